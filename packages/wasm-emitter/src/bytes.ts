@@ -1,0 +1,88 @@
+/** A growable byte string with the integer encodings of the WebAssembly binary format ("Values", core specification 5.2). */
+export class ByteWriter {
+  #bytes: Uint8Array = new Uint8Array(256)
+  #length = 0
+
+  get length(): number {
+    return this.#length
+  }
+
+  /** A copy of what was written so far. */
+  toBytes(): Uint8Array {
+    return this.#bytes.slice(0, this.#length)
+  }
+
+  u8(value: number): void {
+    if (this.#length === this.#bytes.length) this.#grow(1)
+    this.#bytes[this.#length++] = value
+  }
+
+  raw(bytes: ArrayLike<number>): void {
+    if (this.#length + bytes.length > this.#bytes.length) this.#grow(bytes.length)
+    this.#bytes.set(bytes, this.#length)
+    this.#length += bytes.length
+  }
+
+  /** Appends everything another writer holds. */
+  append(other: ByteWriter): void {
+    this.raw(other.#bytes.subarray(0, other.#length))
+  }
+
+  /** Unsigned LEB128 of a u32. */
+  leb(value: number): void {
+    let rest = value >>> 0
+    while (rest > 0x7f) {
+      this.u8((rest & 0x7f) | 0x80)
+      rest >>>= 7
+    }
+    this.u8(rest)
+  }
+
+  /** Signed LEB128 of an i32. */
+  leb32(value: number): void {
+    let rest = value | 0
+    for (;;) {
+      const low = rest & 0x7f
+      rest >>= 7
+      if ((rest === 0 && (low & 0x40) === 0) || (rest === -1 && (low & 0x40) !== 0)) {
+        this.u8(low)
+        return
+      }
+      this.u8(low | 0x80)
+    }
+  }
+
+  /** Signed LEB128 of an i64. */
+  leb64(value: bigint): void {
+    let rest = BigInt.asIntN(64, value)
+    for (;;) {
+      const low = Number(rest & 0x7fn)
+      rest >>= 7n
+      if ((rest === 0n && (low & 0x40) === 0) || (rest === -1n && (low & 0x40) !== 0)) {
+        this.u8(low)
+        return
+      }
+      this.u8(low | 0x80)
+    }
+  }
+
+  f32(value: number): void {
+    this.raw(new Uint8Array(new Float32Array([value]).buffer))
+  }
+
+  f64(value: number): void {
+    this.raw(new Uint8Array(new Float64Array([value]).buffer))
+  }
+
+  /** A name: length in bytes, then UTF-8. Only ASCII is needed here. */
+  name(text: string): void {
+    this.leb(text.length)
+    for (let i = 0; i < text.length; i++) this.u8(text.charCodeAt(i) & 0x7f)
+  }
+
+  #grow(atLeast: number): void {
+    const next = new Uint8Array(Math.max(this.#bytes.length * 2, this.#length + atLeast))
+    next.set(this.#bytes.subarray(0, this.#length))
+    this.#bytes = next
+  }
+}

@@ -1,0 +1,323 @@
+import { ByteWriter } from './bytes.ts'
+import { WasmEmitterError } from './errors.ts'
+import { ATOMIC_RMW, LOADS, STORES } from './opcodes.ts'
+import type { AtomicRmwOp, LoadOp, PrefixType, StoreOp, ValueType } from './opcodes.ts'
+import { I32, valueFrom } from './value.ts'
+import type { I32Like, Value, ValueOf } from './value.ts'
+
+/** A function's parameter and result types. At most one result. */
+export interface Signature {
+  readonly params: readonly ValueType[]
+  readonly result?: ValueType | undefined
+}
+
+/** A function that can be called: imported or defined in the same module. */
+export interface Callee {
+  readonly index: number
+  readonly signature: Signature
+}
+
+/** A mutable local variable. */
+export interface Local<T extends ValueType = ValueType> {
+  readonly type: T
+  readonly index: number
+  /** The variable's value *at the place of use*: an expression holding it sees later assignments. */
+  readonly get: ValueOf[T]
+}
+
+/** A branch target inside the function being built. */
+export interface Label {
+  readonly depth: number
+}
+
+const VALUE_TYPE_CODES: Readonly<Record<ValueType, number>> = { i32: 0x7f, i64: 0x7e, f32: 0x7d, f64: 0x7c, v128: 0x7b }
+const BLOCK_VOID = 0x40
+
+/** The binary code of a value type ("Value Types", core specification 5.3). */
+export function valueTypeCode(type: ValueType): number {
+  return VALUE_TYPE_CODES[type]
+}
+
+/**
+ * Builds the body of one WebAssembly function: statements are methods here, expressions are {@link Value}s.
+ */
+export class FunctionBuilder implements Callee {
+  readonly index: number
+  readonly name: string
+  readonly signature: Signature
+  /** The parameters, as assignable locals. */
+  readonly params: readonly Local[]
+  readonly #body = new ByteWriter()
+  readonly #localTypes: ValueType[] = []
+  readonly #free: Record<ValueType, Local[]> = { i32: [], i64: [], f32: [], f64: [], v128: [] }
+  #scope: Local[] = []
+  #depth = 0
+
+  constructor(index: number, name: string, signature: Signature) {
+    this.index = index
+    this.name = name
+    this.signature = signature
+    this.params = signature.params.map((type, i) => makeLocal(type, i))
+  }
+
+  /** Parameter `i`, which must be of `type`. */
+  param<T extends ValueType>(i: number, type: T): Local<T> {
+    const local = this.params[i]
+    if (local?.type !== type) throw new WasmEmitterError('ERR_TYPE', `parameter ${i} of ${this.name} is ${local?.type}, not ${type}`)
+    return local as Local<T>
+  }
+
+  /** A new mutable variable, zero at the function's entry, living to the end of the enclosing {@link scope}. */
+  local<T extends ValueType>(type: T): Local<T> {
+    let local = this.#free[type].pop() as Local<T> | undefined
+    if (local === undefined) {
+      local = makeLocal(type, this.signature.params.length + this.#localTypes.length)
+      this.#localTypes.push(type)
+    }
+    this.#scope.push(local)
+    return local
+  }
+
+  /** Evaluates now, once, into a fresh local; constants stay constants. */
+  let<V extends Value>(value: V): V {
+    if ((value as { known?: unknown }).known !== undefined) return value
+    const local = this.local(value.type)
+    this.set(local, value as never)
+    return local.get as unknown as V
+  }
+
+  /** Locals made inside are given back at its end. */
+  scope(build: () => void): void {
+    const outer = this.#scope
+    this.#scope = []
+    build()
+    for (const local of this.#scope) this.#free[local.type].push(local as never)
+    this.#scope = outer
+  }
+
+  set<T extends ValueType>(local: Local<T>, value: ValueOf[T]): void {
+    ;(value as Value).emit(this.#body)
+    this.#body.u8(0x21)
+    this.#body.leb(local.index)
+  }
+
+  /** Loads now, into a fresh local. `offset` is the static, unsigned offset. */
+  load<K extends LoadOp>(op: K, address: I32Like, offset = 0): ValueOf[PrefixType<K>] {
+    return this.let(this.loadExpression(op, address, offset) as Value) as unknown as ValueOf[PrefixType<K>]
+  }
+
+  /** A load that happens where the value is used: only for a value used once, before any store that may alias. */
+  loadExpression<K extends LoadOp>(op: K, address: I32Like, offset = 0): ValueOf[PrefixType<K>] {
+    const [code, align] = LOADS[op]
+    const base = I32.of(address)
+    const type = op.slice(0, op.indexOf('.')) as PrefixType<K>
+    return valueFrom(type, (out) => {
+      base.emit(out)
+      out.raw(code)
+      // Guest addresses are arbitrary: claim no alignment, except where atomics demand it.
+      out.leb(code[0] === 0xfe ? align : 0)
+      out.leb(offset)
+    })
+  }
+
+  store<K extends StoreOp>(op: K, address: I32Like, value: ValueOf[PrefixType<K>], offset = 0): void {
+    const [code, align] = STORES[op]
+    I32.of(address).emit(this.#body)
+    ;(value as Value).emit(this.#body)
+    this.#body.raw(code)
+    this.#body.leb(code[0] === 0xfe ? align : 0)
+    this.#body.leb(offset)
+  }
+
+  /** An atomic read-modify-write; yields the old value. The address must be naturally aligned, or the code traps. */
+  atomic<K extends AtomicRmwOp>(op: K, address: I32Like, operands: readonly ValueOf[PrefixType<K>][], offset = 0): ValueOf[PrefixType<K>] {
+    const [code, align] = ATOMIC_RMW[op]
+    const type = op.slice(0, op.indexOf('.')) as PrefixType<K>
+    const base = I32.of(address)
+    const value = valueFrom(type, (out) => {
+      base.emit(out)
+      for (const operand of operands) (operand as Value).emit(out)
+      out.raw(code)
+      out.leb(align)
+      out.leb(offset)
+    })
+    return this.let(value as Value) as unknown as ValueOf[PrefixType<K>]
+  }
+
+  /** Copies `bytes` bytes; overlapping areas are handled as by memmove. */
+  memoryCopy(destination: I32Like, source: I32Like, bytes: I32Like): void {
+    for (const value of [destination, source, bytes]) I32.of(value).emit(this.#body)
+    this.#body.raw([0xfc, 0x0a, 0, 0])
+  }
+
+  /** Sets `bytes` bytes to the low byte of `value`. */
+  memoryFill(destination: I32Like, value: I32Like, bytes: I32Like): void {
+    for (const operand of [destination, value, bytes]) I32.of(operand).emit(this.#body)
+    this.#body.raw([0xfc, 0x0b, 0])
+  }
+
+  /** Calls a function; its result, if any, is in a fresh local. */
+  call<T extends ValueType>(callee: Callee & { readonly signature: { readonly result: T } }, ...operands: Value[]): ValueOf[T]
+  call(callee: Callee, ...operands: Value[]): undefined
+  call(callee: Callee, ...operands: Value[]): Value | undefined {
+    checkOperands(callee.signature, operands)
+    const emit = (out: ByteWriter): void => {
+      for (const operand of operands) operand.emit(out)
+      out.u8(0x10)
+      out.leb(callee.index)
+    }
+    return this.#finishCall(callee.signature, emit)
+  }
+
+  /** Calls through table 0. `typeIndex` comes from {@link ModuleBuilder.typeIndex}. */
+  callIndirect(signature: Signature, typeIndex: number, entry: I32Like, ...operands: Value[]): Value | undefined {
+    checkOperands(signature, operands)
+    const target = I32.of(entry)
+    return this.#finishCall(signature, (out) => {
+      for (const operand of operands) operand.emit(out)
+      target.emit(out)
+      out.u8(0x11)
+      out.leb(typeIndex)
+      out.leb(0)
+    })
+  }
+
+  #finishCall(signature: Signature, emit: (out: ByteWriter) => void): Value | undefined {
+    if (signature.result === undefined) {
+      emit(this.#body)
+      return undefined
+    }
+    return this.let(valueFrom(signature.result, emit) as Value)
+  }
+
+  /** A block; branching to its label leaves it. */
+  block(build: (label: Label) => void): void {
+    this.#structured(0x02, build)
+  }
+
+  /** A loop; branching to its label starts it over, falling out of it ends it. */
+  loop(build: (label: Label) => void): void {
+    this.#structured(0x03, build)
+  }
+
+  #structured(code: number, build: (label: Label) => void): void {
+    this.#body.u8(code)
+    this.#body.u8(BLOCK_VOID)
+    const label = { depth: this.#depth++ }
+    build(label)
+    this.#depth--
+    this.#body.u8(0x0b)
+  }
+
+  /** Only the arm that can run is emitted where the condition is known. */
+  if(condition: I32Like, then: () => void, otherwise?: () => void): void {
+    const test = I32.of(condition)
+    if (test.known !== undefined) {
+      if (test.known !== 0) then()
+      else otherwise?.()
+      return
+    }
+    test.emit(this.#body)
+    this.#body.u8(0x04)
+    this.#body.u8(BLOCK_VOID)
+    this.#depth++
+    then()
+    if (otherwise !== undefined) {
+      this.#body.u8(0x05)
+      otherwise()
+    }
+    this.#depth--
+    this.#body.u8(0x0b)
+  }
+
+  /** A value from one of two arms, of which only one is evaluated. */
+  ifElse<T extends ValueType>(type: T, condition: I32Like, then: () => ValueOf[T], otherwise: () => ValueOf[T]): ValueOf[T] {
+    const test = I32.of(condition)
+    if (test.known !== undefined) return test.known === 0 ? otherwise() : then()
+    const result = this.local(type)
+    this.if(
+      test,
+      () => this.set(result, then()),
+      () => this.set(result, otherwise()),
+    )
+    return result.get
+  }
+
+  br(label: Label): void {
+    this.#body.u8(0x0c)
+    this.#body.leb(this.#distance(label))
+  }
+
+  brIf(condition: I32Like, label: Label): void {
+    const test = I32.of(condition)
+    if (test.known !== undefined) {
+      if (test.known !== 0) this.br(label)
+      return
+    }
+    test.emit(this.#body)
+    this.#body.u8(0x0d)
+    this.#body.leb(this.#distance(label))
+  }
+
+  brTable(index: I32Like, labels: readonly Label[], otherwise: Label): void {
+    I32.of(index).emit(this.#body)
+    this.#body.u8(0x0e)
+    this.#body.leb(labels.length)
+    for (const label of labels) this.#body.leb(this.#distance(label))
+    this.#body.leb(this.#distance(otherwise))
+  }
+
+  return(value?: Value | number): void {
+    if (value !== undefined) (typeof value === 'number' ? I32.of(value) : value).emit(this.#body)
+    this.#body.u8(0x0f)
+  }
+
+  unreachable(): void {
+    this.#body.u8(0x00)
+  }
+
+  /** Bytes of code so far, without local declarations. */
+  get codeBytes(): number {
+    return this.#body.length
+  }
+
+  /** The function's entry in the code section, without its size. */
+  finish(): ByteWriter {
+    if (this.#depth !== 0) throw new WasmEmitterError('ERR_STRUCTURE', `${this.name}: ${this.#depth} open block(s)`)
+    const out = new ByteWriter()
+    const runs: { type: ValueType; count: number }[] = []
+    for (const type of this.#localTypes) {
+      const last = runs.at(-1)
+      if (last?.type === type) last.count++
+      else runs.push({ type, count: 1 })
+    }
+    out.leb(runs.length)
+    for (const { type, count } of runs) {
+      out.leb(count)
+      out.u8(VALUE_TYPE_CODES[type])
+    }
+    out.append(this.#body)
+    out.u8(0x0b)
+    return out
+  }
+
+  #distance(label: Label): number {
+    const distance = this.#depth - label.depth - 1
+    if (distance < 0) throw new WasmEmitterError('ERR_STRUCTURE', `${this.name}: branch to a label that is not open`)
+    return distance
+  }
+}
+
+function makeLocal<T extends ValueType>(type: T, index: number): Local<T> {
+  const get = valueFrom(type, (out) => {
+    out.u8(0x20)
+    out.leb(index)
+  })
+  return { type, index, get }
+}
+
+function checkOperands(signature: Signature, operands: readonly Value[]): void {
+  const given = operands.map((operand) => operand.type).join(' ')
+  const wanted = signature.params.join(' ')
+  if (given !== wanted) throw new WasmEmitterError('ERR_TYPE', `call expects (${wanted}), given (${given})`)
+}

@@ -1,0 +1,173 @@
+import { ByteWriter } from './bytes.ts'
+import { WasmEmitterError } from './errors.ts'
+import { FunctionBuilder, valueTypeCode } from './function-builder.ts'
+import type { Callee, Signature } from './function-builder.ts'
+
+const FUNCREF = 0x70
+const KIND_FUNCTION = 0
+const KIND_TABLE = 1
+const KIND_MEMORY = 2
+
+/** The one memory of a module, imported. Sizes are in pages of 64 KiB. */
+export interface MemoryImport {
+  readonly module: string
+  readonly name: string
+  readonly initialPages: number
+  /** Required for a shared memory. */
+  readonly maximumPages?: number
+  readonly shared?: boolean
+}
+
+/**
+ * Builds a WebAssembly module: imports first, then functions; {@link build} gives the bytes.
+ *
+ * Layout after the WebAssembly core specification, chapter 5, "Binary Format", "Modules".
+ */
+export class ModuleBuilder {
+  readonly #types: string[] = []
+  readonly #typeBytes = new ByteWriter()
+  readonly #imports: { module: string; name: string; callee: Callee; type: number }[] = []
+  readonly #functions: FunctionBuilder[] = []
+  readonly #exports: { name: string; index: number }[] = []
+  #memory: MemoryImport | undefined
+  #table: { elements: readonly Callee[]; exportName: string | undefined } | undefined
+
+  /** The index of a function type, made on first use. */
+  typeIndex(signature: Signature): number {
+    const key = `${signature.params.join(',')}:${signature.result ?? ''}`
+    const known = this.#types.indexOf(key)
+    if (known !== -1) return known
+    const out = this.#typeBytes
+    out.u8(0x60)
+    out.leb(signature.params.length)
+    for (const type of signature.params) out.u8(valueTypeCode(type))
+    out.leb(signature.result === undefined ? 0 : 1)
+    if (signature.result !== undefined) out.u8(valueTypeCode(signature.result))
+    this.#types.push(key)
+    return this.#types.length - 1
+  }
+
+  importMemory(memory: MemoryImport): void {
+    if (this.#memory !== undefined) throw new WasmEmitterError('ERR_DUPLICATE', 'a module has one memory')
+    this.#memory = memory
+  }
+
+  /** Imports come before the first own function, since they share one index space. */
+  importFunction<S extends Signature>(module: string, name: string, signature: S): Callee & { readonly signature: S } {
+    if (this.#functions.length > 0) throw new WasmEmitterError('ERR_STRUCTURE', `import ${name} after the first function`)
+    const callee = { index: this.#imports.length, signature }
+    this.#imports.push({ module, name, callee, type: this.typeIndex(signature) })
+    return callee
+  }
+
+  /** Declares a function at once, so that others can call it before its body is complete. */
+  function<S extends Signature>(name: string, signature: S, options: { readonly export?: boolean } = {}): FunctionBuilder & { readonly signature: S } {
+    const builder = new FunctionBuilder(this.#imports.length + this.#functions.length, name, signature)
+    this.typeIndex(signature)
+    this.#functions.push(builder)
+    if (options.export === true) this.#exports.push({ name, index: builder.index })
+    return builder as FunctionBuilder & { readonly signature: S }
+  }
+
+  /** Table 0, holding these functions from entry 0 on. */
+  table(elements: readonly Callee[], exportName?: string): void {
+    if (this.#table !== undefined) throw new WasmEmitterError('ERR_DUPLICATE', 'a module has one table here')
+    this.#table = { elements, exportName }
+  }
+
+  /** The functions defined so far, for size reports. */
+  get functions(): readonly FunctionBuilder[] {
+    return this.#functions
+  }
+
+  /** The module as bytes for `new WebAssembly.Module`. */
+  build(): Uint8Array {
+    const out = new ByteWriter()
+    out.raw([0x00, 0x61, 0x73, 0x6d, 0x01, 0x00, 0x00, 0x00])
+    section(out, 1, (s) => {
+      s.leb(this.#types.length)
+      s.append(this.#typeBytes)
+    })
+    section(out, 2, (s) => this.#importSection(s))
+    section(out, 3, (s) => {
+      s.leb(this.#functions.length)
+      for (const f of this.#functions) s.leb(this.typeIndex(f.signature))
+    })
+    const table = this.#table
+    if (table !== undefined) {
+      section(out, 4, (s) => {
+        s.raw([1, FUNCREF, 0x00])
+        s.leb(table.elements.length)
+      })
+    }
+    section(out, 7, (s) => {
+      s.leb(this.#exports.length + (table?.exportName === undefined ? 0 : 1))
+      for (const { name, index } of this.#exports) {
+        s.name(name)
+        s.u8(KIND_FUNCTION)
+        s.leb(index)
+      }
+      if (table?.exportName !== undefined) {
+        s.name(table.exportName)
+        s.u8(KIND_TABLE)
+        s.leb(0)
+      }
+    })
+    if (table !== undefined && table.elements.length > 0) {
+      section(out, 9, (s) => {
+        // One active segment at entry 0.
+        s.raw([1, 0x00, 0x41, 0x00, 0x0b])
+        s.leb(table.elements.length)
+        for (const callee of table.elements) s.leb(callee.index)
+      })
+    }
+    section(out, 10, (s) => {
+      s.leb(this.#functions.length)
+      for (const f of this.#functions) {
+        const body = f.finish()
+        s.leb(body.length)
+        s.append(body)
+      }
+    })
+    section(out, 0, (s) => this.#nameSection(s))
+    return out.toBytes()
+  }
+
+  #importSection(s: ByteWriter): void {
+    const memory = this.#memory
+    s.leb(this.#imports.length + (memory === undefined ? 0 : 1))
+    for (const { module, name, type } of this.#imports) {
+      s.name(module)
+      s.name(name)
+      s.u8(KIND_FUNCTION)
+      s.leb(type)
+    }
+    if (memory === undefined) return
+    s.name(memory.module)
+    s.name(memory.name)
+    s.u8(KIND_MEMORY)
+    s.u8((memory.maximumPages === undefined ? 0 : 1) | (memory.shared === true ? 2 : 0))
+    s.leb(memory.initialPages)
+    if (memory.maximumPages !== undefined) s.leb(memory.maximumPages)
+  }
+
+  /** Function names, so that profiles and traps can be read ("Name Section", appendix of the core specification). */
+  #nameSection(s: ByteWriter): void {
+    s.name('name')
+    section(s, 1, (names) => {
+      names.leb(this.#functions.length)
+      for (const f of this.#functions) {
+        names.leb(f.index)
+        names.name(f.name)
+      }
+    })
+  }
+}
+
+function section(out: ByteWriter, id: number, build: (section: ByteWriter) => void): void {
+  const body = new ByteWriter()
+  build(body)
+  out.u8(id)
+  out.leb(body.length)
+  out.append(body)
+}

@@ -1,0 +1,502 @@
+import type { ByteWriter } from './bytes.ts'
+import { LANES, NUMERIC } from './opcodes.ts'
+import type { LaneOp, NumericOp, OperandsOf, ResultOf, ValueType } from './opcodes.ts'
+
+/**
+ * A value known when the code runs, or already when it is generated.
+ *
+ * Values are side-effect free expression trees: they are emitted at the place where they are used, once per use.
+ * A value that is used more than once is given a local with {@link FunctionBuilder.let}. Operations on constants are carried
+ * out at once, so that the emitter is a partial evaluator: code for what is known never appears.
+ */
+export abstract class Value<T extends ValueType = ValueType> {
+  readonly type: T
+  constructor(type: T) {
+    this.type = type
+  }
+  /** Appends the instructions that leave the value on the stack. */
+  abstract emit(out: ByteWriter): void
+}
+
+/** A number that stands for an i32, or an i32 value. */
+export type I32Like = I32 | number
+/** A bigint (or small number) that stands for an i64, or an i64 value. */
+export type I64Like = I64 | bigint | number
+
+type Emit = (out: ByteWriter) => void
+
+/** @returns the instruction applied to its operands, as an emission function */
+function apply(op: NumericOp, operands: readonly Value[]): Emit {
+  const code = NUMERIC[op][0]
+  return (out) => {
+    for (const operand of operands) operand.emit(out)
+    out.raw(code)
+  }
+}
+
+/** A 32-bit integer. Signedness belongs to the operation, as in WebAssembly. */
+export class I32 extends Value<'i32'> {
+  readonly #emit: Emit
+  /** The value, where it is known at generation time (as a signed number). */
+  readonly known: number | undefined
+
+  constructor(emit: Emit, known?: number) {
+    super('i32')
+    this.#emit = emit
+    this.known = known
+  }
+
+  static of(value: I32Like): I32 {
+    if (typeof value !== 'number') return value
+    const constant = value | 0
+    return new I32((out) => {
+      out.u8(0x41)
+      out.leb32(constant)
+    }, constant)
+  }
+
+  emit(out: ByteWriter): void {
+    this.#emit(out)
+  }
+
+  #binary(op: NumericOp, other: I32Like, fold: (a: number, b: number) => number): I32 {
+    const right = I32.of(other)
+    if (this.known !== undefined && right.known !== undefined) return I32.of(fold(this.known, right.known))
+    return new I32(apply(op, [this, right]))
+  }
+
+  add(other: I32Like): I32 {
+    const right = I32.of(other)
+    if (right.known === 0) return this
+    if (this.known === 0) return right
+    return this.#binary('i32.add', right, (a, b) => a + b)
+  }
+  sub(other: I32Like): I32 {
+    const right = I32.of(other)
+    return right.known === 0 ? this : this.#binary('i32.sub', right, (a, b) => a - b)
+  }
+  mul(other: I32Like): I32 {
+    const right = I32.of(other)
+    return right.known === 1 ? this : this.#binary('i32.mul', right, Math.imul)
+  }
+  /** Division and remainder are never folded: the trap on zero belongs to run time. */
+  divU(other: I32Like): I32 {
+    return new I32(apply('i32.div_u', [this, I32.of(other)]))
+  }
+  divS(other: I32Like): I32 {
+    return new I32(apply('i32.div_s', [this, I32.of(other)]))
+  }
+  remU(other: I32Like): I32 {
+    return new I32(apply('i32.rem_u', [this, I32.of(other)]))
+  }
+  remS(other: I32Like): I32 {
+    return new I32(apply('i32.rem_s', [this, I32.of(other)]))
+  }
+  and(other: I32Like): I32 {
+    const right = I32.of(other)
+    if (right.known === -1) return this
+    if (right.known === 0 || this.known === 0) return I32.of(0)
+    return this.#binary('i32.and', right, (a, b) => a & b)
+  }
+  or(other: I32Like): I32 {
+    const right = I32.of(other)
+    if (right.known === 0) return this
+    if (this.known === 0) return right
+    return this.#binary('i32.or', right, (a, b) => a | b)
+  }
+  xor(other: I32Like): I32 {
+    const right = I32.of(other)
+    return right.known === 0 ? this : this.#binary('i32.xor', right, (a, b) => a ^ b)
+  }
+  shl(other: I32Like): I32 {
+    const right = I32.of(other)
+    return right.known === 0 ? this : this.#binary('i32.shl', right, (a, b) => a << b)
+  }
+  shrU(other: I32Like): I32 {
+    const right = I32.of(other)
+    return right.known === 0 ? this : this.#binary('i32.shr_u', right, (a, b) => (a >>> b) | 0)
+  }
+  shrS(other: I32Like): I32 {
+    const right = I32.of(other)
+    return right.known === 0 ? this : this.#binary('i32.shr_s', right, (a, b) => a >> b)
+  }
+  rotl(other: I32Like): I32 {
+    return this.#binary('i32.rotl', other, (a, b) => (a << (b & 31)) | (a >>> ((32 - b) & 31)))
+  }
+  rotr(other: I32Like): I32 {
+    return this.#binary('i32.rotr', other, (a, b) => (a >>> (b & 31)) | (a << ((32 - b) & 31)))
+  }
+  eq(other: I32Like): I32 {
+    return this.#binary('i32.eq', other, (a, b) => +(a === b))
+  }
+  ne(other: I32Like): I32 {
+    return this.#binary('i32.ne', other, (a, b) => +(a !== b))
+  }
+  ltS(other: I32Like): I32 {
+    return this.#binary('i32.lt_s', other, (a, b) => +(a < b))
+  }
+  ltU(other: I32Like): I32 {
+    return this.#binary('i32.lt_u', other, (a, b) => +(a >>> 0 < b >>> 0))
+  }
+  gtS(other: I32Like): I32 {
+    return this.#binary('i32.gt_s', other, (a, b) => +(a > b))
+  }
+  gtU(other: I32Like): I32 {
+    return this.#binary('i32.gt_u', other, (a, b) => +(a >>> 0 > b >>> 0))
+  }
+  leS(other: I32Like): I32 {
+    return this.#binary('i32.le_s', other, (a, b) => +(a <= b))
+  }
+  leU(other: I32Like): I32 {
+    return this.#binary('i32.le_u', other, (a, b) => +(a >>> 0 <= b >>> 0))
+  }
+  geS(other: I32Like): I32 {
+    return this.#binary('i32.ge_s', other, (a, b) => +(a >= b))
+  }
+  geU(other: I32Like): I32 {
+    return this.#binary('i32.ge_u', other, (a, b) => +(a >>> 0 >= b >>> 0))
+  }
+  #unary(op: NumericOp, fold: (a: number) => number): I32 {
+    return this.known === undefined ? new I32(apply(op, [this])) : I32.of(fold(this.known))
+  }
+  eqz(): I32 {
+    return this.#unary('i32.eqz', (a) => +(a === 0))
+  }
+  clz(): I32 {
+    return this.#unary('i32.clz', Math.clz32)
+  }
+  ctz(): I32 {
+    return this.#unary('i32.ctz', (a) => (a === 0 ? 32 : 31 - Math.clz32(a & -a)))
+  }
+  popcnt(): I32 {
+    return new I32(apply('i32.popcnt', [this]))
+  }
+  extend8S(): I32 {
+    return this.#unary('i32.extend8_s', (a) => (a << 24) >> 24)
+  }
+  extend16S(): I32 {
+    return this.#unary('i32.extend16_s', (a) => (a << 16) >> 16)
+  }
+  /** Zero-extends to 64 bits. */
+  toI64U(): I64 {
+    return this.known === undefined
+      ? new I64(apply('i64.extend_i32_u', [this]))
+      : I64.of(BigInt(this.known >>> 0))
+  }
+  /** Sign-extends to 64 bits. */
+  toI64S(): I64 {
+    return this.known === undefined ? new I64(apply('i64.extend_i32_s', [this])) : I64.of(BigInt(this.known))
+  }
+  /** This value's bits as an f32. */
+  asF32(): F32 {
+    return new F32(apply('f32.reinterpret_i32', [this]))
+  }
+}
+
+/** A 64-bit integer. */
+export class I64 extends Value<'i64'> {
+  readonly #emit: Emit
+  /** The value, where it is known at generation time (as a signed bigint). */
+  readonly known: bigint | undefined
+
+  constructor(emit: Emit, known?: bigint) {
+    super('i64')
+    this.#emit = emit
+    this.known = known
+  }
+
+  static of(value: I64Like): I64 {
+    if (value instanceof I64) return value
+    const constant = BigInt.asIntN(64, BigInt(value))
+    return new I64((out) => {
+      out.u8(0x42)
+      out.leb64(constant)
+    }, constant)
+  }
+
+  emit(out: ByteWriter): void {
+    this.#emit(out)
+  }
+
+  #binary(op: NumericOp, other: I64Like, fold: (a: bigint, b: bigint) => bigint): I64 {
+    const right = I64.of(other)
+    if (this.known !== undefined && right.known !== undefined) return I64.of(fold(this.known, right.known))
+    return new I64(apply(op, [this, right]))
+  }
+  #compare(op: NumericOp, other: I64Like, fold: (a: bigint, b: bigint) => boolean): I32 {
+    const right = I64.of(other)
+    if (this.known !== undefined && right.known !== undefined) return I32.of(+fold(this.known, right.known))
+    return new I32(apply(op, [this, right]))
+  }
+
+  add(other: I64Like): I64 {
+    const right = I64.of(other)
+    if (right.known === 0n) return this
+    if (this.known === 0n) return right
+    return this.#binary('i64.add', right, (a, b) => a + b)
+  }
+  sub(other: I64Like): I64 {
+    const right = I64.of(other)
+    return right.known === 0n ? this : this.#binary('i64.sub', right, (a, b) => a - b)
+  }
+  mul(other: I64Like): I64 {
+    const right = I64.of(other)
+    return right.known === 1n ? this : this.#binary('i64.mul', right, (a, b) => a * b)
+  }
+  divU(other: I64Like): I64 {
+    return new I64(apply('i64.div_u', [this, I64.of(other)]))
+  }
+  divS(other: I64Like): I64 {
+    return new I64(apply('i64.div_s', [this, I64.of(other)]))
+  }
+  remU(other: I64Like): I64 {
+    return new I64(apply('i64.rem_u', [this, I64.of(other)]))
+  }
+  remS(other: I64Like): I64 {
+    return new I64(apply('i64.rem_s', [this, I64.of(other)]))
+  }
+  and(other: I64Like): I64 {
+    const right = I64.of(other)
+    if (right.known === -1n) return this
+    if (right.known === 0n || this.known === 0n) return I64.of(0)
+    return this.#binary('i64.and', right, (a, b) => a & b)
+  }
+  or(other: I64Like): I64 {
+    const right = I64.of(other)
+    if (right.known === 0n) return this
+    if (this.known === 0n) return right
+    return this.#binary('i64.or', right, (a, b) => a | b)
+  }
+  xor(other: I64Like): I64 {
+    const right = I64.of(other)
+    return right.known === 0n ? this : this.#binary('i64.xor', right, (a, b) => a ^ b)
+  }
+  shl(other: I64Like): I64 {
+    const right = I64.of(other)
+    return right.known === 0n ? this : this.#binary('i64.shl', right, (a, b) => a << (b & 63n))
+  }
+  shrU(other: I64Like): I64 {
+    const right = I64.of(other)
+    return right.known === 0n ? this : this.#binary('i64.shr_u', right, (a, b) => BigInt.asUintN(64, a) >> (b & 63n))
+  }
+  shrS(other: I64Like): I64 {
+    const right = I64.of(other)
+    return right.known === 0n ? this : this.#binary('i64.shr_s', right, (a, b) => a >> (b & 63n))
+  }
+  rotl(other: I64Like): I64 {
+    return new I64(apply('i64.rotl', [this, I64.of(other)]))
+  }
+  rotr(other: I64Like): I64 {
+    return new I64(apply('i64.rotr', [this, I64.of(other)]))
+  }
+  eqz(): I32 {
+    return this.known === undefined ? new I32(apply('i64.eqz', [this])) : I32.of(+(this.known === 0n))
+  }
+  eq(other: I64Like): I32 {
+    return this.#compare('i64.eq', other, (a, b) => a === b)
+  }
+  ne(other: I64Like): I32 {
+    return this.#compare('i64.ne', other, (a, b) => a !== b)
+  }
+  ltS(other: I64Like): I32 {
+    return this.#compare('i64.lt_s', other, (a, b) => a < b)
+  }
+  ltU(other: I64Like): I32 {
+    return this.#compare('i64.lt_u', other, (a, b) => BigInt.asUintN(64, a) < BigInt.asUintN(64, b))
+  }
+  gtS(other: I64Like): I32 {
+    return this.#compare('i64.gt_s', other, (a, b) => a > b)
+  }
+  gtU(other: I64Like): I32 {
+    return this.#compare('i64.gt_u', other, (a, b) => BigInt.asUintN(64, a) > BigInt.asUintN(64, b))
+  }
+  leS(other: I64Like): I32 {
+    return this.#compare('i64.le_s', other, (a, b) => a <= b)
+  }
+  leU(other: I64Like): I32 {
+    return this.#compare('i64.le_u', other, (a, b) => BigInt.asUintN(64, a) <= BigInt.asUintN(64, b))
+  }
+  geS(other: I64Like): I32 {
+    return this.#compare('i64.ge_s', other, (a, b) => a >= b)
+  }
+  geU(other: I64Like): I32 {
+    return this.#compare('i64.ge_u', other, (a, b) => BigInt.asUintN(64, a) >= BigInt.asUintN(64, b))
+  }
+  clz(): I64 {
+    return new I64(apply('i64.clz', [this]))
+  }
+  ctz(): I64 {
+    return new I64(apply('i64.ctz', [this]))
+  }
+  popcnt(): I64 {
+    return new I64(apply('i64.popcnt', [this]))
+  }
+  extend8S(): I64 {
+    return this.#extend('i64.extend8_s', 8)
+  }
+  extend16S(): I64 {
+    return this.#extend('i64.extend16_s', 16)
+  }
+  extend32S(): I64 {
+    return this.#extend('i64.extend32_s', 32)
+  }
+  #extend(op: NumericOp, bits: number): I64 {
+    return this.known === undefined ? new I64(apply(op, [this])) : I64.of(BigInt.asIntN(bits, this.known))
+  }
+  /** The low 32 bits. */
+  toI32(): I32 {
+    return this.known === undefined
+      ? new I32(apply('i32.wrap_i64', [this]))
+      : I32.of(Number(BigInt.asIntN(32, this.known)))
+  }
+  asF64(): F64 {
+    return new F64(apply('f64.reinterpret_i64', [this]))
+  }
+}
+
+/** A 32-bit floating-point value. */
+export class F32 extends Value<'f32'> {
+  readonly #emit: Emit
+  constructor(emit: Emit) {
+    super('f32')
+    this.#emit = emit
+  }
+  static of(value: F32 | number): F32 {
+    if (typeof value !== 'number') return value
+    return new F32((out) => {
+      out.u8(0x43)
+      out.f32(value)
+    })
+  }
+  emit(out: ByteWriter): void {
+    this.#emit(out)
+  }
+  asI32(): I32 {
+    return new I32(apply('i32.reinterpret_f32', [this]))
+  }
+}
+
+/** A 64-bit floating-point value. */
+export class F64 extends Value<'f64'> {
+  readonly #emit: Emit
+  constructor(emit: Emit) {
+    super('f64')
+    this.#emit = emit
+  }
+  static of(value: F64 | number): F64 {
+    if (typeof value !== 'number') return value
+    return new F64((out) => {
+      out.u8(0x44)
+      out.f64(value)
+    })
+  }
+  emit(out: ByteWriter): void {
+    this.#emit(out)
+  }
+  asI64(): I64 {
+    return new I64(apply('i64.reinterpret_f64', [this]))
+  }
+}
+
+/** A 128-bit vector. */
+export class V128 extends Value<'v128'> {
+  readonly #emit: Emit
+  constructor(emit: Emit) {
+    super('v128')
+    this.#emit = emit
+  }
+  /** A constant from its 16 bytes, in memory order. */
+  static of(bytes: ArrayLike<number>): V128 {
+    const copy = Array.from({ length: 16 }, (_, i) => bytes[i] ?? 0)
+    return new V128((out) => {
+      out.raw([0xfd, 0x0c])
+      out.raw(copy)
+    })
+  }
+  emit(out: ByteWriter): void {
+    this.#emit(out)
+  }
+  /** Picks 16 bytes out of the 32 of `this` (0–15) and `other` (16–31). */
+  shuffle(other: V128, lanes: ArrayLike<number>): V128 {
+    const copy = Array.from({ length: 16 }, (_, i) => lanes[i] ?? 0)
+    return new V128((out) => {
+      this.emit(out)
+      other.emit(out)
+      out.raw([0xfd, 0x0d])
+      out.raw(copy)
+    })
+  }
+}
+
+/** The class of a value by its type name. */
+export interface ValueOf {
+  i32: I32
+  i64: I64
+  f32: F32
+  f64: F64
+  v128: V128
+}
+
+/** Makes a value of a type from what emits it. */
+export function valueFrom<T extends ValueType>(type: T, emit: Emit): ValueOf[T] {
+  const make = { i32: I32, i64: I64, f32: F32, f64: F64, v128: V128 }[type] as new (emit: Emit) => ValueOf[T]
+  return new make(emit)
+}
+
+type OperandValues<P extends string> = P extends `${infer Head} ${infer Rest}`
+  ? [ValueOf[Extract<Head, ValueType>], ...OperandValues<Rest>]
+  : [ValueOf[Extract<P, ValueType>]]
+
+/**
+ * Any side-effect free instruction by its WebAssembly name, typed by its signature:
+ * `numeric('f64.add', a, b)`, `numeric('i8x16.add', v, w)`. Nothing is folded.
+ */
+export function numeric<K extends NumericOp>(op: K, ...operands: OperandValues<OperandsOf<K>>): ValueOf[ResultOf<K>] {
+  const signature = NUMERIC[op][1]
+  const result = signature.slice(signature.indexOf(':') + 1) as ResultOf<K>
+  return valueFrom(result, apply(op, operands as readonly Value[]))
+}
+
+type LaneType<K extends LaneOp> = (typeof LANES)[K][1]
+
+/** Reads lane `lane` of a vector: `extractLane('i32x4.extract_lane', v, 2)`. */
+export function extractLane<K extends Extract<LaneOp, `${string}.extract_lane${string}`>>(
+  op: K,
+  vector: V128,
+  lane: number,
+): ValueOf[LaneType<K>] {
+  const [code, type] = LANES[op]
+  return valueFrom(type as LaneType<K>, (out) => {
+    vector.emit(out)
+    out.raw(code)
+    out.u8(lane)
+  })
+}
+
+/** A vector with lane `lane` replaced: `replaceLane('i16x8.replace_lane', v, 7, x)`. */
+export function replaceLane<K extends Extract<LaneOp, `${string}.replace_lane`>>(
+  op: K,
+  vector: V128,
+  lane: number,
+  value: ValueOf[LaneType<K>],
+): V128 {
+  const code = LANES[op][0]
+  return new V128((out) => {
+    vector.emit(out)
+    ;(value as Value).emit(out)
+    out.raw(code)
+    out.u8(lane)
+  })
+}
+
+/** `condition ? whenTrue : whenFalse`; both sides are evaluated. A known condition picks its side at once. */
+export function select<V extends Value>(condition: I32Like, whenTrue: V, whenFalse: V): V {
+  const test = I32.of(condition)
+  if (test.known !== undefined) return test.known === 0 ? whenFalse : whenTrue
+  return valueFrom(whenTrue.type, (out) => {
+    whenTrue.emit(out)
+    whenFalse.emit(out)
+    test.emit(out)
+    out.u8(0x1b)
+  }) as unknown as V
+}
