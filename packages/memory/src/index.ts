@@ -1,1 +1,23 @@
-export {}
+/**
+ * Machine memory: the one buffer a machine lives in, its allocator, page generations and code bits.
+ *
+ * @packageDocumentation
+ */
+export { MemoryError, type MemoryErrorCode } from './errors.ts'
+export { FrameAllocator } from './frames.ts'
+export {
+  FRAME_BYTES,
+  FRAME_SHIFT,
+  MAX_GUEST_RAM_BYTES,
+  MAX_MACHINE_BYTES,
+  ORDER_1G,
+  ORDER_2M,
+  ORDER_4K,
+} from './layout.ts'
+export {
+  machineBytesFor,
+  MachineMemory,
+  type CodeWriteListener,
+  type MachineMemoryOptions,
+  type Region,
+} from './machine-memory.ts'

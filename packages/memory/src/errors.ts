@@ -1,0 +1,37 @@
+/** What a caller of `@retrap/memory` can do wrong. Switch on it, never on a message. */
+export type MemoryErrorCode =
+  /** Not enough free machine memory; `requestedBytes` and `freeBytes` say how far off. */
+  | 'ERR_NO_MEMORY'
+  /** More memory asked for than a 32-bit WebAssembly memory can hold. */
+  | 'ERR_TOO_LARGE'
+  /** A machine address or length outside machine memory. */
+  | 'ERR_RANGE'
+  /** An address, size or alignment that is not a multiple of what it must be. */
+  | 'ERR_ALIGN'
+  /** An allocation order other than 0, 9 or 18. */
+  | 'ERR_ORDER'
+  /** A frame freed that is not allocated. */
+  | 'ERR_NOT_ALLOCATED'
+  /** `attach` was given a memory that holds no machine. */
+  | 'ERR_HEADER'
+  /** The host stores integers big-endian; guest words could not be plain typed-array elements. */
+  | 'ERR_HOST'
+
+/** Thrown for callers' mistakes; carries the numbers it speaks of. */
+export class MemoryError extends Error {
+  override readonly name = 'MemoryError'
+  readonly code: MemoryErrorCode
+  /** The figures behind the message, by name; addresses and sizes in bytes. */
+  readonly figures: Readonly<Record<string, number>>
+
+  constructor(code: MemoryErrorCode, message: string, figures: Record<string, number> = {}) {
+    super(message)
+    this.code = code
+    this.figures = figures
+  }
+}
+
+/** `0x…` form of a number, for messages. */
+export function hex(value: number): string {
+  return `0x${value.toString(16)}`
+}

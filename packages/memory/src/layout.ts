@@ -1,0 +1,63 @@
+/** Bytes of the smallest frame. */
+export const FRAME_BYTES = 4096
+
+/** `address >> FRAME_SHIFT` is the frame number. */
+export const FRAME_SHIFT = 12
+
+/** Frames of order 0, 9 and 18 are 4 KiB, 2 MiB and 1 GiB, as in x86 and LPAE tables. */
+export const ORDER_4K = 0
+/** See {@link ORDER_4K}. */
+export const ORDER_2M = 9
+/** See {@link ORDER_4K}. */
+export const ORDER_1G = 18
+
+/** The whole of a 32-bit WebAssembly memory. */
+export const MAX_MACHINE_BYTES = 0x1_0000_0000
+
+/**
+ * The most guest RAM a machine can have: what remains of 4 GiB once the hypervisor's own structures (generations,
+ * p2m tables, replay logs, devices' frame buffers) have room.
+ */
+export const MAX_GUEST_RAM_BYTES = 0xe000_0000
+
+/** A WebAssembly memory is sized in these. */
+export const WASM_PAGE_BYTES = 0x1_0000
+
+/*
+ * Machine memory begins with:
+ *
+ *   frame 0      never used, so that a zero MA is always a mistake and harms nothing
+ *   frame 1      the header below
+ *   frame 2 ...  generation, u32 per frame
+ *                code bits, u8 per frame
+ *                allocation bitmap, a bit per frame (1: in use)
+ *
+ * All of it is in machine memory, and not in JavaScript objects, because vCPUs on other threads read the first two and
+ * hypercalls on any thread may allocate.
+ */
+
+/** MA of the header. */
+export const HEADER_MA = 0x1000
+/** "RTRP", little-endian. */
+export const HEADER_MAGIC = 0x5052_5452
+/** Changes whenever the layout does. */
+export const HEADER_VERSION = 1
+
+// Header words, as indices into `u32` relative to HEADER_MA / 4.
+export const H_MAGIC = 0
+export const H_VERSION = 1
+export const H_FRAMES = 2
+export const H_GENERATION_MA = 3
+export const H_CODE_BITS_MA = 4
+export const H_BITMAP_MA = 5
+/** Frames still free. */
+export const H_FREE = 6
+/** 0: nobody is in the allocator; 1: somebody is. */
+export const H_LOCK = 7
+/** No frame below this one is free. */
+export const H_LOWEST_FREE = 8
+/** Bounds of the arena that small regions are cut from; equal when there is none. */
+export const H_ARENA_NEXT = 9
+export const H_ARENA_END = 10
+/** Frames that were free when the machine was made. */
+export const H_TOTAL_FREE = 11

@@ -1,0 +1,403 @@
+import { atomics64, wasmPages, type Atomics64 } from './atomics64.ts'
+import { hex, MemoryError } from './errors.ts'
+import { FrameAllocator } from './frames.ts'
+import {
+  FRAME_BYTES,
+  H_BITMAP_MA,
+  H_CODE_BITS_MA,
+  H_FRAMES,
+  H_FREE,
+  H_GENERATION_MA,
+  H_LOWEST_FREE,
+  H_MAGIC,
+  H_TOTAL_FREE,
+  H_VERSION,
+  HEADER_MA,
+  HEADER_MAGIC,
+  HEADER_VERSION,
+  MAX_GUEST_RAM_BYTES,
+  MAX_MACHINE_BYTES,
+} from './layout.ts'
+
+const HEADER = HEADER_MA >>> 2
+
+/** A machine is rounded up to this, so that the allocation bitmap is whole words. */
+const GRANULE_BYTES = 0x2_0000
+
+/** How {@link MachineMemory.create} sizes a machine. */
+export interface MachineMemoryOptions {
+  /** All of machine memory, guest RAM and hypervisor structures; rounded up to 128 KiB. */
+  readonly bytes: number
+  /** Backed by a `SharedArrayBuffer`, so that vCPUs may run in Workers. Default: false. */
+  readonly shared?: boolean
+}
+
+/** Called with the MFN of a frame whose code bit is set and that was written. Whoever set the bit clears it. */
+export type CodeWriteListener = (frame: number) => void
+
+/** A region that {@link MachineMemory.allocate} handed out. */
+export interface Region {
+  readonly ma: number
+  readonly bytes: number
+  readonly purpose: string
+}
+
+/**
+ * A machine's memory: one `WebAssembly.Memory`, made in one piece and never grown, so that no view of it detaches.
+ * Everything that vCPUs share lives in it. A machine address (MA) is a byte offset into it.
+ *
+ * The typed arrays are for code that runs once per guest instruction or device access and has checked its addresses.
+ * Other callers use `read`, `write` and the `readU32` family, which check bounds and keep {@link generation} right.
+ */
+export class MachineMemory {
+  /** For generated code. */
+  readonly memory: WebAssembly.Memory
+  readonly buffer: ArrayBuffer | SharedArrayBuffer
+  readonly byteLength: number
+  readonly shared: boolean
+  /** `byteLength / 4096`. */
+  readonly frameCount: number
+
+  readonly u8: Uint8Array
+  readonly u16: Uint16Array
+  readonly u32: Uint32Array
+  readonly i32: Int32Array
+  /** For people and tests; nothing hot may touch a `bigint`. */
+  readonly u64: BigUint64Array
+
+  /** By MFN: changes whenever something other than the CPU's own fast stores writes the frame. */
+  readonly generation: Uint32Array
+  /** By MFN: non-zero while a vCPU holds translated or decoded code of the frame. */
+  readonly codeBits: Uint8Array
+  /** MA of `generation[0]`, for generated code. */
+  readonly generationMa: number
+  /** MA of `codeBits[0]`, for generated code. */
+  readonly codeBitsMa: number
+
+  /** Frames for guest RAM and tables. */
+  readonly frames: FrameAllocator
+
+  readonly #view: DataView
+  readonly #atomics: Atomics64
+  readonly #listeners: CodeWriteListener[] = []
+  readonly #regions: Region[] = []
+
+  /**
+   * Makes a machine's memory, all zero.
+   *
+   * @throws MemoryError `ERR_TOO_LARGE`, `ERR_RANGE`, or `ERR_NO_MEMORY` where the host refuses
+   */
+  static create(options: MachineMemoryOptions): MachineMemory {
+    const bytes = Math.ceil(options.bytes / GRANULE_BYTES) * GRANULE_BYTES
+    if (!(bytes >= 2 * GRANULE_BYTES)) {
+      throw new MemoryError('ERR_RANGE', `machine memory of ${options.bytes} bytes: expected 256 KiB or more`, {
+        requestedBytes: options.bytes,
+      })
+    }
+    if (bytes > MAX_MACHINE_BYTES) throw tooLarge('machine memory', options.bytes, MAX_MACHINE_BYTES)
+    const pages = wasmPages(bytes)
+    const shared = options.shared ?? false
+    let memory: WebAssembly.Memory
+    try {
+      memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared })
+    } catch (cause) {
+      const reason = cause instanceof Error ? cause.message : String(cause)
+      throw new MemoryError('ERR_NO_MEMORY', `the host refused ${bytes} bytes of machine memory: ${reason}`, {
+        requestedBytes: bytes,
+      })
+    }
+    format(new Uint32Array(memory.buffer), bytes / FRAME_BYTES)
+    return new MachineMemory(memory)
+  }
+
+  /**
+   * A further view of an existing machine's memory, in a Worker that was sent its `WebAssembly.Memory`, or after the
+   * bytes were restored from a snapshot. Listeners and the list of regions are each view's own.
+   *
+   * @throws MemoryError `ERR_HEADER` if no machine was made in it
+   */
+  static attach(memory: WebAssembly.Memory): MachineMemory {
+    const u32 = new Uint32Array(memory.buffer)
+    if (
+      u32[HEADER + H_MAGIC] !== HEADER_MAGIC ||
+      u32[HEADER + H_VERSION] !== HEADER_VERSION ||
+      u32[HEADER + H_FRAMES] !== memory.buffer.byteLength / FRAME_BYTES
+    ) {
+      throw new MemoryError('ERR_HEADER', 'this WebAssembly memory holds no machine of this version')
+    }
+    return new MachineMemory(memory)
+  }
+
+  private constructor(memory: WebAssembly.Memory) {
+    const buffer = memory.buffer
+    this.memory = memory
+    this.buffer = buffer
+    this.byteLength = buffer.byteLength
+    this.shared = !(buffer instanceof ArrayBuffer)
+    this.frameCount = buffer.byteLength / FRAME_BYTES
+    this.u8 = new Uint8Array(buffer)
+    this.u16 = new Uint16Array(buffer)
+    this.u32 = new Uint32Array(buffer)
+    this.i32 = new Int32Array(buffer)
+    this.u64 = new BigUint64Array(buffer)
+    this.generationMa = this.u32[HEADER + H_GENERATION_MA] as number
+    this.codeBitsMa = this.u32[HEADER + H_CODE_BITS_MA] as number
+    this.generation = new Uint32Array(buffer, this.generationMa, this.frameCount)
+    this.codeBits = new Uint8Array(buffer, this.codeBitsMa, this.frameCount)
+    this.#view = new DataView(buffer)
+    this.#atomics = atomics64(memory, this.shared)
+    this.frames = new FrameAllocator(this.u8, this.u32, this.i32, (ma, length) => this.noteWrite(ma, length))
+  }
+
+  /**
+   * Cuts a zeroed region for a hypervisor structure. Regions live as long as the machine. Address zero is never
+   * handed out.
+   *
+   * @param align - a power of two
+   * @param purpose - what it is for; in error messages and {@link regions}
+   * @returns its MA
+   * @throws MemoryError `ERR_NO_MEMORY`, `ERR_ALIGN`, `ERR_RANGE`
+   */
+  allocate(bytes: number, align: number, purpose: string): number {
+    if (!(Number.isSafeInteger(bytes) && bytes > 0)) {
+      throw new MemoryError('ERR_RANGE', `${purpose}: ${bytes} bytes asked for`, { requestedBytes: bytes })
+    }
+    if (!(align >= 1 && align <= MAX_MACHINE_BYTES && Number.isInteger(Math.log2(align)))) {
+      throw new MemoryError('ERR_ALIGN', `${purpose}: alignment ${align} is not a power of two`, { align })
+    }
+    const ma = this.frames.region(bytes, align, purpose)
+    this.#regions.push({ ma, bytes, purpose })
+    return ma
+  }
+
+  /** The regions that this view handed out, in order. */
+  get regions(): readonly Region[] {
+    return this.#regions
+  }
+
+  /**
+   * To be called by every writer that is not a CPU's own store (DMA, loaders, patching, toolstack), *after* its bytes
+   * are in memory: the touched frames' generations change, so that decoded records and translated code of them die,
+   * and those that hold code are reported to the listeners.
+   *
+   * The range must lie in machine memory.
+   */
+  noteWrite(ma: number, length: number): void {
+    if (length <= 0) return
+    const last = Math.floor((ma + length - 1) / FRAME_BYTES)
+    for (let frame = Math.floor(ma / FRAME_BYTES); frame <= last; frame++) {
+      // An atomic add: were two writers' increments to become one, a reader in between would miss the second.
+      Atomics.add(this.generation, frame, 1)
+      if (this.codeBits[frame] !== 0) for (const listener of this.#listeners) listener(frame)
+    }
+  }
+
+  /**
+   * Registers a vCPU's code cache, called on writes to frames with a code bit.
+   *
+   * @returns a function that takes it off again
+   */
+  onCodeWrite(listener: CodeWriteListener): () => void {
+    this.#listeners.push(listener)
+    return () => {
+      const index = this.#listeners.indexOf(listener)
+      if (index >= 0) this.#listeners.splice(index, 1)
+    }
+  }
+
+  /** A copy of `length` bytes. @throws MemoryError `ERR_RANGE` */
+  read(ma: number, length: number): Uint8Array<ArrayBuffer> {
+    this.#check(ma, length)
+    const copy = new Uint8Array(length)
+    copy.set(this.u8.subarray(ma, ma + length))
+    return copy
+  }
+
+  /** Stores bytes and notes the write. @throws MemoryError `ERR_RANGE` */
+  write(ma: number, bytes: Uint8Array): void {
+    this.#check(ma, bytes.length)
+    this.u8.set(bytes, ma)
+    this.noteWrite(ma, bytes.length)
+  }
+
+  /** Stores `length` equal bytes and notes the write. @throws MemoryError `ERR_RANGE` */
+  fill(ma: number, length: number, value: number): void {
+    this.#check(ma, length)
+    this.u8.fill(value, ma, ma + length)
+    this.noteWrite(ma, length)
+  }
+
+  /** Any alignment, little-endian. @throws MemoryError `ERR_RANGE` (as do all below) */
+  readU8(ma: number): number {
+    this.#check(ma, 1)
+    return this.u8[ma] as number
+  }
+
+  /** See {@link MachineMemory.readU8}. */
+  readU16(ma: number): number {
+    this.#check(ma, 2)
+    return this.#view.getUint16(ma, true)
+  }
+
+  /** See {@link MachineMemory.readU8}. */
+  readU32(ma: number): number {
+    this.#check(ma, 4)
+    return this.#view.getUint32(ma, true)
+  }
+
+  /** `into[0]` becomes the low word, `into[1]` the high one. Not atomic: for table entries see `readEntry`. */
+  readU64Into(ma: number, into: Uint32Array): void {
+    this.#check(ma, 8)
+    into[0] = this.#view.getUint32(ma, true)
+    into[1] = this.#view.getUint32(ma + 4, true)
+  }
+
+  /** For people. */
+  readU64(ma: number): bigint {
+    this.#check(ma, 8)
+    return this.#view.getBigUint64(ma, true)
+  }
+
+  /** Any alignment; notes the write. */
+  writeU8(ma: number, value: number): void {
+    this.#check(ma, 1)
+    this.u8[ma] = value
+    this.noteWrite(ma, 1)
+  }
+
+  /** See {@link MachineMemory.writeU8}. */
+  writeU16(ma: number, value: number): void {
+    this.#check(ma, 2)
+    this.#view.setUint16(ma, value, true)
+    this.noteWrite(ma, 2)
+  }
+
+  /** See {@link MachineMemory.writeU8}. */
+  writeU32(ma: number, value: number): void {
+    this.#check(ma, 4)
+    this.#view.setUint32(ma, value, true)
+    this.noteWrite(ma, 4)
+  }
+
+  /** See {@link MachineMemory.writeU8}. */
+  writeU64(ma: number, lo: number, hi: number): void {
+    this.#check(ma, 8)
+    this.#view.setUint32(ma, lo, true)
+    this.#view.setUint32(ma + 4, hi, true)
+    this.noteWrite(ma, 8)
+  }
+
+  /** For people. See {@link MachineMemory.writeU8}. */
+  writeBigU64(ma: number, value: bigint): void {
+    this.#check(ma, 8)
+    this.#view.setBigUint64(ma, value, true)
+    this.noteWrite(ma, 8)
+  }
+
+  /**
+   * Reads a 64-bit table entry that another thread may be changing, never half of the old and half of the new: the
+   * low word, which holds the present bits, is read on both sides of the high one.
+   *
+   * `into[0]` becomes the low word, `into[1]` the high one. `ma` is a multiple of 8 within machine memory (hot: not
+   * checked).
+   */
+  readEntry(ma: number, into: Uint32Array): void {
+    const word = ma >>> 2
+    let lo = Atomics.load(this.u32, word)
+    for (;;) {
+      const hi = Atomics.load(this.u32, word + 1)
+      const again = Atomics.load(this.u32, word)
+      if (again === lo) {
+        into[0] = lo
+        into[1] = hi
+        return
+      }
+      lo = again
+    }
+  }
+
+  /** Publishes a 64-bit table entry in one piece. `ma` is a multiple of 8. @throws MemoryError `ERR_ALIGN`, `ERR_RANGE` */
+  publishEntry(ma: number, lo: number, hi: number): void {
+    this.#checkEntry(ma)
+    this.#atomics.store(ma, lo, hi)
+  }
+
+  /**
+   * Replaces a 64-bit table entry if it still holds what was read, in one piece.
+   *
+   * @returns false, and changes nothing, if the entry holds something else
+   * @throws MemoryError `ERR_ALIGN`, `ERR_RANGE`
+   */
+  compareExchangeEntry(ma: number, expectLo: number, expectHi: number, lo: number, hi: number): boolean {
+    this.#checkEntry(ma)
+    return this.#atomics.compareExchange(ma, expectLo, expectHi, lo, hi) !== 0
+  }
+
+  /** The 32-bit form of {@link compareExchangeEntry}; `ma` is a multiple of 4. */
+  compareExchange32(ma: number, expect: number, value: number): boolean {
+    this.#check(ma, 4)
+    if (ma % 4 !== 0) throw new MemoryError('ERR_ALIGN', `MA ${hex(ma)} is not a multiple of 4`, { ma })
+    return Atomics.compareExchange(this.i32, ma / 4, expect | 0, value | 0) === (expect | 0)
+  }
+
+  #check(ma: number, length: number): void {
+    if (ma >= 0 && length >= 0 && ma + length <= this.byteLength) return
+    throw new MemoryError(
+      'ERR_RANGE',
+      `MA ${hex(ma)} + ${length} bytes is outside machine memory of ${hex(this.byteLength)} bytes`,
+      { ma, length },
+    )
+  }
+
+  #checkEntry(ma: number): void {
+    this.#check(ma, 8)
+    if (ma % 8 !== 0) throw new MemoryError('ERR_ALIGN', `MA ${hex(ma)} is not a multiple of 8`, { ma })
+  }
+}
+
+/**
+ * Bytes of machine memory for a guest with so much RAM: the RAM, room to align it to 2 MiB, and the hypervisor's own.
+ *
+ * @param hypervisorBytes - tables, logs and frame buffers; the default suits a PC
+ * @throws MemoryError `ERR_TOO_LARGE` above {@link MAX_GUEST_RAM_BYTES}
+ */
+export function machineBytesFor(guestRamBytes: number, hypervisorBytes: number = 64 << 20): number {
+  if (guestRamBytes > MAX_GUEST_RAM_BYTES) throw tooLarge('guest RAM', guestRamBytes, MAX_GUEST_RAM_BYTES)
+  const bytes = guestRamBytes + hypervisorBytes + bookkeepingBytes(guestRamBytes + hypervisorBytes) + 0x20_0000
+  if (bytes > MAX_MACHINE_BYTES) throw tooLarge('guest RAM with the hypervisor', bytes, MAX_MACHINE_BYTES)
+  return Math.ceil(bytes / 0x20_0000) * 0x20_0000
+}
+
+function bookkeepingBytes(bytes: number): number {
+  const frames = Math.ceil(bytes / FRAME_BYTES)
+  return frames * 5 + Math.ceil(frames / 8) + 4 * FRAME_BYTES
+}
+
+function tooLarge(what: string, bytes: number, most: number): MemoryError {
+  return new MemoryError(
+    'ERR_TOO_LARGE',
+    `${what} of ${bytes} bytes: a machine lives in one 32-bit WebAssembly memory of 4 GiB, ` +
+      `which leaves at most ${most} bytes here (guest RAM is capped at about 3.5 GiB)`,
+    { requestedBytes: bytes, mostBytes: most },
+  )
+}
+
+/** Writes the header of a fresh, all-zero memory. */
+function format(u32: Uint32Array, frames: number): void {
+  const endian = new Uint8Array(Uint32Array.of(1).buffer)
+  if (endian[0] !== 1) throw new MemoryError('ERR_HOST', 'machine memory needs a little-endian host')
+  const generation = HEADER_MA + FRAME_BYTES
+  const codeBits = generation + frames * 4
+  const bitmap = codeBits + frames
+  const used = Math.ceil((bitmap + frames / 8) / FRAME_BYTES)
+  for (let frame = 0; frame < used; frame++) u32[(bitmap >>> 2) + (frame >>> 5)]! |= 1 << (frame & 31)
+  u32[HEADER + H_VERSION] = HEADER_VERSION
+  u32[HEADER + H_FRAMES] = frames
+  u32[HEADER + H_GENERATION_MA] = generation
+  u32[HEADER + H_CODE_BITS_MA] = codeBits
+  u32[HEADER + H_BITMAP_MA] = bitmap
+  u32[HEADER + H_FREE] = frames - used
+  u32[HEADER + H_TOTAL_FREE] = frames - used
+  u32[HEADER + H_LOWEST_FREE] = used
+  u32[HEADER + H_MAGIC] = HEADER_MAGIC
+}

@@ -1,0 +1,206 @@
+import { describe, expect, test } from 'vitest'
+import { MachineMemory, machineBytesFor, MAX_GUEST_RAM_BYTES, MemoryError } from '../src/index.ts'
+
+const MIB = 1 << 20
+
+function codeOf(action: () => unknown): string {
+  try {
+    action()
+  } catch (error) {
+    if (error instanceof MemoryError) return error.code
+    throw error
+  }
+  return 'none'
+}
+
+describe.each([{ shared: false }, { shared: true }])('machine memory, shared: $shared', ({ shared }) => {
+  const create = (bytes = 4 * MIB): MachineMemory => MachineMemory.create({ bytes, shared })
+
+  test('a new machine is all zero beyond its bookkeeping, and backed as asked', () => {
+    const memory = create()
+    expect(memory.buffer instanceof ArrayBuffer).toBe(!shared)
+    expect(memory.memory.buffer).toBe(memory.buffer)
+    expect(memory.frameCount).toBe((4 * MIB) / 4096)
+    expect(memory.read(2 * MIB, 2 * MIB).every((byte) => byte === 0)).toBe(true)
+  })
+
+  test('the views look at the same bytes, little-endian', () => {
+    const memory = create()
+    memory.u32[0x10_0000 / 4] = 0x1234_5678
+    expect([memory.u8[0x10_0000], memory.u16[0x10_0002 / 2]]).toEqual([0x78, 0x1234])
+    expect(memory.i32[0x10_0000 / 4]).toBe(0x1234_5678)
+    expect(memory.u64[0x10_0000 / 8]).toBe(0x1234_5678n)
+  })
+
+  test('a second view attached to the memory shares data, generations and the allocator', () => {
+    const memory = create()
+    const mfn = memory.frames.allocate(0)
+    const other = MachineMemory.attach(memory.memory)
+    other.write(mfn * 4096, Uint8Array.of(7))
+    expect(memory.u8[mfn * 4096]).toBe(7)
+    expect(memory.generation[mfn]).toBe(1)
+    expect(other.frames.isAllocated(mfn)).toBe(true)
+    expect(other.frames.allocate(0)).not.toBe(mfn)
+    expect(memory.frames.freeFrames).toBe(other.frames.freeFrames)
+  })
+
+  test('accessors work at any alignment, across a frame boundary, and note the write in both frames', () => {
+    const memory = create()
+    const ma = 0x20_0ffd
+    memory.writeU64(ma, 0x8899_aabb, 0xccdd_eeff)
+    const into = new Uint32Array(2)
+    memory.readU64Into(ma, into)
+    expect([...into]).toEqual([0x8899_aabb, 0xccdd_eeff])
+    expect(memory.readU64(ma)).toBe(0xccdd_eeff_8899_aabbn)
+    expect(memory.readU32(ma + 1)).toBe(0xff88_99aa)
+    expect(memory.readU16(ma + 3)).toBe(0xff88)
+    expect(memory.readU8(ma + 7)).toBe(0xcc)
+    expect([memory.generation[0x200], memory.generation[0x201]]).toEqual([1, 1])
+    memory.writeU32(ma, 1)
+    memory.writeU16(ma + 4, 2)
+    memory.writeU8(ma + 6, 3)
+    memory.writeBigU64(ma + 7, 4n)
+    expect([...memory.read(ma, 15)]).toEqual([1, 0, 0, 0, 2, 0, 3, 4, 0, 0, 0, 0, 0, 0, 0])
+    memory.fill(ma, 3, 0xee)
+    expect([...memory.read(ma, 4)]).toEqual([0xee, 0xee, 0xee, 0])
+  })
+
+  test('a table entry is exchanged in one piece, and only if all 64 bits still hold what was read', () => {
+    const memory = create()
+    const ma = 0x20_0008
+    memory.publishEntry(ma, 0x8000_0001, 0xffff_fffe)
+    const into = new Uint32Array(2)
+    memory.readEntry(ma, into)
+    expect([...into]).toEqual([0x8000_0001, 0xffff_fffe])
+    expect(memory.compareExchangeEntry(ma, 0x8000_0001, 0xffff_ffff, 1, 2)).toBe(false)
+    expect(memory.compareExchangeEntry(ma, 0x8000_0000, 0xffff_fffe, 1, 2)).toBe(false)
+    expect(memory.readU64(ma)).toBe(0xffff_fffe_8000_0001n)
+    expect(memory.compareExchangeEntry(ma, 0x8000_0001, 0xffff_fffe, 0xf000_0000, 2)).toBe(true)
+    expect(memory.readU64(ma)).toBe(0x2_f000_0000n)
+    expect(memory.readU64(ma - 8) | memory.readU64(ma + 8)).toBe(0n)
+    expect(memory.compareExchange32(ma, 0, 1)).toBe(false)
+    expect(memory.compareExchange32(ma, 0xf000_0000, 0xf000_0020)).toBe(true)
+    expect(memory.readU32(ma)).toBe(0xf000_0020)
+  })
+})
+
+describe('writes by others than the CPU', () => {
+  test('each touched frame gets a new generation, and no other', () => {
+    const memory = MachineMemory.create({ bytes: 4 * MIB })
+    memory.noteWrite(0x20_0fff, 0x1002)
+    expect([...memory.generation.subarray(0x1ff, 0x204)]).toEqual([0, 1, 1, 1, 0])
+    memory.noteWrite(0x20_0000, 0)
+    expect(memory.generation[0x200]).toBe(1)
+  })
+
+  test('listeners hear of frames with a code bit until they are taken off', () => {
+    const memory = MachineMemory.create({ bytes: 4 * MIB })
+    const heard: number[] = []
+    const stop = memory.onCodeWrite((frame) => {
+      heard.push(frame)
+      memory.codeBits[frame] = 0
+    })
+    memory.codeBits[0x201] = 1
+    memory.noteWrite(0x20_0000, 0x3000)
+    memory.noteWrite(0x20_0000, 0x3000)
+    expect(heard).toEqual([0x201])
+    memory.codeBits[0x201] = 1
+    stop()
+    memory.noteWrite(0x20_1000, 1)
+    expect(heard).toEqual([0x201])
+  })
+
+  test('generated code finds generations and code bits at their machine addresses', () => {
+    const memory = MachineMemory.create({ bytes: 4 * MIB })
+    memory.noteWrite(0x20_0000, 1)
+    memory.codeBits[0x200] = 3
+    expect(memory.readU32(memory.generationMa + 0x200 * 4)).toBe(1)
+    expect(memory.readU8(memory.codeBitsMa + 0x200)).toBe(3)
+  })
+})
+
+describe('regions', () => {
+  test('are aligned, zeroed, disjoint, outside frame zero, and listed with their purpose', () => {
+    const memory = MachineMemory.create({ bytes: 8 * MIB })
+    const asked = [
+      [1, 1],
+      [8, 8],
+      [100, 64],
+      [4096, 4096],
+      [60_000, 8],
+      [10_000, 0x8000],
+      [0x1_0000, 0x1_0000],
+      [300_000, 0x2_0000],
+      [16, 16],
+      [5, 0x20_0000],
+    ] as const
+    const regions = asked.map(([bytes, align]) => ({ ma: memory.allocate(bytes, align, `of ${bytes}`), bytes, align }))
+    for (const { ma, bytes, align } of regions) {
+      expect(ma).toBeGreaterThanOrEqual(4096)
+      expect(ma % align).toBe(0)
+      expect(memory.read(ma, bytes).every((byte) => byte === 0)).toBe(true)
+      memory.fill(ma, bytes, 0xff)
+    }
+    expect(memory.regions.map((region) => region.purpose)).toEqual(asked.map(([bytes]) => `of ${bytes}`))
+  })
+
+  test.each([
+    { given: 'more than there is', action: (m: MachineMemory) => m.allocate(8 * MIB, 8, 'x'), code: 'ERR_NO_MEMORY' },
+    { given: 'no bytes', action: (m: MachineMemory) => m.allocate(0, 8, 'x'), code: 'ERR_RANGE' },
+    { given: 'an odd alignment', action: (m: MachineMemory) => m.allocate(8, 24, 'x'), code: 'ERR_ALIGN' },
+    { given: 'a read past the end', action: (m: MachineMemory) => m.read(4 * MIB - 1, 2), code: 'ERR_RANGE' },
+    { given: 'a negative address', action: (m: MachineMemory) => m.readU32(-1), code: 'ERR_RANGE' },
+    { given: 'NaN for an address', action: (m: MachineMemory) => m.readU8(Number.NaN), code: 'ERR_RANGE' },
+    { given: 'a misaligned entry', action: (m: MachineMemory) => m.publishEntry(4, 0, 0), code: 'ERR_ALIGN' },
+    { given: 'a misaligned word', action: (m: MachineMemory) => m.compareExchange32(6, 0, 0), code: 'ERR_ALIGN' },
+    { given: 'an entry past the end', action: (m: MachineMemory) => m.publishEntry(4 * MIB, 0, 0), code: 'ERR_RANGE' },
+  ])('$given → $code', ({ action, code }) => {
+    expect(codeOf(() => action(MachineMemory.create({ bytes: 4 * MIB })))).toBe(code)
+  })
+
+  test('exhaustion is told with figures, and leaves what there was', () => {
+    const memory = MachineMemory.create({ bytes: 4 * MIB })
+    const free = memory.frames.freeFrames
+    try {
+      memory.allocate(5 * MIB, 8, 'a frame buffer')
+      expect.unreachable()
+    } catch (error) {
+      expect(error).toMatchObject({ code: 'ERR_NO_MEMORY', figures: { requestedBytes: 5 * MIB, freeBytes: free * 4096 } })
+      expect(String(error)).toContain('a frame buffer')
+    }
+    expect(memory.frames.freeFrames).toBe(free)
+  })
+})
+
+describe('sizes', () => {
+  test('3 GiB of guest RAM fit a machine, with some 70 MiB for the hypervisor', () => {
+    const bytes = machineBytesFor(3 * 1024 * MIB)
+    expect(bytes).toBeGreaterThan(3 * 1024 * MIB)
+    expect(bytes).toBeLessThan(3 * 1024 * MIB + 80 * MIB)
+  })
+
+  test('guest RAM above 3.5 GiB is refused, and the message says why', () => {
+    expect(codeOf(() => machineBytesFor(MAX_GUEST_RAM_BYTES + 4096))).toBe('ERR_TOO_LARGE')
+    expect(() => machineBytesFor(4096 * MIB)).toThrow(/32-bit WebAssembly memory.*3\.5 GiB/)
+    expect(codeOf(() => machineBytesFor(MAX_GUEST_RAM_BYTES))).toBe('none')
+    expect(codeOf(() => MachineMemory.create({ bytes: 4096 * MIB + 1 }))).toBe('ERR_TOO_LARGE')
+    expect(codeOf(() => MachineMemory.create({ bytes: 0 }))).toBe('ERR_RANGE')
+  })
+
+  test('a whole 4 GiB machine works up to its last byte', () => {
+    const memory = MachineMemory.create({ bytes: 4096 * MIB })
+    const last = memory.frames.allocate(9)
+    expect(last).toBe(0xf_fe00)
+    memory.writeU32(0xffff_fffc, 0x1357_9bdf)
+    expect(memory.u32[0xffff_fffc / 4]).toBe(0x1357_9bdf)
+    memory.publishEntry(0xffff_fff8, 1, 2)
+    expect(memory.compareExchangeEntry(0xffff_fff8, 1, 2, 3, 4)).toBe(true)
+    expect(memory.compareExchange32(0xffff_fffc, 4, 5)).toBe(true)
+    expect(memory.generation[0x10_0000]).toBeUndefined()
+    expect(memory.generation[0xf_ffff]).toBe(1)
+  })
+
+  test('a memory without a machine is not attached to', () => {
+    expect(codeOf(() => MachineMemory.attach(new WebAssembly.Memory({ initial: 4, maximum: 4 })))).toBe('ERR_HEADER')
+  })
+})
