@@ -1,0 +1,161 @@
+// The one entry of every root script. Plain JavaScript without dependencies, for any Node from 20 on: it runs before
+// anything is installed. It brings the checkout up to date (pinned pnpm, packages, Node 24, build) and then hands over
+// to the program. What is up to date already costs a few milliseconds of stat calls.
+import { spawn, spawnSync } from 'node:child_process'
+import { createHash } from 'node:crypto'
+import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { constants } from 'node:os'
+import { delimiter, dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+
+const root = dirname(dirname(fileURLToPath(import.meta.url)))
+const stamps = join(root, 'node_modules', '.retrap')
+// `npm run -s` promises nothing but the program's own output.
+const silent = process.env.npm_config_loglevel === 'silent'
+
+const [command, ...args] = process.argv.slice(2)
+process.exitCode = await main()
+
+async function main() {
+  try {
+    install()
+    switch (command) {
+      case 'start':
+      case 'retrap':
+        build()
+        return await run(join(root, 'apps/retrap/dist/main.js'), args)
+      case 'bench':
+      case 'soak':
+      case 'test':
+        return await run('--conditions=retrap-source', [join(root, '.scripts', `${command}.ts`), ...args])
+      default:
+        console.error(`retrap: no root script named ${command}`)
+        return 2
+    }
+  } catch (error) {
+    console.error(`retrap: ${error.message}`)
+    return 1
+  }
+}
+
+/** The folders of all workspace packages. */
+function members() {
+  return ['packages', 'apps'].flatMap((group) =>
+    readdirSync(join(root, group), { withFileTypes: true })
+      .filter((entry) => entry.isDirectory() && existsSync(join(root, group, entry.name, 'package.json')))
+      .map((entry) => join(root, group, entry.name)),
+  )
+}
+
+/** Installs when a manifest or the lock file differs from what was last installed. */
+function install() {
+  const hash = createHash('sha256')
+  for (const file of ['pnpm-lock.yaml', 'pnpm-workspace.yaml', 'package.json']) hash.update(readFileSync(join(root, file)))
+  for (const folder of members()) hash.update(folder.slice(root.length)).update(readFileSync(join(folder, 'package.json')))
+  const wanted = `${hash.digest('hex')} ${process.platform} ${process.arch}`
+  if (stampIs('install', wanted) && existsSync(node24())) return
+  say('installing packages')
+  pnpm(['install'], 'installing the packages failed')
+  writeStamp('install', wanted)
+}
+
+/** Builds the app and what it stands on when a source changed since the last build. Turbo skips what is unchanged. */
+function build() {
+  if (stampIs('build', buildState()) && existsSync(join(root, 'apps/retrap/dist/main.js'))) return
+  say('building')
+  // Read before building: a source saved meanwhile must lead to another build.
+  const sources = sourceState()
+  pnpm(['exec', 'turbo', 'run', 'build', '--filter=retrap', '--output-logs=errors-only', '--ui=stream'], 'the build failed')
+  writeStamp('build', `${sources} ${outputState()}`)
+}
+
+function buildState() {
+  return `${sourceState()} ${outputState()}`
+}
+
+function sourceState() {
+  const hash = createHash('sha256')
+  for (const file of ['tsconfig.base.json', 'turbo.json']) addFile(hash, join(root, file))
+  addTree(hash, join(root, '.config/types'))
+  for (const folder of members()) {
+    for (const file of ['package.json', 'tsconfig.json']) addFile(hash, join(folder, file))
+    addTree(hash, join(folder, 'src'))
+  }
+  return hash.digest('hex')
+}
+
+/** A cleaned or replaced output is built again even if no source changed. */
+function outputState() {
+  const hash = createHash('sha256')
+  for (const folder of members()) addFile(hash, join(folder, 'dist/.tsbuildinfo'))
+  return hash.digest('hex')
+}
+
+function addFile(hash, file) {
+  const stat = statSync(file, { throwIfNoEntry: false })
+  hash.update(`${file.slice(root.length)} ${stat?.size} ${stat?.mtimeMs}\n`)
+}
+
+function addTree(hash, folder) {
+  if (!existsSync(folder)) return
+  for (const entry of readdirSync(folder, { withFileTypes: true })) {
+    const path = join(folder, entry.name)
+    if (entry.isDirectory()) addTree(hash, path)
+    else addFile(hash, path)
+  }
+}
+
+function stampIs(name, value) {
+  const file = join(stamps, name)
+  return existsSync(file) && readFileSync(file, 'utf8') === value
+}
+
+function writeStamp(name, value) {
+  mkdirSync(stamps, { recursive: true })
+  writeFileSync(join(stamps, name), value)
+}
+
+function say(what) {
+  // On a terminal a first `npm run -s` would otherwise look hung for half a minute.
+  if (!silent || process.stderr.isTTY) console.error(`retrap: ${what}`)
+}
+
+/** Runs the pinned pnpm. npm fetches it once; corepack is not used, because it refuses pnpm's signature. */
+function pnpm(pnpmArgs, failure) {
+  // The version is written once, as the catalog's.
+  const version = /^ {2}pnpm: (\S+)$/m.exec(readFileSync(join(root, 'pnpm-workspace.yaml'), 'utf8'))?.[1]
+  const result = spawnSync('npx', ['--yes', `--package=pnpm@${version}`, '--', 'pnpm', ...pnpmArgs], {
+    cwd: root,
+    env: environment(),
+    encoding: 'utf8',
+    // Installing and building are not the program's output: they go to stderr, and under -s only if they fail.
+    stdio: silent ? ['ignore', 'pipe', 'pipe'] : ['ignore', 2, 2],
+    shell: process.platform === 'win32',
+  })
+  if (result.status === 0) return
+  if (silent) process.stderr.write(`${result.stdout ?? ''}${result.stderr ?? ''}`)
+  throw new Error(result.error ? `${failure}: ${result.error.message}` : failure)
+}
+
+/** Node 24 from the npm package `node`; the running Node if it is a 24 already and the package has no binary here. */
+function node24() {
+  const packaged = join(root, 'node_modules/node/bin', process.platform === 'win32' ? 'node.exe' : 'node')
+  return !existsSync(packaged) && process.version.startsWith('v24.') ? process.execPath : packaged
+}
+
+function environment() {
+  const path = [dirname(node24()), join(root, 'node_modules/.bin'), process.env.PATH].join(delimiter)
+  return { ...process.env, PATH: path, TURBO_TELEMETRY_DISABLED: '1', DO_NOT_TRACK: '1' }
+}
+
+/** Runs a program under Node 24 with our terminal, and resolves to its exit code. */
+function run(file, programArgs) {
+  return new Promise((resolve, reject) => {
+    const child = spawn(node24(), [file, ...programArgs], { cwd: process.env.INIT_CWD ?? root, env: environment(), stdio: 'inherit' })
+    // A terminal's Ctrl-C reaches the program by itself; it decides what that means. A kill is passed on.
+    process.on('SIGINT', () => {})
+    for (const signal of ['SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill(signal))
+    child.on('error', reject)
+    child.on('exit', (code, signal) => resolve(code ?? 128 + (constants.signals[signal] ?? 0)))
+  })
+}
