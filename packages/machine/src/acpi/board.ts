@@ -1,0 +1,49 @@
+/** A 16550 serial port as the tables describe it. */
+export interface AcpiSerialPort {
+  /** First of its eight I/O ports. */
+  readonly iobase: number
+  /** ISA interrupt line. */
+  readonly irq: number
+}
+
+/** An HPET as its table describes it. */
+export interface AcpiHpet {
+  /** GPA of its 1 KiB register block. */
+  readonly address: number
+  /** Low 32 bits of its General Capabilities register. */
+  readonly capabilities: number
+  /** Smallest period, in main counter ticks, that loses no interrupt. */
+  readonly minimumTick: number
+}
+
+/** What the ACPI tables say about a machine. Addresses are GPAs. */
+export interface AcpiBoard {
+  /** Local APIC ids, one for each processor; processor UIDs count from 0. */
+  readonly apicIds: readonly number[]
+  /** Local APIC page. */
+  readonly localApicAddress: number
+  /** The I/O APIC that serves GSIs from 0. */
+  readonly ioapic: { readonly id: number; readonly address: number }
+  /** First port of the power-management block; see `ACPI_PM` in `@retrap/devices` for what lies where. */
+  readonly pmBase: number
+  /** ISA line and GSI of the System Control Interrupt. */
+  readonly sciIrq: number
+  /** Port through which ACPI mode is switched on and off; absent: always on. */
+  readonly smiCommand?: { readonly port: number; readonly enable: number; readonly disable: number } | undefined
+  /** SLP_TYP value that means S5. */
+  readonly s5SleepType: number
+  /** Reset register: port and the value that resets. */
+  readonly reset: { readonly port: number; readonly value: number }
+  /** CMOS byte that holds the century. */
+  readonly centuryIndex: number
+  readonly hpet?: AcpiHpet | undefined
+  /** Memory window below 4 GiB that the PCI host bridge forwards, both inclusive. */
+  readonly pciMemory: { readonly start: number; readonly end: number }
+  /** Memory window above 4 GiB that the PCI host bridge forwards, both inclusive. */
+  readonly pciMemory64?: { readonly start: number; readonly end: number } | undefined
+  /** PCI device number on bus 0 of the ISA bridge that holds the PIRQ route registers; absent: INTx reaches only GSIs 16 to 19. */
+  readonly isaBridgeDevice?: number | undefined
+  readonly serialPorts: readonly AcpiSerialPort[]
+  /** Whether there is an 8042-compatible keyboard controller. */
+  readonly keyboardController: boolean
+}

@@ -1,0 +1,168 @@
+import * as aml from './aml.ts'
+import type { Aml } from './aml.ts'
+import type { AcpiBoard } from './board.ts'
+import * as resource from './resources.ts'
+
+/**
+ * The definition block of a PC: sleep state S5, processors, the PCI root with
+ * its windows and interrupt routing, and the ISA devices behind it.
+ *
+ * Sources: ACPI Specification 6.5, chapters 6 (configuration) and 7.4 (sleep
+ * states); PCI Firmware Specification 3.3, chapter 4.
+ */
+
+const PIRQ_ROUTE_REGISTERS = 0x60
+const LINKS = ['LNKA', 'LNKB', 'LNKC', 'LNKD'] as const
+const ROUTES = ['PRQA', 'PRQB', 'PRQC', 'PRQD'] as const
+/** ISA lines that a PCI link may be routed to. */
+const LINK_IRQS = [5, 10, 11] as const
+const ROUTE_DISABLED = 0x80
+/** GSI of PCI link A; links B to D follow. */
+const FIRST_LINK_GSI = 16
+
+/** Bytes of the terms inside the DSDT, without its table header. */
+export function dsdtBody(board: AcpiBoard): Aml {
+  const isaBridge = board.isaBridgeDevice
+  return aml.concat(
+    // PICM: 0 while the OS uses the 8259 pair, 1 once it has announced the I/O APIC.
+    aml.name('\\PICM', aml.integer(0)),
+    aml.method('\\_PIC', 1, false, aml.store(aml.arg(0), aml.path('\\PICM'))),
+    aml.name('\\_S5', aml.pkg(aml.integer(board.s5SleepType), aml.integer(board.s5SleepType), aml.integer(0), aml.integer(0))),
+    aml.scope('\\_SB', ...board.apicIds.map((_, uid) => processor(uid)), pciRoot(board)),
+    ...(isaBridge === undefined ? [] : [pciLinks()]),
+  )
+}
+
+function processor(uid: number): Aml {
+  return aml.device(
+    `C${uid.toString(16).toUpperCase().padStart(3, '0')}`,
+    aml.name('_HID', aml.string('ACPI0007')),
+    aml.name('_UID', aml.integer(uid)),
+  )
+}
+
+function pciRoot(board: AcpiBoard): Aml {
+  const windows = [
+    resource.busNumbers(0, 0xff),
+    // The configuration mechanism's own ports belong to the bridge.
+    resource.ioPorts(0xcf8, 8),
+    resource.ioWindow(0x0000, 0x0cf7),
+    resource.ioWindow(0x0d00, 0xffff),
+    resource.memoryWindow32(0xa_0000, 0xb_ffff),
+    resource.memoryWindow32(board.pciMemory.start, board.pciMemory.end),
+    ...(board.pciMemory64 === undefined ? [] : [resource.memoryWindow64(board.pciMemory64.start, board.pciMemory64.end)]),
+  ]
+  return aml.device(
+    'PCI0',
+    aml.name('_HID', aml.eisaId('PNP0A03')),
+    aml.name('_UID', aml.integer(0)),
+    aml.name('_BBN', aml.integer(0)),
+    aml.name('_CRS', resource.resourceTemplate(...windows)),
+    ...interruptRouting(board.isaBridgeDevice !== undefined),
+    isaBus(board),
+  )
+}
+
+/** `_PRT`: pin p of device d goes to link (d + p) mod 4, hence to GSI 16 + that, or to the link's ISA line. */
+function interruptRouting(links: boolean): Aml[] {
+  const table = (target: (link: number) => readonly [Aml, Aml]): Aml => {
+    const rows: Aml[] = []
+    for (let device = 0; device < 32; device++)
+      for (let pin = 0; pin < 4; pin++) {
+        const [source, index] = target((device + pin) & 3)
+        rows.push(aml.pkg(aml.integer(device * 0x1_0000 + 0xffff), aml.integer(pin), source, index))
+      }
+    return aml.pkg(...rows)
+  }
+  const toGsi = table((link) => [aml.integer(0), aml.integer(FIRST_LINK_GSI + link)])
+  if (!links) return [aml.name('_PRT', toGsi)]
+  const toLink = table((link) => [aml.path(`\\_SB.${LINKS[link] as string}`), aml.integer(0)])
+  return [
+    aml.name('PRTA', toGsi),
+    aml.name('PRTP', toLink),
+    aml.method('_PRT', 0, false, aml.when(aml.path('\\PICM'), aml.returns(aml.path('PRTA'))), aml.returns(aml.path('PRTP'))),
+  ]
+}
+
+/** The four PCI interrupt links, set through the ISA bridge's PIRQ route registers. */
+function pciLinks(): Aml {
+  const links = LINKS.map((link, index) => {
+    const route = aml.path(`\\_SB.PCI0.ISA.${ROUTES[index] as string}`)
+    return aml.device(
+      link,
+      aml.name('_HID', aml.eisaId('PNP0C0F')),
+      aml.name('_UID', aml.integer(index)),
+      aml.name('_PRS', resource.resourceTemplate(resource.irqLevelShared(...LINK_IRQS))),
+      aml.method(
+        '_STA',
+        0,
+        false,
+        aml.when(aml.and(route, aml.integer(ROUTE_DISABLED)), aml.returns(aml.integer(0x09))),
+        aml.returns(aml.integer(0x0b)),
+      ),
+      aml.method('_DIS', 0, false, aml.store(aml.or(route, aml.integer(ROUTE_DISABLED)), route)),
+      aml.method(
+        '_CRS',
+        0,
+        true,
+        aml.name('BUF0', resource.resourceTemplate(resource.irqLevelShared())),
+        aml.createWordField(aml.path('BUF0'), 1, 'IRQW'),
+        aml.when(
+          aml.equal(aml.and(route, aml.integer(ROUTE_DISABLED)), aml.integer(0)),
+          aml.store(aml.shiftLeft(aml.integer(1), aml.and(route, aml.integer(0x0f))), aml.path('IRQW')),
+        ),
+        aml.returns(aml.path('BUF0')),
+      ),
+      aml.method(
+        '_SRS',
+        1,
+        true,
+        aml.createWordField(aml.arg(0), 1, 'IRQW'),
+        aml.store(aml.findSetRightBit(aml.path('IRQW')), aml.local(0)),
+        aml.when(aml.local(0), aml.store(aml.subtract(aml.local(0), aml.integer(1)), route)),
+      ),
+    )
+  })
+  return aml.scope('\\_SB', ...links)
+}
+
+function isaBus(board: AcpiBoard): Aml {
+  const isaBridge = board.isaBridgeDevice
+  const address = isaBridge === undefined ? aml.name('_HID', aml.eisaId('PNP0A05')) : aml.name('_ADR', aml.integer(isaBridge * 0x1_0000))
+  const routes =
+    isaBridge === undefined
+      ? []
+      : [
+          aml.operationRegion('PIRQ', aml.RegionSpace.pciConfig, PIRQ_ROUTE_REGISTERS, ROUTES.length),
+          aml.byteField('PIRQ', ROUTES.map((route) => [route, 8] as const)),
+        ]
+  return aml.device('ISA', address, ...routes, ...isaDevices(board))
+}
+
+function isaDevices(board: AcpiBoard): Aml[] {
+  const device = (name: string, id: string, crs: readonly (readonly number[])[], ...more: readonly Aml[]): Aml =>
+    aml.device(name, aml.name('_HID', aml.eisaId(id)), ...more, aml.name('_CRS', resource.resourceTemplate(...crs)))
+  const { hpet, smiCommand } = board
+  return [
+    device('PIC', 'PNP0000', [resource.ioPorts(0x20, 2), resource.ioPorts(0xa0, 2), resource.ioPorts(0x4d0, 2), resource.irqNoFlags(2)]),
+    device('TMR', 'PNP0100', [resource.ioPorts(0x40, 4), resource.irqNoFlags(0)]),
+    device('RTC', 'PNP0B00', [resource.ioPorts(0x70, 2), resource.irqNoFlags(8)]),
+    device('SPKR', 'PNP0800', [resource.ioPorts(0x61, 1)]),
+    ...(hpet === undefined ? [] : [device('HPET', 'PNP0103', [resource.memory32Fixed(hpet.address, 0x400, true)])]),
+    ...board.serialPorts.map((port, index) =>
+      device(
+        `COM${index + 1}`,
+        'PNP0501',
+        [resource.ioPorts(port.iobase, 8), resource.irqNoFlags(port.irq)],
+        aml.name('_UID', aml.integer(index + 1)),
+      ),
+    ),
+    // Motherboard resources: ports no driver owns, so that nothing else is placed there.
+    device('MBRD', 'PNP0C02', [
+      resource.ioPorts(board.pmBase, 0x10),
+      resource.ioPorts(0x80, 1),
+      resource.ioPorts(0x92, 1),
+      ...(smiCommand === undefined ? [] : [resource.ioPorts(smiCommand.port, 1)]),
+    ]),
+  ]
+}

@@ -1,0 +1,61 @@
+import { buffer, concat, type Aml } from './aml.ts'
+
+/**
+ * Resource descriptors, the items of `_CRS`, `_PRS` and `_SRS` buffers.
+ *
+ * Source: ACPI Specification 6.5, section 6.4, "Resource Data Types for ACPI".
+ */
+
+const le = (value: number, bytes: number): number[] => {
+  const out: number[] = []
+  let rest = value
+  for (let i = 0; i < bytes; i++) {
+    out.push(rest % 256)
+    rest = Math.floor(rest / 256)
+  }
+  return out
+}
+
+/** A resource template: the descriptors and an end tag, as a buffer. */
+export function resourceTemplate(...descriptors: readonly (readonly number[])[]): Aml {
+  // A checksum byte of zero in the end tag means "treat as valid".
+  return buffer(concat(...descriptors, [0x79, 0]))
+}
+
+/** `IO (Decode16, base, base, 1, length)`. */
+export function ioPorts(base: number, length: number): number[] {
+  return [0x47, 0x01, ...le(base, 2), ...le(base, 2), 0x01, length]
+}
+
+/** `IRQNoFlags () { irq … }`: edge-triggered, active high, exclusive. */
+export function irqNoFlags(...irqs: readonly number[]): number[] {
+  return [0x22, ...le(irqs.reduce((mask, irq) => mask | (1 << irq), 0), 2)]
+}
+
+/** `IRQ (Level, ActiveLow, Shared) { irq … }`, the form that PCI links use. */
+export function irqLevelShared(...irqs: readonly number[]): number[] {
+  return [0x23, ...le(irqs.reduce((mask, irq) => mask | (1 << irq), 0), 2), 0x18]
+}
+
+/** `Memory32Fixed (ReadOnly or ReadWrite, base, length)`. */
+export function memory32Fixed(base: number, length: number, writable: boolean): number[] {
+  return [0x86, ...le(9, 2), writable ? 1 : 0, ...le(base, 4), ...le(length, 4)]
+}
+
+/** Kinds of address space descriptor. */
+export const AddressSpace = { memory: 0, io: 1, bus: 2 } as const
+
+function addressSpace(tag: number, width: number, type: number, typeFlags: number, min: number, max: number): number[] {
+  // General flags: producer, positive decode, minimum and maximum fixed.
+  const body = [type, 0x0c, typeFlags, ...le(0, width), ...le(min, width), ...le(max, width), ...le(0, width), ...le(max - min + 1, width)]
+  return [tag, ...le(body.length, 2), ...body]
+}
+
+/** `WordBusNumber`: bus numbers that a host bridge produces, inclusive. */
+export const busNumbers = (min: number, max: number): number[] => addressSpace(0x88, 2, AddressSpace.bus, 0, min, max)
+/** `WordIO`: a window of ports that a host bridge forwards, inclusive. */
+export const ioWindow = (min: number, max: number): number[] => addressSpace(0x88, 2, AddressSpace.io, 0x03, min, max)
+/** `DWordMemory`, non-cacheable and writable: a window below 4 GiB, inclusive. */
+export const memoryWindow32 = (min: number, max: number): number[] => addressSpace(0x87, 4, AddressSpace.memory, 0x01, min, max)
+/** `QWordMemory`, non-cacheable and writable: a window anywhere, inclusive. */
+export const memoryWindow64 = (min: number, max: number): number[] => addressSpace(0x8a, 8, AddressSpace.memory, 0x01, min, max)
