@@ -50,7 +50,7 @@ function members() {
 /** Installs when a manifest or the lock file differs from what was last installed. */
 function install() {
   const hash = createHash('sha256')
-  for (const file of ['pnpm-lock.yaml', 'pnpm-workspace.yaml', 'package.json']) hash.update(readFileSync(join(root, file)))
+  for (const file of ['pnpm-lock.yaml', 'pnpm-workspace.yaml', 'package.json', '.config/package.json']) hash.update(readFileSync(join(root, file)))
   for (const folder of members()) hash.update(folder.slice(root.length)).update(readFileSync(join(folder, 'package.json')))
   const wanted = `${hash.digest('hex')} ${process.platform} ${process.arch}`
   if (stampIs('install', wanted) && existsSync(node24())) return

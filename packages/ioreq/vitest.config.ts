@@ -1,1 +1,1 @@
-export { default } from '../../.config/vitest.config.ts'
+export { default } from '@retrap/tooling/vitest'

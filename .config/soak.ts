@@ -1,0 +1,246 @@
+// Randomised checks that can run for long: `npm run -s soak -- NAME`. `test/soak/NAME.soak.ts` of any package exports
+// `soak`, a `Soak`:
+//
+//     import type { Soak } from '@retrap/tooling/soak'
+//     export const soak: Soak = {
+//       name: 'walk',
+//       step(rng) {
+//         const entry = rng.u32()
+//         rng.note('entry', `0x${entry.toString(16)}`)
+//         if (walk(entry) !== referenceWalk(entry)) return 'the walks differ'
+//       },
+//     }
+//
+// Every step has its own generator, seeded by --seed and the step's index, so one step can be run alone:
+// `--seed S --from I --count 1`. All that a step does must follow from its generator and its index.
+// A failing step is made smaller by itself: the numbers it drew are recorded, some are removed or lowered, and the step
+// is run on what is left, as long as it still fails. (A generator whose record is used up returns 0.) So draw 0 for the
+// plainest choice, and note() what the case is made of: the notes of the smallest failing case are printed.
+
+/** Random choices for one step. All are uniform unless stated otherwise. */
+export interface Rng {
+  /** An integer in [0, 2^32). */
+  u32(): number
+  /** An integer in [0, bound); bound is in [1, 2^32]. */
+  below(bound: number): number
+  /** An integer in [low, high], both inclusive; the range is at most 2^32 wide. */
+  between(low: number, high: number): number
+  /** An integer in [0, 2^64). */
+  u64(): bigint
+  /** True with probability 1/2, or `numerator / denominator`. */
+  chance(numerator?: number, denominator?: number): boolean
+  /** One of `choices`, which is not empty. Shrinks toward the first. */
+  pick<T>(choices: readonly T[]): T
+  /** `length` random bytes. */
+  bytes(length: number): Uint8Array
+  /** Describes the case for whoever reads a failure. The text may be a function, called only for a failure. */
+  note(label: string, text: string | (() => string)): void
+}
+
+/** A randomised check. */
+export interface Soak {
+  /** Lower-case words with hyphens; the file is `NAME.soak.ts`. */
+  readonly name: string
+  /** Steps when --count is not given; 1000 if absent. */
+  readonly count?: number
+  /** Called once before the first step. */
+  setup?(): Promise<void> | void
+  /** One random case. Throws, or returns a text, if the case violates what is checked. */
+  step(rng: Rng, index: number): Promise<string | void> | string | void
+  /** Called once at the end, also after violations. */
+  teardown?(): Promise<void> | void
+}
+
+/** How to run a soak. */
+export interface SoakOptions {
+  readonly count?: number
+  readonly seed?: number
+  /** Index of the first step. */
+  readonly from?: number
+  /** Milliseconds to spend on making a failing case smaller. */
+  readonly shrinkMs?: number
+  /** Receives progress, at most a few times a second. */
+  readonly progress?: (done: number, violations: number) => void
+}
+
+/** A failing step, made as small as the time allowed. */
+export interface Violation {
+  readonly index: number
+  readonly message: string
+  readonly notes: readonly string[]
+  /** How many numbers the smallest failing case drew. */
+  readonly draws: number
+}
+
+/** What a soak found. */
+export interface SoakResult {
+  readonly steps: number
+  readonly violations: number
+  readonly smallest: Violation | undefined
+}
+
+/** Draws from a xoshiro128** generator, or from a record, and keeps a record of what it drew. */
+class Choices implements Rng {
+  readonly drawn: number[] = []
+  readonly notes: [string, string | (() => string)][] = []
+  readonly #state = new Uint32Array(4)
+  readonly #record: readonly number[] | undefined
+
+  constructor(source: { readonly seed: number; readonly index: number } | readonly number[]) {
+    this.#record = 'seed' in source ? undefined : source
+    if ('seed' in source) {
+      // splitmix32 over seed and index: neighbouring steps get unrelated states.
+      let x = (Math.imul(source.seed, 0x9e37_79b1) ^ Math.imul(source.index + 1, 0x85eb_ca6b)) >>> 0
+      for (let i = 0; i < 4; i++) {
+        x = (x + 0x9e37_79b9) >>> 0
+        let z = Math.imul(x ^ (x >>> 16), 0x21f0_aaad)
+        z = Math.imul(z ^ (z >>> 15), 0x735a_2d97)
+        this.#state[i] = z ^ (z >>> 15)
+      }
+    }
+  }
+
+  /** A number in [0, bound), recorded after reduction, so that lowering the record lowers the choice. */
+  below(bound: number): number {
+    const recorded = this.#record?.[this.drawn.length]
+    let value: number
+    if (this.#record !== undefined) value = recorded === undefined ? 0 : recorded % bound
+    // The bias of the product is below bound / 2^53.
+    else value = Math.floor((this.#next() * 0x20_0000 + (this.#next() >>> 11)) * (bound / 2 ** 53))
+    this.drawn.push(value)
+    return value
+  }
+
+  u32(): number {
+    return this.below(2 ** 32)
+  }
+
+  between(low: number, high: number): number {
+    return low + this.below(high - low + 1)
+  }
+
+  u64(): bigint {
+    return (BigInt(this.u32()) << 32n) | BigInt(this.u32())
+  }
+
+  chance(numerator = 1, denominator = 2): boolean {
+    // 0, the plainest draw, is false.
+    return this.below(denominator) >= denominator - numerator
+  }
+
+  pick<T>(choices: readonly T[]): T {
+    return choices[this.below(choices.length)] as T
+  }
+
+  bytes(length: number): Uint8Array {
+    return Uint8Array.from({ length }, () => this.below(256))
+  }
+
+  note(label: string, text: string | (() => string)): void {
+    this.notes.push([label, text])
+  }
+
+  #next(): number {
+    const s = this.#state as unknown as [number, number, number, number]
+    const five = Math.imul(s[1], 5)
+    const result = Math.imul((five << 7) | (five >>> 25), 9) >>> 0
+    const shifted = s[1] << 9
+    s[2] ^= s[0]
+    s[3] ^= s[1]
+    s[1] ^= s[2]
+    s[0] ^= s[3]
+    s[2] ^= shifted
+    s[3] = (s[3] << 11) | (s[3] >>> 21)
+    return result
+  }
+}
+
+/** Runs `soak` and returns what it found. Also for tests, which pass a small count. */
+export async function runSoak(soak: Soak, options: SoakOptions = {}): Promise<SoakResult> {
+  const { count = soak.count ?? 1000, seed = 1, from = 0, shrinkMs = 20_000, progress } = options
+  let violations = 0
+  let steps = 0
+  let smallest: Violation | undefined
+  let reported = performance.now()
+  const deadline = { left: shrinkMs }
+  await soak.setup?.()
+  try {
+    for (let index = from; index < from + count; index++) {
+      const choices = new Choices({ seed, index })
+      const message = await attempt(soak, choices, index)
+      steps++
+      if (message !== undefined) {
+        violations++
+        // The first few failures are made smaller; a soak that fails all over would spend its time on that alone.
+        const found = violations <= 5 ? await shrink(soak, choices, message, index, deadline) : undefined
+        if (found !== undefined && (smallest === undefined || found.draws < smallest.draws)) smallest = found
+      }
+      if (progress !== undefined && performance.now() - reported > 250) {
+        progress(steps, violations)
+        reported = performance.now()
+      }
+    }
+  } finally {
+    await soak.teardown?.()
+  }
+  return { steps, violations, smallest }
+}
+
+async function attempt(soak: Soak, choices: Choices, index: number): Promise<string | undefined> {
+  try {
+    return (await soak.step(choices, index)) ?? undefined
+  } catch (error) {
+    return error instanceof Error ? (error.stack ?? error.message) : String(error)
+  }
+}
+
+/** Removes and lowers draws while the step still fails. */
+async function shrink(soak: Soak, first: Choices, firstMessage: string, index: number, time: { left: number }): Promise<Violation> {
+  const started = performance.now()
+  let best = first
+  let message = firstMessage
+  const keep = async (record: readonly number[]): Promise<boolean> => {
+    if (performance.now() - started > time.left) return false
+    const choices = new Choices(record)
+    const result = await attempt(soak, choices, index)
+    if (result === undefined || !isSmaller(choices.drawn, best.drawn)) return false
+    best = choices
+    message = result
+    return true
+  }
+  for (let improved = true; improved && performance.now() - started <= time.left; ) {
+    improved = false
+    for (let size = best.drawn.length; size >= 1; size = Math.floor(size / 2)) {
+      for (let at = 0; at + size <= best.drawn.length; ) {
+        const { drawn } = best
+        const removed = [...drawn.slice(0, at), ...drawn.slice(at + size)]
+        const zeroed = drawn.map((value, i) => (i >= at && i < at + size ? 0 : value))
+        if ((await keep(removed)) || (await keep(zeroed))) improved = true
+        else at += size
+      }
+    }
+    for (let at = 0; at < best.drawn.length; at++) {
+      const lower = (value: number): Promise<boolean> => keep(best.drawn.map((old, i) => (i === at ? value : old)))
+      // Binary search for the least value that still fails, as if failing were monotonous; then nearby.
+      let low = 0
+      let high = best.drawn[at] ?? 0
+      while (low < high && performance.now() - started <= time.left) {
+        const middle = Math.floor((low + high) / 2)
+        if (await lower(middle)) {
+          improved = true
+          high = Math.min(middle, best.drawn[at] ?? 0)
+        } else low = middle + 1
+      }
+    }
+  }
+  time.left -= performance.now() - started
+  const notes = best.notes.map(([label, text]) => `${label}: ${typeof text === 'string' ? text : text()}`)
+  return { index, message, notes, draws: best.drawn.length }
+}
+
+/** Shorter first, then lower: a total order, so that shrinking ends. */
+function isSmaller(a: readonly number[], b: readonly number[]): boolean {
+  if (a.length !== b.length) return a.length < b.length
+  const at = a.findIndex((value, i) => value !== b[i])
+  return at >= 0 && (a[at] as number) < (b[at] as number)
+}

@@ -1,0 +1,47 @@
+// Runs the examples of all packages as a stranger would, and compares what they print with what they say they print.
+import { spawnSync } from 'node:child_process'
+import { globSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import type { Member } from './workspace.ts'
+
+const MARK = '// Output:\n'
+
+/** The lines that an example's closing comment promises: all that follows `// Output:`. */
+function promised(source: string): string | undefined {
+  const at = source.lastIndexOf(MARK)
+  if (at < 0) return undefined
+  const lines = source.slice(at + MARK.length).trimEnd().split('\n')
+  return lines.map((line) => line.replace(/^\/\/ ?/, '').trimEnd()).join('\n')
+}
+
+/** Runs every `examples/*.ts`. Returns one line per problem; none means that all of them hold. */
+export function checkExamples(all: readonly Member[]): string[] {
+  const problems: string[] = []
+  for (const { folder, path } of all) {
+    const files = globSync('examples/*.ts', { cwd: folder }).sort()
+    const readme = readFileSync(join(folder, 'README.md'), 'utf8')
+    const sources = files.map((file) => readFileSync(join(folder, file), 'utf8'))
+    if (path.startsWith('packages/')) {
+      if (files.length === 0) problems.push(`${path}: there is no example`)
+      else if (!sources.some((source) => readme.includes(source.trim()))) problems.push(`${path}: README.md shows none of its examples word for word`)
+    }
+    for (const [i, file] of files.entries()) {
+      const source = sources[i] as string
+      const expected = promised(source)
+      if (expected === undefined) {
+        problems.push(`${path}/${file}: no closing "// Output:" comment`)
+        continue
+      }
+      const run = spawnSync(process.execPath, ['--conditions=retrap-source', join(folder, file)], {
+        cwd: folder,
+        encoding: 'utf8',
+        stdio: ['ignore', 'pipe', 'pipe'],
+        timeout: 60_000,
+      })
+      const printed = (run.stdout ?? '').split('\n').map((line) => line.trimEnd()).join('\n').trimEnd()
+      if (run.status !== 0) problems.push(`${path}/${file}: exit code ${run.status}\n${run.stderr}`)
+      else if (printed !== expected) problems.push(`${path}/${file}: it prints\n${printed}\nand promises\n${expected}`)
+    }
+  }
+  return problems
+}

@@ -1,0 +1,163 @@
+// npm test [-- PACKAGE...]
+//
+// The whole gate. Turbo builds, type-checks, tests and checks API reports and tarballs, package by package and cached;
+// then come the checks of the workspace as a whole. Nothing stops at the first failure. It ends with vitest's totals
+// over all packages; a failing check that is not a test counts as one failure, and its name is printed.
+// With package names (`npm test -- memory paging`) only turbo's tasks of these packages run.
+import { type SpawnSyncReturns, spawnSync } from 'node:child_process'
+import { globSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { basename, join } from 'node:path'
+import { checkExamples } from './examples.ts'
+import { type Member, has, members, root } from './workspace.ts'
+
+/** Two at a time is what the gate may use; each vitest then gets one worker, so that timings mean something. */
+const CONCURRENCY = 2
+const TASKS = ['build', 'typecheck', 'test', 'api:check', 'package:check']
+
+interface TaskSummary {
+  readonly task: string
+  readonly package: string
+  readonly execution?: { readonly exitCode: number | null; readonly startTime: number; readonly endTime: number }
+}
+
+interface VitestReport {
+  readonly numPassedTests: number
+  readonly numFailedTests: number
+  readonly numPendingTests: number
+  readonly numTodoTests: number
+  readonly testResults: readonly {
+    readonly name: string
+    readonly status: string
+    readonly assertionResults: readonly { readonly status: string; readonly fullName: string }[]
+  }[]
+}
+
+interface Totals {
+  passed: number
+  failed: number
+  skipped: number
+}
+
+/** What is printed at the end, and what .ci/run repeats. */
+const failures: string[] = []
+const skips: string[] = []
+
+function exec(name: string, args: readonly string[], quiet: boolean): SpawnSyncReturns<string> {
+  return spawnSync(name, args, {
+    cwd: root,
+    encoding: 'utf8',
+    env: { ...process.env, VITEST_MAX_WORKERS: '1' },
+    maxBuffer: 1 << 28,
+    stdio: ['ignore', quiet ? 'pipe' : 'inherit', quiet ? 'pipe' : 'inherit'],
+    shell: process.platform === 'win32',
+  })
+}
+
+/** Runs one check of the whole workspace; its output appears only if it fails. */
+function check(name: string, command: string, ...args: string[]): void {
+  const started = performance.now()
+  const result = exec(command, args, true)
+  report(name, result.status === 0, `${result.stdout ?? ''}${result.stderr ?? ''}${result.error?.message ?? ''}`, started)
+}
+
+function report(name: string, good: boolean, output: string, started: number): void {
+  console.log(`${good ? 'ok    ' : 'FAILED'} ${name} (${((performance.now() - started) / 1000).toFixed(1)} s)`)
+  if (good) return
+  console.log(output.trimEnd())
+  failures.push(name)
+}
+
+/** Runs turbo's tasks and returns them with their exit codes. Turbo needs pnpm on PATH, which npx puts there. */
+function turbo(selected: readonly Member[], everything: boolean): TaskSummary[] {
+  for (const { folder } of selected) rmSync(join(folder, 'temp/vitest.json'), { force: true })
+  rmSync(join(root, '.turbo/runs'), { recursive: true, force: true })
+  const filters = everything ? [] : selected.map(({ manifest }) => `--filter=${manifest.name}`)
+  const version = /^ {2}pnpm: (\S+)$/m.exec(readFileSync(join(root, 'pnpm-workspace.yaml'), 'utf8'))?.[1]
+  const options = ['--continue=dependencies-successful', `--concurrency=${CONCURRENCY}`, '--summarize', '--output-logs=errors-only', '--ui=stream']
+  const npx = ['--yes', `--package=pnpm@${version}`, '--', 'turbo', 'run', ...TASKS, ...filters, ...options]
+  const result = exec('npx', npx, false)
+  const [summary] = globSync('.turbo/runs/*.json', { cwd: root })
+  if (summary === undefined) {
+    failures.push(`turbo run (exit code ${result.status})`)
+    return []
+  }
+  return (JSON.parse(readFileSync(join(root, summary), 'utf8')) as { tasks: TaskSummary[] }).tasks
+}
+
+/** Adds one package's vitest report to the totals. */
+function addTests(member: Member, task: TaskSummary | undefined, totals: Totals): string {
+  const { folder, manifest } = member
+  if (manifest.scripts?.['test'] === undefined) return ''
+  if (!has(folder, 'temp/vitest.json')) {
+    failures.push(`${manifest.name}: vitest gave no result`)
+    return 'no result'
+  }
+  const result = JSON.parse(readFileSync(join(folder, 'temp/vitest.json'), 'utf8')) as VitestReport
+  let failed = result.numFailedTests
+  for (const file of result.testResults) {
+    const bad = file.assertionResults.filter(({ status }) => status === 'failed')
+    for (const { fullName } of bad) failures.push(`${manifest.name}: ${fullName}`)
+    // A file that cannot even be loaded has no tests to count.
+    if (file.status === 'failed' && bad.length === 0) {
+      failures.push(`${manifest.name}: ${basename(file.name)} failed outside its tests`)
+      failed++
+    }
+    const left = file.assertionResults.filter(({ status }) => status !== 'failed' && status !== 'passed')
+    for (const { fullName } of left) skips.push(`${manifest.name}: ${fullName}`)
+  }
+  if (failed === 0 && task?.execution?.exitCode !== 0) {
+    failures.push(`${manifest.name}: vitest ended with exit code ${task?.execution?.exitCode}`)
+    failed = 1
+  }
+  const skipped = result.numPendingTests + result.numTodoTests
+  totals.passed += result.numPassedTests
+  totals.skipped += skipped
+  return `${String(result.numPassedTests).padStart(6)} passed ${String(failed).padStart(4)} failed ${String(skipped).padStart(4)} skipped`
+}
+
+function main(): number {
+  const started = performance.now()
+  const names = process.argv.slice(2)
+  const all = members()
+  const unknown = names.filter((name) => !all.some((member) => basename(member.path) === name))
+  if (unknown.length > 0) {
+    console.error(`no package named ${unknown.join(', ')}; there are ${all.map(({ path }) => basename(path)).join(', ')}`)
+    return 2
+  }
+  const everything = names.length === 0
+  const selected = everything ? all : all.filter(({ path }) => names.includes(basename(path)))
+
+  const tasks = turbo(selected, everything)
+  if (everything) {
+    check('scripts type-check', 'tsc', '-p', '.scripts')
+    check('oxlint', 'oxlint', '--type-aware', '--deny-warnings')
+    check('oxfmt', 'oxfmt', '--check')
+    check('knip', 'knip', '--config', '.config/knip.json', '--no-progress')
+    check('turbo boundaries', 'turbo', 'boundaries')
+    const examplesStarted = performance.now()
+    const problems = checkExamples(all)
+    report('examples', problems.length === 0, problems.join('\n'), examplesStarted)
+  }
+  for (const { task, package: owner, execution } of tasks) {
+    if (task !== 'test' && TASKS.includes(task) && execution !== undefined && execution.exitCode !== 0) failures.push(`${owner}: ${task}`)
+  }
+
+  console.log('')
+  const totals: Totals = { passed: 0, failed: 0, skipped: 0 }
+  for (const member of selected) {
+    const task = tasks.find((one) => one.task === 'test' && one.package === member.manifest.name)
+    const seconds = task?.execution === undefined ? '' : ` ${((task.execution.endTime - task.execution.startTime) / 1000).toFixed(1)} s`
+    console.log(`${member.path.padEnd(24)} ${addTests(member, task, totals)}${seconds}`)
+  }
+  totals.failed = failures.length
+  if (skips.length > 0) console.log(`\nskipped:\n${skips.map((name) => `  ${name}`).join('\n')}`)
+  if (failures.length > 0) console.log(`\nfailed:\n${failures.map((name) => `  ${name}`).join('\n')}`)
+  console.log(`\n${((performance.now() - started) / 1000).toFixed(0)} s`)
+  const last = `${totals.passed} passed, ${totals.failed} failed, ${totals.skipped} skipped`
+  console.log(last)
+  mkdirSync(join(root, 'node_modules/.retrap'), { recursive: true })
+  writeFileSync(join(root, 'node_modules/.retrap/totals'), `${last}\n`)
+  return totals.failed > 0 ? 1 : 0
+}
+
+process.exitCode = main()
