@@ -195,7 +195,13 @@ async function attempt(soak: Soak, choices: Choices, index: number): Promise<str
 }
 
 /** Removes and lowers draws while the step still fails. */
-async function shrink(soak: Soak, first: Choices, firstMessage: string, index: number, time: { left: number }): Promise<Violation> {
+async function shrink(
+  soak: Soak,
+  first: Choices,
+  firstMessage: string,
+  index: number,
+  time: { left: number },
+): Promise<Violation> {
   const started = performance.now()
   let best = first
   let message = firstMessage
@@ -208,10 +214,10 @@ async function shrink(soak: Soak, first: Choices, firstMessage: string, index: n
     message = result
     return true
   }
-  for (let improved = true; improved && performance.now() - started <= time.left; ) {
+  for (let improved = true; improved && performance.now() - started <= time.left;) {
     improved = false
     for (let size = best.drawn.length; size >= 1; size = Math.floor(size / 2)) {
-      for (let at = 0; at + size <= best.drawn.length; ) {
+      for (let at = 0; at + size <= best.drawn.length;) {
         const { drawn } = best
         const removed = [...drawn.slice(0, at), ...drawn.slice(at + size)]
         const zeroed = drawn.map((value, i) => (i >= at && i < at + size ? 0 : value))

@@ -10,7 +10,10 @@ const MARK = '// Output:\n'
 function promised(source: string): string | undefined {
   const at = source.lastIndexOf(MARK)
   if (at < 0) return undefined
-  const lines = source.slice(at + MARK.length).trimEnd().split('\n')
+  const lines = source
+    .slice(at + MARK.length)
+    .trimEnd()
+    .split('\n')
   return lines.map((line) => line.replace(/^\/\/ ?/, '').trimEnd()).join('\n')
 }
 
@@ -23,7 +26,8 @@ export function checkExamples(all: readonly Member[]): string[] {
     const sources = files.map((file) => readFileSync(join(folder, file), 'utf8'))
     if (path.startsWith('packages/')) {
       if (files.length === 0) problems.push(`${path}: there is no example`)
-      else if (!sources.some((source) => readme.includes(source.trim()))) problems.push(`${path}: README.md shows none of its examples word for word`)
+      else if (!sources.some((source) => readme.includes(source.trim())))
+        problems.push(`${path}: README.md shows none of its examples word for word`)
     }
     for (const [i, file] of files.entries()) {
       const source = sources[i] as string
@@ -38,7 +42,11 @@ export function checkExamples(all: readonly Member[]): string[] {
         stdio: ['ignore', 'pipe', 'pipe'],
         timeout: 60_000,
       })
-      const printed = (run.stdout ?? '').split('\n').map((line) => line.trimEnd()).join('\n').trimEnd()
+      const printed = (run.stdout ?? '')
+        .split('\n')
+        .map((line) => line.trimEnd())
+        .join('\n')
+        .trimEnd()
       if (run.status !== 0) problems.push(`${path}/${file}: exit code ${run.status}\n${run.stderr}`)
       else if (printed !== expected) problems.push(`${path}/${file}: it prints\n${printed}\nand promises\n${expected}`)
     }

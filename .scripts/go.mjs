@@ -50,8 +50,10 @@ function members() {
 /** Installs when a manifest or the lock file differs from what was last installed. */
 function install() {
   const hash = createHash('sha256')
-  for (const file of ['pnpm-lock.yaml', 'pnpm-workspace.yaml', 'package.json', '.config/package.json']) hash.update(readFileSync(join(root, file)))
-  for (const folder of members()) hash.update(folder.slice(root.length)).update(readFileSync(join(folder, 'package.json')))
+  for (const file of ['pnpm-lock.yaml', 'pnpm-workspace.yaml', 'package.json', '.config/package.json'])
+    hash.update(readFileSync(join(root, file)))
+  for (const folder of members())
+    hash.update(folder.slice(root.length)).update(readFileSync(join(folder, 'package.json')))
   const wanted = `${hash.digest('hex')} ${process.platform} ${process.arch}`
   if (stampIs('install', wanted) && existsSync(node24())) return
   say('installing packages')
@@ -65,7 +67,10 @@ function build() {
   say('building')
   // Read before building: a source saved meanwhile must lead to another build.
   const sources = sourceState()
-  pnpm(['exec', 'turbo', 'run', 'build', '--filter=retrap', '--output-logs=errors-only', '--ui=stream'], 'the build failed')
+  pnpm(
+    ['exec', 'turbo', 'run', 'build', '--filter=retrap', '--output-logs=errors-only', '--ui=stream'],
+    'the build failed',
+  )
   writeStamp('build', `${sources} ${outputState()}`)
 }
 
@@ -151,7 +156,11 @@ function environment() {
 /** Runs a program under Node 24 with our terminal, and resolves to its exit code. */
 function run(file, programArgs) {
   return new Promise((resolve, reject) => {
-    const child = spawn(node24(), [file, ...programArgs], { cwd: process.env.INIT_CWD ?? root, env: environment(), stdio: 'inherit' })
+    const child = spawn(node24(), [file, ...programArgs], {
+      cwd: process.env.INIT_CWD ?? root,
+      env: environment(),
+      stdio: 'inherit',
+    })
     // A terminal's Ctrl-C reaches the program by itself; it decides what that means. A kill is passed on.
     process.on('SIGINT', () => {})
     for (const signal of ['SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill(signal))

@@ -13,8 +13,14 @@ if (manifest.exports?.['.'] !== undefined) commands.push(['attw', [tarball, '--p
 
 mkdirSync('temp', { recursive: true })
 for (const [name, args] of commands) {
-  const result = spawnSync(name, args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'], shell: process.platform === 'win32' })
+  const result = spawnSync(name, args, {
+    encoding: 'utf8',
+    stdio: ['ignore', 'pipe', 'pipe'],
+    shell: process.platform === 'win32',
+  })
   if (result.status === 0) continue
-  console.error(`${manifest.name}: ${name} failed\n${result.stdout ?? ''}${result.stderr ?? ''}${result.error?.message ?? ''}`)
+  console.error(
+    `${manifest.name}: ${name} failed\n${result.stdout ?? ''}${result.stderr ?? ''}${result.error?.message ?? ''}`,
+  )
   process.exit(1)
 }

@@ -15,7 +15,8 @@ async function main(): Promise<number> {
     const text = values[option]
     if (text === undefined) return undefined
     const value = Number(text)
-    if (!Number.isSafeInteger(value) || value < least) throw new Error(`--${option} takes a whole number from ${least}, not ${text}`)
+    if (!Number.isSafeInteger(value) || value < least)
+      throw new Error(`--${option} takes a whole number from ${least}, not ${text}`)
     return value
   }
   const file = choose('soak', programs('test/soak/*.soak.ts', '.soak.ts'), positionals[0])

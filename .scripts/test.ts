@@ -57,7 +57,12 @@ function exec(name: string, args: readonly string[], quiet: boolean): SpawnSyncR
 function check(name: string, command: string, ...args: string[]): void {
   const started = performance.now()
   const result = exec(command, args, true)
-  report(name, result.status === 0, `${result.stdout ?? ''}${result.stderr ?? ''}${result.error?.message ?? ''}`, started)
+  report(
+    name,
+    result.status === 0,
+    `${result.stdout ?? ''}${result.stderr ?? ''}${result.error?.message ?? ''}`,
+    started,
+  )
 }
 
 function report(name: string, good: boolean, output: string, started: number): void {
@@ -73,7 +78,13 @@ function turbo(selected: readonly Member[], everything: boolean): TaskSummary[] 
   rmSync(join(root, '.turbo/runs'), { recursive: true, force: true })
   const filters = everything ? [] : selected.map(({ manifest }) => `--filter=${manifest.name}`)
   const version = /^ {2}pnpm: (\S+)$/m.exec(readFileSync(join(root, 'pnpm-workspace.yaml'), 'utf8'))?.[1]
-  const options = ['--continue=dependencies-successful', `--concurrency=${CONCURRENCY}`, '--summarize', '--output-logs=errors-only', '--ui=stream']
+  const options = [
+    '--continue=dependencies-successful',
+    `--concurrency=${CONCURRENCY}`,
+    '--summarize',
+    '--output-logs=errors-only',
+    '--ui=stream',
+  ]
   const npx = ['--yes', `--package=pnpm@${version}`, '--', 'turbo', 'run', ...TASKS, ...filters, ...options]
   const result = exec('npx', npx, false)
   const [summary] = globSync('.turbo/runs/*.json', { cwd: root })
@@ -121,7 +132,9 @@ function main(): number {
   const all = members()
   const unknown = names.filter((name) => !all.some((member) => basename(member.path) === name))
   if (unknown.length > 0) {
-    console.error(`no package named ${unknown.join(', ')}; there are ${all.map(({ path }) => basename(path)).join(', ')}`)
+    console.error(
+      `no package named ${unknown.join(', ')}; there are ${all.map(({ path }) => basename(path)).join(', ')}`,
+    )
     return 2
   }
   const everything = names.length === 0
@@ -139,14 +152,18 @@ function main(): number {
     report('examples', problems.length === 0, problems.join('\n'), examplesStarted)
   }
   for (const { task, package: owner, execution } of tasks) {
-    if (task !== 'test' && TASKS.includes(task) && execution !== undefined && execution.exitCode !== 0) failures.push(`${owner}: ${task}`)
+    if (task !== 'test' && TASKS.includes(task) && execution !== undefined && execution.exitCode !== 0)
+      failures.push(`${owner}: ${task}`)
   }
 
   console.log('')
   const totals: Totals = { passed: 0, failed: 0, skipped: 0 }
   for (const member of selected) {
     const task = tasks.find((one) => one.task === 'test' && one.package === member.manifest.name)
-    const seconds = task?.execution === undefined ? '' : ` ${((task.execution.endTime - task.execution.startTime) / 1000).toFixed(1)} s`
+    const seconds =
+      task?.execution === undefined
+        ? ''
+        : ` ${((task.execution.endTime - task.execution.startTime) / 1000).toFixed(1)} s`
     console.log(`${member.path.padEnd(24)} ${addTests(member, task, totals)}${seconds}`)
   }
   totals.failed = failures.length

@@ -38,7 +38,8 @@ export function programs(pattern: string, suffix: string): Map<string, string> {
       const name = basename(file, suffix)
       const path = join(member.folder, file)
       const other = found.get(name)
-      if (other !== undefined) throw new Error(`${relative(root, path)} and ${relative(root, other)} have the same name`)
+      if (other !== undefined)
+        throw new Error(`${relative(root, path)} and ${relative(root, other)} have the same name`)
       found.set(name, path)
     }
   }
