@@ -1,0 +1,77 @@
+import type { AccessLog } from '@retrap/replay'
+
+/** Access bits of {@link CpuHost.translate}. */
+export const ACCESS_READ = 0
+export const ACCESS_WRITE = 1
+export const ACCESS_FETCH = 2
+/** The access is made with CPL 3 rights. */
+export const ACCESS_USER = 4
+/** Implicit supervisor access: descriptor tables, TSS (SMAP ignores EFLAGS.AC). */
+export const ACCESS_IMPLICIT = 8
+/** EFLAGS.AC is set: SMAP does not apply to explicit accesses. */
+export const ACCESS_AC = 16
+
+/** What a linear page maps to: filled in by {@link CpuHost.translate}. Caller-owned, numbers only. */
+export interface Translation {
+  /** Guest-physical address of the byte. */
+  gpa: number
+  /** Machine address of the byte where plain RAM or ROM backs it, else -1: a device. */
+  ma: number
+  /** The page may be cached for writing: RAM, and dirty bit set. False for ROM, whose writes are dropped by {@link CpuHost.physicalWrite}. */
+  writable: boolean
+  /** May be cached at all. */
+  cacheable: boolean
+  global: boolean
+  /** Bytes of the page that the guest's tables map, 4096 and up. */
+  pageBytes: number
+  /** #PF error code where the status is fault. */
+  errorCode: number
+}
+
+/** A 64-bit value as two words. */
+export interface Words {
+  lo: number
+  hi: number
+}
+
+/**
+ * What a CPU asks of the world around it. One per vCPU. Statuses are STATUS_DONE, STATUS_FAULT and STATUS_RETRY;
+ * nothing may throw.
+ */
+export interface CpuHost {
+  /**
+   * Guest page walk and second-level look-up for one byte; sets A and D bits. In a logged pass `log` records the reads of
+   * the walk and answers them again.
+   *
+   * @returns STATUS_DONE; STATUS_FAULT with `into.errorCode`; STATUS_RETRY
+   */
+  translate(lo: number, hi: number, access: number, into: Translation, log: AccessLog | null): number
+  /** Reads 1, 2, 4 or 8 bytes of what is not RAM. */
+  physicalRead(gpa: number, size: number, into: Words): number
+  physicalWrite(gpa: number, size: number, lo: number, hi: number): number
+  /** True if the device at this address answers at once, so that it may be called outside a logged pass. */
+  isSynchronous(gpa: number): boolean
+  /** IN: 1, 2 or 4 bytes. */
+  portRead(port: number, size: number, into: Words): number
+  portWrite(port: number, size: number, value: number): number
+  isPortSynchronous(port: number): boolean
+  /** MSRs that the CPU does not hold itself. STATUS_FAULT becomes #GP(0). */
+  readMsr(index: number, into: Words): number
+  writeMsr(index: number, lo: number, hi: number): number
+  /** May change what the CPU reports about itself: `into` holds EAX, EBX, ECX, EDX as the CPU knows them. */
+  cpuid(leaf: number, subleaf: number, into: Uint32Array): void
+  /** VMCALL / VMMCALL. STATUS_FAULT becomes #UD. */
+  hypercall(): number
+  /** Time-stamp counter before TSC offset. */
+  timestamp(into: Words): void
+  random(into: Words): void
+  /** Takes the highest pending maskable interrupt. @returns its vector, or -1 if it has gone */
+  acknowledgeInterrupt(): number
+  /** CR8 as the local APIC's task priority. */
+  readTaskPriority(): number
+  writeTaskPriority(value: number): void
+  /** CR0, CR3, CR4, EFER or the PDPTEs have changed: paging is set up again. `what` as `CONTROL_*`. */
+  controlChanged(): void
+  /** Guest asks to drop translations above what the CPU's own TLB holds (paging-structure caches). */
+  invalidate(lo: number, hi: number): void
+}

@@ -1,0 +1,62 @@
+/**
+ * A decoded instruction as the interpreter wants it: 32 bytes in machine memory. Records of a straight run of
+ * instructions follow one another.
+ */
+export const RECORD_BYTES = 32
+
+/** Which case of the interpreter's dispatch executes it; `OP_*` or a hot form. 16 bits. */
+export const R_OP = 0
+/** Offset of the instruction's first byte from the page's first. 16 bits. */
+export const R_OFFSET = 2
+/** Entry in the interpreter's table for a form that is not inline, or the index of a TypeScript handler. 16 bits. */
+export const R_FUNCTION = 4
+/** Length in bytes. 8 bits. */
+export const R_LENGTH = 6
+/** `ADDRESS_*`: how the effective address is made. 8 bits. */
+export const R_ADDRESS = 7
+/** State offsets of up to three register operands, in operand order. 16 bits each. */
+export const R_REG0 = 8
+export const R_REG1 = 10
+export const R_REG2 = 12
+/** State offsets of base and index registers. 16 bits each. */
+export const R_BASE = 14
+export const R_INDEX = 16
+/** log2 of the index scale. 8 bits. */
+export const R_SCALE = 18
+/** Segment register, 0–5, in bits 2:0; bits 7:4 belong to the form (repeat prefix, …). 8 bits. */
+export const R_SEGMENT = 19
+/** Displacement, sign-extended when used. For RIP-relative operands relative to the page. 32 bits. */
+export const R_DISP = 20
+/** Immediate: 64 bits, sign- or zero-extended as the form has it. Branches: see `OP_*`. */
+export const R_IMM = 24
+
+/** base + index·scale + disp, 64-bit, segment base zero. */
+export const ADDRESS_FLAT = 0
+/** Anything else: one bit for each departure. */
+export const ADDRESS_SEGMENT = 1
+/** The offset is truncated to 32 bits. */
+export const ADDRESS_32 = 2
+/** The offset is truncated to 16 bits. */
+export const ADDRESS_16 = 4
+/** The displacement is the 64-bit immediate (MOV with a 64-bit memory offset). */
+export const ADDRESS_DISP64 = 8
+/** Not 64-bit mode: limits and rights of the segment are checked. */
+export const ADDRESS_CHECKED = 16
+
+// Dispatch cases that are not instructions.
+/** Go on at page base + R_OFFSET: the end of a decoded run, or what stands in place of a dropped record. */
+export const OP_CONTINUE = 0
+/** Leave with everything retired; the next instruction is at page base + R_OFFSET. */
+export const OP_LEAVE = 1
+/** Call R_FUNCTION of the table: neither reads nor writes flags, next instruction follows. */
+export const OP_CALL = 2
+/** The same, with the lazy flags in memory around it. */
+export const OP_CALL_FLAGS = 3
+/** The same, with the lazy flags in memory around it; it may end with STATUS_JUMP. */
+export const OP_CALL_CONTROL = 4
+/** Call TypeScript handler R_FUNCTION. */
+export const OP_SYSTEM = 5
+/** Check that the next page still holds what the following, page-crossing record was decoded from. */
+export const OP_CROSS = 6
+/** The first case that is a form of an instruction. */
+export const OP_FIRST_FORM = 7

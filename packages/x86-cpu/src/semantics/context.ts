@@ -1,0 +1,591 @@
+import { I32, I64, select } from '@retrap/wasm-emitter'
+import type { Callee, FunctionBuilder, I32Like, I64Like, LoadOp, PrefixType, StoreOp, V128, Value, ValueOf } from '@retrap/wasm-emitter'
+import {
+  R_ADDRESS,
+  R_BASE,
+  R_DISP,
+  R_IMM,
+  R_INDEX,
+  R_LENGTH,
+  R_OFFSET,
+  R_REG0,
+  R_REG1,
+  R_REG2,
+  R_SCALE,
+} from '../record.ts'
+import {
+  CS,
+  FLAGS_EXPLICIT,
+  FLAGS_RESULT,
+  FLAGS_SUB,
+  FLAG_CF,
+  FLAG_OF,
+  FLAG_PF,
+  FLAG_SF,
+  FLAG_ZF,
+  FLAGS_ADD,
+  SEG_BASE,
+  SEG_BYTES,
+  STATUS_FAULT,
+  S_DATA,
+  S_FAULT_ERROR,
+  S_FAULT_HAS_ERROR,
+  S_FAULT_VECTOR,
+  S_GPR,
+  S_MMX_GATE,
+  S_PAGE_BASE,
+  S_SEGMENTS,
+  S_SSE_GATE,
+  S_X87_GATE,
+} from '../state-layout.ts'
+import type { Form } from './form.ts'
+
+/** TLB geometry that generated code needs; see tlb.ts. */
+export const TLB_WRITE_OFFSET = 0x4000
+export const TLB_EXECUTE_OFFSET = 0x8000
+export const TLB_INDEX_MASK = 0x3ff0
+
+/** Flags word of a slow access: size in bytes in bits 7:0, then these. */
+export const SLOW_WRITE = 0x100
+/** A read whose location the same instruction will write: write permission is checked. */
+export const SLOW_MODIFY = 0x200
+/** Nothing can fail after this access and it is the only one: a synchronous device may be called straight through. */
+export const SLOW_DIRECT = 0x400
+/** The address is relative to SS: a non-canonical one is #SS. */
+export const SLOW_STACK = 0x800
+/** Implicit supervisor access, whatever the CPL. */
+export const SLOW_IMPLICIT = 0x1000
+/** Only check the translation: nothing is read or written. */
+export const SLOW_PROBE = 0x2000
+
+/** Exception vectors (Intel SDM vol. 3A, "Protected-Mode Exceptions and Interrupts"). */
+export const VECTOR_DE = 0
+export const VECTOR_DB = 1
+export const VECTOR_BP = 3
+export const VECTOR_OF = 4
+export const VECTOR_BR = 5
+export const VECTOR_UD = 6
+export const VECTOR_NM = 7
+export const VECTOR_DF = 8
+export const VECTOR_TS = 10
+export const VECTOR_NP = 11
+export const VECTOR_SS = 12
+export const VECTOR_GP = 13
+export const VECTOR_PF = 14
+export const VECTOR_MF = 16
+export const VECTOR_AC = 17
+export const VECTOR_XM = 19
+
+/** Condition codes as in the low four bits of Jcc opcodes (SDM vol. 1, appendix B, "EFLAGS Condition Codes"). */
+export const CC_O = 0
+export const CC_B = 2
+export const CC_E = 4
+export const CC_BE = 6
+export const CC_S = 8
+export const CC_P = 10
+export const CC_L = 12
+export const CC_LE = 14
+
+/** Functions of the generated module that semantics may call. */
+export interface Library {
+  /** Import: (address low, address high, flags) → status; data in S_DATA. */
+  readonly slowAccess: Callee & { readonly signature: { readonly result: 'i32' } }
+  /** (state, record, size and SLOW_WRITE) → linear address; raises by setting S_FAULT_VECTOR ≠ -1. For anything but ADDRESS_FLAT. */
+  readonly slowAddress: Callee & { readonly signature: { readonly result: 'i64' } }
+  /** (kind, a, b, result) → the six arithmetic flags. */
+  readonly flags: Callee & { readonly signature: { readonly result: 'i32' } }
+  /** Functions that families share, made on first use: see {@link Context.shared}. */
+  readonly shared: Map<string, FunctionBuilder>
+  /** Declares another function of the module. */
+  define(name: string, params: readonly ('i32' | 'i64' | 'f32' | 'f64' | 'v128')[], result: 'i32' | 'i64' | 'f32' | 'f64' | 'v128' | undefined): FunctionBuilder
+}
+
+/** What the lazy flags are held in: locals in the interpreter's main function, memory elsewhere. */
+export interface FlagStore {
+  readonly kind: I32
+  readonly a: I64
+  readonly b: I64
+  readonly result: I64
+  set(kind: number | I32, a: I64, b: I64, result: I64): void
+}
+
+/**
+ * What a semantic function sees: the operands of a form, memory, flags and control flow. Interpreter and JIT differ in
+ * what stands behind it.
+ *
+ * Integers are {@link I64} throughout. Reads come sign-extended (`readS`) or zero-extended (`readU`) from the operand's
+ * size; writes take the low bytes and ignore the rest. A write to a 32-bit register clears the upper half.
+ *
+ * Rules for whoever writes semantics (the instruction contract): make all reads, and all checks that can fault, before
+ * the first write; write memory before registers and flags; several memory writes belong into a TypeScript handler or
+ * are probed first. Every memory access may leave the function; nothing must have changed by then.
+ */
+export abstract class Context {
+  readonly f: FunctionBuilder
+  readonly form: Form
+  readonly library: Library
+  readonly state: I32
+  readonly record: I32
+  protected readonly tlb: I32
+  /** Set by the family: SLOW_DIRECT or 0, or'ed into every access. */
+  accessFlags = 0
+  usesFlags = false
+  jumps = false
+  #address: I64 | undefined
+
+  constructor(f: FunctionBuilder, form: Form, library: Library, state: I32, record: I32, tlb: I32) {
+    this.f = f
+    this.form = form
+    this.library = library
+    this.state = state
+    this.record = record
+    this.tlb = tlb
+  }
+
+  protected abstract readonly flagStore: FlagStore
+
+  /** Ends the instruction with a status other than done; nothing may have changed. */
+  abstract fail(status: I32Like): void
+  /** Ends the instruction, retired, with control going to a linear address that has been checked. */
+  abstract jumpLinear(target: I64): void
+  /** Ends the instruction, retired, at an offset of the current page, given times 4. */
+  abstract jumpInPage(offsetTimes4: I32): void
+
+  // ---------------------------------------------------------------- operands
+
+  let<V extends Value>(value: V): V {
+    return this.f.let(value)
+  }
+
+  /** Size of operand `i` in bytes. */
+  sizeOf(i: number): number {
+    return this.operand(i).size
+  }
+
+  kindOf(i: number): string {
+    return this.operand(i).kind
+  }
+
+  protected operand(i: number): Form['operands'][number] {
+    const operand = this.form.operands[i]
+    if (operand === undefined) throw new RangeError(`${this.form.mnemonic} has no operand ${i}`)
+    return operand
+  }
+
+  /** Machine address of the register that operand `i` names. Register operands use the record's fields in order of operand number. */
+  registerAddress(i: number): I32 {
+    const field = [R_REG0, R_REG1, R_REG2][i]
+    if (field === undefined) throw new RangeError(`no register field for operand ${i}`)
+    return this.state.add(this.f.loadExpression('i32.load16_u', this.record, field))
+  }
+
+  /** The immediate as its form extends it. */
+  immediate(): I64 {
+    return this.f.loadExpression('i64.load', this.record, R_IMM)
+  }
+
+  readS(i: number): I64 {
+    return this.#read(i, true)
+  }
+
+  readU(i: number): I64 {
+    return this.#read(i, false)
+  }
+
+  #read(i: number, signed: boolean): I64 {
+    const { kind, size } = this.operand(i)
+    switch (kind) {
+      case 'reg':
+      case 'xmm':
+      case 'mmx':
+        return this.f.load(loadOp(size, signed), this.registerAddress(i), 0)
+      case 'imm': {
+        const value = this.f.load('i64.load', this.record, R_IMM)
+        return signed ? signExtend(value, size) : zeroExtend(value, size)
+      }
+      case 'mem':
+        return this.loadMemory(loadOp(size, signed), this.address(i), size)
+      default:
+        throw new TypeError(`operand kind ${kind} is not read as an integer`)
+    }
+  }
+
+  /** Writes the low bytes of `value`. A 32-bit general register is zero-extended. */
+  write(i: number, value: I64): void {
+    const { kind, size } = this.operand(i)
+    if (kind === 'reg') this.#writeRegisterAt(this.registerAddress(i), 0, size, value)
+    else if (kind === 'mem') this.storeMemory(storeOp(size), this.address(i), size, value)
+    else if (kind === 'xmm' || kind === 'mmx') this.f.store(storeOp(size), this.registerAddress(i), value, 0)
+    else throw new TypeError(`operand kind ${kind} is not written as an integer`)
+  }
+
+  #writeRegisterAt(address: I32, offset: number, size: number, value: I64): void {
+    if (size === 4) this.f.store('i64.store', address, value.and(0xffff_ffffn), offset)
+    else this.f.store(storeOp(size), address, value, offset)
+  }
+
+  /**
+   * Reads operand `i` (sign-extended), lets `compute` derive the new value, and writes it; memory is checked for write
+   * permission first and translated once. `compute` runs before the write; what must follow it goes after the call.
+   */
+  modify(i: number, compute: (old: I64) => I64): void {
+    const { kind, size } = this.operand(i)
+    if (kind !== 'mem') {
+      this.write(i, compute(this.readS(i)))
+      return
+    }
+    this.modifyMemory(this.address(i), size, compute)
+  }
+
+  /** {@link modify} for a linear address. */
+  modifyMemory(ea: I64, size: number, compute: (old: I64) => I64): void {
+    const f = this.f
+    const host = f.local('i32')
+    const old = f.local('i64')
+    const { entry, distance } = this.#probe(ea, TLB_WRITE_OFFSET)
+    f.if(
+      distance.ltU(0x1001 - size),
+      () => {
+        f.set(host, f.loadExpression('i32.load', entry, TLB_WRITE_OFFSET + 8).add(distance.toI32()))
+        f.set(old, f.loadExpression(loadOp(size, true), host.get, 0))
+      },
+      () => {
+        f.set(host, I32.of(0))
+        this.slow(ea, size | SLOW_MODIFY)
+        f.set(old, f.loadExpression(loadOp(size, true), this.state, S_DATA))
+      },
+    )
+    const value = this.let(compute(old.get))
+    f.if(
+      host.get,
+      () => f.store(storeOp(size), host.get, value, 0),
+      () => {
+        f.store('i64.store', this.state, value, S_DATA)
+        this.slow(ea, size | SLOW_WRITE)
+      },
+    )
+  }
+
+  /** General register `number` in its low `size` bytes, sign-extended. */
+  gprS(number: number, size: number): I64 {
+    return this.f.load(loadOp(size, true), this.state, S_GPR + 8 * number)
+  }
+
+  gprU(number: number, size: number): I64 {
+    return this.f.load(loadOp(size, false), this.state, S_GPR + 8 * number)
+  }
+
+  /** AH, CH, DH or BH are `highByte` = true. */
+  setGpr(number: number, size: number, value: I64, highByte = false): void {
+    this.#writeRegisterAt(this.state, S_GPR + 8 * number + (highByte ? 1 : 0), size, value)
+  }
+
+  // ---------------------------------------------------------------- vectors
+
+  /** 16 bytes of operand `i`; a memory operand must be aligned where `aligned` (#GP(0) otherwise). */
+  readV(i: number, aligned = true): V128 {
+    const { kind } = this.operand(i)
+    if (kind === 'xmm') return this.f.load('v128.load', this.registerAddress(i), 0)
+    if (kind !== 'mem') throw new TypeError(`operand kind ${kind} is not read as a vector`)
+    const ea = this.address(i, 16)
+    if (aligned) this.requireAligned(ea, 16)
+    return this.loadMemory('v128.load', ea, 16)
+  }
+
+  writeV(i: number, value: V128, aligned = true): void {
+    const { kind } = this.operand(i)
+    if (kind === 'xmm') {
+      this.f.store('v128.store', this.registerAddress(i), value, 0)
+      return
+    }
+    if (kind !== 'mem') throw new TypeError(`operand kind ${kind} is not written as a vector`)
+    const ea = this.address(i, 16)
+    if (aligned) this.requireAligned(ea, 16)
+    this.storeMemory('v128.store', ea, 16, value)
+  }
+
+  requireAligned(ea: I64, bytes: number): void {
+    this.f.if(ea.toI32().and(bytes - 1), () => this.raise(VECTOR_GP, 0))
+  }
+
+  /** #UD or #NM as CR0.EM, CR0.TS and CR4.OSFXSR have it (SDM vol. 3A, "System Programming for Instruction Set Extensions"). First thing in every SSE form. */
+  requireSse(): void {
+    this.#gate(S_SSE_GATE)
+  }
+
+  requireX87(): void {
+    this.#gate(S_X87_GATE)
+  }
+
+  requireMmx(): void {
+    this.#gate(S_MMX_GATE)
+  }
+
+  #gate(offset: number): void {
+    const vector = this.f.load('i32.load', this.state, offset)
+    this.f.if(vector, () => this.raise(vector))
+  }
+
+  // ---------------------------------------------------------------- memory
+
+  /** Linear address of memory operand `i`, evaluated once; `bytes` (default: the operand's size) are checked against the segment. */
+  address(i: number, bytes = this.operand(i).size): I64 {
+    if (this.#address !== undefined) return this.#address
+    const { f, record, state } = this
+    const ea = f.local('i64')
+    f.if(
+      f.loadExpression('i32.load8_u', record, R_ADDRESS).eqz(),
+      () => f.set(ea, this.flatOffset()),
+      () => {
+        f.set(ea, f.call(this.library.slowAddress, state, record, I32.of(bytes)) as I64)
+        f.if(f.loadExpression('i32.load', state, S_FAULT_VECTOR).ne(-1), () => this.fail(STATUS_FAULT))
+      },
+    )
+    this.#address = ea.get
+    return ea.get
+  }
+
+  /** base + index·scale + displacement, 64 bits, as the record has them. */
+  flatOffset(): I64 {
+    const { f, record, state } = this
+    const register = (field: number): I64 =>
+      f.loadExpression('i64.load', state.add(f.loadExpression('i32.load16_u', record, field)), 0)
+    const scale = f.loadExpression('i64.load8_u', record, R_SCALE)
+    return register(R_BASE).add(register(R_INDEX).shl(scale)).add(f.loadExpression('i64.load32_s', record, R_DISP))
+  }
+
+  #probe(ea: I64, table: number): { entry: I32; distance: I64 } {
+    const entry = this.let(this.tlb.add(ea.shrU(8).toI32().and(TLB_INDEX_MASK)))
+    const distance = this.let(ea.sub(this.f.loadExpression('i64.load', entry, table)))
+    return { entry, distance }
+  }
+
+  /** Reads `size` bytes with a load instruction; `ea` must be a local or a constant. */
+  loadMemory<K extends LoadOp>(op: K, ea: I64, size: number, flags = 0): ValueOf[PrefixType<K>] {
+    const f = this.f
+    const type = op.slice(0, op.indexOf('.')) as PrefixType<K>
+    const result = f.local(type)
+    const { entry, distance } = this.#probe(ea, 0)
+    f.if(
+      distance.ltU(0x1001 - size),
+      () => f.set(result, f.loadExpression(op, f.loadExpression('i32.load', entry, 8).add(distance.toI32()), 0)),
+      () => {
+        this.slow(ea, size | flags | this.accessFlags)
+        f.set(result, f.loadExpression(op, this.state, S_DATA))
+      },
+    )
+    return result.get
+  }
+
+  storeMemory<K extends StoreOp>(op: K, ea: I64, size: number, value: ValueOf[PrefixType<K>], flags = 0): void {
+    const f = this.f
+    const { entry, distance } = this.#probe(ea, TLB_WRITE_OFFSET)
+    f.if(
+      distance.ltU(0x1001 - size),
+      () => f.store(op, f.loadExpression('i32.load', entry, TLB_WRITE_OFFSET + 8).add(distance.toI32()), value, 0),
+      () => {
+        f.store(op, this.state, value, S_DATA)
+        this.slow(ea, size | flags | SLOW_WRITE | this.accessFlags)
+      },
+    )
+  }
+
+  /** Checks that `size` bytes at `ea` can be written, without writing: before the first of several writes. */
+  probeWrite(ea: I64, size: number): void {
+    const { distance } = this.#probe(ea, TLB_WRITE_OFFSET)
+    this.f.if(distance.geU(0x1001 - size), () => this.slow(ea, size | SLOW_WRITE | SLOW_PROBE))
+  }
+
+  /** The out-of-line access; leaves the instruction unless it is done. */
+  protected slow(ea: I64, flags: number): void {
+    const status = this.f.call(this.library.slowAccess, ea.toI32(), ea.shrU(32).toI32(), I32.of(flags))
+    this.f.if(status, () => this.fail(status))
+  }
+
+  // ---------------------------------------------------------------- flags
+
+  /** After `result = a + b`; all sign-extended from the operand size. */
+  flagsAdd(a: I64, b: I64, result: I64): void {
+    this.usesFlags = true
+    this.flagStore.set(FLAGS_ADD, a, b, result)
+  }
+
+  /** After `result = a - b`; all sign-extended. */
+  flagsSub(a: I64, b: I64, result: I64): void {
+    this.usesFlags = true
+    this.flagStore.set(FLAGS_SUB, a, b, result)
+  }
+
+  /** CF = OF = AF = 0, the rest from the sign-extended result. */
+  flagsLogic(result: I64): void {
+    this.usesFlags = true
+    this.flagStore.set(FLAGS_SUB, result, I64.of(0), result)
+  }
+
+  /** ZF, SF and PF from the sign-extended result; CF, AF and OF as given at their RFLAGS positions. */
+  flagsResult(result: I64, bits: I64): void {
+    this.usesFlags = true
+    this.flagStore.set(FLAGS_RESULT, I64.of(0), bits, result)
+  }
+
+  /** All six as given at their RFLAGS positions; other bits must be clear. */
+  flagsExplicit(bits: I64): void {
+    this.usesFlags = true
+    const known = this.let(bits)
+    this.flagStore.set(FLAGS_EXPLICIT, I64.of(0), known, known.and(FLAG_ZF).eqz().toI64U())
+  }
+
+  /** The six arithmetic flags at their RFLAGS positions. */
+  allFlags(): I32 {
+    this.usesFlags = true
+    const { kind, a, b, result } = this.flagStore
+    return this.f.call(this.library.flags, kind, a, b, result)
+  }
+
+  /** CF as 0 or 1. */
+  carry(): I32 {
+    this.usesFlags = true
+    const { kind, a, b } = this.flagStore
+    return this.f.ifElse(
+      'i32',
+      kind.eq(FLAGS_SUB),
+      () => a.ltU(b),
+      () => this.allFlags().and(FLAG_CF),
+    )
+  }
+
+  /** 1 if condition `code` (0–15, `CC_*`, odd = negated) holds, else 0. */
+  condition(code: number): I32 {
+    this.usesFlags = true
+    const { kind, a, b, result } = this.flagStore
+    const base = code & ~1
+    const negate = (value: I32): I32 => ((code & 1) === 0 ? value : value.eqz())
+    if (base === CC_E) return this.let(negate(result.eqz()))
+    const generic = (): I32 => {
+      const flags = this.let(this.allFlags())
+      const bit = (mask: number): I32 => flags.and(mask).ne(0)
+      switch (base) {
+        case CC_O:
+          return bit(FLAG_OF)
+        case CC_B:
+          return bit(FLAG_CF)
+        case CC_BE:
+          return bit(FLAG_CF | FLAG_ZF)
+        case CC_S:
+          return bit(FLAG_SF)
+        case CC_P:
+          return bit(FLAG_PF)
+        case CC_L:
+          return bit(FLAG_SF).ne(bit(FLAG_OF))
+        default:
+          return bit(FLAG_SF).ne(bit(FLAG_OF)).or(bit(FLAG_ZF))
+      }
+    }
+    const quick: Record<number, () => I32> = {
+      [CC_B]: () => a.ltU(b),
+      [CC_BE]: () => a.leU(b),
+      [CC_S]: () => result.ltS(0),
+      [CC_L]: () => a.ltS(b),
+      [CC_LE]: () => a.leS(b),
+    }
+    const fast = quick[base]
+    if (fast === undefined) return this.let(negate(generic()))
+    return this.let(negate(this.f.ifElse('i32', kind.eq(FLAGS_SUB), fast, generic)))
+  }
+
+  // ---------------------------------------------------------------- control flow and exceptions
+
+  /** Raises an exception; nothing may have changed. */
+  raise(vector: I32Like, errorCode?: I32Like): void {
+    const { f, state } = this
+    f.store('i32.store', state, I32.of(vector), S_FAULT_VECTOR)
+    f.store('i32.store', state, I32.of(errorCode ?? 0), S_FAULT_ERROR)
+    f.store('i32.store', state, I32.of(errorCode === undefined ? 0 : 1), S_FAULT_HAS_ERROR)
+    this.fail(STATUS_FAULT)
+  }
+
+  /** Linear address of the instruction after this one. */
+  nextLinear(): I64 {
+    const { f, record, state } = this
+    return f
+      .loadExpression('i64.load', state, S_PAGE_BASE)
+      .add(f.loadExpression('i64.load16_u', record, R_OFFSET))
+      .add(f.loadExpression('i64.load8_u', record, R_LENGTH))
+  }
+
+  segmentBase(segment: number): I64 {
+    return this.f.loadExpression('i64.load', this.state, S_SEGMENTS + SEG_BYTES * segment + SEG_BASE)
+  }
+
+  /** RIP of the instruction after this one, in the current code segment (64-bit mode: its linear address). */
+  nextRip(): I64 {
+    return this.form.long ? this.nextLinear() : this.nextLinear().sub(this.segmentBase(CS)).and(0xffff_ffffn)
+  }
+
+  /** A module function that several families share, generated on first use. */
+  shared(
+    name: string,
+    params: readonly ('i32' | 'i64' | 'f32' | 'f64' | 'v128')[],
+    result: 'i32' | 'i64' | 'f32' | 'f64' | 'v128' | undefined,
+    build: (f: FunctionBuilder) => void,
+  ): FunctionBuilder {
+    const known = this.library.shared.get(name)
+    if (known !== undefined) return known
+    const made = this.library.define(name, params, result)
+    this.library.shared.set(name, made)
+    build(made)
+    return made
+  }
+}
+
+/** The integer load of a size. */
+export function loadOp(size: number, signed: boolean): 'i64.load' | 'i64.load8_s' | 'i64.load8_u' | 'i64.load16_s' | 'i64.load16_u' | 'i64.load32_s' | 'i64.load32_u' {
+  switch (size) {
+    case 1:
+      return signed ? 'i64.load8_s' : 'i64.load8_u'
+    case 2:
+      return signed ? 'i64.load16_s' : 'i64.load16_u'
+    case 4:
+      return signed ? 'i64.load32_s' : 'i64.load32_u'
+    case 8:
+      return 'i64.load'
+    default:
+      throw new RangeError(`no integer load of ${size} bytes`)
+  }
+}
+
+/** The integer store of a size. */
+export function storeOp(size: number): 'i64.store' | 'i64.store8' | 'i64.store16' | 'i64.store32' {
+  switch (size) {
+    case 1:
+      return 'i64.store8'
+    case 2:
+      return 'i64.store16'
+    case 4:
+      return 'i64.store32'
+    case 8:
+      return 'i64.store'
+    default:
+      throw new RangeError(`no integer store of ${size} bytes`)
+  }
+}
+
+/** Sign-extends from `size` bytes. */
+export function signExtend(value: I64, size: number): I64 {
+  return size === 1 ? value.extend8S() : size === 2 ? value.extend16S() : size === 4 ? value.extend32S() : value
+}
+
+/** Zero-extends from `size` bytes. */
+export function zeroExtend(value: I64, size: number): I64 {
+  return size === 8 ? value : value.and((1n << BigInt(8 * size)) - 1n)
+}
+
+/** Bit `bit` of RFLAGS if `condition` (0 or 1), else 0. */
+export function flagBit(condition: I32, mask: number): I64 {
+  return condition.toI64U().shl(31 - Math.clz32(mask))
+}
+
+/** `condition ? a : b` for 64-bit values. */
+export function choose(condition: I32, whenTrue: I64Like, whenFalse: I64Like): I64 {
+  return select(condition, I64.of(whenTrue), I64.of(whenFalse))
+}

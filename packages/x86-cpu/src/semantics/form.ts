@@ -1,0 +1,50 @@
+/**
+ * A form: one operation with the kinds and sizes of its operands settled, and nothing else. `ADD r32, r32` and
+ * `ADD r32, m32` are forms; which registers they name is in the record.
+ */
+
+/** Where an operand of a form is found. */
+export type OperandKind =
+  /** General, segment-free integer register: byte, word, dword or qword in the state. */
+  | 'reg'
+  /** Memory at the record's effective address. */
+  | 'mem'
+  /** The record's immediate. */
+  | 'imm'
+  /** Vector register (S_XMM). */
+  | 'xmm'
+  /** MMX register: the significand of an x87 register. */
+  | 'mmx'
+  /** x87 register relative to TOP; the record's immediate holds i. */
+  | 'st'
+  /** A relative branch target; the record's immediate holds it relative to the page. */
+  | 'rel'
+
+export interface FormOperand {
+  readonly kind: OperandKind
+  /** Bytes. */
+  readonly size: number
+}
+
+/** Repeat prefix of a string instruction. */
+export type Repeat = 'none' | 'rep' | 'repe' | 'repne'
+
+export interface Form {
+  readonly mnemonic: string
+  /** Operand size in bytes: 1, 2, 4 or 8 for integer forms; as the operands have it otherwise. */
+  readonly size: number
+  readonly operands: readonly FormOperand[]
+  /** 64-bit mode, for the few families whose behaviour depends on it (stack, branches, strings). */
+  readonly long: boolean
+  readonly lock: boolean
+  readonly repeat: Repeat
+  /** Address size in bytes (2, 4, 8), for string instructions and LOOP/JCXZ. 0 elsewhere. */
+  readonly addressSize: number
+}
+
+/** The key under which equal forms meet: `ADD.4 reg4 mem4`. */
+export function formKey(form: Form): string {
+  const operands = form.operands.map((o) => ` ${o.kind}${o.size}`).join('')
+  const extra = `${form.long ? ' long' : ''}${form.lock ? ' lock' : ''}${form.repeat === 'none' ? '' : ` ${form.repeat}`}${form.addressSize === 0 ? '' : ` a${form.addressSize}`}`
+  return `${form.mnemonic}.${form.size}${operands}${extra}`
+}

@@ -1,0 +1,14 @@
+import type { Context } from './context.ts'
+
+/** What an operation does, over the emitter; one for all operand kinds and sizes. */
+export interface Semantics {
+  readonly emit: (c: Context) => void
+  /**
+   * The form makes one memory access at most, and nothing can fail after it: a synchronous device may be called straight
+   * through (design.md, instruction contract, rule 3). Forms that modify memory are never direct, whatever stands here.
+   */
+  readonly direct?: boolean
+}
+
+/** Semantics by mnemonic, as x86-decoder spells it. */
+export type SemanticsTable = Readonly<Record<string, Semantics>>

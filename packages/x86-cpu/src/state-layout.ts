@@ -1,0 +1,219 @@
+/**
+ * Where each part of a vCPU's state lies, as byte offsets from the state's machine address. TypeScript and generated
+ * code use the same offsets. Everything a vCPU is lives here, so that it can move to another thread.
+ *
+ * 64-bit fields are 8-byte aligned, vector registers 16-byte aligned.
+ */
+
+/** RAX RCX RDX RBX RSP RBP RSI RDI R8…R15, 8 bytes each. AH is the second byte of RAX. */
+export const S_GPR = 0x000
+/** RIP: valid whenever TypeScript runs. */
+export const S_RIP = 0x080
+/** All of RFLAGS but the six arithmetic flags, which are lazy (`S_FLAGS_*`). Bit 1 is always set here. */
+export const S_EFLAGS = 0x088
+/** How to derive the arithmetic flags: `FLAGS_EXPLICIT` … */
+export const S_FLAGS_KIND = 0x08c
+/** Result, first and second operand of the last flag-setting operation, each sign-extended from its size to 64 bits. */
+export const S_FLAGS_RESULT = 0x090
+export const S_FLAGS_A = 0x098
+export const S_FLAGS_B = 0x0a0
+/** Always zero: the base or index of an address that has none. */
+export const S_ZERO = 0x0a8
+/** Linear address of the code page that is being executed: the base of RIP-relative addresses. */
+export const S_PAGE_BASE = 0x0b0
+/** Machine address of the record of the current instruction, while TypeScript runs. */
+export const S_RECORD = 0x0b8
+/** Instructions that may still retire before `run` returns. */
+export const S_BUDGET = 0x0bc
+/** Non-zero: something waits to be looked at between two instructions (`EVENT_*`). */
+export const S_EVENTS = 0x0c0
+/** Machine address of the TLB set of the current access mode. */
+export const S_TLB = 0x0c4
+/** Machine address of the slot table of the current code page. */
+export const S_SLOTS = 0x0c8
+/** Bits that select which code a page decodes to (`MODE_*`). */
+export const S_MODE = 0x0cc
+/** Current privilege level, 0–3. */
+export const S_CPL = 0x0d0
+/** `SHADOW_*`: what is inhibited until the next instruction has retired. */
+export const S_SHADOW = 0x0d4
+/** Instructions retired, 64 bits. */
+export const S_RETIRED = 0x0d8
+/** TLB misses since reset, 32 bits. */
+export const S_TLB_MISSES = 0x0e0
+/** Non-zero while a logged pass runs. */
+export const S_LOGGED = 0x0e4
+
+/** Non-zero: generated code leaves at the next taken branch, or the next look at it. */
+export const S_ATTENTION = 0x0e8
+/** Vector of the exception that any SSE / x87 / MMX instruction raises now (6 or 7), or 0. From CR0 and CR4. */
+export const S_SSE_GATE = 0x0ec
+export const S_X87_GATE = 0x0f0
+export const S_MMX_GATE = 0x0f4
+
+/** Segment registers, 32 bytes each: see `SEG_*`. Order ES CS SS DS FS GS LDTR TR GDTR IDTR. */
+export const S_SEGMENTS = 0x100
+/** Base, 64 bits. */
+export const SEG_BASE = 0
+/** Lowest offset that may be accessed, 32 bits (above 0 for expand-down segments; above `SEG_HIGH` for unusable ones). */
+export const SEG_LOW = 8
+/** Highest offset that may be accessed, 32 bits. */
+export const SEG_HIGH = 12
+/** The descriptor's limit in bytes. */
+export const SEG_LIMIT = 16
+/** The selector. */
+export const SEG_SELECTOR = 20
+/** Bits 15:0 as bits 55:40 of a descriptor (type, S, DPL, P, …, AVL, L, D/B, G). */
+export const SEG_ATTRIBUTES = 24
+/** `SEG_CAN_*`. */
+export const SEG_RIGHTS = 28
+export const SEG_BYTES = 32
+
+export const SEG_CAN_READ = 1
+export const SEG_CAN_WRITE = 2
+
+export const ES = 0
+export const CS = 1
+export const SS = 2
+export const DS = 3
+export const FS = 4
+export const GS = 5
+export const LDTR = 6
+export const TR = 7
+export const GDTR = 8
+export const IDTR = 9
+
+/** Control registers, 8 bytes each: CR0, CR2, CR3, CR4, CR8 and XCR0. */
+export const S_CR0 = 0x240
+export const S_CR2 = 0x248
+export const S_CR3 = 0x250
+export const S_CR4 = 0x258
+export const S_CR8 = 0x260
+export const S_XCR0 = 0x268
+/** DR0–DR3, DR6, DR7, 8 bytes each, by number (4 and 5 unused). */
+export const S_DR = 0x270
+/** PAE PDPTEs, 4 × 8 bytes. */
+export const S_PDPTE = 0x2b0
+/** Model-specific registers that the CPU itself holds, 8 bytes each. */
+export const S_EFER = 0x2d0
+export const S_STAR = 0x2d8
+export const S_LSTAR = 0x2e0
+export const S_CSTAR = 0x2e8
+export const S_SFMASK = 0x2f0
+export const S_KERNEL_GS_BASE = 0x2f8
+export const S_SYSENTER_CS = 0x300
+export const S_SYSENTER_ESP = 0x308
+export const S_SYSENTER_EIP = 0x310
+export const S_PAT = 0x318
+export const S_TSC_OFFSET = 0x320
+export const S_TSC_AUX = 0x328
+export const S_XSS = 0x330
+export const S_DEBUGCTL = 0x338
+
+/** MXCSR, 32 bits. */
+export const S_MXCSR = 0x340
+/** x87: control word, status word without TOP, TOP (0–7), tags (one bit a physical register, 1 = empty), 32 bits each. */
+export const S_FCW = 0x344
+export const S_FSW = 0x348
+export const S_FTOP = 0x34c
+export const S_FTAG_EMPTY = 0x350
+/** Last x87 opcode (11 bits), instruction and data pointers. */
+export const S_FOP = 0x354
+export const S_FIP = 0x358
+export const S_FDP = 0x360
+export const S_FCS = 0x368
+export const S_FDS = 0x36c
+
+/** The exception an instruction ends with: vector, error code, and whether it has one. CR2 value for #PF. */
+export const S_FAULT_VECTOR = 0x370
+export const S_FAULT_ERROR = 0x374
+export const S_FAULT_HAS_ERROR = 0x378
+export const S_FAULT_ADDRESS = 0x380
+/** Effective linear address that generated code hands to a TypeScript handler. */
+export const S_EA = 0x388
+/** Up to 64 bytes between generated code and the slow access paths. */
+export const S_DATA = 0x3c0
+
+/** x87 registers R0–R7 (physical, not TOP-relative), 16 bytes each: significand, then sign and exponent (16 bits). MMn is the significand of Rn. */
+export const S_FPR = 0x400
+/** Vector registers 0–31, 64 bytes each, so that wider forms need no other layout. */
+export const S_XMM = 0x480
+/** Scratch for generated code, 256 bytes. */
+export const S_SCRATCH = 0xc80
+/** Two records, for instructions that are executed one at a time. */
+export const S_PINNED = 0xd80
+
+/** TLB sets follow the registers: one per access mode, see tlb.ts. */
+export const S_TLB_SETS = 0x1000
+
+// Kinds of S_FLAGS_KIND.
+/** B holds CF, PF, AF, ZF, SF and OF as in RFLAGS; RESULT is zero if and only if ZF. */
+export const FLAGS_EXPLICIT = 0
+/** ZF, SF and PF from RESULT; CF, AF and OF in B at their RFLAGS positions. */
+export const FLAGS_RESULT = 1
+/** RESULT = A + B. */
+export const FLAGS_ADD = 2
+/** RESULT = A − B. Logic operations are this with A = RESULT, B = 0. */
+export const FLAGS_SUB = 3
+
+// RFLAGS (Intel SDM vol. 1, "EFLAGS Register").
+export const FLAG_CF = 1 << 0
+export const FLAG_PF = 1 << 2
+export const FLAG_AF = 1 << 4
+export const FLAG_ZF = 1 << 6
+export const FLAG_SF = 1 << 7
+export const FLAG_TF = 1 << 8
+export const FLAG_IF = 1 << 9
+export const FLAG_DF = 1 << 10
+export const FLAG_OF = 1 << 11
+export const FLAG_IOPL = 3 << 12
+export const FLAG_NT = 1 << 14
+export const FLAG_RF = 1 << 16
+export const FLAG_VM = 1 << 17
+export const FLAG_AC = 1 << 18
+export const FLAG_VIF = 1 << 19
+export const FLAG_VIP = 1 << 20
+export const FLAG_ID = 1 << 21
+/** The six that are lazy. */
+export const FLAGS_ARITHMETIC = FLAG_CF | FLAG_PF | FLAG_AF | FLAG_ZF | FLAG_SF | FLAG_OF
+
+// S_MODE: what the bytes of a code page decode to.
+/** Default operand and address size: 16, 32 or 64 bits. */
+export const MODE_16 = 0
+export const MODE_32 = 1
+export const MODE_64 = 2
+
+// S_EVENTS.
+/** A maskable interrupt is pending. */
+export const EVENT_INTERRUPT = 1
+export const EVENT_NMI = 2
+export const EVENT_INIT = 4
+export const EVENT_SIPI = 8
+/** The owner wants `run` to return. */
+export const EVENT_STOP = 16
+/** SMI; latched, and dropped where no SMM is offered. */
+export const EVENT_SMI = 32
+
+// S_SHADOW.
+/** After STI: maskable interrupts wait for one instruction. */
+export const SHADOW_STI = 1
+/** After MOV SS / POP SS: interrupts and debug traps wait for one instruction. */
+export const SHADOW_MOV_SS = 2
+
+// How an instruction ended.
+/** It has retired. */
+export const STATUS_DONE = 0
+/** It raised the exception in S_FAULT_*; nothing else has changed. */
+export const STATUS_FAULT = 1
+/** A device has not answered yet; nothing has changed. */
+export const STATUS_RETRY = 2
+/** It met a device outside a logged pass; nothing has changed. */
+export const STATUS_RESTART = 3
+/** It has retired and S_RIP, the mode or the privilege level have changed. */
+export const STATUS_JUMP = 4
+/** It has retired, and `run` must return to its owner or look at events before the next instruction. */
+export const STATUS_EXIT = 5
+/** The budget is used up, or attention was asked for; S_RIP is the next instruction. */
+export const STATUS_LEAVE = 7
+/** A repeated string instruction made progress and is not finished: S_RIP stays on it. */
+export const STATUS_CONTINUE = 6
