@@ -1,0 +1,255 @@
+import { readFile } from 'node:fs/promises'
+import { Command, CommanderError, Option } from 'commander'
+import { CliError } from './cli-error.ts'
+import { createDevices, deviceHelp } from './devices.ts'
+import { ExitCode } from './exit-codes.ts'
+import { showFetchProgress, type FetchProgress } from './fetch-progress.ts'
+import { fetchInstaller, fetchLinux, type DebianOptions, type InstallerArchitecture } from './linux/debian.ts'
+import { buildInitramfs, SHELL_PROMPT } from './linux/initramfs.ts'
+import type { MachineOptions } from './machine-contract.ts'
+import type { InputPolicy } from './serial-input.ts'
+import { runSession, type SessionHost, type SessionSettings } from './session.ts'
+import { parseCpus, parseDevice, parseMemory, parseSerial, parseTimeout, usage } from './values.ts'
+import type { DeviceArgument, SerialTarget } from './values.ts'
+
+/** The process around the command line. */
+export interface CliHost extends SessionHost {
+  /** The firmware image that runs where no other system is asked for. */
+  embeddedGuest(): Uint8Array | Promise<Uint8Array>
+}
+
+/** Options that every machine takes. */
+interface MachineFlags {
+  readonly memory: number
+  readonly cpus: number
+  readonly serial: SerialTarget
+  readonly device?: readonly DeviceArgument[]
+  readonly timeout?: number
+  readonly stats?: 'json' | 'text'
+  readonly deterministic?: boolean
+}
+
+interface RunFlags extends MachineFlags {
+  readonly kernel?: string
+  readonly initrd?: string
+  readonly append?: string
+  readonly firmware?: string
+}
+
+interface LinuxFlags extends MachineFlags {
+  readonly package: string
+  readonly installer?: InstallerArchitecture
+  readonly append?: string
+  readonly command?: string
+  readonly refresh?: boolean
+  readonly mirror?: string
+}
+
+/** What the system under a machine is, in files. */
+type Images = Pick<MachineOptions, 'kernel' | 'initrd' | 'firmware' | 'commandLine'>
+
+const EXIT_CODES = `
+Exit codes:
+  0     the guest powered off, or you left with Ctrl-A x
+  2     an option makes no sense
+  70    internal error (registers and instruction on stderr)
+  74    a file or a download could not be used
+  86    triple fault (registers and instruction on stderr)
+  124   --timeout passed
+  odd   the guest wrote v to isa-debug-exit: (v << 1) | 1
+  128+n ended by signal n
+
+The terminal is the guest's serial console. Ctrl-A x leaves, Ctrl-A Ctrl-A sends Ctrl-A, Ctrl-C goes to the guest.`
+
+/**
+ * Runs the command line.
+ *
+ * @param args - what follows the program's name
+ * @returns the exit code for the process
+ */
+export async function runCli(args: readonly string[], host: CliHost): Promise<number> {
+  let result: number = ExitCode.PowerOff
+  const finish = async (settings: SessionSettings): Promise<void> => {
+    result = await runSession(settings, host)
+  }
+  const program = createProgram(host, finish)
+  try {
+    await program.parseAsync([...args], { from: 'user' })
+    return result
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode === 0 ? ExitCode.PowerOff : ExitCode.Usage
+    const known = explain(error)
+    if (known === undefined) throw error
+    host.stderr.write(`retrap: ${known.message}\n`)
+    return known.code
+  }
+}
+
+type Finish = (settings: SessionSettings) => Promise<void>
+
+function createProgram(host: CliHost, finish: Finish): Command {
+  const program = new Command('retrap')
+    .description('Boots unmodified x86 systems on an emulated PC. Without a command, a small guest of its own.')
+    .configureOutput({
+      writeOut: (text) => host.stdout.write(text),
+      writeErr: (text) => host.stderr.write(text),
+      outputError: (text, write) => write(text.replace(/^error: /, 'retrap: ')),
+    })
+    .exitOverride()
+    // Options after a command's name are the command's.
+    .enablePositionalOptions()
+    .addHelpText('after', EXIT_CODES)
+  machineOptions(program, '64M').action(async (flags: MachineFlags) => {
+    await finish(settingsFor(flags, { firmware: await host.embeddedGuest() }, { kind: 'monitor' }, host))
+  })
+
+  const run = program
+    .command('run')
+    .description('Run a kernel (Linux bzImage, PVH or multiboot ELF) or a firmware image')
+    .option('--kernel <file>', 'kernel to start')
+    .option('--initrd <file>', "the kernel's initial RAM disk")
+    .option('--append <text>', "the kernel's command line")
+    .option('--firmware <file>', 'firmware image, mapped to end at 4 GiB and at 1 MiB')
+    .addHelpText('after', `\n${deviceHelp()}`)
+  machineOptions(run, '512M').action(async (flags: RunFlags) => {
+    const images = await readImages(flags)
+    await finish(settingsFor(flags, images, { kind: 'pass' }, host))
+  })
+
+  const linux = program
+    .command('linux')
+    .description("Boot Debian's kernel to a busybox shell; fetched once, by package name, through apt")
+    .option('--package <name>', 'kernel package', 'linux-image-cloud-amd64')
+    .addOption(
+      new Option('--installer <architecture>', "boot Debian's installer instead")
+        .choices(['amd64', 'i386'])
+        .conflicts(['package', 'command']),
+    )
+    .option('--append <text>', "more for the kernel's command line")
+    .option('--command <text>', 'type this into the shell, then power off')
+    .option('--refresh', 'look for a newer package even if one is kept')
+    .option('--mirror <url>', 'Debian mirror to use')
+  machineOptions(linux, '512M').action(async (flags: LinuxFlags) => {
+    const { images, input } = await linuxImages(flags)
+    await finish(settingsFor(flags, images, input, host))
+  })
+  return program
+}
+
+function machineOptions(command: Command, memory: string): Command {
+  const stdio: SerialTarget = { kind: 'stdio' }
+  return command
+    .addOption(
+      new Option('--memory <size>', 'guest RAM: 512M, 1G, 512MiB')
+        .argParser(parseMemory)
+        .default(parseMemory(memory), memory),
+    )
+    .option('--cpus <count>', 'virtual CPUs', parseCpus, 1)
+    .addOption(
+      new Option('--serial <where>', 'stdio, file:FILE or none').argParser(parseSerial).default(stdio, 'stdio'),
+    )
+    .option(
+      '--device <name,key=value>',
+      'add a device (repeatable)',
+      (text: string, before: readonly DeviceArgument[] | undefined) => [...(before ?? []), parseDevice(text)],
+    )
+    .option('--timeout <seconds>', 'end after this time, with exit code 124', parseTimeout)
+    .addOption(new Option('--stats <form>', 'print what the run cost to stderr').choices(['json', 'text']))
+    .option('--deterministic', 'derive time from instructions, so that runs agree')
+    .allowExcessArguments(false)
+}
+
+function settingsFor(flags: MachineFlags, images: Images, input: InputPolicy, host: CliHost): SessionSettings {
+  return {
+    machine: {
+      memoryBytes: flags.memory,
+      cpus: flags.cpus,
+      devices: createDevices(flags.device ?? [], host),
+      clock: flags.deterministic === true ? 'deterministic' : 'real',
+      ...images,
+    },
+    serial: flags.serial,
+    input,
+    ...(flags.timeout === undefined ? {} : { timeoutMs: flags.timeout }),
+    ...(flags.stats === undefined ? {} : { stats: flags.stats }),
+  }
+}
+
+async function readImages(flags: RunFlags): Promise<Images> {
+  if (flags.kernel === undefined && flags.firmware === undefined) {
+    throw usage('nothing to run; give --kernel FILE or --firmware FILE')
+  }
+  if (flags.kernel === undefined && (flags.initrd !== undefined || flags.append !== undefined)) {
+    throw usage('--initrd and --append belong to a kernel; give --kernel FILE too')
+  }
+  const [kernel, initrd, firmware] = await Promise.all([
+    readImage('--kernel', flags.kernel),
+    readImage('--initrd', flags.initrd),
+    readImage('--firmware', flags.firmware),
+  ])
+  return {
+    ...(kernel === undefined ? {} : { kernel }),
+    ...(initrd === undefined ? {} : { initrd }),
+    ...(firmware === undefined ? {} : { firmware }),
+    ...(flags.append === undefined ? {} : { commandLine: flags.append }),
+  }
+}
+
+async function readImage(option: string, path: string | undefined): Promise<Uint8Array | undefined> {
+  if (path === undefined) return undefined
+  try {
+    return await readFile(path)
+  } catch (error) {
+    const missing = error instanceof Error && 'code' in error && error.code === 'ENOENT'
+    throw new CliError('ERR_INPUT', `${option} ${path}: ${missing ? 'there is no such file' : String(error)}`)
+  }
+}
+
+async function linuxImages(flags: LinuxFlags): Promise<{ images: Images; input: InputPolicy }> {
+  const shown = showFetchProgress()
+  const options: DebianOptions = {
+    refresh: flags.refresh === true,
+    onProgress: shown.onProgress,
+    ...(flags.mirror === undefined ? {} : { mirror: flags.mirror }),
+  }
+  const commandLine = ['console=ttyS0', flags.append].filter((part) => part !== undefined).join(' ')
+  if (flags.installer !== undefined) {
+    const files = await showing(shown, fetchInstaller(flags.installer, options))
+    const [kernel, initrd] = await Promise.all([readFile(files.kernelPath), readFile(files.initrdPath)])
+    return { images: { kernel, initrd, commandLine }, input: { kind: 'pass' } }
+  }
+  const files = await showing(shown, fetchLinux(flags.package, options))
+  const [kernel, busybox] = await Promise.all([readFile(files.kernelPath), readFile(files.busyboxPath)])
+  const input: InputPolicy =
+    flags.command === undefined
+      ? { kind: 'shell', prompt: SHELL_PROMPT }
+      : { kind: 'script', prompt: SHELL_PROMPT, lines: [flags.command, 'poweroff -f'] }
+  return { images: { kernel, initrd: buildInitramfs(busybox), commandLine }, input }
+}
+
+async function showing<T>(shown: FetchProgress, fetch: Promise<T>): Promise<T> {
+  try {
+    const result = await fetch
+    shown.stop('done')
+    return result
+  } catch (error) {
+    shown.stop('failed')
+    throw error
+  }
+}
+
+/** What to say of an error that is the user's to mend; undefined for one that is ours. */
+function explain(error: unknown): { readonly message: string; readonly code: number } | undefined {
+  if (error instanceof CliError) {
+    return { message: error.message, code: error.code === 'ERR_USAGE' ? ExitCode.Usage : ExitCode.Input }
+  }
+  // Packages report a caller's mistakes with a code of this form: here, that an image or a size will not do.
+  if (error instanceof Error && 'code' in error && /^ERR_[A-Z_]+$/.test(String(error.code)) && isOurs(error)) {
+    return { message: error.message, code: error.name === 'LoaderError' ? ExitCode.Input : ExitCode.Usage }
+  }
+  return undefined
+}
+
+function isOurs(error: Error): boolean {
+  return ['LoaderError', 'MachineError', 'DeviceError', 'MemoryError', 'IoreqError'].includes(error.name)
+}

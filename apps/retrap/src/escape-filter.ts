@@ -1,0 +1,37 @@
+const CTRL_A = 0x01
+
+/** What the user typed, split into what the guest gets and what we are told. */
+export interface Typed {
+  readonly forGuest: Uint8Array
+  /** Ctrl-A x: the user wants to leave. Nothing after it counts. */
+  readonly leave: boolean
+  /** Ctrl-A h or Ctrl-A ?: the user wants to know the keys. */
+  readonly help: boolean
+}
+
+/**
+ * Takes the escape keys out of a stream of bytes: Ctrl-A x leaves, Ctrl-A Ctrl-A stands for one Ctrl-A,
+ * Ctrl-A h asks for help. Another key after Ctrl-A goes to the guest without it.
+ * The state lives across calls, since a terminal may deliver the two keys apart.
+ */
+export class EscapeFilter {
+  #escaped = false
+
+  push(bytes: Uint8Array): Typed {
+    const forGuest = new Uint8Array(bytes.length)
+    let length = 0
+    let help = false
+    for (const byte of bytes) {
+      if (!this.#escaped) {
+        if (byte === CTRL_A) this.#escaped = true
+        else forGuest[length++] = byte
+        continue
+      }
+      this.#escaped = false
+      if (byte === 0x78 || byte === 0x58) return { forGuest: forGuest.slice(0, length), leave: true, help }
+      if (byte === 0x68 || byte === 0x3f) help = true
+      else forGuest[length++] = byte
+    }
+    return { forGuest: forGuest.slice(0, length), leave: false, help }
+  }
+}

@@ -1,0 +1,49 @@
+import { progress } from '@clack/prompts'
+import type { OnProgress } from './linux/apt.ts'
+
+/** Shows how a fetch goes on; `stop` when it is over, whichever way. */
+export interface FetchProgress {
+  readonly onProgress: OnProgress
+  stop(outcome: 'done' | 'failed'): void
+}
+
+/** A bar where there is a terminal, a line for each thing that is fetched elsewhere. Nothing appears before the first report. */
+export function showFetchProgress(): FetchProgress {
+  // The bar reads the keyboard to keep it from scribbling; a pipe's content belongs to the guest.
+  return process.stderr.isTTY && process.stdin.isTTY ? progressBar() : progressLines()
+}
+
+function progressBar(): FetchProgress {
+  let bar: ReturnType<typeof progress> | undefined
+  let shown = ''
+  let percent = 0
+  return {
+    onProgress(fraction, what) {
+      if (what !== shown) {
+        bar?.stop(`Fetched ${shown}`)
+        bar = progress({ max: 100, size: 40, style: 'heavy', output: process.stderr })
+        bar.start(`Fetching ${what}`)
+        shown = what
+        percent = 0
+      }
+      const now = Math.floor(fraction * 100)
+      if (now > percent) bar?.advance(now - percent, `Fetching ${what}: ${now} %`)
+      percent = Math.max(percent, now)
+    },
+    stop(outcome) {
+      if (outcome === 'done') bar?.stop(`Fetched ${shown}`)
+      else bar?.error(`Could not fetch ${shown}`)
+    },
+  }
+}
+
+function progressLines(): FetchProgress {
+  let shown = ''
+  return {
+    onProgress(_fraction, what) {
+      if (what !== shown) process.stderr.write(`retrap: fetching ${what}\n`)
+      shown = what
+    },
+    stop() {},
+  }
+}

@@ -1,0 +1,150 @@
+import { mkdir, mkdtemp, readFile, rename, rm, readdir, writeFile } from 'node:fs/promises'
+import { homedir } from 'node:os'
+import { join } from 'node:path'
+import { CliError } from '../cli-error.ts'
+import { Apt, unpackPackage, type OnProgress } from './apt.ts'
+
+export interface DebianOptions {
+  /** Where fetched files are kept; see {@link defaultCacheDirectory}. */
+  readonly cacheDirectory?: string
+  readonly mirror?: string
+  /** Ask Debian for a newer version even where files are kept already. */
+  readonly refresh?: boolean
+  readonly onProgress?: OnProgress
+}
+
+/** A kernel package that a name such as `linux-image-cloud-amd64` stands for, with the busybox to go with it. */
+export interface LinuxFiles {
+  readonly version: string
+  readonly packageName: string
+  readonly kernelPath: string
+  readonly busyboxPath: string
+}
+
+export interface InstallerFiles {
+  readonly version: string
+  readonly packageName: string
+  readonly kernelPath: string
+  readonly initrdPath: string
+}
+
+export type InstallerArchitecture = 'amd64' | 'i386'
+
+const BUSYBOX_PACKAGE = 'busybox-static'
+const MANIFEST = 'manifest.json'
+
+/** `retrap` in the user's cache folder, as the XDG base directory specification places it. */
+export function defaultCacheDirectory(): string {
+  const cache = process.env['XDG_CACHE_HOME']
+  return join(cache !== undefined && cache !== '' ? cache : join(homedir(), '.cache'), 'retrap')
+}
+
+/**
+ * A Debian kernel and a static busybox, from the cache or fetched by package name.
+ *
+ * @param packageName - a kernel package, or the package that depends on Debian's current one
+ * @throws CliError `ERR_FETCH` where there is no apt, no network, or no such package
+ */
+export async function fetchLinux(packageName: string, options: DebianOptions = {}): Promise<LinuxFiles> {
+  if (!/^linux-image-[a-z0-9.+-]+$/.test(packageName)) {
+    throw new CliError('ERR_USAGE', `'${packageName}' is not a kernel package; try linux-image-cloud-amd64`)
+  }
+  return cached(packageName, options, async (apt, folder, onProgress) => {
+    const asked = await apt.show(packageName)
+    // The well-known names are empty packages that depend on the current kernel.
+    const real = asked.dependsOn.find((name) => /^linux-image-\d/.test(name)) ?? packageName
+    const downloads = await apt.download([real, BUSYBOX_PACKAGE], onProgress)
+    const archives = await readdir(downloads)
+    await unpackPackage(join(downloads, pick(archives, real)), folder, ['./boot/vmlinuz-*'])
+    await unpackPackage(join(downloads, pick(archives, BUSYBOX_PACKAGE)), folder, ['./bin/busybox'])
+    const kernel = (await readdir(join(folder, 'boot')))[0] ?? ''
+    return {
+      packageName: real,
+      version: asked.version,
+      kernelPath: join('boot', kernel),
+      busyboxPath: join('bin', 'busybox'),
+    }
+  })
+}
+
+/** The kernel and initial RAM disk of Debian 12's installer, from the cache or fetched. */
+export async function fetchInstaller(
+  architecture: InstallerArchitecture,
+  options: DebianOptions = {},
+): Promise<InstallerFiles> {
+  const packageName = `debian-installer-12-netboot-${architecture}`
+  return cached(packageName, options, async (apt, folder, onProgress) => {
+    const { version } = await apt.show(packageName)
+    const downloads = await apt.download([packageName], onProgress)
+    const images = `usr/lib/debian-installer/images/12/${architecture}/text/debian-installer/${architecture}`
+    const members = [`./${images}/linux`, `./${images}/initrd.gz`]
+    await unpackPackage(join(downloads, pick(await readdir(downloads), packageName)), folder, members)
+    return { packageName, version, kernelPath: join(images, 'linux'), initrdPath: join(images, 'initrd.gz') }
+  })
+}
+
+type Paths = { readonly [key in 'kernelPath' | 'busyboxPath' | 'initrdPath']?: string }
+
+/**
+ * Runs `fetch` unless its result is kept already. A result appears under its name only when it is complete,
+ * so that neither an interruption nor a second process leaves half of one.
+ */
+async function cached<T extends Paths>(
+  name: string,
+  options: DebianOptions,
+  fetch: (apt: Apt, folder: string, onProgress: OnProgress) => Promise<T>,
+): Promise<T> {
+  const root = options.cacheDirectory ?? defaultCacheDirectory()
+  const kept = join(root, 'debian-12', name)
+  if (options.refresh !== true) {
+    const found = await readFile(join(kept, MANIFEST), 'utf8').catch(() => undefined)
+    if (found !== undefined) return within(kept, JSON.parse(found) as T)
+  }
+  if (!(await Apt.isAvailable())) {
+    throw new CliError(
+      'ERR_FETCH',
+      "this needs apt, which is not here; give a kernel of your own: retrap run --kernel FILE --initrd FILE --append 'console=ttyS0'",
+    )
+  }
+  const onProgress = options.onProgress ?? (() => {})
+  await mkdir(join(root, 'debian-12'), { recursive: true })
+  const temporary = await mkdtemp(join(root, 'fetch-'))
+  try {
+    const apt = await Apt.open(
+      { directory: join(temporary, 'apt'), ...(options.mirror === undefined ? {} : { mirror: options.mirror }) },
+      onProgress,
+    )
+    const folder = join(temporary, 'files')
+    const result = await fetch(apt, folder, onProgress)
+    await writeFile(join(folder, MANIFEST), JSON.stringify(result, null, 2))
+    await rm(kept, { recursive: true, force: true })
+    await rename(folder, kept).catch((error: unknown) => {
+      // Another process was quicker; what it put there is as good.
+      if (!isCode(error, 'ENOTEMPTY', 'EEXIST')) throw error
+    })
+    return within(kept, result)
+  } finally {
+    await rm(temporary, { recursive: true, force: true })
+  }
+}
+
+/** The same paths, below `folder`. */
+function within<T extends Paths>(folder: string, files: T): T {
+  const result: Record<string, unknown> = { ...files }
+  for (const key of ['kernelPath', 'busyboxPath', 'initrdPath'] as const) {
+    const path = files[key]
+    if (path !== undefined) result[key] = join(folder, path)
+  }
+  return result as T
+}
+
+/** apt names its files PACKAGE_VERSION_ARCHITECTURE.deb. */
+function pick(archives: readonly string[], packageName: string): string {
+  const found = archives.find((archive) => archive.startsWith(`${packageName}_`))
+  if (found === undefined) throw new CliError('ERR_FETCH', `apt downloaded no ${packageName}`)
+  return found
+}
+
+function isCode(error: unknown, ...codes: string[]): boolean {
+  return error instanceof Error && 'code' in error && codes.includes(String(error.code))
+}

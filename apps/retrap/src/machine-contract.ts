@@ -1,0 +1,56 @@
+import type { DeviceModel } from '@retrap/ioreq'
+
+/**
+ * The part of `@retrap/machine` that the command line stands on, so that its tests can put a machine of
+ * their own in its place. `createPc` is a {@link CreateMachine}.
+ */
+export interface MachineOptions {
+  readonly memoryBytes: number
+  readonly cpus: number
+  readonly kernel?: Uint8Array
+  readonly initrd?: Uint8Array
+  readonly commandLine?: string
+  readonly firmware?: Uint8Array
+  readonly devices: readonly DeviceModel[]
+  readonly clock: 'real' | 'deterministic'
+}
+
+export type CreateMachine = (options: MachineOptions) => Promise<Machine>
+
+export interface Machine {
+  readonly serial: MachineSerial
+  run(options: { readonly signal?: AbortSignal; readonly timeoutMs?: number }): Promise<MachineExit>
+  statistics(): MachineStatistics
+}
+
+export interface MachineSerial {
+  /** Names who gets what the guest sends. The bytes are only good during the call. */
+  onTransmit(listener: (bytes: Uint8Array) => void): void
+  /** Queues bytes for the guest; they wait until it takes them. */
+  receive(bytes: Uint8Array): void
+}
+
+/** Why a machine stopped. */
+export interface MachineExit {
+  readonly reason: 'power-off' | 'reset' | 'debug-exit' | 'triple-fault' | 'timeout' | 'stopped' | 'internal-error'
+  /** For `debug-exit`: the process's exit status that the device asked for. */
+  readonly code?: number
+  /** For `triple-fault` and `internal-error`: what is known of it. */
+  readonly detail?: CrashDetail
+}
+
+export interface CrashDetail {
+  readonly message: string
+  readonly vcpu?: number
+  /** Registers by the names of the manuals, in the order to print them. */
+  readonly registers?: Readonly<Record<string, bigint>>
+  /** The instruction at which it happened. */
+  readonly instruction?: { readonly address: bigint; readonly bytes: Uint8Array; readonly mode: 16 | 32 | 64 }
+}
+
+export interface MachineStatistics {
+  readonly instructions: number
+  readonly exits: Readonly<Record<string, number>>
+  readonly tlbMisses: number
+  readonly [more: string]: unknown
+}

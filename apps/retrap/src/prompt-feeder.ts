@@ -1,0 +1,82 @@
+/** A piece of input, and what it waits for. */
+interface Item {
+  readonly bytes: Uint8Array
+  /** Only at a prompt; otherwise a quiet guest will do too. */
+  readonly promptOnly: boolean
+}
+
+/** How long the guest must have been quiet to be taken to wait for input without a prompt. */
+const QUIET_MS = 1000
+/** A kernel's message, which may well arrive in the middle of a prompt. */
+const KERNEL_LINE = /\[ *\d+\.\d{6}\] [^\n]*\n/g
+// What a shell sends to find out about its terminal.
+// oxlint-disable-next-line no-control-regex -- the escape character is what these begin with
+const CONTROL_SEQUENCE = /\u001b\[[0-9;?]*[A-Za-z]/g
+const TAIL_LENGTH = 4096
+
+/**
+ * Types into a shell on a serial line. A line is sent when the shell has shown that it waits for one: a serial line
+ * has no flow control that a shell keeps to, and what arrives before there is a shell is lost.
+ */
+export class PromptFeeder {
+  readonly #prompt: string
+  readonly #send: (bytes: Uint8Array) => void
+  readonly #queue: Item[] = []
+  readonly #decoder = new TextDecoder('latin1')
+  /** What the guest printed since the last piece was sent. */
+  #tail = ''
+  #sawPrompt = false
+  #quiet: ReturnType<typeof setTimeout> | undefined
+
+  constructor(prompt: string, send: (bytes: Uint8Array) => void) {
+    this.#prompt = prompt
+    this.#send = send
+  }
+
+  /** Whether a prompt has appeared yet: from then on there is someone to type to. */
+  get isReady(): boolean {
+    return this.#sawPrompt
+  }
+
+  /** Queues one line, or another piece that the guest should see at once. */
+  add(bytes: Uint8Array, options: { readonly promptOnly: boolean }): void {
+    this.#queue.push({ bytes, promptOnly: options.promptOnly })
+    this.#feed()
+  }
+
+  /** Takes note of what the guest printed. */
+  transmitted(bytes: Uint8Array): void {
+    this.#tail = (this.#tail + this.#decoder.decode(bytes)).slice(-TAIL_LENGTH)
+    this.#feed()
+  }
+
+  /** Stops for good. */
+  stop(): void {
+    this.#queue.length = 0
+    clearTimeout(this.#quiet)
+  }
+
+  #atPrompt(): boolean {
+    const text = this.#tail.replace(CONTROL_SEQUENCE, '').replace(KERNEL_LINE, '')
+    return text.endsWith(this.#prompt)
+  }
+
+  #feed(): void {
+    clearTimeout(this.#quiet)
+    const atPrompt = this.#atPrompt()
+    this.#sawPrompt ||= atPrompt
+    const next = this.#queue[0]
+    if (next === undefined || !this.#sawPrompt) return
+    if (atPrompt) this.#sendNext()
+    else if (!next.promptOnly) this.#quiet = setTimeout(() => this.#sendNext(), QUIET_MS)
+  }
+
+  #sendNext(): void {
+    const next = this.#queue.shift()
+    if (next === undefined) return
+    this.#tail = ''
+    this.#send(next.bytes)
+    // The next piece waits for the answer to this one.
+    if (this.#queue[0]?.promptOnly === false) this.#quiet = setTimeout(() => this.#sendNext(), QUIET_MS)
+  }
+}

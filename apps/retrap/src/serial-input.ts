@@ -1,0 +1,107 @@
+import { EscapeFilter } from './escape-filter.ts'
+import { PromptFeeder } from './prompt-feeder.ts'
+
+const CTRL_D = Uint8Array.of(0x04)
+const CARRIAGE_RETURN = 0x0d
+const LINE_FEED = 0x0a
+
+/**
+ * What becomes of the user's input:
+ * - `pass`: it goes to the guest as it comes, and its end means nothing;
+ * - `monitor`: as it comes, and its end becomes Ctrl-D on an empty line, which our embedded guest takes as farewell;
+ * - `shell`: it waits for the shell's prompt; lines of a pipe are typed one by one, and its end becomes Ctrl-D;
+ * - `script`: these lines are typed instead, each at a prompt.
+ */
+export type InputPolicy =
+  | { readonly kind: 'pass' }
+  | { readonly kind: 'monitor' }
+  | { readonly kind: 'shell'; readonly prompt: string }
+  | { readonly kind: 'script'; readonly prompt: string; readonly lines: readonly string[] }
+
+export interface SerialInputOptions {
+  readonly policy: InputPolicy
+  /** Whether a person is typing. Then nothing is paced: the person sees the prompt. */
+  readonly interactive: boolean
+  readonly send: (bytes: Uint8Array) => void
+  /** Ctrl-A x. */
+  readonly onLeave: () => void
+  /** Ctrl-A h. */
+  readonly onHelp: () => void
+}
+
+/** The way from the user's input to the guest's serial port. */
+export class SerialInput {
+  readonly #options: SerialInputOptions
+  readonly #filter = new EscapeFilter()
+  readonly #feeder: PromptFeeder | undefined
+  /** Typed before there was a shell, or not yet a whole line of a pipe. */
+  #pending: number[] = []
+  #last = LINE_FEED
+
+  constructor(options: SerialInputOptions) {
+    this.#options = options
+    const { policy, send } = options
+    if (policy.kind === 'shell' || policy.kind === 'script') this.#feeder = new PromptFeeder(policy.prompt, send)
+    if (policy.kind === 'script') {
+      for (const line of policy.lines) this.#feeder?.add(encode(`${line}\n`), { promptOnly: true })
+    }
+  }
+
+  /** Takes input of the user's. */
+  typed(bytes: Uint8Array): void {
+    const { forGuest, leave, help } = this.#filter.push(bytes)
+    if (help) this.#options.onHelp()
+    if (forGuest.length > 0) this.#forward(forGuest)
+    if (leave) this.#options.onLeave()
+  }
+
+  /** The user's input has ended. */
+  ended(): void {
+    switch (this.#options.policy.kind) {
+      case 'monitor':
+        // Ctrl-D counts on an empty line only.
+        if (this.#last !== CARRIAGE_RETURN && this.#last !== LINE_FEED) this.#options.send(Uint8Array.of(LINE_FEED))
+        this.#options.send(CTRL_D)
+        break
+      case 'shell':
+        if (this.#pending.length > 0)
+          this.#feeder?.add(Uint8Array.of(...this.#pending, LINE_FEED), { promptOnly: false })
+        this.#pending = []
+        this.#feeder?.add(CTRL_D, { promptOnly: true })
+        break
+    }
+  }
+
+  /** Takes note of what the guest printed. */
+  transmitted(bytes: Uint8Array): void {
+    this.#feeder?.transmitted(bytes)
+    if (this.#options.interactive && this.#feeder?.isReady === true && this.#pending.length > 0) {
+      this.#options.send(Uint8Array.from(this.#pending))
+      this.#pending = []
+    }
+  }
+
+  stop(): void {
+    this.#feeder?.stop()
+  }
+
+  #forward(bytes: Uint8Array): void {
+    const { policy, interactive, send } = this.#options
+    if (policy.kind === 'script') return
+    if (policy.kind !== 'shell' || (interactive && this.#feeder?.isReady === true)) {
+      this.#last = bytes.at(-1) ?? this.#last
+      send(bytes)
+      return
+    }
+    for (const byte of bytes) {
+      this.#pending.push(byte)
+      if (interactive || byte !== LINE_FEED) continue
+      this.#feeder?.add(Uint8Array.from(this.#pending), { promptOnly: false })
+      this.#pending = []
+    }
+  }
+}
+
+function encode(text: string): Uint8Array {
+  return new TextEncoder().encode(text)
+}

@@ -1,0 +1,189 @@
+import { createWriteStream, type WriteStream } from 'node:fs'
+import { constants } from 'node:os'
+import { CliError } from './cli-error.ts'
+import { formatCrash, type Disassemble } from './crash-report.ts'
+import { ExitCode } from './exit-codes.ts'
+import type { CreateMachine, Machine, MachineExit, MachineOptions } from './machine-contract.ts'
+import { SerialInput, type InputPolicy } from './serial-input.ts'
+import { formatStatistics, measure, Stopwatch } from './statistics.ts'
+import type { SerialTarget } from './values.ts'
+
+/** One machine to run, and how it meets the outside. */
+export interface SessionSettings {
+  readonly machine: MachineOptions
+  readonly serial: SerialTarget
+  readonly input: InputPolicy
+  readonly timeoutMs?: number
+  readonly stats?: 'json' | 'text'
+}
+
+export type EndingSignal = 'SIGINT' | 'SIGTERM' | 'SIGHUP'
+
+/** The process around a session, as a value so that tests can stand in for it. */
+export interface SessionHost {
+  readonly createMachine: CreateMachine
+  readonly disassemble: Disassemble
+  readonly stdin: SessionInput
+  readonly stdout: SessionOutput
+  readonly stderr: SessionOutput
+  /** Calls back when the process is asked to end; returns how to stop listening. */
+  onSignal(listener: (signal: EndingSignal) => void): () => void
+}
+
+export interface SessionInput {
+  readonly isTTY?: boolean
+  setRawMode?(raw: boolean): unknown
+  on(event: 'data', listener: (bytes: Uint8Array) => void): unknown
+  on(event: 'end', listener: () => void): unknown
+  removeAllListeners(): unknown
+  resume(): unknown
+  pause(): unknown
+  unref?(): unknown
+}
+
+export interface SessionOutput {
+  write(data: Uint8Array | string): unknown
+  on(event: 'error', listener: (error: Error) => void): unknown
+}
+
+const KEYS = '\r\nCtrl-A x  leave\r\nCtrl-A Ctrl-A  send Ctrl-A\r\nCtrl-A h  this help\r\n'
+
+/**
+ * Runs a machine with the terminal as its serial console until the guest or the user ends it.
+ *
+ * @returns the exit code for the process; see {@link ExitCode}
+ */
+export async function runSession(settings: SessionSettings, host: SessionHost): Promise<number> {
+  const stopwatch = new Stopwatch()
+  const stop = new AbortController()
+  let endedBy: number | undefined
+  const end = (code: number): void => {
+    endedBy ??= code
+    stop.abort()
+  }
+
+  let machine = await host.createMachine(settings.machine)
+  const output = await openOutput(settings.serial, host)
+  output.onError(() => end(ExitCode.signal(constants.signals.SIGPIPE)))
+  const input = new SerialInput({
+    policy: settings.serial.kind === 'stdio' ? settings.input : { kind: 'pass' },
+    interactive: host.stdin.isTTY === true,
+    send: (bytes) => machine.serial.receive(bytes),
+    onLeave: () => end(ExitCode.PowerOff),
+    onHelp: () => host.stderr.write(KEYS),
+  })
+  const connect = (to: Machine): void =>
+    to.serial.onTransmit((bytes) => {
+      // The bytes are the device's buffer, and the stream keeps what it is given.
+      const copy = bytes.slice()
+      output.write(copy)
+      input.transmitted(copy)
+    })
+  connect(machine)
+  const forgetSignals = host.onSignal((signal) => end(ExitCode.signal(constants.signals[signal])))
+  const closeInput = settings.serial.kind === 'stdio' ? openInput(host, input) : () => {}
+
+  try {
+    let resets = 0
+    let exit: MachineExit
+    for (;;) {
+      const left = settings.timeoutMs === undefined ? undefined : settings.timeoutMs - stopwatch.wallSeconds() * 1000
+      exit = await machine.run({
+        signal: stop.signal,
+        ...(left === undefined ? {} : { timeoutMs: Math.max(left, 0) }),
+      })
+      if (exit.reason !== 'reset') break
+      // A PC starts again when it is reset. Memory would survive, but what is loaded into it would not.
+      resets++
+      machine = await host.createMachine(settings.machine)
+      connect(machine)
+    }
+    const exitCode = exit.reason === 'stopped' ? (endedBy ?? ExitCode.PowerOff) : exitCodeOf(exit)
+    if (exit.reason === 'triple-fault' || exit.reason === 'internal-error') {
+      const title = exit.reason === 'triple-fault' ? 'triple fault' : 'internal error'
+      host.stderr.write(formatCrash(title, exit.detail, host.disassemble))
+    }
+    if (settings.stats !== undefined) {
+      const guestBytes = settings.machine.memoryBytes
+      const statistics = measure({ machine, stopwatch, exit, exitCode, guestBytes, resets })
+      host.stderr.write(settings.stats === 'json' ? `${JSON.stringify(statistics)}\n` : formatStatistics(statistics))
+    }
+    return exitCode
+  } finally {
+    input.stop()
+    closeInput()
+    forgetSignals()
+    await output.close()
+  }
+}
+
+function exitCodeOf(exit: MachineExit): number {
+  switch (exit.reason) {
+    case 'debug-exit':
+      return exit.code ?? ExitCode.debugExit(0)
+    case 'triple-fault':
+      return ExitCode.TripleFault
+    case 'timeout':
+      return ExitCode.Timeout
+    case 'internal-error':
+      return ExitCode.InternalError
+    case 'power-off':
+    case 'stopped':
+    case 'reset':
+      return ExitCode.PowerOff
+  }
+}
+
+/** Connects the terminal, in raw mode so that the guest gets every key. */
+function openInput(host: SessionHost, input: SerialInput): () => void {
+  const { stdin } = host
+  const terminal = stdin.isTTY === true
+  if (terminal) stdin.setRawMode?.(true)
+  stdin.on('data', (bytes) => input.typed(bytes))
+  stdin.on('end', () => input.ended())
+  stdin.resume()
+  return () => {
+    stdin.removeAllListeners()
+    stdin.pause()
+    // An open pipe must not keep a finished process alive.
+    stdin.unref?.()
+    if (terminal) stdin.setRawMode?.(false)
+  }
+}
+
+interface Output {
+  write(bytes: Uint8Array): void
+  onError(listener: () => void): void
+  close(): Promise<void>
+}
+
+async function openOutput(target: SerialTarget, host: SessionHost): Promise<Output> {
+  switch (target.kind) {
+    case 'none':
+      return { write() {}, onError() {}, close: async () => {} }
+    case 'stdio':
+      return {
+        write: (bytes) => void host.stdout.write(bytes),
+        onError: (listener) => void host.stdout.on('error', listener),
+        close: async () => {},
+      }
+    case 'file': {
+      const file = await openFile(target.path)
+      return {
+        write: (bytes) => void file.write(bytes),
+        onError: (listener) => void file.on('error', listener),
+        close: () => new Promise((resolve) => file.end(resolve)),
+      }
+    }
+  }
+}
+
+/** Opens a file for writing, or says in a line why it cannot be. */
+export async function openFile(path: string): Promise<WriteStream> {
+  const { promise, resolve, reject } = Promise.withResolvers<void>()
+  const file = createWriteStream(path)
+  file.once('open', () => resolve())
+  file.once('error', (error) => reject(new CliError('ERR_INPUT', `cannot write ${path}: ${error.message}`)))
+  await promise
+  return file
+}

@@ -1,0 +1,99 @@
+import type { Machine, MachineExit } from './machine-contract.ts'
+
+/** What a run has cost. `--stats json` prints this object. */
+export interface RunStatistics {
+  readonly reason: MachineExit['reason']
+  readonly exitCode: number
+  /** Guest instructions retired, over all vCPUs. */
+  readonly instructions: number
+  readonly wallSeconds: number
+  /** User and system time of the whole process, compilation threads included. */
+  readonly cpuSeconds: number
+  /** Millions of instructions per second of wall time. */
+  readonly mips: number
+  readonly tlbMisses: number
+  /** Exits from generated code, by kind. */
+  readonly exits: Readonly<Record<string, number>>
+  readonly memory: {
+    readonly guestBytes: number
+    readonly residentBytes: number
+    readonly peakResidentBytes: number
+  }
+  /** How many times the guest reset its machine; the counts above are those since the last time. */
+  readonly resets: number
+}
+
+/** Reads the clocks as it is made, so that a later reading gives the difference. */
+export class Stopwatch {
+  readonly #wallMs = performance.now()
+  readonly #cpu = process.cpuUsage()
+
+  wallSeconds(): number {
+    return (performance.now() - this.#wallMs) / 1000
+  }
+
+  cpuSeconds(): number {
+    const { user, system } = process.cpuUsage(this.#cpu)
+    return (user + system) / 1e6
+  }
+}
+
+export interface Measured {
+  readonly machine: Machine
+  readonly stopwatch: Stopwatch
+  readonly exit: MachineExit
+  readonly exitCode: number
+  readonly guestBytes: number
+  readonly resets: number
+}
+
+export function measure(run: Measured): RunStatistics {
+  const { instructions, tlbMisses, exits } = run.machine.statistics()
+  const wallSeconds = run.stopwatch.wallSeconds()
+  return {
+    reason: run.exit.reason,
+    exitCode: run.exitCode,
+    instructions,
+    wallSeconds: round(wallSeconds, 3),
+    cpuSeconds: round(run.stopwatch.cpuSeconds(), 3),
+    mips: round(instructions / wallSeconds / 1e6, 2),
+    tlbMisses,
+    exits,
+    memory: {
+      guestBytes: run.guestBytes,
+      residentBytes: process.memoryUsage.rss(),
+      peakResidentBytes: process.resourceUsage().maxRSS * 1024,
+    },
+    resets: run.resets,
+  }
+}
+
+/** The same as lines for people. */
+export function formatStatistics(statistics: RunStatistics): string {
+  const { memory, exits } = statistics
+  const mib = (bytes: number): string => `${(bytes / 1024 ** 2).toFixed(0)} MiB`
+  const byCount = Object.entries(exits).toSorted(([, a], [, b]) => b - a)
+  const rows: [string, string][] = [
+    ['ended by', statistics.reason],
+    ['instructions', group(statistics.instructions)],
+    ['wall time', `${statistics.wallSeconds.toFixed(2)} s`],
+    ['CPU time', `${statistics.cpuSeconds.toFixed(2)} s`],
+    ['speed', `${statistics.mips.toFixed(1)} MIPS`],
+    ['TLB misses', group(statistics.tlbMisses)],
+    ['exits', byCount.map(([kind, count]) => `${kind} ${group(count)}`).join(', ') || 'none'],
+    [
+      'memory',
+      `${mib(memory.residentBytes)} resident (at most ${mib(memory.peakResidentBytes)}), guest RAM ${mib(memory.guestBytes)}`,
+    ],
+  ]
+  if (statistics.resets > 0) rows.push(['resets', `${statistics.resets}; counts are since the last`])
+  return rows.map(([name, value]) => `${name.padEnd(14)}${value}\n`).join('')
+}
+
+function group(count: number): string {
+  return count.toLocaleString('en-US')
+}
+
+function round(value: number, digits: number): number {
+  return Number.isFinite(value) ? Number(value.toFixed(digits)) : 0
+}

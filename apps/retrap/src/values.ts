@@ -1,0 +1,87 @@
+import { CliError } from './cli-error.ts'
+
+/** How the serial port is connected. */
+export type SerialTarget =
+  | { readonly kind: 'stdio' }
+  | { readonly kind: 'none' }
+  | { readonly kind: 'file'; readonly path: string }
+
+/** A `--device` argument: its name, and its properties by key. */
+export interface DeviceArgument {
+  readonly name: string
+  readonly properties: ReadonlyMap<string, string>
+}
+
+const KIB = 1024
+const UNITS: Readonly<Record<string, number>> = { '': KIB ** 2, b: 1, k: KIB, m: KIB ** 2, g: KIB ** 3, t: KIB ** 4 }
+
+/** What fits below the 4 GiB of a machine memory, beside what the machine itself keeps there. */
+export const MAX_MEMORY_BYTES: number = 3584 * KIB ** 2
+export const MIN_MEMORY_BYTES: number = 2 * KIB ** 2
+/** APIC IDs have eight bits, and 255 addresses every CPU. */
+export const MAX_CPUS = 255
+
+/**
+ * Reads an amount of guest memory in bytes. `512M`, `1G`, `512MiB`; a bare number counts MiB, as in QEMU.
+ *
+ * @throws CliError `ERR_USAGE` for what is no size, or a size that no machine can have
+ */
+export function parseMemory(text: string): number {
+  const match = /^(\d+(?:\.\d+)?)(b?|[kmgt](?:i?b)?)$/i.exec(text.trim())
+  const unit = UNITS[match?.[2]?.[0]?.toLowerCase() ?? '']
+  if (match === null || unit === undefined) {
+    throw usage(`--memory '${text}' is not a size; write it as 512M, 1G or 512MiB`)
+  }
+  const bytes = Number(match[1]) * unit
+  if (bytes < MIN_MEMORY_BYTES) throw usage(`--memory ${text} is too little for any guest; give at least 2M`)
+  if (bytes > MAX_MEMORY_BYTES) {
+    throw usage(`--memory ${text} is too much; a machine's memory lies in 4 GiB, so give at most 3584M`)
+  }
+  if (bytes % 4096 !== 0) throw usage(`--memory ${text} is not a whole number of 4 KiB pages`)
+  return bytes
+}
+
+export function parseCpus(text: string): number {
+  const count = parseWhole(text)
+  if (count === undefined || count < 1 || count > MAX_CPUS) {
+    throw usage(`--cpus ${text} is not a number of CPUs; give one from 1 to ${MAX_CPUS}`)
+  }
+  return count
+}
+
+/** Seconds, in milliseconds. */
+export function parseTimeout(text: string): number {
+  const seconds = text.trim() === '' ? Number.NaN : Number(text)
+  if (!Number.isFinite(seconds) || seconds <= 0) {
+    throw usage(`--timeout '${text}' is not a time; give seconds, such as 30 or 0.5`)
+  }
+  return seconds * 1000
+}
+
+export function parseSerial(text: string): SerialTarget {
+  if (text === 'stdio' || text === 'none') return { kind: text }
+  if (text.startsWith('file:') && text.length > 5) return { kind: 'file', path: text.slice(5) }
+  throw usage(`--serial '${text}' is unknown; give stdio, file:FILE or none`)
+}
+
+/** Splits `NAME,key=value,…`. A comma within a value is written twice, as in QEMU. */
+export function parseDevice(text: string): DeviceArgument {
+  const [name = '', ...pairs] = text.split(/(?<!,),(?!,)/).map((part) => part.replaceAll(',,', ','))
+  if (name === '' || name.includes('=')) throw usage(`--device '${text}' names no device; write NAME,key=value`)
+  const properties = new Map<string, string>()
+  for (const pair of pairs) {
+    const at = pair.indexOf('=')
+    if (at < 1) throw usage(`--device ${name}: '${pair}' is not of the form key=value`)
+    properties.set(pair.slice(0, at), pair.slice(at + 1))
+  }
+  return { name, properties }
+}
+
+/** A whole number in decimal or, with 0x, hexadecimal; undefined for anything else. */
+export function parseWhole(text: string): number | undefined {
+  return /^(0x[0-9a-f]+|\d+)$/i.test(text.trim()) ? Number(text) : undefined
+}
+
+export function usage(message: string): CliError {
+  return new CliError('ERR_USAGE', message)
+}

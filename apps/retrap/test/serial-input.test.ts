@@ -1,0 +1,136 @@
+import fc from 'fast-check'
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
+import { EscapeFilter } from '../src/escape-filter.ts'
+import { SerialInput, type InputPolicy } from '../src/serial-input.ts'
+
+const bytes = (text: string): Uint8Array => new TextEncoder().encode(text)
+const text = (data: Uint8Array): string => new TextDecoder().decode(data)
+
+describe('the escape keys', () => {
+  test.each([
+    { typed: 'ls\n', guest: 'ls\n' },
+    { typed: '\u0003', guest: '\u0003' },
+    { typed: '\u0001\u0001', guest: '\u0001' },
+    { typed: 'a\u0001xb', guest: 'a', leave: true },
+    { typed: 'a\u0001hb', guest: 'ab', help: true },
+    { typed: '\u0001q', guest: 'q' },
+    { typed: '\u0001', guest: '' },
+  ])('$typed', ({ typed, guest, leave = false, help = false }) => {
+    const result = new EscapeFilter().push(bytes(typed))
+    expect({ ...result, forGuest: text(result.forGuest) }).toEqual({ forGuest: guest, leave, help })
+  })
+
+  test('mean the same wherever the stream is cut', () => {
+    fc.assert(
+      fc.property(fc.uint8Array({ max: 0x7f, maxLength: 40 }), fc.nat(40), (data, cut) => {
+        const whole = new EscapeFilter().push(data)
+        const filter = new EscapeFilter()
+        const first = filter.push(data.subarray(0, cut))
+        const second = first.leave ? { forGuest: new Uint8Array(), leave: true } : filter.push(data.subarray(cut))
+        expect(second.leave).toBe(whole.leave)
+        expect([...first.forGuest, ...second.forGuest]).toEqual([...whole.forGuest])
+      }),
+    )
+  })
+})
+
+describe('the way to the guest', () => {
+  beforeEach(() => void vi.useFakeTimers())
+  afterEach(() => void vi.useRealTimers())
+
+  const connect = (policy: InputPolicy, interactive = false) => {
+    const sent: string[] = []
+    const events: string[] = []
+    const input = new SerialInput({
+      policy,
+      interactive,
+      send: (data) => sent.push(text(data)),
+      onLeave: () => events.push('leave'),
+      onHelp: () => events.push('help'),
+    })
+    return { input, sent, events }
+  }
+  const shell: InputPolicy = { kind: 'shell', prompt: '/ # ' }
+  // As busybox prints it: it asks the terminal where the cursor is.
+  const PROMPT = '/ # \u001b[6n'
+
+  test('passes bytes as they come, and keeps quiet about their end', () => {
+    const { input, sent } = connect({ kind: 'pass' })
+    input.typed(bytes('a'))
+    input.typed(bytes('b\n'))
+    input.ended()
+    expect(sent).toEqual(['a', 'b\n'])
+  })
+
+  test.each([
+    ['help\n', ['help\n', '\u0004']],
+    ['help', ['help', '\n', '\u0004']],
+    ['', ['\u0004']],
+  ])("tells the embedded guest of the end of '%s'", (typed, expected) => {
+    const { input, sent } = connect({ kind: 'monitor' })
+    if (typed !== '') input.typed(bytes(typed))
+    input.ended()
+    expect(sent).toEqual(expected)
+  })
+
+  test('types the lines of a pipe one by one, each at a prompt, then Ctrl-D', () => {
+    const { input, sent } = connect(shell)
+    input.typed(bytes('uname\ntrue'))
+    input.ended()
+    expect(sent).toEqual([])
+    input.transmitted(bytes(`[    1.246979] Run /init as init process\r\n\r\n${PROMPT}`))
+    expect(sent).toEqual(['uname\n'])
+    input.transmitted(bytes(`uname\r\nLinux\r\n`))
+    expect(sent).toHaveLength(1)
+    input.transmitted(bytes(PROMPT))
+    expect(sent).toEqual(['uname\n', 'true\n'])
+    input.transmitted(bytes(`true\r\n${PROMPT}`))
+    expect(sent).toEqual(['uname\n', 'true\n', '\u0004'])
+  })
+
+  test('sees the prompt behind a message of the kernel', () => {
+    const { input, sent } = connect(shell)
+    input.typed(bytes('x\n'))
+    input.transmitted(bytes(`${PROMPT}[    1.898734] tsc: Refined`))
+    expect(sent).toEqual([])
+    input.transmitted(bytes(' clocksource\r\n'))
+    expect(sent).toEqual(['x\n'])
+  })
+
+  test('feeds a program that reads without a prompt once it is quiet, but no Ctrl-D', () => {
+    const { input, sent } = connect(shell)
+    input.typed(bytes('cat\nhello\n'))
+    input.ended()
+    input.transmitted(bytes(PROMPT))
+    expect(sent).toEqual(['cat\n'])
+    vi.advanceTimersByTime(900)
+    input.transmitted(bytes('cat\r\n'))
+    vi.advanceTimersByTime(900)
+    expect(sent).toEqual(['cat\n'])
+    vi.advanceTimersByTime(200)
+    expect(sent).toEqual(['cat\n', 'hello\n'])
+    vi.advanceTimersByTime(60_000)
+    expect(sent).toHaveLength(2)
+  })
+
+  test('keeps what a person types until there is a shell, then passes every key', () => {
+    const { input, sent } = connect(shell, true)
+    input.typed(bytes('ea'))
+    input.transmitted(bytes('Linux version 6.1\r\n'))
+    expect(sent).toEqual([])
+    input.transmitted(bytes(PROMPT))
+    input.typed(bytes('r'))
+    expect(sent).toEqual(['ea', 'r'])
+  })
+
+  test('types a script in place of the user, whose escape keys still work', () => {
+    const { input, sent, events } = connect({ kind: 'script', prompt: '/ # ', lines: ['uname', 'poweroff -f'] })
+    input.typed(bytes('ignored\n'))
+    input.ended()
+    input.transmitted(bytes(PROMPT))
+    input.transmitted(bytes(`uname\r\nLinux\r\n${PROMPT}`))
+    expect(sent).toEqual(['uname\n', 'poweroff -f\n'])
+    input.typed(bytes('\u0001h\u0001x'))
+    expect(events).toEqual(['help', 'leave'])
+  })
+})
