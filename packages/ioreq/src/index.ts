@@ -19,3 +19,52 @@ export type {
 } from './device.ts'
 export type { PciBarOptions, PciFunction, PciFunctionOptions, PciFunctionState } from './pci-function.ts'
 export { defineDevice, type DeviceDefinition, type DeviceHandlers, type DeviceRange } from './define-device.ts'
+export { DeviceHost, type DeviceHostState, type DevicePlatform } from './device-host.ts'
+export {
+  IO_DONE,
+  IO_FAILED,
+  IO_LOG,
+  IO_RETRY,
+  IO_UNHANDLED,
+  IoDispatch,
+  type DeviceFailure,
+  type FailurePolicy,
+  type IoDispatchOptions,
+  type IoDispatchState,
+  type ServerOptions,
+} from './dispatch.ts'
+export { IoreqServer, type IoreqTransport, type LocalRegions, type ServerOwner } from './server.ts'
+export { ClaimedRegion, type RegionOwner } from './region.ts'
+export { TimerQueue } from './timer-queue.ts'
+export { RangeSet } from './range-set.ts'
+export { IoreqPage, IoreqSlot } from './slot.ts'
+export { BufferedRing } from './buffered-ring.ts'
+export { copyIoRequest, createIoRequest, type IoRequest } from './request.ts'
+export {
+  HVM_IOREQSRV_BUFIOREQ_ATOMIC,
+  HVM_IOREQSRV_BUFIOREQ_LEGACY,
+  HVM_IOREQSRV_BUFIOREQ_OFF,
+  IOREQ_BUFFER_MAX_ADDRESS,
+  IOREQ_BUFFER_SLOTS,
+  IOREQ_BYTES,
+  IOREQ_OFFSET,
+  IOREQ_PAGE_BYTES,
+  IOREQ_READ,
+  IOREQ_SLOTS,
+  IOREQ_TYPE_COPY,
+  IOREQ_TYPE_INVALIDATE,
+  IOREQ_TYPE_PCI_CONFIG,
+  IOREQ_TYPE_PIO,
+  IOREQ_TYPE_TIMEOFFSET,
+  IOREQ_WRITE,
+  MAX_NR_IO_RANGES,
+  MAX_NR_IOREQ_SERVERS,
+  pciAddressHi,
+  STATE_IOREQ_INPROCESS,
+  STATE_IOREQ_NONE,
+  STATE_IOREQ_READY,
+  STATE_IORESP_READY,
+  XEN_DMOP_IO_RANGE_MEMORY,
+  XEN_DMOP_IO_RANGE_PCI,
+  XEN_DMOP_IO_RANGE_PORT,
+} from './layout.ts'

@@ -1,0 +1,100 @@
+import { DEAD_HANDLER, ClaimedRegion } from './region.ts'
+import { XEN_DMOP_IO_RANGE_MEMORY, XEN_DMOP_IO_RANGE_PORT } from './layout.ts'
+import type { IoreqServer } from './server.ts'
+import type { RegionTable } from './region-table.ts'
+
+const place = (kind: 'port' | 'mmio'): ClaimedRegion => new ClaimedRegion(null, '', kind, 0, 0, DEAD_HANDLER, false)
+
+/** Stands for "not directly": nobody there, another process' server, or a port with a meaning of its own. */
+const NOT_DIRECT_PORT = place('port')
+const NOT_DIRECT_MMIO = place('mmio')
+
+const CONFIG_ADDRESS = 0xcf8
+const CONFIG_DATA = 0xcfc
+
+/**
+ * Which region answers for each port.
+ *
+ * Painted in ascending precedence, so that a port's region is that of the highest party that claims the port. If that
+ * region holds the whole access it is the one to answer: no higher party claims even the first byte.
+ */
+export class PortLookup {
+  readonly map: Uint16Array = new Uint16Array(0x1_0000)
+  readonly regions: ClaimedRegion[] = [NOT_DIRECT_PORT]
+
+  rebuild(servers: readonly (IoreqServer | null)[], internal: RegionTable): void {
+    this.map.fill(0)
+    this.regions.length = 1
+    for (const server of servers) {
+      if (server === null || !server.enabled) continue
+      if (server.local === null) {
+        const set = server.ranges[XEN_DMOP_IO_RANGE_PORT]
+        for (let i = 0; i < set.count; i++) this.map.fill(0, set.start(i), set.end(i) + 1)
+      } else {
+        for (const region of server.local.byPriority('port')) this.#paint(region)
+      }
+    }
+    for (const region of internal.byPriority('port')) this.#paint(region)
+    // The latch and the PCI decoding of CONFIG_DATA come before any range.
+    this.map[CONFIG_ADDRESS] = 0
+    this.map.fill(0, CONFIG_DATA, CONFIG_DATA + 4)
+  }
+
+  #paint(region: ClaimedRegion): void {
+    this.map.fill(this.regions.length, region.base, region.base + region.length)
+    this.regions.push(region)
+  }
+}
+
+/** Which region answers for each guest-physical address: disjoint segments in ascending order. */
+export class MmioLookup {
+  starts: Float64Array = new Float64Array(1)
+  regions: ClaimedRegion[] = [NOT_DIRECT_MMIO]
+  /** The segment of the last look-up. */
+  hitStart = 0
+  hitEnd = 0
+  hit: ClaimedRegion = NOT_DIRECT_MMIO
+
+  rebuild(servers: readonly (IoreqServer | null)[], internal: RegionTable): void {
+    const painted: { start: number; end: number; region: ClaimedRegion }[] = []
+    for (const server of servers) {
+      if (server === null || !server.enabled) continue
+      if (server.local === null) {
+        const set = server.ranges[XEN_DMOP_IO_RANGE_MEMORY]
+        for (let i = 0; i < set.count; i++) {
+          painted.push({ start: set.start(i), end: set.end(i) + 1, region: NOT_DIRECT_MMIO })
+        }
+      } else {
+        for (const r of server.local.byPriority('mmio')) painted.push({ start: r.base, end: r.base + r.length, region: r })
+      }
+    }
+    for (const r of internal.byPriority('mmio')) painted.push({ start: r.base, end: r.base + r.length, region: r })
+
+    const edges = new Set<number>([0])
+    for (const { start, end } of painted) edges.add(start).add(end)
+    const starts = [...edges].toSorted((a, b) => a - b)
+    this.regions = starts.map(
+      (start) => painted.findLast((p) => p.start <= start && start < p.end)?.region ?? NOT_DIRECT_MMIO,
+    )
+    this.starts = Float64Array.from(starts)
+    this.hitStart = 0
+    this.hitEnd = 0
+  }
+
+  /** The region at `gpa`; remembers its segment. */
+  find(gpa: number): ClaimedRegion {
+    if (gpa >= this.hitStart && gpa < this.hitEnd) return this.hit
+    const { starts } = this
+    let low = 0
+    let high = starts.length
+    while (low < high) {
+      const middle = (low + high) >>> 1
+      if (starts[middle]! <= gpa) low = middle + 1
+      else high = middle
+    }
+    this.hitStart = starts[low - 1]!
+    this.hitEnd = low < starts.length ? starts[low]! : Infinity
+    this.hit = this.regions[low - 1]!
+    return this.hit
+  }
+}

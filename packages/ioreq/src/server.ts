@@ -1,0 +1,154 @@
+import {
+  HVM_IOREQSRV_BUFIOREQ_OFF,
+  XEN_DMOP_IO_RANGE_MEMORY,
+  XEN_DMOP_IO_RANGE_PCI,
+  XEN_DMOP_IO_RANGE_PORT,
+} from './layout.ts'
+import { IoreqError } from './errors.ts'
+import { RangeSet } from './range-set.ts'
+import type { IoreqPage, IoreqSlot } from './slot.ts'
+import type { BufferedRing } from './buffered-ring.ts'
+import type { IoRequest } from './request.ts'
+import type { ClaimedRegion } from './region.ts'
+
+/**
+ * How a server is reached. The producer has published a request when it calls `notify`; the server answers through
+ * the slot and then calls {@link IoreqServer.answered}, at once or later.
+ */
+export interface IoreqTransport {
+  notify(vcpu: number): void
+  /** The vCPU no longer wants the answer to its request. The answer is still to be written, and is dropped. */
+  cancel?(vcpu: number): void
+}
+
+/** The part of the dispatcher that servers call. */
+export interface ServerOwner {
+  rangesChanged(server: IoreqServer, type: number): void
+  answered(server: IoreqServer, vcpu: number): void
+  stateChanged(server: IoreqServer): void
+  destroyed(server: IoreqServer): void
+}
+
+/** In-process part of a server: what lets an access bypass the request page. */
+export interface LocalRegions {
+  /** The enabled region of highest priority at an address, or null. */
+  regionAt(kind: 'port' | 'mmio', address: number): ClaimedRegion | null
+  /** Enabled regions of a kind, lowest priority first. */
+  byPriority(kind: 'port' | 'mmio'): readonly ClaimedRegion[]
+  /** Configuration access to a function of this server. */
+  configRead(bdf: number, register: number, size: number): number
+  configWrite(bdf: number, register: number, size: number, value: number): void
+  /** Replaces a model that broke its contract: it reads as ones from now on. */
+  detach(device: string): void
+}
+
+/**
+ * An ioreq server of a domain: the ranges that it answers for, its page of requests, and whether it is enabled.
+ * The methods have the semantics of the `dm_op` of the same name.
+ */
+export class IoreqServer {
+  readonly id: number
+  readonly name: string
+  readonly page: IoreqPage
+  /** The ring of buffered requests, or null without one. */
+  readonly ring: BufferedRing | null
+  readonly bufferedMode: number
+  readonly transport: IoreqTransport
+  /** @internal */
+  readonly local: LocalRegions | null
+  /** Ranges by type: port, memory, PCI. */
+  readonly ranges: readonly [RangeSet, RangeSet, RangeSet]
+  enabled = false
+  /** @internal Slots whose request was cancelled and whose answer is still to come. */
+  readonly draining: Uint8Array
+  readonly #owner: ServerOwner
+  #alive = true
+
+  /** @internal */
+  constructor(
+    owner: ServerOwner,
+    id: number,
+    name: string,
+    vcpus: number,
+    page: IoreqPage,
+    ring: BufferedRing | null,
+    bufferedMode: number,
+    transport: IoreqTransport,
+    local: LocalRegions | null,
+  ) {
+    this.#owner = owner
+    this.id = id
+    this.name = name
+    this.page = page
+    this.ring = ring
+    this.bufferedMode = ring === null ? HVM_IOREQSRV_BUFIOREQ_OFF : bufferedMode
+    this.transport = transport
+    this.local = local
+    this.ranges = [new RangeSet(), new RangeSet(), new RangeSet()]
+    this.draining = new Uint8Array(vcpus)
+  }
+
+  #rangeSet(type: number): RangeSet {
+    if (!this.#alive) throw new IoreqError('ERR_NOT_FOUND', `server ${this.id} (${this.name}) has been destroyed`)
+    const set = this.ranges[type]
+    if (set === undefined) {
+      throw new IoreqError(
+        'ERR_INVALID',
+        `range type ${type}: expected ${XEN_DMOP_IO_RANGE_PORT} (port), ${XEN_DMOP_IO_RANGE_MEMORY} (memory) or ${XEN_DMOP_IO_RANGE_PCI} (PCI)`,
+      )
+    }
+    return set
+  }
+
+  /**
+   * Claims `start` … `end`, inclusive: ports, guest-physical addresses, or PCI functions as segment·2^16 + BDF.
+   *
+   * @throws IoreqError `ERR_EXISTS` on overlap, `ERR_INVALID`, `ERR_NO_SPACE` for the 257th range
+   */
+  mapRange(type: number, start: number, end: number): void {
+    this.#rangeSet(type).add(start, end)
+    this.#owner.rangesChanged(this, type)
+  }
+
+  /**
+   * Gives `start` … `end` up.
+   *
+   * @throws IoreqError `ERR_NOT_FOUND` unless all of it is claimed
+   */
+  unmapRange(type: number, start: number, end: number): void {
+    this.#rangeSet(type).remove(start, end)
+    this.#owner.rangesChanged(this, type)
+  }
+
+  /** Accesses reach only enabled servers. */
+  setState(enabled: boolean): void {
+    if (!this.#alive) throw new IoreqError('ERR_NOT_FOUND', `server ${this.id} (${this.name}) has been destroyed`)
+    if (this.enabled === enabled) return
+    this.enabled = enabled
+    this.#owner.stateChanged(this)
+  }
+
+  /** Ends the server. Requests that it holds end quietly, with all ones. */
+  destroy(): void {
+    if (!this.#alive) return
+    this.#alive = false
+    this.enabled = false
+    for (const set of this.ranges) set.clear()
+    this.#owner.destroyed(this)
+  }
+
+  /** To be called by the transport when the slot of `vcpu` has changed its state. */
+  answered(vcpu: number): void {
+    this.#owner.answered(this, vcpu)
+  }
+
+  /** The request slot of one vCPU. */
+  slot(vcpu: number): IoreqSlot {
+    return this.page.slot(vcpu)
+  }
+
+  /** @internal */
+  publish(vcpu: number, request: IoRequest): void {
+    this.page.slot(vcpu).publish(request)
+  }
+}

@@ -1,0 +1,249 @@
+import {
+  IOREQ_BYTES,
+  IOREQ_PAGE_BYTES,
+  IOREQ_SLOTS,
+  STATE_IOREQ_INPROCESS,
+  STATE_IOREQ_NONE,
+  STATE_IOREQ_READY,
+  STATE_IORESP_READY,
+} from './layout.ts'
+import { IoreqError } from './errors.ts'
+import type { IoRequest } from './request.ts'
+
+const WORDS = IOREQ_BYTES / 4
+const ADDR_LO = 0
+const ADDR_HI = 1
+const DATA_LO = 2
+const DATA_HI = 3
+const COUNT = 4
+const SIZE = 5
+const VP_EPORT = 6
+/** pad, state, data_is_ptr, dir, df, type: one word, only ever accessed as one word (see `updateState`). */
+const FLAGS = 7
+
+const STATE_SHIFT = 16
+const STATE_MASK = 0xf << STATE_SHIFT
+const DATA_IS_PTR = 1 << 20
+const DIR_SHIFT = 21
+const DF = 1 << 22
+const TYPE_SHIFT = 24
+const ALL_BUT_PAD = 0xffff_0000
+
+/**
+ * One `ioreq_t` in shared memory.
+ *
+ * The word with `state` is the synchronisation point of both sides. JavaScript's atomics only order accesses to the
+ * same byte range, so every access to that word is a 32-bit atomic one, by both sides, and a state change is a
+ * compare-exchange that keeps type, direction, df and padding. The other fields are plain: they are written before
+ * the state that hands them over and read after it.
+ */
+export class IoreqSlot {
+  /** The words of the page, and where this slot's begin. */
+  readonly words: Int32Array
+  readonly base: number
+
+  constructor(words: Int32Array, base: number) {
+    this.words = words
+    this.base = base
+  }
+
+  #get(index: number): number {
+    return this.words[this.base + index]! >>> 0
+  }
+  #set(index: number, value: number): void {
+    this.words[this.base + index] = value
+  }
+  #flags(): number {
+    return Atomics.load(this.words, this.base + FLAGS)
+  }
+  #setFlagBits(mask: number, bits: number): void {
+    const at = this.base + FLAGS
+    let old = Atomics.load(this.words, at)
+    for (;;) {
+      const seen = Atomics.compareExchange(this.words, at, old, (old & ~mask) | (bits & mask))
+      if (seen === old) return
+      old = seen
+    }
+  }
+
+  get addressLo(): number {
+    return this.#get(ADDR_LO)
+  }
+  set addressLo(value: number) {
+    this.#set(ADDR_LO, value)
+  }
+  get addressHi(): number {
+    return this.#get(ADDR_HI)
+  }
+  set addressHi(value: number) {
+    this.#set(ADDR_HI, value)
+  }
+  get dataLo(): number {
+    return this.#get(DATA_LO)
+  }
+  set dataLo(value: number) {
+    this.#set(DATA_LO, value)
+  }
+  get dataHi(): number {
+    return this.#get(DATA_HI)
+  }
+  set dataHi(value: number) {
+    this.#set(DATA_HI, value)
+  }
+  get count(): number {
+    return this.#get(COUNT)
+  }
+  set count(value: number) {
+    this.#set(COUNT, value)
+  }
+  get size(): number {
+    return this.#get(SIZE)
+  }
+  set size(value: number) {
+    this.#set(SIZE, value)
+  }
+  /** Event channel port of the vCPU; written when the server is enabled. */
+  get eventPort(): number {
+    return this.#get(VP_EPORT)
+  }
+  set eventPort(value: number) {
+    this.#set(VP_EPORT, value)
+  }
+  get dataIsPointer(): boolean {
+    return (this.#flags() & DATA_IS_PTR) !== 0
+  }
+  set dataIsPointer(value: boolean) {
+    this.#setFlagBits(DATA_IS_PTR, value ? DATA_IS_PTR : 0)
+  }
+  /** `IOREQ_READ` or `IOREQ_WRITE`. */
+  get direction(): number {
+    return (this.#flags() >>> DIR_SHIFT) & 1
+  }
+  set direction(value: number) {
+    this.#setFlagBits(1 << DIR_SHIFT, value << DIR_SHIFT)
+  }
+  get df(): boolean {
+    return (this.#flags() & DF) !== 0
+  }
+  set df(value: boolean) {
+    this.#setFlagBits(DF, value ? DF : 0)
+  }
+  get type(): number {
+    return this.#flags() >>> TYPE_SHIFT
+  }
+  set type(value: number) {
+    this.#setFlagBits(0xff << TYPE_SHIFT, value << TYPE_SHIFT)
+  }
+  /** One of the `STATE_*` values, or 4–15 where the other side has written nonsense. */
+  get state(): number {
+    return (this.#flags() & STATE_MASK) >>> STATE_SHIFT
+  }
+  /** Sets the state whatever it was. */
+  set state(value: number) {
+    this.#setFlagBits(STATE_MASK, value << STATE_SHIFT)
+  }
+
+  /** Moves the state from `from` to `to`; false, with nothing changed, if it was something else. */
+  updateState(from: number, to: number): boolean {
+    const at = this.base + FLAGS
+    let old = Atomics.load(this.words, at)
+    for (;;) {
+      if ((old & STATE_MASK) >>> STATE_SHIFT !== from) return false
+      const seen = Atomics.compareExchange(this.words, at, old, (old & ~STATE_MASK) | (to << STATE_SHIFT))
+      if (seen === old) return true
+      old = seen
+    }
+  }
+
+  /**
+   * Writes all fields but `vp_eport` and `pad`, and publishes the request.
+   *
+   * @throws IoreqError `ERR_BUSY` unless the state is NONE
+   */
+  publish(request: IoRequest): void {
+    const state = this.state
+    if (state !== STATE_IOREQ_NONE) {
+      throw new IoreqError('ERR_BUSY', `request slot is in state ${state}, not NONE, as a request is published`)
+    }
+    this.#set(ADDR_LO, request.addressLo)
+    this.#set(ADDR_HI, request.addressHi)
+    this.#set(DATA_LO, request.dataLo)
+    this.#set(DATA_HI, request.dataHi)
+    this.#set(COUNT, request.count)
+    this.#set(SIZE, request.size)
+    const flags =
+      (request.dataIsPointer ? DATA_IS_PTR : 0) |
+      (request.direction << DIR_SHIFT) |
+      (request.df ? DF : 0) |
+      (request.type << TYPE_SHIFT)
+    // The low 16 bits are padding that is not ours to change.
+    this.#setFlagBits(ALL_BUT_PAD, flags)
+    // A server that looks at the slot unasked must never see READY with half of the fields, hence a second update.
+    this.updateState(STATE_IOREQ_NONE, STATE_IOREQ_READY)
+  }
+
+  /** The server's side: takes a READY request into `into`; false if there is none. */
+  accept(into: IoRequest): boolean {
+    if (this.state !== STATE_IOREQ_READY) return false
+    this.readInto(into)
+    return this.updateState(STATE_IOREQ_READY, STATE_IOREQ_INPROCESS)
+  }
+
+  /** The server's side: answers the request that it has taken; false if it is no longer INPROCESS. */
+  answer(dataLo: number, dataHi: number): boolean {
+    if (this.state !== STATE_IOREQ_INPROCESS) return false
+    this.#set(DATA_LO, dataLo)
+    this.#set(DATA_HI, dataHi)
+    return this.updateState(STATE_IOREQ_INPROCESS, STATE_IORESP_READY)
+  }
+
+  /** Copies the fields, whatever the state. */
+  readInto(into: IoRequest): void {
+    const flags = this.#flags()
+    into.type = flags >>> TYPE_SHIFT
+    into.direction = (flags >>> DIR_SHIFT) & 1
+    into.df = (flags & DF) !== 0
+    into.dataIsPointer = (flags & DATA_IS_PTR) !== 0
+    into.addressLo = this.#get(ADDR_LO)
+    into.addressHi = this.#get(ADDR_HI)
+    into.dataLo = this.#get(DATA_LO)
+    into.dataHi = this.#get(DATA_HI)
+    into.count = this.#get(COUNT)
+    into.size = this.#get(SIZE)
+  }
+}
+
+/** A page of `ioreq_t`, one for each vCPU. */
+export class IoreqPage {
+  readonly words: Int32Array
+  readonly #slots: readonly IoreqSlot[]
+
+  /**
+   * @param buffer - machine memory, or a buffer of its own
+   * @param byteOffset - where the page begins; a multiple of 4096 in machine memory, of 4 at least
+   * @throws IoreqError `ERR_INVALID` if the page does not fit
+   */
+  constructor(buffer: ArrayBufferLike = new ArrayBuffer(IOREQ_PAGE_BYTES), byteOffset = 0) {
+    if (byteOffset % 4 !== 0 || byteOffset < 0 || byteOffset + IOREQ_PAGE_BYTES > buffer.byteLength) {
+      throw new IoreqError(
+        'ERR_INVALID',
+        `request page at ${byteOffset}: expected a multiple of 4 with 4096 bytes inside a buffer of ${buffer.byteLength}`,
+      )
+    }
+    this.words = new Int32Array(buffer, byteOffset, IOREQ_PAGE_BYTES / 4)
+    this.#slots = Array.from({ length: IOREQ_SLOTS }, (_, i) => new IoreqSlot(this.words, i * WORDS))
+  }
+
+  /**
+   * The request of one vCPU.
+   *
+   * @throws IoreqError `ERR_INVALID` for an id above 127
+   */
+  slot(vcpu: number): IoreqSlot {
+    const slot = this.#slots[vcpu]
+    if (slot === undefined) {
+      throw new IoreqError('ERR_INVALID', `vCPU ${vcpu} has no request slot: a page holds ${IOREQ_SLOTS}`)
+    }
+    return slot
+  }
+}
