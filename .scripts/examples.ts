@@ -22,9 +22,9 @@ export function checkExamples(all: readonly Member[]): string[] {
   const problems: string[] = []
   for (const { folder, path } of all) {
     const files = globSync('examples/*.ts', { cwd: folder }).sort()
-    const readme = readFileSync(join(folder, 'README.md'), 'utf8')
     const sources = files.map((file) => readFileSync(join(folder, file), 'utf8'))
     if (path.startsWith('packages/')) {
+      const readme = readFileSync(join(folder, 'README.md'), 'utf8')
       if (files.length === 0) problems.push(`${path}: there is no example`)
       else if (!sources.some((source) => readme.includes(source.trim())))
         problems.push(`${path}: README.md shows none of its examples word for word`)

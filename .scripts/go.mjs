@@ -127,9 +127,9 @@ function say(what) {
 
 /** Runs the pinned pnpm. npm fetches it once; corepack is not used, because it refuses pnpm's signature. */
 function pnpm(pnpmArgs, failure) {
-  // The version is written once, as the catalog's.
-  const version = /^ {2}pnpm: (\S+)$/m.exec(readFileSync(join(root, 'pnpm-workspace.yaml'), 'utf8'))?.[1]
-  const result = spawnSync('npx', ['--yes', `--package=pnpm@${version}`, '--', 'pnpm', ...pnpmArgs], {
+  // The version is written once: devEngines names the least that will do.
+  const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')).devEngines.packageManager
+  const result = spawnSync('npx', ['--yes', `--package=pnpm@${version.replace('^', '')}`, '--', 'pnpm', ...pnpmArgs], {
     cwd: root,
     env: environment(),
     encoding: 'utf8',

@@ -8,7 +8,7 @@ import { type SpawnSyncReturns, spawnSync } from 'node:child_process'
 import { globSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { checkExamples } from './examples.ts'
-import { type Member, has, members, root } from './workspace.ts'
+import { type Member, has, members, pnpmVersion, root } from './workspace.ts'
 
 /** Two at a time is what the gate may use; each vitest then gets one worker, so that timings mean something. */
 const CONCURRENCY = 2
@@ -77,7 +77,6 @@ function turbo(selected: readonly Member[], everything: boolean): TaskSummary[] 
   for (const { folder } of selected) rmSync(join(folder, 'temp/vitest.json'), { force: true })
   rmSync(join(root, '.turbo/runs'), { recursive: true, force: true })
   const filters = everything ? [] : selected.map(({ manifest }) => `--filter=${manifest.name}`)
-  const version = /^ {2}pnpm: (\S+)$/m.exec(readFileSync(join(root, 'pnpm-workspace.yaml'), 'utf8'))?.[1]
   const options = [
     '--continue=dependencies-successful',
     `--concurrency=${CONCURRENCY}`,
@@ -85,7 +84,7 @@ function turbo(selected: readonly Member[], everything: boolean): TaskSummary[] 
     '--output-logs=errors-only',
     '--ui=stream',
   ]
-  const npx = ['--yes', `--package=pnpm@${version}`, '--', 'turbo', 'run', ...TASKS, ...filters, ...options]
+  const npx = ['--yes', `--package=pnpm@${pnpmVersion()}`, '--', 'turbo', 'run', ...TASKS, ...filters, ...options]
   const result = exec('npx', npx, false)
   const [summary] = globSync('.turbo/runs/*.json', { cwd: root })
   if (summary === undefined) {
@@ -145,7 +144,7 @@ function main(): number {
     check('scripts type-check', 'tsc', '-p', '.scripts')
     check('oxlint', 'oxlint', '--type-aware', '--deny-warnings')
     check('oxfmt', 'oxfmt', '--check')
-    check('knip', 'knip', '--config', '.config/knip.json', '--no-progress')
+    check('knip', 'knip', '--config', '.config/knip.json', '--no-progress', '--no-config-hints')
     check('turbo boundaries', 'turbo', 'boundaries')
     const examplesStarted = performance.now()
     const problems = checkExamples(all)

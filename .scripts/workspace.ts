@@ -19,10 +19,14 @@ export interface Member {
   readonly manifest: Manifest
 }
 
-/** All workspace packages, libraries first, in alphabetical order. */
+function order(path: string): number {
+  return ['.config', 'packages', 'apps'].indexOf(path.split('/')[0] as string)
+}
+
+/** All workspace packages: tooling, libraries, programs, in alphabetical order. */
 export function members(): Member[] {
-  return globSync(['packages/*/package.json', 'apps/*/package.json'], { cwd: root })
-    .sort((a, b) => (a.split('/')[0] === b.split('/')[0] ? (a < b ? -1 : 1) : a < b ? 1 : -1))
+  return globSync(['.config/package.json', 'packages/*/package.json', 'apps/*/package.json'], { cwd: root })
+    .sort((a, b) => order(a) - order(b) || (a < b ? -1 : 1))
     .map((file) => ({
       folder: join(root, dirname(file)),
       path: dirname(file),
@@ -59,4 +63,12 @@ export function choose(kind: string, found: ReadonlyMap<string, string>, name: s
 /** True if the folder or file exists. */
 export function has(...parts: string[]): boolean {
   return existsSync(join(...parts))
+}
+
+/** The pnpm to use: devEngines names the least that will do, and that one is pinned. */
+export function pnpmVersion(): string {
+  const manifest = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as {
+    devEngines: { packageManager: { version: string } }
+  }
+  return manifest.devEngines.packageManager.version.replace('^', '')
 }
