@@ -1,1 +1,18 @@
-export {}
+/**
+ * The log of one instruction's accesses, which makes executing it again an exact replay.
+ *
+ * @packageDocumentation
+ */
+export {
+  AccessLog,
+  LOG_BYTES,
+  LOG_DATA_BYTES,
+  LOG_ENTRIES,
+  MAX_ACCESS_BYTES,
+  type HeldWriteVisitor,
+} from './access-log.ts'
+export type { AccessDescription } from './describe.ts'
+export { ReplayError, ReplayMismatchError, type ReplayErrorCode } from './errors.ts'
+export { accessTag, AccessKind, AccessState, type AccessKindName, type AccessStateName } from './kinds.ts'
+export { LoggedTables, type TableAccess } from './logged-tables.ts'
+export type { SavedAccess, SavedLog } from './saved.ts'

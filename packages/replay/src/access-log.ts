@@ -1,0 +1,580 @@
+import { hexBytes, hexPair, type AccessDescription } from './describe.ts'
+import { ReplayError, ReplayMismatchError } from './errors.ts'
+import { AccessKind, AccessState, KIND_NAMES, STATE_NAMES } from './kinds.ts'
+import { restoreLog, saveLog, type SavedLog } from './saved.ts'
+
+/*
+ * Room for the largest instruction there is. Walks count five levels; each level is a read and, at most, an A/D write.
+ * A device may take one byte at a time, so that a device operand of n bytes counts n accesses, RAM one for each page.
+ *
+ *   every instruction      fetch over two pages: 2 accesses, 2 walks (20 entries)                             22
+ *   gather, scatter        16 elements over two pages each: 32 walks (320); 64 bytes of data from devices    384
+ *   XSAVE, XRSTOR          2,696 bytes (x87 … ZMM, PKRU) over two pages: 2 walks (20); 8-byte accesses 337,
+ *                          and the header's 64 bytes, read one at a time                                     421
+ *   task switch            not in long mode: walks of three levels (6 entries); old TSS, new TSS and stack two pages
+ *                          each, nine descriptors over two pages each: 24 walks (144); device bytes: 104 + 104
+ *                          of the TSSs, 9 × 8 of descriptors, accessed and busy bits 9 + 2, link 2, error code 4
+ *                                                                                                            441
+ *   ENTER, level 31        33 pushes, 31 reads of 8 bytes, 512 bytes device bytes, four pages (40)           552
+ *   far call, call gate    31 parameters read and pushed, 4 bytes each, 5 more pushes, 4 descriptors, 6 bytes of TSS:
+ *                          device bytes 124 + 144 + 32 + 6; 14 walks (140)                                   446
+ *
+ * The largest sum is 574 entries. Values that no walk kept, because its A/D exchange failed, are overwritten, and so is
+ * an earlier A/D write of the same entry: racing vCPUs use no further room. Data is kept in units of 8 bytes: 8 for each entry, and XSAVE's 2,696 in 64-byte RAM
+ * accesses need no more than that.
+ */
+/** Accesses a log holds. */
+export const LOG_ENTRIES = 1024
+/** Bytes of data a log holds. */
+export const LOG_DATA_BYTES = 0x4000
+/** The largest single access. */
+export const MAX_ACCESS_BYTES = 64
+
+// Header words.
+const H_ACTIVE = 0
+const H_COUNT = 1
+const H_CURSOR = 2
+const H_DATA_USED = 3
+const H_PASS = 4
+const H_WALK = 5
+const H_PENDING = 6
+const H_LAST_WALK = 7
+const HEADER_WORDS = 8
+
+// Entry words.
+const E_KIND = 0
+const E_STATE = 1
+const E_SIZE = 2
+const E_TAG = 3
+const E_LO = 4
+const E_HI = 5
+const E_DATA = 6
+/** Walk reads: number of the first walk that used the entry. */
+const E_BORN = 7
+/** Walk reads: number of the walk whose A/D exchange failed on it; later walks read afresh. */
+const E_DIED = 8
+/** Walk reads: the previous walk read, −1 if none. */
+const E_NEXT = 9
+/** Walk reads: the last walk of this pass that used the entry. */
+const E_USED = 10
+const ENTRY_WORDS = 11
+
+const NEVER = 0x7fff_ffff
+const DATA_BYTE = (HEADER_WORDS + LOG_ENTRIES * ENTRY_WORDS) * 4
+
+/** What a log needs of storage, in bytes. */
+export const LOG_BYTES: number = DATA_BYTE + LOG_DATA_BYTES
+
+/** Called for each held write, in order; the bytes are `bytes[offset … offset + size − 1]`. */
+export type HeldWriteVisitor = (gpaLo: number, gpaHi: number, size: number, bytes: Uint8Array, offset: number) => void
+
+/**
+ * The accesses of one instruction (or one event delivery), so that it can be executed again from its beginning and see
+ * what it saw before.
+ *
+ * A *pass* is one execution from the first byte. `begin` starts the first pass, `restart` each further one, `end` is for
+ * the pass that retires or faults. Within a pass the instruction makes its accesses in a fixed order; `access` records
+ * each the first time, and afterwards checks that it is made again, exactly, and returns the same record.
+ * Page-walk reads are found by address instead (see `findWalkRead`), because a TLB may keep a translation for as long as
+ * an instruction takes.
+ *
+ * Nothing is allocated after construction, and nothing is ever evicted. All state is in the storage given, which may be
+ * machine memory.
+ */
+export class AccessLog {
+  /** All data; an access's bytes start at `dataOffset(index)`. */
+  readonly bytes: Uint8Array
+  readonly #w: Int32Array
+  readonly #view: DataView
+
+  /**
+   * @param storage - where to live; a buffer of its own if not given
+   * @param byteOffset - multiple of 8; {@link LOG_BYTES} from there on are the log's. All zero is an idle log.
+   * @throws ReplayError `ERR_STORAGE`
+   */
+  constructor(storage: ArrayBuffer | SharedArrayBuffer = new ArrayBuffer(LOG_BYTES), byteOffset: number = 0) {
+    if (byteOffset % 8 !== 0 || byteOffset < 0 || byteOffset + LOG_BYTES > storage.byteLength) {
+      throw new ReplayError('ERR_STORAGE', `a log needs ${LOG_BYTES} bytes at a multiple of 8, not at ${byteOffset}`)
+    }
+    this.#w = new Int32Array(storage, byteOffset, DATA_BYTE / 4)
+    this.bytes = new Uint8Array(storage, byteOffset + DATA_BYTE, LOG_DATA_BYTES)
+    this.#view = new DataView(storage, byteOffset + DATA_BYTE, LOG_DATA_BYTES)
+  }
+
+  /** Whether an instruction is being logged. */
+  get active(): boolean {
+    return this.#w[H_ACTIVE] !== 0
+  }
+
+  /** 1 in the first pass; 0 when idle. */
+  get pass(): number {
+    return this.#w[H_PASS] as number
+  }
+
+  /** Records there are, walk entries included. */
+  get count(): number {
+    return this.#w[H_COUNT] as number
+  }
+
+  /** Whether the next access has a record already. */
+  get replaying(): boolean {
+    return this.#next() < this.count
+  }
+
+  /** The record that waits for a device, or −1. */
+  get pending(): number {
+    return (this.#w[H_PENDING] as number) - 1
+  }
+
+  /** Starts an instruction's first pass with an empty log. */
+  begin(): void {
+    this.#reset()
+    this.#w[H_ACTIVE] = 1
+    this.#w[H_PASS] = 1
+  }
+
+  /** Starts the next pass of the same instruction: from the first access, with all records kept. */
+  restart(): void {
+    if (!this.active) throw new ReplayError('ERR_STATE', 'restart without an instruction')
+    this.#w[H_PASS]! += 1
+    this.#w[H_CURSOR] = 0
+    this.#w[H_WALK] = 0
+    for (let entry = this.#w[H_LAST_WALK]! - 1; entry >= 0; entry = this.#w[at(entry, E_NEXT)] as number) {
+      this.#w[at(entry, E_USED)] = 0
+    }
+  }
+
+  /**
+   * The instruction has retired, faulted, or kept its progress (a REP iteration, gather elements): the log is empty.
+   * Held writes must have been performed by now if they are to be.
+   *
+   * @throws ReplayMismatchError if this pass did not repeat every recorded access
+   */
+  end(): void {
+    const left = this.#next()
+    if (left < this.count) throw new ReplayMismatchError(this.describe(left), undefined)
+    this.#reset()
+  }
+
+  /**
+   * Reset, INIT, SIPI, set-context: the instruction is forgotten in the middle.
+   *
+   * @returns whether a device owes an answer, which the caller drains and drops
+   */
+  cancel(): boolean {
+    const owed = this.pending >= 0
+    this.#reset()
+    return owed
+  }
+
+  /**
+   * Makes the next access in order: records it, or finds its record.
+   *
+   * @param kind - an ordered kind: not WALK_READ or WALK_AD_WRITE
+   * @param tag - see `accessTag`
+   * @returns its index. `state(index)` says what is left to do: NEW, perform it; PENDING, end the pass with `retry`;
+   *   COMPLETE, use its data
+   * @throws ReplayMismatchError if the record at this place is of another access
+   */
+  access(kind: number, lo: number, hi: number, size: number, tag: number): number {
+    const w = this.#w
+    const entry = this.#next()
+    if (entry < (w[H_COUNT] as number)) {
+      if (
+        w[at(entry, E_KIND)] !== kind ||
+        w[at(entry, E_LO)] !== (lo | 0) ||
+        w[at(entry, E_HI)] !== (hi | 0) ||
+        w[at(entry, E_SIZE)] !== size ||
+        w[at(entry, E_TAG)] !== (tag | 0)
+      ) {
+        throw new ReplayMismatchError(this.describe(entry), {
+          ordinal: entry,
+          kind: KIND_NAMES[kind] ?? 'read',
+          address: hexPair(lo, hi),
+          size,
+          tag,
+          state: 'new',
+        })
+      }
+    } else {
+      this.#append(kind, lo, hi, size, tag)
+    }
+    w[H_CURSOR] = entry + 1
+    return entry
+  }
+
+  /**
+   * Kind of the record that the next access has, or −1 if it has none. A host routes a recorded access by this and not
+   * by the p2m, whose types may have changed between the passes.
+   */
+  nextKind(): number {
+    const entry = this.#next()
+    return entry < this.count ? this.kind(entry) : -1
+  }
+
+  kind(index: number): number {
+    return this.#w[this.#at(index, E_KIND)] as number
+  }
+
+  /** One of {@link AccessState}. */
+  state(index: number): number {
+    return this.#w[this.#at(index, E_STATE)] as number
+  }
+
+  /** In bytes. */
+  size(index: number): number {
+    return this.#w[this.#at(index, E_SIZE)] as number
+  }
+
+  tag(index: number): number {
+    return this.#w[this.#at(index, E_TAG)] as number
+  }
+
+  /** Low word of the address. */
+  addressLo(index: number): number {
+    return (this.#w[this.#at(index, E_LO)] as number) >>> 0
+  }
+
+  /** High word of the address. */
+  addressHi(index: number): number {
+    return (this.#w[this.#at(index, E_HI)] as number) >>> 0
+  }
+
+  /** Where an access's data starts in {@link AccessLog.bytes}; a multiple of 8. */
+  dataOffset(index: number): number {
+    return this.#w[this.#at(index, E_DATA)] as number
+  }
+
+  /** Low 32 bits of an access's data; bytes beyond its size are zero. */
+  dataLo(index: number): number {
+    return this.#view.getUint32(this.dataOffset(index), true)
+  }
+
+  /** Bits 63:32 of an access's data; bytes beyond its size are zero. */
+  dataHi(index: number): number {
+    return this.size(index) > 4 ? this.#view.getUint32(this.dataOffset(index) + 4, true) : 0
+  }
+
+  /**
+   * Sets the data of an access of up to 8 bytes; bits beyond its size are dropped. For a write: before `complete` or
+   * `wait`. A device write that has been made keeps the data it was made with.
+   */
+  setData(index: number, lo: number, hi: number): void {
+    if (!this.#dataMayChange(index)) return
+    const size = this.size(index)
+    if (size > 8) throw new ReplayError('ERR_SIZE', `setData on an access of ${size} bytes`)
+    const offset = this.dataOffset(index)
+    this.#view.setUint32(offset, lo, true)
+    this.#view.setUint32(offset + 4, hi, true)
+    this.bytes.fill(0, offset + size, offset + 8)
+  }
+
+  /** As `setData`, for any size: takes `size(index)` bytes from `source`. */
+  setBytes(index: number, source: Uint8Array, sourceOffset: number = 0): void {
+    if (!this.#dataMayChange(index)) return
+    const offset = this.dataOffset(index)
+    const size = this.size(index)
+    for (let i = 0; i < size; i++) this.bytes[offset + i] = source[sourceOffset + i] as number
+  }
+
+  /** Copies an access's `size(index)` bytes out. */
+  copyBytes(index: number, target: Uint8Array, targetOffset: number = 0): void {
+    const offset = this.dataOffset(index)
+    const size = this.size(index)
+    for (let i = 0; i < size; i++) target[targetOffset + i] = this.bytes[offset + i] as number
+  }
+
+  /** The access has been performed, or, a RAM write, is held. */
+  complete(index: number): void {
+    this.#w[this.#at(index, E_STATE)] = AccessState.COMPLETE
+    if (this.pending === index) this.#w[H_PENDING] = 0
+  }
+
+  /** A device has been asked; the pass is to end with `retry`. One access waits at a time. */
+  wait(index: number): void {
+    const pending = this.pending
+    if (pending >= 0 && pending !== index) {
+      throw new ReplayError('ERR_STATE', `access #${index} cannot wait: #${pending} does already`)
+    }
+    if (this.kind(index) < AccessKind.PORT_READ || this.state(index) === AccessState.COMPLETE) {
+      throw new ReplayError('ERR_STATE', `access #${index} is not one that a device still has to answer`)
+    }
+    this.#w[at(index, E_STATE)] = AccessState.PENDING
+    this.#w[H_PENDING] = index + 1
+  }
+
+  /**
+   * The writes to RAM that this pass has made, to be performed when the instruction retires.
+   *
+   * Guest-physical addresses: the caller translates them now, since the p2m may have changed while a device took its
+   * time; what is no longer RAM is dropped, as the store of a processor that was that late would be.
+   */
+  forEachHeldWrite(visit: HeldWriteVisitor): void {
+    const end = this.#w[H_CURSOR] as number
+    for (let entry = 0; entry < end; entry++) {
+      if (this.#w[at(entry, E_KIND)] !== AccessKind.WRITE) continue
+      visit(this.addressLo(entry), this.addressHi(entry), this.size(entry), this.bytes, this.dataOffset(entry))
+    }
+  }
+
+  /**
+   * Lays the bytes of this pass's earlier held writes over what RAM holds, so that an instruction reads what it wrote.
+   *
+   * @param target - holds the bytes read from `hi:lo`, at `targetOffset`
+   * @returns whether any byte was replaced
+   */
+  overlayOwnWrites(lo: number, hi: number, size: number, target: Uint8Array, targetOffset: number = 0): boolean {
+    const end = this.#w[H_CURSOR] as number
+    const start = address(lo, hi)
+    let replaced = false
+    for (let entry = 0; entry < end; entry++) {
+      if (this.#w[at(entry, E_KIND)] !== AccessKind.WRITE) continue
+      const first = address(this.#w[at(entry, E_LO)] as number, this.#w[at(entry, E_HI)] as number)
+      const last = first + (this.#w[at(entry, E_SIZE)] as number)
+      const from = Math.max(first, start)
+      const to = Math.min(last, start + size)
+      const data = this.#w[at(entry, E_DATA)] as number
+      for (let gpa = from; gpa < to; gpa++) {
+        target[targetOffset + gpa - start] = this.bytes[data + gpa - first] as number
+        replaced = true
+      }
+    }
+    return replaced
+  }
+
+  /** Starts the next page walk of this pass. Its number tells apart the values an entry had for different walks. */
+  beginWalk(): void {
+    if (!this.active) throw new ReplayError('ERR_STATE', 'a walk outside an instruction')
+    this.#w[H_WALK]! += 1
+  }
+
+  /**
+   * The recorded read of a page-table entry by address, for the walk begun last.
+   *
+   * @returns its index, whose data is the entry with any A and D bits this instruction has set; −1: read it from memory
+   *   and `recordWalkRead` it
+   */
+  findWalkRead(lo: number, hi: number): number {
+    const w = this.#w
+    const walk = w[H_WALK] as number
+    for (let entry = w[H_LAST_WALK]! - 1; entry >= 0; entry = w[at(entry, E_NEXT)] as number) {
+      if (
+        w[at(entry, E_LO)] === (lo | 0) &&
+        w[at(entry, E_HI)] === (hi | 0) &&
+        (w[at(entry, E_BORN)] as number) <= walk &&
+        (w[at(entry, E_DIED)] as number) > walk
+      ) {
+        w[at(entry, E_USED)] = walk
+        return entry
+      }
+    }
+    return -1
+  }
+
+  /** Records what a walk read from a page-table entry of 4 or 8 bytes. */
+  recordWalkRead(lo: number, hi: number, size: number, dataLo: number, dataHi: number): number {
+    const w = this.#w
+    const entry = this.#discarded()
+    if (entry >= 0) {
+      w[at(entry, E_SIZE)] = size
+      w[at(entry, E_LO)] = lo
+      w[at(entry, E_HI)] = hi
+      w[at(entry, E_BORN)] = w[H_WALK] as number
+      w[at(entry, E_DIED)] = NEVER
+      w[at(entry, E_USED)] = w[H_WALK] as number
+      this.#putData(entry, dataLo, dataHi)
+      return entry
+    }
+    return this.#appendWalkRead(lo, hi, size, dataLo, dataHi)
+  }
+
+  #appendWalkRead(lo: number, hi: number, size: number, dataLo: number, dataHi: number): number {
+    const w = this.#w
+    const entry = this.#append(AccessKind.WALK_READ, lo, hi, size, 0)
+    w[at(entry, E_STATE)] = AccessState.COMPLETE
+    w[at(entry, E_BORN)] = w[H_WALK] as number
+    w[at(entry, E_DIED)] = NEVER
+    w[at(entry, E_USED)] = w[H_WALK] as number
+    w[at(entry, E_NEXT)] = (w[H_LAST_WALK] as number) - 1
+    w[H_LAST_WALK] = entry + 1
+    this.#putData(entry, dataLo, dataHi)
+    return entry
+  }
+
+  /**
+   * Records that A or D bits have been set in an entry. Later walks, of this pass and of later ones, read it with them
+   * set, and so exchange nothing.
+   */
+  recordAdWrite(lo: number, hi: number, size: number, dataLo: number, dataHi: number): void {
+    let written = this.#adWrite(lo, hi)
+    if (written < 0) written = this.#append(AccessKind.WALK_AD_WRITE, lo, hi, size, 0)
+    this.#w[at(written, E_STATE)] = AccessState.COMPLETE
+    this.#putData(written, dataLo, dataHi)
+    const read = this.findWalkRead(lo, hi)
+    if (read >= 0) this.#putData(read, dataLo, dataHi)
+  }
+
+  /**
+   * The A/D exchange of the walk begun last has failed, because the entry changed in memory: every entry this walk used
+   * is read afresh, by it and by later walks. Earlier walks keep, in every pass, what they had.
+   */
+  dropWalk(): void {
+    const w = this.#w
+    const walk = w[H_WALK] as number
+    for (let entry = w[H_LAST_WALK]! - 1; entry >= 0; entry = w[at(entry, E_NEXT)] as number) {
+      if (w[at(entry, E_USED)] === walk && (w[at(entry, E_DIED)] as number) > walk) w[at(entry, E_DIED)] = walk
+    }
+  }
+
+  /** One record, for messages. */
+  describe(index: number): AccessDescription {
+    const size = this.size(index)
+    const offset = this.dataOffset(index)
+    const plain = {
+      ordinal: index,
+      kind: KIND_NAMES[this.kind(index)] ?? 'read',
+      address: hexPair(this.addressLo(index), this.addressHi(index)),
+      size,
+      tag: this.tag(index) >>> 0,
+      state: STATE_NAMES[this.state(index)] ?? 'new',
+    }
+    if (plain.state === 'new') return plain
+    return { ...plain, data: hexBytes(this.bytes.slice(offset, offset + size)) }
+  }
+
+  /** Every record, for messages. */
+  dump(): AccessDescription[] {
+    return Array.from({ length: this.count }, (_, index) => this.describe(index))
+  }
+
+  /** The log as plain data, taken between two passes. */
+  save(): SavedLog {
+    return saveLog(this, (index) => ({
+      born: this.#w[at(index, E_BORN)] as number,
+      died: this.#w[at(index, E_DIED)] as number,
+    }))
+  }
+
+  /**
+   * Replaces the log by a saved one; the next call is `restart`, or `cancel`.
+   *
+   * @throws ReplayError `ERR_SAVED`; then the log is idle
+   */
+  restore(saved: SavedLog): void {
+    this.#reset()
+    restoreLog(saved, {
+      begin: () => this.begin(),
+      abandon: () => this.#reset(),
+      append: (kind, lo, hi, size, tag, state, data, born, died) => {
+        const entry = this.#append(kind, lo, hi, size, tag)
+        const w = this.#w
+        this.bytes.set(data, this.dataOffset(entry))
+        w[at(entry, E_STATE)] = state
+        if (state === AccessState.PENDING) w[H_PENDING] = entry + 1
+        if (kind !== AccessKind.WALK_READ) return
+        w[at(entry, E_BORN)] = born
+        w[at(entry, E_DIED)] = died
+        w[at(entry, E_NEXT)] = (w[H_LAST_WALK] as number) - 1
+        w[H_LAST_WALK] = entry + 1
+      },
+    })
+  }
+
+  /** A walk read that no walk of any pass can find any more, or −1. */
+  #discarded(): number {
+    const w = this.#w
+    for (let entry = w[H_LAST_WALK]! - 1; entry >= 0; entry = w[at(entry, E_NEXT)] as number) {
+      if (w[at(entry, E_BORN)] === w[at(entry, E_DIED)]) return entry
+    }
+    return -1
+  }
+
+  #adWrite(lo: number, hi: number): number {
+    const w = this.#w
+    for (let entry = this.count - 1; entry >= 0; entry--) {
+      if (
+        w[at(entry, E_KIND)] === AccessKind.WALK_AD_WRITE &&
+        w[at(entry, E_LO)] === (lo | 0) &&
+        w[at(entry, E_HI)] === (hi | 0)
+      ) {
+        return entry
+      }
+    }
+    return -1
+  }
+
+  /** Index of the next ordered record; `count` if there is none. Moves the cursor over walk entries. */
+  #next(): number {
+    const w = this.#w
+    const count = w[H_COUNT] as number
+    let entry = w[H_CURSOR] as number
+    while (entry < count && isWalk(w[at(entry, E_KIND)] as number)) entry++
+    return entry
+  }
+
+  #append(kind: number, lo: number, hi: number, size: number, tag: number): number {
+    const w = this.#w
+    const entry = w[H_COUNT] as number
+    const data = w[H_DATA_USED] as number
+    if (w[H_ACTIVE] === 0) throw new ReplayError('ERR_STATE', 'an access outside an instruction')
+    if (!(size > 0 && size <= MAX_ACCESS_BYTES)) throw new ReplayError('ERR_SIZE', `an access of ${size} bytes`)
+    const room = (size + 7) & ~7
+    if (entry >= LOG_ENTRIES || data + room > LOG_DATA_BYTES) {
+      throw new ReplayError('ERR_CAPACITY', `more than ${LOG_ENTRIES} accesses or ${LOG_DATA_BYTES} bytes of data`)
+    }
+    w[at(entry, E_KIND)] = kind
+    w[at(entry, E_STATE)] = AccessState.NEW
+    w[at(entry, E_SIZE)] = size
+    w[at(entry, E_TAG)] = tag
+    w[at(entry, E_LO)] = lo
+    w[at(entry, E_HI)] = hi
+    w[at(entry, E_DATA)] = data
+    w[at(entry, E_BORN)] = 0
+    w[at(entry, E_DIED)] = 0
+    w[at(entry, E_NEXT)] = -1
+    w[at(entry, E_USED)] = 0
+    for (let i = data; i < data + room; i++) this.bytes[i] = 0
+    w[H_DATA_USED] = data + room
+    w[H_COUNT] = entry + 1
+    return entry
+  }
+
+  #putData(index: number, lo: number, hi: number): void {
+    const offset = this.dataOffset(index)
+    this.#view.setUint32(offset, lo, true)
+    this.#view.setUint32(offset + 4, this.size(index) > 4 ? hi : 0, true)
+  }
+
+  /**
+   * Held writes take each pass's data: the last pass is the one that retires. A device that has been asked has seen the
+   * data of its request; what later passes compute is dropped, as in Xen.
+   */
+  #dataMayChange(index: number): boolean {
+    const kind = this.kind(index)
+    if (kind === AccessKind.PORT_WRITE || kind === AccessKind.MMIO_WRITE) return this.state(index) === AccessState.NEW
+    if (kind === AccessKind.WRITE || this.state(index) !== AccessState.COMPLETE) return true
+    throw new ReplayError('ERR_STATE', `access #${index} is a read that has its data already`)
+  }
+
+  #at(index: number, field: number): number {
+    if (!(index >= 0 && index < this.count)) throw new ReplayError('ERR_STATE', `there is no access #${index}`)
+    return at(index, field)
+  }
+
+  #reset(): void {
+    this.#w.fill(0, 0, HEADER_WORDS)
+  }
+}
+
+function at(entry: number, field: number): number {
+  return HEADER_WORDS + entry * ENTRY_WORDS + field
+}
+
+function isWalk(kind: number): boolean {
+  return kind === AccessKind.WALK_READ || kind === AccessKind.WALK_AD_WRITE
+}
+
+/** Guest-physical addresses fit a number. */
+function address(lo: number, hi: number): number {
+  return (hi >>> 0) * 0x1_0000_0000 + (lo >>> 0)
+}

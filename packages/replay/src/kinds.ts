@@ -1,0 +1,65 @@
+/** What an access is. The address of FETCH is linear, of ports a port number, of all others guest-physical. */
+export const AccessKind = {
+  /** Instruction bytes; later passes decode what the first one fetched. */
+  FETCH: 0,
+  /** A page-table entry read by a walk. Found by address, not by order. */
+  WALK_READ: 1,
+  /** The exchange that set A or D bits in a page-table entry. Not repeated, not ordered. */
+  WALK_AD_WRITE: 2,
+  /** RAM read. */
+  READ: 3,
+  /** RAM write, held until the instruction retires. */
+  WRITE: 4,
+  PORT_READ: 5,
+  PORT_WRITE: 6,
+  MMIO_READ: 7,
+  MMIO_WRITE: 8,
+} as const
+
+/** One of the {@link AccessKind} numbers. */
+export type AccessKind = (typeof AccessKind)[keyof typeof AccessKind]
+
+/** How far a recorded access is. */
+export const AccessState = {
+  /** Recorded just now: the caller is to perform it. */
+  NEW: 0,
+  /** A device has been asked and has not answered. */
+  PENDING: 1,
+  /** Done: its data, if it is a read, is in the log; a RAM write is held. */
+  COMPLETE: 2,
+} as const
+
+/** One of the {@link AccessState} numbers. */
+export type AccessState = (typeof AccessState)[keyof typeof AccessState]
+
+/** By {@link AccessKind}; for messages and saved data. */
+export const KIND_NAMES = [
+  'fetch',
+  'walk-read',
+  'walk-ad-write',
+  'read',
+  'write',
+  'port-read',
+  'port-write',
+  'mmio-read',
+  'mmio-write',
+] as const
+
+/** By {@link AccessState}. */
+export const STATE_NAMES = ['new', 'pending', 'complete'] as const
+
+/** Name of an access kind. */
+export type AccessKindName = (typeof KIND_NAMES)[number]
+
+/** Name of an access state. */
+export type AccessStateName = (typeof STATE_NAMES)[number]
+
+/**
+ * Tells apart accesses of one instruction that would otherwise look alike.
+ *
+ * @param operand - which operand (0–255)
+ * @param element - element of a gather, part of a split access, nesting level (0–65535)
+ */
+export function accessTag(operand: number, element: number = 0): number {
+  return ((operand & 0xff) << 16) | (element & 0xffff)
+}

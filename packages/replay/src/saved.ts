@@ -1,0 +1,81 @@
+import { bytesOfHex, type AccessDescription } from './describe.ts'
+import { ReplayError } from './errors.ts'
+import { AccessKind, KIND_NAMES, STATE_NAMES } from './kinds.ts'
+
+/** One record of a {@link SavedLog}. */
+export interface SavedAccess extends AccessDescription {
+  /** Walk reads: the walks, by number, that read this value. */
+  readonly walks?: { readonly born: number; readonly died: number }
+}
+
+/** What `AccessLog.save` returns: plain data. */
+export interface SavedLog {
+  readonly version: 1
+  /** Whether an instruction was under way; if not, there are no accesses. */
+  readonly active: boolean
+  /** In order. */
+  readonly accesses: readonly SavedAccess[]
+}
+
+interface Source {
+  readonly active: boolean
+  dump(): AccessDescription[]
+}
+
+interface Target {
+  begin(): void
+  abandon(): void
+  append(
+    kind: number,
+    lo: number,
+    hi: number,
+    size: number,
+    tag: number,
+    state: number,
+    data: Uint8Array,
+    born: number,
+    died: number,
+  ): void
+}
+
+/** For `AccessLog.save`. */
+export function saveLog(log: Source, walksOf: (index: number) => { born: number; died: number }): SavedLog {
+  const accesses = log
+    .dump()
+    .map((access, index) => (access.kind === 'walk-read' ? { ...access, walks: walksOf(index) } : access))
+  return { version: 1, active: log.active, accesses }
+}
+
+/** For `AccessLog.restore`. */
+export function restoreLog(saved: SavedLog, into: Target): void {
+  if (saved.version !== 1) throw bad(`version ${String(saved.version)}, expected 1`)
+  if (!saved.active) {
+    if (saved.accesses.length > 0) throw bad('accesses of no instruction')
+    return
+  }
+  into.begin()
+  try {
+    let pending = 0
+    for (const access of saved.accesses) {
+      const kind = KIND_NAMES.indexOf(access.kind)
+      const state = STATE_NAMES.indexOf(access.state)
+      const data = bytesOfHex(access.data ?? '')
+      if (kind < 0 || state < 0 || data === undefined || data.length > access.size) throw bad(`access ${access.ordinal}`)
+      if (access.state === 'pending' && ++pending > 1) throw bad('two accesses that wait')
+      if (kind === AccessKind.WALK_READ && access.walks === undefined) throw bad(`walk read ${access.ordinal}`)
+      if (!/^0x[0-9a-f]{1,16}$/.test(access.address)) throw bad(`address ${access.address}`)
+      const address = BigInt(access.address)
+      into.append(
+        ...([kind, Number(address & 0xffff_ffffn), Number(address >> 32n), access.size, access.tag, state] as const),
+        ...([data, access.walks?.born ?? 0, access.walks?.died ?? 0] as const),
+      )
+    }
+  } catch (error) {
+    into.abandon()
+    throw error instanceof ReplayError && error.code !== 'ERR_SAVED' ? bad(error.message) : error
+  }
+}
+
+function bad(what: string): ReplayError {
+  return new ReplayError('ERR_SAVED', `not a saved log: ${what}`)
+}
