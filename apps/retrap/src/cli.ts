@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { Command, CommanderError, Option } from 'commander'
 import { CliError } from './cli-error.ts'
@@ -89,19 +90,25 @@ type Finish = (settings: SessionSettings) => Promise<void>
 
 function createProgram(host: CliHost, finish: Finish): Command {
   const program = new Command('retrap')
+    .version(packageVersion())
     .description('Boots unmodified x86 systems on an emulated PC. Without a command, a small guest of its own.')
     .configureOutput({
       writeOut: (text) => host.stdout.write(text),
       writeErr: (text) => host.stderr.write(text),
-      outputError: (text, write) => write(text.replace(/^error: /, 'retrap: ')),
+      // One line each, also where there is a suggestion on a second.
+      outputError: (text, write) => write(text.replace(/^error: /, 'retrap: ').replace('\n(', ' (')),
     })
     .exitOverride()
     // Options after a command's name are the command's.
     .enablePositionalOptions()
     .addHelpText('after', EXIT_CODES)
-  machineOptions(program, '64M').action(async (flags: MachineFlags) => {
-    await finish(settingsFor(flags, { firmware: await host.embeddedGuest() }, { kind: 'monitor' }, host))
-  })
+  machineOptions(program, '64M')
+    .allowExcessArguments()
+    .action(async (flags: MachineFlags) => {
+      const [unknown] = program.args
+      if (unknown !== undefined) throw usage(`there is no command '${unknown}'; there are run and linux`)
+      await finish(settingsFor(flags, { firmware: await host.embeddedGuest() }, { kind: 'monitor' }, host))
+    })
 
   const run = program
     .command('run')
@@ -134,6 +141,11 @@ function createProgram(host: CliHost, finish: Finish): Command {
     await finish(settingsFor(flags, images, input, host))
   })
   return program
+}
+
+function packageVersion(): string {
+  const description: unknown = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'))
+  return (description as { version: string }).version
 }
 
 function machineOptions(command: Command, memory: string): Command {
@@ -195,14 +207,26 @@ async function readImages(flags: RunFlags): Promise<Images> {
   }
 }
 
+const FILE_TROUBLES: Readonly<Record<string, string>> = {
+  ENOENT: 'there is no such file',
+  EISDIR: 'it is a directory',
+  EACCES: 'it may not be read',
+}
+
 async function readImage(option: string, path: string | undefined): Promise<Uint8Array | undefined> {
   if (path === undefined) return undefined
   try {
-    return await readFile(path)
+    return await readBytes(path)
   } catch (error) {
-    const missing = error instanceof Error && 'code' in error && error.code === 'ENOENT'
-    throw new CliError('ERR_INPUT', `${option} ${path}: ${missing ? 'there is no such file' : String(error)}`)
+    const code = error instanceof Error && 'code' in error ? String(error.code) : ''
+    throw new CliError('ERR_INPUT', `${option} ${path}: ${FILE_TROUBLES[code] ?? String(error)}`)
   }
+}
+
+/** A file as a plain array: the machine's packages know nothing of Node's buffers, whose `slice` copies nothing. */
+async function readBytes(path: string): Promise<Uint8Array> {
+  const { buffer, byteOffset, byteLength } = await readFile(path)
+  return new Uint8Array(buffer, byteOffset, byteLength)
 }
 
 async function linuxImages(flags: LinuxFlags): Promise<{ images: Images; input: InputPolicy }> {
@@ -215,11 +239,11 @@ async function linuxImages(flags: LinuxFlags): Promise<{ images: Images; input: 
   const commandLine = ['console=ttyS0', flags.append].filter((part) => part !== undefined).join(' ')
   if (flags.installer !== undefined) {
     const files = await showing(shown, fetchInstaller(flags.installer, options))
-    const [kernel, initrd] = await Promise.all([readFile(files.kernelPath), readFile(files.initrdPath)])
+    const [kernel, initrd] = await Promise.all([readBytes(files.kernelPath), readBytes(files.initrdPath)])
     return { images: { kernel, initrd, commandLine }, input: { kind: 'pass' } }
   }
   const files = await showing(shown, fetchLinux(flags.package, options))
-  const [kernel, busybox] = await Promise.all([readFile(files.kernelPath), readFile(files.busyboxPath)])
+  const [kernel, busybox] = await Promise.all([readBytes(files.kernelPath), readBytes(files.busyboxPath)])
   const input: InputPolicy =
     flags.command === undefined
       ? { kind: 'shell', prompt: SHELL_PROMPT }

@@ -1,0 +1,86 @@
+import { writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { beforeAll, describe, expect, test } from 'vitest'
+import { runCli } from '../src/cli.ts'
+import { FakeHost } from './support/fake-machine.ts'
+
+const file = join(tmpdir(), `retrap-image-${process.pid}`)
+beforeAll(() => writeFile(file, 'image'))
+
+const image = new TextEncoder().encode('image')
+const powerOff = (): FakeHost => new FakeHost(async () => ({ reason: 'power-off' }))
+
+describe('the machine', () => {
+  test.each([
+    { args: [], options: { memoryBytes: 64 << 20, cpus: 1, clock: 'real', devices: [] } },
+    { args: ['--cpus', '4', '--memory', '1G'], options: { memoryBytes: 1 << 30, cpus: 4 } },
+    { args: ['--deterministic'], options: { clock: 'deterministic' } },
+    {
+      args: ['run', '--kernel', file, '--initrd', file, '--append', 'console=ttyS0', '--memory', '256M'],
+      options: { memoryBytes: 256 << 20, kernel: image, initrd: image, commandLine: 'console=ttyS0' },
+    },
+    { args: ['run', '--firmware', file], options: { memoryBytes: 512 << 20, firmware: image } },
+    {
+      args: ['run', '--firmware', file, '--device', 'isa-debug-exit,iobase=0xf4,iosize=4', '--device', 'isa-debugcon'],
+      options: { devices: [expect.anything(), expect.anything()] },
+    },
+  ])('that $args asks for', async ({ args, options }) => {
+    const host = powerOff()
+    expect(await runCli(args, host)).toBe(0)
+    expect(host.created).toHaveLength(1)
+    expect(host.created[0]).toMatchObject(options)
+  })
+
+  test('without a command runs the embedded guest, which hears of the end of input', async () => {
+    const host = new FakeHost(async ({ typed }) => {
+      await typed((all) => all === '\u0004')
+      return { reason: 'power-off' }
+    })
+    setImmediate(() => host.stdin.emit('end'))
+    expect(await runCli([], host)).toBe(0)
+    expect(host.created[0]?.firmware).toEqual(host.embeddedGuest())
+  })
+})
+
+describe('a mistake gets one line that says what to do, and no machine', () => {
+  test.each([
+    { args: ['run'], code: 2, says: 'give --kernel FILE or --firmware FILE' },
+    { args: ['run', '--initrd', file, '--firmware', file], code: 2, says: 'give --kernel FILE too' },
+    { args: ['run', '--kernel', '/nonexistent'], code: 74, says: '--kernel /nonexistent: there is no such file' },
+    { args: ['run', '--kernel', tmpdir()], code: 74, says: 'it is a directory' },
+    { args: ['--memory', '0'], code: 2, says: 'give at least 2M' },
+    { args: ['--memory', '1M'], code: 2, says: 'give at least 2M' },
+    { args: ['--memory', '5G'], code: 2, says: 'give at most 3584M' },
+    { args: ['--cpus', '0'], code: 2, says: 'give one from 1 to' },
+    { args: ['--cpus', '1000'], code: 2, says: 'give one from 1 to' },
+    { args: ['--timeout', 'never'], code: 2, says: 'give seconds' },
+    { args: ['--serial', 'pty'], code: 2, says: 'give stdio, file:FILE or none' },
+    { args: ['--device', 'e1000'], code: 2, says: 'there are isa-debug-exit and isa-debugcon' },
+    { args: ['--device', 'isa-debug-exit,port=1'], code: 2, says: 'it has iobase, iosize' },
+    { args: ['--device', 'isa-debug-exit,iobase=0x10000'], code: 2, says: 'not a number from 0 to 0xffff' },
+    { args: ['--device', 'isa-debugcon,chardev=pipe'], code: 2, says: 'give stdio, stderr or file:FILE' },
+    { args: ['--stats', 'xml'], code: 2, says: 'Allowed choices are json, text' },
+    { args: ['--frobnicate'], code: 2, says: "unknown option '--frobnicate'" },
+    { args: ['walk'], code: 2, says: 'there are run and linux' },
+    { args: ['linux', '--installer', 'arm64'], code: 2, says: 'Allowed choices are amd64, i386' },
+    { args: ['linux', '--package', 'vim'], code: 2, says: 'try linux-image-cloud-amd64' },
+  ])('$args', async ({ args, code, says }) => {
+    const host = powerOff()
+    expect(await runCli(args, host)).toBe(code)
+    expect(host.created).toHaveLength(0)
+    expect(host.stderr.text).toContain(says)
+    expect(host.stderr.text).toMatch(/^retrap: [^\n]+\n$/)
+  })
+})
+
+test.each([
+  [['--help'], 'Exit codes:'],
+  [['--version'], '0.'],
+  [['run', '--help'], 'isa-debug-exit'],
+  [['linux', '--help'], 'linux-image-cloud-amd64'],
+])('%j prints what it is asked for and succeeds', async (args, says) => {
+  const host = powerOff()
+  expect(await runCli(args, host)).toBe(0)
+  expect(host.stdout.text).toContain(says)
+})

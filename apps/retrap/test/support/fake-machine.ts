@@ -1,0 +1,93 @@
+import { EventEmitter } from 'node:events'
+import type { Machine, MachineExit, MachineOptions } from '../../src/machine-contract.ts'
+import type { EndingSignal, SessionHost } from '../../src/session.ts'
+
+/** What a test's guest can do: print, hear what is typed, and decide how the machine ends. */
+export interface FakeGuest {
+  readonly print: (text: string) => void
+  /** Resolves with what was typed so far once it satisfies `until`. */
+  readonly typed: (until: (all: string) => boolean) => Promise<string>
+}
+
+/** The guest's program; each machine that is created runs it once more, with its number. */
+export type FakeProgram = (guest: FakeGuest, boot: number) => Promise<MachineExit>
+
+class FakeStdin extends EventEmitter {
+  isTTY = false
+  rawModes: boolean[] = []
+  setRawMode(raw: boolean): void {
+    this.rawModes.push(raw)
+  }
+  resume(): void {}
+  pause(): void {}
+}
+
+class FakeOutput extends EventEmitter {
+  text = ''
+  write(data: Uint8Array | string): void {
+    this.text += typeof data === 'string' ? data : new TextDecoder().decode(data)
+  }
+}
+
+/** A process with a machine that the test plays. */
+export class FakeHost implements SessionHost {
+  readonly stdin: FakeStdin = new FakeStdin()
+  readonly stdout: FakeOutput = new FakeOutput()
+  readonly stderr: FakeOutput = new FakeOutput()
+  readonly created: MachineOptions[] = []
+  readonly timeouts: (number | undefined)[] = []
+  signal: ((signal: EndingSignal) => void) | undefined
+  readonly #program: FakeProgram
+
+  constructor(program: FakeProgram) {
+    this.#program = program
+  }
+
+  readonly disassemble = ({ bytes }: { bytes: Uint8Array }): string => `<${bytes.length} bytes>`
+  readonly embeddedGuest = (): Uint8Array => new TextEncoder().encode('embedded guest')
+
+  onSignal(listener: (signal: EndingSignal) => void): () => void {
+    this.signal = listener
+    return () => (this.signal = undefined)
+  }
+
+  readonly createMachine = async (options: MachineOptions): Promise<Machine> => {
+    const boot = this.created.push(options)
+    let transmit: (bytes: Uint8Array) => void = () => {}
+    let typed = ''
+    const waiting = new Set<() => void>()
+    const guest: FakeGuest = {
+      print: (text) => transmit(new TextEncoder().encode(text)),
+      typed(until) {
+        const { promise, resolve } = Promise.withResolvers<string>()
+        const look = (): void => {
+          if (!until(typed)) return
+          waiting.delete(look)
+          resolve(typed)
+        }
+        waiting.add(look)
+        look()
+        return promise
+      },
+    }
+    return {
+      serial: {
+        onTransmit: (listener) => (transmit = listener),
+        receive(bytes) {
+          typed += new TextDecoder().decode(bytes)
+          for (const look of waiting) look()
+        },
+      },
+      run: async ({ signal, timeoutMs }) => {
+        this.timeouts.push(timeoutMs)
+        const { promise: stopped, resolve } = Promise.withResolvers<MachineExit>()
+        signal?.addEventListener('abort', () => resolve({ reason: 'stopped' }))
+        const timer = timeoutMs === undefined ? undefined : setTimeout(() => resolve({ reason: 'timeout' }), timeoutMs)
+        const exit = await Promise.race([this.#program(guest, boot), stopped])
+        clearTimeout(timer)
+        return exit
+      },
+      statistics: () => ({ instructions: 123_456, tlbMisses: 78, exits: { hlt: 2, port: 40 } }),
+    }
+  }
+}
