@@ -3,7 +3,7 @@
 // to the program. What is up to date already costs a few milliseconds of stat calls.
 import { spawn, spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { constants } from 'node:os'
 import { delimiter, dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -49,33 +49,81 @@ function members() {
 
 /** Installs when a manifest or the lock file differs from what was last installed. */
 function install() {
-  const hash = createHash('sha256')
-  for (const file of ['pnpm-lock.yaml', 'pnpm-workspace.yaml', 'package.json', '.config/package.json'])
-    hash.update(readFileSync(join(root, file)))
-  for (const folder of members())
-    hash.update(folder.slice(root.length)).update(readFileSync(join(folder, 'package.json')))
-  const wanted = `${hash.digest('hex')} ${process.platform} ${process.arch}`
-  if (stampIs('install', wanted) && existsSync(node24())) return
-  say('installing packages')
-  pnpm(['install'], 'installing the packages failed')
-  writeStamp('install', wanted)
+  const done = () => stampIs('install', manifestState()) && existsSync(node24())
+  if (done()) return
+  alone(() => {
+    if (done()) return
+    say('installing packages')
+    pnpm(['install'], 'installing the packages failed')
+    // Read again: pnpm writes the lock file when a manifest changed.
+    writeStamp('install', manifestState())
+  })
 }
 
 /** Builds the app and what it stands on when a source changed since the last build. Turbo skips what is unchanged. */
 function build() {
-  if (stampIs('build', buildState()) && existsSync(join(root, 'apps/retrap/dist/main.js'))) return
-  say('building')
-  // Read before building: a source saved meanwhile must lead to another build.
-  const sources = sourceState()
-  pnpm(
-    ['exec', 'turbo', 'run', 'build', '--filter=retrap', '--output-logs=errors-only', '--ui=stream'],
-    'the build failed',
-  )
-  writeStamp('build', `${sources} ${outputState()}`)
+  const done = () =>
+    stampIs('build', `${sourceState()} ${outputState()}`) && existsSync(join(root, 'apps/retrap/dist/main.js'))
+  if (done()) return
+  alone(() => {
+    if (done()) return
+    say('building')
+    // Read before building: a source saved meanwhile must lead to another build.
+    const sources = sourceState()
+    const turbo = ['exec', 'turbo', 'run', 'build', '--filter=retrap', '--output-logs=errors-only', '--ui=stream']
+    pnpm(turbo, 'the build failed')
+    writeStamp('build', `${sources} ${outputState()}`)
+  })
 }
 
-function buildState() {
-  return `${sourceState()} ${outputState()}`
+/** Runs `work` while no other process of this checkout installs or builds. */
+function alone(work) {
+  const lock = join(root, '.turbo', 'go.lock')
+  mkdirSync(dirname(lock), { recursive: true })
+  for (;;) {
+    try {
+      writeFileSync(lock, String(process.pid), { flag: 'wx' })
+      break
+    } catch (error) {
+      if (error.code !== 'EEXIST') throw error
+      if (!isAlive(holder(lock))) rmSync(lock, { force: true })
+      else Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 100)
+    }
+  }
+  try {
+    work()
+  } finally {
+    rmSync(lock, { force: true })
+  }
+}
+
+/** The process that holds the lock; 0, which counts as alive, if it is just taking or leaving it. */
+function holder(lock) {
+  try {
+    return Number(readFileSync(lock, 'utf8'))
+  } catch {
+    return 0
+  }
+}
+
+function isAlive(pid) {
+  try {
+    process.kill(pid, 0)
+    return true
+  } catch (error) {
+    return error.code === 'EPERM'
+  }
+}
+
+function manifestState() {
+  const hash = createHash('sha256')
+  for (const file of ['pnpm-lock.yaml', 'pnpm-workspace.yaml', 'package.json', '.config/package.json']) {
+    hash.update(readFileSync(join(root, file)))
+  }
+  for (const folder of members()) {
+    hash.update(folder.slice(root.length)).update(readFileSync(join(folder, 'package.json')))
+  }
+  return `${hash.digest('hex')} ${process.platform} ${process.arch}`
 }
 
 function sourceState() {

@@ -7,6 +7,8 @@
 import { type SpawnSyncReturns, spawnSync } from 'node:child_process'
 import { globSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { basename, join } from 'node:path'
+import { checkChangesets } from './changesets.ts'
+import { checkConsumer } from './consumer.ts'
 import { checkExamples } from './examples.ts'
 import { type Member, has, members, pnpmVersion, root } from './workspace.ts'
 
@@ -63,6 +65,13 @@ function check(name: string, command: string, ...args: string[]): void {
     `${result.stdout ?? ''}${result.stderr ?? ''}${result.error?.message ?? ''}`,
     started,
   )
+}
+
+/** Runs one of our own checks, which returns its problems. */
+function checkWith(name: string, find: () => string[]): void {
+  const started = performance.now()
+  const problems = find()
+  report(name, problems.length === 0, problems.join('\n'), started)
 }
 
 function report(name: string, good: boolean, output: string, started: number): void {
@@ -146,9 +155,9 @@ function main(): number {
     check('oxfmt', 'oxfmt', '--check')
     check('knip', 'knip', '--config', '.config/knip.json', '--no-progress', '--no-config-hints')
     check('turbo boundaries', 'turbo', 'boundaries')
-    const examplesStarted = performance.now()
-    const problems = checkExamples(all)
-    report('examples', problems.length === 0, problems.join('\n'), examplesStarted)
+    checkWith('changesets', () => checkChangesets(all))
+    checkWith('examples', () => checkExamples(all))
+    checkWith('packages in a project of their own', () => checkConsumer(all))
   }
   for (const { task, package: owner, execution } of tasks) {
     if (task !== 'test' && TASKS.includes(task) && execution !== undefined && execution.exitCode !== 0)

@@ -1,0 +1,23 @@
+// Changesets name packages by hand; a name that does not exist would only be noticed at a release.
+import { globSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { type Member, root } from './workspace.ts'
+
+/** Returns one line per changeset that does not say which packages change how, and what a user notices. */
+export function checkChangesets(all: readonly Member[]): string[] {
+  const known = new Set(all.filter(({ manifest }) => manifest.private !== true).map(({ manifest }) => manifest.name))
+  const problems: string[] = []
+  for (const file of globSync('.changeset/*.md', { cwd: root }).sort()) {
+    const [, head, text] = /^---\n(.*?)\n---\n(.*)$/s.exec(readFileSync(join(root, file), 'utf8')) ?? []
+    if (head === undefined || text === undefined || text.trim() === '') {
+      problems.push(`${file}: expected "---", lines of "package: bump", "---" and a sentence`)
+      continue
+    }
+    for (const line of head.split('\n')) {
+      const [, name, bump] = /^['"]?([^'":]+)['"]?: *['"]?(major|minor|patch)['"]?$/.exec(line) ?? []
+      if (bump === undefined) problems.push(`${file}: "${line}" is not "package: major|minor|patch"`)
+      else if (!known.has(name as string)) problems.push(`${file}: there is no published package ${name}`)
+    }
+  }
+  return problems
+}
