@@ -1,1 +1,48 @@
-export {}
+export { codes } from './codes.ts'
+export type { CodeInfo, FlowKind, OperandAccess, OperandSpec } from './codes.ts'
+export { decodeInto } from './decode-into.ts'
+export { DecoderError } from './errors.ts'
+export type { DecoderErrorCode } from './errors.ts'
+export { Instruction } from './instruction.ts'
+export {
+  DECODE_AMD,
+  DECODED,
+  INVALID,
+  MODE_16,
+  MODE_32,
+  MODE_64,
+  OperandKind,
+  PREFIX_ADDRESS_SIZE,
+  PREFIX_LOCK,
+  PREFIX_OPERAND_SIZE,
+  PREFIX_REP,
+  PREFIX_REPNE,
+  PREFIX_REPNE_LAST,
+  PREFIX_REX,
+  PREFIX_REX_W,
+  PREFIX_SEGMENT,
+  PREFIX_VEX,
+  REASON_LOCK,
+  REASON_NONE,
+  REASON_OPCODE,
+  REASON_REGISTER,
+  REASON_TOO_LONG,
+  REASON_VEX_PREFIX,
+  REASON_VEX_VVVV,
+  reasonTexts,
+  REGISTER_AH,
+  REGISTER_BH,
+  REGISTER_CH,
+  REGISTER_DH,
+  REGISTER_HIGH_BYTE,
+  REGISTER_RIP,
+  SEGMENT_CS,
+  SEGMENT_DS,
+  SEGMENT_ES,
+  SEGMENT_FS,
+  SEGMENT_GS,
+  SEGMENT_SS,
+  TRUNCATED,
+} from './kinds.ts'
+export { branchTarget, operandIsMemory, operandRegister } from './operands.ts'
+export { Immediate } from './rows.ts'

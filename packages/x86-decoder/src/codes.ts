@@ -1,0 +1,294 @@
+/** What each code stands for: operands, encoding, and on what it works. For assemblers, formatters and tools. */
+import { OperandKind } from './kinds.ts'
+import type { Form, Immediate } from './rows.ts'
+import { accessRows, flagRows, flowRows } from './table/info.ts'
+import { forms } from './tables.ts'
+
+/** How an operand is used; `c`: under a condition. */
+export type OperandAccess = 'r' | 'w' | 'rw' | 'n' | 'cr' | 'cw' | 'crw'
+
+/** How execution goes on. Indirect: the target comes from a register or memory. */
+export type FlowKind =
+  | 'next'
+  | 'jump'
+  | 'indirect-jump'
+  | 'branch'
+  | 'call'
+  | 'indirect-call'
+  | 'return'
+  | 'interrupt'
+  | 'system'
+  | 'exception'
+  | 'transaction'
+
+/** One operand of a code. */
+export interface OperandSpec {
+  readonly kind: OperandKind
+  /** Bytes of the operand in a register, of an encoded immediate, or of memory: 1, 2, 4, 8, 10, 16, 32…; 0 = none or varying. */
+  readonly size: number
+  /** Bytes of the operand if it is in memory; differs from `size` in forms such as `SMSW r32/m16`, `ADDSS xmm, xmm/m32`. */
+  readonly memorySize: number
+  readonly access: OperandAccess
+  /** Number of a fixed register, or -1. */
+  readonly register: number
+}
+
+/**
+ * One row of the opcode map at one operand size: mnemonic and the kind and size of every operand, save whether a ModRM
+ * operand is a register or memory.
+ */
+export interface CodeInfo {
+  /** Its own index in `codes`. */
+  readonly code: number
+  /** In capitals, as in the manual. A near and a far form have names of their own: CALL, CALLF. */
+  readonly mnemonic: string
+  /** As the manual writes the form: `ADD r/m32, imm8`. */
+  readonly form: string
+  readonly operands: readonly OperandSpec[]
+  /** Effective operand size in bits: 8, 16, 32, 64; 0 where there is none. */
+  readonly operandSize: 0 | 8 | 16 | 32 | 64
+  /**
+   * How the operand size comes about, for encoding: `''` no prefix has to do with it; `v`: 66 or REX.W select 16 or 64
+   * bits; `z`: as `v` without 64; `y`: REX.W (or VEX.W) alone selects between 32 and 64.
+   */
+  readonly sizeClass: '' | 'v' | 'y' | 'z'
+  readonly encoding: 'legacy' | 'vex'
+  /** 0: one-byte, 1: 0F, 2: 0F 38, 3: 0F 3A. */
+  readonly map: number
+  readonly opcode: number
+  /** The low three bits of the opcode name a register. */
+  readonly opcodeRegister: boolean
+  /** `''`: prefixes do not select; `NP`: none of 66 F3 F2 may be there; `NFx`: neither F3 nor F2; else that prefix must be. */
+  readonly prefix: '' | 'NP' | 'NFx' | '66' | 'F3' | 'F2'
+  readonly modrm: boolean
+  /** ModRM.reg as opcode extension, or -1. */
+  readonly extension: number
+  /** The whole ModRM byte where it is part of the opcode, or -1. */
+  readonly modrmByte: number
+  /** Whether ModRM may or must name memory. */
+  readonly memory: 'any' | 'only' | 'never'
+  readonly immediate: Immediate
+  /** `MODE_16`, `MODE_32`, `MODE_64` bits. */
+  readonly modes: number
+  /** Address size in bits that the form needs, or 0. */
+  readonly addressSize: 0 | 16 | 32 | 64
+  /** VEX.W, VEX.L: 0, 1, or -1 = ignored (encode 0). With class `y` the operand size decides W. */
+  readonly vexW: -1 | 0 | 1
+  readonly vexL: -1 | 0 | 1
+  /** LOCK is legal with a memory destination. */
+  readonly lockable: boolean
+  readonly repeat: 'none' | 'rep' | 'repe'
+  /** In 64-bit mode the operand size is 64 without REX.W, or 16 with 66. */
+  readonly default64: boolean
+  /** In 64-bit mode the operand size is 64 whatever the prefixes say (near branches: on Intel). */
+  readonly force64: boolean
+  /** Faults unless CPL is 0 (or a control register allows it). */
+  readonly privileged: boolean
+  /** #UD in real and virtual-8086 mode. */
+  readonly protectedOnly: boolean
+  /** Another row encodes the same instruction; an assembler takes that one. */
+  readonly alias: boolean
+  readonly flow: FlowKind
+  /** CPUID feature in SDM spelling with underscores, or `''` for the base architecture. */
+  readonly feature: string
+  /** EFLAGS bits in their places. */
+  readonly flagsRead: number
+  readonly flagsWritten: number
+  readonly flagsUndefined: number
+}
+
+const FLAG_BITS: Readonly<Record<string, number>> = {
+  C: 1,
+  P: 4,
+  A: 0x10,
+  Z: 0x40,
+  S: 0x80,
+  T: 0x100,
+  I: 0x200,
+  D: 0x400,
+  O: 0x800,
+  L: 0x3000,
+  N: 0x4000,
+  R: 0x10000,
+  V: 0x20000,
+  K: 0x40000,
+}
+const FLAG_O = 0x800
+
+interface Flags {
+  r: number
+  w: number
+  u: number
+}
+
+/** Calls `each` with the first column and every word of the rest. */
+function eachRow(table: string, each: (head: string, word: string) => void): void {
+  for (const line of table.split('\n')) {
+    const columns = line.trim().split(/\s{2,}/)
+    if (columns.length < 2) continue
+    for (const word of (columns[1] as string).split(' ')) each(columns[0] as string, word)
+  }
+}
+
+function readFlags(): Map<string, Flags> {
+  const flags = new Map<string, Flags>()
+  eachRow(flagRows, (head, mnemonic) => {
+    const entry = flags.get(mnemonic) ?? { r: 0, w: 0, u: 0 }
+    for (const part of head.split(' ')) {
+      let bits = 0
+      for (const letter of part.slice(2)) bits |= FLAG_BITS[letter] as number
+      entry[part[0] as 'r' | 'w' | 'u'] |= bits
+    }
+    flags.set(mnemonic, entry)
+  })
+  return flags
+}
+
+/** Operand names of the manual: `r/m32`, `xmm1/m64`, `rel8`… */
+function operandName(form: Form, position: number): string {
+  const { kind, size, memorySize, register } = form.operands[position] as Form['operands'][number]
+  const bits = size * 8
+  const memory = memorySize === 0 ? 'm' : `m${memorySize * 8}`
+  switch (kind) {
+    case OperandKind.REG:
+    case OperandKind.OPCODE_REG:
+    case OperandKind.VVVV_REG:
+    case OperandKind.RM_REG:
+      return `r${bits}`
+    case OperandKind.RM:
+      return size === memorySize ? `r/m${bits}` : `r${bits}/${memory}`
+    case OperandKind.MEM:
+    case OperandKind.STRING_SOURCE:
+    case OperandKind.STRING_DESTINATION:
+    case OperandKind.XLAT:
+      return memory
+    case OperandKind.FIXED_REG: {
+      const name = ['AX', 'CX', 'DX', 'BX'][register] as string
+      return size === 1 ? `${name[0] as string}L` : size === 2 ? name : size === 4 ? `E${name}` : `R${name}`
+    }
+    case OperandKind.ONE:
+      return '1'
+    case OperandKind.SEGMENT_REG:
+      return 'Sreg'
+    case OperandKind.FIXED_SEGMENT:
+      return ['ES', 'CS', 'SS', 'DS', 'FS', 'GS'][register] as string
+    case OperandKind.CONTROL_REG:
+      return 'CRn'
+    case OperandKind.DEBUG_REG:
+      return 'DRn'
+    case OperandKind.MMX_REG:
+    case OperandKind.MMX_RM_REG:
+      return 'mm'
+    case OperandKind.MMX_RM:
+      return `mm/${memory}`
+    case OperandKind.XMM_REG:
+    case OperandKind.XMM_RM_REG:
+    case OperandKind.XMM_VVVV:
+    case OperandKind.XMM_IS4:
+      return size === 32 ? 'ymm' : 'xmm'
+    case OperandKind.XMM_RM:
+      return `${size === 32 ? 'ymm' : 'xmm'}/${memory}`
+    case OperandKind.XMM_FIXED:
+      return 'XMM0'
+    case OperandKind.ST0:
+      return 'ST(0)'
+    case OperandKind.STI:
+      return 'ST(i)'
+    case OperandKind.REL8:
+      return 'rel8'
+    case OperandKind.REL16:
+      return 'rel16'
+    case OperandKind.REL32:
+      return 'rel32'
+    case OperandKind.FAR_POINTER:
+      return size === 4 ? 'ptr16:16' : 'ptr16:32'
+    case OperandKind.MOFFS:
+      return `moffs${bits}`
+    default:
+      return `imm${bits}`
+  }
+}
+
+/** Access of operands that no row of `accessRows` lists. */
+function defaultAccess(form: Form): string {
+  if (form.vex) return 'w'
+  if (form.operands.length === 1 && form.map === 0 && form.opcode >= 0xd8 && form.opcode <= 0xdf) return 'r'
+  return 'rw'
+}
+
+function buildCodes(): readonly CodeInfo[] {
+  const access = new Map<string, string[]>()
+  eachRow(accessRows, (pattern, name) => access.set(name, pattern.split(',')))
+  const flow = new Map<string, FlowKind>()
+  eachRow(flowRows, (kind, name) => flow.set(name, kind as FlowKind))
+  const flags = readFlags()
+
+  return forms.map((form, code): CodeInfo => {
+    const { mnemonic, attributes, operands } = form
+    const pattern = access.get(`${mnemonic}/${operands.length}`) ?? access.get(mnemonic)
+    const specs = operands.map(
+      ({ kind, size, memorySize, register }, position): OperandSpec => ({
+        kind,
+        size,
+        memorySize,
+        access: (pattern?.[position] ?? (position === 0 ? defaultAccess(form) : 'r')) as OperandAccess,
+        register,
+      }),
+    )
+    const first = operands[0]?.kind
+    const indirect = first === OperandKind.RM || first === OperandKind.MEM
+    let flowKind: FlowKind = flow.get(mnemonic) ?? 'next'
+    if (indirect && flowKind === 'jump') flowKind = 'indirect-jump'
+    if (indirect && flowKind === 'call') flowKind = 'indirect-call'
+    // MOVSD and CMPSD are string instructions and SSE2 instructions: only the first have these flags.
+    const isString = attributes.has('rep') || attributes.has('repe')
+    let { r, w, u } = flags.get(mnemonic) ?? { r: 0, w: 0, u: 0 }
+    if (isString) {
+      r = FLAG_BITS['D'] as number
+      if (attributes.has('repe')) w = 0x8d5
+    }
+    if (operands[1]?.kind === OperandKind.ONE) {
+      // OF is defined for a shift by one.
+      if ((u & FLAG_O) !== 0) w |= FLAG_O
+      u &= ~FLAG_O
+    }
+    const names = operands.map((_, position) => operandName(form, position))
+    return {
+      code,
+      mnemonic,
+      form: names.length === 0 ? mnemonic : `${mnemonic} ${names.join(', ')}`,
+      operands: specs,
+      operandSize: form.operandSize as CodeInfo['operandSize'],
+      sizeClass: form.sizeClass,
+      encoding: form.vex ? 'vex' : 'legacy',
+      map: form.map,
+      opcode: form.opcode,
+      opcodeRegister: form.opcodeRegister,
+      prefix: form.prefix as CodeInfo['prefix'],
+      modrm: form.modrm,
+      extension: form.extension,
+      modrmByte: form.modrmByte,
+      memory: form.memory,
+      immediate: form.immediate,
+      modes: form.modes,
+      addressSize: form.addressSize as CodeInfo['addressSize'],
+      vexW: form.w as CodeInfo['vexW'],
+      vexL: form.l as CodeInfo['vexL'],
+      lockable: attributes.has('lock'),
+      repeat: attributes.has('rep') ? 'rep' : attributes.has('repe') ? 'repe' : 'none',
+      default64: attributes.has('d64'),
+      force64: attributes.has('f64') || attributes.has('n64'),
+      privileged: attributes.has('cpl0'),
+      protectedOnly: attributes.has('protected'),
+      alias: attributes.has('alias'),
+      flow: flowKind,
+      feature: form.feature,
+      flagsRead: r,
+      flagsWritten: w,
+      flagsUndefined: u,
+    }
+  })
+}
+
+/** Every code; the index is `Instruction.code`. Code 0 is the invalid instruction (no modes). Frozen order within a version only. */
+export const codes: readonly CodeInfo[] = /*#__PURE__*/ buildCodes()

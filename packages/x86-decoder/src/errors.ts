@@ -1,0 +1,13 @@
+/** What a caller can do wrong: `ERR_MODE` no such mode, `ERR_OFFSET` outside the bytes. */
+export type DecoderErrorCode = 'ERR_MODE' | 'ERR_OFFSET'
+
+/** Thrown for a caller's mistake. What the bytes hold never throws. */
+export class DecoderError extends Error {
+  override readonly name = 'DecoderError'
+  readonly code: DecoderErrorCode
+
+  constructor(code: DecoderErrorCode, message: string) {
+    super(message)
+    this.code = code
+  }
+}

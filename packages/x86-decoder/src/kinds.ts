@@ -1,0 +1,177 @@
+/** The small numbers that the decoder speaks in. */
+
+/**
+ * What an operand is. The letter is the one of Intel SDM vol. 2D, Appendix A, "Key to Abbreviations".
+ *
+ * A kind with a register part of its own (`REG`, `XMM_RM`…) says which field names the register.
+ */
+export const OperandKind = {
+  /** General register, ModRM.reg (G). */
+  REG: 1,
+  /** General register or memory, ModRM.rm (E). */
+  RM: 2,
+  /** General register, ModRM.rm with mod = 3 (R). */
+  RM_REG: 3,
+  /** Memory only, ModRM.rm with mod ≠ 3 (M). */
+  MEM: 4,
+  /** General register, low three bits of the opcode (Z). */
+  OPCODE_REG: 5,
+  /** General register, VEX.vvvv (B). */
+  VVVV_REG: 6,
+  /** General register that the opcode implies: `register` holds its number. */
+  FIXED_REG: 7,
+  /** The constant 1 of the one-bit shifts. */
+  ONE: 8,
+  /** Segment register, ModRM.reg (S). */
+  SEGMENT_REG: 9,
+  /** Segment register that the opcode implies. */
+  FIXED_SEGMENT: 10,
+  /** Control register, ModRM.reg (C). */
+  CONTROL_REG: 11,
+  /** Debug register, ModRM.reg (D). */
+  DEBUG_REG: 12,
+  /** MMX register, ModRM.reg (P). */
+  MMX_REG: 13,
+  /** MMX register or memory, ModRM.rm (Q). */
+  MMX_RM: 14,
+  /** MMX register, ModRM.rm with mod = 3 (N). */
+  MMX_RM_REG: 15,
+  /** Vector register, ModRM.reg (V). */
+  XMM_REG: 16,
+  /** Vector register or memory, ModRM.rm (W). */
+  XMM_RM: 17,
+  /** Vector register, ModRM.rm with mod = 3 (U). */
+  XMM_RM_REG: 18,
+  /** Vector register, VEX.vvvv (H). */
+  XMM_VVVV: 19,
+  /** Vector register, bits 7:4 of an immediate byte (L). */
+  XMM_IS4: 20,
+  /** Vector register that the opcode implies: XMM0. */
+  XMM_FIXED: 21,
+  /** Top of the x87 stack. */
+  ST0: 22,
+  /** x87 register, ModRM.rm. */
+  STI: 23,
+  /** 8-bit immediate, zero-extended. */
+  IMM8: 24,
+  /** 8-bit immediate, sign-extended to the operand size. */
+  IMM8_SX: 25,
+  /** 16-bit immediate. */
+  IMM16: 26,
+  /** 32-bit immediate. */
+  IMM32: 27,
+  /** 32-bit immediate, sign-extended to 64 bits. */
+  IMM32_SX: 28,
+  /** 64-bit immediate. */
+  IMM64: 29,
+  /** A second 8-bit immediate (ENTER's level, EXTRQ's index), in `imm2`. */
+  IMM8_SECOND: 30,
+  /** Branch displacement of 8 bits. */
+  REL8: 31,
+  /** Branch displacement of 16 bits. */
+  REL16: 32,
+  /** Branch displacement of 32 bits. */
+  REL32: 33,
+  /** Far pointer in the instruction: offset in `imm`, selector in `imm2` (A). */
+  FAR_POINTER: 34,
+  /** Memory whose address is in the instruction, without ModRM (O). */
+  MOFFS: 35,
+  /** String source DS:rSI; a segment prefix applies (X). */
+  STRING_SOURCE: 36,
+  /** String destination ES:rDI; no segment prefix applies (Y). */
+  STRING_DESTINATION: 37,
+  /** XLATB's byte at DS:rBX+AL. */
+  XLAT: 38,
+} as const
+/** One of the values of the table of the same name. */
+export type OperandKind = (typeof OperandKind)[keyof typeof OperandKind]
+
+/** `decodeInto`: an instruction was decoded. */
+export const DECODED = 0
+/** `decodeInto`: the bytes are no instruction; the processor raises #UD (or #GP when longer than 15 bytes). */
+export const INVALID = 1
+/** `decodeInto`: the bytes end inside an instruction. */
+export const TRUNCATED = 2
+
+/** Prefix bits of `Instruction.prefixes`: the prefix was present, whatever it meant. */
+export const PREFIX_LOCK = 1
+/** F3: REP, REPE, XRELEASE, or a mandatory prefix. */
+export const PREFIX_REP = 2
+/** F2: REPNE, BND, XACQUIRE, or a mandatory prefix. */
+export const PREFIX_REPNE = 4
+/** 66: operand size, or a mandatory prefix. */
+export const PREFIX_OPERAND_SIZE = 8
+/** 67: address size. */
+export const PREFIX_ADDRESS_SIZE = 16
+/** A REX prefix in the place where it counts. */
+export const PREFIX_REX = 32
+/** REX.W or VEX.W. */
+export const PREFIX_REX_W = 64
+/** Any VEX form. */
+export const PREFIX_VEX = 128
+/** A segment prefix. Which one: `segmentOverride`. */
+export const PREFIX_SEGMENT = 256
+/** Both F2 and F3 were present and F2 came last. Without it the REP of the two wins. */
+export const PREFIX_REPNE_LAST = 512
+
+/** Base register number of RIP-relative (with 67: EIP-relative) operands. Far from any general register's number. */
+export const REGISTER_RIP = 64
+/** Number that `operandRegister` gives for AH, CH, DH, BH: this plus 4, 5, 6, 7. */
+export const REGISTER_HIGH_BYTE = 32
+/** AH. */
+export const REGISTER_AH = 36
+/** CH. */
+export const REGISTER_CH = 37
+/** DH. */
+export const REGISTER_DH = 38
+/** BH. */
+export const REGISTER_BH = 39
+
+/** Segment register numbers, as ModRM.reg encodes them. */
+export const SEGMENT_ES = 0
+/** Code segment. */
+export const SEGMENT_CS = 1
+/** Stack segment. */
+export const SEGMENT_SS = 2
+/** Data segment. */
+export const SEGMENT_DS = 3
+/** FS. */
+export const SEGMENT_FS = 4
+/** GS. */
+export const SEGMENT_GS = 5
+
+/** Valid: no reason. */
+export const REASON_NONE = 0
+/** No instruction has this opcode in this mode with these prefixes and this ModRM byte. */
+export const REASON_OPCODE = 1
+/** LOCK where it is not allowed. */
+export const REASON_LOCK = 2
+/** Longer than 15 bytes. */
+export const REASON_TOO_LONG = 3
+/** A register that does not exist (CR1, DR8, a seventh segment register, CS as MOV's destination). */
+export const REASON_REGISTER = 4
+/** A legacy or REX prefix before VEX that must not be there. */
+export const REASON_VEX_PREFIX = 5
+/** VEX.vvvv names a register that the instruction has no use for. */
+export const REASON_VEX_VVVV = 6
+
+/** Texts for the reasons, indexed by them. */
+export const reasonTexts: readonly string[] = [
+  'valid',
+  'no such instruction in this mode',
+  'LOCK is not allowed here',
+  'longer than 15 bytes',
+  'no such register',
+  'a prefix before VEX that must not be there',
+  'VEX.vvvv must be 1111b',
+]
+
+/** Bits of `CodeInfo.modes`. */
+export const MODE_16 = 1
+/** 32-bit code segments. */
+export const MODE_32 = 2
+/** 64-bit mode. */
+export const MODE_64 = 4
+
+/** Option bit for `decodeInto`'s mode: decode as AMD processors do where they differ from Intel's. */
+export const DECODE_AMD = 0x100

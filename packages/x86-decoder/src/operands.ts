@@ -1,0 +1,85 @@
+/** Operands of a decoded instruction, as numbers. */
+import { codes } from './codes.ts'
+import type { Instruction } from './instruction.ts'
+import { OperandKind, PREFIX_REX, REGISTER_HIGH_BYTE } from './kinds.ts'
+
+/** Byte registers 4 to 7 are AH to BH unless a REX (or VEX) prefix makes them SPL to DIL. */
+function byteRegister(insn: Instruction, register: number): number {
+  return register >= 4 && register < 8 && (insn.prefixes & PREFIX_REX) === 0 ? register | REGISTER_HIGH_BYTE : register
+}
+
+/**
+ * The register that operand `i` is.
+ *
+ * @returns its number within its class (general, segment, control, debug, MMX, vector, x87); AH, CH, DH, BH are
+ *   `REGISTER_AH` to `REGISTER_BH`; -1 if the operand is not a register (memory, immediate) or does not exist
+ */
+export function operandRegister(insn: Instruction, i: number): number {
+  const operand = codes[insn.code]?.operands[i]
+  if (operand === undefined) return -1
+  switch (operand.kind) {
+    case OperandKind.REG:
+      return operand.size === 1 ? byteRegister(insn, insn.reg) : insn.reg
+    case OperandKind.RM:
+    case OperandKind.RM_REG:
+      if (insn.isMemory !== 0) return -1
+      return operand.size === 1 ? byteRegister(insn, insn.rm) : insn.rm
+    case OperandKind.OPCODE_REG:
+      return operand.size === 1 ? byteRegister(insn, insn.opcodeReg) : insn.opcodeReg
+    case OperandKind.VVVV_REG:
+    case OperandKind.XMM_VVVV:
+      return insn.vvvv
+    case OperandKind.FIXED_REG:
+    case OperandKind.FIXED_SEGMENT:
+    case OperandKind.XMM_FIXED:
+    case OperandKind.ST0:
+      return operand.register
+    case OperandKind.SEGMENT_REG:
+    case OperandKind.CONTROL_REG:
+    case OperandKind.DEBUG_REG:
+    case OperandKind.MMX_REG:
+    case OperandKind.XMM_REG:
+      return insn.reg
+    case OperandKind.MMX_RM:
+    case OperandKind.XMM_RM:
+      return insn.isMemory === 0 ? insn.rm : -1
+    case OperandKind.MMX_RM_REG:
+    case OperandKind.XMM_RM_REG:
+    case OperandKind.STI:
+      return insn.rm
+    case OperandKind.XMM_IS4:
+      return (insn.immLo >> 4) & (insn.mode === 64 ? 15 : 7)
+    default:
+      return -1
+  }
+}
+
+/** Whether operand `i` is in memory. */
+export function operandIsMemory(insn: Instruction, i: number): boolean {
+  switch (codes[insn.code]?.operands[i]?.kind) {
+    case OperandKind.RM:
+    case OperandKind.MMX_RM:
+    case OperandKind.XMM_RM:
+      return insn.isMemory !== 0
+    case OperandKind.MEM:
+    case OperandKind.MOFFS:
+    case OperandKind.STRING_SOURCE:
+    case OperandKind.STRING_DESTINATION:
+    case OperandKind.XLAT:
+      return true
+    default:
+      return false
+  }
+}
+
+/**
+ * The linear offset (EIP, RIP) that a relative branch goes to.
+ *
+ * @param insn - a branch with a `REL` operand
+ * @param address - offset of the instruction's first byte in its code segment
+ * @returns the target, cut to the operand size
+ */
+export function branchTarget(insn: Instruction, address: bigint): bigint {
+  const displacement = (BigInt(insn.immHi) << 32n) | BigInt(insn.immLo >>> 0)
+  return BigInt.asUintN(insn.operandSize === 0 ? insn.mode : insn.operandSize, address + BigInt(insn.length) + displacement)
+}
