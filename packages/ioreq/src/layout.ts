@@ -8,7 +8,7 @@ export const IOREQ_BYTES = 32
 /** Bytes of a page of requests, and of the buffered ring. */
 export const IOREQ_PAGE_BYTES = 4096
 /** Requests in a page: one for each vCPU, indexed by its id. */
-export const IOREQ_SLOTS = IOREQ_PAGE_BYTES / IOREQ_BYTES
+export const IOREQ_SLOTS = 128
 
 /** The slot is free. */
 export const STATE_IOREQ_NONE = 0

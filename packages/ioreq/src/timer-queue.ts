@@ -107,10 +107,10 @@ function swap(heap: QueuedTimer[], a: QueuedTimer, b: QueuedTimer): void {
 class QueuedTimer implements Timer {
   readonly #queue: TimerQueue
   readonly callback: (deadlineNs: number) => void
-  deadlineNs = Infinity
-  sequence = 0
+  deadlineNs: number = Infinity
+  sequence: number = 0
   /** Index in the heap, −1 while not armed. */
-  position = -1
+  position: number = -1
 
   constructor(queue: TimerQueue, callback: (deadlineNs: number) => void) {
     this.#queue = queue
