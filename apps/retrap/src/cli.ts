@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { Command, CommanderError, Option } from 'commander'
 import { CliError } from './cli-error.ts'
-import { createDevices, deviceHelp } from './devices.ts'
+import { deviceHelp, prepareDevices } from './devices.ts'
 import { ExitCode } from './exit-codes.ts'
 import { showFetchProgress, type FetchProgress } from './fetch-progress.ts'
 import { fetchInstaller, fetchLinux, type DebianOptions, type InstallerArchitecture } from './linux/debian.ts'
@@ -48,6 +48,8 @@ interface LinuxFlags extends MachineFlags {
 
 /** What the system under a machine is, in files. */
 type Images = Pick<MachineOptions, 'kernel' | 'initrd' | 'firmware' | 'commandLine'>
+
+const INSTALLER_MEMORY_BYTES = 1024 ** 3
 
 const EXIT_CODES = `
 Exit codes:
@@ -138,7 +140,10 @@ function createProgram(host: CliHost, finish: Finish): Command {
     .option('--mirror <url>', 'Debian mirror to use')
   machineOptions(linux, '512M').action(async (flags: LinuxFlags) => {
     const { images, input } = await linuxImages(flags)
-    await finish(settingsFor(flags, images, input, host))
+    // With less the installer starts in a mode that is short of nearly everything.
+    const least = flags.installer !== undefined && linux.getOptionValueSource('memory') === 'default'
+    const memory = least ? INSTALLER_MEMORY_BYTES : flags.memory
+    await finish(settingsFor({ ...flags, memory }, images, input, host))
   })
   return program
 }
@@ -176,10 +181,10 @@ function settingsFor(flags: MachineFlags, images: Images, input: InputPolicy, ho
     machine: {
       memoryBytes: flags.memory,
       cpus: flags.cpus,
-      devices: createDevices(flags.device ?? [], host),
       clock: flags.deterministic === true ? 'deterministic' : 'real',
       ...images,
     },
+    devices: prepareDevices(flags.device ?? [], host),
     serial: flags.serial,
     input,
     ...(flags.timeout === undefined ? {} : { timeoutMs: flags.timeout }),

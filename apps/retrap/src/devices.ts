@@ -1,5 +1,5 @@
 import type { DeviceModel } from '@retrap/ioreq'
-import { debugConsole, isaDebugExit } from '@retrap/devices'
+import { DebugConsole, DebugExit } from '@retrap/devices'
 import { openSync, writeSync } from 'node:fs'
 import { CliError } from './cli-error.ts'
 import type { SessionOutput } from './session.ts'
@@ -15,33 +15,42 @@ export interface DeviceHost {
 interface DeviceKind {
   readonly summary: string
   readonly properties: Readonly<Record<string, string>>
-  create(properties: Properties, host: DeviceHost): DeviceModel
+  /** Checks the properties; what it returns makes the device, once for each machine. */
+  prepare(properties: Properties, host: DeviceHost): () => DeviceModel
 }
 
 const KINDS: Readonly<Record<string, DeviceKind>> = {
   'isa-debug-exit': {
     summary: 'a write of v ends the process with (v << 1) | 1',
-    properties: { iobase: 'first port, 0x501', iosize: 'ports, 1 to 4: 2' },
-    create: (properties) =>
-      isaDebugExit({ iobase: properties.whole('iobase', 0x501, 0xffff), iosize: properties.whole('iosize', 2, 4, 1) }),
+    properties: { iobase: 'first port (0x501)', iosize: 'ports: 1, 2 or 4 (2)' },
+    prepare(properties) {
+      const iosize = properties.whole('iosize', 2, 4, 1)
+      if (iosize === 3) throw usage('--device isa-debug-exit: iosize=3 is not 1, 2 or 4')
+      const iobase = properties.whole('iobase', 0x501, 0x1_0000 - iosize)
+      return () => new DebugExit({ iobase, iosize: iosize as 1 | 2 | 4 })
+    },
   },
   'isa-debugcon': {
     summary: 'each byte written to its port is printed',
-    properties: { iobase: 'port, 0xe9', readback: 'what a read returns, 0xe9', chardev: 'stdio, stderr or file:FILE' },
-    create(properties, host) {
-      const sink = openSink(properties.text('chardev', 'stdio'), host)
-      return debugConsole({
-        iobase: properties.whole('iobase', 0xe9, 0xffff),
-        readback: properties.whole('readback', 0xe9, 0xff),
-        transmit: sink,
-      })
+    properties: { iobase: 'port (0xe9)', chardev: 'stdio, stderr or file:FILE (stdio)' },
+    prepare(properties, host) {
+      const iobase = properties.whole('iobase', 0xe9, 0xffff)
+      const output = openSink(properties.text('chardev', 'stdio'), host)
+      return () => new DebugConsole({ iobase, output })
     },
   },
 }
 
-/** The devices that `--device` arguments ask for. */
-export function createDevices(devices: readonly DeviceArgument[], host: DeviceHost): DeviceModel[] {
-  return devices.map((argument) => {
+/** Makes one set of the devices that were asked for; a device belongs to one machine. */
+export type CreateDevices = () => readonly DeviceModel[]
+
+/**
+ * Checks `--device` arguments and opens the files that they name.
+ *
+ * @throws CliError `ERR_USAGE` for a device or property that there is not
+ */
+export function prepareDevices(devices: readonly DeviceArgument[], host: DeviceHost): CreateDevices {
+  const makers = devices.map((argument) => {
     const kind = Object.hasOwn(KINDS, argument.name) ? KINDS[argument.name] : undefined
     if (kind === undefined) {
       throw usage(`--device '${argument.name}' is unknown; there are ${Object.keys(KINDS).join(' and ')}`)
@@ -50,8 +59,14 @@ export function createDevices(devices: readonly DeviceArgument[], host: DeviceHo
     for (const key of argument.properties.keys()) {
       if (!known.includes(key)) throw usage(`--device ${argument.name} has no '${key}'; it has ${known.join(', ')}`)
     }
-    return kind.create(new Properties(argument), host)
+    return kind.prepare(new Properties(argument), host)
   })
+  return () => makers.map((make) => make())
+}
+
+/** Hands over what devices still hold back to write it in one go. */
+export function flushDevices(devices: readonly DeviceModel[]): void {
+  for (const device of devices) if (device instanceof DebugConsole) device.flush()
 }
 
 /** The devices and their properties, for `--help`. */
@@ -89,8 +104,8 @@ class Properties {
 }
 
 function openSink(target: string, host: DeviceHost): (bytes: Uint8Array) => void {
-  if (target === 'stdio') return (bytes) => void host.stdout.write(bytes.slice())
-  if (target === 'stderr') return (bytes) => void host.stderr.write(bytes.slice())
+  if (target === 'stdio') return (bytes) => void host.stdout.write(bytes)
+  if (target === 'stderr') return (bytes) => void host.stderr.write(bytes)
   if (!target.startsWith('file:')) throw usage(`chardev=${target} is unknown; give stdio, stderr or file:FILE`)
   const path = target.slice(5)
   try {

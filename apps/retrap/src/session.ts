@@ -2,6 +2,7 @@ import { createWriteStream, type WriteStream } from 'node:fs'
 import { constants } from 'node:os'
 import { CliError } from './cli-error.ts'
 import { formatCrash, type Disassemble } from './crash-report.ts'
+import { flushDevices, type CreateDevices } from './devices.ts'
 import { ExitCode } from './exit-codes.ts'
 import type { CreateMachine, Machine, MachineExit, MachineOptions } from './machine-contract.ts'
 import { SerialInput, type InputPolicy } from './serial-input.ts'
@@ -10,7 +11,8 @@ import type { SerialTarget } from './values.ts'
 
 /** One machine to run, and how it meets the outside. */
 export interface SessionSettings {
-  readonly machine: MachineOptions
+  readonly machine: Omit<MachineOptions, 'devices'>
+  readonly devices: CreateDevices
   readonly serial: SerialTarget
   readonly input: InputPolicy
   readonly timeoutMs?: number
@@ -62,7 +64,8 @@ export async function runSession(settings: SessionSettings, host: SessionHost): 
     stop.abort()
   }
 
-  let machine = await host.createMachine(settings.machine)
+  let devices = settings.devices()
+  let machine = await host.createMachine({ ...settings.machine, devices })
   const output = await openOutput(settings.serial, host)
   output.onError(() => end(ExitCode.signal(constants.signals.SIGPIPE)))
   const input = new SerialInput({
@@ -92,10 +95,12 @@ export async function runSession(settings: SessionSettings, host: SessionHost): 
         signal: stop.signal,
         ...(left === undefined ? {} : { timeoutMs: Math.max(left, 0) }),
       })
+      flushDevices(devices)
       if (exit.reason !== 'reset') break
       // A PC starts again when it is reset. Memory would survive, but what is loaded into it would not.
       resets++
-      machine = await host.createMachine(settings.machine)
+      devices = settings.devices()
+      machine = await host.createMachine({ ...settings.machine, devices })
       connect(machine)
     }
     const exitCode = exit.reason === 'stopped' ? (endedBy ?? ExitCode.PowerOff) : exitCodeOf(exit)
@@ -120,7 +125,8 @@ export async function runSession(settings: SessionSettings, host: SessionHost): 
 function exitCodeOf(exit: MachineExit): number {
   switch (exit.reason) {
     case 'debug-exit':
-      return exit.code ?? ExitCode.debugExit(0)
+      // A process's status has eight bits.
+      return (exit.code ?? ExitCode.debugExit(0)) & 0xff
     case 'triple-fault':
       return ExitCode.TripleFault
     case 'timeout':

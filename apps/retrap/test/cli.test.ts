@@ -58,7 +58,7 @@ describe('a mistake gets one line that says what to do, and no machine', () => {
     { args: ['--serial', 'pty'], code: 2, says: 'give stdio, file:FILE or none' },
     { args: ['--device', 'e1000'], code: 2, says: 'there are isa-debug-exit and isa-debugcon' },
     { args: ['--device', 'isa-debug-exit,port=1'], code: 2, says: 'it has iobase, iosize' },
-    { args: ['--device', 'isa-debug-exit,iobase=0x10000'], code: 2, says: 'not a number from 0 to 0xffff' },
+    { args: ['--device', 'isa-debug-exit,iobase=0x10000'], code: 2, says: 'not a number from 0 to 0xfffe' },
     { args: ['--device', 'isa-debugcon,chardev=pipe'], code: 2, says: 'give stdio, stderr or file:FILE' },
     { args: ['--stats', 'xml'], code: 2, says: 'Allowed choices are json, text' },
     { args: ['--frobnicate'], code: 2, says: "unknown option '--frobnicate'" },

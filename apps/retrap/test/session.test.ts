@@ -7,7 +7,8 @@ import { runSession, type SessionSettings } from '../src/session.ts'
 import { FakeHost, type FakeProgram } from './support/fake-machine.ts'
 
 const SETTINGS: SessionSettings = {
-  machine: { memoryBytes: 64 << 20, cpus: 1, devices: [], clock: 'real' },
+  machine: { memoryBytes: 64 << 20, cpus: 1, clock: 'real' },
+  devices: () => [],
   serial: { kind: 'stdio' },
   input: { kind: 'pass' },
 }

@@ -1,0 +1,60 @@
+import { spawn } from 'node:child_process'
+import { fileURLToPath } from 'node:url'
+
+const MAIN = fileURLToPath(new URL('../../src/main.ts', import.meta.url))
+
+/** How a program ended, and what it said. */
+export interface Finished {
+  readonly code: number | null
+  readonly stdout: string
+  readonly stderr: string
+}
+
+export interface ProcessOptions {
+  /** Written to the program at once; without it, its input is empty. */
+  readonly input?: string
+  /** Typed into the program when its output first contains the text. */
+  readonly answers?: readonly { readonly to: string; readonly type: string }[]
+  /** After this it is killed, and the promise rejects. */
+  readonly deadlineMs: number
+}
+
+/** Runs the command line on its sources, in a process of its own. */
+export function runRetrap(args: readonly string[], options: ProcessOptions): Promise<Finished> {
+  return runProgram(process.execPath, ['--conditions=retrap-source', MAIN, ...args], options)
+}
+
+/** Runs any program to its end. */
+export function runProgram(file: string, args: readonly string[], options: ProcessOptions): Promise<Finished> {
+  const { promise, resolve, reject } = Promise.withResolvers<Finished>()
+  const child = spawn(file, args, { stdio: 'pipe' })
+  let stdout = ''
+  let stderr = ''
+  const deadline = setTimeout(() => {
+    child.kill('SIGKILL')
+    reject(
+      new Error(`${file} ${args.join(' ')} ran for over ${options.deadlineMs} ms; it printed:\n${stdout}${stderr}`),
+    )
+  }, options.deadlineMs)
+
+  const answers = [...(options.answers ?? [])]
+  let answeredUpTo = 0
+  child.stdout.setEncoding('utf8').on('data', (text: string) => {
+    stdout += text
+    for (let next = answers[0]; next !== undefined && stdout.includes(next.to, answeredUpTo); next = answers[0]) {
+      answeredUpTo = stdout.indexOf(next.to, answeredUpTo) + next.to.length
+      child.stdin.write(next.type)
+      answers.shift()
+    }
+  })
+  child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text))
+  // A program that ends before it has read its input is no failure of ours.
+  child.stdin.on('error', () => {})
+  if (options.answers === undefined) child.stdin.end(options.input ?? '')
+  child.on('error', reject)
+  child.on('close', (code) => {
+    clearTimeout(deadline)
+    resolve({ code, stdout, stderr })
+  })
+  return promise
+}

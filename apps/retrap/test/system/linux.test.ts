@@ -1,0 +1,81 @@
+import { createHash } from 'node:crypto'
+import { readFile } from 'node:fs/promises'
+import { beforeAll, describe, expect, test } from 'vitest'
+import { Apt } from '../../src/linux/apt.ts'
+import { fetchInstaller, fetchLinux } from '../../src/linux/debian.ts'
+import { runRetrap } from '../support/processes.ts'
+
+const hasApt = await Apt.isAvailable()
+if (!hasApt) console.warn('SKIPPED: booting Debian needs apt, which is not on this machine')
+
+const DEADLINE_MS = 110_000
+const lines = (...commands: string[]): string => commands.map((command) => `${command}\n`).join('')
+
+describe.skipIf(!hasApt)("Debian's kernel", () => {
+  let busyboxSum = ''
+  beforeAll(async () => {
+    const { busyboxPath } = await fetchLinux('linux-image-cloud-amd64')
+    busyboxSum = createHash('sha256')
+      .update(await readFile(busyboxPath))
+      .digest('hex')
+  }, DEADLINE_MS)
+
+  test.each([1, 4])(
+    'boots to a shell that works, with %d CPUs',
+    async (cpus) => {
+      const input = lines(
+        'uname -a; cat /proc/cpuinfo /proc/interrupts; ls /sys/bus',
+        'sha256sum /bin/busybox',
+        'i=0; while [ $i -lt 1000 ]; do i=$((i + 1)); done; echo counted $i',
+        'echo $(nproc) CPUs',
+        'poweroff -f',
+      )
+      const { code, stdout, stderr } = await runRetrap(['linux', '--cpus', `${cpus}`], {
+        input,
+        deadlineMs: DEADLINE_MS,
+      })
+      expect(stderr).toBe('')
+      expect(stdout).toMatch(/^Linux retrap 6\.1\.\S*-cloud-amd64 .* x86_64 GNU\/Linux/m)
+      expect(stdout.match(/^processor\s*: \d+\r$/gm)).toHaveLength(cpus)
+      expect(stdout).toMatch(/^ +4: .*IO-APIC +4-edge +ttyS0/m)
+      expect(stdout).toMatch(/^LOC: .*Local timer interrupts/m)
+      expect(stdout).toMatch(/\bpci\b/)
+      expect(stdout).toContain(`${busyboxSum}  /bin/busybox`)
+      expect(stdout).toMatch(/^counted 1000\r$/m)
+      expect(stdout).toContain(`${cpus} CPUs`)
+      expect(stdout).toContain('reboot: Power down')
+      // What a kernel says when something about its machine is wrong.
+      expect(stdout).not.toMatch(/BUG:|WARNING:|Oops|Call Trace|soft lockup|rcu.*stall|panic/)
+      expect(code).toBe(0)
+    },
+    DEADLINE_MS,
+  )
+
+  test(
+    'runs a command given on the command line, and powers off',
+    async () => {
+      const args = ['linux', '--package', 'linux-image-amd64', '--command', 'echo $((6 * 7)) is the answer']
+      const { code, stdout } = await runRetrap(args, { deadlineMs: DEADLINE_MS })
+      expect(stdout).toContain('42 is the answer')
+      expect(code).toBe(0)
+    },
+    DEADLINE_MS,
+  )
+})
+
+describe.skipIf(!hasApt)("Debian's installer", () => {
+  test.each(['amd64', 'i386'] as const)(
+    'shows its first screen on the serial console: %s',
+    async (architecture) => {
+      await fetchInstaller(architecture)
+      const { code, stdout } = await runRetrap(['linux', '--installer', architecture], {
+        // Ctrl-A x, once the installer asks for a language.
+        answers: [{ to: 'Select a language', type: '\u0001x' }],
+        deadlineMs: DEADLINE_MS,
+      })
+      expect(stdout).toContain('Select a language')
+      expect(code).toBe(0)
+    },
+    DEADLINE_MS,
+  )
+})
