@@ -18,7 +18,7 @@ import { hex, IoreqError } from './errors.ts'
 import { IOREQ_READ, IOREQ_TYPE_PIO, XEN_DMOP_IO_RANGE_MEMORY, XEN_DMOP_IO_RANGE_PCI, XEN_DMOP_IO_RANGE_PORT } from './layout.ts'
 import { PciConfigSpace } from './pci-config-space.ts'
 import type { PciFunction, PciFunctionOptions, PciFunctionState } from './pci-function.ts'
-import { DEAD_HANDLER, isPromise, type ClaimedRegion } from './region.ts'
+import { cut, DEAD_HANDLER, isPromise, type ClaimedRegion } from './region.ts'
 import { RegionTable } from './region-table.ts'
 import { createIoRequest } from './request.ts'
 import type { IoreqServer, IoreqTransport, LocalRegions } from './server.ts'
@@ -276,7 +276,7 @@ export class DeviceHost implements LocalRegions, IoreqTransport {
       const answer: unknown =
         direction === IOREQ_READ
           ? region.handler.read(offset, size, access)
-          : region.handler.write(offset, size, value, access)
+          : region.handler.write(offset, size, cut(value, size), access)
       if (!isPromise(answer)) {
         this.#answerValue(vcpu, access, region, direction, answer)
         return
