@@ -7,15 +7,15 @@ import { OperandKind } from './kinds.ts'
 import type { Form, Selector } from './rows.ts'
 
 /** What a node switches on. The child's index is the property's value. */
-export const DIMENSION_MOD = 0
-export const DIMENSION_REG = 1
-export const DIMENSION_RM = 2
-export const DIMENSION_PP = 3
-export const DIMENSION_W = 4
-export const DIMENSION_L = 5
-export const DIMENSION_OPERAND_SIZE = 6
-export const DIMENSION_ADDRESS_SIZE = 7
-export const DIMENSION_B = 8
+export const DIMENSION_MOD: number = 0
+export const DIMENSION_REG: number = 1
+export const DIMENSION_RM: number = 2
+export const DIMENSION_PP: number = 3
+export const DIMENSION_W: number = 4
+export const DIMENSION_L: number = 5
+export const DIMENSION_OPERAND_SIZE: number = 6
+export const DIMENSION_ADDRESS_SIZE: number = 7
+export const DIMENSION_B: number = 8
 
 /** Number of values of each dimension. */
 const WIDTHS = [2, 8, 8, 4, 2, 2, 3, 3, 2] as const
@@ -33,37 +33,37 @@ const ORDER = [
 ] as const
 
 /** 16- and 32-bit modes. */
-export const TREE_LEGACY = 0
+export const TREE_LEGACY: number = 0
 /** 64-bit mode, as Intel processors decode it. */
-export const TREE_LONG = 1
+export const TREE_LONG: number = 1
 /** 64-bit mode, as AMD processors decode it. */
-export const TREE_LONG_AMD = 2
+export const TREE_LONG_AMD: number = 2
 
 /** Opcode maps per tree: 0 to 3 are one-byte, 0F, 0F38, 0F3A; 4 to 6 are VEX maps 1 to 3. */
-export const MAPS = 7
+export const MAPS: number = 7
 
 /** Bits of a leaf: what decoding needs to know once the code is found. */
-export const LEAF_IMMEDIATE = 15
-export const LEAF_LOCK = 1 << 4
-export const LEAF_IMPLIED_MEMORY = 7 << 5
-export const LEAF_STRING_SOURCE = 1 << 5
-export const LEAF_STRING_DESTINATION = 2 << 5
-export const LEAF_XLAT = 3 << 5
-export const LEAF_MASKMOV = 4 << 5
-export const LEAF_CHECK = 7 << 8
-export const LEAF_CHECK_SEGMENT = 1 << 8
-export const LEAF_CHECK_SEGMENT_WRITE = 2 << 8
-export const LEAF_CHECK_CONTROL = 3 << 8
-export const LEAF_CHECK_DEBUG = 4 << 8
+export const LEAF_IMMEDIATE: number = 15
+export const LEAF_LOCK: number = 1 << 4
+export const LEAF_IMPLIED_MEMORY: number = 7 << 5
+export const LEAF_STRING_SOURCE: number = 1 << 5
+export const LEAF_STRING_DESTINATION: number = 2 << 5
+export const LEAF_XLAT: number = 3 << 5
+export const LEAF_MASKMOV: number = 4 << 5
+export const LEAF_CHECK: number = 7 << 8
+export const LEAF_CHECK_SEGMENT: number = 1 << 8
+export const LEAF_CHECK_SEGMENT_WRITE: number = 2 << 8
+export const LEAF_CHECK_CONTROL: number = 3 << 8
+export const LEAF_CHECK_DEBUG: number = 4 << 8
 /** ModRM.reg has no REX.R: MMX, segment registers. */
-export const LEAF_REG_3BIT = 1 << 11
+export const LEAF_REG_3BIT: number = 1 << 11
 /** ModRM.rm has no REX.B: MMX, x87. */
-export const LEAF_RM_3BIT = 1 << 12
-export const LEAF_VVVV = 1 << 13
-export const LEAF_ANY_MOD = 1 << 14
-export const LEAF_MODRM = 1 << 15
+export const LEAF_RM_3BIT: number = 1 << 12
+export const LEAF_VVVV: number = 1 << 13
+export const LEAF_ANY_MOD: number = 1 << 14
+export const LEAF_MODRM: number = 1 << 15
 /** Operand size in bytes, 4 bits. */
-export const LEAF_SIZE_SHIFT = 16
+export const LEAF_SIZE_SHIFT: number = 16
 
 /** The compiled tables. */
 export interface DecodeTables {
