@@ -1,0 +1,212 @@
+import { AssemblerError } from './errors.ts'
+import { fitsEither, fitsSignExtended } from './fixups.ts'
+import type { LabelExpression } from './labels.ts'
+import { formatOperand } from './operands.ts'
+import type { AddressRegister, Memory } from './operands.ts'
+
+/** A memory operand as ModRM, SIB and displacement say it (SDM vol. 2A, "ModR/M and SIB Bytes"). */
+export interface AddressEncoding {
+  /** Address size in bits. */
+  readonly addressBits: 16 | 32 | 64
+  readonly mod: number
+  readonly rm: number
+  /** The SIB byte, or -1. */
+  readonly sib: number
+  /** REX.X and REX.B. */
+  readonly rexX: number
+  readonly rexB: number
+  readonly disp: bigint | LabelExpression
+  readonly dispBytes: 0 | 1 | 2 | 4
+  readonly ripRelative: boolean
+}
+
+const ADDRESS_BITS: { readonly [Class in AddressRegister['class']]: 16 | 32 | 64 } = {
+  gp16: 16,
+  gp32: 32,
+  gp64: 64,
+}
+
+const NUMBER_BX = 3
+const NUMBER_SP = 4
+const NUMBER_BP = 5
+const NUMBER_SI = 6
+const NUMBER_DI = 7
+
+const SEGMENT_SS = 2
+const SEGMENT_DS = 3
+
+function bad(memory: Memory, why: string): AssemblerError {
+  return new AssemblerError('ERR_OPERAND', `${formatOperand(memory)}: ${why}`)
+}
+
+/**
+ * The address size of an operand: what its registers say, what was asked for, or what the mode has.
+ *
+ * @throws AssemblerError `ERR_OPERAND` if registers differ in width or the mode has no such addresses
+ */
+export function addressBitsOf(memory: Memory, mode: 16 | 32 | 64): 16 | 32 | 64 {
+  const told = memory.base ?? memory.index
+  let bits: 16 | 32 | 64
+  if (told === undefined) {
+    bits = memory.addressBits === 0 ? mode : memory.addressBits
+    // An address that 16 bits cannot hold asks for 32 by itself.
+    if (memory.addressBits === 0 && mode === 16 && typeof memory.disp === 'bigint') {
+      if (memory.dispBits === 32 || !fitsEither(memory.disp, 16)) bits = 32
+    }
+  } else {
+    bits = ADDRESS_BITS[told.class]
+    if (memory.index !== undefined && ADDRESS_BITS[memory.index.class] !== bits) {
+      throw bad(memory, 'base and index differ in width')
+    }
+    if (memory.addressBits !== 0 && memory.addressBits !== bits) {
+      throw bad(memory, `its registers make a ${bits}-bit address`)
+    }
+  }
+  if (mode === 64 ? bits === 16 : bits === 64) {
+    throw bad(memory, `there are no ${bits}-bit addresses in ${mode}-bit mode`)
+  }
+  for (const register of [memory.base, memory.index]) {
+    if (register !== undefined && register.number > 7 && mode !== 64) {
+      throw bad(memory, `${register.name} exists in 64-bit mode only`)
+    }
+  }
+  return bits
+}
+
+/** The segment that an operand uses if no prefix says otherwise: SS for addresses based on (R/E)BP or (R/E)SP. */
+export function defaultSegment(memory: Memory): number {
+  const registers = memory.base?.class === 'gp16' ? [memory.base, memory.index] : [memory.base]
+  const usesStack = registers.some((register) => register?.number === NUMBER_BP || register?.number === NUMBER_SP)
+  return usesStack ? SEGMENT_SS : SEGMENT_DS
+}
+
+/**
+ * Encodes the address of a memory operand, with the shortest displacement that does.
+ *
+ * @param memory - the operand
+ * @param mode - the mode it is encoded for
+ * @param bits - its address size, from {@link addressBitsOf}
+ * @throws AssemblerError `ERR_OPERAND` or `ERR_RANGE`
+ */
+export function encodeAddress(memory: Memory, mode: 16 | 32 | 64, bits: 16 | 32 | 64): AddressEncoding {
+  return bits === 16 ? encode16(memory) : encode32(memory, mode, bits)
+}
+
+/** Table 2-1 of SDM vol. 2A: the eight address forms that 16-bit code has. */
+function encode16(memory: Memory): AddressEncoding {
+  if (memory.scale !== 1) throw bad(memory, '16-bit addresses have no scale')
+  const numbers = [memory.base, memory.index]
+    .filter((register) => register !== undefined)
+    .map((register) => register.number)
+    .toSorted((a, b) => a - b)
+    .join()
+  const forms: Readonly<Record<string, number>> = {
+    [`${NUMBER_BX},${NUMBER_SI}`]: 0,
+    [`${NUMBER_BX},${NUMBER_DI}`]: 1,
+    [`${NUMBER_BP},${NUMBER_SI}`]: 2,
+    [`${NUMBER_BP},${NUMBER_DI}`]: 3,
+    [`${NUMBER_SI}`]: 4,
+    [`${NUMBER_DI}`]: 5,
+    [`${NUMBER_BP}`]: 6,
+    [`${NUMBER_BX}`]: 7,
+    '': 6,
+  }
+  const rm = forms[numbers]
+  if (rm === undefined) {
+    throw bad(memory, '16-bit addresses are made of BX or BP and SI or DI')
+  }
+  const direct = numbers === ''
+  const dispBytes = direct ? 2 : dispBytesOf(memory, rm === 6, 16)
+  return {
+    addressBits: 16,
+    mod: direct || dispBytes === 0 ? 0 : dispBytes === 1 ? 1 : 2,
+    rm,
+    sib: -1,
+    rexX: 0,
+    rexB: 0,
+    disp: memory.disp,
+    dispBytes,
+    ripRelative: false,
+  }
+}
+
+/** Tables 2-2 and 2-3 of SDM vol. 2A, and "RIP-Relative Addressing". */
+function encode32(memory: Memory, mode: 16 | 32 | 64, bits: 32 | 64): AddressEncoding {
+  const ripRelative =
+    memory.reference === 'rip' ||
+    (memory.reference === 'mode' && mode === 64 && typeof memory.disp !== 'bigint' && memory.disp.isAddress)
+  if (ripRelative && mode !== 64) throw bad(memory, 'RIP-relative addresses need 64-bit mode')
+  let { base, index, scale } = memory
+  // Without a base there is always a 32-bit displacement, so a base is the shorter way to say it. Not for (R/E)BP and
+  // (R/E)SP, which would bring another segment with them, and not where the long displacement was asked for.
+  if (base === undefined && index !== undefined && memory.dispBits !== 32) {
+    if (index.number !== NUMBER_BP && index.number !== NUMBER_SP) {
+      if (scale === 1) [base, index] = [index, undefined]
+      else if (scale === 2) [base, scale] = [index, 1]
+    }
+  }
+  if (index?.number === NUMBER_SP) {
+    throw bad(memory, `${index.name} cannot be an index; make it the base`)
+  }
+  const common = { addressBits: bits, disp: memory.disp }
+  if (base === undefined) {
+    checkDisp(memory, 32, bits)
+    if (memory.dispBits !== 0 && memory.dispBits !== 32) {
+      throw bad(memory, 'an address without a base has a 32-bit displacement')
+    }
+    const plain = index === undefined && (ripRelative || mode !== 64)
+    return {
+      ...common,
+      mod: 0,
+      rm: plain ? 5 : 4,
+      sib: plain ? -1 : (scaleBits(scale) << 6) | ((index === undefined ? 4 : index.number & 7) << 3) | 5,
+      rexX: index === undefined ? 0 : index.number >> 3,
+      rexB: 0,
+      dispBytes: 4,
+      ripRelative,
+    }
+  }
+  // Base 5 with mod 0 means a displacement alone, so (R/E)BP and R13 always have one.
+  const dispBytes = dispBytesOf(memory, (base.number & 7) === 5, bits)
+  const needsSib = index !== undefined || (base.number & 7) === 4
+  return {
+    ...common,
+    mod: dispBytes === 0 ? 0 : dispBytes === 1 ? 1 : 2,
+    rm: needsSib ? 4 : base.number & 7,
+    sib: needsSib
+      ? (scaleBits(scale) << 6) | ((index === undefined ? 4 : index.number & 7) << 3) | (base.number & 7)
+      : -1,
+    rexX: index === undefined ? 0 : index.number >> 3,
+    rexB: base.number >> 3,
+    dispBytes,
+    ripRelative: false,
+  }
+}
+
+function scaleBits(scale: 1 | 2 | 4 | 8): number {
+  return scale === 8 ? 3 : scale >> 1
+}
+
+function checkDisp(memory: Memory, from: number, to: number): void {
+  if (typeof memory.disp !== 'bigint') return
+  const ripRelative = memory.reference === 'rip'
+  if (!ripRelative && !fitsSignExtended(memory.disp, Math.min(from, to), to)) {
+    throw new AssemblerError('ERR_RANGE', `${formatOperand(memory)}: the displacement does not fit in ${from} bits`)
+  }
+}
+
+function dispBytesOf(memory: Memory, required: boolean, bits: 16 | 32 | 64): 0 | 1 | 2 | 4 {
+  const full = bits === 16 ? 2 : 4
+  checkDisp(memory, full * 8, bits)
+  const { disp, dispBits } = memory
+  if (dispBits !== 0 && dispBits !== 8 && dispBits !== full * 8) {
+    throw bad(memory, `a ${bits}-bit address has no ${dispBits}-bit displacement`)
+  }
+  if (dispBits === full * 8 || typeof disp !== 'bigint') return full
+  const fits = fitsSignExtended(disp, 8, bits)
+  if (dispBits === 8 && !fits) {
+    throw new AssemblerError('ERR_RANGE', `${formatOperand(memory)}: it does not fit in 8 bits`)
+  }
+  if (dispBits === 0 && disp === 0n && !required) return 0
+  return fits ? 1 : full
+}

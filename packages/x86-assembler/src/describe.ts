@@ -1,0 +1,97 @@
+import type { Form, Slot } from './form.ts'
+import { writableSize } from './form.ts'
+import type { Operand } from './operands.ts'
+import { registerOf } from './registers.ts'
+import type { RegisterClass } from './registers.ts'
+
+const CLASS_NAMES: { readonly [Class in RegisterClass]: string } = {
+  gp8: 'r8',
+  gp8High: 'r8',
+  gp16: 'r16',
+  gp32: 'r32',
+  gp64: 'r64',
+  segment: 'sreg',
+  control: 'cr',
+  debug: 'dr',
+  x87: 'st',
+  mmx: 'mm',
+  xmm: 'xmm',
+  ymm: 'ymm',
+}
+
+function memoryName(size: number): string {
+  return size === 0 ? 'm' : `m${size * 8}`
+}
+
+/** A slot as messages name it, in the manuals' notation: `r/m32`, `imm8`, `xmm`. */
+export function describeSlot(slot: Slot): string {
+  switch (slot.kind) {
+    case 'register':
+      return CLASS_NAMES[slot.class]
+    case 'rm':
+      return slot.class.startsWith('gp') && slot.size * 8 === Number(slot.class.slice(2))
+        ? `r/m${slot.size * 8}`
+        : `${CLASS_NAMES[slot.class]}/${memoryName(slot.size)}`
+    case 'memory':
+      return memoryName(slot.size)
+    case 'fixed':
+      return registerOf(slot.class, slot.number)?.name ?? CLASS_NAMES[slot.class]
+    case 'one':
+      return '1'
+    case 'immediate':
+      return `imm${slot.size * 8}`
+    case 'relative':
+      return `rel${slot.size * 8}`
+    case 'far':
+      return `ptr16:${slot.bits}`
+    case 'moffs':
+      return `moffs${slot.size * 8}`
+    case 'implied':
+      return `[${slot.base === 6 ? 'rsi' : slot.base === 7 ? 'rdi' : 'rbx'}]`
+  }
+}
+
+/** How well an operand suits a slot, for choosing what to suggest: 2 yes, 1 the right kind, 0 no. */
+function suits(slot: Slot, operand: Operand): number {
+  const type = typeof operand === 'number' || typeof operand === 'bigint' ? 'value' : operand.type
+  switch (slot.kind) {
+    case 'register':
+    case 'fixed':
+      if (typeof operand !== 'object' || operand.type !== 'register') return 0
+      if (operand.class === slot.class) return 2
+      return operand.class.startsWith('gp') && slot.class.startsWith('gp') ? 1 : 0
+    case 'rm':
+      if (typeof operand !== 'object') return 0
+      if (operand.type === 'memory') return operand.size === slot.size ? 2 : 1
+      if (operand.type !== 'register') return 0
+      if (operand.class === slot.class) return 2
+      return operand.class.startsWith('gp') && slot.class.startsWith('gp') ? 1 : 0
+    case 'memory':
+    case 'moffs':
+    case 'implied':
+      if (typeof operand !== 'object' || operand.type !== 'memory') return 0
+      return slot.kind === 'implied' || operand.size === writableSize(slot.size) ? 2 : 1
+    case 'one':
+      return operand === 1 || operand === 1n ? 2 : 0
+    case 'immediate':
+      return type === 'value' || type === 'immediate' || type === 'label' || type === 'expression' ? 2 : 0
+    case 'relative':
+      return type === 'target' || type === 'label' || type === 'expression' || type === 'value' ? 2 : 0
+    case 'far':
+      return type === 'far' ? 2 : 0
+  }
+}
+
+/** A form in words, and how near it comes to the operands: higher is nearer. */
+export function describeForm(
+  form: Form,
+  operands: readonly Operand[],
+): { readonly text: string; readonly score: number } {
+  const text = `${form.mnemonic.toLowerCase()} ${form.slots.map(describeSlot).join(', ')}`.trimEnd()
+  let score = -3 * Math.abs(form.slots.length - operands.length)
+  for (const [index, slot] of form.slots.entries()) {
+    const operand = operands[index]
+    if (operand !== undefined) score += suits(slot, operand)
+  }
+  return { text, score }
+}

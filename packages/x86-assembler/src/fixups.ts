@@ -1,0 +1,97 @@
+import { AssemblerError } from './errors.ts'
+import type { AddressMap, LabelExpression } from './labels.ts'
+
+/**
+ * How a value that the layout decides goes into its field.
+ *
+ * - `absolute`: the value itself; it may use the whole field as a signed or as an unsigned number
+ * - `signed`: the value is sign-extended by the CPU when it reads the field (imm32, disp32 in 64-bit mode)
+ * - `relative`: the distance from the end of the instruction
+ */
+export type FixupKind = 'absolute' | 'signed' | 'relative'
+
+/** One field of an encoding that has to wait for addresses. */
+export interface Fixup {
+  readonly kind: FixupKind
+  /** Where the field starts, from the start of the encoding. */
+  readonly offset: number
+  /** Width of the field in bytes. */
+  readonly size: 1 | 2 | 4 | 8
+  readonly value: LabelExpression | bigint
+  /** For `relative`: where the distance is counted from, from the start of the encoding. */
+  readonly origin: number
+  /** For `relative` and `signed`: addresses wrap at this many bits (IP is 16 bits wide in 16-bit code). */
+  readonly addressBits: 16 | 32 | 64
+}
+
+/** The bytes of one instruction or data item and what has still to be filled in. */
+export interface Encoding {
+  readonly bytes: number[]
+  readonly fixups: Fixup[]
+}
+
+/** True where `value` can be told by its low `bits` bits, read as signed or as unsigned. */
+export function fitsEither(value: bigint, bits: number): boolean {
+  return value >= -(1n << BigInt(bits - 1)) && value < 1n << BigInt(bits)
+}
+
+/**
+ * True where the low `from` bits, sign-extended to `to` bits, give `value` modulo 2^`to`.
+ *
+ * 0xfff0 fits from 8 to 16 bits and 0xffff_ffff_8000_0000 from 32 to 64, as an assembler's user expects.
+ */
+export function fitsSignExtended(value: bigint, from: number, to: number): boolean {
+  return fitsEither(value, to) && BigInt.asIntN(from, value) === BigInt.asIntN(to, value)
+}
+
+/** Appends the low `size` bytes of a value, least significant first. */
+export function pushValue(bytes: number[], value: bigint, size: number): void {
+  let rest = BigInt.asUintN(size * 8, value)
+  for (let index = 0; index < size; index++) {
+    bytes.push(Number(rest & 0xffn))
+    rest >>= 8n
+  }
+}
+
+/**
+ * What a field must hold; it may not fit. Distances are counted modulo the width of the instruction pointer.
+ *
+ * @param address - the address of the encoding's first byte
+ */
+export function fixupValue(fixup: Fixup, address: bigint, addresses: AddressMap): bigint {
+  const value = typeof fixup.value === 'bigint' ? fixup.value : fixup.value.evaluate(addresses)
+  if (fixup.kind !== 'relative') return value
+  return BigInt.asIntN(fixup.addressBits, value - (address + BigInt(fixup.origin)))
+}
+
+/** True where a field can hold a value of {@link fixupValue}. */
+export function fixupFits(fixup: Fixup, value: bigint): boolean {
+  const bits = fixup.size * 8
+  if (fixup.kind === 'absolute') return fitsEither(value, bits)
+  if (bits >= fixup.addressBits) return fitsEither(value, fixup.addressBits)
+  return fitsSignExtended(value, bits, fixup.addressBits)
+}
+
+/**
+ * Fills one field in.
+ *
+ * @param bytes - the encoding's bytes, changed in place
+ * @param address - the address of the encoding's first byte
+ * @throws AssemblerError `ERR_RANGE` if the value does not fit
+ */
+export function applyFixup(fixup: Fixup, bytes: Uint8Array, address: bigint, addresses: AddressMap): void {
+  const bits = fixup.size * 8
+  const value = fixupValue(fixup, address, addresses)
+  if (!fixupFits(fixup, value)) {
+    const what = fixup.kind === 'relative' ? 'the distance to ' : ''
+    throw new AssemblerError(
+      'ERR_RANGE',
+      `${what}${fixup.value.toString()} is ${value}, which does not fit in ${bits} bits at 0x${address.toString(16)}`,
+    )
+  }
+  let rest = BigInt.asUintN(bits, value)
+  for (let index = 0; index < fixup.size; index++) {
+    bytes[fixup.offset + index] = Number(rest & 0xffn)
+    rest >>= 8n
+  }
+}

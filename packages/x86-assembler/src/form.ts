@@ -1,0 +1,85 @@
+import type { MemorySize } from './operands.ts'
+import type { RegisterClass } from './registers.ts'
+
+/** Where an operand's register number goes. */
+export type Field = 'reg' | 'rm' | 'opcode' | 'vvvv' | 'is4'
+
+/**
+ * What one operand of a form takes.
+ *
+ * - `register`: a register of one class, in `field`
+ * - `rm`: a register of one class in ModRM.rm, or memory of `size` bytes
+ * - `memory`: memory of `size` bytes in ModRM.rm (0: the size is not told apart)
+ * - `fixed`: one particular register, which is not encoded
+ * - `one`: the constant 1, which is not encoded
+ * - `immediate`: `size` bytes, which the CPU sign-extends to `extendTo` bits (0: it does not)
+ * - `relative`: a branch displacement of `size` bytes
+ * - `far`: a far pointer with an offset of `bits`
+ * - `moffs`: memory by its address alone, after the opcode
+ * - `implied`: memory or a register that the instruction uses by itself; it may be left out, or be given to choose
+ *   address size and segment
+ */
+export type Slot =
+  | { readonly kind: 'register'; readonly class: RegisterClass; readonly field: Field }
+  | { readonly kind: 'rm'; readonly class: RegisterClass; readonly size: number }
+  | { readonly kind: 'memory'; readonly size: number }
+  | {
+      readonly kind: 'fixed'
+      readonly class: RegisterClass
+      readonly number: number
+      readonly optional: boolean
+    }
+  | { readonly kind: 'one' }
+  | { readonly kind: 'immediate'; readonly size: 1 | 2 | 4 | 8; readonly extendTo: 0 | 16 | 32 | 64 }
+  | { readonly kind: 'relative'; readonly size: 1 | 2 | 4 }
+  | { readonly kind: 'far'; readonly bits: 16 | 32 }
+  | { readonly kind: 'moffs'; readonly size: number }
+  | {
+      readonly kind: 'implied'
+      readonly size: number
+      /** rSI or rDI for strings, rBX for XLAT; -1: nothing that can be written. */
+      readonly base: number
+      /** False for ES:rDI, which no prefix changes. */
+      readonly overridable: boolean
+    }
+
+/** What says a form's operand size: nothing, a 66 prefix, or REX.W (VEX.W). */
+export type SizePrefix = 'none' | '66' | 'w'
+
+/** How a form is encoded: a row of the decoder's table for one operand size. */
+export interface Form {
+  readonly code: number
+  readonly mnemonic: string
+  readonly slots: readonly Slot[]
+  /** By mode, how its operand size is said there; undefined: it does not exist there. */
+  readonly sizing: Readonly<Record<16 | 32 | 64, SizePrefix | undefined>>
+  /** Operand size in bits, where the encoding depends on it; else 0. */
+  readonly operandSize: 0 | 16 | 32 | 64
+  /** Address size in bits that it demands; else 0. */
+  readonly addressSize: 0 | 16 | 32 | 64
+  readonly vex: boolean
+  /** VEX.L. */
+  readonly vexL: 0 | 1
+  /** VEX.W that the form demands by itself, apart from the operand size. */
+  readonly vexW: boolean
+  /** 0 one-byte, 1 0F, 2 0F38, 3 0F3A. */
+  readonly map: 0 | 1 | 2 | 3
+  readonly opcode: number
+  readonly prefix: 0 | 0x66 | 0xf2 | 0xf3
+  /** ModRM.reg as an opcode extension, or -1. */
+  readonly extension: number
+  /** ModRM as a whole as an opcode extension, or -1. */
+  readonly fixedModrm: number
+  readonly hasModrm: boolean
+  /** An encoding that means the same as another and is used only when named. */
+  readonly alias: boolean
+  readonly lockable: boolean
+  readonly repeatable: boolean
+}
+
+/** The size of a memory operand as the user writes it, or 0 where the constructors have none that large. */
+export function writableSize(size: number): MemorySize {
+  return size === 1 || size === 2 || size === 4 || size === 6 || size === 8 || size === 10 || size === 16 || size === 32
+    ? size
+    : 0
+}

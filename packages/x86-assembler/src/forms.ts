@@ -1,0 +1,179 @@
+import { codes, MODE_16, MODE_32, MODE_64, OperandKind } from '@retrap/x86-decoder'
+import type { CodeInfo, OperandSpec } from '@retrap/x86-decoder'
+import { aliasesOf, sizesOf } from './aliases.ts'
+import { writableSize } from './form.ts'
+import type { Form, SizePrefix, Slot } from './form.ts'
+import type { RegisterClass } from './registers.ts'
+
+/** The class of general registers of `size` bytes. */
+function generalClass(size: number): RegisterClass {
+  return size === 1 ? 'gp8' : size === 2 ? 'gp16' : size === 4 ? 'gp32' : 'gp64'
+}
+
+function vectorClass(size: number): RegisterClass {
+  return size === 32 ? 'ymm' : 'xmm'
+}
+
+const NUMBER_BX = 3
+const NUMBER_SI = 6
+const NUMBER_DI = 7
+
+/** One operand of the table as a slot. */
+function slotOf(operand: OperandSpec, row: CodeInfo): Slot {
+  const { kind, size, memorySize, register } = operand
+  const gp = generalClass(size)
+  const vector = vectorClass(size)
+  const extendTo = row.operandSize === 0 || row.operandSize === 8 ? 0 : row.operandSize
+  switch (kind) {
+    case OperandKind.REG:
+      return { kind: 'register', class: gp, field: 'reg' }
+    case OperandKind.RM:
+      return { kind: 'rm', class: gp, size: memorySize }
+    case OperandKind.RM_REG:
+      return { kind: 'register', class: gp, field: 'rm' }
+    case OperandKind.MEM:
+      return { kind: 'memory', size: writableSize(memorySize) }
+    case OperandKind.OPCODE_REG:
+      return { kind: 'register', class: gp, field: 'opcode' }
+    case OperandKind.VVVV_REG:
+      return { kind: 'register', class: gp, field: 'vvvv' }
+    case OperandKind.FIXED_REG:
+      return { kind: 'fixed', class: gp, number: register, optional: false }
+    case OperandKind.ONE:
+      return { kind: 'one' }
+    case OperandKind.SEGMENT_REG:
+      return { kind: 'register', class: 'segment', field: 'reg' }
+    case OperandKind.FIXED_SEGMENT:
+      return { kind: 'fixed', class: 'segment', number: register, optional: false }
+    case OperandKind.CONTROL_REG:
+      return { kind: 'register', class: 'control', field: 'reg' }
+    case OperandKind.DEBUG_REG:
+      return { kind: 'register', class: 'debug', field: 'reg' }
+    case OperandKind.MMX_REG:
+      return { kind: 'register', class: 'mmx', field: 'reg' }
+    case OperandKind.MMX_RM:
+      return { kind: 'rm', class: 'mmx', size: memorySize }
+    case OperandKind.MMX_RM_REG:
+      return { kind: 'register', class: 'mmx', field: 'rm' }
+    case OperandKind.XMM_REG:
+      return { kind: 'register', class: vector, field: 'reg' }
+    case OperandKind.XMM_RM:
+      return { kind: 'rm', class: vector, size: memorySize }
+    case OperandKind.XMM_RM_REG:
+      return { kind: 'register', class: vector, field: 'rm' }
+    case OperandKind.XMM_VVVV:
+      return { kind: 'register', class: vector, field: 'vvvv' }
+    case OperandKind.XMM_IS4:
+      return { kind: 'register', class: vector, field: 'is4' }
+    case OperandKind.XMM_FIXED:
+      return { kind: 'fixed', class: 'xmm', number: 0, optional: true }
+    case OperandKind.ST0:
+      return { kind: 'fixed', class: 'x87', number: 0, optional: false }
+    case OperandKind.STI:
+      return { kind: 'register', class: 'x87', field: 'rm' }
+    case OperandKind.IMM8:
+    case OperandKind.IMM8_SECOND:
+      return { kind: 'immediate', size: 1, extendTo: 0 }
+    case OperandKind.IMM8_SX:
+      return { kind: 'immediate', size: 1, extendTo }
+    case OperandKind.IMM16:
+      return { kind: 'immediate', size: 2, extendTo: 0 }
+    case OperandKind.IMM32:
+      return { kind: 'immediate', size: 4, extendTo: 0 }
+    case OperandKind.IMM32_SX:
+      return { kind: 'immediate', size: 4, extendTo: 64 }
+    case OperandKind.IMM64:
+      return { kind: 'immediate', size: 8, extendTo: 0 }
+    case OperandKind.REL8:
+      return { kind: 'relative', size: 1 }
+    case OperandKind.REL16:
+      return { kind: 'relative', size: 2 }
+    case OperandKind.REL32:
+      return { kind: 'relative', size: 4 }
+    case OperandKind.FAR_POINTER:
+      return { kind: 'far', bits: row.operandSize === 16 ? 16 : 32 }
+    case OperandKind.MOFFS:
+      return { kind: 'moffs', size: memorySize }
+    case OperandKind.STRING_SOURCE:
+      return { kind: 'implied', size: memorySize, base: NUMBER_SI, overridable: true }
+    case OperandKind.STRING_DESTINATION:
+      return { kind: 'implied', size: memorySize, base: NUMBER_DI, overridable: false }
+    case OperandKind.XLAT:
+      return { kind: 'implied', size: memorySize, base: NUMBER_BX, overridable: true }
+  }
+}
+
+/** What says the operand size in one mode: `CodeInfo.sizeClass` as a rule for writing. */
+function sizingOf(row: CodeInfo, bits: 16 | 32 | 64): SizePrefix | undefined {
+  const bit = bits === 16 ? MODE_16 : bits === 32 ? MODE_32 : MODE_64
+  if ((row.modes & bit) === 0) return undefined
+  if (row.sizeClass === '') return 'none'
+  const size = row.operandSize
+  if (bits !== 64) return row.sizeClass === 'y' || size === bits ? 'none' : '66'
+  if (row.force64) return size === 64 ? 'none' : undefined
+  if (row.default64) return size === 64 ? 'none' : size === 16 ? '66' : undefined
+  return size === 64 ? 'w' : size === 16 ? '66' : 'none'
+}
+
+const PREFIXES: Readonly<Record<string, 0 | 0x66 | 0xf2 | 0xf3>> = { '66': 0x66, F2: 0xf2, F3: 0xf3 }
+
+function formOf(row: CodeInfo, code: number): Form {
+  return {
+    code,
+    mnemonic: row.mnemonic,
+    slots: row.operands.map((operand) => slotOf(operand, row)),
+    sizing: { 16: sizingOf(row, 16), 32: sizingOf(row, 32), 64: sizingOf(row, 64) },
+    operandSize: row.operandSize === 8 ? 0 : row.operandSize,
+    addressSize: row.addressSize,
+    vex: row.encoding === 'vex',
+    vexL: row.vexL === 1 ? 1 : 0,
+    vexW: row.vexW === 1,
+    map: row.map as 0 | 1 | 2 | 3,
+    opcode: row.opcode,
+    prefix: PREFIXES[row.prefix] ?? 0,
+    extension: row.extension,
+    fixedModrm: row.modrmByte,
+    hasModrm: row.modrm,
+    alias: row.alias,
+    lockable: row.lockable,
+    repeatable: row.repeat !== 'none',
+  }
+}
+
+const forms: readonly Form[] = codes.map(formOf)
+
+const byMnemonic: ReadonlyMap<string, readonly Form[]> = (() => {
+  const map = new Map<string, Form[]>()
+  for (const form of forms.slice(1)) {
+    const known = map.get(form.mnemonic)
+    if (known === undefined) map.set(form.mnemonic, [form])
+    else known.push(form)
+  }
+  return map
+})()
+
+/** All forms of a mnemonic in capitals, in the table's order; none if there is no such instruction. */
+export function formsOf(mnemonic: string): readonly Form[] {
+  const sizes = sizesOf.get(mnemonic)
+  if (sizes !== undefined) return sizes.flatMap((name) => byMnemonic.get(name) ?? [])
+  return byMnemonic.get(mnemonic) ?? byMnemonic.get(aliasesOf.get(mnemonic) ?? '') ?? []
+}
+
+/** The form of a `code` of the decoder; undefined for 0, the invalid instruction, and for what is not there. */
+export function formOfCode(code: number): Form | undefined {
+  return code === 0 ? undefined : forms[code]
+}
+
+/** Mnemonics with aliases, by the name of the builder's method. */
+export const mnemonicOfMethod: ReadonlyMap<string, string> = new Map(
+  [...byMnemonic.keys(), ...aliasesOf.keys()].map((mnemonic) => [mnemonic.toLowerCase(), mnemonic]),
+)
+
+/** The far branches that are written as `jmp` and `call` with a far pointer. */
+export const FAR_BRANCHES: ReadonlyMap<string, string> = new Map([
+  ['JMP', 'JMPF'],
+  ['CALL', 'CALLF'],
+])
+
+/** Two-operand instructions that mean the same with their operands swapped. */
+export const COMMUTATIVE: ReadonlySet<string> = new Set(['XCHG', 'TEST'])

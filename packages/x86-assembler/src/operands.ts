@@ -1,0 +1,291 @@
+import { AssemblerError } from './errors.ts'
+import { asExpression, Label, LabelExpression } from './labels.ts'
+import type { Gp16, Gp32, Gp64, Register, SegmentRegister } from './registers.ts'
+
+/** Sizes in bytes that a memory operand can have; 0 leaves the size to the form. */
+export type MemorySize = 0 | 1 | 2 | 4 | 6 | 8 | 10 | 16 | 32
+
+/** A register that an address can be built from. */
+export type AddressRegister = Gp16 | Gp32 | Gp64
+
+/** A number that is known now, or one that the layout decides. */
+export type Value = number | bigint | Label | LabelExpression
+
+/** A place relative to the end of the instruction, made by {@link rip}. */
+export interface RipRelative {
+  readonly type: 'rip'
+  readonly target: LabelExpression | bigint
+}
+
+/** A place given by its address itself, made by {@link abs}. */
+export interface Absolute {
+  readonly type: 'absolute'
+  readonly target: LabelExpression | bigint
+}
+
+/** What the address of a memory operand is made of, besides its base. */
+export interface MemoryOptions {
+  /** Index register; never (E/R)SP. */
+  readonly index?: AddressRegister
+  /** What the index is multiplied by: 1, 2, 4 or 8. */
+  readonly scale?: 1 | 2 | 4 | 8
+  /** Displacement: a number, or a label for its absolute address. */
+  readonly disp?: Value
+  /** Segment override. One that names the default segment costs no prefix. */
+  readonly segment?: SegmentRegister
+  /** Forces a displacement of this many bits although a shorter one would do; 0 bits cannot be asked for. */
+  readonly dispBits?: 8 | 16 | 32 | 64
+  /** Address size of an operand that has no register to tell it. */
+  readonly addressBits?: 16 | 32 | 64
+}
+
+/** A memory operand. The size in bytes is a type parameter, so that forms can be told apart by the compiler. */
+export interface Memory<Size extends MemorySize = MemorySize> {
+  readonly type: 'memory'
+  readonly size: Size
+  readonly base: AddressRegister | undefined
+  readonly index: AddressRegister | undefined
+  readonly scale: 1 | 2 | 4 | 8
+  readonly disp: bigint | LabelExpression
+  /**
+   * How a displacement without registers is meant: relative to the end of the instruction, as an address, or, for a
+   * label, relative in 64-bit mode and as an address in the others.
+   */
+  readonly reference: 'rip' | 'absolute' | 'mode'
+  readonly segment: SegmentRegister | undefined
+  readonly dispBits: 0 | 8 | 16 | 32 | 64
+  readonly addressBits: 0 | 16 | 32 | 64
+}
+
+/** An immediate whose width is dictated, made by {@link imm8} to {@link imm64}. */
+export interface SizedImmediate {
+  readonly type: 'immediate'
+  readonly bits: 8 | 16 | 32 | 64
+  readonly value: bigint | LabelExpression
+}
+
+/** A branch target whose distance class is dictated, made by {@link short} or {@link near}. */
+export interface BranchTarget {
+  readonly type: 'target'
+  readonly reach: 'short' | 'near'
+  readonly target: bigint | LabelExpression
+}
+
+/** A direct far pointer, made by {@link far}, {@link far16} or {@link far32}. */
+export interface FarPointer {
+  readonly type: 'far'
+  readonly selector: bigint | LabelExpression
+  readonly offset: bigint | LabelExpression
+  /** Width of the offset; 0 takes the operand size of the mode. */
+  readonly bits: 0 | 16 | 32
+}
+
+/** A number, a label or a sized immediate. */
+export type Immediate = Value | SizedImmediate
+
+/** Anything that a near branch can go to by displacement. A number is an address. */
+export type Target = Value | BranchTarget
+
+/** Anything that an instruction method takes. */
+export type Operand = Register | Memory | Immediate | BranchTarget | FarPointer
+
+/** A value as the encoder keeps it. Throws `ERR_OPERAND` on a fraction or an unsafe number. */
+export function asValue(value: Value): bigint | LabelExpression {
+  if (value instanceof Label || value instanceof LabelExpression) return asExpression(value)
+  if (typeof value === 'number' && !Number.isSafeInteger(value)) {
+    throw new AssemblerError('ERR_OPERAND', `${value} is not an integer that a number holds exactly`)
+  }
+  return BigInt(value)
+}
+
+/** What a memory constructor takes as its place. */
+export type Place = AddressRegister | RipRelative | Absolute | Value
+
+function memory<Size extends MemorySize>(size: Size, place: Place, options: MemoryOptions = {}): Memory<Size> {
+  let base: AddressRegister | undefined
+  let disp: bigint | LabelExpression = options.disp === undefined ? 0n : asValue(options.disp)
+  let reference: 'rip' | 'absolute' | 'mode' = 'absolute'
+  if (typeof place === 'object' && place.type === 'register') {
+    base = place
+  } else {
+    if (options.disp !== undefined) {
+      throw new AssemblerError('ERR_OPERAND', 'a place is its own displacement; add to it with plus()')
+    }
+    if (typeof place === 'object' && (place.type === 'rip' || place.type === 'absolute')) {
+      reference = place.type
+      disp = place.target
+    } else {
+      disp = asValue(place)
+      if (typeof disp !== 'bigint' && options.index === undefined) reference = 'mode'
+    }
+    if (reference === 'rip' && options.index !== undefined) {
+      throw new AssemblerError('ERR_OPERAND', 'a RIP-relative operand has no index register')
+    }
+  }
+  return Object.freeze({
+    type: 'memory',
+    size,
+    base,
+    index: options.index,
+    scale: options.scale ?? 1,
+    disp,
+    reference,
+    segment: options.segment,
+    dispBits: options.dispBits ?? 0,
+    addressBits: options.addressBits ?? 0,
+  })
+}
+
+/**
+ * A memory operand of no stated size, for forms where a register or the instruction tells it: `asm.lea(rax, ptr(rbx))`.
+ *
+ * @param place - base register, address (a number, or a label, which is RIP-relative in 64-bit mode), {@link rip} or
+ * {@link abs}
+ * @param options - index, scale, displacement, segment and forced widths
+ */
+export function ptr(place: Place, options?: MemoryOptions): Memory<0> {
+  return memory(0, place, options)
+}
+/** A memory operand of 1 byte; see {@link ptr} for the parameters. */
+export function byte(place: Place, options?: MemoryOptions): Memory<1> {
+  return memory(1, place, options)
+}
+/** A memory operand of 2 bytes; see {@link ptr} for the parameters. */
+export function word(place: Place, options?: MemoryOptions): Memory<2> {
+  return memory(2, place, options)
+}
+/** A memory operand of 4 bytes; see {@link ptr} for the parameters. */
+export function dword(place: Place, options?: MemoryOptions): Memory<4> {
+  return memory(4, place, options)
+}
+/** A memory operand of 6 bytes, as a far pointer m16:32; see {@link ptr} for the parameters. */
+export function fword(place: Place, options?: MemoryOptions): Memory<6> {
+  return memory(6, place, options)
+}
+/** A memory operand of 8 bytes; see {@link ptr} for the parameters. */
+export function qword(place: Place, options?: MemoryOptions): Memory<8> {
+  return memory(8, place, options)
+}
+/** A memory operand of 10 bytes, as an x87 extended real; see {@link ptr} for the parameters. */
+export function tbyte(place: Place, options?: MemoryOptions): Memory<10> {
+  return memory(10, place, options)
+}
+/** A memory operand of 16 bytes; see {@link ptr} for the parameters. */
+export function xmmword(place: Place, options?: MemoryOptions): Memory<16> {
+  return memory(16, place, options)
+}
+/** A memory operand of 32 bytes; see {@link ptr} for the parameters. */
+export function ymmword(place: Place, options?: MemoryOptions): Memory<32> {
+  return memory(32, place, options)
+}
+
+/**
+ * A place addressed relative to the instruction pointer: `qword(rip(table))`. 64-bit mode only.
+ *
+ * @param target - the place itself, not the distance to it
+ */
+export function rip(target: Value): RipRelative {
+  return { type: 'rip', target: asValue(target) }
+}
+
+/** A place by its absolute address, in 64-bit mode too: `qword(abs(table), { index: rcx, scale: 8 })`. */
+export function abs(target: Value): Absolute {
+  return { type: 'absolute', target: asValue(target) }
+}
+
+/** An immediate that must be encoded in 8 bits. */
+export function imm8(value: Value): SizedImmediate {
+  return { type: 'immediate', bits: 8, value: asValue(value) }
+}
+/** An immediate that must be encoded in 16 bits. */
+export function imm16(value: Value): SizedImmediate {
+  return { type: 'immediate', bits: 16, value: asValue(value) }
+}
+/** An immediate that must be encoded in 32 bits. */
+export function imm32(value: Value): SizedImmediate {
+  return { type: 'immediate', bits: 32, value: asValue(value) }
+}
+/** An immediate that must be encoded in 64 bits. */
+export function imm64(value: Value): SizedImmediate {
+  return { type: 'immediate', bits: 64, value: asValue(value) }
+}
+
+/** A branch target that must be reached by an 8-bit displacement. */
+export function short(target: Value): BranchTarget {
+  return { type: 'target', reach: 'short', target: asValue(target) }
+}
+/** A branch target that gets a 16- or 32-bit displacement even where 8 bits would do. */
+export function near(target: Value): BranchTarget {
+  return { type: 'target', reach: 'near', target: asValue(target) }
+}
+
+/**
+ * A direct far pointer with the offset width of the current mode: `asm.jmp(far(0x08, entry))`.
+ *
+ * @param selector - segment selector, or segment number in real mode
+ * @param offset - offset in that segment
+ */
+export function far(selector: Value, offset: Value): FarPointer {
+  return { type: 'far', selector: asValue(selector), offset: asValue(offset), bits: 0 }
+}
+/** A direct far pointer ptr16:16, whatever the mode. */
+export function far16(selector: Value, offset: Value): FarPointer {
+  return { type: 'far', selector: asValue(selector), offset: asValue(offset), bits: 16 }
+}
+/** A direct far pointer ptr16:32, whatever the mode: what leaves real mode for 32-bit code. */
+export function far32(selector: Value, offset: Value): FarPointer {
+  return { type: 'far', selector: asValue(selector), offset: asValue(offset), bits: 32 }
+}
+
+const SIZE_NAMES: { readonly [Size in MemorySize]: string } = {
+  0: 'ptr',
+  1: 'byte',
+  2: 'word',
+  4: 'dword',
+  6: 'fword',
+  8: 'qword',
+  10: 'tbyte',
+  16: 'xmmword',
+  32: 'ymmword',
+}
+
+function formatNumber(value: bigint): string {
+  const size = value < 0n ? -value : value
+  const digits = size < 10n ? size.toString() : `0x${size.toString(16)}`
+  return value < 0n ? `-${digits}` : digits
+}
+
+function formatValue(value: bigint | LabelExpression): string {
+  return typeof value === 'bigint' ? formatNumber(value) : value.toString()
+}
+
+/** An operand as listings and messages show it: `qword [rbx + rcx*8 + 0x10]`. */
+export function formatOperand(operand: Operand): string {
+  if (typeof operand === 'number' || typeof operand === 'bigint') {
+    return formatNumber(BigInt(operand))
+  }
+  switch (operand.type) {
+    case 'register':
+      return operand.name
+    case 'label':
+    case 'expression':
+      return operand.toString()
+    case 'immediate':
+      return formatValue(operand.value)
+    case 'target':
+      return `${operand.reach} ${formatValue(operand.target)}`
+    case 'far':
+      return `${formatValue(operand.selector)}:${formatValue(operand.offset)}`
+    case 'memory': {
+      const parts: string[] = []
+      if (operand.reference === 'rip') parts.push('rip')
+      if (operand.base !== undefined) parts.push(operand.base.name)
+      if (operand.index !== undefined) {
+        parts.push(operand.scale === 1 ? operand.index.name : `${operand.index.name}*${operand.scale}`)
+      }
+      if (operand.disp !== 0n || parts.length === 0) parts.push(formatValue(operand.disp))
+      const segment = operand.segment === undefined ? '' : `${operand.segment.name}:`
+      return `${SIZE_NAMES[operand.size]} ${segment}[${parts.join(' + ').replace('+ -', '- ')}]`
+    }
+  }
+}

@@ -1,0 +1,161 @@
+import { AssemblerError } from './errors.ts'
+import type { Label } from './labels.ts'
+import type { Layout, LaidSection } from './layout.ts'
+
+/** A section as it came out. */
+export interface ProgramSection {
+  readonly name: string
+  /** Address of its first byte, as labels see it. */
+  readonly address: bigint
+  /** Where {@link Program.flatten} puts it. */
+  readonly load: bigint
+  readonly bytes: Uint8Array
+}
+
+/** An absolute address in the output: what a loader has to change if it moves the image. */
+export interface Relocation {
+  readonly section: string
+  /** Offset of the field in the section. */
+  readonly offset: number
+  /** Width of the field in bytes. */
+  readonly size: 1 | 2 | 4 | 8
+}
+
+/** How {@link Program.flatten} makes one image of the sections. */
+export interface FlattenOptions {
+  /** Load address of the image's first byte; by default the lowest that a section has. */
+  readonly base?: number | bigint
+  /** Size of the image in bytes; by default up to the last section's end. */
+  readonly size?: number
+  /** What fills the gaps; by default 0. */
+  readonly fill?: number
+}
+
+function hex(value: bigint, digits = 1): string {
+  return value.toString(16).padStart(digits, '0')
+}
+
+function loadOf(section: LaidSection): bigint {
+  return section.plan.load ?? section.address
+}
+
+/** An assembled program. Made by `Assembler.assemble()`. */
+export interface Program {
+  readonly sections: readonly ProgramSection[]
+  /** Addresses of all bound labels, by name. */
+  readonly symbols: ReadonlyMap<string, bigint>
+  readonly relocations: readonly Relocation[]
+  /** The bytes of a program of one section. Throws `ERR_LAYOUT` if it has several; see {@link Program.flatten}. */
+  readonly bytes: Uint8Array
+  /** The address of a label. Throws `ERR_LABEL` if it was not bound in this program. */
+  addressOf(label: Label): bigint
+  /**
+   * One image with each section at its load address.
+   *
+   * @throws AssemblerError `ERR_LAYOUT` if sections overlap or lie outside the image
+   */
+  flatten(options?: FlattenOptions): Uint8Array
+  /** Address, bytes and source of every line, with labels on lines of their own. */
+  listing(): string
+}
+
+/** A program read off a layout. */
+export class LaidOutProgram implements Program {
+  readonly sections: readonly ProgramSection[]
+  readonly symbols: ReadonlyMap<string, bigint>
+  readonly relocations: readonly Relocation[]
+  readonly #layout: Layout
+
+  constructor(layout: Layout, symbols: ReadonlyMap<string, bigint>, relocations: readonly Relocation[]) {
+    this.#layout = layout
+    this.symbols = symbols
+    this.relocations = relocations
+    this.sections = layout.sections
+      .filter((section) => section.bytes.length > 0)
+      .map((section) => ({
+        name: section.plan.name,
+        address: section.address,
+        load: loadOf(section),
+        bytes: section.bytes,
+      }))
+  }
+
+  get bytes(): Uint8Array {
+    const [only, second] = this.sections
+    if (second !== undefined) {
+      throw new AssemblerError(
+        'ERR_LAYOUT',
+        `a program of ${this.sections.length} sections is no single run of bytes; use flatten()`,
+      )
+    }
+    return only?.bytes ?? new Uint8Array(0)
+  }
+
+  addressOf(label: Label): bigint {
+    return this.#layout.addressOf(label)
+  }
+
+  flatten(options: FlattenOptions = {}): Uint8Array {
+    const ordered = this.sections.toSorted((a, b) => (a.load < b.load ? -1 : a.load > b.load ? 1 : 0))
+    const first = ordered[0]
+    if (first === undefined) return new Uint8Array(options.size ?? 0).fill(options.fill ?? 0)
+    const base = options.base === undefined ? first.load : BigInt(options.base)
+    const last = ordered.at(-1) ?? first
+    const size = options.size ?? Number(last.load - base) + last.bytes.length
+    const image = new Uint8Array(Math.max(size, 0)).fill(options.fill ?? 0)
+    let previousEnd = base
+    let previous = 'the image base'
+    for (const section of ordered) {
+      const start = section.load
+      const end = start + BigInt(section.bytes.length)
+      if (start < previousEnd) {
+        throw new AssemblerError(
+          'ERR_LAYOUT',
+          `section ${section.name} at 0x${hex(start)} overlaps ${previous}, which ends at 0x${hex(previousEnd)}`,
+        )
+      }
+      if (end > base + BigInt(size)) {
+        throw new AssemblerError(
+          'ERR_LAYOUT',
+          `section ${section.name} ends at 0x${hex(end)}, after the image's end at 0x${hex(base + BigInt(size))}`,
+        )
+      }
+      image.set(section.bytes, Number(start - base))
+      previousEnd = end
+      previous = `section ${section.name}`
+    }
+    return image
+  }
+
+  listing(): string {
+    const names = new Map<bigint, string[]>()
+    for (const [name, address] of this.symbols) {
+      const here = names.get(address)
+      if (here === undefined) names.set(address, [name])
+      else here.push(name)
+    }
+    const out: string[] = []
+    for (const section of this.#layout.sections) {
+      if (section.bytes.length === 0) continue
+      const digits = hex(section.address + BigInt(section.bytes.length)).length
+      out.push(`; section ${section.plan.name} at 0x${hex(section.address)}`)
+      const pushLabels = (address: bigint): void => {
+        const here = names.get(address)
+        if (here !== undefined) out.push(...here.map((name) => `${name}:`))
+        names.delete(address)
+      }
+      for (const line of section.lines) {
+        const address = section.address + BigInt(line.offset)
+        pushLabels(address)
+        if (line.length === 0) continue
+        // Long data shows its first bytes only: a listing is for reading.
+        const shown = section.bytes.subarray(line.offset, line.offset + Math.min(line.length, 10))
+        const bytes = Array.from(shown, (value) => hex(BigInt(value), 2)).join(' ')
+        const more = line.length > shown.length ? ` +${line.length - shown.length}` : ''
+        out.push(`${hex(address, digits)}  ${(bytes + more).padEnd(34)} ${line.text}`.trimEnd())
+      }
+      pushLabels(section.address + BigInt(section.bytes.length))
+    }
+    return `${out.join('\n')}\n`
+  }
+}

@@ -1,0 +1,161 @@
+// Random operands for a form: what a slot takes, with registers and addresses that the mode has.
+import { abs, byte, dword, fword, ptr, qword, registerOf, rip, tbyte, word, xmmword, ymmword } from '../../src/index.ts'
+import type {
+  AddressRegister,
+  Memory,
+  MemoryOptions,
+  Operand,
+  Place,
+  Register,
+  RegisterClass,
+  SegmentRegister,
+} from '../../src/index.ts'
+import { far16, far32 } from '../../src/index.ts'
+import type { Form, Slot } from '../../src/form.ts'
+
+/** A small generator of repeatable pseudo-random numbers (xorshift32). */
+export class Random {
+  #state: number
+
+  constructor(seed: number) {
+    this.#state = seed === 0 ? 1 : seed | 0
+  }
+
+  /** An integer from 0 to `bound` - 1. */
+  below(bound: number): number {
+    this.#state ^= this.#state << 13
+    this.#state ^= this.#state >>> 17
+    this.#state ^= this.#state << 5
+    return (this.#state >>> 0) % bound
+  }
+
+  pick<T>(items: readonly T[]): T {
+    return items[this.below(items.length)] as T
+  }
+}
+
+type Mode = 16 | 32 | 64
+
+const CONSTRUCTORS: Readonly<Record<number, (place: Place, options?: MemoryOptions) => Memory>> = {
+  0: ptr,
+  1: byte,
+  2: word,
+  4: dword,
+  6: fword,
+  8: qword,
+  10: tbyte,
+  16: xmmword,
+  32: ymmword,
+}
+
+export function memoryOf(size: number, place: Place, options?: MemoryOptions): Memory {
+  return (CONSTRUCTORS[size] ?? ptr)(place, options)
+}
+
+function registersOf(kind: RegisterClass, mode: Mode): Register[] {
+  const out: Register[] = []
+  for (let number = 0; number < (mode === 64 ? 16 : 8); number++) {
+    const found = registerOf(kind, number)
+    if (found === undefined) continue
+    if (kind === 'gp8' && mode !== 64 && number >= 4) continue
+    out.push(found)
+  }
+  return out
+}
+
+const DISPLACEMENTS = [0, 1, 127, -128, 128, -129, 0x1234, 0x7fff]
+
+function randomMemory(size: number, mode: Mode, random: Random, segments = true): Memory {
+  const segment = segments && random.below(4) === 0 ? registerOf('segment', 4 + random.below(2)) : undefined
+  const common: { segment?: SegmentRegister; disp?: number } = segment === undefined ? {} : { segment }
+  const disp = random.pick(DISPLACEMENTS)
+  const shape = random.below(8)
+  if (shape === 0) {
+    return memoryOf(
+      size,
+      mode === 64 ? abs(random.below(0x7fff_ffff)) : random.below(mode === 16 ? 0xffff : 0x7fff_ffff),
+      common,
+    )
+  }
+  if (shape === 1 && mode === 64) return memoryOf(size, rip(0x1000 + random.below(0x1000)), common)
+  const bits = mode === 64 ? (shape === 2 ? 32 : 64) : shape === 2 ? (mode === 16 ? 32 : 16) : mode
+  if (bits === 16) {
+    const [base, index] = random.pick([
+      ['bx', 'si'],
+      ['bx', 'di'],
+      ['bp', 'si'],
+      ['bp', 'di'],
+      ['si', ''],
+      ['di', ''],
+      ['bp', ''],
+      ['bx', ''],
+    ] as const)
+    const numbers = { bx: 3, bp: 5, si: 6, di: 7 }
+    const place = registerOf('gp16', numbers[base]) as AddressRegister
+    const second = index === '' ? undefined : (registerOf('gp16', numbers[index]) as AddressRegister)
+    return memoryOf(size, place, { ...common, disp, ...(second === undefined ? {} : { index: second }) })
+  }
+  const kind = bits === 32 ? 'gp32' : 'gp64'
+  const base = random.pick(registersOf(kind, mode)) as AddressRegister
+  if (random.below(2) === 0) return memoryOf(size, base, { ...common, disp })
+  let index = random.pick(registersOf(kind, mode)) as AddressRegister
+  if (index.number === 4) index = registerOf(kind, 5) as AddressRegister
+  // An index without base, in the scales that cannot be said another way.
+  if (shape === 3)
+    return memoryOf(size, random.below(0x1000), { ...common, index, scale: random.pick([4, 8] as const) })
+  return memoryOf(size, base, { ...common, disp, index, scale: random.pick([1, 2, 4, 8] as const) })
+}
+
+/** Values that fit in `bits`, and, sign-extended, in no fewer than 8 more than the next narrower field. */
+function randomImmediate(slot: Extract<Slot, { kind: 'immediate' }>, random: Random): number | bigint {
+  const bits = slot.size * 8
+  if (slot.extendTo !== 0 || slot.size === 1) {
+    const half = 2 ** (bits - 1)
+    const value = random.below(half)
+    // Of a sign-extended field both halves; of a plain byte the upper half unsigned.
+    return random.below(2) === 0 ? value : slot.extendTo !== 0 ? value - half : value + half
+  }
+  if (slot.size === 8) return (BigInt(random.below(2 ** 31)) << 32n) | 0x1_0000_0000n | BigInt(random.below(2 ** 31))
+  return 2 ** (bits - 2) + random.below(2 ** (bits - 2))
+}
+
+/** The branch target that random operands have: so near that every displacement reaches it. */
+export const BRANCH_TARGET = 0x1000 + 64
+
+/** Random operands for all slots of a form. */
+export function randomOperands(form: Form, mode: Mode, random: Random): Operand[] {
+  return form.slots.map((slot): Operand => {
+    switch (slot.kind) {
+      case 'register':
+        return random.pick(registersOf(slot.class, mode))
+      case 'rm':
+        return random.below(2) === 0
+          ? random.pick(registersOf(slot.class, mode))
+          : randomMemory(slot.size, mode, random)
+      case 'memory':
+        return randomMemory(slot.size, mode, random)
+      case 'fixed':
+        return registerOf(slot.class, slot.number) as Register
+      case 'one':
+        return 1
+      case 'immediate':
+        return randomImmediate(slot, random)
+      case 'relative':
+        return BRANCH_TARGET
+      case 'far':
+        return slot.bits === 16
+          ? far16(random.below(0x10000), random.below(0x10000))
+          : far32(random.below(0x10000), random.below(0x7fff_ffff))
+      case 'moffs':
+        return memoryOf(
+          slot.size,
+          abs(mode === 64 ? 0x1234_5678_9abc_def0n : random.below(mode === 16 ? 0xffff : 0x7fff_ffff)),
+        )
+      case 'implied':
+        return memoryOf(
+          slot.size,
+          registerOf(mode === 64 ? 'gp64' : mode === 32 ? 'gp32' : 'gp16', slot.base) as AddressRegister,
+        )
+    }
+  })
+}
