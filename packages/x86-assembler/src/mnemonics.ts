@@ -22,8 +22,12 @@ export interface Mnemonics {
   aaa(): this
   /** AAD: imm8. */
   aad(...operands: [Immediate]): this
+  /** AADD: m32, r32; m64, r64. */
+  aadd(...operands: [Memory<0 | 4>, Gp32] | [Memory<0 | 8>, Gp64]): this
   /** AAM: imm8. */
   aam(...operands: [Immediate]): this
+  /** AAND: m32, r32; m64, r64. */
+  aand(...operands: [Memory<0 | 4>, Gp32] | [Memory<0 | 8>, Gp64]): this
   /** AAS. */
   aas(): this
   /** ADC: r/m8, r8; r/m16, r16; r/m32, r32; r/m64, r64; r8, r/m8; r16, r/m16; r32, r/m32; r64, r/m64; al, imm8; ax, imm16; eax, imm32; rax, imm32; r/m8, imm8; r/m16, imm16; r/m32, imm32; r/m64, imm32; r/m16, imm8; r/m32, imm8; r/m64, imm8. */
@@ -128,8 +132,12 @@ export interface Mnemonics {
   andpd(...operands: [XmmRegister, XmmRegister | Memory<0 | 16>]): this
   /** ANDPS: xmm, xmm/m128. */
   andps(...operands: [XmmRegister, XmmRegister | Memory<0 | 16>]): this
+  /** AOR: m32, r32; m64, r64. */
+  aor(...operands: [Memory<0 | 4>, Gp32] | [Memory<0 | 8>, Gp64]): this
   /** ARPL: r/m16, r16. */
   arpl(...operands: [Gp16 | Memory<0 | 2>, Gp16]): this
+  /** AXOR: m32, r32; m64, r64. */
+  axor(...operands: [Memory<0 | 4>, Gp32] | [Memory<0 | 8>, Gp64]): this
   /** BEXTR: r32, r/m32, r32; r64, r/m64, r64. */
   bextr(...operands: [Gp32, Gp32 | Memory<0 | 4>, Gp32] | [Gp64, Gp64 | Memory<0 | 8>, Gp64]): this
   /** BLENDPD: xmm, xmm/m128, imm8. */
@@ -453,6 +461,10 @@ export interface Mnemonics {
   enqcmds(...operands: [Gp16, Memory] | [Gp32, Memory] | [Gp64, Memory]): this
   /** ENTER: imm16, imm8. */
   enter(...operands: [Immediate, Immediate]): this
+  /** ERETS. */
+  erets(): this
+  /** ERETU. */
+  eretu(): this
   /** EXTRACTPS: r/m32, xmm, imm8; r64/m32, xmm, imm8. */
   extractps(
     ...operands: [Gp32 | Memory<0 | 4>, XmmRegister, Immediate] | [Gp64 | Memory<0 | 4>, XmmRegister, Immediate]
@@ -843,6 +855,8 @@ export interface Mnemonics {
   lgs(...operands: [Gp16, Memory<0 | 4>] | [Gp32, Memory<0 | 6>] | [Gp64, Memory<0 | 10>]): this
   /** LIDT: m48; m80. */
   lidt(...operands: [Memory<0 | 6>] | [Memory<0 | 10>]): this
+  /** LKGS: r/m16. */
+  lkgs(...operands: [Gp16 | Memory<0 | 2>]): this
   /** LLDT: r/m16. */
   lldt(...operands: [Gp16 | Memory<0 | 2>]): this
   /** LMSW: r/m16. */
@@ -903,6 +917,8 @@ export interface Mnemonics {
   monitor(): this
   /** MONITORX. */
   monitorx(): this
+  /** MONTMUL. */
+  montmul(): this
   /** MOV: r/m8, r8; r/m16, r16; r/m32, r32; r/m64, r64; r8, r/m8; r16, r/m16; r32, r/m32; r64, r/m64; r/m16, sreg; r32/m16, sreg; r64/m16, sreg; sreg, r/m16; sreg, r32/m16; sreg, r64/m16; al, moffs8; ax, moffs16; eax, moffs32; rax, moffs64; moffs8, al; moffs16, ax; moffs32, eax; moffs64, rax; r8, imm8; r16, imm16; r32, imm32; r64, imm64; r/m8, imm8; r/m16, imm16; r/m32, imm32; r/m64, imm32; r32, cr; r64, cr; r32, dr; r64, dr; cr, r32; cr, r64; dr, r32; dr, r64. */
   mov(
     ...operands:
@@ -1180,6 +1196,8 @@ export interface Mnemonics {
   ): this
   /** PBLENDW: xmm, xmm/m128, imm8. */
   pblendw(...operands: [XmmRegister, XmmRegister | Memory<0 | 16>, Immediate]): this
+  /** PBNDKB. */
+  pbndkb(): this
   /** PCLMULQDQ: xmm, xmm/m128, imm8. */
   pclmulqdq(...operands: [XmmRegister, XmmRegister | Memory<0 | 16>, Immediate]): this
   /** PCMPEQB: mm, mm/m64; xmm, xmm/m128. */
@@ -1545,6 +1563,8 @@ export interface Mnemonics {
   rdgsbase(...operands: [Gp32] | [Gp64]): this
   /** RDMSR. */
   rdmsr(): this
+  /** RDMSRLIST. */
+  rdmsrlist(): this
   /** RDPID: r32; r64. */
   rdpid(...operands: [Gp32] | [Gp64]): this
   /** RDPKRU. */
@@ -1573,6 +1593,8 @@ export interface Mnemonics {
   retn(...operands: [Immediate] | []): this
   /** RMPADJUST. */
   rmpadjust(): this
+  /** RMPQUERY. */
+  rmpquery(): this
   /** RMPUPDATE. */
   rmpupdate(): this
   /** ROL: r/m8, imm8; r/m16, imm8; r/m32, imm8; r/m64, imm8; r/m8, 1; r/m16, 1; r/m32, 1; r/m64, 1; r/m8, cl; r/m16, cl; r/m32, cl; r/m64, cl. */
@@ -1673,6 +1695,12 @@ export interface Mnemonics {
   scasq(...operands: [Gp64, Memory<0 | 8>] | []): this
   /** SCASW: ax, [rdi]. */
   scasw(...operands: [Gp16, Memory<0 | 2>] | []): this
+  /** SEAMCALL. */
+  seamcall(): this
+  /** SEAMOPS. */
+  seamops(): this
+  /** SEAMRET. */
+  seamret(): this
   /** SENDUIPI: r64. */
   senduipi(...operands: [Gp64]): this
   /** SERIALIZE. */
@@ -1889,6 +1917,8 @@ export interface Mnemonics {
   sysret(): this
   /** SYSRETQ. */
   sysretq(): this
+  /** TDCALL. */
+  tdcall(): this
   /** TEST: r/m8, r8; r/m16, r16; r/m32, r32; r/m64, r64; al, imm8; ax, imm16; eax, imm32; rax, imm32; r/m8, imm8; r/m16, imm16; r/m32, imm32; r/m64, imm32. */
   test(
     ...operands:
@@ -1989,6 +2019,10 @@ export interface Mnemonics {
   wrgsbase(...operands: [Gp32] | [Gp64]): this
   /** WRMSR. */
   wrmsr(): this
+  /** WRMSRLIST. */
+  wrmsrlist(): this
+  /** WRMSRNS. */
+  wrmsrns(): this
   /** WRPKRU. */
   wrpkru(): this
   /** WRSSD: m32, r32. */
@@ -2023,6 +2057,16 @@ export interface Mnemonics {
       | [Gp64 | Memory<0 | 8>, Gp64]
       | [Gp64, Gp64 | Memory<0 | 8>]
   ): this
+  /** XCRYPTCBC. */
+  xcryptcbc(): this
+  /** XCRYPTCFB. */
+  xcryptcfb(): this
+  /** XCRYPTCTR. */
+  xcryptctr(): this
+  /** XCRYPTECB. */
+  xcryptecb(): this
+  /** XCRYPTOFB. */
+  xcryptofb(): this
   /** XEND. */
   xend(): this
   /** XGETBV. */
@@ -2079,6 +2123,12 @@ export interface Mnemonics {
   xsaves64(...operands: [Memory]): this
   /** XSETBV. */
   xsetbv(): this
+  /** XSHA1. */
+  xsha1(): this
+  /** XSHA256. */
+  xsha256(): this
+  /** XSTORE. */
+  xstore(): this
   /** XSUSLDTRK. */
   xsusldtrk(): this
   /** XTEST. */

@@ -65,11 +65,12 @@ function registersOf(kind: RegisterClass, mode: Mode): Register[] {
 
 const DISPLACEMENTS = [0, 1, 127, -128, 128, -129, 0x1234, 0x7fff]
 
-function randomMemory(size: number, mode: Mode, random: Random, segments = true): Memory {
-  const segment = segments && random.below(4) === 0 ? registerOf('segment', 4 + random.below(2)) : undefined
+/** `forced`: the address size that the form demands, or 0. */
+function randomMemory(size: number, mode: Mode, random: Random, forced: number): Memory {
+  const segment = random.below(4) === 0 ? registerOf('segment', 4 + random.below(2)) : undefined
   const common: { segment?: SegmentRegister; disp?: number } = segment === undefined ? {} : { segment }
   const disp = random.pick(DISPLACEMENTS)
-  const shape = random.below(8)
+  const shape = forced === 0 ? random.below(8) : forced === mode ? 4 : 2
   if (shape === 0) {
     return memoryOf(
       size,
@@ -131,9 +132,9 @@ export function randomOperands(form: Form, mode: Mode, random: Random): Operand[
       case 'rm':
         return random.below(2) === 0
           ? random.pick(registersOf(slot.class, mode))
-          : randomMemory(slot.size, mode, random)
+          : randomMemory(slot.size, mode, random, form.addressSize)
       case 'memory':
-        return randomMemory(slot.size, mode, random)
+        return randomMemory(slot.size, mode, random, form.addressSize)
       case 'fixed':
         return registerOf(slot.class, slot.number) as Register
       case 'one':

@@ -1,0 +1,141 @@
+// decode(assemble(form, operands)) is that form with those operands: every code, every mode.
+import {
+  codes,
+  decodeInto,
+  DECODED,
+  Instruction,
+  operandIsMemory,
+  operandRegister,
+  REGISTER_RIP,
+} from '@retrap/x86-decoder'
+import { describe, expect, test } from 'vitest'
+import { Assembler } from '../src/index.ts'
+import type { Memory, Operand } from '../src/index.ts'
+import type { Form, Slot } from '../src/form.ts'
+import { formOfCode } from '../src/forms.ts'
+import { BRANCH_TARGET, Random, randomOperands } from './support/random-operands.ts'
+
+const CASES_PER_FORM = 16
+const ADDRESS = 0x1000
+
+function signed64(insn: Instruction, field: 'disp' | 'imm'): bigint {
+  const lo = field === 'disp' ? insn.dispLo : insn.immLo
+  const hi = field === 'disp' ? insn.dispHi : insn.immHi
+  return (BigInt(hi) << 32n) | BigInt(lo >>> 0)
+}
+
+/** The effective address of a memory operand, for registers of arbitrary but different values. */
+function addressOf(base: number, index: number, scale: number, disp: bigint, bits: number): bigint {
+  const value = (register: number): bigint => (register < 0 ? 0n : 0x9e37_79b9_7f4a_7c15n * BigInt(register * 2 + 3))
+  return BigInt.asUintN(bits, value(base) + (value(index) << BigInt(scale)) + disp)
+}
+
+function memoryDiffers(memory: Memory, insn: Instruction, mode: number): string | undefined {
+  const bits = insn.addressSize
+  let base = insn.base
+  let disp = signed64(insn, 'disp')
+  if (base === REGISTER_RIP) {
+    base = -1
+    disp += BigInt(ADDRESS + insn.length)
+  }
+  const scale = [1, 2, 4, 8].indexOf(memory.scale)
+  const expected = addressOf(memory.base?.number ?? -1, memory.index?.number ?? -1, scale, memory.disp as bigint, bits)
+  const got = addressOf(base, insn.index, insn.scale, disp, bits)
+  if (expected !== got) return `address ${got.toString(16)}, not ${expected.toString(16)}`
+  const baseNumber = memory.base?.number
+  const usual =
+    memory.base?.class === 'gp16' ? (baseNumber === 5 ? 2 : 3) : baseNumber === 4 || baseNumber === 5 ? 2 : 3
+  const segment = memory.segment?.number ?? usual
+  // In 64-bit mode ES, CS, SS and DS are all flat, whatever is reported.
+  if (mode === 64 ? (segment >= 4 || insn.segment >= 4) && segment !== insn.segment : segment !== insn.segment) {
+    return `segment ${insn.segment}, not ${segment}`
+  }
+  return undefined
+}
+
+function slotDiffers(slot: Slot, operand: Operand, index: number, insn: Instruction, mode: number): string | undefined {
+  if (typeof operand === 'number' || typeof operand === 'bigint') {
+    if (slot.kind === 'one') return undefined
+    if (slot.kind === 'relative') {
+      const target = BigInt(ADDRESS + insn.length) + signed64(insn, 'imm')
+      return target === BigInt(operand) ? undefined : `target ${target}`
+    }
+    if (slot.kind !== 'immediate') return `${slot.kind} for a number`
+    // The second of two immediates is ENTER's level or a second byte.
+    const isSecond = insn.immSize > slot.size && index === (formOfCode(insn.code)?.slots.length ?? 0) - 1
+    const value = isSecond ? BigInt(insn.imm2) : signed64(insn, 'imm')
+    return BigInt.asUintN(slot.size * 8, value) === BigInt.asUintN(slot.size * 8, BigInt(operand))
+      ? undefined
+      : `immediate ${value}, not ${operand}`
+  }
+  if (operand.type === 'register') {
+    const number = operandRegister(insn, index)
+    const wanted = operand.class === 'gp8High' ? operand.number + 32 : operand.number
+    return number === wanted ? undefined : `register ${number}, not ${operand.name}`
+  }
+  if (operand.type === 'far') {
+    const offset = signed64(insn, 'imm')
+    return offset === operand.offset && BigInt(insn.imm2) === operand.selector
+      ? undefined
+      : `far ${insn.imm2}:${offset}`
+  }
+  if (operand.type !== 'memory') return `unexpected ${operand.type}`
+  if (!operandIsMemory(insn, index)) return 'not memory'
+  if (slot.kind === 'implied') return undefined
+  if (slot.kind === 'moffs') return signed64(insn, 'disp') === operand.disp ? undefined : 'another offset'
+  return memoryDiffers(operand, insn, mode)
+}
+
+function differs(form: Form, operands: readonly Operand[], bytes: Uint8Array, mode: 16 | 32 | 64): string | undefined {
+  const insn = new Instruction()
+  const status = decodeInto(bytes, 0, bytes.length, mode, insn)
+  if (status !== DECODED) return `status ${status}, reason ${insn.reason}`
+  if (insn.length !== bytes.length) return `length ${insn.length}`
+  // Reserved no-operations (0F 18 to 0F 1F) overlap with the hints in their space, which stand above them in the table.
+  const decoded = formOfCode(insn.code)
+  if (form.alias && form.mnemonic === 'NOP' && decoded?.opcode === form.opcode && decoded.map === 1) return undefined
+  if (insn.code !== form.code) return `code ${codes[insn.code]?.form}`
+  for (const [index, slot] of form.slots.entries()) {
+    const operand = operands[index]
+    const difference = operand === undefined ? 'no operand' : slotDiffers(slot, operand, index, insn, mode)
+    if (difference !== undefined) return `operand ${index}: ${difference}`
+  }
+  return undefined
+}
+
+describe('what is assembled decodes to the same form and operands', () => {
+  test.each([16, 32, 64] as const)('in %i-bit mode', { timeout: 60_000 }, (mode) => {
+    const random = new Random(0xdec0de + mode)
+    const wrong: string[] = []
+    const never: string[] = []
+    let compared = 0
+    for (let code = 1; code < codes.length; code++) {
+      const form = formOfCode(code) as Form
+      if (form.sizing[mode] === undefined) continue
+      let written = 0
+      for (let index = 0; index < CASES_PER_FORM; index++) {
+        const operands = randomOperands(form, mode, random).map((operand) =>
+          operand === BRANCH_TARGET ? ADDRESS + 64 : operand,
+        )
+        const asm = new Assembler({ bits: mode, address: ADDRESS })
+        try {
+          asm.form(code, ...operands)
+        } catch (error) {
+          // AH with REX; an address size that the form has not; MOV to CS.
+          if (/REX prefix|no such form/.test(String(error))) continue
+          throw error
+        }
+        written++
+        const program = asm.assemble()
+        const difference = differs(form, operands, program.bytes, mode)
+        if (difference !== undefined)
+          wrong.push(`${codes[code]?.form}: ${program.listing().split('\n')[1]}: ${difference}`)
+        compared++
+      }
+      if (written === 0) never.push(codes[code]?.form ?? '')
+    }
+    expect(wrong.slice(0, 30)).toEqual([])
+    expect(never).toEqual([])
+    expect(compared).toBeGreaterThan(10_000)
+  })
+})
