@@ -49,7 +49,7 @@ export class Apt {
       'APT::Sandbox::User': '',
       'APT::Status-Fd': '3',
       'Acquire::Languages': 'none',
-      'Acquire::Retries': '3',
+      'Acquire::Retries': '2',
     }
     this.#settings = Object.entries(settings).flatMap(([name, value]) => ['-o', `${name}=${value}`])
   }
