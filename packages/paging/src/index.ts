@@ -1,1 +1,31 @@
-export {}
+/**
+ * x86 guest page walks: every mode, exact rights and error codes, A and D bits.
+ *
+ * @packageDocumentation
+ */
+export {
+  ACCESS_AC,
+  ACCESS_FETCH,
+  ACCESS_IMPLICIT,
+  ACCESS_READ,
+  ACCESS_USER,
+  ACCESS_WRITE,
+  MAP_DIRTY,
+  MAP_GLOBAL,
+  MAP_NX,
+  MAP_USER,
+  MAP_WRITABLE,
+  PFEC_I,
+  PFEC_P,
+  PFEC_PK,
+  PFEC_RSVD,
+  PFEC_U,
+  PFEC_W,
+  WALK_FAULT,
+  WALK_OK,
+} from './bits.ts'
+export { PagingContext, PagingMode, reloadsPdptes, type PagingCpu } from './context.ts'
+export { PagingError, type PagingErrorCode } from './errors.ts'
+export type { TableReader } from './table-reader.ts'
+export { mappings, translate, type AccessOptions, type Mapping, type Translation } from './translate.ts'
+export { permission, probe, walk, WalkResult } from './walk.ts'

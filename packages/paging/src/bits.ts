@@ -1,0 +1,68 @@
+// Source of every bit here: Intel SDM vol. 3A, "Paging", unless a comment names another.
+
+/** #PF error code: the translation was there; rights or a reserved bit denied it. */
+export const PFEC_P = 0x01
+/** #PF error code: a write, also of a read-modify-write. */
+export const PFEC_W = 0x02
+/** #PF error code: a user-mode access. */
+export const PFEC_U = 0x04
+/** #PF error code: a reserved bit was set in a table entry. */
+export const PFEC_RSVD = 0x08
+/** #PF error code: an instruction fetch, where SMEP or NXE tell fetches apart. */
+export const PFEC_I = 0x10
+/** #PF error code: a protection key denied it. */
+export const PFEC_PK = 0x20
+
+/** Access mask of a data read; also no bits at all. */
+export const ACCESS_READ = 0
+/** A data write, or a read that will be followed by one. */
+export const ACCESS_WRITE = 0x02
+/** Made at CPL 3. */
+export const ACCESS_USER = 0x04
+/** An instruction fetch. */
+export const ACCESS_FETCH = 0x10
+/** Made by the processor itself (descriptor tables, TSS): a supervisor access even at CPL 3. */
+export const ACCESS_IMPLICIT = 0x4_0000
+/** EFLAGS.AC is set: explicit supervisor accesses pass SMAP. */
+export const ACCESS_AC = 0x8_0000
+
+/** In `WalkResult.flags`: RW of every level. */
+export const MAP_WRITABLE = 0x02
+/** In `WalkResult.flags`: US of every level. */
+export const MAP_USER = 0x04
+/** In `WalkResult.flags`: the leaf's D bit after the walk. Without it a write must walk again. */
+export const MAP_DIRTY = 0x40
+/** In `WalkResult.flags`: the leaf's G bit, if CR4.PGE. */
+export const MAP_GLOBAL = 0x100
+/** In `WalkResult.flags`: NX of any level. */
+export const MAP_NX = 0x200
+
+/** `walk` and `probe`: translated, and the access is allowed. */
+export const WALK_OK = 0
+/** `walk` and `probe`: a page fault, whose error code is `WalkResult.pfec`. */
+export const WALK_FAULT = 1
+
+// Control register bits.
+export const CR0_CD = 0x4000_0000
+export const CR0_NW = 0x2000_0000
+export const CR0_PG = 0x8000_0000
+export const CR0_WP = 0x1_0000
+export const CR4_PSE = 0x10
+export const CR4_PAE = 0x20
+export const CR4_PGE = 0x80
+export const CR4_LA57 = 0x1000
+export const CR4_SMEP = 0x10_0000
+export const CR4_SMAP = 0x20_0000
+export const CR4_PKE = 0x40_0000
+export const CR4_PKS = 0x100_0000
+export const EFER_LMA = 0x400
+export const EFER_NXE = 0x800
+
+// Table entry bits, low word.
+export const PTE_P = 0x01
+export const PTE_RW = 0x02
+export const PTE_US = 0x04
+export const PTE_A = 0x20
+export const PTE_D = 0x40
+export const PTE_PS = 0x80
+export const PTE_G = 0x100

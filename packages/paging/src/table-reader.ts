@@ -1,0 +1,21 @@
+/**
+ * The accesses that a walk makes to the guest's tables. Guest-physical addresses, aligned to the entry; a 64-bit entry
+ * is `into[0]` (low word) and `into[1]` (high word).
+ *
+ * A read must not be torn: the entry may be changing under another vCPU's hands.
+ */
+export interface TableReader {
+  /** @returns false if no memory backs the address; the entry then counts as not present */
+  read32(gpa: number, into: Uint32Array): boolean
+  /** @returns false if no memory backs the address; the entry then counts as not present */
+  read64(gpa: number, into: Uint32Array): boolean
+  /**
+   * Sets A and D bits.
+   *
+   * @returns false, with nothing changed, if the entry no longer holds `expect`. A table that cannot be written (ROM)
+   *   loses the update: true
+   */
+  compareExchange32(gpa: number, expect: number, value: number): boolean
+  /** See {@link TableReader.compareExchange32}. */
+  compareExchange64(gpa: number, expectLo: number, expectHi: number, lo: number, hi: number): boolean
+}

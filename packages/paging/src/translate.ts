@@ -1,0 +1,140 @@
+import {
+  ACCESS_AC,
+  ACCESS_FETCH,
+  ACCESS_IMPLICIT,
+  ACCESS_READ,
+  ACCESS_USER,
+  ACCESS_WRITE,
+  MAP_DIRTY,
+  MAP_GLOBAL,
+  MAP_NX,
+  MAP_USER,
+  MAP_WRITABLE,
+  WALK_OK,
+} from './bits.ts'
+import { PagingMode, type PagingContext } from './context.ts'
+import { PagingError } from './errors.ts'
+import type { TableReader } from './table-reader.ts'
+import { probe, WalkResult } from './walk.ts'
+
+/** Rights and attributes of a mapping, for people. */
+export interface Mapping {
+  readonly linear: bigint
+  /** Guest-physical address of that byte. */
+  readonly gpa: number
+  readonly pageBytes: number
+  readonly writable: boolean
+  readonly user: boolean
+  readonly executable: boolean
+  readonly global: boolean
+  readonly dirty: boolean
+  readonly pkey: number
+}
+
+/** What {@link translate} finds. */
+export type Translation =
+  | ({ readonly kind: 'mapped' } & Mapping)
+  /** A page fault with error code `pfec`; `level` is that of the entry that ended the walk, 1 being the last. */
+  | { readonly kind: 'fault'; readonly linear: bigint; readonly pfec: number; readonly level: number }
+
+/** An access, for people. All false: a supervisor's data read. */
+export interface AccessOptions {
+  readonly write?: boolean
+  readonly user?: boolean
+  readonly fetch?: boolean
+  /** See {@link ACCESS_IMPLICIT}. */
+  readonly implicit?: boolean
+  /** EFLAGS.AC. */
+  readonly ac?: boolean
+}
+
+/**
+ * Where a linear address leads, for debuggers and tests. Sets no A or D bits.
+ *
+ * @param linear - 64 bits, canonical; the upper half is ignored outside long mode
+ * @throws PagingError `ERR_ADDRESS` for more than 64 bits
+ */
+export function translate(
+  context: PagingContext,
+  reader: TableReader,
+  linear: bigint,
+  access: AccessOptions = {},
+): Translation {
+  if (linear !== BigInt.asUintN(64, linear)) {
+    throw new PagingError('ERR_ADDRESS', `linear address ${linear}: expected 64 bits, unsigned`)
+  }
+  const result = new WalkResult()
+  const lo = Number(linear & 0xffff_ffffn)
+  const hi = Number(linear >> 32n)
+  if (probe(context, reader, lo, hi, accessBits(access), result) === WALK_OK) {
+    return { kind: 'mapped', ...mapping(linear, result) }
+  }
+  return { kind: 'fault', linear, pfec: result.pfec, level: result.level }
+}
+
+/**
+ * Every present mapping, in order of linear address, rights aside; malformed entries are left out. Sets no A or D bits.
+ * Each table is read when the iteration gets there.
+ */
+export function* mappings(context: PagingContext, reader: TableReader): Generator<Mapping, void, undefined> {
+  if (context.mode === PagingMode.NONE) return
+  const result = new WalkResult()
+  const open = new Opened(context)
+  const end = context.mode < PagingMode.FOUR_LEVEL ? 1n << 32n : 1n << (context.mode === 4 ? 48n : 57n)
+  const half = context.mode < PagingMode.FOUR_LEVEL ? end : end >> 1n
+  for (let at = 0n; at < end; ) {
+    // The upper half of a long-mode address space is sign-extended.
+    const linear = at < half ? at : BigInt.asUintN(64, at - end)
+    const lo = Number(linear & 0xffff_ffffn)
+    const hi = Number(linear >> 32n)
+    if (probe(open.context, reader, lo, hi, ACCESS_READ, result) === WALK_OK) {
+      yield mapping(linear, result)
+      at += BigInt(result.pageBytes)
+    } else {
+      // A hole is as large as what the missing entry would map.
+      const span = 1n << open.shiftOf(result.level)
+      at = (at / span + 1n) * span
+    }
+  }
+}
+
+/** A copy of a context in which rights deny nothing to a supervisor's read. */
+class Opened {
+  readonly context: PagingContext
+  readonly #two: boolean
+
+  constructor(context: PagingContext) {
+    this.context = Object.assign(Object.create(Object.getPrototypeOf(context) as object) as PagingContext, context, {
+      ...{ smap: 0, pke: 0, pks: 0 },
+    })
+    this.#two = context.mode === PagingMode.TWO_LEVEL
+  }
+
+  shiftOf(level: number): bigint {
+    return this.#two ? (level === 2 ? 22n : 12n) : BigInt(12 + 9 * (level - 1))
+  }
+}
+
+function mapping(linear: bigint, result: WalkResult): Mapping {
+  return {
+    linear,
+    gpa: result.gpa,
+    pageBytes: result.pageBytes,
+    writable: (result.flags & MAP_WRITABLE) !== 0,
+    user: (result.flags & MAP_USER) !== 0,
+    executable: (result.flags & MAP_NX) === 0,
+    global: (result.flags & MAP_GLOBAL) !== 0,
+    dirty: (result.flags & MAP_DIRTY) !== 0,
+    pkey: result.pkey,
+  }
+}
+
+function accessBits(access: AccessOptions): number {
+  return (
+    (access.write === true ? ACCESS_WRITE : 0) |
+    (access.user === true ? ACCESS_USER : 0) |
+    (access.fetch === true ? ACCESS_FETCH : 0) |
+    (access.implicit === true ? ACCESS_IMPLICIT : 0) |
+    (access.ac === true ? ACCESS_AC : 0)
+  )
+}

@@ -1,0 +1,99 @@
+import { PagingContext, type PagingCpu, type TableReader } from '../../src/index.ts'
+
+export const CR0_PE_PG = 0x8000_0001
+export const CR0_WP = 0x1_0000
+export const CR4 = {
+  PSE: 0x10,
+  PAE: 0x20,
+  PGE: 0x80,
+  LA57: 0x1000,
+  SMEP: 0x10_0000,
+  SMAP: 0x20_0000,
+  PKE: 0x40_0000,
+  PKS: 0x100_0000,
+} as const
+export const LMA = 0x500
+export const NXE = 0x800
+
+/** Sparse guest memory for tables; addresses that were never stored to have none. */
+export class Memory implements TableReader {
+  readonly words = new Map<number, bigint>()
+  exchanges = 0
+  /** Called before each exchange, to play another vCPU. */
+  race: (gpa: number) => void = () => {}
+
+  store(gpa: number, value: bigint): void {
+    this.words.set(gpa, value)
+  }
+
+  at(gpa: number): bigint {
+    return this.words.get(gpa) ?? 0n
+  }
+
+  read32(gpa: number, into: Uint32Array): boolean {
+    return this.read64(gpa, into)
+  }
+
+  read64(gpa: number, into: Uint32Array): boolean {
+    const value = this.words.get(gpa)
+    if (value === undefined) return false
+    into[0] = Number(value & 0xffff_ffffn)
+    into[1] = Number(value >> 32n)
+    return true
+  }
+
+  compareExchange32(gpa: number, expect: number, value: number): boolean {
+    return this.compareExchange64(gpa, expect, 0, value, 0)
+  }
+
+  compareExchange64(gpa: number, expectLo: number, expectHi: number, lo: number, hi: number): boolean {
+    this.race(gpa)
+    if (this.words.get(gpa) !== pair(expectLo, expectHi)) return false
+    this.exchanges++
+    this.words.set(gpa, pair(lo, hi))
+    return true
+  }
+}
+
+export function pair(lo: number, hi: number): bigint {
+  return (BigInt(hi >>> 0) << 32n) | BigInt(lo >>> 0)
+}
+
+export const INTEL: PagingCpu = { maxPhysicalBits: 39, pages1G: true, pse36: true, amd: false }
+
+export interface Registers {
+  readonly cpu?: Partial<PagingCpu>
+  readonly cr0?: number
+  readonly cr3?: bigint
+  readonly cr4?: number
+  readonly efer?: number
+  readonly pkru?: number
+  readonly pkrs?: number
+}
+
+/** A vCPU's context; by default four-level paging with everything off that can be. */
+export function contextOf(registers: Registers = {}): PagingContext {
+  const context = new PagingContext({ ...INTEL, ...registers.cpu })
+  const cr3 = registers.cr3 ?? 0x1000n
+  context.configure(
+    registers.cr0 ?? CR0_PE_PG,
+    Number(cr3 & 0xffff_ffffn),
+    Number(cr3 >> 32n),
+    registers.cr4 ?? CR4.PAE,
+    registers.efer ?? LMA,
+  )
+  context.pkru = registers.pkru ?? 0
+  context.pkrs = registers.pkrs ?? 0
+  return context
+}
+
+/** mulberry32: a small seeded generator of numbers in [0, 1). */
+export function randomOf(seed: number): () => number {
+  let state = seed >>> 0
+  return () => {
+    state = (state + 0x6d2b_79f5) >>> 0
+    let t = Math.imul(state ^ (state >>> 15), 1 | state)
+    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t
+    return ((t ^ (t >>> 14)) >>> 0) / 0x1_0000_0000
+  }
+}
