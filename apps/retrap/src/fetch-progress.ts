@@ -7,10 +7,15 @@ export interface FetchProgress {
   stop(outcome: 'done' | 'failed'): void
 }
 
-/** A bar where there is a terminal, a line for each thing that is fetched elsewhere. Nothing appears before the first report. */
+const BAR_COLUMNS = 20
+/** What the bar and a long package name need to stay on one line. */
+const LEAST_COLUMNS = 76
+
+/** A bar where there is a terminal for it, a line for each thing that is fetched elsewhere. Nothing appears before the first report. */
 export function showFetchProgress(): FetchProgress {
   // The bar reads the keyboard to keep it from scribbling; a pipe's content belongs to the guest.
-  return process.stderr.isTTY && process.stdin.isTTY ? progressBar() : progressLines()
+  const terminal = process.stderr.isTTY && process.stdin.isTTY && process.stderr.columns >= LEAST_COLUMNS
+  return terminal ? progressBar() : progressLines()
 }
 
 function progressBar(): FetchProgress {
@@ -21,7 +26,7 @@ function progressBar(): FetchProgress {
     onProgress(fraction, what) {
       if (what !== shown) {
         bar?.stop(`Fetched ${shown}`)
-        bar = progress({ max: 100, size: 40, style: 'heavy', output: process.stderr })
+        bar = progress({ max: 100, size: BAR_COLUMNS, style: 'heavy', output: process.stderr })
         bar.start(`Fetching ${what}`)
         shown = what
         percent = 0

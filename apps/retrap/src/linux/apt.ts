@@ -101,7 +101,7 @@ export class Apt {
   /** Downloads packages by name, verified, into a folder it returns. */
   async download(names: readonly string[], onProgress: OnProgress): Promise<string> {
     const folder = join(this.#directory, 'packages')
-    await this.#run('apt-get', ['download', ...names], names.join(', '), onProgress, folder)
+    await this.#run('apt-get', ['download', ...names], names[0] ?? '', onProgress, folder)
     return folder
   }
 
