@@ -1,0 +1,245 @@
+import type { AccessSize, DeviceContext, DeviceModel, InterruptLine, SynchronousRangeHandler, Timer } from '@retrap/ioreq'
+import { DeviceError, savedState } from './errors.ts'
+import { PM_TIMER_RATE } from './tick-rate.ts'
+
+/** Where the power-management block lies and what its values mean; the FADT and the DSDT repeat these. */
+export const ACPI_PM = {
+  /** First port of the block, 16-byte aligned. */
+  base: 0x600,
+  /** PM1a event block: status at +0, enable at +2. */
+  eventOffset: 0,
+  /** PM1a control block. */
+  controlOffset: 4,
+  /** 32-bit power-management timer. */
+  timerOffset: 8,
+  blockBytes: 16,
+  /** ISA line of the System Control Interrupt. */
+  sciIrq: 9,
+  /** SMI command port. */
+  smiCommandPort: 0xb2,
+  /** Value for the SMI command port that turns ACPI mode on. */
+  acpiEnable: 0xf1,
+  /** Value for the SMI command port that turns ACPI mode off. */
+  acpiDisable: 0xf0,
+  /** SLP_TYP of S5. */
+  s5SleepType: 0,
+} as const
+
+// PM1 status and enable (ACPI 6.5, 4.8.3.1, "PM1 Event Grouping").
+const TMR = 1 << 0
+const BM_STS = 1 << 4
+const GBL = 1 << 5
+const PWRBTN = 1 << 8
+const SLPBTN = 1 << 9
+const RTC = 1 << 10
+const WAK_STS = 1 << 15
+const STATUS_BITS = TMR | BM_STS | GBL | PWRBTN | SLPBTN | RTC | WAK_STS
+const ENABLE_BITS = TMR | GBL | PWRBTN | SLPBTN | RTC
+// PM1 control (4.8.3.2, "PM1 Control Grouping").
+const SCI_EN = 1 << 0
+const BM_RLD = 1 << 1
+const SLP_TYP_SHIFT = 10
+const SLP_TYP = 7 << SLP_TYP_SHIFT
+const SLP_EN = 1 << 13
+/** The timer's carry: TMR_STS is set whenever bit 31 changes. */
+const CARRY_TICKS = 2 ** 31
+
+/** Options of {@link AcpiPm}. */
+export interface AcpiPmOptions {
+  /** First port of the block; default 0x600. */
+  readonly base?: number
+  /** Default 9. */
+  readonly sciIrq?: number
+  /** False: no SMI command port; SCI_EN is always set. Default true. */
+  readonly smiCommand?: boolean
+}
+
+/** Saved form of an {@link AcpiPm}. */
+export interface AcpiPmState {
+  readonly version: 1
+  readonly status: number
+  readonly enable: number
+  readonly control: number
+  readonly carries: number
+  readonly smiCommand: number
+  readonly smiStatus: number
+}
+
+/**
+ * ACPI fixed hardware: the PM1a event and control blocks, the 32-bit
+ * power-management timer and the SMI command port's two values. Entering S5
+ * asks the machine for power-off; other sleep types do nothing, because the
+ * tables declare none.
+ *
+ * Source: ACPI Specification 6.5, section 4.8, "ACPI Register Model".
+ */
+export class AcpiPm implements DeviceModel {
+  readonly name: string = 'acpi-pm'
+  private readonly options: AcpiPmOptions
+  private status = 0
+  private enable = 0
+  private control = 0
+  /** Times that bit 31 of the timer had changed when TMR_STS was last looked after. */
+  private carries = 0
+  private smiCommand = 0
+  private smiStatus = 0
+  private context: DeviceContext | null = null
+  private line: InterruptLine | null = null
+  private timer: Timer | null = null
+
+  constructor(options: AcpiPmOptions = {}) {
+    const base = options.base ?? ACPI_PM.base
+    if (!Number.isInteger(base) || base < 0 || base > 0xfff0 || base % 16 !== 0)
+      throw new DeviceError('ERR_OPTION', `acpi-pm: base 0x${base.toString(16)}: expected a multiple of 16 up to 0xfff0`)
+    this.options = options
+    this.control = this.resetControl()
+  }
+
+  attach(context: DeviceContext): void {
+    this.context = context
+    this.line = context.interruptLine(this.options.sciIrq ?? ACPI_PM.sciIrq)
+    this.timer = context.timer(() => this.update())
+    const registers: SynchronousRangeHandler = {
+      read: (offset: number, size: AccessSize): number => this.read(offset, size),
+      write: (offset: number, size: AccessSize, value: number): void => {
+        for (let i = 0; i < size; i++) this.writeByte(offset + i, (value >>> (8 * i)) & 0xff, i === size - 1)
+      },
+    }
+    context.mapPorts(this.options.base ?? ACPI_PM.base, ACPI_PM.blockBytes, registers)
+    if (this.options.smiCommand ?? true) {
+      const smi: SynchronousRangeHandler = {
+        read: (offset: number): number => (offset === 0 ? this.smiCommand : this.smiStatus),
+        write: (offset: number, _size: AccessSize, value: number): void => this.writeSmi(offset, value),
+      }
+      context.mapPorts(ACPI_PM.smiCommandPort, 2, smi, { maximumAccess: 1 })
+    }
+  }
+
+  /** Presses the power button: an event that an OS in ACPI mode acts on. */
+  pressPowerButton(): void {
+    this.status |= PWRBTN
+    this.update()
+  }
+
+  /** Whether the guest has switched to ACPI mode. */
+  get acpiMode(): boolean {
+    return (this.control & SCI_EN) !== 0
+  }
+
+  private resetControl(): number {
+    return (this.options.smiCommand ?? true) ? 0 : SCI_EN
+  }
+
+  private ticks(): number {
+    return this.context === null ? 0 : PM_TIMER_RATE.ticksAt(this.context.clock.now())
+  }
+
+  private read(offset: number, size: AccessSize): number {
+    // The timer alone is read often; the rest is put together bytewise.
+    if (offset === ACPI_PM.timerOffset && size === 4) return this.ticks() % 0x1_0000_0000
+    this.update()
+    let value = 0
+    for (let i = size - 1; i >= 0; i--) value = value * 256 + this.readByte(offset + i)
+    return value
+  }
+
+  private readByte(offset: number): number {
+    const shift = 8 * (offset & 1)
+    switch (offset & ~1) {
+      case 0:
+        return (this.status >> shift) & 0xff
+      case 2:
+        return (this.enable >> shift) & 0xff
+      case 4:
+        return (this.control >> shift) & 0xff
+      case 8:
+      case 10:
+        return Math.floor((this.ticks() % 0x1_0000_0000) / 2 ** (8 * (offset - 8))) & 0xff
+      default:
+        return 0
+    }
+  }
+
+  private writeByte(offset: number, value: number, last: boolean): void {
+    const shift = 8 * (offset & 1)
+    const bits = value << shift
+    const kept = 0xff00 >> shift
+    this.advance()
+    switch (offset & ~1) {
+      case 0:
+        this.status &= ~bits
+        break
+      case 2:
+        this.enable = ((this.enable & kept) | bits) & ENABLE_BITS
+        break
+      case 4: {
+        // SCI_EN is the firmware's; GBL_RLS and SLP_EN always read as zero.
+        const writable = BM_RLD | SLP_TYP
+        this.control = (this.control & (kept | ~writable)) | (bits & writable)
+        if ((bits & SLP_EN) !== 0 && (this.control & SLP_TYP) >> SLP_TYP_SHIFT === ACPI_PM.s5SleepType) this.context?.requestPowerOff()
+        break
+      }
+      default:
+        break
+    }
+    if (last) this.update()
+  }
+
+  private writeSmi(offset: number, value: number): void {
+    if (offset === 1) {
+      this.smiStatus = value
+      return
+    }
+    this.smiCommand = value
+    if (value === ACPI_PM.acpiEnable) this.control |= SCI_EN
+    else if (value === ACPI_PM.acpiDisable) this.control &= ~SCI_EN
+    this.update()
+  }
+
+  private advance(): void {
+    const carries = Math.floor(this.ticks() / CARRY_TICKS)
+    if (carries !== this.carries) this.status |= TMR
+    this.carries = carries
+  }
+
+  private update(): void {
+    this.advance()
+    this.line?.set((this.control & SCI_EN) !== 0 && (this.status & this.enable) !== 0)
+    if ((this.enable & TMR) !== 0 && (this.status & TMR) === 0) this.timer?.arm(PM_TIMER_RATE.nanosecondsAt((this.carries + 1) * CARRY_TICKS))
+    else this.timer?.cancel()
+  }
+
+  reset(): void {
+    this.status = 0
+    this.enable = 0
+    this.control = this.resetControl()
+    this.carries = Math.floor(this.ticks() / CARRY_TICKS)
+    this.smiCommand = 0
+    this.smiStatus = 0
+    this.update()
+  }
+
+  save(): AcpiPmState {
+    this.advance()
+    return {
+      version: 1,
+      status: this.status & STATUS_BITS,
+      enable: this.enable,
+      control: this.control,
+      carries: this.carries,
+      smiCommand: this.smiCommand,
+      smiStatus: this.smiStatus,
+    }
+  }
+
+  restore(state: unknown): void {
+    const saved = savedState<AcpiPmState>(this.name, state, 1)
+    this.status = saved.status
+    this.enable = saved.enable
+    this.control = saved.control
+    this.carries = saved.carries
+    this.smiCommand = saved.smiCommand
+    this.smiStatus = saved.smiStatus
+    this.update()
+  }
+}

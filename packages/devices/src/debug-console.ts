@@ -1,0 +1,50 @@
+import type { AccessSize, DeviceContext, DeviceModel, SynchronousRangeHandler } from '@retrap/ioreq'
+import { ByteBatch } from './byte-batch.ts'
+import { DeviceError } from './errors.ts'
+
+/** What a read gives, so that a guest can tell whether the console is there. */
+export const DEBUG_CONSOLE_READBACK = 0xe9
+
+/** Options of {@link DebugConsole}. */
+export interface DebugConsoleOptions {
+  /** The port; default 0x402. */
+  readonly iobase?: number
+  /** Takes what the guest writes, in batches; each array is the receiver's own. */
+  readonly output: (bytes: Uint8Array) => void
+}
+
+/**
+ * Debug console: one port that takes bytes and reads 0xE9. The interface of
+ * QEMU's and Bochs's `isa-debugcon`. It holds no state.
+ */
+export class DebugConsole implements DeviceModel {
+  readonly name: string
+  private readonly iobase: number
+  private readonly batch: ByteBatch
+
+  constructor(options: DebugConsoleOptions) {
+    this.iobase = options.iobase ?? 0x402
+    if (!Number.isInteger(this.iobase) || this.iobase < 0 || this.iobase > 0xffff)
+      throw new DeviceError('ERR_OPTION', `isa-debugcon: iobase ${this.iobase}: expected an integer from 0 to 0xffff`)
+    this.name = `isa-debugcon-${this.iobase.toString(16)}`
+    this.batch = new ByteBatch(options.output)
+  }
+
+  attach(context: DeviceContext): void {
+    this.batch.attach(context)
+    const port: SynchronousRangeHandler = {
+      read: (): number => DEBUG_CONSOLE_READBACK,
+      write: (_offset: number, _size: AccessSize, value: number): void => this.batch.push(value),
+    }
+    context.mapPorts(this.iobase, 1, port, { maximumAccess: 1 })
+  }
+
+  /** Hands the host what the guest has written so far. */
+  flush(): void {
+    this.batch.flush()
+  }
+
+  reset(): void {
+    this.batch.flush()
+  }
+}

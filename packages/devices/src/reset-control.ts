@@ -1,0 +1,78 @@
+import type { AccessSize, DeviceContext, DeviceModel, SynchronousRangeHandler } from '@retrap/ioreq'
+import { savedState } from './errors.ts'
+
+/** Ports and values that reset a PC. The FADT's reset register repeats the first two. */
+export const RESET_CONTROL = {
+  /** Reset control register of the ISA bridge. */
+  port: 0xcf9,
+  /** Value that resets the system. */
+  value: 0x06,
+  /** System control port A. */
+  systemControlPort: 0x92,
+} as const
+
+const RST_CPU = 0x04
+const SYS_RST = 0x02
+const FULL_RST = 0x08
+const FAST_RESET = 0x01
+const A20_GATE = 0x02
+
+/** Saved form of a {@link ResetControl}. */
+export interface ResetControlState {
+  readonly version: 1
+  readonly control: number
+  readonly systemControl: number
+}
+
+/**
+ * The reset control register at port 0xCF9 and system control port A at 0x92.
+ *
+ * A reset is asked for when RST_CPU, or the fast reset bit of port 0x92, goes
+ * from 0 to 1; hard, soft and fast reset all reset the whole machine. The A20
+ * bit is kept and reads back, but address line 20 is never held low.
+ *
+ * Source: Intel 82371SB (PIIX3) data sheet, "Reset Control Register" and
+ * "Port 92 Register".
+ */
+export class ResetControl implements DeviceModel {
+  readonly name: string = 'reset-control'
+  private control = 0
+  private systemControl = A20_GATE
+
+  attach(context: DeviceContext): void {
+    const resetRegister: SynchronousRangeHandler = {
+      read: (): number => this.control,
+      write: (_offset: number, _size: AccessSize, value: number): void => {
+        const rises = (value & ~this.control & RST_CPU) !== 0
+        this.control = value & (SYS_RST | RST_CPU | FULL_RST)
+        if (rises) context.requestReset()
+      },
+    }
+    const systemControl: SynchronousRangeHandler = {
+      read: (): number => this.systemControl,
+      write: (_offset: number, _size: AccessSize, value: number): void => {
+        const rises = (value & ~this.systemControl & FAST_RESET) !== 0
+        this.systemControl = value & (FAST_RESET | A20_GATE)
+        if (rises) context.requestReset()
+      },
+    }
+    // The register lies inside the PCI configuration address port, which takes dword accesses only.
+    context.mapPorts(RESET_CONTROL.port, 1, resetRegister, { maximumAccess: 1, priority: 1 })
+    context.mapPorts(RESET_CONTROL.systemControlPort, 1, systemControl, { maximumAccess: 1 })
+  }
+
+  reset(): void {
+    this.control = 0
+    this.systemControl = A20_GATE
+  }
+
+  save(): ResetControlState {
+    return { version: 1, control: this.control, systemControl: this.systemControl }
+  }
+
+  restore(state: unknown): void {
+    const saved = savedState<ResetControlState>(this.name, state, 1)
+    this.control = saved.control
+    this.systemControl = saved.systemControl
+  }
+}

@@ -1,0 +1,194 @@
+import {
+  TimerQueue,
+  type AccessSize,
+  type DeviceContext,
+  type DeviceModel,
+  type InterruptLine,
+  type PciFunction,
+  type PciFunctionOptions,
+  type RangeHandler,
+  type Region,
+  type RegionOptions,
+  type Word64,
+} from '@retrap/ioreq'
+
+interface Claim {
+  readonly base: number
+  readonly length: number
+  readonly handler: RangeHandler
+  readonly options: RegionOptions
+}
+
+/** A line with every holder's level and the count of its rising edges. */
+export class FakeLine {
+  readonly holders: boolean[] = []
+  edges = 0
+
+  get level(): boolean {
+    return this.holders.includes(true)
+  }
+
+  holder(): InterruptLine {
+    const index = this.holders.push(false) - 1
+    const set = (level: boolean): void => {
+      const before = this.level
+      this.holders[index] = level
+      if (!before && this.level) this.edges++
+    }
+    return {
+      set,
+      pulse: () => {
+        set(true)
+        set(false)
+      },
+    }
+  }
+}
+
+/** A machine of devices alone: ports, MMIO, lines, RAM, PCI and a clock that the test turns. */
+export class FakeMachine {
+  time = 0
+  readonly timers: TimerQueue = new TimerQueue({ now: () => this.time })
+  readonly ram = new Uint8Array(0x1_0000)
+  readonly functions = new Map<number, { options: PciFunctionOptions; config: Uint8Array }>()
+  readonly requests: string[] = []
+  private readonly ports: Claim[] = []
+  private readonly mmio: Claim[] = []
+  private readonly lines = new Map<number, FakeLine>()
+
+  constructor(...models: readonly DeviceModel[]) {
+    for (const model of models) model.attach(this.context())
+  }
+
+  line(irq: number): FakeLine {
+    let line = this.lines.get(irq)
+    if (line === undefined) {
+      line = new FakeLine()
+      this.lines.set(irq, line)
+    }
+    return line
+  }
+
+  context(): DeviceContext {
+    const claim =
+      (list: Claim[]) =>
+      (base: number, length: number, handler: RangeHandler, options: RegionOptions = {}): Region => {
+        list.push({ base, length, handler, options })
+        return { base, length } as Region
+      }
+    return {
+      mapPorts: claim(this.ports),
+      mapMmio: claim(this.mmio),
+      interruptLine: (irq) => this.line(irq).holder(),
+      signalMsi: () => {},
+      dma: {
+        read: (gpa, into) => {
+          if (gpa + into.length > this.ram.length) return false
+          into.set(this.ram.subarray(gpa, gpa + into.length))
+          return true
+        },
+        write: (gpa, from) => {
+          if (gpa + from.length > this.ram.length) return false
+          this.ram.set(from, gpa)
+          return true
+        },
+      },
+      clock: { now: () => this.time },
+      timer: (callback) => this.timers.create(callback),
+      pci: { add: (options) => this.addFunction(options) },
+      requestPowerOff: () => this.requests.push('power-off'),
+      requestReset: () => this.requests.push('reset'),
+      requestExit: (code) => this.requests.push(`exit ${code}`),
+    }
+  }
+
+  private addFunction(options: PciFunctionOptions): PciFunction {
+    const config = new Uint8Array(256)
+    for (const [register, , initial] of options.writable ?? []) new DataView(config.buffer).setUint32(register, initial ?? 0, true)
+    this.functions.set(options.device * 8 + (options.function ?? 0), { options, config })
+    return { device: options.device, config, interrupt: null, bar: () => null } as unknown as PciFunction
+  }
+
+  /** A guest's write of one configuration byte of device `device`. */
+  writeConfig(device: number, register: number, value: number): void {
+    const fn = this.functions.get(device * 8)
+    if (fn === undefined) throw new Error(`no PCI device ${device}`)
+    const row = fn.options.writable?.find(([at]) => at === (register & ~3))
+    const mask = ((row?.[1] ?? 0) >>> (8 * (register & 3))) & 0xff
+    fn.config[register] = ((fn.config[register] ?? 0) & ~mask) | (value & mask)
+    fn.options.onWrite?.(register, 1)
+  }
+
+  /** Turns the clock forward, firing timers at their deadlines on the way. */
+  advance(ns: number): void {
+    const end = this.time + ns
+    while (this.timers.nextDeadlineNs <= end) {
+      this.time = Math.max(this.time, this.timers.nextDeadlineNs)
+      this.timers.expire()
+    }
+    this.time = end
+  }
+
+  /** Turns the clock forward at once, as a host that was away does; timers fire late. */
+  leap(ns: number): void {
+    this.time += ns
+    this.timers.expire()
+  }
+
+  private find(list: readonly Claim[], address: number): Claim {
+    const found = list
+      .filter((c) => address >= c.base && address < c.base + c.length)
+      .sort((a, b) => (b.options.priority ?? 0) - (a.options.priority ?? 0))[0]
+    if (found === undefined) throw new Error(`nothing at 0x${address.toString(16)}`)
+    return found
+  }
+
+  in(port: number, size: AccessSize = 1): number {
+    return this.read(this.ports, port, size)
+  }
+
+  out(port: number, value: number, size: AccessSize = 1): void {
+    this.write(this.ports, port, size, value)
+  }
+
+  load(gpa: number, size: AccessSize = 4): number {
+    return this.read(this.mmio, gpa, size)
+  }
+
+  store(gpa: number, value: number, size: AccessSize = 4): void {
+    this.write(this.mmio, gpa, size, value)
+  }
+
+  load64(gpa: number): bigint {
+    const claim = this.find(this.mmio, gpa)
+    const into: Word64 = { lo: 0, hi: 0 }
+    claim.handler.read64?.(gpa - claim.base, into)
+    return (BigInt(into.hi) << 32n) | BigInt(into.lo)
+  }
+
+  store64(gpa: number, value: bigint): void {
+    const claim = this.find(this.mmio, gpa)
+    claim.handler.write64?.(gpa - claim.base, Number(value & 0xffff_ffffn), Number(value >> 32n))
+  }
+
+  private read(list: readonly Claim[], address: number, size: AccessSize): number {
+    let value = 0
+    for (let done = 0; done < size; ) {
+      const claim = this.find(list, address + done)
+      const step = Math.min(size - done, claim.options.maximumAccess ?? 4) as AccessSize
+      const part = claim.handler.read(address + done - claim.base, step) as number
+      value += ((part >>> 0) % 2 ** (8 * step)) * 2 ** (8 * done)
+      done += step
+    }
+    return value
+  }
+
+  private write(list: readonly Claim[], address: number, size: AccessSize, value: number): void {
+    for (let done = 0; done < size; ) {
+      const claim = this.find(list, address + done)
+      const step = Math.min(size - done, claim.options.maximumAccess ?? 4) as AccessSize
+      void claim.handler.write(address + done - claim.base, step, Math.floor(value / 2 ** (8 * done)) % 2 ** (8 * step))
+      done += step
+    }
+  }
+}
