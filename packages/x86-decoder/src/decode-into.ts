@@ -46,6 +46,7 @@ import {
   LEAF_IMPLIED_MEMORY,
   LEAF_LOCK,
   LEAF_MASKMOV,
+  LEAF_NO_66,
   LEAF_REG_3BIT,
   LEAF_RM_3BIT,
   LEAF_SIZE_SHIFT,
@@ -451,6 +452,7 @@ export function decodeInto(bytes: Uint8Array, offset: number, end: number, mode:
           return fail(insn, pos - offset, REASON_REGISTER)
         }
     }
+    if ((leaf & LEAF_NO_66) !== 0 && (prefixes & PREFIX_OPERAND_SIZE) !== 0) return fail(insn, pos - offset, REASON_OPCODE)
     if ((leaf & LEAF_REG_3BIT) !== 0) reg &= 7
     if ((leaf & LEAF_RM_3BIT) !== 0) rm &= 7
     switch (leaf & LEAF_IMPLIED_MEMORY) {
@@ -516,7 +518,7 @@ export function decodeInto(bytes: Uint8Array, offset: number, end: number, mode:
 }
 
 /** Leaf bits that the common path does not look at one by one. */
-const RARE = LEAF_CHECK | LEAF_REG_3BIT | LEAF_RM_3BIT | LEAF_IMPLIED_MEMORY
+const RARE = LEAF_CHECK | LEAF_REG_3BIT | LEAF_RM_3BIT | LEAF_IMPLIED_MEMORY | LEAF_NO_66
 
 /** Bytes of each `Immediate`; moffs depends on the address size. */
 const immediateSizes = /*#__PURE__*/ Uint8Array.of(0, 1, 1, 2, 4, 4, 8, 3, 4, 6, 0, 2, 2)

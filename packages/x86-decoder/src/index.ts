@@ -1,8 +1,21 @@
 export { codes } from './codes.ts'
 export type { CodeInfo, FlowKind, OperandAccess, OperandSpec } from './codes.ts'
+export { decode, decodeAll, operandsOf } from './decode.ts'
+export type {
+  BranchOperand,
+  DecodedInstruction,
+  DecodeOptions,
+  FarPointerOperand,
+  ImmediateOperand,
+  MemoryOperand,
+  Operand,
+  RegisterOperand,
+} from './decode.ts'
 export { decodeInto } from './decode-into.ts'
 export { DecoderError } from './errors.ts'
 export type { DecoderErrorCode } from './errors.ts'
+export { formatIntel } from './format-intel.ts'
+export type { FormatOptions } from './format-intel.ts'
 export { Instruction } from './instruction.ts'
 export {
   DECODE_AMD,
@@ -46,3 +59,4 @@ export {
 } from './kinds.ts'
 export { branchTarget, operandIsMemory, operandRegister } from './operands.ts'
 export { Immediate } from './rows.ts'
+export { generalRegisterName, registerName, segmentRegisterName } from './registers.ts'

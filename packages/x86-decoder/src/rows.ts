@@ -18,7 +18,8 @@
  * `o64` only there; `d64` operand size defaults to 64 there; `f64` is always 64 there; `n64` near branch: f64 on Intel,
  * d64 on AMD; `=v`, `=y`, `=z` operand-size class where no operand shows it; `a16`, `a32`, `a64` address size; `b0` REX.B
  * clear; `w0`, `w1`, `l0`, `l1` VEX.W, VEX.L; `reg`, `mem` ModRM.mod; `anymod` mod is ignored and taken for 3; `cpl0`;
- * `protected` not in real or virtual-8086 mode; `alias` the assembler uses another row; and the CPUID feature in capitals.
+ * `no66` 66 is
+ * not allowed; `maskmov` memory at DS:rDI; `protected` not in real or virtual-8086 mode; `alias` the assembler uses another row; and the CPUID feature in capitals.
  */
 import { MODE_16, MODE_32, MODE_64, OperandKind } from './kinds.ts'
 

@@ -62,6 +62,8 @@ export const LEAF_RM_3BIT: number = 1 << 12
 export const LEAF_VVVV: number = 1 << 13
 export const LEAF_ANY_MOD: number = 1 << 14
 export const LEAF_MODRM: number = 1 << 15
+/** 66 is not allowed beside the mandatory prefix. */
+export const LEAF_NO_66: number = 1 << 20
 /** Operand size in bytes, 4 bits. */
 export const LEAF_SIZE_SHIFT: number = 16
 
@@ -108,6 +110,7 @@ function leafBits(form: Form): number {
   if (form.attributes.has('lock')) bits |= LEAF_LOCK
   if (form.attributes.has('anymod')) bits |= LEAF_ANY_MOD
   if (form.attributes.has('maskmov')) bits |= LEAF_MASKMOV
+  if (form.attributes.has('no66')) bits |= LEAF_NO_66
   if (form.modrm) bits |= LEAF_MODRM
   form.operands.forEach(({ kind }, position) => {
     switch (kind) {

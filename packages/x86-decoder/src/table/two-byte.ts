@@ -11,6 +11,7 @@ export const twoByteRows: string = `
 0F 00 /3       LTR         Ew          protected cpl0
 0F 00 /4       VERR        Ew          protected
 0F 00 /5       VERW        Ew          protected
+F2 0F 00 /6    LKGS        Ew          LKGS o64 cpl0
 0F 01 /0       SGDT        Ms          =v f64
 0F 01 /1       SIDT        Ms          =v f64
 0F 01 /2       LGDT        Ms          =v f64 cpl0
@@ -25,10 +26,20 @@ NP 0F 01 (C2)  VMLAUNCH    -           VMX cpl0
 NP 0F 01 (C3)  VMRESUME    -           VMX cpl0
 NP 0F 01 (C4)  VMXOFF      -           VMX cpl0
 NP 0F 01 (C5)  PCONFIG     -           PCONFIG cpl0
+NP 0F 01 (C6)  WRMSRNS     -           WRMSRNS cpl0
+F2 0F 01 (C6)  RDMSRLIST   -           MSRLIST o64 cpl0
+F3 0F 01 (C6)  WRMSRLIST   -           MSRLIST o64 cpl0
+NP 0F 01 (C7)  PBNDKB      -           PBNDKB o64 cpl0
 NP 0F 01 (C8)  MONITOR     -           MONITOR cpl0
 NP 0F 01 (C9)  MWAIT       -           MONITOR cpl0
 NP 0F 01 (CA)  CLAC        -           SMAP cpl0
 NP 0F 01 (CB)  STAC        -           SMAP cpl0
+F2 0F 01 (CA)  ERETS       -           FRED o64 cpl0
+F3 0F 01 (CA)  ERETU       -           FRED o64 cpl0
+66 0F 01 (CC)  TDCALL      -           TDX cpl0
+66 0F 01 (CD)  SEAMRET     -           TDX o64 cpl0
+66 0F 01 (CE)  SEAMOPS     -           TDX o64 cpl0
+66 0F 01 (CF)  SEAMCALL    -           TDX o64 cpl0
 NP 0F 01 (CF)  ENCLS       -           SGX cpl0
 NP 0F 01 (D0)  XGETBV      -           XSAVE
 NP 0F 01 (D1)  XSETBV      -           XSAVE cpl0
@@ -62,8 +73,9 @@ F3 0F 01 (EF)  STUI        -           UINTR o64
 NP 0F 01 (FA)  MONITORX    -           MONITORX
 F3 0F 01 (FA)  MCOMMIT     -           MCOMMIT
 NP 0F 01 (FB)  MWAITX      -           MONITORX
-NP 0F 01 (FC)  CLZERO      -           CLZERO
+0F 01 (FC)     CLZERO      -           CLZERO
 NP 0F 01 (FD)  RDPRU       -           RDPRU
+F3 0F 01 (FD)  RMPQUERY    -           SEV_SNP o64 cpl0
 NP 0F 01 (FE)  INVLPGB     -           INVLPGB cpl0
 F3 0F 01 (FE)  RMPADJUST   -           SEV_SNP o64 cpl0
 F2 0F 01 (FE)  RMPUPDATE   -           SEV_SNP o64 cpl0
@@ -188,7 +200,7 @@ F3 0F AE /2    WRFSBASE    Ry          FSGSBASE o64
 NP 0F AE /3    STMXCSR     Md          SSE
 F3 0F AE /3    WRGSBASE    Ry          FSGSBASE o64
 NP 0F AE /4    XSAVE/XSAVE64  M           =y XSAVE
-F3 0F AE /4    PTWRITE     Ey          PTWRITE
+F3 0F AE /4    PTWRITE     Ey          PTWRITE no66
 NP 0F AE /5    XRSTOR/XRSTOR64  M           =y XSAVE
 NP 0F AE /5    LFENCE      -           SSE2 reg
 F3 0F AE /5    INCSSPD/INCSSPQ  Ry          CET_SS
@@ -256,4 +268,8 @@ F3 0F 38 F6    ADOX        Gy,Ey       ADX
 F2 0F 38 F8    ENQCMD      Gas,M       ENQCMD
 F3 0F 38 F8    ENQCMDS     Gas,M       ENQCMD cpl0
 NP 0F 38 F9    MOVDIRI     My,Gy       MOVDIRI
+NP 0F 38 FC    AADD        My,Gy       RAO_INT
+66 0F 38 FC    AAND        My,Gy       RAO_INT
+F2 0F 38 FC    AOR         My,Gy       RAO_INT
+F3 0F 38 FC    AXOR        My,Gy       RAO_INT
 `

@@ -1,0 +1,212 @@
+/** Decoding for people: objects with names in them, on top of `decodeInto`. */
+import { codes, type CodeInfo, type OperandAccess } from './codes.ts'
+import { decodeInto } from './decode-into.ts'
+import { DecoderError } from './errors.ts'
+import { Instruction } from './instruction.ts'
+import { DECODED, DECODE_AMD, OperandKind, reasonTexts, REGISTER_RIP, TRUNCATED } from './kinds.ts'
+import { branchTarget, operandIsMemory, operandRegister } from './operands.ts'
+import { generalRegisterName, registerName, segmentRegisterName } from './registers.ts'
+
+/** A register operand. */
+export interface RegisterOperand {
+  readonly kind: 'register'
+  /** Lower-case name. */
+  readonly name: string
+  /** Number within its class; AH to BH are `REGISTER_AH` to `REGISTER_BH`. */
+  readonly register: number
+  /** Bytes. */
+  readonly size: number
+  readonly access: OperandAccess
+}
+
+/** A memory operand. */
+export interface MemoryOperand {
+  readonly kind: 'memory'
+  /** Register names, or undefined. RIP-relative: base is `rip` or `eip`. */
+  readonly base: string | undefined
+  readonly index: string | undefined
+  /** 1, 2, 4 or 8. */
+  readonly scale: number
+  /** Signed. RIP-relative: as encoded; `address` has the sum. */
+  readonly displacement: bigint
+  /** Name of the segment register in force. */
+  readonly segment: string
+  /** The effective address where the instruction alone determines it (absolute, RIP-relative), else undefined. */
+  readonly address: bigint | undefined
+  /** Bytes; 0 = none or varying. */
+  readonly size: number
+  readonly access: OperandAccess
+}
+
+/** An immediate operand. */
+export interface ImmediateOperand {
+  readonly kind: 'immediate'
+  /** Signed where the form sign-extends, else unsigned. */
+  readonly value: bigint
+  /** Bytes in the encoding. */
+  readonly size: number
+  readonly access: OperandAccess
+}
+
+/** A relative branch's target. */
+export interface BranchOperand {
+  readonly kind: 'branch'
+  /** Offset in the code segment, from `DecodeOptions.address`. */
+  readonly target: bigint
+  /** Bytes in the encoding. */
+  readonly size: number
+  readonly access: OperandAccess
+}
+
+/** A far pointer in the instruction. */
+export interface FarPointerOperand {
+  readonly kind: 'far-pointer'
+  readonly selector: number
+  readonly offset: number
+  readonly size: number
+  readonly access: OperandAccess
+}
+
+/** One operand of a decoded instruction. */
+export type Operand = RegisterOperand | MemoryOperand | ImmediateOperand | BranchOperand | FarPointerOperand
+
+/** How to decode. */
+export interface DecodeOptions {
+  /** Code segment size; 64 unless given. */
+  readonly mode?: 16 | 32 | 64
+  /** Offset of the first byte in its code segment (EIP, RIP); 0 unless given. */
+  readonly address?: bigint
+  /** Index of the first byte to decode; 0 unless given. */
+  readonly offset?: number
+  /** Whose processor: where the two differ, Intel's unless given. */
+  readonly vendor?: 'intel' | 'amd'
+}
+
+/** An instruction, or why the bytes are none. */
+export interface DecodedInstruction {
+  /** `truncated`: the bytes end too early; `length` is then the least number of bytes that would let decoding go on. */
+  readonly status: 'decoded' | 'invalid' | 'truncated'
+  /** Why it is invalid, in words; `valid` otherwise. */
+  readonly reason: string
+  readonly address: bigint
+  readonly length: number
+  /** The bytes of it: a view, not a copy. */
+  readonly bytes: Uint8Array
+  /** In capitals; `INVALID` if it is not decoded. */
+  readonly mnemonic: string
+  readonly operands: readonly Operand[]
+  /** What the table says about the form. */
+  readonly info: CodeInfo
+  /** Everything else: prefixes, sizes, offsets of the parts. */
+  readonly instruction: Instruction
+}
+
+function memoryOperand(insn: Instruction, position: number, address: bigint): MemoryOperand {
+  const spec = (codes[insn.code] as CodeInfo).operands[position] as CodeInfo['operands'][number]
+  const registerSize = insn.addressSize >> 3
+  let displacement = BigInt.asIntN(64, (BigInt(insn.dispHi) << 32n) | BigInt(insn.dispLo >>> 0))
+  let { base, index } = insn
+  let segment = segmentRegisterName(insn.segment)
+  let effective: bigint | undefined
+  switch (spec.kind) {
+    case OperandKind.STRING_SOURCE:
+    case OperandKind.STRING_DESTINATION:
+      base = spec.kind === OperandKind.STRING_SOURCE ? 6 : 7
+      index = -1
+      displacement = 0n
+      if (spec.kind === OperandKind.STRING_DESTINATION) segment = 'es'
+      break
+    default:
+      if (base === REGISTER_RIP) effective = address + BigInt(insn.length) + displacement
+      else if (base < 0 && index < 0) effective = displacement
+      if (effective !== undefined) effective = BigInt.asUintN(insn.addressSize, effective)
+  }
+  return {
+    kind: 'memory',
+    base: base < 0 ? undefined : generalRegisterName(base, registerSize),
+    index: index < 0 ? undefined : generalRegisterName(index, registerSize),
+    scale: 1 << insn.scale,
+    displacement,
+    segment,
+    address: effective,
+    size: spec.memorySize,
+    access: spec.access,
+  }
+}
+
+/**
+ * The operands of a decoded instruction as objects.
+ *
+ * @param insn - filled in by `decodeInto`
+ * @param address - offset of its first byte in the code segment
+ */
+export function operandsOf(insn: Instruction, address: bigint): Operand[] {
+  return (codes[insn.code] as CodeInfo).operands.map((spec, position): Operand => {
+    const { kind, size, access } = spec
+    const register = operandRegister(insn, position)
+    if (register >= 0) return { kind: 'register', name: registerName(kind, size, register), register, size, access }
+    if (operandIsMemory(insn, position)) return memoryOperand(insn, position, address)
+    switch (kind) {
+      case OperandKind.REL8:
+      case OperandKind.REL16:
+      case OperandKind.REL32:
+        return { kind: 'branch', target: branchTarget(insn, address), size, access }
+      case OperandKind.FAR_POINTER:
+        return { kind: 'far-pointer', selector: insn.imm2, offset: insn.immLo >>> 0, size, access }
+      case OperandKind.ONE:
+        return { kind: 'immediate', value: 1n, size: 1, access }
+      case OperandKind.IMM8_SECOND:
+        return { kind: 'immediate', value: BigInt(insn.imm2), size, access }
+      default: {
+        const value = (BigInt(insn.immHi) << 32n) | BigInt(insn.immLo >>> 0)
+        const signed = kind === OperandKind.IMM8_SX || kind === OperandKind.IMM32_SX
+        return { kind: 'immediate', value: signed ? value : BigInt.asUintN(64, value), size, access }
+      }
+    }
+  })
+}
+
+/**
+ * Decodes one instruction into an object with names in it.
+ *
+ * @param bytes - machine code
+ * @throws DecoderError `ERR_MODE` or `ERR_OFFSET` for options that make no sense; never for what the bytes hold
+ */
+export function decode(bytes: Uint8Array, options: DecodeOptions = {}): DecodedInstruction {
+  const { mode = 64, address = 0n, offset = 0, vendor = 'intel' } = options
+  if (mode !== 16 && mode !== 32 && mode !== 64) {
+    throw new DecoderError('ERR_MODE', `mode is ${String(mode)}, expected 16, 32 or 64`)
+  }
+  if (!Number.isInteger(offset) || offset < 0 || offset > bytes.length) {
+    throw new DecoderError('ERR_OFFSET', `offset is ${offset}, expected an integer from 0 to ${bytes.length}`)
+  }
+  const instruction = new Instruction()
+  const status = decodeInto(bytes, offset, bytes.length, vendor === 'amd' ? mode | DECODE_AMD : mode, instruction)
+  const { length } = instruction
+  const info = codes[instruction.code] as CodeInfo
+  return {
+    status: status === DECODED ? 'decoded' : status === TRUNCATED ? 'truncated' : 'invalid',
+    reason: status === TRUNCATED ? 'the bytes end too early' : (reasonTexts[instruction.reason] as string),
+    address,
+    length,
+    bytes: bytes.subarray(offset, offset + length),
+    mnemonic: info.mnemonic,
+    operands: status === DECODED ? operandsOf(instruction, address) : [],
+    info,
+    instruction,
+  }
+}
+
+/**
+ * Decodes instruction after instruction until the bytes end. An invalid byte is skipped alone; a truncated instruction is
+ * the last one.
+ */
+export function* decodeAll(bytes: Uint8Array, options: DecodeOptions = {}): Generator<DecodedInstruction, void> {
+  const { address = 0n, offset = 0 } = options
+  for (let at = offset; at < bytes.length; ) {
+    const decoded = decode(bytes, { ...options, offset: at, address: address + BigInt(at - offset) })
+    yield decoded
+    if (decoded.status === 'truncated') return
+    at += decoded.status === 'invalid' ? 1 : decoded.length
+  }
+}
