@@ -325,11 +325,8 @@ export function decodeInto(bytes: Uint8Array, offset: number, end: number, mode:
         const sib = bytes[pos++]!
         scale = sib >> 6
         index = ((sib >> 3) & 7) | ((rex & 2) << 2)
-        // Index 4 is none; with REX.X it is R12. Without index the scale means nothing.
-        if (index === 4) {
-          index = -1
-          scale = 0
-        }
+        // Index 4 is none; with REX.X it is R12.
+        if (index === 4) index = -1
         base = (sib & 7) | ((rex & 1) << 3)
         if ((sib & 7) === 5 && mod === 0) {
           base = -1

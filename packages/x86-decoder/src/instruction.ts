@@ -35,7 +35,7 @@ export class Instruction {
   base: number
   /** Index register 0 to 15, or -1. */
   index: number
-  /** The index is shifted left by this, 0 to 3. */
+  /** The index is shifted left by this, 0 to 3. As encoded, also where there is no index. */
   scale: number
   /** Segment that the memory operand is in, ES CS SS DS FS GS = 0 to 5; of two string operands the source's. */
   segment: number

@@ -105,6 +105,8 @@ F3 0F 09       WBNOINVD    -           WBNOINVD cpl0
 0F 18 /1       PREFETCHT0  M           SSE
 0F 18 /2       PREFETCHT1  M           SSE
 0F 18 /3       PREFETCHT2  M           SSE
+0F 18 /6       PREFETCHIT1  M           PREFETCHI
+0F 18 /7       PREFETCHIT0  M           PREFETCHI
 0F 18          NOP         Ev,Gv       alias
 0F 19          NOP         Ev,Gv       alias
 0F 1A          NOP         Ev,Gv       alias
