@@ -84,6 +84,8 @@ export interface CodeInfo {
   readonly force64: boolean
   /** Faults unless CPL is 0 (or a control register allows it). */
   readonly privileged: boolean
+  /** Depends on IOPL (CLI, STI), or on IOPL and the I/O permission bitmap (IN, OUT, INS, OUTS). */
+  readonly iopl: boolean
   /** #UD in real and virtual-8086 mode. */
   readonly protectedOnly: boolean
   /** Another row encodes the same instruction; an assembler takes that one. */
@@ -209,11 +211,11 @@ function operandName(form: Form, position: number): string {
   }
 }
 
-/** Access of operands that no row of `accessRows` lists. */
-function defaultAccess(form: Form): string {
-  if (form.vex) return 'w'
+/** Access of a first operand that no row of `accessRows` lists. */
+function defaultAccess(form: Form): OperandAccess {
+  const first = form.operands[0]?.kind
   if (form.operands.length === 1 && form.map === 0 && form.opcode >= 0xd8 && form.opcode <= 0xdf) return 'r'
-  return 'rw'
+  return form.vex || first === OperandKind.MEM || first === OperandKind.XMM_RM ? 'w' : 'rw'
 }
 
 function buildCodes(): readonly CodeInfo[] {
@@ -225,13 +227,15 @@ function buildCodes(): readonly CodeInfo[] {
 
   return forms.map((form, code): CodeInfo => {
     const { mnemonic, attributes, operands } = form
-    const pattern = access.get(`${mnemonic}/${operands.length}`) ?? access.get(mnemonic)
+    // MOVSD and CMPSD are string instructions and SSE2 instructions, so the string forms have names of their own here.
+    const isString = attributes.has('rep') || attributes.has('repe')
+    const pattern = access.get(isString ? `${mnemonic}*` : `${mnemonic}/${operands.length}`) ?? access.get(mnemonic)
     const specs = operands.map(
       ({ kind, size, memorySize, register }, position): OperandSpec => ({
         kind,
         size,
         memorySize,
-        access: (pattern?.[position] ?? (position === 0 ? defaultAccess(form) : 'r')) as OperandAccess,
+        access: (pattern?.[position] as OperandAccess | undefined) ?? (position === 0 ? defaultAccess(form) : 'r'),
         register,
       }),
     )
@@ -240,12 +244,13 @@ function buildCodes(): readonly CodeInfo[] {
     let flowKind: FlowKind = flow.get(mnemonic) ?? 'next'
     if (indirect && flowKind === 'jump') flowKind = 'indirect-jump'
     if (indirect && flowKind === 'call') flowKind = 'indirect-call'
-    // MOVSD and CMPSD are string instructions and SSE2 instructions: only the first have these flags.
-    const isString = attributes.has('rep') || attributes.has('repe')
     let { r, w, u } = flags.get(mnemonic) ?? { r: 0, w: 0, u: 0 }
     if (isString) {
       r = FLAG_BITS['D'] as number
       if (attributes.has('repe')) w = 0x8d5
+    }
+    if (operands.some((operand) => operand.kind === OperandKind.CONTROL_REG || operand.kind === OperandKind.DEBUG_REG)) {
+      u = 0x8d5
     }
     if (operands[1]?.kind === OperandKind.ONE) {
       // OF is defined for a shift by one.
@@ -279,6 +284,7 @@ function buildCodes(): readonly CodeInfo[] {
       default64: attributes.has('d64'),
       force64: attributes.has('f64') || attributes.has('n64'),
       privileged: attributes.has('cpl0'),
+      iopl: attributes.has('iopl'),
       protectedOnly: attributes.has('protected'),
       alias: attributes.has('alias'),
       flow: flowKind,

@@ -19,7 +19,8 @@
  * d64 on AMD; `=v`, `=y`, `=z` operand-size class where no operand shows it; `a16`, `a32`, `a64` address size; `b0` REX.B
  * clear; `w0`, `w1`, `l0`, `l1` VEX.W, VEX.L; `reg`, `mem` ModRM.mod; `anymod` mod is ignored and taken for 3; `cpl0`;
  * `no66` 66 is
- * not allowed; `maskmov` memory at DS:rDI; `protected` not in real or virtual-8086 mode; `alias` the assembler uses another row; and the CPUID feature in capitals.
+ * not allowed; `maskmov` memory at DS:rDI; `protected` not in real or virtual-8086 mode; `alias` the assembler uses another row; `iopl` allowed by CPL ≤ IOPL; and the
+ * CPUID feature in capitals (`A/B`: of the 32- and the 64-bit form).
  */
 import { MODE_16, MODE_32, MODE_64, OperandKind } from './kinds.ts'
 
@@ -370,7 +371,7 @@ function expandRow(line: string, into: Form[]): void {
   const texts = operandText === '' ? [] : operandText.split(',')
   const attributes = new Set((columns[3] ?? '').split(' ').filter((word) => word !== ''))
   let feature = ''
-  for (const word of attributes) if (/^[A-Z]/.test(word)) feature = word
+  for (const word of attributes) if (/^[A-Z0-9]*[A-Z]/.test(word)) feature = word
 
   const sizeClass = classOf(texts, attributes)
   const byAddress = texts.some((text) => text.endsWith('as'))
@@ -417,7 +418,7 @@ function expandRow(line: string, into: Form[]): void {
       immediate: immediateOf(operands),
       modes,
       attributes,
-      feature,
+      feature: feature.split('/')[sizeClass === 'y' && bits === 64 ? 1 : 0] ?? feature,
       addressSize,
       w,
       l,

@@ -79,10 +79,10 @@ export const oneByteRows: string = `
 69       IMUL        Gv,Ev,Iz
 6A       PUSH        sIb         =v d64
 6B       IMUL        Gv,Ev,sIb
-6C       INSB        Yb,DX       rep
-6D       INSW/INSD   Yz,DX       rep
-6E       OUTSB       DX,Xb       rep
-6F       OUTSW/OUTSD  DX,Xz       rep
+6C       INSB        Yb,DX       rep iopl
+6D       INSW/INSD   Yz,DX       rep iopl
+6E       OUTSB       DX,Xb       rep iopl
+6F       OUTSW/OUTSD  DX,Xz       rep iopl
 70       JO          Jb          =v n64
 71       JNO         Jb          =v n64
 72       JB          Jb          =v n64
@@ -246,18 +246,18 @@ E2       LOOP        Jb          =v n64
 E3       JCXZ        Jb          =v n64 a16
 E3       JECXZ       Jb          =v n64 a32
 E3       JRCXZ       Jb          =v n64 a64
-E4       IN          AL,Ib
-E5       IN          zAX,Ib
-E6       OUT         Ib,AL
-E7       OUT         Ib,zAX
+E4       IN          AL,Ib       iopl
+E5       IN          zAX,Ib      iopl
+E6       OUT         Ib,AL       iopl
+E7       OUT         Ib,zAX      iopl
 E8       CALL        Jz          =v n64
 E9       JMP         Jz          =v n64
 EA       JMPF        Ap          i64
 EB       JMP         Jb          =v n64
-EC       IN          AL,DX
-ED       IN          zAX,DX
-EE       OUT         DX,AL
-EF       OUT         DX,zAX
+EC       IN          AL,DX       iopl
+ED       IN          zAX,DX      iopl
+EE       OUT         DX,AL       iopl
+EF       OUT         DX,zAX      iopl
 F1       INT1        -
 F4       HLT         -           cpl0
 F5       CMC         -
@@ -279,8 +279,8 @@ F7 /6    DIV         Ev
 F7 /7    IDIV        Ev
 F8       CLC         -
 F9       STC         -
-FA       CLI         -
-FB       STI         -
+FA       CLI         -           iopl
+FB       STI         -           iopl
 FC       CLD         -
 FD       STD         -
 FE /0    INC         Eb          lock

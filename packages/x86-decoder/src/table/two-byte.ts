@@ -29,7 +29,7 @@ NP 0F 01 (C5)  PCONFIG     -           PCONFIG cpl0
 NP 0F 01 (C6)  WRMSRNS     -           WRMSRNS cpl0
 F2 0F 01 (C6)  RDMSRLIST   -           MSRLIST o64 cpl0
 F3 0F 01 (C6)  WRMSRLIST   -           MSRLIST o64 cpl0
-NP 0F 01 (C7)  PBNDKB      -           PBNDKB o64 cpl0
+NP 0F 01 (C7)  PBNDKB      -           TSE o64 cpl0
 NP 0F 01 (C8)  MONITOR     -           MONITOR cpl0
 NP 0F 01 (C9)  MWAIT       -           MONITOR cpl0
 NP 0F 01 (CA)  CLAC        -           SMAP cpl0
@@ -241,7 +241,7 @@ F3 0F BD       LZCNT       Gv,Ev       LZCNT
 0F C0          XADD        Eb,Gb       lock
 0F C1          XADD        Ev,Gv       lock
 NP 0F C3       MOVNTI      My,Gy       SSE2
-0F C7 /1       CMPXCHG8B/CMPXCHG16B  Myy         lock CX8
+0F C7 /1       CMPXCHG8B/CMPXCHG16B  Myy         lock CX8/CX16
 NP 0F C7 /3    XRSTORS/XRSTORS64  M           =y XSAVES cpl0
 NP 0F C7 /4    XSAVEC/XSAVEC64  M           =y XSAVEC
 NP 0F C7 /5    XSAVES/XSAVES64  M           =y XSAVES cpl0
