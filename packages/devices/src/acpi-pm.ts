@@ -1,4 +1,11 @@
-import type { AccessSize, DeviceContext, DeviceModel, InterruptLine, SynchronousRangeHandler, Timer } from '@retrap/ioreq'
+import type {
+  AccessSize,
+  DeviceContext,
+  DeviceModel,
+  InterruptLine,
+  SynchronousRangeHandler,
+  Timer,
+} from '@retrap/ioreq'
 import { DeviceError, savedState } from './errors.ts'
 import { PM_TIMER_RATE } from './tick-rate.ts'
 
@@ -90,7 +97,10 @@ export class AcpiPm implements DeviceModel {
   constructor(options: AcpiPmOptions = {}) {
     const base = options.base ?? ACPI_PM.base
     if (!Number.isInteger(base) || base < 0 || base > 0xfff0 || base % 16 !== 0)
-      throw new DeviceError('ERR_OPTION', `acpi-pm: base 0x${base.toString(16)}: expected a multiple of 16 up to 0xfff0`)
+      throw new DeviceError(
+        'ERR_OPTION',
+        `acpi-pm: base 0x${base.toString(16)}: expected a multiple of 16 up to 0xfff0`,
+      )
     this.options = options
     this.control = this.resetControl()
   }
@@ -176,7 +186,8 @@ export class AcpiPm implements DeviceModel {
         // SCI_EN is the firmware's; GBL_RLS and SLP_EN always read as zero.
         const writable = BM_RLD | SLP_TYP
         this.control = (this.control & (kept | ~writable)) | (bits & writable)
-        if ((bits & SLP_EN) !== 0 && (this.control & SLP_TYP) >> SLP_TYP_SHIFT === ACPI_PM.s5SleepType) this.context?.requestPowerOff()
+        if ((bits & SLP_EN) !== 0 && (this.control & SLP_TYP) >> SLP_TYP_SHIFT === ACPI_PM.s5SleepType)
+          this.context?.requestPowerOff()
         break
       }
       default:
@@ -205,7 +216,8 @@ export class AcpiPm implements DeviceModel {
   private update(): void {
     this.advance()
     this.line?.set((this.control & SCI_EN) !== 0 && (this.status & this.enable) !== 0)
-    if ((this.enable & TMR) !== 0 && (this.status & TMR) === 0) this.timer?.arm(PM_TIMER_RATE.nanosecondsAt((this.carries + 1) * CARRY_TICKS))
+    if ((this.enable & TMR) !== 0 && (this.status & TMR) === 0)
+      this.timer?.arm(PM_TIMER_RATE.nanosecondsAt((this.carries + 1) * CARRY_TICKS))
     else this.timer?.cancel()
   }
 

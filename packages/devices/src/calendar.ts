@@ -33,7 +33,9 @@ export function daysFromCivil(year: number, month: number, day: number): number 
 
 /** Seconds from 1970-01-01T00:00:00 to a date and time. */
 export function secondsFromCivil(time: Readonly<CivilTime>): number {
-  return daysFromCivil(time.year, time.month, time.day) * SECONDS_PER_DAY + time.hour * 3600 + time.minute * 60 + time.second
+  return (
+    daysFromCivil(time.year, time.month, time.day) * SECONDS_PER_DAY + time.hour * 3600 + time.minute * 60 + time.second
+  )
 }
 
 /** The date and time `seconds` after 1970-01-01T00:00:00, into `into`. */
@@ -44,7 +46,11 @@ export function civilFromSeconds(seconds: number, into: CivilTime): void {
   const era = Math.floor(shifted / DAYS_PER_ERA)
   const dayOfEra = shifted - era * DAYS_PER_ERA
   const yearOfEra = Math.floor(
-    (dayOfEra - Math.floor(dayOfEra / 1460) + Math.floor(dayOfEra / 36_524) - Math.floor(dayOfEra / (DAYS_PER_ERA - 1))) / 365,
+    (dayOfEra -
+      Math.floor(dayOfEra / 1460) +
+      Math.floor(dayOfEra / 36_524) -
+      Math.floor(dayOfEra / (DAYS_PER_ERA - 1))) /
+      365,
   )
   const dayOfYear = dayOfEra - (365 * yearOfEra + Math.floor(yearOfEra / 4) - Math.floor(yearOfEra / 100))
   const marchMonth = Math.floor((5 * dayOfYear + 2) / 153)

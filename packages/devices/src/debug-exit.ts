@@ -22,7 +22,10 @@ export class DebugExit implements DeviceModel {
     this.iobase = options.iobase ?? 0x501
     this.iosize = options.iosize ?? 2
     if (!Number.isInteger(this.iobase) || this.iobase < 0 || this.iobase + this.iosize > 0x1_0000)
-      throw new DeviceError('ERR_OPTION', `isa-debug-exit: iobase ${this.iobase}: expected an integer from 0 to ${0x1_0000 - this.iosize}`)
+      throw new DeviceError(
+        'ERR_OPTION',
+        `isa-debug-exit: iobase ${this.iobase}: expected an integer from 0 to ${0x1_0000 - this.iosize}`,
+      )
     if (this.iosize !== 1 && this.iosize !== 2 && this.iosize !== 4)
       throw new DeviceError('ERR_OPTION', `isa-debug-exit: iosize ${String(this.iosize)}: expected 1, 2 or 4`)
   }

@@ -19,8 +19,13 @@ export class DeviceError extends Error {
 }
 
 /** Takes `state` for the saved form of `device`, after a look at its version. */
-export function savedState<T extends { readonly version: number }>(device: string, state: unknown, version: T['version']): T {
+export function savedState<T extends { readonly version: number }>(
+  device: string,
+  state: unknown,
+  version: T['version'],
+): T {
   const found = typeof state === 'object' && state !== null ? (state as { version?: unknown }).version : undefined
-  if (found !== version) throw new DeviceError('ERR_STATE', `${device}: saved state of version ${String(found)}: expected ${version}`)
+  if (found !== version)
+    throw new DeviceError('ERR_STATE', `${device}: saved state of version ${String(found)}: expected ${version}`)
   return state as T
 }

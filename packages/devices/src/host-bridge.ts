@@ -81,7 +81,12 @@ export class HostBridge implements DeviceModel {
   }
 
   private report(gpa: number, bytes: number, attributes: number): void {
-    this.options.onShadow?.({ gpa, bytes, readRam: (attributes & PAM_READ) !== 0, writeRam: (attributes & PAM_WRITE) !== 0 })
+    this.options.onShadow?.({
+      gpa,
+      bytes,
+      readRam: (attributes & PAM_READ) !== 0,
+      writeRam: (attributes & PAM_WRITE) !== 0,
+    })
   }
 
   reset(): void {

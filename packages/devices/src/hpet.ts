@@ -1,4 +1,13 @@
-import type { AccessSize, Clock, DeviceContext, DeviceModel, InterruptLine, SynchronousRangeHandler, Timer, Word64 } from '@retrap/ioreq'
+import type {
+  AccessSize,
+  Clock,
+  DeviceContext,
+  DeviceModel,
+  InterruptLine,
+  SynchronousRangeHandler,
+  Timer,
+  Word64,
+} from '@retrap/ioreq'
 import { DeviceError, savedState } from './errors.ts'
 import type { LegacyInterruptSource } from './i8254.ts'
 
@@ -43,6 +52,7 @@ const ROUTE_CAP = 0x00f0_0000
 const TWO32 = 0x1_0000_0000
 /** Matches further away than this many ticks (over a year) are not waited for; a number stays exact below. */
 const FAR = 2 ** 50
+const NO_ROUTE = -1
 const LOW = 1
 const HIGH = 2
 
@@ -91,7 +101,7 @@ class Comparator {
   valueSet = false
   /** The line last used, so that a change of route lets go of it. */
   line: InterruptLine | null = null
-  route = -1
+  route = NO_ROUTE
 }
 
 /**
@@ -123,7 +133,8 @@ export class Hpet implements DeviceModel {
 
   constructor(options: HpetOptions = {}) {
     const count = options.timers ?? 3
-    if (!Number.isInteger(count) || count < 3 || count > 32) throw new DeviceError('ERR_OPTION', `hpet: ${count} timers: expected 3 to 32`)
+    if (!Number.isInteger(count) || count < 3 || count > 32)
+      throw new DeviceError('ERR_OPTION', `hpet: ${count} timers: expected 3 to 32`)
     this.options = options
     this.timers = Array.from({ length: count }, () => new Comparator())
   }
@@ -198,7 +209,7 @@ export class Hpet implements DeviceModel {
   }
 
   private readTimer(register: number, high: boolean): number {
-    const timer = this.timers[(register - TIMERS) / TIMER_BYTES | 0]
+    const timer = this.timers[Math.floor((register - TIMERS) / TIMER_BYTES)]
     if (timer === undefined) return 0
     switch (register & (TIMER_BYTES - 1)) {
       case TN_CONF:
@@ -245,7 +256,7 @@ export class Hpet implements DeviceModel {
   }
 
   private writeTimer(register: number, halves: number, lo: number, hi: number, tick: number): void {
-    const timer = this.timers[(register - TIMERS) / TIMER_BYTES | 0]
+    const timer = this.timers[Math.floor((register - TIMERS) / TIMER_BYTES)]
     if (timer === undefined) return
     switch (register & (TIMER_BYTES - 1)) {
       case TN_CONF: {
@@ -319,13 +330,15 @@ export class Hpet implements DeviceModel {
   }
 
   private lineOf(index: number, timer: Comparator): InterruptLine | null {
-    const legacy = (this.config & LEG_RT_CNF) !== 0 && index < 2
-    const route = legacy ? (index === 0 ? 0 : 8) : (timer.config & TN_ROUTE_MASK) >> TN_ROUTE_SHIFT
+    const chosen = (timer.config & TN_ROUTE_MASK) >> TN_ROUTE_SHIFT
+    let route = NO_ROUTE
+    if ((this.config & LEG_RT_CNF) !== 0 && index < 2) route = index === 0 ? 0 : 8
+    // The reset value 0 is not in the capability mask: connected to nothing.
+    else if (((ROUTE_CAP >>> chosen) & 1) !== 0) route = chosen
     if (route !== timer.route) {
       timer.line?.set(false)
       timer.route = route
-      // A route outside the capability mask is the reset value 0: connected to nothing.
-      timer.line = legacy || ((ROUTE_CAP >>> route) & 1) !== 0 ? (this.context?.interruptLine(route) ?? null) : null
+      timer.line = route === NO_ROUTE ? null : (this.context?.interruptLine(route) ?? null)
     }
     return timer.line
   }
@@ -397,7 +410,10 @@ export class Hpet implements DeviceModel {
   restore(state: unknown): void {
     const saved = savedState<HpetState>(this.name, state, 1)
     if (saved.timers.length !== this.timers.length)
-      throw new DeviceError('ERR_STATE', `hpet: saved state of ${saved.timers.length} timers: expected ${this.timers.length}`)
+      throw new DeviceError(
+        'ERR_STATE',
+        `hpet: saved state of ${saved.timers.length} timers: expected ${this.timers.length}`,
+      )
     this.config = saved.config
     this.status = saved.status
     this.counterLo = saved.counterLo

@@ -119,7 +119,10 @@ export class I8042 implements DeviceModel {
       this.answer(this.ram[command - READ_RAM_FIRST] as number)
       return
     }
-    if ((command >= WRITE_RAM_FIRST && command <= WRITE_RAM_LAST) || (command >= WRITE_OUTPUT_PORT && command <= WRITE_AUX)) {
+    if (
+      (command >= WRITE_RAM_FIRST && command <= WRITE_RAM_LAST) ||
+      (command >= WRITE_OUTPUT_PORT && command <= WRITE_AUX)
+    ) {
       this.pending = command
       return
     }

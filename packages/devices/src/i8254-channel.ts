@@ -340,7 +340,12 @@ export class I8254Channel {
     }
     count %= this.modulus
     if (this.modulus === 0x1_0000) return count
-    return (Math.floor(count / 1000) << 12) | ((Math.floor(count / 100) % 10) << 8) | ((Math.floor(count / 10) % 10) << 4) | (count % 10)
+    return (
+      (Math.floor(count / 1000) << 12) |
+      ((Math.floor(count / 100) % 10) << 8) |
+      ((Math.floor(count / 10) % 10) << 4) |
+      (count % 10)
+    )
   }
 
   save(): I8254ChannelState {

@@ -1,4 +1,11 @@
-import type { AccessSize, DeviceContext, DeviceModel, InterruptLine, SynchronousRangeHandler, Timer } from '@retrap/ioreq'
+import type {
+  AccessSize,
+  DeviceContext,
+  DeviceModel,
+  InterruptLine,
+  SynchronousRangeHandler,
+  Timer,
+} from '@retrap/ioreq'
 import { savedState } from './errors.ts'
 import { I8254Channel, type I8254ChannelState } from './i8254-channel.ts'
 import { PIT_RATE } from './tick-rate.ts'

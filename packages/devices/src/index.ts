@@ -4,7 +4,15 @@ export { DEBUG_CONSOLE_READBACK, DebugConsole, type DebugConsoleOptions } from '
 export { DebugExit, type DebugExitOptions } from './debug-exit.ts'
 export { DeviceError, type DeviceErrorCode } from './errors.ts'
 export { HostBridge, type HostBridgeOptions, type ShadowRange } from './host-bridge.ts'
-export { Hpet, HPET_BASE, HPET_BYTES, HPET_PERIOD_NS, type HpetOptions, type HpetState, type HpetTimerState } from './hpet.ts'
+export {
+  Hpet,
+  HPET_BASE,
+  HPET_BYTES,
+  HPET_PERIOD_NS,
+  type HpetOptions,
+  type HpetState,
+  type HpetTimerState,
+} from './hpet.ts'
 export { I8042, type I8042State } from './i8042.ts'
 export { I8254, type I8254Options, type I8254State, type LegacyInterruptSource } from './i8254.ts'
 export type { I8254ChannelState } from './i8254-channel.ts'

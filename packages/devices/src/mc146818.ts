@@ -1,4 +1,11 @@
-import type { AccessSize, DeviceContext, DeviceModel, InterruptLine, SynchronousRangeHandler, Timer } from '@retrap/ioreq'
+import type {
+  AccessSize,
+  DeviceContext,
+  DeviceModel,
+  InterruptLine,
+  SynchronousRangeHandler,
+  Timer,
+} from '@retrap/ioreq'
 import { civilFromSeconds, secondsFromCivil, SECONDS_PER_DAY, type CivilTime } from './calendar.ts'
 import { fillCmos, type CmosConfiguration } from './cmos-layout.ts'
 import { DeviceError, savedState } from './errors.ts'
@@ -104,8 +111,10 @@ export class Mc146818 implements DeviceModel, LegacyInterruptSource {
   private timer: Timer | null = null
 
   constructor(options: Mc146818Options) {
-    if (!Number.isFinite(options.epochSeconds)) throw new DeviceError('ERR_OPTION', `mc146818: epochSeconds ${options.epochSeconds}: expected a finite number`)
-    if (!Number.isInteger(options.cpus) || options.cpus < 1) throw new DeviceError('ERR_OPTION', `mc146818: ${options.cpus} cpus: expected at least 1`)
+    if (!Number.isFinite(options.epochSeconds))
+      throw new DeviceError('ERR_OPTION', `mc146818: epochSeconds ${options.epochSeconds}: expected a finite number`)
+    if (!Number.isInteger(options.cpus) || options.cpus < 1)
+      throw new DeviceError('ERR_OPTION', `mc146818: ${options.cpus} cpus: expected at least 1`)
     this.options = options
     this.baseSeconds = Math.floor(options.epochSeconds)
     this.baseNs = 0 - Math.floor((options.epochSeconds - this.baseSeconds) * SECOND_NS)
@@ -183,7 +192,7 @@ export class Mc146818 implements DeviceModel, LegacyInterruptSource {
   }
 
   private encode(value: number): number {
-    return (this.regB & B_BINARY) === 0 ? (Math.floor(value / 10) << 4) | value % 10 : value
+    return (this.regB & B_BINARY) === 0 ? (Math.floor(value / 10) << 4) | (value % 10) : value
   }
 
   private decode(value: number): number {
@@ -294,7 +303,8 @@ export class Mc146818 implements DeviceModel, LegacyInterruptSource {
     if (this.running()) {
       if (!wasRunning) {
         // The first update comes half a second after the divider's reset ends; clearing SET leaves its phase alone.
-        const phase = dividerWas === A_DIVIDER_32768 ? (((now - this.baseNs) % SECOND_NS) + SECOND_NS) % SECOND_NS : SECOND_NS / 2
+        const phase =
+          dividerWas === A_DIVIDER_32768 ? (((now - this.baseNs) % SECOND_NS) + SECOND_NS) % SECOND_NS : SECOND_NS / 2
         this.thaw(now - phase)
       } else if (index === REG_B) {
         this.thaw(now - ((now - this.baseNs) % SECOND_NS))
@@ -349,7 +359,8 @@ export class Mc146818 implements DeviceModel, LegacyInterruptSource {
     // What is flagged already needs no timer: its line stays up until register C is read.
     const wanted = regB & ~this.flags
     let next = Infinity
-    if ((wanted & B_PIE) !== 0 && this.periodTicks() !== 0) next = RTC_RATE.nanosecondsAt((this.seenPeriods + 1) * this.periodTicks())
+    if ((wanted & B_PIE) !== 0 && this.periodTicks() !== 0)
+      next = RTC_RATE.nanosecondsAt((this.seenPeriods + 1) * this.periodTicks())
     if (this.running()) {
       const beginning = this.baseNs + (this.seenSeconds - this.baseSeconds) * SECOND_NS
       if ((wanted & B_UIE) !== 0) next = Math.min(next, beginning + SECOND_NS)
@@ -404,4 +415,8 @@ export class Mc146818 implements DeviceModel, LegacyInterruptSource {
 }
 
 const isTime = (index: number): boolean =>
-  index === CMOS_CENTURY || index === SECONDS || index === MINUTES || index === HOURS || (index >= WEEKDAY && index <= YEAR)
+  index === CMOS_CENTURY ||
+  index === SECONDS ||
+  index === MINUTES ||
+  index === HOURS ||
+  (index >= WEEKDAY && index <= YEAR)

@@ -1,4 +1,11 @@
-import type { AccessSize, DeviceContext, DeviceModel, InterruptLine, SynchronousRangeHandler, Timer } from '@retrap/ioreq'
+import type {
+  AccessSize,
+  DeviceContext,
+  DeviceModel,
+  InterruptLine,
+  SynchronousRangeHandler,
+  Timer,
+} from '@retrap/ioreq'
 import { ByteBatch } from './byte-batch.ts'
 import { ByteQueue } from './byte-queue.ts'
 import { DeviceError, savedState } from './errors.ts'

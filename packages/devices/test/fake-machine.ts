@@ -104,7 +104,8 @@ export class FakeMachine {
 
   private addFunction(options: PciFunctionOptions): PciFunction {
     const config = new Uint8Array(256)
-    for (const [register, , initial] of options.writable ?? []) new DataView(config.buffer).setUint32(register, initial ?? 0, true)
+    for (const [register, , initial] of options.writable ?? [])
+      new DataView(config.buffer).setUint32(register, initial ?? 0, true)
     this.functions.set(options.device * 8 + (options.function ?? 0), { options, config })
     return { device: options.device, config, interrupt: null, bar: () => null } as unknown as PciFunction
   }
@@ -162,18 +163,18 @@ export class FakeMachine {
   load64(gpa: number): bigint {
     const claim = this.find(this.mmio, gpa)
     const into: Word64 = { lo: 0, hi: 0 }
-    claim.handler.read64?.(gpa - claim.base, into)
+    void claim.handler.read64?.(gpa - claim.base, into)
     return (BigInt(into.hi) << 32n) | BigInt(into.lo)
   }
 
   store64(gpa: number, value: bigint): void {
     const claim = this.find(this.mmio, gpa)
-    claim.handler.write64?.(gpa - claim.base, Number(value & 0xffff_ffffn), Number(value >> 32n))
+    void claim.handler.write64?.(gpa - claim.base, Number(value & 0xffff_ffffn), Number(value >> 32n))
   }
 
   private read(list: readonly Claim[], address: number, size: AccessSize): number {
     let value = 0
-    for (let done = 0; done < size; ) {
+    for (let done = 0; done < size;) {
       const claim = this.find(list, address + done)
       const step = Math.min(size - done, claim.options.maximumAccess ?? 4) as AccessSize
       const part = claim.handler.read(address + done - claim.base, step) as number
@@ -184,7 +185,7 @@ export class FakeMachine {
   }
 
   private write(list: readonly Claim[], address: number, size: AccessSize, value: number): void {
-    for (let done = 0; done < size; ) {
+    for (let done = 0; done < size;) {
       const claim = this.find(list, address + done)
       const step = Math.min(size - done, claim.options.maximumAccess ?? 4) as AccessSize
       void claim.handler.write(address + done - claim.base, step, Math.floor(value / 2 ** (8 * done)) % 2 ** (8 * step))

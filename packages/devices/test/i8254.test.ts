@@ -127,7 +127,10 @@ describe('counting', () => {
           let tick = 0
           for (const step of steps) {
             for (let i = 0; i < step; i++) stepping.sync(++tick)
-            expect({ out: (jumping.sync(tick), jumping.out), count: count(jumping, tick) }).toEqual({ out: stepping.out, count: count(stepping, tick) })
+            expect({ out: (jumping.sync(tick), jumping.out), count: count(jumping, tick) }).toEqual({
+              out: stepping.out,
+              count: count(stepping, tick),
+            })
           }
         },
       ),
@@ -136,14 +139,19 @@ describe('counting', () => {
 
   test('the next change is where the output of a stepped counter first differs', () => {
     fc.assert(
-      fc.property(fc.constantFrom(0, 3, 4), fc.integer({ min: 2, max: 40 }), fc.integer({ min: 1, max: 100 }), (mode, n, at) => {
-        const c = channel(mode, n)
-        c.sync(at)
-        const next = c.nextChange()
-        const before = c.out
-        for (let tick = at + 1; tick < Math.min(next, at + 200); tick++) expect((c.sync(tick), c.out)).toBe(before)
-        if (next !== Infinity) expect((c.sync(next), c.out)).toBe(!before)
-      }),
+      fc.property(
+        fc.constantFrom(0, 3, 4),
+        fc.integer({ min: 2, max: 40 }),
+        fc.integer({ min: 1, max: 100 }),
+        (mode, n, at) => {
+          const c = channel(mode, n)
+          c.sync(at)
+          const next = c.nextChange()
+          const before = c.out
+          for (let tick = at + 1; tick < Math.min(next, at + 200); tick++) expect((c.sync(tick), c.out)).toBe(before)
+          if (next !== Infinity) expect((c.sync(next), c.out)).toBe(!before)
+        },
+      ),
     )
   })
 })

@@ -79,7 +79,8 @@ function sized(op: readonly number[], ...parts: readonly (Uint8Array | readonly 
 }
 
 function nameSegment(segment: string): number[] {
-  if (!/^[A-Z_][A-Z0-9_]{0,3}$/.test(segment)) throw new RangeError(`AML name segment '${segment}': expected 1 to 4 of A-Z, 0-9, _`)
+  if (!/^[A-Z_][A-Z0-9_]{0,3}$/.test(segment))
+    throw new RangeError(`AML name segment '${segment}': expected 1 to 4 of A-Z, 0-9, _`)
   return [...segment.padEnd(4, '_')].map((c) => c.charCodeAt(0))
 }
 
@@ -107,7 +108,14 @@ export function integer(value: number | bigint): Aml {
   const n = BigInt(value)
   if (n === 0n) return Uint8Array.of(ZERO_OP)
   if (n === 1n) return Uint8Array.of(ONE_OP)
-  const [prefix, bytes] = n <= 0xffn ? [BYTE_PREFIX, 1] : n <= 0xffffn ? [WORD_PREFIX, 2] : n <= 0xffff_ffffn ? [DWORD_PREFIX, 4] : [QWORD_PREFIX, 8]
+  const [prefix, bytes] =
+    n <= 0xffn
+      ? [BYTE_PREFIX, 1]
+      : n <= 0xffffn
+        ? [WORD_PREFIX, 2]
+        : n <= 0xffff_ffffn
+          ? [DWORD_PREFIX, 4]
+          : [QWORD_PREFIX, 8]
   const out = [prefix]
   for (let i = 0; i < bytes; i++) out.push(Number((n >> BigInt(8 * i)) & 0xffn))
   return Uint8Array.from(out)
@@ -115,7 +123,11 @@ export function integer(value: number | bigint): Aml {
 
 /** A string constant; ASCII without NUL. */
 export function string(text: string): Aml {
-  return concat([STRING_PREFIX], [...text].map((c) => c.charCodeAt(0)), [0])
+  return concat(
+    [STRING_PREFIX],
+    [...text].map((c) => c.charCodeAt(0)),
+    [0],
+  )
 }
 
 /** A compressed EISA identifier such as `PNP0A03`. */

@@ -27,7 +27,10 @@ export function dsdtBody(board: AcpiBoard): Aml {
     // PICM: 0 while the OS uses the 8259 pair, 1 once it has announced the I/O APIC.
     aml.name('\\PICM', aml.integer(0)),
     aml.method('\\_PIC', 1, false, aml.store(aml.arg(0), aml.path('\\PICM'))),
-    aml.name('\\_S5', aml.pkg(aml.integer(board.s5SleepType), aml.integer(board.s5SleepType), aml.integer(0), aml.integer(0))),
+    aml.name(
+      '\\_S5',
+      aml.pkg(aml.integer(board.s5SleepType), aml.integer(board.s5SleepType), aml.integer(0), aml.integer(0)),
+    ),
     aml.scope('\\_SB', ...board.apicIds.map((_, uid) => processor(uid)), pciRoot(board)),
     ...(isaBridge === undefined ? [] : [pciLinks()]),
   )
@@ -50,7 +53,9 @@ function pciRoot(board: AcpiBoard): Aml {
     resource.ioWindow(0x0d00, 0xffff),
     resource.memoryWindow32(0xa_0000, 0xb_ffff),
     resource.memoryWindow32(board.pciMemory.start, board.pciMemory.end),
-    ...(board.pciMemory64 === undefined ? [] : [resource.memoryWindow64(board.pciMemory64.start, board.pciMemory64.end)]),
+    ...(board.pciMemory64 === undefined
+      ? []
+      : [resource.memoryWindow64(board.pciMemory64.start, board.pciMemory64.end)]),
   ]
   return aml.device(
     'PCI0',
@@ -80,7 +85,13 @@ function interruptRouting(links: boolean): Aml[] {
   return [
     aml.name('PRTA', toGsi),
     aml.name('PRTP', toLink),
-    aml.method('_PRT', 0, false, aml.when(aml.path('\\PICM'), aml.returns(aml.path('PRTA'))), aml.returns(aml.path('PRTP'))),
+    aml.method(
+      '_PRT',
+      0,
+      false,
+      aml.when(aml.path('\\PICM'), aml.returns(aml.path('PRTA'))),
+      aml.returns(aml.path('PRTP')),
+    ),
   ]
 }
 
@@ -128,13 +139,19 @@ function pciLinks(): Aml {
 
 function isaBus(board: AcpiBoard): Aml {
   const isaBridge = board.isaBridgeDevice
-  const address = isaBridge === undefined ? aml.name('_HID', aml.eisaId('PNP0A05')) : aml.name('_ADR', aml.integer(isaBridge * 0x1_0000))
+  const address =
+    isaBridge === undefined
+      ? aml.name('_HID', aml.eisaId('PNP0A05'))
+      : aml.name('_ADR', aml.integer(isaBridge * 0x1_0000))
   const routes =
     isaBridge === undefined
       ? []
       : [
           aml.operationRegion('PIRQ', aml.RegionSpace.pciConfig, PIRQ_ROUTE_REGISTERS, ROUTES.length),
-          aml.byteField('PIRQ', ROUTES.map((route) => [route, 8] as const)),
+          aml.byteField(
+            'PIRQ',
+            ROUTES.map((route) => [route, 8] as const),
+          ),
         ]
   return aml.device('ISA', address, ...routes, ...isaDevices(board))
 }
@@ -144,7 +161,12 @@ function isaDevices(board: AcpiBoard): Aml[] {
     aml.device(name, aml.name('_HID', aml.eisaId(id)), ...more, aml.name('_CRS', resource.resourceTemplate(...crs)))
   const { hpet, smiCommand } = board
   return [
-    device('PIC', 'PNP0000', [resource.ioPorts(0x20, 2), resource.ioPorts(0xa0, 2), resource.ioPorts(0x4d0, 2), resource.irqNoFlags(2)]),
+    device('PIC', 'PNP0000', [
+      resource.ioPorts(0x20, 2),
+      resource.ioPorts(0xa0, 2),
+      resource.ioPorts(0x4d0, 2),
+      resource.irqNoFlags(2),
+    ]),
     device('TMR', 'PNP0100', [resource.ioPorts(0x40, 4), resource.irqNoFlags(0)]),
     device('RTC', 'PNP0B00', [resource.ioPorts(0x70, 2), resource.irqNoFlags(8)]),
     device('SPKR', 'PNP0800', [resource.ioPorts(0x61, 1)]),

@@ -29,12 +29,25 @@ export function ioPorts(base: number, length: number): number[] {
 
 /** `IRQNoFlags () { irq … }`: edge-triggered, active high, exclusive. */
 export function irqNoFlags(...irqs: readonly number[]): number[] {
-  return [0x22, ...le(irqs.reduce((mask, irq) => mask | (1 << irq), 0), 2)]
+  return [
+    0x22,
+    ...le(
+      irqs.reduce((mask, irq) => mask | (1 << irq), 0),
+      2,
+    ),
+  ]
 }
 
 /** `IRQ (Level, ActiveLow, Shared) { irq … }`, the form that PCI links use. */
 export function irqLevelShared(...irqs: readonly number[]): number[] {
-  return [0x23, ...le(irqs.reduce((mask, irq) => mask | (1 << irq), 0), 2), 0x18]
+  return [
+    0x23,
+    ...le(
+      irqs.reduce((mask, irq) => mask | (1 << irq), 0),
+      2,
+    ),
+    0x18,
+  ]
 }
 
 /** `Memory32Fixed (ReadOnly or ReadWrite, base, length)`. */
@@ -47,7 +60,16 @@ export const AddressSpace = { memory: 0, io: 1, bus: 2 } as const
 
 function addressSpace(tag: number, width: number, type: number, typeFlags: number, min: number, max: number): number[] {
   // General flags: producer, positive decode, minimum and maximum fixed.
-  const body = [type, 0x0c, typeFlags, ...le(0, width), ...le(min, width), ...le(max, width), ...le(0, width), ...le(max - min + 1, width)]
+  const body = [
+    type,
+    0x0c,
+    typeFlags,
+    ...le(0, width),
+    ...le(min, width),
+    ...le(max, width),
+    ...le(0, width),
+    ...le(max - min + 1, width),
+  ]
   return [tag, ...le(body.length, 2), ...body]
 }
 
@@ -56,6 +78,8 @@ export const busNumbers = (min: number, max: number): number[] => addressSpace(0
 /** `WordIO`: a window of ports that a host bridge forwards, inclusive. */
 export const ioWindow = (min: number, max: number): number[] => addressSpace(0x88, 2, AddressSpace.io, 0x03, min, max)
 /** `DWordMemory`, non-cacheable and writable: a window below 4 GiB, inclusive. */
-export const memoryWindow32 = (min: number, max: number): number[] => addressSpace(0x87, 4, AddressSpace.memory, 0x01, min, max)
+export const memoryWindow32 = (min: number, max: number): number[] =>
+  addressSpace(0x87, 4, AddressSpace.memory, 0x01, min, max)
 /** `QWordMemory`, non-cacheable and writable: a window anywhere, inclusive. */
-export const memoryWindow64 = (min: number, max: number): number[] => addressSpace(0x8a, 8, AddressSpace.memory, 0x01, min, max)
+export const memoryWindow64 = (min: number, max: number): number[] =>
+  addressSpace(0x8a, 8, AddressSpace.memory, 0x01, min, max)

@@ -1,0 +1,103 @@
+import { describe, expect, test } from 'vitest'
+import { HostBridge, type ShadowRange } from '../src/host-bridge.ts'
+import { IsaBridge } from '../src/isa-bridge.ts'
+import { FakeMachine } from './fake-machine.ts'
+
+describe('host bridge', () => {
+  test('is an 82441FX at 00:00.0', () => {
+    const machine = new FakeMachine(new HostBridge())
+    expect(machine.functions.get(0)?.options).toMatchObject({ vendorId: 0x8086, deviceId: 0x1237, classCode: 0x060000 })
+  })
+
+  test.each([
+    { register: 0x59, value: 0x30, gpa: 0xf0000, bytes: 0x10000, readRam: true, writeRam: true },
+    { register: 0x59, value: 0x10, gpa: 0xf0000, bytes: 0x10000, readRam: true, writeRam: false },
+    { register: 0x5a, value: 0x02, gpa: 0xc0000, bytes: 0x4000, readRam: false, writeRam: true },
+    { register: 0x5a, value: 0x20, gpa: 0xc4000, bytes: 0x4000, readRam: false, writeRam: true },
+    { register: 0x5f, value: 0x30, gpa: 0xec000, bytes: 0x4000, readRam: true, writeRam: true },
+  ])('PAM register $register = $value backs $gpa', ({ register, value, ...range }) => {
+    const ranges: ShadowRange[] = []
+    const machine = new FakeMachine(new HostBridge({ onShadow: (r) => ranges.push(r) }))
+    machine.writeConfig(0, register, value)
+    expect(ranges).toContainEqual(range)
+  })
+
+  test('a reset tells all thirteen ranges again', () => {
+    const ranges: ShadowRange[] = []
+    const bridge = new HostBridge({ onShadow: (r) => ranges.push(r) })
+    const machine = new FakeMachine(bridge)
+    machine.functions.get(0)?.config.fill(0)
+    bridge.reset()
+    expect(ranges).toHaveLength(13)
+    expect(ranges.every((r) => !r.readRam && !r.writeRam)).toBe(true)
+  })
+})
+
+describe('PCI interrupt routing (82371SB, "PIRQx Route Control Registers")', () => {
+  test.each([
+    { device: 0, pin: 1, link: 0 },
+    { device: 3, pin: 1, link: 3 },
+    { device: 3, pin: 2, link: 0 },
+    { device: 31, pin: 4, link: 2 },
+  ])('device $device pin $pin is link $link', ({ device, pin, link }) => {
+    const bridge = new IsaBridge()
+    const machine = new FakeMachine(bridge)
+    const wire = bridge.interruptInput(device, pin)
+    wire.set(true)
+    expect([16, 17, 18, 19].map((gsi) => machine.line(gsi).level)).toEqual([0, 1, 2, 3].map((l) => l === link))
+    wire.set(false)
+    expect(machine.line(16 + link).level).toBe(false)
+    wire.pulse()
+    expect(machine.line(16 + link).edges).toBe(2)
+  })
+
+  test('a link drives the ISA line that its route register names', () => {
+    const bridge = new IsaBridge()
+    const machine = new FakeMachine(bridge)
+    const wire = bridge.interruptInput(2, 1)
+    wire.set(true)
+    expect(machine.line(10).level).toBe(false)
+    machine.writeConfig(1, 0x62, 0x0a)
+    expect(machine.line(10).level).toBe(true)
+    machine.writeConfig(1, 0x62, 0x0b)
+    expect([machine.line(10).level, machine.line(11).level]).toEqual([false, true])
+    machine.writeConfig(1, 0x62, 0x8b)
+    expect(machine.line(11).level).toBe(false)
+    machine.writeConfig(1, 0x62, 0x00)
+    expect(machine.line(0).level).toBe(false)
+  })
+
+  test('functions and links that share a line are ORed', () => {
+    const bridge = new IsaBridge()
+    const machine = new FakeMachine(bridge)
+    machine.writeConfig(1, 0x60, 0x0b)
+    machine.writeConfig(1, 0x61, 0x0b)
+    const [a, b, c] = [bridge.interruptInput(4, 1), bridge.interruptInput(8, 1), bridge.interruptInput(5, 1)]
+    a.set(true)
+    b.set(true)
+    c.set(true)
+    a.set(false)
+    expect([machine.line(16).level, machine.line(11).level]).toEqual([true, true])
+    b.set(false)
+    expect([machine.line(16).level, machine.line(11).level]).toEqual([false, true])
+    c.set(false)
+    expect(machine.line(11).level).toBe(false)
+  })
+
+  test('wires are saved', () => {
+    const bridge = new IsaBridge()
+    const machine = new FakeMachine(bridge)
+    bridge.interruptInput(5, 2).set(true)
+    expect(machine.line(18).level).toBe(true)
+    const other = new IsaBridge()
+    const second = new FakeMachine(other)
+    other.restore(JSON.parse(JSON.stringify(bridge.save())))
+    expect(second.line(18).level).toBe(true)
+    other.reset()
+    expect(second.line(18).level).toBe(false)
+  })
+
+  test('device 0 is refused, because the host bridge is there', () => {
+    expect(() => new IsaBridge({ device: 0 })).toThrow(/PCI device 0: expected an integer from 1 to 31/)
+  })
+})

@@ -1,0 +1,299 @@
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import { civilFromSeconds, secondsFromCivil, type CivilTime } from '../src/calendar.ts'
+import { Mc146818 } from '../src/mc146818.ts'
+import { FakeMachine } from './fake-machine.ts'
+
+const SECOND = 1_000_000_000
+const MIB = 1 << 20
+/** 2024-02-29T23:59:58Z, a Thursday. */
+const LEAP_EVE = Date.UTC(2024, 1, 29, 23, 59, 58) / 1000
+
+function clock(options: Partial<ConstructorParameters<typeof Mc146818>[0]> = {}): {
+  rtc: Mc146818
+  machine: FakeMachine
+  get: (i: number) => number
+  set: (i: number, v: number) => void
+} {
+  const rtc = new Mc146818({ epochSeconds: LEAP_EVE, lowRamBytes: 512 * MIB, highRamBytes: 0, cpus: 1, ...options })
+  const machine = new FakeMachine(rtc)
+  return {
+    rtc,
+    machine,
+    get: (index) => (machine.out(0x70, index), machine.in(0x71)),
+    set: (index, value) => {
+      machine.out(0x70, index)
+      machine.out(0x71, value)
+    },
+  }
+}
+
+const time = (get: (i: number) => number): string =>
+  [0x32, 9, 8, 7, 6, 4, 2, 0].map((i) => get(i).toString(16).padStart(2, '0')).join(' ')
+
+describe('calendar', () => {
+  test('agrees with the host for any second of 8000 years', () => {
+    const into: CivilTime = { year: 0, month: 0, day: 0, hour: 0, minute: 0, second: 0, weekday: 0 }
+    fc.assert(
+      fc.property(fc.integer({ min: Date.UTC(0, 0, 1) / 1000, max: Date.UTC(8000, 0, 1) / 1000 }), (seconds) => {
+        civilFromSeconds(seconds, into)
+        const host = new Date(seconds * 1000)
+        expect({ ...into }).toEqual({
+          year: host.getUTCFullYear(),
+          month: host.getUTCMonth() + 1,
+          day: host.getUTCDate(),
+          hour: host.getUTCHours(),
+          minute: host.getUTCMinutes(),
+          second: host.getUTCSeconds(),
+          weekday: host.getUTCDay(),
+        })
+        expect(secondsFromCivil(into)).toBe(seconds)
+      }),
+    )
+  })
+})
+
+describe('time registers (century, year, month, day, weekday, hour, minute, second)', () => {
+  test.each([
+    { b: 0x02, after: 0, shows: '20 24 02 29 05 23 59 58' },
+    { b: 0x02, after: 2, shows: '20 24 03 01 06 00 00 00' },
+    { b: 0x06, after: 0, shows: '14 18 02 1d 05 17 3b 3a' },
+  ])('register B $b, $after seconds on: $shows', ({ b, after, shows }) => {
+    const { machine, get, set } = clock()
+    // The data mode is chosen while the clock is stopped, as software has to.
+    set(11, 0x82 | b)
+    if (b === 0x06)
+      for (const [i, v] of [
+        [0x32, 20],
+        [9, 24],
+        [8, 2],
+        [7, 29],
+        [6, 5],
+        [4, 23],
+        [2, 59],
+        [0, 58],
+      ] as const)
+        set(i, v)
+    set(11, b)
+    machine.advance(after * SECOND)
+    expect(time(get)).toBe(shows)
+  })
+
+  test.each([
+    { hour: 0, shows: 0x12 },
+    { hour: 1, shows: 0x01 },
+    { hour: 11, shows: 0x11 },
+    { hour: 12, shows: 0x92 },
+    { hour: 13, shows: 0x81 },
+    { hour: 23, shows: 0x91 },
+  ])('hour $hour in 12-hour mode', ({ hour, shows }) => {
+    const { machine, get, set } = clock({ epochSeconds: Date.UTC(2000, 0, 1, hour - 1, 59, 59) / 1000 })
+    set(11, 0x80)
+    const before = (hour + 23) % 24
+    set(4, (Math.floor((before % 12 || 12) / 10) << 4) | ((before % 12 || 12) % 10) | (before >= 12 ? 0x80 : 0))
+    set(11, 0x00)
+    machine.advance(SECOND)
+    expect(get(4)).toBe(shows)
+  })
+
+  test('time set under SET starts from there, and the weekday is the guest’s own', () => {
+    const { machine, get, set } = clock()
+    set(11, 0x82)
+    for (const [i, v] of [
+      [0x32, 0x19],
+      [9, 0x99],
+      [8, 0x12],
+      [7, 0x31],
+      [6, 2],
+      [4, 0x23],
+      [2, 0x59],
+      [0, 0x59],
+    ] as const)
+      set(i, v)
+    machine.advance(10 * SECOND)
+    expect(time(get)).toBe('19 99 12 31 02 23 59 59')
+    set(11, 0x02)
+    machine.advance(SECOND)
+    expect(time(get)).toBe('20 00 01 01 03 00 00 00')
+  })
+
+  test('UIP is up for the last 2228 µs of each second, and never under SET', () => {
+    const { machine, get, set } = clock()
+    expect(get(10)).toBe(0x26)
+    machine.advance(SECOND - 2_228_001)
+    expect(get(10)).toBe(0x26)
+    machine.advance(1)
+    expect(get(10)).toBe(0xa6)
+    machine.advance(2_228_000)
+    expect(get(10)).toBe(0x26)
+    set(11, 0x82)
+    machine.advance(SECOND - 1)
+    expect(get(10)).toBe(0x26)
+  })
+
+  test('the first second after a divider reset is half a second long', () => {
+    const { machine, get, set } = clock()
+    set(10, 0x76)
+    machine.advance(5 * SECOND)
+    expect(get(0)).toBe(0x58)
+    set(10, 0x26)
+    machine.advance(SECOND / 2 - 1)
+    expect(get(0)).toBe(0x58)
+    machine.advance(1)
+    expect(get(0)).toBe(0x59)
+  })
+})
+
+describe('interrupts', () => {
+  test.each([
+    { rate: 1, perSecond: 256 },
+    { rate: 2, perSecond: 128 },
+    { rate: 3, perSecond: 8192 },
+    { rate: 6, perSecond: 1024 },
+    { rate: 15, perSecond: 2 },
+  ])('rate $rate is $perSecond Hz', ({ rate, perSecond }) => {
+    const { machine, get, set } = clock()
+    set(10, 0x20 | rate)
+    set(11, 0x42)
+    let count = 0
+    for (;;) {
+      const next = machine.timers.nextDeadlineNs
+      if (next > SECOND) break
+      machine.advance(next - machine.time)
+      expect(machine.line(8).level).toBe(true)
+      expect(get(12)).toBe(machine.time % SECOND === 0 ? 0xd0 : 0xc0)
+      expect(machine.line(8).level).toBe(false)
+      count++
+    }
+    expect(count).toBe(perSecond)
+  })
+
+  test('update-ended comes with each second', () => {
+    const { machine, get, set } = clock()
+    set(11, 0x12)
+    machine.advance(SECOND - 1)
+    expect(machine.line(8).level).toBe(false)
+    machine.advance(1)
+    expect(machine.line(8).level).toBe(true)
+    expect(get(12) & 0xb0).toBe(0x90)
+    expect(get(12)).toBe(0)
+  })
+
+  test('flags are set without their enables, and show no interrupt', () => {
+    const { machine, get } = clock()
+    machine.advance(SECOND)
+    expect(get(12)).toBe(0x50)
+  })
+
+  test.each([
+    { alarm: [0x00, 0x00, 0x00], after: 2, says: 'at midnight' },
+    { alarm: [0x59, 0x59, 0x23], after: 1, says: 'in the next second' },
+    { alarm: [0x58, 0x59, 0x23], after: 86_400, says: 'a day later for the second that has begun' },
+    { alarm: [0xff, 0xff, 0xff], after: 1, says: 'every second' },
+    { alarm: [0x05, 0xff, 0xc0], after: 7, says: 'at second 5 of any minute' },
+    { alarm: [0xff, 0x30, 0xff], after: 1802, says: 'when minute 30 comes' },
+  ])('an alarm for $alarm (s, m, h) comes $says', ({ alarm, after }) => {
+    const { machine, get, set } = clock()
+    set(1, alarm[0] as number)
+    set(3, alarm[1] as number)
+    set(5, alarm[2] as number)
+    set(11, 0x22)
+    machine.advance(after * SECOND - 1)
+    expect(machine.line(8).level).toBe(false)
+    machine.advance(1)
+    expect(machine.line(8).level).toBe(true)
+    expect(get(12) & 0xa0).toBe(0xa0)
+  })
+
+  test('an alarm for a time that there is not never comes', () => {
+    const { machine, set } = clock()
+    set(1, 0x75)
+    set(11, 0x22)
+    expect(machine.timers.nextDeadlineNs).toBe(Infinity)
+  })
+
+  test('while suppressed nothing reaches IRQ 8', () => {
+    const { rtc, machine, set } = clock()
+    rtc.suppressInterrupt(true)
+    set(11, 0x12)
+    machine.advance(2 * SECOND)
+    expect(machine.line(8).edges).toBe(0)
+    rtc.suppressInterrupt(false)
+    expect(machine.line(8).level).toBe(true)
+  })
+})
+
+describe('CMOS', () => {
+  test.each([
+    {
+      low: 512 * MIB,
+      high: 0,
+      cpus: 4,
+      at: [0x15, 0x16, 0x17, 0x18, 0x30, 0x31, 0x34, 0x35, 0x5b, 0x5c, 0x5d, 0x5f],
+      reads: [0x80, 2, 0xff, 0xff, 0xff, 0xff, 0x00, 0x1f, 0, 0, 0, 3],
+    },
+    {
+      low: 3072 * MIB,
+      high: 512 * MIB,
+      cpus: 1,
+      at: [0x34, 0x35, 0x5b, 0x5c, 0x5d],
+      reads: [0x00, 0xbf, 0x00, 0x20, 0],
+    },
+    { low: 4 * MIB, high: 0, cpus: 1, at: [0x17, 0x18, 0x34, 0x35], reads: [0x00, 0x0c, 0, 0] },
+  ])('$low bytes below the hole and $high above 4 GiB', ({ low, high, cpus, at, reads }) => {
+    const { get } = clock({ lowRamBytes: low, highRamBytes: high, cpus })
+    expect(at.map(get)).toEqual(reads)
+  })
+
+  test('the checksum covers 0x10–0x2D', () => {
+    const { get } = clock()
+    let sum = 0
+    for (let i = 0x10; i <= 0x2d; i++) sum += get(i)
+    expect((get(0x2e) << 8) | get(0x2f)).toBe(sum)
+  })
+
+  test('RAM bytes keep what is written; registers C and D do not', () => {
+    const { get, set } = clock()
+    set(0x40, 0xa5)
+    set(13, 0x00)
+    set(12, 0xff)
+    expect([get(0x40), get(13), get(12)]).toEqual([0xa5, 0x80, 0])
+  })
+
+  test('port 0x70 masks NMI and reads as ones', () => {
+    const { rtc, machine } = clock()
+    machine.out(0x70, 0x8f)
+    expect([rtc.nmiMasked, machine.in(0x70)]).toEqual([true, 0xff])
+    machine.out(0x70, 0x0f)
+    expect(rtc.nmiMasked).toBe(false)
+  })
+
+  test('a reset keeps time and RAM and turns interrupts off', () => {
+    const { rtc, machine, get, set } = clock()
+    set(0x0f, 0x05)
+    set(11, 0x72)
+    machine.advance(3 * SECOND)
+    rtc.reset()
+    expect(machine.line(8).level).toBe(false)
+    expect([get(11), get(0x0f), get(0)]).toEqual([0x02, 0x05, 0x01])
+  })
+
+  test('a saved clock goes on in another machine', () => {
+    const { rtc, machine, set } = clock()
+    set(11, 0x72)
+    machine.advance(123_456_789)
+    const other = clock({ epochSeconds: 0 })
+    other.machine.time = machine.time
+    other.rtc.restore(JSON.parse(JSON.stringify(rtc.save())))
+    machine.advance(10 * SECOND)
+    other.machine.advance(10 * SECOND)
+    expect(other.rtc.save()).toEqual(rtc.save())
+  })
+
+  test.each([
+    { options: { epochSeconds: Number.NaN }, message: /epochSeconds NaN/ },
+    { options: { cpus: 0 }, message: /0 cpus: expected at least 1/ },
+  ])('options $options are refused', ({ options, message }) => {
+    expect(() => clock(options)).toThrow(message)
+  })
+})
