@@ -439,8 +439,14 @@ export interface ValueOf {
 
 /** Makes a value of a type from what emits it. */
 export function valueFrom<T extends ValueType>(type: T, emit: Emit): ValueOf[T] {
-  const make = { i32: I32, i64: I64, f32: F32, f64: F64, v128: V128 }[type] as new (emit: Emit) => ValueOf[T]
-  return new make(emit)
+  const classes: { readonly [K in ValueType]: new (emit: Emit) => ValueOf[K] } = {
+    i32: I32,
+    i64: I64,
+    f32: F32,
+    f64: F64,
+    v128: V128,
+  }
+  return new classes[type](emit)
 }
 
 type OperandValues<P extends string> = P extends `${infer Head} ${infer Rest}`
