@@ -1,0 +1,33 @@
+/** What a caller of `@retrap/p2m` can do wrong. */
+export type P2mErrorCode =
+  /** An order other than 0, 9 or 18. */
+  | 'ERR_ORDER'
+  /** A frame number that is not aligned to its order. */
+  | 'ERR_ALIGN'
+  /** A guest frame beyond 48-bit addresses, a machine frame outside machine memory, or a count below 1. */
+  | 'ERR_RANGE'
+  /** A type that cannot be given or changed this way. */
+  | 'ERR_TYPE'
+  /** A removal that names other frames than those mapped; nothing has changed. */
+  | 'ERR_MISMATCH'
+  /** No machine frame for a table, or for RAM; nothing has changed but the sizes of leaves. */
+  | 'ERR_NO_MEMORY'
+
+/** Thrown for callers' mistakes. A guest's access to a hole is a result. */
+export class P2mError extends Error {
+  override readonly name = 'P2mError'
+  readonly code: P2mErrorCode
+  /** The figures behind the message, by name; frame numbers and orders. */
+  readonly figures: Readonly<Record<string, number>>
+
+  constructor(code: P2mErrorCode, message: string, figures: Record<string, number> = {}) {
+    super(message)
+    this.code = code
+    this.figures = figures
+  }
+}
+
+/** `0x…` form of a number, for messages. */
+export function hex(value: number): string {
+  return value < 0 ? String(value) : `0x${value.toString(16)}`
+}
