@@ -1,68 +1,63 @@
 /**
  * The decoder proper: bytes in, an `Instruction` filled in, nothing allocated.
  *
+ * Each field is stored as soon as it is known. Held in locals until the end, they would not fit the host's registers, and
+ * the function takes half as long again.
+ *
  * Source: Intel SDM vol. 2A, chapter 2, "Instruction Format".
  */
 import type { Instruction } from './instruction.ts'
-import {
-  DECODED,
-  DECODE_AMD,
-  INVALID,
-  PREFIX_ADDRESS_SIZE,
-  PREFIX_LOCK,
-  PREFIX_OPERAND_SIZE,
-  PREFIX_REP,
-  PREFIX_REPNE,
-  PREFIX_REPNE_LAST,
-  PREFIX_REX,
-  PREFIX_REX_W,
-  PREFIX_SEGMENT,
-  PREFIX_VEX,
-  REASON_LOCK,
-  REASON_OPCODE,
-  REASON_REGISTER,
-  REASON_TOO_LONG,
-  REASON_VEX_PREFIX,
-  REASON_VEX_VVVV,
-  REGISTER_RIP,
-  TRUNCATED,
-} from './kinds.ts'
+import * as kinds from './kinds.ts'
 import { tables } from './tables.ts'
-import {
-  DIMENSION_ADDRESS_SIZE,
-  DIMENSION_B,
-  DIMENSION_L,
-  DIMENSION_MOD,
-  DIMENSION_OPERAND_SIZE,
-  DIMENSION_PP,
-  DIMENSION_REG,
-  DIMENSION_RM,
-  LEAF_ANY_MOD,
-  LEAF_CHECK,
-  LEAF_CHECK_CONTROL,
-  LEAF_CHECK_DEBUG,
-  LEAF_CHECK_SEGMENT_WRITE,
-  LEAF_IMMEDIATE,
-  LEAF_IMPLIED_MEMORY,
-  LEAF_LOCK,
-  LEAF_MASKMOV,
-  LEAF_NO_66,
-  LEAF_REG_3BIT,
-  LEAF_RM_3BIT,
-  LEAF_SIZE_SHIFT,
-  LEAF_STRING_DESTINATION,
-  LEAF_STRING_SOURCE,
-  LEAF_VVVV,
-  MAPS,
-  TREE_LEGACY,
-  TREE_LONG,
-  TREE_LONG_AMD,
-} from './tree.ts'
+import * as trees from './tree.ts'
+
+// Imports are read from a cell at each use; constants of this module are folded into the code.
+const PREFIX_LOCK = kinds.PREFIX_LOCK
+const PREFIX_REP = kinds.PREFIX_REP
+const PREFIX_REPNE = kinds.PREFIX_REPNE
+const PREFIX_OPERAND_SIZE = kinds.PREFIX_OPERAND_SIZE
+const PREFIX_ADDRESS_SIZE = kinds.PREFIX_ADDRESS_SIZE
+const PREFIX_REX = kinds.PREFIX_REX
+const PREFIX_REX_W = kinds.PREFIX_REX_W
+const PREFIX_VEX = kinds.PREFIX_VEX
+const PREFIX_SEGMENT = kinds.PREFIX_SEGMENT
+const PREFIX_REPNE_LAST = kinds.PREFIX_REPNE_LAST
+const REGISTER_RIP = kinds.REGISTER_RIP
+const DECODE_AMD = kinds.DECODE_AMD
+const MAPS = trees.MAPS
+const TREE_LEGACY = trees.TREE_LEGACY
+const TREE_LONG = trees.TREE_LONG
+const TREE_LONG_AMD = trees.TREE_LONG_AMD
+const LEAF_ANY_MOD = trees.LEAF_ANY_MOD
+const LEAF_CHECK = trees.LEAF_CHECK
+const LEAF_CHECK_CONTROL = trees.LEAF_CHECK_CONTROL
+const LEAF_CHECK_DEBUG = trees.LEAF_CHECK_DEBUG
+const LEAF_CHECK_SEGMENT_WRITE = trees.LEAF_CHECK_SEGMENT_WRITE
+const LEAF_IMMEDIATE = trees.LEAF_IMMEDIATE
+const LEAF_IMPLIED_MEMORY = trees.LEAF_IMPLIED_MEMORY
+const LEAF_LOCK = trees.LEAF_LOCK
+const LEAF_MASKMOV = trees.LEAF_MASKMOV
+const LEAF_NO_66 = trees.LEAF_NO_66
+const LEAF_REG_3BIT = trees.LEAF_REG_3BIT
+const LEAF_RM_3BIT = trees.LEAF_RM_3BIT
+const LEAF_SIZE_SHIFT = trees.LEAF_SIZE_SHIFT - 3
+const LEAF_STRING_DESTINATION = trees.LEAF_STRING_DESTINATION
+const LEAF_STRING_SOURCE = trees.LEAF_STRING_SOURCE
+const LEAF_VVVV = trees.LEAF_VVVV
+const KEY_PP = trees.KEY_PP
+const KEY_OPERAND_SIZE = trees.KEY_OPERAND_SIZE
+const KEY_ADDRESS_SIZE = trees.KEY_ADDRESS_SIZE
+const KEY_W = trees.KEY_W
+const KEY_L = trees.KEY_L
+const KEY_B = trees.KEY_B
+
+/** Leaf bits that the common path does not look at one by one. */
+const LEAF_RARE = LEAF_CHECK | LEAF_REG_3BIT | LEAF_RM_3BIT | LEAF_IMPLIED_MEMORY | LEAF_NO_66 | LEAF_ANY_MOD
 
 /** The architecture's limit on the length of an instruction. */
 const MAX_LENGTH = 15
 
-/** What a byte is before the opcode. */
+/** What a byte is before the opcode: prefixes between REX and REP. */
 const CLASS_OPCODE = 0
 const CLASS_REX = 1
 const CLASS_SEGMENT = 2
@@ -97,27 +92,38 @@ function makeByteClasses(): Uint8Array {
 }
 
 /** Base and index registers of 16-bit addressing by ModRM.rm: BX+SI BX+DI BP+SI BP+DI SI DI BP BX. */
-const base16 = /*#__PURE__*/ Int8Array.of(3, 3, 5, 5, 6, 7, 5, 3)
-const index16 = /*#__PURE__*/ Int8Array.of(6, 7, 6, 7, -1, -1, -1, -1)
+const base16: Int8Array = /*#__PURE__*/ Int8Array.of(3, 3, 5, 5, 6, 7, 5, 3)
+const index16: Int8Array = /*#__PURE__*/ Int8Array.of(6, 7, 6, 7, -1, -1, -1, -1)
 /** Default segment of 16-bit addressing: SS with BP, else DS. */
-const segment16 = /*#__PURE__*/ Uint8Array.of(3, 3, 2, 2, 3, 3, 2, 3)
+const segment16: Uint8Array = /*#__PURE__*/ Uint8Array.of(3, 3, 2, 2, 3, 3, 2, 3)
 
-const { roots, hasModrm, nodes, leaves } = tables
+/** Immediates of one number come first in `Immediate`; this is the last of them. */
+const LAST_PLAIN_IMMEDIATE = 6
+/** By `Immediate`: bytes (moffs: by address size), shift that brings the top bit to bit 31, bits that stay, of the sign word too. */
+const immediateSizes: Uint8Array = /*#__PURE__*/ Uint8Array.of(0, 1, 1, 2, 2, 4, 4, 8, 3, 4, 6, 0, 2)
+const immediateShifts: Uint8Array = /*#__PURE__*/ Uint8Array.of(0, 24, 24, 16, 16, 0, 0)
+const immediateMasks: Int32Array = /*#__PURE__*/ Int32Array.of(0, 0xff, -1, 0xffff, -1, -1, -1)
+const immediateSigns: Int32Array = /*#__PURE__*/ Int32Array.of(0, 0, -1, 0, -1, 0, -1)
+
+const roots: Int32Array = tables.roots
+const hasModrm: Uint8Array = tables.hasModrm
+const nodes: Int32Array = tables.nodes
+const leaves: Int32Array = tables.leaves
 
 function fail(insn: Instruction, length: number, reason: number): number {
   insn.code = 0
   insn.length = length > MAX_LENGTH ? MAX_LENGTH : length
   insn.reason = reason
-  return INVALID
+  return kinds.INVALID
 }
 
 /** The instruction goes on for `length` bytes at least, past the end of what there is. */
 function outOfBytes(insn: Instruction, length: number): number {
-  if (length > MAX_LENGTH) return fail(insn, length, REASON_TOO_LONG)
+  if (length > MAX_LENGTH) return fail(insn, length, kinds.REASON_TOO_LONG)
   insn.code = 0
   insn.length = length
   insn.reason = 0
-  return TRUNCATED
+  return kinds.TRUNCATED
 }
 
 /**
@@ -136,72 +142,58 @@ function outOfBytes(insn: Instruction, length: number): number {
  * Source: Intel SDM vol. 2A, chapter 2, "Instruction Format"; AMD APM vol. 3, "Instruction Encoding".
  */
 export function decodeInto(bytes: Uint8Array, offset: number, end: number, mode: number, insn: Instruction): number {
-  if (end > bytes.length) end = bytes.length
-  const limit = end - offset > MAX_LENGTH ? offset + MAX_LENGTH : end
-  const bits = mode & 0xff
-  const long = bits === 64
-  const classBase = long ? 256 : 0
+  offset |= 0
+  end |= 0
+  if (end > bytes.length) end = bytes.length | 0
+  const limit = end - offset > MAX_LENGTH ? (offset + MAX_LENGTH) | 0 : end
+  const long = (mode & 64) !== 0
 
   // Prefixes. A REX counts only where the opcode follows it at once.
   let pos = offset
   let prefixes = 0
   let rex = 0
   let override = -1
-  let byte = 0
-  let byteClass = 0
-  for (;;) {
-    if (pos >= limit) return outOfBytes(insn, pos - offset + 1)
-    byte = bytes[pos++]!
-    byteClass = byteClasses[classBase + byte]!
-    if (byteClass === CLASS_OPCODE || byteClass >= CLASS_VEX) break
-    if (byteClass === CLASS_REX) {
-      rex = byte
-      continue
-    }
-    rex = 0
-    switch (byteClass) {
-      case CLASS_OPERAND_SIZE:
-        prefixes |= PREFIX_OPERAND_SIZE
-        break
-      case CLASS_ADDRESS_SIZE:
-        prefixes |= PREFIX_ADDRESS_SIZE
-        break
-      case CLASS_LOCK:
-        prefixes |= PREFIX_LOCK
-        break
-      case CLASS_REPNE:
-        prefixes |= PREFIX_REPNE | PREFIX_REPNE_LAST
-        break
-      case CLASS_REP:
-        prefixes = (prefixes | PREFIX_REP) & ~PREFIX_REPNE_LAST
-        break
-      default: {
+  if (pos >= limit) return outOfBytes(insn, 1)
+  let byte = bytes[pos]!
+  pos = (pos + 1) | 0
+  let byteClass = byteClasses[long ? 256 + byte : byte]!
+  while (byteClass !== CLASS_OPCODE && byteClass < CLASS_VEX) {
+    if (byteClass === CLASS_REX) rex = byte
+    else {
+      rex = 0
+      if (byteClass === CLASS_OPERAND_SIZE) prefixes |= PREFIX_OPERAND_SIZE
+      else if (byteClass === CLASS_REP) prefixes = (prefixes | PREFIX_REP) & ~PREFIX_REPNE_LAST
+      else if (byteClass === CLASS_REPNE) prefixes |= PREFIX_REPNE | PREFIX_REPNE_LAST
+      else if (byteClass === CLASS_LOCK) prefixes |= PREFIX_LOCK
+      else if (byteClass === CLASS_ADDRESS_SIZE) prefixes |= PREFIX_ADDRESS_SIZE
+      else {
         prefixes |= PREFIX_SEGMENT
         const segment = byte >= 0x64 ? byte - 0x60 : (byte >> 3) & 3
         // In 64-bit mode ES, CS, SS and DS prefixes are null prefixes: one after FS or GS does not undo it.
         if (!long || segment >= 4 || override < 4) override = segment
       }
     }
-  }
-
-  // Opcode map, and what stands for REX, mandatory prefix and operand size.
-  let map = 0
-  let pp = 0
-  let w = 0
-  let l = 0
-  let vvvv = 0
-  let operandSize = 0
-  let vex = false
-  if (byteClass === CLASS_VEX) {
     if (pos >= limit) return outOfBytes(insn, pos - offset + 1)
-    // Outside 64-bit mode C4 and C5 are LES and LDS unless what would be ModRM has mod = 3.
-    vex = long || bytes[pos]! >= 0xc0
+    byte = bytes[pos]!
+    pos = (pos + 1) | 0
+    byteClass = byteClasses[long ? 256 + byte : byte]!
   }
-  if (vex) {
+  insn.reason = 0
+  insn.mode = mode & 0xff
+  insn.segmentOverride = override
+
+  // Opcode map, and the key by which the opcode's tree is walked: mandatory prefix, sizes, W, L, REX.B.
+  let map = 0
+  let key = 0
+  let vvvv = 0
+  if (byteClass === CLASS_VEX && pos < limit && (long || bytes[pos]! >= 0xc0)) {
+    // Outside 64-bit mode C4 and C5 are LES and LDS unless what would be ModRM has mod = 3.
     if ((prefixes & (PREFIX_LOCK | PREFIX_REP | PREFIX_REPNE | PREFIX_OPERAND_SIZE)) !== 0 || rex !== 0) {
-      return fail(insn, pos - offset, REASON_VEX_PREFIX)
+      return fail(insn, pos - offset, kinds.REASON_VEX_PREFIX)
     }
-    let payload = bytes[pos++]!
+    let payload = bytes[pos]!
+    pos = (pos + 1) | 0
+    let w = 0
     if (byte === 0xc5) {
       map = 4
       rex = (~payload >> 5) & 4
@@ -209,126 +201,113 @@ export function decodeInto(bytes: Uint8Array, offset: number, end: number, mode:
       if (pos >= limit) return outOfBytes(insn, pos - offset + 1)
       map = 3 + (payload & 31)
       rex = (~payload >> 5) & 7
-      payload = bytes[pos++]!
+      payload = bytes[pos]!
+      pos = (pos + 1) | 0
       w = payload >> 7
     }
     vvvv = (~payload >> 3) & 15
-    l = (payload >> 2) & 1
-    pp = payload & 3
     if (!long) {
       // Eight registers only: B and the top bit of vvvv are ignored, R and X are 0 or this would be LES or LDS.
       rex = 0
       vvvv &= 7
     }
-    operandSize = w === 1 ? 2 : 1
-    prefixes |= PREFIX_VEX | (w === 1 ? PREFIX_REX_W : 0)
-    if (map < 4 || map >= MAPS) return fail(insn, pos - offset, REASON_OPCODE)
+    const l = (payload >> 2) & 1
+    insn.vectorLength = l
+    prefixes |= w === 0 ? PREFIX_VEX : PREFIX_VEX | PREFIX_REX_W
+    key = ((payload & 3) << KEY_PP) | (l << KEY_L) | (w << KEY_W) | ((w + 1) << KEY_OPERAND_SIZE) | ((rex & 1) << KEY_B)
+    if (map < 4 || map >= MAPS) return fail(insn, pos - offset, kinds.REASON_OPCODE)
     if (pos >= limit) return outOfBytes(insn, pos - offset + 1)
-    byte = bytes[pos++]!
+    byte = bytes[pos]!
+    pos = (pos + 1) | 0
   } else {
+    insn.vectorLength = 0
     if (byteClass === CLASS_ESCAPE) {
       if (pos >= limit) return outOfBytes(insn, pos - offset + 1)
-      byte = bytes[pos++]!
+      byte = bytes[pos]!
+      pos = (pos + 1) | 0
       map = 1
       if (byte === 0x38 || byte === 0x3a) {
         map = byte === 0x38 ? 2 : 3
         if (pos >= limit) return outOfBytes(insn, pos - offset + 1)
-        byte = bytes[pos++]!
+        byte = bytes[pos]!
+        pos = (pos + 1) | 0
       }
     }
+    let operandSize = (mode & 16) === 0 ? 1 : 0
     if (prefixes !== 0) {
-      if ((prefixes & (PREFIX_REP | PREFIX_REPNE)) !== 0) pp = (prefixes & PREFIX_REPNE_LAST) !== 0 ? 3 : 2
-      else if ((prefixes & PREFIX_OPERAND_SIZE) !== 0) pp = 1
+      if ((prefixes & PREFIX_OPERAND_SIZE) !== 0) {
+        operandSize ^= 1
+        key = 1 << KEY_PP
+      }
+      if ((prefixes & (PREFIX_REP | PREFIX_REPNE)) !== 0) key = (prefixes & PREFIX_REPNE_LAST) !== 0 ? 3 << KEY_PP : 2 << KEY_PP
     }
-    if (rex !== 0) prefixes |= PREFIX_REX | ((rex & 8) << 3)
-    // REX.W goes before 66.
-    if ((rex & 8) !== 0) operandSize = 2
-    else operandSize = (bits === 16) === ((prefixes & PREFIX_OPERAND_SIZE) !== 0) ? 1 : 0
+    if (rex !== 0) {
+      prefixes |= PREFIX_REX | ((rex & 8) << 3)
+      key |= (rex & 1) << KEY_B
+      // REX.W goes before 66.
+      if ((rex & 8) !== 0) operandSize = 2
+    }
+    key |= operandSize << KEY_OPERAND_SIZE
   }
-  const addressSize = long
-    ? (prefixes & PREFIX_ADDRESS_SIZE) !== 0
-      ? 1
-      : 2
-    : (bits === 16) === ((prefixes & PREFIX_ADDRESS_SIZE) !== 0)
-      ? 1
-      : 0
+  let addressSize = long ? 2 : (mode & 16) === 0 ? 1 : 0
+  if ((prefixes & PREFIX_ADDRESS_SIZE) !== 0) addressSize = addressSize === 1 ? 0 : 1
+  insn.addressSize = 16 << addressSize
+  insn.prefixes = prefixes
+  insn.vvvv = vvvv
+  insn.opcodeReg = (byte & 7) | ((rex & 1) << 3)
+  insn.opcodeOffset = pos - 1 - offset
 
   // The tree of the opcode.
-  const opcodeOffset = pos - 1 - offset
-  const tree = long ? ((mode & DECODE_AMD) !== 0 ? TREE_LONG_AMD : TREE_LONG) : TREE_LEGACY
+  const tree = long ? ((mode & DECODE_AMD) === 0 ? TREE_LONG : TREE_LONG_AMD) : TREE_LEGACY
   const root = (tree * MAPS + map) * 256 + byte
-  let modrm = 0
-  let modrmOffset = 0
-  const withModrm = hasModrm[root] !== 0
+  const withModrm = hasModrm[root]! !== 0
+  // Without ModRM there is no memory either; mod = 3 says so.
+  let modrm = 0xc0
   if (withModrm) {
     if (pos >= limit) return outOfBytes(insn, pos - offset + 1)
-    modrmOffset = pos - offset
-    modrm = bytes[pos++]!
-  }
+    insn.modrmOffset = pos - offset
+    modrm = bytes[pos]!
+    pos = (pos + 1) | 0
+  } else insn.modrmOffset = 0
   let code = roots[root]!
-  while (code < 0) {
-    const node = ~code
-    let value = 0
-    switch (nodes[node]!) {
-      case DIMENSION_OPERAND_SIZE:
-        value = operandSize
-        break
-      case DIMENSION_REG:
-        value = (modrm >> 3) & 7
-        break
-      case DIMENSION_PP:
-        value = pp
-        break
-      case DIMENSION_MOD:
-        value = modrm >= 0xc0 ? 1 : 0
-        break
-      case DIMENSION_RM:
-        value = modrm & 7
-        break
-      case DIMENSION_ADDRESS_SIZE:
-        value = addressSize
-        break
-      case DIMENSION_L:
-        value = l
-        break
-      case DIMENSION_B:
-        value = rex & 1
-        break
-      default:
-        value = w
-    }
-    code = nodes[node + 1 + value]!
+  if (code < 0) {
+    key |= (addressSize << KEY_ADDRESS_SIZE) | (modrm & 63) | (modrm >= 0xc0 ? 64 : 0)
+    do {
+      const place = nodes[~code]!
+      code = nodes[((key >> (place & 31)) & (place >> 5)) - code]!
+    } while (code < 0)
   }
-  if (code === 0) return fail(insn, pos - offset, REASON_OPCODE)
+  if (code === 0) return fail(insn, pos - offset, kinds.REASON_OPCODE)
+  insn.code = code
   const leaf = leaves[code]!
+  insn.operandSize = (leaf >> LEAF_SIZE_SHIFT) & 0x78
 
   // Operands of ModRM.
-  let mod = modrm >> 6
-  let reg = ((modrm >> 3) & 7) | ((rex & 4) << 1)
-  let rm = (modrm & 7) | ((rex & 1) << 3)
+  const rm = (modrm & 7) | ((rex & 1) << 3)
+  insn.reg = ((modrm >> 3) & 7) | ((rex & 4) << 1)
+  insn.rm = rm
+  insn.index = -1
+  insn.scale = 0
   let isMemory = 0
-  let base = -1
-  let index = -1
-  let scale = 0
   let segment = 3
-  let dispLo = 0
-  let dispHi = 0
-  let dispOffset = 0
-  let dispSize = 0
-  if ((leaf & LEAF_ANY_MOD) !== 0) mod = 3
-  if (withModrm && mod !== 3) {
+  if (modrm < 0xc0 && (leaf & LEAF_ANY_MOD) === 0) {
     isMemory = 1
+    insn.mod = modrm >> 6
+    let dispSize = modrm >> 6
     if (addressSize !== 0) {
-      base = rm
+      // mod 2 is a displacement of four bytes.
+      dispSize += dispSize & 2
+      let base = rm
       if ((modrm & 7) === 4) {
         if (pos >= limit) return outOfBytes(insn, pos - offset + 1)
-        const sib = bytes[pos++]!
-        scale = sib >> 6
-        index = ((sib >> 3) & 7) | ((rex & 2) << 2)
+        const sib = bytes[pos]!
+        pos = (pos + 1) | 0
+        insn.scale = sib >> 6
+        const index = ((sib >> 3) & 7) | ((rex & 2) << 2)
         // Index 4 is none; with REX.X it is R12.
-        if (index === 4) index = -1
+        if (index !== 4) insn.index = index
         base = (sib & 7) | ((rex & 1) << 3)
-        if ((sib & 7) === 5 && mod === 0) {
+        if ((sib & 7) === 5 && modrm < 0x40) {
           base = -1
           dispSize = 4
         }
@@ -336,189 +315,184 @@ export function decodeInto(bytes: Uint8Array, offset: number, end: number, mode:
         base = long ? REGISTER_RIP : -1
         dispSize = 4
       }
-      if (mod === 1) dispSize = 1
-      else if (mod === 2) dispSize = 4
+      insn.base = base
       // rSP and rBP, but not R12 and R13, are in the stack segment.
       if (base === 4 || base === 5) segment = 2
+    } else if ((modrm & 0xc7) === 6) {
+      insn.base = -1
+      dispSize = 2
     } else {
-      const form = modrm & 7
-      if (form === 6 && mod === 0) dispSize = 2
-      else {
-        base = base16[form]!
-        index = index16[form]!
-        segment = segment16[form]!
-        dispSize = mod
-      }
+      insn.base = base16[modrm & 7]!
+      insn.index = index16[modrm & 7]!
+      segment = segment16[modrm & 7]!
     }
+    insn.dispSize = dispSize
     if (dispSize !== 0) {
       if (pos + dispSize > limit) return outOfBytes(insn, pos - offset + dispSize)
-      dispOffset = pos - offset
-      if (dispSize === 1) dispLo = (bytes[pos]! << 24) >> 24
-      else if (dispSize === 2) dispLo = ((bytes[pos]! | (bytes[pos + 1]! << 8)) << 16) >> 16
-      else dispLo = bytes[pos]! | (bytes[pos + 1]! << 8) | (bytes[pos + 2]! << 16) | (bytes[pos + 3]! << 24)
-      dispHi = dispLo >> 31
-      pos += dispSize
+      insn.dispOffset = pos - offset
+      let disp = 0
+      if (dispSize === 1) disp = (bytes[pos]! << 24) >> 24
+      else if (dispSize === 4) disp = dword(bytes, pos)
+      else disp = (word(bytes, pos) << 16) >> 16
+      insn.dispLo = disp
+      insn.dispHi = disp >> 31
+      pos = (pos + dispSize) | 0
+    } else {
+      insn.dispOffset = 0
+      insn.dispLo = 0
+      insn.dispHi = 0
     }
+  } else {
+    insn.mod = withModrm ? 3 : 0
+    insn.base = -1
+    insn.dispOffset = 0
+    insn.dispSize = 0
+    insn.dispLo = 0
+    insn.dispHi = 0
   }
 
   // Immediates.
-  let immLo = 0
-  let immHi = 0
-  let imm2 = 0
-  let immOffset = 0
-  const immStart = pos
   const immediate = leaf & LEAF_IMMEDIATE
-  if (immediate !== 0) {
-    const size = immediate === 10 ? 2 << addressSize : immediateSizes[immediate]!
+  insn.imm2 = 0
+  if (immediate === 0) {
+    insn.immLo = 0
+    insn.immHi = 0
+    insn.immOffset = 0
+    insn.immSize = 0
+  } else if (immediate <= LAST_PLAIN_IMMEDIATE) {
+    const size = immediateSizes[immediate]!
+    insn.immOffset = pos - offset
+    insn.immSize = size
     if (pos + size > limit) return outOfBytes(insn, pos - offset + size)
-    pos += size
-    immOffset = immStart - offset
-    switch (immediate) {
-      case 1:
-        immLo = bytes[immStart]!
-        break
-      case 2:
-        immLo = (bytes[immStart]! << 24) >> 24
-        immHi = immLo >> 31
-        break
-      case 3:
-        immLo = word(bytes, immStart)
-        break
-      case 4:
-        immLo = dword(bytes, immStart)
-        break
-      case 5:
-        immLo = dword(bytes, immStart)
-        immHi = immLo >> 31
-        break
-      case 6:
-        immLo = dword(bytes, immStart)
-        immHi = dword(bytes, immStart + 4)
-        break
-      case 7:
-        immLo = word(bytes, immStart)
-        imm2 = bytes[immStart + 2]!
-        break
-      case 8:
-        immLo = word(bytes, immStart)
-        imm2 = word(bytes, immStart + 2)
-        break
-      case 9:
-        immLo = dword(bytes, immStart)
-        imm2 = word(bytes, immStart + 4)
-        break
-      case 10:
-        // An address, not a number: it is not sign-extended.
-        dispLo = addressSize === 0 ? word(bytes, immStart) : dword(bytes, immStart)
-        if (addressSize === 2) dispHi = dword(bytes, immStart + 4)
-        dispOffset = immOffset
-        dispSize = size
-        immOffset = 0
-        isMemory = 1
-        break
-      case 11:
-        immLo = (word(bytes, immStart) << 16) >> 16
-        immHi = immLo >> 31
-        break
-      default:
-        immLo = bytes[immStart]!
-        imm2 = bytes[immStart + 1]!
-    }
+    let value = bytes[pos]!
+    if (size === 4) value = dword(bytes, pos)
+    else if (size === 2) value = word(bytes, pos)
+    const shift = immediateShifts[immediate]!
+    value = (value << shift) >> shift
+    insn.immLo = value & immediateMasks[immediate]!
+    insn.immHi = (value >> 31) & immediateSigns[immediate]!
+    pos = (pos + size) | 0
+  } else {
+    const size = immediate === 11 ? 2 << addressSize : immediateSizes[immediate]!
+    if (pos + size > limit) return outOfBytes(insn, pos - offset + size)
+    isMemory |= readOddImmediate(bytes, pos, size, immediate, pos - offset, insn)
+    pos = (pos + size) | 0
   }
 
-  // What few instructions have: register checks, registers that REX does not reach, implied memory, VEX.vvvv.
-  if ((leaf & RARE) !== 0) {
-    switch (leaf & LEAF_CHECK) {
-      case 0:
-        break
-      case LEAF_CHECK_CONTROL:
-        // LOCK MOV CR0 is AMD's way to CR8 outside 64-bit mode.
-        if ((prefixes & PREFIX_LOCK) !== 0) {
-          if ((mode & DECODE_AMD) === 0) return fail(insn, pos - offset, REASON_LOCK)
-          reg |= 8
-        }
-        // CR0, CR2, CR3, CR4, CR8.
-        if (((0x11d >> reg) & 1) === 0) return fail(insn, pos - offset, REASON_REGISTER)
-        break
-      case LEAF_CHECK_DEBUG:
-        if (reg > 7) return fail(insn, pos - offset, REASON_REGISTER)
-        break
-      default:
-        reg &= 7
-        if (reg > 5 || (reg === 1 && (leaf & LEAF_CHECK) === LEAF_CHECK_SEGMENT_WRITE)) {
-          return fail(insn, pos - offset, REASON_REGISTER)
-        }
-    }
-    if ((leaf & LEAF_NO_66) !== 0 && (prefixes & PREFIX_OPERAND_SIZE) !== 0) return fail(insn, pos - offset, REASON_OPCODE)
-    if ((leaf & LEAF_REG_3BIT) !== 0) reg &= 7
-    if ((leaf & LEAF_RM_3BIT) !== 0) rm &= 7
-    switch (leaf & LEAF_IMPLIED_MEMORY) {
-      case 0:
-        break
-      case LEAF_STRING_SOURCE:
-        isMemory = 1
-        base = 6
-        break
-      case LEAF_STRING_DESTINATION:
-        isMemory = 1
-        base = 7
+  if ((leaf & LEAF_RARE) !== 0) {
+    const reason = finishRare(insn, leaf, prefixes, mode)
+    if (reason !== 0) return fail(insn, pos - offset, reason)
+    const implied = leaf & LEAF_IMPLIED_MEMORY
+    if (implied !== 0) {
+      isMemory = 1
+      if (implied === LEAF_STRING_DESTINATION) {
+        // No prefix moves it out of ES.
         segment = 0
-        break
-      case LEAF_MASKMOV:
-        isMemory = 1
-        base = 7
-        break
-      default:
-        isMemory = 1
-        base = 3
+        override = -1
+      }
     }
   }
-  if (vex && vvvv !== 0 && (leaf & LEAF_VVVV) === 0) return fail(insn, pos - offset, REASON_VEX_VVVV)
-  if ((prefixes & PREFIX_LOCK) !== 0 && ((leaf & LEAF_LOCK) === 0 || isMemory === 0)) {
-    if ((leaf & LEAF_CHECK) !== LEAF_CHECK_CONTROL) return fail(insn, pos - offset, REASON_LOCK)
+  if (vvvv !== 0 && (leaf & LEAF_VVVV) === 0) return fail(insn, pos - offset, kinds.REASON_VEX_VVVV)
+  if ((prefixes & (PREFIX_LOCK | PREFIX_SEGMENT)) !== 0) {
+    if ((prefixes & PREFIX_LOCK) !== 0 && (isMemory === 0 || (leaf & LEAF_LOCK) === 0)) {
+      // On AMD processors LOCK MOV CR0 is MOV CR8; `finishRare` has seen to it.
+      if ((leaf & LEAF_CHECK) !== LEAF_CHECK_CONTROL) return fail(insn, pos - offset, kinds.REASON_LOCK)
+    }
+    if (override >= 4 || (override >= 0 && !long)) segment = override
   }
-  if (override >= 0 && (override >= 4 || !long) && (leaf & LEAF_IMPLIED_MEMORY) !== LEAF_STRING_DESTINATION) {
-    segment = override
-  }
-
-  insn.length = pos - offset
-  insn.code = code
-  insn.mode = bits
-  insn.operandSize = (leaf >> (LEAF_SIZE_SHIFT - 3)) & 0x78
-  insn.addressSize = 16 << addressSize
-  insn.prefixes = prefixes
-  insn.isMemory = isMemory
-  insn.mod = mod
-  insn.reg = reg
-  insn.rm = rm
-  insn.opcodeReg = (byte & 7) | ((rex & 1) << 3)
-  insn.vvvv = vvvv
-  insn.vectorLength = l
-  insn.base = base
-  insn.index = index
-  insn.scale = scale
   insn.segment = segment
-  insn.segmentOverride = override
-  insn.dispLo = dispLo
-  insn.dispHi = dispHi
-  insn.immLo = immLo
-  insn.immHi = immHi
-  insn.imm2 = imm2
-  insn.dispOffset = dispOffset
-  insn.dispSize = dispSize
-  insn.immOffset = immOffset
-  insn.immSize = immOffset === 0 ? 0 : pos - immStart
-  insn.modrmOffset = modrmOffset
-  insn.opcodeOffset = opcodeOffset
-  insn.reason = 0
-  return DECODED
+  insn.isMemory = isMemory
+  insn.length = pos - offset
+  return kinds.DECODED
 }
 
-/** Leaf bits that the common path does not look at one by one. */
-const RARE = LEAF_CHECK | LEAF_REG_3BIT | LEAF_RM_3BIT | LEAF_IMPLIED_MEMORY | LEAF_NO_66
+/** The immediates that few instructions have. Returns 1 if it is a memory operand's address. */
+function readOddImmediate(
+  bytes: Uint8Array,
+  at: number,
+  size: number,
+  immediate: number,
+  offset: number,
+  insn: Instruction,
+): number {
+  insn.immOffset = offset
+  insn.immSize = size
+  insn.immHi = 0
+  switch (immediate) {
+    case 7:
+      insn.immLo = dword(bytes, at)
+      insn.immHi = dword(bytes, at + 4)
+      return 0
+    case 8:
+      insn.immLo = word(bytes, at)
+      insn.imm2 = bytes[at + 2]!
+      return 0
+    case 9:
+      insn.immLo = word(bytes, at)
+      insn.imm2 = word(bytes, at + 2)
+      return 0
+    case 10:
+      insn.immLo = dword(bytes, at)
+      insn.imm2 = word(bytes, at + 4)
+      return 0
+    case 11:
+      // An address, not a number: it is not sign-extended.
+      insn.dispLo = size === 2 ? word(bytes, at) : dword(bytes, at)
+      if (size === 8) insn.dispHi = dword(bytes, at + 4)
+      insn.dispOffset = offset
+      insn.dispSize = size
+      insn.immLo = 0
+      insn.immOffset = 0
+      insn.immSize = 0
+      return 1
+    default:
+      insn.immLo = bytes[at]!
+      insn.imm2 = bytes[at + 1]!
+      return 0
+  }
+}
 
-/** Bytes of each `Immediate`; moffs depends on the address size. */
-const immediateSizes = /*#__PURE__*/ Uint8Array.of(0, 1, 1, 2, 4, 4, 8, 3, 4, 6, 0, 2, 2)
+/** Checks and fields that few instructions have. Returns a reason to refuse the instruction, or 0. */
+function finishRare(insn: Instruction, leaf: number, prefixes: number, mode: number): number {
+  switch (leaf & LEAF_CHECK) {
+    case 0:
+      break
+    case LEAF_CHECK_CONTROL:
+      // LOCK MOV CR0 is AMD's way to CR8 outside 64-bit mode.
+      if ((prefixes & PREFIX_LOCK) !== 0) {
+        if ((mode & DECODE_AMD) === 0) return kinds.REASON_LOCK
+        insn.reg |= 8
+      }
+      // CR0, CR2, CR3, CR4, CR8.
+      if (((0x11d >> insn.reg) & 1) === 0) return kinds.REASON_REGISTER
+      break
+    case LEAF_CHECK_DEBUG:
+      if (insn.reg > 7) return kinds.REASON_REGISTER
+      break
+    default:
+      insn.reg &= 7
+      // There are six, and CS is not loaded by MOV.
+      if (insn.reg > 5 || (insn.reg === 1 && (leaf & LEAF_CHECK) === LEAF_CHECK_SEGMENT_WRITE)) return kinds.REASON_REGISTER
+  }
+  if ((leaf & LEAF_NO_66) !== 0 && (prefixes & PREFIX_OPERAND_SIZE) !== 0) return kinds.REASON_OPCODE
+  if ((leaf & LEAF_REG_3BIT) !== 0) insn.reg &= 7
+  if ((leaf & LEAF_RM_3BIT) !== 0) insn.rm &= 7
+  switch (leaf & LEAF_IMPLIED_MEMORY) {
+    case 0:
+      break
+    case LEAF_STRING_SOURCE:
+      insn.base = 6
+      break
+    case LEAF_STRING_DESTINATION:
+    case LEAF_MASKMOV:
+      insn.base = 7
+      break
+    default:
+      // XLATB
+      insn.base = 3
+  }
+  return 0
+}
 
 function word(bytes: Uint8Array, at: number): number {
   return bytes[at]! | (bytes[at + 1]! << 8)

@@ -32,27 +32,31 @@ export interface FormOperand {
   register: number
 }
 
-/** Sizes of an immediate part and how it is read. */
+/** Sizes of an immediate and how it is read. The plain ones, a single number of at most 4 bytes, come first. */
 export const Immediate = {
   NONE: 0,
   /** imm8, zero-extended */
   U8: 1,
-  /** imm8, sign-extended */
+  /** imm8 or rel8, sign-extended to 64 bits */
   S8: 2,
+  /** imm16, zero-extended */
   U16: 3,
-  U32: 4,
-  /** imm32, sign-extended to 64 bits */
-  S32: 5,
-  U64: 6,
+  /** rel16, sign-extended */
+  S16: 4,
+  /** imm32, zero-extended */
+  U32: 5,
+  /** imm32 or rel32, sign-extended to 64 bits */
+  S32: 6,
+  /** imm64 */
+  U64: 7,
   /** ENTER: imm16, imm8 */
-  U16_U8: 7,
+  U16_U8: 8,
   /** ptr16:16 */
-  FAR16: 8,
+  FAR16: 9,
   /** ptr16:32 */
-  FAR32: 9,
+  FAR32: 10,
   /** an address of the address size */
-  MOFFS: 10,
-  REL16: 11,
+  MOFFS: 11,
   /** two imm8 */
   U8_U8: 12,
 } as const
@@ -276,7 +280,7 @@ function immediateOf(operands: readonly FormOperand[]): Immediate {
         found = Immediate.U64
         break
       case OperandKind.REL16:
-        found = Immediate.REL16
+        found = Immediate.S16
         break
       case OperandKind.IMM8_SECOND:
         found = found === Immediate.U16 ? Immediate.U16_U8 : Immediate.U8_U8

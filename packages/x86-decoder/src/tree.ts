@@ -6,19 +6,42 @@
 import { OperandKind } from './kinds.ts'
 import type { Form, Selector } from './rows.ts'
 
-/** What a node switches on. The child's index is the property's value. */
-export const DIMENSION_MOD: number = 0
-export const DIMENSION_REG: number = 1
-export const DIMENSION_RM: number = 2
-export const DIMENSION_PP: number = 3
-export const DIMENSION_W: number = 4
-export const DIMENSION_L: number = 5
-export const DIMENSION_OPERAND_SIZE: number = 6
-export const DIMENSION_ADDRESS_SIZE: number = 7
-export const DIMENSION_B: number = 8
+/** Bit places in the key by which a tree is walked. ModRM.rm and ModRM.reg are where the ModRM byte has them. */
+export const KEY_RM: number = 0
+export const KEY_REG: number = 3
+export const KEY_MOD: number = 6
+export const KEY_PP: number = 7
+export const KEY_OPERAND_SIZE: number = 9
+export const KEY_ADDRESS_SIZE: number = 11
+export const KEY_W: number = 13
+export const KEY_L: number = 14
+export const KEY_B: number = 15
+
+/** What a node switches on: an index into `WIDTHS` and `PLACES`. The child's index is the property's value. */
+const DIMENSION_MOD = 0
+const DIMENSION_REG = 1
+const DIMENSION_RM = 2
+const DIMENSION_PP = 3
+const DIMENSION_W = 4
+const DIMENSION_L = 5
+const DIMENSION_OPERAND_SIZE = 6
+const DIMENSION_ADDRESS_SIZE = 7
+const DIMENSION_B = 8
 
 /** Number of values of each dimension. */
 const WIDTHS = [2, 8, 8, 4, 2, 2, 3, 3, 2] as const
+/** Where the decoder's key has each dimension: shift in the low 5 bits, mask above. */
+const PLACES = [
+  KEY_MOD | (1 << 5),
+  KEY_REG | (7 << 5),
+  KEY_RM | (7 << 5),
+  KEY_PP | (3 << 5),
+  KEY_W | (1 << 5),
+  KEY_L | (1 << 5),
+  KEY_OPERAND_SIZE | (3 << 5),
+  KEY_ADDRESS_SIZE | (3 << 5),
+  KEY_B | (1 << 5),
+] as const
 /** Order in which dimensions are tried: what splits best comes first. */
 const ORDER = [
   DIMENSION_REG,
@@ -73,7 +96,7 @@ export interface DecodeTables {
   readonly roots: Int32Array
   /** The same index: 1 if a ModRM byte follows the opcode. */
   readonly hasModrm: Uint8Array
-  /** A node is its dimension, followed by a child for each value of it. */
+  /** A node is shift and mask (5 bits, the rest) that extract its property from the key, then a child for each value. */
   readonly nodes: Int32Array
   /** Indexed by code: `LEAF_*` bits. */
   readonly leaves: Int32Array
@@ -189,7 +212,7 @@ export function compileTables(forms: readonly Form[]): DecodeTables {
       let reference = children[0] as number
       if (children.some((child) => child !== reference)) {
         reference = ~nodes.length
-        nodes.push(dimension, ...children)
+        nodes.push(PLACES[dimension] as number, ...children)
       }
       shared.set(key, reference)
       return reference
