@@ -1,0 +1,60 @@
+import { describe, expect, test } from 'vitest'
+import { runRetrap } from '../support/processes.ts'
+
+const DEADLINE_MS = 30_000
+
+describe('the embedded guest', () => {
+  test(
+    'says what it found, answers commands, and powers off',
+    async () => {
+      const input = 'help\ncpuid\nmemory\ndevices\ntimer\necho hello  world\nbogus\noff\n'
+      const { code, stdout, stderr } = await runRetrap(['--memory', '256M', '--cpus', '2'], {
+        input,
+        deadlineMs: DEADLINE_MS,
+      })
+      expect(stderr).toBe('')
+      expect(stdout).toContain('retrap> ')
+      expect(stdout).toMatch(/^ +off +powers the machine off/m)
+      expect(stdout).toMatch(/^hello {2}world\r?$/m)
+      expect(stdout).toContain('There is no command bogus')
+      expect(stdout).toMatch(/256 MiB/)
+      expect(code).toBe(0)
+    },
+    DEADLINE_MS,
+  )
+
+  test(
+    'powers off when its input ends',
+    async () => {
+      const { code, stdout } = await runRetrap([], { input: '', deadlineMs: DEADLINE_MS })
+      expect(stdout).toContain('retrap> ')
+      expect(code).toBe(0)
+    },
+    DEADLINE_MS,
+  )
+
+  test(
+    'is left with Ctrl-A x',
+    async () => {
+      const answers = [{ to: 'retrap> ', type: 'echo before\u0001xecho after\n' }]
+      const { code, stdout } = await runRetrap([], { answers, deadlineMs: DEADLINE_MS })
+      expect(stdout).not.toContain('after')
+      expect(code).toBe(0)
+    },
+    DEADLINE_MS,
+  )
+
+  test(
+    'does the same twice where time follows its instructions',
+    async () => {
+      const once = (): Promise<{ stdout: string; stderr: string }> =>
+        runRetrap(['--deterministic', '--stats', 'json'], { input: '', deadlineMs: DEADLINE_MS })
+      const [first, second] = [await once(), await once()]
+      expect(second.stdout).toBe(first.stdout)
+      const instructions = (stderr: string): number => (JSON.parse(stderr) as { instructions: number }).instructions
+      expect(instructions(second.stderr)).toBe(instructions(first.stderr))
+      expect(instructions(first.stderr)).toBeGreaterThan(1000)
+    },
+    2 * DEADLINE_MS,
+  )
+})
