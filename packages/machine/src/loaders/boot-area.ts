@@ -1,0 +1,68 @@
+import { LoaderError, hex } from './errors.ts'
+import { pageUp, ramFrom, type GuestMemoryWriter } from './guest.ts'
+
+/**
+ * Gives out RAM behind a loaded kernel, upwards, for modules and boot
+ * information.
+ */
+export class BootArea {
+  private readonly memory: GuestMemoryWriter
+  private next: number
+
+  /** @param from - first GPA that is free; what is given out lies in the RAM entry that holds it */
+  constructor(memory: GuestMemoryWriter, from: number) {
+    this.memory = memory
+    this.next = pageUp(from)
+  }
+
+  /**
+   * Copies bytes to the next page or, unaligned, to the next 16 bytes.
+   *
+   * @returns their GPA
+   * @throws LoaderError `ERR_NO_ROOM` naming `what`
+   */
+  place(what: string, bytes: Uint8Array, alignment: 16 | 4096 = 16): number {
+    const at = Math.ceil(this.next / alignment) * alignment
+    const room = ramFrom(this.memory, at)
+    if (room < bytes.length)
+      throw new LoaderError(
+        'ERR_NO_ROOM',
+        `${what} size`,
+        `${bytes.length} bytes`,
+        `at most ${room} bytes from ${hex(at)} on; give the machine more memory`,
+      )
+    this.memory.write(at, bytes)
+    this.next = at + bytes.length
+    return at
+  }
+
+  /** First GPA behind what was given out. */
+  get end(): number {
+    return this.next
+  }
+}
+
+/** A growing little-endian structure. */
+export class StructureWriter {
+  private readonly bytes: number[] = []
+
+  u32(value: number): this {
+    for (let i = 0; i < 4; i++) this.bytes.push((value >>> (8 * i)) & 0xff)
+    return this
+  }
+
+  u64(value: number): this {
+    return this.u32(value % 2 ** 32).u32(Math.floor(value / 2 ** 32))
+  }
+
+  get length(): number {
+    return this.bytes.length
+  }
+
+  /** The structure, padded with zeroes to `length` bytes. */
+  finish(length: number = this.bytes.length): Uint8Array {
+    const out = new Uint8Array(length)
+    out.set(this.bytes)
+    return out
+  }
+}

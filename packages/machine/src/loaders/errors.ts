@@ -1,0 +1,41 @@
+/**
+ * Codes of {@link LoaderError}.
+ *
+ * - `ERR_FORMAT`: the image is none of the formats that are known
+ * - `ERR_TRUNCATED`: the image ends before what its header describes
+ * - `ERR_FIELD`: a header field has a value that cannot be booted
+ * - `ERR_NO_ROOM`: guest RAM cannot hold what has to be loaded
+ * - `ERR_COMMAND_LINE`: the command line is longer than the kernel takes, or holds a NUL
+ * - `ERR_MEMORY_SIZE`: the machine's memory size cannot be laid out
+ */
+export type LoaderErrorCode =
+  | 'ERR_FORMAT'
+  | 'ERR_TRUNCATED'
+  | 'ERR_FIELD'
+  | 'ERR_NO_ROOM'
+  | 'ERR_COMMAND_LINE'
+  | 'ERR_MEMORY_SIZE'
+
+/** An image that cannot be booted, with the header field that says why. */
+export class LoaderError extends Error {
+  override readonly name: string = 'LoaderError'
+  readonly code: LoaderErrorCode
+  /** Field of the image's header, by its name in the boot protocol, or what else was looked at. */
+  readonly field: string
+  /** What it holds, as shown in the message. */
+  readonly value: string
+  /** What would have been right. */
+  readonly expected: string
+
+  constructor(code: LoaderErrorCode, field: string, value: string | number, expected: string) {
+    const shown = typeof value === 'number' ? hex(value) : value
+    super(`${field}: ${shown}, expected ${expected}`)
+    this.code = code
+    this.field = field
+    this.value = shown
+    this.expected = expected
+  }
+}
+
+/** A number as messages show it. */
+export const hex = (value: number): string => `0x${value.toString(16)}`

@@ -1,0 +1,48 @@
+import { LoaderError } from './errors.ts'
+import { resetState, type InitialState } from './guest.ts'
+
+/** A read-only mapping of part of a firmware image. */
+export interface FirmwareRegion {
+  readonly gpa: number
+  readonly bytes: number
+  /** Where in the image it begins. */
+  readonly offset: number
+}
+
+/** A firmware image in its places. */
+export interface LoadedFirmware {
+  /** The whole image up to 4 GiB, and its end once more up to 1 MiB. */
+  readonly regions: readonly FirmwareRegion[]
+  readonly state: InitialState
+}
+
+const FOUR_GIB = 2 ** 32
+const ONE_MIB = 0x10_0000
+const LIMIT = 16 * ONE_MIB
+const LEGACY_BYTES = 128 * 1024
+const PAGE_BYTES = 4096
+
+/**
+ * Lays out a flat firmware image as the ROM of a PC: it ends at 4 GiB, where
+ * the reset vector is, and its last 128 KiB are seen below 1 MiB too.
+ *
+ * @param signature - CPUID leaf 1 EAX, which processors hold in EDX after reset
+ * @throws LoaderError `ERR_FIELD` for a size that cannot be mapped
+ */
+export function loadFirmware(image: Uint8Array, signature = 0): LoadedFirmware {
+  if (image.length === 0 || image.length > LIMIT || image.length % PAGE_BYTES !== 0)
+    throw new LoaderError(
+      'ERR_FIELD',
+      'firmware size',
+      `${image.length} bytes`,
+      `whole 4 KiB pages, at most ${LIMIT} bytes`,
+    )
+  const legacy = Math.min(image.length, LEGACY_BYTES)
+  return {
+    regions: [
+      { gpa: FOUR_GIB - image.length, bytes: image.length, offset: 0 },
+      { gpa: ONE_MIB - legacy, bytes: legacy, offset: image.length - legacy },
+    ],
+    state: resetState(signature),
+  }
+}

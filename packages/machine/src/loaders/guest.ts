@@ -1,0 +1,230 @@
+import { hex, LoaderError } from './errors.ts'
+import { E820, type E820Entry } from './memory-map.ts'
+
+/** Guest RAM as a loader sees it. */
+export interface GuestMemoryWriter {
+  /** All RAM of the machine. */
+  readonly ramBytes: number
+  /** The memory map that the guest is told. Loaders write only where its entries say RAM. */
+  readonly e820: readonly E820Entry[]
+  /** Copies bytes to RAM; the range has been checked against `e820`. */
+  write(gpa: number, bytes: Uint8Array): void
+}
+
+/** One segment register with its hidden part. */
+export interface SegmentState {
+  readonly selector: number
+  readonly base: number
+  /** Last byte offset, granularity applied. */
+  readonly limit: number
+  /** Descriptor bits: type 3:0, S 4, DPL 6:5, P 7, AVL 12, L 13, D/B 14, G 15. */
+  readonly attributes: number
+}
+
+/** A descriptor-table register. */
+export interface TableState {
+  readonly base: number
+  readonly limit: number
+}
+
+/** What a boot protocol wants the first processor's registers to be. Those not named are 0. */
+export interface InitialState {
+  readonly mode: 'real' | 'protected' | 'long'
+  /** All values fit a number exactly: entry points and structures lie below 2^52. */
+  readonly registers: Readonly<{
+    rax: number
+    rbx: number
+    rcx: number
+    rdx: number
+    rsi: number
+    rdi: number
+    rbp: number
+    rsp: number
+    rip: number
+    rflags: number
+  }>
+  readonly segments: Readonly<Record<'cs' | 'ds' | 'es' | 'fs' | 'gs' | 'ss' | 'tr' | 'ldtr', SegmentState>>
+  readonly gdtr: TableState
+  readonly idtr: TableState
+  readonly cr0: number
+  readonly cr3: number
+  readonly cr4: number
+  readonly efer: number
+}
+
+/** Control register and EFER bits that loaders set. */
+export const CR0_PE: number = 1 << 0
+export const CR0_ET: number = 1 << 4
+export const CR0_NW_CD = 0x6000_0000
+export const CR0_PG = 0x8000_0000
+export const CR4_PAE: number = 1 << 5
+export const EFER_LME: number = 1 << 8
+export const EFER_LMA: number = 1 << 10
+
+const RFLAGS_FIXED = 0x2
+const FLAT_LIMIT = 0xffff_ffff
+const CODE32 = 0xc09b
+const CODE64 = 0xa09b
+const DATA32 = 0xc093
+const TSS32_BUSY = 0x008b
+const TSS64_BUSY = 0x008b
+const TSS_LIMIT = 0x67
+const LDT = 0x0082
+
+const NO_REGISTERS: InitialState['registers'] = {
+  rax: 0,
+  rbx: 0,
+  rcx: 0,
+  rdx: 0,
+  rsi: 0,
+  rdi: 0,
+  rbp: 0,
+  rsp: 0,
+  rip: 0,
+  rflags: RFLAGS_FIXED,
+}
+
+/** Protected mode, flat 4 GiB segments, no paging, interrupts off. */
+export function flatProtectedState(
+  code: number,
+  data: number,
+  registers: Partial<InitialState['registers']>,
+  gdtr: TableState = { base: 0, limit: 0 },
+): InitialState {
+  const dataSegment: SegmentState = { selector: data, base: 0, limit: FLAT_LIMIT, attributes: DATA32 }
+  return {
+    mode: 'protected',
+    registers: { ...NO_REGISTERS, ...registers },
+    segments: {
+      cs: { selector: code, base: 0, limit: FLAT_LIMIT, attributes: CODE32 },
+      ds: dataSegment,
+      es: dataSegment,
+      fs: dataSegment,
+      gs: dataSegment,
+      ss: dataSegment,
+      tr: { selector: 0, base: 0, limit: TSS_LIMIT, attributes: TSS32_BUSY },
+      ldtr: { selector: 0, base: 0, limit: 0, attributes: LDT },
+    },
+    gdtr,
+    idtr: { base: 0, limit: 0 },
+    cr0: CR0_PE | CR0_ET,
+    cr3: 0,
+    cr4: 0,
+    efer: 0,
+  }
+}
+
+/** 64-bit mode with paging from the tables at `cr3`, interrupts off. */
+export function longModeState(
+  code: number,
+  data: number,
+  registers: Partial<InitialState['registers']>,
+  gdtr: TableState,
+  cr3: number,
+): InitialState {
+  const flat = flatProtectedState(code, data, registers, gdtr)
+  return {
+    ...flat,
+    mode: 'long',
+    segments: {
+      ...flat.segments,
+      cs: { selector: code, base: 0, limit: FLAT_LIMIT, attributes: CODE64 },
+      tr: { selector: 0, base: 0, limit: TSS_LIMIT, attributes: TSS64_BUSY },
+    },
+    cr0: (CR0_PG | CR0_PE | CR0_ET) >>> 0,
+    cr3,
+    cr4: CR4_PAE,
+    efer: EFER_LME | EFER_LMA,
+  }
+}
+
+/**
+ * A processor after reset: real mode at 0xFFFFFFF0.
+ *
+ * Source: Intel SDM vol. 3A, "Processor State After Reset".
+ *
+ * @param signature - family, model and stepping as CPUID leaf 1 EAX gives them, for EDX
+ */
+export function resetState(signature: number): InitialState {
+  const data: SegmentState = { selector: 0, base: 0, limit: 0xffff, attributes: 0x0093 }
+  return {
+    mode: 'real',
+    registers: { ...NO_REGISTERS, rip: 0xfff0, rdx: signature },
+    segments: {
+      cs: { selector: 0xf000, base: 0xffff_0000, limit: 0xffff, attributes: 0x009b },
+      ds: data,
+      es: data,
+      fs: data,
+      gs: data,
+      ss: data,
+      tr: { selector: 0, base: 0, limit: 0xffff, attributes: TSS32_BUSY },
+      ldtr: { selector: 0, base: 0, limit: 0xffff, attributes: LDT },
+    },
+    gdtr: { base: 0, limit: 0xffff },
+    idtr: { base: 0, limit: 0xffff },
+    cr0: CR0_NW_CD | CR0_ET,
+    cr3: 0,
+    cr4: 0,
+    efer: 0,
+  }
+}
+
+/** Bytes of RAM from `gpa` to the end of the RAM entry that holds it; 0 if it is not RAM. */
+export function ramFrom(memory: GuestMemoryWriter, gpa: number): number {
+  for (const entry of memory.e820)
+    if (entry.type === E820.ram && gpa >= entry.gpa && gpa < entry.gpa + entry.bytes)
+      return entry.gpa + entry.bytes - gpa
+  return 0
+}
+
+/**
+ * Asserts that a range is RAM.
+ * @throws LoaderError `ERR_NO_ROOM` naming `what`
+ */
+export function requireRam(memory: GuestMemoryWriter, what: string, gpa: number, bytes: number): void {
+  if (ramFrom(memory, gpa) < bytes)
+    throw new LoaderError(
+      'ERR_NO_ROOM',
+      what,
+      `${bytes} bytes at ${hex(gpa)}`,
+      `a place in the guest's ${memory.ramBytes} bytes of RAM; give the machine more memory`,
+    )
+}
+
+const ZEROES = new Uint8Array(0x1_0000)
+
+/** Clears a range: RAM holds what the last boot left there. */
+export function writeZeroes(memory: GuestMemoryWriter, gpa: number, bytes: number): void {
+  for (let done = 0; done < bytes; done += ZEROES.length)
+    memory.write(gpa + done, ZEROES.subarray(0, Math.min(ZEROES.length, bytes - done)))
+}
+
+/**
+ * A command line as the guest finds it, with its NUL.
+ * @throws LoaderError `ERR_COMMAND_LINE`
+ */
+export function commandLineBytes(text: string, limit: number): Uint8Array {
+  const bytes: number[] = []
+  // UTF-8 by hand: libraries here know no host objects such as TextEncoder.
+  for (const character of text) {
+    const code = character.codePointAt(0) as number
+    if (code === 0) throw new LoaderError('ERR_COMMAND_LINE', 'command line', 'a NUL character', 'text without one')
+    if (code < 0x80) bytes.push(code)
+    else if (code < 0x800) bytes.push(0xc0 | (code >> 6), 0x80 | (code & 63))
+    else if (code < 0x1_0000) bytes.push(0xe0 | (code >> 12), 0x80 | ((code >> 6) & 63), 0x80 | (code & 63))
+    else bytes.push(0xf0 | (code >> 18), 0x80 | ((code >> 12) & 63), 0x80 | ((code >> 6) & 63), 0x80 | (code & 63))
+  }
+  if (bytes.length > limit)
+    throw new LoaderError(
+      'ERR_COMMAND_LINE',
+      'command line',
+      `${bytes.length} bytes`,
+      `at most ${limit} (cmdline_size)`,
+    )
+  bytes.push(0)
+  return Uint8Array.from(bytes)
+}
+
+export const PAGE_BYTES = 4096
+export const pageUp = (value: number): number => Math.ceil(value / PAGE_BYTES) * PAGE_BYTES
+export const pageDown = (value: number): number => Math.floor(value / PAGE_BYTES) * PAGE_BYTES

@@ -1,0 +1,17 @@
+export { writeBiosData } from './bios-data.ts'
+export { LoaderError, type LoaderErrorCode } from './errors.ts'
+export { loadFirmware, type FirmwareRegion, type LoadedFirmware } from './firmware.ts'
+export { resetState, type GuestMemoryWriter, type InitialState, type SegmentState, type TableState } from './guest.ts'
+export { loadKernel } from './kernel.ts'
+export { loadLinux, type LinuxImages, type LoadedKernel } from './linux.ts'
+export {
+  E820,
+  PCI_HOLE_BASE,
+  PCI_HOLE_LAST,
+  pcMemoryMap,
+  type E820Entry,
+  type GuestRange,
+  type PcMemoryMap,
+} from './memory-map.ts'
+export { loadMultiboot } from './multiboot.ts'
+export { loadPvh, type BootImages, type BootModule } from './pvh.ts'
