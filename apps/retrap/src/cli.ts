@@ -49,6 +49,9 @@ interface LinuxFlags extends MachineFlags {
 /** What the system under a machine is, in files. */
 type Images = Pick<MachineOptions, 'kernel' | 'initrd' | 'firmware' | 'commandLine'>
 
+/** What the embedded guest prints when it waits for a command (guest/shell.ts). */
+const GUEST_PROMPT = 'retrap> '
+
 const INSTALLER_MEMORY_BYTES = 1024 ** 3
 
 const EXIT_CODES = `
@@ -109,7 +112,8 @@ function createProgram(host: CliHost, finish: Finish): Command {
     .action(async (flags: MachineFlags) => {
       const [unknown] = program.args
       if (unknown !== undefined) throw usage(`there is no command '${unknown}'; there are run and linux`)
-      await finish(settingsFor(flags, { firmware: await host.embeddedGuest() }, { kind: 'monitor' }, host))
+      const input: InputPolicy = { kind: 'shell', prompt: GUEST_PROMPT }
+      await finish(settingsFor(flags, { firmware: await host.embeddedGuest() }, input, host))
     })
 
   const run = program

@@ -2,19 +2,17 @@ import { EscapeFilter } from './escape-filter.ts'
 import { PromptFeeder } from './prompt-feeder.ts'
 
 const CTRL_D = Uint8Array.of(0x04)
-const CARRIAGE_RETURN = 0x0d
 const LINE_FEED = 0x0a
 
 /**
  * What becomes of the user's input:
  * - `pass`: it goes to the guest as it comes, and its end means nothing;
- * - `monitor`: as it comes, and its end becomes Ctrl-D on an empty line, which our embedded guest takes as farewell;
- * - `shell`: it waits for the shell's prompt; lines of a pipe are typed one by one, and its end becomes Ctrl-D;
+ * - `shell`: it waits for the shell's prompt; lines of a pipe are typed one by one, and its end becomes Ctrl-D,
+ *   with which the user leaves a shell;
  * - `script`: these lines are typed instead, each at a prompt.
  */
 export type InputPolicy =
   | { readonly kind: 'pass' }
-  | { readonly kind: 'monitor' }
   | { readonly kind: 'shell'; readonly prompt: string }
   | { readonly kind: 'script'; readonly prompt: string; readonly lines: readonly string[] }
 
@@ -36,7 +34,6 @@ export class SerialInput {
   readonly #feeder: PromptFeeder | undefined
   /** Typed before there was a shell, or not yet a whole line of a pipe. */
   #pending: number[] = []
-  #last = LINE_FEED
 
   constructor(options: SerialInputOptions) {
     this.#options = options
@@ -57,19 +54,10 @@ export class SerialInput {
 
   /** The user's input has ended. */
   ended(): void {
-    switch (this.#options.policy.kind) {
-      case 'monitor':
-        // Ctrl-D counts on an empty line only.
-        if (this.#last !== CARRIAGE_RETURN && this.#last !== LINE_FEED) this.#options.send(Uint8Array.of(LINE_FEED))
-        this.#options.send(CTRL_D)
-        break
-      case 'shell':
-        if (this.#pending.length > 0)
-          this.#feeder?.add(Uint8Array.of(...this.#pending, LINE_FEED), { promptOnly: false })
-        this.#pending = []
-        this.#feeder?.add(CTRL_D, { promptOnly: true })
-        break
-    }
+    if (this.#options.policy.kind !== 'shell') return
+    if (this.#pending.length > 0) this.#feeder?.add(Uint8Array.of(...this.#pending, LINE_FEED), { promptOnly: false })
+    this.#pending = []
+    this.#feeder?.add(CTRL_D, { promptOnly: true })
   }
 
   /** Takes note of what the guest printed. */
@@ -89,7 +77,6 @@ export class SerialInput {
     const { policy, interactive, send } = this.#options
     if (policy.kind === 'script') return
     if (policy.kind !== 'shell' || (interactive && this.#feeder?.isReady === true)) {
-      this.#last = bytes.at(-1) ?? this.#last
       send(bytes)
       return
     }

@@ -33,7 +33,8 @@ describe('the machine', () => {
   })
 
   test('without a command runs the embedded guest, which hears of the end of input', async () => {
-    const host = new FakeHost(async ({ typed }) => {
+    const host = new FakeHost(async ({ print, typed }) => {
+      print('Hello\r\nretrap> ')
       await typed((all) => all === '\u0004')
       return { reason: 'power-off' }
     })

@@ -62,15 +62,12 @@ describe('the way to the guest', () => {
     expect(sent).toEqual(['a', 'b\n'])
   })
 
-  test.each([
-    ['help\n', ['help\n', '\u0004']],
-    ['help', ['help', '\n', '\u0004']],
-    ['', ['\u0004']],
-  ])("tells the embedded guest of the end of '%s'", (typed, expected) => {
-    const { input, sent } = connect({ kind: 'monitor' })
-    if (typed !== '') input.typed(bytes(typed))
+  test('makes Ctrl-D of an empty input, at the prompt and not before', () => {
+    const { input, sent } = connect(shell)
     input.ended()
-    expect(sent).toEqual(expected)
+    expect(sent).toEqual([])
+    input.transmitted(bytes(PROMPT))
+    expect(sent).toEqual(['\u0004'])
   })
 
   test('types the lines of a pipe one by one, each at a prompt, then Ctrl-D', () => {
