@@ -30,8 +30,11 @@ export interface AssemblerOptions {
 export interface SectionOptions {
   /** What its labels are counted from; by default it follows the section before. */
   readonly address?: number | bigint
-  /** Where `Program.flatten()` puts it, if that is not its address (code that runs elsewhere than it is stored). */
-  readonly load?: number | bigint
+  /**
+   * Where `Program.flatten()` puts it, if that is not its address (code that runs elsewhere than it is stored).
+   * `'none'`: nowhere; it only gives names to memory that the program uses.
+   */
+  readonly load?: number | bigint | 'none'
   /** Alignment in bytes of a section that follows another; 16 if not given. */
   readonly align?: number
 }
@@ -45,6 +48,7 @@ export interface SectionOptions {
  *
  * What it encodes comes from the table of `@retrap/x86-decoder`, so it knows exactly what the decoder knows.
  */
+// oxlint-disable-next-line typescript/no-unsafe-declaration-merging -- the static block at its end makes it true
 export class Assembler {
   #bits: CodeBits
   readonly #sections: SectionPlan[] = []
@@ -84,7 +88,7 @@ export class Assembler {
    */
   section(name: string, options: SectionOptions = {}): this {
     const address = options.address === undefined ? undefined : BigInt(options.address)
-    const load = options.load === undefined ? undefined : BigInt(options.load)
+    const load = typeof options.load === 'number' ? BigInt(options.load) : options.load
     const existing = this.#sections.find((section) => section.name === name)
     if (existing === undefined) {
       const made: SectionPlan = { name, address, load, align: options.align ?? 16, fragments: [] }
@@ -312,7 +316,6 @@ export class Assembler {
 }
 
 /** The mnemonic methods, from the decoder's table. */
-// eslint-disable-next-line typescript/no-unsafe-declaration-merging -- the static block above makes them true
 export interface Assembler extends Mnemonics {}
 
 function pushItem(encoding: Encoding, item: Value | string | Uint8Array, size: 1 | 2 | 4 | 8): void {

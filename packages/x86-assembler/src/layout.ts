@@ -51,8 +51,8 @@ export interface SectionPlan {
   readonly name: string
   /** What labels in it are counted from; undefined: after the section before. */
   address: bigint | undefined
-  /** Where an image holds it; undefined: at its address. */
-  load: bigint | undefined
+  /** Where an image holds it; undefined: at its address; 'none': nowhere. */
+  load: bigint | 'none' | undefined
   align: number
   readonly fragments: Fragment[]
 }

@@ -7,8 +7,8 @@ export interface ProgramSection {
   readonly name: string
   /** Address of its first byte, as labels see it. */
   readonly address: bigint
-  /** Where {@link Program.flatten} puts it. */
-  readonly load: bigint
+  /** Where {@link Program.flatten} puts it; 'none': nowhere. */
+  readonly load: bigint | 'none'
   readonly bytes: Uint8Array
 }
 
@@ -35,7 +35,7 @@ function hex(value: bigint, digits = 1): string {
   return value.toString(16).padStart(digits, '0')
 }
 
-function loadOf(section: LaidSection): bigint {
+function loadOf(section: LaidSection): bigint | 'none' {
   return section.plan.load ?? section.address
 }
 
@@ -81,7 +81,7 @@ export class LaidOutProgram implements Program {
   }
 
   get bytes(): Uint8Array {
-    const [only, second] = this.sections
+    const [only, second] = this.sections.filter(({ load }) => load !== 'none')
     if (second !== undefined) {
       throw new AssemblerError(
         'ERR_LAYOUT',
@@ -96,7 +96,9 @@ export class LaidOutProgram implements Program {
   }
 
   flatten(options: FlattenOptions = {}): Uint8Array {
-    const ordered = this.sections.toSorted((a, b) => (a.load < b.load ? -1 : a.load > b.load ? 1 : 0))
+    const ordered = this.sections
+      .flatMap(({ name, load, bytes }) => (load === 'none' ? [] : [{ name, load, bytes }]))
+      .toSorted((a, b) => (a.load < b.load ? -1 : a.load > b.load ? 1 : 0))
     const first = ordered[0]
     if (first === undefined) return new Uint8Array(options.size ?? 0).fill(options.fill ?? 0)
     const base = options.base === undefined ? first.load : BigInt(options.base)
