@@ -1,0 +1,1 @@
+export { buildGuestImage } from './image.ts'
