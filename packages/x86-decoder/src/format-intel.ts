@@ -118,7 +118,8 @@ function prefixText(insn: Instruction, info: CodeInfo): string {
     }
   }
   if (insn.segmentOverride === 3 && info.flow.startsWith('indirect')) text = `notrack ${text}`
-  if ((prefixes & PREFIX_LOCK) !== 0) text += 'lock '
+  // Before MOV CR0 it is part of CR8's encoding.
+  if ((prefixes & PREFIX_LOCK) !== 0 && info.lockable) text += 'lock '
   return text
 }
 

@@ -1,0 +1,114 @@
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import { DECODED, decode, decodeAll, decodeInto, formatIntel, Instruction, INVALID, TRUNCATED } from '../src/index.ts'
+
+const modes = fc.constantFrom(16, 32, 64) as fc.Arbitrary<16 | 32 | 64>
+
+/** Random bytes that start with prefixes and escapes more often than chance has it. */
+const code = fc
+  .tuple(
+    fc.array(fc.constantFrom(0x66, 0x67, 0xf0, 0xf2, 0xf3, 0x2e, 0x64, 0x48, 0x41, 0x4f, 0xc4, 0xc5, 0x0f), { maxLength: 6 }),
+    fc.uint8Array({ minLength: 0, maxLength: 20 }),
+  )
+  .map(([head, tail]) => Uint8Array.from([...head, ...tail]))
+
+/** All fields, in order. */
+const fields = (insn: Instruction): number[] => Object.values(insn) as number[]
+
+describe('any bytes at all', () => {
+  test('come to an end within 15 bytes, with small integers in every field', () => {
+    const insn = new Instruction()
+    fc.assert(
+      fc.property(code, modes, (bytes, mode) => {
+        const status = decodeInto(bytes, 0, bytes.length, mode, insn)
+        expect([DECODED, INVALID, TRUNCATED]).toContain(status)
+        expect(insn.length).toBeLessThanOrEqual(15)
+        if (status === TRUNCATED) expect(insn.length).toBeGreaterThan(bytes.length)
+        else expect(insn.length).toBeLessThanOrEqual(bytes.length)
+        if (status === DECODED) {
+          expect(insn.length).toBeGreaterThan(0)
+          for (const value of fields(insn)) expect(value).toBe(value | 0)
+        } else expect(insn.code).toBe(0)
+      }),
+      { numRuns: 20_000 },
+    )
+  })
+
+  test('are read only up to the end', () => {
+    const insn = new Instruction()
+    const other = new Instruction()
+    fc.assert(
+      fc.property(code, modes, fc.nat(40), fc.integer({ min: 1, max: 255 }), (bytes, mode, cut, noise) => {
+        const end = Math.min(cut, bytes.length)
+        const changed = bytes.slice()
+        for (let i = end; i < changed.length; i++) changed[i] = (changed[i] as number) ^ noise
+        const status = decodeInto(bytes, 0, end, mode, insn)
+        expect(decodeInto(changed, 0, end, mode, other)).toBe(status)
+        expect(other.length).toBe(insn.length)
+        if (status === DECODED) expect(fields(other)).toEqual(fields(insn))
+      }),
+      { numRuns: 20_000 },
+    )
+  })
+
+  test('that are truncated decode once they have the length that was asked for, or ask for more', () => {
+    const insn = new Instruction()
+    fc.assert(
+      fc.property(code, modes, (bytes, mode) => {
+        const whole = decodeInto(bytes, 0, bytes.length, mode, insn)
+        fc.pre(whole === DECODED)
+        const { length } = insn
+        let have = 0
+        while (decodeInto(bytes, 0, have, mode, insn) === TRUNCATED) {
+          expect(insn.length).toBeGreaterThan(have)
+          expect(insn.length).toBeLessThanOrEqual(length)
+          have = insn.length
+        }
+        expect(have).toBe(length)
+      }),
+      { numRuns: 20_000 },
+    )
+  })
+
+  test('give the same record whatever the record held before, and at any offset', () => {
+    const insn = new Instruction()
+    fc.assert(
+      fc.property(code, code, modes, (before, bytes, mode) => {
+        decodeInto(before, 0, before.length, mode, insn)
+        const shifted = Uint8Array.from([...before, ...bytes])
+        const fresh = new Instruction()
+        const status = decodeInto(bytes, 0, bytes.length, mode, fresh)
+        expect(decodeInto(shifted, before.length, shifted.length, mode, insn)).toBe(status)
+        if (status === DECODED) expect(fields(insn)).toEqual(fields(fresh))
+        else expect(insn.length).toBe(fresh.length)
+      }),
+      { numRuns: 20_000 },
+    )
+  })
+
+  test('print, and are walked over to the last', () => {
+    fc.assert(
+      fc.property(fc.uint8Array({ maxLength: 100 }), modes, (bytes, mode) => {
+        let at = 0
+        for (const decoded of decodeAll(bytes, { mode })) {
+          expect(formatIntel(decoded)).not.toMatch(/undefined|NaN/)
+          expect(decoded.address).toBe(BigInt(at))
+          at += decoded.status === 'invalid' ? 1 : decoded.length
+        }
+        expect(at).toBeGreaterThanOrEqual(bytes.length)
+      }),
+      { numRuns: 3000 },
+    )
+  })
+})
+
+describe("a caller's mistakes", () => {
+  test.each([
+    { options: { mode: 48 as 64 }, code: 'ERR_MODE' },
+    { options: { offset: -1 }, code: 'ERR_OFFSET' },
+    { options: { offset: 3 }, code: 'ERR_OFFSET' },
+    { options: { offset: 0.5 }, code: 'ERR_OFFSET' },
+  ])('$options throws $code', ({ options, code: expected }) => {
+    expect(() => decode(Uint8Array.of(0x90), options)).toThrow(expect.objectContaining({ code: expected }))
+  })
+})

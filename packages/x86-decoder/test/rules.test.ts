@@ -1,0 +1,77 @@
+import { readFileSync } from 'node:fs'
+import { describe, expect, test } from 'vitest'
+import { DECODE_AMD, decode, decodeInto, formatIntel, Instruction, INVALID, REASON_LOCK } from '../src/index.ts'
+import { bytesOf } from './support/bytes.ts'
+
+interface Rule {
+  mode: 16 | 32 | 64
+  bytes: Uint8Array
+  result: string
+  length: number
+  name: string
+}
+
+const rules: Rule[] = readFileSync(new URL('rules.txt', import.meta.url), 'utf8')
+  .split('\n')
+  .filter((line) => line !== '' && !line.startsWith('#'))
+  .map((line) => {
+    const [mode, hex, result, length, ...about] = line.split(/\s{2,}/) as [string, string, string, string, ...string[]]
+    return {
+      mode: Number(mode) as 16 | 32 | 64,
+      bytes: bytesOf(hex === '-' ? '' : hex),
+      result,
+      length: Number(length),
+      name: `${mode}  ${hex}  ${result}  ${about.join(' ')}`,
+    }
+  })
+
+describe('instruction format (SDM vol. 2A, chapter 2)', () => {
+  test.each(rules)('$name', ({ mode, bytes, result, length }) => {
+    const decoded = decode(bytes, { mode, address: 0x1000n })
+    const text = decoded.status === 'decoded' ? formatIntel(decoded) : decoded.status
+    expect([text, decoded.length]).toEqual([result, length])
+  })
+})
+
+describe('AMD processors', () => {
+  test.each([
+    { mode: 64, bytes: '66 e8 00 10', intel: 'truncated', amd: 'call 0x2004' },
+    { mode: 64, bytes: '66 0f 84 00 10', intel: 'truncated', amd: 'je 0x2005' },
+    { mode: 64, bytes: '66 ff e0', intel: 'jmp rax', amd: 'jmp ax' },
+    { mode: 64, bytes: '66 c3', intel: 'ret', amd: 'ret' },
+    { mode: 32, bytes: 'f0 0f 20 c0', intel: 'invalid', amd: 'mov eax, cr8' },
+  ] as const)('$bytes in $mode-bit mode is $amd, on Intel $intel', ({ mode, bytes, intel, amd }) => {
+    const text = (vendor: 'intel' | 'amd'): string => {
+      const decoded = decode(bytesOf(bytes), { mode, vendor, address: 0x1000n })
+      return decoded.status === 'decoded' ? formatIntel(decoded) : decoded.status
+    }
+    expect([text('intel'), text('amd')]).toEqual([intel, amd])
+  })
+
+  test('a 16-bit near return is one in the operand size too', () => {
+    const insn = new Instruction()
+    decodeInto(bytesOf('66 c3'), 0, 2, 64 | DECODE_AMD, insn)
+    expect(insn.operandSize).toBe(16)
+    decodeInto(bytesOf('66 c3'), 0, 2, 64, insn)
+    expect(insn.operandSize).toBe(64)
+  })
+})
+
+describe('the reason of an invalid instruction', () => {
+  test.each([
+    { bytes: 'f0 90', reason: 'LOCK is not allowed here' },
+    { bytes: '06', reason: 'no such instruction in this mode' },
+    { bytes: '8e c8', reason: 'no such register' },
+    { bytes: '66 c4 e2 70 f2 c2', reason: 'a prefix before VEX that must not be there' },
+    { bytes: 'c4 e3 73 f0 c2 05', reason: 'VEX.vvvv must be 1111b' },
+    { bytes: `${'66 '.repeat(15)}90`, reason: 'longer than 15 bytes' },
+  ])('$bytes: $reason', ({ bytes, reason }) => {
+    expect(decode(bytesOf(bytes)).reason).toBe(reason)
+  })
+
+  test('is a number in the record', () => {
+    const insn = new Instruction()
+    expect(decodeInto(bytesOf('f0 90'), 0, 2, 64, insn)).toBe(INVALID)
+    expect([insn.code, insn.reason]).toEqual([0, REASON_LOCK])
+  })
+})
