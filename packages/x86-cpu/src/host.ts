@@ -1,16 +1,5 @@
 import type { AccessLog } from '@retrap/replay'
 
-/** Access bits of {@link CpuHost.translate}. */
-export const ACCESS_READ = 0
-export const ACCESS_WRITE = 1
-export const ACCESS_FETCH = 2
-/** The access is made with CPL 3 rights. */
-export const ACCESS_USER = 4
-/** Implicit supervisor access: descriptor tables, TSS (SMAP ignores EFLAGS.AC). */
-export const ACCESS_IMPLICIT = 8
-/** EFLAGS.AC is set: SMAP does not apply to explicit accesses. */
-export const ACCESS_AC = 16
-
 /** What a linear page maps to: filled in by {@link CpuHost.translate}. Caller-owned, numbers only. */
 export interface Translation {
   /** Guest-physical address of the byte. */
@@ -40,12 +29,14 @@ export interface Words {
  */
 export interface CpuHost {
   /**
-   * Guest page walk and second-level look-up for one byte; sets A and D bits. In a logged pass `log` records the reads of
+   * Guest page walk and second-level look-up for one byte; sets A and D bits. `access` as `ACCESS_*` of `@retrap/paging`. In a logged pass `log` records the reads of
    * the walk and answers them again.
    *
    * @returns STATUS_DONE; STATUS_FAULT with `into.errorCode`; STATUS_RETRY
    */
   translate(lo: number, hi: number, access: number, into: Translation, log: AccessLog | null): number
+  /** Machine address of the plain RAM that backs a guest-physical address for writing, or -1. */
+  ramAddress(gpa: number): number
   /** Reads 1, 2, 4 or 8 bytes of what is not RAM. */
   physicalRead(gpa: number, size: number, into: Words): number
   physicalWrite(gpa: number, size: number, lo: number, hi: number): number

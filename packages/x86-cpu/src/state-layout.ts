@@ -143,6 +143,16 @@ export const S_SCRATCH = 0xc80
 /** Two records, for instructions that are executed one at a time. */
 export const S_PINNED = 0xd80
 
+/** A record that generated code makes for itself on entry. */
+export const S_ENTRY = 0xdc0
+/** Why `fetch` gave no record: a status. */
+export const S_FETCH_STATUS = 0x0f8
+/** Mask of RIP in the current mode: low word all ones; high word all ones in 64-bit mode, else zero. 64 bits. */
+export const S_RIP_MASK = 0xde0
+
+/** Always 2^28: times 8, it moves RIP-relative displacements that would not fit 32 bits once relative to the page. */
+export const S_TWO_TO_28 = 0xde8
+
 /** TLB sets follow the registers: one per access mode, see tlb.ts. */
 export const S_TLB_SETS = 0x1000
 
@@ -215,5 +225,7 @@ export const STATUS_JUMP = 4
 export const STATUS_EXIT = 5
 /** The budget is used up, or attention was asked for; S_RIP is the next instruction. */
 export const STATUS_LEAVE = 7
+/** The next instruction needs to be executed on its own, with checks that generated code does not make. */
+export const STATUS_STEP = 8
 /** A repeated string instruction made progress and is not finished: S_RIP stays on it. */
 export const STATUS_CONTINUE = 6

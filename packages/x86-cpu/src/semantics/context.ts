@@ -1,5 +1,5 @@
 import { I32, I64, select } from '@retrap/wasm-emitter'
-import type { Callee, FunctionBuilder, I32Like, I64Like, LoadOp, PrefixType, StoreOp, V128, Value, ValueOf } from '@retrap/wasm-emitter'
+import type { Callee, FunctionBuilder, I32Like, I64Like, LoadOp, PrefixType, StoreOp, V128, Value, ValueOf, ValueType } from '@retrap/wasm-emitter'
 import {
   R_ADDRESS,
   R_BASE,
@@ -90,14 +90,20 @@ export const CC_LE = 14
 export interface Library {
   /** Import: (address low, address high, flags) → status; data in S_DATA. */
   readonly slowAccess: Callee & { readonly signature: { readonly result: 'i32' } }
-  /** (state, record, size and SLOW_WRITE) → linear address; raises by setting S_FAULT_VECTOR ≠ -1. For anything but ADDRESS_FLAT. */
+  /** (state, record) → offset within the segment, for any addressing form. */
+  readonly offset: Callee & { readonly signature: { readonly result: 'i64' } }
+  /** (state, segment, offset, size | SLOW_WRITE | SLOW_MODIFY) → linear address outside 64-bit mode, checked; raises by setting S_FAULT_VECTOR ≠ -1. */
+  readonly checkSegment: Callee & { readonly signature: { readonly result: 'i64' } }
+  /** (state, record, size | SLOW_WRITE | SLOW_MODIFY) → linear address; raises by setting S_FAULT_VECTOR ≠ -1. For anything but ADDRESS_FLAT. */
   readonly slowAddress: Callee & { readonly signature: { readonly result: 'i64' } }
+  /** slowAddress with a signed displacement added to the offset before it is truncated. */
+  readonly slowAddressMoved: Callee & { readonly signature: { readonly result: 'i64' } }
   /** (kind, a, b, result) → the six arithmetic flags. */
   readonly flags: Callee & { readonly signature: { readonly result: 'i32' } }
   /** Functions that families share, made on first use: see {@link Context.shared}. */
   readonly shared: Map<string, FunctionBuilder>
   /** Declares another function of the module. */
-  define(name: string, params: readonly ('i32' | 'i64' | 'f32' | 'f64' | 'v128')[], result: 'i32' | 'i64' | 'f32' | 'f64' | 'v128' | undefined): FunctionBuilder
+  define(name: string, params: readonly ValueType[], result: ValueType | undefined): FunctionBuilder
 }
 
 /** What the lazy flags are held in: locals in the interpreter's main function, memory elsewhere. */
@@ -200,8 +206,9 @@ export abstract class Context {
       case 'mmx':
         return this.f.load(loadOp(size, signed), this.registerAddress(i), 0)
       case 'imm': {
+        // The record holds it sign-extended from the operand's size.
         const value = this.f.load('i64.load', this.record, R_IMM)
-        return signed ? signExtend(value, size) : zeroExtend(value, size)
+        return signed ? value : zeroExtend(value, size)
       }
       case 'mem':
         return this.loadMemory(loadOp(size, signed), this.address(i), size)
@@ -337,12 +344,57 @@ export abstract class Context {
       f.loadExpression('i32.load8_u', record, R_ADDRESS).eqz(),
       () => f.set(ea, this.flatOffset()),
       () => {
-        f.set(ea, f.call(this.library.slowAddress, state, record, I32.of(bytes)) as I64)
+        f.set(ea, f.call(this.library.slowAddress, state, record, I32.of(bytes | segmentFlags(this.operand(i).access))) as I64)
         f.if(f.loadExpression('i32.load', state, S_FAULT_VECTOR).ne(-1), () => this.fail(STATUS_FAULT))
       },
     )
     this.#address = ea.get
     return ea.get
+  }
+
+  /** Machine address of the TLB set in use. */
+  tlbBase(): I32 {
+    return this.tlb
+  }
+
+  /** Whether the record's address is {@link flatOffset} and nothing else. */
+  isFlatAddress(): I32 {
+    return this.f.loadExpression('i32.load8_u', this.record, R_ADDRESS).eqz()
+  }
+
+  /** Address of memory operand `i` moved by `bytes` before segment and truncation apply (BT with a register index). */
+  displacedAddress(i: number, bytes: I64): I64 {
+    const { f, record, state } = this
+    const { size, access } = this.operand(i)
+    const ea = f.local('i64')
+    const moved = f.let(bytes)
+    f.if(
+      this.isFlatAddress(),
+      () => f.set(ea, this.flatOffset().add(moved)),
+      () => {
+        const flags = I32.of(size | segmentFlags(access))
+        f.set(ea, f.call(this.library.slowAddressMoved, state, record, flags, moved) as I64)
+        f.if(f.loadExpression('i32.load', state, S_FAULT_VECTOR).ne(-1), () => this.fail(STATUS_FAULT))
+      },
+    )
+    return ea.get
+  }
+
+  /** An integer of `size` bytes at a linear address, sign-extended. */
+  loadInteger(ea: I64, size: number, flags = 0): I64 {
+    return this.loadMemory(loadOp(size, true), ea, size, flags)
+  }
+
+  /** XLATB's byte: at rBX + AL, whose sum is truncated to the address size like any other. */
+  readXlat(): I64 {
+    return this.loadMemory('i64.load8_u', this.displacedAddress(0, this.gprU(0, 1)), 1)
+  }
+
+  /** Checks that the byte at memory operand `i` can be read, without reading it. */
+  probeRead(i: number): void {
+    const ea = this.address(i, 1)
+    const { distance } = this.#probe(ea, 0)
+    this.f.if(distance.geU(0x1000), () => this.slow(ea, 1 | SLOW_PROBE))
   }
 
   /** base + index·scale + displacement, 64 bits, as the record has them. */
@@ -513,6 +565,11 @@ export abstract class Context {
       .add(f.loadExpression('i64.load8_u', record, R_LENGTH))
   }
 
+  /** Linear address of the code page. */
+  pageBase(): I64 {
+    return this.f.loadExpression('i64.load', this.state, S_PAGE_BASE)
+  }
+
   segmentBase(segment: number): I64 {
     return this.f.loadExpression('i64.load', this.state, S_SEGMENTS + SEG_BYTES * segment + SEG_BASE)
   }
@@ -523,19 +580,26 @@ export abstract class Context {
   }
 
   /** A module function that several families share, generated on first use. */
-  shared(
+  shared<R extends ValueType | undefined>(
     name: string,
-    params: readonly ('i32' | 'i64' | 'f32' | 'f64' | 'v128')[],
-    result: 'i32' | 'i64' | 'f32' | 'f64' | 'v128' | undefined,
+    params: readonly ValueType[],
+    result: R,
     build: (f: FunctionBuilder) => void,
-  ): FunctionBuilder {
-    const known = this.library.shared.get(name)
-    if (known !== undefined) return known
-    const made = this.library.define(name, params, result)
-    this.library.shared.set(name, made)
-    build(made)
-    return made
+  ): FunctionBuilder & { readonly signature: { readonly result: R } } {
+    let known = this.library.shared.get(name)
+    if (known === undefined) {
+      known = this.library.define(name, params, result)
+      this.library.shared.set(name, known)
+      build(known)
+    }
+    return known as FunctionBuilder & { readonly signature: { readonly result: R } }
   }
+}
+
+/** Which rights a segment needs for an operand's access. */
+function segmentFlags(access: 'r' | 'w' | 'rw' | 'n' | undefined): number {
+  if (access === 'w') return SLOW_WRITE
+  return access === 'rw' ? SLOW_WRITE | SLOW_MODIFY : 0
 }
 
 /** The integer load of a size. */

@@ -17,13 +17,19 @@ export type OperandKind =
   | 'mmx'
   /** x87 register relative to TOP; the record's immediate holds i. */
   | 'st'
-  /** A relative branch target; the record's immediate holds it relative to the page. */
+  /** A branch target within the page: the record's immediate is four times its offset. */
+  | 'relp'
+  /** Another branch target. 64-bit mode: the immediate is relative to the page; else it is the displacement. */
   | 'rel'
+  /** Segment, control or debug register: the record's immediate is its number. */
+  | 'system'
 
 export interface FormOperand {
   readonly kind: OperandKind
   /** Bytes. */
   readonly size: number
+  /** What the form does with a memory operand; decides which segment rights are checked. */
+  readonly access?: 'r' | 'w' | 'rw' | 'n'
 }
 
 /** Repeat prefix of a string instruction. */
@@ -44,7 +50,7 @@ export interface Form {
 
 /** The key under which equal forms meet: `ADD.4 reg4 mem4`. */
 export function formKey(form: Form): string {
-  const operands = form.operands.map((o) => ` ${o.kind}${o.size}`).join('')
+  const operands = form.operands.map((o) => ` ${o.kind}${o.size}${o.kind === 'mem' ? (o.access ?? '') : ''}`).join('')
   const extra = `${form.long ? ' long' : ''}${form.lock ? ' lock' : ''}${form.repeat === 'none' ? '' : ` ${form.repeat}`}${form.addressSize === 0 ? '' : ` a${form.addressSize}`}`
   return `${form.mnemonic}.${form.size}${operands}${extra}`
 }

@@ -1,0 +1,294 @@
+import { DECODED, Instruction, TRUNCATED, codes, decodeInto } from '@retrap/x86-decoder'
+import type { CodeInfo } from '@retrap/x86-decoder'
+import type { MachineMemory } from '@retrap/memory'
+import type { Lowering } from './lower.ts'
+import {
+  OP_CONTINUE,
+  OP_CROSS,
+  OP_LEAVE,
+  OP_SYSTEM,
+  RECORD_BYTES,
+  R_DISP,
+  R_FUNCTION,
+  R_IMM,
+  R_LENGTH,
+  R_OFFSET,
+  R_OP,
+} from './record.ts'
+import { MODE_16, MODE_32 } from './state-layout.ts'
+
+const PAGE = 0x1000
+/** A slot for each byte offset: the machine address of the record that starts there, or 0. */
+const SLOT_BYTES = PAGE * 4
+/** Instructions decoded at once. Most of what follows a branch is never executed. */
+const RUN_LIMIT = 32
+
+/** Who is told when records move. */
+export interface CodeCacheClient {
+  /** All records are gone: forget where code pages are. */
+  flushExecute(): void
+  /** The frame holds code from now on: its writes must be seen. */
+  dropWritable(frameMa: number): void
+}
+
+/** The decoded instructions of one frame in one mode. */
+export class CodePage {
+  readonly frame: number
+  readonly mode: number
+  /** Machine address of the slot table. */
+  readonly slots: number
+  /** Runs of records: machine address of the first, and their number, alternating. */
+  readonly runs: number[] = []
+  constructor(frame: number, mode: number, slots: number) {
+    this.frame = frame
+    this.mode = mode
+    this.slots = slots
+  }
+}
+
+/**
+ * Decoded instructions, cached per frame and mode, in an arena of machine memory. All vCPUs of a machine share one: records
+ * name registers relative to the state.
+ *
+ * A write to a frame with code kills that frame's records: each becomes OP_CONTINUE, so that a run in the middle of being
+ * executed looks its next instruction up anew. When the arena is full everything is dropped.
+ */
+export class CodeCache {
+  readonly #memory: MachineMemory
+  readonly #lowering: Lowering
+  readonly #undefined: number
+  readonly #start: number
+  readonly #end: number
+  #next: number
+  readonly #pages = new Map<number, CodePage>()
+  readonly #clients: CodeCacheClient[] = []
+  readonly #insn = new Instruction()
+  readonly #crossing = new Uint8Array(32)
+  /** Statistics. */
+  decoded = 0
+  flushes = 0
+  invalidations = 0
+
+  /**
+   * @param bytes - size of the arena
+   * @param undefinedHandler - TypeScript handler that raises #UD
+   */
+  constructor(memory: MachineMemory, lowering: Lowering, bytes: number, undefinedHandler: number) {
+    this.#memory = memory
+    this.#lowering = lowering
+    this.#undefined = undefinedHandler
+    this.#start = memory.allocate(bytes, 64, 'decoded instructions')
+    this.#end = this.#start + bytes
+    this.#next = this.#start
+    memory.onCodeWrite((frame) => this.invalidateFrame(frame))
+  }
+
+  addClient(client: CodeCacheClient): void {
+    this.#clients.push(client)
+  }
+
+  /** The page of a frame, made if need be. From now on, writes to the frame are seen. */
+  page(frame: number, mode: number): CodePage {
+    const key = frame * 4 + mode
+    let page = this.#pages.get(key)
+    if (page === undefined) {
+      if (this.#next + SLOT_BYTES > this.#end) this.flush()
+      page = new CodePage(frame, mode, this.#next)
+      this.#memory.u32.fill(0, page.slots >>> 2, (page.slots + SLOT_BYTES) >>> 2)
+      this.#next += SLOT_BYTES
+      this.#pages.set(key, page)
+    }
+    if (this.#memory.codeBits[frame] === 0) {
+      this.#memory.codeBits[frame] = 1
+      for (const client of this.#clients) client.dropWritable(frame * PAGE)
+    }
+    return page
+  }
+
+  /** Drops everything. */
+  flush(): void {
+    for (const page of this.#pages.values()) this.#memory.codeBits[page.frame] = 0
+    this.#pages.clear()
+    this.#next = this.#start
+    this.flushes++
+    for (const client of this.#clients) client.flushExecute()
+  }
+
+  /** The bytes of a frame have changed: its records, in all modes, are dead. */
+  invalidateFrame(frame: number): void {
+    const { u16, u32, codeBits } = this.#memory
+    this.invalidations++
+    for (let mode = 0; mode < 3; mode++) {
+      const page = this.#pages.get(frame * 4 + mode)
+      if (page === undefined) continue
+      u32.fill(0, page.slots >>> 2, (page.slots + SLOT_BYTES) >>> 2)
+      for (let i = 0; i < page.runs.length; i += 2) {
+        const first = page.runs[i] as number
+        const count = page.runs[i + 1] as number
+        for (let n = 0; n < count; n++) u16[(first + n * RECORD_BYTES + R_OP) >>> 1] = OP_CONTINUE
+      }
+      page.runs.length = 0
+    }
+    // Execute tables may go on pointing to the slot tables, which are empty: the next fetch marks the frame again.
+    codeBits[frame] = 0
+  }
+
+  /**
+   * The record of the instruction at an offset of a page, decoding it and what follows.
+   *
+   * @returns its machine address, or 0 if the instruction crosses into the next page: then {@link crossing}
+   */
+  record(page: CodePage, offset: number): number {
+    const known = this.#memory.u32[(page.slots >>> 2) + offset] as number
+    return known !== 0 ? known : this.#decodeRun(page, offset)
+  }
+
+  #reserve(records: number): boolean {
+    if (this.#next + records * RECORD_BYTES <= this.#end) return true
+    this.flush()
+    return false
+  }
+
+  #decodeRun(given: CodePage, start: number): number {
+    let page = given
+    // A flush forgets the page that was asked for; ask again.
+    if (!this.#reserve(RUN_LIMIT + 1)) page = this.page(given.frame, given.mode)
+    const { u8, u32 } = this.#memory
+    const insn = this.#insn
+    const bits = page.mode === MODE_16 ? 16 : page.mode === MODE_32 ? 32 : 64
+    const frame = page.frame * PAGE
+    const first = this.#next
+    const slots = page.slots >>> 2
+    let at = first
+    let offset = start
+    let ended = false
+    for (let n = 0; n < RUN_LIMIT && offset < PAGE; n++) {
+      if (u32[slots + offset] !== 0) break
+      const status = decodeInto(u8, frame + offset, frame + PAGE, bits, insn)
+      if (status === TRUNCATED) break
+      if (status === DECODED) {
+        const { op } = this.#lowering.write(at, insn, offset)
+        ended = endsRun(codes[insn.code] as CodeInfo, op)
+      } else {
+        this.#writeUndefined(at, offset)
+        ended = true
+      }
+      u32[slots + offset] = at
+      this.decoded++
+      at += RECORD_BYTES
+      offset += status === DECODED ? insn.length : 1
+      if (ended) break
+    }
+    // The instruction at `start` itself crosses the page.
+    if (at === first) return 0
+    this.#writePseudo(at, OP_CONTINUE, offset)
+    at += RECORD_BYTES
+    page.runs.push(first, (at - first) / RECORD_BYTES)
+    this.#next = at
+    return first
+  }
+
+  /**
+   * The record of an instruction that lies in two pages: a check that the second is still mapped, the instruction, and
+   * what goes on after it. Each of the two frames kills it.
+   */
+  crossing(page: CodePage, offset: number, second: CodePage): number {
+    // The two pages' bytes, side by side.
+    const head = PAGE - offset
+    const { u8, u32, i32 } = this.#memory
+    if (this.#next + 3 * RECORD_BYTES > this.#end) return 0
+    const bytes = this.#crossing
+    for (let i = 0; i < head; i++) bytes[i] = u8[page.frame * PAGE + offset + i] as number
+    for (let i = head; i < 16; i++) bytes[i] = u8[second.frame * PAGE + i - head] as number
+    const first = this.#next
+    this.#writePseudo(first, OP_CROSS, offset)
+    i32[(first + R_DISP) >>> 2] = second.slots
+    this.decodeBytes(first + RECORD_BYTES, bytes, 16, page.mode, offset)
+    const length = u8[first + RECORD_BYTES + R_LENGTH] as number
+    this.#writePseudo(first + 2 * RECORD_BYTES, OP_CONTINUE, offset + length)
+    this.#next = first + 3 * RECORD_BYTES
+    page.runs.push(first, 3)
+    second.runs.push(first, 3)
+    u32[(page.slots >>> 2) + offset] = first
+    this.decoded++
+    return first
+  }
+
+  /** Whether an OP_CROSS record was made from this second page. */
+  crossesInto(record: number, second: CodePage): boolean {
+    return (this.#memory.i32[(record + R_DISP) >>> 2] as number) >>> 0 === second.slots
+  }
+
+  /** An OP_CROSS record whose second page has become another: dead, and not found by its slot any more. */
+  dropCrossing(page: CodePage, record: number): void {
+    const { u16, u32 } = this.#memory
+    u32[(page.slots >>> 2) + (u16[(record + R_OFFSET) >>> 1] as number)] = 0
+    for (let n = 0; n < 3; n++) u16[(record + n * RECORD_BYTES + R_OP) >>> 1] = OP_CONTINUE
+  }
+
+  /**
+   * Decodes one instruction from bytes that are not a page's, into a record outside the cache.
+   *
+   * @returns its length; what is no instruction becomes #UD with the length 1
+   */
+  decodeBytes(at: number, bytes: Uint8Array, count: number, mode: number, offset: number): number {
+    const insn = this.#insn
+    const bits = mode === MODE_16 ? 16 : mode === MODE_32 ? 32 : 64
+    const status = decodeInto(bytes, 0, count, bits, insn)
+    if (status !== DECODED) {
+      this.#writeUndefined(at, offset)
+      return 1
+    }
+    this.#lowering.write(at, insn, offset)
+    return insn.length
+  }
+
+  #writeUndefined(at: number, offset: number): void {
+    const { u8, u16 } = this.#memory
+    this.#clear(at)
+    u16[(at + R_OP) >>> 1] = OP_SYSTEM
+    u16[(at + R_OFFSET) >>> 1] = offset
+    u16[(at + R_FUNCTION) >>> 1] = this.#undefined
+    u8[at + R_LENGTH] = 1
+  }
+
+  /** Whether a record stands for bytes that are no instruction. */
+  isUndefined(at: number): boolean {
+    const { u16 } = this.#memory
+    return u16[(at + R_OP) >>> 1] === OP_SYSTEM && u16[(at + R_FUNCTION) >>> 1] === this.#undefined
+  }
+
+  #writePseudo(at: number, op: number, offset: number): void {
+    const { u16 } = this.#memory
+    this.#clear(at)
+    u16[(at + R_OP) >>> 1] = op
+    u16[(at + R_OFFSET) >>> 1] = offset
+  }
+
+  #clear(at: number): void {
+    this.#memory.u32.fill(0, at >>> 2, (at + R_IMM + 8) >>> 2)
+  }
+
+  /** Writes the record that follows a pinned one. */
+  writeLeave(at: number, offset: number): void {
+    this.#writePseudo(at, OP_LEAVE, offset)
+  }
+
+  /** Bytes of the arena in use. */
+  get usedBytes(): number {
+    return this.#next - this.#start
+  }
+}
+
+/** What never falls through to the next instruction; what follows is more often data or padding than code. */
+function endsRun(info: CodeInfo, op: number): boolean {
+  switch (info.flow) {
+    case 'jump':
+    case 'indirect-jump':
+    case 'return':
+    case 'exception':
+      return true
+    default:
+      return op === OP_SYSTEM && info.mnemonic === 'HLT'
+  }
+}

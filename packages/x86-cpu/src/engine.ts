@@ -1,0 +1,132 @@
+import type { MachineMemory } from '@retrap/memory'
+import { codes } from '@retrap/x86-decoder'
+import type { CodeInfo } from '@retrap/x86-decoder'
+import { CodeCache } from './code-cache.ts'
+import { HOT_FORMS } from './hot-forms.ts'
+import { generateInterpreter } from './interpreter.ts'
+import type { FormSource, InterpreterCode } from './interpreter.ts'
+import { Lowering, formOf, isStringForm, variantsOf } from './lower.ts'
+import { OP_SYSTEM } from './record.ts'
+import { SLOW_DIRECT } from './semantics/context.ts'
+import { formKey } from './semantics/form.ts'
+import type { Form } from './semantics/form.ts'
+import { instructionSemantics, stringSemantics } from './semantics/index.ts'
+import type { Semantics } from './semantics/table.ts'
+import { FEATURES } from './features.ts'
+import { handlers } from './system/handlers.ts'
+import type { Handler } from './system/operands.ts'
+
+/** A TypeScript handler bound to its form. */
+export interface SystemForm {
+  readonly handler: Handler
+  readonly form: Form
+  /** Index of the memory operand whose address is wanted, or -1. */
+  readonly memoryOperand: number
+}
+
+/** Which operation a code stands for, if generated code executes it. */
+function semanticsOf(info: CodeInfo, form: Form): Semantics | undefined {
+  if (isStringForm(info)) return stringSemantics[info.mnemonic]
+  // Segment, control and debug registers belong to the handlers.
+  if (form.operands.some((o) => o.kind === 'system')) return undefined
+  return instructionSemantics[info.mnemonic]
+}
+
+/** Forms that read or write memory once and can then not fail. */
+function isDirect(semantics: Semantics, form: Form): boolean {
+  if (semantics.direct !== true) return false
+  const memory = form.operands.filter((o) => o.kind === 'mem')
+  return memory.every((o) => o.access !== 'rw')
+}
+
+function isImplemented(info: CodeInfo): boolean {
+  return info.feature === '' || FEATURES.has(info.feature)
+}
+
+function* sources(): Generator<FormSource> {
+  for (const info of codes) {
+    if (!isImplemented(info)) continue
+    for (const variant of variantsOf(info)) {
+      const form = formOf(info, variant)
+      const semantics = semanticsOf(info, form)
+      if (semantics === undefined) continue
+      yield { form, semantics, accessFlags: isDirect(semantics, form) ? SLOW_DIRECT : 0 }
+    }
+  }
+}
+
+interface CompiledInterpreter {
+  readonly module: WebAssembly.Module
+  readonly code: InterpreterCode
+}
+
+/** The interpreter depends on nothing but whether memory is shared, and how large a shared one is. */
+const compiled = new Map<string, CompiledInterpreter>()
+
+function interpreterFor(memory: MachineMemory): CompiledInterpreter {
+  const maximumPages = memory.byteLength / 0x1_0000
+  const key = memory.shared ? `shared ${maximumPages}` : 'plain'
+  let known = compiled.get(key)
+  if (known === undefined) {
+    const code = generateInterpreter([...sources()], HOT_FORMS, { shared: memory.shared, maximumPages })
+    known = { code, module: new WebAssembly.Module(code.bytes as Uint8Array<ArrayBuffer>) }
+    compiled.set(key, known)
+  }
+  return known
+}
+
+/** Default size of the arena for decoded instructions. */
+const CODE_CACHE_BYTES = 48 << 20
+
+/**
+ * What the vCPUs of one machine share: generated code and decoded instructions.
+ */
+export class X86Engine {
+  readonly memory: MachineMemory
+  readonly module: WebAssembly.Module
+  readonly codeCache: CodeCache
+  readonly systemForms: SystemForm[] = []
+  /** Bytes of the interpreter's main function. */
+  readonly mainBytes: number
+
+  /**
+   * @param options.codeCacheBytes - arena for decoded instructions; default 48 MiB
+   * @throws MemoryError if machine memory is too small for the arena
+   */
+  constructor(memory: MachineMemory, options: { readonly codeCacheBytes?: number } = {}) {
+    const { module, code } = interpreterFor(memory)
+    this.memory = memory
+    this.module = module
+    this.mainBytes = code.mainBytes
+    const undefinedForm = this.#systemForm(handlers['UD2'] as Handler, UNDEFINED_FORM)
+    const lowering = new Lowering(memory, (info, form) => {
+      if (!isImplemented(info)) return { op: OP_SYSTEM, fn: undefinedForm }
+      const semantics = semanticsOf(info, form)
+      const generated = semantics === undefined ? undefined : code.codes.get(formKey(form))
+      if (generated !== undefined) return generated
+      const handler = handlers[isStringForm(info) ? `${info.mnemonic}` : info.mnemonic]
+      return { op: OP_SYSTEM, fn: handler === undefined ? undefinedForm : this.#systemForm(handler, form) }
+    })
+    this.codeCache = new CodeCache(memory, lowering, options.codeCacheBytes ?? CODE_CACHE_BYTES, undefinedForm)
+  }
+
+  #systemForm(handler: Handler, form: Form): number {
+    this.systemForms.push({ handler, form, memoryOperand: form.operands.findIndex((o) => o.kind === 'mem') })
+    return this.systemForms.length - 1
+  }
+}
+
+const UNDEFINED_FORM: Form = { mnemonic: 'UD2', size: 0, operands: [], long: false, lock: false, repeat: 'none', addressSize: 0 }
+
+/** Mnemonics that the table has for implemented features and that nothing executes; empty when the CPU is complete. */
+export function unimplementedMnemonics(): readonly string[] {
+  const missing = new Set<string>()
+  for (const info of codes) {
+    if (!isImplemented(info) || info.mnemonic.startsWith('UD')) continue
+    for (const variant of variantsOf(info)) {
+      const form = formOf(info, variant)
+      if (semanticsOf(info, form) === undefined && handlers[info.mnemonic] === undefined) missing.add(info.mnemonic)
+    }
+  }
+  return [...missing].toSorted()
+}

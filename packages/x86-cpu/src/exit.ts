@@ -1,0 +1,16 @@
+/** Why {@link Vcpu.run} returned. */
+export type Exit =
+  /** HLT: nothing to do until an event. */
+  | { readonly reason: 'hlt' }
+  /** A device has been asked and has not answered; run again when it has. */
+  | { readonly reason: 'blocked' }
+  /** The budget is used up, or someone asked for attention. */
+  | { readonly reason: 'budget' }
+  /** PAUSE in what looks like a spin loop: another vCPU should run. */
+  | { readonly reason: 'pause' }
+  /** Triple fault: shutdown, until INIT or reset. */
+  | { readonly reason: 'shutdown' }
+  /** After INIT: waits for a start-up IPI. */
+  | { readonly reason: 'wait-for-sipi' }
+  /** A broken invariant of the CPU itself. */
+  | { readonly reason: 'error'; readonly error: unknown }

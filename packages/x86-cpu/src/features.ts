@@ -1,0 +1,43 @@
+/**
+ * The CPUID features, as x86-decoder names them, whose instructions are implemented. Everything else is #UD, and CPUID
+ * says so.
+ */
+export const FEATURES: ReadonlySet<string> = new Set([
+  'ADX',
+  'BMI1',
+  'BMI2',
+  'CLFLUSHOPT',
+  'CLFSH',
+  'CLWB',
+  'CMOV',
+  'CX8',
+  'FPU',
+  'FSGSBASE',
+  'FXSR',
+  'LZCNT',
+  'MMX',
+  'MOVBE',
+  'MSR',
+  'POPCNT',
+  'PREFETCHW',
+  'RDRAND',
+  'RDSEED',
+  'RDTSCP',
+  'SEP',
+  'SMAP',
+  'SSE',
+  'SSE2',
+  'SSE3',
+  'SSE4_1',
+  'SSE4_2',
+  'SSSE3',
+  'SYSCALL',
+  'TSC',
+  'XSAVE',
+  'XSAVEOPT',
+  // Hypercalls: answered or #UD by the host.
+  'VMX',
+  'SVM',
+  // No-ops where the feature is absent.
+  'CET_IBT',
+])

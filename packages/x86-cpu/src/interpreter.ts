@@ -1,0 +1,493 @@
+import { I32, I64, ModuleBuilder } from '@retrap/wasm-emitter'
+import type { Callee, FunctionBuilder, I32Like, Label, Local } from '@retrap/wasm-emitter'
+import {
+  OP_CALL,
+  OP_CALL_CONTROL,
+  OP_CALL_FLAGS,
+  OP_CONTINUE,
+  OP_CROSS,
+  OP_FIRST_FORM,
+  OP_LEAVE,
+  OP_SYSTEM,
+  RECORD_BYTES,
+  R_FUNCTION,
+  R_OFFSET,
+  R_OP,
+} from './record.ts'
+import { Context, TLB_EXECUTE_OFFSET, TLB_INDEX_MASK } from './semantics/context.ts'
+import type { FlagStore, Library } from './semantics/context.ts'
+import { formKey } from './semantics/form.ts'
+import type { Form } from './semantics/form.ts'
+import { buildLibrary } from './semantics/library.ts'
+import type { Semantics } from './semantics/table.ts'
+import {
+  CS,
+  SEG_BASE,
+  SEG_BYTES,
+  STATUS_DONE,
+  STATUS_EXIT,
+  STATUS_JUMP,
+  STATUS_LEAVE,
+  S_ATTENTION,
+  S_BUDGET,
+  S_ENTRY,
+  S_FETCH_STATUS,
+  S_FLAGS_A,
+  S_FLAGS_B,
+  S_FLAGS_KIND,
+  S_FLAGS_RESULT,
+  S_PAGE_BASE,
+  S_RECORD,
+  S_RIP,
+  S_RIP_MASK,
+  S_SEGMENTS,
+  S_SLOTS,
+  S_TLB,
+} from './state-layout.ts'
+
+/** How the interpreter executes a form: what goes into R_OP and R_FUNCTION of its records. */
+export interface FormCode {
+  readonly op: number
+  readonly fn: number
+}
+
+/** A form to generate. */
+export interface FormSource {
+  readonly form: Form
+  readonly semantics: Semantics
+  /** Flags of every memory access (SLOW_DIRECT). */
+  readonly accessFlags: number
+}
+
+export interface InterpreterCode {
+  readonly bytes: Uint8Array
+  readonly codes: ReadonlyMap<string, FormCode>
+  /** Bytes of the main function, which V8 must be able to optimise quickly (engine.md: under 40 KB). */
+  readonly mainBytes: number
+}
+
+const CS_BASE = S_SEGMENTS + SEG_BYTES * CS + SEG_BASE
+
+/**
+ * Generates the interpreter: one function with a loop over `br_table` for the hot forms, and a table of functions for
+ * all others (engine.md, "Interpreter").
+ *
+ * @param hot - keys of the forms to inline, in order of their cases
+ */
+export function generateInterpreter(sources: readonly FormSource[], hot: ReadonlySet<string>, memory: { readonly shared: boolean; readonly maximumPages: number }): InterpreterCode {
+  const module = new ModuleBuilder()
+  module.importMemory({
+    module: 'cpu',
+    name: 'memory',
+    initialPages: 1,
+    ...(memory.shared ? { maximumPages: memory.maximumPages, shared: true } : {}),
+  })
+  const slowAccess = module.importFunction('cpu', 'access', { params: ['i32', 'i32', 'i32'], result: 'i32' } as const)
+  const system = module.importFunction('cpu', 'system', { params: ['i32', 'i32'], result: 'i32' } as const)
+  const fetch = module.importFunction('cpu', 'fetch', { params: ['i32', 'i32'], result: 'i32' } as const)
+  const cross = module.importFunction('cpu', 'cross', { params: ['i32'], result: 'i32' } as const)
+  const library = buildLibrary(module, slowAccess)
+
+  const codes = new Map<string, FormCode>()
+  const elements: Callee[] = []
+  const inline: FormSource[] = []
+  for (const source of sources) {
+    const key = formKey(source.form)
+    if (codes.has(key)) continue
+    if (hot.has(key)) {
+      codes.set(key, { op: OP_FIRST_FORM + inline.length, fn: 0 })
+      inline.push(source)
+      continue
+    }
+    const f = module.function(key, { params: ['i32', 'i32', 'i32'], result: 'i32' } as const)
+    const context = new FunctionContext(f, source, library)
+    source.semantics.emit(context)
+    f.return(STATUS_DONE)
+    const op = context.jumps ? OP_CALL_CONTROL : context.usesFlags ? OP_CALL_FLAGS : OP_CALL
+    codes.set(key, { op, fn: elements.length })
+    elements.push(f)
+  }
+  module.table(elements)
+  const callType = module.typeIndex({ params: ['i32', 'i32', 'i32'], result: 'i32' })
+  const main = module.function('run', { params: ['i32', 'i32'], result: 'i32' } as const, { export: true })
+  new MainLoop(main, library, { system, fetch, cross, callType }, inline).build()
+  return { bytes: module.build(), codes, mainBytes: main.codeBytes }
+}
+
+/** Flags in the state, for forms that are functions of their own. */
+class MemoryFlags implements FlagStore {
+  readonly #f: FunctionBuilder
+  readonly #state: I32
+  constructor(f: FunctionBuilder, state: I32) {
+    this.#f = f
+    this.#state = state
+  }
+  get kind(): I32 {
+    return this.#f.load('i32.load', this.#state, S_FLAGS_KIND)
+  }
+  get a(): I64 {
+    return this.#f.load('i64.load', this.#state, S_FLAGS_A)
+  }
+  get b(): I64 {
+    return this.#f.load('i64.load', this.#state, S_FLAGS_B)
+  }
+  get result(): I64 {
+    return this.#f.load('i64.load', this.#state, S_FLAGS_RESULT)
+  }
+  set(kind: number | I32, a: I64, b: I64, result: I64): void {
+    const f = this.#f
+    const [va, vb, vr] = [f.let(a), f.let(b), f.let(result)]
+    f.store('i32.store', this.#state, I32.of(kind), S_FLAGS_KIND)
+    f.store('i64.store', this.#state, va, S_FLAGS_A)
+    f.store('i64.store', this.#state, vb, S_FLAGS_B)
+    f.store('i64.store', this.#state, vr, S_FLAGS_RESULT)
+  }
+}
+
+/** A form as a function (state, record, tlb) → status. */
+class FunctionContext extends Context {
+  protected readonly flagStore: FlagStore
+
+  constructor(f: FunctionBuilder, source: FormSource, library: Library) {
+    super(f, source.form, library, f.param(0, 'i32').get, f.param(1, 'i32').get, f.param(2, 'i32').get)
+    this.flagStore = new MemoryFlags(f, this.state)
+    this.accessFlags = source.accessFlags
+  }
+
+  fail(status: I32Like): void {
+    this.f.return(I32.of(status))
+  }
+
+  jumpLinear(target: I64): void {
+    this.jumps = true
+    const rip = target.sub(this.f.loadExpression('i64.load', this.state, CS_BASE))
+    this.f.store('i64.store', this.state, rip.and(this.f.loadExpression('i64.load', this.state, S_RIP_MASK)), S_RIP)
+    this.f.return(STATUS_JUMP)
+  }
+
+  jumpInPage(offsetTimes4: I32): void {
+    this.jumpLinear(this.f.loadExpression('i64.load', this.state, S_PAGE_BASE).add(offsetTimes4.shrU(2).toI64U()))
+  }
+}
+
+interface MainLocals {
+  readonly record: Local<'i32'>
+  readonly budget: Local<'i32'>
+  readonly slots: Local<'i32'>
+  readonly tlb: Local<'i32'>
+  readonly status: Local<'i32'>
+  readonly slot: Local<'i32'>
+  readonly pageBase: Local<'i64'>
+  readonly target: Local<'i64'>
+  readonly kind: Local<'i32'>
+  readonly a: Local<'i64'>
+  readonly b: Local<'i64'>
+  readonly result: Local<'i64'>
+}
+
+interface MainLabels {
+  readonly next: Label
+  readonly jump: Label
+  readonly slot: Label
+  readonly fail: Label
+}
+
+/** A hot form, inline in the main function, its flags in locals. */
+class InlineContext extends Context {
+  protected readonly flagStore: FlagStore
+  readonly #locals: MainLocals
+  readonly #labels: MainLabels
+
+  constructor(f: FunctionBuilder, source: FormSource, library: Library, locals: MainLocals, labels: MainLabels) {
+    super(f, source.form, library, f.param(0, 'i32').get, locals.record.get, locals.tlb.get)
+    this.accessFlags = source.accessFlags
+    this.#locals = locals
+    this.#labels = labels
+    this.flagStore = {
+      kind: locals.kind.get,
+      a: locals.a.get,
+      b: locals.b.get,
+      result: locals.result.get,
+      set(kind, a, b, result) {
+        // The operands may be expressions over the old flags.
+        const [va, vb, vr] = [f.let(a), f.let(b), f.let(result)]
+        f.set(locals.kind, I32.of(kind))
+        f.set(locals.a, va)
+        f.set(locals.b, vb)
+        f.set(locals.result, vr)
+      },
+    }
+  }
+
+  fail(status: I32Like): void {
+    this.f.set(this.#locals.status, I32.of(status))
+    this.f.br(this.#labels.fail)
+  }
+
+  jumpLinear(target: I64): void {
+    this.f.set(this.#locals.target, target)
+    this.f.br(this.#labels.jump)
+  }
+
+  jumpInPage(offsetTimes4: I32): void {
+    this.f.set(this.#locals.slot, offsetTimes4)
+    this.f.br(this.#labels.slot)
+  }
+}
+
+interface MainImports {
+  readonly system: Callee & { readonly signature: { readonly result: 'i32' } }
+  readonly fetch: Callee & { readonly signature: { readonly result: 'i32' } }
+  readonly cross: Callee & { readonly signature: { readonly result: 'i32' } }
+  readonly callType: number
+}
+
+/**
+ * The dispatch loop: `run(state, record)`. With `record` zero it starts at S_RIP, else at that record.
+ *
+ * It returns a status. S_RIP is then the current instruction where the status says that nothing has changed, else the
+ * next one; flags, budget and record are in the state.
+ */
+class MainLoop {
+  readonly #f: FunctionBuilder
+  readonly #library: Library
+  readonly #imports: MainImports
+  readonly #inline: readonly FormSource[]
+  readonly #state: I32
+  readonly #l: MainLocals
+
+  constructor(f: FunctionBuilder, library: Library, imports: MainImports, inline: readonly FormSource[]) {
+    this.#f = f
+    this.#library = library
+    this.#imports = imports
+    this.#inline = inline
+    this.#state = f.param(0, 'i32').get
+    this.#l = {
+      record: f.local('i32'),
+      budget: f.local('i32'),
+      slots: f.local('i32'),
+      tlb: f.local('i32'),
+      status: f.local('i32'),
+      slot: f.local('i32'),
+      pageBase: f.local('i64'),
+      target: f.local('i64'),
+      kind: f.local('i32'),
+      a: f.local('i64'),
+      b: f.local('i64'),
+      result: f.local('i64'),
+    }
+  }
+
+  build(): void {
+    const f = this.#f
+    const state = this.#state
+    const l = this.#l
+    const start = f.param(1, 'i32')
+    this.#reload()
+    f.set(l.record, start.get)
+    f.set(l.pageBase, f.loadExpression('i64.load', state, S_PAGE_BASE))
+    f.set(l.slots, f.loadExpression('i32.load', state, S_SLOTS))
+    f.if(start.get.eqz(), () => {
+      // A record that says "go on at S_RIP", so that the loop needs no test for its first round.
+      f.set(l.target, f.loadExpression('i64.load', state, S_RIP).add(f.loadExpression('i64.load', state, CS_BASE)))
+      f.set(l.pageBase, l.target.get.and(-4096n))
+      f.store('i32.store', state, I32.of(OP_CONTINUE), S_ENTRY + R_OP)
+      f.store('i64.store16', state, l.target.get.and(0xfffn), S_ENTRY + R_OFFSET)
+      f.set(l.record, state.add(S_ENTRY))
+    })
+    f.block((leaveAtTarget) => {
+      f.block((leave) => {
+        f.block((fail) => {
+          f.loop((next) => {
+            f.block((jump) => {
+              f.block((slot) => {
+                this.#cases({ next, jump, slot, fail })
+              })
+              this.#followSlot(next, leaveAtTarget)
+            })
+            this.#followTarget(next, leave, leaveAtTarget)
+          })
+        })
+        // The instruction did not retire.
+        f.set(l.budget, l.budget.get.add(1))
+      })
+      this.#storeRip(l.pageBase.get.add(f.loadExpression('i64.load16_u', l.record.get, R_OFFSET)))
+      this.#spill()
+      f.return(l.status.get)
+    })
+    this.#storeRip(l.target.get)
+    this.#spill()
+    f.return(STATUS_LEAVE)
+  }
+
+  #storeRip(linear: I64): void {
+    const f = this.#f
+    const mask = f.loadExpression('i64.load', this.#state, S_RIP_MASK)
+    f.store('i64.store', this.#state, linear.sub(f.loadExpression('i64.load', this.#state, CS_BASE)).and(mask), S_RIP)
+  }
+
+  #spillFlags(): void {
+    const f = this.#f
+    f.store('i32.store', this.#state, this.#l.kind.get, S_FLAGS_KIND)
+    f.store('i64.store', this.#state, this.#l.a.get, S_FLAGS_A)
+    f.store('i64.store', this.#state, this.#l.b.get, S_FLAGS_B)
+    f.store('i64.store', this.#state, this.#l.result.get, S_FLAGS_RESULT)
+  }
+
+  #reloadFlags(): void {
+    const f = this.#f
+    f.set(this.#l.kind, f.loadExpression('i32.load', this.#state, S_FLAGS_KIND))
+    f.set(this.#l.a, f.loadExpression('i64.load', this.#state, S_FLAGS_A))
+    f.set(this.#l.b, f.loadExpression('i64.load', this.#state, S_FLAGS_B))
+    f.set(this.#l.result, f.loadExpression('i64.load', this.#state, S_FLAGS_RESULT))
+  }
+
+  #spill(): void {
+    this.#spillFlags()
+    this.#f.store('i32.store', this.#state, this.#l.budget.get, S_BUDGET)
+    this.#f.store('i32.store', this.#state, this.#l.record.get, S_RECORD)
+  }
+
+  #reload(): void {
+    this.#reloadFlags()
+    this.#f.set(this.#l.budget, this.#f.loadExpression('i32.load', this.#state, S_BUDGET))
+    this.#f.set(this.#l.tlb, this.#f.loadExpression('i32.load', this.#state, S_TLB))
+  }
+
+  #advance(next: Label): void {
+    this.#f.set(this.#l.record, this.#l.record.get.add(RECORD_BYTES))
+    this.#f.br(next)
+  }
+
+  /** Dispatch and the bodies of all cases. */
+  #cases(labels: MainLabels): void {
+    const f = this.#f
+    const l = this.#l
+    const bodies: (() => void)[] = []
+    bodies[OP_CONTINUE] = () => {
+      f.set(l.budget, l.budget.get.add(1))
+      f.set(l.target, l.pageBase.get.add(f.loadExpression('i64.load16_u', l.record.get, R_OFFSET)))
+      f.br(labels.jump)
+    }
+    bodies[OP_LEAVE] = () => {
+      // `fail` gives back the one that dispatch took.
+      f.set(l.status, I32.of(STATUS_LEAVE))
+      f.br(labels.fail)
+    }
+    bodies[OP_CALL] = () => this.#call(labels, 'plain')
+    bodies[OP_CALL_FLAGS] = () => this.#call(labels, 'flags')
+    bodies[OP_CALL_CONTROL] = () => this.#call(labels, 'control')
+    bodies[OP_SYSTEM] = () => this.#system(labels)
+    bodies[OP_CROSS] = () => {
+      f.set(l.budget, l.budget.get.add(1))
+      // Where the second page is no longer what it was, this record and the next were replaced by OP_CONTINUE.
+      f.if(f.call(this.#imports.cross, l.record.get), () => this.#advance(labels.next))
+      f.set(l.target, l.pageBase.get.add(f.loadExpression('i64.load16_u', l.record.get, R_OFFSET)))
+      f.br(labels.jump)
+    }
+    for (const [i, source] of this.#inline.entries()) {
+      bodies[OP_FIRST_FORM + i] = () => {
+        const context = new InlineContext(f, source, this.#library, l, labels)
+        source.semantics.emit(context)
+        this.#advance(labels.next)
+      }
+    }
+    const targets: Label[] = []
+    const open = (i: number): void => {
+      f.block((label) => {
+        targets[i] = label
+        if (i + 1 < bodies.length) {
+          open(i + 1)
+          return
+        }
+        f.set(l.budget, l.budget.get.sub(1))
+        f.brTable(f.loadExpression('i32.load16_u', l.record.get, R_OP), targets, targets[OP_CONTINUE] as Label)
+      })
+      f.scope(() => bodies[i]?.())
+    }
+    open(0)
+  }
+
+  #call(labels: MainLabels, kind: 'plain' | 'flags' | 'control'): void {
+    const f = this.#f
+    const l = this.#l
+    if (kind !== 'plain') this.#spillFlags()
+    const target = f.loadExpression('i32.load16_u', l.record.get, R_FUNCTION)
+    const signature = { params: ['i32', 'i32', 'i32'], result: 'i32' } as const
+    f.set(l.status, f.callIndirect(signature, this.#imports.callType, target, this.#state, l.record.get, l.tlb.get) as I32)
+    if (kind !== 'plain') this.#reloadFlags()
+    if (kind === 'control') {
+      f.if(l.status.get.eq(STATUS_JUMP), () => {
+        f.set(l.target, f.loadExpression('i64.load', this.#state, S_RIP).add(f.loadExpression('i64.load', this.#state, CS_BASE)))
+        f.br(labels.jump)
+      })
+    }
+    f.brIf(l.status.get, labels.fail)
+    this.#advance(labels.next)
+  }
+
+  #system(labels: MainLabels): void {
+    const f = this.#f
+    const l = this.#l
+    this.#spill()
+    this.#storeRip(l.pageBase.get.add(f.loadExpression('i64.load16_u', l.record.get, R_OFFSET)))
+    f.set(l.status, f.call(this.#imports.system, f.loadExpression('i32.load16_u', l.record.get, R_FUNCTION), l.record.get))
+    this.#reload()
+    f.if(l.status.get.eqz(), () => this.#advance(labels.next))
+    f.if(l.status.get.eq(STATUS_JUMP), () => {
+      f.set(l.target, f.loadExpression('i64.load', this.#state, S_RIP).add(f.loadExpression('i64.load', this.#state, CS_BASE)))
+      f.br(labels.jump)
+    })
+    f.if(l.status.get.eq(STATUS_EXIT), () => {
+      // Retired, with RIP set.
+      this.#spill()
+      f.return(STATUS_EXIT)
+    })
+    f.br(labels.fail)
+  }
+
+  /** A taken branch within the page: `slot` is four times the offset. Falls out to the full look-up where nothing is decoded there. */
+  #followSlot(next: Label, leaveAtTarget: Label): void {
+    const f = this.#f
+    const l = this.#l
+    f.set(l.target, l.pageBase.get.add(l.slot.get.shrU(2).toI64U()))
+    this.#checkBudget(leaveAtTarget)
+    const record = f.load('i32.load', l.slots.get.add(l.slot.get))
+    f.if(record, () => {
+      f.set(l.record, record)
+      f.br(next)
+    })
+  }
+
+  #checkBudget(leaveAtTarget: Label): void {
+    const f = this.#f
+    f.brIf(this.#l.budget.get.leS(0).or(f.loadExpression('i32.load', this.#state, S_ATTENTION)), leaveAtTarget)
+  }
+
+  /** A branch to any linear address. */
+  #followTarget(next: Label, leave: Label, leaveAtTarget: Label): void {
+    const f = this.#f
+    const l = this.#l
+    this.#checkBudget(leaveAtTarget)
+    const entry = f.let(l.tlb.get.add(l.target.get.shrU(8).toI32().and(TLB_INDEX_MASK)))
+    const page = f.let(l.target.get.and(-4096n))
+    f.if(f.loadExpression('i64.load', entry, TLB_EXECUTE_OFFSET).eq(page), () => {
+      f.set(l.slots, f.loadExpression('i32.load', entry, TLB_EXECUTE_OFFSET + 8))
+      f.set(l.pageBase, page)
+      f.store('i64.store', this.#state, page, S_PAGE_BASE)
+      const record = f.load('i32.load', l.slots.get.add(l.target.get.toI32().and(0xfff).shl(2)))
+      f.if(record, () => {
+        f.set(l.record, record)
+        f.br(next)
+      })
+    })
+    f.set(l.record, f.call(this.#imports.fetch, l.target.get.toI32(), l.target.get.shrU(32).toI32()))
+    f.set(l.pageBase, f.loadExpression('i64.load', this.#state, S_PAGE_BASE))
+    f.set(l.slots, f.loadExpression('i32.load', this.#state, S_SLOTS))
+    f.brIf(l.record.get, next)
+    // `fetch` left a page base, and an entry record, that give the target back as RIP.
+    f.set(l.record, this.#state.add(S_ENTRY))
+    f.set(l.status, f.loadExpression('i32.load', this.#state, S_FETCH_STATUS))
+    f.br(leave)
+  }
+}

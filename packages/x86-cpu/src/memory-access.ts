@@ -1,0 +1,314 @@
+import type { MachineMemory } from '@retrap/memory'
+import { ACCESS_AC, ACCESS_IMPLICIT, ACCESS_READ, ACCESS_USER, ACCESS_WRITE } from '@retrap/paging'
+import { AccessKind, AccessState, accessTag } from '@retrap/replay'
+import type { AccessLog } from '@retrap/replay'
+import type { CpuHost, Translation, Words } from './host.ts'
+import {
+  SLOW_DIRECT,
+  SLOW_IMPLICIT,
+  SLOW_MODIFY,
+  SLOW_PROBE,
+  SLOW_STACK,
+  SLOW_WRITE,
+  VECTOR_AC,
+  VECTOR_GP,
+  VECTOR_PF,
+  VECTOR_SS,
+} from './semantics/context.ts'
+import {
+  FLAG_AC,
+  STATUS_DONE,
+  STATUS_FAULT,
+  STATUS_RESTART,
+  STATUS_RETRY,
+  S_CPL,
+  S_CR0,
+  S_DATA,
+  S_EFER,
+  S_EFLAGS,
+  S_FAULT_ADDRESS,
+  S_FAULT_ERROR,
+  S_FAULT_HAS_ERROR,
+  S_FAULT_VECTOR,
+  S_LOGGED,
+  S_TLB_MISSES,
+} from './state-layout.ts'
+import { TLB_READ, TLB_WRITE } from './tlb.ts'
+import type { Tlb } from './tlb.ts'
+
+const PAGE = 0x1000
+const CR0_AM = 1 << 18
+const EFER_LMA = 1 << 10
+
+/** What the access path asks of the vCPU. */
+export interface AccessOwner {
+  /** The TLB set that translations go into now, or TLB_MISS to keep none. */
+  readonly fillSet: number
+  /** A data breakpoint may be hit (DR7). */
+  noteDataAccess(lo: number, hi: number, size: number, write: boolean): void
+}
+
+export function newTranslation(): Translation {
+  return { gpa: 0, ma: -1, writable: false, cacheable: false, global: false, pageBytes: PAGE, errorCode: 0 }
+}
+
+/**
+ * Memory and port accesses that generated code does not finish by itself: TLB misses, page-crossing accesses, devices,
+ * frames with decoded code, and everything in a logged pass.
+ */
+export class MemoryAccess {
+  readonly #memory: MachineMemory
+  readonly #host: CpuHost
+  readonly #tlb: Tlb
+  readonly #log: AccessLog
+  readonly #owner: AccessOwner
+  readonly #u32: Uint32Array
+  readonly #data: Uint8Array
+  readonly #first = newTranslation()
+  readonly #second = newTranslation()
+  readonly #words: Words = { lo: 0, hi: 0 }
+  /** Words that S_DATA starts with. */
+  readonly #dataWord: number
+  dataBreakpoints = false
+
+  constructor(memory: MachineMemory, host: CpuHost, tlb: Tlb, log: AccessLog, owner: AccessOwner, state: number) {
+    this.#memory = memory
+    this.#host = host
+    this.#tlb = tlb
+    this.#log = log
+    this.#owner = owner
+    this.#u32 = new Uint32Array(memory.buffer, state, 0x400)
+    this.#data = new Uint8Array(memory.buffer, state + S_DATA, 64)
+    this.#dataWord = S_DATA >>> 2
+  }
+
+  /** One linear access; see `Cpu.access`. */
+  access(lo: number, hi: number, flags: number): number {
+    const size = flags & 0xff
+    const u32 = this.#u32
+    u32[S_TLB_MISSES >>> 2]!++
+    if ((u32[S_EFER >>> 2]! & EFER_LMA) !== 0 && !canonical(lo, hi, size)) {
+      return this.#raise((flags & SLOW_STACK) !== 0 ? VECTOR_SS : VECTOR_GP, 0)
+    }
+    const user = u32[S_CPL >>> 2] === 3 && (flags & SLOW_IMPLICIT) === 0
+    if (user && (lo & (size - 1)) !== 0 && (u32[S_EFLAGS >>> 2]! & FLAG_AC) !== 0 && (u32[S_CR0 >>> 2]! & CR0_AM) !== 0) {
+      if (misaligned(lo, size)) return this.#raise(VECTOR_AC, 0)
+    }
+    let access = (flags & (SLOW_WRITE | SLOW_MODIFY)) === 0 ? ACCESS_READ : ACCESS_WRITE
+    if (user) access |= ACCESS_USER
+    if ((flags & SLOW_IMPLICIT) !== 0) access |= ACCESS_IMPLICIT
+    if ((u32[S_EFLAGS >>> 2]! & FLAG_AC) !== 0) access |= ACCESS_AC
+    const head = PAGE - (lo & 0xfff)
+    // An access that crosses a page: both are translated before either is touched.
+    let status = this.#translate(lo, hi, access, this.#first)
+    if (status !== STATUS_DONE) return status
+    if (size > head) {
+      const next = (lo + head) | 0
+      status = this.#translate(next >>> 0, next === 0 ? hi + 1 : hi, access, this.#second)
+      if (status !== STATUS_DONE) return status
+      // A device in either half: nothing may have been stored by the time the logged pass starts.
+      const write = (flags & SLOW_WRITE) !== 0
+      if (u32[S_LOGGED >>> 2] !== 1 && (isDevice(this.#first, write) || isDevice(this.#second, write))) return STATUS_RESTART
+      status = this.#perform(this.#first, 0, head, flags)
+      if (status !== STATUS_DONE) return status
+      status = this.#perform(this.#second, head, size - head, flags)
+    } else {
+      status = this.#perform(this.#first, 0, size, flags)
+      if (status === STATUS_DONE) this.#fill(lo, hi, access, flags)
+    }
+    if (status === STATUS_DONE && this.dataBreakpoints && (flags & (SLOW_PROBE | SLOW_IMPLICIT)) === 0) {
+      this.#owner.noteDataAccess(lo, hi, size, (flags & SLOW_WRITE) !== 0)
+    }
+    return status
+  }
+
+  /** A guest-physical access of up to 8 bytes, data in S_DATA. Never faults. */
+  accessPhysical(gpa: number, flags: number): number {
+    const translation = this.#first
+    translation.gpa = gpa
+    translation.ma = this.#host.ramAddress(gpa)
+    translation.writable = translation.ma >= 0
+    return this.#perform(translation, 0, flags & 0xff, flags)
+  }
+
+  /** IN and OUT; see `Cpu.port`. */
+  port(port: number, flags: number): number {
+    const size = flags & 0xff
+    const write = (flags & SLOW_WRITE) !== 0
+    if (this.#u32[S_LOGGED >>> 2] !== 1) {
+      if ((flags & SLOW_DIRECT) === 0 || !this.#host.isPortSynchronous(port)) return STATUS_RESTART
+      const value = this.#u32[this.#dataWord] as number
+      const status = write ? this.#host.portWrite(port, size, value) : this.#host.portRead(port, size, this.#words)
+      if (status === STATUS_DONE && !write) this.#u32[this.#dataWord] = this.#words.lo
+      return status
+    }
+    const log = this.#log
+    const index = log.access(write ? AccessKind.PORT_WRITE : AccessKind.PORT_READ, port, 0, size, accessTag(0))
+    if (log.state(index) !== AccessState.COMPLETE) {
+      if (write && log.state(index) === AccessState.NEW) log.setData(index, this.#u32[this.#dataWord] as number, 0)
+      const status = write ? this.#host.portWrite(port, size, log.dataLo(index)) : this.#host.portRead(port, size, this.#words)
+      if (status === STATUS_RETRY) {
+        log.wait(index)
+        return STATUS_RETRY
+      }
+      if (status !== STATUS_DONE) return status
+      if (!write) log.setData(index, this.#words.lo, 0)
+      log.complete(index)
+    }
+    if (!write) this.#u32[this.#dataWord] = log.dataLo(index)
+    return STATUS_DONE
+  }
+
+  /** Performs the writes that a logged pass held, now that its instruction has retired. */
+  commit(): void {
+    this.#log.forEachHeldWrite((lo, hi, size, bytes, offset) => {
+      const gpa = hi * 0x1_0000_0000 + (lo >>> 0)
+      const ma = this.#host.ramAddress(gpa)
+      // What is not writable RAM any more swallows the store.
+      if (ma >= 0) this.#store(ma, bytes, offset, size)
+    })
+  }
+
+  #translate(lo: number, hi: number, access: number, into: Translation): number {
+    const logged = this.#u32[S_LOGGED >>> 2] === 1
+    const status = this.#host.translate(lo, hi, access, into, logged ? this.#log : null)
+    if (status !== STATUS_FAULT) return status
+    this.#u32[S_FAULT_ADDRESS >>> 2] = lo
+    this.#u32[(S_FAULT_ADDRESS >>> 2) + 1] = hi
+    return this.#raise(VECTOR_PF, into.errorCode)
+  }
+
+  #raise(vector: number, errorCode: number): number {
+    this.#u32[S_FAULT_VECTOR >>> 2] = vector
+    this.#u32[S_FAULT_ERROR >>> 2] = errorCode
+    this.#u32[S_FAULT_HAS_ERROR >>> 2] = 1
+    return STATUS_FAULT
+  }
+
+  /** One piece within a page; `at` is its offset in S_DATA. */
+  #perform(t: Translation, at: number, size: number, flags: number): number {
+    if (this.#u32[S_LOGGED >>> 2] === 1) return this.#performLogged(t, at, size, flags)
+    const write = (flags & SLOW_WRITE) !== 0
+    if (t.ma >= 0 && (!write || t.writable)) {
+      if ((flags & SLOW_PROBE) !== 0) return STATUS_DONE
+      if (write) this.#store(t.ma, this.#data, at, size)
+      else this.#copy(t.ma, at, size)
+      return STATUS_DONE
+    }
+    if ((flags & SLOW_PROBE) !== 0) return STATUS_RESTART
+    // ROM takes writes without a trace: not a device, and nothing to wait for.
+    const direct = (flags & SLOW_DIRECT) !== 0 && size === (flags & 0xff) && size <= 8 && (size & (size - 1)) === 0
+    if (!direct || !this.#host.isSynchronous(t.gpa)) return STATUS_RESTART
+    if (!write) {
+      const status = this.#host.physicalRead(t.gpa, size, this.#words)
+      this.#u32[this.#dataWord] = this.#words.lo
+      this.#u32[this.#dataWord + 1] = this.#words.hi
+      return status
+    }
+    const hi = size === 8 ? (this.#u32[this.#dataWord + 1] as number) : 0
+    return this.#host.physicalWrite(t.gpa, size, masked(this.#u32[this.#dataWord] as number, size), hi)
+  }
+
+  #copy(ma: number, at: number, size: number): void {
+    const u8 = this.#memory.u8
+    const data = this.#data
+    for (let i = 0; i < size; i++) data[at + i] = u8[ma + i] as number
+  }
+
+  #store(ma: number, bytes: Uint8Array, at: number, size: number): void {
+    const u8 = this.#memory.u8
+    for (let i = 0; i < size; i++) u8[ma + i] = bytes[at + i] as number
+    if (this.#memory.codeBits[ma >>> 12] !== 0) this.#memory.noteWrite(ma, size)
+  }
+
+  #performLogged(t: Translation, at: number, size: number, flags: number): number {
+    if ((flags & SLOW_PROBE) !== 0) return STATUS_DONE
+    const write = (flags & SLOW_WRITE) !== 0
+    const log = this.#log
+    // The route that the first pass took stands, whatever the p2m says by now.
+    const kind = log.nextKind()
+    const device = kind >= 0 ? kind === AccessKind.MMIO_READ || kind === AccessKind.MMIO_WRITE : isDevice(t, write)
+    if (device) return this.#performDevice(t.gpa, at, size, write)
+    const index = log.access(write ? AccessKind.WRITE : AccessKind.READ, t.gpa >>> 0, high(t.gpa), size, accessTag(0, at))
+    if (write) {
+      log.setBytes(index, this.#data, at)
+      log.complete(index)
+      return STATUS_DONE
+    }
+    if (log.state(index) === AccessState.NEW) {
+      this.#copy(t.ma, at, size)
+      log.overlayOwnWrites(t.gpa >>> 0, high(t.gpa), size, this.#data, at)
+      log.setBytes(index, this.#data, at)
+      log.complete(index)
+    } else log.copyBytes(index, this.#data, at)
+    return STATUS_DONE
+  }
+
+  /** A device operand in a logged pass, in the largest naturally sized pieces of up to 8 bytes. */
+  #performDevice(gpa: number, at: number, size: number, write: boolean): number {
+    const log = this.#log
+    let done = 0
+    while (done < size) {
+      let piece = 8
+      while (piece > size - done || ((gpa + done) % piece !== 0 && piece > 1 && size !== piece)) piece >>= 1
+      const address = gpa + done
+      const kind = write ? AccessKind.MMIO_WRITE : AccessKind.MMIO_READ
+      const index = log.access(kind, address >>> 0, high(address), piece, accessTag(0, at + done))
+      if (log.state(index) !== AccessState.COMPLETE) {
+        if (write && log.state(index) === AccessState.NEW) log.setBytes(index, this.#data, at + done)
+        const status = write
+          ? this.#host.physicalWrite(address, piece, log.dataLo(index), log.dataHi(index))
+          : this.#host.physicalRead(address, piece, this.#words)
+        if (status === STATUS_RETRY) {
+          log.wait(index)
+          return STATUS_RETRY
+        }
+        if (status !== STATUS_DONE) return status
+        if (!write) log.setData(index, this.#words.lo, this.#words.hi)
+        log.complete(index)
+      }
+      if (!write) log.copyBytes(index, this.#data, at + done)
+      done += piece
+    }
+    return STATUS_DONE
+  }
+
+  /** Puts what was found into the TLB, where it may be kept. */
+  #fill(lo: number, hi: number, access: number, flags: number): void {
+    const t = this.#first
+    if (t.ma < 0 || !t.cacheable || (flags & SLOW_IMPLICIT) !== 0) return
+    const set = this.#owner.fillSet
+    if (set < 0) return
+    const page = t.ma & ~0xfff
+    if ((access & ACCESS_WRITE) === 0) this.#tlb.fill(set, TLB_READ, lo, hi, page >>> 0, t.global, t.pageBytes)
+    else if (t.writable && this.#memory.codeBits[page >>> 12] === 0) {
+      this.#tlb.fill(set, TLB_WRITE, lo, hi, page >>> 0, t.global, t.pageBytes)
+    }
+  }
+}
+
+function isDevice(t: Translation, write: boolean): boolean {
+  return t.ma < 0 || (write && !t.writable)
+}
+
+function high(gpa: number): number {
+  return Math.floor(gpa / 0x1_0000_0000)
+}
+
+function masked(value: number, size: number): number {
+  return size === 1 ? value & 0xff : size === 2 ? value & 0xffff : value >>> 0
+}
+
+/** Alignment that AC checks: the access's size, but 8 for operands of 10 and more bytes that have no alignment of their own. */
+function misaligned(lo: number, size: number): boolean {
+  return size <= 8 && (size & (size - 1)) === 0 && (lo & (size - 1)) !== 0
+}
+
+/** 48-bit canonical form, for the first and the last byte (SDM vol. 1, "Canonical Addressing"). */
+function canonical(lo: number, hi: number, size: number): boolean {
+  if ((hi << 16) >> 16 !== (hi | 0)) return false
+  const last = lo + size - 1
+  if (last <= 0xffff_ffff) return true
+  const next = (hi + 1) | 0
+  return (next << 16) >> 16 === next
+}

@@ -1,0 +1,23 @@
+import { alu } from './alu.ts'
+import { bitOperations } from './bits.ts'
+import { control } from './control.ts'
+import { decimal } from './decimal.ts'
+import { move } from './move.ts'
+import { multiplication } from './multiply.ts'
+import { shifts } from './shift.ts'
+import { strings } from './string.ts'
+import type { SemanticsTable } from './table.ts'
+
+/** All operations by mnemonic, string instructions aside. */
+export const instructionSemantics: SemanticsTable = {
+  ...alu,
+  ...bitOperations,
+  ...control,
+  ...decimal,
+  ...move,
+  ...multiplication,
+  ...shifts,
+}
+
+/** String instructions: MOVSD and CMPSD name vector instructions too. */
+export const stringSemantics: SemanticsTable = strings

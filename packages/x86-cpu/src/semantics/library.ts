@@ -1,0 +1,173 @@
+import { I32, I64 } from '@retrap/wasm-emitter'
+import type { FunctionBuilder, ModuleBuilder } from '@retrap/wasm-emitter'
+import {
+  ADDRESS_16,
+  ADDRESS_32,
+  ADDRESS_CHECKED,
+  ADDRESS_DISP64,
+  R_ADDRESS,
+  R_BASE,
+  R_DISP,
+  R_IMM,
+  R_INDEX,
+  R_SCALE,
+  R_SEGMENT,
+} from '../record.ts'
+import {
+  FLAGS_ADD,
+  FLAGS_EXPLICIT,
+  FLAGS_SUB,
+  FLAG_AF,
+  FLAG_CF,
+  FLAG_OF,
+  FLAG_PF,
+  FLAG_SF,
+  FLAG_ZF,
+  FS,
+  SEG_BASE,
+  SEG_BYTES,
+  SEG_CAN_READ,
+  SEG_CAN_WRITE,
+  SEG_HIGH,
+  SEG_LOW,
+  SEG_RIGHTS,
+  SS,
+  S_EA,
+  S_FAULT_ERROR,
+  S_FAULT_HAS_ERROR,
+  S_FAULT_VECTOR,
+  S_SEGMENTS,
+} from '../state-layout.ts'
+import { SLOW_MODIFY, SLOW_WRITE, VECTOR_GP, VECTOR_SS } from './context.ts'
+import type { Library } from './context.ts'
+
+/** Declares and builds the functions that every form may call. Imports must be complete. */
+export function buildLibrary(module: ModuleBuilder, slowAccess: Library['slowAccess']): Library {
+  const flags = module.function('flags', { params: ['i32', 'i64', 'i64', 'i64'], result: 'i32' } as const)
+  buildFlags(flags)
+  const movedOffset = module.function('movedOffset', { params: ['i32', 'i32', 'i64'], result: 'i64' } as const)
+  buildMovedOffset(movedOffset)
+  const offset = module.function('offset', { params: ['i32', 'i32'], result: 'i64' } as const)
+  offset.return(offset.call(movedOffset, offset.param(0, 'i32').get, offset.param(1, 'i32').get, I64.of(0)))
+  const checkSegment = module.function('checkSegment', { params: ['i32', 'i32', 'i64', 'i32'], result: 'i64' } as const)
+  buildCheckSegment(checkSegment)
+  const slowAddressMoved = module.function('slowAddressMoved', { params: ['i32', 'i32', 'i32', 'i64'], result: 'i64' } as const)
+  buildSlowAddress(slowAddressMoved, movedOffset, checkSegment)
+  const slowAddress = module.function('slowAddress', { params: ['i32', 'i32', 'i32'], result: 'i64' } as const)
+  const [state, record, sizeAndFlags] = [slowAddress.param(0, 'i32').get, slowAddress.param(1, 'i32').get, slowAddress.param(2, 'i32').get]
+  slowAddress.return(slowAddress.call(slowAddressMoved, state, record, sizeAndFlags, I64.of(0)))
+  const address = module.function('address', { params: ['i32', 'i32', 'i32'], result: 'i32' } as const, { export: true })
+  buildAddress(address, slowAddress)
+  return {
+    slowAccess,
+    flags,
+    offset,
+    checkSegment,
+    slowAddress,
+    slowAddressMoved,
+    shared: new Map(),
+    define: (name, params, result) => module.function(name, { params, result }),
+  }
+}
+
+/** The six arithmetic flags at their RFLAGS positions, from the lazy state. */
+function buildFlags(f: FunctionBuilder): void {
+  const kind = f.param(0, 'i32').get
+  const a = f.param(1, 'i64').get
+  const b = f.param(2, 'i64').get
+  const result = f.param(3, 'i64').get
+  const bit = (condition: I32, mask: number): I32 => condition.shl(31 - Math.clz32(mask))
+  f.if(kind.eq(FLAGS_EXPLICIT), () => f.return(b.toI32()))
+  // PF: even parity of the low byte, by folding it to four bits and looking those up.
+  const low = f.let(result.toI32().and(0xff))
+  const folded = low.xor(low.shrU(4)).and(15)
+  const parity = I32.of(0x9669).shrU(folded).and(1)
+  const common = f.let(
+    bit(result.eqz(), FLAG_ZF)
+      .or(bit(result.ltS(0), FLAG_SF))
+      .or(bit(parity, FLAG_PF)),
+  )
+  const adjust = f.let(a.xor(b).xor(result).toI32().and(FLAG_AF))
+  f.if(kind.eq(FLAGS_SUB), () => {
+    const overflow = a.xor(b).and(a.xor(result)).ltS(0)
+    f.return(common.or(a.ltU(b)).or(adjust).or(bit(overflow, FLAG_OF)))
+  })
+  f.if(kind.eq(FLAGS_ADD), () => {
+    const overflow = a.xor(result).and(b.xor(result)).ltS(0)
+    f.return(common.or(result.ltU(b)).or(adjust).or(bit(overflow, FLAG_OF)))
+  })
+  f.return(common.or(b.toI32().and(FLAG_CF | FLAG_AF | FLAG_OF)))
+}
+
+/** The offset within the segment, moved before it is truncated to the address size. */
+function buildMovedOffset(f: FunctionBuilder): void {
+  const state = f.param(0, 'i32').get
+  const record = f.param(1, 'i32').get
+  const register = (field: number): I64 =>
+    f.loadExpression('i64.load', state.add(f.loadExpression('i32.load16_u', record, field)), 0)
+  const kind = f.load('i32.load8_u', record, R_ADDRESS)
+  const sum = f.local('i64')
+  f.set(sum, register(R_BASE).add(register(R_INDEX).shl(f.loadExpression('i64.load8_u', record, R_SCALE))))
+  f.if(
+    kind.and(ADDRESS_DISP64),
+    () => f.set(sum, sum.get.add(f.loadExpression('i64.load', record, R_IMM))),
+    () => f.set(sum, sum.get.add(f.loadExpression('i64.load32_s', record, R_DISP))),
+  )
+  f.set(sum, sum.get.add(f.param(2, 'i64').get))
+  f.if(kind.and(ADDRESS_32), () => f.set(sum, sum.get.and(0xffff_ffffn)))
+  f.if(kind.and(ADDRESS_16), () => f.set(sum, sum.get.and(0xffffn)))
+  f.return(sum.get)
+}
+
+/** Segment limit and rights outside 64-bit mode (SDM vol. 3A, "Limit Checking", "Type Checking"). */
+function buildCheckSegment(f: FunctionBuilder): void {
+  const state = f.param(0, 'i32').get
+  const segment = f.param(1, 'i32').get
+  const offset = f.param(2, 'i64').get
+  const sizeAndFlags = f.param(3, 'i32').get
+  const base = f.let(state.add(segment.mul(SEG_BYTES)).add(S_SEGMENTS))
+  // Areas of more than 255 bytes have their size in the upper half.
+  const bytes = sizeAndFlags.and(0xff).add(sizeAndFlags.shrU(16))
+  const last = f.let(offset.add(bytes.toI64U()).sub(1))
+  const low = f.loadExpression('i64.load32_u', base, SEG_LOW)
+  const high = f.loadExpression('i64.load32_u', base, SEG_HIGH)
+  const rights = f.load('i32.load', base, SEG_RIGHTS)
+  // A write needs SEG_CAN_WRITE; everything but a pure write needs SEG_CAN_READ.
+  const write = sizeAndFlags.and(SLOW_WRITE).ne(0)
+  const pureWrite = sizeAndFlags.and(SLOW_WRITE | SLOW_MODIFY).eq(SLOW_WRITE)
+  const badWrite = write.and(rights.and(SEG_CAN_WRITE).eqz())
+  const badRead = pureWrite.eqz().and(rights.and(SEG_CAN_READ).eqz())
+  f.if(offset.ltU(low).or(last.gtU(high)).or(badWrite).or(badRead), () => {
+    f.if(
+      segment.eq(SS),
+      () => f.store('i32.store', state, I32.of(VECTOR_SS), S_FAULT_VECTOR),
+      () => f.store('i32.store', state, I32.of(VECTOR_GP), S_FAULT_VECTOR),
+    )
+    f.store('i32.store', state, I32.of(0), S_FAULT_ERROR)
+    f.store('i32.store', state, I32.of(1), S_FAULT_HAS_ERROR)
+  })
+  f.return(f.loadExpression('i64.load', base, SEG_BASE).add(offset).and(0xffff_ffffn))
+}
+
+function buildSlowAddress(f: FunctionBuilder, movedOffset: Library['offset'], checkSegment: Library['checkSegment']): void {
+  const state = f.param(0, 'i32').get
+  const record = f.param(1, 'i32').get
+  const sizeAndFlags = f.param(2, 'i32').get
+  const value = f.call(movedOffset, state, record, f.param(3, 'i64').get)
+  const segment = f.let(f.loadExpression('i32.load8_u', record, R_SEGMENT).and(7))
+  f.if(f.loadExpression('i32.load8_u', record, R_ADDRESS).and(ADDRESS_CHECKED), () => {
+    f.return(f.call(checkSegment, state, segment, value, sizeAndFlags))
+  })
+  // 64-bit mode: only FS and GS have a base, whatever the caches of the others hold.
+  f.if(segment.geU(FS), () => {
+    f.return(f.loadExpression('i64.load', state.add(segment.mul(SEG_BYTES)), S_SEGMENTS + SEG_BASE).add(value))
+  })
+  f.return(value)
+}
+
+/** For TypeScript handlers: (state, record, size and flags) → status, the linear address in S_EA. */
+function buildAddress(f: FunctionBuilder, slowAddress: Library['slowAddress']): void {
+  const state = f.param(0, 'i32').get
+  f.store('i64.store', state, f.call(slowAddress, state, f.param(1, 'i32').get, f.param(2, 'i32').get), S_EA)
+  f.return(f.loadExpression('i32.load', state, S_FAULT_VECTOR).ne(-1))
+}

@@ -1,0 +1,214 @@
+import { I32, I64 } from '@retrap/wasm-emitter'
+import type { FunctionBuilder } from '@retrap/wasm-emitter'
+import { FLAG_CF, FLAG_OF, S_SCRATCH } from '../state-layout.ts'
+import { VECTOR_DE, choose, signExtend, zeroExtend } from './context.ts'
+import type { Context } from './context.ts'
+import type { SemanticsTable } from './table.ts'
+
+/** Multiplication and division. Source: Intel SDM vol. 2, MUL, IMUL, DIV, IDIV, MULX. */
+
+type SharedFunction = FunctionBuilder & { readonly signature: { readonly result: 'i64' } }
+
+const RAX = 0
+const RDX = 2
+const CF_OF = BigInt(FLAG_CF | FLAG_OF)
+
+/** High 64 bits of an unsigned 64 × 64 product, by 32-bit digits. */
+export function multiplyHigh(c: Context): SharedFunction {
+  return c.shared('multiplyHigh', ['i64', 'i64'], 'i64', (f) => {
+    const a = f.param(0, 'i64').get
+    const b = f.param(1, 'i64').get
+    const mask = 0xffff_ffffn
+    const [a0, a1, b0, b1] = [f.let(a.and(mask)), f.let(a.shrU(32)), f.let(b.and(mask)), f.let(b.shrU(32))]
+    const low = f.let(a0.mul(b0).shrU(32))
+    const middle = f.let(a1.mul(b0).add(low))
+    const cross = f.let(a0.mul(b1).add(middle.and(mask)))
+    f.return(a1.mul(b1).add(middle.shrU(32)).add(cross.shrU(32)))
+  })
+}
+
+function highUnsigned(c: Context, a: I64, b: I64): I64 {
+  return c.f.call(multiplyHigh(c), a, b)
+}
+
+function highSigned(c: Context, a: I64, b: I64): I64 {
+  const high = highUnsigned(c, a, b)
+  return c.let(high.sub(a.shrS(63).and(b)).sub(b.shrS(63).and(a)))
+}
+
+/** One operand: the accumulator and its upper half. */
+function wideMultiply(c: Context, signed: boolean): void {
+  const size = c.sizeOf(0)
+  const read = (i: number): I64 => (signed ? c.readS(i) : c.readU(i))
+  const b = read(0)
+  const a = signed ? c.gprS(RAX, size) : c.gprU(RAX, size)
+  if (size === 8) {
+    const low = c.let(a.mul(b))
+    const high = signed ? highSigned(c, a, b) : highUnsigned(c, a, b)
+    c.setGpr(RAX, 8, low)
+    c.setGpr(RDX, 8, high)
+    const overflow = signed ? high.ne(low.shrS(63)) : high.ne(0)
+    c.flagsResult(low, choose(overflow, CF_OF, 0n))
+    return
+  }
+  const product = c.let(a.mul(b))
+  if (size === 1) c.setGpr(RAX, 2, product)
+  else {
+    c.setGpr(RAX, size, product)
+    c.setGpr(RDX, size, product.shrU(8 * size))
+  }
+  const fits = signed ? signExtend(product, size) : zeroExtend(product, size)
+  c.flagsResult(signExtend(product, size), choose(product.ne(fits), CF_OF, 0n))
+}
+
+/** Two and three operands: truncated to the size. */
+function narrowMultiply(c: Context): void {
+  const size = c.sizeOf(0)
+  const three = c.form.operands.length === 3
+  const a = three ? c.readS(1) : c.readS(0)
+  const b = three ? c.readS(2) : c.readS(1)
+  const product = c.let(a.mul(b))
+  const result = c.let(signExtend(product, size))
+  const overflow = size === 8 ? highSigned(c, a, b).ne(product.shrS(63)) : result.ne(product)
+  const bits = c.let(choose(overflow, CF_OF, 0n))
+  c.write(0, result)
+  c.flagsResult(result, bits)
+}
+
+function multiply(c: Context): void {
+  if (c.form.operands.length === 1) wideMultiply(c, true)
+  else narrowMultiply(c)
+}
+
+/**
+ * (high, low, divisor) → quotient, remainder in S_SCRATCH: 128 by 64 bits, unsigned. The caller has made sure that
+ * high < divisor, so that the quotient fits. Long division in digits of 32 bits (Knuth, TAOCP vol. 2, 4.3.1, algorithm D).
+ */
+function divideWide(c: Context): SharedFunction {
+  return c.shared('divideWide', ['i32', 'i64', 'i64', 'i64'], 'i64', (f) => {
+    const state = f.param(0, 'i32').get
+    const highIn = f.param(1, 'i64').get
+    const lowIn = f.param(2, 'i64').get
+    const divisorIn = f.param(3, 'i64').get
+    f.if(highIn.eqz(), () => {
+      f.store('i64.store', state, lowIn.remU(divisorIn), S_SCRATCH)
+      f.return(lowIn.divU(divisorIn))
+    })
+    const mask = 0xffff_ffffn
+    // Normalise: the divisor's top bit set.
+    const shift = f.let(divisorIn.clz())
+    const divisor = f.let(divisorIn.shl(shift))
+    const [d1, d0] = [f.let(divisor.shrU(32)), f.let(divisor.and(mask))]
+    const spill = choose(shift.eqz(), I64.of(0), lowIn.shrU(I64.of(64).sub(shift)))
+    const high = f.let(highIn.shl(shift).or(spill))
+    const low = f.let(lowIn.shl(shift))
+    /** One quotient digit of `rest : digit` by the divisor; leaves the new rest in the local. */
+    const digit = (rest: I64, next: I64): { q: I64; rest: I64 } => {
+      const q = f.local('i64')
+      const r = f.local('i64')
+      f.set(q, rest.divU(d1))
+      f.set(r, rest.sub(q.get.mul(d1)))
+      // The estimate is at most two too large.
+      f.block((done) => {
+        f.loop((again) => {
+          f.brIf(r.get.gtU(mask), done)
+          const tooLarge = q.get.gtU(mask).or(q.get.mul(d0).gtU(r.get.shl(32).or(next)))
+          f.brIf(tooLarge.eqz(), done)
+          f.set(q, q.get.sub(1))
+          f.set(r, r.get.add(d1))
+          f.br(again)
+        })
+      })
+      return { q: q.get, rest: f.let(rest.shl(32).add(next).sub(q.get.mul(divisor))) }
+    }
+    const first = digit(high, f.let(low.shrU(32)))
+    const second = digit(first.rest, f.let(low.and(mask)))
+    f.store('i64.store', state, second.rest.shrU(shift), S_SCRATCH)
+    f.return(first.q.shl(32).or(second.q.and(mask)))
+  })
+}
+
+function fault(c: Context, condition: I32): void {
+  c.f.if(condition, () => c.raise(VECTOR_DE))
+}
+
+function setQuotient(c: Context, size: number, quotient: I64, remainder: I64): void {
+  if (size === 1) {
+    c.setGpr(RAX, 1, quotient)
+    c.setGpr(RAX, 1, remainder, true)
+  } else {
+    c.setGpr(RAX, size, quotient)
+    c.setGpr(RDX, size, remainder)
+  }
+}
+
+function divide(c: Context): void {
+  const size = c.sizeOf(0)
+  const divisor = c.readU(0)
+  fault(c, divisor.eqz())
+  if (size === 8) {
+    const high = c.gprU(RDX, 8)
+    fault(c, high.geU(divisor))
+    const quotient = c.f.call(divideWide(c), c.state, high, c.gprU(RAX, 8), divisor)
+    setQuotient(c, 8, quotient, c.f.load('i64.load', c.state, S_SCRATCH))
+    return
+  }
+  const dividend = c.let(size === 1 ? c.gprU(RAX, 2) : c.gprU(RDX, size).shl(8 * size).or(c.gprU(RAX, size)))
+  const quotient = c.let(dividend.divU(divisor))
+  fault(c, quotient.shrU(8 * size).ne(0))
+  setQuotient(c, size, quotient, c.let(dividend.sub(quotient.mul(divisor))))
+}
+
+function divideSigned(c: Context): void {
+  const size = c.sizeOf(0)
+  const f = c.f
+  const divisor = c.readS(0)
+  fault(c, divisor.eqz())
+  if (size === 8) {
+    // Magnitudes, then signs: quotient by both, remainder by the dividend's.
+    const high = c.gprU(RDX, 8)
+    const low = c.gprU(RAX, 8)
+    const negative = c.let(high.ltS(0))
+    const magnitudeLow = c.let(choose(negative, I64.of(0).sub(low), low))
+    const magnitudeHigh = c.let(choose(negative, I64.of(0).sub(high).sub(low.ne(0).toI64U()), high))
+    const magnitude = c.let(choose(divisor.ltS(0), I64.of(0).sub(divisor), divisor))
+    fault(c, magnitudeHigh.geU(magnitude))
+    const quotient = f.call(divideWide(c), c.state, magnitudeHigh, magnitudeLow, magnitude)
+    const remainder = f.load('i64.load', c.state, S_SCRATCH)
+    const negativeQuotient = c.let(negative.xor(divisor.ltS(0)))
+    fault(c, quotient.gtU(choose(negativeQuotient, 1n << 63n, (1n << 63n) - 1n)))
+    setQuotient(
+      c,
+      8,
+      c.let(choose(negativeQuotient, I64.of(0).sub(quotient), quotient)),
+      c.let(choose(negative, I64.of(0).sub(remainder), remainder)),
+    )
+    return
+  }
+  const dividend = c.let(size === 1 ? c.gprS(RAX, 2) : c.gprU(RDX, size).shl(8 * size).or(c.gprU(RAX, size)))
+  const signed = size === 2 ? c.let(dividend.extend32S()) : dividend
+  // The one 64-bit quotient that WebAssembly traps on does not fit here either.
+  fault(c, signed.eq(-(1n << 63n)).and(divisor.eq(-1n)))
+  const quotient = c.let(signed.divS(divisor))
+  fault(c, quotient.ne(signExtend(quotient, size)))
+  setQuotient(c, size, quotient, c.let(signed.sub(quotient.mul(divisor))))
+}
+
+/** MULX high, low, source: RDX × source, no flags. The low half is written first: where both name one register, the high half stays. */
+function multiplyFlagless(c: Context): void {
+  const size = c.sizeOf(0)
+  const b = c.readU(2)
+  const a = c.gprU(RDX, size)
+  const low = c.let(a.mul(b))
+  const high = size === 8 ? highUnsigned(c, a, b) : c.let(low.shrU(32))
+  c.write(1, low)
+  c.write(0, high)
+}
+
+export const multiplication: SemanticsTable = {
+  MUL: { direct: true, emit: (c) => wideMultiply(c, false) },
+  IMUL: { direct: true, emit: multiply },
+  DIV: { emit: divide },
+  IDIV: { emit: divideSigned },
+  MULX: { direct: true, emit: multiplyFlagless },
+}
