@@ -1,7 +1,7 @@
 import { AssemblerError } from './errors.ts'
 import { assembleInstruction } from './instruction.ts'
 import type { InstructionPrefixes } from './instruction.ts'
-import { mnemonicOfMethod } from './forms.ts'
+import { codeOfForm, formOfCode, mnemonicOfMethod } from './forms.ts'
 import { fitsEither, pushValue } from './fixups.ts'
 import type { Encoding, Fixup } from './fixups.ts'
 import { asExpression, Label, LabelExpression } from './labels.ts'
@@ -113,7 +113,8 @@ export class Assembler {
    * @param name - for listings and `Program.symbols`; unique. Left out, one is made up.
    */
   label(name?: string): Label {
-    const chosen = name ?? `L${++this.#anonymous}`
+    let chosen = name ?? ''
+    while (chosen === '' || (name === undefined && this.#names.has(chosen))) chosen = `L${++this.#anonymous}`
     if (this.#names.has(chosen)) {
       throw new AssemblerError('ERR_LABEL', `there is a label ${chosen} already`)
     }
@@ -189,11 +190,14 @@ export class Assembler {
   }
 
   /**
-   * An instruction by the number of its form, a `code` of `@retrap/x86-decoder`: the way to get exactly that encoding.
+   * An instruction in one form: the way to get exactly that encoding.
    *
+   * @param form - a `code` of `@retrap/x86-decoder`, or its name there: `'ADD r/m32, imm32'`
    * @throws AssemblerError as {@link Assembler.instruction}
    */
-  form(code: number, ...operands: readonly Operand[]): this {
+  form(form: number | string, ...operands: readonly Operand[]): this {
+    const code = typeof form === 'number' ? form : (codeOfForm(form) ?? -1)
+    if (formOfCode(code) === undefined) throw new AssemblerError('ERR_NO_FORM', `there is no form ${form}`)
     return this.#encode({ mnemonic: undefined, code }, operands)
   }
 
@@ -240,7 +244,7 @@ export class Assembler {
 
   /** Text in UTF-8 with a zero byte after it. */
   asciz(text: string): this {
-    return this.#data('asciz', 1, [text, 0])
+    return this.#data('asciz', 1, [text, 0], [text])
   }
 
   /** `count` bytes of one value; 0 if not given. */
@@ -295,10 +299,15 @@ export class Assembler {
     return this
   }
 
-  #data(name: string, size: 1 | 2 | 4 | 8, items: readonly (Value | string | Uint8Array)[]): this {
+  #data(
+    name: string,
+    size: 1 | 2 | 4 | 8,
+    items: readonly (Value | string | Uint8Array)[],
+    shown: readonly (Value | string | Uint8Array)[] = items,
+  ): this {
     const encoding: Encoding = { bytes: [], fixups: [] }
     for (const item of items) pushItem(encoding, item, size)
-    const text = `${name} ${items.map(formatItem).join(', ')}`
+    const text = `${name} ${shown.map(formatItem).join(', ')}`
     return this.#add({ kind: 'fixed', text, ...encoding })
   }
 
@@ -348,18 +357,12 @@ function formatItem(item: Value | string | Uint8Array): string {
 function relocationsOf(layout: Layout): Relocation[] {
   const out: Relocation[] = []
   for (const section of layout.sections) {
-    section.plan.fragments.forEach((fragment, index) => {
-      if (fragment.kind !== 'fixed') return
-      for (const fixup of fragment.fixups) {
-        if (fixup.kind === 'relative' || typeof fixup.value === 'bigint') continue
-        if (!fixup.value.isAddress) continue
-        out.push({
-          section: section.plan.name,
-          offset: (section.lines[index]?.offset ?? 0) + fixup.offset,
-          size: fixup.size,
-        })
+    for (const { offset, fixups } of section.lines) {
+      for (const { kind, value, size, offset: field } of fixups) {
+        if (kind === 'relative' || typeof value === 'bigint' || !value.isAddress) continue
+        out.push({ section: section.plan.name, offset: offset + field, size })
       }
-    })
+    }
   }
   return out
 }

@@ -5,7 +5,7 @@ import { fitsEither, fitsSignExtended, pushValue } from './fixups.ts'
 import type { Encoding, Fixup } from './fixups.ts'
 import type { Field, Form, Slot } from './form.ts'
 import { asExpression, Label, LabelExpression } from './labels.ts'
-import { formatOperand } from './operands.ts'
+import { asValue, formatOperand } from './operands.ts'
 import type { BranchTarget, FarPointer, Memory, Operand, SizedImmediate } from './operands.ts'
 import type { Register } from './registers.ts'
 
@@ -146,8 +146,13 @@ function matchMemory(memory: Memory, size: number, fields: Fields): boolean {
   return size === 0 || memory.size === 0 || memory.size === size
 }
 
+/** Throws `ERR_OPERAND` on a fraction, and on what a number does not hold exactly. */
+function wholeNumber(value: number): bigint {
+  return asValue(value) as bigint
+}
+
 function matchSlot(slot: Slot, operand: Operand, form: Form, context: EncodeContext, fields: Fields): boolean {
-  const value = typeof operand === 'number' ? BigInt(operand) : operand
+  const value = typeof operand === 'number' ? wholeNumber(operand) : operand
   const type = typeof value === 'bigint' ? 'value' : value.type
   switch (slot.kind) {
     case 'register':

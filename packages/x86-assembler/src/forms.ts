@@ -164,6 +164,11 @@ export function formOfCode(code: number): Form | undefined {
   return code === 0 ? undefined : forms[code]
 }
 
+/** The code of a form by its name, `CodeInfo.form`; of several with one name the first that is no alias. */
+export function codeOfForm(name: string): number | undefined {
+  return (codes.find((row) => row.form === name && !row.alias) ?? codes.find((row) => row.form === name))?.code
+}
+
 /** Mnemonics with aliases, by the name of the builder's method. */
 export const mnemonicOfMethod: ReadonlyMap<string, string> = new Map(
   [...byMnemonic.keys(), ...aliasesOf.keys()].map((mnemonic) => [mnemonic.toLowerCase(), mnemonic]),

@@ -109,6 +109,8 @@ function withUsualSize(
   request: InstructionRequest,
 ): readonly Candidate[] {
   if (request.code !== undefined || request.prefixes.operandSize !== 0) return candidates
+  // imm16(5) is a size that was told.
+  if (request.operands.some((operand) => typeof operand === 'object' && operand.type === 'immediate')) return candidates
   const hasUsual = forms.some((form) => form.sizing[request.bits] === 'none' && !tellsSize(form))
   if (!hasUsual) return candidates
   return candidates.filter(({ form }) => form.sizing[request.bits] === 'none' || tellsSize(form))

@@ -1,6 +1,6 @@
 import { AssemblerError } from './errors.ts'
 import { applyFixup, fixupFits, fixupValue } from './fixups.ts'
-import type { Encoding } from './fixups.ts'
+import type { Encoding, Fixup } from './fixups.ts'
 import type { AddressMap, Label } from './labels.ts'
 import { codePadding } from './padding.ts'
 
@@ -68,6 +68,8 @@ export interface LaidLine {
   readonly offset: number
   readonly length: number
   readonly text: string
+  /** Fields that were filled in. */
+  readonly fixups: readonly Fixup[]
 }
 
 /** A section with its addresses decided. */
@@ -215,7 +217,7 @@ export function layOut(sections: readonly SectionPlan[], bindings: ReadonlyMap<L
             : []
       for (const fixup of fixups) applyFixup(fixup, piece, address + BigInt(offset), placement)
       bytes.set(piece, offset)
-      return { offset, length, text: fragment.text }
+      return { offset, length, text: fragment.text, fixups }
     })
     return { plan, address, bytes, lines }
   })

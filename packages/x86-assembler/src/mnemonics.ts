@@ -917,8 +917,6 @@ export interface Mnemonics {
   monitor(): this
   /** MONITORX. */
   monitorx(): this
-  /** MONTMUL. */
-  montmul(): this
   /** MOV: r/m8, r8; r/m16, r16; r/m32, r32; r/m64, r64; r8, r/m8; r16, r/m16; r32, r/m32; r64, r/m64; r/m16, sreg; r32/m16, sreg; r64/m16, sreg; sreg, r/m16; sreg, r32/m16; sreg, r64/m16; al, moffs8; ax, moffs16; eax, moffs32; rax, moffs64; moffs8, al; moffs16, ax; moffs32, eax; moffs64, rax; r8, imm8; r16, imm16; r32, imm32; r64, imm64; r/m8, imm8; r/m16, imm16; r/m32, imm32; r/m64, imm32; r32, cr; r64, cr; r32, dr; r64, dr; cr, r32; cr, r64; dr, r32; dr, r64. */
   mov(
     ...operands:
@@ -1366,6 +1364,10 @@ export interface Mnemonics {
   por(...operands: [MmxRegister, MmxRegister | Memory<0 | 8>] | [XmmRegister, XmmRegister | Memory<0 | 16>]): this
   /** PREFETCH: m. */
   prefetch(...operands: [Memory]): this
+  /** PREFETCHIT0: m. */
+  prefetchit0(...operands: [Memory]): this
+  /** PREFETCHIT1: m. */
+  prefetchit1(...operands: [Memory]): this
   /** PREFETCHNTA: m. */
   prefetchnta(...operands: [Memory]): this
   /** PREFETCHT0: m. */
@@ -2057,16 +2059,6 @@ export interface Mnemonics {
       | [Gp64 | Memory<0 | 8>, Gp64]
       | [Gp64, Gp64 | Memory<0 | 8>]
   ): this
-  /** XCRYPTCBC. */
-  xcryptcbc(): this
-  /** XCRYPTCFB. */
-  xcryptcfb(): this
-  /** XCRYPTCTR. */
-  xcryptctr(): this
-  /** XCRYPTECB. */
-  xcryptecb(): this
-  /** XCRYPTOFB. */
-  xcryptofb(): this
   /** XEND. */
   xend(): this
   /** XGETBV. */
@@ -2123,12 +2115,6 @@ export interface Mnemonics {
   xsaves64(...operands: [Memory]): this
   /** XSETBV. */
   xsetbv(): this
-  /** XSHA1. */
-  xsha1(): this
-  /** XSHA256. */
-  xsha256(): this
-  /** XSTORE. */
-  xstore(): this
   /** XSUSLDTRK. */
   xsusldtrk(): this
   /** XTEST. */

@@ -3,15 +3,20 @@ import { describe, expect, test } from 'vitest'
 import { Assembler, al, ax, byte, cl, cr0, dword, eax, ptr, rax, rbx, xmm1 } from '../src/index.ts'
 import { mnemonicsSource } from './generate-mnemonics.ts'
 
-/** Formatting is a tool's business; everything else must agree. */
-function withoutLayout(text: string): string {
-  return text.replaceAll(/[\s|]/g, '')
+/** The methods, each as one string: formatting is a tool's business, everything else must agree. */
+function methodsOf(text: string): string[] {
+  return text.split('): this').map((method) => method.replaceAll(/[\s|]/g, ''))
 }
 
 describe('the mnemonic methods', () => {
   test('are the ones of the decoder table (else run test/generate-mnemonics.ts)', () => {
     const committed = readFileSync(new URL('../src/mnemonics.ts', import.meta.url), 'utf8')
-    expect(withoutLayout(committed)).toBe(withoutLayout(mnemonicsSource()))
+    const [old, current] = [methodsOf(committed), methodsOf(mnemonicsSource())]
+    const differing = current.filter((method) => !old.includes(method)).map((method) => method.slice(0, 60))
+    expect({ differing: differing.slice(0, 5), methods: old.length }).toEqual({
+      differing: [],
+      methods: current.length,
+    })
   })
 
   test('refuse at compile time what no form takes', () => {

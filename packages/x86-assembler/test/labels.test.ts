@@ -1,0 +1,424 @@
+import { describe, expect, test } from 'vitest'
+import {
+  abs,
+  al,
+  Assembler,
+  AssemblerError,
+  ax,
+  bx,
+  byte,
+  dword,
+  eax,
+  ebx,
+  far16,
+  far32,
+  imm16,
+  imm32,
+  imm64,
+  imm8,
+  near,
+  ptr,
+  qword,
+  rax,
+  rbx,
+  rcx,
+  rip,
+  short,
+  word,
+} from '../src/index.ts'
+import type { Program } from '../src/index.ts'
+
+function hexOf(bytes: Uint8Array): string {
+  return Array.from(bytes, (value) => value.toString(16).padStart(2, '0')).join(' ')
+}
+
+function codeOf(action: () => unknown): string {
+  try {
+    action()
+  } catch (error) {
+    if (error instanceof AssemblerError) return error.code
+    throw error
+  }
+  return 'nothing thrown'
+}
+
+describe('branches', () => {
+  test.each([
+    { between: 127, forward: 'eb 7f' },
+    { between: 128, forward: 'e9 80 00 00 00' },
+  ])('forward over $between bytes are as short as they can be', ({ between, forward }) => {
+    const asm = new Assembler()
+    const target = asm.label()
+    const { bytes } = asm.jmp(target).fill(between).bind(target).assemble()
+    expect(hexOf(bytes.subarray(0, bytes.length - between))).toBe(forward)
+  })
+
+  test.each([
+    { between: 126, back: 'eb 80' },
+    { between: 127, back: 'e9 7c ff ff ff' },
+  ])('back over $between bytes are as short as they can be', ({ between, back }) => {
+    const asm = new Assembler()
+    const target = asm.here()
+    const { bytes } = asm.fill(between).jmp(target).assemble()
+    expect(hexOf(bytes.subarray(between))).toBe(back)
+  })
+
+  test('that grow push others out of reach, until nothing changes', () => {
+    const asm = new Assembler()
+    const first = asm.label()
+    const second = asm.label()
+    // The second jump fits only if the first between it and its target is short, which it is not.
+    asm.jmp(first).fill(123).jmp(second).bind(first).fill(126).bind(second)
+    const grown = asm.assemble().bytes
+    expect(grown[0]).toBe(0xeb)
+    expect(grown[125]).toBe(0xeb)
+    asm.fill(0)
+    const chained = new Assembler()
+    const a = chained.label()
+    const b = chained.label()
+    chained.jmp(a).jmp(b).fill(125).bind(a).fill(10).bind(b)
+    const { bytes } = chained.assemble()
+    // The inner one is too far by itself; with its five bytes the outer one is too.
+    expect(hexOf(bytes.subarray(0, 10))).toBe('e9 82 00 00 00 e9 87 00 00 00')
+  })
+
+  test('over a section border reach', () => {
+    const asm = new Assembler({ address: 0x1000 })
+    asm.section('far', { address: 0x20_0000 })
+    const target = asm.here()
+    asm.hlt().section('text').jmp(target)
+    const [text] = asm.assemble().sections
+    expect(hexOf(text?.bytes ?? new Uint8Array())).toBe('e9 fb ef 1f 00')
+  })
+
+  test.each([
+    { bits: 16, bytes: 'e9 00 02' },
+    { bits: 32, bytes: 'e9 00 02 00 00' },
+    { bits: 64, bytes: 'e9 00 02 00 00' },
+  ] as const)('in $bits-bit code have that displacement', ({ bits, bytes }) => {
+    const asm = new Assembler({ bits })
+    const target = asm.label()
+    asm.jmp(target).fill(0x200).bind(target)
+    expect(hexOf(asm.assemble().bytes.subarray(0, bits === 16 ? 3 : 5))).toBe(bytes)
+  })
+
+  test('wrap at 64 KiB in 16-bit code', () => {
+    const asm = new Assembler({ bits: 16, address: 0xfff0 })
+    asm.jmp(near(0x10))
+    expect(hexOf(asm.assemble().bytes)).toBe('e9 1d 00')
+  })
+
+  test('can be told their length', () => {
+    const asm = new Assembler()
+    const target = asm.here()
+    asm.jmp(near(target)).jz(near(target)).jmp(short(target))
+    expect(hexOf(asm.assemble().bytes)).toBe('e9 fb ff ff ff 0f 84 f5 ff ff ff eb f3')
+    const tooFar = new Assembler()
+    const end = tooFar.label()
+    tooFar.jmp(short(end)).fill(200).bind(end)
+    expect(codeOf(() => tooFar.assemble())).toBe('ERR_RANGE')
+  })
+
+  test('that are always short say when they do not reach', () => {
+    const asm = new Assembler()
+    const target = asm.here()
+    asm.fill(200).loop(target)
+    expect(() => asm.assemble()).toThrow('the distance to L1 is -202, which does not fit in 8 bits')
+  })
+
+  test('go far with a size of their own', () => {
+    const asm = new Assembler({ bits: 16 })
+    asm
+      .jmp(far16(0xf000, 0xfff0))
+      .jmp(far32(8, 0x10_0000))
+      .bits(32)
+      .call(far32(8, 0x1234_5678))
+      .bits(16)
+      .operandSize(32)
+      .retf()
+    expect(hexOf(asm.assemble().bytes)).toBe('ea f0 ff 00 f0 66 ea 00 00 10 00 08 00 9a 78 56 34 12 08 00 66 cb')
+  })
+})
+
+describe('labels as values', () => {
+  test.each<{ what: string; build: (asm: Assembler) => unknown; bytes: string }>([
+    { what: 'RIP-relative by default', build: (asm) => asm.mov(rax, qword(asm.here())), bytes: '48 8b 05 f9 ff ff ff' },
+    {
+      what: 'RIP-relative before an immediate',
+      build: (asm) => asm.mov(dword(asm.here()), 1),
+      bytes: 'c7 05 f6 ff ff ff 01 00 00 00',
+    },
+    {
+      what: 'absolute on demand',
+      build: (asm) => asm.mov(rax, qword(abs(asm.here()))),
+      bytes: '48 8b 04 25 00 10 00 00',
+    },
+    {
+      what: 'as a table with an index',
+      build: (asm) => asm.jmp(qword(asm.here(), { index: rcx, scale: 8 })),
+      bytes: 'ff 24 cd 00 10 00 00',
+    },
+    {
+      what: 'as displacement',
+      build: (asm) => asm.mov(eax, dword(rbx, { disp: asm.here() })),
+      bytes: '8b 83 00 10 00 00',
+    },
+    { what: 'as an address in a register', build: (asm) => asm.mov(rax, asm.here()), bytes: '48 c7 c0 00 10 00 00' },
+    {
+      what: 'with an offset',
+      build: (asm) => asm.lea(rax, ptr(rip(asm.here().plus(0x100)))),
+      bytes: '48 8d 05 f9 00 00 00',
+    },
+    {
+      what: 'in 64 bits on demand',
+      build: (asm) => asm.mov(rax, imm64(asm.here())),
+      bytes: '48 b8 00 10 00 00 00 00 00 00',
+    },
+  ])('$what', ({ build, bytes }) => {
+    const asm = new Assembler({ address: 0x1000 })
+    build(asm)
+    expect(hexOf(asm.assemble().bytes)).toBe(bytes)
+  })
+
+  test('an address that 32 bits cannot hold gets the longer form', () => {
+    const asm = new Assembler({ address: 0x1_0000_0000 })
+    asm.mov(rax, asm.here())
+    expect(hexOf(asm.assemble().bytes)).toBe('48 b8 00 00 00 00 01 00 00 00')
+    const kernel = new Assembler({ address: 0xffff_ffff_8100_0000n })
+    kernel.mov(rax, kernel.here())
+    expect(hexOf(kernel.assemble().bytes)).toBe('48 c7 c0 00 00 00 81')
+  })
+
+  test('in 16-bit code they are offsets', () => {
+    const asm = new Assembler({ bits: 16, address: 0xf_1000 })
+    const here = asm.here()
+    asm.mov(ax, here.bits(0, 16)).mov(bx, word(here.bits(0, 16)))
+    expect(hexOf(asm.assemble().bytes)).toBe('b8 00 10 8b 1e 00 10')
+    const wide = new Assembler({ bits: 16, address: 0xf_1000 })
+    wide.mov(ax, wide.here())
+    expect(codeOf(() => wide.assemble())).toBe('ERR_RANGE')
+  })
+
+  test('data can hold differences and bit fields', () => {
+    const asm = new Assembler({ address: 0x1234_5678 })
+    const start = asm.here('start')
+    const end = asm.label('end')
+    asm.dw(end.minus(start), start.bits(0, 16), start.bits(16, 16)).db(end.minus(start).minus(1)).dq(end).bind(end)
+    const program = asm.assemble()
+    expect(hexOf(program.bytes)).toBe('0f 00 78 56 34 12 0e 87 56 34 12 00 00 00 00')
+    // Only what is an address moves with the image; bit fields do, differences do not.
+    expect(program.relocations.map(({ offset, size }) => [offset, size])).toEqual([
+      [2, 2],
+      [4, 2],
+      [7, 8],
+    ])
+  })
+})
+
+describe('forcing a longer form', () => {
+  test.each<{ what: string; build: (asm: Assembler) => unknown; bytes: string }>([
+    { what: 'an immediate', build: (asm) => asm.add(ebx, imm32(1)), bytes: '81 c3 01 00 00 00' },
+    { what: 'the shortest one', build: (asm) => asm.add(ebx, 1), bytes: '83 c3 01' },
+    { what: 'a displacement of 8 bits', build: (asm) => asm.mov(eax, dword(rbx, { dispBits: 8 })), bytes: '8b 43 00' },
+    {
+      what: 'a displacement of 32 bits',
+      build: (asm) => asm.mov(eax, dword(rbx, { dispBits: 32 })),
+      bytes: '8b 83 00 00 00 00',
+    },
+    { what: 'a form by name', build: (asm) => asm.form('ADD r32, r/m32', eax, ebx), bytes: '03 c3' },
+    { what: 'a pushed word', build: (asm) => asm.push(imm16(5)), bytes: '66 68 05 00' },
+    { what: 'a byte that is sign-extended', build: (asm) => asm.and(rax, imm8(-2)), bytes: '48 83 e0 fe' },
+  ])('$what', ({ build, bytes }) => {
+    const asm = new Assembler()
+    build(asm)
+    expect(hexOf(asm.assemble().bytes)).toBe(bytes)
+  })
+})
+
+describe('sections', () => {
+  function program(): Program {
+    const asm = new Assembler({ address: 0x1000 })
+    asm.jmp(0x2000).section('data').dd(1).section('reset', { address: 0xfff0, load: 0x1100 }).hlt()
+    asm.section('bss', { address: 0x9000, load: 'none' }).fill(16)
+    return asm.assemble()
+  }
+
+  test('without an address follow the one before, aligned', () => {
+    expect(program().sections.map(({ name, address }) => [name, address])).toEqual([
+      ['text', 0x1000n],
+      ['data', 0x1010n],
+      ['reset', 0xfff0n],
+      ['bss', 0x9000n],
+    ])
+  })
+
+  test('lie in the image where they load; those that load nowhere do not', () => {
+    const image = program().flatten({ fill: 0xff })
+    expect(image.length).toBe(0x101)
+    expect(hexOf(image.subarray(0x10, 0x15))).toBe('01 00 00 00 ff')
+    expect(image[0x100]).toBe(0xf4)
+  })
+
+  test.each<{ what: string; build: (asm: Assembler) => unknown; code: string }>([
+    {
+      what: 'overlap',
+      build: (asm) => asm.fill(32).section('b', { address: 16 }).hlt().assemble().flatten(),
+      code: 'ERR_LAYOUT',
+    },
+    { what: 'leave the image', build: (asm) => asm.fill(32).assemble().flatten({ size: 16 }), code: 'ERR_LAYOUT' },
+    {
+      what: 'begin before the image',
+      build: (asm) => asm.fill(4).assemble().flatten({ base: 16 }),
+      code: 'ERR_LAYOUT',
+    },
+    { what: 'go back', build: (asm) => asm.fill(32).org(16).assemble(), code: 'ERR_LAYOUT' },
+    { what: 'move', build: (asm) => asm.section('text', { address: 16 }), code: 'ERR_LAYOUT' },
+    { what: 'are several', build: (asm) => asm.hlt().section('b').hlt().assemble().bytes, code: 'ERR_LAYOUT' },
+  ])('that $what are refused', ({ build, code }) => {
+    expect(codeOf(() => build(new Assembler()))).toBe(code)
+  })
+
+  test('pad with zeros, any byte, or no-operations', () => {
+    const asm = new Assembler()
+    asm.hlt().align(4).hlt().align(4, 0xcc).hlt().alignCode(4).hlt().org(0x10, 0xee).hlt().alignCode(16)
+    expect(hexOf(asm.assemble().bytes)).toBe(
+      'f4 00 00 00 f4 cc cc cc f4 0f 1f 00 f4 ee ee ee f4 66 0f 1f 84 00 00 00 00 00 66 0f 1f 44 00 00',
+    )
+  })
+})
+
+describe('a listing', () => {
+  test('shows address, bytes, labels and source', () => {
+    const asm = new Assembler({ address: 0x7c00 })
+    const loop = asm.here('loop')
+    asm
+      .lock()
+      .add(qword(rbx, { index: rcx, scale: 8, disp: -16 }), 1)
+      .rep()
+      .movsb()
+      .jmp(loop)
+      .asciz('a long text that is cut')
+    expect(asm.assemble().listing()).toBe(`; section text at 0x7c00
+loop:
+7c00  f0 48 83 44 cb f0 01               lock add qword [rbx + rcx*8 - 0x10], 1
+7c07  f3 a4                              rep movsb
+7c09  eb f5                              jmp loop
+7c0b  61 20 6c 6f 6e 67 20 74 65 78 +14  asciz "a long text that is cut"
+`)
+  })
+})
+
+describe('mistakes with labels', () => {
+  test.each<{ what: string; build: (asm: Assembler) => unknown; message: string }>([
+    {
+      what: 'bound nowhere',
+      build: (asm) => asm.jmp(asm.label('x')).assemble(),
+      message: 'label x is used but bound nowhere',
+    },
+    {
+      what: 'bound twice',
+      build: (asm) => asm.bind(asm.here('x')) && asm.bind(asm.here('y')),
+      message: 'label x is bound twice',
+    },
+    { what: 'named twice', build: (asm) => asm.here('x') && asm.here('x'), message: 'there is a label x already' },
+    {
+      what: 'added to after taking bits',
+      build: (asm) => asm.here('x').bits(0, 16).plus(1),
+      message: '(x)[15:0] is a bit field',
+    },
+    {
+      what: 'subtracted twice',
+      build: (asm) => asm.here('x').minus(asm.here('y')).minus(asm.here('z')),
+      message: 'already subtracts',
+    },
+  ])('$what', ({ build, message }) => {
+    expect(() => build(new Assembler())).toThrow(message)
+  })
+})
+
+describe('mistakes with operands', () => {
+  test.each<{ what: string; build: (asm: Assembler) => unknown; code: string; message: string }>([
+    {
+      what: 'no such form',
+      build: (asm) => asm.instruction('mov', word(rax), al),
+      code: 'ERR_NO_FORM',
+      message: 'mov word [rax], al: no such form in 64-bit mode; the nearest are: mov r/m8, r8',
+    },
+    {
+      what: 'no such instruction',
+      build: (asm) => asm.instruction('frobnicate'),
+      code: 'ERR_NO_FORM',
+      message: 'there is no instruction FROBNICATE',
+    },
+    {
+      what: 'not in this mode',
+      build: (asm) => asm.aaa(),
+      code: 'ERR_NO_FORM',
+      message: 'aaa: exists in 16 and 32-bit mode, not in 64-bit mode',
+    },
+    {
+      what: 'a size that nothing tells',
+      build: (asm) => asm.mov(ptr(rax), 1),
+      code: 'ERR_AMBIGUOUS_SIZE',
+      message: 'say how large the memory operand is (1, 2, 4, 8 bytes are possible)',
+    },
+    {
+      what: 'a value that does not fit',
+      build: (asm) => asm.mov(al, 256),
+      code: 'ERR_RANGE',
+      message: 'mov: 0x100 does not fit in 8 bits',
+    },
+    {
+      what: 'a value that sign extension would change',
+      build: (asm) => asm.add(rax, 0x8000_0000),
+      code: 'ERR_RANGE',
+      message: 'does not fit in 32 bits sign-extended to 64',
+    },
+    { what: 'a fraction', build: (asm) => asm.mov(eax, 1.5), code: 'ERR_OPERAND', message: '1.5 is not an integer' },
+    {
+      what: 'a displacement that does not fit',
+      build: (asm) => asm.mov(eax, dword(rbx, { disp: 0x8000_0000 })),
+      code: 'ERR_RANGE',
+      message: 'the displacement does not fit in 32 bits',
+    },
+    {
+      what: 'LOCK where it is not allowed',
+      build: (asm) => asm.lock().mov(eax, ebx),
+      code: 'ERR_PREFIX',
+      message: 'MOV cannot be locked',
+    },
+    {
+      what: 'LOCK on registers',
+      build: (asm) => asm.lock().add(eax, ebx),
+      code: 'ERR_PREFIX',
+      message: 'ADD cannot be locked with these operands',
+    },
+    {
+      what: 'REP where nothing repeats',
+      build: (asm) => asm.rep().add(eax, ebx),
+      code: 'ERR_PREFIX',
+      message: 'ADD does not repeat',
+    },
+    {
+      what: 'base and index of two widths',
+      build: (asm) => asm.mov(al, byte(rax, { index: ebx })),
+      code: 'ERR_OPERAND',
+      message: 'base and index differ in width',
+    },
+    {
+      what: '16-bit addresses in 64-bit mode',
+      build: (asm) => asm.mov(al, byte(bx)),
+      code: 'ERR_OPERAND',
+      message: 'there are no 16-bit addresses in 64-bit mode',
+    },
+  ])('$what', ({ build, code, message }) => {
+    expect(codeOf(() => build(new Assembler()))).toBe(code)
+    expect(() => build(new Assembler())).toThrow(message)
+  })
+
+  test('a value of the wrong kind leaves the program as it was', () => {
+    const asm = new Assembler()
+    expect(codeOf(() => asm.hlt().mov(al, 256))).toBe('ERR_RANGE')
+    expect(hexOf(asm.assemble().bytes)).toBe('f4')
+  })
+})
