@@ -207,9 +207,8 @@ export function decodeInto(bytes: Uint8Array, offset: number, end: number, mode:
     }
     vvvv = (~payload >> 3) & 15
     if (!long) {
-      // Eight registers only: B and the top bit of vvvv are ignored, R and X are 0 or this would be LES or LDS.
+      // Eight registers only: B is ignored, R and X are 0 or this would be LES or LDS.
       rex = 0
-      vvvv &= 7
     }
     const l = (payload >> 2) & 1
     insn.vectorLength = l
@@ -253,7 +252,8 @@ export function decodeInto(bytes: Uint8Array, offset: number, end: number, mode:
   if ((prefixes & PREFIX_ADDRESS_SIZE) !== 0) addressSize = addressSize === 1 ? 0 : 1
   insn.addressSize = 16 << addressSize
   insn.prefixes = prefixes
-  insn.vvvv = vvvv
+  // Outside 64-bit mode its top bit is ignored where it names a register, but not where it must be 1111b.
+  insn.vvvv = long ? vvvv : vvvv & 7
   insn.opcodeReg = (byte & 7) | ((rex & 1) << 3)
   insn.opcodeOffset = pos - 1 - offset
 

@@ -73,13 +73,15 @@ export function operandIsMemory(insn: Instruction, i: number): boolean {
 }
 
 /**
- * The linear offset (EIP, RIP) that a relative branch goes to.
+ * The offset in its code segment (EIP, RIP) that a relative branch goes to.
  *
  * @param insn - a branch with a `REL` operand
  * @param address - offset of the instruction's first byte in its code segment
- * @returns the target, cut to the operand size
+ * @returns the target, cut to the operand size; XBEGIN's fallback address, which is not cut to 16 bits
  */
 export function branchTarget(insn: Instruction, address: bigint): bigint {
   const displacement = (BigInt(insn.immHi) << 32n) | BigInt(insn.immLo >>> 0)
-  return BigInt.asUintN(insn.operandSize === 0 ? insn.mode : insn.operandSize, address + BigInt(insn.length) + displacement)
+  const xbegin = codes[insn.code]?.flow === 'transaction'
+  const bits = xbegin ? Math.max(insn.mode, 32) : insn.operandSize
+  return BigInt.asUintN(bits, address + BigInt(insn.length) + displacement)
 }

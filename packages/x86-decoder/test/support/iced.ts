@@ -1,14 +1,17 @@
 /** Comparing our record with iced-x86's, an independent decoder. */
-import { Code, type Instruction as IcedInstruction, Mnemonic, OpKind, Register } from 'iced-x86'
-import { codes, type Instruction, type Operand, operandsOf } from '../../src/index.ts'
-
-/** Our mnemonic → iced's, where the two name one instruction differently. A closed list. */
-export const mnemonicAliases: Readonly<Record<string, string>> = {
-  CALLF: 'Call',
-  JMPF: 'Jmp',
-  FWAIT: 'Wait',
-  FNENI: 'Fneni',
-}
+import {
+  Code,
+  CpuidFeature,
+  FlowControl,
+  type Instruction as IcedInstruction,
+  type InstructionInfo,
+  Mnemonic,
+  OpAccess,
+  OpKind,
+  Register,
+  RflagsBits,
+} from 'iced-x86'
+import { codes, type CodeInfo, type Instruction, type Operand, operandsOf } from '../../src/index.ts'
 
 /** Name of a register as iced has it in our spelling: R8L → r8b, ST0 → st. */
 function registerName(register: Register): string {
@@ -25,88 +28,135 @@ const registerOrNone = (register: Register): string => (register === Register.No
 const unsigned = (value: bigint): string => `0x${BigInt.asUintN(64, value).toString(16)}`
 
 /** Iced's operands as text, one word each. */
-export function icedOperands(insn: IcedInstruction): string[] {
+export function icedOperands(insn: IcedInstruction): string {
   const texts: string[] = []
   for (let i = 0; i < insn.opCount; i++) {
     const kind = insn.opKind(i)
-    switch (kind) {
-      case OpKind.Register:
-        texts.push(registerName(insn.opRegister(i)))
-        break
-      case OpKind.NearBranch16:
-      case OpKind.NearBranch32:
-      case OpKind.NearBranch64:
-        texts.push(`branch:${unsigned(insn.nearBranchTarget)}`)
-        break
-      case OpKind.FarBranch16:
-        texts.push(`far:${insn.farBranchSelector}:${insn.farBranch16}`)
-        break
-      case OpKind.FarBranch32:
-        texts.push(`far:${insn.farBranchSelector}:${insn.farBranch32}`)
-        break
-      case OpKind.Memory: {
-        const relative = insn.isIPRelMemoryOperand
-        const base = registerOrNone(insn.memoryBase)
-        const index = registerOrNone(insn.memoryIndex)
-        const displacement = relative ? insn.ipRelMemoryAddress : insn.memoryDisplacement
-        texts.push(
-          `mem:${registerName(insn.memorySegment)}:${base}:${index}:${insn.memoryIndexScale}:${unsigned(displacement)}`,
-        )
-        break
-      }
-      case OpKind.MemoryESDI:
-      case OpKind.MemoryESEDI:
-      case OpKind.MemoryESRDI:
-        texts.push(`mem:es:${{ [OpKind.MemoryESDI]: 'di', [OpKind.MemoryESEDI]: 'edi', [OpKind.MemoryESRDI]: 'rdi' }[kind]}:-:1:0x0`)
-        break
-      case OpKind.MemorySegSI:
-      case OpKind.MemorySegESI:
-      case OpKind.MemorySegRSI:
-      case OpKind.MemorySegDI:
-      case OpKind.MemorySegEDI:
-      case OpKind.MemorySegRDI:
-        texts.push(`mem:${registerName(insn.memorySegment)}:${(OpKind[kind] as string).slice('MemorySeg'.length).toLowerCase()}:-:1:0x0`)
-        break
-      default:
-        texts.push(unsigned(insn.immediate(i)))
-    }
+    const name = OpKind[kind] as string
+    if (kind === OpKind.Register) texts.push(registerName(insn.opRegister(i)))
+    else if (name.startsWith('NearBranch')) texts.push(`branch:${unsigned(insn.nearBranchTarget)}`)
+    else if (kind === OpKind.FarBranch16) texts.push(`far:${insn.farBranchSelector}:${insn.farBranch16}`)
+    else if (kind === OpKind.FarBranch32) texts.push(`far:${insn.farBranchSelector}:${insn.farBranch32}`)
+    else if (kind === OpKind.Memory) {
+      const base = registerOrNone(insn.memoryBase)
+      const index = registerOrNone(insn.memoryIndex)
+      const displacement = insn.isIPRelMemoryOperand ? insn.ipRelMemoryAddress : insn.memoryDisplacement
+      const segment = registerName(insn.memorySegment)
+      texts.push(`mem:${segment}:${base}:${index}:${insn.memoryIndexScale}:${unsigned(displacement)}`)
+    } else if (name.startsWith('MemoryES')) texts.push(`mem:es:${name.slice('MemoryES'.length).toLowerCase()}:-:1:0x0`)
+    else if (name.startsWith('MemorySeg')) {
+      texts.push(`mem:${registerName(insn.memorySegment)}:${name.slice('MemorySeg'.length).toLowerCase()}:-:1:0x0`)
+    } else texts.push(unsigned(insn.immediate(i)))
   }
-  return texts
+  return texts.join(', ')
 }
 
 /** Our operands as the same kind of text. */
-export function ourOperands(insn: Instruction, address: bigint): string[] {
-  const info = codes[insn.code]
-  return operandsOf(insn, address).map((operand: Operand, i): string => {
-    switch (operand.kind) {
-      case 'register':
-        return operand.name
-      case 'branch':
-        return `branch:${unsigned(operand.target)}`
-      case 'far-pointer':
-        return `far:${operand.selector}:${operand.offset}`
-      case 'memory': {
-        // iced cuts displacements to the address size.
-        const relative = operand.base === 'rip' || operand.base === 'eip'
-        const displacement = relative
-          ? (operand.address ?? 0n)
-          : BigInt.asUintN(insn.addressSize, operand.displacement)
-        return `mem:${operand.segment}:${operand.base ?? '-'}:${operand.index ?? '-'}:${operand.scale}:${unsigned(displacement)}`
+export function ourOperands(insn: Instruction, address: bigint): string {
+  return operandsOf(insn, address)
+    .map((operand: Operand): string => {
+      switch (operand.kind) {
+        case 'register':
+          return operand.name
+        case 'branch':
+          return `branch:${unsigned(operand.target)}`
+        case 'far-pointer':
+          return `far:${operand.selector}:${operand.offset}`
+        case 'memory': {
+          // iced gives RIP-relative operands as addresses and cuts displacements to the address size.
+          const relative = operand.base === 'rip' || operand.base === 'eip'
+          const displacement = relative
+            ? (operand.address ?? 0n)
+            : BigInt.asUintN(insn.addressSize, operand.displacement)
+          const { segment, base = '-', index = '-', scale } = operand
+          return `mem:${segment}:${base}:${index}:${scale}:${unsigned(displacement)}`
+        }
+        default:
+          return unsigned(operand.value)
       }
-      default: {
-        // iced shows a sign-extended immediate extended to the operand size only.
-        const size = info?.operands[i]?.kind === undefined ? 64 : insn.operandSize === 0 || operand.value >= 0n ? 64 : insn.operandSize
-        return unsigned(BigInt.asUintN(64, BigInt.asIntN(size, operand.value)))
-      }
-    }
-  })
+    })
+    .join(', ')
 }
 
-/** Whether the two name the same instruction. */
+/** Whether the two have the same mnemonic. */
 export function sameMnemonic(insn: Instruction, iced: IcedInstruction): boolean {
-  const ours = codes[insn.code]?.mnemonic ?? ''
-  const theirs = Mnemonic[iced.mnemonic] as string
-  return ours === theirs.toUpperCase() || mnemonicAliases[ours] === theirs
+  const ours = (codes[insn.code] as CodeInfo).mnemonic
+  const theirs = (Mnemonic[iced.mnemonic] as string).toUpperCase()
+  return ours === theirs || MNEMONICS[ours] === theirs
 }
 
-export { Code, Mnemonic }
+/** Our mnemonic → iced's, where the two name one instruction differently. A closed list. */
+const MNEMONICS: Readonly<Record<string, string>> = {
+  CALLF: 'CALL',
+  JMPF: 'JMP',
+  FWAIT: 'WAIT',
+  XLATB: 'XLATB',
+}
+
+const FLAGS = [
+  ['O', RflagsBits.OF, 0x800],
+  ['S', RflagsBits.SF, 0x80],
+  ['Z', RflagsBits.ZF, 0x40],
+  ['A', RflagsBits.AF, 0x10],
+  ['P', RflagsBits.PF, 4],
+  ['C', RflagsBits.CF, 1],
+  ['D', RflagsBits.DF, 0x400],
+  ['I', RflagsBits.IF, 0x200],
+] as const
+
+const FLOWS: Readonly<Record<string, string>> = {
+  Next: 'next',
+  UnconditionalBranch: 'jump',
+  IndirectBranch: 'indirect-jump',
+  ConditionalBranch: 'branch',
+  Return: 'return',
+  Call: 'call',
+  IndirectCall: 'indirect-call',
+  Interrupt: 'interrupt',
+  XbeginXabortXend: 'transaction',
+  Exception: 'exception',
+}
+
+const ACCESSES: Readonly<Record<string, string>> = {
+  None: 'n',
+  NoMemAccess: 'n',
+  Read: 'r',
+  CondRead: 'cr',
+  Write: 'w',
+  CondWrite: 'cw',
+  ReadWrite: 'rw',
+  ReadCondWrite: 'crw',
+}
+
+/** What iced knows about an instruction, as texts that `ourInfo` can be compared with. */
+export function icedInfo(insn: IcedInstruction, info: InstructionInfo): Record<string, string> {
+  const flags = (bits: number): string => FLAGS.map(([letter, bit]) => ((bits & bit) === 0 ? '' : letter)).join('')
+  return {
+    read: flags(insn.rflagsRead),
+    written: flags(insn.rflagsWritten | insn.rflagsCleared | insn.rflagsSet),
+    undefined: flags(insn.rflagsUndefined),
+    flow: FLOWS[FlowControl[insn.flowControl] as string] as string,
+    access: Array.from(
+      { length: insn.opCount },
+      (_, i) => ACCESSES[OpAccess[info.opAccess(i)] as string] as string,
+    ).join(),
+    privileged: String(insn.isPrivileged),
+    features: Array.from(insn.cpuidFeatures(), (feature) => CpuidFeature[feature] as string).join('+'),
+  }
+}
+
+/** The same of ours. */
+export function ourInfo(code: CodeInfo): Record<string, string> {
+  const flags = (bits: number): string => FLAGS.map(([letter, , bit]) => ((bits & bit) === 0 ? '' : letter)).join('')
+  return {
+    read: flags(code.flagsRead),
+    written: flags(code.flagsWritten),
+    undefined: flags(code.flagsUndefined),
+    flow: code.flow,
+    access: code.operands.map(({ access }) => access).join(),
+    privileged: String(code.privileged || code.iopl),
+    features: code.feature,
+  }
+}
+
+export { Code }

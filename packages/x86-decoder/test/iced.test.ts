@@ -1,0 +1,191 @@
+/**
+ * Agreement with iced-x86 over the opcode maps: every opcode with every ModRM byte after each of the prefixes, in three modes.
+ *
+ * What the two see differently stands in the tables below with what decides it, and the tests print how many encodings each
+ * row covers. A row that covers none fails, so the tables do not rot.
+ */
+import { Code, Decoder, DecoderOptions, Instruction as IcedInstruction, InstructionInfoFactory } from 'iced-x86'
+import { afterAll, describe, expect, test } from 'vitest'
+import { type CodeInfo, codes, decodeInto, Instruction } from '../src/index.ts'
+import { hexOf } from './support/bytes.ts'
+import { icedInfo, icedOperands, ourInfo, ourOperands, sameMnemonic } from './support/iced.ts'
+
+interface Difference {
+  /** Ours and iced's code, `form | Code`. */
+  readonly where: RegExp
+  readonly why: string
+}
+
+const decodingDifferences: readonly Difference[] = [
+  { where: /\| (VEX|EVEX|XOP)_/, why: 'AVX, AVX-512, XOP: no rows yet' },
+  { where: /\| D3NOW_/, why: '3DNow!: no rows yet' },
+  {
+    where: /\| (Xstore|Montmul|Xsha|Ccs_|Via_|Xcrypt)/,
+    why: 'VIA PadLock: in neither the Intel SDM nor the AMD APM, whose opcode maps have 0F A6 and 0F A7 empty',
+  },
+  { where: /^SH[LR].* \| Sal/, why: 'group 2 /6 is SHL: "SAL and SHL perform the same operation" (SDM vol. 2B, SAL)' },
+  { where: /^NOP .* \| Reservednop/, why: 'reserved no-operations have the mnemonic of the no-operation' },
+  { where: /^GETSEC /, why: 'REX.W makes no GETSECQ: SDM vol. 2D, GETSEC, has one opcode, NP 0F 37' },
+  { where: /^XLATB /, why: "the index AL is XLATB's alone; the record has base rBX only" },
+  { where: /^(FXCH|FUCOMP?) ST/, why: 'SDM vol. 2A writes FXCH ST(i), FUCOM ST(i): ST(0) is implied' },
+  { where: /^MASKMOV/, why: 'the manual writes two operands; the store to DS:rDI is in base and segment' },
+  { where: /, XMM0 \|/, why: 'the implied XMM0 is an operand, as the manual writes it' },
+  {
+    where: /^(ARPL|LLDT|LTR|VERR|VERW|LMSW|LKGS) .*\| .*_r(32|64)m16/,
+    why: 'the manual has r/m16 only; what a wider register would hold above it is not read',
+  },
+  { where: /^(TPAUSE|UMWAIT) r32 \| .*_r64/, why: 'the operand is r32 whatever REX.W says (SDM vol. 2B, TPAUSE)' },
+  { where: /^PCMPESTR[IM] /, why: 'with REX.W the lengths are in RAX and RDX; the mnemonic is the same (SDM vol. 2B, PCMPESTRM)' },
+]
+
+const infoDifferences: readonly (Difference & { readonly what: RegExp })[] = [
+  { where: /^(INT|INT1|INT3|INTO) /, what: /written/, why: 'IF is cleared through an interrupt gate (SDM vol. 2A, INT n)' },
+  { where: /^UIRET /, what: /written/, why: 'RFLAGS is popped; which bits stay is for the CPU' },
+  {
+    where: /^(HLT|VM\w+|SKINIT|SYSCALL|SYSENTER|TDCALL|SEAM\w+|XABORT|XEND) /,
+    what: /flow/,
+    why: 'a kind of its own: control goes to or comes from another context',
+  },
+  { where: /^FCMOV/, what: /access/, why: 'the source is read always: an empty register is a stack fault (SDM vol. 2A, FCMOVcc)' },
+  { where: /^P(DEP|EXT) /, what: /access/, why: 'an empty mask makes the source irrelevant, but it is read' },
+  { where: /^(CLFLUSH|CLFLUSHOPT|CLWB) /, what: /access/, why: 'flushes a line; the data goes nowhere' },
+  {
+    where: /^CMPXCHG/,
+    what: /access/,
+    why: '"the destination operand receives a write cycle without regard to the result" (SDM vol. 2A, CMPXCHG)',
+  },
+  { where: /^MOVS[SD] xmm/, what: /access/, why: 'a register destination keeps its upper part, memory does not: one code for both' },
+  { where: /^INSERTQ /, what: /access/, why: 'the destination keeps the bits around the field (AMD APM vol. 4, INSERTQ)' },
+  { where: /^RDSSP/, what: /access/, why: 'no-operation while shadow stacks are off (SDM vol. 2B, RDSSP)' },
+  { where: /^HRESET /, what: /access|privileged/, why: '#GP(0) if CPL > 0; an immediate is read (SDM vol. 2A, HRESET)' },
+  { where: /^(MONITOR|MWAIT|RSM) /, what: /privileged/, why: 'SDM vol. 2B: MONITOR and MWAIT #UD above CPL 0; RSM #UD outside SMM' },
+]
+
+const PREFIXES = ['', '66', 'f2', 'f3', '67', '64', '48', '4d', '66 48', 'f3 66', 'f0']
+const ESCAPES = ['', '0f', '0f 38', '0f 3a', 'c4']
+const isPrefix = (byte: number, mode: number): boolean =>
+  [0x26, 0x2e, 0x36, 0x3e, 0x64, 0x65, 0x66, 0x67, 0xf0, 0xf2, 0xf3, 0x0f].includes(byte) ||
+  (mode === 64 && byte >= 0x40 && byte < 0x50)
+
+const ADDRESS = 0x1000n
+const SLOT = 16
+const toBytes = (hex: string): number[] => (hex === '' ? [] : hex.split(' ').map((byte) => parseInt(byte, 16)))
+
+/** Calls `each` with a buffer of 256 slots, one for each ModRM byte, for each prefix, escape and opcode. */
+function enumerate(mode: number, prefix: string, each: (buffer: Uint8Array) => void): void {
+  const buffer = new Uint8Array(256 * SLOT + SLOT)
+  for (const escape of ESCAPES) {
+    for (let opcode = 0; opcode < 256; opcode++) {
+      if (escape === '' && isPrefix(opcode, mode)) continue
+      if (escape === '0f' && (opcode === 0x38 || opcode === 0x3a)) continue
+      if (escape === 'c4' && prefix !== '' && prefix !== '64') continue
+      for (let modrm = 0; modrm < 256; modrm++) {
+        // VEX: maps, W, vvvv and pp vary with ModRM; the opcode keeps its place.
+        const head =
+          escape === 'c4' ? [0xc4, 0xe0 | (modrm % 3) + 1, ((modrm * 41) & 0xfb) | 0, opcode, modrm] : [...toBytes(escape), opcode, modrm]
+        const at = modrm * SLOT
+        // SIB, displacement and immediate take many values, with and without sign.
+        for (let i = 0; i < SLOT; i++) buffer[at + i] = modrm * 7 + i * 0x51 + 0x8c
+        buffer.set([...toBytes(prefix), ...head], at)
+      }
+      each(buffer)
+    }
+  }
+}
+
+const coverage = new Map<string, number>()
+const count = (why: string): void => void coverage.set(why, (coverage.get(why) ?? 0) + 1)
+
+describe.each([16, 32, 64])('%i-bit mode: length, validity, mnemonic and operands', (mode) => {
+  test.each(PREFIXES.filter((prefix) => mode === 64 || !/4[8d]/.test(prefix)))('after prefix "%s"', (prefix) => {
+    const insn = new Instruction()
+    const iced = new IcedInstruction()
+    const unknown: string[] = []
+    let compared = 0
+    enumerate(mode, prefix, (buffer) => {
+      const decoder = new Decoder(mode, buffer, DecoderOptions.NoLockMovCR)
+      for (let at = 0; at < 256 * SLOT; at += SLOT) {
+        decoder.position = at
+        decoder.ip = ADDRESS
+        decoder.decodeOut(iced)
+        const valid = decodeInto(buffer, at, buffer.length, mode, insn) === 0
+        const icedValid = iced.code !== Code.INVALID
+        compared++
+        let difference = ''
+        if (valid !== icedValid) difference = 'validity'
+        else if (!valid) continue
+        else if (insn.length !== iced.length) difference = 'length'
+        else if (!sameMnemonic(insn, iced)) difference = 'mnemonic'
+        else if (icedOperands(iced) !== ourOperands(insn, ADDRESS)) difference = 'operands'
+        if (difference === '') continue
+        const where = `${valid ? (codes[insn.code] as CodeInfo).form : 'invalid'} | ${Code[iced.code] as string}`
+        const known = decodingDifferences.find((row) => row.where.test(where))
+        if (known !== undefined) count(known.why)
+        else if (unknown.length < 20) {
+          const operands = valid && icedValid ? ` (${ourOperands(insn, ADDRESS)} | ${icedOperands(iced)})` : ''
+          unknown.push(`${difference}: ${hexOf(buffer.subarray(at, at + SLOT))}: ${where}${operands}`)
+        }
+      }
+      decoder.free()
+    })
+    iced.free()
+    expect(unknown).toEqual([])
+    expect(compared).toBeGreaterThan(200_000)
+  })
+})
+
+/** Cases in which iced tells apart what the table by its nature does not: they are no witness for the form. */
+function isSpecialCase(form: CodeInfo, insn: Instruction): boolean {
+  // The same register twice: SUB and XOR then read nothing.
+  if (insn.mod === 3 && insn.reg === insn.rm && form.operands.length > 1) return true
+  // A rotation through carry by a multiple of 9 or 17 changes nothing.
+  return /^RC[LR]$/.test(form.mnemonic) && ((insn.immLo & 31) % 9 === 0 || (insn.immLo & 31) % 17 === 0) && insn.immSize !== 0
+}
+
+test('flags, operand access, control flow and privilege of every code', () => {
+  const insn = new Instruction()
+  const iced = new IcedInstruction()
+  const factory = new InstructionInfoFactory()
+  const seen = new Set<string>()
+  const unknown = new Set<string>()
+  for (const mode of [16, 32, 64]) {
+    for (const prefix of ['', '66', 'f2', 'f3', ...(mode === 64 ? ['48'] : [])]) {
+      enumerate(mode, prefix, (buffer) => {
+        for (let at = 0; at < 256 * SLOT; at += SLOT) {
+          if (decodeInto(buffer, at, buffer.length, mode, insn) !== 0) continue
+          const form = codes[insn.code] as CodeInfo
+          const key = `${insn.code} ${insn.mod === 3}`
+          if (seen.has(key) || isSpecialCase(form, insn)) continue
+          seen.add(key)
+          const decoder = new Decoder(mode, buffer.subarray(at, at + SLOT), DecoderOptions.NoLockMovCR)
+          decoder.decodeOut(iced)
+          decoder.free()
+          if (iced.code === Code.INVALID) continue
+          const info = factory.info(iced)
+          const theirs = icedInfo(iced, info)
+          info.free()
+          const ours = ourInfo(form)
+          for (const what of ['read', 'written', 'undefined', 'flow', 'access', 'privileged']) {
+            if (what === 'access' && iced.opCount !== form.operands.length) continue
+            if (ours[what] === theirs[what]) continue
+            const where = `${form.form} | ${Code[iced.code] as string}`
+            const known = infoDifferences.find((row) => row.where.test(where) && row.what.test(what))
+            if (known !== undefined) count(known.why)
+            else unknown.add(`${what}: ${where}: ours ${ours[what] as string}, iced ${theirs[what] as string}`)
+          }
+        }
+      })
+    }
+  }
+  factory.free()
+  iced.free()
+  expect([...unknown]).toEqual([])
+  expect(seen.size).toBeGreaterThan(codes.length)
+})
+
+afterAll(() => {
+  const rows = [...decodingDifferences, ...infoDifferences].map(({ why }) => ({ why, covers: coverage.get(why) ?? 0 }))
+  for (const { why, covers } of rows) console.log(`${String(covers).padStart(9)} encodings: ${why}`)
+  // Only when all tests ran, or a row may be idle by right.
+  if (coverage.size > 5) expect(rows.filter(({ covers }) => covers === 0)).toEqual([])
+})
