@@ -18,7 +18,7 @@ export type CodeBits = 16 | 32 | 64
 
 const NO_PREFIXES: InstructionPrefixes = { lock: false, repeat: 0, operandSize: 0, addressSize: 0 }
 
-/** How an {@link Assembler} starts. */
+/** How an `Assembler` starts. */
 export interface AssemblerOptions {
   /** Mode of the first instructions; 64 if not given. */
   readonly bits?: CodeBits
@@ -44,7 +44,7 @@ export interface SectionOptions {
  * something returns the builder.
  *
  * Of the forms that take the operands it encodes the shortest. A longer one is got by saying so in an operand
- * (`imm32(1)`, `near(label)`, `{ dispBits: 32 }`) or by naming the form with {@link Assembler.form}.
+ * (`imm32(1)`, `near(label)`, `{ dispBits: 32 }`) or by naming the form with `form()`.
  *
  * What it encodes comes from the table of `@retrap/x86-decoder`, so it knows exactly what the decoder knows.
  */
@@ -193,7 +193,7 @@ export class Assembler {
    * An instruction in one form: the way to get exactly that encoding.
    *
    * @param form - a `code` of `@retrap/x86-decoder`, or its name there: `'ADD r/m32, imm32'`
-   * @throws AssemblerError as {@link Assembler.instruction}
+   * @throws AssemblerError as `instruction()`
    */
   form(form: number | string, ...operands: readonly Operand[]): this {
     const code = typeof form === 'number' ? form : (codeOfForm(form) ?? -1)

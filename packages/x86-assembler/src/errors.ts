@@ -20,6 +20,7 @@ export type AssemblerErrorCode =
 
 /** A mistake of the caller of this package. */
 export class AssemblerError extends Error {
+  /** The name of the class. */
   override readonly name: string = 'AssemblerError'
   /** Stable reason; see {@link AssemblerErrorCode}. */
   readonly code: AssemblerErrorCode

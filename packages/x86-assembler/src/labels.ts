@@ -13,11 +13,17 @@ export interface AddressMap {
  * Made by {@link Label.plus}, {@link Label.minus} and {@link Label.bits}; immutable.
  */
 export class LabelExpression {
+  /** Tells the kinds of operand apart. */
   readonly type = 'expression' as const
+  /** The label that is counted from. */
   readonly base: Label
+  /** The label that is subtracted. */
   readonly subtrahend: Label | undefined
+  /** Bytes that are added. */
   readonly addend: bigint
+  /** Bits that are shifted out at the low end. */
   readonly shift: number
+  /** Bits that are kept; 0: all. */
   readonly width: number
 
   constructor(base: Label, subtrahend: Label | undefined, addend: bigint, shift: number, width: number) {
@@ -68,6 +74,7 @@ export class LabelExpression {
     return this.subtrahend === undefined
   }
 
+  /** As listings show it. */
   toString(): string {
     const minus = this.subtrahend === undefined ? '' : ` - ${this.subtrahend.name}`
     const sign = this.addend < 0n ? '-' : '+'
@@ -89,7 +96,9 @@ export class LabelExpression {
  * It stands for its address wherever an immediate, a displacement, a data item or a branch target may stand.
  */
 export class Label {
+  /** Tells the kinds of operand apart. */
   readonly type = 'label' as const
+  /** Its name in listings and symbols. */
   readonly name: string
 
   constructor(name: string) {
@@ -111,6 +120,7 @@ export class Label {
     return asExpression(this).bits(low, width)
   }
 
+  /** As listings show it. */
   toString(): string {
     return this.name
   }

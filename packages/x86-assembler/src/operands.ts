@@ -13,13 +13,17 @@ export type Value = number | bigint | Label | LabelExpression
 
 /** A place relative to the end of the instruction, made by {@link rip}. */
 export interface RipRelative {
+  /** Tells the kinds of operand apart. */
   readonly type: 'rip'
+  /** The place meant. */
   readonly target: LabelExpression | bigint
 }
 
 /** A place given by its address itself, made by {@link abs}. */
 export interface Absolute {
+  /** Tells the kinds of operand apart. */
   readonly type: 'absolute'
+  /** The place meant. */
   readonly target: LabelExpression | bigint
 }
 
@@ -41,40 +45,58 @@ export interface MemoryOptions {
 
 /** A memory operand. The size in bytes is a type parameter, so that forms can be told apart by the compiler. */
 export interface Memory<Size extends MemorySize = MemorySize> {
+  /** Tells the kinds of operand apart. */
   readonly type: 'memory'
+  /** Size in bytes; 0: not stated. */
   readonly size: Size
+  /** Base register. */
   readonly base: AddressRegister | undefined
+  /** Index register. */
   readonly index: AddressRegister | undefined
+  /** What the index is multiplied by. */
   readonly scale: 1 | 2 | 4 | 8
+  /** Displacement, or the address itself where there is no register. */
   readonly disp: bigint | LabelExpression
   /**
    * How a displacement without registers is meant: relative to the end of the instruction, as an address, or, for a
    * label, relative in 64-bit mode and as an address in the others.
    */
   readonly reference: 'rip' | 'absolute' | 'mode'
+  /** Segment override. */
   readonly segment: SegmentRegister | undefined
+  /** Width of the displacement that was asked for; 0: the shortest. */
   readonly dispBits: 0 | 8 | 16 | 32 | 64
+  /** Address size that was asked for; 0: what registers or mode say. */
   readonly addressBits: 0 | 16 | 32 | 64
 }
 
 /** An immediate whose width is dictated, made by {@link imm8} to {@link imm64}. */
 export interface SizedImmediate {
+  /** Tells the kinds of operand apart. */
   readonly type: 'immediate'
+  /** Width in bits. */
   readonly bits: 8 | 16 | 32 | 64
+  /** The value. */
   readonly value: bigint | LabelExpression
 }
 
 /** A branch target whose distance class is dictated, made by {@link short} or {@link near}. */
 export interface BranchTarget {
+  /** Tells the kinds of operand apart. */
   readonly type: 'target'
+  /** Which displacement: 8 bits, or 16 or 32. */
   readonly reach: 'short' | 'near'
+  /** The place meant. */
   readonly target: bigint | LabelExpression
 }
 
 /** A direct far pointer, made by {@link far}, {@link far16} or {@link far32}. */
 export interface FarPointer {
+  /** Tells the kinds of operand apart. */
   readonly type: 'far'
+  /** Selector, or segment number in real mode. */
   readonly selector: bigint | LabelExpression
+  /** Offset in the segment. */
   readonly offset: bigint | LabelExpression
   /** Width of the offset; 0 takes the operand size of the mode. */
   readonly bits: 0 | 16 | 32

@@ -4,16 +4,19 @@ import type { Layout, LaidSection } from './layout.ts'
 
 /** A section as it came out. */
 export interface ProgramSection {
+  /** Its name. */
   readonly name: string
   /** Address of its first byte, as labels see it. */
   readonly address: bigint
   /** Where {@link Program.flatten} puts it; 'none': nowhere. */
   readonly load: bigint | 'none'
+  /** Its bytes, with all labels filled in. */
   readonly bytes: Uint8Array
 }
 
 /** An absolute address in the output: what a loader has to change if it moves the image. */
 export interface Relocation {
+  /** Name of the section. */
   readonly section: string
   /** Offset of the field in the section. */
   readonly offset: number
@@ -41,9 +44,11 @@ function loadOf(section: LaidSection): bigint | 'none' {
 
 /** An assembled program. Made by `Assembler.assemble()`. */
 export interface Program {
+  /** The sections that hold anything, in the order they were made. */
   readonly sections: readonly ProgramSection[]
   /** Addresses of all bound labels, by name. */
   readonly symbols: ReadonlyMap<string, bigint>
+  /** Where absolute addresses are. */
   readonly relocations: readonly Relocation[]
   /** The bytes of a program of one section. Throws `ERR_LAYOUT` if it has several; see {@link Program.flatten}. */
   readonly bytes: Uint8Array

@@ -24,9 +24,13 @@ export type RegisterClass =
  * `number` is the architectural number with REX extension applied: 0..15, and 4..7 for AH..BH.
  */
 export interface Register<Class extends RegisterClass = RegisterClass> {
+  /** Tells the kinds of operand apart. */
   readonly type: 'register'
+  /** Its class. */
   readonly class: Class
+  /** Architectural number, as encoded with REX. */
   readonly number: number
+  /** Its name in lower case. */
   readonly name: string
 }
 
