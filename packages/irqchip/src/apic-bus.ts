@@ -1,0 +1,193 @@
+import {
+  DESTINATION_ALL,
+  DM_EXTINT,
+  DM_FIXED,
+  DM_INIT,
+  DM_LOWEST,
+  DM_NMI,
+  DM_SMI,
+  DM_STARTUP,
+  ICR_LEVEL_ASSERT,
+  ICR_LOGICAL,
+  ICR_TRIGGER_LEVEL,
+} from './apic-registers.ts'
+import type { LocalApic, LocalApicBus } from './local-apic.ts'
+
+const NO_SHORTHAND = 0
+const SELF = 1
+const ALL = 2
+const ALL_BUT_SELF = 3
+
+/** The side of an I/O APIC that the bus reaches. */
+export interface IoApicPort {
+  /** An EOI was broadcast. */
+  eoi(vector: number): void
+  /** Messages that nobody took may be taken now. */
+  retry(): void
+}
+
+/**
+ * What connects the local APICs with each other, with the I/O APIC and with messages from devices.
+ *
+ * Source: Intel SDM vol. 3A, "Issuing Interprocessor Interrupts", "Interrupt Distribution", "Message Signalled
+ * Interrupts".
+ */
+export class ApicBus implements LocalApicBus {
+  readonly #apics: LocalApic[] = []
+  readonly #wake: (cpu: number) => void
+  readonly #acknowledgePic: () => number
+  #ioapic: IoApicPort | null = null
+  /** Where the next lowest-priority arbitration among equals begins. */
+  #turn = 0
+
+  constructor(wake: (cpu: number) => void, acknowledgePic: () => number) {
+    this.#wake = wake
+    this.#acknowledgePic = acknowledgePic
+  }
+
+  /** Adds a local APIC. */
+  add(apic: LocalApic): void {
+    this.#apics.push(apic)
+  }
+
+  /** Connects the I/O APIC. */
+  connect(ioapic: IoApicPort): void {
+    this.#ioapic = ioapic
+  }
+
+  wake(cpu: number): void {
+    this.#wake(cpu)
+  }
+
+  acknowledgePic(): number {
+    return this.#acknowledgePic()
+  }
+
+  broadcastEoi(vector: number): void {
+    this.#ioapic?.eoi(vector)
+  }
+
+  receptionChanged(): void {
+    this.#ioapic?.retry()
+  }
+
+  sendIpi(source: LocalApic, icr: number, destination: number): void {
+    const mode = (icr >>> 8) & 7
+    const vector = icr & 0xff
+    // The level de-assertion of INIT only synchronised arbitration IDs, on buses that are gone.
+    if (mode === DM_INIT && (icr & ICR_TRIGGER_LEVEL) !== 0 && (icr & ICR_LEVEL_ASSERT) === 0) return
+    // ExtINT cannot be sent by a processor.
+    if (mode === DM_EXTINT) return
+    const shorthand = (icr >>> 18) & 3
+    if (shorthand === NO_SHORTHAND) {
+      this.send(mode, vector, destination, (icr & ICR_LOGICAL) !== 0, false)
+      return
+    }
+    if (shorthand === SELF) {
+      deliver(source, mode, vector, false)
+      return
+    }
+    if (mode === DM_LOWEST) {
+      this.#lowest(DESTINATION_ALL, false, vector, false, shorthand === ALL_BUT_SELF ? source : null)
+      return
+    }
+    for (const apic of this.#apics) {
+      if (apic.present && (shorthand === ALL || apic !== source)) deliver(apic, mode, vector, false)
+    }
+  }
+
+  /**
+   * Sends a message to all APICs that `destination` names, or to one of them (lowest priority).
+   *
+   * @param destination - in x2APIC width
+   * @param level - the interrupt is level-triggered: its EOI is broadcast
+   * @returns whether any APIC took it
+   */
+  send(mode: number, vector: number, destination: number, logical: boolean, level: boolean): boolean {
+    if (mode === DM_LOWEST) return this.#lowest(destination, logical, vector, level, null)
+    let taken = false
+    for (const apic of this.#apics) {
+      if (apic.matches(destination, logical) && deliver(apic, mode, vector, level)) taken = true
+    }
+    return taken
+  }
+
+  /** Lowest-priority arbitration among the APICs that are enabled; equals take turns. */
+  #lowest(destination: number, logical: boolean, vector: number, level: boolean, except: LocalApic | null): boolean {
+    const apics = this.#apics
+    let best: LocalApic | null = null
+    let bestAt = 0
+    for (let i = 0; i < apics.length; i++) {
+      const at = (this.#turn + i) % apics.length
+      const apic = apics[at]!
+      if (apic === except || !apic.arbitrates || !apic.matches(destination, logical)) continue
+      if (best === null || apic.processorPriority < best.processorPriority) {
+        best = apic
+        bestAt = at
+      }
+    }
+    if (best === null) return false
+    this.#turn = (bestAt + 1) % apics.length
+    return deliver(best, DM_FIXED, vector, level)
+  }
+
+  /**
+   * A write to a message address (0xFEExxxxx).
+   *
+   * Source: Intel SDM vol. 3A, "Message Address Register Format", "Message Data Register Format".
+   *
+   * @returns whether any APIC took it; false too for an address that is no message address
+   */
+  signalMsi(address: number, data: number): boolean {
+    if (address < 0xfee0_0000 || address > 0xfeef_ffff) return false
+    const destination = (address >>> 12) & 0xff
+    const logical = (address & 4) !== 0
+    // The redirection hint turns a fixed message into one for the APIC of lowest priority.
+    const redirected = (address & 8) !== 0
+    const mode = (data >>> 8) & 7
+    return this.send(
+      redirected && mode === DM_FIXED ? DM_LOWEST : mode,
+      data & 0xff,
+      wideDestination(destination),
+      logical,
+      (data & 0x8000) !== 0 && (mode === DM_FIXED || mode === DM_LOWEST),
+    )
+  }
+
+  get turn(): number {
+    return this.#turn
+  }
+  set turn(value: number) {
+    this.#turn = value
+  }
+}
+
+/** An 8-bit destination in x2APIC width: 255 is everybody. */
+export function wideDestination(destination: number): number {
+  return destination === 0xff ? DESTINATION_ALL : destination
+}
+
+function deliver(apic: LocalApic, mode: number, vector: number, level: boolean): boolean {
+  switch (mode) {
+    case DM_FIXED:
+    case DM_LOWEST:
+      return apic.accept(vector, level)
+    case DM_SMI:
+      apic.smi()
+      return true
+    case DM_NMI:
+      apic.nmi()
+      return true
+    case DM_INIT:
+      apic.init()
+      return true
+    case DM_STARTUP:
+      apic.sipi(vector)
+      return true
+    case DM_EXTINT:
+      apic.extInt()
+      return true
+    default:
+      return false
+  }
+}

@@ -1,0 +1,103 @@
+/*
+ * Names and numbers of the local APIC. Source: Intel SDM vol. 3A, ch. "Advanced Programmable Interrupt Controller
+ * (APIC)": "Local APIC Register Address Map", "Local Vector Table", "Interrupt Command Register", "x2APIC Register
+ * Address Space".
+ */
+
+/** Offsets of the 4 KiB register page; the x2APIC MSR of a register is 0x800 + offset/16. */
+export const APIC_ID = 0x020
+export const APIC_VERSION = 0x030
+export const APIC_TPR = 0x080
+export const APIC_APR = 0x090
+export const APIC_PPR = 0x0a0
+export const APIC_EOI = 0x0b0
+export const APIC_RRD = 0x0c0
+export const APIC_LDR = 0x0d0
+export const APIC_DFR = 0x0e0
+export const APIC_SVR = 0x0f0
+export const APIC_ISR = 0x100
+export const APIC_TMR = 0x180
+export const APIC_IRR = 0x200
+export const APIC_ESR = 0x280
+export const APIC_LVT_CMCI = 0x2f0
+export const APIC_ICR = 0x300
+export const APIC_ICR2 = 0x310
+export const APIC_LVT_TIMER = 0x320
+export const APIC_LVT_THERMAL = 0x330
+export const APIC_LVT_PMC = 0x340
+export const APIC_LVT_LINT0 = 0x350
+export const APIC_LVT_LINT1 = 0x360
+export const APIC_LVT_ERROR = 0x370
+export const APIC_TMICT = 0x380
+export const APIC_TMCCT = 0x390
+export const APIC_TDCR = 0x3e0
+export const APIC_SELF_IPI = 0x3f0
+
+/** IA32_APIC_BASE. */
+export const MSR_APIC_BASE = 0x1b
+export const APIC_BASE_BSP: number = 1 << 8
+export const APIC_BASE_EXTD: number = 1 << 10
+export const APIC_BASE_EN: number = 1 << 11
+/** Where the register page is after reset. */
+export const APIC_BASE_ADDRESS = 0xfee0_0000
+/** IA32_TSC_DEADLINE. */
+export const MSR_TSC_DEADLINE = 0x6e0
+/** First and last MSR of the x2APIC. */
+export const MSR_X2APIC_FIRST = 0x800
+export const MSR_X2APIC_LAST = 0x8ff
+
+export const SVR_ENABLE: number = 1 << 8
+/** No EOI broadcasts to the I/O APICs. */
+export const SVR_SUPPRESS_EOI: number = 1 << 12
+
+export const LVT_REMOTE_IRR: number = 1 << 14
+export const LVT_LEVEL: number = 1 << 15
+export const LVT_MASKED: number = 1 << 16
+export const LVT_TIMER_MODE: number = 3 << 17
+export const LVT_TIMER_ONESHOT: number = 0 << 17
+export const LVT_TIMER_PERIODIC: number = 1 << 17
+export const LVT_TIMER_TSC_DEADLINE: number = 2 << 17
+
+export const ESR_SEND_ILLEGAL_VECTOR: number = 1 << 5
+export const ESR_RECEIVED_ILLEGAL_VECTOR: number = 1 << 6
+export const ESR_ILLEGAL_REGISTER: number = 1 << 7
+
+/** Delivery modes of ICR, LVT, redirection entries and messages, bits 10:8. */
+export const DM_FIXED = 0
+export const DM_LOWEST = 1
+export const DM_SMI = 2
+export const DM_NMI = 4
+export const DM_INIT = 5
+export const DM_STARTUP = 6
+export const DM_EXTINT = 7
+
+export const ICR_LOGICAL: number = 1 << 11
+export const ICR_LEVEL_ASSERT: number = 1 << 14
+export const ICR_TRIGGER_LEVEL: number = 1 << 15
+
+/** A destination that all local APICs match. */
+export const DESTINATION_ALL = 0xffff_ffff
+
+/** Bits of `LocalApic.events()`. */
+export const EVENT_INTERRUPT: number = 1 << 1
+/** The i8259's vector is to be fetched. */
+export const EVENT_EXTINT: number = 1 << 2
+export const EVENT_NMI: number = 1 << 3
+export const EVENT_INIT: number = 1 << 4
+export const EVENT_SIPI: number = 1 << 5
+export const EVENT_SMI: number = 1 << 6
+
+/** Writable bits of each register in the page's LVT part, by offset. */
+export const LVT_WRITABLE: Readonly<Record<number, number>> = {
+  [APIC_LVT_CMCI]: 0x107ff,
+  [APIC_LVT_TIMER]: 0x700ff,
+  [APIC_LVT_THERMAL]: 0x107ff,
+  [APIC_LVT_PMC]: 0x107ff,
+  [APIC_LVT_LINT0]: 0x1a7ff,
+  [APIC_LVT_LINT1]: 0x1a7ff,
+  [APIC_LVT_ERROR]: 0x100ff,
+}
+/** Delivery status and remote IRR: writing them does nothing, also in x2APIC mode. */
+export const LVT_READ_ONLY: number = (1 << 12) | LVT_REMOTE_IRR
+/** Writable bits of the low ICR word. */
+export const ICR_WRITABLE = 0xccfff

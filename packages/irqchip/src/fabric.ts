@@ -1,0 +1,227 @@
+import { ApicBus, wideDestination } from './apic-bus.ts'
+import { IrqchipError } from './errors.ts'
+import { I8259_STATE_BYTES, I8259Pair, type I8259State } from './i8259.ts'
+import { IOAPIC_PINS, IOAPIC_STATE_BYTES, IoApic, type IoApicState } from './ioapic.ts'
+import { LOCAL_APIC_STATE_BYTES, LocalApic, type LocalApicState } from './local-apic.ts'
+import { ownRegion, type ApicClock, type StateRegion } from './time.ts'
+
+/** A wire to the interrupt controllers. */
+export interface IrqLine {
+  set(level: boolean): void
+  pulse(): void
+}
+
+export interface InterruptFabricOptions {
+  /** vCPUs, 1–255. The first is the bootstrap processor. */
+  readonly cpus: number
+  readonly clock: ApicClock
+  /** A vCPU has something to look at: end its HLT, or its run. */
+  wake(cpu: number): void
+  /** Frequency that the local APICs' timers divide. Default 1 GHz. */
+  readonly timerHz?: number
+  /** TSC frequency. Default 1 GHz. */
+  readonly tscHz?: number
+  /** When a vCPU's TSC reaches a value, in nanoseconds. Default: TSCs that were 0 at time 0. */
+  tscToNs?(cpu: number, lo: number, hi: number): number
+  /** APIC ID of each vCPU; default its index. */
+  readonly apicIds?: readonly number[]
+  readonly x2apic?: boolean
+  readonly physicalBits?: number
+  /** `interruptFabricBytes(cpus)` of machine memory, zeroed; default a buffer of its own. */
+  readonly state?: StateRegion
+}
+
+/** Saved form of an {@link InterruptFabric}. */
+export interface InterruptFabricState {
+  readonly version: 1
+  readonly localApics: readonly LocalApicState[]
+  readonly ioApic: IoApicState
+  readonly i8259: I8259State
+  /** Whose turn it is in lowest-priority arbitration among equals. */
+  readonly arbitrationTurn: number
+}
+
+/** Machine memory that the state of all controllers takes, in bytes. */
+export function interruptFabricBytes(cpus: number): number {
+  return I8259_STATE_BYTES + IOAPIC_STATE_BYTES + cpus * LOCAL_APIC_STATE_BYTES
+}
+
+/**
+ * All interrupt controllers of a PC and the wires between them.
+ *
+ * ISA interrupt n drives input n of the i8259 pair and of the I/O APIC, but for interrupt 0, which is input 2 there
+ * (the MADT's interrupt source override says so). Inputs 16–23 are the I/O APIC's alone. The i8259's output drives
+ * LINT0 of every local APIC.
+ */
+export class InterruptFabric {
+  readonly localApics: readonly LocalApic[]
+  readonly ioApic: IoApic
+  readonly i8259: I8259Pair
+  readonly #bus: ApicBus
+  /** How many holders drive each line. */
+  readonly #drivers = new Int32Array(IOAPIC_PINS)
+  #nmi = 0
+
+  constructor(options: InterruptFabricOptions) {
+    const { cpus } = options
+    if (!Number.isInteger(cpus) || cpus < 1 || cpus > 255) {
+      throw new IrqchipError('ERR_INVALID', `${cpus} vCPUs: expected 1–255`)
+    }
+    const bytes = interruptFabricBytes(cpus)
+    const { buffer, byteOffset } = options.state ?? ownRegion(bytes)
+    if (byteOffset + bytes > buffer.byteLength) {
+      throw new IrqchipError('ERR_INVALID', `interrupt state of ${bytes} bytes at ${byteOffset} does not fit ${buffer.byteLength}`)
+    }
+    let at = byteOffset
+    const take = (size: number): StateRegion => {
+      const region = { buffer, byteOffset: at }
+      at += size
+      return region
+    }
+    this.#bus = new ApicBus(
+      (cpu) => options.wake(cpu),
+      () => this.i8259.acknowledge(),
+    )
+    const apics: LocalApic[] = []
+    this.localApics = apics
+    this.i8259 = new I8259Pair((level) => {
+      for (const apic of apics) apic.setLint(0, level)
+    }, take(I8259_STATE_BYTES))
+    this.ioApic = new IoApic(
+      (mode, vector, destination, logical, level) =>
+        this.#bus.send(mode, vector, wideDestination(destination), logical, level),
+      take(IOAPIC_STATE_BYTES),
+    )
+    this.#bus.connect(this.ioApic)
+    for (let cpu = 0; cpu < cpus; cpu++) {
+      const apic = new LocalApic({
+        cpu,
+        apicId: options.apicIds?.[cpu] ?? cpu,
+        bootstrap: cpu === 0,
+        bus: this.#bus,
+        clock: options.clock,
+        timerHz: options.timerHz ?? 1e9,
+        tscHz: options.tscHz ?? 1e9,
+        ...(options.tscToNs && { tscToNs: (lo, hi) => options.tscToNs!(cpu, lo, hi) }),
+        x2apic: options.x2apic ?? true,
+        physicalBits: options.physicalBits ?? 40,
+        state: take(LOCAL_APIC_STATE_BYTES),
+      })
+      apics.push(apic)
+      this.#bus.add(apic)
+    }
+  }
+
+  /** The local APIC of a vCPU. */
+  localApic(cpu: number): LocalApic {
+    const apic = this.localApics[cpu]
+    if (apic === undefined) throw new IrqchipError('ERR_INVALID', `vCPU ${cpu}: the machine has ${this.localApics.length}`)
+    return apic
+  }
+
+  /**
+   * A wire to interrupt `irq`: ISA 0–15, or input 16–23 of the I/O APIC. Several holders of one line are ORed.
+   *
+   * @throws IrqchipError `ERR_INVALID` for another number, and for 2, where the second i8259 is
+   */
+  line(irq: number): IrqLine {
+    if (!Number.isInteger(irq) || irq < 0 || irq >= IOAPIC_PINS || irq === 2) {
+      throw new IrqchipError('ERR_INVALID', `interrupt line ${irq}: expected 0–${IOAPIC_PINS - 1}, and not 2`)
+    }
+    let mine = false
+    return {
+      set: (level) => {
+        if (level === mine) return
+        mine = level
+        const before = this.#drivers[irq]!
+        const after = before + (level ? 1 : -1)
+        this.#drivers[irq] = after
+        if (before === 0 || after === 0) this.#drive(irq, level)
+      },
+      pulse: () => {
+        // Another holder keeps the wire up: there is no edge.
+        if (this.#drivers[irq] !== 0) return
+        const pin = pinOf(irq)
+        this.ioApic.setPin(pin, true)
+        this.ioApic.setPin(pin, false)
+        if (irq < 16) this.i8259.pulse(irq)
+      },
+    }
+  }
+
+  #drive(irq: number, level: boolean): void {
+    this.ioApic.setPin(pinOf(irq), level)
+    if (irq < 16) this.i8259.setLine(irq, level)
+  }
+
+  /** A wire to the NMI inputs (LINT1) of all processors. */
+  nmiLine(): IrqLine {
+    let mine = false
+    const set = (level: boolean): void => {
+      if (level === mine) return
+      mine = level
+      const before = this.#nmi
+      this.#nmi += level ? 1 : -1
+      if (before === 0 || this.#nmi === 0) for (const apic of this.localApics) apic.setLint(1, level)
+    }
+    return {
+      set,
+      pulse: () => {
+        set(true)
+        set(false)
+      },
+    }
+  }
+
+  /** A write of `data` to a message address; whether any APIC took it. */
+  signalMsi(address: number, data: number): boolean {
+    return this.#bus.signalMsi(address, data)
+  }
+
+  /** Power-on state of every controller. Wires keep the levels that their drivers give them. */
+  reset(): void {
+    this.ioApic.reset()
+    for (const apic of this.localApics) apic.reset()
+    this.i8259.reset()
+    for (const apic of this.localApics) {
+      apic.setLint(0, this.i8259.output)
+      apic.setLint(1, this.#nmi > 0)
+    }
+    this.#bus.turn = 0
+  }
+
+  save(): InterruptFabricState {
+    return {
+      version: 1,
+      localApics: this.localApics.map((apic) => apic.save()),
+      ioApic: this.ioApic.save(),
+      i8259: this.i8259.save(),
+      arbitrationTurn: this.#bus.turn,
+    }
+  }
+
+  /**
+   * Takes a saved state. The levels of the wires come with it; devices that are restored afterwards drive them to
+   * the same.
+   *
+   * @throws IrqchipError `ERR_STATE` for another version or number of processors
+   */
+  restore(state: InterruptFabricState): void {
+    if (state.version !== 1 || state.localApics.length !== this.localApics.length) {
+      throw new IrqchipError(
+        'ERR_STATE',
+        `interrupt state of version ${String(state.version)} with ${state.localApics.length} processors: ` +
+          `expected 1 with ${this.localApics.length}`,
+      )
+    }
+    this.i8259.restore(state.i8259)
+    this.ioApic.restore(state.ioApic)
+    this.localApics.forEach((apic, cpu) => apic.restore(state.localApics[cpu]!))
+    this.#bus.turn = state.arbitrationTurn
+  }
+}
+
+/** The I/O APIC's input of an interrupt. */
+function pinOf(irq: number): number {
+  return irq === 0 ? 2 : irq
+}

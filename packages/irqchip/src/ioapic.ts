@@ -1,0 +1,179 @@
+import { DM_FIXED, DM_LOWEST } from './apic-registers.ts'
+import { IrqchipError } from './errors.ts'
+import { ownRegion, type StateRegion } from './time.ts'
+
+/** Where the register page of the first I/O APIC is. */
+export const IOAPIC_ADDRESS = 0xfec0_0000
+/** Inputs. */
+export const IOAPIC_PINS = 24
+/** Bytes of machine memory that an I/O APIC's state takes. */
+export const IOAPIC_STATE_BYTES = 256
+
+const IOREGSEL = 0x00
+const IOWIN = 0x10
+const EOIR = 0x40
+
+/** Low word of a redirection entry. */
+const REMOTE_IRR = 1 << 14
+const LEVEL = 1 << 15
+const MASKED = 1 << 16
+const LOGICAL = 1 << 11
+/** All but delivery status and remote IRR. */
+const ENTRY_WRITABLE = 0x1afff
+
+/* State words: entries, two words each; then these. */
+const SELECT = 48
+const ID = 49
+const LINES = 50
+
+/** Sends an interrupt message: delivery mode, vector, destination (8 bits), logical, level. */
+export type SendMessage = (mode: number, vector: number, destination: number, logical: boolean, level: boolean) => boolean
+
+/** Saved form of an {@link IoApic}. */
+export interface IoApicState {
+  readonly version: 1
+  /** Low and high word of each entry. */
+  readonly entries: readonly number[]
+  readonly select: number
+  readonly id: number
+  /** Levels of the inputs. */
+  readonly lines: number
+}
+
+/**
+ * An I/O APIC of version 0x20 with 24 inputs.
+ *
+ * Inputs are "asserted" or not: the polarity bit is kept but not applied, for the lines of this machine carry
+ * assertion, not volts.
+ *
+ * Source: Intel 82093AA data sheet, and for the EOI register the 82801 I/O controller hubs' ("I/O APIC").
+ */
+export class IoApic {
+  readonly #words: Int32Array
+  readonly #send: SendMessage
+
+  constructor(send: SendMessage, state: StateRegion = ownRegion(IOAPIC_STATE_BYTES)) {
+    this.#words = new Int32Array(state.buffer, state.byteOffset, IOAPIC_STATE_BYTES / 4)
+    this.#send = send
+    this.reset()
+  }
+
+  /** Power-on state. The levels of the inputs are their drivers' business and stay. */
+  reset(): void {
+    const lines = this.#words[LINES]!
+    this.#words.fill(0)
+    this.#words[LINES] = lines
+    for (let pin = 0; pin < IOAPIC_PINS; pin++) this.#words[2 * pin] = MASKED
+  }
+
+  /** Reads the register page; 32-bit registers at 0x00 and 0x10. */
+  read(offset: number): number {
+    const words = this.#words
+    if (offset === IOREGSEL) return words[SELECT]!
+    if (offset !== IOWIN) return 0
+    const select = words[SELECT]!
+    switch (select) {
+      case 0:
+      case 2:
+        return words[ID]! >>> 0
+      case 1:
+        return ((IOAPIC_PINS - 1) << 16) | 0x20
+      default:
+        return select >= 0x10 && select < 0x10 + 2 * IOAPIC_PINS ? words[select - 0x10]! >>> 0 : 0
+    }
+  }
+
+  /** Writes the register page. */
+  write(offset: number, value: number): void {
+    const words = this.#words
+    if (offset === IOREGSEL) words[SELECT] = value & 0xff
+    else if (offset === EOIR) this.eoi(value & 0xff)
+    else if (offset === IOWIN) {
+      const select = words[SELECT]!
+      if (select === 0) words[ID] = value & 0x0f00_0000
+      else if (select >= 0x10 && select < 0x10 + 2 * IOAPIC_PINS) this.#setEntry(select - 0x10, value)
+    }
+  }
+
+  #setEntry(index: number, value: number): void {
+    const words = this.#words
+    if ((index & 1) !== 0) {
+      words[index] = value & 0xff00_0000
+      return
+    }
+    let entry = (value & ENTRY_WRITABLE) | (words[index]! & REMOTE_IRR)
+    // An entry that is made edge-triggered forgets that it waits for an EOI; software uses that as one.
+    if ((entry & LEVEL) === 0) entry &= ~REMOTE_IRR
+    words[index] = entry
+    this.#levelPin(index >> 1)
+  }
+
+  /** Drives an input. */
+  setPin(pin: number, level: boolean): void {
+    const bit = 1 << pin
+    const old = this.#words[LINES]!
+    if (((old & bit) !== 0) === level) return
+    this.#words[LINES] = level ? old | bit : old & ~bit
+    if (!level) return
+    const entry = this.#words[2 * pin]!
+    if (isLevel(entry)) this.#levelPin(pin)
+    // An edge on a masked input is lost.
+    else if ((entry & MASKED) === 0) this.#deliver(pin, entry)
+  }
+
+  /** Sends a level-triggered interrupt while its input is up and no EOI is awaited. */
+  #levelPin(pin: number): void {
+    const entry = this.#words[2 * pin]!
+    if ((entry & (MASKED | REMOTE_IRR)) !== 0 || !isLevel(entry) || (this.#words[LINES]! & (1 << pin)) === 0) return
+    if (this.#deliver(pin, entry)) this.#words[2 * pin]! |= REMOTE_IRR
+  }
+
+  #deliver(pin: number, entry: number): boolean {
+    const destination = this.#words[2 * pin + 1]! >>> 24
+    return this.#send((entry >>> 8) & 7, entry & 0xff, destination, (entry & LOGICAL) !== 0, isLevel(entry))
+  }
+
+  /** An EOI for `vector` was broadcast, or written to the EOI register. */
+  eoi(vector: number): void {
+    const words = this.#words
+    for (let pin = 0; pin < IOAPIC_PINS; pin++) {
+      const entry = words[2 * pin]!
+      if ((entry & 0xff) !== vector || (entry & REMOTE_IRR) === 0) continue
+      words[2 * pin] = entry & ~REMOTE_IRR
+      this.#levelPin(pin)
+    }
+  }
+
+  /** The local APIC that was to take a level-triggered interrupt may take it now: tries again. */
+  retry(): void {
+    for (let pin = 0; pin < IOAPIC_PINS; pin++) this.#levelPin(pin)
+  }
+
+  save(): IoApicState {
+    const words = this.#words
+    return {
+      version: 1,
+      entries: Array.from(words.subarray(0, 2 * IOAPIC_PINS), (w) => w >>> 0),
+      select: words[SELECT]!,
+      id: words[ID]! >>> 0,
+      lines: words[LINES]!,
+    }
+  }
+
+  /** @throws IrqchipError `ERR_STATE` for a state of another shape or version */
+  restore(state: IoApicState): void {
+    if (state.version !== 1 || state.entries.length !== 2 * IOAPIC_PINS) {
+      throw new IrqchipError('ERR_STATE', `I/O APIC state of version ${String(state.version)}: expected 1, with ${2 * IOAPIC_PINS} words`)
+    }
+    this.#words.set(state.entries)
+    this.#words[SELECT] = state.select
+    this.#words[ID] = state.id
+    this.#words[LINES] = state.lines
+  }
+}
+
+/** The trigger mode counts for fixed and lowest-priority interrupts; the others are edges. */
+function isLevel(entry: number): boolean {
+  const mode = (entry >>> 8) & 7
+  return (entry & LEVEL) !== 0 && (mode === DM_FIXED || mode === DM_LOWEST)
+}
