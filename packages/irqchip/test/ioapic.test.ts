@@ -1,0 +1,232 @@
+import { describe, expect, test } from 'vitest'
+import {
+  APIC_EOI,
+  APIC_LDR,
+  APIC_SVR,
+  APIC_TPR,
+  EVENT_EXTINT,
+  EVENT_INIT,
+  EVENT_INTERRUPT,
+  EVENT_NMI,
+  EVENT_SMI,
+  SVR_SUPPRESS_EOI,
+  type IoApic,
+} from '../src/index.ts'
+import { makeFabric } from './machine.ts'
+
+const readAt = (io: IoApic, register: number): number => {
+  io.write(0, register)
+  return io.read(0x10)
+}
+const writeAt = (io: IoApic, register: number, value: number): void => {
+  io.write(0, register)
+  io.write(0x10, value)
+}
+const entry = (io: IoApic, pin: number, lo: number, hi = 0): void => {
+  writeAt(io, 0x11 + 2 * pin, hi)
+  writeAt(io, 0x10 + 2 * pin, lo)
+}
+const LEVEL = 0x8000
+const MASKED = 0x1_0000
+
+describe('registers of the I/O APIC (82093AA data sheet, "I/O APIC Registers")', () => {
+  test.each([
+    { register: 0, write: 0xffff_ffff, read: 0x0f00_0000, name: 'ID' },
+    { register: 1, write: 0xffff_ffff, read: 0x0017_0020, name: 'version, read-only' },
+    { register: 2, write: 0xffff_ffff, read: 0, name: 'arbitration ID, read-only' },
+    { register: 0x10, write: 0xffff_ffff, read: 0x1_afff, name: 'entry, low: no delivery status, no remote IRR' },
+    { register: 0x3f, write: 0xffff_ffff, read: 0xff00_0000, name: 'entry, high' },
+    { register: 0x40, write: 0xffff_ffff, read: 0, name: 'past the last' },
+    { register: 0x05, write: 0xffff_ffff, read: 0, name: 'none' },
+  ])('$name', ({ register, write, read }) => {
+    const { ioApic } = makeFabric().fabric
+    writeAt(ioApic, register, write)
+    expect(readAt(ioApic, register)).toBe(read)
+    expect(ioApic.read(0)).toBe(register)
+  })
+
+  test('the arbitration ID follows the ID, and every entry starts masked', () => {
+    const { ioApic } = makeFabric().fabric
+    writeAt(ioApic, 0, 0x0500_0000)
+    expect(readAt(ioApic, 2)).toBe(0x0500_0000)
+    for (let pin = 0; pin < 24; pin++) expect([readAt(ioApic, 0x10 + 2 * pin), readAt(ioApic, 0x11 + 2 * pin)]).toEqual([MASKED, 0])
+  })
+})
+
+describe('edge-triggered inputs', () => {
+  test('a rising edge is one interrupt', () => {
+    const { fabric, apic } = makeFabric()
+    entry(fabric.ioApic, 4, 0x34)
+    const line = fabric.line(4)
+    line.set(true)
+    expect(apic.acknowledge()).toBe(0x34)
+    apic.write(APIC_EOI, 0)
+    line.set(true)
+    line.set(false)
+    expect(apic.hasInterrupt()).toBe(false)
+    line.pulse()
+    expect(apic.hasInterrupt()).toBe(true)
+  })
+
+  test('an edge on a masked input is lost', () => {
+    const { fabric, apic } = makeFabric()
+    entry(fabric.ioApic, 4, 0x34 | MASKED)
+    fabric.line(4).set(true)
+    entry(fabric.ioApic, 4, 0x34)
+    expect(apic.hasInterrupt()).toBe(false)
+  })
+})
+
+describe('level-triggered inputs', () => {
+  test('remote IRR is set until the EOI; a line still up interrupts again', () => {
+    const { fabric, apic } = makeFabric()
+    entry(fabric.ioApic, 10, 0x40 | LEVEL)
+    const line = fabric.line(10)
+    line.set(true)
+    expect(readAt(fabric.ioApic, 0x10 + 20)).toBe(0x40 | LEVEL | 0x4000)
+    expect(apic.acknowledge()).toBe(0x40)
+    line.set(false)
+    line.set(true)
+    expect(apic.hasInterrupt()).toBe(false)
+    apic.write(APIC_EOI, 0)
+    expect(apic.acknowledge()).toBe(0x40)
+    line.set(false)
+    apic.write(APIC_EOI, 0)
+    expect(apic.hasInterrupt()).toBe(false)
+    expect(readAt(fabric.ioApic, 0x10 + 20)).toBe(0x40 | LEVEL)
+  })
+
+  test('a line that is up when its entry is unmasked interrupts', () => {
+    const { fabric, apic } = makeFabric()
+    fabric.line(20).set(true)
+    entry(fabric.ioApic, 20, 0x40 | LEVEL)
+    expect(apic.acknowledge()).toBe(0x40)
+  })
+
+  test('several holders of a line are ORed', () => {
+    const { fabric, apic } = makeFabric()
+    entry(fabric.ioApic, 16, 0x40 | LEVEL)
+    const [a, b] = [fabric.line(16), fabric.line(16)]
+    a.set(true)
+    b.set(true)
+    apic.acknowledge()
+    a.set(false)
+    apic.write(APIC_EOI, 0)
+    expect(apic.acknowledge()).toBe(0x40)
+    b.set(false)
+    apic.write(APIC_EOI, 0)
+    expect(apic.hasInterrupt()).toBe(false)
+  })
+
+  test('an entry made edge-triggered forgets its remote IRR: software’s way to end an interrupt', () => {
+    const { fabric, apic } = makeFabric()
+    entry(fabric.ioApic, 10, 0x40 | LEVEL)
+    const line = fabric.line(10)
+    line.set(true)
+    apic.acknowledge()
+    line.set(false)
+    entry(fabric.ioApic, 10, 0x40 | MASKED)
+    entry(fabric.ioApic, 10, 0x40 | LEVEL)
+    expect(readAt(fabric.ioApic, 0x10 + 20)).toBe(0x40 | LEVEL)
+  })
+
+  test('with EOI broadcasts suppressed, the EOI register ends it', () => {
+    const { fabric, apic } = makeFabric()
+    apic.write(APIC_SVR, 0x1ff | SVR_SUPPRESS_EOI)
+    entry(fabric.ioApic, 10, 0x40 | LEVEL)
+    fabric.line(10).set(true)
+    apic.acknowledge()
+    apic.write(APIC_EOI, 0)
+    expect(apic.hasInterrupt()).toBe(false)
+    fabric.ioApic.write(0x40, 0x41)
+    expect(apic.hasInterrupt()).toBe(false)
+    fabric.ioApic.write(0x40, 0x40)
+    expect(apic.acknowledge()).toBe(0x40)
+  })
+
+  test('one that no APIC takes is tried again when one can', () => {
+    const { fabric, apic } = makeFabric({}, false)
+    entry(fabric.ioApic, 10, 0x40 | LEVEL)
+    fabric.line(10).set(true)
+    expect(readAt(fabric.ioApic, 0x10 + 20)).toBe(0x40 | LEVEL)
+    apic.write(APIC_SVR, 0x1ff)
+    expect(apic.acknowledge()).toBe(0x40)
+  })
+})
+
+describe('delivery', () => {
+  test.each([
+    { name: 'fixed', mode: 0, event: EVENT_INTERRUPT },
+    { name: 'lowest priority', mode: 1, event: EVENT_INTERRUPT },
+    { name: 'SMI', mode: 2, event: EVENT_SMI },
+    { name: 'reserved', mode: 3, event: 0 },
+    { name: 'NMI', mode: 4, event: EVENT_NMI },
+    { name: 'INIT', mode: 5, event: EVENT_INIT },
+    { name: 'ExtINT', mode: 7, event: EVENT_EXTINT },
+  ])('$name', ({ mode, event }) => {
+    const { fabric, apic } = makeFabric()
+    entry(fabric.ioApic, 4, 0x34 | (mode << 8))
+    fabric.line(4).set(true)
+    expect(apic.events() & 0xfe).toBe(event)
+  })
+
+  test.each([
+    { name: 'physical', lo: 0x34, hi: 0x0200_0000, cpus: [2] },
+    { name: 'logical', lo: 0x34 | 0x800, hi: 0x0a00_0000, cpus: [1, 3] },
+    { name: 'everybody', lo: 0x34, hi: 0xff00_0000, cpus: [0, 1, 2, 3] },
+    { name: 'lowest priority of a set', lo: 0x34 | 0x900, hi: 0x0e00_0000, cpus: [3] },
+    { name: 'nobody', lo: 0x34, hi: 0x0900_0000, cpus: [] },
+  ])('destination: $name', ({ lo, hi, cpus }) => {
+    const { fabric } = makeFabric({ cpus: 4 })
+    fabric.localApics.forEach((a, cpu) => {
+      a.write(APIC_LDR, 1 << (24 + cpu))
+      a.write(APIC_TPR, cpu === 3 ? 0x10 : 0x20)
+    })
+    entry(fabric.ioApic, 4, lo, hi)
+    fabric.line(4).set(true)
+    expect(fabric.localApics.flatMap((a, cpu) => (a.hasInterrupt() ? [cpu] : []))).toEqual(cpus)
+  })
+
+  test('ISA interrupt 0 is input 2; the others are their own', () => {
+    const { fabric, apic } = makeFabric()
+    for (let pin = 0; pin < 24; pin++) entry(fabric.ioApic, pin, 0x40 + pin)
+    for (const [irq, pin] of [[0, 2], [1, 1], [8, 8], [15, 15], [16, 16], [23, 23]] as const) {
+      fabric.line(irq).set(true)
+      expect(apic.acknowledge()).toBe(0x40 + pin)
+      apic.write(APIC_EOI, 0)
+    }
+    for (const irq of [2, 24, -1, 1.5]) expect(() => fabric.line(irq)).toThrow(/expected/)
+  })
+})
+
+describe('state', () => {
+  test('a restored fabric goes on where the saved one was', () => {
+    const a = makeFabric({ cpus: 2 })
+    entry(a.fabric.ioApic, 10, 0x40 | LEVEL, 0x0100_0000)
+    a.fabric.line(10).set(true)
+    a.fabric.localApic(1).acknowledge()
+    const saved = structuredClone(a.fabric.save())
+    const b = makeFabric({ cpus: 2 })
+    b.fabric.restore(saved)
+    expect(b.fabric.save()).toEqual(saved)
+    b.fabric.line(10).set(true)
+    b.fabric.localApic(1).write(APIC_EOI, 0)
+    expect(b.fabric.localApic(1).acknowledge()).toBe(0x40)
+    expect(() => makeFabric({ cpus: 1 }).fabric.restore(saved)).toThrow(/processors/)
+  })
+
+  test('reset masks every entry; a line that is up stays up', () => {
+    const { fabric, apic } = makeFabric()
+    entry(fabric.ioApic, 10, 0x40 | LEVEL)
+    fabric.line(10).set(true)
+    fabric.reset()
+    apic.write(APIC_SVR, 0x1ff)
+    expect(apic.hasInterrupt()).toBe(false)
+    entry(fabric.ioApic, 10, 0x41 | LEVEL)
+    expect(apic.acknowledge()).toBe(0x41)
+  })
+
+  test('a machine has 1 to 255 processors', () => {
+    for (const cpus of [0, 256, 1.5]) expect(() => makeFabric({ cpus })).toThrow(/1–255/)
+  })
+})
