@@ -36,7 +36,6 @@ const SUBTRACT_OP = 0x74
 const CREATE_WORD_FIELD_OP = 0x8b
 const LEQUAL_OP = 0x93
 const IF_OP = 0xa0
-const ELSE_OP = 0xa1
 const RETURN_OP = 0xa4
 const EXT_OP_REGION = 0x80
 const EXT_FIELD = 0x81
@@ -138,7 +137,8 @@ export function eisaId(id: string): Aml {
   let code = 0
   for (const letter of letters) code = (code << 5) | (letter.charCodeAt(0) - 0x40)
   const product = Number.parseInt(match[2] as string, 16)
-  return Uint8Array.of(DWORD_PREFIX, code >>> 8, code & 0xff, product >>> 8, product & 0xff)
+  // The id is a byte string, most significant byte first; AML keeps it as a little-endian integer.
+  return integer((code >>> 8) + (code & 0xff) * 0x100 + (product >>> 8) * 0x1_0000 + (product & 0xff) * 0x100_0000)
 }
 
 /** A buffer holding exactly `bytes`. */
@@ -194,20 +194,18 @@ export const arg = (index: number): Aml => Uint8Array.of(ARG0_OP + index)
 export const store = (value: Aml, target: Aml): Aml => concat([STORE_OP], value, target)
 /** `And (a, b)`, result used in place. */
 export const and = (a: Aml, b: Aml): Aml => concat([AND_OP], a, b, [0])
-/** `Or (a, b)`, result used in place. */
-export const or = (a: Aml, b: Aml): Aml => concat([OR_OP], a, b, [0])
-/** `ShiftLeft (a, count)`, result used in place. */
-export const shiftLeft = (a: Aml, count: Aml): Aml => concat([SHIFT_LEFT_OP], a, count, [0])
-/** `Subtract (a, b)`, result used in place. */
-export const subtract = (a: Aml, b: Aml): Aml => concat([SUBTRACT_OP], a, b, [0])
-/** `FindSetRightBit (a)`: one-based index of the lowest set bit, 0 if none. */
-export const findSetRightBit = (a: Aml): Aml => concat([FIND_SET_RIGHT_BIT_OP], a, [0])
+/** `Or (a, b, target)`. */
+export const or = (a: Aml, b: Aml, target: Aml): Aml => concat([OR_OP], a, b, target)
+/** `ShiftLeft (a, count, target)`. */
+export const shiftLeft = (a: Aml, count: Aml, target: Aml): Aml => concat([SHIFT_LEFT_OP], a, count, target)
+/** `Subtract (a, b, target)`. */
+export const subtract = (a: Aml, b: Aml, target: Aml): Aml => concat([SUBTRACT_OP], a, b, target)
+/** `FindSetRightBit (a, target)`: one-based index of the lowest set bit, 0 if none. */
+export const findSetRightBit = (a: Aml, target: Aml): Aml => concat([FIND_SET_RIGHT_BIT_OP], a, target)
 /** `LEqual (a, b)`. */
 export const equal = (a: Aml, b: Aml): Aml => concat([LEQUAL_OP], a, b)
 /** `If (predicate) { … }`. */
 export const when = (predicate: Aml, ...terms: readonly Aml[]): Aml => sized([IF_OP], predicate, ...terms)
-/** `Else { … }`, directly after a `when`. */
-export const otherwise = (...terms: readonly Aml[]): Aml => sized([ELSE_OP], ...terms)
 /** `Return (value)`. */
 export const returns = (value: Aml): Aml => concat([RETURN_OP], value)
 /** `CreateWordField (buffer, byteIndex, name)`. */

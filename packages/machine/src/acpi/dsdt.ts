@@ -103,6 +103,8 @@ function pciLinks(): Aml {
       link,
       aml.name('_HID', aml.eisaId('PNP0C0F')),
       aml.name('_UID', aml.integer(index)),
+      // What _CRS returns, after it has put the line in.
+      aml.name('BUF0', resource.resourceTemplate(resource.irqLevelShared())),
       aml.name('_PRS', resource.resourceTemplate(resource.irqLevelShared(...LINK_IRQS))),
       aml.method(
         '_STA',
@@ -111,16 +113,15 @@ function pciLinks(): Aml {
         aml.when(aml.and(route, aml.integer(ROUTE_DISABLED)), aml.returns(aml.integer(0x09))),
         aml.returns(aml.integer(0x0b)),
       ),
-      aml.method('_DIS', 0, false, aml.store(aml.or(route, aml.integer(ROUTE_DISABLED)), route)),
+      aml.method('_DIS', 0, false, aml.or(route, aml.integer(ROUTE_DISABLED), route)),
       aml.method(
         '_CRS',
         0,
         true,
-        aml.name('BUF0', resource.resourceTemplate(resource.irqLevelShared())),
         aml.createWordField(aml.path('BUF0'), 1, 'IRQW'),
         aml.when(
           aml.equal(aml.and(route, aml.integer(ROUTE_DISABLED)), aml.integer(0)),
-          aml.store(aml.shiftLeft(aml.integer(1), aml.and(route, aml.integer(0x0f))), aml.path('IRQW')),
+          aml.shiftLeft(aml.integer(1), aml.and(route, aml.integer(0x0f)), aml.path('IRQW')),
         ),
         aml.returns(aml.path('BUF0')),
       ),
@@ -129,8 +130,8 @@ function pciLinks(): Aml {
         1,
         true,
         aml.createWordField(aml.arg(0), 1, 'IRQW'),
-        aml.store(aml.findSetRightBit(aml.path('IRQW')), aml.local(0)),
-        aml.when(aml.local(0), aml.store(aml.subtract(aml.local(0), aml.integer(1)), route)),
+        aml.findSetRightBit(aml.path('IRQW'), aml.local(0)),
+        aml.when(aml.local(0), aml.subtract(aml.local(0), aml.integer(1), route)),
       ),
     )
   })

@@ -56,7 +56,7 @@ export function memory32Fixed(base: number, length: number, writable: boolean): 
 }
 
 /** Kinds of address space descriptor. */
-export const AddressSpace = { memory: 0, io: 1, bus: 2 } as const
+const AddressSpace = { memory: 0, io: 1, bus: 2 } as const
 
 function addressSpace(tag: number, width: number, type: number, typeFlags: number, min: number, max: number): number[] {
   // General flags: producer, positive decode, minimum and maximum fixed.
