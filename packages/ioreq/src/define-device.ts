@@ -1,4 +1,12 @@
-import type { AccessRequest, AccessSize, DeviceContext, DeviceModel, RangeHandler, RegionOptions, Word64 } from './device.ts'
+import type {
+  AccessRequest,
+  AccessSize,
+  DeviceContext,
+  DeviceModel,
+  RangeHandler,
+  RegionOptions,
+  Word64,
+} from './device.ts'
 import { IoreqError } from './errors.ts'
 
 /** The handlers of a {@link DeviceDefinition} or of one of its ranges. */
@@ -60,7 +68,6 @@ function handlerOf(range: DeviceRange, definition: DeviceDefinition): RangeHandl
  */
 export function defineDevice(definition: DeviceDefinition): DeviceModel {
   if (definition.name === '') throw new IoreqError('ERR_INVALID', 'a device model needs a name')
-  const { reset, save, restore } = definition
   return {
     name: definition.name,
     synchronous: definition.synchronous ?? false,
@@ -73,8 +80,8 @@ export function defineDevice(definition: DeviceDefinition): DeviceModel {
       }
       definition.attach?.(context)
     },
-    ...(reset && { reset: reset.bind(definition) }),
-    ...(save && { save: save.bind(definition) }),
-    ...(restore && { restore: restore.bind(definition) }),
+    ...(definition.reset && { reset: () => definition.reset!() }),
+    ...(definition.save && { save: () => definition.save!() }),
+    ...(definition.restore && { restore: (state: unknown) => definition.restore!(state) }),
   }
 }

@@ -15,7 +15,13 @@ import type {
 } from './device.ts'
 import type { IoDispatch } from './dispatch.ts'
 import { hex, IoreqError } from './errors.ts'
-import { IOREQ_READ, IOREQ_TYPE_PIO, XEN_DMOP_IO_RANGE_MEMORY, XEN_DMOP_IO_RANGE_PCI, XEN_DMOP_IO_RANGE_PORT } from './layout.ts'
+import {
+  IOREQ_READ,
+  IOREQ_TYPE_PIO,
+  XEN_DMOP_IO_RANGE_MEMORY,
+  XEN_DMOP_IO_RANGE_PCI,
+  XEN_DMOP_IO_RANGE_PORT,
+} from './layout.ts'
 import { PciConfigSpace } from './pci-config-space.ts'
 import type { PciFunction, PciFunctionOptions, PciFunctionState } from './pci-function.ts'
 import { cut, DEAD_HANDLER, isPromise, type ClaimedRegion } from './region.ts'
@@ -143,8 +149,13 @@ export class DeviceHost implements LocalRegions, IoreqTransport {
   #context(attached: Attached): DeviceContext {
     const { model } = attached
     const platform = this.#platform
-    const map = (kind: 'port' | 'mmio', base: number, length: number, handler: RangeHandler, options?: RegionOptions): Region =>
-      this.#table.map(model.name, kind, base, length, handler, model.synchronous ?? true, options)
+    const map = (
+      kind: 'port' | 'mmio',
+      base: number,
+      length: number,
+      handler: RangeHandler,
+      options?: RegionOptions,
+    ): Region => this.#table.map(model.name, kind, base, length, handler, model.synchronous ?? true, options)
     return {
       mapPorts: (base, count, handler, options) => map('port', base, count, handler, options),
       mapMmio: (gpa, bytes, handler, options) => map('mmio', gpa, bytes, handler, options),
@@ -174,7 +185,13 @@ export class DeviceHost implements LocalRegions, IoreqTransport {
   #addFunction(
     device: string,
     options: PciFunctionOptions,
-    map: (kind: 'port' | 'mmio', base: number, length: number, handler: RangeHandler, options?: RegionOptions) => Region,
+    map: (
+      kind: 'port' | 'mmio',
+      base: number,
+      length: number,
+      handler: RangeHandler,
+      options?: RegionOptions,
+    ) => Region,
   ): PciFunction {
     const bdf = ((options.bus ?? 0) << 8) | (options.device << 3) | (options.function ?? 0)
     if (this.#functions.has(bdf)) {
@@ -398,15 +415,20 @@ export class DeviceHost implements LocalRegions, IoreqTransport {
    * that is not there
    */
   restore(state: DeviceHostState): void {
-    if (state.version !== 1) throw new IoreqError('ERR_INVALID', `device state of version ${String(state.version)}: expected 1`)
+    if (state.version !== 1)
+      throw new IoreqError('ERR_INVALID', `device state of version ${String(state.version)}: expected 1`)
     for (const name of Object.keys(state.devices)) {
       if (this.#attached.get(name)?.model.restore === undefined) {
-        throw new IoreqError('ERR_NOT_FOUND', `saved state names device ${name}, which is not attached or cannot restore`)
+        throw new IoreqError(
+          'ERR_NOT_FOUND',
+          `saved state names device ${name}, which is not attached or cannot restore`,
+        )
       }
     }
     for (const [bdf, saved] of Object.entries(state.functions)) {
       const fn = this.#functions.get(Number(bdf))
-      if (fn === undefined) throw new IoreqError('ERR_NOT_FOUND', `saved state names PCI function ${hex(Number(bdf))}, which is not there`)
+      if (fn === undefined)
+        throw new IoreqError('ERR_NOT_FOUND', `saved state names PCI function ${hex(Number(bdf))}, which is not there`)
       fn.restore(saved)
     }
     for (const [name, saved] of Object.entries(state.devices)) this.#attached.get(name)!.model.restore!(saved)

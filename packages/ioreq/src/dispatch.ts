@@ -129,7 +129,10 @@ export class IoDispatch implements ServerOwner {
 
   constructor(options: IoDispatchOptions) {
     if (!Number.isInteger(options.vcpus) || options.vcpus < 1 || options.vcpus > IOREQ_SLOTS) {
-      throw new IoreqError('ERR_INVALID', `${options.vcpus} vCPUs: expected 1–${IOREQ_SLOTS}, the slots of a request page`)
+      throw new IoreqError(
+        'ERR_INVALID',
+        `${options.vcpus} vCPUs: expected 1–${IOREQ_SLOTS}, the slots of a request page`,
+      )
     }
     this.vcpus = options.vcpus
     this.policy = options.policy ?? 'crash'
@@ -256,7 +259,9 @@ export class IoDispatch implements ServerOwner {
       if (offset + size <= region.length && size <= region.maximumAccess && size >= region.minimumAccess) {
         try {
           const answer = region.handler.write(offset, size as 1 | 2 | 4, cut(value, size))
-          return answer === undefined ? IO_DONE : this.#badAnswer(region, IOREQ_TYPE_PIO, IOREQ_WRITE, port, size, answer)
+          return answer === undefined
+            ? IO_DONE
+            : this.#badAnswer(region, IOREQ_TYPE_PIO, IOREQ_WRITE, port, size, answer)
         } catch (error) {
           return this.#failed(region, IOREQ_TYPE_PIO, IOREQ_WRITE, port, size, error)
         }
@@ -297,7 +302,9 @@ export class IoDispatch implements ServerOwner {
       if (size <= 4 && size !== 3 && size <= region.maximumAccess && size >= region.minimumAccess) {
         try {
           const answer = region.handler.write(offset, size as 1 | 2 | 4, cut(lo, size))
-          return answer === undefined ? IO_DONE : this.#badAnswer(region, IOREQ_TYPE_COPY, IOREQ_WRITE, gpa, size, answer)
+          return answer === undefined
+            ? IO_DONE
+            : this.#badAnswer(region, IOREQ_TYPE_COPY, IOREQ_WRITE, gpa, size, answer)
         } catch (error) {
           return this.#failed(region, IOREQ_TYPE_COPY, IOREQ_WRITE, gpa, size, error)
         }
@@ -720,17 +727,45 @@ export class IoDispatch implements ServerOwner {
     if (this.policy === 'detach') server.local?.detach(device)
   }
 
-  #badAnswer(region: ClaimedRegion, type: number, direction: number, address: number, size: number, answer: unknown): number {
+  #badAnswer(
+    region: ClaimedRegion,
+    type: number,
+    direction: number,
+    address: number,
+    size: number,
+    answer: unknown,
+  ): number {
     if (typeof answer === 'object' && answer !== null && 'then' in answer) {
       // The model broke its word; a rejection of its promise must not reach the process as well.
       Promise.resolve(answer).catch(() => {})
-      return this.#failed(region, type, direction, address, size, new IoreqError('ERR_DEVICE', 'a model that is declared synchronous returned a promise'))
+      return this.#failed(
+        region,
+        type,
+        direction,
+        address,
+        size,
+        new IoreqError('ERR_DEVICE', 'a model that is declared synchronous returned a promise'),
+      )
     }
     if (direction === IOREQ_WRITE) return IO_DONE
-    return this.#failed(region, type, direction, address, size, new IoreqError('ERR_DEVICE', `a read was answered with ${typeof answer} ${String(answer)}, not with a number`))
+    return this.#failed(
+      region,
+      type,
+      direction,
+      address,
+      size,
+      new IoreqError('ERR_DEVICE', `a read was answered with ${typeof answer} ${String(answer)}, not with a number`),
+    )
   }
 
-  #failed(region: ClaimedRegion, type: number, direction: number, address: number, size: number, error: unknown): number {
+  #failed(
+    region: ClaimedRegion,
+    type: number,
+    direction: number,
+    address: number,
+    size: number,
+    error: unknown,
+  ): number {
     const kind = type === IOREQ_TYPE_PIO ? 'port' : 'mmio'
     const party = this.#select(kind, address, address + size - 1)
     const server = party instanceof IoreqServer ? party : null
@@ -773,7 +808,8 @@ export class IoDispatch implements ServerOwner {
   }
 
   restore(state: IoDispatchState): void {
-    if (state.version !== 1) throw new IoreqError('ERR_INVALID', `dispatcher state of version ${String(state.version)}: expected 1`)
+    if (state.version !== 1)
+      throw new IoreqError('ERR_INVALID', `dispatcher state of version ${String(state.version)}: expected 1`)
     this.configAddress = state.configAddress >>> 0
   }
 
@@ -787,7 +823,14 @@ export class IoDispatch implements ServerOwner {
 const addressOf = (r: IoRequest): number => r.addressHi * 2 ** 32 + r.addressLo
 
 function phrase(type: number, direction: number, address: number, bytes: number): string {
-  const kind = type === IOREQ_TYPE_PIO ? 'port' : type === IOREQ_TYPE_COPY ? 'mmio' : type === IOREQ_TYPE_PCI_CONFIG ? 'PCI configuration' : `type ${type}`
+  const kind =
+    type === IOREQ_TYPE_PIO
+      ? 'port'
+      : type === IOREQ_TYPE_COPY
+        ? 'mmio'
+        : type === IOREQ_TYPE_PCI_CONFIG
+          ? 'PCI configuration'
+          : `type ${type}`
   return `${kind} ${direction === IOREQ_READ ? 'read' : 'write'} of ${bytes} bytes at ${hex(address)}`
 }
 
@@ -802,5 +845,7 @@ function put(bytes: Uint8Array, at: number, size: number, lo: number, hi: number
 
 /** Four bytes from `at` on; bytes past the end count as 0. */
 function word(bytes: Uint8Array, at: number): number {
-  return ((bytes[at] ?? 0) | ((bytes[at + 1] ?? 0) << 8) | ((bytes[at + 2] ?? 0) << 16) | ((bytes[at + 3] ?? 0) << 24)) >>> 0
+  return (
+    ((bytes[at] ?? 0) | ((bytes[at + 1] ?? 0) << 8) | ((bytes[at + 2] ?? 0) << 16) | ((bytes[at + 3] ?? 0) << 24)) >>> 0
+  )
 }

@@ -65,7 +65,8 @@ export class MmioLookup {
           painted.push({ start: set.start(i), end: set.end(i) + 1, region: NOT_DIRECT_MMIO })
         }
       } else {
-        for (const r of server.local.byPriority('mmio')) painted.push({ start: r.base, end: r.base + r.length, region: r })
+        for (const r of server.local.byPriority('mmio'))
+          painted.push({ start: r.base, end: r.base + r.length, region: r })
       }
     }
     for (const r of internal.byPriority('mmio')) painted.push({ start: r.base, end: r.base + r.length, region: r })

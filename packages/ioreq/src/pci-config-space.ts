@@ -63,7 +63,10 @@ export class PciConfigSpace implements PciFunction {
     this.#writable[0x0d] = 0xff
     for (const [register, mask] of options.writable ?? []) {
       if (register % 4 !== 0 || register < 0 || register > 0xfc) {
-        throw new IoreqError('ERR_INVALID', `writable configuration register ${register}: expected a multiple of 4 below 256`)
+        throw new IoreqError(
+          'ERR_INVALID',
+          `writable configuration register ${register}: expected a multiple of 4 below 256`,
+        )
       }
       this.#long(this.#writable, register, mask)
     }
@@ -92,7 +95,10 @@ export class PciConfigSpace implements PciFunction {
       throw new IoreqError('ERR_INVALID', `BAR ${bar.index}: expected a free register, 0–5`)
     }
     if (bar.bytes < least || 2 ** Math.round(Math.log2(bar.bytes)) !== bar.bytes) {
-      throw new IoreqError('ERR_INVALID', `BAR ${bar.index}: size ${bar.bytes}, expected a power of two from ${least} up`)
+      throw new IoreqError(
+        'ERR_INVALID',
+        `BAR ${bar.index}: size ${bar.bytes}, expected a power of two from ${least} up`,
+      )
     }
     const at = BAR0 + 4 * bar.index
     // Address bits below the size are hard-wired to 0: writing ones and reading back is how software sizes a BAR.

@@ -34,7 +34,8 @@ export class RegionTable implements RegionOwner {
 
   checkClaim(region: ClaimedRegion, base: number): void {
     for (const other of this.regions) {
-      if (other === region || !other.enabled || other.kind !== region.kind || other.priority !== region.priority) continue
+      if (other === region || !other.enabled || other.kind !== region.kind || other.priority !== region.priority)
+        continue
       if (base < other.base + other.length && other.base < base + region.length) {
         throw new IoreqError(
           'ERR_EXISTS',

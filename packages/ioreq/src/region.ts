@@ -84,7 +84,13 @@ export class ClaimedRegion implements Region {
 
   #checkPlace(base: number): void {
     const limit = this.kind === 'port' ? 0x1_0000 : 2 ** 52
-    if (!Number.isSafeInteger(base) || !Number.isSafeInteger(this.length) || base < 0 || this.length < 1 || base + this.length > limit) {
+    if (
+      !Number.isSafeInteger(base) ||
+      !Number.isSafeInteger(this.length) ||
+      base < 0 ||
+      this.length < 1 ||
+      base + this.length > limit
+    ) {
       throw new IoreqError(
         'ERR_INVALID',
         `${this.device}: ${this.kind} range at ${hex(base)} of ${this.length} does not fit below ${hex(limit)}`,
@@ -214,7 +220,12 @@ export function writeRegion(region: ClaimedRegion, offset: number, size: number,
       const unit = at - (at % minimumAccess)
       bytes = Math.min(piece, unit + minimumAccess - at)
       if (bytes === 3) bytes = 2
-      const value = merge(checkedNumber(handler.read(unit, minimumAccess as 2 | 4)), at - unit, bytes, take(lo, hi, done))
+      const value = merge(
+        checkedNumber(handler.read(unit, minimumAccess as 2 | 4)),
+        at - unit,
+        bytes,
+        take(lo, hi, done),
+      )
       checkedVoid(handler.write(unit, minimumAccess as 2 | 4, cut(value, minimumAccess)))
     } else {
       checkedVoid(handler.write(at, piece as 1 | 2 | 4, cut(take(lo, hi, done), piece)))

@@ -27,7 +27,8 @@ const port = { type: IOREQ_TYPE_PIO, direction: IOREQ_READ, addressLo: 0x100, si
 
 /** A model over ports 0x100–0x107 whose reads are answered by the test. */
 function slow() {
-  const open: { resolve(value: unknown): void; reject(error: unknown): void; access: AccessRequest; offset: number }[] = []
+  const open: { resolve(value: unknown): void; reject(error: unknown): void; access: AccessRequest; offset: number }[] =
+    []
   const writes: string[] = []
   const model = defineDevice({
     name: 'slow',
@@ -383,7 +384,10 @@ describe('a model that breaks its contract', () => {
 
   test.each([
     ['alters vp_eport', (slot: ReturnType<typeof foreign>['slot']) => (slot.eventPort = 77)],
-    ['leaves the slot in a state of its own', (slot: ReturnType<typeof foreign>['slot']) => (slot.state = STATE_IORESP_READY)],
+    [
+      'leaves the slot in a state of its own',
+      (slot: ReturnType<typeof foreign>['slot']) => (slot.state = STATE_IORESP_READY),
+    ],
   ])('a foreign server that %s is found out at the next request', (_, harm) => {
     const { dispatch, slot, failures, request } = foreign()
     harm(slot)
@@ -427,15 +431,18 @@ describe('a model that breaks its contract', () => {
     expect(completed).toEqual([0])
   })
 
-  test.each([STATE_IOREQ_READY, STATE_IOREQ_INPROCESS])('a server destroyed in state %i ends its requests with ones', (state) => {
-    const { dispatch, server, slot, completed, request } = foreign()
-    dispatch.submit(0, request(port))
-    slot.state = state
-    server.destroy()
-    expect(completed).toEqual([0])
-    expect(dispatch.takeResponse(0)).toBe(IO_UNHANDLED)
-    expect(dispatch.submit(0, request(port))).toBe(IO_UNHANDLED)
-  })
+  test.each([STATE_IOREQ_READY, STATE_IOREQ_INPROCESS])(
+    'a server destroyed in state %i ends its requests with ones',
+    (state) => {
+      const { dispatch, server, slot, completed, request } = foreign()
+      dispatch.submit(0, request(port))
+      slot.state = state
+      server.destroy()
+      expect(completed).toEqual([0])
+      expect(dispatch.takeResponse(0)).toBe(IO_UNHANDLED)
+      expect(dispatch.submit(0, request(port))).toBe(IO_UNHANDLED)
+    },
+  )
 
   test('a server disabled while it works still answers', () => {
     const { dispatch, server, slot, request } = foreign()

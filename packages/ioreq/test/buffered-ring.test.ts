@@ -62,17 +62,20 @@ describe('layout of a ring slot', () => {
 })
 
 describe('capacity', () => {
-  test.each([HVM_IOREQSRV_BUFIOREQ_LEGACY, HVM_IOREQSRV_BUFIOREQ_ATOMIC])('511 entries fit, the 512th does not (mode %i)', (mode) => {
-    const { ring } = make(mode)
-    for (let i = 0; i < 511; i++) expect(ring.produce(write({ dataLo: i }))).toBe(true)
-    expect(ring.produce(write({}))).toBe(false)
-    const back = createIoRequest()
-    for (let i = 0; i < 511; i++) {
-      expect(ring.consume(back)).toBe(true)
-      expect(back.dataLo).toBe(i)
-    }
-    expect(ring.consume(back)).toBe(false)
-  })
+  test.each([HVM_IOREQSRV_BUFIOREQ_LEGACY, HVM_IOREQSRV_BUFIOREQ_ATOMIC])(
+    '511 entries fit, the 512th does not (mode %i)',
+    (mode) => {
+      const { ring } = make(mode)
+      for (let i = 0; i < 511; i++) expect(ring.produce(write({ dataLo: i }))).toBe(true)
+      expect(ring.produce(write({}))).toBe(false)
+      const back = createIoRequest()
+      for (let i = 0; i < 511; i++) {
+        expect(ring.consume(back)).toBe(true)
+        expect(back.dataLo).toBe(i)
+      }
+      expect(ring.consume(back)).toBe(false)
+    },
+  )
 
   test.each([
     { used: 509, fits: true },

@@ -247,7 +247,10 @@ describe('regions', () => {
           // Who answers the first byte answers as much of the access as it has.
           const first = ownerAt(at)
           const second = ownerAt(at + 1)
-          const all = [first?.id ?? null, second === undefined ? null : first && first.end > at + 1 ? first.id : second.id]
+          const all = [
+            first?.id ?? null,
+            second === undefined ? null : first && first.end > at + 1 ? first.id : second.id,
+          ]
           const expected = all.includes(null) ? 'unhandled' : 'done'
           expect(STATUS[dispatch.portRead(at, 2)]).toBe(expected)
           if (expected === 'done') expect(dispatch.lo).toBe(all[0]! | (all[1]! << 8))
@@ -420,7 +423,7 @@ describe('CF8 and CFC (reference: "Selection")', () => {
   test('what is sent to a foreign server is a PCI_CONFIG request with segment, BDF and register', () => {
     const { dispatch, request } = machine()
     const seen = request({})
-    const server = dispatch.createServer({ name: 'far', transport: { notify: (v) => void server.slot(v).readInto(seen) } })
+    const server = dispatch.createServer({ name: 'far', transport: { notify: (v) => server.slot(v).readInto(seen) } })
     server.mapRange(XEN_DMOP_IO_RANGE_PCI, 0x0ff, 0x0ff)
     server.setState(true)
     dispatch.extendedConfig = true
@@ -454,7 +457,14 @@ describe('string requests (count > 1)', () => {
     let next = 0x41
     const { dispatch, ram, host, request } = makeMachine()
     host.attach({ name: 'x', attach: (c) => void c.mapPorts(0x60, 1, { read: () => next++, write: () => {} }) })
-    const fields = { type: IOREQ_TYPE_PIO, direction: IOREQ_READ, addressLo: 0x60, dataLo: 0x200, dataIsPointer: true, count: 4 }
+    const fields = {
+      type: IOREQ_TYPE_PIO,
+      direction: IOREQ_READ,
+      addressLo: 0x60,
+      dataLo: 0x200,
+      dataIsPointer: true,
+      count: 4,
+    }
     expect(dispatch.submit(0, request(fields))).toBe(IO_DONE)
     expect(String.fromCharCode(...ram.subarray(0x200, 0x204))).toBe('ABCD')
   })

@@ -150,7 +150,10 @@ describe('configuration space of a function (PCI 3.0, ch. 6)', () => {
     ['a device above 31', { device: 32 }],
     ['a BAR that is no power of two', { bars: [{ index: 0, kind: 'io', bytes: 24, handler: handler('', []) }] }],
     ['a memory BAR of 8 bytes', { bars: [{ index: 0, kind: 'memory', bytes: 8, handler: handler('', []) }] }],
-    ['a 64-bit BAR in the last register', { bars: [{ index: 5, kind: 'memory64', bytes: 16, handler: handler('', []) }] }],
+    [
+      'a 64-bit BAR in the last register',
+      { bars: [{ index: 5, kind: 'memory64', bytes: 16, handler: handler('', []) }] },
+    ],
     ['a writable register that is not aligned', { writable: [[0x41, 1]] }],
   ] as [string, Partial<PciFunctionOptions>][])('%s is refused', (_, options) => {
     expect(() => machine(options)).toThrow(IoreqError)
@@ -168,7 +171,12 @@ describe('the models of a host', () => {
   test('are saved and restored by name; an unknown name is refused', () => {
     const { host } = makeMachine()
     let value = 7
-    host.attach({ name: 'a', attach: () => {}, save: () => ({ value }), restore: (s) => (value = (s as { value: number }).value) })
+    host.attach({
+      name: 'a',
+      attach: () => {},
+      save: () => ({ value }),
+      restore: (s) => (value = (s as { value: number }).value),
+    })
     host.attach({ name: 'b', attach: () => {} })
     const saved = host.save()
     expect(saved.devices).toEqual({ a: { value: 7 } })

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import * as fc from 'fast-check'
-import { IoreqError, RangeSet } from '../src/index.ts'
+import { type IoreqError, RangeSet } from '../src/index.ts'
 
 const codeOf = (act: () => void): string => {
   try {

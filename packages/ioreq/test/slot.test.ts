@@ -67,7 +67,7 @@ describe('ioreq_t, byte for byte (Xen public header hvm/ioreq.h)', () => {
     expect(page.words.filter((w, i) => w !== 0 && (i < 40 || i >= 48))).toHaveLength(0)
   })
 
-  const bits: { field: keyof InstanceType<typeof IoreqPage> | string; set: (p: IoreqPage) => void; at: number; value: number }[] = [
+  const bits: { field: string; set: (p: IoreqPage) => void; at: number; value: number }[] = [
     { field: 'state', set: (p) => (p.slot(0).state = 3), at: IOREQ_OFFSET.flags, value: 3 },
     { field: 'state, all four bits', set: (p) => (p.slot(0).state = 15), at: IOREQ_OFFSET.flags, value: 15 },
     { field: 'data_is_ptr', set: (p) => (p.slot(0).dataIsPointer = true), at: IOREQ_OFFSET.flags, value: 1 << 4 },

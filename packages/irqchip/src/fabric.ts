@@ -70,7 +70,10 @@ export class InterruptFabric {
     const bytes = interruptFabricBytes(cpus)
     const { buffer, byteOffset } = options.state ?? ownRegion(bytes)
     if (byteOffset + bytes > buffer.byteLength) {
-      throw new IrqchipError('ERR_INVALID', `interrupt state of ${bytes} bytes at ${byteOffset} does not fit ${buffer.byteLength}`)
+      throw new IrqchipError(
+        'ERR_INVALID',
+        `interrupt state of ${bytes} bytes at ${byteOffset} does not fit ${buffer.byteLength}`,
+      )
     }
     let at = byteOffset
     const take = (size: number): StateRegion => {
@@ -115,7 +118,8 @@ export class InterruptFabric {
   /** The local APIC of a vCPU. */
   localApic(cpu: number): LocalApic {
     const apic = this.localApics[cpu]
-    if (apic === undefined) throw new IrqchipError('ERR_INVALID', `vCPU ${cpu}: the machine has ${this.localApics.length}`)
+    if (apic === undefined)
+      throw new IrqchipError('ERR_INVALID', `vCPU ${cpu}: the machine has ${this.localApics.length}`)
     return apic
   }
 

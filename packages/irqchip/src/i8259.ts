@@ -410,7 +410,8 @@ export class I8259Pair {
 
   /** @throws IrqchipError `ERR_STATE` for another version */
   restore(state: I8259State): void {
-    if (state.version !== 1) throw new IrqchipError('ERR_STATE', `i8259 state of version ${String(state.version)}: expected 1`)
+    if (state.version !== 1)
+      throw new IrqchipError('ERR_STATE', `i8259 state of version ${String(state.version)}: expected 1`)
     this.#master.restore(state.master)
     this.#slave.restore(state.slave)
     this.#update()

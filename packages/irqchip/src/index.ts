@@ -1,4 +1,10 @@
-export { InterruptFabric, interruptFabricBytes, type InterruptFabricOptions, type InterruptFabricState, type IrqLine } from './fabric.ts'
+export {
+  InterruptFabric,
+  interruptFabricBytes,
+  type InterruptFabricOptions,
+  type InterruptFabricState,
+  type IrqLine,
+} from './fabric.ts'
 export {
   LOCAL_APIC_STATE_BYTES,
   LocalApic,
@@ -7,7 +13,14 @@ export {
   type LocalApicState,
 } from './local-apic.ts'
 export { ApicBus, wideDestination, type IoApicPort } from './apic-bus.ts'
-export { IOAPIC_ADDRESS, IOAPIC_PINS, IOAPIC_STATE_BYTES, IoApic, type IoApicState, type SendMessage } from './ioapic.ts'
+export {
+  IOAPIC_ADDRESS,
+  IOAPIC_PINS,
+  IOAPIC_STATE_BYTES,
+  IoApic,
+  type IoApicState,
+  type SendMessage,
+} from './ioapic.ts'
 export { I8259_STATE_BYTES, I8259Pair, type I8259ChipState, type I8259State, type PortHandler } from './i8259.ts'
 export type { ApicClock, ApicTimer, StateRegion } from './time.ts'
 export { IrqchipError, type IrqchipErrorCode } from './errors.ts'

@@ -27,7 +27,13 @@ const ID = 49
 const LINES = 50
 
 /** Sends an interrupt message: delivery mode, vector, destination (8 bits), logical, level. */
-export type SendMessage = (mode: number, vector: number, destination: number, logical: boolean, level: boolean) => boolean
+export type SendMessage = (
+  mode: number,
+  vector: number,
+  destination: number,
+  logical: boolean,
+  level: boolean,
+) => boolean
 
 /** Saved form of an {@link IoApic}. */
 export interface IoApicState {
@@ -163,7 +169,10 @@ export class IoApic {
   /** @throws IrqchipError `ERR_STATE` for a state of another shape or version */
   restore(state: IoApicState): void {
     if (state.version !== 1 || state.entries.length !== 2 * IOAPIC_PINS) {
-      throw new IrqchipError('ERR_STATE', `I/O APIC state of version ${String(state.version)}: expected 1, with ${2 * IOAPIC_PINS} words`)
+      throw new IrqchipError(
+        'ERR_STATE',
+        `I/O APIC state of version ${String(state.version)}: expected 1, with ${2 * IOAPIC_PINS} words`,
+      )
     }
     this.#words.set(state.entries)
     this.#words[SELECT] = state.select

@@ -386,7 +386,7 @@ export class LocalApic {
   /** Power-on state. */
   reset(): void {
     this.words.fill(0)
-    this.words[BASE_LO] = (APIC_BASE_ADDRESS | APIC_BASE_EN | (this.#bootstrap ? APIC_BASE_BSP : 0)) | 0
+    this.words[BASE_LO] = APIC_BASE_ADDRESS | APIC_BASE_EN | (this.#bootstrap ? APIC_BASE_BSP : 0) | 0
     this.#initReset()
   }
 
@@ -852,7 +852,10 @@ export class LocalApic {
   /** @throws IrqchipError `ERR_STATE` for a state of another shape or version */
   restore(state: LocalApicState): void {
     if (state.version !== 1 || state.words.length !== 96) {
-      throw new IrqchipError('ERR_STATE', `local APIC state of version ${String(state.version)}: expected 1, with 96 words`)
+      throw new IrqchipError(
+        'ERR_STATE',
+        `local APIC state of version ${String(state.version)}: expected 1, with 96 words`,
+      )
     }
     this.words.set(state.words)
     this.#doubles[48] = state.timerStartNs

@@ -18,7 +18,8 @@ function reached(fabric: InterruptFabric): number[] {
     let got = false
     while (apic.hasInterrupt()) {
       if (apic.acknowledge() === 0x51) got = true
-      apic.x2apic ? apic.writeMsr(0x80b, 0, 0) : apic.write(APIC_EOI, 0)
+      if (apic.x2apic) apic.writeMsr(0x80b, 0, 0)
+      else apic.write(APIC_EOI, 0)
     }
     return got ? [cpu] : []
   })
@@ -143,7 +144,7 @@ describe('delivery modes of the ICR', () => {
 
   test('lowest priority goes to the lowest PPR; equals take turns; disabled APICs take no part', () => {
     const { fabric } = makeFabric({ cpus: 4 })
-    const [zero, one, two, three] = fabric.localApics as [never, never, never, never] & typeof fabric.localApics
+    const [zero, one, two, three] = fabric.localApics
     one!.write(APIC_TPR, 0x20)
     zero!.write(APIC_TPR, 0x40)
     two!.write(APIC_TPR, 0x20)

@@ -13,9 +13,16 @@ function makePair({ icw4 = 0x01, initialise = true } = {}) {
     else pic.masterPorts.write(port - 0x20, 1, value)
   }
   const read = (port: number): number =>
-    port >= 0x4d0 ? pic.elcrPorts.read(port - 0x4d0, 1) : port >= 0xa0 ? pic.slavePorts.read(port - 0xa0, 1) : pic.masterPorts.read(port - 0x20, 1)
+    port >= 0x4d0
+      ? pic.elcrPorts.read(port - 0x4d0, 1)
+      : port >= 0xa0
+        ? pic.slavePorts.read(port - 0xa0, 1)
+        : pic.masterPorts.read(port - 0x20, 1)
   if (initialise) {
-    for (const [port, base, third] of [[0x20, 0x20, 4], [0xa0, 0x28, 2]] as const) {
+    for (const [port, base, third] of [
+      [0x20, 0x20, 4],
+      [0xa0, 0x28, 2],
+    ] as const) {
       out(port, 0x11)
       out(port + 1, base)
       out(port + 1, third)
@@ -162,7 +169,10 @@ describe('the cascade', () => {
   })
 
   test('a better slave request waits for the cascade input, but for special fully nested mode', () => {
-    for (const [icw4, through] of [[0x01, false], [0x11, true]] as const) {
+    for (const [icw4, through] of [
+      [0x01, false],
+      [0x11, true],
+    ] as const) {
       const { pic } = makePair({ icw4 })
       pic.setLine(12, true)
       pic.acknowledge()
@@ -348,7 +358,13 @@ describe('virtual wire mode', () => {
   test('the i8259 interrupts the first processor through LINT0, as firmware leaves it', () => {
     const { fabric, apic, woken } = makeFabric({ cpus: 2 }, false)
     apic.enterVirtualWireMode()
-    for (const [port, value] of [[0, 0x11], [1, 0x30], [1, 4], [1, 1]] as const) fabric.i8259.masterPorts.write(port, 1, value)
+    for (const [port, value] of [
+      [0, 0x11],
+      [1, 0x30],
+      [1, 4],
+      [1, 1],
+    ] as const)
+      fabric.i8259.masterPorts.write(port, 1, value)
     woken.length = 0
     fabric.line(0).set(true)
     expect([apic.hasInterrupt(), fabric.localApic(1).hasInterrupt(), woken.includes(0)]).toEqual([true, false, true])
@@ -362,7 +378,13 @@ describe('virtual wire mode', () => {
   test('a second request keeps the wire busy after the first acknowledgement', () => {
     const { fabric, apic } = makeFabric({}, false)
     apic.enterVirtualWireMode()
-    for (const [port, value] of [[0, 0x11], [1, 0x30], [1, 4], [1, 3]] as const) fabric.i8259.masterPorts.write(port, 1, value)
+    for (const [port, value] of [
+      [0, 0x11],
+      [1, 0x30],
+      [1, 4],
+      [1, 3],
+    ] as const)
+      fabric.i8259.masterPorts.write(port, 1, value)
     fabric.line(3).set(true)
     fabric.line(1).set(true)
     expect([apic.acknowledge(), apic.acknowledge(), apic.hasInterrupt()]).toEqual([0x31, 0x33, false])
@@ -371,7 +393,13 @@ describe('virtual wire mode', () => {
   test('an ExtINT message through the I/O APIC fetches the i8259’s vector', () => {
     const { fabric, apic } = makeFabric()
     apic.write(APIC_SVR, 0x1ff)
-    for (const [port, value] of [[0, 0x11], [1, 0x30], [1, 4], [1, 1]] as const) fabric.i8259.masterPorts.write(port, 1, value)
+    for (const [port, value] of [
+      [0, 0x11],
+      [1, 0x30],
+      [1, 4],
+      [1, 1],
+    ] as const)
+      fabric.i8259.masterPorts.write(port, 1, value)
     fabric.ioApic.write(0, 0x10 + 2 * 4)
     fabric.ioApic.write(0x10, 0x700)
     fabric.line(4).set(true)

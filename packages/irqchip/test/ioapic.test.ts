@@ -49,7 +49,8 @@ describe('registers of the I/O APIC (82093AA data sheet, "I/O APIC Registers")',
     const { ioApic } = makeFabric().fabric
     writeAt(ioApic, 0, 0x0500_0000)
     expect(readAt(ioApic, 2)).toBe(0x0500_0000)
-    for (let pin = 0; pin < 24; pin++) expect([readAt(ioApic, 0x10 + 2 * pin), readAt(ioApic, 0x11 + 2 * pin)]).toEqual([MASKED, 0])
+    for (let pin = 0; pin < 24; pin++)
+      expect([readAt(ioApic, 0x10 + 2 * pin), readAt(ioApic, 0x11 + 2 * pin)]).toEqual([MASKED, 0])
   })
 })
 
@@ -190,7 +191,14 @@ describe('delivery', () => {
   test('ISA interrupt 0 is input 2; the others are their own', () => {
     const { fabric, apic } = makeFabric()
     for (let pin = 0; pin < 24; pin++) entry(fabric.ioApic, pin, 0x40 + pin)
-    for (const [irq, pin] of [[0, 2], [1, 1], [8, 8], [15, 15], [16, 16], [23, 23]] as const) {
+    for (const [irq, pin] of [
+      [0, 2],
+      [1, 1],
+      [8, 8],
+      [15, 15],
+      [16, 16],
+      [23, 23],
+    ] as const) {
       fabric.line(irq).set(true)
       expect(apic.acknowledge()).toBe(0x40 + pin)
       apic.write(APIC_EOI, 0)

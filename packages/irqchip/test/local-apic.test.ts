@@ -157,7 +157,11 @@ describe('priorities (SDM vol. 3A, "Task and Processor Priorities")', () => {
     expect([vectorsIn(apic, APIC_IRR), vectorsIn(apic, APIC_TMR)]).toEqual([[0x80], [0x80]])
     apic.acknowledge()
     apic.accept(0x80, false)
-    expect([vectorsIn(apic, APIC_IRR), vectorsIn(apic, APIC_ISR), vectorsIn(apic, APIC_TMR)]).toEqual([[0x80], [0x80], []])
+    expect([vectorsIn(apic, APIC_IRR), vectorsIn(apic, APIC_ISR), vectorsIn(apic, APIC_TMR)]).toEqual([
+      [0x80],
+      [0x80],
+      [],
+    ])
     apic.write(APIC_EOI, 0)
     expect(vectorsIn(apic, APIC_ISR)).toEqual([])
     expect(apic.acknowledge()).toBe(0x80)
@@ -264,7 +268,12 @@ describe('latched events', () => {
     apic.sipi(2)
     expect(apic.takeInit()).toBe(true)
     expect(apic.takeSipi()).toBe(2)
-    expect([apic.read(APIC_TPR), apic.read(APIC_LDR), apic.read(APIC_SVR), apic.hasInterrupt()]).toEqual([0, 0, 0xff, false])
+    expect([apic.read(APIC_TPR), apic.read(APIC_LDR), apic.read(APIC_SVR), apic.hasInterrupt()]).toEqual([
+      0,
+      0,
+      0xff,
+      false,
+    ])
     expect(apic.apicBaseLo).toBe(0xfee0_0900)
     apic.sipi(1)
     apic.init()
@@ -456,7 +465,12 @@ describe('timer (SDM vol. 3A, "APIC Timer"), at 1 GHz', () => {
   })
 
   test.each([
-    { from: 0x20030, to: 0x00030, name: 'periodic to one-shot: the period that runs is the last', next: [300, Infinity] },
+    {
+      from: 0x20030,
+      to: 0x00030,
+      name: 'periodic to one-shot: the period that runs is the last',
+      next: [300, Infinity],
+    },
     { from: 0x00030, to: 0x20030, name: 'one-shot to periodic: the count that runs is the first', next: [100, 200] },
   ])('$name', ({ from, to, next }) => {
     const { apic, advance, queue } = makeFabric()
