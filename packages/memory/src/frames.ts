@@ -38,12 +38,7 @@ export class FrameAllocator {
   readonly #noteWrite: (ma: number, length: number) => void
 
   /** For {@link MachineMemory}; others use its `frames`. */
-  constructor(
-    u8: Uint8Array,
-    u32: Uint32Array,
-    i32: Int32Array,
-    noteWrite: (ma: number, length: number) => void,
-  ) {
+  constructor(u8: Uint8Array, u32: Uint32Array, i32: Int32Array, noteWrite: (ma: number, length: number) => void) {
     this.#u8 = u8
     this.#u32 = u32
     this.#i32 = i32

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { MachineMemory, MemoryError } from '../src/index.ts'
+import { MachineMemory, type MemoryError } from '../src/index.ts'
 
 const MIB = 1 << 20
 

@@ -165,7 +165,10 @@ describe('regions', () => {
       memory.allocate(5 * MIB, 8, 'a frame buffer')
       expect.unreachable()
     } catch (error) {
-      expect(error).toMatchObject({ code: 'ERR_NO_MEMORY', figures: { requestedBytes: 5 * MIB, freeBytes: free * 4096 } })
+      expect(error).toMatchObject({
+        code: 'ERR_NO_MEMORY',
+        figures: { requestedBytes: 5 * MIB, freeBytes: free * 4096 },
+      })
       expect(String(error)).toContain('a frame buffer')
     }
     expect(memory.frames.freeFrames).toBe(free)

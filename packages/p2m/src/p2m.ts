@@ -184,7 +184,7 @@ export class P2m {
     this.#checkRange(gfn, count)
     this.#checkBacking(mfn, count, type)
     const backed = isRam(type)
-    for (let done = 0; done < count; ) {
+    for (let done = 0; done < count;) {
       const order = largestOrder(gfn + done, backed ? mfn + done : 0, count - done)
       this.insert(gfn + done, backed ? mfn + done : INVALID_MFN, order, type)
       done += 2 ** order
@@ -204,7 +204,7 @@ export class P2m {
     const taken: { mfn: number; order: number }[] = []
     const plan: { gfn: number; mfn: number; order: number }[] = []
     try {
-      for (let done = 0; done < count; ) {
+      for (let done = 0; done < count;) {
         const largest = largestOrder(gfn + done, 0, count - done)
         const order = ORDERS.find((each) => each <= largest && tryTake(each)) ?? -1
         if (order < 0) throw noRam(this.memory, count)
@@ -236,7 +236,7 @@ export class P2m {
   remove(gfn: number, mfn: number, count: number = 1): void {
     this.#checkRange(gfn, count)
     const entry = this.#scratch
-    for (let done = 0; done < count; ) {
+    for (let done = 0; done < count;) {
       this.lookup(gfn + done, entry)
       const expected = mfn === INVALID_MFN ? INVALID_MFN : mfn + done
       if (entry.mfn !== expected) {
@@ -252,7 +252,7 @@ export class P2m {
     // A leaf that is only partly removed is broken up first, which may need a table.
     this.#split(gfn)
     this.#split(gfn + count)
-    for (let done = 0; done < count; ) {
+    for (let done = 0; done < count;) {
       const order = largestOrder(gfn + done, 0, count - done)
       this.#clear(gfn + done, order)
       done += 2 ** order
@@ -271,7 +271,7 @@ export class P2m {
     if (!isRam(type)) throw new P2mError('ERR_TYPE', `type ${type} is not RAM; insert or remove instead`, { type })
     const entry = new P2mEntry()
     let changed = 0
-    for (let at = gfn; at < gfn + count; ) {
+    for (let at = gfn; at < gfn + count;) {
       const old = this.lookup(at, entry)
       const left = gfn + count - at
       const size = 2 ** entry.order
@@ -305,7 +305,7 @@ export class P2m {
   /** Every leaf in order of guest frames, for people; `from` and `to` (exclusive) are cut to whole leaves. */
   *leaves(from: number = 0, to: number = MAX_GFN): Generator<P2mLeaf, void, undefined> {
     const entry = new P2mEntry()
-    for (let gfn = from; gfn < to; ) {
+    for (let gfn = from; gfn < to;) {
       this.lookup(gfn, entry)
       const size = 2 ** entry.order
       const start = gfn - (gfn % size)
@@ -477,15 +477,22 @@ export class P2m {
   }
 
   #checkRange(gfn: number, count: number): void {
-    if (Number.isSafeInteger(gfn) && Number.isSafeInteger(count) && gfn >= 0 && count >= 1 && gfn + count <= MAX_GFN) return
-    throw new P2mError('ERR_RANGE', `${count} guest frames at ${hex(gfn)}: expected at least 1, below 2^36`, { gfn, count })
+    if (Number.isSafeInteger(gfn) && Number.isSafeInteger(count) && gfn >= 0 && count >= 1 && gfn + count <= MAX_GFN)
+      return
+    throw new P2mError('ERR_RANGE', `${count} guest frames at ${hex(gfn)}: expected at least 1, below 2^36`, {
+      gfn,
+      count,
+    })
   }
 
   #checkBacking(mfn: number, count: number, type: number): void {
     if (isRam(type)) {
       // Frame 0 is never anybody's.
       if (Number.isSafeInteger(mfn) && mfn > 0 && mfn + count <= this.memory.frameCount) return
-      throw new P2mError('ERR_RANGE', `${count} machine frames at ${hex(mfn)} are not in machine memory`, { mfn, count })
+      throw new P2mError('ERR_RANGE', `${count} machine frames at ${hex(mfn)} are not in machine memory`, {
+        mfn,
+        count,
+      })
     }
     if (type !== P2mType.INVALID && type !== P2mType.MMIO_DM) {
       throw new P2mError('ERR_TYPE', `type ${type} cannot be mapped`, { type })
@@ -531,8 +538,12 @@ function noTable(memory: MachineMemory): P2mError {
 }
 
 function noRam(memory: MachineMemory, count: number): P2mError {
-  return new P2mError('ERR_NO_MEMORY', `no machine frames for ${count} frames of RAM: ${memory.frames.freeFrames} free`, {
-    count,
-    freeFrames: memory.frames.freeFrames,
-  })
+  return new P2mError(
+    'ERR_NO_MEMORY',
+    `no machine frames for ${count} frames of RAM: ${memory.frames.freeFrames} free`,
+    {
+      count,
+      freeFrames: memory.frames.freeFrames,
+    },
+  )
 }

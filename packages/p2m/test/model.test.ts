@@ -30,7 +30,13 @@ class Model {
 
   /** Frames next to any boundary that there has been. */
   interesting(): number[] {
-    const edges = this.#layers.flatMap(({ gfn, count }) => [gfn - 1, gfn, gfn + (count >> 1), gfn + count - 1, gfn + count])
+    const edges = this.#layers.flatMap(({ gfn, count }) => [
+      gfn - 1,
+      gfn,
+      gfn + (count >> 1),
+      gfn + count - 1,
+      gfn + count,
+    ])
     return [...new Set(edges.filter((gfn) => gfn >= 0))]
   }
 }

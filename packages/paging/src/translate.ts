@@ -82,7 +82,7 @@ export function* mappings(context: PagingContext, reader: TableReader): Generato
   const open = new Opened(context)
   const end = context.mode < PagingMode.FOUR_LEVEL ? 1n << 32n : 1n << (context.mode === 4 ? 48n : 57n)
   const half = context.mode < PagingMode.FOUR_LEVEL ? end : end >> 1n
-  for (let at = 0n; at < end; ) {
+  for (let at = 0n; at < end;) {
     // The upper half of a long-mode address space is sign-extended.
     const linear = at < half ? at : BigInt.asUintN(64, at - end)
     const lo = Number(linear & 0xffff_ffffn)

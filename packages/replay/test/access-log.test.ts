@@ -235,7 +235,11 @@ describe('the end of an instruction', () => {
 
 describe('misuse of a log', () => {
   test.each([
-    { given: 'an access outside an instruction', code: 'ERR_STATE', action: () => new AccessLog().access(3, 0, 0, 1, 0) },
+    {
+      given: 'an access outside an instruction',
+      code: 'ERR_STATE',
+      action: () => new AccessLog().access(3, 0, 0, 1, 0),
+    },
     { given: 'a pass without an instruction', code: 'ERR_STATE', action: () => new AccessLog().restart() },
     { given: 'a walk outside an instruction', code: 'ERR_STATE', action: () => new AccessLog().beginWalk() },
     { given: 'a record that is not there', code: 'ERR_STATE', action: () => started().state(0) },

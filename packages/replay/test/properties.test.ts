@@ -78,7 +78,8 @@ describe('any instruction', () => {
           }
           const changed = {
             ...step,
-            [field]: field === 'kind' ? (step.kind === 3 ? 4 : 3) : field === 'size' ? (step.size % 8) + 1 : step[field] + 1,
+            [field]:
+              field === 'kind' ? (step.kind === 3 ? 4 : 3) : field === 'size' ? (step.size % 8) + 1 : step[field] + 1,
           }
           expect(() => log.access(changed.kind, changed.lo, 0, changed.size, changed.tag)).toThrow(ReplayMismatchError)
           return

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { AccessKind, AccessLog, AccessState, ReplayError, type SavedLog } from '../src/index.ts'
+import { AccessKind, AccessLog, AccessState, type ReplayError, type SavedLog } from '../src/index.ts'
 
 function pendingLog(): AccessLog {
   const log = new AccessLog()
@@ -55,7 +55,10 @@ describe('a log saved between two passes', () => {
     { given: 'too much data', saved: { ...good, accesses: [{ ...access, data: '0011223344' }] } },
     { given: 'a size of 65', saved: { ...good, accesses: [{ ...access, size: 65 }] } },
     { given: 'a bad address', saved: { ...good, accesses: [{ ...access, address: '12' }] } },
-    { given: 'a walk read without its walks', saved: { ...good, accesses: [{ ...access, kind: 'walk-read' as const }] } },
+    {
+      given: 'a walk read without its walks',
+      saved: { ...good, accesses: [{ ...access, kind: 'walk-read' as const }] },
+    },
     {
       given: 'two accesses that wait',
       saved: { ...good, accesses: [0, 1].map(() => ({ ...access, state: 'pending' as const })) },

@@ -33,7 +33,7 @@ class Tables implements TableAccess {
 
 const A = 0x20
 
-function machine(): { log: AccessLog; memory: Tables; tables: LoggedTables; walk(entries: number[]): number[] } {
+function machine(): { log: AccessLog; memory: Tables; tables: LoggedTables; walk: (entries: number[]) => number[] } {
   const log = new AccessLog()
   const memory = new Tables()
   const tables = new LoggedTables(log, memory)

@@ -97,3 +97,36 @@ export function randomOf(seed: number): () => number {
     return ((t ^ (t >>> 14)) >>> 0) / 0x1_0000_0000
   }
 }
+
+/** Where `buildPath` puts the table of a level; level 5's is at 0x5000. */
+export function tableOf(level: number): number {
+  return level * 0x1000
+}
+
+/** Guest-physical address of the entry of a level that a linear address selects. */
+export function entryGpa(mode: number, level: number, linear: bigint): number {
+  if (mode === 2) return tableOf(level) + Number((linear >> (level === 2 ? 22n : 12n)) & 1023n) * 4
+  if (mode === 3 && level === 3) return tableOf(3) + Number((linear >> 30n) & 3n) * 8
+  return tableOf(level) + Number((linear >> BigInt(12 + 9 * (level - 1))) & 511n) * 8
+}
+
+/** CR4 and EFER bits that a mode needs, and CR3 for tables made by `buildPath`. */
+export function registersFor(mode: number): { cr0: number; cr3: bigint; cr4: number; efer: number } {
+  return {
+    cr0: CR0_PE_PG,
+    cr3: BigInt(tableOf(mode)),
+    cr4: mode === 2 ? 0 : mode === 5 ? CR4.PAE | CR4.LA57 : CR4.PAE,
+    efer: mode >= 4 ? LMA : 0,
+  }
+}
+
+/**
+ * Stores the tables that translate one linear address: present, writable, user, accessed entries down to a leaf at
+ * level 1 that points to `frame`. PDPTEs of PAE tables only have P.
+ */
+export function buildPath(memory: Memory, mode: number, linear: bigint, frame: bigint): void {
+  for (let level = mode; level >= 1; level--) {
+    const bits = mode === 3 && level === 3 ? 1n : 0x27n
+    memory.store(entryGpa(mode, level, linear), (level === 1 ? frame : BigInt(tableOf(level - 1))) | bits)
+  }
+}

@@ -37,7 +37,8 @@ class RandomTables implements TableReader {
     const known = this.entries.get(gpa)
     if (known !== undefined) return known < 0n ? undefined : known
     const random = this.#random
-    const chance = (one: number): boolean => random() * one < 1
+    // 0, the plainest draw, is false.
+    const chance = (one: number): boolean => random() * one >= one - 1
     if (chance(64)) {
       this.entries.set(gpa, -1n)
       return undefined
@@ -87,7 +88,11 @@ class RandomTables implements TableReader {
     const now = this.entries.get(gpa) as bigint
     if (this.raced.delete(gpa)) {
       this.entries.set(gpa, now | 0x20n)
-      return (now | 0x20n) === now && now === pair(expectLo, expectHi) && this.compareExchange64(gpa, expectLo, expectHi, lo, hi)
+      return (
+        (now | 0x20n) === now &&
+        now === pair(expectLo, expectHi) &&
+        this.compareExchange64(gpa, expectLo, expectHi, lo, hi)
+      )
     }
     if (now !== pair(expectLo, expectHi)) return false
     this.entries.set(gpa, pair(lo, hi))
@@ -104,7 +109,7 @@ const result = new WalkResult()
  */
 export function randomCase(random: () => number, seen: Map<string, number> = new Map()): string | undefined {
   const pick = <T>(...choices: T[]): T => choices[Math.floor(random() * choices.length)] as T
-  const flag = (): boolean => random() < 0.5
+  const flag = (): boolean => random() >= 0.5
   const cpu = {
     maxPhysicalBits: pick(32, 36, 39, 40, 46, 52),
     pages1G: flag(),
@@ -126,7 +131,7 @@ export function randomCase(random: () => number, seen: Map<string, number> = new
   if (mode === 3) {
     const registers = Array.from(
       { length: 4 },
-      () => (BigInt(Math.floor(random() * 2 ** 40)) << 12n) & addressMask | (random() < 0.9 ? 1n : 0n),
+      () => ((BigInt(Math.floor(random() * 2 ** 40)) << 12n) & addressMask) | (random() < 0.9 ? 1n : 0n),
     )
     Object.assign(state, { pdptes: registers })
     registers.forEach((value, i) => {
@@ -136,12 +141,12 @@ export function randomCase(random: () => number, seen: Map<string, number> = new
   }
   const linearLo = Math.floor(random() * 2 ** 32)
   const linearHi = mode < 4 ? 0 : Math.floor(random() * 2 ** 32)
-  const fetch = random() < 0.25
+  const fetch = random() >= 0.75
   const access: NaiveAccess = {
     fetch,
     write: !fetch && flag(),
     user: flag(),
-    implicit: !fetch && random() < 0.2,
+    implicit: !fetch && random() >= 0.8,
     ac: flag(),
   }
   const bits =
@@ -163,7 +168,8 @@ export function randomCase(random: () => number, seen: Map<string, number> = new
     const status = (update ? walk : probe)(context, tables, linearLo, linearHi, bits, result)
     seen.set(`${mode} ${expected.kind}`, (seen.get(`${mode} ${expected.kind}`) ?? 0) + 1)
     if (expected.kind === 'fault') {
-      if (status === WALK_OK || result.pfec !== expected.pfec || result.level !== expected.level) return describe('fault')
+      if (status === WALK_OK || result.pfec !== expected.pfec || result.level !== expected.level)
+        return describe('fault')
       if (!sameEntries(tables.entries, before)) return describe('a walk that faults changes an entry')
       continue
     }

@@ -1,0 +1,202 @@
+import { describe, expect, test } from 'vitest'
+import {
+  ACCESS_FETCH,
+  ACCESS_READ,
+  ACCESS_USER,
+  ACCESS_WRITE,
+  MAP_DIRTY,
+  MAP_GLOBAL,
+  MAP_NX,
+  MAP_USER,
+  MAP_WRITABLE,
+  PagingContext,
+  PagingError,
+  probe,
+  walk,
+  WALK_FAULT,
+  WALK_OK,
+  WalkResult,
+} from '../src/index.ts'
+import { buildPath, contextOf, CR4, entryGpa, INTEL, LMA, Memory, NXE, registersFor } from './support/guest.ts'
+
+const LINEAR: Record<number, bigint> = {
+  2: 0xc12f_4abcn,
+  3: 0xc12f_4abcn,
+  4: 0xffff_8f81_2345_6789n,
+  5: 0xff85_8f81_2345_6789n,
+}
+
+function walked(context: PagingContext, memory: Memory, linear: bigint, access = ACCESS_READ): WalkResult {
+  const result = new WalkResult()
+  const status = walk(context, memory, Number(linear & 0xffff_ffffn), Number(linear >> 32n), access, result)
+  expect(status).toBe(result.status)
+  return result
+}
+
+describe('translation (SDM vol. 3A, "Paging")', () => {
+  test('without paging, guest-physical is linear and everything is allowed', () => {
+    const context = contextOf({ cr0: 1, efer: 0 })
+    const result = walked(context, new Memory(), 0xffff_ffff_8000_1234n, ACCESS_WRITE | ACCESS_USER)
+    expect(result).toMatchObject({
+      status: WALK_OK,
+      gpa: 0x8000_1234,
+      pageBytes: 4096,
+      reads: 0,
+      level: 0,
+      leafGpa: -1,
+    })
+    expect(result.flags).toBe(MAP_WRITABLE | MAP_USER | MAP_DIRTY)
+  })
+
+  test.each([
+    { mode: 2, frame: 0x8765_4000n },
+    { mode: 3, frame: 0x65_8765_4000n },
+    { mode: 4, frame: 0x65_8765_4000n },
+    { mode: 5, frame: 0x65_8765_4000n },
+  ])('$mode-level tables lead to a 4 KiB page', ({ mode, frame }) => {
+    const memory = new Memory()
+    const linear = LINEAR[mode] as bigint
+    buildPath(memory, mode, linear, frame)
+    const context = contextOf(registersFor(mode))
+    expect(context.mode).toBe(mode)
+    if (mode === 3) expect(context.loadPdptes(memory)).toBe(true)
+    const result = walked(context, memory, linear)
+    expect(result).toMatchObject({ status: WALK_OK, gpa: Number(frame | (linear & 0xfffn)), pageBytes: 4096, level: 1 })
+    expect(result.reads).toBe(mode === 3 ? 2 : mode)
+    expect(result.leafGpa).toBe(entryGpa(mode, 1, linear))
+    expect(result.flags).toBe(MAP_WRITABLE | MAP_USER)
+  })
+
+  test.each([
+    { mode: 2, level: 2, cr4: CR4.PSE, leaf: 0x8840_00e7n, gpa: 0x88400000n, pageBytes: 4 << 20 },
+    { mode: 2, level: 2, cr4: CR4.PSE, leaf: 0x880f_e0e7n, gpa: 0x7f_8800_0000n, pageBytes: 4 << 20 },
+    { mode: 3, level: 2, cr4: 0, leaf: 0x65_8760_00e7n, gpa: 0x65_8760_0000n, pageBytes: 2 << 20 },
+    { mode: 4, level: 2, cr4: 0, leaf: 0x65_8760_00e7n, gpa: 0x65_8760_0000n, pageBytes: 2 << 20 },
+    { mode: 4, level: 3, cr4: 0, leaf: 0x65_8000_00e7n, gpa: 0x65_8000_0000n, pageBytes: 1 << 30 },
+    { mode: 5, level: 3, cr4: 0, leaf: 0x65_8000_10e7n, gpa: 0x65_8000_0000n, pageBytes: 1 << 30 },
+  ])('a large page of $pageBytes bytes in $mode-level tables', ({ mode, level, cr4, leaf, gpa, pageBytes }) => {
+    const memory = new Memory()
+    const linear = LINEAR[mode] as bigint
+    buildPath(memory, mode, linear, 0n)
+    memory.store(entryGpa(mode, level, linear), leaf)
+    const registers = registersFor(mode)
+    const context = contextOf({ ...registers, cr4: registers.cr4 | cr4 })
+    if (mode === 3) context.loadPdptes(memory)
+    const result = walked(context, memory, linear)
+    expect(result).toMatchObject({ status: WALK_OK, pageBytes, level, leafLo: Number(leaf & 0xffff_ffffn) })
+    expect(result.gpa).toBe(Number(gpa | (linear & BigInt(pageBytes - 1))))
+    expect(result.flags).toBe(MAP_WRITABLE | MAP_USER | MAP_DIRTY)
+  })
+
+  test('without CR4.PSE, bit 7 of a two-level directory entry is ignored', () => {
+    const memory = new Memory()
+    const linear = LINEAR[2] as bigint
+    buildPath(memory, 2, linear, 0x7000n)
+    memory.store(entryGpa(2, 2, linear), 0x1000n | 0xa7n)
+    expect(walked(contextOf(registersFor(2)), memory, linear)).toMatchObject({ gpa: 0x7abc, pageBytes: 4096 })
+  })
+
+  test('only PML5 bits tell two five-level addresses apart', () => {
+    const memory = new Memory()
+    buildPath(memory, 5, 0x0001_0000_0000_0000n, 0x7000n)
+    const context = contextOf(registersFor(5))
+    expect(walked(context, memory, 0x0001_0000_0000_0000n).status).toBe(WALK_OK)
+    expect(walked(context, memory, 0x0002_0000_0000_0000n)).toMatchObject({ status: WALK_FAULT, pfec: 0, level: 5 })
+  })
+
+  test('high bits of CR3 within MAXPHYADDR select the root', () => {
+    const memory = new Memory()
+    buildPath(memory, 4, 0n, 0x7000n)
+    memory.store(0x40_0000_4000, memory.at(0x4000))
+    memory.words.delete(0x4000)
+    const context = contextOf({ ...registersFor(4), cr3: 0x40_0000_4018n })
+    expect(walked(context, memory, 5n).gpa).toBe(0x7005)
+  })
+
+  test('a table in no memory reads as not present, at every level', () => {
+    for (let level = 4; level >= 1; level--) {
+      const memory = new Memory()
+      buildPath(memory, 4, 0n, 0x7000n)
+      memory.words.delete(entryGpa(4, level, 0n))
+      const fault = { status: WALK_FAULT, pfec: ACCESS_WRITE | ACCESS_USER, level }
+      expect(walked(contextOf(registersFor(4)), memory, 0n, ACCESS_WRITE | ACCESS_USER)).toMatchObject(fault)
+    }
+  })
+
+  test('a self-mapped table shows its own entry', () => {
+    const memory = new Memory()
+    // PML4 slot 0x1ed maps the PML4 itself, as Windows has it.
+    const self = 0xffff_f6fb_7dbe_d000n
+    memory.store(0x4000 + 0x1ed * 8, 0x4003n)
+    const result = walked(contextOf(registersFor(4)), memory, self | (0x1edn * 8n), ACCESS_WRITE)
+    expect(result).toMatchObject({ status: WALK_OK, gpa: 0x4000 + 0x1ed * 8, leafGpa: 0x4000 + 0x1ed * 8 })
+    expect(memory.at(0x4000 + 0x1ed * 8)).toBe(0x4063n)
+  })
+})
+
+describe('what a translation says for a TLB', () => {
+  const linear = 0x1000n
+  const flagsOf = (change: (memory: Memory) => void, cr4: number = CR4.PAE | CR4.PGE): number => {
+    const memory = new Memory()
+    buildPath(memory, 4, linear, 0x7000n)
+    change(memory)
+    return walked(contextOf({ ...registersFor(4), cr4, efer: LMA | NXE }), memory, linear).flags
+  }
+  const set =
+    (level: number, bits: bigint, clear = 0n) =>
+    (memory: Memory): void =>
+      memory.store(entryGpa(4, level, linear), (memory.at(entryGpa(4, level, linear)) | bits) & ~clear)
+
+  test.each([
+    { given: 'all rights', change: () => {}, flags: MAP_WRITABLE | MAP_USER },
+    { given: 'RW clear in the root', change: set(4, 0n, 2n), flags: MAP_USER },
+    { given: 'RW clear in the leaf', change: set(1, 0n, 2n), flags: MAP_USER },
+    { given: 'US clear in a directory', change: set(3, 0n, 4n), flags: MAP_WRITABLE },
+    { given: 'NX in a directory', change: set(2, 1n << 63n), flags: MAP_WRITABLE | MAP_USER | MAP_NX },
+    { given: 'a dirty, global leaf', change: set(1, 0x140n), flags: MAP_WRITABLE | MAP_USER | MAP_DIRTY | MAP_GLOBAL },
+    { given: 'D and G in a directory', change: set(2, 0x140n), flags: MAP_WRITABLE | MAP_USER },
+  ])('$given', ({ change, flags }) => expect(flagsOf(change)).toBe(flags))
+
+  test('G means nothing without CR4.PGE', () => {
+    expect(flagsOf(set(1, 0x100n), CR4.PAE)).toBe(MAP_WRITABLE | MAP_USER)
+  })
+
+  test('the key and the words of the leaf come with it', () => {
+    const memory = new Memory()
+    buildPath(memory, 4, linear, 0x7000n | (0xbn << 59n) | 0x98n)
+    const result = walked(contextOf(registersFor(4)), memory, linear)
+    expect([result.pkey, result.leafLo, result.leafHi]).toEqual([11, 0x70bf, 0xb << 27])
+  })
+
+  test('a fault of rights still says what the mapping allows', () => {
+    const memory = new Memory()
+    buildPath(memory, 4, linear, 0x7000n)
+    set(1, 0x40n, 4n)(memory)
+    const result = walked(contextOf(registersFor(4)), memory, linear, ACCESS_USER | ACCESS_FETCH)
+    expect(result).toMatchObject({ status: WALK_FAULT, level: 1, flags: MAP_WRITABLE | MAP_DIRTY })
+  })
+})
+
+describe('a context', () => {
+  test.each([
+    { given: 'EFER.LMA without paging', cr0: 1, cr4: CR4.PAE },
+    { given: 'EFER.LMA without PAE', cr0: 0x8000_0001, cr4: 0 },
+  ])('refuses $given', ({ cr0, cr4 }) => {
+    const context = new PagingContext(INTEL)
+    expect(() => context.configure(cr0, 0, 0, cr4, LMA)).toThrow(PagingError)
+    expect(context.mode).toBe(0)
+  })
+
+  test.each([31, 53, 40.5])('refuses MAXPHYADDR %s', (maxPhysicalBits) => {
+    expect(() => new PagingContext({ ...INTEL, maxPhysicalBits })).toThrow(/32 to 52/)
+  })
+
+  test('a reader that never lets an entry be changed is reported, not waited for', () => {
+    const memory = new Memory()
+    buildPath(memory, 4, 0n, 0x7000n)
+    memory.store(entryGpa(4, 1, 0n), 0x7007n)
+    memory.compareExchange64 = () => false
+    expect(() => walked(contextOf(registersFor(4)), memory, 0n)).toThrow(/failed to set A or D/)
+    expect(probe(contextOf(registersFor(4)), memory, 0, 0, ACCESS_WRITE, new WalkResult())).toBe(WALK_OK)
+  })
+})
