@@ -8,7 +8,7 @@ import type { AddressMap, LabelExpression } from './labels.ts'
  * - `signed`: the value is sign-extended by the CPU when it reads the field (imm32, disp32 in 64-bit mode)
  * - `relative`: the distance from the end of the instruction
  */
-export type FixupKind = 'absolute' | 'signed' | 'relative'
+type FixupKind = 'absolute' | 'signed' | 'relative'
 
 /** One field of an encoding that has to wait for addresses. */
 export interface Fixup {

@@ -5,13 +5,13 @@ import type { AddressMap, Label } from './labels.ts'
 import { codePadding } from './padding.ts'
 
 /** Bytes that are settled but for their fixups. */
-export interface FixedFragment extends Encoding {
+interface FixedFragment extends Encoding {
   readonly kind: 'fixed'
   readonly text: string
 }
 
 /** An instruction that is short unless a target turns out to be too far or a value too large. */
-export interface ChoiceFragment {
+interface ChoiceFragment {
   readonly kind: 'choice'
   readonly text: string
   readonly short: Encoding
@@ -19,7 +19,7 @@ export interface ChoiceFragment {
 }
 
 /** Padding up to a multiple of `boundary`. */
-export interface AlignFragment {
+interface AlignFragment {
   readonly kind: 'align'
   readonly text: string
   readonly boundary: number
@@ -28,7 +28,7 @@ export interface AlignFragment {
 }
 
 /** Padding up to an address. */
-export interface OrgFragment {
+interface OrgFragment {
   readonly kind: 'org'
   readonly text: string
   readonly address: bigint
@@ -36,7 +36,7 @@ export interface OrgFragment {
 }
 
 /** Equal bytes, for reservations that should not cost an array. */
-export interface FillFragment {
+interface FillFragment {
   readonly kind: 'fill'
   readonly text: string
   readonly count: number
@@ -64,7 +64,7 @@ export interface Binding {
 }
 
 /** One line of a listing. */
-export interface LaidLine {
+interface LaidLine {
   readonly offset: number
   readonly length: number
   readonly text: string

@@ -5,9 +5,12 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Memory, Operand } from '../../src/index.ts'
 
+const AS = 'as'
+const OBJCOPY = 'objcopy'
+
 /** True where the tools are installed. */
 export function hasGas(): boolean {
-  return spawnSync('as', ['--version']).status === 0 && spawnSync('objcopy', ['--version']).status === 0
+  return spawnSync(AS, ['--version']).status === 0 && spawnSync(OBJCOPY, ['--version']).status === 0
 }
 
 const SLOT = 32
@@ -32,13 +35,13 @@ export function assembleWithGas(lines: readonly string[], bits: 16 | 32 | 64): (
         .map((line, index) => `.org ${index * SLOT}, ${FILLER}; ${refused.has(index) ? '' : line}`)
         .join('\n')
       writeFileSync(source, `${head}${body}\n.org ${lines.length * SLOT}, ${FILLER}\n`)
-      const run = spawnSync('as', [bits === 64 ? '--64' : '--32', '-o', object, source], { encoding: 'utf8' })
+      const run = spawnSync(AS, [bits === 64 ? '--64' : '--32', '-o', object, source], { encoding: 'utf8' })
       if (run.status === 0) break
       for (const match of run.stderr.matchAll(/^[^:]+:(\d+): Error: (.*)$/gm)) {
         refused.set(Number(match[1]) - 2, match[2] ?? '')
       }
     }
-    execFileSync('objcopy', ['-O', 'binary', '-j', '.text', object, image])
+    execFileSync(OBJCOPY, ['-O', 'binary', '-j', '.text', object, image])
     const bytes = readFileSync(image)
     return lines.map((_, index) => {
       const message = refused.get(index)

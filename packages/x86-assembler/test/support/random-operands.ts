@@ -48,7 +48,7 @@ const CONSTRUCTORS: Readonly<Record<number, (place: Place, options?: MemoryOptio
   32: ymmword,
 }
 
-export function memoryOf(size: number, place: Place, options?: MemoryOptions): Memory {
+function memoryOf(size: number, place: Place, options?: MemoryOptions): Memory {
   return (CONSTRUCTORS[size] ?? ptr)(place, options)
 }
 

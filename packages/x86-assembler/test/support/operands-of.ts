@@ -1,0 +1,87 @@
+// A decoded instruction's operands, as the assembler takes them.
+import {
+  branchTarget,
+  codes,
+  operandIsMemory,
+  operandRegister,
+  REGISTER_HIGH_BYTE,
+  REGISTER_RIP,
+} from '@retrap/x86-decoder'
+import type { Instruction } from '@retrap/x86-decoder'
+import { abs, far16, far32, ptr, registerOf, rip } from '../../src/index.ts'
+import type { AddressRegister, MemoryOptions, Operand, Place, RegisterClass } from '../../src/index.ts'
+import type { Form, Slot } from '../../src/form.ts'
+import { formOfCode } from '../../src/forms.ts'
+
+function pair(lo: number, hi: number): bigint {
+  return (BigInt(hi) << 32n) | BigInt(lo >>> 0)
+}
+
+function register(kind: RegisterClass, number: number): Operand {
+  const found =
+    number >= REGISTER_HIGH_BYTE ? registerOf('gp8High', number - REGISTER_HIGH_BYTE) : registerOf(kind, number)
+  if (found === undefined) throw new Error(`there is no ${kind} ${number}`)
+  return found
+}
+
+function memory(insn: Instruction, address: number): Operand {
+  const kind = insn.addressSize === 16 ? 'gp16' : insn.addressSize === 32 ? 'gp32' : 'gp64'
+  const options: { -readonly [Key in keyof MemoryOptions]: MemoryOptions[Key] } = {
+    addressBits: insn.addressSize as 16 | 32 | 64,
+  }
+  const segment = insn.segmentOverride < 0 ? undefined : registerOf('segment', insn.segmentOverride)
+  if (segment !== undefined) options.segment = segment
+  const disp = pair(insn.dispLo, insn.dispHi)
+  let place: Place
+  if (insn.base === REGISTER_RIP) place = rip(BigInt(address + insn.length) + disp)
+  else if (insn.base < 0) place = abs(disp)
+  else {
+    place = registerOf(kind, insn.base) as AddressRegister
+    options.disp = disp
+  }
+  if (insn.index >= 0) {
+    options.index = registerOf(kind, insn.index) as AddressRegister
+    options.scale = (1 << insn.scale) as 1 | 2 | 4 | 8
+  }
+  // The code says the size.
+  return ptr(place, options)
+}
+
+function operandOf(slot: Slot, index: number, form: Form, insn: Instruction, address: number): Operand {
+  switch (slot.kind) {
+    case 'register':
+    case 'fixed':
+      return register(slot.class, operandRegister(insn, index))
+    case 'rm':
+      return operandIsMemory(insn, index) ? memory(insn, address) : register(slot.class, operandRegister(insn, index))
+    case 'memory':
+    case 'moffs':
+      return memory(insn, address)
+    case 'implied': {
+      const kind = insn.addressSize === 16 ? 'gp16' : insn.addressSize === 32 ? 'gp32' : 'gp64'
+      const segment = insn.segmentOverride < 0 ? undefined : registerOf('segment', insn.segmentOverride)
+      const place = registerOf(kind, slot.base) as AddressRegister
+      return ptr(place, slot.overridable && segment !== undefined ? { segment } : {})
+    }
+    case 'one':
+      return 1
+    case 'immediate': {
+      const isSecond = insn.immSize > slot.size && index === form.slots.length - 1
+      const value = isSecond ? BigInt(insn.imm2) : pair(insn.immLo, insn.immHi)
+      return slot.extendTo === 0 ? BigInt.asUintN(slot.size * 8, value) : value
+    }
+    case 'relative':
+      return branchTarget(insn, BigInt(address))
+    case 'far': {
+      const make = slot.bits === 16 ? far16 : far32
+      return make(insn.imm2, BigInt.asUintN(slot.bits, pair(insn.immLo, insn.immHi)))
+    }
+  }
+}
+
+/** The operands of `insn`, which stands at `address`, for `Assembler.form(insn.code, …)`. */
+export function operandsOf(insn: Instruction, address: number): Operand[] {
+  const form = formOfCode(insn.code)
+  if (form === undefined) throw new Error(`no form ${codes[insn.code]?.form}`)
+  return form.slots.map((slot, index) => operandOf(slot, index, form, insn, address))
+}
