@@ -1,0 +1,125 @@
+/** Bits of control registers, descriptors and vectors' error codes, named as Intel SDM vol. 3A names them. */
+
+// CR0 (SDM vol. 3A, "Control Registers").
+export const CR0_PE: number = 1 << 0
+export const CR0_MP: number = 1 << 1
+export const CR0_EM: number = 1 << 2
+export const CR0_TS: number = 1 << 3
+export const CR0_ET: number = 1 << 4
+export const CR0_NE: number = 1 << 5
+export const CR0_WP: number = 1 << 16
+export const CR0_AM: number = 1 << 18
+export const CR0_NW: number = 1 << 29
+export const CR0_CD: number = 1 << 30
+export const CR0_PG: number = 1 << 31
+/** Bits that exist. Others read as zero; writes of them in the low half are ignored. */
+export const CR0_DEFINED: number =
+  CR0_PE | CR0_MP | CR0_EM | CR0_TS | CR0_ET | CR0_NE | CR0_WP | CR0_AM | CR0_NW | CR0_CD | CR0_PG
+
+// CR4.
+export const CR4_VME: number = 1 << 0
+export const CR4_PVI: number = 1 << 1
+export const CR4_TSD: number = 1 << 2
+export const CR4_DE: number = 1 << 3
+export const CR4_PSE: number = 1 << 4
+export const CR4_PAE: number = 1 << 5
+export const CR4_MCE: number = 1 << 6
+export const CR4_PGE: number = 1 << 7
+export const CR4_PCE: number = 1 << 8
+export const CR4_OSFXSR: number = 1 << 9
+export const CR4_OSXMMEXCPT: number = 1 << 10
+export const CR4_UMIP: number = 1 << 11
+export const CR4_FSGSBASE: number = 1 << 16
+export const CR4_OSXSAVE: number = 1 << 18
+export const CR4_SMEP: number = 1 << 20
+export const CR4_SMAP: number = 1 << 21
+/** Bits that CPUID offers; any other raises #GP. */
+export const CR4_DEFINED: number =
+  CR4_VME |
+  CR4_PVI |
+  CR4_TSD |
+  CR4_DE |
+  CR4_PSE |
+  CR4_PAE |
+  CR4_MCE |
+  CR4_PGE |
+  CR4_PCE |
+  CR4_OSFXSR |
+  CR4_OSXMMEXCPT |
+  CR4_UMIP |
+  CR4_FSGSBASE |
+  CR4_OSXSAVE |
+  CR4_SMEP |
+  CR4_SMAP
+
+// IA32_EFER.
+export const EFER_SCE: number = 1 << 0
+export const EFER_LME: number = 1 << 8
+export const EFER_LMA: number = 1 << 10
+export const EFER_NXE: number = 1 << 11
+
+/** Bits of guest-physical addresses (CPUID leaf 0x8000_0008). */
+export const PHYSICAL_ADDRESS_BITS = 40
+/** Bits 63:32 of an entry or of CR3 that lie above the physical address. */
+export const ABOVE_PHYSICAL_HI: number = (0xffff_ffff << (PHYSICAL_ADDRESS_BITS - 32)) >>> 0
+
+// Segment attributes as in SEG_ATTRIBUTES: bits 55:40 of a descriptor.
+export const ATTR_TYPE = 0xf
+/** Code or data segment. Clear: system segment or gate. */
+export const ATTR_S: number = 1 << 4
+export const ATTR_DPL_SHIFT = 5
+export const ATTR_P: number = 1 << 7
+export const ATTR_AVL: number = 1 << 12
+/** 64-bit code segment. */
+export const ATTR_L: number = 1 << 13
+/** Default size 32 bits; of a stack segment: ESP rather than SP. */
+export const ATTR_DB: number = 1 << 14
+export const ATTR_G: number = 1 << 15
+
+// Type field of code and data segments.
+export const TYPE_ACCESSED = 1
+/** Data: writable. */
+export const TYPE_WRITABLE = 2
+/** Code: readable. */
+export const TYPE_READABLE = 2
+/** Data: expand-down. */
+export const TYPE_EXPAND_DOWN = 4
+/** Code: conforming. */
+export const TYPE_CONFORMING = 4
+export const TYPE_CODE = 8
+
+// Type field of system segments and gates (SDM vol. 3A, "System Descriptor Types").
+export const SYSTEM_TSS16 = 1
+export const SYSTEM_LDT = 2
+export const SYSTEM_TSS16_BUSY = 3
+export const SYSTEM_CALL_GATE16 = 4
+export const SYSTEM_TASK_GATE = 5
+export const SYSTEM_INTERRUPT_GATE16 = 6
+export const SYSTEM_TRAP_GATE16 = 7
+/** 32-bit TSS; 64-bit in IA-32e mode. */
+export const SYSTEM_TSS = 9
+export const SYSTEM_TSS_BUSY = 11
+/** 32-bit call gate; 64-bit in IA-32e mode. */
+export const SYSTEM_CALL_GATE = 12
+export const SYSTEM_INTERRUPT_GATE = 14
+export const SYSTEM_TRAP_GATE = 15
+/** What makes an available TSS type busy. */
+export const TSS_BUSY_BIT = 2
+
+// Error codes (SDM vol. 3A, "Error Code").
+export const ERROR_EXT = 1
+export const ERROR_IDT = 2
+
+// General registers by number.
+export const RAX = 0
+export const RCX = 1
+export const RDX = 2
+export const RBX = 3
+export const RSP = 4
+export const RBP = 5
+export const RSI = 6
+export const RDI = 7
+export const R11 = 11
+
+/** RFLAGS bit 1: always set. */
+export const FLAG_FIXED = 2

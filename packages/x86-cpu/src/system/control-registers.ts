@@ -1,0 +1,224 @@
+import { VECTOR_GP } from '../semantics/context.ts'
+import {
+  CS,
+  STATUS_DONE,
+  S_CR0,
+  S_CR2,
+  S_CR3,
+  S_CR4,
+  S_CR8,
+  S_DATA,
+  S_EA,
+  S_EFER,
+  S_PDPTE,
+  TR,
+} from '../state-layout.ts'
+import {
+  ABOVE_PHYSICAL_HI,
+  ATTR_L,
+  ATTR_TYPE,
+  CR0_CD,
+  CR0_DEFINED,
+  CR0_EM,
+  CR0_ET,
+  CR0_MP,
+  CR0_NW,
+  CR0_PE,
+  CR0_PG,
+  CR0_TS,
+  CR4_DEFINED,
+  CR4_PAE,
+  CR4_PGE,
+  CR4_PSE,
+  CR4_SMEP,
+  EFER_LMA,
+  EFER_LME,
+  SYSTEM_TSS,
+} from './architecture.ts'
+import { isMemory, readOperand, registerOffset, sizeOf, writeOperand, type Handler } from './operands.ts'
+import { openSegmentsForRealMode } from './segment-cache.ts'
+import { checkUmip } from './segment-instructions.ts'
+import type { System } from './system.ts'
+
+/** Whether PAE paging is in use: the four PDPTEs are registers. */
+export function usesPdptes(s: System): boolean {
+  return pdptesFor(s.get(S_CR0), s.get(S_CR4), s.get(S_EFER))
+}
+
+function pdptesFor(cr0: number, cr4: number, efer: number): boolean {
+  return (cr0 & CR0_PG) !== 0 && (cr4 & CR4_PAE) !== 0 && (efer & EFER_LMA) === 0
+}
+
+const pdptes = new Uint32Array(8)
+/** Reserved bits of a present PDPTE, low word: 1, 2, 5–8. */
+const PDPTE_RESERVED_LO = 0x1e6
+
+/**
+ * Loads the PDPTE registers from the table that CR3 names; all four or none.
+ *
+ * Source: SDM vol. 3A, "PDPTE Registers". @throws #GP(0) for reserved bits in a present entry
+ */
+export function loadPageDirectoryPointers(s: System, cr3: number): void {
+  const table = (cr3 & ~31) >>> 0
+  for (let i = 0; i < 4; i++) {
+    s.check(s.cpu.accessPhysical(table + 8 * i, 8))
+    const lo = s.get(S_DATA)
+    const hi = s.get(S_DATA + 4)
+    if ((lo & 1) !== 0 && ((lo & PDPTE_RESERVED_LO) !== 0 || (hi & ABOVE_PHYSICAL_HI) !== 0)) s.raise(VECTOR_GP, 0)
+    pdptes[2 * i] = lo
+    pdptes[2 * i + 1] = hi
+  }
+  for (let i = 0; i < 8; i++) s.set(S_PDPTE + 4 * i, pdptes[i] as number)
+}
+
+/**
+ * Changes CR0, with every rule of MOV CR0 (SDM vol. 2B, "MOV—Move to/from Control Registers"; vol. 3A, "Control
+ * Registers", "Initializing IA-32e Mode"). MOV returns STATUS_JUMP: the mode may be another.
+ */
+export function writeCr0(s: System, lo: number, hi: number): void {
+  if (hi !== 0) s.raise(VECTOR_GP, 0)
+  const old = s.get(S_CR0)
+  // Reserved bits of the low half are ignored; ET is hardwired.
+  const value = ((lo & CR0_DEFINED) | CR0_ET) >>> 0
+  if ((value & CR0_PG) !== 0 && (value & CR0_PE) === 0) s.raise(VECTOR_GP, 0)
+  if ((value & CR0_NW) !== 0 && (value & CR0_CD) === 0) s.raise(VECTOR_GP, 0)
+  const changed = old ^ value
+  let efer = s.get(S_EFER)
+  const cr4 = s.get(S_CR4)
+  if ((changed & CR0_PG) !== 0) {
+    if ((value & CR0_PG) === 0) {
+      if (s.mode64) s.raise(VECTOR_GP, 0)
+      efer &= ~EFER_LMA
+    } else if ((efer & EFER_LME) !== 0) {
+      if ((cr4 & CR4_PAE) === 0) s.raise(VECTOR_GP, 0)
+      if ((s.attributes(CS) & ATTR_L) !== 0) s.raise(VECTOR_GP, 0)
+      if ((s.attributes(TR) & ATTR_TYPE) < SYSTEM_TSS) s.raise(VECTOR_GP, 0)
+      efer |= EFER_LMA
+    }
+  }
+  if ((changed & (CR0_PG | CR0_CD | CR0_NW)) !== 0 && pdptesFor(value, cr4, efer)) {
+    loadPageDirectoryPointers(s, s.get(S_CR3))
+  }
+  s.set(S_CR0, value)
+  s.set(S_EFER, efer)
+  if ((changed & CR0_PE) !== 0 && (value & CR0_PE) === 0) openSegmentsForRealMode(s)
+  if ((changed & (CR0_PG | (1 << 16))) !== 0) {
+    s.host.controlChanged()
+    s.cpu.flushTlb(true)
+  }
+  if (changed !== 0) s.cpu.modeChanged()
+}
+
+export function writeCr3(s: System, lo: number, hi: number): void {
+  // PCID is not offered, so bit 63 is reserved like its neighbours.
+  if ((hi & ABOVE_PHYSICAL_HI) !== 0) s.raise(VECTOR_GP, 0)
+  if (usesPdptes(s)) loadPageDirectoryPointers(s, lo)
+  s.set64(S_CR3, lo, hi)
+  s.host.controlChanged()
+  s.cpu.flushTlb(false)
+}
+
+export function writeCr4(s: System, lo: number, hi: number): void {
+  if (hi !== 0 || (lo & ~CR4_DEFINED) !== 0) s.raise(VECTOR_GP, 0)
+  const old = s.get(S_CR4)
+  const changed = old ^ lo
+  if (s.longMode && (lo & CR4_PAE) === 0) s.raise(VECTOR_GP, 0)
+  if ((changed & (CR4_PAE | CR4_PGE | CR4_PSE | CR4_SMEP)) !== 0 && pdptesFor(s.get(S_CR0), lo, s.get(S_EFER))) {
+    loadPageDirectoryPointers(s, s.get(S_CR3))
+  }
+  s.set(S_CR4, lo)
+  if (changed === 0) return
+  s.host.controlChanged()
+  if ((changed & (CR4_PAE | CR4_PGE | CR4_PSE | CR4_SMEP)) !== 0) s.cpu.flushTlb(true)
+  s.cpu.modeChanged()
+}
+
+export function writeCr8(s: System, lo: number, hi: number): void {
+  if (hi !== 0 || (lo & ~0xf) !== 0) s.raise(VECTOR_GP, 0)
+  s.set(S_CR8, lo)
+  s.host.writeTaskPriority(lo)
+}
+
+// @isa: complete   0F 22 /r   MOV CRn, r   "SDM vol. 2B, MOV—Move to/from Control Registers"
+export const movToControl: Handler = (s, record) => {
+  s.requireCpl0()
+  const source = registerOffset(s, record, 1)
+  const lo = s.get(source)
+  const hi = s.mode64 ? s.get(source + 4) : 0
+  const register = registerOffset(s, record, 0)
+  switch (register) {
+    case S_CR0:
+      writeCr0(s, lo, hi)
+      break
+    case S_CR2:
+      s.set64(S_CR2, lo, hi)
+      return STATUS_DONE
+    case S_CR3:
+      writeCr3(s, lo, hi)
+      break
+    case S_CR4:
+      writeCr4(s, lo, hi)
+      break
+    case S_CR8:
+      writeCr8(s, lo, hi)
+      break
+    default:
+      s.undefinedOpcode()
+  }
+  return s.retireNext(record)
+}
+
+// @isa: complete   0F 20 /r   MOV r, CRn   "SDM vol. 2B, MOV—Move to/from Control Registers"
+export const movFromControl: Handler = (s, record) => {
+  s.requireCpl0()
+  const register = registerOffset(s, record, 1)
+  const destination = registerOffset(s, record, 0)
+  if (register === S_CR8) s.set64(destination, s.host.readTaskPriority(), 0)
+  else s.set64(destination, s.get(register), s.mode64 ? s.get(register + 4) : 0)
+  return STATUS_DONE
+}
+
+// @isa: complete   0F 01 /6   LMSW   "SDM vol. 2A, LMSW"
+export const lmsw: Handler = (s, record, form) => {
+  s.requireCpl0()
+  const value = readOperand(s, record, form, 0, 2)
+  const old = s.get(S_CR0)
+  // PE can be set and not cleared.
+  const low = CR0_PE | CR0_MP | CR0_EM | CR0_TS
+  writeCr0(s, (old & ~low) | (value & low) | (old & CR0_PE), 0)
+  return s.retireNext(record)
+}
+
+// @isa: complete   0F 01 /4   SMSW   "SDM vol. 2B, SMSW"
+export const smsw: Handler = (s, record, form) => {
+  checkUmip(s)
+  writeOperand(s, record, form, 0, s.get(S_CR0), 0, isMemory(form, 0) ? 2 : sizeOf(form, 0))
+  return STATUS_DONE
+}
+
+// @isa: complete   0F 06   CLTS   "SDM vol. 2A, CLTS"
+export const clts: Handler = (s, record) => {
+  s.requireCpl0()
+  s.set(S_CR0, s.get(S_CR0) & ~CR0_TS)
+  s.cpu.modeChanged()
+  return s.retireNext(record)
+}
+
+// @isa: complete   0F 01 /7   INVLPG   "SDM vol. 2A, INVLPG"
+export const invlpg: Handler = (s, record) => {
+  s.requireCpl0()
+  const lo = s.get(S_EA)
+  const hi = s.get(S_EA + 4)
+  s.cpu.invalidatePage(lo, hi)
+  s.host.invalidate(lo, hi)
+  return s.retireNext(record)
+}
+
+export const controlHandlers: Readonly<Record<string, Handler>> = {
+  MOV_TO_CR: movToControl,
+  MOV_FROM_CR: movFromControl,
+  LMSW: lmsw,
+  SMSW: smsw,
+  CLTS: clts,
+  INVLPG: invlpg,
+}

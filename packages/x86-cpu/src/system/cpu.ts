@@ -1,0 +1,65 @@
+import type { CpuHost } from '../host.ts'
+
+/** Machine memory as the records of decoded instructions are read from it; index = machine address >> log2(bytes). */
+export interface MachineViews {
+  readonly u8: Uint8Array
+  readonly u16: Uint16Array
+  readonly u32: Uint32Array
+}
+
+/** What cannot be changed about a processor once it is made. */
+export interface CpuModel {
+  /** Rate of the time-stamp counter, in Hz. */
+  readonly tscHz: number
+  /** Rate of the core crystal clock, which is also the local APIC timer's input, in Hz. */
+  readonly crystalHz: number
+}
+
+/**
+ * What system instructions and event delivery need of the processor that they run on.
+ *
+ * The views are of the *state area*: index = offset of `state-layout.ts` >> log2(bytes).
+ */
+export interface Cpu {
+  readonly u8: Uint8Array
+  readonly u16: Uint16Array
+  readonly u32: Uint32Array
+  readonly i32: Int32Array
+  /** For paths that run rarely. */
+  readonly u64: BigUint64Array
+  readonly memory: MachineViews
+  readonly host: CpuHost
+  readonly model: CpuModel
+
+  /**
+   * One access at a linear address, of at most 64 bytes, data in S_DATA.
+   *
+   * `flags`: the size in bytes, and `SLOW_*`. A probe (SLOW_PROBE | SLOW_WRITE) of what is not plain RAM is
+   * STATUS_RESTART outside a logged pass, so that a write that has been probed outside a logged pass cannot end in
+   * STATUS_RESTART or STATUS_RETRY. Inside a logged pass, writes are held until the instruction has retired.
+   *
+   * @returns STATUS_DONE; STATUS_FAULT with S_FAULT_* set; STATUS_RETRY; STATUS_RESTART
+   */
+  access(lo: number, hi: number, flags: number): number
+  /** The same for a guest-physical address: the PDPTEs of PAE paging. Never faults. */
+  accessPhysical(gpa: number, flags: number): number
+  /**
+   * IN or OUT; the value is in the low `size` bytes of S_DATA. `flags`: the size, SLOW_WRITE, and SLOW_DIRECT if nothing
+   * can fail after this access.
+   *
+   * @returns STATUS_DONE, STATUS_RETRY, STATUS_RESTART
+   */
+  port(port: number, flags: number): number
+  /** Forgets translations; `false` keeps those of global pages. */
+  flushTlb(all: boolean): void
+  invalidatePage(lo: number, hi: number): void
+  /**
+   * After a change of CS, SS, CR0, CR4, EFER, RFLAGS.AC or RFLAGS.VM: derives S_CPL (real mode 0, virtual-8086 mode 3,
+   * else SS.DPL), S_MODE, S_TLB and the gates.
+   */
+  modeChanged(): void
+  /** RFLAGS, arithmetic flags included. */
+  materialiseFlags(): number
+  /** Sets RFLAGS, arithmetic flags included. */
+  setRflags(value: number): void
+}

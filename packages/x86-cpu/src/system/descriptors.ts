@@ -1,0 +1,184 @@
+import { SLOW_IMPLICIT } from '../semantics/context.ts'
+import { CS, GDTR, LDTR, SEG_BASE, SEG_BYTES, SEG_LIMIT, S_SEGMENTS } from '../state-layout.ts'
+import {
+  ATTR_DB,
+  ATTR_DPL_SHIFT,
+  ATTR_G,
+  ATTR_L,
+  ATTR_P,
+  ATTR_S,
+  SYSTEM_LDT,
+  SYSTEM_TSS,
+  SYSTEM_TSS_BUSY,
+  TYPE_ACCESSED,
+  TYPE_CODE,
+  TYPE_CONFORMING,
+  TYPE_READABLE,
+  TYPE_WRITABLE,
+} from './architecture.ts'
+import { isUsable, setSegment } from './segment-cache.ts'
+import type { System } from './system.ts'
+
+/** A selector without its RPL: what error codes hold. */
+export function selectorIndex(selector: number): number {
+  return selector & 0xfffc
+}
+
+export function isNull(selector: number): boolean {
+  return (selector & 0xfffc) === 0
+}
+
+/**
+ * A descriptor that has been read from a table. Instances are made once and filled again and again.
+ *
+ * Source: Intel SDM vol. 3A, "Segment Descriptors", "System Descriptor Types".
+ */
+export class Descriptor {
+  selector = 0
+  /** Linear address of the entry. */
+  addressLo = 0
+  addressHi = 0
+  /** The entry's two words, and for 16-byte system descriptors the third. */
+  low = 0
+  high = 0
+  upper = 0
+
+  /** Bits 55:40 of the entry as SEG_ATTRIBUTES has them: limit bits 19:16 left out. */
+  get attributes(): number {
+    return (this.high >>> 8) & 0xf0ff
+  }
+
+  get type(): number {
+    return (this.high >>> 8) & 0xf
+  }
+
+  get isSegment(): boolean {
+    return (this.high & (ATTR_S << 8)) !== 0
+  }
+
+  get isCode(): boolean {
+    return this.isSegment && (this.type & TYPE_CODE) !== 0
+  }
+
+  get isConforming(): boolean {
+    return (this.type & TYPE_CONFORMING) !== 0
+  }
+
+  get isReadable(): boolean {
+    return this.isSegment && ((this.type & TYPE_CODE) === 0 || (this.type & TYPE_READABLE) !== 0)
+  }
+
+  get isWritableData(): boolean {
+    return this.isSegment && (this.type & (TYPE_CODE | TYPE_WRITABLE)) === TYPE_WRITABLE
+  }
+
+  get dpl(): number {
+    return (this.high >>> (8 + ATTR_DPL_SHIFT)) & 3
+  }
+
+  get present(): boolean {
+    return (this.high & (ATTR_P << 8)) !== 0
+  }
+
+  get isLong(): boolean {
+    return (this.high & (ATTR_L << 8)) !== 0
+  }
+
+  get isBig(): boolean {
+    return (this.high & (ATTR_DB << 8)) !== 0
+  }
+
+  get base(): number {
+    return ((this.low >>> 16) | ((this.high & 0xff) << 16) | (this.high & 0xff00_0000)) >>> 0
+  }
+
+  get limit(): number {
+    const raw = (this.low & 0xffff) | (this.high & 0xf_0000)
+    return (this.high & (ATTR_G << 8)) === 0 ? raw : ((raw << 12) | 0xfff) >>> 0
+  }
+
+  /** Gates: the selector of the target. */
+  get gateSelector(): number {
+    return this.low >>> 16
+  }
+
+  /** Gates: the offset's low 32 bits; 16-bit gates use 16 of them. */
+  get gateOffset(): number {
+    return ((this.low & 0xffff) | (this.high & 0xffff_0000)) >>> 0
+  }
+
+  /** Call gates: parameters to copy. */
+  get gateParameters(): number {
+    return this.high & 0x1f
+  }
+}
+
+/**
+ * Reads the 8 bytes of a descriptor.
+ *
+ * @returns false if the selector is outside its table, or its table is missing
+ */
+export function readDescriptor(s: System, selector: number, into: Descriptor): boolean {
+  const local = (selector & 4) !== 0
+  if (local && !isUsable(s, LDTR)) return false
+  const at = S_SEGMENTS + (local ? LDTR : GDTR) * SEG_BYTES
+  if (((selector & 0xffff) | 7) > s.get(at + SEG_LIMIT)) return false
+  const offset = selector & 0xfff8
+  const baseLo = s.get(at + SEG_BASE)
+  const baseHi = s.get(at + SEG_BASE + 4)
+  into.selector = selector & 0xffff
+  into.addressLo = (baseLo + offset) >>> 0
+  into.addressHi = s.carryHi(baseLo, baseHi, offset)
+  s.read(into.addressLo, into.addressHi, 8, SLOW_IMPLICIT)
+  into.low = s.lo
+  into.high = s.hi
+  into.upper = 0
+  return true
+}
+
+/** {@link readDescriptor}, with the exception `vector` and the selector as error code where there is none. */
+export function requireDescriptor(s: System, selector: number, into: Descriptor, vector: number): void {
+  if (!readDescriptor(s, selector, into)) s.raise(vector, selectorIndex(selector))
+}
+
+/**
+ * IA-32e mode: reads the upper half of a 16-byte LDT, TSS or call-gate descriptor, whose type field (bits 12:8 of its
+ * second word) must be clear.
+ */
+export function requireUpperHalf(s: System, d: Descriptor, vector: number): void {
+  const local = (d.selector & 4) !== 0
+  const limit = s.segmentField(local ? LDTR : GDTR, SEG_LIMIT)
+  if ((d.selector & 0xfff8) + 15 > limit) s.raise(vector, selectorIndex(d.selector))
+  const at = (d.addressLo + 8) >>> 0
+  s.read(at, s.carryHi(d.addressLo, d.addressHi, 8), 8, SLOW_IMPLICIT)
+  if ((s.hi & 0x1f00) !== 0) s.raise(vector, selectorIndex(d.selector))
+  d.upper = s.lo
+}
+
+/** Queues the write that marks a segment as accessed, if it is not yet. */
+export function queueAccessed(s: System, d: Descriptor): void {
+  if ((d.type & TYPE_ACCESSED) !== 0) return
+  d.high |= TYPE_ACCESSED << 8
+  queueTypeByte(s, d)
+}
+
+/** Queues a write of the byte that holds type, S, DPL and P. */
+export function queueTypeByte(s: System, d: Descriptor): void {
+  const at = (d.addressLo + 5) >>> 0
+  s.write(at, s.carryHi(d.addressLo, d.addressHi, 5), 1, (d.high >>> 8) & 0xff, 0, SLOW_IMPLICIT)
+}
+
+/** Loads a code, data, LDT or TSS descriptor into a segment register. */
+export function setSegmentFrom(s: System, segment: number, selector: number, d: Descriptor): void {
+  setSegment(s, segment, selector, d.base, d.upper, d.limit, d.attributes)
+}
+
+/** Loads CS with the privilege level in its RPL. The level itself is SS.DPL, so whoever changes it loads SS as well. */
+export function setCodeSegment(s: System, selector: number, cpl: number, d: Descriptor): void {
+  setSegment(s, CS, (selector & 0xfffc) | cpl, d.base, 0, d.limit, d.attributes)
+}
+
+/** True of an available or busy 32/64-bit TSS, or an LDT, whose descriptors are 16 bytes long in IA-32e mode. */
+export function isWideSystemType(type: number): boolean {
+  return type === SYSTEM_LDT || type === SYSTEM_TSS || type === SYSTEM_TSS_BUSY
+}

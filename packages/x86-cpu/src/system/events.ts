@@ -1,0 +1,191 @@
+import {
+  VECTOR_DB,
+  VECTOR_DE,
+  VECTOR_DF,
+  VECTOR_GP,
+  VECTOR_NP,
+  VECTOR_PF,
+  VECTOR_SS,
+  VECTOR_TS,
+} from '../semantics/context.ts'
+import {
+  STATUS_EXIT,
+  STATUS_FAULT,
+  S_CR2,
+  S_DR,
+  S_FAULT_ADDRESS,
+  S_FAULT_ERROR,
+  S_FAULT_HAS_ERROR,
+  S_FAULT_VECTOR,
+  S_RIP,
+  S_SHADOW,
+} from '../state-layout.ts'
+import { Delivery, SOURCE_EVENT, deliver } from './interrupt-delivery.ts'
+import { Abandon, type System } from './system.ts'
+import { ACTIVITY_RUNNING, ACTIVITY_SHUTDOWN, S_ACTIVITY, S_NMI_BLOCKED } from './system-state.ts'
+
+/** Kinds of events, numbered as in VM-entry interruption information (SDM vol. 3C, "VM-Entry Controls for Event Injection"). */
+export const EVENT_TYPE_EXTERNAL = 0
+export const EVENT_TYPE_NMI = 2
+export const EVENT_TYPE_EXCEPTION = 3
+
+const DR6_OFFSET = S_DR + 6 * 8
+const DR7_OFFSET = S_DR + 7 * 8
+const DR7_GD = 1 << 13
+/** DR6 bits that read as one. */
+const DR6_FIXED = 0xffff_0ff0
+/** BD, BS, BT and B3–B0. */
+const DR6_CONDITIONS = 0xe00f
+
+/**
+ * An event that waits for delivery. It is latched before the first access that its delivery makes and does not change
+ * until delivery has succeeded, so that delivery can be abandoned at a device and begun again.
+ */
+export class PendingEvent {
+  type: number = EVENT_TYPE_EXCEPTION
+  vector = 0
+  hasError = false
+  errorCode = 0
+  /** #PF: what CR2 is to hold. */
+  addressLo = 0
+  addressHi = 0
+  /** #DB: conditions for DR6. */
+  debugBits = 0
+  /** RF in the pushed RFLAGS is set: faults, and interrupts between two iterations of a string instruction. */
+  resume = false
+
+  /** A maskable interrupt or an NMI. */
+  setInterrupt(type: number, vector: number, resume: boolean): void {
+    this.type = type
+    this.vector = vector
+    this.hasError = false
+    this.errorCode = 0
+    this.debugBits = 0
+    this.resume = resume
+  }
+
+  /** A #DB trap, or with `fault` one that comes before its instruction. */
+  setDebug(bits: number): void {
+    this.type = EVENT_TYPE_EXCEPTION
+    this.vector = VECTOR_DB
+    this.hasError = false
+    this.errorCode = 0
+    this.debugBits = bits
+    // An instruction breakpoint does not set RF: the handler does (SDM vol. 3B, "Instruction-Breakpoint Exception
+    // Condition").
+    this.resume = false
+  }
+
+  /** The exception in S_FAULT_*, after an instruction ended with STATUS_FAULT. */
+  latchFault(s: System): void {
+    this.type = EVENT_TYPE_EXCEPTION
+    this.vector = s.get(S_FAULT_VECTOR)
+    this.hasError = s.get(S_FAULT_HAS_ERROR) !== 0
+    this.errorCode = s.get(S_FAULT_ERROR)
+    this.addressLo = s.get(S_FAULT_ADDRESS)
+    this.addressHi = s.get(S_FAULT_ADDRESS + 4)
+    // A #DB that an instruction raises itself is the general-detect fault.
+    this.debugBits = this.vector === VECTOR_DB ? this.errorCode : 0
+    if (this.vector === VECTOR_DB) this.errorCode = 0
+    this.resume = true
+  }
+}
+
+function isContributory(vector: number): boolean {
+  return (
+    vector === VECTOR_DE ||
+    vector === VECTOR_TS ||
+    vector === VECTOR_NP ||
+    vector === VECTOR_SS ||
+    vector === VECTOR_GP ||
+    vector === 21
+  )
+}
+
+/**
+ * Whether a second exception while the first is delivered makes a double fault.
+ *
+ * Source: SDM vol. 3A, "Interrupt 8—Double Fault Exception", table "Conditions for Generating a Double Fault".
+ */
+export function isDoubleFault(first: number, second: number): boolean {
+  if (first === VECTOR_PF) return second === VECTOR_PF || isContributory(second)
+  return isContributory(first) && isContributory(second)
+}
+
+const delivery = new Delivery()
+
+/** DR6, DR7 and CR2 as an exception's delivery leaves them, whether its handler is reached or not. */
+function recordException(s: System, event: PendingEvent): void {
+  if (event.vector === VECTOR_PF) s.set64(S_CR2, event.addressLo, event.addressHi)
+  if (event.vector !== VECTOR_DB) return
+  // B0–B3 are those of this exception; BD, BS, BT stay until software clears them.
+  const old = s.get(DR6_OFFSET)
+  s.set(DR6_OFFSET, (old & ~0xf) | (event.debugBits & DR6_CONDITIONS) | DR6_FIXED)
+  s.set(DR7_OFFSET, s.get(DR7_OFFSET) & ~DR7_GD)
+}
+
+/**
+ * Delivers an event, and whatever goes wrong on the way: a further exception, a double fault, shutdown.
+ *
+ * A replay unit of its own: after STATUS_RETRY or STATUS_RESTART nothing has changed but CR2 and DR6, and the same event
+ * is delivered again.
+ *
+ * @returns STATUS_JUMP or STATUS_EXIT when a handler has been entered; STATUS_EXIT with S_ACTIVITY = ACTIVITY_SHUTDOWN
+ *   after a triple fault; STATUS_RETRY; STATUS_RESTART
+ */
+export function deliverEvent(s: System, event: PendingEvent): number {
+  recordException(s, event)
+  delivery.vector = event.vector
+  delivery.source = SOURCE_EVENT
+  delivery.hasError = event.hasError
+  delivery.errorCode = event.errorCode
+  delivery.returnLo = s.get(S_RIP)
+  delivery.returnHi = s.get(S_RIP + 4)
+  delivery.resume = event.resume
+  let exception = event.type === EVENT_TYPE_EXCEPTION
+  for (;;) {
+    const status = attempt(s)
+    if (status !== STATUS_FAULT) {
+      if (status !== 0) return status
+      s.set(S_SHADOW, 0)
+      s.set(S_ACTIVITY, ACTIVITY_RUNNING)
+      if (event.type === EVENT_TYPE_NMI) s.set(S_NMI_BLOCKED, 1)
+      return s.retired()
+    }
+    const second = s.get(S_FAULT_VECTOR)
+    if (second === VECTOR_PF) s.set64(S_CR2, s.get(S_FAULT_ADDRESS), s.get(S_FAULT_ADDRESS + 4))
+    if (exception && delivery.vector === VECTOR_DF) {
+      s.set(S_ACTIVITY, ACTIVITY_SHUTDOWN)
+      return STATUS_EXIT
+    }
+    if (exception && isDoubleFault(delivery.vector, second)) {
+      delivery.vector = VECTOR_DF
+      delivery.hasError = true
+      delivery.errorCode = 0
+      // RIP is the interrupted instruction's again, unless a task switch has been made.
+    } else {
+      delivery.vector = second
+      delivery.hasError = s.get(S_FAULT_HAS_ERROR) !== 0
+      delivery.errorCode = s.get(S_FAULT_ERROR)
+    }
+    delivery.resume = true
+    delivery.returnLo = s.get(S_RIP)
+    delivery.returnHi = s.get(S_RIP + 4)
+    exception = true
+  }
+}
+
+/** One delivery. @returns 0 if the handler was entered, or the status that ended it */
+function attempt(s: System): number {
+  s.ext = 1
+  s.dropWrites()
+  try {
+    deliver(s, delivery)
+    return 0
+  } catch (error) {
+    if (error instanceof Abandon) return error.status
+    throw error
+  } finally {
+    s.ext = 0
+  }
+}

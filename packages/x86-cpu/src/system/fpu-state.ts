@@ -1,0 +1,203 @@
+import { VECTOR_GP, VECTOR_NM } from '../semantics/context.ts'
+import {
+  STATUS_DONE,
+  S_CR0,
+  S_CR4,
+  S_EA,
+  S_FCW,
+  S_FIP,
+  S_FDP,
+  S_FOP,
+  S_FPR,
+  S_FSW,
+  S_FTAG_EMPTY,
+  S_FTOP,
+  S_MXCSR,
+  S_XCR0,
+  S_XMM,
+} from '../state-layout.ts'
+import { CR0_EM, CR0_TS, CR4_OSXSAVE, RAX, RDX } from './architecture.ts'
+import {
+  A_HEADER,
+  A_MXCSR,
+  A_ST,
+  A_XMM,
+  A_XMM_END,
+  A_XMM_END_LEGACY,
+  FCW_INITIAL,
+  FpuImage,
+  MXCSR_MASK,
+  initialiseX87,
+} from './fpu-image.ts'
+import type { Handler } from './operands.ts'
+import { XCR0_SSE, XCR0_X87 } from './processor.ts'
+import type { System } from './system.ts'
+
+const image = new FpuImage()
+
+/** Bytes of an XMM register area, and how many registers there are in this mode. */
+function xmmCount(s: System): number {
+  return s.mode64 ? 16 : 8
+}
+
+function xmmEnd(s: System): number {
+  return s.mode64 ? A_XMM_END : A_XMM_END_LEGACY
+}
+
+function requireFx(s: System): void {
+  if ((s.get(S_CR0) & (CR0_EM | CR0_TS)) !== 0) s.raisePlain(VECTOR_NM)
+  if ((s.get(S_EA) & 15) !== 0) s.raise(VECTOR_GP, 0)
+}
+
+// @isa: complete   0F AE /0   FXSAVE, FXSAVE64   "SDM vol. 2A, FXSAVE"
+const fxsave: Handler = (s, _record, form) => {
+  requireFx(s)
+  const lo = s.get(S_EA)
+  const hi = s.get(S_EA + 4)
+  image.takeX87(s, form.size === 8)
+  image.takeMxcsr(s)
+  image.takeXmm(s, xmmCount(s))
+  image.probe(s, lo, hi, 0, xmmEnd(s))
+  image.store(s, lo, hi, 0, xmmEnd(s))
+  return STATUS_DONE
+}
+
+// @isa: complete   0F AE /1   FXRSTOR, FXRSTOR64   "SDM vol. 2A, FXRSTOR"
+const fxrstor: Handler = (s, _record, form) => {
+  requireFx(s)
+  image.load(s, s.get(S_EA), s.get(S_EA + 4), 0, xmmEnd(s))
+  const mxcsr = image.word(A_MXCSR)
+  if ((mxcsr & ~MXCSR_MASK) !== 0) s.raise(VECTOR_GP, 0)
+  image.giveX87(s, form.size === 8)
+  image.giveXmm(s, xmmCount(s))
+  s.set(S_MXCSR, mxcsr)
+  s.cpu.modeChanged()
+  return STATUS_DONE
+}
+
+function requireXsave(s: System): void {
+  if ((s.get(S_CR4) & CR4_OSXSAVE) === 0) s.undefinedOpcode()
+  if ((s.get(S_CR0) & CR0_TS) !== 0) s.raisePlain(VECTOR_NM)
+  if ((s.get(S_EA) & 63) !== 0) s.raise(VECTOR_GP, 0)
+}
+
+/** The components asked for: XCR0 and EDX:EAX. None has a number above 31. */
+function requested(s: System): number {
+  return s.get(S_XCR0) & s.gpr(RAX)
+}
+
+/** Whether x87 state is other than FNINIT leaves it. */
+function isX87InUse(s: System): boolean {
+  if (s.get(S_FCW) !== FCW_INITIAL || s.get(S_FSW) !== 0 || s.get(S_FTOP) !== 0) return true
+  if (s.get(S_FTAG_EMPTY) !== 0xff || s.get(S_FOP) !== 0) return true
+  if ((s.get(S_FIP) | s.get(S_FIP + 4) | s.get(S_FDP) | s.get(S_FDP + 4)) !== 0) return true
+  for (let at = S_FPR; at < S_FPR + 128; at += 16) {
+    if ((s.get(at) | s.get(at + 4) | (s.u16[(at + 8) >>> 1] as number)) !== 0) return true
+  }
+  return false
+}
+
+/** Whether an XMM register that this mode has is other than zero. */
+function isSseInUse(s: System): boolean {
+  for (let i = 0; i < xmmCount(s); i++) {
+    const at = S_XMM + 64 * i
+    if ((s.get(at) | s.get(at + 4) | s.get(at + 8) | s.get(at + 12)) !== 0) return true
+  }
+  return false
+}
+
+function inUse(s: System): number {
+  return (isX87InUse(s) ? XCR0_X87 : 0) | (isSseInUse(s) ? XCR0_SSE : 0)
+}
+
+/**
+ * XSAVE, and XSAVEOPT, which leaves out what is in its initial configuration.
+ *
+ * Source: SDM vol. 1, "Operation of XSAVE", "Operation of XSAVEOPT".
+ */
+function save(optimise: boolean): Handler {
+  return (s, _record, form) => {
+    requireXsave(s)
+    const lo = s.get(S_EA)
+    const hi = s.get(S_EA + 4)
+    const components = requested(s)
+    const used = inUse(s)
+    const written = optimise ? components & used : components
+    // XSTATE_BV keeps the bits of components that were not asked for.
+    image.load(s, lo, hi, A_HEADER, A_HEADER + 8)
+    image.setWord(A_HEADER, ((image.word(A_HEADER) & ~components) | (used & components)) >>> 0)
+    const end = xmmEnd(s)
+    const x87 = (written & XCR0_X87) !== 0
+    const sse = (written & XCR0_SSE) !== 0
+    // MXCSR goes with SSE whether XMM is in use or not.
+    const mxcsr = (components & XCR0_SSE) !== 0
+    if (x87) image.takeX87(s, form.size === 8)
+    if (mxcsr) image.takeMxcsr(s)
+    if (sse) image.takeXmm(s, xmmCount(s))
+    for (let pass = 0; pass < 2; pass++) {
+      const checking = pass === 0
+      if (x87) transfer(s, lo, hi, 0, A_MXCSR, checking)
+      if (mxcsr) transfer(s, lo, hi, A_MXCSR, A_ST, checking)
+      if (x87) transfer(s, lo, hi, A_ST, A_XMM, checking)
+      if (sse) transfer(s, lo, hi, A_XMM, end, checking)
+      transfer(s, lo, hi, A_HEADER, A_HEADER + 8, checking)
+    }
+    return STATUS_DONE
+  }
+}
+
+function transfer(s: System, lo: number, hi: number, from: number, to: number, checking: boolean): void {
+  if (checking) image.probe(s, lo, hi, from, to)
+  else image.store(s, lo, hi, from, to)
+}
+
+// @isa: complete   0F AE /5   XRSTOR, XRSTOR64: standard form   "SDM vol. 1, Operation of XRSTOR"
+const xrstor: Handler = (s, _record, form) => {
+  requireXsave(s)
+  const lo = s.get(S_EA)
+  const hi = s.get(S_EA + 4)
+  const components = requested(s)
+  image.load(s, lo, hi, A_HEADER, A_HEADER + 64)
+  const present = image.word(A_HEADER)
+  // Bits that XCR0 has not, or anything else in the first 24 bytes of the header: the compacted form is not offered.
+  let wrong = (present & ~s.get(S_XCR0)) | image.word(A_HEADER + 4)
+  for (let at = 8; at < 24; at += 4) wrong |= image.word(A_HEADER + at)
+  if (wrong !== 0) s.raise(VECTOR_GP, 0)
+  const from = components & present
+  const x87 = (from & XCR0_X87) !== 0
+  const sse = (from & XCR0_SSE) !== 0
+  // MXCSR is loaded whenever SSE is asked for, even if XSTATE_BV says that XMM is in its initial state.
+  const mxcsr = (components & XCR0_SSE) !== 0
+  if (x87) image.load(s, lo, hi, 0, A_MXCSR)
+  if (mxcsr) image.load(s, lo, hi, A_MXCSR, A_ST)
+  if (x87) image.load(s, lo, hi, A_ST, A_XMM)
+  if (sse) image.load(s, lo, hi, A_XMM, xmmEnd(s))
+  const control = image.word(A_MXCSR)
+  if (mxcsr && (control & ~MXCSR_MASK) !== 0) s.raise(VECTOR_GP, 0)
+
+  if (x87) image.giveX87(s, form.size === 8)
+  else if ((components & XCR0_X87) !== 0) {
+    initialiseX87(s)
+    s.u8.fill(0, S_FPR, S_FPR + 128)
+  }
+  if (mxcsr) s.set(S_MXCSR, control)
+  if ((components & XCR0_SSE) !== 0) {
+    if (!sse) image.clear(A_XMM, A_XMM_END)
+    image.giveXmm(s, xmmCount(s))
+  }
+  s.cpu.modeChanged()
+  return STATUS_DONE
+}
+
+export const fpuStateHandlers: Readonly<Record<string, Handler>> = {
+  FXSAVE: fxsave,
+  FXSAVE64: fxsave,
+  FXRSTOR: fxrstor,
+  FXRSTOR64: fxrstor,
+  XSAVE: save(false),
+  XSAVE64: save(false),
+  XSAVEOPT: save(true),
+  XSAVEOPT64: save(true),
+  XRSTOR: xrstor,
+  XRSTOR64: xrstor,
+}

@@ -1,0 +1,64 @@
+import type { Form } from '../semantics/form.ts'
+import { controlHandlers } from './control-registers.ts'
+import { cpuidHandlers } from './cpuid.ts'
+import { debugHandlers } from './debug.ts'
+import { farHandlers } from './far-transfer.ts'
+import { returnHandlers } from './far-return.ts'
+import { flagHandlers } from './flags.ts'
+import { fpuStateHandlers } from './fpu-state.ts'
+import { interruptReturnHandlers } from './interrupt-return.ts'
+import { ioHandlers } from './io.ts'
+import { msrHandlers } from './msr.ts'
+import type { Handler } from './operands.ts'
+import { processorHandlers } from './processor.ts'
+import { segmentHandlers } from './segment-instructions.ts'
+import { softwareInterruptHandlers } from './software-interrupts.ts'
+import { stackHandlers } from './stack-instructions.ts'
+import { syscallHandlers } from './syscall.ts'
+import { Abandon, type System } from './system.ts'
+import { timeHandlers } from './time-stamp.ts'
+
+/**
+ * Handlers by mnemonic, as x86-decoder spells it, with these additions for operands that are not general registers:
+ * MOV_TO_SREG, MOV_FROM_SREG, PUSH_SREG, POP_SREG, MOV_TO_CR, MOV_FROM_CR, MOV_TO_DR, MOV_FROM_DR.
+ *
+ * What a record holds for them: segment, control and debug register operands as state offsets (S_SEGMENTS + 32 n; S_CR0,
+ * S_CR2, S_CR3, S_CR4, S_CR8; S_DR + 8 n) in the field of their operand number. Far pointers in the instruction: offset
+ * in R_IMM, selector in R_IMM + 4; ENTER: size in R_IMM, level in R_IMM + 4. The first memory operand's effective linear
+ * address is in S_EA; string operands and MASKMOV make their own from R_SEGMENT and `form.addressSize`.
+ * `form.size` is the operand size in bytes.
+ */
+export const handlers: Readonly<Record<string, Handler>> = {
+  ...segmentHandlers,
+  ...farHandlers,
+  ...returnHandlers,
+  ...interruptReturnHandlers,
+  ...softwareInterruptHandlers,
+  ...controlHandlers,
+  ...debugHandlers,
+  ...msrHandlers,
+  ...timeHandlers,
+  ...cpuidHandlers,
+  ...syscallHandlers,
+  ...flagHandlers,
+  ...stackHandlers,
+  ...processorHandlers,
+  ...ioHandlers,
+  ...fpuStateHandlers,
+}
+
+/**
+ * Runs a handler. Nothing is ever thrown to the caller, which may be generated code, but for our own mistakes.
+ *
+ * @returns STATUS_DONE (the caller advances RIP), STATUS_JUMP or STATUS_EXIT (RIP is set), STATUS_CONTINUE (a repeated
+ *   instruction is not finished), STATUS_FAULT, STATUS_RETRY, STATUS_RESTART
+ */
+export function runHandler(s: System, handler: Handler, record: number, form: Form): number {
+  s.dropWrites()
+  try {
+    return handler(s, record, form)
+  } catch (error) {
+    if (error instanceof Abandon) return error.status
+    throw error
+  }
+}

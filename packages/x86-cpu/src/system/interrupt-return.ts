@@ -1,0 +1,174 @@
+import { VECTOR_GP } from '../semantics/context.ts'
+import {
+  CS,
+  DS,
+  ES,
+  FLAG_AC,
+  FLAG_DF,
+  FLAG_ID,
+  FLAG_IF,
+  FLAG_IOPL,
+  FLAG_NT,
+  FLAG_RF,
+  FLAG_TF,
+  FLAG_VIF,
+  FLAG_VIP,
+  FLAG_VM,
+  FLAGS_ARITHMETIC,
+  FS,
+  GS,
+  SEG_BASE,
+  SEG_HIGH,
+  SS,
+  S_CR4,
+  S_EFLAGS,
+  S_GPR,
+  S_RIP,
+  TR,
+} from '../state-layout.ts'
+import { CR4_VME, FLAG_FIXED, RSP } from './architecture.ts'
+import { hasBreakpoints } from './breakpoints.ts'
+import { FarReturn } from './far-return.ts'
+import { setRealCode } from './far-transfer.ts'
+import type { Handler } from './operands.ts'
+import { setV86Segment } from './segment-cache.ts'
+import { S_NMI_BLOCKED } from './system-state.ts'
+import type { System } from './system.ts'
+import { TASK_IRET, switchTask } from './task-switch.ts'
+
+const way = new FarReturn()
+
+/** RFLAGS that an image of `size` bytes may change at privilege level `cpl`; the rest stays. */
+export function flagsMask(s: System, size: number): number {
+  let mask = FLAGS_ARITHMETIC | FLAG_TF | FLAG_DF | FLAG_NT
+  if (size !== 2) mask |= FLAG_RF | FLAG_AC | FLAG_ID
+  if (!s.protectedMode || s.cpl === 0) mask |= FLAG_IOPL | FLAG_IF
+  else if (s.cpl <= s.iopl) mask |= FLAG_IF
+  return mask
+}
+
+/** RFLAGS with the bits of `mask` taken from `image`. */
+export function mergeFlags(s: System, image: number, mask: number): number {
+  return (s.cpu.materialiseFlags() & ~mask) | (image & mask) | FLAG_FIXED
+}
+
+// @isa: complete   CF   IRET, IRETD, IRETQ   "SDM vol. 2A, IRET/IRETD/IRETQ"
+export const interruptReturn: Handler = (s, record, form) => {
+  const size = form.size
+  const status = s.realSegments ? returnReal(s, size) : returnProtected(s, record, size)
+  // RF matters to instruction breakpoints only, and it is their check that clears it.
+  if (!hasBreakpoints(s)) s.set(S_EFLAGS, s.get(S_EFLAGS) & ~FLAG_RF)
+  // Any IRET that succeeds lets NMIs in again, whatever it returned from.
+  s.set(S_NMI_BLOCKED, 0)
+  return status
+}
+
+/** Real mode, and virtual-8086 mode that stays there. */
+function returnReal(s: System, size: number): number {
+  const v86 = s.v86
+  const virtual = v86 && s.iopl < 3
+  if (virtual && ((s.get(S_CR4) & CR4_VME) === 0 || size !== 2)) s.raise(VECTOR_GP, 0)
+  s.readStack(0, size)
+  const offset = s.lo
+  s.readStack(size, size)
+  const selector = s.lo & 0xffff
+  s.readStack(2 * size, size)
+  const image = s.lo
+  if (offset > s.segmentField(CS, SEG_HIGH)) s.raise(VECTOR_GP, 0)
+  let flags: number
+  if (virtual) {
+    // With virtual interrupts, IF of the image goes to VIF; TF, or IF while one is pending, needs the monitor.
+    const pending = (image & FLAG_IF) !== 0 && (s.get(S_EFLAGS) & FLAG_VIP) !== 0
+    if (pending || (image & FLAG_TF) !== 0) s.raise(VECTOR_GP, 0)
+    flags = mergeFlags(s, image, flagsMask(s, 2) & ~(FLAG_IF | FLAG_IOPL))
+    flags = (image & FLAG_IF) === 0 ? flags & ~FLAG_VIF : flags | FLAG_VIF
+  } else {
+    const mask = v86 ? (flagsMask(s, size) | FLAG_IF) & ~FLAG_IOPL : flagsMask(s, size)
+    flags = mergeFlags(s, image, mask)
+  }
+  s.releaseStack(3 * size)
+  s.cpu.setRflags(flags)
+  setRealCode(s, selector, offset)
+  return s.retired()
+}
+
+function returnProtected(s: System, record: number, size: number): number {
+  if ((s.get(S_EFLAGS) & FLAG_NT) !== 0) {
+    if (s.longMode) s.raise(VECTOR_GP, 0)
+    const link = s.readSystem(s.segmentField(TR, SEG_BASE), 0, 2)
+    s.nextRip(record)
+    return switchTask(s, link, TASK_IRET, s.lo, false, 0)
+  }
+  s.readStack(0, size)
+  const lo = s.lo
+  const hi = s.hi
+  s.readStack(size, size)
+  const selector = s.lo & 0xffff
+  s.readStack(2 * size, size)
+  const image = s.lo
+  const cpl = s.cpl
+  if ((image & FLAG_VM) !== 0 && cpl === 0 && size === 4 && !s.longMode) return toV86(s, lo, selector, image)
+  way.checkCode(s, selector, lo, hi, size)
+  // IRETQ pops SS:RSP whatever the privilege level.
+  const frame = s.mode64 ? 5 : way.level === cpl ? 3 : 5
+  if (frame === 5) {
+    s.readStack(3 * size, size)
+    const stackLo = s.lo
+    const stackHi = s.hi
+    s.readStack(4 * size, size)
+    way.checkStack(s, s.lo & 0xffff, stackLo, stackHi)
+  }
+  way.checkOffset(s)
+  s.commit()
+  let mask = flagsMask(s, size)
+  if (cpl === 0 && size !== 2) mask |= FLAG_VIF | FLAG_VIP
+  const flags = mergeFlags(s, image, mask)
+  if (frame === 3) s.releaseStack(3 * size)
+  s.cpu.setRflags(flags)
+  way.enter(s, 0)
+  return s.retired()
+}
+
+/** Return to virtual-8086 mode: EIP, CS, EFLAGS are read; ESP, SS, ES, DS, FS, GS follow. */
+function toV86(s: System, offset: number, selector: number, image: number): number {
+  const words = frame
+  for (let i = 0; i < 6; i++) {
+    s.readStack(12 + 4 * i, 4)
+    words[i] = s.lo
+  }
+  if (offset > 0xffff) s.raise(VECTOR_GP, 0)
+  s.commit()
+  const [esp, ss, es, ds, fs, gs] = words as unknown as readonly [number, number, number, number, number, number]
+  s.cpu.setRflags((image & V86_FLAGS) | FLAG_FIXED)
+  setV86Segment(s, SS, ss & 0xffff)
+  setV86Segment(s, ES, es & 0xffff)
+  setV86Segment(s, DS, ds & 0xffff)
+  setV86Segment(s, FS, fs & 0xffff)
+  setV86Segment(s, GS, gs & 0xffff)
+  setV86Segment(s, CS, selector)
+  s.set64(S_GPR + 8 * RSP, esp, 0)
+  s.set64(S_RIP, offset, 0)
+  s.cpu.modeChanged()
+  return s.retired()
+}
+
+const frame = new Uint32Array(6)
+const V86_FLAGS =
+  FLAGS_ARITHMETIC |
+  FLAG_TF |
+  FLAG_IF |
+  FLAG_DF |
+  FLAG_IOPL |
+  FLAG_NT |
+  FLAG_RF |
+  FLAG_VM |
+  FLAG_AC |
+  FLAG_VIF |
+  FLAG_VIP |
+  FLAG_ID
+
+export const interruptReturnHandlers: Readonly<Record<string, Handler>> = {
+  IRET: interruptReturn,
+  IRETD: interruptReturn,
+  IRETQ: interruptReturn,
+}

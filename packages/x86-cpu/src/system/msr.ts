@@ -1,0 +1,338 @@
+import type { Words } from '../host.ts'
+import { VECTOR_GP } from '../semantics/context.ts'
+import {
+  FS,
+  GS,
+  SEG_BASE,
+  SEG_BYTES,
+  STATUS_DONE,
+  STATUS_FAULT,
+  S_CR0,
+  S_CSTAR,
+  S_DEBUGCTL,
+  S_EFER,
+  S_KERNEL_GS_BASE,
+  S_LSTAR,
+  S_PAT,
+  S_SEGMENTS,
+  S_SFMASK,
+  S_STAR,
+  S_SYSENTER_CS,
+  S_SYSENTER_EIP,
+  S_SYSENTER_ESP,
+  S_TSC_AUX,
+} from '../state-layout.ts'
+import { ABOVE_PHYSICAL_HI, CR0_PG, EFER_LMA, EFER_LME, EFER_NXE, EFER_SCE, RAX, RCX, RDX } from './architecture.ts'
+import type { Handler } from './operands.ts'
+import {
+  MC_BANKS,
+  MTRR_VARIABLE_COUNT,
+  S_BIOS_SIGN_ID,
+  S_MCG_STATUS,
+  S_MC_CTL,
+  S_MISC_ENABLE,
+  S_MTRR_DEF_TYPE,
+  S_MTRR_FIXED,
+  S_MTRR_VARIABLE,
+  S_TSC_ADJUST,
+} from './system-state.ts'
+import { isCanonical, type System } from './system.ts'
+import { readTimeStamp, writeTimeStamp, writeTscAdjust } from './time-stamp.ts'
+
+// Model-specific registers by their names in SDM vol. 4, "Architectural MSRs".
+export const IA32_TIME_STAMP_COUNTER = 0x10
+export const IA32_PLATFORM_ID = 0x17
+export const IA32_TSC_ADJUST = 0x3b
+export const IA32_BIOS_UPDT_TRIG = 0x79
+export const IA32_BIOS_SIGN_ID = 0x8b
+export const IA32_MTRRCAP = 0xfe
+export const IA32_ARCH_CAPABILITIES = 0x10a
+export const IA32_SYSENTER_CS = 0x174
+export const IA32_SYSENTER_ESP = 0x175
+export const IA32_SYSENTER_EIP = 0x176
+export const IA32_MCG_CAP = 0x179
+export const IA32_MCG_STATUS = 0x17a
+export const IA32_MISC_ENABLE = 0x1a0
+export const IA32_DEBUGCTL = 0x1d9
+export const IA32_MTRR_PHYSBASE0 = 0x200
+export const IA32_MTRR_FIX64K_00000 = 0x250
+export const IA32_MTRR_FIX16K_80000 = 0x258
+export const IA32_MTRR_FIX4K_C0000 = 0x268
+export const IA32_PAT = 0x277
+export const IA32_MTRR_DEF_TYPE = 0x2ff
+export const IA32_MC0_CTL = 0x400
+export const IA32_EFER = 0xc000_0080
+export const IA32_STAR = 0xc000_0081
+export const IA32_LSTAR = 0xc000_0082
+export const IA32_CSTAR = 0xc000_0083
+export const IA32_FMASK = 0xc000_0084
+export const IA32_FS_BASE = 0xc000_0100
+export const IA32_GS_BASE = 0xc000_0101
+export const IA32_KERNEL_GS_BASE = 0xc000_0102
+export const IA32_TSC_AUX = 0xc000_0103
+
+/** IA32_MTRRCAP: 8 variable ranges, fixed ranges, write-combining. */
+const MTRRCAP = MTRR_VARIABLE_COUNT | (1 << 8) | (1 << 10)
+/** IA32_MISC_ENABLE: fast strings; BTS and PEBS are not available. */
+export const MISC_ENABLE_RESET: number = (1 << 0) | (1 << 11) | (1 << 12)
+/** Bits of IA32_MISC_ENABLE that software may change: fast strings. */
+const MISC_ENABLE_WRITABLE = 1 << 0
+/**
+ * IA32_ARCH_CAPABILITIES. This processor executes nothing speculatively, so it has none of the vulnerabilities that the
+ * NO bits stand for: RDCL, RSB fill on L1D (SKIP_L1DFL), SSB, MDS, page-size change, TAA, SBDR/SSDP, FBSDP, PSDP,
+ * BHI (20), PBRSB (24), GDS (26), RFDS (27).
+ */
+const ARCH_CAPABILITIES =
+  (1 << 0) |
+  (1 << 3) |
+  (1 << 4) |
+  (1 << 5) |
+  (1 << 6) |
+  (1 << 8) |
+  (1 << 13) |
+  (1 << 14) |
+  (1 << 15) |
+  (1 << 20) |
+  (1 << 24) |
+  (1 << 26) |
+  (1 << 27)
+/** IA32_ARCH_CAPABILITIES, high word: ITS_NO (62). */
+const ARCH_CAPABILITIES_HI = 1 << 30
+
+const words: Words = { lo: 0, hi: 0 }
+
+/** State offset of an MSR that is a plain 64-bit field, or −1. */
+function fieldOf(index: number): number {
+  switch (index) {
+    case IA32_SYSENTER_CS:
+      return S_SYSENTER_CS
+    case IA32_SYSENTER_ESP:
+      return S_SYSENTER_ESP
+    case IA32_SYSENTER_EIP:
+      return S_SYSENTER_EIP
+    case IA32_TSC_ADJUST:
+      return S_TSC_ADJUST
+    case IA32_BIOS_SIGN_ID:
+      return S_BIOS_SIGN_ID
+    case IA32_MCG_STATUS:
+      return S_MCG_STATUS
+    case IA32_MISC_ENABLE:
+      return S_MISC_ENABLE
+    case IA32_DEBUGCTL:
+      return S_DEBUGCTL
+    case IA32_PAT:
+      return S_PAT
+    case IA32_MTRR_DEF_TYPE:
+      return S_MTRR_DEF_TYPE
+    case IA32_EFER:
+      return S_EFER
+    case IA32_STAR:
+      return S_STAR
+    case IA32_LSTAR:
+      return S_LSTAR
+    case IA32_CSTAR:
+      return S_CSTAR
+    case IA32_FMASK:
+      return S_SFMASK
+    case IA32_FS_BASE:
+      return S_SEGMENTS + FS * SEG_BYTES + SEG_BASE
+    case IA32_GS_BASE:
+      return S_SEGMENTS + GS * SEG_BYTES + SEG_BASE
+    case IA32_KERNEL_GS_BASE:
+      return S_KERNEL_GS_BASE
+    case IA32_TSC_AUX:
+      return S_TSC_AUX
+    default:
+      return mtrrField(index)
+  }
+}
+
+function mtrrField(index: number): number {
+  if (index >= IA32_MTRR_PHYSBASE0 && index < IA32_MTRR_PHYSBASE0 + 2 * MTRR_VARIABLE_COUNT) {
+    return S_MTRR_VARIABLE + 8 * (index - IA32_MTRR_PHYSBASE0)
+  }
+  if (index === IA32_MTRR_FIX64K_00000) return S_MTRR_FIXED
+  if (index === IA32_MTRR_FIX16K_80000 || index === IA32_MTRR_FIX16K_80000 + 1) {
+    return S_MTRR_FIXED + 8 * (1 + index - IA32_MTRR_FIX16K_80000)
+  }
+  if (index >= IA32_MTRR_FIX4K_C0000 && index < IA32_MTRR_FIX4K_C0000 + 8) {
+    return S_MTRR_FIXED + 8 * (3 + index - IA32_MTRR_FIX4K_C0000)
+  }
+  return -1
+}
+
+function isMachineCheckBank(index: number): boolean {
+  return index >= IA32_MC0_CTL && index < IA32_MC0_CTL + 4 * MC_BANKS
+}
+
+function give(s: System, lo: number, hi: number): void {
+  s.lo = lo >>> 0
+  s.hi = hi >>> 0
+}
+
+/** Reads an MSR into `s.lo` and `s.hi`. @throws #GP(0) for one that does not exist */
+export function readMsr(s: System, index: number): void {
+  const field = fieldOf(index)
+  if (field >= 0) {
+    give(s, s.get(field), s.get(field + 4))
+    return
+  }
+  switch (index) {
+    case IA32_TIME_STAMP_COUNTER:
+      readTimeStamp(s)
+      return
+    case IA32_MTRRCAP:
+      give(s, MTRRCAP, 0)
+      return
+    case IA32_ARCH_CAPABILITIES:
+      give(s, ARCH_CAPABILITIES, ARCH_CAPABILITIES_HI)
+      return
+    case IA32_MCG_CAP:
+      give(s, MC_BANKS, 0)
+      return
+    case IA32_PLATFORM_ID:
+      give(s, 0, 0)
+      return
+    default:
+  }
+  if (isMachineCheckBank(index)) {
+    // Status, address and miscellaneous registers hold nothing: no error is ever logged.
+    const control = S_MC_CTL + 8 * ((index - IA32_MC0_CTL) >> 2)
+    if (((index - IA32_MC0_CTL) & 3) === 0) give(s, s.get(control), s.get(control + 4))
+    else give(s, 0, 0)
+    return
+  }
+  const status = s.host.readMsr(index, words)
+  if (status === STATUS_FAULT) s.raise(VECTOR_GP, 0)
+  s.check(status)
+  give(s, words.lo, words.hi)
+}
+
+function refuse(s: System, when: boolean): void {
+  if (when) s.raise(VECTOR_GP, 0)
+}
+
+/** Memory types 0, 1, 4, 5, 6. */
+function isMtrrType(type: number): boolean {
+  return type === 0 || type === 1 || (type >= 4 && type <= 6)
+}
+
+/** The four bytes of a fixed-range MTRR, or with `pat` of IA32_PAT, where 7 (UC−) is a type too. */
+function areTypes(word: number, pat: boolean): boolean {
+  for (let shift = 0; shift < 32; shift += 8) {
+    const type = (word >>> shift) & 0xff
+    if (!(isMtrrType(type) || (pat && type === 7))) return false
+  }
+  return true
+}
+
+/** Whether a write to an MTRR is legal (SDM vol. 3A, "MTRR Feature Identification", "Setting Memory Ranges with MTRRs"). */
+function checkMtrr(s: System, index: number, lo: number, hi: number): void {
+  if (index >= IA32_MTRR_PHYSBASE0 && index < IA32_MTRR_PHYSBASE0 + 2 * MTRR_VARIABLE_COUNT) {
+    refuse(s, (hi & ABOVE_PHYSICAL_HI) !== 0)
+    if ((index & 1) === 0) refuse(s, (lo & 0xf00) !== 0 || !isMtrrType(lo & 0xff))
+    else refuse(s, (lo & 0x7ff) !== 0)
+  } else refuse(s, !areTypes(lo, false) || !areTypes(hi, false))
+}
+
+function writeEfer(s: System, lo: number, hi: number): void {
+  refuse(s, hi !== 0 || (lo & ~(EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE)) !== 0)
+  const old = s.get(S_EFER)
+  refuse(s, ((lo ^ old) & EFER_LME) !== 0 && (s.get(S_CR0) & CR0_PG) !== 0)
+  // LMA is read-only: writes of it are ignored.
+  const value = (lo & ~EFER_LMA) | (old & EFER_LMA)
+  s.set(S_EFER, value)
+  if (value === old) return
+  s.host.controlChanged()
+  if (((value ^ old) & EFER_NXE) !== 0) s.cpu.flushTlb(true)
+  s.cpu.modeChanged()
+}
+
+/** Writes an MSR. @throws #GP(0) for one that does not exist, and for values that it cannot hold */
+export function writeMsr(s: System, index: number, lo: number, hi: number): void {
+  switch (index) {
+    case IA32_EFER:
+      writeEfer(s, lo, hi)
+      return
+    case IA32_TIME_STAMP_COUNTER:
+      writeTimeStamp(s, lo, hi)
+      return
+    case IA32_TSC_ADJUST:
+      writeTscAdjust(s, lo, hi)
+      return
+    case IA32_LSTAR:
+    case IA32_CSTAR:
+    case IA32_FS_BASE:
+    case IA32_GS_BASE:
+    case IA32_KERNEL_GS_BASE:
+    case IA32_SYSENTER_ESP:
+    case IA32_SYSENTER_EIP:
+      refuse(s, !isCanonical(hi))
+      break
+    case IA32_FMASK:
+    case IA32_TSC_AUX:
+      refuse(s, hi !== 0)
+      break
+    case IA32_PAT:
+      refuse(s, !areTypes(lo, true) || !areTypes(hi, true))
+      break
+    case IA32_MTRR_DEF_TYPE:
+      refuse(s, hi !== 0 || (lo & ~0xcff) !== 0 || !isMtrrType(lo & 0xff))
+      break
+    case IA32_MISC_ENABLE:
+      s.set(S_MISC_ENABLE, (s.get(S_MISC_ENABLE) & ~MISC_ENABLE_WRITABLE) | (lo & MISC_ENABLE_WRITABLE))
+      return
+    case IA32_DEBUGCTL:
+      // No last-branch records, no branch-single-step: no bit exists.
+      refuse(s, lo !== 0 || hi !== 0)
+      return
+    case IA32_BIOS_SIGN_ID:
+      // Software writes zero and CPUID then reports the update's revision; it never changes.
+      return
+    case IA32_BIOS_UPDT_TRIG:
+      return
+    case IA32_MCG_STATUS:
+      refuse(s, hi !== 0 || (lo & ~7) !== 0)
+      break
+    case IA32_MTRRCAP:
+    case IA32_ARCH_CAPABILITIES:
+    case IA32_MCG_CAP:
+    case IA32_PLATFORM_ID:
+      s.raise(VECTOR_GP, 0)
+      break
+    default:
+  }
+  const field = fieldOf(index)
+  if (field >= 0) {
+    if (mtrrField(index) >= 0) checkMtrr(s, index, lo, hi)
+    s.set64(field, lo, hi)
+    return
+  }
+  if (isMachineCheckBank(index)) {
+    const kind = (index - IA32_MC0_CTL) & 3
+    if (kind === 0) s.set64(S_MC_CTL + 8 * ((index - IA32_MC0_CTL) >> 2), lo, hi)
+    else refuse(s, lo !== 0 || hi !== 0)
+    return
+  }
+  const status = s.host.writeMsr(index, lo, hi)
+  if (status === STATUS_FAULT) s.raise(VECTOR_GP, 0)
+  s.check(status)
+}
+
+// @isa: complete   0F 32   RDMSR   "SDM vol. 2B, RDMSR"
+export const rdmsr: Handler = (s) => {
+  s.requireCpl0()
+  readMsr(s, s.gpr(RCX))
+  s.setGpr(RAX, 4, s.lo)
+  s.setGpr(RDX, 4, s.hi)
+  return STATUS_DONE
+}
+
+// @isa: complete   0F 30   WRMSR   "SDM vol. 2C, WRMSR"
+export const wrmsr: Handler = (s, record) => {
+  s.requireCpl0()
+  writeMsr(s, s.gpr(RCX), s.gpr(RAX), s.gpr(RDX))
+  return s.retireNext(record)
+}
+
+export const msrHandlers: Readonly<Record<string, Handler>> = { RDMSR: rdmsr, WRMSR: wrmsr }

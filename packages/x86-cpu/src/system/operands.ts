@@ -1,0 +1,83 @@
+import type { Form } from '../semantics/form.ts'
+import { R_IMM, R_REG0, R_SEGMENT } from '../record.ts'
+import { S_EA } from '../state-layout.ts'
+import type { System } from './system.ts'
+
+/**
+ * A TypeScript handler of an instruction.
+ *
+ * @param record - machine address of the decoded instruction (`record.ts`)
+ * @returns STATUS_DONE: retired, the caller advances RIP. STATUS_JUMP, STATUS_EXIT: retired, RIP is set.
+ *   STATUS_CONTINUE: progress of a repeated instruction is kept, RIP stays. An instruction that cannot go on throws
+ *   `System.abandoned`, which `runHandler` catches
+ */
+export type Handler = (s: System, record: number, form: Form) => number
+
+/** State offset of the register that operand `i` names: general, segment, control, debug, MMX or XMM. */
+export function registerOffset(s: System, record: number, i: number): number {
+  return s.cpu.memory.u16[(record + R_REG0 + 2 * i) >>> 1] as number
+}
+
+/** Low word of the immediate. */
+export function immediate(s: System, record: number): number {
+  return s.cpu.memory.u32[(record + R_IMM) >>> 2] as number
+}
+
+/** High word of the immediate. Forms with two immediates (far pointer, ENTER) have the second one here. */
+export function secondImmediate(s: System, record: number): number {
+  return s.cpu.memory.u32[(record + R_IMM + 4) >>> 2] as number
+}
+
+/** Segment register of the memory operand, prefixes applied. */
+export function segmentOf(s: System, record: number): number {
+  return (s.cpu.memory.u8[record + R_SEGMENT] as number) & 7
+}
+
+export function sizeOf(form: Form, i: number): number {
+  return form.operands[i]?.size ?? 0
+}
+
+export function isMemory(form: Form, i: number): boolean {
+  return form.operands[i]?.kind === 'mem'
+}
+
+/** Reads operand `i` (register, memory or immediate), zero-extended, into `s.lo` and `s.hi`. */
+export function readOperand(s: System, record: number, form: Form, i: number, size: number = sizeOf(form, i)): number {
+  const kind = form.operands[i]?.kind
+  if (kind === 'mem') return s.readValue(s.get(S_EA), s.get(S_EA + 4), size, 0)
+  if (kind === 'imm') {
+    s.lo = immediate(s, record)
+    s.hi = secondImmediate(s, record)
+    return s.lo
+  }
+  const offset = registerOffset(s, record, i)
+  s.hi = 0
+  if (size === 8) {
+    s.lo = s.get(offset)
+    s.hi = s.get(offset + 4)
+  } else if (size === 4) s.lo = s.get(offset)
+  else if (size === 2) s.lo = s.u16[offset >>> 1] as number
+  else s.lo = s.u8[offset] as number
+  return s.lo
+}
+
+/** Queues the write if operand `i` is memory; what `finishWrite` does to a register comes after `commit`. */
+export function queueWrite(s: System, form: Form, i: number, lo: number, hi = 0, size: number = sizeOf(form, i)): void {
+  if (isMemory(form, i)) s.write(s.get(S_EA), s.get(S_EA + 4), size, lo, hi, 0)
+}
+
+/** Writes operand `i` as the instruction's last act: memory, or a register of the operand's size. */
+export function writeOperand(
+  s: System,
+  record: number,
+  form: Form,
+  i: number,
+  lo: number,
+  hi = 0,
+  size: number = sizeOf(form, i),
+): void {
+  if (isMemory(form, i)) {
+    s.write(s.get(S_EA), s.get(S_EA + 4), size, lo, hi, 0)
+    s.commit()
+  } else s.writeRegister(registerOffset(s, record, i), size, lo, hi)
+}

@@ -1,0 +1,90 @@
+import type { Words } from '../host.ts'
+import { VECTOR_GP, VECTOR_UD } from '../semantics/context.ts'
+import {
+  FLAGS_ARITHMETIC,
+  FLAG_CF,
+  STATUS_DONE,
+  STATUS_EXIT,
+  STATUS_FAULT,
+  S_CR4,
+  S_XCR0,
+} from '../state-layout.ts'
+import { CR4_OSXSAVE, RAX, RCX, RDX } from './architecture.ts'
+import { registerOffset, type Handler } from './operands.ts'
+import { undefinedInstruction } from './software-interrupts.ts'
+import type { System } from './system.ts'
+import { ACTIVITY_HALTED, S_ACTIVITY } from './system-state.ts'
+
+const words: Words = { lo: 0, hi: 0 }
+
+// @isa: complete   F4   HLT   "SDM vol. 2A, HLT"
+export const hlt: Handler = (s, record) => {
+  s.requireCpl0()
+  s.set(S_ACTIVITY, ACTIVITY_HALTED)
+  s.advance(record)
+  return STATUS_EXIT
+}
+
+// @isa: complete   0F 08, 0F 09   INVD, WBINVD: memory is always coherent here
+const cacheControl: Handler = (s) => {
+  s.requireCpl0()
+  return STATUS_DONE
+}
+
+// @isa: complete   0F 01 C1, 0F 01 D9   VMCALL, VMMCALL: to the host
+const hypercall: Handler = (s, record) => {
+  const status = s.host.hypercall()
+  if (status === STATUS_FAULT) s.raisePlain(VECTOR_UD)
+  s.check(status)
+  return s.retireNext(record)
+}
+
+// @isa: complete   0F C7 /6, /7   RDRAND, RDSEED   "SDM vol. 2B, RDRAND"
+const random: Handler = (s, record, form) => {
+  s.host.random(words)
+  const size = form.operands[0]?.size ?? form.size
+  s.writeRegister(registerOffset(s, record, 0), size, words.lo, words.hi)
+  s.cpu.setRflags((s.cpu.materialiseFlags() & ~FLAGS_ARITHMETIC) | FLAG_CF)
+  return STATUS_DONE
+}
+
+function requireXsave(s: System): void {
+  if ((s.get(S_CR4) & CR4_OSXSAVE) === 0) s.undefinedOpcode()
+}
+
+// @isa: complete   0F 01 D0   XGETBV   "SDM vol. 2C, XGETBV"
+const xgetbv: Handler = (s) => {
+  requireXsave(s)
+  if (s.gpr(RCX) !== 0) s.raise(VECTOR_GP, 0)
+  s.setGpr(RAX, 4, s.get(S_XCR0))
+  s.setGpr(RDX, 4, s.get(S_XCR0 + 4))
+  return STATUS_DONE
+}
+
+/** XCR0 bits that exist: x87 and SSE. x87 can never be off. */
+export const XCR0_X87 = 1
+export const XCR0_SSE = 2
+
+// @isa: complete   0F 01 D1   XSETBV   "SDM vol. 2C, XSETBV"
+const xsetbv: Handler = (s) => {
+  requireXsave(s)
+  s.requireCpl0()
+  const lo = s.gpr(RAX)
+  const wrong = s.gpr(RDX) !== 0 || (lo & ~(XCR0_X87 | XCR0_SSE)) !== 0 || (lo & XCR0_X87) === 0
+  if (s.gpr(RCX) !== 0 || wrong) s.raise(VECTOR_GP, 0)
+  s.set64(S_XCR0, lo, 0)
+  return STATUS_DONE
+}
+
+export const processorHandlers: Readonly<Record<string, Handler>> = {
+  HLT: hlt,
+  INVD: cacheControl,
+  WBINVD: cacheControl,
+  VMCALL: hypercall,
+  VMMCALL: hypercall,
+  RDRAND: random,
+  RDSEED: random,
+  XGETBV: xgetbv,
+  XSETBV: xsetbv,
+  RSM: undefinedInstruction,
+}

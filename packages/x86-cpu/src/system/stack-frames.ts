@@ -1,0 +1,150 @@
+import { SLOW_IMPLICIT, SLOW_STACK, VECTOR_SS, VECTOR_TS } from '../semantics/context.ts'
+import {
+  SEG_ATTRIBUTES,
+  SEG_BASE,
+  SEG_BYTES,
+  SEG_CAN_WRITE,
+  SEG_HIGH,
+  SEG_LIMIT,
+  SEG_LOW,
+  SEG_RIGHTS,
+  SEG_SELECTOR,
+  SS,
+  S_GPR,
+  S_SEGMENTS,
+  TR,
+} from '../state-layout.ts'
+import { ATTR_TYPE, RSP, TYPE_EXPAND_DOWN } from './architecture.ts'
+import { isNull, queueAccessed, requireDescriptor, selectorIndex, type Descriptor } from './descriptors.ts'
+import type { System } from './system.ts'
+
+/**
+ * A stack that a frame is pushed on: the current one, or a more privileged one that the instruction is about to switch
+ * to. RSP changes only with {@link store}.
+ */
+export class PushStack {
+  /** Where the stack pointer stands now. */
+  lo = 0
+  hi = 0
+  #width = 4
+  #baseLo = 0
+  #low = 0
+  #high = 0
+  #flags = 0
+  #error = 0
+
+  /** The current stack; a limit violation is #SS(0). */
+  useCurrent(s: System): void {
+    this.lo = s.gpr(RSP)
+    this.hi = s.gprHi(RSP)
+    this.#width = s.stackAddressSize
+    this.#flags = SLOW_STACK
+    this.#error = 0
+    if (this.#width === 8) return
+    const at = S_SEGMENTS + SS * SEG_BYTES
+    this.#baseLo = s.get(at + SEG_BASE)
+    this.#low = s.get(at + SEG_LOW)
+    this.#high = s.get(at + SEG_HIGH)
+    if ((s.get(at + SEG_RIGHTS) & SEG_CAN_WRITE) === 0) this.#low = 0xffff_ffff
+  }
+
+  /** A flat 64-bit stack. `inner`: of a more privileged level. */
+  useLong(s: System, lo: number, hi: number, inner: boolean): void {
+    this.lo = lo
+    this.hi = hi
+    this.#width = 8
+    this.#flags = inner ? innerFlags(s) : SLOW_STACK
+    this.#error = 0
+  }
+
+  /** The stack that `d` describes; a limit violation is #SS(selector). */
+  useDescriptor(s: System, d: Descriptor, pointer: number): void {
+    this.lo = pointer
+    this.hi = 0
+    this.#width = d.isBig ? 4 : 2
+    this.#baseLo = d.base
+    this.#flags = innerFlags(s)
+    this.#error = selectorIndex(d.selector)
+    const limit = d.limit
+    const down = (d.type & TYPE_EXPAND_DOWN) !== 0
+    this.#low = down ? Math.min(limit + 1, 0xffff_ffff) : 0
+    this.#high = down ? (d.isBig ? 0xffff_ffff : 0xffff) : limit
+  }
+
+  /** Queues a push of 2, 4 or 8 bytes. */
+  push(s: System, size: number, dataLo: number, dataHi = 0): void {
+    const next = this.lo - size
+    if (this.#width === 8) {
+      if (next < 0) this.hi = (this.hi - 1) >>> 0
+      this.lo = next >>> 0
+      s.write(this.lo, this.hi, size, dataLo, dataHi, this.#flags)
+      return
+    }
+    this.lo = this.#width === 2 ? ((this.lo & 0xffff_0000) | (next & 0xffff)) >>> 0 : next >>> 0
+    const offset = this.#width === 2 ? this.lo & 0xffff : this.lo
+    if (offset < this.#low || offset + size - 1 > this.#high) s.raise(VECTOR_SS, this.#error)
+    s.write((this.#baseLo + offset) >>> 0, 0, size, dataLo, dataHi, this.#flags)
+  }
+
+  /** Moves the pointer down to a 16-byte boundary, as interrupt delivery in IA-32e mode does. */
+  align16(): void {
+    this.lo = (this.lo & ~15) >>> 0
+  }
+
+  /** Makes this the stack pointer; after the last access. */
+  store(s: System): void {
+    const at = S_GPR + 8 * RSP
+    if (this.#width === 2) s.set(at, this.lo)
+    else s.set64(at, this.lo, this.#width === 8 ? this.hi : 0)
+  }
+}
+
+/** Pushes on a more privileged stack have that level's rights, while the privilege level is still the old one. */
+function innerFlags(s: System): number {
+  return s.cpl === 3 ? SLOW_STACK | SLOW_IMPLICIT : SLOW_STACK
+}
+
+/** A privilege level's stack as the TSS has it. */
+export class TssStack {
+  selector = 0
+  lo = 0
+  hi = 0
+
+  /** Outside IA-32e mode: SS:ESP or SS:SP of a level. @throws #TS(TR) where the TSS is too short */
+  readLegacy(s: System, level: number): void {
+    const at = S_SEGMENTS + TR * SEG_BYTES
+    const wide = (s.get(at + SEG_ATTRIBUTES) & ATTR_TYPE) >= 8
+    const offset = wide ? 4 + level * 8 : 2 + level * 4
+    const base = this.#locate(s, offset, wide ? 6 : 4)
+    this.lo = s.readSystem(base, 0, wide ? 4 : 2)
+    this.hi = 0
+    this.selector = s.readSystem((base + (wide ? 4 : 2)) >>> 0, 0, 2)
+  }
+
+  /** IA-32e mode: RSPn for slots 0–2, IST1–IST7 for slots 3 + n. @throws #TS(TR) */
+  readLong(s: System, slot: number): void {
+    const offset = slot < 3 ? 4 + slot * 8 : 36 + (slot - 4) * 8
+    const base = this.#locate(s, offset, 8)
+    s.readSystem(base, s.carryHi(s.segmentField(TR, SEG_BASE), s.segmentField(TR, SEG_BASE + 4), offset), 8)
+    this.lo = s.lo
+    this.hi = s.hi
+    this.selector = 0
+  }
+
+  #locate(s: System, offset: number, size: number): number {
+    if (offset + size - 1 > s.segmentField(TR, SEG_LIMIT)) {
+      s.raise(VECTOR_TS, selectorIndex(s.segmentField(TR, SEG_SELECTOR)))
+    }
+    return (s.segmentField(TR, SEG_BASE) + offset) >>> 0
+  }
+}
+
+/** Checks the stack segment that the TSS names for `level` and marks it accessed. */
+export function checkInnerStack(s: System, selector: number, level: number, into: Descriptor): void {
+  const error = selectorIndex(selector)
+  if (isNull(selector)) s.raise(VECTOR_TS, error)
+  requireDescriptor(s, selector, into, VECTOR_TS)
+  if ((selector & 3) !== level || into.dpl !== level || !into.isWritableData) s.raise(VECTOR_TS, error)
+  if (!into.present) s.raise(VECTOR_SS, error)
+  queueAccessed(s, into)
+}

@@ -1,0 +1,172 @@
+import { VECTOR_GP } from '../semantics/context.ts'
+import {
+  CS,
+  FLAG_IF,
+  FLAG_RF,
+  FLAG_TF,
+  FLAG_VM,
+  FS,
+  GS,
+  SEG_BASE,
+  SEG_BYTES,
+  SS,
+  STATUS_DONE,
+  S_CR4,
+  S_EFER,
+  S_GPR,
+  S_KERNEL_GS_BASE,
+  S_LSTAR,
+  S_RIP,
+  S_SEGMENTS,
+  S_SFMASK,
+  S_STAR,
+  S_SYSENTER_CS,
+  S_SYSENTER_EIP,
+  S_SYSENTER_ESP,
+} from '../state-layout.ts'
+import {
+  ATTR_DB,
+  ATTR_DPL_SHIFT,
+  ATTR_G,
+  ATTR_L,
+  ATTR_P,
+  ATTR_S,
+  CR4_FSGSBASE,
+  EFER_SCE,
+  FLAG_FIXED,
+  R11,
+  RCX,
+  RDX,
+  RSP,
+  TYPE_ACCESSED,
+  TYPE_CODE,
+  TYPE_READABLE,
+  TYPE_WRITABLE,
+} from './architecture.ts'
+import { registerOffset, type Handler } from './operands.ts'
+import { setSegment } from './segment-cache.ts'
+import { isCanonical, type System } from './system.ts'
+import { S_STEP_SUPPRESSED } from './system-state.ts'
+
+const FLAT_CODE = ATTR_P | ATTR_S | ATTR_G | TYPE_CODE | TYPE_READABLE | TYPE_ACCESSED
+const FLAT_STACK = ATTR_P | ATTR_S | ATTR_G | ATTR_DB | TYPE_WRITABLE | TYPE_ACCESSED
+/** RFLAGS that SYSRET takes from R11 (SDM vol. 2B, "SYSRET"): RF, VM and reserved bits are not among them. */
+const SYSRET_FLAGS = 0x003c_7fd7
+
+/** Flat CS and SS of a level, as the fast system calls set them without reading a table. `long`: 64-bit code. */
+function setFlatSegments(s: System, cs: number, ss: number, level: number, long: boolean): void {
+  const dpl = level << ATTR_DPL_SHIFT
+  setSegment(s, CS, cs & 0xffff, 0, 0, 0xffff_ffff, FLAT_CODE | dpl | (long ? ATTR_L : ATTR_DB))
+  setSegment(s, SS, ss & 0xffff, 0, 0, 0xffff_ffff, FLAT_STACK | dpl)
+}
+
+// @isa: complete   0F 05   SYSCALL   "SDM vol. 2B, SYSCALL"
+export const syscall: Handler = (s, record) => {
+  // In compatibility mode, and everywhere else, Intel processors raise #UD.
+  if (!s.mode64 || (s.get(S_EFER) & EFER_SCE) === 0) s.undefinedOpcode()
+  const flags = s.cpu.materialiseFlags()
+  s.nextRip(record)
+  s.set64(S_GPR + 8 * RCX, s.lo, s.hi)
+  s.set64(S_GPR + 8 * R11, flags & ~FLAG_RF, 0)
+  s.set64(S_RIP, s.get(S_LSTAR), s.get(S_LSTAR + 4))
+  const flagsAfter = (flags & ~s.get(S_SFMASK) & ~FLAG_RF) | FLAG_FIXED
+  s.cpu.setRflags(flagsAfter)
+  const cs = s.get(S_STAR + 4) & 0xfffc
+  setFlatSegments(s, cs, cs + 8, 0, true)
+  s.cpu.modeChanged()
+  // A single-step trap that SFMASK masks is not taken at the kernel's entry.
+  if ((flagsAfter & FLAG_TF) === 0) s.set(S_STEP_SUPPRESSED, 1)
+  return s.retired()
+}
+
+// @isa: complete   0F 07   SYSRET   "SDM vol. 2B, SYSRET"
+export const sysret: Handler = (s, _record, form) => {
+  if (!s.mode64 || (s.get(S_EFER) & EFER_SCE) === 0) s.undefinedOpcode()
+  s.requireCpl0()
+  const long = form.size === 8
+  if (long && !isCanonical(s.gprHi(RCX))) s.raise(VECTOR_GP, 0)
+  s.set64(S_RIP, s.gpr(RCX), long ? s.gprHi(RCX) : 0)
+  s.cpu.setRflags((s.gpr(R11) & SYSRET_FLAGS) | FLAG_FIXED)
+  const base = s.get(S_STAR + 4) >>> 16
+  setFlatSegments(s, (base + (long ? 16 : 0)) | 3, (base + 8) | 3, 3, long)
+  s.cpu.modeChanged()
+  return s.retired()
+}
+
+// @isa: complete   0F 34   SYSENTER   "SDM vol. 2B, SYSENTER"
+export const sysenter: Handler = (s) => {
+  const cs = s.get(S_SYSENTER_CS) & 0xfffc
+  if (!s.protectedMode || cs === 0) s.raise(VECTOR_GP, 0)
+  const long = s.longMode
+  s.cpu.setRflags(s.cpu.materialiseFlags() & ~(FLAG_VM | FLAG_IF | FLAG_RF))
+  s.set64(S_GPR + 8 * RSP, s.get(S_SYSENTER_ESP), long ? s.get(S_SYSENTER_ESP + 4) : 0)
+  s.set64(S_RIP, s.get(S_SYSENTER_EIP), long ? s.get(S_SYSENTER_EIP + 4) : 0)
+  setFlatSegments(s, cs, cs + 8, 0, long)
+  s.cpu.modeChanged()
+  return s.retired()
+}
+
+// @isa: complete   0F 35   SYSEXIT   "SDM vol. 2B, SYSEXIT"
+export const sysexit: Handler = (s, _record, form) => {
+  const cs = s.get(S_SYSENTER_CS) & 0xfffc
+  if (!s.protectedMode || s.cpl !== 0 || cs === 0) s.raise(VECTOR_GP, 0)
+  const long = form.size === 8
+  if (long && !(isCanonical(s.gprHi(RCX)) && isCanonical(s.gprHi(RDX)))) s.raise(VECTOR_GP, 0)
+  s.set64(S_GPR + 8 * RSP, s.gpr(RCX), long ? s.gprHi(RCX) : 0)
+  s.set64(S_RIP, s.gpr(RDX), long ? s.gprHi(RDX) : 0)
+  setFlatSegments(s, (cs + (long ? 32 : 16)) | 3, (cs + (long ? 40 : 24)) | 3, 3, long)
+  s.cpu.modeChanged()
+  return s.retired()
+}
+
+// @isa: complete   0F 01 F8   SWAPGS   "SDM vol. 2B, SWAPGS"
+export const swapgs: Handler = (s) => {
+  if (!s.mode64) s.undefinedOpcode()
+  s.requireCpl0()
+  const base = S_SEGMENTS + GS * SEG_BYTES + SEG_BASE
+  const lo = s.get(base)
+  const hi = s.get(base + 4)
+  s.set64(base, s.get(S_KERNEL_GS_BASE), s.get(S_KERNEL_GS_BASE + 4))
+  s.set64(S_KERNEL_GS_BASE, lo, hi)
+  return STATUS_DONE
+}
+
+function requireFsGsBase(s: System): void {
+  if (!s.mode64 || (s.get(S_CR4) & CR4_FSGSBASE) === 0) s.undefinedOpcode()
+}
+
+/** RDFSBASE, RDGSBASE. */
+export function readBase(segment: number): Handler {
+  return (s, record, form) => {
+    requireFsGsBase(s)
+    const base = S_SEGMENTS + segment * SEG_BYTES + SEG_BASE
+    s.writeRegister(registerOffset(s, record, 0), form.operands[0]?.size ?? 8, s.get(base), s.get(base + 4))
+    return STATUS_DONE
+  }
+}
+
+/** WRFSBASE, WRGSBASE. */
+export function writeBase(segment: number): Handler {
+  return (s, record, form) => {
+    requireFsGsBase(s)
+    const from = registerOffset(s, record, 0)
+    const hi = form.operands[0]?.size === 4 ? 0 : s.get(from + 4)
+    if (!isCanonical(hi)) s.raise(VECTOR_GP, 0)
+    s.set64(S_SEGMENTS + segment * SEG_BYTES + SEG_BASE, s.get(from), hi)
+    return STATUS_DONE
+  }
+}
+
+export const syscallHandlers: Readonly<Record<string, Handler>> = {
+  SYSCALL: syscall,
+  SYSRET: sysret,
+  SYSRETQ: sysret,
+  SYSENTER: sysenter,
+  SYSEXIT: sysexit,
+  SYSEXITQ: sysexit,
+  SWAPGS: swapgs,
+  RDFSBASE: readBase(FS),
+  RDGSBASE: readBase(GS),
+  WRFSBASE: writeBase(FS),
+  WRGSBASE: writeBase(GS),
+}

@@ -1,0 +1,45 @@
+/**
+ * State that only system instructions and event delivery use, as offsets of the state area: what `state-layout.ts`
+ * leaves free between the pinned records and the TLB sets.
+ */
+
+/** What the processor is doing: `ACTIVITY_*`. */
+export const S_ACTIVITY = 0xe00
+/** Non-zero from the delivery of an NMI to the next IRET. */
+export const S_NMI_BLOCKED = 0xe04
+/** DR6 bits of debug conditions that wait for the end of the instruction (data and I/O breakpoints, task switch). */
+export const S_PENDING_DEBUG = 0xe08
+/** Non-zero: the instruction (a task switch) has retired, and the exception in S_FAULT_* is raised at the new RIP. */
+export const S_PENDING_FAULT = 0xe0c
+/** Non-zero: the instruction that ends now causes no single-step trap, although TF was set when it began. */
+export const S_STEP_SUPPRESSED = 0xe38
+/** IA32_TSC_ADJUST, 64 bits. */
+export const S_TSC_ADJUST = 0xe10
+/** IA32_MISC_ENABLE, 64 bits. */
+export const S_MISC_ENABLE = 0xe18
+/** IA32_MTRR_DEF_TYPE, 64 bits. */
+export const S_MTRR_DEF_TYPE = 0xe20
+/** IA32_MCG_STATUS, 64 bits. */
+export const S_MCG_STATUS = 0xe28
+/** IA32_BIOS_SIGN_ID, 64 bits: the low half is always zero. */
+export const S_BIOS_SIGN_ID = 0xe30
+/** IA32_MTRR_FIX*: 64K_00000, 16K_80000, 16K_A0000, 4K_C0000 … 4K_F8000; 11 × 64 bits. */
+export const S_MTRR_FIXED = 0xe40
+/** IA32_MTRR_PHYSBASEn and PHYSMASKn, 8 pairs of 64 bits. */
+export const S_MTRR_VARIABLE = 0xea0
+/** IA32_MCn_CTL, {@link MC_BANKS} × 64 bits. */
+export const S_MC_CTL = 0xf20
+
+export const MTRR_VARIABLE_COUNT = 8
+export const MTRR_FIXED_COUNT = 11
+/** Machine-check banks (IA32_MCG_CAP). */
+export const MC_BANKS = 4
+
+/** Executes instructions. */
+export const ACTIVITY_RUNNING = 0
+/** HLT: until an interrupt, NMI, INIT or SMI. */
+export const ACTIVITY_HALTED = 1
+/** Triple fault: until INIT, NMI or reset. */
+export const ACTIVITY_SHUTDOWN = 2
+/** After INIT of an application processor: until a start-up IPI. */
+export const ACTIVITY_WAIT_FOR_SIPI = 3

@@ -1,0 +1,432 @@
+import type { CpuHost } from '../host.ts'
+import {
+  SLOW_IMPLICIT,
+  SLOW_PROBE,
+  SLOW_STACK,
+  SLOW_WRITE,
+  VECTOR_GP,
+  VECTOR_SS,
+  VECTOR_UD,
+} from '../semantics/context.ts'
+import {
+  CS,
+  FLAG_IF,
+  FLAG_IOPL,
+  FLAG_TF,
+  FLAG_VM,
+  FS,
+  SEG_ATTRIBUTES,
+  SEG_BASE,
+  SEG_BYTES,
+  SEG_CAN_READ,
+  SEG_CAN_WRITE,
+  SEG_HIGH,
+  SEG_LOW,
+  SEG_RIGHTS,
+  SS,
+  STATUS_DONE,
+  STATUS_EXIT,
+  STATUS_FAULT,
+  STATUS_JUMP,
+  S_CPL,
+  S_CR0,
+  S_DATA,
+  S_EFER,
+  S_EFLAGS,
+  S_EVENTS,
+  S_FAULT_ERROR,
+  S_FAULT_HAS_ERROR,
+  S_FAULT_VECTOR,
+  S_GPR,
+  S_RIP,
+  S_SEGMENTS,
+  S_SHADOW,
+} from '../state-layout.ts'
+import { R_LENGTH } from '../record.ts'
+import { ATTR_DB, ATTR_L, CR0_PE, EFER_LMA, RSP } from './architecture.ts'
+import type { Cpu } from './cpu.ts'
+import { S_PENDING_DEBUG, S_PENDING_FAULT } from './system-state.ts'
+
+/** Thrown to end an instruction before it has changed anything; never leaves `runHandler` and event delivery. */
+export class Abandon extends Error {
+  status: number = STATUS_FAULT
+}
+
+/** Writes that one instruction may have in its queue: FXSAVE, XSAVE and a call through a gate with 31 parameters fit. */
+const QUEUE_ENTRIES = 128
+const Q_LO = 0
+const Q_HI = 1
+const Q_FLAGS = 2
+const Q_DATA_LO = 3
+const Q_DATA_HI = 4
+const Q_WORDS = 5
+
+/**
+ * One vCPU as system instructions see it: its state by offset, and memory by the rules that let an instruction be
+ * abandoned at any access.
+ *
+ * Reads happen at once. Writes are checked at once, in the order in which the processor makes them, and made by
+ * {@link commit}; reads see those that wait. Whatever cannot go on throws {@link abandon}, so a handler changes
+ * registers, flags and segments only after `commit`, its last access.
+ */
+export class System {
+  readonly cpu: Cpu
+  readonly host: CpuHost
+  readonly u8: Uint8Array
+  readonly u16: Uint16Array
+  readonly u32: Uint32Array
+  readonly i32: Int32Array
+  /** What the last read gave, zero-extended; both unsigned. */
+  lo = 0
+  hi = 0
+  /** What {@link linear} gave; both unsigned. */
+  linLo = 0
+  linHi = 0
+  /** EXT bit of error codes: 1 while an event from outside the program is delivered. */
+  ext = 0
+  readonly abandoned: Abandon = new Abandon('an instruction was abandoned')
+  readonly #queue: Uint32Array = new Uint32Array(QUEUE_ENTRIES * Q_WORDS)
+  #queued = 0
+
+  constructor(cpu: Cpu) {
+    this.cpu = cpu
+    this.host = cpu.host
+    this.u8 = cpu.u8
+    this.u16 = cpu.u16
+    this.u32 = cpu.u32
+    this.i32 = cpu.i32
+  }
+
+  // ---------------------------------------------------------------- state
+
+  /** The 32-bit word at a state offset, unsigned. */
+  get(offset: number): number {
+    return this.u32[offset >>> 2] as number
+  }
+
+  set(offset: number, value: number): void {
+    this.u32[offset >>> 2] = value
+  }
+
+  /** Sets both words of a 64-bit field. */
+  set64(offset: number, lo: number, hi: number): void {
+    this.u32[offset >>> 2] = lo
+    this.u32[(offset >>> 2) + 1] = hi
+  }
+
+  gpr(number: number): number {
+    return this.u32[(S_GPR >>> 2) + 2 * number] as number
+  }
+
+  gprHi(number: number): number {
+    return this.u32[(S_GPR >>> 2) + 2 * number + 1] as number
+  }
+
+  /** Writes a general register as an instruction of operand size 2, 4 or 8 does. */
+  setGpr(number: number, size: number, lo: number, hi = 0): void {
+    this.writeRegister(S_GPR + 8 * number, size, lo, hi)
+  }
+
+  /** The same for a register given by its state offset; size 1 too. */
+  writeRegister(offset: number, size: number, lo: number, hi: number): void {
+    if (size === 8) this.set64(offset, lo, hi)
+    else if (size === 4) this.set64(offset, lo, 0)
+    else if (size === 2) this.u16[offset >>> 1] = lo
+    else this.u8[offset] = lo
+  }
+
+  segmentField(segment: number, field: number): number {
+    return this.u32[(S_SEGMENTS + segment * SEG_BYTES + field) >>> 2] as number
+  }
+
+  attributes(segment: number): number {
+    return this.segmentField(segment, SEG_ATTRIBUTES)
+  }
+
+  get cpl(): number {
+    return this.get(S_CPL)
+  }
+
+  get iopl(): number {
+    return (this.get(S_EFLAGS) & FLAG_IOPL) >>> 12
+  }
+
+  get protectedMode(): boolean {
+    return (this.get(S_CR0) & CR0_PE) !== 0
+  }
+
+  get v86(): boolean {
+    return (this.get(S_EFLAGS) & FLAG_VM) !== 0
+  }
+
+  /** Real-address or virtual-8086 mode. */
+  get realSegments(): boolean {
+    return !this.protectedMode || this.v86
+  }
+
+  /** IA-32e mode: compatibility or 64-bit mode. */
+  get longMode(): boolean {
+    return (this.get(S_EFER) & EFER_LMA) !== 0
+  }
+
+  get mode64(): boolean {
+    return this.longMode && (this.attributes(CS) & ATTR_L) !== 0
+  }
+
+  /** Bytes of the stack pointer in use: 2, 4 or 8. */
+  get stackAddressSize(): number {
+    return this.mode64 ? 8 : (this.attributes(SS) & ATTR_DB) === 0 ? 2 : 4
+  }
+
+  // ---------------------------------------------------------------- outcome
+
+  /** Raises an exception with an error code; nothing may have changed. `ext` is added. */
+  raise(vector: number, errorCode: number): never {
+    this.set(S_FAULT_VECTOR, vector)
+    this.set(S_FAULT_ERROR, errorCode | this.ext)
+    this.set(S_FAULT_HAS_ERROR, 1)
+    return this.abandon(STATUS_FAULT)
+  }
+
+  /** Raises an exception that has no error code. */
+  raisePlain(vector: number): never {
+    this.set(S_FAULT_VECTOR, vector)
+    this.set(S_FAULT_ERROR, 0)
+    this.set(S_FAULT_HAS_ERROR, 0)
+    return this.abandon(STATUS_FAULT)
+  }
+
+  undefinedOpcode(): never {
+    return this.raisePlain(VECTOR_UD)
+  }
+
+  abandon(status: number): never {
+    this.#queued = 0
+    this.abandoned.status = status
+    throw this.abandoned
+  }
+
+  /** Goes on if an access is done, else ends the instruction with its status. */
+  check(status: number): void {
+    if (status === STATUS_DONE) return
+    if (status === STATUS_FAULT && this.ext !== 0) {
+      const vector = this.get(S_FAULT_VECTOR)
+      if (vector === VECTOR_GP || vector === VECTOR_SS) this.set(S_FAULT_ERROR, this.get(S_FAULT_ERROR) | this.ext)
+    }
+    this.abandon(status)
+  }
+
+  requireCpl0(): void {
+    if (this.cpl !== 0) this.raise(VECTOR_GP, 0)
+  }
+
+  /** Sets RIP to the instruction that follows the current one. */
+  advance(record: number): void {
+    const length = this.cpu.memory.u8[record + R_LENGTH] as number
+    const lo = this.get(S_RIP) + length
+    if (this.mode64) this.set64(S_RIP, lo, this.get(S_RIP + 4) + (lo > 0xffff_ffff ? 1 : 0))
+    else this.set64(S_RIP, lo, 0)
+  }
+
+  /** RIP of the following instruction, into `lo` and `hi`. */
+  nextRip(record: number): void {
+    const length = this.cpu.memory.u8[record + R_LENGTH] as number
+    const lo = this.get(S_RIP) + length
+    this.lo = lo >>> 0
+    this.hi = this.mode64 ? (this.get(S_RIP + 4) + (lo > 0xffff_ffff ? 1 : 0)) >>> 0 : 0
+  }
+
+  /** Status of an instruction that has retired and set RIP: something may have to happen before the next one. */
+  retired(): number {
+    const wanted =
+      this.get(S_SHADOW) !== 0 ||
+      this.get(S_PENDING_DEBUG) !== 0 ||
+      this.get(S_PENDING_FAULT) !== 0 ||
+      (this.get(S_EVENTS) !== 0 && (this.get(S_EFLAGS) & FLAG_IF) !== 0) ||
+      (this.get(S_EVENTS) & ~1) !== 0 ||
+      (this.get(S_EFLAGS) & FLAG_TF) !== 0
+    return wanted ? STATUS_EXIT : STATUS_JUMP
+  }
+
+  /** For instructions that fall through to the next one after a change of mode or of what interrupts them. */
+  retireNext(record: number): number {
+    this.advance(record)
+    return this.retired()
+  }
+
+  // ---------------------------------------------------------------- memory
+
+  /** Reads 1 to 8 bytes at a linear address into `lo` and `hi`. `flags`: SLOW_STACK, SLOW_IMPLICIT. */
+  read(lo: number, hi: number, size: number, flags: number): void {
+    this.check(this.cpu.access(lo, hi, size | flags))
+    this.#takeData(size)
+    if (this.#queued !== 0) this.#overlay(lo, hi, size)
+  }
+
+  readValue(lo: number, hi: number, size: number, flags: number): number {
+    this.read(lo, hi, size, flags)
+    return this.lo
+  }
+
+  /** Reads of descriptor tables and task-state segments. */
+  readSystem(lo: number, hi: number, size: number): number {
+    this.read(lo, hi, size, SLOW_IMPLICIT)
+    return this.lo
+  }
+
+  #takeData(size: number): void {
+    const word = this.get(S_DATA)
+    if (size === 8) {
+      this.lo = word
+      this.hi = this.get(S_DATA + 4)
+      return
+    }
+    this.hi = 0
+    this.lo = size === 4 ? word : size === 2 ? word & 0xffff : size === 1 ? word & 0xff : word & 0xff_ffff
+  }
+
+  /** Replaces those bytes of the last read that a queued write will change. */
+  #overlay(lo: number, hi: number, size: number): void {
+    const queue = this.#queue
+    for (let i = 0; i < size; i++) {
+      const at = (lo + i) >>> 0
+      const atHi = (hi + (at < lo >>> 0 ? 1 : 0)) >>> 0
+      for (let entry = 0; entry < this.#queued; entry++) {
+        const q = entry * Q_WORDS
+        const start = queue[q + Q_LO] as number
+        const distance = (at - start) >>> 0
+        if (distance >= ((queue[q + Q_FLAGS] as number) & 0xff)) continue
+        if (((queue[q + Q_HI] as number) + (at < start ? 1 : 0)) >>> 0 !== atHi) continue
+        const word = queue[q + (distance < 4 ? Q_DATA_LO : Q_DATA_HI)] as number
+        const byte = (word >>> ((distance & 3) * 8)) & 0xff
+        const shift = (i & 3) * 8
+        if (i < 4) this.lo = ((this.lo & ~(0xff << shift)) | (byte << shift)) >>> 0
+        else this.hi = ((this.hi & ~(0xff << shift)) | (byte << shift)) >>> 0
+      }
+    }
+  }
+
+  /** Checks a write of 1 to 8 bytes and queues it. */
+  write(lo: number, hi: number, size: number, dataLo: number, dataHi: number, flags: number): void {
+    this.check(this.cpu.access(lo, hi, size | flags | SLOW_WRITE | SLOW_PROBE))
+    const at = this.#queued * Q_WORDS
+    if (at >= this.#queue.length) throw new RangeError('more writes than an instruction can have')
+    const queue = this.#queue
+    queue[at + Q_LO] = lo
+    queue[at + Q_HI] = hi
+    queue[at + Q_FLAGS] = size | flags | SLOW_WRITE
+    queue[at + Q_DATA_LO] = dataLo
+    queue[at + Q_DATA_HI] = dataHi
+    this.#queued++
+  }
+
+  writeSystem(lo: number, hi: number, size: number, dataLo: number): void {
+    this.write(lo, hi, size, dataLo, 0, SLOW_IMPLICIT)
+  }
+
+  /** Makes the queued writes, in order. */
+  commit(): void {
+    const queue = this.#queue
+    const count = this.#queued
+    for (let entry = 0; entry < count; entry++) {
+      const at = entry * Q_WORDS
+      this.set64(S_DATA, queue[at + Q_DATA_LO] as number, queue[at + Q_DATA_HI] as number)
+      this.check(
+        this.cpu.access(queue[at + Q_LO] as number, queue[at + Q_HI] as number, queue[at + Q_FLAGS] as number),
+      )
+    }
+    this.#queued = 0
+  }
+
+  /** Forgets queued writes: an event's delivery starts again as another event's. */
+  dropWrites(): void {
+    this.#queued = 0
+  }
+
+  /**
+   * Linear address of `size` bytes at an offset of a segment, into `linLo` and `linHi`. Outside 64-bit mode limit and
+   * rights are checked; canonical form is checked by the access.
+   */
+  linear(segment: number, offsetLo: number, offsetHi: number, size: number, write: boolean): void {
+    if (this.mode64) {
+      if (segment >= FS) {
+        const base = (S_SEGMENTS + segment * SEG_BYTES + SEG_BASE) >>> 2
+        const lo = (this.u32[base] as number) + (offsetLo >>> 0)
+        this.linLo = lo >>> 0
+        this.linHi = ((this.u32[base + 1] as number) + offsetHi + (lo > 0xffff_ffff ? 1 : 0)) >>> 0
+      } else {
+        this.linLo = offsetLo >>> 0
+        this.linHi = offsetHi >>> 0
+      }
+      return
+    }
+    const first = offsetLo >>> 0
+    const last = first + size - 1
+    const right = write ? SEG_CAN_WRITE : SEG_CAN_READ
+    if (
+      first < this.segmentField(segment, SEG_LOW) ||
+      last > this.segmentField(segment, SEG_HIGH) ||
+      (this.segmentField(segment, SEG_RIGHTS) & right) === 0
+    ) {
+      this.raise(segment === SS ? VECTOR_SS : VECTOR_GP, 0)
+    }
+    this.linLo = (this.segmentField(segment, SEG_BASE) + first) >>> 0
+    this.linHi = 0
+  }
+
+  /** Reads a memory operand at its effective linear address plus a distance. */
+  readAt(lo: number, hi: number, distance: number, size: number): number {
+    const at = (lo + distance) >>> 0
+    return this.readValue(at, this.carryHi(lo, hi, distance), size, 0)
+  }
+
+  writeAt(lo: number, hi: number, distance: number, size: number, dataLo: number, dataHi = 0): void {
+    const at = (lo + distance) >>> 0
+    this.write(at, this.carryHi(lo, hi, distance), size, dataLo, dataHi, 0)
+  }
+
+  /** High word of address + distance; outside IA-32e mode linear addresses wrap at 4 GiB. */
+  carryHi(lo: number, hi: number, distance: number): number {
+    if (!this.longMode) return 0
+    return ((lo >>> 0) + distance > 0xffff_ffff ? hi + 1 : hi) >>> 0
+  }
+
+  // ---------------------------------------------------------------- stack
+
+  /** Low word of the stack pointer, as wide as the stack segment says. */
+  get stackPointer(): number {
+    const value = this.gpr(RSP)
+    return this.stackAddressSize === 2 ? value & 0xffff : value
+  }
+
+  /** Sets the part of RSP that the stack segment uses. */
+  setStackPointer(size: number, lo: number, hi: number): void {
+    this.setGpr(RSP, size, lo, hi)
+  }
+
+  /** Reads `size` bytes at `distance` above the stack pointer, as POP does. */
+  readStack(distance: number, size: number): void {
+    const width = this.stackAddressSize
+    const sum = this.gpr(RSP) + distance
+    if (width === 8) {
+      this.linear(SS, sum >>> 0, this.gprHi(RSP) + (sum > 0xffff_ffff ? 1 : 0), size, false)
+    } else {
+      this.linear(SS, width === 2 ? sum & 0xffff : sum >>> 0, 0, size, false)
+    }
+    this.read(this.linLo, this.linHi, size, SLOW_STACK)
+  }
+
+  /** Moves the stack pointer up by `bytes`; after the last access. */
+  releaseStack(bytes: number): void {
+    const width = this.stackAddressSize
+    const sum = this.gpr(RSP) + bytes
+    const carry = sum > 0xffff_ffff ? 1 : sum < 0 ? -1 : 0
+    this.setGpr(RSP, width, sum >>> 0, (this.gprHi(RSP) + carry) >>> 0)
+  }
+}
+
+/** Whether the 64-bit address with this high word is canonical: bits 63:47 equal. */
+export function isCanonical(hi: number): boolean {
+  const top = hi >> 15
+  return top === 0 || top === -1
+}
