@@ -8,6 +8,9 @@ const config: ViteUserConfig = defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
     maxWorkers: 2,
+    // A hung test is to be found, not a slow machine.
+    testTimeout: 30_000,
+    hookTimeout: 60_000,
     // .scripts/test.mjs adds these up over all packages.
     reporters: ['default', ['json', { outputFile: 'temp/vitest.json' }]],
     passWithNoTests: true,
