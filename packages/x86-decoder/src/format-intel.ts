@@ -32,7 +32,16 @@ const SIZE_NAMES: Readonly<Record<number, string>> = {
 }
 
 /** Mnemonics that assemblers spell differently. */
-const SPELLINGS: Readonly<Record<string, string>> = { INVALID: '(bad)', CALLF: 'call', JMPF: 'jmp' }
+const SPELLINGS: Readonly<Record<string, string>> = {
+  INVALID: '(bad)',
+  CALLF: 'call',
+  JMPF: 'jmp',
+  PUSHF: 'pushfw',
+  POPF: 'popfw',
+  PUSHA: 'pushaw',
+  POPA: 'popaw',
+  IRET: 'iretw',
+}
 
 function hex(value: bigint): string {
   return value < 0n ? `-0x${(-value).toString(16)}` : `0x${value.toString(16)}`
@@ -144,6 +153,8 @@ export function formatIntel(target: DecodedInstruction | Instruction, options: F
     // The counter's size shows nowhere else.
     name = `addr${insn.addressSize} ${name}`
   }
+  // The manual writes FCOM ST(i): the table has ST(0) too.
+  if (operands.length === 2 && (info.mnemonic === 'FCOM' || info.mnemonic === 'FCOMP')) operands.shift()
   if (operands.length === 0) return name
   return `${name} ${operands.map((operand) => formatOperand(insn, info, operand, options)).join(', ')}`
 }
