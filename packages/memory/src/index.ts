@@ -20,4 +20,5 @@ export {
   type CodeWriteListener,
   type MachineMemoryOptions,
   type Region,
+  type WasmMemory,
 } from './machine-memory.ts'

@@ -43,6 +43,16 @@ export interface Region {
 }
 
 /**
+ * A `WebAssembly.Memory`, by its shape. Its own type exists only where lib.dom does, and this package's users may have
+ * Node's types alone.
+ */
+export interface WasmMemory {
+  readonly buffer: ArrayBuffer
+  /** Never called: a machine's memory does not grow. */
+  grow(pages: number): number
+}
+
+/**
  * A machine's memory: one `WebAssembly.Memory`, made in one piece and never grown, so that no view of it detaches.
  * Everything that vCPUs share lives in it. A machine address (MA) is a byte offset into it.
  *
@@ -51,7 +61,7 @@ export interface Region {
  */
 export class MachineMemory {
   /** For generated code. */
-  readonly memory: WebAssembly.Memory
+  readonly memory: WasmMemory
   readonly buffer: ArrayBuffer | SharedArrayBuffer
   readonly byteLength: number
   readonly shared: boolean
@@ -116,7 +126,7 @@ export class MachineMemory {
    *
    * @throws MemoryError `ERR_HEADER` if no machine was made in it
    */
-  static attach(memory: WebAssembly.Memory): MachineMemory {
+  static attach(memory: WasmMemory): MachineMemory {
     const u32 = new Uint32Array(memory.buffer)
     if (
       u32[HEADER + H_MAGIC] !== HEADER_MAGIC ||
@@ -128,7 +138,7 @@ export class MachineMemory {
     return new MachineMemory(memory)
   }
 
-  private constructor(memory: WebAssembly.Memory) {
+  private constructor(memory: WasmMemory) {
     const buffer = memory.buffer
     this.memory = memory
     this.buffer = buffer
