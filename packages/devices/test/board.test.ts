@@ -1,0 +1,141 @@
+import { DeviceHost, IoDispatch, TimerQueue, type DeviceModel } from '@retrap/ioreq'
+import { describe, expect, test } from 'vitest'
+import * as devices from '../src/index.ts'
+
+/** Every device of a PC on a real device host. */
+function board(): { dispatch: IoDispatch; host: DeviceHost; requests: string[]; clock: { time: number } } {
+  const clock = { time: 0 }
+  const requests: string[] = []
+  const timers = new TimerQueue({ now: () => clock.time })
+  const dispatch = new IoDispatch({ vcpus: 1, onFailure: (failure) => requests.push(JSON.stringify(failure)) })
+  const pit = new devices.I8254()
+  const rtc = new devices.Mc146818({ epochSeconds: 0, lowRamBytes: 1 << 29, highRamBytes: 0, cpus: 2 })
+  const isaBridge = new devices.IsaBridge()
+  const host = new DeviceHost(dispatch, {
+    clock: { now: () => clock.time },
+    timer: (callback) => timers.create(callback),
+    dma: { read: () => false, write: () => false },
+    interruptLine: () => ({ set: () => {}, pulse: () => {} }),
+    pciInterrupt: (device, pin) => isaBridge.interruptInput(device, pin),
+    signalMsi: () => {},
+    powerOff: () => requests.push('power-off'),
+    reset: () => requests.push('reset'),
+    exit: (code) => requests.push(`exit ${code}`),
+  })
+  const models: DeviceModel[] = [
+    pit,
+    rtc,
+    new devices.Hpet({ legacySources: [pit, rtc] }),
+    new devices.AcpiPm(),
+    new devices.Uart16550(),
+    new devices.Uart16550({ iobase: 0x2f8, irq: 3 }),
+    new devices.DebugConsole({ output: () => {} }),
+    new devices.DebugExit({ iobase: 0xf4, iosize: 4 }),
+    new devices.ResetControl(),
+    new devices.I8042(),
+    new devices.PostCodePort(),
+    new devices.HostBridge(),
+    isaBridge,
+    new devices.FwCfg(),
+  ]
+  for (const model of models) host.attach(model)
+  return { dispatch, host, requests, clock }
+}
+
+const input = (dispatch: IoDispatch, port: number, size: number): number => (dispatch.portRead(port, size), dispatch.lo)
+const config = (dispatch: IoDispatch, device: number, register: number): number => {
+  dispatch.portWrite(0xcf8, 4, 0x8000_0000 + device * 0x800 + register)
+  return input(dispatch, 0xcfc, 4)
+}
+
+describe('the devices of a PC together', () => {
+  test('fit beside each other, and answer in their places', () => {
+    const { dispatch } = board()
+    dispatch.portWrite(0x3ff, 1, 0x5a)
+    dispatch.portWrite(0x2ff, 1, 0xa5)
+    expect([input(dispatch, 0x3ff, 1), input(dispatch, 0x2ff, 1), input(dispatch, 0x402, 1)]).toEqual([
+      0x5a, 0xa5, 0xe9,
+    ])
+  })
+
+  test('host bridge and ISA bridge answer configuration cycles, absent functions read as ones', () => {
+    const { dispatch } = board()
+    expect([0, 1, 2, 31].map((device) => config(dispatch, device, 0))).toEqual([
+      0x1237_8086, 0x7000_8086, 0xffff_ffff, 0xffff_ffff,
+    ])
+    expect([config(dispatch, 0, 8), config(dispatch, 1, 8)]).toEqual([0x0600_0002, 0x0601_0000])
+    expect(config(dispatch, 1, 0x60)).toBe(0x8080_8080)
+  })
+
+  test('configuration bytes and words are read and written where they lie', () => {
+    const { dispatch } = board()
+    config(dispatch, 1, 0x60)
+    dispatch.portWrite(0xcfe, 1, 0x0b)
+    dispatch.portWrite(0xcfc, 2, 0x050a)
+    expect(config(dispatch, 1, 0x60)).toBe(0x800b_050a)
+    expect([input(dispatch, 0xcfd, 1), input(dispatch, 0xcfe, 2)]).toEqual([0x05, 0x800b])
+  })
+
+  test('the reset register lies inside the configuration address and does not disturb it', () => {
+    const { dispatch, requests } = board()
+    config(dispatch, 1, 0)
+    dispatch.portWrite(0xcf9, 1, 0x06)
+    expect(requests).toEqual(['reset'])
+    expect(input(dispatch, 0xcfc, 4)).toBe(0x7000_8086)
+  })
+
+  test('a 16-bit write to a byte-wide device is two byte writes', () => {
+    const { dispatch } = board()
+    dispatch.portWrite(0x70, 2, 0x4277)
+    dispatch.portWrite(0x70, 1, 0x77)
+    expect(input(dispatch, 0x71, 1)).toBe(0x42)
+  })
+
+  test('64-bit accesses reach the HPET whole', () => {
+    const { dispatch } = board()
+    dispatch.mmioRead(0xfed0_0000, 8)
+    expect([dispatch.lo, dispatch.hi]).toEqual([0x8086_a201, 10_000_000])
+  })
+
+  test('what is saved is plain data, and restoring it gives the same again', () => {
+    const first = board()
+    for (const [port, value] of [
+      [0x43, 0x34],
+      [0x40, 0x12],
+      [0x40, 0x34],
+      [0xb2, 0xf1],
+      [0x3f9, 0x05],
+      [0x80, 0x99],
+      [0x64, 0xd2],
+    ] as const)
+      first.dispatch.portWrite(port, 1, value)
+    config(first.dispatch, 1, 0x60)
+    first.dispatch.portWrite(0xcfc, 1, 0x0a)
+    first.clock.time = 123_456_789
+    const saved = first.host.save()
+    const plain = JSON.parse(JSON.stringify(saved)) as typeof saved
+    expect(plain).toEqual(saved)
+    const second = board()
+    second.clock.time = first.clock.time
+    second.host.restore(plain)
+    expect(second.host.save()).toEqual(saved)
+  })
+
+  test('a reset brings every device back to what it was', () => {
+    const { dispatch, host, requests } = board()
+    const fresh = board().host.save()
+    for (const [port, value] of [
+      [0x43, 0x34],
+      [0x40, 0x12],
+      [0xb2, 0xf1],
+      [0x3f9, 0x05],
+      [0x80, 0x99],
+      [0x64, 0xd2],
+      [0x92, 0],
+    ] as const)
+      dispatch.portWrite(port, 1, value)
+    host.reset()
+    expect(host.save()).toEqual(fresh)
+    expect(requests).toEqual([])
+  })
+})
