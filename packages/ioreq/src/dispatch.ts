@@ -1,7 +1,11 @@
+import { BufferedRing } from './buffered-ring.ts'
+import { CONFIG_ADDRESS_PORT, ConfigAddress } from './config-address.ts'
 import type { Dma, RangeHandler, Region, RegionOptions } from './device.ts'
 import { hex, IoreqError } from './errors.ts'
+import { badAnswer, FailureHandler, requestAddress, type DeviceFailure, type FailurePolicy } from './failures.ts'
 import {
   HVM_IOREQSRV_BUFIOREQ_OFF,
+  IOREQ_PAGE_BYTES,
   IOREQ_READ,
   IOREQ_SLOTS,
   IOREQ_TYPE_COPY,
@@ -9,50 +13,19 @@ import {
   IOREQ_TYPE_PIO,
   IOREQ_WRITE,
   MAX_NR_IOREQ_SERVERS,
-  STATE_IOREQ_INPROCESS,
-  STATE_IOREQ_NONE,
-  STATE_IOREQ_READY,
-  STATE_IORESP_READY,
   XEN_DMOP_IO_RANGE_MEMORY,
   XEN_DMOP_IO_RANGE_PCI,
   XEN_DMOP_IO_RANGE_PORT,
 } from './layout.ts'
-import { BufferedRing } from './buffered-ring.ts'
 import { MmioLookup, PortLookup } from './lookup.ts'
+import { PendingRequests } from './pending.ts'
 import { cut, readRegion, writeRegion, type ClaimedRegion } from './region.ts'
 import { RegionTable } from './region-table.ts'
 import { copyIoRequest, createIoRequest, type IoRequest } from './request.ts'
 import { IoreqServer, type IoreqTransport, type LocalRegions, type ServerOwner } from './server.ts'
 import { IoreqPage } from './slot.ts'
-
-/** The access has been made; a read's answer is in `lo` and `hi` of the dispatcher. */
-export const IO_DONE = 0
-/** The request is with its server; `onComplete` will tell when the answer is there. */
-export const IO_RETRY = 1
-/** Nothing has happened: this access may only be made by `submit`, from a logged pass. */
-export const IO_LOG = 2
-/** Nobody answers there: a read gave all ones, a write was dropped. */
-export const IO_UNHANDLED = 3
-/** The device model broke its contract and the policy is `crash`: the domain must stop. `onFailure` has been told. */
-export const IO_FAILED = 4
-
-const CONFIG_ADDRESS = 0xcf8
-const CONFIG_DATA = 0xcfc
-const CONFIG_ENABLE = 0x8000_0000
-
-/** How a device model broke its contract. */
-export interface DeviceFailure {
-  readonly server: number
-  readonly serverName: string
-  /** The model within the server, where that is known. */
-  readonly device: string
-  /** The access in words, such as "mmio read of 4 bytes at 0xfed00000". */
-  readonly request: string
-  readonly cause: unknown
-}
-
-/** What a domain does about a model that breaks its contract. */
-export type FailurePolicy = 'crash' | 'detach'
+import { IO_DONE, IO_LOG, IO_UNHANDLED } from './status.ts'
+import { allOnes, putBytes, wordAt } from './words.ts'
 
 export interface IoDispatchOptions {
   /** vCPUs of the domain, 1–128. */
@@ -83,19 +56,6 @@ export interface IoDispatchState {
   readonly configAddress: number
 }
 
-/** What one vCPU waits for. */
-class VcpuIo {
-  server: IoreqServer | null = null
-  readonly request: IoRequest = createIoRequest()
-  /** The slot is still draining a cancelled request; ours is published after it. */
-  queued = false
-  submitting = false
-  /** The wait is over without an answer: all ones, or failed. */
-  ended = IO_RETRY
-  seenState = STATE_IOREQ_NONE
-  completed = false
-}
-
 /**
  * Takes a domain's port, MMIO and PCI configuration accesses to whoever answers them: the hypervisor's own handlers,
  * then the ioreq servers, highest id first; a server is chosen if all of the access lies in its ranges.
@@ -109,13 +69,9 @@ export class IoDispatch implements ServerOwner {
   lo = 0
   /** High word of the last answer; 0 unless 8 bytes were read. */
   hi = 0
-  /** AMD families 0x10–0x16 with NB_CFG bit 46: CF8 bits 27:24 are register bits 11:8. */
-  extendedConfig = false
   /** The latched CF8. */
-  configAddress = 0
-
+  readonly config: ConfigAddress = new ConfigAddress()
   readonly vcpus: number
-  readonly policy: FailurePolicy
   readonly #options: IoDispatchOptions
   readonly #servers: (IoreqServer | null)[] = new Array<IoreqServer | null>(MAX_NR_IOREQ_SERVERS).fill(null)
   readonly #internal: RegionTable
@@ -123,7 +79,8 @@ export class IoDispatch implements ServerOwner {
   readonly #mmio = new MmioLookup()
   readonly #portMap: Uint16Array
   readonly #portRegions: readonly ClaimedRegion[]
-  readonly #waits: readonly VcpuIo[]
+  readonly #pending: PendingRequests
+  readonly #failures: FailureHandler
   readonly #scratch: IoRequest = createIoRequest()
   readonly #bytes = new Uint8Array(8)
 
@@ -135,12 +92,12 @@ export class IoDispatch implements ServerOwner {
       )
     }
     this.vcpus = options.vcpus
-    this.policy = options.policy ?? 'crash'
     this.#options = options
     this.#internal = new RegionTable((kind) => this.#rebuild(kind))
     this.#portMap = this.#ports.map
     this.#portRegions = this.#ports.regions
-    this.#waits = Array.from({ length: options.vcpus }, () => new VcpuIo())
+    this.#failures = new FailureHandler(options.policy ?? 'crash', this, options.onFailure?.bind(options))
+    this.#pending = new PendingRequests(options.vcpus, this, this.#failures, options.onComplete?.bind(options))
   }
 
   // ---- registration ----
@@ -178,7 +135,7 @@ export class IoDispatch implements ServerOwner {
   }
 
   #allocate(purpose: string): { readonly buffer: ArrayBufferLike; readonly byteOffset: number } {
-    return this.#options.allocatePage?.(purpose) ?? { buffer: new ArrayBuffer(4096), byteOffset: 0 }
+    return this.#options.allocatePage?.(purpose) ?? { buffer: new ArrayBuffer(IOREQ_PAGE_BYTES), byteOffset: 0 }
   }
 
   /** Claims ports for the hypervisor itself, before any server. Handlers answer at once. */
@@ -212,14 +169,7 @@ export class IoDispatch implements ServerOwner {
   destroyed(server: IoreqServer): void {
     this.#servers[server.id] = null
     this.stateChanged(server)
-    this.#endWaits(server)
-  }
-
-  #endWaits(server: IoreqServer): void {
-    for (let vcpu = 0; vcpu < this.vcpus; vcpu++) {
-      const wait = this.#waits[vcpu]!
-      if (wait.server === server) this.#end(vcpu, wait, IO_UNHANDLED)
-    }
+    this.#pending.endAll(server)
   }
 
   #rebuild(kind: 'port' | 'mmio'): void {
@@ -319,31 +269,43 @@ export class IoDispatch implements ServerOwner {
       const pci = this.#pciServer(address)
       if (pci !== null) {
         if (pci === undefined) return this.#unhandled(size)
-        return pci.local === null ? IO_LOG : this.#config(pci, direction, address, size, lo)
+        return pci.local === null ? IO_LOG : this.#configAccess(pci, direction, address, size, lo)
       }
     }
     const kind = type === IOREQ_TYPE_PIO ? 'port' : 'mmio'
     const last = address + size - 1
     const party = this.#select(kind, address, last)
-    if (party === null) {
-      this.#latchConfigAddress(type, direction, address, size, lo)
-      return this.#unhandled(size)
-    }
-    if (!this.#allDirect(party, kind, address, last)) return IO_LOG
-    this.#latchConfigAddress(type, direction, address, size, lo)
+    if (party !== null && !this.#allDirect(party, kind, address, last)) return IO_LOG
+    // The dword is latched and still forwarded.
+    if (direction === IOREQ_WRITE && this.#isConfigAddress(type, address, size)) this.config.value = lo >>> 0
+    if (party === null) return this.#nobody(type, direction, address, size)
     return this.#pieces(party, kind, direction, address, size, lo, hi)
   }
 
-  #latchConfigAddress(type: number, direction: number, address: number, size: number, value: number): void {
-    // Bytes and words go to the device only: another device may live there (0xCF9).
-    if (type === IOREQ_TYPE_PIO && address === CONFIG_ADDRESS && size === 4 && direction === IOREQ_WRITE) {
-      this.configAddress = value >>> 0
+  /** Port 0xCF8 as a dword. Bytes and words go to devices only: another one may live there (0xCF9). */
+  #isConfigAddress(type: number, address: number, size: number): boolean {
+    return type === IOREQ_TYPE_PIO && address === CONFIG_ADDRESS_PORT && size === 4
+  }
+
+  /** An access that no range holds. */
+  #nobody(type: number, direction: number, address: number, size: number): number {
+    // Where there are PCI functions and no model of a host bridge has claimed the port, the latch itself answers.
+    if (this.#isConfigAddress(type, address, size) && this.#hasFunctions()) {
+      if (direction === IOREQ_READ) {
+        this.lo = this.config.value
+        this.hi = 0
+      }
+      return IO_DONE
     }
+    return this.#unhandled(size)
+  }
+
+  #hasFunctions(): boolean {
+    return this.#servers.some((server) => server !== null && server.ranges[XEN_DMOP_IO_RANGE_PCI].count > 0)
   }
 
   #unhandled(size: number): number {
-    this.lo = size >= 4 ? 0xffff_ffff : 2 ** (8 * size) - 1
-    this.hi = size > 4 ? 2 ** (8 * (size - 4)) - 1 : 0
+    allOnes(size, this)
     return IO_UNHANDLED
   }
 
@@ -371,29 +333,24 @@ export class IoDispatch implements ServerOwner {
     return null
   }
 
-  /** For ports 0xCFC–0xCFF with CF8 bit 31: the server with the function, undefined if none has it. Else null. */
+  /** For a configuration access: the server with the function, undefined if none has it. Else null. */
   #pciServer(port: number): IoreqServer | null | undefined {
-    if (port < CONFIG_DATA || port > CONFIG_DATA + 3 || this.configAddress < CONFIG_ENABLE) return null
-    const bdf = (this.configAddress >>> 8) & 0xffff
+    if (!this.config.decodes(port)) return null
+    const { bdf } = this.config
     return this.#selectServer(XEN_DMOP_IO_RANGE_PCI, bdf, bdf) ?? undefined
   }
 
-  #configRegister(port: number): number {
-    let register = (this.configAddress & 0xfc) | (port & 3)
-    if (this.extendedConfig) register |= ((this.configAddress >>> 24) & 0xf) << 8
-    return register
-  }
-
-  #config(server: IoreqServer, direction: number, port: number, size: number, value: number): number {
-    const bdf = (this.configAddress >>> 8) & 0xffff
-    const register = this.#configRegister(port)
+  #configAccess(server: IoreqServer, direction: number, port: number, size: number, value: number): number {
+    const { bdf } = this.config
+    const register = this.config.register(port)
     try {
       this.hi = 0
       if (direction === IOREQ_READ) this.lo = server.local!.configRead(bdf, register, size) >>> 0
       else server.local!.configWrite(bdf, register, size, value)
       return IO_DONE
     } catch (error) {
-      return this.#fail(server, `function ${hex(bdf)}`, IOREQ_TYPE_PCI_CONFIG, direction, register, size, error)
+      const function_ = `function ${hex(bdf)}`
+      return this.#failures.fail(server, function_, IOREQ_TYPE_PCI_CONFIG, direction, register, size, error)
     }
   }
 
@@ -424,7 +381,7 @@ export class IoDispatch implements ServerOwner {
     const local = this.#localOf(party)!
     const type = kind === 'port' ? IOREQ_TYPE_PIO : IOREQ_TYPE_COPY
     const bytes = this.#bytes
-    if (direction === IOREQ_WRITE) put(bytes, 0, size, lo, hi)
+    if (direction === IOREQ_WRITE) putBytes(bytes, 0, size, lo, hi)
     for (let done = 0; done < size;) {
       const region = local.regionAt(kind, address + done)!
       const offset = address + done - region.base
@@ -432,21 +389,21 @@ export class IoDispatch implements ServerOwner {
       try {
         if (direction === IOREQ_READ) {
           readRegion(region, offset, piece, this)
-          put(bytes, done, piece, this.lo, this.hi)
+          putBytes(bytes, done, piece, this.lo, this.hi)
         } else {
-          writeRegion(region, offset, piece, word(bytes, done), word(bytes, done + 4))
+          writeRegion(region, offset, piece, wordAt(bytes, done), wordAt(bytes, done + 4))
         }
       } catch (error) {
         const status = this.#failed(region, type, direction, address + done, piece, error)
         if (status !== IO_DONE) return status
-        if (direction === IOREQ_READ) put(bytes, done, piece, this.lo, this.hi)
+        if (direction === IOREQ_READ) putBytes(bytes, done, piece, this.lo, this.hi)
       }
       done += piece
     }
     if (direction === IOREQ_READ) {
       bytes.fill(0, size)
-      this.lo = word(bytes, 0)
-      this.hi = word(bytes, 4)
+      this.lo = wordAt(bytes, 0)
+      this.hi = wordAt(bytes, 4)
     }
     return IO_DONE
   }
@@ -460,10 +417,7 @@ export class IoDispatch implements ServerOwner {
    * @throws IoreqError `ERR_BUSY` if the vCPU has a request already, `ERR_INVALID` for a size or type that cannot be sent
    */
   submit(vcpu: number, request: IoRequest): number {
-    const wait = this.#wait(vcpu)
-    if (wait.server !== null || wait.ended !== IO_RETRY) {
-      throw new IoreqError('ERR_BUSY', `vCPU ${vcpu} already waits for ${describe(wait.request)}`)
-    }
+    this.#pending.checkFree(vcpu)
     const { size, count, type, direction } = request
     if ((size !== 1 && size !== 2 && size !== 4 && size !== 8) || (type === IOREQ_TYPE_PIO && size === 8)) {
       // Such a size never reaches a server.
@@ -472,7 +426,7 @@ export class IoDispatch implements ServerOwner {
     if ((type !== IOREQ_TYPE_PIO && type !== IOREQ_TYPE_COPY) || count < 1) {
       throw new IoreqError('ERR_INVALID', `request of type ${type} with ${count} elements cannot be submitted`)
     }
-    const address = request.addressHi * 2 ** 32 + request.addressLo
+    const address = requestAddress(request)
     const sent = this.#scratch
     copyIoRequest(request, sent)
     let server: IoreqServer | null | undefined = null
@@ -481,12 +435,11 @@ export class IoDispatch implements ServerOwner {
       if (server === undefined) return this.#unhandled(size)
       if (server !== null) {
         if (server.local !== null && count === 1 && !request.dataIsPointer) {
-          return this.#config(server, direction, address, size, request.dataLo)
+          return this.#configAccess(server, direction, address, size, request.dataLo)
         }
-        const bdf = (this.configAddress >>> 8) & 0xffff
         sent.type = IOREQ_TYPE_PCI_CONFIG
-        sent.addressHi = bdf
-        sent.addressLo = this.#configRegister(address)
+        sent.addressHi = this.config.bdf
+        sent.addressLo = this.config.register(address)
       }
     }
     if (server === null) {
@@ -496,13 +449,14 @@ export class IoDispatch implements ServerOwner {
       const first = request.df ? address - span : address
       const last = request.df ? address + size - 1 : address + span + size - 1
       const party = this.#select(kind, first, last)
-      this.#latchConfigAddress(type, direction, address, size, request.dataLo)
-      if (party === null) return this.#unhandled(size)
+      if (direction === IOREQ_WRITE && this.#isConfigAddress(type, address, size))
+        this.config.value = request.dataLo >>> 0
+      if (party === null) return this.#nobody(type, direction, address, size)
       if (this.#allDirect(party, kind, first, last)) return this.#elements(party, kind, request, address)
       if (party instanceof RegionTable) throw new Error('invariant: internal regions are direct')
       server = party
     }
-    return this.#send(vcpu, wait, server, sent)
+    return this.#pending.send(vcpu, server, sent)
   }
 
   /** Makes a direct access of one or more elements. */
@@ -521,68 +475,22 @@ export class IoDispatch implements ServerOwner {
       if (request.dataIsPointer && direction === IOREQ_WRITE) {
         bytes.fill(0xff)
         this.#options.guestMemory?.read(pointer + i * step, bytes)
-        lo = word(bytes, 0)
-        hi = word(bytes, 4)
+        lo = wordAt(bytes, 0)
+        hi = wordAt(bytes, 4)
       }
       const status = this.#pieces(server, kind, direction, at, size, lo, hi)
       if (status !== IO_DONE) return status
       if (request.dataIsPointer && direction === IOREQ_READ) {
-        put(bytes, 0, size, this.lo, this.hi)
+        putBytes(bytes, 0, size, this.lo, this.hi)
         this.#options.guestMemory?.write(pointer + i * step, bytes)
       }
     }
     return IO_DONE
   }
 
-  #send(vcpu: number, wait: VcpuIo, server: IoreqServer, request: IoRequest): number {
-    copyIoRequest(request, wait.request)
-    wait.server = server
-    wait.completed = false
-    if (server.draining[vcpu] !== 0) {
-      // The slot still holds a request that nobody wants. Ours follows it.
-      wait.queued = true
-      return IO_RETRY
-    }
-    const slot = server.slot(vcpu)
-    if (slot.state !== STATE_IOREQ_NONE || slot.eventPort !== vcpu + 1) {
-      const state = slot.state
-      const port = slot.eventPort
-      slot.state = STATE_IOREQ_NONE
-      slot.eventPort = vcpu + 1
-      wait.server = null
-      return this.#fail(
-        server,
-        server.name,
-        request.type,
-        request.direction,
-        addressOf(request),
-        request.size,
-        new IoreqError('ERR_DEVICE', `the free slot was in state ${state} with event port ${port}`),
-      )
-    }
-    wait.submitting = true
-    try {
-      this.#publish(vcpu, wait, server)
-    } finally {
-      wait.submitting = false
-    }
-    return this.#outcome(vcpu, wait)
-  }
-
-  #publish(vcpu: number, wait: VcpuIo, server: IoreqServer): void {
-    wait.seenState = STATE_IOREQ_READY
-    server.slot(vcpu).publish(wait.request)
-    try {
-      server.transport.notify(vcpu)
-    } catch (error) {
-      this.serverFailed(server, vcpu, server.name, error)
-    }
-  }
-
   /** Whether a vCPU waits for an answer (or has one to take). */
   pending(vcpu: number): boolean {
-    const wait = this.#wait(vcpu)
-    return wait.server !== null || wait.ended !== IO_RETRY
+    return this.#pending.has(vcpu)
   }
 
   /**
@@ -592,61 +500,7 @@ export class IoDispatch implements ServerOwner {
    * @throws IoreqError `ERR_NOT_FOUND` if the vCPU has no request
    */
   takeResponse(vcpu: number): number {
-    const wait = this.#wait(vcpu)
-    if (wait.server === null && wait.ended === IO_RETRY) {
-      throw new IoreqError('ERR_NOT_FOUND', `vCPU ${vcpu} has no request to take an answer of`)
-    }
-    return this.#outcome(vcpu, wait)
-  }
-
-  #outcome(vcpu: number, wait: VcpuIo): number {
-    const { size } = wait.request
-    if (wait.ended !== IO_RETRY) {
-      const status = wait.ended
-      wait.ended = IO_RETRY
-      wait.server = null
-      this.#unhandled(size)
-      return status
-    }
-    const server = wait.server!
-    if (wait.queued || !this.#look(server, vcpu, wait)) return IO_RETRY
-    if (wait.ended !== IO_RETRY) return this.#outcome(vcpu, wait)
-    const slot = server.slot(vcpu)
-    const lo = slot.dataLo
-    const hi = slot.dataHi
-    slot.state = STATE_IOREQ_NONE
-    wait.server = null
-    this.lo = size >= 4 ? lo : cut(lo, size)
-    this.hi = size === 8 ? hi : 0
-    return IO_DONE
-  }
-
-  /** Reads the slot's state; true if the wait is over. */
-  #look(server: IoreqServer, vcpu: number, wait: VcpuIo): boolean {
-    const state = server.slot(vcpu).state
-    if (state === STATE_IORESP_READY) return true
-    if (state === STATE_IOREQ_NONE) {
-      // The server has gone away and its page was zeroed: the access ends quietly.
-      wait.ended = IO_UNHANDLED
-      return true
-    }
-    if (state > STATE_IORESP_READY || state < wait.seenState) {
-      const seen = wait.seenState
-      server.slot(vcpu).state = STATE_IOREQ_NONE
-      wait.ended = this.#fail(
-        server,
-        server.name,
-        wait.request.type,
-        wait.request.direction,
-        addressOf(wait.request),
-        wait.request.size,
-        new IoreqError('ERR_DEVICE', `the slot's state went from ${seen} to ${state}`),
-      )
-      if (wait.ended === IO_DONE) wait.ended = IO_UNHANDLED
-      return true
-    }
-    wait.seenState = state === STATE_IOREQ_INPROCESS ? STATE_IOREQ_INPROCESS : STATE_IOREQ_READY
-    return false
+    return this.#pending.take(vcpu)
   }
 
   /**
@@ -654,77 +508,24 @@ export class IoDispatch implements ServerOwner {
    * request to the same server is sent after that.
    */
   cancel(vcpu: number): void {
-    const wait = this.#wait(vcpu)
-    wait.ended = IO_RETRY
-    const { server } = wait
-    if (server === null) return
-    wait.server = null
-    if (wait.queued) {
-      wait.queued = false
-      return
-    }
-    const slot = server.slot(vcpu)
-    if (slot.state === STATE_IORESP_READY || slot.state === STATE_IOREQ_NONE) {
-      slot.state = STATE_IOREQ_NONE
-      return
-    }
-    server.draining[vcpu] = 1
-    server.transport.cancel?.(vcpu)
+    this.#pending.cancel(vcpu)
   }
 
   /** @internal A server's slot has changed. */
   answered(server: IoreqServer, vcpu: number): void {
-    const wait = this.#wait(vcpu)
-    if (server.draining[vcpu] !== 0) {
-      const state = server.slot(vcpu).state
-      if (state === STATE_IOREQ_READY || state === STATE_IOREQ_INPROCESS) return
-      server.slot(vcpu).state = STATE_IOREQ_NONE
-      server.draining[vcpu] = 0
-      if (wait.server === server && wait.queued) {
-        wait.queued = false
-        this.#publish(vcpu, wait, server)
-      }
-      return
-    }
-    if (wait.server !== server || wait.submitting || wait.completed || wait.ended !== IO_RETRY) return
-    if (this.#look(server, vcpu, wait)) {
-      wait.completed = true
-      this.#options.onComplete?.(vcpu)
-    }
-  }
-
-  #end(vcpu: number, wait: VcpuIo, status: number): void {
-    wait.ended = status
-    wait.queued = false
-    if (!wait.submitting && !wait.completed) {
-      wait.completed = true
-      this.#options.onComplete?.(vcpu)
-    }
+    this.#pending.answered(server, vcpu)
   }
 
   // ---- models that break their contract ----
 
   /** @internal The server of a pending request cannot answer it. */
   serverFailed(server: IoreqServer, vcpu: number, device: string, error: unknown): void {
-    const wait = this.#wait(vcpu)
-    const slot = server.slot(vcpu)
-    if (server.draining[vcpu] !== 0) {
-      // Nobody waits, but the contract was broken all the same.
-      this.#fail(server, device, IOREQ_TYPE_COPY, IOREQ_READ, 0, 0, error)
-      slot.state = STATE_IOREQ_NONE
-      this.answered(server, vcpu)
-      return
-    }
-    slot.state = STATE_IOREQ_NONE
-    const r = wait.request
-    const status = this.#fail(server, device, r.type, r.direction, addressOf(r), r.size, error)
-    this.#end(vcpu, wait, status === IO_DONE ? IO_UNHANDLED : status)
+    this.#pending.serverFailed(server, vcpu, device, error)
   }
 
   /** @internal A model failed outside of an access, in a timer for instance. */
   modelFailed(server: IoreqServer, device: string, what: string, error: unknown): void {
-    this.#report(server, device, what, error)
-    if (this.policy === 'detach') server.local?.detach(device)
+    this.#failures.failOutside(server, device, what, error)
   }
 
   #badAnswer(
@@ -735,27 +536,8 @@ export class IoDispatch implements ServerOwner {
     size: number,
     answer: unknown,
   ): number {
-    if (typeof answer === 'object' && answer !== null && 'then' in answer) {
-      // The model broke its word; a rejection of its promise must not reach the process as well.
-      Promise.resolve(answer).catch(() => {})
-      return this.#failed(
-        region,
-        type,
-        direction,
-        address,
-        size,
-        new IoreqError('ERR_DEVICE', 'a model that is declared synchronous returned a promise'),
-      )
-    }
-    if (direction === IOREQ_WRITE) return IO_DONE
-    return this.#failed(
-      region,
-      type,
-      direction,
-      address,
-      size,
-      new IoreqError('ERR_DEVICE', `a read was answered with ${typeof answer} ${String(answer)}, not with a number`),
-    )
+    const error = badAnswer(direction, answer)
+    return error === null ? IO_DONE : this.#failed(region, type, direction, address, size, error)
   }
 
   #failed(
@@ -766,86 +548,26 @@ export class IoDispatch implements ServerOwner {
     size: number,
     error: unknown,
   ): number {
-    const kind = type === IOREQ_TYPE_PIO ? 'port' : 'mmio'
-    const party = this.#select(kind, address, address + size - 1)
+    const party = this.#select(type === IOREQ_TYPE_PIO ? 'port' : 'mmio', address, address + size - 1)
     const server = party instanceof IoreqServer ? party : null
-    return this.#fail(server, region.device, type, direction, address, size, error)
-  }
-
-  /** `IO_FAILED`, or `IO_DONE` with ones under the policy `detach`. */
-  #fail(
-    server: IoreqServer | null,
-    device: string,
-    type: number,
-    direction: number,
-    address: number,
-    bytes: number,
-    error: unknown,
-  ): number {
-    this.#report(server, device, phrase(type, direction, address, bytes), error)
-    if (this.policy === 'crash' || server === null) return IO_FAILED
-    if (server.local === null) server.destroy()
-    else server.local.detach(device)
-    this.#unhandled(bytes)
-    return IO_DONE
-  }
-
-  #report(server: IoreqServer | null, device: string, request: string, cause: unknown): void {
-    const failure = { server: server?.id ?? -1, serverName: server?.name ?? 'hypervisor', device, request, cause }
-    this.#options.onFailure?.(failure)
-  }
-
-  #wait(vcpu: number): VcpuIo {
-    const wait = this.#waits[vcpu]
-    if (wait === undefined) throw new IoreqError('ERR_INVALID', `vCPU ${vcpu}: the domain has ${this.vcpus}`)
-    return wait
+    return this.#failures.fail(server, region.device, type, direction, address, size, error)
   }
 
   // ---- state ----
 
   save(): IoDispatchState {
-    return { version: 1, configAddress: this.configAddress }
+    return { version: 1, configAddress: this.config.value }
   }
 
   restore(state: IoDispatchState): void {
     if (state.version !== 1)
       throw new IoreqError('ERR_INVALID', `dispatcher state of version ${String(state.version)}: expected 1`)
-    this.configAddress = state.configAddress >>> 0
+    this.config.value = state.configAddress >>> 0
   }
 
   /** Power-on state: every request is cancelled, CF8 is 0. Ranges and servers stay. */
   reset(): void {
     for (let vcpu = 0; vcpu < this.vcpus; vcpu++) this.cancel(vcpu)
-    this.configAddress = 0
+    this.config.value = 0
   }
-}
-
-const addressOf = (r: IoRequest): number => r.addressHi * 2 ** 32 + r.addressLo
-
-function phrase(type: number, direction: number, address: number, bytes: number): string {
-  const kind =
-    type === IOREQ_TYPE_PIO
-      ? 'port'
-      : type === IOREQ_TYPE_COPY
-        ? 'mmio'
-        : type === IOREQ_TYPE_PCI_CONFIG
-          ? 'PCI configuration'
-          : `type ${type}`
-  return `${kind} ${direction === IOREQ_READ ? 'read' : 'write'} of ${bytes} bytes at ${hex(address)}`
-}
-
-function describe(r: IoRequest): string {
-  return phrase(r.type, r.direction, addressOf(r), r.size)
-}
-
-/** Spreads the low `size` bytes of a 64-bit value over `bytes` from `at` on. */
-function put(bytes: Uint8Array, at: number, size: number, lo: number, hi: number): void {
-  for (let i = 0; i < size; i++) bytes[at + i] = i < 4 ? lo >>> (8 * i) : hi >>> (8 * (i - 4))
-}
-
-/** Four bytes from `at` on; bytes past the end count as 0. */
-function word(bytes: Uint8Array, at: number): number {
-  return (
-    ((bytes[at] ?? 0) | ((bytes[at + 1] ?? 0) << 8) | ((bytes[at + 2] ?? 0) << 16) | ((bytes[at + 3] ?? 0) << 24)) >>> 0
-  )
 }

@@ -20,19 +20,10 @@ export type {
 export type { PciBarOptions, PciFunction, PciFunctionOptions, PciFunctionState } from './pci-function.ts'
 export { defineDevice, type DeviceDefinition, type DeviceHandlers, type DeviceRange } from './define-device.ts'
 export { DeviceHost, type DeviceHostState, type DevicePlatform } from './device-host.ts'
-export {
-  IO_DONE,
-  IO_FAILED,
-  IO_LOG,
-  IO_RETRY,
-  IO_UNHANDLED,
-  IoDispatch,
-  type DeviceFailure,
-  type FailurePolicy,
-  type IoDispatchOptions,
-  type IoDispatchState,
-  type ServerOptions,
-} from './dispatch.ts'
+export { IoDispatch, type IoDispatchOptions, type IoDispatchState, type ServerOptions } from './dispatch.ts'
+export { IO_DONE, IO_FAILED, IO_LOG, IO_RETRY, IO_UNHANDLED } from './status.ts'
+export type { DeviceFailure, FailurePolicy } from './failures.ts'
+export { ConfigAddress } from './config-address.ts'
 export { IoreqServer, type IoreqTransport, type LocalRegions, type ServerOwner } from './server.ts'
 export { ClaimedRegion, type RegionOwner } from './region.ts'
 export { TimerQueue } from './timer-queue.ts'

@@ -372,7 +372,7 @@ describe('CF8 and CFC (reference: "Selection")', () => {
     dispatch.portWrite(0xcf8, 1, 0x08)
     dispatch.portWrite(0xcf8, 2, 0x0008)
     dispatch.portWrite(0xcfb, 1, 0)
-    expect(dispatch.configAddress).toBe(0x8000_1800)
+    expect(dispatch.config.value).toBe(0x8000_1800)
   })
 
   test('a function that is not there reads as ones', () => {
@@ -381,6 +381,16 @@ describe('CF8 and CFC (reference: "Selection")', () => {
     expect(dispatch.portRead(0xcfc, 4)).toBe(IO_UNHANDLED)
     expect(dispatch.lo).toBe(0xffff_ffff)
     expect(dispatch.portWrite(0xcfc, 4, 0)).toBe(IO_UNHANDLED)
+  })
+
+  test('the latch answers reads of 0xCF8 where there are functions and no bridge claims the port', () => {
+    const { dispatch, host } = makeMachine()
+    expect(dispatch.portWrite(0xcf8, 4, 0x8000_1800)).toBe(IO_UNHANDLED)
+    expect(dispatch.portRead(0xcf8, 4)).toBe(IO_UNHANDLED)
+    host.attach({ name: 'nic', attach: (c) => void c.pci.add({ device: 3, vendorId: 1, deviceId: 2, classCode: 0 }) })
+    expect(dispatch.portRead(0xcf8, 4)).toBe(IO_DONE)
+    expect(dispatch.lo).toBe(0x8000_1800)
+    expect(dispatch.portRead(0xcf8, 2)).toBe(IO_UNHANDLED)
   })
 
   test('without bit 31, and outside of 0xCFC–0xCFF, it is a port like others', () => {
@@ -426,7 +436,7 @@ describe('CF8 and CFC (reference: "Selection")', () => {
     const server = dispatch.createServer({ name: 'far', transport: { notify: (v) => server.slot(v).readInto(seen) } })
     server.mapRange(XEN_DMOP_IO_RANGE_PCI, 0x0ff, 0x0ff)
     server.setState(true)
-    dispatch.extendedConfig = true
+    dispatch.config.extended = true
     dispatch.portWrite(0xcf8, 4, 0x8500_ff00 | 0x44)
     dispatch.submit(0, request({ type: IOREQ_TYPE_PIO, direction: IOREQ_WRITE, addressLo: 0xcfd, dataLo: 0x7f }))
     expect(seen).toMatchObject({

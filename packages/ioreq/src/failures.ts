@@ -1,0 +1,102 @@
+import type { Word64 } from './device.ts'
+import { hex, IoreqError } from './errors.ts'
+import { IOREQ_READ, IOREQ_TYPE_COPY, IOREQ_TYPE_PCI_CONFIG, IOREQ_TYPE_PIO } from './layout.ts'
+import type { IoRequest } from './request.ts'
+import type { IoreqServer } from './server.ts'
+import { IO_DONE, IO_FAILED } from './status.ts'
+import { allOnes } from './words.ts'
+
+/** How a device model broke its contract. */
+export interface DeviceFailure {
+  readonly server: number
+  readonly serverName: string
+  /** The model within the server, where that is known. */
+  readonly device: string
+  /** The access in words, such as "mmio read of 4 bytes at 0xfed00000". */
+  readonly request: string
+  readonly cause: unknown
+}
+
+/** What a domain does about a model that breaks its contract. */
+export type FailurePolicy = 'crash' | 'detach'
+
+/** Reports models that break their contract, and does what the policy says about them. */
+export class FailureHandler {
+  readonly policy: FailurePolicy
+  readonly #answer: Word64
+  readonly #onFailure: ((failure: DeviceFailure) => void) | undefined
+
+  /** @param answer - where a detached model's ones go */
+  constructor(policy: FailurePolicy, answer: Word64, onFailure: ((failure: DeviceFailure) => void) | undefined) {
+    this.policy = policy
+    this.#answer = answer
+    this.#onFailure = onFailure
+  }
+
+  /**
+   * An access has failed.
+   *
+   * @param server - null for the hypervisor's own handlers, which cannot be detached
+   * @returns `IO_FAILED`, or `IO_DONE` with ones under the policy `detach`
+   */
+  fail(
+    server: IoreqServer | null,
+    device: string,
+    type: number,
+    direction: number,
+    address: number,
+    size: number,
+    cause: unknown,
+  ): number {
+    this.#report(server, device, phrase(type, direction, address, size), cause)
+    if (this.policy === 'crash' || server === null) return IO_FAILED
+    if (server.local === null) server.destroy()
+    else server.local.detach(device)
+    allOnes(size, this.#answer)
+    return IO_DONE
+  }
+
+  /** Something else than an access has failed: a timer, for instance. */
+  failOutside(server: IoreqServer, device: string, what: string, cause: unknown): void {
+    this.#report(server, device, what, cause)
+    if (this.policy === 'detach') server.local?.detach(device)
+  }
+
+  #report(server: IoreqServer | null, device: string, request: string, cause: unknown): void {
+    const failure = { server: server?.id ?? -1, serverName: server?.name ?? 'hypervisor', device, request, cause }
+    this.#onFailure?.(failure)
+  }
+}
+
+/** The error for an answer that breaks the contract of a synchronous model; null for one that does not. */
+export function badAnswer(direction: number, answer: unknown): IoreqError | null {
+  if (typeof answer === 'object' && answer !== null && 'then' in answer) {
+    // The model broke its word; a rejection of its promise must not reach the process as well.
+    Promise.resolve(answer).catch(() => {})
+    return new IoreqError('ERR_DEVICE', 'a model that is declared synchronous returned a promise')
+  }
+  // What a write returns otherwise is of no interest.
+  if (direction !== IOREQ_READ) return null
+  return new IoreqError('ERR_DEVICE', `a read was answered with ${typeof answer} ${String(answer)}, not with a number`)
+}
+
+/** An access in words. */
+function phrase(type: number, direction: number, address: number, size: number): string {
+  const kinds: Record<number, string> = {
+    [IOREQ_TYPE_PIO]: 'port',
+    [IOREQ_TYPE_COPY]: 'mmio',
+    [IOREQ_TYPE_PCI_CONFIG]: 'PCI configuration',
+  }
+  const kind = kinds[type] ?? `type ${type}`
+  return `${kind} ${direction === IOREQ_READ ? 'read' : 'write'} of ${size} bytes at ${hex(address)}`
+}
+
+/** A request in words. */
+export function describeRequest(request: IoRequest): string {
+  return phrase(request.type, request.direction, requestAddress(request), request.size)
+}
+
+/** A request's address as one number. */
+export function requestAddress(request: IoRequest): number {
+  return request.addressHi * 2 ** 32 + request.addressLo
+}
