@@ -84,6 +84,8 @@ export async function runSession(settings: SessionSettings, host: SessionHost): 
     })
   connect(machine)
   const forgetSignals = host.onSignal((signal) => end(ExitCode.signal(constants.signals[signal])))
+  // A guest that halts for good leaves nothing else that would keep the process; it is still the user's to end.
+  const alive = setInterval(() => {}, 0x7fff_ffff)
   const closeInput = settings.serial.kind === 'stdio' ? openInput(host, input) : () => {}
 
   try {
@@ -115,6 +117,7 @@ export async function runSession(settings: SessionSettings, host: SessionHost): 
     }
     return exitCode
   } finally {
+    clearInterval(alive)
     input.stop()
     closeInput()
     forgetSignals()

@@ -18,8 +18,8 @@ const UNITS: Readonly<Record<string, number>> = { '': KIB ** 2, b: 1, k: KIB, m:
 /** What fits below the 4 GiB of a machine memory, beside what the machine itself keeps there. */
 export const MAX_MEMORY_BYTES: number = 3584 * KIB ** 2
 export const MIN_MEMORY_BYTES: number = 2 * KIB ** 2
-/** APIC IDs have eight bits, and 255 addresses every CPU. */
-export const MAX_CPUS = 255
+/** As many as `@retrap/machine` makes. */
+export const MAX_CPUS = 128
 
 /**
  * Reads an amount of guest memory in bytes. `512M`, `1G`, `512MiB`; a bare number counts MiB, as in QEMU.
