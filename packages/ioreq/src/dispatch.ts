@@ -427,16 +427,23 @@ export class IoDispatch implements ServerOwner {
       throw new IoreqError('ERR_INVALID', `request of type ${type} with ${count} elements cannot be submitted`)
     }
     const address = requestAddress(request)
+    if (count === 1 && !request.dataIsPointer) {
+      const status = this.#attempt(type, direction, address, size, request.dataLo, request.dataHi)
+      if (status !== IO_LOG) return status
+    }
     const sent = this.#scratch
     copyIoRequest(request, sent)
     let server: IoreqServer | null | undefined = null
     if (type === IOREQ_TYPE_PIO) {
       server = this.#pciServer(address)
       if (server === undefined) return this.#unhandled(size)
+      if (server?.local != null) {
+        const function_ = server
+        return this.#elements(request, address, 0, (_at, lo) =>
+          this.#configAccess(function_, direction, address, size, lo),
+        )
+      }
       if (server !== null) {
-        if (server.local !== null && count === 1 && !request.dataIsPointer) {
-          return this.#configAccess(server, direction, address, size, request.dataLo)
-        }
         sent.type = IOREQ_TYPE_PCI_CONFIG
         sent.addressHi = this.config.bdf
         sent.addressLo = this.config.register(address)
@@ -445,44 +452,62 @@ export class IoDispatch implements ServerOwner {
     if (server === null) {
       const kind = type === IOREQ_TYPE_PIO ? 'port' : 'mmio'
       // The port of a string instruction stays; its memory side moves.
-      const span = type === IOREQ_TYPE_PIO ? 0 : (count - 1) * size
+      const step = type === IOREQ_TYPE_PIO ? 0 : request.df ? -size : size
+      const span = (count - 1) * Math.abs(step)
       const first = request.df ? address - span : address
       const last = request.df ? address + size - 1 : address + span + size - 1
       const party = this.#select(kind, first, last)
       if (direction === IOREQ_WRITE && this.#isConfigAddress(type, address, size))
         this.config.value = request.dataLo >>> 0
       if (party === null) return this.#nobody(type, direction, address, size)
-      if (this.#allDirect(party, kind, first, last)) return this.#elements(party, kind, request, address)
+      if (this.#allDirect(party, kind, first, last)) {
+        return this.#elements(request, address, step, (at, lo, hi) =>
+          this.#pieces(party, kind, direction, at, size, lo, hi),
+        )
+      }
       if (party instanceof RegionTable) throw new Error('invariant: internal regions are direct')
       server = party
     }
     return this.#pending.send(vcpu, server, sent)
   }
 
-  /** Makes a direct access of one or more elements. */
-  #elements(server: RegionTable | IoreqServer, kind: 'port' | 'mmio', request: IoRequest, address: number): number {
-    const { size, count, direction } = request
-    if (count === 1 && !request.dataIsPointer) {
-      return this.#pieces(server, kind, direction, address, size, request.dataLo, request.dataHi)
+  /** The direct call for one element. */
+  #attempt(type: number, direction: number, address: number, size: number, lo: number, hi: number): number {
+    if (type === IOREQ_TYPE_PIO) {
+      return direction === IOREQ_READ ? this.portRead(address, size) : this.portWrite(address, size, lo)
     }
-    const step = request.df ? -size : size
+    return direction === IOREQ_READ ? this.mmioRead(address, size) : this.mmioWrite(address, size, lo, hi)
+  }
+
+  /**
+   * Makes the direct accesses of a string instruction.
+   *
+   * @param step - from one element's address to the next one's; 0 for a port
+   */
+  #elements(
+    request: IoRequest,
+    address: number,
+    step: number,
+    access: (at: number, lo: number, hi: number) => number,
+  ): number {
+    const { size, count, direction } = request
     const pointer = request.dataHi * 2 ** 32 + request.dataLo
     const bytes = new Uint8Array(size)
     for (let i = 0; i < count; i++) {
-      const at = kind === 'port' ? address : address + i * step
       let lo = request.dataLo
       let hi = request.dataHi
+      const memory = pointer + (request.df ? -i * size : i * size)
       if (request.dataIsPointer && direction === IOREQ_WRITE) {
         bytes.fill(0xff)
-        this.#options.guestMemory?.read(pointer + i * step, bytes)
+        this.#options.guestMemory?.read(memory, bytes)
         lo = wordAt(bytes, 0)
         hi = wordAt(bytes, 4)
       }
-      const status = this.#pieces(server, kind, direction, at, size, lo, hi)
+      const status = access(address + i * step, lo, hi)
       if (status !== IO_DONE) return status
       if (request.dataIsPointer && direction === IOREQ_READ) {
         putBytes(bytes, 0, size, this.lo, this.hi)
-        this.#options.guestMemory?.write(pointer + i * step, bytes)
+        this.#options.guestMemory?.write(memory, bytes)
       }
     }
     return IO_DONE

@@ -488,6 +488,25 @@ describe('string requests (count > 1)', () => {
     expect(dispatch.lo).toBe(0x0504)
   })
 
+  test('a string of configuration reads', () => {
+    const { dispatch, ram, host, request } = makeMachine()
+    host.attach({
+      name: 'nic',
+      attach: (c) => void c.pci.add({ device: 3, vendorId: 0x1234, deviceId: 2, classCode: 0 }),
+    })
+    dispatch.portWrite(0xcf8, 4, 0x8000_1800)
+    const fields = {
+      type: IOREQ_TYPE_PIO,
+      direction: IOREQ_READ,
+      addressLo: 0xcfc,
+      dataLo: 4,
+      dataIsPointer: true,
+      df: true,
+    }
+    expect(dispatch.submit(0, request({ ...fields, count: 3, size: 2 }))).toBe(IO_DONE)
+    expect(Array.from(ram.subarray(0, 6))).toEqual([0x34, 0x12, 0x34, 0x12, 0x34, 0x12])
+  })
+
   test('a string over the end of a range belongs to nobody', () => {
     const model = recorder('x', { mmio: [0x8000, 8] })
     const { dispatch, request } = makeMachine({}, [model])
