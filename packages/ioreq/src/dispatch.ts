@@ -437,7 +437,7 @@ export class IoDispatch implements ServerOwner {
     if (type === IOREQ_TYPE_PIO) {
       server = this.#pciServer(address)
       if (server === undefined) return this.#unhandled(size)
-      if (server?.local != null) {
+      if (server !== null && server.local !== null) {
         const function_ = server
         return this.#elements(request, address, 0, (_at, lo) =>
           this.#configAccess(function_, direction, address, size, lo),

@@ -134,11 +134,10 @@ export class IoreqSlot {
   set type(value: number) {
     this.#setFlagBits(0xff << TYPE_SHIFT, value << TYPE_SHIFT)
   }
-  /** One of the `STATE_*` values, or 4–15 where the other side has written nonsense. */
+  /** One of the `STATE_*` values, or 4–15 where the other side has written nonsense. Setting it does not look at the old one. */
   get state(): number {
     return (this.#flags() & STATE_MASK) >>> STATE_SHIFT
   }
-  /** Sets the state whatever it was. */
   set state(value: number) {
     this.#setFlagBits(STATE_MASK, value << STATE_SHIFT)
   }
