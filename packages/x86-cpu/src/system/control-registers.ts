@@ -215,10 +215,11 @@ export const invlpg: Handler = (s, record) => {
 }
 
 export const controlHandlers: Readonly<Record<string, Handler>> = {
-  MOV_TO_CR: movToControl,
-  MOV_FROM_CR: movFromControl,
   LMSW: lmsw,
   SMSW: smsw,
   CLTS: clts,
   INVLPG: invlpg,
 }
+
+/** MOV to and from. */
+export const controlMoves: { readonly to: Handler; readonly from: Handler } = { to: movToControl, from: movFromControl }

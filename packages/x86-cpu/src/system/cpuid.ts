@@ -11,7 +11,7 @@ export const XSAVE_BYTES = 576
  * Family 6, model 2CH, stepping 2. Of the models whose software-visible behaviour is the architectural one it is one
  * that kernels keep no list of defects for.
  */
-const SIGNATURE = 0x0002_06c2
+export const SIGNATURE = 0x0002_06c2
 
 /** Bits by their positions. */
 function bits(...positions: readonly number[]): number {
@@ -25,8 +25,8 @@ const LEAF1_EDX = bits(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 12, 13, 14, 15, 16, 17,
 // Leaf 1, ECX: SSE3 SSSE3 CX16 SSE4.1 SSE4.2 x2APIC MOVBE POPCNT TSC-deadline XSAVE RDRAND hypervisor.
 const LEAF1_ECX = bits(0, 9, 13, 19, 20, 21, 22, 23, 24, 26, 30, 31)
 const LEAF1_ECX_OSXSAVE = 1 << 27
-// Leaf 7, EBX: FSGSBASE TSC_ADJUST BMI1 SMEP BMI2 ERMS RDSEED ADX SMAP.
-const LEAF7_EBX = bits(0, 1, 3, 7, 8, 9, 18, 19, 20)
+// Leaf 7, EBX: FSGSBASE TSC_ADJUST BMI1 SMEP BMI2 ERMS RDSEED ADX SMAP CLFLUSHOPT CLWB.
+const LEAF7_EBX = bits(0, 1, 3, 7, 8, 9, 18, 19, 20, 23, 24)
 // Leaf 7, ECX: UMIP.
 const LEAF7_ECX = bits(2)
 // Leaf 7, EDX: ARCH_CAPABILITIES.

@@ -110,8 +110,8 @@ export function afterInstruction(s: System, stepping: boolean, event: PendingEve
   s.set(S_STEP_SUPPRESSED, 0)
   if (s.get(S_PENDING_FAULT) !== 0) {
     // The trap of the T flag stays pending until this exception's handler has been entered.
+    event.latchPendingFault(s)
     s.set(S_PENDING_FAULT, 0)
-    event.latchFault(s)
     return true
   }
   // After MOV SS and POP SS traps wait for the next instruction.
@@ -124,7 +124,5 @@ export function afterInstruction(s: System, stepping: boolean, event: PendingEve
   return true
 }
 
-export const debugHandlers: Readonly<Record<string, Handler>> = {
-  MOV_TO_DR: movToDebug,
-  MOV_FROM_DR: movFromDebug,
-}
+/** MOV to and from. */
+export const debugMoves: { readonly to: Handler; readonly from: Handler } = { to: movToDebug, from: movFromDebug }

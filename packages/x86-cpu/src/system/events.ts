@@ -22,7 +22,16 @@ import {
 } from '../state-layout.ts'
 import { Delivery, SOURCE_EVENT, deliver } from './interrupt-delivery.ts'
 import { Abandon, type System } from './system.ts'
-import { ACTIVITY_RUNNING, ACTIVITY_SHUTDOWN, S_ACTIVITY, S_NMI_BLOCKED } from './system-state.ts'
+import {
+  ACTIVITY_RUNNING,
+  ACTIVITY_SHUTDOWN,
+  S_ACTIVITY,
+  S_NMI_BLOCKED,
+  S_PENDING_FAULT,
+  S_PENDING_FAULT_ADDRESS,
+  S_PENDING_FAULT_ERROR,
+  S_PENDING_FAULT_HAS_ERROR,
+} from './system-state.ts'
 
 /** Kinds of events, numbered as in VM-entry interruption information (SDM vol. 3C, "VM-Entry Controls for Event Injection"). */
 export const EVENT_TYPE_EXTERNAL = 0
@@ -74,6 +83,18 @@ export class PendingEvent {
     // An instruction breakpoint does not set RF: the handler does (SDM vol. 3B, "Instruction-Breakpoint Exception
     // Condition").
     this.resume = false
+  }
+
+  /** The exception that a task switch ended with in its new task. */
+  latchPendingFault(s: System): void {
+    this.type = EVENT_TYPE_EXCEPTION
+    this.vector = s.get(S_PENDING_FAULT) - 1
+    this.hasError = s.get(S_PENDING_FAULT_HAS_ERROR) !== 0
+    this.errorCode = s.get(S_PENDING_FAULT_ERROR)
+    this.addressLo = s.get(S_PENDING_FAULT_ADDRESS)
+    this.addressHi = s.get(S_PENDING_FAULT_ADDRESS + 4)
+    this.debugBits = 0
+    this.resume = true
   }
 
   /** The exception in S_FAULT_*, after an instruction ended with STATUS_FAULT. */

@@ -1,26 +1,36 @@
 import type { Form } from '../semantics/form.ts'
-import { controlHandlers } from './control-registers.ts'
+import { S_CR0, S_DR } from '../state-layout.ts'
+import { controlHandlers, controlMoves } from './control-registers.ts'
 import { cpuidHandlers } from './cpuid.ts'
-import { debugHandlers } from './debug.ts'
+import { debugMoves } from './debug.ts'
 import { farHandlers } from './far-transfer.ts'
 import { returnHandlers } from './far-return.ts'
 import { flagHandlers } from './flags.ts'
+import { fpuEnvironmentHandlers } from './fpu-environment.ts'
 import { fpuStateHandlers } from './fpu-state.ts'
 import { interruptReturnHandlers } from './interrupt-return.ts'
 import { ioHandlers } from './io.ts'
 import { msrHandlers } from './msr.ts'
-import type { Handler } from './operands.ts'
+import { maskedMoveHandlers } from './masked-move.ts'
+import { registerOffset, type Handler } from './operands.ts'
 import { processorHandlers } from './processor.ts'
-import { segmentHandlers } from './segment-instructions.ts'
+import { popSegment, pushSegment, segmentHandlers, segmentMoves } from './segment-instructions.ts'
 import { softwareInterruptHandlers } from './software-interrupts.ts'
 import { stackHandlers } from './stack-instructions.ts'
 import { syscallHandlers } from './syscall.ts'
 import { Abandon, type System } from './system.ts'
 import { timeHandlers } from './time-stamp.ts'
 
+/** MOV, PUSH and POP with a system register: which kind it is shows in the register's state offset. */
+const moveSystem: Handler = (s, record, form) => {
+  const to = form.operands[0]?.kind === 'system'
+  const offset = registerOffset(s, record, to ? 0 : 1)
+  const kind = offset >= S_DR ? debugMoves : offset >= S_CR0 ? controlMoves : segmentMoves
+  return (to ? kind.to : kind.from)(s, record, form)
+}
+
 /**
- * Handlers by mnemonic, as x86-decoder spells it, with these additions for operands that are not general registers:
- * MOV_TO_SREG, MOV_FROM_SREG, PUSH_SREG, POP_SREG, MOV_TO_CR, MOV_FROM_CR, MOV_TO_DR, MOV_FROM_DR.
+ * Handlers by mnemonic, as x86-decoder spells it. MOV, PUSH and POP are those with segment, control and debug registers.
  *
  * What a record holds for them: segment, control and debug register operands as state offsets (S_SEGMENTS + 32 n; S_CR0,
  * S_CR2, S_CR3, S_CR4, S_CR8; S_DR + 8 n) in the field of their operand number. Far pointers in the instruction: offset
@@ -35,7 +45,6 @@ export const handlers: Readonly<Record<string, Handler>> = {
   ...interruptReturnHandlers,
   ...softwareInterruptHandlers,
   ...controlHandlers,
-  ...debugHandlers,
   ...msrHandlers,
   ...timeHandlers,
   ...cpuidHandlers,
@@ -45,6 +54,11 @@ export const handlers: Readonly<Record<string, Handler>> = {
   ...processorHandlers,
   ...ioHandlers,
   ...fpuStateHandlers,
+  ...fpuEnvironmentHandlers,
+  ...maskedMoveHandlers,
+  MOV: moveSystem,
+  PUSH: pushSegment,
+  POP: popSegment,
 }
 
 /**

@@ -14,7 +14,7 @@ import {
 } from '../state-layout.ts'
 import { ATTR_TYPE, RAX, RCX, RDI, RDX, RSI, SYSTEM_TSS } from './architecture.ts'
 import { matchPortBreakpoints } from './breakpoints.ts'
-import { immediate, segmentOf, type Handler } from './operands.ts'
+import { immediate, segmentOf, sizeOf, type Handler } from './operands.ts'
 import type { System } from './system.ts'
 
 /**
@@ -43,7 +43,7 @@ function portOf(s: System, record: number, form: Form, i: number): number {
 
 // @isa: complete   E4 E5 EC ED   IN   "SDM vol. 2A, IN"
 export const input: Handler = (s, record, form) => {
-  const { size } = form
+  const size = sizeOf(form, 0)
   const port = portOf(s, record, form, 1)
   checkPorts(s, port, size)
   s.check(s.cpu.port(port, size | SLOW_DIRECT))
@@ -54,7 +54,7 @@ export const input: Handler = (s, record, form) => {
 
 // @isa: complete   E6 E7 EE EF   OUT   "SDM vol. 2B, OUT"
 export const output: Handler = (s, record, form) => {
-  const { size } = form
+  const size = sizeOf(form, 1)
   const port = portOf(s, record, form, 0)
   checkPorts(s, port, size)
   s.set64(S_DATA, s.gpr(RAX), 0)

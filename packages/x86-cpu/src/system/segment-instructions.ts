@@ -301,10 +301,6 @@ export function storeTable(segment: number): Handler {
 }
 
 export const segmentHandlers: Readonly<Record<string, Handler>> = {
-  MOV_TO_SREG: movToSegment,
-  MOV_FROM_SREG: movFromSegment,
-  PUSH_SREG: pushSegment,
-  POP_SREG: popSegment,
   LES: loadFarPointer(0),
   LDS: loadFarPointer(3),
   LSS: loadFarPointer(SS),
@@ -324,3 +320,6 @@ export const segmentHandlers: Readonly<Record<string, Handler>> = {
   SGDT: storeTable(GDTR),
   SIDT: storeTable(IDTR),
 }
+
+/** MOV to and from. */
+export const segmentMoves: { readonly to: Handler; readonly from: Handler } = { to: movToSegment, from: movFromSegment }

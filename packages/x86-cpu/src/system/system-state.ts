@@ -9,8 +9,12 @@ export const S_ACTIVITY = 0xe00
 export const S_NMI_BLOCKED = 0xe04
 /** DR6 bits of debug conditions that wait for the end of the instruction (data and I/O breakpoints, task switch). */
 export const S_PENDING_DEBUG = 0xe08
-/** Non-zero: the instruction (a task switch) has retired, and the exception in S_FAULT_* is raised at the new RIP. */
+/** Vector + 1 of an exception at the new RIP of a task switch that has retired; its error code, and whether it has one. */
 export const S_PENDING_FAULT = 0xe0c
+export const S_PENDING_FAULT_ERROR = 0xf40
+export const S_PENDING_FAULT_HAS_ERROR = 0xf44
+/** CR2 value of a #PF there, 64 bits. */
+export const S_PENDING_FAULT_ADDRESS = 0xf48
 /** Non-zero: the instruction that ends now causes no single-step trap, although TF was set when it began. */
 export const S_STEP_SUPPRESSED = 0xe38
 /** IA32_TSC_ADJUST, 64 bits. */

@@ -12,6 +12,10 @@ import {
   STATUS_FAULT,
   S_CR0,
   S_CR3,
+  S_FAULT_ADDRESS,
+  S_FAULT_ERROR,
+  S_FAULT_HAS_ERROR,
+  S_FAULT_VECTOR,
   S_GPR,
   S_LOGGED,
   S_RIP,
@@ -45,7 +49,14 @@ import {
 import { setNullLdt, setSegment, setV86Segment } from './segment-cache.ts'
 import { PushStack } from './stack-frames.ts'
 import { Abandon, type System } from './system.ts'
-import { S_PENDING_DEBUG, S_PENDING_FAULT, S_STEP_SUPPRESSED } from './system-state.ts'
+import {
+  S_PENDING_DEBUG,
+  S_PENDING_FAULT,
+  S_PENDING_FAULT_ADDRESS,
+  S_PENDING_FAULT_ERROR,
+  S_PENDING_FAULT_HAS_ERROR,
+  S_STEP_SUPPRESSED,
+} from './system-state.ts'
 
 export const TASK_JUMP = 0
 export const TASK_CALL = 1
@@ -128,7 +139,7 @@ export function switchTask(
   errorCode: number,
   resume = false,
 ): number {
-  if (s.get(S_LOGGED) === 0) s.abandon(STATUS_RESTART)
+  if (s.get(S_LOGGED) !== 1) s.abandon(STATUS_RESTART)
   const layout = checkTss(s, selector, kind)
   const base = tss.base
   const wide = layout === TSS32
@@ -166,11 +177,20 @@ export function switchTask(
       restore(s)
       throw error
     }
-    s.set(S_PENDING_FAULT, 1)
+    keepFault(s)
   }
   s.set(S_STEP_SUPPRESSED, 1)
   if (trap) s.set(S_PENDING_DEBUG, s.get(S_PENDING_DEBUG) | DR6_BT)
   return s.retired()
+}
+
+/** Puts the exception aside until the switch has retired. */
+function keepFault(s: System): void {
+  s.set(S_PENDING_FAULT, s.get(S_FAULT_VECTOR) + 1)
+  s.set(S_PENDING_FAULT_ERROR, s.get(S_FAULT_ERROR))
+  s.set(S_PENDING_FAULT_HAS_ERROR, s.get(S_FAULT_HAS_ERROR))
+  s.set64(S_PENDING_FAULT_ADDRESS, s.get(S_FAULT_ADDRESS), s.get(S_FAULT_ADDRESS + 4))
+  s.i32[S_FAULT_VECTOR >>> 2] = -1
 }
 
 function restore(s: System): void {

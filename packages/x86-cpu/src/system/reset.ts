@@ -1,0 +1,130 @@
+import {
+  CS,
+  DS,
+  ES,
+  FS,
+  GDTR,
+  GS,
+  IDTR,
+  LDTR,
+  SS,
+  S_CR0,
+  S_CR2,
+  S_CR3,
+  S_CR4,
+  S_CR8,
+  S_CSTAR,
+  S_DEBUGCTL,
+  S_DR,
+  S_EFER,
+  S_EVENTS,
+  S_FCW,
+  S_FPR,
+  S_FTAG_EMPTY,
+  S_GPR,
+  S_KERNEL_GS_BASE,
+  S_LSTAR,
+  S_MXCSR,
+  S_PAT,
+  S_PDPTE,
+  S_RIP,
+  S_SFMASK,
+  S_SHADOW,
+  S_STAR,
+  S_SYSENTER_CS,
+  S_SYSENTER_EIP,
+  S_SYSENTER_ESP,
+  S_TSC_AUX,
+  S_XCR0,
+  S_XMM,
+  S_XSS,
+  TR,
+} from '../state-layout.ts'
+import { ATTR_P, CR0_CD, CR0_ET, CR0_NW, FLAG_FIXED, RDX, SYSTEM_LDT, SYSTEM_TSS16_BUSY } from './architecture.ts'
+import { SIGNATURE } from './cpuid.ts'
+import { MXCSR_INITIAL, initialiseX87 } from './fpu-image.ts'
+import { MISC_ENABLE_RESET } from './msr.ts'
+import { REAL_MODE_ATTRIBUTES, REAL_MODE_CODE_ATTRIBUTES, setSegment, setTableRegister } from './segment-cache.ts'
+import type { System } from './system.ts'
+import {
+  ACTIVITY_RUNNING,
+  S_ACTIVITY,
+  S_BIOS_SIGN_ID,
+  S_MCG_STATUS,
+  S_MC_CTL,
+  S_MISC_ENABLE,
+  S_MTRR_DEF_TYPE,
+  S_MTRR_FIXED,
+  S_NMI_BLOCKED,
+  S_PENDING_DEBUG,
+  S_PENDING_FAULT,
+  S_STEP_SUPPRESSED,
+  S_TSC_ADJUST,
+} from './system-state.ts'
+
+/** Write back everywhere until software says otherwise: entries WB, WT, UC−, UC, twice. */
+const PAT_RESET_LO = 0x0007_0406
+const DR6_RESET = 0xffff_0ff0
+const DR7_RESET = 0x400
+
+/**
+ * Puts the processor into the state after power-on or INIT, ready to run. INIT leaves x87, SSE, MSRs, XCR0, CR0.CD and
+ * CR0.NW as they are.
+ *
+ * Source: SDM vol. 3A, table "IA-32 and Intel 64 Processor States Following Power-up, Reset, or INIT".
+ */
+export function resetState(s: System, kind: 'reset' | 'init'): void {
+  const powerOn = kind === 'reset'
+  s.u32.fill(0, S_GPR >>> 2, (S_GPR + 128) >>> 2)
+  s.set64(S_GPR + 8 * RDX, SIGNATURE, 0)
+  s.set64(S_RIP, 0xfff0, 0)
+  s.cpu.setRflags(FLAG_FIXED)
+  setSegment(s, CS, 0xf000, 0xffff_0000, 0, 0xffff, REAL_MODE_CODE_ATTRIBUTES)
+  for (const segment of [ES, SS, DS, FS, GS]) setSegment(s, segment, 0, 0, 0, 0xffff, REAL_MODE_ATTRIBUTES)
+  setSegment(s, LDTR, 0, 0, 0, 0xffff, ATTR_P | SYSTEM_LDT)
+  setSegment(s, TR, 0, 0, 0, 0xffff, ATTR_P | SYSTEM_TSS16_BUSY)
+  setTableRegister(s, GDTR, 0, 0, 0xffff)
+  setTableRegister(s, IDTR, 0, 0, 0xffff)
+  const cache = powerOn ? CR0_CD | CR0_NW : s.get(S_CR0) & (CR0_CD | CR0_NW)
+  s.set64(S_CR0, cache | CR0_ET, 0)
+  s.set64(S_CR2, 0, 0)
+  s.set64(S_CR3, 0, 0)
+  s.set64(S_CR4, 0, 0)
+  s.set64(S_CR8, 0, 0)
+  s.u32.fill(0, S_PDPTE >>> 2, (S_PDPTE + 32) >>> 2)
+  s.u32.fill(0, S_DR >>> 2, (S_DR + 64) >>> 2)
+  s.set(S_DR + 48, DR6_RESET)
+  s.set(S_DR + 56, DR7_RESET)
+  s.set64(S_EFER, 0, 0)
+  s.set64(S_DEBUGCTL, 0, 0)
+  for (const offset of [S_SHADOW, S_NMI_BLOCKED, S_PENDING_DEBUG, S_PENDING_FAULT, S_STEP_SUPPRESSED]) s.set(offset, 0)
+  s.set(S_ACTIVITY, ACTIVITY_RUNNING)
+  if (powerOn) resetRest(s)
+  s.host.controlChanged()
+  s.cpu.flushTlb(true)
+  s.cpu.modeChanged()
+}
+
+/** What INIT leaves alone. */
+function resetRest(s: System): void {
+  initialiseX87(s)
+  // Power-on leaves the x87 unit as FINIT does not: FCW 40H, tags valid.
+  s.set(S_FCW, 0x40)
+  s.set(S_FTAG_EMPTY, 0)
+  s.u32.fill(0, S_FPR >>> 2, (S_FPR + 128) >>> 2)
+  s.u32.fill(0, S_XMM >>> 2, (S_XMM + 32 * 64) >>> 2)
+  s.set(S_MXCSR, MXCSR_INITIAL)
+  s.set64(S_XCR0, 1, 0)
+  s.set64(S_XSS, 0, 0)
+  for (const offset of [S_STAR, S_LSTAR, S_CSTAR, S_SFMASK, S_KERNEL_GS_BASE, S_TSC_AUX]) s.set64(offset, 0, 0)
+  for (const offset of [S_SYSENTER_CS, S_SYSENTER_ESP, S_SYSENTER_EIP]) s.set64(offset, 0, 0)
+  s.set64(S_PAT, PAT_RESET_LO, PAT_RESET_LO)
+  s.set64(S_MISC_ENABLE, MISC_ENABLE_RESET, 0)
+  s.set64(S_BIOS_SIGN_ID, 0, 1)
+  s.set64(S_TSC_ADJUST, 0, 0)
+  s.set64(S_MCG_STATUS, 0, 0)
+  s.set64(S_MTRR_DEF_TYPE, 0, 0)
+  s.u32.fill(0, S_MTRR_FIXED >>> 2, S_MC_CTL >>> 2)
+  s.u32.fill(0, S_MC_CTL >>> 2, (S_MC_CTL + 32) >>> 2)
+  s.set(S_EVENTS, 0)
+}
