@@ -48,6 +48,7 @@ import { REAL_MODE_ATTRIBUTES, REAL_MODE_CODE_ATTRIBUTES, setSegment, setTableRe
 import type { System } from './system.ts'
 import {
   ACTIVITY_RUNNING,
+  ACTIVITY_WAIT_FOR_SIPI,
   S_ACTIVITY,
   S_BIOS_SIGN_ID,
   S_MCG_STATUS,
@@ -62,19 +63,26 @@ import {
   S_TSC_ADJUST,
 } from './system-state.ts'
 
+/** Power-on and RESET. */
+export const RESET_POWER_ON = 0
+/** INIT: x87, SSE, MSRs, XCR0, CR0.CD and CR0.NW keep their values. */
+export const RESET_INIT = 1
+
 /** Write back everywhere until software says otherwise: entries WB, WT, UC−, UC, twice. */
 const PAT_RESET_LO = 0x0007_0406
 const DR6_RESET = 0xffff_0ff0
 const DR7_RESET = 0x400
 
 /**
- * Puts the processor into the state after power-on or INIT, ready to run. INIT leaves x87, SSE, MSRs, XCR0, CR0.CD and
- * CR0.NW as they are.
+ * Puts the processor into the state after power-on or INIT.
  *
  * Source: SDM vol. 3A, table "IA-32 and Intel 64 Processor States Following Power-up, Reset, or INIT".
+ *
+ * @param kind - RESET_POWER_ON or RESET_INIT
+ * @param bootstrap - false leaves it waiting for a start-up IPI
  */
-export function resetState(s: System, kind: 'reset' | 'init'): void {
-  const powerOn = kind === 'reset'
+export function resetState(s: System, kind: number, bootstrap: boolean): void {
+  const powerOn = kind === RESET_POWER_ON
   s.u32.fill(0, S_GPR >>> 2, (S_GPR + 128) >>> 2)
   s.set64(S_GPR + 8 * RDX, SIGNATURE, 0)
   s.set64(S_RIP, 0xfff0, 0)
@@ -98,7 +106,7 @@ export function resetState(s: System, kind: 'reset' | 'init'): void {
   s.set64(S_EFER, 0, 0)
   s.set64(S_DEBUGCTL, 0, 0)
   for (const offset of [S_SHADOW, S_NMI_BLOCKED, S_PENDING_DEBUG, S_PENDING_FAULT, S_STEP_SUPPRESSED]) s.set(offset, 0)
-  s.set(S_ACTIVITY, ACTIVITY_RUNNING)
+  s.set(S_ACTIVITY, bootstrap ? ACTIVITY_RUNNING : ACTIVITY_WAIT_FOR_SIPI)
   if (powerOn) resetRest(s)
   s.host.controlChanged()
   s.cpu.flushTlb(true)
@@ -127,4 +135,12 @@ function resetRest(s: System): void {
   s.u32.fill(0, S_MTRR_FIXED >>> 2, S_MC_CTL >>> 2)
   s.u32.fill(0, S_MC_CTL >>> 2, (S_MC_CTL + 32) >>> 2)
   s.set(S_EVENTS, 0)
+}
+
+/** What a start-up IPI does: real mode at vector × 4096. */
+export function startAt(s: System, vector: number): void {
+  setSegment(s, CS, (vector & 0xff) << 8, (vector & 0xff) << 12, 0, 0xffff, REAL_MODE_CODE_ATTRIBUTES)
+  s.set64(S_RIP, 0, 0)
+  s.set(S_ACTIVITY, ACTIVITY_RUNNING)
+  s.cpu.modeChanged()
 }
