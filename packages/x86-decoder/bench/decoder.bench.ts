@@ -73,12 +73,20 @@ export async function run(): Promise<void> {
     let best = Infinity
     let bestIced = Infinity
     for (let round = 0; round < ROUNDS; round++) {
-      best = Math.min(best, time(() => ours(text, insn)))
-      bestIced = Math.min(bestIced, time(() => iced(text, icedInsn)))
+      best = Math.min(
+        best,
+        time(() => ours(text, insn)),
+      )
+      bestIced = Math.min(
+        bestIced,
+        time(() => iced(text, icedInsn)),
+      )
     }
     icedInsn.free()
     ratios.push(bestIced / best)
-    console.log(`  ${file}: ${best.toFixed(1)} ns an instruction, iced-x86 ${bestIced.toFixed(1)} ns (${text.length} bytes)`)
+    console.log(
+      `  ${file}: ${best.toFixed(1)} ns an instruction, iced-x86 ${bestIced.toFixed(1)} ns (${text.length} bytes)`,
+    )
   }
   const ratio = Math.min(...ratios)
   console.log(`decode: ${ratio.toFixed(2)} x iced (.text of ${FILES.join(', ')}; Node ${process.version})`)

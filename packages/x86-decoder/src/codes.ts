@@ -230,15 +230,13 @@ function buildCodes(): readonly CodeInfo[] {
     // MOVSD and CMPSD are string instructions and SSE2 instructions, so the string forms have names of their own here.
     const isString = attributes.has('rep') || attributes.has('repe')
     const pattern = access.get(isString ? `${mnemonic}*` : `${mnemonic}/${operands.length}`) ?? access.get(mnemonic)
-    const specs = operands.map(
-      ({ kind, size, memorySize, register }, position): OperandSpec => ({
-        kind,
-        size,
-        memorySize,
-        access: (pattern?.[position] as OperandAccess | undefined) ?? (position === 0 ? defaultAccess(form) : 'r'),
-        register,
-      }),
-    )
+    const specs = operands.map(({ kind, size, memorySize, register }, position): OperandSpec => ({
+      kind,
+      size,
+      memorySize,
+      access: (pattern?.[position] as OperandAccess | undefined) ?? (position === 0 ? defaultAccess(form) : 'r'),
+      register,
+    }))
     const first = operands[0]?.kind
     const indirect = first === OperandKind.RM || first === OperandKind.MEM
     let flowKind: FlowKind = flow.get(mnemonic) ?? 'next'
@@ -249,7 +247,9 @@ function buildCodes(): readonly CodeInfo[] {
       r = FLAG_BITS['D'] as number
       if (attributes.has('repe')) w = 0x8d5
     }
-    if (operands.some((operand) => operand.kind === OperandKind.CONTROL_REG || operand.kind === OperandKind.DEBUG_REG)) {
+    if (
+      operands.some((operand) => operand.kind === OperandKind.CONTROL_REG || operand.kind === OperandKind.DEBUG_REG)
+    ) {
       u = 0x8d5
     }
     if (operands[1]?.kind === OperandKind.ONE) {

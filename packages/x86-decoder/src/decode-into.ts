@@ -117,11 +117,12 @@ function fail(insn: Instruction, length: number, reason: number): number {
   return kinds.INVALID
 }
 
-/** The instruction goes on for `length` bytes at least, past the end of what there is. */
-function outOfBytes(insn: Instruction, length: number): number {
-  if (length > MAX_LENGTH) return fail(insn, length, kinds.REASON_TOO_LONG)
+/** The instruction goes on for `length` bytes at least, past the `have` bytes that there are. */
+function outOfBytes(insn: Instruction, length: number, have: number): number {
+  // That it is too long is found out after the fetch of all 15 bytes, which may fault before.
+  if (have >= MAX_LENGTH) return fail(insn, length, kinds.REASON_TOO_LONG)
   insn.code = 0
-  insn.length = length
+  insn.length = length > MAX_LENGTH ? MAX_LENGTH : length
   insn.reason = 0
   return kinds.TRUNCATED
 }
@@ -153,7 +154,7 @@ export function decodeInto(bytes: Uint8Array, offset: number, end: number, mode:
   let prefixes = 0
   let rex = 0
   let override = -1
-  if (pos >= limit) return outOfBytes(insn, 1)
+  if (pos >= limit) return outOfBytes(insn, 1, end - offset)
   let byte = bytes[pos]!
   pos = (pos + 1) | 0
   let byteClass = byteClasses[long ? 256 + byte : byte]!
@@ -173,7 +174,7 @@ export function decodeInto(bytes: Uint8Array, offset: number, end: number, mode:
         if (!long || segment >= 4 || override < 4) override = segment
       }
     }
-    if (pos >= limit) return outOfBytes(insn, pos - offset + 1)
+    if (pos >= limit) return outOfBytes(insn, pos - offset + 1, end - offset)
     byte = bytes[pos]!
     pos = (pos + 1) | 0
     byteClass = byteClasses[long ? 256 + byte : byte]!
@@ -198,7 +199,7 @@ export function decodeInto(bytes: Uint8Array, offset: number, end: number, mode:
       map = 4
       rex = (~payload >> 5) & 4
     } else {
-      if (pos >= limit) return outOfBytes(insn, pos - offset + 1)
+      if (pos >= limit) return outOfBytes(insn, pos - offset + 1, end - offset)
       map = 3 + (payload & 31)
       rex = (~payload >> 5) & 7
       payload = bytes[pos]!
@@ -215,19 +216,19 @@ export function decodeInto(bytes: Uint8Array, offset: number, end: number, mode:
     prefixes |= w === 0 ? PREFIX_VEX : PREFIX_VEX | PREFIX_REX_W
     key = ((payload & 3) << KEY_PP) | (l << KEY_L) | (w << KEY_W) | ((w + 1) << KEY_OPERAND_SIZE) | ((rex & 1) << KEY_B)
     if (map < 4 || map >= MAPS) return fail(insn, pos - offset, kinds.REASON_OPCODE)
-    if (pos >= limit) return outOfBytes(insn, pos - offset + 1)
+    if (pos >= limit) return outOfBytes(insn, pos - offset + 1, end - offset)
     byte = bytes[pos]!
     pos = (pos + 1) | 0
   } else {
     insn.vectorLength = 0
     if (byteClass === CLASS_ESCAPE) {
-      if (pos >= limit) return outOfBytes(insn, pos - offset + 1)
+      if (pos >= limit) return outOfBytes(insn, pos - offset + 1, end - offset)
       byte = bytes[pos]!
       pos = (pos + 1) | 0
       map = 1
       if (byte === 0x38 || byte === 0x3a) {
         map = byte === 0x38 ? 2 : 3
-        if (pos >= limit) return outOfBytes(insn, pos - offset + 1)
+        if (pos >= limit) return outOfBytes(insn, pos - offset + 1, end - offset)
         byte = bytes[pos]!
         pos = (pos + 1) | 0
       }
@@ -238,7 +239,8 @@ export function decodeInto(bytes: Uint8Array, offset: number, end: number, mode:
         operandSize ^= 1
         key = 1 << KEY_PP
       }
-      if ((prefixes & (PREFIX_REP | PREFIX_REPNE)) !== 0) key = (prefixes & PREFIX_REPNE_LAST) !== 0 ? 3 << KEY_PP : 2 << KEY_PP
+      if ((prefixes & (PREFIX_REP | PREFIX_REPNE)) !== 0)
+        key = (prefixes & PREFIX_REPNE_LAST) !== 0 ? 3 << KEY_PP : 2 << KEY_PP
     }
     if (rex !== 0) {
       prefixes |= PREFIX_REX | ((rex & 8) << 3)
@@ -264,7 +266,7 @@ export function decodeInto(bytes: Uint8Array, offset: number, end: number, mode:
   // Without ModRM there is no memory either; mod = 3 says so.
   let modrm = 0xc0
   if (withModrm) {
-    if (pos >= limit) return outOfBytes(insn, pos - offset + 1)
+    if (pos >= limit) return outOfBytes(insn, pos - offset + 1, end - offset)
     insn.modrmOffset = pos - offset
     modrm = bytes[pos]!
     pos = (pos + 1) | 0
@@ -299,7 +301,7 @@ export function decodeInto(bytes: Uint8Array, offset: number, end: number, mode:
       dispSize += dispSize & 2
       let base = rm
       if ((modrm & 7) === 4) {
-        if (pos >= limit) return outOfBytes(insn, pos - offset + 1)
+        if (pos >= limit) return outOfBytes(insn, pos - offset + 1, end - offset)
         const sib = bytes[pos]!
         pos = (pos + 1) | 0
         insn.scale = sib >> 6
@@ -328,7 +330,7 @@ export function decodeInto(bytes: Uint8Array, offset: number, end: number, mode:
     }
     insn.dispSize = dispSize
     if (dispSize !== 0) {
-      if (pos + dispSize > limit) return outOfBytes(insn, pos - offset + dispSize)
+      if (pos + dispSize > limit) return outOfBytes(insn, pos - offset + dispSize, end - offset)
       insn.dispOffset = pos - offset
       let disp = 0
       if (dispSize === 1) disp = (bytes[pos]! << 24) >> 24
@@ -363,7 +365,7 @@ export function decodeInto(bytes: Uint8Array, offset: number, end: number, mode:
     const size = immediateSizes[immediate]!
     insn.immOffset = pos - offset
     insn.immSize = size
-    if (pos + size > limit) return outOfBytes(insn, pos - offset + size)
+    if (pos + size > limit) return outOfBytes(insn, pos - offset + size, end - offset)
     let value = bytes[pos]!
     if (size === 4) value = dword(bytes, pos)
     else if (size === 2) value = word(bytes, pos)
@@ -374,7 +376,7 @@ export function decodeInto(bytes: Uint8Array, offset: number, end: number, mode:
     pos = (pos + size) | 0
   } else {
     const size = immediate === 11 ? 2 << addressSize : immediateSizes[immediate]!
-    if (pos + size > limit) return outOfBytes(insn, pos - offset + size)
+    if (pos + size > limit) return outOfBytes(insn, pos - offset + size, end - offset)
     isMemory |= readOddImmediate(bytes, pos, size, immediate, pos - offset, insn)
     pos = (pos + size) | 0
   }
@@ -472,7 +474,8 @@ function finishRare(insn: Instruction, leaf: number, prefixes: number, mode: num
     default:
       insn.reg &= 7
       // There are six, and CS is not loaded by MOV.
-      if (insn.reg > 5 || (insn.reg === 1 && (leaf & LEAF_CHECK) === LEAF_CHECK_SEGMENT_WRITE)) return kinds.REASON_REGISTER
+      if (insn.reg > 5 || (insn.reg === 1 && (leaf & LEAF_CHECK) === LEAF_CHECK_SEGMENT_WRITE))
+        return kinds.REASON_REGISTER
   }
   if ((leaf & LEAF_NO_66) !== 0 && (prefixes & PREFIX_OPERAND_SIZE) !== 0) return kinds.REASON_OPCODE
   if ((leaf & LEAF_REG_3BIT) !== 0) insn.reg &= 7

@@ -203,7 +203,7 @@ export function decode(bytes: Uint8Array, options: DecodeOptions = {}): DecodedI
  */
 export function* decodeAll(bytes: Uint8Array, options: DecodeOptions = {}): Generator<DecodedInstruction, void> {
   const { address = 0n, offset = 0 } = options
-  for (let at = offset; at < bytes.length; ) {
+  for (let at = offset; at < bytes.length;) {
     const decoded = decode(bytes, { ...options, offset: at, address: address + BigInt(at - offset) })
     yield decoded
     if (decoded.status === 'truncated') return

@@ -2,14 +2,7 @@
 import { codes, type CodeInfo } from './codes.ts'
 import { operandsOf, type DecodedInstruction, type MemoryOperand, type Operand } from './decode.ts'
 import { Instruction } from './instruction.ts'
-import {
-  OperandKind,
-  PREFIX_ADDRESS_SIZE,
-  PREFIX_LOCK,
-  PREFIX_REP,
-  PREFIX_REPNE,
-  PREFIX_REPNE_LAST,
-} from './kinds.ts'
+import { OperandKind, PREFIX_ADDRESS_SIZE, PREFIX_LOCK, PREFIX_REP, PREFIX_REPNE_LAST } from './kinds.ts'
 import { segmentRegisterName } from './registers.ts'
 
 /** How to print. */
@@ -72,7 +65,8 @@ function sizeKeyword(info: CodeInfo, operand: MemoryOperand): string {
 function formatMemory(insn: Instruction, info: CodeInfo, operand: MemoryOperand, options: FormatOptions): string {
   const { base, index, scale, displacement, address } = operand
   const isDestination = operand.segment === 'es' && base !== undefined && info.repeat !== 'none'
-  const explicit = isDestination || (insn.segmentOverride >= 0 && segmentRegisterName(insn.segmentOverride) === operand.segment)
+  const explicit =
+    isDestination || (insn.segmentOverride >= 0 && segmentRegisterName(insn.segmentOverride) === operand.segment)
   let text = ''
   if (address !== undefined) {
     const symbol = options.symbols?.(address)
@@ -122,7 +116,10 @@ function prefixText(insn: Instruction, info: CodeInfo): string {
     else if (info.repeat === 'repe') text += repne ? 'repne ' : 'repe '
     else if (memory && ((prefixes & PREFIX_LOCK) !== 0 || info.mnemonic === 'XCHG') && info.lockable) {
       text += repne ? 'xacquire ' : 'xrelease '
-    } else if (repne && (info.flow === 'branch' || info.flow.endsWith('jump') || info.flow.endsWith('call') || info.mnemonic === 'RET')) {
+    } else if (
+      repne &&
+      (info.flow === 'branch' || info.flow.endsWith('jump') || info.flow.endsWith('call') || info.mnemonic === 'RET')
+    ) {
       text += 'bnd '
     }
   }
@@ -146,7 +143,11 @@ export function formatIntel(target: DecodedInstruction | Instruction, options: F
   const address = options.address ?? (target instanceof Instruction ? 0n : target.address)
   const operands = operandsOf(insn, address)
   let name = prefixText(insn, info) + spelling
-  if (info.operands.some(({ kind }) => kind === OperandKind.IMM64 || (kind === OperandKind.MOFFS && insn.addressSize === 64))) {
+  if (
+    info.operands.some(
+      ({ kind }) => kind === OperandKind.IMM64 || (kind === OperandKind.MOFFS && insn.addressSize === 64),
+    )
+  ) {
     name = name.replace('mov', 'movabs')
   }
   if ((insn.prefixes & PREFIX_ADDRESS_SIZE) !== 0 && info.mnemonic.startsWith('LOOP')) {

@@ -308,7 +308,15 @@ interface Opcode {
 }
 
 function parseOpcode(text: string): Opcode {
-  const result: Opcode = { vex: false, prefix: '', map: 0, opcode: 0, opcodeRegister: false, extension: -1, modrmByte: -1 }
+  const result: Opcode = {
+    vex: false,
+    prefix: '',
+    map: 0,
+    opcode: 0,
+    opcodeRegister: false,
+    extension: -1,
+    modrmByte: -1,
+  }
   let rest = text
   if (rest.startsWith('VEX.')) {
     result.vex = true
@@ -402,13 +410,25 @@ function expandRow(line: string, into: Form[]): void {
     const operands = texts.map((text, i) => operandAt(text, bits, i > 0 && /^I[bw]$/.test(texts[i - 1] as string)))
     let mod = 3
     if (operands.some(({ kind }) => kind === OperandKind.MEM) || attributes.has('mem')) mod = 1
-    if (operands.some(({ kind }) => RM_REGISTER_KINDS.includes(kind)) || attributes.has('reg') || opcode.modrmByte >= 0) mod = 2
+    if (operands.some(({ kind }) => RM_REGISTER_KINDS.includes(kind)) || attributes.has('reg') || opcode.modrmByte >= 0)
+      mod = 2
     if (attributes.has('anymod')) mod = 3
     const modrm =
       opcode.extension >= 0 || opcode.modrmByte >= 0 || operands.some(({ kind }) => MODRM_KINDS.includes(kind))
     const byteOperand = sizeClass === '' && !byAddress && operands.some(isByteInteger)
-    const name = names.length === 1 ? names[0] : names[(sizeClass === 'y' ? (bits === 64 ? 1 : 0) : bits === 16 ? 0 : bits === 32 ? 1 : 2)]
-    const addressSize = byAddress ? bits : attributes.has('a16') ? 16 : attributes.has('a32') ? 32 : attributes.has('a64') ? 64 : 0
+    const name =
+      names.length === 1
+        ? names[0]
+        : names[sizeClass === 'y' ? (bits === 64 ? 1 : 0) : bits === 16 ? 0 : bits === 32 ? 1 : 2]
+    const addressSize = byAddress
+      ? bits
+      : attributes.has('a16')
+        ? 16
+        : attributes.has('a32')
+          ? 32
+          : attributes.has('a64')
+            ? 64
+            : 0
     const w = attributes.has('w0') ? 0 : attributes.has('w1') ? 1 : -1
     const l = attributes.has('l0') ? 0 : attributes.has('l1') ? 1 : -1
     into.push({
@@ -428,7 +448,12 @@ function expandRow(line: string, into: Form[]): void {
       l,
       selector: {
         mod,
-        reg: opcode.extension >= 0 ? 1 << opcode.extension : opcode.modrmByte >= 0 ? 1 << ((opcode.modrmByte >> 3) & 7) : 255,
+        reg:
+          opcode.extension >= 0
+            ? 1 << opcode.extension
+            : opcode.modrmByte >= 0
+              ? 1 << ((opcode.modrmByte >> 3) & 7)
+              : 255,
         rm: opcode.modrmByte >= 0 ? 1 << (opcode.modrmByte & 7) : 255,
         pp: PP_MASKS[opcode.prefix] as number,
         w: w < 0 ? 3 : 1 << w,

@@ -14,7 +14,11 @@ test('prints a record as it prints a decoded instruction', () => {
 })
 
 test('names addresses by a symbol resolver', () => {
-  const symbols = (address: bigint): string | undefined => ({ '4103': 'message', '4096': 'start' })[`${address}`]
+  const names = new Map([
+    [0x1007n, 'message'],
+    [0x1000n, 'start'],
+  ])
+  const symbols = (address: bigint): string | undefined => names.get(address)
   const text = (hex: string): string => formatIntel(decode(bytesOf(hex), { address: 0x1000n }), { symbols })
   expect(text('48 8d 05 00 00 00 00')).toBe('lea rax, [rip+message]')
   expect(text('eb fe')).toBe('jmp start')
@@ -35,10 +39,17 @@ const unreadable: readonly { text: RegExp; why: string; mode?: number }[] = [
   { text: /^(sysret|sysexit)$/, why: 'it wants a suffix, which the manual does not have' },
   { text: /^(call|jmp) far dword ptr/, why: 'it has no spelling for a 16:16 pointer in memory' },
   { text: /^(call|jmp|lss|lfs|lgs) .*tbyte ptr/, why: 'it has no spelling for a 16:64 pointer' },
-  { text: /^(movsxd [a-z0-9]+w?, word ptr|movsxd (ax|bx|cx|dx|sp|bp|si|di), |bswap (ax|bx|cx|dx|sp|bp|si|di))/, why: 'the 16-bit form' },
+  {
+    text: /^(movsxd [a-z0-9]+w?, word ptr|movsxd (ax|bx|cx|dx|sp|bp|si|di), |bswap (ax|bx|cx|dx|sp|bp|si|di))/,
+    why: 'the 16-bit form',
+  },
   { text: /^prefetchit[01]/, why: 'outside 64-bit mode it is a no-operation' },
-  { text: /^(call|jmp) 0x\w+:0x\w{5,}/, why: 'a 32-bit far pointer in 16-bit code', mode: 16 },
-  { text: /^(bnd )?(call|xbegin) \.[-+]0x\w{5,}/, why: 'a 32-bit displacement, which it makes 16 in 16-bit code', mode: 16 },
+  {
+    text: /^(call|jmp) 0x\w+:0x\w{5,}|ds:\[0x\w{5,}\]|^push 0x\w{5,}|\.[-+]0x\w{4,}$/,
+    why: 'it makes 16-bit numbers of them',
+    mode: 16,
+  },
+  { text: /^(call|jmp) dword ptr/, why: 'it takes them for far pointers', mode: 16 },
 ]
 
 /** Our text → as's bytes → our text, where the two texts mean the same. A closed list. */
@@ -46,7 +57,10 @@ const equivalent: readonly { from: RegExp; to: RegExp }[] = [
   // The shorter of two encodings, in which the upper half of a register is zeroed anyhow.
   { from: /^(mov|sldt|str|smsw) r\w+, ?/, to: /^(mov|sldt|str|smsw) e|^\w+ r\d+d/ },
   { from: /^(mov \w\w, |sldt |str |smsw )/, to: /^(mov \w\w, |sldt |str |smsw )/ },
-  { from: /^(pinsr[bw]|pextr[bw]|extractps|pmovmskb|movmskp[sd]) /, to: /^(pinsr[bw]|pextr[bw]|extractps|pmovmskb|movmskp[sd]) / },
+  {
+    from: /^(pinsr[bw]|pextr[bw]|extractps|pmovmskb|movmskp[sd]) /,
+    to: /^(pinsr[bw]|pextr[bw]|extractps|pmovmskb|movmskp[sd]) /,
+  },
   { from: /^xchg ax, ax$/, to: /^nop$/ },
   // A 32-bit address without ModRM becomes a 64-bit one.
   { from: /^mov .*ds:\[/, to: /^movabs .*ds:\[/ },
@@ -65,9 +79,12 @@ function samples(mode: 16 | 32 | 64): DecodedInstruction[] {
       for (let opcode = 0; opcode < 256; opcode++) {
         for (let modrm = 0; modrm < 256; modrm++) {
           for (let i = 0; i < buffer.length; i++) buffer[i] = ((modrm * 7 + i * 0x51 + 0x8c) & 0x7f) | (modrm & 0x80)
-          buffer.set(escape === 'c4' ? [0xc4, 0xe1 + (modrm % 3), (modrm * 41) & 0xfb, opcode, modrm] : [...head, opcode, modrm])
+          buffer.set(
+            escape === 'c4' ? [0xc4, 0xe1 + (modrm % 3), (modrm * 41) & 0xfb, opcode, modrm] : [...head, opcode, modrm],
+          )
           const decoded = decode(buffer, { mode })
-          if (decoded.status !== 'decoded' || decoded.instruction.opcodeOffset < (escape === 'c4' ? 3 : head.length)) continue
+          if (decoded.status !== 'decoded' || decoded.instruction.opcodeOffset < (escape === 'c4' ? 3 : head.length))
+            continue
           const key = `${decoded.info.code} ${decoded.instruction.isMemory} ${decoded.instruction.addressSize}`
           if (seen.has(key)) continue
           seen.add(key)
@@ -97,7 +114,9 @@ function assembly(decoded: DecodedInstruction): string {
 describe.skipIf(!hasProgram('as') || !hasProgram('objcopy'))('GNU as reads it and means the same', () => {
   test.each([16, 32, 64] as const)('in %i-bit mode', (mode) => {
     const cases = samples(mode).map((decoded) => ({ decoded, text: assembly(decoded) }))
-    const readable = cases.filter(({ text }) => !unreadable.some((row) => row.text.test(text) && (row.mode ?? mode) === mode))
+    const readable = cases.filter(
+      ({ text }) => !unreadable.some((row) => row.text.test(text) && (row.mode ?? mode) === mode),
+    )
     const folder = mkdtempSync(join(tmpdir(), 'retrap-format-'))
     try {
       const source = join(folder, 'a.s')

@@ -8,60 +8,10 @@ import { Code, Decoder, DecoderOptions, Instruction as IcedInstruction, Instruct
 import { afterAll, describe, expect, test } from 'vitest'
 import { type CodeInfo, codes, decodeInto, Instruction } from '../src/index.ts'
 import { hexOf } from './support/bytes.ts'
+import { decodingDifferences, infoDifferences } from './support/iced-differences.ts'
 import { icedInfo, icedOperands, ourInfo, ourOperands, sameMnemonic } from './support/iced.ts'
 
-interface Difference {
-  /** Ours and iced's code, `form | Code`. */
-  readonly where: RegExp
-  readonly why: string
-}
-
-const decodingDifferences: readonly Difference[] = [
-  { where: /\| (VEX|EVEX|XOP)_/, why: 'AVX, AVX-512, XOP: no rows yet' },
-  { where: /\| D3NOW_/, why: '3DNow!: no rows yet' },
-  {
-    where: /\| (Xstore|Montmul|Xsha|Ccs_|Via_|Xcrypt)/,
-    why: 'VIA PadLock: in neither the Intel SDM nor the AMD APM, whose opcode maps have 0F A6 and 0F A7 empty',
-  },
-  { where: /^SH[LR].* \| Sal/, why: 'group 2 /6 is SHL: "SAL and SHL perform the same operation" (SDM vol. 2B, SAL)' },
-  { where: /^NOP .* \| Reservednop/, why: 'reserved no-operations have the mnemonic of the no-operation' },
-  { where: /^GETSEC /, why: 'REX.W makes no GETSECQ: SDM vol. 2D, GETSEC, has one opcode, NP 0F 37' },
-  { where: /^XLATB /, why: "the index AL is XLATB's alone; the record has base rBX only" },
-  { where: /^(FXCH|FUCOMP?) ST/, why: 'SDM vol. 2A writes FXCH ST(i), FUCOM ST(i): ST(0) is implied' },
-  { where: /^MASKMOV/, why: 'the manual writes two operands; the store to DS:rDI is in base and segment' },
-  { where: /, XMM0 \|/, why: 'the implied XMM0 is an operand, as the manual writes it' },
-  {
-    where: /^(ARPL|LLDT|LTR|VERR|VERW|LMSW|LKGS) .*\| .*_r(32|64)m16/,
-    why: 'the manual has r/m16 only; what a wider register would hold above it is not read',
-  },
-  { where: /^(TPAUSE|UMWAIT) r32 \| .*_r64/, why: 'the operand is r32 whatever REX.W says (SDM vol. 2B, TPAUSE)' },
-  { where: /^PCMPESTR[IM] /, why: 'with REX.W the lengths are in RAX and RDX; the mnemonic is the same (SDM vol. 2B, PCMPESTRM)' },
-]
-
-const infoDifferences: readonly (Difference & { readonly what: RegExp })[] = [
-  { where: /^(INT|INT1|INT3|INTO) /, what: /written/, why: 'IF is cleared through an interrupt gate (SDM vol. 2A, INT n)' },
-  { where: /^UIRET /, what: /written/, why: 'RFLAGS is popped; which bits stay is for the CPU' },
-  {
-    where: /^(HLT|VM\w+|SKINIT|SYSCALL|SYSENTER|TDCALL|SEAM\w+|XABORT|XEND) /,
-    what: /flow/,
-    why: 'a kind of its own: control goes to or comes from another context',
-  },
-  { where: /^FCMOV/, what: /access/, why: 'the source is read always: an empty register is a stack fault (SDM vol. 2A, FCMOVcc)' },
-  { where: /^P(DEP|EXT) /, what: /access/, why: 'an empty mask makes the source irrelevant, but it is read' },
-  { where: /^(CLFLUSH|CLFLUSHOPT|CLWB) /, what: /access/, why: 'flushes a line; the data goes nowhere' },
-  {
-    where: /^CMPXCHG/,
-    what: /access/,
-    why: '"the destination operand receives a write cycle without regard to the result" (SDM vol. 2A, CMPXCHG)',
-  },
-  { where: /^MOVS[SD] xmm/, what: /access/, why: 'a register destination keeps its upper part, memory does not: one code for both' },
-  { where: /^INSERTQ /, what: /access/, why: 'the destination keeps the bits around the field (AMD APM vol. 4, INSERTQ)' },
-  { where: /^RDSSP/, what: /access/, why: 'no-operation while shadow stacks are off (SDM vol. 2B, RDSSP)' },
-  { where: /^HRESET /, what: /access|privileged/, why: '#GP(0) if CPL > 0; an immediate is read (SDM vol. 2A, HRESET)' },
-  { where: /^(MONITOR|MWAIT|RSM) /, what: /privileged/, why: 'SDM vol. 2B: MONITOR and MWAIT #UD above CPL 0; RSM #UD outside SMM' },
-]
-
-const PREFIXES = ['', '66', 'f2', 'f3', '67', '64', '48', '4d', '66 48', 'f3 66', 'f0']
+const PREFIXES = ['', '66', 'f2', 'f3', '67', '64', '48', '4d', '66 48', 'f3 66', 'f3 41', 'f0']
 const ESCAPES = ['', '0f', '0f 38', '0f 3a', 'c4']
 const isPrefix = (byte: number, mode: number): boolean =>
   [0x26, 0x2e, 0x36, 0x3e, 0x64, 0x65, 0x66, 0x67, 0xf0, 0xf2, 0xf3, 0x0f].includes(byte) ||
@@ -82,7 +32,9 @@ function enumerate(mode: number, prefix: string, each: (buffer: Uint8Array) => v
       for (let modrm = 0; modrm < 256; modrm++) {
         // VEX: maps, W, vvvv and pp vary with ModRM; the opcode keeps its place.
         const head =
-          escape === 'c4' ? [0xc4, 0xe0 | (modrm % 3) + 1, ((modrm * 41) & 0xfb) | 0, opcode, modrm] : [...toBytes(escape), opcode, modrm]
+          escape === 'c4'
+            ? [0xc4, 0xe0 | ((modrm % 3) + 1), ((modrm * 41) & 0xfb) | 0, opcode, modrm]
+            : [...toBytes(escape), opcode, modrm]
         const at = modrm * SLOT
         // SIB, displacement and immediate take many values, with and without sign.
         for (let i = 0; i < SLOT; i++) buffer[at + i] = modrm * 7 + i * 0x51 + 0x8c
@@ -97,13 +49,13 @@ const coverage = new Map<string, number>()
 const count = (why: string): void => void coverage.set(why, (coverage.get(why) ?? 0) + 1)
 
 describe.each([16, 32, 64])('%i-bit mode: length, validity, mnemonic and operands', (mode) => {
-  test.each(PREFIXES.filter((prefix) => mode === 64 || !/4[8d]/.test(prefix)))('after prefix "%s"', (prefix) => {
+  test.each(PREFIXES.filter((prefix) => mode === 64 || !/4[18d]/.test(prefix)))('after prefix "%s"', (prefix) => {
     const insn = new Instruction()
     const iced = new IcedInstruction()
     const unknown: string[] = []
     let compared = 0
     enumerate(mode, prefix, (buffer) => {
-      const decoder = new Decoder(mode, buffer, DecoderOptions.NoLockMovCR)
+      const decoder = new Decoder(mode, buffer, DecoderOptions.None)
       for (let at = 0; at < 256 * SLOT; at += SLOT) {
         decoder.position = at
         decoder.ip = ADDRESS
@@ -139,7 +91,11 @@ function isSpecialCase(form: CodeInfo, insn: Instruction): boolean {
   // The same register twice: SUB and XOR then read nothing.
   if (insn.mod === 3 && insn.reg === insn.rm && form.operands.length > 1) return true
   // A rotation through carry by a multiple of 9 or 17 changes nothing.
-  return /^RC[LR]$/.test(form.mnemonic) && ((insn.immLo & 31) % 9 === 0 || (insn.immLo & 31) % 17 === 0) && insn.immSize !== 0
+  return (
+    /^RC[LR]$/.test(form.mnemonic) &&
+    ((insn.immLo & 31) % 9 === 0 || (insn.immLo & 31) % 17 === 0) &&
+    insn.immSize !== 0
+  )
 }
 
 test('flags, operand access, control flow and privilege of every code', () => {
@@ -157,7 +113,7 @@ test('flags, operand access, control flow and privilege of every code', () => {
           const key = `${insn.code} ${insn.mod === 3}`
           if (seen.has(key) || isSpecialCase(form, insn)) continue
           seen.add(key)
-          const decoder = new Decoder(mode, buffer.subarray(at, at + SLOT), DecoderOptions.NoLockMovCR)
+          const decoder = new Decoder(mode, buffer.subarray(at, at + SLOT), DecoderOptions.None)
           decoder.decodeOut(iced)
           decoder.free()
           if (iced.code === Code.INVALID) continue

@@ -6,16 +6,33 @@
 import { describe, expect, test } from 'vitest'
 import { type CodeInfo, codes, decodeInto, Instruction } from '../src/index.ts'
 import { hexOf } from './support/bytes.ts'
-import { debianFiles, hasProgram, type Line, llvmLines, objdumpLines, spelled, textRange } from './support/disassembler.ts'
+import {
+  debianFiles,
+  hasProgram,
+  type Line,
+  llvmLines,
+  objdumpLines,
+  spelled,
+  textRange,
+} from './support/disassembler.ts'
 
 const WINDOW_BYTES = 150_000
 const WINDOWS = 3
 
 /** What disassemblers take for an instruction although the manual says #UD. It comes up in data that lies in `.text`. */
 const differences: readonly { line: RegExp; why: string }[] = [
-  { line: /^(?:\w\w )*f0 .* invalid/, why: 'LOCK is #UD with anything but the listed instructions (SDM vol. 2A, LOCK)' },
-  { line: /: bnd\w+ .* ours NOP/, why: 'MPX is gone: where CPUID lacks it these are no-operations (SDM vol. 1, Appendix E)' },
-  { line: / 8[ce] .*\? |mov [^,]*,?\?|mov cs,|\?,/, why: 'MOV to CS, or to or from a segment register that does not exist, is #UD (SDM vol. 2B, MOV)' },
+  {
+    line: /^(?:\w\w )*f0 .* invalid/,
+    why: 'LOCK is #UD with anything but the listed instructions (SDM vol. 2A, LOCK)',
+  },
+  {
+    line: /: bnd\w+ .* ours NOP/,
+    why: 'MPX is gone: where CPUID lacks it these are no-operations (SDM vol. 1, Appendix E)',
+  },
+  {
+    line: / 8[ce] .*\? |mov [^,]*,?\?|mov cs,|\?,/,
+    why: 'MOV to CS, or to or from a segment register that does not exist, is #UD (SDM vol. 2B, MOV)',
+  },
 ]
 
 interface Outcome {
@@ -32,7 +49,8 @@ function compare(lines: readonly Line[]): Outcome {
   const outcome: Outcome = { compared: 0, skipped: 0, known: 0, differences: [] }
   for (const line of lines) {
     // objdump takes FWAIT and the instruction after it for one; what the window cuts is no instruction.
-    if (/^(\(bad\)|<unknown>|\.byte|rex.*|data16|lock|)$/.test(line.mnemonic) || line.operands.includes('(bad)')) continue
+    if (/^(\(bad\)|<unknown>|\.byte|rex.*|data16|lock|)$/.test(line.mnemonic) || line.operands.includes('(bad)'))
+      continue
     if (line.bytes[0] === 0x9b && line.bytes.length > 1) continue
     const status = decodeInto(line.bytes, 0, line.bytes.length, 64, insn)
     if (status !== 0 && isVex(line.bytes)) {
@@ -73,7 +91,9 @@ describe.each([
       total.known += outcome.known
       total.differences.push(...outcome.differences)
     }
-    console.log(`${tool} ${file}: ${total.compared} instructions compared, ${total.skipped} VEX or EVEX without a row, ${total.known} known differences`)
+    console.log(
+      `${tool} ${file}: ${total.compared} instructions compared, ${total.skipped} VEX or EVEX without a row, ${total.known} known differences`,
+    )
     expect(total.differences.slice(0, 30)).toEqual([])
     expect(total.compared).toBeGreaterThan(10_000)
   })

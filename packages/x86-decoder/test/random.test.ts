@@ -7,7 +7,9 @@ const modes = fc.constantFrom(16, 32, 64) as fc.Arbitrary<16 | 32 | 64>
 /** Random bytes that start with prefixes and escapes more often than chance has it. */
 const code = fc
   .tuple(
-    fc.array(fc.constantFrom(0x66, 0x67, 0xf0, 0xf2, 0xf3, 0x2e, 0x64, 0x48, 0x41, 0x4f, 0xc4, 0xc5, 0x0f), { maxLength: 6 }),
+    fc.array(fc.constantFrom(0x66, 0x67, 0xf0, 0xf2, 0xf3, 0x2e, 0x64, 0x48, 0x41, 0x4f, 0xc4, 0xc5, 0x0f), {
+      maxLength: 6,
+    }),
     fc.uint8Array({ minLength: 0, maxLength: 20 }),
   )
   .map(([head, tail]) => Uint8Array.from([...head, ...tail]))

@@ -30,7 +30,11 @@ function parse(listing: string): Line[] {
     if (match === null) continue
     const words = (match[2] ?? '').trim().split(/\s+/)
     while (words.length > 1 && PREFIX_WORD.test(words[0] as string)) words.shift()
-    lines.push({ bytes: bytesOf((match[1] as string).trim()), mnemonic: words.shift() ?? '', operands: words.join(' ') })
+    lines.push({
+      bytes: bytesOf((match[1] as string).trim()),
+      mnemonic: words.shift() ?? '',
+      operands: words.join(' '),
+    })
   }
   return lines
 }

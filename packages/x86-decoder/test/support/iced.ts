@@ -40,7 +40,7 @@ export function icedOperands(insn: IcedInstruction): string {
     else if (kind === OpKind.Memory) {
       const base = registerOrNone(insn.memoryBase)
       const index = registerOrNone(insn.memoryIndex)
-      const displacement = insn.isIPRelMemoryOperand ? insn.ipRelMemoryAddress : insn.memoryDisplacement
+      const displacement = insn.isIpRelMemoryOperand ? insn.ipRelMemoryAddress : insn.memoryDisplacement
       const segment = registerName(insn.memorySegment)
       texts.push(`mem:${segment}:${base}:${index}:${insn.memoryIndexScale}:${unsigned(displacement)}`)
     } else if (name.startsWith('MemoryES')) texts.push(`mem:es:${name.slice('MemoryES'.length).toLowerCase()}:-:1:0x0`)
