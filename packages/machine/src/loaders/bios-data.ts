@@ -17,10 +17,13 @@ const EQUIPMENT_SERIAL_SHIFT = 9
  *
  * Source: IBM PC/AT Technical Reference, "BIOS Data Area".
  */
-export function writeBiosData(memory: GuestMemoryWriter, serialPorts: readonly number[]): void {
+export function writeBiosData(
+  memory: GuestMemoryWriter,
+  board: { /** First ports of the serial ports. */ readonly serialPorts: readonly number[] },
+): void {
   const area = new Uint8Array(0x100)
   const view = new DataView(area.buffer)
-  const ports = serialPorts.slice(0, COM_PORTS)
+  const ports = board.serialPorts.slice(0, COM_PORTS)
   ports.forEach((port, i) => view.setUint16(BDA_COM_PORTS + 2 * i, port, true))
   view.setUint16(BDA_EBDA_SEGMENT, EBDA_BASE >> 4, true)
   view.setUint16(BDA_EQUIPMENT, EQUIPMENT_FPU | (ports.length << EQUIPMENT_SERIAL_SHIFT), true)

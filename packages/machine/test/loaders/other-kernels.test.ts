@@ -312,7 +312,7 @@ describe('memory map', () => {
 
   test('the BIOS data area names serial ports, EBDA and base memory', () => {
     const ram = new GuestRam(16)
-    writeBiosData(ram, [0x3f8, 0x2f8])
+    writeBiosData(ram, { serialPorts: [0x3f8, 0x2f8] })
     expect([ram.u16(0x400), ram.u16(0x402), ram.u16(0x404), ram.u16(0x40e), ram.u16(0x410), ram.u16(0x413)]).toEqual([
       0x3f8, 0x2f8, 0, 0x9fc0, 0x0402, 639,
     ])
