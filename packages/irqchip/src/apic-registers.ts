@@ -101,3 +101,38 @@ export const LVT_WRITABLE: Readonly<Record<number, number>> = {
 export const LVT_READ_ONLY: number = (1 << 12) | LVT_REMOTE_IRR
 /** Writable bits of the low ICR word. */
 export const ICR_WRITABLE = 0xccfff
+
+/** By offset/16, 1 where there is a register. */
+const THERE = new Uint8Array(64)
+for (const offset of [
+  APIC_ID,
+  APIC_VERSION,
+  APIC_TPR,
+  APIC_APR,
+  APIC_PPR,
+  APIC_EOI,
+  APIC_RRD,
+  APIC_LDR,
+  APIC_DFR,
+  APIC_SVR,
+  APIC_ESR,
+  APIC_ICR,
+  APIC_ICR2,
+  APIC_LVT_TIMER,
+  APIC_LVT_THERMAL,
+  APIC_LVT_PMC,
+  APIC_LVT_LINT0,
+  APIC_LVT_LINT1,
+  APIC_LVT_ERROR,
+  APIC_TMICT,
+  APIC_TMCCT,
+  APIC_TDCR,
+]) {
+  THERE[offset >> 4] = 1
+}
+THERE.fill(1, APIC_ISR >> 4, (APIC_ESR >> 4) + 1)
+
+/** Whether the page has a register at this offset (but for LVT CMCI, which is optional). */
+export function isApicRegister(offset: number): boolean {
+  return offset % 16 === 0 && THERE[offset >> 4] === 1
+}

@@ -22,6 +22,7 @@ export {
   type SendMessage,
 } from './ioapic.ts'
 export { I8259_STATE_BYTES, I8259Pair, type I8259ChipState, type I8259State, type PortHandler } from './i8259.ts'
+export type { LvtEvents } from './local-vector-table.ts'
 export type { ApicClock, ApicTimer, StateRegion } from './time.ts'
 export { IrqchipError, type IrqchipErrorCode } from './errors.ts'
 export {

@@ -1,4 +1,5 @@
 import {
+  APIC_APR,
   APIC_BASE_ADDRESS,
   APIC_BASE_BSP,
   APIC_BASE_EN,
@@ -21,7 +22,6 @@ import {
   APIC_LVT_TIMER,
   APIC_PPR,
   APIC_RRD,
-  APIC_APR,
   APIC_SELF_IPI,
   APIC_SVR,
   APIC_TDCR,
@@ -33,10 +33,8 @@ import {
   DESTINATION_ALL,
   DM_EXTINT,
   DM_FIXED,
-  DM_INIT,
   DM_LOWEST,
   DM_NMI,
-  DM_SMI,
   ESR_ILLEGAL_REGISTER,
   ESR_RECEIVED_ILLEGAL_VECTOR,
   ESR_SEND_ILLEGAL_VECTOR,
@@ -47,17 +45,18 @@ import {
   EVENT_SIPI,
   EVENT_SMI,
   ICR_WRITABLE,
-  LVT_LEVEL,
   LVT_MASKED,
-  LVT_READ_ONLY,
-  LVT_REMOTE_IRR,
   LVT_WRITABLE,
   SVR_ENABLE,
   SVR_SUPPRESS_EOI,
+  isApicRegister,
 } from './apic-registers.ts'
+import { matchesX2apicLogical, matchesXapicLogical } from './apic-destination.ts'
 import { ApicTimerUnit } from './apic-timer.ts'
 import { IrqchipError } from './errors.ts'
+import { LocalVectorTable, type LvtEvents } from './local-vector-table.ts'
 import { ownRegion, type ApicClock, type StateRegion } from './time.ts'
+import { isX2apicRegister, x2apicWriteAllowed } from './x2apic.ts'
 
 /** Bytes of machine memory that a local APIC's state takes. */
 export const LOCAL_APIC_STATE_BYTES = 512
@@ -72,8 +71,6 @@ const EVENTS = 66
 const SIPI_VECTOR = 67
 /** Errors since the last write of ESR. */
 const ERRORS = 68
-/** Levels of LINT0 and LINT1, bits 0 and 1. */
-const LINT = 69
 
 const RECHECK = 1 << 0
 /** An ExtINT came as a message; `EVENT_EXTINT` accompanies it. */
@@ -91,15 +88,6 @@ const IRR = APIC_IRR >> 4
 const ESR = APIC_ESR >> 4
 const ICR = APIC_ICR >> 4
 const ICR2 = APIC_ICR2 >> 4
-const LVT_OFFSETS = [
-  APIC_LVT_CMCI,
-  APIC_LVT_TIMER,
-  APIC_LVT_THERMAL,
-  APIC_LVT_PMC,
-  APIC_LVT_LINT0,
-  APIC_LVT_LINT1,
-  APIC_LVT_ERROR,
-]
 
 /** What a local APIC needs from the rest of the interrupt system. */
 export interface LocalApicBus {
@@ -157,13 +145,14 @@ export interface LocalApicState {
  *
  * Source: Intel SDM vol. 3A, ch. "Advanced Programmable Interrupt Controller (APIC)".
  */
-export class LocalApic {
+export class LocalApic implements LvtEvents {
   readonly cpu: number
   readonly words: Int32Array
   readonly #apicId: number
   readonly #bootstrap: boolean
   readonly #bus: LocalApicBus
   readonly #timer: ApicTimerUnit
+  readonly #lvt: LocalVectorTable
   readonly #doubles: Float64Array
   readonly #x2apicThere: boolean
   readonly #version: number
@@ -198,8 +187,9 @@ export class LocalApic {
       options.clock,
       options.timerHz ?? 1e9,
       options.tscToNs?.bind(options) ?? tscToNs,
-      () => this.#deliverLvt(APIC_LVT_TIMER),
+      () => this.#lvt.deliver(APIC_LVT_TIMER),
     )
+    this.#lvt = new LocalVectorTable(this.words, this)
     this.reset()
   }
 
@@ -284,7 +274,7 @@ export class LocalApic {
     let events = 0
     this.#updatePpr()
     if (this.#enabled && this.#highest(IRR) >> 4 > words[PPR]! >> 4) events |= EVENT_INTERRUPT
-    if ((words[LINT]! & 1) !== 0 && this.#acceptsExtInt) events |= EVENT_EXTINT
+    if (this.#lvt.level(0) && this.#acceptsExtInt) events |= EVENT_EXTINT
     let old = Atomics.load(words, EVENTS)
     for (;;) {
       const message = (old & EXTINT_MESSAGE) !== 0 ? EVENT_EXTINT : 0
@@ -398,7 +388,7 @@ export class LocalApic {
     Atomics.and(words, EVENTS, EVENT_SIPI | EVENT_INIT)
     words[DFR] = -1
     words[SVR] = 0xff
-    for (const offset of LVT_OFFSETS) words[offset >> 4] = LVT_MASKED
+    this.#lvt.reset()
     this.#timer.stop()
     this.#resetIdentity()
     this.#changed()
@@ -443,35 +433,7 @@ export class LocalApic {
   }
 
   #isRegister(offset: number): boolean {
-    if (offset >= APIC_ISR && offset <= APIC_ESR) return true
-    switch (offset) {
-      case APIC_ID:
-      case APIC_VERSION:
-      case APIC_TPR:
-      case APIC_APR:
-      case APIC_PPR:
-      case APIC_EOI:
-      case APIC_RRD:
-      case APIC_LDR:
-      case APIC_DFR:
-      case APIC_SVR:
-      case APIC_ICR:
-      case APIC_ICR2:
-      case APIC_LVT_TIMER:
-      case APIC_LVT_THERMAL:
-      case APIC_LVT_PMC:
-      case APIC_LVT_LINT0:
-      case APIC_LVT_LINT1:
-      case APIC_LVT_ERROR:
-      case APIC_TMICT:
-      case APIC_TMCCT:
-      case APIC_TDCR:
-        return true
-      case APIC_LVT_CMCI:
-        return this.#cmci
-      default:
-        return false
-    }
+    return isApicRegister(offset) || (offset === APIC_LVT_CMCI && this.#cmci)
   }
 
   #get(offset: number): number {
@@ -532,7 +494,7 @@ export class LocalApic {
         this.#timer.divide(value & 0xb)
         return
       default:
-        if (LVT_WRITABLE[offset] !== undefined) this.#setLvt(offset, value)
+        if (LVT_WRITABLE[offset] !== undefined) this.#writeLvt(offset, value)
       // ID, version, ISR and their like are read-only: such a write is ignored.
     }
   }
@@ -557,24 +519,16 @@ export class LocalApic {
     const { words } = this
     words[SVR] = value
     if ((value & SVR_ENABLE) === 0) {
-      for (const offset of LVT_OFFSETS) words[offset >> 4]! |= LVT_MASKED
+      this.#lvt.maskAll()
     }
     this.#changed()
     if ((value & SVR_ENABLE) !== 0) this.#bus.receptionChanged()
   }
 
-  #setLvt(offset: number, value: number): void {
-    const index = offset >> 4
-    const old = this.words[index]!
-    const writable = LVT_WRITABLE[offset]!
-    let next = (value & writable) | (old & LVT_REMOTE_IRR)
-    // While software has the APIC disabled, no entry can be unmasked.
-    if ((this.words[SVR]! & SVR_ENABLE) === 0) next |= LVT_MASKED
-    if ((next & LVT_LEVEL) === 0 || ((next >>> 8) & 7) !== DM_FIXED) next &= ~LVT_REMOTE_IRR
-    this.words[index] = next
+  #writeLvt(offset: number, value: number): void {
+    const old = this.words[offset >> 4]!
+    this.#lvt.write(offset, value, (this.words[SVR]! & SVR_ENABLE) === 0)
     if (offset === APIC_LVT_TIMER) this.#timer.modeChanged(old)
-    else if (offset === APIC_LVT_LINT0) this.#levelLint(0)
-    else if (offset === APIC_LVT_LINT1) this.#levelLint(1)
     this.#changed()
   }
 
@@ -587,13 +541,7 @@ export class LocalApic {
     words[ISR + index]! &= ~bit
     this.#changed()
     if ((words[TMR + index]! & bit) === 0) return
-    for (const lint of [0, 1]) {
-      const at = (lint === 0 ? APIC_LVT_LINT0 : APIC_LVT_LINT1) >> 4
-      if ((words[at]! & LVT_REMOTE_IRR) !== 0 && (words[at]! & 0xff) === vector) {
-        words[at]! &= ~LVT_REMOTE_IRR
-        this.#levelLint(lint)
-      }
-    }
+    this.#lvt.endOfInterrupt(vector)
     if ((words[SVR]! & SVR_SUPPRESS_EOI) === 0) this.#bus.broadcastEoi(vector)
   }
 
@@ -662,19 +610,10 @@ export class LocalApic {
 
   /** Drives LINT0 (the i8259's INT on a PC) or LINT1 (NMI). */
   setLint(pin: 0 | 1, level: boolean): void {
-    const bit = 1 << pin
-    const old = this.words[LINT]!
-    if (((old & bit) !== 0) === level) return
-    this.words[LINT] = level ? old | bit : old & ~bit
-    if (!this.present) {
-      // Without its APIC the processor has the pins INTR and NMI.
-      if (pin === 1 && level) this.nmi()
-    } else if (level) {
-      const lvt = this.words[(pin === 0 ? APIC_LVT_LINT0 : APIC_LVT_LINT1) >> 4]!
-      const fixedLevel = ((lvt >>> 8) & 7) === DM_FIXED && (lvt & LVT_LEVEL) !== 0
-      if (fixedLevel) this.#levelLint(pin)
-      else this.#deliverLvt(pin === 0 ? APIC_LVT_LINT0 : APIC_LVT_LINT1)
-    }
+    if (this.#lvt.level(pin) === level) return
+    // Without its APIC the processor has the pins INTR and NMI.
+    this.#lvt.drive(pin, level, this.present)
+    if (!this.present && pin === 1 && level) this.nmi()
     if (pin === 0) {
       // ExtINT follows the wire: it goes when the i8259 takes its request back.
       this.#changed()
@@ -682,42 +621,9 @@ export class LocalApic {
     }
   }
 
-  /** Raises a level-triggered LINT interrupt while its line is up and it is not in service. */
-  #levelLint(pin: number): void {
-    const at = (pin === 0 ? APIC_LVT_LINT0 : APIC_LVT_LINT1) >> 4
-    const lvt = this.words[at]!
-    const wanted = (lvt & (LVT_MASKED | LVT_LEVEL | LVT_REMOTE_IRR | 0x700)) === LVT_LEVEL
-    if (!wanted || (this.words[LINT]! & (1 << pin)) === 0) return
-    if (this.accept(lvt & 0xff, true)) this.words[at]! |= LVT_REMOTE_IRR
-  }
-
-  /** An LVT entry's event has happened. */
-  #deliverLvt(offset: number): void {
-    const lvt = this.words[offset >> 4]!
-    if ((lvt & LVT_MASKED) !== 0) return
-    // Timer and error entries have no mode field; it reads as fixed.
-    switch ((lvt >>> 8) & 7) {
-      case DM_FIXED:
-        this.accept(lvt & 0xff, false)
-        return
-      case DM_SMI:
-        this.smi()
-        return
-      case DM_NMI:
-        this.nmi()
-        return
-      case DM_INIT:
-        this.init()
-        return
-      default:
-      // ExtINT follows the line, see `setLint`; the rest is reserved.
-    }
-  }
-
-  /** Performance-counter overflow (the PMC entry masks itself) or thermal event. */
+  /** Performance-counter overflow (the PMC entry masks itself), thermal event, or corrected machine check. */
   signalLvt(entry: 'performance' | 'thermal' | 'cmci'): void {
-    const offset = entry === 'performance' ? APIC_LVT_PMC : entry === 'thermal' ? APIC_LVT_THERMAL : APIC_LVT_CMCI
-    this.#deliverLvt(offset)
+    this.#lvt.deliver(entry === 'performance' ? APIC_LVT_PMC : entry === 'thermal' ? APIC_LVT_THERMAL : APIC_LVT_CMCI)
     if (entry === 'performance') this.words[APIC_LVT_PMC >> 4]! |= LVT_MASKED
   }
 
@@ -731,12 +637,9 @@ export class LocalApic {
     if (destination === DESTINATION_ALL) return true
     if (!logical) return destination === this.apicId
     const ldr = this.words[LDR]!
-    if (this.x2apic) return ldr >>> 16 === destination >>> 16 && (ldr & destination & 0xffff) !== 0
-    const mine = ldr >>> 24
-    if (destination > 0xff) return false
-    if (this.words[DFR]! >>> 28 === 0xf) return (mine & destination) !== 0
-    // Cluster model: 15 is all clusters.
-    return (destination >>> 4 === 0xf || destination >>> 4 === mine >>> 4) && (mine & destination & 0xf) !== 0
+    return this.x2apic
+      ? matchesX2apicLogical(ldr, destination)
+      : matchesXapicLogical(ldr >>> 24, this.words[DFR]! >>> 28, destination)
   }
 
   /** Whether the APIC takes part in lowest-priority arbitration, and with what priority. */
@@ -770,58 +673,25 @@ export class LocalApic {
    */
   writeMsr(index: number, lo: number, hi: number): boolean {
     const offset = (index & 0xff) << 4
-    if (!this.x2apic || !this.#isX2Register(offset)) return false
+    if (!this.x2apic || !this.#isX2Register(offset) || !x2apicWriteAllowed(offset, lo, hi, this.#svrWritable)) {
+      return false
+    }
     if (offset === APIC_ICR) {
-      if ((lo & ~(ICR_WRITABLE | (1 << 12))) !== 0) return false
+      // One 64-bit register; the destination is all of the high word.
       this.words[ICR] = lo & ICR_WRITABLE
       this.words[ICR2] = hi
       this.#sendIcr(this.words[ICR]!, hi >>> 0)
-      return true
+    } else if (offset === APIC_SELF_IPI) {
+      if (lo < 16) this.#error(ESR_SEND_ILLEGAL_VECTOR)
+      else this.accept(lo, false)
+    } else {
+      this.#set(offset, lo)
     }
-    if (hi !== 0) return false
-    switch (offset) {
-      case APIC_TPR:
-        if ((lo & ~0xff) !== 0) return false
-        break
-      case APIC_EOI:
-      case APIC_ESR:
-        if (lo !== 0) return false
-        break
-      case APIC_SVR:
-        if ((lo & ~this.#svrWritable) !== 0) return false
-        break
-      case APIC_TDCR:
-        if ((lo & ~0xb) !== 0) return false
-        break
-      case APIC_TMICT:
-        break
-      case APIC_SELF_IPI:
-        if ((lo & ~0xff) !== 0) return false
-        if (lo < 16) this.#error(ESR_SEND_ILLEGAL_VECTOR)
-        else this.accept(lo, false)
-        return true
-      default: {
-        const writable = LVT_WRITABLE[offset]
-        if (writable === undefined || (lo & ~(writable | LVT_READ_ONLY)) !== 0) return false
-      }
-    }
-    this.#set(offset, lo)
     return true
   }
 
   #isX2Register(offset: number): boolean {
-    switch (offset) {
-      case APIC_SELF_IPI:
-        return true
-      // The format is fixed, the ICR is one register, and the APIC bus is gone.
-      case APIC_DFR:
-      case APIC_ICR2:
-      case APIC_APR:
-      case APIC_RRD:
-        return false
-      default:
-        return offset < 0x400 && this.#isRegister(offset)
-    }
+    return isX2apicRegister(offset) || (offset === APIC_LVT_CMCI && this.#cmci)
   }
 
   /** IA32_TSC_DEADLINE. */

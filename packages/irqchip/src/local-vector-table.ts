@@ -1,0 +1,145 @@
+import {
+  APIC_LVT_CMCI,
+  APIC_LVT_ERROR,
+  APIC_LVT_LINT0,
+  APIC_LVT_LINT1,
+  APIC_LVT_PMC,
+  APIC_LVT_THERMAL,
+  APIC_LVT_TIMER,
+  DM_FIXED,
+  DM_INIT,
+  DM_NMI,
+  DM_SMI,
+  LVT_LEVEL,
+  LVT_MASKED,
+  LVT_REMOTE_IRR,
+  LVT_WRITABLE,
+} from './apic-registers.ts'
+
+/** Word with the levels of LINT0 and LINT1, bits 0 and 1. */
+const LINT = 69
+const DELIVERY_MODE = 0x700
+
+const ENTRIES = [
+  APIC_LVT_CMCI,
+  APIC_LVT_TIMER,
+  APIC_LVT_THERMAL,
+  APIC_LVT_PMC,
+  APIC_LVT_LINT0,
+  APIC_LVT_LINT1,
+  APIC_LVT_ERROR,
+].map((offset) => offset >> 4)
+
+/** What an entry can cause. */
+export interface LvtEvents {
+  /** A fixed interrupt; false if the APIC does not take it. */
+  accept(vector: number, level: boolean): boolean
+  nmi(): void
+  smi(): void
+  init(): void
+}
+
+/**
+ * The local vector table and the two pins that it has entries for.
+ *
+ * Source: Intel SDM vol. 3A, "Local Vector Table".
+ */
+export class LocalVectorTable {
+  readonly #words: Int32Array
+  readonly #events: LvtEvents
+
+  /** @param words - the local APIC's state */
+  constructor(words: Int32Array, events: LvtEvents) {
+    this.#words = words
+    this.#events = events
+  }
+
+  /** All entries masked and otherwise 0. */
+  reset(): void {
+    for (const entry of ENTRIES) this.#words[entry] = LVT_MASKED
+  }
+
+  /** Sets the mask bit of every entry. */
+  maskAll(): void {
+    for (const entry of ENTRIES) this.#words[entry]! |= LVT_MASKED
+  }
+
+  /**
+   * Writes an entry.
+   *
+   * @param masked - the APIC is disabled by software, so that no entry can be unmasked
+   */
+  write(offset: number, value: number, masked: boolean): void {
+    const index = offset >> 4
+    let next = (value & LVT_WRITABLE[offset]!) | (this.#words[index]! & LVT_REMOTE_IRR)
+    if (masked) next |= LVT_MASKED
+    // Only a fixed, level-triggered interrupt waits for its EOI.
+    if ((next & (LVT_LEVEL | DELIVERY_MODE)) !== LVT_LEVEL) next &= ~LVT_REMOTE_IRR
+    this.#words[index] = next
+    if (offset === APIC_LVT_LINT0) this.#raise(0)
+    else if (offset === APIC_LVT_LINT1) this.#raise(1)
+  }
+
+  /** The level of a pin. */
+  level(pin: 0 | 1): boolean {
+    return (this.#words[LINT]! & (1 << pin)) !== 0
+  }
+
+  /**
+   * Drives a pin.
+   *
+   * @param connected - the pin leads to its entry; without its APIC the processor has it for itself
+   */
+  drive(pin: 0 | 1, level: boolean, connected: boolean): void {
+    const bit = 1 << pin
+    const old = this.#words[LINT]!
+    this.#words[LINT] = level ? old | bit : old & ~bit
+    if (!level || !connected) return
+    const offset = pin === 0 ? APIC_LVT_LINT0 : APIC_LVT_LINT1
+    if ((this.#words[offset >> 4]! & (LVT_LEVEL | DELIVERY_MODE)) === LVT_LEVEL) this.#raise(pin)
+    else this.deliver(offset)
+  }
+
+  /** Raises a pin's level-triggered interrupt while its line is up and it does not wait for an EOI. */
+  #raise(pin: 0 | 1): void {
+    const index = (pin === 0 ? APIC_LVT_LINT0 : APIC_LVT_LINT1) >> 4
+    const entry = this.#words[index]!
+    const wanted = (entry & (LVT_MASKED | LVT_LEVEL | LVT_REMOTE_IRR | DELIVERY_MODE)) === LVT_LEVEL
+    if (!wanted || !this.level(pin)) return
+    if (this.#events.accept(entry & 0xff, true)) this.#words[index]! |= LVT_REMOTE_IRR
+  }
+
+  /** A level-triggered interrupt has ended: a pin that is still up interrupts again. */
+  endOfInterrupt(vector: number): void {
+    for (const pin of [0, 1] as const) {
+      const index = (pin === 0 ? APIC_LVT_LINT0 : APIC_LVT_LINT1) >> 4
+      const entry = this.#words[index]!
+      if ((entry & LVT_REMOTE_IRR) === 0 || (entry & 0xff) !== vector) continue
+      this.#words[index] = entry & ~LVT_REMOTE_IRR
+      this.#raise(pin)
+    }
+  }
+
+  /** An entry's event has happened. */
+  deliver(offset: number): void {
+    const entry = this.#words[offset >> 4]!
+    if ((entry & LVT_MASKED) !== 0) return
+    // Timer and error entries have no mode field; it reads as fixed.
+    switch ((entry & DELIVERY_MODE) >>> 8) {
+      case DM_FIXED:
+        this.#events.accept(entry & 0xff, false)
+        return
+      case DM_SMI:
+        this.#events.smi()
+        return
+      case DM_NMI:
+        this.#events.nmi()
+        return
+      case DM_INIT:
+        this.#events.init()
+        return
+      default:
+      // ExtINT follows the line and not the edge; the rest is reserved.
+    }
+  }
+}
