@@ -1,1 +1,12 @@
-export {}
+/**
+ * Domains: vCPUs with their memory map, interrupt controllers and device models.
+ *
+ * @packageDocumentation
+ */
+export { DeterministicClock, RealClock } from './clock.ts'
+export type { DomainClock, HostClock } from './clock.ts'
+export { Domain, TSC_HZ } from './domain.ts'
+export type { DomainExit, DomainOptions, Sleeper } from './domain.ts'
+export { GuestMemory } from './guest-memory.ts'
+export { GuestTables } from './guest-tables.ts'
+export { HvmVcpu, PHYSICAL_BITS } from './hvm-vcpu.ts'

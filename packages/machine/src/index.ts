@@ -1,1 +1,29 @@
-export {}
+/**
+ * A PC composed out of the other packages.
+ *
+ * @packageDocumentation
+ */
+export { ACPI_DEFAULT_BASE, buildAcpiTables } from './acpi/index.ts'
+export type { AcpiBoard, AcpiHpet, AcpiSerialPort, AcpiTables } from './acpi/index.ts'
+export type { CrashDetail } from './crash.ts'
+export { MachineError } from './errors.ts'
+export type { MachineErrorCode } from './errors.ts'
+export { LoaderError, loadFirmware, loadKernel, loadLinux, loadMultiboot, loadPvh, pcMemoryMap } from './loaders/index.ts'
+export type {
+  BootImages,
+  BootModule,
+  E820Entry,
+  FirmwareRegion,
+  GuestMemoryWriter,
+  GuestRange,
+  InitialState,
+  LinuxImages,
+  LoadedFirmware,
+  LoadedKernel,
+  LoaderErrorCode,
+  PcMemoryMap,
+  SegmentState,
+  TableState,
+} from './loaders/index.ts'
+export { Pc, createPc } from './pc.ts'
+export type { MachineExit, PcOptions, PcStatistics, SerialPort, StopSignal } from './pc.ts'

@@ -13,6 +13,7 @@ import type { Form } from './semantics/form.ts'
 import { instructionSemantics, stringSemantics } from './semantics/index.ts'
 import type { Semantics } from './semantics/table.ts'
 import { FEATURES } from './features.ts'
+import { STATUS_DONE } from './state-layout.ts'
 import { handlers } from './system/handlers.ts'
 import type { Handler } from './system/operands.ts'
 
@@ -31,6 +32,14 @@ function semanticsOf(info: CodeInfo, form: Form): Semantics | undefined {
   if (form.operands.some((o) => o.kind === 'system')) return undefined
   return instructionSemantics[info.mnemonic]
 }
+
+/** PAUSE tells the host of what looks like a spin loop. */
+const pause: Handler = (s) => {
+  s.host.pause()
+  return STATUS_DONE
+}
+
+const allHandlers: Readonly<Record<string, Handler>> = { ...handlers, PAUSE: pause }
 
 /** Forms that read or write memory once and can then not fail. */
 function isDirect(semantics: Semantics, form: Form): boolean {
@@ -104,7 +113,7 @@ export class X86Engine {
       const semantics = semanticsOf(info, form)
       const generated = semantics === undefined ? undefined : code.codes.get(formKey(form))
       if (generated !== undefined) return generated
-      const handler = handlers[isStringForm(info) ? `${info.mnemonic}` : info.mnemonic]
+      const handler = allHandlers[info.mnemonic]
       return { op: OP_SYSTEM, fn: handler === undefined ? undefinedForm : this.#systemForm(handler, form) }
     })
     this.codeCache = new CodeCache(memory, lowering, options.codeCacheBytes ?? CODE_CACHE_BYTES, undefinedForm)
@@ -125,7 +134,7 @@ export function unimplementedMnemonics(): readonly string[] {
     if (!isImplemented(info) || info.mnemonic.startsWith('UD')) continue
     for (const variant of variantsOf(info)) {
       const form = formOf(info, variant)
-      if (semanticsOf(info, form) === undefined && handlers[info.mnemonic] === undefined) missing.add(info.mnemonic)
+      if (semanticsOf(info, form) === undefined && allHandlers[info.mnemonic] === undefined) missing.add(info.mnemonic)
     }
   }
   return [...missing].toSorted()

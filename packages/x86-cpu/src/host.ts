@@ -37,15 +37,18 @@ export interface CpuHost {
   translate(lo: number, hi: number, access: number, into: Translation, log: AccessLog | null): number
   /** Machine address of the plain RAM that backs a guest-physical address for writing, or -1. */
   ramAddress(gpa: number): number
-  /** Reads 1, 2, 4 or 8 bytes of what is not RAM. */
-  physicalRead(gpa: number, size: number, into: Words): number
-  physicalWrite(gpa: number, size: number, lo: number, hi: number): number
-  /** True if the device at this address answers at once, so that it may be called outside a logged pass. */
-  isSynchronous(gpa: number): boolean
+  /**
+   * Reads 1, 2, 4 or 8 bytes of what is not RAM.
+   *
+   * @param logged - the access is recorded in the log, and comes again after STATUS_RETRY. Otherwise it is made now or,
+   *   with STATUS_RESTART, not at all
+   */
+  physicalRead(gpa: number, size: number, into: Words, logged: boolean): number
+  /** Writes it, or drops the write (ROM). */
+  physicalWrite(gpa: number, size: number, lo: number, hi: number, logged: boolean): number
   /** IN: 1, 2 or 4 bytes. */
-  portRead(port: number, size: number, into: Words): number
-  portWrite(port: number, size: number, value: number): number
-  isPortSynchronous(port: number): boolean
+  portRead(port: number, size: number, into: Words, logged: boolean): number
+  portWrite(port: number, size: number, value: number, logged: boolean): number
   /** MSRs that the CPU does not hold itself. STATUS_FAULT becomes #GP(0). */
   readMsr(index: number, into: Words): number
   writeMsr(index: number, lo: number, hi: number): number
@@ -63,6 +66,8 @@ export interface CpuHost {
   writeTaskPriority(value: number): void
   /** CR0, CR3, CR4, EFER or the PDPTEs have changed: paging is set up again. `what` as `CONTROL_*`. */
   controlChanged(): void
+  /** PAUSE: what looks like a spin loop. */
+  pause(): void
   /** Guest asks to drop translations above what the CPU's own TLB holds (paging-structure caches). */
   invalidate(lo: number, hi: number): void
 }

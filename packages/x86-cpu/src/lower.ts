@@ -149,7 +149,7 @@ export function formOf(info: CodeInfo, variant: Variant): Form {
     long: sensitive && variant.long,
     lock: false,
     repeat: string ? variant.repeat : 'none',
-    addressSize: string || LOOPS.test(info.mnemonic) ? variant.addressSize : 0,
+    addressSize: string || LOOPS.test(info.mnemonic) || info.mnemonic.startsWith('MASKMOV') ? variant.addressSize : 0,
   }
 }
 
@@ -258,8 +258,9 @@ export class Lowering {
     if (insn.base === REGISTER_RIP) {
       base = S_PAGE_BASE
       const wide = insn.dispLo + offset + insn.length
-      disp = wide | 0
+      disp = wide
       if (wide > 0x7fff_ffff) {
+        disp = wide - 0x8000_0000
         index = S_TWO_TO_28
         scale = 3
       }

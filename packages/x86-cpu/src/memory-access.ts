@@ -136,9 +136,9 @@ export class MemoryAccess {
     const size = flags & 0xff
     const write = (flags & SLOW_WRITE) !== 0
     if (this.#u32[S_LOGGED >>> 2] !== 1) {
-      if ((flags & SLOW_DIRECT) === 0 || !this.#host.isPortSynchronous(port)) return STATUS_RESTART
+      if ((flags & SLOW_DIRECT) === 0) return STATUS_RESTART
       const value = this.#u32[this.#dataWord] as number
-      const status = write ? this.#host.portWrite(port, size, value) : this.#host.portRead(port, size, this.#words)
+      const status = write ? this.#host.portWrite(port, size, value, false) : this.#host.portRead(port, size, this.#words, false)
       if (status === STATUS_DONE && !write) this.#u32[this.#dataWord] = this.#words.lo
       return status
     }
@@ -146,7 +146,7 @@ export class MemoryAccess {
     const index = log.access(write ? AccessKind.PORT_WRITE : AccessKind.PORT_READ, port, 0, size, accessTag(0))
     if (log.state(index) !== AccessState.COMPLETE) {
       if (write && log.state(index) === AccessState.NEW) log.setData(index, this.#u32[this.#dataWord] as number, 0)
-      const status = write ? this.#host.portWrite(port, size, log.dataLo(index)) : this.#host.portRead(port, size, this.#words)
+      const status = write ? this.#host.portWrite(port, size, log.dataLo(index), true) : this.#host.portRead(port, size, this.#words, true)
       if (status === STATUS_RETRY) {
         log.wait(index)
         return STATUS_RETRY
@@ -198,15 +198,15 @@ export class MemoryAccess {
     if ((flags & SLOW_PROBE) !== 0) return STATUS_RESTART
     // ROM takes writes without a trace: not a device, and nothing to wait for.
     const direct = (flags & SLOW_DIRECT) !== 0 && size === (flags & 0xff) && size <= 8 && (size & (size - 1)) === 0
-    if (!direct || !this.#host.isSynchronous(t.gpa)) return STATUS_RESTART
+    if (!direct) return STATUS_RESTART
     if (!write) {
-      const status = this.#host.physicalRead(t.gpa, size, this.#words)
+      const status = this.#host.physicalRead(t.gpa, size, this.#words, false)
       this.#u32[this.#dataWord] = this.#words.lo
       this.#u32[this.#dataWord + 1] = this.#words.hi
       return status
     }
     const hi = size === 8 ? (this.#u32[this.#dataWord + 1] as number) : 0
-    return this.#host.physicalWrite(t.gpa, size, masked(this.#u32[this.#dataWord] as number, size), hi)
+    return this.#host.physicalWrite(t.gpa, size, masked(this.#u32[this.#dataWord] as number, size), hi, false)
   }
 
   #copy(ma: number, at: number, size: number): void {
@@ -257,8 +257,8 @@ export class MemoryAccess {
       if (log.state(index) !== AccessState.COMPLETE) {
         if (write && log.state(index) === AccessState.NEW) log.setBytes(index, this.#data, at + done)
         const status = write
-          ? this.#host.physicalWrite(address, piece, log.dataLo(index), log.dataHi(index))
-          : this.#host.physicalRead(address, piece, this.#words)
+          ? this.#host.physicalWrite(address, piece, log.dataLo(index), log.dataHi(index), true)
+          : this.#host.physicalRead(address, piece, this.#words, true)
         if (status === STATUS_RETRY) {
           log.wait(index)
           return STATUS_RETRY

@@ -167,25 +167,25 @@ export const FLAGS_ADD = 2
 export const FLAGS_SUB = 3
 
 // RFLAGS (Intel SDM vol. 1, "EFLAGS Register").
-export const FLAG_CF = 1 << 0
-export const FLAG_PF = 1 << 2
-export const FLAG_AF = 1 << 4
-export const FLAG_ZF = 1 << 6
-export const FLAG_SF = 1 << 7
-export const FLAG_TF = 1 << 8
-export const FLAG_IF = 1 << 9
-export const FLAG_DF = 1 << 10
-export const FLAG_OF = 1 << 11
-export const FLAG_IOPL = 3 << 12
-export const FLAG_NT = 1 << 14
-export const FLAG_RF = 1 << 16
-export const FLAG_VM = 1 << 17
-export const FLAG_AC = 1 << 18
-export const FLAG_VIF = 1 << 19
-export const FLAG_VIP = 1 << 20
-export const FLAG_ID = 1 << 21
+export const FLAG_CF: number = 1 << 0
+export const FLAG_PF: number = 1 << 2
+export const FLAG_AF: number = 1 << 4
+export const FLAG_ZF: number = 1 << 6
+export const FLAG_SF: number = 1 << 7
+export const FLAG_TF: number = 1 << 8
+export const FLAG_IF: number = 1 << 9
+export const FLAG_DF: number = 1 << 10
+export const FLAG_OF: number = 1 << 11
+export const FLAG_IOPL: number = 3 << 12
+export const FLAG_NT: number = 1 << 14
+export const FLAG_RF: number = 1 << 16
+export const FLAG_VM: number = 1 << 17
+export const FLAG_AC: number = 1 << 18
+export const FLAG_VIF: number = 1 << 19
+export const FLAG_VIP: number = 1 << 20
+export const FLAG_ID: number = 1 << 21
 /** The six that are lazy. */
-export const FLAGS_ARITHMETIC = FLAG_CF | FLAG_PF | FLAG_AF | FLAG_ZF | FLAG_SF | FLAG_OF
+export const FLAGS_ARITHMETIC: number = FLAG_CF | FLAG_PF | FLAG_AF | FLAG_ZF | FLAG_SF | FLAG_OF
 
 // S_MODE: what the bytes of a code page decode to.
 /** Default operand and address size: 16, 32 or 64 bits. */

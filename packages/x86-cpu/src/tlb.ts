@@ -26,11 +26,11 @@ const SETS = 4
 
 /** Tables by number. */
 export const TLB_READ = 0
-export const TLB_WRITE = TLB_WRITE_OFFSET
-export const TLB_EXECUTE = TLB_EXECUTE_OFFSET
+export const TLB_WRITE: number = TLB_WRITE_OFFSET
+export const TLB_EXECUTE: number = TLB_EXECUTE_OFFSET
 
 /** Bytes of state that the TLB takes. */
-export const TLB_BYTES = SETS * SET_BYTES
+export const TLB_BYTES: number = SETS * SET_BYTES
 
 /** Fills that are remembered one by one, so that a flush costs what was filled. More, and a flush clears everything. */
 const JOURNAL = 8192

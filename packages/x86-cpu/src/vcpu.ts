@@ -29,6 +29,8 @@ import {
   FLAG_TF,
   FLAG_VM,
   FLAG_ZF,
+  GDTR,
+  IDTR,
   MODE_16,
   MODE_32,
   MODE_64,
@@ -51,6 +53,7 @@ import {
   S_BUDGET,
   S_CPL,
   S_CR0,
+  S_CR3,
   S_CR4,
   S_DATA,
   S_EFER,
@@ -66,6 +69,7 @@ import {
   S_FLAGS_B,
   S_FLAGS_KIND,
   S_FLAGS_RESULT,
+  S_GPR,
   S_LOGGED,
   S_MMX_GATE,
   S_MODE,
@@ -81,11 +85,14 @@ import {
   S_TLB,
   S_TLB_MISSES,
   S_TLB_SETS,
+  S_TSC_OFFSET,
   S_TWO_TO_28,
   S_X87_GATE,
 } from './state-layout.ts'
 import type { Cpu, CpuModel, MachineViews } from './system/cpu.ts'
 import { EVENT_TYPE_EXTERNAL, EVENT_TYPE_NMI, PendingEvent, deliverEvent } from './system/events.ts'
+import { RESET_INIT, RESET_POWER_ON, resetState, startAt } from './system/reset.ts'
+import { setSegment } from './system/segment-cache.ts'
 import { Abandon, System } from './system/system.ts'
 import {
   ACTIVITY_HALTED,
@@ -159,6 +166,7 @@ export class Vcpu implements Cpu, CodeCacheClient {
   readonly #fetchBytes = new Uint8Array(32)
   #unit = UNIT_NONE
   #sipiVector = 0
+  #bootstrap = true
   #slices = 0
   #paused = false
   #error: unknown = undefined
@@ -697,7 +705,7 @@ export class Vcpu implements Cpu, CodeCacheClient {
       } else if (!this.#translateFetch(byteLo, byteHi, t)) status = STATUS_FAULT
       else if (t.ma >= 0) bytes[count] = this.memory.u8[t.ma] as number
       else {
-        status = this.host.physicalRead(t.gpa, 1, this.#words)
+        status = this.host.physicalRead(t.gpa, 1, this.#words, false)
         bytes[count] = this.#words.lo
       }
       if (status !== STATUS_DONE) {
@@ -830,12 +838,12 @@ export class Vcpu implements Cpu, CodeCacheClient {
     }
     if ((events & EVENT_INIT) !== 0) {
       u32[S_EVENTS >>> 2]! &= ~(EVENT_INIT | EVENT_NMI)
-      this.onInit()
+      this.#init()
       return undefined
     }
     if ((events & EVENT_SIPI) !== 0) {
       u32[S_EVENTS >>> 2]! &= ~EVENT_SIPI
-      if (u32[S_ACTIVITY >>> 2] === ACTIVITY_WAIT_FOR_SIPI) this.onStartup(this.#sipiVector)
+      if (u32[S_ACTIVITY >>> 2] === ACTIVITY_WAIT_FOR_SIPI) startAt(this.system, this.#sipiVector)
       return undefined
     }
     const activity = u32[S_ACTIVITY >>> 2] as number
@@ -860,10 +868,47 @@ export class Vcpu implements Cpu, CodeCacheClient {
     return undefined
   }
 
-  /** Set by the owner of the vCPU's role: what INIT does (bootstrap processor or not). */
-  onInit: () => void = () => undefined
-  /** What a start-up IPI does. */
-  onStartup: (vector: number) => void = () => undefined
+  // ---------------------------------------------------------------- reset
+
+  /** Power-on. @param bootstrap - executes from the reset vector; others wait for a start-up IPI */
+  reset(bootstrap: boolean): void {
+    this.#cancel()
+    this.#bootstrap = bootstrap
+    this.u32[S_EVENTS >>> 2] = 0
+    resetState(this.system, RESET_POWER_ON, bootstrap)
+  }
+
+  #init(): void {
+    this.#cancel()
+    resetState(this.system, RESET_INIT, this.#bootstrap)
+  }
+
+  /** Sets the registers that a boot protocol asks for. */
+  load(state: InitialCpuState): void {
+    const { registers, segments } = state
+    for (const [i, name] of REGISTER_NAMES.entries()) this.u64[(S_GPR >>> 3) + i] = BigInt(registers[name] ?? 0)
+    this.u64[S_RIP >>> 3] = BigInt(registers.rip ?? 0)
+    this.setRflags(registers.rflags ?? 2)
+    for (const [i, name] of SEGMENT_NAMES.entries()) {
+      const { selector, base, limit, attributes } = segments[name]
+      setSegment(this.system, i, selector, base, 0, limit, attributes)
+    }
+    setTable(this, GDTR, state.gdtr)
+    setTable(this, IDTR, state.idtr)
+    this.u64[S_CR0 >>> 3] = BigInt(state.cr0 >>> 0)
+    this.u64[S_CR3 >>> 3] = BigInt(state.cr3)
+    this.u64[S_CR4 >>> 3] = BigInt(state.cr4)
+    this.u64[S_EFER >>> 3] = BigInt(state.efer)
+    this.host.controlChanged()
+    this.#tlb.flush(true)
+    this.modeChanged()
+  }
+
+  /** When this vCPU's TSC reaches a value, in nanoseconds of the host's clock. */
+  tscToHost(lo: number, hi: number, ticksPerNs: number): number {
+    const offset = BigInt.asIntN(64, this.read64(S_TSC_OFFSET))
+    return Number(((BigInt(hi >>> 0) << 32n) | BigInt(lo >>> 0)) - offset) / ticksPerNs
+  }
 
   /** Reads a 64-bit field of the state, for people. */
   read64(offset: number): bigint {
@@ -874,6 +919,35 @@ export class Vcpu implements Cpu, CodeCacheClient {
   get data(): Uint8Array {
     return this.u8.subarray(S_DATA, S_DATA + 64)
   }
+}
+
+const REGISTER_NAMES = [
+  'rax', 'rcx', 'rdx', 'rbx', 'rsp', 'rbp', 'rsi', 'rdi', 'r8', 'r9', 'r10', 'r11', 'r12', 'r13', 'r14', 'r15',
+] as const
+/** In the order of segment numbers. */
+const SEGMENT_NAMES = ['es', 'cs', 'ss', 'ds', 'fs', 'gs', 'ldtr', 'tr'] as const
+
+function setTable(vcpu: Vcpu, table: number, { base, limit }: { readonly base: number; readonly limit: number }): void {
+  vcpu.u64[(S_SEGMENTS + SEG_BYTES * table + SEG_BASE) >>> 3] = BigInt(base)
+  vcpu.u32[(S_SEGMENTS + SEG_BYTES * table + SEG_LIMIT) >>> 2] = limit
+}
+
+/** What a boot protocol wants registers to be; those not named are zero. */
+export interface InitialCpuState {
+  readonly registers: Readonly<Partial<Record<(typeof REGISTER_NAMES)[number] | 'rip' | 'rflags', number>>>
+  /** Limits in bytes; attributes as descriptor bits 55:40. */
+  readonly segments: Readonly<
+    Record<
+      (typeof SEGMENT_NAMES)[number],
+      { readonly selector: number; readonly base: number; readonly limit: number; readonly attributes: number }
+    >
+  >
+  readonly gdtr: { readonly base: number; readonly limit: number }
+  readonly idtr: { readonly base: number; readonly limit: number }
+  readonly cr0: number
+  readonly cr3: number
+  readonly cr4: number
+  readonly efer: number
 }
 
 /** A broken invariant: `Vcpu.run` returns an `error` exit. */

@@ -336,7 +336,7 @@ export abstract class Context {
   // ---------------------------------------------------------------- memory
 
   /** Linear address of memory operand `i`, evaluated once; `bytes` (default: the operand's size) are checked against the segment. */
-  address(i: number, bytes = this.operand(i).size): I64 {
+  address(i: number, bytes: number = this.operand(i).size): I64 {
     if (this.#address !== undefined) return this.#address
     const { f, record, state } = this
     const ea = f.local('i64')

@@ -1,0 +1,251 @@
+import { DeviceHost, IoDispatch, TimerQueue } from '@retrap/ioreq'
+import type { DeviceFailure, DeviceModel, FailurePolicy, InterruptLine } from '@retrap/ioreq'
+import { InterruptFabric } from '@retrap/irqchip'
+import type { MachineMemory } from '@retrap/memory'
+import { P2m } from '@retrap/p2m'
+import { X86Engine } from '@retrap/x86-cpu'
+import type { Exit } from '@retrap/x86-cpu'
+import type { DomainClock } from './clock.ts'
+import { GuestMemory } from './guest-memory.ts'
+import { HvmVcpu, PHYSICAL_BITS } from './hvm-vcpu.ts'
+
+/** Why a domain stopped. */
+export type DomainExit =
+  | { readonly reason: 'power-off' }
+  | { readonly reason: 'reset' }
+  | { readonly reason: 'debug-exit'; readonly code: number }
+  | { readonly reason: 'triple-fault'; readonly vcpu: number }
+  | { readonly reason: 'stopped' }
+  | { readonly reason: 'device-failure'; readonly failure: DeviceFailure }
+  | { readonly reason: 'internal-error'; readonly vcpu: number; readonly error: unknown }
+
+export interface DomainOptions {
+  readonly memory: MachineMemory
+  /** vCPUs, 1–128. */
+  readonly vcpus: number
+  readonly clock: DomainClock
+  /** 32 random bits a call: RDRAND and RDSEED. */
+  random(): number
+  /** Waits until `ms` milliseconds have passed or `wake` is called, and lets the event loop run. `Infinity`: until woken. */
+  readonly sleeper: Sleeper
+  /** What a device model that breaks its contract leads to. */
+  readonly policy?: FailurePolicy
+  readonly codeCacheBytes?: number
+}
+
+/** How a domain waits; supplied by who knows the host. */
+export interface Sleeper {
+  sleep(ms: number): Promise<void>
+  wake(): void
+}
+
+/** The TSC and the local APIC timers count nanoseconds. */
+export const TSC_HZ = 1_000_000_000
+
+/** Instructions a vCPU runs before timers are looked at and the next one has its turn. */
+const TURN = 100_000
+/** Host time between two visits to the event loop. */
+const EVENT_LOOP_NS = 4_000_000
+
+/**
+ * One guest: its memory map, vCPUs, interrupt controllers and device models, and the loop that runs them in turn.
+ */
+export class Domain {
+  readonly memory: MachineMemory
+  readonly p2m: P2m
+  readonly guestMemory: GuestMemory
+  readonly clock: DomainClock
+  readonly timers: TimerQueue
+  readonly dispatch: IoDispatch
+  readonly devices: DeviceHost
+  readonly interrupts: InterruptFabric
+  readonly engine: X86Engine
+  readonly vcpus: readonly HvmVcpu[]
+  readonly tscPerNs: number = TSC_HZ / 1e9
+  readonly random: () => number
+  /** The wire of a PCI function's interrupt pin; a machine with a bridge that routes them puts its own here. */
+  pciInterrupt: (device: number, pin: number) => InterruptLine = (device, pin) =>
+    this.interrupts.line(pciLine(device, pin))
+  readonly #sleeper: Sleeper
+  #exit: DomainExit | null = null
+  #wokenWhileRunning = false
+  /** Exits by kind. */
+  readonly exits: Record<string, number> = {}
+
+  constructor(options: DomainOptions) {
+    this.memory = options.memory
+    this.clock = options.clock
+    this.random = options.random
+    this.#sleeper = options.sleeper
+    this.p2m = P2m.create(options.memory)
+    this.guestMemory = new GuestMemory(options.memory, this.p2m)
+    this.timers = new TimerQueue(options.clock)
+    this.dispatch = new IoDispatch({
+      vcpus: options.vcpus,
+      policy: options.policy ?? 'crash',
+      onComplete: () => this.wake(),
+      onFailure: (failure) => {
+        if ((options.policy ?? 'crash') === 'crash') this.stop({ reason: 'device-failure', failure })
+      },
+      guestMemory: this.guestMemory,
+    })
+    const vcpus: HvmVcpu[] = []
+    this.vcpus = vcpus
+    this.interrupts = new InterruptFabric({
+      cpus: options.vcpus,
+      clock: { now: () => this.clock.now(), timer: (callback) => this.timers.create(callback) },
+      wake: (cpu) => {
+        this.vcpus[cpu]?.updateEvents()
+        this.wake()
+      },
+      timerHz: TSC_HZ,
+      tscHz: TSC_HZ,
+      tscToNs: (cpu, lo, hi) => this.#tscToNs(cpu, lo, hi),
+      physicalBits: PHYSICAL_BITS,
+    })
+    this.devices = new DeviceHost(this.dispatch, {
+      clock: this.clock,
+      timer: (callback) => this.timers.create(callback),
+      dma: this.guestMemory,
+      interruptLine: (irq) => this.interrupts.line(irq),
+      pciInterrupt: (device, pin) => this.pciInterrupt(device, pin),
+      signalMsi: (address, data) => void this.interrupts.signalMsi(address, data),
+      powerOff: () => this.stop({ reason: 'power-off' }),
+      reset: () => this.stop({ reason: 'reset' }),
+      exit: (code) => this.stop({ reason: 'debug-exit', code }),
+    })
+    this.engine = new X86Engine(
+      options.memory,
+      options.codeCacheBytes === undefined ? {} : { codeCacheBytes: options.codeCacheBytes },
+    )
+    for (let id = 0; id < options.vcpus; id++) {
+      vcpus.push(new HvmVcpu(this, id, this.engine, { tscHz: TSC_HZ, crystalHz: TSC_HZ }, this.interrupts.localApic(id)))
+    }
+    this.#mapInterruptControllers()
+    this.p2m.onChange(() => {
+      for (const vcpu of this.vcpus) vcpu.cpu.flushTlb(true)
+    })
+  }
+
+  #tscToNs(cpu: number, lo: number, hi: number): number {
+    return this.vcpus[cpu]?.cpu.tscToHost(lo, hi, this.tscPerNs) ?? (hi * 0x1_0000_0000 + (lo >>> 0)) / this.tscPerNs
+  }
+
+  /** What Xen keeps inside the hypervisor: the I/O APIC's page and the i8259 pair's ports. */
+  #mapInterruptControllers(): void {
+    const { ioApic, i8259 } = this.interrupts
+    this.dispatch.mapInternalMmio('ioapic', 0xfec0_0000, 0x1000, {
+      read: (offset) => ioApic.read(offset),
+      write: (offset, _size, value) => ioApic.write(offset, value),
+    })
+    this.dispatch.mapInternalPorts('i8259 master', 0x20, 2, i8259.masterPorts)
+    this.dispatch.mapInternalPorts('i8259 slave', 0xa0, 2, i8259.slavePorts)
+    this.dispatch.mapInternalPorts('i8259 elcr', 0x4d0, 2, i8259.elcrPorts)
+  }
+
+  attach(model: DeviceModel): void {
+    this.devices.attach(model)
+  }
+
+  /** Ends `run` with this exit, the first one given. */
+  stop(exit: DomainExit): void {
+    this.#exit ??= exit
+    for (const vcpu of this.vcpus) vcpu.cpu.stop()
+    this.wake()
+  }
+
+  /** Something has happened that a waiting domain must look at. */
+  wake(): void {
+    this.#wokenWhileRunning = true
+    this.#sleeper.wake()
+  }
+
+  /** Power-on state of everything but memory. */
+  reset(): void {
+    this.#exit = null
+    this.interrupts.reset()
+    this.devices.reset()
+    for (const vcpu of this.vcpus) {
+      vcpu.cancelRequest()
+      vcpu.cpu.reset(vcpu.id === 0)
+    }
+  }
+
+  /** Instructions retired by all vCPUs. */
+  get instructions(): number {
+    let sum = 0
+    for (const vcpu of this.vcpus) sum += vcpu.cpu.retired
+    return sum
+  }
+
+  /** Runs until the guest or its owner ends it. */
+  async run(): Promise<DomainExit> {
+    let nextVisit = this.clock.now() + EVENT_LOOP_NS
+    let rounds = 0
+    for (;;) {
+      this.#wokenWhileRunning = false
+      this.timers.expire()
+      let active = false
+      for (const vcpu of this.vcpus) {
+        if (this.#exit !== null) break
+        if (this.#turn(vcpu)) active = true
+      }
+      if (this.#exit !== null) return this.#exit
+      if (!active && !this.#wokenWhileRunning) {
+        await this.#idle()
+        nextVisit = this.clock.now() + EVENT_LOOP_NS
+      } else if (this.clock.deterministic ? ++rounds % 32 === 0 : this.clock.now() >= nextVisit) {
+        await this.#sleeper.sleep(0)
+        nextVisit = this.clock.now() + EVENT_LOOP_NS
+      }
+    }
+  }
+
+  /** @returns whether the vCPU did anything */
+  #turn(vcpu: HvmVcpu): boolean {
+    const { cpu } = vcpu
+    const before = cpu.retired
+    const exit = cpu.run(TURN)
+    const retired = cpu.retired - before
+    this.clock.advance(retired)
+    this.exits[exit.reason] = (this.exits[exit.reason] ?? 0) + 1
+    return this.#handle(vcpu, exit) || retired > 0
+  }
+
+  #handle(vcpu: HvmVcpu, exit: Exit): boolean {
+    switch (exit.reason) {
+      case 'budget':
+      case 'pause':
+        return true
+      case 'shutdown':
+        this.stop({ reason: 'triple-fault', vcpu: vcpu.id })
+        return false
+      case 'error':
+        this.stop({ reason: 'internal-error', vcpu: vcpu.id, error: exit.error })
+        return false
+      default:
+        // hlt, blocked, wait-for-sipi
+        return false
+    }
+  }
+
+  async #idle(): Promise<void> {
+    const deadline = this.timers.nextDeadlineNs
+    if (this.clock.deterministic && deadline !== Infinity && !this.#anyBlocked()) {
+      this.clock.skipTo(deadline)
+      await this.#sleeper.sleep(0)
+      return
+    }
+    const ms = deadline === Infinity ? Infinity : Math.max(0, (deadline - this.clock.now()) / 1e6)
+    await this.#sleeper.sleep(ms)
+  }
+
+  #anyBlocked(): boolean {
+    return this.vcpus.some((vcpu) => this.dispatch.pending(vcpu.id))
+  }
+}
+
+/** The usual swizzle: pins of devices in turn on I/O APIC inputs 16–19. */
+function pciLine(device: number, pin: number): number {
+  return 16 + ((device + pin - 1) & 3)
+}

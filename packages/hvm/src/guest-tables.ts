@@ -1,0 +1,41 @@
+import type { MachineMemory } from '@retrap/memory'
+import type { P2m } from '@retrap/p2m'
+import type { TableReader } from '@retrap/paging'
+
+/** The guest's page tables, read through the p2m. */
+export class GuestTables implements TableReader {
+  readonly #memory: MachineMemory
+  readonly #p2m: P2m
+
+  constructor(memory: MachineMemory, p2m: P2m) {
+    this.#memory = memory
+    this.#p2m = p2m
+  }
+
+  read32(gpa: number, into: Uint32Array): boolean {
+    const ma = this.#p2m.translate(gpa)
+    if (ma < 0) return false
+    into[0] = this.#memory.u32[ma >>> 2] as number
+    return true
+  }
+
+  read64(gpa: number, into: Uint32Array): boolean {
+    const ma = this.#p2m.translate(gpa)
+    if (ma < 0) return false
+    this.#memory.readEntry(ma, into)
+    return true
+  }
+
+  compareExchange32(gpa: number, expect: number, value: number): boolean {
+    const ma = this.#p2m.translateWrite(gpa)
+    // A table in ROM loses the update.
+    if (ma < 0) return true
+    return this.#memory.compareExchange32(ma, expect, value)
+  }
+
+  compareExchange64(gpa: number, expectLo: number, expectHi: number, lo: number, hi: number): boolean {
+    const ma = this.#p2m.translateWrite(gpa)
+    if (ma < 0) return true
+    return this.#memory.compareExchangeEntry(ma, expectLo, expectHi, lo, hi)
+  }
+}

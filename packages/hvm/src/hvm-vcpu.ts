@@ -1,0 +1,344 @@
+import {
+  IOREQ_READ,
+  IOREQ_TYPE_COPY,
+  IOREQ_TYPE_PIO,
+  IOREQ_WRITE,
+  IO_DONE,
+  IO_LOG,
+  IO_RETRY,
+  IO_UNHANDLED,
+  createIoRequest,
+} from '@retrap/ioreq'
+import type { IoDispatch } from '@retrap/ioreq'
+import type { LocalApic } from '@retrap/irqchip'
+import { EVENT_EXTINT, EVENT_INIT, EVENT_INTERRUPT, EVENT_NMI, EVENT_SIPI, MSR_APIC_BASE, MSR_TSC_DEADLINE, MSR_X2APIC_FIRST, MSR_X2APIC_LAST } from '@retrap/irqchip'
+import { ACCESS_FETCH, ACCESS_WRITE, PagingContext, WALK_OK, WalkResult, probe, walk } from '@retrap/paging'
+import { LoggedTables } from '@retrap/replay'
+import type { AccessLog } from '@retrap/replay'
+import {
+  STATUS_DONE,
+  STATUS_FAULT,
+  STATUS_RESTART,
+  STATUS_RETRY,
+  S_CR0,
+  S_CR3,
+  S_CR4,
+  S_EFER,
+  S_PDPTE,
+  Vcpu,
+} from '@retrap/x86-cpu'
+import type { CpuHost, CpuModel, Translation, Words, X86Engine } from '@retrap/x86-cpu'
+import type { Domain } from './domain.ts'
+import { GuestTables } from './guest-tables.ts'
+
+const APIC_PAGE_BYTES = 0x1000
+const TWO_32 = 0x1_0000_0000
+
+/** Physical-address bits, as CPUID reports them. */
+export const PHYSICAL_BITS = 40
+
+/**
+ * One vCPU of a domain: the CPU, its local APIC, and its way to memory and devices.
+ */
+export class HvmVcpu implements CpuHost {
+  readonly id: number
+  readonly cpu: Vcpu
+  readonly apic: LocalApic
+  readonly #domain: Domain
+  readonly #dispatch: IoDispatch
+  readonly #paging: PagingContext
+  readonly #walk = new WalkResult()
+  readonly #tables: GuestTables
+  readonly #loggedTables: LoggedTables
+  readonly #request = createIoRequest()
+  /** The request in flight has not been answered. */
+  #submitted = false
+  /** Counts for statistics. */
+  readonly counts = { portAccesses: 0, mmioAccesses: 0, apicAccesses: 0, msrAccesses: 0, walks: 0, hypercalls: 0 }
+
+  constructor(domain: Domain, id: number, engine: X86Engine, model: CpuModel, apic: LocalApic) {
+    this.id = id
+    this.#domain = domain
+    this.#dispatch = domain.dispatch
+    this.apic = apic
+    this.#paging = new PagingContext({ maxPhysicalBits: PHYSICAL_BITS, pages1G: true, pse36: true, amd: false })
+    this.#tables = new GuestTables(domain.memory, domain.p2m)
+    this.cpu = new Vcpu(engine, this, model)
+    this.#loggedTables = new LoggedTables(this.cpu.log, this.#tables)
+  }
+
+  // ---------------------------------------------------------------- memory
+
+  translate(lo: number, hi: number, access: number, into: Translation, log: AccessLog | null): number {
+    this.counts.walks++
+    const result = this.#walk
+    if (log !== null) log.beginWalk()
+    const status = walk(this.#paging, log === null ? this.#tables : this.#loggedTables, lo, hi, access, result)
+    if (status !== WALK_OK) {
+      into.errorCode = result.pfec
+      return STATUS_FAULT
+    }
+    const gpa = result.gpa
+    into.gpa = gpa
+    into.global = (result.flags & GLOBAL_FLAG) !== 0
+    into.pageBytes = result.pageBytes
+    into.cacheable = true
+    if (this.#isApicPage(gpa)) {
+      into.ma = -1
+      into.writable = false
+      return STATUS_DONE
+    }
+    const p2m = this.#domain.p2m
+    into.ma = p2m.translate(gpa)
+    into.writable = (access & ACCESS_WRITE) !== 0 && into.ma >= 0 && p2m.translateWrite(gpa) >= 0
+    return STATUS_DONE
+  }
+
+  ramAddress(gpa: number): number {
+    return this.#isApicPage(gpa) ? -1 : this.#domain.p2m.translateWrite(gpa)
+  }
+
+  #isApicPage(gpa: number): boolean {
+    const base = this.apic.pageAddress
+    return gpa >= base && gpa < base + APIC_PAGE_BYTES && this.apic.pageEnabled
+  }
+
+  physicalRead(gpa: number, size: number, into: Words, logged: boolean): number {
+    if (this.#isApicPage(gpa)) {
+      this.counts.apicAccesses++
+      readApicPage(this.apic, gpa - this.apic.pageAddress, size, into)
+      return STATUS_DONE
+    }
+    this.counts.mmioAccesses++
+    const dispatch = this.#dispatch
+    const status = logged ? this.#submit(IOREQ_TYPE_COPY, IOREQ_READ, gpa, size, 0, 0) : dispatch.mmioRead(gpa, size)
+    into.lo = dispatch.lo
+    into.hi = dispatch.hi
+    return this.#statusOf(status)
+  }
+
+  physicalWrite(gpa: number, size: number, lo: number, hi: number, logged: boolean): number {
+    if (this.#isApicPage(gpa)) {
+      this.counts.apicAccesses++
+      writeApicPage(this.apic, gpa - this.apic.pageAddress, size, lo)
+      return STATUS_DONE
+    }
+    // ROM: the write goes nowhere, and no device hears of it.
+    if (this.#domain.p2m.translate(gpa) >= 0) return STATUS_DONE
+    this.counts.mmioAccesses++
+    return this.#statusOf(
+      logged ? this.#submit(IOREQ_TYPE_COPY, IOREQ_WRITE, gpa, size, lo, hi) : this.#dispatch.mmioWrite(gpa, size, lo, hi),
+    )
+  }
+
+  portRead(port: number, size: number, into: Words, logged: boolean): number {
+    this.counts.portAccesses++
+    const dispatch = this.#dispatch
+    const status = logged ? this.#submit(IOREQ_TYPE_PIO, IOREQ_READ, port, size, 0, 0) : dispatch.portRead(port, size)
+    into.lo = dispatch.lo
+    into.hi = 0
+    return this.#statusOf(status)
+  }
+
+  portWrite(port: number, size: number, value: number, logged: boolean): number {
+    this.counts.portAccesses++
+    return this.#statusOf(
+      logged ? this.#submit(IOREQ_TYPE_PIO, IOREQ_WRITE, port, size, value, 0) : this.#dispatch.portWrite(port, size, value),
+    )
+  }
+
+  /** The first pass sends the request; later ones look for its answer. */
+  #submit(type: number, direction: number, address: number, size: number, lo: number, hi: number): number {
+    let status: number
+    if (this.#submitted) status = this.#dispatch.takeResponse(this.id)
+    else {
+      const request = this.#request
+      request.type = type
+      request.direction = direction
+      request.addressLo = address >>> 0
+      request.addressHi = Math.floor(address / TWO_32)
+      request.dataLo = lo >>> 0
+      request.dataHi = hi >>> 0
+      request.size = size
+      request.count = 1
+      request.df = false
+      request.dataIsPointer = false
+      status = this.#dispatch.submit(this.id, request)
+    }
+    this.#submitted = status === IO_RETRY
+    return status
+  }
+
+  #statusOf(status: number): number {
+    switch (status) {
+      case IO_DONE:
+      case IO_UNHANDLED:
+        return STATUS_DONE
+      case IO_RETRY:
+        return STATUS_RETRY
+      case IO_LOG:
+        return STATUS_RESTART
+      default:
+        // The device broke its contract and the domain is to stop; until it does, the access reads as ones.
+        this.cpu.stop()
+        return STATUS_DONE
+    }
+  }
+
+  /** Bytes at a linear address as the guest would fetch them, for people: sets no A bits; shorter where nothing is mapped. */
+  peekCode(linear: bigint, length: number): Uint8Array {
+    const bytes: number[] = []
+    for (let i = 0; i < length; i++) {
+      const at = BigInt.asUintN(64, linear + BigInt(i))
+      const lo = Number(at & 0xffff_ffffn)
+      const status = probe(this.#paging, this.#tables, lo, Number(at >> 32n), ACCESS_FETCH, this.#walk)
+      const ma = status === WALK_OK ? this.#domain.p2m.translate(this.#walk.gpa) : -1
+      if (ma < 0) break
+      bytes.push(this.#domain.memory.u8[ma] as number)
+    }
+    return Uint8Array.from(bytes)
+  }
+
+  // ---------------------------------------------------------------- registers
+
+  readMsr(index: number, into: Words): number {
+    this.counts.msrAccesses++
+    const apic = this.apic
+    if (index === MSR_APIC_BASE) {
+      into.lo = apic.apicBaseLo
+      into.hi = apic.apicBaseHi
+      return STATUS_DONE
+    }
+    if (index === MSR_TSC_DEADLINE || (index >= MSR_X2APIC_FIRST && index <= MSR_X2APIC_LAST)) {
+      return apic.readMsr(index, into) ? STATUS_DONE : STATUS_FAULT
+    }
+    return STATUS_FAULT
+  }
+
+  writeMsr(index: number, lo: number, hi: number): number {
+    this.counts.msrAccesses++
+    const apic = this.apic
+    if (index === MSR_APIC_BASE) {
+      if (!apic.setApicBase(lo, hi)) return STATUS_FAULT
+      this.cpu.flushTlb(true)
+      return STATUS_DONE
+    }
+    if (index === MSR_TSC_DEADLINE || (index >= MSR_X2APIC_FIRST && index <= MSR_X2APIC_LAST)) {
+      return apic.writeMsr(index, lo, hi) ? STATUS_DONE : STATUS_FAULT
+    }
+    return STATUS_FAULT
+  }
+
+  cpuid(leaf: number, subleaf: number, into: Uint32Array): void {
+    const id = this.apic.apicId
+    const count = this.#domain.vcpus.length
+    if (leaf === 1) {
+      into[1] = ((into[1] as number) & 0xff00) | (Math.min(count, 255) << 16) | ((id & 0xff) << 24)
+      // HTT: more than one logical processor shares the package.
+      if (count > 1) into[3]! |= 1 << 28
+      if (!this.apic.present) into[3]! &= ~(1 << 9)
+    } else if (leaf === 4 && (into[0] as number) !== 0) {
+      into[0]! |= (Math.min(count, 64) - 1) << 26
+    } else if (leaf === 0xb) {
+      if (subleaf === 1) {
+        const shift = Math.ceil(Math.log2(Math.max(count, 2)))
+        into[0] = shift
+        into[1] = count
+      }
+      into[3] = id
+    } else if (leaf === 0x8000_0008) {
+      into[2] = 0
+    }
+  }
+
+  hypercall(): number {
+    this.counts.hypercalls++
+    return STATUS_FAULT
+  }
+
+  timestamp(into: Words): void {
+    const ticks = Math.floor(this.#domain.clock.now() * this.#domain.tscPerNs)
+    into.lo = ticks >>> 0
+    into.hi = Math.floor(ticks / TWO_32)
+  }
+
+  random(into: Words): void {
+    into.lo = this.#domain.random()
+    into.hi = this.#domain.random()
+  }
+
+  acknowledgeInterrupt(): number {
+    const vector = this.apic.acknowledge()
+    this.updateEvents()
+    return vector
+  }
+
+  readTaskPriority(): number {
+    return this.apic.cr8
+  }
+
+  writeTaskPriority(value: number): void {
+    this.apic.cr8 = value
+    this.updateEvents()
+  }
+
+  controlChanged(): void {
+    const { u32 } = this.cpu
+    const at = (offset: number): number => u32[offset >>> 2] as number
+    this.#paging.configure(at(S_CR0), at(S_CR3), at(S_CR3 + 4), at(S_CR4), at(S_EFER))
+    for (let i = 0; i < 8; i++) this.#paging.pdptes[i] = at(S_PDPTE + 4 * i)
+  }
+
+  invalidate(): void {
+    // There is no paging-structure cache yet: every walk reads the tables.
+  }
+
+  pause(): void {
+    if (this.#domain.vcpus.length > 1) this.cpu.notePause()
+  }
+
+  // ---------------------------------------------------------------- events
+
+  /** The local APIC has something for this vCPU, or no longer has. */
+  updateEvents(): void {
+    const events = this.apic.events()
+    if ((events & EVENT_INIT) !== 0 && this.apic.takeInit()) {
+      this.cancelRequest()
+      this.cpu.init()
+    }
+    if ((events & EVENT_SIPI) !== 0) {
+      const vector = this.apic.takeSipi()
+      if (vector >= 0) this.cpu.startup(vector)
+    }
+    if ((events & EVENT_NMI) !== 0 && this.apic.takeNmi()) this.cpu.nmi()
+    this.cpu.setInterruptPending((events & (EVENT_INTERRUPT | EVENT_EXTINT)) !== 0)
+  }
+
+  /** Forgets the request in flight: its answer will be drained and dropped. */
+  cancelRequest(): void {
+    if (!this.#submitted) return
+    this.#dispatch.cancel(this.id)
+    this.#submitted = false
+  }
+}
+
+/** MAP_GLOBAL of `@retrap/paging`'s results. */
+const GLOBAL_FLAG = 0x100
+
+/** APIC registers are 32 bits at multiples of 16; other accesses see parts of them (SDM vol. 3A, "Local APIC Registers"). */
+function readApicPage(apic: LocalApic, offset: number, size: number, into: Words): void {
+  const value = apic.read(offset & ~0xf) >>> 0
+  const shift = (offset & 0xf) * 8
+  into.hi = 0
+  if (shift >= 32) {
+    into.lo = 0
+    return
+  }
+  const part = value >>> shift
+  into.lo = size === 1 ? part & 0xff : size === 2 ? part & 0xffff : part
+}
+
+function writeApicPage(apic: LocalApic, offset: number, size: number, lo: number): void {
+  // Only aligned 32-bit stores are architectural; a narrower one is dropped.
+  if ((offset & 0xf) === 0 && size >= 4) apic.write(offset, lo >>> 0)
+}

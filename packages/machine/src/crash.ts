@@ -1,0 +1,51 @@
+import type { Domain } from '@retrap/hvm'
+import {
+  CS,
+  SEG_BASE,
+  SEG_BYTES,
+  S_CR0,
+  S_CR2,
+  S_CR3,
+  S_CR4,
+  S_EFER,
+  S_GPR,
+  S_MODE,
+  S_RIP,
+  S_SEGMENTS,
+  SEG_SELECTOR,
+} from '@retrap/x86-cpu'
+
+/** What is known of a crash: for people. */
+export interface CrashDetail {
+  readonly message: string
+  readonly vcpu?: number
+  /** Registers by the names of the manuals, in the order to print them. */
+  readonly registers?: Readonly<Record<string, bigint>>
+  /** The instruction at which it happened. */
+  readonly instruction?: { readonly address: bigint; readonly bytes: Uint8Array; readonly mode: 16 | 32 | 64 }
+}
+
+const NAMES = ['RAX', 'RCX', 'RDX', 'RBX', 'RSP', 'RBP', 'RSI', 'RDI', 'R8', 'R9', 'R10', 'R11', 'R12', 'R13', 'R14', 'R15']
+const SEGMENT_NAMES = ['ES', 'CS', 'SS', 'DS', 'FS', 'GS']
+
+/** Registers and the current instruction of a vCPU. */
+export function describeCrash(domain: Domain, vcpu: number, message: string): CrashDetail {
+  const hvm = domain.vcpus[vcpu]
+  if (hvm === undefined) return { message, vcpu }
+  const { cpu } = hvm
+  const registers: Record<string, bigint> = { RIP: cpu.read64(S_RIP), RFLAGS: BigInt(cpu.materialiseFlags() >>> 0) }
+  for (const [i, name] of NAMES.entries()) registers[name] = cpu.read64(S_GPR + 8 * i)
+  for (const [i, name] of SEGMENT_NAMES.entries()) {
+    registers[name] = BigInt(cpu.u32[(S_SEGMENTS + SEG_BYTES * i + SEG_SELECTOR) >>> 2] as number)
+  }
+  registers['CR0'] = cpu.read64(S_CR0)
+  registers['CR2'] = cpu.read64(S_CR2)
+  registers['CR3'] = cpu.read64(S_CR3)
+  registers['CR4'] = cpu.read64(S_CR4)
+  registers['EFER'] = cpu.read64(S_EFER)
+  const mode = ([16, 32, 64] as const)[cpu.u32[S_MODE >>> 2] as number] ?? 16
+  const base = mode === 64 ? 0n : cpu.read64(S_SEGMENTS + SEG_BYTES * CS + SEG_BASE)
+  const address = BigInt.asUintN(64, base + cpu.read64(S_RIP))
+  const bytes = hvm.peekCode(address, 15)
+  return { message, vcpu, registers, instruction: { address, bytes, mode } }
+}

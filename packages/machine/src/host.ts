@@ -1,0 +1,90 @@
+import type { HostClock, Sleeper } from '@retrap/hvm'
+
+/** What Node and browsers offer that their common type declarations do not. */
+interface Host {
+  readonly performance: { now(): number }
+  readonly crypto: { getRandomValues<T extends Uint32Array>(array: T): T }
+  setTimeout(callback: () => void, ms: number): unknown
+  clearTimeout(handle: unknown): void
+  /** Node: after pending I/O, without the millisecond that a timer takes. */
+  readonly setImmediate?: (callback: () => void) => unknown
+  readonly MessageChannel?: new () => {
+    readonly port1: { onmessage: (() => void) | null; close(): void }
+    readonly port2: { postMessage(message: unknown): void; close(): void }
+  }
+}
+
+const host = globalThis as unknown as Host
+
+/** Nanoseconds from the host's monotonic clock. */
+export const hostClock: HostClock = () => host.performance.now() * 1e6
+
+/** Longest wait that `setTimeout` takes. */
+const LONGEST_MS = 0x7fff_ffff
+/** Waits below this go through the event loop once instead: timers are no finer. */
+const SHORTEST_MS = 1
+
+/** Lets a domain wait on the host's event loop. */
+export class HostSleeper implements Sleeper {
+  #wake: (() => void) | null = null
+  readonly #yield: (callback: () => void) => void
+
+  constructor() {
+    this.#yield = makeYield()
+  }
+
+  sleep(ms: number): Promise<void> {
+    if (ms < SHORTEST_MS) return new Promise((resolve) => this.#yield(resolve))
+    return new Promise((resolve) => {
+      const timer = ms === Infinity ? undefined : host.setTimeout(() => this.wake(), Math.min(Math.ceil(ms), LONGEST_MS))
+      // Without a timer there must still be something that keeps a Node process alive: a wait for input is one.
+      this.#wake = () => {
+        this.#wake = null
+        if (timer !== undefined) host.clearTimeout(timer)
+        resolve()
+      }
+    })
+  }
+
+  wake(): void {
+    this.#wake?.()
+  }
+}
+
+/** One turn of the event loop, by the fastest means there is. */
+function makeYield(): (callback: () => void) => void {
+  const { setImmediate, MessageChannel } = host
+  if (setImmediate !== undefined) return (callback) => void setImmediate(callback)
+  if (MessageChannel === undefined) return (callback) => void host.setTimeout(callback, 0)
+  const channel = new MessageChannel()
+  let next: (() => void) | null = null
+  channel.port1.onmessage = () => next?.()
+  return (callback) => {
+    next = callback
+    channel.port2.postMessage(null)
+  }
+}
+
+/** 32 random bits from the host's generator, drawn in batches. */
+export function hostRandom(): () => number {
+  const batch = new Uint32Array(256)
+  let next = batch.length
+  return () => {
+    if (next === batch.length) {
+      host.crypto.getRandomValues(batch)
+      next = 0
+    }
+    return batch[next++] as number
+  }
+}
+
+/** 32 bits from a fixed sequence (xorshift, Marsaglia 2003), so that deterministic machines agree. */
+export function fixedRandom(seed: number): () => number {
+  let x = seed | 1
+  return () => {
+    x ^= x << 13
+    x ^= x >>> 17
+    x ^= x << 5
+    return x >>> 0
+  }
+}

@@ -1,0 +1,337 @@
+import {
+  ACPI_PM,
+  AcpiPm,
+  CMOS_CENTURY,
+  HPET_BASE,
+  HostBridge,
+  Hpet,
+  I8042,
+  I8254,
+  IsaBridge,
+  Mc146818,
+  PostCodePort,
+  RESET_CONTROL,
+  ResetControl,
+  Uart16550,
+} from '@retrap/devices'
+import { DeterministicClock, Domain, RealClock } from '@retrap/hvm'
+import type { DomainExit } from '@retrap/hvm'
+import type { DeviceModel } from '@retrap/ioreq'
+import { MachineMemory } from '@retrap/memory'
+import { P2mType } from '@retrap/p2m'
+import { buildAcpiTables } from './acpi/index.ts'
+import { describeCrash } from './crash.ts'
+import type { CrashDetail } from './crash.ts'
+import { MachineError } from './errors.ts'
+import { HostSleeper, fixedRandom, hostClock, hostRandom } from './host.ts'
+import { PCI_HOLE_BASE, PCI_HOLE_LAST, loadFirmware, loadKernel, pcMemoryMap, resetState, writeBiosData } from './loaders/index.ts'
+import type { GuestMemoryWriter, InitialState, PcMemoryMap } from './loaders/index.ts'
+
+/** How a PC is made. */
+export interface PcOptions {
+  /** Guest RAM in bytes: whole 4 KiB pages, 1 MiB to about 3.5 GiB. */
+  readonly memoryBytes: number
+  /** vCPUs, 1–128; default 1. */
+  readonly cpus?: number | undefined
+  /** A Linux bzImage, a PVH ELF or a multiboot image. */
+  readonly kernel?: Uint8Array | undefined
+  readonly initrd?: Uint8Array | undefined
+  readonly commandLine?: string | undefined
+  /** A flat firmware image that ends at 4 GiB; started at the reset vector unless a kernel is given. */
+  readonly firmware?: Uint8Array | undefined
+  /** Models beside the board's own. */
+  readonly devices?: readonly DeviceModel[] | undefined
+  /** `real` (default) follows the host's clock; `deterministic` derives time from what the guest executes. */
+  readonly clock?: 'real' | 'deterministic' | undefined
+  /** Wall-clock time at power-on, seconds from 1970; default the host's, or a fixed one where time is deterministic. */
+  readonly epochSeconds?: number | undefined
+  /** Arena for decoded instructions, in bytes. */
+  readonly codeCacheBytes?: number | undefined
+}
+
+/** Why {@link Pc.run} ended. */
+export interface MachineExit {
+  readonly reason: 'power-off' | 'reset' | 'debug-exit' | 'triple-fault' | 'timeout' | 'stopped' | 'internal-error'
+  /** `debug-exit`: the process's exit status that the device asked for. */
+  readonly code?: number
+  /** `triple-fault` and `internal-error`. */
+  readonly detail?: CrashDetail
+}
+
+/** The machine's first serial port, from outside. */
+export interface SerialPort {
+  /** Names who gets what the guest sends. */
+  onTransmit(listener: (bytes: Uint8Array) => void): void
+  /** Queues bytes for the guest; they wait until it takes them. */
+  receive(bytes: Uint8Array): void
+  /** Sends what the guest transmits on to anything with a `write`. */
+  pipeTo(sink: { write(bytes: Uint8Array): unknown }): void
+}
+
+export interface PcStatistics {
+  /** Retired by all vCPUs. */
+  readonly instructions: number
+  /** How often vCPUs came back, by reason. */
+  readonly exits: Readonly<Record<string, number>>
+  /** Memory accesses that generated code could not finish: TLB misses, devices, page-crossing accesses. */
+  readonly tlbMisses: number
+  readonly walks: number
+  readonly decodedInstructions: number
+  readonly codeInvalidations: number
+  readonly systemInstructions: number
+  readonly interrupts: number
+  readonly exceptions: number
+  readonly portAccesses: number
+  readonly mmioAccesses: number
+  readonly apicAccesses: number
+  /** Machine memory in all: guest RAM, decoded code, vCPU state. */
+  readonly machineBytes: number
+}
+
+const MIB = 1 << 20
+const CODE_CACHE_BYTES = 48 * MIB
+/** vCPU state, logs, request pages and table frames, beside RAM and the code arena. */
+const FIXED_OVERHEAD = 4 * MIB
+const VCPU_OVERHEAD = 512 * 1024
+/** 2026-01-01, for machines whose runs must agree. */
+const DETERMINISTIC_EPOCH = 1_767_225_600
+const BIOS_ROM_TOP = 0x10_0000
+/** SeaBIOS and its like read the reset value of EDX as the CPUID signature. */
+const CPU_SIGNATURE = 0x0002_06c2
+
+/**
+ * Assembles a PC: memory, vCPUs, interrupt controllers, board devices, ACPI tables, and what it starts.
+ *
+ * @throws MachineError, LoaderError, MemoryError or DeviceError, naming the value and what was expected
+ */
+export async function createPc(options: PcOptions): Promise<Pc> {
+  return new Pc(options)
+}
+
+/** A PC. Made by {@link createPc}. */
+export class Pc {
+  readonly domain: Domain
+  readonly memory: MachineMemory
+  readonly serial: SerialPort
+  readonly #uart: Uart16550
+  #transmit: (bytes: Uint8Array) => void = () => undefined
+  #running = false
+
+  constructor(options: PcOptions) {
+    const cpus = options.cpus ?? 1
+    if (!Number.isInteger(cpus) || cpus < 1 || cpus > 128) {
+      throw new MachineError('ERR_CPUS', `${cpus} CPUs: expected 1–128`)
+    }
+    if (options.kernel === undefined && options.firmware === undefined) {
+      throw new MachineError('ERR_NOTHING_TO_RUN', 'neither a kernel nor a firmware image was given')
+    }
+    const map = pcMemoryMap(options.memoryBytes)
+    const firmwareBytes = options.firmware?.length ?? 0
+    const codeCacheBytes = options.codeCacheBytes ?? CODE_CACHE_BYTES
+    const overhead = FIXED_OVERHEAD + cpus * VCPU_OVERHEAD + codeCacheBytes + firmwareBytes
+    this.memory = MachineMemory.create({ bytes: roundToLargePage(options.memoryBytes) + overhead })
+    const deterministic = options.clock === 'deterministic'
+    this.domain = new Domain({
+      memory: this.memory,
+      vcpus: cpus,
+      clock: deterministic ? new DeterministicClock() : new RealClock(hostClock),
+      random: deterministic ? fixedRandom(0x7265_7472) : hostRandom(),
+      sleeper: new HostSleeper(),
+      codeCacheBytes,
+    })
+    for (const range of map.ram) this.domain.p2m.populate(range.gpa / 4096, range.bytes / 4096)
+    this.#uart = new Uart16550({ transmit: (bytes) => this.#transmit(bytes) })
+    this.serial = {
+      onTransmit: (listener) => {
+        this.#transmit = listener
+      },
+      receive: (bytes) => {
+        this.#uart.receive(bytes)
+        this.domain.wake()
+      },
+      pipeTo: (sink) => {
+        this.#transmit = (bytes) => void sink.write(bytes)
+      },
+    }
+    const epoch = options.epochSeconds ?? (deterministic ? DETERMINISTIC_EPOCH : Math.floor(Date.now() / 1000))
+    const hpet = this.#attachBoard(map, cpus, epoch)
+    for (const model of options.devices ?? []) this.domain.attach(model)
+    this.#start(options, map, hpet)
+  }
+
+  #attachBoard(map: PcMemoryMap, cpus: number, epochSeconds: number): Hpet {
+    const { domain } = this
+    const pit = new I8254()
+    const rtc = new Mc146818({ epochSeconds, lowRamBytes: map.lowRamBytes, highRamBytes: map.highRamBytes, cpus })
+    const hpet = new Hpet({ legacySources: [pit, rtc] })
+    const isaBridge = new IsaBridge()
+    const board: DeviceModel[] = [
+      new HostBridge(),
+      isaBridge,
+      pit,
+      rtc,
+      hpet,
+      new AcpiPm(),
+      this.#uart,
+      new I8042(),
+      new ResetControl(),
+      new PostCodePort(),
+    ]
+    domain.pciInterrupt = (device, pin) => isaBridge.interruptInput(device, pin)
+    for (const model of board) domain.attach(model)
+    return hpet
+  }
+
+  #start(options: PcOptions, map: PcMemoryMap, hpet: Hpet): void {
+    let state: InitialState = resetState(CPU_SIGNATURE)
+    if (options.firmware !== undefined) state = this.#mapFirmware(options.firmware)
+    if (options.kernel !== undefined) {
+      const { domain } = this
+      const acpi = buildAcpiTables({
+        apicIds: domain.vcpus.map((vcpu) => vcpu.apic.apicId),
+        localApicAddress: 0xfee0_0000,
+        ioapic: { id: domain.vcpus.length, address: 0xfec0_0000 },
+        pmBase: ACPI_PM.base,
+        sciIrq: ACPI_PM.sciIrq,
+        smiCommand: { port: ACPI_PM.smiCommandPort, enable: ACPI_PM.acpiEnable, disable: ACPI_PM.acpiDisable },
+        s5SleepType: ACPI_PM.s5SleepType,
+        reset: { port: RESET_CONTROL.port, value: RESET_CONTROL.value },
+        centuryIndex: CMOS_CENTURY,
+        hpet: { address: HPET_BASE, capabilities: hpet.capabilities, minimumTick: 128 },
+        pciMemory: { start: Math.max(PCI_HOLE_BASE, map.lowRamBytes), end: PCI_HOLE_LAST },
+        isaBridgeDevice: 1,
+        serialPorts: [{ iobase: 0x3f8, irq: 4 }],
+        keyboardController: true,
+      })
+      const writer: GuestMemoryWriter = {
+        ramBytes: options.memoryBytes,
+        e820: map.e820,
+        write: (gpa, bytes) => {
+          if (!domain.guestMemory.load(gpa, bytes)) throw new Error(`loader wrote outside RAM at ${gpa.toString(16)}`)
+        },
+      }
+      writer.write(acpi.rsdpAddress, acpi.image)
+      writeBiosData(writer, [0x3f8])
+      state = loadKernel(writer, {
+        kernel: options.kernel,
+        initrd: options.initrd,
+        commandLine: options.commandLine,
+        rsdpAddress: acpi.rsdpAddress,
+      }).state
+      // What firmware leaves behind: the boot processor's LINT0 takes the i8259's interrupts.
+      domain.vcpus[0]?.apic.enterVirtualWireMode()
+    }
+    for (const vcpu of this.domain.vcpus) vcpu.cpu.reset(vcpu.id === 0)
+    this.domain.vcpus[0]?.cpu.load(state)
+  }
+
+  /** The image lies below 4 GiB as ROM, and its last part once more below 1 MiB. */
+  #mapFirmware(image: Uint8Array): InitialState {
+    const { p2m } = this.domain
+    const { regions, state } = loadFirmware(image, CPU_SIGNATURE)
+    const mfns: number[] = []
+    for (let offset = 0; offset < image.length; offset += 4096) {
+      const mfn = this.memory.frames.allocate(0)
+      this.memory.write(mfn * 4096, image.subarray(offset, offset + 4096))
+      mfns.push(mfn)
+    }
+    for (const region of regions) {
+      for (let at = 0; at < region.bytes; at += 4096) {
+        const mfn = mfns[(region.offset + at) / 4096] as number
+        p2m.insert((region.gpa + at) / 4096, mfn, 0, P2mType.RAM_RO)
+      }
+      if (region.gpa + region.bytes > BIOS_ROM_TOP && region.gpa < BIOS_ROM_TOP) break
+    }
+    return state
+  }
+
+  /**
+   * Runs until the guest or the caller ends it.
+   *
+   * @param options.timeoutMs - host time after which it is stopped
+   * @throws MachineError `ERR_STATE` if it runs already
+   */
+  async run(options: { readonly signal?: StopSignal | undefined; readonly timeoutMs?: number | undefined } = {}): Promise<MachineExit> {
+    if (this.#running) throw new MachineError('ERR_STATE', 'the machine runs already')
+    this.#running = true
+    let timedOut = false
+    const { domain } = this
+    const stop = (): void => domain.stop({ reason: 'stopped' })
+    const timer =
+      options.timeoutMs === undefined
+        ? undefined
+        : setTimeout(() => {
+            timedOut = true
+            stop()
+          }, options.timeoutMs)
+    options.signal?.addEventListener('abort', stop)
+    if (options.signal?.aborted === true) stop()
+    try {
+      const exit = await domain.run()
+      this.#uart.flush()
+      return timedOut && exit.reason === 'stopped' ? { reason: 'timeout' } : this.#exitOf(exit)
+    } finally {
+      if (timer !== undefined) clearTimeout(timer)
+      options.signal?.removeEventListener('abort', stop)
+      this.#running = false
+    }
+  }
+
+  #exitOf(exit: DomainExit): MachineExit {
+    switch (exit.reason) {
+      case 'debug-exit':
+        return { reason: 'debug-exit', code: exit.code }
+      case 'triple-fault':
+        return {
+          reason: 'triple-fault',
+          detail: describeCrash(this.domain, exit.vcpu, `vCPU ${exit.vcpu} shut down after a triple fault`),
+        }
+      case 'internal-error': {
+        const text = exit.error instanceof Error ? (exit.error.stack ?? exit.error.message) : String(exit.error)
+        return { reason: 'internal-error', detail: describeCrash(this.domain, exit.vcpu, text) }
+      }
+      case 'device-failure': {
+        const { serverName, device, request, cause } = exit.failure
+        const why = cause instanceof Error ? cause.message : String(cause)
+        return {
+          reason: 'internal-error',
+          detail: { message: `device ${device} of server ${serverName} failed at ${request}: ${why}` },
+        }
+      }
+      default:
+        return { reason: exit.reason }
+    }
+  }
+
+  statistics(): PcStatistics {
+    const { vcpus, exits, instructions, engine } = this.domain
+    const sum = (count: (vcpu: (typeof vcpus)[number]) => number): number => vcpus.reduce((total, v) => total + count(v), 0)
+    return {
+      instructions,
+      exits: { ...exits },
+      tlbMisses: sum((v) => v.cpu.slowAccesses),
+      walks: sum((v) => v.counts.walks),
+      decodedInstructions: engine.codeCache.decoded,
+      codeInvalidations: engine.codeCache.invalidations,
+      systemInstructions: sum((v) => v.cpu.counts.systemCalls),
+      interrupts: sum((v) => v.cpu.counts.interrupts),
+      exceptions: sum((v) => v.cpu.counts.faults),
+      portAccesses: sum((v) => v.counts.portAccesses),
+      mmioAccesses: sum((v) => v.counts.mmioAccesses),
+      apicAccesses: sum((v) => v.counts.apicAccesses),
+      machineBytes: this.memory.byteLength,
+    }
+  }
+}
+
+/** The part of an `AbortSignal` that is used. */
+export interface StopSignal {
+  readonly aborted: boolean
+  addEventListener(type: 'abort', listener: () => void): void
+  removeEventListener(type: 'abort', listener: () => void): void
+}
+
+/** Guest RAM wants whole 2 MiB leaves. */
+function roundToLargePage(bytes: number): number {
+  return Math.ceil(bytes / (2 * MIB)) * 2 * MIB
+}
