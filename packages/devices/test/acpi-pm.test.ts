@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { AcpiPm } from '../src/acpi-pm.ts'
 import { PM_TIMER_RATE } from '../src/tick-rate.ts'
-import { FakeMachine } from './fake-machine.ts'
+import { FakeMachine } from './support/fake-machine.ts'
 
 const STATUS = 0x600
 const ENABLE = 0x602

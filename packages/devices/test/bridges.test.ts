@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { HostBridge, type ShadowRange } from '../src/host-bridge.ts'
 import { IsaBridge } from '../src/isa-bridge.ts'
-import { FakeMachine } from './fake-machine.ts'
+import { FakeMachine } from './support/fake-machine.ts'
 
 describe('host bridge', () => {
   test('is an 82441FX at 00:00.0', () => {

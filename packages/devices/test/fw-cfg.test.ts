@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { FwCfg, type FwCfgOptions } from '../src/fw-cfg.ts'
-import { FakeMachine } from './fake-machine.ts'
+import { FakeMachine } from './support/fake-machine.ts'
 
 const ascii = (text: string): Uint8Array => Uint8Array.from(text, (c) => c.charCodeAt(0))
 const options: FwCfgOptions = {

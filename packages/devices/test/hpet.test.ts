@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { Hpet, HPET_BASE } from '../src/hpet.ts'
 import { I8254 } from '../src/i8254.ts'
-import { FakeMachine } from './fake-machine.ts'
+import { FakeMachine } from './support/fake-machine.ts'
 
 const GCAP = HPET_BASE
 const CONF = HPET_BASE + 0x10

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { I8042 } from '../src/i8042.ts'
-import { FakeMachine } from './fake-machine.ts'
+import { FakeMachine } from './support/fake-machine.ts'
 
 const OBF = 0x01
 const board = (): { i8042: I8042; machine: FakeMachine } => {

@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest'
 import { I8254 } from '../src/i8254.ts'
 import { I8254Channel } from '../src/i8254-channel.ts'
 import { PIT_RATE } from '../src/tick-rate.ts'
-import { FakeMachine } from './fake-machine.ts'
+import { FakeMachine } from './support/fake-machine.ts'
 
 const channel = (mode: number, count: number, rw = 3, bcd = 0): I8254Channel => {
   const c = new I8254Channel(true)

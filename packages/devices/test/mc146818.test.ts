@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { civilFromSeconds, secondsFromCivil, type CivilTime } from '../src/calendar.ts'
 import { Mc146818 } from '../src/mc146818.ts'
-import { FakeMachine } from './fake-machine.ts'
+import { FakeMachine } from './support/fake-machine.ts'
 
 const SECOND = 1_000_000_000
 const MIB = 1 << 20

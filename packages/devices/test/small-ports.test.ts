@@ -3,7 +3,7 @@ import { DebugConsole } from '../src/debug-console.ts'
 import { DebugExit } from '../src/debug-exit.ts'
 import { PostCodePort } from '../src/post-code.ts'
 import { ResetControl } from '../src/reset-control.ts'
-import { FakeMachine } from './fake-machine.ts'
+import { FakeMachine } from './support/fake-machine.ts'
 
 describe('isa-debug-exit', () => {
   test.each([

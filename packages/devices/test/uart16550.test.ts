@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { Uart16550 } from '../src/uart16550.ts'
-import { FakeMachine } from './fake-machine.ts'
+import { FakeMachine } from './support/fake-machine.ts'
 
 const BASE = 0x3f8
 const [DATA, IER, IIR, FCR, LCR, MCR, LSR, MSR, SCR] = [0, 1, 2, 2, 3, 4, 5, 6, 7].map((r) => BASE + r) as [
