@@ -45,6 +45,8 @@ const INTERFACE_GOOD = 0x00
 const INPUT_PORT = 0xa0
 const OUTPUT_NOT_RESET = 0x01
 const OUTPUT_A20 = 0x02
+/** Clock and data of keyboard and mouse, high while nothing is plugged in. */
+const OUTPUT_IDLE_LINES = 0xcc
 const OUTPUT_KEYBOARD_IRQ = 0x10
 const OUTPUT_AUX_IRQ = 0x20
 /** What the controller puts in the buffer when a device does not take a byte. */
@@ -157,7 +159,7 @@ export class I8042 implements DeviceModel {
         this.answer(INPUT_PORT)
         break
       case READ_OUTPUT_PORT:
-        this.answer(this.outputPort | this.outputInterrupts())
+        this.answer(this.outputPort | OUTPUT_IDLE_LINES | this.outputInterrupts())
         break
       case READ_TEST_INPUTS:
         // Clock and data lines of an idle keyboard and mouse are high.

@@ -21,7 +21,7 @@ describe('controller commands', () => {
     { name: 'keyboard interface test', bytes: [0xab], answer: 0x00 },
     { name: 'mouse interface test', bytes: [0xa9], answer: 0x00 },
     { name: 'read command byte', bytes: [0x20], answer: 0x70 },
-    { name: 'read output port', bytes: [0xd0], answer: 0x03 },
+    { name: 'read output port', bytes: [0xd0], answer: 0xcf },
     { name: 'read input port', bytes: [0xc0], answer: 0xa0 },
     { name: 'loop back as the keyboard', bytes: [0xd2, 0x3c], answer: 0x3c },
     { name: 'loop back as the mouse', bytes: [0xd3, 0x5a], answer: 0x5a },
