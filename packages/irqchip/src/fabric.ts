@@ -15,7 +15,10 @@ export interface InterruptFabricOptions {
   /** vCPUs, 1–255. The first is the bootstrap processor. */
   readonly cpus: number
   readonly clock: ApicClock
-  /** A vCPU has something to look at: end its HLT, or its run. */
+  /**
+   * What a local APIC's `events` gives has changed: the vCPU is to look at it, and out of HLT if it is in it. Also
+   * called where an interrupt can no longer be delivered. May be called while the vCPU accesses its own APIC.
+   */
   wake(cpu: number): void
   /** Frequency that the local APICs' timers divide. Default 1 GHz. */
   readonly timerHz?: number

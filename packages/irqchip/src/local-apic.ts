@@ -73,6 +73,7 @@ const SIPI_VECTOR = 67
 const ERRORS = 68
 
 const RECHECK = 1 << 0
+const DELIVERABLE = EVENT_INTERRUPT | EVENT_EXTINT
 /** An ExtINT came as a message; `EVENT_EXTINT` accompanies it. */
 const EXTINT_MESSAGE = 1 << 8
 
@@ -97,7 +98,7 @@ export interface LocalApicBus {
   broadcastEoi(vector: number): void
   /** Fetches the i8259's vector: an INTA cycle. */
   acknowledgePic(): number
-  /** The vCPU has something to look at. */
+  /** What `events` gives has changed: the vCPU is to look at it. Also where an interrupt can no longer be delivered. */
   wake(cpu: number): void
   /** An APIC now takes what it refused, or has another address: level-triggered interrupts are tried again. */
   receptionChanged(): void
@@ -203,7 +204,7 @@ export class LocalApic implements LvtEvents {
 
   /** Whether `acknowledge` would yield a vector (the vCPU's IF is its own affair). */
   hasInterrupt(): boolean {
-    return (this.events() & (EVENT_INTERRUPT | EVENT_EXTINT)) !== 0
+    return (this.events() & DELIVERABLE) !== 0
   }
 
   /**
@@ -215,7 +216,7 @@ export class LocalApic implements LvtEvents {
     if ((events & EVENT_EXTINT) !== 0) {
       // The vector of an external controller is not subject to this APIC's priorities.
       Atomics.and(this.words, EVENTS, ~(EVENT_EXTINT | EXTINT_MESSAGE))
-      this.#changed()
+      this.#touch()
       return this.#bus.acknowledgePic()
     }
     if ((events & EVENT_INTERRUPT) === 0) return this.words[SVR]! & 0xff
@@ -223,7 +224,7 @@ export class LocalApic implements LvtEvents {
     const bit = 1 << (vector & 31)
     Atomics.and(this.words, IRR + (vector >> 5), ~bit)
     this.words[ISR + (vector >> 5)]! |= bit
-    this.#changed()
+    this.#touch()
     return vector
   }
 
@@ -278,7 +279,7 @@ export class LocalApic implements LvtEvents {
     let old = Atomics.load(words, EVENTS)
     for (;;) {
       const message = (old & EXTINT_MESSAGE) !== 0 ? EVENT_EXTINT : 0
-      const next = (old & ~(EVENT_INTERRUPT | EVENT_EXTINT)) | events | message
+      const next = (old & ~DELIVERABLE) | events | message
       const seen = Atomics.compareExchange(words, EVENTS, old, next)
       if (seen === old) return next & ~RECHECK
       old = seen
@@ -291,8 +292,15 @@ export class LocalApic implements LvtEvents {
     this.words[PPR] = isr < 0 || tpr >>> 4 >= isr >>> 4 ? tpr : isr & 0xf0
   }
 
-  #changed(): void {
+  /** An input of the events has changed and the vCPU will look. */
+  #touch(): void {
     Atomics.or(this.words, EVENTS, RECHECK)
+  }
+
+  /** An input of the events has changed: tells the vCPU if that makes a difference to it. */
+  #changed(): void {
+    const before = this.words[EVENTS]! & DELIVERABLE
+    if ((this.#recheck() & DELIVERABLE) !== before) this.#bus.wake(this.cpu)
   }
 
   /** Highest bit of a 256-bit register, or −1. */
@@ -375,9 +383,11 @@ export class LocalApic implements LvtEvents {
 
   /** Power-on state. */
   reset(): void {
+    const events = this.words[EVENTS]!
     this.words.fill(0)
     this.words[BASE_LO] = APIC_BASE_ADDRESS | APIC_BASE_EN | (this.#bootstrap ? APIC_BASE_BSP : 0) | 0
     this.#initReset()
+    if (events !== 0) this.#bus.wake(this.cpu)
   }
 
   /** State after INIT: as after power-on, but for base, ID and the lines' levels. A SIPI that came later stays. */
@@ -391,7 +401,7 @@ export class LocalApic implements LvtEvents {
     this.#lvt.reset()
     this.#timer.stop()
     this.#resetIdentity()
-    this.#changed()
+    this.#touch()
   }
 
   #resetIdentity(): void {
@@ -570,7 +580,8 @@ export class LocalApic implements LvtEvents {
     if (level) Atomics.or(this.words, TMR + index, bit)
     else Atomics.and(this.words, TMR + index, ~bit)
     Atomics.or(this.words, IRR + index, bit)
-    this.#changed()
+    // The vCPU's own look computes what follows.
+    this.#touch()
     this.#bus.wake(this.cpu)
     return true
   }
@@ -617,7 +628,6 @@ export class LocalApic implements LvtEvents {
     if (pin === 0) {
       // ExtINT follows the wire: it goes when the i8259 takes its request back.
       this.#changed()
-      if (level) this.#bus.wake(this.cpu)
     }
   }
 
@@ -729,7 +739,8 @@ export class LocalApic implements LvtEvents {
     }
     this.words.set(state.words)
     this.#doubles[48] = state.timerStartNs
-    this.#changed()
+    this.#touch()
+    this.#bus.wake(this.cpu)
     this.#timer.resume()
   }
 }

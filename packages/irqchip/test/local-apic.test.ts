@@ -544,3 +544,71 @@ describe('state', () => {
     expect(() => makeFabric({ cpus: 20, state: { buffer, byteOffset: 4096 } })).toThrow(/fit/)
   })
 })
+
+describe('the vCPU is told', () => {
+  const act = (run: (apic: LocalApic) => void, before: (apic: LocalApic) => void = () => {}): number => {
+    const { apic, woken } = makeFabric()
+    before(apic)
+    apic.events()
+    woken.length = 0
+    run(apic)
+    return woken.length
+  }
+  const nested = (apic: LocalApic): void => {
+    apic.accept(0x50, false)
+    apic.acknowledge()
+    apic.accept(0x40, false)
+  }
+  test.each([
+    { name: 'of an interrupt that arrives', run: (a: LocalApic) => void a.accept(0x40, false), told: true },
+    { name: 'of one that an EOI uncovers', before: nested, run: (a: LocalApic) => a.write(APIC_EOI, 0), told: true },
+    {
+      name: 'of one that a lower task priority uncovers',
+      before: (a: LocalApic) => {
+        a.cr8 = 15
+        a.accept(0x40, false)
+      },
+      run: (a: LocalApic) => a.write(APIC_TPR, 0),
+      told: true,
+    },
+    {
+      name: 'of one that a higher task priority covers',
+      before: (a: LocalApic) => void a.accept(0x40, false),
+      run: (a: LocalApic) => (a.cr8 = 8),
+      told: true,
+    },
+    {
+      name: 'of an i8259 that takes its request back',
+      before: (a: LocalApic) => {
+        a.write(APIC_LVT_LINT0, 0x700)
+        a.setLint(0, true)
+      },
+      run: (a: LocalApic) => a.setLint(0, false),
+      told: true,
+    },
+    {
+      name: 'of a reset that drops what was pending',
+      before: (a: LocalApic) => void a.accept(0x40, false),
+      run: (a: LocalApic) => a.reset(),
+      told: true,
+    },
+    {
+      name: 'of an EOI that uncovers nothing: not',
+      before: (a: LocalApic) => {
+        a.accept(0x50, false)
+        a.acknowledge()
+      },
+      run: (a: LocalApic) => a.write(APIC_EOI, 0),
+      told: false,
+    },
+    { name: 'of a task priority that covers nothing: not', run: (a: LocalApic) => (a.cr8 = 8), told: false },
+    {
+      name: 'of its own acknowledgement: not',
+      before: (a: LocalApic) => void a.accept(0x50, false),
+      run: (a: LocalApic) => void a.acknowledge(),
+      told: false,
+    },
+  ])('$name', ({ run, before, told }) => {
+    expect(act(run, before) > 0).toBe(told)
+  })
+})
