@@ -1,6 +1,7 @@
 /** What each code stands for: operands, encoding, and on what it works. For assemblers, formatters and tools. */
 import { OperandKind } from './kinds.ts'
-import type { Form, Immediate } from './rows.ts'
+import type { Immediate } from './operand-column.ts'
+import type { Form } from './rows.ts'
 import { accessRows, flagRows, flowRows } from './table/info.ts'
 import { forms } from './tables.ts'
 

@@ -58,5 +58,5 @@ export {
   TRUNCATED,
 } from './kinds.ts'
 export { branchTarget, operandIsMemory, operandRegister } from './operands.ts'
-export { Immediate } from './rows.ts'
+export { Immediate } from './operand-column.ts'
 export { generalRegisterName, registerName, segmentRegisterName } from './registers.ts'

@@ -4,7 +4,8 @@
  * Each opcode of each map has a tree, whose leaves are codes. Most trees are a leaf or one switch on the operand size.
  */
 import { OperandKind } from './kinds.ts'
-import type { Form, Selector } from './rows.ts'
+import type { FormOperand } from './operand-column.ts'
+import type { Form } from './rows.ts'
 
 /** Bit places in the key by which a tree is walked. ModRM.rm and ModRM.reg are where the ModRM byte has them. */
 export const KEY_RM: number = 0
@@ -17,42 +18,33 @@ export const KEY_W: number = 13
 export const KEY_L: number = 14
 export const KEY_B: number = 15
 
-/** What a node switches on: an index into `WIDTHS` and `PLACES`. The child's index is the property's value. */
-const DIMENSION_MOD = 0
-const DIMENSION_REG = 1
-const DIMENSION_RM = 2
-const DIMENSION_PP = 3
-const DIMENSION_W = 4
-const DIMENSION_L = 5
-const DIMENSION_OPERAND_SIZE = 6
-const DIMENSION_ADDRESS_SIZE = 7
-const DIMENSION_B = 8
+/** Which of a selector's operand size sets a tree goes by. */
+type SizeSet = 'osLegacy' | 'osLong' | 'osAmd'
 
-/** Number of values of each dimension. */
-const WIDTHS = [2, 8, 8, 4, 2, 2, 3, 3, 2] as const
-/** Where the decoder's key has each dimension: shift in the low 5 bits, mask above. */
+// Properties that a node can switch on, in the order in which they are tried: what splits best comes first.
+const REG = 0
+const PP = 1
+const MOD = 2
+const RM = 3
+const W = 4
+const L = 5
+const B = 6
+const ADDRESS_SIZE = 7
+const OPERAND_SIZE = 8
+const DIMENSIONS = 9
+/** Number of values of each; a child's index is the value. */
+const WIDTHS = [8, 4, 2, 8, 2, 2, 2, 3, 3] as const
+/** Where the decoder's key has each: shift in the low 5 bits, mask above. */
 const PLACES = [
-  KEY_MOD | (1 << 5),
   KEY_REG | (7 << 5),
-  KEY_RM | (7 << 5),
   KEY_PP | (3 << 5),
+  KEY_MOD | (1 << 5),
+  KEY_RM | (7 << 5),
   KEY_W | (1 << 5),
   KEY_L | (1 << 5),
-  KEY_OPERAND_SIZE | (3 << 5),
-  KEY_ADDRESS_SIZE | (3 << 5),
   KEY_B | (1 << 5),
-] as const
-/** Order in which dimensions are tried: what splits best comes first. */
-const ORDER = [
-  DIMENSION_REG,
-  DIMENSION_PP,
-  DIMENSION_MOD,
-  DIMENSION_RM,
-  DIMENSION_W,
-  DIMENSION_L,
-  DIMENSION_B,
-  DIMENSION_ADDRESS_SIZE,
-  DIMENSION_OPERAND_SIZE,
+  KEY_ADDRESS_SIZE | (3 << 5),
+  KEY_OPERAND_SIZE | (3 << 5),
 ] as const
 
 /** 16- and 32-bit modes. */
@@ -102,31 +94,7 @@ export interface DecodeTables {
   readonly leaves: Int32Array
 }
 
-type SizeSet = 'osLegacy' | 'osLong' | 'osAmd'
 const SIZE_SETS: readonly SizeSet[] = ['osLegacy', 'osLong', 'osAmd']
-
-function allowed(selector: Selector, dimension: number, sizes: SizeSet): number {
-  switch (dimension) {
-    case DIMENSION_MOD:
-      return selector.mod
-    case DIMENSION_REG:
-      return selector.reg
-    case DIMENSION_RM:
-      return selector.rm
-    case DIMENSION_PP:
-      return selector.pp
-    case DIMENSION_W:
-      return selector.w
-    case DIMENSION_L:
-      return selector.l
-    case DIMENSION_OPERAND_SIZE:
-      return selector[sizes]
-    case DIMENSION_ADDRESS_SIZE:
-      return selector.as
-    default:
-      return selector.b
-  }
-}
 
 function leafBits(form: Form): number {
   let bits: number = form.immediate
@@ -135,8 +103,8 @@ function leafBits(form: Form): number {
   if (form.attributes.has('maskmov')) bits |= LEAF_MASKMOV
   if (form.attributes.has('no66')) bits |= LEAF_NO_66
   if (form.modrm) bits |= LEAF_MODRM
-  form.operands.forEach(({ kind }, position) => {
-    switch (kind) {
+  for (let position = 0; position < form.operands.length; position++) {
+    switch ((form.operands[position] as FormOperand).kind) {
       case OperandKind.STRING_SOURCE:
         bits = (bits & ~LEAF_IMPLIED_MEMORY) | LEAF_STRING_SOURCE
         break
@@ -169,15 +137,95 @@ function leafBits(form: Form): number {
         break
       default:
     }
-  })
+  }
   return bits | ((form.operandSize >> 3) << LEAF_SIZE_SHIFT)
+}
+
+/** Builds the trees, of one kind of mode after the other. */
+class TreeBuilder {
+  readonly nodes: number[]
+  private readonly forms: readonly Form[]
+  /** `[code * DIMENSIONS + dimension]`: the set of values that the form allows. */
+  private readonly allowed: Uint8Array
+  /** By code: bit set of the dimensions that the form restricts. */
+  private readonly restricted: Uint16Array
+  /** Trees of the opcode at hand by dimension and candidates: reserved rows make the same ones again and again. */
+  private shared: Map<string, number>
+
+  constructor(forms: readonly Form[]) {
+    this.nodes = []
+    this.forms = forms
+    this.allowed = new Uint8Array(forms.length * DIMENSIONS)
+    this.restricted = new Uint16Array(forms.length)
+    this.shared = new Map()
+    for (let code = 1; code < forms.length; code++) {
+      const { reg, pp, mod, rm, w, l, b, as } = (forms[code] as Form).selector
+      this.restrict(code, REG, reg)
+      this.restrict(code, PP, pp)
+      this.restrict(code, MOD, mod)
+      this.restrict(code, RM, rm)
+      this.restrict(code, W, w)
+      this.restrict(code, L, l)
+      this.restrict(code, B, b)
+      this.restrict(code, ADDRESS_SIZE, as)
+    }
+  }
+
+  /** Chooses the kind of mode. */
+  setSizes(sizes: SizeSet): void {
+    for (let code = 1; code < this.forms.length; code++) {
+      this.restrict(code, OPERAND_SIZE, (this.forms[code] as Form).selector[sizes])
+    }
+  }
+
+  private restrict(code: number, dimension: number, values: number): void {
+    this.allowed[code * DIMENSIONS + dimension] = values
+    const bit = 1 << dimension
+    const others = (this.restricted[code] as number) & ~bit
+    this.restricted[code] = values === (1 << (WIDTHS[dimension] as number)) - 1 ? others : others | bit
+  }
+
+  /** The tree of one opcode: a code, or the complement of a node's index. */
+  root(candidates: readonly number[]): number {
+    if (this.shared.size > 0) this.shared = new Map()
+    return this.build(candidates, 0)
+  }
+
+  private build(candidates: readonly number[], depth: number): number {
+    if (candidates.length === 0) return 0
+    let restricted = 0
+    for (const code of candidates) restricted |= this.restricted[code] as number
+    restricted >>= depth
+    if (restricted === 0) return candidates[0] as number
+    // The lowest dimension that is restricted at all.
+    const dimension = depth + 31 - Math.clz32(restricted & -restricted)
+    const key = candidates.length > 3 ? `${dimension}:${candidates.join()}` : ''
+    const known = this.shared.get(key)
+    if (known !== undefined) return known
+    const width = WIDTHS[dimension] as number
+    const children: number[] = []
+    for (let value = 0; value < width; value++) {
+      const fitting: number[] = []
+      for (const code of candidates) {
+        if ((((this.allowed[code * DIMENSIONS + dimension] as number) >> value) & 1) !== 0) fitting.push(code)
+      }
+      children.push(this.build(fitting, dimension + 1))
+    }
+    let reference = children[0] as number
+    if (children.some((child) => child !== reference)) {
+      reference = ~this.nodes.length
+      this.nodes.push(PLACES[dimension] as number, ...children)
+    }
+    if (key !== '') this.shared.set(key, reference)
+    return reference
+  }
 }
 
 /** Compiles `forms` (index = code). Forms of one opcode are alternatives; the first that fits wins. */
 export function compileTables(forms: readonly Form[]): DecodeTables {
   const roots = new Int32Array(SIZE_SETS.length * MAPS * 256)
   const hasModrm = new Uint8Array(roots.length)
-  const nodes: number[] = []
+  const builder = new TreeBuilder(forms)
   const cells: (number[] | undefined)[] = []
   forms.forEach((form, code) => {
     if (code === 0) return
@@ -189,50 +237,28 @@ export function compileTables(forms: readonly Form[]): DecodeTables {
       else list.push(code)
     }
   })
-
-  // Many opcodes have trees of the same shape but never the same codes, so sharing is looked for inside one opcode only.
-  let shared: Map<string, number> = new Map()
-  const build = (candidates: readonly number[], depth: number, sizes: SizeSet): number => {
-    if (candidates.length === 0) return 0
-    for (let i = depth; i < ORDER.length; i++) {
-      const dimension = ORDER[i] as number
-      const width = WIDTHS[dimension] as number
-      const all = (1 << width) - 1
-      if (!candidates.some((code) => allowed((forms[code] as Form).selector, dimension, sizes) !== all)) continue
-      const key = `${i}:${candidates.join()}`
-      const known = shared.get(key)
-      if (known !== undefined) return known
-      const children: number[] = []
-      for (let value = 0; value < width; value++) {
-        const fitting = candidates.filter(
-          (code) => ((allowed((forms[code] as Form).selector, dimension, sizes) >> value) & 1) !== 0,
-        )
-        children.push(build(fitting, i + 1, sizes))
-      }
-      let reference = children[0] as number
-      if (children.some((child) => child !== reference)) {
-        reference = ~nodes.length
-        nodes.push(PLACES[dimension] as number, ...children)
-      }
-      shared.set(key, reference)
-      return reference
-    }
-    return candidates[0] as number
-  }
-
   SIZE_SETS.forEach((sizes, tree) => {
+    builder.setSizes(sizes)
     cells.forEach((list, cell) => {
       if (list === undefined) return
-      shared = new Map()
       const at = tree * MAPS * 256 + cell
+      // Most opcodes are the same for AMD.
+      if (tree === TREE_LONG_AMD && list.every((code) => sameOnAmd(forms[code] as Form))) {
+        roots[at] = roots[TREE_LONG * MAPS * 256 + cell] as number
+        hasModrm[at] = hasModrm[TREE_LONG * MAPS * 256 + cell] as number
+        return
+      }
       const candidates = list.filter((code) => (forms[code] as Form).selector[sizes] !== 0)
-      if (candidates.length === 0) return
-      hasModrm[at] = (forms[candidates[0] as number] as Form).modrm ? 1 : 0
-      if (candidates.some((code) => (forms[code] as Form).modrm !== (hasModrm[at] === 1))) {
+      const first = forms[candidates[0] as number]
+      if (first === undefined) return
+      if (candidates.some((code) => (forms[code] as Form).modrm !== first.modrm)) {
         throw new Error(`opcode table: rows of opcode ${cell.toString(16)} disagree about ModRM`)
       }
-      roots[at] = build(candidates, 0, sizes)
+      hasModrm[at] = first.modrm ? 1 : 0
+      roots[at] = builder.root(candidates)
     })
   })
-  return { roots, hasModrm, nodes: Int32Array.from(nodes), leaves: Int32Array.from(forms, leafBits) }
+  return { roots, hasModrm, nodes: Int32Array.from(builder.nodes), leaves: Int32Array.from(forms, leafBits) }
 }
+
+const sameOnAmd = ({ selector }: Form): boolean => selector.osLong === selector.osAmd

@@ -32,7 +32,7 @@ describe('any bytes at all', () => {
           for (const value of fields(insn)) expect(value).toBe(value | 0)
         } else expect(insn.code).toBe(0)
       }),
-      { numRuns: 20_000 },
+      { numRuns: 5000 },
     )
   })
 
@@ -49,7 +49,7 @@ describe('any bytes at all', () => {
         expect(other.length).toBe(insn.length)
         if (status === DECODED) expect(fields(other)).toEqual(fields(insn))
       }),
-      { numRuns: 20_000 },
+      { numRuns: 5000 },
     )
   })
 
@@ -68,7 +68,7 @@ describe('any bytes at all', () => {
         }
         expect(have).toBe(length)
       }),
-      { numRuns: 20_000 },
+      { numRuns: 5000 },
     )
   })
 
@@ -84,7 +84,7 @@ describe('any bytes at all', () => {
         if (status === DECODED) expect(fields(insn)).toEqual(fields(fresh))
         else expect(insn.length).toBe(fresh.length)
       }),
-      { numRuns: 20_000 },
+      { numRuns: 5000 },
     )
   })
 
@@ -99,7 +99,7 @@ describe('any bytes at all', () => {
         }
         expect(at).toBeGreaterThanOrEqual(bytes.length)
       }),
-      { numRuns: 3000 },
+      { numRuns: 1000 },
     )
   })
 })

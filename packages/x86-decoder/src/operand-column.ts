@@ -1,0 +1,305 @@
+/** Reads the operand column of a row, in the notation that `rows.ts` explains. */
+import { OperandKind } from './kinds.ts'
+
+/** An operand of a form. Sizes in bytes. */
+export interface FormOperand {
+  readonly kind: OperandKind
+  readonly size: number
+  readonly memorySize: number
+  readonly register: number
+}
+
+/** Sizes of an immediate and how it is read. The plain ones, a single number of at most 4 bytes, come first. */
+export const Immediate = {
+  NONE: 0,
+  /** imm8, zero-extended */
+  U8: 1,
+  /** imm8 or rel8, sign-extended to 64 bits */
+  S8: 2,
+  /** imm16, zero-extended */
+  U16: 3,
+  /** rel16, sign-extended */
+  S16: 4,
+  /** imm32, zero-extended */
+  U32: 5,
+  /** imm32 or rel32, sign-extended to 64 bits */
+  S32: 6,
+  /** imm64 */
+  U64: 7,
+  /** ENTER: imm16, imm8 */
+  U16_U8: 8,
+  /** ptr16:16 */
+  FAR16: 9,
+  /** ptr16:32 */
+  FAR32: 10,
+  /** an address of the address size */
+  MOFFS: 11,
+  /** two imm8 */
+  U8_U8: 12,
+} as const
+/** One of the values of the table of the same name. */
+export type Immediate = (typeof Immediate)[keyof typeof Immediate]
+
+const SIZES: Readonly<Record<string, number>> = { b: 1, w: 2, d: 4, q: 8, t: 10, dq: 16, qq: 32, fx: 512 }
+
+/** Registers that stand in a row by name: kind, size suffix, number. */
+const FIXED: Readonly<Record<string, readonly [OperandKind, string, number]>> = {
+  AL: [OperandKind.FIXED_REG, 'b', 0],
+  CL: [OperandKind.FIXED_REG, 'b', 1],
+  AX: [OperandKind.FIXED_REG, 'w', 0],
+  DX: [OperandKind.FIXED_REG, 'w', 2],
+  rAX: [OperandKind.FIXED_REG, 'v', 0],
+  zAX: [OperandKind.FIXED_REG, 'z', 0],
+  ES: [OperandKind.FIXED_SEGMENT, 'w', 0],
+  CS: [OperandKind.FIXED_SEGMENT, 'w', 1],
+  SS: [OperandKind.FIXED_SEGMENT, 'w', 2],
+  DS: [OperandKind.FIXED_SEGMENT, 'w', 3],
+  FS: [OperandKind.FIXED_SEGMENT, 'w', 4],
+  GS: [OperandKind.FIXED_SEGMENT, 'w', 5],
+  ST0: [OperandKind.ST0, 't', 0],
+  STi: [OperandKind.STI, 't', -1],
+  XMM0: [OperandKind.XMM_FIXED, 'dq', 0],
+  Tb: [OperandKind.XLAT, 'b', -1],
+  '1': [OperandKind.ONE, '', -1],
+}
+
+const LETTERS: Readonly<Record<string, OperandKind>> = {
+  G: OperandKind.REG,
+  E: OperandKind.RM,
+  R: OperandKind.RM_REG,
+  M: OperandKind.MEM,
+  Z: OperandKind.OPCODE_REG,
+  B: OperandKind.VVVV_REG,
+  S: OperandKind.SEGMENT_REG,
+  C: OperandKind.CONTROL_REG,
+  D: OperandKind.DEBUG_REG,
+  P: OperandKind.MMX_REG,
+  Q: OperandKind.MMX_RM,
+  N: OperandKind.MMX_RM_REG,
+  V: OperandKind.XMM_REG,
+  W: OperandKind.XMM_RM,
+  U: OperandKind.XMM_RM_REG,
+  H: OperandKind.XMM_VVVV,
+  L: OperandKind.XMM_IS4,
+  X: OperandKind.STRING_SOURCE,
+  Y: OperandKind.STRING_DESTINATION,
+  O: OperandKind.MOFFS,
+}
+
+/** Kinds whose operand may be a register of ModRM.rm or memory. */
+const RM_KINDS: readonly OperandKind[] = [OperandKind.RM, OperandKind.MMX_RM, OperandKind.XMM_RM]
+/** Kinds that must be a register of ModRM.rm. */
+const RM_REGISTER_KINDS: readonly OperandKind[] = [
+  OperandKind.RM_REG,
+  OperandKind.MMX_RM_REG,
+  OperandKind.XMM_RM_REG,
+  OperandKind.STI,
+]
+/** Kinds that take part of a ModRM byte. */
+const MODRM_KINDS: readonly OperandKind[] = [
+  ...RM_KINDS,
+  ...RM_REGISTER_KINDS,
+  OperandKind.MEM,
+  OperandKind.REG,
+  OperandKind.SEGMENT_REG,
+  OperandKind.CONTROL_REG,
+  OperandKind.DEBUG_REG,
+  OperandKind.MMX_REG,
+  OperandKind.XMM_REG,
+]
+
+/** Size in bytes of suffix `s` when the form's operand size (or address size, for `as`) is `bits`. */
+function sizeOf(suffix: string, bits: number): number {
+  switch (suffix) {
+    case '':
+      return 0
+    case 'v':
+    case 'as':
+      return bits >> 3
+    case 'z':
+      return Math.min(bits, 32) >> 3
+    case 'y':
+      return bits === 64 ? 8 : 4
+    case 'yy':
+      return bits === 64 ? 16 : 8
+    case 'p':
+      return (bits >> 3) + 2
+    case 'a':
+      return bits >> 2
+    case 's':
+      return bits === 64 ? 10 : 6
+    case 'e':
+      return bits === 16 ? 14 : 28
+    case 'f':
+      return bits === 16 ? 94 : 108
+    default: {
+      const size = SIZES[suffix]
+      if (size === undefined) throw new Error(`opcode table: no operand size "${suffix}"`)
+      return size
+    }
+  }
+}
+
+/** Splits an operand such as `Rv/Mw` into letter and the suffixes for register and memory. */
+function splitOperand(text: string): [letter: string, register: string, memory: string] {
+  if (text === 'sIb') return ['sI', 'b', 'b']
+  const slash = text.indexOf('/')
+  if (slash > 0) return ['E', text.slice(1, slash), text.slice(slash + 2)]
+  const size = text.slice(1)
+  return [text[0] as string, size, size]
+}
+
+function operandAt(text: string, bits: number, second: boolean): FormOperand {
+  const fixed = FIXED[text]
+  if (fixed !== undefined) {
+    const size = sizeOf(fixed[1], bits)
+    return { kind: fixed[0], size, memorySize: size, register: fixed[2] }
+  }
+  const [letter, registerSuffix, memorySuffix] = splitOperand(text)
+  const size = sizeOf(registerSuffix, bits)
+  let kind: OperandKind | undefined = LETTERS[letter]
+  if (letter === 'sI') kind = OperandKind.IMM8_SX
+  if (letter === 'A') kind = OperandKind.FAR_POINTER
+  if (letter === 'I' || letter === 'J') {
+    if (letter === 'J') kind = size === 1 ? OperandKind.REL8 : size === 2 ? OperandKind.REL16 : OperandKind.REL32
+    else if (size === 1) kind = second ? OperandKind.IMM8_SECOND : OperandKind.IMM8
+    else if (size === 2) kind = OperandKind.IMM16
+    else if (size === 8) kind = OperandKind.IMM64
+    else kind = bits === 64 ? OperandKind.IMM32_SX : OperandKind.IMM32
+  }
+  if (kind === undefined) throw new Error(`opcode table: no operand "${text}"`)
+  const isVector = kind === OperandKind.XMM_RM || kind === OperandKind.XMM_REG || kind === OperandKind.XMM_RM_REG
+  const isMmx = kind === OperandKind.MMX_RM
+  return {
+    kind,
+    // A vector register is a whole one, however little of it is used.
+    size: isVector && size < 32 ? 16 : isMmx ? 8 : size,
+    memorySize: sizeOf(memorySuffix, bits),
+    register: -1,
+  }
+}
+
+function immediateOf(operands: readonly FormOperand[]): Immediate {
+  let found: Immediate = Immediate.NONE
+  for (const { kind, size } of operands) {
+    switch (kind) {
+      case OperandKind.IMM8:
+      case OperandKind.XMM_IS4:
+        found = Immediate.U8
+        break
+      case OperandKind.IMM8_SX:
+      case OperandKind.REL8:
+        found = Immediate.S8
+        break
+      case OperandKind.IMM16:
+        found = Immediate.U16
+        break
+      case OperandKind.IMM32:
+        found = Immediate.U32
+        break
+      case OperandKind.IMM32_SX:
+      case OperandKind.REL32:
+        found = Immediate.S32
+        break
+      case OperandKind.IMM64:
+        found = Immediate.U64
+        break
+      case OperandKind.REL16:
+        found = Immediate.S16
+        break
+      case OperandKind.IMM8_SECOND:
+        found = found === Immediate.U16 ? Immediate.U16_U8 : Immediate.U8_U8
+        break
+      case OperandKind.FAR_POINTER:
+        found = size === 4 ? Immediate.FAR16 : Immediate.FAR32
+        break
+      case OperandKind.MOFFS:
+        found = Immediate.MOFFS
+        break
+      default:
+    }
+  }
+  return found
+}
+
+/** A general register or memory operand of one byte: the instruction is a byte instruction. */
+function isByteInteger({ kind, size }: FormOperand): boolean {
+  if (size !== 1) return false
+  switch (kind) {
+    case OperandKind.REG:
+    case OperandKind.RM:
+    case OperandKind.OPCODE_REG:
+    case OperandKind.MOFFS:
+    case OperandKind.STRING_SOURCE:
+    case OperandKind.STRING_DESTINATION:
+    case OperandKind.XLAT:
+      return true
+    default:
+      return false
+  }
+}
+
+/** Which operand sizes a row has: `v` 16, 32, 64; `z` 16, 32; `y` 32, 64; `a` as many as address sizes; `''` one form for all. */
+export type SizeClass = '' | 'v' | 'y' | 'z' | 'a'
+
+/** The widest size letter decides: v over y over z. */
+function readClass(texts: readonly string[]): SizeClass {
+  let found: SizeClass = ''
+  for (const text of texts) {
+    const fixed = FIXED[text]
+    const [, register, memory] = fixed === undefined ? splitOperand(text) : ['', fixed[1], '']
+    for (const suffix of [register, memory]) {
+      if (suffix === 'v' || suffix === 'p' || suffix === 'a') return 'v'
+      if (suffix === 'as') return 'a'
+      if (suffix === 'y' || suffix === 'yy') found = 'y'
+      else if ((suffix === 'z' || suffix === 'e' || suffix === 'f') && found === '') found = 'z'
+    }
+  }
+  return found
+}
+
+/** What the operand column says about a form. Rows with the same column share it. */
+export interface Shape {
+  readonly operands: readonly FormOperand[]
+  readonly immediate: Immediate
+  /** Bit 0: ModRM may name memory, bit 1: a register. */
+  readonly mod: number
+  readonly modrm: boolean
+  /** A byte instruction. */
+  readonly isByte: boolean
+}
+
+function readShape(texts: readonly string[], bits: number): Shape {
+  const operands = texts.map((text, i) => operandAt(text, bits, i > 0 && /^I[bw]$/.test(texts[i - 1] as string)))
+  let mod = 3
+  let modrm = false
+  for (const { kind } of operands) {
+    if (kind === OperandKind.MEM) mod = 1
+    else if (RM_REGISTER_KINDS.includes(kind)) mod = 2
+    if (MODRM_KINDS.includes(kind)) modrm = true
+  }
+  return { operands, immediate: immediateOf(operands), mod, modrm, isByte: operands.some(isByteInteger) }
+}
+
+/** The operand column of a row. */
+export class OperandColumn {
+  readonly sizeClass: SizeClass
+  private readonly texts: readonly string[]
+  private readonly shapes: Map<number, Shape>
+
+  constructor(text: string) {
+    this.texts = text === '-' ? [] : text.split(',')
+    this.sizeClass = readClass(this.texts)
+    this.shapes = new Map()
+  }
+
+  /** The column at an operand size (class `a`: address size) of `bits`. */
+  shape(bits: number): Shape {
+    let shape = this.shapes.get(bits)
+    if (shape === undefined) {
+      shape = readShape(this.texts, bits)
+      this.shapes.set(bits, shape)
+    }
+    return shape
+  }
+}
