@@ -1,3 +1,5 @@
+import { once } from 'node:events'
+import { Worker } from 'node:worker_threads'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { MachineMemory, type MemoryError } from '../src/index.ts'
@@ -26,7 +28,9 @@ describe('the frame allocator', () => {
     memory.frames.allocate(0)
     memory.fill(mfn * 4096, 4096, 0xaa)
     const before = memory.generation[mfn]
+    const free = memory.frames.freeFrames
     memory.frames.free(mfn, 0)
+    expect([memory.frames.freeFrames, memory.frames.isAllocated(mfn)]).toEqual([free + 1, false])
     expect(memory.generation[mfn]).not.toBe(before)
     expect(memory.read(mfn * 4096, 4096).every((byte) => byte === 0)).toBe(true)
     expect(memory.frames.allocate(0)).toBe(mfn)
@@ -56,6 +60,7 @@ describe('the frame allocator', () => {
     { given: 'a frame that is free', mfn: 0x300, order: 0, code: 'ERR_NOT_ALLOCATED' },
     { given: 'a misaligned run', mfn: 0x101, order: 9, code: 'ERR_ALIGN' },
     { given: 'a frame outside', mfn: 0x400, order: 0, code: 'ERR_RANGE' },
+    { given: 'frame zero', mfn: 0, order: 0, code: 'ERR_RANGE' },
   ])('freeing $given → $code', ({ mfn, order, code }) => {
     const memory = MachineMemory.create({ bytes: 4 * MIB })
     const free = memory.frames.freeFrames
@@ -66,6 +71,33 @@ describe('the frame allocator', () => {
       expect((error as MemoryError).code).toBe(code)
     }
     expect(memory.frames.freeFrames).toBe(free)
+  })
+
+  test("frames outside are nobody's, those of the header are in use", () => {
+    const { frames } = MachineMemory.create({ bytes: 4 * MIB })
+    expect([-1, 0, 1, 0x3ff, 0x400].map((mfn) => frames.isAllocated(mfn))).toEqual([false, true, true, false, false])
+  })
+
+  test('two threads never get the same frame', async () => {
+    const memory = MachineMemory.create({ bytes: 64 * MIB, shared: true })
+    const source = `
+      import { parentPort, workerData } from 'node:worker_threads'
+      import { MachineMemory } from ${JSON.stringify(import.meta.resolve('../src/index.ts'))}
+      const { frames } = MachineMemory.attach(workerData)
+      const mine = []
+      for (let i = 0; i < 6000; i++) {
+        mine.push(frames.allocate(0))
+        if (i % 3 === 2) frames.free(mine.splice(i % mine.length, 1)[0], 0)
+      }
+      parentPort.postMessage(mine)
+    `
+    const workers = [1, 2].map(
+      () => new Worker(new URL(`data:text/javascript,${encodeURIComponent(source)}`), { workerData: memory.memory }),
+    )
+    const taken = (await Promise.all(workers.map((worker) => once(worker, 'message')))) as [number[]][]
+    const all = taken.flatMap(([mine]) => mine)
+    expect(new Set(all).size).toBe(8000)
+    expect(memory.frames.freeFrames).toBe(memory.frames.totalFrames - 8000)
   })
 
   test('random allocation and freeing agrees with a plain set of frames', () => {

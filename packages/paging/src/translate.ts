@@ -15,7 +15,8 @@ import {
 import { PagingMode, type PagingContext } from './context.ts'
 import { PagingError } from './errors.ts'
 import type { TableReader } from './table-reader.ts'
-import { probe, WalkResult } from './walk.ts'
+import { probe } from './walk.ts'
+import { WalkResult } from './walk-result.ts'
 
 /** Rights and attributes of a mapping, for people. */
 export interface Mapping {

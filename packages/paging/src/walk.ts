@@ -1,5 +1,4 @@
 import {
-  ACCESS_AC,
   ACCESS_FETCH,
   ACCESS_IMPLICIT,
   ACCESS_USER,
@@ -9,7 +8,6 @@ import {
   MAP_USER,
   MAP_WRITABLE,
   PFEC_P,
-  PFEC_PK,
   PFEC_RSVD,
   PTE_A,
   PTE_D,
@@ -23,44 +21,14 @@ import {
 } from './bits.ts'
 import { PagingMode, type PagingContext } from './context.ts'
 import { PagingError } from './errors.ts'
+import { permission } from './permission.ts'
 import type { TableReader } from './table-reader.ts'
+import type { WalkResult } from './walk-result.ts'
 
 /** Guest-physical bits 51:32 in the high word of an entry. */
 const ADDRESS_HI = 0xf_ffff
 /** No two vCPUs race this often over one entry; a reader that always fails is broken. */
 const MOST_RESTARTS = 100_000
-
-/** What a walk found. The caller owns it and passes it in; every field is valid after `walk` as stated. */
-export class WalkResult {
-  /** {@link WALK_OK} or {@link WALK_FAULT}, as returned. */
-  status: number = WALK_OK
-  /** OK: guest-physical address of the byte asked for. */
-  gpa: number = 0
-  /** OK: 4096, 2 MiB, 4 MiB or 1 GiB; 4096 without paging. */
-  pageBytes: number = 4096
-  /** OK, or a fault of rights: `MAP_` bits, enough to fill a TLB and to judge other accesses with `permission`. */
-  flags: number = 0
-  /** OK, or a fault of rights: the leaf's protection key, bits 62:59, in long mode; else 0. */
-  pkey: number = 0
-  /** FAULT: the #PF error code. */
-  pfec: number = 0
-  /** FAULT: level of the entry that ended the walk (1 is the last), of the leaf for a fault of rights. OK: the leaf's. */
-  level: number = 0
-  /** Table entries read from memory, those of restarts included. */
-  reads: number = 0
-  /** The leaf entry as it is after the walk, for PWT, PCD and PAT. */
-  leafLo: number = 0
-  leafHi: number = 0
-  /** Guest-physical address of the leaf entry; −1 without one. */
-  leafGpa: number = -1
-
-  /** Entries by level, from 1 at index 0: lo and hi. Scratch of the walk. */
-  readonly entries: Uint32Array = new Uint32Array(10)
-  /** Their guest-physical addresses. Scratch of the walk. */
-  readonly entryGpas: Float64Array = new Float64Array(5)
-  /** Scratch of the walk. */
-  readonly entry: Uint32Array = new Uint32Array(2)
-}
 
 /**
  * Walks the guest's tables for one linear address, which is canonical (that check comes first, and is another fault).
@@ -95,39 +63,6 @@ export function probe(
   result: WalkResult,
 ): number {
   return walkTables(context, reader, linearLo, linearHi, access, result, false)
-}
-
-/**
- * Whether an access is allowed by a mapping's rights, in the order of the SDM's "Determination of Access Rights".
- *
- * @param flags - `MAP_` bits of a walk
- * @param pkey - the mapping's protection key
- * @returns 0 if it is; else the #PF error code
- */
-export function permission(context: PagingContext, flags: number, pkey: number, access: number): number {
-  const write = access & ACCESS_WRITE
-  const userPage = flags & MAP_USER
-  // The processor's own accesses are supervisor accesses at any privilege level.
-  const user = (access & ACCESS_IMPLICIT) === 0 ? access & ACCESS_USER : 0
-  let denied = 0
-  if ((access & ACCESS_FETCH) !== 0) {
-    if ((flags & MAP_NX) !== 0) denied = PFEC_P
-    if (user !== 0 ? userPage === 0 : userPage !== 0 && context.smep !== 0) denied = PFEC_P
-    return denied === 0 ? 0 : denied | user | context.fetchBit
-  }
-  if ((userPage !== 0 ? context.pke : context.pks) !== 0) {
-    const key = (userPage !== 0 ? context.pkru : context.pkrs) >>> (pkey * 2)
-    if ((key & 1) !== 0 || ((key & 2) !== 0 && write !== 0 && (user !== 0 || context.wp !== 0))) {
-      denied = PFEC_P | PFEC_PK
-    }
-  }
-  if (user !== 0) {
-    if (userPage === 0 || (write !== 0 && (flags & MAP_WRITABLE) === 0)) denied |= PFEC_P
-  } else {
-    if (userPage !== 0 && context.smap !== 0 && (access & (ACCESS_AC | ACCESS_IMPLICIT)) !== ACCESS_AC) denied |= PFEC_P
-    if (write !== 0 && (flags & MAP_WRITABLE) === 0 && context.wp !== 0) denied |= PFEC_P
-  }
-  return denied === 0 ? 0 : denied | write | user
 }
 
 function walkTables(

@@ -173,7 +173,7 @@ describe('what a translation says for a TLB', () => {
     buildPath(memory, 4, linear, 0x7000n)
     set(1, 0x40n, 4n)(memory)
     const result = walked(contextOf(registersFor(4)), memory, linear, ACCESS_USER | ACCESS_FETCH)
-    expect(result).toMatchObject({ status: WALK_FAULT, level: 1, flags: MAP_WRITABLE | MAP_DIRTY })
+    expect(result).toMatchObject({ status: WALK_FAULT, level: 1, flags: MAP_WRITABLE | MAP_DIRTY, leafLo: 0x7063 })
   })
 })
 

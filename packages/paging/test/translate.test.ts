@@ -20,6 +20,7 @@ describe('translate', () => {
     { access: { ac: true }, pfec: undefined },
     { access: { implicit: true, ac: true, user: true }, pfec: 1 },
     { access: { fetch: true }, pfec: undefined },
+    { access: { write: true }, pfec: 3 },
   ])('$access → $pfec', ({ access, pfec }) => {
     const found = translate(context, memory, 0xffff_8000_0000_1000n, access)
     expect(found.kind === 'fault' ? found.pfec : undefined).toBe(pfec)

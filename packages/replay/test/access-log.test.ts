@@ -44,7 +44,7 @@ describe('ordered accesses', () => {
       expect([log.addressLo(again), log.addressHi(again), log.size(again), log.tag(again)]).toEqual([
         ...[0x1000, 1, 8, 0x1_0000],
       ])
-      expect(log.nextKind()).toBe(-1)
+      expect([log.nextKind(), log.replaying]).toEqual([-1, false])
     }
     log.end()
     expect([log.active, log.count, log.pass]).toEqual([false, 0, 0])
@@ -75,17 +75,18 @@ describe('ordered accesses', () => {
 
   test('an access waits for its device over passes, and keeps the route it was recorded with', () => {
     const log = started()
-    const read = log.access(AccessKind.MMIO_READ, 0xfed0_0000, 0, 4, 0)
+    const read = log.access(AccessKind.MMIO_READ, 0xfed0_0000, 0xffff_8000, 4, 0)
+    expect([log.addressLo(read), log.addressHi(read)]).toEqual([0xfed0_0000, 0xffff_8000])
     log.wait(read)
     expect(log.pending).toBe(read)
     log.restart()
     expect(log.nextKind()).toBe(AccessKind.MMIO_READ)
-    expect(log.state(log.access(AccessKind.MMIO_READ, 0xfed0_0000, 0, 4, 0))).toBe(AccessState.PENDING)
+    expect(log.state(log.access(AccessKind.MMIO_READ, 0xfed0_0000, 0xffff_8000, 4, 0))).toBe(AccessState.PENDING)
     log.setData(read, 77, 88)
     log.complete(read)
     expect(log.pending).toBe(-1)
     log.restart()
-    expect(log.state(log.access(AccessKind.MMIO_READ, 0xfed0_0000, 0, 4, 0))).toBe(AccessState.COMPLETE)
+    expect(log.state(log.access(AccessKind.MMIO_READ, 0xfed0_0000, 0xffff_8000, 4, 0))).toBe(AccessState.COMPLETE)
     expect([log.dataLo(read), log.dataHi(read)]).toEqual([77, 0])
   })
 

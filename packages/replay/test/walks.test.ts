@@ -136,13 +136,26 @@ describe('page walks of a logged instruction', () => {
     const { log, memory, tables } = machine()
     memory.memory.set(0x3_0000_1000, 0x2007)
     memory.memory.set(0x1000, 0x3007)
-    tables.read32(0x3_0000_1000, new Uint32Array(2))
-    tables.read64(0x1000, new Uint32Array(2))
-    tables.compareExchange32(0x3_0000_1000, 0x2007, 0x2027)
+    const into = new Uint32Array(2)
+    for (let i = 0; i < 2; i++) {
+      expect(tables.read32(0x3_0000_1000, into)).toBe(true)
+      expect([...into]).toEqual([0x2007, i === 0 ? 0x8000_0000 : 0])
+      expect(tables.read64(0x1000, into)).toBe(true)
+      expect([...into]).toEqual([0x3007, 0x8000_0000])
+    }
+    expect(memory.reads).toBe(2)
+    expect(tables.compareExchange32(0x3_0000_1000, 0x2007, 0x2027)).toBe(true)
+    log.beginWalk()
+    expect(tables.compareExchange32(0x1000, 0x2007, 0x2027)).toBe(false)
+    expect(tables.read64(0x8_f000_0000, into)).toBe(false)
+    memory.memory.set(0x8_f000_0000, 1)
+    expect(tables.read64(0x8_f000_0000, into)).toBe(true)
+    expect(log.addressLo(log.findWalkRead(0xf000_0000, 8))).toBe(0xf000_0000)
     expect(log.dump()).toMatchObject([
       { kind: 'walk-read', address: '0x300001000', size: 4, data: '27200000' },
       { kind: 'walk-read', address: '0x1000', size: 8, data: '0730000000000080' },
       { kind: 'walk-ad-write', address: '0x300001000', size: 4, data: '27200000' },
+      { kind: 'walk-read', address: '0x8f0000000', size: 8 },
     ])
   })
 

@@ -1,0 +1,46 @@
+import {
+  ACCESS_AC,
+  ACCESS_FETCH,
+  ACCESS_IMPLICIT,
+  ACCESS_USER,
+  ACCESS_WRITE,
+  MAP_NX,
+  MAP_USER,
+  MAP_WRITABLE,
+  PFEC_P,
+  PFEC_PK,
+} from './bits.ts'
+import type { PagingContext } from './context.ts'
+
+/**
+ * Whether an access is allowed by a mapping's rights, in the order of the SDM's "Determination of Access Rights".
+ *
+ * @param flags - `MAP_` bits of a walk
+ * @param pkey - the mapping's protection key
+ * @returns 0 if it is; else the #PF error code
+ */
+export function permission(context: PagingContext, flags: number, pkey: number, access: number): number {
+  const write = access & ACCESS_WRITE
+  const userPage = flags & MAP_USER
+  // The processor's own accesses are supervisor accesses at any privilege level.
+  const user = (access & ACCESS_IMPLICIT) === 0 ? access & ACCESS_USER : 0
+  let denied = 0
+  if ((access & ACCESS_FETCH) !== 0) {
+    if ((flags & MAP_NX) !== 0) denied = PFEC_P
+    if (user !== 0 ? userPage === 0 : userPage !== 0 && context.smep !== 0) denied = PFEC_P
+    return denied === 0 ? 0 : denied | user | context.fetchBit
+  }
+  if ((userPage !== 0 ? context.pke : context.pks) !== 0) {
+    const key = (userPage !== 0 ? context.pkru : context.pkrs) >>> (pkey * 2)
+    if ((key & 1) !== 0 || ((key & 2) !== 0 && write !== 0 && (user !== 0 || context.wp !== 0))) {
+      denied = PFEC_P | PFEC_PK
+    }
+  }
+  if (user !== 0) {
+    if (userPage === 0 || (write !== 0 && (flags & MAP_WRITABLE) === 0)) denied |= PFEC_P
+  } else {
+    if (userPage !== 0 && context.smap !== 0 && (access & (ACCESS_AC | ACCESS_IMPLICIT)) !== ACCESS_AC) denied |= PFEC_P
+    if (write !== 0 && (flags & MAP_WRITABLE) === 0 && context.wp !== 0) denied |= PFEC_P
+  }
+  return denied === 0 ? 0 : denied | write | user
+}

@@ -1,0 +1,33 @@
+import { WALK_OK } from './bits.ts'
+
+/** What a walk found. The caller owns it and passes it in; every field is valid after `walk` as stated. */
+export class WalkResult {
+  /** {@link WALK_OK} or {@link WALK_FAULT}, as returned. */
+  status: number = WALK_OK
+  /** OK: guest-physical address of the byte asked for. */
+  gpa: number = 0
+  /** OK: 4096, 2 MiB, 4 MiB or 1 GiB; 4096 without paging. */
+  pageBytes: number = 4096
+  /** OK, or a fault of rights: `MAP_` bits, enough to fill a TLB and to judge other accesses with `permission`. */
+  flags: number = 0
+  /** OK, or a fault of rights: the leaf's protection key, bits 62:59, in long mode; else 0. */
+  pkey: number = 0
+  /** FAULT: the #PF error code. */
+  pfec: number = 0
+  /** FAULT: level of the entry that ended the walk (1 is the last), of the leaf for a fault of rights. OK: the leaf's. */
+  level: number = 0
+  /** Table entries read from memory, those of restarts included. */
+  reads: number = 0
+  /** The leaf entry as it is after the walk, for PWT, PCD and PAT. */
+  leafLo: number = 0
+  leafHi: number = 0
+  /** Guest-physical address of the leaf entry; −1 without one. */
+  leafGpa: number = -1
+
+  /** Entries by level, from 1 at index 0: lo and hi. Scratch of the walk. */
+  readonly entries: Uint32Array = new Uint32Array(10)
+  /** Their guest-physical addresses. Scratch of the walk. */
+  readonly entryGpas: Float64Array = new Float64Array(5)
+  /** Scratch of the walk. */
+  readonly entry: Uint32Array = new Uint32Array(2)
+}
