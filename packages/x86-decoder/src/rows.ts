@@ -26,7 +26,7 @@ import { MODE_16, MODE_32, MODE_64 } from './kinds.ts'
 import { type FormOperand, Immediate, OperandColumn, type SizeClass } from './operand-column.ts'
 
 /** What selects a form, as bit sets of allowed values. A bit set with all bits means that the property is ignored. */
-export interface Selector {
+interface Selector {
   /** bit 0 memory, bit 1 register */
   mod: number
   /** ModRM.reg 0…7 */

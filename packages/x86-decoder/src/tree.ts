@@ -8,9 +8,9 @@ import type { FormOperand } from './operand-column.ts'
 import type { Form } from './rows.ts'
 
 /** Bit places in the key by which a tree is walked. ModRM.rm and ModRM.reg are where the ModRM byte has them. */
-export const KEY_RM: number = 0
-export const KEY_REG: number = 3
-export const KEY_MOD: number = 6
+const KEY_RM = 0
+const KEY_REG = 3
+const KEY_MOD = 6
 export const KEY_PP: number = 7
 export const KEY_OPERAND_SIZE: number = 9
 export const KEY_ADDRESS_SIZE: number = 11
@@ -63,10 +63,10 @@ export const LEAF_LOCK: number = 1 << 4
 export const LEAF_IMPLIED_MEMORY: number = 7 << 5
 export const LEAF_STRING_SOURCE: number = 1 << 5
 export const LEAF_STRING_DESTINATION: number = 2 << 5
-export const LEAF_XLAT: number = 3 << 5
+const LEAF_XLAT = 3 << 5
 export const LEAF_MASKMOV: number = 4 << 5
 export const LEAF_CHECK: number = 7 << 8
-export const LEAF_CHECK_SEGMENT: number = 1 << 8
+const LEAF_CHECK_SEGMENT = 1 << 8
 export const LEAF_CHECK_SEGMENT_WRITE: number = 2 << 8
 export const LEAF_CHECK_CONTROL: number = 3 << 8
 export const LEAF_CHECK_DEBUG: number = 4 << 8
@@ -76,7 +76,6 @@ export const LEAF_REG_3BIT: number = 1 << 11
 export const LEAF_RM_3BIT: number = 1 << 12
 export const LEAF_VVVV: number = 1 << 13
 export const LEAF_ANY_MOD: number = 1 << 14
-export const LEAF_MODRM: number = 1 << 15
 /** 66 is not allowed beside the mandatory prefix. */
 export const LEAF_NO_66: number = 1 << 20
 /** Operand size in bytes, 4 bits. */
@@ -102,7 +101,6 @@ function leafBits(form: Form): number {
   if (form.attributes.has('anymod')) bits |= LEAF_ANY_MOD
   if (form.attributes.has('maskmov')) bits |= LEAF_MASKMOV
   if (form.attributes.has('no66')) bits |= LEAF_NO_66
-  if (form.modrm) bits |= LEAF_MODRM
   for (let position = 0; position < form.operands.length; position++) {
     switch ((form.operands[position] as FormOperand).kind) {
       case OperandKind.STRING_SOURCE:
