@@ -137,7 +137,7 @@ async function randomTraffic(rng: Rng): Promise<string | void> {
   const collect = (): string | void => {
     for (const vcpu of completed.splice(0)) {
       const expected = waiting[vcpu]
-      if (expected == null) return wrong(`vCPU ${vcpu} was woken without waiting`)
+      if (expected === null || expected === undefined) return wrong(`vCPU ${vcpu} was woken without waiting`)
       if (expected.completed) return wrong(`vCPU ${vcpu} was woken twice`)
       expected.completed = true
     }
