@@ -216,15 +216,17 @@ export class LocalApic implements LvtEvents {
     if ((events & EVENT_EXTINT) !== 0) {
       // The vector of an external controller is not subject to this APIC's priorities.
       Atomics.and(this.words, EVENTS, ~(EVENT_EXTINT | EXTINT_MESSAGE))
-      this.#touch()
-      return this.#bus.acknowledgePic()
+      const vector = this.#bus.acknowledgePic()
+      this.#recheck()
+      return vector
     }
     if ((events & EVENT_INTERRUPT) === 0) return this.words[SVR]! & 0xff
     const vector = this.#highest(IRR)
     const bit = 1 << (vector & 31)
     Atomics.and(this.words, IRR + (vector >> 5), ~bit)
     this.words[ISR + (vector >> 5)]! |= bit
-    this.#touch()
+    // Not a change to tell of: whoever acknowledges looks at the rest by itself.
+    this.#recheck()
     return vector
   }
 
