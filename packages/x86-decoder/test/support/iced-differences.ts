@@ -15,7 +15,7 @@ export const decodingDifferences: readonly Difference[] = [
     where: /\| (Xstore|Montmul|Xsha|Ccs_|Via_|Xcrypt)/,
     why: 'VIA PadLock: in neither the Intel SDM nor the AMD APM, whose opcode maps have 0F A6 and 0F A7 empty',
   },
-  { where: /^SH[LR].* \| Sal/, why: 'group 2 /6 is SHL: "SAL and SHL perform the same operation" (SDM vol. 2B, SAL)' },
+  { where: /^SH[LR].* \| Sal/, why: 'group 2 /6 is SHL: the two do the same (SDM vol. 2B, SAL)' },
   { where: /^NOP .* \| Reservednop/, why: 'reserved no-operations have the mnemonic of the no-operation' },
   { where: /^GETSEC /, why: 'REX.W makes no GETSECQ: SDM vol. 2D, GETSEC, has one opcode, NP 0F 37' },
   { where: /^XLATB /, why: "the index AL is XLATB's alone; the record has base rBX only" },

@@ -1,6 +1,5 @@
 /** Comparing our record with iced-x86's, an independent decoder. */
 import {
-  Code,
   CpuidFeature,
   FlowControl,
   type Instruction as IcedInstruction,
@@ -158,5 +157,3 @@ export function ourInfo(code: CodeInfo): Record<string, string> {
     features: code.feature,
   }
 }
-
-export { Code }
