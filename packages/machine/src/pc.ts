@@ -211,7 +211,7 @@ export class Pc {
         },
       }
       writer.write(acpi.rsdpAddress, acpi.image)
-      writeBiosData(writer, [0x3f8])
+      writeBiosData(writer, { serialPorts: [0x3f8] })
       state = loadKernel(writer, {
         kernel: options.kernel,
         initrd: options.initrd,

@@ -37,7 +37,10 @@ export class CodePage {
   readonly mode: number
   /** Machine address of the slot table. */
   readonly slots: number
-  /** Runs of records: machine address of the first, and their number, alternating. */
+  /**
+   * Runs of records, three numbers each: machine address of the first, how many, and the slot of another page that leads
+   * to them (an instruction that began there and ends here), or 0.
+   */
   readonly runs: number[] = []
   constructor(frame: number, mode: number, slots: number) {
     this.frame = frame
@@ -122,9 +125,11 @@ export class CodeCache {
       const page = this.#pages.get(frame * 4 + mode)
       if (page === undefined) continue
       u32.fill(0, page.slots >>> 2, (page.slots + SLOT_BYTES) >>> 2)
-      for (let i = 0; i < page.runs.length; i += 2) {
+      for (let i = 0; i < page.runs.length; i += 3) {
         const first = page.runs[i] as number
         const count = page.runs[i + 1] as number
+        const slot = page.runs[i + 2] as number
+        if (slot !== 0 && u32[slot >>> 2] === first) u32[slot >>> 2] = 0
         for (let n = 0; n < count; n++) u16[(first + n * RECORD_BYTES + R_OP) >>> 1] = OP_CONTINUE
       }
       page.runs.length = 0
@@ -183,7 +188,7 @@ export class CodeCache {
     if (at === first) return 0
     this.#writePseudo(at, OP_CONTINUE, offset)
     at += RECORD_BYTES
-    page.runs.push(first, (at - first) / RECORD_BYTES)
+    page.runs.push(first, (at - first) / RECORD_BYTES, 0)
     this.#next = at
     return first
   }
@@ -207,8 +212,8 @@ export class CodeCache {
     const length = u8[first + RECORD_BYTES + R_LENGTH] as number
     this.#writePseudo(first + 2 * RECORD_BYTES, OP_CONTINUE, offset + length)
     this.#next = first + 3 * RECORD_BYTES
-    page.runs.push(first, 3)
-    second.runs.push(first, 3)
+    page.runs.push(first, 3, 0)
+    second.runs.push(first, 3, page.slots + 4 * offset)
     u32[(page.slots >>> 2) + offset] = first
     this.decoded++
     return first

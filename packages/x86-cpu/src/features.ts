@@ -10,6 +10,7 @@ export const FEATURES: ReadonlySet<string> = new Set([
   'CLFSH',
   'CLWB',
   'CMOV',
+  'CX16',
   'CX8',
   'FPU',
   'FSGSBASE',
