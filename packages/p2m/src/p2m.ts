@@ -7,7 +7,7 @@ import { INVALID_MFN, isRam, MAX_GFN, P2M_WRITE, P2mType } from './types.ts'
 export class P2mEntry {
   /** Machine frame of the very frame asked for; {@link INVALID_MFN} if it is not RAM. */
   mfn: number = INVALID_MFN
-  /** One of {@link P2mType}. */
+  /** One of `P2mType`. */
   type: number = P2mType.MMIO_DM
   /** Order of the leaf, or of the hole: 0, 9, 18, or 27 for a hole of 512 GiB. */
   order: number = 0
@@ -46,6 +46,7 @@ export class P2m {
   readonly root: number
   readonly #u32: Uint32Array
   readonly #scratch: P2mEntry = new P2mEntry()
+  readonly #words: Uint32Array = new Uint32Array(2)
   #releases: ReleaseListener[] = []
   #changes: ChangeListener[] = []
   #tables: number
@@ -128,7 +129,8 @@ export class P2m {
    * @returns its type
    */
   lookup(gfn: number, into: P2mEntry): number {
-    const u32 = this.#u32
+    const memory = this.memory
+    const words = this.#words
     let table = this.root
     into.mfn = INVALID_MFN
     into.rights = 0
@@ -137,16 +139,9 @@ export class P2m {
     if (!(gfn >= 0 && gfn < MAX_GFN)) return P2mType.MMIO_DM
     for (let level = LEVELS; level >= 1; level--) {
       const order = (level - 1) * 9
-      const word = (table + indexOf(gfn, level) * 8) >>> 2
-      let lo = Atomics.load(u32, word)
-      let hi = 0
-      for (;;) {
-        // An entry changes in one piece; this reads it in one.
-        hi = Atomics.load(u32, word + 1)
-        const again = Atomics.load(u32, word)
-        if (again === lo) break
-        lo = again
-      }
+      memory.readEntry(table + indexOf(gfn, level) * 8, words)
+      const lo = words[0] as number
+      const hi = words[1] as number
       into.order = order
       if (isLeaf(lo, hi, level)) {
         into.type = typeOf(hi)
@@ -326,17 +321,25 @@ export class P2m {
   /** Low word of the leaf that maps an address with any rights; 0 if there is none. */
   #leafLo(gpa: number): number {
     const u32 = this.#u32
-    if (!(gpa >= 0 && gpa < MAX_GFN * 4096)) return 0
-    let lo = u32[(this.root + ((gpa / 0x80_0000_0000) & 511) * 8) >>> 2] as number
+    const low = gpa >>> 0
+    let lo = 0
+    let index = low >>> 30
+    if (low === gpa) {
+      lo = u32[this.root >>> 2] as number
+    } else {
+      if (!(gpa >= 0 && gpa < MAX_GFN * 4096)) return 0
+      lo = u32[(this.root >>> 2) + ((gpa / 0x80_0000_0000) & 511) * 2] as number
+      index = (gpa / 0x4000_0000) & 511
+    }
     if ((lo & LO_RWX) === 0) return 0
-    lo = u32[(((lo & ~0xfff) >>> 0) + ((gpa / 0x4000_0000) & 511) * 8) >>> 2] as number
+    lo = u32[((lo & ~0xfff) >>> 2) + index * 2] as number
     if ((lo & LO_RWX) === 0) return 0
     // The order of a large leaf is handed on in bits that a leaf does not use: 8 for 1 GiB, 9 for 2 MiB.
     if ((lo & LO_LARGE) !== 0) return lo | 0x100
-    lo = u32[(((lo & ~0xfff) >>> 0) + ((gpa >>> 21) & 511) * 8) >>> 2] as number
+    lo = u32[((lo & ~0xfff) >>> 2) + ((low >>> 21) & 511) * 2] as number
     if ((lo & LO_RWX) === 0) return 0
     if ((lo & LO_LARGE) !== 0) return lo | 0x200
-    lo = u32[(((lo & ~0xfff) >>> 0) + ((gpa >>> 12) & 511) * 8) >>> 2] as number
+    lo = u32[((lo & ~0xfff) >>> 2) + ((low >>> 12) & 511) * 2] as number
     return (lo & LO_RWX) === 0 ? 0 : lo
   }
 

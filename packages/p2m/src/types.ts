@@ -14,7 +14,7 @@ export const P2mType = {
   MMIO_DIRECT: 5,
 } as const
 
-/** One of the {@link P2mType} numbers. */
+/** One of the `P2mType` numbers. */
 export type P2mType = (typeof P2mType)[keyof typeof P2mType]
 
 /** Rights of a leaf, as in an EPT entry's low bits. */

@@ -30,7 +30,7 @@ export const PagingMode = {
   FIVE_LEVEL: 5,
 } as const
 
-/** One of the {@link PagingMode} numbers. */
+/** One of the `PagingMode` numbers. */
 export type PagingMode = (typeof PagingMode)[keyof typeof PagingMode]
 
 /** What the processor model (CPUID) says about paging. */
@@ -59,7 +59,7 @@ const PDPTE_RESERVED_LO = 0x1e6
 export class PagingContext {
   readonly cpu: PagingCpu
 
-  /** One of {@link PagingMode}. */
+  /** One of `PagingMode`. */
   mode: number = PagingMode.NONE
   /** Guest-physical address of the first table. */
   root: number = 0

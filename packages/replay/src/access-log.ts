@@ -216,7 +216,7 @@ export class AccessLog {
     return this.#w[this.#at(index, E_KIND)] as number
   }
 
-  /** One of {@link AccessState}. */
+  /** One of `AccessState`. */
   state(index: number): number {
     return this.#w[this.#at(index, E_STATE)] as number
   }

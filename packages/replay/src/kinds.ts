@@ -16,7 +16,7 @@ export const AccessKind = {
   MMIO_WRITE: 8,
 } as const
 
-/** One of the {@link AccessKind} numbers. */
+/** One of the `AccessKind` numbers. */
 export type AccessKind = (typeof AccessKind)[keyof typeof AccessKind]
 
 /** How far a recorded access is. */
@@ -29,10 +29,10 @@ export const AccessState = {
   COMPLETE: 2,
 } as const
 
-/** One of the {@link AccessState} numbers. */
+/** One of the `AccessState` numbers. */
 export type AccessState = (typeof AccessState)[keyof typeof AccessState]
 
-/** By {@link AccessKind}; for messages and saved data. */
+/** By `AccessKind`; for messages and saved data. */
 export const KIND_NAMES = [
   'fetch',
   'walk-read',
@@ -45,7 +45,7 @@ export const KIND_NAMES = [
   'mmio-write',
 ] as const
 
-/** By {@link AccessState}. */
+/** By `AccessState`. */
 export const STATE_NAMES = ['new', 'pending', 'complete'] as const
 
 /** Name of an access kind. */
