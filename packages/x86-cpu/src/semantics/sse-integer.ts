@@ -2,6 +2,7 @@ import { integerArithmetic } from './sse-integer-arithmetic.ts'
 import { integerMoves } from './sse-integer-move.ts'
 import { integerShifts } from './sse-integer-shift.ts'
 import { integerShuffles } from './sse-integer-shuffle.ts'
+import { integerStrings } from './sse-integer-string.ts'
 import type { SemanticsTable } from './table.ts'
 
 /** Integer instructions of MMX and of SSE to SSE4.2, by mnemonic. */
@@ -10,4 +11,5 @@ export const sseInteger: SemanticsTable = {
   ...integerMoves,
   ...integerShifts,
   ...integerShuffles,
+  ...integerStrings,
 }
