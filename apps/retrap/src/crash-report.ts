@@ -15,15 +15,17 @@ export function formatCrash(title: string, detail: CrashDetail | undefined, disa
   const lines = [`retrap: ${title}${where}${detail === undefined ? '' : `: ${detail.message}`}`]
 
   const cells = Object.entries(detail?.registers ?? {}).map(
-    ([name, value]) => `${name.padEnd(6)}${BigInt.asUintN(64, value).toString(16).padStart(16, '0')}`,
+    ([name, value]) => `${name.padEnd(7)}${BigInt.asUintN(64, value).toString(16).padStart(16, '0')}`,
   )
   for (let at = 0; at < cells.length; at += COLUMNS) lines.push(`  ${cells.slice(at, at + COLUMNS).join('  ')}`)
 
   const instruction = detail?.instruction
   if (instruction !== undefined) {
     const address = BigInt.asUintN(64, instruction.address).toString(16).padStart(16, '0')
+    const none = instruction.bytes.length === 0
     const bytes = Array.from(instruction.bytes, (byte) => byte.toString(16).padStart(2, '0')).join(' ')
-    lines.push(`  ${address}  ${disassemble(instruction)}`, `  ${' '.repeat(16)}  ${bytes}`)
+    lines.push(`  ${address}  ${none ? 'no memory here' : disassemble(instruction)}`)
+    if (!none) lines.push(`  ${' '.repeat(16)}  ${bytes}`)
   }
   return `${lines.join('\n')}\n`
 }

@@ -24,7 +24,7 @@ export interface Machine {
 }
 
 export interface MachineSerial {
-  /** Names who gets what the guest sends. The bytes are only good during the call. */
+  /** Names who gets what the guest sends. The bytes are the listener's to keep. */
   onTransmit(listener: (bytes: Uint8Array) => void): void
   /** Queues bytes for the guest; they wait until it takes them. */
   receive(bytes: Uint8Array): void
@@ -44,7 +44,7 @@ export interface CrashDetail {
   readonly vcpu?: number
   /** Registers by the names of the manuals, in the order to print them. */
   readonly registers?: Readonly<Record<string, bigint>>
-  /** The instruction at which it happened. */
+  /** The instruction at which it happened; no bytes where there is no memory. */
   readonly instruction?: { readonly address: bigint; readonly bytes: Uint8Array; readonly mode: 16 | 32 | 64 }
 }
 

@@ -1,5 +1,6 @@
 import { createWriteStream, type WriteStream } from 'node:fs'
 import { constants } from 'node:os'
+import { setImmediate } from 'node:timers/promises'
 import { CliError } from './cli-error.ts'
 import { formatCrash, type Disassemble } from './crash-report.ts'
 import { flushDevices, type CreateDevices } from './devices.ts'
@@ -77,10 +78,8 @@ export async function runSession(settings: SessionSettings, host: SessionHost): 
   })
   const connect = (to: Machine): void =>
     to.serial.onTransmit((bytes) => {
-      // The bytes are the device's buffer, and the stream keeps what it is given.
-      const copy = bytes.slice()
-      output.write(copy)
-      input.transmitted(copy)
+      output.write(bytes)
+      input.transmitted(bytes)
     })
   connect(machine)
   const forgetSignals = host.onSignal((signal) => end(ExitCode.signal(constants.signals[signal])))
@@ -93,14 +92,17 @@ export async function runSession(settings: SessionSettings, host: SessionHost): 
     let exit: MachineExit
     for (;;) {
       const left = settings.timeoutMs === undefined ? undefined : settings.timeoutMs - stopwatch.wallSeconds() * 1000
-      exit = await machine.run({
-        signal: stop.signal,
-        ...(left === undefined ? {} : { timeoutMs: Math.max(left, 0) }),
-      })
+      exit = await machine.run({ signal: stop.signal, ...(left === undefined ? {} : { timeoutMs: left }) })
       flushDevices(devices)
       if (exit.reason !== 'reset') break
       // A PC starts again when it is reset. Memory would survive, but what is loaded into it would not.
       resets++
+      // One that does nothing else leaves no room for keys and timers otherwise.
+      await setImmediate()
+      if (settings.timeoutMs !== undefined && stopwatch.wallSeconds() * 1000 >= settings.timeoutMs) {
+        exit = { reason: 'timeout' }
+        break
+      }
       devices = settings.devices()
       machine = await host.createMachine({ ...settings.machine, devices })
       connect(machine)

@@ -145,8 +145,8 @@ test('a crash is shown with its registers and its instruction', async () => {
   expect(await runSession(SETTINGS, host)).toBe(86)
   expect(host.stderr.text).toBe(
     `retrap: triple fault on vCPU 2: #PF while #DF was delivered
-  RAX   0000000000000001  RBX   ffffffffffffffff  RCX   0000000000000000  RDX   0000000000000000
-  RIP   ffffffff81000000
+  RAX    0000000000000001  RBX    ffffffffffffffff  RCX    0000000000000000  RDX    0000000000000000
+  RIP    ffffffff81000000
   ffffffff81000000  <2 bytes>
                     0f 0b
 `,
