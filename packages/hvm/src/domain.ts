@@ -31,6 +31,8 @@ export interface DomainOptions {
   /** What a device model that breaks its contract leads to. */
   readonly policy?: FailurePolicy
   readonly codeCacheBytes?: number
+  /** Count how often each instruction form runs (X86Engine.executionCounts). Slower. */
+  readonly profile?: boolean
 }
 
 /** How a domain waits; supplied by who knows the host. */
@@ -116,7 +118,10 @@ export class Domain {
     })
     this.engine = new X86Engine(
       options.memory,
-      options.codeCacheBytes === undefined ? {} : { codeCacheBytes: options.codeCacheBytes },
+      {
+        ...(options.codeCacheBytes !== undefined && { codeCacheBytes: options.codeCacheBytes }),
+        profile: options.profile ?? false,
+      },
     )
     for (let id = 0; id < options.vcpus; id++) {
       vcpus.push(new HvmVcpu(this, id, this.engine, { tscHz: TSC_HZ, crystalHz: TSC_HZ }, this.interrupts.localApic(id)))

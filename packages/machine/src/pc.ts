@@ -47,6 +47,8 @@ export interface PcOptions {
   readonly epochSeconds?: number | undefined
   /** Arena for decoded instructions, in bytes. */
   readonly codeCacheBytes?: number | undefined
+  /** Count how often each instruction form runs; see `X86Engine.executionCounts`. Slower. */
+  readonly profile?: boolean | undefined
 }
 
 /** Why {@link Pc.run} ended. */
@@ -138,6 +140,7 @@ export class Pc {
       random: deterministic ? fixedRandom(0x7265_7472) : hostRandom(),
       sleeper: new HostSleeper(),
       codeCacheBytes,
+      profile: options.profile ?? false,
     })
     for (const range of map.ram) this.domain.p2m.populate(range.gpa / 4096, range.bytes / 4096)
     this.#uart = new Uart16550({ transmit: (bytes) => this.#transmit(bytes) })

@@ -6,7 +6,7 @@ import { HOT_FORMS } from './hot-forms.ts'
 import { generateInterpreter } from './interpreter.ts'
 import type { FormSource, InterpreterCode } from './interpreter.ts'
 import { Lowering, formOf, isStringForm, variantsOf } from './lower.ts'
-import { OP_SYSTEM } from './record.ts'
+import { OP_FIRST_FORM, OP_SYSTEM } from './record.ts'
 import { SLOW_DIRECT } from './semantics/context.ts'
 import { formKey } from './semantics/form.ts'
 import type { Form } from './semantics/form.ts'
@@ -39,7 +39,10 @@ const pause: Handler = (s) => {
   return STATUS_DONE
 }
 
-const allHandlers: Readonly<Record<string, Handler>> = { ...handlers, PAUSE: pause }
+import { initialiseX87 } from './system/fpu-image.ts'
+import { writeOperand } from './system/operands.ts'
+const allHandlers: Readonly<Record<string, Handler>> = { ...handlers, PAUSE: pause,
+ FNINIT: (s) => { initialiseX87(s); return 0 }, FNSTCW: (s, r, f) => { writeOperand(s, r, f, 0, s.get(0x344), 0, 2); return 0 }, FNSTSW: (s, r, f) => { writeOperand(s, r, f, 0, s.get(0x348), 0, 2); return 0 }, FNCLEX: () => 0, FWAIT: () => 0, EMMS: () => 0 }
 
 /** Forms that read or write memory once and can then not fail. */
 function isDirect(semantics: Semantics, form: Form): boolean {
@@ -72,16 +75,35 @@ interface CompiledInterpreter {
 /** The interpreter depends on nothing but whether memory is shared, and how large a shared one is. */
 const compiled = new Map<string, CompiledInterpreter>()
 
-function interpreterFor(memory: MachineMemory): CompiledInterpreter {
+function interpreterFor(memory: MachineMemory, profileAt: number | undefined): CompiledInterpreter {
   const maximumPages = memory.byteLength / 0x1_0000
-  const key = memory.shared ? `shared ${maximumPages}` : 'plain'
+  const key = `${memory.shared ? `shared ${maximumPages}` : 'plain'} ${profileAt ?? ''}`
   let known = compiled.get(key)
   if (known === undefined) {
-    const code = generateInterpreter([...sources()], HOT_FORMS, { shared: memory.shared, maximumPages })
+    const code = generateInterpreter([...sources()], HOT_FORMS, { shared: memory.shared, maximumPages, profileAt })
     known = { code, module: new WebAssembly.Module(code.bytes as Uint8Array<ArrayBuffer>) }
     compiled.set(key, known)
   }
   return known
+}
+
+const PROFILE_BYTES = 0x1_0000
+
+function countsOf(memory: MachineMemory, at: number, code: InterpreterCode): ReadonlyMap<string, bigint> {
+  const inline = Math.max(OP_FIRST_FORM, ...[...code.codes.values()].map(({ op }) => op + 1))
+  const counts = new Map<string, bigint>()
+  for (const [key, { op, fn }] of code.codes) {
+    counts.set(key, memory.readU64(at + 8 * (op < OP_FIRST_FORM ? inline + fn : op)))
+  }
+  return counts
+}
+
+/** How an engine is made. */
+export interface X86EngineOptions {
+  /** Arena for decoded instructions; default 48 MiB. */
+  readonly codeCacheBytes?: number
+  /** Count how often each form runs: for choosing the hot ones. Slower. */
+  readonly profile?: boolean
 }
 
 /** Default size of the arena for decoded instructions. */
@@ -95,15 +117,18 @@ export class X86Engine {
   readonly module: WebAssembly.Module
   readonly codeCache: CodeCache
   readonly systemForms: SystemForm[] = []
+  /** With the option `profile`: how often each form ran, by its key. */
+  readonly executionCounts: (() => ReadonlyMap<string, bigint>) | undefined
   /** Bytes of the interpreter's main function. */
   readonly mainBytes: number
 
   /**
-   * @param options.codeCacheBytes - arena for decoded instructions; default 48 MiB
    * @throws MemoryError if machine memory is too small for the arena
    */
-  constructor(memory: MachineMemory, options: { readonly codeCacheBytes?: number } = {}) {
-    const { module, code } = interpreterFor(memory)
+  constructor(memory: MachineMemory, options: X86EngineOptions = {}) {
+    const profileAt = options.profile === true ? memory.allocate(PROFILE_BYTES, 8, 'execution counts') : undefined
+    const { module, code } = interpreterFor(memory, profileAt)
+    this.executionCounts = profileAt === undefined ? undefined : () => countsOf(memory, profileAt, code)
     this.memory = memory
     this.module = module
     this.mainBytes = code.mainBytes

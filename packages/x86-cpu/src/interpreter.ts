@@ -68,19 +68,27 @@ export interface InterpreterCode {
 
 const CS_BASE = S_SEGMENTS + SEG_BYTES * CS + SEG_BASE
 
+export interface InterpreterOptions {
+  readonly shared: boolean
+  /** Size of a shared memory, in 64 KiB pages. */
+  readonly maximumPages: number
+  /** Machine address of 64-bit counters, one for each case and then one for each table entry: how often it ran. */
+  readonly profileAt?: number | undefined
+}
+
 /**
  * Generates the interpreter: one function with a loop over `br_table` for the hot forms, and a table of functions for
  * all others (engine.md, "Interpreter").
  *
  * @param hot - keys of the forms to inline, in order of their cases
  */
-export function generateInterpreter(sources: readonly FormSource[], hot: ReadonlySet<string>, memory: { readonly shared: boolean; readonly maximumPages: number }): InterpreterCode {
+export function generateInterpreter(sources: readonly FormSource[], hot: ReadonlySet<string>, options: InterpreterOptions): InterpreterCode {
   const module = new ModuleBuilder()
   module.importMemory({
     module: 'cpu',
     name: 'memory',
     initialPages: 1,
-    ...(memory.shared ? { maximumPages: memory.maximumPages, shared: true } : {}),
+    ...(options.shared ? { maximumPages: options.maximumPages, shared: true } : {}),
   })
   const slowAccess = module.importFunction('cpu', 'access', { params: ['i32', 'i32', 'i32'], result: 'i32' } as const)
   const system = module.importFunction('cpu', 'system', { params: ['i32', 'i32'], result: 'i32' } as const)
@@ -110,7 +118,7 @@ export function generateInterpreter(sources: readonly FormSource[], hot: Readonl
   module.table(elements)
   const callType = module.typeIndex({ params: ['i32', 'i32', 'i32'], result: 'i32' })
   const main = module.function('run', { params: ['i32', 'i32'], result: 'i32' } as const, { export: true })
-  new MainLoop(main, library, { system, fetch, cross, callType }, inline).build()
+  new MainLoop(main, library, { system, fetch, cross, callType }, inline, options.profileAt).build()
   return { bytes: module.build(), codes, mainBytes: main.codeBytes }
 }
 
@@ -255,8 +263,10 @@ class MainLoop {
   readonly #inline: readonly FormSource[]
   readonly #state: I32
   readonly #l: MainLocals
+  readonly #profileAt: number | undefined
 
-  constructor(f: FunctionBuilder, library: Library, imports: MainImports, inline: readonly FormSource[]) {
+  constructor(f: FunctionBuilder, library: Library, imports: MainImports, inline: readonly FormSource[], profileAt?: number) {
+    this.#profileAt = profileAt
     this.#f = f
     this.#library = library
     this.#imports = imports
@@ -354,6 +364,13 @@ class MainLoop {
     this.#f.set(this.#l.tlb, this.#f.loadExpression('i32.load', this.#state, S_TLB))
   }
 
+  #profile(index: I32, first: number): void {
+    if (this.#profileAt === undefined) return
+    const f = this.#f
+    const at = f.let(index.add(first).shl(3).add(this.#profileAt))
+    f.store('i64.store', at, f.loadExpression('i64.load', at).add(1))
+  }
+
   #advance(next: Label): void {
     this.#f.set(this.#l.record, this.#l.record.get.add(RECORD_BYTES))
     this.#f.br(next)
@@ -401,6 +418,7 @@ class MainLoop {
           return
         }
         f.set(l.budget, l.budget.get.sub(1))
+        this.#profile(f.loadExpression('i32.load16_u', l.record.get, R_OP), 0)
         f.brTable(f.loadExpression('i32.load16_u', l.record.get, R_OP), targets, targets[OP_CONTINUE] as Label)
       })
       f.scope(() => bodies[i]?.())
@@ -413,6 +431,7 @@ class MainLoop {
     const l = this.#l
     if (kind !== 'plain') this.#spillFlags()
     const target = f.loadExpression('i32.load16_u', l.record.get, R_FUNCTION)
+    this.#profile(target, OP_FIRST_FORM + this.#inline.length)
     const signature = { params: ['i32', 'i32', 'i32'], result: 'i32' } as const
     f.set(l.status, f.callIndirect(signature, this.#imports.callType, target, this.#state, l.record.get, l.tlb.get) as I32)
     if (kind !== 'plain') this.#reloadFlags()
