@@ -5,6 +5,7 @@ import { decimal } from './decimal.ts'
 import { move } from './move.ts'
 import { multiplication } from './multiply.ts'
 import { shifts } from './shift.ts'
+import { sseFloat } from './sse-float.ts'
 import { sseInteger } from './sse-integer.ts'
 import { strings } from './string.ts'
 import type { SemanticsTable } from './table.ts'
@@ -18,6 +19,7 @@ export const instructionSemantics: SemanticsTable = {
   ...move,
   ...multiplication,
   ...shifts,
+  ...sseFloat,
   ...sseInteger,
 }
 

@@ -84,7 +84,7 @@ function multiply(c: Context): void {
  * (high, low, divisor) → quotient, remainder in S_SCRATCH: 128 by 64 bits, unsigned. The caller has made sure that
  * high < divisor, so that the quotient fits. Long division in digits of 32 bits (Knuth, TAOCP vol. 2, 4.3.1, algorithm D).
  */
-function divideWide(c: Context): SharedFunction {
+export function divideWide(c: Context): SharedFunction {
   return c.shared('divideWide', ['i32', 'i64', 'i64', 'i64'], 'i64', (f) => {
     const state = f.param(0, 'i32').get
     const highIn = f.param(1, 'i64').get

@@ -1,0 +1,263 @@
+import { F32, I32, I64, V128, extractLane, numeric, replaceLane, select } from '@retrap/wasm-emitter'
+import type { F64 } from '@retrap/wasm-emitter'
+import { S_FPR, S_FSW, S_FTAG_EMPTY, S_FTOP } from '../state-layout.ts'
+import { VECTOR_MF } from './context.ts'
+import type { Context } from './context.ts'
+import { F_TEMPORARY } from './softfloat-layout.ts'
+import {
+  allSet,
+  and,
+  asFloat,
+  callSlow,
+  floatTest,
+  isOrdinary,
+  isPlain,
+  isPrecisionSettled,
+  isRoundingSettled,
+  isZero,
+  plainMask,
+  readScalar,
+  scalarResult,
+  vector,
+  vectorResult,
+  writeScalar,
+} from './sse-float-operands.ts'
+import {
+  convertSlow,
+  fromIntegerSlow,
+  integerSlow,
+  packedConvertSlow,
+  packedFromIntegerSlow,
+  packedIntegerSlow,
+} from './sse-float-slow.ts'
+import type { Bits } from './sse-float-slow.ts'
+import type { SemanticsTable } from './table.ts'
+
+/** SSE conversions. Source: Intel SDM vol. 2, CVT*. */
+
+/** CVTSS2SD, CVTSD2SS. */
+function convertScalar(from: Bits): (c: Context) => void {
+  return (c) => {
+    c.requireSse()
+    const a = readScalar(c, 1, from)
+    const x = asFloat(c.f, from, a)
+    if (from === 32) {
+      const value = scalarResult(
+        c,
+        isPlain(32, x),
+        () => numeric('f64.promote_f32', x as F32).asI64(),
+        () => callSlow(c, convertSlow(c, 32), a),
+      )
+      writeScalar(c, 0, 64, value)
+      return
+    }
+    const result = c.let(numeric('f32.demote_f64', x as F64))
+    const value = scalarResult(
+      c,
+      isRoundingSettled(c).and(isOrdinary(32, result).or(isZero(64, x))),
+      () => result.asI32().toI64U(),
+      () => callSlow(c, convertSlow(c, 64), a),
+    )
+    writeScalar(c, 0, 32, value)
+  }
+}
+
+/** CVTSI2SS, CVTSI2SD. */
+function fromInteger(to: Bits): (c: Context) => void {
+  return (c) => {
+    c.requireSse()
+    const a = c.readS(1)
+    if (to === 64) {
+      const result = c.let(numeric('f64.convert_i64_s', a))
+      // Every 32-bit integer is exact; of the others, those of up to 53 bits.
+      const exact = c.sizeOf(1) === 4 ? I32.of(1) : a.add(1n << 53n).leU(1n << 54n).or(isRoundingSettled(c))
+      const value = scalarResult(
+        c,
+        exact,
+        () => result.asI64(),
+        () => callSlow(c, fromIntegerSlow(c, 64), a),
+      )
+      writeScalar(c, 0, 64, value)
+      return
+    }
+    const result = c.let(numeric('f32.convert_i64_s', a))
+    const value = scalarResult(
+      c,
+      a.add(1n << 24n).leU(1n << 25n).or(isRoundingSettled(c)),
+      () => result.asI32().toI64U(),
+      () => callSlow(c, fromIntegerSlow(c, 32), a),
+    )
+    writeScalar(c, 0, 32, value)
+  }
+}
+
+/** CVTSS2SI, CVTSD2SI and their truncating forms. */
+function scalarToInteger(from: Bits, truncate: boolean): (c: Context) => void {
+  return (c) => {
+    c.requireSse()
+    const size = c.sizeOf(0)
+    const a = readScalar(c, 1, from)
+    const single = asFloat(c.f, from, a)
+    // Single precision is exact in double precision; a NaN fails the range check whatever its payload becomes.
+    const x = from === 64 ? (single as F64) : c.let(numeric('f64.promote_f32', single as F32))
+    const integral = c.let(numeric(truncate ? 'f64.trunc' : 'f64.nearest', x))
+    const limit = size === 8 ? 2 ** 63 : 2 ** 31
+    const inRange = floatTest(64, 'lt', integral, numeric('f64.promote_f32', F32.of(limit))).and(
+      floatTest(64, 'ge', integral, numeric('f64.promote_f32', F32.of(-limit))),
+    )
+    const settled = truncate
+      ? floatTest(64, 'eq', integral, x).or(isPrecisionSettled(c))
+      : // An exact conversion has nothing to round, whatever the mode.
+        floatTest(64, 'eq', integral, x).or(isRoundingSettled(c))
+    const value = scalarResult(
+      c,
+      inRange.and(settled),
+      () => numeric('i64.trunc_sat_f64_s', integral),
+      () => callSlow(c, integerSlow(c, from), a, I32.of(8 * size), I32.of(truncate ? 1 : 0)),
+    )
+    c.write(0, value)
+  }
+}
+
+/** CVTPS2PD: two elements; a memory operand is 8 bytes. */
+function packedToDouble(c: Context): void {
+  c.requireSse()
+  const a = c.let(numeric('i64x2.splat', readScalar(c, 1, 64)))
+  const value = vectorResult(
+    c,
+    allSet(32, plainMask(32, a)),
+    () => numeric('f64x2.promote_low_f32x4', a),
+    () => callSlow(c, packedConvertSlow(c, 32), a),
+  )
+  c.writeV(0, value)
+}
+
+function packedToSingle(c: Context): void {
+  c.requireSse()
+  const a = c.readV(1)
+  const result = c.let(numeric('f32x4.demote_f64x2_zero', a))
+  const fine = (i: number): I32 => {
+    const x = extractLane('f64x2.extract_lane', a, i)
+    return isOrdinary(32, extractLane('f32x4.extract_lane', result, i)).or(isZero(64, x))
+  }
+  const value = vectorResult(
+    c,
+    isRoundingSettled(c).and(fine(0)).and(fine(1)),
+    () => result,
+    () => callSlow(c, packedConvertSlow(c, 64), a),
+  )
+  c.writeV(0, value)
+}
+
+/** CVTDQ2PD: exact. */
+function integersToDouble(c: Context): void {
+  c.requireSse()
+  c.writeV(0, numeric('f64x2.convert_low_i32x4_s', numeric('i64x2.splat', readScalar(c, 1, 64))))
+}
+
+function integersToSingle(c: Context): void {
+  c.requireSse()
+  const a = c.readV(1)
+  const value = vectorResult(
+    c,
+    isRoundingSettled(c),
+    () => numeric('f32x4.convert_i32x4_s', a),
+    () => callSlow(c, packedFromIntegerSlow(c, 4), a),
+  )
+  c.writeV(0, value)
+}
+
+/** CVTPS2DQ, CVTPD2DQ and their truncating forms. */
+function packedToIntegers(from: Bits, truncate: boolean): (c: Context) => void {
+  return (c) => {
+    c.requireSse()
+    const a = c.readV(1)
+    c.writeV(0, integersOf(c, from, truncate, a))
+  }
+}
+
+function integersOf(c: Context, from: Bits, truncate: boolean, a: V128): V128 {
+  const integral = c.let(vector(from, truncate ? 'trunc' : 'nearest', a))
+  const limit = (value: number): V128 =>
+    V128.of(new Uint8Array(from === 64 ? new Float64Array(2).fill(value).buffer : new Float32Array(4).fill(value).buffer))
+  const inRange = and(vector(from, 'lt', integral, limit(2 ** 31)), vector(from, 'ge', integral, limit(-(2 ** 31))))
+  const exact = allSet(from, vector(from, 'eq', integral, a))
+  return vectorResult(
+    c,
+    allSet(from, inRange).and(exact.or(truncate ? isPrecisionSettled(c) : isRoundingSettled(c))),
+    () => numeric(from === 64 ? 'i32x4.trunc_sat_f64x2_s_zero' : 'i32x4.trunc_sat_f32x4_s', integral),
+    () => callSlow(c, packedIntegerSlow(c, from, 128 / from), a, I32.of(truncate ? 1 : 0)),
+  )
+}
+
+/** A pending x87 exception is raised before an instruction that uses MMX registers. */
+function requireMmx(c: Context): void {
+  c.requireSse()
+  c.requireMmx()
+  c.f.if(c.f.loadExpression('i32.load', c.state, S_FSW).and(0x80), () => c.raise(VECTOR_MF))
+}
+
+/** Using an MMX register makes the x87 stack look full, its top at register 0. */
+function enterMmx(c: Context): void {
+  c.f.store('i32.store', c.state, I32.of(0), S_FTOP)
+  c.f.store('i32.store', c.state, I32.of(0), S_FTAG_EMPTY)
+}
+
+/** CVTPI2PS: two elements, the upper half stays. */
+function mmxToSingle(c: Context): void {
+  if (c.kindOf(1) === 'mem') requireMmx(c)
+  else requireMmx(c)
+  const a = c.let(numeric('i64x2.splat', c.readU(1)))
+  callSlow(c, packedFromIntegerSlow(c, 2), a)
+  const value = c.f.load('i64.load', c.state, F_TEMPORARY)
+  enterMmx(c)
+  c.f.store('i64.store', c.registerAddress(0), value)
+}
+
+/** CVTPI2PD: exact. From memory it has nothing to do with the MMX registers. */
+function mmxToDouble(c: Context): void {
+  const register = c.kindOf(1) === 'mmx'
+  if (register) requireMmx(c)
+  else c.requireSse()
+  const result = c.let(numeric('f64x2.convert_low_i32x4_s', numeric('i64x2.splat', c.readU(1))))
+  if (register) enterMmx(c)
+  c.writeV(0, result)
+}
+
+/** CVTPS2PI, CVTPD2PI and their truncating forms. */
+function toMmx(from: Bits, truncate: boolean): (c: Context) => void {
+  return (c) => {
+    requireMmx(c)
+    const a = from === 64 ? c.readV(1) : c.let(replaceLane('i64x2.replace_lane', V128.of([]), 0, readScalar(c, 1, 64)))
+    const value = c.let(extractLane('i64x2.extract_lane', integersOf(c, from, truncate, a), 0))
+    enterMmx(c)
+    const register = c.registerAddress(0)
+    c.f.store('i64.store', register, value)
+    c.f.store('i32.store16', register, I32.of(0xffff), 8)
+  }
+}
+
+export const sseConversions: SemanticsTable = {
+  CVTSS2SD: { emit: convertScalar(32) },
+  CVTSD2SS: { emit: convertScalar(64) },
+  CVTSI2SS: { emit: fromInteger(32) },
+  CVTSI2SD: { emit: fromInteger(64) },
+  CVTSS2SI: { emit: scalarToInteger(32, false) },
+  CVTSD2SI: { emit: scalarToInteger(64, false) },
+  CVTTSS2SI: { emit: scalarToInteger(32, true) },
+  CVTTSD2SI: { emit: scalarToInteger(64, true) },
+  CVTPS2PD: { emit: packedToDouble },
+  CVTPD2PS: { emit: packedToSingle },
+  CVTDQ2PD: { emit: integersToDouble },
+  CVTDQ2PS: { emit: integersToSingle },
+  CVTPS2DQ: { emit: packedToIntegers(32, false) },
+  CVTTPS2DQ: { emit: packedToIntegers(32, true) },
+  CVTPD2DQ: { emit: packedToIntegers(64, false) },
+  CVTTPD2DQ: { emit: packedToIntegers(64, true) },
+  CVTPI2PS: { emit: mmxToSingle },
+  CVTPI2PD: { emit: mmxToDouble },
+  CVTPS2PI: { emit: toMmx(32, false) },
+  CVTTPS2PI: { emit: toMmx(32, true) },
+  CVTPD2PI: { emit: toMmx(64, false) },
+  CVTTPD2PI: { emit: toMmx(64, true) },
+}

@@ -1,0 +1,260 @@
+import { I32, I64, select } from '@retrap/wasm-emitter'
+import type { FunctionBuilder } from '@retrap/wasm-emitter'
+import { S_SCRATCH } from '../state-layout.ts'
+import type { Context } from './context.ts'
+import { divideWide, multiplyHigh } from './multiply.ts'
+import {
+  CLASS_FINITE,
+  CLASS_INFINITY,
+  CLASS_ZERO,
+  FE_INVALID,
+  FE_ZERO_DIVIDE,
+  ROUND_DOWN,
+  SLOT_A,
+  SLOT_B,
+  SLOT_R,
+  Slot,
+  TOP_BIT,
+  raiseFlags,
+  roundingMode,
+  shiftRightSticky,
+} from './softfloat-layout.ts'
+import type { SharedFunction } from './softfloat-layout.ts'
+import { propagateNan, propagateNanUnary } from './softfloat-unpack.ts'
+
+/**
+ * Arithmetic on unpacked numbers: A and B in, R out, exact but for a sticky bit; rounding is a step of its own.
+ *
+ * Source: Intel SDM vol. 1, "Invalid Arithmetic Operand Exception", "Divide-By-Zero Exception", and the tables of results
+ * on the pages of FADD, FMUL, FDIV and FSQRT.
+ */
+
+interface Operands {
+  readonly state: I32
+  readonly a: Slot
+  readonly b: Slot
+  readonly r: Slot
+}
+
+function operands(f: FunctionBuilder): Operands {
+  const state = f.param(0, 'i32').get
+  return { state, a: new Slot(f, state, SLOT_A), b: new Slot(f, state, SLOT_B), r: new Slot(f, state, SLOT_R) }
+}
+
+function invalid(f: FunctionBuilder, { state, r }: Operands): void {
+  raiseFlags(f, state, FE_INVALID)
+  r.setIndefinite()
+  f.return()
+}
+
+/** (state, 1 to subtract): R = A ± B. */
+export function add(c: Context): SharedFunction {
+  return c.shared('float.add', ['i32', 'i32'], undefined, (f) => {
+    const o = operands(f)
+    const { state, a, b, r } = o
+    f.if(f.call(propagateNan(c), state), () => f.return())
+    const signA = a.sign
+    const signB = f.let(b.sign.xor(f.param(1, 'i32').get))
+    const [classA, classB] = [a.class, b.class]
+    const zeroSign = (): I32 => roundingMode(f, state).eq(ROUND_DOWN)
+    f.if(classA.eq(CLASS_INFINITY), () => {
+      f.if(classB.eq(CLASS_INFINITY).and(signA.ne(signB)), () => invalid(f, o))
+      r.setInfinity(signA)
+      f.return()
+    })
+    f.if(classB.eq(CLASS_INFINITY), () => {
+      r.setInfinity(signB)
+      f.return()
+    })
+    f.if(classA.eq(CLASS_ZERO).and(classB.eq(CLASS_ZERO)), () => {
+      r.setZero(select(signA.eq(signB), signA, zeroSign()))
+      f.return()
+    })
+    f.if(classB.eq(CLASS_ZERO), () => {
+      r.copy(a)
+      f.return()
+    })
+    f.if(classA.eq(CLASS_ZERO), () => {
+      r.copy(b)
+      r.sign = signB
+      f.return()
+    })
+    const [largeExponent, smallExponent] = [f.local('i32'), f.local('i32')]
+    const [large, small] = [f.local('i64'), f.local('i64')]
+    const sign = f.local('i32')
+    const assign = (first: Slot, second: Slot, firstSign: I32): void => {
+      f.set(largeExponent, first.exponent)
+      f.set(smallExponent, second.exponent)
+      f.set(large, first.significand)
+      f.set(small, second.significand)
+      f.set(sign, firstSign)
+    }
+    assign(a, b, signA)
+    const swapped = largeExponent.get.ltS(smallExponent.get).or(largeExponent.get.eq(smallExponent.get).and(large.get.ltU(small.get)))
+    f.if(swapped, () => assign(b, a, signB))
+    const aligned = shiftRightSticky(f, small.get, I64.of(0), largeExponent.get.sub(smallExponent.get))
+    f.if(signA.eq(signB), () => {
+      const sum = f.let(large.get.add(aligned.high))
+      f.if(
+        sum.ltU(large.get),
+        () => {
+          const low = sum.shl(63).or(aligned.low.shrU(1)).or(aligned.low.and(1))
+          r.setFinite(sign.get, largeExponent.get.add(1), sum.shrU(1).or(TOP_BIT), low)
+        },
+        () => r.setFinite(sign.get, largeExponent.get, sum, aligned.low),
+      )
+      f.return()
+    })
+    const low = f.let(I64.of(0).sub(aligned.low))
+    const high = f.let(large.get.sub(aligned.high).sub(aligned.low.ne(0).toI64U()))
+    f.if(high.or(low).eqz(), () => {
+      r.setZero(zeroSign())
+      f.return()
+    })
+    f.call(setNormalised(c), state, sign.get, largeExponent.get, high, low)
+  })
+}
+
+/** (state, sign, exponent, high, low): R = high:low · 2^(exponent − 127), which is not zero. */
+export function setNormalised(c: Context): SharedFunction {
+  return c.shared('float.setNormalised', ['i32', 'i32', 'i32', 'i64', 'i64'], undefined, (f) => {
+    const r = new Slot(f, f.param(0, 'i32').get, SLOT_R)
+    const sign = f.param(1, 'i32').get
+    const exponent = f.param(2, 'i32')
+    const high = f.param(3, 'i64')
+    const low = f.param(4, 'i64')
+    f.if(high.get.eqz(), () => {
+      f.set(high, low.get)
+      f.set(low, I64.of(0))
+      f.set(exponent, exponent.get.sub(64))
+    })
+    const zeros = f.let(high.get.clz())
+    f.if(zeros.ne(0), () => {
+      f.set(high, high.get.shl(zeros).or(low.get.shrU(I64.of(64).sub(zeros))))
+      f.set(low, low.get.shl(zeros))
+    })
+    r.setFinite(sign, exponent.get.sub(zeros.toI32()), high.get, low.get)
+  })
+}
+
+/** (state): R = A · B. */
+export function multiply(c: Context): SharedFunction {
+  return c.shared('float.multiply', ['i32'], undefined, (f) => {
+    const o = operands(f)
+    const { state, a, b, r } = o
+    f.if(f.call(propagateNan(c), state), () => f.return())
+    const sign = f.let(a.sign.xor(b.sign))
+    const [classA, classB] = [a.class, b.class]
+    const zero = f.let(classA.eq(CLASS_ZERO).or(classB.eq(CLASS_ZERO)))
+    f.if(classA.eq(CLASS_INFINITY).or(classB.eq(CLASS_INFINITY)), () => {
+      f.if(zero, () => invalid(f, o))
+      r.setInfinity(sign)
+      f.return()
+    })
+    f.if(zero, () => {
+      r.setZero(sign)
+      f.return()
+    })
+    const [x, y] = [a.significand, b.significand]
+    const high = f.call(multiplyHigh(c), x, y)
+    const low = f.let(x.mul(y))
+    const exponent = f.let(a.exponent.add(b.exponent))
+    f.if(
+      high.ltS(0),
+      () => r.setFinite(sign, exponent.add(1), high, low),
+      () => r.setFinite(sign, exponent, high.shl(1).or(low.shrU(63)), low.shl(1)),
+    )
+  })
+}
+
+/** (state): R = A / B. */
+export function divide(c: Context): SharedFunction {
+  return c.shared('float.divide', ['i32'], undefined, (f) => {
+    const o = operands(f)
+    const { state, a, b, r } = o
+    f.if(f.call(propagateNan(c), state), () => f.return())
+    const sign = f.let(a.sign.xor(b.sign))
+    const [classA, classB] = [a.class, b.class]
+    f.if(classA.eq(classB).and(classA.ne(CLASS_FINITE)), () => invalid(f, o))
+    f.if(classA.eq(CLASS_INFINITY), () => {
+      r.setInfinity(sign)
+      f.return()
+    })
+    f.if(classA.eq(CLASS_ZERO).or(classB.eq(CLASS_INFINITY)), () => {
+      r.setZero(sign)
+      f.return()
+    })
+    f.if(classB.eq(CLASS_ZERO), () => {
+      raiseFlags(f, state, FE_ZERO_DIVIDE)
+      r.setInfinity(sign)
+      f.return()
+    })
+    const [x, y] = [a.significand, b.significand]
+    const exponent = f.let(a.exponent.sub(b.exponent))
+    // The quotient's top bit is set when the dividend's upper half is between half the divisor and the divisor.
+    const less = f.let(x.ltU(y))
+    const high = select(less, x, x.shrU(1))
+    const low = select(less, I64.of(0), x.shl(63))
+    const quotient = f.call(divideWide(c), state, high, low, y)
+    const rest = f.load('i64.load', state, S_SCRATCH)
+    // Where the rest lies with respect to half the divisor: all that rounding asks for.
+    const twice = f.let(rest.shl(1))
+    const above = rest.ltS(0).or(twice.gtU(y))
+    const fraction = select(above, I64.of(TOP_BIT + 1n), select(twice.eq(y), I64.of(TOP_BIT), rest.ne(0).toI64U()))
+    r.setFinite(sign, exponent.sub(less), quotient, fraction)
+  })
+}
+
+/** (state): R = √A. */
+export function squareRoot(c: Context): SharedFunction {
+  return c.shared('float.squareRoot', ['i32'], undefined, (f) => {
+    const o = operands(f)
+    const { state, a, r } = o
+    const kind = a.class
+    // Of a negative denormal operand only the sign is reported.
+    f.if(kind.eq(CLASS_FINITE).or(kind.eq(CLASS_INFINITY)).and(a.sign), () => invalid(f, o))
+    f.if(propagateNanUnary(c, f, state), () => f.return())
+    f.if(kind.ne(CLASS_FINITE), () => {
+      r.copy(a)
+      f.return()
+    })
+    // 2^126 ≤ radicand < 2^128, so that the root has 64 bits.
+    const exponent = a.exponent
+    const odd = f.let(exponent.and(1))
+    const significand = a.significand
+    const high = f.local('i64')
+    const low = f.local('i64')
+    f.set(high, select(odd, significand, significand.shrU(1)))
+    f.set(low, select(odd, I64.of(0), significand.shl(63)))
+    // Two bits of the radicand give one of the root. The remainder is at most twice the root: 65 bits, `over` the topmost.
+    const root = f.local('i64')
+    const rest = f.local('i64')
+    const over = f.local('i64')
+    const count = f.local('i32')
+    f.set(root, I64.of(0))
+    f.set(rest, I64.of(0))
+    f.set(over, I64.of(0))
+    f.set(count, I32.of(64))
+    f.loop((again) => {
+      f.set(over, over.get.shl(2).or(rest.get.shrU(62)))
+      f.set(rest, rest.get.shl(2).or(high.get.shrU(62)))
+      f.set(high, high.get.shl(2).or(low.get.shrU(62)))
+      f.set(low, low.get.shl(2))
+      // Trial subtrahend: 4·root + 1, in 66 bits.
+      const trial = f.let(root.get.shl(2).or(1))
+      const trialOver = f.let(root.get.shrU(62))
+      f.set(root, root.get.shl(1))
+      f.if(over.get.gtU(trialOver).or(over.get.eq(trialOver).and(rest.get.geU(trial))), () => {
+        f.set(over, over.get.sub(trialOver).sub(rest.get.ltU(trial).toI64U()))
+        f.set(rest, rest.get.sub(trial))
+        f.set(root, root.get.or(1))
+      })
+      f.set(count, count.get.sub(1))
+      f.brIf(count.get, again)
+    })
+    // (root + ½)² lies above the radicand exactly if the remainder does not exceed the root.
+    const above = over.get.ne(0).or(rest.get.gtU(root.get))
+    const fraction = select(above, I64.of(TOP_BIT + 1n), rest.get.ne(0).toI64U())
+    r.setFinite(I32.of(0), exponent.shrS(1), root.get, fraction)
+  })
+}

@@ -1,0 +1,209 @@
+import { I32, I64 } from '@retrap/wasm-emitter'
+import type { FunctionBuilder, I32Like, ValueType } from '@retrap/wasm-emitter'
+import { S_SCRATCH } from '../state-layout.ts'
+
+/**
+ * Where the software floating-point functions keep their operands: unpacked numbers in the vCPU's scratch area, which
+ * belongs to one instruction at a time. The first 16 bytes are left to `divideWide`.
+ */
+
+/** What the operation has raised so far: `FE_*`. 32 bits. */
+export const F_FLAGS: number = S_SCRATCH + 0x10
+/** Rounding and masks, in the layout `FC_*`. 32 bits. */
+export const F_CONTROL: number = S_SCRATCH + 0x14
+/** Sign and exponent of a double-extended result, whose significand is the function's result. 32 bits. */
+export const F_WORD: number = S_SCRATCH + 0x18
+/** Quotient bits of a partial remainder, and the like. 32 bits. */
+export const F_EXTRA: number = S_SCRATCH + 0x1c
+
+/** Operands and result, unpacked: see `N_*`. */
+export const SLOT_A: number = S_SCRATCH + 0x20
+export const SLOT_B: number = S_SCRATCH + 0x40
+export const SLOT_R: number = S_SCRATCH + 0x60
+/** Free for whoever needs more: two vectors, or two numbers. */
+export const F_TEMPORARY: number = S_SCRATCH + 0x80
+
+/** A function that {@link Context.shared} made. */
+export type SharedFunction<R extends ValueType | undefined = undefined> = FunctionBuilder & { readonly signature: { readonly result: R } }
+
+/** Significand, 64 bits, the integer bit at bit 63. A NaN's payload lies as in the double-extended format. */
+export const N_SIGNIFICAND = 0
+/** The 64 bits below, of which only "zero, less than, equal to or more than a half" and exactness count. */
+export const N_LOW = 8
+/** Unbiased exponent: the value is significand · 2^(exponent − 63). Signed 32 bits. */
+export const N_EXPONENT = 16
+/** 0 or 1. 32 bits. */
+export const N_SIGN = 20
+/** `CLASS_*`. 32 bits. */
+export const N_CLASS = 24
+/** 1 where the operand was denormal, else 0. 32 bits. */
+export const N_DENORMAL = 28
+
+export const CLASS_ZERO = 0
+export const CLASS_FINITE = 1
+export const CLASS_INFINITY = 2
+export const CLASS_QNAN = 3
+export const CLASS_SNAN = 4
+/** A double-extended encoding that no processor since the 80387 produces: any use of it is invalid. */
+export const CLASS_UNSUPPORTED = 5
+
+// Exceptions, at their positions in MXCSR and the x87 status word.
+export const FE_INVALID = 0x01
+export const FE_DENORMAL = 0x02
+export const FE_ZERO_DIVIDE = 0x04
+export const FE_OVERFLOW = 0x08
+export const FE_UNDERFLOW = 0x10
+export const FE_PRECISION = 0x20
+/** Stack fault, as in the x87 status word. */
+export const FE_STACK = 0x40
+/** Rounded away from zero: C1 of the x87 status word. */
+export const FE_ROUNDED_UP = 0x200
+
+// F_CONTROL: the x87 control word's layout, with what only MXCSR has above it.
+/** Exception masks are bits 5:0, precision control bits 9:8, rounding control bits 11:10. */
+export const FC_ROUNDING_SHIFT = 10
+export const ROUND_NEAREST = 0
+export const ROUND_DOWN = 1
+export const ROUND_UP = 2
+export const ROUND_ZERO = 3
+/** Denormal operands are zeros. */
+export const FC_DAZ = 0x1000
+/** Tiny results are zeros, where underflow is masked. */
+export const FC_FTZ = 0x2000
+/** x87 rules: which NaN survives, and what an unmasked overflow delivers. */
+export const FC_X87 = 0x4000
+
+/** The default NaN's significand ("real indefinite"); its sign is set. */
+export const INDEFINITE = 0xc000_0000_0000_0000n
+export const TOP_BIT = 0x8000_0000_0000_0000n
+export const QUIET_BIT = 0x4000_0000_0000_0000n
+
+/** An unpacked number in the state. */
+export class Slot {
+  readonly f: FunctionBuilder
+  readonly base: I32
+  readonly offset: number
+
+  /** `base` is a local: the state, or (offset 0) the slot itself. */
+  constructor(f: FunctionBuilder, base: I32, offset: number) {
+    this.f = f
+    this.base = base
+    this.offset = offset
+  }
+
+  get significand(): I64 {
+    return this.f.load('i64.load', this.base, this.offset + N_SIGNIFICAND)
+  }
+  set significand(value: I64) {
+    this.f.store('i64.store', this.base, value, this.offset + N_SIGNIFICAND)
+  }
+  get low(): I64 {
+    return this.f.load('i64.load', this.base, this.offset + N_LOW)
+  }
+  set low(value: I64) {
+    this.f.store('i64.store', this.base, value, this.offset + N_LOW)
+  }
+  get exponent(): I32 {
+    return this.f.load('i32.load', this.base, this.offset + N_EXPONENT)
+  }
+  set exponent(value: I32) {
+    this.f.store('i32.store', this.base, value, this.offset + N_EXPONENT)
+  }
+  get sign(): I32 {
+    return this.f.load('i32.load', this.base, this.offset + N_SIGN)
+  }
+  set sign(value: I32) {
+    this.f.store('i32.store', this.base, value, this.offset + N_SIGN)
+  }
+  get class(): I32 {
+    return this.f.load('i32.load', this.base, this.offset + N_CLASS)
+  }
+  set class(value: I32Like) {
+    this.f.store('i32.store', this.base, I32.of(value), this.offset + N_CLASS)
+  }
+  get denormal(): I32 {
+    return this.f.load('i32.load', this.base, this.offset + N_DENORMAL)
+  }
+  set denormal(value: I32) {
+    this.f.store('i32.store', this.base, value, this.offset + N_DENORMAL)
+  }
+
+  /** Becomes a copy of `other`. */
+  copy(other: Slot): void {
+    const lower = this.f.load('v128.load', other.base, other.offset)
+    const upper = this.f.load('v128.load', other.base, other.offset + 16)
+    this.f.store('v128.store', this.base, lower, this.offset)
+    this.f.store('v128.store', this.base, upper, this.offset + 16)
+  }
+
+  /** Becomes a finite number, normalised, with the 64 bits below the significand given. */
+  setFinite(sign: I32, exponent: I32, significand: I64, low: I64 = I64.of(0)): void {
+    // All are evaluated before the first store: they may be expressions over this slot.
+    const [s, e, h, l] = [this.f.let(sign), this.f.let(exponent), this.f.let(significand), this.f.let(low)]
+    this.class = CLASS_FINITE
+    this.sign = s
+    this.exponent = e
+    this.significand = h
+    this.low = l
+  }
+
+  setZero(sign: I32): void {
+    this.sign = sign
+    this.class = CLASS_ZERO
+  }
+
+  setInfinity(sign: I32): void {
+    this.sign = sign
+    this.class = CLASS_INFINITY
+  }
+
+  setIndefinite(): void {
+    this.sign = I32.of(1)
+    this.significand = I64.of(INDEFINITE)
+    this.class = CLASS_QNAN
+  }
+}
+
+/** Adds to what has been raised. */
+export function raiseFlags(f: FunctionBuilder, state: I32, flags: I32Like): void {
+  f.store('i32.store', state, f.loadExpression('i32.load', state, F_FLAGS).or(flags), F_FLAGS)
+}
+
+/** Rounding control: `ROUND_*`. */
+export function roundingMode(f: FunctionBuilder, state: I32): I32 {
+  return f.let(f.loadExpression('i32.load', state, F_CONTROL).shrU(FC_ROUNDING_SHIFT).and(3))
+}
+
+/** `high:low` shifted right by `count` (0 or more), with every bit lost collected in the lowest bit. */
+export function shiftRightSticky(f: FunctionBuilder, high: I64, low: I64, count: I32): { readonly high: I64; readonly low: I64 } {
+  const h = f.local('i64')
+  const l = f.local('i64')
+  const n = f.let(count)
+  const wide = f.let(n.toI64U())
+  f.set(h, high)
+  f.set(l, low)
+  f.if(n, () => {
+    f.if(
+      n.ltU(64),
+      () => {
+        const back = f.let(I64.of(64).sub(wide))
+        const lost = f.let(l.get.shl(back).ne(0).toI64U())
+        f.set(l, h.get.shl(back).or(l.get.shrU(wide)).or(lost))
+        f.set(h, h.get.shrU(wide))
+      },
+      () => {
+        f.if(
+          n.ltU(128),
+          () => {
+            // Shift counts are taken modulo 64: a count of 64 moves the word as it is, and loses the low one.
+            const lost = f.let(h.get.shl(I64.of(63).sub(wide.and(63))).shl(1).or(l.get).ne(0).toI64U())
+            f.set(l, h.get.shrU(wide).or(lost))
+          },
+          () => f.set(l, h.get.or(l.get).ne(0).toI64U()),
+        )
+        f.set(h, I64.of(0))
+      },
+    )
+  })
+  return { high: h.get, low: l.get }
+}

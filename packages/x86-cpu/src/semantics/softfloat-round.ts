@@ -1,0 +1,203 @@
+import { I32, I64, select } from '@retrap/wasm-emitter'
+import type { FunctionBuilder } from '@retrap/wasm-emitter'
+import type { Context } from './context.ts'
+import {
+  CLASS_INFINITY,
+  CLASS_QNAN,
+  CLASS_ZERO,
+  FC_FTZ,
+  FE_OVERFLOW,
+  FE_PRECISION,
+  FE_ROUNDED_UP,
+  FE_UNDERFLOW,
+  F_CONTROL,
+  F_FLAGS,
+  F_WORD,
+  ROUND_DOWN,
+  ROUND_NEAREST,
+  ROUND_UP,
+  SLOT_R,
+  Slot,
+  TOP_BIT,
+  raiseFlags,
+  roundingMode,
+  shiftRightSticky,
+} from './softfloat-layout.ts'
+import type { SharedFunction } from './softfloat-layout.ts'
+
+/**
+ * Rounding: from the unpacked result R to an encoding.
+ *
+ * Source: Intel SDM vol. 1, "Rounding", "Overflow Exception", "Underflow Exception", "Inexact-Result (Precision)
+ * Exception". Tininess is detected after rounding, as all x86 processors do it.
+ */
+
+/** What an unmasked x87 overflow or underflow adds to, or takes from, the exponent of the result it delivers. */
+const WRAP = 24576
+
+const ONE_HALF = TOP_BIT
+
+/** 1 if a magnitude, cut off above `rest` (a fraction of 64 bits), is rounded away from zero. */
+export function roundsUp(f: FunctionBuilder, mode: I32, sign: I32, odd: I32, rest: I64): I32 {
+  return f.ifElse(
+    'i32',
+    mode.eq(ROUND_NEAREST),
+    () => rest.gtU(ONE_HALF).or(rest.eq(ONE_HALF).and(odd)),
+    () => rest.ne(0).and(mode.eq(ROUND_UP).and(sign.eqz()).or(mode.eq(ROUND_DOWN).and(sign))),
+  )
+}
+
+interface Target {
+  readonly minimumExponent: number
+  readonly maximumExponent: number
+  /** Significant bits, integer bit included. */
+  readonly precision: I32
+  /** Ends the function with an encoding: biased exponent, and a significand of `precision` bits; exponent 0 and a significand with its top bit set are the smallest normal number. */
+  pack(sign: I32, biased: I32, significand: I64): void
+  packNan(sign: I32, significand: I64): void
+  packInfinity(sign: I32): void
+  readonly extended: boolean
+}
+
+function emitFinish(f: FunctionBuilder, state: I32, target: Target): void {
+  const r = new Slot(f, state, SLOT_R)
+  const { minimumExponent, maximumExponent, extended } = target
+  const precision = target.precision
+  const kind = r.class
+  const sign = r.sign
+  f.if(kind.eq(CLASS_ZERO), () => target.pack(sign, I32.of(0), I64.of(0)))
+  f.if(kind.eq(CLASS_INFINITY), () => target.packInfinity(sign))
+  f.if(kind.geU(CLASS_QNAN), () => target.packNan(sign, r.significand))
+
+  const exponent = f.local('i32')
+  f.set(exponent, r.exponent)
+  const [high, low] = [r.significand, r.low]
+  const control = f.load('i32.load', state, F_CONTROL)
+  const mode = roundingMode(f, state)
+  const masked = f.let(control.and(FE_UNDERFLOW).ne(0))
+  const cut = f.let(I32.of(64).sub(precision))
+  const shift = f.local('i32')
+  const tiny = f.local('i32')
+  f.set(shift, cut)
+  f.set(tiny, I32.of(0))
+  f.if(exponent.get.ltS(minimumExponent), () => {
+    f.set(tiny, I32.of(1))
+    // With an unlimited exponent range it may round up to the smallest normal number: then it is not tiny.
+    f.if(exponent.get.eq(minimumExponent - 1), () => {
+      const { high: q, low: rest } = shiftRightSticky(f, high, low, cut)
+      const ones = I64.of(-1n).shrU(cut.toI64U())
+      f.set(tiny, q.eq(ones).and(roundsUp(f, mode, sign, I32.of(1), rest)).eqz())
+    })
+    const denormalise = (): void => f.set(shift, shift.get.add(I32.of(minimumExponent).sub(exponent.get)))
+    f.if(
+      tiny.get.and(masked.eqz()),
+      () => {
+        raiseFlags(f, state, FE_UNDERFLOW)
+        // SSE delivers no result; the x87 unit one with the exponent moved into range.
+        if (extended) f.set(exponent, exponent.get.add(WRAP))
+        else denormalise()
+      },
+      denormalise,
+    )
+    if (!extended) {
+      f.if(tiny.get.and(masked).and(control.and(FC_FTZ).ne(0)), () => {
+        raiseFlags(f, state, FE_UNDERFLOW | FE_PRECISION)
+        target.pack(sign, I32.of(0), I64.of(0))
+      })
+    }
+  })
+  const normal = f.let(shift.get.eq(cut))
+  const { high: cutOff, low: rest } = shiftRightSticky(f, high, low, shift.get)
+  const up = f.let(roundsUp(f, mode, sign, cutOff.toI32().and(1), rest))
+  const q = f.local('i64')
+  f.set(q, cutOff.add(up.toI64U()))
+  f.if(rest.ne(0), () => {
+    raiseFlags(f, state, select(tiny.get.and(masked), I32.of(FE_UNDERFLOW | FE_PRECISION), I32.of(FE_PRECISION)))
+    f.if(up, () => raiseFlags(f, state, FE_ROUNDED_UP))
+  })
+  f.if(normal.eqz(), () => target.pack(sign, I32.of(0), q.get))
+  // A carry out of the top leaves zeros below.
+  const top = f.let(I64.of(1).shl(precision.sub(1).toI64U()))
+  f.if(up.and(q.get.and(top.shl(1).sub(1)).eqz()), () => {
+    f.set(q, top)
+    f.set(exponent, exponent.get.add(1))
+  })
+  f.if(exponent.get.gtS(maximumExponent), () => {
+    f.if(
+      control.and(FE_OVERFLOW),
+      () => {
+        raiseFlags(f, state, FE_OVERFLOW | FE_PRECISION)
+        const infinite = mode.eq(ROUND_NEAREST).or(mode.eq(ROUND_UP).and(sign.eqz())).or(mode.eq(ROUND_DOWN).and(sign))
+        f.if(infinite, () => {
+          raiseFlags(f, state, FE_ROUNDED_UP)
+          target.packInfinity(sign)
+        })
+        f.store('i32.store', state, f.loadExpression('i32.load', state, F_FLAGS).and(~FE_ROUNDED_UP), F_FLAGS)
+        target.pack(sign, I32.of(2 * maximumExponent), top.shl(1).sub(1))
+      },
+      () => {
+        raiseFlags(f, state, FE_OVERFLOW)
+        if (extended) f.set(exponent, exponent.get.sub(WRAP))
+        else target.packInfinity(sign)
+      },
+    )
+  })
+  target.pack(sign, exponent.get.add(maximumExponent), q.get)
+}
+
+/** (state) → R rounded to single or double precision. */
+export function finish(c: Context, bits: 32 | 64): SharedFunction<'i64'> {
+  return c.shared(`float.finish${bits}`, ['i32'], 'i64', (f) => {
+    const fractionBits = bits === 32 ? 23 : 52
+    const maximumExponent = bits === 32 ? 127 : 1023
+    const signAt = (sign: I32): I64 => sign.toI64U().shl(bits - 1)
+    const mask = (1n << BigInt(fractionBits)) - 1n
+    const infinity = BigInt(2 * maximumExponent + 1) << BigInt(fractionBits)
+    emitFinish(f, f.param(0, 'i32').get, {
+      minimumExponent: 1 - maximumExponent,
+      maximumExponent,
+      precision: I32.of(fractionBits + 1),
+      extended: false,
+      pack: (sign, biased, significand) => {
+        // A denormal that was rounded up to 2^fractionBits carries into the exponent by itself.
+        const low = biased.known === 0 ? significand : significand.and(mask)
+        f.return(signAt(sign).or(biased.toI64U().shl(fractionBits)).or(low))
+      },
+      packNan: (sign, significand) => f.return(signAt(sign).or(infinity).or(significand.shrU(63 - fractionBits).and(mask))),
+      packInfinity: (sign) => f.return(signAt(sign).or(infinity)),
+    })
+    f.unreachable()
+  })
+}
+
+/**
+ * (state, significant bits: 24, 53 or 64) → significand of R rounded to the double-extended format; sign and exponent are
+ * in F_WORD. Precision control shortens the significand and leaves the exponent's range.
+ */
+export function finish80(c: Context): SharedFunction<'i64'> {
+  return c.shared('float.finish80', ['i32', 'i32'], 'i64', (f) => {
+    const state = f.param(0, 'i32').get
+    const precision = f.param(1, 'i32').get
+    const word = (sign: I32, exponent: I32): void => f.store('i32.store', state, sign.shl(15).or(exponent), F_WORD)
+    emitFinish(f, state, {
+      minimumExponent: -16382,
+      maximumExponent: 16383,
+      precision,
+      extended: true,
+      pack: (sign, biased, significand) => {
+        const full = f.let(significand.shl(I64.of(64).sub(precision.toI64U())))
+        word(sign, biased.known === 0 ? full.shrU(63).toI32() : biased)
+        f.return(full)
+      },
+      packNan: (sign, significand) => {
+        word(sign, I32.of(0x7fff))
+        f.return(significand)
+      },
+      packInfinity: (sign) => {
+        word(sign, I32.of(0x7fff))
+        f.return(I64.of(TOP_BIT))
+      },
+    })
+    f.unreachable()
+  })
+}

@@ -1,0 +1,184 @@
+import { I32, I64, select } from '@retrap/wasm-emitter'
+import type { FunctionBuilder } from '@retrap/wasm-emitter'
+import type { Context } from './context.ts'
+import {
+  CLASS_FINITE,
+  CLASS_INFINITY,
+  CLASS_QNAN,
+  CLASS_SNAN,
+  CLASS_UNSUPPORTED,
+  CLASS_ZERO,
+  FC_DAZ,
+  FC_X87,
+  FE_DENORMAL,
+  FE_INVALID,
+  F_CONTROL,
+  QUIET_BIT,
+  SLOT_A,
+  SLOT_B,
+  SLOT_R,
+  Slot,
+  TOP_BIT,
+  raiseFlags,
+} from './softfloat-layout.ts'
+import type { SharedFunction } from './softfloat-layout.ts'
+
+/**
+ * From encodings to unpacked numbers, and what NaN operands do.
+ *
+ * Source: Intel SDM vol. 1, "Real Numbers and Floating-Point Formats", "Rules for Handling NaNs", "Unsupported Double
+ * Extended-Precision Floating-Point Encodings and Pseudo-Denormals".
+ */
+
+/** (state, slot address, bits): a single- or double-precision number. */
+export function unpack(c: Context, bits: 32 | 64): SharedFunction {
+  const fractionBits = bits === 32 ? 23 : 52
+  const maximum = bits === 32 ? 0xff : 0x7ff
+  const bias = maximum >> 1
+  const left = 63 - fractionBits
+  return c.shared(`float.unpack${bits}`, ['i32', 'i32', 'i64'], undefined, (f) => {
+    const state = f.param(0, 'i32').get
+    const slot = new Slot(f, f.param(1, 'i32').get, 0)
+    const value = f.param(2, 'i64').get
+    const exponent = f.let(value.shrU(fractionBits).toI32().and(maximum))
+    const fraction = f.let(value.and((1n << BigInt(fractionBits)) - 1n))
+    slot.sign = value.shrU(bits - 1).toI32()
+    slot.denormal = I32.of(0)
+    slot.low = I64.of(0)
+    slot.significand = fraction.shl(left).or(TOP_BIT)
+    slot.exponent = exponent.sub(bias)
+    slot.class = CLASS_FINITE
+    f.if(exponent.eq(maximum), () => {
+      const quiet = fraction.shrU(fractionBits - 1).ne(0)
+      slot.class = select(fraction.eqz(), I32.of(CLASS_INFINITY), select(quiet, I32.of(CLASS_QNAN), I32.of(CLASS_SNAN)))
+    })
+    f.if(exponent.eqz(), () => {
+      const daz = f.loadExpression('i32.load', state, F_CONTROL).and(FC_DAZ)
+      f.if(
+        fraction.eqz().or(daz),
+        () => {
+          slot.class = CLASS_ZERO
+        },
+        () => unpackDenormal(f, slot, fraction, 64 - bias - fractionBits),
+      )
+    })
+  })
+}
+
+/** `fraction` is not zero; `exponent` is what it would have with its highest bit at bit 63, plus the leading zeros. */
+function unpackDenormal(f: FunctionBuilder, slot: Slot, fraction: I64, exponent: number): void {
+  const zeros = f.let(fraction.clz())
+  slot.significand = fraction.shl(zeros)
+  slot.exponent = I32.of(exponent).sub(zeros.toI32())
+  slot.denormal = I32.of(1)
+  slot.class = CLASS_FINITE
+}
+
+/** (state, slot address, significand, sign and exponent): a double-extended number. */
+export function unpack80(c: Context): SharedFunction {
+  return c.shared('float.unpack80', ['i32', 'i32', 'i64', 'i32'], undefined, (f) => {
+    const slot = new Slot(f, f.param(1, 'i32').get, 0)
+    const significand = f.param(2, 'i64').get
+    const word = f.param(3, 'i32').get
+    const exponent = f.let(word.and(0x7fff))
+    slot.sign = word.shrU(15).and(1)
+    slot.denormal = I32.of(0)
+    slot.low = I64.of(0)
+    slot.significand = significand
+    slot.exponent = exponent.sub(0x3fff)
+    f.if(exponent.eqz(), () => {
+      f.if(
+        significand.eqz(),
+        () => {
+          slot.class = CLASS_ZERO
+        },
+        () => unpackDenormal(f, slot, significand, -16382),
+      )
+      f.return()
+    })
+    f.if(significand.geS(0), () => {
+      slot.class = CLASS_UNSUPPORTED
+      f.return()
+    })
+    slot.class = CLASS_FINITE
+    f.if(exponent.eq(0x7fff), () => {
+      const quiet = significand.and(QUIET_BIT).ne(0)
+      const infinite = significand.shl(1).eqz()
+      slot.class = select(infinite, I32.of(CLASS_INFINITY), select(quiet, I32.of(CLASS_QNAN), I32.of(CLASS_SNAN)))
+    })
+  })
+}
+
+/** (state, slot address, integer): a signed 64-bit integer. */
+export function unpackInteger(c: Context): SharedFunction {
+  return c.shared('float.unpackInteger', ['i32', 'i32', 'i64'], undefined, (f) => {
+    const slot = new Slot(f, f.param(1, 'i32').get, 0)
+    const value = f.param(2, 'i64').get
+    const negative = f.let(value.ltS(0))
+    slot.denormal = I32.of(0)
+    slot.low = I64.of(0)
+    slot.sign = negative
+    f.if(
+      value.eqz(),
+      () => {
+        slot.class = CLASS_ZERO
+      },
+      () => {
+        const magnitude = f.let(select(negative, I64.of(0).sub(value), value))
+        const zeros = f.let(magnitude.clz())
+        slot.significand = magnitude.shl(zeros)
+        slot.exponent = I32.of(63).sub(zeros.toI32())
+        slot.class = CLASS_FINITE
+      },
+    )
+  })
+}
+
+/**
+ * (state) → 1 if the result of an operation on A and B is a NaN because an operand is one; it is then in R. Raises the
+ * denormal-operand exception otherwise: NaN operands take precedence over it.
+ */
+export function propagateNan(c: Context): SharedFunction<'i32'> {
+  return c.shared('float.propagateNan', ['i32'], 'i32', (f) => {
+    const state = f.param(0, 'i32').get
+    const a = new Slot(f, state, SLOT_A)
+    const b = new Slot(f, state, SLOT_B)
+    const r = new Slot(f, state, SLOT_R)
+    const [classA, classB] = [a.class, b.class]
+    f.if(classA.ltU(CLASS_QNAN).and(classB.ltU(CLASS_QNAN)), () => {
+      f.if(a.denormal.or(b.denormal), () => raiseFlags(f, state, FE_DENORMAL))
+      f.return(0)
+    })
+    f.if(classA.eq(CLASS_UNSUPPORTED).or(classB.eq(CLASS_UNSUPPORTED)), () => {
+      raiseFlags(f, state, FE_INVALID)
+      r.setIndefinite()
+      f.return(1)
+    })
+    f.if(classA.eq(CLASS_SNAN).or(classB.eq(CLASS_SNAN)), () => raiseFlags(f, state, FE_INVALID))
+    const takeA = f.local('i32')
+    f.set(takeA, classA.geU(CLASS_QNAN))
+    // The x87 unit prefers a quiet NaN to a signalling one, else the larger significand, else the positive one.
+    f.if(f.loadExpression('i32.load', state, F_CONTROL).and(FC_X87).ne(0).and(takeA.get).and(classB.geU(CLASS_QNAN)), () => {
+      f.set(takeA, classA.eq(CLASS_QNAN))
+      f.if(classA.eq(classB), () => {
+        const [sa, sb] = [a.significand, b.significand]
+        f.set(takeA, select(sa.eq(sb), a.sign.eqz(), sa.gtU(sb)))
+      })
+    })
+    f.if(
+      takeA.get,
+      () => r.copy(a),
+      () => r.copy(b),
+    )
+    r.significand = r.significand.or(QUIET_BIT)
+    r.class = CLASS_QNAN
+    f.return(1)
+  })
+}
+
+/** {@link propagateNan} for an operation on A alone. */
+export function propagateNanUnary(c: Context, f: FunctionBuilder, state: I32): I32 {
+  new Slot(f, state, SLOT_B).class = CLASS_ZERO
+  new Slot(f, state, SLOT_B).denormal = I32.of(0)
+  return f.call(propagateNan(c), state)
+}

@@ -1,0 +1,155 @@
+import { F32, F64, I32, I64, V128, numeric } from '@retrap/wasm-emitter'
+import type { FunctionBuilder } from '@retrap/wasm-emitter'
+import { S_MXCSR } from '../state-layout.ts'
+import type { Context } from './context.ts'
+import { F_TEMPORARY, ROUND_NEAREST } from './softfloat-layout.ts'
+import type { SharedFunction } from './softfloat-layout.ts'
+import { MXCSR_RC_SHIFT } from './sse-float-slow.ts'
+import type { Bits } from './sse-float-slow.ts'
+
+/**
+ * When the host's floating-point arithmetic may stand in for software: the fast path of SSE.
+ *
+ * WebAssembly rounds to nearest, reports no exceptions, and leaves NaN payloads open. So its result is taken only where
+ * operands and result show that no exception but "precision" can have been raised, and where that one makes no
+ * difference: it is masked, and its flag is set already. MXCSR starts with the flag clear; the first inexact result of a
+ * program goes the long way and sets it.
+ */
+
+export type Float = F32 | F64
+
+const MXCSR_PE = 0x20
+const MXCSR_PM = 0x1000
+const MXCSR_RC = 3 << MXCSR_RC_SHIFT
+
+/** 1 if an inexact result, rounded to nearest, changes nothing in MXCSR and raises nothing. */
+export function isRoundingSettled(c: Context): I32 {
+  const mxcsr = c.f.loadExpression('i32.load', c.state, S_MXCSR)
+  return mxcsr.and(MXCSR_PE | MXCSR_PM | MXCSR_RC).eq(MXCSR_PE | MXCSR_PM | (ROUND_NEAREST << MXCSR_RC_SHIFT))
+}
+
+/** 1 if an inexact result changes nothing, however it is rounded. */
+export function isPrecisionSettled(c: Context): I32 {
+  return c.f
+    .loadExpression('i32.load', c.state, S_MXCSR)
+    .and(MXCSR_PE | MXCSR_PM)
+    .eq(MXCSR_PE | MXCSR_PM)
+}
+
+/** A scalar floating-point instruction by its name without the type. */
+export function float(bits: Bits, name: string, ...operands: readonly Float[]): F64 {
+  return numeric(`f${bits}.${name}` as 'f64.add', ...(operands as readonly F64[] as [F64, F64]))
+}
+
+/** A scalar floating-point comparison. */
+export function floatTest(bits: Bits, name: string, a: Float, b: Float): I32 {
+  return numeric(`f${bits}.${name}` as 'f64.eq', a as F64, b as F64)
+}
+
+/** A vector instruction by its name without the shape. */
+export function vector(bits: Bits, name: string, ...operands: readonly V128[]): V128 {
+  return numeric(`f${bits}x${128 / bits}.${name}` as 'f64x2.add', ...(operands as [V128, V128]))
+}
+
+function constant(bits: Bits, value: number): F64 {
+  return (bits === 64 ? F64.of(value) : F32.of(value)) as F64
+}
+
+function splat(bits: Bits, value: number): V128 {
+  const bytes = bits === 64 ? new Float64Array([value, value]).buffer : new Float32Array([value, value, value, value]).buffer
+  return V128.of(new Uint8Array(bytes))
+}
+
+export const SMALLEST_NORMAL: Readonly<Record<Bits, number>> = { 32: 2 ** -126, 64: 2 ** -1022 }
+export const LARGEST: Readonly<Record<Bits, number>> = { 32: (2 - 2 ** -23) * 2 ** 127, 64: Number.MAX_VALUE }
+
+/** 1 unless it is denormal or a NaN. */
+export function isPlain(bits: Bits, x: Float): I32 {
+  return floatTest(bits, 'ge', float(bits, 'abs', x), constant(bits, SMALLEST_NORMAL[bits])).or(isZero(bits, x))
+}
+
+export function isZero(bits: Bits, x: Float): I32 {
+  return floatTest(bits, 'eq', x, constant(bits, 0))
+}
+
+/**
+ * 1 if it is a normal number that cannot have come about by overflow or underflow: the smallest normal numbers are left
+ * out, since a tiny result may have been rounded up to one.
+ */
+export function isOrdinary(bits: Bits, x: Float): I32 {
+  const magnitude = float(bits, 'abs', x)
+  return floatTest(bits, 'ge', magnitude, constant(bits, 2 * SMALLEST_NORMAL[bits])).and(
+    floatTest(bits, 'le', magnitude, constant(bits, LARGEST[bits])),
+  )
+}
+
+/** {@link isPlain} as a mask of elements. */
+export function plainMask(bits: Bits, x: V128): V128 {
+  return or(vector(bits, 'ge', vector(bits, 'abs', x), splat(bits, SMALLEST_NORMAL[bits])), zeroMask(bits, x))
+}
+
+export function zeroMask(bits: Bits, x: V128): V128 {
+  return vector(bits, 'eq', x, splat(bits, 0))
+}
+
+/** {@link isOrdinary} as a mask of elements. */
+export function ordinaryMask(bits: Bits, x: V128): V128 {
+  const magnitude = vector(bits, 'abs', x)
+  return and(
+    vector(bits, 'ge', magnitude, splat(bits, 2 * SMALLEST_NORMAL[bits])),
+    vector(bits, 'le', magnitude, splat(bits, LARGEST[bits])),
+  )
+}
+
+/** 1 if every element of a mask is set. */
+export function allSet(bits: Bits, mask: V128): I32 {
+  return numeric(bits === 64 ? 'i64x2.all_true' : 'i32x4.all_true', mask)
+}
+
+export function and(a: V128, b: V128): V128 {
+  return numeric('v128.and', a, b)
+}
+
+export function or(a: V128, b: V128): V128 {
+  return numeric('v128.or', a, b)
+}
+
+/** Bits of a scalar operand: the low element of a register, or just as many bytes of memory. 32 bits are zero-extended. */
+export function readScalar(c: Context, i: number, bits: Bits): I64 {
+  if (c.kindOf(i) === 'mem') return c.readU(i)
+  return c.f.load(bits === 64 ? 'i64.load' : 'i64.load32_u', c.registerAddress(i))
+}
+
+/** Writes the low element of a register and leaves the others. */
+export function writeScalar(c: Context, i: number, bits: Bits, value: I64): void {
+  c.f.store(bits === 64 ? 'i64.store' : 'i64.store32', c.registerAddress(i), value)
+}
+
+export function asFloat(f: FunctionBuilder, bits: Bits, value: I64): Float {
+  return bits === 64 ? f.let(value.asF64()) : f.let(value.toI32().asF32())
+}
+
+export function bitsOf(bits: Bits, value: Float): I64 {
+  return bits === 64 ? (value as F64).asI64() : (value as unknown as F32).asI32().toI64U()
+}
+
+/** Calls a slow function, and raises what it wants raised. */
+export function callSlow(c: Context, slow: SharedFunction<'i32'>, ...operands: readonly (I32 | I64 | V128)[]): void {
+  const vectorNumber = c.f.call(slow, c.state, ...operands)
+  c.f.if(vectorNumber, () => c.raise(vectorNumber))
+}
+
+/** `fast` where `condition` holds, else what the slow function leaves. */
+export function scalarResult(c: Context, condition: I32, fast: () => I64, slow: () => void): I64 {
+  return c.f.ifElse('i64', condition, fast, () => {
+    slow()
+    return c.f.loadExpression('i64.load', c.state, F_TEMPORARY)
+  })
+}
+
+export function vectorResult(c: Context, condition: I32, fast: () => V128, slow: () => void): V128 {
+  return c.f.ifElse('v128', condition, fast, () => {
+    slow()
+    return c.f.loadExpression('v128.load', c.state, F_TEMPORARY)
+  })
+}
