@@ -52,5 +52,4 @@ export interface MachineStatistics {
   readonly instructions: number
   readonly exits: Readonly<Record<string, number>>
   readonly tlbMisses: number
-  readonly [more: string]: unknown
 }

@@ -14,6 +14,8 @@ export interface RunStatistics {
   readonly tlbMisses: number
   /** Exits from generated code, by kind. */
   readonly exits: Readonly<Record<string, number>>
+  /** What else the machine counts. */
+  readonly counts: Readonly<Record<string, unknown>>
   readonly memory: {
     readonly guestBytes: number
     readonly residentBytes: number
@@ -48,7 +50,7 @@ export interface Measured {
 }
 
 export function measure(run: Measured): RunStatistics {
-  const { instructions, tlbMisses, exits } = run.machine.statistics()
+  const { instructions, tlbMisses, exits, ...counts } = run.machine.statistics()
   const wallSeconds = run.stopwatch.wallSeconds()
   return {
     reason: run.exit.reason,
@@ -59,6 +61,7 @@ export function measure(run: Measured): RunStatistics {
     mips: round(instructions / wallSeconds / 1e6, 2),
     tlbMisses,
     exits,
+    counts: { ...counts },
     memory: {
       guestBytes: run.guestBytes,
       residentBytes: process.memoryUsage.rss(),
