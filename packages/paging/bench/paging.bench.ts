@@ -1,5 +1,13 @@
 // Walks of a 512 MiB linear range mapped by 4 KiB pages, in random order: the time of one walk, A and D set already.
-import { ACCESS_READ, ACCESS_USER, type PagingContext, walk, WALK_OK, WalkResult, type TableReader } from '@retrap/paging'
+import {
+  ACCESS_READ,
+  ACCESS_USER,
+  type PagingContext,
+  walk,
+  WALK_OK,
+  WalkResult,
+  type TableReader,
+} from '@retrap/paging'
 import { contextOf, CR4, LMA, NXE, pair, randomOf } from '../test/support/guest.ts'
 import { naiveWalk, type NaiveState } from '../test/support/naive.ts'
 

@@ -1,69 +1,25 @@
 import { hexBytes, hexPair, type AccessDescription } from './describe.ts'
 import { ReplayError, ReplayMismatchError } from './errors.ts'
 import { AccessKind, AccessState, KIND_NAMES, STATE_NAMES } from './kinds.ts'
+import {
+  at,
+  E_DATA,
+  E_HI,
+  E_KIND,
+  E_LO,
+  E_SIZE,
+  E_STATE,
+  E_TAG,
+  H_ACTIVE,
+  H_COUNT,
+  H_CURSOR,
+  H_PASS,
+  H_PENDING,
+  LOG_BYTES,
+} from './layout.ts'
+import { LogStore } from './log-store.ts'
 import { restoreLog, saveLog, type SavedLog } from './saved.ts'
-
-/*
- * Room for the largest instruction there is. Walks count five levels; each level is a read and, at most, an A/D write.
- * A device may take one byte at a time, so that a device operand of n bytes counts n accesses, RAM one for each page.
- *
- *   every instruction      fetch over two pages: 2 accesses, 2 walks (20 entries)                             22
- *   gather, scatter        16 elements over two pages each: 32 walks (320); 64 bytes of data from devices    384
- *   XSAVE, XRSTOR          2,696 bytes (x87 … ZMM, PKRU) over two pages: 2 walks (20); 8-byte accesses 337,
- *                          and the header's 64 bytes, read one at a time                                     421
- *   task switch            not in long mode: walks of three levels (6 entries); old TSS, new TSS and stack two pages
- *                          each, nine descriptors over two pages each: 24 walks (144); device bytes: 104 + 104
- *                          of the TSSs, 9 × 8 of descriptors, accessed and busy bits 9 + 2, link 2, error code 4
- *                                                                                                            441
- *   ENTER, level 31        33 pushes, 31 reads of 8 bytes, 512 bytes device bytes, four pages (40)           552
- *   far call, call gate    31 parameters read and pushed, 4 bytes each, 5 more pushes, 4 descriptors, 6 bytes of TSS:
- *                          device bytes 124 + 144 + 32 + 6; 14 walks (140)                                   446
- *
- * The largest sum is 574 entries. Values that no walk kept, because its A/D exchange failed, are overwritten, and so is
- * an earlier A/D write of the same entry: racing vCPUs use no further room. Data is kept in units of 8 bytes: 8 for each entry, and XSAVE's 2,696 in 64-byte RAM
- * accesses need no more than that.
- */
-/** Accesses a log holds. */
-export const LOG_ENTRIES = 1024
-/** Bytes of data a log holds. */
-export const LOG_DATA_BYTES = 0x4000
-/** The largest single access. */
-export const MAX_ACCESS_BYTES = 64
-
-// Header words.
-const H_ACTIVE = 0
-const H_COUNT = 1
-const H_CURSOR = 2
-const H_DATA_USED = 3
-const H_PASS = 4
-const H_WALK = 5
-const H_PENDING = 6
-const H_LAST_WALK = 7
-const HEADER_WORDS = 8
-
-// Entry words.
-const E_KIND = 0
-const E_STATE = 1
-const E_SIZE = 2
-const E_TAG = 3
-const E_LO = 4
-const E_HI = 5
-const E_DATA = 6
-/** Walk reads: number of the first walk that used the entry. */
-const E_BORN = 7
-/** Walk reads: number of the walk whose A/D exchange failed on it; later walks read afresh. */
-const E_DIED = 8
-/** Walk reads: the previous walk read, −1 if none. */
-const E_NEXT = 9
-/** Walk reads: the last walk of this pass that used the entry. */
-const E_USED = 10
-const ENTRY_WORDS = 11
-
-const NEVER = 0x7fff_ffff
-const DATA_BYTE = (HEADER_WORDS + LOG_ENTRIES * ENTRY_WORDS) * 4
-
-/** What a log needs of storage, in bytes. */
-export const LOG_BYTES: number = DATA_BYTE + LOG_DATA_BYTES
+import { WalkReads } from './walk-reads.ts'
 
 /** Called for each held write, in order; the bytes are `bytes[offset … offset + size − 1]`. */
 export type HeldWriteVisitor = (gpaLo: number, gpaHi: number, size: number, bytes: Uint8Array, offset: number) => void
@@ -84,8 +40,9 @@ export type HeldWriteVisitor = (gpaLo: number, gpaHi: number, size: number, byte
 export class AccessLog {
   /** All data; an access's bytes start at `dataOffset(index)`. */
   readonly bytes: Uint8Array
+  readonly #store: LogStore
+  readonly #walks: WalkReads
   readonly #w: Int32Array
-  readonly #view: DataView
 
   /**
    * @param storage - where to live; a buffer of its own if not given
@@ -93,12 +50,10 @@ export class AccessLog {
    * @throws ReplayError `ERR_STORAGE`
    */
   constructor(storage: ArrayBuffer | SharedArrayBuffer = new ArrayBuffer(LOG_BYTES), byteOffset: number = 0) {
-    if (byteOffset % 8 !== 0 || byteOffset < 0 || byteOffset + LOG_BYTES > storage.byteLength) {
-      throw new ReplayError('ERR_STORAGE', `a log needs ${LOG_BYTES} bytes at a multiple of 8, not at ${byteOffset}`)
-    }
-    this.#w = new Int32Array(storage, byteOffset, DATA_BYTE / 4)
-    this.bytes = new Uint8Array(storage, byteOffset + DATA_BYTE, LOG_DATA_BYTES)
-    this.#view = new DataView(storage, byteOffset + DATA_BYTE, LOG_DATA_BYTES)
+    this.#store = new LogStore(storage, byteOffset)
+    this.#walks = new WalkReads(this.#store)
+    this.#w = this.#store.words
+    this.bytes = this.#store.bytes
   }
 
   /** Whether an instruction is being logged. */
@@ -128,7 +83,7 @@ export class AccessLog {
 
   /** Starts an instruction's first pass with an empty log. */
   begin(): void {
-    this.#reset()
+    this.#store.reset()
     this.#w[H_ACTIVE] = 1
     this.#w[H_PASS] = 1
   }
@@ -138,10 +93,7 @@ export class AccessLog {
     if (!this.active) throw new ReplayError('ERR_STATE', 'restart without an instruction')
     this.#w[H_PASS]! += 1
     this.#w[H_CURSOR] = 0
-    this.#w[H_WALK] = 0
-    for (let entry = this.#w[H_LAST_WALK]! - 1; entry >= 0; entry = this.#w[at(entry, E_NEXT)] as number) {
-      this.#w[at(entry, E_USED)] = 0
-    }
+    this.#walks.restart()
   }
 
   /**
@@ -153,7 +105,7 @@ export class AccessLog {
   end(): void {
     const left = this.#next()
     if (left < this.count) throw new ReplayMismatchError(this.describe(left), undefined)
-    this.#reset()
+    this.#store.reset()
   }
 
   /**
@@ -163,7 +115,7 @@ export class AccessLog {
    */
   cancel(): boolean {
     const owed = this.pending >= 0
-    this.#reset()
+    this.#store.reset()
     return owed
   }
 
@@ -197,7 +149,7 @@ export class AccessLog {
         })
       }
     } else {
-      this.#append(kind, lo, hi, size, tag)
+      this.#store.append(kind, lo, hi, size, tag)
     }
     w[H_CURSOR] = entry + 1
     return entry
@@ -213,46 +165,46 @@ export class AccessLog {
   }
 
   kind(index: number): number {
-    return this.#w[this.#at(index, E_KIND)] as number
+    return this.#store.field(index, E_KIND)
   }
 
   /** One of `AccessState`. */
   state(index: number): number {
-    return this.#w[this.#at(index, E_STATE)] as number
+    return this.#store.field(index, E_STATE)
   }
 
   /** In bytes. */
   size(index: number): number {
-    return this.#w[this.#at(index, E_SIZE)] as number
+    return this.#store.field(index, E_SIZE)
   }
 
   tag(index: number): number {
-    return this.#w[this.#at(index, E_TAG)] as number
+    return this.#store.field(index, E_TAG)
   }
 
   /** Low word of the address. */
   addressLo(index: number): number {
-    return (this.#w[this.#at(index, E_LO)] as number) >>> 0
+    return this.#store.field(index, E_LO) >>> 0
   }
 
   /** High word of the address. */
   addressHi(index: number): number {
-    return (this.#w[this.#at(index, E_HI)] as number) >>> 0
+    return this.#store.field(index, E_HI) >>> 0
   }
 
   /** Where an access's data starts in {@link AccessLog.bytes}; a multiple of 8. */
   dataOffset(index: number): number {
-    return this.#w[this.#at(index, E_DATA)] as number
+    return this.#store.field(index, E_DATA)
   }
 
   /** Low 32 bits of an access's data; bytes beyond its size are zero. */
   dataLo(index: number): number {
-    return this.#view.getUint32(this.dataOffset(index), true)
+    return this.#store.dataLo(index)
   }
 
   /** Bits 63:32 of an access's data; bytes beyond its size are zero. */
   dataHi(index: number): number {
-    return this.size(index) > 4 ? this.#view.getUint32(this.dataOffset(index) + 4, true) : 0
+    return this.#store.dataHi(index)
   }
 
   /**
@@ -263,10 +215,7 @@ export class AccessLog {
     if (!this.#dataMayChange(index)) return
     const size = this.size(index)
     if (size > 8) throw new ReplayError('ERR_SIZE', `setData on an access of ${size} bytes`)
-    const offset = this.dataOffset(index)
-    this.#view.setUint32(offset, lo, true)
-    this.#view.setUint32(offset + 4, hi, true)
-    this.bytes.fill(0, offset + size, offset + 8)
+    this.#store.setData(index, lo, hi)
   }
 
   /** As `setData`, for any size: takes `size(index)` bytes from `source`. */
@@ -286,7 +235,8 @@ export class AccessLog {
 
   /** The access has been performed, or, a RAM write, is held. */
   complete(index: number): void {
-    this.#w[this.#at(index, E_STATE)] = AccessState.COMPLETE
+    if (this.#store.field(index, E_STATE) === AccessState.COMPLETE) return
+    this.#w[at(index, E_STATE)] = AccessState.COMPLETE
     if (this.pending === index) this.#w[H_PENDING] = 0
   }
 
@@ -345,7 +295,7 @@ export class AccessLog {
   /** Starts the next page walk of this pass. Its number tells apart the values an entry had for different walks. */
   beginWalk(): void {
     if (!this.active) throw new ReplayError('ERR_STATE', 'a walk outside an instruction')
-    this.#w[H_WALK]! += 1
+    this.#walks.begin()
   }
 
   /**
@@ -355,50 +305,12 @@ export class AccessLog {
    *   and `recordWalkRead` it
    */
   findWalkRead(lo: number, hi: number): number {
-    const w = this.#w
-    const walk = w[H_WALK] as number
-    for (let entry = w[H_LAST_WALK]! - 1; entry >= 0; entry = w[at(entry, E_NEXT)] as number) {
-      if (
-        w[at(entry, E_LO)] === (lo | 0) &&
-        w[at(entry, E_HI)] === (hi | 0) &&
-        (w[at(entry, E_BORN)] as number) <= walk &&
-        (w[at(entry, E_DIED)] as number) > walk
-      ) {
-        w[at(entry, E_USED)] = walk
-        return entry
-      }
-    }
-    return -1
+    return this.#walks.find(lo, hi)
   }
 
   /** Records what a walk read from a page-table entry of 4 or 8 bytes. */
   recordWalkRead(lo: number, hi: number, size: number, dataLo: number, dataHi: number): number {
-    const w = this.#w
-    const entry = this.#discarded()
-    if (entry >= 0) {
-      w[at(entry, E_SIZE)] = size
-      w[at(entry, E_LO)] = lo
-      w[at(entry, E_HI)] = hi
-      w[at(entry, E_BORN)] = w[H_WALK] as number
-      w[at(entry, E_DIED)] = NEVER
-      w[at(entry, E_USED)] = w[H_WALK] as number
-      this.#putData(entry, dataLo, dataHi)
-      return entry
-    }
-    return this.#appendWalkRead(lo, hi, size, dataLo, dataHi)
-  }
-
-  #appendWalkRead(lo: number, hi: number, size: number, dataLo: number, dataHi: number): number {
-    const w = this.#w
-    const entry = this.#append(AccessKind.WALK_READ, lo, hi, size, 0)
-    w[at(entry, E_STATE)] = AccessState.COMPLETE
-    w[at(entry, E_BORN)] = w[H_WALK] as number
-    w[at(entry, E_DIED)] = NEVER
-    w[at(entry, E_USED)] = w[H_WALK] as number
-    w[at(entry, E_NEXT)] = (w[H_LAST_WALK] as number) - 1
-    w[H_LAST_WALK] = entry + 1
-    this.#putData(entry, dataLo, dataHi)
-    return entry
+    return this.#walks.record(lo, hi, size, dataLo, dataHi)
   }
 
   /**
@@ -406,12 +318,7 @@ export class AccessLog {
    * set, and so exchange nothing.
    */
   recordAdWrite(lo: number, hi: number, size: number, dataLo: number, dataHi: number): void {
-    let written = this.#adWrite(lo, hi)
-    if (written < 0) written = this.#append(AccessKind.WALK_AD_WRITE, lo, hi, size, 0)
-    this.#w[at(written, E_STATE)] = AccessState.COMPLETE
-    this.#putData(written, dataLo, dataHi)
-    const read = this.findWalkRead(lo, hi)
-    if (read >= 0) this.#putData(read, dataLo, dataHi)
+    this.#walks.recordAdWrite(lo, hi, size, dataLo, dataHi)
   }
 
   /**
@@ -419,11 +326,7 @@ export class AccessLog {
    * is read afresh, by it and by later walks. Earlier walks keep, in every pass, what they had.
    */
   dropWalk(): void {
-    const w = this.#w
-    const walk = w[H_WALK] as number
-    for (let entry = w[H_LAST_WALK]! - 1; entry >= 0; entry = w[at(entry, E_NEXT)] as number) {
-      if (w[at(entry, E_USED)] === walk && (w[at(entry, E_DIED)] as number) > walk) w[at(entry, E_DIED)] = walk
-    }
+    this.#walks.drop()
   }
 
   /** One record, for messages. */
@@ -449,10 +352,7 @@ export class AccessLog {
 
   /** The log as plain data, taken between two passes. */
   save(): SavedLog {
-    return saveLog(this, (index) => ({
-      born: this.#w[at(index, E_BORN)] as number,
-      died: this.#w[at(index, E_DIED)] as number,
-    }))
+    return saveLog(this, (index) => this.#walks.walksOf(index))
   }
 
   /**
@@ -461,46 +361,18 @@ export class AccessLog {
    * @throws ReplayError `ERR_SAVED`; then the log is idle
    */
   restore(saved: SavedLog): void {
-    this.#reset()
+    this.#store.reset()
     restoreLog(saved, {
       begin: () => this.begin(),
-      abandon: () => this.#reset(),
+      abandon: () => this.#store.reset(),
       append: (kind, lo, hi, size, tag, state, data, born, died) => {
-        const entry = this.#append(kind, lo, hi, size, tag)
-        const w = this.#w
+        const entry = this.#store.append(kind, lo, hi, size, tag)
         this.bytes.set(data, this.dataOffset(entry))
-        w[at(entry, E_STATE)] = state
-        if (state === AccessState.PENDING) w[H_PENDING] = entry + 1
-        if (kind !== AccessKind.WALK_READ) return
-        w[at(entry, E_BORN)] = born
-        w[at(entry, E_DIED)] = died
-        w[at(entry, E_NEXT)] = (w[H_LAST_WALK] as number) - 1
-        w[H_LAST_WALK] = entry + 1
+        this.#w[at(entry, E_STATE)] = state
+        if (state === AccessState.PENDING) this.#w[H_PENDING] = entry + 1
+        if (kind === AccessKind.WALK_READ) this.#walks.restore(entry, born, died)
       },
     })
-  }
-
-  /** A walk read that no walk of any pass can find any more, or −1. */
-  #discarded(): number {
-    const w = this.#w
-    for (let entry = w[H_LAST_WALK]! - 1; entry >= 0; entry = w[at(entry, E_NEXT)] as number) {
-      if (w[at(entry, E_BORN)] === w[at(entry, E_DIED)]) return entry
-    }
-    return -1
-  }
-
-  #adWrite(lo: number, hi: number): number {
-    const w = this.#w
-    for (let entry = this.count - 1; entry >= 0; entry--) {
-      if (
-        w[at(entry, E_KIND)] === AccessKind.WALK_AD_WRITE &&
-        w[at(entry, E_LO)] === (lo | 0) &&
-        w[at(entry, E_HI)] === (hi | 0)
-      ) {
-        return entry
-      }
-    }
-    return -1
   }
 
   /** Index of the next ordered record; `count` if there is none. Moves the cursor over walk entries. */
@@ -510,39 +382,6 @@ export class AccessLog {
     let entry = w[H_CURSOR] as number
     while (entry < count && isWalk(w[at(entry, E_KIND)] as number)) entry++
     return entry
-  }
-
-  #append(kind: number, lo: number, hi: number, size: number, tag: number): number {
-    const w = this.#w
-    const entry = w[H_COUNT] as number
-    const data = w[H_DATA_USED] as number
-    if (w[H_ACTIVE] === 0) throw new ReplayError('ERR_STATE', 'an access outside an instruction')
-    if (!(size > 0 && size <= MAX_ACCESS_BYTES)) throw new ReplayError('ERR_SIZE', `an access of ${size} bytes`)
-    const room = (size + 7) & ~7
-    if (entry >= LOG_ENTRIES || data + room > LOG_DATA_BYTES) {
-      throw new ReplayError('ERR_CAPACITY', `more than ${LOG_ENTRIES} accesses or ${LOG_DATA_BYTES} bytes of data`)
-    }
-    w[at(entry, E_KIND)] = kind
-    w[at(entry, E_STATE)] = AccessState.NEW
-    w[at(entry, E_SIZE)] = size
-    w[at(entry, E_TAG)] = tag
-    w[at(entry, E_LO)] = lo
-    w[at(entry, E_HI)] = hi
-    w[at(entry, E_DATA)] = data
-    w[at(entry, E_BORN)] = 0
-    w[at(entry, E_DIED)] = 0
-    w[at(entry, E_NEXT)] = -1
-    w[at(entry, E_USED)] = 0
-    for (let i = data; i < data + room; i++) this.bytes[i] = 0
-    w[H_DATA_USED] = data + room
-    w[H_COUNT] = entry + 1
-    return entry
-  }
-
-  #putData(index: number, lo: number, hi: number): void {
-    const offset = this.dataOffset(index)
-    this.#view.setUint32(offset, lo, true)
-    this.#view.setUint32(offset + 4, this.size(index) > 4 ? hi : 0, true)
   }
 
   /**
@@ -555,19 +394,6 @@ export class AccessLog {
     if (kind === AccessKind.WRITE || this.state(index) !== AccessState.COMPLETE) return true
     throw new ReplayError('ERR_STATE', `access #${index} is a read that has its data already`)
   }
-
-  #at(index: number, field: number): number {
-    if (!(index >= 0 && index < this.count)) throw new ReplayError('ERR_STATE', `there is no access #${index}`)
-    return at(index, field)
-  }
-
-  #reset(): void {
-    this.#w.fill(0, 0, HEADER_WORDS)
-  }
-}
-
-function at(entry: number, field: number): number {
-  return HEADER_WORDS + entry * ENTRY_WORDS + field
 }
 
 function isWalk(kind: number): boolean {

@@ -3,16 +3,10 @@
  *
  * @packageDocumentation
  */
-export {
-  AccessLog,
-  LOG_BYTES,
-  LOG_DATA_BYTES,
-  LOG_ENTRIES,
-  MAX_ACCESS_BYTES,
-  type HeldWriteVisitor,
-} from './access-log.ts'
+export { AccessLog, type HeldWriteVisitor } from './access-log.ts'
 export type { AccessDescription } from './describe.ts'
 export { ReplayError, ReplayMismatchError, type ReplayErrorCode } from './errors.ts'
 export { accessTag, AccessKind, AccessState, type AccessKindName, type AccessStateName } from './kinds.ts'
+export { LOG_BYTES, LOG_DATA_BYTES, LOG_ENTRIES, MAX_ACCESS_BYTES } from './layout.ts'
 export { LoggedTables, type TableAccess } from './logged-tables.ts'
 export type { SavedAccess, SavedLog } from './saved.ts'

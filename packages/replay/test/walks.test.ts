@@ -109,6 +109,16 @@ describe('page walks of a logged instruction', () => {
     expect(walk([0x1000, 0x2008])).toEqual([0x5027, 0x6027])
   })
 
+  test('a pass that leaves out a walk, its result being pinned, gives the others what they had', () => {
+    const { log, memory, walk } = machine()
+    for (const gpa of [0x1000, 0x2000, 0x2008]) memory.memory.set(gpa, gpa + 0x1007)
+    walk([0x1000, 0x2000])
+    const second = walk([0x1000, 0x2008])
+    memory.memory.clear()
+    log.restart()
+    expect(walk([0x1000, 0x2008])).toEqual(second)
+  })
+
   test('an endless race on an entry takes no further room', () => {
     const { log, memory, tables } = machine()
     const into = new Uint32Array(2)

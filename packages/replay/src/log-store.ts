@@ -1,0 +1,99 @@
+import { ReplayError } from './errors.ts'
+import { AccessState } from './kinds.ts'
+import {
+  at,
+  DATA_BYTE,
+  E_BORN,
+  E_DATA,
+  E_DIED,
+  E_HI,
+  E_KIND,
+  E_LO,
+  E_NEXT,
+  E_SIZE,
+  E_STATE,
+  E_TAG,
+  E_USED,
+  H_ACTIVE,
+  H_COUNT,
+  H_DATA_USED,
+  HEADER_WORDS,
+  LOG_BYTES,
+  LOG_DATA_BYTES,
+  LOG_ENTRIES,
+  MAX_ACCESS_BYTES,
+} from './layout.ts'
+
+/** A log's storage: header words, records and their data. What the parts of {@link AccessLog} work on. */
+export class LogStore {
+  readonly words: Int32Array
+  readonly bytes: Uint8Array
+  readonly #data: DataView
+
+  /** @throws ReplayError `ERR_STORAGE` */
+  constructor(storage: ArrayBuffer | SharedArrayBuffer, byteOffset: number) {
+    if (byteOffset % 8 !== 0 || byteOffset < 0 || byteOffset + LOG_BYTES > storage.byteLength) {
+      throw new ReplayError('ERR_STORAGE', `a log needs ${LOG_BYTES} bytes at a multiple of 8, not at ${byteOffset}`)
+    }
+    this.words = new Int32Array(storage, byteOffset, DATA_BYTE / 4)
+    this.bytes = new Uint8Array(storage, byteOffset + DATA_BYTE, LOG_DATA_BYTES)
+    this.#data = new DataView(storage, byteOffset + DATA_BYTE, LOG_DATA_BYTES)
+  }
+
+  /** Forgets every record. */
+  reset(): void {
+    this.words.fill(0, 0, HEADER_WORDS)
+  }
+
+  /** A field of a record. @throws ReplayError `ERR_STATE` if there is no such record */
+  field(index: number, field: number): number {
+    if (!(index >= 0 && index < (this.words[H_COUNT] as number))) {
+      throw new ReplayError('ERR_STATE', `there is no access #${index}`)
+    }
+    return this.words[at(index, field)] as number
+  }
+
+  /** Adds a record in state NEW with zeroed data. @throws ReplayError `ERR_STATE`, `ERR_SIZE`, `ERR_CAPACITY` */
+  append(kind: number, lo: number, hi: number, size: number, tag: number): number {
+    const w = this.words
+    const entry = w[H_COUNT] as number
+    const data = w[H_DATA_USED] as number
+    if (w[H_ACTIVE] === 0) throw new ReplayError('ERR_STATE', 'an access outside an instruction')
+    if (!(size > 0 && size <= MAX_ACCESS_BYTES)) throw new ReplayError('ERR_SIZE', `an access of ${size} bytes`)
+    const room = (size + 7) & ~7
+    if (entry >= LOG_ENTRIES || data + room > LOG_DATA_BYTES) {
+      throw new ReplayError('ERR_CAPACITY', `more than ${LOG_ENTRIES} accesses or ${LOG_DATA_BYTES} bytes of data`)
+    }
+    w[at(entry, E_KIND)] = kind
+    w[at(entry, E_STATE)] = AccessState.NEW
+    w[at(entry, E_SIZE)] = size
+    w[at(entry, E_TAG)] = tag
+    w[at(entry, E_LO)] = lo
+    w[at(entry, E_HI)] = hi
+    w[at(entry, E_DATA)] = data
+    w[at(entry, E_BORN)] = 0
+    w[at(entry, E_DIED)] = 0
+    w[at(entry, E_NEXT)] = -1
+    w[at(entry, E_USED)] = 0
+    for (let i = data; i < data + room; i++) this.bytes[i] = 0
+    w[H_DATA_USED] = data + room
+    w[H_COUNT] = entry + 1
+    return entry
+  }
+
+  dataLo(index: number): number {
+    return this.#data.getUint32(this.field(index, E_DATA), true)
+  }
+
+  dataHi(index: number): number {
+    return this.field(index, E_SIZE) > 4 ? this.#data.getUint32(this.field(index, E_DATA) + 4, true) : 0
+  }
+
+  /** Sets the data of a record of up to 8 bytes; bits beyond its size become zero. */
+  setData(index: number, lo: number, hi: number): void {
+    const offset = this.field(index, E_DATA)
+    this.#data.setUint32(offset, lo, true)
+    this.#data.setUint32(offset + 4, hi, true)
+    for (let i = this.field(index, E_SIZE); i < 8; i++) this.bytes[offset + i] = 0
+  }
+}
