@@ -27,6 +27,14 @@ export function hasInstructionBreakpoints(s: System): boolean {
   return false
 }
 
+/** Whether an enabled breakpoint is for data: then accesses of its page are looked at one by one. */
+export function hasDataBreakpoints(s: System): boolean {
+  const dr7 = s.get(DR7)
+  if ((dr7 & 0xff) === 0) return false
+  for (let i = 0; i < 4; i++) if (isEnabled(dr7, i) && (kindOf(dr7, i) & BREAK_WRITE) !== 0) return true
+  return false
+}
+
 function kindOf(dr7: number, i: number): number {
   return (dr7 >>> (16 + 4 * i)) & 3
 }
@@ -82,12 +90,12 @@ export function matchInstructionBreakpoints(s: System): number {
 }
 
 /**
- * Notes the data breakpoints that an access meets; the trap comes when the instruction has retired. For the slow access
- * path; pages that {@link pageHasDataBreakpoint} names must not get into the TLB.
+ * Conditions for DR6 (bits B0–B3) that a data access meets, or 0. For the slow access path; pages that
+ * {@link pageHasDataBreakpoint} names must not get into the TLB.
  */
-export function matchDataBreakpoints(s: System, lo: number, hi: number, size: number, write: boolean): void {
+export function matchDataBreakpoints(s: System, lo: number, hi: number, size: number, write: boolean): number {
   const dr7 = s.get(DR7)
-  if ((dr7 & 0xff) === 0) return
+  if ((dr7 & 0xff) === 0) return 0
   let hit = false
   let conditions = 0
   for (let i = 0; i < 4; i++) {
@@ -97,7 +105,13 @@ export function matchDataBreakpoints(s: System, lo: number, hi: number, size: nu
     conditions |= 1 << i
     if (isEnabled(dr7, i)) hit = true
   }
-  if (hit) s.set(S_PENDING_DEBUG, s.get(S_PENDING_DEBUG) | conditions)
+  return hit ? conditions : 0
+}
+
+/** Notes the data breakpoints that an access meets: the trap comes when the instruction has retired. */
+export function noteDataBreakpoints(s: System, lo: number, hi: number, size: number, write: boolean): void {
+  const conditions = matchDataBreakpoints(s, lo, hi, size, write)
+  if (conditions !== 0) s.set(S_PENDING_DEBUG, s.get(S_PENDING_DEBUG) | conditions)
 }
 
 /** Whether an enabled data breakpoint lies in the 4 KiB page of a linear address. */

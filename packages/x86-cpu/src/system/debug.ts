@@ -4,6 +4,7 @@ import {
   FLAG_TF,
   SHADOW_MOV_SS,
   STATUS_DONE,
+  STATUS_EXIT,
   STATUS_FAULT,
   S_CR4,
   S_DR,
@@ -62,9 +63,10 @@ const movToDebug: Handler = (s, record) => {
     if (number === 6) s.set64(S_DR + 48, (lo & DR6_WRITABLE) | DR6_ONES, 0)
     else s.set64(S_DR + 56, (lo & DR7_WRITABLE) | DR7_ONES, 0)
   } else s.set64(S_DR + 8 * number, lo, hi)
-  // Which pages may be in the TLB depends on the breakpoints.
+  // Which pages may be in the TLB, and whether instructions run one at a time, depends on the breakpoints.
   s.cpu.flushTlb(true)
-  return s.retireNext(record)
+  s.advance(record)
+  return STATUS_EXIT
 }
 
 // @isa: complete   0F 21 /r   MOV r, DRn   "SDM vol. 2B, MOV—Move to/from Debug Registers"
@@ -78,9 +80,16 @@ const movFromDebug: Handler = (s, record) => {
   return STATUS_DONE
 }
 
-/** Whether instructions must be run one at a time, with the checks before and after each. */
+/**
+ * Whether the next instruction must run alone, with the checks before and after it: TF, instruction breakpoints, RF
+ * (which lasts for one instruction), and the shadow of MOV SS, which delays traps.
+ */
 export function needsStepping(s: System): boolean {
-  return (s.get(S_EFLAGS) & FLAG_TF) !== 0 || s.get(S_SHADOW) !== 0 || hasInstructionBreakpoints(s)
+  return (
+    (s.get(S_EFLAGS) & (FLAG_TF | FLAG_RF)) !== 0 ||
+    (s.get(S_SHADOW) & SHADOW_MOV_SS) !== 0 ||
+    hasInstructionBreakpoints(s)
+  )
 }
 
 /**

@@ -27,7 +27,7 @@ import {
   TR,
 } from '../state-layout.ts'
 import { CR4_VME, FLAG_FIXED, RSP } from './architecture.ts'
-import { hasBreakpoints } from './breakpoints.ts'
+import { hasInstructionBreakpoints } from './breakpoints.ts'
 import { FarReturn } from './far-return.ts'
 import { setRealCode } from './far-transfer.ts'
 import type { Handler } from './operands.ts'
@@ -57,7 +57,7 @@ export const interruptReturn: Handler = (s, record, form) => {
   const size = form.size
   const status = s.realSegments ? returnReal(s, size) : returnProtected(s, record, size)
   // RF matters to instruction breakpoints only, and it is their check that clears it.
-  if (!hasBreakpoints(s)) s.set(S_EFLAGS, s.get(S_EFLAGS) & ~FLAG_RF)
+  if (!hasInstructionBreakpoints(s)) s.set(S_EFLAGS, s.get(S_EFLAGS) & ~FLAG_RF)
   // Any IRET that succeeds lets NMIs in again, whatever it returned from.
   s.set(S_NMI_BLOCKED, 0)
   return status

@@ -44,7 +44,13 @@ import { ATTR_P, CR0_CD, CR0_ET, CR0_NW, FLAG_FIXED, RDX, SYSTEM_LDT, SYSTEM_TSS
 import { SIGNATURE } from './cpuid.ts'
 import { MXCSR_INITIAL, initialiseX87 } from './fpu-image.ts'
 import { MISC_ENABLE_RESET } from './msr.ts'
-import { REAL_MODE_ATTRIBUTES, REAL_MODE_CODE_ATTRIBUTES, setSegment, setTableRegister } from './segment-cache.ts'
+import {
+  REAL_MODE_ATTRIBUTES,
+  REAL_MODE_CODE_ATTRIBUTES,
+  openSegmentsForRealMode,
+  setSegment,
+  setTableRegister,
+} from './segment-cache.ts'
 import type { System } from './system.ts'
 import {
   ACTIVITY_RUNNING,
@@ -89,6 +95,7 @@ export function resetState(s: System, kind: number, bootstrap: boolean): void {
   s.cpu.setRflags(FLAG_FIXED)
   setSegment(s, CS, 0xf000, 0xffff_0000, 0, 0xffff, REAL_MODE_CODE_ATTRIBUTES)
   for (const segment of [ES, SS, DS, FS, GS]) setSegment(s, segment, 0, 0, 0, 0xffff, REAL_MODE_ATTRIBUTES)
+  openSegmentsForRealMode(s)
   setSegment(s, LDTR, 0, 0, 0, 0xffff, ATTR_P | SYSTEM_LDT)
   setSegment(s, TR, 0, 0, 0, 0xffff, ATTR_P | SYSTEM_TSS16_BUSY)
   setTableRegister(s, GDTR, 0, 0, 0xffff)
@@ -140,6 +147,7 @@ function resetRest(s: System): void {
 /** What a start-up IPI does: real mode at vector × 4096. */
 export function startAt(s: System, vector: number): void {
   setSegment(s, CS, (vector & 0xff) << 8, (vector & 0xff) << 12, 0, 0xffff, REAL_MODE_CODE_ATTRIBUTES)
+  openSegmentsForRealMode(s)
   s.set64(S_RIP, 0, 0)
   s.set(S_ACTIVITY, ACTIVITY_RUNNING)
   s.cpu.modeChanged()

@@ -1,0 +1,15 @@
+/** What a caller can do wrong. */
+export type X86CpuErrorCode =
+  /** Saved state of another version, or with something missing. */
+  'ERR_SAVED_STATE'
+
+/** A caller's mistake. Guests' mistakes are exceptions of the guest. */
+export class X86CpuError extends Error {
+  override readonly name: string = 'X86CpuError'
+  readonly code: X86CpuErrorCode
+
+  constructor(code: X86CpuErrorCode, message: string) {
+    super(message)
+    this.code = code
+  }
+}

@@ -1,0 +1,258 @@
+import {
+  S_CR0,
+  S_CR2,
+  S_CR3,
+  S_CR4,
+  S_CR8,
+  S_CSTAR,
+  S_DEBUGCTL,
+  S_DR,
+  S_EFER,
+  S_EVENTS,
+  S_FCS,
+  S_FCW,
+  S_FDP,
+  S_FDS,
+  S_FIP,
+  S_FOP,
+  S_FPR,
+  S_FSW,
+  S_FTAG_EMPTY,
+  S_FTOP,
+  S_GPR,
+  S_KERNEL_GS_BASE,
+  S_LSTAR,
+  S_MXCSR,
+  S_PAT,
+  S_PDPTE,
+  S_RIP,
+  S_SEGMENTS,
+  S_SFMASK,
+  S_SHADOW,
+  S_STAR,
+  S_SYSENTER_CS,
+  S_SYSENTER_EIP,
+  S_SYSENTER_ESP,
+  S_TSC_AUX,
+  S_TSC_OFFSET,
+  S_XCR0,
+  S_XMM,
+  S_XSS,
+  SEG_ATTRIBUTES,
+  SEG_BASE,
+  SEG_BYTES,
+  SEG_LIMIT,
+  SEG_SELECTOR,
+} from '../state-layout.ts'
+import { X86CpuError } from './errors.ts'
+import { openSegmentsForRealMode, setSegment, setTableRegister } from './segment-cache.ts'
+import type { System } from './system.ts'
+import {
+  MC_BANKS,
+  MTRR_FIXED_COUNT,
+  MTRR_VARIABLE_COUNT,
+  S_ACTIVITY,
+  S_BIOS_SIGN_ID,
+  S_MCG_STATUS,
+  S_MC_CTL,
+  S_MISC_ENABLE,
+  S_MTRR_DEF_TYPE,
+  S_MTRR_FIXED,
+  S_MTRR_VARIABLE,
+  S_NMI_BLOCKED,
+  S_PENDING_DEBUG,
+  S_PENDING_FAULT,
+  S_PENDING_FAULT_ADDRESS,
+  S_PENDING_FAULT_ERROR,
+  S_PENDING_FAULT_HAS_ERROR,
+  S_TSC_ADJUST,
+} from './system-state.ts'
+
+/** A 64-bit value, as `0x` and hexadecimal digits: it survives JSON. */
+export type Hex = string
+
+/** A segment register with its hidden part. */
+export interface SavedSegment {
+  readonly selector: number
+  readonly base: Hex
+  /** In bytes. */
+  readonly limit: number
+  /** Bits 15:0 as bits 55:40 of a descriptor. */
+  readonly attributes: number
+}
+
+/** The architectural state of a processor, as plain data. Field names are the registers'. */
+export interface SavedCpu {
+  readonly version: 1
+  /** RAX … R15, RIP, RFLAGS, CR0 … CR8, XCR0, DR0 … DR7 and model-specific registers. */
+  readonly registers: Readonly<Record<string, Hex>>
+  readonly segments: Readonly<Record<string, SavedSegment>>
+  /** x87 words; `empty`: one bit for each physical register. */
+  readonly x87: Readonly<Record<string, Hex>>
+  /** R0–R7 of the x87 unit, physical order, 10 bytes each, the first byte first. */
+  readonly x87Registers: readonly string[]
+  /** XMM0–XMM15, 16 bytes each, the first byte first. */
+  readonly xmm: readonly string[]
+  /** What waits, and what is held off. */
+  readonly pending: Readonly<Record<string, Hex>>
+}
+
+type Fields = readonly (readonly [name: string, offset: number, bytes: 4 | 8])[]
+
+const wide = (names: readonly string[], offset: number): Fields => names.map((name, i) => [name, offset + 8 * i, 8])
+const numbered = (name: string, count: number, offset: number): Fields =>
+  wide(
+    Array.from({ length: count }, (_, i) => `${name}${i}`),
+    offset,
+  )
+
+const REGISTERS: Fields = [
+  ...wide('rax rcx rdx rbx rsp rbp rsi rdi r8 r9 r10 r11 r12 r13 r14 r15'.split(' '), S_GPR),
+  ['rip', S_RIP, 8],
+  ['cr0', S_CR0, 8],
+  ['cr2', S_CR2, 8],
+  ['cr3', S_CR3, 8],
+  ['cr4', S_CR4, 8],
+  ['cr8', S_CR8, 8],
+  ['xcr0', S_XCR0, 8],
+  ...numbered('dr', 4, S_DR),
+  ['dr6', S_DR + 48, 8],
+  ['dr7', S_DR + 56, 8],
+  ...numbered('pdpte', 4, S_PDPTE),
+  ['efer', S_EFER, 8],
+  ['star', S_STAR, 8],
+  ['lstar', S_LSTAR, 8],
+  ['cstar', S_CSTAR, 8],
+  ['fmask', S_SFMASK, 8],
+  ['kernelGsBase', S_KERNEL_GS_BASE, 8],
+  ['sysenterCs', S_SYSENTER_CS, 8],
+  ['sysenterEsp', S_SYSENTER_ESP, 8],
+  ['sysenterEip', S_SYSENTER_EIP, 8],
+  ['pat', S_PAT, 8],
+  ['tscOffset', S_TSC_OFFSET, 8],
+  ['tscAdjust', S_TSC_ADJUST, 8],
+  ['tscAux', S_TSC_AUX, 8],
+  ['xss', S_XSS, 8],
+  ['debugctl', S_DEBUGCTL, 8],
+  ['miscEnable', S_MISC_ENABLE, 8],
+  ['biosSignId', S_BIOS_SIGN_ID, 8],
+  ['mcgStatus', S_MCG_STATUS, 8],
+  ['mtrrDefType', S_MTRR_DEF_TYPE, 8],
+  ...numbered('mtrrFixed', MTRR_FIXED_COUNT, S_MTRR_FIXED),
+  ...numbered('mtrrVariable', 2 * MTRR_VARIABLE_COUNT, S_MTRR_VARIABLE),
+  ...numbered('mcCtl', MC_BANKS, S_MC_CTL),
+]
+
+const X87: Fields = [
+  ['control', S_FCW, 4],
+  ['status', S_FSW, 4],
+  ['top', S_FTOP, 4],
+  ['empty', S_FTAG_EMPTY, 4],
+  ['opcode', S_FOP, 4],
+  ['instruction', S_FIP, 8],
+  ['instructionSelector', S_FCS, 4],
+  ['data', S_FDP, 8],
+  ['dataSelector', S_FDS, 4],
+  ['mxcsr', S_MXCSR, 4],
+]
+
+const PENDING: Fields = [
+  ['activity', S_ACTIVITY, 4],
+  ['events', S_EVENTS, 4],
+  ['shadow', S_SHADOW, 4],
+  ['nmiBlocked', S_NMI_BLOCKED, 4],
+  ['debugConditions', S_PENDING_DEBUG, 4],
+  ['fault', S_PENDING_FAULT, 4],
+  ['faultError', S_PENDING_FAULT_ERROR, 4],
+  ['faultHasError', S_PENDING_FAULT_HAS_ERROR, 4],
+  ['faultAddress', S_PENDING_FAULT_ADDRESS, 8],
+]
+
+const SEGMENTS: readonly string[] = ['es', 'cs', 'ss', 'ds', 'fs', 'gs', 'ldtr', 'tr', 'gdtr', 'idtr']
+/** The first of those that have no selector and no attributes. */
+const FIRST_TABLE = 8
+
+function hex(value: bigint): Hex {
+  return `0x${value.toString(16)}`
+}
+
+function word(s: System, offset: number, bytes: number): bigint {
+  const low = BigInt(s.get(offset))
+  return bytes === 4 ? low : low | (BigInt(s.get(offset + 4)) << 32n)
+}
+
+function collect(s: System, fields: Fields): Record<string, Hex> {
+  return Object.fromEntries(fields.map(([name, offset, bytes]) => [name, hex(word(s, offset, bytes))]))
+}
+
+function bytesOf(s: System, offset: number, count: number): string {
+  return Array.from(s.u8.subarray(offset, offset + count), (b) => b.toString(16).padStart(2, '0')).join('')
+}
+
+/** The processor's state between two instructions. */
+export function saveState(s: System): SavedCpu {
+  const segments: Record<string, SavedSegment> = {}
+  for (const [i, name] of SEGMENTS.entries()) {
+    segments[name] = {
+      selector: s.segmentField(i, SEG_SELECTOR),
+      base: hex(word(s, S_SEGMENTS + SEG_BYTES * i + SEG_BASE, 8)),
+      limit: s.segmentField(i, SEG_LIMIT),
+      attributes: s.segmentField(i, SEG_ATTRIBUTES),
+    }
+  }
+  return {
+    version: 1,
+    registers: { ...collect(s, REGISTERS), rflags: hex(BigInt(s.cpu.materialiseFlags() >>> 0)) },
+    segments,
+    x87: collect(s, X87),
+    x87Registers: Array.from({ length: 8 }, (_, i) => bytesOf(s, S_FPR + 16 * i, 10)),
+    xmm: Array.from({ length: 16 }, (_, i) => bytesOf(s, S_XMM + 64 * i, 16)),
+    pending: collect(s, PENDING),
+  }
+}
+
+function lookUp<T>(record: Readonly<Record<string, T>>, name: string): T {
+  const value = record[name]
+  if (value === undefined) throw new X86CpuError('ERR_SAVED_STATE', `saved processor state has no ${name}`)
+  return value
+}
+
+function spread(s: System, fields: Fields, from: Readonly<Record<string, Hex>>): void {
+  for (const [name, offset, bytes] of fields) {
+    const value = BigInt(lookUp(from, name))
+    s.set(offset, Number(value & 0xffff_ffffn))
+    if (bytes === 8) s.set(offset + 4, Number((value >> 32n) & 0xffff_ffffn))
+  }
+}
+
+function spreadBytes(s: System, offset: number, count: number, text: string | undefined): void {
+  if (text?.length !== 2 * count) throw new X86CpuError('ERR_SAVED_STATE', `saved register of ${count} bytes: ${String(text)}`)
+  for (let i = 0; i < count; i++) s.u8[offset + i] = Number.parseInt(text.slice(2 * i, 2 * i + 2), 16)
+}
+
+/**
+ * Puts back what {@link saveState} returned.
+ *
+ * @throws X86CpuError `ERR_SAVED_STATE` if `saved` is of another version or lacks a field
+ */
+export function restoreState(s: System, saved: SavedCpu): void {
+  if (saved.version !== 1) throw new X86CpuError('ERR_SAVED_STATE', `saved processor state of version ${String(saved.version)}, expected 1`)
+  spread(s, REGISTERS, saved.registers)
+  s.cpu.setRflags(Number(BigInt(lookUp(saved.registers, 'rflags'))))
+  for (const [i, name] of SEGMENTS.entries()) {
+    const { selector, base, limit, attributes } = lookUp(saved.segments, name)
+    const address = BigInt(base)
+    const lo = Number(address & 0xffff_ffffn)
+    const hi = Number(address >> 32n)
+    if (i < FIRST_TABLE) setSegment(s, i, selector, lo, hi, limit, attributes)
+    else setTableRegister(s, i, lo, hi, limit)
+  }
+  if (!s.protectedMode) openSegmentsForRealMode(s)
+  spread(s, X87, saved.x87)
+  for (let i = 0; i < 8; i++) spreadBytes(s, S_FPR + 16 * i, 10, saved.x87Registers[i])
+  for (let i = 0; i < 16; i++) spreadBytes(s, S_XMM + 64 * i, 16, saved.xmm[i])
+  spread(s, PENDING, saved.pending)
+  s.host.controlChanged()
+  s.cpu.flushTlb(true)
+  s.cpu.modeChanged()
+}
