@@ -44,8 +44,12 @@ const EFER_LMA = 1 << 10
 export interface AccessOwner {
   /** The TLB set that translations go into now, or TLB_MISS to keep none. */
   readonly fillSet: number
-  /** A data breakpoint may be hit (DR7). */
+  /** Whether a data breakpoint (DR7) is hit. */
+  breaksAt(lo: number, hi: number, size: number, write: boolean): boolean
+  /** Notes the data breakpoints that are hit, for the end of the instruction. */
   noteDataAccess(lo: number, hi: number, size: number, write: boolean): void
+  /** Whether accesses of the page must all come here, for a data breakpoint's sake. */
+  watches(lo: number, hi: number): boolean
 }
 
 export function newTranslation(): Translation {
@@ -69,6 +73,7 @@ export class MemoryAccess {
   readonly #words: Words = { lo: 0, hi: 0 }
   /** Words that S_DATA starts with. */
   readonly #dataWord: number
+  /** Some data breakpoint is enabled. */
   dataBreakpoints = false
 
   constructor(memory: MachineMemory, host: CpuHost, tlb: Tlb, log: AccessLog, owner: AccessOwner, state: number) {
@@ -93,6 +98,10 @@ export class MemoryAccess {
     const user = u32[S_CPL >>> 2] === 3 && (flags & SLOW_IMPLICIT) === 0
     if (user && (lo & (size - 1)) !== 0 && (u32[S_EFLAGS >>> 2]! & FLAG_AC) !== 0 && (u32[S_CR0 >>> 2]! & CR0_AM) !== 0) {
       if (misaligned(lo, size)) return this.#raise(VECTOR_AC, 0)
+    }
+    // A breakpoint's trap follows the instruction: one that runs among others starts again, alone, in a logged pass.
+    if (this.dataBreakpoints && (flags & SLOW_IMPLICIT) === 0 && u32[S_LOGGED >>> 2] === 0) {
+      if (this.#owner.breaksAt(lo, hi, size, (flags & (SLOW_WRITE | SLOW_MODIFY)) !== 0)) return STATUS_RESTART
     }
     let access = (flags & (SLOW_WRITE | SLOW_MODIFY)) === 0 ? ACCESS_READ : ACCESS_WRITE
     if (user) access |= ACCESS_USER
@@ -278,7 +287,7 @@ export class MemoryAccess {
     const t = this.#first
     if (t.ma < 0 || !t.cacheable || (flags & SLOW_IMPLICIT) !== 0) return
     const set = this.#owner.fillSet
-    if (set < 0) return
+    if (set < 0 || (this.dataBreakpoints && this.#owner.watches(lo, hi))) return
     const page = t.ma & ~0xfff
     if ((access & ACCESS_WRITE) === 0) this.#tlb.fill(set, TLB_READ, lo, hi, page >>> 0, t.global, t.pageBytes)
     else if (t.writable && this.#memory.codeBits[page >>> 12] === 0) {

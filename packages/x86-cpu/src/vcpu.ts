@@ -38,7 +38,6 @@ import {
   SEG_BASE,
   SEG_BYTES,
   SEG_LIMIT,
-  SHADOW_MOV_SS,
   SS,
   STATUS_CONTINUE,
   STATUS_DONE,
@@ -89,7 +88,9 @@ import {
   S_TWO_TO_28,
   S_X87_GATE,
 } from './state-layout.ts'
+import { hasDataBreakpoints, matchDataBreakpoints, noteDataBreakpoints, pageHasDataBreakpoint } from './system/breakpoints.ts'
 import type { Cpu, CpuModel, MachineViews } from './system/cpu.ts'
+import { afterInstruction, checkInstructionBreakpoint, needsStepping } from './system/debug.ts'
 import { EVENT_TYPE_EXTERNAL, EVENT_TYPE_NMI, PendingEvent, deliverEvent } from './system/events.ts'
 import { RESET_INIT, RESET_POWER_ON, resetState, startAt } from './system/reset.ts'
 import { setSegment } from './system/segment-cache.ts'
@@ -101,6 +102,9 @@ import {
   ACTIVITY_WAIT_FOR_SIPI,
   S_ACTIVITY,
   S_NMI_BLOCKED,
+  S_PENDING_DEBUG,
+  S_PENDING_FAULT,
+  S_STEP_SUPPRESSED,
 } from './system/system-state.ts'
 import { TLB_BYTES, TLB_EXECUTE, TLB_MISS, TLB_SUPERVISOR, TLB_SUPERVISOR_SMAP, TLB_USER, Tlb } from './tlb.ts'
 
@@ -170,6 +174,10 @@ export class Vcpu implements Cpu, CodeCacheClient {
   #slices = 0
   #paused = false
   #error: unknown = undefined
+  /** TF was set when the instruction that has just retired, or is in the middle of a logged pass, began. */
+  #stepping = false
+  /** S_PENDING_DEBUG when the current instruction began. */
+  #debugBefore = 0
   /** Which set the translations of explicit accesses go into; TLB_MISS keeps none. */
   #mode = TLB_SUPERVISOR
   /** S_MODE for which each set's execute table was filled. */
@@ -204,7 +212,9 @@ export class Vcpu implements Cpu, CodeCacheClient {
         get fillSet() {
           return mode()
         },
-        noteDataAccess: () => undefined,
+        breaksAt: (lo, hi, size, write) => matchDataBreakpoints(this.system, lo, hi, size, write) !== 0,
+        noteDataAccess: (lo, hi, size, write) => noteDataBreakpoints(this.system, lo, hi, size, write),
+        watches: (lo, hi) => pageHasDataBreakpoint(this.system, lo, hi),
       },
       state,
     )
@@ -243,6 +253,8 @@ export class Vcpu implements Cpu, CodeCacheClient {
   }
 
   flushTlb(all: boolean): void {
+    // Whoever changes DR7 comes by here.
+    if (all) this.#access.dataBreakpoints = hasDataBreakpoints(this.system)
     this.#tlb.flush(all)
   }
 
@@ -276,7 +288,7 @@ export class Vcpu implements Cpu, CodeCacheClient {
     u32[(S_RIP_MASK >>> 2) + 1] = mode === MODE_64 ? 0xffff_ffff : 0
     const set = cpl === 3 ? TLB_USER : (cr4 & CR4_SMAP) !== 0 && (eflags & FLAG_AC) === 0 ? TLB_SUPERVISOR_SMAP : TLB_SUPERVISOR
     const checksAlignment = cpl === 3 && (eflags & FLAG_AC) !== 0 && (cr0 & (1 << 18)) !== 0
-    this.#mode = checksAlignment || this.#access.dataBreakpoints ? TLB_MISS : set
+    this.#mode = checksAlignment ? TLB_MISS : set
     if (this.#mode !== TLB_MISS && this.#executeModes[set] !== mode) {
       this.#executeModes[set] = mode
       this.#tlb.flushExecute()
@@ -406,6 +418,17 @@ export class Vcpu implements Cpu, CodeCacheClient {
           continue
         }
       }
+      if (this.#stepping || ((u32[S_PENDING_DEBUG >>> 2] as number) | (u32[S_PENDING_FAULT >>> 2] as number)) !== 0) {
+        if (remaining <= 0) return EXIT_BUDGET
+        const stepping = this.#stepping
+        this.#stepping = false
+        if (afterInstruction(this.system, stepping, this.#event)) {
+          remaining -= 1
+          const exit = this.#deliverFirst()
+          if (exit !== undefined) return exit
+          continue
+        }
+      }
       if (u32[S_SHADOW >>> 2] === 0) {
         const exit = this.#takeEvents()
         if (exit !== undefined) return exit
@@ -442,8 +465,13 @@ export class Vcpu implements Cpu, CodeCacheClient {
       case STATUS_EXIT:
       case STATUS_CONTINUE:
         return undefined
+      case STATUS_EVENT:
+        return this.#deliverFirst()
       case STATUS_FAULT:
         this.counts.faults++
+        // What the instruction met before it faulted, it meets again.
+        this.#stepping = false
+        this.u32[S_PENDING_DEBUG >>> 2] = this.#debugBefore
         this.#event.latchFault(this.system)
         this.#adjustStackFault()
         this.i32[S_FAULT_VECTOR >>> 2] = -1
@@ -471,6 +499,7 @@ export class Vcpu implements Cpu, CodeCacheClient {
   #slice(remaining: number): number {
     const u32 = this.u32
     u32[S_SHADOW >>> 2] = 0
+    this.#debugBefore = u32[S_PENDING_DEBUG >>> 2] as number
     const slice = Math.min(remaining, this.#slices < SHORT_SLICES ? FIRST_SLICE : SLICE)
     this.#slices++
     u32[S_BUDGET >>> 2] = slice
@@ -490,15 +519,18 @@ export class Vcpu implements Cpu, CodeCacheClient {
 
   /** Single-stepping, breakpoints, and shadows that matter: one instruction at a time. */
   #mustStep(): boolean {
-    const u32 = this.u32
-    if (((u32[S_EFLAGS >>> 2] as number) & FLAG_TF) !== 0) return true
-    return u32[S_SHADOW >>> 2] !== 0 && (u32[S_EVENTS >>> 2] !== 0 || (u32[S_SHADOW >>> 2]! & SHADOW_MOV_SS) !== 0)
+    const shadow = this.u32[S_SHADOW >>> 2] as number
+    return needsStepping(this.system) || (shadow !== 0 && this.u32[S_EVENTS >>> 2] !== 0)
   }
 
   /** Executes the instruction at RIP, and only it. */
   #step(): number {
     const u32 = this.u32
     this.counts.steps++
+    this.#debugBefore = u32[S_PENDING_DEBUG >>> 2] as number
+    u32[S_STEP_SUPPRESSED >>> 2] = 0
+    if (checkInstructionBreakpoint(this.system, this.#event)) return STATUS_EVENT
+    this.#stepping = ((u32[S_EFLAGS >>> 2] as number) & FLAG_TF) !== 0
     u32[S_SHADOW >>> 2] = 0
     const status = this.#pinCurrent()
     if (status !== STATUS_DONE) return status
@@ -741,7 +773,10 @@ export class Vcpu implements Cpu, CodeCacheClient {
         if (this.#interpreter.address(this.state, record, sizeAndFlags | rights) !== 0) return STATUS_FAULT
       }
       this.system.dropWrites()
-      return handler(this.system, record, form)
+      const status = handler(this.system, record, form)
+      // A port breakpoint's trap follows at once.
+      if (status === STATUS_DONE && this.u32[S_PENDING_DEBUG >>> 2] !== 0) return this.system.retireNext(record)
+      return status
     } catch (error) {
       if (error instanceof Abandon) return error.status
       this.#error = error
@@ -756,6 +791,7 @@ export class Vcpu implements Cpu, CodeCacheClient {
     const record = this.u32[S_RECORD >>> 2] as number
     this.#pin(record)
     this.#unit = UNIT_INSTRUCTION
+    this.u32[S_PENDING_DEBUG >>> 2] = this.#debugBefore
     this.log.begin()
     this.counts.loggedPasses++
     const status = this.#loggedPass()
@@ -794,6 +830,8 @@ export class Vcpu implements Cpu, CodeCacheClient {
 
   #cancel(): void {
     this.log.cancel()
+    this.#stepping = false
+    this.#debugBefore = 0
     this.#unit = UNIT_NONE
     this.u32[S_LOGGED >>> 2] = 0
     this.modeChanged()
@@ -950,5 +988,7 @@ export interface InitialCpuState {
   readonly efer: number
 }
 
+/** In the instruction's stead the latched event is to be delivered: an instruction breakpoint. */
+const STATUS_EVENT = 254
 /** A broken invariant: `Vcpu.run` returns an `error` exit. */
 const STATUS_ERROR = 255
