@@ -324,6 +324,8 @@ export class Bench {
     this.gdt(CODE3_SEL, descriptor(0, 0xffff_ffff, CODE32 | DPL3))
     this.gdt(DATA3_SEL, descriptor(0, 0xffff_ffff, DATA32 | DPL3))
     setTableRegister(this.s, S.GDTR, GDT, 0, 0xff)
+    // No I/O permission map within the TSS's limit.
+    this.cpu.view.setUint16(TSS + 0x66, 0x68, true)
     this.flags = 0x202
   }
 
