@@ -137,9 +137,10 @@ export class X86Engine {
       if (!isImplemented(info)) return { op: OP_SYSTEM, fn: undefinedForm }
       const semantics = semanticsOf(info, form)
       const generated = semantics === undefined ? undefined : code.codes.get(formKey(form))
-      if (generated !== undefined) return generated
+      if (generated !== undefined && semantics?.partial !== true) return generated
       const handler = allHandlers[info.mnemonic]
-      return { op: OP_SYSTEM, fn: handler === undefined ? undefinedForm : this.#systemForm(handler, form) }
+      const fn = handler === undefined ? undefinedForm : this.#systemForm(handler, form)
+      return generated === undefined ? { op: OP_SYSTEM, fn } : { ...generated, handler: fn }
     })
     this.codeCache = new CodeCache(memory, lowering, options.codeCacheBytes ?? CODE_CACHE_BYTES, undefinedForm)
   }

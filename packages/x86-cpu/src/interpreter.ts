@@ -10,6 +10,7 @@ import {
   OP_LEAVE,
   OP_SYSTEM,
   RECORD_BYTES,
+  R_DISP,
   R_FUNCTION,
   R_OFFSET,
   R_OP,
@@ -26,6 +27,7 @@ import {
   SEG_BYTES,
   STATUS_DONE,
   STATUS_EXIT,
+  STATUS_HANDLER,
   STATUS_JUMP,
   STATUS_LEAVE,
   S_ATTENTION,
@@ -436,6 +438,7 @@ class MainLoop {
     f.set(l.status, f.callIndirect(signature, this.#imports.callType, target, this.#state, l.record.get, l.tlb.get) as I32)
     if (kind !== 'plain') this.#reloadFlags()
     if (kind === 'control') {
+      f.if(l.status.get.eq(STATUS_HANDLER), () => this.#system(labels, f.loadExpression('i32.load', l.record.get, R_DISP)))
       f.if(l.status.get.eq(STATUS_JUMP), () => {
         f.set(l.target, f.loadExpression('i64.load', this.#state, S_RIP).add(f.loadExpression('i64.load', this.#state, CS_BASE)))
         f.br(labels.jump)
@@ -445,12 +448,12 @@ class MainLoop {
     this.#advance(labels.next)
   }
 
-  #system(labels: MainLabels): void {
+  #system(labels: MainLabels, handler: I32 = this.#f.loadExpression('i32.load16_u', this.#l.record.get, R_FUNCTION)): void {
     const f = this.#f
     const l = this.#l
     this.#spill()
     this.#storeRip(l.pageBase.get.add(f.loadExpression('i64.load16_u', l.record.get, R_OFFSET)))
-    f.set(l.status, f.call(this.#imports.system, f.loadExpression('i32.load16_u', l.record.get, R_FUNCTION), l.record.get))
+    f.set(l.status, f.call(this.#imports.system, handler, l.record.get))
     this.#reload()
     f.if(l.status.get.eqz(), () => this.#advance(labels.next))
     f.if(l.status.get.eq(STATUS_JUMP), () => {

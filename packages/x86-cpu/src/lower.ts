@@ -188,10 +188,12 @@ export interface LoweredForm {
   readonly form: Form
   readonly op: number
   readonly fn: number
+  /** Index of the handler that generated code may leave the instruction to. */
+  readonly handler?: number | undefined
 }
 
 /** Finds the code for a form: the interpreter's, a TypeScript handler's, or #UD. */
-export type FormResolver = (info: CodeInfo, form: Form) => { readonly op: number; readonly fn: number }
+export type FormResolver = (info: CodeInfo, form: Form) => Omit<LoweredForm, 'form'>
 
 /** Typed views of the memory that records are written to. */
 export interface RecordViews {
@@ -236,6 +238,7 @@ export class Lowering {
     u8[at + R_LENGTH] = insn.length
     u8[at + R_SEGMENT] = insn.segment
     this.#writeAddress(at, insn, offset, info, long)
+    if (lowered.handler !== undefined) this.#views.i32[(at + R_DISP) >>> 2] = lowered.handler
     for (let i = 0; i < info.operands.length && i < 3; i++) {
       u16[(at + R_REG0 + 2 * i) >>> 1] = registerOffset(insn, info.operands[i] as OperandSpec, i)
     }

@@ -25,7 +25,7 @@ export const R_INDEX = 16
 export const R_SCALE = 18
 /** Segment register, 0–5, in bits 2:0; bits 7:4 belong to the form (repeat prefix, …). 8 bits. */
 export const R_SEGMENT = 19
-/** Displacement, sign-extended when used. For RIP-relative operands relative to the page. 32 bits. */
+/** Forms that may end with STATUS_HANDLER: the handler's index. Else the displacement, sign-extended when used. For RIP-relative operands relative to the page. 32 bits. */
 export const R_DISP = 20
 /** Immediate: 64 bits, sign- or zero-extended as the form has it. Branches: see `OP_*`. */
 export const R_IMM = 24

@@ -227,5 +227,7 @@ export const STATUS_EXIT = 5
 export const STATUS_LEAVE = 7
 /** The next instruction needs to be executed on its own, with checks that generated code does not make. */
 export const STATUS_STEP = 8
+/** Generated code leaves the instruction to its TypeScript handler; nothing has changed. */
+export const STATUS_HANDLER = 9
 /** A repeated string instruction made progress and is not finished: S_RIP stays on it. */
 export const STATUS_CONTINUE = 6

@@ -27,6 +27,7 @@ import {
   SEG_BASE,
   SEG_BYTES,
   STATUS_FAULT,
+  STATUS_HANDLER,
   S_DATA,
   S_FAULT_ERROR,
   S_FAULT_HAS_ERROR,
@@ -554,6 +555,12 @@ export abstract class Context {
     f.store('i32.store', state, I32.of(errorCode ?? 0), S_FAULT_ERROR)
     f.store('i32.store', state, I32.of(errorCode === undefined ? 0 : 1), S_FAULT_HAS_ERROR)
     this.fail(STATUS_FAULT)
+  }
+
+  /** Leaves the instruction to its TypeScript handler; nothing may have changed. For `partial` semantics only. */
+  useHandler(): void {
+    this.jumps = true
+    this.fail(STATUS_HANDLER)
   }
 
   /** Linear address of the instruction after this one. */

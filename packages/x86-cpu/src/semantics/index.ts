@@ -2,6 +2,7 @@ import { alu } from './alu.ts'
 import { bitOperations } from './bits.ts'
 import { control } from './control.ts'
 import { decimal } from './decimal.ts'
+import { flagControl } from './flag-control.ts'
 import { move } from './move.ts'
 import { multiplication } from './multiply.ts'
 import { shifts } from './shift.ts'
@@ -16,6 +17,7 @@ export const instructionSemantics: SemanticsTable = {
   ...bitOperations,
   ...control,
   ...decimal,
+  ...flagControl,
   ...move,
   ...multiplication,
   ...shifts,

@@ -8,6 +8,8 @@ export interface Semantics {
    * through (design.md, instruction contract, rule 3). Forms that modify memory are never direct, whatever stands here.
    */
   readonly direct?: boolean
+  /** The simple cases are here, all others are left to the TypeScript handler of the same mnemonic (`Context.useHandler`). */
+  readonly partial?: boolean
 }
 
 /** Semantics by mnemonic, as x86-decoder spells it. */
