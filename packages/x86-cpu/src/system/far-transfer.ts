@@ -9,7 +9,14 @@ import {
   SYSTEM_TSS16,
 } from './architecture.ts'
 import { CodeTarget } from './code-target.ts'
-import { Descriptor, isNull, requireDescriptor, requireUpperHalf, selectorIndex, setSegmentFrom } from './descriptors.ts'
+import {
+  Descriptor,
+  isNull,
+  requireDescriptor,
+  requireUpperHalf,
+  selectorIndex,
+  setSegmentFrom,
+} from './descriptors.ts'
 import { immediate, secondImmediate, type Handler } from './operands.ts'
 import {
   REAL_MODE_CODE_ATTRIBUTES,

@@ -159,7 +159,7 @@ export class FpuImage {
 
   /** Checks that bytes `from` to `to` of the area can be written. */
   probe(s: System, lo: number, hi: number, from: number, to: number): void {
-    for (let at = from; at < to; ) {
+    for (let at = from; at < to;) {
       const size = chunk(at, to)
       s.check(s.cpu.access((lo + at) >>> 0, s.carryHi(lo, hi, at), size | SLOW_WRITE | SLOW_PROBE))
       at += size
@@ -168,7 +168,7 @@ export class FpuImage {
 
   /** Writes them; they have been probed. */
   store(s: System, lo: number, hi: number, from: number, to: number): void {
-    for (let at = from; at < to; ) {
+    for (let at = from; at < to;) {
       const size = chunk(at, to)
       s.u8.set(this.bytes.subarray(at, at + size), S_DATA)
       s.check(s.cpu.access((lo + at) >>> 0, s.carryHi(lo, hi, at), size | SLOW_WRITE))
@@ -177,7 +177,7 @@ export class FpuImage {
   }
 
   load(s: System, lo: number, hi: number, from: number, to: number): void {
-    for (let at = from; at < to; ) {
+    for (let at = from; at < to;) {
       const size = chunk(at, to)
       s.check(s.cpu.access((lo + at) >>> 0, s.carryHi(lo, hi, at), size))
       this.bytes.set(s.u8.subarray(S_DATA, S_DATA + size), at)

@@ -16,7 +16,7 @@ import {
   S_XCR0,
   S_XMM,
 } from '../state-layout.ts'
-import { CR0_EM, CR0_TS, CR4_OSXSAVE, RAX, RDX } from './architecture.ts'
+import { CR0_EM, CR0_TS, CR4_OSXSAVE, RAX } from './architecture.ts'
 import {
   A_HEADER,
   A_MXCSR,

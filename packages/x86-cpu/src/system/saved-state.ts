@@ -226,7 +226,8 @@ function spread(s: System, fields: Fields, from: Readonly<Record<string, Hex>>):
 }
 
 function spreadBytes(s: System, offset: number, count: number, text: string | undefined): void {
-  if (text?.length !== 2 * count) throw new X86CpuError('ERR_SAVED_STATE', `saved register of ${count} bytes: ${String(text)}`)
+  if (text?.length !== 2 * count)
+    throw new X86CpuError('ERR_SAVED_STATE', `saved register of ${count} bytes: ${String(text)}`)
   for (let i = 0; i < count; i++) s.u8[offset + i] = Number.parseInt(text.slice(2 * i, 2 * i + 2), 16)
 }
 
@@ -236,7 +237,8 @@ function spreadBytes(s: System, offset: number, count: number, text: string | un
  * @throws X86CpuError `ERR_SAVED_STATE` if `saved` is of another version or lacks a field
  */
 export function restoreState(s: System, saved: SavedCpu): void {
-  if (saved.version !== 1) throw new X86CpuError('ERR_SAVED_STATE', `saved processor state of version ${String(saved.version)}, expected 1`)
+  if (saved.version !== 1)
+    throw new X86CpuError('ERR_SAVED_STATE', `saved processor state of version ${String(saved.version)}, expected 1`)
   spread(s, REGISTERS, saved.registers)
   s.cpu.setRflags(Number(BigInt(lookUp(saved.registers, 'rflags'))))
   for (const [i, name] of SEGMENTS.entries()) {

@@ -40,14 +40,7 @@ import {
   selectorIndex,
   setSegmentFrom,
 } from './descriptors.ts'
-import {
-  isMemory,
-  readOperand,
-  registerOffset,
-  sizeOf,
-  writeOperand,
-  type Handler,
-} from './operands.ts'
+import { isMemory, readOperand, registerOffset, sizeOf, writeOperand, type Handler } from './operands.ts'
 import { setNullLdt, setTableRegister } from './segment-cache.ts'
 import { SegmentLoad } from './segment-load.ts'
 import { isCanonical, type System } from './system.ts'

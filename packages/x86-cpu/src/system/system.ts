@@ -331,9 +331,7 @@ export class System {
     for (let entry = 0; entry < count; entry++) {
       const at = entry * Q_WORDS
       this.set64(S_DATA, queue[at + Q_DATA_LO] as number, queue[at + Q_DATA_HI] as number)
-      this.check(
-        this.cpu.access(queue[at + Q_LO] as number, queue[at + Q_HI] as number, queue[at + Q_FLAGS] as number),
-      )
+      this.check(this.cpu.access(queue[at + Q_LO] as number, queue[at + Q_HI] as number, queue[at + Q_FLAGS] as number))
     }
     this.#queued = 0
   }

@@ -15,13 +15,9 @@ import {
   SS,
   S_CR2,
   S_CR4,
-  S_DR,
-  S_GPR,
-  S_RIP,
 } from '../../src/state-layout.ts'
-import { isDoubleFault } from '../../src/system/events.ts'
 import { setTableRegister } from '../../src/system/segment-cache.ts'
-import { ACTIVITY_HALTED, ACTIVITY_RUNNING, ACTIVITY_SHUTDOWN, S_ACTIVITY, S_NMI_BLOCKED } from '../../src/system/system-state.ts'
+import { S_NMI_BLOCKED } from '../../src/system/system-state.ts'
 import {
   Bench,
   CODE0_SEL,
@@ -35,7 +31,6 @@ import {
   IDT,
   STACK0,
   STACK3,
-  STATUS_EXIT,
   STATUS_JUMP,
   TSS,
   TSS_SEL,
@@ -43,7 +38,7 @@ import {
   event,
   exception,
   gate,
-} from './fake-cpu.ts'
+} from './bench.ts'
 
 const interrupt = (vector: number): ReturnType<typeof event> => event((e) => e.setInterrupt(0, vector, false))
 const int = (b: Bench, vector: number): string => b.outcome('INT', { immediate: BigInt(vector) })
@@ -76,10 +71,12 @@ describe('delivery in 32-bit protected mode (SDM vol. 3A, "Exception- or Interru
     const b = Bench.protected32(3)
     b.flags = 0x202 | FLAG_TF | FLAG_NT
     b.idt(14, gate(CODE0_SEL, 0x9000, 0x8e))
-    b.deliver(event((e) => {
-      Object.assign(e, exception(14, 7))
-      e.addressLo = 0xdead_b000
-    }))
+    b.deliver(
+      event((e) => {
+        Object.assign(e, exception(14, 7))
+        e.addressLo = 0xdead_b000
+      }),
+    )
     expect(b.rsp).toBe(STACK0 - 24)
     expect(b.pushed(4, 6)).toEqual([7, 0x4000, CODE3_SEL, 0x202 | FLAG_TF | FLAG_NT | FLAG_RF, STACK3, DATA3_SEL])
     expect(b.flags).toBe(2)
@@ -303,91 +300,5 @@ describe('real mode and virtual-8086 mode', () => {
       expect(b.u16(0x7ffe)).toBe(0x3202)
       expect((b.flags & FLAG_IF) !== 0).toBe(virtual)
     }
-  })
-})
-
-describe('double and triple faults (SDM vol. 3A, "Interrupt 8—Double Fault Exception")', () => {
-  const benign = [1, 2, 3, 6, 7, 16, 17]
-  const contributory = [0, 10, 11, 12, 13]
-  test('the table', () => {
-    for (const first of [...benign, ...contributory, 14]) {
-      for (const second of [...benign, ...contributory, 14]) {
-        const expected =
-          (contributory.includes(first) && contributory.includes(second)) ||
-          (first === 14 && (second === 14 || contributory.includes(second)))
-        expect([first, second, isDoubleFault(first, second)]).toEqual([first, second, expected])
-      }
-    }
-  })
-
-  test('a missing gate makes #GP with EXT; a missing #GP gate a double fault with error code 0', () => {
-    const b = Bench.protected32()
-    b.idt(13, gate(CODE0_SEL, 0x9000, 0x8e))
-    b.deliver(interrupt(0x20))
-    expect(b.pushed(4, 2)).toEqual([0x103, 0x4000])
-    const c = Bench.protected32()
-    c.idt(8, gate(CODE0_SEL, 0x9008, 0x8e))
-    c.deliver(exception(13, 0))
-    expect(c.pushed(4, 2)).toEqual([0, 0x4000])
-    expect(c.rip).toBe(0x9008)
-  })
-
-  test('a page fault while a page fault is delivered: CR2 is the second one’s', () => {
-    const b = Bench.protected32(3)
-    b.idt(14, gate(CODE0_SEL, 0x9000, 0x8e))
-    b.gdt(FREE_SEL, descriptor(0, 0xffff_ffff, 0xc093))
-    b.cpu.absent.add((STACK0 - 4) >> 12)
-    b.deliver(exception(14, 4))
-    expect(b.s.get(S_ACTIVITY)).toBe(ACTIVITY_SHUTDOWN)
-    expect(b.s.get(S_CR2)).toBe(STACK0 - 4)
-  })
-
-  test('a benign exception that cannot be delivered is followed by the second, not by a double fault', () => {
-    const b = Bench.protected32()
-    b.idt(11, gate(CODE0_SEL, 0x9000, 0x8e))
-    b.idt(6, gate(CODE0_SEL, 0x9000, 0x0e))
-    b.deliver(exception(6))
-    expect(b.pushed(4, 2)).toEqual([6 * 8 + 3, 0x4000])
-  })
-
-  test('without any gate the processor shuts down', () => {
-    const b = Bench.protected32()
-    expect(b.deliver(exception(13, 0))).toBe(STATUS_EXIT)
-    expect(b.s.get(S_ACTIVITY)).toBe(ACTIVITY_SHUTDOWN)
-    expect(b.rip).toBe(0x4000)
-  })
-
-  test('in real mode an IDT limit of zero does the same', () => {
-    const b = Bench.real()
-    setTableRegister(b.s, IDTR, 0, 0, 0)
-    b.deliver(exception(6))
-    expect(b.s.get(S_ACTIVITY)).toBe(ACTIVITY_SHUTDOWN)
-  })
-})
-
-describe('other effects of delivery', () => {
-  test('HLT ends, #DB sets DR6 and clears DR7.GD', () => {
-    const b = Bench.protected32()
-    b.idt(1, gate(CODE0_SEL, 0x9000, 0x8e))
-    b.s.set(S_ACTIVITY, ACTIVITY_HALTED)
-    b.s.set(S_DR + 56, 0x2400)
-    b.s.set(S_DR + 48, 0xffff_0ff2)
-    b.deliver(event((e) => e.setDebug(0x4001)))
-    expect(b.s.get(S_DR + 48)).toBe(0xffff_4ff1)
-    expect(b.s.get(S_DR + 56)).toBe(0x400)
-    expect(b.s.get(S_ACTIVITY)).toBe(ACTIVITY_RUNNING)
-    expect(b.pushed(4, 3)[2]).toBe(0x202)
-  })
-
-  test('BOUND raises #BR outside the bounds only', () => {
-    const b = Bench.protected32()
-    b.cpu.view.setInt32(0x5000, -5, true)
-    b.cpu.view.setInt32(0x5004, 5, true)
-    const bound = (value: number): string => {
-      b.s.set(S_GPR, value)
-      return b.outcome('BOUND', { offsets: [S_GPR], address: 0x5000 })
-    }
-    expect([-6, -5, 5, 6].map(bound)).toEqual(['#BR', 'ok', 'ok', '#BR'])
-    expect(b.s.get(S_RIP)).toBe(0x4000)
   })
 })

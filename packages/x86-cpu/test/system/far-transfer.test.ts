@@ -35,7 +35,7 @@ import {
   TSS_SEL,
   descriptor,
   gate,
-} from './fake-cpu.ts'
+} from './bench.ts'
 
 function far(b: Bench, mnemonic: string, selector: number, offset: number, size = 4): string {
   return b.outcome(mnemonic, {
@@ -61,22 +61,25 @@ describe('far JMP and CALL to a code segment (SDM vol. 2A, "JMP", "CALL")', () =
     { cpl: 0, attributes: CODE32, selector: 0, result: '#GP(0)', why: 'null' },
     { cpl: 0, attributes: CODE32, selector: 0x200, result: '#GP(200)', why: 'beyond the table' },
   ]
-  test.each(rows)('CPL $cpl, attributes $attributes, selector $selector: $result', ({ cpl, attributes, selector, result }) => {
-    for (const mnemonic of ['JMPF', 'CALLF']) {
-      const b = Bench.protected32(cpl)
-      b.gdt(FREE_SEL, descriptor(0, 0xf_ffff, attributes))
-      const sp = b.rsp
-      const cs = b.selector(CS)
-      expect([mnemonic, far(b, mnemonic, selector, 0x1234)]).toEqual([mnemonic, result])
-      if (result !== 'ok') {
-        expect([b.rip, b.rsp, b.selector(CS)]).toEqual([0x4000, sp, cs])
-        continue
+  test.each(rows)(
+    'CPL $cpl, attributes $attributes, selector $selector: $result',
+    ({ cpl, attributes, selector, result }) => {
+      for (const mnemonic of ['JMPF', 'CALLF']) {
+        const b = Bench.protected32(cpl)
+        b.gdt(FREE_SEL, descriptor(0, 0xf_ffff, attributes))
+        const sp = b.rsp
+        const cs = b.selector(CS)
+        expect([mnemonic, far(b, mnemonic, selector, 0x1234)]).toEqual([mnemonic, result])
+        if (result !== 'ok') {
+          expect([b.rip, b.rsp, b.selector(CS)]).toEqual([0x4000, sp, cs])
+          continue
+        }
+        expect([b.rip, b.selector(CS), b.s.cpl]).toEqual([0x1234, FREE_SEL | cpl, cpl])
+        if (mnemonic === 'CALLF') expect(b.pushed(4, 2)).toEqual([0x4007, cs])
+        else expect(b.rsp).toBe(sp)
       }
-      expect([b.rip, b.selector(CS), b.s.cpl]).toEqual([0x1234, FREE_SEL | cpl, cpl])
-      if (mnemonic === 'CALLF') expect(b.pushed(4, 2)).toEqual([0x4007, cs])
-      else expect(b.rsp).toBe(sp)
-    }
-  })
+    },
+  )
 
   test('an offset beyond the limit is #GP(0)', () => {
     const b = Bench.protected32()
@@ -303,7 +306,9 @@ describe('IRET (SDM vol. 2A, "IRET/IRETD/IRETQ")', () => {
     b.push(4, 0x500, 0x400, 0x300, 0x200, 0x700, 0x1000, FLAG_VM | 0x202, 0x100, 0x44)
     expect(b.outcome('IRETD')).toBe('ok')
     expect([b.s.v86, b.s.cpl, b.rip, b.rsp]).toEqual([true, 3, 0x44, 0x1000])
-    expect([CS, SS, ES, DS, FS, GS].map((segment) => b.selector(segment))).toEqual([0x100, 0x700, 0x200, 0x300, 0x400, 0x500])
+    expect([CS, SS, ES, DS, FS, GS].map((segment) => b.selector(segment))).toEqual([
+      0x100, 0x700, 0x200, 0x300, 0x400, 0x500,
+    ])
     expect(b.s.segmentField(GS, 0)).toBe(0x5000)
     const outer = Bench.protected32(3)
     outer.push(4, FLAG_VM | 0x202, CODE3_SEL, 0x1234)

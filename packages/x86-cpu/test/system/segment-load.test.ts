@@ -1,7 +1,21 @@
 import { describe, expect, test } from 'vitest'
-import { DS, ES, FS, GS, SEG_BASE, SEG_HIGH, SEG_LIMIT, SEG_LOW, SEG_RIGHTS, SS, S_CR4, S_GPR, S_SHADOW } from '../../src/state-layout.ts'
+import {
+  DS,
+  ES,
+  FS,
+  GS,
+  SEG_BASE,
+  SEG_HIGH,
+  SEG_LIMIT,
+  SEG_LOW,
+  SEG_RIGHTS,
+  SS,
+  S_CR4,
+  S_GPR,
+  S_SHADOW,
+} from '../../src/state-layout.ts'
 import { setSegment } from '../../src/system/segment-cache.ts'
-import { Bench, DATA32, DPL3, FREE_SEL, GDT, descriptor, gprOffset, segmentOffset, STATUS_EXIT } from './fake-cpu.ts'
+import { Bench, DATA32, DPL3, FREE_SEL, GDT, descriptor, gprOffset, segmentOffset, STATUS_EXIT } from './bench.ts'
 
 /** MOV Sreg, AX on a machine whose free GDT entry holds `attributes`. */
 function load(b: Bench, segment: number, selector: number): string {
@@ -97,13 +111,18 @@ describe('MOV to a data segment register (SDM vol. 2B, "MOV")', () => {
     { attributes: 0xc095, limit: 0xffff, low: 0x1_0000, high: 0xffff_ffff, rights: 1 },
     { attributes: 0xc097, limit: 0xffff_ffff, low: 1, high: 0, rights: 3 },
     { attributes: 0xc09b, limit: 0xfff, low: 0, high: 0xfff, rights: 1 },
-  ])('attributes $attributes and limit $limit allow offsets $low to $high', ({ attributes, limit, low, high, rights }) => {
-    const b = Bench.protected32()
-    b.gdt(FREE_SEL, descriptor(0x8765_4321, limit, attributes))
-    expect(load(b, DS, FREE_SEL)).toBe('ok')
-    expect(b.s.segmentField(DS, SEG_BASE)).toBe(0x8765_4321)
-    expect([b.s.segmentField(DS, SEG_LOW), b.s.segmentField(DS, SEG_HIGH), b.s.segmentField(DS, SEG_RIGHTS)]).toEqual([low, high, rights])
-  })
+  ])(
+    'attributes $attributes and limit $limit allow offsets $low to $high',
+    ({ attributes, limit, low, high, rights }) => {
+      const b = Bench.protected32()
+      b.gdt(FREE_SEL, descriptor(0x8765_4321, limit, attributes))
+      expect(load(b, DS, FREE_SEL)).toBe('ok')
+      expect(b.s.segmentField(DS, SEG_BASE)).toBe(0x8765_4321)
+      expect([b.s.segmentField(DS, SEG_LOW), b.s.segmentField(DS, SEG_HIGH), b.s.segmentField(DS, SEG_RIGHTS)]).toEqual(
+        [low, high, rights],
+      )
+    },
+  )
 
   test('real mode keeps the limit and changes base and selector', () => {
     const b = Bench.real()
@@ -134,7 +153,9 @@ describe('PUSH and POP of segment registers, LDS and its siblings', () => {
     const b = Bench.protected32()
     b.cpu.view.setUint32(b.rsp - 4, 0xaaaa_bbbb, true)
     const before = b.rsp
-    expect(b.outcome('PUSH', { size: 4, offsets: [segmentOffset(DS)], operands: [{ kind: 'system', size: 2 }] })).toBe('ok')
+    expect(b.outcome('PUSH', { size: 4, offsets: [segmentOffset(DS)], operands: [{ kind: 'system', size: 2 }] })).toBe(
+      'ok',
+    )
     expect(b.rsp).toBe(before - 4)
     expect(b.u32(b.rsp)).toBe(0xaaaa_0010)
   })
@@ -193,12 +214,18 @@ describe('LAR, LSL, VERR, VERW and ARPL', () => {
       b.s.set(S_GPR + 8, FREE_SEL | rpl)
       b.s.set(S_GPR, 0xdead_beef)
       const two = mnemonic[0] === 'L'
-      const operands = two ? ([{ kind: 'reg', size: 4 }, { kind: 'reg', size: 4 }] as const) : ([{ kind: 'reg', size: 2 }] as const)
+      const operands = two
+        ? ([
+            { kind: 'reg', size: 4 },
+            { kind: 'reg', size: 4 },
+          ] as const)
+        : ([{ kind: 'reg', size: 2 }] as const)
       expect(b.outcome(mnemonic, { offsets: two ? [gprOffset(0), gprOffset(1)] : [gprOffset(1)], operands })).toBe('ok')
       return (b.flags & 0x40) !== 0
     }
     expect({ lar: zf('LAR'), lsl: zf('LSL'), verr: zf('VERR'), verw: zf('VERW') }).toEqual({ lar, lsl, verr, verw })
-    if (lar && zf('LAR')) expect(b.s.gpr(0)).toBe(((attributes & 0xf0ff) << 8) | ((attributes & 0x8000) === 0 ? 0x1_0000 : 0))
+    if (lar && zf('LAR'))
+      expect(b.s.gpr(0)).toBe(((attributes & 0xf0ff) << 8) | ((attributes & 0x8000) === 0 ? 0x1_0000 : 0))
     if (lsl && zf('LSL')) expect(b.s.gpr(0)).toBe(0x1_ffff)
   })
 
@@ -217,7 +244,10 @@ describe('LAR, LSL, VERR, VERW and ARPL', () => {
     const b = Bench.protected32(3)
     b.s.set(S_GPR, destination)
     b.s.set(S_GPR + 8, source)
-    const operands = [{ kind: 'reg', size: 2 }, { kind: 'reg', size: 2 }] as const
+    const operands = [
+      { kind: 'reg', size: 2 },
+      { kind: 'reg', size: 2 },
+    ] as const
     expect(b.outcome('ARPL', { offsets: [gprOffset(0), gprOffset(1)], operands })).toBe('ok')
     expect(b.s.gpr(0)).toBe(result)
     expect((b.flags & 0x40) !== 0).toBe(zf)

@@ -18,7 +18,7 @@ import {
   event,
   exception,
   gate,
-} from './fake-cpu.ts'
+} from './bench.ts'
 
 /** The other task. */
 const NEW_TSS = 0x3400
@@ -78,7 +78,9 @@ describe('task switches (SDM vol. 3A, "Task Switching")', () => {
   test('outside a logged pass the instruction starts again as one', () => {
     const b = bench()
     b.s.set(S_LOGGED, 0)
-    expect(b.run('JMPF', { immediate: BigInt(NEW_SEL) << 32n, operands: [{ kind: 'imm', size: 4 }] })).toBe(STATUS_RESTART)
+    expect(b.run('JMPF', { immediate: BigInt(NEW_SEL) << 32n, operands: [{ kind: 'imm', size: 4 }] })).toBe(
+      STATUS_RESTART,
+    )
   })
 
   test.each([
@@ -100,7 +102,14 @@ describe('task switches (SDM vol. 3A, "Task Switching")', () => {
     expect([0, 1, 2].map((i) => b.u16(TSS + 0x48 + 4 * i))).toEqual([DATA0_SEL, CODE0_SEL, DATA0_SEL])
     // The new one.
     expect([b.rip, b.rsp, b.s.gpr(0), b.s.gpr(7)]).toEqual([0x9000, 0x7000, 0x1000_0000, 0x1000_0007])
-    expect([CS, SS, DS, ES, LDTR, TR].map((i) => b.selector(i))).toEqual([CODE0_SEL, DATA0_SEL, DATA0_SEL, DATA0_SEL, LDT_SEL, NEW_SEL])
+    expect([CS, SS, DS, ES, LDTR, TR].map((i) => b.selector(i))).toEqual([
+      CODE0_SEL,
+      DATA0_SEL,
+      DATA0_SEL,
+      DATA0_SEL,
+      LDT_SEL,
+      NEW_SEL,
+    ])
     expect(b.s.get(S_CR0) & 8).toBe(8)
     expect(pending(b)).toBe('nothing')
   })
@@ -142,15 +151,57 @@ describe('task switches (SDM vol. 3A, "Task Switching")', () => {
 
   test.each([
     { what: 'a busy TSS', setup: (b: Bench) => b.gdt(NEW_SEL, descriptor(NEW_TSS, 0x67, 0xeb)), result: '#GP(38)' },
-    { what: 'a TSS not present', setup: (b: Bench) => b.gdt(NEW_SEL, descriptor(NEW_TSS, 0x67, 0x69)), result: '#NP(38)' },
-    { what: 'a TSS too short', setup: (b: Bench) => b.gdt(NEW_SEL, descriptor(NEW_TSS, 0x66, 0xe9)), result: '#TS(38)' },
-    { what: 'a gate to a busy TSS', selector: GATE_SEL, setup: (b: Bench) => b.gdt(NEW_SEL, descriptor(NEW_TSS, 0x67, 0xeb)), result: '#GP(38)' },
-    { what: 'a gate not present', selector: GATE_SEL, setup: (b: Bench) => b.gdt(GATE_SEL, gate(NEW_SEL, 0, 0x65)), result: '#NP(48)' },
-    { what: 'a gate to a local TSS', selector: GATE_SEL, setup: (b: Bench) => b.gdt(GATE_SEL, gate(NEW_SEL | 4, 0, 0xe5)), result: '#GP(3c)' },
-    { what: 'a TSS above CPL', cpl: 3, setup: (b: Bench) => b.gdt(NEW_SEL, descriptor(NEW_TSS, 0x67, 0x89)), result: '#GP(38)' },
-    { what: 'RPL above DPL', selector: NEW_SEL | 3, setup: (b: Bench) => b.gdt(NEW_SEL, descriptor(NEW_TSS, 0x67, 0x89)), result: '#GP(38)' },
-    { what: 'an absent page in the new TSS', setup: (b: Bench) => b.gdt(NEW_SEL, descriptor(0xf_9000, 0x67, 0xe9)), absent: 0xf9, result: '#PF(0)' },
-    { what: 'an old TSS that cannot be written', setup: (b: Bench) => void b.cpu.readOnly.add(TSS >> 12), result: '#PF(3)' },
+    {
+      what: 'a TSS not present',
+      setup: (b: Bench) => b.gdt(NEW_SEL, descriptor(NEW_TSS, 0x67, 0x69)),
+      result: '#NP(38)',
+    },
+    {
+      what: 'a TSS too short',
+      setup: (b: Bench) => b.gdt(NEW_SEL, descriptor(NEW_TSS, 0x66, 0xe9)),
+      result: '#TS(38)',
+    },
+    {
+      what: 'a gate to a busy TSS',
+      selector: GATE_SEL,
+      setup: (b: Bench) => b.gdt(NEW_SEL, descriptor(NEW_TSS, 0x67, 0xeb)),
+      result: '#GP(38)',
+    },
+    {
+      what: 'a gate not present',
+      selector: GATE_SEL,
+      setup: (b: Bench) => b.gdt(GATE_SEL, gate(NEW_SEL, 0, 0x65)),
+      result: '#NP(48)',
+    },
+    {
+      what: 'a gate to a local TSS',
+      selector: GATE_SEL,
+      setup: (b: Bench) => b.gdt(GATE_SEL, gate(NEW_SEL | 4, 0, 0xe5)),
+      result: '#GP(3c)',
+    },
+    {
+      what: 'a TSS above CPL',
+      cpl: 3,
+      setup: (b: Bench) => b.gdt(NEW_SEL, descriptor(NEW_TSS, 0x67, 0x89)),
+      result: '#GP(38)',
+    },
+    {
+      what: 'RPL above DPL',
+      selector: NEW_SEL | 3,
+      setup: (b: Bench) => b.gdt(NEW_SEL, descriptor(NEW_TSS, 0x67, 0x89)),
+      result: '#GP(38)',
+    },
+    {
+      what: 'an absent page in the new TSS',
+      setup: (b: Bench) => b.gdt(NEW_SEL, descriptor(0xf_9000, 0x67, 0xe9)),
+      absent: 0xf9,
+      result: '#PF(0)',
+    },
+    {
+      what: 'an old TSS that cannot be written',
+      setup: (b: Bench) => void b.cpu.readOnly.add(TSS >> 12),
+      result: '#PF(3)',
+    },
   ])('$what: $result, and nothing has changed', ({ selector = NEW_SEL, cpl = 0, setup, absent, result }) => {
     const b = bench({}, cpl)
     setup(b)
@@ -226,9 +277,17 @@ describe('task switches (SDM vol. 3A, "Task Switching")', () => {
     view.setUint16(NEW_TSS + 0x0e, 0x9000, true)
     view.setUint16(NEW_TSS + 0x10, 0x202, true)
     for (let i = 0; i < 8; i++) view.setUint16(NEW_TSS + 0x12 + 2 * i, 0x100 + i, true)
-    ;[DATA0_SEL, CODE0_SEL, DATA0_SEL, DATA0_SEL, 0].forEach((sel, i) => view.setUint16(NEW_TSS + 0x22 + 2 * i, sel, true))
+    ;[DATA0_SEL, CODE0_SEL, DATA0_SEL, DATA0_SEL, 0].forEach((sel, i) =>
+      view.setUint16(NEW_TSS + 0x22 + 2 * i, sel, true),
+    )
     expect(far(b, 'CALLF', NEW_SEL)).toBe('ok')
-    expect([b.rip, b.s.gpr(0), b.rsp, b.selector(DS), b.selector(TR)]).toEqual([0x9000, 0x100, 0x104, DATA0_SEL, NEW_SEL])
+    expect([b.rip, b.s.gpr(0), b.rsp, b.selector(DS), b.selector(TR)]).toEqual([
+      0x9000,
+      0x100,
+      0x104,
+      DATA0_SEL,
+      NEW_SEL,
+    ])
     expect(typeOf(b, NEW_SEL)).toBe(3)
     expect(b.outcome('IRETD')).toBe('ok')
     expect([b.u16(NEW_TSS + 0x0e), typeOf(b, NEW_SEL), b.selector(TR)]).toEqual([0x9002, 1, TSS_SEL])

@@ -1,0 +1,184 @@
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import {
+  CS,
+  SS,
+  S_CR0,
+  S_CR4,
+  S_DR,
+  S_EFLAGS,
+  S_FCS,
+  S_FCW,
+  S_FDP,
+  S_FIP,
+  S_FOP,
+  S_FPR,
+  S_FSW,
+  S_FTAG_EMPTY,
+  S_FTOP,
+  S_GPR,
+  S_MXCSR,
+  S_SHADOW,
+  S_XCR0,
+  S_XMM,
+} from '../../src/state-layout.ts'
+import {
+  noteDataBreakpoints,
+  matchInstructionBreakpoints,
+  pageHasDataBreakpoint,
+} from '../../src/system/breakpoints.ts'
+import { afterInstruction, checkInstructionBreakpoint, needsStepping } from '../../src/system/debug.ts'
+import { X86CpuError } from '../../src/system/errors.ts'
+import { PendingEvent } from '../../src/system/events.ts'
+import { RESET_INIT, resetState, startAt } from '../../src/system/reset.ts'
+import { restoreState, saveState } from '../../src/system/saved-state.ts'
+import { ACTIVITY_RUNNING, ACTIVITY_WAIT_FOR_SIPI, S_ACTIVITY, S_PENDING_DEBUG } from '../../src/system/system-state.ts'
+import { Bench } from './bench.ts'
+
+/** Something different in every byte of the x87 and SSE state. */
+function fillFpu(b: Bench): void {
+  for (let i = 0; i < 8; i++) for (let j = 0; j < 10; j++) b.cpu.u8[S_FPR + 16 * i + j] = 16 * i + j + 1
+  for (let i = 0; i < 16; i++) for (let j = 0; j < 16; j++) b.cpu.u8[S_XMM + 64 * i + j] = 0x80 + 7 * i + j
+  b.s.set(S_FCW, 0x27f)
+  b.s.set(S_FSW, 0x4100)
+  b.s.set(S_FTOP, 5)
+  b.s.set(S_FTAG_EMPTY, 0b0001_1110)
+  b.s.set(S_FOP, 0x7a5)
+  b.s.set64(S_FIP, 0x1122_3344, 0x5566)
+  b.s.set64(S_FDP, 0x99aa_bbcc, 0xddee)
+  b.s.set(S_FCS, 0x1b)
+  b.s.set(S_MXCSR, 0x1fbf)
+}
+
+describe('breakpoints and traps (SDM vol. 3B, "Debug Exceptions")', () => {
+  const arm = (b: Bench, i: number, address: number, kind: number, length: number): void => {
+    b.s.set64(S_DR + 8 * i, address, 0)
+    const lengths: Record<number, number> = { 1: 0, 2: 1, 8: 2, 4: 3 }
+    const fields = (kind | ((lengths[length] ?? 0) << 2)) << (16 + 4 * i)
+    b.s.set(S_DR + 56, (b.s.get(S_DR + 56) | 0x400 | fields | (1 << (2 * i))) >>> 0)
+  }
+  test.each([
+    { at: 0x5000, size: 4, kind: 3, write: false, hit: true },
+    { at: 0x4ffd, size: 4, kind: 3, write: false, hit: true },
+    { at: 0x4ffc, size: 4, kind: 3, write: false, hit: false },
+    { at: 0x5003, size: 1, kind: 3, write: false, hit: true },
+    { at: 0x5004, size: 1, kind: 3, write: false, hit: false },
+    { at: 0x5000, size: 4, kind: 1, write: false, hit: false },
+    { at: 0x5000, size: 4, kind: 1, write: true, hit: true },
+    { at: 0x5000, size: 4, kind: 0, write: true, hit: false },
+  ])('an access of $size bytes at $at, kind $kind, write $write: $hit', ({ at, size, kind, write, hit }) => {
+    const b = Bench.protected32()
+    arm(b, 2, 0x5001, kind, 4)
+    noteDataBreakpoints(b.s, at, 0, size, write)
+    expect(b.s.get(S_PENDING_DEBUG)).toBe(hit ? 4 : 0)
+    expect(pageHasDataBreakpoint(b.s, 0x5fff, 0)).toBe(kind !== 0)
+  })
+
+  test('an instruction breakpoint comes before its instruction, RF lets it pass once', () => {
+    const b = Bench.protected32()
+    arm(b, 1, 0x4000, 0, 1)
+    const e = new PendingEvent()
+    expect(needsStepping(b.s)).toBe(true)
+    expect(matchInstructionBreakpoints(b.s)).toBe(2)
+    expect(checkInstructionBreakpoint(b.s, e)).toBe(true)
+    expect([e.vector, e.debugBits, e.resume]).toEqual([1, 2, false])
+    b.flags |= 0x1_0000
+    expect(checkInstructionBreakpoint(b.s, e)).toBe(false)
+    expect(b.s.get(S_EFLAGS) & 0x1_0000).toBe(0)
+    expect(checkInstructionBreakpoint(b.s, e)).toBe(true)
+  })
+
+  test('single step: a trap after the instruction, none after INT n, later after MOV SS', () => {
+    const b = Bench.protected32()
+    const e = new PendingEvent()
+    expect(afterInstruction(b.s, true, e)).toBe(true)
+    expect(e.debugBits).toBe(0x4000)
+    expect(afterInstruction(b.s, false, e)).toBe(false)
+    b.idt(0x20, 0x0000_8e00_0008_9000n)
+    expect(b.outcome('INT', { immediate: 0x20n })).toBe('ok')
+    expect(afterInstruction(b.s, true, e)).toBe(false)
+    b.s.set(S_SHADOW, 2)
+    b.s.set(S_PENDING_DEBUG, 1)
+    expect(afterInstruction(b.s, true, e)).toBe(false)
+    b.s.set(S_SHADOW, 0)
+    expect(afterInstruction(b.s, true, e)).toBe(true)
+    expect(e.debugBits).toBe(0x4001)
+  })
+
+  test('port breakpoints need CR4.DE', () => {
+    const b = Bench.protected32()
+    arm(b, 0, 0x60, 2, 1)
+    const form = {
+      operands: [
+        { kind: 'reg', size: 1 },
+        { kind: 'imm', size: 1 },
+      ],
+      immediate: 0x60n,
+    } as const
+    b.outcome('IN', form)
+    expect(b.s.get(S_PENDING_DEBUG)).toBe(0)
+    b.s.set(S_CR4, 8)
+    b.outcome('IN', form)
+    expect(b.s.get(S_PENDING_DEBUG)).toBe(1)
+  })
+})
+
+describe('reset and saved state', () => {
+  test('power-on (SDM vol. 3A, "Processor States Following Power-up, Reset, or INIT")', () => {
+    const b = new Bench()
+    expect([b.rip, b.selector(CS), b.s.segmentField(CS, 0), b.s.gpr(2)]).toEqual([
+      0xfff0, 0xf000, 0xffff_0000, 0x2_06c2,
+    ])
+    expect([b.s.get(S_CR0), b.flags, b.s.get(S_FCW), b.s.get(S_MXCSR), b.s.get(S_XCR0)]).toEqual([
+      0x6000_0010, 2, 0x40, 0x1f80, 1,
+    ])
+    expect([b.s.segmentField(SS, 12), b.s.get(S_DR + 48), b.s.get(S_DR + 56)]).toEqual([0xffff, 0xffff_0ff0, 0x400])
+  })
+
+  test('INIT keeps x87, SSE, MSRs and the cache bits; a start-up IPI begins at its page', () => {
+    const b = Bench.long64()
+    fillFpu(b)
+    b.s.set(0x318, 0x1234)
+    b.s.set(S_CR0, 0xc000_0011)
+    resetState(b.s, RESET_INIT, false)
+    expect([b.s.get(S_CR0), b.s.get(0x2d0), b.s.get(S_FCW), b.s.get(0x318), b.s.get(S_ACTIVITY)]).toEqual([
+      0x4000_0010,
+      0,
+      0x27f,
+      0x1234,
+      ACTIVITY_WAIT_FOR_SIPI,
+    ])
+    startAt(b.s, 0x9a)
+    expect([b.selector(CS), b.s.segmentField(CS, 0), b.rip, b.s.get(S_ACTIVITY)]).toEqual([
+      0x9a00,
+      0x9_a000,
+      0,
+      ACTIVITY_RUNNING,
+    ])
+  })
+
+  test('what is saved is plain data and comes back whole', () => {
+    fc.assert(
+      fc.property(fc.array(fc.nat(0xffff_ffff), { minLength: 16, maxLength: 16 }), (values) => {
+        const b = Bench.long64(3)
+        fillFpu(b)
+        for (let i = 0; i < 8; i++) b.s.set64(S_GPR + 8 * i, values[2 * i] as number, values[2 * i + 1] as number)
+        const saved = saveState(b.s)
+        const copy = new Bench()
+        restoreState(copy.s, JSON.parse(JSON.stringify(saved)))
+        expect(saveState(copy.s)).toEqual(saved)
+        expect(copy.cpu.u8.subarray(0x100, 0x240)).toEqual(b.cpu.u8.subarray(0x100, 0x240))
+        expect(copy.s.cpl).toBe(3)
+      }),
+      { numRuns: 20 },
+    )
+  })
+
+  test('state that is not complete is refused', () => {
+    const b = Bench.long64()
+    const saved = saveState(b.s)
+    expect(() => restoreState(b.s, { ...saved, version: 2 as 1 })).toThrow(X86CpuError)
+    expect(() => restoreState(b.s, { ...saved, registers: {} })).toThrow(/rax/)
+    expect(() => restoreState(b.s, { ...saved, xmm: ['00'] })).toThrow(X86CpuError)
+  })
+})
