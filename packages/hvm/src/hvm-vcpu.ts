@@ -209,7 +209,12 @@ export class HvmVcpu implements CpuHost {
       into.hi = apic.apicBaseHi
       return STATUS_DONE
     }
-    if (index === MSR_TSC_DEADLINE || (index >= MSR_X2APIC_FIRST && index <= MSR_X2APIC_LAST)) {
+    if (index === MSR_TSC_DEADLINE) {
+      into.lo = apic.tscDeadlineLo
+      into.hi = apic.tscDeadlineHi
+      return STATUS_DONE
+    }
+    if (index >= MSR_X2APIC_FIRST && index <= MSR_X2APIC_LAST) {
       return apic.readMsr(index, into) ? STATUS_DONE : STATUS_FAULT
     }
     return STATUS_FAULT
@@ -223,7 +228,11 @@ export class HvmVcpu implements CpuHost {
       this.cpu.flushTlb(true)
       return STATUS_DONE
     }
-    if (index === MSR_TSC_DEADLINE || (index >= MSR_X2APIC_FIRST && index <= MSR_X2APIC_LAST)) {
+    if (index === MSR_TSC_DEADLINE) {
+      apic.setTscDeadline(lo, hi)
+      return STATUS_DONE
+    }
+    if (index >= MSR_X2APIC_FIRST && index <= MSR_X2APIC_LAST) {
       return apic.writeMsr(index, lo, hi) ? STATUS_DONE : STATUS_FAULT
     }
     return STATUS_FAULT
