@@ -43,3 +43,16 @@ export function leafHi(type: number): number {
 export function typeOf(hi: number): number {
   return (hi >>> 20) & 0x3f
 }
+
+/** Levels of the table; level 1 has the 4 KiB leaves. */
+export const LEVELS = 4
+
+/** Whether an entry of a level maps something, or says that nothing is there. */
+export function isLeaf(lo: number, hi: number, level: number): boolean {
+  return hi >= HI_LEAF && (level === 1 || (level < LEVELS && (lo & LO_LARGE) !== 0))
+}
+
+/** Whether an entry of a level points to a table. */
+export function isTable(lo: number, hi: number, level: number): boolean {
+  return level > 1 && hi < HI_LEAF && (lo & LO_RWX) !== 0
+}

@@ -1,19 +1,8 @@
 import type { MachineMemory } from '@retrap/memory'
-import { HI_LEAF, leafHi, leafLo, LO_LARGE, LO_RWX, TABLE_HI, tableLo, typeOf } from './entry.ts'
+import { isLeaf, isTable, leafHi, leafLo, LEVELS, typeOf } from './entry.ts'
 import { hex, P2mError } from './errors.ts'
-import { INVALID_MFN, isRam, MAX_GFN, P2M_WRITE, P2mType } from './types.ts'
-
-/** What `lookup` found. The caller owns it and passes it in. */
-export class P2mEntry {
-  /** Machine frame of the very frame asked for; {@link INVALID_MFN} if it is not RAM. */
-  mfn: number = INVALID_MFN
-  /** One of `P2mType`. */
-  type: number = P2mType.MMIO_DM
-  /** Order of the leaf, or of the hole: 0, 9, 18, or 27 for a hole of 512 GiB. */
-  order: number = 0
-  /** `P2M_` bits. */
-  rights: number = 0
-}
+import { noTable, P2mEntry, RadixTable } from './radix-table.ts'
+import { INVALID_MFN, isRam, MAX_GFN, P2M_READ, P2M_WRITE, P2mType } from './types.ts'
 
 /** A leaf, for people. */
 export interface P2mLeaf {
@@ -31,7 +20,6 @@ export type ReleaseListener = (gfn: number, mfn: number, order: number) => void
 export type ChangeListener = (gfn: number, count: number) => void
 
 const ORDERS = [18, 9, 0] as const
-const LEVELS = 4
 
 /**
  * A domain's map of guest frames to machine frames: a table of four levels in EPT format, in machine memory, with leaves
@@ -45,11 +33,10 @@ export class P2m {
   /** MA of the top table. */
   readonly root: number
   readonly #u32: Uint32Array
+  readonly #table: RadixTable
   readonly #scratch: P2mEntry = new P2mEntry()
-  readonly #words: Uint32Array = new Uint32Array(2)
   #releases: ReleaseListener[] = []
   #changes: ChangeListener[] = []
-  #tables: number
 
   /**
    * Makes an empty map: everything is a hole.
@@ -71,17 +58,17 @@ export class P2m {
     this.memory = memory
     this.root = root
     this.#u32 = memory.u32
-    this.#tables = this.#countTables(root, LEVELS)
+    this.#table = new RadixTable(memory, root)
   }
 
   /** Machine memory that the tables take up. */
   get tableBytes(): number {
-    return this.#tables * 4096
+    return this.#table.tables * 4096
   }
 
   /**
    * Registers what is to be done when a RAM leaf goes away: device models' map caches, dirty bitmaps, frames' owners.
-   * It is called once for each leaf, or part of one, after the map has changed.
+   * It is called once for each leaf, or part of one, after the map has changed and the change listeners have returned.
    *
    * @returns a function that takes it off again
    */
@@ -110,16 +97,12 @@ export class P2m {
    * For TLB fills: no checks, no allocation.
    */
   translate(gpa: number): number {
-    const lo = this.#leafLo(gpa)
-    if (lo === 0) return -1
-    return this.#machine(lo, gpa)
+    return this.#table.translate(gpa, P2M_READ)
   }
 
   /** As {@link P2m.translate}, for RAM that may be written: −1 for ROM and for RAM whose writes are logged as well. */
   translateWrite(gpa: number): number {
-    const lo = this.#leafLo(gpa)
-    if ((lo & P2M_WRITE) === 0) return -1
-    return this.#machine(lo, gpa)
+    return this.#table.translate(gpa, P2M_WRITE)
   }
 
   /**
@@ -129,30 +112,7 @@ export class P2m {
    * @returns its type
    */
   lookup(gfn: number, into: P2mEntry): number {
-    const memory = this.memory
-    const words = this.#words
-    let table = this.root
-    into.mfn = INVALID_MFN
-    into.rights = 0
-    into.type = P2mType.MMIO_DM
-    into.order = 27
-    if (!(gfn >= 0 && gfn < MAX_GFN)) return P2mType.MMIO_DM
-    for (let level = LEVELS; level >= 1; level--) {
-      const order = (level - 1) * 9
-      memory.readEntry(table + indexOf(gfn, level) * 8, words)
-      const lo = words[0] as number
-      const hi = words[1] as number
-      into.order = order
-      if (isLeaf(lo, hi, level)) {
-        into.type = typeOf(hi)
-        into.rights = lo & LO_RWX
-        if (isRam(into.type)) into.mfn = (lo >>> 12) + (gfn % 2 ** order)
-        return into.type
-      }
-      if ((lo & LO_RWX) === 0) return P2mType.MMIO_DM
-      table = (lo & ~0xfff) >>> 0
-    }
-    return P2mType.MMIO_DM
+    return this.#table.lookup(gfn, into)
   }
 
   /**
@@ -207,7 +167,7 @@ export class P2m {
         done += 2 ** order
       }
       // Tables are made before the first leaf is, so that a failure leaves nothing half done.
-      for (const each of plan) this.#path(each.gfn, each.order)
+      for (const each of plan) this.#table.path(each.gfn, each.order)
     } catch (error) {
       for (const each of taken) frames.free(each.mfn, each.order)
       throw error
@@ -294,7 +254,7 @@ export class P2m {
     const entry = this.#scratch
     this.lookup(gfn, entry)
     if (entry.mfn === INVALID_MFN || entry.order <= order) return
-    this.#path(gfn - (gfn % 2 ** order), order)
+    this.#table.path(gfn - (gfn % 2 ** order), order)
   }
 
   /** Every leaf in order of guest frames, for people; `from` and `to` (exclusive) are cut to whole leaves. */
@@ -306,7 +266,7 @@ export class P2m {
       const start = gfn - (gfn % size)
       const { type, order, rights } = entry
       const mfn = entry.mfn === INVALID_MFN ? INVALID_MFN : entry.mfn - (gfn - start)
-      if (this.#isMapped(gfn)) yield { gfn: start, mfn, type, order, rights }
+      if (this.#table.isMapped(gfn)) yield { gfn: start, mfn, type, order, rights }
       gfn = start + size
     }
   }
@@ -314,38 +274,7 @@ export class P2m {
   /** Removes everything, reporting what is released, and gives the tables' frames back. The map is not usable after. */
   destroy(): void {
     for (let i = 0; i < 512; i++) if (this.#u32[(this.root >>> 2) + i * 2] !== 0) this.#replace(i * 2 ** 27, 27, 0, 0)
-    this.memory.frames.free(this.root / 4096, 0)
-    this.#tables = 0
-  }
-
-  /** Low word of the leaf that maps an address with any rights; 0 if there is none. */
-  #leafLo(gpa: number): number {
-    const u32 = this.#u32
-    const low = gpa >>> 0
-    let lo = 0
-    let index = low >>> 30
-    if (low === gpa) {
-      lo = u32[this.root >>> 2] as number
-    } else {
-      if (!(gpa >= 0 && gpa < MAX_GFN * 4096)) return 0
-      lo = u32[(this.root >>> 2) + ((gpa / 0x80_0000_0000) & 511) * 2] as number
-      index = (gpa / 0x4000_0000) & 511
-    }
-    if ((lo & LO_RWX) === 0) return 0
-    lo = u32[((lo & ~0xfff) >>> 2) + index * 2] as number
-    if ((lo & LO_RWX) === 0) return 0
-    // The order of a large leaf is handed on in bits that a leaf does not use: 8 for 1 GiB, 9 for 2 MiB.
-    if ((lo & LO_LARGE) !== 0) return lo | 0x100
-    lo = u32[((lo & ~0xfff) >>> 2) + ((low >>> 21) & 511) * 2] as number
-    if ((lo & LO_RWX) === 0) return 0
-    if ((lo & LO_LARGE) !== 0) return lo | 0x200
-    lo = u32[((lo & ~0xfff) >>> 2) + ((low >>> 12) & 511) * 2] as number
-    return (lo & LO_RWX) === 0 ? 0 : lo
-  }
-
-  #machine(lo: number, gpa: number): number {
-    const offset = (lo & 0x300) === 0 ? 0xfff : (lo & 0x100) === 0 ? 0x1f_ffff : 0x3fff_ffff
-    return ((lo & ~offset) | (gpa & offset)) >>> 0
+    this.#table.free(this.root, LEVELS)
   }
 
   /**
@@ -353,7 +282,7 @@ export class P2m {
    * covered the run, then tells the listeners, then frees the tables that it replaced.
    */
   #replace(gfn: number, order: number, lo: number, hi: number): void {
-    const ma = this.#path(gfn, order)
+    const ma = this.#table.path(gfn, order)
     const oldLo = this.#u32[ma >>> 2] as number
     const oldHi = this.#u32[(ma >>> 2) + 1] as number
     if (oldLo === lo && oldHi === hi) return
@@ -361,16 +290,17 @@ export class P2m {
     const level = order / 9 + 1
     // A frame that keeps its machine frame, as RAM, has not been released.
     const kept = hi !== 0 && isRam(typeOf(hi)) ? lo >>> 12 : INVALID_MFN
-    if (this.#releases.length > 0) this.#release(oldLo, oldHi, level, gfn, gfn, kept)
+    // TLBs first: whoever hears of a release may give the frame to somebody else.
     for (const listener of this.#changes) listener(gfn, 2 ** order)
-    if (isTable(oldLo, oldHi, level)) this.#freeTable((oldLo & ~0xfff) >>> 0, level - 1)
+    if (this.#releases.length > 0) this.#release(oldLo, oldHi, level, gfn, gfn, kept)
+    if (isTable(oldLo, oldHi, level)) this.#table.free((oldLo & ~0xfff) >>> 0, level - 1)
   }
 
   #clear(gfn: number, order: number): void {
     // Where no table leads there is nothing to clear, and none is made.
     const entry = this.#scratch
     this.lookup(gfn, entry)
-    if (entry.order >= order && !this.#isMapped(gfn)) return
+    if (entry.order >= order && !this.#table.isMapped(gfn)) return
     this.#replace(gfn, order, 0, 0)
   }
 
@@ -391,85 +321,15 @@ export class P2m {
     for (const listener of this.#releases) listener(gfn, mfn, (level - 1) * 9)
   }
 
-  /**
-   * MA of the entry for a run, with tables made and larger leaves broken up on the way; what is mapped stays the same.
-   *
-   * @throws P2mError `ERR_NO_MEMORY`
-   */
-  #path(gfn: number, order: number): number {
-    const target = order / 9 + 1
-    let table = this.root
-    for (let level = LEVELS; level > target; level--) {
-      const ma = table + indexOf(gfn, level) * 8
-      const lo = this.#u32[ma >>> 2] as number
-      const hi = this.#u32[(ma >>> 2) + 1] as number
-      if (isTable(lo, hi, level)) {
-        table = (lo & ~0xfff) >>> 0
-        continue
-      }
-      const mfn = this.memory.frames.tryAllocate(0)
-      if (mfn < 0) throw noTable(this.memory)
-      this.#tables++
-      table = mfn * 4096
-      // Filled before it is published: another thread's walk sees the leaf or all of its parts.
-      if (isLeaf(lo, hi, level)) this.#fillFromLeaf(table, lo, hi, (level - 1) * 9)
-      this.memory.publishEntry(ma, tableLo(mfn), TABLE_HI)
-    }
-    return table + indexOf(gfn, target) * 8
-  }
-
-  #fillFromLeaf(table: number, lo: number, hi: number, order: number): void {
-    const type = typeOf(hi)
-    const step = 2 ** (order - 9)
-    for (let i = 0; i < 512; i++) {
-      const word = (table >>> 2) + i * 2
-      this.#u32[word] = leafLo((lo >>> 12) + i * step, type, order - 9)
-      this.#u32[word + 1] = hi
-    }
-  }
-
   /** Makes a leaf boundary at a guest frame. */
   #split(gfn: number): void {
     const entry = this.#scratch
     for (const order of [18, 9] as const) {
       if (gfn % 2 ** order === 0 || gfn >= MAX_GFN) continue
       this.lookup(gfn, entry)
-      if (entry.order === order && this.#isMapped(gfn)) this.#path(gfn - (gfn % 2 ** (order - 9)), order - 9)
+      if (entry.order === order && this.#table.isMapped(gfn))
+        this.#table.path(gfn - (gfn % 2 ** (order - 9)), order - 9)
     }
-  }
-
-  /** Whether a leaf, of any type, covers a frame. */
-  #isMapped(gfn: number): boolean {
-    let table = this.root
-    for (let level = LEVELS; level >= 1; level--) {
-      const word = (table + indexOf(gfn, level) * 8) >>> 2
-      const lo = this.#u32[word] as number
-      const hi = this.#u32[word + 1] as number
-      if (isLeaf(lo, hi, level)) return true
-      if (!isTable(lo, hi, level)) return false
-      table = (lo & ~0xfff) >>> 0
-    }
-    return false
-  }
-
-  #countTables(table: number, level: number): number {
-    let count = 1
-    for (let i = 0; level > 1 && i < 512; i++) {
-      const word = (table >>> 2) + i * 2
-      const lo = this.#u32[word] as number
-      if (isTable(lo, this.#u32[word + 1] as number, level)) count += this.#countTables((lo & ~0xfff) >>> 0, level - 1)
-    }
-    return count
-  }
-
-  #freeTable(table: number, level: number): void {
-    for (let i = 0; level > 1 && i < 512; i++) {
-      const word = (table >>> 2) + i * 2
-      const lo = this.#u32[word] as number
-      if (isTable(lo, this.#u32[word + 1] as number, level)) this.#freeTable((lo & ~0xfff) >>> 0, level - 1)
-    }
-    this.memory.frames.free(table / 4096, 0)
-    this.#tables--
   }
 
   #checkRun(gfn: number, order: number): void {
@@ -505,21 +365,6 @@ export class P2m {
   }
 }
 
-function isLeaf(lo: number, hi: number, level: number): boolean {
-  return hi >= HI_LEAF && (level === 1 || (level < LEVELS && (lo & LO_LARGE) !== 0))
-}
-
-function isTable(lo: number, hi: number, level: number): boolean {
-  return level > 1 && hi < HI_LEAF && (lo & LO_RWX) !== 0
-}
-
-function indexOf(gfn: number, level: number): number {
-  if (level === 1) return gfn & 511
-  if (level === 2) return (gfn >>> 9) & 511
-  if (level === 3) return (gfn >>> 18) & 511
-  return (gfn / 0x800_0000) & 511
-}
-
 /** The largest order that both frame numbers are aligned to and `count` has room for. */
 function largestOrder(gfn: number, mfn: number, count: number): number {
   for (const order of ORDERS) {
@@ -532,12 +377,6 @@ function largestOrder(gfn: number, mfn: number, count: number): number {
 function checkOrder(order: number): void {
   if (order === 0 || order === 9 || order === 18) return
   throw new P2mError('ERR_ORDER', `order ${order}: expected 0 (4 KiB), 9 (2 MiB) or 18 (1 GiB)`, { order })
-}
-
-function noTable(memory: MachineMemory): P2mError {
-  return new P2mError('ERR_NO_MEMORY', `no machine frame for a p2m table: ${memory.frames.freeFrames} free`, {
-    freeFrames: memory.frames.freeFrames,
-  })
 }
 
 function noRam(memory: MachineMemory, count: number): P2mError {

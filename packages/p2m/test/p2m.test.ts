@@ -208,18 +208,18 @@ describe('the release of RAM', () => {
     expect(changed).toEqual([[0x200, 1]])
   })
 
-  test('listeners see the map as it is after the change, and can be taken off', () => {
+  test('listeners see the map as it is after the change, TLBs before owners, and can be taken off', () => {
     p2m.insert(0x200, 0x400, 0, RAM_RW)
     const seen: number[] = []
     const stop = p2m.onRelease((gfn) => seen.push(at(gfn).type))
     const stopChange = p2m.onChange(() => seen.push(-2))
     p2m.remove(0x200, 0x400)
-    expect(seen).toEqual([MMIO_DM, -2])
+    expect(seen).toEqual([-2, MMIO_DM])
     stop()
     stopChange()
     p2m.insert(0x200, 0x400, 0, RAM_RW)
     p2m.remove(0x200, 0x400)
-    expect(seen).toEqual([MMIO_DM, -2])
+    expect(seen).toEqual([-2, MMIO_DM])
   })
 })
 
