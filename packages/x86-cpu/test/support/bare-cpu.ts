@@ -1,0 +1,333 @@
+import { Assembler } from '@retrap/x86-assembler'
+import { MachineMemory } from '@retrap/memory'
+import { ACCESS_WRITE, PagingContext, WALK_OK, WalkResult, walk } from '@retrap/paging'
+import type { TableReader } from '@retrap/paging'
+import { LoggedTables } from '@retrap/replay'
+import type { AccessLog } from '@retrap/replay'
+import { X86Engine } from '../../src/engine.ts'
+import type { Exit } from '../../src/exit.ts'
+import type { CpuHost, Translation, Words } from '../../src/host.ts'
+import {
+  STATUS_DONE,
+  STATUS_FAULT,
+  STATUS_RESTART,
+  STATUS_RETRY,
+  S_CR0,
+  S_CR3,
+  S_CR4,
+  S_DR,
+  S_EFER,
+  S_GPR,
+  S_PDPTE,
+  S_RIP,
+} from '../../src/state-layout.ts'
+import { S_ACTIVITY } from '../../src/system/system-state.ts'
+import { Vcpu } from '../../src/vcpu.ts'
+import type { InitialCpuState } from '../../src/vcpu.ts'
+
+/** Guest RAM of a bare processor: GPA 0 up. */
+export const RAM_BYTES = 0x40_0000
+/** Long mode: the table of the first 2 MiB's 4 KiB pages; entry n maps page n. */
+export const PAGE_TABLE = 0x30_3000
+export const PAGE_TABLE_2: number = PAGE_TABLE + 0x1000
+export const IDT = 0x30_5000
+export const GDT = 0x30_6000
+export const TSS = 0x30_7000
+/** Top of the initial stack. */
+export const STACK = 0x8_0000
+/** Where code starts unless a test says otherwise. */
+export const CODE = 0x1000
+
+const PTE_P_RW_US = 7
+const PTE_LARGE = 0x80
+
+/** A device page or port: a value, or `undefined` for "not yet". */
+export interface TestDevice {
+  read(offset: number, size: number): bigint | undefined
+  write(offset: number, size: number, value: bigint): boolean
+}
+
+/** The world around a bare processor: flat RAM, real page walks, and devices where a test puts them. */
+export class BareHost implements CpuHost {
+  readonly memory: MachineMemory
+  /** Machine address of GPA 0. */
+  readonly ramMa: number
+  /** By GFN. */
+  readonly devices = new Map<number, TestDevice>()
+  readonly ports = new Map<number, TestDevice>()
+  readonly rom = new Set<number>()
+  readonly interrupts: number[] = []
+  nanoseconds = 0
+  pauses = 0
+  walks = 0
+  /** Accesses that devices saw, in order. */
+  readonly seen: string[] = []
+  cpu!: Vcpu
+  readonly #paging = new PagingContext({ maxPhysicalBits: 40, pages1G: true, pse36: true, amd: false })
+  readonly #walk = new WalkResult()
+  readonly #tables: TableReader
+  #logged: LoggedTables | undefined
+
+  constructor(memory: MachineMemory, ramMa: number) {
+    this.memory = memory
+    this.ramMa = ramMa
+    const at = (gpa: number): number => (gpa >= 0 && gpa < RAM_BYTES ? ramMa + gpa : -1)
+    this.#tables = {
+      read32: (gpa, into) => {
+        if (at(gpa) < 0) return false
+        into[0] = memory.u32[at(gpa) >>> 2] as number
+        return true
+      },
+      read64: (gpa, into) => {
+        if (at(gpa) < 0) return false
+        memory.readEntry(at(gpa), into)
+        return true
+      },
+      compareExchange32: (gpa, expect, value) => memory.compareExchange32(at(gpa), expect, value),
+      compareExchange64: (gpa, expectLo, expectHi, lo, hi) => memory.compareExchangeEntry(at(gpa), expectLo, expectHi, lo, hi),
+    }
+  }
+
+  translate(lo: number, hi: number, access: number, into: Translation, log: AccessLog | null): number {
+    this.walks++
+    this.#logged ??= new LoggedTables(this.cpu.log, this.#tables)
+    if (log !== null) log.beginWalk()
+    const status = walk(this.#paging, log === null ? this.#tables : this.#logged, lo, hi, access, this.#walk)
+    if (status !== WALK_OK) {
+      into.errorCode = this.#walk.pfec
+      return STATUS_FAULT
+    }
+    const { gpa } = this.#walk
+    const plain = this.ramAddress(gpa) >= 0 || this.rom.has(gpa >>> 12)
+    into.gpa = gpa
+    into.ma = plain ? this.ramMa + gpa : -1
+    into.writable = (access & ACCESS_WRITE) !== 0 && this.ramAddress(gpa) >= 0
+    into.cacheable = true
+    into.global = (this.#walk.flags & 0x100) !== 0
+    into.pageBytes = this.#walk.pageBytes
+    return STATUS_DONE
+  }
+  ramAddress(gpa: number): number {
+    const gfn = Math.floor(gpa / 0x1000)
+    return gpa < RAM_BYTES && !this.rom.has(gfn) && !this.devices.has(gfn) ? this.ramMa + gpa : -1
+  }
+  #ask(name: string, device: TestDevice | undefined, at: number, size: number, into: Words, logged: boolean): number {
+    const value = device === undefined ? ~0n : device.read(at, size)
+    if (value === undefined) return logged ? STATUS_RETRY : STATUS_RESTART
+    this.seen.push(`${name} read ${at.toString(16)}/${size}`)
+    into.lo = Number(BigInt.asUintN(32, value))
+    into.hi = Number(BigInt.asUintN(32, value >> 32n))
+    return STATUS_DONE
+  }
+  #tell(name: string, device: TestDevice | undefined, at: number, size: number, value: bigint, logged: boolean): number {
+    if (device !== undefined && !device.write(at, size, value)) return logged ? STATUS_RETRY : STATUS_RESTART
+    this.seen.push(`${name} write ${at.toString(16)}/${size}=${value.toString(16)}`)
+    return STATUS_DONE
+  }
+  physicalRead(gpa: number, size: number, into: Words, logged: boolean): number {
+    return this.#ask('mmio', this.devices.get(Math.floor(gpa / 0x1000)), gpa & 0xfff, size, into, logged)
+  }
+  physicalWrite(gpa: number, size: number, lo: number, hi: number, logged: boolean): number {
+    if (this.rom.has(Math.floor(gpa / 0x1000))) return STATUS_DONE
+    const value = (BigInt(hi >>> 0) << 32n) | BigInt(lo >>> 0)
+    return this.#tell('mmio', this.devices.get(Math.floor(gpa / 0x1000)), gpa & 0xfff, size, value, logged)
+  }
+  portRead(port: number, size: number, into: Words, logged: boolean): number {
+    return this.#ask('port', this.ports.get(port), port, size, into, logged)
+  }
+  portWrite(port: number, size: number, value: number, logged: boolean): number {
+    return this.#tell('port', this.ports.get(port), port, size, BigInt(value >>> 0), logged)
+  }
+  readMsr(): number {
+    return STATUS_FAULT
+  }
+  writeMsr(): number {
+    return STATUS_FAULT
+  }
+  cpuid(): void {}
+  hypercall(): number {
+    return STATUS_FAULT
+  }
+  timestamp(into: Words): void {
+    into.lo = this.nanoseconds >>> 0
+    into.hi = Math.floor(this.nanoseconds / 0x1_0000_0000)
+  }
+  random(into: Words): void {
+    into.lo = 0x1234_5678
+    into.hi = 0x9abc_def0
+  }
+  acknowledgeInterrupt(): number {
+    const vector = this.interrupts.shift() ?? -1
+    this.cpu.setInterruptPending(this.interrupts.length > 0)
+    return vector
+  }
+  readTaskPriority(): number {
+    return 0
+  }
+  writeTaskPriority(): void {}
+  controlChanged(): void {
+    const at = (offset: number): number => this.cpu.u32[offset >>> 2] as number
+    this.#paging.configure(at(S_CR0), at(S_CR3), at(S_CR3 + 4), at(S_CR4), at(S_EFER))
+    for (let i = 0; i < 8; i++) this.#paging.pdptes[i] = at(S_PDPTE + 4 * i)
+  }
+  pause(): void {
+    this.pauses++
+    this.cpu.notePause()
+  }
+  invalidate(): void {}
+}
+
+const GENERAL = ['rax', 'rcx', 'rdx', 'rbx', 'rsp', 'rbp', 'rsi', 'rdi', 'r8', 'r9', 'r10', 'r11', 'r12', 'r13', 'r14', 'r15'] as const
+export type GeneralRegister = (typeof GENERAL)[number]
+
+export interface BareOptions {
+  readonly mode?: 'real' | 'protected' | 'long'
+  readonly codeCacheBytes?: number
+}
+
+/**
+ * One processor with nothing around it but RAM: in 64-bit mode with identity paging (4 KiB pages for the first 2 MiB), a
+ * GDT, an IDT and a TSS; in flat 32-bit protected mode without paging; or in real mode.
+ */
+export class BareCpu {
+  readonly memory: MachineMemory
+  readonly engine: X86Engine
+  readonly host: BareHost
+  readonly cpu: Vcpu
+  readonly mode: 'real' | 'protected' | 'long'
+  readonly #view: DataView
+
+  constructor(options: BareOptions = {}) {
+    this.mode = options.mode ?? 'long'
+    this.memory = MachineMemory.create({ bytes: 16 << 20 })
+    const ramMa = this.memory.allocate(RAM_BYTES, 0x1000, 'RAM')
+    this.engine = new X86Engine(this.memory, { codeCacheBytes: options.codeCacheBytes ?? 1 << 20 })
+    this.host = new BareHost(this.memory, ramMa)
+    this.cpu = new Vcpu(this.engine, this.host, { tscHz: 1e9, crystalHz: 1e9 })
+    this.host.cpu = this.cpu
+    this.#view = new DataView(this.memory.buffer, ramMa, RAM_BYTES)
+    this.cpu.reset(true)
+    if (this.mode === 'long') this.#buildLongMode()
+    this.cpu.load(initialState(this.mode))
+  }
+
+  #buildLongMode(): void {
+    this.write64(0x30_0000, BigInt(0x30_1000 | PTE_P_RW_US))
+    this.write64(0x30_1000, BigInt(0x30_2000 | PTE_P_RW_US))
+    this.write64(0x30_2000, BigInt(PAGE_TABLE | PTE_P_RW_US))
+    this.write64(0x30_2008, BigInt(0x20_0000 | PTE_P_RW_US | PTE_LARGE))
+    for (let i = 0; i < 512; i++) this.write64(PAGE_TABLE + 8 * i, BigInt((i << 12) | PTE_P_RW_US))
+    // Null, code, data, user code, user data, TSS.
+    const gdt = [0n, 0x00af_9b00_0000_ffffn, 0x00cf_9300_0000_ffffn, 0x00af_fb00_0000_ffffn, 0x00cf_f300_0000_ffffn]
+    for (const [i, descriptor] of gdt.entries()) this.write64(GDT + 8 * i, descriptor)
+    this.write64(TSS + 4, BigInt(STACK - 0x1_0000))
+  }
+
+  /** Assembles a program of this mode at a linear address, and puts it there. @returns the address after it */
+  program(build: (asm: Assembler) => void, address: number = CODE): number {
+    const asm = new Assembler({ bits: this.mode === 'long' ? 64 : this.mode === 'protected' ? 32 : 16, address })
+    build(asm)
+    const { bytes } = asm.assemble()
+    this.load(address, bytes)
+    return address + bytes.length
+  }
+
+  /** Writes guest RAM as a loader or a device does: decoded code of it dies. */
+  load(gpa: number, bytes: Uint8Array | readonly number[]): void {
+    this.memory.write(this.host.ramMa + gpa, Uint8Array.from(bytes))
+  }
+  write64(gpa: number, value: bigint): void {
+    const bytes = new Uint8Array(8)
+    new DataView(bytes.buffer).setBigUint64(0, value, true)
+    this.load(gpa, bytes)
+  }
+  write32(gpa: number, value: number): void {
+    this.load(gpa, [value & 0xff, (value >>> 8) & 0xff, (value >>> 16) & 0xff, value >>> 24])
+  }
+  read64(gpa: number): bigint {
+    return this.#view.getBigUint64(gpa, true)
+  }
+  read32(gpa: number): number {
+    return this.#view.getUint32(gpa, true)
+  }
+  read16(gpa: number): number {
+    return this.#view.getUint16(gpa, true)
+  }
+  read8(gpa: number): number {
+    return this.#view.getUint8(gpa)
+  }
+
+  /** Points an interrupt vector to code: a 64-bit interrupt gate, or a real-mode far pointer. */
+  vector(number: number, address: number): void {
+    if (this.mode === 'real') {
+      this.write32(4 * number, address)
+      return
+    }
+    const low = BigInt(address & 0xffff) | (8n << 16n) | (0x8e00n << 32n) | (BigInt(address >>> 16) << 48n)
+    this.write64(IDT + 16 * number, low)
+    this.write64(IDT + 16 * number + 8, 0n)
+  }
+
+  interrupt(vector: number): void {
+    this.host.interrupts.push(vector)
+    this.cpu.setInterruptPending(true)
+  }
+
+  register(name: GeneralRegister): bigint {
+    return this.cpu.read64(S_GPR + 8 * GENERAL.indexOf(name))
+  }
+  setRegister(name: GeneralRegister, value: number | bigint): void {
+    this.cpu.u64[(S_GPR >>> 3) + GENERAL.indexOf(name)] = BigInt.asUintN(64, BigInt(value))
+  }
+  get rip(): number {
+    return Number(this.cpu.read64(S_RIP))
+  }
+  set rip(value: number) {
+    this.cpu.u64[S_RIP >>> 3] = BigInt(value)
+  }
+  get dr6(): number {
+    return this.cpu.u32[(S_DR + 48) >>> 2] as number
+  }
+  get activity(): number {
+    return this.cpu.u32[S_ACTIVITY >>> 2] as number
+  }
+  /** Sets DR0–DR3 and DR7 as MOV DR would. */
+  breakpoint(index: number, address: number, dr7: number): void {
+    this.cpu.u64[(S_DR >>> 3) + index] = BigInt(address)
+    this.cpu.u64[(S_DR >>> 3) + 7] = BigInt(dr7 | 0x400)
+    this.cpu.flushTlb(true)
+  }
+
+  /** Runs from CODE, or from where it stopped. */
+  run(budget = 10_000): Exit {
+    const exit = this.cpu.run(budget)
+    if (exit.reason === 'error') throw exit.error
+    return exit
+  }
+}
+
+function initialState(mode: 'real' | 'protected' | 'long'): InitialCpuState {
+  const long = mode === 'long'
+  const real = mode === 'real'
+  const limit = real ? 0xffff : 0xffff_ffff
+  const data = { selector: real ? 0 : 0x10, base: 0, limit, attributes: real ? 0x93 : 0xc093 }
+  return {
+    registers: { rip: CODE, rsp: real ? 0x8000 : STACK, rflags: 2 },
+    segments: {
+      cs: { selector: real ? 0 : 8, base: 0, limit, attributes: long ? 0xa09b : real ? 0x9b : 0xc09b },
+      ds: data,
+      es: data,
+      fs: data,
+      gs: data,
+      ss: data,
+      ldtr: { selector: 0, base: 0, limit: 0xffff, attributes: 0x82 },
+      tr: { selector: long ? 0x28 : 0, base: TSS, limit: 0x67, attributes: 0x8b },
+    },
+    gdtr: { base: GDT, limit: 0x37 },
+    idtr: { base: real ? 0 : IDT, limit: real ? 0x3ff : 0xfff },
+    cr0: long ? 0x8000_0011 : real ? 0x10 : 0x11,
+    cr3: long ? 0x30_0000 : 0,
+    cr4: long ? 0x620 : 0x600,
+    efer: long ? 0x500 : 0,
+  }
+}
