@@ -40,7 +40,7 @@ import {
   S_XSS,
   TR,
 } from '../state-layout.ts'
-import { ATTR_P, CR0_CD, CR0_ET, CR0_NW, FLAG_FIXED, RDX, SYSTEM_LDT, SYSTEM_TSS16_BUSY } from './architecture.ts'
+import { ATTR_P, CR0_CD, CR0_ET, CR0_NW, FLAG_FIXED, RDX, SYSTEM_LDT, SYSTEM_TSS_BUSY } from './architecture.ts'
 import { SIGNATURE } from './cpuid.ts'
 import { MXCSR_INITIAL, initialiseX87 } from './fpu-image.ts'
 import { MISC_ENABLE_RESET } from './msr.ts'
@@ -97,7 +97,8 @@ export function resetState(s: System, kind: number, bootstrap: boolean): void {
   for (const segment of [ES, SS, DS, FS, GS]) setSegment(s, segment, 0, 0, 0, 0xffff, REAL_MODE_ATTRIBUTES)
   openSegmentsForRealMode(s)
   setSegment(s, LDTR, 0, 0, 0, 0xffff, ATTR_P | SYSTEM_LDT)
-  setSegment(s, TR, 0, 0, 0, 0xffff, ATTR_P | SYSTEM_TSS16_BUSY)
+  // The manual's type is that of a 16-bit TSS, with which long mode could not be entered; kernels do so without loading TR.
+  setSegment(s, TR, 0, 0, 0, 0xffff, ATTR_P | SYSTEM_TSS_BUSY)
   setTableRegister(s, GDTR, 0, 0, 0xffff)
   setTableRegister(s, IDTR, 0, 0, 0xffff)
   const cache = powerOn ? CR0_CD | CR0_NW : s.get(S_CR0) & (CR0_CD | CR0_NW)
