@@ -46,9 +46,7 @@ function multiplyAddBytes(_: Context, a: V128, b: V128): V128 {
 /** PSADBW: sums of absolute differences of eight bytes each. */
 function sumDifferences(c: Context, a: V128, b: V128): V128 {
   const difference = numeric('v128.or', numeric('i8x16.sub_sat_u', a, b), numeric('i8x16.sub_sat_u', b, a))
-  const fours = c.let(
-    numeric('i32x4.extadd_pairwise_i16x8_u', numeric('i16x8.extadd_pairwise_i8x16_u', difference)),
-  )
+  const fours = c.let(numeric('i32x4.extadd_pairwise_i16x8_u', numeric('i16x8.extadd_pairwise_i8x16_u', difference)))
   const low = numeric('v128.and', fours, doublewords([-1, 0, -1, 0]))
   return numeric('i64x2.add', low, numeric('i64x2.shr_u', fours, I32.of(32)))
 }
@@ -81,7 +79,9 @@ function leastPosition(c: Context, b: V128): V128 {
     keyed(numeric('i32x4.extend_high_i16x8_u', b), [4, 5, 6, 7]),
   )
   const four = c.let(eight)
-  const two = c.let(numeric('i32x4.min_u', four, four.shuffle(four, [8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7])))
+  const two = c.let(
+    numeric('i32x4.min_u', four, four.shuffle(four, [8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7])),
+  )
   const one = c.let(numeric('i32x4.min_u', two, two.shuffle(two, [4, 5, 6, 7, 0, 1, 2, 3, 4, 5, 6, 7, 0, 1, 2, 3])))
   const value = numeric('v128.and', numeric('i32x4.shr_u', one, I32.of(3)), doublewords([0xffff, 0, 0, 0]))
   const index = numeric('v128.and', numeric('i32x4.shl', one, I32.of(16)), doublewords([0x7_0000, 0, 0, 0]))

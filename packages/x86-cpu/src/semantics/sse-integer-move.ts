@@ -1,5 +1,5 @@
 import { I32, I64, numeric } from '@retrap/wasm-emitter'
-import { S_FTAG_EMPTY } from '../state-layout.ts'
+import { S_FTAG_EMPTY, S_FTOP } from '../state-layout.ts'
 import { loadOp } from './context.ts'
 import type { Context } from './context.ts'
 import { begin, finish, isMmx, pendingX87, readVector, writeMmx } from './sse-integer-operands.ts'
@@ -43,10 +43,11 @@ function lowMove(size: number): Semantics {
   }
 }
 
-/** EMMS: all x87 registers empty. */
+/** EMMS: all x87 registers empty, TOP = 0. */
 function emptyMmx(c: Context): void {
   c.requireMmx()
   pendingX87(c)
+  c.f.store('i32.store', c.state, I32.of(0), S_FTOP)
   c.f.store('i32.store', c.state, I32.of(0xff), S_FTAG_EMPTY)
 }
 

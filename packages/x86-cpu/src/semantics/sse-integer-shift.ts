@@ -19,7 +19,9 @@ function shift(op: ShiftOp, bits: number): Semantics {
     emit: (c) => {
       begin(c)
       const count: I64 =
-        c.kindOf(1) === 'imm' ? immediateByte(c).toI64U() : c.let(extractLane('i64x2.extract_lane', readVector(c, 1), 0))
+        c.kindOf(1) === 'imm'
+          ? immediateByte(c).toI64U()
+          : c.let(extractLane('i64x2.extract_lane', readVector(c, 1), 0))
       const value = readVector(c, 0)
       const within = c.let(count.ltU(bits))
       const result = arithmetic

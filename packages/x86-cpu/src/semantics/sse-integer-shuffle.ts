@@ -48,7 +48,11 @@ const QUARTERS = [64, 16, 4, 1]
 function wordControl(c: Context): V128 {
   // Field i comes to bits 7:6 by a multiplication, so that one constant shift brings all of them down.
   const moved = numeric('i16x8.mul', numeric('i16x8.splat', immediateByte(c)), words([...QUARTERS, ...QUARTERS]))
-  const fields = numeric('v128.and', numeric('i16x8.shr_u', moved, I32.of(6)), words(Array.from({ length: 8 }, () => 3)))
+  const fields = numeric(
+    'v128.and',
+    numeric('i16x8.shr_u', moved, I32.of(6)),
+    words(Array.from({ length: 8 }, () => 3)),
+  )
   return numeric('i16x8.mul', fields, words(Array.from({ length: 8 }, () => 0x0202)))
 }
 
@@ -149,7 +153,10 @@ function slidingDifferences(c: Context, a: V128, b: V128): V128 {
   const block = numeric('i8x16.splat', control.and(3).shl(2))
   let sum: V128 | undefined
   for (let k = 0; k < 4; k++) {
-    const moved = window.shuffle(window, IOTA.map((i) => (i + k) & 15))
+    const moved = window.shuffle(
+      window,
+      IOTA.map((i) => (i + k) & 15),
+    )
     const byte = numeric('i8x16.swizzle', b, numeric('i8x16.add', block, V128.of(IOTA.map(() => k))))
     const difference = numeric(
       'i16x8.abs',

@@ -117,14 +117,21 @@ function comparison(c: Context, elements: Elements): SharedFunction {
       f.set(result, I32.of(all))
       // Beyond the last element nothing is compared: ones come in from above.
       forEach(f, lengthA, 1, (i) => {
-        const matches = bits(equal(spread(a, i), b)).and(validB).or(~all)
+        const matches = bits(equal(spread(a, i), b))
+          .and(validB)
+          .or(~all)
         f.set(result, result.get.and(matches.shrS(i)))
       })
     }
     f.if(aggregation.eq(EQUAL_ANY), equalAny, () => {
       f.if(
         aggregation.eq(RANGES),
-        () => f.if(control.and(SIGNED), () => ranges(lessEqual.signed), () => ranges(lessEqual.unsigned)),
+        () =>
+          f.if(
+            control.and(SIGNED),
+            () => ranges(lessEqual.signed),
+            () => ranges(lessEqual.unsigned),
+          ),
         () => f.if(aggregation.eq(EQUAL_EACH), equalEach, equalOrdered),
       )
     })
@@ -174,11 +181,7 @@ function setMask(c: Context, control: I32, isWords: I32, result: I32): void {
         () => {
           const bit = c.let(V128.of(IOTA.map((i) => 1 << (i & 7))))
           // The low byte to the first eight elements, the high byte to the others.
-          const spread = numeric(
-            'i8x16.swizzle',
-            numeric('i16x8.splat', result),
-            V128.of(IOTA.map((i) => i >> 3)),
-          )
+          const spread = numeric('i8x16.swizzle', numeric('i16x8.splat', result), V128.of(IOTA.map((i) => i >> 3)))
           store(numeric('i8x16.eq', numeric('v128.and', spread, bit), bit))
         },
       )

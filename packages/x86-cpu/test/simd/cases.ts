@@ -1,0 +1,179 @@
+import { OperandKind, codes } from '@retrap/x86-decoder'
+import type { CodeInfo } from '@retrap/x86-decoder'
+import { sseInteger } from '../../src/semantics/sse-integer.ts'
+import {
+  CASE_BYTES,
+  CASE_CODE,
+  CASE_FLAGS,
+  CASE_GPR,
+  CASE_MEMORY,
+  CASE_MEMORY_BYTES,
+  FX_FCW,
+  FX_FSW,
+  FX_FTW,
+  FX_MXCSR,
+  FX_ST,
+  FX_XMM,
+} from './host.ts'
+
+/** Cases for one form: what is encoded, and the states it starts from. */
+
+/** An encodable form: a row of the decoder's table with its ModRM naming a register or memory. */
+export interface Subject {
+  readonly info: CodeInfo
+  readonly memory: boolean
+  /** Bytes of the memory operand. */
+  readonly memorySize: number
+  readonly writesMemory: boolean
+  readonly mmx: boolean
+  readonly xmm: boolean
+  readonly name: string
+}
+
+const MEMORY_KINDS: ReadonlySet<number> = new Set([
+  OperandKind.RM,
+  OperandKind.MEM,
+  OperandKind.MMX_RM,
+  OperandKind.XMM_RM,
+])
+
+export function subjects(): Subject[] {
+  const found: Subject[] = []
+  for (const info of codes) {
+    if (!(info.mnemonic in sseInteger)) continue
+    const spec = info.operands.find((o) => MEMORY_KINDS.has(o.kind))
+    const isMmx = (kind: number): boolean => kind >= OperandKind.MMX_REG && kind <= OperandKind.MMX_RM_REG
+    const isXmm = (kind: number): boolean => kind >= OperandKind.XMM_REG && kind <= OperandKind.XMM_RM_REG
+    for (const memory of [true, false]) {
+      if (info.memory === (memory ? 'never' : 'only') || (memory && spec === undefined)) continue
+      // A vector that can be in memory is a register only where it is not.
+      const registers = info.operands.filter((o) => !memory || o !== spec)
+      found.push({
+        info,
+        memory,
+        memorySize: memory ? (spec?.memorySize ?? 0) : 0,
+        writesMemory: memory && spec?.access === 'w',
+        mmx: info.mnemonic === 'EMMS' || registers.some((o) => isMmx(o.kind)),
+        xmm: registers.some((o) => isXmm(o.kind)),
+        name: `${info.form}${memory ? ', memory' : ''}`,
+      })
+    }
+  }
+  return found
+}
+
+/** A small generator, so that a failure can be run again (xorshift32). */
+export class Random {
+  #state: number
+  constructor(seed: number) {
+    this.#state = seed | 1
+  }
+  word(): number {
+    let x = this.#state
+    x ^= x << 13
+    x ^= x >>> 17
+    x ^= x << 5
+    this.#state = x
+    return x >>> 0
+  }
+  below(limit: number): number {
+    return this.word() % limit
+  }
+  pick<T>(values: readonly T[]): T {
+    return values[this.below(values.length)] as T
+  }
+}
+
+/** All but RBX, RSP, RBP and R15, which the harness needs. */
+const GENERAL = [0, 1, 2, 6, 7, 8, 9, 10, 11, 12, 13, 14]
+const EDGES = [0, 1, 2, 0x7f, 0x80, 0x81, 0xfe, 0xff]
+
+function registerOf(random: Random, kind: number): number {
+  if (kind === OperandKind.REG || kind === OperandKind.RM || kind === OperandKind.RM_REG) return random.pick(GENERAL)
+  if (kind === OperandKind.MMX_REG || kind === OperandKind.MMX_RM || kind === OperandKind.MMX_RM_REG)
+    return random.below(8)
+  return random.below(16)
+}
+
+const IN_REG: ReadonlySet<number> = new Set([OperandKind.REG, OperandKind.MMX_REG, OperandKind.XMM_REG])
+
+/** The instruction's bytes, with registers, displacement and immediate at random. */
+export function encode(subject: Subject, random: Random, displacement: number): number[] {
+  const { info, memory } = subject
+  const bytes: number[] = []
+  if (info.prefix === '66' || info.prefix === 'F3' || info.prefix === 'F2') bytes.push(Number.parseInt(info.prefix, 16))
+  let rex = info.sizeClass === 'y' && info.operandSize === 64 ? 0x48 : 0
+  let reg = info.extension
+  let rm = memory ? 3 : -1
+  for (const { kind } of info.operands) {
+    const register = registerOf(random, kind)
+    if (IN_REG.has(kind)) reg = register
+    else if (rm < 0 && kind !== OperandKind.XMM_FIXED) rm = register
+  }
+  if (reg >= 8) rex |= 0x44
+  if (rm >= 8) rex |= 0x41
+  if (rex !== 0) bytes.push(rex)
+  bytes.push(0x0f)
+  if (info.map === 2) bytes.push(0x38)
+  if (info.map === 3) bytes.push(0x3a)
+  bytes.push(info.opcode)
+  if (info.modrm) {
+    if (memory) bytes.push(0x40 | ((reg & 7) << 3) | 3, displacement)
+    else bytes.push(0xc0 | ((reg & 7) << 3) | (rm & 7))
+  }
+  if (info.operands.some((o) => o.kind === OperandKind.IMM8)) {
+    // Mostly what selects something: shift counts, lanes, controls.
+    bytes.push(random.below(3) === 0 ? random.below(256) : random.below(72))
+  }
+  return bytes
+}
+
+/** Fills `length` bytes in one of several manners, so that comparisons meet, sums saturate and strings end. */
+function fill(random: Random, bytes: Uint8Array): void {
+  const manner = random.below(6)
+  for (let i = 0; i < bytes.length; i++) {
+    if (manner === 0 || manner === 1) bytes[i] = random.word()
+    else if (manner === 2) bytes[i] = random.pick(EDGES)
+    else if (manner === 3) bytes[i] = random.below(4)
+    else if (manner === 4) bytes[i] = i === 0 ? random.below(70) : 0
+    else bytes[i] = i % 2 === 0 ? random.below(5) : 0
+  }
+}
+
+const RANDOM_BYTES = 16
+
+/** Writes one case. */
+export function writeCase(subject: Subject, random: Random, view: DataView, misaligned: boolean): void {
+  const at = view.byteOffset
+  const part = (offset: number, length: number): Uint8Array => new Uint8Array(view.buffer, at + offset, length)
+  part(0, CASE_BYTES).fill(0)
+  view.setUint16(FX_FCW, 0x37f, true)
+  view.setUint16(FX_FSW, random.below(8) << 11, true)
+  view.setUint8(FX_FTW, random.below(256))
+  view.setUint32(FX_MXCSR, 0x1f80, true)
+  for (let i = 0; i < 8; i++) fill(random, part(FX_ST + 16 * i, 10))
+  for (let i = 0; i < 16; i++) fill(random, part(FX_XMM + 16 * i, RANDOM_BYTES))
+  // Some registers alike, for comparisons.
+  for (let i = 0; i < 16; i++) {
+    if (random.below(3) !== 0) continue
+    const copy = part(FX_XMM + 16 * i, 16)
+    copy.set(part(FX_XMM + 16 * random.below(16), 16))
+    if (random.below(2) === 0) copy[random.below(16)] = random.word()
+  }
+  for (let i = 0; i < 16; i++) {
+    const value =
+      random.below(3) === 0 ? BigInt(random.below(48) - 24) : (BigInt(random.word()) << 32n) | BigInt(random.word())
+    view.setBigInt64(CASE_GPR + 8 * i, value, true)
+  }
+  // Arithmetic flags only; IF and the fixed bit as they are in a process.
+  view.setUint32(CASE_FLAGS, (random.word() & 0x8d5) | 0x202, true)
+  for (let i = 0; i < CASE_MEMORY_BYTES; i += 16) fill(random, part(CASE_MEMORY + i, 16))
+  if (random.below(3) === 0) {
+    const copy = part(CASE_MEMORY, CASE_MEMORY_BYTES)
+    for (let i = 0; i < 4; i++) copy.set(part(FX_XMM + 16 * random.below(16), 16), 16 * i)
+  }
+  const displacement = misaligned ? 1 + random.below(15) + 16 * random.below(2) : 16 * random.below(3)
+  const bytes = encode(subject, random, displacement)
+  view.setUint8(CASE_CODE, bytes.length)
+  part(CASE_CODE + 1, 15).set(bytes)
+}

@@ -1,0 +1,185 @@
+import { DECODED, Instruction, codes, decodeInto } from '@retrap/x86-decoder'
+import { generateInterpreter } from '../../src/interpreter.ts'
+import type { FormSource } from '../../src/interpreter.ts'
+import { Lowering, formOf, variantsOf } from '../../src/lower.ts'
+import { OP_LEAVE, RECORD_BYTES, R_OP } from '../../src/record.ts'
+import { TLB_WRITE_OFFSET } from '../../src/semantics/context.ts'
+import { formKey } from '../../src/semantics/form.ts'
+import { sseInteger } from '../../src/semantics/sse-integer.ts'
+import {
+  FLAGS_ARITHMETIC,
+  FLAGS_EXPLICIT,
+  FLAG_ZF,
+  STATUS_FAULT,
+  S_BUDGET,
+  S_FCW,
+  S_FLAGS_B,
+  S_FLAGS_KIND,
+  S_FLAGS_RESULT,
+  S_FPR,
+  S_FSW,
+  S_FTAG_EMPTY,
+  S_FTOP,
+  S_GPR,
+  S_MXCSR,
+  S_TLB,
+  S_TLB_SETS,
+  S_XMM,
+} from '../../src/state-layout.ts'
+import {
+  CASE_CODE,
+  CASE_FLAGS,
+  CASE_FXSAVE,
+  CASE_GPR,
+  CASE_MEMORY,
+  CASE_MEMORY_BYTES,
+  FX_FCW,
+  FX_FSW,
+  FX_FTW,
+  FX_MXCSR,
+  FX_ST,
+  FX_XMM,
+} from './host.ts'
+
+const RBX = 3
+/** Where things lie in the interpreter's memory. */
+const GUEST_PAGE = 0x1000
+const RECORD = 0x2000
+const CODE = 0x3000
+export const STATE = 0x4000
+/** Linear addresses: of the page that is mapped, and of the case's memory in it. */
+export const LINEAR_PAGE = 0x7654_3000
+export const MEMORY_ADDRESS: number = LINEAR_PAGE + 0x100
+
+/** Generated code for the integer vector instructions alone, around a state that tests can look at. */
+export class Interpreted {
+  readonly view: DataView
+  readonly u8: Uint8Array
+  readonly #run: (state: number, record: number) => number
+  readonly #lowering: Lowering
+  readonly #instruction = new Instruction()
+  /** RBX, the base of every memory operand. */
+  base = MEMORY_ADDRESS
+  /** What the slow path answers; a status. Nothing reaches it in an ordinary case. */
+  slowAccess: (lo: number, hi: number, flags: number) => number = () => {
+    throw new Error('slow access')
+  }
+
+  constructor() {
+    const sources: FormSource[] = []
+    for (const info of codes) {
+      const semantics = sseInteger[info.mnemonic]
+      if (semantics === undefined) continue
+      for (const variant of variantsOf(info)) sources.push({ form: formOf(info, variant), semantics, accessFlags: 0 })
+    }
+    const code = generateInterpreter(sources, new Set(), { shared: false, maximumPages: 0 })
+    const memory = new WebAssembly.Memory({ initial: 8 })
+    const unexpected = (): never => {
+      throw new Error('left the instruction')
+    }
+    const instance = new WebAssembly.Instance(new WebAssembly.Module(code.bytes as Uint8Array<ArrayBuffer>), {
+      cpu: {
+        memory,
+        access: (lo: number, hi: number, flags: number) => this.slowAccess(lo, hi, flags),
+        system: unexpected,
+        fetch: unexpected,
+        cross: unexpected,
+      },
+    })
+    this.#run = instance.exports['run'] as (state: number, record: number) => number
+    this.view = new DataView(memory.buffer)
+    this.u8 = new Uint8Array(memory.buffer)
+    const views = {
+      u8: this.u8,
+      u16: new Uint16Array(memory.buffer),
+      u32: new Uint32Array(memory.buffer),
+      i32: new Int32Array(memory.buffer),
+    }
+    this.#lowering = new Lowering(views, (info, form) => {
+      const known = code.codes.get(formKey(form))
+      if (known === undefined) throw new Error(`${info.form} is not generated`)
+      return known
+    })
+    this.#map()
+  }
+
+  #map(): void {
+    const entry = STATE + S_TLB_SETS + ((LINEAR_PAGE >>> 8) & 0x3ff0)
+    this.view.setUint32(STATE + S_TLB, STATE + S_TLB_SETS, true)
+    for (const table of [0, TLB_WRITE_OFFSET]) {
+      this.view.setUint32(entry + table, LINEAR_PAGE, true)
+      this.view.setUint32(entry + table + 8, GUEST_PAGE, true)
+    }
+  }
+
+  /** Writes the instruction's record. */
+  decode(bytes: Uint8Array): void {
+    this.u8.set(bytes, CODE)
+    const status = decodeInto(this.u8, CODE, CODE + bytes.length, 64, this.#instruction)
+    if (status !== DECODED || this.#instruction.length !== bytes.length) throw new Error(`does not decode: ${bytes}`)
+    this.#lowering.write(RECORD, this.#instruction, 0)
+    this.view.setUint16(RECORD + RECORD_BYTES + R_OP, OP_LEAVE, true)
+  }
+
+  /** Executes the record; returns the status. */
+  execute(): number {
+    this.view.setInt32(STATE + S_BUDGET, 1000, true)
+    return this.#run(STATE, RECORD)
+  }
+
+  /** Loads a case, without its memory operand where that is somewhere else. */
+  load(host: DataView): void {
+    const { view } = this
+    const top = (host.getUint16(FX_FSW, true) >>> 11) & 7
+    view.setUint32(STATE + S_FCW, host.getUint16(CASE_FXSAVE + FX_FCW, true), true)
+    view.setUint32(STATE + S_FSW, host.getUint16(CASE_FXSAVE + FX_FSW, true) & 0xc7ff, true)
+    view.setUint32(STATE + S_FTOP, top, true)
+    view.setUint32(STATE + S_FTAG_EMPTY, ~host.getUint8(FX_FTW) & 0xff, true)
+    view.setUint32(STATE + S_MXCSR, host.getUint32(FX_MXCSR, true), true)
+    for (let i = 0; i < 8; i++) {
+      const register = STATE + S_FPR + 16 * ((top + i) & 7)
+      for (let j = 0; j < 10; j++) view.setUint8(register + j, host.getUint8(FX_ST + 16 * i + j))
+    }
+    for (let i = 0; i < 16; i++) {
+      for (let j = 0; j < 16; j++) view.setUint8(STATE + S_XMM + 64 * i + j, host.getUint8(FX_XMM + 16 * i + j))
+      const value = i === RBX ? BigInt(this.base) : host.getBigUint64(CASE_GPR + 8 * i, true)
+      view.setBigUint64(STATE + S_GPR + 8 * i, value, true)
+    }
+    const flags = host.getUint32(CASE_FLAGS, true) & FLAGS_ARITHMETIC
+    view.setUint32(STATE + S_FLAGS_KIND, FLAGS_EXPLICIT, true)
+    view.setBigUint64(STATE + S_FLAGS_B, BigInt(flags), true)
+    view.setBigUint64(STATE + S_FLAGS_RESULT, (flags & FLAG_ZF) === 0 ? 1n : 0n, true)
+    for (let i = 0; i < CASE_MEMORY_BYTES; i++) view.setUint8(GUEST_PAGE + 0x100 + i, host.getUint8(CASE_MEMORY + i))
+  }
+
+  /** Executes a case in place, as the host does. */
+  run(host: DataView, length: number): number {
+    this.decode(new Uint8Array(host.buffer, host.byteOffset + CASE_CODE + 1, length))
+    this.load(host)
+    const status = this.execute()
+    if (status !== STATUS_FAULT) this.store(host)
+    return status
+  }
+
+  /** The state as a case has it. */
+  store(host: DataView): void {
+    const { view } = this
+    const top = view.getUint32(STATE + S_FTOP, true)
+    host.setUint16(FX_FSW, view.getUint32(STATE + S_FSW, true) | (top << 11), true)
+    host.setUint8(FX_FTW, ~view.getUint32(STATE + S_FTAG_EMPTY, true) & 0xff)
+    for (let i = 0; i < 8; i++) {
+      const register = STATE + S_FPR + 16 * ((top + i) & 7)
+      for (let j = 0; j < 10; j++) host.setUint8(FX_ST + 16 * i + j, view.getUint8(register + j))
+    }
+    for (let i = 0; i < 16; i++) {
+      for (let j = 0; j < 16; j++) host.setUint8(FX_XMM + 16 * i + j, view.getUint8(STATE + S_XMM + 64 * i + j))
+      if (i !== RBX) host.setBigUint64(CASE_GPR + 8 * i, view.getBigUint64(STATE + S_GPR + 8 * i, true), true)
+    }
+    if (view.getUint32(STATE + S_FLAGS_KIND, true) !== FLAGS_EXPLICIT) throw new Error('flags are not explicit')
+    const flags = Number(view.getBigUint64(STATE + S_FLAGS_B, true))
+    if (((flags & FLAG_ZF) !== 0) !== (view.getBigUint64(STATE + S_FLAGS_RESULT, true) === 0n))
+      throw new Error('ZF and result differ')
+    host.setUint32(CASE_FLAGS, (host.getUint32(CASE_FLAGS, true) & ~FLAGS_ARITHMETIC) | flags, true)
+    for (let i = 0; i < CASE_MEMORY_BYTES; i++) host.setUint8(CASE_MEMORY + i, view.getUint8(GUEST_PAGE + 0x100 + i))
+  }
+}
