@@ -118,6 +118,7 @@ export const callFar: Handler = (s, record, form) => {
     stack.push(s, size, oldCs)
     s.nextRip(record)
     stack.push(s, size, s.lo)
+    stack.finish(s)
     if (offset > s.segmentField(CS, SEG_HIGH)) s.raise(VECTOR_GP, 0)
     s.commit()
     stack.store(s)
@@ -152,6 +153,7 @@ function pushReturn(s: System, record: number, size: number, oldCs: number): voi
   stack.push(s, size, oldCs)
   s.nextRip(record)
   stack.push(s, size, s.lo, s.hi)
+  stack.finish(s)
 }
 
 /** A code segment that is named directly. */

@@ -49,6 +49,7 @@ export const pushFlags: Handler = (s, _record, form) => {
   }
   stack.useCurrent(s)
   stack.push(s, size, size === 2 ? image & 0xffff : image)
+  stack.finish(s)
   s.commit()
   stack.store(s)
   return STATUS_DONE

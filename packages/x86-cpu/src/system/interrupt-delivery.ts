@@ -19,6 +19,7 @@ import {
   SEG_SELECTOR,
   SS,
   S_CR4,
+  S_DATA,
   TR,
 } from '../state-layout.ts'
 import {
@@ -132,6 +133,7 @@ function throughVectorTable(s: System, what: Delivery, base: number, limit: numb
   stack.push(s, 2, pushed & 0xffff)
   stack.push(s, 2, s.segmentField(CS, SEG_SELECTOR))
   stack.push(s, 2, what.returnLo & 0xffff)
+  stack.finish(s)
   if (offset > s.segmentField(CS, SEG_LIMIT)) s.raise(VECTOR_GP, 0)
   s.commit()
   stack.store(s)
@@ -150,14 +152,17 @@ function readGate(s: System, what: Delivery): void {
   const baseHi = s.segmentField(IDTR, SEG_BASE + 4)
   const at = (baseLo + entry) >>> 0
   const atHi = s.carryHi(baseLo, baseHi, entry)
-  s.read(at, atHi, 8, SLOW_IMPLICIT)
-  gate.low = s.lo
-  gate.high = s.hi
-  gate.upper = 0
   if (long) {
-    s.read((at + 8) >>> 0, s.carryHi(at, atHi, 8), 8, SLOW_IMPLICIT)
-    gate.upper = s.lo
     // Bits 12:8 of the upper half are not checked for IDT gates.
+    s.check(s.cpu.access(at, atHi, 16 | SLOW_IMPLICIT))
+    gate.low = s.get(S_DATA)
+    gate.high = s.get(S_DATA + 4)
+    gate.upper = s.get(S_DATA + 8)
+  } else {
+    s.read(at, atHi, 8, SLOW_IMPLICIT)
+    gate.low = s.lo
+    gate.high = s.hi
+    gate.upper = 0
   }
   const type = gate.type
   const known =
@@ -198,6 +203,7 @@ function throughIdt(s: System, what: Delivery): void {
   stack.push(s, size, s.segmentField(CS, SEG_SELECTOR))
   stack.push(s, size, what.returnLo, what.returnHi)
   if (what.hasError) stack.push(s, size, what.errorCode)
+  stack.finish(s)
   target.checkOffset(s)
   target.queueAccessed(s)
   s.commit()

@@ -68,12 +68,11 @@ function returnReal(s: System, size: number): number {
   const v86 = s.v86
   const virtual = v86 && s.iopl < 3
   if (virtual && ((s.get(S_CR4) & CR4_VME) === 0 || size !== 2)) s.raise(VECTOR_GP, 0)
-  s.readStack(0, size)
-  const offset = s.lo
-  s.readStack(size, size)
-  const selector = s.lo & 0xffff
-  s.readStack(2 * size, size)
-  const image = s.lo
+  const { frameLo } = s
+  s.readFrame(3, size)
+  const offset = frameLo[0] as number
+  const selector = (frameLo[1] as number) & 0xffff
+  const image = frameLo[2] as number
   if (offset > s.segmentField(CS, SEG_HIGH)) s.raise(VECTOR_GP, 0)
   let flags: number
   if (virtual) {
@@ -99,31 +98,27 @@ function returnProtected(s: System, record: number, size: number): number {
     s.nextRip(record)
     return switchTask(s, link, TASK_IRET, s.lo, false, 0)
   }
-  s.readStack(0, size)
-  const lo = s.lo
-  const hi = s.hi
-  s.readStack(size, size)
-  const selector = s.lo & 0xffff
-  s.readStack(2 * size, size)
-  const image = s.lo
+  const { frameLo, frameHi } = s
+  const { mode64 } = s
+  // IRETQ pops SS:RSP whatever the privilege level.
+  s.readFrame(mode64 ? 5 : 3, size)
+  const lo = frameLo[0] as number
+  const selector = (frameLo[1] as number) & 0xffff
+  const image = frameLo[2] as number
   const cpl = s.cpl
   if ((image & FLAG_VM) !== 0 && cpl === 0 && size === 4 && !s.longMode) return toV86(s, lo, selector, image)
-  way.checkCode(s, selector, lo, hi, size)
-  // IRETQ pops SS:RSP whatever the privilege level.
-  const frame = s.mode64 ? 5 : way.level === cpl ? 3 : 5
-  if (frame === 5) {
-    s.readStack(3 * size, size)
-    const stackLo = s.lo
-    const stackHi = s.hi
-    s.readStack(4 * size, size)
-    way.checkStack(s, s.lo & 0xffff, stackLo, stackHi)
+  way.checkCode(s, selector, lo, frameHi[0] as number, size)
+  const values = mode64 || way.level !== cpl ? 5 : 3
+  if (values === 5) {
+    if (!mode64) s.readFrame(5, size)
+    way.checkStack(s, (frameLo[4] as number) & 0xffff, frameLo[3] as number, frameHi[3] as number)
   }
   way.checkOffset(s)
   s.commit()
   let mask = flagsMask(s, size)
   if (cpl === 0 && size !== 2) mask |= FLAG_VIF | FLAG_VIP
   const flags = mergeFlags(s, image, mask)
-  if (frame === 3) s.releaseStack(3 * size)
+  if (values === 3) s.releaseStack(3 * size)
   s.cpu.setRflags(flags)
   way.enter(s, 0)
   return s.retired()
@@ -131,28 +126,22 @@ function returnProtected(s: System, record: number, size: number): number {
 
 /** Return to virtual-8086 mode: EIP, CS, EFLAGS are read; ESP, SS, ES, DS, FS, GS follow. */
 function toV86(s: System, offset: number, selector: number, image: number): number {
-  const words = frame
-  for (let i = 0; i < 6; i++) {
-    s.readStack(12 + 4 * i, 4)
-    words[i] = s.lo
-  }
+  s.readFrame(9, 4)
+  const value = (i: number): number => s.frameLo[i] as number
   if (offset > 0xffff) s.raise(VECTOR_GP, 0)
-  s.commit()
-  const [esp, ss, es, ds, fs, gs] = words as unknown as readonly [number, number, number, number, number, number]
   s.cpu.setRflags((image & V86_FLAGS) | FLAG_FIXED)
-  setV86Segment(s, SS, ss & 0xffff)
-  setV86Segment(s, ES, es & 0xffff)
-  setV86Segment(s, DS, ds & 0xffff)
-  setV86Segment(s, FS, fs & 0xffff)
-  setV86Segment(s, GS, gs & 0xffff)
+  setV86Segment(s, SS, value(4) & 0xffff)
+  setV86Segment(s, ES, value(5) & 0xffff)
+  setV86Segment(s, DS, value(6) & 0xffff)
+  setV86Segment(s, FS, value(7) & 0xffff)
+  setV86Segment(s, GS, value(8) & 0xffff)
   setV86Segment(s, CS, selector)
-  s.set64(S_GPR + 8 * RSP, esp, 0)
+  s.set64(S_GPR + 8 * RSP, value(3), 0)
   s.set64(S_RIP, offset, 0)
   s.cpu.modeChanged()
   return s.retired()
 }
 
-const frame = new Uint32Array(6)
 const V86_FLAGS =
   FLAGS_ARITHMETIC |
   FLAG_TF |

@@ -18,6 +18,9 @@ import { ATTR_TYPE, RSP, TYPE_EXPAND_DOWN } from './architecture.ts'
 import { isNull, queueAccessed, requireDescriptor, selectorIndex, type Descriptor } from './descriptors.ts'
 import type { System } from './system.ts'
 
+/** Pushes that are gathered into one access. */
+const MAX_PUSHES = 8
+
 /**
  * A stack that a frame is pushed on: the current one, or a more privileged one that the instruction is about to switch
  * to. RSP changes only with {@link store}.
@@ -32,9 +35,18 @@ export class PushStack {
   #high = 0
   #flags = 0
   #error = 0
+  /** What is pushed and not queued yet: all of one size. */
+  #count = 0
+  #size = 0
+  readonly #dataLo: Uint32Array = new Uint32Array(MAX_PUSHES)
+  readonly #dataHi: Uint32Array = new Uint32Array(MAX_PUSHES)
+  readonly #addressLo: Uint32Array = new Uint32Array(MAX_PUSHES)
+  readonly #addressHi: Uint32Array = new Uint32Array(MAX_PUSHES)
+  readonly #bytes: Uint8Array = new Uint8Array(8 * MAX_PUSHES)
 
   /** The current stack; a limit violation is #SS(0). */
   useCurrent(s: System): void {
+    this.#count = 0
     this.lo = s.gpr(RSP)
     this.hi = s.gprHi(RSP)
     this.#width = s.stackAddressSize
@@ -50,6 +62,7 @@ export class PushStack {
 
   /** A flat 64-bit stack. `inner`: of a more privileged level. */
   useLong(s: System, lo: number, hi: number, inner: boolean): void {
+    this.#count = 0
     this.lo = lo
     this.hi = hi
     this.#width = 8
@@ -59,6 +72,7 @@ export class PushStack {
 
   /** The stack that `d` describes; a limit violation is #SS(selector). */
   useDescriptor(s: System, d: Descriptor, pointer: number): void {
+    this.#count = 0
     this.lo = pointer
     this.hi = 0
     this.#width = d.isBig ? 4 : 2
@@ -71,19 +85,62 @@ export class PushStack {
     this.#high = down ? (d.isBig ? 0xffff_ffff : 0xffff) : limit
   }
 
-  /** Queues a push of 2, 4 or 8 bytes. */
+  /** Pushes 2, 4 or 8 bytes. Nothing is checked but the segment's limit until {@link finish}. */
   push(s: System, size: number, dataLo: number, dataHi = 0): void {
     const next = this.lo - size
     if (this.#width === 8) {
       if (next < 0) this.hi = (this.hi - 1) >>> 0
       this.lo = next >>> 0
-      s.write(this.lo, this.hi, size, dataLo, dataHi, this.#flags)
-      return
+    } else {
+      this.lo = this.#width === 2 ? ((this.lo & 0xffff_0000) | (next & 0xffff)) >>> 0 : next >>> 0
+      const offset = this.#offset()
+      if (offset < this.#low || offset + size - 1 > this.#high) s.raise(VECTOR_SS, this.#error)
     }
-    this.lo = this.#width === 2 ? ((this.lo & 0xffff_0000) | (next & 0xffff)) >>> 0 : next >>> 0
-    const offset = this.#width === 2 ? this.lo & 0xffff : this.lo
-    if (offset < this.#low || offset + size - 1 > this.#high) s.raise(VECTOR_SS, this.#error)
-    s.write((this.#baseLo + offset) >>> 0, 0, size, dataLo, dataHi, this.#flags)
+    if (this.#count === MAX_PUSHES || (this.#count > 0 && size !== this.#size)) this.finish(s)
+    const i = this.#count++
+    this.#size = size
+    this.#dataLo[i] = dataLo
+    this.#dataHi[i] = dataHi
+    this.#addressLo[i] = this.#width === 8 ? this.lo : (this.#baseLo + this.#offset()) >>> 0
+    this.#addressHi[i] = this.#width === 8 ? this.hi : 0
+  }
+
+  /** Checks and queues what has been pushed, in order; before `commit`, and before a read that may see it. */
+  finish(s: System): void {
+    const count = this.#count
+    const size = this.#size
+    this.#count = 0
+    if (count === 0) return
+    const last = count - 1
+    const lo = this.#addressLo[last] as number
+    const hi = this.#addressHi[last] as number
+    const bytes = count * size
+    // In one piece, if the frame is contiguous. Else, or if a fault is to come, one by one as the processor does.
+    // Misaligned pushes are made one by one too: each may be an alignment check.
+    if (lo + bytes - size === this.#addressLo[0] && hi === this.#addressHi[0] && (lo & (size - 1)) === 0) {
+      for (let i = 0; i < count; i++) this.#place((last - i) * size, i, size)
+      if (s.writeBlock(lo, hi, bytes, this.#bytes, 0, this.#flags)) return
+    }
+    for (let i = 0; i < count; i++) {
+      s.write(
+        this.#addressLo[i] as number,
+        this.#addressHi[i] as number,
+        size,
+        this.#dataLo[i] as number,
+        this.#dataHi[i] as number,
+        this.#flags,
+      )
+    }
+  }
+
+  #offset(): number {
+    return this.#width === 2 ? this.lo & 0xffff : this.lo
+  }
+
+  #place(at: number, i: number, size: number): void {
+    const lo = this.#dataLo[i] as number
+    const hi = this.#dataHi[i] as number
+    for (let j = 0; j < size; j++) this.#bytes[at + j] = j < 4 ? lo >>> (8 * j) : hi >>> (8 * (j - 4))
   }
 
   /** Moves the pointer down to a 16-byte boundary, as interrupt delivery in IA-32e mode does. */

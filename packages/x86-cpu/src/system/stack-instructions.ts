@@ -15,6 +15,7 @@ export const enter: Handler = (s, record, form) => {
   const width = s.stackAddressSize
   stack.useCurrent(s)
   stack.push(s, size, s.gpr(RBP), s.gprHi(RBP))
+  stack.finish(s)
   const frameLo = stack.lo
   const frameHi = stack.hi
   let lo = s.gpr(RBP)
@@ -26,8 +27,10 @@ export const enter: Handler = (s, record, form) => {
     s.linear(SS, width === 2 ? lo & 0xffff : lo, hi, size, false)
     s.read(s.linLo, s.linHi, size, SLOW_STACK)
     stack.push(s, size, s.lo, s.hi)
+    stack.finish(s)
   }
   if (level > 0) stack.push(s, size, frameLo, frameHi)
+  stack.finish(s)
   const down = stack.lo - frame
   const newHi = down < 0 ? (stack.hi - 1) >>> 0 : stack.hi
   const newLo = width === 2 ? ((stack.lo & 0xffff_0000) | (down & 0xffff)) >>> 0 : down >>> 0
@@ -63,6 +66,7 @@ export const pushAll: Handler = (s, _record, form) => {
   stack.useCurrent(s)
   // ESP is pushed as it was before the instruction.
   for (let i = 0; i < 8; i++) stack.push(s, form.size, s.gpr(i))
+  stack.finish(s)
   s.commit()
   stack.store(s)
   return STATUS_DONE

@@ -60,6 +60,11 @@ const Q_FLAGS = 2
 const Q_DATA_LO = 3
 const Q_DATA_HI = 4
 const Q_WORDS = 5
+/** The largest access there is. */
+const BLOCK_BYTES = 64
+const PAGE_BYTES = 0x1000
+/** Return to virtual-8086 mode has the longest frame. */
+const FRAME_VALUES = 9
 
 /**
  * One vCPU as system instructions see it: its state by offset, and memory by the rules that let an instruction be
@@ -84,9 +89,15 @@ export class System {
   linHi = 0
   /** EXT bit of error codes: 1 while an event from outside the program is delivered. */
   ext = 0
+  /** What {@link readFrame} gave. */
+  readonly frameLo: Uint32Array = new Uint32Array(FRAME_VALUES)
+  readonly frameHi: Uint32Array = new Uint32Array(FRAME_VALUES)
   readonly abandoned: Abandon = new Abandon('an instruction was abandoned')
   readonly #queue: Uint32Array = new Uint32Array(QUEUE_ENTRIES * Q_WORDS)
   #queued = 0
+  /** Data of the one queued write that is longer than 8 bytes. */
+  readonly #block: Uint8Array = new Uint8Array(BLOCK_BYTES)
+  #blockQueued = false
 
   constructor(cpu: Cpu) {
     this.cpu = cpu
@@ -201,7 +212,7 @@ export class System {
   }
 
   abandon(status: number): never {
-    this.#queued = 0
+    this.dropWrites()
     this.abandoned.status = status
     throw this.abandoned
   }
@@ -298,7 +309,8 @@ export class System {
         if (distance >= ((queue[q + Q_FLAGS] as number) & 0xff)) continue
         if (((queue[q + Q_HI] as number) + (at < start ? 1 : 0)) >>> 0 !== atHi) continue
         const word = queue[q + (distance < 4 ? Q_DATA_LO : Q_DATA_HI)] as number
-        const byte = (word >>> ((distance & 3) * 8)) & 0xff
+        const isBlock = ((queue[q + Q_FLAGS] as number) & 0xff) > 8
+        const byte = isBlock ? (this.#block[distance] as number) : (word >>> ((distance & 3) * 8)) & 0xff
         const shift = (i & 3) * 8
         if (i < 4) this.lo = ((this.lo & ~(0xff << shift)) | (byte << shift)) >>> 0
         else this.hi = ((this.hi & ~(0xff << shift)) | (byte << shift)) >>> 0
@@ -320,6 +332,28 @@ export class System {
     this.#queued++
   }
 
+  /**
+   * Queues the write of up to 64 bytes within one page, if all of them can be written now and no such write waits
+   * already.
+   *
+   * @returns false if not; the caller then writes piece by piece, and meets the fault in its proper order
+   */
+  writeBlock(lo: number, hi: number, size: number, bytes: Uint8Array, from: number, flags: number): boolean {
+    if (this.#blockQueued || size > BLOCK_BYTES || (lo & (PAGE_BYTES - 1)) + size > PAGE_BYTES) return false
+    if (this.cpu.access(lo, hi, size | flags | SLOW_WRITE | SLOW_PROBE) !== STATUS_DONE) return false
+    for (let i = 0; i < size; i++) this.#block[i] = bytes[from + i] as number
+    if (size > 8) this.#blockQueued = true
+    const at = this.#queued * Q_WORDS
+    const queue = this.#queue
+    queue[at + Q_LO] = lo
+    queue[at + Q_HI] = hi
+    queue[at + Q_FLAGS] = size | flags | SLOW_WRITE
+    queue[at + Q_DATA_LO] = wordOf(this.#block, 0)
+    queue[at + Q_DATA_HI] = wordOf(this.#block, 4)
+    this.#queued++
+    return true
+  }
+
   writeSystem(lo: number, hi: number, size: number, dataLo: number): void {
     this.write(lo, hi, size, dataLo, 0, SLOW_IMPLICIT)
   }
@@ -339,6 +373,7 @@ export class System {
   /** Forgets queued writes: an event's delivery starts again as another event's. */
   dropWrites(): void {
     this.#queued = 0
+    this.#blockQueued = false
   }
 
   /**
@@ -414,6 +449,34 @@ export class System {
     this.read(this.linLo, this.linHi, size, SLOW_STACK)
   }
 
+  /**
+   * Reads `count` values of `size` bytes from the top of the stack, the last pushed first, into `frameLo` and `frameHi`.
+   * They come in one access where they lie in one page, which is then the only one that can be missing.
+   */
+  readFrame(count: number, size: number): void {
+    const bytes = count * size
+    const width = this.stackAddressSize
+    const top = width === 2 ? this.gpr(RSP) & 0xffff : this.gpr(RSP)
+    if (bytes <= BLOCK_BYTES && top + bytes <= (width === 2 ? 0x1_0000 : 0x1_0000_0000)) {
+      this.linear(SS, top, width === 8 ? this.gprHi(RSP) : 0, bytes, false)
+      // Misaligned values are read one by one: each may be an alignment check.
+      if ((this.linLo & (PAGE_BYTES - 1)) + bytes <= PAGE_BYTES && (this.linLo & (size - 1)) === 0) {
+        this.check(this.cpu.access(this.linLo, this.linHi, bytes | SLOW_STACK))
+        for (let i = 0; i < count; i++) {
+          const at = S_DATA + i * size
+          this.frameLo[i] = size === 2 ? (this.u16[at >>> 1] as number) : this.get(at)
+          this.frameHi[i] = size === 8 ? this.get(at + 4) : 0
+        }
+        return
+      }
+    }
+    for (let i = 0; i < count; i++) {
+      this.readStack(i * size, size)
+      this.frameLo[i] = this.lo
+      this.frameHi[i] = this.hi
+    }
+  }
+
   /** Moves the stack pointer up by `bytes`; after the last access. */
   releaseStack(bytes: number): void {
     const width = this.stackAddressSize
@@ -427,4 +490,13 @@ export class System {
 export function isCanonical(hi: number): boolean {
   const top = hi >> 15
   return top === 0 || top === -1
+}
+
+function wordOf(bytes: Uint8Array, at: number): number {
+  return (
+    (bytes[at] as number) |
+    ((bytes[at + 1] as number) << 8) |
+    ((bytes[at + 2] as number) << 16) |
+    ((bytes[at + 3] as number) << 24)
+  )
 }

@@ -346,6 +346,7 @@ function loadCode(s: System, level: number, ip: number): void {
 function pushError(s: System, size: number, errorCode: number): void {
   stack.useCurrent(s)
   stack.push(s, size, errorCode)
+  stack.finish(s)
   s.commit()
   stack.store(s)
 }

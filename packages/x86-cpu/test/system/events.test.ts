@@ -15,6 +15,7 @@ import {
   SS,
   S_CR2,
   S_CR4,
+  S_FAULT_ADDRESS,
 } from '../../src/state-layout.ts'
 import { setTableRegister } from '../../src/system/segment-cache.ts'
 import { S_NMI_BLOCKED } from '../../src/system/system-state.ts'
@@ -155,6 +156,19 @@ describe('delivery in 32-bit protected mode (SDM vol. 3A, "Exception- or Interru
     const before = b.rsp
     expect(int(b, 0x20)).toBe('#GP(0)')
     expect(b.rsp).toBe(before)
+  })
+
+  test.each([
+    { top: 0x6008, absent: 5, address: 0x5ffc, why: 'the third push' },
+    { top: 0x6008, absent: 6, address: 0x6004, why: 'the first push' },
+    { top: 0x6000, absent: 5, address: 0x5ffc, why: 'the first push, all in one page' },
+  ])('a stack at $top without page $absent faults at $address: $why', ({ top, absent, address }) => {
+    const b = Bench.protected32(3)
+    b.idt(0x20, gate(CODE0_SEL, 0x9000, 0xee))
+    b.cpu.view.setUint32(TSS + 4, top, true)
+    b.cpu.absent.add(absent)
+    expect(int(b, 0x20)).toBe('#PF(2)')
+    expect(b.s.get(S_FAULT_ADDRESS)).toBe(address)
   })
 
   test('a page fault on the new stack is a supervisor write, reported after nothing has changed', () => {
