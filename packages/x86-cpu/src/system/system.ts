@@ -364,10 +364,11 @@ export class System {
     const count = this.#queued
     for (let entry = 0; entry < count; entry++) {
       const at = entry * Q_WORDS
-      this.set64(S_DATA, queue[at + Q_DATA_LO] as number, queue[at + Q_DATA_HI] as number)
+      if (((queue[at + Q_FLAGS] as number) & 0xff) > 8) this.u8.set(this.#block, S_DATA)
+      else this.set64(S_DATA, queue[at + Q_DATA_LO] as number, queue[at + Q_DATA_HI] as number)
       this.check(this.cpu.access(queue[at + Q_LO] as number, queue[at + Q_HI] as number, queue[at + Q_FLAGS] as number))
     }
-    this.#queued = 0
+    this.dropWrites()
   }
 
   /** Forgets queued writes: an event's delivery starts again as another event's. */
