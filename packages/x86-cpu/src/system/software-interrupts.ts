@@ -1,5 +1,5 @@
 import { VECTOR_BP, VECTOR_BR, VECTOR_DB, VECTOR_OF } from '../semantics/context.ts'
-import { FLAG_OF, STATUS_DONE, S_EA } from '../state-layout.ts'
+import { FLAG_OF, FLAG_TF, STATUS_DONE, S_EA, S_EFLAGS } from '../state-layout.ts'
 import { Delivery, SOURCE_EVENT, SOURCE_INT3, SOURCE_INT_N, deliver } from './interrupt-delivery.ts'
 import { immediate, registerOffset, type Handler } from './operands.ts'
 import type { System } from './system.ts'
@@ -12,6 +12,7 @@ const delivery = new Delivery()
  * the instruction's own fault, with EXT clear except for INT1.
  */
 function call(s: System, record: number, vector: number, source: number, external: boolean): number {
+  const stepping = (s.get(S_EFLAGS) & FLAG_TF) !== 0
   s.nextRip(record)
   delivery.vector = vector
   delivery.source = source
@@ -27,7 +28,7 @@ function call(s: System, record: number, vector: number, source: number, externa
     s.ext = 0
   }
   // TF is clear now: the single-step trap waits for the handler to return.
-  s.set(S_STEP_SUPPRESSED, 1)
+  if (stepping) s.set(S_STEP_SUPPRESSED, 1)
   return s.retired()
 }
 

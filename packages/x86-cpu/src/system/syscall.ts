@@ -75,7 +75,7 @@ export const syscall: Handler = (s, record) => {
   setFlatSegments(s, cs, cs + 8, 0, true)
   s.cpu.modeChanged()
   // A single-step trap that SFMASK masks is not taken at the kernel's entry.
-  if ((flagsAfter & FLAG_TF) === 0) s.set(S_STEP_SUPPRESSED, 1)
+  if ((flags & ~flagsAfter & FLAG_TF) !== 0) s.set(S_STEP_SUPPRESSED, 1)
   return s.retired()
 }
 

@@ -15,7 +15,7 @@ export const S_PENDING_FAULT_ERROR = 0xf40
 export const S_PENDING_FAULT_HAS_ERROR = 0xf44
 /** CR2 value of a #PF there, 64 bits. */
 export const S_PENDING_FAULT_ADDRESS = 0xf48
-/** Non-zero: the instruction that ends now causes no single-step trap, although TF was set when it began. */
+/** Non-zero: TF was set when the current instruction began, and it causes no single-step trap all the same. */
 export const S_STEP_SUPPRESSED = 0xe38
 /** IA32_TSC_ADJUST, 64 bits. */
 export const S_TSC_ADJUST = 0xe10

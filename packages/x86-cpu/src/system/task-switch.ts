@@ -3,6 +3,7 @@ import {
   CS,
   FLAG_NT,
   FLAG_RF,
+  FLAG_TF,
   FLAG_VM,
   LDTR,
   SEG_BASE,
@@ -12,6 +13,7 @@ import {
   STATUS_FAULT,
   S_CR0,
   S_CR3,
+  S_EFLAGS,
   S_FAULT_ADDRESS,
   S_FAULT_ERROR,
   S_FAULT_HAS_ERROR,
@@ -140,6 +142,7 @@ export function switchTask(
   resume = false,
 ): number {
   if (s.get(S_LOGGED) !== 1) s.abandon(STATUS_RESTART)
+  const stepping = (s.get(S_EFLAGS) & FLAG_TF) !== 0
   const layout = checkTss(s, selector, kind)
   const base = tss.base
   const wide = layout === TSS32
@@ -179,7 +182,7 @@ export function switchTask(
     }
     keepFault(s)
   }
-  s.set(S_STEP_SUPPRESSED, 1)
+  if (stepping) s.set(S_STEP_SUPPRESSED, 1)
   if (trap) s.set(S_PENDING_DEBUG, s.get(S_PENDING_DEBUG) | DR6_BT)
   return s.retired()
 }

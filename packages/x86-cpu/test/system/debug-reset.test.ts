@@ -95,8 +95,12 @@ describe('breakpoints and traps (SDM vol. 3B, "Debug Exceptions")', () => {
     expect(e.debugBits).toBe(0x4000)
     expect(afterInstruction(b.s, false, e)).toBe(false)
     b.idt(0x20, 0x0000_8e00_0008_9000n)
+    b.flags |= 0x100
     expect(b.outcome('INT', { immediate: 0x20n })).toBe('ok')
     expect(afterInstruction(b.s, true, e)).toBe(false)
+    // Without TF there is nothing to hold back, now or later.
+    expect(b.outcome('INT', { immediate: 0x20n })).toBe('ok')
+    expect(afterInstruction(b.s, true, e)).toBe(true)
     b.s.set(S_SHADOW, 2)
     b.s.set(S_PENDING_DEBUG, 1)
     expect(afterInstruction(b.s, true, e)).toBe(false)
