@@ -1,6 +1,6 @@
-import { F32, I32, I64, V128, extractLane, numeric, replaceLane, select } from '@retrap/wasm-emitter'
+import { F32, I32, V128, extractLane, numeric, replaceLane } from '@retrap/wasm-emitter'
 import type { F64 } from '@retrap/wasm-emitter'
-import { S_FPR, S_FSW, S_FTAG_EMPTY, S_FTOP } from '../state-layout.ts'
+import { S_FSW, S_FTAG_EMPTY, S_FTOP } from '../state-layout.ts'
 import { VECTOR_MF } from './context.ts'
 import type { Context } from './context.ts'
 import { F_TEMPORARY } from './softfloat-layout.ts'
@@ -70,7 +70,13 @@ function fromInteger(to: Bits): (c: Context) => void {
     if (to === 64) {
       const result = c.let(numeric('f64.convert_i64_s', a))
       // Every 32-bit integer is exact; of the others, those of up to 53 bits.
-      const exact = c.sizeOf(1) === 4 ? I32.of(1) : a.add(1n << 53n).leU(1n << 54n).or(isRoundingSettled(c))
+      const exact =
+        c.sizeOf(1) === 4
+          ? I32.of(1)
+          : a
+              .add(1n << 53n)
+              .leU(1n << 54n)
+              .or(isRoundingSettled(c))
       const value = scalarResult(
         c,
         exact,
@@ -83,7 +89,10 @@ function fromInteger(to: Bits): (c: Context) => void {
     const result = c.let(numeric('f32.convert_i64_s', a))
     const value = scalarResult(
       c,
-      a.add(1n << 24n).leU(1n << 25n).or(isRoundingSettled(c)),
+      a
+        .add(1n << 24n)
+        .leU(1n << 25n)
+        .or(isRoundingSettled(c)),
       () => result.asI32().toI64U(),
       () => callSlow(c, fromIntegerSlow(c, 32), a),
     )
@@ -179,7 +188,9 @@ function packedToIntegers(from: Bits, truncate: boolean): (c: Context) => void {
 function integersOf(c: Context, from: Bits, truncate: boolean, a: V128): V128 {
   const integral = c.let(vector(from, truncate ? 'trunc' : 'nearest', a))
   const limit = (value: number): V128 =>
-    V128.of(new Uint8Array(from === 64 ? new Float64Array(2).fill(value).buffer : new Float32Array(4).fill(value).buffer))
+    V128.of(
+      new Uint8Array(from === 64 ? new Float64Array(2).fill(value).buffer : new Float32Array(4).fill(value).buffer),
+    )
   const inRange = and(vector(from, 'lt', integral, limit(2 ** 31)), vector(from, 'ge', integral, limit(-(2 ** 31))))
   const exact = allSet(from, vector(from, 'eq', integral, a))
   return vectorResult(
@@ -203,15 +214,15 @@ function enterMmx(c: Context): void {
   c.f.store('i32.store', c.state, I32.of(0), S_FTAG_EMPTY)
 }
 
-/** CVTPI2PS: two elements, the upper half stays. */
+/** CVTPI2PS: two elements, the upper half stays. From memory it has nothing to do with the MMX registers. */
 function mmxToSingle(c: Context): void {
-  if (c.kindOf(1) === 'mem') requireMmx(c)
-  else requireMmx(c)
+  const register = c.kindOf(1) === 'mmx'
+  if (register) requireMmx(c)
+  else c.requireSse()
   const a = c.let(numeric('i64x2.splat', c.readU(1)))
+  if (register) enterMmx(c)
   callSlow(c, packedFromIntegerSlow(c, 2), a)
-  const value = c.f.load('i64.load', c.state, F_TEMPORARY)
-  enterMmx(c)
-  c.f.store('i64.store', c.registerAddress(0), value)
+  c.f.store('i64.store', c.registerAddress(0), c.f.load('i64.load', c.state, F_TEMPORARY))
 }
 
 /** CVTPI2PD: exact. From memory it has nothing to do with the MMX registers. */
@@ -229,8 +240,9 @@ function toMmx(from: Bits, truncate: boolean): (c: Context) => void {
   return (c) => {
     requireMmx(c)
     const a = from === 64 ? c.readV(1) : c.let(replaceLane('i64x2.replace_lane', V128.of([]), 0, readScalar(c, 1, 64)))
-    const value = c.let(extractLane('i64x2.extract_lane', integersOf(c, from, truncate, a), 0))
+    // Even if the conversion raises an exception.
     enterMmx(c)
+    const value = c.let(extractLane('i64x2.extract_lane', integersOf(c, from, truncate, a), 0))
     const register = c.registerAddress(0)
     c.f.store('i64.store', register, value)
     c.f.store('i32.store16', register, I32.of(0xffff), 8)

@@ -90,7 +90,9 @@ export function add(c: Context): SharedFunction {
       f.set(sign, firstSign)
     }
     assign(a, b, signA)
-    const swapped = largeExponent.get.ltS(smallExponent.get).or(largeExponent.get.eq(smallExponent.get).and(large.get.ltU(small.get)))
+    const swapped = largeExponent.get
+      .ltS(smallExponent.get)
+      .or(largeExponent.get.eq(smallExponent.get).and(large.get.ltU(small.get)))
     f.if(swapped, () => assign(b, a, signB))
     const aligned = shiftRightSticky(f, small.get, I64.of(0), largeExponent.get.sub(smallExponent.get))
     f.if(signA.eq(signB), () => {
@@ -172,9 +174,15 @@ export function divide(c: Context): SharedFunction {
   return c.shared('float.divide', ['i32'], undefined, (f) => {
     const o = operands(f)
     const { state, a, b, r } = o
-    f.if(f.call(propagateNan(c), state), () => f.return())
     const sign = f.let(a.sign.xor(b.sign))
     const [classA, classB] = [a.class, b.class]
+    // A denormal dividend is not reported then.
+    f.if(classA.eq(CLASS_FINITE).and(classB.eq(CLASS_ZERO)), () => {
+      raiseFlags(f, state, FE_ZERO_DIVIDE)
+      r.setInfinity(sign)
+      f.return()
+    })
+    f.if(f.call(propagateNan(c), state), () => f.return())
     f.if(classA.eq(classB).and(classA.ne(CLASS_FINITE)), () => invalid(f, o))
     f.if(classA.eq(CLASS_INFINITY), () => {
       r.setInfinity(sign)
@@ -182,11 +190,6 @@ export function divide(c: Context): SharedFunction {
     })
     f.if(classA.eq(CLASS_ZERO).or(classB.eq(CLASS_INFINITY)), () => {
       r.setZero(sign)
-      f.return()
-    })
-    f.if(classB.eq(CLASS_ZERO), () => {
-      raiseFlags(f, state, FE_ZERO_DIVIDE)
-      r.setInfinity(sign)
       f.return()
     })
     const [x, y] = [a.significand, b.significand]

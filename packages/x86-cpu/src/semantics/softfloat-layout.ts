@@ -24,7 +24,9 @@ export const SLOT_R: number = S_SCRATCH + 0x60
 export const F_TEMPORARY: number = S_SCRATCH + 0x80
 
 /** A function that {@link Context.shared} made. */
-export type SharedFunction<R extends ValueType | undefined = undefined> = FunctionBuilder & { readonly signature: { readonly result: R } }
+export type SharedFunction<R extends ValueType | undefined = undefined> = FunctionBuilder & {
+  readonly signature: { readonly result: R }
+}
 
 /** Significand, 64 bits, the integer bit at bit 63. A NaN's payload lies as in the double-extended format. */
 export const N_SIGNIFICAND = 0
@@ -175,7 +177,12 @@ export function roundingMode(f: FunctionBuilder, state: I32): I32 {
 }
 
 /** `high:low` shifted right by `count` (0 or more), with every bit lost collected in the lowest bit. */
-export function shiftRightSticky(f: FunctionBuilder, high: I64, low: I64, count: I32): { readonly high: I64; readonly low: I64 } {
+export function shiftRightSticky(
+  f: FunctionBuilder,
+  high: I64,
+  low: I64,
+  count: I32,
+): { readonly high: I64; readonly low: I64 } {
   const h = f.local('i64')
   const l = f.local('i64')
   const n = f.let(count)
@@ -196,7 +203,14 @@ export function shiftRightSticky(f: FunctionBuilder, high: I64, low: I64, count:
           n.ltU(128),
           () => {
             // Shift counts are taken modulo 64: a count of 64 moves the word as it is, and loses the low one.
-            const lost = f.let(h.get.shl(I64.of(63).sub(wide.and(63))).shl(1).or(l.get).ne(0).toI64U())
+            const lost = f.let(
+              h.get
+                .shl(I64.of(63).sub(wide.and(63)))
+                .shl(1)
+                .or(l.get)
+                .ne(0)
+                .toI64U(),
+            )
             f.set(l, h.get.shrU(wide).or(lost))
           },
           () => f.set(l, h.get.or(l.get).ne(0).toI64U()),

@@ -86,16 +86,21 @@ function emitFinish(f: FunctionBuilder, state: I32, target: Target): void {
     f.if(exponent.get.eq(minimumExponent - 1), () => {
       const { high: q, low: rest } = shiftRightSticky(f, high, low, cut)
       const ones = I64.of(-1n).shrU(cut.toI64U())
-      f.set(tiny, q.eq(ones).and(roundsUp(f, mode, sign, I32.of(1), rest)).eqz())
+      f.set(
+        tiny,
+        q
+          .eq(ones)
+          .and(roundsUp(f, mode, sign, I32.of(1), rest))
+          .eqz(),
+      )
     })
     const denormalise = (): void => f.set(shift, shift.get.add(I32.of(minimumExponent).sub(exponent.get)))
     f.if(
       tiny.get.and(masked.eqz()),
       () => {
         raiseFlags(f, state, FE_UNDERFLOW)
-        // SSE delivers no result; the x87 unit one with the exponent moved into range.
-        if (extended) f.set(exponent, exponent.get.add(WRAP))
-        else denormalise()
+        // Rounded as if the exponent had no limit. The x87 unit delivers that with the exponent moved into range, SSE nothing.
+        f.set(exponent, extended ? exponent.get.add(WRAP) : I32.of(0))
       },
       denormalise,
     )
@@ -163,7 +168,12 @@ export function finish(c: Context, bits: 32 | 64): SharedFunction<'i64'> {
         const low = biased.known === 0 ? significand : significand.and(mask)
         f.return(signAt(sign).or(biased.toI64U().shl(fractionBits)).or(low))
       },
-      packNan: (sign, significand) => f.return(signAt(sign).or(infinity).or(significand.shrU(63 - fractionBits).and(mask))),
+      packNan: (sign, significand) =>
+        f.return(
+          signAt(sign)
+            .or(infinity)
+            .or(significand.shrU(63 - fractionBits).and(mask)),
+        ),
       packInfinity: (sign) => f.return(signAt(sign).or(infinity)),
     })
     f.unreachable()

@@ -158,13 +158,16 @@ export function propagateNan(c: Context): SharedFunction<'i32'> {
     const takeA = f.local('i32')
     f.set(takeA, classA.geU(CLASS_QNAN))
     // The x87 unit prefers a quiet NaN to a signalling one, else the larger significand, else the positive one.
-    f.if(f.loadExpression('i32.load', state, F_CONTROL).and(FC_X87).ne(0).and(takeA.get).and(classB.geU(CLASS_QNAN)), () => {
-      f.set(takeA, classA.eq(CLASS_QNAN))
-      f.if(classA.eq(classB), () => {
-        const [sa, sb] = [a.significand, b.significand]
-        f.set(takeA, select(sa.eq(sb), a.sign.eqz(), sa.gtU(sb)))
-      })
-    })
+    f.if(
+      f.loadExpression('i32.load', state, F_CONTROL).and(FC_X87).ne(0).and(takeA.get).and(classB.geU(CLASS_QNAN)),
+      () => {
+        f.set(takeA, classA.eq(CLASS_QNAN))
+        f.if(classA.eq(classB), () => {
+          const [sa, sb] = [a.significand, b.significand]
+          f.set(takeA, select(sa.eq(sb), a.sign.eqz(), sa.gtU(sb)))
+        })
+      },
+    )
     f.if(
       takeA.get,
       () => r.copy(a),

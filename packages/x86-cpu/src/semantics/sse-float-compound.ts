@@ -53,7 +53,11 @@ function approximate(root: boolean): (c: Context, a: V128) => V128 {
     f.set(result, numeric('v128.or', result.get, sign))
     if (root) {
       // Negative numbers, minus infinity included, have no root.
-      const negative = numeric('v128.and', numeric('i32x4.lt_s', a, ints(0)), numeric('i32x4.ge_u', magnitude, ints(0x0080_0000)))
+      const negative = numeric(
+        'v128.and',
+        numeric('i32x4.lt_s', a, ints(0)),
+        numeric('i32x4.ge_u', magnitude, ints(0x0080_0000)),
+      )
       when(negative, ints(0xffc0_0000))
     }
     when(numeric('i32x4.gt_u', magnitude, ints(0x7f80_0000)), numeric('v128.or', a, ints(0x0040_0000)))

@@ -1,4 +1,5 @@
-import { I32, I64, V128, extractLane, numeric, replaceLane, select } from '@retrap/wasm-emitter'
+import { I32, V128, extractLane, numeric, replaceLane, select } from '@retrap/wasm-emitter'
+import type { I64 } from '@retrap/wasm-emitter'
 import { S_MXCSR } from '../state-layout.ts'
 import { VECTOR_GP } from './context.ts'
 import type { Context } from './context.ts'

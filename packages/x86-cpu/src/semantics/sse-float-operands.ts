@@ -1,5 +1,5 @@
-import { F32, F64, I32, I64, V128, numeric } from '@retrap/wasm-emitter'
-import type { FunctionBuilder } from '@retrap/wasm-emitter'
+import { F32, F64, V128, numeric } from '@retrap/wasm-emitter'
+import type { FunctionBuilder, I32, I64 } from '@retrap/wasm-emitter'
 import { S_MXCSR } from '../state-layout.ts'
 import type { Context } from './context.ts'
 import { F_TEMPORARY, ROUND_NEAREST } from './softfloat-layout.ts'
@@ -56,7 +56,8 @@ function constant(bits: Bits, value: number): F64 {
 }
 
 function splat(bits: Bits, value: number): V128 {
-  const bytes = bits === 64 ? new Float64Array([value, value]).buffer : new Float32Array([value, value, value, value]).buffer
+  const bytes =
+    bits === 64 ? new Float64Array([value, value]).buffer : new Float32Array([value, value, value, value]).buffer
   return V128.of(new Uint8Array(bytes))
 }
 

@@ -214,11 +214,15 @@ function compareElement(c: Context, bits: Bits): SharedFunction<'i64'> {
 
 /** Element `i` of a vector as an integer; 32-bit elements zero-extended. */
 export function element(vector: V128, bits: Bits, i: number): I64 {
-  return bits === 64 ? extractLane('i64x2.extract_lane', vector, i) : extractLane('i32x4.extract_lane', vector, i).toI64U()
+  return bits === 64
+    ? extractLane('i64x2.extract_lane', vector, i)
+    : extractLane('i32x4.extract_lane', vector, i).toI64U()
 }
 
 export function withElement(vector: V128, bits: Bits, i: number, value: I64): V128 {
-  return bits === 64 ? replaceLane('i64x2.replace_lane', vector, i, value) : replaceLane('i32x4.replace_lane', vector, i, value.toI32())
+  return bits === 64
+    ? replaceLane('i64x2.replace_lane', vector, i, value)
+    : replaceLane('i32x4.replace_lane', vector, i, value.toI32())
 }
 
 function eachElement(f: FunctionBuilder, bits: Bits, start: V128, compute: (i: number) => I64): V128 {
@@ -234,7 +238,9 @@ type Slow = SharedFunction<'i32'>
 export function binarySlow(c: Context, operation: BinaryOperation, bits: Bits): Slow {
   return c.shared(`sse.scalar.${operation}${bits}`, ['i32', 'i64', 'i64'], 'i32', (f) => {
     const state = f.param(0, 'i32').get
-    guarded(c, f, state, () => f.call(binaryElement(c, operation, bits), state, f.param(1, 'i64').get, f.param(2, 'i64').get))
+    guarded(c, f, state, () =>
+      f.call(binaryElement(c, operation, bits), state, f.param(1, 'i64').get, f.param(2, 'i64').get),
+    )
   })
 }
 
@@ -285,7 +291,9 @@ export function packedCompareSlow(c: Context, bits: Bits): Slow {
     const state = f.param(0, 'i32').get
     const [a, b, predicate] = [f.param(1, 'v128').get, f.param(2, 'v128').get, f.param(3, 'i32').get]
     guarded(c, f, state, () =>
-      eachElement(f, bits, a, (i) => f.call(compareElement(c, bits), state, element(a, bits, i), element(b, bits, i), predicate)),
+      eachElement(f, bits, a, (i) =>
+        f.call(compareElement(c, bits), state, element(a, bits, i), element(b, bits, i), predicate),
+      ),
     )
   })
 }
@@ -315,7 +323,9 @@ export function packedIntegralSlow(c: Context, bits: Bits): Slow {
     const state = f.param(0, 'i32').get
     const a = f.param(1, 'v128').get
     guarded(c, f, state, () =>
-      eachElement(f, bits, a, (i) => f.call(integralElement(c, bits), state, element(a, bits, i), f.param(2, 'i32').get)),
+      eachElement(f, bits, a, (i) =>
+        f.call(integralElement(c, bits), state, element(a, bits, i), f.param(2, 'i32').get),
+      ),
     )
   })
 }
@@ -393,7 +403,10 @@ export function packedFromIntegerSlow(c: Context, count: number): Slow {
   })
 }
 
-/** (state, a, b, immediate) → exception. DPPS, DPPD: each product and each sum is rounded. */
+/**
+ * (state, a, b, immediate) → exception. DPPS, DPPD: each product and each sum is rounded, and an unmasked exception of one
+ * step keeps the next from being seen.
+ */
 export function dotProductSlow(c: Context, bits: Bits): Slow {
   return c.shared(`sse.dotProduct${bits}`, ['i32', 'v128', 'v128', 'i32'], 'i32', (f) => {
     const state = f.param(0, 'i32').get
@@ -410,6 +423,9 @@ export function dotProductSlow(c: Context, bits: Bits): Slow {
       )
       while (terms.length > 1) {
         const pairs = terms
+        const vectorNumber = f.call(commit(c), state)
+        f.if(vectorNumber, () => f.return(vectorNumber))
+        f.store('i32.store', state, I32.of(0), F_FLAGS)
         terms = pairs.filter((_, i) => i % 2 === 0).map((left, i) => f.call(sum, state, left, pairs[2 * i + 1] as I64))
       }
       const total = terms[0] as I64

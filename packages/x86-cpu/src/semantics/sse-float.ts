@@ -152,7 +152,9 @@ function scalarSquareRoot(bits: Bits): (c: Context) => void {
     const a = readScalar(c, 1, bits)
     const x = asFloat(f, bits, a)
     const result = f.let(float(bits, 'sqrt', x))
-    const fast = isRoundingSettled(c).and(isPlain(bits, x)).and(isOrdinary(bits, result).or(isZero(bits, x)))
+    const fast = isRoundingSettled(c)
+      .and(isPlain(bits, x))
+      .and(isOrdinary(bits, result).or(isZero(bits, x)))
     const value = scalarResult(
       c,
       fast,
@@ -204,7 +206,7 @@ function addSubtract(bits: Bits): (c: Context) => void {
 }
 
 /** The immediate's low bits as flags of the relations for which predicate holds, each 0 or −1. */
-function predicate(c: Context): { readonly number: I32; holds(relation: number): I32 } {
+function predicate(c: Context): { readonly number: I32; readonly holds: (relation: number) => I32 } {
   const number = c.let(c.immediate().toI32().and(7))
   const bits = c.let(I32.of(0x7ced_8312).shrU(number.shl(2)))
   return { number, holds: (relation) => I32.of(0).sub(bits.shrU(relation).and(1)) }
@@ -292,7 +294,11 @@ function scalarRound(bits: Bits): (c: Context) => void {
     const x = asFloat(f, bits, a)
     const mode = roundingOfMxcsr(c, control)
     const [nearest, floor, ceil, trunc] = ROUNDINGS.map((name) => float(bits, name, x))
-    const choice = select(mode.and(2), select(mode.and(1), trunc as Float, ceil as Float), select(mode.and(1), floor as Float, nearest as Float))
+    const choice = select(
+      mode.and(2),
+      select(mode.and(1), trunc as Float, ceil as Float),
+      select(mode.and(1), floor as Float, nearest as Float),
+    )
     const result = f.let(choice)
     const exact = floatTest(bits, 'eq', result, x)
     const value = scalarResult(
@@ -313,9 +319,16 @@ function packedRound(bits: Bits): (c: Context) => void {
     const a = c.readV(1)
     const mode = roundingOfMxcsr(c, control)
     const [nearest, floor, ceil, trunc] = ROUNDINGS.map((name) => vector(bits, name, a))
-    const choice = select(mode.and(2), select(mode.and(1), trunc as V128, ceil as V128), select(mode.and(1), floor as V128, nearest as V128))
+    const choice = select(
+      mode.and(2),
+      select(mode.and(1), trunc as V128, ceil as V128),
+      select(mode.and(1), floor as V128, nearest as V128),
+    )
     const result = f.let(choice)
-    const quiet = control.and(8).or(allSet(bits, vector(bits, 'eq', result, a))).or(isPrecisionSettled(c))
+    const quiet = control
+      .and(8)
+      .or(allSet(bits, vector(bits, 'eq', result, a)))
+      .or(isPrecisionSettled(c))
     const value = vectorResult(
       c,
       allSet(bits, plainMask(bits, a)).and(quiet.ne(0)),
@@ -337,7 +350,9 @@ function arithmeticTable(): SemanticsTable {
   const table: Record<string, Semantics> = {}
   for (const { suffix, bits, packed } of SUFFIXES) {
     for (const operation of ['add', 'sub', 'mul', 'div'] as const) {
-      table[operation.toUpperCase() + suffix] = { emit: (packed ? packedArithmetic : scalarArithmetic)(operation, bits) }
+      table[operation.toUpperCase() + suffix] = {
+        emit: (packed ? packedArithmetic : scalarArithmetic)(operation, bits),
+      }
     }
     for (const operation of ['min', 'max'] as const) {
       table[operation.toUpperCase() + suffix] = { emit: (packed ? packedExtreme : scalarExtreme)(operation, bits) }

@@ -1,0 +1,200 @@
+import { describe, expect, test } from 'vitest'
+import { sseFloat } from '../../src/semantics/sse-float.ts'
+import { Random, floatBits } from './numbers.ts'
+import {
+  CASE_BYTES,
+  C_CODE,
+  C_MEMORY,
+  C_RAX,
+  C_RCX,
+  C_RFLAGS,
+  C_TRAP,
+  FX_FCW,
+  FX_FSW,
+  FX_FTW,
+  FX_MXCSR,
+  FX_XMM,
+  FX_ST,
+  NO_TRAP,
+  Processor,
+  formsOf,
+  hostMissing,
+  runOnHost,
+  withImmediate,
+} from './processor.ts'
+import type { TestForm } from './processor.ts'
+
+const CASES = 240
+
+/** Fills 16 bytes with numbers of one width. */
+function fillVector(view: DataView, at: number, random: Random, bits: 32 | 64): void {
+  for (let i = 0; i < 128 / bits; i++) {
+    const value = floatBits(random, bits)
+    if (bits === 64) view.setBigUint64(at + 8 * i, value, true)
+    else view.setUint32(at + 4 * i, Number(value), true)
+  }
+}
+
+function mxcsr(random: Random): number {
+  // Most often everything is masked; flags are set, so that the fast path is taken, half of the time.
+  const masks = random.below(4) === 0 ? random.below(64) : 0x3f
+  const flags = random.below(2) === 0 ? 0x20 : random.below(64)
+  const rounding = random.below(2) === 0 ? 0 : random.below(4)
+  const extra = random.below(4) === 0 ? random.pick([0x40, 0x8000, 0x8040]) : 0
+  return flags | (masks << 7) | (rounding << 13) | extra
+}
+
+function makeCases(form: TestForm, random: Random, unmasked: boolean): Uint8Array {
+  const cases = new Uint8Array(CASE_BYTES * CASES)
+  for (let i = 0; i < CASES; i++) {
+    const at = i * CASE_BYTES
+    const view = new DataView(cases.buffer, at, CASE_BYTES)
+    cases.fill(0x90, at + C_CODE, at + C_CODE + 16)
+    cases.set(withImmediate(form, random.below(256)), at + C_CODE)
+    view.setBigUint64(C_RAX, integer(random), true)
+    view.setBigUint64(C_RCX, integer(random), true)
+    view.setBigUint64(C_RFLAGS, BigInt(0x202 | (random.next() & 0x8d5)), true)
+    view.setUint16(FX_FCW, 0x37f, true)
+    view.setUint16(FX_FSW, random.below(8) << 11, true)
+    view.setUint8(FX_FTW, 0)
+    const control = mxcsr(random)
+    view.setUint32(FX_MXCSR, unmasked ? control : control | 0x1f80, true)
+    const width = /S[SD]$/.test(form.info.mnemonic) || random.below(2) === 0 ? 64 : 32
+    const bits = /PD|SD|PI2PD/.test(form.info.mnemonic) ? 64 : /PS|SS/.test(form.info.mnemonic) ? 32 : width
+    for (let j = 0; j < 4; j++) fillVector(view, C_MEMORY + 16 * j, random, bits)
+    for (let j = 0; j < 16; j++) fillVector(view, FX_XMM + 16 * j, random, bits)
+    // Integers as sources of conversions.
+    if (/CVT(SI|DQ|PI)2/.test(form.info.mnemonic) && random.below(2) === 0) {
+      view.setBigUint64(C_MEMORY, integer(random), true)
+      view.setBigUint64(FX_XMM + 16, integer(random), true)
+      view.setBigUint64(FX_XMM + 24, integer(random), true)
+    }
+    // Equal operands, and small whole numbers, are rare otherwise.
+    if (random.below(8) === 0) cases.copyWithin(at + FX_XMM, at + FX_XMM + 16, at + FX_XMM + 32)
+    for (let j = 0; j < 8; j++) {
+      view.setBigUint64(FX_ST + 16 * j, integer(random), true)
+      view.setUint16(FX_ST + 16 * j + 8, 0xffff, true)
+    }
+    if (form.info.mnemonic === 'LDMXCSR')
+      view.setUint32(C_MEMORY, random.below(4) === 0 ? random.next() : random.below(0x10000), true)
+  }
+  return cases
+}
+
+function integer(random: Random): bigint {
+  const value = random.bits(64) >> BigInt(random.below(64))
+  return BigInt.asUintN(64, random.below(2) === 0 ? -value : value)
+}
+
+function hex(bytes: Uint8Array, at: number, length: number): string {
+  return Buffer.from(bytes.slice(at, at + length).reverse()).toString('hex')
+}
+
+/** The parts of a case that an instruction may change, in a form that reads well in a failure. */
+function outcome(cases: Uint8Array, i: number): Record<string, unknown> {
+  const at = i * CASE_BYTES
+  const view = new DataView(cases.buffer, cases.byteOffset + at, CASE_BYTES)
+  const trap = view.getUint32(C_TRAP, true)
+  const faulted = trap !== NO_TRAP
+  return {
+    trap,
+    mxcsr: view.getUint32(FX_MXCSR, true).toString(16),
+    rax: hex(cases, at + C_RAX, 8),
+    flags: faulted ? 0 : view.getUint32(C_RFLAGS, true) & 0x8d5,
+    memory: hex(cases, at + C_MEMORY, 64),
+    xmm0: hex(cases, at + FX_XMM, 16),
+    xmm1: hex(cases, at + FX_XMM + 16, 16),
+    top: (view.getUint16(FX_FSW, true) >> 11) & 7,
+    tags: view.getUint8(FX_FTW),
+    mm0: hex(cases, at + FX_ST, 10),
+  }
+}
+
+/** One line: what went in, and what differs. */
+function describeFailure(
+  before: Uint8Array,
+  i: number,
+  is: Record<string, unknown>,
+  should: Record<string, unknown>,
+): string {
+  const was = outcome(before, i)
+  const differences = Object.keys(is)
+    .filter((key) => is[key] !== should[key])
+    .map((key) => `${key} is ${String(is[key])}, should be ${String(should[key])}`)
+  const source = hex(before, i * CASE_BYTES + C_MEMORY, 16)
+  return `${hex(before, i * CASE_BYTES, 8)} mxcsr ${String(was['mxcsr'])} xmm0 ${String(was['xmm0'])} xmm1 ${String(was['xmm1'])} mem ${source}: ${differences.join('; ')}`
+}
+
+const processor = hostMissing === undefined ? new Processor(sseFloat) : undefined
+const APPROXIMATE = /^R(CP|SQRT)/
+const ABSENT = /^MOVNTS[SD]$/
+
+describe.skipIf(hostMissing !== undefined)(
+  `SSE floating point compared with the host's${hostMissing === undefined ? '' : `: ${hostMissing}`}`,
+  () => {
+    const forms = formsOf(sseFloat, (mnemonic) => !APPROXIMATE.test(mnemonic) && !ABSENT.test(mnemonic))
+    test.each(forms)('$name', (form) => {
+      const random = new Random(0x1234_5678 ^ form.info.code)
+      const before = makeCases(form, random, true)
+      const expected = runOnHost(before)
+      const actual = before.slice()
+      for (let i = 0; i < CASES; i++) processor?.execute(actual, i * CASE_BYTES)
+      const wrong: unknown[] = []
+      for (let i = 0; i < CASES && wrong.length < 3; i++) {
+        const [is, should] = [outcome(actual, i), outcome(expected, i)]
+        if (JSON.stringify(is) !== JSON.stringify(should)) wrong.push(describeFailure(before, i, is, should))
+      }
+      expect(wrong).toEqual([])
+    })
+  },
+)
+
+describe('RCPPS, RSQRTPS and their scalar forms (SDM vol. 2: relative error at most 1.5 · 2^-12)', () => {
+  const approximations = new Processor(sseFloat)
+  const forms = formsOf(sseFloat, (mnemonic) => APPROXIMATE.test(mnemonic))
+
+  /** Result for one single-precision operand. */
+  function approximate(form: TestForm, operand: number): { readonly result: number; readonly mxcsr: number } {
+    const cases = new Uint8Array(CASE_BYTES)
+    const view = new DataView(cases.buffer)
+    cases.set(form.bytes, C_CODE)
+    view.setUint32(FX_MXCSR, 0, true)
+    for (const at of [C_MEMORY, FX_XMM + 16]) for (let i = 0; i < 4; i++) view.setUint32(at + 4 * i, operand, true)
+    approximations.execute(cases, 0)
+    return { result: view.getUint32(FX_XMM, true), mxcsr: view.getUint32(FX_MXCSR, true) }
+  }
+
+  const toFloat = (bits: number): number => new DataView(Uint32Array.of(bits).buffer).getFloat32(0, true)
+
+  test.each(forms)('$name stays within the bound and raises nothing', (form) => {
+    const random = new Random(77)
+    const root = form.info.mnemonic.startsWith('RSQRT')
+    for (let i = 0; i < 2000; i++) {
+      const operand = Number(floatBits(random, 32)) & (root ? 0x7fff_ffff : -1)
+      const x = toFloat(operand >>> 0)
+      const exact = root ? 1 / Math.sqrt(x) : 1 / x
+      const { result, mxcsr: flags } = approximate(form, operand >>> 0)
+      expect(flags).toBe(0)
+      if (!Number.isFinite(x) || Math.abs(x) < 2 ** -126 || Math.abs(exact) < 2 ** -125) continue
+      expect(Math.abs(toFloat(result) / exact - 1)).toBeLessThanOrEqual(1.5 * 2 ** -12)
+    }
+  })
+
+  test.each(forms)('$name of special operands', (form) => {
+    const root = form.info.mnemonic.startsWith('RSQRT')
+    const rows: readonly (readonly [given: number, reciprocal: number, root: number])[] = [
+      [0, 0x7f80_0000, 0x7f80_0000],
+      [0x8000_0000, 0xff80_0000, 0xff80_0000],
+      [0x0000_0001, 0x7f80_0000, 0x7f80_0000],
+      [0x807f_ffff, 0xff80_0000, 0xff80_0000],
+      [0x7f80_0000, 0, 0],
+      [0xff80_0000, 0x8000_0000, 0xffc0_0000],
+      [0xbf80_0000, 0xbf80_0000, 0xffc0_0000],
+      [0x7f80_0001, 0x7fc0_0001, 0x7fc0_0001],
+      [0xffd0_0000, 0xffd0_0000, 0xffd0_0000],
+      [0x7f7f_ffff, 0, 0x1f80_0000],
+    ]
+    for (const [given, reciprocal, squareRoot] of rows)
+      expect(approximate(form, given).result.toString(16)).toBe((root ? squareRoot : reciprocal).toString(16))
+  })
+})
