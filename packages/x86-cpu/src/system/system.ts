@@ -340,7 +340,9 @@ export class System {
    */
   writeBlock(lo: number, hi: number, size: number, bytes: Uint8Array, from: number, flags: number): boolean {
     if (this.#blockQueued || size > BLOCK_BYTES || (lo & (PAGE_BYTES - 1)) + size > PAGE_BYTES) return false
-    if (this.cpu.access(lo, hi, size | flags | SLOW_WRITE | SLOW_PROBE) !== STATUS_DONE) return false
+    const status = this.cpu.access(lo, hi, size | flags | SLOW_WRITE | SLOW_PROBE)
+    if (status === STATUS_FAULT) return false
+    this.check(status)
     for (let i = 0; i < size; i++) this.#block[i] = bytes[from + i] as number
     if (size > 8) this.#blockQueued = true
     const at = this.#queued * Q_WORDS

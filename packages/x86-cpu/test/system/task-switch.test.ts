@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { CS, DS, ES, FLAG_NT, FLAG_VM, LDTR, SS, S_CR0, S_CR3, S_LOGGED, TR } from '../../src/state-layout.ts'
+import { CS, DS, ES, FLAG_NT, FLAG_TF, FLAG_VM, LDTR, SS, S_CR0, S_CR3, S_LOGGED, TR } from '../../src/state-layout.ts'
 import { afterInstruction } from '../../src/system/debug.ts'
 import { PendingEvent } from '../../src/system/events.ts'
 import { S_ACTIVITY } from '../../src/system/system-state.ts'
@@ -245,6 +245,7 @@ describe('task switches (SDM vol. 3A, "Task Switching")', () => {
 
   test('the T flag makes a debug trap in the new task', () => {
     const b = bench({ trap: true })
+    b.flags |= FLAG_TF
     expect(far(b, 'JMPF', NEW_SEL)).toBe('ok')
     expect(pending(b, true)).toBe('#DB 8000')
   })
