@@ -84,7 +84,8 @@ export class BareHost implements CpuHost {
         return true
       },
       compareExchange32: (gpa, expect, value) => memory.compareExchange32(at(gpa), expect, value),
-      compareExchange64: (gpa, expectLo, expectHi, lo, hi) => memory.compareExchangeEntry(at(gpa), expectLo, expectHi, lo, hi),
+      compareExchange64: (gpa, expectLo, expectHi, lo, hi) =>
+        memory.compareExchangeEntry(at(gpa), expectLo, expectHi, lo, hi),
     }
   }
 
@@ -119,7 +120,14 @@ export class BareHost implements CpuHost {
     into.hi = Number(BigInt.asUintN(32, value >> 32n))
     return STATUS_DONE
   }
-  #tell(name: string, device: TestDevice | undefined, at: number, size: number, value: bigint, logged: boolean): number {
+  #tell(
+    name: string,
+    device: TestDevice | undefined,
+    at: number,
+    size: number,
+    value: bigint,
+    logged: boolean,
+  ): number {
     if (device !== undefined && !device.write(at, size, value)) return logged ? STATUS_RETRY : STATUS_RESTART
     this.seen.push(`${name} write ${at.toString(16)}/${size}=${value.toString(16)}`)
     return STATUS_DONE
@@ -177,7 +185,24 @@ export class BareHost implements CpuHost {
   invalidate(): void {}
 }
 
-const GENERAL = ['rax', 'rcx', 'rdx', 'rbx', 'rsp', 'rbp', 'rsi', 'rdi', 'r8', 'r9', 'r10', 'r11', 'r12', 'r13', 'r14', 'r15'] as const
+const GENERAL = [
+  'rax',
+  'rcx',
+  'rdx',
+  'rbx',
+  'rsp',
+  'rbp',
+  'rsi',
+  'rdi',
+  'r8',
+  'r9',
+  'r10',
+  'r11',
+  'r12',
+  'r13',
+  'r14',
+  'r15',
+] as const
 export type GeneralRegister = (typeof GENERAL)[number]
 
 export interface BareOptions {
@@ -223,13 +248,13 @@ export class BareCpu {
     this.write64(TSS + 4, BigInt(STACK - 0x1_0000))
   }
 
-  /** Assembles a program of this mode at a linear address, and puts it there. @returns the address after it */
-  program(build: (asm: Assembler) => void, address: number = CODE): number {
+  /** Assembles a program of this mode at a linear address, and puts it there. @returns the addresses of its labels */
+  program(build: (asm: Assembler) => void, address: number = CODE): (label: string) => number {
     const asm = new Assembler({ bits: this.mode === 'long' ? 64 : this.mode === 'protected' ? 32 : 16, address })
     build(asm)
-    const { bytes } = asm.assemble()
+    const { bytes, symbols } = asm.assemble()
     this.load(address, bytes)
-    return address + bytes.length
+    return (label) => Number(symbols.get(label))
   }
 
   /** Writes guest RAM as a loader or a device does: decoded code of it dies. */

@@ -1,0 +1,464 @@
+import {
+  type Assembler,
+  al,
+  byte,
+  cl,
+  dr0,
+  dr6,
+  dr7,
+  dword,
+  dx,
+  eax,
+  ebx,
+  ecx,
+  edi,
+  edx,
+  esi,
+  qword,
+  rax,
+  rbx,
+  rcx,
+  rdx,
+  rsp,
+  ss,
+  word,
+} from '@retrap/x86-assembler'
+import { describe, expect, test } from 'vitest'
+import { FLAG_RF, FLAG_TF, S_CR4, S_EFLAGS } from '../src/state-layout.ts'
+import { BareCpu } from './support/bare-cpu.ts'
+
+const HANDLER = 0x4000
+/** Each #DB appends the interrupted RIP, DR6 and RFLAGS here, and clears DR6. */
+const TRACE = 0x9000
+const DATA = 0xa000
+const CR4_DE = 1 << 3
+const B0 = 1
+const B1 = 2
+const BS = 0x4000
+const BD = 0x2000
+const SHORT_INT = 0x80
+
+/** DR7 with breakpoint `i` enabled: kind 0 execute, 1 write, 2 port, 3 access; length 1, 2, 4 or 8. */
+function enable(i: number, kind: number, length = 1): number {
+  const len = { 1: 0, 2: 1, 8: 2, 4: 3 }[length] as number
+  return (1 << (2 * i)) | ((kind | (len << 2)) << (16 + 4 * i))
+}
+
+/**
+ * A 64-bit processor whose #DB handler writes down where each #DB came. With `resume` it sets RF in the frame, as a
+ * debugger does to get past an instruction breakpoint.
+ */
+function debugged(build: (asm: Assembler) => void, resume = false): { pc: BareCpu; at: (label: string) => number } {
+  const pc = new BareCpu()
+  pc.vector(1, HANDLER)
+  pc.program((asm) => {
+    asm.push(rax).push(rbx)
+    asm.mov(rbx, qword(TRACE - 8))
+    asm.mov(rax, qword(rsp, { disp: 16 })).mov(qword(rbx), rax)
+    asm.mov(rax, dr6).mov(qword(rbx, { disp: 8 }), rax)
+    asm.mov(rax, qword(rsp, { disp: 32 })).mov(qword(rbx, { disp: 16 }), rax)
+    asm.xor(eax, eax).mov(dr6, rax)
+    asm.add(rbx, 24).mov(qword(TRACE - 8), rbx)
+    asm.pop(rbx).pop(rax)
+    if (resume) asm.or(dword(rsp, { disp: 16 }), FLAG_RF)
+    asm.iretq()
+  }, HANDLER)
+  pc.write64(TRACE - 8, BigInt(TRACE))
+  return { pc, at: pc.program(build) }
+}
+
+/** RIP, and the conditions of DR6, of each #DB so far. */
+function traps(pc: BareCpu): [number, number][] {
+  const found: [number, number][] = []
+  for (let at = TRACE; at < Number(pc.read64(TRACE - 8)); at += 24) {
+    found.push([Number(pc.read64(at)), Number(pc.read64(at + 8) & 0xe00fn)])
+  }
+  return found
+}
+
+/** Runs with TF set up to the HLT labelled `end`, which is trapped like all others. */
+function steps(pc: BareCpu, end: number): [number, number][] {
+  for (let i = 0; i < 200 && pc.rip !== end; i++) pc.run(1)
+  expect(pc.rip).toBe(end)
+  return traps(pc)
+}
+
+function setTf(pc: BareCpu): void {
+  pc.cpu.u32[S_EFLAGS >>> 2]! |= FLAG_TF
+}
+
+describe('single-step (SDM vol. 3B, "Single-Step Exception Condition")', () => {
+  test('a trap follows each instruction, with RIP at the next', () => {
+    const { pc, at } = debugged((asm) => {
+      asm.nop().bind(asm.label('a'))
+      asm.inc(rax).bind(asm.label('b'))
+      asm.mov(rbx, rax).bind(asm.label('c'))
+      asm.nop().bind(asm.label('end')).hlt()
+    })
+    setTf(pc)
+    expect(steps(pc, at('end'))).toEqual([
+      [at('a'), BS],
+      [at('b'), BS],
+      [at('c'), BS],
+    ])
+  })
+
+  test('a trap follows HLT, and the processor runs on', () => {
+    const { pc, at } = debugged((asm) => {
+      asm.hlt().bind(asm.label('a'))
+      asm.nop().bind(asm.label('end')).hlt()
+    })
+    setTf(pc)
+    expect(steps(pc, at('end'))).toEqual([[at('a'), BS]])
+  })
+
+  test('POPF that sets TF is not trapped itself, the next instruction is; POPF that clears it still is', () => {
+    const { pc, at } = debugged((asm) => {
+      asm.push(FLAG_TF | 2).popfq()
+      asm.nop().bind(asm.label('after'))
+      asm.push(2).bind(asm.label('pushed'))
+      asm.popfq().bind(asm.label('cleared'))
+      asm.nop().bind(asm.label('end')).hlt()
+    })
+    expect(pc.run().reason).toBe('hlt')
+    expect(traps(pc)).toEqual([
+      [at('after'), BS],
+      [at('pushed'), BS],
+      [at('cleared'), BS],
+    ])
+  })
+
+  test('a repeated string instruction traps after each iteration', () => {
+    const { pc, at } = debugged((asm) => {
+      asm
+        .mov(ecx, 3)
+        .mov(edi, DATA)
+        .mov(esi, DATA + 64)
+        .push(FLAG_TF | 2)
+        .popfq()
+        .bind(asm.label('rep'))
+      asm.rep().movsb()
+      asm.bind(asm.label('next')).nop().bind(asm.label('end')).hlt()
+    })
+    expect(steps(pc, at('end'))).toEqual([
+      [at('rep'), BS],
+      [at('rep'), BS],
+      [at('next'), BS],
+    ])
+  })
+
+  test('INT n is not trapped before its handler has returned', () => {
+    const { pc, at } = debugged((asm) => {
+      asm.int(SHORT_INT).nop().bind(asm.label('b'))
+      asm.nop().bind(asm.label('end')).hlt()
+    })
+    pc.vector(SHORT_INT, 0x5000)
+    pc.program((asm) => asm.nop().iretq(), 0x5000)
+    setTf(pc)
+    expect(steps(pc, at('end'))).toEqual([[at('b'), BS]])
+  })
+
+  test('an INT n long before does not suppress a trap', () => {
+    const { pc, at } = debugged((asm) => {
+      asm
+        .int(SHORT_INT)
+        .push(FLAG_TF | 2)
+        .popfq()
+        .nop()
+        .bind(asm.label('b'))
+      asm.nop().bind(asm.label('end')).hlt()
+    })
+    pc.vector(SHORT_INT, 0x5000)
+    pc.program((asm) => asm.nop().iretq(), 0x5000)
+    expect(steps(pc, at('end'))).toEqual([[at('b'), BS]])
+  })
+
+  test('a fault comes before the trap, and the restarted instruction is trapped once', () => {
+    const { pc, at } = debugged((asm) => {
+      asm.xor(edx, edx).bind(asm.label('div'))
+      asm.div(cl).bind(asm.label('after'))
+      asm.nop().bind(asm.label('end')).hlt()
+    })
+    pc.vector(0, 0x5000)
+    pc.program((asm) => asm.mov(ecx, 1).iretq(), 0x5000)
+    setTf(pc)
+    expect(steps(pc, at('end'))).toEqual([
+      [at('div'), BS],
+      [at('after'), BS],
+    ])
+  })
+
+  test('MOV SS delays the trap of the instruction to after the next one', () => {
+    const { pc, at } = debugged((asm) => {
+      asm
+        .mov(eax, 0x10)
+        .push(FLAG_TF | 2)
+        .popfq()
+      asm.mov(ss, eax).nop().bind(asm.label('a'))
+      asm.nop().bind(asm.label('end')).hlt()
+    })
+    expect(steps(pc, at('end'))).toEqual([[at('a'), BS]])
+  })
+
+  test('an instruction whose device answers late is trapped once, after the answer', () => {
+    const { pc, at } = debugged((asm) => {
+      asm.mov(rax, qword(DATA)).bind(asm.label('a'))
+      asm.nop().bind(asm.label('end')).hlt()
+    })
+    let answer: bigint | undefined = undefined
+    pc.host.devices.set(DATA >>> 12, { read: (): bigint | undefined => answer, write: () => true })
+    setTf(pc)
+    expect(pc.run().reason).toBe('blocked')
+    expect(traps(pc)).toEqual([])
+    answer = 77n
+    expect(steps(pc, at('end'))).toEqual([[at('a'), BS]])
+    expect(pc.register('rax')).toBe(77n)
+    expect(pc.host.seen).toEqual(['mmio read 0/8'])
+  })
+})
+
+describe('instruction breakpoints (SDM vol. 3B, "Instruction-Breakpoint Exception Condition")', () => {
+  test('a fault comes before the instruction; with RF it runs, and the next round meets the breakpoint again', () => {
+    const { pc, at } = debugged((asm) => {
+      const loop = asm.mov(ecx, 3).here()
+      asm.bind(asm.label('target')).inc(eax)
+      asm.dec(ecx).jnz(loop).hlt()
+    }, true)
+    pc.breakpoint(0, at('target'), enable(0, 0))
+    expect(pc.run().reason).toBe('hlt')
+    expect(pc.register('rax')).toBe(3n)
+    expect(traps(pc)).toEqual(Array.from({ length: 3 }, () => [at('target'), B0]))
+  })
+
+  test('a breakpoint that is not enabled reports nothing alone, but is reported with one that is', () => {
+    const { pc, at } = debugged((asm) => asm.nop().bind(asm.label('target')).nop().hlt(), true)
+    pc.breakpoint(0, at('target'), enable(0, 0))
+    pc.breakpoint(1, at('target'), enable(0, 0))
+    pc.run()
+    expect(traps(pc)).toEqual([[at('target'), B0 | B1]])
+  })
+
+  test('the guest sets one itself', () => {
+    const { pc, at } = debugged((asm) => {
+      const target = asm.label('target')
+      asm.lea(rax, qword(target)).mov(dr0, rax)
+      asm.mov(eax, enable(0, 0)).mov(dr7, rax).nop()
+      asm.bind(target).nop().hlt()
+    }, true)
+    pc.run()
+    expect(traps(pc)).toEqual([[at('target'), B0]])
+  })
+
+  test('the instruction after MOV SS is not broken into', () => {
+    const { pc, at } = debugged((asm) => asm.mov(eax, 0x10).mov(ss, eax).bind(asm.label('target')).nop().hlt(), true)
+    pc.breakpoint(0, at('target'), enable(0, 0))
+    pc.run()
+    expect(traps(pc)).toEqual([])
+  })
+
+  test('an interrupted RF stays for the return', () => {
+    const { pc, at } = debugged((asm) => asm.sti().nop().bind(asm.label('target')).nop().hlt(), true)
+    pc.vector(0x40, 0x5000)
+    pc.program((asm) => asm.mov(rbx, qword(rsp, { disp: 16 })).iretq(), 0x5000)
+    pc.breakpoint(0, at('target'), enable(0, 0))
+    // The handler of #DB returns with RF; an interrupt comes between the return and the instruction.
+    const { host } = pc
+    pc.program(
+      (asm) =>
+        asm
+          .or(dword(rsp, { disp: 16 }), FLAG_RF)
+          .out(0x80, al)
+          .iretq(),
+      HANDLER,
+    )
+    host.ports.set(0x80, {
+      read: () => 0n,
+      write: () => {
+        pc.interrupt(0x40)
+        return true
+      },
+    })
+    expect(pc.run().reason).toBe('hlt')
+    expect(host.seen).toHaveLength(1)
+    expect(pc.register('rbx') & BigInt(FLAG_RF)).toBe(BigInt(FLAG_RF))
+  })
+})
+
+describe('data breakpoints (SDM vol. 3B, "Data Memory and I/O Breakpoint Exception Conditions")', () => {
+  test.each([
+    {
+      what: 'a write of the watched bytes',
+      kind: 1,
+      length: 4,
+      run: (asm: Assembler) => asm.mov(dword(DATA), eax),
+      hit: true,
+    },
+    {
+      what: 'a read under a write breakpoint',
+      kind: 1,
+      length: 4,
+      run: (asm: Assembler) => asm.mov(ebx, dword(DATA)),
+      hit: false,
+    },
+    {
+      what: 'a read under an access breakpoint',
+      kind: 3,
+      length: 4,
+      run: (asm: Assembler) => asm.mov(ebx, dword(DATA)),
+      hit: true,
+    },
+    {
+      what: 'a wider access that overlaps from below',
+      kind: 1,
+      length: 1,
+      run: (asm: Assembler) => asm.mov(qword(DATA - 7), rax),
+      hit: true,
+    },
+    {
+      what: 'an access just below',
+      kind: 1,
+      length: 4,
+      run: (asm: Assembler) => asm.mov(dword(DATA - 4), eax),
+      hit: false,
+    },
+    {
+      what: 'an access just above',
+      kind: 1,
+      length: 4,
+      run: (asm: Assembler) => asm.mov(dword(DATA + 4), eax),
+      hit: false,
+    },
+    {
+      what: 'the last byte of eight',
+      kind: 1,
+      length: 8,
+      run: (asm: Assembler) => asm.mov(byte(DATA + 7), al),
+      hit: true,
+    },
+    { what: 'a read-modify-write', kind: 1, length: 4, run: (asm: Assembler) => asm.add(dword(DATA), 1), hit: true },
+    { what: 'a locked exchange', kind: 1, length: 4, run: (asm: Assembler) => asm.xchg(dword(DATA), eax), hit: true },
+    {
+      what: 'a page-crossing store',
+      kind: 1,
+      length: 1,
+      run: (asm: Assembler) => asm.mov(qword(DATA - 4), rax),
+      hit: true,
+    },
+    {
+      what: 'an instruction fetch from there',
+      kind: 3,
+      length: 8,
+      run: (asm: Assembler) => asm.call(DATA + 1),
+      hit: false,
+    },
+  ])('$what: trap $hit', ({ kind, length, run, hit }) => {
+    const { pc, at } = debugged((asm) => {
+      // The page is in the TLB before the breakpoint is set.
+      asm.mov(rcx, qword(DATA)).mov(qword(DATA + 64), rcx)
+      asm.mov(eax, enable(0, kind, length)).mov(dr7, rax)
+      run(asm)
+      asm
+        .bind(asm.label('after'))
+        .mov(qword(DATA + 128), rcx)
+        .hlt()
+    })
+    pc.load(DATA, [0x90, 0xc3])
+    pc.cpu.u64[0x270 >>> 3] = BigInt(DATA)
+    expect(pc.run().reason).toBe('hlt')
+    expect(traps(pc)).toEqual(hit ? [[at('after'), B0]] : [])
+  })
+
+  test('a repeated string instruction stops after the iteration that hits', () => {
+    const { pc, at } = debugged((asm) => {
+      asm.mov(ecx, 8).mov(edi, DATA).mov(eax, 0x5a)
+      asm.bind(asm.label('rep')).rep().stosb()
+      asm.bind(asm.label('after')).hlt()
+    })
+    pc.breakpoint(0, DATA + 3, enable(0, 1))
+    const cxAtTrap = pc.run()
+    expect(cxAtTrap.reason).toBe('hlt')
+    expect(traps(pc)).toEqual([[at('rep'), B0]])
+    expect(pc.read64(DATA)).toBe(0x5a5a5a5a5a5a5a5an)
+  })
+
+  test('CALL meets them on the stack, and so does a load of the return address', () => {
+    const { pc, at } = debugged((asm) => {
+      const sub = asm.label('sub')
+      asm.call(sub)
+      asm.bind(sub).mov(rax, qword(rsp)).bind(asm.label('loaded')).hlt()
+    })
+    pc.breakpoint(0, 0x8_0000 - 8, enable(0, 3, 8))
+    expect(pc.run().reason).toBe('hlt')
+    expect(traps(pc)).toEqual([
+      [at('sub'), B0],
+      [at('loaded'), B0],
+    ])
+  })
+
+  test('a handler whose own frame is watched never gets anywhere, and the budget ends it', () => {
+    const { pc } = debugged((asm) => asm.nop().hlt())
+    pc.breakpoint(0, 0x8_0000 - 8, enable(0, 1, 8))
+    setTf(pc)
+    expect(pc.run(1000).reason).toBe('budget')
+  })
+
+  test('an instruction that faults after it met one reports it when it is restarted, once', () => {
+    const { pc, at } = debugged((asm) => {
+      asm.mov(esi, DATA).mov(edi, 0x1f_f000).bind(asm.label('movs'))
+      asm.movsb().bind(asm.label('after')).hlt()
+    })
+    // The destination's page is absent until the #PF handler maps it.
+    pc.vector(14, 0x5000)
+    pc.program((asm) => {
+      asm
+        .mov(dword(0x30_3000 + 8 * 0x1ff), 0x1f_f007)
+        .add(rsp, 8)
+        .iretq()
+    }, 0x5000)
+    pc.write64(0x30_3000 + 8 * 0x1ff, 0n)
+    pc.breakpoint(0, DATA, enable(0, 3))
+    expect(pc.run().reason).toBe('hlt')
+    expect(traps(pc)).toEqual([[at('after'), B0]])
+  })
+
+  test('a hit that MOV SS makes is reported after the next instruction', () => {
+    const { pc, at } = debugged((asm) => asm.mov(ss, word(DATA)).nop().bind(asm.label('after')).nop().hlt())
+    pc.load(DATA, [0x10, 0])
+    pc.breakpoint(0, DATA, enable(0, 3, 2))
+    pc.run()
+    expect(traps(pc)).toEqual([[at('after'), B0]])
+  })
+
+  test('single-step and a data hit are reported together', () => {
+    const { pc, at } = debugged((asm) =>
+      asm.mov(dword(DATA), eax).bind(asm.label('after')).nop().bind(asm.label('end')).hlt(),
+    )
+    pc.breakpoint(0, DATA, enable(0, 1, 4))
+    setTf(pc)
+    expect(steps(pc, at('end'))).toEqual([[at('after'), B0 | BS]])
+  })
+})
+
+describe('I/O breakpoints and general detect', () => {
+  test.each([
+    { de: true, hit: true },
+    { de: false, hit: false },
+  ])('OUT with CR4.DE = $de: trap $hit', ({ de, hit }) => {
+    const { pc, at } = debugged((asm) => asm.mov(edx, 0x3f8).out(dx, al).bind(asm.label('after')).nop().hlt())
+    if (de) pc.cpu.u32[S_CR4 >>> 2]! |= CR4_DE
+    pc.breakpoint(0, 0x3f8, enable(0, 2))
+    pc.run()
+    expect(traps(pc)).toEqual(hit ? [[at('after'), B0]] : [])
+  })
+
+  test('MOV DR under DR7.GD faults, and the handler may use the debug registers', () => {
+    const { pc, at } = debugged((asm) => {
+      asm.bind(asm.label('mov')).mov(rdx, dr7)
+      asm.hlt()
+    })
+    pc.breakpoint(0, 0, 0x2000)
+    expect(pc.run().reason).toBe('hlt')
+    expect(traps(pc)).toEqual([[at('mov'), BD]])
+    expect(pc.register('rdx')).toBe(0x400n)
+  })
+})
