@@ -131,6 +131,9 @@ const EXIT_PAUSE: Exit = { reason: 'pause' }
 const EXIT_SHUTDOWN: Exit = { reason: 'shutdown' }
 const EXIT_WAIT: Exit = { reason: 'wait-for-sipi' }
 
+/** What a part of a repeated string instruction takes from the budget: about as many iterations (semantics/string.ts). */
+const REPEAT_COST = 64
+
 /** What is in the middle of a logged pass. */
 const UNIT_NONE = 0
 const UNIT_INSTRUCTION = 1
@@ -440,6 +443,8 @@ export class Vcpu implements Cpu, CodeCacheClient {
       const before = this.retired
       const status = this.#mustStep() ? this.#step() : this.#slice(remaining)
       remaining -= this.retired - before
+      // It does not count as retired, but must not run for ever.
+      if (status === STATUS_CONTINUE) remaining -= REPEAT_COST
       const exit = this.#finish(status)
       if (exit !== undefined) return exit
     }
@@ -877,7 +882,8 @@ export class Vcpu implements Cpu, CodeCacheClient {
     if ((events & EVENT_INIT) !== 0) {
       u32[S_EVENTS >>> 2]! &= ~(EVENT_INIT | EVENT_NMI)
       this.#init()
-      return undefined
+      // A start-up IPI may have followed already.
+      return this.#takeEvents()
     }
     if ((events & EVENT_SIPI) !== 0) {
       u32[S_EVENTS >>> 2]! &= ~EVENT_SIPI

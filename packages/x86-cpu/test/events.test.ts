@@ -1,0 +1,358 @@
+import {
+  type Assembler,
+  al,
+  ax,
+  cr0,
+  dword,
+  eax,
+  ebx,
+  ecx,
+  edi,
+  edx,
+  esi,
+  qword,
+  rax,
+  rcx,
+  rsp,
+  ss,
+  word,
+} from '@retrap/x86-assembler'
+import { describe, expect, test } from 'vitest'
+import { CS, FLAG_IF, SEG_BASE, SEG_BYTES, SEG_SELECTOR, S_EFLAGS, S_SEGMENTS } from '../src/state-layout.ts'
+import { ACTIVITY_RUNNING, ACTIVITY_WAIT_FOR_SIPI } from '../src/system/system-state.ts'
+import { BareCpu, CODE, IDT, STACK } from './support/bare-cpu.ts'
+
+const IRQ = 0x40
+const HANDLER = 0x4000
+const STOP_PORT = 0x80
+const DEVICE = 0xb000
+
+/** A processor whose interrupt handlers note the interrupted RIP in a table, and whose OUT 80H does what `onOut` says. */
+function interruptible(build: (asm: Assembler) => void, onOut: (pc: BareCpu) => void = (pc) => pc.interrupt(IRQ)) {
+  const pc = new BareCpu()
+  pc.vector(IRQ, HANDLER)
+  pc.program((asm) => asm.inc(ecx).mov(rax, qword(rsp)).iretq(), HANDLER)
+  pc.vector(2, HANDLER + 0x100)
+  pc.program(
+    (asm) =>
+      asm
+        .add(edx, 1)
+        .mov(rax, qword(rsp))
+        .out(STOP_PORT + 1, al)
+        .iretq(),
+    HANDLER + 0x100,
+  )
+  pc.host.ports.set(STOP_PORT, { read: () => 0n, write: () => (onOut(pc), true) })
+  return { pc, at: pc.program(build) }
+}
+
+describe('maskable interrupts', () => {
+  test('one that is pending waits for IF, and HLT wakes for it', () => {
+    const { pc, at } = interruptible((asm) => {
+      asm.out(STOP_PORT, al).nop().hlt().bind(asm.label('after')).inc(ebx).hlt()
+    })
+    expect(pc.run().reason).toBe('hlt')
+    expect(pc.register('rcx')).toBe(0n)
+    // Still halted: IF is clear.
+    expect(pc.run().reason).toBe('hlt')
+    expect(pc.register('rbx')).toBe(0n)
+    pc.cpu.u32[S_EFLAGS >>> 2]! |= FLAG_IF
+    expect(pc.run().reason).toBe('hlt')
+    expect(pc.register('rcx')).toBe(1n)
+    expect(pc.register('rax')).toBe(BigInt(at('after')))
+    expect(pc.register('rbx')).toBe(1n)
+  })
+
+  test.each([
+    {
+      what: 'the instruction after STI',
+      build: (asm: Assembler) => asm.out(STOP_PORT, al).sti().nop().bind(asm.label('at')),
+    },
+    {
+      what: 'STI; STI: the second has no shadow',
+      build: (asm: Assembler) => asm.out(STOP_PORT, al).sti().sti().bind(asm.label('at')).nop(),
+    },
+    {
+      what: 'POPF has no shadow',
+      build: (asm: Assembler) => asm.push(0x202).out(STOP_PORT, al).popfq().bind(asm.label('at')).nop(),
+    },
+    {
+      what: 'the instruction after MOV SS',
+      build: (asm: Assembler) => asm.sti().nop().mov(ss, word(DEVICE)).nop().bind(asm.label('at')).nop(),
+    },
+  ])('an interrupt comes after $what', ({ build }) => {
+    const { pc, at } = interruptible((asm) => {
+      build(asm)
+      asm.inc(ebx).hlt()
+    })
+    // For MOV SS: its own operand's device raises the interrupt.
+    pc.host.devices.set(DEVICE >>> 12, { read: () => (pc.interrupt(IRQ), 0x10n), write: () => true })
+    const exit = pc.run()
+    expect(exit.reason).toBe('hlt')
+    expect(pc.register('rcx')).toBe(1n)
+    expect(pc.register('rax')).toBe(BigInt(at('at')))
+  })
+
+  test('CLI in the shadow of STI leaves no window', () => {
+    const { pc } = interruptible((asm) => asm.out(STOP_PORT, al).sti().cli().nop().hlt())
+    expect(pc.run().reason).toBe('hlt')
+    expect(pc.register('rcx')).toBe(0n)
+  })
+
+  test('a loop with IF set is interrupted at its branch', () => {
+    const { pc } = interruptible((asm) => {
+      asm.sti()
+      const loop = asm.here()
+      asm.inc(esi).cmp(ecx, 1).jne(loop).hlt()
+    })
+    expect(pc.run(1000).reason).toBe('budget')
+    pc.interrupt(IRQ)
+    expect(pc.run(1000).reason).toBe('hlt')
+    expect(pc.register('rcx')).toBe(1n)
+  })
+
+  test('a repeated string instruction is interrupted between iterations and goes on', () => {
+    const { pc, at } = interruptible((asm) => {
+      asm.sti().mov(ecx, 0x3000).mov(edi, 0x2_0000).mov(esi, 0x2_8000)
+      asm.std().bind(asm.label('rep')).rep().movsb().bind(asm.label('end')).hlt()
+    })
+    pc.program((asm) => asm.mov(rax, qword(rsp)).iretq(), HANDLER)
+    expect(pc.run(200).reason).toBe('budget')
+    const left = Number(pc.register('rcx'))
+    expect(left).toBeGreaterThan(0)
+    expect(left).toBeLessThan(0x3000)
+    pc.interrupt(IRQ)
+    expect(pc.run(100_000).reason).toBe('hlt')
+    expect(pc.register('rax')).toBe(BigInt(at('rep')))
+    expect(pc.register('rcx')).toBe(0n)
+    expect(pc.rip).toBe(at('end') + 1)
+  })
+
+  test('one that has gone by the time it is taken is forgotten', () => {
+    const { pc } = interruptible(
+      (asm) => asm.sti().nop().nop().hlt(),
+      () => undefined,
+    )
+    pc.cpu.setInterruptPending(true)
+    expect(pc.run().reason).toBe('hlt')
+    expect(pc.register('rcx')).toBe(0n)
+  })
+})
+
+describe('NMI', () => {
+  test('comes whatever IF is, wakes HLT, and no second one comes before IRET', () => {
+    const { pc, at } = interruptible((asm) => asm.nop().hlt().bind(asm.label('after')).inc(ebx).hlt())
+    // The handler raises another; it is latched, and delivered right after the handler's IRET.
+    let raised = 0
+    pc.host.ports.set(STOP_PORT + 1, { read: () => 0n, write: () => (raised++ === 0 && pc.cpu.nmi(), true) })
+    expect(pc.run().reason).toBe('hlt')
+    pc.cpu.nmi()
+    expect(pc.run().reason).toBe('hlt')
+    expect(raised).toBe(2)
+    expect(pc.register('rdx')).toBe(2n)
+    expect(pc.register('rax')).toBe(BigInt(at('after')))
+    expect(pc.register('rsp')).toBe(BigInt(STACK))
+  })
+
+  test('a maskable interrupt within its handler waits for IF, an exception does not', () => {
+    const { pc } = interruptible((asm) => asm.sti().nop().hlt().inc(ebx).hlt())
+    pc.program((asm) => asm.ud2().inc(edx).iretq(), HANDLER + 0x100)
+    pc.vector(6, 0x6000)
+    pc.program((asm) => asm.add(qword(rsp), 2).inc(edi).iretq(), 0x6000)
+    pc.run()
+    pc.cpu.nmi()
+    pc.interrupt(IRQ)
+    pc.run()
+    expect([pc.register('rdx'), pc.register('rdi'), pc.register('rcx')]).toEqual([1n, 1n, 1n])
+  })
+})
+
+describe('INIT and start-up IPIs', () => {
+  test('INIT makes the bootstrap processor start at the reset vector, and another wait', () => {
+    const { pc } = interruptible((asm) => asm.nop().hlt())
+    pc.run()
+    pc.cpu.init()
+    // Nothing is mapped at the reset vector here, so only look at where it would go.
+    pc.run(0)
+    expect(pc.cpu.u32[(S_SEGMENTS + SEG_BYTES * CS + SEG_BASE) >>> 2]).toBe(0xffff_0000)
+    expect(pc.rip).toBe(0xfff0)
+    expect(pc.activity).toBe(ACTIVITY_RUNNING)
+
+    const second = new BareCpu({ mode: 'real' })
+    second.cpu.reset(false)
+    expect(second.run().reason).toBe('wait-for-sipi')
+    expect(second.activity).toBe(ACTIVITY_WAIT_FOR_SIPI)
+    second.program((asm) => asm.mov(ax, 0x1234).hlt(), 0x9000)
+    // What the page starts with is at offset 0 of CS.
+    second.cpu.startup(9)
+    expect(second.run().reason).toBe('hlt')
+    expect(second.register('rax')).toBe(0x1234n)
+    expect(second.cpu.u32[(S_SEGMENTS + SEG_BYTES * CS + SEG_SELECTOR) >>> 2]).toBe(0x900)
+  })
+
+  test('a start-up IPI to a processor that runs is ignored', () => {
+    const { pc } = interruptible((asm) => asm.nop().inc(ebx).hlt())
+    pc.cpu.startup(9)
+    expect(pc.run().reason).toBe('hlt')
+    expect(pc.register('rbx')).toBe(1n)
+  })
+
+  test('INIT, then SIPI before the processor runs again', () => {
+    const second = new BareCpu({ mode: 'real' })
+    second.cpu.reset(false)
+    second.program((asm) => asm.mov(ax, 7).hlt(), 0x9000)
+    second.cpu.init()
+    second.cpu.startup(9)
+    expect(second.run().reason).toBe('hlt')
+    expect(second.register('rax')).toBe(7n)
+  })
+
+  test('INIT wakes a shut-down processor, and NMI too', () => {
+    const { pc } = interruptible((asm) => asm.ud2())
+    // No handler for #UD, none for #GP, none for #DF.
+    expect(pc.run().reason).toBe('shutdown')
+    pc.interrupt(IRQ)
+    expect(pc.run().reason).toBe('shutdown')
+    pc.program((asm) => asm.inc(edx).mov(qword(rsp), 0x7000).iretq(), HANDLER + 0x100)
+    pc.program((asm) => asm.hlt(), 0x7000)
+    pc.cpu.nmi()
+    expect(pc.run().reason).toBe('hlt')
+    expect(pc.register('rdx')).toBe(1n)
+  })
+
+  test('INIT cancels an instruction that waits for a device, whose late answer changes nothing', () => {
+    const { pc } = interruptible((asm) => asm.mov(rax, qword(0xa000)).hlt())
+    let answer: bigint | undefined = undefined
+    pc.host.devices.set(0xa, { read: (): bigint | undefined => answer, write: () => true })
+    expect(pc.run().reason).toBe('blocked')
+    pc.cpu.init()
+    answer = 5n
+    pc.run(0)
+    expect(pc.register('rax')).toBe(0n)
+    expect(pc.rip).toBe(0xfff0)
+    expect(pc.host.seen).toEqual([])
+  })
+})
+
+describe('budget and attention', () => {
+  test('the budget ends a loop that never ends, within a branch of it', () => {
+    const { pc } = interruptible((asm) => {
+      const loop = asm.here()
+      asm.inc(rax).jmp(loop)
+    })
+    expect(pc.run(1000).reason).toBe('budget')
+    expect(pc.cpu.retired).toBeGreaterThanOrEqual(1000)
+    expect(pc.cpu.retired).toBeLessThan(1010)
+    expect(pc.register('rax')).toBe(BigInt(pc.cpu.retired / 2))
+  })
+
+  test('stop ends a run at once, and the next run goes on', () => {
+    const { pc } = interruptible(
+      (asm) => {
+        const next = asm.label()
+        asm.nop().out(STOP_PORT, al).jmp(next).bind(next).inc(ebx).hlt()
+      },
+      (self) => self.cpu.stop(),
+    )
+    expect(pc.run().reason).toBe('budget')
+    expect(pc.register('rbx')).toBe(0n)
+    expect(pc.run().reason).toBe('hlt')
+    expect(pc.register('rbx')).toBe(1n)
+  })
+
+  test('PAUSE hands the turn to another processor if the host wants that', () => {
+    const { pc } = interruptible((asm) => {
+      const loop = asm.here()
+      asm.pause().inc(ebx).jmp(loop)
+    })
+    expect(pc.run(1000).reason).toBe('pause')
+    expect(pc.register('rbx')).toBeLessThanOrEqual(1n)
+    expect(pc.host.pauses).toBe(1)
+  })
+})
+
+describe('faults', () => {
+  test('a page fault gives CR2 and an exact error code, and the instruction starts again', () => {
+    const { pc, at } = interruptible((asm) => asm.mov(eax, 3).bind(asm.label('store')).add(dword(0x1f_f008), eax).hlt())
+    pc.write64(0x30_3000 + 8 * 0x1ff, 0n)
+    pc.vector(14, 0x6000)
+    pc.program((asm) => {
+      asm
+        .pop(rcx)
+        .mov(rax, qword(rsp))
+        .mov(dword(0x30_3000 + 8 * 0x1ff), 0x1f_f007)
+        .mov(eax, 3)
+        .iretq()
+    }, 0x6000)
+    expect(pc.run().reason).toBe('hlt')
+    expect(pc.register('rcx')).toBe(2n)
+    expect(pc.cpu.read64(0x248)).toBe(0x1f_f008n)
+    expect(pc.read32(0x1f_f008)).toBe(3)
+    void at
+  })
+
+  test('an exception without a handler is a double fault, and without one for that, shutdown', () => {
+    const { pc } = interruptible((asm) => asm.ud2())
+    pc.vector(8, 0x6000)
+    pc.program((asm) => asm.pop(rcx).inc(edx).hlt(), 0x6000)
+    // #UD is benign: its missing gate is #NP or #GP, whose own missing gate makes the double fault.
+    expect(pc.run().reason).toBe('hlt')
+    expect(pc.register('rdx')).toBe(1n)
+    const bare = new BareCpu()
+    bare.program((asm) => asm.ud2())
+    expect(bare.run().reason).toBe('shutdown')
+    expect(bare.run().reason).toBe('shutdown')
+  })
+
+  test('delivery onto a stack in a device page waits for the device, and writes once', () => {
+    const { pc } = interruptible((asm) => asm.mov(eax, 0x10).mov(rsp, 0x1_1000).int(0x50).hlt())
+    const bytes = new Map<number, bigint>()
+    let refusals = 2
+    pc.host.devices.set(0x10, {
+      read: (offset) => bytes.get(offset) ?? 0n,
+      write: (offset, _size, value) => {
+        if (refusals-- > 0) return false
+        bytes.set(offset, value)
+        return true
+      },
+    })
+    pc.vector(0x50, 0x6000)
+    pc.program((asm) => asm.hlt(), 0x6000)
+    let exit = pc.run()
+    let waits = 0
+    while (exit.reason === 'blocked' && waits++ < 10) exit = pc.run()
+    expect(exit.reason).toBe('hlt')
+    expect(pc.rip).toBe(0x6001)
+    expect(pc.register('rsp')).toBe(0x1_0fd8n)
+    expect(bytes.get(0xff8)).toBe(0x10n)
+    expect(pc.host.seen.filter((line) => line.includes('write')).length).toBe(5)
+  })
+})
+
+describe('modes', () => {
+  test('real mode to protected mode and back through CR0.PE', () => {
+    const pc = new BareCpu({ mode: 'real' })
+    pc.program((asm) => {
+      asm.mov(eax, cr0).or(al, 1).mov(cr0, eax).mov(ebx, 0x77).and(al, 0xfe).mov(cr0, eax).mov(ecx, 0x88).hlt()
+    })
+    expect(pc.run().reason).toBe('hlt')
+    expect([pc.register('rbx'), pc.register('rcx')]).toEqual([0x77n, 0x88n])
+    expect(pc.rip).toBeGreaterThan(CODE)
+  })
+
+  test('32-bit code runs flat without paging', () => {
+    const pc = new BareCpu({ mode: 'protected' })
+    pc.program((asm) =>
+      asm
+        .mov(eax, 0x1234_5678)
+        .push(eax)
+        .pop(ebx)
+        .lea(ecx, dword(eax, { index: ebx, scale: 2, disp: 4 }))
+        .hlt(),
+    )
+    expect(pc.run().reason).toBe('hlt')
+    expect(pc.register('rbx')).toBe(0x1234_5678n)
+    expect(pc.register('rcx')).toBe(BigInt((0x1234_5678 * 3 + 4) >>> 0))
+    expect(IDT).toBeGreaterThan(0)
+  })
+})
