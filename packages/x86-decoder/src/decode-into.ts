@@ -187,7 +187,8 @@ export function decodeInto(bytes: Uint8Array, offset: number, end: number, mode:
   let map = 0
   let key = 0
   let vvvv = 0
-  if (byteClass === CLASS_VEX && pos < limit && (long || bytes[pos]! >= 0xc0)) {
+  if (byteClass === CLASS_VEX && pos >= limit) return outOfBytes(insn, pos - offset + 1, end - offset)
+  if (byteClass === CLASS_VEX && (long || bytes[pos]! >= 0xc0)) {
     // Outside 64-bit mode C4 and C5 are LES and LDS unless what would be ModRM has mod = 3.
     if ((prefixes & (PREFIX_LOCK | PREFIX_REP | PREFIX_REPNE | PREFIX_OPERAND_SIZE)) !== 0 || rex !== 0) {
       return fail(insn, pos - offset, kinds.REASON_VEX_PREFIX)
