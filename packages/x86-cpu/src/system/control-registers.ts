@@ -207,10 +207,7 @@ export const clts: Handler = (s, record) => {
 // @isa: complete   0F 01 /7   INVLPG   "SDM vol. 2A, INVLPG"
 export const invlpg: Handler = (s, record) => {
   s.requireCpl0()
-  const lo = s.get(S_EA)
-  const hi = s.get(S_EA + 4)
-  s.cpu.invalidatePage(lo, hi)
-  s.host.invalidate(lo, hi)
+  s.cpu.invalidatePage(s.get(S_EA), s.get(S_EA + 4))
   return s.retireNext(record)
 }
 

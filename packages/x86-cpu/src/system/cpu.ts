@@ -52,6 +52,7 @@ export interface Cpu {
   port(port: number, flags: number): number
   /** Forgets translations; `false` keeps those of global pages. */
   flushTlb(all: boolean): void
+  /** Forgets the translations of a page, and has the host forget what it keeps of them. */
   invalidatePage(lo: number, hi: number): void
   /**
    * After a change of CS, SS, CR0, CR4, EFER, RFLAGS.AC or RFLAGS.VM: derives S_CPL (real mode 0, virtual-8086 mode 3,

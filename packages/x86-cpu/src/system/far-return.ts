@@ -101,9 +101,11 @@ export class FarReturn {
   }
 }
 
+const DROPPED_SEGMENTS: readonly number[] = [ES, DS, FS, GS]
+
 /** Data and non-conforming code segments above the new privilege level become null. */
 export function dropInnerSegments(s: System, level: number): void {
-  for (const segment of [ES, DS, FS, GS]) {
+  for (const segment of DROPPED_SEGMENTS) {
     const attributes = s.attributes(segment)
     const conforming = (attributes & (TYPE_CODE | TYPE_CONFORMING)) === (TYPE_CODE | TYPE_CONFORMING)
     const dpl = (attributes >>> ATTR_DPL_SHIFT) & 3

@@ -13,6 +13,7 @@ import {
   STATUS_FAULT,
   S_CR0,
   S_CR3,
+  S_DR,
   S_EFLAGS,
   S_FAULT_ADDRESS,
   S_FAULT_ERROR,
@@ -64,6 +65,10 @@ export const TASK_JUMP = 0
 export const TASK_CALL = 1
 export const TASK_INTERRUPT = 2
 export const TASK_IRET = 3
+
+const DR7 = S_DR + 7 * 8
+/** L0–L3 and LE. */
+const DR7_LOCAL = 0x155
 
 /** DR6.BT: a switch to a task whose T flag is set. */
 const DR6_BT = 1 << 15
@@ -257,6 +262,8 @@ function loadNewTask(
 ): void {
   setSegmentFrom(s, TR, tss.selector, tss)
   s.set(S_CR0, s.get(S_CR0) | CR0_TS)
+  // Breakpoints of the old task alone go with it.
+  s.set(DR7, s.get(DR7) & ~DR7_LOCAL)
   let flags = newFlags
   if (kind === TASK_CALL || kind === TASK_INTERRUPT) flags |= FLAG_NT
   s.cpu.setRflags((flags & 0x003f_7fd5) | FLAG_FIXED)

@@ -1,5 +1,19 @@
 import { describe, expect, test } from 'vitest'
-import { CS, DS, ES, FLAG_NT, FLAG_TF, FLAG_VM, LDTR, SS, S_CR0, S_CR3, S_LOGGED, TR } from '../../src/state-layout.ts'
+import {
+  CS,
+  DS,
+  ES,
+  FLAG_NT,
+  FLAG_TF,
+  FLAG_VM,
+  LDTR,
+  SS,
+  S_CR0,
+  S_CR3,
+  S_DR,
+  S_LOGGED,
+  TR,
+} from '../../src/state-layout.ts'
 import { afterInstruction } from '../../src/system/debug.ts'
 import { PendingEvent } from '../../src/system/events.ts'
 import { S_ACTIVITY } from '../../src/system/system-state.ts'
@@ -241,6 +255,13 @@ describe('task switches (SDM vol. 3A, "Task Switching")', () => {
     const v = bench({ cs: 0x1234, flags: FLAG_VM | 0x202, eip: 0x10 })
     expect(far(v, 'JMPF', NEW_SEL)).toBe('ok')
     expect([v.s.cpl, v.s.v86, v.s.segmentField(CS, 0), pending(v)]).toEqual([3, true, 0x1_2340, 'nothing'])
+  })
+
+  test('local breakpoints are disabled, global ones stay', () => {
+    const b = bench()
+    b.s.set(S_DR + 56, 0x7ff)
+    expect(far(b, 'JMPF', NEW_SEL)).toBe('ok')
+    expect(b.s.get(S_DR + 56)).toBe(0x6aa)
   })
 
   test('the T flag makes a debug trap in the new task', () => {
