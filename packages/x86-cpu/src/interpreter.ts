@@ -399,6 +399,13 @@ class MainLoop {
     bodies[OP_SYSTEM] = () => this.#system(labels)
     bodies[OP_CROSS] = () => {
       f.set(l.budget, l.budget.get.add(1))
+      // The second page's execute entry leads to the code page that the record was made from: nothing has changed.
+      const next = f.let(l.pageBase.get.add(0x1000))
+      const entry = f.let(l.tlb.get.add(next.shrU(8).toI32().and(TLB_INDEX_MASK)))
+      const known = f.loadExpression('i64.load', entry, TLB_EXECUTE_OFFSET).eq(next)
+      const expected = f.loadExpression('i32.load', l.record.get, R_DISP)
+      const same = f.loadExpression('i32.load', entry, TLB_EXECUTE_OFFSET + 8).eq(expected)
+      f.if(known.and(same), () => this.#advance(labels.next))
       // Where the second page is no longer what it was, this record and the next were replaced by OP_CONTINUE.
       f.if(f.call(this.#imports.cross, l.record.get), () => this.#advance(labels.next))
       f.set(l.target, l.pageBase.get.add(f.loadExpression('i64.load16_u', l.record.get, R_OFFSET)))

@@ -6,8 +6,8 @@ import type { X86Engine } from './engine.ts'
 import type { Exit } from './exit.ts'
 import type { CpuHost, Translation, Words } from './host.ts'
 import { MemoryAccess, newTranslation } from './memory-access.ts'
-import { OP_CROSS, RECORD_BYTES, R_LENGTH, R_OFFSET, R_OP } from './record.ts'
-import { SLOW_MODIFY, SLOW_WRITE, VECTOR_GP, VECTOR_PF } from './semantics/context.ts'
+import { OP_CROSS, RECORD_BYTES, R_LENGTH, R_OFFSET, R_OP, R_SEGMENT } from './record.ts'
+import { SLOW_MODIFY, SLOW_WRITE, VECTOR_GP, VECTOR_PF, VECTOR_SS } from './semantics/context.ts'
 import {
   CS,
   EVENT_INIT,
@@ -498,7 +498,11 @@ export class Vcpu implements Cpu, CodeCacheClient {
 
   /** Generated code raises #GP for any non-canonical operand; one in SS is #SS (SDM vol. 1, "Canonical Addressing"). */
   #adjustStackFault(): void {
-    if (this.#event.vector !== VECTOR_GP || this.u32[S_MODE >>> 2] !== MODE_64) return
+    const operand = this.#access.nonCanonical
+    this.#access.nonCanonical = false
+    if (!operand || this.#event.vector !== VECTOR_GP || this.u32[S_MODE >>> 2] !== MODE_64) return
+    const record = this.u32[S_RECORD >>> 2] as number
+    if (((this.memory.u8[record + R_SEGMENT] as number) & 7) === SS) this.#event.vector = VECTOR_SS
   }
 
   #slice(remaining: number): number {
@@ -660,9 +664,7 @@ export class Vcpu implements Cpu, CodeCacheClient {
     u32[S_PAGE_BASE >>> 2] = lo & ~0xfff
     u32[(S_PAGE_BASE >>> 2) + 1] = hi
     u32[S_SLOTS >>> 2] = page.slots
-    if (run && t.cacheable && this.#mode !== TLB_MISS && u32[S_LOGGED >>> 2] === 0) {
-      this.#tlb.fill(this.#mode, TLB_EXECUTE, lo, hi, page.slots, t.global, t.pageBytes)
-    }
+    if (run) this.#fillExecute(lo, hi, page, t)
     const offset = lo & 0xfff
     let record = cache.record(page, offset)
     if (record !== 0) {
@@ -694,7 +696,16 @@ export class Vcpu implements Cpu, CodeCacheClient {
       this.u32[S_FETCH_STATUS >>> 2] = STATUS_STEP
       return undefined
     }
-    return this.engine.codeCache.page(t.ma >>> 12, mode)
+    const page = this.engine.codeCache.page(t.ma >>> 12, mode)
+    // Outside 64-bit mode the page may reach beyond the segment's limit, which nothing would check again.
+    if (mode === MODE_64) this.#fillExecute(next, nextHi, page, t)
+    return page
+  }
+
+  /** Lets generated code find a code page by itself. */
+  #fillExecute(lo: number, hi: number, page: CodePage, t: Translation): void {
+    if (!t.cacheable || this.#mode === TLB_MISS || this.u32[S_LOGGED >>> 2] !== 0) return
+    this.#tlb.fill(this.#mode, TLB_EXECUTE, lo, hi, page.slots, t.global, t.pageBytes)
   }
 
   #secondPageHolds(record: number, lo: number, hi: number, mode: number): boolean {
@@ -854,6 +865,7 @@ export class Vcpu implements Cpu, CodeCacheClient {
   }
 
   #finishDelivery(status: number): Exit | undefined {
+    this.#access.nonCanonical = false
     this.i32[S_FAULT_VECTOR >>> 2] = -1
     if (this.u32[S_ACTIVITY >>> 2] === ACTIVITY_SHUTDOWN) return EXIT_SHUTDOWN
     return status === STATUS_FAULT || status === STATUS_RESTART ? this.#fail(new Error(`event delivery ended with status ${status}`)) : undefined
