@@ -85,9 +85,9 @@ function shuffleBytes(c: Context, a: V128, b: V128): V128 {
 
 /** PALIGNR: destination above source, shifted right by bytes. */
 function align(c: Context, a: V128, b: V128): V128 {
-  const limit = isMmx(c) ? 16 : 32
   const bytes = immediateByte(c)
-  const count = c.let(numeric('i8x16.splat', select(bytes.ltU(limit), bytes, I32.of(limit))))
+  // Limited, so that no index comes round to where it picks something again.
+  const count = numeric('i8x16.splat', select(bytes.ltU(32), bytes, I32.of(32)))
   const low = c.let(numeric('i8x16.add', V128.of(IOTA), count))
   if (isMmx(c)) return numeric('i8x16.swizzle', joinLow(b, a), low)
   const high = numeric('i8x16.sub', low, V128.of(IOTA.map(() => 16)))

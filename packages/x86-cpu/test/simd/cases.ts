@@ -86,6 +86,7 @@ export class Random {
 
 /** All but RBX, RSP, RBP and R15, which the harness needs. */
 const GENERAL = [0, 1, 2, 6, 7, 8, 9, 10, 11, 12, 13, 14]
+const EDGE_WORDS = [0x8000, 0x8000, 0x7fff, 0x8001, 0xffff, 0, 1]
 const EDGES = [0, 1, 2, 0x7f, 0x80, 0x81, 0xfe, 0xff]
 
 function registerOf(random: Random, kind: number): number {
@@ -130,7 +131,16 @@ export function encode(subject: Subject, random: Random, displacement: number): 
 
 /** Fills `length` bytes in one of several manners, so that comparisons meet, sums saturate and strings end. */
 function fill(random: Random, bytes: Uint8Array): void {
-  const manner = random.below(6)
+  const manner = random.below(8)
+  if (manner >= 6) {
+    // Least, greatest and other words at the edge, alone or as part of something wider.
+    for (let i = 0; i < bytes.length; i += 2) {
+      const word = manner === 6 || i % 4 === 2 ? random.pick(EDGE_WORDS) : random.pick([0, 0xffff])
+      bytes[i] = word
+      bytes[i + 1] = word >>> 8
+    }
+    return
+  }
   for (let i = 0; i < bytes.length; i++) {
     if (manner === 0 || manner === 1) bytes[i] = random.word()
     else if (manner === 2) bytes[i] = random.pick(EDGES)
@@ -161,8 +171,10 @@ export function writeCase(subject: Subject, random: Random, view: DataView, misa
     if (random.below(2) === 0) copy[random.below(16)] = random.word()
   }
   for (let i = 0; i < 16; i++) {
-    const value =
-      random.below(3) === 0 ? BigInt(random.below(48) - 24) : (BigInt(random.word()) << 32n) | BigInt(random.word())
+    // Lengths of strings: small, small in their low half alone, or anything.
+    const small = BigInt(random.below(48) - 24)
+    const high = BigInt(random.word()) << 32n
+    const value = random.pick([small, high | BigInt.asUintN(32, small), high | BigInt(random.word())])
     view.setBigInt64(CASE_GPR + 8 * i, value, true)
   }
   // Arithmetic flags only; IF and the fixed bit as they are in a process.
