@@ -2,13 +2,14 @@ import { createHash } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { beforeAll, describe, expect, test } from 'vitest'
 import { Apt } from '../../src/linux/apt.ts'
-import { fetchInstaller, fetchLinux } from '../../src/linux/debian.ts'
+import { fetchLinux } from '../../src/linux/debian.ts'
 import { runRetrap } from '../support/processes.ts'
 
 const hasApt = await Apt.isAvailable()
 if (!hasApt) console.warn('SKIPPED: booting Debian needs apt, which is not on this machine')
 
-const DEADLINE_MS = 110_000
+// A boot takes a few seconds; the machine that tests may be busy with other things.
+const DEADLINE_MS = 240_000
 const lines = (...commands: string[]): string => commands.map((command) => `${command}\n`).join('')
 
 describe.skipIf(!hasApt)("Debian's kernel", () => {
@@ -45,7 +46,7 @@ describe.skipIf(!hasApt)("Debian's kernel", () => {
       expect(stdout).toContain(`${cpus} CPUs`)
       expect(stdout).toContain('reboot: Power down')
       // What a kernel says when something about its machine is wrong.
-      expect(stdout).not.toMatch(/BUG:|WARNING:|Oops|Call Trace|soft lockup|rcu.*stall|panic/)
+      expect(stdout).not.toMatch(/BUG:|WARNING:|Oops|Call Trace|soft lockup|rcu.*stall|panic|unchecked MSR/)
       expect(code).toBe(0)
     },
     DEADLINE_MS,
@@ -57,23 +58,6 @@ describe.skipIf(!hasApt)("Debian's kernel", () => {
       const args = ['linux', '--package', 'linux-image-amd64', '--command', 'echo $((6 * 7)) is the answer']
       const { code, stdout } = await runRetrap(args, { deadlineMs: DEADLINE_MS })
       expect(stdout).toContain('42 is the answer')
-      expect(code).toBe(0)
-    },
-    DEADLINE_MS,
-  )
-})
-
-describe.skipIf(!hasApt)("Debian's installer", () => {
-  test.each(['amd64', 'i386'] as const)(
-    'shows its first screen on the serial console: %s',
-    async (architecture) => {
-      await fetchInstaller(architecture)
-      const { code, stdout } = await runRetrap(['linux', '--installer', architecture], {
-        // Ctrl-A x, once the installer asks for a language.
-        answers: [{ to: 'Select a language', type: '\u0001x' }],
-        deadlineMs: DEADLINE_MS,
-      })
-      expect(stdout).toContain('Select a language')
       expect(code).toBe(0)
     },
     DEADLINE_MS,
