@@ -1,7 +1,6 @@
 import { hex, MemoryError } from './errors.ts'
 import {
   FRAME_BYTES,
-  FRAME_SHIFT,
   H_ARENA_END,
   H_ARENA_NEXT,
   H_BITMAP_MA,
@@ -231,9 +230,4 @@ function checkOrder(order: number): void {
   if (order !== ORDER_4K && order !== ORDER_2M && order !== ORDER_1G) {
     throw new MemoryError('ERR_ORDER', `order ${order}: expected 0 (4 KiB), 9 (2 MiB) or 18 (1 GiB)`, { order })
   }
-}
-
-/** The frame that holds an MA. */
-export function frameOf(ma: number): number {
-  return Math.floor(ma / 2 ** FRAME_SHIFT)
 }

@@ -15,10 +15,10 @@ export {
   ORDER_4K,
 } from './layout.ts'
 export {
-  machineBytesFor,
   MachineMemory,
   type CodeWriteListener,
   type MachineMemoryOptions,
   type Region,
   type WasmMemory,
 } from './machine-memory.ts'
+export { machineBytesFor } from './sizes.ts'

@@ -15,9 +15,9 @@ import {
   HEADER_MA,
   HEADER_MAGIC,
   HEADER_VERSION,
-  MAX_GUEST_RAM_BYTES,
   MAX_MACHINE_BYTES,
 } from './layout.ts'
+import { tooLarge } from './sizes.ts'
 
 const HEADER = HEADER_MA >>> 2
 
@@ -196,8 +196,9 @@ export class MachineMemory {
     if (length <= 0) return
     const last = Math.floor((ma + length - 1) / FRAME_BYTES)
     for (let frame = Math.floor(ma / FRAME_BYTES); frame <= last; frame++) {
-      // An atomic add: were two writers' increments to become one, a reader in between would miss the second.
-      Atomics.add(this.generation, frame, 1)
+      // Atomic between threads: were two writers' increments to become one, a reader in between would miss the second.
+      if (this.shared) Atomics.add(this.generation, frame, 1)
+      else this.generation[frame]!++
       if (this.codeBits[frame] !== 0) for (const listener of this.#listeners) listener(frame)
     }
   }
@@ -370,33 +371,6 @@ export class MachineMemory {
     this.#check(ma, 8)
     if (ma % 8 !== 0) throw new MemoryError('ERR_ALIGN', `MA ${hex(ma)} is not a multiple of 8`, { ma })
   }
-}
-
-/**
- * Bytes of machine memory for a guest with so much RAM: the RAM, room to align it to 2 MiB, and the hypervisor's own.
- *
- * @param hypervisorBytes - tables, logs and frame buffers; the default suits a PC
- * @throws MemoryError `ERR_TOO_LARGE` above {@link MAX_GUEST_RAM_BYTES}
- */
-export function machineBytesFor(guestRamBytes: number, hypervisorBytes: number = 64 << 20): number {
-  if (guestRamBytes > MAX_GUEST_RAM_BYTES) throw tooLarge('guest RAM', guestRamBytes, MAX_GUEST_RAM_BYTES)
-  const bytes = guestRamBytes + hypervisorBytes + bookkeepingBytes(guestRamBytes + hypervisorBytes) + 0x20_0000
-  if (bytes > MAX_MACHINE_BYTES) throw tooLarge('guest RAM with the hypervisor', bytes, MAX_MACHINE_BYTES)
-  return Math.ceil(bytes / 0x20_0000) * 0x20_0000
-}
-
-function bookkeepingBytes(bytes: number): number {
-  const frames = Math.ceil(bytes / FRAME_BYTES)
-  return frames * 5 + Math.ceil(frames / 8) + 4 * FRAME_BYTES
-}
-
-function tooLarge(what: string, bytes: number, most: number): MemoryError {
-  return new MemoryError(
-    'ERR_TOO_LARGE',
-    `${what} of ${bytes} bytes: a machine lives in one 32-bit WebAssembly memory of 4 GiB, ` +
-      `which leaves at most ${most} bytes here (guest RAM is capped at about 3.5 GiB)`,
-    { requestedBytes: bytes, mostBytes: most },
-  )
 }
 
 /** Writes the header of a fresh, all-zero memory. */

@@ -1,0 +1,30 @@
+import { MemoryError } from './errors.ts'
+import { FRAME_BYTES, MAX_GUEST_RAM_BYTES, MAX_MACHINE_BYTES } from './layout.ts'
+
+/**
+ * Bytes of machine memory for a guest with so much RAM: the RAM, room to align it to 2 MiB, and the hypervisor's own.
+ *
+ * @param hypervisorBytes - tables, logs and frame buffers; the default suits a PC
+ * @throws MemoryError `ERR_TOO_LARGE` above {@link MAX_GUEST_RAM_BYTES}
+ */
+export function machineBytesFor(guestRamBytes: number, hypervisorBytes: number = 64 << 20): number {
+  if (guestRamBytes > MAX_GUEST_RAM_BYTES) throw tooLarge('guest RAM', guestRamBytes, MAX_GUEST_RAM_BYTES)
+  const bytes = guestRamBytes + hypervisorBytes + bookkeepingBytes(guestRamBytes + hypervisorBytes) + 0x20_0000
+  if (bytes > MAX_MACHINE_BYTES) throw tooLarge('guest RAM with the hypervisor', bytes, MAX_MACHINE_BYTES)
+  return Math.ceil(bytes / 0x20_0000) * 0x20_0000
+}
+
+function bookkeepingBytes(bytes: number): number {
+  const frames = Math.ceil(bytes / FRAME_BYTES)
+  return frames * 5 + Math.ceil(frames / 8) + 4 * FRAME_BYTES
+}
+
+/** The error for more than one WebAssembly memory can hold. */
+export function tooLarge(what: string, bytes: number, most: number): MemoryError {
+  return new MemoryError(
+    'ERR_TOO_LARGE',
+    `${what} of ${bytes} bytes: a machine lives in one 32-bit WebAssembly memory of 4 GiB, ` +
+      `which leaves at most ${most} bytes here (guest RAM is capped at about 3.5 GiB)`,
+    { requestedBytes: bytes, mostBytes: most },
+  )
+}
