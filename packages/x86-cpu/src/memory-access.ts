@@ -75,6 +75,8 @@ export class MemoryAccess {
   readonly #dataWord: number
   /** Some data breakpoint is enabled. */
   dataBreakpoints = false
+  /** An operand's address was not canonical; whoever takes the fault clears it. */
+  nonCanonical = false
 
   constructor(memory: MachineMemory, host: CpuHost, tlb: Tlb, log: AccessLog, owner: AccessOwner, state: number) {
     this.#memory = memory
@@ -93,6 +95,7 @@ export class MemoryAccess {
     const u32 = this.#u32
     u32[S_TLB_MISSES >>> 2]!++
     if ((u32[S_EFER >>> 2]! & EFER_LMA) !== 0 && !canonical(lo, hi, size)) {
+      this.nonCanonical = (flags & SLOW_IMPLICIT) === 0
       return this.#raise((flags & SLOW_STACK) !== 0 ? VECTOR_SS : VECTOR_GP, 0)
     }
     const user = u32[S_CPL >>> 2] === 3 && (flags & SLOW_IMPLICIT) === 0

@@ -1,0 +1,241 @@
+import { OperandKind, PREFIX_ADDRESS_SIZE, REGISTER_RIP } from '@retrap/x86-decoder'
+import { edge } from './encode.ts'
+import type { Encoding } from './encode.ts'
+import { randomVectors } from './vectors.ts'
+import {
+  BAND,
+  BAND_BYTES,
+  CODE,
+  CS_32,
+  CS_64,
+  FX_BYTES,
+  IN_BAND,
+  IN_BYTES,
+  IN_CS,
+  IN_FX,
+  IN_GPR,
+  IN_RFLAGS,
+  IN_RIP,
+  WINDOW,
+} from './layout.ts'
+import { Random } from './random.ts'
+import type { Choice } from './random.ts'
+
+const RAX = 0
+const RCX = 1
+const RDX = 2
+const RBX = 3
+const RSP = 4
+const RBP = 5
+const RSI = 6
+const RDI = 7
+
+/** The end of the window's first page. */
+const BOUNDARY = WINDOW + 0x1000
+/** CF PF AF ZF SF OF. */
+const ARITHMETIC = 0x8d5
+const DIRECTION = 0x400
+/** TF, NT, RF, AC, ID and IOPL stay as they are for whoever runs next: POPF does not get to see them. */
+const KEPT_OUT_OF_POPF = 0xffff_ffff ^ (ARITHMETIC | DIRECTION | 0x202)
+
+/** Memory contents are pieces of this. */
+const pool: Uint8Array = randomPool()
+
+function randomPool(): Uint8Array {
+  const random = new Random(1)
+  return Uint8Array.from({ length: 0x4000 }, () => random.below(256))
+}
+
+/** Registers, flags and memory of one case, while they are made. */
+export class CaseBuilder {
+  readonly #random: Choice
+  readonly #encoding: Encoding
+  readonly #bytes: Uint8Array
+  readonly #view: DataView
+  readonly #mask: bigint
+
+  constructor(random: Choice, encoding: Encoding, into: Uint8Array) {
+    this.#random = random
+    this.#encoding = encoding
+    this.#bytes = into
+    this.#view = new DataView(into.buffer, into.byteOffset, IN_BYTES)
+    this.#mask = encoding.long ? 0xffff_ffff_ffff_ffffn : 0xffff_ffffn
+  }
+
+  build(): void {
+    const { insn, long, at } = this.#encoding
+    const random = this.#random
+    this.#view.setUint32(IN_RIP, at, true)
+    this.#view.setUint32(IN_CS, long ? CS_64 : CS_32, true)
+    this.#view.setBigUint64(IN_RFLAGS, BigInt((random.u32() & ARITHMETIC) | (random.chance(1, 8) ? DIRECTION : 0) | 0x202), true)
+    for (let i = 0; i < (long ? 16 : 8); i++) this.#randomRegister(i)
+    randomVectors(random, this.#bytes.subarray(IN_FX, IN_FX + FX_BYTES), usesVectors(this.#encoding))
+    const from = random.below(pool.length - BAND_BYTES)
+    this.#bytes.set(pool.subarray(from, from + BAND_BYTES), IN_BAND)
+    if (!random.chance(1, 32)) this.setRegister(RSP, BigInt(BAND + 0xe0 + 8 * random.below(9) + (random.chance(1, 8) ? random.below(8) : 0)))
+    this.#implied()
+    if (insn.isMemory !== 0) this.#address()
+    this.#afterwards()
+  }
+
+  register(i: number): bigint {
+    return this.#view.getBigUint64(IN_GPR + 8 * i, true)
+  }
+
+  setRegister(i: number, value: bigint): void {
+    this.#view.setBigUint64(IN_GPR + 8 * i, value & this.#mask, true)
+  }
+
+  #randomRegister(i: number): void {
+    const random = this.#random
+    const lo = edge(random)
+    const hi = random.chance(1, 3) ? lo >> 31 : random.chance() ? edge(random) : 0
+    this.#view.setInt32(IN_GPR + 8 * i, lo, true)
+    this.#view.setInt32(IN_GPR + 8 * i + 4, this.#encoding.long ? hi : 0, true)
+  }
+
+  /** An address within the code, and near its first page, where INT3 is. */
+  #codeTarget(): bigint {
+    return BigInt(CODE + 0x10 * this.#random.below(2) + 1)
+  }
+
+  #bandAddress(size: number): bigint {
+    const random = this.#random
+    switch (random.below(8)) {
+      case 0:
+        return BigInt(BAND + 0x80 + random.below(0x100 - size))
+      case 1:
+        // Across the page boundary, unless it is a byte.
+        return BigInt(BOUNDARY - (size > 1 ? 1 + random.below(size - 1) : 0))
+      default:
+        return BigInt(BAND + 0x80 + ((random.below(0x100 - size) + size - 1) & ~(Math.min(size, 16) - 1)))
+    }
+  }
+
+  /** Registers that the instruction uses without naming them. */
+  #implied(): void {
+    const { info, insn } = this.#encoding
+    const random = this.#random
+    const { mnemonic } = info
+    if (mnemonic === 'ENTER' || mnemonic === 'LEAVE') this.setRegister(RBP, BigInt(BAND + 0x120 + 8 * random.below(8)))
+    if (mnemonic.startsWith('MASKMOV')) this.setRegister(RDI, this.#bandAddress(16))
+    if (mnemonic === 'LOOP' || mnemonic === 'LOOPE' || mnemonic === 'LOOPNE' || /^J[ER]?CXZ$/.test(mnemonic)) {
+      if (random.chance()) this.setRegister(RCX, BigInt(random.below(3)))
+    }
+    if (mnemonic === 'DIV' || mnemonic === 'IDIV') this.#dividend()
+    if (!info.operands.some((o) => o.kind === OperandKind.STRING_SOURCE || o.kind === OperandKind.STRING_DESTINATION)) return
+    const size = Math.max(...info.operands.map((o) => o.memorySize))
+    const garbage = insn.addressSize === 32 && random.chance() ? BigInt(random.u32() >>> 0) << 32n : 0n
+    const place = (): bigint => BigInt(BAND + 0x60 + random.below(0x130)) & -BigInt(random.chance() ? 1 : size)
+    this.setRegister(RSI, place() | garbage)
+    this.setRegister(RDI, place() | garbage)
+    this.setRegister(RCX, BigInt(random.below(9)) | garbage)
+    // Repetitions that end early, or do not.
+    if (random.chance()) this.#bytes.fill(random.pick([0, 0xff]), IN_BAND + 0x40, IN_BAND + 0x1c0)
+    if (random.chance()) this.setRegister(RAX, random.pick([0n, 0xffff_ffff_ffff_ffffn]))
+  }
+
+  /** Dividends whose quotients fit, mostly. */
+  #dividend(): void {
+    const random = this.#random
+    const size = this.#encoding.info.operands[0]?.size ?? 0
+    if (random.chance(1, 4)) return
+    if (size === 1) this.setRegister(RAX, BigInt(random.below(0x400)) * random.pick([1n, -1n]) & 0xffffn)
+    else if (this.#encoding.info.mnemonic === 'IDIV' && random.chance()) {
+      const negative = (this.register(RAX) >> BigInt(8 * size - 1)) & 1n
+      this.setRegister(RDX, negative === 1n ? -1n : 0n)
+    } else this.setRegister(RDX, BigInt(random.below(4)))
+  }
+
+  /** Makes the memory operand lie in the window, by the value of its base register. */
+  #address(): void {
+    const { info, insn } = this.#encoding
+    const random = this.#random
+    const { mnemonic } = info
+    if (mnemonic === 'XLATB') {
+      this.setRegister(RBX, BigInt(BAND + random.below(0x100)))
+      return
+    }
+    if (!insn.modrmOffset) return
+    const memory = info.operands.find((o) => o.memorySize > 0)
+    const size = memory?.memorySize ?? 16
+    const bitTest = /^BT[SRC]?$/.test(mnemonic) && info.operands[1]?.kind === OperandKind.REG
+    if (bitTest) {
+      const bits = random.below(0x400) - 0x200
+      this.setRegister(insn.reg, BigInt.asUintN(64, BigInt(bits)))
+    }
+    let ea: bigint
+    if (insn.base === REGISTER_RIP) ea = BigInt(this.#encoding.at + insn.length + insn.dispLo)
+    else if (insn.base < 0) ea = BigInt(insn.dispLo)
+    else {
+      ea = bitTest ? BigInt(BAND + 0x100 + random.below(8)) : this.#bandAddress(Math.min(size, 0x80))
+      const index = insn.index < 0 ? 0n : this.register(insn.index) << BigInt(insn.scale)
+      let base = ea - index - BigInt(insn.dispLo)
+      // POP's address is computed after the stack pointer has moved.
+      if ((insn.prefixes & PREFIX_ADDRESS_SIZE) !== 0 && random.chance()) base = BigInt.asUintN(32, base) | (BigInt(random.u32() >>> 0) << 32n)
+      if (!random.chance(1, 64)) this.setRegister(insn.base, base)
+    }
+    this.#remarkableOperand(Number(BigInt.asUintN(32, ea)), size)
+  }
+
+  /** Puts an edge value where the memory operand is. */
+  #remarkableOperand(ea: number, size: number): void {
+    const random = this.#random
+    if (ea < BAND || ea + 16 > BAND + BAND_BYTES || random.chance(1, 4)) return
+    const at = IN_BAND + ea - BAND
+    const { mnemonic, flow } = this.#encoding.info
+    if (flow === 'indirect-jump' || flow === 'indirect-call') {
+      this.#view.setBigUint64(at, this.#codeTarget(), true)
+      return
+    }
+    if (mnemonic === 'CMPXCHG' || mnemonic === 'CMPXCHG8B' || mnemonic === 'CMPXCHG16B') {
+      if (random.chance()) this.#agree(at)
+      return
+    }
+    if (usesVectors(this.#encoding)) {
+      this.#bytes.set(vectorOperand(random), at)
+      return
+    }
+    if (size > 8) return
+    const value = edge(random)
+    for (let i = 0; i < size; i++) this.#bytes[at + i] = i < 4 ? value >> (8 * i) : random.chance(1, 2) ? value >> 31 : value >> (8 * (i & 3))
+  }
+
+  /** CMPXCHG finds what it looks for. */
+  #agree(at: number): void {
+    const { mnemonic, operands } = this.#encoding.info
+    const half = mnemonic === 'CMPXCHG' ? (operands[0]?.size ?? 8) : mnemonic === 'CMPXCHG8B' ? 4 : 8
+    for (let i = 0; i < half; i++) {
+      this.#bytes[at + i] = this.#bytes[IN_GPR + i] as number
+      if (mnemonic !== 'CMPXCHG') this.#bytes[at + half + i] = this.#bytes[IN_GPR + 8 * RDX + i] as number
+    }
+  }
+
+  /** What depends on where the stack pointer has come to be. */
+  #afterwards(): void {
+    const { info, insn } = this.#encoding
+    const random = this.#random
+    const sp = Number(BigInt.asUintN(32, this.register(RSP)))
+    const inBand = sp >= BAND && sp + 16 <= BAND + BAND_BYTES
+    const at = IN_BAND + sp - BAND
+    if (info.mnemonic.startsWith('POPF') && inBand) {
+      this.#view.setUint32(at, (random.u32() & ~KEPT_OUT_OF_POPF) >>> 0, true)
+    }
+    if (info.flow === 'return' && inBand && !random.chance(1, 8)) this.#view.setBigUint64(at, this.#codeTarget(), true)
+    if ((info.flow === 'indirect-jump' || info.flow === 'indirect-call') && insn.isMemory === 0 && !random.chance(1, 8)) {
+      this.setRegister(insn.rm, this.#codeTarget())
+    }
+    if (info.mnemonic === 'CMPXCHG' && insn.isMemory === 0 && random.chance()) this.setRegister(insn.rm, this.register(RAX))
+  }
+}
+
+/** Whether x87, MMX or SSE registers have to do with it. */
+export function usesVectors({ info }: Encoding): boolean {
+  return /^(SSE|SSSE|MMX|FPU|FXSR)/.test(info.feature)
+}
+
+function vectorOperand(random: Choice): Uint8Array {
+  const image = new Uint8Array(FX_BYTES)
+  randomVectors(random, image, true)
+  return image.subarray(160, 176)
+}

@@ -1,0 +1,92 @@
+import type { CodeInfo } from '@retrap/x86-decoder'
+import { CaseBuilder } from './cases.ts'
+import { compare } from './compare.ts'
+import type { Mismatch } from './compare.ts'
+import { RELATIVE, encode, modesOf } from './encode.ts'
+import type { Encoding } from './encode.ts'
+import { CODE, IN_BYTES, OUT_BYTES } from './layout.ts'
+import type { Batch } from './layout.ts'
+import type { TestMachine } from './machine.ts'
+import type { NativeCpu } from './native.ts'
+import type { Choice } from './random.ts'
+
+/** Bytes of code per encoding; branches get room around them, all INT3. */
+const SLOT = 32
+const BRANCH_SLOT = 256
+/** Encodings stay clear of the first page: jumps go there. */
+const FIRST = 0x100
+const ATTEMPTS = 60
+
+/** What a run of cases found. */
+export interface Report {
+  readonly cases: number
+  readonly mismatches: readonly Mismatch[]
+  /** Forms of which no encoding could be made. */
+  readonly notEncoded: readonly string[]
+}
+
+/** Random encodings of forms, one after the other. */
+function encodings(random: Choice, forms: readonly CodeInfo[], perForm: number, notEncoded: string[]): { list: Encoding[]; code: Uint8Array } {
+  const list: Encoding[] = []
+  let end = FIRST
+  for (const info of forms) {
+    const modes = modesOf(info)
+    const relative = info.operands.some((o) => (RELATIVE as readonly number[]).includes(o.kind))
+    for (const long of modes) {
+      let made = 0
+      const wanted = Math.max(1, Math.ceil(perForm / modes.length))
+      for (let attempt = 0; attempt < ATTEMPTS + wanted && made < wanted; attempt++) {
+        const slot = relative ? BRANCH_SLOT : SLOT
+        // Some cross a page.
+        const at = relative ? end + slot / 2 : random.chance(1, 16) ? (end | 0xfff) - random.below(4) : end
+        const encoding = encode(random, info, long, CODE + at)
+        if (encoding === undefined) continue
+        list.push(encoding)
+        made++
+        end = relative ? end + slot : Math.max(end + slot, at + slot)
+      }
+      if (made === 0) notEncoded.push(`${info.form}, ${long ? 64 : 32}-bit mode`)
+    }
+  }
+  const code = new Uint8Array(end + SLOT).fill(0xcc)
+  for (const { at, bytes } of list) code.set(bytes, at - CODE)
+  return { list, code }
+}
+
+/**
+ * Runs random cases of forms on both CPUs and compares.
+ *
+ * @param casesPerForm - at least so many of each form
+ */
+export function check(
+  native: NativeCpu,
+  machine: TestMachine,
+  random: Choice,
+  forms: readonly CodeInfo[],
+  casesPerForm: number,
+  encodingsPerForm: number,
+): Report {
+  const notEncoded: string[] = []
+  const { list, code } = encodings(random, forms, encodingsPerForm, notEncoded)
+  const perForm = new Map<CodeInfo, number>()
+  for (const { info } of list) perForm.set(info, (perForm.get(info) ?? 0) + 1)
+  const owners: Encoding[] = []
+  for (const encoding of list) {
+    const each = Math.ceil(casesPerForm / (perForm.get(encoding.info) as number))
+    for (let i = 0; i < each; i++) owners.push(encoding)
+  }
+  const cases = new Uint8Array(owners.length * IN_BYTES)
+  for (const [i, encoding] of owners.entries()) new CaseBuilder(random, encoding, cases.subarray(i * IN_BYTES, (i + 1) * IN_BYTES)).build()
+  const batch: Batch = { code, count: owners.length, cases }
+  const expected = native.run(batch)
+  const actual = machine.run(batch)
+  const mismatches: Mismatch[] = []
+  for (const [i, encoding] of owners.entries()) {
+    const input = cases.subarray(i * IN_BYTES, (i + 1) * IN_BYTES)
+    const from = i * OUT_BYTES
+    const to = from + OUT_BYTES
+    const differences = compare(encoding, input, expected.subarray(from, to), actual.subarray(from, to))
+    if (differences.length > 0) mismatches.push({ encoding, differences, input })
+  }
+  return { cases: owners.length, mismatches, notEncoded }
+}

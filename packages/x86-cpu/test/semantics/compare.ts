@@ -1,0 +1,173 @@
+import { Instruction, formatIntel } from '@retrap/x86-decoder'
+import type { Encoding } from './encode.ts'
+import { toleratedDifference } from './differences.ts'
+import {
+  BAND,
+  BAND_BYTES,
+  FX_MXCSR,
+  FX_ST,
+  FX_XMM,
+  IN_BAND,
+  IN_FX,
+  IN_GPR,
+  IN_RFLAGS,
+  OUT_BAND,
+  OUT_CR2,
+  OUT_CS,
+  OUT_ERROR,
+  OUT_FS_BASE,
+  OUT_FX,
+  OUT_GPR,
+  OUT_GS_BASE,
+  OUT_OUTSIDE,
+  OUT_RFLAGS,
+  OUT_RIP,
+  OUT_VECTOR,
+} from './layout.ts'
+
+/** CF PF AF ZF SF DF OF, and RF, which faults push. */
+const COMPARED_FLAGS = 0x1_0cd5
+const PAGE_FAULT = 14
+/** Error-code bits of #PF that are compared: the host's kernel does not say P for addresses of its own. */
+const PAGE_FAULT_BITS = ~1
+
+const NAMES = ['rax', 'rcx', 'rdx', 'rbx', 'rsp', 'rbp', 'rsi', 'rdi', 'r8', 'r9', 'r10', 'r11', 'r12', 'r13', 'r14', 'r15']
+
+/** One thing in which the two results differ. */
+export interface Difference {
+  readonly what: string
+  readonly expected: string
+  readonly actual: string
+}
+
+/** A case of which something differs. */
+export interface Mismatch {
+  readonly encoding: Encoding
+  readonly differences: readonly Difference[]
+  readonly input: Uint8Array
+}
+
+function word(bytes: Uint8Array, at: number): number {
+  return ((bytes[at] as number) | ((bytes[at + 1] as number) << 8) | ((bytes[at + 2] as number) << 16) | ((bytes[at + 3] as number) << 24)) >>> 0
+}
+
+function hexNumber(value: number | bigint): string {
+  return value.toString(16)
+}
+
+function long(bytes: Uint8Array, at: number): bigint {
+  return (BigInt(word(bytes, at + 4)) << 32n) | BigInt(word(bytes, at))
+}
+
+/** Everything in which our result departs from the reference, tolerated differences aside. */
+export function compare(encoding: Encoding, input: Uint8Array, expected: Uint8Array, actual: Uint8Array): Difference[] {
+  const out: Difference[] = []
+  const differ = (what: string, a: number | bigint, b: number | bigint): void => {
+    if (a !== b && !toleratedDifference({ encoding, input, expected, actual, what })) {
+      out.push({ what, expected: hexNumber(a), actual: hexNumber(b) })
+    }
+  }
+  const both = (what: string, at: number): void => differ(what, word(expected, at), word(actual, at))
+  both('vector', OUT_VECTOR)
+  differ('rip', long(expected, OUT_RIP), long(actual, OUT_RIP))
+  both('cs', OUT_CS)
+  const vector = word(expected, OUT_VECTOR)
+  if (vector === PAGE_FAULT) {
+    differ('error code', word(expected, OUT_ERROR) & PAGE_FAULT_BITS, word(actual, OUT_ERROR) & PAGE_FAULT_BITS)
+    differ('cr2', long(expected, OUT_CR2), long(actual, OUT_CR2))
+  }
+  for (let i = 0; i < (encoding.long ? 16 : 8); i++) {
+    const at = OUT_GPR + 8 * i
+    if (encoding.long) differ(NAMES[i] as string, long(expected, at), long(actual, at))
+    else both(NAMES[i] as string, at)
+  }
+  const compared = COMPARED_FLAGS & ~undefinedFlags(encoding, input)
+  differ('flags', word(expected, OUT_RFLAGS) & compared, word(actual, OUT_RFLAGS) & compared)
+  if (encoding.long) {
+    differ('fs base', long(expected, OUT_FS_BASE), long(actual, OUT_FS_BASE))
+    differ('gs base', long(expected, OUT_GS_BASE), long(actual, OUT_GS_BASE))
+  }
+  for (let i = 0; i < BAND_BYTES; i += 4) both(`memory ${hexNumber(BAND + i)}`, OUT_BAND + i)
+  both('memory outside the band', OUT_OUTSIDE)
+  compareVectors(expected.subarray(OUT_FX), actual.subarray(OUT_FX), differ)
+  return out
+}
+
+function compareVectors(expected: Uint8Array, actual: Uint8Array, differ: (what: string, a: number | bigint, b: number | bigint) => void): void {
+  differ('fcw', word(expected, 0) & 0xffff, word(actual, 0) & 0xffff)
+  differ('fsw', word(expected, 0) >>> 16, word(actual, 0) >>> 16)
+  differ('ftw', expected[4] as number, actual[4] as number)
+  differ('mxcsr', word(expected, FX_MXCSR), word(actual, FX_MXCSR))
+  for (let i = 0; i < 8; i++) {
+    const at = FX_ST + 16 * i
+    const number = (bytes: Uint8Array): bigint => ((long(bytes, at + 8) & 0xffffn) << 64n) | long(bytes, at)
+    if (word(expected, at) !== word(actual, at) || long(expected, at) !== long(actual, at) || number(expected) !== number(actual)) {
+      differ(`st${i}`, number(expected), number(actual))
+    }
+  }
+  for (let i = 0; i < 16; i++) {
+    const at = FX_XMM + 16 * i
+    let same = true
+    for (let j = 0; j < 16; j++) if (expected[at + j] !== actual[at + j]) same = false
+    if (!same) {
+      const number = (bytes: Uint8Array): bigint => (long(bytes, at + 8) << 64n) | long(bytes, at)
+      differ(`xmm${i}`, number(expected), number(actual))
+    }
+  }
+}
+
+const SHIFTS: ReadonlySet<string> = new Set(['SHL', 'SHR', 'SAR', 'ROL', 'ROR', 'RCL', 'RCR', 'SHLD', 'SHRD'])
+const FLAG_OF = 0x800
+const FLAG_CF = 1
+const ARITHMETIC = 0x8d5
+
+/** Flags that the manual leaves undefined for this very case. */
+export function undefinedFlags({ info, insn }: Encoding, input: Uint8Array): number {
+  if (!SHIFTS.has(info.mnemonic)) return info.flagsUndefined
+  const last = info.operands.at(-1)
+  const given = last?.register === 1 ? (input[IN_GPR + 8] as number) : info.operands.at(-1)?.size === 0 ? 1 : insn.immLo & 0xff
+  const bits = info.operandSize
+  const count = given & (bits === 64 ? 63 : 31)
+  // A count of zero changes no flag (SDM vol. 2, SAL/SAR/SHL/SHR, RCL/RCR/ROL/ROR, SHLD, SHRD).
+  if (count === 0) return 0
+  if (info.mnemonic.length === 4) return count > bits ? ARITHMETIC : count === 1 ? info.flagsUndefined & ~FLAG_OF : info.flagsUndefined | FLAG_OF
+  let undefinedBits = count === 1 ? info.flagsUndefined & ~FLAG_OF : info.flagsUndefined | FLAG_OF
+  // CF is undefined for SHL and SHR by the operand size or more.
+  if ((info.mnemonic === 'SHL' || info.mnemonic === 'SHR') && count >= bits) undefinedBits |= FLAG_CF
+  return undefinedBits
+}
+
+/** A mismatch for people: the instruction, what it was given, and what differs. */
+export function describeMismatch({ encoding, differences, input }: Mismatch): string {
+  const { insn, long: is64, bytes, at } = encoding
+  const hex = [...bytes].map((b) => b.toString(16).padStart(2, '0')).join(' ')
+  const registers = NAMES.slice(0, is64 ? 16 : 8).map((name, i) => `${name}=${hexNumber(long(input, IN_GPR + 8 * i))}`)
+  const lines = [
+    `${formatIntel(insn as Instruction, { address: BigInt(at) })}  [${hex}] ${is64 ? 64 : 32}-bit mode at ${hexNumber(at)}`,
+    `  ${registers.join(' ')} rflags=${hexNumber(word(input, IN_RFLAGS))}`,
+  ]
+  if (/SSE|MMX|FPU/.test(encoding.info.feature)) lines.push(`  ${describeVectors(encoding, input.subarray(IN_FX))}`)
+  for (const { what, expected, actual } of differences) {
+    const address = /^memory ([0-9a-f]+)$/.exec(what)?.[1]
+    const before = address === undefined ? '' : `, was ${hexNumber(word(input, IN_BAND + parseInt(address, 16) - BAND))}`
+    lines.push(`  ${what}: expected ${expected}, got ${actual}${before}`)
+  }
+  return lines.join('\n')
+}
+
+function describeVectors({ insn, info }: Encoding, fx: Uint8Array): string {
+  const parts = [`fcw=${hexNumber(word(fx, 0) & 0xffff)} fsw=${hexNumber(word(fx, 0) >>> 16)} ftw=${hexNumber(fx[4] as number)} mxcsr=${hexNumber(word(fx, FX_MXCSR))}`]
+  if (/SSE/.test(info.feature)) {
+    for (const i of new Set([insn.reg, insn.rm, 0])) {
+      const at = FX_XMM + 16 * (i & 15)
+      parts.push(`xmm${i}=${hexNumber((long(fx, at + 8) << 64n) | long(fx, at))}`)
+    }
+  }
+  if (/MMX|FPU|SSE/.test(info.feature)) {
+    for (const i of new Set([0, 1, insn.reg & 7, insn.rm & 7])) {
+      const at = FX_ST + 16 * i
+      parts.push(`st${i}=${hexNumber(long(fx, at + 8) & 0xffffn)}:${hexNumber(long(fx, at))}`)
+    }
+  }
+  return parts.join(' ')
+}

@@ -1,0 +1,75 @@
+import { codes } from '@retrap/x86-decoder'
+import type { CodeInfo } from '@retrap/x86-decoder'
+import { unimplementedMnemonics } from '../../src/index.ts'
+import { FEATURES } from '../../src/features.ts'
+import { alu } from '../../src/semantics/alu.ts'
+import { bitOperations } from '../../src/semantics/bits.ts'
+import { control } from '../../src/semantics/control.ts'
+import { decimal } from '../../src/semantics/decimal.ts'
+import { move } from '../../src/semantics/move.ts'
+import { multiplication } from '../../src/semantics/multiply.ts'
+import { shifts } from '../../src/semantics/shift.ts'
+import { isStringForm } from '../../src/lower.ts'
+
+/** What can be run natively but not compared, and why. */
+const EXCLUDED: readonly (readonly [reason: string, names: RegExp])[] = [
+  ['enters the host kernel', /^(SYSCALL|SYSENTER|INT|VMCALL|VMMCALL|VMFUNC)$/],
+  ['reads what the host has', /^(RDTSCP?|RDPMC|CPUID|RDPID|RDRAND|RDSEED|XGETBV|SGDT|SIDT|SLDT|STR|SMSW)$/],
+  ['depends on the descriptor tables', /^(LAR|LSL|VERR|VERW|L[DEFGS]S|CALLF|JMPF|RETF|IRET[DQ]?)$/],
+  ['depends on the processor’s extended state', /^(XSAVE|XRSTOR|FXSAVE|FXRSTOR)/],
+  ['virtualisation and monitoring', /^(VM|INVEPT|INVVPID|STGI|CLGI|SKINIT|INVLPGA|MONITOR|MWAIT|RSM)/],
+  ['its trap is the debugger’s', /^INT1$/],
+]
+
+/** Forms that go together. */
+export interface Family {
+  readonly name: string
+  readonly forms: readonly CodeInfo[]
+}
+
+/** Why a form is not compared, or undefined. */
+function exclusion(info: CodeInfo): string | undefined {
+  if (info.modes === 0) return 'no instruction'
+  if (info.feature !== '' && !FEATURES.has(info.feature)) return 'feature not offered'
+  if (info.privileged) return 'privileged'
+  // A segment register as destination: what can be loaded depends on the host's tables.
+  const first = info.operands[0]
+  if (info.mnemonic === 'POP' && first !== undefined && info.form.match(/POP (ES|SS|DS|FS|GS)/) !== null) return 'loads a segment register'
+  if (info.form.startsWith('MOV Sreg')) return 'loads a segment register'
+  return EXCLUDED.find(([, names]) => names.test(info.mnemonic))?.[0]
+}
+
+function familyOf(info: CodeInfo): string {
+  const { mnemonic, feature } = info
+  if (isStringForm(info)) return 'string'
+  if (feature === 'FPU' || (info.opcode >= 0xd8 && info.opcode <= 0xdf && info.map === 0)) return 'x87'
+  if (/^MMX/.test(feature) || /\bmm\b/.test(info.form)) return 'mmx'
+  if (/^S?SSE/.test(feature) && !(mnemonic in bitOperations) && !(mnemonic in move)) return 'sse'
+  if (mnemonic in alu) return 'alu'
+  if (mnemonic in bitOperations) return 'bits'
+  if (mnemonic in control && !/Sreg|[C-S]S$/.test(info.form)) return 'control'
+  if (mnemonic in decimal) return 'decimal'
+  if (mnemonic in move && !info.form.includes('Sreg')) return 'move'
+  if (mnemonic in multiplication) return 'multiply'
+  if (mnemonic in shifts) return 'shift'
+  return 'system'
+}
+
+/** All forms that are compared, by family. */
+export function families(): readonly Family[] {
+  const found = new Map<string, CodeInfo[]>()
+  const missing = new Set(unimplementedMnemonics())
+  for (const info of codes) {
+    if (exclusion(info) !== undefined || missing.has(info.mnemonic)) continue
+    const name = familyOf(info)
+    const list = found.get(name) ?? []
+    list.push(info)
+    found.set(name, list)
+  }
+  return [...found].map(([name, forms]) => ({ name, forms }))
+}
+
+/** Mnemonics whose comparison waits for their implementation. */
+export function waiting(): readonly string[] {
+  return unimplementedMnemonics()
+}

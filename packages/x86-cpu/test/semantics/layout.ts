@@ -1,0 +1,57 @@
+/** What the host's program (native.c) and the tested CPU (machine.ts) agree on: addresses, and the layout of cases. */
+
+/** Linear address of the two data pages; everything else but code is unmapped. */
+export const WINDOW = 0x1000_0000
+export const WINDOW_BYTES = 0x2000
+/** The part of the window that cases fill and compare: around the page boundary, so that operands cross it. */
+export const BAND = WINDOW + 0xf00
+export const BAND_BYTES = 0x200
+/** Linear address of the code pages, which are read-only. Every byte that is not code is INT3. */
+export const CODE = 0x2000_0000
+
+/** Bytes of an FXSAVE image that a case holds: up to the end of XMM15. */
+export const FX_BYTES = 416
+export const FX_MXCSR = 24
+export const FX_ST = 32
+export const FX_XMM = 160
+
+/** A case: offsets in bytes. */
+export const IN_RIP = 0
+export const IN_CS = 4
+export const IN_RFLAGS = 8
+/** RAX RCX RDX RBX RSP RBP RSI RDI R8…R15. */
+export const IN_GPR = 16
+export const IN_FX = 144
+export const IN_BAND: number = IN_FX + FX_BYTES
+export const IN_BYTES: number = IN_BAND + BAND_BYTES
+
+/** A result. */
+export const OUT_VECTOR = 0
+export const OUT_ERROR = 4
+/** Valid for #PF. */
+export const OUT_CR2 = 8
+export const OUT_RIP = 16
+export const OUT_RFLAGS = 24
+export const OUT_GPR = 32
+/** Non-zero if bytes of the window outside the band have changed. */
+export const OUT_OUTSIDE = 160
+export const OUT_CS = 164
+export const OUT_FS_BASE = 168
+export const OUT_GS_BASE = 176
+export const OUT_FX = 184
+export const OUT_BAND: number = OUT_FX + FX_BYTES
+export const OUT_BYTES: number = OUT_BAND + BAND_BYTES
+
+/** Code segments of the Linux ABI: 64-bit mode, and compatibility mode with 32-bit defaults. */
+export const CS_64 = 0x33
+export const CS_32 = 0x23
+export const USER_DATA = 0x2b
+
+/** Some cases and the code that they run. */
+export interface Batch {
+  /** What is at CODE. */
+  readonly code: Uint8Array
+  readonly count: number
+  /** `count` times IN_BYTES. */
+  readonly cases: Uint8Array
+}

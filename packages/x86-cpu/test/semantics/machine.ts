@@ -1,0 +1,339 @@
+import { ACCESS_FETCH, ACCESS_USER, ACCESS_WRITE } from '@retrap/paging'
+import { MachineMemory } from '@retrap/memory'
+import { Vcpu, X86Engine } from '../../src/index.ts'
+import type { CpuHost, InitialCpuState, Translation, Words } from '../../src/index.ts'
+import * as S from '../../src/state-layout.ts'
+import {
+  BAND,
+  BAND_BYTES,
+  CODE,
+  CS_64,
+  FX_MXCSR,
+  FX_ST,
+  FX_XMM,
+  IN_BAND,
+  IN_BYTES,
+  IN_CS,
+  IN_FX,
+  IN_GPR,
+  IN_RFLAGS,
+  IN_RIP,
+  OUT_BAND,
+  OUT_BYTES,
+  OUT_CR2,
+  OUT_CS,
+  OUT_ERROR,
+  OUT_FS_BASE,
+  OUT_FX,
+  OUT_GPR,
+  OUT_GS_BASE,
+  OUT_OUTSIDE,
+  OUT_RFLAGS,
+  OUT_RIP,
+  OUT_VECTOR,
+  USER_DATA,
+  WINDOW,
+  WINDOW_BYTES,
+} from './layout.ts'
+import type { Batch } from './layout.ts'
+
+const CODE_BYTES = 8 << 20
+/** Supervisor page with the tables that exceptions need. */
+const SYSTEM = 0x3000_0000
+const SYSTEM_BYTES = 0x2000
+const GDT = SYSTEM
+const TSS = SYSTEM + 0x100
+const HANDLERS = SYSTEM + 0x200
+const IDT = SYSTEM + 0x400
+const STACK_TOP = SYSTEM + 0x2000
+/** The kernel's code segment, which handlers run in. */
+const KERNEL_CS = 0x10
+const HLT = 0xf4
+const VECTORS = 32
+/** Bytes of the state up to where the TLB begins. */
+const STATE_BYTES: number = S.S_TLB_SETS
+
+/** PE, MP, ET, NE, WP, AM, PG: as Linux has it. */
+const CR0 = 0x8005_0033
+/** PAE, MCE, PGE, OSFXSR, OSXMMEXCPT, FSGSBASE, OSXSAVE. */
+const CR4 = 0x0005_06e0
+/** SCE, LME, LMA, NXE. */
+const EFER = 0xd01
+
+interface Region {
+  readonly from: number
+  bytes: number
+  readonly ma: number
+  readonly user: boolean
+  readonly writable: boolean
+  readonly executable: boolean
+}
+
+/** Identity mapping: window and code for the user, tables for the supervisor, nothing else. */
+class FlatHost implements CpuHost {
+  readonly #regions: readonly [Region, Region, Region]
+
+  constructor(windowMa: number, codeMa: number, systemMa: number) {
+    this.#regions = [
+      { from: WINDOW, bytes: WINDOW_BYTES, ma: windowMa, user: true, writable: true, executable: false },
+      { from: CODE, bytes: CODE_BYTES, ma: codeMa, user: true, writable: false, executable: true },
+      { from: SYSTEM, bytes: SYSTEM_BYTES, ma: systemMa, user: false, writable: true, executable: true },
+    ]
+  }
+
+  setCodeBytes(bytes: number): void {
+    this.#regions[1].bytes = bytes
+  }
+
+  translate(lo: number, hi: number, access: number, into: Translation): number {
+    const user = (access & ACCESS_USER) !== 0
+    const write = (access & ACCESS_WRITE) !== 0
+    const fetch = (access & ACCESS_FETCH) !== 0
+    const address = hi === 0 ? lo : -1
+    for (const { from, bytes, ma, user: forUser, writable, executable } of this.#regions) {
+      if (address < from || address >= from + bytes) continue
+      if ((user && !forUser) || (write && !writable) || (fetch && !executable)) break
+      into.gpa = address
+      into.ma = ma + (address - from)
+      into.writable = write && writable
+      into.cacheable = true
+      into.global = false
+      into.pageBytes = 0x1000
+      return S.STATUS_DONE
+    }
+    // P is clear; the comparison leaves it out.
+    into.errorCode = (write ? 2 : 0) | (user ? 4 : 0) | (fetch ? 16 : 0)
+    return S.STATUS_FAULT
+  }
+
+  ramAddress(): number {
+    return -1
+  }
+  physicalRead(): number {
+    throw new Error('there are no devices')
+  }
+  physicalWrite(): number {
+    throw new Error('there are no devices')
+  }
+  portRead(): number {
+    throw new Error('there are no ports')
+  }
+  portWrite(): number {
+    throw new Error('there are no ports')
+  }
+  readMsr(): number {
+    return S.STATUS_FAULT
+  }
+  writeMsr(): number {
+    return S.STATUS_FAULT
+  }
+  cpuid(): void {}
+  hypercall(): number {
+    return S.STATUS_FAULT
+  }
+  timestamp(into: Words): void {
+    into.lo = 0
+    into.hi = 0
+  }
+  random(into: Words): void {
+    into.lo = 0
+    into.hi = 0
+  }
+  acknowledgeInterrupt(): number {
+    return -1
+  }
+  readTaskPriority(): number {
+    return 0
+  }
+  writeTaskPriority(): void {}
+  controlChanged(): void {}
+  pause(): void {}
+  invalidate(): void {}
+}
+
+/** A bare CPU in the state in which Linux has a user process, whose exceptions all end in HLT. */
+export class TestMachine {
+  readonly vcpu: Vcpu
+  readonly #host: FlatHost
+  readonly #memory: MachineMemory
+  readonly #windowMa: number
+  readonly #codeMa: number
+  readonly #systemMa: number
+  /** The state before a case, by code segment. */
+  readonly #initial = new Map<number, Uint8Array>()
+  readonly #state: Uint8Array
+  readonly #zeros = Buffer.alloc(WINDOW_BYTES)
+  readonly #window: Buffer
+
+  constructor() {
+    const memory = MachineMemory.create({ bytes: 48 << 20 })
+    this.#memory = memory
+    this.#windowMa = memory.allocate(WINDOW_BYTES, 0x1000, 'window')
+    this.#codeMa = memory.allocate(CODE_BYTES, 0x1000, 'code')
+    this.#systemMa = memory.allocate(SYSTEM_BYTES, 0x1000, 'tables')
+    this.#window = Buffer.from(memory.buffer as ArrayBuffer, this.#windowMa, WINDOW_BYTES)
+    const engine = new X86Engine(memory, { codeCacheBytes: 16 << 20 })
+    this.#host = new FlatHost(this.#windowMa, this.#codeMa, this.#systemMa)
+    this.vcpu = new Vcpu(engine, this.#host, { tscHz: 1e9, crystalHz: 1e9 })
+    this.#state = memory.u8.subarray(this.vcpu.state, this.vcpu.state + STATE_BYTES)
+    this.#writeTables()
+    for (const long of [true, false]) {
+      this.vcpu.reset(true)
+      this.vcpu.load(userState(long))
+      this.#initial.set(long ? CS_64 : 0x23, this.#state.slice())
+    }
+  }
+
+  /** GDT, TSS and an IDT with one handler for each vector, each a HLT of its own. */
+  #writeTables(): void {
+    const at = (linear: number): number => this.#systemMa + linear - SYSTEM
+    const { u8 } = this.#memory
+    const view = new DataView(this.#memory.buffer as ArrayBuffer)
+    const descriptor = (selector: number, value: bigint): void => view.setBigUint64(at(GDT) + (selector & ~7), value, true)
+    descriptor(KERNEL_CS, 0x00af_9b00_0000_ffffn)
+    descriptor(0x18, 0x00cf_9300_0000_ffffn)
+    descriptor(0x20, 0x00cf_fb00_0000_ffffn)
+    descriptor(0x28, 0x00cf_f300_0000_ffffn)
+    descriptor(0x30, 0x00af_fb00_0000_ffffn)
+    // IST1.
+    view.setBigUint64(at(TSS) + 0x24, BigInt(STACK_TOP), true)
+    // No I/O permission bitmap within the limit.
+    view.setUint16(at(TSS) + 0x66, 0xffff, true)
+    for (let vector = 0; vector < VECTORS; vector++) {
+      const handler = HANDLERS + vector * 16
+      u8[at(handler)] = HLT
+      // Interrupt gate, present, IST1; software interrupts may use #BP's and #OF's only.
+      const dpl = vector === 3 || vector === 4 ? 3 : 0
+      const low = (handler & 0xffff) | (KERNEL_CS << 16)
+      const high = (handler & 0xffff_0000) | ((0x8e | (dpl << 5)) << 8) | 1
+      view.setUint32(at(IDT) + vector * 16, low, true)
+      view.setUint32(at(IDT) + vector * 16 + 4, high, true)
+    }
+  }
+
+  /** Runs every case. @returns what native.c returns */
+  run(batch: Batch): Uint8Array {
+    if (batch.code.length > CODE_BYTES) throw new RangeError(`${batch.code.length} bytes of code, at most ${CODE_BYTES}`)
+    const u8 = this.#memory.u8
+    u8.fill(0xcc, this.#codeMa, this.#codeMa + CODE_BYTES)
+    u8.set(batch.code, this.#codeMa)
+    this.#host.setCodeBytes(Math.ceil(batch.code.length / 0x1000) * 0x1000)
+    this.vcpu.flushTlb(true)
+    for (let page = 0; page < CODE_BYTES; page += 0x1000) this.#memory.noteWrite(this.#codeMa + page, 0x1000)
+    const results = new Uint8Array(batch.count * OUT_BYTES)
+    for (let i = 0; i < batch.count; i++) {
+      this.#case(batch.cases.subarray(i * IN_BYTES, (i + 1) * IN_BYTES), results.subarray(i * OUT_BYTES, (i + 1) * OUT_BYTES))
+    }
+    return results
+  }
+
+  #case(input: Uint8Array, output: Uint8Array): void {
+    const { vcpu } = this
+    const state = this.#state
+    const from = new DataView(input.buffer, input.byteOffset, input.byteLength)
+    const to = new DataView(output.buffer, output.byteOffset, output.byteLength)
+    const cs = from.getUint32(IN_CS, true)
+    state.set(this.#initial.get(cs) as Uint8Array)
+    state.set(input.subarray(IN_GPR, IN_GPR + 128), S.S_GPR)
+    vcpu.u32[S.S_RIP >>> 2] = from.getUint32(IN_RIP, true)
+    vcpu.u32[(S.S_RIP >>> 2) + 1] = 0
+    // IF and bit 1 are always set.
+    vcpu.setRflags(from.getUint32(IN_RFLAGS, true) | 0x202)
+    this.#loadVectors(input.subarray(IN_FX))
+    this.#window.set(input.subarray(IN_BAND, IN_BAND + BAND_BYTES), BAND - WINDOW)
+    vcpu.modeChanged()
+
+    const exit = vcpu.run(1000)
+    if (exit.reason !== 'hlt') {
+      to.setUint32(OUT_VECTOR, 0xffff_ffff, true)
+      if (exit.reason === 'error') throw exit.error
+      return
+    }
+    const vector = ((vcpu.u32[S.S_RIP >>> 2] as number) - HANDLERS) >>> 4
+    to.setUint32(OUT_VECTOR, vector, true)
+    // What delivery has pushed: error code where there is one, RIP, CS, RFLAGS, RSP, SS.
+    const rsp = Number(vcpu.u64[(S.S_GPR >>> 3) + 4])
+    const frame = new DataView(this.#memory.buffer as ArrayBuffer, this.#systemMa + rsp - SYSTEM, STACK_TOP - rsp)
+    const hasError = STACK_TOP - rsp === 48
+    const base = hasError ? 8 : 0
+    to.setUint32(OUT_ERROR, hasError ? frame.getUint32(0, true) : 0, true)
+    to.setBigUint64(OUT_CR2, vcpu.u64[S.S_CR2 >>> 3] as bigint, true)
+    to.setBigUint64(OUT_RIP, frame.getBigUint64(base, true), true)
+    to.setUint32(OUT_CS, frame.getUint32(base + 8, true), true)
+    to.setBigUint64(OUT_RFLAGS, frame.getBigUint64(base + 16, true), true)
+    output.set(state.subarray(S.S_GPR, S.S_GPR + 128), OUT_GPR)
+    to.setBigUint64(OUT_GPR + 32, frame.getBigUint64(base + 24, true), true)
+    to.setBigUint64(OUT_FS_BASE, vcpu.u64[(S.S_SEGMENTS + S.SEG_BYTES * S.FS) >>> 3] as bigint, true)
+    to.setBigUint64(OUT_GS_BASE, vcpu.u64[(S.S_SEGMENTS + S.SEG_BYTES * S.GS) >>> 3] as bigint, true)
+    this.#saveVectors(output.subarray(OUT_FX))
+    output.set(this.#window.subarray(BAND - WINDOW, BAND - WINDOW + BAND_BYTES), OUT_BAND)
+    this.#window.fill(0, BAND - WINDOW, BAND - WINDOW + BAND_BYTES)
+    if (this.#window.compare(this.#zeros) !== 0) {
+      to.setUint32(OUT_OUTSIDE, 1, true)
+      this.#window.fill(0)
+    }
+  }
+
+  /** From an FXSAVE image (SDM vol. 1, "FXSAVE Area"). */
+  #loadVectors(fx: Uint8Array): void {
+    const { vcpu } = this
+    const state = this.#state
+    const word = (at: number): number => (fx[at] as number) | ((fx[at + 1] as number) << 8)
+    vcpu.u32[S.S_FCW >>> 2] = word(0)
+    const top = (word(2) >>> 11) & 7
+    vcpu.u32[S.S_FSW >>> 2] = word(2) & ~0x3800
+    vcpu.u32[S.S_FTOP >>> 2] = top
+    vcpu.u32[S.S_FTAG_EMPTY >>> 2] = ~(fx[4] as number) & 0xff
+    vcpu.u32[S.S_MXCSR >>> 2] = word(FX_MXCSR)
+    for (let i = 0; i < 8; i++) {
+      const register = FX_ST + 16 * i
+      state.set(fx.subarray(register, register + 10), S.S_FPR + 16 * ((top + i) & 7))
+    }
+    for (let i = 0; i < 16; i++) state.set(fx.subarray(FX_XMM + 16 * i, FX_XMM + 16 * i + 16), S.S_XMM + 64 * i)
+  }
+
+  #saveVectors(fx: Uint8Array): void {
+    const { vcpu } = this
+    const state = this.#state
+    const put = (at: number, value: number): void => {
+      fx[at] = value
+      fx[at + 1] = value >>> 8
+    }
+    const top = vcpu.u32[S.S_FTOP >>> 2] as number
+    put(0, vcpu.u32[S.S_FCW >>> 2] as number)
+    put(2, (vcpu.u32[S.S_FSW >>> 2] as number) | (top << 11))
+    fx[4] = ~(vcpu.u32[S.S_FTAG_EMPTY >>> 2] as number)
+    put(FX_MXCSR, vcpu.u32[S.S_MXCSR >>> 2] as number)
+    for (let i = 0; i < 8; i++) {
+      const from = S.S_FPR + 16 * ((top + i) & 7)
+      fx.set(state.subarray(from, from + 10), FX_ST + 16 * i)
+    }
+    for (let i = 0; i < 16; i++) fx.set(state.subarray(S.S_XMM + 64 * i, S.S_XMM + 64 * i + 16), FX_XMM + 16 * i)
+  }
+}
+
+function userState(long: boolean): InitialCpuState {
+  const data = { selector: USER_DATA, base: 0, limit: 0xffff_ffff, attributes: 0xc0f3 }
+  const none = { selector: 0, base: 0, limit: 0, attributes: 0 }
+  return {
+    registers: { rip: CODE, rflags: 0x202 },
+    segments: {
+      cs: long
+        ? { selector: CS_64, base: 0, limit: 0xffff_ffff, attributes: 0xa0fb }
+        : { selector: 0x23, base: 0, limit: 0xffff_ffff, attributes: 0xc0fb },
+      ss: data,
+      ds: data,
+      es: data,
+      fs: none,
+      gs: none,
+      ldtr: none,
+      tr: { selector: 0x40, base: TSS, limit: 0x67, attributes: 0x008b },
+    },
+    gdtr: { base: GDT, limit: 0x7f },
+    idtr: { base: IDT, limit: VECTORS * 16 - 1 },
+    cr0: CR0,
+    cr3: 0,
+    cr4: CR4,
+    efer: EFER,
+  }
+}

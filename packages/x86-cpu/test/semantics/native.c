@@ -1,0 +1,181 @@
+/*
+ * Runs single instructions on the host CPU: the reference of the semantics check.
+ *
+ * Cases come on stdin, results go to stdout; native.ts has the layout of both. Every case is entered by sigreturn and left
+ * by a signal: its code is followed by INT3 bytes, so that the instruction after it, or whatever it faults with, traps, and
+ * the signal frame holds all registers, the x87 and SSE state included. Nothing has to be written in assembly, and an
+ * instruction may change any register, RSP and RIP too.
+ */
+#define _GNU_SOURCE
+#include <asm/prctl.h>
+#include <elf.h>
+#include <signal.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/auxv.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/ucontext.h>
+#include <unistd.h>
+#include <stdlib.h>
+
+#define WINDOW 0x10000000ul
+#define WINDOW_BYTES 0x2000
+#define BAND_OFFSET 0xf00
+#define BAND_BYTES 0x200
+#define CODE 0x20000000ul
+#define FX_BYTES 416
+
+struct input {
+  uint32_t rip, cs;
+  uint64_t rflags, gpr[16];
+  uint8_t fx[FX_BYTES], band[BAND_BYTES];
+};
+struct output {
+  uint32_t vector, error;
+  uint64_t cr2, rip, rflags, gpr[16];
+  uint32_t outside, cs;
+  uint64_t fs_base, gs_base;
+  uint8_t fx[FX_BYTES], band[BAND_BYTES];
+};
+
+static struct input *inputs;
+static struct output *outputs;
+static uint32_t count;
+static int64_t current = -1;
+static int has_fsgsbase;
+
+/* Position of RAX RCX RDX RBX RSP RBP RSI RDI R8...R15 in a signal frame. */
+static const uint8_t order[16] = {REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP, REG_RBP, REG_RSI, REG_RDI,
+                                  REG_R8,  REG_R9,  REG_R10, REG_R11, REG_R12, REG_R13, REG_R14, REG_R15};
+
+/* libc's own would set errno through FS, which no longer is what it was. */
+static long call(long number, long a, long b, long c) {
+  long result;
+  __asm__ volatile("syscall" : "=a"(result) : "a"(number), "D"(a), "S"(b), "d"(c) : "rcx", "r11", "memory");
+  return result;
+}
+
+static void finish(void) {
+  char *at = (char *)outputs;
+  size_t left = (size_t)count * sizeof *outputs;
+  while (left > 0) {
+    long written = call(SYS_write, 1, (long)at, (long)left);
+    if (written <= 0) call(SYS_exit_group, 3, 0, 0);
+    at += written;
+    left -= (size_t)written;
+  }
+  call(SYS_exit_group, 0, 0, 0);
+}
+
+static void set_data_segments(void) {
+  __asm__ volatile("mov %0, %%ds\n\tmov %0, %%es" ::"r"(0x2b));
+}
+
+static void reset_segments(void) {
+  uint16_t ds, es, fs, gs;
+  __asm__ volatile("mov %%ds, %0\n\tmov %%es, %1\n\tmov %%fs, %2\n\tmov %%gs, %3" : "=r"(ds), "=r"(es), "=r"(fs), "=r"(gs));
+  if (ds != 0x2b || es != 0x2b) set_data_segments();
+  if (fs != 0) __asm__ volatile("mov %0, %%fs" ::"r"(0));
+  if (gs != 0) __asm__ volatile("mov %0, %%gs" ::"r"(0));
+  if (has_fsgsbase) {
+    uint64_t base;
+    __asm__ volatile("rdfsbase %0" : "=r"(base));
+    if (base != 0) __asm__ volatile("wrfsbase %0" ::"r"(0ul));
+    __asm__ volatile("rdgsbase %0" : "=r"(base));
+    if (base != 0) __asm__ volatile("wrgsbase %0" ::"r"(0ul));
+  }
+}
+
+static void handler(int signal, siginfo_t *info, void *context) {
+  ucontext_t *u = context;
+  greg_t *g = u->uc_mcontext.gregs;
+  uint8_t *fx = (uint8_t *)u->uc_mcontext.fpregs;
+  (void)signal;
+  (void)info;
+  if (current >= 0) {
+    struct output *o = &outputs[current];
+    o->vector = (uint32_t)g[REG_TRAPNO];
+    o->error = (uint32_t)g[REG_ERR];
+    o->cr2 = (uint64_t)g[REG_CR2];
+    o->rip = (uint64_t)g[REG_RIP];
+    o->rflags = (uint64_t)g[REG_EFL];
+    for (int i = 0; i < 16; i++) o->gpr[i] = (uint64_t)g[order[i]];
+    o->cs = (uint32_t)(g[REG_CSGSFS] & 0xffff);
+    if (has_fsgsbase) {
+      __asm__ volatile("rdfsbase %0" : "=r"(o->fs_base));
+      __asm__ volatile("rdgsbase %0" : "=r"(o->gs_base));
+    }
+    memcpy(o->fx, fx, FX_BYTES);
+    memcpy(o->band, (void *)(WINDOW + BAND_OFFSET), BAND_BYTES);
+    const uint64_t *w = (const uint64_t *)WINDOW;
+    uint64_t sum = 0;
+    for (int i = 0; i < WINDOW_BYTES / 8; i++)
+      if (i < BAND_OFFSET / 8 || i >= (BAND_OFFSET + BAND_BYTES) / 8) sum |= w[i];
+    o->outside = sum != 0;
+    if (sum != 0) memset((void *)WINDOW, 0, WINDOW_BYTES);
+    reset_segments();
+  }
+  current++;
+  if (current >= count) finish();
+  struct input *in = &inputs[current];
+  for (int i = 0; i < 16; i++) g[order[i]] = (greg_t)in->gpr[i];
+  g[REG_RIP] = in->rip;
+  g[REG_EFL] = (greg_t)in->rflags;
+  g[REG_CSGSFS] = (greg_t)((uint64_t)in->cs | (uint64_t)0x2b << 48);
+  memcpy(fx, in->fx, FX_BYTES);
+  /* The header of the XSAVE area says which parts of the frame are restored. */
+  uint32_t magic;
+  memcpy(&magic, fx + 464, 4);
+  if (magic == 0x46505853) {
+    uint64_t parts;
+    memcpy(&parts, fx + 512, 8);
+    parts |= 3;
+    memcpy(fx + 512, &parts, 8);
+  }
+  memcpy((void *)(WINDOW + BAND_OFFSET), in->band, BAND_BYTES);
+}
+
+static void read_all(void *into, size_t bytes) {
+  char *at = into;
+  while (bytes > 0) {
+    ssize_t got = read(0, at, bytes);
+    if (got <= 0) _exit(2);
+    at += got;
+    bytes -= (size_t)got;
+  }
+}
+
+int main(void) {
+  uint32_t header[4];
+  read_all(header, sizeof header);
+  count = header[2];
+  size_t code_bytes = (header[1] + 0xfffu) & ~0xffful;
+  void *window = mmap((void *)WINDOW, WINDOW_BYTES, PROT_READ | PROT_WRITE,
+                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+  void *code = mmap((void *)CODE, code_bytes, PROT_READ | PROT_WRITE,
+                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+  if (window != (void *)WINDOW || code != (void *)CODE) return 4;
+  memset(code, 0xcc, code_bytes);
+  read_all(code, header[1]);
+  if (mprotect(code, code_bytes, PROT_READ | PROT_EXEC) != 0) return 4;
+  inputs = mmap(0, (size_t)count * sizeof *inputs, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  outputs = mmap(0, (size_t)count * sizeof *outputs, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (inputs == MAP_FAILED || outputs == MAP_FAILED) return 4;
+  read_all(inputs, (size_t)count * sizeof *inputs);
+
+  static uint8_t stack[1 << 16];
+  stack_t alternate = {.ss_sp = stack, .ss_size = sizeof stack};
+  sigaltstack(&alternate, 0);
+  struct sigaction action = {.sa_sigaction = handler, .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER};
+  const int signals[] = {SIGTRAP, SIGSEGV, SIGBUS, SIGFPE, SIGILL};
+  for (unsigned i = 0; i < sizeof signals / sizeof *signals; i++) sigaction(signals[i], &action, 0);
+  has_fsgsbase = (getauxval(AT_HWCAP2) & 2) != 0;
+  alarm(60);
+  set_data_segments();
+  /* From here on FS and GS have base 0, as in the tested CPU: no thread-local storage. */
+  call(SYS_arch_prctl, ARCH_SET_FS, 0, 0);
+  call(SYS_arch_prctl, ARCH_SET_GS, 0, 0);
+  __asm__ volatile("int3");
+  return 5;
+}

@@ -1,0 +1,47 @@
+import { describe, expect, test } from 'vitest'
+import { check } from './check.ts'
+import type { Report } from './check.ts'
+import { describeMismatch } from './compare.ts'
+import { knownDifferences } from './differences.ts'
+import { families, waiting } from './families.ts'
+import { TestMachine } from './machine.ts'
+import { nativeCpu } from './native.ts'
+import { Random } from './random.ts'
+
+/** At least so many cases of every form; `npm run -s soak -- semantics` does more. */
+const CASES_PER_FORM = 200
+const ENCODINGS_PER_FORM = 20
+const FORMS_PER_BATCH = 60
+/** Mismatches that are printed in full. */
+const SHOWN = 4
+
+const native = nativeCpu()
+if (typeof native === 'string') console.warn(`NOT CHECKED: instruction semantics against a reference: ${native}`)
+
+/**
+ * Every form of every instruction that user mode can run, with random operands, flags and addresses, here and on the host
+ * CPU: registers, RIP, memory, defined flags, x87, MMX and SSE state and faults agree, `differences.ts` aside.
+ */
+describe.skipIf(typeof native === 'string')('an instruction does what the host CPU does', () => {
+  const reference = native as Exclude<typeof native, string>
+  const machine = new TestMachine()
+
+  test.each(families())('$name', { timeout: 120_000 }, ({ name, forms }) => {
+    const reports: Report[] = []
+    for (let i = 0; i < forms.length; i += FORMS_PER_BATCH) {
+      const random = new Random(0x5eed + i)
+      reports.push(check(reference, machine, random, forms.slice(i, i + FORMS_PER_BATCH), CASES_PER_FORM, ENCODINGS_PER_FORM))
+    }
+    const cases = reports.reduce((sum, r) => sum + r.cases, 0)
+    const mismatches = reports.flatMap((r) => r.mismatches)
+    console.log(`${name}: ${forms.length} forms, ${cases} cases on ${reference.description}, ${mismatches.length} mismatches`)
+    expect(mismatches.slice(0, SHOWN).map(describeMismatch).join('\n\n')).toBe('')
+    expect(reports.flatMap((r) => r.notEncoded)).toEqual([])
+    expect(cases).toBeGreaterThanOrEqual(CASES_PER_FORM * forms.length)
+  })
+})
+
+test('every known difference cites what the manuals say', () => {
+  for (const { reason } of knownDifferences) expect(reason.length).toBeGreaterThan(20)
+  if (waiting().length > 0) console.log(`not implemented, so not compared: ${waiting().join(' ')}`)
+})

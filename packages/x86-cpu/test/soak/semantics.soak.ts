@@ -1,0 +1,37 @@
+/**
+ * Random instructions here and on the host CPU, for long: `npm run -s soak -- semantics`. A step is one random form in a few
+ * random encodings, each with a few random operands.
+ */
+import type { Soak } from '@retrap/tooling/soak'
+import { check } from '../semantics/check.ts'
+import { describeMismatch } from '../semantics/compare.ts'
+import { families } from '../semantics/families.ts'
+import { TestMachine } from '../semantics/machine.ts'
+import { nativeCpu } from '../semantics/native.ts'
+import type { NativeCpu } from '../semantics/native.ts'
+
+const CASES = 40
+const ENCODINGS = 4
+
+const forms = families().flatMap((family) => family.forms)
+let native: NativeCpu
+let machine: TestMachine
+
+/** See the file's comment. */
+export const soak: Soak = {
+  name: 'semantics',
+  count: 2000,
+  setup() {
+    const found = nativeCpu()
+    if (typeof found === 'string') throw new Error(found)
+    native = found
+    machine = new TestMachine()
+  },
+  step(rng) {
+    const form = rng.pick(forms)
+    rng.note('form', form.form)
+    const { mismatches } = check(native, machine, rng, [form], CASES, ENCODINGS)
+    const [first] = mismatches
+    return first === undefined ? undefined : describeMismatch(first)
+  },
+}
