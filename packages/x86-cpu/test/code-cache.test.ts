@@ -1,0 +1,366 @@
+import {
+  type Assembler,
+  al,
+  byte,
+  cl,
+  dword,
+  eax,
+  ebx,
+  ecx,
+  edx,
+  qword,
+  rbx,
+  rcx,
+  rdi,
+  rsi,
+  rsp,
+  cr3,
+} from '@retrap/x86-assembler'
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import { BareCpu, PAGE_TABLE } from './support/bare-cpu.ts'
+
+const HANDLER = 0x4000
+
+function run(build: (asm: Assembler) => void, budget?: number): BareCpu {
+  const pc = new BareCpu()
+  pc.program(build)
+  expect(pc.run(budget).reason).toBe('hlt')
+  return pc
+}
+
+describe('code that is written while it runs (SDM vol. 3A, "Handling Self- and Cross-Modifying Code")', () => {
+  test('the very next instruction of a straight run', () => {
+    const pc = run((asm) => {
+      const patch = asm.label()
+      // mov al, 1 becomes mov al, 7.
+      asm
+        .mov(byte(patch.plus(1)), 7)
+        .bind(patch)
+        .mov(al, 1)
+        .hlt()
+    })
+    expect(pc.register('rax')).toBe(7n)
+  })
+
+  test('an instruction further on in the same straight run, twice', () => {
+    const pc = run((asm) => {
+      const [patch, loop] = [asm.label(), asm.label()]
+      asm.mov(ecx, 2).xor(edx, edx).bind(loop)
+      asm
+        .nop()
+        .nop()
+        .mov(byte(patch.plus(1)), cl)
+        .nop()
+        .nop()
+      asm.bind(patch).mov(al, 1).shl(edx, 8).mov(ebx, eax).or(edx, ebx).dec(ecx).jnz(loop).hlt()
+    })
+    expect(pc.register('rdx')).toBe(0x201n)
+  })
+
+  test('a store of REP STOS over the code that follows it', () => {
+    const pc = run((asm) => {
+      const target = asm.label()
+      asm.lea(rdi, qword(target)).mov(ecx, 8).mov(al, 0x90).rep().stosb()
+      asm.bind(target).ud2().ud2().ud2().ud2().mov(ebx, 5).hlt()
+    })
+    expect(pc.register('rbx')).toBe(5n)
+  })
+
+  test('a locked exchange and a vector store are seen too', () => {
+    const pc = run((asm) => {
+      const [one, two] = [asm.label(), asm.label()]
+      asm
+        .mov(al, 9)
+        .lock()
+        .xchg(byte(one.plus(1)), al)
+        .bind(one)
+        .mov(al, 1)
+        .mov(ebx, eax)
+      asm
+        .mov(cl, 8)
+        .lock()
+        .xadd(byte(two.plus(1)), cl)
+        .bind(two)
+        .mov(al, 1)
+        .hlt()
+    })
+    expect(pc.register('rbx')).toBe(9n)
+    expect(pc.register('rax')).toBe(9n)
+  })
+
+  test('a branch back into the middle of an instruction finds another instruction there', () => {
+    // b8 01 00 00 00 = mov eax, 1, whose last bytes are add [rax], al; its second byte on: 01 00 = add [rax], eax.
+    const pc = run((asm) => {
+      const [middle, out] = [asm.label(), asm.label()]
+      asm.xor(ecx, ecx).bind(middle)
+      asm.db(0xeb, 0xff) // jmp to its own second byte: ff c1 = inc ecx
+      asm.db(0xc1).bind(out).hlt()
+    })
+    expect(pc.register('rcx')).toBe(1n)
+  })
+
+  test('a device or a loader that writes the page is seen at the next branch', () => {
+    const pc = new BareCpu()
+    const at = pc.program((asm) => {
+      const loop = asm.here()
+      asm.bind(asm.label('patch')).mov(al, 1).out(0x80, al).cmp(al, 1).je(loop).hlt()
+    })
+    pc.host.ports.set(0x80, { read: () => 0n, write: () => (pc.load(at('patch') + 1, [2]), true) })
+    expect(pc.run().reason).toBe('hlt')
+    expect(pc.register('rax')).toBe(2n)
+  })
+
+  test('data beside code is written without harm, and the page becomes writable again when its code is gone', () => {
+    const pc = run((asm) => {
+      const [loop, data] = [asm.label(), asm.label()]
+      asm.mov(ecx, 2000).bind(loop).inc(dword(data)).dec(ecx).jnz(loop).mov(eax, dword(data)).hlt()
+      asm.align(64).bind(data).dd(0)
+    })
+    expect(pc.register('rax')).toBe(2000n)
+  })
+})
+
+describe('an instruction that lies in two pages', () => {
+  /** mov eax, imm32 with its last two bytes in the second page; then stores, and calls. */
+  const AT = 0x2ffd
+  function crossing(): BareCpu {
+    const pc = new BareCpu()
+    pc.program((asm) => asm.mov(eax, 0x4433_2211).ret(), AT)
+    return pc
+  }
+  const callTwice = (between: (asm: Assembler) => void) => (asm: Assembler) => {
+    asm.call(AT).mov(ebx, eax)
+    between(asm)
+    asm.call(AT).hlt()
+  }
+
+  test('is executed, and again from the cache', () => {
+    const pc = crossing()
+    pc.program(callTwice(() => undefined))
+    expect(pc.run().reason).toBe('hlt')
+    expect([pc.register('rax'), pc.register('rbx')]).toEqual([0x4433_2211n, 0x4433_2211n])
+  })
+
+  test.each([
+    { page: 'first', address: AT + 1, value: 0x99, result: 0x4433_2299n },
+    { page: 'second', address: AT + 4, value: 0x99, result: 0x9933_2211n },
+  ])('is decoded again when its $page page is written', ({ address, value, result }) => {
+    const pc = crossing()
+    pc.program(callTwice((asm) => asm.mov(byte(address), value)))
+    expect(pc.run().reason).toBe('hlt')
+    expect([pc.register('rbx'), pc.register('rax')]).toEqual([0x4433_2211n, result])
+  })
+
+  test.each([
+    {
+      page: 'first',
+      pte: PAGE_TABLE + 8 * 2,
+      frame: 0x2_2000,
+      bytes: { 0x2_2ffd: [0xb8, 0x77, 0x22] },
+      result: 0x4433_2277n,
+    },
+    {
+      page: 'second',
+      pte: PAGE_TABLE + 8 * 3,
+      frame: 0x2_3000,
+      bytes: { 0x2_3000: [0x33, 0x77, 0xc3] },
+      result: 0x7733_2211n,
+    },
+  ])('is decoded again when its $page page is mapped elsewhere', ({ pte, frame, bytes, result }) => {
+    const pc = crossing()
+    for (const [gpa, some] of Object.entries(bytes)) pc.load(Number(gpa), some)
+    pc.program(
+      callTwice((asm) =>
+        asm
+          .mov(dword(pte), frame | 7)
+          .mov(rcx, 0x2000)
+          .invlpg(byte(rcx))
+          .mov(rcx, 0x3000)
+          .invlpg(byte(rcx)),
+      ),
+    )
+    expect(pc.run().reason).toBe('hlt')
+    expect([pc.register('rbx'), pc.register('rax')]).toEqual([0x4433_2211n, result])
+  })
+
+  test('faults at the second page when that is absent, and goes on when it is there', () => {
+    const pc = crossing()
+    pc.vector(14, HANDLER)
+    pc.program(
+      (asm) =>
+        asm
+          .pop(rcx)
+          .mov(rbx, qword(rsp))
+          .mov(dword(PAGE_TABLE + 8 * 3), 0x3007)
+          .iretq(),
+      HANDLER,
+    )
+    pc.program((asm) => asm.call(AT).hlt())
+    pc.write64(PAGE_TABLE + 8 * 3, 0n)
+    expect(pc.run().reason).toBe('hlt')
+    expect(pc.cpu.read64(0x248)).toBe(0x3000n)
+    expect(pc.register('rbx')).toBe(BigInt(AT))
+    expect(pc.register('rcx')).toBe(0n)
+    expect(pc.register('rax')).toBe(0x4433_2211n)
+  })
+
+  test('faults when the second page goes away after it has been executed once', () => {
+    const pc = crossing()
+    pc.vector(14, HANDLER)
+    pc.program(
+      (asm) =>
+        asm
+          .inc(edx)
+          .add(rsp, 8)
+          .mov(dword(PAGE_TABLE + 8 * 3), 0x3007)
+          .iretq(),
+      HANDLER,
+    )
+    pc.program(
+      callTwice((asm) =>
+        asm
+          .mov(dword(PAGE_TABLE + 8 * 3), 0)
+          .mov(rsi, 0x3000)
+          .invlpg(byte(rsi)),
+      ),
+    )
+    expect(pc.run().reason).toBe('hlt')
+    expect(pc.register('rdx')).toBe(1n)
+    expect(pc.register('rax')).toBe(0x4433_2211n)
+  })
+
+  test('writes the instruction that follows it in its own second page', () => {
+    // inc ebx (ff c3) becomes 40 c3: RET with a REX prefix.
+    const pc = new BareCpu()
+    pc.program((asm) => asm.mov(byte(0x3004), 0x40).inc(ebx).ud2(), 0x2ffc)
+    pc.program((asm) => asm.call(0x2ffc).hlt())
+    expect(pc.run().reason).toBe('hlt')
+    expect(pc.read8(0x3004)).toBe(0x40)
+    expect(pc.register('rbx')).toBe(0n)
+  })
+})
+
+describe('mappings', () => {
+  test('one frame under two linear addresses: a write through one kills the code of the other', () => {
+    const pc = new BareCpu()
+    pc.program((asm) => asm.mov(al, 1).ret(), 0x5000)
+    pc.write64(PAGE_TABLE + 8 * 6, 0x5007n)
+    pc.program((asm) => asm.call(0x5000).mov(ebx, eax).mov(byte(0x6001), 2).call(0x5000).hlt())
+    expect(pc.run().reason).toBe('hlt')
+    expect([pc.register('rbx'), pc.register('rax')]).toEqual([1n, 2n])
+  })
+
+  test('a new CR3 brings other code to the same address', () => {
+    const pc = new BareCpu()
+    pc.program((asm) => asm.mov(al, 1).ret(), 0x5000)
+    pc.program((asm) => asm.mov(al, 2).ret(), 0x2_5000)
+    // A second tree that differs in one page.
+    pc.write64(0x31_0000, 0x31_1007n)
+    pc.write64(0x31_1000, 0x31_2007n)
+    pc.write64(0x31_2000, 0x31_3007n)
+    pc.write64(0x31_2008, pc.read64(0x30_2008))
+    for (let i = 0; i < 512; i++) pc.write64(0x31_3000 + 8 * i, BigInt(((i === 5 ? 0x25 : i) << 12) | 7))
+    pc.program((asm) => asm.call(0x5000).mov(ebx, eax).mov(rcx, 0x31_0000).mov(cr3, rcx).call(0x5000).hlt())
+    expect(pc.run().reason).toBe('hlt')
+    expect([pc.register('rbx'), pc.register('rax')]).toEqual([1n, 2n])
+  })
+
+  test('no-execute pages fault as fetches', () => {
+    const pc = new BareCpu()
+    pc.cpu.u32[0x2d0 >>> 2]! |= 0x800
+    pc.host.controlChanged()
+    pc.write64(PAGE_TABLE + 8 * 5, 0x8000_0000_0000_5007n)
+    pc.vector(14, HANDLER)
+    pc.program((asm) => asm.pop(rbx).hlt(), HANDLER)
+    pc.program((asm) => asm.call(0x5000).hlt())
+    expect(pc.run().reason).toBe('hlt')
+    expect(pc.register('rbx')).toBe(0x11n)
+    expect(pc.cpu.read64(0x248)).toBe(0x5000n)
+  })
+
+  test('code in ROM runs, and code in a device page is fetched byte by byte', () => {
+    const pc = new BareCpu()
+    pc.program((asm) => asm.mov(al, 1).ret(), 0x5000)
+    pc.host.rom.add(5)
+    const device = [0xb3, 0x2a, 0xc3]
+    pc.host.devices.set(0x6, { read: (offset) => BigInt(device[offset] ?? 0), write: () => true })
+    pc.program((asm) => asm.call(0x5000).mov(byte(0x5001), 9).call(0x5000).call(0x6000).hlt())
+    expect(pc.run().reason).toBe('hlt')
+    expect([pc.register('rax'), pc.register('rbx')]).toEqual([1n, 0x2an])
+  })
+})
+
+describe('the arena', () => {
+  test('fills up in the middle of a run, is emptied, and execution goes on', () => {
+    const pc = new BareCpu({ codeCacheBytes: 96 * 1024 })
+    // Each of 24 pages adds to EAX and jumps to the next.
+    for (let i = 0; i < 24; i++) {
+      pc.program(
+        (asm) => {
+          for (let n = 0; n < 40; n++) asm.add(eax, i)
+          if (i < 23) asm.jmp(0x1_0000 + (i + 1) * 0x1000)
+          else asm.dec(ecx).jnz(0x1_0000).hlt()
+        },
+        0x1_0000 + i * 0x1000,
+      )
+    }
+    pc.program((asm) => asm.mov(ecx, 5).jmp(0x1_0000))
+    expect(pc.run(1_000_000).reason).toBe('hlt')
+    expect(pc.register('rax')).toBe(BigInt(5 * 40 * ((23 * 24) / 2)))
+    expect(pc.engine.codeCache.flushes).toBeGreaterThan(4)
+  })
+
+  test('a page-crossing instruction that finds no room', () => {
+    const pc = new BareCpu({ codeCacheBytes: 80 * 1024 })
+    for (let i = 0; i < 12; i++) {
+      pc.program(
+        (asm) => {
+          asm.add(eax, 0x0101_0101 * (i + 1))
+          for (let n = 0; n < 60; n++) asm.inc(ebx)
+          if (i < 11) asm.jmp(0x1_0ffd + (i + 1) * 0x1000)
+          else asm.dec(ecx).jnz(0x1_0ffd).hlt()
+        },
+        0x1_0ffd + i * 0x1000,
+      )
+    }
+    pc.program((asm) => asm.mov(ecx, 3).jmp(0x1_0ffd))
+    expect(pc.run(1_000_000).reason).toBe('hlt')
+    expect(pc.register('rax')).toBe(BigInt(Number((BigInt(3 * 78) * 0x0101_0101n) % 0x1_0000_0000n)))
+    expect(pc.register('rbx')).toBe(BigInt(3 * 12 * 60))
+  })
+})
+
+describe('what patching leaves behind', () => {
+  test('a run of random patches ends as a processor does that decodes anew each time', () => {
+    fc.assert(
+      fc.property(
+        fc.array(fc.record({ site: fc.nat(15), value: fc.nat(255) }), { minLength: 1, maxLength: 24 }),
+        fc.constantFrom(0x2000, 0x2fd0, 0x2fe1),
+        (patches, base) => {
+          const pc = new BareCpu({ codeCacheBytes: 256 * 1024 })
+          // Sixteen "add al, imm8", run once before the first patch and once after each.
+          pc.program((asm) => {
+            for (let i = 0; i < 16; i++) asm.db(0x04, i)
+            asm.ret()
+          }, base)
+          pc.program((asm) => {
+            asm.xor(eax, eax).call(base)
+            for (const { site, value } of patches) asm.mov(byte(base + 2 * site + 1), value).call(base)
+            asm.hlt()
+          })
+          expect(pc.run().reason).toBe('hlt')
+          const sites = Array.from({ length: 16 }, (_, i) => i)
+          const sum = (): number => sites.reduce((a, b) => a + b, 0)
+          let expected = sum()
+          for (const { site, value } of patches) {
+            sites[site] = value
+            expected += sum()
+          }
+          expect(pc.register('rax')).toBe(BigInt(expected & 0xff))
+        },
+      ),
+      { numRuns: 25 },
+    )
+  })
+})

@@ -1,0 +1,186 @@
+import { MachineMemory } from '@retrap/memory'
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import { S_TLB_SETS } from '../src/state-layout.ts'
+import {
+  TLB_BYTES,
+  TLB_EXECUTE,
+  TLB_MISS,
+  TLB_READ,
+  TLB_SUPERVISOR,
+  TLB_SUPERVISOR_SMAP,
+  TLB_USER,
+  TLB_WRITE,
+  Tlb,
+} from '../src/tlb.ts'
+
+const memory = MachineMemory.create({ bytes: 2 << 20 })
+const state = memory.allocate(S_TLB_SETS + TLB_BYTES, 0x1000, 'vCPU state')
+
+/** What generated code does: the host page of a linear address, or -1. */
+function lookUp(tlb: Tlb, set: number, table: number, lo: number, hi: number): number {
+  const entry = tlb.setAddress(set) + table + ((lo >>> 8) & 0x3ff0)
+  const tag = memory.readU64(entry)
+  const linear = (BigInt(hi >>> 0) << 32n) | BigInt(lo >>> 0)
+  const distance = BigInt.asUintN(64, linear - tag)
+  return distance < 0x1000n ? (memory.u32[(entry + 8) >>> 2] as number) : -1
+}
+
+const SETS = [TLB_USER, TLB_SUPERVISOR, TLB_SUPERVISOR_SMAP]
+const TABLES = [TLB_READ, TLB_WRITE, TLB_EXECUTE]
+
+describe('the TLB', () => {
+  test('when new, no address is found in any set or table', () => {
+    const tlb = new Tlb(memory, state)
+    for (const set of [...SETS, TLB_MISS]) {
+      for (const table of TABLES) {
+        for (const lo of [0, 0xfff, 0x1000, 0x3f_f000, 0x40_0000, 0xffff_f000, 0xffff_ffff]) {
+          for (const hi of [0, 1, 0x7fff, 0xffff_8000, 0xffff_ffff]) expect(lookUp(tlb, set, table, lo, hi)).toBe(-1)
+        }
+      }
+    }
+  })
+
+  test('an entry is found for each byte of its page, in its own set and table only', () => {
+    const tlb = new Tlb(memory, state)
+    tlb.fill(TLB_USER, TLB_WRITE, 0x1234_5678, 0xffff_8000, 0xabc000, false, 0x1000)
+    expect(lookUp(tlb, TLB_USER, TLB_WRITE, 0x1234_5000, 0xffff_8000)).toBe(0xabc000)
+    expect(lookUp(tlb, TLB_USER, TLB_WRITE, 0x1234_5fff, 0xffff_8000)).toBe(0xabc000)
+    expect(lookUp(tlb, TLB_USER, TLB_WRITE, 0x1234_4fff, 0xffff_8000)).toBe(-1)
+    expect(lookUp(tlb, TLB_USER, TLB_WRITE, 0x1234_6000, 0xffff_8000)).toBe(-1)
+    expect(lookUp(tlb, TLB_USER, TLB_WRITE, 0x1234_5678, 0xffff_8001)).toBe(-1)
+    expect(lookUp(tlb, TLB_USER, TLB_READ, 0x1234_5678, 0xffff_8000)).toBe(-1)
+    expect(lookUp(tlb, TLB_SUPERVISOR, TLB_WRITE, 0x1234_5678, 0xffff_8000)).toBe(-1)
+  })
+
+  test('a flush that keeps global pages keeps those only', () => {
+    const tlb = new Tlb(memory, state)
+    tlb.fill(TLB_SUPERVISOR, TLB_READ, 0x1000, 0, 0x5000, true, 0x1000)
+    tlb.fill(TLB_SUPERVISOR, TLB_READ, 0x2000, 0, 0x6000, false, 0x1000)
+    tlb.flush(false)
+    expect(lookUp(tlb, TLB_SUPERVISOR, TLB_READ, 0x1000, 0)).toBe(0x5000)
+    expect(lookUp(tlb, TLB_SUPERVISOR, TLB_READ, 0x2000, 0)).toBe(-1)
+    tlb.flush(true)
+    expect(lookUp(tlb, TLB_SUPERVISOR, TLB_READ, 0x1000, 0)).toBe(-1)
+  })
+
+  test('INVLPG drops the page in all modes and tables, and nothing else', () => {
+    const tlb = new Tlb(memory, state)
+    for (const set of SETS) {
+      for (const table of TABLES) {
+        tlb.fill(set, table, 0x7000, 5, 0x9000, true, 0x1000)
+        tlb.fill(set, table, 0x8000, 5, 0xa000, true, 0x1000)
+      }
+    }
+    tlb.invalidatePage(0x7123, 5)
+    for (const set of SETS) {
+      for (const table of TABLES) {
+        expect(lookUp(tlb, set, table, 0x7000, 5)).toBe(-1)
+        expect(lookUp(tlb, set, table, 0x8000, 5)).toBe(0xa000)
+      }
+    }
+  })
+
+  test.each([0x20_0000, 0x40_0000, 0x4000_0000])(
+    'INVLPG of any byte of a page of %i bytes drops all of it',
+    (pageBytes) => {
+      const tlb = new Tlb(memory, state)
+      const start = 0x4000_0000
+      tlb.fill(TLB_USER, TLB_READ, start + 0x3000, 0, 0x9000, false, pageBytes)
+      tlb.invalidatePage(start + pageBytes - 1, 0)
+      expect(lookUp(tlb, TLB_USER, TLB_READ, start + 0x3000, 0)).toBe(-1)
+    },
+  )
+
+  test('a frame that holds code now leaves the write tables of all modes, and stays readable', () => {
+    const tlb = new Tlb(memory, state)
+    for (const set of SETS)
+      for (const table of TABLES) tlb.fill(set, table, 0x7000 + 0x1000 * set, 0, 0x9000, false, 0x1000)
+    tlb.fill(TLB_USER, TLB_WRITE, 0xf000, 0, 0xb000, false, 0x1000)
+    tlb.dropWritable(0x9000)
+    for (const set of SETS) {
+      expect(lookUp(tlb, set, TLB_WRITE, 0x7000 + 0x1000 * set, 0)).toBe(-1)
+      expect(lookUp(tlb, set, TLB_READ, 0x7000 + 0x1000 * set, 0)).toBe(0x9000)
+      expect(lookUp(tlb, set, TLB_EXECUTE, 0x7000 + 0x1000 * set, 0)).toBe(0x9000)
+    }
+    expect(lookUp(tlb, TLB_USER, TLB_WRITE, 0xf000, 0)).toBe(0xb000)
+  })
+
+  test('moved code pages leave the execute tables only', () => {
+    const tlb = new Tlb(memory, state)
+    for (const table of TABLES) tlb.fill(TLB_USER, table, 0x7000, 0, 0x9000, true, 0x1000)
+    tlb.flushExecute()
+    expect(TABLES.map((table) => lookUp(tlb, TLB_USER, table, 0x7000, 0))).toEqual([0x9000, 0x9000, -1])
+  })
+
+  test('behaves as a map from page to host page that may forget, and never remembers what was dropped', () => {
+    const page = fc.record({
+      lo: fc.constantFrom(0, 0x1000, 0x40_0000, 0x40_1000, 0xffff_f000),
+      hi: fc.constantFrom(0, 1, 0xffff_ffff),
+    })
+    const action = fc.oneof(
+      {
+        weight: 6,
+        arbitrary: fc.record({
+          kind: fc.constant('fill' as const),
+          page,
+          set: fc.constantFrom(...SETS),
+          table: fc.constantFrom(...TABLES),
+          host: fc.integer({ min: 1, max: 200 }),
+          global: fc.boolean(),
+        }),
+      },
+      { weight: 2, arbitrary: fc.record({ kind: fc.constant('invalidate' as const), page }) },
+      { weight: 1, arbitrary: fc.record({ kind: fc.constant('flush' as const), all: fc.boolean() }) },
+      {
+        weight: 1,
+        arbitrary: fc.record({ kind: fc.constant('drop' as const), host: fc.integer({ min: 1, max: 200 }) }),
+      },
+    )
+    fc.assert(
+      fc.property(fc.array(action, { maxLength: 60 }), (actions) => {
+        const tlb = new Tlb(memory, state)
+        const model = new Map<
+          string,
+          { host: number; global: boolean; set: number; table: number; lo: number; hi: number }
+        >()
+        for (const a of actions) {
+          if (a.kind === 'fill') {
+            tlb.fill(a.set, a.table, a.page.lo, a.page.hi, a.host << 12, a.global, 0x1000)
+            const key = `${a.set} ${a.table} ${a.page.lo} ${a.page.hi}`
+            model.set(key, { host: a.host << 12, global: a.global, set: a.set, table: a.table, ...a.page })
+          } else if (a.kind === 'invalidate') {
+            tlb.invalidatePage(a.page.lo, a.page.hi)
+            for (const [key, e] of model) if (e.lo === a.page.lo && e.hi === a.page.hi) model.delete(key)
+          } else if (a.kind === 'flush') {
+            tlb.flush(a.all)
+            for (const [key, e] of model) if (a.all || !e.global) model.delete(key)
+          } else {
+            tlb.dropWritable(a.host << 12)
+            for (const [key, e] of model) if (e.table === TLB_WRITE && e.host === a.host << 12) model.delete(key)
+          }
+          for (const set of SETS) {
+            for (const table of TABLES) {
+              for (const lo of [0, 0x1000, 0x40_0000, 0x40_1000, 0xffff_f000]) {
+                for (const hi of [0, 1, 0xffff_ffff]) {
+                  const found = lookUp(tlb, set, table, lo, hi)
+                  if (found !== -1) expect(found).toBe(model.get(`${set} ${table} ${lo} ${hi}`)?.host)
+                }
+              }
+            }
+          }
+        }
+      }),
+      { numRuns: 60 },
+    )
+  })
+
+  test('more fills than the journal holds are flushed all the same', () => {
+    const tlb = new Tlb(memory, state)
+    for (let i = 0; i < 10_000; i++)
+      tlb.fill(TLB_USER, TLB_READ, (i % 1024) << 12, i >>> 10, 0x1000 * (i + 1), false, 0x1000)
+    expect(lookUp(tlb, TLB_USER, TLB_READ, (9999 % 1024) << 12, 9999 >>> 10)).toBe(0x1000 * 10_000)
+    tlb.flush(true)
+    for (let i = 0; i < 10_000; i++) expect(lookUp(tlb, TLB_USER, TLB_READ, (i % 1024) << 12, i >>> 10)).toBe(-1)
+  })
+})
