@@ -7,9 +7,8 @@ import { ExitCode } from './exit-codes.ts'
 import { showFetchProgress, type FetchProgress } from './fetch-progress.ts'
 import { fetchInstaller, fetchLinux, type DebianOptions, type InstallerArchitecture } from './linux/debian.ts'
 import { buildInitramfs, SHELL_PROMPT } from './linux/initramfs.ts'
-import type { MachineOptions } from './machine-contract.ts'
 import type { InputPolicy } from './serial-input.ts'
-import { runSession, type SessionHost, type SessionSettings } from './session.ts'
+import { runSession, type MachineImages, type SessionHost, type SessionSettings } from './session.ts'
 import { parseCpus, parseDevice, parseMemory, parseSerial, parseTimeout, usage } from './values.ts'
 import type { DeviceArgument, SerialTarget } from './values.ts'
 
@@ -45,9 +44,6 @@ interface LinuxFlags extends MachineFlags {
   readonly refresh?: boolean
   readonly mirror?: string
 }
-
-/** What the system under a machine is, in files. */
-type Images = Pick<MachineOptions, 'kernel' | 'initrd' | 'firmware' | 'commandLine'>
 
 /** What the embedded guest prints when it waits for a command (guest/shell.ts). */
 const GUEST_PROMPT = 'retrap> '
@@ -113,7 +109,8 @@ function createProgram(host: CliHost, finish: Finish): Command {
       const [unknown] = program.args
       if (unknown !== undefined) throw usage(`there is no command '${unknown}'; there are run and linux`)
       const input: InputPolicy = { kind: 'shell', prompt: GUEST_PROMPT }
-      await finish(settingsFor(flags, { firmware: await host.embeddedGuest() }, input, host))
+      const images = async (): Promise<MachineImages> => ({ firmware: await host.embeddedGuest() })
+      await finish(settingsFor(flags, images, input, host))
     })
 
   const run = program
@@ -125,8 +122,8 @@ function createProgram(host: CliHost, finish: Finish): Command {
     .option('--firmware <file>', 'firmware image, mapped to end at 4 GiB and at 1 MiB')
     .addHelpText('after', `\n${deviceHelp()}`)
   machineOptions(run, '512M').action(async (flags: RunFlags) => {
-    const images = await readImages(flags)
-    await finish(settingsFor(flags, images, { kind: 'pass' }, host))
+    checkImages(flags)
+    await finish(settingsFor(flags, () => readImages(flags), { kind: 'pass' }, host))
   })
 
   const linux = program
@@ -180,14 +177,19 @@ function machineOptions(command: Command, memory: string): Command {
     .allowExcessArguments(false)
 }
 
-function settingsFor(flags: MachineFlags, images: Images, input: InputPolicy, host: CliHost): SessionSettings {
+function settingsFor(
+  flags: MachineFlags,
+  images: SessionSettings['images'],
+  input: InputPolicy,
+  host: CliHost,
+): SessionSettings {
   return {
     machine: {
       memoryBytes: flags.memory,
       cpus: flags.cpus,
       clock: flags.deterministic === true ? 'deterministic' : 'real',
-      ...images,
     },
+    images,
     devices: prepareDevices(flags.device ?? [], host),
     serial: flags.serial,
     input,
@@ -196,13 +198,17 @@ function settingsFor(flags: MachineFlags, images: Images, input: InputPolicy, ho
   }
 }
 
-async function readImages(flags: RunFlags): Promise<Images> {
+/** Whether the options name something to run. */
+function checkImages(flags: RunFlags): void {
   if (flags.kernel === undefined && flags.firmware === undefined) {
     throw usage('nothing to run; give --kernel FILE or --firmware FILE')
   }
   if (flags.kernel === undefined && (flags.initrd !== undefined || flags.append !== undefined)) {
     throw usage('--initrd and --append belong to a kernel; give --kernel FILE too')
   }
+}
+
+async function readImages(flags: RunFlags): Promise<MachineImages> {
   const [kernel, initrd, firmware] = await Promise.all([
     readImage('--kernel', flags.kernel),
     readImage('--initrd', flags.initrd),
@@ -238,7 +244,7 @@ async function readBytes(path: string): Promise<Uint8Array> {
   return new Uint8Array(buffer, byteOffset, byteLength)
 }
 
-async function linuxImages(flags: LinuxFlags): Promise<{ images: Images; input: InputPolicy }> {
+async function linuxImages(flags: LinuxFlags): Promise<Pick<SessionSettings, 'images' | 'input'>> {
   const shown = showFetchProgress()
   const options: DebianOptions = {
     refresh: flags.refresh === true,
@@ -248,16 +254,22 @@ async function linuxImages(flags: LinuxFlags): Promise<{ images: Images; input: 
   const commandLine = ['console=ttyS0', flags.append].filter((part) => part !== undefined).join(' ')
   if (flags.installer !== undefined) {
     const files = await showing(shown, fetchInstaller(flags.installer, options))
-    const [kernel, initrd] = await Promise.all([readBytes(files.kernelPath), readBytes(files.initrdPath)])
-    return { images: { kernel, initrd, commandLine }, input: { kind: 'pass' } }
+    const images = async (): Promise<MachineImages> => {
+      const [kernel, initrd] = await Promise.all([readBytes(files.kernelPath), readBytes(files.initrdPath)])
+      return { kernel, initrd, commandLine }
+    }
+    return { images, input: { kind: 'pass' } }
   }
   const files = await showing(shown, fetchLinux(flags.package, options))
-  const [kernel, busybox] = await Promise.all([readBytes(files.kernelPath), readBytes(files.busyboxPath)])
+  const images = async (): Promise<MachineImages> => {
+    const [kernel, busybox] = await Promise.all([readBytes(files.kernelPath), readBytes(files.busyboxPath)])
+    return { kernel, initrd: buildInitramfs(busybox), commandLine }
+  }
   const input: InputPolicy =
     flags.command === undefined
       ? { kind: 'shell', prompt: SHELL_PROMPT }
       : { kind: 'script', prompt: SHELL_PROMPT, lines: [flags.command, 'poweroff -f'] }
-  return { images: { kernel, initrd: buildInitramfs(busybox), commandLine }, input }
+  return { images, input }
 }
 
 async function showing<T>(shown: FetchProgress, fetch: Promise<T>): Promise<T> {

@@ -3,12 +3,22 @@ import { createPc } from '@retrap/machine'
 import { formatIntel, decode } from '@retrap/x86-decoder'
 import { runCli, type CliHost } from './cli.ts'
 import { ExitCode } from './exit-codes.ts'
+import type { Machine, MachineOptions } from './machine-contract.ts'
 import type { EndingSignal } from './session.ts'
 
 const ENDING_SIGNALS: readonly EndingSignal[] = ['SIGINT', 'SIGTERM', 'SIGHUP']
 
+/** A PC whose images are in its memory; what they were read into is given back now and not when a collector comes by. */
+async function createMachine(options: MachineOptions): Promise<Machine> {
+  const pc = await createPc(options)
+  for (const image of [options.kernel, options.initrd, options.firmware]) {
+    if (image?.buffer instanceof ArrayBuffer) image.buffer.transfer(0)
+  }
+  return pc
+}
+
 const host: CliHost = {
-  createMachine: createPc,
+  createMachine,
   disassemble: ({ bytes, mode, address }) => formatIntel(decode(bytes, { mode, address })),
   embeddedGuest: async () => (await import('./guest/index.ts')).buildGuestImage(),
   stdin: process.stdin,

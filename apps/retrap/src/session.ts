@@ -10,9 +10,14 @@ import { SerialInput, type InputPolicy } from './serial-input.ts'
 import { formatStatistics, measure, Stopwatch } from './statistics.ts'
 import type { SerialTarget } from './values.ts'
 
+/** What the system under a machine is. */
+export type MachineImages = Pick<MachineOptions, 'kernel' | 'initrd' | 'firmware' | 'commandLine'>
+
 /** One machine to run, and how it meets the outside. */
 export interface SessionSettings {
-  readonly machine: Omit<MachineOptions, 'devices'>
+  readonly machine: Pick<MachineOptions, 'memoryBytes' | 'cpus' | 'clock'>
+  /** Reads what the machine starts; asked anew after a reset, since a machine may take them to pieces. */
+  readonly images: () => Promise<MachineImages>
   readonly devices: CreateDevices
   readonly serial: SerialTarget
   readonly input: InputPolicy
@@ -66,7 +71,9 @@ export async function runSession(settings: SessionSettings, host: SessionHost): 
   }
 
   let devices = settings.devices()
-  let machine = await host.createMachine({ ...settings.machine, devices })
+  const create = async (): Promise<Machine> =>
+    host.createMachine({ ...settings.machine, ...(await settings.images()), devices })
+  let machine = await create()
   const output = await openOutput(settings.serial, host)
   output.onError(() => end(ExitCode.signal(constants.signals.SIGPIPE)))
   const input = new SerialInput({
@@ -104,7 +111,7 @@ export async function runSession(settings: SessionSettings, host: SessionHost): 
         break
       }
       devices = settings.devices()
-      machine = await host.createMachine({ ...settings.machine, devices })
+      machine = await create()
       connect(machine)
     }
     const exitCode = exit.reason === 'stopped' ? (endedBy ?? ExitCode.PowerOff) : exitCodeOf(exit)
