@@ -30,6 +30,7 @@ import {
   R_REG0,
   R_SCALE,
   R_SEGMENT,
+  SEGMENT_LINK,
 } from './record.ts'
 import type { Form, FormOperand, OperandKind as FormKind, Repeat } from './semantics/form.ts'
 import {
@@ -60,7 +61,7 @@ interface Variant {
   /** Bytes. */
   readonly addressSize: number
   readonly repeat: Repeat
-  readonly inPage: boolean
+  readonly inPage: 'no' | 'back' | 'forward'
 }
 
 function isString(info: CodeInfo): boolean {
@@ -108,6 +109,7 @@ function operandOf(spec: OperandSpec, info: CodeInfo, variant: Variant): FormOpe
     case OperandKind.XMM_RM:
       return variant.memory ? memory() : register('xmm')
     case OperandKind.ST0:
+      return { kind: 'st0', size: 10 }
     case OperandKind.STI:
       return { kind: 'st', size: 10 }
     case OperandKind.SEGMENT_REG:
@@ -118,7 +120,7 @@ function operandOf(spec: OperandSpec, info: CodeInfo, variant: Variant): FormOpe
     case OperandKind.REL8:
     case OperandKind.REL16:
     case OperandKind.REL32:
-      return { kind: variant.inPage ? 'relp' : 'rel', size }
+      return { kind: { no: 'rel', back: 'relp', forward: 'relf' }[variant.inPage] as FormKind, size }
     case OperandKind.IMM8_SX:
     case OperandKind.IMM32_SX:
     case OperandKind.IMM32:
@@ -172,7 +174,7 @@ export function* variantsOf(info: CodeInfo): Generator<Variant> {
     const addressSizes = string || LOOPS.test(info.mnemonic) ? (long ? [4, 8] : [2, 4]) : [0]
     for (const addressSize of addressSizes) {
       for (const repeat of repeats) {
-        for (const inPage of relative ? [false, true] : [false]) {
+        for (const inPage of relative ? (['no', 'back', 'forward'] as const) : (['no'] as const)) {
           if (canBeMemory) yield { memory: true, long, addressSize, repeat, inPage }
           if (canBeRegister) yield { memory: false, long, addressSize, repeat, inPage }
         }
@@ -229,20 +231,21 @@ export class Lowering {
     const relative = relativeOperand(info)
     // A near branch with a 16-bit operand size wraps within 64 KiB, wherever the segment lies: never static.
     const target = offset + insn.length + insn.immLo
-    const inPage = relative && (long || info.operandSize === 32) && insn.immHi === insn.immLo >> 31 && target >= 0 && target < 0x1000
+    const fixed = relative && (long || info.operandSize === 32) && insn.immHi === insn.immLo >> 31 && target >= 0 && target < 0x1000
+    const inPage = !fixed ? 'no' : target > offset ? 'forward' : 'back'
     const lowered = this.#lookUp(info, insn, long, inPage)
     const { u8, u16, i32 } = this.#views
     u16[(at + R_OP) >>> 1] = lowered.op
     u16[(at + R_OFFSET) >>> 1] = offset
     u16[(at + R_FUNCTION) >>> 1] = lowered.fn
     u8[at + R_LENGTH] = insn.length
-    u8[at + R_SEGMENT] = insn.segment
+    u8[at + R_SEGMENT] = inPage === 'no' ? insn.segment : SEGMENT_LINK
     this.#writeAddress(at, insn, offset, info, long)
     if (lowered.handler !== undefined) this.#views.i32[(at + R_DISP) >>> 2] = lowered.handler
     for (let i = 0; i < info.operands.length && i < 3; i++) {
       u16[(at + R_REG0 + 2 * i) >>> 1] = registerOffset(insn, info.operands[i] as OperandSpec, i)
     }
-    this.#writeImmediate(at, insn, offset, info, lowered, { long, inPage, relative })
+    this.#writeImmediate(at, insn, offset, info, lowered, { long, inPage: inPage !== 'no', relative })
     return lowered
   }
 
@@ -326,15 +329,15 @@ export class Lowering {
     i32[(at + R_IMM + 4) >>> 2] = hi
   }
 
-  #lookUp(info: CodeInfo, insn: Instruction, long: boolean, inPage: boolean): LoweredForm {
+  #lookUp(info: CodeInfo, insn: Instruction, long: boolean, inPage: Variant['inPage']): LoweredForm {
     const string = isString(info)
     const repeat = string ? repeatOf(insn, info) : 'none'
     const memory = insn.isMemory !== 0
     const key =
       ((info.code * 2 + (memory ? 1 : 0)) * 2 + (long ? 1 : 0)) * 64 +
       REPEATS.indexOf(repeat) * 16 +
-      (insn.addressSize >> 5) * 2 +
-      (inPage ? 1 : 0)
+      (insn.addressSize >> 5) * 4 +
+      (inPage === 'no' ? 0 : inPage === 'back' ? 1 : 2)
     let lowered = this.#forms.get(key)
     if (lowered === undefined) {
       const form = formOf(info, { memory, long, addressSize: insn.addressSize >> 3, repeat, inPage })

@@ -17,8 +17,12 @@ export type OperandKind =
   | 'mmx'
   /** x87 register relative to TOP; the record's immediate holds i. */
   | 'st'
-  /** A branch target within the page: the record's immediate is four times its offset. */
+  /** The x87 register on top of the stack: FADD ST(0), ST(i) and FADD ST(i), ST(0) are two forms. */
+  | 'st0'
+  /** A branch target within the page, at or before the branch: the record's immediate is four times its offset. */
   | 'relp'
+  /** The same, but after the branch, so that it cannot be part of a loop without another branch that is. */
+  | 'relf'
   /** Another branch target. 64-bit mode: the immediate is relative to the page; else it is the displacement. */
   | 'rel'
   /** Segment, control or debug register: the record's immediate is its number. */

@@ -9,6 +9,7 @@ import { shifts } from './shift.ts'
 import { sseFloat } from './sse-float.ts'
 import { sseInteger } from './sse-integer.ts'
 import { strings } from './string.ts'
+import { x87 } from './x87.ts'
 import type { SemanticsTable } from './table.ts'
 
 /** All operations by mnemonic, string instructions aside. */
@@ -23,6 +24,7 @@ export const instructionSemantics: SemanticsTable = {
   ...shifts,
   ...sseFloat,
   ...sseInteger,
+  ...x87,
 }
 
 /** String instructions: MOVSD and CMPSD name vector instructions too. */

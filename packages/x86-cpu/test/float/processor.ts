@@ -105,13 +105,8 @@ function encode(info: CodeInfo, memory: boolean, immediate: number, rm: number):
     const reg = info.extension >= 0 ? info.extension : 0
     bytes.push(memory ? (reg << 3) | 6 : 0xc0 | (reg << 3) | rm)
   }
-  if (
-    info.operands.some(
-      (_, i) =>
-        formOf(info, { memory, long: true, addressSize: 8, repeat: 'none', inPage: false }).operands[i]?.kind === 'imm',
-    )
-  )
-    bytes.push(immediate)
+  const [variant] = variantsOf(info)
+  if (variant !== undefined && formOf(info, variant).operands.some((o) => o.kind === 'imm')) bytes.push(immediate)
   return Uint8Array.from(bytes)
 }
 

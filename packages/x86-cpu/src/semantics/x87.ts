@@ -1,0 +1,14 @@
+import { x87Arithmetic } from './x87-arithmetic.ts'
+import { x87Control } from './x87-control.ts'
+import { x87Transfers } from './x87-transfer.ts'
+import type { SemanticsTable } from './table.ts'
+
+/**
+ * The x87 unit, save for what moves its whole state (FLDENV, FNSTENV, FRSTOR, FNSAVE, FXSAVE and so on), which TypeScript
+ * handlers do.
+ */
+export const x87: SemanticsTable = {
+  ...x87Control,
+  ...x87Transfers,
+  ...x87Arithmetic,
+}
