@@ -25,10 +25,10 @@ function* hotForms(): Generator<string> {
   yield* ['MOV.1 reg1 mem1r', 'MOV.1 mem1w reg1', 'MOV.1 mem1w imm1', 'MOV.1 reg1 reg1', 'MOV.2 mem2w reg2']
   yield* ['CMP.1 reg1 imm1', 'CMP.1 mem1r imm1', 'CMP.1 reg1 mem1r', 'CMP.1 reg1 reg1', 'CMP.1 mem1r reg1']
   yield* ['TEST.1 reg1 reg1', 'TEST.1 reg1 imm1', 'TEST.1 mem1r imm1', 'SETE.1 reg1', 'SETNE.1 reg1']
-  yield* ['PUSH.8 reg8 long', 'POP.8 reg8 long', 'RET.8 long', 'CALL.8 rel8 long', 'CALL.8 relp8 long']
-  yield* ['JMP.8 rel8 long', 'JMP.8 relp8 long', 'NOP.2', 'NOP.4', 'NOP.2 mem2n', 'NOP.4 mem4n', 'CDQE.8']
+  yield* ['PUSH.8 reg8 long', 'POP.8 reg8 long', 'RET.8 long', 'CALL.8 rel8 long', 'CALL.8 relp8 long', 'CALL.8 relf8 long']
+  yield* ['JMP.8 rel8 long', 'JMP.8 relp8 long', 'JMP.8 relf8 long', 'NOP.2', 'NOP.4', 'NOP.2 mem2n', 'NOP.4 mem4n', 'CDQE.8']
   for (const condition of ['O', 'NO', 'B', 'AE', 'E', 'NE', 'BE', 'A', 'S', 'NS', 'L', 'GE', 'LE', 'G']) {
-    yield* [`J${condition}.8 relp8 long`, `J${condition}.8 rel8 long`]
+    yield* [`J${condition}.8 relp8 long`, `J${condition}.8 relf8 long`, `J${condition}.8 rel8 long`]
   }
 }
 

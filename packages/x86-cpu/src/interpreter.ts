@@ -239,9 +239,19 @@ class InlineContext extends Context {
     this.f.br(this.#labels.jump)
   }
 
-  jumpInPage(offsetTimes4: I32): void {
-    this.f.set(this.#locals.slot, offsetTimes4)
-    this.f.br(this.#labels.slot)
+  /** By the link, where there is one; loops look at their budget, which a forward branch leaves to the loop's end. */
+  jumpInPage(offsetTimes4: I32, forward: boolean): void {
+    const f = this.f
+    const { record, budget, slot } = this.#locals
+    const link = f.load('i32.load', record.get, R_DISP)
+    const attention = f.loadExpression('i32.load', this.state, S_ATTENTION)
+    const ready = forward ? link : link.ne(0).and(budget.get.gtS(0)).and(attention.eqz())
+    f.if(ready, () => {
+      f.set(record, link)
+      f.br(this.#labels.next)
+    })
+    f.set(slot, offsetTimes4)
+    f.br(this.#labels.slot)
   }
 }
 
@@ -483,6 +493,7 @@ class MainLoop {
     this.#checkBudget(leaveAtTarget)
     const record = f.load('i32.load', l.slots.get.add(l.slot.get))
     f.if(record, () => {
+      f.store('i32.store', l.record.get, record, R_DISP)
       f.set(l.record, record)
       f.br(next)
     })

@@ -23,10 +23,15 @@ export const R_BASE = 14
 export const R_INDEX = 16
 /** log2 of the index scale. 8 bits. */
 export const R_SCALE = 18
-/** Segment register, 0–5, in bits 2:0; bits 7:4 belong to the form (repeat prefix, …). 8 bits. */
+/** Segment register, 0–5, in bits 2:0; bit 7: R_DISP is `SEGMENT_LINK`. 8 bits. */
 export const R_SEGMENT = 19
-/** Forms that may end with STATUS_HANDLER: the handler's index. Else the displacement, sign-extended when used. For RIP-relative operands relative to the page. 32 bits. */
+/**
+ * Branches within the page: machine address of the target's record once it is known, else 0. Both records die together.
+ * Forms that may end with STATUS_HANDLER: the handler's index. Else the displacement, sign-extended when used; for RIP-relative operands relative to the page. 32 bits.
+ */
 export const R_DISP = 20
+/** R_SEGMENT of a record whose R_DISP is a link. */
+export const SEGMENT_LINK = 0x80
 /** Immediate: 64 bits, sign- or zero-extended as the form has it. Branches: see `OP_*`. */
 export const R_IMM = 24
 

@@ -6,7 +6,7 @@ import type { X86Engine } from './engine.ts'
 import type { Exit } from './exit.ts'
 import type { CpuHost, Translation, Words } from './host.ts'
 import { MemoryAccess, newTranslation } from './memory-access.ts'
-import { OP_CROSS, RECORD_BYTES, R_LENGTH, R_OFFSET, R_OP, R_SEGMENT } from './record.ts'
+import { OP_CROSS, RECORD_BYTES, R_DISP, R_LENGTH, R_OFFSET, R_OP, R_SEGMENT, SEGMENT_LINK } from './record.ts'
 import { SLOW_MODIFY, SLOW_WRITE, VECTOR_GP, VECTOR_PF, VECTOR_SS } from './semantics/context.ts'
 import {
   CS,
@@ -581,6 +581,8 @@ export class Vcpu implements Cpu, CodeCacheClient {
     if (record !== at) {
       const from = this.memory.u16[(record + R_OP) >>> 1] === OP_CROSS ? record + RECORD_BYTES : record
       this.memory.u8.copyWithin(at, from, from + RECORD_BYTES)
+      // A link would lead on past the one instruction that is to be executed.
+      if (((this.memory.u8[at + R_SEGMENT] as number) & SEGMENT_LINK) !== 0) this.memory.u32[(at + R_DISP) >>> 2] = 0
     }
     const offset = this.memory.u16[(at + R_OFFSET) >>> 1] as number
     this.engine.codeCache.writeLeave(at + RECORD_BYTES, offset + (this.memory.u8[at + R_LENGTH] as number))

@@ -155,8 +155,8 @@ export abstract class Context {
   abstract fail(status: I32Like): void
   /** Ends the instruction, retired, with control going to a linear address that has been checked. */
   abstract jumpLinear(target: I64): void
-  /** Ends the instruction, retired, at an offset of the current page, given times 4. */
-  abstract jumpInPage(offsetTimes4: I32): void
+  /** Ends the instruction, retired, at an offset of the current page, given times 4; `forward` if it is beyond this instruction. */
+  abstract jumpInPage(offsetTimes4: I32, forward: boolean): void
 
   // ---------------------------------------------------------------- operands
 

@@ -119,8 +119,12 @@ function relativeTarget(c: Context): I64 {
   return target
 }
 
+function isInPage(c: Context): boolean {
+  return c.kindOf(0) === 'relp' || c.kindOf(0) === 'relf'
+}
+
 function jumpRelative(c: Context): void {
-  if (c.kindOf(0) === 'relp') c.jumpInPage(c.f.loadExpression('i32.load', c.record, R_IMM))
+  if (isInPage(c)) c.jumpInPage(c.f.loadExpression('i32.load', c.record, R_IMM), c.kindOf(0) === 'relf')
   else jumpTo(c, relativeTarget(c))
 }
 
@@ -134,12 +138,12 @@ function computedTarget(c: Context): I64 {
 function call(c: Context): void {
   const size = c.form.size
   const kind = c.kindOf(0)
-  const target = kind === 'relp' ? undefined : kind === 'rel' ? relativeTarget(c) : computedTarget(c)
+  const target = isInPage(c) ? undefined : kind === 'rel' ? relativeTarget(c) : computedTarget(c)
   const returnTo = c.let(c.nextRip())
   const slot = pushSlot(c, size)
   storeStack(c, slot.ea, size, returnTo)
   slot.commit()
-  if (target === undefined) c.jumpInPage(c.f.loadExpression('i32.load', c.record, R_IMM))
+  if (target === undefined) jumpRelative(c)
   else jumpTo(c, target)
 }
 
@@ -200,7 +204,7 @@ export const control: SemanticsTable = {
   JMP: {
     emit: (c) => {
       const kind = c.kindOf(0)
-      if (kind === 'rel' || kind === 'relp') jumpRelative(c)
+      if (kind === 'rel' || isInPage(c)) jumpRelative(c)
       else jumpTo(c, computedTarget(c))
     },
   },
