@@ -27,6 +27,10 @@ function* hotForms(): Generator<string> {
   yield* ['TEST.1 reg1 reg1', 'TEST.1 reg1 imm1', 'TEST.1 mem1r imm1', 'SETE.1 reg1', 'SETNE.1 reg1']
   yield* ['PUSH.8 reg8 long', 'POP.8 reg8 long', 'RET.8 long', 'CALL.8 rel8 long', 'CALL.8 relp8 long', 'CALL.8 relf8 long']
   yield* ['JMP.8 rel8 long', 'JMP.8 relp8 long', 'JMP.8 relf8 long', 'NOP.2', 'NOP.4', 'NOP.2 mem2n', 'NOP.4 mem4n', 'CDQE.8']
+  yield* ['PUSH.4 reg4', 'POP.4 reg4', 'RET.4', 'CALL.4 rel4', 'CALL.4 relp4', 'CALL.4 relf4', 'JMP.4 relp4', 'JMP.4 relf4']
+  for (const condition of ['B', 'AE', 'E', 'NE', 'BE', 'A', 'S', 'NS', 'L', 'GE', 'LE', 'G']) {
+    yield* [`J${condition}.4 relp4`, `J${condition}.4 relf4`]
+  }
   for (const condition of ['O', 'NO', 'B', 'AE', 'E', 'NE', 'BE', 'A', 'S', 'NS', 'L', 'GE', 'LE', 'G']) {
     yield* [`J${condition}.8 relp8 long`, `J${condition}.8 relf8 long`, `J${condition}.8 rel8 long`]
   }

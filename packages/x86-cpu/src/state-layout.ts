@@ -71,6 +71,8 @@ export const SEG_BYTES = 32
 
 export const SEG_CAN_READ = 1
 export const SEG_CAN_WRITE = 2
+/** Base 0, all of 4 GiB, readable and writable: nothing to check. */
+export const SEG_FLAT = 4
 
 export const ES = 0
 export const CS = 1

@@ -1,6 +1,8 @@
 import { I32, I64, select } from '@retrap/wasm-emitter'
 import type { Callee, FunctionBuilder, I32Like, I64Like, LoadOp, PrefixType, StoreOp, V128, Value, ValueOf, ValueType } from '@retrap/wasm-emitter'
 import {
+  ADDRESS_32,
+  ADDRESS_CHECKED,
   R_ADDRESS,
   R_BASE,
   R_DISP,
@@ -12,6 +14,7 @@ import {
   R_REG1,
   R_REG2,
   R_SCALE,
+  R_SEGMENT,
 } from '../record.ts'
 import {
   CS,
@@ -26,6 +29,8 @@ import {
   FLAGS_ADD,
   SEG_BASE,
   SEG_BYTES,
+  SEG_FLAT,
+  SEG_RIGHTS,
   STATUS_FAULT,
   STATUS_HANDLER,
   S_DATA,
@@ -341,12 +346,20 @@ export abstract class Context {
     if (this.#address !== undefined) return this.#address
     const { f, record, state } = this
     const ea = f.local('i64')
+    const kind = f.load('i32.load8_u', record, R_ADDRESS)
+    const slow = (): void => {
+      f.set(ea, f.call(this.library.slowAddress, state, record, I32.of(bytes | segmentFlags(this.operand(i).access))))
+      f.if(f.loadExpression('i32.load', state, S_FAULT_VECTOR).ne(-1), () => this.fail(STATUS_FAULT))
+    }
     f.if(
-      f.loadExpression('i32.load8_u', record, R_ADDRESS).eqz(),
+      kind.eqz(),
       () => f.set(ea, this.flatOffset()),
       () => {
-        f.set(ea, f.call(this.library.slowAddress, state, record, I32.of(bytes | segmentFlags(this.operand(i).access))) as I64)
-        f.if(f.loadExpression('i32.load', state, S_FAULT_VECTOR).ne(-1), () => this.fail(STATUS_FAULT))
+        // 32-bit code in flat segments, which is nearly all there is.
+        const segment = state.add(f.loadExpression('i32.load8_u', record, R_SEGMENT).shl(Math.log2(SEG_BYTES)))
+        const rights = f.loadExpression('i32.load8_u', segment, S_SEGMENTS + SEG_RIGHTS)
+        const flat = kind.eq(ADDRESS_CHECKED | ADDRESS_32).and(rights.shrU(Math.log2(SEG_FLAT)))
+        f.if(flat, () => f.set(ea, this.flatOffset().and(0xffff_ffffn)), slow)
       },
     )
     this.#address = ea.get

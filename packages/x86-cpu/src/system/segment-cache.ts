@@ -10,6 +10,7 @@ import {
   SEG_BYTES,
   SEG_CAN_READ,
   SEG_CAN_WRITE,
+  SEG_FLAT,
   SEG_HIGH,
   SEG_LIMIT,
   SEG_LOW,
@@ -88,6 +89,8 @@ export function setSegment(
   }
   s.set(at + SEG_LOW, low)
   s.set(at + SEG_HIGH, high)
+  const everything = low === 0 && high === 0xffff_ffff && baseLo === 0 && baseHi === 0
+  if (everything && rights === (SEG_CAN_READ | SEG_CAN_WRITE)) rights |= SEG_FLAT
   s.set(at + SEG_RIGHTS, rights)
 }
 
