@@ -4,7 +4,7 @@ import { compare } from './compare.ts'
 import type { Mismatch } from './compare.ts'
 import { RELATIVE, encode, modesOf } from './encode.ts'
 import type { Encoding } from './encode.ts'
-import { CODE, IN_BYTES, OUT_BYTES } from './layout.ts'
+import { CODE, IN_BYTES, OUT_BYTES, OUT_VECTOR } from './layout.ts'
 import type { Batch } from './layout.ts'
 import type { TestMachine } from './machine.ts'
 import type { NativeCpu } from './native.ts'
@@ -16,10 +16,14 @@ const BRANCH_SLOT = 256
 /** Encodings stay clear of the first page: jumps go there. */
 const FIRST = 0x100
 const ATTEMPTS = 60
+/** What the INT3 after each instruction raises. */
+const VECTOR_BP = 3
 
 /** What a run of cases found. */
 export interface Report {
   readonly cases: number
+  /** Of which so many ended without a fault. */
+  readonly completed: number
   readonly mismatches: readonly Mismatch[]
   /** Forms of which no encoding could be made. */
   readonly notEncoded: readonly string[]
@@ -81,12 +85,14 @@ export function check(
   const expected = native.run(batch)
   const actual = machine.run(batch)
   const mismatches: Mismatch[] = []
+  let completed = 0
   for (const [i, encoding] of owners.entries()) {
+    if (expected[i * OUT_BYTES + OUT_VECTOR] === VECTOR_BP) completed++
     const input = cases.subarray(i * IN_BYTES, (i + 1) * IN_BYTES)
     const from = i * OUT_BYTES
     const to = from + OUT_BYTES
     const differences = compare(encoding, input, expected.subarray(from, to), actual.subarray(from, to))
     if (differences.length > 0) mismatches.push({ encoding, differences, input })
   }
-  return { cases: owners.length, mismatches, notEncoded }
+  return { cases: owners.length, completed, mismatches, notEncoded }
 }

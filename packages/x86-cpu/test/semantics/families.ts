@@ -10,6 +10,7 @@ import { move } from '../../src/semantics/move.ts'
 import { multiplication } from '../../src/semantics/multiply.ts'
 import { shifts } from '../../src/semantics/shift.ts'
 import { isStringForm } from '../../src/lower.ts'
+import { modesOf } from './encode.ts'
 
 /** What can be run natively but not compared, and why. */
 const EXCLUDED: readonly (readonly [reason: string, names: RegExp])[] = [
@@ -29,7 +30,7 @@ export interface Family {
 
 /** Why a form is not compared, or undefined. */
 function exclusion(info: CodeInfo): string | undefined {
-  if (info.modes === 0) return 'no instruction'
+  if (modesOf(info).length === 0) return 'no instruction in the modes of user processes'
   if (info.feature !== '' && !FEATURES.has(info.feature)) return 'feature not offered'
   if (info.privileged) return 'privileged'
   // A segment register as destination: what can be loaded depends on the host's tables.
