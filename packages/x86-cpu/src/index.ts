@@ -3,11 +3,54 @@
  *
  * @packageDocumentation
  */
-export { CodeCache } from './code-cache.ts'
+export { CodeCache, CodePage } from './code-cache.ts'
+export type { CodeCacheClient } from './code-cache.ts'
 export { X86Engine, unimplementedMnemonics } from './engine.ts'
+export type { SystemForm, X86EngineOptions } from './engine.ts'
 export type { Exit } from './exit.ts'
+export { FlatHost } from './flat-host.ts'
 export type { CpuHost, Translation, Words } from './host.ts'
-export * from './state-layout.ts'
-export type { CpuModel } from './system/cpu.ts'
+export { readModelSpecificRegister, restoreVcpu, saveVcpu, writeModelSpecificRegister } from './inspect.ts'
+export {
+  CS,
+  DS,
+  ES,
+  FS,
+  GDTR,
+  GS,
+  IDTR,
+  LDTR,
+  MODE_16,
+  MODE_32,
+  MODE_64,
+  SEG_ATTRIBUTES,
+  SEG_BASE,
+  SEG_BYTES,
+  SEG_LIMIT,
+  SEG_SELECTOR,
+  SS,
+  STATUS_DONE,
+  STATUS_FAULT,
+  STATUS_RESTART,
+  STATUS_RETRY,
+  S_CPL,
+  S_CR0,
+  S_CR2,
+  S_CR3,
+  S_CR4,
+  S_EFER,
+  S_FPR,
+  S_GPR,
+  S_MODE,
+  S_PDPTE,
+  S_RIP,
+  S_SEGMENTS,
+  S_XMM,
+  TR,
+} from './state-layout.ts'
+export type { Cpu, CpuModel, MachineViews } from './system/cpu.ts'
+export { X86CpuError } from './system/errors.ts'
+export type { X86CpuErrorCode } from './system/errors.ts'
+export type { Hex, SavedCpu, SavedSegment } from './system/saved-state.ts'
 export { Vcpu } from './vcpu.ts'
 export type { InitialCpuState } from './vcpu.ts'

@@ -411,7 +411,7 @@ export class Vcpu implements Cpu, CodeCacheClient {
     this.#paused = false
     for (;;) {
       if (this.#unit !== UNIT_NONE) {
-        if (((u32[S_EVENTS >>> 2] as number) & EVENT_INIT) !== 0) this.#cancel()
+        if (((u32[S_EVENTS >>> 2] as number) & EVENT_INIT) !== 0) this.cancel()
         else {
           const status = this.#unit === UNIT_INSTRUCTION ? this.#loggedPass() : this.#deliver()
           if (status === STATUS_RETRY) return EXIT_BLOCKED
@@ -846,7 +846,8 @@ export class Vcpu implements Cpu, CodeCacheClient {
     return status
   }
 
-  #cancel(): void {
+  /** Forgets an instruction, or the delivery of an event, that waits for a device. Its owner drains and drops the answer. */
+  cancel(): void {
     this.log.cancel()
     this.#stepping = false
     this.#debugBefore = 0
@@ -930,14 +931,14 @@ export class Vcpu implements Cpu, CodeCacheClient {
 
   /** Power-on. @param bootstrap - executes from the reset vector; others wait for a start-up IPI */
   reset(bootstrap: boolean): void {
-    this.#cancel()
+    this.cancel()
     this.#bootstrap = bootstrap
     this.u32[S_EVENTS >>> 2] = 0
     resetState(this.system, RESET_POWER_ON, bootstrap)
   }
 
   #init(): void {
-    this.#cancel()
+    this.cancel()
     resetState(this.system, RESET_INIT, this.#bootstrap)
   }
 

@@ -1,7 +1,9 @@
 /** What a caller can do wrong. */
 export type X86CpuErrorCode =
   /** Saved state of another version, or with something missing. */
-  'ERR_SAVED_STATE'
+  | 'ERR_SAVED_STATE'
+  /** State was asked for in the middle of an instruction. */
+  | 'ERR_BUSY'
 
 /** A caller's mistake. Guests' mistakes are exceptions of the guest. */
 export class X86CpuError extends Error {

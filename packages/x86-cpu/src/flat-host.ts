@@ -1,0 +1,179 @@
+import type { MachineMemory } from '@retrap/memory'
+import { ACCESS_WRITE, PagingContext, WALK_OK, WalkResult, walk } from '@retrap/paging'
+import type { TableReader } from '@retrap/paging'
+import { LoggedTables } from '@retrap/replay'
+import type { AccessLog } from '@retrap/replay'
+import type { CpuHost, Translation, Words } from './host.ts'
+import { STATUS_DONE, STATUS_FAULT, S_CR0, S_CR3, S_CR4, S_EFER, S_PDPTE } from './state-layout.ts'
+import { PHYSICAL_ADDRESS_BITS } from './system/architecture.ts'
+import type { Vcpu } from './vcpu.ts'
+
+/** MAP_GLOBAL of `@retrap/paging`'s results. */
+const GLOBAL_FLAG = 0x100
+const TWO_32 = 0x1_0000_0000
+
+/**
+ * The plainest world for a vCPU: RAM from guest-physical 0 up, and nothing else. Page walks are real. What lies outside
+ * RAM reads as ones and swallows writes, ports and model-specific registers beyond the CPU's own are absent, and no
+ * interrupt comes. Extend it for more; a whole machine is `@retrap/hvm`'s.
+ */
+export class FlatHost implements CpuHost {
+  readonly memory: MachineMemory
+  /** Machine address of guest-physical 0. */
+  readonly ramMa: number
+  readonly ramBytes: number
+  readonly #paging = new PagingContext({
+    maxPhysicalBits: PHYSICAL_ADDRESS_BITS,
+    pages1G: true,
+    pse36: true,
+    amd: false,
+  })
+  readonly #walk = new WalkResult()
+  readonly #tables: TableReader
+  #loggedTables: LoggedTables | undefined
+  #vcpu: Vcpu | undefined
+
+  /**
+   * @param ramBytes - whole 4 KiB pages
+   * @throws MemoryError if machine memory has no room for them
+   */
+  constructor(memory: MachineMemory, ramBytes: number) {
+    this.memory = memory
+    this.ramBytes = ramBytes
+    this.ramMa = memory.allocate(ramBytes, 0x1000, 'RAM')
+    this.#tables = this.#reader()
+  }
+
+  /** The vCPU that was made with this host; before its first reset. */
+  attach(vcpu: Vcpu): void {
+    this.#vcpu = vcpu
+    this.#loggedTables = new LoggedTables(vcpu.log, this.#tables)
+  }
+
+  /**
+   * Writes RAM as a device does, so that decoded code of it dies.
+   *
+   * @throws MemoryError if some byte lies outside machine memory
+   */
+  load(gpa: number, bytes: Uint8Array): void {
+    this.memory.write(this.ramMa + gpa, bytes)
+  }
+
+  #reader(): TableReader {
+    const { memory } = this
+    const at = (gpa: number): number => this.ramAddress(gpa)
+    return {
+      read32: (gpa, into) => {
+        if (at(gpa) < 0) return false
+        into[0] = memory.u32[at(gpa) >>> 2] as number
+        return true
+      },
+      read64: (gpa, into) => {
+        if (at(gpa) < 0) return false
+        memory.readEntry(at(gpa), into)
+        return true
+      },
+      compareExchange32: (gpa, expect, value) => memory.compareExchange32(at(gpa), expect, value),
+      compareExchange64: (gpa, expectLo, expectHi, lo, hi) =>
+        memory.compareExchangeEntry(at(gpa), expectLo, expectHi, lo, hi),
+    }
+  }
+
+  translate(lo: number, hi: number, access: number, into: Translation, log: AccessLog | null): number {
+    const result = this.#walk
+    if (log !== null) log.beginWalk()
+    const tables = log === null ? this.#tables : (this.#loggedTables as LoggedTables)
+    if (walk(this.#paging, tables, lo, hi, access, result) !== WALK_OK) {
+      into.errorCode = result.pfec
+      return STATUS_FAULT
+    }
+    into.gpa = result.gpa
+    into.ma = this.ramAddress(result.gpa)
+    into.writable = (access & ACCESS_WRITE) !== 0 && into.ma >= 0
+    into.cacheable = true
+    into.global = (result.flags & GLOBAL_FLAG) !== 0
+    into.pageBytes = result.pageBytes
+    return STATUS_DONE
+  }
+
+  ramAddress(gpa: number): number {
+    return gpa < this.ramBytes ? this.ramMa + gpa : -1
+  }
+
+  physicalRead(_gpa: number, _size: number, into: Words, _logged: boolean): number {
+    into.lo = 0xffff_ffff
+    into.hi = 0xffff_ffff
+    return STATUS_DONE
+  }
+
+  physicalWrite(_gpa: number, _size: number, _lo: number, _hi: number, _logged: boolean): number {
+    return STATUS_DONE
+  }
+
+  portRead(_port: number, _size: number, into: Words, _logged: boolean): number {
+    into.lo = 0xffff_ffff
+    into.hi = 0
+    return STATUS_DONE
+  }
+
+  portWrite(_port: number, _size: number, _value: number, _logged: boolean): number {
+    return STATUS_DONE
+  }
+
+  readMsr(_index: number, _into: Words): number {
+    return STATUS_FAULT
+  }
+
+  writeMsr(_index: number, _lo: number, _hi: number): number {
+    return STATUS_FAULT
+  }
+
+  cpuid(_leaf: number, _subleaf: number, _into: Uint32Array): void {
+    // It has nothing to add.
+  }
+
+  hypercall(): number {
+    return STATUS_FAULT
+  }
+
+  /** A tick an instruction, up to where the run was last entered. */
+  timestamp(into: Words): void {
+    const ticks = this.#vcpu?.retired ?? 0
+    into.lo = ticks >>> 0
+    into.hi = Math.floor(ticks / TWO_32)
+  }
+
+  /** Always the same: give it a source of your own. */
+  random(into: Words): void {
+    into.lo = 0
+    into.hi = 0
+  }
+
+  acknowledgeInterrupt(): number {
+    return -1
+  }
+
+  readTaskPriority(): number {
+    return 0
+  }
+
+  writeTaskPriority(_value: number): void {
+    // There is no local APIC.
+  }
+
+  controlChanged(): void {
+    const u32 = this.#vcpu?.u32
+    if (u32 === undefined) return
+    const at = (offset: number): number => u32[offset >>> 2] as number
+    this.#paging.configure(at(S_CR0), at(S_CR3), at(S_CR3 + 4), at(S_CR4), at(S_EFER))
+    for (let i = 0; i < 8; i++) this.#paging.pdptes[i] = at(S_PDPTE + 4 * i)
+  }
+
+  pause(): void {
+    // Nobody else waits for a turn.
+  }
+
+  invalidate(_lo: number, _hi: number): void {
+    // Every walk reads the tables.
+  }
+}

@@ -1,0 +1,70 @@
+import { S_FAULT_VECTOR } from './state-layout.ts'
+import { X86CpuError } from './system/errors.ts'
+import { readMsr, writeMsr } from './system/msr.ts'
+import { restoreState, saveState } from './system/saved-state.ts'
+import type { SavedCpu } from './system/saved-state.ts'
+import { Abandon } from './system/system.ts'
+import type { Vcpu } from './vcpu.ts'
+
+/** Runs what a system instruction would do; false where the instruction would fault. */
+function attempt(vcpu: Vcpu, action: () => void): boolean {
+  requireIdle(vcpu)
+  try {
+    action()
+    return true
+  } catch (error) {
+    if (!(error instanceof Abandon)) throw error
+    // The fault is nobody's: no instruction has raised it.
+    vcpu.i32[S_FAULT_VECTOR >>> 2] = -1
+    return false
+  }
+}
+
+function requireIdle(vcpu: Vcpu): void {
+  if (vcpu.log.active)
+    throw new X86CpuError('ERR_BUSY', 'an instruction waits for a device: answer it, or cancel it by INIT or reset')
+}
+
+/**
+ * Reads a model-specific register as RDMSR at CPL 0 does: for tools and loaders.
+ *
+ * @returns undefined where RDMSR raises #GP
+ * @throws X86CpuError `ERR_BUSY` while an instruction waits for a device
+ */
+export function readModelSpecificRegister(vcpu: Vcpu, index: number): bigint | undefined {
+  const { system } = vcpu
+  if (!attempt(vcpu, () => readMsr(system, index))) return undefined
+  return (BigInt(system.hi) << 32n) | BigInt(system.lo)
+}
+
+/**
+ * Writes a model-specific register as WRMSR at CPL 0 does: for what firmware leaves behind.
+ *
+ * @returns false where WRMSR raises #GP; nothing has changed then
+ * @throws X86CpuError `ERR_BUSY` while an instruction waits for a device
+ */
+export function writeModelSpecificRegister(vcpu: Vcpu, index: number, value: bigint): boolean {
+  const lo = Number(BigInt.asUintN(32, value))
+  const hi = Number(BigInt.asUintN(32, value >> 32n))
+  return attempt(vcpu, () => writeMsr(vcpu.system, index, lo, hi))
+}
+
+/**
+ * The architectural state between two instructions, as plain data: for snapshots, debuggers and people.
+ *
+ * @throws X86CpuError `ERR_BUSY` while an instruction waits for a device
+ */
+export function saveVcpu(vcpu: Vcpu): SavedCpu {
+  requireIdle(vcpu)
+  return saveState(vcpu.system)
+}
+
+/**
+ * Puts back what {@link saveVcpu} returned, on any vCPU. What waits for a device is cancelled.
+ *
+ * @throws X86CpuError `ERR_SAVED_STATE` if `saved` is of another version or lacks a field
+ */
+export function restoreVcpu(vcpu: Vcpu, saved: SavedCpu): void {
+  vcpu.cancel()
+  restoreState(vcpu.system, saved)
+}

@@ -1,0 +1,74 @@
+import { al, eax, qword, rax } from '@retrap/x86-assembler'
+import { describe, expect, test } from 'vitest'
+import {
+  X86CpuError,
+  readModelSpecificRegister,
+  restoreVcpu,
+  saveVcpu,
+  writeModelSpecificRegister,
+} from '../src/index.ts'
+import { BareCpu } from './support/bare-cpu.ts'
+
+const IA32_PAT = 0x277
+const IA32_MTRR_DEF_TYPE = 0x2ff
+
+describe('model-specific registers from outside', () => {
+  test('what WRMSR accepts is written and read back', () => {
+    const { cpu } = new BareCpu()
+    expect(writeModelSpecificRegister(cpu, IA32_MTRR_DEF_TYPE, 0xc06n)).toBe(true)
+    expect(readModelSpecificRegister(cpu, IA32_MTRR_DEF_TYPE)).toBe(0xc06n)
+  })
+
+  test('what WRMSR refuses changes nothing and leaves no exception behind', () => {
+    const pc = new BareCpu()
+    expect(writeModelSpecificRegister(pc.cpu, IA32_PAT, 2n)).toBe(false)
+    expect(readModelSpecificRegister(pc.cpu, IA32_PAT)).toBe(0x0007_0406_0007_0406n)
+    expect(readModelSpecificRegister(pc.cpu, 0x1234_5678)).toBeUndefined()
+    pc.program((asm) => asm.mov(eax, 7).hlt())
+    expect(pc.run().reason).toBe('hlt')
+    expect(pc.register('rax')).toBe(7n)
+  })
+})
+
+describe('saved state', () => {
+  test('a processor goes on elsewhere as if nothing had happened, and its state survives JSON', () => {
+    const build = (pc: BareCpu): void => {
+      pc.program((asm) => {
+        const loop = asm.here()
+        asm.add(rax, 3).dec(qword(0x9000)).jnz(loop).hlt()
+      })
+      pc.write64(0x9000, 100n)
+    }
+    const first = new BareCpu()
+    build(first)
+    expect(first.run(100).reason).toBe('budget')
+    const second = new BareCpu()
+    build(second)
+    second.write64(0x9000, first.read64(0x9000))
+    restoreVcpu(second.cpu, JSON.parse(JSON.stringify(saveVcpu(first.cpu))) as ReturnType<typeof saveVcpu>)
+    expect(second.run().reason).toBe('hlt')
+    expect(first.run().reason).toBe('hlt')
+    expect(second.register('rax')).toBe(300n)
+    expect(saveVcpu(second.cpu)).toEqual(saveVcpu(first.cpu))
+  })
+
+  test('an instruction that waits for a device is in the way, until it is answered or cancelled', () => {
+    const pc = new BareCpu()
+    pc.program((asm) => asm.mov(al, 1).mov(rax, qword(0xa000)).hlt())
+    const before = saveVcpu(pc.cpu)
+    pc.host.devices.set(0xa, { read: () => undefined, write: () => true })
+    expect(pc.run().reason).toBe('blocked')
+    expect(() => saveVcpu(pc.cpu)).toThrow(X86CpuError)
+    restoreVcpu(pc.cpu, before)
+    expect(pc.run(0).reason).toBe('budget')
+    expect(saveVcpu(pc.cpu)).toEqual(before)
+  })
+
+  test('another version, and state with something missing, are refused by name', () => {
+    const { cpu } = new BareCpu()
+    const saved = saveVcpu(cpu)
+    expect(() => restoreVcpu(cpu, { ...saved, version: 2 as 1 })).toThrow('version 2, expected 1')
+    const { cr3: _cr3, ...registers } = saved.registers
+    expect(() => restoreVcpu(cpu, { ...saved, registers })).toThrow('cr3')
+  })
+})
