@@ -1,0 +1,87 @@
+// Every row of the instruction tables against two other readers: V8 checks operand and result types, wabt gives the
+// name that the encoding has. Source of the rows: WebAssembly core specification, "Index of Instructions".
+import { describe, expect, test } from 'vitest'
+import {
+  ATOMIC_RMW,
+  type AtomicRmwOp,
+  LANES,
+  LOADS,
+  type LoadOp,
+  NUMERIC,
+  type NumericOp,
+  STORES,
+  type StoreOp,
+  type ValueType,
+} from '../src/opcodes.ts'
+import { extractLane, type FunctionBuilder, I32, numeric, replaceLane, type Value } from '../src/index.ts'
+import { instructionsOf, moduleOf } from './support/wasm.ts'
+
+/** Builds one function around an instruction and returns how wabt reads it, and whether V8 accepts it. */
+function read(
+  params: readonly ValueType[],
+  result: ValueType | undefined,
+  build: (f: FunctionBuilder, operands: Value[]) => void,
+): { names: string[]; valid: boolean } {
+  const bytes = moduleOf(
+    { params, result },
+    (f) =>
+      build(
+        f,
+        params.map((type, i) => f.param(i, type).get),
+      ),
+    true,
+  )
+  return {
+    names: instructionsOf(bytes).map((line) => line.split(' ')[0] as string),
+    valid: WebAssembly.validate(bytes),
+  }
+}
+
+const types = (list: string): ValueType[] => list.split(' ') as ValueType[]
+const prefix = (op: string): ValueType => op.slice(0, op.indexOf('.')) as ValueType
+
+describe('an instruction is encoded as its name says', () => {
+  test.each(Object.keys(NUMERIC) as NumericOp[])('%s', (op) => {
+    const [operands, result] = NUMERIC[op][1].split(':') as [string, ValueType]
+    const { names, valid } = read(types(operands), result, (f, values) => {
+      f.return((numeric as unknown as (op: NumericOp, ...values: Value[]) => Value)(op, ...values))
+    })
+    expect(names).toContain(op)
+    expect(valid).toBe(true)
+  })
+
+  test.each(Object.keys(LOADS) as LoadOp[])('%s', (op) => {
+    const { names, valid } = read(['i32'], prefix(op), (f) => f.return(f.load(op, f.param(0, 'i32').get, 16)))
+    expect(names).toContain(op)
+    expect(valid).toBe(true)
+  })
+
+  test.each(Object.keys(STORES) as StoreOp[])('%s', (op) => {
+    const { names, valid } = read(['i32', prefix(op)], undefined, (f, [, value]) => {
+      f.store(op, f.param(0, 'i32').get, value as never, 16)
+    })
+    expect(names).toContain(op)
+    expect(valid).toBe(true)
+  })
+
+  test.each(Object.keys(ATOMIC_RMW) as AtomicRmwOp[])('%s', (op) => {
+    const type = prefix(op)
+    const operands = op.includes('cmpxchg') ? [type, type] : [type]
+    const { names, valid } = read(['i32', ...operands], type, (f, [address, ...values]) => {
+      f.return(f.atomic(op, address as I32, values as never))
+    })
+    expect(names).toContain(op)
+    expect(valid).toBe(true)
+  })
+
+  test.each(Object.keys(LANES) as (keyof typeof LANES)[])('%s', (op) => {
+    const lane = LANES[op][1]
+    const { names, valid } = op.includes('extract')
+      ? read(['v128'], lane, (f) => f.return(extractLane(op as 'i32x4.extract_lane', f.param(0, 'v128').get, 1)))
+      : read(['v128', lane], 'v128', (f, [, value]) => {
+          f.return(replaceLane(op as 'i32x4.replace_lane', f.param(0, 'v128').get, 1, value as I32))
+        })
+    expect(names).toContain(op)
+    expect(valid).toBe(true)
+  })
+})
