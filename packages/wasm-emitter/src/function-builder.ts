@@ -63,11 +63,12 @@ export class FunctionBuilder implements Callee {
   /** Parameter `i`, which must be of `type`. */
   param<T extends ValueType>(i: number, type: T): Local<T> {
     const local = this.params[i]
-    if (local?.type !== type) throw new WasmEmitterError('ERR_TYPE', `parameter ${i} of ${this.name} is ${local?.type}, not ${type}`)
+    if (local?.type !== type)
+      throw new WasmEmitterError('ERR_TYPE', `parameter ${i} of ${this.name} is ${local?.type}, not ${type}`)
     return local as Local<T>
   }
 
-  /** A new mutable variable, zero at the function's entry, living to the end of the enclosing {@link scope}. */
+  /** A new mutable variable, zero at the function's entry, living to the end of the enclosing {@link FunctionBuilder.scope}. */
   local<T extends ValueType>(type: T): Local<T> {
     let local = this.#free[type].pop() as Local<T> | undefined
     if (local === undefined) {
@@ -130,7 +131,12 @@ export class FunctionBuilder implements Callee {
   }
 
   /** An atomic read-modify-write; yields the old value. The address must be naturally aligned, or the code traps. */
-  atomic<K extends AtomicRmwOp>(op: K, address: I32Like, operands: readonly ValueOf[PrefixType<K>][], offset = 0): ValueOf[PrefixType<K>] {
+  atomic<K extends AtomicRmwOp>(
+    op: K,
+    address: I32Like,
+    operands: readonly ValueOf[PrefixType<K>][],
+    offset = 0,
+  ): ValueOf[PrefixType<K>] {
     const [code, align] = ATOMIC_RMW[op]
     const type = op.slice(0, op.indexOf('.')) as PrefixType<K>
     const base = I32.of(address)
@@ -157,7 +163,10 @@ export class FunctionBuilder implements Callee {
   }
 
   /** Calls a function; its result, if any, is in a fresh local. */
-  call<T extends ValueType>(callee: Callee & { readonly signature: { readonly result: T } }, ...operands: Value[]): ValueOf[T]
+  call<T extends ValueType>(
+    callee: Callee & { readonly signature: { readonly result: T } },
+    ...operands: Value[]
+  ): ValueOf[T]
   call(callee: Callee, ...operands: Value[]): undefined
   call(callee: Callee, ...operands: Value[]): Value | undefined {
     checkOperands(callee.signature, operands)
@@ -231,7 +240,12 @@ export class FunctionBuilder implements Callee {
   }
 
   /** A value from one of two arms, of which only one is evaluated. */
-  ifElse<T extends ValueType>(type: T, condition: I32Like, then: () => ValueOf[T], otherwise: () => ValueOf[T]): ValueOf[T] {
+  ifElse<T extends ValueType>(
+    type: T,
+    condition: I32Like,
+    then: () => ValueOf[T],
+    otherwise: () => ValueOf[T],
+  ): ValueOf[T] {
     const test = I32.of(condition)
     if (test.known !== undefined) return test.known === 0 ? otherwise() : then()
     const result = this.local(type)

@@ -19,7 +19,7 @@ export interface MemoryImport {
 }
 
 /**
- * Builds a WebAssembly module: imports first, then functions; {@link build} gives the bytes.
+ * Builds a WebAssembly module: imports first, then functions; {@link ModuleBuilder.build} gives the bytes.
  *
  * Layout after the WebAssembly core specification, chapter 5, "Binary Format", "Modules".
  */
@@ -54,14 +54,19 @@ export class ModuleBuilder {
 
   /** Imports come before the first own function, since they share one index space. */
   importFunction<S extends Signature>(module: string, name: string, signature: S): Callee & { readonly signature: S } {
-    if (this.#functions.length > 0) throw new WasmEmitterError('ERR_STRUCTURE', `import ${name} after the first function`)
+    if (this.#functions.length > 0)
+      throw new WasmEmitterError('ERR_STRUCTURE', `import ${name} after the first function`)
     const callee = { index: this.#imports.length, signature }
     this.#imports.push({ module, name, callee, type: this.typeIndex(signature) })
     return callee
   }
 
   /** Declares a function at once, so that others can call it before its body is complete. */
-  function<S extends Signature>(name: string, signature: S, options: { readonly export?: boolean } = {}): FunctionBuilder & { readonly signature: S } {
+  function<S extends Signature>(
+    name: string,
+    signature: S,
+    options: { readonly export?: boolean } = {},
+  ): FunctionBuilder & { readonly signature: S } {
     const builder = new FunctionBuilder(this.#imports.length + this.#functions.length, name, signature)
     this.typeIndex(signature)
     this.#functions.push(builder)

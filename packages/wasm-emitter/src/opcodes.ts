@@ -485,7 +485,9 @@ export type AtomicRmwOp = keyof typeof ATOMIC_RMW
 export type LaneOp = keyof typeof LANES
 
 /** The type an instruction leaves on the stack. */
-export type ResultOf<K extends NumericOp> = (typeof NUMERIC)[K][1] extends `${string}:${infer R}` ? Extract<R, ValueType> : never
+export type ResultOf<K extends NumericOp> = (typeof NUMERIC)[K][1] extends `${string}:${infer R}`
+  ? Extract<R, ValueType>
+  : never
 /** The operand types of an instruction as one string, separated by spaces. */
 export type OperandsOf<K extends NumericOp> = (typeof NUMERIC)[K][1] extends `${infer P}:${string}` ? P : never
 /** The type that a load, or an atomic, yields: what stands before the first dot. */

@@ -179,9 +179,7 @@ export class I32 extends Value<'i32'> {
   }
   /** Zero-extends to 64 bits. */
   toI64U(): I64 {
-    return this.known === undefined
-      ? new I64(apply('i64.extend_i32_u', [this]))
-      : I64.of(BigInt(this.known >>> 0))
+    return this.known === undefined ? new I64(apply('i64.extend_i32_u', [this])) : I64.of(BigInt(this.known >>> 0))
   }
   /** Sign-extends to 64 bits. */
   toI64S(): I64 {
