@@ -101,6 +101,12 @@ function emitFinish(f: FunctionBuilder, state: I32, target: Target): void {
         raiseFlags(f, state, FE_UNDERFLOW)
         // Rounded as if the exponent had no limit. The x87 unit delivers that with the exponent moved into range, SSE nothing.
         f.set(exponent, extended ? exponent.get.add(WRAP) : I32.of(0))
+        // FSCALE can go farther down: to zero, however that is rounded.
+        if (!extended) return
+        f.if(exponent.get.ltS(minimumExponent), () => {
+          raiseFlags(f, state, FE_PRECISION)
+          target.pack(sign, I32.of(0), I64.of(0))
+        })
       },
       denormalise,
     )
@@ -128,12 +134,16 @@ function emitFinish(f: FunctionBuilder, state: I32, target: Target): void {
     f.set(exponent, exponent.get.add(1))
   })
   f.if(exponent.get.gtS(maximumExponent), () => {
+    // FSCALE can go farther than the exponent can be moved back: to infinity, however that is rounded.
+    const beyond = extended
+      ? f.let(exponent.get.gtS(maximumExponent + WRAP).and(control.and(FE_OVERFLOW).eqz()))
+      : I32.of(0)
     f.if(
-      control.and(FE_OVERFLOW),
+      control.and(FE_OVERFLOW).or(beyond),
       () => {
         raiseFlags(f, state, FE_OVERFLOW | FE_PRECISION)
         const infinite = mode.eq(ROUND_NEAREST).or(mode.eq(ROUND_UP).and(sign.eqz())).or(mode.eq(ROUND_DOWN).and(sign))
-        f.if(infinite, () => {
+        f.if(infinite.or(beyond), () => {
           raiseFlags(f, state, FE_ROUNDED_UP)
           target.packInfinity(sign)
         })

@@ -1,5 +1,6 @@
 import { x87Arithmetic } from './x87-arithmetic.ts'
 import { x87Control } from './x87-control.ts'
+import { x87Scale } from './x87-scale.ts'
 import { x87Transfers } from './x87-transfer.ts'
 import type { SemanticsTable } from './table.ts'
 
@@ -11,4 +12,5 @@ export const x87: SemanticsTable = {
   ...x87Control,
   ...x87Transfers,
   ...x87Arithmetic,
+  ...x87Scale,
 }
