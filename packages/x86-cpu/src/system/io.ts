@@ -67,6 +67,13 @@ function lowPart(value: number, width: number): number {
   return width === 2 ? value & 0xffff : value
 }
 
+const STRING_SIZES: Readonly<Record<string, number>> = { B: 1, W: 2, D: 4 }
+
+/** Bytes of an element, which the mnemonic tells: DX is an operand too, and wider than a byte. */
+function elementSize(form: Form): number {
+  return STRING_SIZES[form.mnemonic.slice(-1)] as number
+}
+
 /** Moves an index register by one element, in the direction of DF. */
 function step(s: System, register: number, width: number, size: number): void {
   const delta = (s.get(S_EFLAGS) & FLAG_DF) === 0 ? size : -size
@@ -81,7 +88,7 @@ function countIsZero(s: System, width: number): boolean {
 
 /** Ends an iteration: the status tells whether there are more. */
 function iterated(s: System, form: Form, register: number): number {
-  step(s, register, form.addressSize, form.size)
+  step(s, register, form.addressSize, elementSize(form))
   if (form.repeat === 'none') return STATUS_DONE
   const lo = s.gpr(RCX) - 1
   s.setGpr(RCX, form.addressSize, lo >>> 0, (s.gprHi(RCX) - (lo < 0 ? 1 : 0)) >>> 0)
@@ -95,7 +102,8 @@ function nothingToRepeat(s: System, form: Form): boolean {
 
 // @isa: complete   6C 6D   INS   "SDM vol. 2A, INS/INSB/INSW/INSD"; one iteration a call
 export const inputString: Handler = (s, _record, form) => {
-  const { size, addressSize } = form
+  const { addressSize } = form
+  const size = elementSize(form)
   if (nothingToRepeat(s, form)) return STATUS_DONE
   const port = s.gpr(RDX) & 0xffff
   checkPorts(s, port, size)
@@ -112,7 +120,8 @@ export const inputString: Handler = (s, _record, form) => {
 
 // @isa: complete   6E 6F   OUTS   "SDM vol. 2B, OUTS/OUTSB/OUTSW/OUTSD"; one iteration a call
 export const outputString: Handler = (s, record, form) => {
-  const { size, addressSize } = form
+  const { addressSize } = form
+  const size = elementSize(form)
   if (nothingToRepeat(s, form)) return STATUS_DONE
   const port = s.gpr(RDX) & 0xffff
   checkPorts(s, port, size)
