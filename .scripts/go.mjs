@@ -23,7 +23,7 @@ async function main() {
       case 'start':
       case 'retrap':
         build()
-        return await run(join(root, 'apps/retrap/dist/main.js'), args)
+        return await run('--max-semi-space-size=1', [join(root, 'apps/retrap/dist/main.js'), ...args])
       case 'bench':
       case 'soak':
       case 'test':

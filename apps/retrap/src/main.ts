@@ -1,4 +1,5 @@
-#!/usr/bin/env node
+#!/usr/bin/env -S node --max-semi-space-size=1
+// A young generation of V8's default size would take 40 MiB that the guest's memory budget does not have.
 import { createPc } from '@retrap/machine'
 import { formatIntel, decode } from '@retrap/x86-decoder'
 import { runCli, type CliHost } from './cli.ts'

@@ -91,10 +91,12 @@ export interface PcStatistics {
 }
 
 const MIB = 1 << 20
-const CODE_CACHE_BYTES = 48 * MIB
+const CODE_CACHE_BYTES = 32 * MIB
 /** vCPU state, logs, request pages and table frames, beside RAM and the code arena. */
 const FIXED_OVERHEAD = 4 * MIB
 const VCPU_OVERHEAD = 512 * 1024
+/** Eight bytes for each frame of 4 KiB: its generation, and its place in the allocator and the p2m. */
+const FRAME_RECORD_SHARE = 512
 /** 2026-01-01, for machines whose runs must agree. */
 const DETERMINISTIC_EPOCH = 1_767_225_600
 const BIOS_ROM_TOP = 0x10_0000
@@ -130,7 +132,8 @@ export class Pc {
     const map = pcMemoryMap(options.memoryBytes)
     const firmwareBytes = options.firmware?.length ?? 0
     const codeCacheBytes = options.codeCacheBytes ?? CODE_CACHE_BYTES
-    const overhead = FIXED_OVERHEAD + cpus * VCPU_OVERHEAD + codeCacheBytes + firmwareBytes
+    const overhead =
+      FIXED_OVERHEAD + cpus * VCPU_OVERHEAD + codeCacheBytes + firmwareBytes + options.memoryBytes / FRAME_RECORD_SHARE
     this.memory = MachineMemory.create({ bytes: roundToLargePage(options.memoryBytes) + overhead })
     const deterministic = options.clock === 'deterministic'
     this.domain = new Domain({
