@@ -1,0 +1,422 @@
+import { defineDevice } from '@retrap/ioreq'
+import { P2mType } from '@retrap/p2m'
+import { type Assembler, al, byte, cl, cr0, ds, dword, dx, eax, ebx, ecx, edi, edx, esi, esp, ax, far32, imm32, ptr, ss, word } from '@retrap/x86-assembler'
+import { describe, expect, test } from 'vitest'
+import { DeterministicClock } from '../src/index.ts'
+import { CODE, EXIT_PORT, Guest, IDT, STACK, realClock } from './support/guest.ts'
+
+const APIC = 0xfee0_0000
+const DEVICE = 0xfed9_0000
+const RESULT = 0x4000
+
+const off = (asm: Assembler, code = 0): Assembler => asm.mov(al, code).out(EXIT_PORT, al).bind(asm.label()).hlt()
+
+/** Writes EAX where the test looks. */
+const note = (asm: Assembler, index: number): Assembler => asm.mov(dword(RESULT + 4 * index), eax)
+
+describe('memory', () => {
+  test('a store to ROM goes nowhere, and no device hears of it', async () => {
+    const guest = new Guest((asm) => {
+      asm.mov(dword(0x5_0000), 7).mov(eax, dword(0x5_0000))
+      note(asm, 0)
+      off(asm)
+    })
+    guest.domain.guestMemory.load(0x5_0000, Uint8Array.of(1, 2, 3, 4))
+    guest.domain.p2m.setType(0x50, 1, P2mType.RAM_RO)
+    expect(await guest.run()).toEqual({ reason: 'debug-exit', code: 0 })
+    expect(guest.read32(RESULT)).toBe(0x0403_0201)
+    expect(guest.domain.vcpus[0]?.counts.mmioAccesses).toBe(0)
+  })
+
+  test('what nobody claims reads as ones and swallows writes', async () => {
+    const guest = new Guest((asm) => {
+      asm.mov(dword(0xe000_0000), 7).mov(eax, dword(0xe000_0000))
+      note(asm, 0).mov(edx, 0x777).in(eax, dx)
+      note(asm, 1).out(dx, eax)
+      off(asm)
+    })
+    await guest.run()
+    expect(guest.read32(RESULT)).toBe(0xffff_ffff)
+    expect(guest.read32(RESULT + 4)).toBe(0xffff_ffff)
+  })
+
+  test('RAM that leaves the p2m is gone at once, and what takes its place is there', async () => {
+    const guest = new Guest(
+      (asm) => {
+        asm.mov(dword(0x6_0000), 1).mov(al, 1).out(0x80, al)
+        asm.mov(eax, dword(0x6_0000))
+        note(asm, 0)
+        off(asm)
+      },
+      {
+        devices: [
+          defineDevice({
+            name: 'unplug',
+            synchronous: true,
+            ports: { base: 0x80, size: 1 },
+            write: () => {
+              const { p2m } = guest.domain
+              p2m.remove(0x60, p2m.translate(0x6_0000) / 0x1000, 1)
+            },
+          }),
+        ],
+      },
+    )
+    await guest.run()
+    expect(guest.read32(RESULT)).toBe(0xffff_ffff)
+  })
+
+  test('bytes at RIP can be read for people, as far as they are mapped', () => {
+    const guest = new Guest((asm) => asm.nop().hlt())
+    const vcpu = guest.domain.vcpus[0]
+    expect([...(vcpu?.peekCode(BigInt(CODE), 2) ?? [])]).toEqual([0x90, 0xf4])
+    expect(vcpu?.peekCode(0xf_fffen, 8)).toHaveLength(2)
+    expect(vcpu?.peekCode(0x4000_0000n, 8)).toHaveLength(0)
+  })
+})
+
+describe('the local APIC', () => {
+  test('its page answers the vCPU that looks, and follows IA32_APIC_BASE', async () => {
+    const guest = new Guest((asm) => {
+      asm.mov(eax, dword(APIC + 0x30)).movzx(eax, al)
+      note(asm, 0)
+      asm.mov(dword(APIC + 0x80), 0x20).movzx(ecx, byte(APIC + 0x80)).mov(eax, ecx)
+      note(asm, 1)
+      // Move it to D0000000H.
+      asm.mov(ecx, 0x1b).rdmsr()
+      note(asm, 2).and(eax, 0xfff).or(eax, 0xd000_0000).wrmsr()
+      asm.mov(eax, dword(0xd000_0080))
+      note(asm, 3).mov(eax, dword(APIC + 0x80))
+      note(asm, 4)
+      off(asm)
+    })
+    await guest.run()
+    const seen = [0, 1, 2, 3, 4].map((i) => guest.read32(RESULT + 4 * i))
+    expect(seen).toEqual([0x14, 0x20, 0xfee0_0900, 0x20, 0xffff_ffff])
+    expect(guest.domain.vcpus[0]?.counts.apicAccesses).toBe(4)
+  })
+
+  test('MSRs of the CPU, of the APIC and of nobody: the last is #GP', async () => {
+    const guest = new Guest((asm) => {
+      asm.mov(ecx, 0x277).rdmsr()
+      note(asm, 0)
+      // x2APIC: enable, then read the ID register.
+      asm.mov(ecx, 0x1b).rdmsr().or(eax, 0x400).wrmsr().mov(ecx, 0x802).rdmsr()
+      note(asm, 1)
+      asm.mov(ecx, 0x1234_5678).rdmsr()
+      off(asm, 1)
+    })
+    guest.vector(13, 0x7000)
+    guest.program(0x7000, 32, (asm) => off(asm, 13))
+    expect(await guest.run()).toEqual({ reason: 'debug-exit', code: 13 })
+    expect(guest.read32(RESULT)).toBe(0x0007_0406)
+    expect(guest.read32(RESULT + 4)).toBe(0)
+  })
+
+  test('its timer interrupts a halted vCPU, in deterministic time at the exact nanosecond', async () => {
+    const guest = new Guest((asm) => {
+      asm.mov(dword(APIC + 0xf0), 0x1ff).mov(dword(APIC + 0x3e0), 0xb).mov(dword(APIC + 0x320), 0x40)
+      asm.mov(dword(APIC + 0x380), 1_000_000).sti().hlt()
+      off(asm, 1)
+    })
+    guest.vector(0x40, 0x7000)
+    guest.program(0x7000, 32, (asm) => off(asm, 0x40))
+    expect(await guest.run()).toEqual({ reason: 'debug-exit', code: 0x40 })
+    const { clock, instructions } = guest.domain
+    // Deadline, and a nanosecond for each instruction since.
+    expect(clock.now()).toBeGreaterThanOrEqual(1_000_000)
+    expect(clock.now()).toBeLessThan(1_000_000 + 2 * instructions)
+  })
+
+  test('in real time too, and the host sleeps meanwhile', async () => {
+    const guest = new Guest(
+      (asm) => {
+        asm.mov(dword(APIC + 0xf0), 0x1ff).mov(dword(APIC + 0x3e0), 0xb).mov(dword(APIC + 0x320), 0x40)
+        asm.mov(dword(APIC + 0x380), 30_000_000).sti().hlt()
+        off(asm, 1)
+      },
+      { clock: realClock() },
+    )
+    guest.vector(0x40, 0x7000)
+    guest.program(0x7000, 32, (asm) => off(asm, 0x40))
+    const before = process.cpuUsage()
+    expect(await guest.run()).toEqual({ reason: 'debug-exit', code: 0x40 })
+    expect(guest.domain.clock.now()).toBeGreaterThanOrEqual(30_000_000)
+    expect(guest.sleeper.sleeps).toBeLessThan(20)
+    expect(process.cpuUsage(before).user).toBeLessThan(1_000_000)
+  })
+
+  test('TSC-deadline mode: the interrupt comes when the TSC gets there', async () => {
+    const guest = new Guest((asm) => {
+      asm.mov(dword(APIC + 0xf0), 0x1ff).mov(dword(APIC + 0x320), 0x4_0040)
+      asm.mov(ecx, 0x6e0).mov(eax, 500_000).xor(edx, edx).wrmsr().sti().hlt()
+      off(asm, 1)
+    })
+    guest.vector(0x40, 0x7000)
+    guest.program(0x7000, 32, (asm) => {
+      asm.rdtsc()
+      note(asm, 0)
+      off(asm, 0x40)
+    })
+    expect(await guest.run()).toEqual({ reason: 'debug-exit', code: 0x40 })
+    expect(guest.read32(RESULT)).toBeGreaterThanOrEqual(500_000)
+    expect(guest.read32(RESULT)).toBeLessThan(600_000)
+  })
+})
+
+describe('several vCPUs', () => {
+  /** The bootstrap processor sends INIT and SIPI to APIC 1, whose code is 16-bit at 2000H. */
+  const startSecond = (asm: Assembler): Assembler =>
+    asm
+      .mov(dword(APIC + 0xf0), 0x1ff)
+      .mov(dword(APIC + 0x310), 1 << 24)
+      .mov(dword(APIC + 0x300), 0x4500)
+      .mov(dword(APIC + 0x310), 1 << 24)
+      .mov(dword(APIC + 0x300), 0x4602)
+
+  test('INIT and SIPI start the second in real mode, and both see one memory', async () => {
+    const guest = new Guest(
+      (asm) => {
+        startSecond(asm)
+        const wait = asm.here()
+        asm.pause().cmp(dword(RESULT), 0x1234).jne(wait)
+        off(asm, 3)
+      },
+      { vcpus: 2 },
+    )
+    guest.program(0x2000, 16, (asm) => {
+      const self = asm.label()
+      asm.xor(ax, ax).mov(ds, ax).mov(word(RESULT), 0x1234).bind(self).hlt().jmp(self)
+    })
+    expect(await guest.run()).toEqual({ reason: 'debug-exit', code: 3 })
+    expect(guest.state(1).segments['cs']).toMatchObject({ selector: 0x200, base: '0x2000' })
+    expect(guest.domain.exits['pause']).toBeGreaterThan(0)
+  })
+
+  test('a fixed IPI reaches the other, which answers with one', async () => {
+    const guest = new Guest(
+      (asm) => {
+        startSecond(asm)
+        const wait = asm.here()
+        asm.pause().cmp(dword(RESULT), 1).jne(wait)
+        asm.mov(dword(APIC + 0x310), 1 << 24).mov(dword(APIC + 0x300), 0x4050)
+        asm.sti()
+        const idle = asm.here()
+        asm.hlt().jmp(idle)
+      },
+      { vcpus: 2 },
+    )
+    // The second enters protected mode to reach its APIC.
+    guest.program(0x2000, 16, (asm) => {
+      const gdtr = asm.label()
+      const code = asm.label()
+      asm.xor(ax, ax).mov(ds, ax).operandSize(32).lgdt(ptr(gdtr)).mov(eax, cr0).or(al, 1).mov(cr0, eax)
+      asm.jmp(far32(8, code)).bind(gdtr).dw(23).dd(0x8800)
+      asm.bits(32).bind(code)
+      asm.mov(ax, 0x10).mov(ds, ax).mov(ss, ax).mov(esp, STACK - 0x1000)
+      const idtr = asm.label()
+      asm.lidt(ptr(idtr)).mov(dword(APIC + 0xf0), 0x1ff).mov(dword(RESULT), 1).sti()
+      const idle = asm.here()
+      asm.hlt().jmp(idle).bind(idtr).dw(0x7ff).dd(IDT)
+    })
+    guest.vector(0x50, 0x7000)
+    guest.program(0x7000, 32, (asm) => {
+      asm.mov(dword(APIC + 0xb0), 0).mov(dword(APIC + 0x310), 0).mov(dword(APIC + 0x300), 0x4051).iretd()
+    })
+    guest.vector(0x51, 0x7100)
+    guest.program(0x7100, 32, (asm) => off(asm, 0x51))
+    expect(await guest.run()).toEqual({ reason: 'debug-exit', code: 0x51 })
+  })
+
+  test.each([1, 2, 3, 128])('CPUID tells the topology of %i', (vcpus) => {
+    const guest = new Guest((asm) => asm.hlt(), { vcpus })
+    const regs = new Uint32Array(4)
+    const last = guest.domain.vcpus[vcpus - 1]
+    regs.set([0x206c2, 0x0001_0800, 0, 1 << 9])
+    last?.cpuid(1, 0, regs)
+    expect((regs[1] as number) >>> 24).toBe(vcpus - 1)
+    expect(((regs[1] as number) >>> 16) & 0xff).toBe(vcpus)
+    expect(((regs[3] as number) >>> 28) & 1).toBe(vcpus > 1 ? 1 : 0)
+    regs.set([0, 1, 0x201, 0])
+    last?.cpuid(0xb, 1, regs)
+    expect(regs[1]).toBe(vcpus)
+    expect(regs[3]).toBe(vcpus - 1)
+    expect(1 << (regs[0] as number)).toBeGreaterThanOrEqual(vcpus)
+  })
+})
+
+describe('devices', () => {
+  const asking = (asm: Assembler): void => {
+    asm.mov(eax, dword(DEVICE))
+    note(asm, 0)
+    asm.add(dword(DEVICE + 4), 1).mov(esi, DEVICE).mov(edi, RESULT + 4).mov(ecx, 3).rep().movsd()
+    off(asm)
+  }
+
+  test('one that answers later: the instruction waits, everything is read and written once', async () => {
+    const seen: string[] = []
+    const guest = new Guest(asking, {
+      devices: [
+        defineDevice({
+          name: 'slow',
+          mmio: { base: DEVICE, size: 0x1000 },
+          async read(offset) {
+            await new Promise((resolve) => setTimeout(resolve, 2))
+            seen.push(`read ${offset}`)
+            return 0x100 + offset
+          },
+          async write(offset, _size, value) {
+            await new Promise((resolve) => setTimeout(resolve, 2))
+            seen.push(`write ${offset}=${value}`)
+          },
+        }),
+      ],
+    })
+    expect((await guest.run()).reason).toBe('debug-exit')
+    expect(seen).toEqual(['read 0', 'read 4', 'write 4=261', 'read 0', 'read 4', 'read 8'])
+    expect([0, 1, 2, 3].map((i) => guest.read32(RESULT + 4 * i))).toEqual([0x100, 0x100, 0x104, 0x108])
+    expect(guest.domain.exits['blocked']).toBeGreaterThanOrEqual(6)
+  })
+
+  test('while one vCPU waits for a device, the other goes on', async () => {
+    let release: (value: number) => void = () => undefined
+    const guest = new Guest(
+      (asm) => {
+        asm.mov(dword(APIC + 0xf0), 0x1ff).mov(dword(APIC + 0x310), 1 << 24).mov(dword(APIC + 0x300), 0x4500)
+        asm.mov(dword(APIC + 0x310), 1 << 24).mov(dword(APIC + 0x300), 0x4602)
+        asm.mov(eax, dword(DEVICE))
+        note(asm, 0)
+        off(asm, 5)
+      },
+      {
+        vcpus: 2,
+        devices: [
+          defineDevice({
+            name: 'gate',
+            mmio: { base: DEVICE, size: 0x1000 },
+            read: () => new Promise<number>((resolve) => (release = resolve)),
+          }),
+          defineDevice({
+            name: 'opener',
+            synchronous: true,
+            ports: { base: 0x80, size: 1 },
+            write: () => release(42),
+          }),
+        ],
+      },
+    )
+    guest.program(0x2000, 16, (asm) => {
+      const loop = asm.mov(ecx, imm32(100_000)).here()
+      asm.dec(ecx).jnz(loop).out(0x80, al).hlt()
+    })
+    expect(await guest.run()).toEqual({ reason: 'debug-exit', code: 5 })
+    expect(guest.read32(RESULT)).toBe(42)
+  })
+
+  test.each([
+    { what: 'throws', read: () => { throw new Error('no idea') }, synchronous: true },
+    { what: 'rejects', read: () => Promise.reject(new Error('no idea')), synchronous: false },
+    { what: 'is synchronous and gives a promise', read: () => Promise.resolve(1), synchronous: true },
+  ])('one that $what crashes its domain, named with its request', async ({ read, synchronous }) => {
+    const guest = new Guest(asking, {
+      devices: [defineDevice({ name: 'broken', synchronous, mmio: { base: DEVICE, size: 0x1000 }, read })],
+    })
+    const exit = await guest.run()
+    expect(exit.reason).toBe('device-failure')
+    if (exit.reason !== 'device-failure') return
+    expect(exit.failure.device).toBe('broken')
+    expect(exit.failure.request).toMatch(/read.*fed90000/)
+  })
+
+  test('under the policy "detach" the domain goes on without it: ones', async () => {
+    const guest = new Guest(asking, {
+      policy: 'detach',
+      devices: [
+        defineDevice({
+          name: 'broken',
+          synchronous: true,
+          mmio: { base: DEVICE, size: 0x1000 },
+          read: () => {
+            throw new Error('no idea')
+          },
+        }),
+      ],
+    })
+    expect(await guest.run()).toEqual({ reason: 'debug-exit', code: 0 })
+    expect(guest.read32(RESULT)).toBe(0xffff_ffff)
+  })
+
+  test('a reset forgets a request in flight; its late answer is dropped', async () => {
+    let answer: (value: number) => void = () => undefined
+    const guest = new Guest(asking, {
+      devices: [
+        defineDevice({
+          name: 'late',
+          mmio: { base: DEVICE, size: 0x1000 },
+          read: () => new Promise<number>((resolve) => (answer = resolve)),
+        }),
+      ],
+    })
+    const running = guest.run()
+    await new Promise((resolve) => setTimeout(resolve, 20))
+    guest.domain.stop({ reason: 'stopped' })
+    expect(await running).toEqual({ reason: 'stopped' })
+    const late = answer
+    guest.domain.reset()
+    late(1)
+    await new Promise((resolve) => setTimeout(resolve, 5))
+    expect(guest.state().registers['rip']).toBe('0xfff0')
+    expect(guest.read32(RESULT)).toBe(0)
+  })
+})
+
+describe('how a domain ends', () => {
+  test('a triple fault names the vCPU', async () => {
+    const guest = new Guest((asm) => asm.lidt(ptr(0x9000)).ud2())
+    expect(await guest.run()).toEqual({ reason: 'triple-fault', vcpu: 0 })
+  })
+
+  test('a guest that loops for ever can be stopped', async () => {
+    const guest = new Guest((asm) => {
+      const loop = asm.here()
+      asm.jmp(loop)
+    })
+    setTimeout(() => guest.domain.stop({ reason: 'stopped' }), 10)
+    expect(await guest.run()).toEqual({ reason: 'stopped' })
+  })
+
+  test('so can one that halts for ever with interrupts off', async () => {
+    const guest = new Guest((asm) => asm.cli().hlt())
+    setTimeout(() => guest.domain.stop({ reason: 'stopped' }), 10)
+    expect(await guest.run()).toEqual({ reason: 'stopped' })
+  })
+})
+
+describe('determinism', () => {
+  const busy = (asm: Assembler): void => {
+    asm.mov(dword(APIC + 0xf0), 0x1ff).mov(dword(APIC + 0x3e0), 0xb).mov(dword(APIC + 0x320), 0x2_0040)
+    asm.mov(dword(APIC + 0x380), 7919).sti().mov(ecx, 300_000)
+    const loop = asm.here()
+    asm.rdtsc().add(ebx, eax).rol(ebx, cl).rdrand(eax).xor(ebx, eax).dec(ecx).jnz(loop)
+    off(asm)
+  }
+  async function once(nsPerInstruction: number): Promise<unknown> {
+    const guest = new Guest(busy, { clock: new DeterministicClock(nsPerInstruction) })
+    guest.vector(0x40, 0x7000)
+    guest.program(0x7000, 32, (asm) => asm.inc(dword(RESULT)).mov(dword(APIC + 0xb0), 0).iretd())
+    await guest.run()
+    const all = new Uint8Array(1 << 20)
+    guest.domain.guestMemory.read(0, all)
+    return { state: guest.state(), time: guest.domain.clock.now(), ticks: guest.read32(RESULT), memory: all }
+  }
+
+  test('two runs of one guest agree in every register and byte of memory, timer interrupts included', async () => {
+    const first = await once(1)
+    const second = await once(1)
+    expect(second).toEqual(first)
+    expect((first as { ticks: number }).ticks).toBeGreaterThan(10)
+    expect(await once(2)).not.toEqual(first)
+  })
+})
+
+
