@@ -18,6 +18,8 @@ import {
 import { MODE_16, MODE_32 } from './state-layout.ts'
 
 const PAGE = 0x1000
+/** The decoder counts in 31 bits, and so past the end of a page that ends at 2 GiB. */
+const HALF = 0x7fff_f000
 /** A slot for each byte offset: the machine address of the record that starts there, or 0. */
 const SLOT_BYTES = PAGE * 4
 /** Instructions decoded at once. Most of what follows a branch is never executed. */
@@ -58,6 +60,8 @@ export class CodePage {
  */
 export class CodeCache {
   readonly #memory: MachineMemory
+  /** Machine memory from {@link HALF} on. */
+  readonly #upperHalf: Uint8Array
   readonly #lowering: Lowering
   readonly #undefined: number
   readonly #start: number
@@ -78,6 +82,7 @@ export class CodeCache {
    */
   constructor(memory: MachineMemory, lowering: Lowering, bytes: number, undefinedHandler: number) {
     this.#memory = memory
+    this.#upperHalf = memory.u8.subarray(HALF)
     this.#lowering = lowering
     this.#undefined = undefinedHandler
     this.#start = memory.allocate(bytes, 64, 'decoded instructions')
@@ -158,10 +163,12 @@ export class CodeCache {
     let page = given
     // A flush forgets the page that was asked for; ask again.
     if (!this.#reserve(RUN_LIMIT + 1)) page = this.page(given.frame, given.mode)
-    const { u8, u32 } = this.#memory
+    const { u32 } = this.#memory
     const insn = this.#insn
     const bits = page.mode === MODE_16 ? 16 : page.mode === MODE_32 ? 32 : 64
-    const frame = page.frame * PAGE
+    const upper = page.frame * PAGE >= HALF
+    const bytes = upper ? this.#upperHalf : this.#memory.u8
+    const frame = page.frame * PAGE - (upper ? HALF : 0)
     const first = this.#next
     const slots = page.slots >>> 2
     let at = first
@@ -169,7 +176,7 @@ export class CodeCache {
     let ended = false
     for (let n = 0; n < RUN_LIMIT && offset < PAGE; n++) {
       if (u32[slots + offset] !== 0) break
-      const status = decodeInto(u8, frame + offset, frame + PAGE, bits, insn)
+      const status = decodeInto(bytes, frame + offset, frame + PAGE, bits, insn)
       if (status === TRUNCATED) break
       if (status === DECODED) {
         const { op } = this.#lowering.write(at, insn, offset)
