@@ -58,3 +58,14 @@ describe('the embedded guest', () => {
     2 * DEADLINE_MS,
   )
 })
+
+test.each(['2M', '3584M'])(
+  'the embedded guest runs in the least and the most memory: %s',
+  async (memory) => {
+    const { code, stdout, stderr } = await runRetrap(['--memory', memory], { input: '', deadlineMs: DEADLINE_MS })
+    expect(stderr).toBe('')
+    expect(stdout).toContain(`${memory.slice(0, -1)} MiB of RAM`)
+    expect(code).toBe(0)
+  },
+  DEADLINE_MS,
+)

@@ -53,9 +53,11 @@ describe.skipIf(!hasApt)("Debian's kernel", () => {
   )
 
   test(
-    'runs a command given on the command line, and powers off',
+    'runs a command given on the command line, and powers off; in the most memory',
     async () => {
-      const args = ['linux', '--package', 'linux-image-amd64', '--command', 'echo $((6 * 7)) is the answer']
+      // With as much memory as there can be, so that code lies above 2 GiB and RAM above 4 GiB too.
+      const system = ['--package', 'linux-image-amd64', '--memory', '3584M']
+      const args = ['linux', ...system, '--command', 'echo $((6 * 7)) is the answer']
       const { code, stdout } = await runRetrap(args, { deadlineMs: DEADLINE_MS })
       expect(stdout).toContain('42 is the answer')
       expect(code).toBe(0)
