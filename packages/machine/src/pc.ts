@@ -14,7 +14,7 @@ import {
   ResetControl,
   Uart16550,
 } from '@retrap/devices'
-import { DeterministicClock, Domain, RealClock } from '@retrap/hvm'
+import { DeterministicClock, Domain, PHYSICAL_BITS, RealClock } from '@retrap/hvm'
 import type { DomainExit } from '@retrap/hvm'
 import type { DeviceModel } from '@retrap/ioreq'
 import { MachineMemory } from '@retrap/memory'
@@ -25,6 +25,7 @@ import type { CrashDetail } from './crash.ts'
 import { MachineError } from './errors.ts'
 import { HostSleeper, fixedRandom, hostClock, hostRandom } from './host.ts'
 import { PCI_HOLE_BASE, PCI_HOLE_LAST, loadFirmware, loadKernel, pcMemoryMap, resetState, writeBiosData } from './loaders/index.ts'
+import { handOverMemoryTypes } from './mtrr.ts'
 import type { GuestMemoryWriter, InitialState, PcMemoryMap } from './loaders/index.ts'
 
 /** How a PC is made. */
@@ -118,6 +119,7 @@ export class Pc {
   readonly memory: MachineMemory
   readonly serial: SerialPort
   readonly #uart: Uart16550
+  readonly #models: readonly DeviceModel[]
   #transmit: (bytes: Uint8Array) => void = () => undefined
   #running = false
 
@@ -161,6 +163,7 @@ export class Pc {
     }
     const epoch = options.epochSeconds ?? (deterministic ? DETERMINISTIC_EPOCH : Math.floor(Date.now() / 1000))
     const hpet = this.#attachBoard(map, cpus, epoch)
+    this.#models = [this.#uart, ...(options.devices ?? [])]
     for (const model of options.devices ?? []) this.domain.attach(model)
     this.#start(options, map, hpet)
   }
@@ -227,7 +230,10 @@ export class Pc {
       // What firmware leaves behind: the boot processor's LINT0 takes the i8259's interrupts.
       domain.vcpus[0]?.apic.enterVirtualWireMode()
     }
-    for (const vcpu of this.domain.vcpus) vcpu.cpu.reset(vcpu.id === 0)
+    for (const vcpu of this.domain.vcpus) {
+      vcpu.cpu.reset(vcpu.id === 0)
+      if (options.kernel !== undefined) handOverMemoryTypes(vcpu.cpu, PHYSICAL_BITS)
+    }
     this.domain.vcpus[0]?.cpu.load(state)
   }
 
@@ -274,7 +280,7 @@ export class Pc {
     if (options.signal?.aborted === true) stop()
     try {
       const exit = await domain.run()
-      this.#uart.flush()
+      for (const model of this.#models) if (isBuffered(model)) model.flush()
       return timedOut && exit.reason === 'stopped' ? { reason: 'timeout' } : this.#exitOf(exit)
     } finally {
       if (timer !== undefined) clearTimeout(timer)
@@ -328,6 +334,11 @@ export class Pc {
       machineBytes: this.memory.byteLength,
     }
   }
+}
+
+/** A model that keeps back what it has for the host: serial ports, the debug console. */
+function isBuffered(model: DeviceModel): model is DeviceModel & { flush(): void } {
+  return 'flush' in model && typeof model.flush === 'function'
 }
 
 /** The part of an `AbortSignal` that is used. */
