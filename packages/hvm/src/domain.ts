@@ -183,8 +183,14 @@ export class Domain {
     return sum
   }
 
-  /** Runs until the guest or its owner ends it. */
+  /** Runs until the guest or its owner ends it. After `stopped` it can be run on. */
   async run(): Promise<DomainExit> {
+    const exit = await this.#loop()
+    if (exit.reason === 'stopped') this.#exit = null
+    return exit
+  }
+
+  async #loop(): Promise<DomainExit> {
     let nextVisit = this.clock.now() + EVENT_LOOP_NS
     let rounds = 0
     for (;;) {
