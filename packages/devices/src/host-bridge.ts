@@ -49,6 +49,9 @@ export class HostBridge implements DeviceModel {
       vendorId: 0x8086,
       deviceId: 0x1237,
       revisionId: 2,
+      // By this subsystem SeaBIOS tells a board that has fw_cfg from one that has not.
+      subsystemVendorId: 0x1af4,
+      subsystemId: 0x1100,
       classCode: 0x06_0000,
       writable: [
         // PMCCFG and neighbours, DRAM timing, PAM0–6, DRB0–7 and the rest up to the error registers: plain storage.

@@ -68,6 +68,8 @@ export class Domain {
   /** The wire of a PCI function's interrupt pin; a machine with a bridge that routes them puts its own here. */
   pciInterrupt: (device: number, pin: number) => InterruptLine = (device, pin) =>
     this.interrupts.line(pciLine(device, pin))
+  /** Where guest writes to ROM go; by default they are lost. A board whose ROM lies over RAM puts its own here. */
+  romWrite: (gpa: number, size: number, lo: number, hi: number) => void = () => undefined
   readonly #sleeper: Sleeper
   #exit: DomainExit | null = null
   #wokenWhileRunning = false

@@ -123,8 +123,11 @@ export class HvmVcpu implements CpuHost {
       writeApicPage(this.apic, gpa - this.apic.pageAddress, size, lo)
       return STATUS_DONE
     }
-    // ROM: the write goes nowhere, and no device hears of it.
-    if (this.#domain.p2m.translate(gpa) >= 0) return STATUS_DONE
+    // ROM: no device hears of the write.
+    if (this.#domain.p2m.translate(gpa) >= 0) {
+      this.#domain.romWrite(gpa, size, lo, hi)
+      return STATUS_DONE
+    }
     this.counts.mmioAccesses++
     return this.#statusOf(
       logged ? this.#submit(IOREQ_TYPE_COPY, IOREQ_WRITE, gpa, size, lo, hi) : this.#dispatch.mmioWrite(gpa, size, lo, hi),

@@ -18,11 +18,13 @@ import { DeterministicClock, Domain, PHYSICAL_BITS, RealClock } from '@retrap/hv
 import type { DomainExit } from '@retrap/hvm'
 import type { DeviceModel } from '@retrap/ioreq'
 import { MachineMemory } from '@retrap/memory'
-import { P2mType } from '@retrap/p2m'
 import { buildAcpiTables } from './acpi/index.ts'
+import type { AcpiBoard } from './acpi/index.ts'
 import { describeCrash } from './crash.ts'
 import type { CrashDetail } from './crash.ts'
 import { MachineError } from './errors.ts'
+import { FirmwareArea } from './firmware-area.ts'
+import { firmwareConfiguration } from './firmware-configuration.ts'
 import { HostSleeper, fixedRandom, hostClock, hostRandom } from './host.ts'
 import { PCI_HOLE_BASE, PCI_HOLE_LAST, loadFirmware, loadKernel, pcMemoryMap, resetState, writeBiosData } from './loaders/index.ts'
 import { handOverMemoryTypes } from './mtrr.ts'
@@ -100,7 +102,7 @@ const VCPU_OVERHEAD = 512 * 1024
 const FRAME_RECORD_SHARE = 512
 /** 2026-01-01, for machines whose runs must agree. */
 const DETERMINISTIC_EPOCH = 1_767_225_600
-const BIOS_ROM_TOP = 0x10_0000
+const CONSOLE_PORT = 0x3f8
 /** SeaBIOS and its like read the reset value of EDX as the CPUID signature. */
 const CPU_SIGNATURE = 0x0002_06c2
 
@@ -120,6 +122,7 @@ export class Pc {
   readonly serial: SerialPort
   readonly #uart: Uart16550
   readonly #models: readonly DeviceModel[]
+  #firmware: FirmwareArea | undefined
   #transmit: (bytes: Uint8Array) => void = () => undefined
   #running = false
 
@@ -175,7 +178,7 @@ export class Pc {
     const hpet = new Hpet({ legacySources: [pit, rtc] })
     const isaBridge = new IsaBridge()
     const board: DeviceModel[] = [
-      new HostBridge(),
+      new HostBridge({ onShadow: (range) => this.#firmware?.shadow(range) }),
       isaBridge,
       pit,
       rtc,
@@ -193,25 +196,20 @@ export class Pc {
 
   #start(options: PcOptions, map: PcMemoryMap, hpet: Hpet): void {
     let state: InitialState = resetState(CPU_SIGNATURE)
-    if (options.firmware !== undefined) state = this.#mapFirmware(options.firmware)
+    const { domain } = this
+    const board = this.#acpiBoard(map, hpet)
+    if (options.firmware !== undefined) {
+      const loaded = loadFirmware(options.firmware, CPU_SIGNATURE)
+      this.#firmware = new FirmwareArea(domain, options.firmware, loaded.regions)
+      domain.attach(
+        firmwareConfiguration({ map, cpus: domain.vcpus.length, board, consolePort: CONSOLE_PORT }),
+      )
+      state = loaded.state
+    }
     if (options.kernel !== undefined) {
-      const { domain } = this
-      const acpi = buildAcpiTables({
-        apicIds: domain.vcpus.map((vcpu) => vcpu.apic.apicId),
-        localApicAddress: 0xfee0_0000,
-        ioapic: { id: domain.vcpus.length, address: 0xfec0_0000 },
-        pmBase: ACPI_PM.base,
-        sciIrq: ACPI_PM.sciIrq,
-        smiCommand: { port: ACPI_PM.smiCommandPort, enable: ACPI_PM.acpiEnable, disable: ACPI_PM.acpiDisable },
-        s5SleepType: ACPI_PM.s5SleepType,
-        reset: { port: RESET_CONTROL.port, value: RESET_CONTROL.value },
-        centuryIndex: CMOS_CENTURY,
-        hpet: { address: HPET_BASE, capabilities: hpet.capabilities, minimumTick: 128 },
-        pciMemory: { start: Math.max(PCI_HOLE_BASE, map.lowRamBytes), end: PCI_HOLE_LAST },
-        isaBridgeDevice: 1,
-        serialPorts: [{ iobase: 0x3f8, irq: 4 }],
-        keyboardController: true,
-      })
+      // As firmware leaves it: RAM all over the area below 1 MiB.
+      this.#firmware?.shadow({ gpa: 0xc_0000, bytes: 0x4_0000, readRam: true, writeRam: true })
+      const acpi = buildAcpiTables(board)
       const writer: GuestMemoryWriter = {
         ramBytes: options.memoryBytes,
         e820: map.e820,
@@ -220,7 +218,7 @@ export class Pc {
         },
       }
       writer.write(acpi.rsdpAddress, acpi.image)
-      writeBiosData(writer, { serialPorts: [0x3f8] })
+      writeBiosData(writer, { serialPorts: [CONSOLE_PORT] })
       state = loadKernel(writer, {
         kernel: options.kernel,
         initrd: options.initrd,
@@ -237,24 +235,24 @@ export class Pc {
     this.domain.vcpus[0]?.cpu.load(state)
   }
 
-  /** The image lies below 4 GiB as ROM, and its last part once more below 1 MiB. */
-  #mapFirmware(image: Uint8Array): InitialState {
-    const { p2m } = this.domain
-    const { regions, state } = loadFirmware(image, CPU_SIGNATURE)
-    const mfns: number[] = []
-    for (let offset = 0; offset < image.length; offset += 4096) {
-      const mfn = this.memory.frames.allocate(0)
-      this.memory.write(mfn * 4096, image.subarray(offset, offset + 4096))
-      mfns.push(mfn)
+  #acpiBoard(map: PcMemoryMap, hpet: Hpet): AcpiBoard {
+    const { vcpus } = this.domain
+    return {
+      apicIds: vcpus.map((vcpu) => vcpu.apic.apicId),
+      localApicAddress: 0xfee0_0000,
+      ioapic: { id: vcpus.length, address: 0xfec0_0000 },
+      pmBase: ACPI_PM.base,
+      sciIrq: ACPI_PM.sciIrq,
+      smiCommand: { port: ACPI_PM.smiCommandPort, enable: ACPI_PM.acpiEnable, disable: ACPI_PM.acpiDisable },
+      s5SleepType: ACPI_PM.s5SleepType,
+      reset: { port: RESET_CONTROL.port, value: RESET_CONTROL.value },
+      centuryIndex: CMOS_CENTURY,
+      hpet: { address: HPET_BASE, capabilities: hpet.capabilities, minimumTick: 128 },
+      pciMemory: { start: Math.max(PCI_HOLE_BASE, map.lowRamBytes), end: PCI_HOLE_LAST },
+      isaBridgeDevice: 1,
+      serialPorts: [{ iobase: CONSOLE_PORT, irq: 4 }],
+      keyboardController: true,
     }
-    for (const region of regions) {
-      for (let at = 0; at < region.bytes; at += 4096) {
-        const mfn = mfns[(region.offset + at) / 4096] as number
-        p2m.insert((region.gpa + at) / 4096, mfn, 0, P2mType.RAM_RO)
-      }
-      if (region.gpa + region.bytes > BIOS_ROM_TOP && region.gpa < BIOS_ROM_TOP) break
-    }
-    return state
   }
 
   /**

@@ -1,0 +1,106 @@
+import type { AcpiBoard } from './board.ts'
+import { buildAcpiTables } from './build.ts'
+import { RSDP_BYTES, TABLE_HEADER_BYTES } from './tables.ts'
+
+/** ACPI tables that firmware places: two files and the script that links them. */
+export interface RelocatableAcpi {
+  /** For the file `etc/acpi/rsdp`. */
+  readonly rsdp: Uint8Array
+  /** For the file `etc/acpi/tables`. */
+  readonly tables: Uint8Array
+  /** For the file `etc/table-loader`. */
+  readonly script: Uint8Array
+}
+
+const RSDP_FILE = 'etc/acpi/rsdp'
+const TABLES_FILE = 'etc/acpi/tables'
+const NAME_BYTES = 56
+const COMMAND_BYTES = 128
+const ALLOCATE = 1
+const ADD_POINTER = 2
+const ADD_CHECKSUM = 3
+const ZONE_HIGH = 1
+const ZONE_FSEG = 2
+const CHECKSUM_OFFSET = 9
+// Offsets of the pointers in each table (ACPI Specification 6.5, section 5.2).
+const RSDP_POINTERS = [
+  [16, 4],
+  [24, 8],
+] as const
+const FADT_POINTERS = [
+  [36, 4],
+  [40, 4],
+  [140, 8],
+] as const
+
+/**
+ * The tables of {@link buildAcpiTables} with addresses relative to their own
+ * file, and the commands by which firmware allocates, links and sums them.
+ *
+ * Source: QEMU, hw/acpi/bios-linker-loader.c, the layout of its commands.
+ */
+export function relocatableAcpi(board: AcpiBoard): RelocatableAcpi {
+  // Built at address 0, every pointer is an offset into the image.
+  const { image, addresses } = buildAcpiTables(board, 0)
+  const rsdp = image.slice(0, RSDP_BYTES)
+  const tables = image.slice()
+  tables.fill(0, 0, RSDP_BYTES)
+  const view = new DataView(image.buffer)
+  const script: Uint8Array[] = [allocate(TABLES_FILE, 64, ZONE_HIGH), allocate(RSDP_FILE, 16, ZONE_FSEG)]
+  const link = (signature: string, pointers: readonly (readonly [number, number])[]): void => {
+    const at = addresses[signature] as number
+    for (const [offset, size] of pointers) script.push(addPointer(TABLES_FILE, at + offset, size))
+    script.push(addChecksum(TABLES_FILE, at + CHECKSUM_OFFSET, at, view.getUint32(at + 4, true)))
+  }
+  const entries = (signature: string, size: number): (readonly [number, number])[] => {
+    const bytes = view.getUint32((addresses[signature] as number) + 4, true) - TABLE_HEADER_BYTES
+    return Array.from({ length: bytes / size }, (_, i) => [TABLE_HEADER_BYTES + i * size, size] as const)
+  }
+  link('FACP', FADT_POINTERS)
+  link('RSDT', entries('RSDT', 4))
+  link('XSDT', entries('XSDT', 8))
+  for (const [offset, size] of RSDP_POINTERS) script.push(addPointer(RSDP_FILE, offset, size))
+  script.push(addChecksum(RSDP_FILE, 8, 0, 20), addChecksum(RSDP_FILE, 32, 0, RSDP_BYTES))
+  return { rsdp, tables, script: concatenate(script) }
+}
+
+/** A command of 128 bytes: its number, and fields at offsets behind it. */
+function command(number: number, names: readonly string[], fields: readonly (readonly [number, number, 1 | 4])[]): Uint8Array {
+  const out = new Uint8Array(COMMAND_BYTES)
+  const view = new DataView(out.buffer)
+  view.setUint32(0, number, true)
+  names.forEach((name, n) => {
+    for (let i = 0; i < name.length; i++) out[4 + n * NAME_BYTES + i] = name.charCodeAt(i)
+  })
+  for (const [at, value, size] of fields) {
+    if (size === 1) out[at] = value
+    else view.setUint32(at, value, true)
+  }
+  return out
+}
+
+const allocate = (file: string, alignment: number, zone: number): Uint8Array =>
+  command(ALLOCATE, [file], [
+    [60, alignment, 4],
+    [64, zone, 1],
+  ])
+
+/** Adds the address that the tables have got to a field. */
+const addPointer = (file: string, offset: number, size: number): Uint8Array =>
+  command(ADD_POINTER, [file, TABLES_FILE], [
+    [116, offset, 4],
+    [120, size, 1],
+  ])
+
+const addChecksum = (file: string, offset: number, start: number, bytes: number): Uint8Array =>
+  command(ADD_CHECKSUM, [file], [
+    [60, offset, 4],
+    [64, start, 4],
+    [68, bytes, 4],
+  ])
+
+function concatenate(parts: readonly Uint8Array[]): Uint8Array {
+  const out = new Uint8Array(parts.length * COMMAND_BYTES)
+  parts.forEach((part, i) => out.set(part, i * COMMAND_BYTES))
+  return out
+}

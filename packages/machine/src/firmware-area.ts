@@ -1,0 +1,89 @@
+import type { ShadowRange } from '@retrap/devices'
+import type { Domain } from '@retrap/hvm'
+import { P2mEntry, P2mType } from '@retrap/p2m'
+
+const PAGE_BYTES = 4096
+/** The area that the PAM registers govern. */
+const AREA_FIRST_GFN = 0xc0
+const AREA_PAGES = 0x40
+const AREA_BASE = AREA_FIRST_GFN * PAGE_BYTES
+
+/** Where part of a firmware image is seen; see `loadFirmware`. */
+interface RomRegion {
+  readonly gpa: number
+  readonly bytes: number
+  readonly offset: number
+}
+
+/**
+ * ROM of a PC: the firmware image below 4 GiB, and 0xC0000 to 0xFFFFF, where
+ * the bus's ROM and the RAM behind it lie on top of each other and the host
+ * bridge's PAM registers say which one is read and whether RAM is written.
+ *
+ * Source: Intel 82441FX PMC data sheet (290549), "PAM—Programmable Attribute
+ * Map Registers".
+ */
+export class FirmwareArea {
+  readonly #domain: Domain
+  /** Frame of the bus's ROM and of the RAM behind it, for each page from 0xC0000. */
+  readonly #rom: number[] = []
+  readonly #ram: number[] = []
+  /** Pages that read the bus while RAM takes their writes. */
+  readonly #writesToRam: boolean[] = []
+
+  /**
+   * Maps the image. RAM has been populated from 0xC0000 to 1 MiB before.
+   *
+   * @param regions - the first is the whole image, ending at 4 GiB; the second its end, up to 1 MiB
+   */
+  constructor(domain: Domain, image: Uint8Array, regions: readonly RomRegion[]) {
+    this.#domain = domain
+    const { memory, p2m } = domain
+    const frames: number[] = []
+    for (let at = 0; at < image.length; at += PAGE_BYTES) {
+      const mfn = memory.frames.allocate(0)
+      memory.write(mfn * PAGE_BYTES, image.subarray(at, at + PAGE_BYTES))
+      frames.push(mfn)
+    }
+    // Where no ROM answers, the bus floats high.
+    const floating = memory.frames.allocate(0)
+    memory.write(floating * PAGE_BYTES, new Uint8Array(PAGE_BYTES).fill(0xff))
+    const entry = new P2mEntry()
+    for (let page = 0; page < AREA_PAGES; page++) {
+      p2m.lookup(AREA_FIRST_GFN + page, entry)
+      this.#ram.push(entry.mfn)
+      this.#rom.push(floating)
+      this.#writesToRam.push(false)
+    }
+    for (const { gpa, bytes, offset } of regions) {
+      for (let at = 0; at < bytes; at += PAGE_BYTES) {
+        const mfn = frames[(offset + at) / PAGE_BYTES] as number
+        const page = (gpa + at) / PAGE_BYTES - AREA_FIRST_GFN
+        if (page < AREA_PAGES) this.#rom[page] = mfn
+        else p2m.insert((gpa + at) / PAGE_BYTES, mfn, 0, P2mType.RAM_RO)
+      }
+    }
+    domain.romWrite = (gpa, size, lo, hi) => this.#writeThrough(gpa, size, lo, hi)
+    this.shadow({ gpa: AREA_BASE, bytes: AREA_PAGES * PAGE_BYTES, readRam: false, writeRam: false })
+  }
+
+  /** Follows a PAM register. */
+  shadow(range: ShadowRange): void {
+    const { p2m } = this.#domain
+    for (let at = 0; at < range.bytes; at += PAGE_BYTES) {
+      const gfn = (range.gpa + at) / PAGE_BYTES
+      const page = gfn - AREA_FIRST_GFN
+      const mfn = (range.readRam ? this.#ram : this.#rom)[page] as number
+      this.#writesToRam[page] = range.writeRam && !range.readRam
+      p2m.insert(gfn, mfn, 0, range.readRam && range.writeRam ? P2mType.RAM_RW : P2mType.RAM_RO)
+    }
+  }
+
+  #writeThrough(gpa: number, size: number, lo: number, hi: number): void {
+    const page = Math.floor(gpa / PAGE_BYTES) - AREA_FIRST_GFN
+    if (this.#writesToRam[page] !== true) return
+    const bytes = new Uint8Array(size)
+    for (let i = 0; i < size; i++) bytes[i] = i < 4 ? lo >>> (8 * i) : hi >>> (8 * (i - 4))
+    this.#domain.memory.write((this.#ram[page] as number) * PAGE_BYTES + (gpa % PAGE_BYTES), bytes)
+  }
+}

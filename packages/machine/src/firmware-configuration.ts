@@ -1,0 +1,62 @@
+import { FW_CFG_KEY, FwCfg } from '@retrap/devices'
+import { relocatableAcpi } from './acpi/index.ts'
+import type { AcpiBoard } from './acpi/index.ts'
+import type { PcMemoryMap } from './loaders/index.ts'
+
+/** What firmware is told. */
+export interface FirmwareConfiguration {
+  readonly map: PcMemoryMap
+  readonly cpus: number
+  readonly board: AcpiBoard
+  /** First port of the UART that firmware may use as its console. */
+  readonly consolePort: number
+}
+
+const NO_GRAPHICS_KEY = 0x04
+const E820_ENTRY_BYTES = 20
+const E820_RAM = 1
+const FOUR_GIB = 2 ** 32
+
+/**
+ * The fw_cfg device by which SeaBIOS and its kin learn what board they are
+ * on: RAM, processors, ACPI tables to place, and the console.
+ *
+ * Source: QEMU, docs/specs/fw_cfg.rst; SeaBIOS, docs/Runtime_config.md.
+ */
+export function firmwareConfiguration({ map, cpus, board, consolePort }: FirmwareConfiguration): FwCfg {
+  const acpi = relocatableAcpi(board)
+  return new FwCfg({
+    keys: new Map([
+      [FW_CFG_KEY.ramSize, { bytes: little(map.lowRamBytes + map.highRamBytes, 8) }],
+      [NO_GRAPHICS_KEY, { bytes: little(1, 2) }],
+      [FW_CFG_KEY.cpus, { bytes: little(cpus, 2) }],
+      [FW_CFG_KEY.maximumCpus, { bytes: little(cpus, 2) }],
+    ]),
+    files: {
+      'etc/acpi/rsdp': { bytes: acpi.rsdp },
+      'etc/acpi/tables': { bytes: acpi.tables },
+      'etc/e820': { bytes: ramMap(map) },
+      'etc/sercon-port': { bytes: little(consolePort, 2) },
+      'etc/table-loader': { bytes: acpi.script },
+    },
+  })
+}
+
+/** RAM only: what firmware keeps for itself it takes from it. */
+function ramMap(map: PcMemoryMap): Uint8Array {
+  const ranges = [{ gpa: 0, bytes: map.lowRamBytes }]
+  if (map.highRamBytes > 0) ranges.push({ gpa: FOUR_GIB, bytes: map.highRamBytes })
+  const out = new Uint8Array(E820_ENTRY_BYTES * ranges.length)
+  ranges.forEach(({ gpa, bytes }, i) => {
+    out.set(little(gpa, 8), E820_ENTRY_BYTES * i)
+    out.set(little(bytes, 8), E820_ENTRY_BYTES * i + 8)
+    out.set(little(E820_RAM, 4), E820_ENTRY_BYTES * i + 16)
+  })
+  return out
+}
+
+function little(value: number, size: number): Uint8Array {
+  const out = new Uint8Array(size)
+  for (let i = 0; i < size; i++) out[i] = Math.floor(value / 2 ** (8 * i)) % 256
+  return out
+}
