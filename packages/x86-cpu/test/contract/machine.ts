@@ -1,0 +1,508 @@
+import { MachineMemory } from '@retrap/memory'
+import { ACCESS_WRITE, PagingContext, WALK_OK, WalkResult, walk } from '@retrap/paging'
+import type { TableReader } from '@retrap/paging'
+import { AccessKind, AccessState, LoggedTables } from '@retrap/replay'
+import type { AccessLog } from '@retrap/replay'
+import { Vcpu, X86Engine } from '../../src/index.ts'
+import type { CpuHost, InitialCpuState, Translation, Words } from '../../src/index.ts'
+import * as S from '../../src/state-layout.ts'
+import { CODE, CS_32, CS_64, FX_MXCSR, FX_ST, FX_XMM, IN_BAND, IN_BYTES, IN_CS, IN_FX, IN_GPR, IN_RFLAGS, IN_RIP, USER_DATA, WINDOW } from '../semantics/layout.ts'
+
+/** Guest-physical layout. Everything below CODE_GPA is compared after each run. */
+const PML4 = 0x1000
+const PDPT = 0x2000
+const PD = 0x3000
+const PT_LOW = 0x4000
+const PT_WINDOW = 0x5000
+const PT_CODE = 0x6000
+export const GDT = 0x8000
+export const IDT = 0x9000
+export const TSS = 0xa000
+export const IST_STACK = 0xb000
+export const HANDLERS = 0xc000
+export const KERNEL_STACK = 0xd000
+export const LDT = 0xe000
+export const WINDOW_GPA = 0x1_0000
+const COMPARED_BYTES = 0x1_2000
+const CODE_GPA = 0x2_0000
+export const CODE_BYTES = 0x10_0000
+const RAM_BYTES = CODE_GPA + CODE_BYTES
+
+const PRESENT = 1
+const WRITABLE = 2
+const USER = 4
+/** Bit 63. */
+const NO_EXECUTE = 0x8000_0000
+/** A and D. */
+const USED = 0x60
+
+/** Pages that may turn into devices. The rest is code. */
+export const DEVICE_PAGES: readonly number[] = [GDT, IDT, TSS, IST_STACK, KERNEL_STACK, LDT, WINDOW_GPA, WINDOW_GPA + 0x1000]
+
+export const KERNEL_CS = 0x10
+export const KERNEL_DS = 0x18
+export const LDT_SELECTOR = 0x50
+const VECTORS = 64
+const HLT = 0xf4
+
+/** One access that a device has been asked for. */
+export interface DeviceAccess {
+  readonly kind: 'read' | 'write' | 'in' | 'out'
+  readonly address: number
+  readonly size: number
+  readonly lo: number
+  readonly hi: number
+}
+
+/** What a run left behind. */
+export interface Outcome {
+  readonly exit: string
+  readonly registers: Uint8Array
+  readonly ram: Uint8Array
+  readonly accesses: readonly DeviceAccess[]
+  /** How often the vCPU was blocked. */
+  readonly blocked: number
+  /** What went wrong in the dialogue with devices. */
+  readonly violation: string | undefined
+}
+
+/** How devices behave in a run. */
+export interface DevicePlan {
+  /** Guest-physical addresses of the pages that are devices. */
+  readonly pages: ReadonlySet<number>
+  /** Ports are asynchronous devices as well. */
+  readonly ports: boolean
+  /** How often each access is put off. */
+  readonly retries: number
+  /** What other agents do to RAM that the instruction has read while it waits. */
+  readonly scribble: 'no' | 'while waiting' | 'until it retires'
+}
+
+/** RAM, page tables in it, and pages that are devices over the same bytes. */
+class ContractHost implements CpuHost, TableReader {
+  readonly #memory: MachineMemory
+  readonly #base: number
+  readonly #paging = new PagingContext({ maxPhysicalBits: 40, pages1G: true, pse36: true, amd: false })
+  readonly #walk = new WalkResult()
+  #logged: LoggedTables | undefined
+  vcpu: Vcpu | undefined
+  plan: DevicePlan = { pages: new Set(), ports: false, retries: 0, scribble: 'no' }
+  accesses: DeviceAccess[] = []
+  violation: string | undefined
+  /** Called before the first unlogged walk after a logged pass. */
+  onUnlogged: (() => void) | undefined
+  #pending: DeviceAccess | undefined
+  #refusals = 0
+
+  constructor(memory: MachineMemory, base: number) {
+    this.#memory = memory
+    this.#base = base
+  }
+
+  start(plan: DevicePlan): void {
+    this.plan = plan
+    this.accesses = []
+    this.violation = undefined
+    this.#pending = undefined
+    this.onUnlogged = undefined
+  }
+
+  // ---------------------------------------------------------------- page tables
+
+  read32(gpa: number, into: Uint32Array): boolean {
+    into[0] = this.#memory.u32[(this.#base + gpa) >>> 2] as number
+    return true
+  }
+  read64(gpa: number, into: Uint32Array): boolean {
+    if (gpa >= RAM_BYTES) return false
+    into[0] = this.#memory.u32[(this.#base + gpa) >>> 2] as number
+    into[1] = this.#memory.u32[(this.#base + gpa + 4) >>> 2] as number
+    return true
+  }
+  compareExchange32(): boolean {
+    throw new Error('the tables have 64-bit entries')
+  }
+  compareExchange64(gpa: number, expectLo: number, expectHi: number, lo: number, hi: number): boolean {
+    return this.#memory.compareExchangeEntry(this.#base + gpa, expectLo, expectHi, lo, hi)
+  }
+
+  translate(lo: number, hi: number, access: number, into: Translation, log: AccessLog | null): number {
+    if (log === null) this.onUnlogged?.()
+    else {
+      this.#logged ??= new LoggedTables(log, this)
+      log.beginWalk()
+    }
+    const result = this.#walk
+    if (walk(this.#paging, log === null ? this : (this.#logged as LoggedTables), lo, hi, access, result) !== WALK_OK) {
+      into.errorCode = result.pfec
+      return S.STATUS_FAULT
+    }
+    into.gpa = result.gpa
+    into.global = false
+    into.pageBytes = result.pageBytes
+    into.cacheable = true
+    into.ma = this.ramAddress(result.gpa)
+    into.writable = (access & ACCESS_WRITE) !== 0 && into.ma >= 0
+    return S.STATUS_DONE
+  }
+
+  ramAddress(gpa: number): number {
+    return gpa >= RAM_BYTES || this.plan.pages.has(gpa & ~0xfff) ? -1 : this.#base + gpa
+  }
+
+  // ---------------------------------------------------------------- devices
+
+  #ask(access: DeviceAccess, logged: boolean): number {
+    if (!logged) return S.STATUS_RESTART
+    const pending = this.#pending
+    if (pending === undefined) {
+      this.accesses.push(access)
+      this.#pending = access
+      this.#refusals = this.plan.retries
+    } else if (pending.kind !== access.kind || pending.address !== access.address || pending.size !== access.size || pending.lo !== access.lo || pending.hi !== access.hi) {
+      this.violation ??= `asked for ${JSON.stringify(access)} while ${JSON.stringify(pending)} waits`
+    }
+    if (this.#refusals > 0) {
+      this.#refusals--
+      return S.STATUS_RETRY
+    }
+    this.#pending = undefined
+    return S.STATUS_DONE
+  }
+
+  physicalRead(gpa: number, size: number, into: Words, logged: boolean): number {
+    if (gpa + size > RAM_BYTES) throw new Error(`read of nothing at ${gpa.toString(16)}`)
+    const status = this.#ask({ kind: 'read', address: gpa, size, lo: 0, hi: 0 }, logged)
+    if (status !== S.STATUS_DONE) return status
+    let lo = 0
+    let hi = 0
+    for (let i = 0; i < size; i++) {
+      const byte = this.#memory.u8[this.#base + gpa + i] as number
+      if (i < 4) lo |= byte << (8 * i)
+      else hi |= byte << (8 * (i - 4))
+    }
+    into.lo = lo
+    into.hi = hi
+    return status
+  }
+
+  physicalWrite(gpa: number, size: number, lo: number, hi: number, logged: boolean): number {
+    const mask = size >= 4 ? 0xffff_ffff : (1 << (8 * size)) - 1
+    const status = this.#ask({ kind: 'write', address: gpa, size, lo: (lo & mask) >>> 0, hi: size === 8 ? hi >>> 0 : 0 }, logged)
+    if (status !== S.STATUS_DONE) return status
+    for (let i = 0; i < size; i++) this.#memory.u8[this.#base + gpa + i] = i < 4 ? lo >>> (8 * i) : hi >>> (8 * (i - 4))
+    return status
+  }
+
+  portRead(port: number, size: number, into: Words, logged: boolean): number {
+    const status = this.plan.ports ? this.#ask({ kind: 'in', address: port, size, lo: 0, hi: 0 }, logged) : S.STATUS_DONE
+    into.lo = Math.imul(port + 1, 0x9e37_79b1)
+    into.hi = 0
+    return status
+  }
+
+  portWrite(port: number, size: number, value: number, logged: boolean): number {
+    const mask = size === 4 ? 0xffff_ffff : (1 << (8 * size)) - 1
+    return this.plan.ports ? this.#ask({ kind: 'out', address: port, size, lo: (value & mask) >>> 0, hi: 0 }, logged) : S.STATUS_DONE
+  }
+
+  // ---------------------------------------------------------------- the rest
+
+  interrupt = -1
+
+  readMsr(): number {
+    return S.STATUS_FAULT
+  }
+  writeMsr(): number {
+    return S.STATUS_FAULT
+  }
+  cpuid(): void {}
+  hypercall(): number {
+    return S.STATUS_FAULT
+  }
+  timestamp(into: Words): void {
+    into.lo = 0
+    into.hi = 0
+  }
+  random(into: Words): void {
+    into.lo = 0
+    into.hi = 0
+  }
+  acknowledgeInterrupt(): number {
+    const vector = this.interrupt
+    this.interrupt = -1
+    this.vcpu?.setInterruptPending(false)
+    return vector
+  }
+  readTaskPriority(): number {
+    return 0
+  }
+  writeTaskPriority(): void {}
+  controlChanged(): void {
+    const u32 = this.vcpu?.u32
+    if (u32 === undefined) return
+    const at = (offset: number): number => u32[offset >>> 2] as number
+    this.#paging.configure(at(S.S_CR0), at(S.S_CR3), at(S.S_CR3 + 4), at(S.S_CR4), at(S.S_EFER))
+  }
+  pause(): void {}
+  invalidate(): void {}
+}
+
+/** A run's beginning. */
+export interface Start {
+  /** As native.c has it: registers, flags, x87 and SSE state, and the middle of the window. */
+  readonly input: Uint8Array
+  readonly supervisor: boolean
+  /** Changes to RAM, by guest-physical address, before the run. */
+  readonly patch?: ((ram: DataView) => void) | undefined
+  /** Bytes of the instruction at RIP, which other agents overwrite while it waits. */
+  readonly length: number
+  /** A and D are set in all tables from the beginning. */
+  readonly used: boolean
+  /** Vector of an interrupt that is delivered before the instruction. */
+  readonly interrupt?: number | undefined
+}
+
+/** A CPU with four-level paging over RAM and devices; every exception ends in HLT. */
+export class ContractMachine {
+  readonly vcpu: Vcpu
+  readonly host: ContractHost
+  readonly #memory: MachineMemory
+  readonly #base: number
+  readonly #state: Uint8Array
+  readonly #initial = new Map<number, Uint8Array>()
+  /** RAM before a run, without and with A and D set. */
+  readonly #templates: readonly [Uint8Array, Uint8Array]
+
+  constructor() {
+    const memory = MachineMemory.create({ bytes: 32 << 20 })
+    this.#memory = memory
+    this.#base = memory.allocate(RAM_BYTES, 0x1000, 'guest RAM')
+    const engine = new X86Engine(memory, { codeCacheBytes: 8 << 20 })
+    this.host = new ContractHost(memory, this.#base)
+    this.vcpu = new Vcpu(engine, this.host, { tscHz: 1e9, crystalHz: 1e9 })
+    this.host.vcpu = this.vcpu
+    this.#state = memory.u8.subarray(this.vcpu.state, this.vcpu.state + S.S_TLB_SETS)
+    this.#templates = [tables(0), tables(USED)]
+    for (const supervisor of [false, true]) {
+      for (const long of [true, false]) {
+        this.vcpu.reset(true)
+        this.vcpu.load(initialState(long, supervisor))
+        this.vcpu.u32[S.S_XCR0 >>> 2] = 3
+        this.#initial.set((long ? 2 : 0) + (supervisor ? 1 : 0), this.#state.slice())
+      }
+    }
+  }
+
+  setCode(code: Uint8Array): void {
+    const u8 = this.#memory.u8
+    const at = this.#base + CODE_GPA
+    u8.fill(0xcc, at, at + CODE_BYTES)
+    u8.set(code, at)
+    for (let page = 0; page < CODE_BYTES; page += 0x1000) this.#memory.noteWrite(at + page, 0x1000)
+  }
+
+  /** @param settled - RAM at the end: what the instruction writes is not scribbled upon until it retires */
+  run(start: Start, plan: DevicePlan, settled?: Uint8Array): Outcome {
+    const { vcpu, host } = this
+    this.#begin(start)
+    host.start(plan)
+    host.interrupt = start.interrupt ?? -1
+    if (start.interrupt !== undefined) vcpu.setInterruptPending(true)
+    let blocked = 0
+    let scribbled: Scribble | undefined
+    const undo = (): void => {
+      scribbled?.undo()
+      scribbled = undefined
+    }
+    let exit = vcpu.run(1000)
+    while (exit.reason === 'blocked' && blocked < 3000) {
+      blocked++
+      undo()
+      const waits = plan.scribble === 'while waiting' ? blocked % plan.retries !== 0 : plan.scribble === 'until it retires'
+      if (waits) {
+        scribbled = new Scribble(this.#memory, this.#base, vcpu.log, settled, start.interrupt === undefined ? start : undefined)
+        if (plan.scribble === 'until it retires') host.onUnlogged = undo
+      }
+      exit = vcpu.run(1000)
+    }
+    undo()
+    const at = this.#base
+    return {
+      exit: exit.reason === 'error' ? `error: ${String(exit.error)}` : exit.reason,
+      registers: this.#registers(),
+      ram: this.#memory.u8.slice(at, at + COMPARED_BYTES),
+      accesses: host.accesses,
+      blocked,
+      violation: host.violation,
+    }
+  }
+
+  #begin({ input, supervisor, patch, used }: Start): void {
+    const { vcpu } = this
+    const state = this.#state
+    const u8 = this.#memory.u8
+    const view = new DataView(input.buffer, input.byteOffset, IN_BYTES)
+    const long = view.getUint32(IN_CS, true) === CS_64
+    u8.set(this.#templates[used ? 1 : 0], this.#base)
+    u8.set(input.subarray(IN_BAND), this.#base + WINDOW_GPA + 0xf00)
+    patch?.(new DataView(this.#memory.buffer as ArrayBuffer, this.#base, RAM_BYTES))
+    state.set(this.#initial.get((long ? 2 : 0) + (supervisor ? 1 : 0)) as Uint8Array)
+    state.set(input.subarray(IN_GPR, IN_GPR + 128), S.S_GPR)
+    vcpu.u32[S.S_RIP >>> 2] = view.getUint32(IN_RIP, true)
+    // IF, and IOPL 3, so that ports may be used.
+    vcpu.setRflags(view.getUint32(IN_RFLAGS, true) | 0x3202)
+    loadVectors(vcpu, state, input.subarray(IN_FX))
+    vcpu.flushTlb(true)
+    vcpu.modeChanged()
+  }
+
+  /** Everything that an instruction may change, in one piece. */
+  #registers(): Uint8Array {
+    const { vcpu } = this
+    const flags = Uint32Array.of(vcpu.materialiseFlags(), vcpu.u32[S.S_SHADOW >>> 2] as number)
+    const parts = [
+      new Uint8Array(flags.buffer),
+      this.#state.subarray(S.S_GPR, S.S_RIP + 8),
+      this.#state.subarray(S.S_SEGMENTS, S.S_FAULT_VECTOR),
+      this.#state.subarray(S.S_FPR, S.S_SCRATCH),
+    ]
+    const all = new Uint8Array(parts.reduce((sum, p) => sum + p.length, 0))
+    let at = 0
+    for (const part of parts) {
+      all.set(part, at)
+      at += part.length
+    }
+    return all
+  }
+}
+
+/** Another agent has changed what a waiting instruction has read. */
+class Scribble {
+  readonly #memory: MachineMemory
+  readonly #saved: [ma: number, byte: number][] = []
+
+  /** @param start - its instruction bytes are overwritten as well */
+  constructor(memory: MachineMemory, base: number, log: AccessLog, settled: Uint8Array | undefined, start: Start | undefined) {
+    this.#memory = memory
+    const each = (index: number, visit: (ma: number) => void): void => {
+      for (let i = 0; i < log.size(index); i++) visit(base + log.addressLo(index) + i)
+    }
+    for (let i = 0; i < log.count; i++) {
+      const kind = log.kind(i)
+      if (kind !== AccessKind.READ && kind !== AccessKind.WALK_READ) continue
+      if (log.state(i) !== AccessState.COMPLETE) continue
+      each(i, (ma) => {
+        if (settled === undefined || settled[ma - base] === memory.u8[ma]) this.#change(ma)
+      })
+    }
+    if (start === undefined) return
+    const rip = new DataView(start.input.buffer, start.input.byteOffset).getUint32(IN_RIP, true)
+    const code = base + CODE_GPA + rip - CODE
+    for (let i = 0; i < start.length; i++) this.#change(code + i)
+    memory.noteWrite(code, start.length)
+  }
+
+  #change(ma: number): void {
+    const u8 = this.#memory.u8
+    this.#saved.push([ma, u8[ma] as number])
+    u8[ma]! ^= 0xff
+  }
+
+  undo(): void {
+    for (let i = this.#saved.length - 1; i >= 0; i--) {
+      const [ma, byte] = this.#saved[i] as [number, number]
+      this.#memory.u8[ma] = byte
+      if (this.#memory.codeBits[ma >>> 12] !== 0) this.#memory.noteWrite(ma, 1)
+    }
+  }
+}
+
+function loadVectors(vcpu: Vcpu, state: Uint8Array, fx: Uint8Array): void {
+  const word = (at: number): number => (fx[at] as number) | ((fx[at + 1] as number) << 8)
+  vcpu.u32[S.S_FCW >>> 2] = word(0)
+  const top = (word(2) >>> 11) & 7
+  vcpu.u32[S.S_FSW >>> 2] = word(2) & ~0x3800
+  vcpu.u32[S.S_FTOP >>> 2] = top
+  vcpu.u32[S.S_FTAG_EMPTY >>> 2] = ~(fx[4] as number) & 0xff
+  vcpu.u32[S.S_MXCSR >>> 2] = word(FX_MXCSR)
+  for (let i = 0; i < 8; i++) state.set(fx.subarray(FX_ST + 16 * i, FX_ST + 16 * i + 10), S.S_FPR + 16 * ((top + i) & 7))
+  for (let i = 0; i < 16; i++) state.set(fx.subarray(FX_XMM + 16 * i, FX_XMM + 16 * i + 16), S.S_XMM + 64 * i)
+}
+
+/** Page tables, descriptor tables and handlers. */
+function tables(used: number): Uint8Array {
+  const ram = new Uint8Array(COMPARED_BYTES)
+  const view = new DataView(ram.buffer)
+  const entry = (table: number, index: number, gpa: number, flags: number): void =>
+    view.setUint32(table + 8 * index, gpa | flags | PRESENT | used, true)
+  entry(PML4, 0, PDPT, WRITABLE | USER)
+  entry(PDPT, 0, PD, WRITABLE | USER)
+  entry(PD, 0, PT_LOW, WRITABLE | USER)
+  entry(PD, WINDOW >>> 21, PT_WINDOW, WRITABLE | USER)
+  entry(PD, CODE >>> 21, PT_CODE, USER)
+  for (let gpa = GDT; gpa <= LDT; gpa += 0x1000) entry(PT_LOW, gpa >>> 12, gpa, WRITABLE)
+  for (let i = 0; i < 2; i++) {
+    entry(PT_WINDOW, i, WINDOW_GPA + 0x1000 * i, WRITABLE | USER)
+    view.setUint32(PT_WINDOW + 8 * i + 4, NO_EXECUTE, true)
+  }
+  for (let i = 0; i < CODE_BYTES >>> 12; i++) entry(PT_CODE, i, CODE_GPA + 0x1000 * i, USER)
+
+  const descriptor = (at: number, value: bigint): void => view.setBigUint64(at, value, true)
+  // Accessed bits are clear: loading sets them.
+  descriptor(GDT + KERNEL_CS, 0x00af_9a00_0000_ffffn)
+  descriptor(GDT + KERNEL_DS, 0x00cf_9200_0000_ffffn)
+  descriptor(GDT + 0x20, 0x00cf_fa00_0000_ffffn)
+  descriptor(GDT + 0x28, 0x00cf_f200_0000_ffffn)
+  descriptor(GDT + 0x30, 0x00af_fa00_0000_ffffn)
+  // A free TSS and an LDT, and a call gate to the kernel.
+  systemDescriptor(view, GDT + 0x40, TSS, 0x67, 0x89)
+  systemDescriptor(view, GDT + LDT_SELECTOR, LDT, 0x7f, 0x82)
+  view.setUint32(GDT + 0x60, (KERNEL_CS << 16) | (HANDLERS & 0xffff), true)
+  view.setUint32(GDT + 0x64, (HANDLERS & 0xffff_0000) | 0xec00, true)
+  descriptor(LDT + 8, 0x00cf_f200_0000_ffffn)
+  // RSP0, IST1; no I/O bitmap within the limit.
+  descriptor(TSS + 4, BigInt(KERNEL_STACK + 0x1000))
+  descriptor(TSS + 0x24, BigInt(IST_STACK + 0x1000))
+  view.setUint16(TSS + 0x66, 0xffff, true)
+  for (let vector = 0; vector < VECTORS; vector++) {
+    const handler = HANDLERS + vector * 16
+    ram[handler] = HLT
+    view.setUint32(IDT + vector * 16, (handler & 0xffff) | (KERNEL_CS << 16), true)
+    // Vectors from 32 on switch to the stack of level 0 instead of IST1.
+    view.setUint32(IDT + vector * 16 + 4, (handler & 0xffff_0000) | 0xee00 | (vector < 32 ? 1 : 0), true)
+  }
+  return ram
+}
+
+function systemDescriptor(view: DataView, at: number, base: number, limit: number, type: number): void {
+  view.setUint32(at, ((base & 0xffff) << 16) | limit, true)
+  view.setUint32(at + 4, ((base >>> 16) & 0xff) | (type << 8) | (base & 0xff00_0000), true)
+}
+
+function initialState(long: boolean, supervisor: boolean): InitialCpuState {
+  const dpl = supervisor ? 0 : 0x60
+  const data = { selector: supervisor ? KERNEL_DS : USER_DATA, base: 0, limit: 0xffff_ffff, attributes: 0xc093 | dpl }
+  const none = { selector: 0, base: 0, limit: 0, attributes: 0 }
+  const selector = supervisor ? KERNEL_CS : long ? CS_64 : CS_32
+  return {
+    registers: { rip: CODE, rflags: 0x202 },
+    segments: {
+      cs: { selector, base: 0, limit: 0xffff_ffff, attributes: (long ? 0xa09b : 0xc09b) | dpl },
+      ss: data,
+      ds: data,
+      es: data,
+      fs: none,
+      gs: none,
+      ldtr: none,
+      tr: { selector: 0x40, base: TSS, limit: 0x67, attributes: 0x008b },
+    },
+    gdtr: { base: GDT, limit: 0x7f },
+    idtr: { base: IDT, limit: VECTORS * 16 - 1 },
+    // CR4: PAE, OSFXSR, OSXMMEXCPT, FSGSBASE, OSXSAVE; EFER: SCE, LME, LMA, NXE.
+    cr0: 0x8005_0033,
+    cr3: PML4,
+    cr4: 0x0005_0620,
+    efer: 0xd01,
+  }
+}

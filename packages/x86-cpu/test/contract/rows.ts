@@ -1,0 +1,221 @@
+import { BAND, BAND_BYTES, CODE, CS_32, CS_64, IN_BAND, IN_BYTES, IN_CS, IN_FX, IN_GPR, IN_RFLAGS, IN_RIP } from '../semantics/layout.ts'
+import { GDT, IDT } from './machine.ts'
+import type { Start } from './machine.ts'
+
+const REGISTERS = ['rax', 'rcx', 'rdx', 'rbx', 'rsp', 'rbp', 'rsi', 'rdi'] as const
+type Register = (typeof REGISTERS)[number]
+
+/** An instruction, or an event, with what it needs; everything else is plain. */
+export interface Row {
+  readonly name: string
+  /** Instruction bytes, hexadecimal. */
+  readonly code: string
+  readonly mode?: 32 | 64
+  readonly supervisor?: boolean
+  readonly registers?: Partial<Record<Register, number>>
+  /** Little-endian words at linear addresses in the band: [address, bytes of the word, value]. */
+  readonly memory?: readonly (readonly [number, number, number])[]
+  readonly direction?: boolean
+  readonly patch?: (ram: DataView) => void
+  readonly interrupt?: number
+}
+
+/** The page boundary in the window. */
+const EDGE = 0x1000_1000
+/** Room for an XSAVE area that crosses it, on a multiple of 64. */
+const AREA = 0x1000_0f40
+/** Selectors of user code and data, which descriptors in machine.ts stand behind. */
+const USER_CS = 0x33
+const USER_DS = 0x2b
+const STACK = 0x1000_0ff8
+const TARGET = CODE + 1
+
+const CROSSING = { rsi: EDGE - 3, rdi: EDGE - 5 }
+
+/** System instructions, far transfers, strings and events: what random operands do not do justice to. */
+export const rows: readonly Row[] = [
+  // Areas of many bytes.
+  { name: 'FXSAVE', code: '0fae06', registers: { rsi: AREA } },
+  { name: 'FXSAVE64', code: '480fae06', registers: { rsi: AREA } },
+  { name: 'FXSAVE of a misaligned area', code: '0fae06', registers: { rsi: AREA + 8 } },
+  { name: 'FXRSTOR', code: '0fae0e', registers: { rsi: AREA }, memory: [[AREA + 24, 4, 0x1f80]] },
+  { name: 'FXRSTOR of an MXCSR with reserved bits', code: '0fae0e', registers: { rsi: AREA }, memory: [[AREA + 24, 4, -1]] },
+  { name: 'XSAVE', code: '0fae26', registers: { rsi: AREA, rax: 3, rdx: 0 }, memory: header(0) },
+  { name: 'XSAVE64 of SSE alone', code: '480fae26', registers: { rsi: AREA, rax: 2, rdx: 0 }, memory: header(1) },
+  { name: 'XSAVEOPT', code: '0fae36', registers: { rsi: AREA, rax: 3, rdx: 0 }, memory: header(0) },
+  { name: 'XRSTOR', code: '0fae2e', registers: { rsi: AREA, rax: 3, rdx: 0 }, memory: [...header(3), [AREA + 24, 4, 0x1f80]] },
+  { name: 'XRSTOR of x87 alone', code: '0fae2e', registers: { rsi: AREA, rax: 3, rdx: 0 }, memory: [...header(1), [AREA + 24, 4, 0x1f80]] },
+  { name: 'XRSTOR of a header with reserved bits', code: '0fae2e', registers: { rsi: AREA, rax: 3, rdx: 0 }, memory: header(0x10) },
+  { name: 'FNSAVE', code: 'dd36', registers: { rsi: AREA } },
+  { name: 'FRSTOR', code: 'dd26', registers: { rsi: EDGE - 60 } },
+  { name: 'FNSTENV', code: 'd936', registers: { rsi: EDGE - 13 } },
+  { name: 'FLDENV', code: 'd926', registers: { rsi: EDGE - 13 } },
+  // Descriptor tables and segment registers.
+  { name: 'SGDT', code: '0f0106', supervisor: true, registers: CROSSING },
+  { name: 'SIDT', code: '0f010e', supervisor: true, registers: CROSSING },
+  { name: 'LGDT', code: '0f0116', supervisor: true, registers: CROSSING, memory: table(GDT, 0x7f) },
+  { name: 'LIDT', code: '0f011e', supervisor: true, registers: CROSSING, memory: table(IDT, 0x3ff) },
+  { name: 'LLDT', code: '0f0016', supervisor: true, registers: { rsi: EDGE - 1 }, memory: [[EDGE - 1, 2, 0x50]] },
+  { name: 'LLDT of what is no LDT', code: '0f00d0', supervisor: true, registers: { rax: 0x28 } },
+  { name: 'LTR', code: '0f001e', supervisor: true, registers: { rsi: EDGE - 1 }, memory: [[EDGE - 1, 2, 0x40]] },
+  { name: 'MOV DS', code: '8e1e', registers: { rsi: EDGE - 1 }, memory: [[EDGE - 1, 2, USER_DS]] },
+  { name: 'MOV DS of a selector beyond the table', code: '8e1e', registers: { rsi: EDGE - 1 }, memory: [[EDGE - 1, 2, 0x103]] },
+  { name: 'MOV SS', code: '8ed0', registers: { rax: USER_DS } },
+  { name: 'POP FS', code: '0fa1', registers: { rsp: EDGE - 1 }, memory: [[EDGE - 1, 2, USER_DS]] },
+  { name: 'LSS', code: '0fb206', registers: CROSSING, memory: pointer(EDGE - 3, 0x1234_5678, USER_DS) },
+  { name: 'LFS', code: '0fb406', registers: CROSSING, memory: pointer(EDGE - 3, 0x1234_5678, USER_DS) },
+  { name: 'LES', code: 'c406', mode: 32, registers: CROSSING, memory: pointer(EDGE - 3, 0x1234_5678, USER_DS) },
+  { name: 'LAR', code: '0f0206', registers: { rsi: EDGE - 1 }, memory: [[EDGE - 1, 2, USER_DS]] },
+  { name: 'LSL', code: '0f0306', registers: { rsi: EDGE - 1 }, memory: [[EDGE - 1, 2, USER_DS]] },
+  { name: 'VERR', code: '0f0026', registers: { rsi: EDGE - 1 }, memory: [[EDGE - 1, 2, USER_DS]] },
+  { name: 'VERW', code: '0f002e', registers: { rsi: EDGE - 1 }, memory: [[EDGE - 1, 2, USER_CS]] },
+  { name: 'BOUND within', code: '6206', mode: 32, registers: { ...CROSSING, rax: 5 }, memory: [[EDGE - 3, 4, 1], [EDGE + 1, 4, 9]] },
+  { name: 'BOUND outside', code: '6206', mode: 32, registers: { ...CROSSING, rax: 10 }, memory: [[EDGE - 3, 4, 1], [EDGE + 1, 4, 9]] },
+  // Stack.
+  { name: 'PUSHAD', code: '60', mode: 32, registers: { rsp: EDGE + 6 } },
+  { name: 'PUSHA', code: '6660', mode: 32, registers: { rsp: EDGE + 7 } },
+  { name: 'POPAD', code: '61', mode: 32, registers: { rsp: EDGE - 14 } },
+  { name: 'PUSH m64', code: 'ff36', registers: { rsi: EDGE - 3, rsp: EDGE + 36 } },
+  { name: 'POP m64', code: '8f06', registers: { rsi: EDGE - 3, rsp: EDGE - 36 } },
+  { name: 'POP m64 through RSP', code: '8f0424', registers: { rsp: EDGE - 12 } },
+  { name: 'ENTER without nesting', code: 'c8100000', registers: { rsp: EDGE + 4, rbp: EDGE } },
+  { name: 'ENTER, level 3', code: 'c8100003', registers: { rsp: EDGE + 12, rbp: EDGE + 64 } },
+  { name: 'ENTER, level 20', code: 'c8000014', registers: { rsp: EDGE + 60, rbp: EDGE + 240 } },
+  { name: 'LEAVE', code: 'c9', registers: { rbp: EDGE - 3 } },
+  { name: 'CALL m64', code: 'ff16', registers: { rsi: EDGE + 16, rsp: EDGE + 3 }, memory: [[EDGE + 16, 8, TARGET]] },
+  { name: 'PUSHFQ', code: '9c', registers: { rsp: EDGE + 3 } },
+  { name: 'POPFQ', code: '9d', registers: { rsp: EDGE - 3 }, memory: [[EDGE - 3, 4, 0xad7]] },
+  // Far transfers.
+  { name: 'JMP m16:32', code: 'ff2e', registers: CROSSING, memory: pointer(EDGE - 3, TARGET, USER_CS) },
+  { name: 'JMP m16:64', code: '48ff2e', registers: CROSSING, memory: [[EDGE - 3, 8, TARGET], [EDGE + 5, 2, USER_CS]] },
+  { name: 'JMP m16:32 to 32-bit code', code: 'ff2e', registers: CROSSING, memory: pointer(EDGE - 3, TARGET, CS_32) },
+  { name: 'CALL m16:32', code: 'ff1e', registers: { ...CROSSING, rsp: EDGE + 40 }, memory: pointer(EDGE - 3, TARGET, USER_CS) },
+  { name: 'CALL m16:64', code: '48ff1e', registers: { rsi: EDGE - 60, rsp: EDGE + 4 }, memory: [[EDGE - 60, 8, TARGET], [EDGE - 52, 2, USER_CS]] },
+  { name: 'CALL through a gate to level 0', code: 'ff1e', registers: { ...CROSSING, rsp: STACK }, memory: pointer(EDGE - 3, 0, 0x63) },
+  { name: 'CALL to a data segment', code: 'ff1e', registers: { ...CROSSING, rsp: STACK }, memory: pointer(EDGE - 3, 0, USER_DS) },
+  { name: 'RETF', code: '48cb', registers: { rsp: EDGE - 12 }, memory: [[EDGE - 12, 8, TARGET], [EDGE - 4, 8, USER_CS]] },
+  { name: 'RETF imm16', code: 'ca1000', registers: { rsp: EDGE - 6 }, memory: [[EDGE - 6, 4, TARGET], [EDGE - 2, 4, USER_CS]] },
+  { name: 'RETF to 32-bit code', code: '48cb', registers: { rsp: EDGE - 12 }, memory: [[EDGE - 12, 8, TARGET], [EDGE - 4, 8, CS_32]] },
+  { name: 'RETF to level 3', code: '48cb', supervisor: true, registers: { rsp: EDGE - 12 }, memory: frame(EDGE - 12, [TARGET, USER_CS, STACK, USER_DS]) },
+  { name: 'IRETQ to level 3', code: '48cf', supervisor: true, registers: { rsp: EDGE - 12 }, memory: frame(EDGE - 12, [TARGET, USER_CS, 0x3246, STACK, USER_DS]) },
+  { name: 'IRETQ', code: '48cf', registers: { rsp: EDGE - 20 }, memory: frame(EDGE - 20, [TARGET, USER_CS, 0x3246, STACK, USER_DS]) },
+  { name: 'IRETQ to a null code segment', code: '48cf', registers: { rsp: EDGE - 20 }, memory: frame(EDGE - 20, [TARGET, 0, 0x3246, STACK, USER_DS]) },
+  { name: 'IRETD', code: 'cf', mode: 32, registers: { rsp: EDGE - 6 }, memory: [[EDGE - 6, 4, TARGET], [EDGE - 2, 4, CS_32], [EDGE + 2, 4, 0x3246]] },
+  // Two memory operands, and 16 bytes at once.
+  { name: 'CMPXCHG16B that fails', code: '480fc70e', registers: { rsi: EDGE - 16 } },
+  { name: 'CMPXCHG16B that succeeds', code: 'f0480fc70e', registers: { rsi: EDGE - 16, rax: 5, rdx: 6 }, memory: frame(EDGE - 16, [5, 6]) },
+  { name: 'CMPXCHG8B across pages', code: 'f00fc70e', registers: { rsi: EDGE - 3, rax: 5, rdx: 6 }, memory: [[EDGE - 3, 4, 5], [EDGE + 1, 4, 6]] },
+  { name: 'MASKMOVDQU', code: '660ff7c1', registers: { rdi: EDGE - 7 } },
+  { name: 'MOVSB', code: 'a4', registers: { rsi: EDGE - 9, rdi: EDGE + 9 } },
+  { name: 'MOVSQ across pages', code: '48a5', registers: { rsi: EDGE - 3, rdi: EDGE - 6 } },
+  { name: 'REP MOVSB', code: 'f3a4', registers: { rsi: EDGE - 3, rdi: EDGE + 9, rcx: 6 } },
+  { name: 'REP MOVSB downwards', code: 'f3a4', direction: true, registers: { rsi: EDGE + 3, rdi: EDGE + 9, rcx: 6 } },
+  { name: 'REP MOVSD onto itself', code: 'f3a5', registers: { rsi: EDGE - 10, rdi: EDGE - 8, rcx: 5 } },
+  { name: 'REP STOSQ', code: 'f348ab', registers: { rdi: EDGE - 12, rcx: 4 } },
+  { name: 'REP LODSW', code: 'f366ad', registers: { rsi: EDGE - 3, rcx: 4 } },
+  { name: 'REPE CMPSB', code: 'f3a6', registers: { rsi: EDGE - 2, rdi: EDGE - 4, rcx: 6 }, memory: frame(EDGE - 8, [0, 0, 0]) },
+  { name: 'REPNE SCASD', code: 'f2af', registers: { rdi: EDGE - 9, rcx: 5, rax: 0x1234_5678 } },
+  { name: 'REP MOVSB into an unmapped page', code: 'f3a4', registers: { rsi: EDGE - 3, rdi: EDGE + 0xffe, rcx: 6 } },
+  // Ports.
+  { name: 'IN AL, DX', code: 'ec', registers: { rdx: 0x3f8 } },
+  { name: 'IN EAX, imm8', code: 'e560' },
+  { name: 'OUT DX, AX', code: '66ef', registers: { rdx: 0x3f8 } },
+  { name: 'INSD', code: '6d', registers: { rdx: 0x1f0, rdi: EDGE - 3 } },
+  { name: 'REP INSB', code: 'f36c', registers: { rdx: 0x1f0, rdi: EDGE - 3, rcx: 6 } },
+  { name: 'REP INSW into an unmapped page', code: 'f3666d', registers: { rdx: 0x1f0, rdi: EDGE + 0xffa, rcx: 6 } },
+  { name: 'OUTSB', code: '6e', registers: { rdx: 0x1f0, rsi: EDGE - 1 } },
+  { name: 'REP OUTSD', code: 'f36f', registers: { rdx: 0x1f0, rsi: EDGE - 6, rcx: 3 } },
+  // Events.
+  { name: 'INT 30h to level 0', code: 'cd30', registers: { rsp: STACK } },
+  { name: 'INT 30h in 32-bit code', code: 'cd30', mode: 32, registers: { rsp: STACK } },
+  { name: 'INT 30h within level 0', code: 'cd30', supervisor: true, registers: { rsp: EDGE + 20 } },
+  { name: 'UD2', code: '0f0b' },
+  { name: 'a division by zero of a byte in memory', code: 'f636', registers: { rsi: EDGE }, memory: [[EDGE, 1, 0]] },
+  { name: 'a page fault', code: '8b06', registers: { rsi: 0x4000_0000 } },
+  { name: 'a page fault in the second half', code: '488b06', registers: { rsi: EDGE + 0xffd } },
+  { name: 'a page fault in the second half of a modification', code: '480106', registers: { rsi: EDGE + 0xffd } },
+  { name: 'INT through a gate that is not present', code: 'cd30', patch: (ram) => ram.setUint8(IDT + 48 * 16 + 5, 0x6e) },
+  { name: 'a double fault', code: '8b06', registers: { rsi: 0x4000_0000 }, patch: (ram) => ram.setUint8(IDT + 14 * 16 + 5, 0x0e) },
+  {
+    name: 'a triple fault',
+    code: '8b06',
+    registers: { rsi: 0x4000_0000 },
+    patch: (ram) => {
+      for (const vector of [8, 14]) ram.setUint8(IDT + vector * 16 + 5, 0x0e)
+    },
+  },
+  { name: 'an interrupt', code: '90', interrupt: 0x31 },
+  { name: 'an interrupt within level 0', code: '90', interrupt: 0x31, supervisor: true, registers: { rsp: EDGE + 21 } },
+  { name: 'an interrupt in 32-bit code', code: '90', mode: 32, interrupt: 0x31 },
+  { name: 'an interrupt before a load', code: '8b06', interrupt: 0x31, registers: { rsi: EDGE - 3 } },
+]
+
+function header(bits: number): [number, number, number][] {
+  return Array.from({ length: 16 }, (_, i) => [AREA + 512 + 4 * i, 4, i === 0 ? bits : 0])
+}
+
+function table(base: number, limit: number): [number, number, number][] {
+  return [
+    [EDGE - 3, 2, limit],
+    [EDGE - 1, 8, base],
+  ]
+}
+
+function pointer(at: number, offset: number, selector: number): [number, number, number][] {
+  return [
+    [at, 4, offset],
+    [at + 4, 2, selector],
+  ]
+}
+
+/** Eight-byte words from an address on. */
+function frame(at: number, words: readonly number[]): [number, number, number][] {
+  return words.map((word, i) => [at + 8 * i, 8, word])
+}
+
+/** Where rows have their code. */
+export const ROW_CODE: number = CODE + 0x200
+
+export function startOf(row: Row): Start {
+  const input = new Uint8Array(IN_BYTES)
+  const view = new DataView(input.buffer)
+  const long = row.mode !== 32
+  view.setUint32(IN_RIP, ROW_CODE, true)
+  view.setUint32(IN_CS, long ? CS_64 : CS_32, true)
+  view.setUint32(IN_RFLAGS, row.direction === true ? 0x602 : 0x202, true)
+  for (let i = 0; i < BAND_BYTES; i++) input[IN_BAND + i] = 17 * i + 5
+  for (let i = 0; i < (long ? 16 : 8); i++) view.setUint32(IN_GPR + 8 * i, 0x0101_0101 * (i + 1), true)
+  view.setUint32(IN_GPR + 8 * 4, STACK, true)
+  for (const [name, value] of Object.entries(row.registers ?? {})) {
+    view.setBigUint64(IN_GPR + 8 * REGISTERS.indexOf(name as Register), BigInt(value), true)
+  }
+  view.setUint16(IN_FX, 0x37f, true)
+  view.setUint32(IN_FX + 24, 0x1f80, true)
+  input[IN_FX + 4] = 0xff
+  for (let i = 160; i < 416; i++) input[IN_FX + i] = 29 * i + 7
+  for (let i = 32; i < 160; i++) if (i % 16 < 10) input[IN_FX + i] = 31 * i + 11
+  const late: (readonly [number, number, number])[] = []
+  for (const word of row.memory ?? []) {
+    const [at, size, value] = word
+    if (at < BAND || at + size > BAND + BAND_BYTES) late.push(word)
+    else put(view, IN_BAND + at - BAND, size, value)
+  }
+  return {
+    input,
+    supervisor: row.supervisor === true,
+    length: row.code.length / 2,
+    used: false,
+    interrupt: row.interrupt,
+    patch: (ram) => {
+      for (const [at, size, value] of late) put(ram, 0x1_0000 + at - 0x1000_0000, size, value)
+      row.patch?.(ram)
+    },
+  }
+}
+
+function put(view: DataView, at: number, size: number, value: number): void {
+  if (size === 8) view.setBigUint64(at, BigInt(value), true)
+  else if (size === 4) view.setUint32(at, value, true)
+  else if (size === 2) view.setUint16(at, value, true)
+  else view.setUint8(at, value)
+}
