@@ -231,5 +231,7 @@ export const STATUS_LEAVE = 7
 export const STATUS_STEP = 8
 /** Generated code leaves the instruction to its TypeScript handler; nothing has changed. */
 export const STATUS_HANDLER = 9
+/** A broken invariant of ours: `Vcpu.run` returns an `error` exit. */
+export const STATUS_ERROR = 255
 /** A repeated string instruction made progress and is not finished: S_RIP stays on it. */
 export const STATUS_CONTINUE = 6

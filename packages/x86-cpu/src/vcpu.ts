@@ -1,13 +1,16 @@
 import type { MachineMemory } from '@retrap/memory'
-import { ACCESS_FETCH, ACCESS_USER } from '@retrap/paging'
 import { AccessLog, LOG_BYTES } from '@retrap/replay'
-import type { CodeCacheClient, CodePage } from './code-cache.ts'
+import type { CodeCacheClient } from './code-cache.ts'
 import type { X86Engine } from './engine.ts'
 import type { Exit } from './exit.ts'
-import type { CpuHost, Translation, Words } from './host.ts'
-import { MemoryAccess, newTranslation } from './memory-access.ts'
-import { OP_CROSS, RECORD_BYTES, R_DISP, R_LENGTH, R_OFFSET, R_OP, R_SEGMENT, SEGMENT_LINK } from './record.ts'
-import { SLOW_MODIFY, SLOW_WRITE, VECTOR_GP, VECTOR_PF, VECTOR_SS } from './semantics/context.ts'
+import { loadInitialState } from './initial-state.ts'
+import type { InitialCpuState } from './initial-state.ts'
+import { InstructionFetch } from './instruction-fetch.ts'
+import { arithmeticFlags, setArithmeticFlags } from './lazy-flags.ts'
+import type { CpuHost } from './host.ts'
+import { MemoryAccess } from './memory-access.ts'
+import { R_SEGMENT } from './record.ts'
+import { SLOW_MODIFY, SLOW_WRITE, VECTOR_GP, VECTOR_SS } from './semantics/context.ts'
 import {
   CS,
   EVENT_INIT,
@@ -15,32 +18,20 @@ import {
   EVENT_NMI,
   EVENT_SIPI,
   EVENT_STOP,
-  FLAGS_ADD,
   FLAGS_ARITHMETIC,
-  FLAGS_EXPLICIT,
-  FLAGS_SUB,
   FLAG_AC,
-  FLAG_AF,
-  FLAG_CF,
   FLAG_IF,
-  FLAG_OF,
-  FLAG_PF,
-  FLAG_SF,
   FLAG_TF,
   FLAG_VM,
-  FLAG_ZF,
-  GDTR,
-  IDTR,
   MODE_16,
   MODE_32,
   MODE_64,
   SEG_ATTRIBUTES,
-  SEG_BASE,
   SEG_BYTES,
-  SEG_LIMIT,
   SS,
   STATUS_CONTINUE,
   STATUS_DONE,
+  STATUS_ERROR,
   STATUS_EXIT,
   STATUS_FAULT,
   STATUS_JUMP,
@@ -52,34 +43,20 @@ import {
   S_BUDGET,
   S_CPL,
   S_CR0,
-  S_CR3,
   S_CR4,
   S_DATA,
   S_EFER,
   S_EFLAGS,
-  S_ENTRY,
   S_EVENTS,
-  S_FAULT_ADDRESS,
-  S_FAULT_ERROR,
-  S_FAULT_HAS_ERROR,
   S_FAULT_VECTOR,
-  S_FETCH_STATUS,
-  S_FLAGS_A,
-  S_FLAGS_B,
-  S_FLAGS_KIND,
-  S_FLAGS_RESULT,
-  S_GPR,
   S_LOGGED,
   S_MMX_GATE,
   S_MODE,
-  S_PAGE_BASE,
   S_PINNED,
   S_RECORD,
-  S_RIP,
   S_RIP_MASK,
   S_SEGMENTS,
   S_SHADOW,
-  S_SLOTS,
   S_SSE_GATE,
   S_TLB,
   S_TLB_MISSES,
@@ -88,12 +65,16 @@ import {
   S_TWO_TO_28,
   S_X87_GATE,
 } from './state-layout.ts'
-import { hasDataBreakpoints, matchDataBreakpoints, noteDataBreakpoints, pageHasDataBreakpoint } from './system/breakpoints.ts'
+import {
+  hasDataBreakpoints,
+  matchDataBreakpoints,
+  noteDataBreakpoints,
+  pageHasDataBreakpoint,
+} from './system/breakpoints.ts'
 import type { Cpu, CpuModel, MachineViews } from './system/cpu.ts'
 import { afterInstruction, checkInstructionBreakpoint, needsStepping } from './system/debug.ts'
 import { EVENT_TYPE_EXTERNAL, EVENT_TYPE_NMI, PendingEvent, deliverEvent } from './system/events.ts'
 import { RESET_INIT, RESET_POWER_ON, resetState, startAt } from './system/reset.ts'
-import { setSegment } from './system/segment-cache.ts'
 import { Abandon, System } from './system/system.ts'
 import {
   ACTIVITY_HALTED,
@@ -106,7 +87,7 @@ import {
   S_PENDING_FAULT,
   S_STEP_SUPPRESSED,
 } from './system/system-state.ts'
-import { TLB_BYTES, TLB_EXECUTE, TLB_MISS, TLB_SUPERVISOR, TLB_SUPERVISOR_SMAP, TLB_USER, Tlb } from './tlb.ts'
+import { TLB_BYTES, TLB_MISS, TLB_SUPERVISOR, TLB_SUPERVISOR_SMAP, TLB_USER, Tlb } from './tlb.ts'
 
 const PAGE = 0x1000
 const STATE_BYTES = S_TLB_SETS + TLB_BYTES
@@ -167,10 +148,7 @@ export class Vcpu implements Cpu, CodeCacheClient {
   readonly #access: MemoryAccess
   readonly #interpreter: InterpreterExports
   readonly #event = new PendingEvent()
-  readonly #translation: Translation = newTranslation()
-  readonly #secondTranslation: Translation = newTranslation()
-  readonly #words: Words = { lo: 0, hi: 0 }
-  readonly #fetchBytes = new Uint8Array(32)
+  readonly #fetch: InstructionFetch
   #unit = UNIT_NONE
   #sipiVector = 0
   #bootstrap = true
@@ -188,7 +166,7 @@ export class Vcpu implements Cpu, CodeCacheClient {
   /** Instructions retired since the vCPU was made. */
   retired = 0
   /** Counts for statistics. */
-  readonly counts = { systemCalls: 0, fetches: 0, faults: 0, interrupts: 0, loggedPasses: 0, steps: 0 }
+  readonly counts = { systemCalls: 0, faults: 0, interrupts: 0, loggedPasses: 0, steps: 0 }
 
   constructor(engine: X86Engine, host: CpuHost, model: CpuModel) {
     const memory = engine.memory
@@ -221,6 +199,7 @@ export class Vcpu implements Cpu, CodeCacheClient {
       },
       state,
     )
+    this.#fetch = new InstructionFetch(memory, host, engine.codeCache, this.#tlb, state, () => this.#mode)
     this.u32[S_TWO_TO_28 >>> 2] = 0x1000_0000
     this.i32[S_FAULT_VECTOR >>> 2] = -1
     this.system = new System(this)
@@ -229,8 +208,8 @@ export class Vcpu implements Cpu, CodeCacheClient {
         memory: memory.memory,
         access: (lo: number, hi: number, flags: number) => this.#access.access(lo >>> 0, hi >>> 0, flags),
         system: (fn: number, record: number) => this.#system(fn, record),
-        fetch: (lo: number, hi: number) => this.#fetch(lo >>> 0, hi >>> 0),
-        cross: (record: number) => this.#cross(record),
+        fetch: (lo: number, hi: number) => this.#fetch.fetch(lo >>> 0, hi >>> 0),
+        cross: (record: number) => this.#fetch.cross(record),
       },
     })
     this.#interpreter = instance.exports as unknown as InterpreterExports
@@ -305,45 +284,12 @@ export class Vcpu implements Cpu, CodeCacheClient {
   }
 
   materialiseFlags(): number {
-    return ((this.u32[S_EFLAGS >>> 2] as number) & ~FLAGS_ARITHMETIC) | this.#arithmeticFlags() | 2
+    return ((this.u32[S_EFLAGS >>> 2] as number) & ~FLAGS_ARITHMETIC) | arithmeticFlags(this.u32) | 2
   }
 
   setRflags(value: number): void {
-    const arithmetic = value & FLAGS_ARITHMETIC
     this.u32[S_EFLAGS >>> 2] = (value & ~FLAGS_ARITHMETIC) | 2
-    this.u32[S_FLAGS_KIND >>> 2] = FLAGS_EXPLICIT
-    this.u32[S_FLAGS_B >>> 2] = arithmetic
-    this.u32[(S_FLAGS_B >>> 2) + 1] = 0
-    this.u32[S_FLAGS_RESULT >>> 2] = (value & FLAG_ZF) !== 0 ? 0 : 1
-    this.u32[(S_FLAGS_RESULT >>> 2) + 1] = 0
-  }
-
-  /** The lazy flags, as generated code derives them (semantics/library.ts). */
-  #arithmeticFlags(): number {
-    const u32 = this.u32
-    const kind = u32[S_FLAGS_KIND >>> 2] as number
-    const bLo = u32[S_FLAGS_B >>> 2] as number
-    if (kind === FLAGS_EXPLICIT) return bLo & FLAGS_ARITHMETIC
-    const bHi = u32[(S_FLAGS_B >>> 2) + 1] as number
-    const aLo = u32[S_FLAGS_A >>> 2] as number
-    const aHi = u32[(S_FLAGS_A >>> 2) + 1] as number
-    const rLo = u32[S_FLAGS_RESULT >>> 2] as number
-    const rHi = u32[(S_FLAGS_RESULT >>> 2) + 1] as number
-    let parity = rLo & 0xff
-    parity ^= parity >>> 4
-    let flags = ((0x9669 >>> (parity & 15)) & 1) !== 0 ? FLAG_PF : 0
-    if ((rLo | rHi) === 0) flags |= FLAG_ZF
-    if ((rHi & 0x8000_0000) !== 0) flags |= FLAG_SF
-    if (kind === FLAGS_SUB || kind === FLAGS_ADD) {
-      flags |= (aLo ^ bLo ^ rLo) & FLAG_AF
-      // Carry: a < b after a subtraction, result < b after an addition, unsigned.
-      const [xLo, xHi] = kind === FLAGS_SUB ? [aLo, aHi] : [rLo, rHi]
-      if (xHi < bHi || (xHi === bHi && xLo < bLo)) flags |= FLAG_CF
-      const overflow = kind === FLAGS_SUB ? (aHi ^ bHi) & (aHi ^ rHi) : (aHi ^ rHi) & (bHi ^ rHi)
-      if ((overflow & 0x8000_0000) !== 0) flags |= FLAG_OF
-      return flags
-    }
-    return flags | (bLo & (FLAG_CF | FLAG_AF | FLAG_OF))
+    setArithmeticFlags(this.u32, value)
   }
 
   // ---------------------------------------------------------------- events from outside
@@ -488,7 +434,7 @@ export class Vcpu implements Cpu, CodeCacheClient {
         return next === STATUS_STEP ? this.#fail(new Error('an instruction that cannot be fetched alone')) : this.#finish(next)
       }
       default:
-        return this.#fail(this.#error ?? new Error(`unexpected status ${status}`))
+        return this.#fail(this.#error ?? this.#fetch.error ?? new Error(`unexpected status ${status}`))
     }
   }
 
@@ -541,7 +487,7 @@ export class Vcpu implements Cpu, CodeCacheClient {
     if (checkInstructionBreakpoint(this.system, this.#event)) return STATUS_EVENT
     this.#stepping = ((u32[S_EFLAGS >>> 2] as number) & FLAG_TF) !== 0
     u32[S_SHADOW >>> 2] = 0
-    const status = this.#pinCurrent()
+    const status = this.#fetch.pinCurrent()
     if (status !== STATUS_DONE) return status
     u32[S_LOGGED >>> 2] = 2
     u32[S_BUDGET >>> 2] = 1
@@ -549,231 +495,6 @@ export class Vcpu implements Cpu, CodeCacheClient {
     u32[S_LOGGED >>> 2] = 0
     this.retired += 1 - (this.i32[S_BUDGET >>> 2] as number)
     return result
-  }
-
-  // ---------------------------------------------------------------- fetching
-
-  /** Linear address of RIP. */
-  #linearRip(): void {
-    const rip = this.u32[S_RIP >>> 2] as number
-    const base = this.u32[(S_SEGMENTS + SEG_BYTES * CS + SEG_BASE) >>> 2] as number
-    if (this.u32[S_MODE >>> 2] === MODE_64) {
-      this.#words.lo = rip
-      this.#words.hi = this.u32[(S_RIP >>> 2) + 1] as number
-    } else {
-      this.#words.lo = (rip + base) >>> 0
-      this.#words.hi = 0
-    }
-  }
-
-  /** Copies the record of the instruction at RIP to where nothing else overwrites it, followed by a stop. */
-  #pinCurrent(): number {
-    this.#linearRip()
-    const { lo, hi } = this.#words
-    const record = this.#fetchOne(lo, hi)
-    if (record === 0) return this.u32[S_FETCH_STATUS >>> 2] as number
-    this.#pin(record)
-    return STATUS_DONE
-  }
-
-  #pin(record: number): void {
-    const at = this.state + S_PINNED
-    if (record !== at) {
-      const from = this.memory.u16[(record + R_OP) >>> 1] === OP_CROSS ? record + RECORD_BYTES : record
-      this.memory.u8.copyWithin(at, from, from + RECORD_BYTES)
-      // A link would lead on past the one instruction that is to be executed.
-      if (((this.memory.u8[at + R_SEGMENT] as number) & SEGMENT_LINK) !== 0) this.memory.u32[(at + R_DISP) >>> 2] = 0
-    }
-    const offset = this.memory.u16[(at + R_OFFSET) >>> 1] as number
-    this.engine.codeCache.writeLeave(at + RECORD_BYTES, offset + (this.memory.u8[at + R_LENGTH] as number))
-  }
-
-  /** Import of generated code: the record at a linear address, or 0 with the reason in S_FETCH_STATUS. */
-  #fetch(lo: number, hi: number): number {
-    this.counts.fetches++
-    try {
-      const record = this.#locate(lo, hi, true)
-      if (record === 0) this.#leaveAt(lo, hi)
-      return record
-    } catch (error) {
-      this.#error = error
-      this.#leaveAt(lo, hi)
-      this.u32[S_FETCH_STATUS >>> 2] = STATUS_ERROR
-      return 0
-    }
-  }
-
-  /** Makes generated code report a linear address as RIP. */
-  #leaveAt(lo: number, hi: number): void {
-    this.u32[S_PAGE_BASE >>> 2] = lo & ~0xfff
-    this.u32[(S_PAGE_BASE >>> 2) + 1] = hi
-    this.u16[(S_ENTRY + R_OFFSET) >>> 1] = lo & 0xfff
-  }
-
-  /** For a single instruction, in places where generated code does not run freely. */
-  #fetchOne(lo: number, hi: number): number {
-    const record = this.#locate(lo, hi, false)
-    if (record !== 0 || this.u32[S_FETCH_STATUS >>> 2] !== STATUS_STEP) return record
-    return this.#fetchBytewise(lo, hi)
-  }
-
-  #fetchFault(lo: number, hi: number, vector: number, errorCode: number): number {
-    const u32 = this.u32
-    u32[S_FAULT_VECTOR >>> 2] = vector
-    u32[S_FAULT_ERROR >>> 2] = errorCode
-    u32[S_FAULT_HAS_ERROR >>> 2] = 1
-    u32[S_FAULT_ADDRESS >>> 2] = lo
-    u32[(S_FAULT_ADDRESS >>> 2) + 1] = hi
-    u32[S_FETCH_STATUS >>> 2] = STATUS_FAULT
-    return 0
-  }
-
-  #translateFetch(lo: number, hi: number, into: Translation): boolean {
-    const access = ACCESS_FETCH | (this.u32[S_CPL >>> 2] === 3 ? ACCESS_USER : 0)
-    const status = this.host.translate(lo, hi, access, into, null)
-    if (status === STATUS_DONE) return true
-    if (status === STATUS_FAULT) this.#fetchFault(lo, hi, VECTOR_PF, into.errorCode)
-    else this.u32[S_FETCH_STATUS >>> 2] = status
-    return false
-  }
-
-  /** @param run - for running on from there: the page goes into the execute table */
-  #locate(lo: number, hi: number, run: boolean): number {
-    const u32 = this.u32
-    const mode = u32[S_MODE >>> 2] as number
-    if (mode === MODE_64) {
-      if ((hi << 16) >> 16 !== (hi | 0)) return this.#fetchFault(lo, hi, VECTOR_GP, 0)
-    } else {
-      const base = u32[(S_SEGMENTS + SEG_BYTES * CS + SEG_BASE) >>> 2] as number
-      const limit = u32[(S_SEGMENTS + SEG_BYTES * CS + SEG_LIMIT) >>> 2] as number
-      const offset = (lo - base) >>> 0
-      if (offset > limit) return this.#fetchFault(lo, hi, VECTOR_GP, 0)
-      // The page must lie within the segment as a whole, and the next instruction's bytes with it.
-      const start = ((lo & ~0xfff) - base) >>> 0
-      if (start > offset || limit < 0x1010 || start > limit - 0x1010) {
-        u32[S_FETCH_STATUS >>> 2] = STATUS_STEP
-        return 0
-      }
-    }
-    const t = this.#translation
-    if (!this.#translateFetch(lo, hi, t)) return 0
-    if (t.ma < 0) {
-      u32[S_FETCH_STATUS >>> 2] = STATUS_STEP
-      return 0
-    }
-    const cache = this.engine.codeCache
-    const page = cache.page(t.ma >>> 12, mode)
-    u32[S_PAGE_BASE >>> 2] = lo & ~0xfff
-    u32[(S_PAGE_BASE >>> 2) + 1] = hi
-    u32[S_SLOTS >>> 2] = page.slots
-    if (run) this.#fillExecute(lo, hi, page, t)
-    const offset = lo & 0xfff
-    let record = cache.record(page, offset)
-    if (record !== 0) {
-      // Decoding may have dropped everything, this page included.
-      u32[S_SLOTS >>> 2] = cache.page(t.ma >>> 12, mode).slots
-      if (u32[S_SLOTS >>> 2] !== page.slots && run) this.#tlb.flushExecute()
-      if (this.memory.u16[(record + R_OP) >>> 1] !== OP_CROSS || this.#secondPageHolds(record, lo, hi, mode)) return record
-      if (u32[S_FETCH_STATUS >>> 2] === STATUS_FAULT && this.i32[S_FAULT_VECTOR >>> 2] !== -1) return 0
-      cache.dropCrossing(page, record)
-    }
-    const second = this.#secondPage(lo, hi, mode)
-    if (second === undefined) return 0
-    record = cache.crossing(cache.page(t.ma >>> 12, mode), offset, second)
-    if (record === 0) {
-      cache.flush()
-      record = cache.crossing(cache.page(t.ma >>> 12, mode), offset, cache.page(second.frame, mode))
-    }
-    u32[S_SLOTS >>> 2] = cache.page(t.ma >>> 12, mode).slots
-    return record
-  }
-
-  /** The code page after the one that holds a linear address; undefined with S_FETCH_STATUS where there is none. */
-  #secondPage(lo: number, hi: number, mode: number): CodePage | undefined {
-    const next = ((lo & ~0xfff) + PAGE) >>> 0
-    const nextHi = next === 0 && mode === MODE_64 ? (hi + 1) >>> 0 : hi
-    const t = this.#secondTranslation
-    if (!this.#translateFetch(next, nextHi, t)) return undefined
-    if (t.ma < 0) {
-      this.u32[S_FETCH_STATUS >>> 2] = STATUS_STEP
-      return undefined
-    }
-    const page = this.engine.codeCache.page(t.ma >>> 12, mode)
-    // Outside 64-bit mode the page may reach beyond the segment's limit, which nothing would check again.
-    if (mode === MODE_64) this.#fillExecute(next, nextHi, page, t)
-    return page
-  }
-
-  /** Lets generated code find a code page by itself. */
-  #fillExecute(lo: number, hi: number, page: CodePage, t: Translation): void {
-    if (!t.cacheable || this.#mode === TLB_MISS || this.u32[S_LOGGED >>> 2] !== 0) return
-    this.#tlb.fill(this.#mode, TLB_EXECUTE, lo, hi, page.slots, t.global, t.pageBytes)
-  }
-
-  #secondPageHolds(record: number, lo: number, hi: number, mode: number): boolean {
-    this.u32[S_FETCH_STATUS >>> 2] = STATUS_DONE
-    const second = this.#secondPage(lo, hi, mode)
-    return second !== undefined && this.engine.codeCache.crossesInto(record, second)
-  }
-
-  /** Import of generated code: 1 if the page-crossing instruction after this record is still what is mapped there. */
-  #cross(record: number): number {
-    const lo = ((this.u32[S_PAGE_BASE >>> 2] as number) + (this.memory.u16[(record + R_OFFSET) >>> 1] as number)) >>> 0
-    const hi = this.u32[(S_PAGE_BASE >>> 2) + 1] as number
-    const mode = this.u32[S_MODE >>> 2] as number
-    if (this.memory.u16[(record + R_OP) >>> 1] !== OP_CROSS) return 0
-    if (this.#secondPageHolds(record, lo, hi, mode)) return 1
-    // A missing second page is a fault of the fetch, which looks again; anything else is decoded anew.
-    this.i32[S_FAULT_VECTOR >>> 2] = -1
-    const t = this.#translation
-    if (this.#translateFetch(lo, hi, t) && t.ma >= 0) {
-      this.engine.codeCache.dropCrossing(this.engine.codeCache.page(t.ma >>> 12, mode), record)
-    }
-    this.i32[S_FAULT_VECTOR >>> 2] = -1
-    return 0
-  }
-
-  /** Byte by byte, with the segment limit and devices looked at for each: near a segment's end, or outside RAM. */
-  #fetchBytewise(lo: number, hi: number): number {
-    const u32 = this.u32
-    const mode = u32[S_MODE >>> 2] as number
-    const base = u32[(S_SEGMENTS + SEG_BYTES * CS + SEG_BASE) >>> 2] as number
-    const limit = u32[(S_SEGMENTS + SEG_BYTES * CS + SEG_LIMIT) >>> 2] as number
-    const bytes = this.#fetchBytes
-    const at = this.state + S_PINNED
-    this.#leaveAt(lo, hi)
-    const t = this.#translation
-    const offset = lo & 0xfff
-    let count = 0
-    for (; count < 15; count++) {
-      const byteLo = (lo + count) >>> 0
-      const byteHi = byteLo < lo && mode === MODE_64 ? (hi + 1) >>> 0 : hi
-      let status = STATUS_DONE
-      if (mode !== MODE_64 && (byteLo - base) >>> 0 > limit) {
-        this.#fetchFault(byteLo, byteHi, VECTOR_GP, 0)
-        status = STATUS_FAULT
-      } else if (!this.#translateFetch(byteLo, byteHi, t)) status = STATUS_FAULT
-      else if (t.ma >= 0) bytes[count] = this.memory.u8[t.ma] as number
-      else {
-        status = this.host.physicalRead(t.gpa, 1, this.#words, false)
-        bytes[count] = this.#words.lo
-      }
-      if (status !== STATUS_DONE) {
-        // What is there may be an instruction already; only one that needs the missing byte faults.
-        if (count === 0 || this.engine.codeCache.decodeBytes(at, bytes, count, mode, offset) > count || this.#isUndefined(at)) {
-          if (status !== STATUS_FAULT) u32[S_FETCH_STATUS >>> 2] = status
-          return 0
-        }
-        this.i32[S_FAULT_VECTOR >>> 2] = -1
-        return at
-      }
-    }
-    this.engine.codeCache.decodeBytes(at, bytes, count, mode, offset)
-    return at
-  }
-
-  #isUndefined(record: number): boolean {
-    return this.engine.codeCache.isUndefined(record)
   }
 
   // ---------------------------------------------------------------- handlers
@@ -807,7 +528,7 @@ export class Vcpu implements Cpu, CodeCacheClient {
   /** The current instruction has met a device: it starts again, and everything it does is logged from now on. */
   #beginLogged(): Exit | undefined {
     const record = this.u32[S_RECORD >>> 2] as number
-    this.#pin(record)
+    this.#fetch.pin(record)
     this.#unit = UNIT_INSTRUCTION
     this.u32[S_PENDING_DEBUG >>> 2] = this.#debugBefore
     this.log.begin()
@@ -944,20 +665,7 @@ export class Vcpu implements Cpu, CodeCacheClient {
 
   /** Sets the registers that a boot protocol asks for. */
   load(state: InitialCpuState): void {
-    const { registers, segments } = state
-    for (const [i, name] of REGISTER_NAMES.entries()) this.u64[(S_GPR >>> 3) + i] = BigInt(registers[name] ?? 0)
-    this.u64[S_RIP >>> 3] = BigInt(registers.rip ?? 0)
-    this.setRflags(registers.rflags ?? 2)
-    for (const [i, name] of SEGMENT_NAMES.entries()) {
-      const { selector, base, limit, attributes } = segments[name]
-      setSegment(this.system, i, selector, base, 0, limit, attributes)
-    }
-    setTable(this, GDTR, state.gdtr)
-    setTable(this, IDTR, state.idtr)
-    this.u64[S_CR0 >>> 3] = BigInt(state.cr0 >>> 0)
-    this.u64[S_CR3 >>> 3] = BigInt(state.cr3)
-    this.u64[S_CR4 >>> 3] = BigInt(state.cr4)
-    this.u64[S_EFER >>> 3] = BigInt(state.efer)
+    loadInitialState(this.system, state)
     this.host.controlChanged()
     this.#tlb.flush(true)
     this.modeChanged()
@@ -980,36 +688,5 @@ export class Vcpu implements Cpu, CodeCacheClient {
   }
 }
 
-const REGISTER_NAMES = [
-  'rax', 'rcx', 'rdx', 'rbx', 'rsp', 'rbp', 'rsi', 'rdi', 'r8', 'r9', 'r10', 'r11', 'r12', 'r13', 'r14', 'r15',
-] as const
-/** In the order of segment numbers. */
-const SEGMENT_NAMES = ['es', 'cs', 'ss', 'ds', 'fs', 'gs', 'ldtr', 'tr'] as const
-
-function setTable(vcpu: Vcpu, table: number, { base, limit }: { readonly base: number; readonly limit: number }): void {
-  vcpu.u64[(S_SEGMENTS + SEG_BYTES * table + SEG_BASE) >>> 3] = BigInt(base)
-  vcpu.u32[(S_SEGMENTS + SEG_BYTES * table + SEG_LIMIT) >>> 2] = limit
-}
-
-/** What a boot protocol wants registers to be; those not named are zero. */
-export interface InitialCpuState {
-  readonly registers: Readonly<Partial<Record<(typeof REGISTER_NAMES)[number] | 'rip' | 'rflags', number>>>
-  /** Limits in bytes; attributes as descriptor bits 55:40. */
-  readonly segments: Readonly<
-    Record<
-      (typeof SEGMENT_NAMES)[number],
-      { readonly selector: number; readonly base: number; readonly limit: number; readonly attributes: number }
-    >
-  >
-  readonly gdtr: { readonly base: number; readonly limit: number }
-  readonly idtr: { readonly base: number; readonly limit: number }
-  readonly cr0: number
-  readonly cr3: number
-  readonly cr4: number
-  readonly efer: number
-}
-
 /** In the instruction's stead the latched event is to be delivered: an instruction breakpoint. */
 const STATUS_EVENT = 254
-/** A broken invariant: `Vcpu.run` returns an `error` exit. */
-const STATUS_ERROR = 255

@@ -1,0 +1,47 @@
+import { setSegment, setTableRegister } from './system/segment-cache.ts'
+import type { System } from './system/system.ts'
+import { GDTR, IDTR, S_CR0, S_CR3, S_CR4, S_EFER, S_GPR, S_RIP } from './state-layout.ts'
+
+// prettier-ignore
+const REGISTER_NAMES = [
+  'rax', 'rcx', 'rdx', 'rbx', 'rsp', 'rbp', 'rsi', 'rdi', 'r8', 'r9', 'r10', 'r11', 'r12', 'r13', 'r14', 'r15',
+] as const
+/** In the order of segment numbers. */
+const SEGMENT_NAMES = ['es', 'cs', 'ss', 'ds', 'fs', 'gs', 'ldtr', 'tr'] as const
+
+/** What a boot protocol wants registers to be; those not named are zero. */
+export interface InitialCpuState {
+  readonly registers: Readonly<Partial<Record<(typeof REGISTER_NAMES)[number] | 'rip' | 'rflags', number>>>
+  /** Limits in bytes; attributes as descriptor bits 55:40. */
+  readonly segments: Readonly<
+    Record<
+      (typeof SEGMENT_NAMES)[number],
+      { readonly selector: number; readonly base: number; readonly limit: number; readonly attributes: number }
+    >
+  >
+  readonly gdtr: { readonly base: number; readonly limit: number }
+  readonly idtr: { readonly base: number; readonly limit: number }
+  readonly cr0: number
+  readonly cr3: number
+  readonly cr4: number
+  readonly efer: number
+}
+
+/** Writes the state as given, without the checks that instructions make. */
+export function loadInitialState(s: System, state: InitialCpuState): void {
+  const { registers, segments } = state
+  const set = (offset: number, value: number): void => s.set64(offset, value >>> 0, Math.floor(value / 0x1_0000_0000))
+  for (const [i, name] of REGISTER_NAMES.entries()) set(S_GPR + 8 * i, registers[name] ?? 0)
+  set(S_RIP, registers.rip ?? 0)
+  s.cpu.setRflags(registers.rflags ?? 2)
+  for (const [i, name] of SEGMENT_NAMES.entries()) {
+    const { selector, base, limit, attributes } = segments[name]
+    setSegment(s, i, selector, base, 0, limit, attributes)
+  }
+  setTableRegister(s, GDTR, state.gdtr.base, 0, state.gdtr.limit)
+  setTableRegister(s, IDTR, state.idtr.base, 0, state.idtr.limit)
+  set(S_CR0, state.cr0 >>> 0)
+  set(S_CR3, state.cr3)
+  set(S_CR4, state.cr4)
+  set(S_EFER, state.efer)
+}
