@@ -1,6 +1,6 @@
 import { DeviceHost, IoDispatch, TimerQueue } from '@retrap/ioreq'
 import type { DeviceFailure, DeviceModel, FailurePolicy, InterruptLine } from '@retrap/ioreq'
-import { InterruptFabric } from '@retrap/irqchip'
+import { InterruptFabric, interruptFabricBytes } from '@retrap/irqchip'
 import type { MachineMemory } from '@retrap/memory'
 import { P2m } from '@retrap/p2m'
 import { X86Engine } from '@retrap/x86-cpu'
@@ -92,6 +92,10 @@ export class Domain {
         if ((options.policy ?? 'crash') === 'crash') this.stop({ reason: 'device-failure', failure })
       },
       guestMemory: this.guestMemory,
+      allocatePage: (purpose) => ({
+        buffer: options.memory.buffer,
+        byteOffset: options.memory.allocate(0x1000, 0x1000, purpose),
+      }),
     })
     const vcpus: HvmVcpu[] = []
     this.vcpus = vcpus
@@ -106,6 +110,10 @@ export class Domain {
       tscHz: TSC_HZ,
       tscToNs: (cpu, lo, hi) => this.#tscToNs(cpu, lo, hi),
       physicalBits: PHYSICAL_BITS,
+      state: {
+        buffer: options.memory.buffer,
+        byteOffset: options.memory.allocate(interruptFabricBytes(options.vcpus), 8, 'interrupt controllers'),
+      },
     })
     this.devices = new DeviceHost(this.dispatch, {
       clock: this.clock,
