@@ -10,6 +10,8 @@ import { buildInitramfs, SHELL_PROMPT } from '../src/linux/initramfs.ts'
 import { runProgram } from '../test/support/processes.ts'
 
 const MEMORY_MIB = 512
+// As the retrap command runs it (src/main.ts), on the packages' sources.
+const NODE_FLAGS = ['--max-semi-space-size=1', '--conditions=retrap-source']
 const MAIN = fileURLToPath(new URL('../src/main.ts', import.meta.url))
 
 /** @param args - how many times each is run (1) */
@@ -20,7 +22,7 @@ export async function run([rounds = '1']: readonly string[]): Promise<void> {
     const initrd = join(folder, 'initrd.img')
     await writeFile(initrd, buildInitramfs(await readFile(busyboxPath)))
     const system = ['-kernel', kernelPath, '-initrd', initrd, '-append', 'console=ttyS0']
-    const retrap = ['--conditions=retrap-source', MAIN, 'run', ...system.map((word) => word.replace(/^-(?!-)/, '--'))]
+    const retrap = [...NODE_FLAGS, MAIN, 'run', ...system.map((word) => word.replace(/^-(?!-)/, '--'))]
     const tcg = ['-accel', 'tcg', '-smp', '1', '-nographic', '-no-reboot', ...system]
 
     const ours: Boot[] = []
@@ -37,10 +39,10 @@ export async function run([rounds = '1']: readonly string[]): Promise<void> {
         `${best.cpuSeconds.toFixed(1)} s against ${peer.cpuSeconds.toFixed(1)} s)`,
     )
     const { peakResidentBytes } = statistics(best).memory
-    const beyond = peakResidentBytes / 1024 ** 2 - MEMORY_MIB
+    const peakMib = peakResidentBytes / 1024 ** 2
     console.log(
-      `boot-memory: ${(peakResidentBytes / 1024 ** 2 / MEMORY_MIB).toFixed(2)} x guest RAM ` +
-        `(peak resident memory, ${beyond.toFixed(0)} MiB beyond the guest's ${MEMORY_MIB} MiB)`,
+      `boot-memory: ${(peakMib / MEMORY_MIB).toFixed(2)} x guest RAM ` +
+        `(at most ${peakMib.toFixed(0)} MiB resident, with ${MEMORY_MIB} MiB of guest RAM)`,
     )
   } finally {
     await rm(folder, { recursive: true, force: true })
