@@ -33,10 +33,10 @@ function semanticsOf(info: CodeInfo, form: Form): Semantics | undefined {
   return instructionSemantics[info.mnemonic]
 }
 
-/** PAUSE tells the host of what looks like a spin loop. */
-const pause: Handler = (s) => {
+/** PAUSE tells the host of what looks like a spin loop; the turn ends here, where a lock that was let go is still free. */
+const pause: Handler = (s, record) => {
   s.host.pause()
-  return STATUS_DONE
+  return s.retireNext(record)
 }
 
 import { initialiseX87 } from './system/fpu-image.ts'
