@@ -19,7 +19,6 @@ import {
   S_FAULT_ERROR,
   S_FAULT_HAS_ERROR,
   S_FAULT_VECTOR,
-  S_GPR,
   S_LOGGED,
   S_RIP,
   STATUS_RESTART,
@@ -268,7 +267,8 @@ function loadNewTask(
   if (kind === TASK_CALL || kind === TASK_INTERRUPT) flags |= FLAG_NT
   s.cpu.setRflags((flags & 0x003f_7fd5) | FLAG_FIXED)
   s.set64(S_RIP, newIp, 0)
-  for (let i = 0; i < 8; i++) s.set64(S_GPR + 8 * i, registers[i] as number, 0)
+  // A 16-bit TSS leaves the upper halves of the registers.
+  for (let i = 0; i < 8; i++) s.setGpr(i, wide ? 4 : 2, registers[i] as number)
   // Until each is loaded for good, selectors are there and segments are not. The privilege level is the new CS's.
   const v86 = (flags & FLAG_VM) !== 0
   const level = v86 ? 3 : (selectors[CS] as number) & 3
