@@ -59,6 +59,7 @@ describe('an instruction that meets devices is replayed exactly', () => {
     machine.setCode(code)
     const report = checkReplay(machine, startOf(row), DEVICE_PAGES)
     expect(report.violations).toEqual([])
+    expect(report.vector).toBe(row.ends ?? 3)
     expect(report.accesses.length).toBeGreaterThan(0)
     expect(report.blocked).toBeGreaterThan(0)
   })

@@ -57,6 +57,8 @@ export interface DeviceAccess {
 /** What a run left behind. */
 export interface Outcome {
   readonly exit: string
+  /** Which handler was reached. */
+  readonly vector: number
   readonly registers: Uint8Array
   readonly ram: Uint8Array
   readonly accesses: readonly DeviceAccess[]
@@ -89,6 +91,8 @@ class ContractHost implements CpuHost, TableReader {
   plan: DevicePlan = { pages: new Set(), ports: false, retries: 0, scribble: 'no' }
   accesses: DeviceAccess[] = []
   violation: string | undefined
+  /** Table entries that the current unit has read from memory. */
+  readonly walkReads = new Set<number>()
   /** Called before the first unlogged walk after a logged pass. */
   onUnlogged: (() => void) | undefined
   #pending: DeviceAccess | undefined
@@ -99,7 +103,13 @@ class ContractHost implements CpuHost, TableReader {
     this.#base = base
   }
 
+  /** Whatever it says to us: a logged pass is running. */
+  get #logging(): boolean {
+    return this.vcpu?.u32[S.S_LOGGED >>> 2] === 1
+  }
+
   start(plan: DevicePlan): void {
+    this.walkReads.clear()
     this.plan = plan
     this.accesses = []
     this.violation = undefined
@@ -115,6 +125,7 @@ class ContractHost implements CpuHost, TableReader {
   }
   read64(gpa: number, into: Uint32Array): boolean {
     if (gpa >= RAM_BYTES) return false
+    if (this.#logging) this.walkReads.add(gpa)
     into[0] = this.#memory.u32[(this.#base + gpa) >>> 2] as number
     into[1] = this.#memory.u32[(this.#base + gpa + 4) >>> 2] as number
     return true
@@ -127,8 +138,11 @@ class ContractHost implements CpuHost, TableReader {
   }
 
   translate(lo: number, hi: number, access: number, into: Translation, log: AccessLog | null): number {
-    if (log === null) this.onUnlogged?.()
-    else {
+    if (!this.#logging) {
+      this.walkReads.clear()
+      this.onUnlogged?.()
+    }
+    if (log !== null) {
       this.#logged ??= new LoggedTables(log, this)
       log.beginWalk()
     }
@@ -271,6 +285,7 @@ export class ContractMachine {
   readonly #base: number
   readonly #state: Uint8Array
   readonly #initial = new Map<number, Uint8Array>()
+  readonly #before = new Uint8Array(COMPARED_BYTES)
   /** RAM before a run, without and with A and D set. */
   readonly #templates: readonly [Uint8Array, Uint8Array]
 
@@ -319,9 +334,10 @@ export class ContractMachine {
     while (exit.reason === 'blocked' && blocked < 3000) {
       blocked++
       undo()
+      host.violation ??= this.#unchanged(start, plan)
       const waits = plan.scribble === 'while waiting' ? blocked % plan.retries !== 0 : plan.scribble === 'until it retires'
       if (waits) {
-        scribbled = new Scribble(this.#memory, this.#base, vcpu.log, settled, start.interrupt === undefined ? start : undefined)
+        scribbled = new Scribble(this.#memory, this.#base, vcpu.log, host.walkReads, settled, start.interrupt === undefined ? start : undefined)
         if (plan.scribble === 'until it retires') host.onUnlogged = undo
       }
       exit = vcpu.run(1000)
@@ -330,6 +346,7 @@ export class ContractMachine {
     const at = this.#base
     return {
       exit: exit.reason === 'error' ? `error: ${String(exit.error)}` : exit.reason,
+      vector: ((vcpu.u32[S.S_RIP >>> 2] as number) - HANDLERS) >>> 4,
       registers: this.#registers(),
       ram: this.#memory.u8.slice(at, at + COMPARED_BYTES),
       accesses: host.accesses,
@@ -355,6 +372,40 @@ export class ContractMachine {
     loadVectors(vcpu, state, input.subarray(IN_FX))
     vcpu.flushTlb(true)
     vcpu.modeChanged()
+  }
+
+  /** While the first instruction waits, nothing has happened yet: A and D bits aside, and what devices hold. */
+  #unchanged({ input, interrupt, patch, used }: Start, plan: DevicePlan): string | undefined {
+    const { vcpu } = this
+    const view = new DataView(input.buffer, input.byteOffset, IN_BYTES)
+    if (interrupt !== undefined || vcpu.u32[S.S_RIP >>> 2] !== view.getUint32(IN_RIP, true)) return undefined
+    if (this.#repeats(view.getUint32(IN_RIP, true))) return undefined
+    for (let i = 0; i < 128; i++) {
+      if (this.#state[S.S_GPR + i] !== input[IN_GPR + i]) return `general register ${i >>> 3} has changed while the instruction waits`
+    }
+    const before = this.#before
+    before.set(this.#templates[used ? 1 : 0])
+    before.set(input.subarray(IN_BAND), WINDOW_GPA + 0xf00)
+    patch?.(new DataView(before.buffer))
+    const ram = this.#memory.u8.subarray(this.#base, this.#base + COMPARED_BYTES)
+    for (let page = 0; page < COMPARED_BYTES; page += 0x1000) {
+      if (plan.pages.has(page) || Buffer.compare(before.subarray(page, page + 0x1000), ram.subarray(page, page + 0x1000)) === 0) continue
+      for (let gpa = page; gpa < page + 0x1000; gpa++) {
+        const mask = gpa < GDT && (gpa & 7) === 0 ? ~USED : 0xff
+        if (((before[gpa]! ^ ram[gpa]!) & mask) !== 0) return `memory at ${gpa.toString(16)} has changed while the instruction waits`
+      }
+    }
+    return undefined
+  }
+
+  /** A repetition keeps the iterations that it has finished. */
+  #repeats(rip: number): boolean {
+    let at = this.#base + CODE_GPA + rip - CODE
+    for (;;) {
+      const byte = this.#memory.u8[at++] as number
+      if (byte === 0xf2 || byte === 0xf3) return true
+      if (![0x66, 0x67, 0x26, 0x2e, 0x36, 0x3e, 0x64, 0x65, 0xf0].includes(byte)) return false
+    }
   }
 
   /** Everything that an instruction may change, in one piece. */
@@ -383,15 +434,21 @@ class Scribble {
   readonly #saved: [ma: number, byte: number][] = []
 
   /** @param start - its instruction bytes are overwritten as well */
-  constructor(memory: MachineMemory, base: number, log: AccessLog, settled: Uint8Array | undefined, start: Start | undefined) {
+  constructor(
+    memory: MachineMemory,
+    base: number,
+    log: AccessLog,
+    walkReads: ReadonlySet<number>,
+    settled: Uint8Array | undefined,
+    start: Start | undefined,
+  ) {
     this.#memory = memory
+    for (const gpa of walkReads) for (let i = 0; i < 8; i++) this.#change(base + gpa + i)
     const each = (index: number, visit: (ma: number) => void): void => {
       for (let i = 0; i < log.size(index); i++) visit(base + log.addressLo(index) + i)
     }
     for (let i = 0; i < log.count; i++) {
-      const kind = log.kind(i)
-      if (kind !== AccessKind.READ && kind !== AccessKind.WALK_READ) continue
-      if (log.state(i) !== AccessState.COMPLETE) continue
+      if (log.kind(i) !== AccessKind.READ || log.state(i) !== AccessState.COMPLETE) continue
       each(i, (ma) => {
         if (settled === undefined || settled[ma - base] === memory.u8[ma]) this.#change(ma)
       })

@@ -3,6 +3,8 @@ import type { DeviceAccess, DevicePlan, Outcome, Start } from './machine.ts'
 
 /** What a case violates; empty if nothing. */
 export interface CaseReport {
+  /** Vector of the exception or interrupt whose handler was reached; -1: shutdown. */
+  readonly vector: number
   /** Accesses to devices, all candidate pages being devices. */
   readonly accesses: readonly DeviceAccess[]
   readonly violations: readonly string[]
@@ -71,7 +73,9 @@ export function checkReplay(machine: ContractMachine, start: Start, candidates: 
   const touched = new Set(asked.accesses.filter((a) => !isPort(a)).map((a) => a.address & PAGE_MASK))
   const sets: ReadonlySet<number>[] = [...touched].map((page) => new Set([page]))
   if (sets.length !== 1) sets.push(everything.pages)
-  if (asked.accesses.length === 0) return { accesses: [], violations, blocked }
+  const vector = plain.exit === 'hlt' ? plain.vector : -1
+  if (plain.exit !== 'hlt' && plain.exit !== 'shutdown') violations.push(`ends with ${plain.exit}`)
+  if (asked.accesses.length === 0) return { vector, accesses: [], violations, blocked }
   for (const pages of sets) {
     const name = [...pages].map((p) => p.toString(16)).join(' ')
     const expected = asked.accesses.filter((a) => isPort(a) || pages.has(a.address & PAGE_MASK))
@@ -83,7 +87,7 @@ export function checkReplay(machine: ContractMachine, start: Start, candidates: 
       if (outcome.blocked !== retries * expected.length) note(plan, [`blocked ${outcome.blocked} times for ${expected.length} accesses`])
     }
   }
-  return { accesses: asked.accesses, violations, blocked }
+  return { vector, accesses: asked.accesses, violations, blocked }
 }
 
 const VARIANTS: readonly (readonly [number, DevicePlan['scribble'], boolean])[] = [
