@@ -1,5 +1,7 @@
 import type { MachineMemory } from '@retrap/memory'
 import { ACCESS_FETCH, ACCESS_USER } from '@retrap/paging'
+import { AccessKind, AccessState, accessTag } from '@retrap/replay'
+import type { AccessLog } from '@retrap/replay'
 import type { CodeCache, CodePage } from './code-cache.ts'
 import type { CpuHost, Translation, Words } from './host.ts'
 import { newTranslation } from './memory-access.ts'
@@ -14,6 +16,7 @@ import {
   STATUS_DONE,
   STATUS_ERROR,
   STATUS_FAULT,
+  STATUS_RETRY,
   STATUS_STEP,
   S_CPL,
   S_ENTRY,
@@ -95,6 +98,20 @@ export class InstructionFetch {
     return STATUS_DONE
   }
 
+  /**
+   * The same in a logged pass, byte by byte.
+   *
+   * @returns STATUS_DONE, STATUS_FAULT, STATUS_RETRY
+   */
+  pinLogged(log: AccessLog): number {
+    this.#linearRip()
+    const { lo, hi } = this.#words
+    const record = this.#fetchBytewise(lo, hi, log)
+    if (record === 0) return this.u32[S_FETCH_STATUS >>> 2] as number
+    this.pin(record)
+    return STATUS_DONE
+  }
+
   pin(record: number): void {
     const at = this.state + S_PINNED
     if (record !== at) {
@@ -147,9 +164,9 @@ export class InstructionFetch {
     return 0
   }
 
-  #translateFetch(lo: number, hi: number, into: Translation): boolean {
+  #translateFetch(lo: number, hi: number, into: Translation, log: AccessLog | null = null): boolean {
     const access = ACCESS_FETCH | (this.u32[S_CPL >>> 2] === 3 ? ACCESS_USER : 0)
-    const status = this.host.translate(lo, hi, access, into, null)
+    const status = this.host.translate(lo, hi, access, into, log)
     if (status === STATUS_DONE) return true
     if (status === STATUS_FAULT) this.#fetchFault(lo, hi, VECTOR_PF, into.errorCode)
     else this.u32[S_FETCH_STATUS >>> 2] = status
@@ -252,8 +269,12 @@ export class InstructionFetch {
     return 0
   }
 
-  /** Byte by byte, with the segment limit and devices looked at for each: near a segment's end, or outside RAM. */
-  #fetchBytewise(lo: number, hi: number): number {
+  /**
+   * Byte by byte, with the segment limit and devices looked at for each: near a segment's end, or outside RAM.
+   *
+   * @param log - of a logged pass: bytes are read once, and a device is asked for no more than the instruction has
+   */
+  #fetchBytewise(lo: number, hi: number, log: AccessLog | null = null): number {
     const u32 = this.u32
     const mode = u32[S_MODE >>> 2] as number
     const base = u32[(S_SEGMENTS + SEG_BYTES * CS + SEG_BASE) >>> 2] as number
@@ -267,19 +288,27 @@ export class InstructionFetch {
     for (; count < 15; count++) {
       const byteLo = (lo + count) >>> 0
       const byteHi = byteLo < lo && mode === MODE_64 ? (hi + 1) >>> 0 : hi
+      if (log !== null && count > 0 && this.#isWhole(at, bytes, count, mode, offset)) return at
       let status = STATUS_DONE
       if (mode !== MODE_64 && (byteLo - base) >>> 0 > limit) {
         this.#fetchFault(byteLo, byteHi, VECTOR_GP, 0)
         status = STATUS_FAULT
-      } else if (!this.#translateFetch(byteLo, byteHi, t)) status = STATUS_FAULT
-      else if (t.ma >= 0) bytes[count] = this.memory.u8[t.ma] as number
+      } else if (!this.#translateFetch(byteLo, byteHi, t, log)) status = STATUS_FAULT
+      else if (log !== null) {
+        status = this.#loggedByte(log, byteLo, byteHi, count)
+        bytes[count] = this.#words.lo
+        if (status === STATUS_RETRY) {
+          u32[S_FETCH_STATUS >>> 2] = status
+          return 0
+        }
+      } else if (t.ma >= 0) bytes[count] = this.memory.u8[t.ma] as number
       else {
         status = this.host.physicalRead(t.gpa, 1, this.#words, false)
         bytes[count] = this.#words.lo
       }
       if (status !== STATUS_DONE) {
         // What is there may be an instruction already; only one that needs the missing byte faults.
-        if (count === 0 || this.#cache.decodeBytes(at, bytes, count, mode, offset) > count || this.#cache.isUndefined(at)) {
+        if (count === 0 || !this.#isWhole(at, bytes, count, mode, offset)) {
           if (status !== STATUS_FAULT) u32[S_FETCH_STATUS >>> 2] = status
           return 0
         }
@@ -289,5 +318,32 @@ export class InstructionFetch {
     }
     this.#cache.decodeBytes(at, bytes, count, mode, offset)
     return at
+  }
+
+  /** Whether the bytes up to here are an instruction; if so, its record is at `at`. */
+  #isWhole(at: number, bytes: Uint8Array, count: number, mode: number, offset: number): boolean {
+    return this.#cache.decodeBytes(at, bytes, count, mode, offset) <= count && !this.#cache.isUndefined(at)
+  }
+
+  /** One instruction byte in a logged pass, at what was just translated; it is then in `#words`. */
+  #loggedByte(log: AccessLog, lo: number, hi: number, position: number): number {
+    const t = this.#translation
+    const known = log.nextKind()
+    const device = known >= 0 ? known === AccessKind.MMIO_READ : t.ma < 0
+    const gpaHi = Math.floor(t.gpa / 0x1_0000_0000)
+    const index = device
+      ? log.access(AccessKind.MMIO_READ, t.gpa >>> 0, gpaHi, 1, accessTag(0, position))
+      : log.access(AccessKind.FETCH, lo, hi, 1, accessTag(0, position))
+    if (log.state(index) !== AccessState.COMPLETE) {
+      if (device) {
+        const status = this.host.physicalRead(t.gpa, 1, this.#words, true)
+        if (status === STATUS_RETRY) log.wait(index)
+        if (status !== STATUS_DONE) return status
+      } else this.#words.lo = this.memory.u8[t.ma] as number
+      log.setData(index, this.#words.lo, 0)
+      log.complete(index)
+    }
+    this.#words.lo = log.dataLo(index)
+    return STATUS_DONE
   }
 }

@@ -119,6 +119,8 @@ const REPEAT_COST = 64
 const UNIT_NONE = 0
 const UNIT_INSTRUCTION = 1
 const UNIT_EVENT = 2
+/** An instruction whose bytes a device holds: fetching it is part of each pass. */
+const UNIT_FETCHED = 3
 
 interface InterpreterExports {
   run(state: number, record: number): number
@@ -359,7 +361,7 @@ export class Vcpu implements Cpu, CodeCacheClient {
       if (this.#unit !== UNIT_NONE) {
         if (((u32[S_EVENTS >>> 2] as number) & EVENT_INIT) !== 0) this.cancel()
         else {
-          const status = this.#unit === UNIT_INSTRUCTION ? this.#loggedPass() : this.#deliver()
+          const status = this.#unit === UNIT_EVENT ? this.#deliver() : this.#loggedPass()
           if (status === STATUS_RETRY) return EXIT_BLOCKED
           remaining -= 1
           const exit = this.#finish(status)
@@ -429,6 +431,8 @@ export class Vcpu implements Cpu, CodeCacheClient {
         return this.#deliverFirst()
       case STATUS_RESTART:
         return this.#beginLogged()
+      case STATUS_RETRY:
+        return EXIT_BLOCKED
       case STATUS_STEP: {
         const next = this.#step()
         return next === STATUS_STEP ? this.#fail(new Error('an instruction that cannot be fetched alone')) : this.#finish(next)
@@ -488,6 +492,7 @@ export class Vcpu implements Cpu, CodeCacheClient {
     this.#stepping = ((u32[S_EFLAGS >>> 2] as number) & FLAG_TF) !== 0
     u32[S_SHADOW >>> 2] = 0
     const status = this.#fetch.pinCurrent()
+    if (status === STATUS_RESTART) return this.#beginFetched()
     if (status !== STATUS_DONE) return status
     u32[S_LOGGED >>> 2] = 2
     u32[S_BUDGET >>> 2] = 1
@@ -538,6 +543,14 @@ export class Vcpu implements Cpu, CodeCacheClient {
     return this.#finish(status)
   }
 
+  /** The bytes of the next instruction come from a device that may take its time. */
+  #beginFetched(): number {
+    this.#unit = UNIT_FETCHED
+    this.log.begin()
+    this.counts.loggedPasses++
+    return this.#loggedPass()
+  }
+
   /** One pass of the instruction in the pinned record. */
   #loggedPass(): number {
     const u32 = this.u32
@@ -546,7 +559,8 @@ export class Vcpu implements Cpu, CodeCacheClient {
     u32[S_TLB >>> 2] = this.#tlb.setAddress(TLB_MISS)
     u32[S_BUDGET >>> 2] = 1
     u32[S_ATTENTION >>> 2] = 0
-    const status = this.#interpreter.run(this.state, this.state + S_PINNED)
+    const fetched = this.#unit === UNIT_FETCHED ? this.#fetch.pinLogged(this.log) : STATUS_DONE
+    const status = fetched === STATUS_DONE ? this.#interpreter.run(this.state, this.state + S_PINNED) : fetched
     return this.#endPass(status)
   }
 

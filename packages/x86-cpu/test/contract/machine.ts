@@ -364,6 +364,7 @@ export class ContractMachine {
     u8.set(this.#templates[used ? 1 : 0], this.#base)
     u8.set(input.subarray(IN_BAND), this.#base + WINDOW_GPA + 0xf00)
     patch?.(new DataView(this.#memory.buffer as ArrayBuffer, this.#base, RAM_BYTES))
+    for (const page of [WINDOW_GPA, WINDOW_GPA + 0x1000]) this.#memory.noteWrite(this.#base + page, 0x1000)
     state.set(this.#initial.get((long ? 2 : 0) + (supervisor ? 1 : 0)) as Uint8Array)
     state.set(input.subarray(IN_GPR, IN_GPR + 128), S.S_GPR)
     vcpu.u32[S.S_RIP >>> 2] = view.getUint32(IN_RIP, true)
@@ -400,7 +401,7 @@ export class ContractMachine {
 
   /** A repetition keeps the iterations that it has finished. */
   #repeats(rip: number): boolean {
-    let at = this.#base + CODE_GPA + rip - CODE
+    let at = this.#base + codeGpa(rip)
     for (;;) {
       const byte = this.#memory.u8[at++] as number
       if (byte === 0xf2 || byte === 0xf3) return true
@@ -455,7 +456,8 @@ class Scribble {
     }
     if (start === undefined) return
     const rip = new DataView(start.input.buffer, start.input.byteOffset).getUint32(IN_RIP, true)
-    const code = base + CODE_GPA + rip - CODE
+    const code = base + codeGpa(rip)
+    if (code < base + CODE_GPA) return
     for (let i = 0; i < start.length; i++) this.#change(code + i)
     memory.noteWrite(code, start.length)
   }
@@ -473,6 +475,11 @@ class Scribble {
       if (this.#memory.codeBits[ma >>> 12] !== 0) this.#memory.noteWrite(ma, 1)
     }
   }
+}
+
+/** Where an instruction lies: among the code, or in the window. */
+function codeGpa(rip: number): number {
+  return rip < CODE ? WINDOW_GPA + rip - WINDOW : CODE_GPA + rip - CODE
 }
 
 function loadVectors(vcpu: Vcpu, state: Uint8Array, fx: Uint8Array): void {

@@ -18,6 +18,8 @@ export interface Row {
   readonly direction?: boolean
   readonly patch?: (ram: DataView) => void
   readonly interrupt?: number
+  /** Linear address in the band, which INT3 then fills, to execute the instruction at. */
+  readonly place?: number
   /** Vector that it ends with; 3, the INT3 after it, if nothing is said. */
   readonly ends?: number
 }
@@ -130,6 +132,18 @@ export const rows: readonly Row[] = [
   { name: 'REP INSW into an unmapped page', ends: 14, code: 'f3666d', registers: { rdx: 0x1f0, rdi: EDGE + 0xffa, rcx: 6 } },
   { name: 'OUTSB', code: '6e', registers: { rdx: 0x1f0, rsi: EDGE - 1 } },
   { name: 'REP OUTSD', code: 'f36f', registers: { rdx: 0x1f0, rsi: EDGE - 6, rcx: 3 } },
+  // Instructions in a device.
+  { name: 'NOP in a device', code: '90', place: EDGE + 0x20 },
+  { name: 'MOV EAX, imm32 in two pages', code: 'b878563412', place: EDGE - 2 },
+  { name: 'a load in a device', code: '488b06', place: EDGE - 1, registers: { rsi: EDGE + 0x3d } },
+  { name: 'a modification in a device', code: '480106', place: EDGE - 0x20, registers: { rsi: EDGE - 3 } },
+  { name: 'a short jump in a device', code: 'eb10', place: EDGE + 8 },
+  { name: 'a near jump from page to page', code: 'e9c0ffffff', place: EDGE + 8 },
+  { name: 'a jump into a device', code: 'ffe0', registers: { rax: EDGE + 9 }, patch: executableWindow },
+  { name: 'REP STOSB in a device', code: 'f3aa', place: EDGE - 1, registers: { rdi: EDGE - 0x23, rcx: 3 } },
+  { name: 'an invalid instruction in a device', code: '0f0b', place: EDGE - 1, ends: 6 },
+  { name: 'PUSH RAX in 32-bit code in a device', code: '50', mode: 32, place: EDGE + 0x40, registers: { rsp: EDGE - 0x20 } },
+  { name: 'an instruction that ends in an unmapped page', code: '48b8', place: EDGE + 0xfff, ends: 14 },
   // Events.
   { name: 'INT 30h to level 0', ends: 48, code: 'cd30', registers: { rsp: STACK } },
   { name: 'INT 30h in 32-bit code', ends: 48, code: 'cd30', mode: 32, registers: { rsp: STACK } },
@@ -182,14 +196,19 @@ function frame(at: number, words: readonly number[]): [number, number, number][]
 /** Where rows have their code. */
 export const ROW_CODE: number = CODE + 0x200
 
+/** Clears bit 63 of the window's entries. */
+function executableWindow(ram: DataView): void {
+  for (let i = 0; i < 2; i++) ram.setUint32(0x5004 + 8 * i, 0, true)
+}
+
 export function startOf(row: Row): Start {
   const input = new Uint8Array(IN_BYTES)
   const view = new DataView(input.buffer)
   const long = row.mode !== 32
-  view.setUint32(IN_RIP, ROW_CODE, true)
+  view.setUint32(IN_RIP, row.place ?? ROW_CODE, true)
   view.setUint32(IN_CS, long ? CS_64 : CS_32, true)
   view.setUint32(IN_RFLAGS, row.direction === true ? 0x602 : 0x202, true)
-  for (let i = 0; i < BAND_BYTES; i++) input[IN_BAND + i] = 17 * i + 5
+  for (let i = 0; i < BAND_BYTES; i++) input[IN_BAND + i] = row.place === undefined && row.patch !== executableWindow ? 17 * i + 5 : 0xcc
   for (let i = 0; i < (long ? 16 : 8); i++) view.setUint32(IN_GPR + 8 * i, 0x0101_0101 * (i + 1), true)
   view.setUint32(IN_GPR + 8 * 4, STACK, true)
   for (const [name, value] of Object.entries(row.registers ?? {})) {
@@ -201,7 +220,9 @@ export function startOf(row: Row): Start {
   for (let i = 160; i < 416; i++) input[IN_FX + i] = 29 * i + 7
   for (let i = 32; i < 160; i++) if (i % 16 < 10) input[IN_FX + i] = 31 * i + 11
   const late: (readonly [number, number, number])[] = []
-  for (const word of row.memory ?? []) {
+  const bytes = row.code.match(/../g) ?? []
+  const placed = bytes.map((byte, i): [number, number, number] => [(row.place ?? 0) + i, 1, Number.parseInt(byte, 16)])
+  for (const word of [...(row.memory ?? []), ...(row.place === undefined ? [] : placed)]) {
     const [at, size, value] = word
     if (at < BAND || at + size > BAND + BAND_BYTES) late.push(word)
     else put(view, IN_BAND + at - BAND, size, value)
@@ -213,7 +234,8 @@ export function startOf(row: Row): Start {
     used: false,
     interrupt: row.interrupt,
     patch: (ram) => {
-      for (const [at, size, value] of late) put(ram, 0x1_0000 + at - 0x1000_0000, size, value)
+      for (const [at, size, value] of late) put(ram, (at & 0x1fff) + 0x1_0000, size, value)
+      if (row.place !== undefined) executableWindow(ram)
       row.patch?.(ram)
     },
   }
