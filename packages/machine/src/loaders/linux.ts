@@ -76,6 +76,7 @@ const LOADER_UNKNOWN = 0xff
 const ENTRY_64_OFFSET = 0x200
 const SECTOR_BYTES = 512
 const DEFAULT_SETUP_SECTS = 4
+const PARAGRAPH_BYTES = 16
 const OLDEST_VERSION = 0x206
 
 // Where the loader keeps its own structures: below 640 KiB, away from the BIOS data and from what kernels use first.
@@ -164,8 +165,6 @@ interface SetupHeader {
   /** The protected-mode part. */
   readonly payload: Uint8Array
   readonly entry64: boolean
-  readonly relocatable: boolean
-  readonly alignment: number
   readonly preferredAddress: number
   /** RAM that the kernel needs from where it is loaded until it has its own memory map. */
   readonly initSize: number
@@ -209,9 +208,10 @@ function parseHeader(kernel: Uint8Array): SetupHeader {
 
   const sectors = kernel[SETUP_SECTS] as number
   const setupBytes = ((sectors === 0 ? DEFAULT_SETUP_SECTS : sectors) + 1) * SECTOR_BYTES
-  const payloadBytes = view.getUint32(SYSSIZE, true) * 16
+  const payloadBytes = view.getUint32(SYSSIZE, true) * PARAGRAPH_BYTES
   if (payloadBytes === 0) throw new LoaderError('ERR_FIELD', 'syssize', 0, 'the size of the protected-mode code')
-  if (kernel.length < setupBytes + payloadBytes)
+  // syssize counts paragraphs; memtest86+ and iPXE leave their last one unfilled.
+  if (kernel.length <= setupBytes + payloadBytes - PARAGRAPH_BYTES)
     throw new LoaderError(
       'ERR_TRUNCATED',
       'syssize',
@@ -229,8 +229,6 @@ function parseHeader(kernel: Uint8Array): SetupHeader {
     // What follows in the file, such as a signature, is not the kernel's.
     payload: kernel.subarray(setupBytes, setupBytes + payloadBytes),
     entry64: (xloadflags & XLF_KERNEL_64) !== 0,
-    relocatable,
-    alignment: Math.max(alignment, 1),
     preferredAddress: version >= 0x20a ? Number(view.getBigUint64(PREF_ADDRESS, true)) : ONE_MIB,
     // Older kernels do not say; three times the image is what loaders have always left them.
     initSize: Math.max(initSize === 0 ? 3 * payloadBytes : initSize, payloadBytes),
@@ -240,16 +238,14 @@ function parseHeader(kernel: Uint8Array): SetupHeader {
   }
 }
 
-/** The preferred address if RAM is there; a relocatable kernel goes to the lowest aligned place above 1 MiB otherwise. */
+/**
+ * The preferred address. A relocatable kernel may be loaded elsewhere, but goes to no place below this one to run
+ * (LOAD_PHYSICAL_ADDR in arch/x86/boot/compressed), so that lower RAM would not help it.
+ */
 function placeKernel(memory: GuestMemoryWriter, header: SetupHeader): number {
-  const { preferredAddress, relocatable, alignment, initSize } = header
-  if (ramFrom(memory, preferredAddress) >= initSize || !relocatable) {
-    requireRam(memory, 'init_size', preferredAddress, initSize)
-    return preferredAddress
-  }
-  const lowest = Math.ceil(ONE_MIB / alignment) * alignment
-  requireRam(memory, 'init_size', lowest, initSize)
-  return lowest
+  const { preferredAddress, initSize } = header
+  requireRam(memory, 'init_size', preferredAddress, initSize)
+  return preferredAddress
 }
 
 /** As high as the kernel allows, so that it is out of the way of everything else. */
