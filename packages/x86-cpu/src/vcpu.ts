@@ -354,6 +354,15 @@ export class Vcpu implements Cpu, CodeCacheClient {
    * Runs until `budget` instructions have retired or something else ends it.
    */
   run(budget: number): Exit {
+    try {
+      return this.#run(budget)
+    } catch (error) {
+      // A broken invariant, such as a replay that goes another way: nothing can go on from here.
+      return this.#fail(error)
+    }
+  }
+
+  #run(budget: number): Exit {
     const u32 = this.u32
     let remaining = budget
     this.#paused = false

@@ -320,8 +320,7 @@ export class ContractMachine {
   /** @param settled - RAM at the end: what the instruction writes is not scribbled upon until it retires */
   run(start: Start, plan: DevicePlan, settled?: Uint8Array): Outcome {
     const { vcpu, host } = this
-    this.#begin(start)
-    host.start(plan)
+    this.prepare(start, plan)
     host.interrupt = start.interrupt ?? -1
     if (start.interrupt !== undefined) vcpu.setInterruptPending(true)
     let blocked = 0
@@ -353,6 +352,12 @@ export class ContractMachine {
       blocked,
       violation: host.violation,
     }
+  }
+
+  /** Everything before the first pass. */
+  prepare(start: Start, plan: DevicePlan): void {
+    this.#begin(start)
+    this.host.start(plan)
   }
 
   #begin({ input, supervisor, patch, used }: Start): void {
