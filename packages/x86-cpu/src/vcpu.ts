@@ -400,8 +400,8 @@ export class Vcpu implements Cpu, CodeCacheClient {
       const before = this.retired
       const status = this.#mustStep() ? this.#step() : this.#slice(remaining)
       remaining -= this.retired - before
-      // It does not count as retired, but must not run for ever.
-      if (status === STATUS_CONTINUE) remaining -= REPEAT_COST
+      // Iterations do not count as retired, but must not run for ever; those at a device are logged passes.
+      if (status === STATUS_CONTINUE || status === STATUS_RESTART) remaining -= REPEAT_COST
       const exit = this.#finish(status)
       if (exit !== undefined) return exit
     }

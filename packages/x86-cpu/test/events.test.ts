@@ -246,6 +246,19 @@ describe('budget and attention', () => {
     expect(pc.register('rax')).toBe(BigInt(pc.cpu.retired / 2))
   })
 
+  test('so does one string instruction that goes on for ever, in RAM or at a device', () => {
+    for (const at of [0x2_0000, DEVICE]) {
+      const { pc } = interruptible((asm) => asm.mov(rcx, -1).mov(esi, at).bind(asm.label('rep')).rep().lodsb().hlt())
+      // Everything is one page.
+      for (let i = 0; i < 512; i++) if (i > 0x10) pc.write64(0x30_3000 + 8 * i, BigInt(at | 7))
+      pc.host.devices.set(DEVICE >>> 12, { read: () => 0n, write: () => true })
+      expect(pc.run(10_000).reason).toBe('budget')
+      const done = Number(0xffff_ffff_ffff_ffffn - pc.register('rcx'))
+      expect(done).toBeGreaterThan(100)
+      expect(done).toBeLessThan(20_000)
+    }
+  })
+
   test('stop ends a run at once, and the next run goes on', () => {
     const { pc } = interruptible(
       (asm) => {
