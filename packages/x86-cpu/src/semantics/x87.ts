@@ -1,6 +1,8 @@
 import { x87Arithmetic } from './x87-arithmetic.ts'
 import { x87Control } from './x87-control.ts'
 import { x87Scale } from './x87-scale.ts'
+import { x87Logarithm } from './x87-logarithm.ts'
+import { x87Trigonometry } from './x87-trigonometry.ts'
 import { x87Transfers } from './x87-transfer.ts'
 import type { SemanticsTable } from './table.ts'
 
@@ -13,4 +15,6 @@ export const x87: SemanticsTable = {
   ...x87Transfers,
   ...x87Arithmetic,
   ...x87Scale,
+  ...x87Logarithm,
+  ...x87Trigonometry,
 }

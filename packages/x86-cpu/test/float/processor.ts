@@ -144,6 +144,9 @@ const TLB = 0x4000
 /** Linear address of the memory operand: far from what an empty TLB entry stands for. */
 const OPERAND = 0x1234_5678_9000n
 
+/** No form is inlined. */
+const NOTHING_HOT: unknown = Object.assign(new Set<string>(), { forms: new Set<string>(), pairs: [] })
+
 /** Our processor, with nothing but the forms of a table. */
 export class Processor {
   readonly #memory = new WebAssembly.Memory({ initial: 2 })
@@ -160,7 +163,10 @@ export class Processor {
       if (semantics === undefined) return []
       return [...variantsOf(info)].map((variant) => ({ form: formOf(info, variant), semantics, accessFlags: 0 }))
     })
-    const code = generateInterpreter(sources, new Set(), { shared: false, maximumPages: 0 })
+    const code = generateInterpreter(sources, NOTHING_HOT as Parameters<typeof generateInterpreter>[1], {
+      shared: false,
+      maximumPages: 0,
+    })
     const imports = {
       memory: this.#memory,
       access: (lo: number, _hi: number, flags: number) => this.#access(lo, flags),

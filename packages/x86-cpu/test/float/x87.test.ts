@@ -1,3 +1,4 @@
+import { cpus } from 'node:os'
 import { describe, expect, test } from 'vitest'
 import { x87 } from '../../src/semantics/x87.ts'
 import { Random, extendedBits, floatBits } from './numbers.ts'
@@ -128,13 +129,44 @@ function describeFailure(
 }
 
 const processor = hostMissing === undefined ? new Processor(x87) : undefined
-/** Compared with exact arithmetic elsewhere: processors differ in the last bit. */
+/** Processors differ in the last bit of these; transcendental.test.ts compares them with exact arithmetic. */
 const TRANSCENDENTAL = /^(F2XM1|FYL2X|FYL2XP1|FPTAN|FPATAN|FSIN|FCOS|FSINCOS)$/
+const C1 = 0x200
+const UNDERFLOW = 0x10
+/** What an unmasked exception of a comparison leaves in C3, C2 and C0 is AMD's choice. */
+const isAmd = cpus()[0]?.model.includes('AMD') ?? false
+const CONDITIONS = 0x4500
+const SUMMARY = 0x80
+
+/** A double-extended number as an integer that counts units in the last place. */
+function position(text: string): bigint {
+  const word = Number.parseInt(text.slice(0, 4), 16)
+  const magnitude = (BigInt(word & 0x7fff) << 63n) + (BigInt(`0x${text.slice(4)}`) & ((1n << 63n) - 1n))
+  return (word & 0x8000) === 0 ? magnitude : -magnitude
+}
+
+function agree(form: TestForm, is: Record<string, unknown>, should: Record<string, unknown>): boolean {
+  const status = (outcomes: Record<string, unknown>): number => Number.parseInt(String(outcomes['fsw']), 16)
+  let ignored = 0
+  if (!isAmd && (status(should) & SUMMARY) !== 0) ignored |= CONDITIONS
+  const transcendental = TRANSCENDENTAL.test(form.info.mnemonic)
+  if (transcendental) ignored |= C1
+  // A multiple of a power of two's logarithm is exact, hence no underflow; processors see one.
+  if (form.info.mnemonic.startsWith('FYL2X')) ignored |= UNDERFLOW
+  return Object.keys(is).every((key) => {
+    if (key === 'fsw') return ((status(is) ^ status(should)) & ~ignored) === 0
+    if (transcendental && key.startsWith('st')) {
+      const distance = position(String(is[key])) - position(String(should[key]))
+      return distance >= -1n && distance <= 1n
+    }
+    return is[key] === should[key]
+  })
+}
 
 describe.skipIf(hostMissing !== undefined)(
   `x87 compared with the host's${hostMissing === undefined ? '' : `: ${hostMissing}`}`,
   () => {
-    const forms = formsOf(x87, (mnemonic) => !TRANSCENDENTAL.test(mnemonic))
+    const forms = formsOf(x87, () => true)
     test.each(forms)('$name', (form) => {
       const before = makeCases(form, new Random(0x1357_9bdf ^ form.info.code))
       const expected = runOnHost(before)
@@ -143,7 +175,7 @@ describe.skipIf(hostMissing !== undefined)(
       const wrong: string[] = []
       for (let i = 0; i < CASES && wrong.length < 3; i++) {
         const [is, should] = [outcome(actual, i), outcome(expected, i)]
-        if (JSON.stringify(is) !== JSON.stringify(should)) wrong.push(describeFailure(before, i, is, should))
+        if (!agree(form, is, should)) wrong.push(describeFailure(before, i, is, should))
       }
       expect(wrong).toEqual([])
     })
