@@ -1,0 +1,135 @@
+import { spawnSync } from 'node:child_process'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { BareCpu } from '../../support/bare-cpu.ts'
+import * as at from './layout.ts'
+import type { Record, SegmentationCase } from './layout.ts'
+import { image32, operations32 } from './program32.ts'
+import { image64, operations64 } from './program64.ts'
+
+/** Bits of EFLAGS that are not compared: RF, which QEMU does not push, and VIF and VIP, which it does not load. */
+const FLAGS_IGNORED = 0x0019_0000
+
+/** Whether there is a QEMU to compare with. */
+export function hasQemu(): boolean {
+  return spawnSync('qemu-system-x86_64', ['--version']).status === 0
+}
+
+function image(cases: readonly SegmentationCase[], long: boolean): Uint8Array {
+  const program = long ? image64(cases.length) : image32(cases.length)
+  const bytes = new Uint8Array(at.CASES - at.LOAD + cases.length * at.CASE_BYTES)
+  bytes.set(program)
+  bytes.set(encodeCases(cases, long), at.CASES - at.LOAD)
+  return bytes
+}
+
+function encodeCases(cases: readonly SegmentationCase[], long: boolean): Uint8Array {
+  return at.encodeCases(cases, long ? operations64 : operations32)
+}
+
+function records(bytes: Uint8Array): Record[] {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
+  return Array.from({ length: Math.floor(bytes.length / at.RECORD_BYTES) }, (_, i) =>
+    Object.fromEntries(at.RECORD_FIELDS.map((field, j) => [field, view.getUint32(i * at.RECORD_BYTES + 4 * j, true)])),
+  ) as Record[]
+}
+
+function onQemu(program: Uint8Array): Record[] {
+  const folder = mkdtempSync(join(tmpdir(), 'retrap-segmentation-'))
+  try {
+    const kernel = join(folder, 'image')
+    const output = join(folder, 'output')
+    writeFileSync(kernel, program)
+    writeFileSync(output, '')
+    const options = ['-accel', 'tcg', '-cpu', 'max', '-m', '32', '-display', 'none', '-no-reboot', '-kernel', kernel]
+    const result = spawnSync(
+      'qemu-system-x86_64',
+      [
+        ...options,
+        '-chardev',
+        `file,id=results,path=${output}`,
+        '-device',
+        `isa-debugcon,iobase=${at.RESULT_PORT},chardev=results`,
+        '-device',
+        `isa-debug-exit,iobase=${at.EXIT_PORT},iosize=2`,
+      ],
+      { encoding: 'utf8', timeout: 60_000 },
+    )
+    if (result.status !== 33)
+      throw new Error(`QEMU ended with ${String(result.status ?? result.signal)}: ${result.stderr}`)
+    return records(readFileSync(output))
+  } finally {
+    rmSync(folder, { recursive: true })
+  }
+}
+
+function here(program: Uint8Array): Record[] {
+  const pc = new BareCpu({ mode: 'protected' })
+  const out: number[] = []
+  pc.host.ports.set(at.RESULT_PORT, {
+    read: () => 0n,
+    write: (_offset, _size, value) => {
+      out.push(Number(value))
+      pc.host.seen.length = 0
+      return true
+    },
+  })
+  pc.load(at.LOAD, program)
+  pc.rip = new DataView(program.buffer).getUint32(28, true)
+  for (;;) {
+    const exit = pc.run(100_000)
+    if (exit.reason === 'budget') continue
+    if (exit.reason !== 'hlt')
+      throw new Error(`the program ended with ${exit.reason} after ${out.length} bytes of results`)
+    return records(Uint8Array.from(out))
+  }
+}
+
+/** Limit bits in what LAR gives are undefined, and QEMU clears them. */
+function comparable(field: string, value: number, c: SegmentationCase, long: boolean, record: Record): number {
+  switch (field) {
+    case 'flags':
+      return value & ~FLAGS_IGNORED
+    case 'slots':
+      // Accessed bits of code and data segments.
+      return [0, 8, 16, 24].reduce((sum, shift) => (((value >>> shift) & 0x10) === 0 ? sum : sum | (1 << shift)), value)
+    case 'cx':
+      return c.operation === 'lar' ? value & ~0xf_0000 : value
+    case 'error':
+      // QEMU multiplies the vector by 16 in IA-32e mode.
+      return long && record.vector !== at.END_VECTOR && value === at.GATE_VECTOR * 16 + 2
+        ? at.GATE_VECTOR * 8 + 2
+        : value
+    case 'ip':
+      // QEMU loses track of EIP when a new task's segments fault.
+      return c.operation.startsWith('task') && record.vector !== at.END_VECTOR ? 0 : value
+    default:
+      return value
+  }
+}
+
+const hex = (_key: string, value: unknown): unknown =>
+  typeof value === 'bigint' || typeof value === 'number' ? `0x${value.toString(16)}` : value
+
+/** Runs cases here and on QEMU. @returns a line for each that ends differently */
+export function differences(cases: readonly SegmentationCase[], long: boolean): string[] {
+  const program = image(cases, long)
+  const ours = here(program)
+  const theirs = onQemu(program)
+  const found: string[] = []
+  for (const [i, c] of cases.entries()) {
+    const [a, b] = [ours[i], theirs[i]]
+    if (a === undefined || b === undefined) {
+      found.push(`${ours.length} results here, ${theirs.length} on QEMU: ${JSON.stringify(c, hex)}`)
+      break
+    }
+    const fields = at.RECORD_FIELDS.filter(
+      (field) => comparable(field, a[field], c, long, a) !== comparable(field, b[field], c, long, b),
+    )
+    if (fields.length === 0) continue
+    const text = fields.map((field) => `${field} ${a[field].toString(16)}, on QEMU ${b[field].toString(16)}`).join('; ')
+    found.push(`${c.operation} at CPL ${c.cpl}: ${text} (vector ${a.vector.toString(16)}) ${JSON.stringify(c, hex)}`)
+  }
+  return found
+}
