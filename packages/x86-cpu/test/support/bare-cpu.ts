@@ -23,7 +23,7 @@ import {
 } from '../../src/state-layout.ts'
 import { S_ACTIVITY } from '../../src/system/system-state.ts'
 import { Vcpu } from '../../src/vcpu.ts'
-import type { InitialCpuState } from '../../src/vcpu.ts'
+import type { InitialCpuState } from '../../src/index.ts'
 
 /** Guest RAM of a bare processor: GPA 0 up. */
 export const RAM_BYTES = 0x40_0000
