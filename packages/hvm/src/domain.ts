@@ -19,10 +19,13 @@ export type DomainExit =
   | { readonly reason: 'device-failure'; readonly failure: DeviceFailure }
   | { readonly reason: 'internal-error'; readonly vcpu: number; readonly error: unknown }
 
+/** What a {@link Domain} is made of. */
 export interface DomainOptions {
+  /** Has room for RAM, the arena of decoded code, and about 400 KiB a vCPU. */
   readonly memory: MachineMemory
   /** vCPUs, 1–128. */
   readonly vcpus: number
+  /** Real or deterministic time. */
   readonly clock: DomainClock
   /** 32 random bits a call: RDRAND and RDSEED. */
   random(): number
@@ -30,6 +33,7 @@ export interface DomainOptions {
   readonly sleeper: Sleeper
   /** What a device model that breaks its contract leads to. */
   readonly policy?: FailurePolicy
+  /** Arena for decoded instructions; default 48 MiB. */
   readonly codeCacheBytes?: number
   /** Count how often each instruction form runs (X86Engine.executionCounts). Slower. */
   readonly profile?: boolean
@@ -53,17 +57,29 @@ const EVENT_LOOP_NS = 4_000_000
  * One guest: its memory map, vCPUs, interrupt controllers and device models, and the loop that runs them in turn.
  */
 export class Domain {
+  /** The machine that it lives in. */
   readonly memory: MachineMemory
+  /** Its map of guest frames; empty at first. */
   readonly p2m: P2m
+  /** Its RAM by guest-physical address. */
   readonly guestMemory: GuestMemory
+  /** Its virtual time. */
   readonly clock: DomainClock
+  /** Timers on that time, of device models and local APICs. */
   readonly timers: TimerQueue
+  /** Where accesses that are not RAM go. */
   readonly dispatch: IoDispatch
+  /** The server of the models that live in this process. */
   readonly devices: DeviceHost
+  /** Local APICs, I/O APIC and i8259 pair. */
   readonly interrupts: InterruptFabric
+  /** Generated code and decoded instructions, which its vCPUs share. */
   readonly engine: X86Engine
+  /** By number; the first is the bootstrap processor. */
   readonly vcpus: readonly HvmVcpu[]
+  /** Rate of the time-stamp counters. */
   readonly tscPerNs: number = TSC_HZ / 1e9
+  /** 32 random bits a call. */
   readonly random: () => number
   /** The wire of a PCI function's interrupt pin; a machine with a bridge that routes them puts its own here. */
   pciInterrupt: (device: number, pin: number) => InterruptLine = (device, pin) =>
@@ -126,15 +142,14 @@ export class Domain {
       reset: () => this.stop({ reason: 'reset' }),
       exit: (code) => this.stop({ reason: 'debug-exit', code }),
     })
-    this.engine = new X86Engine(
-      options.memory,
-      {
-        ...(options.codeCacheBytes !== undefined && { codeCacheBytes: options.codeCacheBytes }),
-        profile: options.profile ?? false,
-      },
-    )
+    this.engine = new X86Engine(options.memory, {
+      ...(options.codeCacheBytes !== undefined && { codeCacheBytes: options.codeCacheBytes }),
+      profile: options.profile ?? false,
+    })
     for (let id = 0; id < options.vcpus; id++) {
-      vcpus.push(new HvmVcpu(this, id, this.engine, { tscHz: TSC_HZ, crystalHz: TSC_HZ }, this.interrupts.localApic(id)))
+      vcpus.push(
+        new HvmVcpu(this, id, this.engine, { tscHz: TSC_HZ, crystalHz: TSC_HZ }, this.interrupts.localApic(id)),
+      )
     }
     this.#mapInterruptControllers()
     this.p2m.onChange(() => {
@@ -158,6 +173,11 @@ export class Domain {
     this.dispatch.mapInternalPorts('i8259 elcr', 0x4d0, 2, i8259.elcrPorts)
   }
 
+  /**
+   * Adds a device model.
+   *
+   * @throws IoreqError where a range is taken or invalid, or the model's name is
+   */
   attach(model: DeviceModel): void {
     this.devices.attach(model)
   }
