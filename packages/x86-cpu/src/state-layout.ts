@@ -37,8 +37,6 @@ export const S_MODE = 0x0cc
 export const S_CPL = 0x0d0
 /** `SHADOW_*`: what is inhibited until the next instruction has retired. */
 export const S_SHADOW = 0x0d4
-/** Instructions retired, 64 bits. */
-export const S_RETIRED = 0x0d8
 /** TLB misses since reset, 32 bits. */
 export const S_TLB_MISSES = 0x0e0
 /** Non-zero while a logged pass runs. */
@@ -203,8 +201,6 @@ export const EVENT_INIT = 4
 export const EVENT_SIPI = 8
 /** The owner wants `run` to return. */
 export const EVENT_STOP = 16
-/** SMI; latched, and dropped where no SMM is offered. */
-export const EVENT_SMI = 32
 
 // S_SHADOW.
 /** After STI: maskable interrupts wait for one instruction. */

@@ -90,7 +90,7 @@ export const CC_BE = 6
 export const CC_S = 8
 export const CC_P = 10
 export const CC_L = 12
-export const CC_LE = 14
+const CC_LE = 14
 
 /** Functions of the generated module that semantics may call. */
 export interface Library {
@@ -100,7 +100,7 @@ export interface Library {
   readonly offset: Callee & { readonly signature: { readonly result: 'i64' } }
   /** (state, segment, offset, size | SLOW_WRITE | SLOW_MODIFY) → linear address outside 64-bit mode, checked; raises by setting S_FAULT_VECTOR ≠ -1. */
   readonly checkSegment: Callee & { readonly signature: { readonly result: 'i64' } }
-  /** (state, record, size | SLOW_WRITE | SLOW_MODIFY) → linear address; raises by setting S_FAULT_VECTOR ≠ -1. For anything but ADDRESS_FLAT. */
+  /** (state, record, size | SLOW_WRITE | SLOW_MODIFY) → linear address; raises by setting S_FAULT_VECTOR ≠ -1. For anything but R_ADDRESS = 0. */
   readonly slowAddress: Callee & { readonly signature: { readonly result: 'i64' } }
   /** slowAddress with a signed displacement added to the offset before it is truncated. */
   readonly slowAddressMoved: Callee & { readonly signature: { readonly result: 'i64' } }

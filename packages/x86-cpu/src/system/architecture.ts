@@ -69,7 +69,6 @@ export const ATTR_TYPE = 0xf
 export const ATTR_S: number = 1 << 4
 export const ATTR_DPL_SHIFT = 5
 export const ATTR_P: number = 1 << 7
-export const ATTR_AVL: number = 1 << 12
 /** 64-bit code segment. */
 export const ATTR_L: number = 1 << 13
 /** Default size 32 bits; of a stack segment: ESP rather than SP. */
@@ -107,7 +106,6 @@ export const SYSTEM_TRAP_GATE = 15
 export const TSS_BUSY_BIT = 2
 
 // Error codes (SDM vol. 3A, "Error Code").
-export const ERROR_EXT = 1
 export const ERROR_IDT = 2
 
 // General registers by number.

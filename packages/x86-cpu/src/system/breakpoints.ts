@@ -14,11 +14,6 @@ const BREAK_ACCESS = 3
 /** Bytes that a LEN field stands for. */
 const LENGTHS: readonly number[] = [1, 2, 8, 4]
 
-/** Whether any breakpoint of DR0–DR3 is enabled, locally or globally. */
-export function hasBreakpoints(s: System): boolean {
-  return (s.get(DR7) & 0xff) !== 0
-}
-
 /** Whether an enabled breakpoint is for instructions: then they are run one at a time. */
 export function hasInstructionBreakpoints(s: System): boolean {
   const dr7 = s.get(DR7)

@@ -177,8 +177,3 @@ export function setSegmentFrom(s: System, segment: number, selector: number, d: 
 export function setCodeSegment(s: System, selector: number, cpl: number, d: Descriptor): void {
   setSegment(s, CS, (selector & 0xfffc) | cpl, d.base, 0, d.limit, d.attributes)
 }
-
-/** True of an available or busy 32/64-bit TSS, or an LDT, whose descriptors are 16 bytes long in IA-32e mode. */
-export function isWideSystemType(type: number): boolean {
-  return type === SYSTEM_LDT || type === SYSTEM_TSS || type === SYSTEM_TSS_BUSY
-}

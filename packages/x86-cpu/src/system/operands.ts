@@ -61,11 +61,6 @@ export function readOperand(s: System, record: number, form: Form, i: number, si
   return s.lo
 }
 
-/** Queues the write if operand `i` is memory; what `finishWrite` does to a register comes after `commit`. */
-export function queueWrite(s: System, form: Form, i: number, lo: number, hi = 0, size: number = sizeOf(form, i)): void {
-  if (isMemory(form, i)) s.write(s.get(S_EA), s.get(S_EA + 4), size, lo, hi, 0)
-}
-
 /** Writes operand `i` as the instruction's last act: memory, or a register of the operand's size. */
 export function writeOperand(
   s: System,

@@ -29,7 +29,6 @@ import type { InitialCpuState } from '../../src/index.ts'
 export const RAM_BYTES = 0x40_0000
 /** Long mode: the table of the first 2 MiB's 4 KiB pages; entry n maps page n. */
 export const PAGE_TABLE = 0x30_3000
-export const PAGE_TABLE_2: number = PAGE_TABLE + 0x1000
 export const IDT = 0x30_5000
 export const GDT = 0x30_6000
 export const TSS = 0x30_7000
