@@ -13,7 +13,6 @@ import type { Form } from './semantics/form.ts'
 import { instructionSemantics, stringSemantics } from './semantics/index.ts'
 import type { Semantics } from './semantics/table.ts'
 import { FEATURES } from './features.ts'
-import { STATUS_DONE } from './state-layout.ts'
 import { handlers } from './system/handlers.ts'
 import type { Handler } from './system/operands.ts'
 
@@ -41,8 +40,25 @@ const pause: Handler = (s, record) => {
 
 import { initialiseX87 } from './system/fpu-image.ts'
 import { writeOperand } from './system/operands.ts'
-const allHandlers: Readonly<Record<string, Handler>> = { ...handlers, PAUSE: pause,
- FNINIT: (s) => { initialiseX87(s); return 0 }, FNSTCW: (s, r, f) => { writeOperand(s, r, f, 0, s.get(0x344), 0, 2); return 0 }, FNSTSW: (s, r, f) => { writeOperand(s, r, f, 0, s.get(0x348), 0, 2); return 0 }, FNCLEX: () => 0, FWAIT: () => 0, EMMS: () => 0 }
+const allHandlers: Readonly<Record<string, Handler>> = {
+  ...handlers,
+  PAUSE: pause,
+  FNINIT: (s) => {
+    initialiseX87(s)
+    return 0
+  },
+  FNSTCW: (s, r, f) => {
+    writeOperand(s, r, f, 0, s.get(0x344), 0, 2)
+    return 0
+  },
+  FNSTSW: (s, r, f) => {
+    writeOperand(s, r, f, 0, s.get(0x348), 0, 2)
+    return 0
+  },
+  FNCLEX: () => 0,
+  FWAIT: () => 0,
+  EMMS: () => 0,
+}
 
 /** Forms that read or write memory once and can then not fail. */
 function isDirect(semantics: Semantics, form: Form): boolean {
@@ -151,7 +167,15 @@ export class X86Engine {
   }
 }
 
-const UNDEFINED_FORM: Form = { mnemonic: 'UD2', size: 0, operands: [], long: false, lock: false, repeat: 'none', addressSize: 0 }
+const UNDEFINED_FORM: Form = {
+  mnemonic: 'UD2',
+  size: 0,
+  operands: [],
+  long: false,
+  lock: false,
+  repeat: 'none',
+  addressSize: 0,
+}
 
 /** Mnemonics that the table has for implemented features and that nothing executes; empty when the CPU is complete. */
 export function unimplementedMnemonics(): readonly string[] {

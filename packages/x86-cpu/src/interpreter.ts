@@ -1,5 +1,5 @@
-import { I32, I64, ModuleBuilder } from '@retrap/wasm-emitter'
-import type { Callee, FunctionBuilder, I32Like, Label, Local } from '@retrap/wasm-emitter'
+import { I32, ModuleBuilder } from '@retrap/wasm-emitter'
+import type { Callee, FunctionBuilder, I32Like, I64, Label, Local } from '@retrap/wasm-emitter'
 import {
   OP_CALL,
   OP_CALL_CONTROL,
@@ -84,7 +84,11 @@ export interface InterpreterOptions {
  *
  * @param hot - keys of the forms to inline, in order of their cases
  */
-export function generateInterpreter(sources: readonly FormSource[], hot: ReadonlySet<string>, options: InterpreterOptions): InterpreterCode {
+export function generateInterpreter(
+  sources: readonly FormSource[],
+  hot: ReadonlySet<string>,
+  options: InterpreterOptions,
+): InterpreterCode {
   const module = new ModuleBuilder()
   module.importMemory({
     module: 'cpu',
@@ -277,7 +281,13 @@ class MainLoop {
   readonly #l: MainLocals
   readonly #profileAt: number | undefined
 
-  constructor(f: FunctionBuilder, library: Library, imports: MainImports, inline: readonly FormSource[], profileAt?: number) {
+  constructor(
+    f: FunctionBuilder,
+    library: Library,
+    imports: MainImports,
+    inline: readonly FormSource[],
+    profileAt?: number,
+  ) {
     this.#profileAt = profileAt
     this.#f = f
     this.#library = library
@@ -452,12 +462,20 @@ class MainLoop {
     const target = f.loadExpression('i32.load16_u', l.record.get, R_FUNCTION)
     this.#profile(target, OP_FIRST_FORM + this.#inline.length)
     const signature = { params: ['i32', 'i32', 'i32'], result: 'i32' } as const
-    f.set(l.status, f.callIndirect(signature, this.#imports.callType, target, this.#state, l.record.get, l.tlb.get) as I32)
+    f.set(
+      l.status,
+      f.callIndirect(signature, this.#imports.callType, target, this.#state, l.record.get, l.tlb.get) as I32,
+    )
     if (kind !== 'plain') this.#reloadFlags()
     if (kind === 'control') {
-      f.if(l.status.get.eq(STATUS_HANDLER), () => this.#system(labels, f.loadExpression('i32.load', l.record.get, R_DISP)))
+      f.if(l.status.get.eq(STATUS_HANDLER), () =>
+        this.#system(labels, f.loadExpression('i32.load', l.record.get, R_DISP)),
+      )
       f.if(l.status.get.eq(STATUS_JUMP), () => {
-        f.set(l.target, f.loadExpression('i64.load', this.#state, S_RIP).add(f.loadExpression('i64.load', this.#state, CS_BASE)))
+        f.set(
+          l.target,
+          f.loadExpression('i64.load', this.#state, S_RIP).add(f.loadExpression('i64.load', this.#state, CS_BASE)),
+        )
         f.br(labels.jump)
       })
     }
@@ -465,7 +483,10 @@ class MainLoop {
     this.#advance(labels.next)
   }
 
-  #system(labels: MainLabels, handler: I32 = this.#f.loadExpression('i32.load16_u', this.#l.record.get, R_FUNCTION)): void {
+  #system(
+    labels: MainLabels,
+    handler: I32 = this.#f.loadExpression('i32.load16_u', this.#l.record.get, R_FUNCTION),
+  ): void {
     const f = this.#f
     const l = this.#l
     this.#spill()
@@ -474,7 +495,10 @@ class MainLoop {
     this.#reload()
     f.if(l.status.get.eqz(), () => this.#advance(labels.next))
     f.if(l.status.get.eq(STATUS_JUMP), () => {
-      f.set(l.target, f.loadExpression('i64.load', this.#state, S_RIP).add(f.loadExpression('i64.load', this.#state, CS_BASE)))
+      f.set(
+        l.target,
+        f.loadExpression('i64.load', this.#state, S_RIP).add(f.loadExpression('i64.load', this.#state, CS_BASE)),
+      )
       f.br(labels.jump)
     })
     f.if(l.status.get.eq(STATUS_EXIT), () => {

@@ -89,7 +89,6 @@ import {
 } from './system/system-state.ts'
 import { TLB_BYTES, TLB_MISS, TLB_SUPERVISOR, TLB_SUPERVISOR_SMAP, TLB_USER, Tlb } from './tlb.ts'
 
-const PAGE = 0x1000
 const STATE_BYTES = S_TLB_SETS + TLB_BYTES
 const CR0_EM = 1 << 2
 const CR0_TS = 1 << 3

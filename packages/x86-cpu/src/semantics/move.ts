@@ -1,4 +1,4 @@
-import { I32, I64 } from '@retrap/wasm-emitter'
+import { I64, type I32 } from '@retrap/wasm-emitter'
 import { FLAG_CF, FLAG_DF, FLAG_ZF, S_EFLAGS, S_GPR } from '../state-layout.ts'
 import { choose, flagBit, signExtend, zeroExtend } from './context.ts'
 import type { Context } from './context.ts'
@@ -12,14 +12,28 @@ const RDX = 2
 const RBX = 3
 
 /** Condition suffixes in opcode order. */
-export const CONDITIONS = ['O', 'NO', 'B', 'AE', 'E', 'NE', 'BE', 'A', 'S', 'NS', 'P', 'NP', 'L', 'GE', 'LE', 'G'] as const
+export const CONDITIONS = [
+  'O',
+  'NO',
+  'B',
+  'AE',
+  'E',
+  'NE',
+  'BE',
+  'A',
+  'S',
+  'NS',
+  'P',
+  'NP',
+  'L',
+  'GE',
+  'LE',
+  'G',
+] as const
 
 function reverseBytes(value: I64, size: number): I64 {
   if (size === 2) return value.shl(8).and(0xff00).or(value.shrU(8).and(0xff))
-  const swapped = value
-    .and(0x00ff_00ff_00ff_00ffn)
-    .shl(8)
-    .or(value.shrU(8).and(0x00ff_00ff_00ff_00ffn))
+  const swapped = value.and(0x00ff_00ff_00ff_00ffn).shl(8).or(value.shrU(8).and(0x00ff_00ff_00ff_00ffn))
   return swapped
 }
 

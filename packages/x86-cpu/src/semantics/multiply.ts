@@ -1,5 +1,4 @@
-import { I32, I64 } from '@retrap/wasm-emitter'
-import type { FunctionBuilder } from '@retrap/wasm-emitter'
+import { I64, type FunctionBuilder, type I32 } from '@retrap/wasm-emitter'
 import { FLAG_CF, FLAG_OF, S_SCRATCH } from '../state-layout.ts'
 import { VECTOR_DE, choose, signExtend, zeroExtend } from './context.ts'
 import type { Context } from './context.ts'
@@ -153,7 +152,14 @@ function divide(c: Context): void {
     setQuotient(c, 8, quotient, c.f.load('i64.load', c.state, S_SCRATCH))
     return
   }
-  const dividend = c.let(size === 1 ? c.gprU(RAX, 2) : c.gprU(RDX, size).shl(8 * size).or(c.gprU(RAX, size)))
+  const dividend = c.let(
+    size === 1
+      ? c.gprU(RAX, 2)
+      : c
+          .gprU(RDX, size)
+          .shl(8 * size)
+          .or(c.gprU(RAX, size)),
+  )
   const quotient = c.let(dividend.divU(divisor))
   fault(c, quotient.shrU(8 * size).ne(0))
   setQuotient(c, size, quotient, c.let(dividend.sub(quotient.mul(divisor))))
@@ -185,7 +191,14 @@ function divideSigned(c: Context): void {
     )
     return
   }
-  const dividend = c.let(size === 1 ? c.gprS(RAX, 2) : c.gprU(RDX, size).shl(8 * size).or(c.gprU(RAX, size)))
+  const dividend = c.let(
+    size === 1
+      ? c.gprS(RAX, 2)
+      : c
+          .gprU(RDX, size)
+          .shl(8 * size)
+          .or(c.gprU(RAX, size)),
+  )
   const signed = size === 2 ? c.let(dividend.extend32S()) : dividend
   // The one 64-bit quotient that WebAssembly traps on does not fit here either.
   fault(c, signed.eq(-(1n << 63n)).and(divisor.eq(-1n)))
