@@ -146,7 +146,7 @@ export class CodeCache {
   /**
    * The record of the instruction at an offset of a page, decoding it and what follows.
    *
-   * @returns its machine address, or 0 if the instruction crosses into the next page: then {@link crossing}
+   * @returns its machine address, or 0 if the instruction crosses into the next page: then {@link CodeCache.crossing}
    */
   record(page: CodePage, offset: number): number {
     const known = this.#memory.u32[(page.slots >>> 2) + offset] as number
