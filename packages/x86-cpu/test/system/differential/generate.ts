@@ -15,7 +15,9 @@ export interface Choices {
  * limits of segments (it checks none); L and D both set; L against P of a gate's target; LTR of a null selector; a null
  * SS whose RPL is not the level; the type bits of the upper half of 16-byte descriptors; LAR and LSL of 16-bit system
  * segments in IA-32e mode; offsets above 16 bits in 16-bit gates; task gates to a TSS in the LDT; faults in a new task
- * whose stack is not loaded; REX.W with LFS; IST without a change of level. Accessed bits are not compared: QEMU sets
+ * whose stack is not loaded; REX.W with LFS; IST without a change of level; a return to a stack that is not present, which
+ * is #SS; a return to compatibility mode with a null SS; a JMP through a gate to code that
+ * is not present, which is #NP. Accessed bits are not compared: QEMU sets
  * none for stacks from the TSS and for far transfers.
  */
 
@@ -52,8 +54,18 @@ function slot(c: Choices, long: boolean): bigint {
 /** A stack that goes with the level of a code selector, most of the time. */
 function stackFor(c: Choices, selector: number, long: boolean): number {
   const level = selector & 3
-  if (c.chance(1, 5)) return c.pick([0x10, 0x23, 0x50, 0x53, 0x18, 0x80, long && level !== 3 ? level : 0x13])
+  if (c.chance(1, 5)) return c.pick([0x10, 0x23, 0x50, 0x53, 0x18, 0x80, long && selector === 0x08 ? 0 : 0x13])
   return level === 3 ? 0x23 : 0x10
+}
+
+const PRESENT = 1n << 47n
+const SEGMENT = 1n << 44n
+
+/** Leaves out what QEMU gets wrong with segments that are not present: see above. */
+function makePresent(operation: string, slots: bigint[]): void {
+  if (/^(retf|iret)/.test(operation)) slots[2] = (slots[2] as bigint) | PRESENT
+  if (!operation.startsWith('jmp') || slots.every((entry) => (entry & SEGMENT) !== 0n)) return
+  for (const [i, entry] of slots.entries()) if ((entry & SEGMENT) !== 0n) slots[i] = entry | PRESENT
 }
 
 /** A case of 32-bit protected mode. */
@@ -64,6 +76,7 @@ export function case32(c: Choices): SegmentationCase {
   if (/^(retf|iret)/.test(operation) && c.chance(3, 4)) selector = c.pick([0x08, 0x1b, 0x40, 0x43, 0x41])
   if (operation === 'ltr' && (selector & ~3) === 0) selector = 0x40
   const slots = [slot(c, false), slot(c, false), slot(c, false), slot(c, false)]
+  makePresent(operation, slots)
   if (operation === 'ltr' && c.chance(1, 2))
     slots[0] = descriptor(at.OTHER_TSS, 0x67, c.pick([0x89, 0x8b, 0x09, 0xe9, 0x81]))
   const narrow = c.chance(1, 4)
@@ -117,6 +130,7 @@ export function case64(c: Choices): SegmentationCase {
     return [first, system || c.chance(1, 2) ? 0n : codeSegment(c, true)]
   }
   const slots = [...pair(), ...pair()]
+  makePresent(operation, slots)
   if (operation === 'ltr' && c.chance(1, 2)) {
     slots[0] = descriptor(at.OTHER_TSS, 0x67, c.pick([0x89, 0x8b, 0x09, 0xe9]))
     slots[1] = 0n
