@@ -1,3 +1,3 @@
 export type { AcpiBoard, AcpiHpet, AcpiSerialPort } from './board.ts'
 export { ACPI_DEFAULT_BASE, buildAcpiTables, type AcpiTables } from './build.ts'
-export { relocatableAcpi, type RelocatableAcpi } from './relocatable.ts'
+export { relocatableAcpi } from './relocatable.ts'
