@@ -98,7 +98,9 @@ export async function runSession(settings: SessionSettings, host: SessionHost): 
     let resets = 0
     let exit: MachineExit
     for (;;) {
-      const left = settings.timeoutMs === undefined ? undefined : settings.timeoutMs - stopwatch.wallSeconds() * 1000
+      // Making the machine may already have taken all the time there was.
+      const left =
+        settings.timeoutMs === undefined ? undefined : Math.max(0, settings.timeoutMs - stopwatch.wallSeconds() * 1000)
       exit = await machine.run({ signal: stop.signal, ...(left === undefined ? {} : { timeoutMs: left }) })
       flushDevices(devices)
       if (exit.reason !== 'reset') break
