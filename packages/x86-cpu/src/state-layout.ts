@@ -69,7 +69,7 @@ export const SEG_BYTES = 32
 
 export const SEG_CAN_READ = 1
 export const SEG_CAN_WRITE = 2
-/** Base 0, all of 4 GiB, readable and writable: nothing to check. */
+/** Base 0, all of 4 GiB, readable and writable, D/B set: nothing to check, and a stack with 32-bit pointers. */
 export const SEG_FLAT = 4
 
 export const ES = 0

@@ -1,6 +1,6 @@
 import { I32, I64 } from '@retrap/wasm-emitter'
 import { R_IMM } from '../record.ts'
-import { CS, SEG_ATTRIBUTES, SEG_BYTES, SEG_LIMIT, SS, STATUS_FAULT, S_FAULT_VECTOR, S_GPR, S_SEGMENTS } from '../state-layout.ts'
+import { CS, SEG_ATTRIBUTES, SEG_BYTES, SEG_FLAT, SEG_LIMIT, SEG_RIGHTS, SS, STATUS_FAULT, S_FAULT_VECTOR, S_GPR, S_SEGMENTS } from '../state-layout.ts'
 import { SLOW_STACK, SLOW_WRITE, VECTOR_GP, loadOp, storeOp, zeroExtend } from './context.ts'
 import type { Context } from './context.ts'
 import { CONDITIONS } from './move.ts'
@@ -42,14 +42,33 @@ function checkStack(c: Context, offset: I64, size: number, write: boolean): I64 
   return ea
 }
 
+/** A slot outside 64-bit mode: a flat stack segment, which is nearly all there is, or one whose size and limit are looked at. */
+function legacySlot(c: Context, pointer: I64, size: number, write: boolean): { mask: I64; offset: I64; ea: I64 } {
+  const f = c.f
+  const [mask, offset, ea] = [f.local('i64'), f.local('i64'), f.local('i64')]
+  f.if(
+    f.loadExpression('i32.load8_u', c.state, S_SEGMENTS + SEG_BYTES * SS + SEG_RIGHTS).and(SEG_FLAT),
+    () => {
+      f.set(mask, I64.of(0xffff_ffffn))
+      f.set(offset, pointer.and(0xffff_ffffn))
+      f.set(ea, offset.get)
+    },
+    () => {
+      f.set(mask, stackMask(c))
+      f.set(offset, pointer.and(mask.get))
+      f.set(ea, checkStack(c, offset.get, size, write))
+    },
+  )
+  return { mask: mask.get, offset: offset.get, ea: ea.get }
+}
+
 function pushSlot(c: Context, size: number): StackSlot {
   if (c.form.long) {
     const ea = c.let(c.gprU(RSP, 8).sub(size))
     return { ea, commit: () => c.setGpr(RSP, 8, ea) }
   }
-  const mask = stackMask(c)
-  const offset = c.let(c.gprU(RSP, 4).sub(size).and(mask))
-  return { ea: checkStack(c, offset, size, true), commit: () => setMaskedPointer(c, RSP, mask, offset) }
+  const { mask, offset, ea } = legacySlot(c, c.gprU(RSP, 4).sub(size), size, true)
+  return { ea, commit: () => setMaskedPointer(c, RSP, mask, offset) }
 }
 
 /** `extra` bytes are released beyond the slot (RET imm16). */
@@ -58,10 +77,9 @@ function popSlot(c: Context, size: number, extra: I64 = I64.of(0)): StackSlot {
     const ea = c.gprU(RSP, 8)
     return { ea, commit: () => c.setGpr(RSP, 8, ea.add(size).add(extra)) }
   }
-  const mask = stackMask(c)
-  const offset = c.let(c.gprU(RSP, 4).and(mask))
+  const { mask, offset, ea } = legacySlot(c, c.gprU(RSP, 4), size, false)
   return {
-    ea: checkStack(c, offset, size, false),
+    ea,
     commit: () => setMaskedPointer(c, RSP, mask, offset.add(size).add(extra)),
   }
 }

@@ -89,7 +89,8 @@ export function setSegment(
   }
   s.set(at + SEG_LOW, low)
   s.set(at + SEG_HIGH, high)
-  const everything = low === 0 && high === 0xffff_ffff && baseLo === 0 && baseHi === 0
+  // A stack in it has 32-bit pointers, so D/B is asked for of all.
+  const everything = (attributes & ATTR_DB) !== 0 && low === 0 && high === 0xffff_ffff && baseLo === 0 && baseHi === 0
   if (everything && rights === (SEG_CAN_READ | SEG_CAN_WRITE)) rights |= SEG_FLAT
   s.set(at + SEG_RIGHTS, rights)
 }
