@@ -13,7 +13,8 @@ import {
   type StoreOp,
   type ValueType,
 } from '../src/opcodes.ts'
-import { extractLane, type FunctionBuilder, I32, numeric, replaceLane, type Value } from '../src/index.ts'
+import type { I32} from '../src/index.ts';
+import { extractLane, type FunctionBuilder, numeric, replaceLane, type Value } from '../src/index.ts'
 import { instructionsOf, moduleOf } from './support/wasm.ts'
 
 /** Builds one function around an instruction and returns how wabt reads it, and whether V8 accepts it. */

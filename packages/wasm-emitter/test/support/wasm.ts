@@ -1,14 +1,6 @@
 // Runs and prints what the emitter builds. wabt reads the bytes independently of V8 and of our tables.
 import wabt from 'wabt'
-import {
-  type FunctionBuilder,
-  I32,
-  I64,
-  ModuleBuilder,
-  type Signature,
-  type Value,
-  type ValueType,
-} from '../../src/index.ts'
+import { type FunctionBuilder, ModuleBuilder, type Signature } from '../../src/index.ts'
 
 const printer = await wabt()
 
