@@ -5,23 +5,24 @@ import { encode, modesOf } from '../semantics/encode.ts'
 import type { Encoding } from '../semantics/encode.ts'
 import { families } from '../semantics/families.ts'
 import { CODE, IN_BYTES } from '../semantics/layout.ts'
+import type { Mode } from '../semantics/layout.ts'
 import { Random } from '../semantics/random.ts'
 import { ContractMachine, DEVICE_PAGES, WINDOW_GPA } from './machine.ts'
 import { checkReplay } from './replay.ts'
 import { ROW_CODE, rows, startOf } from './rows.ts'
 
 /** Random encodings of a form and mode. */
-const ENCODINGS = 3
+const ENCODINGS = 2
 const WINDOW_PAGES = [WINDOW_GPA, WINDOW_GPA + 0x1000]
 
 const machine = new ContractMachine()
 
-function encodingsOf(random: Random, info: Parameters<typeof encode>[1], long: boolean): Encoding[] {
+function encodingsOf(random: Random, info: Parameters<typeof encode>[1], mode: Mode): Encoding[] {
   const list: Encoding[] = []
   const code = new Uint8Array(0x1000).fill(0xcc)
   for (let attempt = 0; attempt < 60 && list.length < ENCODINGS; attempt++) {
     const at = 0x140 + 0x80 * list.length
-    const encoding = encode(random, info, long, CODE + at)
+    const encoding = encode(random, info, mode, CODE + at)
     if (encoding === undefined || (info.memory === 'any' && encoding.insn.isMemory === 0)) continue
     list.push(encoding)
     code.set(encoding.bytes, at)
@@ -40,8 +41,8 @@ describe('an instruction that meets devices is replayed exactly', () => {
     const random = new Random(0xc0de)
     const violations: string[] = []
     for (const info of forms) {
-      for (const long of modesOf(info)) {
-        for (const encoding of encodingsOf(random, info, long)) {
+      for (const mode of modesOf(info).filter((m) => m !== 16)) {
+        for (const encoding of encodingsOf(random, info, mode)) {
           const input = new Uint8Array(IN_BYTES)
           new CaseBuilder(random, encoding, input).build()
           const start = { input, supervisor: false, length: encoding.bytes.length, used: false }

@@ -1,4 +1,4 @@
-import { OperandKind, PREFIX_ADDRESS_SIZE, REGISTER_RIP } from '@retrap/x86-decoder'
+import { OperandKind, REGISTER_RIP } from '@retrap/x86-decoder'
 import { edge } from './encode.ts'
 import type { Encoding } from './encode.ts'
 import { randomVectors } from './vectors.ts'
@@ -6,8 +6,6 @@ import {
   BAND,
   BAND_BYTES,
   CODE,
-  CS_32,
-  CS_64,
   FX_BYTES,
   IN_BAND,
   IN_BYTES,
@@ -17,6 +15,7 @@ import {
   IN_RFLAGS,
   IN_RIP,
   WINDOW,
+  selectorOf,
 } from './layout.ts'
 import { Random } from './random.ts'
 import type { Choice } from './random.ts'
@@ -53,26 +52,30 @@ export class CaseBuilder {
   readonly #bytes: Uint8Array
   readonly #view: DataView
   readonly #mask: bigint
+  /** Base of the data and stack segments. */
+  readonly #base: number
 
   constructor(random: Choice, encoding: Encoding, into: Uint8Array) {
     this.#random = random
     this.#encoding = encoding
     this.#bytes = into
     this.#view = new DataView(into.buffer, into.byteOffset, IN_BYTES)
+    this.#base = encoding.mode === 16 ? WINDOW : 0
     this.#mask = encoding.long ? 0xffff_ffff_ffff_ffffn : 0xffff_ffffn
   }
 
   build(): void {
-    const { insn, long, at } = this.#encoding
+    const { insn, long, mode, at } = this.#encoding
     const random = this.#random
-    this.#view.setUint32(IN_RIP, at, true)
-    this.#view.setUint32(IN_CS, long ? CS_64 : CS_32, true)
+    this.#view.setUint32(IN_RIP, mode === 16 ? at - CODE : at, true)
+    this.#view.setUint32(IN_CS, selectorOf(mode), true)
     this.#view.setBigUint64(IN_RFLAGS, BigInt((random.u32() & ARITHMETIC) | (random.chance(1, 8) ? DIRECTION : 0) | 0x202), true)
     for (let i = 0; i < (long ? 16 : 8); i++) this.#randomRegister(i)
     randomVectors(random, this.#bytes.subarray(IN_FX, IN_FX + FX_BYTES), usesVectors(this.#encoding))
     const from = random.below(pool.length - BAND_BYTES)
     this.#bytes.set(pool.subarray(from, from + BAND_BYTES), IN_BAND)
-    if (!random.chance(1, 32)) this.setRegister(RSP, BigInt(BAND + 0xe0 + 8 * random.below(9) + (random.chance(1, 8) ? random.below(8) : 0)))
+    if (!random.chance(1, 32)) this.setPointer(RSP, BigInt(BAND + 0xe0 + 8 * random.below(9) + (random.chance(1, 8) ? random.below(8) : 0)))
+    else if (mode === 16) this.setRegister(RSP, BigInt(random.pick([0, 1, 2, 3, 4, 6, 0xffff, 0xfffe])))
     this.#implied()
     if (insn.isMemory !== 0) this.#address()
     this.#afterwards()
@@ -86,6 +89,12 @@ export class CaseBuilder {
     this.#view.setBigUint64(IN_GPR + 8 * i, value & this.#mask, true)
   }
 
+  /** Makes a register point to a linear address; in 16-bit code its upper half does not count. */
+  setPointer(i: number, linear: bigint): void {
+    const upper = this.#base === 0 ? 0n : BigInt(this.#random.chance() ? this.#random.below(0x1_0000) : 0) << 16n
+    this.setRegister(i, (linear - BigInt(this.#base)) | upper)
+  }
+
   #randomRegister(i: number): void {
     const random = this.#random
     const lo = edge(random)
@@ -96,7 +105,7 @@ export class CaseBuilder {
 
   /** An address within the code, and near its first page, where INT3 is. */
   #codeTarget(): bigint {
-    return BigInt(CODE + 0x10 * this.#random.below(2) + 1)
+    return BigInt((this.#base === 0 ? CODE : 0) + 0x10 * this.#random.below(2) + 1)
   }
 
   #bandAddress(size: number): bigint {
@@ -117,16 +126,16 @@ export class CaseBuilder {
     const { info, insn } = this.#encoding
     const random = this.#random
     const { mnemonic } = info
-    if (mnemonic === 'ENTER' || mnemonic === 'LEAVE') this.setRegister(RBP, BigInt(BAND + 0x120 + 8 * random.below(8)))
-    if (mnemonic.startsWith('MASKMOV')) this.setRegister(RDI, this.#bandAddress(16))
+    if (mnemonic === 'ENTER' || mnemonic === 'LEAVE') this.setPointer(RBP, BigInt(BAND + 0x120 + 8 * random.below(8)))
+    if (mnemonic.startsWith('MASKMOV')) this.setRegister(RDI, this.#bandAddress(16) - BigInt(this.#base))
     if (mnemonic === 'LOOP' || mnemonic === 'LOOPE' || mnemonic === 'LOOPNE' || /^J[ER]?CXZ$/.test(mnemonic)) {
       if (random.chance()) this.setRegister(RCX, BigInt(random.below(3)))
     }
     if (mnemonic === 'DIV' || mnemonic === 'IDIV') this.#dividend()
     if (!info.operands.some((o) => o.kind === OperandKind.STRING_SOURCE || o.kind === OperandKind.STRING_DESTINATION)) return
     const size = Math.max(...info.operands.map((o) => o.memorySize))
-    const garbage = insn.addressSize === 32 && random.chance() ? BigInt(random.u32() >>> 0) << 32n : 0n
-    const place = (): bigint => BigInt(BAND + 0x60 + random.below(0x130)) & -BigInt(random.chance() ? 1 : size)
+    const garbage = insn.addressSize < 64 && random.chance() ? BigInt(random.u32() >>> 0) << BigInt(insn.addressSize) : 0n
+    const place = (): bigint => (BigInt(BAND + 0x60 + random.below(0x130)) & -BigInt(random.chance() ? 1 : size)) - BigInt(this.#base)
     this.setRegister(RSI, place() | garbage)
     this.setRegister(RDI, place() | garbage)
     this.setRegister(RCX, BigInt(random.below(9)) | garbage)
@@ -153,7 +162,7 @@ export class CaseBuilder {
     const random = this.#random
     const { mnemonic } = info
     if (mnemonic === 'XLATB') {
-      this.setRegister(RBX, BigInt(BAND + random.below(0x100)))
+      this.setRegister(RBX, BigInt(BAND + random.below(0x100) - this.#base))
       return
     }
     if (!insn.modrmOffset) return
@@ -168,22 +177,26 @@ export class CaseBuilder {
     if (insn.base === REGISTER_RIP) ea = BigInt(this.#encoding.at + insn.length + insn.dispLo)
     else if (insn.base < 0) ea = BigInt(insn.dispLo)
     else {
-      ea = bitTest ? BigInt(BAND + 0x100 + random.below(8)) : this.#bandAddress(Math.min(size, 0x80))
+      ea = (bitTest ? BigInt(BAND + 0x100 + random.below(8)) : this.#bandAddress(Math.min(size, 0x80))) - BigInt(this.#base)
       const index = insn.index < 0 ? 0n : this.register(insn.index) << BigInt(insn.scale)
       let base = ea - index - BigInt(insn.dispLo)
       // POP's address is computed after the stack pointer has moved.
-      if ((insn.prefixes & PREFIX_ADDRESS_SIZE) !== 0 && random.chance()) base = BigInt.asUintN(32, base) | (BigInt(random.u32() >>> 0) << 32n)
+      if (insn.addressSize < 64 && random.chance()) {
+        base = BigInt.asUintN(insn.addressSize, base) | (BigInt(random.u32() >>> 0) << BigInt(insn.addressSize))
+      }
       if (!random.chance(1, 64)) this.setRegister(insn.base, base)
     }
-    this.#remarkableOperand(Number(BigInt.asUintN(32, ea)), size)
+    this.#remarkableOperand(Number(BigInt.asUintN(32, ea)) + this.#base, size)
   }
 
   /** Puts an edge value where the memory operand is. */
   #remarkableOperand(ea: number, size: number): void {
     const random = this.#random
-    if (ea < BAND || ea + 16 > BAND + BAND_BYTES || random.chance(1, 4)) return
+    if (ea < BAND || ea + 16 > BAND + BAND_BYTES) return
     const at = IN_BAND + ea - BAND
     const { mnemonic, flow } = this.#encoding.info
+    // A target that is anywhere would be among other code in 16-bit code.
+    if (this.#base === 0 && random.chance(1, 4)) return
     if (flow === 'indirect-jump' || flow === 'indirect-call') {
       this.#view.setBigUint64(at, this.#codeTarget(), true)
       return
@@ -215,14 +228,14 @@ export class CaseBuilder {
   #afterwards(): void {
     const { info, insn } = this.#encoding
     const random = this.#random
-    const sp = Number(BigInt.asUintN(32, this.register(RSP)))
+    const sp = Number(BigInt.asUintN(this.#base === 0 ? 32 : 16, this.register(RSP))) + this.#base
     const inBand = sp >= BAND && sp + 16 <= BAND + BAND_BYTES
     const at = IN_BAND + sp - BAND
     if (info.mnemonic.startsWith('POPF') && inBand) {
       this.#view.setUint32(at, (random.u32() & ~KEPT_OUT_OF_POPF) >>> 0, true)
     }
-    if (info.flow === 'return' && inBand && !random.chance(1, 8)) this.#view.setBigUint64(at, this.#codeTarget(), true)
-    if ((info.flow === 'indirect-jump' || info.flow === 'indirect-call') && insn.isMemory === 0 && !random.chance(1, 8)) {
+    if (info.flow === 'return' && inBand && (this.#base !== 0 || !random.chance(1, 8))) this.#view.setBigUint64(at, this.#codeTarget(), true)
+    if ((info.flow === 'indirect-jump' || info.flow === 'indirect-call') && insn.isMemory === 0 && (this.#base !== 0 || !random.chance(1, 8))) {
       this.setRegister(insn.rm, this.#codeTarget())
     }
     if (info.mnemonic === 'CMPXCHG' && insn.isMemory === 0 && random.chance()) this.setRegister(insn.rm, this.register(RAX))

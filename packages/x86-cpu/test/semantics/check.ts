@@ -16,6 +16,8 @@ const BRANCH_SLOT = 256
 /** Encodings stay clear of the first page: jumps go there. */
 const FIRST = 0x100
 const ATTEMPTS = 60
+/** Bytes of 16-bit code that fit its segment, with an end that nothing runs into. */
+const SEGMENT_16 = 0xff00
 /** What the INT3 after each instruction raises. */
 const VECTOR_BP = 3
 
@@ -33,23 +35,26 @@ export interface Report {
 function encodings(random: Choice, forms: readonly CodeInfo[], perForm: number, notEncoded: string[]): { list: Encoding[]; code: Uint8Array } {
   const list: Encoding[] = []
   let end = FIRST
-  for (const info of forms) {
-    const modes = modesOf(info)
-    const relative = info.operands.some((o) => (RELATIVE as readonly number[]).includes(o.kind))
-    for (const long of modes) {
+  // 16-bit code first: its segment has 64 KiB.
+  for (const mode of [16, 64, 32] as const) {
+    for (const info of forms) {
+      const modes = modesOf(info)
+      if (!modes.includes(mode)) continue
+      const relative = info.operands.some((o) => (RELATIVE as readonly number[]).includes(o.kind))
       let made = 0
       const wanted = Math.max(1, Math.ceil(perForm / modes.length))
       for (let attempt = 0; attempt < ATTEMPTS + wanted && made < wanted; attempt++) {
         const slot = relative ? BRANCH_SLOT : SLOT
         // Some cross a page.
-        const at = relative ? end + slot / 2 : random.chance(1, 16) ? (end | 0xfff) - random.below(4) : end
-        const encoding = encode(random, info, long, CODE + at)
+        const at = relative ? end + slot / 2 : random.chance(1, mode === 16 ? 64 : 16) ? (end | 0xfff) - random.below(4) : end
+        const encoding = encode(random, info, mode, CODE + at)
         if (encoding === undefined) continue
         list.push(encoding)
         made++
         end = relative ? end + slot : Math.max(end + slot, at + slot)
       }
-      if (made === 0) notEncoded.push(`${info.form}, ${long ? 64 : 32}-bit mode`)
+      if (mode === 16 && end > SEGMENT_16) throw new RangeError(`${forms.length} forms have ${end} bytes of 16-bit code`)
+      if (made === 0) notEncoded.push(`${info.form}, ${mode}-bit mode`)
     }
   }
   const code = new Uint8Array(end + SLOT).fill(0xcc)

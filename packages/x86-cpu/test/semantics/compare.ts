@@ -139,11 +139,11 @@ export function undefinedFlags({ info, insn }: Encoding, input: Uint8Array): num
 
 /** A mismatch for people: the instruction, what it was given, and what differs. */
 export function describeMismatch({ encoding, differences, input }: Mismatch): string {
-  const { insn, long: is64, bytes, at } = encoding
+  const { insn, long: is64, mode, bytes, at } = encoding
   const hex = [...bytes].map((b) => b.toString(16).padStart(2, '0')).join(' ')
   const registers = NAMES.slice(0, is64 ? 16 : 8).map((name, i) => `${name}=${hexNumber(long(input, IN_GPR + 8 * i))}`)
   const lines = [
-    `${formatIntel(insn as Instruction, { address: BigInt(at) })}  [${hex}] ${is64 ? 64 : 32}-bit mode at ${hexNumber(at)}`,
+    `${formatIntel(insn as Instruction, { address: BigInt(at) })}  [${hex}] ${mode}-bit mode at ${hexNumber(at)}`,
     `  ${registers.join(' ')} rflags=${hexNumber(word(input, IN_RFLAGS))}`,
   ]
   if (/SSE|MMX|FPU/.test(encoding.info.feature)) lines.push(`  ${describeVectors(encoding, input.subarray(IN_FX))}`)

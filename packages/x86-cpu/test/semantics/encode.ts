@@ -1,11 +1,14 @@
-import { DECODED, Instruction, MODE_32, MODE_64, OperandKind, PREFIX_LOCK, codes, decodeInto } from '@retrap/x86-decoder'
+import { DECODED, Instruction, MODE_16, MODE_32, MODE_64, OperandKind, PREFIX_LOCK, codes, decodeInto } from '@retrap/x86-decoder'
 import type { CodeInfo } from '@retrap/x86-decoder'
-import { BAND, CODE } from './layout.ts'
+import { BAND, CODE, WINDOW } from './layout.ts'
+import type { Mode } from './layout.ts'
 import type { Choice } from './random.ts'
 
 /** One instruction as bytes, at an address of its own. */
 export interface Encoding {
   readonly info: CodeInfo
+  readonly mode: Mode
+  /** 64-bit mode. */
   readonly long: boolean
   /** Linear address of the first byte. */
   readonly at: number
@@ -30,6 +33,7 @@ const RELATIVE = [OperandKind.REL8, OperandKind.REL16, OperandKind.REL32]
 class Encoder {
   readonly #random: Choice
   readonly #info: CodeInfo
+  readonly #mode: Mode
   readonly #long: boolean
   #rex = 0
   #needsRex = false
@@ -37,10 +41,11 @@ class Encoder {
   #modrm: number[] = []
   #vvvv = 0
 
-  constructor(random: Choice, info: CodeInfo, long: boolean) {
+  constructor(random: Choice, info: CodeInfo, mode: Mode) {
     this.#random = random
     this.#info = info
-    this.#long = long
+    this.#mode = mode
+    this.#long = mode === 64
   }
 
   bytes(at: number): number[] {
@@ -50,8 +55,8 @@ class Encoder {
     const operandSize = this.#operandSizePrefix(prefixes)
     if (operandSize) this.#rex |= 8
     if (this.#info.addressSize !== 0) {
-      if (this.#info.addressSize !== (this.#long ? 64 : 32)) prefixes.push(0x67)
-    } else if (this.#hasMemory() && this.#long && random.chance(1, 12)) prefixes.push(0x67)
+      if (this.#info.addressSize !== this.#mode) prefixes.push(0x67)
+    } else if (this.#hasMemory() && this.#mode !== 32 && random.chance(1, this.#long ? 12 : 3)) prefixes.push(0x67)
     if (this.#hasMemory() && random.chance(1, 12)) prefixes.push(random.pick(this.#long ? [0x3e, 0x26, 0x64, 0x65] : [0x3e, 0x26, 0x36]))
     if (this.#info.repeat !== 'none' && random.chance(2, 3)) {
       prefixes.push(this.#info.repeat === 'repe' ? random.pick([0xf2, 0xf3]) : 0xf3)
@@ -83,7 +88,7 @@ class Encoder {
     if (encoding === 'vex') return sizeClass === 'y' ? operandSize === 64 : vexW === 1
     if (sizeClass === '') return false
     if (sizeClass === 'y') return operandSize === 64 && !default64
-    if (operandSize === 16) prefixes.push(0x66)
+    if (operandSize === 16 ? this.#mode !== 16 : operandSize === 32 && this.#mode === 16) prefixes.push(0x66)
     return operandSize === 64 && !default64 && !force64
   }
 
@@ -109,22 +114,23 @@ class Encoder {
       this.#modrm = [0xc0 | ((reg & 7) << 3) | (rm & 7)]
       return
     }
-    this.#memory(reg & 7, addressPrefix && !this.#long, at)
+    this.#memory(reg & 7, addressPrefix ? this.#mode === 32 : this.#mode === 16, at)
   }
 
   #memory(reg: number, sixteen: boolean, at: number): void {
     const random = this.#random
     const field = reg << 3
-    // 16-bit addresses cannot reach the window: what they do there is checked by its fault.
+    const displacement = random.pick([0, 1, -1, 4, -8, 16, -128, 127, 0x40])
+    const target = BAND + 0x80 + random.below(0x100) - (this.#mode === 16 ? WINDOW : 0)
+    // In flat segments 16-bit addresses cannot reach the window: what they do there is checked by its fault.
     if (sixteen) {
       const mod = random.below(3)
       const rm = random.below(8)
-      this.#modrm = [(mod << 6) | field | rm, ...bytesOf(random.u32(), mod === 0 ? (rm === 6 ? 2 : 0) : mod)]
+      const absolute = mod === 0 && rm === 6
+      this.#modrm = [(mod << 6) | field | rm, ...bytesOf(absolute ? target : displacement, absolute ? 2 : mod)]
       return
     }
-    const displacement = random.pick([0, 1, -1, 4, -8, 16, -128, 127, 0x40])
     const kind = random.below(8)
-    const target = BAND + 0x80 + random.below(0x100)
     if (kind === 0) {
       // disp32: relative to the next instruction in 64-bit mode. Its length is not known yet; the band is wide enough.
       const relative = this.#long ? target - (at + 8) : target
@@ -151,6 +157,14 @@ class Encoder {
     if (index >= 8) this.#rex |= 2
     const sib = (random.below(4) << 6) | ((index & 7) << 3) | (base & 7)
     this.#modrm = [(mod << 6) | field | 4, sib, ...disp]
+  }
+
+  /** A memory offset of the address size. */
+  #absolute(addressPrefix: boolean): number[] {
+    const address = BAND + 0x40 + this.#random.below(0x180)
+    if (this.#long && !addressPrefix) return [...bytesOf(address, 4), 0, 0, 0, 0]
+    if (this.#mode === 16) return bytesOf(address - WINDOW, addressPrefix ? 4 : 2)
+    return bytesOf(address, this.#long || !addressPrefix ? 4 : 2)
   }
 
   #vex(): number[] {
@@ -187,13 +201,14 @@ class Encoder {
           out.push(random.pick([0x30, 0x10, 0x70, 0xc0, 0x90]))
           break
         case OperandKind.REL16:
-          out.push(...bytesOf(random.u32(), 2))
+          // In a flat segment the target is cut to what is not mapped.
+          out.push(...bytesOf(this.#mode === 16 ? random.pick([0x10, 0x60, -0x50, -0x80]) : random.u32(), 2))
           break
         case OperandKind.REL32:
           out.push(...bytesOf(random.pick([0x10, 0x60, -0x50, -0x80, 0x4000_0000, -0x1000_0000]), 4))
           break
         case OperandKind.MOFFS:
-          out.push(...bytesOf(BAND + 0x40 + random.below(0x180), 4), ...(this.#long && !addressPrefix ? [0, 0, 0, 0] : []))
+          out.push(...this.#absolute(addressPrefix))
           break
         default:
       }
@@ -220,9 +235,12 @@ export function edge(random: Choice): number {
 }
 
 /** The modes that a form is tested in. */
-export function modesOf(info: CodeInfo): readonly boolean[] {
+export function modesOf(info: CodeInfo): readonly Mode[] {
   // Near branches of other sizes than 64 bits exist in 64-bit mode on AMD processors only.
-  return [true, false].filter((long) => (info.modes & (long ? MODE_64 : MODE_32)) !== 0 && !(long && info.force64 && info.operandSize !== 64))
+  return ([64, 32, 16] as const).filter((mode) => {
+    if (mode === 64 && info.force64 && info.operandSize !== 64) return false
+    return (info.modes & (mode === 64 ? MODE_64 : mode === 32 ? MODE_32 : MODE_16)) !== 0
+  })
 }
 
 /**
@@ -231,13 +249,13 @@ export function modesOf(info: CodeInfo): readonly boolean[] {
  * @param at - where it will be
  * @returns undefined if the random bytes decode to something else, which another row of the opcode map claims
  */
-export function encode(random: Choice, info: CodeInfo, long: boolean, at: number): Encoding | undefined {
-  const bytes = Uint8Array.from(new Encoder(random, info, long).bytes(at))
+export function encode(random: Choice, info: CodeInfo, mode: Mode, at: number): Encoding | undefined {
+  const bytes = Uint8Array.from(new Encoder(random, info, mode).bytes(at))
   const insn = new Instruction()
-  if (decodeInto(bytes, 0, bytes.length, long ? 64 : 32, insn) !== DECODED || insn.length !== bytes.length) return undefined
+  if (decodeInto(bytes, 0, bytes.length, mode, insn) !== DECODED || insn.length !== bytes.length) return undefined
   if (insn.code !== info.code) return undefined
   if ((insn.prefixes & PREFIX_LOCK) !== 0 && insn.isMemory === 0) return undefined
-  return { info, long, at, bytes, insn }
+  return { info, mode, long: mode === 64, at, bytes, insn }
 }
 
 export { codes, RELATIVE }

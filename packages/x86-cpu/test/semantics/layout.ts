@@ -46,6 +46,16 @@ export const OUT_BYTES: number = OUT_BAND + BAND_BYTES
 export const CS_64 = 0x33
 export const CS_32 = 0x23
 export const USER_DATA = 0x2b
+/** Segments of a local descriptor table: 16-bit code at CODE, and data and a stack with 16-bit pointers at WINDOW; 64 KiB each. */
+export const CS_16 = 0x0f
+export const DATA_16 = 0x17
+
+/** Default operand and address size of the code. */
+export type Mode = 16 | 32 | 64
+
+export function selectorOf(mode: Mode): number {
+  return mode === 64 ? CS_64 : mode === 32 ? CS_32 : CS_16
+}
 
 /** Some cases and the code that they run. */
 export interface Batch {

@@ -7,7 +7,10 @@ import {
   BAND,
   BAND_BYTES,
   CODE,
+  CS_16,
+  CS_32,
   CS_64,
+  DATA_16,
   FX_MXCSR,
   FX_ST,
   FX_XMM,
@@ -34,8 +37,9 @@ import {
   USER_DATA,
   WINDOW,
   WINDOW_BYTES,
+  selectorOf,
 } from './layout.ts'
-import type { Batch } from './layout.ts'
+import type { Batch, Mode } from './layout.ts'
 
 const CODE_BYTES = 8 << 20
 /** Supervisor page with the tables that exceptions need. */
@@ -43,6 +47,7 @@ const SYSTEM = 0x3000_0000
 const SYSTEM_BYTES = 0x2000
 const GDT = SYSTEM
 const TSS = SYSTEM + 0x100
+const LDT = SYSTEM + 0x180
 const HANDLERS = SYSTEM + 0x200
 const IDT = SYSTEM + 0x400
 const STACK_TOP = SYSTEM + 0x2000
@@ -177,10 +182,10 @@ export class TestMachine {
     this.vcpu = new Vcpu(engine, this.#host, { tscHz: 1e9, crystalHz: 1e9 })
     this.#state = memory.u8.subarray(this.vcpu.state, this.vcpu.state + STATE_BYTES)
     this.#writeTables()
-    for (const long of [true, false]) {
+    for (const mode of [16, 32, 64] as const) {
       this.vcpu.reset(true)
-      this.vcpu.load(userState(long))
-      this.#initial.set(long ? CS_64 : 0x23, this.#state.slice())
+      this.vcpu.load(userState(mode))
+      this.#initial.set(selectorOf(mode), this.#state.slice())
     }
   }
 
@@ -195,6 +200,8 @@ export class TestMachine {
     descriptor(0x20, 0x00cf_fb00_0000_ffffn)
     descriptor(0x28, 0x00cf_f300_0000_ffffn)
     descriptor(0x30, 0x00af_fb00_0000_ffffn)
+    view.setBigUint64(at(LDT) + (CS_16 & ~7), 0x2000_fb00_0000_ffffn, true)
+    view.setBigUint64(at(LDT) + (DATA_16 & ~7), 0x1000_f300_0000_ffffn, true)
     // IST1.
     view.setBigUint64(at(TSS) + 0x24, BigInt(STACK_TOP), true)
     // No I/O permission bitmap within the limit.
@@ -312,21 +319,26 @@ export class TestMachine {
   }
 }
 
-function userState(long: boolean): InitialCpuState {
-  const data = { selector: USER_DATA, base: 0, limit: 0xffff_ffff, attributes: 0xc0f3 }
+function userState(mode: Mode): InitialCpuState {
+  const data =
+    mode === 16
+      ? { selector: DATA_16, base: WINDOW, limit: 0xffff, attributes: 0x00f3 }
+      : { selector: USER_DATA, base: 0, limit: 0xffff_ffff, attributes: 0xc0f3 }
   const none = { selector: 0, base: 0, limit: 0, attributes: 0 }
   return {
     registers: { rip: CODE, rflags: 0x202 },
     segments: {
-      cs: long
-        ? { selector: CS_64, base: 0, limit: 0xffff_ffff, attributes: 0xa0fb }
-        : { selector: 0x23, base: 0, limit: 0xffff_ffff, attributes: 0xc0fb },
+      cs: {
+        64: { selector: CS_64, base: 0, limit: 0xffff_ffff, attributes: 0xa0fb },
+        32: { selector: CS_32, base: 0, limit: 0xffff_ffff, attributes: 0xc0fb },
+        16: { selector: CS_16, base: CODE, limit: 0xffff, attributes: 0x00fb },
+      }[mode],
       ss: data,
       ds: data,
       es: data,
       fs: none,
       gs: none,
-      ldtr: none,
+      ldtr: { selector: 0x58, base: LDT, limit: 0x1f, attributes: 0x0082 },
       tr: { selector: 0x40, base: TSS, limit: 0x67, attributes: 0x008b },
     },
     gdtr: { base: GDT, limit: 0x7f },

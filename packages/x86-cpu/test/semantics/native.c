@@ -7,6 +7,7 @@
  * instruction may change any register, RSP and RIP too.
  */
 #define _GNU_SOURCE
+#include <asm/ldt.h>
 #include <asm/prctl.h>
 #include <elf.h>
 #include <signal.h>
@@ -25,6 +26,8 @@
 #define BAND_BYTES 0x200
 #define CODE 0x20000000ul
 #define FX_BYTES 416
+#define CS_16 0x0f
+#define DATA_16 0x17
 
 struct input {
   uint32_t rip, cs;
@@ -68,14 +71,14 @@ static void finish(void) {
   call(SYS_exit_group, 0, 0, 0);
 }
 
-static void set_data_segments(void) {
-  __asm__ volatile("mov %0, %%ds\n\tmov %0, %%es" ::"r"(0x2b));
+static void set_data_segments(int selector) {
+  __asm__ volatile("mov %0, %%ds\n\tmov %0, %%es" ::"r"(selector));
 }
 
 static void reset_segments(void) {
   uint16_t ds, es, fs, gs;
   __asm__ volatile("mov %%ds, %0\n\tmov %%es, %1\n\tmov %%fs, %2\n\tmov %%gs, %3" : "=r"(ds), "=r"(es), "=r"(fs), "=r"(gs));
-  if (ds != 0x2b || es != 0x2b) set_data_segments();
+  if (ds != 0x2b || es != 0x2b) set_data_segments(0x2b);
   if (fs != 0) __asm__ volatile("mov %0, %%fs" ::"r"(0));
   if (gs != 0) __asm__ volatile("mov %0, %%gs" ::"r"(0));
   if (has_fsgsbase) {
@@ -122,7 +125,9 @@ static void handler(int signal, siginfo_t *info, void *context) {
   for (int i = 0; i < 16; i++) g[order[i]] = (greg_t)in->gpr[i];
   g[REG_RIP] = in->rip;
   g[REG_EFL] = (greg_t)in->rflags;
-  g[REG_CSGSFS] = (greg_t)((uint64_t)in->cs | (uint64_t)0x2b << 48);
+  uint64_t data = in->cs == CS_16 ? DATA_16 : 0x2b;
+  g[REG_CSGSFS] = (greg_t)((uint64_t)in->cs | data << 48);
+  if (data != 0x2b) set_data_segments(DATA_16);
   memcpy(fx, in->fx, FX_BYTES);
   /* The header of the XSAVE area says which parts of the frame are restored. */
   uint32_t magic;
@@ -134,6 +139,13 @@ static void handler(int signal, siginfo_t *info, void *context) {
     memcpy(fx + 512, &parts, 8);
   }
   memcpy((void *)(WINDOW + BAND_OFFSET), in->band, BAND_BYTES);
+}
+
+/* 64 KiB segments with 16-bit defaults. */
+static int set_descriptors(void) {
+  struct user_desc code = {.entry_number = CS_16 >> 3, .base_addr = CODE, .limit = 0xffff, .contents = 2};
+  struct user_desc data = {.entry_number = DATA_16 >> 3, .base_addr = WINDOW, .limit = 0xffff, .contents = 0};
+  return syscall(SYS_modify_ldt, 1, &code, sizeof code) == 0 && syscall(SYS_modify_ldt, 1, &data, sizeof data) == 0;
 }
 
 static void read_all(void *into, size_t bytes) {
@@ -170,9 +182,10 @@ int main(void) {
   struct sigaction action = {.sa_sigaction = handler, .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER};
   const int signals[] = {SIGTRAP, SIGSEGV, SIGBUS, SIGFPE, SIGILL};
   for (unsigned i = 0; i < sizeof signals / sizeof *signals; i++) sigaction(signals[i], &action, 0);
+  if (!set_descriptors()) return 6;
   has_fsgsbase = (getauxval(AT_HWCAP2) & 2) != 0;
   alarm(60);
-  set_data_segments();
+  set_data_segments(0x2b);
   /* From here on FS and GS have base 0, as in the tested CPU: no thread-local storage. */
   call(SYS_arch_prctl, ARCH_SET_FS, 0, 0);
   call(SYS_arch_prctl, ARCH_SET_GS, 0, 0);

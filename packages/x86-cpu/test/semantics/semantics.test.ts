@@ -11,7 +11,8 @@ import { Random } from './random.ts'
 /** At least so many cases of every form; `npm run -s soak -- semantics` does more. */
 const CASES_PER_FORM = 200
 const ENCODINGS_PER_FORM = 20
-const FORMS_PER_BATCH = 60
+/** 16-bit code of a batch fits 64 KiB. */
+const FORMS_PER_BATCH = 30
 /** Mismatches that are printed in full. */
 const SHOWN = 4
 
