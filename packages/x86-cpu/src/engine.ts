@@ -130,7 +130,8 @@ const CODE_CACHE_BYTES = 48 << 20
  */
 export class X86Engine {
   readonly memory: MachineMemory
-  readonly module: WebAssembly.Module
+  /** The compiled `WebAssembly.Module`; an object to users, because its type exists only where lib.dom does. */
+  readonly module: object
   readonly codeCache: CodeCache
   readonly systemForms: SystemForm[] = []
   /** With the option `profile`: how often each form ran, by its key. */

@@ -204,7 +204,7 @@ export class Vcpu implements Cpu, CodeCacheClient {
     this.u32[S_TWO_TO_28 >>> 2] = 0x1000_0000
     this.i32[S_FAULT_VECTOR >>> 2] = -1
     this.system = new System(this)
-    const instance = new WebAssembly.Instance(engine.module, {
+    const instance = new WebAssembly.Instance(engine.module as WebAssembly.Module, {
       cpu: {
         memory: memory.memory,
         access: (lo: number, hi: number, flags: number) => this.#access.access(lo >>> 0, hi >>> 0, flags),
