@@ -75,7 +75,7 @@ export function loadPageDirectoryPointers(s: System, cr3: number): void {
  * Changes CR0, with every rule of MOV CR0 (SDM vol. 2B, "MOV—Move to/from Control Registers"; vol. 3A, "Control
  * Registers", "Initializing IA-32e Mode"). MOV returns STATUS_JUMP: the mode may be another.
  */
-export function writeCr0(s: System, lo: number, hi: number): void {
+function writeCr0(s: System, lo: number, hi: number): void {
   if (hi !== 0) s.raise(VECTOR_GP, 0)
   const old = s.get(S_CR0)
   // Reserved bits of the low half are ignored; ET is hardwired.
@@ -109,7 +109,7 @@ export function writeCr0(s: System, lo: number, hi: number): void {
   if (changed !== 0) s.cpu.modeChanged()
 }
 
-export function writeCr3(s: System, lo: number, hi: number): void {
+function writeCr3(s: System, lo: number, hi: number): void {
   // PCID is not offered, so bit 63 is reserved like its neighbours.
   if ((hi & ABOVE_PHYSICAL_HI) !== 0) s.raise(VECTOR_GP, 0)
   if (usesPdptes(s)) loadPageDirectoryPointers(s, lo)
@@ -118,7 +118,7 @@ export function writeCr3(s: System, lo: number, hi: number): void {
   s.cpu.flushTlb(false)
 }
 
-export function writeCr4(s: System, lo: number, hi: number): void {
+function writeCr4(s: System, lo: number, hi: number): void {
   if (hi !== 0 || (lo & ~CR4_DEFINED) !== 0) s.raise(VECTOR_GP, 0)
   const old = s.get(S_CR4)
   const changed = old ^ lo
@@ -133,14 +133,14 @@ export function writeCr4(s: System, lo: number, hi: number): void {
   s.cpu.modeChanged()
 }
 
-export function writeCr8(s: System, lo: number, hi: number): void {
+function writeCr8(s: System, lo: number, hi: number): void {
   if (hi !== 0 || (lo & ~0xf) !== 0) s.raise(VECTOR_GP, 0)
   s.set(S_CR8, lo)
   s.host.writeTaskPriority(lo)
 }
 
 // @isa: complete   0F 22 /r   MOV CRn, r   "SDM vol. 2B, MOV—Move to/from Control Registers"
-export const movToControl: Handler = (s, record) => {
+const movToControl: Handler = (s, record) => {
   s.requireCpl0()
   const source = registerOffset(s, record, 1)
   const lo = s.get(source)
@@ -169,7 +169,7 @@ export const movToControl: Handler = (s, record) => {
 }
 
 // @isa: complete   0F 20 /r   MOV r, CRn   "SDM vol. 2B, MOV—Move to/from Control Registers"
-export const movFromControl: Handler = (s, record) => {
+const movFromControl: Handler = (s, record) => {
   s.requireCpl0()
   const register = registerOffset(s, record, 1)
   const destination = registerOffset(s, record, 0)
@@ -179,7 +179,7 @@ export const movFromControl: Handler = (s, record) => {
 }
 
 // @isa: complete   0F 01 /6   LMSW   "SDM vol. 2A, LMSW"
-export const lmsw: Handler = (s, record, form) => {
+const lmsw: Handler = (s, record, form) => {
   s.requireCpl0()
   const value = readOperand(s, record, form, 0, 2)
   const old = s.get(S_CR0)
@@ -190,7 +190,7 @@ export const lmsw: Handler = (s, record, form) => {
 }
 
 // @isa: complete   0F 01 /4   SMSW   "SDM vol. 2B, SMSW"
-export const smsw: Handler = (s, record, form) => {
+const smsw: Handler = (s, record, form) => {
   checkUmip(s)
   writeOperand(s, record, form, 0, s.get(S_CR0), 0, isMemory(form, 0) ? 2 : sizeOf(form, 0))
   return STATUS_DONE

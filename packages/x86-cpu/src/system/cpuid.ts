@@ -5,7 +5,7 @@ import type { Handler } from './operands.ts'
 import type { System } from './system.ts'
 
 /** Sizes of the XSAVE area: legacy region and header; nothing but x87 and SSE is offered. */
-export const XSAVE_BYTES = 576
+const XSAVE_BYTES = 576
 
 /**
  * Family 6, model 2CH, stepping 2. Of the models whose software-visible behaviour is the architectural one it is one

@@ -36,7 +36,7 @@ import {
 /** Kinds of events, numbered as in VM-entry interruption information (SDM vol. 3C, "VM-Entry Controls for Event Injection"). */
 export const EVENT_TYPE_EXTERNAL = 0
 export const EVENT_TYPE_NMI = 2
-export const EVENT_TYPE_EXCEPTION = 3
+const EVENT_TYPE_EXCEPTION = 3
 
 const DR6_OFFSET = S_DR + 6 * 8
 const DR7_OFFSET = S_DR + 7 * 8

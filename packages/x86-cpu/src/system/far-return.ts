@@ -104,7 +104,7 @@ export class FarReturn {
 const DROPPED_SEGMENTS: readonly number[] = [ES, DS, FS, GS]
 
 /** Data and non-conforming code segments above the new privilege level become null. */
-export function dropInnerSegments(s: System, level: number): void {
+function dropInnerSegments(s: System, level: number): void {
   for (const segment of DROPPED_SEGMENTS) {
     const attributes = s.attributes(segment)
     const conforming = (attributes & (TYPE_CODE | TYPE_CONFORMING)) === (TYPE_CODE | TYPE_CONFORMING)
@@ -120,7 +120,7 @@ export function dropInnerSegments(s: System, level: number): void {
 const way = new FarReturn()
 
 // @isa: complete   CA, CB   RET far   "SDM vol. 2B, RET"
-export const returnFar: Handler = (s, record, form) => {
+const returnFar: Handler = (s, record, form) => {
   const size = form.size
   const extra = form.operands.length > 0 ? immediate(s, record) & 0xffff : 0
   s.readStack(0, size)

@@ -71,7 +71,7 @@ export function setRealCode(s: System, selector: number, offset: number): void {
 }
 
 // @isa: complete   EA, FF /5   JMP far   "SDM vol. 2A, JMP"
-export const jumpFar: Handler = (s, record, form) => {
+const jumpFar: Handler = (s, record, form) => {
   const size = form.size
   readPointer(s, record, form.operands[0]?.kind === 'mem', size)
   if (s.realSegments) {
@@ -108,7 +108,7 @@ export const jumpFar: Handler = (s, record, form) => {
 }
 
 // @isa: complete   9A, FF /3   CALL far   "SDM vol. 2A, CALL"
-export const callFar: Handler = (s, record, form) => {
+const callFar: Handler = (s, record, form) => {
   const size = form.size
   readPointer(s, record, form.operands[0]?.kind === 'mem', size)
   const oldCs = s.segmentField(CS, SEG_SELECTOR)

@@ -56,7 +56,7 @@ export const pushFlags: Handler = (s, _record, form) => {
 }
 
 // @isa: complete   9D   POPF, POPFD, POPFQ   "SDM vol. 2B, POPF/POPFD/POPFQ"
-export const popFlags: Handler = (s, record, form) => {
+const popFlags: Handler = (s, record, form) => {
   const { size } = form
   const old = s.cpu.materialiseFlags()
   let value: number
@@ -121,7 +121,7 @@ function changeAc(s: System, record: number, on: boolean): number {
 }
 
 // @isa: complete   0F 01 CA   CLAC   "SDM vol. 2A, CLAC"
-export const clac: Handler = (s, record) => changeAc(s, record, false)
+const clac: Handler = (s, record) => changeAc(s, record, false)
 
 // @isa: complete   0F 01 CB   STAC   "SDM vol. 2B, STAC"
 export const stac: Handler = (s, record) => changeAc(s, record, true)
@@ -129,13 +129,13 @@ export const stac: Handler = (s, record) => changeAc(s, record, true)
 const LOW_FLAGS = FLAG_SF | FLAG_ZF | FLAG_AF | FLAG_PF | FLAG_CF
 
 // @isa: complete   9F   LAHF   "SDM vol. 2A, LAHF"
-export const lahf: Handler = (s) => {
+const lahf: Handler = (s) => {
   s.u8[S_GPR + 1] = (s.cpu.materialiseFlags() & LOW_FLAGS) | FLAG_FIXED
   return STATUS_DONE
 }
 
 // @isa: complete   9E   SAHF   "SDM vol. 2B, SAHF"
-export const sahf: Handler = (s) => {
+const sahf: Handler = (s) => {
   s.cpu.setRflags((s.cpu.materialiseFlags() & ~LOW_FLAGS) | ((s.u8[S_GPR + 1] as number) & LOW_FLAGS))
   return STATUS_DONE
 }

@@ -48,12 +48,12 @@ export function flagsMask(s: System, size: number): number {
 }
 
 /** RFLAGS with the bits of `mask` taken from `image`. */
-export function mergeFlags(s: System, image: number, mask: number): number {
+function mergeFlags(s: System, image: number, mask: number): number {
   return (s.cpu.materialiseFlags() & ~mask) | (image & mask) | FLAG_FIXED
 }
 
 // @isa: complete   CF   IRET, IRETD, IRETQ   "SDM vol. 2A, IRET/IRETD/IRETQ"
-export const interruptReturn: Handler = (s, record, form) => {
+const interruptReturn: Handler = (s, record, form) => {
   const size = form.size
   const status = s.realSegments ? returnReal(s, size) : returnProtected(s, record, size)
   // RF matters to instruction breakpoints only, and it is their check that clears it.

@@ -22,7 +22,7 @@ import type { System } from './system.ts'
  *
  * Source: SDM vol. 1, "I/O Privilege Level", "I/O Permission Bit Map". @throws #GP(0)
  */
-export function checkPorts(s: System, port: number, size: number): void {
+function checkPorts(s: System, port: number, size: number): void {
   if (!s.protectedMode || (!s.v86 && s.cpl <= s.iopl)) return
   const limit = s.segmentField(TR, SEG_LIMIT)
   if ((s.attributes(TR) & ATTR_TYPE) < SYSTEM_TSS || limit < 0x67) s.raise(VECTOR_GP, 0)
@@ -101,7 +101,7 @@ function nothingToRepeat(s: System, form: Form): boolean {
 }
 
 // @isa: complete   6C 6D   INS   "SDM vol. 2A, INS/INSB/INSW/INSD"; one iteration a call
-export const inputString: Handler = (s, _record, form) => {
+const inputString: Handler = (s, _record, form) => {
   const { addressSize } = form
   const size = elementSize(form)
   if (nothingToRepeat(s, form)) return STATUS_DONE
@@ -119,7 +119,7 @@ export const inputString: Handler = (s, _record, form) => {
 }
 
 // @isa: complete   6E 6F   OUTS   "SDM vol. 2B, OUTS/OUTSB/OUTSW/OUTSD"; one iteration a call
-export const outputString: Handler = (s, record, form) => {
+const outputString: Handler = (s, record, form) => {
   const { addressSize } = form
   const size = elementSize(form)
   if (nothingToRepeat(s, form)) return STATUS_DONE

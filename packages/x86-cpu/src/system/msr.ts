@@ -40,36 +40,36 @@ import { isCanonical, type System } from './system.ts'
 import { readTimeStamp, writeTimeStamp, writeTscAdjust } from './time-stamp.ts'
 
 // Model-specific registers by their names in SDM vol. 4, "Architectural MSRs".
-export const IA32_TIME_STAMP_COUNTER = 0x10
-export const IA32_PLATFORM_ID = 0x17
+const IA32_TIME_STAMP_COUNTER = 0x10
+const IA32_PLATFORM_ID = 0x17
 export const IA32_TSC_ADJUST = 0x3b
-export const IA32_BIOS_UPDT_TRIG = 0x79
+const IA32_BIOS_UPDT_TRIG = 0x79
 export const IA32_BIOS_SIGN_ID = 0x8b
-export const IA32_MTRRCAP = 0xfe
-export const IA32_ARCH_CAPABILITIES = 0x10a
-export const IA32_SYSENTER_CS = 0x174
-export const IA32_SYSENTER_ESP = 0x175
-export const IA32_SYSENTER_EIP = 0x176
+const IA32_MTRRCAP = 0xfe
+const IA32_ARCH_CAPABILITIES = 0x10a
+const IA32_SYSENTER_CS = 0x174
+const IA32_SYSENTER_ESP = 0x175
+const IA32_SYSENTER_EIP = 0x176
 export const IA32_MCG_CAP = 0x179
 export const IA32_MCG_STATUS = 0x17a
 export const IA32_MISC_ENABLE = 0x1a0
-export const IA32_DEBUGCTL = 0x1d9
-export const IA32_MTRR_PHYSBASE0 = 0x200
-export const IA32_MTRR_FIX64K_00000 = 0x250
-export const IA32_MTRR_FIX16K_80000 = 0x258
-export const IA32_MTRR_FIX4K_C0000 = 0x268
+const IA32_DEBUGCTL = 0x1d9
+const IA32_MTRR_PHYSBASE0 = 0x200
+const IA32_MTRR_FIX64K_00000 = 0x250
+const IA32_MTRR_FIX16K_80000 = 0x258
+const IA32_MTRR_FIX4K_C0000 = 0x268
 export const IA32_PAT = 0x277
 export const IA32_MTRR_DEF_TYPE = 0x2ff
-export const IA32_MC0_CTL = 0x400
+const IA32_MC0_CTL = 0x400
 export const IA32_EFER = 0xc000_0080
-export const IA32_STAR = 0xc000_0081
-export const IA32_LSTAR = 0xc000_0082
-export const IA32_CSTAR = 0xc000_0083
-export const IA32_FMASK = 0xc000_0084
-export const IA32_FS_BASE = 0xc000_0100
-export const IA32_GS_BASE = 0xc000_0101
-export const IA32_KERNEL_GS_BASE = 0xc000_0102
-export const IA32_TSC_AUX = 0xc000_0103
+const IA32_STAR = 0xc000_0081
+const IA32_LSTAR = 0xc000_0082
+const IA32_CSTAR = 0xc000_0083
+const IA32_FMASK = 0xc000_0084
+const IA32_FS_BASE = 0xc000_0100
+const IA32_GS_BASE = 0xc000_0101
+const IA32_KERNEL_GS_BASE = 0xc000_0102
+const IA32_TSC_AUX = 0xc000_0103
 
 /** IA32_MTRRCAP: 8 variable ranges, fixed ranges, write-combining. */
 const MTRRCAP = MTRR_VARIABLE_COUNT | (1 << 8) | (1 << 10)

@@ -37,7 +37,7 @@ export const REAL_MODE_ATTRIBUTES: number = ATTR_P | ATTR_S | TYPE_WRITABLE | TY
 /** Attributes of CS after reset and after a far jump in real mode. */
 export const REAL_MODE_CODE_ATTRIBUTES: number = REAL_MODE_ATTRIBUTES | TYPE_CODE
 /** Attributes of a segment in virtual-8086 mode: writable data of DPL 3. */
-export const V86_ATTRIBUTES: number = REAL_MODE_ATTRIBUTES | (3 << ATTR_DPL_SHIFT)
+const V86_ATTRIBUTES: number = REAL_MODE_ATTRIBUTES | (3 << ATTR_DPL_SHIFT)
 
 function offsetOf(segment: number): number {
   return S_SEGMENTS + segment * SEG_BYTES

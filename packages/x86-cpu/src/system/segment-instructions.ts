@@ -49,7 +49,7 @@ const load = new SegmentLoad()
 const descriptor = new Descriptor()
 
 /** Number of the segment register at a state offset. */
-export function segmentNumber(offset: number): number {
+function segmentNumber(offset: number): number {
   return (offset - S_SEGMENTS) / SEG_BYTES
 }
 
@@ -73,7 +73,7 @@ function loadSegment(s: System, record: number, segment: number): number {
 }
 
 // @isa: complete   8E /r   MOV Sreg, r/m16   "SDM vol. 2B, MOV"
-export const movToSegment: Handler = (s, record, form) => {
+const movToSegment: Handler = (s, record, form) => {
   const segment = segmentNumber(registerOffset(s, record, 0))
   load.checkDataSegment(s, segment, readOperand(s, record, form, 1, 2) & 0xffff)
   s.commit()
@@ -81,7 +81,7 @@ export const movToSegment: Handler = (s, record, form) => {
 }
 
 // @isa: complete   8C /r   MOV r/m, Sreg   "SDM vol. 2B, MOV"
-export const movFromSegment: Handler = (s, record, form) => {
+const movFromSegment: Handler = (s, record, form) => {
   const selector = s.get(registerOffset(s, record, 1) + SEG_SELECTOR)
   writeOperand(s, record, form, 0, selector, 0, isMemory(form, 0) ? 2 : sizeOf(form, 0))
   return STATUS_DONE
@@ -113,7 +113,7 @@ export const popSegment: Handler = (s, record, form) => {
 }
 
 /** LES, LDS, LSS, LFS, LGS: offset, then selector, at the effective address. */
-export function loadFarPointer(segment: number): Handler {
+function loadFarPointer(segment: number): Handler {
   return (s, record, form) => {
     const size = form.size
     const lo = s.get(S_EA)
@@ -186,7 +186,7 @@ export const lsl: Handler = (s, record, form) => {
 }
 
 /** VERR and VERW. */
-export function verify(write: boolean): Handler {
+function verify(write: boolean): Handler {
   return (s, record, form) => {
     requireProtected(s)
     const selector = readOperand(s, record, form, 0, 2) & 0xffff
@@ -254,7 +254,7 @@ export const ltr: Handler = (s, record, form) => {
 }
 
 /** SLDT and STR. A register destination of 32 or 64 bits is zero-extended. */
-export function storeSystemSelector(segment: number): Handler {
+function storeSystemSelector(segment: number): Handler {
   return (s, record, form) => {
     requireProtected(s)
     checkUmip(s)
@@ -265,7 +265,7 @@ export function storeSystemSelector(segment: number): Handler {
 }
 
 /** LGDT and LIDT. With 16-bit operand size the base has 24 bits. */
-export function loadTable(segment: number): Handler {
+function loadTable(segment: number): Handler {
   return (s, _record, form) => {
     s.requireCpl0()
     const lo = s.get(S_EA)
@@ -280,7 +280,7 @@ export function loadTable(segment: number): Handler {
 }
 
 /** SGDT and SIDT. Outside 64-bit mode all 32 bits of the base are stored, whatever the operand size. */
-export function storeTable(segment: number): Handler {
+function storeTable(segment: number): Handler {
   return (s) => {
     checkUmip(s)
     const lo = s.get(S_EA)

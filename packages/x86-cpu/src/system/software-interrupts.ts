@@ -36,7 +36,7 @@ function call(s: System, record: number, vector: number, source: number, externa
 export const int: Handler = (s, record) => call(s, record, immediate(s, record) & 0xff, SOURCE_INT_N, false)
 
 // @isa: complete   CC   INT3
-export const int3: Handler = (s, record) => call(s, record, VECTOR_BP, SOURCE_INT3, false)
+const int3: Handler = (s, record) => call(s, record, VECTOR_BP, SOURCE_INT3, false)
 
 // @isa: complete   CE   INTO
 export const into: Handler = (s, record) => {
@@ -45,7 +45,7 @@ export const into: Handler = (s, record) => {
 }
 
 // @isa: complete   F1   INT1: no DPL check, DR6 unchanged
-export const int1: Handler = (s, record) => call(s, record, VECTOR_DB, SOURCE_EVENT, true)
+const int1: Handler = (s, record) => call(s, record, VECTOR_DB, SOURCE_EVENT, true)
 
 // @isa: complete   62 /r   BOUND   "SDM vol. 2A, BOUND"
 export const bound: Handler = (s, record, form) => {

@@ -62,7 +62,7 @@ export const leave: Handler = (s, _record, form) => {
 }
 
 // @isa: complete   60   PUSHA, PUSHAD   "SDM vol. 2B, PUSHA/PUSHAD"
-export const pushAll: Handler = (s, _record, form) => {
+const pushAll: Handler = (s, _record, form) => {
   stack.useCurrent(s)
   // ESP is pushed as it was before the instruction.
   for (let i = 0; i < 8; i++) stack.push(s, form.size, s.gpr(i))
@@ -75,7 +75,7 @@ export const pushAll: Handler = (s, _record, form) => {
 const popped = new Uint32Array(8)
 
 // @isa: complete   61   POPA, POPAD   "SDM vol. 2B, POPA/POPAD"
-export const popAll: Handler = (s, _record, form) => {
+const popAll: Handler = (s, _record, form) => {
   const { size } = form
   for (let i = 0; i < 8; i++) {
     // ESP's place is skipped, not read.

@@ -80,7 +80,7 @@ export const syscall: Handler = (s, record) => {
 }
 
 // @isa: complete   0F 07   SYSRET   "SDM vol. 2B, SYSRET"
-export const sysret: Handler = (s, _record, form) => {
+const sysret: Handler = (s, _record, form) => {
   if (!s.mode64 || (s.get(S_EFER) & EFER_SCE) === 0) s.undefinedOpcode()
   s.requireCpl0()
   const long = form.size === 8
@@ -94,7 +94,7 @@ export const sysret: Handler = (s, _record, form) => {
 }
 
 // @isa: complete   0F 34   SYSENTER   "SDM vol. 2B, SYSENTER"
-export const sysenter: Handler = (s) => {
+const sysenter: Handler = (s) => {
   const cs = s.get(S_SYSENTER_CS) & 0xfffc
   if (!s.protectedMode || cs === 0) s.raise(VECTOR_GP, 0)
   const long = s.longMode
@@ -107,7 +107,7 @@ export const sysenter: Handler = (s) => {
 }
 
 // @isa: complete   0F 35   SYSEXIT   "SDM vol. 2B, SYSEXIT"
-export const sysexit: Handler = (s, _record, form) => {
+const sysexit: Handler = (s, _record, form) => {
   const cs = s.get(S_SYSENTER_CS) & 0xfffc
   if (!s.protectedMode || s.cpl !== 0 || cs === 0) s.raise(VECTOR_GP, 0)
   const long = form.size === 8
@@ -136,7 +136,7 @@ function requireFsGsBase(s: System): void {
 }
 
 /** RDFSBASE, RDGSBASE. */
-export function readBase(segment: number): Handler {
+function readBase(segment: number): Handler {
   return (s, record, form) => {
     requireFsGsBase(s)
     const base = S_SEGMENTS + segment * SEG_BYTES + SEG_BASE
@@ -146,7 +146,7 @@ export function readBase(segment: number): Handler {
 }
 
 /** WRFSBASE, WRGSBASE. */
-export function writeBase(segment: number): Handler {
+function writeBase(segment: number): Handler {
   return (s, record, form) => {
     requireFsGsBase(s)
     const from = registerOffset(s, record, 0)

@@ -49,14 +49,14 @@ function checkTsd(s: System): void {
 }
 
 // @isa: complete   0F 31   RDTSC   "SDM vol. 2B, RDTSC"
-export const rdtsc: Handler = (s) => {
+const rdtsc: Handler = (s) => {
   checkTsd(s)
   toRdxRax(s)
   return STATUS_DONE
 }
 
 // @isa: complete   0F 01 F9   RDTSCP   "SDM vol. 2B, RDTSCP"
-export const rdtscp: Handler = (s) => {
+const rdtscp: Handler = (s) => {
   checkTsd(s)
   toRdxRax(s)
   s.setGpr(RCX, 4, s.get(S_TSC_AUX))
@@ -64,7 +64,7 @@ export const rdtscp: Handler = (s) => {
 }
 
 // @isa: complete   0F 33   RDPMC   "SDM vol. 2B, RDPMC": no counter exists, so every index is out of range
-export const rdpmc: Handler = (s) => {
+const rdpmc: Handler = (s) => {
   if ((s.get(S_CR4) & CR4_PCE) === 0 && s.protectedMode && s.cpl > 0) s.raise(VECTOR_GP, 0)
   return s.raise(VECTOR_GP, 0)
 }
