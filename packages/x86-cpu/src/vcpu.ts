@@ -158,6 +158,8 @@ export class Vcpu implements Cpu, CodeCacheClient {
   #error: unknown = undefined
   /** TF was set when the instruction that has just retired, or is in the middle of a logged pass, began. */
   #stepping = false
+  /** The last thing that retired was an iteration, not the last one, of a repeated string instruction. */
+  #repeating = false
   /** S_PENDING_DEBUG when the current instruction began. */
   #debugBefore = 0
   /** Which set the translations of explicit accesses go into; TLB_MISS keeps none. */
@@ -382,6 +384,7 @@ export class Vcpu implements Cpu, CodeCacheClient {
         const stepping = this.#stepping
         this.#stepping = false
         if (afterInstruction(this.system, stepping, this.#event)) {
+          this.#event.resume ||= this.#repeating
           remaining -= 1
           const exit = this.#deliverFirst()
           if (exit !== undefined) return exit
@@ -424,7 +427,10 @@ export class Vcpu implements Cpu, CodeCacheClient {
       case STATUS_LEAVE:
       case STATUS_JUMP:
       case STATUS_EXIT:
+        this.#repeating = false
+        return undefined
       case STATUS_CONTINUE:
+        this.#repeating = true
         return undefined
       case STATUS_EVENT:
         return this.#deliverFirst()
@@ -432,6 +438,7 @@ export class Vcpu implements Cpu, CodeCacheClient {
         this.counts.faults++
         // What the instruction met before it faulted, it meets again.
         this.#stepping = false
+        this.#repeating = false
         this.u32[S_PENDING_DEBUG >>> 2] = this.#debugBefore
         this.#event.latchFault(this.system)
         this.#adjustStackFault()
@@ -593,6 +600,7 @@ export class Vcpu implements Cpu, CodeCacheClient {
   cancel(): void {
     this.log.cancel()
     this.#stepping = false
+    this.#repeating = false
     this.#debugBefore = 0
     this.#unit = UNIT_NONE
     this.u32[S_LOGGED >>> 2] = 0
@@ -601,6 +609,7 @@ export class Vcpu implements Cpu, CodeCacheClient {
 
   /** Delivers the latched event for the first time. */
   #deliverFirst(): Exit | undefined {
+    this.#repeating = false
     const status = deliverEvent(this.system, this.#event)
     if (status !== STATUS_RESTART) return this.#finishDelivery(status)
     this.#unit = UNIT_EVENT
@@ -652,7 +661,7 @@ export class Vcpu implements Cpu, CodeCacheClient {
     if (activity === ACTIVITY_WAIT_FOR_SIPI) return undefined
     if ((events & EVENT_NMI) !== 0 && u32[S_NMI_BLOCKED >>> 2] === 0) {
       u32[S_EVENTS >>> 2]! &= ~EVENT_NMI
-      this.#event.setInterrupt(EVENT_TYPE_NMI, 2, false)
+      this.#event.setInterrupt(EVENT_TYPE_NMI, 2, this.#repeating)
       this.counts.interrupts++
       return this.#deliverFirst()
     }
@@ -663,7 +672,7 @@ export class Vcpu implements Cpu, CodeCacheClient {
         u32[S_EVENTS >>> 2]! &= ~EVENT_INTERRUPT
         return undefined
       }
-      this.#event.setInterrupt(EVENT_TYPE_EXTERNAL, vector, false)
+      this.#event.setInterrupt(EVENT_TYPE_EXTERNAL, vector, this.#repeating)
       this.counts.interrupts++
       return this.#deliverFirst()
     }

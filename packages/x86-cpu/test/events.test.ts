@@ -13,6 +13,7 @@ import {
   qword,
   rax,
   rcx,
+  rdx,
   rsp,
   ss,
   word,
@@ -116,7 +117,7 @@ describe('maskable interrupts', () => {
       asm.sti().mov(ecx, 0x3000).mov(edi, 0x2_0000).mov(esi, 0x2_8000)
       asm.std().bind(asm.label('rep')).rep().movsb().bind(asm.label('end')).hlt()
     })
-    pc.program((asm) => asm.mov(rax, qword(rsp)).iretq(), HANDLER)
+    pc.program((asm) => asm.mov(rax, qword(rsp)).mov(rdx, qword(rsp, { disp: 16 })).iretq(), HANDLER)
     expect(pc.run(200).reason).toBe('budget')
     const left = Number(pc.register('rcx'))
     expect(left).toBeGreaterThan(0)
@@ -125,6 +126,8 @@ describe('maskable interrupts', () => {
     expect(pc.run(100_000).reason).toBe('hlt')
     expect(pc.register('rax')).toBe(BigInt(at('rep')))
     expect(pc.register('rcx')).toBe(0n)
+    // RF, so that an instruction breakpoint is not met again.
+    expect(pc.register('rdx') & 0x1_0000n).toBe(0x1_0000n)
     expect(pc.rip).toBe(at('end') + 1)
   })
 
