@@ -28,6 +28,7 @@ import {
   R_OFFSET,
   R_OP,
   R_REG0,
+  R_REG2,
   R_SCALE,
   R_SEGMENT,
   SEGMENT_LINK,
@@ -183,7 +184,12 @@ export function* variantsOf(info: CodeInfo): Generator<Variant> {
   }
 }
 
-const MODRM_MEMORY: ReadonlySet<number> = new Set([OperandKind.RM, OperandKind.MEM, OperandKind.MMX_RM, OperandKind.XMM_RM])
+const MODRM_MEMORY: ReadonlySet<number> = new Set([
+  OperandKind.RM,
+  OperandKind.MEM,
+  OperandKind.MMX_RM,
+  OperandKind.XMM_RM,
+])
 
 /** What a record needs to know of a form. */
 export interface LoweredForm {
@@ -231,7 +237,8 @@ export class Lowering {
     const relative = relativeOperand(info)
     // A near branch with a 16-bit operand size wraps within 64 KiB, wherever the segment lies: never static.
     const target = offset + insn.length + insn.immLo
-    const fixed = relative && (long || info.operandSize === 32) && insn.immHi === insn.immLo >> 31 && target >= 0 && target < 0x1000
+    const fixed =
+      relative && (long || info.operandSize === 32) && insn.immHi === insn.immLo >> 31 && target >= 0 && target < 0x1000
     const inPage = !fixed ? 'no' : target > offset ? 'forward' : 'back'
     const lowered = this.#lookUp(info, insn, long, inPage)
     const { u8, u16, i32 } = this.#views
@@ -244,6 +251,10 @@ export class Lowering {
     if (lowered.handler !== undefined) this.#views.i32[(at + R_DISP) >>> 2] = lowered.handler
     for (let i = 0; i < info.operands.length && i < 3; i++) {
       u16[(at + R_REG0 + 2 * i) >>> 1] = registerOffset(insn, info.operands[i] as OperandSpec, i)
+    }
+    // The x87 opcode: eleven bits of the escape's two bytes, where no instruction of the unit has a third operand.
+    if (info.map === 0 && (info.opcode & 0xf8) === 0xd8) {
+      u16[(at + R_REG2) >>> 1] = ((info.opcode & 7) << 8) | (insn.mod << 6) | ((insn.reg & 7) << 3) | (insn.rm & 7)
     }
     this.#writeImmediate(at, insn, offset, info, lowered, { long, inPage: inPage !== 'no', relative })
     return lowered
@@ -400,4 +411,3 @@ function registerOffset(insn: Instruction, spec: OperandSpec, i: number): number
       return 0
   }
 }
-

@@ -17,6 +17,7 @@ export const R_ADDRESS = 7
 /** State offsets of up to three register operands, in operand order. 16 bits each. */
 export const R_REG0 = 8
 export const R_REG1 = 10
+/** The third; of x87 instructions, which have at most two, the opcode as FOP holds it. */
 export const R_REG2 = 12
 /** State offsets of base and index registers. 16 bits each. */
 export const R_BASE = 14
@@ -35,9 +36,8 @@ export const SEGMENT_LINK = 0x80
 /** Immediate: 64 bits, sign- or zero-extended as the form has it. Branches: see `OP_*`. */
 export const R_IMM = 24
 
-/** base + index·scale + disp, 64-bit, segment base zero. */
-export const ADDRESS_FLAT = 0
-/** Anything else: one bit for each departure. */
+// R_ADDRESS. 0 is base + index·scale + disp, 64-bit, segment base zero; anything else has one bit for each departure.
+/** The segment has a base (64-bit mode: FS, GS). */
 export const ADDRESS_SEGMENT = 1
 /** The offset is truncated to 32 bits. */
 export const ADDRESS_32 = 2

@@ -1,5 +1,5 @@
-import { I32, I64, select } from '@retrap/wasm-emitter'
-import type { FunctionBuilder } from '@retrap/wasm-emitter'
+import { I64, select } from '@retrap/wasm-emitter'
+import type { FunctionBuilder, I32 } from '@retrap/wasm-emitter'
 import { S_SCRATCH } from '../state-layout.ts'
 import type { Context } from './context.ts'
 import { divideWide, multiplyHigh } from './multiply.ts'

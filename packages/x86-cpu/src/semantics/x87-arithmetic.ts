@@ -16,7 +16,6 @@ import {
   commit,
   enterX87,
   isEmpty,
-  keepC1,
   loadStack,
   notePointers,
   pop,
@@ -128,9 +127,12 @@ function arithmetic({
   }
 }
 
+/** {@link compareStack}: an unmasked exception keeps the instruction from having a result. */
+const NOT_COMPARED = -1
+
 /**
- * (state, j, 1 for a quiet comparison, how many to pop) → ZF, PF and CF of ST(0) against ST(j). An unmasked exception keeps
- * the stack as it is; the result is there all the same, as on AMD processors (Intel's manual has it for FCOMI only).
+ * (state, j, 1 for a quiet comparison, how many to pop) → ZF, PF and CF of ST(0) against ST(j), or NOT_COMPARED. (AMD's
+ * processors set the condition codes in that case too; the stack stays as it is on both.)
  */
 function compareStack(c: Context): SharedFunction<'i32'> {
   return c.shared('x87.compare', ['i32', 'i32', 'i32', 'i32'], 'i32', (f) => {
@@ -150,7 +152,7 @@ function compareStack(c: Context): SharedFunction<'i32'> {
         f.set(relation, f.call(compare(c), state, quiet))
       },
     )
-    f.if(f.call(commit(c), state).eqz(), () => f.return(relation.get))
+    f.if(f.call(commit(c), state).eqz(), () => f.return(NOT_COMPARED))
     f.if(pops, () => f.call(pop(c), state))
     f.if(pops.eq(2), () => f.call(pop(c), state))
     f.return(relation.get)
@@ -176,12 +178,11 @@ function comparison({ quiet = false, pops = 0, integer = false, flags = false }:
       other = I32.of(MEMORY)
     } else other = stackIndex(c)
     notePointers(c)
-    const before = f.load('i32.load', c.state, S_FSW)
     const relation = f.call(compareStack(c), c.state, other, I32.of(quiet ? 1 : 0), I32.of(pops))
-    if (flags) {
-      keepC1(f, c.state, before)
-      c.flagsExplicit(relation.and(FLAG_CF | FLAG_PF | FLAG_ZF).toI64U())
-    } else setConditions(f, c.state, relation)
+    f.if(relation.ne(NOT_COMPARED), () => {
+      if (flags) c.flagsExplicit(relation.and(FLAG_CF | FLAG_PF | FLAG_ZF).toI64U())
+      else setConditions(f, c.state, relation)
+    })
   }
 }
 
@@ -199,7 +200,7 @@ function test(c: Context): void {
   zero.sign = I32.of(0)
   zero.denormal = I32.of(0)
   const relation = c.f.call(compareStack(c), c.state, I32.of(MEMORY), I32.of(0), I32.of(0))
-  setConditions(c.f, c.state, relation)
+  c.f.if(relation.ne(NOT_COMPARED), () => setConditions(c.f, c.state, relation))
 }
 
 /** An operation on ST(0) alone: `compute` leaves R. `bits`: significant bits of the result. */

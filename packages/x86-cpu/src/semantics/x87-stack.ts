@@ -1,6 +1,6 @@
 import { I32, I64, select } from '@retrap/wasm-emitter'
 import type { FunctionBuilder } from '@retrap/wasm-emitter'
-import { R_IMM, R_OFFSET, R_SEGMENT } from '../record.ts'
+import { R_IMM, R_OFFSET, R_REG2, R_SEGMENT } from '../record.ts'
 import {
   CS,
   SEG_BASE,
@@ -11,6 +11,7 @@ import {
   S_FDP,
   S_FDS,
   S_FIP,
+  S_FOP,
   S_FPR,
   S_FSW,
   S_FTAG_EMPTY,
@@ -72,7 +73,7 @@ export function notePointers(c: Context): void {
   if (memory) c.f.call(dataPointer(c), c.state, c.record)
 }
 
-/** (state, record): FIP and FCS. The opcode (FOP) is not kept. */
+/** (state, record): FIP, FCS and FOP. */
 function instructionPointer(c: Context): SharedFunction {
   return c.shared('x87.instructionPointer', ['i32', 'i32'], undefined, (f) => {
     const [state, record] = [f.param(0, 'i32').get, f.param(1, 'i32').get]
@@ -83,6 +84,7 @@ function instructionPointer(c: Context): SharedFunction {
     const offset = linear.sub(f.loadExpression('i64.load', state, code + SEG_BASE))
     f.store('i64.store', state, offset.and(f.loadExpression('i64.load', state, S_RIP_MASK)), S_FIP)
     f.store('i32.store', state, f.loadExpression('i32.load', state, code + SEG_SELECTOR), S_FCS)
+    f.store('i32.store', state, f.loadExpression('i32.load16_u', record, R_REG2), S_FOP)
   })
 }
 
@@ -255,4 +257,17 @@ export function storeResult(c: Context): SharedFunction<'i32'> {
     f.if(delivered, () => f.call(storeStack(c), state, i, significand, word))
     f.return(delivered)
   })
+}
+
+/** ST(0) as it is, or the default NaN and a stack fault in F_FLAGS where it is empty. */
+export function topOrIndefinite(c: Context): { readonly significand: I64; readonly word: I32 } {
+  const f = c.f
+  f.call(begin(c), c.state)
+  const at = f.let(stackAddress(f, c.state, 0))
+  const empty = f.let(isEmpty(f, c.state, 0))
+  f.if(empty, () => raiseStackUnderflow(f, c.state))
+  return {
+    significand: f.let(select(empty, I64.of(INDEFINITE), f.loadExpression('i64.load', at, S_FPR))),
+    word: f.let(select(empty, I32.of(INDEFINITE_WORD), f.loadExpression('i32.load16_u', at, S_FPR + 8))),
+  }
 }

@@ -15,6 +15,7 @@ import {
   FLAGS_EXPLICIT,
   STATUS_FAULT,
   STATUS_LEAVE,
+  STATUS_RETRY,
   S_BUDGET,
   S_CR4,
   S_DATA,
@@ -156,6 +157,14 @@ export class Processor {
   readonly #lowering: Lowering
   readonly #instruction = new Instruction()
   #operand: Uint8Array = new Uint8Array(64)
+  /** The vCPU's state, as the last instruction left it. */
+  readonly state: DataView = new DataView(this.#memory.buffer, STATE, 0x1000)
+  /** Which memory access of an instruction, from 0, is answered with "not yet"; -1: none. */
+  refused = -1
+  /** Accesses of the last instruction. */
+  accesses = 0
+  /** Where in its page the operand lies. */
+  operandOffset = 0
 
   constructor(table: SemanticsTable) {
     const sources = codes.flatMap((info) => {
@@ -191,6 +200,7 @@ export class Processor {
   }
 
   #access(lo: number, flags: number): number {
+    if (this.accesses++ === this.refused) return STATUS_RETRY
     if ((flags & SLOW_PROBE) !== 0) return 0
     const at = lo & 63
     const size = flags & 0xff
@@ -199,8 +209,13 @@ export class Processor {
     return 0
   }
 
-  /** Executes the case at `at` of `cases`, in place. */
-  execute(cases: Uint8Array, at: number): void {
+  /**
+   * Executes the case at `at` of `cases`, in place.
+   *
+   * @param prepare - changes what else there is in the state, before
+   * @returns how it ended: `STATUS_*`, or the vector of an exception plus 0x100
+   */
+  execute(cases: Uint8Array, at: number, prepare?: (state: DataView) => void): number {
     const insn = this.#instruction
     if (decodeInto(cases, at, at + 15, 64, insn) !== DECODED) throw new Error('not an instruction')
     const view = this.#view
@@ -209,11 +224,14 @@ export class Processor {
     const input = new DataView(cases.buffer, cases.byteOffset + at, CASE_BYTES)
     this.#operand = cases.subarray(at + C_MEMORY, at + C_MEMORY + 64)
     this.#load(input, cases, at)
+    prepare?.(this.state)
+    this.accesses = 0
     const status = this.#run(STATE, RECORD)
     if (status === STATUS_LEAVE) input.setUint32(C_TRAP, NO_TRAP, true)
     else if (status === STATUS_FAULT) input.setUint32(C_TRAP, view.getUint32(STATE + S_FAULT_VECTOR, true), true)
-    else throw new Error(`status ${status}`)
+    else if (status !== STATUS_RETRY) throw new Error(`status ${status}`)
     this.#store(input, cases, at)
+    return status === STATUS_FAULT ? 0x100 + view.getUint32(STATE + S_FAULT_VECTOR, true) : status
   }
 
   #load(input: DataView, cases: Uint8Array, at: number): void {
@@ -225,7 +243,7 @@ export class Processor {
     view.setUint32(STATE + S_CR4, 0x600, true)
     view.setBigUint64(STATE + S_GPR, input.getBigUint64(C_RAX, true), true)
     view.setBigUint64(STATE + S_GPR + 8, input.getBigUint64(C_RCX, true), true)
-    view.setBigUint64(STATE + S_GPR + 48, OPERAND, true)
+    view.setBigUint64(STATE + S_GPR + 48, OPERAND + BigInt(this.operandOffset), true)
     const flags = input.getUint32(C_RFLAGS, true) & 0x8d5
     view.setUint32(STATE + S_FLAGS_KIND, FLAGS_EXPLICIT, true)
     view.setUint32(STATE + S_FLAGS_B, flags, true)

@@ -72,7 +72,7 @@ function makeCases(form: TestForm, random: Random): Uint8Array {
     cases.set(withImmediate(form, 0, random.below(4) === 0 ? random.below(8) : 1), at + C_CODE)
     view.setBigUint64(C_RAX, random.bits(64), true)
     view.setBigUint64(C_RFLAGS, BigInt(0x202 | (random.next() & 0x8d5)), true)
-    const masks = random.below(3) === 0 ? random.below(64) : 0x3f
+    const masks = isAmd && random.below(3) === 0 ? random.below(64) : 0x3f
     const precision = random.pick([3, 3, 2, 0])
     view.setUint16(
       FX_FCW,
@@ -85,7 +85,7 @@ function makeCases(form: TestForm, random: Random): Uint8Array {
     const top = random.below(8)
     view.setUint16(FX_FSW, flags | pending | (random.next() & 0x4740) | (top << 11), true)
     const filled = PUSHES.test(form.info.mnemonic) ? 0xff ^ (1 << ((top + 7) & 7)) : 0xff
-    view.setUint8(FX_FTW, random.below(8) === 0 ? random.below(256) : filled)
+    view.setUint8(FX_FTW, isAmd && random.below(8) === 0 ? random.below(256) : filled)
     view.setUint32(FX_MXCSR, 0x1f80, true)
     for (let j = 0; j < 8; j++) setRegister(view, j, random.below(4) === 0 ? wholeNumber(random) : extendedBits(random))
     setMemory(form, view, random)
@@ -133,10 +133,16 @@ const processor = hostMissing === undefined ? new Processor(x87) : undefined
 const TRANSCENDENTAL = /^(F2XM1|FYL2X|FYL2XP1|FPTAN|FPATAN|FSIN|FCOS|FSINCOS)$/
 const C1 = 0x200
 const UNDERFLOW = 0x10
-/** What an unmasked exception of a comparison leaves in C3, C2 and C0 is AMD's choice. */
-const isAmd = cpus()[0]?.model.includes('AMD') ?? false
 const CONDITIONS = 0x4500
 const SUMMARY = 0x80
+/** Where the manuals differ we follow Intel's; these are the places where AMD's processors do not. */
+const COMPARISON = /^(F(I|U)?COM.*|FTST)$/
+/**
+ * The rest of what is implementation-specific we took from AMD's processors, on which these tests were written: with other
+ * hosts only masked exceptions and defined bits are compared.
+ */
+const isAmd = cpus()[0]?.model.includes('AMD') ?? false
+const VENDOR_SPECIFIC = /^(FPREM1?|F2XM1|FYL2XP1|FXTRACT|FSTPNCE|FFREEP?)$/
 
 /** A double-extended number as an integer that counts units in the last place. */
 function position(text: string): bigint {
@@ -148,7 +154,13 @@ function position(text: string): bigint {
 function agree(form: TestForm, is: Record<string, unknown>, should: Record<string, unknown>): boolean {
   const status = (outcomes: Record<string, unknown>): number => Number.parseInt(String(outcomes['fsw']), 16)
   let ignored = 0
-  if (!isAmd && (status(should) & SUMMARY) !== 0) ignored |= CONDITIONS
+  if (COMPARISON.test(form.info.mnemonic)) {
+    // After an unmasked exception there is no result; FCOMI clears C1.
+    const stopped = (status(should) & SUMMARY) !== 0
+    if (stopped) ignored |= CONDITIONS
+    if (form.info.mnemonic.includes('COMI')) ignored |= C1
+    if (stopped && is['flags'] !== should['flags']) return agree(form, { ...is, flags: 0 }, { ...should, flags: 0 })
+  } else if (!isAmd && form.info.mnemonic !== 'FXAM') ignored |= CONDITIONS | C1
   const transcendental = TRANSCENDENTAL.test(form.info.mnemonic)
   if (transcendental) ignored |= C1
   // A multiple of a power of two's logarithm is exact, hence no underflow; processors see one.
@@ -166,7 +178,7 @@ function agree(form: TestForm, is: Record<string, unknown>, should: Record<strin
 describe.skipIf(hostMissing !== undefined)(
   `x87 compared with the host's${hostMissing === undefined ? '' : `: ${hostMissing}`}`,
   () => {
-    const forms = formsOf(x87, () => true)
+    const forms = formsOf(x87, (mnemonic) => isAmd || !VENDOR_SPECIFIC.test(mnemonic))
     test.each(forms)('$name', (form) => {
       const before = makeCases(form, new Random(0x1357_9bdf ^ form.info.code))
       const expected = runOnHost(before)

@@ -1,0 +1,203 @@
+import { describe, expect, test } from 'vitest'
+import { sseFloat } from '../../src/semantics/sse-float.ts'
+import { x87 } from '../../src/semantics/x87.ts'
+import {
+  STATUS_LEAVE,
+  STATUS_RETRY,
+  S_CR0,
+  S_CR4,
+  S_DATA,
+  S_FDP,
+  S_FIP,
+  S_FOP,
+  S_FSW,
+  S_MMX_GATE,
+  S_MXCSR,
+  S_RIP_MASK,
+  S_PAGE_BASE,
+  S_SCRATCH,
+  S_SSE_GATE,
+  S_X87_GATE,
+} from '../../src/state-layout.ts'
+import { Random, extendedBits, floatBits } from './numbers.ts'
+import {
+  CASE_BYTES,
+  C_CODE,
+  C_MEMORY,
+  FX_FCW,
+  FX_FSW,
+  FX_FTW,
+  FX_MXCSR,
+  FX_ST,
+  FX_XMM,
+  Processor,
+  formsOf,
+} from './processor.ts'
+import type { TestForm } from './processor.ts'
+
+/** design.md, "The instruction contract": an instruction that does not retire has changed nothing. */
+
+const processors = { sse: new Processor(sseFloat), x87: new Processor(x87) }
+const sseForms = formsOf(sseFloat, () => true).map((form) => ({ ...form, unit: 'sse' as const }))
+const x87Forms = formsOf(x87, () => true).map((form) => ({ ...form, unit: 'x87' as const }))
+const forms = [...sseForms, ...x87Forms]
+
+const VECTOR_UD = 6
+const VECTOR_NM = 7
+const VECTOR_GP = 13
+const VECTOR_MF = 16
+const VECTOR_XM = 19
+const FAULT = 0x100
+
+function prepared(form: TestForm): Uint8Array {
+  const random = new Random(form.info.code + 1)
+  const cases = new Uint8Array(CASE_BYTES)
+  const view = new DataView(cases.buffer)
+  cases.set(form.bytes, C_CODE)
+  for (let i = 0; i < 32; i++) view.setBigUint64(FX_XMM + 8 * i, floatBits(random, 64), true)
+  for (let i = 0; i < 8; i++) view.setBigUint64(C_MEMORY + 8 * i, floatBits(random, 64), true)
+  for (let i = 0; i < 8; i++) {
+    const { significand, word } = extendedBits(random)
+    view.setBigUint64(FX_ST + 16 * i, significand, true)
+    view.setUint16(FX_ST + 16 * i + 8, word, true)
+  }
+  view.setUint16(FX_FCW, 0x37f, true)
+  view.setUint16(FX_FSW, 3 << 11, true)
+  view.setUint8(FX_FTW, 0xff)
+  view.setUint32(FX_MXCSR, 0x1f80, true)
+  if (form.info.mnemonic === 'LDMXCSR') view.setUint32(C_MEMORY, 0x1f80, true)
+  return cases
+}
+
+/** Everything in the state but scratch, the data of accesses, and the bookkeeping of the test. */
+function snapshot(state: DataView): string {
+  const bytes = new Uint8Array(state.buffer.slice(state.byteOffset, state.byteOffset + 0xd80))
+  bytes.fill(0, S_SCRATCH)
+  bytes.fill(0, S_DATA, S_DATA + 64)
+  // Budget, record and fault fields belong to the run.
+  bytes.fill(0, 0xb8, 0xc0)
+  bytes.fill(0, 0x370, 0x390)
+  bytes.fill(0, 0x80, 0x90)
+  return Buffer.from(bytes).toString('base64')
+}
+
+describe('a memory access that is not answered yet leaves no trace', () => {
+  test.each(forms.filter((form) => form.memory))('$name', (form) => {
+    const processor = processors[form.unit]
+    const before = prepared(form)
+    processor.refused = -1
+    const after = before.slice()
+    let initial = ''
+    processor.execute(after, 0, (state) => {
+      initial = snapshot(state)
+    })
+    const count = processor.accesses
+    expect(count).toBeGreaterThan(0)
+    // Several writes are checked beforehand: only the accesses up to the first write can be refused.
+    const writes = (form.form.operands[0]?.access ?? 'r') !== 'r' && form.form.operands[0]?.kind === 'mem'
+    for (let i = 0; i < (writes ? 1 : count); i++) {
+      processor.refused = i
+      const attempt = before.slice()
+      expect(processor.execute(attempt, 0)).toBe(STATUS_RETRY)
+      expect(snapshot(processor.state)).toBe(initial)
+      expect(attempt.subarray(C_MEMORY, C_MEMORY + 64)).toEqual(before.subarray(C_MEMORY, C_MEMORY + 64))
+    }
+    processor.refused = -1
+  })
+})
+
+describe('the gates of CR0 and CR4 come before anything else', () => {
+  test.each(sseForms)('$name with SSE disabled', (form) => {
+    const status = processors.sse.execute(prepared(form), 0, (state) => state.setUint32(S_SSE_GATE, VECTOR_UD, true))
+    expect(status).toBe(FAULT + VECTOR_UD)
+    expect(processors.sse.accesses).toBe(0)
+  })
+
+  test.each(x87Forms.filter((form) => form.info.mnemonic !== 'FWAIT'))('$name after a task switch', (form) => {
+    const status = processors.x87.execute(prepared(form), 0, (state) => state.setUint32(S_X87_GATE, VECTOR_NM, true))
+    expect(status).toBe(FAULT + VECTOR_NM)
+    expect(processors.x87.accesses).toBe(0)
+  })
+
+  test.each([
+    { mp: 0, ts: 0, status: STATUS_LEAVE },
+    { mp: 0, ts: 8, status: STATUS_LEAVE },
+    { mp: 2, ts: 0, status: STATUS_LEAVE },
+    { mp: 2, ts: 8, status: FAULT + VECTOR_NM },
+  ])('FWAIT with CR0.MP $mp and TS $ts (SDM vol. 2, WAIT/FWAIT)', ({ mp, ts, status }) => {
+    const [form] = x87Forms.filter(({ info }) => info.mnemonic === 'FWAIT')
+    const cr0 = (state: DataView): void => state.setUint32(S_CR0, mp | ts, true)
+    expect(processors.x87.execute(prepared(form as TestForm), 0, cr0)).toBe(status)
+  })
+
+  test.each(sseForms.filter(({ form }) => form.operands.some((o) => o.kind === 'mmx')))(
+    '$name looks at CR0.EM and at pending x87 exceptions',
+    (form) => {
+      const gate = (state: DataView): void => state.setUint32(S_MMX_GATE, VECTOR_UD, true)
+      expect(processors.sse.execute(prepared(form), 0, gate)).toBe(FAULT + VECTOR_UD)
+      const pending = (state: DataView): void => state.setUint32(S_FSW, 0x8081, true)
+      expect(processors.sse.execute(prepared(form), 0, pending)).toBe(FAULT + VECTOR_MF)
+    },
+  )
+})
+
+describe('16-byte operands of SSE instructions (SDM vol. 3A, "General-Protection Exception")', () => {
+  const UNALIGNED = /^MOVUP[SD]$/
+  test.each(
+    sseForms.filter((form) => form.memory && form.form.operands.some((o) => o.kind === 'mem' && o.size === 16)),
+  )('$name off a boundary', (form) => {
+    processors.sse.operandOffset = 4
+    const status = processors.sse.execute(prepared(form), 0)
+    processors.sse.operandOffset = 0
+    expect(status).toBe(UNALIGNED.test(form.info.mnemonic) ? STATUS_LEAVE : FAULT + VECTOR_GP)
+  })
+})
+
+describe('an unmasked SIMD exception (SDM vol. 1, "SIMD Floating-Point Exceptions")', () => {
+  test.each([
+    { cr4: 0x600, vector: VECTOR_XM },
+    { cr4: 0x200, vector: VECTOR_UD },
+  ])('with CR4 $cr4 is vector $vector', ({ cr4, vector }) => {
+    const [form] = formsOf(sseFloat, (mnemonic) => mnemonic === 'DIVSD')
+    const cases = prepared(form as TestForm)
+    const view = new DataView(cases.buffer)
+    // 1 / 0, nothing masked.
+    view.setBigUint64(FX_XMM, 0x3ff0_0000_0000_0000n, true)
+    view.setBigUint64(C_MEMORY, 0n, true)
+    view.setUint32(FX_MXCSR, 0, true)
+    const status = processors.sse.execute(cases, 0, (state) => state.setUint32(S_CR4, cr4, true))
+    expect(status).toBe(FAULT + vector)
+    expect(processors.sse.state.getUint32(S_MXCSR, true)).toBe(4)
+    expect(view.getBigUint64(FX_XMM, true)).toBe(0x3ff0_0000_0000_0000n)
+  })
+})
+
+describe('the pointers to the last x87 instruction (SDM vol. 1, "x87 FPU Instruction and Operand (Data) Pointers")', () => {
+  test.each([
+    { name: 'FLD1', code: [0xd9, 0xe8], fop: 0x1e8, memory: false },
+    { name: 'FADD ST(0), ST(3)', code: [0xd8, 0xc3], fop: 0x0c3, memory: false },
+    { name: 'FADD m64', code: [0xdc, 0x06], fop: 0x406, memory: true },
+    { name: 'FSTP m80', code: [0xdb, 0x3e], fop: 0x33e, memory: true },
+    { name: 'FILD m32, displacement', code: [0xdb, 0x46, 0x00], fop: 0x346, memory: true },
+  ])('$name', ({ code, fop, memory }) => {
+    const cases = prepared(x87Forms[0] as TestForm)
+    cases.fill(0x90, C_CODE, C_CODE + 16)
+    cases.set(code, C_CODE)
+    const { state } = processors.x87
+    processors.x87.execute(cases, 0, () => {
+      state.setBigUint64(S_PAGE_BASE, 0xffff_8000_0040_1000n, true)
+      state.setBigUint64(S_RIP_MASK, 0xffff_ffff_ffff_ffffn, true)
+    })
+    expect(state.getUint32(S_FOP, true)).toBe(fop)
+    expect(state.getBigUint64(S_FIP, true)).toBe(0xffff_8000_0040_1000n)
+    expect(state.getBigUint64(S_FDP, true)).toBe(memory ? 0x1234_5678_9000n : 0n)
+  })
+
+  test('control instructions leave them alone', () => {
+    for (const form of x87Forms.filter(({ info }) => /^FN(STCW|STSW|CLEX)|FLDCW$/.test(info.mnemonic))) {
+      const { state } = processors.x87
+      processors.x87.execute(prepared(form), 0, () => state.setBigUint64(S_FIP, 0x1234n, true))
+      expect(state.getBigUint64(S_FIP, true)).toBe(0x1234n)
+    }
+  })
+})
