@@ -149,11 +149,20 @@ describe('single-step (SDM vol. 3B, "Single-Step Exception Condition")', () => {
 
   test('RF is in the frame of a trap between two iterations, and not after the last', () => {
     const { pc, at } = debugged((asm) => {
-      asm.mov(ecx, 2).mov(edi, DATA).mov(esi, DATA + 64).push(FLAG_TF | 2).popfq().bind(asm.label('rep'))
+      asm
+        .mov(ecx, 2)
+        .mov(edi, DATA)
+        .mov(esi, DATA + 64)
+        .push(FLAG_TF | 2)
+        .popfq()
+        .bind(asm.label('rep'))
       asm.rep().movsb()
       asm.bind(asm.label('next')).nop().bind(asm.label('end')).hlt()
     })
-    expect(steps(pc, at('end'))).toEqual([[at('rep'), BS], [at('next'), BS]])
+    expect(steps(pc, at('end'))).toEqual([
+      [at('rep'), BS],
+      [at('next'), BS],
+    ])
     const flags = [0, 1].map((i) => Number(pc.read64(TRACE + 24 * i + 16)) & FLAG_RF)
     expect(flags).toEqual([FLAG_RF, 0])
   })

@@ -117,7 +117,14 @@ describe('maskable interrupts', () => {
       asm.sti().mov(ecx, 0x3000).mov(edi, 0x2_0000).mov(esi, 0x2_8000)
       asm.std().bind(asm.label('rep')).rep().movsb().bind(asm.label('end')).hlt()
     })
-    pc.program((asm) => asm.mov(rax, qword(rsp)).mov(rdx, qword(rsp, { disp: 16 })).iretq(), HANDLER)
+    pc.program(
+      (asm) =>
+        asm
+          .mov(rax, qword(rsp))
+          .mov(rdx, qword(rsp, { disp: 16 }))
+          .iretq(),
+      HANDLER,
+    )
     expect(pc.run(200).reason).toBe('budget')
     const left = Number(pc.register('rcx'))
     expect(left).toBeGreaterThan(0)
