@@ -44,6 +44,8 @@ const EFER_LMA = 1 << 10
 export interface AccessOwner {
   /** The TLB set that translations go into now, or TLB_MISS to keep none. */
   readonly fillSet: number
+  /** The same for implicit supervisor accesses. */
+  readonly implicitSet: number
   /** Whether a data breakpoint (DR7) is hit. */
   breaksAt(lo: number, hi: number, size: number, write: boolean): boolean
   /** Notes the data breakpoints that are hit, for the end of the instruction. */
@@ -87,6 +89,21 @@ export class MemoryAccess {
     this.#u32 = new Uint32Array(memory.buffer, state, 0x400)
     this.#data = new Uint8Array(memory.buffer, state + S_DATA, 64)
     this.#dataWord = S_DATA >>> 2
+  }
+
+  /** {@link access} for those who have not looked into the TLB yet. */
+  systemAccess(lo: number, hi: number, flags: number): number {
+    const size = flags & 0xff
+    const set = (flags & SLOW_IMPLICIT) === 0 ? this.#owner.fillSet : this.#owner.implicitSet
+    if (set < 0 || this.dataBreakpoints || (lo & 0xfff) + size > PAGE) return this.access(lo, hi, flags)
+    const write = (flags & SLOW_WRITE) !== 0
+    const page = this.#tlb.lookup(set, write || (flags & SLOW_MODIFY) !== 0 ? TLB_WRITE : TLB_READ, lo, hi)
+    if (page < 0) return this.access(lo, hi, flags)
+    if ((flags & SLOW_PROBE) !== 0) return STATUS_DONE
+    const ma = page + (lo & 0xfff)
+    if (write) this.#store(ma, this.#data, 0, size)
+    else this.#copy(ma, 0, size)
+    return STATUS_DONE
   }
 
   /** One linear access; see `Cpu.access`. */
@@ -288,8 +305,8 @@ export class MemoryAccess {
   /** Puts what was found into the TLB, where it may be kept. */
   #fill(lo: number, hi: number, access: number, flags: number): void {
     const t = this.#first
-    if (t.ma < 0 || !t.cacheable || (flags & SLOW_IMPLICIT) !== 0) return
-    const set = this.#owner.fillSet
+    if (t.ma < 0 || !t.cacheable) return
+    const set = (flags & SLOW_IMPLICIT) === 0 ? this.#owner.fillSet : this.#owner.implicitSet
     if (set < 0 || (this.dataBreakpoints && this.#owner.watches(lo, hi))) return
     const page = t.ma & ~0xfff
     if ((access & ACCESS_WRITE) === 0) this.#tlb.fill(set, TLB_READ, lo, hi, page >>> 0, t.global, t.pageBytes)

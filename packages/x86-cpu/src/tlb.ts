@@ -98,6 +98,13 @@ export class Tlb {
     this.#journal[this.#filled++] = entry | (global ? GLOBAL : 0)
   }
 
+  /** Machine address of the page that an entry has, or -1. */
+  lookup(set: number, table: number, lo: number, hi: number): number {
+    const word = (this.#base + set * SET_BYTES + table + ((lo >>> 8) & 0x3ff0)) >>> 2
+    const hit = this.#u32[word] === (lo & ~0xfff) >>> 0 && this.#u32[word + 1] === hi >>> 0
+    return hit ? (this.#u32[word + 2] as number) : -1
+  }
+
   /** @param all - also global pages */
   flush(all: boolean): void {
     let kept = 0

@@ -187,6 +187,7 @@ export class Vcpu implements Cpu, CodeCacheClient {
     this.log = new AccessLog(memory.buffer, memory.allocate(LOG_BYTES, 8, 'access log'))
     this.#tlb = new Tlb(memory, state)
     const mode = (): number => this.#fillSet()
+    const implicit = (): number => this.#implicitSet()
     this.#access = new MemoryAccess(
       memory,
       host,
@@ -195,6 +196,9 @@ export class Vcpu implements Cpu, CodeCacheClient {
       {
         get fillSet() {
           return mode()
+        },
+        get implicitSet() {
+          return implicit()
         },
         breaksAt: (lo, hi, size, write) => matchDataBreakpoints(this.system, lo, hi, size, write) !== 0,
         noteDataAccess: (lo, hi, size, write) => noteDataBreakpoints(this.system, lo, hi, size, write),
@@ -223,10 +227,16 @@ export class Vcpu implements Cpu, CodeCacheClient {
     return this.u32[S_LOGGED >>> 2] === 1 || this.#mode === TLB_MISS ? -1 : this.#mode
   }
 
+  /** SMAP applies to implicit accesses whatever RFLAGS.AC says. */
+  #implicitSet(): number {
+    if (this.u32[S_LOGGED >>> 2] === 1) return -1
+    return ((this.u32[S_CR4 >>> 2] as number) & CR4_SMAP) === 0 ? TLB_SUPERVISOR : TLB_SUPERVISOR_SMAP
+  }
+
   // ---------------------------------------------------------------- Cpu, for system instructions
 
   access(lo: number, hi: number, flags: number): number {
-    return this.#access.access(lo >>> 0, hi >>> 0, flags)
+    return this.#access.systemAccess(lo >>> 0, hi >>> 0, flags)
   }
 
   accessPhysical(gpa: number, flags: number): number {
