@@ -26,6 +26,7 @@ export class PromptFeeder {
   /** What the guest printed since the last piece was sent. */
   #tail = ''
   #sawPrompt = false
+  #queuedBytes = 0
   #quiet: ReturnType<typeof setTimeout> | undefined
 
   constructor(prompt: string, send: (bytes: Uint8Array) => void) {
@@ -38,9 +39,15 @@ export class PromptFeeder {
     return this.#sawPrompt
   }
 
+  /** What waits to be sent. */
+  get queuedBytes(): number {
+    return this.#queuedBytes
+  }
+
   /** Queues one line, or another piece that the guest should see at once. */
   add(bytes: Uint8Array, options: { readonly promptOnly: boolean }): void {
     this.#queue.push({ bytes, promptOnly: options.promptOnly })
+    this.#queuedBytes += bytes.length
     this.#feed()
   }
 
@@ -74,6 +81,7 @@ export class PromptFeeder {
   #sendNext(): void {
     const next = this.#queue.shift()
     if (next === undefined) return
+    this.#queuedBytes -= next.bytes.length
     this.#tail = ''
     this.#send(next.bytes)
     // The next piece waits for the answer to this one.

@@ -3,6 +3,10 @@ import { PromptFeeder } from './prompt-feeder.ts'
 
 const CTRL_D = Uint8Array.of(0x04)
 const LINE_FEED = 0x0a
+/** The longest line that a terminal takes in one piece (Linux's N_TTY_BUF_SIZE). */
+const LONGEST_LINE = 4096
+/** From here on a pipe should wait. */
+const FULL_BYTES = 65_536
 
 /**
  * What becomes of the user's input:
@@ -25,6 +29,8 @@ export interface SerialInputOptions {
   readonly onLeave: () => void
   /** Ctrl-A h. */
   readonly onHelp: () => void
+  /** It {@link SerialInput.isFull | was full} and no longer is. */
+  readonly onRoom: () => void
 }
 
 /** The way from the user's input to the guest's serial port. */
@@ -34,14 +40,23 @@ export class SerialInput {
   readonly #feeder: PromptFeeder | undefined
   /** Typed before there was a shell, or not yet a whole line of a pipe. */
   #pending: number[] = []
+  #wasFull = false
 
   constructor(options: SerialInputOptions) {
     this.#options = options
-    const { policy, send } = options
-    if (policy.kind === 'shell' || policy.kind === 'script') this.#feeder = new PromptFeeder(policy.prompt, send)
+    const { policy } = options
+    if (policy.kind === 'shell' || policy.kind === 'script') {
+      this.#feeder = new PromptFeeder(policy.prompt, (bytes) => this.#feed(bytes))
+    }
     if (policy.kind === 'script') {
       for (const line of policy.lines) this.#feeder?.add(encode(`${line}\n`), { promptOnly: true })
     }
+  }
+
+  /** Whether so much waits for the guest that its source should pause. */
+  get isFull(): boolean {
+    this.#wasFull = (this.#feeder?.queuedBytes ?? 0) + this.#pending.length >= FULL_BYTES
+    return this.#wasFull
   }
 
   /** Takes input of the user's. */
@@ -73,6 +88,11 @@ export class SerialInput {
     this.#feeder?.stop()
   }
 
+  #feed(bytes: Uint8Array): void {
+    this.#options.send(bytes)
+    if (this.#wasFull && !this.isFull) this.#options.onRoom()
+  }
+
   #forward(bytes: Uint8Array): void {
     const { policy, interactive, send } = this.#options
     if (policy.kind === 'script') return
@@ -82,7 +102,7 @@ export class SerialInput {
     }
     for (const byte of bytes) {
       this.#pending.push(byte)
-      if (interactive || byte !== LINE_FEED) continue
+      if (interactive || (byte !== LINE_FEED && this.#pending.length < LONGEST_LINE)) continue
       this.#feeder?.add(Uint8Array.from(this.#pending), { promptOnly: false })
       this.#pending = []
     }

@@ -82,6 +82,7 @@ export async function runSession(settings: SessionSettings, host: SessionHost): 
     send: (bytes) => machine.serial.receive(bytes),
     onLeave: () => end(ExitCode.PowerOff),
     onHelp: () => host.stderr.write(KEYS),
+    onRoom: () => host.stdin.resume(),
   })
   const connect = (to: Machine): void =>
     to.serial.onTransmit((bytes) => {
@@ -159,7 +160,10 @@ function openInput(host: SessionHost, input: SerialInput): () => void {
   const { stdin } = host
   const terminal = stdin.isTTY === true
   if (terminal) stdin.setRawMode?.(true)
-  stdin.on('data', (bytes) => input.typed(bytes))
+  stdin.on('data', (bytes) => {
+    input.typed(bytes)
+    if (input.isFull) stdin.pause()
+  })
   stdin.on('end', () => input.ended())
   stdin.resume()
   return () => {

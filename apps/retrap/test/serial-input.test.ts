@@ -47,6 +47,7 @@ describe('the way to the guest', () => {
       send: (data) => sent.push(text(data)),
       onLeave: () => events.push('leave'),
       onHelp: () => events.push('help'),
+      onRoom: () => events.push('room'),
     })
     return { input, sent, events }
   }
@@ -118,6 +119,21 @@ describe('the way to the guest', () => {
     input.transmitted(bytes(PROMPT))
     input.typed(bytes('r'))
     expect(sent).toEqual(['ea', 'r'])
+  })
+
+  test('asks a pipe to wait when much is queued, and calls it when there is room', () => {
+    const { input, sent, events } = connect(shell)
+    input.typed(new Uint8Array(65_535).fill(0x61))
+    expect(input.isFull).toBe(false)
+    input.typed(bytes('a'))
+    expect(input.isFull).toBe(true)
+    input.transmitted(bytes(PROMPT))
+    // A line without an end goes in pieces that a terminal can take.
+    expect(sent.map(({ length }) => length)).toEqual([4096])
+    expect(events).toEqual(['room'])
+    input.transmitted(bytes(PROMPT))
+    expect(sent).toHaveLength(2)
+    expect(events).toEqual(['room'])
   })
 
   test('types a script in place of the user, whose escape keys still work', () => {
