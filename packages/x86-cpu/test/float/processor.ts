@@ -58,7 +58,7 @@ export const FX_XMM: number = C_FX + 160
 
 export const NO_TRAP = 0xffff_ffff
 
-const GCC = '/usr/bin/gcc'
+export const GCC = '/usr/bin/gcc'
 
 /** Why the host cannot be asked, or undefined. */
 export const hostMissing: string | undefined =
