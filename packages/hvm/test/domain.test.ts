@@ -1,6 +1,28 @@
 import { defineDevice } from '@retrap/ioreq'
 import { P2mType } from '@retrap/p2m'
-import { type Assembler, al, byte, cl, cr0, ds, dword, dx, eax, ebx, ecx, edi, edx, esi, esp, ax, far32, imm32, ptr, ss, word } from '@retrap/x86-assembler'
+import {
+  type Assembler,
+  al,
+  byte,
+  cl,
+  cr0,
+  ds,
+  dword,
+  dx,
+  eax,
+  ebx,
+  ecx,
+  edi,
+  edx,
+  esi,
+  esp,
+  ax,
+  far32,
+  imm32,
+  ptr,
+  ss,
+  word,
+} from '@retrap/x86-assembler'
 import { describe, expect, test } from 'vitest'
 import { DeterministicClock } from '../src/index.ts'
 import { CODE, EXIT_PORT, Guest, IDT, STACK, realClock } from './support/guest.ts'
@@ -80,7 +102,10 @@ describe('the local APIC', () => {
     const guest = new Guest((asm) => {
       asm.mov(eax, dword(APIC + 0x30)).movzx(eax, al)
       note(asm, 0)
-      asm.mov(dword(APIC + 0x80), 0x20).movzx(ecx, byte(APIC + 0x80)).mov(eax, ecx)
+      asm
+        .mov(dword(APIC + 0x80), 0x20)
+        .movzx(ecx, byte(APIC + 0x80))
+        .mov(eax, ecx)
       note(asm, 1)
       // Move it to D0000000H.
       asm.mov(ecx, 0x1b).rdmsr()
@@ -115,8 +140,14 @@ describe('the local APIC', () => {
 
   test('its timer interrupts a halted vCPU, in deterministic time at the exact nanosecond', async () => {
     const guest = new Guest((asm) => {
-      asm.mov(dword(APIC + 0xf0), 0x1ff).mov(dword(APIC + 0x3e0), 0xb).mov(dword(APIC + 0x320), 0x40)
-      asm.mov(dword(APIC + 0x380), 1_000_000).sti().hlt()
+      asm
+        .mov(dword(APIC + 0xf0), 0x1ff)
+        .mov(dword(APIC + 0x3e0), 0xb)
+        .mov(dword(APIC + 0x320), 0x40)
+      asm
+        .mov(dword(APIC + 0x380), 1_000_000)
+        .sti()
+        .hlt()
       off(asm, 1)
     })
     guest.vector(0x40, 0x7000)
@@ -131,8 +162,14 @@ describe('the local APIC', () => {
   test('in real time too, and the host sleeps meanwhile', async () => {
     const guest = new Guest(
       (asm) => {
-        asm.mov(dword(APIC + 0xf0), 0x1ff).mov(dword(APIC + 0x3e0), 0xb).mov(dword(APIC + 0x320), 0x40)
-        asm.mov(dword(APIC + 0x380), 30_000_000).sti().hlt()
+        asm
+          .mov(dword(APIC + 0xf0), 0x1ff)
+          .mov(dword(APIC + 0x3e0), 0xb)
+          .mov(dword(APIC + 0x320), 0x40)
+        asm
+          .mov(dword(APIC + 0x380), 30_000_000)
+          .sti()
+          .hlt()
         off(asm, 1)
       },
       { clock: realClock() },
@@ -213,15 +250,27 @@ describe('several vCPUs', () => {
       asm.xor(ax, ax).mov(ds, ax).operandSize(32).lgdt(ptr(gdtr)).mov(eax, cr0).or(al, 1).mov(cr0, eax)
       asm.jmp(far32(8, code)).bind(gdtr).dw(23).dd(0x8800)
       asm.bits(32).bind(code)
-      asm.mov(ax, 0x10).mov(ds, ax).mov(ss, ax).mov(esp, STACK - 0x1000)
+      asm
+        .mov(ax, 0x10)
+        .mov(ds, ax)
+        .mov(ss, ax)
+        .mov(esp, STACK - 0x1000)
       const idtr = asm.label()
-      asm.lidt(ptr(idtr)).mov(dword(APIC + 0xf0), 0x1ff).mov(dword(RESULT), 1).sti()
+      asm
+        .lidt(ptr(idtr))
+        .mov(dword(APIC + 0xf0), 0x1ff)
+        .mov(dword(RESULT), 1)
+        .sti()
       const idle = asm.here()
       asm.hlt().jmp(idle).bind(idtr).dw(0x7ff).dd(IDT)
     })
     guest.vector(0x50, 0x7000)
     guest.program(0x7000, 32, (asm) => {
-      asm.mov(dword(APIC + 0xb0), 0).mov(dword(APIC + 0x310), 0).mov(dword(APIC + 0x300), 0x4051).iretd()
+      asm
+        .mov(dword(APIC + 0xb0), 0)
+        .mov(dword(APIC + 0x310), 0)
+        .mov(dword(APIC + 0x300), 0x4051)
+        .iretd()
     })
     guest.vector(0x51, 0x7100)
     guest.program(0x7100, 32, (asm) => off(asm, 0x51))
@@ -249,7 +298,13 @@ describe('devices', () => {
   const asking = (asm: Assembler): void => {
     asm.mov(eax, dword(DEVICE))
     note(asm, 0)
-    asm.add(dword(DEVICE + 4), 1).mov(esi, DEVICE).mov(edi, RESULT + 4).mov(ecx, 3).rep().movsd()
+    asm
+      .add(dword(DEVICE + 4), 1)
+      .mov(esi, DEVICE)
+      .mov(edi, RESULT + 4)
+      .mov(ecx, 3)
+      .rep()
+      .movsd()
     off(asm)
   }
 
@@ -282,7 +337,10 @@ describe('devices', () => {
     let release: (value: number) => void = () => undefined
     const guest = new Guest(
       (asm) => {
-        asm.mov(dword(APIC + 0xf0), 0x1ff).mov(dword(APIC + 0x310), 1 << 24).mov(dword(APIC + 0x300), 0x4500)
+        asm
+          .mov(dword(APIC + 0xf0), 0x1ff)
+          .mov(dword(APIC + 0x310), 1 << 24)
+          .mov(dword(APIC + 0x300), 0x4500)
         asm.mov(dword(APIC + 0x310), 1 << 24).mov(dword(APIC + 0x300), 0x4602)
         asm.mov(eax, dword(DEVICE))
         note(asm, 0)
@@ -314,7 +372,13 @@ describe('devices', () => {
   })
 
   test.each([
-    { what: 'throws', read: () => { throw new Error('no idea') }, synchronous: true },
+    {
+      what: 'throws',
+      read: () => {
+        throw new Error('no idea')
+      },
+      synchronous: true,
+    },
     { what: 'rejects', read: () => Promise.reject(new Error('no idea')), synchronous: false },
     { what: 'is synchronous and gives a promise', read: () => Promise.resolve(1), synchronous: true },
   ])('one that $what crashes its domain, named with its request', async ({ read, synchronous }) => {
@@ -394,8 +458,14 @@ describe('how a domain ends', () => {
 
 describe('determinism', () => {
   const busy = (asm: Assembler): void => {
-    asm.mov(dword(APIC + 0xf0), 0x1ff).mov(dword(APIC + 0x3e0), 0xb).mov(dword(APIC + 0x320), 0x2_0040)
-    asm.mov(dword(APIC + 0x380), 7919).sti().mov(ecx, 300_000)
+    asm
+      .mov(dword(APIC + 0xf0), 0x1ff)
+      .mov(dword(APIC + 0x3e0), 0xb)
+      .mov(dword(APIC + 0x320), 0x2_0040)
+    asm
+      .mov(dword(APIC + 0x380), 7919)
+      .sti()
+      .mov(ecx, 300_000)
     const loop = asm.here()
     asm.rdtsc().add(ebx, eax).rol(ebx, cl).rdrand(eax).xor(ebx, eax).dec(ecx).jnz(loop)
     off(asm)
@@ -403,7 +473,12 @@ describe('determinism', () => {
   async function once(nsPerInstruction: number): Promise<unknown> {
     const guest = new Guest(busy, { clock: new DeterministicClock(nsPerInstruction) })
     guest.vector(0x40, 0x7000)
-    guest.program(0x7000, 32, (asm) => asm.inc(dword(RESULT)).mov(dword(APIC + 0xb0), 0).iretd())
+    guest.program(0x7000, 32, (asm) =>
+      asm
+        .inc(dword(RESULT))
+        .mov(dword(APIC + 0xb0), 0)
+        .iretd(),
+    )
     await guest.run()
     const all = new Uint8Array(1 << 20)
     guest.domain.guestMemory.read(0, all)
@@ -418,5 +493,3 @@ describe('determinism', () => {
     expect(await once(2)).not.toEqual(first)
   })
 })
-
-

@@ -41,7 +41,7 @@ describe("a domain's RAM by guest-physical address", () => {
     expect(guest.read(0x2_0000, new Uint8Array(1))).toBe(false)
   })
 
-  test('ROM swallows writes, takes a loader\'s, and is read like RAM', () => {
+  test("ROM swallows writes, takes a loader's, and is read like RAM", () => {
     p2m.setType(0x11, 1, P2mType.RAM_RO)
     expect(guest.load(0x1_1000, bytes(9))).toBe(true)
     expect(guest.write(0x1_0fff, bytes(1, 2))).toBe(true)
@@ -61,7 +61,9 @@ describe("a domain's RAM by guest-physical address", () => {
   test('any pieces in any order give what one transfer would', () => {
     fc.assert(
       fc.property(
-        fc.array(fc.record({ at: fc.nat(0x2f00), data: fc.uint8Array({ minLength: 1, maxLength: 0x100 }) }), { maxLength: 20 }),
+        fc.array(fc.record({ at: fc.nat(0x2f00), data: fc.uint8Array({ minLength: 1, maxLength: 0x100 }) }), {
+          maxLength: 20,
+        }),
         (writes) => {
           const model = new Uint8Array(0x3000)
           guest.write(0x1_0000, model)
