@@ -38,27 +38,7 @@ const pause: Handler = (s, record) => {
   return s.retireNext(record)
 }
 
-import { initialiseX87 } from './system/fpu-image.ts'
-import { writeOperand } from './system/operands.ts'
-const allHandlers: Readonly<Record<string, Handler>> = {
-  ...handlers,
-  PAUSE: pause,
-  FNINIT: (s) => {
-    initialiseX87(s)
-    return 0
-  },
-  FNSTCW: (s, r, f) => {
-    writeOperand(s, r, f, 0, s.get(0x344), 0, 2)
-    return 0
-  },
-  FNSTSW: (s, r, f) => {
-    writeOperand(s, r, f, 0, s.get(0x348), 0, 2)
-    return 0
-  },
-  FNCLEX: () => 0,
-  FWAIT: () => 0,
-  EMMS: () => 0,
-}
+const allHandlers: Readonly<Record<string, Handler>> = { ...handlers, PAUSE: pause }
 
 /** Forms that read or write memory once and can then not fail. */
 function isDirect(semantics: Semantics, form: Form): boolean {
@@ -67,8 +47,12 @@ function isDirect(semantics: Semantics, form: Form): boolean {
   return memory.every((o) => o.access !== 'rw')
 }
 
+/** Of the virtualisation extensions only the calls to a hypervisor exist: it decides whether they do. */
+const HYPERCALLS: ReadonlySet<string> = new Set(['VMCALL', 'VMMCALL'])
+
 function isImplemented(info: CodeInfo): boolean {
-  return info.feature === '' || FEATURES.has(info.feature)
+  if (info.mnemonic === 'INVALID') return false
+  return info.feature === '' || FEATURES.has(info.feature) || HYPERCALLS.has(info.mnemonic)
 }
 
 function* sources(): Generator<FormSource> {

@@ -36,9 +36,6 @@ export const FEATURES: ReadonlySet<string> = new Set([
   'TSC',
   'XSAVE',
   'XSAVEOPT',
-  // Hypercalls: answered or #UD by the host.
-  'VMX',
-  'SVM',
   // No-ops where the feature is absent.
   'CET_IBT',
 ])
