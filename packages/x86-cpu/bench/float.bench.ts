@@ -1,0 +1,78 @@
+// Floating point on a bare 64-bit processor: loops of eight instructions of one kind, once with the host's arithmetic (to
+// nearest, the precision flag set), once by software (MXCSR asks for rounding towards zero). The x87 unit has software only.
+import { type Assembler, ecx, st0, st1, xmm0, xmm1 } from '@retrap/x86-assembler'
+import { S_FCW, S_FPR, S_FTAG_EMPTY, S_MXCSR, S_XMM } from '../src/state-layout.ts'
+import { S_ACTIVITY } from '../src/system/system-state.ts'
+import { BareCpu } from '../test/support/bare-cpu.ts'
+
+const ROUNDS = 200_000
+const UNROLLED = 8
+const TO_NEAREST = 0x1fa0
+const TO_ZERO = 0x7fa0
+
+interface Workload {
+  readonly name: string
+  readonly emit: (asm: Assembler) => void
+  readonly x87?: boolean
+}
+
+const WORKLOADS: readonly Workload[] = [
+  { name: 'addsd', emit: (asm) => asm.addsd(xmm0, xmm1) },
+  { name: 'mulpd', emit: (asm) => asm.mulpd(xmm0, xmm1) },
+  { name: 'divps', emit: (asm) => asm.divps(xmm0, xmm1) },
+  { name: 'sqrtsd', emit: (asm) => asm.sqrtsd(xmm0, xmm1) },
+  { name: 'fadd', emit: (asm) => asm.fadd(st0, st1), x87: true },
+  { name: 'fmul', emit: (asm) => asm.fmul(st0, st1), x87: true },
+  { name: 'fdiv', emit: (asm) => asm.fdiv(st0, st1), x87: true },
+  { name: 'fsin', emit: (asm) => asm.fsin(), x87: true },
+]
+
+/** Nanoseconds an instruction, the shortest of several runs. */
+function measure(workload: Workload, mxcsr: number): number {
+  const pc = new BareCpu()
+  pc.program((asm) => {
+    const loop = asm.label('loop')
+    asm.mov(ecx, ROUNDS)
+    asm.bind(loop)
+    for (let i = 0; i < UNROLLED; i++) workload.emit(asm)
+    asm.dec(ecx).jne(loop).hlt()
+  })
+  const start = pc.rip
+  let best = Infinity
+  for (let attempt = 0; attempt < 6; attempt++) {
+    const { u32, u64 } = pc.cpu
+    u32[S_MXCSR >>> 2] = mxcsr
+    u32[S_FCW >>> 2] = 0x37f
+    u32[S_FTAG_EMPTY >>> 2] = 0
+    for (let i = 0; i < 2; i++) {
+      // 1.1, and a little more than 1 as double and as single precision.
+      u64[((S_XMM + 64 * i) >>> 3) + 0] = i === 0 ? 0x3ff1_9999_9999_999an : 0x3f80_0001_3f80_0001n
+      u64[((S_XMM + 64 * i) >>> 3) + 1] = i === 0 ? 0x3ff1_9999_9999_999an : 0x3f80_0001_3f80_0001n
+      u64[(S_FPR + 16 * i) >>> 3] = 0x8000_0000_0123_4567n
+      u32[(S_FPR + 16 * i + 8) >>> 2] = 0x3fff
+    }
+    // Out of the HLT of the run before.
+    u32[S_ACTIVITY >>> 2] = 0
+    pc.rip = start
+    const began = performance.now()
+    let exit = pc.run(1_000_000)
+    while (exit.reason === 'budget') exit = pc.run(1_000_000)
+    if (exit.reason !== 'hlt') throw new Error(`${workload.name}: ${exit.reason}`)
+    best = Math.min(best, performance.now() - began)
+  }
+  return (best * 1e6) / (ROUNDS * UNROLLED)
+}
+
+export function run(): void {
+  for (const workload of WORKLOADS) {
+    const fast = measure(workload, TO_NEAREST)
+    if (workload.x87 === true) {
+      console.log(`${workload.name}: ${fast.toFixed(1)} ns an instruction, by software`)
+      continue
+    }
+    const slow = measure(workload, TO_ZERO)
+    console.log(
+      `${workload.name}: ${(slow / fast).toFixed(1)} x software (${fast.toFixed(1)} ns against ${slow.toFixed(1)} ns an instruction)`,
+    )
+  }
+}
