@@ -1,5 +1,6 @@
 import {
   al,
+  cx,
   dil,
   dword,
   dx,
@@ -28,6 +29,10 @@ const PIT_HERTZ = 1_193_182
 /** 10 ms. */
 const PIT_TICKS = 11_932
 const PIT_CHANNEL_2_MODE_0 = 0xb0
+const PIT_LATCH_CHANNEL_2 = 0x80
+const PIT_LATCH_STATUS_2 = 0xe8
+/** The count that was written has not been loaded yet. */
+const PIT_NULL_COUNT = 0x40
 const GATE_2 = 0x01
 const SPEAKER = 0x02
 const OUTPUT_2 = 0x20
@@ -155,11 +160,18 @@ function emitMeasure(guest: Guest): void {
   const { asm } = guest
   const before = guest.variable('clocks.before', 8 * COUNTERS.length)
   const after = guest.variable('clocks.after', 8 * COUNTERS.length)
+  const elapsed = guest.variable('clocks.elapsed', 4)
   const sample = (into: Label): void => {
     for (const [index, counter] of COUNTERS.entries()) {
       counter.read(guest)
       asm.mov(qword(rip(into.plus(8 * index))), rax)
     }
+  }
+
+  // The count to EAX. In mode 0 it goes on below zero: where the host was late, it says by how much.
+  const latch = (): void => {
+    asm.mov(al, PIT_LATCH_CHANNEL_2).out(PORT.pitControl, al)
+    asm.in(al, PORT.pitChannel2).movzx(ecx, al).in(al, PORT.pitChannel2).movzx(eax, al).shl(eax, 8).or(eax, ecx)
   }
 
   guest.define('measureClocks', [], () => {
@@ -181,9 +193,24 @@ function emitMeasure(guest: Guest): void {
     asm.mov(al, PIT_CHANNEL_2_MODE_0).out(PORT.pitControl, al)
     asm.mov(al, PIT_TICKS & 0xff).out(PORT.pitChannel2, al)
     asm.mov(al, PIT_TICKS >> 8).out(PORT.pitChannel2, al)
+    const loading = asm.here()
+    asm
+      .mov(al, PIT_LATCH_STATUS_2)
+      .out(PORT.pitControl, al)
+      .in(al, PORT.pitChannel2)
+      .test(al, PIT_NULL_COUNT)
+      .jnz(loading)
+    latch()
+    asm.mov(dword(rip(elapsed)), eax)
     sample(before)
     const wait = asm.here()
     asm.in(al, PORT.systemControlB).test(al, OUTPUT_2).jz(wait)
+    latch()
+    asm
+      .mov(ecx, dword(rip(elapsed)))
+      .sub(ecx, eax)
+      .movzx(ecx, cx)
+      .mov(dword(rip(elapsed)), ecx)
     sample(after)
   })
 
@@ -196,7 +223,12 @@ function emitMeasure(guest: Guest): void {
       const [from, to] = counter.down === true ? [after, before] : [before, after]
       asm.mov(rax, qword(rip(to.plus(8 * index)))).sub(rax, qword(rip(from.plus(8 * index))))
       if (counter.mask !== undefined) asm.and(eax, counter.mask)
-      asm.mov(ecx, PIT_HERTZ).mul(rcx).mov(ecx, PIT_TICKS).div(rcx).mov(rdi, rax)
+      asm
+        .mov(ecx, PIT_HERTZ)
+        .mul(rcx)
+        .mov(ecx, dword(rip(elapsed)))
+        .div(rcx)
+        .mov(rdi, rax)
       guest.call('putMegahertz')
       guest.say('\n')
     }
