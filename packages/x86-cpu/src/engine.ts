@@ -147,7 +147,7 @@ export class X86Engine {
   }
 
   #systemForm(handler: Handler, form: Form): number {
-    this.systemForms.push({ handler, form, memoryOperand: form.operands.findIndex((o) => o.kind === 'mem') })
+    this.systemForms.push({ handler, form, memoryOperand: addressedOperand(form) })
     return this.systemForms.length - 1
   }
 }
@@ -160,6 +160,11 @@ const UNDEFINED_FORM: Form = {
   lock: false,
   repeat: 'none',
   addressSize: 0,
+}
+
+/** The memory operand whose address a handler wants. UD0 and UD1 raise #UD before theirs is looked at. */
+function addressedOperand(form: Form): number {
+  return form.mnemonic.startsWith('UD') ? -1 : form.operands.findIndex((o) => o.kind === 'mem')
 }
 
 /** Mnemonics that the table has for implemented features and that nothing executes; empty when the CPU is complete. */

@@ -6,6 +6,10 @@ import {
   BAND,
   BAND_BYTES,
   CODE,
+  CODE_SELECTORS,
+  CODE_SELECTORS_16,
+  CS_16,
+  DATA_SELECTORS,
   FX_BYTES,
   IN_BAND,
   IN_BYTES,
@@ -54,6 +58,8 @@ export class CaseBuilder {
   readonly #mask: bigint
   /** Base of the data and stack segments. */
   readonly #base: number
+  /** Linear address of the memory operand, or 0. */
+  #operandAt = 0
 
   constructor(random: Choice, encoding: Encoding, into: Uint8Array) {
     this.#random = random
@@ -79,6 +85,7 @@ export class CaseBuilder {
     this.#implied()
     if (insn.isMemory !== 0) this.#address()
     this.#afterwards()
+    this.#selectors()
   }
 
   register(i: number): bigint {
@@ -186,7 +193,8 @@ export class CaseBuilder {
       }
       if (!random.chance(1, 64)) this.setRegister(insn.base, base)
     }
-    this.#remarkableOperand(Number(BigInt.asUintN(32, ea)) + this.#base, size)
+    this.#operandAt = Number(BigInt.asUintN(32, ea)) + this.#base
+    this.#remarkableOperand(this.#operandAt, size)
   }
 
   /** Puts an edge value where the memory operand is. */
@@ -221,6 +229,53 @@ export class CaseBuilder {
     for (let i = 0; i < half; i++) {
       this.#bytes[at + i] = this.#bytes[IN_GPR + i] as number
       if (mnemonic !== 'CMPXCHG') this.#bytes[at + half + i] = this.#bytes[IN_GPR + 8 * RDX + i] as number
+    }
+  }
+
+  /** Selectors where a segment register is loaded, and far pointers and frames to return to. */
+  #selectors(): void {
+    const { info, insn, mode } = this.#encoding
+    const random = this.#random
+    const { mnemonic, operandSize } = info
+    const far = mnemonic === 'CALLF' || mnemonic === 'JMPF'
+    const ea = this.#operandAt
+    if (far && ea > 0) {
+      const bytes = operandSize >> 3
+      this.#farTarget(ea, bytes, bytes)
+    }
+    if (/^L[DEFGS]S$/.test(mnemonic) && ea > 0) this.#put(ea + (operandSize >> 3), 2, random.pick(DATA_SELECTORS))
+    if (/^(LAR|LSL|VERR|VERW)$/.test(mnemonic) || info.form.startsWith('MOV Sreg')) {
+      const selector = random.pick(DATA_SELECTORS)
+      if (insn.isMemory === 0) this.setRegister(insn.rm, (this.register(insn.rm) & ~0xffffn) | BigInt(selector))
+      else if (ea > 0) this.#put(ea, 2, selector)
+    }
+    const sp = Number(BigInt.asUintN(mode === 16 ? 16 : 32, this.register(RSP))) + this.#base
+    if (/^POP .S$/.test(info.form)) this.#put(sp, 2, random.pick(DATA_SELECTORS))
+    if (mnemonic === 'RETF') this.#farTarget(sp, operandSize >> 3, operandSize >> 3)
+    if (!mnemonic.startsWith('IRET')) return
+    const word = operandSize >> 3
+    this.#farTarget(sp, word, word)
+    this.#put(sp + 2 * word, Math.min(word, 4), (random.u32() & ~KEPT_OUT_OF_POPF) | 0x202)
+    this.#put(sp + 3 * word, Math.min(word, 4), BAND + 0x100)
+    if (word === 8) this.#put(sp + 3 * word + 4, 4, 0)
+    this.#put(sp + 4 * word, 2, random.pick([0x2b, 0x2b, 0x2b, 0x17, 0, 0x23, 0x28]))
+  }
+
+  /** An offset and, after `word` bytes, a selector. */
+  #farTarget(linear: number, offsetBytes: number, word: number): void {
+    const random = this.#random
+    const selector = random.pick(this.#encoding.mode === 16 ? CODE_SELECTORS_16 : CODE_SELECTORS)
+    const offset = (selector === CS_16 ? 0 : CODE) + 1 + 0x10 * random.below(2)
+    this.#put(linear, Math.min(offsetBytes, 4), offset)
+    if (offsetBytes === 8) this.#put(linear + 4, 4, 0)
+    this.#put(linear + word, 2, selector)
+  }
+
+  /** Writes to the band, if it is there. */
+  #put(linear: number, size: number, value: number): void {
+    for (let i = 0; i < size; i++) {
+      const at = linear + i - BAND
+      if (at >= 0 && at < BAND_BYTES) this.#bytes[IN_BAND + at] = value >>> (8 * i)
     }
   }
 

@@ -22,6 +22,7 @@ import {
   OUT_OUTSIDE,
   OUT_RFLAGS,
   OUT_RIP,
+  OUT_SEGMENTS,
   OUT_VECTOR,
 } from './layout.ts'
 
@@ -32,6 +33,8 @@ const PAGE_FAULT = 14
 const PAGE_FAULT_BITS = ~1
 
 const NAMES = ['rax', 'rcx', 'rdx', 'rbx', 'rsp', 'rbp', 'rsi', 'rdi', 'r8', 'r9', 'r10', 'r11', 'r12', 'r13', 'r14', 'r15']
+
+const SEGMENTS = ['ss', 'ds', 'es', 'fs', 'gs']
 
 /** One thing in which the two results differ. */
 export interface Difference {
@@ -75,6 +78,10 @@ export function compare(encoding: Encoding, input: Uint8Array, expected: Uint8Ar
   if (vector === PAGE_FAULT) {
     differ('error code', word(expected, OUT_ERROR) & PAGE_FAULT_BITS, word(actual, OUT_ERROR) & PAGE_FAULT_BITS)
     differ('cr2', long(expected, OUT_CR2), long(actual, OUT_CR2))
+  }
+  if (vector >= 10 && vector <= 13 && vector === word(actual, OUT_VECTOR)) both('error code', OUT_ERROR)
+  for (const [i, name] of SEGMENTS.entries()) {
+    differ(name, word(expected, OUT_SEGMENTS + 2 * i) & 0xffff, word(actual, OUT_SEGMENTS + 2 * i) & 0xffff)
   }
   for (let i = 0; i < (encoding.long ? 16 : 8); i++) {
     const at = OUT_GPR + 8 * i

@@ -1,5 +1,5 @@
 import type { Encoding } from './encode.ts'
-import { FX_XMM, IN_GPR, OUT_CR2, OUT_CS, OUT_FX, OUT_RIP, OUT_VECTOR } from './layout.ts'
+import { FX_XMM, IN_GPR, OUT_CR2, OUT_CS, OUT_FX, OUT_GPR, OUT_RIP, OUT_VECTOR } from './layout.ts'
 
 /** What a difference is judged by. */
 export interface Observation {
@@ -81,10 +81,10 @@ export const knownDifferences: readonly KnownDifference[] = [
       sameEnd({ encoding: { info, insn, long } as Encoding, input: expected, expected, actual, what }),
   },
   {
-    name: 'ENTER and PUSHA that fault',
+    name: 'ENTER, PUSHA and far CALL that fault',
     reason: 'What they have pushed when a later push or the last check faults is not said; we push nothing (the instruction contract).',
     matches: ({ encoding, what, expected, actual }) =>
-      /^(ENTER|PUSHAD?)$/.test(encoding.info.mnemonic) &&
+      /^(ENTER|PUSHAD?|CALLF)$/.test(encoding.info.mnemonic) &&
       what.startsWith('memory') &&
       [PF, SS].includes(vectorOf(expected)) &&
       [PF, SS].includes(vectorOf(actual)),
@@ -105,16 +105,17 @@ export const knownDifferences: readonly KnownDifference[] = [
     },
   },
   {
-    name: 'PUSHA that faults in two ways',
-    reason: 'Which of several faults comes first is not said; segment limits are checked for all eight stores before paging.',
+    name: 'PUSHA and far CALL that fault in two ways',
+    reason: 'Which of several faults comes first is not said; segment limits are checked for all stores before paging.',
     matches: ({ encoding, expected, actual }) =>
-      /^PUSHAD?$/.test(encoding.info.mnemonic) && vectorOf(expected) === PF && vectorOf(actual) === SS,
+      /^(PUSHAD?|CALLF)$/.test(encoding.info.mnemonic) && vectorOf(expected) === PF && vectorOf(actual) === SS,
   },
   {
-    name: 'x87 images that fault in two ways',
-    reason: 'Which of several faults comes first is not said; the segment limit is checked for the whole image before paging.',
+    name: 'x87 images and BOUND’s pair that fault in two ways',
+    reason: 'Which of several faults comes first is not said; the segment limit is checked for the whole operand before paging.',
     matches: ({ encoding: { info }, expected, actual }) =>
-      info.operands.some((o) => o.memorySize > 8) && info.map === 0 && vectorOf(expected) === PF && [GP, SS].includes(vectorOf(actual)),
+      (info.operands.some((o) => o.memorySize > 8) || info.mnemonic === 'BOUND') &&
+      info.map === 0 && vectorOf(expected) === PF && [GP, SS].includes(vectorOf(actual)),
   },
   {
     name: 'RCPPS, RCPSS, RSQRTPS, RSQRTSS',
@@ -133,6 +134,56 @@ export const knownDifferences: readonly KnownDifference[] = [
       if (!/^(INS|OUTS)[BWD]$/.test(info.mnemonic) || vectorOf(expected) !== GP) return false
       for (let i = 0; i < insn.addressSize / 8; i++) if (input[IN_GPR + 8 + i] !== 0) return false
       return true
+    },
+  },
+  {
+    name: 'far pointers with 64-bit offsets',
+    reason: 'SDM vol. 2, CALL, JMP, LDS/LES/LFS/LGS/LSS: REX.W gives m16:64; AMD APM vol. 3 has no such operand, and ignores REX.W.',
+    matches: ({ encoding: { info } }) => info.operands.some((o) => o.memorySize === 10) && /^(CALLF|JMPF|L[SFG]S)$/.test(info.mnemonic),
+  },
+  {
+    name: 'far returns that fault: which word of the frame comes first',
+    reason: 'The order in which a frame is read is not said.',
+    matches: ({ encoding: { info }, what, expected, actual }) =>
+      /^(RETF|IRET[DQ]?)$/.test(info.mnemonic) &&
+      vectorOf(expected) === PF &&
+      (vectorOf(actual) === SS || (vectorOf(actual) === PF && what === 'cr2')),
+  },
+  {
+    name: 'POP of a segment register with a 32-bit operand size',
+    reason: 'As with PUSH, only the selector is accessed; AMD’s processors read all four bytes, some of which may be beyond the limit.',
+    matches: ({ encoding: { info }, expected }) => /^POP .S$/.test(info.form) && info.operandSize === 32 && vectorOf(expected) === SS,
+  },
+  {
+    name: 'far CALL from 64-bit to 32-bit code with a stack above 4 GiB',
+    reason: 'SDM vol. 2A, CALL pushes before CS is loaded, with a 64-bit stack pointer; AMD’s processors cut it to 32 bits by then.',
+    matches: ({ encoding: { info, long }, input }) =>
+      info.mnemonic === 'CALLF' && long && new DataView(input.buffer, input.byteOffset).getUint32(IN_GPR + 36, true) !== 0,
+  },
+  {
+    name: 'privileged instructions with an operand beyond the limit of the stack segment',
+    reason: 'Which of #GP for the privilege and #SS for the operand comes first is not said.',
+    matches: ({ encoding: { info, insn }, expected, actual }) =>
+      info.privileged && insn.isMemory !== 0 && vectorOf(expected) === GP && vectorOf(actual) === SS,
+  },
+  {
+    name: 'SYSRET outside 64-bit mode',
+    reason: 'SDM vol. 2B, SYSRET: #UD; AMD APM vol. 3, SYSRET exists in legacy mode and is #GP(0) above level 0.',
+    matches: ({ encoding: { info, long }, expected, actual }) =>
+      info.mnemonic.startsWith('SYSRET') && !long && vectorOf(expected) === GP && vectorOf(actual) === UD,
+  },
+  {
+    name: 'RETF imm16 to an inner level',
+    reason: 'SDM vol. 2B, RET: a selector whose RPL is less than the CPL is #GP at once; AMD’s processors read the outer stack before.',
+    matches: ({ encoding: { info }, expected, actual }) =>
+      info.form === 'RETF imm16' && vectorOf(expected) === PF && vectorOf(actual) === GP,
+  },
+  {
+    name: 'RETF imm16 on a 16-bit stack',
+    reason: 'SDM vol. 2B, RET: "SP ← SP + SRC" with a 16-bit stack; AMD’s processors let the sum run into the upper half.',
+    matches: ({ encoding: { info, mode }, what, expected, actual }) => {
+      const low = (bytes: Uint8Array): number => new DataView(bytes.buffer, bytes.byteOffset).getUint16(OUT_GPR + 32, true)
+      return info.form === 'RETF imm16' && mode === 16 && what === 'rsp' && low(expected) === low(actual)
     },
   },
   {

@@ -1,6 +1,6 @@
 import { DECODED, Instruction, MODE_16, MODE_32, MODE_64, OperandKind, PREFIX_LOCK, codes, decodeInto } from '@retrap/x86-decoder'
 import type { CodeInfo } from '@retrap/x86-decoder'
-import { BAND, CODE, WINDOW } from './layout.ts'
+import { BAND, CODE, CODE_SELECTORS, CODE_SELECTORS_16, CS_16, WINDOW } from './layout.ts'
 import type { Mode } from './layout.ts'
 import type { Choice } from './random.ts'
 
@@ -159,6 +159,19 @@ class Encoder {
     this.#modrm = [(mod << 6) | field | 4, sib, ...disp]
   }
 
+  #immediateByte(): number {
+    const random = this.#random
+    // 80h is the host's system call.
+    if (this.#info.mnemonic === 'INT') return random.pick([3, 4, 0, 13, 0x20, 0x7f, 0xff])
+    return random.chance() ? random.pick(EDGE_BYTES) : random.below(256)
+  }
+
+  #farPointer(offsetBytes: number): number[] {
+    const selector = this.#random.pick(this.#mode === 16 ? CODE_SELECTORS_16 : CODE_SELECTORS)
+    const base = selector === CS_16 ? 0 : CODE
+    return [...bytesOf(base + 1 + 0x10 * this.#random.below(2), offsetBytes), ...bytesOf(selector, 2)]
+  }
+
   /** A memory offset of the address size. */
   #absolute(addressPrefix: boolean): number[] {
     const address = BAND + 0x40 + this.#random.below(0x180)
@@ -185,7 +198,7 @@ class Encoder {
         case OperandKind.IMM8:
         case OperandKind.IMM8_SX:
         case OperandKind.IMM8_SECOND:
-          out.push(random.chance() ? random.pick(EDGE_BYTES) : random.below(256))
+          out.push(this.#immediateByte())
           break
         case OperandKind.IMM16:
           out.push(...bytesOf(edge(random), 2))
@@ -212,7 +225,7 @@ class Encoder {
           break
         default:
       }
-      if (kind === OperandKind.FAR_POINTER) out.push(...bytesOf(CODE, size - 2), ...bytesOf(random.pick([0x23, 0x33, 0x2b, 0]), 2))
+      if (kind === OperandKind.FAR_POINTER) out.push(...this.#farPointer(size - 2))
     }
     return out
   }

@@ -14,9 +14,8 @@ import { modesOf } from './encode.ts'
 
 /** What can be run natively but not compared, and why. */
 const EXCLUDED: readonly (readonly [reason: string, names: RegExp])[] = [
-  ['enters the host kernel', /^(SYSCALL|SYSENTER|INT|VMCALL|VMMCALL|VMFUNC)$/],
+  ['enters the host kernel', /^(SYSCALL|SYSENTER|VMCALL|VMMCALL|VMFUNC)$/],
   ['reads what the host has', /^(RDTSCP?|RDPMC|CPUID|RDPID|RDRAND|RDSEED|XGETBV|SGDT|SIDT|SLDT|STR|SMSW)$/],
-  ['depends on the descriptor tables', /^(LAR|LSL|VERR|VERW|L[DEFGS]S|CALLF|JMPF|RETF|IRET[DQ]?)$/],
   ['depends on the processor’s extended state', /^(XSAVE|XRSTOR|FXSAVE|FXRSTOR)/],
   ['virtualisation and monitoring', /^(VM|INVEPT|INVVPID|STGI|CLGI|SKINIT|INVLPGA|MONITOR|MWAIT|RSM)/],
   ['its trap is the debugger’s', /^INT1$/],
@@ -32,16 +31,13 @@ export interface Family {
 function exclusion(info: CodeInfo): string | undefined {
   if (modesOf(info).length === 0) return 'no instruction in the modes of user processes'
   if (info.feature !== '' && !FEATURES.has(info.feature)) return 'feature not offered'
-  if (info.privileged) return 'privileged'
-  // A segment register as destination: what can be loaded depends on the host's tables.
-  const first = info.operands[0]
-  if (info.mnemonic === 'POP' && first !== undefined && info.form.match(/POP (ES|SS|DS|FS|GS)/) !== null) return 'loads a segment register'
-  if (info.form.startsWith('MOV Sreg')) return 'loads a segment register'
   return EXCLUDED.find(([, names]) => names.test(info.mnemonic))?.[0]
 }
 
 function familyOf(info: CodeInfo): string {
   const { mnemonic, feature } = info
+  if (info.privileged) return 'privileged'
+  if (/^(LAR|LSL|VERR|VERW|L[DEFGS]S|CALLF|JMPF|RETF|IRET[DQ]?|INT)$/.test(mnemonic) || /Sreg|^POP .S$/.test(info.form)) return 'segments'
   if (isStringForm(info)) return 'string'
   if (feature === 'FPU' || (info.opcode >= 0xd8 && info.opcode <= 0xdf && info.map === 0)) return 'x87'
   if (/^MMX/.test(feature) || /\bmm\b/.test(info.form)) return 'mmx'

@@ -33,6 +33,7 @@ import {
   OUT_OUTSIDE,
   OUT_RFLAGS,
   OUT_RIP,
+  OUT_SEGMENTS,
   OUT_VECTOR,
   USER_DATA,
   WINDOW,
@@ -195,6 +196,8 @@ export class TestMachine {
     const { u8 } = this.#memory
     const view = new DataView(this.#memory.buffer as ArrayBuffer)
     const descriptor = (selector: number, value: bigint): void => view.setBigUint64(at(GDT) + (selector & ~7), value, true)
+    // As Linux has them.
+    descriptor(0x08, 0x00cf_9b00_0000_ffffn)
     descriptor(KERNEL_CS, 0x00af_9b00_0000_ffffn)
     descriptor(0x18, 0x00cf_9300_0000_ffffn)
     descriptor(0x20, 0x00cf_fb00_0000_ffffn)
@@ -272,6 +275,10 @@ export class TestMachine {
     to.setBigUint64(OUT_GPR + 32, frame.getBigUint64(base + 24, true), true)
     to.setBigUint64(OUT_FS_BASE, vcpu.u64[(S.S_SEGMENTS + S.SEG_BYTES * S.FS) >>> 3] as bigint, true)
     to.setBigUint64(OUT_GS_BASE, vcpu.u64[(S.S_SEGMENTS + S.SEG_BYTES * S.GS) >>> 3] as bigint, true)
+    to.setUint16(OUT_SEGMENTS, frame.getUint16(base + 32, true), true)
+    for (const [i, segment] of [S.DS, S.ES, S.FS, S.GS].entries()) {
+      to.setUint16(OUT_SEGMENTS + 2 + 2 * i, vcpu.u32[(S.S_SEGMENTS + S.SEG_BYTES * segment + S.SEG_SELECTOR) >>> 2] as number, true)
+    }
     this.#saveVectors(output.subarray(OUT_FX))
     output.set(this.#window.subarray(BAND - WINDOW, BAND - WINDOW + BAND_BYTES), OUT_BAND)
     this.#window.fill(0, BAND - WINDOW, BAND - WINDOW + BAND_BYTES)

@@ -39,6 +39,8 @@ struct output {
   uint64_t cr2, rip, rflags, gpr[16];
   uint32_t outside, cs;
   uint64_t fs_base, gs_base;
+  /* SS, DS, ES, FS, GS. */
+  uint16_t segments[8];
   uint8_t fx[FX_BYTES], band[BAND_BYTES];
 };
 
@@ -105,6 +107,9 @@ static void handler(int signal, siginfo_t *info, void *context) {
     o->rflags = (uint64_t)g[REG_EFL];
     for (int i = 0; i < 16; i++) o->gpr[i] = (uint64_t)g[order[i]];
     o->cs = (uint32_t)(g[REG_CSGSFS] & 0xffff);
+    o->segments[0] = (uint16_t)((uint64_t)g[REG_CSGSFS] >> 48);
+    __asm__ volatile("mov %%ds, %0\n\tmov %%es, %1\n\tmov %%fs, %2\n\tmov %%gs, %3"
+                     : "=r"(o->segments[1]), "=r"(o->segments[2]), "=r"(o->segments[3]), "=r"(o->segments[4]));
     if (has_fsgsbase) {
       __asm__ volatile("rdfsbase %0" : "=r"(o->fs_base));
       __asm__ volatile("rdgsbase %0" : "=r"(o->gs_base));
@@ -184,7 +189,7 @@ int main(void) {
   for (unsigned i = 0; i < sizeof signals / sizeof *signals; i++) sigaction(signals[i], &action, 0);
   if (!set_descriptors()) return 6;
   has_fsgsbase = (getauxval(AT_HWCAP2) & 2) != 0;
-  alarm(60);
+  alarm(20);
   set_data_segments(0x2b);
   /* From here on FS and GS have base 0, as in the tested CPU: no thread-local storage. */
   call(SYS_arch_prctl, ARCH_SET_FS, 0, 0);

@@ -13,6 +13,8 @@ const CASES_PER_FORM = 200
 const ENCODINGS_PER_FORM = 20
 /** 16-bit code of a batch fits 64 KiB. */
 const FORMS_PER_BATCH = 30
+/** Part of the cases that end without a fault; where privileged instructions and bad selectors are, fewer do. */
+const LEAST_COMPLETED: Readonly<Record<string, number>> = { system: 0.2, segments: 0.3, privileged: 0 }
 /** Mismatches that are printed in full. */
 const SHOWN = 4
 
@@ -40,7 +42,7 @@ describe.skipIf(typeof native === 'string')('an instruction does what the host C
     expect(mismatches.slice(0, SHOWN).map(describeMismatch).join('\n\n')).toBe('')
     expect(reports.flatMap((r) => r.notEncoded)).toEqual([])
     // What mostly faults would compare little.
-    expect(completed / cases).toBeGreaterThan(name === 'system' ? 0.3 : 0.7)
+    expect(completed / cases).toBeGreaterThanOrEqual(LEAST_COMPLETED[name] ?? 0.7)
     expect(cases).toBeGreaterThanOrEqual(CASES_PER_FORM * forms.length)
   })
 })
