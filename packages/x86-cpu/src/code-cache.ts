@@ -1,4 +1,4 @@
-import { DECODED, Instruction, TRUNCATED, codes, decodeInto } from '@retrap/x86-decoder'
+import { DECODED, Instruction, REASON_TOO_LONG, TRUNCATED, codes, decodeInto } from '@retrap/x86-decoder'
 import type { CodeInfo } from '@retrap/x86-decoder'
 import type { MachineMemory } from '@retrap/memory'
 import type { Lowering } from './lower.ts'
@@ -33,6 +33,14 @@ export interface CodeCacheClient {
   dropWritable(frameMa: number): void
 }
 
+/** Indices of TypeScript handlers. */
+export interface ExceptionHandlers {
+  /** Raises #UD. */
+  readonly undefined: number
+  /** Raises #GP: more than 15 bytes. */
+  readonly tooLong: number
+}
+
 /** The decoded instructions of one frame in one mode. */
 export class CodePage {
   readonly frame: number
@@ -63,7 +71,7 @@ export class CodeCache {
   /** Machine memory from {@link HALF} on. */
   readonly #upperHalf: Uint8Array
   readonly #lowering: Lowering
-  readonly #undefined: number
+  readonly #handlers: ExceptionHandlers
   readonly #start: number
   readonly #end: number
   #next: number
@@ -78,13 +86,13 @@ export class CodeCache {
 
   /**
    * @param bytes - size of the arena
-   * @param undefinedHandler - TypeScript handler that raises #UD
+   * @param handlers - what stands for bytes that are no instruction
    */
-  constructor(memory: MachineMemory, lowering: Lowering, bytes: number, undefinedHandler: number) {
+  constructor(memory: MachineMemory, lowering: Lowering, bytes: number, handlers: ExceptionHandlers) {
     this.#memory = memory
     this.#upperHalf = memory.u8.subarray(HALF)
     this.#lowering = lowering
-    this.#undefined = undefinedHandler
+    this.#handlers = handlers
     this.#start = memory.allocate(bytes, 64, 'decoded instructions')
     this.#end = this.#start + bytes
     this.#next = this.#start
@@ -182,7 +190,7 @@ export class CodeCache {
         const { op } = this.#lowering.write(at, insn, offset)
         ended = endsRun(codes[insn.code] as CodeInfo, op)
       } else {
-        this.#writeUndefined(at, offset)
+        this.#writeException(at, offset)
         ended = true
       }
       u32[slots + offset] = at
@@ -241,33 +249,28 @@ export class CodeCache {
   /**
    * Decodes one instruction from bytes that are not a page's, into a record outside the cache.
    *
-   * @returns its length; what is no instruction becomes #UD with the length 1
+   * @returns its length; more than `count` if it needs further bytes; 1 for what is no instruction, and raises #UD or #GP
    */
   decodeBytes(at: number, bytes: Uint8Array, count: number, mode: number, offset: number): number {
     const insn = this.#insn
     const bits = mode === MODE_16 ? 16 : mode === MODE_32 ? 32 : 64
     const status = decodeInto(bytes, 0, count, bits, insn)
     if (status !== DECODED) {
-      this.#writeUndefined(at, offset)
-      return 1
+      this.#writeException(at, offset)
+      return status === TRUNCATED ? count + 1 : 1
     }
     this.#lowering.write(at, insn, offset)
     return insn.length
   }
 
-  #writeUndefined(at: number, offset: number): void {
+  /** For what `#insn` could not be decoded from. */
+  #writeException(at: number, offset: number): void {
     const { u8, u16 } = this.#memory
     this.#clear(at)
     u16[(at + R_OP) >>> 1] = OP_SYSTEM
     u16[(at + R_OFFSET) >>> 1] = offset
-    u16[(at + R_FUNCTION) >>> 1] = this.#undefined
+    u16[(at + R_FUNCTION) >>> 1] = this.#insn.reason === REASON_TOO_LONG ? this.#handlers.tooLong : this.#handlers.undefined
     u8[at + R_LENGTH] = 1
-  }
-
-  /** Whether a record stands for bytes that are no instruction. */
-  isUndefined(at: number): boolean {
-    const { u16 } = this.#memory
-    return u16[(at + R_OP) >>> 1] === OP_SYSTEM && u16[(at + R_FUNCTION) >>> 1] === this.#undefined
   }
 
   #writePseudo(at: number, op: number, offset: number): void {

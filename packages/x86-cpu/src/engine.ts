@@ -7,7 +7,7 @@ import { generateInterpreter } from './interpreter.ts'
 import type { FormSource, InterpreterCode } from './interpreter.ts'
 import { Lowering, formOf, isStringForm, variantsOf } from './lower.ts'
 import { OP_FIRST_FORM, OP_SYSTEM } from './record.ts'
-import { SLOW_DIRECT } from './semantics/context.ts'
+import { SLOW_DIRECT, VECTOR_GP } from './semantics/context.ts'
 import { formKey } from './semantics/form.ts'
 import type { Form } from './semantics/form.ts'
 import { instructionSemantics, stringSemantics } from './semantics/index.ts'
@@ -143,7 +143,10 @@ export class X86Engine {
       const fn = handler === undefined ? undefinedForm : this.#systemForm(handler, form)
       return generated === undefined ? { op: OP_SYSTEM, fn } : { ...generated, handler: fn }
     })
-    this.codeCache = new CodeCache(memory, lowering, options.codeCacheBytes ?? CODE_CACHE_BYTES, undefinedForm)
+    this.codeCache = new CodeCache(memory, lowering, options.codeCacheBytes ?? CODE_CACHE_BYTES, {
+      undefined: undefinedForm,
+      tooLong: this.#systemForm(tooLong, UNDEFINED_FORM),
+    })
   }
 
   #systemForm(handler: Handler, form: Form): number {
@@ -151,6 +154,9 @@ export class X86Engine {
     return this.systemForms.length - 1
   }
 }
+
+/** More than 15 bytes (SDM vol. 3A, "Interrupt 13—General Protection Exception"). */
+const tooLong: Handler = (s) => s.raise(VECTOR_GP, 0)
 
 const UNDEFINED_FORM: Form = {
   mnemonic: 'UD2',

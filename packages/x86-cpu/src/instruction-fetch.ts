@@ -320,9 +320,9 @@ export class InstructionFetch {
     return at
   }
 
-  /** Whether the bytes up to here are an instruction; if so, its record is at `at`. */
+  /** Whether the bytes up to here are an instruction, or can be none; if so, the record of that is at `at`. */
   #isWhole(at: number, bytes: Uint8Array, count: number, mode: number, offset: number): boolean {
-    return this.#cache.decodeBytes(at, bytes, count, mode, offset) <= count && !this.#cache.isUndefined(at)
+    return this.#cache.decodeBytes(at, bytes, count, mode, offset) <= count
   }
 
   /** One instruction byte in a logged pass, at what was just translated; it is then in `#words`. */
