@@ -39,3 +39,17 @@ export const FEATURES: ReadonlySet<string> = new Set([
   // No-ops where the feature is absent.
   'CET_IBT',
 ])
+
+/**
+ * Instructions in what older processors define as reserved no-ops: without their feature they do nothing, or, for
+ * WBNOINVD, what WBINVD does. Programs run them without asking CPUID.
+ */
+export const WITHOUT_FEATURE: ReadonlySet<string> = new Set([
+  'CLDEMOTE',
+  'PREFETCHIT0',
+  'PREFETCHIT1',
+  'PREFETCHWT1',
+  'RDSSPD',
+  'RDSSPQ',
+  'WBNOINVD',
+])
