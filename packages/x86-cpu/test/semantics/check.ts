@@ -5,10 +5,11 @@ import type { Mismatch } from './compare.ts'
 import { RELATIVE, encode, modesOf } from './encode.ts'
 import type { Encoding } from './encode.ts'
 import { CODE, IN_BYTES, OUT_BYTES, OUT_VECTOR } from './layout.ts'
-import type { Batch } from './layout.ts'
+import type { Batch, Mode } from './layout.ts'
 import type { TestMachine } from './machine.ts'
 import type { NativeCpu } from './native.ts'
 import type { Choice } from './random.ts'
+import { randomSequence } from './sequences.ts'
 
 /** Bytes of code per encoding; branches get room around them, all INT3. */
 const SLOT = 32
@@ -77,11 +78,39 @@ export function check(
 ): Report {
   const notEncoded: string[] = []
   const { list, code } = encodings(random, forms, encodingsPerForm, notEncoded)
-  const perForm = new Map<CodeInfo, number>()
-  for (const { info } of list) perForm.set(info, (perForm.get(info) ?? 0) + 1)
+  return compareAll(native, machine, random, list, code, casesPerForm, notEncoded)
+}
+
+/** The same for instructions that follow one another: lazy flags, and what is decided from them. */
+export function checkSequences(native: NativeCpu, machine: TestMachine, random: Choice, mode: Mode, count: number, casesEach: number): Report {
+  const list: Encoding[] = []
+  let end = FIRST
+  for (let attempt = 0; attempt < 2 * count && list.length < count; attempt++) {
+    const sequence = randomSequence(random, mode, CODE + end + BRANCH_SLOT / 2)
+    if (sequence === undefined) continue
+    list.push(sequence)
+    end += BRANCH_SLOT
+  }
+  const code = new Uint8Array(end + SLOT).fill(0xcc)
+  for (const { at, bytes } of list) code.set(bytes, at - CODE)
+  return compareAll(native, machine, random, list, code, casesEach * list.length, [])
+}
+
+function compareAll(
+  native: NativeCpu,
+  machine: TestMachine,
+  random: Choice,
+  list: readonly Encoding[],
+  code: Uint8Array,
+  casesPerForm: number,
+  notEncoded: readonly string[],
+): Report {
+  const keyOf = (encoding: Encoding): unknown => (encoding.instructions === undefined ? encoding.info : 'sequence')
+  const perForm = new Map<unknown, number>()
+  for (const encoding of list) perForm.set(keyOf(encoding), (perForm.get(keyOf(encoding)) ?? 0) + 1)
   const owners: Encoding[] = []
   for (const encoding of list) {
-    const each = Math.ceil(casesPerForm / (perForm.get(encoding.info) as number))
+    const each = Math.ceil(casesPerForm / (perForm.get(keyOf(encoding)) as number))
     for (let i = 0; i < each; i++) owners.push(encoding)
   }
   const cases = new Uint8Array(owners.length * IN_BYTES)

@@ -1,4 +1,4 @@
-import { Instruction, formatIntel } from '@retrap/x86-decoder'
+import { formatIntel } from '@retrap/x86-decoder'
 import type { Encoding } from './encode.ts'
 import { toleratedDifference } from './differences.ts'
 import {
@@ -29,6 +29,7 @@ import {
 /** CF PF AF ZF SF DF OF, and RF, which faults push. */
 const COMPARED_FLAGS = 0x1_0cd5
 const PAGE_FAULT = 14
+const BREAKPOINT = 3
 /** Error-code bits of #PF that are compared: the host's kernel does not say P for addresses of its own. */
 const PAGE_FAULT_BITS = ~1
 
@@ -88,7 +89,8 @@ export function compare(encoding: Encoding, input: Uint8Array, expected: Uint8Ar
     if (encoding.long) differ(NAMES[i] as string, long(expected, at), long(actual, at))
     else both(NAMES[i] as string, at)
   }
-  const compared = COMPARED_FLAGS & ~undefinedFlags(encoding, input)
+  const ended = vector === BREAKPOINT ? encoding.undefinedAfter : encoding.undefinedOnTheWay
+  const compared = COMPARED_FLAGS & ~(ended ?? undefinedFlags(encoding, input))
   differ('flags', word(expected, OUT_RFLAGS) & compared, word(actual, OUT_RFLAGS) & compared)
   if (encoding.long) {
     differ('fs base', long(expected, OUT_FS_BASE), long(actual, OUT_FS_BASE))
@@ -146,11 +148,12 @@ export function undefinedFlags({ info, insn }: Encoding, input: Uint8Array): num
 
 /** A mismatch for people: the instruction, what it was given, and what differs. */
 export function describeMismatch({ encoding, differences, input }: Mismatch): string {
-  const { insn, long: is64, mode, bytes, at } = encoding
+  const { long: is64, mode, bytes, at } = encoding
   const hex = [...bytes].map((b) => b.toString(16).padStart(2, '0')).join(' ')
   const registers = NAMES.slice(0, is64 ? 16 : 8).map((name, i) => `${name}=${hexNumber(long(input, IN_GPR + 8 * i))}`)
+  const text = (encoding.instructions ?? [encoding]).map((one) => formatIntel(one.insn, { address: BigInt(one.at) })).join('; ')
   const lines = [
-    `${formatIntel(insn as Instruction, { address: BigInt(at) })}  [${hex}] ${mode}-bit mode at ${hexNumber(at)}`,
+    `${text}  [${hex}] ${mode}-bit mode at ${hexNumber(at)}`,
     `  ${registers.join(' ')} rflags=${hexNumber(word(input, IN_RFLAGS))}`,
   ]
   if (/SSE|MMX|FPU/.test(encoding.info.feature)) lines.push(`  ${describeVectors(encoding, input.subarray(IN_FX))}`)

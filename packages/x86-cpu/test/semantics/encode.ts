@@ -14,6 +14,11 @@ export interface Encoding {
   readonly at: number
   readonly bytes: Uint8Array
   readonly insn: Instruction
+  /** Of several instructions: all of them, and the flags that are undefined in the end. */
+  readonly instructions?: readonly Encoding[]
+  readonly undefinedAfter?: number
+  /** Flags that are undefined somewhere on the way. */
+  readonly undefinedOnTheWay?: number
 }
 
 const ESCAPES: readonly (readonly number[])[] = [[], [0x0f], [0x0f, 0x38], [0x0f, 0x3a]]

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { check } from './check.ts'
+import { check, checkSequences } from './check.ts'
 import type { Report } from './check.ts'
 import { describeMismatch } from './compare.ts'
 import { knownDifferences } from './differences.ts'
@@ -15,6 +15,10 @@ const ENCODINGS_PER_FORM = 20
 const FORMS_PER_BATCH = 30
 /** Part of the cases that end without a fault; where privileged instructions and bad selectors are, fewer do. */
 const LEAST_COMPLETED: Readonly<Record<string, number>> = { system: 0.2, segments: 0.3, privileged: 0 }
+/** Sequences of two to four instructions, the first of which sets flags that the last depends on. */
+const SEQUENCES = 200
+const SEQUENCE_BATCHES = 5
+const CASES_PER_SEQUENCE = 10
 /** Mismatches that are printed in full. */
 const SHOWN = 4
 
@@ -44,6 +48,15 @@ describe.skipIf(typeof native === 'string')('an instruction does what the host C
     // What mostly faults would compare little.
     expect(completed / cases).toBeGreaterThanOrEqual(LEAST_COMPLETED[name] ?? 0.7)
     expect(cases).toBeGreaterThanOrEqual(CASES_PER_FORM * forms.length)
+  })
+
+  test.each([64, 32, 16] as const)('flags are what later instructions take them for, %i-bit code', { timeout: 120_000 }, (mode) => {
+    const random = new Random(0xf1a6 + mode)
+    for (let i = 0; i < SEQUENCE_BATCHES; i++) {
+      const { mismatches, cases, completed } = checkSequences(reference, machine, random, mode, SEQUENCES, CASES_PER_SEQUENCE)
+      expect(mismatches.slice(0, SHOWN).map(describeMismatch).join('\n\n')).toBe('')
+      expect(completed / cases).toBeGreaterThan(0.7)
+    }
   })
 })
 

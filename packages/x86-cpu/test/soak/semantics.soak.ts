@@ -1,9 +1,9 @@
 /**
  * Random instructions here and on the host CPU, for long: `npm run -s soak -- semantics`. A step is one random form in a few
- * random encodings, each with a few random operands.
+ * random encodings, each with a few random operands; or a few sequences of instructions that depend on one another's flags.
  */
 import type { Soak } from '@retrap/tooling/soak'
-import { check } from '../semantics/check.ts'
+import { check, checkSequences } from '../semantics/check.ts'
 import { describeMismatch } from '../semantics/compare.ts'
 import { families } from '../semantics/families.ts'
 import { TestMachine } from '../semantics/machine.ts'
@@ -28,6 +28,11 @@ export const soak: Soak = {
     machine = new TestMachine()
   },
   step(rng) {
+    if (rng.chance(1, 3)) {
+      const sequences = checkSequences(native, machine, rng, rng.pick([64, 32, 16] as const), ENCODINGS, CASES / ENCODINGS)
+      const [failed] = sequences.mismatches
+      return failed === undefined ? undefined : describeMismatch(failed)
+    }
     const form = rng.pick(forms)
     rng.note('form', form.form)
     const { mismatches } = check(native, machine, rng, [form], CASES, ENCODINGS)
