@@ -47,7 +47,8 @@ describe('an instruction that meets devices is replayed exactly', () => {
           new CaseBuilder(random, encoding, input).build()
           const start = { input, supervisor: false, length: encoding.bytes.length, used: false }
           const report = checkReplay(machine, start, WINDOW_PAGES)
-          if (report.violations.length > 0) violations.push([formatIntel(encoding.insn), ...report.violations].join('\n  '))
+          if (report.violations.length > 0)
+            violations.push([formatIntel(encoding.insn), ...report.violations].join('\n  '))
         }
       }
     }

@@ -6,7 +6,23 @@ import type { AccessLog } from '@retrap/replay'
 import { Vcpu, X86Engine } from '../../src/index.ts'
 import type { CpuHost, InitialCpuState, Translation, Words } from '../../src/index.ts'
 import * as S from '../../src/state-layout.ts'
-import { CODE, CS_32, CS_64, FX_MXCSR, FX_ST, FX_XMM, IN_BAND, IN_BYTES, IN_CS, IN_FX, IN_GPR, IN_RFLAGS, IN_RIP, USER_DATA, WINDOW } from '../semantics/layout.ts'
+import {
+  CODE,
+  CS_32,
+  CS_64,
+  FX_MXCSR,
+  FX_ST,
+  FX_XMM,
+  IN_BAND,
+  IN_BYTES,
+  IN_CS,
+  IN_FX,
+  IN_GPR,
+  IN_RFLAGS,
+  IN_RIP,
+  USER_DATA,
+  WINDOW,
+} from '../semantics/layout.ts'
 
 /** Guest-physical layout. Everything below CODE_GPA is compared after each run. */
 const PML4 = 0x1000
@@ -37,7 +53,16 @@ const NO_EXECUTE = 0x8000_0000
 const USED = 0x60
 
 /** Pages that may turn into devices. The rest is code. */
-export const DEVICE_PAGES: readonly number[] = [GDT, IDT, TSS, IST_STACK, KERNEL_STACK, LDT, WINDOW_GPA, WINDOW_GPA + 0x1000]
+export const DEVICE_PAGES: readonly number[] = [
+  GDT,
+  IDT,
+  TSS,
+  IST_STACK,
+  KERNEL_STACK,
+  LDT,
+  WINDOW_GPA,
+  WINDOW_GPA + 0x1000,
+]
 
 export const KERNEL_CS = 0x10
 export const KERNEL_DS = 0x18
@@ -173,7 +198,13 @@ class ContractHost implements CpuHost, TableReader {
       this.accesses.push(access)
       this.#pending = access
       this.#refusals = this.plan.retries
-    } else if (pending.kind !== access.kind || pending.address !== access.address || pending.size !== access.size || pending.lo !== access.lo || pending.hi !== access.hi) {
+    } else if (
+      pending.kind !== access.kind ||
+      pending.address !== access.address ||
+      pending.size !== access.size ||
+      pending.lo !== access.lo ||
+      pending.hi !== access.hi
+    ) {
       this.violation ??= `asked for ${JSON.stringify(access)} while ${JSON.stringify(pending)} waits`
     }
     if (this.#refusals > 0) {
@@ -202,14 +233,19 @@ class ContractHost implements CpuHost, TableReader {
 
   physicalWrite(gpa: number, size: number, lo: number, hi: number, logged: boolean): number {
     const mask = size >= 4 ? 0xffff_ffff : (1 << (8 * size)) - 1
-    const status = this.#ask({ kind: 'write', address: gpa, size, lo: (lo & mask) >>> 0, hi: size === 8 ? hi >>> 0 : 0 }, logged)
+    const status = this.#ask(
+      { kind: 'write', address: gpa, size, lo: (lo & mask) >>> 0, hi: size === 8 ? hi >>> 0 : 0 },
+      logged,
+    )
     if (status !== S.STATUS_DONE) return status
     for (let i = 0; i < size; i++) this.#memory.u8[this.#base + gpa + i] = i < 4 ? lo >>> (8 * i) : hi >>> (8 * (i - 4))
     return status
   }
 
   portRead(port: number, size: number, into: Words, logged: boolean): number {
-    const status = this.plan.ports ? this.#ask({ kind: 'in', address: port, size, lo: 0, hi: 0 }, logged) : S.STATUS_DONE
+    const status = this.plan.ports
+      ? this.#ask({ kind: 'in', address: port, size, lo: 0, hi: 0 }, logged)
+      : S.STATUS_DONE
     into.lo = Math.imul(port + 1, 0x9e37_79b1)
     into.hi = 0
     return status
@@ -217,7 +253,9 @@ class ContractHost implements CpuHost, TableReader {
 
   portWrite(port: number, size: number, value: number, logged: boolean): number {
     const mask = size === 4 ? 0xffff_ffff : (1 << (8 * size)) - 1
-    return this.plan.ports ? this.#ask({ kind: 'out', address: port, size, lo: (value & mask) >>> 0, hi: 0 }, logged) : S.STATUS_DONE
+    return this.plan.ports
+      ? this.#ask({ kind: 'out', address: port, size, lo: (value & mask) >>> 0, hi: 0 }, logged)
+      : S.STATUS_DONE
   }
 
   // ---------------------------------------------------------------- the rest
@@ -334,9 +372,17 @@ export class ContractMachine {
       blocked++
       undo()
       host.violation ??= this.#unchanged(start, plan)
-      const waits = plan.scribble === 'while waiting' ? blocked % plan.retries !== 0 : plan.scribble === 'until it retires'
+      const waits =
+        plan.scribble === 'while waiting' ? blocked % plan.retries !== 0 : plan.scribble === 'until it retires'
       if (waits) {
-        scribbled = new Scribble(this.#memory, this.#base, vcpu.log, host.walkReads, settled, start.interrupt === undefined ? start : undefined)
+        scribbled = new Scribble(
+          this.#memory,
+          this.#base,
+          vcpu.log,
+          host.walkReads,
+          settled,
+          start.interrupt === undefined ? start : undefined,
+        )
         if (plan.scribble === 'until it retires') host.onUnlogged = undo
       }
       exit = vcpu.run(1000)
@@ -387,7 +433,8 @@ export class ContractMachine {
     if (interrupt !== undefined || vcpu.u32[S.S_RIP >>> 2] !== view.getUint32(IN_RIP, true)) return undefined
     if (this.#repeats(view.getUint32(IN_RIP, true))) return undefined
     for (let i = 0; i < 128; i++) {
-      if (this.#state[S.S_GPR + i] !== input[IN_GPR + i]) return `general register ${i >>> 3} has changed while the instruction waits`
+      if (this.#state[S.S_GPR + i] !== input[IN_GPR + i])
+        return `general register ${i >>> 3} has changed while the instruction waits`
     }
     const before = this.#before
     before.set(this.#templates[used ? 1 : 0])
@@ -395,10 +442,15 @@ export class ContractMachine {
     patch?.(new DataView(before.buffer))
     const ram = this.#memory.u8.subarray(this.#base, this.#base + COMPARED_BYTES)
     for (let page = 0; page < COMPARED_BYTES; page += 0x1000) {
-      if (plan.pages.has(page) || Buffer.compare(before.subarray(page, page + 0x1000), ram.subarray(page, page + 0x1000)) === 0) continue
+      if (
+        plan.pages.has(page) ||
+        Buffer.compare(before.subarray(page, page + 0x1000), ram.subarray(page, page + 0x1000)) === 0
+      )
+        continue
       for (let gpa = page; gpa < page + 0x1000; gpa++) {
         const mask = gpa < GDT && (gpa & 7) === 0 ? ~USED : 0xff
-        if (((before[gpa]! ^ ram[gpa]!) & mask) !== 0) return `memory at ${gpa.toString(16)} has changed while the instruction waits`
+        if (((before[gpa]! ^ ram[gpa]!) & mask) !== 0)
+          return `memory at ${gpa.toString(16)} has changed while the instruction waits`
       }
     }
     return undefined
@@ -495,7 +547,8 @@ function loadVectors(vcpu: Vcpu, state: Uint8Array, fx: Uint8Array): void {
   vcpu.u32[S.S_FTOP >>> 2] = top
   vcpu.u32[S.S_FTAG_EMPTY >>> 2] = ~(fx[4] as number) & 0xff
   vcpu.u32[S.S_MXCSR >>> 2] = word(FX_MXCSR)
-  for (let i = 0; i < 8; i++) state.set(fx.subarray(FX_ST + 16 * i, FX_ST + 16 * i + 10), S.S_FPR + 16 * ((top + i) & 7))
+  for (let i = 0; i < 8; i++)
+    state.set(fx.subarray(FX_ST + 16 * i, FX_ST + 16 * i + 10), S.S_FPR + 16 * ((top + i) & 7))
   for (let i = 0; i < 16; i++) state.set(fx.subarray(FX_XMM + 16 * i, FX_XMM + 16 * i + 16), S.S_XMM + 64 * i)
 }
 

@@ -15,5 +15,7 @@ test('an instruction that goes another way when it is replayed stops its vCPU, a
   machine.vcpu.u64[(S_GPR >>> 3) + 6] = 0x1000_0f20n
   const exit = machine.vcpu.run(10)
   expect(exit.reason).toBe('error')
-  expect(String(exit.reason === 'error' && exit.error)).toMatch(/mmio-read 0x10f10 .*mmio-read 0x10f20|mmio-read 0x10f20 .*mmio-read 0x10f10/)
+  expect(String(exit.reason === 'error' && exit.error)).toMatch(
+    /mmio-read 0x10f10 .*mmio-read 0x10f20|mmio-read 0x10f20 .*mmio-read 0x10f10/,
+  )
 })

@@ -1,5 +1,4 @@
-import { ContractMachine } from './machine.ts'
-import type { DeviceAccess, DevicePlan, Outcome, Start } from './machine.ts'
+import type { ContractMachine, DeviceAccess, DevicePlan, Outcome, Start } from './machine.ts'
 
 /** What a case violates; empty if nothing. */
 export interface CaseReport {
@@ -20,7 +19,9 @@ function isPort({ kind }: DeviceAccess): boolean {
 }
 
 function show(a: DeviceAccess | undefined): string {
-  return a === undefined ? 'nothing' : `${a.kind} of ${a.size} at ${a.address.toString(16)}${a.kind === 'write' || a.kind === 'out' ? ` ${a.hi.toString(16)}:${a.lo.toString(16)}` : ''}`
+  return a === undefined
+    ? 'nothing'
+    : `${a.kind} of ${a.size} at ${a.address.toString(16)}${a.kind === 'write' || a.kind === 'out' ? ` ${a.hi.toString(16)}:${a.lo.toString(16)}` : ''}`
 }
 
 function firstDifference(a: Uint8Array, b: Uint8Array): number {
@@ -34,7 +35,10 @@ function differences(expected: Outcome, actual: Outcome): string[] {
   if (actual.violation !== undefined) out.push(actual.violation)
   if (expected.exit !== actual.exit) out.push(`ended with ${actual.exit}, not ${expected.exit}`)
   const register = firstDifference(expected.registers, actual.registers)
-  if (register >= 0) out.push(`register byte ${register.toString(16)} is ${actual.registers[register]}, not ${expected.registers[register]}`)
+  if (register >= 0)
+    out.push(
+      `register byte ${register.toString(16)} is ${actual.registers[register]}, not ${expected.registers[register]}`,
+    )
   const byte = firstDifference(expected.ram, actual.ram)
   if (byte >= 0) out.push(`memory at ${byte.toString(16)} is ${actual.ram[byte]}, not ${expected.ram[byte]}`)
   return out
@@ -42,7 +46,8 @@ function differences(expected: Outcome, actual: Outcome): string[] {
 
 function sameAccesses(expected: readonly DeviceAccess[], actual: readonly DeviceAccess[]): string[] {
   for (let i = 0; i < Math.max(expected.length, actual.length); i++) {
-    if (show(expected[i]) !== show(actual[i])) return [`device access ${i} is ${show(actual[i])}, not ${show(expected[i])}`]
+    if (show(expected[i]) !== show(actual[i]))
+      return [`device access ${i} is ${show(actual[i])}, not ${show(expected[i])}`]
   }
   return []
 }
@@ -84,7 +89,8 @@ export function checkReplay(machine: ContractMachine, start: Start, candidates: 
       const plan = `page ${name} a device, ${retries} retries, scribbling: ${scribble}`
       note(plan, differences(used ? plainUsed : plain, outcome))
       note(plan, sameAccesses(expected, outcome.accesses))
-      if (outcome.blocked !== retries * expected.length) note(plan, [`blocked ${outcome.blocked} times for ${expected.length} accesses`])
+      if (outcome.blocked !== retries * expected.length)
+        note(plan, [`blocked ${outcome.blocked} times for ${expected.length} accesses`])
     }
   }
   return { vector, accesses: asked.accesses, violations, blocked }

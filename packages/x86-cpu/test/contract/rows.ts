@@ -1,4 +1,17 @@
-import { BAND, BAND_BYTES, CODE, CS_32, CS_64, IN_BAND, IN_BYTES, IN_CS, IN_FX, IN_GPR, IN_RFLAGS, IN_RIP } from '../semantics/layout.ts'
+import {
+  BAND,
+  BAND_BYTES,
+  CODE,
+  CS_32,
+  CS_64,
+  IN_BAND,
+  IN_BYTES,
+  IN_CS,
+  IN_FX,
+  IN_GPR,
+  IN_RFLAGS,
+  IN_RIP,
+} from '../semantics/layout.ts'
 import { GDT, IDT } from './machine.ts'
 import type { Start } from './machine.ts'
 
@@ -46,13 +59,35 @@ export const rows: readonly Row[] = [
   { name: 'FXSAVE64', code: '480fae06', registers: { rsi: AREA } },
   { name: 'FXSAVE of a misaligned area', ends: 13, code: '0fae06', registers: { rsi: AREA + 8 } },
   { name: 'FXRSTOR', code: '0fae0e', registers: { rsi: AREA }, memory: [[AREA + 24, 4, 0x1f80]] },
-  { name: 'FXRSTOR of an MXCSR with reserved bits', ends: 13, code: '0fae0e', registers: { rsi: AREA }, memory: [[AREA + 24, 4, -1]] },
+  {
+    name: 'FXRSTOR of an MXCSR with reserved bits',
+    ends: 13,
+    code: '0fae0e',
+    registers: { rsi: AREA },
+    memory: [[AREA + 24, 4, -1]],
+  },
   { name: 'XSAVE', code: '0fae26', registers: { rsi: AREA, rax: 3, rdx: 0 }, memory: header(0) },
   { name: 'XSAVE64 of SSE alone', code: '480fae26', registers: { rsi: AREA, rax: 2, rdx: 0 }, memory: header(1) },
   { name: 'XSAVEOPT', code: '0fae36', registers: { rsi: AREA, rax: 3, rdx: 0 }, memory: header(0) },
-  { name: 'XRSTOR', code: '0fae2e', registers: { rsi: AREA, rax: 3, rdx: 0 }, memory: [...header(3), [AREA + 24, 4, 0x1f80]] },
-  { name: 'XRSTOR of x87 alone', code: '0fae2e', registers: { rsi: AREA, rax: 3, rdx: 0 }, memory: [...header(1), [AREA + 24, 4, 0x1f80]] },
-  { name: 'XRSTOR of a header with reserved bits', ends: 13, code: '0fae2e', registers: { rsi: AREA, rax: 3, rdx: 0 }, memory: header(0x10) },
+  {
+    name: 'XRSTOR',
+    code: '0fae2e',
+    registers: { rsi: AREA, rax: 3, rdx: 0 },
+    memory: [...header(3), [AREA + 24, 4, 0x1f80]],
+  },
+  {
+    name: 'XRSTOR of x87 alone',
+    code: '0fae2e',
+    registers: { rsi: AREA, rax: 3, rdx: 0 },
+    memory: [...header(1), [AREA + 24, 4, 0x1f80]],
+  },
+  {
+    name: 'XRSTOR of a header with reserved bits',
+    ends: 13,
+    code: '0fae2e',
+    registers: { rsi: AREA, rax: 3, rdx: 0 },
+    memory: header(0x10),
+  },
   { name: 'FNSAVE', code: 'dd36', registers: { rsi: AREA } },
   { name: 'FRSTOR', code: 'dd26', registers: { rsi: EDGE - 60 } },
   { name: 'FNSTENV', code: 'd936', registers: { rsi: EDGE - 13 } },
@@ -66,7 +101,13 @@ export const rows: readonly Row[] = [
   { name: 'LLDT of what is no LDT', ends: 13, code: '0f00d0', supervisor: true, registers: { rax: 0x28 } },
   { name: 'LTR', code: '0f001e', supervisor: true, registers: { rsi: EDGE - 1 }, memory: [[EDGE - 1, 2, 0x40]] },
   { name: 'MOV DS', code: '8e1e', registers: { rsi: EDGE - 1 }, memory: [[EDGE - 1, 2, USER_DS]] },
-  { name: 'MOV DS of a selector beyond the table', ends: 13, code: '8e1e', registers: { rsi: EDGE - 1 }, memory: [[EDGE - 1, 2, 0x103]] },
+  {
+    name: 'MOV DS of a selector beyond the table',
+    ends: 13,
+    code: '8e1e',
+    registers: { rsi: EDGE - 1 },
+    memory: [[EDGE - 1, 2, 0x103]],
+  },
   { name: 'MOV SS', code: '8ed0', registers: { rax: USER_DS } },
   { name: 'POP FS', code: '0fa1', registers: { rsp: EDGE - 1 }, memory: [[EDGE - 1, 2, USER_DS]] },
   { name: 'LSS', code: '0fb206', registers: CROSSING, memory: pointer(EDGE - 3, 0x1234_5678, USER_DS) },
@@ -76,8 +117,27 @@ export const rows: readonly Row[] = [
   { name: 'LSL', code: '0f0306', registers: { rsi: EDGE - 1 }, memory: [[EDGE - 1, 2, USER_DS]] },
   { name: 'VERR', code: '0f0026', registers: { rsi: EDGE - 1 }, memory: [[EDGE - 1, 2, USER_DS]] },
   { name: 'VERW', code: '0f002e', registers: { rsi: EDGE - 1 }, memory: [[EDGE - 1, 2, USER_CS]] },
-  { name: 'BOUND within', code: '6206', mode: 32, registers: { ...CROSSING, rax: 5 }, memory: [[EDGE - 3, 4, 1], [EDGE + 1, 4, 9]] },
-  { name: 'BOUND outside', ends: 5, code: '6206', mode: 32, registers: { ...CROSSING, rax: 10 }, memory: [[EDGE - 3, 4, 1], [EDGE + 1, 4, 9]] },
+  {
+    name: 'BOUND within',
+    code: '6206',
+    mode: 32,
+    registers: { ...CROSSING, rax: 5 },
+    memory: [
+      [EDGE - 3, 4, 1],
+      [EDGE + 1, 4, 9],
+    ],
+  },
+  {
+    name: 'BOUND outside',
+    ends: 5,
+    code: '6206',
+    mode: 32,
+    registers: { ...CROSSING, rax: 10 },
+    memory: [
+      [EDGE - 3, 4, 1],
+      [EDGE + 1, 4, 9],
+    ],
+  },
   // Stack.
   { name: 'PUSHAD', code: '60', mode: 32, registers: { rsp: EDGE + 6 } },
   { name: 'PUSHA', code: '6660', mode: 32, registers: { rsp: EDGE + 7 } },
@@ -94,24 +154,127 @@ export const rows: readonly Row[] = [
   { name: 'POPFQ', code: '9d', registers: { rsp: EDGE - 3 }, memory: [[EDGE - 3, 4, 0xad7]] },
   // Far transfers.
   { name: 'JMP m16:32', code: 'ff2e', registers: CROSSING, memory: pointer(EDGE - 3, TARGET, USER_CS) },
-  { name: 'JMP m16:64', code: '48ff2e', registers: CROSSING, memory: [[EDGE - 3, 8, TARGET], [EDGE + 5, 2, USER_CS]] },
+  {
+    name: 'JMP m16:64',
+    code: '48ff2e',
+    registers: CROSSING,
+    memory: [
+      [EDGE - 3, 8, TARGET],
+      [EDGE + 5, 2, USER_CS],
+    ],
+  },
   { name: 'JMP m16:32 to 32-bit code', code: 'ff2e', registers: CROSSING, memory: pointer(EDGE - 3, TARGET, CS_32) },
-  { name: 'CALL m16:32', code: 'ff1e', registers: { ...CROSSING, rsp: EDGE + 40 }, memory: pointer(EDGE - 3, TARGET, USER_CS) },
-  { name: 'CALL m16:64', code: '48ff1e', registers: { rsi: EDGE - 60, rsp: EDGE + 4 }, memory: [[EDGE - 60, 8, TARGET], [EDGE - 52, 2, USER_CS]] },
-  { name: 'CALL through a gate to level 0', ends: 0, code: 'ff1e', registers: { ...CROSSING, rsp: STACK }, memory: pointer(EDGE - 3, 0, 0x63) },
-  { name: 'CALL to a data segment', ends: 13, code: 'ff1e', registers: { ...CROSSING, rsp: STACK }, memory: pointer(EDGE - 3, 0, USER_DS) },
-  { name: 'RETF', code: '48cb', registers: { rsp: EDGE - 12 }, memory: [[EDGE - 12, 8, TARGET], [EDGE - 4, 8, USER_CS]] },
-  { name: 'RETF imm16', code: 'ca1000', registers: { rsp: EDGE - 6 }, memory: [[EDGE - 6, 4, TARGET], [EDGE - 2, 4, USER_CS]] },
-  { name: 'RETF to 32-bit code', code: '48cb', registers: { rsp: EDGE - 12 }, memory: [[EDGE - 12, 8, TARGET], [EDGE - 4, 8, CS_32]] },
-  { name: 'RETF to level 3', code: '48cb', supervisor: true, registers: { rsp: EDGE - 12 }, memory: frame(EDGE - 12, [TARGET, USER_CS, STACK, USER_DS]) },
-  { name: 'IRETQ to level 3', code: '48cf', supervisor: true, registers: { rsp: EDGE - 12 }, memory: frame(EDGE - 12, [TARGET, USER_CS, 0x3246, STACK, USER_DS]) },
-  { name: 'IRETQ', code: '48cf', registers: { rsp: EDGE - 20 }, memory: frame(EDGE - 20, [TARGET, USER_CS, 0x3246, STACK, USER_DS]) },
-  { name: 'IRETQ to a null code segment', ends: 13, code: '48cf', registers: { rsp: EDGE - 20 }, memory: frame(EDGE - 20, [TARGET, 0, 0x3246, STACK, USER_DS]) },
-  { name: 'IRETD', code: 'cf', mode: 32, registers: { rsp: EDGE - 6 }, memory: [[EDGE - 6, 4, TARGET], [EDGE - 2, 4, CS_32], [EDGE + 2, 4, 0x3246]] },
+  {
+    name: 'CALL m16:32',
+    code: 'ff1e',
+    registers: { ...CROSSING, rsp: EDGE + 40 },
+    memory: pointer(EDGE - 3, TARGET, USER_CS),
+  },
+  {
+    name: 'CALL m16:64',
+    code: '48ff1e',
+    registers: { rsi: EDGE - 60, rsp: EDGE + 4 },
+    memory: [
+      [EDGE - 60, 8, TARGET],
+      [EDGE - 52, 2, USER_CS],
+    ],
+  },
+  {
+    name: 'CALL through a gate to level 0',
+    ends: 0,
+    code: 'ff1e',
+    registers: { ...CROSSING, rsp: STACK },
+    memory: pointer(EDGE - 3, 0, 0x63),
+  },
+  {
+    name: 'CALL to a data segment',
+    ends: 13,
+    code: 'ff1e',
+    registers: { ...CROSSING, rsp: STACK },
+    memory: pointer(EDGE - 3, 0, USER_DS),
+  },
+  {
+    name: 'RETF',
+    code: '48cb',
+    registers: { rsp: EDGE - 12 },
+    memory: [
+      [EDGE - 12, 8, TARGET],
+      [EDGE - 4, 8, USER_CS],
+    ],
+  },
+  {
+    name: 'RETF imm16',
+    code: 'ca1000',
+    registers: { rsp: EDGE - 6 },
+    memory: [
+      [EDGE - 6, 4, TARGET],
+      [EDGE - 2, 4, USER_CS],
+    ],
+  },
+  {
+    name: 'RETF to 32-bit code',
+    code: '48cb',
+    registers: { rsp: EDGE - 12 },
+    memory: [
+      [EDGE - 12, 8, TARGET],
+      [EDGE - 4, 8, CS_32],
+    ],
+  },
+  {
+    name: 'RETF to level 3',
+    code: '48cb',
+    supervisor: true,
+    registers: { rsp: EDGE - 12 },
+    memory: frame(EDGE - 12, [TARGET, USER_CS, STACK, USER_DS]),
+  },
+  {
+    name: 'IRETQ to level 3',
+    code: '48cf',
+    supervisor: true,
+    registers: { rsp: EDGE - 12 },
+    memory: frame(EDGE - 12, [TARGET, USER_CS, 0x3246, STACK, USER_DS]),
+  },
+  {
+    name: 'IRETQ',
+    code: '48cf',
+    registers: { rsp: EDGE - 20 },
+    memory: frame(EDGE - 20, [TARGET, USER_CS, 0x3246, STACK, USER_DS]),
+  },
+  {
+    name: 'IRETQ to a null code segment',
+    ends: 13,
+    code: '48cf',
+    registers: { rsp: EDGE - 20 },
+    memory: frame(EDGE - 20, [TARGET, 0, 0x3246, STACK, USER_DS]),
+  },
+  {
+    name: 'IRETD',
+    code: 'cf',
+    mode: 32,
+    registers: { rsp: EDGE - 6 },
+    memory: [
+      [EDGE - 6, 4, TARGET],
+      [EDGE - 2, 4, CS_32],
+      [EDGE + 2, 4, 0x3246],
+    ],
+  },
   // Two memory operands, and 16 bytes at once.
   { name: 'CMPXCHG16B that fails', code: '480fc70e', registers: { rsi: EDGE - 16 } },
-  { name: 'CMPXCHG16B that succeeds', code: 'f0480fc70e', registers: { rsi: EDGE - 16, rax: 5, rdx: 6 }, memory: frame(EDGE - 16, [5, 6]) },
-  { name: 'CMPXCHG8B across pages', code: 'f00fc70e', registers: { rsi: EDGE - 3, rax: 5, rdx: 6 }, memory: [[EDGE - 3, 4, 5], [EDGE + 1, 4, 6]] },
+  {
+    name: 'CMPXCHG16B that succeeds',
+    code: 'f0480fc70e',
+    registers: { rsi: EDGE - 16, rax: 5, rdx: 6 },
+    memory: frame(EDGE - 16, [5, 6]),
+  },
+  {
+    name: 'CMPXCHG8B across pages',
+    code: 'f00fc70e',
+    registers: { rsi: EDGE - 3, rax: 5, rdx: 6 },
+    memory: [
+      [EDGE - 3, 4, 5],
+      [EDGE + 1, 4, 6],
+    ],
+  },
   { name: 'MASKMOVDQU', code: '660ff7c1', registers: { rdi: EDGE - 7 } },
   { name: 'MOVSB', code: 'a4', registers: { rsi: EDGE - 9, rdi: EDGE + 9 } },
   { name: 'MOVSQ across pages', code: '48a5', registers: { rsi: EDGE - 3, rdi: EDGE - 6 } },
@@ -120,16 +283,31 @@ export const rows: readonly Row[] = [
   { name: 'REP MOVSD onto itself', code: 'f3a5', registers: { rsi: EDGE - 10, rdi: EDGE - 8, rcx: 5 } },
   { name: 'REP STOSQ', code: 'f348ab', registers: { rdi: EDGE - 12, rcx: 4 } },
   { name: 'REP LODSW', code: 'f366ad', registers: { rsi: EDGE - 3, rcx: 4 } },
-  { name: 'REPE CMPSB', code: 'f3a6', registers: { rsi: EDGE - 2, rdi: EDGE - 4, rcx: 6 }, memory: frame(EDGE - 8, [0, 0, 0]) },
+  {
+    name: 'REPE CMPSB',
+    code: 'f3a6',
+    registers: { rsi: EDGE - 2, rdi: EDGE - 4, rcx: 6 },
+    memory: frame(EDGE - 8, [0, 0, 0]),
+  },
   { name: 'REPNE SCASD', code: 'f2af', registers: { rdi: EDGE - 9, rcx: 5, rax: 0x1234_5678 } },
-  { name: 'REP MOVSB into an unmapped page', ends: 14, code: 'f3a4', registers: { rsi: EDGE - 3, rdi: EDGE + 0xffe, rcx: 6 } },
+  {
+    name: 'REP MOVSB into an unmapped page',
+    ends: 14,
+    code: 'f3a4',
+    registers: { rsi: EDGE - 3, rdi: EDGE + 0xffe, rcx: 6 },
+  },
   // Ports.
   { name: 'IN AL, DX', code: 'ec', registers: { rdx: 0x3f8 } },
   { name: 'IN EAX, imm8', code: 'e560' },
   { name: 'OUT DX, AX', code: '66ef', registers: { rdx: 0x3f8 } },
   { name: 'INSD', code: '6d', registers: { rdx: 0x1f0, rdi: EDGE - 3 } },
   { name: 'REP INSB', code: 'f36c', registers: { rdx: 0x1f0, rdi: EDGE - 3, rcx: 6 } },
-  { name: 'REP INSW into an unmapped page', ends: 14, code: 'f3666d', registers: { rdx: 0x1f0, rdi: EDGE + 0xffa, rcx: 6 } },
+  {
+    name: 'REP INSW into an unmapped page',
+    ends: 14,
+    code: 'f3666d',
+    registers: { rdx: 0x1f0, rdi: EDGE + 0xffa, rcx: 6 },
+  },
   { name: 'OUTSB', code: '6e', registers: { rdx: 0x1f0, rsi: EDGE - 1 } },
   { name: 'REP OUTSD', code: 'f36f', registers: { rdx: 0x1f0, rsi: EDGE - 6, rcx: 3 } },
   // Instructions in a device.
@@ -142,19 +320,47 @@ export const rows: readonly Row[] = [
   { name: 'a jump into a device', code: 'ffe0', registers: { rax: EDGE + 9 }, patch: executableWindow },
   { name: 'REP STOSB in a device', code: 'f3aa', place: EDGE - 1, registers: { rdi: EDGE - 0x23, rcx: 3 } },
   { name: 'an invalid instruction in a device', code: '0f0b', place: EDGE - 1, ends: 6 },
-  { name: 'PUSH RAX in 32-bit code in a device', code: '50', mode: 32, place: EDGE + 0x40, registers: { rsp: EDGE - 0x20 } },
+  {
+    name: 'PUSH RAX in 32-bit code in a device',
+    code: '50',
+    mode: 32,
+    place: EDGE + 0x40,
+    registers: { rsp: EDGE - 0x20 },
+  },
   { name: 'an instruction that ends in an unmapped page', code: '48b8', place: EDGE + 0xfff, ends: 14 },
   // Events.
   { name: 'INT 30h to level 0', ends: 48, code: 'cd30', registers: { rsp: STACK } },
   { name: 'INT 30h in 32-bit code', ends: 48, code: 'cd30', mode: 32, registers: { rsp: STACK } },
   { name: 'INT 30h within level 0', ends: 48, code: 'cd30', supervisor: true, registers: { rsp: EDGE + 20 } },
   { name: 'UD2', ends: 6, code: '0f0b' },
-  { name: 'a division by zero of a byte in memory', ends: 0, code: 'f636', registers: { rsi: EDGE }, memory: [[EDGE, 1, 0]] },
+  {
+    name: 'a division by zero of a byte in memory',
+    ends: 0,
+    code: 'f636',
+    registers: { rsi: EDGE },
+    memory: [[EDGE, 1, 0]],
+  },
   { name: 'a page fault', ends: 14, code: '8b06', registers: { rsi: 0x4000_0000 } },
   { name: 'a page fault in the second half', ends: 14, code: '488b06', registers: { rsi: EDGE + 0xffd } },
-  { name: 'a page fault in the second half of a modification', ends: 14, code: '480106', registers: { rsi: EDGE + 0xffd } },
-  { name: 'INT through a gate that is not present', ends: 11, code: 'cd30', patch: (ram) => ram.setUint8(IDT + 48 * 16 + 5, 0x6e) },
-  { name: 'a double fault', ends: 8, code: '8b06', registers: { rsi: 0x4000_0000 }, patch: (ram) => ram.setUint8(IDT + 14 * 16 + 5, 0x0e) },
+  {
+    name: 'a page fault in the second half of a modification',
+    ends: 14,
+    code: '480106',
+    registers: { rsi: EDGE + 0xffd },
+  },
+  {
+    name: 'INT through a gate that is not present',
+    ends: 11,
+    code: 'cd30',
+    patch: (ram) => ram.setUint8(IDT + 48 * 16 + 5, 0x6e),
+  },
+  {
+    name: 'a double fault',
+    ends: 8,
+    code: '8b06',
+    registers: { rsi: 0x4000_0000 },
+    patch: (ram) => ram.setUint8(IDT + 14 * 16 + 5, 0x0e),
+  },
   {
     name: 'a triple fault',
     ends: SHUTDOWN,
@@ -165,7 +371,14 @@ export const rows: readonly Row[] = [
     },
   },
   { name: 'an interrupt', ends: 49, code: '90', interrupt: 0x31 },
-  { name: 'an interrupt within level 0', ends: 49, code: '90', interrupt: 0x31, supervisor: true, registers: { rsp: EDGE + 21 } },
+  {
+    name: 'an interrupt within level 0',
+    ends: 49,
+    code: '90',
+    interrupt: 0x31,
+    supervisor: true,
+    registers: { rsp: EDGE + 21 },
+  },
   { name: 'an interrupt in 32-bit code', ends: 49, code: '90', mode: 32, interrupt: 0x31 },
   { name: 'an interrupt before a load', ends: 49, code: '8b06', interrupt: 0x31, registers: { rsi: EDGE - 3 } },
 ]
@@ -208,7 +421,8 @@ export function startOf(row: Row): Start {
   view.setUint32(IN_RIP, row.place ?? ROW_CODE, true)
   view.setUint32(IN_CS, long ? CS_64 : CS_32, true)
   view.setUint32(IN_RFLAGS, row.direction === true ? 0x602 : 0x202, true)
-  for (let i = 0; i < BAND_BYTES; i++) input[IN_BAND + i] = row.place === undefined && row.patch !== executableWindow ? 17 * i + 5 : 0xcc
+  for (let i = 0; i < BAND_BYTES; i++)
+    input[IN_BAND + i] = row.place === undefined && row.patch !== executableWindow ? 17 * i + 5 : 0xcc
   for (let i = 0; i < (long ? 16 : 8); i++) view.setUint32(IN_GPR + 8 * i, 0x0101_0101 * (i + 1), true)
   view.setUint32(IN_GPR + 8 * 4, STACK, true)
   for (const [name, value] of Object.entries(row.registers ?? {})) {

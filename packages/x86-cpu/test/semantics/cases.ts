@@ -75,12 +75,17 @@ export class CaseBuilder {
     const random = this.#random
     this.#view.setUint32(IN_RIP, mode === 16 ? at - CODE : at, true)
     this.#view.setUint32(IN_CS, selectorOf(mode), true)
-    this.#view.setBigUint64(IN_RFLAGS, BigInt((random.u32() & ARITHMETIC) | (random.chance(1, 8) ? DIRECTION : 0) | 0x202), true)
+    this.#view.setBigUint64(
+      IN_RFLAGS,
+      BigInt((random.u32() & ARITHMETIC) | (random.chance(1, 8) ? DIRECTION : 0) | 0x202),
+      true,
+    )
     for (let i = 0; i < (long ? 16 : 8); i++) this.#randomRegister(i)
     randomVectors(random, this.#bytes.subarray(IN_FX, IN_FX + FX_BYTES), usesVectors(this.#encoding))
     const from = random.below(pool.length - BAND_BYTES)
     this.#bytes.set(pool.subarray(from, from + BAND_BYTES), IN_BAND)
-    if (!random.chance(1, 32)) this.setPointer(RSP, BigInt(BAND + 0xe0 + 8 * random.below(9) + (random.chance(1, 8) ? random.below(8) : 0)))
+    if (!random.chance(1, 32))
+      this.setPointer(RSP, BigInt(BAND + 0xe0 + 8 * random.below(9) + (random.chance(1, 8) ? random.below(8) : 0)))
     else if (mode === 16) this.setRegister(RSP, BigInt(random.pick([0, 1, 2, 3, 4, 6, 0xffff, 0xfffe])))
     this.#implied()
     if (insn.isMemory !== 0) this.#address()
@@ -139,10 +144,13 @@ export class CaseBuilder {
       if (random.chance()) this.setRegister(RCX, BigInt(random.below(3)))
     }
     if (mnemonic === 'DIV' || mnemonic === 'IDIV') this.#dividend()
-    if (!info.operands.some((o) => o.kind === OperandKind.STRING_SOURCE || o.kind === OperandKind.STRING_DESTINATION)) return
+    if (!info.operands.some((o) => o.kind === OperandKind.STRING_SOURCE || o.kind === OperandKind.STRING_DESTINATION))
+      return
     const size = Math.max(...info.operands.map((o) => o.memorySize))
-    const garbage = insn.addressSize < 64 && random.chance() ? BigInt(random.u32() >>> 0) << BigInt(insn.addressSize) : 0n
-    const place = (): bigint => (BigInt(BAND + 0x60 + random.below(0x130)) & -BigInt(random.chance() ? 1 : size)) - BigInt(this.#base)
+    const garbage =
+      insn.addressSize < 64 && random.chance() ? BigInt(random.u32() >>> 0) << BigInt(insn.addressSize) : 0n
+    const place = (): bigint =>
+      (BigInt(BAND + 0x60 + random.below(0x130)) & -BigInt(random.chance() ? 1 : size)) - BigInt(this.#base)
     this.setRegister(RSI, place() | garbage)
     this.setRegister(RDI, place() | garbage)
     this.setRegister(RCX, BigInt(random.below(9)) | garbage)
@@ -156,7 +164,7 @@ export class CaseBuilder {
     const random = this.#random
     const size = this.#encoding.info.operands[0]?.size ?? 0
     if (random.chance(1, 4)) return
-    if (size === 1) this.setRegister(RAX, BigInt(random.below(0x400)) * random.pick([1n, -1n]) & 0xffffn)
+    if (size === 1) this.setRegister(RAX, (BigInt(random.below(0x400)) * random.pick([1n, -1n])) & 0xffffn)
     else if (this.#encoding.info.mnemonic === 'IDIV' && random.chance()) {
       const negative = (this.register(RAX) >> BigInt(8 * size - 1)) & 1n
       this.setRegister(RDX, negative === 1n ? -1n : 0n)
@@ -184,7 +192,9 @@ export class CaseBuilder {
     if (insn.base === REGISTER_RIP) ea = BigInt(this.#encoding.at + insn.length + insn.dispLo)
     else if (insn.base < 0) ea = BigInt(insn.dispLo)
     else {
-      ea = (bitTest ? BigInt(BAND + 0x100 + random.below(8)) : this.#bandAddress(Math.min(size, 0x80))) - BigInt(this.#base)
+      ea =
+        (bitTest ? BigInt(BAND + 0x100 + random.below(8)) : this.#bandAddress(Math.min(size, 0x80))) -
+        BigInt(this.#base)
       const index = insn.index < 0 ? 0n : this.register(insn.index) << BigInt(insn.scale)
       let base = ea - index - BigInt(insn.dispLo)
       // POP's address is computed after the stack pointer has moved.
@@ -219,7 +229,8 @@ export class CaseBuilder {
     }
     if (size > 8) return
     const value = edge(random)
-    for (let i = 0; i < size; i++) this.#bytes[at + i] = i < 4 ? value >> (8 * i) : random.chance(1, 2) ? value >> 31 : value >> (8 * (i & 3))
+    for (let i = 0; i < size; i++)
+      this.#bytes[at + i] = i < 4 ? value >> (8 * i) : random.chance(1, 2) ? value >> 31 : value >> (8 * (i & 3))
   }
 
   /** CMPXCHG finds what it looks for. */
@@ -289,11 +300,17 @@ export class CaseBuilder {
     if (info.mnemonic.startsWith('POPF') && inBand) {
       this.#view.setUint32(at, (random.u32() & ~KEPT_OUT_OF_POPF) >>> 0, true)
     }
-    if (info.flow === 'return' && inBand && (this.#base !== 0 || !random.chance(1, 8))) this.#view.setBigUint64(at, this.#codeTarget(), true)
-    if ((info.flow === 'indirect-jump' || info.flow === 'indirect-call') && insn.isMemory === 0 && (this.#base !== 0 || !random.chance(1, 8))) {
+    if (info.flow === 'return' && inBand && (this.#base !== 0 || !random.chance(1, 8)))
+      this.#view.setBigUint64(at, this.#codeTarget(), true)
+    if (
+      (info.flow === 'indirect-jump' || info.flow === 'indirect-call') &&
+      insn.isMemory === 0 &&
+      (this.#base !== 0 || !random.chance(1, 8))
+    ) {
       this.setRegister(insn.rm, this.#codeTarget())
     }
-    if (info.mnemonic === 'CMPXCHG' && insn.isMemory === 0 && random.chance()) this.setRegister(insn.rm, this.register(RAX))
+    if (info.mnemonic === 'CMPXCHG' && insn.isMemory === 0 && random.chance())
+      this.setRegister(insn.rm, this.register(RAX))
   }
 }
 

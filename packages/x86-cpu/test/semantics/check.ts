@@ -33,7 +33,12 @@ export interface Report {
 }
 
 /** Random encodings of forms, one after the other. */
-function encodings(random: Choice, forms: readonly CodeInfo[], perForm: number, notEncoded: string[]): { list: Encoding[]; code: Uint8Array } {
+function encodings(
+  random: Choice,
+  forms: readonly CodeInfo[],
+  perForm: number,
+  notEncoded: string[],
+): { list: Encoding[]; code: Uint8Array } {
   const list: Encoding[] = []
   let end = FIRST
   // 16-bit code first: its segment has 64 KiB.
@@ -47,14 +52,19 @@ function encodings(random: Choice, forms: readonly CodeInfo[], perForm: number, 
       for (let attempt = 0; attempt < ATTEMPTS + wanted && made < wanted; attempt++) {
         const slot = relative ? BRANCH_SLOT : SLOT
         // Some cross a page.
-        const at = relative ? end + slot / 2 : random.chance(1, mode === 16 ? 64 : 16) ? (end | 0xfff) - random.below(4) : end
+        const at = relative
+          ? end + slot / 2
+          : random.chance(1, mode === 16 ? 64 : 16)
+            ? (end | 0xfff) - random.below(4)
+            : end
         const encoding = encode(random, info, mode, CODE + at)
         if (encoding === undefined) continue
         list.push(encoding)
         made++
         end = relative ? end + slot : Math.max(end + slot, at + slot)
       }
-      if (mode === 16 && end > SEGMENT_16) throw new RangeError(`${forms.length} forms have ${end} bytes of 16-bit code`)
+      if (mode === 16 && end > SEGMENT_16)
+        throw new RangeError(`${forms.length} forms have ${end} bytes of 16-bit code`)
       if (made === 0) notEncoded.push(`${info.form}, ${mode}-bit mode`)
     }
   }
@@ -82,7 +92,14 @@ export function check(
 }
 
 /** The same for instructions that follow one another: lazy flags, and what is decided from them. */
-export function checkSequences(native: NativeCpu, machine: TestMachine, random: Choice, mode: Mode, count: number, casesEach: number): Report {
+export function checkSequences(
+  native: NativeCpu,
+  machine: TestMachine,
+  random: Choice,
+  mode: Mode,
+  count: number,
+  casesEach: number,
+): Report {
   const list: Encoding[] = []
   let end = FIRST
   for (let attempt = 0; attempt < 2 * count && list.length < count; attempt++) {
@@ -114,7 +131,8 @@ function compareAll(
     for (let i = 0; i < each; i++) owners.push(encoding)
   }
   const cases = new Uint8Array(owners.length * IN_BYTES)
-  for (const [i, encoding] of owners.entries()) new CaseBuilder(random, encoding, cases.subarray(i * IN_BYTES, (i + 1) * IN_BYTES)).build()
+  for (const [i, encoding] of owners.entries())
+    new CaseBuilder(random, encoding, cases.subarray(i * IN_BYTES, (i + 1) * IN_BYTES)).build()
   const batch: Batch = { code, count: owners.length, cases }
   const expected = native.run(batch)
   const actual = machine.run(batch)

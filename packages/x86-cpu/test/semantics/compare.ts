@@ -33,7 +33,24 @@ const BREAKPOINT = 3
 /** Error-code bits of #PF that are compared: the host's kernel does not say P for addresses of its own. */
 const PAGE_FAULT_BITS = ~1
 
-const NAMES = ['rax', 'rcx', 'rdx', 'rbx', 'rsp', 'rbp', 'rsi', 'rdi', 'r8', 'r9', 'r10', 'r11', 'r12', 'r13', 'r14', 'r15']
+const NAMES = [
+  'rax',
+  'rcx',
+  'rdx',
+  'rbx',
+  'rsp',
+  'rbp',
+  'rsi',
+  'rdi',
+  'r8',
+  'r9',
+  'r10',
+  'r11',
+  'r12',
+  'r13',
+  'r14',
+  'r15',
+]
 
 const SEGMENTS = ['ss', 'ds', 'es', 'fs', 'gs']
 
@@ -52,7 +69,13 @@ export interface Mismatch {
 }
 
 function word(bytes: Uint8Array, at: number): number {
-  return ((bytes[at] as number) | ((bytes[at + 1] as number) << 8) | ((bytes[at + 2] as number) << 16) | ((bytes[at + 3] as number) << 24)) >>> 0
+  return (
+    ((bytes[at] as number) |
+      ((bytes[at + 1] as number) << 8) |
+      ((bytes[at + 2] as number) << 16) |
+      ((bytes[at + 3] as number) << 24)) >>>
+    0
+  )
 }
 
 function hexNumber(value: number | bigint): string {
@@ -102,7 +125,11 @@ export function compare(encoding: Encoding, input: Uint8Array, expected: Uint8Ar
   return out
 }
 
-function compareVectors(expected: Uint8Array, actual: Uint8Array, differ: (what: string, a: number | bigint, b: number | bigint) => void): void {
+function compareVectors(
+  expected: Uint8Array,
+  actual: Uint8Array,
+  differ: (what: string, a: number | bigint, b: number | bigint) => void,
+): void {
   differ('fcw', word(expected, 0) & 0xffff, word(actual, 0) & 0xffff)
   differ('fsw', word(expected, 0) >>> 16, word(actual, 0) >>> 16)
   differ('ftw', expected[4] as number, actual[4] as number)
@@ -110,7 +137,11 @@ function compareVectors(expected: Uint8Array, actual: Uint8Array, differ: (what:
   for (let i = 0; i < 8; i++) {
     const at = FX_ST + 16 * i
     const number = (bytes: Uint8Array): bigint => ((long(bytes, at + 8) & 0xffffn) << 64n) | long(bytes, at)
-    if (word(expected, at) !== word(actual, at) || long(expected, at) !== long(actual, at) || number(expected) !== number(actual)) {
+    if (
+      word(expected, at) !== word(actual, at) ||
+      long(expected, at) !== long(actual, at) ||
+      number(expected) !== number(actual)
+    ) {
       differ(`st${i}`, number(expected), number(actual))
     }
   }
@@ -134,12 +165,14 @@ const ARITHMETIC = 0x8d5
 export function undefinedFlags({ info, insn }: Encoding, input: Uint8Array): number {
   if (!SHIFTS.has(info.mnemonic)) return info.flagsUndefined
   const last = info.operands.at(-1)
-  const given = last?.register === 1 ? (input[IN_GPR + 8] as number) : info.operands.at(-1)?.size === 0 ? 1 : insn.immLo & 0xff
+  const given =
+    last?.register === 1 ? (input[IN_GPR + 8] as number) : info.operands.at(-1)?.size === 0 ? 1 : insn.immLo & 0xff
   const bits = info.operandSize
   const count = given & (bits === 64 ? 63 : 31)
   // A count of zero changes no flag (SDM vol. 2, SAL/SAR/SHL/SHR, RCL/RCR/ROL/ROR, SHLD, SHRD).
   if (count === 0) return 0
-  if (info.mnemonic.length === 4) return count > bits ? ARITHMETIC : count === 1 ? info.flagsUndefined & ~FLAG_OF : info.flagsUndefined | FLAG_OF
+  if (info.mnemonic.length === 4)
+    return count > bits ? ARITHMETIC : count === 1 ? info.flagsUndefined & ~FLAG_OF : info.flagsUndefined | FLAG_OF
   let undefinedBits = count === 1 ? info.flagsUndefined & ~FLAG_OF : info.flagsUndefined | FLAG_OF
   // CF is undefined for SHL and SHR by the operand size or more.
   if ((info.mnemonic === 'SHL' || info.mnemonic === 'SHR') && count >= bits) undefinedBits |= FLAG_CF
@@ -151,7 +184,9 @@ export function describeMismatch({ encoding, differences, input }: Mismatch): st
   const { long: is64, mode, bytes, at } = encoding
   const hex = [...bytes].map((b) => b.toString(16).padStart(2, '0')).join(' ')
   const registers = NAMES.slice(0, is64 ? 16 : 8).map((name, i) => `${name}=${hexNumber(long(input, IN_GPR + 8 * i))}`)
-  const text = (encoding.instructions ?? [encoding]).map((one) => formatIntel(one.insn, { address: BigInt(one.at) })).join('; ')
+  const text = (encoding.instructions ?? [encoding])
+    .map((one) => formatIntel(one.insn, { address: BigInt(one.at) }))
+    .join('; ')
   const lines = [
     `${text}  [${hex}] ${mode}-bit mode at ${hexNumber(at)}`,
     `  ${registers.join(' ')} rflags=${hexNumber(word(input, IN_RFLAGS))}`,
@@ -159,14 +194,17 @@ export function describeMismatch({ encoding, differences, input }: Mismatch): st
   if (/SSE|MMX|FPU/.test(encoding.info.feature)) lines.push(`  ${describeVectors(encoding, input.subarray(IN_FX))}`)
   for (const { what, expected, actual } of differences) {
     const address = /^memory ([0-9a-f]+)$/.exec(what)?.[1]
-    const before = address === undefined ? '' : `, was ${hexNumber(word(input, IN_BAND + parseInt(address, 16) - BAND))}`
+    const before =
+      address === undefined ? '' : `, was ${hexNumber(word(input, IN_BAND + parseInt(address, 16) - BAND))}`
     lines.push(`  ${what}: expected ${expected}, got ${actual}${before}`)
   }
   return lines.join('\n')
 }
 
 function describeVectors({ insn, info }: Encoding, fx: Uint8Array): string {
-  const parts = [`fcw=${hexNumber(word(fx, 0) & 0xffff)} fsw=${hexNumber(word(fx, 0) >>> 16)} ftw=${hexNumber(fx[4] as number)} mxcsr=${hexNumber(word(fx, FX_MXCSR))}`]
+  const parts = [
+    `fcw=${hexNumber(word(fx, 0) & 0xffff)} fsw=${hexNumber(word(fx, 0) >>> 16)} ftw=${hexNumber(fx[4] as number)} mxcsr=${hexNumber(word(fx, FX_MXCSR))}`,
+  ]
   if (/SSE/.test(info.feature)) {
     for (const i of new Set([insn.reg, insn.rm, 0])) {
       const at = FX_XMM + 16 * (i & 15)

@@ -55,7 +55,9 @@ export const knownDifferences: readonly KnownDifference[] = [
     reason: 'SDM vol. 2B, SHLD: "If the count is greater than the operand size, the result is undefined."',
     matches: (o) => {
       const { mnemonic, operandSize } = o.encoding.info
-      return (mnemonic === 'SHLD' || mnemonic === 'SHRD') && operandSize === 16 && doubleShiftCount(o) > 16 && sameEnd(o)
+      return (
+        (mnemonic === 'SHLD' || mnemonic === 'SHRD') && operandSize === 16 && doubleShiftCount(o) > 16 && sameEnd(o)
+      )
     },
   },
   {
@@ -77,12 +79,13 @@ export const knownDifferences: readonly KnownDifference[] = [
       info.operandSize === 32 &&
       long &&
       insn.isMemory === 0 &&
-      /^r/.test(what) &&
+      what.startsWith('r') &&
       sameEnd({ encoding: { info, insn, long } as Encoding, input: expected, expected, actual, what }),
   },
   {
     name: 'ENTER, PUSHA and far CALL that fault',
-    reason: 'What they have pushed when a later push or the last check faults is not said; we push nothing (the instruction contract).',
+    reason:
+      'What they have pushed when a later push or the last check faults is not said; we push nothing (the instruction contract).',
     matches: ({ encoding, what, expected, actual }) =>
       /^(ENTER|PUSHAD?|CALLF)$/.test(encoding.info.mnemonic) &&
       what.startsWith('memory') &&
@@ -93,7 +96,10 @@ export const knownDifferences: readonly KnownDifference[] = [
     name: 'misaligned vector operands beyond the limit of the stack segment',
     reason: 'Which of #GP for the alignment and #SS for the limit comes first is not said.',
     matches: ({ encoding: { info, insn }, expected, actual }) =>
-      insn.isMemory !== 0 && info.operands.some((o) => o.memorySize === 16) && vectorOf(expected) === GP && vectorOf(actual) === SS,
+      insn.isMemory !== 0 &&
+      info.operands.some((o) => o.memorySize === 16) &&
+      vectorOf(expected) === GP &&
+      vectorOf(actual) === SS,
   },
   {
     name: 'an operand across 4 GiB in a segment without limit',
@@ -112,10 +118,13 @@ export const knownDifferences: readonly KnownDifference[] = [
   },
   {
     name: 'x87 images and BOUND’s pair that fault in two ways',
-    reason: 'Which of several faults comes first is not said; the segment limit is checked for the whole operand before paging.',
+    reason:
+      'Which of several faults comes first is not said; the segment limit is checked for the whole operand before paging.',
     matches: ({ encoding: { info }, expected, actual }) =>
       (info.operands.some((o) => o.memorySize > 8) || info.mnemonic === 'BOUND') &&
-      info.map === 0 && vectorOf(expected) === PF && [GP, SS].includes(vectorOf(actual)),
+      info.map === 0 &&
+      vectorOf(expected) === PF &&
+      [GP, SS].includes(vectorOf(actual)),
   },
   {
     name: 'RCPPS, RCPSS, RSQRTPS, RSQRTSS',
@@ -138,8 +147,10 @@ export const knownDifferences: readonly KnownDifference[] = [
   },
   {
     name: 'far pointers with 64-bit offsets',
-    reason: 'SDM vol. 2, CALL, JMP, LDS/LES/LFS/LGS/LSS: REX.W gives m16:64; AMD APM vol. 3 has no such operand, and ignores REX.W.',
-    matches: ({ encoding: { info } }) => info.operands.some((o) => o.memorySize === 10) && /^(CALLF|JMPF|L[SFG]S)$/.test(info.mnemonic),
+    reason:
+      'SDM vol. 2, CALL, JMP, LDS/LES/LFS/LGS/LSS: REX.W gives m16:64; AMD APM vol. 3 has no such operand, and ignores REX.W.',
+    matches: ({ encoding: { info } }) =>
+      info.operands.some((o) => o.memorySize === 10) && /^(CALLF|JMPF|L[SFG]S)$/.test(info.mnemonic),
   },
   {
     name: 'far returns that fault: which word of the frame comes first',
@@ -151,14 +162,19 @@ export const knownDifferences: readonly KnownDifference[] = [
   },
   {
     name: 'POP of a segment register with a 32-bit operand size',
-    reason: 'As with PUSH, only the selector is accessed; AMD’s processors read all four bytes, some of which may be beyond the limit.',
-    matches: ({ encoding: { info }, expected }) => /^POP .S$/.test(info.form) && info.operandSize === 32 && vectorOf(expected) === SS,
+    reason:
+      'As with PUSH, only the selector is accessed; AMD’s processors read all four bytes, some of which may be beyond the limit.',
+    matches: ({ encoding: { info }, expected }) =>
+      /^POP .S$/.test(info.form) && info.operandSize === 32 && vectorOf(expected) === SS,
   },
   {
     name: 'far CALL from 64-bit to 32-bit code with a stack above 4 GiB',
-    reason: 'SDM vol. 2A, CALL pushes before CS is loaded, with a 64-bit stack pointer; AMD’s processors cut it to 32 bits by then.',
+    reason:
+      'SDM vol. 2A, CALL pushes before CS is loaded, with a 64-bit stack pointer; AMD’s processors cut it to 32 bits by then.',
     matches: ({ encoding: { info, long }, input }) =>
-      info.mnemonic === 'CALLF' && long && new DataView(input.buffer, input.byteOffset).getUint32(IN_GPR + 36, true) !== 0,
+      info.mnemonic === 'CALLF' &&
+      long &&
+      new DataView(input.buffer, input.byteOffset).getUint32(IN_GPR + 36, true) !== 0,
   },
   {
     name: 'privileged instructions with an operand beyond the limit of the stack segment',
@@ -174,15 +190,18 @@ export const knownDifferences: readonly KnownDifference[] = [
   },
   {
     name: 'RETF imm16 to an inner level',
-    reason: 'SDM vol. 2B, RET: a selector whose RPL is less than the CPL is #GP at once; AMD’s processors read the outer stack before.',
+    reason:
+      'SDM vol. 2B, RET: a selector whose RPL is less than the CPL is #GP at once; AMD’s processors read the outer stack before.',
     matches: ({ encoding: { info }, expected, actual }) =>
       info.form === 'RETF imm16' && vectorOf(expected) === PF && vectorOf(actual) === GP,
   },
   {
     name: 'RETF imm16 on a 16-bit stack',
-    reason: 'SDM vol. 2B, RET: "SP ← SP + SRC" with a 16-bit stack; AMD’s processors let the sum run into the upper half.',
+    reason:
+      'SDM vol. 2B, RET: "SP ← SP + SRC" with a 16-bit stack; AMD’s processors let the sum run into the upper half.',
     matches: ({ encoding: { info, mode }, what, expected, actual }) => {
-      const low = (bytes: Uint8Array): number => new DataView(bytes.buffer, bytes.byteOffset).getUint16(OUT_GPR + 32, true)
+      const low = (bytes: Uint8Array): number =>
+        new DataView(bytes.buffer, bytes.byteOffset).getUint16(OUT_GPR + 32, true)
       return info.form === 'RETF imm16' && mode === 16 && what === 'rsp' && low(expected) === low(actual)
     },
   },
@@ -190,7 +209,9 @@ export const knownDifferences: readonly KnownDifference[] = [
     name: 'near CALL to an address that is not canonical, with a stack that cannot be written',
     reason: 'SDM vol. 2A, CALL checks the target before it pushes; AMD APM vol. 3, CALL (Near) pushes first.',
     matches: ({ encoding, expected, actual }) =>
-      encoding.info.mnemonic === 'CALL' && vectorOf(actual) === GP && (vectorOf(expected) === PF || vectorOf(expected) === SS),
+      encoding.info.mnemonic === 'CALL' &&
+      vectorOf(actual) === GP &&
+      (vectorOf(expected) === PF || vectorOf(expected) === SS),
   },
   {
     name: '0F 0D with a register operand',
@@ -204,4 +225,3 @@ export const knownDifferences: readonly KnownDifference[] = [
 export function toleratedDifference(o: Observation): boolean {
   return knownDifferences.some((known) => known.matches(o))
 }
-

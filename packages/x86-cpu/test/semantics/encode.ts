@@ -1,4 +1,14 @@
-import { DECODED, Instruction, MODE_16, MODE_32, MODE_64, OperandKind, PREFIX_LOCK, codes, decodeInto } from '@retrap/x86-decoder'
+import {
+  DECODED,
+  Instruction,
+  MODE_16,
+  MODE_32,
+  MODE_64,
+  OperandKind,
+  PREFIX_LOCK,
+  codes,
+  decodeInto,
+} from '@retrap/x86-decoder'
 import type { CodeInfo } from '@retrap/x86-decoder'
 import { BAND, CODE, CODE_SELECTORS, CODE_SELECTORS_16, CS_16, WINDOW } from './layout.ts'
 import type { Mode } from './layout.ts'
@@ -62,7 +72,8 @@ class Encoder {
     if (this.#info.addressSize !== 0) {
       if (this.#info.addressSize !== this.#mode) prefixes.push(0x67)
     } else if (this.#hasMemory() && this.#mode !== 32 && random.chance(1, this.#long ? 12 : 3)) prefixes.push(0x67)
-    if (this.#hasMemory() && random.chance(1, 12)) prefixes.push(random.pick(this.#long ? [0x3e, 0x26, 0x64, 0x65] : [0x3e, 0x26, 0x36]))
+    if (this.#hasMemory() && random.chance(1, 12))
+      prefixes.push(random.pick(this.#long ? [0x3e, 0x26, 0x64, 0x65] : [0x3e, 0x26, 0x36]))
     if (this.#info.repeat !== 'none' && random.chance(2, 3)) {
       prefixes.push(this.#info.repeat === 'repe' ? random.pick([0xf2, 0xf3]) : 0xf3)
     }
@@ -73,18 +84,23 @@ class Encoder {
       if (register >= 8) this.#rex |= 1
     }
     if (modrm) this.#addModrm(prefixes.includes(0x67), at)
-    if (this.#info.lockable && this.#modrm.length > 0 && (this.#modrm[0] as number) < 0xc0 && random.chance(1, 4)) prefixes.push(0xf0)
+    if (this.#info.lockable && this.#modrm.length > 0 && (this.#modrm[0] as number) < 0xc0 && random.chance(1, 4))
+      prefixes.push(0xf0)
     const mandatory = encoding === 'legacy' ? MANDATORY[prefix] : undefined
     if (mandatory !== undefined) prefixes.push(mandatory)
     const immediate = this.#immediate(prefixes.includes(0x67))
-    if (encoding === 'vex') return [...prefixes.filter((p) => p !== 0x66), ...this.#vex(), opcodeByte, ...this.#modrm, ...immediate]
+    if (encoding === 'vex')
+      return [...prefixes.filter((p) => p !== 0x66), ...this.#vex(), opcodeByte, ...this.#modrm, ...immediate]
     if (this.#long && random.chance(1, 8)) this.#needsRex = true
     const rex = this.#rex !== 0 || this.#needsRex ? [0x40 | this.#rex] : []
     return [...prefixes, ...rex, ...(ESCAPES[map] as number[]), opcodeByte, ...this.#modrm, ...immediate]
   }
 
   #hasMemory(): boolean {
-    return this.#info.memory !== 'never' || hasKind(this.#info, OperandKind.STRING_SOURCE, OperandKind.STRING_DESTINATION, OperandKind.XLAT)
+    return (
+      this.#info.memory !== 'never' ||
+      hasKind(this.#info, OperandKind.STRING_SOURCE, OperandKind.STRING_DESTINATION, OperandKind.XLAT)
+    )
   }
 
   /** Adds a 66 prefix. @returns whether REX.W is wanted */
@@ -111,7 +127,8 @@ class Encoder {
       if (hasKind(this.#info, OperandKind.SEGMENT_REG)) reg = random.pick([0, 2, 3, 4, 5])
       if (reg >= 8) this.#rex |= 4
     }
-    if (this.#info.encoding === 'vex' && hasKind(this.#info, OperandKind.VVVV_REG, OperandKind.XMM_VVVV)) this.#vvvv = random.below(high)
+    if (this.#info.encoding === 'vex' && hasKind(this.#info, OperandKind.VVVV_REG, OperandKind.XMM_VVVV))
+      this.#vvvv = random.below(high)
     const toMemory = memory === 'only' || (memory === 'any' && random.chance(2, 3))
     if (!toMemory) {
       const rm = random.below(high)

@@ -37,10 +37,11 @@ function exclusion(info: CodeInfo): string | undefined {
 function familyOf(info: CodeInfo): string {
   const { mnemonic, feature } = info
   if (info.privileged) return 'privileged'
-  if (/^(LAR|LSL|VERR|VERW|L[DEFGS]S|CALLF|JMPF|RETF|IRET[DQ]?|INT)$/.test(mnemonic) || /Sreg|^POP .S$/.test(info.form)) return 'segments'
+  if (/^(LAR|LSL|VERR|VERW|L[DEFGS]S|CALLF|JMPF|RETF|IRET[DQ]?|INT)$/.test(mnemonic) || /Sreg|^POP .S$/.test(info.form))
+    return 'segments'
   if (isStringForm(info)) return 'string'
   if (feature === 'FPU' || (info.opcode >= 0xd8 && info.opcode <= 0xdf && info.map === 0)) return 'x87'
-  if (/^MMX/.test(feature) || /\bmm\b/.test(info.form)) return 'mmx'
+  if (feature.startsWith('MMX') || /\bmm\b/.test(info.form)) return 'mmx'
   if (/^S?SSE/.test(feature) && !(mnemonic in bitOperations) && !(mnemonic in move)) return 'sse'
   if (mnemonic in alu) return 'alu'
   if (mnemonic in bitOperations) return 'bits'

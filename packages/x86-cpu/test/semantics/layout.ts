@@ -53,11 +53,40 @@ export const CS_16 = 0x0f
 export const DATA_16 = 0x17
 
 /** What far transfers go to, now and then: user code of all sizes, and what is no such thing. */
-export const CODE_SELECTORS: readonly number[] = [CS_32, CS_64, CS_16, CS_32, CS_64, CS_16, USER_DATA, DATA_16, 0, 0x20, 0x10, 0x13, 0x1f]
+export const CODE_SELECTORS: readonly number[] = [
+  CS_32,
+  CS_64,
+  CS_16,
+  CS_32,
+  CS_64,
+  CS_16,
+  USER_DATA,
+  DATA_16,
+  0,
+  0x20,
+  0x10,
+  0x13,
+  0x1f,
+]
 /** Far transfers from 16-bit code: a far CALL from there to 64-bit code hangs on the host, in an endless page fault. */
 export const CODE_SELECTORS_16: readonly number[] = CODE_SELECTORS.filter((selector) => selector !== CS_64)
 /** What is loaded into data segment registers: data and code, of the user and the kernel, null, and beyond the table. */
-export const DATA_SELECTORS: readonly number[] = [USER_DATA, DATA_16, USER_DATA, 0, CS_32, CS_16, 0x28, 0x16, 0x18, 0x1b, 0x10, 0x0b, 0x1f, 0x107]
+export const DATA_SELECTORS: readonly number[] = [
+  USER_DATA,
+  DATA_16,
+  USER_DATA,
+  0,
+  CS_32,
+  CS_16,
+  0x28,
+  0x16,
+  0x18,
+  0x1b,
+  0x10,
+  0x0b,
+  0x1f,
+  0x107,
+]
 
 /** Default operand and address size of the code. */
 export type Mode = 16 | 32 | 64

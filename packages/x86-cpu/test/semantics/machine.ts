@@ -195,7 +195,8 @@ export class TestMachine {
     const at = (linear: number): number => this.#systemMa + linear - SYSTEM
     const { u8 } = this.#memory
     const view = new DataView(this.#memory.buffer as ArrayBuffer)
-    const descriptor = (selector: number, value: bigint): void => view.setBigUint64(at(GDT) + (selector & ~7), value, true)
+    const descriptor = (selector: number, value: bigint): void =>
+      view.setBigUint64(at(GDT) + (selector & ~7), value, true)
     // As Linux has them.
     descriptor(0x08, 0x00cf_9b00_0000_ffffn)
     descriptor(KERNEL_CS, 0x00af_9b00_0000_ffffn)
@@ -223,7 +224,8 @@ export class TestMachine {
 
   /** Runs every case. @returns what native.c returns */
   run(batch: Batch): Uint8Array {
-    if (batch.code.length > CODE_BYTES) throw new RangeError(`${batch.code.length} bytes of code, at most ${CODE_BYTES}`)
+    if (batch.code.length > CODE_BYTES)
+      throw new RangeError(`${batch.code.length} bytes of code, at most ${CODE_BYTES}`)
     const u8 = this.#memory.u8
     u8.fill(0xcc, this.#codeMa, this.#codeMa + CODE_BYTES)
     u8.set(batch.code, this.#codeMa)
@@ -232,7 +234,10 @@ export class TestMachine {
     for (let page = 0; page < CODE_BYTES; page += 0x1000) this.#memory.noteWrite(this.#codeMa + page, 0x1000)
     const results = new Uint8Array(batch.count * OUT_BYTES)
     for (let i = 0; i < batch.count; i++) {
-      this.#case(batch.cases.subarray(i * IN_BYTES, (i + 1) * IN_BYTES), results.subarray(i * OUT_BYTES, (i + 1) * OUT_BYTES))
+      this.#case(
+        batch.cases.subarray(i * IN_BYTES, (i + 1) * IN_BYTES),
+        results.subarray(i * OUT_BYTES, (i + 1) * OUT_BYTES),
+      )
     }
     return results
   }
@@ -277,7 +282,11 @@ export class TestMachine {
     to.setBigUint64(OUT_GS_BASE, vcpu.u64[(S.S_SEGMENTS + S.SEG_BYTES * S.GS) >>> 3] as bigint, true)
     to.setUint16(OUT_SEGMENTS, frame.getUint16(base + 32, true), true)
     for (const [i, segment] of [S.DS, S.ES, S.FS, S.GS].entries()) {
-      to.setUint16(OUT_SEGMENTS + 2 + 2 * i, vcpu.u32[(S.S_SEGMENTS + S.SEG_BYTES * segment + S.SEG_SELECTOR) >>> 2] as number, true)
+      to.setUint16(
+        OUT_SEGMENTS + 2 + 2 * i,
+        vcpu.u32[(S.S_SEGMENTS + S.SEG_BYTES * segment + S.SEG_SELECTOR) >>> 2] as number,
+        true,
+      )
     }
     this.#saveVectors(output.subarray(OUT_FX))
     output.set(this.#window.subarray(BAND - WINDOW, BAND - WINDOW + BAND_BYTES), OUT_BAND)

@@ -53,7 +53,9 @@ function runWith(command: string, args: readonly string[], batch: Batch): Uint8A
   })
   if (result.status !== 0 || result.stdout.length !== expected) {
     const how = result.error?.message ?? result.signal ?? `status ${result.status}`
-    throw new Error(`the reference ended with ${how}, ${result.stdout.length} of ${expected} bytes: ${result.stderr.toString()}`)
+    throw new Error(
+      `the reference ended with ${how}, ${result.stdout.length} of ${expected} bytes: ${result.stderr.toString()}`,
+    )
   }
   return result.stdout
 }

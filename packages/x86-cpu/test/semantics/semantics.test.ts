@@ -37,12 +37,16 @@ describe.skipIf(typeof native === 'string')('an instruction does what the host C
     const reports: Report[] = []
     for (let i = 0; i < forms.length; i += FORMS_PER_BATCH) {
       const random = new Random(0x5eed + i)
-      reports.push(check(reference, machine, random, forms.slice(i, i + FORMS_PER_BATCH), CASES_PER_FORM, ENCODINGS_PER_FORM))
+      reports.push(
+        check(reference, machine, random, forms.slice(i, i + FORMS_PER_BATCH), CASES_PER_FORM, ENCODINGS_PER_FORM),
+      )
     }
     const cases = reports.reduce((sum, r) => sum + r.cases, 0)
     const completed = reports.reduce((sum, r) => sum + r.completed, 0)
     const mismatches = reports.flatMap((r) => r.mismatches)
-    console.log(`${name}: ${forms.length} forms, ${cases} cases on ${reference.description} (${completed} without a fault), ${mismatches.length} mismatches`)
+    console.log(
+      `${name}: ${forms.length} forms, ${cases} cases on ${reference.description} (${completed} without a fault), ${mismatches.length} mismatches`,
+    )
     expect(mismatches.slice(0, SHOWN).map(describeMismatch).join('\n\n')).toBe('')
     expect(reports.flatMap((r) => r.notEncoded)).toEqual([])
     // What mostly faults would compare little.
@@ -50,14 +54,25 @@ describe.skipIf(typeof native === 'string')('an instruction does what the host C
     expect(cases).toBeGreaterThanOrEqual(CASES_PER_FORM * forms.length)
   })
 
-  test.each([64, 32, 16] as const)('flags are what later instructions take them for, %i-bit code', { timeout: 120_000 }, (mode) => {
-    const random = new Random(0xf1a6 + mode)
-    for (let i = 0; i < SEQUENCE_BATCHES; i++) {
-      const { mismatches, cases, completed } = checkSequences(reference, machine, random, mode, SEQUENCES, CASES_PER_SEQUENCE)
-      expect(mismatches.slice(0, SHOWN).map(describeMismatch).join('\n\n')).toBe('')
-      expect(completed / cases).toBeGreaterThan(0.7)
-    }
-  })
+  test.each([64, 32, 16] as const)(
+    'flags are what later instructions take them for, %i-bit code',
+    { timeout: 120_000 },
+    (mode) => {
+      const random = new Random(0xf1a6 + mode)
+      for (let i = 0; i < SEQUENCE_BATCHES; i++) {
+        const { mismatches, cases, completed } = checkSequences(
+          reference,
+          machine,
+          random,
+          mode,
+          SEQUENCES,
+          CASES_PER_SEQUENCE,
+        )
+        expect(mismatches.slice(0, SHOWN).map(describeMismatch).join('\n\n')).toBe('')
+        expect(completed / cases).toBeGreaterThan(0.7)
+      }
+    },
+  )
 })
 
 test('every known difference cites what the manuals say', () => {

@@ -9,7 +9,8 @@ import type { Choice } from './random.ts'
 const PRODUCERS =
   /^(ADD|SUB|ADC|SBB|CMP|NEG|INC|DEC|AND|OR|XOR|TEST|SHL|SHR|SAR|ROL|ROR|RCL|RCR|IMUL|MUL|BT|POPCNT|XADD|CLC|STC|CMC|SAHF|ANDN|BLSR|BZHI|TZCNT|ADCX|ADOX)$/
 /** Instructions that depend on them. */
-const CONSUMERS = /^(SET|CMOV|J(?![A-Z]*CXZ|MP))[A-Z]+$|^(ADC|SBB|RCL|RCR|LAHF|CMC|INC|DEC|ADCX|ADOX|PUSHF[DQ]?|LOOPN?E|SALC)$/
+const CONSUMERS =
+  /^(SET|CMOV|J(?![A-Z]*CXZ|MP))[A-Z]+$|^(ADC|SBB|RCL|RCR|LAHF|CMC|INC|DEC|ADCX|ADOX|PUSHF[DQ]?|LOOPN?E|SALC)$/
 /** Instructions that leave them alone. */
 const BYSTANDERS = /^(MOV|MOVZX|MOVSX|MOVSXD|LEA|XCHG|NOT|PUSH|POP|CDQE|CWDE|CDQ|NOP|MULX|RORX|SHLX)$/
 const SHIFTS = /^(SHL|SHR|SAR|ROL|ROR|RCL|RCR)$/
@@ -27,10 +28,21 @@ export interface Sequence extends Encoding {
 }
 
 function usable(info: CodeInfo): boolean {
-  if (info.privileged || info.alias || info.operandSize === 0 && !/^(CLC|STC|CMC|SAHF|LAHF|SALC)$/.test(info.mnemonic)) return false
+  if (
+    info.privileged ||
+    info.alias ||
+    (info.operandSize === 0 && !/^(CLC|STC|CMC|SAHF|LAHF|SALC)$/.test(info.mnemonic))
+  )
+    return false
   // Registers, immediates and branches: one instruction at most has a memory operand.
   return !info.operands.some((o) =>
-    [OperandKind.SEGMENT_REG, OperandKind.FIXED_SEGMENT, OperandKind.CONTROL_REG, OperandKind.DEBUG_REG, OperandKind.MOFFS].includes(o.kind as never),
+    [
+      OperandKind.SEGMENT_REG,
+      OperandKind.FIXED_SEGMENT,
+      OperandKind.CONTROL_REG,
+      OperandKind.DEBUG_REG,
+      OperandKind.MOFFS,
+    ].includes(o.kind as never),
   )
 }
 
@@ -62,7 +74,9 @@ function isMemory({ insn }: Encoding): boolean {
 
 /** Whether a register that later addresses depend on is written. */
 function writesStackPointer({ info, insn }: Encoding): boolean {
-  return info.operands.some((o, i) => o.access !== 'r' && operandRegister(insn, i) === RSP && o.kind !== OperandKind.XMM_REG)
+  return info.operands.some(
+    (o, i) => o.access !== 'r' && operandRegister(insn, i) === RSP && o.kind !== OperandKind.XMM_REG,
+  )
 }
 
 /**
@@ -93,7 +107,9 @@ export function randomSequence(random: Choice, mode: Mode, at: number): Sequence
   }
   const others = random.below(3)
   if (!add(producers)) return undefined
-  for (let i = 0; i < others; i++) if (!add(random.pick([producers, bystanders, bystanders, consumers.filter((c) => c.flow === 'next')]))) return undefined
+  for (let i = 0; i < others; i++)
+    if (!add(random.pick([producers, bystanders, bystanders, consumers.filter((c) => c.flow === 'next')])))
+      return undefined
   if (!add(consumers)) return undefined
   const [first] = instructions
   if (first === undefined) return undefined

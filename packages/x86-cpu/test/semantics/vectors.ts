@@ -7,17 +7,19 @@ const DEFAULT_FCW = 0x37f
 const DEFAULT_MXCSR = 0x1f80
 
 const SINGLES = [
-  0x0000_0000, 0x8000_0000, 0x3f80_0000, 0xbf80_0000, 0x7f80_0000, 0xff80_0000, 0x7fc0_0000, 0xffc0_0001, 0x7f80_0001, 0xffa5_a5a5,
-  0x0000_0001, 0x807f_ffff, 0x0080_0000, 0x7f7f_ffff, 0xff7f_ffff, 0x4f00_0000, 0xcf00_0000, 0x4eff_ffff, 0x3f00_0000, 0x3fc0_0000,
-  0x4b00_0000, 0x5f00_0000, 0xdf00_0000, 0x4b7f_ffff, 0x4020_0000, 0x3eff_ffff,
+  0x0000_0000, 0x8000_0000, 0x3f80_0000, 0xbf80_0000, 0x7f80_0000, 0xff80_0000, 0x7fc0_0000, 0xffc0_0001, 0x7f80_0001,
+  0xffa5_a5a5, 0x0000_0001, 0x807f_ffff, 0x0080_0000, 0x7f7f_ffff, 0xff7f_ffff, 0x4f00_0000, 0xcf00_0000, 0x4eff_ffff,
+  0x3f00_0000, 0x3fc0_0000, 0x4b00_0000, 0x5f00_0000, 0xdf00_0000, 0x4b7f_ffff, 0x4020_0000, 0x3eff_ffff,
 ]
 const DOUBLE_HIGHS = [
-  0x0000_0000, 0x8000_0000, 0x3ff0_0000, 0xbff0_0000, 0x7ff0_0000, 0xfff0_0000, 0x7ff8_0000, 0xfff8_0000, 0x7ff4_0000, 0x0010_0000,
-  0x000f_ffff, 0x7fef_ffff, 0x41e0_0000, 0xc1e0_0000, 0x43e0_0000, 0xc3e0_0000, 0x3fe0_0000, 0x4330_0000, 0x47ef_ffff, 0x3810_0000,
-  0x380f_ffff, 0x4340_0000, 0x36a0_0000,
+  0x0000_0000, 0x8000_0000, 0x3ff0_0000, 0xbff0_0000, 0x7ff0_0000, 0xfff0_0000, 0x7ff8_0000, 0xfff8_0000, 0x7ff4_0000,
+  0x0010_0000, 0x000f_ffff, 0x7fef_ffff, 0x41e0_0000, 0xc1e0_0000, 0x43e0_0000, 0xc3e0_0000, 0x3fe0_0000, 0x4330_0000,
+  0x47ef_ffff, 0x3810_0000, 0x380f_ffff, 0x4340_0000, 0x36a0_0000,
 ]
 const LOWS = [0, 0, 0, 1, 0xffff_ffff, 0xe000_0000, 0x1000_0000, 0x8000_0000, 0x2000_0000]
-const INTEGERS = [0, 1, 0xff, 0x80, 0x7f, 0x8000, 0x7fff, 0xffff, 0x8000_0000, 0x7fff_ffff, 0xffff_ffff, 0x0080_0080, 0xff80_7f01]
+const INTEGERS = [
+  0, 1, 0xff, 0x80, 0x7f, 0x8000, 0x7fff, 0xffff, 0x8000_0000, 0x7fff_ffff, 0xffff_ffff, 0x0080_0080, 0xff80_7f01,
+]
 
 function single(random: Choice): number {
   switch (random.below(4)) {
@@ -65,11 +67,15 @@ function vector(random: Choice, view: DataView, at: number): void {
 /** An 80-bit number: significand, then sign and exponent. */
 function extended(random: Choice, view: DataView, at: number): void {
   let lo = random.chance() ? random.u32() : random.pick(LOWS)
-  let hi = random.chance(3, 4) ? random.u32() | 0x8000_0000 : random.pick([0x8000_0000, 0xffff_ffff, 0xc000_0000, 0x8000_0001])
+  let hi = random.chance(3, 4)
+    ? random.u32() | 0x8000_0000
+    : random.pick([0x8000_0000, 0xffff_ffff, 0xc000_0000, 0x8000_0001])
   let exponent = 0x3fff - 8 + random.below(16)
   switch (random.below(8)) {
     case 0:
-      exponent = random.pick([0, 1, 0x7ffe, 0x7fff, 0x3fff, 0x403e, 0x403d, 0x3c00, 0x3f80, 0x43fe, 0x407e, 0x3c01, 0x3bcd])
+      exponent = random.pick([
+        0, 1, 0x7ffe, 0x7fff, 0x3fff, 0x403e, 0x403d, 0x3c00, 0x3f80, 0x43fe, 0x407e, 0x3c01, 0x3bcd,
+      ])
       break
     case 1:
       exponent = random.below(0x8000)
@@ -115,7 +121,9 @@ export function randomVectors(random: Choice, fx: Uint8Array, used: boolean): vo
   const flags = random.chance() ? random.below(0x80) & (masks | 0x40) & (random.chance() ? 0x3f : 0x7f) : 0
   view.setUint16(2, (random.u32() & 0x4700) | (top << 11) | flags, true)
   fx[4] = random.chance(3, 4) ? 0xff : random.below(256)
-  let mxcsr = random.chance() ? DEFAULT_MXCSR : 0x1f80 | (random.below(4) << 13) | (random.chance(1, 4) ? 0x8000 : 0) | (random.chance(1, 4) ? 0x40 : 0)
+  let mxcsr = random.chance()
+    ? DEFAULT_MXCSR
+    : 0x1f80 | (random.below(4) << 13) | (random.chance(1, 4) ? 0x8000 : 0) | (random.chance(1, 4) ? 0x40 : 0)
   if (random.chance(1, 8)) mxcsr &= ~(random.below(0x40) << 7)
   mxcsr |= random.chance(1, 4) ? random.below(0x40) & (mxcsr >> 7) : 0
   view.setUint32(FX_MXCSR, mxcsr, true)

@@ -29,7 +29,14 @@ export const soak: Soak = {
   },
   step(rng) {
     if (rng.chance(1, 3)) {
-      const sequences = checkSequences(native, machine, rng, rng.pick([64, 32, 16] as const), ENCODINGS, CASES / ENCODINGS)
+      const sequences = checkSequences(
+        native,
+        machine,
+        rng,
+        rng.pick([64, 32, 16] as const),
+        ENCODINGS,
+        CASES / ENCODINGS,
+      )
       const [failed] = sequences.mismatches
       return failed === undefined ? undefined : describeMismatch(failed)
     }
