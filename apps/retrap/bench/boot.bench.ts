@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { fetchLinux } from '../src/linux/debian.ts'
-import { buildInitramfs, SHELL_PROMPT } from '../src/linux/initramfs.ts'
+import { buildInitramfs } from '../src/linux/initramfs.ts'
 import { runProgram } from '../test/support/processes.ts'
 
 const MEMORY_MIB = 512
@@ -57,7 +57,7 @@ interface Boot {
 /** Boots to the prompt, powers off, and reads from bash what the process has used. */
 async function boot(program: string, args: readonly string[]): Promise<Boot> {
   const timed = ['-c', 'TIMEFORMAT="CPU %U %S"; time "$@"', 'boot', program, ...args]
-  const answers = [{ to: SHELL_PROMPT, type: 'poweroff -f\n' }]
+  const answers = [{ to: '/ # ', type: 'poweroff -f\n' }]
   const { code, stdout, stderr } = await runProgram('bash', timed, { answers, deadlineMs: 300_000 })
   const used = /^CPU ([\d.]+) ([\d.]+)$/m.exec(stderr)
   if (code !== 0 || used === null) throw new Error(`${program} ended with ${code}:\n${stdout.slice(-2000)}${stderr}`)

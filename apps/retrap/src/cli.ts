@@ -46,7 +46,7 @@ interface LinuxFlags extends MachineFlags {
 }
 
 /** What the embedded guest prints when it waits for a command (guest/shell.ts). */
-const GUEST_PROMPT = 'retrap> '
+const GUEST_PROMPT = /retrap> $/
 
 const INSTALLER_MEMORY_BYTES = 1024 ** 3
 

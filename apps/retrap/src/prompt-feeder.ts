@@ -19,7 +19,7 @@ const TAIL_LENGTH = 4096
  * has no flow control that a shell keeps to, and what arrives before there is a shell is lost.
  */
 export class PromptFeeder {
-  readonly #prompt: string
+  readonly #prompt: RegExp
   readonly #send: (bytes: Uint8Array) => void
   readonly #queue: Item[] = []
   readonly #decoder = new TextDecoder('latin1')
@@ -29,7 +29,8 @@ export class PromptFeeder {
   #queuedBytes = 0
   #quiet: ReturnType<typeof setTimeout> | undefined
 
-  constructor(prompt: string, send: (bytes: Uint8Array) => void) {
+  /** @param prompt - matches what the shell has printed when it waits: one with `$` at its end */
+  constructor(prompt: RegExp, send: (bytes: Uint8Array) => void) {
     this.#prompt = prompt
     this.#send = send
   }
@@ -65,7 +66,7 @@ export class PromptFeeder {
 
   #atPrompt(): boolean {
     const text = this.#tail.replace(CONTROL_SEQUENCE, '').replace(KERNEL_LINE, '')
-    return text.endsWith(this.#prompt)
+    return this.#prompt.test(text)
   }
 
   #feed(): void {

@@ -17,8 +17,8 @@ const FULL_BYTES = 65_536
  */
 export type InputPolicy =
   | { readonly kind: 'pass' }
-  | { readonly kind: 'shell'; readonly prompt: string }
-  | { readonly kind: 'script'; readonly prompt: string; readonly lines: readonly string[] }
+  | { readonly kind: 'shell'; readonly prompt: RegExp }
+  | { readonly kind: 'script'; readonly prompt: RegExp; readonly lines: readonly string[] }
 
 export interface SerialInputOptions {
   readonly policy: InputPolicy

@@ -51,7 +51,7 @@ describe('the way to the guest', () => {
     })
     return { input, sent, events }
   }
-  const shell: InputPolicy = { kind: 'shell', prompt: '/ # ' }
+  const shell: InputPolicy = { kind: 'shell', prompt: /\/\S* # $/ }
   // As busybox prints it: it asks the terminal where the cursor is.
   const PROMPT = '/ # \u001b[6n'
 
@@ -137,11 +137,11 @@ describe('the way to the guest', () => {
   })
 
   test('types a script in place of the user, whose escape keys still work', () => {
-    const { input, sent, events } = connect({ kind: 'script', prompt: '/ # ', lines: ['uname', 'poweroff -f'] })
+    const { input, sent, events } = connect({ kind: 'script', prompt: /\/\S* # $/, lines: ['uname', 'poweroff -f'] })
     input.typed(bytes('ignored\n'))
     input.ended()
     input.transmitted(bytes(PROMPT))
-    input.transmitted(bytes(`uname\r\nLinux\r\n${PROMPT}`))
+    input.transmitted(bytes('cd /tmp; uname\r\nLinux\r\n/tmp # \u001b[6n'))
     expect(sent).toEqual(['uname\n', 'poweroff -f\n'])
     input.typed(bytes('\u0001h\u0001x'))
     expect(events).toEqual(['help', 'leave'])

@@ -1,7 +1,7 @@
 import { writeCpio } from './cpio.ts'
 
 /** What the shell of our initramfs prints when it waits for a command. */
-export const SHELL_PROMPT = '/ # '
+export const SHELL_PROMPT: RegExp = /\/\S* # $/
 
 /**
  * The first process. It makes what programs expect to find, then offers a shell on the console
