@@ -8,6 +8,7 @@ import { CODE, IN_BYTES } from '../semantics/layout.ts'
 import type { Mode } from '../semantics/layout.ts'
 import { Random } from '../semantics/random.ts'
 import { ContractMachine, DEVICE_PAGES, WINDOW_GPA } from './machine.ts'
+import type { DeviceAccess } from './machine.ts'
 import { checkReplay } from './replay.ts'
 import { ROW_CODE, rows, startOf } from './rows.ts'
 
@@ -31,13 +32,26 @@ function encodingsOf(random: Random, info: Parameters<typeof encode>[1], mode: M
   return list
 }
 
+/** Whether a device sees two reads, or two writes, of one byte. */
+function touchesTwice(accesses: readonly DeviceAccess[]): boolean {
+  const seen = new Set<string>()
+  for (const { kind, address, size } of accesses) {
+    for (let i = 0; i < size; i++) {
+      const key = `${kind} ${address + i}`
+      if (seen.has(key)) return true
+      seen.add(key)
+    }
+  }
+  return false
+}
+
 /**
  * The instruction contract (design.md): whichever access of an instruction meets a device that answers later, and however
  * often, the instruction ends as if all had been RAM: registers, memory, A and D bits; each device access is made once,
  * in the order it has without waiting; and what others do to RAM meanwhile does not show.
  */
 describe('an instruction that meets devices is replayed exactly', () => {
-  test.each(families())('$name', { timeout: 120_000 }, ({ forms }) => {
+  test.each(families())('$name', { timeout: 120_000 }, ({ name, forms }) => {
     const random = new Random(0xc0de)
     const violations: string[] = []
     for (const info of forms) {
@@ -47,6 +61,9 @@ describe('an instruction that meets devices is replayed exactly', () => {
           new CaseBuilder(random, encoding, input).build()
           const start = { input, supervisor: false, length: encoding.bytes.length, used: false }
           const report = checkReplay(machine, start, WINDOW_PAGES)
+          // An iteration of a string instruction may read what another one has read.
+          if (name !== 'string' && touchesTwice(report.accesses))
+            violations.push(`${formatIntel(encoding.insn)} touches a byte twice`)
           if (report.violations.length > 0)
             violations.push([formatIntel(encoding.insn), ...report.violations].join('\n  '))
         }

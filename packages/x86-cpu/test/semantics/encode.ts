@@ -6,7 +6,6 @@ import {
   MODE_64,
   OperandKind,
   PREFIX_LOCK,
-  codes,
   decodeInto,
 } from '@retrap/x86-decoder'
 import type { CodeInfo } from '@retrap/x86-decoder'
@@ -293,4 +292,4 @@ export function encode(random: Choice, info: CodeInfo, mode: Mode, at: number): 
   return { info, mode, long: mode === 64, at, bytes, insn }
 }
 
-export { codes, RELATIVE }
+export { RELATIVE }
