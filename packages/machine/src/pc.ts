@@ -20,6 +20,7 @@ import type { DeviceModel } from '@retrap/ioreq'
 import { MachineMemory } from '@retrap/memory'
 import { buildAcpiTables } from './acpi/index.ts'
 import type { AcpiBoard } from './acpi/index.ts'
+import { writeBiosServices } from './bios-services.ts'
 import { describeCrash } from './crash.ts'
 import type { CrashDetail } from './crash.ts'
 import { MachineError } from './errors.ts'
@@ -103,6 +104,13 @@ const FRAME_RECORD_SHARE = 512
 /** 2026-01-01, for machines whose runs must agree. */
 const DETERMINISTIC_EPOCH = 1_767_225_600
 const CONSOLE_PORT = 0x3f8
+/** 115200 baud, eight bits: kernels that only print leave their console as firmware has set it. */
+const CONSOLE_SETTINGS = [
+  [3, 0x83],
+  [0, 1],
+  [1, 0],
+  [3, 0x03],
+] as const
 /** SeaBIOS and its like read the reset value of EDX as the CPUID signature. */
 const CPU_SIGNATURE = 0x0002_06c2
 
@@ -219,6 +227,7 @@ export class Pc {
       }
       writer.write(acpi.rsdpAddress, acpi.image)
       writeBiosData(writer, { serialPorts: [CONSOLE_PORT] })
+      writeBiosServices(writer, { e820: map.e820, consolePort: CONSOLE_PORT, reset: board.reset })
       state = loadKernel(writer, {
         kernel: options.kernel,
         initrd: options.initrd,
@@ -227,6 +236,7 @@ export class Pc {
       }).state
       // What firmware leaves behind: the boot processor's LINT0 takes the i8259's interrupts.
       domain.vcpus[0]?.apic.enterVirtualWireMode()
+      for (const [register, value] of CONSOLE_SETTINGS) domain.dispatch.portWrite(CONSOLE_PORT + register, 1, value)
     }
     for (const vcpu of this.domain.vcpus) {
       vcpu.cpu.reset(vcpu.id === 0)

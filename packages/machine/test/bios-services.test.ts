@@ -1,0 +1,146 @@
+import { DebugExit } from '@retrap/devices'
+import {
+  ah,
+  al,
+  type Assembler,
+  ax,
+  cr0,
+  di,
+  ds,
+  dword,
+  dx,
+  eax,
+  ebx,
+  ecx,
+  edi,
+  edx,
+  es,
+  esi,
+  esp,
+  far,
+  fword,
+  sp,
+  ss,
+  word,
+} from '@retrap/x86-assembler'
+import { expect, test } from 'vitest'
+import { createPc } from '../src/index.ts'
+import { multibootKernel } from './support/kernels.ts'
+
+const CODE = 0x2000
+const GDT = 0x1000
+const IDTR = 0x1100
+const RESULTS = 0x3000
+const MAP = 0x4000
+const MIB = 1 << 20
+
+/** A multiboot kernel that goes back to real mode, as Xen's does, and asks the BIOS. */
+function realModeKernel(ask: (asm: Assembler) => void): Uint8Array {
+  return multibootKernel((asm) => {
+    const code16 = asm.label()
+    const end = asm.label()
+    const real = asm.label()
+    const gdt = [0n, 0x00cf_9b00_0000_ffffn, 0x00cf_9300_0000_ffffn, 0x0000_9b00_0000_ffffn, 0x0000_9300_0000_ffffn]
+    asm.mov(esp, 0x7000)
+    for (const [i, entry] of gdt.entries()) {
+      asm.mov(dword(GDT + 8 * i), Number(entry & 0xffff_ffffn) | 0)
+      asm.mov(dword(GDT + 8 * i + 4), Number(entry >> 32n) | 0)
+    }
+    asm
+      .mov(word(IDTR + 8), 8 * gdt.length - 1)
+      .mov(dword(IDTR + 10), GDT)
+      .lgdt(fword(IDTR + 8))
+    asm
+      .mov(word(IDTR), 0x3ff)
+      .mov(dword(IDTR + 2), 0)
+      .lidt(fword(IDTR))
+    asm.mov(esi, code16).mov(edi, CODE).mov(ecx, end.minus(code16)).rep().movsb()
+    asm.jmpf(far(0x18, CODE))
+    asm.bits(16).bind(code16)
+    asm.mov(ax, 0x20).mov(ds, ax).mov(es, ax).mov(ss, ax)
+    asm.mov(eax, cr0).and(al, 0xfe).mov(cr0, eax)
+    asm.jmpf(far(0, real.minus(code16).plus(CODE)))
+    asm.bind(real)
+    asm.xor(ax, ax).mov(ds, ax).mov(es, ax).mov(ss, ax).mov(sp, 0x7000)
+    ask(asm)
+    asm.mov(dx, 0x501).mov(al, 1).out(dx, al).hlt().bind(end)
+  })
+}
+
+test('a kernel that goes back to real mode finds the services of a BIOS', async () => {
+  const kernel = realModeKernel((asm) => {
+    let at = RESULTS
+    const keep = (): void => {
+      asm.mov(word(at), ax)
+      at += 2
+    }
+    const flags = (): void => {
+      asm.pushf().pop(ax)
+      keep()
+    }
+    asm.int(0x12)
+    keep()
+    asm.mov(ax, 0xe801).clc().int(0x15)
+    keep()
+    asm.mov(ax, 0x5678).stc().int(0x15)
+    keep()
+    flags()
+    asm.mov(ah, 0x41).mov(dx, 0x80).clc().int(0x13)
+    keep()
+    flags()
+    asm.mov(ah, 1).int(0x16)
+    flags()
+    asm.mov(ax, 0x0e00 | 'h'.charCodeAt(0)).int(0x10)
+    asm.mov(ax, 0x0e00 | 'i'.charCodeAt(0)).int(0x10)
+    asm
+      .xor(ebx, ebx)
+      .mov(di, MAP)
+      .mov(word(RESULTS + 0x42), 0)
+    const next = asm.here()
+    asm
+      .mov(eax, 0xe820)
+      .mov(edx, 0x534d_4150)
+      .mov(ecx, 20)
+      .int(0x15)
+      .add(di, 20)
+      .inc(word(RESULTS + 0x42))
+      .test(ebx, ebx)
+      .jnz(next)
+    asm.mov(eax, 0xe820).mov(edx, 0).int(0x15)
+    flags()
+  })
+  const pc = await createPc({
+    memoryBytes: 32 * MIB,
+    codeCacheBytes: 4 * MIB,
+    kernel,
+    devices: [new DebugExit({ iobase: 0x501 })],
+  })
+  let text = ''
+  pc.serial.onTransmit((bytes) => {
+    text += String.fromCharCode(...bytes)
+  })
+  expect(await pc.run({ timeoutMs: 20_000 })).toMatchObject({ reason: 'debug-exit', code: 3 })
+  expect(text).toBe('hi')
+  const bytes = new Uint8Array(0x2000)
+  pc.domain.guestMemory.read(RESULTS, bytes)
+  const view = new DataView(bytes.buffer)
+  const at = (index: number): number => view.getUint16(2 * index, true)
+  expect(at(0)).toBe(639)
+  expect(at(1)).toBe(15 * 1024)
+  // Not there: carry and AH = 86h.
+  expect([at(2), at(3) & 1]).toEqual([0x8678, 1])
+  expect([at(4) >> 8, at(5) & 1]).toEqual([0x86, 1])
+  // No key: the zero flag.
+  expect(at(6) & 0x40).toBe(0x40)
+  expect(at(7) & 1).toBe(1)
+  const entries = Array.from({ length: view.getUint16(0x42, true) }, (_, i) => {
+    const entry = 0x1000 + 20 * i
+    return [view.getBigUint64(entry, true), view.getBigUint64(entry + 8, true), view.getUint32(entry + 16, true)]
+  })
+  expect(entries).toEqual([
+    [0n, 0x9_fc00n, 1],
+    [0x9_fc00n, 0x400n, 2],
+    [0xe_0000n, 0x2_0000n, 2],
+    [0x10_0000n, BigInt(31 * MIB), 1],
+  ])
+})
