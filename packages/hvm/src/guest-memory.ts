@@ -19,7 +19,7 @@ export class GuestMemory implements Dma {
 
   /** @returns false if some byte is not RAM; what comes before it has been read */
   read(gpa: number, into: Uint8Array): boolean {
-    for (let done = 0; done < into.length; ) {
+    for (let done = 0; done < into.length;) {
       const piece = Math.min(into.length - done, FRAME - ((gpa + done) % FRAME))
       const ma = this.#p2m.translate(gpa + done)
       if (ma < 0) return false
@@ -31,7 +31,7 @@ export class GuestMemory implements Dma {
 
   /** @returns false if some byte is not RAM; what comes before it has been written. ROM swallows its part */
   write(gpa: number, from: Uint8Array): boolean {
-    for (let done = 0; done < from.length; ) {
+    for (let done = 0; done < from.length;) {
       const piece = Math.min(from.length - done, FRAME - ((gpa + done) % FRAME))
       if (this.#p2m.translate(gpa + done) < 0) return false
       const ma = this.#p2m.translateWrite(gpa + done)
@@ -43,7 +43,7 @@ export class GuestMemory implements Dma {
 
   /** Writes RAM and ROM alike: what a loader does before the guest runs. */
   load(gpa: number, from: Uint8Array): boolean {
-    for (let done = 0; done < from.length; ) {
+    for (let done = 0; done < from.length;) {
       const piece = Math.min(from.length - done, FRAME - ((gpa + done) % FRAME))
       const ma = this.#p2m.translate(gpa + done)
       if (ma < 0) return false

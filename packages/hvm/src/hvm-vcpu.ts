@@ -11,7 +11,17 @@ import {
 } from '@retrap/ioreq'
 import type { IoDispatch } from '@retrap/ioreq'
 import type { LocalApic } from '@retrap/irqchip'
-import { EVENT_EXTINT, EVENT_INIT, EVENT_INTERRUPT, EVENT_NMI, EVENT_SIPI, MSR_APIC_BASE, MSR_TSC_DEADLINE, MSR_X2APIC_FIRST, MSR_X2APIC_LAST } from '@retrap/irqchip'
+import {
+  EVENT_EXTINT,
+  EVENT_INIT,
+  EVENT_INTERRUPT,
+  EVENT_NMI,
+  EVENT_SIPI,
+  MSR_APIC_BASE,
+  MSR_TSC_DEADLINE,
+  MSR_X2APIC_FIRST,
+  MSR_X2APIC_LAST,
+} from '@retrap/irqchip'
 import { ACCESS_FETCH, ACCESS_WRITE, PagingContext, WALK_OK, WalkResult, probe, walk } from '@retrap/paging'
 import { LoggedTables } from '@retrap/replay'
 import type { AccessLog } from '@retrap/replay'
@@ -130,7 +140,9 @@ export class HvmVcpu implements CpuHost {
     }
     this.counts.mmioAccesses++
     return this.#statusOf(
-      logged ? this.#submit(IOREQ_TYPE_COPY, IOREQ_WRITE, gpa, size, lo, hi) : this.#dispatch.mmioWrite(gpa, size, lo, hi),
+      logged
+        ? this.#submit(IOREQ_TYPE_COPY, IOREQ_WRITE, gpa, size, lo, hi)
+        : this.#dispatch.mmioWrite(gpa, size, lo, hi),
     )
   }
 
@@ -146,7 +158,9 @@ export class HvmVcpu implements CpuHost {
   portWrite(port: number, size: number, value: number, logged: boolean): number {
     this.counts.portAccesses++
     return this.#statusOf(
-      logged ? this.#submit(IOREQ_TYPE_PIO, IOREQ_WRITE, port, size, value, 0) : this.#dispatch.portWrite(port, size, value),
+      logged
+        ? this.#submit(IOREQ_TYPE_PIO, IOREQ_WRITE, port, size, value, 0)
+        : this.#dispatch.portWrite(port, size, value),
     )
   }
 

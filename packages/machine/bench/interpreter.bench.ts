@@ -52,8 +52,18 @@ const WORKLOADS: readonly Workload[] = [
       asm.shr(edx, 3).and(edx, 0xff).add(edx, eax).test(edx, 1).je(skip)
       asm.inc(ebx)
       asm.bind(skip)
-      asm.mov(ebp, dword(edi, { disp: 4 })).sub(ebp, edx).or(ebp, 1).mov(dword(esi, { disp: 4 }), ebp)
-      asm.mov(edx, eax).shl(edx, 1).cmp(edx, ebx).lea(eax, ptr(eax, { disp: 1 })).dec(ecx).jne(loop)
+      asm
+        .mov(ebp, dword(edi, { disp: 4 }))
+        .sub(ebp, edx)
+        .or(ebp, 1)
+        .mov(dword(esi, { disp: 4 }), ebp)
+      asm
+        .mov(edx, eax)
+        .shl(edx, 1)
+        .cmp(edx, ebx)
+        .lea(eax, ptr(eax, { disp: 1 }))
+        .dec(ecx)
+        .jne(loop)
     },
   },
   {
@@ -80,7 +90,11 @@ const WORKLOADS: readonly Workload[] = [
       asm.mov(ecx, 2999)
       asm.bind(outer).mov(esi, 0x20_0000).mov(edx, ecx)
       asm.bind(inner)
-      asm.mov(eax, dword(esi)).mov(ebx, dword(esi, { disp: 4 })).cmp(eax, ebx).jbe(keep)
+      asm
+        .mov(eax, dword(esi))
+        .mov(ebx, dword(esi, { disp: 4 }))
+        .cmp(eax, ebx)
+        .jbe(keep)
       asm.mov(dword(esi), ebx).mov(dword(esi, { disp: 4 }), eax)
       asm.bind(keep).add(esi, 4).dec(edx).jne(inner).dec(ecx).jne(outer)
     },
@@ -111,7 +125,11 @@ function buildImage(): Uint8Array {
     }
   }
   asm.bind(halt).hlt().jmp(halt)
-  asm.org(BASE + IMAGE_BYTES - 16).bits(16).jmpf(far16(0xf000, 0)).org(BASE + IMAGE_BYTES)
+  asm
+    .org(BASE + IMAGE_BYTES - 16)
+    .bits(16)
+    .jmpf(far16(0xf000, 0))
+    .org(BASE + IMAGE_BYTES)
   return asm.assemble().bytes
 }
 
@@ -144,7 +162,12 @@ async function runRetrap(image: Uint8Array): Promise<readonly number[]> {
       {
         name: 'stopwatch',
         attach: (context) =>
-          void context.mapPorts(COM1, 1, { read: () => 0xff, write: (_offset, _size, value) => watch.byte(value) }, { priority: 1 }),
+          void context.mapPorts(
+            COM1,
+            1,
+            { read: () => 0xff, write: (_offset, _size, value) => watch.byte(value) },
+            { priority: 1 },
+          ),
       },
     ],
   })
@@ -181,7 +204,9 @@ export async function run(): Promise<void> {
     const own = ours[i] as number
     const ratio = (peer: readonly number[]): string => ((peer[i] as number) / own).toFixed(2)
     const ms = `${own.toFixed(0)} ms against`
-    console.log(`interpreter-${name}: ${ratio(interpreted)} x v86's interpreter (${what}; ${ms} ${interpreted[i]?.toFixed(0)} ms)`)
+    console.log(
+      `interpreter-${name}: ${ratio(interpreted)} x v86's interpreter (${what}; ${ms} ${interpreted[i]?.toFixed(0)} ms)`,
+    )
     console.log(`interpreter-${name}: ${ratio(compiled)} x v86's JIT (${what}; ${ms} ${compiled[i]?.toFixed(0)} ms)`)
   }
   // v86 leaves timers behind.

@@ -25,7 +25,24 @@ export interface CrashDetail {
   readonly instruction?: { readonly address: bigint; readonly bytes: Uint8Array; readonly mode: 16 | 32 | 64 }
 }
 
-const NAMES = ['RAX', 'RCX', 'RDX', 'RBX', 'RSP', 'RBP', 'RSI', 'RDI', 'R8', 'R9', 'R10', 'R11', 'R12', 'R13', 'R14', 'R15']
+const NAMES = [
+  'RAX',
+  'RCX',
+  'RDX',
+  'RBX',
+  'RSP',
+  'RBP',
+  'RSI',
+  'RDI',
+  'R8',
+  'R9',
+  'R10',
+  'R11',
+  'R12',
+  'R13',
+  'R14',
+  'R15',
+]
 const SEGMENT_NAMES = ['ES', 'CS', 'SS', 'DS', 'FS', 'GS']
 
 /** Registers and the current instruction of a vCPU. */

@@ -36,7 +36,8 @@ export class HostSleeper implements Sleeper {
   sleep(ms: number): Promise<void> {
     if (ms < SHORTEST_MS) return new Promise((resolve) => this.#yield(resolve))
     return new Promise((resolve) => {
-      const timer = ms === Infinity ? undefined : host.setTimeout(() => this.wake(), Math.min(Math.ceil(ms), LONGEST_MS))
+      const timer =
+        ms === Infinity ? undefined : host.setTimeout(() => this.wake(), Math.min(Math.ceil(ms), LONGEST_MS))
       // Without a timer there must still be something that keeps a Node process alive: a wait for input is one.
       this.#wake = () => {
         this.#wake = null

@@ -8,7 +8,16 @@ export type { AcpiBoard, AcpiHpet, AcpiSerialPort, AcpiTables } from './acpi/ind
 export type { CrashDetail } from './crash.ts'
 export { MachineError } from './errors.ts'
 export type { MachineErrorCode } from './errors.ts'
-export { E820, LoaderError, loadFirmware, loadKernel, loadLinux, loadMultiboot, loadPvh, pcMemoryMap } from './loaders/index.ts'
+export {
+  E820,
+  LoaderError,
+  loadFirmware,
+  loadKernel,
+  loadLinux,
+  loadMultiboot,
+  loadPvh,
+  pcMemoryMap,
+} from './loaders/index.ts'
 export type {
   BootImages,
   BootModule,

@@ -27,7 +27,15 @@ import { MachineError } from './errors.ts'
 import { FirmwareArea } from './firmware-area.ts'
 import { firmwareConfiguration } from './firmware-configuration.ts'
 import { HostSleeper, fixedRandom, hostClock, hostRandom } from './host.ts'
-import { PCI_HOLE_BASE, PCI_HOLE_LAST, loadFirmware, loadKernel, pcMemoryMap, resetState, writeBiosData } from './loaders/index.ts'
+import {
+  PCI_HOLE_BASE,
+  PCI_HOLE_LAST,
+  loadFirmware,
+  loadKernel,
+  pcMemoryMap,
+  resetState,
+  writeBiosData,
+} from './loaders/index.ts'
 import { handOverMemoryTypes } from './mtrr.ts'
 import type { GuestMemoryWriter, InitialState, PcMemoryMap } from './loaders/index.ts'
 
@@ -209,9 +217,7 @@ export class Pc {
     if (options.firmware !== undefined) {
       const loaded = loadFirmware(options.firmware, CPU_SIGNATURE)
       this.#firmware = new FirmwareArea(domain, options.firmware, loaded.regions)
-      domain.attach(
-        firmwareConfiguration({ map, cpus: domain.vcpus.length, board, consolePort: CONSOLE_PORT }),
-      )
+      domain.attach(firmwareConfiguration({ map, cpus: domain.vcpus.length, board, consolePort: CONSOLE_PORT }))
       state = loaded.state
     }
     if (options.kernel !== undefined) {
@@ -271,7 +277,9 @@ export class Pc {
    * @param options.timeoutMs - host time after which it is stopped
    * @throws MachineError `ERR_STATE` if it runs already
    */
-  async run(options: { readonly signal?: StopSignal | undefined; readonly timeoutMs?: number | undefined } = {}): Promise<MachineExit> {
+  async run(
+    options: { readonly signal?: StopSignal | undefined; readonly timeoutMs?: number | undefined } = {},
+  ): Promise<MachineExit> {
     if (this.#running) throw new MachineError('ERR_STATE', 'the machine runs already')
     this.#running = true
     let timedOut = false
@@ -325,7 +333,8 @@ export class Pc {
 
   statistics(): PcStatistics {
     const { vcpus, exits, instructions, engine } = this.domain
-    const sum = (count: (vcpu: (typeof vcpus)[number]) => number): number => vcpus.reduce((total, v) => total + count(v), 0)
+    const sum = (count: (vcpu: (typeof vcpus)[number]) => number): number =>
+      vcpus.reduce((total, v) => total + count(v), 0)
     return {
       instructions,
       exits: { ...exits },

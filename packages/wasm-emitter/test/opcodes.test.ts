@@ -13,7 +13,7 @@ import {
   type StoreOp,
   type ValueType,
 } from '../src/opcodes.ts'
-import type { I32} from '../src/index.ts';
+import type { I32 } from '../src/index.ts'
 import { extractLane, type FunctionBuilder, numeric, replaceLane, type Value } from '../src/index.ts'
 import { instructionsOf, moduleOf } from './support/wasm.ts'
 

@@ -5,7 +5,10 @@ import { mnemonicsSource } from './generate-mnemonics.ts'
 
 /** The methods, each as one string: formatting is a tool's business, everything else must agree. */
 function methodsOf(text: string): string[] {
-  return text.slice(text.indexOf('interface')).split('): this').map((method) => method.replaceAll(/[\s|]/g, ''))
+  return text
+    .slice(text.indexOf('interface'))
+    .split('): this')
+    .map((method) => method.replaceAll(/[\s|]/g, ''))
 }
 
 describe('the mnemonic methods', () => {

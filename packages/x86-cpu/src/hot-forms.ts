@@ -27,9 +27,34 @@ function* hotForms(): Generator<string> {
   yield* ['TEST.1 reg1 reg1', 'TEST.1 reg1 imm1', 'TEST.1 mem1r imm1', 'SETE.1 reg1', 'SETNE.1 reg1', 'SETB.1 reg1']
   // Long arithmetic: a kernel that checks signatures spends a tenth of its boot in it.
   yield* ['ADC.8 reg8 reg8', 'ADC.8 reg8 imm8', 'SBB.4 reg4 reg4', 'ROL.4 reg4 imm1']
-  yield* ['PUSH.8 reg8 long', 'POP.8 reg8 long', 'RET.8 long', 'CALL.8 rel8 long', 'CALL.8 relp8 long', 'CALL.8 relf8 long']
-  yield* ['JMP.8 rel8 long', 'JMP.8 relp8 long', 'JMP.8 relf8 long', 'NOP.2', 'NOP.4', 'NOP.2 mem2n', 'NOP.4 mem4n', 'CDQE.8']
-  yield* ['PUSH.4 reg4', 'POP.4 reg4', 'RET.4', 'CALL.4 rel4', 'CALL.4 relp4', 'CALL.4 relf4', 'JMP.4 relp4', 'JMP.4 relf4']
+  yield* [
+    'PUSH.8 reg8 long',
+    'POP.8 reg8 long',
+    'RET.8 long',
+    'CALL.8 rel8 long',
+    'CALL.8 relp8 long',
+    'CALL.8 relf8 long',
+  ]
+  yield* [
+    'JMP.8 rel8 long',
+    'JMP.8 relp8 long',
+    'JMP.8 relf8 long',
+    'NOP.2',
+    'NOP.4',
+    'NOP.2 mem2n',
+    'NOP.4 mem4n',
+    'CDQE.8',
+  ]
+  yield* [
+    'PUSH.4 reg4',
+    'POP.4 reg4',
+    'RET.4',
+    'CALL.4 rel4',
+    'CALL.4 relp4',
+    'CALL.4 relf4',
+    'JMP.4 relp4',
+    'JMP.4 relf4',
+  ]
   for (const condition of ['B', 'AE', 'E', 'NE', 'BE', 'A', 'S', 'NS', 'L', 'GE', 'LE', 'G']) {
     yield* [`J${condition}.4 relp4`, `J${condition}.4 relf4`]
   }

@@ -63,7 +63,14 @@ export class InstructionFetch {
   /** What broke, after STATUS_ERROR. */
   error: unknown = undefined
 
-  constructor(memory: MachineMemory, host: CpuHost, cache: CodeCache, tlb: Tlb, state: number, executeSet: () => number) {
+  constructor(
+    memory: MachineMemory,
+    host: CpuHost,
+    cache: CodeCache,
+    tlb: Tlb,
+    state: number,
+    executeSet: () => number,
+  ) {
     this.memory = memory
     this.host = host
     this.state = state
@@ -209,7 +216,8 @@ export class InstructionFetch {
       // Decoding may have dropped everything, this page included.
       u32[S_SLOTS >>> 2] = cache.page(t.ma >>> 12, mode).slots
       if (u32[S_SLOTS >>> 2] !== page.slots && run) this.#tlb.flushExecute()
-      if (this.memory.u16[(record + R_OP) >>> 1] !== OP_CROSS || this.#secondPageHolds(record, lo, hi, mode)) return record
+      if (this.memory.u16[(record + R_OP) >>> 1] !== OP_CROSS || this.#secondPageHolds(record, lo, hi, mode))
+        return record
       if (u32[S_FETCH_STATUS >>> 2] === STATUS_FAULT && this.i32[S_FAULT_VECTOR >>> 2] !== -1) return 0
       cache.dropCrossing(page, record)
     }

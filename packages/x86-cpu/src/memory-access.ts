@@ -116,7 +116,12 @@ export class MemoryAccess {
       return this.#raise((flags & SLOW_STACK) !== 0 ? VECTOR_SS : VECTOR_GP, 0)
     }
     const user = u32[S_CPL >>> 2] === 3 && (flags & SLOW_IMPLICIT) === 0
-    if (user && (lo & (size - 1)) !== 0 && (u32[S_EFLAGS >>> 2]! & FLAG_AC) !== 0 && (u32[S_CR0 >>> 2]! & CR0_AM) !== 0) {
+    if (
+      user &&
+      (lo & (size - 1)) !== 0 &&
+      (u32[S_EFLAGS >>> 2]! & FLAG_AC) !== 0 &&
+      (u32[S_CR0 >>> 2]! & CR0_AM) !== 0
+    ) {
       if (misaligned(lo, size)) return this.#raise(VECTOR_AC, 0)
     }
     // A breakpoint's trap follows the instruction: one that runs among others starts again, alone, in a logged pass.
@@ -137,7 +142,8 @@ export class MemoryAccess {
       if (status !== STATUS_DONE) return status
       // A device in either half: nothing may have been stored by the time the logged pass starts.
       const write = (flags & SLOW_WRITE) !== 0
-      if (u32[S_LOGGED >>> 2] !== 1 && (isDevice(this.#first, write) || isDevice(this.#second, write))) return STATUS_RESTART
+      if (u32[S_LOGGED >>> 2] !== 1 && (isDevice(this.#first, write) || isDevice(this.#second, write)))
+        return STATUS_RESTART
       status = this.#perform(this.#first, 0, head, flags)
       if (status !== STATUS_DONE) return status
       status = this.#perform(this.#second, head, size - head, flags)
@@ -167,7 +173,9 @@ export class MemoryAccess {
     if (this.#u32[S_LOGGED >>> 2] !== 1) {
       if ((flags & SLOW_DIRECT) === 0) return STATUS_RESTART
       const value = this.#u32[this.#dataWord] as number
-      const status = write ? this.#host.portWrite(port, size, value, false) : this.#host.portRead(port, size, this.#words, false)
+      const status = write
+        ? this.#host.portWrite(port, size, value, false)
+        : this.#host.portRead(port, size, this.#words, false)
       if (status === STATUS_DONE && !write) this.#u32[this.#dataWord] = this.#words.lo
       return status
     }
@@ -175,7 +183,9 @@ export class MemoryAccess {
     const index = log.access(write ? AccessKind.PORT_WRITE : AccessKind.PORT_READ, port, 0, size, accessTag(0))
     if (log.state(index) !== AccessState.COMPLETE) {
       if (write && log.state(index) === AccessState.NEW) log.setData(index, this.#u32[this.#dataWord] as number, 0)
-      const status = write ? this.#host.portWrite(port, size, log.dataLo(index), true) : this.#host.portRead(port, size, this.#words, true)
+      const status = write
+        ? this.#host.portWrite(port, size, log.dataLo(index), true)
+        : this.#host.portRead(port, size, this.#words, true)
       if (status === STATUS_RETRY) {
         log.wait(index)
         return STATUS_RETRY
@@ -258,7 +268,13 @@ export class MemoryAccess {
     const kind = log.nextKind()
     const device = kind >= 0 ? kind === AccessKind.MMIO_READ || kind === AccessKind.MMIO_WRITE : isDevice(t, write)
     if (device) return this.#performDevice(t.gpa, at, size, write)
-    const index = log.access(write ? AccessKind.WRITE : AccessKind.READ, t.gpa >>> 0, high(t.gpa), size, accessTag(0, at))
+    const index = log.access(
+      write ? AccessKind.WRITE : AccessKind.READ,
+      t.gpa >>> 0,
+      high(t.gpa),
+      size,
+      accessTag(0, at),
+    )
     if (write) {
       log.setBytes(index, this.#data, at)
       log.complete(index)

@@ -141,7 +141,7 @@ export class Tlb {
   flushExecute(): void {
     for (let i = 0; i < this.#filled; i++) {
       const entry = (this.#journal[i] as number) & ~GLOBAL
-      if (((entry - this.#base) % SET_BYTES) >= TLB_EXECUTE) this.#invalidate(entry)
+      if ((entry - this.#base) % SET_BYTES >= TLB_EXECUTE) this.#invalidate(entry)
     }
   }
 

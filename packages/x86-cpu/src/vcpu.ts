@@ -277,11 +277,17 @@ export class Vcpu implements Cpu, CodeCacheClient {
     const protectedMode = (cr0 & CR0_PE) !== 0
     const cpl = !protectedMode ? 0 : (eflags & FLAG_VM) !== 0 ? 3 : (ssAttributes >>> 5) & 3
     u32[S_CPL >>> 2] = cpl
-    const mode = long && (csAttributes & ATTR_L) !== 0 ? MODE_64 : (csAttributes & ATTR_DB) !== 0 && (eflags & FLAG_VM) === 0 ? MODE_32 : MODE_16
+    const mode =
+      long && (csAttributes & ATTR_L) !== 0
+        ? MODE_64
+        : (csAttributes & ATTR_DB) !== 0 && (eflags & FLAG_VM) === 0
+          ? MODE_32
+          : MODE_16
     u32[S_MODE >>> 2] = mode
     u32[S_RIP_MASK >>> 2] = 0xffff_ffff
     u32[(S_RIP_MASK >>> 2) + 1] = mode === MODE_64 ? 0xffff_ffff : 0
-    const set = cpl === 3 ? TLB_USER : (cr4 & CR4_SMAP) !== 0 && (eflags & FLAG_AC) === 0 ? TLB_SUPERVISOR_SMAP : TLB_SUPERVISOR
+    const set =
+      cpl === 3 ? TLB_USER : (cr4 & CR4_SMAP) !== 0 && (eflags & FLAG_AC) === 0 ? TLB_SUPERVISOR_SMAP : TLB_SUPERVISOR
     const checksAlignment = cpl === 3 && (eflags & FLAG_AC) !== 0 && (cr0 & (1 << 18)) !== 0
     this.#mode = checksAlignment ? TLB_MISS : set
     if (this.#mode !== TLB_MISS && this.#executeModes[set] !== mode) {
@@ -460,7 +466,9 @@ export class Vcpu implements Cpu, CodeCacheClient {
         return EXIT_BLOCKED
       case STATUS_STEP: {
         const next = this.#step()
-        return next === STATUS_STEP ? this.#fail(new Error('an instruction that cannot be fetched alone')) : this.#finish(next)
+        return next === STATUS_STEP
+          ? this.#fail(new Error('an instruction that cannot be fetched alone'))
+          : this.#finish(next)
       }
       default:
         return this.#fail(this.#error ?? this.#fetch.error ?? new Error(`unexpected status ${status}`))
@@ -633,7 +641,9 @@ export class Vcpu implements Cpu, CodeCacheClient {
     this.#access.nonCanonical = false
     this.i32[S_FAULT_VECTOR >>> 2] = -1
     if (this.u32[S_ACTIVITY >>> 2] === ACTIVITY_SHUTDOWN) return EXIT_SHUTDOWN
-    return status === STATUS_FAULT || status === STATUS_RESTART ? this.#fail(new Error(`event delivery ended with status ${status}`)) : undefined
+    return status === STATUS_FAULT || status === STATUS_RESTART
+      ? this.#fail(new Error(`event delivery ended with status ${status}`))
+      : undefined
   }
 
   /** A logged pass over the delivery of the latched event. */

@@ -106,11 +106,12 @@ describe('32-bit boot protocol', () => {
 })
 
 describe('placement', () => {
-  test.each([
-    { given: 'preferred address in RAM', mib: 64, fields: { prefAddress: 32 * MIB }, start: 32 * MIB },
-  ])('$given: the kernel goes to $start', ({ mib, fields, start }) => {
-    expect(load(new GuestRam(mib), fields).kernelStart).toBe(start)
-  })
+  test.each([{ given: 'preferred address in RAM', mib: 64, fields: { prefAddress: 32 * MIB }, start: 32 * MIB }])(
+    '$given: the kernel goes to $start',
+    ({ mib, fields, start }) => {
+      expect(load(new GuestRam(mib), fields).kernelStart).toBe(start)
+    },
+  )
 
   test.each([
     { given: 'an initrd under initrd_addr_max', fields: { initrdAddrMax: 0x17f_ffff }, at: 24 * MIB - 4096 },

@@ -137,7 +137,13 @@ function addCarryChain(c: Context, flag: number): void {
   const flags = c.let(c.allFlags().toI64U())
   const carry = c.let(flags.shrU(31 - Math.clz32(flag)).and(1))
   const sum = c.let(a.add(b).add(carry))
-  const out = size === 4 ? sum.shrU(32) : a.and(b).or(a.or(b).and(sum.xor(-1n))).shrU(63)
+  const out =
+    size === 4
+      ? sum.shrU(32)
+      : a
+          .and(b)
+          .or(a.or(b).and(sum.xor(-1n)))
+          .shrU(63)
   const next = c.let(flags.and(~flag).or(out.shl(31 - Math.clz32(flag))))
   c.write(0, sum)
   c.flagsExplicit(next)

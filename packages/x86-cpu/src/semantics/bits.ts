@@ -49,7 +49,9 @@ function countZeros(c: Context, leading: boolean): void {
   const size = c.sizeOf(0)
   const bits = 8 * size
   const source = c.readU(1)
-  const count = c.let(leading ? source.clz().sub(64 - bits) : bits === 64 ? source.ctz() : source.or(1n << BigInt(bits)).ctz())
+  const count = c.let(
+    leading ? source.clz().sub(64 - bits) : bits === 64 ? source.ctz() : source.or(1n << BigInt(bits)).ctz(),
+  )
   const flags = c.let(source.eqz().toI64U().or(flagBit(count.eqz(), FLAG_ZF)))
   c.write(0, count)
   c.flagsExplicit(flags)
@@ -169,4 +171,3 @@ export const bitOperations: SemanticsTable = {
   PEXT: { direct: true, emit: (c) => bitScatter(c, false) },
   CRC32: { direct: true, emit: crc32 },
 }
-

@@ -1,5 +1,17 @@
 import { I32, I64, select } from '@retrap/wasm-emitter'
-import type { Callee, FunctionBuilder, I32Like, I64Like, LoadOp, PrefixType, StoreOp, V128, Value, ValueOf, ValueType } from '@retrap/wasm-emitter'
+import type {
+  Callee,
+  FunctionBuilder,
+  I32Like,
+  I64Like,
+  LoadOp,
+  PrefixType,
+  StoreOp,
+  V128,
+  Value,
+  ValueOf,
+  ValueType,
+} from '@retrap/wasm-emitter'
 import {
   ADDRESS_32,
   ADDRESS_CHECKED,
@@ -417,7 +429,9 @@ export abstract class Context {
     const register = (field: number): I64 =>
       f.loadExpression('i64.load', state.add(f.loadExpression('i32.load16_u', record, field)), 0)
     const scale = f.loadExpression('i64.load8_u', record, R_SCALE)
-    return register(R_BASE).add(register(R_INDEX).shl(scale)).add(f.loadExpression('i64.load32_s', record, R_DISP))
+    return register(R_BASE)
+      .add(register(R_INDEX).shl(scale))
+      .add(f.loadExpression('i64.load32_s', record, R_DISP))
   }
 
   #probe(ea: I64, table: number): { entry: I32; distance: I64 } {
@@ -623,7 +637,10 @@ function segmentFlags(access: 'r' | 'w' | 'rw' | 'n' | undefined): number {
 }
 
 /** The integer load of a size. */
-export function loadOp(size: number, signed: boolean): 'i64.load' | 'i64.load8_s' | 'i64.load8_u' | 'i64.load16_s' | 'i64.load16_u' | 'i64.load32_s' | 'i64.load32_u' {
+export function loadOp(
+  size: number,
+  signed: boolean,
+): 'i64.load' | 'i64.load8_s' | 'i64.load8_u' | 'i64.load16_s' | 'i64.load16_u' | 'i64.load32_s' | 'i64.load32_u' {
   switch (size) {
     case 1:
       return signed ? 'i64.load8_s' : 'i64.load8_u'

@@ -1,6 +1,18 @@
 import { I32, I64 } from '@retrap/wasm-emitter'
 import { R_IMM } from '../record.ts'
-import { CS, SEG_ATTRIBUTES, SEG_BYTES, SEG_FLAT, SEG_LIMIT, SEG_RIGHTS, SS, STATUS_FAULT, S_FAULT_VECTOR, S_GPR, S_SEGMENTS } from '../state-layout.ts'
+import {
+  CS,
+  SEG_ATTRIBUTES,
+  SEG_BYTES,
+  SEG_FLAT,
+  SEG_LIMIT,
+  SEG_RIGHTS,
+  SS,
+  STATUS_FAULT,
+  S_FAULT_VECTOR,
+  S_GPR,
+  S_SEGMENTS,
+} from '../state-layout.ts'
 import { SLOW_STACK, SLOW_WRITE, VECTOR_GP, loadOp, storeOp, zeroExtend } from './context.ts'
 import type { Context } from './context.ts'
 import { CONDITIONS } from './move.ts'
@@ -25,7 +37,14 @@ interface StackSlot {
 /** Mask of the stack pointer: SS.B decides. */
 function stackMask(c: Context): I64 {
   const attributes = c.f.loadExpression('i32.load', c.state, S_SEGMENTS + SEG_BYTES * SS + SEG_ATTRIBUTES)
-  return c.let(c.f.ifElse('i64', attributes.and(ATTRIBUTE_BIG), () => I64.of(0xffff_ffffn), () => I64.of(0xffffn)))
+  return c.let(
+    c.f.ifElse(
+      'i64',
+      attributes.and(ATTRIBUTE_BIG),
+      () => I64.of(0xffff_ffffn),
+      () => I64.of(0xffffn),
+    ),
+  )
 }
 
 function setMaskedPointer(c: Context, register: number, mask: I64, value: I64): void {
@@ -37,7 +56,13 @@ function setMaskedPointer(c: Context, register: number, mask: I64, value: I64): 
 }
 
 function checkStack(c: Context, offset: I64, size: number, write: boolean): I64 {
-  const ea = c.f.call(c.library.checkSegment, c.state, I32.of(SS), offset, I32.of(size | (write ? SLOW_WRITE : 0))) as I64
+  const ea = c.f.call(
+    c.library.checkSegment,
+    c.state,
+    I32.of(SS),
+    offset,
+    I32.of(size | (write ? SLOW_WRITE : 0)),
+  ) as I64
   c.f.if(c.f.loadExpression('i32.load', c.state, S_FAULT_VECTOR).ne(-1), () => c.fail(STATUS_FAULT))
   return ea
 }
@@ -227,7 +252,10 @@ export const control: SemanticsTable = {
     },
   },
   ...Object.fromEntries(
-    CONDITIONS.map((suffix, code): [string, Semantics] => [`J${suffix}`, { emit: (c) => jumpIf(c, c.condition(code)) }]),
+    CONDITIONS.map((suffix, code): [string, Semantics] => [
+      `J${suffix}`,
+      { emit: (c) => jumpIf(c, c.condition(code)) },
+    ]),
   ),
   JCXZ: { emit: (c) => jumpIf(c, c.gprU(RCX, 2).eqz()) },
   JECXZ: { emit: (c) => jumpIf(c, c.gprU(RCX, 4).eqz()) },

@@ -11,9 +11,7 @@ const RAX = 0
 /** AAA and AAS: the low digit of AL, and AX as a whole moved by 106h. */
 function asciiAdjust(c: Context, subtract: boolean): void {
   const ax = c.gprU(RAX, 2)
-  const adjust = c.let(
-    ax.and(15).gtU(9).or(c.allFlags().and(FLAG_AF).ne(0)),
-  )
+  const adjust = c.let(ax.and(15).gtU(9).or(c.allFlags().and(FLAG_AF).ne(0)))
   const moved = c.f.local('i64')
   c.f.set(moved, ax)
   c.f.if(adjust, () => c.f.set(moved, subtract ? ax.sub(0x106) : ax.add(0x106)))
@@ -40,12 +38,16 @@ function decimalAdjust(c: Context, subtract: boolean): void {
     f.set(al, move(6))
   })
   const high = c.let(old.gtU(0x99).or(oldCarry))
-  f.if(high, () => {
-    f.set(al, move(0x60))
-    f.set(carry, I32.of(1))
-  }, () => {
-    if (!subtract) f.set(carry, I32.of(0))
-  })
+  f.if(
+    high,
+    () => {
+      f.set(al, move(0x60))
+      f.set(carry, I32.of(1))
+    },
+    () => {
+      if (!subtract) f.set(carry, I32.of(0))
+    },
+  )
   c.setGpr(RAX, 1, al.get)
   c.flagsResult(c.let(al.get.extend8S()), carry.get.toI64U().or(flagBit(low, FLAG_AF)))
 }
@@ -76,4 +78,3 @@ export const decimal: SemanticsTable = {
     },
   },
 }
-

@@ -51,12 +51,21 @@ export function buildLibrary(module: ModuleBuilder, slowAccess: Library['slowAcc
   offset.return(offset.call(movedOffset, offset.param(0, 'i32').get, offset.param(1, 'i32').get, I64.of(0)))
   const checkSegment = module.function('checkSegment', { params: ['i32', 'i32', 'i64', 'i32'], result: 'i64' } as const)
   buildCheckSegment(checkSegment)
-  const slowAddressMoved = module.function('slowAddressMoved', { params: ['i32', 'i32', 'i32', 'i64'], result: 'i64' } as const)
+  const slowAddressMoved = module.function('slowAddressMoved', {
+    params: ['i32', 'i32', 'i32', 'i64'],
+    result: 'i64',
+  } as const)
   buildSlowAddress(slowAddressMoved, movedOffset, checkSegment)
   const slowAddress = module.function('slowAddress', { params: ['i32', 'i32', 'i32'], result: 'i64' } as const)
-  const [state, record, sizeAndFlags] = [slowAddress.param(0, 'i32').get, slowAddress.param(1, 'i32').get, slowAddress.param(2, 'i32').get]
+  const [state, record, sizeAndFlags] = [
+    slowAddress.param(0, 'i32').get,
+    slowAddress.param(1, 'i32').get,
+    slowAddress.param(2, 'i32').get,
+  ]
   slowAddress.return(slowAddress.call(slowAddressMoved, state, record, sizeAndFlags, I64.of(0)))
-  const address = module.function('address', { params: ['i32', 'i32', 'i32'], result: 'i32' } as const, { export: true })
+  const address = module.function('address', { params: ['i32', 'i32', 'i32'], result: 'i32' } as const, {
+    export: true,
+  })
   buildAddress(address, slowAddress)
   return {
     slowAccess,
@@ -149,7 +158,11 @@ function buildCheckSegment(f: FunctionBuilder): void {
   f.return(f.loadExpression('i64.load', base, SEG_BASE).add(offset).and(0xffff_ffffn))
 }
 
-function buildSlowAddress(f: FunctionBuilder, movedOffset: Library['offset'], checkSegment: Library['checkSegment']): void {
+function buildSlowAddress(
+  f: FunctionBuilder,
+  movedOffset: Library['offset'],
+  checkSegment: Library['checkSegment'],
+): void {
   const state = f.param(0, 'i32').get
   const record = f.param(1, 'i32').get
   const sizeAndFlags = f.param(2, 'i32').get

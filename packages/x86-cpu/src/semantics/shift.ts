@@ -68,7 +68,15 @@ function rotate(c: Context, operation: Operation): void {
     changed = c.let(rotated.carry.or(rotated.overflow.shl(11)))
     return value
   })
-  c.f.if(count, () => c.flagsExplicit(c.allFlags().and(~(FLAG_CF | FLAG_OF)).toI64U().or(changed)))
+  c.f.if(count, () =>
+    c.flagsExplicit(
+      c
+        .allFlags()
+        .and(~(FLAG_CF | FLAG_OF))
+        .toI64U()
+        .or(changed),
+    ),
+  )
 }
 
 const rotateLeft: Operation = (c, x, count, bits) => {
@@ -103,7 +111,10 @@ function rotateCarry(left: boolean): Operation {
     if (bits === 64) {
       const rest = c.let(I64.of(64).sub(count))
       value = left
-        ? x.shl(count).or(carryIn.shl(count.sub(1))).or(x.shrU(rest).shrU(1))
+        ? x
+            .shl(count)
+            .or(carryIn.shl(count.sub(1)))
+            .or(x.shrU(rest).shrU(1))
         : x.shrU(count).or(carryIn.shl(rest)).or(x.shl(rest).shl(1))
       carry = left ? x.shrU(rest).and(1) : x.shrU(count.sub(1)).and(1)
     } else {
@@ -180,8 +191,6 @@ export const shifts: SemanticsTable = {
   SARX: { direct: true, emit: (c) => flagless(c, (x, n, size) => signExtend(x, size).shrS(n)) },
   RORX: {
     direct: true,
-    emit: (c) =>
-      flagless(c, (x, n, size) => (size === 8 ? x.rotr(n) : x.toI32().rotr(n.toI32()).toI64U())),
+    emit: (c) => flagless(c, (x, n, size) => (size === 8 ? x.rotr(n) : x.toI32().rotr(n.toI32()).toI64U())),
   },
 }
-

@@ -43,7 +43,16 @@ function elementAddress(c: Context, register: number, segment: I32, write: boole
     // ES has no base in 64-bit mode; FS and GS may apply to the source.
     if (segment.known === ES) return offset
     const base = f.loadExpression('i64.load', c.state.add(segment.mul(SEG_BYTES)), S_SEGMENTS + SEG_BASE)
-    return c.let(offset.add(f.ifElse('i64', segment.geU(FS), () => base, () => I64.of(0))))
+    return c.let(
+      offset.add(
+        f.ifElse(
+          'i64',
+          segment.geU(FS),
+          () => base,
+          () => I64.of(0),
+        ),
+      ),
+    )
   }
   const ea = f.call(c.library.checkSegment, c.state, segment, offset, I32.of(size | (write ? SLOW_WRITE : 0))) as I64
   f.if(f.loadExpression('i32.load', c.state, S_FAULT_VECTOR).ne(-1), () => c.fail(STATUS_FAULT))
@@ -57,7 +66,14 @@ function sourceSegment(c: Context): I32 {
 /** Bytes from one element to the next: ± size, as DF has it. */
 function stride(c: Context): I64 {
   const down = c.f.loadExpression('i32.load', c.state, S_EFLAGS).and(FLAG_DF)
-  return c.let(c.f.ifElse('i64', down, () => I64.of(-c.form.size), () => I64.of(c.form.size)))
+  return c.let(
+    c.f.ifElse(
+      'i64',
+      down,
+      () => I64.of(-c.form.size),
+      () => I64.of(c.form.size),
+    ),
+  )
 }
 
 function advance(c: Context, register: number, by: I64): void {
@@ -76,7 +92,11 @@ interface Bulk {
  * @param stop - after an iteration: non-zero ends the repetition (REPE, REPNE)
  * @param finish - runs before the instruction ends in any way but a fault
  */
-function repeat(c: Context, iteration: () => void, options: { bulk?: Bulk; stop?: () => I32; finish?: () => void } = {}): void {
+function repeat(
+  c: Context,
+  iteration: () => void,
+  options: { bulk?: Bulk; stop?: () => I32; finish?: () => void } = {},
+): void {
   const f = c.f
   const { bulk, stop, finish } = options
   if (c.form.repeat === 'none') {
@@ -106,7 +126,10 @@ function repeat(c: Context, iteration: () => void, options: { bulk?: Bulk; stop?
       f.brIf(rest.eqz(), done)
       if (stop !== undefined) f.brIf(stop(), done)
       f.set(rounds, rounds.get.sub(1))
-      const leave = rounds.get.eqz().or(one).or(f.loadExpression('i32.load', c.state, S_ATTENTION))
+      const leave = rounds.get
+        .eqz()
+        .or(one)
+        .or(f.loadExpression('i32.load', c.state, S_ATTENTION))
       f.if(leave, () => {
         finish?.()
         f.return(STATUS_CONTINUE)
@@ -130,7 +153,14 @@ function hostOf(c: Context, ea: I64, table: number): { host: I32; elements: I64 
 }
 
 function least(c: Context, a: I64, b: I64): I64 {
-  return c.let(c.f.ifElse('i64', a.ltU(b), () => a, () => b))
+  return c.let(
+    c.f.ifElse(
+      'i64',
+      a.ltU(b),
+      () => a,
+      () => b,
+    ),
+  )
 }
 
 /** Bulk work goes upwards, and only where offsets cannot wrap or leave the segment: 64-bit mode with 64-bit addresses. */
@@ -232,7 +262,11 @@ function loadString(c: Context): void {
 }
 
 /** SCAS and CMPS. The flags are those of the last iteration, and stay as they were where a fault comes before it. */
-function compareStrings(c: Context, operands: (left: (v: I64) => void, right: (v: I64) => void) => void, move: () => void): void {
+function compareStrings(
+  c: Context,
+  operands: (left: (v: I64) => void, right: (v: I64) => void) => void,
+  move: () => void,
+): void {
   const f = c.f
   const size = c.form.size
   const a = f.local('i64')
@@ -305,4 +339,3 @@ export const strings: SemanticsTable = {
   ...family('CMPS', compareString),
   ...family('SCAS', scanString),
 }
-

@@ -24,7 +24,15 @@ function build(optimisation: string): { readonly image: Uint8Array; readonly exp
   const folder = mkdtempSync(join(tmpdir(), 'retrap-program-'))
   const at = (name: string): string => join(folder, name)
   writeFileSync(at('flat.ld'), LINKER_SCRIPT)
-  const common = ['-w', optimisation, '-ffp-contract=off', '-fno-math-errno', '-fno-stack-protector', '-fcf-protection=none', SOURCE]
+  const common = [
+    '-w',
+    optimisation,
+    '-ffp-contract=off',
+    '-fno-math-errno',
+    '-fno-stack-protector',
+    '-fcf-protection=none',
+    SOURCE,
+  ]
   const bare = [
     '-ffreestanding',
     '-nostdlib',
