@@ -28,7 +28,7 @@ export interface DomainOptions {
   /** Real or deterministic time. */
   readonly clock: DomainClock
   /** 32 random bits a call: RDRAND and RDSEED. */
-  random(): number
+  readonly random: () => number
   /** Waits until `ms` milliseconds have passed or `wake` is called, and lets the event loop run. `Infinity`: until woken. */
   readonly sleeper: Sleeper
   /** What a device model that breaks its contract leads to. */

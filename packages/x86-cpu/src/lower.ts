@@ -241,7 +241,7 @@ export class Lowering {
       relative && (long || info.operandSize === 32) && insn.immHi === insn.immLo >> 31 && target >= 0 && target < 0x1000
     const inPage = !fixed ? 'no' : target > offset ? 'forward' : 'back'
     const lowered = this.#lookUp(info, insn, long, inPage)
-    const { u8, u16, i32 } = this.#views
+    const { u8, u16 } = this.#views
     u16[(at + R_OP) >>> 1] = lowered.op
     u16[(at + R_OFFSET) >>> 1] = offset
     u16[(at + R_FUNCTION) >>> 1] = lowered.fn

@@ -46,7 +46,6 @@ export const DPL3 = 0x60
 export const GDT = 0x1000
 export const IDT = 0x2000
 export const TSS = 0x3000
-export const LDT = 0x3800
 export const STACK0 = 0x6000
 export const STACK3 = 0x8000
 
