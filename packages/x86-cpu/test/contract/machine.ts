@@ -31,10 +31,16 @@ const PD = 0x3000
 const PT_LOW = 0x4000
 const PT_WINDOW = 0x5000
 const PT_CODE = 0x6000
+/** Page-directory-pointer table of PAE paging. */
+export const PAE_PDPT = 0x7000
 export const GDT = 0x8000
 export const IDT = 0x9000
 export const TSS = 0xa000
 export const IST_STACK = 0xb000
+/** For 32-bit protected mode, in the same pages: an IDT, and the TSS of this task and of another one. */
+export const IDT_32 = IDT + 0x800
+export const TSS_32 = TSS + 0x200
+export const OTHER_TSS_32 = TSS + 0x400
 export const HANDLERS = 0xc000
 export const KERNEL_STACK = 0xd000
 export const LDT = 0xe000
@@ -54,6 +60,7 @@ const USED = 0x60
 
 /** Pages that may turn into devices. The rest is code. */
 export const DEVICE_PAGES: readonly number[] = [
+  PAE_PDPT,
   GDT,
   IDT,
   TSS,
@@ -67,7 +74,12 @@ export const DEVICE_PAGES: readonly number[] = [
 export const KERNEL_CS = 0x10
 export const KERNEL_DS = 0x18
 export const LDT_SELECTOR = 0x50
+export const KERNEL_CS_32 = 0x38
+export const TSS_32_SELECTOR = 0x68
+export const OTHER_TSS_32_SELECTOR = 0x70
 const VECTORS = 64
+/** Key of the initial state of 32-bit protected mode. */
+const LEGACY = 4
 const HLT = 0xf4
 
 /** One access that a device has been asked for. */
@@ -295,6 +307,7 @@ class ContractHost implements CpuHost, TableReader {
     if (u32 === undefined) return
     const at = (offset: number): number => u32[offset >>> 2] as number
     this.#paging.configure(at(S.S_CR0), at(S.S_CR3), at(S.S_CR3 + 4), at(S.S_CR4), at(S.S_EFER))
+    for (let i = 0; i < 8; i++) this.#paging.pdptes[i] = at(S.S_PDPTE + 4 * i)
   }
   pause(): void {}
   invalidate(): void {}
@@ -305,6 +318,8 @@ export interface Start {
   /** As native.c has it: registers, flags, x87 and SSE state, and the middle of the window. */
   readonly input: Uint8Array
   readonly supervisor: boolean
+  /** 32-bit protected mode with PAE paging, at level 0, in place of IA-32e mode. */
+  readonly legacy?: boolean | undefined
   /** Changes to RAM, by guest-physical address, before the run. */
   readonly patch?: ((ram: DataView) => void) | undefined
   /** Bytes of the instruction at RIP, which other agents overwrite while it waits. */
@@ -345,6 +360,10 @@ export class ContractMachine {
         this.#initial.set((long ? 2 : 0) + (supervisor ? 1 : 0), this.#state.slice())
       }
     }
+    this.vcpu.reset(true)
+    this.vcpu.load(legacyState())
+    this.vcpu.u32[S.S_PDPTE >>> 2] = PD | PRESENT
+    this.#initial.set(LEGACY, this.#state.slice())
   }
 
   setCode(code: Uint8Array): void {
@@ -406,17 +425,20 @@ export class ContractMachine {
     this.host.start(plan)
   }
 
-  #begin({ input, supervisor, patch, used }: Start): void {
+  #begin({ input, supervisor, legacy, patch, used }: Start): void {
     const { vcpu } = this
     const state = this.#state
     const u8 = this.#memory.u8
     const view = new DataView(input.buffer, input.byteOffset, IN_BYTES)
     const long = view.getUint32(IN_CS, true) === CS_64
+    // A run that went wrong may have left an instruction in the middle.
+    vcpu.cancel()
     u8.set(this.#templates[used ? 1 : 0], this.#base)
     u8.set(input.subarray(IN_BAND), this.#base + WINDOW_GPA + 0xf00)
     patch?.(new DataView(this.#memory.buffer as ArrayBuffer, this.#base, RAM_BYTES))
     for (const page of [WINDOW_GPA, WINDOW_GPA + 0x1000]) this.#memory.noteWrite(this.#base + page, 0x1000)
-    state.set(this.#initial.get((long ? 2 : 0) + (supervisor ? 1 : 0)) as Uint8Array)
+    state.set(this.#initial.get(legacy === true ? LEGACY : (long ? 2 : 0) + (supervisor ? 1 : 0)) as Uint8Array)
+    this.host.controlChanged()
     state.set(input.subarray(IN_GPR, IN_GPR + 128), S.S_GPR)
     vcpu.u32[S.S_RIP >>> 2] = view.getUint32(IN_RIP, true)
     // IF, and IOPL 3, so that ports may be used.
@@ -594,7 +616,39 @@ function tables(used: number): Uint8Array {
     // Vectors from 32 on switch to the stack of level 0 instead of IST1.
     view.setUint32(IDT + vector * 16 + 4, (handler & 0xffff_0000) | 0xee00 | (vector < 32 ? 1 : 0), true)
   }
+  legacyTables(view)
   return ram
+}
+
+/** What 32-bit protected mode has besides. */
+function legacyTables(view: DataView): void {
+  view.setUint32(PAE_PDPT, PD | PRESENT, true)
+  view.setBigUint64(GDT + KERNEL_CS_32, 0x00cf_9a00_0000_ffffn, true)
+  systemDescriptor(view, GDT + TSS_32_SELECTOR, TSS_32, 0x67, 0x8b)
+  systemDescriptor(view, GDT + OTHER_TSS_32_SELECTOR, OTHER_TSS_32, 0x67, 0x89)
+  for (let vector = 0; vector < VECTORS; vector++) {
+    const handler = HANDLERS + vector * 16
+    view.setUint32(IDT_32 + vector * 8, (handler & 0xffff) | (KERNEL_CS_32 << 16), true)
+    view.setUint32(IDT_32 + vector * 8 + 4, (handler & 0xffff_0000) | 0xee00, true)
+  }
+  // The other task runs at level 0 with a stack of its own, just after the first byte of the code.
+  const fields: readonly (readonly [number, number])[] = [
+    [0x1c, PAE_PDPT],
+    [0x20, CODE + 1],
+    [0x24, 0x202],
+    [0x38, KERNEL_STACK + 0x800],
+    [0x48, KERNEL_DS],
+    [0x4c, KERNEL_CS_32],
+    [0x50, KERNEL_DS],
+    [0x54, KERNEL_DS],
+  ]
+  for (const tss of [TSS_32, OTHER_TSS_32]) {
+    for (let i = 0x28; i < 0x48; i += 4) view.setUint32(tss + i, 0x1111_1111 * (i >>> 3), true)
+    view.setUint32(tss + 4, KERNEL_STACK + 0x1000, true)
+    view.setUint32(tss + 8, KERNEL_DS, true)
+    for (const [at, value] of fields) view.setUint32(tss + at, value, true)
+    view.setUint16(tss + 0x66, 0xffff, true)
+  }
 }
 
 function systemDescriptor(view: DataView, at: number, base: number, limit: number, type: number): void {
@@ -626,5 +680,26 @@ function initialState(long: boolean, supervisor: boolean): InitialCpuState {
     cr3: PML4,
     cr4: 0x0005_0620,
     efer: 0xd01,
+  }
+}
+
+function legacyState(): InitialCpuState {
+  const data = { selector: KERNEL_DS, base: 0, limit: 0xffff_ffff, attributes: 0xc093 }
+  const none = { selector: 0, base: 0, limit: 0, attributes: 0 }
+  return {
+    ...initialState(false, true),
+    segments: {
+      cs: { selector: KERNEL_CS_32, base: 0, limit: 0xffff_ffff, attributes: 0xc09b },
+      ss: data,
+      ds: data,
+      es: data,
+      fs: none,
+      gs: none,
+      ldtr: none,
+      tr: { selector: TSS_32_SELECTOR, base: TSS_32, limit: 0x67, attributes: 0x008b },
+    },
+    idtr: { base: IDT_32, limit: VECTORS * 8 - 1 },
+    cr3: PAE_PDPT,
+    efer: 0x800,
   }
 }

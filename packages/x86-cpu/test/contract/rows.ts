@@ -12,7 +12,7 @@ import {
   IN_RFLAGS,
   IN_RIP,
 } from '../semantics/layout.ts'
-import { GDT, IDT } from './machine.ts'
+import { GDT, IDT, IDT_32, OTHER_TSS_32, OTHER_TSS_32_SELECTOR, PAE_PDPT, TSS_32_SELECTOR } from './machine.ts'
 import type { Start } from './machine.ts'
 
 const REGISTERS = ['rax', 'rcx', 'rdx', 'rbx', 'rsp', 'rbp', 'rsi', 'rdi'] as const
@@ -25,6 +25,8 @@ export interface Row {
   readonly code: string
   readonly mode?: 32 | 64
   readonly supervisor?: boolean
+  /** 32-bit protected mode at level 0, with PAE paging. */
+  readonly legacy?: boolean
   readonly registers?: Partial<Record<Register, number>>
   /** Little-endian words at linear addresses in the band: [address, bytes of the word, value]. */
   readonly memory?: readonly (readonly [number, number, number])[]
@@ -42,6 +44,8 @@ export const SHUTDOWN = -1
 
 /** The page boundary in the window. */
 const EDGE = 0x1000_1000
+/** RFLAGS.NT. */
+const NESTED = 0x4000
 /** Room for an XSAVE area that crosses it, on a multiple of 64. */
 const AREA = 0x1000_0f40
 /** Selectors of user code and data, which descriptors in machine.ts stand behind. */
@@ -328,6 +332,59 @@ export const rows: readonly Row[] = [
     registers: { rsp: EDGE - 0x20 },
   },
   { name: 'an instruction that ends in an unmapped page', code: '48b8', place: EDGE + 0xfff, ends: 14 },
+  // Tasks. The PDPTEs that a new CR3 points to are read with them.
+  {
+    name: 'JMP to a task',
+    code: 'ff2e',
+    legacy: true,
+    registers: CROSSING,
+    memory: pointer(EDGE - 3, 0, OTHER_TSS_32_SELECTOR),
+  },
+  {
+    name: 'CALL to a task',
+    code: 'ff1e',
+    legacy: true,
+    registers: CROSSING,
+    memory: pointer(EDGE - 3, 0, OTHER_TSS_32_SELECTOR),
+  },
+  {
+    name: 'JMP to the task that runs',
+    ends: 13,
+    code: 'ff2e',
+    legacy: true,
+    registers: CROSSING,
+    memory: pointer(EDGE - 3, 0, TSS_32_SELECTOR),
+  },
+  { name: 'IRETD from a nested task', code: 'cf', legacy: true, patch: nestedTask },
+  { name: 'an interrupt through a task gate', code: '90', legacy: true, interrupt: 0x31, patch: taskGate(0x31) },
+  { name: 'INT through a task gate', code: 'cd31', legacy: true, patch: taskGate(0x31) },
+  {
+    name: 'a page fault through a task gate, with an error code',
+    code: '8b06',
+    legacy: true,
+    registers: { rsi: 0x4000_0000 },
+    patch: taskGate(14),
+  },
+  {
+    name: 'a task whose CR3 leads nowhere',
+    ends: SHUTDOWN,
+    code: 'ff2e',
+    legacy: true,
+    registers: CROSSING,
+    memory: pointer(EDGE - 3, 0, OTHER_TSS_32_SELECTOR),
+    patch: (ram) => ram.setUint32(OTHER_TSS_32 + 0x1c, PAE_PDPT + 0x20, true),
+  },
+  },
+  {
+    name: 'MOV CR3 to PDPTEs with reserved bits',
+    ends: 13,
+    code: '0f22d8',
+    legacy: true,
+    registers: { rax: PAE_PDPT + 0x40 },
+    patch: (ram) => ram.setUint32(PAE_PDPT + 0x48, 0x3003, true),
+  },
+  { name: 'MOV CR3 under PAE paging', code: '0f22d8', legacy: true, registers: { rax: PAE_PDPT } },
+  { name: 'INT 30h in protected mode', ends: 48, code: 'cd30', legacy: true, registers: { rsp: EDGE + 5 } },
   // Events.
   { name: 'INT 30h to level 0', ends: 48, code: 'cd30', registers: { rsp: STACK } },
   { name: 'INT 30h in 32-bit code', ends: 48, code: 'cd30', mode: 32, registers: { rsp: STACK } },
@@ -409,6 +466,19 @@ function frame(at: number, words: readonly number[]): [number, number, number][]
 /** Where rows have their code. */
 export const ROW_CODE: number = CODE + 0x200
 
+/** NT is set, and the current task's link leads to the other one, which is busy. */
+function nestedTask(ram: DataView): void {
+  ram.setUint16(0xa200, OTHER_TSS_32_SELECTOR, true)
+  ram.setUint8(GDT + OTHER_TSS_32_SELECTOR + 5, 0x8b)
+}
+
+function taskGate(vector: number): (ram: DataView) => void {
+  return (ram) => {
+    ram.setUint32(IDT_32 + 8 * vector, OTHER_TSS_32_SELECTOR << 16, true)
+    ram.setUint32(IDT_32 + 8 * vector + 4, 0xe500, true)
+  }
+}
+
 /** Clears bit 63 of the window's entries. */
 function executableWindow(ram: DataView): void {
   for (let i = 0; i < 2; i++) ram.setUint32(0x5004 + 8 * i, 0, true)
@@ -417,10 +487,10 @@ function executableWindow(ram: DataView): void {
 export function startOf(row: Row): Start {
   const input = new Uint8Array(IN_BYTES)
   const view = new DataView(input.buffer)
-  const long = row.mode !== 32
+  const long = row.mode !== 32 && row.legacy !== true
   view.setUint32(IN_RIP, row.place ?? ROW_CODE, true)
   view.setUint32(IN_CS, long ? CS_64 : CS_32, true)
-  view.setUint32(IN_RFLAGS, row.direction === true ? 0x602 : 0x202, true)
+  view.setUint32(IN_RFLAGS, (row.direction === true ? 0x602 : 0x202) | (row.patch === nestedTask ? NESTED : 0), true)
   for (let i = 0; i < BAND_BYTES; i++)
     input[IN_BAND + i] = row.place === undefined && row.patch !== executableWindow ? 17 * i + 5 : 0xcc
   for (let i = 0; i < (long ? 16 : 8); i++) view.setUint32(IN_GPR + 8 * i, 0x0101_0101 * (i + 1), true)
@@ -444,6 +514,7 @@ export function startOf(row: Row): Start {
   return {
     input,
     supervisor: row.supervisor === true,
+    legacy: row.legacy,
     length: row.code.length / 2,
     used: false,
     interrupt: row.interrupt,
