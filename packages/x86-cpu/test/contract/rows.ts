@@ -374,7 +374,6 @@ export const rows: readonly Row[] = [
     memory: pointer(EDGE - 3, 0, OTHER_TSS_32_SELECTOR),
     patch: (ram) => ram.setUint32(OTHER_TSS_32 + 0x1c, PAE_PDPT + 0x20, true),
   },
-  },
   {
     name: 'MOV CR3 to PDPTEs with reserved bits',
     ends: 13,
