@@ -75,8 +75,8 @@ export const KERNEL_CS = 0x10
 export const KERNEL_DS = 0x18
 export const LDT_SELECTOR = 0x50
 export const KERNEL_CS_32 = 0x38
-export const TSS_32_SELECTOR = 0x68
-export const OTHER_TSS_32_SELECTOR = 0x70
+export const TSS_32_SELECTOR = 0x70
+export const OTHER_TSS_32_SELECTOR = 0x78
 const VECTORS = 64
 /** Key of the initial state of 32-bit protected mode. */
 const LEGACY = 4
