@@ -32,6 +32,9 @@ export interface Report {
   readonly notEncoded: readonly string[]
 }
 
+/** Sees every case, in the layouts of layout.ts. */
+export type Observer = (encoding: Encoding, input: Uint8Array, expected: Uint8Array, actual: Uint8Array) => void
+
 /** Random encodings of forms, one after the other. */
 function encodings(
   random: Choice,
@@ -85,10 +88,11 @@ export function check(
   forms: readonly CodeInfo[],
   casesPerForm: number,
   encodingsPerForm: number,
+  observe?: Observer,
 ): Report {
   const notEncoded: string[] = []
   const { list, code } = encodings(random, forms, encodingsPerForm, notEncoded)
-  return compareAll(native, machine, random, list, code, casesPerForm, notEncoded)
+  return compareAll(native, machine, random, list, code, casesPerForm, notEncoded, observe)
 }
 
 /** The same for instructions that follow one another: lazy flags, and what is decided from them. */
@@ -121,6 +125,7 @@ function compareAll(
   code: Uint8Array,
   casesPerForm: number,
   notEncoded: readonly string[],
+  observe?: Observer,
 ): Report {
   const keyOf = (encoding: Encoding): unknown => (encoding.instructions === undefined ? encoding.info : 'sequence')
   const perForm = new Map<unknown, number>()
@@ -143,6 +148,7 @@ function compareAll(
     const input = cases.subarray(i * IN_BYTES, (i + 1) * IN_BYTES)
     const from = i * OUT_BYTES
     const to = from + OUT_BYTES
+    observe?.(encoding, input, expected.subarray(from, to), actual.subarray(from, to))
     const differences = compare(encoding, input, expected.subarray(from, to), actual.subarray(from, to))
     if (differences.length > 0) mismatches.push({ encoding, differences, input })
   }
