@@ -50,6 +50,8 @@ export const TSC_HZ = 1_000_000_000
 
 /** Instructions a vCPU runs before timers are looked at and the next one has its turn. */
 const TURN = 100_000
+/** The same where several take turns: what one asks of another, such as a TLB shootdown, waits for as many turns as there are. */
+const SHARED_TURN = 10_000
 /** Host time between two visits to the event loop. */
 const EVENT_LOOP_NS = 4_000_000
 
@@ -246,7 +248,7 @@ export class Domain {
   #turn(vcpu: HvmVcpu): boolean {
     const { cpu } = vcpu
     const before = cpu.retired
-    const exit = cpu.run(TURN)
+    const exit = cpu.run(this.vcpus.length > 1 ? SHARED_TURN : TURN)
     const retired = cpu.retired - before
     this.clock.advance(retired)
     this.exits[exit.reason] = (this.exits[exit.reason] ?? 0) + 1
