@@ -25,6 +25,7 @@ function show(a: DeviceAccess | undefined): string {
 }
 
 function firstDifference(a: Uint8Array, b: Uint8Array): number {
+  if (Buffer.compare(a, b) === 0) return -1
   for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return i
   return -1
 }
