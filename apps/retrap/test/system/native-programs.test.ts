@@ -1,0 +1,82 @@
+import { spawnSync } from 'node:child_process'
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { Apt } from '../../src/linux/apt.ts'
+import { writeCpio } from '../../src/linux/cpio.ts'
+import { fetchLinux } from '../../src/linux/debian.ts'
+import { runRetrap } from '../support/processes.ts'
+
+const DEADLINE_MS = 240_000
+const MARK = '== '
+
+const canCompare = process.arch === 'x64' && (await Apt.isAvailable()) && spawnSync('gcc', ['--version']).status === 0
+if (!canCompare) console.warn('SKIPPED: comparing programs with the host needs an x86-64 with gcc and apt')
+
+interface Program {
+  readonly name: string
+  /** Its file in `programs/`. */
+  readonly source: string
+}
+
+const PROGRAMS: readonly Program[] = [
+  { name: 'a debugger: single-step, breakpoints, watchpoints', source: 'debugger' },
+  { name: 'exceptions as signals', source: 'signals' },
+  { name: 'threads: atomics, TLB shootdowns, code that another thread writes', source: 'threads' },
+]
+
+/**
+ * Programs compiled here and now, run by this machine's own kernel and processor and by Debian's kernel in the guest:
+ * they must print the same.
+ */
+describe.skipIf(!canCompare)('programs cannot tell the guest from the host', () => {
+  let folder = ''
+  const native = new Map<string, string>()
+  const inGuest = new Map<string, string>()
+
+  beforeAll(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'retrap-programs-'))
+    const { kernelPath, busyboxPath } = await fetchLinux('linux-image-cloud-amd64')
+    const binaries: { source: string; data: Uint8Array }[] = []
+    for (const { source } of PROGRAMS) {
+      const file = join(folder, source)
+      const flags = ['-O1', '-static', '-no-pie', '-fno-pie', '-fcf-protection=none', '-mno-red-zone', '-pthread']
+      const compiled = spawnSync('gcc', [
+        ...flags,
+        '-o',
+        file,
+        join(import.meta.dirname, 'programs', `${source}.c`),
+        '-lm',
+      ])
+      if (compiled.status !== 0) throw new Error(String(compiled.stderr))
+      native.set(source, spawnSync(file, { encoding: 'utf8', timeout: 60_000 }).stdout)
+      binaries.push({ source, data: await readFile(file) })
+    }
+    const commands = PROGRAMS.map(({ source }) => `echo "${MARK}${source}"; /${source}`).join('\n')
+    const init = `#!/bin/busybox sh\n${commands}\necho "${MARK}end"\nexec /bin/busybox poweroff -f\n`
+    const initrd = writeCpio([
+      { kind: 'directory', path: 'bin' },
+      { kind: 'directory', path: 'dev' },
+      { kind: 'character-device', path: 'dev/console', mode: 0o600, major: 5, minor: 1 },
+      { kind: 'file', path: 'bin/busybox', mode: 0o755, data: await readFile(busyboxPath) },
+      { kind: 'file', path: 'init', mode: 0o755, data: new TextEncoder().encode(init) },
+      ...binaries.map(({ source, data }) => ({ kind: 'file', path: source, mode: 0o755, data }) as const),
+    ])
+    const initrdPath = join(folder, 'initrd')
+    await writeFile(initrdPath, initrd)
+    const args = ['run', '--kernel', kernelPath, '--initrd', initrdPath, '--cpus', '4', '--memory', '256M']
+    const { stdout } = await runRetrap([...args, '--append', 'console=ttyS0 quiet'], { deadlineMs: DEADLINE_MS })
+    for (const part of stdout.replaceAll('\r', '').split(MARK).slice(1)) {
+      const end = part.indexOf('\n')
+      inGuest.set(part.slice(0, end), part.slice(end + 1))
+    }
+  }, DEADLINE_MS)
+
+  afterAll(async () => rm(folder, { recursive: true, force: true }))
+
+  test.each(PROGRAMS)('$name', ({ source }) => {
+    expect(native.get(source)).toMatch(/\n/)
+    expect(inGuest.get(source)).toBe(native.get(source))
+  })
+})
