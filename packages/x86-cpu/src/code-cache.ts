@@ -269,7 +269,8 @@ export class CodeCache {
     this.#clear(at)
     u16[(at + R_OP) >>> 1] = OP_SYSTEM
     u16[(at + R_OFFSET) >>> 1] = offset
-    u16[(at + R_FUNCTION) >>> 1] = this.#insn.reason === REASON_TOO_LONG ? this.#handlers.tooLong : this.#handlers.undefined
+    u16[(at + R_FUNCTION) >>> 1] =
+      this.#insn.reason === REASON_TOO_LONG ? this.#handlers.tooLong : this.#handlers.undefined
     u8[at + R_LENGTH] = 1
   }
 
