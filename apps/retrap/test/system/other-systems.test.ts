@@ -1,0 +1,93 @@
+import { mkdir, readFile, readdir, rename, rm, stat, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { gunzipSync } from 'node:zlib'
+import { describe, expect, test } from 'vitest'
+import { Apt, unpackPackage } from '../../src/linux/apt.ts'
+import { defaultCacheDirectory, fetchLinux } from '../../src/linux/debian.ts'
+import { runRetrap } from '../support/processes.ts'
+
+const hasApt = await Apt.isAvailable()
+if (!hasApt) console.warn('SKIPPED: booting systems other than Linux needs apt, which is not on this machine')
+
+const DEADLINE_MS = 120_000
+const LEAVE = '\u0001x'
+
+/** Fetches one file of a Debian package, or has it already. */
+async function fetchFile(packageName: string, member: string): Promise<string> {
+  const folder = join(defaultCacheDirectory(), 'other-systems', packageName)
+  const path = join(folder, member)
+  if (await stat(path).catch(() => undefined)) return path
+  const temporary = `${folder}.${process.pid}`
+  const apt = await Apt.open({ directory: join(temporary, 'apt') }, () => {})
+  const downloads = await apt.download([packageName], () => {})
+  const archive = (await readdir(downloads)).find((file) => file.startsWith(`${packageName}_`)) ?? ''
+  await unpackPackage(join(downloads, archive), join(temporary, 'files'), [`./${member}`])
+  await mkdir(join(folder, '..'), { recursive: true })
+  await rm(folder, { recursive: true, force: true })
+  await rename(join(temporary, 'files'), folder)
+  await rm(temporary, { recursive: true, force: true })
+  return path
+}
+
+/** Real mode, 16-bit and 32-bit code, BIOS services, PV guests in level 3: what Linux does not try. */
+describe.skipIf(!hasApt)('systems other than Linux', () => {
+  test.each([1, 2])(
+    'SeaBIOS sets the board up and finds nothing to boot from, with %d CPUs',
+    async (cpus) => {
+      const firmware = await fetchFile('seabios', 'usr/share/seabios/bios-256k.bin')
+      const debug = ['--device', 'isa-debugcon,iobase=0x402,chardev=stderr']
+      const { code, stdout, stderr } = await runRetrap(['run', '--firmware', firmware, '--cpus', `${cpus}`, ...debug], {
+        answers: [{ to: 'No bootable device', type: LEAVE }],
+        deadlineMs: DEADLINE_MS,
+      })
+      expect(stdout).toContain('SeaBIOS (version')
+      expect(stderr).toContain(`Found ${cpus} cpu(s)`)
+      expect(stderr).toContain('Found 2 PCI devices')
+      expect(stderr).toContain('0000000000100000 - 000000001fffe000 = 1 RAM')
+      expect(code).toBe(0)
+    },
+    DEADLINE_MS,
+  )
+
+  test(
+    'Xen starts Linux as a paravirtual guest',
+    async () => {
+      const packed = await fetchFile('xen-hypervisor-4.17-amd64', 'boot/xen-4.17-amd64.gz')
+      const xen = `${packed}.elf`
+      await writeFile(xen, gunzipSync(await readFile(packed)))
+      const { kernelPath } = await fetchLinux('linux-image-cloud-amd64')
+      // The first word is the image's name, which Xen skips.
+      const append = 'xen com1=115200,8n1 console=com1 noreboot'
+      const args = ['run', '--kernel', xen, '--initrd', kernelPath, '--append', append, '--cpus', '2', '--memory', '1G']
+      const { code, stdout } = await runRetrap(args, {
+        answers: [{ to: 'about to get started...', type: LEAVE }],
+        deadlineMs: DEADLINE_MS,
+      })
+      expect(stdout).toContain('Bootloader: retrap')
+      expect(stdout).toContain('Brought up 2 CPUs')
+      expect(stdout).toContain('Dom0 kernel: 64-bit')
+      expect(stdout).not.toMatch(/Panic on CPU|Xen WARN|Xen BUG/)
+      expect(code).toBe(0)
+    },
+    DEADLINE_MS,
+  )
+
+  test.each(['x64', 'ia32'])(
+    'memtest86+ (%s) runs its first test without errors',
+    async (variant) => {
+      const kernel = await fetchFile('memtest86+', `boot/memtest86+${variant}.bin`)
+      const { code, stdout } = await runRetrap(
+        ['run', '--kernel', kernel, '--append', 'console=ttyS0,115200', '--memory', '64M'],
+        {
+          answers: [{ to: '0xffffffffffffffff', type: LEAVE }],
+          deadlineMs: DEADLINE_MS,
+        },
+      )
+      expect(stdout).toContain('Memtest86+ v')
+      expect(stdout).toContain('Errors: 0')
+      expect(stdout).not.toContain('FAIL')
+      expect(code).toBe(0)
+    },
+    DEADLINE_MS,
+  )
+})
