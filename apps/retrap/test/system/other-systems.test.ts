@@ -79,7 +79,7 @@ describe.skipIf(!hasApt)('systems other than Linux', () => {
       const { code, stdout } = await runRetrap(
         ['run', '--kernel', kernel, '--append', 'console=ttyS0,115200', '--memory', '64M'],
         {
-          answers: [{ to: '0xffffffffffffffff', type: LEAVE }],
+          answers: [{ to: '0xffffffff', type: LEAVE }],
           deadlineMs: DEADLINE_MS,
         },
       )
