@@ -1,7 +1,7 @@
 import { AssemblerError } from './errors.ts'
 import { fitsEither, fitsSignExtended } from './fixups.ts'
 import type { LabelExpression } from './labels.ts'
-import { formatOperand } from './operands.ts'
+import { formatOperand, isVectorIndex } from './operands.ts'
 import type { AddressRegister, Memory } from './operands.ts'
 
 /** A memory operand as ModRM, SIB and displacement say it (SDM vol. 2A, "ModR/M and SIB Bytes"). */
@@ -45,23 +45,26 @@ function bad(memory: Memory, why: string): AssemblerError {
  * @throws AssemblerError `ERR_OPERAND` if registers differ in width or the mode has no such addresses
  */
 export function addressBitsOf(memory: Memory, mode: 16 | 32 | 64): 16 | 32 | 64 {
-  const told = memory.base ?? memory.index
+  const general = isVectorIndex(memory.index) ? undefined : memory.index
+  const told = memory.base ?? general
   let bits: 16 | 32 | 64
   if (told === undefined) {
     bits = memory.addressBits === 0 ? mode : memory.addressBits
     // An address that 16 bits cannot hold asks for 32 by itself.
+    if (memory.addressBits === 0 && mode === 16 && isVectorIndex(memory.index)) bits = 32
     if (memory.addressBits === 0 && mode === 16 && typeof memory.disp === 'bigint') {
       if (memory.dispBits === 32 || !fitsEither(memory.disp, 16)) bits = 32
     }
   } else {
     bits = ADDRESS_BITS[told.class]
-    if (memory.index !== undefined && ADDRESS_BITS[memory.index.class] !== bits) {
+    if (general !== undefined && ADDRESS_BITS[general.class] !== bits) {
       throw bad(memory, 'base and index differ in width')
     }
     if (memory.addressBits !== 0 && memory.addressBits !== bits) {
       throw bad(memory, `its registers make a ${bits}-bit address`)
     }
   }
+  if (bits === 16 && isVectorIndex(memory.index)) throw bad(memory, '16-bit addresses have no vector index')
   if (mode === 64 ? bits === 16 : bits === 64) {
     throw bad(memory, `there are no ${bits}-bit addresses in ${mode}-bit mode`)
   }
@@ -139,13 +142,13 @@ function encode32(memory: Memory, mode: 16 | 32 | 64, bits: 32 | 64): AddressEnc
   let { base, index, scale } = memory
   // Without a base there is always a 32-bit displacement, so a base is the shorter way to say it. Not for (R/E)BP and
   // (R/E)SP, which would bring another segment with them, and not where the long displacement was asked for.
-  if (base === undefined && index !== undefined && memory.dispBits !== 32) {
+  if (base === undefined && index !== undefined && !isVectorIndex(index) && memory.dispBits !== 32) {
     if (index.number !== NUMBER_BP && index.number !== NUMBER_SP) {
       if (scale === 1) [base, index] = [index, undefined]
       else if (scale === 2) [base, scale] = [index, 1]
     }
   }
-  if (index?.number === NUMBER_SP) {
+  if (index?.number === NUMBER_SP && !isVectorIndex(index)) {
     throw bad(memory, `${index.name} cannot be an index; make it the base`)
   }
   const common = { addressBits: bits, disp: memory.disp }

@@ -33,7 +33,7 @@ export function describeSlot(slot: Slot): string {
         ? `r/m${slot.size * 8}`
         : `${CLASS_NAMES[slot.class]}/${memoryName(slot.size)}`
     case 'memory':
-      return memoryName(slot.size)
+      return slot.index === undefined ? memoryName(slot.size) : `vm${slot.size * 8}${slot.index === 'ymm' ? 'y' : 'x'}`
     case 'fixed':
       return registerOf(slot.class, slot.number)?.name ?? CLASS_NAMES[slot.class]
     case 'one':

@@ -5,7 +5,7 @@ import { fitsEither, fitsSignExtended, pushValue } from './fixups.ts'
 import type { Encoding, Fixup } from './fixups.ts'
 import type { Field, Form, Slot } from './form.ts'
 import { asExpression, Label, LabelExpression } from './labels.ts'
-import { asValue, formatOperand } from './operands.ts'
+import { asValue, formatOperand, isVectorIndex } from './operands.ts'
 import type { BranchTarget, FarPointer, Memory, Operand, SizedImmediate } from './operands.ts'
 import type { Register } from './registers.ts'
 
@@ -100,6 +100,10 @@ export function encodeForm(form: Form, operands: readonly Operand[], context: En
   if (form.map === 0 && form.opcode === 0x90 && form.mnemonic === 'XCHG' && fields.opcodeReg === 0) {
     return undefined
   }
+  if (form.distinct) {
+    const index = fields.memory?.index?.number
+    if (index === fields.reg || index === fields.vvvv || fields.reg === fields.vvvv) return undefined
+  }
   return emit(form, fields, context)
 }
 
@@ -141,7 +145,8 @@ function place(fields: Fields, field: Field, number: number): void {
   else fields.trailers.push(trailer('absolute', 1, BigInt(number << 4)))
 }
 
-function matchMemory(memory: Memory, size: number, fields: Fields): boolean {
+function matchMemory(memory: Memory, size: number, fields: Fields, index?: 'xmm' | 'ymm'): boolean {
+  if ((isVectorIndex(memory.index) ? memory.index.class : undefined) !== index) return false
   if (memory.size === 0) fields.guessedSize = size
   return size === 0 || memory.size === 0 || memory.size === size
 }
@@ -170,7 +175,7 @@ function matchSlot(slot: Slot, operand: Operand, form: Form, context: EncodeCont
       fields.memory = operand as Memory
       return true
     case 'memory':
-      if (type !== 'memory' || !matchMemory(operand as Memory, slot.size, fields)) return false
+      if (type !== 'memory' || !matchMemory(operand as Memory, slot.size, fields, slot.index)) return false
       fields.memory = operand as Memory
       return true
     case 'moffs': {

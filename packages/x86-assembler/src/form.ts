@@ -9,7 +9,8 @@ export type Field = 'reg' | 'rm' | 'opcode' | 'vvvv' | 'is4'
  *
  * - `register`: a register of one class, in `field`
  * - `rm`: a register of one class in ModRM.rm, or memory of `size` bytes
- * - `memory`: memory of `size` bytes in ModRM.rm (0: the size is not told apart)
+ * - `memory`: memory of `size` bytes in ModRM.rm (0: the size is not told apart); `index`: class of the vector register that
+ *   is its index (VSIB)
  * - `fixed`: one particular register, which is not encoded
  * - `one`: the constant 1, which is not encoded
  * - `immediate`: `size` bytes, which the CPU sign-extends to `extendTo` bits (0: it does not)
@@ -22,7 +23,7 @@ export type Field = 'reg' | 'rm' | 'opcode' | 'vvvv' | 'is4'
 export type Slot =
   | { readonly kind: 'register'; readonly class: RegisterClass; readonly field: Field }
   | { readonly kind: 'rm'; readonly class: RegisterClass; readonly size: number }
-  | { readonly kind: 'memory'; readonly size: number }
+  | { readonly kind: 'memory'; readonly size: number; readonly index?: 'xmm' | 'ymm' }
   | {
       readonly kind: 'fixed'
       readonly class: RegisterClass
@@ -74,6 +75,8 @@ export interface Form {
   /** An encoding that means the same as another and is used only when named. */
   readonly alias: boolean
   readonly lockable: boolean
+  /** Destination, index and mask must be different registers. */
+  readonly distinct: boolean
   readonly repeatable: boolean
 }
 

@@ -33,6 +33,8 @@ function slotOf(operand: OperandSpec, row: CodeInfo): Slot {
       return { kind: 'register', class: gp, field: 'rm' }
     case OperandKind.MEM:
       return { kind: 'memory', size: writableSize(memorySize) }
+    case OperandKind.VSIB:
+      return { kind: 'memory', size: writableSize(memorySize), index: size === 32 ? 'ymm' : 'xmm' }
     case OperandKind.OPCODE_REG:
       return { kind: 'register', class: gp, field: 'opcode' }
     case OperandKind.VVVV_REG:
@@ -136,6 +138,7 @@ function formOf(row: CodeInfo, code: number): Form {
     hasModrm: row.modrm,
     alias: row.alias,
     lockable: row.lockable,
+    distinct: row.distinct,
     repeatable: row.repeat !== 'none',
   }
 }

@@ -31,6 +31,7 @@ export {
 export type {
   Absolute,
   AddressRegister,
+  IndexRegister,
   BranchTarget,
   FarPointer,
   Immediate,

@@ -11,6 +11,7 @@ import type {
   SegmentRegister,
   X87Register,
   XmmRegister,
+  YmmRegister,
 } from './registers.ts'
 
 /**
@@ -324,10 +325,38 @@ export interface Mnemonics {
       | [Gp32 | Memory<0 | 4>, Immediate]
       | [Gp64 | Memory<0 | 8>, Immediate]
   ): this
+  /** CMPBEXADD: m32, r32, r32; m64, r64, r64. */
+  cmpbexadd(...operands: [Memory<0 | 4>, Gp32, Gp32] | [Memory<0 | 8>, Gp64, Gp64]): this
+  /** CMPBXADD: m32, r32, r32; m64, r64, r64. */
+  cmpbxadd(...operands: [Memory<0 | 4>, Gp32, Gp32] | [Memory<0 | 8>, Gp64, Gp64]): this
+  /** CMPLEXADD: m32, r32, r32; m64, r64, r64. */
+  cmplexadd(...operands: [Memory<0 | 4>, Gp32, Gp32] | [Memory<0 | 8>, Gp64, Gp64]): this
+  /** CMPLXADD: m32, r32, r32; m64, r64, r64. */
+  cmplxadd(...operands: [Memory<0 | 4>, Gp32, Gp32] | [Memory<0 | 8>, Gp64, Gp64]): this
+  /** CMPNBEXADD: m32, r32, r32; m64, r64, r64. */
+  cmpnbexadd(...operands: [Memory<0 | 4>, Gp32, Gp32] | [Memory<0 | 8>, Gp64, Gp64]): this
+  /** CMPNBXADD: m32, r32, r32; m64, r64, r64. */
+  cmpnbxadd(...operands: [Memory<0 | 4>, Gp32, Gp32] | [Memory<0 | 8>, Gp64, Gp64]): this
+  /** CMPNLEXADD: m32, r32, r32; m64, r64, r64. */
+  cmpnlexadd(...operands: [Memory<0 | 4>, Gp32, Gp32] | [Memory<0 | 8>, Gp64, Gp64]): this
+  /** CMPNLXADD: m32, r32, r32; m64, r64, r64. */
+  cmpnlxadd(...operands: [Memory<0 | 4>, Gp32, Gp32] | [Memory<0 | 8>, Gp64, Gp64]): this
+  /** CMPNOXADD: m32, r32, r32; m64, r64, r64. */
+  cmpnoxadd(...operands: [Memory<0 | 4>, Gp32, Gp32] | [Memory<0 | 8>, Gp64, Gp64]): this
+  /** CMPNPXADD: m32, r32, r32; m64, r64, r64. */
+  cmpnpxadd(...operands: [Memory<0 | 4>, Gp32, Gp32] | [Memory<0 | 8>, Gp64, Gp64]): this
+  /** CMPNSXADD: m32, r32, r32; m64, r64, r64. */
+  cmpnsxadd(...operands: [Memory<0 | 4>, Gp32, Gp32] | [Memory<0 | 8>, Gp64, Gp64]): this
+  /** CMPNZXADD: m32, r32, r32; m64, r64, r64. */
+  cmpnzxadd(...operands: [Memory<0 | 4>, Gp32, Gp32] | [Memory<0 | 8>, Gp64, Gp64]): this
+  /** CMPOXADD: m32, r32, r32; m64, r64, r64. */
+  cmpoxadd(...operands: [Memory<0 | 4>, Gp32, Gp32] | [Memory<0 | 8>, Gp64, Gp64]): this
   /** CMPPD: xmm, xmm/m128, imm8. */
   cmppd(...operands: [XmmRegister, XmmRegister | Memory<0 | 16>, Immediate]): this
   /** CMPPS: xmm, xmm/m128, imm8. */
   cmpps(...operands: [XmmRegister, XmmRegister | Memory<0 | 16>, Immediate]): this
+  /** CMPPXADD: m32, r32, r32; m64, r64, r64. */
+  cmppxadd(...operands: [Memory<0 | 4>, Gp32, Gp32] | [Memory<0 | 8>, Gp64, Gp64]): this
   /** CMPSB: [rsi], [rdi]. */
   cmpsb(...operands: [Memory<0 | 1>, Memory<0 | 1>] | []): this
   /** CMPSD: [rsi], [rdi]; xmm, xmm/m64, imm8. */
@@ -338,6 +367,8 @@ export interface Mnemonics {
   cmpss(...operands: [XmmRegister, XmmRegister | Memory<0 | 4>, Immediate]): this
   /** CMPSW: [rsi], [rdi]. */
   cmpsw(...operands: [Memory<0 | 2>, Memory<0 | 2>] | []): this
+  /** CMPSXADD: m32, r32, r32; m64, r64, r64. */
+  cmpsxadd(...operands: [Memory<0 | 4>, Gp32, Gp32] | [Memory<0 | 8>, Gp64, Gp64]): this
   /** CMPXCHG: r/m8, r8; r/m16, r16; r/m32, r32; r/m64, r64. */
   cmpxchg(
     ...operands:
@@ -350,6 +381,8 @@ export interface Mnemonics {
   cmpxchg16b(...operands: [Memory<0 | 16>]): this
   /** CMPXCHG8B: m64. */
   cmpxchg8b(...operands: [Memory<0 | 8>]): this
+  /** CMPZXADD: m32, r32, r32; m64, r64, r64. */
+  cmpzxadd(...operands: [Memory<0 | 4>, Gp32, Gp32] | [Memory<0 | 8>, Gp64, Gp64]): this
   /** COMISD: xmm, xmm/m64. */
   comisd(...operands: [XmmRegister, XmmRegister | Memory<0 | 8>]): this
   /** COMISS: xmm, xmm/m32. */
@@ -1973,10 +2006,754 @@ export interface Mnemonics {
   unpcklpd(...operands: [XmmRegister, XmmRegister | Memory<0 | 16>]): this
   /** UNPCKLPS: xmm, xmm/m128. */
   unpcklps(...operands: [XmmRegister, XmmRegister | Memory<0 | 16>]): this
+  /** VADDPD: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
+  vaddpd(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]
+  ): this
+  /** VADDPS: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
+  vaddps(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]
+  ): this
+  /** VADDSD: xmm, xmm, xmm/m64. */
+  vaddsd(...operands: [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 8>]): this
+  /** VADDSS: xmm, xmm, xmm/m32. */
+  vaddss(...operands: [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 4>]): this
+  /** VADDSUBPD: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
+  vaddsubpd(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]
+  ): this
+  /** VADDSUBPS: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
+  vaddsubps(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]
+  ): this
+  /** VAESDEC: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
+  vaesdec(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]
+  ): this
+  /** VAESDECLAST: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
+  vaesdeclast(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]
+  ): this
+  /** VAESENC: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
+  vaesenc(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]
+  ): this
+  /** VAESENCLAST: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
+  vaesenclast(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]
+  ): this
+  /** VAESIMC: xmm, xmm/m128. */
+  vaesimc(...operands: [XmmRegister, XmmRegister | Memory<0 | 16>]): this
+  /** VAESKEYGENASSIST: xmm, xmm/m128, imm8. */
+  vaeskeygenassist(...operands: [XmmRegister, XmmRegister | Memory<0 | 16>, Immediate]): this
+  /** VANDNPD: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
+  vandnpd(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]
+  ): this
+  /** VANDNPS: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
+  vandnps(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]
+  ): this
+  /** VANDPD: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
+  vandpd(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]
+  ): this
+  /** VANDPS: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
+  vandps(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]
+  ): this
+  /** VBCSTNEBF162PS: xmm, m16; ymm, m16. */
+  vbcstnebf162ps(...operands: [XmmRegister, Memory<0 | 2>] | [YmmRegister, Memory<0 | 2>]): this
+  /** VBCSTNESH2PS: xmm, m16; ymm, m16. */
+  vbcstnesh2ps(...operands: [XmmRegister, Memory<0 | 2>] | [YmmRegister, Memory<0 | 2>]): this
+  /** VBLENDPD: xmm, xmm, xmm/m128, imm8; ymm, ymm, ymm/m256, imm8. */
+  vblendpd(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>, Immediate]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>, Immediate]
+  ): this
+  /** VBLENDPS: xmm, xmm, xmm/m128, imm8; ymm, ymm, ymm/m256, imm8. */
+  vblendps(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>, Immediate]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>, Immediate]
+  ): this
+  /** VBLENDVPD: xmm, xmm, xmm/m128, xmm; ymm, ymm, ymm/m256, ymm. */
+  vblendvpd(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>, XmmRegister]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>, YmmRegister]
+  ): this
+  /** VBLENDVPS: xmm, xmm, xmm/m128, xmm; ymm, ymm, ymm/m256, ymm. */
+  vblendvps(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>, XmmRegister]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>, YmmRegister]
+  ): this
+  /** VBROADCASTF128: ymm, m128. */
+  vbroadcastf128(...operands: [YmmRegister, Memory<0 | 16>]): this
+  /** VBROADCASTI128: ymm, m128. */
+  vbroadcasti128(...operands: [YmmRegister, Memory<0 | 16>]): this
+  /** VBROADCASTSD: ymm, m64; ymm, xmm. */
+  vbroadcastsd(...operands: [YmmRegister, Memory<0 | 8>] | [YmmRegister, XmmRegister]): this
+  /** VBROADCASTSS: xmm, m32; ymm, m32; xmm, xmm; ymm, xmm. */
+  vbroadcastss(
+    ...operands:
+      | [XmmRegister, Memory<0 | 4>]
+      | [YmmRegister, Memory<0 | 4>]
+      | [XmmRegister, XmmRegister]
+      | [YmmRegister, XmmRegister]
+  ): this
+  /** VCMPPD: xmm, xmm, xmm/m128, imm8; ymm, ymm, ymm/m256, imm8. */
+  vcmppd(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>, Immediate]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>, Immediate]
+  ): this
+  /** VCMPPS: xmm, xmm, xmm/m128, imm8; ymm, ymm, ymm/m256, imm8. */
+  vcmpps(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>, Immediate]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>, Immediate]
+  ): this
+  /** VCMPSD: xmm, xmm, xmm/m64, imm8. */
+  vcmpsd(...operands: [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 8>, Immediate]): this
+  /** VCMPSS: xmm, xmm, xmm/m32, imm8. */
+  vcmpss(...operands: [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 4>, Immediate]): this
+  /** VCOMISD: xmm, xmm/m64. */
+  vcomisd(...operands: [XmmRegister, XmmRegister | Memory<0 | 8>]): this
+  /** VCOMISS: xmm, xmm/m32. */
+  vcomiss(...operands: [XmmRegister, XmmRegister | Memory<0 | 4>]): this
+  /** VCVTDQ2PD: xmm, xmm/m64; ymm, xmm/m128. */
+  vcvtdq2pd(...operands: [XmmRegister, XmmRegister | Memory<0 | 8>] | [YmmRegister, XmmRegister | Memory<0 | 16>]): this
+  /** VCVTDQ2PS: xmm, xmm/m128; ymm, ymm/m256. */
+  vcvtdq2ps(
+    ...operands: [XmmRegister, XmmRegister | Memory<0 | 16>] | [YmmRegister, YmmRegister | Memory<0 | 32>]
+  ): this
+  /** VCVTNEEBF162PS: xmm, m128; ymm, m256. */
+  vcvtneebf162ps(...operands: [XmmRegister, Memory<0 | 16>] | [YmmRegister, Memory<0 | 32>]): this
+  /** VCVTNEEPH2PS: xmm, m128; ymm, m256. */
+  vcvtneeph2ps(...operands: [XmmRegister, Memory<0 | 16>] | [YmmRegister, Memory<0 | 32>]): this
+  /** VCVTNEOBF162PS: xmm, m128; ymm, m256. */
+  vcvtneobf162ps(...operands: [XmmRegister, Memory<0 | 16>] | [YmmRegister, Memory<0 | 32>]): this
+  /** VCVTNEOPH2PS: xmm, m128; ymm, m256. */
+  vcvtneoph2ps(...operands: [XmmRegister, Memory<0 | 16>] | [YmmRegister, Memory<0 | 32>]): this
+  /** VCVTNEPS2BF16: xmm, xmm/m128; xmm, ymm/m256. */
+  vcvtneps2bf16(
+    ...operands: [XmmRegister, XmmRegister | Memory<0 | 16>] | [XmmRegister, YmmRegister | Memory<0 | 32>]
+  ): this
+  /** VCVTPD2DQ: xmm, xmm/m128; xmm, ymm/m256. */
+  vcvtpd2dq(
+    ...operands: [XmmRegister, XmmRegister | Memory<0 | 16>] | [XmmRegister, YmmRegister | Memory<0 | 32>]
+  ): this
+  /** VCVTPD2PS: xmm, xmm/m128; xmm, ymm/m256. */
+  vcvtpd2ps(
+    ...operands: [XmmRegister, XmmRegister | Memory<0 | 16>] | [XmmRegister, YmmRegister | Memory<0 | 32>]
+  ): this
+  /** VCVTPH2PS: xmm, xmm/m64; ymm, xmm/m128. */
+  vcvtph2ps(...operands: [XmmRegister, XmmRegister | Memory<0 | 8>] | [YmmRegister, XmmRegister | Memory<0 | 16>]): this
+  /** VCVTPS2DQ: xmm, xmm/m128; ymm, ymm/m256. */
+  vcvtps2dq(
+    ...operands: [XmmRegister, XmmRegister | Memory<0 | 16>] | [YmmRegister, YmmRegister | Memory<0 | 32>]
+  ): this
+  /** VCVTPS2PD: xmm, xmm/m64; ymm, xmm/m128. */
+  vcvtps2pd(...operands: [XmmRegister, XmmRegister | Memory<0 | 8>] | [YmmRegister, XmmRegister | Memory<0 | 16>]): this
+  /** VCVTPS2PH: xmm/m64, xmm, imm8; xmm/m128, ymm, imm8. */
+  vcvtps2ph(
+    ...operands:
+      | [XmmRegister | Memory<0 | 8>, XmmRegister, Immediate]
+      | [XmmRegister | Memory<0 | 16>, YmmRegister, Immediate]
+  ): this
+  /** VCVTSD2SI: r32, xmm/m64; r64, xmm/m64. */
+  vcvtsd2si(...operands: [Gp32, XmmRegister | Memory<0 | 8>] | [Gp64, XmmRegister | Memory<0 | 8>]): this
+  /** VCVTSD2SS: xmm, xmm, xmm/m64. */
+  vcvtsd2ss(...operands: [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 8>]): this
+  /** VCVTSI2SD: xmm, xmm, r/m32; xmm, xmm, r/m64. */
+  vcvtsi2sd(
+    ...operands: [XmmRegister, XmmRegister, Gp32 | Memory<0 | 4>] | [XmmRegister, XmmRegister, Gp64 | Memory<0 | 8>]
+  ): this
+  /** VCVTSI2SS: xmm, xmm, r/m32; xmm, xmm, r/m64. */
+  vcvtsi2ss(
+    ...operands: [XmmRegister, XmmRegister, Gp32 | Memory<0 | 4>] | [XmmRegister, XmmRegister, Gp64 | Memory<0 | 8>]
+  ): this
+  /** VCVTSS2SD: xmm, xmm, xmm/m32. */
+  vcvtss2sd(...operands: [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 4>]): this
+  /** VCVTSS2SI: r32, xmm/m32; r64, xmm/m32. */
+  vcvtss2si(...operands: [Gp32, XmmRegister | Memory<0 | 4>] | [Gp64, XmmRegister | Memory<0 | 4>]): this
+  /** VCVTTPD2DQ: xmm, xmm/m128; xmm, ymm/m256. */
+  vcvttpd2dq(
+    ...operands: [XmmRegister, XmmRegister | Memory<0 | 16>] | [XmmRegister, YmmRegister | Memory<0 | 32>]
+  ): this
+  /** VCVTTPS2DQ: xmm, xmm/m128; ymm, ymm/m256. */
+  vcvttps2dq(
+    ...operands: [XmmRegister, XmmRegister | Memory<0 | 16>] | [YmmRegister, YmmRegister | Memory<0 | 32>]
+  ): this
+  /** VCVTTSD2SI: r32, xmm/m64; r64, xmm/m64. */
+  vcvttsd2si(...operands: [Gp32, XmmRegister | Memory<0 | 8>] | [Gp64, XmmRegister | Memory<0 | 8>]): this
+  /** VCVTTSS2SI: r32, xmm/m32; r64, xmm/m32. */
+  vcvttss2si(...operands: [Gp32, XmmRegister | Memory<0 | 4>] | [Gp64, XmmRegister | Memory<0 | 4>]): this
+  /** VDIVPD: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
+  vdivpd(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]
+  ): this
+  /** VDIVPS: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
+  vdivps(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]
+  ): this
+  /** VDIVSD: xmm, xmm, xmm/m64. */
+  vdivsd(...operands: [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 8>]): this
+  /** VDIVSS: xmm, xmm, xmm/m32. */
+  vdivss(...operands: [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 4>]): this
+  /** VDPPD: xmm, xmm, xmm/m128, imm8. */
+  vdppd(...operands: [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>, Immediate]): this
+  /** VDPPS: xmm, xmm, xmm/m128, imm8; ymm, ymm, ymm/m256, imm8. */
+  vdpps(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>, Immediate]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>, Immediate]
+  ): this
   /** VERR: r/m16. */
   verr(...operands: [Gp16 | Memory<0 | 2>]): this
   /** VERW: r/m16. */
   verw(...operands: [Gp16 | Memory<0 | 2>]): this
+  /** VEXTRACTF128: xmm/m128, ymm, imm8. */
+  vextractf128(...operands: [XmmRegister | Memory<0 | 16>, YmmRegister, Immediate]): this
+  /** VEXTRACTI128: xmm/m128, ymm, imm8. */
+  vextracti128(...operands: [XmmRegister | Memory<0 | 16>, YmmRegister, Immediate]): this
+  /** VEXTRACTPS: r/m32, xmm, imm8; r64/m32, xmm, imm8. */
+  vextractps(
+    ...operands: [Gp32 | Memory<0 | 4>, XmmRegister, Immediate] | [Gp64 | Memory<0 | 4>, XmmRegister, Immediate]
+  ): this
+  /** VFMADD132PD: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
+  vfmadd132pd(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]
+  ): this
+  /** VFMADD132PS: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
+  vfmadd132ps(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]
+  ): this
+  /** VFMADD132SD: xmm, xmm, xmm/m64. */
+  vfmadd132sd(...operands: [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 8>]): this
+  /** VFMADD132SS: xmm, xmm, xmm/m32. */
+  vfmadd132ss(...operands: [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 4>]): this
+  /** VFMADD213PD: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
+  vfmadd213pd(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]
+  ): this
+  /** VFMADD213PS: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
+  vfmadd213ps(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]
+  ): this
+  /** VFMADD213SD: xmm, xmm, xmm/m64. */
+  vfmadd213sd(...operands: [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 8>]): this
+  /** VFMADD213SS: xmm, xmm, xmm/m32. */
+  vfmadd213ss(...operands: [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 4>]): this
+  /** VFMADD231PD: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
+  vfmadd231pd(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]
+  ): this
+  /** VFMADD231PS: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
+  vfmadd231ps(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]
+  ): this
+  /** VFMADD231SD: xmm, xmm, xmm/m64. */
+  vfmadd231sd(...operands: [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 8>]): this
+  /** VFMADD231SS: xmm, xmm, xmm/m32. */
+  vfmadd231ss(...operands: [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 4>]): this
+  /** VFMADDPD: xmm, xmm, xmm, xmm/m128; ymm, ymm, ymm, ymm/m256; xmm, xmm, xmm/m128, xmm; ymm, ymm, ymm/m256, ymm. */
+  vfmaddpd(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>, XmmRegister]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>, YmmRegister]
+  ): this
+  /** VFMADDPS: xmm, xmm, xmm, xmm/m128; ymm, ymm, ymm, ymm/m256; xmm, xmm, xmm/m128, xmm; ymm, ymm, ymm/m256, ymm. */
+  vfmaddps(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>, XmmRegister]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>, YmmRegister]
+  ): this
+  /** VFMADDSD: xmm, xmm, xmm, xmm/m64; xmm, xmm, xmm/m64, xmm. */
+  vfmaddsd(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister, XmmRegister | Memory<0 | 8>]
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 8>, XmmRegister]
+  ): this
+  /** VFMADDSS: xmm, xmm, xmm, xmm/m32; xmm, xmm, xmm/m32, xmm. */
+  vfmaddss(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister, XmmRegister | Memory<0 | 4>]
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 4>, XmmRegister]
+  ): this
+  /** VFMADDSUB132PD: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
+  vfmaddsub132pd(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]
+  ): this
+  /** VFMADDSUB132PS: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
+  vfmaddsub132ps(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]
+  ): this
+  /** VFMADDSUB213PD: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
+  vfmaddsub213pd(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]
+  ): this
+  /** VFMADDSUB213PS: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
+  vfmaddsub213ps(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]
+  ): this
+  /** VFMADDSUB231PD: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
+  vfmaddsub231pd(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]
+  ): this
+  /** VFMADDSUB231PS: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
+  vfmaddsub231ps(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]
+  ): this
+  /** VFMADDSUBPD: xmm, xmm, xmm, xmm/m128; ymm, ymm, ymm, ymm/m256; xmm, xmm, xmm/m128, xmm; ymm, ymm, ymm/m256, ymm. */
+  vfmaddsubpd(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>, XmmRegister]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>, YmmRegister]
+  ): this
+  /** VFMADDSUBPS: xmm, xmm, xmm, xmm/m128; ymm, ymm, ymm, ymm/m256; xmm, xmm, xmm/m128, xmm; ymm, ymm, ymm/m256, ymm. */
+  vfmaddsubps(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>, XmmRegister]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>, YmmRegister]
+  ): this
+  /** VFMSUB132PD: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
+  vfmsub132pd(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]
+  ): this
+  /** VFMSUB132PS: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
+  vfmsub132ps(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]
+  ): this
+  /** VFMSUB132SD: xmm, xmm, xmm/m64. */
+  vfmsub132sd(...operands: [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 8>]): this
+  /** VFMSUB132SS: xmm, xmm, xmm/m32. */
+  vfmsub132ss(...operands: [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 4>]): this
+  /** VFMSUB213PD: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
+  vfmsub213pd(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]
+  ): this
+  /** VFMSUB213PS: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
+  vfmsub213ps(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]
+  ): this
+  /** VFMSUB213SD: xmm, xmm, xmm/m64. */
+  vfmsub213sd(...operands: [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 8>]): this
+  /** VFMSUB213SS: xmm, xmm, xmm/m32. */
+  vfmsub213ss(...operands: [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 4>]): this
+  /** VFMSUB231PD: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
+  vfmsub231pd(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]
+  ): this
+  /** VFMSUB231PS: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
+  vfmsub231ps(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]
+  ): this
+  /** VFMSUB231SD: xmm, xmm, xmm/m64. */
+  vfmsub231sd(...operands: [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 8>]): this
+  /** VFMSUB231SS: xmm, xmm, xmm/m32. */
+  vfmsub231ss(...operands: [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 4>]): this
+  /** VFMSUBADD132PD: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
+  vfmsubadd132pd(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]
+  ): this
+  /** VFMSUBADD132PS: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
+  vfmsubadd132ps(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]
+  ): this
+  /** VFMSUBADD213PD: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
+  vfmsubadd213pd(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]
+  ): this
+  /** VFMSUBADD213PS: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
+  vfmsubadd213ps(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]
+  ): this
+  /** VFMSUBADD231PD: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
+  vfmsubadd231pd(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]
+  ): this
+  /** VFMSUBADD231PS: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
+  vfmsubadd231ps(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]
+  ): this
+  /** VFMSUBADDPD: xmm, xmm, xmm, xmm/m128; ymm, ymm, ymm, ymm/m256; xmm, xmm, xmm/m128, xmm; ymm, ymm, ymm/m256, ymm. */
+  vfmsubaddpd(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>, XmmRegister]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>, YmmRegister]
+  ): this
+  /** VFMSUBADDPS: xmm, xmm, xmm, xmm/m128; ymm, ymm, ymm, ymm/m256; xmm, xmm, xmm/m128, xmm; ymm, ymm, ymm/m256, ymm. */
+  vfmsubaddps(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>, XmmRegister]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>, YmmRegister]
+  ): this
+  /** VFMSUBPD: xmm, xmm, xmm, xmm/m128; ymm, ymm, ymm, ymm/m256; xmm, xmm, xmm/m128, xmm; ymm, ymm, ymm/m256, ymm. */
+  vfmsubpd(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>, XmmRegister]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>, YmmRegister]
+  ): this
+  /** VFMSUBPS: xmm, xmm, xmm, xmm/m128; ymm, ymm, ymm, ymm/m256; xmm, xmm, xmm/m128, xmm; ymm, ymm, ymm/m256, ymm. */
+  vfmsubps(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>, XmmRegister]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>, YmmRegister]
+  ): this
+  /** VFMSUBSD: xmm, xmm, xmm, xmm/m64; xmm, xmm, xmm/m64, xmm. */
+  vfmsubsd(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister, XmmRegister | Memory<0 | 8>]
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 8>, XmmRegister]
+  ): this
+  /** VFMSUBSS: xmm, xmm, xmm, xmm/m32; xmm, xmm, xmm/m32, xmm. */
+  vfmsubss(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister, XmmRegister | Memory<0 | 4>]
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 4>, XmmRegister]
+  ): this
+  /** VFNMADD132PD: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
+  vfnmadd132pd(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]
+  ): this
+  /** VFNMADD132PS: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
+  vfnmadd132ps(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]
+  ): this
+  /** VFNMADD132SD: xmm, xmm, xmm/m64. */
+  vfnmadd132sd(...operands: [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 8>]): this
+  /** VFNMADD132SS: xmm, xmm, xmm/m32. */
+  vfnmadd132ss(...operands: [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 4>]): this
+  /** VFNMADD213PD: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
+  vfnmadd213pd(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]
+  ): this
+  /** VFNMADD213PS: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
+  vfnmadd213ps(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]
+  ): this
+  /** VFNMADD213SD: xmm, xmm, xmm/m64. */
+  vfnmadd213sd(...operands: [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 8>]): this
+  /** VFNMADD213SS: xmm, xmm, xmm/m32. */
+  vfnmadd213ss(...operands: [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 4>]): this
+  /** VFNMADD231PD: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
+  vfnmadd231pd(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]
+  ): this
+  /** VFNMADD231PS: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
+  vfnmadd231ps(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]
+  ): this
+  /** VFNMADD231SD: xmm, xmm, xmm/m64. */
+  vfnmadd231sd(...operands: [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 8>]): this
+  /** VFNMADD231SS: xmm, xmm, xmm/m32. */
+  vfnmadd231ss(...operands: [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 4>]): this
+  /** VFNMADDPD: xmm, xmm, xmm, xmm/m128; ymm, ymm, ymm, ymm/m256; xmm, xmm, xmm/m128, xmm; ymm, ymm, ymm/m256, ymm. */
+  vfnmaddpd(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>, XmmRegister]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>, YmmRegister]
+  ): this
+  /** VFNMADDPS: xmm, xmm, xmm, xmm/m128; ymm, ymm, ymm, ymm/m256; xmm, xmm, xmm/m128, xmm; ymm, ymm, ymm/m256, ymm. */
+  vfnmaddps(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>, XmmRegister]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>, YmmRegister]
+  ): this
+  /** VFNMADDSD: xmm, xmm, xmm, xmm/m64; xmm, xmm, xmm/m64, xmm. */
+  vfnmaddsd(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister, XmmRegister | Memory<0 | 8>]
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 8>, XmmRegister]
+  ): this
+  /** VFNMADDSS: xmm, xmm, xmm, xmm/m32; xmm, xmm, xmm/m32, xmm. */
+  vfnmaddss(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister, XmmRegister | Memory<0 | 4>]
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 4>, XmmRegister]
+  ): this
+  /** VFNMSUB132PD: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
+  vfnmsub132pd(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]
+  ): this
+  /** VFNMSUB132PS: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
+  vfnmsub132ps(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]
+  ): this
+  /** VFNMSUB132SD: xmm, xmm, xmm/m64. */
+  vfnmsub132sd(...operands: [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 8>]): this
+  /** VFNMSUB132SS: xmm, xmm, xmm/m32. */
+  vfnmsub132ss(...operands: [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 4>]): this
+  /** VFNMSUB213PD: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
+  vfnmsub213pd(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]
+  ): this
+  /** VFNMSUB213PS: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
+  vfnmsub213ps(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]
+  ): this
+  /** VFNMSUB213SD: xmm, xmm, xmm/m64. */
+  vfnmsub213sd(...operands: [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 8>]): this
+  /** VFNMSUB213SS: xmm, xmm, xmm/m32. */
+  vfnmsub213ss(...operands: [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 4>]): this
+  /** VFNMSUB231PD: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
+  vfnmsub231pd(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]
+  ): this
+  /** VFNMSUB231PS: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
+  vfnmsub231ps(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]
+  ): this
+  /** VFNMSUB231SD: xmm, xmm, xmm/m64. */
+  vfnmsub231sd(...operands: [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 8>]): this
+  /** VFNMSUB231SS: xmm, xmm, xmm/m32. */
+  vfnmsub231ss(...operands: [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 4>]): this
+  /** VFNMSUBPD: xmm, xmm, xmm, xmm/m128; ymm, ymm, ymm, ymm/m256; xmm, xmm, xmm/m128, xmm; ymm, ymm, ymm/m256, ymm. */
+  vfnmsubpd(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>, XmmRegister]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>, YmmRegister]
+  ): this
+  /** VFNMSUBPS: xmm, xmm, xmm, xmm/m128; ymm, ymm, ymm, ymm/m256; xmm, xmm, xmm/m128, xmm; ymm, ymm, ymm/m256, ymm. */
+  vfnmsubps(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>, XmmRegister]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>, YmmRegister]
+  ): this
+  /** VFNMSUBSD: xmm, xmm, xmm, xmm/m64; xmm, xmm, xmm/m64, xmm. */
+  vfnmsubsd(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister, XmmRegister | Memory<0 | 8>]
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 8>, XmmRegister]
+  ): this
+  /** VFNMSUBSS: xmm, xmm, xmm, xmm/m32; xmm, xmm, xmm/m32, xmm. */
+  vfnmsubss(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister, XmmRegister | Memory<0 | 4>]
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 4>, XmmRegister]
+  ): this
+  /** VGATHERDPD: xmm, vm64x, xmm; ymm, vm64x, ymm. */
+  vgatherdpd(...operands: [XmmRegister, Memory<0 | 8>, XmmRegister] | [YmmRegister, Memory<0 | 8>, YmmRegister]): this
+  /** VGATHERDPS: xmm, vm32x, xmm; ymm, vm32y, ymm. */
+  vgatherdps(...operands: [XmmRegister, Memory<0 | 4>, XmmRegister] | [YmmRegister, Memory<0 | 4>, YmmRegister]): this
+  /** VGATHERQPD: xmm, vm64x, xmm; ymm, vm64y, ymm. */
+  vgatherqpd(...operands: [XmmRegister, Memory<0 | 8>, XmmRegister] | [YmmRegister, Memory<0 | 8>, YmmRegister]): this
+  /** VGATHERQPS: xmm, vm32x, xmm; xmm, vm32y, xmm. */
+  vgatherqps(...operands: [XmmRegister, Memory<0 | 4>, XmmRegister]): this
+  /** VGF2P8AFFINEINVQB: xmm, xmm, xmm/m128, imm8; ymm, ymm, ymm/m256, imm8. */
+  vgf2p8affineinvqb(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>, Immediate]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>, Immediate]
+  ): this
+  /** VGF2P8AFFINEQB: xmm, xmm, xmm/m128, imm8; ymm, ymm, ymm/m256, imm8. */
+  vgf2p8affineqb(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>, Immediate]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>, Immediate]
+  ): this
+  /** VGF2P8MULB: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
+  vgf2p8mulb(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]
+  ): this
+  /** VHADDPD: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
+  vhaddpd(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]
+  ): this
+  /** VHADDPS: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
+  vhaddps(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]
+  ): this
+  /** VHSUBPD: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
+  vhsubpd(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]
+  ): this
+  /** VHSUBPS: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
+  vhsubps(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]
+  ): this
+  /** VINSERTF128: ymm, ymm, xmm/m128, imm8. */
+  vinsertf128(...operands: [YmmRegister, YmmRegister, XmmRegister | Memory<0 | 16>, Immediate]): this
+  /** VINSERTI128: ymm, ymm, xmm/m128, imm8. */
+  vinserti128(...operands: [YmmRegister, YmmRegister, XmmRegister | Memory<0 | 16>, Immediate]): this
+  /** VINSERTPS: xmm, xmm, xmm/m32, imm8. */
+  vinsertps(...operands: [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 4>, Immediate]): this
+  /** VLDDQU: xmm, m128; ymm, m256. */
+  vlddqu(...operands: [XmmRegister, Memory<0 | 16>] | [YmmRegister, Memory<0 | 32>]): this
+  /** VLDMXCSR: m32. */
+  vldmxcsr(...operands: [Memory<0 | 4>]): this
+  /** VMASKMOVDQU: xmm, xmm. */
+  vmaskmovdqu(...operands: [XmmRegister, XmmRegister]): this
+  /** VMASKMOVPD: xmm, xmm, m128; ymm, ymm, m256; m128, xmm, xmm; m256, ymm, ymm. */
+  vmaskmovpd(
+    ...operands:
+      | [XmmRegister, XmmRegister, Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, Memory<0 | 32>]
+      | [Memory<0 | 16>, XmmRegister, XmmRegister]
+      | [Memory<0 | 32>, YmmRegister, YmmRegister]
+  ): this
+  /** VMASKMOVPS: xmm, xmm, m128; ymm, ymm, m256; m128, xmm, xmm; m256, ymm, ymm. */
+  vmaskmovps(
+    ...operands:
+      | [XmmRegister, XmmRegister, Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, Memory<0 | 32>]
+      | [Memory<0 | 16>, XmmRegister, XmmRegister]
+      | [Memory<0 | 32>, YmmRegister, YmmRegister]
+  ): this
+  /** VMAXPD: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
+  vmaxpd(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]
+  ): this
+  /** VMAXPS: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
+  vmaxps(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]
+  ): this
+  /** VMAXSD: xmm, xmm, xmm/m64. */
+  vmaxsd(...operands: [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 8>]): this
+  /** VMAXSS: xmm, xmm, xmm/m32. */
+  vmaxss(...operands: [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 4>]): this
   /** VMCALL. */
   vmcall(): this
   /** VMCLEAR: m64. */
@@ -1985,12 +2762,134 @@ export interface Mnemonics {
   vmfunc(): this
   /** VMGEXIT. */
   vmgexit(): this
+  /** VMINPD: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
+  vminpd(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]
+  ): this
+  /** VMINPS: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
+  vminps(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]
+  ): this
+  /** VMINSD: xmm, xmm, xmm/m64. */
+  vminsd(...operands: [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 8>]): this
+  /** VMINSS: xmm, xmm, xmm/m32. */
+  vminss(...operands: [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 4>]): this
   /** VMLAUNCH. */
   vmlaunch(): this
   /** VMLOAD. */
   vmload(): this
   /** VMMCALL. */
   vmmcall(): this
+  /** VMOVAPD: xmm, xmm/m128; ymm, ymm/m256; xmm/m128, xmm; ymm/m256, ymm. */
+  vmovapd(
+    ...operands:
+      | [XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister | Memory<0 | 32>]
+      | [XmmRegister | Memory<0 | 16>, XmmRegister]
+      | [YmmRegister | Memory<0 | 32>, YmmRegister]
+  ): this
+  /** VMOVAPS: xmm, xmm/m128; ymm, ymm/m256; xmm/m128, xmm; ymm/m256, ymm. */
+  vmovaps(
+    ...operands:
+      | [XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister | Memory<0 | 32>]
+      | [XmmRegister | Memory<0 | 16>, XmmRegister]
+      | [YmmRegister | Memory<0 | 32>, YmmRegister]
+  ): this
+  /** VMOVD: xmm, r/m32; r/m32, xmm. */
+  vmovd(...operands: [XmmRegister, Gp32 | Memory<0 | 4>] | [Gp32 | Memory<0 | 4>, XmmRegister]): this
+  /** VMOVDDUP: xmm, xmm/m64; ymm, ymm/m256. */
+  vmovddup(...operands: [XmmRegister, XmmRegister | Memory<0 | 8>] | [YmmRegister, YmmRegister | Memory<0 | 32>]): this
+  /** VMOVDQA: xmm, xmm/m128; ymm, ymm/m256; xmm/m128, xmm; ymm/m256, ymm. */
+  vmovdqa(
+    ...operands:
+      | [XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister | Memory<0 | 32>]
+      | [XmmRegister | Memory<0 | 16>, XmmRegister]
+      | [YmmRegister | Memory<0 | 32>, YmmRegister]
+  ): this
+  /** VMOVDQU: xmm, xmm/m128; ymm, ymm/m256; xmm/m128, xmm; ymm/m256, ymm. */
+  vmovdqu(
+    ...operands:
+      | [XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister | Memory<0 | 32>]
+      | [XmmRegister | Memory<0 | 16>, XmmRegister]
+      | [YmmRegister | Memory<0 | 32>, YmmRegister]
+  ): this
+  /** VMOVHLPS: xmm, xmm, xmm. */
+  vmovhlps(...operands: [XmmRegister, XmmRegister, XmmRegister]): this
+  /** VMOVHPD: xmm, xmm, m64; m64, xmm. */
+  vmovhpd(...operands: [XmmRegister, XmmRegister, Memory<0 | 8>] | [Memory<0 | 8>, XmmRegister]): this
+  /** VMOVHPS: xmm, xmm, m64; m64, xmm. */
+  vmovhps(...operands: [XmmRegister, XmmRegister, Memory<0 | 8>] | [Memory<0 | 8>, XmmRegister]): this
+  /** VMOVLHPS: xmm, xmm, xmm. */
+  vmovlhps(...operands: [XmmRegister, XmmRegister, XmmRegister]): this
+  /** VMOVLPD: xmm, xmm, m64; m64, xmm. */
+  vmovlpd(...operands: [XmmRegister, XmmRegister, Memory<0 | 8>] | [Memory<0 | 8>, XmmRegister]): this
+  /** VMOVLPS: xmm, xmm, m64; m64, xmm. */
+  vmovlps(...operands: [XmmRegister, XmmRegister, Memory<0 | 8>] | [Memory<0 | 8>, XmmRegister]): this
+  /** VMOVMSKPD: r32, xmm; r64, xmm; r32, ymm; r64, ymm. */
+  vmovmskpd(...operands: [Gp32, XmmRegister] | [Gp64, XmmRegister] | [Gp32, YmmRegister] | [Gp64, YmmRegister]): this
+  /** VMOVMSKPS: r32, xmm; r64, xmm; r32, ymm; r64, ymm. */
+  vmovmskps(...operands: [Gp32, XmmRegister] | [Gp64, XmmRegister] | [Gp32, YmmRegister] | [Gp64, YmmRegister]): this
+  /** VMOVNTDQ: m128, xmm; m256, ymm. */
+  vmovntdq(...operands: [Memory<0 | 16>, XmmRegister] | [Memory<0 | 32>, YmmRegister]): this
+  /** VMOVNTDQA: xmm, m128; ymm, m256. */
+  vmovntdqa(...operands: [XmmRegister, Memory<0 | 16>] | [YmmRegister, Memory<0 | 32>]): this
+  /** VMOVNTPD: m128, xmm; m256, ymm. */
+  vmovntpd(...operands: [Memory<0 | 16>, XmmRegister] | [Memory<0 | 32>, YmmRegister]): this
+  /** VMOVNTPS: m128, xmm; m256, ymm. */
+  vmovntps(...operands: [Memory<0 | 16>, XmmRegister] | [Memory<0 | 32>, YmmRegister]): this
+  /** VMOVQ: xmm, r/m64; r/m64, xmm; xmm, xmm/m64; xmm/m64, xmm. */
+  vmovq(
+    ...operands:
+      | [XmmRegister, Gp64 | Memory<0 | 8>]
+      | [Gp64 | Memory<0 | 8>, XmmRegister]
+      | [XmmRegister, XmmRegister | Memory<0 | 8>]
+      | [XmmRegister | Memory<0 | 8>, XmmRegister]
+  ): this
+  /** VMOVSD: xmm, m64; xmm, xmm, xmm; m64, xmm. */
+  vmovsd(
+    ...operands: [XmmRegister, Memory<0 | 8>] | [XmmRegister, XmmRegister, XmmRegister] | [Memory<0 | 8>, XmmRegister]
+  ): this
+  /** VMOVSHDUP: xmm, xmm/m128; ymm, ymm/m256. */
+  vmovshdup(
+    ...operands: [XmmRegister, XmmRegister | Memory<0 | 16>] | [YmmRegister, YmmRegister | Memory<0 | 32>]
+  ): this
+  /** VMOVSLDUP: xmm, xmm/m128; ymm, ymm/m256. */
+  vmovsldup(
+    ...operands: [XmmRegister, XmmRegister | Memory<0 | 16>] | [YmmRegister, YmmRegister | Memory<0 | 32>]
+  ): this
+  /** VMOVSS: xmm, m32; xmm, xmm, xmm; m32, xmm. */
+  vmovss(
+    ...operands: [XmmRegister, Memory<0 | 4>] | [XmmRegister, XmmRegister, XmmRegister] | [Memory<0 | 4>, XmmRegister]
+  ): this
+  /** VMOVUPD: xmm, xmm/m128; ymm, ymm/m256; xmm/m128, xmm; ymm/m256, ymm. */
+  vmovupd(
+    ...operands:
+      | [XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister | Memory<0 | 32>]
+      | [XmmRegister | Memory<0 | 16>, XmmRegister]
+      | [YmmRegister | Memory<0 | 32>, YmmRegister]
+  ): this
+  /** VMOVUPS: xmm, xmm/m128; ymm, ymm/m256; xmm/m128, xmm; ymm/m256, ymm. */
+  vmovups(
+    ...operands:
+      | [XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister | Memory<0 | 32>]
+      | [XmmRegister | Memory<0 | 16>, XmmRegister]
+      | [YmmRegister | Memory<0 | 32>, YmmRegister]
+  ): this
+  /** VMPSADBW: xmm, xmm, xmm/m128, imm8; ymm, ymm, ymm/m256, imm8. */
+  vmpsadbw(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>, Immediate]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>, Immediate]
+  ): this
   /** VMPTRLD: m64. */
   vmptrld(...operands: [Memory<0 | 8>]): this
   /** VMPTRST: m64. */
@@ -2003,12 +2902,1012 @@ export interface Mnemonics {
   vmrun(): this
   /** VMSAVE. */
   vmsave(): this
+  /** VMULPD: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
+  vmulpd(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]
+  ): this
+  /** VMULPS: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
+  vmulps(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]
+  ): this
+  /** VMULSD: xmm, xmm, xmm/m64. */
+  vmulsd(...operands: [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 8>]): this
+  /** VMULSS: xmm, xmm, xmm/m32. */
+  vmulss(...operands: [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 4>]): this
   /** VMWRITE: r32, r/m32; r64, r/m64. */
   vmwrite(...operands: [Gp32, Gp32 | Memory<0 | 4>] | [Gp64, Gp64 | Memory<0 | 8>]): this
   /** VMXOFF. */
   vmxoff(): this
   /** VMXON: m64. */
   vmxon(...operands: [Memory<0 | 8>]): this
+  /** VORPD: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
+  vorpd(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]
+  ): this
+  /** VORPS: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
+  vorps(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]
+  ): this
+  /** VPABSB: xmm, xmm/m128; ymm, ymm/m256. */
+  vpabsb(...operands: [XmmRegister, XmmRegister | Memory<0 | 16>] | [YmmRegister, YmmRegister | Memory<0 | 32>]): this
+  /** VPABSD: xmm, xmm/m128; ymm, ymm/m256. */
+  vpabsd(...operands: [XmmRegister, XmmRegister | Memory<0 | 16>] | [YmmRegister, YmmRegister | Memory<0 | 32>]): this
+  /** VPABSW: xmm, xmm/m128; ymm, ymm/m256. */
+  vpabsw(...operands: [XmmRegister, XmmRegister | Memory<0 | 16>] | [YmmRegister, YmmRegister | Memory<0 | 32>]): this
+  /** VPACKSSDW: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
+  vpackssdw(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]
+  ): this
+  /** VPACKSSWB: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
+  vpacksswb(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]
+  ): this
+  /** VPACKUSDW: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
+  vpackusdw(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]
+  ): this
+  /** VPACKUSWB: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
+  vpackuswb(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]
+  ): this
+  /** VPADDB: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
+  vpaddb(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]
+  ): this
+  /** VPADDD: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
+  vpaddd(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]
+  ): this
+  /** VPADDQ: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
+  vpaddq(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]
+  ): this
+  /** VPADDSB: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
+  vpaddsb(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]
+  ): this
+  /** VPADDSW: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
+  vpaddsw(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]
+  ): this
+  /** VPADDUSB: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
+  vpaddusb(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]
+  ): this
+  /** VPADDUSW: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
+  vpaddusw(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]
+  ): this
+  /** VPADDW: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
+  vpaddw(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]
+  ): this
+  /** VPALIGNR: xmm, xmm, xmm/m128, imm8; ymm, ymm, ymm/m256, imm8. */
+  vpalignr(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>, Immediate]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>, Immediate]
+  ): this
+  /** VPAND: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
+  vpand(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]
+  ): this
+  /** VPANDN: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
+  vpandn(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]
+  ): this
+  /** VPAVGB: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
+  vpavgb(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]
+  ): this
+  /** VPAVGW: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
+  vpavgw(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]
+  ): this
+  /** VPBLENDD: xmm, xmm, xmm/m128, imm8; ymm, ymm, ymm/m256, imm8. */
+  vpblendd(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>, Immediate]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>, Immediate]
+  ): this
+  /** VPBLENDVB: xmm, xmm, xmm/m128, xmm; ymm, ymm, ymm/m256, ymm. */
+  vpblendvb(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>, XmmRegister]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>, YmmRegister]
+  ): this
+  /** VPBLENDW: xmm, xmm, xmm/m128, imm8; ymm, ymm, ymm/m256, imm8. */
+  vpblendw(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>, Immediate]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>, Immediate]
+  ): this
+  /** VPBROADCASTB: xmm, xmm/m8; ymm, xmm/m8. */
+  vpbroadcastb(
+    ...operands: [XmmRegister, XmmRegister | Memory<0 | 1>] | [YmmRegister, XmmRegister | Memory<0 | 1>]
+  ): this
+  /** VPBROADCASTD: xmm, xmm/m32; ymm, xmm/m32. */
+  vpbroadcastd(
+    ...operands: [XmmRegister, XmmRegister | Memory<0 | 4>] | [YmmRegister, XmmRegister | Memory<0 | 4>]
+  ): this
+  /** VPBROADCASTQ: xmm, xmm/m64; ymm, xmm/m64. */
+  vpbroadcastq(
+    ...operands: [XmmRegister, XmmRegister | Memory<0 | 8>] | [YmmRegister, XmmRegister | Memory<0 | 8>]
+  ): this
+  /** VPBROADCASTW: xmm, xmm/m16; ymm, xmm/m16. */
+  vpbroadcastw(
+    ...operands: [XmmRegister, XmmRegister | Memory<0 | 2>] | [YmmRegister, XmmRegister | Memory<0 | 2>]
+  ): this
+  /** VPCLMULQDQ: xmm, xmm, xmm/m128, imm8; ymm, ymm, ymm/m256, imm8. */
+  vpclmulqdq(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>, Immediate]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>, Immediate]
+  ): this
+  /** VPCMPEQB: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
+  vpcmpeqb(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]
+  ): this
+  /** VPCMPEQD: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
+  vpcmpeqd(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]
+  ): this
+  /** VPCMPEQQ: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
+  vpcmpeqq(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]
+  ): this
+  /** VPCMPEQW: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
+  vpcmpeqw(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]
+  ): this
+  /** VPCMPESTRI: xmm, xmm/m128, imm8. */
+  vpcmpestri(...operands: [XmmRegister, XmmRegister | Memory<0 | 16>, Immediate]): this
+  /** VPCMPESTRM: xmm, xmm/m128, imm8. */
+  vpcmpestrm(...operands: [XmmRegister, XmmRegister | Memory<0 | 16>, Immediate]): this
+  /** VPCMPGTB: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
+  vpcmpgtb(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]
+  ): this
+  /** VPCMPGTD: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
+  vpcmpgtd(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]
+  ): this
+  /** VPCMPGTQ: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
+  vpcmpgtq(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]
+  ): this
+  /** VPCMPGTW: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
+  vpcmpgtw(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]
+  ): this
+  /** VPCMPISTRI: xmm, xmm/m128, imm8. */
+  vpcmpistri(...operands: [XmmRegister, XmmRegister | Memory<0 | 16>, Immediate]): this
+  /** VPCMPISTRM: xmm, xmm/m128, imm8. */
+  vpcmpistrm(...operands: [XmmRegister, XmmRegister | Memory<0 | 16>, Immediate]): this
+  /** VPDPBSSD: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
+  vpdpbssd(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]
+  ): this
+  /** VPDPBSSDS: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
+  vpdpbssds(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]
+  ): this
+  /** VPDPBSUD: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
+  vpdpbsud(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]
+  ): this
+  /** VPDPBSUDS: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
+  vpdpbsuds(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]
+  ): this
+  /** VPDPBUSD: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
+  vpdpbusd(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]
+  ): this
+  /** VPDPBUSDS: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
+  vpdpbusds(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]
+  ): this
+  /** VPDPBUUD: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
+  vpdpbuud(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]
+  ): this
+  /** VPDPBUUDS: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
+  vpdpbuuds(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]
+  ): this
+  /** VPDPWSSD: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
+  vpdpwssd(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]
+  ): this
+  /** VPDPWSSDS: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
+  vpdpwssds(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]
+  ): this
+  /** VPDPWSUD: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
+  vpdpwsud(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]
+  ): this
+  /** VPDPWSUDS: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
+  vpdpwsuds(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]
+  ): this
+  /** VPDPWUSD: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
+  vpdpwusd(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]
+  ): this
+  /** VPDPWUSDS: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
+  vpdpwusds(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]
+  ): this
+  /** VPDPWUUD: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
+  vpdpwuud(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]
+  ): this
+  /** VPDPWUUDS: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
+  vpdpwuuds(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]
+  ): this
+  /** VPERM2F128: ymm, ymm, ymm/m256, imm8. */
+  vperm2f128(...operands: [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>, Immediate]): this
+  /** VPERM2I128: ymm, ymm, ymm/m256, imm8. */
+  vperm2i128(...operands: [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>, Immediate]): this
+  /** VPERMD: ymm, ymm, ymm/m256. */
+  vpermd(...operands: [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]): this
+  /** VPERMILPD: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256; xmm, xmm/m128, imm8; ymm, ymm/m256, imm8. */
+  vpermilpd(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]
+      | [XmmRegister, XmmRegister | Memory<0 | 16>, Immediate]
+      | [YmmRegister, YmmRegister | Memory<0 | 32>, Immediate]
+  ): this
+  /** VPERMILPS: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256; xmm, xmm/m128, imm8; ymm, ymm/m256, imm8. */
+  vpermilps(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]
+      | [XmmRegister, XmmRegister | Memory<0 | 16>, Immediate]
+      | [YmmRegister, YmmRegister | Memory<0 | 32>, Immediate]
+  ): this
+  /** VPERMPD: ymm, ymm/m256, imm8. */
+  vpermpd(...operands: [YmmRegister, YmmRegister | Memory<0 | 32>, Immediate]): this
+  /** VPERMPS: ymm, ymm, ymm/m256. */
+  vpermps(...operands: [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]): this
+  /** VPERMQ: ymm, ymm/m256, imm8. */
+  vpermq(...operands: [YmmRegister, YmmRegister | Memory<0 | 32>, Immediate]): this
+  /** VPEXTRB: r32/m8, xmm, imm8; r64/m8, xmm, imm8. */
+  vpextrb(
+    ...operands: [Gp32 | Memory<0 | 1>, XmmRegister, Immediate] | [Gp64 | Memory<0 | 1>, XmmRegister, Immediate]
+  ): this
+  /** VPEXTRD: r/m32, xmm, imm8. */
+  vpextrd(...operands: [Gp32 | Memory<0 | 4>, XmmRegister, Immediate]): this
+  /** VPEXTRQ: r/m64, xmm, imm8. */
+  vpextrq(...operands: [Gp64 | Memory<0 | 8>, XmmRegister, Immediate]): this
+  /** VPEXTRW: r32, xmm, imm8; r64, xmm, imm8; r32/m16, xmm, imm8; r64/m16, xmm, imm8. */
+  vpextrw(
+    ...operands: [Gp32 | Memory<0 | 2>, XmmRegister, Immediate] | [Gp64 | Memory<0 | 2>, XmmRegister, Immediate]
+  ): this
+  /** VPGATHERDD: xmm, vm32x, xmm; ymm, vm32y, ymm. */
+  vpgatherdd(...operands: [XmmRegister, Memory<0 | 4>, XmmRegister] | [YmmRegister, Memory<0 | 4>, YmmRegister]): this
+  /** VPGATHERDQ: xmm, vm64x, xmm; ymm, vm64x, ymm. */
+  vpgatherdq(...operands: [XmmRegister, Memory<0 | 8>, XmmRegister] | [YmmRegister, Memory<0 | 8>, YmmRegister]): this
+  /** VPGATHERQD: xmm, vm32x, xmm; xmm, vm32y, xmm. */
+  vpgatherqd(...operands: [XmmRegister, Memory<0 | 4>, XmmRegister]): this
+  /** VPGATHERQQ: xmm, vm64x, xmm; ymm, vm64y, ymm. */
+  vpgatherqq(...operands: [XmmRegister, Memory<0 | 8>, XmmRegister] | [YmmRegister, Memory<0 | 8>, YmmRegister]): this
+  /** VPHADDD: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
+  vphaddd(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]
+  ): this
+  /** VPHADDSW: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
+  vphaddsw(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]
+  ): this
+  /** VPHADDW: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
+  vphaddw(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]
+  ): this
+  /** VPHMINPOSUW: xmm, xmm/m128. */
+  vphminposuw(...operands: [XmmRegister, XmmRegister | Memory<0 | 16>]): this
+  /** VPHSUBD: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
+  vphsubd(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]
+  ): this
+  /** VPHSUBSW: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
+  vphsubsw(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]
+  ): this
+  /** VPHSUBW: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
+  vphsubw(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]
+  ): this
+  /** VPINSRB: xmm, xmm, r32/m8, imm8; xmm, xmm, r64/m8, imm8. */
+  vpinsrb(
+    ...operands:
+      | [XmmRegister, XmmRegister, Gp32 | Memory<0 | 1>, Immediate]
+      | [XmmRegister, XmmRegister, Gp64 | Memory<0 | 1>, Immediate]
+  ): this
+  /** VPINSRD: xmm, xmm, r/m32, imm8. */
+  vpinsrd(...operands: [XmmRegister, XmmRegister, Gp32 | Memory<0 | 4>, Immediate]): this
+  /** VPINSRQ: xmm, xmm, r/m64, imm8. */
+  vpinsrq(...operands: [XmmRegister, XmmRegister, Gp64 | Memory<0 | 8>, Immediate]): this
+  /** VPINSRW: xmm, xmm, r32/m16, imm8; xmm, xmm, r64/m16, imm8. */
+  vpinsrw(
+    ...operands:
+      | [XmmRegister, XmmRegister, Gp32 | Memory<0 | 2>, Immediate]
+      | [XmmRegister, XmmRegister, Gp64 | Memory<0 | 2>, Immediate]
+  ): this
+  /** VPMADD52HUQ: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
+  vpmadd52huq(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]
+  ): this
+  /** VPMADD52LUQ: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
+  vpmadd52luq(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]
+  ): this
+  /** VPMADDUBSW: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
+  vpmaddubsw(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]
+  ): this
+  /** VPMADDWD: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
+  vpmaddwd(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]
+  ): this
+  /** VPMASKMOVD: xmm, xmm, m128; ymm, ymm, m256; m128, xmm, xmm; m256, ymm, ymm. */
+  vpmaskmovd(
+    ...operands:
+      | [XmmRegister, XmmRegister, Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, Memory<0 | 32>]
+      | [Memory<0 | 16>, XmmRegister, XmmRegister]
+      | [Memory<0 | 32>, YmmRegister, YmmRegister]
+  ): this
+  /** VPMASKMOVQ: xmm, xmm, m128; ymm, ymm, m256; m128, xmm, xmm; m256, ymm, ymm. */
+  vpmaskmovq(
+    ...operands:
+      | [XmmRegister, XmmRegister, Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, Memory<0 | 32>]
+      | [Memory<0 | 16>, XmmRegister, XmmRegister]
+      | [Memory<0 | 32>, YmmRegister, YmmRegister]
+  ): this
+  /** VPMAXSB: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
+  vpmaxsb(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]
+  ): this
+  /** VPMAXSD: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
+  vpmaxsd(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]
+  ): this
+  /** VPMAXSW: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
+  vpmaxsw(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]
+  ): this
+  /** VPMAXUB: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
+  vpmaxub(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]
+  ): this
+  /** VPMAXUD: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
+  vpmaxud(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]
+  ): this
+  /** VPMAXUW: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
+  vpmaxuw(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]
+  ): this
+  /** VPMINSB: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
+  vpminsb(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]
+  ): this
+  /** VPMINSD: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
+  vpminsd(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]
+  ): this
+  /** VPMINSW: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
+  vpminsw(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]
+  ): this
+  /** VPMINUB: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
+  vpminub(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]
+  ): this
+  /** VPMINUD: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
+  vpminud(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]
+  ): this
+  /** VPMINUW: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
+  vpminuw(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]
+  ): this
+  /** VPMOVMSKB: r32, xmm; r64, xmm; r32, ymm; r64, ymm. */
+  vpmovmskb(...operands: [Gp32, XmmRegister] | [Gp64, XmmRegister] | [Gp32, YmmRegister] | [Gp64, YmmRegister]): this
+  /** VPMOVSXBD: xmm, xmm/m32; ymm, xmm/m64. */
+  vpmovsxbd(...operands: [XmmRegister, XmmRegister | Memory<0 | 4>] | [YmmRegister, XmmRegister | Memory<0 | 8>]): this
+  /** VPMOVSXBQ: xmm, xmm/m16; ymm, xmm/m32. */
+  vpmovsxbq(...operands: [XmmRegister, XmmRegister | Memory<0 | 2>] | [YmmRegister, XmmRegister | Memory<0 | 4>]): this
+  /** VPMOVSXBW: xmm, xmm/m64; ymm, xmm/m128. */
+  vpmovsxbw(...operands: [XmmRegister, XmmRegister | Memory<0 | 8>] | [YmmRegister, XmmRegister | Memory<0 | 16>]): this
+  /** VPMOVSXDQ: xmm, xmm/m64; ymm, xmm/m128. */
+  vpmovsxdq(...operands: [XmmRegister, XmmRegister | Memory<0 | 8>] | [YmmRegister, XmmRegister | Memory<0 | 16>]): this
+  /** VPMOVSXWD: xmm, xmm/m64; ymm, xmm/m128. */
+  vpmovsxwd(...operands: [XmmRegister, XmmRegister | Memory<0 | 8>] | [YmmRegister, XmmRegister | Memory<0 | 16>]): this
+  /** VPMOVSXWQ: xmm, xmm/m32; ymm, xmm/m64. */
+  vpmovsxwq(...operands: [XmmRegister, XmmRegister | Memory<0 | 4>] | [YmmRegister, XmmRegister | Memory<0 | 8>]): this
+  /** VPMOVZXBD: xmm, xmm/m32; ymm, xmm/m64. */
+  vpmovzxbd(...operands: [XmmRegister, XmmRegister | Memory<0 | 4>] | [YmmRegister, XmmRegister | Memory<0 | 8>]): this
+  /** VPMOVZXBQ: xmm, xmm/m16; ymm, xmm/m32. */
+  vpmovzxbq(...operands: [XmmRegister, XmmRegister | Memory<0 | 2>] | [YmmRegister, XmmRegister | Memory<0 | 4>]): this
+  /** VPMOVZXBW: xmm, xmm/m64; ymm, xmm/m128. */
+  vpmovzxbw(...operands: [XmmRegister, XmmRegister | Memory<0 | 8>] | [YmmRegister, XmmRegister | Memory<0 | 16>]): this
+  /** VPMOVZXDQ: xmm, xmm/m64; ymm, xmm/m128. */
+  vpmovzxdq(...operands: [XmmRegister, XmmRegister | Memory<0 | 8>] | [YmmRegister, XmmRegister | Memory<0 | 16>]): this
+  /** VPMOVZXWD: xmm, xmm/m64; ymm, xmm/m128. */
+  vpmovzxwd(...operands: [XmmRegister, XmmRegister | Memory<0 | 8>] | [YmmRegister, XmmRegister | Memory<0 | 16>]): this
+  /** VPMOVZXWQ: xmm, xmm/m32; ymm, xmm/m64. */
+  vpmovzxwq(...operands: [XmmRegister, XmmRegister | Memory<0 | 4>] | [YmmRegister, XmmRegister | Memory<0 | 8>]): this
+  /** VPMULDQ: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
+  vpmuldq(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]
+  ): this
+  /** VPMULHRSW: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
+  vpmulhrsw(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]
+  ): this
+  /** VPMULHUW: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
+  vpmulhuw(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]
+  ): this
+  /** VPMULHW: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
+  vpmulhw(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]
+  ): this
+  /** VPMULLD: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
+  vpmulld(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]
+  ): this
+  /** VPMULLW: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
+  vpmullw(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]
+  ): this
+  /** VPMULUDQ: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
+  vpmuludq(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]
+  ): this
+  /** VPOR: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
+  vpor(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]
+  ): this
+  /** VPSADBW: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
+  vpsadbw(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]
+  ): this
+  /** VPSHUFB: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
+  vpshufb(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]
+  ): this
+  /** VPSHUFD: xmm, xmm/m128, imm8; ymm, ymm/m256, imm8. */
+  vpshufd(
+    ...operands:
+      | [XmmRegister, XmmRegister | Memory<0 | 16>, Immediate]
+      | [YmmRegister, YmmRegister | Memory<0 | 32>, Immediate]
+  ): this
+  /** VPSHUFHW: xmm, xmm/m128, imm8; ymm, ymm/m256, imm8. */
+  vpshufhw(
+    ...operands:
+      | [XmmRegister, XmmRegister | Memory<0 | 16>, Immediate]
+      | [YmmRegister, YmmRegister | Memory<0 | 32>, Immediate]
+  ): this
+  /** VPSHUFLW: xmm, xmm/m128, imm8; ymm, ymm/m256, imm8. */
+  vpshuflw(
+    ...operands:
+      | [XmmRegister, XmmRegister | Memory<0 | 16>, Immediate]
+      | [YmmRegister, YmmRegister | Memory<0 | 32>, Immediate]
+  ): this
+  /** VPSIGNB: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
+  vpsignb(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]
+  ): this
+  /** VPSIGND: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
+  vpsignd(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]
+  ): this
+  /** VPSIGNW: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
+  vpsignw(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]
+  ): this
+  /** VPSLLD: xmm, xmm, imm8; ymm, ymm, imm8; xmm, xmm, xmm/m128; ymm, ymm, xmm/m128. */
+  vpslld(
+    ...operands:
+      | [XmmRegister, XmmRegister, Immediate]
+      | [YmmRegister, YmmRegister, Immediate]
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, XmmRegister | Memory<0 | 16>]
+  ): this
+  /** VPSLLDQ: xmm, xmm, imm8; ymm, ymm, imm8. */
+  vpslldq(...operands: [XmmRegister, XmmRegister, Immediate] | [YmmRegister, YmmRegister, Immediate]): this
+  /** VPSLLQ: xmm, xmm, imm8; ymm, ymm, imm8; xmm, xmm, xmm/m128; ymm, ymm, xmm/m128. */
+  vpsllq(
+    ...operands:
+      | [XmmRegister, XmmRegister, Immediate]
+      | [YmmRegister, YmmRegister, Immediate]
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, XmmRegister | Memory<0 | 16>]
+  ): this
+  /** VPSLLVD: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
+  vpsllvd(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]
+  ): this
+  /** VPSLLVQ: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
+  vpsllvq(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]
+  ): this
+  /** VPSLLW: xmm, xmm, imm8; ymm, ymm, imm8; xmm, xmm, xmm/m128; ymm, ymm, xmm/m128. */
+  vpsllw(
+    ...operands:
+      | [XmmRegister, XmmRegister, Immediate]
+      | [YmmRegister, YmmRegister, Immediate]
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, XmmRegister | Memory<0 | 16>]
+  ): this
+  /** VPSRAD: xmm, xmm, imm8; ymm, ymm, imm8; xmm, xmm, xmm/m128; ymm, ymm, xmm/m128. */
+  vpsrad(
+    ...operands:
+      | [XmmRegister, XmmRegister, Immediate]
+      | [YmmRegister, YmmRegister, Immediate]
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, XmmRegister | Memory<0 | 16>]
+  ): this
+  /** VPSRAVD: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
+  vpsravd(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]
+  ): this
+  /** VPSRAW: xmm, xmm, imm8; ymm, ymm, imm8; xmm, xmm, xmm/m128; ymm, ymm, xmm/m128. */
+  vpsraw(
+    ...operands:
+      | [XmmRegister, XmmRegister, Immediate]
+      | [YmmRegister, YmmRegister, Immediate]
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, XmmRegister | Memory<0 | 16>]
+  ): this
+  /** VPSRLD: xmm, xmm, imm8; ymm, ymm, imm8; xmm, xmm, xmm/m128; ymm, ymm, xmm/m128. */
+  vpsrld(
+    ...operands:
+      | [XmmRegister, XmmRegister, Immediate]
+      | [YmmRegister, YmmRegister, Immediate]
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, XmmRegister | Memory<0 | 16>]
+  ): this
+  /** VPSRLDQ: xmm, xmm, imm8; ymm, ymm, imm8. */
+  vpsrldq(...operands: [XmmRegister, XmmRegister, Immediate] | [YmmRegister, YmmRegister, Immediate]): this
+  /** VPSRLQ: xmm, xmm, imm8; ymm, ymm, imm8; xmm, xmm, xmm/m128; ymm, ymm, xmm/m128. */
+  vpsrlq(
+    ...operands:
+      | [XmmRegister, XmmRegister, Immediate]
+      | [YmmRegister, YmmRegister, Immediate]
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, XmmRegister | Memory<0 | 16>]
+  ): this
+  /** VPSRLVD: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
+  vpsrlvd(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]
+  ): this
+  /** VPSRLVQ: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
+  vpsrlvq(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]
+  ): this
+  /** VPSRLW: xmm, xmm, imm8; ymm, ymm, imm8; xmm, xmm, xmm/m128; ymm, ymm, xmm/m128. */
+  vpsrlw(
+    ...operands:
+      | [XmmRegister, XmmRegister, Immediate]
+      | [YmmRegister, YmmRegister, Immediate]
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, XmmRegister | Memory<0 | 16>]
+  ): this
+  /** VPSUBB: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
+  vpsubb(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]
+  ): this
+  /** VPSUBD: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
+  vpsubd(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]
+  ): this
+  /** VPSUBQ: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
+  vpsubq(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]
+  ): this
+  /** VPSUBSB: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
+  vpsubsb(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]
+  ): this
+  /** VPSUBSW: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
+  vpsubsw(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]
+  ): this
+  /** VPSUBUSB: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
+  vpsubusb(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]
+  ): this
+  /** VPSUBUSW: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
+  vpsubusw(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]
+  ): this
+  /** VPSUBW: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
+  vpsubw(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]
+  ): this
+  /** VPTEST: xmm, xmm/m128; ymm, ymm/m256. */
+  vptest(...operands: [XmmRegister, XmmRegister | Memory<0 | 16>] | [YmmRegister, YmmRegister | Memory<0 | 32>]): this
+  /** VPUNPCKHBW: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
+  vpunpckhbw(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]
+  ): this
+  /** VPUNPCKHDQ: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
+  vpunpckhdq(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]
+  ): this
+  /** VPUNPCKHQDQ: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
+  vpunpckhqdq(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]
+  ): this
+  /** VPUNPCKHWD: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
+  vpunpckhwd(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]
+  ): this
+  /** VPUNPCKLBW: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
+  vpunpcklbw(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]
+  ): this
+  /** VPUNPCKLDQ: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
+  vpunpckldq(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]
+  ): this
+  /** VPUNPCKLQDQ: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
+  vpunpcklqdq(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]
+  ): this
+  /** VPUNPCKLWD: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
+  vpunpcklwd(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]
+  ): this
+  /** VPXOR: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
+  vpxor(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]
+  ): this
+  /** VRCPPS: xmm, xmm/m128; ymm, ymm/m256. */
+  vrcpps(...operands: [XmmRegister, XmmRegister | Memory<0 | 16>] | [YmmRegister, YmmRegister | Memory<0 | 32>]): this
+  /** VRCPSS: xmm, xmm, xmm/m32. */
+  vrcpss(...operands: [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 4>]): this
+  /** VROUNDPD: xmm, xmm/m128, imm8; ymm, ymm/m256, imm8. */
+  vroundpd(
+    ...operands:
+      | [XmmRegister, XmmRegister | Memory<0 | 16>, Immediate]
+      | [YmmRegister, YmmRegister | Memory<0 | 32>, Immediate]
+  ): this
+  /** VROUNDPS: xmm, xmm/m128, imm8; ymm, ymm/m256, imm8. */
+  vroundps(
+    ...operands:
+      | [XmmRegister, XmmRegister | Memory<0 | 16>, Immediate]
+      | [YmmRegister, YmmRegister | Memory<0 | 32>, Immediate]
+  ): this
+  /** VROUNDSD: xmm, xmm, xmm/m64, imm8. */
+  vroundsd(...operands: [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 8>, Immediate]): this
+  /** VROUNDSS: xmm, xmm, xmm/m32, imm8. */
+  vroundss(...operands: [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 4>, Immediate]): this
+  /** VRSQRTPS: xmm, xmm/m128; ymm, ymm/m256. */
+  vrsqrtps(...operands: [XmmRegister, XmmRegister | Memory<0 | 16>] | [YmmRegister, YmmRegister | Memory<0 | 32>]): this
+  /** VRSQRTSS: xmm, xmm, xmm/m32. */
+  vrsqrtss(...operands: [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 4>]): this
+  /** VSHA512MSG1: ymm, xmm. */
+  vsha512msg1(...operands: [YmmRegister, XmmRegister]): this
+  /** VSHA512MSG2: ymm, ymm. */
+  vsha512msg2(...operands: [YmmRegister, YmmRegister]): this
+  /** VSHA512RNDS2: ymm, ymm, xmm. */
+  vsha512rnds2(...operands: [YmmRegister, YmmRegister, XmmRegister]): this
+  /** VSHUFPD: xmm, xmm, xmm/m128, imm8; ymm, ymm, ymm/m256, imm8. */
+  vshufpd(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>, Immediate]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>, Immediate]
+  ): this
+  /** VSHUFPS: xmm, xmm, xmm/m128, imm8; ymm, ymm, ymm/m256, imm8. */
+  vshufps(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>, Immediate]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>, Immediate]
+  ): this
+  /** VSM3MSG1: xmm, xmm, xmm/m128. */
+  vsm3msg1(...operands: [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]): this
+  /** VSM3MSG2: xmm, xmm, xmm/m128. */
+  vsm3msg2(...operands: [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]): this
+  /** VSM3RNDS2: xmm, xmm, xmm/m128, imm8. */
+  vsm3rnds2(...operands: [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>, Immediate]): this
+  /** VSM4KEY4: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
+  vsm4key4(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]
+  ): this
+  /** VSM4RNDS4: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
+  vsm4rnds4(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]
+  ): this
+  /** VSQRTPD: xmm, xmm/m128; ymm, ymm/m256. */
+  vsqrtpd(...operands: [XmmRegister, XmmRegister | Memory<0 | 16>] | [YmmRegister, YmmRegister | Memory<0 | 32>]): this
+  /** VSQRTPS: xmm, xmm/m128; ymm, ymm/m256. */
+  vsqrtps(...operands: [XmmRegister, XmmRegister | Memory<0 | 16>] | [YmmRegister, YmmRegister | Memory<0 | 32>]): this
+  /** VSQRTSD: xmm, xmm, xmm/m64. */
+  vsqrtsd(...operands: [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 8>]): this
+  /** VSQRTSS: xmm, xmm, xmm/m32. */
+  vsqrtss(...operands: [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 4>]): this
+  /** VSTMXCSR: m32. */
+  vstmxcsr(...operands: [Memory<0 | 4>]): this
+  /** VSUBPD: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
+  vsubpd(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]
+  ): this
+  /** VSUBPS: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
+  vsubps(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]
+  ): this
+  /** VSUBSD: xmm, xmm, xmm/m64. */
+  vsubsd(...operands: [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 8>]): this
+  /** VSUBSS: xmm, xmm, xmm/m32. */
+  vsubss(...operands: [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 4>]): this
+  /** VTESTPD: xmm, xmm/m128; ymm, ymm/m256. */
+  vtestpd(...operands: [XmmRegister, XmmRegister | Memory<0 | 16>] | [YmmRegister, YmmRegister | Memory<0 | 32>]): this
+  /** VTESTPS: xmm, xmm/m128; ymm, ymm/m256. */
+  vtestps(...operands: [XmmRegister, XmmRegister | Memory<0 | 16>] | [YmmRegister, YmmRegister | Memory<0 | 32>]): this
+  /** VUCOMISD: xmm, xmm/m64. */
+  vucomisd(...operands: [XmmRegister, XmmRegister | Memory<0 | 8>]): this
+  /** VUCOMISS: xmm, xmm/m32. */
+  vucomiss(...operands: [XmmRegister, XmmRegister | Memory<0 | 4>]): this
+  /** VUNPCKHPD: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
+  vunpckhpd(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]
+  ): this
+  /** VUNPCKHPS: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
+  vunpckhps(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]
+  ): this
+  /** VUNPCKLPD: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
+  vunpcklpd(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]
+  ): this
+  /** VUNPCKLPS: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
+  vunpcklps(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]
+  ): this
+  /** VXORPD: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
+  vxorpd(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]
+  ): this
+  /** VXORPS: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
+  vxorps(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]
+  ): this
+  /** VZEROALL. */
+  vzeroall(): this
+  /** VZEROUPPER. */
+  vzeroupper(): this
   /** WAIT (FWAIT). */
   wait(): this
   /** WBINVD. */

@@ -1,12 +1,20 @@
 import { AssemblerError } from './errors.ts'
 import { asExpression, Label, LabelExpression } from './labels.ts'
-import type { Gp16, Gp32, Gp64, Register, SegmentRegister } from './registers.ts'
+import type { Gp16, Gp32, Gp64, Register, SegmentRegister, XmmRegister, YmmRegister } from './registers.ts'
 
 /** Sizes in bytes that a memory operand can have; 0 leaves the size to the form. */
 export type MemorySize = 0 | 1 | 2 | 4 | 6 | 8 | 10 | 16 | 32
 
 /** A register that an address can be built from. */
 export type AddressRegister = Gp16 | Gp32 | Gp64
+
+/** A register that an address can have as its index: gathers have a vector register. */
+export type IndexRegister = AddressRegister | XmmRegister | YmmRegister
+
+/** Tells whether an index is a vector register. */
+export function isVectorIndex(index: IndexRegister | undefined): index is XmmRegister | YmmRegister {
+  return index?.class === 'xmm' || index?.class === 'ymm'
+}
 
 /** A number that is known now, or one that the layout decides. */
 export type Value = number | bigint | Label | LabelExpression
@@ -29,8 +37,8 @@ export interface Absolute {
 
 /** What the address of a memory operand is made of, besides its base. */
 export interface MemoryOptions {
-  /** Index register; never (E/R)SP. */
-  readonly index?: AddressRegister
+  /** Index register; never (E/R)SP. A vector register for gathers. */
+  readonly index?: IndexRegister
   /** What the index is multiplied by: 1, 2, 4 or 8. */
   readonly scale?: 1 | 2 | 4 | 8
   /** Displacement: a number, or a label for its absolute address. */
@@ -52,7 +60,7 @@ export interface Memory<Size extends MemorySize = MemorySize> {
   /** Base register. */
   readonly base: AddressRegister | undefined
   /** Index register. */
-  readonly index: AddressRegister | undefined
+  readonly index: IndexRegister | undefined
   /** What the index is multiplied by. */
   readonly scale: 1 | 2 | 4 | 8
   /** Displacement, or the address itself where there is no register. */

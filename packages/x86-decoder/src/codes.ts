@@ -25,7 +25,10 @@ export type FlowKind =
 /** One operand of a code. */
 export interface OperandSpec {
   readonly kind: OperandKind
-  /** Bytes of the operand in a register, of an encoded immediate, or of memory: 1, 2, 4, 8, 10, 16, 32…; 0 = none or varying. */
+  /**
+   * Bytes of the operand in a register, of an encoded immediate, or of memory: 1, 2, 4, 8, 10, 16, 32…; 0 = none or varying.
+   * `VSIB`: of the index register.
+   */
   readonly size: number
   /** Bytes of the operand if it is in memory; differs from `size` in forms such as `SMSW r32/m16`, `ADDSS xmm, xmm/m32`. */
   readonly memorySize: number
@@ -78,6 +81,8 @@ export interface CodeInfo {
   readonly vexL: -1 | 0 | 1
   /** LOCK is legal with a memory destination. */
   readonly lockable: boolean
+  /** #UD if two of destination, index and mask are the same register (gathers). */
+  readonly distinct: boolean
   readonly repeat: 'none' | 'rep' | 'repe'
   /** In 64-bit mode the operand size is 64 without REX.W, or 16 with 66. */
   readonly default64: boolean
@@ -92,7 +97,7 @@ export interface CodeInfo {
   /** Another row encodes the same instruction; an assembler takes that one. */
   readonly alias: boolean
   readonly flow: FlowKind
-  /** CPUID feature in SDM spelling with underscores, or `''` for the base architecture. */
+  /** CPUID feature in SDM spelling with underscores, `A+B` where both are needed, or `''` for the base architecture. */
   readonly feature: string
   /** EFLAGS bits in their places. */
   readonly flagsRead: number
@@ -160,6 +165,8 @@ function operandName(form: Form, position: number): string {
       return `r${bits}`
     case OperandKind.RM:
       return size === memorySize ? `r/m${bits}` : `r${bits}/${memory}`
+    case OperandKind.VSIB:
+      return `vm${memorySize * 8}${size === 32 ? 'y' : 'x'}`
     case OperandKind.MEM:
     case OperandKind.STRING_SOURCE:
     case OperandKind.STRING_DESTINATION:
@@ -281,6 +288,7 @@ function buildCodes(): readonly CodeInfo[] {
       vexW: form.w as CodeInfo['vexW'],
       vexL: form.l as CodeInfo['vexL'],
       lockable: attributes.has('lock'),
+      distinct: attributes.has('distinct'),
       repeat: attributes.has('rep') ? 'rep' : attributes.has('repe') ? 'repe' : 'none',
       default64: attributes.has('d64'),
       force64: attributes.has('f64') || attributes.has('n64'),

@@ -37,12 +37,14 @@ const LEAF_IMMEDIATE = trees.LEAF_IMMEDIATE
 const LEAF_IMPLIED_MEMORY = trees.LEAF_IMPLIED_MEMORY
 const LEAF_LOCK = trees.LEAF_LOCK
 const LEAF_MASKMOV = trees.LEAF_MASKMOV
+const LEAF_DISTINCT = trees.LEAF_DISTINCT
 const LEAF_NO_66 = trees.LEAF_NO_66
 const LEAF_REG_3BIT = trees.LEAF_REG_3BIT
 const LEAF_RM_3BIT = trees.LEAF_RM_3BIT
 const LEAF_SIZE_SHIFT = trees.LEAF_SIZE_SHIFT - 3
 const LEAF_STRING_DESTINATION = trees.LEAF_STRING_DESTINATION
 const LEAF_STRING_SOURCE = trees.LEAF_STRING_SOURCE
+const LEAF_VSIB = trees.LEAF_VSIB
 const LEAF_VVVV = trees.LEAF_VVVV
 const KEY_PP = trees.KEY_PP
 const KEY_OPERAND_SIZE = trees.KEY_OPERAND_SIZE
@@ -52,7 +54,8 @@ const KEY_L = trees.KEY_L
 const KEY_B = trees.KEY_B
 
 /** Leaf bits that the common path does not look at one by one. */
-const LEAF_RARE = LEAF_CHECK | LEAF_REG_3BIT | LEAF_RM_3BIT | LEAF_IMPLIED_MEMORY | LEAF_NO_66 | LEAF_ANY_MOD
+const LEAF_RARE =
+  LEAF_CHECK | LEAF_REG_3BIT | LEAF_RM_3BIT | LEAF_IMPLIED_MEMORY | LEAF_NO_66 | LEAF_ANY_MOD | LEAF_VSIB
 
 /** The architecture's limit on the length of an instruction. */
 const MAX_LENGTH = 15
@@ -479,6 +482,15 @@ function finishRare(insn: Instruction, leaf: number, prefixes: number, mode: num
         return kinds.REASON_REGISTER
   }
   if ((leaf & LEAF_NO_66) !== 0 && (prefixes & PREFIX_OPERAND_SIZE) !== 0) return kinds.REASON_OPCODE
+  if ((leaf & LEAF_VSIB) !== 0) {
+    // Without a SIB byte there is no index; 16-bit addresses have none.
+    if ((insn.rm & 7) !== 4 || insn.addressSize === 16) return kinds.REASON_OPCODE
+    // What would be no index is register 4.
+    if (insn.index < 0) insn.index = 4
+    const { index, reg, vvvv } = insn
+    if ((leaf & LEAF_DISTINCT) !== 0 && (index === reg || index === vvvv || reg === vvvv))
+      return kinds.REASON_SAME_REGISTER
+  }
   if ((leaf & LEAF_REG_3BIT) !== 0) insn.reg &= 7
   if ((leaf & LEAF_RM_3BIT) !== 0) insn.rm &= 7
   switch (leaf & LEAF_IMPLIED_MEMORY) {

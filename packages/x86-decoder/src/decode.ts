@@ -22,7 +22,7 @@ export interface RegisterOperand {
 /** A memory operand. */
 export interface MemoryOperand {
   readonly kind: 'memory'
-  /** Register names, or undefined. RIP-relative: base is `rip` or `eip`. */
+  /** Register names, or undefined. RIP-relative: base is `rip` or `eip`. Gathers have a vector register as index. */
   readonly base: string | undefined
   readonly index: string | undefined
   /** 1, 2, 4 or 8. */
@@ -124,7 +124,12 @@ function memoryOperand(insn: Instruction, position: number, address: bigint): Me
   return {
     kind: 'memory',
     base: base < 0 ? undefined : generalRegisterName(base, registerSize),
-    index: index < 0 ? undefined : generalRegisterName(index, registerSize),
+    index:
+      index < 0
+        ? undefined
+        : spec.kind === OperandKind.VSIB
+          ? registerName(spec.kind, spec.size, index)
+          : generalRegisterName(index, registerSize),
     scale: 1 << insn.scale,
     displacement,
     segment,

@@ -103,6 +103,9 @@ function formatOperand(insn: Instruction, info: CodeInfo, operand: Operand, opti
   }
 }
 
+/** Features whose instructions came to AVX-512 first. */
+const SHARED_WITH_EVEX: ReadonlySet<string> = new Set(['AVX_VNNI', 'AVX_IFMA', 'AVX_NE_CONVERT'])
+
 /** Prefixes that are worth a word: those that change what the instruction does, or hint at it. */
 function prefixText(insn: Instruction, info: CodeInfo): string {
   let text = ''
@@ -124,6 +127,8 @@ function prefixText(insn: Instruction, info: CodeInfo): string {
     }
   }
   if (insn.segmentOverride === 3 && info.flow.startsWith('indirect')) text = `notrack ${text}`
+  // AVX-512 has instructions of the same names, which assemblers prefer.
+  if (info.encoding === 'vex' && SHARED_WITH_EVEX.has(info.feature)) text += '{vex} '
   // Before MOV CR0 it is part of CR8's encoding.
   if ((prefixes & PREFIX_LOCK) !== 0 && info.lockable) text += 'lock '
   return text

@@ -29,11 +29,11 @@ export class Instruction {
   opcodeReg: number
   /** VEX.vvvv, as a register number. */
   vvvv: number
-  /** VEX.L: 0 for 128 bits or scalar, 1 for 256. */
+  /** VEX.L: 0 for 128 bits or scalar, 1 for 256. As encoded, also where the form ignores it. */
   vectorLength: number
   /** Base register 0 to 15, `REGISTER_RIP`, or -1. String operands: rSI (6) if there is a source, else rDI (7); XLATB: 3. */
   base: number
-  /** Index register 0 to 15, or -1. */
+  /** Index register 0 to 15, or -1. Of a gather it is a vector register. */
   index: number
   /** The index is shifted left by this, 0 to 3. As encoded, also where there is no index. */
   scale: number

@@ -82,6 +82,11 @@ export const OperandKind = {
   STRING_DESTINATION: 37,
   /** XLATB's byte at DS:rBX+AL. */
   XLAT: 38,
+  /**
+   * Memory addressed by a vector of indices (VSIB): the operand's size is that of the index register, its memory size that of
+   * one element.
+   */
+  VSIB: 39,
 } as const
 /** One of the values of the table of the same name. */
 export type OperandKind = (typeof OperandKind)[keyof typeof OperandKind]
@@ -154,6 +159,8 @@ export const REASON_REGISTER = 4
 export const REASON_VEX_PREFIX = 5
 /** VEX.vvvv names a register that the instruction has no use for. */
 export const REASON_VEX_VVVV = 6
+/** Two of a gather's destination, index and mask are the same register. */
+export const REASON_SAME_REGISTER = 7
 
 /** Texts for the reasons, indexed by them. */
 export const reasonTexts: readonly string[] = [
@@ -164,6 +171,7 @@ export const reasonTexts: readonly string[] = [
   'no such register',
   'a prefix before VEX that must not be there',
   'VEX.vvvv must be 1111b',
+  'registers that must differ are the same',
 ]
 
 /** Bits of `CodeInfo.modes`. */

@@ -40,6 +40,9 @@ export const Immediate = {
 /** One of the values of the table of the same name. */
 export type Immediate = (typeof Immediate)[keyof typeof Immediate]
 
+/** Parts of a vector register, of 16 bytes with VEX.L = 0 and of 32 with VEX.L = 1. */
+const VECTOR_PARTS: Readonly<Record<string, number>> = { x: 1, hx: 2, qx: 4, ex: 8 }
+
 const SIZES: Readonly<Record<string, number>> = { b: 1, w: 2, d: 4, q: 8, t: 10, dq: 16, qq: 32, fx: 512 }
 
 /** Registers that stand in a row by name: kind, size suffix, number. */
@@ -84,6 +87,7 @@ const LETTERS: Readonly<Record<string, OperandKind>> = {
   X: OperandKind.STRING_SOURCE,
   Y: OperandKind.STRING_DESTINATION,
   O: OperandKind.MOFFS,
+  v: OperandKind.VSIB,
 }
 
 /** Kinds whose operand may be a register of ModRM.rm or memory. */
@@ -100,6 +104,7 @@ const MODRM_KINDS: readonly OperandKind[] = [
   ...RM_KINDS,
   ...RM_REGISTER_KINDS,
   OperandKind.MEM,
+  OperandKind.VSIB,
   OperandKind.REG,
   OperandKind.SEGMENT_REG,
   OperandKind.CONTROL_REG,
@@ -113,6 +118,11 @@ function sizeOf(suffix: string, bits: number): number {
   switch (suffix) {
     case '':
       return 0
+    case 'x':
+    case 'hx':
+    case 'qx':
+    case 'ex':
+      return bits / 8 / (VECTOR_PARTS[suffix] as number)
     case 'v':
     case 'as':
       return bits >> 3
@@ -143,6 +153,8 @@ function sizeOf(suffix: string, bits: number): number {
 /** Splits an operand such as `Rv/Mw` into letter and the suffixes for register and memory. */
 function splitOperand(text: string): [letter: string, register: string, memory: string] {
   if (text === 'sIb') return ['sI', 'b', 'b']
+  // VSIB: `vxd` has an XMM register as index and elements of 4 bytes.
+  if (text.startsWith('v')) return ['v', text[1] === 'y' ? 'qq' : 'dq', text.slice(2)]
   const slash = text.indexOf('/')
   if (slash > 0) return ['E', text.slice(1, slash), text.slice(slash + 2)]
   const size = text.slice(1)
@@ -239,8 +251,8 @@ function isByteInteger({ kind, size }: FormOperand): boolean {
   }
 }
 
-/** Which operand sizes a row has: `v` 16, 32, 64; `z` 16, 32; `y` 32, 64; `a` as many as address sizes; `''` one form for all. */
-export type SizeClass = '' | 'v' | 'y' | 'z' | 'a'
+/** Which operand sizes a row has: `v` 16, 32, 64; `z` 16, 32; `y` 32, 64; `a` as many as address sizes; `x` vectors of 128, 256; `''` one form for all. */
+export type SizeClass = '' | 'v' | 'y' | 'z' | 'a' | 'x'
 
 /** The widest size letter decides: v over y over z. */
 function readClass(texts: readonly string[]): SizeClass {
@@ -251,6 +263,7 @@ function readClass(texts: readonly string[]): SizeClass {
     for (const suffix of [register, memory]) {
       if (suffix === 'v' || suffix === 'p' || suffix === 'a') return 'v'
       if (suffix === 'as') return 'a'
+      if (VECTOR_PARTS[suffix] !== undefined) return 'x'
       if (suffix === 'y' || suffix === 'yy') found = 'y'
       else if ((suffix === 'z' || suffix === 'e' || suffix === 'f') && found === '') found = 'z'
     }
@@ -274,7 +287,7 @@ function readShape(texts: readonly string[], bits: number): Shape {
   let mod = 3
   let modrm = false
   for (const { kind } of operands) {
-    if (kind === OperandKind.MEM) mod = 1
+    if (kind === OperandKind.MEM || kind === OperandKind.VSIB) mod = 1
     else if (RM_REGISTER_KINDS.includes(kind)) mod = 2
     if (MODRM_KINDS.includes(kind)) modrm = true
   }
@@ -293,7 +306,7 @@ export class OperandColumn {
     this.shapes = new Map()
   }
 
-  /** The column at an operand size (class `a`: address size) of `bits`. */
+  /** The column at an operand size (class `a`: address size, `x`: vector length) of `bits`. */
   shape(bits: number): Shape {
     let shape = this.shapes.get(bits)
     if (shape === undefined) {

@@ -62,6 +62,7 @@ export function operandIsMemory(insn: Instruction, i: number): boolean {
     case OperandKind.XMM_RM:
       return insn.isMemory !== 0
     case OperandKind.MEM:
+    case OperandKind.VSIB:
     case OperandKind.MOFFS:
     case OperandKind.STRING_SOURCE:
     case OperandKind.STRING_DESTINATION:

@@ -50,6 +50,7 @@ export function registerName(kind: OperandKind, size: number, register: number):
     case OperandKind.XMM_VVVV:
     case OperandKind.XMM_IS4:
     case OperandKind.XMM_FIXED:
+    case OperandKind.VSIB:
       return `${size === 32 ? 'y' : 'x'}mm${register}`
     case OperandKind.ST0:
       return 'st'

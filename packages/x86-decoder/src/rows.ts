@@ -11,7 +11,8 @@
  *
  * Operands: a letter of SDM Appendix A (G E R M Z B S C D P Q N V W U H L X Y I O J A) and a size:
  * b w d q t dq qq = 1 2 4 8 10 16 32 bytes; v = operand size; z = at most 32 bits; y = 32 or 64; yy = twice y; as = address
- * size; p = far pointer; a = BOUND's pair; s = descriptor-table register; e, f = x87 environment, state; fx = FXSAVE area.
+ * size; x = vector length, 16 or 32; hx, qx, ex = half, quarter, eighth of it; p = far pointer; a = BOUND's pair; s = descriptor-table register; e, f = x87 environment, state; fx = FXSAVE area.
+ * `vxd`, `vyq`: memory by a vector of indices (VSIB) in an XMM or YMM register, elements of 4 or 8 bytes.
  * `Rv/Mw`: register and memory differ in size. `sIb`: sign-extended. Tb: XLATB's table. Registers by name, and `1`.
  *
  * Attributes: `lock` LOCK is legal with a memory destination; `rep`, `repe` string repetition; `i64` invalid in 64-bit mode,
@@ -19,8 +20,9 @@
  * d64 on AMD; `=v`, `=y`, `=z` operand-size class where no operand shows it; `a16`, `a32`, `a64` address size; `b0` REX.B
  * clear; `w0`, `w1`, `l0`, `l1` VEX.W, VEX.L; `reg`, `mem` ModRM.mod; `anymod` mod is ignored and taken for 3; `cpl0`;
  * `no66` 66 is
- * not allowed; `maskmov` memory at DS:rDI; `protected` not in real or virtual-8086 mode; `alias` the assembler uses another row; `iopl` allowed by CPL ≤ IOPL; and the
- * CPUID feature in capitals (`A/B`: of the 32- and the 64-bit form).
+ * not allowed; `maskmov` memory at DS:rDI; `protected` not in real or virtual-8086 mode; `alias` the assembler uses another row; `iopl` allowed by CPL ≤ IOPL; `distinct` a gather's
+ * registers must differ; and the CPUID feature in capitals (`A/B`: of the 32- and the 64-bit form, or of the 128- and the
+ * 256-bit form; `A+B` both).
  */
 import { MODE_16, MODE_32, MODE_64 } from './kinds.ts'
 import { type FormOperand, Immediate, OperandColumn, type SizeClass } from './operand-column.ts'
@@ -143,7 +145,7 @@ interface Attributes {
   readonly words: ReadonlySet<string>
   /** `=v`, `=y`, `=z`, or `''`. */
   readonly sizeClass: SizeClass
-  /** CPUID feature of the 16- or 32-bit form, and of the 64-bit form. */
+  /** CPUID feature of the 16- or 32-bit form, and of the 64-bit form; or of the 128- and the 256-bit form. */
   readonly features: readonly [string, string]
   readonly addressSize: number
   readonly w: number
@@ -170,13 +172,14 @@ function readAttributes(text: string): Attributes {
   return { words: new Set(list), sizeClass, features, addressSize, w, l }
 }
 
-/** Operand (or address) sizes of each class, in bits. 0: one form for all. */
+/** Operand (or address, or vector) sizes of each class, in bits. 0: one form for all. */
 const CLASS_SIZES: Readonly<Record<SizeClass, readonly number[]>> = {
   '': [0],
   v: [16, 32, 64],
   y: [32, 64],
   z: [16, 32],
   a: [16, 32, 64],
+  x: [128, 256],
 }
 
 /** Reads rows. Columns that occur often are read once. */
@@ -231,9 +234,11 @@ class RowReader {
     sizeClass: SizeClass,
     bits: number,
   ): void {
-    const { words, w, l } = attributes
+    const { words, w } = attributes
     const byAddress = sizeClass === 'a'
-    const bySize = sizeClass !== '' && !byAddress
+    const byVector = sizeClass === 'x'
+    const bySize = sizeClass !== '' && !byAddress && !byVector
+    const l = byVector ? bits >> 8 : attributes.l
     const fixed = words.has('f64')
     const near = words.has('n64')
     const defaults = words.has('d64')
@@ -266,7 +271,7 @@ class RowReader {
       immediate,
       modes,
       attributes: words,
-      feature: attributes.features[bits === 64 ? 1 : 0],
+      feature: attributes.features[bits === 64 || bits === 256 ? 1 : 0],
       addressSize,
       w,
       l,

@@ -76,8 +76,12 @@ export const LEAF_REG_3BIT: number = 1 << 11
 export const LEAF_RM_3BIT: number = 1 << 12
 export const LEAF_VVVV: number = 1 << 13
 export const LEAF_ANY_MOD: number = 1 << 14
+/** The index is a vector register: there is a SIB byte. */
+export const LEAF_VSIB: number = 1 << 15
 /** 66 is not allowed beside the mandatory prefix. */
 export const LEAF_NO_66: number = 1 << 20
+/** Destination, index and mask must differ. */
+export const LEAF_DISTINCT: number = 1 << 21
 /** Operand size in bytes, 4 bits. */
 export const LEAF_SIZE_SHIFT: number = 16
 
@@ -101,6 +105,7 @@ function leafBits(form: Form): number {
   if (form.attributes.has('anymod')) bits |= LEAF_ANY_MOD
   if (form.attributes.has('maskmov')) bits |= LEAF_MASKMOV
   if (form.attributes.has('no66')) bits |= LEAF_NO_66
+  if (form.attributes.has('distinct')) bits |= LEAF_DISTINCT
   for (let position = 0; position < form.operands.length; position++) {
     switch ((form.operands[position] as FormOperand).kind) {
       case OperandKind.STRING_SOURCE:
@@ -128,6 +133,9 @@ function leafBits(form: Form): number {
       case OperandKind.MMX_RM_REG:
       case OperandKind.STI:
         bits |= LEAF_RM_3BIT
+        break
+      case OperandKind.VSIB:
+        bits |= LEAF_VSIB
         break
       case OperandKind.VVVV_REG:
       case OperandKind.XMM_VVVV:

@@ -33,6 +33,7 @@ test('says when there is no instruction', () => {
 /** Texts that GNU as does not read, and why not. A closed list. */
 const unreadable: readonly { text: RegExp; why: string; mode?: number }[] = [
   { text: /^(erets|eretu|lkgs|pbndkb)\b/, why: 'newer than binutils 2.40' },
+  { text: /^v(pdpw(uu|us|su)ds?|sha512\w+|sm[34]\w+) /, why: 'newer than binutils 2.40' },
   { text: /^salc/, why: 'undocumented' },
   { text: /^fstpnce/, why: 'undocumented' },
   { text: /^nop .*,/, why: 'reserved no-operations have no spelling with two operands' },
@@ -58,8 +59,8 @@ const equivalent: readonly { from: RegExp; to: RegExp }[] = [
   { from: /^(mov|sldt|str|smsw) r\w+, ?/, to: /^(mov|sldt|str|smsw) e|^\w+ r\d+d/ },
   { from: /^(mov \w\w, |sldt |str |smsw )/, to: /^(mov \w\w, |sldt |str |smsw )/ },
   {
-    from: /^(pinsr[bw]|pextr[bw]|extractps|pmovmskb|movmskp[sd]) /,
-    to: /^(pinsr[bw]|pextr[bw]|extractps|pmovmskb|movmskp[sd]) /,
+    from: /^v?(pinsr[bw]|pextr[bw]|extractps|pmovmskb|movmskp[sd]) /,
+    to: /^v?(pinsr[bw]|pextr[bw]|extractps|pmovmskb|movmskp[sd]) /,
   },
   { from: /^xchg ax, ax$/, to: /^nop$/ },
   // A 32-bit address without ModRM becomes a 64-bit one.
@@ -67,6 +68,12 @@ const equivalent: readonly { from: RegExp; to: RegExp }[] = [
   // MPX is gone; as spells BND on branches out.
   { from: /^bnd /, to: /^bnd / },
 ]
+
+/** W, vvvv, L, pp of a sample: all of them with each opcode, and vvvv = 1111b, which many instructions demand, often. */
+function vexByte(modrm: number, opcode: number): number {
+  const mixed = (modrm * 41 + opcode * 8) & 0xff
+  return (modrm & 8) === 0 ? mixed | 0x78 : mixed
+}
 
 /** Samples of all codes, with and without memory, in one mode. Each has an address of its own. */
 function samples(mode: 16 | 32 | 64): DecodedInstruction[] {
@@ -80,7 +87,9 @@ function samples(mode: 16 | 32 | 64): DecodedInstruction[] {
         for (let modrm = 0; modrm < 256; modrm++) {
           for (let i = 0; i < buffer.length; i++) buffer[i] = ((modrm * 7 + i * 0x51 + 0x8c) & 0x7f) | (modrm & 0x80)
           buffer.set(
-            escape === 'c4' ? [0xc4, 0xe1 + (modrm % 3), (modrm * 41) & 0xfb, opcode, modrm] : [...head, opcode, modrm],
+            escape === 'c4'
+              ? [0xc4, 0xe1 + (modrm % 3), vexByte(modrm, opcode), opcode, modrm]
+              : [...head, opcode, modrm],
           )
           const decoded = decode(buffer, { mode })
           if (decoded.status !== 'decoded' || decoded.instruction.opcodeOffset < (escape === 'c4' ? 3 : head.length))

@@ -45,8 +45,51 @@ function enumerate(mode: number, prefix: string, each: (buffer: Uint8Array) => v
   }
 }
 
+/** ModRM bytes that stand for all: each mod with each reg, with and without a SIB byte. */
+const MODRM_SAMPLES = Array.from({ length: 64 }, (_, i) => {
+  const mod = i & 3
+  const reg = (i >> 2) & 7
+  return (mod << 6) | (reg << 3) | (i < 32 ? 4 : (reg * 3 + mod) & 7)
+})
+
+/** Calls `each` with slots for each ModRM sample, for each map, pp, W, L and opcode, and vvvv = 1111b or something else. */
+function enumerateVex(each: (buffer: Uint8Array) => void): void {
+  const slots = MODRM_SAMPLES.length
+  const buffer = new Uint8Array(slots * SLOT + SLOT)
+  for (let head = 0; head < 3 * 32; head++) {
+    const map = (head >> 5) + 1
+    // W, L and pp; vvvv is all ones or not.
+    const fixed = ((head & 8) << 4) | (head & 7)
+    for (let opcode = 0; opcode < 256; opcode++) {
+      for (let i = 0; i < slots; i++) {
+        const at = i * SLOT
+        for (let j = 0; j < SLOT; j++) buffer[at + j] = i * 29 + j * 0x51 + 0x8c
+        const vvvv = (head & 16) === 0 ? 15 : (i * 5 + opcode) & 15
+        // In 64-bit mode R, X and B vary too; elsewhere R and X are ones, or it is LES.
+        buffer.set([0xc4, 0xc0 | ((i & 1) << 5) | map, fixed | (vvvv << 3), opcode, MODRM_SAMPLES[i] as number], at)
+      }
+      each(buffer)
+    }
+  }
+}
+
 const coverage = new Map<string, number>()
 const count = (why: string): void => void coverage.set(why, (coverage.get(why) ?? 0) + 1)
+
+/** One line for a difference between the two decoders, or `''`; `where` is what a row of differences goes by. */
+function differenceOf(insn: Instruction, iced: IcedInstruction, valid: boolean): { where: string; text: string } {
+  const icedValid = iced.code !== Code.INVALID
+  let difference = ''
+  if (valid !== icedValid) difference = 'validity'
+  else if (!valid) return { where: '', text: '' }
+  else if (insn.length !== iced.length) difference = 'length'
+  else if (!sameMnemonic(insn, iced)) difference = 'mnemonic'
+  else if (icedOperands(iced) !== ourOperands(insn, ADDRESS)) difference = 'operands'
+  if (difference === '') return { where: '', text: '' }
+  const where = `${valid ? (codes[insn.code] as CodeInfo).form : 'invalid'} | ${Code[iced.code] as string}`
+  const operands = valid && icedValid ? ` (${ourOperands(insn, ADDRESS)} | ${icedOperands(iced)})` : ''
+  return { where, text: `${difference}: ${where}${operands}` }
+}
 
 describe.each([16, 32, 64])('%i-bit mode: length, validity, mnemonic and operands', (mode) => {
   test.each(PREFIXES.filter((prefix) => mode === 64 || !/4[18d]/.test(prefix)))('after prefix "%s"', (prefix) => {
@@ -61,28 +104,47 @@ describe.each([16, 32, 64])('%i-bit mode: length, validity, mnemonic and operand
         decoder.ip = ADDRESS
         decoder.decodeOut(iced)
         const valid = decodeInto(buffer, at, buffer.length, mode, insn) === 0
-        const icedValid = iced.code !== Code.INVALID
         compared++
-        let difference = ''
-        if (valid !== icedValid) difference = 'validity'
-        else if (!valid) continue
-        else if (insn.length !== iced.length) difference = 'length'
-        else if (!sameMnemonic(insn, iced)) difference = 'mnemonic'
-        else if (icedOperands(iced) !== ourOperands(insn, ADDRESS)) difference = 'operands'
-        if (difference === '') continue
-        const where = `${valid ? (codes[insn.code] as CodeInfo).form : 'invalid'} | ${Code[iced.code] as string}`
+        const { where, text } = differenceOf(insn, iced, valid)
+        if (text === '') continue
         const known = decodingDifferences.find((row) => row.where.test(where))
         if (known !== undefined) count(known.why)
-        else if (unknown.length < 20) {
-          const operands = valid && icedValid ? ` (${ourOperands(insn, ADDRESS)} | ${icedOperands(iced)})` : ''
-          unknown.push(`${difference}: ${hexOf(buffer.subarray(at, at + SLOT))}: ${where}${operands}`)
-        }
+        else if (unknown.length < 20) unknown.push(`${hexOf(buffer.subarray(at, at + SLOT))}: ${text}`)
       }
       decoder.free()
     })
     iced.free()
     expect(unknown).toEqual([])
     expect(compared).toBeGreaterThan(200_000)
+  })
+
+  test('every VEX opcode with every pp, W and L, with vvvv and without', () => {
+    const insn = new Instruction()
+    const iced = new IcedInstruction()
+    const unknown: string[] = []
+    let compared = 0
+    let valid = 0
+    enumerateVex((buffer) => {
+      const decoder = new Decoder(mode, buffer, DecoderOptions.None)
+      for (let at = 0; at + SLOT < buffer.length; at += SLOT) {
+        decoder.position = at
+        decoder.ip = ADDRESS
+        decoder.decodeOut(iced)
+        const isValid = decodeInto(buffer, at, buffer.length, mode, insn) === 0
+        compared++
+        if (isValid) valid++
+        const { where, text } = differenceOf(insn, iced, isValid)
+        if (text === '') continue
+        const known = decodingDifferences.find((row) => row.where.test(where))
+        if (known !== undefined) count(known.why)
+        else if (unknown.length < 20) unknown.push(`${hexOf(buffer.subarray(at, at + SLOT))}: ${text}`)
+      }
+      decoder.free()
+    })
+    iced.free()
+    expect(unknown).toEqual([])
+    expect(compared).toBeGreaterThan(500_000)
+    expect(valid).toBeGreaterThan(20_000)
   })
 })
 
@@ -105,9 +167,10 @@ test('flags, operand access, control flow and privilege of every code', () => {
   const seen = new Set<string>()
   const unknown = new Set<string>()
   for (const mode of [16, 32, 64]) {
-    for (const prefix of ['', '66', 'f2', 'f3', ...(mode === 64 ? ['48'] : [])]) {
-      enumerate(mode, prefix, (buffer) => {
-        for (let at = 0; at < 256 * SLOT; at += SLOT) {
+    for (const prefix of ['', '66', 'f2', 'f3', 'vex', ...(mode === 64 ? ['48'] : [])]) {
+      const all = prefix === 'vex' ? enumerateVex : enumerate.bind(undefined, mode, prefix)
+      all((buffer) => {
+        for (let at = 0; at + SLOT < buffer.length; at += SLOT) {
           if (decodeInto(buffer, at, buffer.length, mode, insn) !== 0) continue
           const form = codes[insn.code] as CodeInfo
           const key = `${insn.code} ${insn.mod === 3}`

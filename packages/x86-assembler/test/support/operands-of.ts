@@ -9,7 +9,7 @@ import {
 } from '@retrap/x86-decoder'
 import type { Instruction } from '@retrap/x86-decoder'
 import { abs, far16, far32, ptr, registerOf, rip } from '../../src/index.ts'
-import type { AddressRegister, MemoryOptions, Operand, Place, RegisterClass } from '../../src/index.ts'
+import type { AddressRegister, IndexRegister, MemoryOptions, Operand, Place, RegisterClass } from '../../src/index.ts'
 import type { Form, Slot } from '../../src/form.ts'
 import { formOfCode } from '../../src/forms.ts'
 
@@ -24,7 +24,7 @@ function register(kind: RegisterClass, number: number): Operand {
   return found
 }
 
-function memory(insn: Instruction, address: number): Operand {
+function memory(insn: Instruction, address: number, vector?: 'xmm' | 'ymm'): Operand {
   const kind = insn.addressSize === 16 ? 'gp16' : insn.addressSize === 32 ? 'gp32' : 'gp64'
   const options: { -readonly [Key in keyof MemoryOptions]: MemoryOptions[Key] } = {
     addressBits: insn.addressSize as 16 | 32 | 64,
@@ -40,7 +40,7 @@ function memory(insn: Instruction, address: number): Operand {
     options.disp = disp
   }
   if (insn.index >= 0) {
-    options.index = registerOf(kind, insn.index) as AddressRegister
+    options.index = registerOf(vector ?? kind, insn.index) as IndexRegister
     options.scale = (1 << insn.scale) as 1 | 2 | 4 | 8
   }
   // The code says the size.
@@ -55,6 +55,7 @@ function operandOf(slot: Slot, index: number, form: Form, insn: Instruction, add
     case 'rm':
       return operandIsMemory(insn, index) ? memory(insn, address) : register(slot.class, operandRegister(insn, index))
     case 'memory':
+      return memory(insn, address, slot.index)
     case 'moffs':
       return memory(insn, address)
     case 'implied': {

@@ -107,6 +107,20 @@ function randomMemory(size: number, mode: Mode, random: Random, forced: number):
   return memoryOf(size, base, { ...common, disp, index, scale: random.pick([1, 2, 4, 8] as const) })
 }
 
+/** Memory with a vector register as index, with and without a base. */
+function randomGather(size: number, index: 'xmm' | 'ymm', mode: Mode, random: Random): Memory {
+  const options: MemoryOptions = {
+    index: random.pick(registersOf(index, mode)) as Register<'xmm'> | Register<'ymm'>,
+    scale: random.pick([1, 2, 4, 8] as const),
+  }
+  const wide = mode === 64 && random.below(4) !== 0
+  if (random.below(4) === 0) {
+    return memoryOf(size, abs(random.below(0x7fff_ffff)), { ...options, addressBits: mode === 64 ? 64 : 32 })
+  }
+  const base = random.pick(registersOf(wide ? 'gp64' : 'gp32', mode)) as AddressRegister
+  return memoryOf(size, base, { ...options, disp: random.pick(DISPLACEMENTS) })
+}
+
 /** Values that fit in `bits`, and, sign-extended, in no fewer than 8 more than the next narrower field. */
 function randomImmediate(slot: Extract<Slot, { kind: 'immediate' }>, random: Random): number | bigint {
   const bits = slot.size * 8
@@ -134,7 +148,9 @@ export function randomOperands(form: Form, mode: Mode, random: Random): Operand[
           ? random.pick(registersOf(slot.class, mode))
           : randomMemory(slot.size, mode, random, form.addressSize)
       case 'memory':
-        return randomMemory(slot.size, mode, random, form.addressSize)
+        return slot.index === undefined
+          ? randomMemory(slot.size, mode, random, form.addressSize)
+          : randomGather(slot.size, slot.index, mode, random)
       case 'fixed':
         return registerOf(slot.class, slot.number) as Register
       case 'one':

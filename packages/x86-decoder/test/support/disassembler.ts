@@ -115,7 +115,11 @@ export function spelled({ mnemonic, operands, bytes }: Line): string {
   }
   const compare = /^cmp(eq|lt|le|unord|neq|nlt|nle|ord)([ps][sd])$/.exec(mnemonic)
   if (compare !== null) return `CMP${(compare[2] as string).toUpperCase()}`
-  if (/^pclmul[lh]q[lh]qdq$/.test(mnemonic)) return 'PCLMULQDQ'
+  const vector = /^vcmp(?:eq|n?lt|n?le|unord|neq|ord|n?ge|n?gt|false|true)(?:_(?:uq|os|us|oq|s))?([ps][sd])$/.exec(
+    mnemonic,
+  )
+  if (vector !== null) return `VCMP${(vector[1] as string).toUpperCase()}`
+  if (/^v?pclmul[lh]q[lh]qdq$/.test(mnemonic)) return mnemonic.startsWith('v') ? 'VPCLMULQDQ' : 'PCLMULQDQ'
   // 66 90 and its like.
   if (mnemonic === 'xchg' && operands === 'ax,ax' && bytes.at(-1) === 0x90) return 'NOP'
   return mnemonic.toUpperCase()
