@@ -39,6 +39,7 @@ export type Observer = (encoding: Encoding, input: Uint8Array, expected: Uint8Ar
 function encodings(
   random: Choice,
   forms: readonly CodeInfo[],
+  possible: readonly Mode[],
   perForm: number,
   notEncoded: string[],
 ): { list: Encoding[]; code: Uint8Array } {
@@ -46,8 +47,9 @@ function encodings(
   let end = FIRST
   // 16-bit code first: its segment has 64 KiB.
   for (const mode of [16, 64, 32] as const) {
+    if (!possible.includes(mode)) continue
     for (const info of forms) {
-      const modes = modesOf(info)
+      const modes = modesOf(info).filter((one) => possible.includes(one))
       if (!modes.includes(mode)) continue
       const relative = info.operands.some((o) => (RELATIVE as readonly number[]).includes(o.kind))
       let made = 0
@@ -91,7 +93,7 @@ export function check(
   observe?: Observer,
 ): Report {
   const notEncoded: string[] = []
-  const { list, code } = encodings(random, forms, encodingsPerForm, notEncoded)
+  const { list, code } = encodings(random, forms, native.modes, encodingsPerForm, notEncoded)
   return compareAll(native, machine, random, list, code, casesPerForm, notEncoded, observe)
 }
 

@@ -163,7 +163,11 @@ static void read_all(void *into, size_t bytes) {
   }
 }
 
-int main(void) {
+int main(int argc, char **argv) {
+  (void)argv;
+  /* Asked whether it can run 16-bit code. */
+  int has_descriptors = set_descriptors();
+  if (argc > 1) return has_descriptors ? 0 : 6;
   uint32_t header[4];
   read_all(header, sizeof header);
   count = header[2];
@@ -187,7 +191,9 @@ int main(void) {
   struct sigaction action = {.sa_sigaction = handler, .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER};
   const int signals[] = {SIGTRAP, SIGSEGV, SIGBUS, SIGFPE, SIGILL};
   for (unsigned i = 0; i < sizeof signals / sizeof *signals; i++) sigaction(signals[i], &action, 0);
-  if (!set_descriptors()) return 6;
+  if (!has_descriptors)
+    for (uint32_t i = 0; i < count; i++)
+      if (inputs[i].cs == CS_16) return 6;
   has_fsgsbase = (getauxval(AT_HWCAP2) & 2) != 0;
   alarm(20);
   set_data_segments(0x2b);

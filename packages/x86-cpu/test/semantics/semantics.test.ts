@@ -3,6 +3,7 @@ import { check, checkSequences } from './check.ts'
 import type { Report } from './check.ts'
 import { describeMismatch } from './compare.ts'
 import { knownDifferences } from './differences.ts'
+import { modesOf } from './encode.ts'
 import { families, waiting } from './families.ts'
 import { TestMachine } from './machine.ts'
 import { nativeCpu } from './native.ts'
@@ -33,7 +34,10 @@ describe.skipIf(typeof native === 'string')('an instruction does what the host C
   const reference = native as Exclude<typeof native, string>
   const machine = new TestMachine()
 
-  test.each(families())('$name', { timeout: 120_000 }, ({ name, forms }) => {
+  test.each(families())('$name', { timeout: 120_000 }, ({ name, forms: all }) => {
+    const forms = all.filter(
+      (form) => reference.has(form.feature) && modesOf(form).some((mode) => reference.modes.includes(mode)),
+    )
     const reports: Report[] = []
     for (let i = 0; i < forms.length; i += FORMS_PER_BATCH) {
       const random = new Random(0x5eed + i)
@@ -41,11 +45,13 @@ describe.skipIf(typeof native === 'string')('an instruction does what the host C
         check(reference, machine, random, forms.slice(i, i + FORMS_PER_BATCH), CASES_PER_FORM, ENCODINGS_PER_FORM),
       )
     }
+    if (forms.length < all.length)
+      console.warn(`${name}: NOT CHECKED: ${all.length - forms.length} forms that this host does not have`)
     const cases = reports.reduce((sum, r) => sum + r.cases, 0)
     const completed = reports.reduce((sum, r) => sum + r.completed, 0)
     const mismatches = reports.flatMap((r) => r.mismatches)
     console.log(
-      `${name}: ${forms.length} forms, ${cases} cases on ${reference.description} (${completed} without a fault), ${mismatches.length} mismatches`,
+      `${name}: ${forms.length} forms, ${cases} cases (${completed} without a fault), ${mismatches.length} mismatches`,
     )
     expect(mismatches.slice(0, SHOWN).map(describeMismatch).join('\n\n')).toBe('')
     expect(reports.flatMap((r) => r.notEncoded)).toEqual([])
@@ -58,6 +64,7 @@ describe.skipIf(typeof native === 'string')('an instruction does what the host C
     'flags are what later instructions take them for, %i-bit code',
     { timeout: 120_000 },
     (mode) => {
+      if (!reference.modes.includes(mode)) return
       const random = new Random(0xf1a6 + mode)
       for (let i = 0; i < SEQUENCE_BATCHES; i++) {
         const { mismatches, cases, completed } = checkSequences(

@@ -29,18 +29,11 @@ export const soak: Soak = {
   },
   step(rng) {
     if (rng.chance(1, 3)) {
-      const sequences = checkSequences(
-        native,
-        machine,
-        rng,
-        rng.pick([64, 32, 16] as const),
-        ENCODINGS,
-        CASES / ENCODINGS,
-      )
+      const sequences = checkSequences(native, machine, rng, rng.pick(native.modes), ENCODINGS, CASES / ENCODINGS)
       const [failed] = sequences.mismatches
       return failed === undefined ? undefined : describeMismatch(failed)
     }
-    const form = rng.pick(forms)
+    const form = rng.pick(forms.filter(({ feature }) => native.has(feature)))
     rng.note('form', form.form)
     const { mismatches } = check(native, machine, rng, [form], CASES, ENCODINGS)
     const [first] = mismatches
