@@ -17,6 +17,7 @@ import {
 } from './semantics/context.ts'
 import {
   FLAG_AC,
+  MODE_64,
   STATUS_DONE,
   STATUS_FAULT,
   STATUS_RESTART,
@@ -31,6 +32,7 @@ import {
   S_FAULT_HAS_ERROR,
   S_FAULT_VECTOR,
   S_LOGGED,
+  S_MODE,
   S_TLB_MISSES,
 } from './state-layout.ts'
 import { TLB_READ, TLB_WRITE } from './tlb.ts'
@@ -138,7 +140,9 @@ export class MemoryAccess {
     if (status !== STATUS_DONE) return status
     if (size > head) {
       const next = (lo + head) | 0
-      status = this.#translate(next >>> 0, next === 0 ? hi + 1 : hi, access, this.#second)
+      // Linear addresses of 32 bits wrap. Descriptor tables have 64-bit ones in all of IA-32e mode.
+      const wide = u32[S_MODE >>> 2] === MODE_64 || ((flags & SLOW_IMPLICIT) !== 0 && (u32[S_EFER >>> 2]! & EFER_LMA) !== 0)
+      status = this.#translate(next >>> 0, next === 0 && wide ? hi + 1 : hi, access, this.#second)
       if (status !== STATUS_DONE) return status
       // A device in either half: nothing may have been stored by the time the logged pass starts.
       const write = (flags & SLOW_WRITE) !== 0

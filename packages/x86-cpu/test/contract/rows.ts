@@ -300,6 +300,20 @@ export const rows: readonly Row[] = [
     code: 'f3a4',
     registers: { rsi: EDGE - 3, rdi: EDGE + 0xffe, rcx: 6 },
   },
+  {
+    name: 'a load that wraps at 4 GiB in 32-bit code',
+    code: '8b06',
+    mode: 32,
+    registers: { rsi: 0xffff_fffe },
+    patch: wrappingWindow,
+  },
+  {
+    name: 'a store that wraps at 4 GiB in 32-bit code',
+    code: '8906',
+    mode: 32,
+    registers: { rsi: 0xffff_fffd },
+    patch: wrappingWindow,
+  },
   // Ports.
   { name: 'IN AL, DX', code: 'ec', registers: { rdx: 0x3f8 } },
   { name: 'IN EAX, imm8', code: 'e560' },
@@ -476,6 +490,17 @@ function taskGate(vector: number): (ram: DataView) => void {
     ram.setUint32(IDT_32 + 8 * vector, OTHER_TSS_32_SELECTOR << 16, true)
     ram.setUint32(IDT_32 + 8 * vector + 4, 0xe500, true)
   }
+}
+
+/** Maps the window's pages at the two ends of the low 4 GiB. */
+function wrappingWindow(ram: DataView): void {
+  const entries: readonly (readonly [number, number])[] = [
+    [0x2018, 0x3067],
+    [0x3ff8, 0x4067],
+    [0x4ff8, 0x1_0067],
+    [0x4000, 0x1_1067],
+  ]
+  for (const [at, entry] of entries) ram.setUint32(at, entry, true)
 }
 
 /** Clears bit 63 of the window's entries. */
