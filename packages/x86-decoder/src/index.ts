@@ -14,8 +14,11 @@ export type {
 export { decodeInto } from './decode-into.ts'
 export { DecoderError } from './errors.ts'
 export type { DecoderErrorCode } from './errors.ts'
-export { formatIntel } from './format-intel.ts'
-export type { FormatOptions } from './format-intel.ts'
+export { formatAtt, tokensAtt } from './format-att.ts'
+export { formatIntel, tokensIntel } from './format-intel.ts'
+export { formatNasm, tokensNasm } from './format-nasm.ts'
+export { joinTokens } from './format-tokens.ts'
+export type { FormatOptions, Token, TokenKind } from './format-tokens.ts'
 export { Instruction } from './instruction.ts'
 export {
   DECODE_AMD,

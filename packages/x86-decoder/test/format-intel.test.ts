@@ -44,6 +44,7 @@ const unreadable: readonly { text: RegExp; why: string; mode?: number }[] = [
     text: /^(movsxd [a-z0-9]+w?, word ptr|movsxd (ax|bx|cx|dx|sp|bp|si|di), |bswap (ax|bx|cx|dx|sp|bp|si|di))/,
     why: 'the 16-bit form',
   },
+  { text: /data(16|32) (loop|j[er]?cxz)/, why: 'it drops the prefix' },
   { text: /^prefetchit[01]/, why: 'outside 64-bit mode it is a no-operation' },
   {
     text: /^(call|jmp) 0x\w+:0x\w{5,}|ds:\[0x\w{5,}\]|^push 0x\w{5,}|\.[-+]0x\w{4,}$/,

@@ -35,10 +35,10 @@ describe('instruction format (SDM vol. 2A, chapter 2)', () => {
 
 describe('AMD processors', () => {
   test.each([
-    { mode: 64, bytes: '66 e8 00 10', intel: 'truncated', amd: 'call 0x2004' },
-    { mode: 64, bytes: '66 0f 84 00 10', intel: 'truncated', amd: 'je 0x2005' },
+    { mode: 64, bytes: '66 e8 00 10', intel: 'truncated', amd: 'data16 call 0x2004' },
+    { mode: 64, bytes: '66 0f 84 00 10', intel: 'truncated', amd: 'data16 je 0x2005' },
     { mode: 64, bytes: '66 ff e0', intel: 'jmp rax', amd: 'jmp ax' },
-    { mode: 64, bytes: '66 c3', intel: 'ret', amd: 'ret' },
+    { mode: 64, bytes: '66 c3', intel: 'ret', amd: 'data16 ret' },
     { mode: 32, bytes: 'f0 0f 20 c0', intel: 'invalid', amd: 'mov eax, cr8' },
   ] as const)('$bytes in $mode-bit mode is $amd, on Intel $intel', ({ mode, bytes, intel, amd }) => {
     const text = (vendor: 'intel' | 'amd'): string => {

@@ -1,0 +1,291 @@
+/** AT&T syntax, as GNU as reads it and `objdump -d` prints it. */
+import type { DecodedInstruction, MemoryOperand, Operand } from './decode.ts'
+import {
+  hasHiddenAddressSize,
+  hasSegmentPrefix,
+  hiddenOperandSize,
+  joinTokens,
+  prefixWords,
+  TokenWriter,
+  type FormatOptions,
+  type Token,
+} from './format-tokens.ts'
+import type { Instruction } from './instruction.ts'
+import { OperandKind } from './kinds.ts'
+
+/** Mnemonics that AT&T syntax names otherwise, whatever the operands. */
+const SPELLINGS: Readonly<Record<string, string>> = {
+  INVALID: '(bad)',
+  CBW: 'cbtw',
+  CWDE: 'cwtl',
+  CDQE: 'cltq',
+  CWD: 'cwtd',
+  CDQ: 'cltd',
+  CQO: 'cqto',
+  CALLF: 'lcall',
+  JMPF: 'ljmp',
+  RETF: 'lret',
+  XLATB: 'xlat',
+  PUSHFD: 'pushf',
+  POPFD: 'popf',
+  PUSHFQ: 'pushf',
+  POPFQ: 'popf',
+  PUSHF: 'pushfw',
+  POPF: 'popfw',
+  PUSHA: 'pushaw',
+  POPA: 'popaw',
+  PUSHAD: 'pusha',
+  POPAD: 'popa',
+  IRET: 'iretw',
+  IRETD: 'iret',
+  MOVSW: 'movsw',
+  MOVSD: 'movsl',
+  CMPSD: 'cmpsl',
+  INSD: 'insl',
+  OUTSD: 'outsl',
+  STOSB: 'stos',
+  STOSW: 'stos',
+  STOSD: 'stos',
+  STOSQ: 'stos',
+  LODSB: 'lods',
+  LODSW: 'lods',
+  LODSD: 'lods',
+  LODSQ: 'lods',
+  SCASB: 'scas',
+  SCASW: 'scas',
+  SCASD: 'scas',
+  SCASQ: 'scas',
+}
+
+/** In 16- and 32-bit segments the plain name is the segment's own size, and a letter says the other. */
+const SIZED_BY_MODE: Readonly<Record<string, 16 | 32>> = {
+  PUSHF: 16,
+  PUSHFD: 32,
+  POPF: 16,
+  POPFD: 32,
+  PUSHA: 16,
+  PUSHAD: 32,
+  POPA: 16,
+  POPAD: 32,
+  IRET: 16,
+  IRETD: 32,
+}
+
+const PREFIX_SPELLINGS: Readonly<Record<string, string>> = { repe: 'repz', repne: 'repnz' }
+
+/** A letter by size in bytes: of integers, of x87 numbers, of x87's integers. */
+const INTEGER_SUFFIXES: Readonly<Record<number, string>> = { 1: 'b', 2: 'w', 4: 'l', 8: 'q' }
+const FLOAT_SUFFIXES: Readonly<Record<number, string>> = { 4: 's', 8: 'l', 10: 't' }
+const X87_INTEGER_SUFFIXES: Readonly<Record<number, string>> = { 2: 's', 4: 'l', 8: 'll' }
+
+/** Instructions with integers in memory that take a letter when no register says the size. */
+const SUFFIXED: ReadonlySet<string> = /*#__PURE__*/ new Set(
+  (
+    'ADD OR ADC SBB AND SUB XOR CMP TEST MOV INC DEC NOT NEG MUL IMUL DIV IDIV ROL ROR RCL RCR SHL SHR SAR ' +
+    'BT BTS BTR BTC NOP CVTSI2SS CVTSI2SD VCVTSI2SS VCVTSI2SD PTWRITE VCVTUSI2SS VCVTUSI2SD'
+  ).split(' '),
+)
+/** Instructions whose letter is there only if the size is not the one that the mode makes them have. */
+const STACK: ReadonlySet<string> = /*#__PURE__*/ new Set(['PUSH', 'POP', 'CALL', 'JMP'])
+const FLOATS: ReadonlySet<string> = /*#__PURE__*/ new Set(
+  'FADD FMUL FCOM FCOMP FSUB FSUBR FDIV FDIVR FLD FST FSTP'.split(' '),
+)
+const X87_INTEGERS: ReadonlySet<string> = /*#__PURE__*/ new Set(
+  'FIADD FIMUL FICOM FICOMP FISUB FISUBR FIDIV FIDIVR FILD FIST FISTP FISTTP'.split(' '),
+)
+/** Intel's order is kept. */
+const UNREVERSED: ReadonlySet<string> = /*#__PURE__*/ new Set(['ENTER', 'BOUND'])
+/** With a register other than ST(0) as destination AT&T's assembler swapped these names; everyone has kept them so. */
+const SWAPPED: Readonly<Record<string, string>> = {
+  FSUB: 'fsubr',
+  FSUBR: 'fsub',
+  FDIV: 'fdivr',
+  FDIVR: 'fdiv',
+  FSUBP: 'fsubrp',
+  FSUBRP: 'fsubp',
+  FDIVP: 'fdivrp',
+  FDIVRP: 'fdivp',
+}
+
+/** Size of the stack and of near branches where nothing says otherwise. */
+function defaultBits({ insn, info }: TokenWriter): number {
+  return insn.mode === 64 && (info.default64 || info.force64) ? 64 : insn.mode
+}
+
+/** The letter that says the size of what is in memory, where no register does. */
+function suffix(out: TokenWriter): string {
+  const { info, insn, operands } = out
+  const { mnemonic } = info
+  const memory = operands.find((operand) => operand.kind === 'memory')
+  const integer = INTEGER_SUFFIXES[insn.operandSize >> 3] ?? ''
+  if (STACK.has(mnemonic)) {
+    if (operands[0]?.kind === 'branch') return ''
+    const isRegister = operands[0]?.kind === 'register' && info.operands[0]?.kind !== OperandKind.FIXED_SEGMENT
+    return isRegister || insn.operandSize === defaultBits(out) ? '' : integer
+  }
+  if (mnemonic === 'CALLF' || mnemonic === 'JMPF') {
+    return insn.operandSize === Math.min(insn.mode, 32) ? '' : integer
+  }
+  if (mnemonic === 'RET' || mnemonic === 'RETF' || mnemonic === 'LEAVE' || mnemonic === 'ENTER') {
+    return hiddenOperandSize(out) === 0 ? '' : integer
+  }
+  if (mnemonic === 'CRC32') return INTEGER_SUFFIXES[info.operands[1]?.size ?? 0] ?? ''
+  if (memory === undefined) return ''
+  if (FLOATS.has(mnemonic)) return FLOAT_SUFFIXES[memory.size] ?? ''
+  if (X87_INTEGERS.has(mnemonic)) return X87_INTEGER_SUFFIXES[memory.size] ?? ''
+  if (!SUFFIXED.has(mnemonic)) return ''
+  const isSized = info.operands.some(
+    ({ kind }) =>
+      kind === OperandKind.REG || kind === OperandKind.SEGMENT_REG || (kind === OperandKind.FIXED_REG && !isShift(out)),
+  )
+  return isSized ? '' : (INTEGER_SUFFIXES[memory.size] ?? '')
+}
+
+/** CL counts, and says nothing of the size. */
+function isShift({ info }: TokenWriter): boolean {
+  return info.map === 0 && (info.opcode === 0xd2 || info.opcode === 0xd3)
+}
+
+/** `movzbl` and its like: both sizes are in the name. */
+function extension({ info }: TokenWriter): string | undefined {
+  const stem =
+    info.mnemonic === 'MOVZX' ? 'movz' : info.mnemonic === 'MOVSX' || info.mnemonic === 'MOVSXD' ? 'movs' : ''
+  const [to, from] = info.operands
+  if (stem === '' || to === undefined || from === undefined) return undefined
+  if (info.mnemonic === 'MOVSXD' && to.size !== 8) return undefined
+  return `${stem}${INTEGER_SUFFIXES[from.memorySize] ?? ''}${INTEGER_SUFFIXES[to.size] ?? ''}`
+}
+
+function spelling(out: TokenWriter): string {
+  const { insn, info, operands } = out
+  const { mnemonic } = info
+  if (insn.code === 0) return '(bad)'
+  const isLong = info.operands.some(
+    ({ kind }) => kind === OperandKind.IMM64 || (kind === OperandKind.MOFFS && insn.addressSize === 64),
+  )
+  if (isLong) return 'movabs'
+  const extended = extension(out)
+  if (extended !== undefined) return extended
+  const first = info.operands[0]?.kind
+  if (first === OperandKind.STI && operands.length === 2 && SWAPPED[mnemonic] !== undefined) return SWAPPED[mnemonic]
+  const bits = SIZED_BY_MODE[mnemonic]
+  if (bits !== undefined && insn.mode !== 64) {
+    const stem = (SPELLINGS[mnemonic] as string).replace(/w$/, '')
+    return bits === insn.mode ? stem : stem + (bits === 16 ? 'w' : 'l')
+  }
+  if ((mnemonic === 'SYSEXIT' || mnemonic === 'SYSRET') && insn.mode === 64) return `${mnemonic.toLowerCase()}l`
+  // MOVSD and CMPSD are string instructions and SSE2 instructions.
+  if ((mnemonic === 'MOVSD' || mnemonic === 'CMPSD') && info.repeat === 'none') return mnemonic.toLowerCase()
+  return (SPELLINGS[mnemonic] ?? mnemonic.toLowerCase()) + suffix(out)
+}
+
+function writeRegister(out: TokenWriter, name: string): void {
+  out.punctuation('%')
+  out.word('register', name)
+}
+
+function writeMemory(out: TokenWriter, operand: MemoryOperand): void {
+  const { base, index, scale, displacement, address, segment } = operand
+  const { insn } = out
+  if (out.info.repeat !== 'none' || out.info.mnemonic === 'XLATB' || hasSegmentPrefix(out, operand)) {
+    writeRegister(out, segment)
+    out.punctuation(':')
+  }
+  const symbol = address === undefined ? undefined : out.options.symbols?.(address)
+  if (symbol !== undefined) out.add('symbol', symbol)
+  else if (base === undefined && index === undefined) {
+    out.number(BigInt.asUintN(insn.addressSize, displacement), 'address')
+  } else if (insn.dispSize !== 0) out.number(displacement)
+  if (base === undefined && index === undefined) return
+  out.punctuation('(')
+  if (base !== undefined) writeRegister(out, base)
+  if (index !== undefined) {
+    out.punctuation(',')
+    writeRegister(out, index)
+    if (insn.addressSize !== 16) {
+      out.punctuation(',')
+      out.add('number', String(scale))
+    }
+  }
+  out.punctuation(')')
+}
+
+function writeOperand(out: TokenWriter, operand: Operand, position: number): void {
+  const { info, insn } = out
+  switch (operand.kind) {
+    case 'register': {
+      // DX is a port's address.
+      const isPort = info.operands[position]?.kind === OperandKind.FIXED_REG && operand.register === 2
+      if (isPort && /^(IN|OUT|INS.|OUTS.)$/.test(info.mnemonic)) {
+        out.punctuation('(')
+        writeRegister(out, operand.name)
+        out.punctuation(')')
+        return
+      }
+      if (info.flow.startsWith('indirect')) out.punctuation('*')
+      // Of two x87 registers the one that the instruction names keeps its number, or their order would be lost.
+      const isNumbered = info.operands[position]?.kind === OperandKind.STI && operand.register === 0
+      writeRegister(out, isNumbered ? 'st(0)' : operand.name)
+      break
+    }
+    case 'memory':
+      if (info.flow.startsWith('indirect')) out.punctuation('*')
+      writeMemory(out, operand)
+      break
+    case 'branch':
+      out.target(operand.target)
+      break
+    case 'far-pointer':
+      out.punctuation('$')
+      out.number(BigInt(operand.selector))
+      out.comma()
+      out.punctuation('$')
+      out.number(BigInt(operand.offset), 'address')
+      break
+    default:
+      out.punctuation('$')
+      // What the form sign-extends is shown as the operand size has it.
+      out.number(BigInt.asUintN(insn.operandSize === 0 ? 64 : insn.operandSize, operand.value))
+  }
+}
+
+/**
+ * The tokens of an instruction in AT&T syntax: what `formatAtt` prints, in pieces that a tool can colour or link.
+ *
+ * @param target - what `decode` returned, or a record that `decodeInto` filled in
+ * @param options - `hex` has no effect: the syntax knows `0x` alone
+ */
+export function tokensAtt(target: DecodedInstruction | Instruction, options: FormatOptions = {}): readonly Token[] {
+  const out = new TokenWriter(target, { ...options, hex: 'prefix' })
+  const { insn, info, operands } = out
+  // The counter's size shows nowhere else.
+  if (hasHiddenAddressSize(out)) out.wordAndBlank('prefix', `addr${insn.addressSize}`)
+  if (insn.code !== 0) for (const word of prefixWords(out)) out.wordAndBlank('prefix', PREFIX_SPELLINGS[word] ?? word)
+  // The others have a letter that says it.
+  const operandSize = operands[0]?.kind === 'branch' || info.mnemonic.startsWith('F') ? hiddenOperandSize(out) : 0
+  if (operandSize !== 0) out.wordAndBlank('prefix', `data${operandSize}`)
+  out.word('mnemonic', spelling(out))
+  const order = operands.map((_, i) => i)
+  // The manual writes FCOM ST(i): the table has ST(0) too.
+  if (operands.length === 2 && (info.mnemonic === 'FCOM' || info.mnemonic === 'FCOMP')) order.shift()
+  // A shift by one has no count.
+  if (info.operands[1]?.kind === OperandKind.ONE) order.pop()
+  if (!UNREVERSED.has(info.mnemonic)) order.reverse()
+  order.forEach((position, i) => {
+    if (i === 0) out.operandGap()
+    else out.comma()
+    writeOperand(out, operands[position] as Operand, position)
+  })
+  return out.tokens
+}
+
+/**
+ * Prints an instruction in AT&T syntax: `lock add %eax, 0x10(%rbx,%rcx,4)`. A letter at the mnemonic says the size where
+ * no register does.
+ *
+ * @param target - what `decode` returned, or a record that `decodeInto` filled in
+ * @param options - `hex` has no effect: the syntax knows `0x` alone
+ */
+export function formatAtt(target: DecodedInstruction | Instruction, options: FormatOptions = {}): string {
+  return joinTokens(tokensAtt(target, options))
+}

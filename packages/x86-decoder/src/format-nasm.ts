@@ -1,0 +1,231 @@
+/** The syntax of NASM, the Netwide Assembler. */
+import type { DecodedInstruction, MemoryOperand, Operand } from './decode.ts'
+import {
+  hasHiddenAddressSize,
+  hasSegmentPrefix,
+  hiddenOperandSize,
+  joinTokens,
+  prefixWords,
+  TokenWriter,
+  type FormatOptions,
+  type Token,
+} from './format-tokens.ts'
+import type { Instruction } from './instruction.ts'
+import { OperandKind, PREFIX_ADDRESS_SIZE } from './kinds.ts'
+import { segmentRegisterName } from './registers.ts'
+
+const SIZE_NAMES: Readonly<Record<number, string>> = {
+  1: 'byte',
+  2: 'word',
+  4: 'dword',
+  8: 'qword',
+  10: 'tword',
+  16: 'oword',
+  32: 'yword',
+  64: 'zword',
+}
+const BITS_NAMES: Readonly<Record<number, string>> = { 8: 'byte', 16: 'word', 32: 'dword', 64: 'qword' }
+
+/** Mnemonics that NASM spells differently. */
+const SPELLINGS: Readonly<Record<string, string>> = {
+  INVALID: '(bad)',
+  CALLF: 'call',
+  JMPF: 'jmp',
+  PUSHF: 'pushfw',
+  POPF: 'popfw',
+  PUSHA: 'pushaw',
+  POPA: 'popaw',
+  IRET: 'iretw',
+  FWAIT: 'wait',
+}
+
+/** Words that stand before the mnemonic. */
+const MNEMONIC_PREFIXES: Readonly<Record<string, string>> = { SYSRETQ: 'o64', SYSEXITQ: 'o64' }
+
+/** Memory whose size the mnemonic says, and which NASM wants without a keyword, or with another one than is true. */
+const UNSIZED: ReadonlySet<string> = /*#__PURE__*/ new Set(
+  (
+    'LEA LGDT LIDT SGDT SIDT BOUND CLFLUSH CLFLUSHOPT CLWB LES LDS LSS LFS LGS INVEPT INVVPID INVPCID ' +
+    'VMPTRLD VMPTRST VMCLEAR VMXON PSHUFW PSHUFD PSHUFLW PSHUFHW PUNPCKLBW PUNPCKLWD PUNPCKLDQ PMULUDQ PSUBQ ' +
+    'PALIGNR PBLENDVB CMPSD'
+  ).split(' '),
+)
+
+/** LOOP and JCXZ have 8-bit displacements alone, and no keyword before the target. */
+function hasShortTarget({ info }: TokenWriter): boolean {
+  return /^(LOOP|J[ER]?CXZ)/.test(info.mnemonic)
+}
+
+function isString({ info }: TokenWriter): boolean {
+  return info.repeat !== 'none' || info.mnemonic === 'XLATB'
+}
+
+function writeSize(out: TokenWriter, operand: MemoryOperand): void {
+  const { info, insn } = out
+  if (info.mnemonic === 'CALLF' || info.mnemonic === 'JMPF') {
+    out.wordAndBlank('keyword', BITS_NAMES[insn.operandSize] as string)
+    out.wordAndBlank('keyword', 'far')
+    return
+  }
+  const name = SIZE_NAMES[operand.size]
+  if (name !== undefined && !UNSIZED.has(info.mnemonic)) out.wordAndBlank('keyword', name)
+}
+
+function writeMemory(out: TokenWriter, operand: MemoryOperand): void {
+  const { base, index, scale, displacement, address } = operand
+  const { insn } = out
+  writeSize(out, operand)
+  out.punctuation('[')
+  const isRelative = base === 'rip' || base === 'eip'
+  if (address !== undefined) {
+    // Where no register says it, a size before the address does.
+    if ((insn.mode !== 64 && insn.addressSize !== insn.mode) || insn.dispSize === 8) {
+      out.wordAndBlank('keyword', BITS_NAMES[insn.addressSize] as string)
+    }
+    if (isRelative) out.wordAndBlank('keyword', 'rel')
+  }
+  // NASM would make a base of it, and with that SS the segment.
+  if (base === undefined && index === 'ebp' && scale <= 2) out.wordAndBlank('keyword', 'nosplit')
+  if (hasSegmentPrefix(out, operand)) {
+    out.word('register', operand.segment)
+    out.punctuation(':')
+  }
+  const symbol = address === undefined ? undefined : out.options.symbols?.(address)
+  if (symbol !== undefined) out.add('symbol', symbol)
+  else if (isRelative) {
+    // REL makes an absolute operand of a plain number; $ is where the instruction starts.
+    out.punctuation('$')
+    out.displacement(displacement + BigInt(insn.length))
+  } else if (address !== undefined) out.number(address, 'address')
+  else {
+    if (base !== undefined) out.word('register', base)
+    if (index !== undefined) {
+      if (base !== undefined) out.sign('+')
+      out.word('register', index)
+      if (insn.addressSize !== 16) {
+        out.punctuation('*')
+        out.add('number', String(scale))
+      }
+    }
+    if (insn.dispSize !== 0) out.displacement(displacement)
+  }
+  out.punctuation(']')
+}
+
+/** A keyword before a target or an immediate, where its size is not the usual one. */
+function writeOperandSize(out: TokenWriter): void {
+  const bits = hiddenOperandSize(out)
+  if (bits !== 0) out.wordAndBlank('keyword', BITS_NAMES[bits] as string)
+}
+
+function writeImmediate(out: TokenWriter, operand: Operand & { kind: 'immediate' }, position: number): void {
+  const { info } = out
+  const kind = info.operands[position]?.kind
+  if (kind === OperandKind.IMM64 && BigInt.asIntN(32, operand.value) === BigInt.asIntN(64, operand.value)) {
+    // Without it a number that fits would make the shorter form.
+    out.wordAndBlank('keyword', 'strict')
+    out.wordAndBlank('keyword', 'qword')
+  } else if (info.mnemonic === 'PUSH') writeOperandSize(out)
+  out.number(operand.value)
+}
+
+/** NASM does not always find the shortest displacement to a plain number. */
+function writeDistance(out: TokenWriter, size: number): void {
+  const { info } = out
+  if (hasShortTarget(out) || info.flow === 'transaction') return
+  if (size === 1) out.wordAndBlank('keyword', 'short')
+  else if (info.flow === 'branch' && hiddenOperandSize(out) !== 0) out.wordAndBlank('keyword', 'near')
+  if (size !== 1) writeOperandSize(out)
+}
+
+function writeOperand(out: TokenWriter, operand: Operand, position: number): void {
+  switch (operand.kind) {
+    case 'register':
+      // st(1) is st1 here, and the top is st0.
+      out.word('register', operand.name.replace(/^st$/, 'st0').replace(/^st\((\d)\)$/, 'st$1'))
+      break
+    case 'memory':
+      writeMemory(out, operand)
+      break
+    case 'branch':
+      writeDistance(out, operand.size)
+      out.target(operand.target)
+      break
+    case 'far-pointer':
+      writeOperandSize(out)
+      out.number(BigInt(operand.selector))
+      out.punctuation(':')
+      out.number(BigInt(operand.offset), 'address')
+      break
+    default:
+      writeImmediate(out, operand, position)
+  }
+}
+
+/** Sizes and segments of operands that are not written. */
+function writeHiddenPrefixes(out: TokenWriter): void {
+  const { insn, info, operands } = out
+  // In 64-bit mode the size of an address without registers is a prefix too.
+  const isAbsolute =
+    insn.mode === 64 && operands.some((operand) => operand.kind === 'memory' && operand.address !== undefined)
+  const addressSize = (insn.prefixes & PREFIX_ADDRESS_SIZE) !== 0 && (isString(out) || isAbsolute)
+  if (addressSize || hasHiddenAddressSize(out)) out.wordAndBlank('prefix', `a${insn.addressSize}`)
+  if (isString(out) && insn.segmentOverride >= 0 && insn.segmentOverride === insn.segment) {
+    out.wordAndBlank('prefix', segmentRegisterName(insn.segment))
+  }
+  const own = MNEMONIC_PREFIXES[info.mnemonic]
+  if (own !== undefined) out.wordAndBlank('prefix', own)
+  const operandSize = hiddenOperandSize(out)
+  const isOperand =
+    operands[0]?.kind === 'branch' || operands[0]?.kind === 'far-pointer' || operands[0]?.kind === 'immediate'
+  const isShort = operands[0]?.kind === 'branch' && operands[0].size === 1
+  if (operandSize !== 0 && (!isOperand || isShort || /^(RETF?|ENTER)$/.test(info.mnemonic))) {
+    out.wordAndBlank('prefix', `o${operandSize}`)
+  }
+}
+
+/**
+ * The tokens of an instruction in NASM's syntax: what `formatNasm` prints, in pieces that a tool can colour or link.
+ *
+ * @param target - what `decode` returned, or a record that `decodeInto` filled in
+ */
+export function tokensNasm(target: DecodedInstruction | Instruction, options: FormatOptions = {}): readonly Token[] {
+  const out = new TokenWriter(target, options)
+  const { insn, info, operands } = out
+  if (insn.code !== 0) {
+    for (const word of prefixWords(out)) {
+      // There is no word for it but the segment's, which a memory operand may show already.
+      if (word !== 'notrack') out.wordAndBlank('prefix', word)
+      else if (!operands.some((operand) => operand.kind === 'memory' && hasSegmentPrefix(out, operand))) {
+        out.wordAndBlank('prefix', 'ds')
+      }
+    }
+    writeHiddenPrefixes(out)
+  }
+  const { mnemonic } = info
+  const own = MNEMONIC_PREFIXES[mnemonic]
+  out.word(
+    'mnemonic',
+    own === undefined ? (SPELLINGS[mnemonic] ?? mnemonic.toLowerCase()) : mnemonic.slice(0, -1).toLowerCase(),
+  )
+  if (isString(out)) return out.tokens
+  const order = operands.map((_, i) => i)
+  // The manual writes FCOM ST(i): the table has ST(0) too.
+  if (operands.length === 2 && (mnemonic === 'FCOM' || mnemonic === 'FCOMP')) order.shift()
+  order.forEach((position, i) => {
+    if (i === 0) out.operandGap()
+    else out.comma()
+    writeOperand(out, operands[position] as Operand, position)
+  })
+  return out.tokens
+}
+
+/**
+ * Prints an instruction as NASM reads it: `lock add dword [rbx+rcx*4+0x10], eax`. RIP-relative operands are a
+ * symbol or `$+0x10` after `rel`; string instructions have no operands.
+ *
+ * @param target - what `decode` returned, or a record that `decodeInto` filled in
+ */
+export function formatNasm(target: DecodedInstruction | Instruction, options: FormatOptions = {}): string {
+  return joinTokens(tokensNasm(target, options))
+}

@@ -1,0 +1,199 @@
+/** What the formatters of all syntaxes share: options, the token stream that text follows from, prefixes worth a word. */
+import { codes, type CodeInfo } from './codes.ts'
+import { operandsOf, type DecodedInstruction, type MemoryOperand, type Operand } from './decode.ts'
+import { Instruction } from './instruction.ts'
+import { OperandKind, PREFIX_ADDRESS_SIZE, PREFIX_LOCK, PREFIX_REP, PREFIX_REPNE_LAST } from './kinds.ts'
+import { segmentRegisterName } from './registers.ts'
+
+/** How to print. */
+export interface FormatOptions {
+  /** Offset of the first byte in its code segment; taken from a `DecodedInstruction` unless given. */
+  readonly address?: bigint
+  /** Name of an address, as `symbol` or `symbol+0x10`, or undefined if it has none. */
+  readonly symbols?: (address: bigint) => string | undefined
+  /** `prefix`: 0x1f, the default; `suffix`: 1fh. AT&T syntax knows the prefix alone. */
+  readonly hex?: 'prefix' | 'suffix'
+  /** Mnemonics, registers, keywords and hexadecimal digits in capitals; symbols stay as they are. */
+  readonly upperCase?: boolean
+  /** `normal`: a blank after each comma; `tight`: none; `loose`: also around the + and - of an address. */
+  readonly spacing?: 'tight' | 'normal' | 'loose'
+  /** Characters up to the first operand, filled with blanks; 0 unless given. */
+  readonly mnemonicWidth?: number
+}
+
+/**
+ * What a piece of a printed instruction is.
+ *
+ * `prefix`: LOCK, REP and their like; `keyword`: a word of the syntax such as `ptr` or `far`; `number`: an immediate,
+ * displacement or scale; `address`: where a branch goes or what an absolute operand is at; `symbol`: what the resolver
+ * gave instead; `punctuation`: brackets, commas, signs, sigils; `space`: blanks.
+ */
+export type TokenKind =
+  | 'prefix'
+  | 'mnemonic'
+  | 'keyword'
+  | 'register'
+  | 'number'
+  | 'address'
+  | 'symbol'
+  | 'punctuation'
+  | 'space'
+
+/** A piece of a printed instruction. The texts of all of them, one after the other, are the line. */
+export interface Token {
+  readonly kind: TokenKind
+  readonly text: string
+}
+
+/** The line that tokens make. */
+export function joinTokens(tokens: readonly Token[]): string {
+  let text = ''
+  for (const token of tokens) text += token.text
+  return text
+}
+
+/** What a formatter looks at, and the tokens that it has written. */
+export class TokenWriter {
+  readonly insn: Instruction
+  readonly info: CodeInfo
+  readonly operands: Operand[]
+  readonly options: FormatOptions
+  readonly tokens: Token[]
+  private width: number
+
+  constructor(target: DecodedInstruction | Instruction, options: FormatOptions) {
+    this.insn = target instanceof Instruction ? target : target.instruction
+    this.info = codes[this.insn.code] as CodeInfo
+    const address = options.address ?? (target instanceof Instruction ? 0n : target.address)
+    this.operands = this.insn.code === 0 ? [] : operandsOf(this.insn, address)
+    this.options = options
+    this.tokens = []
+    this.width = 0
+  }
+
+  /** Adds a token; `text` is in lower case and changes to capitals where they are asked for. */
+  word(kind: TokenKind, text: string): void {
+    this.add(kind, this.options.upperCase === true ? text.toUpperCase() : text)
+  }
+
+  /** Adds a token just as it is. */
+  add(kind: TokenKind, text: string): void {
+    this.tokens.push({ kind, text })
+    this.width += text.length
+  }
+
+  punctuation(text: string): void {
+    this.add('punctuation', text)
+  }
+
+  /** A word and a blank, before the mnemonic or before an operand. */
+  wordAndBlank(kind: TokenKind, text: string): void {
+    this.word(kind, text)
+    this.add('space', ' ')
+  }
+
+  /** After the mnemonic: blanks up to the column of the operands. */
+  operandGap(): void {
+    this.add('space', ' '.repeat(Math.max(1, (this.options.mnemonicWidth ?? 0) - this.width)))
+  }
+
+  comma(): void {
+    this.punctuation(',')
+    if (this.options.spacing !== 'tight') this.add('space', ' ')
+  }
+
+  /** A `+` or `-` within an address. */
+  sign(text: '+' | '-'): void {
+    const blank = this.options.spacing === 'loose'
+    if (blank) this.add('space', ' ')
+    this.punctuation(text)
+    if (blank) this.add('space', ' ')
+  }
+
+  /** A hexadecimal number, with its sign. */
+  number(value: bigint, kind: 'number' | 'address' = 'number'): void {
+    if (value < 0n) this.punctuation('-')
+    const { hex, upperCase } = this.options
+    let digits = (value < 0n ? -value : value).toString(16)
+    if (upperCase === true) digits = digits.toUpperCase()
+    if (hex !== 'suffix') this.add(kind, `0x${digits}`)
+    // A number starts with a digit, or it would be a name.
+    else this.add(kind, `${/^\d/.test(digits) ? '' : '0'}${digits}${upperCase === true ? 'H' : 'h'}`)
+  }
+
+  /** Where a branch goes: a symbol if it has one. */
+  target(address: bigint): void {
+    const symbol = this.options.symbols?.(address)
+    if (symbol === undefined) this.number(address, 'address')
+    else this.add('symbol', symbol)
+  }
+
+  /** The displacement after a base or index: `+0x10`, `-8`. */
+  displacement(value: bigint): void {
+    this.sign(value < 0n ? '-' : '+')
+    this.number(value < 0n ? -value : value)
+  }
+}
+
+/** A prefix of the address size that no operand shows: that of LOOP's counter. */
+export function hasHiddenAddressSize({ insn, info }: TokenWriter): boolean {
+  return (insn.prefixes & PREFIX_ADDRESS_SIZE) !== 0 && info.mnemonic.startsWith('LOOP')
+}
+
+/** Mnemonics whose operand size no operand shows, if it is not the one that is usual in the mode. */
+const UNSHOWN = /^(RETF?|LEAVE|ENTER|FLDENV|FNSTENV|FRSTOR|FNSAVE)$/
+
+/**
+ * The operand size in bits where neither operands nor mnemonic show it and it is not the one that the mode makes it; else 0.
+ * A relative branch to a target that is cut to that size is such a case.
+ */
+export function hiddenOperandSize({ insn, info, operands }: TokenWriter): number {
+  const { mnemonic } = info
+  const first = operands[0]
+  const isShown =
+    !UNSHOWN.test(mnemonic) &&
+    !(first?.kind === 'branch' && info.flow !== 'transaction') &&
+    first?.kind !== 'far-pointer' &&
+    !(mnemonic === 'PUSH' && first?.kind === 'immediate') &&
+    info.operands[0]?.kind !== OperandKind.FIXED_SEGMENT
+  if (isShown) return 0
+  const usual = info.default64 || info.force64 ? insn.mode : Math.min(insn.mode, 32)
+  return insn.operandSize === usual ? 0 : insn.operandSize
+}
+
+/** Whether a segment prefix stands before a memory operand: it was given, and it is what is in force. */
+export function hasSegmentPrefix({ insn }: TokenWriter, operand: MemoryOperand): boolean {
+  return insn.segmentOverride >= 0 && segmentRegisterName(insn.segmentOverride) === operand.segment
+}
+
+/** Features whose instructions came to AVX-512 first. */
+const SHARED_WITH_EVEX: ReadonlySet<string> = new Set(['AVX_VNNI', 'AVX_IFMA', 'AVX_NE_CONVERT'])
+
+/** Prefixes that are worth a word: those that change what the instruction does, or hint at it. */
+export function prefixWords({ insn, info }: TokenWriter): string[] {
+  const words: string[] = []
+  const { prefixes } = insn
+  const repne = (prefixes & PREFIX_REPNE_LAST) !== 0
+  const rep = !repne && (prefixes & PREFIX_REP) !== 0
+  const mandatory = info.prefix === 'F2' || info.prefix === 'F3'
+  const memory = insn.isMemory !== 0
+  if (insn.segmentOverride === 3 && info.flow.startsWith('indirect')) words.push('notrack')
+  if (!mandatory && (rep || repne)) {
+    if (info.repeat === 'rep') words.push(repne ? 'repne' : 'rep')
+    else if (info.repeat === 'repe') words.push(repne ? 'repne' : 'repe')
+    else if (memory && ((prefixes & PREFIX_LOCK) !== 0 || info.mnemonic === 'XCHG') && info.lockable) {
+      words.push(repne ? 'xacquire' : 'xrelease')
+    } else if (
+      repne &&
+      (info.flow === 'branch' || info.flow.endsWith('jump') || info.flow.endsWith('call') || info.mnemonic === 'RET') &&
+      !/^(CALLF|JMPF|LOOP.*|J[ER]?CXZ)$/.test(info.mnemonic)
+    ) {
+      words.push('bnd')
+    }
+  }
+  // Before MOV CR0 it is part of CR8's encoding.
+  if ((prefixes & PREFIX_LOCK) !== 0 && info.lockable) words.push('lock')
+  // AVX-512 has instructions of the same names, which assemblers prefer.
+  if (info.encoding === 'vex' && SHARED_WITH_EVEX.has(info.feature)) words.push('{vex}')
+  return words
+}

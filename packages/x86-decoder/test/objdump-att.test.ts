@@ -1,0 +1,94 @@
+/** Agreement with the text of `objdump -d`, operands and all, on the code of Debian's programs. */
+import { execFileSync } from 'node:child_process'
+import { describe, expect, test } from 'vitest'
+import { decode, formatAtt } from '../src/index.ts'
+import { bytesOf } from './support/bytes.ts'
+import { debianFiles, hasProgram, textRange } from './support/disassembler.ts'
+
+const WINDOW_BYTES = 150_000
+const WINDOWS = 3
+
+/** What objdump prints for what we print otherwise, both meaning the same. A closed list. */
+const aliases: readonly { readonly objdump: RegExp; readonly ours: RegExp; readonly why: string }[] = [
+  { objdump: /^xchg %ax,%ax$/, ours: /^nop$/, why: '66 90: the manual has no operands for it' },
+  {
+    objdump: /^v?cmp[a-z_]+([sp][sd]) %/,
+    ours: /^v?cmp[sp][sd] \$0x[0-9a-f]+,%/,
+    why: 'pseudo-operations for the immediate',
+  },
+  { objdump: /^v?cmp[a-z_]+([sp][sd]) /, ours: /^v?cmp[sp][sd] \$0x[0-9a-f]+,/, why: 'the same, from memory' },
+  {
+    objdump: /^v?pclmul[lh]q[lh]qdq /,
+    ours: /^v?pclmulqdq \$0x[0-9a-f]+,/,
+    why: 'pseudo-operations for the immediate',
+  },
+  { objdump: /,%[re]iz,\d\)/, ours: /^[^%]*.*\(%r?[a-z0-9]+\)/, why: 'an index that does not exist' },
+  { objdump: /^fne?(ni|disi)\(8087 only\)$|^fnsetpm\(287 only\)$/, ours: /^fn(eni|disi|setpm)$/, why: 'a remark' },
+  { objdump: /^(bnd\w+|nopw?l?q?) /, ours: /^nop/, why: 'MPX is gone: where CPUID lacks it these are no-operations' },
+]
+
+/** Lines that are no instruction: data in `.text`, and FWAIT taken for one with what follows it. */
+const skipped = /\(bad\)|^\.byte|^9b |^rex\S*$|^(data16|lock|addr32|[c-gs]s)$/
+
+/** Prefixes without an effect, which objdump spells out. */
+const PREFIX_WORD = /^(data16|addr32|[c-gs]s|rex(\.[WRXB]+)?|repz|repnz|xacquire|xrelease|bnd) /
+
+/** Without addresses' names, blanks, and prefixes that mean nothing: in 64-bit mode DS is one. */
+function normalized(text: string): string {
+  let line = text
+    .replace(/\s*#.*$/, '')
+    .replaceAll(/ <[^>]*>/g, '')
+    .replaceAll('%ds:', '')
+    .replaceAll(/\s+/g, ' ')
+    .trim()
+  while (PREFIX_WORD.test(line)) line = line.replace(PREFIX_WORD, '')
+  return line
+    .replace(/^(j\w+),p[nt] /, '$1 ')
+    .replace(/^((?:notrack )?(?:j\w+|call|loop\w*|xbegin)) ([0-9a-f]+)$/, '$1 0x$2')
+}
+
+interface Outcome {
+  compared: number
+  aliases: number
+  skipped: number
+  readonly differences: string[]
+}
+
+function compare(file: string, start: number, stop: number, outcome: Outcome): void {
+  const range = [`--start-address=${start}`, `--stop-address=${stop}`]
+  const listing = execFileSync('objdump', ['-d', '-w', '-j', '.text', ...range, file], {
+    encoding: 'utf8',
+    maxBuffer: 1 << 29,
+  })
+  const lines = [...listing.matchAll(/^\s*([0-9a-f]+):\s+((?:[0-9a-f]{2}[ \t])+)\s*(\S.*)?$/gm)]
+  // A window that starts or ends inside an instruction is out of step there.
+  for (const [, at, hex, text] of lines.slice(50, -5) as unknown as [string, string, string, string | undefined][]) {
+    const decoded = decode(bytesOf(hex.replaceAll(/\s/g, '')), { address: BigInt(`0x${at}`) })
+    if (text === undefined || decoded.status !== 'decoded' || skipped.test(text.trim()) || hex.startsWith('9b ')) {
+      outcome.skipped++
+      continue
+    }
+    outcome.compared++
+    const theirs = normalized(text)
+    const ours = normalized(formatAtt(decoded, { spacing: 'tight' }))
+    if (theirs === ours) continue
+    if (aliases.some((row) => row.objdump.test(theirs) && row.ours.test(ours))) outcome.aliases++
+    else outcome.differences.push(`${hex.trim()}: ${theirs}, ours: ${ours}`)
+  }
+}
+
+describe.skipIf(!hasProgram('objdump'))('AT&T syntax', () => {
+  test.each(debianFiles)('is what objdump prints for %s', (file) => {
+    const { address, size } = textRange(file)
+    const outcome: Outcome = { compared: 0, aliases: 0, skipped: 0, differences: [] }
+    for (let i = 0; i < WINDOWS; i++) {
+      const start = address + Math.floor((Math.max(0, size - WINDOW_BYTES) * i) / (WINDOWS - 1))
+      compare(file, start, Math.min(start + WINDOW_BYTES, address + size), outcome)
+    }
+    console.log(
+      `${file}: ${outcome.compared} lines compared, ${outcome.aliases} under another name, ${outcome.skipped} skipped`,
+    )
+    expect(outcome.differences.slice(0, 30)).toEqual([])
+    expect(outcome.compared).toBeGreaterThan(10_000)
+  })
+})
