@@ -26,6 +26,7 @@ export type {
   GuestMemoryWriter,
   GuestRange,
   InitialState,
+  KernelImages,
   LinuxImages,
   LoadedFirmware,
   LoadedKernel,

@@ -37,7 +37,7 @@ import {
   writeBiosData,
 } from './loaders/index.ts'
 import { handOverMemoryTypes } from './mtrr.ts'
-import type { GuestMemoryWriter, InitialState, PcMemoryMap } from './loaders/index.ts'
+import type { BootModule, GuestMemoryWriter, InitialState, PcMemoryMap } from './loaders/index.ts'
 
 /** How a PC is made. */
 export interface PcOptions {
@@ -48,6 +48,8 @@ export interface PcOptions {
   /** A Linux bzImage, a PVH ELF or a multiboot image. */
   readonly kernel?: Uint8Array | undefined
   readonly initrd?: Uint8Array | undefined
+  /** Files for a multiboot or PVH kernel, behind the initrd, each with a text of its own. */
+  readonly modules?: readonly BootModule[] | undefined
   readonly commandLine?: string | undefined
   /** A flat firmware image that ends at 4 GiB; started at the reset vector unless a kernel is given. */
   readonly firmware?: Uint8Array | undefined
@@ -237,6 +239,7 @@ export class Pc {
       state = loadKernel(writer, {
         kernel: options.kernel,
         initrd: options.initrd,
+        modules: options.modules,
         commandLine: options.commandLine,
         rsdpAddress: acpi.rsdpAddress,
       }).state

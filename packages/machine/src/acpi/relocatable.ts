@@ -65,7 +65,11 @@ export function relocatableAcpi(board: AcpiBoard): RelocatableAcpi {
 }
 
 /** A command of 128 bytes: its number, and fields at offsets behind it. */
-function command(number: number, names: readonly string[], fields: readonly (readonly [number, number, 1 | 4])[]): Uint8Array {
+function command(
+  number: number,
+  names: readonly string[],
+  fields: readonly (readonly [number, number, 1 | 4])[],
+): Uint8Array {
   const out = new Uint8Array(COMMAND_BYTES)
   const view = new DataView(out.buffer)
   view.setUint32(0, number, true)
@@ -80,24 +84,36 @@ function command(number: number, names: readonly string[], fields: readonly (rea
 }
 
 const allocate = (file: string, alignment: number, zone: number): Uint8Array =>
-  command(ALLOCATE, [file], [
-    [60, alignment, 4],
-    [64, zone, 1],
-  ])
+  command(
+    ALLOCATE,
+    [file],
+    [
+      [60, alignment, 4],
+      [64, zone, 1],
+    ],
+  )
 
 /** Adds the address that the tables have got to a field. */
 const addPointer = (file: string, offset: number, size: number): Uint8Array =>
-  command(ADD_POINTER, [file, TABLES_FILE], [
-    [116, offset, 4],
-    [120, size, 1],
-  ])
+  command(
+    ADD_POINTER,
+    [file, TABLES_FILE],
+    [
+      [116, offset, 4],
+      [120, size, 1],
+    ],
+  )
 
 const addChecksum = (file: string, offset: number, start: number, bytes: number): Uint8Array =>
-  command(ADD_CHECKSUM, [file], [
-    [60, offset, 4],
-    [64, start, 4],
-    [68, bytes, 4],
-  ])
+  command(
+    ADD_CHECKSUM,
+    [file],
+    [
+      [60, offset, 4],
+      [64, start, 4],
+      [68, bytes, 4],
+    ],
+  )
 
 function concatenate(parts: readonly Uint8Array[]): Uint8Array {
   const out = new Uint8Array(parts.length * COMMAND_BYTES)

@@ -3,11 +3,17 @@ import { LoaderError } from './errors.ts'
 import type { GuestMemoryWriter } from './guest.ts'
 import { isLinux, loadLinux, type LinuxImages, type LoadedKernel } from './linux.ts'
 import { isMultiboot, loadMultiboot } from './multiboot.ts'
-import { hasPvhEntry, loadPvh } from './pvh.ts'
+import { hasPvhEntry, loadPvh, type BootModule } from './pvh.ts'
 
 const DOS_MAGIC = 0x5a4d
 const BOOT_FLAG = 0x1fe
 const BOOT_FLAG_VALUE = 0xaa55
+
+/** What {@link loadKernel} takes. */
+export interface KernelImages extends LinuxImages {
+  /** Further files for a multiboot or PVH kernel, behind the initrd. */
+  readonly modules?: readonly BootModule[] | undefined
+}
 
 /**
  * Loads a kernel by whichever protocol it was made for: Linux bzImage,
@@ -16,10 +22,14 @@ const BOOT_FLAG_VALUE = 0xaa55
  * @throws LoaderError `ERR_FORMAT` if it is none of them; otherwise what the
  *   protocol's own loader throws
  */
-export function loadKernel(memory: GuestMemoryWriter, images: LinuxImages): LoadedKernel {
+export function loadKernel(memory: GuestMemoryWriter, images: KernelImages): LoadedKernel {
   const { kernel, initrd, commandLine, rsdpAddress } = images
-  if (isLinux(kernel)) return loadLinux(memory, images)
-  const modules = initrd === undefined || initrd.length === 0 ? [] : [{ bytes: initrd }]
+  const further = images.modules ?? []
+  if (isLinux(kernel)) {
+    if (further.length === 0) return loadLinux(memory, images)
+    throw new LoaderError('ERR_FORMAT', 'modules', `${further.length}`, 'none: Linux takes an initrd and nothing else')
+  }
+  const modules = initrd === undefined || initrd.length === 0 ? further : [{ bytes: initrd }, ...further]
   if (isMultiboot(kernel)) return loadMultiboot(memory, { kernel, modules, commandLine })
   if (isElf(kernel)) {
     if (hasPvhEntry(kernel)) return loadPvh(memory, { kernel, modules, commandLine, rsdpAddress })

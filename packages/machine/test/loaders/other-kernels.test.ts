@@ -10,7 +10,7 @@ import {
   writeBiosData,
 } from '../../src/loaders/index.ts'
 import { GuestRam } from './guest-ram.ts'
-import { ascii, elfImage, join, multibootHeader, note, words, type ElfPart } from './images.ts'
+import { ascii, elfImage, join, multibootHeader, note, words, type ElfPart, linuxImage } from './images.ts'
 
 const MIB = 1 << 20
 const code = ascii('some code of the kernel')
@@ -87,6 +87,30 @@ describe('multiboot 1 (Multiboot Specification 0.6.96)', () => {
     for (let at = start; at < start + ram.u32(info + 44); at += ram.u32(at) + 4)
       map.push([ram.u64(at + 4), ram.u64(at + 12), ram.u32(at + 20)])
     expect(map).toEqual(ram.e820.map((e) => [e.gpa, e.bytes, e.type]))
+  })
+
+  test('further modules follow the initrd, each with its text', () => {
+    const ram = new GuestRam(16)
+    const kernel = elfImage(32, MIB + 4, [{ ...load, bytes: join(multibootHeader(3), code) }])
+    const modules = [{ bytes: ascii('second'), commandLine: 'a b' }, { bytes: ascii('third') }]
+    const info = loadKernel(ram, { kernel, initrd: ascii('first'), modules }).state.registers.rbx
+    const list = ram.u32(info + 24)
+    const found = [0, 16, 32].map((at) => {
+      const bytes = ram.text(ram.u32(list + at)).slice(0, ram.u32(list + at + 4) - ram.u32(list + at))
+      return [bytes, ram.text(ram.u32(list + at + 8))]
+    })
+    expect(ram.u32(info + 20)).toBe(3)
+    expect(found).toEqual([
+      ['first', ''],
+      ['second', 'a b'],
+      ['third', ''],
+    ])
+  })
+
+  test('Linux takes no modules', () => {
+    expect(() => loadKernel(new GuestRam(32), { kernel: linuxImage(), modules: [{ bytes: ascii('x') }] })).toThrow(
+      /^modules: 1, expected none: Linux takes an initrd/,
+    )
   })
 
   test('a virtual entry point is translated by its segment', () => {
