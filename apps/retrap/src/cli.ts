@@ -1,10 +1,11 @@
 import { readFileSync } from 'node:fs'
-import { readFile } from 'node:fs/promises'
 import { Command, CommanderError, Option } from 'commander'
 import { CliError } from './cli-error.ts'
 import { deviceHelp, prepareDevices } from './devices.ts'
+import { addDisasm, type ListingOutput } from './disasm/command.ts'
 import { ExitCode } from './exit-codes.ts'
 import { showFetchProgress, type FetchProgress } from './fetch-progress.ts'
+import { readBytes, readInput } from './files.ts'
 import { fetchInstaller, fetchLinux, type DebianOptions, type InstallerArchitecture } from './linux/debian.ts'
 import { buildInitramfs, SHELL_PROMPT } from './linux/initramfs.ts'
 import type { InputPolicy } from './serial-input.ts'
@@ -14,6 +15,7 @@ import type { DeviceArgument, SerialTarget } from './values.ts'
 
 /** The process around the command line. */
 export interface CliHost extends SessionHost {
+  readonly stdout: SessionHost['stdout'] & ListingOutput
   /** The firmware image that runs where no other system is asked for. */
   embeddedGuest(): Uint8Array | Promise<Uint8Array>
 }
@@ -107,7 +109,7 @@ function createProgram(host: CliHost, finish: Finish): Command {
     .allowExcessArguments()
     .action(async (flags: MachineFlags) => {
       const [unknown] = program.args
-      if (unknown !== undefined) throw usage(`there is no command '${unknown}'; there are run and linux`)
+      if (unknown !== undefined) throw usage(`there is no command '${unknown}'; there are run, linux and disasm`)
       const input: InputPolicy = { kind: 'shell', prompt: GUEST_PROMPT }
       const images = async (): Promise<MachineImages> => ({ firmware: await host.embeddedGuest() })
       await finish(settingsFor(flags, images, input, host))
@@ -146,6 +148,7 @@ function createProgram(host: CliHost, finish: Finish): Command {
     const memory = least ? INSTALLER_MEMORY_BYTES : flags.memory
     await finish(settingsFor({ ...flags, memory }, images, input, host))
   })
+  addDisasm(program, host.stdout, process.env)
   return program
 }
 
@@ -222,26 +225,8 @@ async function readImages(flags: RunFlags): Promise<MachineImages> {
   }
 }
 
-const FILE_TROUBLES: Readonly<Record<string, string>> = {
-  ENOENT: 'there is no such file',
-  EISDIR: 'it is a directory',
-  EACCES: 'it may not be read',
-}
-
 async function readImage(option: string, path: string | undefined): Promise<Uint8Array | undefined> {
-  if (path === undefined) return undefined
-  try {
-    return await readBytes(path)
-  } catch (error) {
-    const code = error instanceof Error && 'code' in error ? String(error.code) : ''
-    throw new CliError('ERR_INPUT', `${option} ${path}: ${FILE_TROUBLES[code] ?? String(error)}`)
-  }
-}
-
-/** A file as a plain array: the machine's packages know nothing of Node's buffers, whose `slice` copies nothing. */
-async function readBytes(path: string): Promise<Uint8Array> {
-  const { buffer, byteOffset, byteLength } = await readFile(path)
-  return new Uint8Array(buffer, byteOffset, byteLength)
+  return path === undefined ? undefined : readInput(`${option} ${path}`, path)
 }
 
 async function linuxImages(flags: LinuxFlags): Promise<Pick<SessionSettings, 'images' | 'input'>> {

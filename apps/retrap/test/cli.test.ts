@@ -63,7 +63,7 @@ describe('a mistake gets one line that says what to do, and no machine', () => {
     { args: ['--device', 'isa-debugcon,chardev=pipe'], code: 2, says: 'give stdio, stderr or file:FILE' },
     { args: ['--stats', 'xml'], code: 2, says: 'Allowed choices are json, text' },
     { args: ['--frobnicate'], code: 2, says: "unknown option '--frobnicate'" },
-    { args: ['walk'], code: 2, says: 'there are run and linux' },
+    { args: ['walk'], code: 2, says: 'there are run, linux and disasm' },
     { args: ['linux', '--installer', 'arm64'], code: 2, says: 'Allowed choices are amd64, i386' },
     { args: ['linux', '--package', 'vim'], code: 2, says: 'try linux-image-cloud-amd64' },
   ])('$args', async ({ args, code, says }) => {
@@ -80,6 +80,7 @@ test.each([
   [['--version'], '0.'],
   [['run', '--help'], 'isa-debug-exit'],
   [['linux', '--help'], 'linux-image-cloud-amd64'],
+  [['disasm', '--help'], '--mode 16 --address 0x7c00'],
 ])('%j prints what it is asked for and succeeds', async (args, says) => {
   const host = powerOff()
   expect(await runCli(args, host)).toBe(0)

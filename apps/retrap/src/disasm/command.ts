@@ -1,0 +1,162 @@
+/** `retrap disasm FILE`. */
+import { type Command, Option } from 'commander'
+import { CliError } from '../cli-error.ts'
+import { readInput } from '../files.ts'
+import { usage } from '../values.ts'
+import { isElf, readElf } from './elf.ts'
+import { cut, listSection, type ListingOptions, SYNTAXES, type Syntax } from './listing.ts'
+import { peHeader, readPe } from './pe.ts'
+import type { Mode, Program } from './program.ts'
+
+/** Where the listing goes: a stream of Node's, as far as it matters here. */
+export interface ListingOutput {
+  readonly isTTY?: boolean
+  write(data: string): unknown
+  on(event: 'error', listener: (error: Error) => void): unknown
+  once(event: 'drain', listener: () => void): unknown
+}
+
+interface DisasmFlags {
+  readonly mode?: '16' | '32' | '64'
+  readonly syntax: Syntax
+  readonly raw?: boolean
+  readonly address?: bigint
+  readonly start?: bigint
+  readonly stop?: bigint
+  readonly color: 'auto' | 'always' | 'never'
+}
+
+const CHUNK_LENGTH = 1 << 16
+
+const EXAMPLES = `
+Examples:
+  retrap disasm /bin/true
+  retrap disasm vmlinux --start 0xffffffff81000000 --stop 0xffffffff81000100 --syntax att
+  retrap disasm boot.img --mode 16 --address 0x7c00
+
+A file that is neither ELF nor PE is plain code. Colour needs a terminal, and no NO_COLOR in the environment.`
+
+/** Adds the command. */
+export function addDisasm(program: Command, output: ListingOutput, environment: NodeJS.ProcessEnv): void {
+  program
+    .command('disasm')
+    .description('Disassemble a file: ELF, PE or plain x86 machine code')
+    .argument('<file>', 'what to disassemble')
+    .addOption(
+      new Option('--mode <bits>', 'size of the code segment (default: what the file says, else 64)').choices([
+        '16',
+        '32',
+        '64',
+      ]),
+    )
+    .addOption(new Option('--syntax <name>', 'how to write it').choices(SYNTAXES).default('intel'))
+    .option('--raw', 'take ELF and PE files as plain code too')
+    .option('--address <address>', 'address of the first byte of plain code (default: 0)', parseAddress('--address'))
+    .option('--start <address>', 'start here', parseAddress('--start'))
+    .option('--stop <address>', 'stop before this address', parseAddress('--stop'))
+    .addOption(
+      new Option('--color <when>', 'whether to use colour').choices(['auto', 'always', 'never']).default('auto'),
+    )
+    .allowExcessArguments(false)
+    .addHelpText('after', EXAMPLES)
+    .action(async (path: string, flags: DisasmFlags) => {
+      if (flags.start !== undefined && flags.stop !== undefined && flags.stop <= flags.start) {
+        throw usage(`--stop ${hex(flags.stop)} is not after --start ${hex(flags.start)}`)
+      }
+      const loaded = load(await readInput(path, path), path, flags)
+      await print(lines(loaded, path, flags, wantsColour(flags.color, output, environment)), output)
+    })
+}
+
+/** Whether to colour: on a terminal, unless it or the user asks for none (https://no-color.org). */
+export function wantsColour(
+  when: DisasmFlags['color'],
+  output: Pick<ListingOutput, 'isTTY'>,
+  environment: NodeJS.ProcessEnv,
+): boolean {
+  if (when !== 'auto') return when === 'always'
+  return output.isTTY === true && (environment['NO_COLOR'] ?? '') === '' && environment['TERM'] !== 'dumb'
+}
+
+function load(bytes: Uint8Array, path: string, flags: DisasmFlags): Program {
+  const pe = peHeader(bytes)
+  const isFormatted = flags.raw !== true && (isElf(bytes) || pe !== undefined)
+  if (isFormatted && flags.address !== undefined) {
+    throw usage('--address is for plain code; this file has addresses of its own (--raw ignores them)')
+  }
+  try {
+    if (isFormatted) return pe === undefined ? readElf(bytes) : readPe(bytes, pe)
+  } catch (error) {
+    throw error instanceof CliError ? new CliError(error.code, `${path}: ${error.message}`) : error
+  }
+  const address = flags.address ?? 0n
+  return { format: 'raw', mode: 64, sections: [{ name: 'code', address, bytes, symbols: [] }] }
+}
+
+function* lines(program: Program, path: string, flags: DisasmFlags, colour: boolean): Generator<string, void> {
+  const { start, stop } = flags
+  const mode = flags.mode === undefined ? program.mode : (Number(flags.mode) as Mode)
+  const sections = program.sections.map((section) => cut(section, start, stop)).filter((part) => part !== undefined)
+  if (sections.length === 0) throw new CliError('ERR_INPUT', `${path}: ${whyEmpty(program)}`)
+  const options: ListingOptions = { mode, syntax: flags.syntax, colour, ...(stop === undefined ? {} : { stop }) }
+  yield `${path}: ${program.format === 'raw' ? 'plain code' : program.format}, ${mode}-bit`
+  for (const section of sections) {
+    yield ''
+    yield* listSection(section, options)
+  }
+}
+
+function whyEmpty({ sections }: Program): string {
+  const filled = sections.filter(({ bytes }) => bytes.length > 0)
+  if (filled.length === 0) return 'there is no code in it'
+  const ranges = filled.map(
+    ({ name, address, bytes }) => `${name} from ${hex(address)} to ${hex(address + BigInt(bytes.length))}`,
+  )
+  return `there is no code between --start and --stop; it has ${ranges.slice(0, 5).join(', ')}`
+}
+
+/** Writes lines as fast as they are taken, and stops when nobody takes them any more. */
+async function print(text: Iterable<string>, output: ListingOutput): Promise<void> {
+  let failure: Error | undefined
+  let wake: (() => void) | undefined
+  output.on('error', (error) => {
+    failure = error
+    wake?.()
+  })
+  const send = async (chunk: string): Promise<void> => {
+    if (output.write(chunk) !== false || failure !== undefined) return
+    await new Promise<void>((resolve) => {
+      wake = resolve
+      output.once('drain', resolve)
+    })
+  }
+  let chunk = ''
+  for (const line of text) {
+    chunk += `${line}\n`
+    if (chunk.length < CHUNK_LENGTH) continue
+    // oxlint-disable-next-line no-await-in-loop -- one chunk after the other
+    await send(chunk)
+    chunk = ''
+    // A reader such as head has seen enough.
+    if (failure !== undefined) break
+  }
+  if (failure === undefined && chunk !== '') await send(chunk)
+  if (failure !== undefined && (!('code' in failure) || failure.code !== 'EPIPE')) {
+    throw new CliError('ERR_INPUT', `the listing could not be written: ${(failure as Error).message}`)
+  }
+}
+
+/** Reads an address, in hexadecimal with 0x or in decimal. */
+function parseAddress(option: string): (text: string) => bigint {
+  return (text) => {
+    const value = /^(0x[0-9a-f]+|\d+)$/i.test(text) ? BigInt(text) : -1n
+    if (value < 0n || value >= 1n << 64n) {
+      throw usage(`${option} '${text}' is not an address; write it as 0x401000 or 4198400`)
+    }
+    return value
+  }
+}
+
+function hex(value: bigint): string {
+  return `0x${value.toString(16)}`
+}

@@ -1,0 +1,145 @@
+/** Code and symbols of ELF files. Source: System V ABI, "Object Files", with its AMD64 and i386 supplements. */
+import { CliError } from '../cli-error.ts'
+import { FileReader, type Mode, type Program, type Section, type Symbol } from './program.ts'
+
+const EM_386 = 3
+const EM_IAMCU = 6
+const EM_X86_64 = 62
+const ET_REL = 1
+const SHT_PROGBITS = 1
+const SHT_SYMTAB = 2
+const SHT_DYNSYM = 11
+const SHF_EXECINSTR = 4n
+const PT_LOAD = 1
+const PF_X = 1
+const STT_SECTION = 3
+const STT_FILE = 4
+const STT_FUNC = 2
+const STT_TLS = 6
+const STB_LOCAL = 0
+const SHN_UNDEF = 0
+const SHN_LORESERVE = 0xff00
+
+interface Header {
+  readonly name: string
+  readonly type: number
+  readonly flags: bigint
+  readonly address: bigint
+  readonly offset: number
+  readonly size: number
+  readonly link: number
+  readonly entrySize: number
+}
+
+export function isElf(bytes: Uint8Array): boolean {
+  return bytes[0] === 0x7f && bytes[1] === 0x45 && bytes[2] === 0x4c && bytes[3] === 0x46
+}
+
+/**
+ * Executable sections of an ELF file, or executable segments if it has no section headers.
+ *
+ * @throws CliError `ERR_INPUT` for another processor's, or a damaged file
+ */
+export function readElf(bytes: Uint8Array): Program {
+  const file = new FileReader(bytes, 'ELF')
+  const is64 = file.u8(4) === 2
+  const machine = file.u16(18)
+  if (file.u8(5) !== 1 || ![EM_386, EM_IAMCU, EM_X86_64].includes(machine)) {
+    throw new CliError('ERR_INPUT', `this ELF file is for another processor (machine ${machine}), not for x86`)
+  }
+  const mode: Mode = machine === EM_X86_64 ? 64 : 32
+  const headers = sectionHeaders(file, is64)
+  const isRelocatable = file.u16(16) === ET_REL
+  const all = headers
+    .filter(({ type }) => type === SHT_SYMTAB || type === SHT_DYNSYM)
+    .flatMap((header) => readSymbols(file, is64, header, headers))
+  // In a file that is not linked each section starts at 0, so names of other sections would be wrong.
+  const own = isRelocatable ? Map.groupBy(all, ({ section }) => section) : undefined
+  const sections = headers.flatMap(({ name, type, flags, address, offset, size }, index): Section[] => {
+    if (type !== SHT_PROGBITS || (flags & SHF_EXECINSTR) === 0n || size === 0) return []
+    const symbols = own === undefined ? all : (own.get(index) ?? [])
+    return [{ name, address, bytes: file.slice(offset, size), symbols }]
+  })
+  return { format: 'ELF', mode, sections: sections.length > 0 ? sections : segments(file, is64) }
+}
+
+function sectionHeaders(file: FileReader, is64: boolean): readonly Header[] {
+  const at = is64 ? Number(file.u64(40)) : file.u32(32)
+  if (at === 0) return []
+  const entrySize = file.u16(is64 ? 58 : 46)
+  const count = file.u16(is64 ? 60 : 48)
+  const nameIndex = file.u16(is64 ? 62 : 50)
+  const word = (offset: number): bigint => (is64 ? file.u64(offset) : BigInt(file.u32(offset)))
+  const step = is64 ? 8 : 4
+  const raw = Array.from({ length: count }, (_, i) => {
+    const base = at + i * entrySize
+    const [flags, address, offset, size] = [0, 1, 2, 3].map((k) => word(base + 8 + k * step)) as [
+      bigint,
+      bigint,
+      bigint,
+      bigint,
+    ]
+    return {
+      nameOffset: file.u32(base),
+      type: file.u32(base + 4),
+      flags,
+      address,
+      offset: Number(offset),
+      size: Number(size),
+      link: file.u32(base + 8 + 4 * step),
+      entrySize: Number(word(base + 16 + 5 * step)),
+    }
+  })
+  const names = raw[nameIndex]
+  return raw.map(({ nameOffset, ...header }) => ({
+    ...header,
+    name: names === undefined ? '' : file.text(names.offset + nameOffset),
+  }))
+}
+
+function readSymbols(
+  file: FileReader,
+  is64: boolean,
+  table: Header,
+  headers: readonly Header[],
+): (Symbol & { readonly section: number })[] {
+  const names = headers[table.link]
+  const size = is64 ? 24 : 16
+  if (names === undefined) throw file.damaged('a symbol table has no names')
+  if (table.entrySize !== size) throw file.damaged(`a symbol of ${table.entrySize} bytes instead of ${size}`)
+  const found: (Symbol & { readonly section: number })[] = []
+  for (let at = table.offset; at + size <= table.offset + table.size; at += size) {
+    const info = file.u8(at + (is64 ? 4 : 12))
+    const section = file.u16(at + (is64 ? 6 : 14))
+    const type = info & 15
+    if (section === SHN_UNDEF || section >= SHN_LORESERVE) continue
+    if (type === STT_SECTION || type === STT_FILE || type === STT_TLS) continue
+    const name = file.text(names.offset + file.u32(at))
+    if (name === '') continue
+    found.push({
+      name,
+      address: is64 ? file.u64(at + 8) : BigInt(file.u32(at + 4)),
+      size: is64 ? file.u64(at + 16) : BigInt(file.u32(at + 8)),
+      rank: (type === STT_FUNC ? 2 : 0) + (info >> 4 === STB_LOCAL ? 0 : 1),
+      section,
+    })
+  }
+  return found
+}
+
+function segments(file: FileReader, is64: boolean): Section[] {
+  const at = is64 ? Number(file.u64(32)) : file.u32(28)
+  const entrySize = file.u16(is64 ? 54 : 42)
+  const count = at === 0 ? 0 : file.u16(is64 ? 56 : 44)
+  const found: Section[] = []
+  for (let i = 0; i < count; i++) {
+    const base = at + i * entrySize
+    const flags = file.u32(base + (is64 ? 4 : 24))
+    if (file.u32(base) !== PT_LOAD || (flags & PF_X) === 0) continue
+    const offset = is64 ? Number(file.u64(base + 8)) : file.u32(base + 4)
+    const address = is64 ? file.u64(base + 16) : BigInt(file.u32(base + 8))
+    const size = is64 ? Number(file.u64(base + 32)) : file.u32(base + 16)
+    if (size > 0) found.push({ name: `segment ${i}`, address, bytes: file.slice(offset, size), symbols: [] })
+  }
+  return found
+}

@@ -1,0 +1,85 @@
+/** What a file with machine code in it comes down to, whatever its format. */
+import { CliError } from '../cli-error.ts'
+
+export type Mode = 16 | 32 | 64
+
+/** A stretch of code. */
+export interface Section {
+  readonly name: string
+  readonly address: bigint
+  readonly bytes: Uint8Array
+  /** Names of places; those of other sections too, unless the file is not linked yet. */
+  readonly symbols: readonly Symbol[]
+}
+
+/** A place with a name. */
+export interface Symbol {
+  readonly name: string
+  readonly address: bigint
+  /** Bytes; 0 if the file does not say. */
+  readonly size: bigint
+  /** Of several names for one place the one with the highest rank is shown. */
+  readonly rank: number
+}
+
+export interface Program {
+  readonly format: 'ELF' | 'PE' | 'raw'
+  readonly mode: Mode
+  /** In the order of the file. */
+  readonly sections: readonly Section[]
+}
+
+/** Fields of a file's headers. Whatever lies outside the file is a mistake of the file. */
+export class FileReader {
+  readonly bytes: Uint8Array
+  private readonly view: DataView
+  private readonly format: string
+
+  constructor(bytes: Uint8Array, format: string) {
+    this.bytes = bytes
+    this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+    this.format = format
+  }
+
+  /** @throws CliError `ERR_INPUT` */
+  damaged(what: string): CliError {
+    return new CliError('ERR_INPUT', `this ${this.format} file is damaged: ${what}; --raw takes it as plain code`)
+  }
+
+  u8(at: number): number {
+    return this.view.getUint8(this.inside(at, 1))
+  }
+
+  u16(at: number): number {
+    return this.view.getUint16(this.inside(at, 2), true)
+  }
+
+  u32(at: number): number {
+    return this.view.getUint32(this.inside(at, 4), true)
+  }
+
+  u64(at: number): bigint {
+    return this.view.getBigUint64(this.inside(at, 8), true)
+  }
+
+  /** A part of the file, as a view. */
+  slice(at: number, size: number): Uint8Array {
+    return this.bytes.subarray(this.inside(at, size), at + size)
+  }
+
+  /** Text that ends with a zero, or after `limit` bytes. It is for a terminal, which no file may give orders to. */
+  text(at: number, limit: number = Number.MAX_SAFE_INTEGER): string {
+    this.inside(at, 0)
+    const last = Math.min(this.bytes.length, at + limit)
+    const zero = this.bytes.subarray(at, last).indexOf(0)
+    const text = new TextDecoder().decode(this.bytes.subarray(at, zero < 0 ? last : at + zero))
+    return text.replaceAll(/\p{Cc}/gu, '?')
+  }
+
+  private inside(at: number, size: number): number {
+    if (at < 0 || !(at + size <= this.bytes.length)) {
+      throw this.damaged(`it ends before offset 0x${(at + size).toString(16)}, which its headers refer to`)
+    }
+    return at
+  }
+}

@@ -1,0 +1,29 @@
+import { readFile } from 'node:fs/promises'
+import { CliError } from './cli-error.ts'
+
+const TROUBLES: Readonly<Record<string, string>> = {
+  ENOENT: 'there is no such file',
+  EISDIR: 'it is a directory',
+  EACCES: 'it may not be read',
+}
+
+/** A file as a plain array: the machine's packages know nothing of Node's buffers, whose `slice` copies nothing. */
+export async function readBytes(path: string): Promise<Uint8Array> {
+  const { buffer, byteOffset, byteLength } = await readFile(path)
+  return new Uint8Array(buffer, byteOffset, byteLength)
+}
+
+/**
+ * A file that the user named.
+ *
+ * @param label - what the message calls it, such as `--kernel FILE`
+ * @throws CliError `ERR_INPUT` with why it cannot be read
+ */
+export async function readInput(label: string, path: string): Promise<Uint8Array> {
+  try {
+    return await readBytes(path)
+  } catch (error) {
+    const code = error instanceof Error && 'code' in error ? String(error.code) : ''
+    throw new CliError('ERR_INPUT', `${label}: ${TROUBLES[code] ?? String(error)}`)
+  }
+}

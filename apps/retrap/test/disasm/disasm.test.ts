@@ -1,0 +1,232 @@
+import { execFileSync } from 'node:child_process'
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import fc from 'fast-check'
+import { afterAll, describe, expect, test } from 'vitest'
+import { CliError } from '../../src/cli-error.ts'
+import { runCli } from '../../src/cli.ts'
+import { wantsColour } from '../../src/disasm/command.ts'
+import { readElf } from '../../src/disasm/elf.ts'
+import { peHeader, readPe } from '../../src/disasm/pe.ts'
+import { SymbolTable } from '../../src/disasm/symbols.ts'
+import { elfFile, peFile } from '../support/executables.ts'
+import { FakeHost } from '../support/fake-machine.ts'
+
+const folder = mkdtempSync(join(tmpdir(), 'retrap-disasm-'))
+afterAll(() => {
+  rmSync(folder, { recursive: true })
+})
+
+/** Runs the command on a file with these bytes. */
+async function disasm(
+  bytes: Uint8Array,
+  ...args: readonly string[]
+): Promise<{ code: number; stdout: string; stderr: string; path: string }> {
+  const path = join(folder, 'image')
+  writeFileSync(path, bytes)
+  const host = new FakeHost(async () => ({ reason: 'power-off' }))
+  const code = await runCli(['disasm', path, ...args], host)
+  expect(host.created).toHaveLength(0)
+  return { code, stdout: host.stdout.text.replace(`${path}: `, ''), stderr: host.stderr.text, path }
+}
+
+// helper: ret; main: push; call helper; mov eax, [rip+…]; jmp inside of main
+const code = [0xc3, 0x50, 0xe8, 0xf9, 0xff, 0xff, 0xff, 0x8b, 0x05, 1, 0, 0, 0, 0xeb, 0xf3]
+const FUNCTION = 0x12
+const symbols = [
+  { name: 'local', value: 0x401001, size: 14, info: 0x00 },
+  { name: 'helper', value: 0x401000, size: 1, info: FUNCTION },
+  { name: 'main', value: 0x401001, size: 14, info: FUNCTION },
+  { name: 'data', value: 0x40100e, size: 4, info: 0x11 },
+  { name: 'file.c', value: 0x401000, size: 99, info: 0x04 },
+]
+
+describe('a listing', () => {
+  test('of an ELF file has its addresses, names and mode', async () => {
+    const { code: exit, stdout, stderr } = await disasm(elfFile(64, code, symbols))
+    expect(stderr).toBe('')
+    expect(exit).toBe(0)
+    expect(stdout).toBe(`ELF, 64-bit
+
+.text:
+
+helper:
+401000  c3                    ret
+
+main:
+401001  50                    push    rax
+401002  e8 f9 ff ff ff        call    helper  ; 0x401000
+401007  8b 05 01 00 00 00     mov     eax, dword ptr [rip+data]  ; 0x40100e
+40100d  eb f3                 jmp     main+0x1  ; 0x401002
+`)
+  })
+
+  test.each([
+    {
+      given: 'a 32-bit ELF file, in AT&T syntax',
+      bytes: elfFile(
+        32,
+        [0x8b, 0x44, 0x24, 0x04, 0xe8, 0xf7, 0xff, 0xff, 0xff],
+        [{ ...symbols[1]!, name: 'f', size: 9 }],
+      ),
+      args: ['--syntax', 'att'],
+      lines: [
+        'ELF, 32-bit',
+        '',
+        '.text:',
+        '',
+        'f:',
+        '401000  8b 44 24 04           mov     0x4(%esp),%eax',
+        '401004  e8 f7 ff ff ff        call    f  # 0x401000',
+      ],
+    },
+    {
+      given: 'a PE file with an export',
+      bytes: peFile([0xeb, 0xfe], 'Start'),
+      args: ['--stop', '0x140001002'],
+      lines: [
+        'PE, 64-bit',
+        '',
+        '.text:',
+        '',
+        'Start:',
+        '140001000  eb fe                 jmp     Start  ; 0x140001000',
+      ],
+    },
+    {
+      given: 'plain 16-bit code at an address, for NASM',
+      bytes: Uint8Array.of(0xeb, 0xfe, 0x66, 0xb8, 1, 0, 0, 0, 0x0f),
+      args: ['--mode', '16', '--address', '0x7c00', '--syntax', 'nasm'],
+      lines: [
+        'plain code, 16-bit',
+        '',
+        'code:',
+        '7c00  eb fe                 jmp     short 0x7c00',
+        '7c02  66 b8 01 00 00 00     mov     eax, 0x1',
+        '7c08  0f                    (bad)  ; the bytes end too early',
+      ],
+    },
+    {
+      given: 'a part of plain code, with a byte that is no instruction',
+      bytes: Uint8Array.of(0x90, 0x06, 0xc3, 0x90),
+      args: ['--address', '4096', '--start', '0x1001', '--stop', '0x1003'],
+      lines: [
+        'plain code, 64-bit',
+        '',
+        'code:',
+        '1001  06                    (bad)  ; no such instruction in this mode',
+        '1002  c3                    ret',
+      ],
+    },
+    {
+      given: 'an ELF file that is taken as plain code',
+      bytes: elfFile(64, code, symbols).subarray(0, 2),
+      args: ['--raw'],
+      lines: ['plain code, 64-bit', '', 'code:', '0000  7f 45                 jg      0x47'],
+    },
+  ])('of $given', async ({ bytes, args, lines }) => {
+    const { code: exit, stdout } = await disasm(bytes, ...args)
+    expect(stdout.split('\n').slice(0, -1)).toEqual(lines)
+    expect(exit).toBe(0)
+  })
+
+  test('has colours if asked for, which change nothing else', async () => {
+    const image = elfFile(64, code, symbols)
+    const plain = await disasm(image)
+    const coloured = await disasm(image, '--color', 'always')
+    expect(coloured.stdout).toContain('\u001B[1mcall\u001B[0m')
+    // oxlint-disable-next-line no-control-regex -- that is what is looked for
+    expect(coloured.stdout.replaceAll(/\u001B\[[\d;]*m/g, '')).toBe(plain.stdout)
+  })
+
+  test('gives no orders to the terminal', async () => {
+    const { stdout } = await disasm(elfFile(64, [0xc3], [{ ...symbols[1]!, name: 'a\u001B[2Jb' }]))
+    expect(stdout).toContain('a?[2Jb:')
+    expect(stdout).not.toContain('\u001B')
+  })
+
+  test.skipIf(!existsSync('/usr/bin/objdump'))('has the lines that objdump has', async () => {
+    const host = new FakeHost(async () => ({ reason: 'power-off' }))
+    expect(await runCli(['disasm', '/bin/true'], host)).toBe(0)
+    const addresses = (text: string, line: RegExp): string[] =>
+      [...text.matchAll(line)].map(([, address]) => parseInt(address as string, 16).toString(16))
+    const theirs = execFileSync('objdump', ['-d', '-w', '/bin/true'], { encoding: 'utf8', maxBuffer: 1 << 28 })
+    const ours = addresses(host.stdout.text, /^([0-9a-f]+) {2}/gm)
+    expect(ours).toEqual(addresses(theirs, /^ *([0-9a-f]+):\t/gm))
+    expect(ours.length).toBeGreaterThan(100)
+  })
+})
+
+describe('a mistake gets one line that says what to do', () => {
+  const elf = elfFile(64, code, symbols)
+  test.each([
+    { bytes: elf, args: ['--address', '0'], exit: 2, says: '--raw ignores them' },
+    { bytes: elf, args: ['--start', '5', '--stop', '5'], exit: 2, says: '--stop 0x5 is not after --start 0x5' },
+    { bytes: elf, args: ['--start', 'main'], exit: 2, says: 'write it as 0x401000 or 4198400' },
+    { bytes: elf, args: ['--stop', '0x10000000000000000'], exit: 2, says: 'is not an address' },
+    { bytes: elf, args: ['--mode', '8'], exit: 2, says: 'Allowed choices are 16, 32, 64' },
+    { bytes: elf, args: ['--syntax', 'masm'], exit: 2, says: 'Allowed choices are intel, att, nasm' },
+    { bytes: elf, args: ['--stop', '0x1000'], exit: 74, says: '.text from 0x401000 to 0x40100f' },
+    { bytes: elf.subarray(0, 300), args: [], exit: 74, says: '--raw takes it as plain code' },
+    { bytes: elf.with(18, 40), args: [], exit: 74, says: 'for another processor (machine 40)' },
+    { bytes: peFile([0xc3], 'f').with(0x44, 0x63), args: [], exit: 74, says: 'for another processor' },
+    { bytes: new Uint8Array(), args: [], exit: 74, says: 'there is no code in it' },
+  ])('$args: $says', async ({ bytes, args, exit, says }) => {
+    const { code: result, stdout, stderr } = await disasm(bytes, ...args)
+    expect(result).toBe(exit)
+    expect(stderr).toMatch(/^retrap: [^\n]+\n$/)
+    expect(stderr).toContain(says)
+    expect(stdout).toBe('')
+  })
+
+  test('a file that is not there', async () => {
+    const host = new FakeHost(async () => ({ reason: 'power-off' }))
+    expect(await runCli(['disasm', join(folder, 'none')], host)).toBe(74)
+    expect(host.stderr.text).toContain('there is no such file')
+  })
+})
+
+test('damaged files are told from whole ones, and nothing else happens', () => {
+  for (const [image, read] of [
+    [elfFile(64, code, symbols), readElf],
+    [elfFile(32, code, symbols), readElf],
+    [peFile(code, 'name'), (bytes: Uint8Array) => readPe(bytes, peHeader(bytes) ?? 0)],
+  ] as const) {
+    const change = fc.tuple(fc.nat(image.length - 1), fc.integer({ min: 0, max: 255 }))
+    fc.assert(
+      fc.property(fc.array(change, { maxLength: 4 }), fc.nat(image.length), (changes, length) => {
+        const bytes = image.slice(0, length)
+        for (const [at, value] of changes) if (at < length) bytes[at] = value
+        try {
+          read(bytes)
+        } catch (error) {
+          expect(error).toBeInstanceOf(CliError)
+        }
+      }),
+      { numRuns: 500 },
+    )
+  }
+})
+
+test.each([
+  { when: 'auto', isTTY: true, environment: {}, colour: true },
+  { when: 'auto', isTTY: false, environment: {}, colour: false },
+  { when: 'auto', isTTY: true, environment: { NO_COLOR: '1' }, colour: false },
+  { when: 'auto', isTTY: true, environment: { NO_COLOR: '' }, colour: true },
+  { when: 'auto', isTTY: true, environment: { TERM: 'dumb' }, colour: false },
+  { when: 'always', isTTY: false, environment: { NO_COLOR: '1' }, colour: true },
+  { when: 'never', isTTY: true, environment: {}, colour: false },
+] as const)('colour $when, terminal $isTTY, $environment: $colour', ({ when, isTTY, environment, colour }) => {
+  expect(wantsColour(when, { isTTY }, environment)).toBe(colour)
+})
+
+test('a name reaches as far as its size', () => {
+  const table = new SymbolTable([
+    { name: 'label', address: 0x20n, size: 0n, rank: 1 },
+    { name: 'function', address: 0x10n, size: 8n, rank: 3 },
+    { name: 'alias', address: 0x10n, size: 8n, rank: 1 },
+  ])
+  const names = [0xf, 0x10, 0x17, 0x18, 0x20, 0x21].map((address) => table.resolve(BigInt(address)))
+  expect(names).toEqual([undefined, 'function', 'function+0x7', undefined, 'label', undefined])
+})
