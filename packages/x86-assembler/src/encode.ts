@@ -34,6 +34,9 @@ const PREFIX_OF_SEGMENT = [0x26, 0x2e, 0x36, 0x3e, 0x64, 0x65]
 const SEGMENT_CS = 1
 const SEGMENT_DS = 3
 
+/** 0F 0F: the opcode stands after the operands. */
+const MAP_3DNOW = 4
+
 /** A value field after ModRM, in the order of encoding. */
 interface Trailer {
   readonly kind: 'absolute' | 'signed' | 'relative'
@@ -359,6 +362,7 @@ function emit(form: Form, fields: Fields, context: EncodeContext): EncodedForm |
       addressBits: trailer.kind === 'relative' ? wraps : trailer.extendTo,
     })
   }
+  if (form.map === MAP_3DNOW) bytes.push(form.opcode)
   if (bytes.length > 15) {
     throw new AssemblerError('ERR_OPERAND', `${form.mnemonic}: longer than 15 bytes`)
   }
@@ -404,9 +408,9 @@ function emitOpcode(
     const pp = form.prefix === 0x66 ? 1 : form.prefix === 0xf3 ? 2 : form.prefix === 0xf2 ? 3 : 0
     const low = ((~fields.vvvv & 15) << 3) | (form.vexL << 2) | pp
     // The two-byte prefix has R alone and map 0F.
-    if (form.map === 1 && !w && x === 0 && b === 0) bytes.push(0xc5, ((r ^ 1) << 7) | low)
+    if (!form.xop && form.map === 1 && !w && x === 0 && b === 0) bytes.push(0xc5, ((r ^ 1) << 7) | low)
     else {
-      bytes.push(0xc4, ((r ^ 1) << 7) | ((x ^ 1) << 6) | ((b ^ 1) << 5) | form.map)
+      bytes.push(form.xop ? 0x8f : 0xc4, ((r ^ 1) << 7) | ((x ^ 1) << 6) | ((b ^ 1) << 5) | form.map)
       bytes.push((w ? 0x80 : 0) | low)
     }
     bytes.push(opcode)
@@ -425,6 +429,6 @@ function emitOpcode(
   if (form.map !== 0) bytes.push(0x0f)
   if (form.map === 2) bytes.push(0x38)
   else if (form.map === 3) bytes.push(0x3a)
-  bytes.push(opcode)
+  bytes.push(form.map === MAP_3DNOW ? 0x0f : opcode)
   return true
 }

@@ -59,12 +59,14 @@ export interface Form {
   /** Address size in bits that it demands; else 0. */
   readonly addressSize: 0 | 16 | 32 | 64
   readonly vex: boolean
+  /** As VEX, with other maps. */
+  readonly xop: boolean
   /** VEX.L. */
   readonly vexL: 0 | 1
   /** VEX.W that the form demands by itself, apart from the operand size. */
   readonly vexW: boolean
-  /** 0 one-byte, 1 0F, 2 0F38, 3 0F3A. */
-  readonly map: 0 | 1 | 2 | 3
+  /** 0 one-byte, 1 0F, 2 0F38, 3 0F3A, 4 0F0F with the opcode after the operands, 8 to 10 XOP's. */
+  readonly map: number
   readonly opcode: number
   readonly prefix: 0 | 0x66 | 0xf2 | 0xf3
   /** ModRM.reg as an opcode extension, or -1. */

@@ -139,8 +139,24 @@ export interface Mnemonics {
   arpl(...operands: [Gp16 | Memory<0 | 2>, Gp16]): this
   /** AXOR: m32, r32; m64, r64. */
   axor(...operands: [Memory<0 | 4>, Gp32] | [Memory<0 | 8>, Gp64]): this
-  /** BEXTR: r32, r/m32, r32; r64, r/m64, r64. */
-  bextr(...operands: [Gp32, Gp32 | Memory<0 | 4>, Gp32] | [Gp64, Gp64 | Memory<0 | 8>, Gp64]): this
+  /** BEXTR: r32, r/m32, r32; r64, r/m64, r64; r32, r/m32, imm32; r64, r/m64, imm32. */
+  bextr(
+    ...operands:
+      | [Gp32, Gp32 | Memory<0 | 4>, Gp32]
+      | [Gp64, Gp64 | Memory<0 | 8>, Gp64]
+      | [Gp32, Gp32 | Memory<0 | 4>, Immediate]
+      | [Gp64, Gp64 | Memory<0 | 8>, Immediate]
+  ): this
+  /** BLCFILL: r32, r/m32; r64, r/m64. */
+  blcfill(...operands: [Gp32, Gp32 | Memory<0 | 4>] | [Gp64, Gp64 | Memory<0 | 8>]): this
+  /** BLCI: r32, r/m32; r64, r/m64. */
+  blci(...operands: [Gp32, Gp32 | Memory<0 | 4>] | [Gp64, Gp64 | Memory<0 | 8>]): this
+  /** BLCIC: r32, r/m32; r64, r/m64. */
+  blcic(...operands: [Gp32, Gp32 | Memory<0 | 4>] | [Gp64, Gp64 | Memory<0 | 8>]): this
+  /** BLCMSK: r32, r/m32; r64, r/m64. */
+  blcmsk(...operands: [Gp32, Gp32 | Memory<0 | 4>] | [Gp64, Gp64 | Memory<0 | 8>]): this
+  /** BLCS: r32, r/m32; r64, r/m64. */
+  blcs(...operands: [Gp32, Gp32 | Memory<0 | 4>] | [Gp64, Gp64 | Memory<0 | 8>]): this
   /** BLENDPD: xmm, xmm/m128, imm8. */
   blendpd(...operands: [XmmRegister, XmmRegister | Memory<0 | 16>, Immediate]): this
   /** BLENDPS: xmm, xmm/m128, imm8. */
@@ -153,8 +169,12 @@ export interface Mnemonics {
   blendvps(
     ...operands: [XmmRegister, XmmRegister | Memory<0 | 16>, XmmRegister] | [XmmRegister, XmmRegister | Memory<0 | 16>]
   ): this
+  /** BLSFILL: r32, r/m32; r64, r/m64. */
+  blsfill(...operands: [Gp32, Gp32 | Memory<0 | 4>] | [Gp64, Gp64 | Memory<0 | 8>]): this
   /** BLSI: r32, r/m32; r64, r/m64. */
   blsi(...operands: [Gp32, Gp32 | Memory<0 | 4>] | [Gp64, Gp64 | Memory<0 | 8>]): this
+  /** BLSIC: r32, r/m32; r64, r/m64. */
+  blsic(...operands: [Gp32, Gp32 | Memory<0 | 4>] | [Gp64, Gp64 | Memory<0 | 8>]): this
   /** BLSMSK: r32, r/m32; r64, r/m64. */
   blsmsk(...operands: [Gp32, Gp32 | Memory<0 | 4>] | [Gp64, Gp64 | Memory<0 | 8>]): this
   /** BLSR: r32, r/m32; r64, r/m64. */
@@ -892,6 +912,8 @@ export interface Mnemonics {
   lkgs(...operands: [Gp16 | Memory<0 | 2>]): this
   /** LLDT: r/m16. */
   lldt(...operands: [Gp16 | Memory<0 | 2>]): this
+  /** LLWPCB: r32; r64. */
+  llwpcb(...operands: [Gp32] | [Gp64]): this
   /** LMSW: r/m16. */
   lmsw(...operands: [Gp16 | Memory<0 | 2>]): this
   /** LOADIWKEY: xmm, xmm. */
@@ -920,6 +942,10 @@ export interface Mnemonics {
   lss(...operands: [Gp16, Memory<0 | 4>] | [Gp32, Memory<0 | 6>] | [Gp64, Memory<0 | 10>]): this
   /** LTR: r/m16. */
   ltr(...operands: [Gp16 | Memory<0 | 2>]): this
+  /** LWPINS: r32, r/m32, imm32; r64, r/m32, imm32. */
+  lwpins(...operands: [Gp32, Gp32 | Memory<0 | 4>, Immediate] | [Gp64, Gp32 | Memory<0 | 4>, Immediate]): this
+  /** LWPVAL: r32, r/m32, imm32; r64, r/m32, imm32. */
+  lwpval(...operands: [Gp32, Gp32 | Memory<0 | 4>, Immediate] | [Gp64, Gp32 | Memory<0 | 4>, Immediate]): this
   /** LZCNT: r16, r/m16; r32, r/m32; r64, r/m64. */
   lzcnt(...operands: [Gp16, Gp16 | Memory<0 | 2>] | [Gp32, Gp32 | Memory<0 | 4>] | [Gp64, Gp64 | Memory<0 | 8>]): this
   /** MASKMOVDQU: xmm, xmm. */
@@ -1219,6 +1245,8 @@ export interface Mnemonics {
   pause(): this
   /** PAVGB: mm, mm/m64; xmm, xmm/m128. */
   pavgb(...operands: [MmxRegister, MmxRegister | Memory<0 | 8>] | [XmmRegister, XmmRegister | Memory<0 | 16>]): this
+  /** PAVGUSB: mm, mm/m64. */
+  pavgusb(...operands: [MmxRegister, MmxRegister | Memory<0 | 8>]): this
   /** PAVGW: mm, mm/m64; xmm, xmm/m128. */
   pavgw(...operands: [MmxRegister, MmxRegister | Memory<0 | 8>] | [XmmRegister, XmmRegister | Memory<0 | 16>]): this
   /** PBLENDVB: xmm, xmm/m128, xmm0. */
@@ -1277,6 +1305,44 @@ export interface Mnemonics {
       | [Gp32 | Memory<0 | 2>, XmmRegister, Immediate]
       | [Gp64 | Memory<0 | 2>, XmmRegister, Immediate]
   ): this
+  /** PF2ID: mm, mm/m64. */
+  pf2id(...operands: [MmxRegister, MmxRegister | Memory<0 | 8>]): this
+  /** PF2IW: mm, mm/m64. */
+  pf2iw(...operands: [MmxRegister, MmxRegister | Memory<0 | 8>]): this
+  /** PFACC: mm, mm/m64. */
+  pfacc(...operands: [MmxRegister, MmxRegister | Memory<0 | 8>]): this
+  /** PFADD: mm, mm/m64. */
+  pfadd(...operands: [MmxRegister, MmxRegister | Memory<0 | 8>]): this
+  /** PFCMPEQ: mm, mm/m64. */
+  pfcmpeq(...operands: [MmxRegister, MmxRegister | Memory<0 | 8>]): this
+  /** PFCMPGE: mm, mm/m64. */
+  pfcmpge(...operands: [MmxRegister, MmxRegister | Memory<0 | 8>]): this
+  /** PFCMPGT: mm, mm/m64. */
+  pfcmpgt(...operands: [MmxRegister, MmxRegister | Memory<0 | 8>]): this
+  /** PFMAX: mm, mm/m64. */
+  pfmax(...operands: [MmxRegister, MmxRegister | Memory<0 | 8>]): this
+  /** PFMIN: mm, mm/m64. */
+  pfmin(...operands: [MmxRegister, MmxRegister | Memory<0 | 8>]): this
+  /** PFMUL: mm, mm/m64. */
+  pfmul(...operands: [MmxRegister, MmxRegister | Memory<0 | 8>]): this
+  /** PFNACC: mm, mm/m64. */
+  pfnacc(...operands: [MmxRegister, MmxRegister | Memory<0 | 8>]): this
+  /** PFPNACC: mm, mm/m64. */
+  pfpnacc(...operands: [MmxRegister, MmxRegister | Memory<0 | 8>]): this
+  /** PFRCP: mm, mm/m64. */
+  pfrcp(...operands: [MmxRegister, MmxRegister | Memory<0 | 8>]): this
+  /** PFRCPIT1: mm, mm/m64. */
+  pfrcpit1(...operands: [MmxRegister, MmxRegister | Memory<0 | 8>]): this
+  /** PFRCPIT2: mm, mm/m64. */
+  pfrcpit2(...operands: [MmxRegister, MmxRegister | Memory<0 | 8>]): this
+  /** PFRSQIT1: mm, mm/m64. */
+  pfrsqit1(...operands: [MmxRegister, MmxRegister | Memory<0 | 8>]): this
+  /** PFRSQRT: mm, mm/m64. */
+  pfrsqrt(...operands: [MmxRegister, MmxRegister | Memory<0 | 8>]): this
+  /** PFSUB: mm, mm/m64. */
+  pfsub(...operands: [MmxRegister, MmxRegister | Memory<0 | 8>]): this
+  /** PFSUBR: mm, mm/m64. */
+  pfsubr(...operands: [MmxRegister, MmxRegister | Memory<0 | 8>]): this
   /** PHADDD: mm, mm/m64; xmm, xmm/m128. */
   phaddd(...operands: [MmxRegister, MmxRegister | Memory<0 | 8>] | [XmmRegister, XmmRegister | Memory<0 | 16>]): this
   /** PHADDSW: mm, mm/m64; xmm, xmm/m128. */
@@ -1291,6 +1357,10 @@ export interface Mnemonics {
   phsubsw(...operands: [MmxRegister, MmxRegister | Memory<0 | 8>] | [XmmRegister, XmmRegister | Memory<0 | 16>]): this
   /** PHSUBW: mm, mm/m64; xmm, xmm/m128. */
   phsubw(...operands: [MmxRegister, MmxRegister | Memory<0 | 8>] | [XmmRegister, XmmRegister | Memory<0 | 16>]): this
+  /** PI2FD: mm, mm/m64. */
+  pi2fd(...operands: [MmxRegister, MmxRegister | Memory<0 | 8>]): this
+  /** PI2FW: mm, mm/m64. */
+  pi2fw(...operands: [MmxRegister, MmxRegister | Memory<0 | 8>]): this
   /** PINSRB: xmm, r32/m8, imm8; xmm, r64/m8, imm8. */
   pinsrb(
     ...operands: [XmmRegister, Gp32 | Memory<0 | 1>, Immediate] | [XmmRegister, Gp64 | Memory<0 | 1>, Immediate]
@@ -1365,6 +1435,8 @@ export interface Mnemonics {
   pmuldq(...operands: [XmmRegister, XmmRegister | Memory<0 | 16>]): this
   /** PMULHRSW: mm, mm/m64; xmm, xmm/m128. */
   pmulhrsw(...operands: [MmxRegister, MmxRegister | Memory<0 | 8>] | [XmmRegister, XmmRegister | Memory<0 | 16>]): this
+  /** PMULHRW: mm, mm/m64. */
+  pmulhrw(...operands: [MmxRegister, MmxRegister | Memory<0 | 8>]): this
   /** PMULHUW: mm, mm/m64; xmm, xmm/m128. */
   pmulhuw(...operands: [MmxRegister, MmxRegister | Memory<0 | 8>] | [XmmRegister, XmmRegister | Memory<0 | 16>]): this
   /** PMULHW: mm, mm/m64; xmm, xmm/m128. */
@@ -1517,6 +1589,8 @@ export interface Mnemonics {
   psubusw(...operands: [MmxRegister, MmxRegister | Memory<0 | 8>] | [XmmRegister, XmmRegister | Memory<0 | 16>]): this
   /** PSUBW: mm, mm/m64; xmm, xmm/m128. */
   psubw(...operands: [MmxRegister, MmxRegister | Memory<0 | 8>] | [XmmRegister, XmmRegister | Memory<0 | 16>]): this
+  /** PSWAPD: mm, mm/m64. */
+  pswapd(...operands: [MmxRegister, MmxRegister | Memory<0 | 8>]): this
   /** PTEST: xmm, xmm/m128. */
   ptest(...operands: [XmmRegister, XmmRegister | Memory<0 | 16>]): this
   /** PTWRITE: r/m32; r/m64. */
@@ -1880,6 +1954,8 @@ export interface Mnemonics {
   skinit(): this
   /** SLDT: r/m16; r32/m16; r64/m16. */
   sldt(...operands: [Gp16 | Memory<0 | 2>] | [Gp32 | Memory<0 | 2>] | [Gp64 | Memory<0 | 2>]): this
+  /** SLWPCB: r32; r64. */
+  slwpcb(...operands: [Gp32] | [Gp64]): this
   /** SMSW: r/m16; r32/m16; r64/m16. */
   smsw(...operands: [Gp16 | Memory<0 | 2>] | [Gp32 | Memory<0 | 2>] | [Gp64 | Memory<0 | 2>]): this
   /** SQRTPD: xmm, xmm/m128. */
@@ -1952,6 +2028,8 @@ export interface Mnemonics {
   sysret(): this
   /** SYSRETQ. */
   sysretq(): this
+  /** T1MSKC: r32, r/m32; r64, r/m64. */
+  t1mskc(...operands: [Gp32, Gp32 | Memory<0 | 4>] | [Gp64, Gp64 | Memory<0 | 8>]): this
   /** TDCALL. */
   tdcall(): this
   /** TEST: r/m8, r8; r/m16, r16; r/m32, r32; r/m64, r64; al, imm8; ax, imm16; eax, imm32; rax, imm32; r/m8, imm8; r/m16, imm16; r/m32, imm32; r/m64, imm32. */
@@ -1982,6 +2060,8 @@ export interface Mnemonics {
   tpause(...operands: [Gp32]): this
   /** TZCNT: r16, r/m16; r32, r/m32; r64, r/m64. */
   tzcnt(...operands: [Gp16, Gp16 | Memory<0 | 2>] | [Gp32, Gp32 | Memory<0 | 4>] | [Gp64, Gp64 | Memory<0 | 8>]): this
+  /** TZMSK: r32, r/m32; r64, r/m64. */
+  tzmsk(...operands: [Gp32, Gp32 | Memory<0 | 4>] | [Gp64, Gp64 | Memory<0 | 8>]): this
   /** UCOMISD: xmm, xmm/m64. */
   ucomisd(...operands: [XmmRegister, XmmRegister | Memory<0 | 8>]): this
   /** UCOMISS: xmm, xmm/m32. */
@@ -2660,6 +2740,14 @@ export interface Mnemonics {
       | [XmmRegister, XmmRegister, XmmRegister, XmmRegister | Memory<0 | 4>]
       | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 4>, XmmRegister]
   ): this
+  /** VFRCZPD: xmm, xmm/m128; ymm, ymm/m256. */
+  vfrczpd(...operands: [XmmRegister, XmmRegister | Memory<0 | 16>] | [YmmRegister, YmmRegister | Memory<0 | 32>]): this
+  /** VFRCZPS: xmm, xmm/m128; ymm, ymm/m256. */
+  vfrczps(...operands: [XmmRegister, XmmRegister | Memory<0 | 16>] | [YmmRegister, YmmRegister | Memory<0 | 32>]): this
+  /** VFRCZSD: xmm, xmm/m64. */
+  vfrczsd(...operands: [XmmRegister, XmmRegister | Memory<0 | 8>]): this
+  /** VFRCZSS: xmm, xmm/m32. */
+  vfrczss(...operands: [XmmRegister, XmmRegister | Memory<0 | 4>]): this
   /** VGATHERDPD: xmm, vm64x, xmm; ymm, vm64x, ymm. */
   vgatherdpd(...operands: [XmmRegister, Memory<0 | 8>, XmmRegister] | [YmmRegister, Memory<0 | 8>, YmmRegister]): this
   /** VGATHERDPS: xmm, vm32x, xmm; ymm, vm32y, ymm. */
@@ -3084,6 +3172,14 @@ export interface Mnemonics {
       | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>, Immediate]
       | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>, Immediate]
   ): this
+  /** VPCMOV: xmm, xmm, xmm/m128, xmm; ymm, ymm, ymm/m256, ymm; xmm, xmm, xmm, xmm/m128; ymm, ymm, ymm, ymm/m256. */
+  vpcmov(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>, XmmRegister]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>, YmmRegister]
+      | [XmmRegister, XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+      | [YmmRegister, YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]
+  ): this
   /** VPCMPEQB: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
   vpcmpeqb(
     ...operands:
@@ -3140,6 +3236,22 @@ export interface Mnemonics {
   vpcmpistri(...operands: [XmmRegister, XmmRegister | Memory<0 | 16>, Immediate]): this
   /** VPCMPISTRM: xmm, xmm/m128, imm8. */
   vpcmpistrm(...operands: [XmmRegister, XmmRegister | Memory<0 | 16>, Immediate]): this
+  /** VPCOMB: xmm, xmm, xmm/m128, imm8. */
+  vpcomb(...operands: [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>, Immediate]): this
+  /** VPCOMD: xmm, xmm, xmm/m128, imm8. */
+  vpcomd(...operands: [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>, Immediate]): this
+  /** VPCOMQ: xmm, xmm, xmm/m128, imm8. */
+  vpcomq(...operands: [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>, Immediate]): this
+  /** VPCOMUB: xmm, xmm, xmm/m128, imm8. */
+  vpcomub(...operands: [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>, Immediate]): this
+  /** VPCOMUD: xmm, xmm, xmm/m128, imm8. */
+  vpcomud(...operands: [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>, Immediate]): this
+  /** VPCOMUQ: xmm, xmm, xmm/m128, imm8. */
+  vpcomuq(...operands: [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>, Immediate]): this
+  /** VPCOMUW: xmm, xmm, xmm/m128, imm8. */
+  vpcomuw(...operands: [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>, Immediate]): this
+  /** VPCOMW: xmm, xmm, xmm/m128, imm8. */
+  vpcomw(...operands: [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>, Immediate]): this
   /** VPDPBSSD: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
   vpdpbssd(
     ...operands:
@@ -3284,32 +3396,60 @@ export interface Mnemonics {
   vpgatherqd(...operands: [XmmRegister, Memory<0 | 4>, XmmRegister]): this
   /** VPGATHERQQ: xmm, vm64x, xmm; ymm, vm64y, ymm. */
   vpgatherqq(...operands: [XmmRegister, Memory<0 | 8>, XmmRegister] | [YmmRegister, Memory<0 | 8>, YmmRegister]): this
+  /** VPHADDBD: xmm, xmm/m128. */
+  vphaddbd(...operands: [XmmRegister, XmmRegister | Memory<0 | 16>]): this
+  /** VPHADDBQ: xmm, xmm/m128. */
+  vphaddbq(...operands: [XmmRegister, XmmRegister | Memory<0 | 16>]): this
+  /** VPHADDBW: xmm, xmm/m128. */
+  vphaddbw(...operands: [XmmRegister, XmmRegister | Memory<0 | 16>]): this
   /** VPHADDD: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
   vphaddd(
     ...operands:
       | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
       | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]
   ): this
+  /** VPHADDDQ: xmm, xmm/m128. */
+  vphadddq(...operands: [XmmRegister, XmmRegister | Memory<0 | 16>]): this
   /** VPHADDSW: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
   vphaddsw(
     ...operands:
       | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
       | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]
   ): this
+  /** VPHADDUBD: xmm, xmm/m128. */
+  vphaddubd(...operands: [XmmRegister, XmmRegister | Memory<0 | 16>]): this
+  /** VPHADDUBQ: xmm, xmm/m128. */
+  vphaddubq(...operands: [XmmRegister, XmmRegister | Memory<0 | 16>]): this
+  /** VPHADDUBW: xmm, xmm/m128. */
+  vphaddubw(...operands: [XmmRegister, XmmRegister | Memory<0 | 16>]): this
+  /** VPHADDUDQ: xmm, xmm/m128. */
+  vphaddudq(...operands: [XmmRegister, XmmRegister | Memory<0 | 16>]): this
+  /** VPHADDUWD: xmm, xmm/m128. */
+  vphadduwd(...operands: [XmmRegister, XmmRegister | Memory<0 | 16>]): this
+  /** VPHADDUWQ: xmm, xmm/m128. */
+  vphadduwq(...operands: [XmmRegister, XmmRegister | Memory<0 | 16>]): this
   /** VPHADDW: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
   vphaddw(
     ...operands:
       | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
       | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]
   ): this
+  /** VPHADDWD: xmm, xmm/m128. */
+  vphaddwd(...operands: [XmmRegister, XmmRegister | Memory<0 | 16>]): this
+  /** VPHADDWQ: xmm, xmm/m128. */
+  vphaddwq(...operands: [XmmRegister, XmmRegister | Memory<0 | 16>]): this
   /** VPHMINPOSUW: xmm, xmm/m128. */
   vphminposuw(...operands: [XmmRegister, XmmRegister | Memory<0 | 16>]): this
+  /** VPHSUBBW: xmm, xmm/m128. */
+  vphsubbw(...operands: [XmmRegister, XmmRegister | Memory<0 | 16>]): this
   /** VPHSUBD: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
   vphsubd(
     ...operands:
       | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
       | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]
   ): this
+  /** VPHSUBDQ: xmm, xmm/m128. */
+  vphsubdq(...operands: [XmmRegister, XmmRegister | Memory<0 | 16>]): this
   /** VPHSUBSW: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
   vphsubsw(
     ...operands:
@@ -3322,6 +3462,8 @@ export interface Mnemonics {
       | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
       | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]
   ): this
+  /** VPHSUBWD: xmm, xmm/m128. */
+  vphsubwd(...operands: [XmmRegister, XmmRegister | Memory<0 | 16>]): this
   /** VPINSRB: xmm, xmm, r32/m8, imm8; xmm, xmm, r64/m8, imm8. */
   vpinsrb(
     ...operands:
@@ -3338,6 +3480,30 @@ export interface Mnemonics {
       | [XmmRegister, XmmRegister, Gp32 | Memory<0 | 2>, Immediate]
       | [XmmRegister, XmmRegister, Gp64 | Memory<0 | 2>, Immediate]
   ): this
+  /** VPMACSDD: xmm, xmm, xmm/m128, xmm. */
+  vpmacsdd(...operands: [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>, XmmRegister]): this
+  /** VPMACSDQH: xmm, xmm, xmm/m128, xmm. */
+  vpmacsdqh(...operands: [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>, XmmRegister]): this
+  /** VPMACSDQL: xmm, xmm, xmm/m128, xmm. */
+  vpmacsdql(...operands: [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>, XmmRegister]): this
+  /** VPMACSSDD: xmm, xmm, xmm/m128, xmm. */
+  vpmacssdd(...operands: [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>, XmmRegister]): this
+  /** VPMACSSDQH: xmm, xmm, xmm/m128, xmm. */
+  vpmacssdqh(...operands: [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>, XmmRegister]): this
+  /** VPMACSSDQL: xmm, xmm, xmm/m128, xmm. */
+  vpmacssdql(...operands: [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>, XmmRegister]): this
+  /** VPMACSSWD: xmm, xmm, xmm/m128, xmm. */
+  vpmacsswd(...operands: [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>, XmmRegister]): this
+  /** VPMACSSWW: xmm, xmm, xmm/m128, xmm. */
+  vpmacssww(...operands: [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>, XmmRegister]): this
+  /** VPMACSWD: xmm, xmm, xmm/m128, xmm. */
+  vpmacswd(...operands: [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>, XmmRegister]): this
+  /** VPMACSWW: xmm, xmm, xmm/m128, xmm. */
+  vpmacsww(...operands: [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>, XmmRegister]): this
+  /** VPMADCSSWD: xmm, xmm, xmm/m128, xmm. */
+  vpmadcsswd(...operands: [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>, XmmRegister]): this
+  /** VPMADCSWD: xmm, xmm, xmm/m128, xmm. */
+  vpmadcswd(...operands: [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>, XmmRegister]): this
   /** VPMADD52HUQ: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
   vpmadd52huq(
     ...operands:
@@ -3524,11 +3690,93 @@ export interface Mnemonics {
       | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
       | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]
   ): this
+  /** VPPERM: xmm, xmm, xmm/m128, xmm; xmm, xmm, xmm, xmm/m128. */
+  vpperm(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>, XmmRegister]
+      | [XmmRegister, XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+  ): this
+  /** VPROTB: xmm, xmm/m128, imm8; xmm, xmm/m128, xmm; xmm, xmm, xmm/m128. */
+  vprotb(
+    ...operands:
+      | [XmmRegister, XmmRegister | Memory<0 | 16>, Immediate]
+      | [XmmRegister, XmmRegister | Memory<0 | 16>, XmmRegister]
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+  ): this
+  /** VPROTD: xmm, xmm/m128, imm8; xmm, xmm/m128, xmm; xmm, xmm, xmm/m128. */
+  vprotd(
+    ...operands:
+      | [XmmRegister, XmmRegister | Memory<0 | 16>, Immediate]
+      | [XmmRegister, XmmRegister | Memory<0 | 16>, XmmRegister]
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+  ): this
+  /** VPROTQ: xmm, xmm/m128, imm8; xmm, xmm/m128, xmm; xmm, xmm, xmm/m128. */
+  vprotq(
+    ...operands:
+      | [XmmRegister, XmmRegister | Memory<0 | 16>, Immediate]
+      | [XmmRegister, XmmRegister | Memory<0 | 16>, XmmRegister]
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+  ): this
+  /** VPROTW: xmm, xmm/m128, imm8; xmm, xmm/m128, xmm; xmm, xmm, xmm/m128. */
+  vprotw(
+    ...operands:
+      | [XmmRegister, XmmRegister | Memory<0 | 16>, Immediate]
+      | [XmmRegister, XmmRegister | Memory<0 | 16>, XmmRegister]
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+  ): this
   /** VPSADBW: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
   vpsadbw(
     ...operands:
       | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
       | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]
+  ): this
+  /** VPSHAB: xmm, xmm/m128, xmm; xmm, xmm, xmm/m128. */
+  vpshab(
+    ...operands:
+      | [XmmRegister, XmmRegister | Memory<0 | 16>, XmmRegister]
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+  ): this
+  /** VPSHAD: xmm, xmm/m128, xmm; xmm, xmm, xmm/m128. */
+  vpshad(
+    ...operands:
+      | [XmmRegister, XmmRegister | Memory<0 | 16>, XmmRegister]
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+  ): this
+  /** VPSHAQ: xmm, xmm/m128, xmm; xmm, xmm, xmm/m128. */
+  vpshaq(
+    ...operands:
+      | [XmmRegister, XmmRegister | Memory<0 | 16>, XmmRegister]
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+  ): this
+  /** VPSHAW: xmm, xmm/m128, xmm; xmm, xmm, xmm/m128. */
+  vpshaw(
+    ...operands:
+      | [XmmRegister, XmmRegister | Memory<0 | 16>, XmmRegister]
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+  ): this
+  /** VPSHLB: xmm, xmm/m128, xmm; xmm, xmm, xmm/m128. */
+  vpshlb(
+    ...operands:
+      | [XmmRegister, XmmRegister | Memory<0 | 16>, XmmRegister]
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+  ): this
+  /** VPSHLD: xmm, xmm/m128, xmm; xmm, xmm, xmm/m128. */
+  vpshld(
+    ...operands:
+      | [XmmRegister, XmmRegister | Memory<0 | 16>, XmmRegister]
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+  ): this
+  /** VPSHLQ: xmm, xmm/m128, xmm; xmm, xmm, xmm/m128. */
+  vpshlq(
+    ...operands:
+      | [XmmRegister, XmmRegister | Memory<0 | 16>, XmmRegister]
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
+  ): this
+  /** VPSHLW: xmm, xmm/m128, xmm; xmm, xmm, xmm/m128. */
+  vpshlw(
+    ...operands:
+      | [XmmRegister, XmmRegister | Memory<0 | 16>, XmmRegister]
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>]
   ): this
   /** VPSHUFB: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
   vpshufb(

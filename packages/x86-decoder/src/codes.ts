@@ -56,8 +56,8 @@ export interface CodeInfo {
    * bits; `z`: as `v` without 64; `y`: REX.W (or VEX.W) alone selects between 32 and 64.
    */
   readonly sizeClass: '' | 'v' | 'y' | 'z'
-  readonly encoding: 'legacy' | 'vex'
-  /** 0: one-byte, 1: 0F, 2: 0F 38, 3: 0F 3A. */
+  readonly encoding: 'legacy' | 'vex' | 'xop'
+  /** 0: one-byte, 1: 0F, 2: 0F 38, 3: 0F 3A, 4: 0F 0F, with the opcode after the operands (3DNow!); 8 to 10: XOP's. */
   readonly map: number
   readonly opcode: number
   /** The low three bits of the opcode name a register. */
@@ -273,7 +273,7 @@ function buildCodes(): readonly CodeInfo[] {
       operands: specs,
       operandSize: form.operandSize as CodeInfo['operandSize'],
       sizeClass: form.sizeClass,
-      encoding: form.vex ? 'vex' : 'legacy',
+      encoding: form.vex ? (form.map >= 8 ? 'xop' : 'vex') : 'legacy',
       map: form.map,
       opcode: form.opcode,
       opcodeRegister: form.opcodeRegister,

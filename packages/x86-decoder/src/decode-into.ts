@@ -24,10 +24,12 @@ const PREFIX_SEGMENT = kinds.PREFIX_SEGMENT
 const PREFIX_REPNE_LAST = kinds.PREFIX_REPNE_LAST
 const REGISTER_RIP = kinds.REGISTER_RIP
 const DECODE_AMD = kinds.DECODE_AMD
+const MAP_3DNOW = trees.MAP_3DNOW
 const MAPS = trees.MAPS
 const TREE_LEGACY = trees.TREE_LEGACY
 const TREE_LONG = trees.TREE_LONG
 const TREE_LONG_AMD = trees.TREE_LONG_AMD
+const LEAF_3DNOW = trees.LEAF_3DNOW
 const LEAF_ANY_MOD = trees.LEAF_ANY_MOD
 const LEAF_CHECK = trees.LEAF_CHECK
 const LEAF_CHECK_CONTROL = trees.LEAF_CHECK_CONTROL
@@ -55,7 +57,7 @@ const KEY_B = trees.KEY_B
 
 /** Leaf bits that the common path does not look at one by one. */
 const LEAF_RARE =
-  LEAF_CHECK | LEAF_REG_3BIT | LEAF_RM_3BIT | LEAF_IMPLIED_MEMORY | LEAF_NO_66 | LEAF_ANY_MOD | LEAF_VSIB
+  LEAF_CHECK | LEAF_REG_3BIT | LEAF_RM_3BIT | LEAF_IMPLIED_MEMORY | LEAF_NO_66 | LEAF_ANY_MOD | LEAF_VSIB | LEAF_3DNOW
 
 /** The architecture's limit on the length of an instruction. */
 const MAX_LENGTH = 15
@@ -73,6 +75,8 @@ const CLASS_REP = 7
 const CLASS_VEX = 8
 /** 0F. */
 const CLASS_ESCAPE = 9
+/** 8F: XOP, or POP. */
+const CLASS_XOP = 10
 
 const byteClasses: Uint8Array = /*#__PURE__*/ makeByteClasses()
 
@@ -88,6 +92,7 @@ function makeByteClasses(): Uint8Array {
     classes[base + 0xc4] = CLASS_VEX
     classes[base + 0xc5] = CLASS_VEX
     classes[base + 0x0f] = CLASS_ESCAPE
+    classes[base + 0x8f] = CLASS_XOP
   }
   // The second half is 64-bit mode.
   for (let rex = 0x40; rex < 0x50; rex++) classes[256 + rex] = CLASS_REX
@@ -190,9 +195,14 @@ export function decodeInto(bytes: Uint8Array, offset: number, end: number, mode:
   let map = 0
   let key = 0
   let vvvv = 0
-  if (byteClass === CLASS_VEX && pos >= limit) return outOfBytes(insn, pos - offset + 1, end - offset)
-  if (byteClass === CLASS_VEX && (long || bytes[pos]! >= 0xc0)) {
-    // Outside 64-bit mode C4 and C5 are LES and LDS unless what would be ModRM has mod = 3.
+  if ((byteClass === CLASS_VEX || byteClass === CLASS_XOP) && pos >= limit) {
+    return outOfBytes(insn, pos - offset + 1, end - offset)
+  }
+  // Outside 64-bit mode C4 and C5 are LES and LDS unless what would be ModRM has mod = 3. 8F is POP with maps below 8.
+  if (
+    (byteClass === CLASS_VEX && (long || bytes[pos]! >= 0xc0)) ||
+    (byteClass === CLASS_XOP && (bytes[pos]! & 31) >= 8)
+  ) {
     if ((prefixes & (PREFIX_LOCK | PREFIX_REP | PREFIX_REPNE | PREFIX_OPERAND_SIZE)) !== 0 || rex !== 0) {
       return fail(insn, pos - offset, kinds.REASON_VEX_PREFIX)
     }
@@ -204,7 +214,10 @@ export function decodeInto(bytes: Uint8Array, offset: number, end: number, mode:
       rex = (~payload >> 5) & 4
     } else {
       if (pos >= limit) return outOfBytes(insn, pos - offset + 1, end - offset)
-      map = 3 + (payload & 31)
+      map = payload & 31
+      // Maps of the two have numbers of their own; 0 is none.
+      if (byte === 0x8f) map = map > 10 ? 0 : map - 1
+      else map = map > 3 || map === 0 ? 0 : map + 3
       rex = (~payload >> 5) & 7
       payload = bytes[pos]!
       pos = (pos + 1) | 0
@@ -219,7 +232,7 @@ export function decodeInto(bytes: Uint8Array, offset: number, end: number, mode:
     insn.vectorLength = l
     prefixes |= w === 0 ? PREFIX_VEX : PREFIX_VEX | PREFIX_REX_W
     key = ((payload & 3) << KEY_PP) | (l << KEY_L) | (w << KEY_W) | ((w + 1) << KEY_OPERAND_SIZE) | ((rex & 1) << KEY_B)
-    if (map < 4 || map >= MAPS) return fail(insn, pos - offset, kinds.REASON_OPCODE)
+    if (map === 0) return fail(insn, pos - offset, kinds.REASON_OPCODE)
     if (pos >= limit) return outOfBytes(insn, pos - offset + 1, end - offset)
     byte = bytes[pos]!
     pos = (pos + 1) | 0
@@ -493,6 +506,15 @@ function finishRare(insn: Instruction, leaf: number, prefixes: number, mode: num
   }
   if ((leaf & LEAF_REG_3BIT) !== 0) insn.reg &= 7
   if ((leaf & LEAF_RM_3BIT) !== 0) insn.rm &= 7
+  if ((leaf & LEAF_3DNOW) !== 0) {
+    const code = roots[MAP_3DNOW * 256 + insn.immLo]!
+    if (code === 0) return kinds.REASON_OPCODE
+    insn.code = code
+    insn.opcodeOffset = insn.immOffset
+    insn.immLo = 0
+    insn.immOffset = 0
+    insn.immSize = 0
+  }
   switch (leaf & LEAF_IMPLIED_MEMORY) {
     case 0:
       break

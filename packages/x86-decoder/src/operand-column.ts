@@ -153,6 +153,7 @@ function sizeOf(suffix: string, bits: number): number {
 /** Splits an operand such as `Rv/Mw` into letter and the suffixes for register and memory. */
 function splitOperand(text: string): [letter: string, register: string, memory: string] {
   if (text === 'sIb') return ['sI', 'b', 'b']
+  if (text === 'uId') return ['uI', 'd', 'd']
   // VSIB: `vxd` has an XMM register as index and elements of 4 bytes.
   if (text.startsWith('v')) return ['v', text[1] === 'y' ? 'qq' : 'dq', text.slice(2)]
   const slash = text.indexOf('/')
@@ -171,6 +172,7 @@ function operandAt(text: string, bits: number, second: boolean): FormOperand {
   const size = sizeOf(registerSuffix, bits)
   let kind: OperandKind | undefined = LETTERS[letter]
   if (letter === 'sI') kind = OperandKind.IMM8_SX
+  if (letter === 'uI') kind = OperandKind.IMM32
   if (letter === 'A') kind = OperandKind.FAR_POINTER
   if (letter === 'I' || letter === 'J') {
     if (letter === 'J') kind = size === 1 ? OperandKind.REL8 : size === 2 ? OperandKind.REL16 : OperandKind.REL32

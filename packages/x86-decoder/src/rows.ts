@@ -5,7 +5,8 @@
  *
  * Opcode: `[VEX.][prefix] bytes [+r] [/digit | (modrm)]`. The prefix is `NP` (none of 66, F3, F2), `NFx` (neither F3 nor
  * F2), `66`, `F3`, `F2`; without one, prefixes do not select the row. `+r`: the low three bits name a register. `/digit`:
- * ModRM.reg. `(C1)`: the whole ModRM byte.
+ * ModRM.reg.  `(C1)`: the whole ModRM byte. `XOP.8 85`: opcode 85 of XOP map 8.
+ * `0F 0F 9E`: opcode 9E after the operands (3DNow!).
  *
  * Mnemonic: `A/B/C` names the 16-, 32- and 64-bit form (two names: 16/32 for class v or z, 32/64 for class y).
  *
@@ -13,7 +14,7 @@
  * b w d q t dq qq = 1 2 4 8 10 16 32 bytes; v = operand size; z = at most 32 bits; y = 32 or 64; yy = twice y; as = address
  * size; x = vector length, 16 or 32; hx, qx, ex = half, quarter, eighth of it; p = far pointer; a = BOUND's pair; s = descriptor-table register; e, f = x87 environment, state; fx = FXSAVE area.
  * `vxd`, `vyq`: memory by a vector of indices (VSIB) in an XMM or YMM register, elements of 4 or 8 bytes.
- * `Rv/Mw`: register and memory differ in size. `sIb`: sign-extended. Tb: XLATB's table. Registers by name, and `1`.
+ * `Rv/Mw`: register and memory differ in size. `sIb`: sign-extended; `uId`: never. Tb: XLATB's table. Registers by name, and `1`.
  *
  * Attributes: `lock` LOCK is legal with a memory destination; `rep`, `repe` string repetition; `i64` invalid in 64-bit mode,
  * `o64` only there; `d64` operand size defaults to 64 there; `f64` is always 64 there; `n64` near branch: f64 on Intel,
@@ -89,6 +90,9 @@ interface Opcode {
   modrmByte: number
 }
 
+/** What follows 0F, by map from 1 on. */
+const ESCAPES = ['', '38 ', '3A ', '0F ']
+
 function parseOpcode(text: string): Opcode {
   const result: Opcode = {
     vex: false,
@@ -104,11 +108,18 @@ function parseOpcode(text: string): Opcode {
     result.vex = true
     rest = rest.slice(4)
   }
+  const xop = rest.startsWith('XOP.')
+  if (xop) rest = rest.slice(4)
   const tokens = rest.split(' ')
+  if (xop) {
+    result.vex = true
+    result.prefix = 'NP'
+    result.map = parseInt(tokens.shift() as string, 16)
+  }
   if (tokens.length > 1 && /^(NP|NFx|66|F3|F2)$/.test(tokens[0] as string)) result.prefix = tokens.shift() as string
-  const escape = /^0F (38 |3A )?(?=[0-9A-F]{2})/.exec(tokens.join(' '))
+  const escape = /^0F (38 |3A |0F )?(?=[0-9A-F]{2})/.exec(tokens.join(' '))
   if (escape !== null) {
-    result.map = escape[1] === undefined ? 1 : escape[1] === '38 ' ? 2 : 3
+    result.map = ESCAPES.indexOf(escape[1] ?? '') + 1
     tokens.splice(0, result.map === 1 ? 1 : 2)
   }
   let byte = tokens.shift() as string

@@ -1,5 +1,6 @@
 /** The opcode tables, expanded and compiled when this module loads. */
 import { expandRows, type Form } from './rows.ts'
+import { amdRows } from './table/amd.ts'
 import { avxRows } from './table/avx.ts'
 import { oneByteRows } from './table/one-byte.ts'
 import { twoByteRows } from './table/two-byte.ts'
@@ -16,6 +17,7 @@ export const forms: readonly Form[] = /*#__PURE__*/ expandRows([
   x87Rows,
   vexRows,
   avxRows,
+  amdRows,
 ])
 
 /** What the decoder walks. */

@@ -4,7 +4,7 @@
  * Each opcode of each map has a tree, whose leaves are codes. Most trees are a leaf or one switch on the operand size.
  */
 import { OperandKind } from './kinds.ts'
-import type { FormOperand } from './operand-column.ts'
+import { type FormOperand, Immediate } from './operand-column.ts'
 import type { Form } from './rows.ts'
 
 /** Bit places in the key by which a tree is walked. ModRM.rm and ModRM.reg are where the ModRM byte has them. */
@@ -54,8 +54,10 @@ export const TREE_LONG: number = 1
 /** 64-bit mode, as AMD processors decode it. */
 export const TREE_LONG_AMD: number = 2
 
-/** Opcode maps per tree: 0 to 3 are one-byte, 0F, 0F38, 0F3A; 4 to 6 are VEX maps 1 to 3. */
-export const MAPS: number = 7
+/** Opcode maps per tree: 0 to 3 are one-byte, 0F, 0F38, 0F3A; 4 to 6 are VEX maps 1 to 3, 7 to 9 XOP maps 8 to 10. */
+export const MAPS: number = 11
+/** The map of 3DNow!, whose opcodes come after the operands of 0F 0F. */
+export const MAP_3DNOW = 10
 
 /** Bits of a leaf: what decoding needs to know once the code is found. */
 export const LEAF_IMMEDIATE: number = 15
@@ -82,6 +84,8 @@ export const LEAF_VSIB: number = 1 << 15
 export const LEAF_NO_66: number = 1 << 20
 /** Destination, index and mask must differ. */
 export const LEAF_DISTINCT: number = 1 << 21
+/** The immediate byte is an opcode of `MAP_3DNOW`. */
+export const LEAF_3DNOW: number = 1 << 22
 /** Operand size in bytes, 4 bits. */
 export const LEAF_SIZE_SHIFT: number = 16
 
@@ -104,6 +108,7 @@ function leafBits(form: Form): number {
   if (form.attributes.has('lock')) bits |= LEAF_LOCK
   if (form.attributes.has('anymod')) bits |= LEAF_ANY_MOD
   if (form.attributes.has('maskmov')) bits |= LEAF_MASKMOV
+  if (form.map === 4) bits |= LEAF_3DNOW | Immediate.U8
   if (form.attributes.has('no66')) bits |= LEAF_NO_66
   if (form.attributes.has('distinct')) bits |= LEAF_DISTINCT
   for (let position = 0; position < form.operands.length; position++) {
@@ -235,7 +240,11 @@ export function compileTables(forms: readonly Form[]): DecodeTables {
   const cells: (number[] | undefined)[] = []
   forms.forEach((form, code) => {
     if (code === 0) return
-    const map = form.vex ? form.map + 3 : form.map
+    const map = decoderMap(form)
+    if (map === MAP_3DNOW) {
+      // Any of them stands for all until its opcode is read.
+      cells[256 + 0x0f] ??= [code]
+    }
     for (let low = 0; low < (form.opcodeRegister ? 8 : 1); low++) {
       const cell = map * 256 + form.opcode + low
       const list = cells[cell]
@@ -265,6 +274,12 @@ export function compileTables(forms: readonly Form[]): DecodeTables {
     })
   })
   return { roots, hasModrm, nodes: Int32Array.from(builder.nodes), leaves: Int32Array.from(forms, leafBits) }
+}
+
+/** The decoder's number for the opcode map of a form. */
+function decoderMap({ vex, map }: Form): number {
+  if (vex) return map >= 8 ? map - 1 : map + 3
+  return map === 4 ? MAP_3DNOW : map
 }
 
 const sameOnAmd = ({ selector }: Form): boolean => selector.osLong === selector.osAmd

@@ -56,8 +56,10 @@ const MODRM_SAMPLES = Array.from({ length: 64 }, (_, i) => {
 function enumerateVex(each: (buffer: Uint8Array) => void): void {
   const slots = MODRM_SAMPLES.length
   const buffer = new Uint8Array(slots * SLOT + SLOT)
-  for (let head = 0; head < 3 * 32; head++) {
-    const map = (head >> 5) + 1
+  for (let head = 0; head < 6 * 32; head++) {
+    // VEX maps 1 to 3, XOP maps 8 to 10.
+    const group = head >> 5
+    const map = group < 3 ? group + 1 : group + 5
     // W, L and pp; vvvv is all ones or not.
     const fixed = ((head & 8) << 4) | (head & 7)
     for (let opcode = 0; opcode < 256; opcode++) {
@@ -66,7 +68,16 @@ function enumerateVex(each: (buffer: Uint8Array) => void): void {
         for (let j = 0; j < SLOT; j++) buffer[at + j] = i * 29 + j * 0x51 + 0x8c
         const vvvv = (head & 16) === 0 ? 15 : (i * 5 + opcode) & 15
         // In 64-bit mode R, X and B vary too; elsewhere R and X are ones, or it is LES.
-        buffer.set([0xc4, 0xc0 | ((i & 1) << 5) | map, fixed | (vvvv << 3), opcode, MODRM_SAMPLES[i] as number], at)
+        buffer.set(
+          [
+            group < 3 ? 0xc4 : 0x8f,
+            0xc0 | ((i & 1) << 5) | map,
+            fixed | (vvvv << 3),
+            opcode,
+            MODRM_SAMPLES[i] as number,
+          ],
+          at,
+        )
       }
       each(buffer)
     }
@@ -118,7 +129,7 @@ describe.each([16, 32, 64])('%i-bit mode: length, validity, mnemonic and operand
     expect(compared).toBeGreaterThan(200_000)
   })
 
-  test('every VEX opcode with every pp, W and L, with vvvv and without', () => {
+  test('every VEX and XOP opcode with every pp, W and L, with vvvv and without', () => {
     const insn = new Instruction()
     const iced = new IcedInstruction()
     const unknown: string[] = []
