@@ -141,7 +141,8 @@ export class MemoryAccess {
     if (size > head) {
       const next = (lo + head) | 0
       // Linear addresses of 32 bits wrap. Descriptor tables have 64-bit ones in all of IA-32e mode.
-      const wide = u32[S_MODE >>> 2] === MODE_64 || ((flags & SLOW_IMPLICIT) !== 0 && (u32[S_EFER >>> 2]! & EFER_LMA) !== 0)
+      const wide =
+        u32[S_MODE >>> 2] === MODE_64 || ((flags & SLOW_IMPLICIT) !== 0 && (u32[S_EFER >>> 2]! & EFER_LMA) !== 0)
       status = this.#translate(next >>> 0, next === 0 && wide ? hi + 1 : hi, access, this.#second)
       if (status !== STATUS_DONE) return status
       // A device in either half: nothing may have been stored by the time the logged pass starts.
