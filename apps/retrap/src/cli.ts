@@ -10,8 +10,8 @@ import { fetchInstaller, fetchLinux, type DebianOptions, type InstallerArchitect
 import { buildInitramfs, SHELL_PROMPT } from './linux/initramfs.ts'
 import type { InputPolicy } from './serial-input.ts'
 import { runSession, type MachineImages, type SessionHost, type SessionSettings } from './session.ts'
-import { parseCpus, parseDevice, parseMemory, parseSerial, parseTimeout, usage } from './values.ts'
-import type { DeviceArgument, SerialTarget } from './values.ts'
+import { parseCpus, parseDevice, parseMemory, parseModule, parseSerial, parseTimeout, usage } from './values.ts'
+import type { DeviceArgument, ModuleArgument, SerialTarget } from './values.ts'
 
 /** The process around the command line. */
 export interface CliHost extends SessionHost {
@@ -34,6 +34,7 @@ interface MachineFlags {
 interface RunFlags extends MachineFlags {
   readonly kernel?: string
   readonly initrd?: string
+  readonly module?: readonly ModuleArgument[]
   readonly append?: string
   readonly firmware?: string
 }
@@ -120,6 +121,11 @@ function createProgram(host: CliHost, finish: Finish): Command {
     .description('Run a kernel (Linux bzImage, PVH or multiboot ELF) or a firmware image')
     .option('--kernel <file>', 'kernel to start')
     .option('--initrd <file>', "the kernel's initial RAM disk")
+    .option(
+      '--module <file text>',
+      'further file for a multiboot or PVH kernel, and a text for it (repeatable)',
+      (text: string, before: readonly ModuleArgument[] | undefined) => [...(before ?? []), parseModule(text)],
+    )
     .option('--append <text>', "the kernel's command line")
     .option('--firmware <file>', 'firmware image, mapped to end at 4 GiB and at 1 MiB')
     .addHelpText('after', `\n${deviceHelp()}`)
@@ -206,8 +212,8 @@ function checkImages(flags: RunFlags): void {
   if (flags.kernel === undefined && flags.firmware === undefined) {
     throw usage('nothing to run; give --kernel FILE or --firmware FILE')
   }
-  if (flags.kernel === undefined && (flags.initrd !== undefined || flags.append !== undefined)) {
-    throw usage('--initrd and --append belong to a kernel; give --kernel FILE too')
+  if (flags.kernel === undefined && [flags.initrd, flags.append, flags.module].some((flag) => flag !== undefined)) {
+    throw usage('--initrd, --module and --append belong to a kernel; give --kernel FILE too')
   }
 }
 
@@ -217,9 +223,16 @@ async function readImages(flags: RunFlags): Promise<MachineImages> {
     readImage('--initrd', flags.initrd),
     readImage('--firmware', flags.firmware),
   ])
+  const modules = await Promise.all(
+    (flags.module ?? []).map(async ({ path, commandLine }) => ({
+      bytes: await readInput(`--module ${path}`, path),
+      commandLine,
+    })),
+  )
   return {
     ...(kernel === undefined ? {} : { kernel }),
     ...(initrd === undefined ? {} : { initrd }),
+    ...(modules.length === 0 ? {} : { modules }),
     ...(firmware === undefined ? {} : { firmware }),
     ...(flags.append === undefined ? {} : { commandLine: flags.append }),
   }

@@ -9,6 +9,7 @@ export interface MachineOptions {
   readonly cpus: number
   readonly kernel?: Uint8Array
   readonly initrd?: Uint8Array
+  readonly modules?: readonly { readonly bytes: Uint8Array; readonly commandLine: string }[]
   readonly commandLine?: string
   readonly firmware?: Uint8Array
   readonly devices: readonly DeviceModel[]

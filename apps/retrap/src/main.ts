@@ -12,7 +12,8 @@ const ENDING_SIGNALS: readonly EndingSignal[] = ['SIGINT', 'SIGTERM', 'SIGHUP']
 /** A PC whose images are in its memory; what they were read into is given back now and not when a collector comes by. */
 async function createMachine(options: MachineOptions): Promise<Machine> {
   const pc = await createPc(options)
-  for (const image of [options.kernel, options.initrd, options.firmware]) {
+  const modules = (options.modules ?? []).map(({ bytes }) => bytes)
+  for (const image of [options.kernel, options.initrd, ...modules, options.firmware]) {
     if (image?.buffer instanceof ArrayBuffer) image.buffer.transfer(0)
   }
   return pc

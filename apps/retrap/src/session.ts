@@ -11,7 +11,7 @@ import { formatStatistics, measure, Stopwatch } from './statistics.ts'
 import type { SerialTarget } from './values.ts'
 
 /** What the system under a machine is. */
-export type MachineImages = Pick<MachineOptions, 'kernel' | 'initrd' | 'firmware' | 'commandLine'>
+export type MachineImages = Pick<MachineOptions, 'kernel' | 'initrd' | 'modules' | 'firmware' | 'commandLine'>
 
 /** One machine to run, and how it meets the outside. */
 export interface SessionSettings {

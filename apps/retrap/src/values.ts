@@ -77,6 +77,19 @@ export function parseDevice(text: string): DeviceArgument {
   return { name, properties }
 }
 
+/** A file for the kernel, and the text that goes with it. */
+export interface ModuleArgument {
+  readonly path: string
+  readonly commandLine: string
+}
+
+/** Splits `FILE TEXT`: the text begins behind the first space. */
+export function parseModule(text: string): ModuleArgument {
+  const [, path = '', commandLine = ''] = /^(\S+)(?:\s+(.*))?$/s.exec(text.trim()) ?? []
+  if (path === '') throw usage("--module '' names no file; write FILE or 'FILE TEXT'")
+  return { path, commandLine }
+}
+
 /** A whole number in decimal or, with 0x, hexadecimal; undefined for anything else. */
 export function parseWhole(text: string): number | undefined {
   return /^(0x[0-9a-f]+|\d+)$/i.test(text.trim()) ? Number(text) : undefined

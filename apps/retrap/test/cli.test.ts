@@ -20,6 +20,15 @@ describe('the machine', () => {
       args: ['run', '--kernel', file, '--initrd', file, '--append', 'console=ttyS0', '--memory', '256M'],
       options: { memoryBytes: 256 << 20, kernel: image, initrd: image, commandLine: 'console=ttyS0' },
     },
+    {
+      args: ['run', '--kernel', file, '--module', `${file} linux console=hvc0`, '--module', file],
+      options: {
+        modules: [
+          { bytes: image, commandLine: 'linux console=hvc0' },
+          { bytes: image, commandLine: '' },
+        ],
+      },
+    },
     { args: ['run', '--firmware', file], options: { memoryBytes: 512 << 20, firmware: image } },
     {
       args: ['run', '--firmware', file, '--device', 'isa-debug-exit,iobase=0xf4,iosize=4', '--device', 'isa-debugcon'],
@@ -48,6 +57,13 @@ describe('a mistake gets one line that says what to do, and no machine', () => {
   test.each([
     { args: ['run'], code: 2, says: 'give --kernel FILE or --firmware FILE' },
     { args: ['run', '--initrd', file, '--firmware', file], code: 2, says: 'give --kernel FILE too' },
+    { args: ['run', '--module', file, '--firmware', file], code: 2, says: 'give --kernel FILE too' },
+    { args: ['run', '--kernel', file, '--module', ' '], code: 2, says: "write FILE or 'FILE TEXT'" },
+    {
+      args: ['run', '--kernel', file, '--module', '/nonexistent x'],
+      code: 74,
+      says: '--module /nonexistent: there is',
+    },
     { args: ['run', '--kernel', '/nonexistent'], code: 74, says: '--kernel /nonexistent: there is no such file' },
     { args: ['run', '--kernel', tmpdir()], code: 74, says: 'it is a directory' },
     { args: ['--memory', '0'], code: 2, says: 'give at least 2M' },

@@ -58,7 +58,19 @@ describe.skipIf(!hasApt)('systems other than Linux', () => {
       const { kernelPath } = await fetchLinux('linux-image-cloud-amd64')
       // The first word is the image's name, which Xen skips.
       const append = 'xen com1=115200,8n1 console=com1 noreboot'
-      const args = ['run', '--kernel', xen, '--initrd', kernelPath, '--append', append, '--cpus', '2', '--memory', '1G']
+      const args = [
+        'run',
+        '--kernel',
+        xen,
+        '--append',
+        append,
+        '--module',
+        `${kernelPath} linux console=hvc0`,
+        '--cpus',
+        '2',
+        '--memory',
+        '1G',
+      ]
       const { code, stdout } = await runRetrap(args, {
         answers: [{ to: 'about to get started...', type: LEAVE }],
         deadlineMs: DEADLINE_MS,
