@@ -133,7 +133,11 @@ function suffix(out: TokenWriter): string {
   if (memory === undefined) return ''
   if (FLOATS.has(mnemonic)) return FLOAT_SUFFIXES[memory.size] ?? ''
   if (X87_INTEGERS.has(mnemonic)) return X87_INTEGER_SUFFIXES[memory.size] ?? ''
-  if (!SUFFIXED.has(mnemonic)) return ''
+  // The register has 16 bytes whatever is converted.
+  if (/^VCVT(PD2PS|T?PD2DQ|NEPS2BF16)$/.test(mnemonic)) return memory.size === 16 ? 'x' : 'y'
+  // These have a letter only for the size that is not the usual one.
+  if (/^(FLDENV|FNSTENV|FRSTOR|FNSAVE)$/.test(mnemonic)) return ['', 's', 'l'][hiddenOperandSize(out) >> 4] ?? ''
+  if (!SUFFIXED.has(mnemonic) || (insn.mode !== 64 && /^V?CVT/.test(mnemonic))) return ''
   const isSized = info.operands.some(
     ({ kind }) =>
       kind === OperandKind.REG || kind === OperandKind.SEGMENT_REG || (kind === OperandKind.FIXED_REG && !isShift(out)),
@@ -225,7 +229,9 @@ function writeOperand(out: TokenWriter, operand: Operand, position: number): voi
       if (info.flow.startsWith('indirect')) out.punctuation('*')
       // Of two x87 registers the one that the instruction names keeps its number, or their order would be lost.
       const isNumbered = info.operands[position]?.kind === OperandKind.STI && operand.register === 0
-      writeRegister(out, isNumbered ? 'st(0)' : operand.name)
+      // Debug registers are %db0 and on, as in the first assemblers for the 80386.
+      const isDebug = info.operands[position]?.kind === OperandKind.DEBUG_REG
+      writeRegister(out, isNumbered ? 'st(0)' : isDebug ? `db${operand.register}` : operand.name)
       break
     }
     case 'memory':
@@ -262,7 +268,7 @@ export function tokensAtt(target: DecodedInstruction | Instruction, options: For
   if (hasHiddenAddressSize(out)) out.wordAndBlank('prefix', `addr${insn.addressSize}`)
   if (insn.code !== 0) for (const word of prefixWords(out)) out.wordAndBlank('prefix', PREFIX_SPELLINGS[word] ?? word)
   // The others have a letter that says it.
-  const operandSize = operands[0]?.kind === 'branch' || info.mnemonic.startsWith('F') ? hiddenOperandSize(out) : 0
+  const operandSize = operands[0]?.kind === 'branch' ? hiddenOperandSize(out) : 0
   if (operandSize !== 0) out.wordAndBlank('prefix', `data${operandSize}`)
   out.word('mnemonic', spelling(out))
   const order = operands.map((_, i) => i)

@@ -177,7 +177,10 @@ export function prefixWords({ insn, info }: TokenWriter): string[] {
   const rep = !repne && (prefixes & PREFIX_REP) !== 0
   const mandatory = info.prefix === 'F2' || info.prefix === 'F3'
   const memory = insn.isMemory !== 0
-  if (insn.segmentOverride === 3 && info.flow.startsWith('indirect')) words.push('notrack')
+  if (insn.segmentOverride === 3 && info.flow.startsWith('indirect') && !info.mnemonic.endsWith('F')) {
+    // Only of near ones: far ones are tracked whatever stands before them.
+    words.push('notrack')
+  }
   if (!mandatory && (rep || repne)) {
     if (info.repeat === 'rep') words.push(repne ? 'repne' : 'rep')
     else if (info.repeat === 'repe') words.push(repne ? 'repne' : 'repe')

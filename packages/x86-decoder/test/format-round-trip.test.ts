@@ -21,6 +21,7 @@ interface Exception {
 /** For both syntaxes of GNU as 2.40. */
 const gas: readonly Exception[] = [
   { text: /^(erets|eretu|lkgs|pbndkb)\b/, why: 'newer than binutils 2.40' },
+  { text: /^v(pdpw\w+|sm[34]\w+|sha512\w+)\b/, why: 'newer than binutils 2.40' },
   { text: /^salc/, why: 'undocumented' },
   { text: /^fstpnce/, why: 'undocumented' },
   { text: /^bswap %?(ax|bx|cx|dx|sp|bp|si|di|r\d+w)$/, why: 'undefined with 16 bits' },
@@ -62,6 +63,7 @@ const exceptions: Readonly<Record<Syntax, readonly Exception[]>> = {
     { text: /^(erets|eretu|lkgs|pbndkb|rdpru|aadd|aand|aor|axor|prefetchit[01])\b/, why: 'newer than NASM 2.16' },
     { text: /^(seam\w+|tdcall|vmgexit|rmpquery|rmpadjust|rmpupdate|psmash|pvalidate)\b/, why: 'newer than NASM 2.16' },
     { text: /^(mcommit|invlpgb|tlbsync|wrmsrns|(rd|wr)msrlist|clui|stui|testui|uiret)\b/, why: 'newer than NASM 2.16' },
+    { text: /^v(pdpw\w+|sm[34]\w+|sha512\w+)\b/, why: 'newer than NASM 2.16' },
     { text: /^(fstpnce|fn?setpm)/, why: 'undocumented' },
     { text: /^bswap (ax|bx|cx|dx|sp|bp|si|di|r\d+w)$/, why: 'undefined with 16 bits' },
     { text: /^(xresldtrk|xsusldtrk)/, why: 'newer than NASM 2.16' },
@@ -69,7 +71,9 @@ const exceptions: Readonly<Record<Syntax, readonly Exception[]>> = {
     { text: /^wrssd/, why: 'NASM 2.16 encodes it as ADCX', modes: [16] },
     { text: /^enqcmds? /, why: 'NASM 2.16 takes the address size to be 16', modes: [16, 32] },
     { text: /^mov[sz]xd? (ax|bx|cx|dx|sp|bp|si|di|r\d+w), (word|\w\w$|r\d+w|\w\wd?$)/, why: 'the same size twice' },
-    { text: /^(pinsrw|pextrw|pmovmskb) .*\br\w+/, why: 'it has only the 32-bit form for MMX registers', modes: [64] },
+    { text: /^v?(pinsr[bw]|pextrw|pmovmskb) .*\br\w+/, why: 'it has not all the 64-bit forms', modes: [64] },
+    { text: /^vpdpb(ss|su|uu)ds?|^\{vex\} v/, why: 'newer than NASM 2.16, or known to it in EVEX form alone' },
+    { text: /^skinit/, why: 'processors have it in all modes, NASM 2.16 has not', modes: [16] },
     { text: /^(rd|wr)pkru/, why: 'processors have it in all modes, NASM 2.16 has not', modes: [16, 32] },
     { text: /^movsxd (e\w\w|r\d+d),/, why: 'the same size twice', modes: [64] },
     { text: /^bnd jmp short/, why: 'MPX says nothing against it, NASM does' },
@@ -84,8 +88,8 @@ const equivalent: readonly { readonly from: RegExp; readonly to: RegExp }[] = [
   { from: /^MOV (r\d*[wd]?|[er]?\w\w), [c-gs]s$|^MOV [c-gs]s, /, to: /^MOV / },
   { from: /^(SLDT|STR|SMSW) /, to: /^(SLDT|STR|SMSW) / },
   {
-    from: /^(PINSR[BW]|PEXTR[BW]|EXTRACTPS|PMOVMSKB|MOVMSKP[SD]) /,
-    to: /^(PINSR[BW]|PEXTR[BW]|EXTRACTPS|PMOVMSKB|MOVMSKP[SD]) /,
+    from: /^V?(PINSR[BW]|PEXTR[BW]|EXTRACTPS|PMOVMSKB|MOVMSKP[SD]) /,
+    to: /^V?(PINSR[BW]|PEXTR[BW]|EXTRACTPS|PMOVMSKB|MOVMSKP[SD]) /,
   },
   { from: /^XCHG ax, ax$/, to: /^NOP $/ },
   { from: /^(FDIVR?|FSUBR?|FADD|FMUL) st, st$/, to: /^(FDIVR?|FSUBR?|FADD|FMUL) st, st$/ },

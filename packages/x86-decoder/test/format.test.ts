@@ -49,6 +49,10 @@ describe('one instruction in three syntaxes', () => {
     ['f2 48 0f 2a 00', 'cvtsi2sd xmm0, qword ptr [rax]', 'cvtsi2sdq (%rax), %xmm0', 'cvtsi2sd xmm0, qword [rax]'],
     ['e6 70', 'out 0x70, al', 'out %al, $0x70', 'out 0x70, al'],
     ['ec', 'in al, dx', 'in (%dx), %al', 'in al, dx'],
+    ['0f 21 f8', 'mov rax, dr7', 'mov %db7, %rax', 'mov rax, dr7'],
+    ['66 d9 30', 'data16 fnstenv [rax]', 'fnstenvs (%rax)', 'o16 fnstenv [rax]'],
+    ['3e ff e0', 'notrack jmp rax', 'notrack jmp *%rax', 'ds jmp rax'],
+    ['c5 fd 5a 00', 'vcvtpd2ps xmm0, ymmword ptr [rax]', 'vcvtpd2psy (%rax), %xmm0', 'vcvtpd2ps xmm0, yword [rax]'],
     ['06', '(bad)', '(bad)', '(bad)'],
   ])('%s', (hex, intel, att, nasm) => {
     const decoded = decode(bytesOf(hex))

@@ -39,8 +39,18 @@ function prefixes(mode: Mode, random: () => number): number[] {
   return found
 }
 
+/** A three-byte VEX prefix, in which vvvv is unused as often as not, and a segment prefix in front at times. */
+function writeVex(buffer: Uint8Array, at: number, random: () => number): void {
+  const vvvv = random() % 2 === 0 ? 0x78 : random() & 0x78
+  const start = at > 0 && /^(26|2e|36|3e|64|65|67)$/.test((buffer[0] as number).toString(16)) ? 1 : 0
+  buffer.set([0xc4, (random() & 0xe0) | (1 + (random() % 3)), (random() & 0x87) | vvvv], start)
+  buffer[start + 3] = random()
+}
+
+const ENCODINGS: ReadonlySet<string> = new Set(['legacy', 'vex'])
+
 /**
- * Random instructions of the legacy maps: at most `each` of every code with memory and as many without, the first one of
+ * Random instructions of the legacy and VEX maps: at most `each` of every code with memory and as many without, the first one of
  * slot i at address i * SLOT.
  */
 export function randomInstructions(mode: Mode, each: number, tries: number): DecodedInstruction[] {
@@ -54,8 +64,9 @@ export function randomInstructions(mode: Mode, each: number, tries: number): Dec
     // Displacements and immediates of few bits as often as of many.
     if (random() % 2 === 0) buffer.fill(random() % 2 === 0 ? 0 : 0xff, head.length + 3 + (random() % 2))
     buffer.set(head)
+    if (i % 3 === 0) writeVex(buffer, head.length - 1, random)
     const decoded = decode(buffer, { mode, address: BigInt(found.length * SLOT) })
-    if (decoded.status !== 'decoded' || decoded.info.encoding !== 'legacy' || decoded.info.alias) continue
+    if (decoded.status !== 'decoded' || !ENCODINGS.has(decoded.info.encoding) || decoded.info.alias) continue
     const key = `${decoded.info.code} ${decoded.instruction.isMemory}`
     const count = seen.get(key) ?? 0
     if (count >= each) continue
@@ -172,7 +183,7 @@ export function meaning(decoded: DecodedInstruction, relative: 'displacement' | 
     repeat === 'none' ? '' : prefixes & (PREFIX_REP | PREFIX_REPNE),
     lockable && (prefixes & PREFIX_LOCK) !== 0 ? 'lock' : '',
     decoded.mnemonic.startsWith('LOOP') ? addressSize : '',
-    flow.startsWith('indirect') && segmentOverride === 3 ? 'notrack' : '',
+    flow.startsWith('indirect') && !decoded.mnemonic.endsWith('F') && segmentOverride === 3 ? 'notrack' : '',
     flow === 'next' ? '' : decoded.instruction.operandSize,
   ]
   return `${marks.join(' ')} ${decoded.mnemonic} ${operands.join(', ')}`
