@@ -1,5 +1,6 @@
 /** Code and symbols of ELF files. Source: System V ABI, "Object Files", with its AMD64 and i386 supplements. */
 import { CliError } from '../cli-error.ts'
+import { importedSymbols } from './elf-imports.ts'
 import { FileReader, type Mode, type Program, type Section, type Symbol } from './program.ts'
 
 const EM_386 = 3
@@ -20,7 +21,8 @@ const STB_LOCAL = 0
 const SHN_UNDEF = 0
 const SHN_LORESERVE = 0xff00
 
-interface Header {
+/** A section header, in numbers of one size. */
+export interface ElfHeader {
   readonly name: string
   readonly type: number
   readonly flags: bigint
@@ -55,15 +57,16 @@ export function readElf(bytes: Uint8Array): Program {
     .flatMap((header) => readSymbols(file, is64, header, headers))
   // In a file that is not linked each section starts at 0, so names of other sections would be wrong.
   const own = isRelocatable ? Map.groupBy(all, ({ section }) => section) : undefined
+  const linked = isRelocatable ? [] : [...all, ...importedSymbols(file, is64, machine === EM_X86_64, headers)]
   const sections = headers.flatMap(({ name, type, flags, address, offset, size }, index): Section[] => {
     if (type !== SHT_PROGBITS || (flags & SHF_EXECINSTR) === 0n || size === 0) return []
-    const symbols = own === undefined ? all : (own.get(index) ?? [])
+    const symbols = own === undefined ? linked : (own.get(index) ?? [])
     return [{ name, address, bytes: file.slice(offset, size), symbols }]
   })
   return { format: 'ELF', mode, sections: sections.length > 0 ? sections : segments(file, is64) }
 }
 
-function sectionHeaders(file: FileReader, is64: boolean): readonly Header[] {
+function sectionHeaders(file: FileReader, is64: boolean): readonly ElfHeader[] {
   const at = is64 ? Number(file.u64(40)) : file.u32(32)
   if (at === 0) return []
   const entrySize = file.u16(is64 ? 58 : 46)
@@ -100,8 +103,8 @@ function sectionHeaders(file: FileReader, is64: boolean): readonly Header[] {
 function readSymbols(
   file: FileReader,
   is64: boolean,
-  table: Header,
-  headers: readonly Header[],
+  table: ElfHeader,
+  headers: readonly ElfHeader[],
 ): (Symbol & { readonly section: number })[] {
   const names = headers[table.link]
   const size = is64 ? 24 : 16

@@ -152,6 +152,8 @@ main:
     const addresses = (text: string, line: RegExp): string[] =>
       [...text.matchAll(line)].map(([, address]) => parseInt(address as string, 16).toString(16))
     const theirs = execFileSync('objdump', ['-d', '-w', '/bin/true'], { encoding: 'utf8', maxBuffer: 1 << 28 })
+    const stubs = (text: string, line: RegExp): string[] => [...text.matchAll(line)].map(([, name]) => name as string)
+    expect(stubs(host.stdout.text, /^(\S+@plt):$/gm)).toEqual(stubs(theirs, /<(\S+@plt)>:$/gm))
     const ours = addresses(host.stdout.text, /^([0-9a-f]+) {2}/gm)
     expect(ours).toEqual(addresses(theirs, /^ *([0-9a-f]+):\t/gm))
     expect(ours.length).toBeGreaterThan(100)
