@@ -1,6 +1,17 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { DECODED, decode, decodeAll, decodeInto, formatIntel, Instruction, INVALID, TRUNCATED } from '../src/index.ts'
+import {
+  DECODED,
+  decode,
+  decodeAll,
+  decodeInto,
+  formatAtt,
+  formatIntel,
+  formatNasm,
+  Instruction,
+  INVALID,
+  TRUNCATED,
+} from '../src/index.ts'
 
 const modes = fc.constantFrom(16, 32, 64) as fc.Arbitrary<16 | 32 | 64>
 
@@ -93,7 +104,9 @@ describe('any bytes at all', () => {
       fc.property(fc.uint8Array({ maxLength: 100 }), modes, (bytes, mode) => {
         let at = 0
         for (const decoded of decodeAll(bytes, { mode })) {
-          expect(formatIntel(decoded)).not.toMatch(/undefined|NaN/)
+          for (const format of [formatIntel, formatAtt, formatNasm]) {
+            expect(format(decoded)).not.toMatch(/undefined|NaN|\s$/)
+          }
           expect(decoded.address).toBe(BigInt(at))
           at += decoded.status === 'invalid' ? 1 : decoded.length
         }
