@@ -89,10 +89,11 @@ export function defaultSegment(memory: Memory): number {
  * @param memory - the operand
  * @param mode - the mode it is encoded for
  * @param bits - its address size, from {@link addressBitsOf}
+ * @param sib - the form wants a SIB byte (AMX)
  * @throws AssemblerError `ERR_OPERAND` or `ERR_RANGE`
  */
-export function encodeAddress(memory: Memory, mode: 16 | 32 | 64, bits: 16 | 32 | 64): AddressEncoding {
-  return bits === 16 ? encode16(memory) : encode32(memory, mode, bits)
+export function encodeAddress(memory: Memory, mode: 16 | 32 | 64, bits: 16 | 32 | 64, sib: boolean): AddressEncoding {
+  return bits === 16 ? encode16(memory) : encode32(memory, mode, bits, sib)
 }
 
 /** Table 2-1 of SDM vol. 2A: the eight address forms that 16-bit code has. */
@@ -134,11 +135,12 @@ function encode16(memory: Memory): AddressEncoding {
 }
 
 /** Tables 2-2 and 2-3 of SDM vol. 2A, and "RIP-Relative Addressing". */
-function encode32(memory: Memory, mode: 16 | 32 | 64, bits: 32 | 64): AddressEncoding {
+function encode32(memory: Memory, mode: 16 | 32 | 64, bits: 32 | 64, sib: boolean): AddressEncoding {
   const ripRelative =
     memory.reference === 'rip' ||
     (memory.reference === 'mode' && mode === 64 && typeof memory.disp !== 'bigint' && memory.disp.isAddress)
   if (ripRelative && mode !== 64) throw bad(memory, 'RIP-relative addresses need 64-bit mode')
+  if (ripRelative && sib) throw bad(memory, 'the instruction has no RIP-relative operand: no such form')
   let { base, index, scale } = memory
   // Without a base there is always a 32-bit displacement, so a base is the shorter way to say it. Not for (R/E)BP and
   // (R/E)SP, which would bring another segment with them, and not where the long displacement was asked for.
@@ -171,7 +173,7 @@ function encode32(memory: Memory, mode: 16 | 32 | 64, bits: 32 | 64): AddressEnc
   }
   // Base 5 with mod 0 means a displacement alone, so (R/E)BP and R13 always have one.
   const dispBytes = dispBytesOf(memory, (base.number & 7) === 5, bits)
-  const needsSib = index !== undefined || (base.number & 7) === 4
+  const needsSib = sib || index !== undefined || (base.number & 7) === 4
   return {
     ...common,
     mod: dispBytes === 0 ? 0 : dispBytes === 1 ? 1 : 2,

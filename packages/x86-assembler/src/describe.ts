@@ -17,6 +17,8 @@ const CLASS_NAMES: { readonly [Class in RegisterClass]: string } = {
   mmx: 'mm',
   xmm: 'xmm',
   ymm: 'ymm',
+  mask: 'k',
+  tile: 'tmm',
 }
 
 function memoryName(size: number): string {

@@ -104,7 +104,7 @@ export function encodeForm(form: Form, operands: readonly Operand[], context: En
     return undefined
   }
   if (form.distinct) {
-    const index = fields.memory?.index?.number
+    const index = fields.memory === undefined ? fields.rm : fields.memory.index?.number
     if (index === fields.reg || index === fields.vvvv || fields.reg === fields.vvvv) return undefined
   }
   return emit(form, fields, context)
@@ -326,7 +326,7 @@ function emit(form: Form, fields: Fields, context: EncodeContext): EncodedForm |
   }
   if (addressBits !== bits) bytes.push(0x67)
 
-  const address = memory === undefined ? undefined : encodeAddress(memory, bits, addressBits)
+  const address = memory === undefined ? undefined : encodeAddress(memory, bits, addressBits, form.sib)
   if (!emitOpcode(form, fields, address, bits, bytes)) return undefined
 
   let waitingBytes = 0

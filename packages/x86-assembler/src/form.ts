@@ -77,8 +77,10 @@ export interface Form {
   /** An encoding that means the same as another and is used only when named. */
   readonly alias: boolean
   readonly lockable: boolean
-  /** Destination, index and mask must be different registers. */
+  /** Destination, index and mask, or three tiles, must be different registers. */
   readonly distinct: boolean
+  /** Memory is encoded with a SIB byte. */
+  readonly sib: boolean
   readonly repeatable: boolean
 }
 

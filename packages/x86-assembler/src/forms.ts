@@ -67,6 +67,20 @@ function slotOf(operand: OperandSpec, row: CodeInfo): Slot {
       return { kind: 'register', class: vector, field: 'vvvv' }
     case OperandKind.XMM_IS4:
       return { kind: 'register', class: vector, field: 'is4' }
+    case OperandKind.MASK_REG:
+      return { kind: 'register', class: 'mask', field: 'reg' }
+    case OperandKind.MASK_RM:
+      return { kind: 'rm', class: 'mask', size: memorySize }
+    case OperandKind.MASK_RM_REG:
+      return { kind: 'register', class: 'mask', field: 'rm' }
+    case OperandKind.MASK_VVVV:
+      return { kind: 'register', class: 'mask', field: 'vvvv' }
+    case OperandKind.TILE_REG:
+      return { kind: 'register', class: 'tile', field: 'reg' }
+    case OperandKind.TILE_RM_REG:
+      return { kind: 'register', class: 'tile', field: 'rm' }
+    case OperandKind.TILE_VVVV:
+      return { kind: 'register', class: 'tile', field: 'vvvv' }
     case OperandKind.XMM_FIXED:
       return { kind: 'fixed', class: 'xmm', number: 0, optional: true }
     case OperandKind.ST0:
@@ -140,6 +154,7 @@ function formOf(row: CodeInfo, code: number): Form {
     alias: row.alias,
     lockable: row.lockable,
     distinct: row.distinct,
+    sib: row.sib,
     repeatable: row.repeat !== 'none',
   }
 }

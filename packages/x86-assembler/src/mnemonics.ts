@@ -7,8 +7,10 @@ import type {
   Gp32,
   Gp64,
   Gp8,
+  MaskRegister,
   MmxRegister,
   SegmentRegister,
+  TileRegister,
   X87Register,
   XmmRegister,
   YmmRegister,
@@ -882,6 +884,132 @@ export interface Mnemonics {
   js(...operands: [Target]): this
   /** JZ (JE): rel8; rel16; rel32. */
   jz(...operands: [Target]): this
+  /** KADDB: k, k, k. */
+  kaddb(...operands: [MaskRegister, MaskRegister, MaskRegister]): this
+  /** KADDD: k, k, k. */
+  kaddd(...operands: [MaskRegister, MaskRegister, MaskRegister]): this
+  /** KADDQ: k, k, k. */
+  kaddq(...operands: [MaskRegister, MaskRegister, MaskRegister]): this
+  /** KADDW: k, k, k. */
+  kaddw(...operands: [MaskRegister, MaskRegister, MaskRegister]): this
+  /** KANDB: k, k, k. */
+  kandb(...operands: [MaskRegister, MaskRegister, MaskRegister]): this
+  /** KANDD: k, k, k. */
+  kandd(...operands: [MaskRegister, MaskRegister, MaskRegister]): this
+  /** KANDNB: k, k, k. */
+  kandnb(...operands: [MaskRegister, MaskRegister, MaskRegister]): this
+  /** KANDND: k, k, k. */
+  kandnd(...operands: [MaskRegister, MaskRegister, MaskRegister]): this
+  /** KANDNQ: k, k, k. */
+  kandnq(...operands: [MaskRegister, MaskRegister, MaskRegister]): this
+  /** KANDNW: k, k, k. */
+  kandnw(...operands: [MaskRegister, MaskRegister, MaskRegister]): this
+  /** KANDQ: k, k, k. */
+  kandq(...operands: [MaskRegister, MaskRegister, MaskRegister]): this
+  /** KANDW: k, k, k. */
+  kandw(...operands: [MaskRegister, MaskRegister, MaskRegister]): this
+  /** KMOVB: k, k/m8; m8, k; k, r32; r32, k. */
+  kmovb(
+    ...operands:
+      | [MaskRegister, MaskRegister | Memory<0 | 1>]
+      | [Memory<0 | 1>, MaskRegister]
+      | [MaskRegister, Gp32]
+      | [Gp32, MaskRegister]
+  ): this
+  /** KMOVD: k, k/m32; m32, k; k, r32; r32, k. */
+  kmovd(
+    ...operands:
+      | [MaskRegister, MaskRegister | Memory<0 | 4>]
+      | [Memory<0 | 4>, MaskRegister]
+      | [MaskRegister, Gp32]
+      | [Gp32, MaskRegister]
+  ): this
+  /** KMOVQ: k, k/m64; m64, k; k, r64; r64, k. */
+  kmovq(
+    ...operands:
+      | [MaskRegister, MaskRegister | Memory<0 | 8>]
+      | [Memory<0 | 8>, MaskRegister]
+      | [MaskRegister, Gp64]
+      | [Gp64, MaskRegister]
+  ): this
+  /** KMOVW: k, k/m16; m16, k; k, r32; r32, k. */
+  kmovw(
+    ...operands:
+      | [MaskRegister, MaskRegister | Memory<0 | 2>]
+      | [Memory<0 | 2>, MaskRegister]
+      | [MaskRegister, Gp32]
+      | [Gp32, MaskRegister]
+  ): this
+  /** KNOTB: k, k. */
+  knotb(...operands: [MaskRegister, MaskRegister]): this
+  /** KNOTD: k, k. */
+  knotd(...operands: [MaskRegister, MaskRegister]): this
+  /** KNOTQ: k, k. */
+  knotq(...operands: [MaskRegister, MaskRegister]): this
+  /** KNOTW: k, k. */
+  knotw(...operands: [MaskRegister, MaskRegister]): this
+  /** KORB: k, k, k. */
+  korb(...operands: [MaskRegister, MaskRegister, MaskRegister]): this
+  /** KORD: k, k, k. */
+  kord(...operands: [MaskRegister, MaskRegister, MaskRegister]): this
+  /** KORQ: k, k, k. */
+  korq(...operands: [MaskRegister, MaskRegister, MaskRegister]): this
+  /** KORTESTB: k, k. */
+  kortestb(...operands: [MaskRegister, MaskRegister]): this
+  /** KORTESTD: k, k. */
+  kortestd(...operands: [MaskRegister, MaskRegister]): this
+  /** KORTESTQ: k, k. */
+  kortestq(...operands: [MaskRegister, MaskRegister]): this
+  /** KORTESTW: k, k. */
+  kortestw(...operands: [MaskRegister, MaskRegister]): this
+  /** KORW: k, k, k. */
+  korw(...operands: [MaskRegister, MaskRegister, MaskRegister]): this
+  /** KSHIFTLB: k, k, imm8. */
+  kshiftlb(...operands: [MaskRegister, MaskRegister, Immediate]): this
+  /** KSHIFTLD: k, k, imm8. */
+  kshiftld(...operands: [MaskRegister, MaskRegister, Immediate]): this
+  /** KSHIFTLQ: k, k, imm8. */
+  kshiftlq(...operands: [MaskRegister, MaskRegister, Immediate]): this
+  /** KSHIFTLW: k, k, imm8. */
+  kshiftlw(...operands: [MaskRegister, MaskRegister, Immediate]): this
+  /** KSHIFTRB: k, k, imm8. */
+  kshiftrb(...operands: [MaskRegister, MaskRegister, Immediate]): this
+  /** KSHIFTRD: k, k, imm8. */
+  kshiftrd(...operands: [MaskRegister, MaskRegister, Immediate]): this
+  /** KSHIFTRQ: k, k, imm8. */
+  kshiftrq(...operands: [MaskRegister, MaskRegister, Immediate]): this
+  /** KSHIFTRW: k, k, imm8. */
+  kshiftrw(...operands: [MaskRegister, MaskRegister, Immediate]): this
+  /** KTESTB: k, k. */
+  ktestb(...operands: [MaskRegister, MaskRegister]): this
+  /** KTESTD: k, k. */
+  ktestd(...operands: [MaskRegister, MaskRegister]): this
+  /** KTESTQ: k, k. */
+  ktestq(...operands: [MaskRegister, MaskRegister]): this
+  /** KTESTW: k, k. */
+  ktestw(...operands: [MaskRegister, MaskRegister]): this
+  /** KUNPCKBW: k, k, k. */
+  kunpckbw(...operands: [MaskRegister, MaskRegister, MaskRegister]): this
+  /** KUNPCKDQ: k, k, k. */
+  kunpckdq(...operands: [MaskRegister, MaskRegister, MaskRegister]): this
+  /** KUNPCKWD: k, k, k. */
+  kunpckwd(...operands: [MaskRegister, MaskRegister, MaskRegister]): this
+  /** KXNORB: k, k, k. */
+  kxnorb(...operands: [MaskRegister, MaskRegister, MaskRegister]): this
+  /** KXNORD: k, k, k. */
+  kxnord(...operands: [MaskRegister, MaskRegister, MaskRegister]): this
+  /** KXNORQ: k, k, k. */
+  kxnorq(...operands: [MaskRegister, MaskRegister, MaskRegister]): this
+  /** KXNORW: k, k, k. */
+  kxnorw(...operands: [MaskRegister, MaskRegister, MaskRegister]): this
+  /** KXORB: k, k, k. */
+  kxorb(...operands: [MaskRegister, MaskRegister, MaskRegister]): this
+  /** KXORD: k, k, k. */
+  kxord(...operands: [MaskRegister, MaskRegister, MaskRegister]): this
+  /** KXORQ: k, k, k. */
+  kxorq(...operands: [MaskRegister, MaskRegister, MaskRegister]): this
+  /** KXORW: k, k, k. */
+  kxorw(...operands: [MaskRegister, MaskRegister, MaskRegister]): this
   /** LAHF. */
   lahf(): this
   /** LAR: r16, r/m16; r32, r32/m16; r64, r64/m16. */
@@ -892,6 +1020,8 @@ export interface Mnemonics {
   ldmxcsr(...operands: [Memory<0 | 4>]): this
   /** LDS: r16, m32; r32, m48. */
   lds(...operands: [Gp16, Memory<0 | 4>] | [Gp32, Memory<0 | 6>]): this
+  /** LDTILECFG: m. */
+  ldtilecfg(...operands: [Memory]): this
   /** LEA: r16, m; r32, m; r64, m. */
   lea(...operands: [Gp16, Memory] | [Gp32, Memory] | [Gp64, Memory]): this
   /** LEAVE. */
@@ -1988,6 +2118,8 @@ export interface Mnemonics {
   stosw(...operands: [Memory<0 | 2>, Gp16] | []): this
   /** STR: r/m16; r32/m16; r64/m16. */
   str(...operands: [Gp16 | Memory<0 | 2>] | [Gp32 | Memory<0 | 2>] | [Gp64 | Memory<0 | 2>]): this
+  /** STTILECFG: m. */
+  sttilecfg(...operands: [Memory]): this
   /** STUI. */
   stui(): this
   /** SUB: r/m8, r8; r/m16, r16; r/m32, r32; r/m64, r64; r8, r/m8; r16, r/m16; r32, r/m32; r64, r/m64; al, imm8; ax, imm16; eax, imm32; rax, imm32; r/m8, imm8; r/m16, imm16; r/m32, imm32; r/m64, imm32; r/m16, imm8; r/m32, imm8; r/m64, imm8. */
@@ -2030,8 +2162,24 @@ export interface Mnemonics {
   sysretq(): this
   /** T1MSKC: r32, r/m32; r64, r/m64. */
   t1mskc(...operands: [Gp32, Gp32 | Memory<0 | 4>] | [Gp64, Gp64 | Memory<0 | 8>]): this
+  /** TCMMIMFP16PS: tmm, tmm, tmm. */
+  tcmmimfp16ps(...operands: [TileRegister, TileRegister, TileRegister]): this
+  /** TCMMRLFP16PS: tmm, tmm, tmm. */
+  tcmmrlfp16ps(...operands: [TileRegister, TileRegister, TileRegister]): this
   /** TDCALL. */
   tdcall(): this
+  /** TDPBF16PS: tmm, tmm, tmm. */
+  tdpbf16ps(...operands: [TileRegister, TileRegister, TileRegister]): this
+  /** TDPBSSD: tmm, tmm, tmm. */
+  tdpbssd(...operands: [TileRegister, TileRegister, TileRegister]): this
+  /** TDPBSUD: tmm, tmm, tmm. */
+  tdpbsud(...operands: [TileRegister, TileRegister, TileRegister]): this
+  /** TDPBUSD: tmm, tmm, tmm. */
+  tdpbusd(...operands: [TileRegister, TileRegister, TileRegister]): this
+  /** TDPBUUD: tmm, tmm, tmm. */
+  tdpbuud(...operands: [TileRegister, TileRegister, TileRegister]): this
+  /** TDPFP16PS: tmm, tmm, tmm. */
+  tdpfp16ps(...operands: [TileRegister, TileRegister, TileRegister]): this
   /** TEST: r/m8, r8; r/m16, r16; r/m32, r32; r/m64, r64; al, imm8; ax, imm16; eax, imm32; rax, imm32; r/m8, imm8; r/m16, imm16; r/m32, imm32; r/m64, imm32. */
   test(
     ...operands:
@@ -2054,6 +2202,16 @@ export interface Mnemonics {
   ): this
   /** TESTUI. */
   testui(): this
+  /** TILELOADD: tmm, m. */
+  tileloadd(...operands: [TileRegister, Memory]): this
+  /** TILELOADDT1: tmm, m. */
+  tileloaddt1(...operands: [TileRegister, Memory]): this
+  /** TILERELEASE. */
+  tilerelease(): this
+  /** TILESTORED: m, tmm. */
+  tilestored(...operands: [Memory, TileRegister]): this
+  /** TILEZERO: tmm. */
+  tilezero(...operands: [TileRegister]): this
   /** TLBSYNC. */
   tlbsync(): this
   /** TPAUSE: r32. */

@@ -17,6 +17,8 @@ export type RegisterClass =
   | 'mmx'
   | 'xmm'
   | 'ymm'
+  | 'mask'
+  | 'tile'
 
 /**
  * One register. The class is a type parameter, so that `asm.mov(eax, rbx)` is refused by the compiler.
@@ -56,6 +58,10 @@ export type MmxRegister = Register<'mmx'>
 export type XmmRegister = Register<'xmm'>
 /** YMM0 to YMM15. */
 export type YmmRegister = Register<'ymm'>
+/** The mask registers K0 to K7. */
+export type MaskRegister = Register<'mask'>
+/** The tile registers TMM0 to TMM7. */
+export type TileRegister = Register<'tile'>
 
 function register<Class extends RegisterClass>(kind: Class, number: number, name: string): Register<Class> {
   return Object.freeze({ type: 'register', class: kind, number, name })
@@ -347,6 +353,38 @@ export const ymm13: YmmRegister = register('ymm', 13, 'ymm13')
 export const ymm14: YmmRegister = register('ymm', 14, 'ymm14')
 /** YMM15. */
 export const ymm15: YmmRegister = register('ymm', 15, 'ymm15')
+/** K0. */
+export const k0: MaskRegister = register('mask', 0, 'k0')
+/** K1. */
+export const k1: MaskRegister = register('mask', 1, 'k1')
+/** K2. */
+export const k2: MaskRegister = register('mask', 2, 'k2')
+/** K3. */
+export const k3: MaskRegister = register('mask', 3, 'k3')
+/** K4. */
+export const k4: MaskRegister = register('mask', 4, 'k4')
+/** K5. */
+export const k5: MaskRegister = register('mask', 5, 'k5')
+/** K6. */
+export const k6: MaskRegister = register('mask', 6, 'k6')
+/** K7. */
+export const k7: MaskRegister = register('mask', 7, 'k7')
+/** TMM0. */
+export const tmm0: TileRegister = register('tile', 0, 'tmm0')
+/** TMM1. */
+export const tmm1: TileRegister = register('tile', 1, 'tmm1')
+/** TMM2. */
+export const tmm2: TileRegister = register('tile', 2, 'tmm2')
+/** TMM3. */
+export const tmm3: TileRegister = register('tile', 3, 'tmm3')
+/** TMM4. */
+export const tmm4: TileRegister = register('tile', 4, 'tmm4')
+/** TMM5. */
+export const tmm5: TileRegister = register('tile', 5, 'tmm5')
+/** TMM6. */
+export const tmm6: TileRegister = register('tile', 6, 'tmm6')
+/** TMM7. */
+export const tmm7: TileRegister = register('tile', 7, 'tmm7')
 
 const byClass: { readonly [Class in RegisterClass]: readonly Register<Class>[] } = {
   gp8: [al, cl, dl, bl, spl, bpl, sil, dil, r8b, r9b, r10b, r11b, r12b, r13b, r14b, r15b],
@@ -361,6 +399,8 @@ const byClass: { readonly [Class in RegisterClass]: readonly Register<Class>[] }
   mmx: [mm0, mm1, mm2, mm3, mm4, mm5, mm6, mm7],
   xmm: [xmm0, xmm1, xmm2, xmm3, xmm4, xmm5, xmm6, xmm7, xmm8, xmm9, xmm10, xmm11, xmm12, xmm13, xmm14, xmm15],
   ymm: [ymm0, ymm1, ymm2, ymm3, ymm4, ymm5, ymm6, ymm7, ymm8, ymm9, ymm10, ymm11, ymm12, ymm13, ymm14, ymm15],
+  mask: [k0, k1, k2, k3, k4, k5, k6, k7],
+  tile: [tmm0, tmm1, tmm2, tmm3, tmm4, tmm5, tmm6, tmm7],
 }
 
 /**

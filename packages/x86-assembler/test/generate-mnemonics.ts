@@ -27,6 +27,8 @@ const CLASS_TYPES: Readonly<Record<string, string>> = {
   mmx: 'MmxRegister',
   xmm: 'XmmRegister',
   ymm: 'YmmRegister',
+  mask: 'MaskRegister',
+  tile: 'TileRegister',
 }
 
 function memoryType(size: number): string {

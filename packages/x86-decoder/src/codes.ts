@@ -81,8 +81,10 @@ export interface CodeInfo {
   readonly vexL: -1 | 0 | 1
   /** LOCK is legal with a memory destination. */
   readonly lockable: boolean
-  /** #UD if two of destination, index and mask are the same register (gathers). */
+  /** #UD if two of destination, index and mask (gathers), or of three tiles (AMX), are the same register. */
   readonly distinct: boolean
+  /** Memory must be named with a SIB byte (AMX). */
+  readonly sib: boolean
   readonly repeat: 'none' | 'rep' | 'repe'
   /** In 64-bit mode the operand size is 64 without REX.W, or 16 with 66. */
   readonly default64: boolean
@@ -198,6 +200,16 @@ function operandName(form: Form, position: number): string {
       return size === 32 ? 'ymm' : 'xmm'
     case OperandKind.XMM_RM:
       return `${size === 32 ? 'ymm' : 'xmm'}/${memory}`
+    case OperandKind.MASK_REG:
+    case OperandKind.MASK_RM_REG:
+    case OperandKind.MASK_VVVV:
+      return 'k'
+    case OperandKind.MASK_RM:
+      return `k/${memory}`
+    case OperandKind.TILE_REG:
+    case OperandKind.TILE_RM_REG:
+    case OperandKind.TILE_VVVV:
+      return 'tmm'
     case OperandKind.XMM_FIXED:
       return 'XMM0'
     case OperandKind.ST0:
@@ -288,7 +300,8 @@ function buildCodes(): readonly CodeInfo[] {
       vexW: form.w as CodeInfo['vexW'],
       vexL: form.l as CodeInfo['vexL'],
       lockable: attributes.has('lock'),
-      distinct: attributes.has('distinct'),
+      distinct: attributes.has('distinct') || operands[2]?.kind === OperandKind.TILE_VVVV,
+      sib: attributes.has('sib'),
       repeat: attributes.has('rep') ? 'rep' : attributes.has('repe') ? 'repe' : 'none',
       default64: attributes.has('d64'),
       force64: attributes.has('f64') || attributes.has('n64'),

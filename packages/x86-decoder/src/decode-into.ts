@@ -34,6 +34,8 @@ const LEAF_ANY_MOD = trees.LEAF_ANY_MOD
 const LEAF_CHECK = trees.LEAF_CHECK
 const LEAF_CHECK_CONTROL = trees.LEAF_CHECK_CONTROL
 const LEAF_CHECK_DEBUG = trees.LEAF_CHECK_DEBUG
+const LEAF_CHECK_MASK = trees.LEAF_CHECK_MASK
+const LEAF_CHECK_TILE = trees.LEAF_CHECK_TILE
 const LEAF_CHECK_SEGMENT_WRITE = trees.LEAF_CHECK_SEGMENT_WRITE
 const LEAF_IMMEDIATE = trees.LEAF_IMMEDIATE
 const LEAF_IMPLIED_MEMORY = trees.LEAF_IMPLIED_MEMORY
@@ -43,6 +45,7 @@ const LEAF_DISTINCT = trees.LEAF_DISTINCT
 const LEAF_NO_66 = trees.LEAF_NO_66
 const LEAF_REG_3BIT = trees.LEAF_REG_3BIT
 const LEAF_RM_3BIT = trees.LEAF_RM_3BIT
+const LEAF_SIB = trees.LEAF_SIB
 const LEAF_SIZE_SHIFT = trees.LEAF_SIZE_SHIFT - 3
 const LEAF_STRING_DESTINATION = trees.LEAF_STRING_DESTINATION
 const LEAF_STRING_SOURCE = trees.LEAF_STRING_SOURCE
@@ -57,7 +60,15 @@ const KEY_B = trees.KEY_B
 
 /** Leaf bits that the common path does not look at one by one. */
 const LEAF_RARE =
-  LEAF_CHECK | LEAF_REG_3BIT | LEAF_RM_3BIT | LEAF_IMPLIED_MEMORY | LEAF_NO_66 | LEAF_ANY_MOD | LEAF_VSIB | LEAF_3DNOW
+  LEAF_CHECK |
+  LEAF_REG_3BIT |
+  LEAF_RM_3BIT |
+  LEAF_IMPLIED_MEMORY |
+  LEAF_NO_66 |
+  LEAF_ANY_MOD |
+  LEAF_VSIB |
+  LEAF_3DNOW |
+  LEAF_SIB
 
 /** The architecture's limit on the length of an instruction. */
 const MAX_LENGTH = 15
@@ -488,6 +499,17 @@ function finishRare(insn: Instruction, leaf: number, prefixes: number, mode: num
     case LEAF_CHECK_DEBUG:
       if (insn.reg > 7) return kinds.REASON_REGISTER
       break
+    case LEAF_CHECK_MASK:
+      if (insn.reg > 7 || insn.vvvv > 7) return kinds.REASON_REGISTER
+      break
+    case LEAF_CHECK_TILE: {
+      const { reg, rm, vvvv } = insn
+      if (reg > 7) return kinds.REASON_REGISTER
+      if ((leaf & LEAF_VVVV) === 0) break
+      if (rm > 7 || vvvv > 7) return kinds.REASON_REGISTER
+      if (reg === rm || reg === vvvv || rm === vvvv) return kinds.REASON_SAME_REGISTER
+      break
+    }
     default:
       insn.reg &= 7
       // There are six, and CS is not loaded by MOV.
@@ -495,6 +517,7 @@ function finishRare(insn: Instruction, leaf: number, prefixes: number, mode: num
         return kinds.REASON_REGISTER
   }
   if ((leaf & LEAF_NO_66) !== 0 && (prefixes & PREFIX_OPERAND_SIZE) !== 0) return kinds.REASON_OPCODE
+  if ((leaf & LEAF_SIB) !== 0 && (insn.rm & 7) !== 4) return kinds.REASON_OPCODE
   if ((leaf & LEAF_VSIB) !== 0) {
     // Without a SIB byte there is no index; 16-bit addresses have none.
     if ((insn.rm & 7) !== 4 || insn.addressSize === 16) return kinds.REASON_OPCODE

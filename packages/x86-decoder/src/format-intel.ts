@@ -52,6 +52,8 @@ function sizeKeywords(info: CodeInfo, operand: MemoryOperand): readonly string[]
     case 'CLFLUSH':
     case 'CLFLUSHOPT':
     case 'CLWB':
+    case 'LDTILECFG':
+    case 'STTILECFG':
       return []
     case 'CALLF':
     case 'JMPF':

@@ -87,6 +87,20 @@ export const OperandKind = {
    * one element.
    */
   VSIB: 39,
+  /** Mask register, ModRM.reg. */
+  MASK_REG: 40,
+  /** Mask register or memory, ModRM.rm. */
+  MASK_RM: 41,
+  /** Mask register, ModRM.rm with mod = 3. */
+  MASK_RM_REG: 42,
+  /** Mask register, VEX.vvvv. */
+  MASK_VVVV: 43,
+  /** Tile register, ModRM.reg. */
+  TILE_REG: 44,
+  /** Tile register, ModRM.rm with mod = 3. */
+  TILE_RM_REG: 45,
+  /** Tile register, VEX.vvvv. */
+  TILE_VVVV: 46,
 } as const
 /** One of the values of the table of the same name. */
 export type OperandKind = (typeof OperandKind)[keyof typeof OperandKind]
@@ -153,13 +167,13 @@ export const REASON_OPCODE = 1
 export const REASON_LOCK = 2
 /** Longer than 15 bytes. */
 export const REASON_TOO_LONG = 3
-/** A register that does not exist (CR1, DR8, a seventh segment register, CS as MOV's destination). */
+/** A register that does not exist (CR1, DR8, a seventh segment register, CS as MOV's destination, a ninth mask or tile). */
 export const REASON_REGISTER = 4
 /** A legacy or REX prefix before VEX that must not be there. */
 export const REASON_VEX_PREFIX = 5
 /** VEX.vvvv names a register that the instruction has no use for. */
 export const REASON_VEX_VVVV = 6
-/** Two of a gather's destination, index and mask are the same register. */
+/** Two of a gather's destination, index and mask, or of the tiles of a product, are the same register. */
 export const REASON_SAME_REGISTER = 7
 
 /** Texts for the reasons, indexed by them. */

@@ -43,7 +43,7 @@ export type Immediate = (typeof Immediate)[keyof typeof Immediate]
 /** Parts of a vector register, of 16 bytes with VEX.L = 0 and of 32 with VEX.L = 1. */
 const VECTOR_PARTS: Readonly<Record<string, number>> = { x: 1, hx: 2, qx: 4, ex: 8 }
 
-const SIZES: Readonly<Record<string, number>> = { b: 1, w: 2, d: 4, q: 8, t: 10, dq: 16, qq: 32, fx: 512 }
+const SIZES: Readonly<Record<string, number>> = { b: 1, w: 2, d: 4, q: 8, t: 10, dq: 16, qq: 32, oq: 64, fx: 512 }
 
 /** Registers that stand in a row by name: kind, size suffix, number. */
 const FIXED: Readonly<Record<string, readonly [OperandKind, string, number]>> = {
@@ -88,15 +88,24 @@ const LETTERS: Readonly<Record<string, OperandKind>> = {
   Y: OperandKind.STRING_DESTINATION,
   O: OperandKind.MOFFS,
   v: OperandKind.VSIB,
+  kG: OperandKind.MASK_REG,
+  kE: OperandKind.MASK_RM,
+  kR: OperandKind.MASK_RM_REG,
+  kB: OperandKind.MASK_VVVV,
+  tG: OperandKind.TILE_REG,
+  tR: OperandKind.TILE_RM_REG,
+  tB: OperandKind.TILE_VVVV,
 }
 
 /** Kinds whose operand may be a register of ModRM.rm or memory. */
-const RM_KINDS: readonly OperandKind[] = [OperandKind.RM, OperandKind.MMX_RM, OperandKind.XMM_RM]
+const RM_KINDS: readonly OperandKind[] = [OperandKind.RM, OperandKind.MMX_RM, OperandKind.XMM_RM, OperandKind.MASK_RM]
 /** Kinds that must be a register of ModRM.rm. */
 const RM_REGISTER_KINDS: readonly OperandKind[] = [
   OperandKind.RM_REG,
   OperandKind.MMX_RM_REG,
   OperandKind.XMM_RM_REG,
+  OperandKind.MASK_RM_REG,
+  OperandKind.TILE_RM_REG,
   OperandKind.STI,
 ]
 /** Kinds that take part of a ModRM byte. */
@@ -111,6 +120,8 @@ const MODRM_KINDS: readonly OperandKind[] = [
   OperandKind.DEBUG_REG,
   OperandKind.MMX_REG,
   OperandKind.XMM_REG,
+  OperandKind.MASK_REG,
+  OperandKind.TILE_REG,
 ]
 
 /** Size in bytes of suffix `s` when the form's operand size (or address size, for `as`) is `bits`. */
@@ -154,6 +165,8 @@ function sizeOf(suffix: string, bits: number): number {
 function splitOperand(text: string): [letter: string, register: string, memory: string] {
   if (text === 'sIb') return ['sI', 'b', 'b']
   if (text === 'uId') return ['uI', 'd', 'd']
+  // Masks and tiles: two letters.
+  if (/^[kt][A-Z]/.test(text)) return [text.slice(0, 2), text.slice(2), text.slice(2)]
   // VSIB: `vxd` has an XMM register as index and elements of 4 bytes.
   if (text.startsWith('v')) return ['v', text[1] === 'y' ? 'qq' : 'dq', text.slice(2)]
   const slash = text.indexOf('/')

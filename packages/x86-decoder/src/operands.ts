@@ -28,6 +28,8 @@ export function operandRegister(insn: Instruction, i: number): number {
       return operand.size === 1 ? byteRegister(insn, insn.opcodeReg) : insn.opcodeReg
     case OperandKind.VVVV_REG:
     case OperandKind.XMM_VVVV:
+    case OperandKind.MASK_VVVV:
+    case OperandKind.TILE_VVVV:
       return insn.vvvv
     case OperandKind.FIXED_REG:
     case OperandKind.FIXED_SEGMENT:
@@ -39,12 +41,17 @@ export function operandRegister(insn: Instruction, i: number): number {
     case OperandKind.DEBUG_REG:
     case OperandKind.MMX_REG:
     case OperandKind.XMM_REG:
+    case OperandKind.MASK_REG:
+    case OperandKind.TILE_REG:
       return insn.reg
     case OperandKind.MMX_RM:
     case OperandKind.XMM_RM:
+    case OperandKind.MASK_RM:
       return insn.isMemory === 0 ? insn.rm : -1
     case OperandKind.MMX_RM_REG:
     case OperandKind.XMM_RM_REG:
+    case OperandKind.MASK_RM_REG:
+    case OperandKind.TILE_RM_REG:
     case OperandKind.STI:
       return insn.rm
     case OperandKind.XMM_IS4:
@@ -60,6 +67,7 @@ export function operandIsMemory(insn: Instruction, i: number): boolean {
     case OperandKind.RM:
     case OperandKind.MMX_RM:
     case OperandKind.XMM_RM:
+    case OperandKind.MASK_RM:
       return insn.isMemory !== 0
     case OperandKind.MEM:
     case OperandKind.VSIB:

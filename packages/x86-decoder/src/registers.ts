@@ -52,6 +52,15 @@ export function registerName(kind: OperandKind, size: number, register: number):
     case OperandKind.XMM_FIXED:
     case OperandKind.VSIB:
       return `${size === 32 ? 'y' : 'x'}mm${register}`
+    case OperandKind.MASK_REG:
+    case OperandKind.MASK_RM:
+    case OperandKind.MASK_RM_REG:
+    case OperandKind.MASK_VVVV:
+      return `k${register}`
+    case OperandKind.TILE_REG:
+    case OperandKind.TILE_RM_REG:
+    case OperandKind.TILE_VVVV:
+      return `tmm${register}`
     case OperandKind.ST0:
       return 'st'
     case OperandKind.STI:

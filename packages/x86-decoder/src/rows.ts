@@ -11,9 +11,10 @@
  * Mnemonic: `A/B/C` names the 16-, 32- and 64-bit form (two names: 16/32 for class v or z, 32/64 for class y).
  *
  * Operands: a letter of SDM Appendix A (G E R M Z B S C D P Q N V W U H L X Y I O J A) and a size:
- * b w d q t dq qq = 1 2 4 8 10 16 32 bytes; v = operand size; z = at most 32 bits; y = 32 or 64; yy = twice y; as = address
+ * b w d q t dq qq oq = 1 2 4 8 10 16 32 64 bytes; v = operand size; z = at most 32 bits; y = 32 or 64; yy = twice y; as = address
  * size; x = vector length, 16 or 32; hx, qx, ex = half, quarter, eighth of it; p = far pointer; a = BOUND's pair; s = descriptor-table register; e, f = x87 environment, state; fx = FXSAVE area.
  * `vxd`, `vyq`: memory by a vector of indices (VSIB) in an XMM or YMM register, elements of 4 or 8 bytes.
+ * `kG kE kR kB`: as G E R B, but a mask register; `tG tR tB`: a tile.
  * `Rv/Mw`: register and memory differ in size. `sIb`: sign-extended; `uId`: never. Tb: XLATB's table. Registers by name, and `1`.
  *
  * Attributes: `lock` LOCK is legal with a memory destination; `rep`, `repe` string repetition; `i64` invalid in 64-bit mode,
@@ -21,7 +22,7 @@
  * d64 on AMD; `=v`, `=y`, `=z` operand-size class where no operand shows it; `a16`, `a32`, `a64` address size; `b0` REX.B
  * clear; `w0`, `w1`, `l0`, `l1` VEX.W, VEX.L; `reg`, `mem` ModRM.mod; `anymod` mod is ignored and taken for 3; `cpl0`;
  * `no66` 66 is
- * not allowed; `maskmov` memory at DS:rDI; `protected` not in real or virtual-8086 mode; `alias` the assembler uses another row; `iopl` allowed by CPL ≤ IOPL; `distinct` a gather's
+ * not allowed; `maskmov` memory at DS:rDI; `protected` not in real or virtual-8086 mode; `alias` the assembler uses another row; `iopl` allowed by CPL ≤ IOPL; `sib` there is a SIB byte; `rm0` ModRM.rm is 0; `distinct` a gather's
  * registers must differ; and the CPUID feature in capitals (`A/B`: of the 32- and the 64-bit form, or of the 128- and the
  * 256-bit form; `A+B` both).
  */
@@ -289,7 +290,7 @@ class RowReader {
       selector: {
         mod,
         reg: extension >= 0 ? 1 << extension : modrmByte >= 0 ? 1 << ((modrmByte >> 3) & 7) : 255,
-        rm: modrmByte >= 0 ? 1 << (modrmByte & 7) : 255,
+        rm: modrmByte >= 0 ? 1 << (modrmByte & 7) : words.has('rm0') ? 1 : 255,
         pp: PP_MASKS[opcode.prefix] as number,
         w: w < 0 ? 3 : 1 << w,
         l: l < 0 ? 3 : 1 << l,

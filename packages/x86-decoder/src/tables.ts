@@ -2,6 +2,7 @@
 import { expandRows, type Form } from './rows.ts'
 import { amdRows } from './table/amd.ts'
 import { avxRows } from './table/avx.ts'
+import { maskTileRows } from './table/mask-tile.ts'
 import { oneByteRows } from './table/one-byte.ts'
 import { twoByteRows } from './table/two-byte.ts'
 import { vectorRows } from './table/vector.ts'
@@ -18,6 +19,7 @@ export const forms: readonly Form[] = /*#__PURE__*/ expandRows([
   vexRows,
   avxRows,
   amdRows,
+  maskTileRows,
 ])
 
 /** What the decoder walks. */

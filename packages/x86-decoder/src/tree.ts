@@ -72,6 +72,9 @@ const LEAF_CHECK_SEGMENT = 1 << 8
 export const LEAF_CHECK_SEGMENT_WRITE: number = 2 << 8
 export const LEAF_CHECK_CONTROL: number = 3 << 8
 export const LEAF_CHECK_DEBUG: number = 4 << 8
+/** There are eight masks and eight tiles; the tiles of one instruction differ. */
+export const LEAF_CHECK_MASK: number = 5 << 8
+export const LEAF_CHECK_TILE: number = 6 << 8
 /** ModRM.reg has no REX.R: MMX, segment registers. */
 export const LEAF_REG_3BIT: number = 1 << 11
 /** ModRM.rm has no REX.B: MMX, x87. */
@@ -84,6 +87,8 @@ export const LEAF_VSIB: number = 1 << 15
 export const LEAF_NO_66: number = 1 << 20
 /** Destination, index and mask must differ. */
 export const LEAF_DISTINCT: number = 1 << 21
+/** Memory must be named with a SIB byte. */
+export const LEAF_SIB: number = 1 << 23
 /** The immediate byte is an opcode of `MAP_3DNOW`. */
 export const LEAF_3DNOW: number = 1 << 22
 /** Operand size in bytes, 4 bits. */
@@ -110,6 +115,7 @@ function leafBits(form: Form): number {
   if (form.attributes.has('maskmov')) bits |= LEAF_MASKMOV
   if (form.map === 4) bits |= LEAF_3DNOW | Immediate.U8
   if (form.attributes.has('no66')) bits |= LEAF_NO_66
+  if (form.attributes.has('sib')) bits |= LEAF_SIB
   if (form.attributes.has('distinct')) bits |= LEAF_DISTINCT
   for (let position = 0; position < form.operands.length; position++) {
     switch ((form.operands[position] as FormOperand).kind) {
@@ -134,6 +140,14 @@ function leafBits(form: Form): number {
       case OperandKind.MMX_REG:
         bits |= LEAF_REG_3BIT
         break
+      case OperandKind.MASK_REG:
+        bits |= LEAF_CHECK_MASK
+        break
+      case OperandKind.TILE_REG:
+        bits |= LEAF_CHECK_TILE
+        break
+      case OperandKind.MASK_RM:
+      case OperandKind.MASK_RM_REG:
       case OperandKind.MMX_RM:
       case OperandKind.MMX_RM_REG:
       case OperandKind.STI:
@@ -142,6 +156,8 @@ function leafBits(form: Form): number {
       case OperandKind.VSIB:
         bits |= LEAF_VSIB
         break
+      case OperandKind.MASK_VVVV:
+      case OperandKind.TILE_VVVV:
       case OperandKind.VVVV_REG:
       case OperandKind.XMM_VVVV:
         bits |= LEAF_VVVV

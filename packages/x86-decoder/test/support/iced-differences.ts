@@ -10,8 +10,6 @@ export interface Difference {
 /** Where decoding differs. */
 export const decodingDifferences: readonly Difference[] = [
   { where: /^invalid \| EVEX_/, why: 'AVX-512: no rows yet' },
-  { where: /^invalid \| VEX_K/, why: 'mask registers, which are part of AVX-512: no rows yet' },
-  { where: /^invalid \| VEX_(Tile|Tdp|Tcmm|Ldtilecfg|Sttilecfg)/, why: 'AMX: no rows yet' },
   { where: /^invalid \| VEX_Vpermil2p/, why: 'VPERMIL2PS and VPERMIL2PD: no rows yet' },
   {
     where: /\| (Xstore|Montmul|Xsha|Ccs_|Via_|Xcrypt)/,
