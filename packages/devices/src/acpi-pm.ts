@@ -1,8 +1,11 @@
+import { IoreqError } from '@retrap/ioreq'
 import type {
   AccessSize,
   DeviceContext,
   DeviceModel,
   InterruptLine,
+  PciFunction,
+  Region,
   SynchronousRangeHandler,
   Timer,
 } from '@retrap/ioreq'
@@ -51,6 +54,15 @@ const SLP_EN = 1 << 13
 /** The timer's carry: TMR_STS is set whenever bit 31 changes. */
 const CARRY_TICKS = 2 ** 31
 
+// Registers of the 82371AB's power-management function.
+const PMBA = 0x40
+const PMBA_MASK = 0xffc0
+const DEVACTB = 0x58
+/** Writes to the SMI command port are seen. Firmware that finds it set leaves system-management mode alone. */
+const APMC_EN = 1 << 25
+const PMREGMISC = 0x80
+const PMIOSE = 1 << 0
+
 /** Options of {@link AcpiPm}. */
 export interface AcpiPmOptions {
   /** First port of the block; default 0x600. */
@@ -59,6 +71,11 @@ export interface AcpiPmOptions {
   readonly sciIrq?: number
   /** False: no SMI command port; SCI_EN is always set. Default true. */
   readonly smiCommand?: boolean
+  /**
+   * PCI device of which the block is function 3, as on an 82371AB; by default it is on no bus. Firmware that places the
+   * block finds it at its PMBA as well as at `base`, which ACPI tables name.
+   */
+  readonly pciDevice?: number
 }
 
 /** Saved form of an {@link AcpiPm}. */
@@ -78,7 +95,8 @@ export interface AcpiPmState {
  * asks the machine for power-off; other sleep types do nothing, because the
  * tables declare none.
  *
- * Source: ACPI Specification 6.5, section 4.8, "ACPI Register Model".
+ * Source: ACPI Specification 6.5, section 4.8, "ACPI Register Model"; Intel
+ * 82371AB data sheet (290562), "Power Management PCI Configuration Registers".
  */
 export class AcpiPm implements DeviceModel {
   readonly name: string = 'acpi-pm'
@@ -93,6 +111,9 @@ export class AcpiPm implements DeviceModel {
   private context: DeviceContext | null = null
   private line: InterruptLine | null = null
   private timer: Timer | null = null
+  private pci: PciFunction | null = null
+  /** The block once more, where firmware has placed it. */
+  private placed: Region | null = null
 
   constructor(options: AcpiPmOptions = {}) {
     const base = options.base ?? ACPI_PM.base
@@ -115,13 +136,53 @@ export class AcpiPm implements DeviceModel {
         for (let i = 0; i < size; i++) this.writeByte(offset + i, (value >>> (8 * i)) & 0xff, i === size - 1)
       },
     }
-    context.mapPorts(this.options.base ?? ACPI_PM.base, ACPI_PM.blockBytes, registers)
+    const base = this.options.base ?? ACPI_PM.base
+    context.mapPorts(base, ACPI_PM.blockBytes, registers)
+    if (this.options.pciDevice !== undefined) {
+      this.placed = context.mapPorts(base + ACPI_PM.blockBytes, ACPI_PM.blockBytes, registers)
+      this.placed.disable()
+      this.pci = context.pci.add({
+        device: this.options.pciDevice,
+        function: 3,
+        vendorId: 0x8086,
+        deviceId: 0x7113,
+        revisionId: 3,
+        classCode: 0x06_8000,
+        writable: [
+          [PMBA, PMBA_MASK, 1],
+          [DEVACTB, 0xffff_ffff, APMC_EN],
+          [PMREGMISC, PMIOSE],
+          // SMBus host controller: a base that leads nowhere.
+          [0x90, 0xfff0, 1],
+          [0xd0, 0x000f_0000],
+        ],
+        onWrite: (): void => this.place(),
+      })
+    }
     if (this.options.smiCommand ?? true) {
       const smi: SynchronousRangeHandler = {
         read: (offset: number): number => (offset === 0 ? this.smiCommand : this.smiStatus),
         write: (offset: number, _size: AccessSize, value: number): void => this.writeSmi(offset, value),
       }
       context.mapPorts(ACPI_PM.smiCommandPort, 2, smi, { maximumAccess: 1 })
+    }
+  }
+
+  /** Follows PMBA and its enable bit. */
+  private place(): void {
+    const { pci, placed } = this
+    if (pci === null || placed === null) return
+    const base = ((pci.config[PMBA] as number) | ((pci.config[PMBA + 1] as number) << 8)) & PMBA_MASK
+    const on =
+      ((pci.config[PMREGMISC] as number) & PMIOSE) !== 0 && base !== 0 && base !== (this.options.base ?? ACPI_PM.base)
+    if (placed.enabled && (!on || placed.base !== base)) placed.disable()
+    if (!on || placed.enabled) return
+    try {
+      placed.move(base)
+      placed.enable()
+    } catch (error) {
+      // Another device is there; as with a BAR, the newcomer stays off.
+      if (!(error instanceof IoreqError)) throw error
     }
   }
 
@@ -228,6 +289,7 @@ export class AcpiPm implements DeviceModel {
     this.carries = Math.floor(this.ticks() / CARRY_TICKS)
     this.smiCommand = 0
     this.smiStatus = 0
+    this.place()
     this.update()
   }
 
@@ -252,6 +314,7 @@ export class AcpiPm implements DeviceModel {
     this.carries = saved.carries
     this.smiCommand = saved.smiCommand
     this.smiStatus = saved.smiStatus
+    this.place()
     this.update()
   }
 }

@@ -114,6 +114,7 @@ const FRAME_RECORD_SHARE = 512
 /** 2026-01-01, for machines whose runs must agree. */
 const DETERMINISTIC_EPOCH = 1_767_225_600
 const CONSOLE_PORT = 0x3f8
+const ISA_BRIDGE_DEVICE = 1
 /** 115200 baud, eight bits: kernels that only print leave their console as firmware has set it. */
 const CONSOLE_SETTINGS = [
   [3, 0x83],
@@ -183,13 +184,13 @@ export class Pc {
       },
     }
     const epoch = options.epochSeconds ?? (deterministic ? DETERMINISTIC_EPOCH : Math.floor(Date.now() / 1000))
-    const hpet = this.#attachBoard(map, cpus, epoch)
+    const hpet = this.#attachBoard(map, cpus, epoch, options.firmware !== undefined)
     this.#models = [this.#uart, ...(options.devices ?? [])]
     for (const model of options.devices ?? []) this.domain.attach(model)
     this.#start(options, map, hpet)
   }
 
-  #attachBoard(map: PcMemoryMap, cpus: number, epochSeconds: number): Hpet {
+  #attachBoard(map: PcMemoryMap, cpus: number, epochSeconds: number, hasFirmware: boolean): Hpet {
     const { domain } = this
     const pit = new I8254()
     const rtc = new Mc146818({ epochSeconds, lowRamBytes: map.lowRamBytes, highRamBytes: map.highRamBytes, cpus })
@@ -201,7 +202,8 @@ export class Pc {
       pit,
       rtc,
       hpet,
-      new AcpiPm(),
+      // Firmware looks for it on the PCI bus; kernels find it by their tables.
+      new AcpiPm(hasFirmware ? { pciDevice: ISA_BRIDGE_DEVICE } : {}),
       this.#uart,
       new I8042(),
       new ResetControl(),
@@ -268,7 +270,7 @@ export class Pc {
       centuryIndex: CMOS_CENTURY,
       hpet: { address: HPET_BASE, capabilities: hpet.capabilities, minimumTick: 128 },
       pciMemory: { start: Math.max(PCI_HOLE_BASE, map.lowRamBytes), end: PCI_HOLE_LAST },
-      isaBridgeDevice: 1,
+      isaBridgeDevice: ISA_BRIDGE_DEVICE,
       serialPorts: [{ iobase: CONSOLE_PORT, irq: 4 }],
       keyboardController: true,
     }

@@ -82,6 +82,57 @@ describe('firmware below 1 MiB', () => {
   })
 })
 
+describe('power management, where firmware puts it', () => {
+  test('the timer is at PMBA while PMIOSE is set, and always where the tables say', async () => {
+    const set = (asm: Assembler, register: number, value: number): void => {
+      asm
+        .mov(dx, imm16(0xcf8))
+        .mov(eax, 0x8000_0b00 | register)
+        .out(dx, eax)
+      asm.mov(dx, imm16(0xcfc)).mov(eax, value).out(dx, eax)
+    }
+    const seen: number[] = []
+    const image = firmwareImage((asm) => {
+      // Prints the upper half of the timer's dword: 0 shortly after power-on, FFh where nothing answers.
+      const report = (port: number): void => {
+        asm
+          .mov(dx, imm16(port + 10))
+          .in(al, dx)
+          .out(0xe9, al)
+      }
+      report(0xb000)
+      set(asm, 0x40, 0xb001)
+      report(0xb000)
+      set(asm, 0x80, 1)
+      report(0xb000)
+      report(0x600)
+      set(asm, 0x40, 0xb101)
+      report(0xb000)
+      report(0xb100)
+      set(asm, 0x80, 0)
+      report(0xb100)
+      report(0x600)
+      // Over another device it stays off.
+      set(asm, 0x40, 0x0401)
+      set(asm, 0x80, 1)
+      asm.mov(dx, imm16(0xcf8)).mov(eax, 0x8000_0b00).out(dx, eax)
+      asm.mov(dx, imm16(0xcfc)).in(ax, dx).out(0xe9, al)
+      asm.mov(dx, imm16(0x501)).mov(al, 0).out(dx, al).hlt()
+    })
+    const pc = await createPc({
+      ...SMALL,
+      firmware: image,
+      clock: 'deterministic',
+      devices: [
+        new DebugConsole({ iobase: 0xe9, output: (bytes) => void seen.push(...bytes) }),
+        new DebugExit({ iobase: 0x501 }),
+      ],
+    })
+    expect(await pc.run({ timeoutMs: 20_000 })).toMatchObject({ reason: 'debug-exit' })
+    expect(seen).toEqual([0xff, 0xff, 0, 0, 0xff, 0, 0xff, 0, 0x86])
+  })
+})
+
 /** What comes before the first NUL. */
 const text = (bytes: Uint8Array): string => String.fromCharCode(...bytes).replace(/\0.*$/s, '')
 

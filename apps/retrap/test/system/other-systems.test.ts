@@ -50,6 +50,23 @@ describe.skipIf(!hasApt)('systems other than Linux', () => {
   )
 
   test(
+    'UEFI firmware offers its shell, which resets the machine or powers it off',
+    async () => {
+      const firmware = await fetchFile('ovmf', 'usr/share/ovmf/OVMF.fd')
+      const { code, stdout } = await runRetrap(['run', '--firmware', firmware], {
+        answers: [
+          { to: 'any other key to continue', type: '\r' },
+          { to: 'Shell>', type: 'reset -s\r' },
+        ],
+        deadlineMs: DEADLINE_MS,
+      })
+      expect(stdout).toContain('UEFI Interactive Shell')
+      expect(code).toBe(0)
+    },
+    DEADLINE_MS,
+  )
+
+  test(
     'Xen starts Linux as a paravirtual guest',
     async () => {
       const packed = await fetchFile('xen-hypervisor-4.17-amd64', 'boot/xen-4.17-amd64.gz')
