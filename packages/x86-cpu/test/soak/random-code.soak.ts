@@ -124,7 +124,7 @@ export const soak: Soak = {
     const pieces = prepare(given, 96 << 10)
     const stopped = finish(pieces, 2 * BUDGET, (pc) => {
       // The shadow of MOV SS makes the next instruction run alone.
-      pc.cpu.u32[S_SHADOW >>> 2] = SHADOW_MOV_SS
+      if (!pc.cpu.log.active) pc.cpu.u32[S_SHADOW >>> 2] = SHADOW_MOV_SS
       return pc.cpu.run(1)
     })
     if (stopped.reason === 'error') return `error in pieces: ${String(stopped.error)}`
