@@ -39,18 +39,20 @@ function prefixes(mode: Mode, random: () => number): number[] {
   return found
 }
 
-/** A three-byte VEX prefix, in which vvvv is unused as often as not, and a segment prefix in front at times. */
+/** A three-byte VEX or XOP prefix, in which vvvv is unused as often as not, and a segment prefix in front at times. */
 function writeVex(buffer: Uint8Array, at: number, random: () => number): void {
   const vvvv = random() % 2 === 0 ? 0x78 : random() & 0x78
   const start = at > 0 && /^(26|2e|36|3e|64|65|67)$/.test((buffer[0] as number).toString(16)) ? 1 : 0
-  buffer.set([0xc4, (random() & 0xe0) | (1 + (random() % 3)), (random() & 0x87) | vvvv], start)
+  const isXop = random() % 4 === 0
+  const map = (isXop ? 8 : 1) + (random() % 3)
+  buffer.set([isXop ? 0x8f : 0xc4, (random() & 0xe0) | map, (random() & 0x87) | vvvv], start)
   buffer[start + 3] = random()
 }
 
-const ENCODINGS: ReadonlySet<string> = new Set(['legacy', 'vex'])
+const ENCODINGS: ReadonlySet<string> = new Set(['legacy', 'vex', 'xop'])
 
 /**
- * Random instructions of the legacy and VEX maps: at most `each` of every code with memory and as many without, the first one of
+ * Random instructions of the legacy, VEX and XOP maps: at most `each` of every code with memory and as many without, the first one of
  * slot i at address i * SLOT.
  */
 export function randomInstructions(mode: Mode, each: number, tries: number): DecodedInstruction[] {
@@ -67,6 +69,10 @@ export function randomInstructions(mode: Mode, each: number, tries: number): Dec
     if (i % 3 === 0) writeVex(buffer, head.length - 1, random)
     const decoded = decode(buffer, { mode, address: BigInt(found.length * SLOT) })
     if (decoded.status !== 'decoded' || !ENCODINGS.has(decoded.info.encoding) || decoded.info.alias) continue
+    // Without superfluous prefixes the instruction ends earlier, and the target would be too far away.
+    if (decoded.operands.some(({ kind, size }) => kind === 'branch' && size === 1) && decoded.instruction.immLo > 112) {
+      continue
+    }
     const key = `${decoded.info.code} ${decoded.instruction.isMemory}`
     const count = seen.get(key) ?? 0
     if (count >= each) continue
