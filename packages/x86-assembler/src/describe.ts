@@ -42,6 +42,8 @@ export function describeSlot(slot: Slot): string {
       return '1'
     case 'immediate':
       return `imm${slot.size * 8}`
+    case 'nibble':
+      return 'imm4'
     case 'relative':
       return `rel${slot.size * 8}`
     case 'far':
@@ -75,6 +77,8 @@ function suits(slot: Slot, operand: Operand): number {
       return slot.kind === 'implied' || operand.size === writableSize(slot.size) ? 2 : 1
     case 'one':
       return operand === 1 || operand === 1n ? 2 : 0
+    case 'nibble':
+      return type === 'value' ? 2 : 0
     case 'immediate':
       return type === 'value' || type === 'immediate' || type === 'label' || type === 'expression' ? 2 : 0
     case 'relative':

@@ -200,6 +200,8 @@ function matchSlot(slot: Slot, operand: Operand, form: Form, context: EncodeCont
       return value === 1n
     case 'immediate':
       return matchImmediate(slot, value as bigint | Exclude<Operand, number>, form, fields)
+    case 'nibble':
+      return matchNibble(value as bigint | Exclude<Operand, number>, form, fields)
     case 'relative':
       return matchRelative(slot.size, value as bigint | Exclude<Operand, number>, fields)
     case 'far': {
@@ -272,6 +274,20 @@ function matchImmediate(
     extendTo: slot.extendTo === 0 ? 64 : slot.extendTo,
     mayWiden: extended && !sized,
   })
+  return true
+}
+
+/** Four bits that share a byte with the register of `is4`, which stands before them in the operands. */
+function matchNibble(operand: bigint | Exclude<Operand, number>, form: Form, fields: Fields): boolean {
+  const register = fields.trailers.at(-1)
+  if (typeof operand !== 'bigint' || typeof register?.value !== 'bigint') return false
+  if (operand < 0n || operand > 15n) {
+    throw new AssemblerError(
+      'ERR_RANGE',
+      `${form.mnemonic.toLowerCase()}: ${formatOperand(operand)} does not fit in 4 bits`,
+    )
+  }
+  fields.trailers[fields.trailers.length - 1] = { ...register, value: register.value | operand }
   return true
 }
 

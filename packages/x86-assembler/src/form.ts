@@ -14,6 +14,7 @@ export type Field = 'reg' | 'rm' | 'opcode' | 'vvvv' | 'is4'
  * - `fixed`: one particular register, which is not encoded
  * - `one`: the constant 1, which is not encoded
  * - `immediate`: `size` bytes, which the CPU sign-extends to `extendTo` bits (0: it does not)
+ * - `nibble`: an immediate of four bits beside the register of `is4`
  * - `relative`: a branch displacement of `size` bytes
  * - `far`: a far pointer with an offset of `bits`
  * - `moffs`: memory by its address alone, after the opcode
@@ -32,6 +33,7 @@ export type Slot =
     }
   | { readonly kind: 'one' }
   | { readonly kind: 'immediate'; readonly size: 1 | 2 | 4 | 8; readonly extendTo: 0 | 16 | 32 | 64 }
+  | { readonly kind: 'nibble' }
   | { readonly kind: 'relative'; readonly size: 1 | 2 | 4 }
   | { readonly kind: 'far'; readonly bits: 16 | 32 }
   | { readonly kind: 'moffs'; readonly size: number }

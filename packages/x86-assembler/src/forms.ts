@@ -87,6 +87,8 @@ function slotOf(operand: OperandSpec, row: CodeInfo): Slot {
       return { kind: 'fixed', class: 'x87', number: 0, optional: false }
     case OperandKind.STI:
       return { kind: 'register', class: 'x87', field: 'rm' }
+    case OperandKind.IMM4:
+      return { kind: 'nibble' }
     case OperandKind.IMM8:
     case OperandKind.IMM8_SECOND:
       return { kind: 'immediate', size: 1, extendTo: 0 }

@@ -3512,6 +3512,22 @@ export interface Mnemonics {
   vperm2i128(...operands: [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>, Immediate]): this
   /** VPERMD: ymm, ymm, ymm/m256. */
   vpermd(...operands: [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>]): this
+  /** VPERMIL2PD: xmm, xmm, xmm/m128, xmm, imm4; ymm, ymm, ymm/m256, ymm, imm4; xmm, xmm, xmm, xmm/m128, imm4; ymm, ymm, ymm, ymm/m256, imm4. */
+  vpermil2pd(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>, XmmRegister, number | bigint]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>, YmmRegister, number | bigint]
+      | [XmmRegister, XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>, number | bigint]
+      | [YmmRegister, YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>, number | bigint]
+  ): this
+  /** VPERMIL2PS: xmm, xmm, xmm/m128, xmm, imm4; ymm, ymm, ymm/m256, ymm, imm4; xmm, xmm, xmm, xmm/m128, imm4; ymm, ymm, ymm, ymm/m256, imm4. */
+  vpermil2ps(
+    ...operands:
+      | [XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>, XmmRegister, number | bigint]
+      | [YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>, YmmRegister, number | bigint]
+      | [XmmRegister, XmmRegister, XmmRegister, XmmRegister | Memory<0 | 16>, number | bigint]
+      | [YmmRegister, YmmRegister, YmmRegister, YmmRegister | Memory<0 | 32>, number | bigint]
+  ): this
   /** VPERMILPD: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256; xmm, xmm/m128, imm8; ymm, ymm/m256, imm8. */
   vpermilpd(
     ...operands:

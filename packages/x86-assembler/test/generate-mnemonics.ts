@@ -49,6 +49,8 @@ function slotType(slot: Slot): string {
     case 'one':
     case 'immediate':
       return 'Immediate'
+    case 'nibble':
+      return 'number | bigint'
     case 'relative':
       return 'Target'
     case 'far':

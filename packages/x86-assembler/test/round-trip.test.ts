@@ -60,6 +60,8 @@ function slotDiffers(slot: Slot, operand: Operand, index: number, insn: Instruct
       const target = BigInt(ADDRESS + insn.length) + signed64(insn, 'imm')
       return target === BigInt(operand) ? undefined : `target ${target}`
     }
+    if (slot.kind === 'nibble')
+      return (insn.immLo & 15) === Number(operand) ? undefined : `immediate ${insn.immLo & 15}`
     if (slot.kind !== 'immediate') return `${slot.kind} for a number`
     // The second of two immediates is ENTER's level or a second byte.
     const isSecond = insn.immSize > slot.size && index === (formOfCode(insn.code)?.slots.length ?? 0) - 1

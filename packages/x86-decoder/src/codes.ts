@@ -222,6 +222,8 @@ function operandName(form: Form, position: number): string {
       return 'rel16'
     case OperandKind.REL32:
       return 'rel32'
+    case OperandKind.IMM4:
+      return 'imm4'
     case OperandKind.FAR_POINTER:
       return size === 4 ? 'ptr16:16' : 'ptr16:32'
     case OperandKind.MOFFS:

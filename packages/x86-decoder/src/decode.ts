@@ -160,6 +160,8 @@ export function operandsOf(insn: Instruction, address: bigint): Operand[] {
         return { kind: 'far-pointer', selector: insn.imm2, offset: insn.immLo >>> 0, size, access }
       case OperandKind.ONE:
         return { kind: 'immediate', value: 1n, size: 1, access }
+      case OperandKind.IMM4:
+        return { kind: 'immediate', value: BigInt(insn.immLo & 15), size, access }
       case OperandKind.IMM8_SECOND:
         return { kind: 'immediate', value: BigInt(insn.imm2), size, access }
       default: {

@@ -101,6 +101,8 @@ export const OperandKind = {
   TILE_RM_REG: 45,
   /** Tile register, VEX.vvvv. */
   TILE_VVVV: 46,
+  /** Immediate in bits 3:0 of the byte that names a register in bits 7:4 (VPERMIL2PS). */
+  IMM4: 47,
 } as const
 /** One of the values of the table of the same name. */
 export type OperandKind = (typeof OperandKind)[keyof typeof OperandKind]

@@ -165,6 +165,7 @@ function sizeOf(suffix: string, bits: number): number {
 function splitOperand(text: string): [letter: string, register: string, memory: string] {
   if (text === 'sIb') return ['sI', 'b', 'b']
   if (text === 'uId') return ['uI', 'd', 'd']
+  if (text === 'nI') return ['nI', 'b', 'b']
   // Masks and tiles: two letters.
   if (/^[kt][A-Z]/.test(text)) return [text.slice(0, 2), text.slice(2), text.slice(2)]
   // VSIB: `vxd` has an XMM register as index and elements of 4 bytes.
@@ -186,6 +187,7 @@ function operandAt(text: string, bits: number, second: boolean): FormOperand {
   let kind: OperandKind | undefined = LETTERS[letter]
   if (letter === 'sI') kind = OperandKind.IMM8_SX
   if (letter === 'uI') kind = OperandKind.IMM32
+  if (letter === 'nI') kind = OperandKind.IMM4
   if (letter === 'A') kind = OperandKind.FAR_POINTER
   if (letter === 'I' || letter === 'J') {
     if (letter === 'J') kind = size === 1 ? OperandKind.REL8 : size === 2 ? OperandKind.REL16 : OperandKind.REL32

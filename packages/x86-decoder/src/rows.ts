@@ -15,7 +15,7 @@
  * size; x = vector length, 16 or 32; hx, qx, ex = half, quarter, eighth of it; p = far pointer; a = BOUND's pair; s = descriptor-table register; e, f = x87 environment, state; fx = FXSAVE area.
  * `vxd`, `vyq`: memory by a vector of indices (VSIB) in an XMM or YMM register, elements of 4 or 8 bytes.
  * `kG kE kR kB`: as G E R B, but a mask register; `tG tR tB`: a tile.
- * `Rv/Mw`: register and memory differ in size. `sIb`: sign-extended; `uId`: never. Tb: XLATB's table. Registers by name, and `1`.
+ * `Rv/Mw`: register and memory differ in size. `sIb`: sign-extended; `uId`: never; `nI`: the low half of L's byte. Tb: XLATB's table. Registers by name, and `1`.
  *
  * Attributes: `lock` LOCK is legal with a memory destination; `rep`, `repe` string repetition; `i64` invalid in 64-bit mode,
  * `o64` only there; `d64` operand size defaults to 64 there; `f64` is always 64 there; `n64` near branch: f64 on Intel,

@@ -66,6 +66,7 @@ const exceptions: Readonly<Record<Syntax, readonly Exception[]>> = {
     { text: /^(mcommit|invlpgb|tlbsync|wrmsrns|(rd|wr)msrlist|clui|stui|testui|uiret)\b/, why: 'newer than NASM 2.16' },
     { text: /^(a32 )?v(pdpw\w+|sm[34]\w+|sha512\w+)\b/, why: 'newer than NASM 2.16' },
     { text: /^(tcmm(im|rl)|tdp)fp16ps /, why: 'newer than NASM 2.16' },
+    { text: /^vpermil2p[sd] /, why: 'NASM 2.16 does not know it' },
     { text: /^(fstpnce|fn?setpm)/, why: 'undocumented' },
     { text: /^bswap (ax|bx|cx|dx|sp|bp|si|di|r\d+w)$/, why: 'undefined with 16 bits' },
     { text: /^(xresldtrk|xsusldtrk)/, why: 'newer than NASM 2.16' },

@@ -71,6 +71,8 @@ function operandOf(slot: Slot, index: number, form: Form, insn: Instruction, add
       const value = isSecond ? BigInt(insn.imm2) : pair(insn.immLo, insn.immHi)
       return slot.extendTo === 0 ? BigInt.asUintN(slot.size * 8, value) : value
     }
+    case 'nibble':
+      return insn.immLo & 15
     case 'relative':
       return branchTarget(insn, BigInt(address))
     case 'far': {

@@ -157,6 +157,8 @@ export function randomOperands(form: Form, mode: Mode, random: Random): Operand[
         return 1
       case 'immediate':
         return randomImmediate(slot, random)
+      case 'nibble':
+        return random.below(16)
       case 'relative':
         return BRANCH_TARGET
       case 'far':

@@ -1,5 +1,5 @@
 /**
- * Extensions of AMD processors alone: XOP, TBM, LWP and, with the opcode after the operands, 3DNow!.
+ * Extensions of AMD processors alone: XOP with VPERMIL2PS, TBM, LWP and, with the opcode after the operands, 3DNow!.
  *
  * Source: AMD APM vol. 3, appendix A, "XOP Opcode Maps", "3DNow! Opcodes"; vol. 4 for XOP; vol. 5 for 3DNow!.
  */
@@ -89,6 +89,10 @@ XOP.9 E3      VPHSUBDQ      Vdq,Wdq           XOP w0 l0
 XOP.A 10      BEXTR         Gy,Ey,uId         TBM l0
 XOP.A 12 /0   LWPINS        By,Ed,uId         LWP l0
 XOP.A 12 /1   LWPVAL        By,Ed,uId         LWP l0
+VEX.66 0F 3A 48     VPERMIL2PS    Vx,Hx,Wx,Lx,nI   XOP w0
+VEX.66 0F 3A 48     VPERMIL2PS    Vx,Hx,Lx,Wx,nI   XOP w1
+VEX.66 0F 3A 49     VPERMIL2PD    Vx,Hx,Wx,Lx,nI   XOP w0
+VEX.66 0F 3A 49     VPERMIL2PD    Vx,Hx,Lx,Wx,nI   XOP w1
 0F 0F 0C      PI2FW         Pq,Qq             3DNOWEXT
 0F 0F 0D      PI2FD         Pq,Qq             3DNOW
 0F 0F 1C      PF2IW         Pq,Qq             3DNOWEXT
