@@ -91,6 +91,8 @@ export class Domain {
   readonly #sleeper: Sleeper
   #exit: DomainExit | null = null
   #wokenWhileRunning = false
+  /** vCPUs that did something in their last turns. */
+  #busy = Infinity
   /** Exits by kind. */
   readonly exits: Record<string, number> = {}
 
@@ -228,13 +230,14 @@ export class Domain {
     for (;;) {
       this.#wokenWhileRunning = false
       this.timers.expire()
-      let active = false
+      let busy = 0
       for (const vcpu of this.vcpus) {
         if (this.#exit !== null) break
-        if (this.#turn(vcpu)) active = true
+        if (this.#turn(vcpu)) busy++
       }
+      this.#busy = busy
       if (this.#exit !== null) return this.#exit
-      if (!active && !this.#wokenWhileRunning) {
+      if (busy === 0 && !this.#wokenWhileRunning) {
         await this.#idle()
         nextVisit = this.clock.now() + EVENT_LOOP_NS
       } else if (this.clock.deterministic ? ++rounds % 32 === 0 : this.clock.now() >= nextVisit) {
@@ -242,6 +245,11 @@ export class Domain {
         nextVisit = this.clock.now() + EVENT_LOOP_NS
       }
     }
+  }
+
+  /** Whether a vCPU that waits should let another run: one that is busy, or may have something to do now. */
+  get contended(): boolean {
+    return this.#busy > 1 || this.#wokenWhileRunning
   }
 
   /** @returns whether the vCPU did anything */

@@ -320,7 +320,7 @@ export class HvmVcpu implements CpuHost {
   }
 
   pause(): void {
-    if (this.#domain.vcpus.length > 1) this.cpu.notePause()
+    if (this.#domain.contended) this.cpu.notePause()
   }
 
   // ---------------------------------------------------------------- events
