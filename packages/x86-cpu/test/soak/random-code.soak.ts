@@ -2,7 +2,7 @@ import type { Rng, Soak } from '@retrap/tooling/soak'
 import { codes } from '@retrap/x86-decoder'
 import type { Exit } from '../../src/exit.ts'
 import { saveVcpu } from '../../src/inspect.ts'
-import { SHADOW_MOV_SS, S_CR0, S_CR4, S_EFER, S_SHADOW } from '../../src/state-layout.ts'
+import { FLAG_TF, SHADOW_MOV_SS, S_CR0, S_CR4, S_EFER, S_EFLAGS, S_SHADOW } from '../../src/state-layout.ts'
 import { BareCpu, CODE, IDT, RAM_BYTES, TSS } from '../support/bare-cpu.ts'
 
 const MODES = ['long', 'protected', 'real'] as const
@@ -122,9 +122,12 @@ export const soak: Soak = {
     if (exit.reason !== 'hlt' && exit.reason !== 'shutdown') return
     const expected = JSON.stringify(outcome(whole, exit))
     const pieces = prepare(given, 96 << 10)
+    let before = 0
     const stopped = finish(pieces, 2 * BUDGET, (pc) => {
-      // The shadow of MOV SS makes the next instruction run alone.
-      if (!pc.cpu.log.active) pc.cpu.u32[S_SHADOW >>> 2] = SHADOW_MOV_SS
+      // The shadow of MOV SS makes the next instruction run alone. It would also hold back a single-step trap that is due.
+      const traced = (pc.cpu.u32[S_EFLAGS >>> 2] as number) & FLAG_TF
+      if ((traced | before) === 0 && !pc.cpu.log.active) pc.cpu.u32[S_SHADOW >>> 2] = SHADOW_MOV_SS
+      before = traced
       return pc.cpu.run(1)
     })
     if (stopped.reason === 'error') return `error in pieces: ${String(stopped.error)}`
