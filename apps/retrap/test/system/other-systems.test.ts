@@ -42,7 +42,7 @@ describe.skipIf(!hasApt)('systems other than Linux', () => {
       })
       expect(stdout).toContain('SeaBIOS (version')
       expect(stderr).toContain(`Found ${cpus} cpu(s)`)
-      expect(stderr).toContain('Found 2 PCI devices')
+      expect(stderr).toContain('Found 3 PCI devices')
       expect(stderr).toContain('0000000000100000 - 000000001fffe000 = 1 RAM')
       expect(code).toBe(0)
     },
