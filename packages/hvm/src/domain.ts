@@ -33,7 +33,7 @@ export interface DomainOptions {
   readonly sleeper: Sleeper
   /** What a device model that breaks its contract leads to. */
   readonly policy?: FailurePolicy
-  /** Arena for decoded instructions; default 48 MiB. */
+  /** Arena for decoded instructions; default that of `X86Engine`. */
   readonly codeCacheBytes?: number
   /** Count how often each instruction form runs (X86Engine.executionCounts). Slower. */
   readonly profile?: boolean
@@ -233,7 +233,7 @@ export class Domain {
       let busy = 0
       for (const vcpu of this.vcpus) {
         if (this.#exit !== null) break
-        if (this.#turn(vcpu)) busy++
+        if (!vcpu.cpu.dormant && this.#turn(vcpu)) busy++
       }
       this.#busy = busy
       if (this.#exit !== null) return this.#exit

@@ -12,6 +12,7 @@ import {
 import type { IoDispatch } from '@retrap/ioreq'
 import type { LocalApic } from '@retrap/irqchip'
 import {
+  APIC_ICR,
   EVENT_EXTINT,
   EVENT_INIT,
   EVENT_INTERRUPT,
@@ -129,6 +130,8 @@ export class HvmVcpu implements CpuHost {
 
   physicalWrite(gpa: number, size: number, lo: number, hi: number, logged: boolean): number {
     if (this.#isApicPage(gpa)) {
+      // The processor sees what the write raises before its next instruction, so this one must run alone.
+      if (!logged && (this.cpu.interruptsEnabled || gpa - this.apic.pageAddress === APIC_ICR)) return STATUS_RESTART
       this.counts.apicAccesses++
       writeApicPage(this.apic, gpa - this.apic.pageAddress, size, lo)
       return STATUS_DONE
@@ -272,8 +275,6 @@ export class HvmVcpu implements CpuHost {
         into[1] = count
       }
       into[3] = id
-    } else if (leaf === 0x8000_0008) {
-      into[2] = 0
     }
   }
 

@@ -183,6 +183,63 @@ describe('the local APIC', () => {
     expect(process.cpuUsage(before).user).toBeLessThan(1_000_000)
   })
 
+  test('an interrupt that a write to it raises comes before the next instruction', async () => {
+    const guest = new Guest((asm) => {
+      asm
+        .mov(dword(APIC + 0xf0), 0x1ff)
+        .xor(eax, eax)
+        .sti()
+        .nop()
+      // To itself, by shorthand; there is no branch behind it.
+      asm
+        .mov(dword(APIC + 0x300), 0x4_0040)
+        .inc(eax)
+        .inc(eax)
+        .inc(eax)
+        .inc(eax)
+      off(asm, 1)
+    })
+    guest.vector(0x40, 0x7000)
+    guest.program(0x7000, 32, (asm) => {
+      note(asm, 0)
+      off(asm, 0x40)
+    })
+    expect(await guest.run()).toEqual({ reason: 'debug-exit', code: 0x40 })
+    expect(guest.read32(RESULT)).toBe(0)
+  })
+
+  test('an interrupt that OUT raises comes before the next instruction', async () => {
+    const guest = new Guest(
+      (asm) => {
+        asm
+          .mov(dword(APIC + 0xf0), 0x1ff)
+          .xor(ebx, ebx)
+          .sti()
+          .nop()
+        asm.out(0x90, al).inc(ebx).inc(ebx).inc(ebx)
+        off(asm, 1)
+      },
+      {
+        devices: [
+          defineDevice({
+            name: 'bell',
+            synchronous: true,
+            ports: { base: 0x90, size: 1 },
+            write: () => void guest.domain.interrupts.signalMsi(0xfee0_0000, 0x41),
+          }),
+        ],
+      },
+    )
+    guest.vector(0x41, 0x7000)
+    guest.program(0x7000, 32, (asm) => {
+      asm.mov(eax, ebx)
+      note(asm, 0)
+      off(asm, 0x41)
+    })
+    expect(await guest.run()).toEqual({ reason: 'debug-exit', code: 0x41 })
+    expect(guest.read32(RESULT)).toBe(0)
+  })
+
   test('TSC-deadline mode: the interrupt comes when the TSC gets there', async () => {
     const guest = new Guest((asm) => {
       asm.mov(dword(APIC + 0xf0), 0x1ff).mov(dword(APIC + 0x320), 0x4_0040)

@@ -18,6 +18,7 @@ import { DeterministicClock, Domain, PHYSICAL_BITS, RealClock } from '@retrap/hv
 import type { DomainExit } from '@retrap/hvm'
 import type { DeviceModel } from '@retrap/ioreq'
 import { MachineMemory } from '@retrap/memory'
+import { CODE_CACHE_BYTES } from '@retrap/x86-cpu'
 import { buildAcpiTables } from './acpi/index.ts'
 import type { AcpiBoard } from './acpi/index.ts'
 import { writeBiosServices } from './bios-services.ts'
@@ -105,7 +106,6 @@ export interface PcStatistics {
 }
 
 const MIB = 1 << 20
-const CODE_CACHE_BYTES = 32 * MIB
 /** vCPU state, logs, request pages and table frames, beside RAM and the code arena. */
 const FIXED_OVERHEAD = 4 * MIB
 const VCPU_OVERHEAD = 512 * 1024

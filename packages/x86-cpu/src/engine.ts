@@ -101,14 +101,14 @@ function countsOf(memory: MachineMemory, at: number, code: InterpreterCode): Rea
 
 /** How an engine is made. */
 export interface X86EngineOptions {
-  /** Arena for decoded instructions; default 48 MiB. */
+  /** Arena for decoded instructions; default {@link CODE_CACHE_BYTES}. */
   readonly codeCacheBytes?: number
   /** Count how often each form runs: for choosing the hot ones. Slower. */
   readonly profile?: boolean
 }
 
-/** Default size of the arena for decoded instructions. */
-const CODE_CACHE_BYTES = 48 << 20
+/** Default size of the arena for decoded instructions: 32 MiB. */
+export const CODE_CACHE_BYTES: number = 32 << 20
 
 /**
  * What the vCPUs of one machine share: generated code and decoded instructions.

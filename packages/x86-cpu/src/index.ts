@@ -5,7 +5,7 @@
  */
 export { CodeCache, CodePage } from './code-cache.ts'
 export type { CodeCacheClient } from './code-cache.ts'
-export { X86Engine, unimplementedMnemonics } from './engine.ts'
+export { CODE_CACHE_BYTES, X86Engine, unimplementedMnemonics } from './engine.ts'
 export type { SystemForm, X86EngineOptions } from './engine.ts'
 export type { Exit } from './exit.ts'
 export { FlatHost } from './flat-host.ts'

@@ -360,6 +360,23 @@ export class Vcpu implements Cpu, CodeCacheClient {
     return this.u32[S_ACTIVITY >>> 2] === ACTIVITY_WAIT_FOR_SIPI
   }
 
+  /** `run` would come back at once: halted, or waiting for a start-up IPI, and nothing has happened since. */
+  get dormant(): boolean {
+    const activity = this.u32[S_ACTIVITY >>> 2]
+    return (
+      (activity === ACTIVITY_HALTED || activity === ACTIVITY_WAIT_FOR_SIPI) &&
+      this.u32[S_EVENTS >>> 2] === 0 &&
+      this.#unit === UNIT_NONE &&
+      !this.#stepping &&
+      ((this.u32[S_PENDING_DEBUG >>> 2] as number) | (this.u32[S_PENDING_FAULT >>> 2] as number)) === 0
+    )
+  }
+
+  /** RFLAGS.IF. */
+  get interruptsEnabled(): boolean {
+    return ((this.u32[S_EFLAGS >>> 2] as number) & FLAG_IF) !== 0
+  }
+
   /** TLB misses and other accesses that generated code could not finish. */
   get slowAccesses(): number {
     return this.u32[S_TLB_MISSES >>> 2] as number

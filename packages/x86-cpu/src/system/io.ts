@@ -7,6 +7,7 @@ import {
   SEG_LIMIT,
   STATUS_CONTINUE,
   STATUS_DONE,
+  S_ATTENTION,
   S_DATA,
   S_EFLAGS,
   S_GPR,
@@ -60,7 +61,8 @@ export const output: Handler = (s, record, form) => {
   s.set64(S_DATA, s.gpr(RAX), 0)
   s.check(s.cpu.port(port, size | SLOW_DIRECT | SLOW_WRITE))
   matchPortBreakpoints(s, port, size)
-  return STATUS_DONE
+  // What the device has raised comes before the next instruction, not at the next branch.
+  return s.get(S_ATTENTION) === 0 ? STATUS_DONE : s.retireNext(record)
 }
 
 function lowPart(value: number, width: number): number {
