@@ -1,4 +1,4 @@
-import { DECODED, Instruction, REASON_TOO_LONG, TRUNCATED, codes, decodeInto } from '@retrap/x86-decoder'
+import { DECODED, Instruction, REASON_TOO_LONG, TRUNCATED, codeInfo, decodeInto } from '@retrap/x86-decoder'
 import type { CodeInfo } from '@retrap/x86-decoder'
 import type { MachineMemory } from '@retrap/memory'
 import type { Lowering } from './lower.ts'
@@ -188,7 +188,7 @@ export class CodeCache {
       if (status === TRUNCATED) break
       if (status === DECODED) {
         const { op } = this.#lowering.write(at, insn, offset)
-        ended = endsRun(codes[insn.code] as CodeInfo, op)
+        ended = endsRun(codeInfo(insn.code), op)
       } else {
         this.#writeException(at, offset)
         ended = true

@@ -6,7 +6,7 @@ import {
   REGISTER_HIGH_BYTE,
   REGISTER_RIP,
   SEGMENT_FS,
-  codes,
+  codeInfo,
   operandIsMemory,
   operandRegister,
 } from '@retrap/x86-decoder'
@@ -232,7 +232,7 @@ export class Lowering {
    * @returns the form
    */
   write(at: number, insn: Instruction, offset: number): LoweredForm {
-    const info = codes[insn.code] as CodeInfo
+    const info = codeInfo(insn.code)
     const long = insn.mode === 64
     const relative = relativeOperand(info)
     // A near branch with a 16-bit operand size wraps within 64 KiB, wherever the segment lies: never static.

@@ -1,9 +1,10 @@
 /** What each code stands for: operands, encoding, and on what it works. For assemblers, formatters and tools. */
 import { OperandKind } from './kinds.ts'
 import type { Immediate } from './operand-column.ts'
+import { readRow } from './forms.ts'
 import type { Form } from './rows.ts'
 import { accessRows, flagRows, flowRows } from './table/info.ts'
-import { forms } from './tables.ts'
+import { rowCodes } from './tables.ts'
 
 /** How an operand is used; `c`: under a condition. */
 export type OperandAccess = 'r' | 'w' | 'rw' | 'n' | 'cr' | 'cw' | 'crw'
@@ -240,85 +241,144 @@ function defaultAccess(form: Form): OperandAccess {
   return form.vex || first === OperandKind.MEM || first === OperandKind.XMM_RM ? 'w' : 'rw'
 }
 
-function buildCodes(): readonly CodeInfo[] {
+/** The tables of what instructions do, by mnemonic. */
+interface InfoTables {
+  readonly access: ReadonlyMap<string, readonly string[]>
+  readonly flow: ReadonlyMap<string, FlowKind>
+  readonly flags: ReadonlyMap<string, Flags>
+}
+
+let infoTables: InfoTables | undefined
+
+function readInfoTables(): InfoTables {
   const access = new Map<string, string[]>()
   eachRow(accessRows, (pattern, name) => access.set(name, pattern.split(',')))
   const flow = new Map<string, FlowKind>()
   eachRow(flowRows, (kind, name) => flow.set(name, kind as FlowKind))
-  const flags = readFlags()
+  return { access, flow, flags: readFlags() }
+}
 
-  return forms.map((form, code): CodeInfo => {
-    const { mnemonic, attributes, operands } = form
-    // MOVSD and CMPSD are string instructions and SSE2 instructions, so the string forms have names of their own here.
-    const isString = attributes.has('rep') || attributes.has('repe')
-    const pattern = access.get(isString ? `${mnemonic}*` : `${mnemonic}/${operands.length}`) ?? access.get(mnemonic)
-    const specs = operands.map(({ kind, size, memorySize, register }, position): OperandSpec => ({
-      kind,
-      size,
-      memorySize,
-      access: (pattern?.[position] as OperandAccess | undefined) ?? (position === 0 ? defaultAccess(form) : 'r'),
-      register,
-    }))
-    const first = operands[0]?.kind
-    const indirect = first === OperandKind.RM || first === OperandKind.MEM
-    let flowKind: FlowKind = flow.get(mnemonic) ?? 'next'
-    if (indirect && flowKind === 'jump') flowKind = 'indirect-jump'
-    if (indirect && flowKind === 'call') flowKind = 'indirect-call'
-    let { r, w, u } = flags.get(mnemonic) ?? { r: 0, w: 0, u: 0 }
-    if (isString) {
-      r = FLAG_BITS['D'] as number
-      if (attributes.has('repe')) w = 0x8d5
-    }
-    if (
-      operands.some((operand) => operand.kind === OperandKind.CONTROL_REG || operand.kind === OperandKind.DEBUG_REG)
-    ) {
-      u = 0x8d5
-    }
-    if (operands[1]?.kind === OperandKind.ONE) {
-      // OF is defined for a shift by one.
-      if ((u & FLAG_O) !== 0) w |= FLAG_O
-      u &= ~FLAG_O
-    }
-    const names = operands.map((_, position) => operandName(form, position))
-    return {
-      code,
-      mnemonic,
-      form: names.length === 0 ? mnemonic : `${mnemonic} ${names.join(', ')}`,
-      operands: specs,
-      operandSize: form.operandSize as CodeInfo['operandSize'],
-      sizeClass: form.sizeClass,
-      encoding: form.vex ? (form.map >= 8 ? 'xop' : 'vex') : 'legacy',
-      map: form.map,
-      opcode: form.opcode,
-      opcodeRegister: form.opcodeRegister,
-      prefix: form.prefix as CodeInfo['prefix'],
-      modrm: form.modrm,
-      extension: form.extension,
-      modrmByte: form.modrmByte,
-      memory: form.memory,
-      immediate: form.immediate,
-      modes: form.modes,
-      addressSize: form.addressSize as CodeInfo['addressSize'],
-      vexW: form.w as CodeInfo['vexW'],
-      vexL: form.l as CodeInfo['vexL'],
-      lockable: attributes.has('lock'),
-      distinct: attributes.has('distinct') || operands[2]?.kind === OperandKind.TILE_VVVV,
-      sib: attributes.has('sib'),
-      repeat: attributes.has('rep') ? 'rep' : attributes.has('repe') ? 'repe' : 'none',
-      default64: attributes.has('d64'),
-      force64: attributes.has('f64') || attributes.has('n64'),
-      privileged: attributes.has('cpl0'),
-      iopl: attributes.has('iopl'),
-      protectedOnly: attributes.has('protected'),
-      alias: attributes.has('alias'),
-      flow: flowKind,
-      feature: form.feature,
-      flagsRead: r,
-      flagsWritten: w,
-      flagsUndefined: u,
-    }
+function describe(form: Form, code: number): CodeInfo {
+  infoTables ??= readInfoTables()
+  const { access, flow, flags } = infoTables
+  const { mnemonic, attributes, operands } = form
+  // MOVSD and CMPSD are string instructions and SSE2 instructions, so the string forms have names of their own here.
+  const isString = attributes.has('rep') || attributes.has('repe')
+  const pattern = access.get(isString ? `${mnemonic}*` : `${mnemonic}/${operands.length}`) ?? access.get(mnemonic)
+  const specs = operands.map(({ kind, size, memorySize, register }, position): OperandSpec => ({
+    kind,
+    size,
+    memorySize,
+    access: (pattern?.[position] as OperandAccess | undefined) ?? (position === 0 ? defaultAccess(form) : 'r'),
+    register,
+  }))
+  const first = operands[0]?.kind
+  const indirect = first === OperandKind.RM || first === OperandKind.MEM
+  let flowKind: FlowKind = flow.get(mnemonic) ?? 'next'
+  if (indirect && flowKind === 'jump') flowKind = 'indirect-jump'
+  if (indirect && flowKind === 'call') flowKind = 'indirect-call'
+  let { r, w, u } = flags.get(mnemonic) ?? { r: 0, w: 0, u: 0 }
+  if (isString) {
+    r = FLAG_BITS['D'] as number
+    if (attributes.has('repe')) w = 0x8d5
+  }
+  if (operands.some((operand) => operand.kind === OperandKind.CONTROL_REG || operand.kind === OperandKind.DEBUG_REG)) {
+    u = 0x8d5
+  }
+  if (operands[1]?.kind === OperandKind.ONE) {
+    // OF is defined for a shift by one.
+    if ((u & FLAG_O) !== 0) w |= FLAG_O
+    u &= ~FLAG_O
+  }
+  const names = operands.map((_, position) => operandName(form, position))
+  return {
+    code,
+    mnemonic,
+    form: names.length === 0 ? mnemonic : `${mnemonic} ${names.join(', ')}`,
+    operands: specs,
+    operandSize: form.operandSize as CodeInfo['operandSize'],
+    sizeClass: form.sizeClass,
+    encoding: form.vex ? (form.map >= 8 ? 'xop' : 'vex') : 'legacy',
+    map: form.map,
+    opcode: form.opcode,
+    opcodeRegister: form.opcodeRegister,
+    prefix: form.prefix as CodeInfo['prefix'],
+    modrm: form.modrm,
+    extension: form.extension,
+    modrmByte: form.modrmByte,
+    memory: form.memory,
+    immediate: form.immediate,
+    modes: form.modes,
+    addressSize: form.addressSize as CodeInfo['addressSize'],
+    vexW: form.w as CodeInfo['vexW'],
+    vexL: form.l as CodeInfo['vexL'],
+    lockable: attributes.has('lock'),
+    distinct: attributes.has('distinct') || operands[2]?.kind === OperandKind.TILE_VVVV,
+    sib: attributes.has('sib'),
+    repeat: attributes.has('rep') ? 'rep' : attributes.has('repe') ? 'repe' : 'none',
+    default64: attributes.has('d64'),
+    force64: attributes.has('f64') || attributes.has('n64'),
+    privileged: attributes.has('cpl0'),
+    iopl: attributes.has('iopl'),
+    protectedOnly: attributes.has('protected'),
+    alias: attributes.has('alias'),
+    flow: flowKind,
+    feature: form.feature,
+    flagsRead: r,
+    flagsWritten: w,
+    flagsUndefined: u,
+  }
+}
+
+/** By code, what has been read. */
+let known: (CodeInfo | undefined)[] = []
+
+/**
+ * What a code stands for. The first question about a row of the opcode map reads that row; later ones cost a look into an
+ * array.
+ *
+ * @param code - `Instruction.code`; one that there is not is taken for 0, the invalid instruction
+ */
+export function codeInfo(code: number): CodeInfo {
+  return known[code] ?? readCode(code)
+}
+
+function readCode(code: number): CodeInfo {
+  const count = rowCodes.at(-1) as number
+  // Grown piece by piece it would become a hash table.
+  if (known.length === 0) known = Array.from<CodeInfo | undefined>({ length: count })
+  if (!(code > 0 && code < count)) code = 0
+  // The last row that starts at the code or before it.
+  let row = 0
+  for (let above = rowCodes.length - 1; above - row > 1;) {
+    const middle = (row + above) >> 1
+    if ((rowCodes[middle] as number) <= code) row = middle
+    else above = middle
+  }
+  const first = rowCodes[row] as number
+  readRow(row).forEach((form, i) => (known[first + i] ??= describe(form, first + i)))
+  return known[code] as CodeInfo
+}
+
+/** An array that is filled when it is first looked at. */
+function lazyArray<T>(fill: (array: T[]) => void): readonly T[] {
+  const array: T[] = []
+  const filled = (): T[] => {
+    if (array.length === 0) fill(array)
+    return array
+  }
+  return new Proxy(array, {
+    get: (_, key) => Reflect.get(filled(), key) as unknown,
+    has: (_, key) => Reflect.has(filled(), key),
+    ownKeys: () => Reflect.ownKeys(filled()),
+    getOwnPropertyDescriptor: (_, key) => Reflect.getOwnPropertyDescriptor(filled(), key),
   })
 }
 
-/** Every code; the index is `Instruction.code`. Code 0 is the invalid instruction (no modes). Frozen order within a version only. */
-export const codes: readonly CodeInfo[] = /*#__PURE__*/ buildCodes()
+/**
+ * Every code; the index is `Instruction.code`. Code 0 is the invalid instruction (no modes). Frozen order within a version
+ * only. It is made when it is first looked at; where single codes are wanted, `codeInfo` makes these alone.
+ */
+export const codes: readonly CodeInfo[] = /*#__PURE__*/ lazyArray((array) => {
+  for (let code = 0; code < (rowCodes.at(-1) as number); code++) array.push(codeInfo(code))
+})

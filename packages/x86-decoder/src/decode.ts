@@ -1,5 +1,5 @@
 /** Decoding for people: objects with names in them, on top of `decodeInto`. */
-import { codes, type CodeInfo, type OperandAccess } from './codes.ts'
+import { codeInfo, type CodeInfo, type OperandAccess } from './codes.ts'
 import { decodeInto } from './decode-into.ts'
 import { DecoderError } from './errors.ts'
 import { Instruction } from './instruction.ts'
@@ -102,7 +102,7 @@ export interface DecodedInstruction {
 }
 
 function memoryOperand(insn: Instruction, position: number, address: bigint): MemoryOperand {
-  const spec = (codes[insn.code] as CodeInfo).operands[position] as CodeInfo['operands'][number]
+  const spec = codeInfo(insn.code).operands[position] as CodeInfo['operands'][number]
   const registerSize = insn.addressSize >> 3
   let displacement = BigInt.asIntN(64, (BigInt(insn.dispHi) << 32n) | BigInt(insn.dispLo >>> 0))
   let { base, index } = insn
@@ -146,7 +146,7 @@ function memoryOperand(insn: Instruction, position: number, address: bigint): Me
  * @param address - offset of its first byte in the code segment
  */
 export function operandsOf(insn: Instruction, address: bigint): Operand[] {
-  return (codes[insn.code] as CodeInfo).operands.map((spec, position): Operand => {
+  return codeInfo(insn.code).operands.map((spec, position): Operand => {
     const { kind, size, access } = spec
     const register = operandRegister(insn, position)
     if (register >= 0) return { kind: 'register', name: registerName(kind, size, register), register, size, access }
@@ -190,7 +190,7 @@ export function decode(bytes: Uint8Array, options: DecodeOptions = {}): DecodedI
   const instruction = new Instruction()
   const status = decodeInto(bytes, offset, bytes.length, vendor === 'amd' ? mode | DECODE_AMD : mode, instruction)
   const { length } = instruction
-  const info = codes[instruction.code] as CodeInfo
+  const info = codeInfo(instruction.code)
   return {
     status: status === DECODED ? 'decoded' : status === TRUNCATED ? 'truncated' : 'invalid',
     reason: status === TRUNCATED ? 'the bytes end too early' : (reasonTexts[instruction.reason] as string),

@@ -1,5 +1,5 @@
 /** What the formatters of all syntaxes share: options, the token stream that text follows from, prefixes worth a word. */
-import { codes, type CodeInfo } from './codes.ts'
+import { codeInfo, type CodeInfo } from './codes.ts'
 import { operandsOf, type DecodedInstruction, type MemoryOperand, type Operand } from './decode.ts'
 import { Instruction } from './instruction.ts'
 import { OperandKind, PREFIX_ADDRESS_SIZE, PREFIX_LOCK, PREFIX_REP, PREFIX_REPNE_LAST } from './kinds.ts'
@@ -63,7 +63,7 @@ export class TokenWriter {
 
   constructor(target: DecodedInstruction | Instruction, options: FormatOptions) {
     this.insn = target instanceof Instruction ? target : target.instruction
-    this.info = codes[this.insn.code] as CodeInfo
+    this.info = codeInfo(this.insn.code)
     const address = options.address ?? (target instanceof Instruction ? 0n : target.address)
     this.operands = this.insn.code === 0 ? [] : operandsOf(this.insn, address)
     this.options = options

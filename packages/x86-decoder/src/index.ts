@@ -1,4 +1,4 @@
-export { codes } from './codes.ts'
+export { codeInfo, codes } from './codes.ts'
 export type { CodeInfo, FlowKind, OperandAccess, OperandSpec } from './codes.ts'
 export { decode, decodeAll, operandsOf } from './decode.ts'
 export type {

@@ -1,5 +1,5 @@
 /** Operands of a decoded instruction, as numbers. */
-import { codes } from './codes.ts'
+import { codeInfo } from './codes.ts'
 import type { Instruction } from './instruction.ts'
 import { OperandKind, PREFIX_REX, REGISTER_HIGH_BYTE } from './kinds.ts'
 
@@ -15,7 +15,7 @@ function byteRegister(insn: Instruction, register: number): number {
  *   `REGISTER_AH` to `REGISTER_BH`; -1 if the operand is not a register (memory, immediate) or does not exist
  */
 export function operandRegister(insn: Instruction, i: number): number {
-  const operand = codes[insn.code]?.operands[i]
+  const operand = codeInfo(insn.code).operands[i]
   if (operand === undefined) return -1
   switch (operand.kind) {
     case OperandKind.REG:
@@ -63,7 +63,7 @@ export function operandRegister(insn: Instruction, i: number): number {
 
 /** Whether operand `i` is in memory. */
 export function operandIsMemory(insn: Instruction, i: number): boolean {
-  switch (codes[insn.code]?.operands[i]?.kind) {
+  switch (codeInfo(insn.code).operands[i]?.kind) {
     case OperandKind.RM:
     case OperandKind.MMX_RM:
     case OperandKind.XMM_RM:
@@ -90,7 +90,7 @@ export function operandIsMemory(insn: Instruction, i: number): boolean {
  */
 export function branchTarget(insn: Instruction, address: bigint): bigint {
   const displacement = (BigInt(insn.immHi) << 32n) | BigInt(insn.immLo >>> 0)
-  const xbegin = codes[insn.code]?.flow === 'transaction'
+  const xbegin = codeInfo(insn.code).flow === 'transaction'
   const bits = xbegin ? Math.max(insn.mode, 32) : insn.operandSize
   return BigInt.asUintN(bits, address + BigInt(insn.length) + displacement)
 }

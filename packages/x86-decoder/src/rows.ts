@@ -195,8 +195,8 @@ const CLASS_SIZES: Readonly<Record<SizeClass, readonly number[]>> = {
 }
 
 /** Reads rows. Columns that occur often are read once. */
-class RowReader {
-  readonly forms: Form[] = []
+export class RowReader {
+  private forms: Form[] = []
   private readonly operandColumns: Map<string, OperandColumn> = new Map()
   private readonly attributeColumns: Map<string, Attributes> = new Map()
 
@@ -218,8 +218,9 @@ class RowReader {
     return attributes
   }
 
-  /** Adds the forms of one row. */
-  read(line: string): void {
+  /** The forms of one row. */
+  read(line: string): Form[] {
+    this.forms = []
     const [opcodeText, nameText, operandText, attributeText = ''] = line.split(/ {2,}/) as [
       string,
       string,
@@ -236,6 +237,7 @@ class RowReader {
       const name = names[names.length === 1 ? 0 : sizes.indexOf(bits)] as string
       this.add(opcode, name, column, attributes, sizeClass, bits)
     }
+    return this.forms
   }
 
   private add(
@@ -305,7 +307,7 @@ class RowReader {
 }
 
 /** The form of code 0. */
-const invalidForm: Form = {
+export const invalidForm: Form = {
   mnemonic: 'INVALID',
   operands: [],
   operandSize: 0,
@@ -327,14 +329,4 @@ const invalidForm: Form = {
   w: -1,
   l: -1,
   selector: { mod: 0, reg: 0, rm: 0, pp: 0, w: 0, l: 0, osLegacy: 0, osLong: 0, osAmd: 0, as: 0, b: 0 },
-}
-
-/** Expands the rows of `tables` in order. Form 0 is the invalid instruction. */
-export function expandRows(tables: readonly string[]): Form[] {
-  const reader = new RowReader()
-  reader.forms.push(invalidForm)
-  for (const table of tables) {
-    for (const line of table.split('\n')) if (line !== '') reader.read(line)
-  }
-  return reader.forms
 }

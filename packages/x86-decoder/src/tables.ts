@@ -1,26 +1,24 @@
-/** The opcode tables, expanded and compiled when this module loads. */
-import { expandRows, type Form } from './rows.ts'
-import { amdRows } from './table/amd.ts'
-import { avxRows } from './table/avx.ts'
-import { maskTileRows } from './table/mask-tile.ts'
-import { oneByteRows } from './table/one-byte.ts'
-import { twoByteRows } from './table/two-byte.ts'
-import { vectorRows } from './table/vector.ts'
-import { vexRows } from './table/vex.ts'
-import { x87Rows } from './table/x87.ts'
+/**
+ * What the decoder walks, compiled from the rows when this module loads.
+ *
+ * The built package has another module in the place of this one, with the result as text: see `build/pack-tables.ts`.
+ */
+import { readAllRows } from './forms.ts'
 import { compileTables, type DecodeTables } from './tree.ts'
 
-/** Every form; the index is the code. */
-export const forms: readonly Form[] = /*#__PURE__*/ expandRows([
-  oneByteRows,
-  twoByteRows,
-  vectorRows,
-  x87Rows,
-  vexRows,
-  avxRows,
-  amdRows,
-  maskTileRows,
-])
+/** The decision trees. */
+export const tables: DecodeTables = /*#__PURE__*/ compileTables(/*#__PURE__*/ readAllRows().flat())
 
-/** What the decoder walks. */
-export const tables: DecodeTables = /*#__PURE__*/ compileTables(forms)
+/** The first code of each row; after the last row, the number of codes. */
+export const rowCodes: Int32Array = /*#__PURE__*/ firstCodes()
+
+function firstCodes(): Int32Array {
+  let code = 0
+  return Int32Array.of(
+    0,
+    ...readAllRows().map((forms) => {
+      code += forms.length
+      return code
+    }),
+  )
+}

@@ -1,0 +1,41 @@
+/**
+ * The forms of the opcode tables, expanded from the rows when they are asked for: whoever wants to know about a few
+ * instructions reads a few rows.
+ */
+import { type Form, invalidForm, RowReader } from './rows.ts'
+import { amdRows } from './table/amd.ts'
+import { avxRows } from './table/avx.ts'
+import { maskTileRows } from './table/mask-tile.ts'
+import { oneByteRows } from './table/one-byte.ts'
+import { twoByteRows } from './table/two-byte.ts'
+import { vectorRows } from './table/vector.ts'
+import { vexRows } from './table/vex.ts'
+import { x87Rows } from './table/x87.ts'
+
+const reader: RowReader = /*#__PURE__*/ new RowReader()
+
+let lines: readonly string[] | undefined
+
+/** All rows in order; the first, which is empty, stands for the invalid instruction. */
+function rowLines(): readonly string[] {
+  lines ??= [
+    '',
+    ...[oneByteRows, twoByteRows, vectorRows, x87Rows, vexRows, avxRows, amdRows, maskTileRows].flatMap((rows) =>
+      rows.split('\n').filter((line) => line !== ''),
+    ),
+  ]
+  return lines
+}
+
+/** By row, what has been read. */
+const known: (readonly Form[] | undefined)[] = [[invalidForm]]
+
+/** The forms of one row. */
+export function readRow(row: number): readonly Form[] {
+  return (known[row] ??= reader.read(rowLines()[row] as string))
+}
+
+/** The forms of all rows, row by row. The index of a form in all of them, one after the other, is its code. */
+export function readAllRows(): readonly (readonly Form[])[] {
+  return rowLines().map((_, row) => readRow(row))
+}
