@@ -1,6 +1,7 @@
 import { DECODED, Instruction, REASON_TOO_LONG, TRUNCATED, codeInfo, decodeInto } from '@retrap/x86-decoder'
 import type { CodeInfo } from '@retrap/x86-decoder'
 import type { MachineMemory } from '@retrap/memory'
+import { DECODER_OPTIONS } from './features.ts'
 import type { Lowering } from './lower.ts'
 import {
   OP_CONTINUE,
@@ -184,7 +185,7 @@ export class CodeCache {
     let ended = false
     for (let n = 0; n < RUN_LIMIT && offset < PAGE; n++) {
       if (u32[slots + offset] !== 0) break
-      const status = decodeInto(bytes, frame + offset, frame + PAGE, bits, insn)
+      const status = decodeInto(bytes, frame + offset, frame + PAGE, bits | DECODER_OPTIONS, insn)
       if (status === TRUNCATED) break
       if (status === DECODED) {
         const { op } = this.#lowering.write(at, insn, offset)
@@ -254,7 +255,7 @@ export class CodeCache {
   decodeBytes(at: number, bytes: Uint8Array, count: number, mode: number, offset: number): number {
     const insn = this.#insn
     const bits = mode === MODE_16 ? 16 : mode === MODE_32 ? 32 : 64
-    const status = decodeInto(bytes, 0, count, bits, insn)
+    const status = decodeInto(bytes, 0, count, bits | DECODER_OPTIONS, insn)
     if (status !== DECODED) {
       this.#writeException(at, offset)
       return status === TRUNCATED ? count + 1 : 1

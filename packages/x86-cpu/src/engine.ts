@@ -12,7 +12,7 @@ import { formKey } from './semantics/form.ts'
 import type { Form } from './semantics/form.ts'
 import { instructionSemantics, stringSemantics } from './semantics/index.ts'
 import type { Semantics } from './semantics/table.ts'
-import { FEATURES, WITHOUT_FEATURE } from './features.ts'
+import { FEATURES } from './features.ts'
 import { handlers } from './system/handlers.ts'
 import type { Handler } from './system/operands.ts'
 
@@ -53,7 +53,7 @@ const HYPERCALLS: ReadonlySet<string> = new Set(['VMCALL', 'VMMCALL'])
 function isImplemented(info: CodeInfo): boolean {
   if (info.mnemonic === 'INVALID') return false
   if (info.feature === '' || FEATURES.has(info.feature)) return true
-  return WITHOUT_FEATURE.has(info.mnemonic) || HYPERCALLS.has(info.mnemonic)
+  return HYPERCALLS.has(info.mnemonic)
 }
 
 function* sources(): Generator<FormSource> {

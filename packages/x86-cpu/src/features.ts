@@ -1,3 +1,5 @@
+import { decoderOptions } from '@retrap/x86-decoder'
+
 /**
  * The CPUID features, as x86-decoder names them, whose instructions are implemented. Everything else is #UD, and CPUID
  * says so.
@@ -19,6 +21,7 @@ export const FEATURES: ReadonlySet<string> = new Set([
   'MMX',
   'MOVBE',
   'MSR',
+  'PAUSE',
   'POPCNT',
   'PREFETCHW',
   'RDRAND',
@@ -40,16 +43,5 @@ export const FEATURES: ReadonlySet<string> = new Set([
   'CET_IBT',
 ])
 
-/**
- * Instructions in what older processors define as reserved no-ops: without their feature they do nothing, or, for
- * WBNOINVD, what WBINVD does. Programs run them without asking CPUID.
- */
-export const WITHOUT_FEATURE: ReadonlySet<string> = new Set([
-  'CLDEMOTE',
-  'PREFETCHIT0',
-  'PREFETCHIT1',
-  'PREFETCHWT1',
-  'RDSSPD',
-  'RDSSPQ',
-  'WBNOINVD',
-])
+/** For `decodeInto`: what bytes mean to a processor with these features. Without CET F3 0F 1E C8 is a no-operation. */
+export const DECODER_OPTIONS: number = decoderOptions({ features: FEATURES })

@@ -24,6 +24,10 @@ const PREFIX_SEGMENT = kinds.PREFIX_SEGMENT
 const PREFIX_REPNE_LAST = kinds.PREFIX_REPNE_LAST
 const REGISTER_RIP = kinds.REGISTER_RIP
 const DECODE_AMD = kinds.DECODE_AMD
+const DECODE_NO_VEX = kinds.DECODE_NO_VEX
+const DECODE_NO_XOP = kinds.DECODE_NO_XOP
+const DECODE_NO_3DNOW = kinds.DECODE_NO_3DNOW
+const FIRST_FEATURE_BIT = kinds.FIRST_FEATURE_BIT
 const MAP_3DNOW = trees.MAP_3DNOW
 const MAPS = trees.MAPS
 const TREE_LEGACY = trees.TREE_LEGACY
@@ -69,6 +73,9 @@ const LEAF_RARE =
   LEAF_VSIB |
   LEAF_3DNOW |
   LEAF_SIB
+
+/** Bits of the mode that are bits of the key too: features that are absent. */
+const FEATURE_BITS = -(1 << FIRST_FEATURE_BIT)
 
 /** The architecture's limit on the length of an instruction. */
 const MAX_LENGTH = 15
@@ -154,7 +161,7 @@ function outOfBytes(insn: Instruction, length: number, have: number): number {
  * @param bytes - where the instruction is
  * @param offset - index of its first byte
  * @param end - index after the last byte that may be read
- * @param mode - 16, 32 or 64; with `DECODE_AMD` added, as AMD processors decode
+ * @param mode - 16, 32 or 64, and what `decoderOptions` gives for a processor other than an Intel one with all features
  * @param insn - filled in; after `INVALID` only `code` (0), `length` (bytes looked at) and `reason` mean anything, after
  *   `TRUNCATED` only `length` (the least number of bytes that would let decoding go on)
  * @returns `DECODED`, `INVALID` or `TRUNCATED`
@@ -211,8 +218,8 @@ export function decodeInto(bytes: Uint8Array, offset: number, end: number, mode:
   }
   // Outside 64-bit mode C4 and C5 are LES and LDS unless what would be ModRM has mod = 3. 8F is POP with maps below 8.
   if (
-    (byteClass === CLASS_VEX && (long || bytes[pos]! >= 0xc0)) ||
-    (byteClass === CLASS_XOP && (bytes[pos]! & 31) >= 8)
+    (byteClass === CLASS_VEX && (long || bytes[pos]! >= 0xc0) && (mode & DECODE_NO_VEX) === 0) ||
+    (byteClass === CLASS_XOP && (bytes[pos]! & 31) >= 8 && (mode & DECODE_NO_XOP) === 0)
   ) {
     if ((prefixes & (PREFIX_LOCK | PREFIX_REP | PREFIX_REPNE | PREFIX_OPERAND_SIZE)) !== 0 || rex !== 0) {
       return fail(insn, pos - offset, kinds.REASON_VEX_PREFIX)
@@ -301,7 +308,7 @@ export function decodeInto(bytes: Uint8Array, offset: number, end: number, mode:
   } else insn.modrmOffset = 0
   let code = roots[root]!
   if (code < 0) {
-    key |= (addressSize << KEY_ADDRESS_SIZE) | (modrm & 63) | (modrm >= 0xc0 ? 64 : 0)
+    key |= (mode & FEATURE_BITS) | (addressSize << KEY_ADDRESS_SIZE) | (modrm & 63) | (modrm >= 0xc0 ? 64 : 0)
     do {
       const place = nodes[~code]!
       code = nodes[((key >> (place & 31)) & (place >> 5)) - code]!
@@ -530,7 +537,7 @@ function finishRare(insn: Instruction, leaf: number, prefixes: number, mode: num
   if ((leaf & LEAF_REG_3BIT) !== 0) insn.reg &= 7
   if ((leaf & LEAF_RM_3BIT) !== 0) insn.rm &= 7
   if ((leaf & LEAF_3DNOW) !== 0) {
-    const code = roots[MAP_3DNOW * 256 + insn.immLo]!
+    const code = (mode & DECODE_NO_3DNOW) === 0 ? roots[MAP_3DNOW * 256 + insn.immLo]! : 0
     if (code === 0) return kinds.REASON_OPCODE
     insn.code = code
     insn.opcodeOffset = insn.immOffset

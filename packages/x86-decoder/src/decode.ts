@@ -3,8 +3,9 @@ import { codeInfo, type CodeInfo, type OperandAccess } from './codes.ts'
 import { decodeInto } from './decode-into.ts'
 import { DecoderError } from './errors.ts'
 import { Instruction } from './instruction.ts'
-import { DECODED, DECODE_AMD, OperandKind, reasonTexts, REGISTER_RIP, TRUNCATED } from './kinds.ts'
+import { DECODED, OperandKind, reasonTexts, REGISTER_RIP, TRUNCATED } from './kinds.ts'
 import { branchTarget, operandIsMemory, operandRegister } from './operands.ts'
+import { decoderOptions, type ProcessorOptions } from './options.ts'
 import { generalRegisterName, registerName, segmentRegisterName } from './registers.ts'
 
 /** A register operand. */
@@ -71,15 +72,13 @@ export interface FarPointerOperand {
 export type Operand = RegisterOperand | MemoryOperand | ImmediateOperand | BranchOperand | FarPointerOperand
 
 /** How to decode. */
-export interface DecodeOptions {
+export interface DecodeOptions extends ProcessorOptions {
   /** Code segment size; 64 unless given. */
   readonly mode?: 16 | 32 | 64
   /** Offset of the first byte in its code segment (EIP, RIP); 0 unless given. */
   readonly address?: bigint
   /** Index of the first byte to decode; 0 unless given. */
   readonly offset?: number
-  /** Whose processor: where the two differ, Intel's unless given. */
-  readonly vendor?: 'intel' | 'amd'
 }
 
 /** An instruction, or why the bytes are none. */
@@ -180,7 +179,7 @@ export function operandsOf(insn: Instruction, address: bigint): Operand[] {
  * @throws DecoderError `ERR_MODE` or `ERR_OFFSET` for options that make no sense; never for what the bytes hold
  */
 export function decode(bytes: Uint8Array, options: DecodeOptions = {}): DecodedInstruction {
-  const { mode = 64, address = 0n, offset = 0, vendor = 'intel' } = options
+  const { mode = 64, address = 0n, offset = 0 } = options
   if (mode !== 16 && mode !== 32 && mode !== 64) {
     throw new DecoderError('ERR_MODE', `mode is ${String(mode)}, expected 16, 32 or 64`)
   }
@@ -188,7 +187,7 @@ export function decode(bytes: Uint8Array, options: DecodeOptions = {}): DecodedI
     throw new DecoderError('ERR_OFFSET', `offset is ${offset}, expected an integer from 0 to ${bytes.length}`)
   }
   const instruction = new Instruction()
-  const status = decodeInto(bytes, offset, bytes.length, vendor === 'amd' ? mode | DECODE_AMD : mode, instruction)
+  const status = decodeInto(bytes, offset, bytes.length, mode | decoderOptions(options), instruction)
   const { length } = instruction
   const info = codeInfo(instruction.code)
   return {

@@ -62,5 +62,7 @@ export {
   TRUNCATED,
 } from './kinds.ts'
 export { branchTarget, operandIsMemory, operandRegister } from './operands.ts'
+export { decoderOptions } from './options.ts'
+export type { ProcessorOptions } from './options.ts'
 export { Immediate } from './operand-column.ts'
 export { generalRegisterName, registerName, segmentRegisterName } from './registers.ts'

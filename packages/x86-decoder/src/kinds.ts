@@ -199,3 +199,15 @@ export const MODE_64 = 4
 
 /** Option bit for `decodeInto`'s mode: decode as AMD processors do where they differ from Intel's. */
 export const DECODE_AMD = 0x100
+/** Option bits for `decodeInto`'s mode: C4 and C5 are LES and LDS only. */
+export const DECODE_NO_VEX = 0x200
+/** 62 is BOUND only. */
+export const DECODE_NO_EVEX = 0x400
+/** 8F is POP only. */
+export const DECODE_NO_XOP = 0x800
+/** D5 is AAD only, and EVEX has no bits of APX. */
+export const DECODE_NO_APX = 0x1000
+/** There is no 0F 0F. */
+export const DECODE_NO_3DNOW = 0x2000
+/** Option bits from this one to bit 30 say that a feature is absent which decides what an opcode means: `options.ts`. */
+export const FIRST_FEATURE_BIT = 20

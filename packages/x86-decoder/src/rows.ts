@@ -19,10 +19,11 @@
  *
  * Attributes: `lock` LOCK is legal with a memory destination; `rep`, `repe` string repetition; `i64` invalid in 64-bit mode,
  * `o64` only there; `d64` operand size defaults to 64 there; `f64` is always 64 there; `n64` near branch: f64 on Intel,
- * d64 on AMD; `=v`, `=y`, `=z` operand-size class where no operand shows it; `a16`, `a32`, `a64` address size; `b0` REX.B
+ * d64 on AMD; `far` far pointer, AMD ignores REX.W; `=v`, `=y`, `=z` operand-size class where no operand shows it; `a16`, `a32`, `a64` address size; `b0` REX.B
  * clear; `w0`, `w1`, `l0`, `l1` VEX.W, VEX.L; `reg`, `mem` ModRM.mod; `anymod` mod is ignored and taken for 3; `cpl0`;
  * `no66` 66 is
- * not allowed; `maskmov` memory at DS:rDI; `protected` not in real or virtual-8086 mode; `alias` the assembler uses another row; `iopl` allowed by CPL ≤ IOPL; `sib` there is a SIB byte; `rm0` ModRM.rm is 0; `distinct` a gather's
+ * not allowed; `maskmov` memory at DS:rDI; `protected` not in real or virtual-8086 mode; `alias` the assembler uses another row; `else` without
+ * the feature a row below decides; `iopl` allowed by CPL ≤ IOPL; `sib` there is a SIB byte; `rm0` ModRM.rm is 0; `distinct` a gather's
  * registers must differ; and the CPUID feature in capitals (`A/B`: of the 32- and the 64-bit form, or of the 128- and the
  * 256-bit form; `A+B` both).
  */
@@ -261,7 +262,7 @@ export class RowReader {
     let amd = long
     if (bySize && long !== 0) {
       long = longSizes(bits, sizeClass, fixed || near, defaults)
-      amd = longSizes(bits, sizeClass, fixed, defaults || near)
+      amd = longSizes(bits, words.has('far') ? 'z' : sizeClass, fixed, defaults || near)
     }
     const addressSize = byAddress ? bits : attributes.addressSize
     let modes = (legacy === 0 ? 0 : MODE_16 | MODE_32) | ((long | amd) === 0 ? 0 : MODE_64)

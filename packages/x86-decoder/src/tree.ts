@@ -5,9 +5,13 @@
  */
 import { OperandKind } from './kinds.ts'
 import { type FormOperand, Immediate } from './operand-column.ts'
+import { featureBit } from './options.ts'
 import type { Form } from './rows.ts'
 
-/** Bit places in the key by which a tree is walked. ModRM.rm and ModRM.reg are where the ModRM byte has them. */
+/**
+ * Bit places in the key by which a tree is walked. ModRM.rm and ModRM.reg are where the ModRM byte has them. Bits 20 to 30
+ * are the mode's option bits: features that are absent.
+ */
 const KEY_RM = 0
 const KEY_REG = 3
 const KEY_MOD = 6
@@ -223,7 +227,7 @@ class TreeBuilder {
     let restricted = 0
     for (const code of candidates) restricted |= this.restricted[code] as number
     restricted >>= depth
-    if (restricted === 0) return candidates[0] as number
+    if (restricted === 0) return this.first(candidates, 0)
     // The lowest dimension that is restricted at all.
     const dimension = depth + 31 - Math.clz32(restricted & -restricted)
     const key = candidates.length > 3 ? `${dimension}:${candidates.join()}` : ''
@@ -244,6 +248,17 @@ class TreeBuilder {
       this.nodes.push(PLACES[dimension] as number, ...children)
     }
     if (key !== '') this.shared.set(key, reference)
+    return reference
+  }
+
+  /** The first candidate from `from` on or, for processors without its feature, the first of those after it. */
+  private first(candidates: readonly number[], from: number): number {
+    const code = candidates[from] ?? 0
+    const form = this.forms[code] as Form
+    if (!form.attributes.has('else')) return code
+    const otherwise = this.first(candidates, from + 1)
+    const reference = ~this.nodes.length
+    this.nodes.push(featureBit(form.feature) | (1 << 5), code, otherwise)
     return reference
   }
 }

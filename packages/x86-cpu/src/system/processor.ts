@@ -72,7 +72,6 @@ export const processorHandlers: Readonly<Record<string, Handler>> = {
   HLT: hlt,
   INVD: cacheControl,
   WBINVD: cacheControl,
-  WBNOINVD: cacheControl,
   VMCALL: hypercall,
   VMMCALL: hypercall,
   RDRAND: random,

@@ -9,6 +9,7 @@ import {
   decodeInto,
 } from '@retrap/x86-decoder'
 import type { CodeInfo } from '@retrap/x86-decoder'
+import { DECODER_OPTIONS } from '../../src/features.ts'
 import { BAND, CODE, CODE_SELECTORS, CODE_SELECTORS_16, CS_16, WINDOW } from './layout.ts'
 import type { Mode } from './layout.ts'
 import type { Choice } from './random.ts'
@@ -286,7 +287,8 @@ export function modesOf(info: CodeInfo): readonly Mode[] {
 export function encode(random: Choice, info: CodeInfo, mode: Mode, at: number): Encoding | undefined {
   const bytes = Uint8Array.from(new Encoder(random, info, mode).bytes(at))
   const insn = new Instruction()
-  if (decodeInto(bytes, 0, bytes.length, mode, insn) !== DECODED || insn.length !== bytes.length) return undefined
+  if (decodeInto(bytes, 0, bytes.length, mode | DECODER_OPTIONS, insn) !== DECODED || insn.length !== bytes.length)
+    return undefined
   if (insn.code !== info.code) return undefined
   if ((insn.prefixes & PREFIX_LOCK) !== 0 && insn.isMemory === 0) return undefined
   return { info, mode, long: mode === 64, at, bytes, insn }

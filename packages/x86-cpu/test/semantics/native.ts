@@ -30,6 +30,7 @@ const BASELINE = new Set([
   'MMX',
   'FPU',
   'MSR',
+  'PAUSE',
   'SEP',
   'SYSCALL',
   'TSC',

@@ -143,7 +143,7 @@ export const oneByteRows: string = `
 8D       LEA         Gv,M
 8E       MOV         Sw,Rv/Mw
 8F /0    POP         Ev          d64
-F3 90    PAUSE       -           b0
+F3 90    PAUSE       -           PAUSE b0 else
 90       NOP         -           =v b0
 90+r     XCHG        Zv,rAX
 98       CBW/CWDE/CDQE  -           =v
@@ -288,8 +288,8 @@ FE /1    DEC         Eb          lock
 FF /0    INC         Ev          lock
 FF /1    DEC         Ev          lock
 FF /2    CALL        Ev          n64
-FF /3    CALLF       Mp
+FF /3    CALLF       Mp          far
 FF /4    JMP         Ev          n64
-FF /5    JMPF        Mp
+FF /5    JMPF        Mp          far
 FF /6    PUSH        Ev          d64
 `

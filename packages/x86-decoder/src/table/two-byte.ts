@@ -88,35 +88,35 @@ F2 0F 01 (FF)  PVALIDATE   -           SEV_SNP cpl0
 0F 06          CLTS        -           cpl0
 0F 07          SYSRET/SYSRETQ  -           =y SYSCALL cpl0
 0F 08          INVD        -           cpl0
-F3 0F 09       WBNOINVD    -           WBNOINVD cpl0
+F3 0F 09       WBNOINVD    -           WBNOINVD cpl0 else
 0F 09          WBINVD      -           cpl0
 0F 0B          UD2         -
-0F 0D /0       PREFETCH    M           PREFETCHW
-0F 0D /1       PREFETCHW   M           PREFETCHW
-0F 0D /2       PREFETCHWT1  M           PREFETCHWT1
-0F 0D /3       PREFETCHW   M           PREFETCHW alias
-0F 0D /4       PREFETCH    M           PREFETCHW alias
-0F 0D /5       PREFETCH    M           PREFETCHW alias
-0F 0D /6       PREFETCH    M           PREFETCHW alias
-0F 0D /7       PREFETCH    M           PREFETCHW alias
+0F 0D /0       PREFETCH    M           PREFETCHW else
+0F 0D /1       PREFETCHW   M           PREFETCHW else
+0F 0D /2       PREFETCHWT1  M           PREFETCHWT1 else
+0F 0D /3       PREFETCHW   M           PREFETCHW else alias
+0F 0D /4       PREFETCH    M           PREFETCHW else alias
+0F 0D /5       PREFETCH    M           PREFETCHW else alias
+0F 0D /6       PREFETCH    M           PREFETCHW else alias
+0F 0D /7       PREFETCH    M           PREFETCHW else alias
 0F 0D          NOP         Ev,Gv       alias
 0F 0E          FEMMS       -           3DNOW
 0F 18 /0       PREFETCHNTA  M           SSE
 0F 18 /1       PREFETCHT0  M           SSE
 0F 18 /2       PREFETCHT1  M           SSE
 0F 18 /3       PREFETCHT2  M           SSE
-0F 18 /6       PREFETCHIT1  M           PREFETCHI
-0F 18 /7       PREFETCHIT0  M           PREFETCHI
+0F 18 /6       PREFETCHIT1  M           PREFETCHI else
+0F 18 /7       PREFETCHIT0  M           PREFETCHI else
 0F 18          NOP         Ev,Gv       alias
 0F 19          NOP         Ev,Gv       alias
 0F 1A          NOP         Ev,Gv       alias
 0F 1B          NOP         Ev,Gv       alias
-NP 0F 1C /0    CLDEMOTE    M           CLDEMOTE
+NP 0F 1C /0    CLDEMOTE    M           CLDEMOTE else
 0F 1C          NOP         Ev,Gv       alias
 0F 1D          NOP         Ev,Gv       alias
-F3 0F 1E (FA)  ENDBR64     -           CET_IBT
-F3 0F 1E (FB)  ENDBR32     -           CET_IBT
-F3 0F 1E /1    RDSSPD/RDSSPQ  Ry          CET_SS
+F3 0F 1E (FA)  ENDBR64     -           CET_IBT else
+F3 0F 1E (FB)  ENDBR32     -           CET_IBT else
+F3 0F 1E /1    RDSSPD/RDSSPQ  Ry          CET_SS else
 0F 1E          NOP         Ev,Gv       alias
 0F 1F /0       NOP         Ev
 0F 1F          NOP         Ev,Gv       alias
@@ -219,10 +219,10 @@ NP 0F AE /7    SFENCE      -           SSE reg
 0F AF          IMUL        Gv,Ev
 0F B0          CMPXCHG     Eb,Gb       lock
 0F B1          CMPXCHG     Ev,Gv       lock
-0F B2          LSS         Gv,Mp
+0F B2          LSS         Gv,Mp       far
 0F B3          BTR         Ev,Gv       lock
-0F B4          LFS         Gv,Mp
-0F B5          LGS         Gv,Mp
+0F B4          LFS         Gv,Mp       far
+0F B5          LGS         Gv,Mp       far
 0F B6          MOVZX       Gv,Eb
 0F B7          MOVZX       Gv,Ew
 F3 0F B8       POPCNT      Gv,Ev       POPCNT
@@ -232,9 +232,9 @@ F3 0F B8       POPCNT      Gv,Ev       POPCNT
 0F BA /6       BTR         Ev,Ib       lock
 0F BA /7       BTC         Ev,Ib       lock
 0F BB          BTC         Ev,Gv       lock
-F3 0F BC       TZCNT       Gv,Ev       BMI1
+F3 0F BC       TZCNT       Gv,Ev       BMI1 else
 0F BC          BSF         Gv,Ev
-F3 0F BD       LZCNT       Gv,Ev       LZCNT
+F3 0F BD       LZCNT       Gv,Ev       LZCNT else
 0F BD          BSR         Gv,Ev
 0F BE          MOVSX       Gv,Eb
 0F BF          MOVSX       Gv,Ew

@@ -1,0 +1,71 @@
+/**
+ * Option bits of `decodeInto`'s mode: whose processor it is, and which of the features it lacks that decide what bytes mean.
+ *
+ * Source: Intel SDM vol. 2A, "Instruction Format", vol. 2D, Appendix A; AMD APM vol. 3, appendix A: what an opcode is
+ * before the extension that took it.
+ */
+import {
+  DECODE_AMD,
+  DECODE_NO_3DNOW,
+  DECODE_NO_APX,
+  DECODE_NO_EVEX,
+  DECODE_NO_VEX,
+  DECODE_NO_XOP,
+  FIRST_FEATURE_BIT,
+} from './kinds.ts'
+
+/**
+ * Features whose absence gives an opcode its other meaning (F3 0F BC is TZCNT or BSF). Rows with the attribute `else`
+ * name one of them; the order is that of the option bits from `FIRST_FEATURE_BIT` on.
+ */
+const DECIDING_FEATURES = [
+  'BMI1',
+  'LZCNT',
+  'CET_IBT',
+  'CET_SS',
+  'MPX',
+  'WBNOINVD',
+  'CLDEMOTE',
+  'PAUSE',
+  'PREFETCHW',
+  'PREFETCHWT1',
+  'PREFETCHI',
+] as const
+
+/** Prefixes and the opcode 0F 0F, which exist as soon as one of some features does. */
+const PREFIX_FEATURES: readonly (readonly [bit: number, features: RegExp])[] = [
+  [DECODE_NO_VEX, /^(AVX|BMI|FMA|F16C|AMX_|CMPCCXADD)/],
+  [DECODE_NO_EVEX, /^(AVX512|AVX10|APX)/],
+  [DECODE_NO_XOP, /^(XOP|TBM|LWP)$/],
+  [DECODE_NO_APX, /^APX/],
+  [DECODE_NO_3DNOW, /^3DNOW/],
+]
+
+/** Number of the option bit that says that a feature is absent, or -1 if no bytes change their meaning with it. */
+export function featureBit(feature: string): number {
+  const index = (DECIDING_FEATURES as readonly string[]).indexOf(feature)
+  return index < 0 ? -1 : FIRST_FEATURE_BIT + index
+}
+
+/** A processor, as far as it decides what bytes mean. */
+export interface ProcessorOptions {
+  /** Whose processor: where the two differ, Intel's unless given. */
+  readonly vendor?: 'intel' | 'amd'
+  /**
+   * The CPUID features that it has, spelled as in `CodeInfo.feature`; all unless given. An instruction of a feature that is
+   * absent is what the bytes were before: F3 0F BC without BMI1 is BSF, 0F 1B without MPX a no-operation, D5 in 64-bit
+   * mode without APX no instruction. Where the bytes had no other meaning they are decoded all the same, and
+   * `CodeInfo.feature` says what they need.
+   */
+  readonly features?: ReadonlySet<string>
+}
+
+/** The option bits to add to `decodeInto`'s mode for a processor. 0: an Intel processor with all features. */
+export function decoderOptions({ vendor = 'intel', features }: ProcessorOptions): number {
+  let bits = vendor === 'amd' ? DECODE_AMD : 0
+  if (features === undefined) return bits
+  for (const feature of DECIDING_FEATURES) if (!features.has(feature)) bits |= 1 << featureBit(feature)
+  const names = [...features]
+  for (const [bit, pattern] of PREFIX_FEATURES) if (!names.some((name) => pattern.test(name))) bits |= bit
+  return bits
+}
