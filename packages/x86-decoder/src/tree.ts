@@ -51,6 +51,11 @@ const PLACES = [
   KEY_OPERAND_SIZE | (3 << 5),
 ] as const
 
+/** How many children a node has, by its first number. */
+export function nodeWidth(place: number): number {
+  return WIDTHS[(PLACES as readonly number[]).indexOf(place)] as number
+}
+
 /** 16- and 32-bit modes. */
 export const TREE_LEGACY: number = 0
 /** 64-bit mode, as Intel processors decode it. */
