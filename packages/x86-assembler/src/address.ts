@@ -207,7 +207,8 @@ function dispBytesOf(memory: Memory, required: boolean, bits: 16 | 32 | 64): 0 |
   if (dispBits !== 0 && dispBits !== 8 && dispBits !== full * 8) {
     throw bad(memory, `a ${bits}-bit address has no ${dispBits}-bit displacement`)
   }
-  if (dispBits === full * 8 || typeof disp !== 'bigint') return full
+  if (typeof disp !== 'bigint') return dispBits === 8 ? 1 : full
+  if (dispBits === full * 8) return full
   const fits = fitsSignExtended(disp, 8, bits)
   if (dispBits === 8 && !fits) {
     throw new AssemblerError('ERR_RANGE', `${formatOperand(memory)}: it does not fit in 8 bits`)

@@ -1,6 +1,5 @@
 import { AssemblerError } from './errors.ts'
 import { assembleInstruction } from './instruction.ts'
-import type { InstructionPrefixes } from './instruction.ts'
 import { codeOfForm, formOfCode, mnemonicOfMethod } from './forms.ts'
 import { fitsEither, pushValue } from './fixups.ts'
 import type { Encoding, Fixup } from './fixups.ts'
@@ -10,13 +9,14 @@ import type { Binding, Fragment, Layout, SectionPlan } from './layout.ts'
 import type { Mnemonics } from './mnemonics.ts'
 import { asValue, formatOperand } from './operands.ts'
 import type { Operand, Value } from './operands.ts'
+import { codePadding } from './padding.ts'
+import { NO_PREFIXES, requireLegacyPrefix } from './prefixes.ts'
+import type { EncodingKind, HintPrefix, InstructionPrefixes } from './prefixes.ts'
 import { LaidOutProgram } from './program.ts'
 import type { Program, Relocation } from './program.ts'
 
 /** The width of code: 16 for real mode and 16-bit segments, 32 for protected mode, 64 for long mode. */
 export type CodeBits = 16 | 32 | 64
-
-const NO_PREFIXES: InstructionPrefixes = { lock: false, repeat: 0, operandSize: 0, addressSize: 0 }
 
 /** How an `Assembler` starts. */
 export interface AssemblerOptions {
@@ -181,6 +181,58 @@ export class Assembler {
   }
 
   /**
+   * The next instruction is encoded in this way, where there are several: `asm.encoding('vex3').vaddps(…)`.
+   *
+   * It fails with `ERR_NO_FORM` if the instruction has no such encoding.
+   */
+  encoding(kind: EncodingKind): this {
+    this.#prefixes = { ...this.#prefixes, encoding: kind }
+    return this
+  }
+
+  /** The next near branch keeps the bounds registers of MPX (F2). */
+  bnd(): this {
+    return this.#hint('bnd')
+  }
+
+  /** The next indirect near branch may go to a place without ENDBR (3E). */
+  notrack(): this {
+    return this.#hint('notrack')
+  }
+
+  /** The next locked instruction, or XCHG with memory, begins a lock elision (F2). */
+  xacquire(): this {
+    return this.#hint('xacquire')
+  }
+
+  /** The next locked instruction, XCHG with memory or store by MOV ends a lock elision (F3). */
+  xrelease(): this {
+    return this.#hint('xrelease')
+  }
+
+  /** The next conditional branch is likely to go (3E), or, with `false`, likely not to (2E). */
+  likely(taken = true): this {
+    return this.#hint(taken ? 'taken' : 'notTaken')
+  }
+
+  /**
+   * The next instruction has these legacy prefixes in front of all others, whether they mean anything to it or not:
+   * `asm.prefix(0xf3).ret()`. What they do to its meaning is the caller's business.
+   *
+   * @throws AssemblerError `ERR_PREFIX` on a byte that is no legacy prefix
+   */
+  prefix(...bytes: readonly number[]): this {
+    bytes.forEach(requireLegacyPrefix)
+    this.#prefixes = { ...this.#prefixes, raw: [...this.#prefixes.raw, ...bytes] }
+    return this
+  }
+
+  #hint(hint: HintPrefix): this {
+    this.#prefixes = { ...this.#prefixes, hints: [...this.#prefixes.hints, hint] }
+    return this
+  }
+
+  /**
    * An instruction by its mnemonic as a string: what the mnemonic methods call.
    *
    * @throws AssemblerError `ERR_NO_FORM`, `ERR_AMBIGUOUS_SIZE`, `ERR_OPERAND`, `ERR_RANGE` or `ERR_PREFIX`
@@ -208,12 +260,13 @@ export class Assembler {
     const prefixes = this.#prefixes
     this.#prefixes = NO_PREFIXES
     const result = assembleInstruction({ ...which, operands, prefixes, bits: this.#bits })
-    const lead = `${prefixes.lock ? 'lock ' : ''}${prefixes.repeat === 0xf3 ? 'rep ' : prefixes.repeat === 0xf2 ? 'repne ' : ''}`
-    const text = `${lead}${result.mnemonic.toLowerCase()} ${operands.map(formatOperand).join(', ')}`.trimEnd()
+    const [only, more] = result.encodings
+    const text =
+      `${leadOf(prefixes)}${result.mnemonic.toLowerCase()} ${operands.map(formatOperand).join(', ')}`.trimEnd()
     return this.#add(
-      result.longer === undefined
-        ? { kind: 'fixed', text, ...result.encoding }
-        : { kind: 'choice', text, short: result.encoding, long: result.longer },
+      only === undefined || more !== undefined
+        ? { kind: 'choice', text, encodings: result.encodings }
+        : { kind: 'fixed', text, bytes: only.bytes, fixups: only.fixups },
     )
   }
 
@@ -237,6 +290,16 @@ export class Assembler {
     return this.#data('dq', 8, items)
   }
 
+  /** Single-precision floating-point numbers of IEEE 754, 4 bytes each. */
+  float32(...values: readonly number[]): this {
+    return this.#data('float32', 1, [floats(values, 4)], values)
+  }
+
+  /** Double-precision floating-point numbers of IEEE 754, 8 bytes each. */
+  float64(...values: readonly number[]): this {
+    return this.#data('float64', 1, [floats(values, 8)], values)
+  }
+
   /** Text in UTF-8 without a terminator. */
   ascii(text: string): this {
     return this.#data('ascii', 1, [text])
@@ -247,29 +310,47 @@ export class Assembler {
     return this.#data('asciz', 1, [text, 0], [text])
   }
 
-  /** `count` bytes of one value; 0 if not given. */
+  /** Text in UTF-16 without a terminator, least significant byte first, as UEFI has it. */
+  utf16(text: string): this {
+    const units = Array.from({ length: text.length }, (_, index) => text.charCodeAt(index))
+    return this.#data('utf16', 2, units, [text])
+  }
+
+  /** `count` bytes of one value; 0 if not given. It costs no memory before the program is assembled. */
   fill(count: number, value = 0): this {
     if (!Number.isInteger(count) || count < 0) {
       throw new AssemblerError('ERR_RANGE', `cannot fill ${count} bytes`)
     }
-    return this.#add({ kind: 'fill', text: `fill ${count}, ${value}`, count, fill: value })
+    return this.#add({ kind: 'fill', text: `fill ${count}, ${value}`, count, fill: asByte(value) })
   }
 
   /** Bytes of one value (0 if not given) up to a multiple of `boundary`. */
   align(boundary: number, value = 0): this {
-    return this.#align(boundary, value)
+    return this.#align(boundary, asByte(value))
   }
 
-  /** No-operations up to a multiple of `boundary`. */
-  alignCode(boundary: number): this {
-    return this.#align(boundary, { bits: this.#bits })
+  /**
+   * The longest no-operations of this mode up to a multiple of `boundary`.
+   *
+   * @param most - nothing is added if it would take more bytes than these
+   */
+  alignCode(boundary: number, most?: number): this {
+    return this.#align(boundary, { bits: this.#bits }, most)
   }
 
-  #align(boundary: number, fill: number | { readonly bits: CodeBits }): this {
+  #align(boundary: number, fill: number | { readonly bits: CodeBits }, most = boundary): this {
     if (!Number.isInteger(boundary) || boundary < 1) {
       throw new AssemblerError('ERR_RANGE', `cannot align to ${boundary} bytes`)
     }
-    return this.#add({ kind: 'align', text: `align ${boundary}`, boundary, fill })
+    return this.#add({ kind: 'align', text: `align ${boundary}`, boundary, fill, most })
+  }
+
+  /** No-operations of `length` bytes in all, of as few instructions as they can be. */
+  nops(length: number): this {
+    if (!Number.isInteger(length) || length < 0) {
+      throw new AssemblerError('ERR_RANGE', `there are no no-operations of ${length} bytes`)
+    }
+    return this.#add({ kind: 'fixed', text: `nops ${length}`, bytes: codePadding(length, this.#bits), fixups: [] })
   }
 
   /**
@@ -279,7 +360,7 @@ export class Assembler {
    */
   org(address: number | bigint, value = 0): this {
     const text = `org 0x${address.toString(16)}`
-    return this.#add({ kind: 'org', text, address: BigInt(address), fill: value })
+    return this.#add({ kind: 'org', text, address: BigInt(address), fill: asByte(value) })
   }
 
   /**
@@ -299,14 +380,8 @@ export class Assembler {
     return this
   }
 
-  #data(
-    name: string,
-    size: 1 | 2 | 4 | 8,
-    items: readonly (Value | string | Uint8Array)[],
-    shown: readonly (Value | string | Uint8Array)[] = items,
-  ): this {
-    const encoding: Encoding = { bytes: [], fixups: [] }
-    for (const item of items) pushItem(encoding, item, size)
+  #data(name: string, size: 1 | 2 | 4 | 8, items: readonly DataItem[], shown: readonly DataItem[] = items): this {
+    const encoding = dataOf(items, size)
     const text = `${name} ${shown.map(formatItem).join(', ')}`
     return this.#add({ kind: 'fixed', text, ...encoding })
   }
@@ -327,31 +402,70 @@ export class Assembler {
 /** The mnemonic methods, from the decoder's table. */
 export interface Assembler extends Mnemonics {}
 
-function pushItem(encoding: Encoding, item: Value | string | Uint8Array, size: 1 | 2 | 4 | 8): void {
-  if (typeof item === 'string') {
-    encoding.bytes.push(...new TextEncoder().encode(item))
-  } else if (item instanceof Uint8Array) {
-    for (const value of item) encoding.bytes.push(value)
-  } else if (item instanceof Label || item instanceof LabelExpression) {
-    encoding.fixups.push(absoluteFixup(encoding.bytes.length, size, asExpression(item)))
-    pushValue(encoding.bytes, 0n, size)
-  } else {
-    const value = asValue(item) as bigint
-    if (!fitsEither(value, size * 8)) {
-      throw new AssemblerError('ERR_RANGE', `${item} does not fit in ${size * 8} bits`)
+/** Prefixes as a listing shows them. */
+function leadOf(prefixes: InstructionPrefixes): string {
+  if (prefixes === NO_PREFIXES) return ''
+  const words = [
+    ...prefixes.raw.map((value) => `{0x${value.toString(16)}}`),
+    ...(prefixes.encoding === undefined ? [] : [`{${prefixes.encoding}}`]),
+    ...prefixes.hints.map((hint) => (hint === 'notTaken' ? 'not taken' : hint)),
+    ...(prefixes.lock ? ['lock'] : []),
+    ...(prefixes.repeat === 0 ? [] : [prefixes.repeat === 0xf3 ? 'rep' : 'repne']),
+  ]
+  return words.map((word) => `${word} `).join('')
+}
+
+type DataItem = Value | string | Uint8Array
+
+const utf8 = new TextEncoder()
+
+function dataOf(items: readonly DataItem[], size: 1 | 2 | 4 | 8): Encoding {
+  const [only] = items
+  // An image that is included is copied once and not taken apart.
+  if (only instanceof Uint8Array && items.length === 1) return { bytes: only.slice(), fixups: [] }
+  const bytes: number[] = []
+  const fixups: Fixup[] = []
+  for (const item of items) {
+    if (typeof item === 'string' || item instanceof Uint8Array) {
+      for (const value of typeof item === 'string' ? utf8.encode(item) : item) bytes.push(value)
+    } else if (item instanceof Label || item instanceof LabelExpression) {
+      fixups.push(absoluteFixup(bytes.length, size, asExpression(item)))
+      pushValue(bytes, 0n, size)
+    } else {
+      const value = asValue(item) as bigint
+      if (!fitsEither(value, size * 8)) {
+        throw new AssemblerError('ERR_RANGE', `${item} does not fit in ${size * 8} bits`)
+      }
+      pushValue(bytes, value, size)
     }
-    pushValue(encoding.bytes, value, size)
   }
+  return { bytes, fixups }
+}
+
+function floats(values: readonly number[], size: 4 | 8): Uint8Array {
+  const view = new DataView(new ArrayBuffer(values.length * size))
+  for (const [index, value] of values.entries()) {
+    if (size === 4) view.setFloat32(index * 4, value, true)
+    else view.setFloat64(index * 8, value, true)
+  }
+  return new Uint8Array(view.buffer)
+}
+
+/** Throws `ERR_RANGE` on what is not one byte. */
+function asByte(value: number): number {
+  if (Number.isInteger(value) && fitsEither(BigInt(value), 8)) return value & 0xff
+  throw new AssemblerError('ERR_RANGE', `${value} is not a byte to fill with`)
 }
 
 function absoluteFixup(offset: number, size: 1 | 2 | 4 | 8, value: LabelExpression): Fixup {
   return { kind: 'absolute', offset, size, value, origin: 0, addressBits: 64 }
 }
 
-function formatItem(item: Value | string | Uint8Array): string {
+function formatItem(item: DataItem): string {
   if (typeof item === 'string') return JSON.stringify(item)
   if (item instanceof Uint8Array) return `(${item.length} bytes)`
-  return formatOperand(item)
+  // A number as a float is given it; there are no fractions elsewhere.
+  return typeof item === 'number' && !Number.isInteger(item) ? String(item) : formatOperand(item)
 }
 
 function relocationsOf(layout: Layout): Relocation[] {

@@ -101,3 +101,28 @@ export function describeForm(
   }
   return { text, score }
 }
+
+/** How many letters have to be put in, taken out or changed to make one word of the other. */
+function editDistance(one: string, other: string): number {
+  let row = Array.from({ length: other.length + 1 }, (_, index) => index)
+  for (const [above, letter] of Array.from(one).entries()) {
+    const next = [above + 1]
+    for (let index = 0; index < other.length; index++) {
+      const changed = (row[index] ?? 0) + (letter === other[index] ? 0 : 1)
+      next.push(Math.min(changed, (row[index + 1] ?? 0) + 1, (next[index] ?? 0) + 1))
+    }
+    row = next
+  }
+  return row[other.length] ?? 0
+}
+
+/** At most three of `names` that differ from `name` by no more than a slip of the pen, the nearest first. */
+export function nearestNames(name: string, names: Iterable<string>): string[] {
+  const most = name.length < 4 ? 1 : 2
+  return [...names]
+    .map((candidate) => ({ candidate, distance: editDistance(name, candidate) }))
+    .filter(({ distance }) => distance <= most)
+    .toSorted((a, b) => a.distance - b.distance)
+    .slice(0, 3)
+    .map(({ candidate }) => candidate)
+}

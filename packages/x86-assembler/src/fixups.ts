@@ -26,8 +26,8 @@ export interface Fixup {
 
 /** The bytes of one instruction or data item and what has still to be filled in. */
 export interface Encoding {
-  readonly bytes: number[]
-  readonly fixups: Fixup[]
+  readonly bytes: readonly number[] | Uint8Array
+  readonly fixups: readonly Fixup[]
 }
 
 /** True where `value` can be told by its low `bits` bits, read as signed or as unsigned. */
@@ -46,11 +46,13 @@ export function fitsSignExtended(value: bigint, from: number, to: number): boole
 
 /** Appends the low `size` bytes of a value, least significant first. */
 export function pushValue(bytes: number[], value: bigint, size: number): void {
-  let rest = BigInt.asUintN(size * 8, value)
-  for (let index = 0; index < size; index++) {
-    bytes.push(Number(rest & 0xffn))
-    rest >>= 8n
+  if (size <= 4) {
+    const low = Number(BigInt.asUintN(32, value))
+    for (let index = 0; index < size; index++) bytes.push((low >>> (index * 8)) & 0xff)
+    return
   }
+  pushValue(bytes, BigInt.asUintN(32, value), 4)
+  pushValue(bytes, value >> 32n, size - 4)
 }
 
 /**

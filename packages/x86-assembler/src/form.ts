@@ -54,6 +54,8 @@ export interface Form {
   readonly code: number
   readonly mnemonic: string
   readonly slots: readonly Slot[]
+  /** The slots without those that may be left out. */
+  readonly requiredSlots: readonly Slot[]
   /** By mode, how its operand size is said there; undefined: it does not exist there. */
   readonly sizing: Readonly<Record<16 | 32 | 64, SizePrefix | undefined>>
   /** Operand size in bits, where the encoding depends on it; else 0. */

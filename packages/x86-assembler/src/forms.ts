@@ -3,6 +3,8 @@ import type { CodeInfo, OperandSpec } from '@retrap/x86-decoder'
 import { aliasesOf, sizesOf } from './aliases.ts'
 import { writableSize } from './form.ts'
 import type { Form, SizePrefix, Slot } from './form.ts'
+import { kindsOf, takesKinds } from './operand-kinds.ts'
+import type { Operand } from './operands.ts'
 import type { RegisterClass } from './registers.ts'
 
 /** The class of general registers of `size` bytes. */
@@ -135,11 +137,14 @@ function sizingOf(row: CodeInfo, bits: 16 | 32 | 64): SizePrefix | undefined {
 
 const PREFIXES: Readonly<Record<string, 0 | 0x66 | 0xf2 | 0xf3>> = { '66': 0x66, F2: 0xf2, F3: 0xf3 }
 
-function formOf(row: CodeInfo, code: number): Form {
+function formOf(row: CodeInfo): Form {
+  const slots = row.operands.map((operand) => slotOf(operand, row))
+  const optional = optionalSlots(slots)
   return {
-    code,
+    code: row.code,
     mnemonic: row.mnemonic,
-    slots: row.operands.map((operand) => slotOf(operand, row)),
+    slots,
+    requiredSlots: optional.size === 0 ? slots : slots.filter((slot) => !optional.has(slot)),
     sizing: { 16: sizingOf(row, 16), 32: sizingOf(row, 32), 64: sizingOf(row, 64) },
     operandSize: row.operandSize === 8 ? 0 : row.operandSize,
     addressSize: row.addressSize,
@@ -161,28 +166,83 @@ function formOf(row: CodeInfo, code: number): Form {
   }
 }
 
-const forms: readonly Form[] = codes.map(formOf)
+/**
+ * The slots that may be left out, all together: memory that the instruction finds by itself with the accumulator or DX
+ * beside it (STOSB, OUTSB), and the implied XMM0.
+ */
+function optionalSlots(slots: readonly Slot[]): ReadonlySet<Slot> {
+  const isString = slots.some((slot) => slot.kind === 'implied')
+  return new Set(
+    slots.filter((slot) => slot.kind === 'implied' || (slot.kind === 'fixed' && (slot.optional || isString))),
+  )
+}
 
-const byMnemonic: ReadonlyMap<string, readonly Form[]> = (() => {
-  const map = new Map<string, Form[]>()
-  for (const form of forms.slice(1)) {
-    const known = map.get(form.mnemonic)
-    if (known === undefined) map.set(form.mnemonic, [form])
-    else known.push(form)
+/** Forms are made when they are first asked for: a program uses few. */
+const formsByCode: (Form | undefined)[] = []
+
+const codesByMnemonic: ReadonlyMap<string, readonly number[]> = (() => {
+  const map = new Map<string, number[]>()
+  for (const { mnemonic, code } of codes) {
+    if (code === 0) continue
+    const known = map.get(mnemonic)
+    if (known === undefined) map.set(mnemonic, [code])
+    else known.push(code)
   }
   return map
 })()
 
-/** All forms of a mnemonic in capitals, in the table's order; none if there is no such instruction. */
-export function formsOf(mnemonic: string): readonly Form[] {
-  const sizes = sizesOf.get(mnemonic)
-  if (sizes !== undefined) return sizes.flatMap((name) => byMnemonic.get(name) ?? [])
-  return byMnemonic.get(mnemonic) ?? byMnemonic.get(aliasesOf.get(mnemonic) ?? '') ?? []
-}
-
 /** The form of a `code` of the decoder; undefined for 0, the invalid instruction, and for what is not there. */
 export function formOfCode(code: number): Form | undefined {
-  return code === 0 ? undefined : forms[code]
+  const row = code === 0 ? undefined : codes[code]
+  return row === undefined ? undefined : (formsByCode[code] ??= formOf(row))
+}
+
+/** The names in the table that a mnemonic in capitals stands for. */
+function namesOf(mnemonic: string): readonly string[] {
+  const sizes = sizesOf.get(mnemonic)
+  if (sizes !== undefined) return sizes
+  return [codesByMnemonic.has(mnemonic) ? mnemonic : (aliasesOf.get(mnemonic) ?? mnemonic)]
+}
+
+const formsByMnemonic = new Map<string, readonly Form[]>()
+
+/** All forms of a mnemonic in capitals, in the table's order; none if there is no such instruction. */
+export function formsOf(mnemonic: string): readonly Form[] {
+  let forms = formsByMnemonic.get(mnemonic)
+  if (forms === undefined) {
+    forms = namesOf(mnemonic)
+      .flatMap((name) => codesByMnemonic.get(name) ?? [])
+      .map((code) => formOfCode(code))
+      .filter((form) => form !== undefined)
+    formsByMnemonic.set(mnemonic, forms)
+  }
+  return forms
+}
+
+const candidates = new Map<string, Map<number, readonly Form[]>>()
+
+/**
+ * The forms of a mnemonic that take operands of these kinds, as far as kinds alone can tell. Remembered, so that not
+ * every MOV goes through all forms of MOV.
+ */
+export function formsFor(mnemonic: string, operands: readonly Operand[]): readonly Form[] {
+  let byKinds = candidates.get(mnemonic)
+  if (byKinds === undefined) {
+    byKinds = new Map()
+    candidates.set(mnemonic, byKinds)
+  }
+  const key = kindsOf(operands)
+  let forms = byKinds.get(key)
+  if (forms === undefined) {
+    forms = formsOf(mnemonic).filter((form) => !form.alias && couldTake(form, operands))
+    byKinds.set(key, forms)
+  }
+  return forms
+}
+
+function couldTake(form: Form, operands: readonly Operand[]): boolean {
+  const direct = takesKinds(form.slots, operands) || takesKinds(form.requiredSlots, operands)
+  return direct || (COMMUTATIVE.has(form.mnemonic) && takesKinds(form.slots, operands.toReversed()))
 }
 
 /** The code of a form by its name, `CodeInfo.form`; of several with one name the first that is no alias. */
@@ -192,7 +252,7 @@ export function codeOfForm(name: string): number | undefined {
 
 /** Mnemonics with aliases, by the name of the builder's method. */
 export const mnemonicOfMethod: ReadonlyMap<string, string> = new Map(
-  [...byMnemonic.keys(), ...aliasesOf.keys()].map((mnemonic) => [mnemonic.toLowerCase(), mnemonic]),
+  [...codesByMnemonic.keys(), ...aliasesOf.keys()].map((mnemonic) => [mnemonic.toLowerCase(), mnemonic]),
 )
 
 /** The far branches that are written as `jmp` and `call` with a far pointer. */

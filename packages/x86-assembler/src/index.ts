@@ -45,6 +45,7 @@ export type {
   Target,
   Value,
 } from './operands.ts'
+export type { EncodingKind } from './prefixes.ts'
 export type { FlattenOptions, Program, ProgramSection, Relocation } from './program.ts'
 export {
   al,

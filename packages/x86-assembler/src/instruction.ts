@@ -1,22 +1,13 @@
 import { AssemblerError } from './errors.ts'
+import { describeForm, nearestNames } from './describe.ts'
 import { encodeForm } from './encode.ts'
 import type { EncodedForm, EncodeContext } from './encode.ts'
 import type { Encoding } from './fixups.ts'
 import type { Form } from './form.ts'
-import { COMMUTATIVE, FAR_BRANCHES, formOfCode, formsOf } from './forms.ts'
+import { COMMUTATIVE, FAR_BRANCHES, formOfCode, formsFor, formsOf, mnemonicOfMethod } from './forms.ts'
 import { formatOperand } from './operands.ts'
-import type { Operand } from './operands.ts'
-import { describeForm } from './describe.ts'
-
-/** Prefixes that were asked for in words. */
-export interface InstructionPrefixes {
-  readonly lock: boolean
-  readonly repeat: 0 | 0xf2 | 0xf3
-  /** Operand size that is insisted on; 0: whatever is shortest. */
-  readonly operandSize: 0 | 16 | 32 | 64
-  /** Address size that is insisted on where no memory operand tells it; 0: the mode's. */
-  readonly addressSize: 0 | 16 | 32 | 64
-}
+import type { Memory, Operand } from './operands.ts'
+import type { InstructionPrefixes } from './prefixes.ts'
 
 /** One instruction as the builder asks for it. Either `mnemonic` or `code` is given. */
 export interface InstructionRequest {
@@ -27,11 +18,10 @@ export interface InstructionRequest {
   readonly bits: 16 | 32 | 64
 }
 
-/** What became of it. `longer` stands in for `encoding` where the layout finds that a value does not fit. */
+/** What became of it: the shortest encoding first, then those that the layout may need where a value does not fit. */
 export interface AssembledInstruction {
   readonly mnemonic: string
-  readonly encoding: Encoding
-  readonly longer: Encoding | undefined
+  readonly encodings: readonly Encoding[]
 }
 
 interface Candidate {
@@ -45,73 +35,98 @@ interface Candidate {
  * @throws AssemblerError with any code but `ERR_LABEL` and `ERR_LAYOUT`
  */
 export function assembleInstruction(request: InstructionRequest): AssembledInstruction {
-  const forms = formsFor(request)
+  const context: EncodeContext = { bits: request.bits, prefixes: request.prefixes }
   const candidates: Candidate[] = []
-  let reason: AssemblerError | undefined
-  for (const form of forms) {
-    try {
-      const encoded = encodeSwappable(form, request)
-      if (encoded !== undefined) candidates.push({ form, encoded })
-    } catch (error) {
-      // Operands of the right kinds with a value that this form cannot hold. Another form may do.
-      if (!(error instanceof AssemblerError)) throw error
-      reason ??= error
+  let reason: AssemblerError | (() => AssemblerError) | undefined
+  for (const operands of variantsOf(request.operands)) {
+    for (const form of candidateForms(request)) {
+      try {
+        const encoded = encodeSwappable(form, operands, context)
+        if (typeof encoded === 'function') reason ??= encoded
+        else if (encoded !== undefined) candidates.push({ form, encoded })
+      } catch (error) {
+        // Operands of the right kinds with a value that this form cannot hold. Another form may do.
+        if (!(error instanceof AssemblerError)) throw error
+        reason ??= error
+      }
     }
   }
-  const usable = withUsualSize(candidates, forms, request)
+  const usable = withUsualSize(candidates, request)
   const [first] = usable
-  if (first === undefined) throw reason ?? noForm(request, forms)
-  requireOneSize(usable, request)
-  const best = usable.reduce((a, b) => (isBetter(b, a) ? b : a), first)
-  return {
-    mnemonic: best.form.mnemonic,
-    encoding: best.encoded,
-    longer: best.encoded.waitingBytes === 0 ? undefined : longerThan(best, usable)?.encoded,
+  if (first === undefined) {
+    throw typeof reason === 'function' ? reason() : (reason ?? noForm(request, allForms(request)))
   }
+  if (usable.length > 1) requireOneSize(usable, request)
+  const best = usable.reduce((a, b) => (isBetter(b, a) ? b : a), first)
+  const mnemonic = best.form.mnemonic
+  if (best.encoded.fixups.length === 0 || usable.length === 1) return { mnemonic, encodings: [best.encoded] }
+  const longer = usable
+    .filter((other) => other !== best && lengthOf(other) >= lengthOf(best))
+    .toSorted((a, b) => lengthOf(a) - lengthOf(b))
+  return { mnemonic, encodings: [best, ...longer].map(({ encoded }) => encoded) }
 }
 
-function formsFor(request: InstructionRequest): readonly Form[] {
+/**
+ * The operands, and, where a displacement is a distance between labels that the layout decides, first with one of 8 bits.
+ * An address is not tried: it has its full width, so that it can be moved.
+ */
+function variantsOf(operands: readonly Operand[]): readonly (readonly Operand[])[] {
+  const isDistance = (operand: Operand): operand is Memory =>
+    typeof operand === 'object' &&
+    operand.type === 'memory' &&
+    operand.base !== undefined &&
+    operand.dispBits === 0 &&
+    typeof operand.disp !== 'bigint' &&
+    !operand.disp.isAddress
+  if (!operands.some(isDistance)) return [operands]
+  return [operands.map((operand) => (isDistance(operand) ? { ...operand, dispBits: 8 } : operand)), operands]
+}
+
+/** JMP and CALL with a far pointer are forms of their own in the table. */
+function nameFor(request: InstructionRequest): string {
+  const mnemonic = request.mnemonic ?? ''
+  const isFar = request.operands.some((operand) => typeof operand === 'object' && operand.type === 'far')
+  return isFar ? (FAR_BRANCHES.get(mnemonic) ?? mnemonic) : mnemonic
+}
+
+function candidateForms(request: InstructionRequest): readonly Form[] {
+  return request.code === undefined ? formsFor(nameFor(request), request.operands) : allForms(request)
+}
+
+/** All forms that were asked for by name or number. Throws `ERR_NO_FORM` if there are none. */
+function allForms(request: InstructionRequest): readonly Form[] {
   if (request.code !== undefined) {
     const form = formOfCode(request.code)
-    if (form === undefined) {
-      throw new AssemblerError('ERR_NO_FORM', `there is no form number ${request.code}`)
-    }
+    if (form === undefined) throw new AssemblerError('ERR_NO_FORM', `there is no form number ${request.code}`)
     return [form]
   }
-  const mnemonic = request.mnemonic ?? ''
-  // JMP and CALL with a far pointer are forms of their own in the table.
-  const isFar = request.operands.some((operand) => typeof operand === 'object' && operand.type === 'far')
-  const forms = formsOf(isFar ? (FAR_BRANCHES.get(mnemonic) ?? mnemonic) : mnemonic)
-  if (forms.length === 0) {
-    throw new AssemblerError('ERR_NO_FORM', `there is no instruction ${mnemonic}`)
-  }
+  const forms = formsOf(nameFor(request))
+  if (forms.length === 0) throw unknownMnemonic(request.mnemonic ?? '')
   return forms.filter((form) => !form.alias)
 }
 
 /** The operands as written, or, where their order has no meaning, swapped. */
-function encodeSwappable(form: Form, request: InstructionRequest): EncodedForm | undefined {
-  const context: EncodeContext = { bits: request.bits, ...request.prefixes }
-  const direct = encodeForm(form, request.operands, context)
-  if (direct !== undefined) return direct
-  const [first, second] = request.operands
-  if (first === undefined || second === undefined || request.operands.length !== 2) return undefined
-  if (!COMMUTATIVE.has(form.mnemonic)) return undefined
-  return encodeForm(form, [second, first], context)
+function encodeSwappable(
+  form: Form,
+  operands: readonly Operand[],
+  context: EncodeContext,
+): ReturnType<typeof encodeForm> {
+  const direct = encodeForm(form, operands, context)
+  if (direct !== undefined || operands.length !== 2 || !COMMUTATIVE.has(form.mnemonic)) return direct
+  return encodeForm(form, operands.toReversed(), context)
 }
 
 /**
  * Where no operand tells the size (PUSH of an immediate, RET, branches), the mode does: the form that needs no size
  * prefix. Else `push(0x12345)` would silently push four bytes in 16-bit code.
  */
-function withUsualSize(
-  candidates: readonly Candidate[],
-  forms: readonly Form[],
-  request: InstructionRequest,
-): readonly Candidate[] {
+function withUsualSize(candidates: readonly Candidate[], request: InstructionRequest): readonly Candidate[] {
   if (request.code !== undefined || request.prefixes.operandSize !== 0) return candidates
   // imm16(5) is a size that was told.
   if (request.operands.some((operand) => typeof operand === 'object' && operand.type === 'immediate')) return candidates
-  const hasUsual = forms.some((form) => form.sizing[request.bits] === 'none' && !tellsSize(form))
+  const isUntold = candidates.some(({ form }) => !tellsSize(form))
+  if (!isUntold) return candidates
+  const hasUsual = allForms(request).some((form) => form.sizing[request.bits] === 'none' && !tellsSize(form))
   if (!hasUsual) return candidates
   return candidates.filter(({ form }) => form.sizing[request.bits] === 'none' || tellsSize(form))
 }
@@ -146,22 +161,16 @@ function lengthOf(candidate: Candidate): number {
   return candidate.encoded.bytes.length
 }
 
-/** The next longer form, for a value that turns out not to fit where `best` has it. */
-function longerThan(best: Candidate, candidates: readonly Candidate[]): Candidate | undefined {
-  return candidates
-    .filter((other) => lengthOf(other) > lengthOf(best) && !waits(other, best.encoded.waitingBytes))
-    .toSorted((a, b) => lengthOf(a) - lengthOf(b))[0]
-}
-
-/** True where a label would have to fit in a field no wider than the one that was too narrow. */
-function waits(candidate: Candidate, bytes: number): boolean {
-  const { waitingBytes } = candidate.encoded
-  return waitingBytes !== 0 && waitingBytes <= bytes
-}
-
 function show(request: InstructionRequest): string {
   const name = (request.mnemonic ?? formOfCode(request.code ?? -1)?.mnemonic ?? '').toLowerCase()
   return `${name} ${request.operands.map(formatOperand).join(', ')}`.trimEnd()
+}
+
+/** Says which mnemonics are written alike. */
+function unknownMnemonic(mnemonic: string): AssemblerError {
+  const nearest = nearestNames(mnemonic.toLowerCase(), mnemonicOfMethod.keys())
+  const hint = nearest.length === 0 ? '' : `; did you mean ${nearest.join(', ')}?`
+  return new AssemblerError('ERR_NO_FORM', `there is no instruction ${mnemonic}${hint}`)
 }
 
 /** Says which forms come nearest: those of this mode that agree with the most operands. */

@@ -10,12 +10,11 @@ interface FixedFragment extends Encoding {
   readonly text: string
 }
 
-/** An instruction that is short unless a target turns out to be too far or a value too large. */
+/** An instruction of several encodings, the shortest first: the first is taken that holds what the labels turn out to be. */
 interface ChoiceFragment {
   readonly kind: 'choice'
   readonly text: string
-  readonly short: Encoding
-  readonly long: Encoding
+  readonly encodings: readonly Encoding[]
 }
 
 /** Padding up to a multiple of `boundary`. */
@@ -25,6 +24,8 @@ interface AlignFragment {
   readonly boundary: number
   /** The byte to pad with, or the mode whose no-operations are used. */
   readonly fill: number | { readonly bits: 16 | 32 | 64 }
+  /** Where it would take more bytes than these there is none. */
+  readonly most: number
 }
 
 /** Padding up to an address. */
@@ -85,9 +86,16 @@ export interface Layout extends AddressMap {
   readonly sections: readonly LaidSection[]
 }
 
+const NOTHING: Encoding = { bytes: [], fixups: [] }
+
 function alignUp(value: bigint, boundary: number): bigint {
   const unit = BigInt(boundary)
   return ((value + unit - 1n) / unit) * unit
+}
+
+function paddingOf(fragment: AlignFragment, address: bigint): number {
+  const length = Number(alignUp(address, fragment.boundary) - address)
+  return length > fragment.most ? 0 : length
 }
 
 /** Decides lengths and addresses. Instructions only ever grow, so it ends. */
@@ -97,7 +105,8 @@ class Placement implements AddressMap {
   /** Bases of the sections, and for each fragment its offset; one more entry for the end. */
   readonly bases: Map<SectionPlan, bigint> = new Map()
   readonly offsets: Map<SectionPlan, number[]> = new Map()
-  readonly grown: Set<ChoiceFragment> = new Set()
+  /** Which encoding each choice has come to; none: the first. */
+  readonly #chosen: Map<ChoiceFragment, number> = new Map()
 
   constructor(sections: readonly SectionPlan[], bindings: ReadonlyMap<Label, Binding>) {
     this.#sections = sections
@@ -116,7 +125,7 @@ class Placement implements AddressMap {
   }
 
   encodingOf(fragment: ChoiceFragment): Encoding {
-    return this.grown.has(fragment) ? fragment.long : fragment.short
+    return fragment.encodings[this.#chosen.get(fragment) ?? 0] ?? NOTHING
   }
 
   #place(): void {
@@ -143,7 +152,7 @@ class Placement implements AddressMap {
       case 'choice':
         return this.encodingOf(fragment).bytes.length
       case 'align':
-        return Number(alignUp(address, fragment.boundary) - address)
+        return paddingOf(fragment, address)
       case 'org': {
         if (fragment.address < address) {
           throw new AssemblerError(
@@ -158,20 +167,24 @@ class Placement implements AddressMap {
     }
   }
 
+  #holds(encoding: Encoding | undefined, address: bigint): boolean {
+    return (encoding ?? NOTHING).fixups.every((fixup) => fixupFits(fixup, fixupValue(fixup, address, this)))
+  }
+
   #grow(): boolean {
     let changed = false
     for (const section of this.#sections) {
       const base = this.bases.get(section) ?? 0n
       const offsets = this.offsets.get(section) ?? []
       section.fragments.forEach((fragment, index) => {
-        if (fragment.kind !== 'choice' || this.grown.has(fragment)) return
+        if (fragment.kind !== 'choice') return
         const address = base + BigInt(offsets[index] ?? 0)
-        for (const fixup of fragment.short.fixups) {
-          if (!fixupFits(fixup, fixupValue(fixup, address, this))) {
-            this.grown.add(fragment)
-            changed = true
-          }
-        }
+        const before = this.#chosen.get(fragment) ?? 0
+        let chosen = before
+        while (chosen < fragment.encodings.length - 1 && !this.#holds(fragment.encodings[chosen], address)) chosen++
+        if (chosen === before) return
+        this.#chosen.set(fragment, chosen)
+        changed = true
       })
     }
     return changed

@@ -1,5 +1,6 @@
 /**
- * No-operation sequences of 1 to 9 bytes (SDM vol. 2B, NOP, "Recommended Multi-Byte Sequence of NOP Instruction").
+ * No-operation sequences of 1 to 9 bytes for 32- and 64-bit code (SDM vol. 2B, NOP, "Recommended Multi-Byte Sequence of
+ * NOP Instruction").
  */
 const LONG_NOPS: readonly (readonly number[])[] = [
   [0x90],
@@ -13,19 +14,26 @@ const LONG_NOPS: readonly (readonly number[])[] = [
   [0x66, 0x0f, 0x1f, 0x84, 0x00, 0x00, 0x00, 0x00, 0x00],
 ]
 
+/** For 16-bit code: moves of SI to itself, which every CPU has, from the 8086 on. */
+const SHORT_NOPS: readonly (readonly number[])[] = [
+  // NOP; MOV SI, SI; LEA SI, [SI+0] with 8 and with 16 bits of displacement
+  [0x90],
+  [0x89, 0xf6],
+  [0x8d, 0x74, 0x00],
+  [0x8d, 0xb4, 0x00, 0x00],
+]
+
 /**
- * Padding that may be executed.
- *
- * 16-bit code gets single-byte NOPs: the long forms have other lengths there, and such code may run on a CPU without them.
+ * Padding that may be executed, of as few instructions as can be.
  *
  * @param length - bytes to fill
  * @param bits - the mode it is executed in
  */
 export function codePadding(length: number, bits: 16 | 32 | 64): Uint8Array {
-  const padding = new Uint8Array(length).fill(0x90)
-  if (bits === 16) return padding
+  const padding = new Uint8Array(length)
+  const sequences = bits === 16 ? SHORT_NOPS : LONG_NOPS
   for (let offset = 0; offset < length;) {
-    const sequence = LONG_NOPS[Math.min(length - offset, LONG_NOPS.length) - 1] ?? [0x90]
+    const sequence = sequences[Math.min(length - offset, sequences.length) - 1] ?? [0x90]
     padding.set(sequence, offset)
     offset += sequence.length
   }

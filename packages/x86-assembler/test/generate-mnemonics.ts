@@ -3,7 +3,7 @@
 import { writeFileSync } from 'node:fs'
 import { pathToFileURL } from 'node:url'
 import { describeSlot } from '../src/describe.ts'
-import { slotsOptional } from '../src/encode.ts'
+
 import type { Form, Slot } from '../src/form.ts'
 import { COMMUTATIVE, FAR_BRANCHES, formsOf, mnemonicOfMethod } from '../src/forms.ts'
 
@@ -70,7 +70,7 @@ function tuples(mnemonic: string): Set<string> {
   ]
   for (const form of forms) {
     add(form.slots)
-    add(form.slots.filter((slot) => !slotsOptional(form).has(slot)))
+    add(form.requiredSlots)
     if (COMMUTATIVE.has(form.mnemonic) && form.slots.length === 2) add(form.slots.toReversed())
   }
   return withoutCovered(out)

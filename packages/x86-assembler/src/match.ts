@@ -1,0 +1,239 @@
+import { AssemblerError } from './errors.ts'
+import { fitsEither, fitsSignExtended } from './fixups.ts'
+import type { Field, Form, Slot } from './form.ts'
+import { asExpression, Label, LabelExpression } from './labels.ts'
+import { asValue, formatOperand, isVectorIndex } from './operands.ts'
+import type { BranchTarget, FarPointer, Memory, Operand } from './operands.ts'
+import type { Register } from './registers.ts'
+
+/** A value field after ModRM, in the order of encoding. */
+export interface Trailer {
+  readonly kind: 'absolute' | 'signed' | 'relative'
+  readonly size: 1 | 2 | 4 | 8
+  readonly value: bigint | LabelExpression
+  /** For `signed`: the width that it is extended to. */
+  readonly extendTo: 16 | 32 | 64
+}
+
+/** What matching the operands against the slots of a form has found. */
+export interface Fields {
+  reg: number
+  rm: number
+  opcodeReg: number
+  vvvv: number
+  memory: Memory | undefined
+  /** Memory that the instruction finds by itself; only its address size and segment are encoded. */
+  implied: Memory | undefined
+  moffs: Memory | undefined
+  needsRex: boolean
+  forbidsRex: boolean
+  guessedSize: number
+  /** The operands are of the right kinds, but one has a value that the form cannot hold. */
+  problem: (() => AssemblerError) | undefined
+  readonly trailers: Trailer[]
+}
+
+/** An operand whose number, if it is one, is a bigint. */
+type WholeOperand = bigint | Exclude<Operand, number>
+
+/**
+ * Matches the operands against the slots of a form.
+ *
+ * @returns what is to be encoded, or undefined where the form does not take operands of these kinds
+ * @throws AssemblerError `ERR_OPERAND` on a number that is not whole
+ */
+export function matchForm(form: Form, operands: readonly Operand[], bits: 16 | 32 | 64): Fields | undefined {
+  const slots = form.slots.length === operands.length ? form.slots : form.requiredSlots
+  if (slots.length !== operands.length) return undefined
+  const fields: Fields = {
+    reg: Math.max(form.extension, 0),
+    rm: 0,
+    opcodeReg: 0,
+    vvvv: 0,
+    memory: undefined,
+    implied: undefined,
+    moffs: undefined,
+    needsRex: false,
+    forbidsRex: false,
+    guessedSize: 0,
+    problem: undefined,
+    trailers: [],
+  }
+  for (let index = 0; index < slots.length; index++) {
+    const slot = slots[index]
+    const operand = operands[index]
+    if (slot === undefined || operand === undefined) return undefined
+    const whole = typeof operand === 'number' ? wholeNumber(operand) : operand
+    if (!matchSlot(slot, whole, form, bits, fields)) return undefined
+  }
+  return fields
+}
+
+/** Throws `ERR_OPERAND` on a fraction, and on what a number does not hold exactly. */
+function wholeNumber(value: number): bigint {
+  return asValue(value) as bigint
+}
+
+function matchRegister(register: Register, kind: string, fields: Fields, bits: number): boolean {
+  if (register.class !== kind && !(kind === 'gp8' && register.class === 'gp8High')) return false
+  if (register.number > 7 && bits !== 64) return false
+  if (register.class === 'gp8High') fields.forbidsRex = true
+  if (register.class === 'gp8' && register.number >= 4 && register.number < 8) {
+    if (bits !== 64) return false
+    fields.needsRex = true
+  }
+  return true
+}
+
+function place(fields: Fields, field: Field, number: number): void {
+  if (field === 'reg') fields.reg = number
+  else if (field === 'rm') fields.rm = number
+  else if (field === 'opcode') fields.opcodeReg = number
+  else if (field === 'vvvv') fields.vvvv = number
+  else fields.trailers.push({ kind: 'absolute', size: 1, value: BigInt(number << 4), extendTo: 64 })
+}
+
+function matchMemory(memory: Memory, size: number, fields: Fields, index?: 'xmm' | 'ymm'): boolean {
+  if ((isVectorIndex(memory.index) ? memory.index.class : undefined) !== index) return false
+  if (memory.size === 0) fields.guessedSize = size
+  return size === 0 || memory.size === 0 || memory.size === size
+}
+
+function matchSlot(slot: Slot, operand: WholeOperand, form: Form, bits: 16 | 32 | 64, fields: Fields): boolean {
+  const type = typeof operand === 'bigint' ? 'value' : operand.type
+  switch (slot.kind) {
+    case 'register':
+      if (type !== 'register') return false
+      if (!matchRegister(operand as Register, slot.class, fields, bits)) return false
+      place(fields, slot.field, (operand as Register).number)
+      return true
+    case 'rm':
+      if (type === 'register') {
+        if (!matchRegister(operand as Register, slot.class, fields, bits)) return false
+        fields.rm = (operand as Register).number
+        return true
+      }
+      if (type !== 'memory' || !matchMemory(operand as Memory, slot.size, fields)) return false
+      fields.memory = operand as Memory
+      return true
+    case 'memory':
+      if (type !== 'memory' || !matchMemory(operand as Memory, slot.size, fields, slot.index)) return false
+      fields.memory = operand as Memory
+      return true
+    case 'moffs': {
+      if (type !== 'memory' || !matchMemory(operand as Memory, slot.size, fields)) return false
+      const memory = operand as Memory
+      if (memory.base !== undefined || memory.index !== undefined) return false
+      if (memory.reference === 'rip') return false
+      // A label in 64-bit mode is meant relative; only a number or an absolute label has 64-bit offsets to gain from.
+      if (memory.reference === 'mode' && bits === 64) return false
+      fields.moffs = memory
+      return true
+    }
+    case 'fixed': {
+      if (type !== 'register') return false
+      const register = operand as Register
+      return register.class === slot.class && register.number === slot.number
+    }
+    case 'one':
+      return operand === 1n
+    case 'immediate':
+      return matchImmediate(slot, operand, form, fields)
+    case 'nibble':
+      return matchNibble(operand, form, fields)
+    case 'relative':
+      return matchRelative(slot.size, operand, fields)
+    case 'far': {
+      if (type !== 'far') return false
+      const pointer = operand as FarPointer
+      if (pointer.bits !== 0 ? pointer.bits !== slot.bits : slot.bits !== bits) return false
+      fields.trailers.push(
+        { kind: 'absolute', size: slot.bits === 16 ? 2 : 4, value: pointer.offset, extendTo: 64 },
+        { kind: 'absolute', size: 2, value: pointer.selector, extendTo: 64 },
+      )
+      return true
+    }
+    case 'implied': {
+      if (type !== 'memory') return false
+      const memory = operand as Memory
+      if (memory.base?.number !== slot.base || memory.index !== undefined || memory.disp !== 0n) {
+        return false
+      }
+      if (slot.size !== 0 && memory.size !== 0 && memory.size !== slot.size) return false
+      if (!slot.overridable) {
+        // ES:rDI: a prefix would change nothing, so asking for another segment is a mistake.
+        if (memory.segment !== undefined && memory.segment.number !== 0) return false
+        fields.implied ??= { ...memory, segment: undefined }
+        return true
+      }
+      fields.implied = memory
+      return true
+    }
+  }
+}
+
+/** The value that an operand stands for where a number may stand, or undefined. */
+function valueOf(operand: WholeOperand): bigint | LabelExpression | undefined {
+  if (typeof operand === 'bigint') return operand
+  return operand instanceof Label || operand instanceof LabelExpression ? asExpression(operand) : undefined
+}
+
+function matchImmediate(
+  slot: Extract<Slot, { kind: 'immediate' }>,
+  operand: WholeOperand,
+  form: Form,
+  fields: Fields,
+): boolean {
+  const width = slot.size * 8
+  let value = valueOf(operand)
+  if (value === undefined) {
+    if (typeof operand === 'bigint' || operand.type !== 'immediate' || operand.bits !== width) return false
+    value = operand.value
+  }
+  if (typeof value === 'bigint') {
+    const fits = slot.extendTo === 0 ? fitsEither(value, width) : fitsSignExtended(value, width, slot.extendTo)
+    if (!fits) {
+      const number = value
+      const extension = slot.extendTo === 0 ? '' : ` sign-extended to ${slot.extendTo}`
+      fields.problem ??= () =>
+        new AssemblerError(
+          'ERR_RANGE',
+          `${form.mnemonic.toLowerCase()}: ${formatOperand(number)} does not fit in ${width} bits${extension}`,
+        )
+    }
+  }
+  fields.trailers.push(
+    slot.extendTo === 0
+      ? { kind: 'absolute', size: slot.size, value, extendTo: 64 }
+      : { kind: 'signed', size: slot.size, value, extendTo: slot.extendTo },
+  )
+  return true
+}
+
+/** Four bits that share a byte with the register of `is4`, which stands before them in the operands. */
+function matchNibble(operand: WholeOperand, form: Form, fields: Fields): boolean {
+  const register = fields.trailers.at(-1)
+  if (typeof operand !== 'bigint' || typeof register?.value !== 'bigint') return false
+  if (operand < 0n || operand > 15n) {
+    fields.problem ??= () =>
+      new AssemblerError(
+        'ERR_RANGE',
+        `${form.mnemonic.toLowerCase()}: ${formatOperand(operand)} does not fit in 4 bits`,
+      )
+  }
+  fields.trailers[fields.trailers.length - 1] = { ...register, value: register.value | operand }
+  return true
+}
+
+function matchRelative(size: 1 | 2 | 4, operand: WholeOperand, fields: Fields): boolean {
+  let value = valueOf(operand)
+  let reach: BranchTarget['reach'] | undefined
+  if (value === undefined) {
+    if (typeof operand === 'bigint' || operand.type !== 'target') return false
+    value = operand.target
+    reach = operand.reach
+  }
+  if (reach !== undefined && (reach === 'short') !== (size === 1)) return false
+  fields.trailers.push({ kind: 'relative', size, value, extendTo: 64 })
+  return true
+}

@@ -1,0 +1,167 @@
+// Prefixes and encodings that are asked for in words, compared with what GNU as makes of the same words.
+import { describe, expect, test } from 'vitest'
+import {
+  ah,
+  al,
+  Assembler,
+  AssemblerError,
+  byte,
+  dword,
+  eax,
+  ebx,
+  fs,
+  ptr,
+  qword,
+  rax,
+  rbx,
+  rcx,
+  rsp,
+  xmm1,
+  xmm2,
+  xmm3,
+  xmm9,
+  ymm1,
+  ymm2,
+  ymm3,
+} from '../src/index.ts'
+import { assembleWithGas, hasGas, sameBytes } from './support/gas.ts'
+
+interface Case {
+  readonly gas: string
+  readonly build: (asm: Assembler) => unknown
+}
+
+function hexOf(bytes: Uint8Array): string {
+  return Array.from(bytes, (value) => value.toString(16).padStart(2, '0')).join(' ')
+}
+
+const CASES: readonly Case[] = [
+  { gas: '{vex3} vaddps xmm1, xmm2, xmm3', build: (asm) => asm.encoding('vex3').vaddps(xmm1, xmm2, xmm3) },
+  { gas: '{vex} vaddps ymm1, ymm2, ymm3', build: (asm) => asm.encoding('vex').vaddps(ymm1, ymm2, ymm3) },
+  { gas: '{vex} vaddps xmm1, xmm2, xmm9', build: (asm) => asm.encoding('vex').vaddps(xmm1, xmm2, xmm9) },
+  { gas: '{rex} add eax, ebx', build: (asm) => asm.encoding('rex').add(eax, ebx) },
+  { gas: '{rex} addps xmm1, [rax]', build: (asm) => asm.encoding('rex').addps(xmm1, ptr(rax)) },
+  { gas: 'addps xmm1, xmm2', build: (asm) => asm.encoding('legacy').addps(xmm1, xmm2) },
+  { gas: 'bnd jmp rax', build: (asm) => asm.bnd().jmp(rax) },
+  { gas: 'bnd call rax', build: (asm) => asm.bnd().call(rax) },
+  { gas: 'bnd ret', build: (asm) => asm.bnd().ret() },
+  { gas: 'notrack jmp rax', build: (asm) => asm.notrack().jmp(rax) },
+  { gas: 'notrack call [rbx]', build: (asm) => asm.notrack().call(qword(rbx)) },
+  { gas: 'notrack bnd jmp rax', build: (asm) => asm.notrack().bnd().jmp(rax) },
+  { gas: 'xacquire lock add dword ptr [rbx], 5', build: (asm) => asm.xacquire().lock().add(dword(rbx), 5) },
+  { gas: 'xrelease lock inc dword ptr [rbx]', build: (asm) => asm.xrelease().lock().inc(dword(rbx)) },
+  { gas: 'xacquire xchg [rbx], eax', build: (asm) => asm.xacquire().xchg(dword(rbx), eax) },
+  { gas: 'xrelease mov dword ptr [rbx], 1', build: (asm) => asm.xrelease().mov(dword(rbx), 1) },
+  { gas: 'xrelease mov [rbx], al', build: (asm) => asm.xrelease().mov(byte(rbx), al) },
+  { gas: 'repz ret', build: (asm) => asm.prefix(0xf3).ret() },
+  { gas: 'ds nop', build: (asm) => asm.prefix(0x3e).nop() },
+  { gas: 'repne scasb', build: (asm) => asm.repne().scasb() },
+  {
+    gas: 'mov eax, fs:[rbx+rcx*4+8]',
+    build: (asm) => asm.mov(eax, dword(rbx, { index: rcx, scale: 4, disp: 8, segment: fs })),
+  },
+]
+
+describe('asked for in words', () => {
+  test.skipIf(!hasGas())('as GNU as has them (skipped: binutils are not installed)', () => {
+    const answers = assembleWithGas(
+      CASES.map(({ gas }) => gas),
+      64,
+    )
+    const wrong: string[] = []
+    for (const [index, { gas, build }] of CASES.entries()) {
+      const asm = new Assembler()
+      build(asm)
+      const { bytes } = asm.assemble()
+      const answer = answers[index]
+      if (answer instanceof Uint8Array && sameBytes(answer, bytes)) continue
+      wrong.push(`${gas}: ${hexOf(bytes)}, gas ${answer instanceof Uint8Array ? hexOf(answer) : answer}`)
+    }
+    expect(wrong).toEqual([])
+  })
+
+  test('a conditional branch has a hint in front, in both lengths', () => {
+    const asm = new Assembler()
+    const target = asm.label()
+    asm.likely().jz(target).likely(false).jz(target).fill(200).bind(target)
+    expect(hexOf(asm.assemble().bytes.subarray(0, 14))).toBe('3e 0f 84 cf 00 00 00 2e 0f 84 c8 00 00 00')
+  })
+
+  test('they hold for one instruction, and a listing shows them', () => {
+    const asm = new Assembler()
+    asm.encoding('vex3').vaddps(xmm1, xmm2, xmm3).vaddps(xmm1, xmm2, xmm3).xacquire().lock().inc(dword(rsp))
+    asm.prefix(0x2e).likely(false).jz(0)
+    expect(asm.assemble().listing()).toBe(`; section text at 0x0
+00  c4 e1 68 58 cb                     {vex3} vaddps xmm1, xmm2, xmm3
+05  c5 e8 58 cb                        vaddps xmm1, xmm2, xmm3
+09  f2 f0 ff 04 24                     xacquire lock inc dword [rsp]
+0e  2e 2e 74 ee                        {0x2e} not taken je 0
+`)
+  })
+
+  test.each<{ what: string; build: (asm: Assembler) => unknown; code: string; message: string }>([
+    {
+      what: 'BND on a direct far branch',
+      build: (asm) => asm.bnd().hlt(),
+      code: 'ERR_PREFIX',
+      message: 'bnd is for near branches; HLT with these operands is none',
+    },
+    {
+      what: 'NOTRACK on a direct branch',
+      build: (asm) => asm.notrack().jmp(0),
+      code: 'ERR_PREFIX',
+      message: 'notrack is for indirect near branches',
+    },
+    {
+      what: 'XACQUIRE without a lock',
+      build: (asm) => asm.xacquire().add(dword(rbx), 1),
+      code: 'ERR_PREFIX',
+      message: 'xacquire is for locked instructions',
+    },
+    {
+      what: 'a hint on LOOP',
+      build: (asm) => asm.likely().loop(0),
+      code: 'ERR_PREFIX',
+      message: 'taken is for conditional branches',
+    },
+    {
+      what: 'a byte that is no prefix',
+      build: (asm) => asm.prefix(0x90),
+      code: 'ERR_PREFIX',
+      message: '0x90 is no legacy',
+    },
+    {
+      what: 'REX beside AH',
+      build: (asm) => asm.encoding('rex').mov(ah, al),
+      code: 'ERR_OPERAND',
+      message: 'cannot stand beside a REX prefix',
+    },
+    {
+      what: 'REX outside 64-bit mode',
+      build: (asm) => asm.bits(32).encoding('rex').inc(eax),
+      code: 'ERR_NO_FORM',
+      message: '',
+    },
+    {
+      what: 'VEX where there is none',
+      build: (asm) => asm.encoding('vex').addps(xmm1, xmm2),
+      code: 'ERR_NO_FORM',
+      message: 'addps xmm1, xmm2: no such form',
+    },
+    {
+      what: 'more than 15 bytes',
+      build: (asm) => asm.prefix(...Array<number>(15).fill(0x3e)).nop(),
+      code: 'ERR_OPERAND',
+      message: 'longer than 15 bytes',
+    },
+  ])('refused: $what', ({ build, code, message }) => {
+    try {
+      build(new Assembler())
+      expect.unreachable()
+    } catch (error) {
+      expect(error).toBeInstanceOf(AssemblerError)
+      expect((error as AssemblerError).code).toBe(code)
+      expect(String(error)).toContain(message)
+    }
+  })
+})
