@@ -39,6 +39,8 @@ export interface DeviceDefinition extends DeviceHandlers {
   readonly mmio?: DeviceRange | readonly DeviceRange[]
   /** For lines, timers, DMA and PCI; called after the ranges have been claimed. */
   attach?(context: DeviceContext): void
+  timeOffset?(seconds: number): void
+  invalidate?(): void
   reset?(): void
   save?(): unknown
   restore?(state: unknown): void
@@ -80,6 +82,8 @@ export function defineDevice(definition: DeviceDefinition): DeviceModel {
       }
       definition.attach?.(context)
     },
+    ...(definition.timeOffset && { timeOffset: (seconds: number) => definition.timeOffset!(seconds) }),
+    ...(definition.invalidate && { invalidate: () => definition.invalidate!() }),
     ...(definition.reset && { reset: () => definition.reset!() }),
     ...(definition.save && { save: () => definition.save!() }),
     ...(definition.restore && { restore: (state: unknown) => definition.restore!(state) }),

@@ -69,6 +69,11 @@ export interface RegionOptions {
   readonly priority?: number
   /** Start disabled. Default false. */
   readonly disabled?: boolean
+  /**
+   * Writes need no answer: where the model is not in the vCPU's own process they go through the buffered ring, and the
+   * vCPU runs on. They stay in order with all other accesses to the model. Addresses up to 0xFFFFF. Default false.
+   */
+  readonly buffered?: boolean
 }
 
 /** A claimed range. Disabling, moving or unmapping takes effect with the next access. */
@@ -115,6 +120,16 @@ export interface Dma {
   write(gpa: number, from: Uint8Array): boolean
 }
 
+/**
+ * {@link Dma} as models have it. The asynchronous forms work wherever the model lives; the others need the machine's
+ * memory within reach, and throw `ERR_PERMISSION` in a model of another process.
+ */
+export interface DeviceDma extends Dma {
+  readAsync(gpa: number, into: Uint8Array): Promise<boolean>
+  /** In order with the model's other doings: the guest sees the bytes before an interrupt or answer that follows. */
+  writeAsync(gpa: number, from: Uint8Array): Promise<boolean>
+}
+
 /** Registration of PCI functions on the machine's root bus. */
 export interface PciBus {
   /** Adds a function; `ERR_EXISTS` where bus, device and function are taken. */
@@ -131,7 +146,7 @@ export interface DeviceContext {
   interruptLine(irq: number): InterruptLine
   /** A write of `data` to a message address (0xFEExxxxx on a PC). */
   signalMsi(address: number, data: number): void
-  readonly dma: Dma
+  readonly dma: DeviceDma
   readonly clock: Clock
   /** Makes a timer that calls `callback` with the deadline that passed. It starts unarmed. */
   timer(callback: (deadlineNs: number) => void): Timer
@@ -155,6 +170,10 @@ export interface DeviceModel {
   readonly synchronous?: boolean
   /** Claims ranges, lines and functions. Called once. */
   attach(context: DeviceContext): void
+  /** The guest's wall clock was moved by so many seconds (a TIMEOFFSET request). */
+  timeOffset?(seconds: number): void
+  /** Guest RAM has moved or gone: what the model keeps of it must be forgotten (an INVALIDATE request). */
+  invalidate?(): void
   /** Returns to the power-on state. Timers of the device are cancelled by the device itself. */
   reset?(): void
   /** Plain versioned data with named fields. */

@@ -11,6 +11,7 @@ import {
   IOREQ_TYPE_COPY,
   IOREQ_TYPE_PCI_CONFIG,
   IOREQ_TYPE_PIO,
+  IOREQ_TYPE_TIMEOFFSET,
   IOREQ_WRITE,
   MAX_NR_IOREQ_SERVERS,
   XEN_DMOP_IO_RANGE_MEMORY,
@@ -25,7 +26,12 @@ import { copyIoRequest, createIoRequest, type IoRequest } from './request.ts'
 import { IoreqServer, type IoreqTransport, type LocalRegions, type ServerOwner } from './server.ts'
 import { IoreqPage } from './slot.ts'
 import { IO_DONE, IO_LOG, IO_UNHANDLED } from './status.ts'
+import type { IoTraceRecord } from './trace.ts'
 import { allOnes, putBytes, wordAt } from './words.ts'
+
+const ECAM_FUNCTION_BYTES = 0x1000
+const ECAM_BUS_BYTES = 256 * ECAM_FUNCTION_BYTES
+const NO_REGIONS = new RegionTable(() => {})
 
 export interface IoDispatchOptions {
   /** vCPUs of the domain, 1–128. */
@@ -34,20 +40,47 @@ export interface IoDispatchOptions {
   onComplete?(vcpu: number): void
   /** `crash` (default): the access yields `IO_FAILED`. `detach`: the model reads as ones from now on. */
   readonly policy?: FailurePolicy
+  /**
+   * Milliseconds of host time that a server may take to answer; one that takes longer has failed. Default: for ever.
+   * A model that never returns from a synchronous handler of the vCPU's own thread cannot be stopped by it.
+   */
+  readonly deadlineMs?: number
+  /** Told of every access. While it is there, accesses take a slower way. */
+  readonly trace?: (record: IoTraceRecord) => void
   onFailure?(failure: DeviceFailure): void
   /** Guest RAM, for requests whose data is a pointer. */
   readonly guestMemory?: Pick<Dma, 'read' | 'write'>
+  /** Windows of memory-mapped configuration space (ECAM). */
+  readonly ecam?: readonly EcamWindow[]
   /** Supplies a zeroed 4096-byte page of machine memory for requests. Default: a buffer of its own. */
-  allocatePage?(purpose: string): { readonly buffer: ArrayBufferLike; readonly byteOffset: number }
+  allocatePage?(purpose: string): PageLocation
+}
+
+/** Guest-physical addresses that are the configuration space of a range of buses, 1 MiB a bus. */
+export interface EcamWindow {
+  /** Address of bus 0, device 0, function 0 of the segment. */
+  readonly base: number
+  readonly segment?: number
+  readonly firstBus: number
+  readonly lastBus: number
 }
 
 export interface ServerOptions {
   readonly name: string
   readonly transport: IoreqTransport
+  /** Where the request page is, and the ring if there is one. Default: as the domain's other pages. */
+  readonly page?: PageLocation
+  readonly ringPage?: PageLocation
   /** `HVM_IOREQSRV_BUFIOREQ_*`; default off. */
   readonly bufferedMode?: number
   /** @internal */
   readonly local?: LocalRegions
+}
+
+/** 4096 zeroed bytes. */
+export interface PageLocation {
+  readonly buffer: ArrayBufferLike
+  readonly byteOffset: number
 }
 
 /** Saved form of the dispatcher's own state. */
@@ -81,8 +114,13 @@ export class IoDispatch implements ServerOwner {
   readonly #portRegions: readonly ClaimedRegion[]
   readonly #pending: PendingRequests
   readonly #failures: FailureHandler
+  readonly #ecam: readonly EcamWindow[]
+  readonly #trace: ((record: IoTraceRecord) => void) | undefined
   readonly #scratch: IoRequest = createIoRequest()
   readonly #bytes = new Uint8Array(8)
+  /** Segment·2^16 + BDF, and register, of the configuration access that is being made. */
+  #configBdf = 0
+  #configRegister = 0
 
   constructor(options: IoDispatchOptions) {
     if (!Number.isInteger(options.vcpus) || options.vcpus < 1 || options.vcpus > IOREQ_SLOTS) {
@@ -93,11 +131,22 @@ export class IoDispatch implements ServerOwner {
     }
     this.vcpus = options.vcpus
     this.#options = options
+    this.#ecam = options.ecam ?? []
+    for (const window of this.#ecam) checkEcam(window)
+    this.#trace = options.trace?.bind(options)
     this.#internal = new RegionTable((kind) => this.#rebuild(kind))
     this.#portMap = this.#ports.map
     this.#portRegions = this.#ports.regions
     this.#failures = new FailureHandler(options.policy ?? 'crash', this, options.onFailure?.bind(options))
-    this.#pending = new PendingRequests(options.vcpus, this, this.#failures, options.onComplete?.bind(options))
+    this.#pending = new PendingRequests({
+      vcpus: options.vcpus,
+      answer: this,
+      failures: this.#failures,
+      deadlineMs: options.deadlineMs ?? Infinity,
+      onComplete: options.onComplete?.bind(options),
+      trace: this.#trace,
+      servers: () => this.#servers.filter((server) => server !== null),
+    })
   }
 
   // ---- registration ----
@@ -112,11 +161,11 @@ export class IoDispatch implements ServerOwner {
     if (id < 0) {
       throw new IoreqError('ERR_NO_SPACE', `a domain has at most ${MAX_NR_IOREQ_SERVERS} ioreq servers`)
     }
-    const page = this.#allocate(`request page of ioreq server ${options.name}`)
+    const page = options.page ?? this.#allocate(`request page of ioreq server ${options.name}`)
     const mode = options.bufferedMode ?? HVM_IOREQSRV_BUFIOREQ_OFF
     let ring: BufferedRing | null = null
     if (mode !== HVM_IOREQSRV_BUFIOREQ_OFF) {
-      const ringPage = this.#allocate(`buffered ring of ioreq server ${options.name}`)
+      const ringPage = options.ringPage ?? this.#allocate(`buffered ring of ioreq server ${options.name}`)
       ring = new BufferedRing(mode, ringPage.buffer, ringPage.byteOffset)
     }
     const server = new IoreqServer(
@@ -134,7 +183,12 @@ export class IoDispatch implements ServerOwner {
     return server
   }
 
-  #allocate(purpose: string): { readonly buffer: ArrayBufferLike; readonly byteOffset: number } {
+  /** The server with this id, or null. */
+  server(id: number): IoreqServer | null {
+    return this.#servers[id] ?? null
+  }
+
+  #allocate(purpose: string): PageLocation {
     return this.#options.allocatePage?.(purpose) ?? { buffer: new ArrayBuffer(IOREQ_PAGE_BYTES), byteOffset: 0 }
   }
 
@@ -173,8 +227,11 @@ export class IoDispatch implements ServerOwner {
   }
 
   #rebuild(kind: 'port' | 'mmio'): void {
-    if (kind === 'port') this.#ports.rebuild(this.#servers, this.#internal)
-    else this.#mmio.rebuild(this.#servers, this.#internal)
+    // Nothing is found directly while accesses are traced: all of them come by `#direct`.
+    const servers = this.#trace === undefined ? this.#servers : []
+    const internal = this.#trace === undefined ? this.#internal : NO_REGIONS
+    if (kind === 'port') this.#ports.rebuild(servers, internal)
+    else this.#mmio.rebuild(servers, internal, this.#ecam)
   }
 
   // ---- direct accesses ----
@@ -265,12 +322,46 @@ export class IoDispatch implements ServerOwner {
 
   /** All accesses that are not one call of one region's handler. */
   #direct(type: number, direction: number, address: number, size: number, lo: number, hi: number): number {
-    if (type === IOREQ_TYPE_PIO) {
-      const pci = this.#pciServer(address)
-      if (pci !== null) {
-        if (pci === undefined) return this.#unhandled(size)
-        return pci.local === null ? IO_LOG : this.#configAccess(pci, direction, address, size, lo)
-      }
+    const status = this.#directly(type, direction, address, size, lo, hi)
+    if (this.#trace !== undefined && status !== IO_LOG)
+      this.#traceDirect(status, type, direction, address, size, lo, hi)
+    return status
+  }
+
+  #traceDirect(
+    status: number,
+    type: number,
+    direction: number,
+    address: number,
+    size: number,
+    lo: number,
+    hi: number,
+  ): void {
+    const party = this.#select(type === IOREQ_TYPE_PIO ? 'port' : 'mmio', address, address + size - 1)
+    const config = this.#isConfig(type, address, size)
+    const server = config ? this.#configServer() : party
+    const request = createIoRequest()
+    request.type = config ? IOREQ_TYPE_PCI_CONFIG : type
+    request.direction = direction
+    request.addressLo = config ? this.#configRegister : address >>> 0
+    request.addressHi = config ? this.#configBdf : Math.floor(address / 2 ** 32)
+    request.size = size
+    const read = direction === IOREQ_READ
+    this.#trace!({
+      event: status === IO_DONE ? 'done' : status === IO_UNHANDLED ? 'unhandled' : 'ended',
+      vcpu: -1,
+      server: server === null || server === undefined ? '' : server instanceof IoreqServer ? server.name : 'hypervisor',
+      request,
+      lo: read ? this.lo : lo >>> 0,
+      hi: read ? this.hi : hi >>> 0,
+    })
+  }
+
+  #directly(type: number, direction: number, address: number, size: number, lo: number, hi: number): number {
+    if (this.#isConfig(type, address, size)) {
+      const server = this.#configServer()
+      if (server === null) return this.#unhandled(size)
+      return server.local === null ? IO_LOG : this.#configAccess(server, direction, size, lo, hi)
     }
     const kind = type === IOREQ_TYPE_PIO ? 'port' : 'mmio'
     const last = address + size - 1
@@ -333,24 +424,50 @@ export class IoDispatch implements ServerOwner {
     return null
   }
 
-  /** For a configuration access: the server with the function, undefined if none has it. Else null. */
-  #pciServer(port: number): IoreqServer | null | undefined {
-    if (!this.config.decodes(port)) return null
-    const { bdf } = this.config
-    return this.#selectServer(XEN_DMOP_IO_RANGE_PCI, bdf, bdf) ?? undefined
+  /**
+   * Whether an access is one to configuration space, by CONFIG_DATA or in an ECAM window. If it is, `#configBdf` and
+   * `#configRegister` say where; nothing in this class is called between that and their use.
+   */
+  #isConfig(type: number, address: number, size: number): boolean {
+    if (type === IOREQ_TYPE_PIO) {
+      if (!this.config.decodes(address)) return false
+      this.#configBdf = this.config.bdf
+      this.#configRegister = this.config.register(address)
+      return true
+    }
+    for (const { base, segment = 0, firstBus, lastBus } of this.#ecam) {
+      const offset = address - base
+      if (offset < firstBus * ECAM_BUS_BYTES || offset + size > (lastBus + 1) * ECAM_BUS_BYTES) continue
+      this.#configBdf = ((segment << 16) | Math.floor(offset / ECAM_FUNCTION_BYTES)) >>> 0
+      this.#configRegister = offset % ECAM_FUNCTION_BYTES
+      return true
+    }
+    return false
   }
 
-  #configAccess(server: IoreqServer, direction: number, port: number, size: number, value: number): number {
-    const { bdf } = this.config
-    const register = this.config.register(port)
+  /** The server with the function that `#isConfig` has found, or null. */
+  #configServer(): IoreqServer | null {
+    return this.#selectServer(XEN_DMOP_IO_RANGE_PCI, this.#configBdf, this.#configBdf)
+  }
+
+  #configAccess(server: IoreqServer, direction: number, size: number, lo: number, hi: number): number {
+    const local = server.local!
+    const bdf = this.#configBdf
+    const register = this.#configRegister
     try {
       this.hi = 0
-      if (direction === IOREQ_READ) this.lo = server.local!.configRead(bdf, register, size) >>> 0
-      else server.local!.configWrite(bdf, register, size, value)
+      if (direction === IOREQ_READ) {
+        this.lo = local.configRead(bdf, register, Math.min(size, 4)) >>> 0
+        if (size > 4) this.hi = local.configRead(bdf, register + 4, size - 4) >>> 0
+        if (size < 4) this.lo = cut(this.lo, size)
+      } else {
+        local.configWrite(bdf, register, Math.min(size, 4), lo)
+        if (size > 4) local.configWrite(bdf, register + 4, size - 4, hi)
+      }
       return IO_DONE
     } catch (error) {
-      const function_ = `function ${hex(bdf)}`
-      return this.#failures.fail(server, function_, IOREQ_TYPE_PCI_CONFIG, direction, register, size, error)
+      const device = local.functionOwner(bdf) ?? server.name
+      return this.#failures.fail(server, device, IOREQ_TYPE_PCI_CONFIG, direction, register, size, error)
     }
   }
 
@@ -433,21 +550,18 @@ export class IoDispatch implements ServerOwner {
     }
     const sent = this.#scratch
     copyIoRequest(request, sent)
-    let server: IoreqServer | null | undefined = null
-    if (type === IOREQ_TYPE_PIO) {
-      server = this.#pciServer(address)
-      if (server === undefined) return this.#unhandled(size)
-      if (server !== null && server.local !== null) {
-        const function_ = server
-        return this.#elements(request, address, 0, (_at, lo) =>
-          this.#configAccess(function_, direction, address, size, lo),
-        )
+    let server: IoreqServer | null = null
+    if (this.#isConfig(type, address, size)) {
+      server = this.#configServer()
+      if (server === null) return this.#unhandled(size)
+      const { local } = server
+      if (local !== null) {
+        const owner = server
+        return this.#elements(request, address, 0, (_at, lo, hi) => this.#configAccess(owner, direction, size, lo, hi))
       }
-      if (server !== null) {
-        sent.type = IOREQ_TYPE_PCI_CONFIG
-        sent.addressHi = this.config.bdf
-        sent.addressLo = this.config.register(address)
-      }
+      sent.type = IOREQ_TYPE_PCI_CONFIG
+      sent.addressHi = this.#configBdf
+      sent.addressLo = this.#configRegister
     }
     if (server === null) {
       const kind = type === IOREQ_TYPE_PIO ? 'port' : 'mmio'
@@ -467,8 +581,64 @@ export class IoDispatch implements ServerOwner {
       }
       if (party instanceof RegionTable) throw new Error('invariant: internal regions are direct')
       server = party
+      if (direction === IOREQ_WRITE && this.#buffer(vcpu, server, sent, first, last)) return IO_DONE
     }
     return this.#pending.send(vcpu, server, sent)
+  }
+
+  /** Puts a write into the server's ring, where that is declared and possible. */
+  #buffer(vcpu: number, server: IoreqServer, request: IoRequest, first: number, last: number): boolean {
+    const ranges = server.bufferedRanges[request.type as 0 | 1]
+    // A vCPU whose earlier request is still draining must not overtake it.
+    if (server.ring === null || !ranges.contains(first, last) || server.draining[vcpu] !== 0) return false
+    if (!server.ring.produce(request)) return false
+    this.#trace?.({ event: 'buffered', vcpu, server: server.name, request, lo: request.dataLo, hi: request.dataHi })
+    this.#notifyBuffered(server)
+    return true
+  }
+
+  #notifyBuffered(server: IoreqServer): void {
+    try {
+      server.transport.notifyBuffered?.()
+    } catch (error) {
+      this.#failures.failOutside(server, server.name, 'a buffered write', error)
+    }
+  }
+
+  /**
+   * Tells all enabled servers that the guest's clock was moved, through their rings; models in this process by a call.
+   *
+   * @param seconds - signed 64-bit
+   * @returns how many servers could not be told: they have no ring, or it is full
+   */
+  timeOffset(seconds: bigint): number {
+    if (seconds === 0n) return 0
+    const request = createIoRequest()
+    request.type = IOREQ_TYPE_TIMEOFFSET
+    request.size = 8
+    request.dataLo = Number(BigInt.asUintN(32, seconds))
+    request.dataHi = Number(BigInt.asUintN(32, seconds >> 32n))
+    let missed = 0
+    for (const server of this.#servers) {
+      if (server === null || !server.enabled) continue
+      if (server.transport.timeOffset?.(request) === true) continue
+      if (server.ring?.produce(request) === true) this.#notifyBuffered(server)
+      else missed++
+    }
+    return missed
+  }
+
+  /**
+   * Asks all enabled servers to drop what they have mapped of guest memory. The vCPU must not run on until they have.
+   *
+   * @returns `IO_DONE` if they have, or `IO_RETRY`: `onComplete` follows the last acknowledgement
+   * @throws IoreqError `ERR_BUSY` if the vCPU has a request already
+   */
+  invalidate(vcpu: number): number {
+    return this.#pending.invalidate(
+      vcpu,
+      this.#servers.filter((server) => server !== null && server.enabled) as IoreqServer[],
+    )
   }
 
   /** The direct call for one element. */
@@ -548,6 +718,22 @@ export class IoDispatch implements ServerOwner {
     this.#pending.serverFailed(server, vcpu, device, error)
   }
 
+  /** A server is gone: its process has ended, or its transport's protocol was broken. The policy decides what follows. */
+  serverGone(server: IoreqServer, error: unknown): void {
+    this.#pending.serverGone(server, error)
+  }
+
+  /**
+   * Fails servers that have had a request for longer than `deadlineMs`. Host timers do this by themselves; for a thread
+   * that blocks instead of returning to its event loop.
+   *
+   * @param now - `performance.now()`
+   * @returns milliseconds until the next deadline, or `Infinity`
+   */
+  expireDeadlines(now: number): number {
+    return this.#pending.expire(now)
+  }
+
   /** @internal A model failed outside of an access, in a timer for instance. */
   modelFailed(server: IoreqServer, device: string, what: string, error: unknown): void {
     this.#failures.failOutside(server, device, what, error)
@@ -595,4 +781,14 @@ export class IoDispatch implements ServerOwner {
     for (let vcpu = 0; vcpu < this.vcpus; vcpu++) this.cancel(vcpu)
     this.config.value = 0
   }
+}
+
+function checkEcam({ base, segment = 0, firstBus, lastBus }: EcamWindow): void {
+  const good =
+    base % ECAM_BUS_BYTES === 0 && base >= 0 && segment >= 0 && segment <= 0xffff && firstBus >= 0 && lastBus <= 255
+  if (good && firstBus <= lastBus) return
+  throw new IoreqError(
+    'ERR_INVALID',
+    `ECAM at ${hex(base)}, segment ${segment}, buses ${firstBus}–${lastBus}: expected whole MiB and buses 0–255 in order`,
+  )
 }

@@ -1,6 +1,13 @@
 import type { Word64 } from './device.ts'
 import { hex, IoreqError } from './errors.ts'
-import { IOREQ_READ, IOREQ_TYPE_COPY, IOREQ_TYPE_PCI_CONFIG, IOREQ_TYPE_PIO } from './layout.ts'
+import {
+  IOREQ_READ,
+  IOREQ_TYPE_COPY,
+  IOREQ_TYPE_INVALIDATE,
+  IOREQ_TYPE_PCI_CONFIG,
+  IOREQ_TYPE_PIO,
+  IOREQ_TYPE_TIMEOFFSET,
+} from './layout.ts'
 import type { IoRequest } from './request.ts'
 import type { IoreqServer } from './server.ts'
 import { IO_DONE, IO_FAILED } from './status.ts'
@@ -50,8 +57,7 @@ export class FailureHandler {
   ): number {
     this.#report(server, device, phrase(type, direction, address, size), cause)
     if (this.policy === 'crash' || server === null) return IO_FAILED
-    if (server.local === null) server.destroy()
-    else server.local.detach(device)
+    this.#detach(server, device)
     allOnes(size, this.#answer)
     return IO_DONE
   }
@@ -59,7 +65,11 @@ export class FailureHandler {
   /** Something else than an access has failed: a timer, for instance. */
   failOutside(server: IoreqServer, device: string, what: string, cause: unknown): void {
     this.#report(server, device, what, cause)
-    if (this.policy === 'detach') server.local?.detach(device)
+    if (this.policy === 'detach') this.#detach(server, device)
+  }
+
+  #detach(server: IoreqServer, device: string): void {
+    if (server.transport.detach?.(device) !== true) server.destroy()
   }
 
   #report(server: IoreqServer | null, device: string, request: string, cause: unknown): void {
@@ -81,11 +91,13 @@ export function badAnswer(direction: number, answer: unknown): IoreqError | null
 }
 
 /** An access in words. */
-function phrase(type: number, direction: number, address: number, size: number): string {
+export function phrase(type: number, direction: number, address: number, size: number): string {
   const kinds: Record<number, string> = {
     [IOREQ_TYPE_PIO]: 'port',
     [IOREQ_TYPE_COPY]: 'mmio',
     [IOREQ_TYPE_PCI_CONFIG]: 'PCI configuration',
+    [IOREQ_TYPE_TIMEOFFSET]: 'time offset',
+    [IOREQ_TYPE_INVALIDATE]: 'invalidate',
   }
   const kind = kinds[type] ?? `type ${type}`
   return `${kind} ${direction === IOREQ_READ ? 'read' : 'write'} of ${size} bytes at ${hex(address)}`

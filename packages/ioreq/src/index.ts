@@ -6,6 +6,7 @@ export type {
   CancelSignalShape,
   Clock,
   DeviceContext,
+  DeviceDma,
   DeviceModel,
   Dma,
   InterruptLine,
@@ -19,8 +20,17 @@ export type {
 } from './device.ts'
 export type { PciBarOptions, PciFunction, PciFunctionOptions, PciFunctionState } from './pci-function.ts'
 export { defineDevice, type DeviceDefinition, type DeviceHandlers, type DeviceRange } from './define-device.ts'
-export { DeviceHost, type DeviceHostState, type DevicePlatform } from './device-host.ts'
-export { IoDispatch, type IoDispatchOptions, type IoDispatchState, type ServerOptions } from './dispatch.ts'
+export { DeviceHost, type DeviceHostOptions } from './device-host.ts'
+export { DeviceSet, type DeviceHostState, type DevicePlatform, type DeviceSetOwner } from './device-set.ts'
+export {
+  IoDispatch,
+  type EcamWindow,
+  type IoDispatchOptions,
+  type IoDispatchState,
+  type PageLocation,
+  type ServerOptions,
+} from './dispatch.ts'
+export { formatTrace, type IoTraceEvent, type IoTraceRecord } from './trace.ts'
 export { IO_DONE, IO_FAILED, IO_LOG, IO_RETRY, IO_UNHANDLED } from './status.ts'
 export type { DeviceFailure, FailurePolicy } from './failures.ts'
 export { ConfigAddress } from './config-address.ts'

@@ -11,6 +11,7 @@ const NOT_DIRECT_MMIO = place('mmio')
 
 const CONFIG_ADDRESS = 0xcf8
 const CONFIG_DATA = 0xcfc
+const ECAM_BUS_BYTES = 1 << 20
 
 /**
  * Which region answers for each port.
@@ -55,7 +56,11 @@ export class MmioLookup {
   hitEnd = 0
   hit: ClaimedRegion = NOT_DIRECT_MMIO
 
-  rebuild(servers: readonly (IoreqServer | null)[], internal: RegionTable): void {
+  rebuild(
+    servers: readonly (IoreqServer | null)[],
+    internal: RegionTable,
+    ecam: readonly { readonly base: number; readonly firstBus: number; readonly lastBus: number }[] = [],
+  ): void {
     const painted: { start: number; end: number; region: ClaimedRegion }[] = []
     for (const server of servers) {
       if (server === null || !server.enabled) continue
@@ -70,6 +75,11 @@ export class MmioLookup {
       }
     }
     for (const r of internal.byPriority('mmio')) painted.push({ start: r.base, end: r.base + r.length, region: r })
+
+    for (const { base, firstBus, lastBus } of ecam) {
+      const start = base + firstBus * ECAM_BUS_BYTES
+      painted.push({ start, end: base + (lastBus + 1) * ECAM_BUS_BYTES, region: NOT_DIRECT_MMIO })
+    }
 
     const edges = new Set<number>([0])
     for (const { start, end } of painted) edges.add(start).add(end)

@@ -33,16 +33,19 @@ export class PciConfigSpace implements PciFunction {
   readonly bus: number
   readonly device: number
   readonly function: number
-  readonly config: Uint8Array = new Uint8Array(256)
+  readonly config: Uint8Array
   readonly interrupt: InterruptLine | null
   readonly #options: PciFunctionOptions
-  readonly #writable = new Uint8Array(256)
+  readonly #writable: Uint8Array
   readonly #regions: (Region | null)[] = [null, null, null, null, null, null]
   readonly #wire: InterruptLine | null
   #level = false
 
   constructor(options: PciFunctionOptions, mapBar: BarMapper, wire: InterruptLine | null) {
     this.#options = options
+    const bytes = options.extendedConfig === true ? 4096 : 256
+    this.config = new Uint8Array(bytes)
+    this.#writable = new Uint8Array(bytes)
     this.bus = options.bus ?? 0
     this.device = options.device
     this.function = options.function ?? 0
@@ -62,10 +65,10 @@ export class PciConfigSpace implements PciFunction {
     this.#writable[0x0c] = 0xff
     this.#writable[0x0d] = 0xff
     for (const [register, mask] of options.writable ?? []) {
-      if (register % 4 !== 0 || register < 0 || register > 0xfc) {
+      if (register % 4 !== 0 || register < 0 || register >= bytes) {
         throw new IoreqError(
           'ERR_INVALID',
-          `writable configuration register ${register}: expected a multiple of 4 below 256`,
+          `writable configuration register ${register}: expected a multiple of 4 below ${bytes}`,
         )
       }
       this.#long(this.#writable, register, mask)
@@ -183,7 +186,7 @@ export class PciConfigSpace implements PciFunction {
     this.#wire?.set(this.#level && (this.#getWord(COMMAND) & COMMAND_INTERRUPT_DISABLE) === 0)
   }
 
-  /** Configuration read; registers past the 256 bytes read as ones. */
+  /** Configuration read; registers past its end read as ones. */
   configRead(register: number, size: number): number {
     let value = 0
     for (let i = 0; i < size; i++) value |= (this.config[register + i] ?? 0xff) << (8 * i)
@@ -194,7 +197,7 @@ export class PciConfigSpace implements PciFunction {
   configWrite(register: number, size: number, value: number): void {
     for (let i = 0; i < size; i++) {
       const at = register + i
-      if (at > 0xff) break
+      if (at >= this.config.length) break
       const mask = this.#writable[at]!
       this.config[at] = (this.config[at]! & ~mask) | ((value >>> (8 * i)) & mask)
     }
@@ -213,8 +216,11 @@ export class PciConfigSpace implements PciFunction {
   }
 
   restore(state: PciFunctionState): void {
-    if (state.version !== 1 || state.config.length !== 256) {
-      throw new IoreqError('ERR_INVALID', `PCI function state of version ${state.version}: expected 1, with 256 bytes`)
+    if (state.version !== 1 || state.config.length !== this.config.length) {
+      throw new IoreqError(
+        'ERR_INVALID',
+        `PCI function state of version ${state.version} with ${state.config.length} bytes: expected 1, with ${this.config.length}`,
+      )
     }
     this.config.set(state.config)
     this.#level = state.interruptLevel

@@ -31,6 +31,8 @@ export interface PciFunctionOptions {
   /** INTA–INTD as 1–4; 0 (default): none. */
   readonly interruptPin?: 0 | 1 | 2 | 3 | 4
   readonly bars?: readonly PciBarOptions[]
+  /** Configuration space of 4096 bytes, as a PCI Express function has; beyond 256 only ECAM reaches. Default false. */
+  readonly extendedConfig?: boolean
   /** Registers 0x40–0xFF (or any other) that the guest may write: [register, mask of writable bits (u32), initial value (u32)]. Registers are multiples of 4. */
   readonly writable?: readonly (readonly [register: number, mask: number, initial?: number])[]
   /** Called after the guest has written configuration bytes `register` … `register + size − 1`. */
@@ -42,7 +44,7 @@ export interface PciFunction {
   readonly bus: number
   readonly device: number
   readonly function: number
-  /** The 256 bytes of configuration space, little-endian. The device may change any of them; call `update` after changing command bits or BARs. */
+  /** The 256 (or 4096) bytes of configuration space, little-endian. The device may change any of them; call `update` after changing command bits or BARs. */
   readonly config: Uint8Array
   /** The INTx wire, or null without an interrupt pin. */
   readonly interrupt: InterruptLine | null

@@ -4,6 +4,9 @@ import { describeRequest, requestAddress, type FailureHandler } from './failures
 import {
   IOREQ_READ,
   IOREQ_TYPE_COPY,
+  IOREQ_TYPE_INVALIDATE,
+  IOREQ_TYPE_PIO,
+  IOREQ_WRITE,
   STATE_IOREQ_INPROCESS,
   STATE_IOREQ_NONE,
   STATE_IOREQ_READY,
@@ -12,7 +15,8 @@ import {
 import { cut } from './region.ts'
 import { copyIoRequest, createIoRequest, type IoRequest } from './request.ts'
 import type { IoreqServer } from './server.ts'
-import { IO_DONE, IO_RETRY, IO_UNHANDLED } from './status.ts'
+import { IO_DONE, IO_FAILED, IO_RETRY, IO_UNHANDLED } from './status.ts'
+import type { IoTraceEvent, IoTraceRecord } from './trace.ts'
 import { allOnes } from './words.ts'
 
 /** What one vCPU waits for. */
@@ -26,31 +30,64 @@ class Wait {
   ended: number = IO_RETRY
   seenState: number = STATE_IOREQ_NONE
   completed = false
+  /** When the request was sent, on the host's clock in milliseconds; only kept where there is a deadline. */
+  since = 0
+  /** INVALIDATE requests that have not been acknowledged. */
+  invalidations = 0
+}
+
+/** `IoreqServer.invalidating`: the request is in the slot, or waits until the slot has drained. */
+const SENT = 1
+const QUEUED = 2
+
+/** The request of an invalidation. Its data is not adopted by anybody. */
+const INVALIDATE: IoRequest = {
+  ...createIoRequest(),
+  type: IOREQ_TYPE_INVALIDATE,
+  direction: IOREQ_WRITE,
+  size: 4,
+  dataLo: 0xffff_ffff,
+  dataHi: 0xffff_ffff,
+}
+
+/** A host timer, as Node has it: one that is not referenced keeps no process alive. */
+interface HostTimer {
+  ref?(): unknown
+  unref?(): unknown
+}
+
+export interface PendingOptions {
+  readonly vcpus: number
+  /** Where answers are left. */
+  readonly answer: Word64
+  readonly failures: FailureHandler
+  /** Milliseconds of host time after which a server that has not answered counts as failed; `Infinity`: never. */
+  readonly deadlineMs: number
+  readonly onComplete: ((vcpu: number) => void) | undefined
+  readonly trace: ((record: IoTraceRecord) => void) | undefined
+  servers(): readonly IoreqServer[]
 }
 
 /**
  * The requests that are with servers: the producer's side of the protocol.
  *
- * A vCPU has at most one. It looks at the slot's state only; what else a server scribbles into the slot changes
- * nothing but the data.
+ * A vCPU has at most one, beside invalidations, which go to all servers at once. It looks at the slot's state only;
+ * what else a server scribbles into the slot changes nothing but the data.
  */
 export class PendingRequests {
   readonly #waits: readonly Wait[]
+  readonly #options: PendingOptions
   readonly #answer: Word64
   readonly #failures: FailureHandler
-  readonly #onComplete: ((vcpu: number) => void) | undefined
+  /** Cancelled requests whose answer is still to come, for the deadline. */
+  readonly #draining: { readonly server: IoreqServer; readonly vcpu: number; readonly since: number }[] = []
+  #watchdog: HostTimer | null = null
 
-  /** @param answer - where answers are left */
-  constructor(
-    vcpus: number,
-    answer: Word64,
-    failures: FailureHandler,
-    onComplete: ((vcpu: number) => void) | undefined,
-  ) {
-    this.#waits = Array.from({ length: vcpus }, () => new Wait())
-    this.#answer = answer
-    this.#failures = failures
-    this.#onComplete = onComplete
+  constructor(options: PendingOptions) {
+    this.#waits = Array.from({ length: options.vcpus }, () => new Wait())
+    this.#options = options
+    this.#answer = options.answer
+    this.#failures = options.failures
   }
 
   #wait(vcpu: number): Wait {
@@ -59,16 +96,21 @@ export class PendingRequests {
     return wait
   }
 
-  /** Whether a vCPU waits for an answer (or has one to take). */
+  /** Whether a vCPU waits for an answer (or has one to take), or for an acknowledgement. */
   has(vcpu: number): boolean {
     const wait = this.#wait(vcpu)
-    return wait.server !== null || wait.ended !== IO_RETRY
+    return wait.server !== null || wait.ended !== IO_RETRY || wait.invalidations > 0
   }
 
   /** @throws IoreqError `ERR_BUSY` if the vCPU has a request already */
   checkFree(vcpu: number): void {
     if (!this.has(vcpu)) return
-    throw new IoreqError('ERR_BUSY', `vCPU ${vcpu} already waits for ${describeRequest(this.#wait(vcpu).request)}`)
+    const wait = this.#wait(vcpu)
+    const what =
+      wait.invalidations > 0
+        ? `${wait.invalidations} servers to acknowledge an invalidation`
+        : describeRequest(wait.request)
+    throw new IoreqError('ERR_BUSY', `vCPU ${vcpu} already waits for ${what}`)
   }
 
   /** Sends a request to a server; the status is that of an answer if there is one at once. */
@@ -77,18 +119,16 @@ export class PendingRequests {
     copyIoRequest(request, wait.request)
     wait.server = server
     wait.completed = false
+    this.#startClock(wait)
     if (server.draining[vcpu] !== 0) {
       // The slot still holds a request that nobody wants. Ours follows it.
       wait.queued = true
       return IO_RETRY
     }
-    const slot = server.slot(vcpu)
-    const { state, eventPort } = slot
-    if (state !== STATE_IOREQ_NONE || eventPort !== vcpu + 1) {
-      slot.state = STATE_IOREQ_NONE
-      slot.eventPort = vcpu + 1
+    const wrong = this.#wrongFreeSlot(server, vcpu)
+    if (wrong !== null) {
       wait.server = null
-      return this.#fail(wait, server, `the free slot was in state ${state} with event port ${eventPort}`)
+      return this.#fail(wait, server, wrong)
     }
     wait.submitting = true
     try {
@@ -99,14 +139,29 @@ export class PendingRequests {
     return this.#outcome(vcpu, wait)
   }
 
+  /** What is wrong with a slot that is about to take a request; null, with a right slot, if nothing is. */
+  #wrongFreeSlot(server: IoreqServer, vcpu: number): string | null {
+    const slot = server.slot(vcpu)
+    const { state, eventPort } = slot
+    if (state === STATE_IOREQ_NONE && eventPort === vcpu + 1) return null
+    slot.state = STATE_IOREQ_NONE
+    slot.eventPort = vcpu + 1
+    return `the free slot was in state ${state} with event port ${eventPort}`
+  }
+
   #publish(vcpu: number, wait: Wait, server: IoreqServer): void {
     wait.seenState = STATE_IOREQ_READY
+    this.#trace('sent', vcpu, server, wait.request, wait.request.dataLo, wait.request.dataHi)
     server.slot(vcpu).publish(wait.request)
     try {
       server.transport.notify(vcpu)
     } catch (error) {
       this.serverFailed(server, vcpu, server.name, error)
     }
+  }
+
+  #trace(event: IoTraceEvent, vcpu: number, server: IoreqServer, request: IoRequest, lo: number, hi: number): void {
+    this.#options.trace?.({ event, vcpu, server: server.name, request, lo, hi })
   }
 
   /**
@@ -116,21 +171,25 @@ export class PendingRequests {
    * @throws IoreqError `ERR_NOT_FOUND` if the vCPU has no request
    */
   take(vcpu: number): number {
-    if (!this.has(vcpu)) {
+    const wait = this.#wait(vcpu)
+    if (wait.server === null && wait.ended === IO_RETRY) {
       throw new IoreqError('ERR_NOT_FOUND', `vCPU ${vcpu} has no request to take an answer of`)
     }
-    return this.#outcome(vcpu, this.#wait(vcpu))
+    return this.#outcome(vcpu, wait)
   }
 
   #outcome(vcpu: number, wait: Wait): number {
     const { server } = wait
     if (wait.ended === IO_RETRY && (wait.queued || !this.#look(server!, vcpu, wait))) return IO_RETRY
-    const { size } = wait.request
+    const { request } = wait
+    const { size } = request
     wait.server = null
+    this.#relax()
     if (wait.ended !== IO_RETRY) {
       const status = wait.ended
       wait.ended = IO_RETRY
       allOnes(size, this.#answer)
+      if (server !== null) this.#trace('ended', vcpu, server, request, this.#answer.lo, this.#answer.hi)
       return status
     }
     const slot = server!.slot(vcpu)
@@ -138,6 +197,9 @@ export class PendingRequests {
     this.#answer.lo = size >= 4 ? slot.dataLo : cut(slot.dataLo, size)
     this.#answer.hi = size === 8 ? slot.dataHi : 0
     slot.state = STATE_IOREQ_NONE
+    if (request.direction === IOREQ_READ) {
+      this.#trace('answered', vcpu, server!, request, this.#answer.lo, this.#answer.hi)
+    } else this.#trace('answered', vcpu, server!, request, request.dataLo, request.dataHi)
     return IO_DONE
   }
 
@@ -161,13 +223,15 @@ export class PendingRequests {
     return false
   }
 
-  /** The vCPU no longer wants its answer. A late one is drained and dropped. */
+  /** The vCPU no longer wants its answer. A late one is drained and dropped. Invalidations go on. */
   cancel(vcpu: number): void {
     const wait = this.#wait(vcpu)
     wait.ended = IO_RETRY
     const { server } = wait
     if (server === null) return
     wait.server = null
+    const { request } = wait
+    this.#trace('cancelled', vcpu, server, request, request.dataLo, request.dataHi)
     if (wait.queued) {
       wait.queued = false
       return
@@ -175,6 +239,7 @@ export class PendingRequests {
     const slot = server.slot(vcpu)
     if (slot.state === STATE_IOREQ_READY || slot.state === STATE_IOREQ_INPROCESS) {
       server.draining[vcpu] = 1
+      if (this.#options.deadlineMs !== Infinity) this.#draining.push({ server, vcpu, since: wait.since })
       server.transport.cancel?.(vcpu)
     } else {
       slot.state = STATE_IOREQ_NONE
@@ -187,22 +252,54 @@ export class PendingRequests {
     if (server.draining[vcpu] !== 0) {
       const { state } = server.slot(vcpu)
       if (state === STATE_IOREQ_READY || state === STATE_IOREQ_INPROCESS) return
-      server.slot(vcpu).state = STATE_IOREQ_NONE
-      server.draining[vcpu] = 0
-      if (wait.server === server && wait.queued) {
-        wait.queued = false
-        this.#publish(vcpu, wait, server)
-      }
+      this.#drained(server, vcpu, wait)
       return
     }
-    if (wait.server !== server || wait.submitting || wait.completed || wait.ended !== IO_RETRY) return
+    if (server.invalidating[vcpu] === SENT) {
+      const { state } = server.slot(vcpu)
+      if (state === STATE_IOREQ_READY || state === STATE_IOREQ_INPROCESS) return
+      server.slot(vcpu).state = STATE_IOREQ_NONE
+      this.#acknowledged(server, vcpu, wait)
+      return
+    }
+    if (wait.server !== server) {
+      this.#checkUnasked(server, vcpu)
+      return
+    }
+    if (wait.submitting || wait.completed || wait.ended !== IO_RETRY) return
     if (this.#look(server, vcpu, wait)) this.#complete(vcpu, wait)
+  }
+
+  /** A notice for a slot without a request. By itself it means nothing, but the slot must be free. */
+  #checkUnasked(server: IoreqServer, vcpu: number): void {
+    if (!server.alive) return
+    const slot = server.slot(vcpu)
+    const { state } = slot
+    if (state === STATE_IOREQ_NONE) return
+    slot.state = STATE_IOREQ_NONE
+    const error = new IoreqError('ERR_DEVICE', `the free slot of vCPU ${vcpu} went to state ${state}`)
+    this.#failures.failOutside(server, server.name, 'an answer that nobody had asked for', error)
+  }
+
+  #drained(server: IoreqServer, vcpu: number, wait: Wait): void {
+    server.slot(vcpu).state = STATE_IOREQ_NONE
+    server.draining[vcpu] = 0
+    const at = this.#draining.findIndex((one) => one.server === server && one.vcpu === vcpu)
+    if (at >= 0) this.#draining.splice(at, 1)
+    this.#trace('drained', vcpu, server, wait.request, 0, 0)
+    if (!server.alive) return
+    if (server.invalidating[vcpu] === QUEUED) this.#publishInvalidation(server, vcpu, wait)
+    else if (wait.server === server && wait.queued) {
+      wait.queued = false
+      this.#startClock(wait)
+      this.#publish(vcpu, wait, server)
+    }
   }
 
   #complete(vcpu: number, wait: Wait): void {
     if (wait.submitting || wait.completed) return
     wait.completed = true
-    this.#onComplete?.(vcpu)
+    this.#options.onComplete?.(vcpu)
   }
 
   #end(vcpu: number, wait: Wait, status: number): void {
@@ -211,22 +308,85 @@ export class PendingRequests {
     this.#complete(vcpu, wait)
   }
 
-  /** A server is gone: its requests end quietly, with all ones. */
+  // ---- invalidation ----
+
+  /**
+   * Sends INVALIDATE to servers, all at once.
+   *
+   * @returns `IO_DONE` if all have acknowledged already, else `IO_RETRY`: `onComplete` follows the last one
+   */
+  invalidate(vcpu: number, servers: readonly IoreqServer[]): number {
+    this.checkFree(vcpu)
+    const wait = this.#wait(vcpu)
+    wait.submitting = true
+    wait.completed = false
+    this.#startClock(wait)
+    // Counted before the first is sent: servers that answer at once must not look like the last one.
+    wait.invalidations = servers.length
+    for (const server of servers) {
+      if (server.draining[vcpu] !== 0) server.invalidating[vcpu] = QUEUED
+      else this.#publishInvalidation(server, vcpu, wait)
+    }
+    wait.submitting = false
+    return wait.invalidations === 0 ? IO_DONE : IO_RETRY
+  }
+
+  #publishInvalidation(server: IoreqServer, vcpu: number, wait: Wait): void {
+    server.invalidating[vcpu] = SENT
+    const wrong = this.#wrongFreeSlot(server, vcpu)
+    if (wrong !== null) {
+      this.#failures.failOutside(server, server.name, 'invalidate', new IoreqError('ERR_DEVICE', wrong))
+      this.#acknowledged(server, vcpu, wait)
+      return
+    }
+    this.#trace('sent', vcpu, server, INVALIDATE, INVALIDATE.dataLo, INVALIDATE.dataHi)
+    server.slot(vcpu).publish(INVALIDATE)
+    try {
+      server.transport.notify(vcpu)
+    } catch (error) {
+      this.serverFailed(server, vcpu, server.name, error)
+    }
+  }
+
+  #acknowledged(server: IoreqServer, vcpu: number, wait: Wait): void {
+    if (server.invalidating[vcpu] === 0) return
+    server.invalidating[vcpu] = 0
+    this.#trace('answered', vcpu, server, INVALIDATE, INVALIDATE.dataLo, INVALIDATE.dataHi)
+    wait.invalidations--
+    if (wait.invalidations === 0) this.#complete(vcpu, wait)
+  }
+
+  // ---- servers that go or fail ----
+
+  /** A server is gone: its requests end quietly, with all ones, and what it was to acknowledge it has. */
   endAll(server: IoreqServer): void {
     for (const [vcpu, wait] of this.#waits.entries()) {
+      server.draining[vcpu] = 0
       if (wait.server === server) this.#end(vcpu, wait, IO_UNHANDLED)
+      this.#acknowledged(server, vcpu, wait)
+    }
+    for (let i = this.#draining.length - 1; i >= 0; i--) {
+      if (this.#draining[i]!.server === server) this.#draining.splice(i, 1)
     }
   }
 
   /** The server of a pending request cannot answer it. */
   serverFailed(server: IoreqServer, vcpu: number, device: string, error: unknown): void {
     const wait = this.#wait(vcpu)
-    const slot = server.slot(vcpu)
-    slot.state = STATE_IOREQ_NONE
+    server.slot(vcpu).state = STATE_IOREQ_NONE
     if (server.draining[vcpu] !== 0) {
       // Nobody waits, but the contract was broken all the same.
-      this.#failures.fail(server, device, IOREQ_TYPE_COPY, IOREQ_READ, 0, 0, error)
-      this.answered(server, vcpu)
+      this.#failures.failOutside(server, device, 'a cancelled request', error)
+      if (server.alive) this.#drained(server, vcpu, wait)
+      return
+    }
+    if (server.invalidating[vcpu] !== 0) {
+      this.#failures.failOutside(server, device, 'invalidate', error)
+      this.#acknowledged(server, vcpu, wait)
+      return
+    }
+    if (wait.server !== server) {
+      this.#failures.failOutside(server, device, 'no request', error)
       return
     }
     const { type, direction, size } = wait.request
@@ -234,9 +394,89 @@ export class PendingRequests {
     this.#end(vcpu, wait, status === IO_DONE ? IO_UNHANDLED : status)
   }
 
+  /** A server can answer nothing any more: its process has ended, or it breaks the protocol of its transport. */
+  serverGone(server: IoreqServer, error: unknown): void {
+    if (!server.alive) return
+    const first = this.#waits.findIndex((wait) => wait.server === server && !wait.completed)
+    if (first >= 0) this.serverFailed(server, first, server.name, error)
+    else this.#failures.failOutside(server, server.name, 'no request', error)
+    for (const [vcpu, wait] of this.#waits.entries()) {
+      if (wait.server === server && this.#failures.policy === 'crash') this.#end(vcpu, wait, IO_FAILED)
+    }
+    // Nothing is to be sent to it any more, whatever becomes of the domain.
+    server.destroy()
+  }
+
   #fail(wait: Wait, server: IoreqServer, what: string): number {
     const { type, direction, size } = wait.request
     const error = new IoreqError('ERR_DEVICE', what)
     return this.#failures.fail(server, server.name, type, direction, requestAddress(wait.request), size, error)
+  }
+
+  // ---- deadlines ----
+
+  #startClock(wait: Wait): void {
+    if (this.#options.deadlineMs === Infinity) return
+    wait.since = performance.now()
+    if (this.#watchdog === null) this.#watch(this.#options.deadlineMs)
+    else this.#watchdog.ref?.()
+  }
+
+  #watch(ms: number): void {
+    this.#watchdog = setTimeout(() => {
+      this.#watchdog = null
+      const next = this.expire(performance.now())
+      if (next !== Infinity) this.#watch(next)
+    }, ms) as HostTimer
+  }
+
+  /** Where nothing is pending, the deadline's timer must not keep the process. */
+  #relax(): void {
+    if (this.#watchdog === null) return
+    for (const wait of this.#waits) if (wait.server !== null) return
+    this.#watchdog.unref?.()
+  }
+
+  /**
+   * Fails servers that have had a request for too long. The host's timers call this by themselves; a vCPU that blocks its
+   * thread calls it when it wakes.
+   *
+   * @param now - the host's clock, `performance.now()`
+   * @returns milliseconds until the next deadline, or `Infinity`
+   */
+  expire(now: number): number {
+    const { deadlineMs } = this.#options
+    let next = Infinity
+    for (const [vcpu, wait] of this.#waits.entries()) {
+      const open = (wait.server !== null || wait.invalidations > 0) && !wait.completed
+      if (!open) continue
+      const left = wait.since + deadlineMs - now
+      if (left > 0) next = Math.min(next, left)
+      else this.#late(vcpu, wait)
+    }
+    for (const { server, vcpu, since } of this.#draining.slice()) {
+      const left = since + deadlineMs - now
+      if (left > 0) next = Math.min(next, left)
+      else if (server.draining[vcpu] !== 0) this.#hung(server, vcpu, undefined)
+    }
+    return next
+  }
+
+  #late(vcpu: number, wait: Wait): void {
+    if (wait.server !== null) {
+      // A request behind a cancelled one: that one is late, and has a deadline of its own.
+      if (!wait.queued) this.#hung(wait.server, vcpu, wait.request)
+      return
+    }
+    for (const server of this.#options.servers()) {
+      if (server.invalidating[vcpu] !== 0) this.#hung(server, vcpu, undefined)
+    }
+  }
+
+  #hung(server: IoreqServer, vcpu: number, request: IoRequest | undefined): void {
+    const kind = request?.type === IOREQ_TYPE_PIO ? 'port' : request?.type === IOREQ_TYPE_COPY ? 'mmio' : undefined
+    const device = kind && server.transport.deviceAt?.(kind, requestAddress(request!))
+    const error = new IoreqError('ERR_DEVICE', `no answer within ${this.#options.deadlineMs} ms`)
+    this.serverFailed(server, vcpu, device ?? server.name, error)
   }
 }

@@ -115,6 +115,19 @@ export class RangeSet {
     ends.splice(at, 1, ...rest.map((r) => r[1]))
   }
 
+  /**
+   * Claims these and nothing else; neighbours and overlaps are joined.
+   *
+   * @throws IoreqError `ERR_INVALID` or `ERR_NO_SPACE`, with what fitted claimed
+   */
+  replace(ranges: readonly (readonly [start: number, end: number])[]): void {
+    this.clear()
+    for (const [start, end] of ranges) {
+      checkOrder(start, end)
+      this.addUnion(start, end)
+    }
+  }
+
   /** Gives everything up. */
   clear(): void {
     this.#starts.length = 0

@@ -36,6 +36,8 @@ export class ClaimedRegion implements Region {
   readonly priority: number
   /** Accesses may be made without the request page. */
   readonly direct: boolean
+  /** Writes may be delivered late. */
+  readonly buffered: boolean
   enabled: boolean
   /** Name of the device model. */
   readonly device: string
@@ -59,6 +61,7 @@ export class ClaimedRegion implements Region {
     this.minimumAccess = options.minimumAccess ?? 1
     this.priority = options.priority ?? 0
     this.direct = direct
+    this.buffered = options.buffered ?? false
     this.enabled = !(options.disabled ?? false)
     this.device = device
     this.#owner = owner

@@ -17,8 +17,18 @@ import type { ClaimedRegion } from './region.ts'
  */
 export interface IoreqTransport {
   notify(vcpu: number): void
+  /** A request has been put into the buffered ring. */
+  notifyBuffered?(): void
+  /** Takes a TIMEOFFSET notice past the ring; true if it has. */
+  timeOffset?(request: IoRequest): boolean
   /** The vCPU no longer wants the answer to its request. The answer is still to be written, and is dropped. */
   cancel?(vcpu: number): void
+  /** Takes one of the server's models out. False, or absent: that cannot be done, and the whole server goes. */
+  detach?(device: string): boolean
+  /** Name of the model that answers at an address, where that is known. */
+  deviceAt?(kind: 'port' | 'mmio', address: number): string | undefined
+  /** The server has been destroyed. */
+  closed?(): void
 }
 
 /** The part of the dispatcher that servers call. */
@@ -38,8 +48,8 @@ export interface LocalRegions {
   /** Configuration access to a function of this server. */
   configRead(bdf: number, register: number, size: number): number
   configWrite(bdf: number, register: number, size: number, value: number): void
-  /** Replaces a model that broke its contract: it reads as ones from now on. */
-  detach(device: string): void
+  /** The model that has added a function. */
+  functionOwner(bdf: number): string | undefined
 }
 
 /**
@@ -58,9 +68,13 @@ export class IoreqServer {
   readonly local: LocalRegions | null
   /** Ranges by type: port, memory, PCI. */
   readonly ranges: readonly [RangeSet, RangeSet, RangeSet]
+  /** Port and memory ranges whose writes go through the ring; see `setBufferedRanges`. */
+  readonly bufferedRanges: readonly [RangeSet, RangeSet]
   enabled = false
   /** @internal Slots whose request was cancelled and whose answer is still to come. */
   readonly draining: Uint8Array
+  /** @internal Slots with an INVALIDATE request: 1 sent, 2 waiting for the slot to drain. */
+  readonly invalidating: Uint8Array
   readonly #owner: ServerOwner
   #alive = true
 
@@ -85,7 +99,9 @@ export class IoreqServer {
     this.transport = transport
     this.local = local
     this.ranges = [new RangeSet(), new RangeSet(), new RangeSet()]
+    this.bufferedRanges = [new RangeSet(), new RangeSet()]
     this.draining = new Uint8Array(vcpus)
+    this.invalidating = new Uint8Array(vcpus)
   }
 
   #rangeSet(type: number): RangeSet {
@@ -120,6 +136,34 @@ export class IoreqServer {
     this.#owner.rangesChanged(this, type)
   }
 
+  /**
+   * Claims these ranges of a type and no others, at once: an access sees the old claims or the new ones.
+   *
+   * @throws IoreqError as `mapRange`; what fitted is then claimed
+   */
+  setRanges(type: number, ranges: readonly (readonly [start: number, end: number])[]): void {
+    try {
+      this.#rangeSet(type).replace(ranges)
+    } finally {
+      this.#owner.rangesChanged(this, type)
+    }
+  }
+
+  /**
+   * Names the claimed ports or addresses whose writes need no answer. Where the server has a ring, single writes up to
+   * address 0xFFFFF go through it while it has room. An extension: Xen decides this itself, for VGA memory.
+   */
+  setBufferedRanges(type: number, ranges: readonly (readonly [start: number, end: number])[]): void {
+    const set = this.bufferedRanges[type]
+    if (set === undefined) throw new IoreqError('ERR_INVALID', `range type ${type} cannot be buffered`)
+    set.replace(ranges)
+  }
+
+  /** False once it has been destroyed. */
+  get alive(): boolean {
+    return this.#alive
+  }
+
   /** Accesses reach only enabled servers. */
   setState(enabled: boolean): void {
     if (!this.#alive) throw new IoreqError('ERR_NOT_FOUND', `server ${this.id} (${this.name}) has been destroyed`)
@@ -135,6 +179,7 @@ export class IoreqServer {
     this.enabled = false
     for (const set of this.ranges) set.clear()
     this.#owner.destroyed(this)
+    this.transport.closed?.()
   }
 
   /** To be called by the transport when the slot of `vcpu` has changed its state. */

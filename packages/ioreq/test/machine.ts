@@ -9,7 +9,9 @@ import {
   IoDispatch,
   TimerQueue,
   type DeviceFailure,
+  type DeviceHostOptions,
   type DeviceModel,
+  type DevicePlatform,
   type IoDispatchOptions,
   type IoRequest,
 } from '../src/index.ts'
@@ -24,7 +26,11 @@ export const STATUS: Record<number, string> = {
 }
 
 /** A dispatcher with an in-process host, 64 KiB of RAM at 0, and a record of what the machine was asked. */
-export function makeMachine(options: Partial<IoDispatchOptions> = {}, models: DeviceModel[] = []) {
+export function makeMachine(
+  options: Partial<IoDispatchOptions> = {},
+  models: DeviceModel[] = [],
+  hostOptions: DeviceHostOptions = {},
+) {
   const ram = new Uint8Array(0x1_0000)
   const failures: DeviceFailure[] = []
   const completed: number[] = []
@@ -54,7 +60,7 @@ export function makeMachine(options: Partial<IoDispatchOptions> = {}, models: De
     set: (level: boolean) => void events.push(`${name}=${level ? 1 : 0}`),
     pulse: () => void events.push(`${name} pulse`),
   })
-  const host = new DeviceHost(dispatch, {
+  const platform: DevicePlatform = {
     clock,
     timer: (callback) => timers.create(callback),
     dma,
@@ -64,10 +70,11 @@ export function makeMachine(options: Partial<IoDispatchOptions> = {}, models: De
     powerOff: () => void events.push('power off'),
     reset: () => void events.push('reset'),
     exit: (code) => void events.push(`exit ${code}`),
-  })
+  }
+  const host = new DeviceHost(dispatch, platform, hostOptions)
   for (const model of models) host.attach(model)
   const request = (fields: Partial<IoRequest>): IoRequest => ({ ...createIoRequest(), ...fields })
-  return { dispatch, host, ram, failures, completed, events, clock, timers, request }
+  return { dispatch, host, platform, ram, failures, completed, events, clock, timers, request }
 }
 
 /** A model over one range that records what it is asked; a byte at offset n reads as n. */

@@ -92,6 +92,8 @@ export class FakeMachine {
           this.ram.set(from, gpa)
           return true
         },
+        readAsync: () => Promise.reject(new Error('no model of a PC uses it')),
+        writeAsync: () => Promise.reject(new Error('no model of a PC uses it')),
       },
       clock: { now: () => this.time },
       timer: (callback) => this.timers.create(callback),

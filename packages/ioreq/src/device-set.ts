@@ -1,0 +1,567 @@
+import { readRegionAsync, writeRegionAsync } from './async-access.ts'
+import type {
+  AccessRequest,
+  CancelSignal,
+  Clock,
+  DeviceContext,
+  DeviceDma,
+  DeviceModel,
+  Dma,
+  InterruptLine,
+  RangeHandler,
+  Region,
+  RegionOptions,
+  Timer,
+  Word64,
+} from './device.ts'
+import { hex, IoreqError } from './errors.ts'
+import {
+  IOREQ_READ,
+  IOREQ_TYPE_COPY,
+  IOREQ_TYPE_INVALIDATE,
+  IOREQ_TYPE_PCI_CONFIG,
+  IOREQ_TYPE_PIO,
+  IOREQ_TYPE_TIMEOFFSET,
+} from './layout.ts'
+import { PciConfigSpace } from './pci-config-space.ts'
+import type { PciFunction, PciFunctionOptions, PciFunctionState } from './pci-function.ts'
+import { DEAD_HANDLER, cut, isPromise, readRegion, writeRegion, type ClaimedRegion } from './region.ts'
+import { RegionTable } from './region-table.ts'
+import type { IoRequest } from './request.ts'
+import { putBytes, wordAt } from './words.ts'
+
+/** What device models reach the rest of the machine through. The machine supplies it. */
+export interface DevicePlatform {
+  readonly clock: Clock
+  /** Makes a timer on that clock, for instance `TimerQueue.create`. */
+  timer(callback: (deadlineNs: number) => void): Timer
+  /** Guest RAM. Without the asynchronous forms, they are the others at once. */
+  readonly dma: Dma & Partial<DeviceDma>
+  interruptLine(irq: number): InterruptLine
+  /** The wire of one function's INTx pin (1–4). Without it, functions have no wire. */
+  pciInterrupt?(device: number, pin: number): InterruptLine
+  signalMsi(address: number, data: number): void
+  powerOff(): void
+  reset(): void
+  exit(code: number): void
+}
+
+/** Saved form of a set of models: each model's own, by name, and its PCI functions. */
+export interface DeviceHostState {
+  readonly version: 1
+  readonly devices: Readonly<Record<string, unknown>>
+  /** By bus·256 + device·8 + function. */
+  readonly functions: Readonly<Record<string, PciFunctionState>>
+}
+
+/** Where the answers of a {@link DeviceSet} go, and who hears of its claims. */
+export interface DeviceSetOwner {
+  /** What the models claim of a kind has changed. */
+  claimsChanged(kind: 'port' | 'mmio'): void
+  /** A PCI function has been added; called before the models are told. */
+  functionAdded(bdf: number): void
+  /** The answer to the request that `serve` was given for this vCPU. */
+  answer(vcpu: number, lo: number, hi: number): void
+  /** A model cannot answer it. */
+  reject(vcpu: number, device: string, error: unknown): void
+  /** A model has failed outside of a request, in a timer for instance. */
+  failed(device: string, what: string, error: unknown): void
+}
+
+interface Attached {
+  readonly model: DeviceModel
+  detached: boolean
+  readonly timers: Timer[]
+}
+
+/** An access in progress, as its handler sees it. */
+class PendingAccess implements AccessRequest {
+  readonly vcpu: number
+  #controller: AbortController | null = null
+  #cancelled = false
+
+  constructor(vcpu: number) {
+    this.vcpu = vcpu
+  }
+
+  get signal(): CancelSignal {
+    if (this.#controller === null) {
+      this.#controller = new AbortController()
+      if (this.#cancelled) this.#controller.abort()
+    }
+    return this.#controller.signal as CancelSignal
+  }
+
+  cancel(): void {
+    this.#cancelled = true
+    this.#controller?.abort()
+  }
+}
+
+/**
+ * Device models and what serves requests with them: in the domain's own process, in a Worker, in another process.
+ * One set belongs to one ioreq server.
+ */
+export class DeviceSet {
+  readonly #platform: DevicePlatform
+  readonly #dma: DeviceDma
+  readonly #owner: DeviceSetOwner
+  readonly #table: RegionTable
+  readonly #attached = new Map<string, Attached>()
+  readonly #functions = new Map<number, PciConfigSpace>()
+  readonly #functionOwners = new Map<number, string>()
+  /** The access that is being served for each vCPU. */
+  readonly #accesses: (PendingAccess | null)[] = []
+  readonly #word: Word64 = { lo: 0, hi: 0 }
+  readonly #bytes = new Uint8Array(8)
+
+  constructor(platform: DevicePlatform, owner: DeviceSetOwner) {
+    this.#platform = platform
+    this.#dma = withAsyncDma(platform.dma)
+    this.#owner = owner
+    this.#table = new RegionTable((kind) => owner.claimsChanged(kind))
+  }
+
+  // ---- models ----
+
+  /**
+   * Makes a model part of the machine.
+   *
+   * @throws IoreqError `ERR_EXISTS` if the name is taken or a range overlaps another's; the model then claims nothing
+   */
+  attach(model: DeviceModel): void {
+    if (this.#attached.has(model.name)) {
+      throw new IoreqError('ERR_EXISTS', `a device model named ${model.name} is attached already`)
+    }
+    const attached: Attached = { model, detached: false, timers: [] }
+    this.#attached.set(model.name, attached)
+    try {
+      model.attach(this.#context(attached))
+    } catch (error) {
+      this.#attached.delete(model.name)
+      for (const region of this.#table.regions.filter((r) => r.device === model.name)) region.unmap()
+      for (const timer of attached.timers) timer.cancel()
+      throw error
+    }
+  }
+
+  /** The models, in the order in which they were attached. */
+  models(): DeviceModel[] {
+    return [...this.#attached.values()].map((a) => a.model)
+  }
+
+  /** The model of this name, or undefined. */
+  model(name: string): DeviceModel | undefined {
+    return this.#attached.get(name)?.model
+  }
+
+  #context(attached: Attached): DeviceContext {
+    const { model } = attached
+    const platform = this.#platform
+    const map = (
+      kind: 'port' | 'mmio',
+      base: number,
+      length: number,
+      handler: RangeHandler,
+      options?: RegionOptions,
+    ): Region => this.#table.map(model.name, kind, base, length, handler, model.synchronous ?? true, options)
+    return {
+      mapPorts: (base, count, handler, options) => map('port', base, count, handler, options),
+      mapMmio: (gpa, bytes, handler, options) => map('mmio', gpa, bytes, handler, options),
+      interruptLine: (irq) => platform.interruptLine(irq),
+      signalMsi: (address, data) => platform.signalMsi(address, data),
+      dma: this.#dma,
+      clock: platform.clock,
+      timer: (callback) => {
+        const timer = platform.timer((deadlineNs) => {
+          if (attached.detached) return
+          try {
+            callback(deadlineNs)
+          } catch (error) {
+            this.#owner.failed(model.name, `timer at ${deadlineNs} ns`, error)
+          }
+        })
+        attached.timers.push(timer)
+        return timer
+      },
+      pci: { add: (options) => this.#addFunction(model.name, options, map) },
+      requestPowerOff: () => platform.powerOff(),
+      requestReset: () => platform.reset(),
+      requestExit: (code) => platform.exit(code),
+    }
+  }
+
+  #addFunction(
+    device: string,
+    options: PciFunctionOptions,
+    map: (
+      kind: 'port' | 'mmio',
+      base: number,
+      length: number,
+      handler: RangeHandler,
+      options?: RegionOptions,
+    ) => Region,
+  ): PciFunction {
+    const bdf = ((options.bus ?? 0) << 8) | (options.device << 3) | (options.function ?? 0)
+    if (this.#functions.has(bdf)) {
+      throw new IoreqError('ERR_EXISTS', `${device}: PCI function ${hex(bdf)} (bus, device, function) is taken`)
+    }
+    const pin = options.interruptPin ?? 0
+    const wire = pin === 0 ? null : (this.#platform.pciInterrupt?.(options.device, pin) ?? null)
+    const fn = new PciConfigSpace(
+      options,
+      (bar) => map(bar.kind === 'io' ? 'port' : 'mmio', 0, bar.bytes, bar.handler, { ...bar, disabled: true }),
+      wire,
+    )
+    this.#owner.functionAdded(bdf)
+    this.#functions.set(bdf, fn)
+    this.#functionOwners.set(bdf, device)
+    return fn
+  }
+
+  /** The enabled region of highest priority at an address, or null. */
+  regionAt(kind: 'port' | 'mmio', address: number): ClaimedRegion | null {
+    return this.#table.regionAt(kind, address)
+  }
+
+  /** Enabled regions of a kind, lowest priority first. */
+  byPriority(kind: 'port' | 'mmio'): readonly ClaimedRegion[] {
+    return this.#table.byPriority(kind)
+  }
+
+  /** The model that has added a function. */
+  functionOwner(bdf: number): string | undefined {
+    return this.#functionOwners.get(bdf)
+  }
+
+  /** Configuration read of up to 4 bytes; ones where there is no such function. */
+  configRead(bdf: number, register: number, size: number): number {
+    return this.#functions.get(bdf)?.configRead(register, size) ?? 0xffff_ffff
+  }
+
+  /** Configuration write of up to 4 bytes. */
+  configWrite(bdf: number, register: number, size: number, value: number): void {
+    this.#functions.get(bdf)?.configWrite(register, size, value)
+  }
+
+  /** Takes a model out: its ranges stay claimed and read as ones, as do its functions; its timers stop. False without it. */
+  detach(device: string): boolean {
+    const attached = this.#attached.get(device)
+    if (attached === undefined) return false
+    attached.detached = true
+    for (const timer of attached.timers) timer.cancel()
+    for (const region of this.#table.regions) if (region.device === device) region.handler = DEAD_HANDLER
+    for (const [bdf, owner] of this.#functionOwners) {
+      if (owner !== device) continue
+      this.#functionOwners.delete(bdf)
+      this.#functions.delete(bdf)
+    }
+    return true
+  }
+
+  // ---- requests ----
+
+  /** Serves one request; the owner gets its answer at once or later. A vCPU has at most one at a time. */
+  serve(vcpu: number, request: IoRequest): void {
+    const { type, direction, count, size } = request
+    const access = new PendingAccess(vcpu)
+    this.#accesses[vcpu] = access
+    if (type === IOREQ_TYPE_PCI_CONFIG) return this.#serveConfig(vcpu, access, request)
+    if (type !== IOREQ_TYPE_PIO && type !== IOREQ_TYPE_COPY) return this.#serveNotice(vcpu, access, request)
+    const address = request.addressHi * 2 ** 32 + request.addressLo
+    const kind = type === IOREQ_TYPE_PIO ? 'port' : 'mmio'
+    const { dataLo, dataHi } = request
+    if (count === 1 && !request.dataIsPointer) {
+      const region = this.#table.regionAt(kind, address)
+      const offset = region === null ? 0 : address - region.base
+      if (
+        region !== null &&
+        size <= 4 &&
+        size <= region.maximumAccess &&
+        size >= region.minimumAccess &&
+        offset + size <= region.length
+      ) {
+        return this.#serveOne(vcpu, access, region, offset, size as 1 | 2 | 4, direction, dataLo)
+      }
+      if (this.#allDirect(kind, address, size)) return this.#serveAtOnce(vcpu, access, kind, request, address)
+    }
+    const { df, dataIsPointer } = request
+    const into = { lo: dataLo, hi: dataHi }
+    this.#serveLater(access, type, direction, address, count, size, df, dataIsPointer, into).then(
+      () => this.#answer(vcpu, access, into.lo, into.hi),
+      (error: unknown) => this.#reject(vcpu, access, this.#deviceAt(kind, address), error),
+    )
+  }
+
+  /** A write that nobody waits for, out of the buffered ring. */
+  serveBuffered(request: IoRequest): void {
+    const { type, addressLo: address, size, dataLo, dataHi } = request
+    if (type === IOREQ_TYPE_TIMEOFFSET) return this.#timeOffset(dataLo, dataHi)
+    const kind = type === IOREQ_TYPE_PIO ? 'port' : 'mmio'
+    const region = this.#table.regionAt(kind, address)
+    if (region === null || address - region.base + size > region.length) return
+    try {
+      if (region.direct) writeRegion(region, address - region.base, size, dataLo, dataHi)
+      else {
+        const access = new PendingAccess(-1)
+        writeRegionAsync(region, address - region.base, size, dataLo, dataHi, access).catch((error: unknown) =>
+          this.#owner.failed(region.device, `buffered write of ${size} bytes at ${hex(address)}`, error),
+        )
+      }
+    } catch (error) {
+      this.#owner.failed(region.device, `buffered write of ${size} bytes at ${hex(address)}`, error)
+    }
+  }
+
+  #allDirect(kind: 'port' | 'mmio', address: number, size: number): boolean {
+    for (let at = address; at < address + size; at++) {
+      const region = this.#table.regionAt(kind, at)
+      if (region !== null && !region.direct) return false
+    }
+    return true
+  }
+
+  /** An access that synchronous models answer, piece by piece. */
+  #serveAtOnce(vcpu: number, access: PendingAccess, kind: 'port' | 'mmio', request: IoRequest, address: number): void {
+    const { direction, size } = request
+    const bytes = this.#bytes
+    const word = this.#word
+    putBytes(bytes, 0, 8, request.dataLo, request.dataHi)
+    for (let done = 0; done < size;) {
+      const region = this.#table.regionAt(kind, address + done)
+      // Ranges may have changed since the request was sent: what is no longer claimed reads as ones.
+      if (region === null) {
+        bytes[done++] = 0xff
+        continue
+      }
+      const offset = address + done - region.base
+      const piece = Math.min(size - done, region.length - offset)
+      try {
+        if (direction === IOREQ_READ) {
+          readRegion(region, offset, piece, word)
+          putBytes(bytes, done, piece, word.lo, word.hi)
+        } else writeRegion(region, offset, piece, wordAt(bytes, done), wordAt(bytes, done + 4))
+      } catch (error) {
+        return this.#reject(vcpu, access, region.device, error)
+      }
+      done += piece
+    }
+    bytes.fill(0, size)
+    this.#answer(vcpu, access, wordAt(bytes, 0), wordAt(bytes, 4))
+  }
+
+  #serveConfig(vcpu: number, access: PendingAccess, request: IoRequest): void {
+    const { addressHi: bdf, addressLo: register, direction, dataLo, dataHi, size } = request
+    let lo = 0xffff_ffff
+    let hi = 0
+    try {
+      lo = this.#configPiece(bdf, register, Math.min(size, 4), direction, dataLo)
+      if (size > 4) hi = this.#configPiece(bdf, register + 4, size - 4, direction, dataHi)
+    } catch (error) {
+      return this.#reject(vcpu, access, this.functionOwner(bdf) ?? '', error)
+    }
+    this.#answer(vcpu, access, lo, hi)
+  }
+
+  #configPiece(bdf: number, register: number, size: number, direction: number, value: number): number {
+    if (direction === IOREQ_READ) return this.configRead(bdf, register, size) >>> 0
+    this.configWrite(bdf, register, size, value)
+    return 0
+  }
+
+  /** TIMEOFFSET and INVALIDATE: their answer is only that they have been taken. */
+  #serveNotice(vcpu: number, access: PendingAccess, request: IoRequest): void {
+    if (request.type === IOREQ_TYPE_TIMEOFFSET) this.#timeOffset(request.dataLo, request.dataHi)
+    else if (request.type === IOREQ_TYPE_INVALIDATE) this.#notify('invalidate', (model) => model.invalidate?.())
+    else {
+      const what = `a request of type ${request.type}, which there is not`
+      return this.#reject(vcpu, access, '', new IoreqError('ERR_INVALID', what))
+    }
+    this.#answer(vcpu, access, 0xffff_ffff, 0xffff_ffff)
+  }
+
+  #timeOffset(lo: number, hi: number): void {
+    const seconds = (hi | 0) * 2 ** 32 + lo
+    this.#notify('time offset', (model) => model.timeOffset?.(seconds))
+  }
+
+  #notify(what: string, tell: (model: DeviceModel) => void): void {
+    for (const { model, detached } of this.#attached.values()) {
+      if (detached) continue
+      try {
+        tell(model)
+      } catch (error) {
+        this.#owner.failed(model.name, what, error)
+      }
+    }
+  }
+
+  /** The common case, without a promise of our own: a model that answers at once ends the request at once. */
+  #serveOne(
+    vcpu: number,
+    access: PendingAccess,
+    region: ClaimedRegion,
+    offset: number,
+    size: 1 | 2 | 4,
+    direction: number,
+    value: number,
+  ): void {
+    let answer: unknown
+    try {
+      answer =
+        direction === IOREQ_READ
+          ? region.handler.read(offset, size, access)
+          : region.handler.write(offset, size, cut(value, size), access)
+    } catch (error) {
+      return this.#reject(vcpu, access, region.device, error)
+    }
+    if (!isPromise(answer)) return this.#answerValue(vcpu, access, region, direction, answer)
+    answer.then(
+      (late) => this.#answerValue(vcpu, access, region, direction, late),
+      (error: unknown) => this.#reject(vcpu, access, region.device, error),
+    )
+  }
+
+  #answerValue(vcpu: number, access: PendingAccess, region: ClaimedRegion, direction: number, answer: unknown): void {
+    if (direction !== IOREQ_READ) this.#answer(vcpu, access, 0, 0)
+    else if (typeof answer === 'number') this.#answer(vcpu, access, answer >>> 0, 0)
+    else {
+      const what = `a read was answered with ${typeof answer} ${String(answer)}, not with a number`
+      this.#reject(vcpu, access, region.device, new IoreqError('ERR_DEVICE', what))
+    }
+  }
+
+  async #serveLater(
+    access: PendingAccess,
+    type: number,
+    direction: number,
+    address: number,
+    count: number,
+    size: number,
+    df: boolean,
+    dataIsPointer: boolean,
+    into: Word64,
+  ): Promise<void> {
+    const kind = type === IOREQ_TYPE_PIO ? 'port' : 'mmio'
+    const step = df ? -size : size
+    const pointer = into.hi * 2 ** 32 + into.lo
+    const bytes = new Uint8Array(8)
+    for (let i = 0; i < count; i++) {
+      // The port of a string instruction stays; its memory side moves.
+      const at = kind === 'port' ? address : address + i * step
+      if (dataIsPointer) {
+        bytes.fill(0xff)
+        if (direction !== IOREQ_READ) await this.#dma.readAsync(pointer + i * step, bytes.subarray(0, size))
+      } else putBytes(bytes, 0, 8, into.lo, into.hi)
+      const part: Word64 = { lo: 0, hi: 0 }
+      for (let done = 0; done < size;) {
+        // Ranges may have changed since the request was sent: what is no longer claimed reads as ones.
+        const region = this.#table.regionAt(kind, at + done)
+        if (region === null) {
+          bytes[done++] = 0xff
+          continue
+        }
+        const offset = at + done - region.base
+        const piece = Math.min(size - done, region.length - offset)
+        if (direction === IOREQ_READ) {
+          await readRegionAsync(region, offset, piece, part, access)
+          putBytes(bytes, done, piece, part.lo, part.hi)
+        } else await writeRegionAsync(region, offset, piece, wordAt(bytes, done), wordAt(bytes, done + 4), access)
+        done += piece
+      }
+      if (direction === IOREQ_READ) {
+        if (dataIsPointer) await this.#dma.writeAsync(pointer + i * step, bytes.subarray(0, size))
+        else {
+          bytes.fill(0, size)
+          into.lo = wordAt(bytes, 0)
+          into.hi = wordAt(bytes, 4)
+        }
+      }
+    }
+  }
+
+  #deviceAt(kind: 'port' | 'mmio', address: number): string {
+    return this.#table.regionAt(kind, address)?.device ?? ''
+  }
+
+  #answer(vcpu: number, access: PendingAccess, lo: number, hi: number): void {
+    if (this.#accesses[vcpu] !== access) return
+    this.#accesses[vcpu] = null
+    this.#owner.answer(vcpu, lo, hi)
+  }
+
+  #reject(vcpu: number, access: PendingAccess, device: string, error: unknown): void {
+    if (this.#accesses[vcpu] !== access) return
+    this.#accesses[vcpu] = null
+    this.#owner.reject(vcpu, device, error)
+  }
+
+  /** The vCPU no longer wants its answer: aborts the handler's signal. */
+  cancel(vcpu: number): void {
+    this.#accesses[vcpu]?.cancel()
+  }
+
+  /** Whether a handler has not answered yet. */
+  get busy(): boolean {
+    for (const access of this.#accesses) if (access !== null && access !== undefined) return true
+    return false
+  }
+
+  /** Gives all requests up: their handlers are told, and what they answer goes nowhere. */
+  abandon(): void {
+    for (const [vcpu, access] of this.#accesses.entries()) {
+      this.#accesses[vcpu] = null
+      access?.cancel()
+    }
+  }
+
+  // ---- reset and state ----
+
+  /** Resets every model and function, in the order in which the models were attached. */
+  reset(): void {
+    for (const fn of this.#functions.values()) fn.reset()
+    for (const { model, detached } of this.#attached.values()) if (!detached) model.reset?.()
+  }
+
+  save(): DeviceHostState {
+    const devices: Record<string, unknown> = {}
+    for (const [name, { model }] of this.#attached) if (model.save !== undefined) devices[name] = model.save()
+    const functions: Record<string, PciFunctionState> = {}
+    for (const [bdf, fn] of this.#functions) functions[String(bdf)] = fn.save()
+    return { version: 1, devices, functions }
+  }
+
+  /**
+   * @throws IoreqError `ERR_INVALID` for another version, `ERR_NOT_FOUND` where the state names a model or function
+   * that is not there
+   */
+  restore(state: DeviceHostState): void {
+    if (state.version !== 1)
+      throw new IoreqError('ERR_INVALID', `device state of version ${String(state.version)}: expected 1`)
+    for (const name of Object.keys(state.devices)) {
+      if (this.#attached.get(name)?.model.restore === undefined) {
+        throw new IoreqError(
+          'ERR_NOT_FOUND',
+          `saved state names device ${name}, which is not attached or cannot restore`,
+        )
+      }
+    }
+    for (const [bdf, saved] of Object.entries(state.functions)) {
+      const fn = this.#functions.get(Number(bdf))
+      if (fn === undefined)
+        throw new IoreqError('ERR_NOT_FOUND', `saved state names PCI function ${hex(Number(bdf))}, which is not there`)
+      fn.restore(saved)
+    }
+    for (const [name, saved] of Object.entries(state.devices)) this.#attached.get(name)!.model.restore!(saved)
+  }
+}
+
+/** Adds the asynchronous forms, where memory answers at once. */
+function withAsyncDma(dma: DevicePlatform['dma']): DeviceDma {
+  return {
+    read: (gpa, into) => dma.read(gpa, into),
+    write: (gpa, from) => dma.write(gpa, from),
+    readAsync: dma.readAsync?.bind(dma) ?? ((gpa, into) => Promise.resolve(dma.read(gpa, into))),
+    writeAsync: dma.writeAsync?.bind(dma) ?? ((gpa, from) => Promise.resolve(dma.write(gpa, from))),
+  }
+}
