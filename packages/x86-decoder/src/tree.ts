@@ -53,7 +53,8 @@ const PLACES = [
 
 /** How many children a node has, by its first number. */
 export function nodeWidth(place: number): number {
-  return WIDTHS[(PLACES as readonly number[]).indexOf(place)] as number
+  // Others are features: absent or there.
+  return WIDTHS[(PLACES as readonly number[]).indexOf(place)] ?? 2
 }
 
 /** 16- and 32-bit modes. */
