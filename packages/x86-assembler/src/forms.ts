@@ -182,8 +182,8 @@ const formsByCode: (Form | undefined)[] = []
 
 const codesByMnemonic: ReadonlyMap<string, readonly number[]> = (() => {
   const map = new Map<string, number[]>()
-  for (const { mnemonic, code } of codes) {
-    if (code === 0) continue
+  for (const { mnemonic, code, encoding } of codes) {
+    if (code === 0 || encoding === 'evex') continue
     const known = map.get(mnemonic)
     if (known === undefined) map.set(mnemonic, [code])
     else known.push(code)
@@ -194,7 +194,7 @@ const codesByMnemonic: ReadonlyMap<string, readonly number[]> = (() => {
 /** The form of a `code` of the decoder; undefined for 0, the invalid instruction, and for what is not there. */
 export function formOfCode(code: number): Form | undefined {
   const row = code === 0 ? undefined : codes[code]
-  return row === undefined ? undefined : (formsByCode[code] ??= formOf(row))
+  return row === undefined || row.encoding === 'evex' ? undefined : (formsByCode[code] ??= formOf(row))
 }
 
 /** The names in the table that a mnemonic in capitals stands for. */

@@ -57,6 +57,7 @@ function check(bytes: Uint8Array, base: number): Outcome {
     }
     const at = offset
     offset += insn.length
+    if (formOfCode(insn.code) === undefined) continue
     if (counter++ % STRIDE !== 0) continue
     outcome.taken++
     const address = base + at

@@ -4,7 +4,8 @@ import type { Immediate } from './operand-column.ts'
 import { readRow } from './forms.ts'
 import type { Form } from './rows.ts'
 import { accessRows, flagRows, flowRows } from './table/info.ts'
-import { rowCodes } from './tables.ts'
+import { rowCodes, tables } from './tables.ts'
+import { EVEX_BROADCAST, EVEX_BROADCAST_SHIFT, EVEX_SCALE } from './tree.ts'
 
 /** How an operand is used; `c`: under a condition. */
 export type OperandAccess = 'r' | 'w' | 'rw' | 'n' | 'cr' | 'cw' | 'crw'
@@ -57,8 +58,8 @@ export interface CodeInfo {
    * bits; `z`: as `v` without 64; `y`: REX.W (or VEX.W) alone selects between 32 and 64.
    */
   readonly sizeClass: '' | 'v' | 'y' | 'z'
-  readonly encoding: 'legacy' | 'vex' | 'xop'
-  /** 0: one-byte, 1: 0F, 2: 0F 38, 3: 0F 3A, 4: 0F 0F, with the opcode after the operands (3DNow!); 8 to 10: XOP's. */
+  readonly encoding: 'legacy' | 'vex' | 'xop' | 'evex'
+  /** 0: one-byte, 1: 0F, 2: 0F 38, 3: 0F 3A, 4: 0F 0F, with the opcode after the operands (3DNow!); 8 to 10: XOP's. EVEX: 1 to 7. */
   readonly map: number
   readonly opcode: number
   /** The low three bits of the opcode name a register. */
@@ -77,9 +78,17 @@ export interface CodeInfo {
   readonly modes: number
   /** Address size in bits that the form needs, or 0. */
   readonly addressSize: 0 | 16 | 32 | 64
-  /** VEX.W, VEX.L: 0, 1, or -1 = ignored (encode 0). With class `y` the operand size decides W. */
+  /** VEX.W, VEX.L (EVEX.W, EVEX.L'L): 0, 1, 2, or -1 = ignored (encode 0). With class `y` the operand size decides W. */
   readonly vexW: -1 | 0 | 1
-  readonly vexL: -1 | 0 | 1
+  readonly vexL: -1 | 0 | 1 | 2
+  /** EVEX.aaa and EVEX.z: no mask; merging only; zeroing too (not in memory); a mask that is not k0 must be named. */
+  readonly masking: 'none' | 'merge' | 'zero' | 'required'
+  /** EVEX.b with memory: bytes of the element that is repeated; 0 = not possible. */
+  readonly broadcast: 0 | 2 | 4 | 8
+  /** EVEX.b with registers: static rounding, or suppression of exceptions alone. */
+  readonly rounding: 'none' | 'rounding' | 'sae'
+  /** What an 8-bit displacement is multiplied with, in bytes; with broadcast it is the element's size. 1 unless EVEX. */
+  readonly disp8Scale: number
   /** LOCK is legal with a memory destination. */
   readonly lockable: boolean
   /** #UD if two of destination, index and mask (gathers), or of three tiles (AMX), are the same register. */
@@ -155,6 +164,8 @@ function readFlags(): Map<string, Flags> {
   return flags
 }
 
+const VECTOR_LETTERS: Readonly<Record<number, string>> = { 16: 'x', 32: 'y', 64: 'z' }
+
 /** Operand names of the manual: `r/m32`, `xmm1/m64`, `rel8`… */
 function operandName(form: Form, position: number): string {
   const { kind, size, memorySize, register } = form.operands[position] as Form['operands'][number]
@@ -169,7 +180,7 @@ function operandName(form: Form, position: number): string {
     case OperandKind.RM:
       return size === memorySize ? `r/m${bits}` : `r${bits}/${memory}`
     case OperandKind.VSIB:
-      return `vm${memorySize * 8}${size === 32 ? 'y' : 'x'}`
+      return `vm${memorySize * 8}${VECTOR_LETTERS[size] as string}`
     case OperandKind.MEM:
     case OperandKind.STRING_SOURCE:
     case OperandKind.STRING_DESTINATION:
@@ -198,9 +209,9 @@ function operandName(form: Form, position: number): string {
     case OperandKind.XMM_RM_REG:
     case OperandKind.XMM_VVVV:
     case OperandKind.XMM_IS4:
-      return size === 32 ? 'ymm' : 'xmm'
+      return `${VECTOR_LETTERS[size] as string}mm`
     case OperandKind.XMM_RM:
-      return `${size === 32 ? 'ymm' : 'xmm'}/${memory}`
+      return `${VECTOR_LETTERS[size] as string}mm/${memory}`
     case OperandKind.MASK_REG:
     case OperandKind.MASK_RM_REG:
     case OperandKind.MASK_VVVV:
@@ -238,7 +249,20 @@ function operandName(form: Form, position: number): string {
 function defaultAccess(form: Form): OperandAccess {
   const first = form.operands[0]?.kind
   if (form.operands.length === 1 && form.map === 0 && form.opcode >= 0xd8 && form.opcode <= 0xdf) return 'r'
-  return form.vex || first === OperandKind.MEM || first === OperandKind.XMM_RM ? 'w' : 'rw'
+  return form.vex || form.evex || first === OperandKind.MEM || first === OperandKind.XMM_RM ? 'w' : 'rw'
+}
+
+type EvexInfo = Pick<CodeInfo, 'masking' | 'broadcast' | 'rounding' | 'disp8Scale'>
+
+function evexInfo({ attributes }: Form, code: number): EvexInfo {
+  const bits = tables.evexLeaves[code] as number
+  const broadcast = (bits & EVEX_BROADCAST) >> EVEX_BROADCAST_SHIFT
+  return {
+    masking: attributes.has('kz') ? 'zero' : attributes.has('kx') ? 'required' : attributes.has('k') ? 'merge' : 'none',
+    broadcast: broadcast === 0 ? 0 : ((1 << broadcast) as 2 | 4 | 8),
+    rounding: attributes.has('er') ? 'rounding' : attributes.has('sae') ? 'sae' : 'none',
+    disp8Scale: 1 << (bits & EVEX_SCALE),
+  }
 }
 
 /** The tables of what instructions do, by mnemonic. */
@@ -298,7 +322,7 @@ function describe(form: Form, code: number): CodeInfo {
     operands: specs,
     operandSize: form.operandSize as CodeInfo['operandSize'],
     sizeClass: form.sizeClass,
-    encoding: form.vex ? (form.map >= 8 ? 'xop' : 'vex') : 'legacy',
+    encoding: form.evex ? 'evex' : form.vex ? (form.map >= 8 ? 'xop' : 'vex') : 'legacy',
     map: form.map,
     opcode: form.opcode,
     opcodeRegister: form.opcodeRegister,
@@ -312,6 +336,7 @@ function describe(form: Form, code: number): CodeInfo {
     addressSize: form.addressSize as CodeInfo['addressSize'],
     vexW: form.w as CodeInfo['vexW'],
     vexL: form.l as CodeInfo['vexL'],
+    ...evexInfo(form, code),
     lockable: attributes.has('lock'),
     distinct: attributes.has('distinct') || operands[2]?.kind === OperandKind.TILE_VVVV,
     sib: attributes.has('sib'),

@@ -1,11 +1,12 @@
 /**
- * The decoder proper, for every instruction: bytes in, an `Instruction` filled in, nothing allocated.
+ * The decoder proper: bytes in, an `Instruction` filled in, nothing allocated.
  *
  * Each field is stored as soon as it is known. Held in locals until the end, they would not fit the host's registers, and
  * the function takes half as long again.
  *
  * Source: Intel SDM vol. 2A, chapter 2, "Instruction Format".
  */
+import { finishEvex } from './evex.ts'
 import type { Instruction } from './instruction.ts'
 import * as kinds from './kinds.ts'
 import { tables } from './tables.ts'
@@ -20,15 +21,19 @@ const PREFIX_ADDRESS_SIZE = kinds.PREFIX_ADDRESS_SIZE
 const PREFIX_REX = kinds.PREFIX_REX
 const PREFIX_REX_W = kinds.PREFIX_REX_W
 const PREFIX_VEX = kinds.PREFIX_VEX
+const PREFIX_EVEX = kinds.PREFIX_EVEX
 const PREFIX_SEGMENT = kinds.PREFIX_SEGMENT
 const PREFIX_REPNE_LAST = kinds.PREFIX_REPNE_LAST
 const REGISTER_RIP = kinds.REGISTER_RIP
 const DECODE_AMD = kinds.DECODE_AMD
+const DECODE_NO_APX = kinds.DECODE_NO_APX
+const DECODE_NO_EVEX = kinds.DECODE_NO_EVEX
 const DECODE_NO_VEX = kinds.DECODE_NO_VEX
 const DECODE_NO_XOP = kinds.DECODE_NO_XOP
 const DECODE_NO_3DNOW = kinds.DECODE_NO_3DNOW
 const FIRST_FEATURE_BIT = kinds.FIRST_FEATURE_BIT
 const MAP_3DNOW = trees.MAP_3DNOW
+const MAP_EVEX = trees.MAP_EVEX
 const MAPS = trees.MAPS
 const TREE_LEGACY = trees.TREE_LEGACY
 const TREE_LONG = trees.TREE_LONG
@@ -46,6 +51,7 @@ const LEAF_IMPLIED_MEMORY = trees.LEAF_IMPLIED_MEMORY
 const LEAF_LOCK = trees.LEAF_LOCK
 const LEAF_MASKMOV = trees.LEAF_MASKMOV
 const LEAF_DISTINCT = trees.LEAF_DISTINCT
+const LEAF_EVEX = trees.LEAF_EVEX
 const LEAF_NO_66 = trees.LEAF_NO_66
 const LEAF_REG_3BIT = trees.LEAF_REG_3BIT
 const LEAF_RM_3BIT = trees.LEAF_RM_3BIT
@@ -63,7 +69,7 @@ const KEY_L = trees.KEY_L
 const KEY_B = trees.KEY_B
 
 /** Leaf bits that the common path does not look at one by one. */
-export const LEAF_RARE: number =
+const LEAF_RARE =
   LEAF_CHECK |
   LEAF_REG_3BIT |
   LEAF_RM_3BIT |
@@ -72,7 +78,8 @@ export const LEAF_RARE: number =
   LEAF_ANY_MOD |
   LEAF_VSIB |
   LEAF_3DNOW |
-  LEAF_SIB
+  LEAF_SIB |
+  LEAF_EVEX
 
 /** Bits of the mode that are bits of the key too: features that are absent. */
 const FEATURE_BITS = -(1 << FIRST_FEATURE_BIT)
@@ -81,7 +88,7 @@ const FEATURE_BITS = -(1 << FIRST_FEATURE_BIT)
 const MAX_LENGTH = 15
 
 /** What a byte is before the opcode: prefixes between REX and REP. */
-export const CLASS_OPCODE = 0
+const CLASS_OPCODE = 0
 const CLASS_REX = 1
 const CLASS_SEGMENT = 2
 const CLASS_OPERAND_SIZE = 3
@@ -95,9 +102,10 @@ const CLASS_VEX = 8
 const CLASS_ESCAPE = 9
 /** 8F: XOP, or POP. */
 const CLASS_XOP = 10
+/** 62: EVEX, or BOUND. */
+const CLASS_EVEX = 11
 
-/** By byte; the second half is 64-bit mode. */
-export const byteClasses: Uint8Array = /*#__PURE__*/ makeByteClasses()
+const byteClasses: Uint8Array = /*#__PURE__*/ makeByteClasses()
 
 function makeByteClasses(): Uint8Array {
   const classes = new Uint8Array(512)
@@ -112,7 +120,9 @@ function makeByteClasses(): Uint8Array {
     classes[base + 0xc5] = CLASS_VEX
     classes[base + 0x0f] = CLASS_ESCAPE
     classes[base + 0x8f] = CLASS_XOP
+    classes[base + 0x62] = CLASS_EVEX
   }
+  // The second half is 64-bit mode.
   for (let rex = 0x40; rex < 0x50; rex++) classes[256 + rex] = CLASS_REX
   return classes
 }
@@ -135,6 +145,7 @@ const roots: Int32Array = tables.roots
 const hasModrm: Uint8Array = tables.hasModrm
 const nodes: Int32Array = tables.nodes
 const leaves: Int32Array = tables.leaves
+const evexLeaves: Int32Array = tables.evexLeaves
 
 function fail(insn: Instruction, length: number, reason: number): number {
   insn.code = 0
@@ -153,8 +164,22 @@ function outOfBytes(insn: Instruction, length: number, have: number): number {
   return kinds.TRUNCATED
 }
 
-/** Decodes any instruction: `decodeInto` for what is not common, or too near to the end to be read without counting. */
-export function decodeAny(bytes: Uint8Array, offset: number, end: number, mode: number, insn: Instruction): number {
+/**
+ * Decodes one instruction.
+ *
+ * Nothing is allocated, nothing is thrown, no byte at `end` or after it is read, and any bytes come to an end.
+ *
+ * @param bytes - where the instruction is
+ * @param offset - index of its first byte
+ * @param end - index after the last byte that may be read
+ * @param mode - 16, 32 or 64, and what `decoderOptions` gives for a processor other than an Intel one with all features
+ * @param insn - filled in; after `INVALID` only `code` (0), `length` (bytes looked at) and `reason` mean anything, after
+ *   `TRUNCATED` only `length` (the least number of bytes that would let decoding go on)
+ * @returns `DECODED`, `INVALID` or `TRUNCATED`
+ *
+ * Source: Intel SDM vol. 2A, chapter 2, "Instruction Format"; AMD APM vol. 3, "Instruction Encoding".
+ */
+export function decodeInto(bytes: Uint8Array, offset: number, end: number, mode: number, insn: Instruction): number {
   offset |= 0
   end |= 0
   if (end > bytes.length) end = bytes.length | 0
@@ -171,7 +196,8 @@ export function decodeAny(bytes: Uint8Array, offset: number, end: number, mode: 
   pos = (pos + 1) | 0
   let byteClass = byteClasses[long ? 256 + byte : byte]!
   while (byteClass !== CLASS_OPCODE && byteClass < CLASS_VEX) {
-    if (byteClass === CLASS_REX) rex = byte
+    // The REX2 payload has the low bits alike; bit 7 says that there is one.
+    if (byteClass === CLASS_REX) rex = byte ^ 0xc0
     else {
       rex = 0
       if (byteClass === CLASS_OPERAND_SIZE) prefixes |= PREFIX_OPERAND_SIZE
@@ -199,7 +225,7 @@ export function decodeAny(bytes: Uint8Array, offset: number, end: number, mode: 
   let map = 0
   let key = 0
   let vvvv = 0
-  if ((byteClass === CLASS_VEX || byteClass === CLASS_XOP) && pos >= limit) {
+  if (byteClass >= CLASS_VEX && byteClass !== CLASS_ESCAPE && pos >= limit) {
     return outOfBytes(insn, pos - offset + 1, end - offset)
   }
   // Outside 64-bit mode C4 and C5 are LES and LDS unless what would be ModRM has mod = 3. 8F is POP with maps below 8.
@@ -234,14 +260,43 @@ export function decodeAny(bytes: Uint8Array, offset: number, end: number, mode: 
     }
     const l = (payload >> 2) & 1
     insn.vectorLength = l
+    insn.evex = 0
     prefixes |= w === 0 ? PREFIX_VEX : PREFIX_VEX | PREFIX_REX_W
     key = ((payload & 3) << KEY_PP) | (l << KEY_L) | (w << KEY_W) | ((w + 1) << KEY_OPERAND_SIZE) | ((rex & 1) << KEY_B)
     if (map === 0) return fail(insn, pos - offset, kinds.REASON_OPCODE)
     if (pos >= limit) return outOfBytes(insn, pos - offset + 1, end - offset)
     byte = bytes[pos]!
     pos = (pos + 1) | 0
+  } else if (byteClass === CLASS_EVEX && (long || bytes[pos]! >= 0xc0) && (mode & DECODE_NO_EVEX) === 0) {
+    // Outside 64-bit mode 62 is BOUND unless what would be ModRM has mod = 3.
+    if ((prefixes & (PREFIX_LOCK | PREFIX_REP | PREFIX_REPNE | PREFIX_OPERAND_SIZE)) !== 0 || rex !== 0) {
+      return fail(insn, pos - offset, kinds.REASON_VEX_PREFIX)
+    }
+    if (pos + 4 > limit) return outOfBytes(insn, pos - offset + 4, end - offset)
+    const p0 = bytes[pos]!
+    const p1 = bytes[pos + 1]!
+    const p2 = bytes[pos + 2]!
+    byte = bytes[pos + 3]!
+    pos = (pos + 4) | 0
+    // As in REX2: R, X, B in bits 2 to 0, their fifth bits in 6 to 4.
+    if (long) rex = ((~p0 >> 5) & 7) | ((~p0 & 16) << 2) | ((p0 & 8) << 1) | ((~p1 & 4) << 3)
+    map = MAP_EVEX + (p0 & 7)
+    vvvv = ((~p1 >> 3) & 15) | ((~p2 & 8) << 1)
+    const w = p1 >> 7
+    let l = (p2 >> 5) & 3
+    insn.vectorLength = l
+    insn.evex = p2 | (rex << 8)
+    prefixes |= w === 0 ? PREFIX_EVEX : PREFIX_EVEX | PREFIX_REX_W
+    // With registers b says that L'L is the rounding, and the vectors have 512 bits.
+    if ((p2 & 16) !== 0 && pos < limit && bytes[pos]! >= 0xc0) l = 2
+    key = ((p1 & 3) << KEY_PP) | (l << KEY_L) | (w << KEY_W) | ((w + 1) << KEY_OPERAND_SIZE)
+    // There is no fourth vector length. Both fixed bits are APX's, in 64-bit mode.
+    const isFixed = (p0 & 8) === 0 && (p1 & 4) !== 0
+    if (l === 3 || map === MAP_EVEX || (!isFixed && (!long || (mode & DECODE_NO_APX) !== 0)))
+      return fail(insn, pos - offset, kinds.REASON_OPCODE)
   } else {
     insn.vectorLength = 0
+    insn.evex = 0
     if (byteClass === CLASS_ESCAPE) {
       if (pos >= limit) return outOfBytes(insn, pos - offset + 1, end - offset)
       byte = bytes[pos]!
@@ -276,8 +331,9 @@ export function decodeAny(bytes: Uint8Array, offset: number, end: number, mode: 
   insn.addressSize = 16 << addressSize
   insn.prefixes = prefixes
   // Outside 64-bit mode its top bit is ignored where it names a register, but not where it must be 1111b.
-  insn.vvvv = long ? vvvv : vvvv & 7
-  insn.opcodeReg = (byte & 7) | ((rex & 1) << 3)
+  // EVEX's own checks come first.
+  insn.vvvv = long || insn.evex !== 0 ? vvvv : vvvv & 7
+  insn.opcodeReg = (byte & 7) | ((rex & 1) << 3) | (rex & 16)
   insn.opcodeOffset = pos - 1 - offset
 
   // The tree of the opcode.
@@ -306,8 +362,8 @@ export function decodeAny(bytes: Uint8Array, offset: number, end: number, mode: 
   insn.operandSize = (leaf >> LEAF_SIZE_SHIFT) & 0x78
 
   // Operands of ModRM.
-  const rm = (modrm & 7) | ((rex & 1) << 3)
-  insn.reg = ((modrm >> 3) & 7) | ((rex & 4) << 1)
+  const rm = (modrm & 7) | ((rex & 1) << 3) | (rex & 16)
+  insn.reg = ((modrm >> 3) & 7) | ((rex & 4) << 1) | ((rex & 64) >> 2)
   insn.rm = rm
   insn.index = -1
   insn.scale = 0
@@ -326,10 +382,10 @@ export function decodeAny(bytes: Uint8Array, offset: number, end: number, mode: 
         const sib = bytes[pos]!
         pos = (pos + 1) | 0
         insn.scale = sib >> 6
-        const index = ((sib >> 3) & 7) | ((rex & 2) << 2)
+        const index = ((sib >> 3) & 7) | ((rex & 2) << 2) | ((rex & 32) >> 1)
         // Index 4 is none; with REX.X it is R12.
         if (index !== 4) insn.index = index
-        base = (sib & 7) | ((rex & 1) << 3)
+        base = (sib & 7) | ((rex & 1) << 3) | (rex & 16)
         if ((sib & 7) === 5 && modrm < 0x40) {
           base = -1
           dispSize = 4
@@ -517,8 +573,12 @@ function finishRare(insn: Instruction, leaf: number, prefixes: number, mode: num
     // What would be no index is register 4.
     if (insn.index < 0) insn.index = 4
     const { index, reg, vvvv } = insn
-    if ((leaf & LEAF_DISTINCT) !== 0 && (index === reg || index === vvvv || reg === vvvv))
+    if ((leaf & (LEAF_DISTINCT | LEAF_EVEX)) === LEAF_DISTINCT && (index === reg || index === vvvv || reg === vvvv))
       return kinds.REASON_SAME_REGISTER
+  }
+  if ((leaf & LEAF_EVEX) !== 0) {
+    const reason = finishEvex(insn, leaf, evexLeaves[insn.code]!, mode)
+    if (reason !== 0) return reason
   }
   if ((leaf & LEAF_REG_3BIT) !== 0) insn.reg &= 7
   if ((leaf & LEAF_RM_3BIT) !== 0) insn.rm &= 7

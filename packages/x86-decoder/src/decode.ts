@@ -1,6 +1,6 @@
 /** Decoding for people: objects with names in them, on top of `decodeInto`. */
-import { codeInfo, type CodeInfo, type OperandAccess } from './codes.ts'
-import { decodeInto } from './decode-common.ts'
+import { codeInfo, type CodeInfo, type OperandAccess, type OperandSpec } from './codes.ts'
+import { decodeInto } from './decode-into.ts'
 import { DecoderError } from './errors.ts'
 import { Instruction } from './instruction.ts'
 import { DECODED, OperandKind, reasonTexts, REGISTER_RIP, TRUNCATED } from './kinds.ts'
@@ -34,8 +34,10 @@ export interface MemoryOperand {
   readonly segment: string
   /** The effective address where the instruction alone determines it (absolute, RIP-relative), else undefined. */
   readonly address: bigint | undefined
-  /** Bytes; 0 = none or varying. */
+  /** Bytes; of a broadcast those of the one element; 0 = none or varying. */
   readonly size: number
+  /** How many elements a broadcast makes of the one in memory (`{1to16}`); 0 = no broadcast. */
+  readonly broadcast: number
   readonly access: OperandAccess
 }
 
@@ -81,6 +83,9 @@ export interface DecodeOptions extends ProcessorOptions {
   readonly offset?: number
 }
 
+/** Indexed by `Instruction.rounding`. */
+const ROUNDINGS = [undefined, 'rn-sae', 'rd-sae', 'ru-sae', 'rz-sae', 'sae'] as const
+
 /** An instruction, or why the bytes are none. */
 export interface DecodedInstruction {
   /** `truncated`: the bytes end too early; `length` is then the least number of bytes that would let decoding go on. */
@@ -94,14 +99,44 @@ export interface DecodedInstruction {
   /** In capitals; `INVALID` if it is not decoded. */
   readonly mnemonic: string
   readonly operands: readonly Operand[]
+  /** EVEX: the mask register that chooses elements of the destination, `k1` to `k7`; undefined = none. */
+  readonly mask: string | undefined
+  /** EVEX: elements that the mask leaves out become 0; otherwise they stay as they are. */
+  readonly zeroing: boolean
+  /** EVEX: rounding that stands in the instruction, or `sae` where exceptions alone are suppressed. */
+  readonly rounding: 'rn-sae' | 'rd-sae' | 'ru-sae' | 'rz-sae' | 'sae' | undefined
   /** What the table says about the form. */
   readonly info: CodeInfo
   /** Everything else: prefixes, sizes, offsets of the parts. */
   readonly instruction: Instruction
 }
 
+/** With a mask that merges, a destination keeps some of its elements. */
+function accessOf(insn: Instruction, { access, kind, size }: OperandSpec, position: number): OperandAccess {
+  if (position !== 0 || insn.maskRegister === 0 || insn.zeroing || !access.includes('w')) return access
+  // VBLENDMPS and its like choose between the sources.
+  if (codeInfo(insn.code).mnemonic.includes('BLENDM')) return access
+  switch (kind) {
+    case OperandKind.XMM_REG:
+    case OperandKind.XMM_VVVV:
+    case OperandKind.XMM_RM_REG:
+      break
+    case OperandKind.XMM_RM:
+    case OperandKind.MEM:
+    case OperandKind.VSIB:
+      if (insn.isMemory !== 0) return 'cw'
+      break
+    // Of a mask register no bits are kept.
+    default:
+      return access
+  }
+  // Above a shorter vector its register is cleared.
+  return size === 64 ? 'crw' : 'rw'
+}
+
 function memoryOperand(insn: Instruction, position: number, address: bigint): MemoryOperand {
-  const spec = codeInfo(insn.code).operands[position] as CodeInfo['operands'][number]
+  const info = codeInfo(insn.code)
+  const spec = info.operands[position] as CodeInfo['operands'][number]
   const registerSize = insn.addressSize >> 3
   let displacement = BigInt.asIntN(64, (BigInt(insn.dispHi) << 32n) | BigInt(insn.dispLo >>> 0))
   let { base, index } = insn
@@ -133,8 +168,9 @@ function memoryOperand(insn: Instruction, position: number, address: bigint): Me
     displacement,
     segment,
     address: effective,
-    size: spec.memorySize,
-    access: spec.access,
+    size: insn.broadcast ? info.broadcast : spec.memorySize,
+    broadcast: insn.broadcast ? spec.memorySize / info.broadcast : 0,
+    access: accessOf(insn, spec, position),
   }
 }
 
@@ -146,7 +182,8 @@ function memoryOperand(insn: Instruction, position: number, address: bigint): Me
  */
 export function operandsOf(insn: Instruction, address: bigint): Operand[] {
   return codeInfo(insn.code).operands.map((spec, position): Operand => {
-    const { kind, size, access } = spec
+    const { kind, size } = spec
+    const access = accessOf(insn, spec, position)
     const register = operandRegister(insn, position)
     if (register >= 0) return { kind: 'register', name: registerName(kind, size, register), register, size, access }
     if (operandIsMemory(insn, position)) return memoryOperand(insn, position, address)
@@ -198,6 +235,9 @@ export function decode(bytes: Uint8Array, options: DecodeOptions = {}): DecodedI
     bytes: bytes.subarray(offset, offset + length),
     mnemonic: info.mnemonic,
     operands: status === DECODED ? operandsOf(instruction, address) : [],
+    mask: status === DECODED && instruction.maskRegister !== 0 ? `k${instruction.maskRegister}` : undefined,
+    zeroing: status === DECODED && instruction.zeroing,
+    rounding: status === DECODED ? ROUNDINGS[instruction.rounding] : undefined,
     info,
     instruction,
   }

@@ -6,7 +6,10 @@ import {
   hiddenOperandSize,
   joinTokens,
   prefixWords,
+  roundedOperand,
+  roundingWord,
   TokenWriter,
+  writeDecorations,
   type FormatOptions,
   type Token,
 } from './format-tokens.ts'
@@ -78,11 +81,16 @@ const INTEGER_SUFFIXES: Readonly<Record<number, string>> = { 1: 'b', 2: 'w', 4: 
 const FLOAT_SUFFIXES: Readonly<Record<number, string>> = { 4: 's', 8: 'l', 10: 't' }
 const X87_INTEGER_SUFFIXES: Readonly<Record<number, string>> = { 2: 's', 4: 'l', 8: 'll' }
 
+/** The destination has a vector's or a mask's register whatever the length of what is read. */
+const NARROWING = /^V(CVT(PD2PS|T?PD2U?DQ|U?QQ2PS|NEPS2BF16|PD2PH|PS2PHX|U?DQ2PH|U?QQ2PH)|FPCLASSP[SDH])$/
+const VECTOR_SUFFIXES: Readonly<Record<number, string>> = { 16: 'x', 32: 'y', 64: 'z' }
+
 /** Instructions with integers in memory that take a letter when no register says the size. */
 const SUFFIXED: ReadonlySet<string> = /*#__PURE__*/ new Set(
   (
     'ADD OR ADC SBB AND SUB XOR CMP TEST MOV INC DEC NOT NEG MUL IMUL DIV IDIV ROL ROR RCL RCR SHL SHR SAR ' +
-    'BT BTS BTR BTC NOP CVTSI2SS CVTSI2SD VCVTSI2SS VCVTSI2SD PTWRITE VCVTUSI2SS VCVTUSI2SD'
+    'BT BTS BTR BTC NOP CVTSI2SS CVTSI2SD VCVTSI2SS VCVTSI2SD PTWRITE VCVTUSI2SS VCVTUSI2SD ' +
+    'VCVTSI2SH VCVTUSI2SH'
   ).split(' '),
 )
 /** Instructions whose letter is there only if the size is not the one that the mode makes them have. */
@@ -134,7 +142,10 @@ function suffix(out: TokenWriter): string {
   if (FLOATS.has(mnemonic)) return FLOAT_SUFFIXES[memory.size] ?? ''
   if (X87_INTEGERS.has(mnemonic)) return X87_INTEGER_SUFFIXES[memory.size] ?? ''
   // The register has 16 bytes whatever is converted.
-  if (/^VCVT(PD2PS|T?PD2DQ|NEPS2BF16)$/.test(mnemonic)) return memory.size === 16 ? 'x' : 'y'
+  if (NARROWING.test(mnemonic)) {
+    const isHalf = info.operands[0]?.size === 32
+    return memory.broadcast !== 0 || isHalf ? '' : (VECTOR_SUFFIXES[memory.size] ?? '')
+  }
   // These have a letter only for the size that is not the usual one.
   if (/^(FLDENV|FNSTENV|FRSTOR|FNSAVE)$/.test(mnemonic)) return ['', 's', 'l'][hiddenOperandSize(out) >> 4] ?? ''
   if (!SUFFIXED.has(mnemonic) || (insn.mode !== 64 && /^V?CVT/.test(mnemonic))) return ''
@@ -277,10 +288,25 @@ export function tokensAtt(target: DecodedInstruction | Instruction, options: For
   // A shift by one has no count.
   if (info.operands[1]?.kind === OperandKind.ONE) order.pop()
   if (!UNREVERSED.has(info.mnemonic)) order.reverse()
+  const rounding = roundingWord(out)
+  const rounded = roundedOperand(out)
   order.forEach((position, i) => {
     if (i === 0) out.operandGap()
     else out.comma()
-    writeOperand(out, operands[position] as Operand, position)
+    const operand = operands[position] as Operand
+    const isRounded = rounding !== undefined && position === rounded
+    // Before a vector register, after a general one.
+    const isBefore = isRounded && info.operands[position]?.kind === OperandKind.XMM_RM
+    if (isBefore) {
+      out.word('keyword', rounding)
+      out.comma()
+    }
+    writeOperand(out, operand, position)
+    writeDecorations(out, operand, position, '%')
+    if (isRounded && !isBefore) {
+      out.comma()
+      out.word('keyword', rounding)
+    }
   })
   return out.tokens
 }

@@ -7,7 +7,10 @@ import {
   hiddenOperandSize,
   joinTokens,
   prefixWords,
+  roundedOperand,
+  roundingWord,
   TokenWriter,
+  writeDecorations,
   type FormatOptions,
   type Token,
 } from './format-tokens.ts'
@@ -148,10 +151,14 @@ export function tokensIntel(target: DecodedInstruction | Instruction, options: F
   const { operands, info } = out
   // The manual writes FCOM ST(i): the table has ST(0) too.
   if (operands.length === 2 && (info.mnemonic === 'FCOM' || info.mnemonic === 'FCOMP')) operands.shift()
+  const rounding = roundingWord(out)
+  const rounded = roundedOperand(out)
   operands.forEach((operand, i) => {
     if (i === 0) out.operandGap()
     else out.comma()
     writeOperand(out, operand)
+    writeDecorations(out, operand, i, '')
+    if (rounding !== undefined && i === rounded) out.word('keyword', rounding)
   })
   return out.tokens
 }

@@ -6,7 +6,10 @@ import {
   hiddenOperandSize,
   joinTokens,
   prefixWords,
+  roundedOperand,
+  roundingWord,
   TokenWriter,
+  writeDecorations,
   type FormatOptions,
   type Token,
 } from './format-tokens.ts'
@@ -212,10 +215,18 @@ export function tokensNasm(target: DecodedInstruction | Instruction, options: Fo
   const order = operands.map((_, i) => i)
   // The manual writes FCOM ST(i): the table has ST(0) too.
   if (operands.length === 2 && (mnemonic === 'FCOM' || mnemonic === 'FCOMP')) order.shift()
+  const rounding = roundingWord(out)
+  const rounded = roundedOperand(out)
   order.forEach((position, i) => {
     if (i === 0) out.operandGap()
     else out.comma()
-    writeOperand(out, operands[position] as Operand, position)
+    const operand = operands[position] as Operand
+    writeOperand(out, operand, position)
+    writeDecorations(out, operand, position, '')
+    if (rounding !== undefined && position === rounded) {
+      out.comma()
+      out.word('keyword', rounding)
+    }
   })
   return out.tokens
 }

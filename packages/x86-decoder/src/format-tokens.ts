@@ -166,6 +166,31 @@ export function hasSegmentPrefix({ insn }: TokenWriter, operand: MemoryOperand):
   return insn.segmentOverride >= 0 && segmentRegisterName(insn.segmentOverride) === operand.segment
 }
 
+/** What EVEX says of registers by its rounding bit: `{rn-sae}`, `{sae}`; undefined = nothing. */
+export function roundingWord({ insn }: TokenWriter): string | undefined {
+  return ROUNDING_WORDS[insn.rounding]
+}
+
+/** Indexed by `Instruction.rounding`. */
+const ROUNDING_WORDS = [undefined, '{rn-sae}', '{rd-sae}', '{ru-sae}', '{rz-sae}', '{sae}'] as const
+
+/** Writes after a memory operand how often its element is repeated, and after the destination its mask; AT&T has a sigil. */
+export function writeDecorations(out: TokenWriter, operand: Operand, position: number, sigil: '' | '%'): void {
+  const { insn } = out
+  if (insn.evex === 0) return
+  if (operand.kind === 'memory' && operand.broadcast !== 0) out.word('keyword', `{1to${operand.broadcast}}`)
+  if (position !== 0 || insn.maskRegister === 0) return
+  out.punctuation(`{${sigil}`)
+  out.word('register', `k${insn.maskRegister}`)
+  out.punctuation('}')
+  if (insn.zeroing) out.word('keyword', '{z}')
+}
+
+/** The operand that ModRM.rm names, beside which the rounding stands; -1 if there is none. */
+export function roundedOperand({ info }: TokenWriter): number {
+  return info.operands.findIndex(({ kind }) => kind === OperandKind.XMM_RM || kind === OperandKind.RM)
+}
+
 /** Features whose instructions came to AVX-512 first. */
 const SHARED_WITH_EVEX: ReadonlySet<string> = new Set(['AVX_VNNI', 'AVX_IFMA', 'AVX_NE_CONVERT'])
 

@@ -5,6 +5,10 @@
 import { type Form, invalidForm, RowReader } from './rows.ts'
 import { amdRows } from './table/amd.ts'
 import { avxRows } from './table/avx.ts'
+import { evex0f38Rows } from './table/evex-0f38.ts'
+import { evex0f3aRows } from './table/evex-0f3a.ts'
+import { evex0fRows } from './table/evex-0f.ts'
+import { evexFp16Rows } from './table/evex-fp16.ts'
 import { maskTileRows } from './table/mask-tile.ts'
 import { oneByteRows } from './table/one-byte.ts'
 import { twoByteRows } from './table/two-byte.ts'
@@ -12,18 +16,29 @@ import { vectorRows } from './table/vector.ts'
 import { vexRows } from './table/vex.ts'
 import { x87Rows } from './table/x87.ts'
 
+/** In the order of the codes. */
+const TABLES: readonly string[] = [
+  oneByteRows,
+  twoByteRows,
+  vectorRows,
+  x87Rows,
+  vexRows,
+  avxRows,
+  amdRows,
+  maskTileRows,
+  evex0fRows,
+  evex0f38Rows,
+  evex0f3aRows,
+  evexFp16Rows,
+]
+
 const reader: RowReader = /*#__PURE__*/ new RowReader()
 
 let lines: readonly string[] | undefined
 
 /** All rows in order; the first, which is empty, stands for the invalid instruction. */
 function rowLines(): readonly string[] {
-  lines ??= [
-    '',
-    ...[oneByteRows, twoByteRows, vectorRows, x87Rows, vexRows, avxRows, amdRows, maskTileRows].flatMap((rows) =>
-      rows.split('\n').filter((line) => line !== ''),
-    ),
-  ]
+  lines ??= ['', ...TABLES.flatMap((rows) => rows.split('\n').filter((line) => line !== ''))]
   return lines
 }
 

@@ -11,7 +11,7 @@ export type {
   Operand,
   RegisterOperand,
 } from './decode.ts'
-export { decodeInto } from './decode-common.ts'
+export { decodeInto } from './decode-into.ts'
 export { DecoderError } from './errors.ts'
 export type { DecoderErrorCode } from './errors.ts'
 export { formatAtt, tokensAtt } from './format-att.ts'
@@ -29,6 +29,7 @@ export {
   MODE_64,
   OperandKind,
   PREFIX_ADDRESS_SIZE,
+  PREFIX_EVEX,
   PREFIX_LOCK,
   PREFIX_OPERAND_SIZE,
   PREFIX_REP,
@@ -38,6 +39,7 @@ export {
   PREFIX_REX_W,
   PREFIX_SEGMENT,
   PREFIX_VEX,
+  REASON_EVEX,
   REASON_LOCK,
   REASON_NONE,
   REASON_OPCODE,
@@ -53,6 +55,12 @@ export {
   REGISTER_DH,
   REGISTER_HIGH_BYTE,
   REGISTER_RIP,
+  ROUNDING_DOWN,
+  ROUNDING_NEAREST,
+  ROUNDING_NONE,
+  ROUNDING_SAE,
+  ROUNDING_UP,
+  ROUNDING_ZERO,
   SEGMENT_CS,
   SEGMENT_DS,
   SEGMENT_ES,

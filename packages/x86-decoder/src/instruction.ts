@@ -29,11 +29,16 @@ export class Instruction {
   opcodeReg: number
   /** VEX.vvvv, as a register number. */
   vvvv: number
-  /** VEX.L: 0 for 128 bits or scalar, 1 for 256. As encoded, also where the form ignores it. */
+  /**
+   * VEX.L or EVEX.L'L: 0 for 128 bits or scalar, 1 for 256, 2 for 512. As encoded, also where the form ignores it; 2 where EVEX.L'L is
+   * the rounding.
+   */
   vectorLength: number
-  /** Base register 0 to 15, `REGISTER_RIP`, or -1. String operands: rSI (6) if there is a source, else rDI (7); XLATB: 3. */
+  /** What only EVEX has, 0 for other instructions: the getters below take it apart. */
+  evex: number
+  /** Base register 0 to 31, `REGISTER_RIP`, or -1. String operands: rSI (6) if there is a source, else rDI (7); XLATB: 3. */
   base: number
-  /** Index register 0 to 15, or -1. Of a gather it is a vector register. */
+  /** Index register 0 to 31, or -1. Of a gather it is a vector register. */
   index: number
   /** The index is shifted left by this, 0 to 3. As encoded, also where there is no index. */
   scale: number
@@ -41,7 +46,10 @@ export class Instruction {
   segment: number
   /** Segment prefix that is in force, or -1. In 64-bit mode one of ES, CS, SS, DS has no effect on `segment`. */
   segmentOverride: number
-  /** Displacement, sign-extended to 64 bits (moffs: zero-extended). RIP-relative: as encoded. Low word, signed. */
+  /**
+   * Displacement, sign-extended to 64 bits (moffs: zero-extended); the 8-bit one of EVEX is scaled. RIP-relative: as encoded. Low
+   * word, signed.
+   */
   dispLo: number
   /** High word of the displacement, signed. */
   dispHi: number
@@ -80,6 +88,7 @@ export class Instruction {
     this.opcodeReg = 0
     this.vvvv = 0
     this.vectorLength = 0
+    this.evex = 0
     this.base = -1
     this.index = -1
     this.scale = 0
@@ -98,4 +107,29 @@ export class Instruction {
     this.opcodeOffset = 0
     this.reason = 0
   }
+
+  /** EVEX.aaa: the mask register k1 to k7, or 0 for none. */
+  get maskRegister(): number {
+    return this.evex & 7
+  }
+
+  /** EVEX.z: what the mask leaves out becomes 0. */
+  get zeroing(): boolean {
+    return (this.evex & EVEX_Z) !== 0
+  }
+
+  /** The memory operand is one element, repeated. */
+  get broadcast(): boolean {
+    return (this.evex & EVEX_B) !== 0
+  }
+
+  /** `ROUNDING_*`. */
+  get rounding(): number {
+    return this.evex >> EVEX_ROUNDING_SHIFT
+  }
 }
+
+/** Bits of `Instruction.evex` above the mask register. */
+export const EVEX_Z = 8
+export const EVEX_B = 16
+export const EVEX_ROUNDING_SHIFT = 5

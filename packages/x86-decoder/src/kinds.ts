@@ -126,14 +126,29 @@ export const PREFIX_OPERAND_SIZE = 8
 export const PREFIX_ADDRESS_SIZE = 16
 /** A REX prefix in the place where it counts. */
 export const PREFIX_REX = 32
-/** REX.W or VEX.W. */
+/** REX.W, VEX.W or EVEX.W. */
 export const PREFIX_REX_W = 64
-/** Any VEX form. */
+/** A VEX or XOP form. */
 export const PREFIX_VEX = 128
 /** A segment prefix. Which one: `segmentOverride`. */
 export const PREFIX_SEGMENT = 256
 /** Both F2 and F3 were present and F2 came last. Without it the REP of the two wins. */
 export const PREFIX_REPNE_LAST = 512
+/** An EVEX form. */
+export const PREFIX_EVEX = 1024
+
+/** `Instruction.rounding`: EVEX.b does not stand for rounding. */
+export const ROUNDING_NONE = 0
+/** `{rn-sae}`: to nearest, exceptions suppressed. */
+export const ROUNDING_NEAREST = 1
+/** `{rd-sae}`: down. */
+export const ROUNDING_DOWN = 2
+/** `{ru-sae}`: up. */
+export const ROUNDING_UP = 3
+/** `{rz-sae}`: toward zero. */
+export const ROUNDING_ZERO = 4
+/** `{sae}`: exceptions suppressed; rounding as MXCSR, the immediate or the instruction says. */
+export const ROUNDING_SAE = 5
 
 /** Base register number of RIP-relative (with 67: EIP-relative) operands. Far from any general register's number. */
 export const REGISTER_RIP = 64
@@ -177,6 +192,8 @@ export const REASON_VEX_PREFIX = 5
 export const REASON_VEX_VVVV = 6
 /** Two of a gather's destination, index and mask, or of the tiles of a product, are the same register. */
 export const REASON_SAME_REGISTER = 7
+/** A mask register, zeroing, broadcast or static rounding where the form has none, or no mask where it needs one. */
+export const REASON_EVEX = 8
 
 /** Texts for the reasons, indexed by them. */
 export const reasonTexts: readonly string[] = [
@@ -188,6 +205,7 @@ export const reasonTexts: readonly string[] = [
   'a prefix before VEX that must not be there',
   'VEX.vvvv must be 1111b',
   'registers that must differ are the same',
+  'no such mask, broadcast or rounding here',
 ]
 
 /** Bits of `CodeInfo.modes`. */

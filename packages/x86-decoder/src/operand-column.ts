@@ -40,10 +40,13 @@ export const Immediate = {
 /** One of the values of the table of the same name. */
 export type Immediate = (typeof Immediate)[keyof typeof Immediate]
 
-/** Parts of a vector register, of 16 bytes with VEX.L = 0 and of 32 with VEX.L = 1. */
+/** Parts of a vector register: of 16 bytes with VEX.L = 0, of 32 with VEX.L = 1, of 64 with EVEX.L'L = 2. */
 const VECTOR_PARTS: Readonly<Record<string, number>> = { x: 1, hx: 2, qx: 4, ex: 8 }
 
 const SIZES: Readonly<Record<string, number>> = { b: 1, w: 2, d: 4, q: 8, t: 10, dq: 16, qq: 32, oq: 64, fx: 512 }
+
+/** The index register of VSIB memory: XMM, YMM, ZMM, as long as the vectors, half as long. */
+const INDEX_SIZES: Readonly<Record<string, string>> = { x: 'dq', y: 'qq', z: 'oq', V: 'x', U: 'hx' }
 
 /** Registers that stand in a row by name: kind, size suffix, number. */
 const FIXED: Readonly<Record<string, readonly [OperandKind, string, number]>> = {
@@ -97,6 +100,13 @@ const LETTERS: Readonly<Record<string, OperandKind>> = {
   tB: OperandKind.TILE_VVVV,
 }
 
+const VECTOR_KINDS: readonly OperandKind[] = [
+  OperandKind.XMM_RM,
+  OperandKind.XMM_REG,
+  OperandKind.XMM_RM_REG,
+  OperandKind.XMM_VVVV,
+  OperandKind.VSIB,
+]
 /** Kinds whose operand may be a register of ModRM.rm or memory. */
 const RM_KINDS: readonly OperandKind[] = [OperandKind.RM, OperandKind.MMX_RM, OperandKind.XMM_RM, OperandKind.MASK_RM]
 /** Kinds that must be a register of ModRM.rm. */
@@ -169,7 +179,7 @@ function splitOperand(text: string): [letter: string, register: string, memory: 
   // Masks and tiles: two letters.
   if (/^[kt][A-Z]/.test(text)) return [text.slice(0, 2), text.slice(2), text.slice(2)]
   // VSIB: `vxd` has an XMM register as index and elements of 4 bytes.
-  if (text.startsWith('v')) return ['v', text[1] === 'y' ? 'qq' : 'dq', text.slice(2)]
+  if (text.startsWith('v')) return ['v', INDEX_SIZES[text[1] as string] as string, text.slice(2)]
   const slash = text.indexOf('/')
   if (slash > 0) return ['E', text.slice(1, slash), text.slice(slash + 2)]
   const size = text.slice(1)
@@ -197,7 +207,7 @@ function operandAt(text: string, bits: number, second: boolean): FormOperand {
     else kind = bits === 64 ? OperandKind.IMM32_SX : OperandKind.IMM32
   }
   if (kind === undefined) throw new Error(`opcode table: no operand "${text}"`)
-  const isVector = kind === OperandKind.XMM_RM || kind === OperandKind.XMM_REG || kind === OperandKind.XMM_RM_REG
+  const isVector = VECTOR_KINDS.includes(kind)
   const isMmx = kind === OperandKind.MMX_RM
   return {
     kind,

@@ -13,6 +13,7 @@ export interface PackedTables {
   readonly hasModrm: string
   readonly nodes: string
   readonly leaves: string
+  readonly evexLeaves: string
   readonly rowCodes: string
 }
 
@@ -162,6 +163,7 @@ export function packTables(tables: DecodeTables, rowCodes: Int32Array): PackedTa
     hasModrm: packNumbers(tables.hasModrm),
     nodes: packNodes(tables.nodes),
     leaves: packNumbers(tables.leaves),
+    evexLeaves: packNumbers(tables.evexLeaves),
     rowCodes: packNumbers(rowCodes.map((code, row) => code - (rowCodes[row - 1] ?? 0))),
   }
 }
@@ -173,6 +175,7 @@ export function unpackTables(packed: Omit<PackedTables, 'rowCodes'>): DecodeTabl
     hasModrm: Uint8Array.from(unpackNumbers(packed.hasModrm)),
     nodes: unpackNodes(packed.nodes),
     leaves: Int32Array.from(unpackNumbers(packed.leaves)),
+    evexLeaves: Int32Array.from(unpackNumbers(packed.evexLeaves)),
   }
 }
 

@@ -51,7 +51,7 @@ export function registerName(kind: OperandKind, size: number, register: number):
     case OperandKind.XMM_IS4:
     case OperandKind.XMM_FIXED:
     case OperandKind.VSIB:
-      return `${size === 32 ? 'y' : 'x'}mm${register}`
+      return `${size === 64 ? 'z' : size === 32 ? 'y' : 'x'}mm${register}`
     case OperandKind.MASK_REG:
     case OperandKind.MASK_RM:
     case OperandKind.MASK_RM_REG:

@@ -6,26 +6,31 @@
  * Opcode: `[VEX.][prefix] bytes [+r] [/digit | (modrm)]`. The prefix is `NP` (none of 66, F3, F2), `NFx` (neither F3 nor
  * F2), `66`, `F3`, `F2`; without one, prefixes do not select the row. `+r`: the low three bits name a register. `/digit`:
  * ModRM.reg.  `(C1)`: the whole ModRM byte. `XOP.8 85`: opcode 85 of XOP map 8.
- * `0F 0F 9E`: opcode 9E after the operands (3DNow!).
+ * `0F 0F 9E`: opcode 9E after the operands (3DNow!). `EVEX.66 M5 6E`: opcode 6E of EVEX map 5.
  *
  * Mnemonic: `A/B/C` names the 16-, 32- and 64-bit form (two names: 16/32 for class v or z, 32/64 for class y).
  *
  * Operands: a letter of SDM Appendix A (G E R M Z B S C D P Q N V W U H L X Y I O J A) and a size:
  * b w d q t dq qq oq = 1 2 4 8 10 16 32 64 bytes; v = operand size; z = at most 32 bits; y = 32 or 64; yy = twice y; as = address
- * size; x = vector length, 16 or 32; hx, qx, ex = half, quarter, eighth of it; p = far pointer; a = BOUND's pair; s = descriptor-table register; e, f = x87 environment, state; fx = FXSAVE area.
- * `vxd`, `vyq`: memory by a vector of indices (VSIB) in an XMM or YMM register, elements of 4 or 8 bytes.
+ * size; x = vector length, 16 or 32, of EVEX also 64; hx, qx, ex = half, quarter, eighth of it; p = far pointer; a = BOUND's pair; s = descriptor-table register; e, f = x87 environment, state; fx = FXSAVE area.
+ * `vxd`, `vyq`: memory by a vector of indices (VSIB) in an XMM or YMM register, elements of 4 or 8 bytes; `vVd`, `vUd`: in a
+ * register of the vector length, or half as long.
  * `kG kE kR kB`: as G E R B, but a mask register; `tG tR tB`: a tile.
  * `Rv/Mw`: register and memory differ in size. `sIb`: sign-extended; `uId`: never; `nI`: the low half of L's byte. Tb: XLATB's table. Registers by name, and `1`.
  *
  * Attributes: `lock` LOCK is legal with a memory destination; `rep`, `repe` string repetition; `i64` invalid in 64-bit mode,
  * `o64` only there; `d64` operand size defaults to 64 there; `f64` is always 64 there; `n64` near branch: f64 on Intel,
  * d64 on AMD; `far` far pointer, AMD ignores REX.W; `=v`, `=y`, `=z` operand-size class where no operand shows it; `a16`, `a32`, `a64` address size; `b0` REX.B
- * clear; `w0`, `w1`, `l0`, `l1` VEX.W, VEX.L; `reg`, `mem` ModRM.mod; `anymod` mod is ignored and taken for 3; `cpl0`;
+ * clear; `w0`, `w1`, `l0`, `l1` VEX.W, VEX.L; `l2`, `l12` EVEX.L'L is one of these; `reg`, `mem` ModRM.mod; `anymod` mod is ignored and taken for 3; `cpl0`;
  * `no66` 66 is
  * not allowed; `maskmov` memory at DS:rDI; `protected` not in real or virtual-8086 mode; `alias` the assembler uses another row; `else` without
  * the feature a row below decides; `iopl` allowed by CPL ≤ IOPL; `sib` there is a SIB byte; `rm0` ModRM.rm is 0; `distinct` a gather's
  * registers must differ; and the CPUID feature in capitals (`A/B`: of the 32- and the 64-bit form, or of the 128- and the
- * 256-bit form; `A+B` both).
+ * 256-bit form; `A+B` both; AVX512VL comes by itself where an EVEX row has several lengths).
+ *
+ * EVEX only: `k` takes a mask register, `kz` also zeroing (of a register), `kx` needs one that is not k0; `bw`, `bd`, `bq` broadcast of an
+ * element of 2, 4, 8 bytes from memory; `er` static rounding of registers, `sae` exceptions suppressed; `n1` to `n8` scale of
+ * an 8-bit displacement in bytes where it is not the memory operand's size.
  */
 import { MODE_16, MODE_32, MODE_64 } from './kinds.ts'
 import { type FormOperand, Immediate, OperandColumn, type SizeClass } from './operand-column.ts'
@@ -42,7 +47,7 @@ interface Selector {
   pp: number
   /** VEX.W */
   w: number
-  /** VEX.L */
+  /** VEX.L, EVEX.L'L */
   l: number
   /** effective operand size before defaults: bits 16, 32, 64; one set for legacy modes, one for 64-bit mode, one for that on AMD */
   osLegacy: number
@@ -61,7 +66,9 @@ export interface Form {
   /** bits; 0 = none */
   operandSize: number
   sizeClass: '' | 'v' | 'y' | 'z'
+  /** VEX or XOP */
   vex: boolean
+  evex: boolean
   map: number
   opcode: number
   opcodeRegister: boolean
@@ -76,7 +83,7 @@ export interface Form {
   feature: string
   /** required address size in bits, 0 = any */
   addressSize: number
-  /** required VEX.W, VEX.L; -1 = ignored */
+  /** required VEX.W, VEX.L (EVEX.L'L); -1 = ignored */
   w: number
   l: number
   selector: Selector
@@ -84,6 +91,7 @@ export interface Form {
 
 interface Opcode {
   vex: boolean
+  evex: boolean
   prefix: string
   map: number
   opcode: number
@@ -98,6 +106,7 @@ const ESCAPES = ['', '38 ', '3A ', '0F ']
 function parseOpcode(text: string): Opcode {
   const result: Opcode = {
     vex: false,
+    evex: false,
     prefix: '',
     map: 0,
     opcode: 0,
@@ -110,6 +119,10 @@ function parseOpcode(text: string): Opcode {
     result.vex = true
     rest = rest.slice(4)
   }
+  if (rest.startsWith('EVEX.')) {
+    result.evex = true
+    rest = rest.slice(5)
+  }
   const xop = rest.startsWith('XOP.')
   if (xop) rest = rest.slice(4)
   const tokens = rest.split(' ')
@@ -119,6 +132,7 @@ function parseOpcode(text: string): Opcode {
     result.map = parseInt(tokens.shift() as string, 16)
   }
   if (tokens.length > 1 && /^(NP|NFx|66|F3|F2)$/.test(tokens[0] as string)) result.prefix = tokens.shift() as string
+  if (/^M[4-7]$/.test(tokens[0] as string)) result.map = Number((tokens.shift() as string)[1])
   const escape = /^0F (38 |3A |0F )?(?=[0-9A-F]{2})/.exec(tokens.join(' '))
   if (escape !== null) {
     result.map = ESCAPES.indexOf(escape[1] ?? '') + 1
@@ -162,7 +176,8 @@ interface Attributes {
   readonly features: readonly [string, string]
   readonly addressSize: number
   readonly w: number
-  readonly l: number
+  /** Allowed values of VEX.L or EVEX.L'L; none = any. */
+  readonly lengths: readonly number[]
 }
 
 function readAttributes(text: string): Attributes {
@@ -171,18 +186,18 @@ function readAttributes(text: string): Attributes {
   let sizeClass: SizeClass = ''
   let addressSize = 0
   let w = -1
-  let l = -1
+  let lengths: readonly number[] = []
   for (const word of list) {
     if (word.startsWith('=')) sizeClass = word.slice(1) as SizeClass
     else if (/^a\d\d$/.test(word)) addressSize = Number(word.slice(1))
     else if (/^w[01]$/.test(word)) w = Number(word[1])
-    else if (/^l[01]$/.test(word)) l = Number(word[1])
+    else if (/^l[012]+$/.test(word)) lengths = Array.from(word.slice(1), Number)
     else if (/^[A-Z0-9]*[A-Z]/.test(word)) {
       const [narrow, wide = narrow] = word.split('/') as [string, string?]
       features = [narrow, wide]
     }
   }
-  return { words: new Set(list), sizeClass, features, addressSize, w, l }
+  return { words: new Set(list), sizeClass, features, addressSize, w, lengths }
 }
 
 /** Operand (or address, or vector) sizes of each class, in bits. 0: one form for all. */
@@ -194,6 +209,8 @@ const CLASS_SIZES: Readonly<Record<SizeClass, readonly number[]>> = {
   a: [16, 32, 64],
   x: [128, 256],
 }
+/** Of class `x` with EVEX. */
+const EVEX_LENGTHS: readonly number[] = [128, 256, 512]
 
 /** Reads rows. Columns that occur often are read once. */
 export class RowReader {
@@ -233,8 +250,10 @@ export class RowReader {
     const column = this.operands(operandText)
     const attributes = this.attributes(attributeText)
     const sizeClass = attributes.sizeClass === '' ? column.sizeClass : attributes.sizeClass
-    const sizes = CLASS_SIZES[sizeClass]
+    const sizes = opcode.evex && sizeClass === 'x' ? EVEX_LENGTHS : CLASS_SIZES[sizeClass]
     for (const bits of sizes) {
+      // A row may have only some of the vector lengths.
+      if (sizeClass === 'x' && attributes.lengths.length > 0 && !attributes.lengths.includes(bits >> 8)) continue
       const name = names[names.length === 1 ? 0 : sizes.indexOf(bits)] as string
       this.add(opcode, name, column, attributes, sizeClass, bits)
     }
@@ -253,7 +272,7 @@ export class RowReader {
     const byAddress = sizeClass === 'a'
     const byVector = sizeClass === 'x'
     const bySize = sizeClass !== '' && !byAddress && !byVector
-    const l = byVector ? bits >> 8 : attributes.l
+    const l = byVector ? bits >> 8 : (attributes.lengths[0] ?? -1)
     const fixed = words.has('f64')
     const near = words.has('n64')
     const defaults = words.has('d64')
@@ -286,7 +305,10 @@ export class RowReader {
       immediate,
       modes,
       attributes: words,
-      feature: attributes.features[bits === 64 || bits === 256 ? 1 : 0],
+      feature:
+        opcode.evex && byVector
+          ? attributes.features[0] + (bits < 512 && attributes.features[0].startsWith('AVX512') ? '+AVX512VL' : '')
+          : attributes.features[bits === 64 || bits === 256 ? 1 : 0],
       addressSize,
       w,
       l,
@@ -296,7 +318,7 @@ export class RowReader {
         rm: modrmByte >= 0 ? 1 << (modrmByte & 7) : words.has('rm0') ? 1 : 255,
         pp: PP_MASKS[opcode.prefix] as number,
         w: w < 0 ? 3 : 1 << w,
-        l: l < 0 ? 3 : 1 << l,
+        l: l < 0 ? 15 : 1 << l,
         osLegacy: legacy,
         osLong: long,
         osAmd: amd,
@@ -314,6 +336,7 @@ export const invalidForm: Form = {
   operandSize: 0,
   sizeClass: '',
   vex: false,
+  evex: false,
   map: 0,
   opcode: 0,
   opcodeRegister: false,

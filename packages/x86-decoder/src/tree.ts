@@ -20,7 +20,7 @@ export const KEY_OPERAND_SIZE: number = 9
 export const KEY_ADDRESS_SIZE: number = 11
 export const KEY_W: number = 13
 export const KEY_L: number = 14
-export const KEY_B: number = 15
+export const KEY_B: number = 16
 
 /** Which of a selector's operand size sets a tree goes by. */
 type SizeSet = 'osLegacy' | 'osLong' | 'osAmd'
@@ -37,7 +37,7 @@ const ADDRESS_SIZE = 7
 const OPERAND_SIZE = 8
 const DIMENSIONS = 9
 /** Number of values of each; a child's index is the value. */
-const WIDTHS = [8, 4, 2, 8, 2, 2, 2, 3, 3] as const
+const WIDTHS = [8, 4, 2, 8, 2, 4, 2, 3, 3] as const
 /** Where the decoder's key has each: shift in the low 5 bits, mask above. */
 const PLACES = [
   KEY_REG | (7 << 5),
@@ -45,7 +45,7 @@ const PLACES = [
   KEY_MOD | (1 << 5),
   KEY_RM | (7 << 5),
   KEY_W | (1 << 5),
-  KEY_L | (1 << 5),
+  KEY_L | (3 << 5),
   KEY_B | (1 << 5),
   KEY_ADDRESS_SIZE | (3 << 5),
   KEY_OPERAND_SIZE | (3 << 5),
@@ -64,8 +64,13 @@ export const TREE_LONG: number = 1
 /** 64-bit mode, as AMD processors decode it. */
 export const TREE_LONG_AMD: number = 2
 
-/** Opcode maps per tree: 0 to 3 are one-byte, 0F, 0F38, 0F3A; 4 to 6 are VEX maps 1 to 3, 7 to 9 XOP maps 8 to 10. */
-export const MAPS: number = 11
+/**
+ * Opcode maps per tree: 0 to 3 are one-byte, 0F, 0F38, 0F3A; 4 to 6 are VEX maps 1 to 3, 7 to 9 XOP maps 8 to 10, 11 to 17 EVEX maps
+ * 1 to 7.
+ */
+export const MAPS: number = 18
+/** EVEX map n is this plus n. */
+export const MAP_EVEX = 10
 /** The map of 3DNow!, whose opcodes come after the operands of 0F 0F. */
 export const MAP_3DNOW = 10
 
@@ -101,8 +106,32 @@ export const LEAF_DISTINCT: number = 1 << 21
 export const LEAF_SIB: number = 1 << 23
 /** The immediate byte is an opcode of `MAP_3DNOW`. */
 export const LEAF_3DNOW: number = 1 << 22
+/** An EVEX form: `evexLeaves` has more. */
+export const LEAF_EVEX: number = 1 << 24
 /** Operand size in bytes, 4 bits. */
 export const LEAF_SIZE_SHIFT: number = 16
+
+/** Bits of an EVEX leaf. Lowest: binary logarithm of the scale of an 8-bit displacement. */
+export const EVEX_SCALE: number = 7
+/** Binary logarithm of the broadcast element's bytes, 0 = no broadcast. */
+export const EVEX_BROADCAST_SHIFT: number = 3
+export const EVEX_BROADCAST: number = 3 << 3
+/** A mask register may be named, must be, with zeroing, with zeroing of a register only. */
+export const EVEX_MASKED: number = 1 << 5
+export const EVEX_MASK_NEEDED: number = 1 << 6
+export const EVEX_ZEROING: number = 1 << 7
+export const EVEX_ZEROING_REGISTER: number = 1 << 8
+/** With registers EVEX.b is static rounding, or suppresses exceptions. */
+export const EVEX_ROUNDING: number = 1 << 9
+export const EVEX_SAE: number = 1 << 10
+/** ModRM.rm is a vector register, whose number EVEX.X extends. */
+export const EVEX_VECTOR_RM: number = 1 << 11
+/** ModRM.reg is a mask register. */
+export const EVEX_MASK_REG: number = 1 << 12
+/** ModRM.reg is a general register. */
+export const EVEX_GENERAL_REG: number = 1 << 14
+/** There is an operand in EVEX.vvvv. */
+export const EVEX_VVVV: number = 1 << 13
 
 /** The compiled tables. */
 export interface DecodeTables {
@@ -114,6 +143,8 @@ export interface DecodeTables {
   readonly nodes: Int32Array
   /** Indexed by code: `LEAF_*` bits. */
   readonly leaves: Int32Array
+  /** Indexed by code: `EVEX_*` bits of EVEX forms, else 0. */
+  readonly evexLeaves: Int32Array
 }
 
 const SIZE_SETS: readonly SizeSet[] = ['osLegacy', 'osLong', 'osAmd']
@@ -127,6 +158,8 @@ function leafBits(form: Form): number {
   if (form.attributes.has('no66')) bits |= LEAF_NO_66
   if (form.attributes.has('sib')) bits |= LEAF_SIB
   if (form.attributes.has('distinct')) bits |= LEAF_DISTINCT
+  // The check of EVEX.vvvv is with EVEX's own.
+  if (form.evex) bits |= LEAF_EVEX | LEAF_VVVV
   for (let position = 0; position < form.operands.length; position++) {
     switch ((form.operands[position] as FormOperand).kind) {
       case OperandKind.STRING_SOURCE:
@@ -151,7 +184,7 @@ function leafBits(form: Form): number {
         bits |= LEAF_REG_3BIT
         break
       case OperandKind.MASK_REG:
-        bits |= LEAF_CHECK_MASK
+        if (!form.evex) bits |= LEAF_CHECK_MASK
         break
       case OperandKind.TILE_REG:
         bits |= LEAF_CHECK_TILE
@@ -176,6 +209,57 @@ function leafBits(form: Form): number {
     }
   }
   return bits | ((form.operandSize >> 3) << LEAF_SIZE_SHIFT)
+}
+
+const logarithm = (value: number): number => 31 - Math.clz32(value)
+
+/** `n4` and the like, or the memory operand's size; a broadcast or gather moves one element. */
+function evexBits({ evex, attributes, operands }: Form): number {
+  if (!evex) return 0
+  let bits = 0
+  for (const [position, { kind, memorySize }] of operands.entries()) {
+    switch (kind) {
+      case OperandKind.XMM_RM:
+      case OperandKind.XMM_RM_REG:
+        bits |= EVEX_VECTOR_RM
+        if (position === 0 && attributes.has('kz')) bits |= EVEX_ZEROING_REGISTER
+        break
+      case OperandKind.MASK_REG:
+        bits |= EVEX_MASK_REG
+        break
+      case OperandKind.REG:
+        bits |= EVEX_GENERAL_REG
+        break
+      case OperandKind.XMM_VVVV:
+        bits |= EVEX_VVVV
+        break
+      default:
+    }
+    if (MEMORY_KINDS.includes(kind)) bits |= logarithm(memorySize)
+  }
+  for (const word of attributes) {
+    if (/^n[1248]$/.test(word)) bits = (bits & ~EVEX_SCALE) | logarithm(Number(word[1]))
+    else bits |= EVEX_WORDS[word] ?? 0
+  }
+  return bits
+}
+
+const MEMORY_KINDS: readonly OperandKind[] = [
+  OperandKind.RM,
+  OperandKind.MEM,
+  OperandKind.XMM_RM,
+  OperandKind.MASK_RM,
+  OperandKind.VSIB,
+]
+const EVEX_WORDS: Readonly<Record<string, number>> = {
+  k: EVEX_MASKED,
+  kz: EVEX_MASKED | EVEX_ZEROING,
+  kx: EVEX_MASKED | EVEX_MASK_NEEDED,
+  bw: 1 << EVEX_BROADCAST_SHIFT,
+  bd: 2 << EVEX_BROADCAST_SHIFT,
+  bq: 3 << EVEX_BROADCAST_SHIFT,
+  er: EVEX_ROUNDING,
+  sae: EVEX_SAE,
 }
 
 /** Builds the trees, of one kind of mode after the other. */
@@ -310,11 +394,18 @@ export function compileTables(forms: readonly Form[]): DecodeTables {
       roots[at] = builder.root(candidates)
     })
   })
-  return { roots, hasModrm, nodes: Int32Array.from(builder.nodes), leaves: Int32Array.from(forms, leafBits) }
+  return {
+    roots,
+    hasModrm,
+    nodes: Int32Array.from(builder.nodes),
+    leaves: Int32Array.from(forms, leafBits),
+    evexLeaves: Int32Array.from(forms, evexBits),
+  }
 }
 
 /** The decoder's number for the opcode map of a form. */
-function decoderMap({ vex, map }: Form): number {
+function decoderMap({ vex, evex, map }: Form): number {
+  if (evex) return MAP_EVEX + map
   if (vex) return map >= 8 ? map - 1 : map + 3
   return map === 4 ? MAP_3DNOW : map
 }

@@ -18,6 +18,11 @@ const aliases: readonly { readonly objdump: RegExp; readonly ours: RegExp; reado
   },
   { objdump: /^v?cmp[a-z_]+([sp][sd]) /, ours: /^v?cmp[sp][sd] \$0x[0-9a-f]+,/, why: 'the same, from memory' },
   {
+    objdump: /^vp?cmp[a-z_]+(ps|pd|ss|sd|ph|sh|u?[bwdq]) /,
+    ours: /^vp?cmp([sp][sdh]|u?[bwdq]) \$0x[0-9a-f]+,/,
+    why: 'the same, with a mask as destination',
+  },
+  {
     objdump: /^v?pclmul[lh]q[lh]qdq /,
     ours: /^v?pclmulqdq \$0x[0-9a-f]+,/,
     why: 'pseudo-operations for the immediate',

@@ -5,9 +5,12 @@ import { rowCodes, tables } from '../src/tables.ts'
 describe('tables as text', () => {
   const packed = packTables(tables, rowCodes)
 
-  test.each(['roots', 'hasModrm', 'nodes', 'leaves'] as const)('%s are the same when they are read again', (name) => {
-    expect(unpackTables(packed)[name]).toEqual(tables[name])
-  })
+  test.each(['roots', 'hasModrm', 'nodes', 'leaves', 'evexLeaves'] as const)(
+    '%s are the same when they are read again',
+    (name) => {
+      expect(unpackTables(packed)[name]).toEqual(tables[name])
+    },
+  )
 
   test('the first codes of rows are the same when they are read again', () => {
     expect(unpackRowCodes(packed.rowCodes)).toEqual(rowCodes)

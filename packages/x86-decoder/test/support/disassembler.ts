@@ -106,6 +106,12 @@ const SPELLINGS: Readonly<Record<string, string>> = {
 }
 const STRING_SIZES: Readonly<Record<string, string>> = { BYTE: 'B', WORD: 'W', DWORD: 'D', QWORD: 'Q' }
 
+/** VPCMPB to VPCMPUQ, whose immediate is the predicate: EVEX map 3, 1E, 1F, 3E, 3F. */
+function isMaskComparison(bytes: Uint8Array): boolean {
+  const at = bytes.indexOf(0x62)
+  return at >= 0 && ((bytes[at + 1] as number) & 7) === 3 && [0x1e, 0x1f, 0x3e, 0x3f].includes(bytes[at + 4] as number)
+}
+
 /** Our mnemonic for a line's. */
 export function spelled({ mnemonic, operands, bytes }: Line): string {
   const known = SPELLINGS[mnemonic]
@@ -115,10 +121,15 @@ export function spelled({ mnemonic, operands, bytes }: Line): string {
   }
   const compare = /^cmp(eq|lt|le|unord|neq|nlt|nle|ord)([ps][sd])$/.exec(mnemonic)
   if (compare !== null) return `CMP${(compare[2] as string).toUpperCase()}`
-  const vector = /^vcmp(?:eq|n?lt|n?le|unord|neq|ord|n?ge|n?gt|false|true)(?:_(?:uq|os|us|oq|s))?([ps][sd])$/.exec(
+  const vector = /^vcmp(?:eq|n?lt|n?le|unord|neq|ord|n?ge|n?gt|false|true)(?:_(?:uq|os|us|oq|s))?([ps][sdh])$/.exec(
     mnemonic,
   )
   if (vector !== null) return `VCMP${(vector[1] as string).toUpperCase()}`
+  const integers = /^vpcmp(?:eq|n?lt|n?le|neq|nle|nlt)(u?[bwdq])$/.exec(mnemonic)
+  // The destination tells the masks' comparison from the vectors'.
+  if (integers !== null && isMaskComparison(bytes)) {
+    return `VPCMP${(integers[1] as string).toUpperCase()}`
+  }
   if (/^v?pclmul[lh]q[lh]qdq$/.test(mnemonic)) return mnemonic.startsWith('v') ? 'VPCLMULQDQ' : 'PCLMULQDQ'
   // 66 90 and its like.
   if (mnemonic === 'xchg' && operands === 'ax,ax' && bytes.at(-1) === 0x90) return 'NOP'

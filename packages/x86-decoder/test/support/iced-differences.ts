@@ -9,7 +9,6 @@ export interface Difference {
 
 /** Where decoding differs. */
 export const decodingDifferences: readonly Difference[] = [
-  { where: /^invalid \| EVEX_/, why: 'AVX-512: no rows yet' },
   {
     where: /\| (Xstore|Montmul|Xsha|Ccs_|Via_|Xcrypt)/,
     why: 'VIA PadLock: in neither the Intel SDM nor the AMD APM, whose opcode maps have 0F A6 and 0F A7 empty',

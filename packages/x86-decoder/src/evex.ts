@@ -1,0 +1,93 @@
+/**
+ * What EVEX adds once the form is known: mask, broadcast, rounding, scaled displacement, registers 16 to 31.
+ *
+ * Source: Intel SDM vol. 2A, "Intel AVX-512 Encoding", "#UD Equations for EVEX".
+ */
+import { EVEX_B, EVEX_ROUNDING_SHIFT, EVEX_Z, type Instruction } from './instruction.ts'
+import * as kinds from './kinds.ts'
+import * as trees from './tree.ts'
+
+const LEAF_DISTINCT = trees.LEAF_DISTINCT
+const LEAF_VSIB = trees.LEAF_VSIB
+const EVEX_SCALE = trees.EVEX_SCALE
+const EVEX_BROADCAST = trees.EVEX_BROADCAST
+const EVEX_BROADCAST_SHIFT = trees.EVEX_BROADCAST_SHIFT
+const EVEX_MASKED = trees.EVEX_MASKED
+const EVEX_MASK_NEEDED = trees.EVEX_MASK_NEEDED
+const EVEX_ZEROING = trees.EVEX_ZEROING
+const EVEX_ZEROING_REGISTER = trees.EVEX_ZEROING_REGISTER
+const EVEX_ROUNDING = trees.EVEX_ROUNDING
+const EVEX_SAE = trees.EVEX_SAE
+const EVEX_VECTOR_RM = trees.EVEX_VECTOR_RM
+const EVEX_MASK_REG = trees.EVEX_MASK_REG
+const EVEX_GENERAL_REG = trees.EVEX_GENERAL_REG
+const EVEX_VVVV = trees.EVEX_VVVV
+
+/**
+ * Finishes an EVEX instruction.
+ *
+ * @param insn - filled in so far; `evex` has the third payload byte and above it the register bits in REX2's order
+ * @param leaf - `LEAF_*` bits of its code
+ * @param form - `EVEX_*` bits of its code
+ * @param mode - with option bits
+ * @returns a reason to refuse the instruction, or 0
+ */
+export function finishEvex(insn: Instruction, leaf: number, form: number, mode: number): number {
+  const payload = insn.evex & 0xff
+  const registers = insn.evex >> 8
+  const mask = payload & 7
+  const isRegister = insn.mod === 3
+  let evex = mask
+  let scale = form & EVEX_SCALE
+  if ((payload & 16) !== 0) {
+    if (isRegister) {
+      if ((form & EVEX_ROUNDING) !== 0) evex |= (1 + insn.vectorLength) << EVEX_ROUNDING_SHIFT
+      else if ((form & EVEX_SAE) !== 0) evex |= kinds.ROUNDING_SAE << EVEX_ROUNDING_SHIFT
+      else return kinds.REASON_EVEX
+      insn.vectorLength = 2
+    } else {
+      scale = (form & EVEX_BROADCAST) >> EVEX_BROADCAST_SHIFT
+      if (scale === 0) return kinds.REASON_EVEX
+      evex |= EVEX_B
+    }
+  }
+  if (mask === 0) {
+    if ((form & EVEX_MASK_NEEDED) !== 0) return kinds.REASON_EVEX
+  } else if ((form & EVEX_MASKED) === 0) return kinds.REASON_EVEX
+  if ((payload & 0x80) !== 0) {
+    // Memory is merged, never zeroed; zeroing needs a mask.
+    if (mask === 0 || (form & EVEX_ZEROING) === 0) return kinds.REASON_EVEX
+    if (!isRegister && (form & EVEX_ZEROING_REGISTER) !== 0) return kinds.REASON_EVEX
+    evex |= EVEX_Z
+  }
+  insn.evex = evex
+
+  if ((form & EVEX_MASK_REG) !== 0 && insn.reg > 7) return kinds.REASON_REGISTER
+  // R16 and on are APX's.
+  if ((form & EVEX_GENERAL_REG) !== 0 && insn.reg > 15 && (mode & kinds.DECODE_NO_APX) !== 0)
+    return kinds.REASON_REGISTER
+  if ((leaf & LEAF_VSIB) !== 0) {
+    // V' belongs to the index.
+    insn.index = (insn.index & 15) | (insn.vvvv & 16)
+    insn.vvvv &= 15
+  }
+  if (insn.vvvv !== 0 && (form & EVEX_VVVV) === 0) return kinds.REASON_VEX_VVVV
+  // As in VEX its top bit is ignored outside 64-bit mode where it names a register.
+  if (insn.mode !== 64) insn.vvvv &= 7
+  if (isRegister) {
+    // What is APX's X4 with memory is a reserved bit here.
+    if ((registers & 32) !== 0) return kinds.REASON_EVEX
+    if ((form & EVEX_VECTOR_RM) !== 0) insn.rm = (insn.rm & 15) | ((registers & 2) << 3)
+  } else if (insn.dispSize === 1) {
+    const displacement = insn.dispLo << scale
+    insn.dispLo = displacement
+    insn.dispHi = displacement >> 31
+  }
+  if ((leaf & LEAF_DISTINCT) !== 0) {
+    const { reg, rm, vvvv, index } = insn
+    if ((leaf & LEAF_VSIB) !== 0 ? reg === index : reg === vvvv || (isRegister && reg === rm)) {
+      return kinds.REASON_SAME_REGISTER
+    }
+  }
+  return 0
+}
