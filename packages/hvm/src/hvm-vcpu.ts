@@ -115,7 +115,7 @@ export class HvmVcpu implements CpuHost {
   }
 
   physicalRead(gpa: number, size: number, into: Words, logged: boolean): number {
-    if (this.#isApicPage(gpa)) {
+    if (!this.#submitted && this.#isApicPage(gpa)) {
       this.counts.apicAccesses++
       readApicPage(this.apic, gpa - this.apic.pageAddress, size, into)
       return STATUS_DONE
@@ -129,16 +129,12 @@ export class HvmVcpu implements CpuHost {
   }
 
   physicalWrite(gpa: number, size: number, lo: number, hi: number, logged: boolean): number {
-    if (this.#isApicPage(gpa)) {
+    // A request in flight is this one, whatever the p2m says of the address by now.
+    if (!this.#submitted && this.#isApicPage(gpa)) {
       // The processor sees what the write raises before its next instruction, so this one must run alone.
       if (!logged && (this.cpu.interruptsEnabled || gpa - this.apic.pageAddress === APIC_ICR)) return STATUS_RESTART
       this.counts.apicAccesses++
       writeApicPage(this.apic, gpa - this.apic.pageAddress, size, lo)
-      return STATUS_DONE
-    }
-    // ROM: no device hears of the write.
-    if (this.#domain.p2m.translate(gpa) >= 0) {
-      this.#domain.romWrite(gpa, size, lo, hi)
       return STATUS_DONE
     }
     this.counts.mmioAccesses++
@@ -147,6 +143,11 @@ export class HvmVcpu implements CpuHost {
         ? this.#submit(IOREQ_TYPE_COPY, IOREQ_WRITE, gpa, size, lo, hi)
         : this.#dispatch.mmioWrite(gpa, size, lo, hi),
     )
+  }
+
+  romWrite(gpa: number, size: number, lo: number, hi: number): void {
+    // What is no memory any more loses the store: no device hears of it.
+    if (this.#domain.p2m.translate(gpa) >= 0) this.#domain.romWrite(gpa, size, lo, hi)
   }
 
   portRead(port: number, size: number, into: Words, logged: boolean): number {

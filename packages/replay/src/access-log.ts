@@ -21,8 +21,15 @@ import { LogStore } from './log-store.ts'
 import { restoreLog, saveLog, type SavedLog } from './saved.ts'
 import { WalkReads } from './walk-reads.ts'
 
-/** Called for each held write, in order; the bytes are `bytes[offset … offset + size − 1]`. */
-export type HeldWriteVisitor = (gpaLo: number, gpaHi: number, size: number, bytes: Uint8Array, offset: number) => void
+/** Called for each held write, in order; the bytes are `bytes[offset … offset + size − 1]`. `rom`: it is a ROM_WRITE. */
+export type HeldWriteVisitor = (
+  gpaLo: number,
+  gpaHi: number,
+  size: number,
+  bytes: Uint8Array,
+  offset: number,
+  rom: boolean,
+) => void
 
 /**
  * The accesses of one instruction (or one event delivery), so that it can be executed again from its beginning and see
@@ -246,7 +253,9 @@ export class AccessLog {
     if (pending >= 0 && pending !== index) {
       throw new ReplayError('ERR_STATE', `access #${index} cannot wait: #${pending} does already`)
     }
-    if (this.kind(index) < AccessKind.PORT_READ || this.state(index) === AccessState.COMPLETE) {
+    const kind = this.kind(index)
+    const device = kind >= AccessKind.PORT_READ && kind <= AccessKind.MMIO_WRITE
+    if (!device || this.state(index) === AccessState.COMPLETE) {
       throw new ReplayError('ERR_STATE', `access #${index} is not one that a device still has to answer`)
     }
     this.#w[at(index, E_STATE)] = AccessState.PENDING
@@ -254,7 +263,7 @@ export class AccessLog {
   }
 
   /**
-   * The writes to RAM that this pass has made, to be performed when the instruction retires.
+   * The writes to RAM and ROM that this pass has made, to be performed when the instruction retires.
    *
    * Guest-physical addresses: the caller translates them now, since the p2m may have changed while a device took its
    * time; what is no longer RAM is dropped, as the store of a processor that was that late would be.
@@ -262,8 +271,11 @@ export class AccessLog {
   forEachHeldWrite(visit: HeldWriteVisitor): void {
     const end = this.#w[H_CURSOR] as number
     for (let entry = 0; entry < end; entry++) {
-      if (this.#w[at(entry, E_KIND)] !== AccessKind.WRITE) continue
-      visit(this.addressLo(entry), this.addressHi(entry), this.size(entry), this.bytes, this.dataOffset(entry))
+      const kind = this.#w[at(entry, E_KIND)]
+      if (kind !== AccessKind.WRITE && kind !== AccessKind.ROM_WRITE) continue
+      const size = this.size(entry)
+      const rom = kind === AccessKind.ROM_WRITE
+      visit(this.addressLo(entry), this.addressHi(entry), size, this.bytes, this.dataOffset(entry), rom)
     }
   }
 
@@ -391,7 +403,8 @@ export class AccessLog {
   #dataMayChange(index: number): boolean {
     const kind = this.kind(index)
     if (kind === AccessKind.PORT_WRITE || kind === AccessKind.MMIO_WRITE) return this.state(index) === AccessState.NEW
-    if (kind === AccessKind.WRITE || this.state(index) !== AccessState.COMPLETE) return true
+    const held = kind === AccessKind.WRITE || kind === AccessKind.ROM_WRITE
+    if (held || this.state(index) !== AccessState.COMPLETE) return true
     throw new ReplayError('ERR_STATE', `access #${index} is a read that has its data already`)
   }
 }

@@ -14,6 +14,8 @@ export const AccessKind = {
   PORT_WRITE: 6,
   MMIO_READ: 7,
   MMIO_WRITE: 8,
+  /** A store to memory that cannot be written: held like one to RAM, but nothing reads it back. */
+  ROM_WRITE: 9,
 } as const
 
 /** One of the `AccessKind` numbers. */
@@ -43,6 +45,7 @@ export const KIND_NAMES = [
   'port-write',
   'mmio-read',
   'mmio-write',
+  'rom-write',
 ] as const
 
 /** By `AccessState`. */

@@ -6,7 +6,7 @@ export interface Translation {
   gpa: number
   /** Machine address of the byte where plain RAM or ROM backs it, else -1: a device. */
   ma: number
-  /** The page may be cached for writing: RAM, and dirty bit set. False for ROM, whose writes are dropped by {@link CpuHost.physicalWrite}. */
+  /** The page may be cached for writing: RAM, and dirty bit set. False for ROM, whose writes go to {@link CpuHost.romWrite}. */
   writable: boolean
   /** May be cached at all. */
   cacheable: boolean
@@ -44,8 +44,13 @@ export interface CpuHost {
    *   with STATUS_RESTART, not at all
    */
   physicalRead(gpa: number, size: number, into: Words, logged: boolean): number
-  /** Writes it, or drops the write (ROM). */
+  /** Writes it. */
   physicalWrite(gpa: number, size: number, lo: number, hi: number, logged: boolean): number
+  /**
+   * A store to what is memory but may not be written: 1, 2, 4 or 8 bytes, told of when the instruction has retired.
+   * Without it, such stores are lost.
+   */
+  romWrite?(gpa: number, size: number, lo: number, hi: number): void
   /** IN: 1, 2 or 4 bytes. */
   portRead(port: number, size: number, into: Words, logged: boolean): number
   portWrite(port: number, size: number, value: number, logged: boolean): number

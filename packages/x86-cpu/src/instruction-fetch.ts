@@ -280,7 +280,7 @@ export class InstructionFetch {
   /**
    * Byte by byte, with the segment limit and devices looked at for each: near a segment's end, or outside RAM.
    *
-   * @param log - of a logged pass: bytes are read once, and a device is asked for no more than the instruction has
+   * @param log - of a logged pass: bytes are read once
    */
   #fetchBytewise(lo: number, hi: number, log: AccessLog | null = null): number {
     const u32 = this.u32
@@ -293,10 +293,13 @@ export class InstructionFetch {
     const t = this.#translation
     const offset = lo & 0xfff
     let count = 0
+    // Bytes of RAM may be read ahead; a device, or a page that may be one, is asked for no more than is needed.
+    let careful = log !== null
     for (; count < 15; count++) {
       const byteLo = (lo + count) >>> 0
       const byteHi = byteLo < lo && mode === MODE_64 ? (hi + 1) >>> 0 : hi
-      if (log !== null && count > 0 && this.#isWhole(at, bytes, count, mode, offset)) return at
+      const needed = careful || (byteLo & 0xfff) === 0
+      if (needed && count > 0 && this.#isWhole(at, bytes, count, mode, offset)) return at
       let status = STATUS_DONE
       if (mode !== MODE_64 && (byteLo - base) >>> 0 > limit) {
         this.#fetchFault(byteLo, byteHi, VECTOR_GP, 0)
@@ -313,6 +316,7 @@ export class InstructionFetch {
       else {
         status = this.host.physicalRead(t.gpa, 1, this.#words, false)
         bytes[count] = this.#words.lo
+        careful = true
       }
       if (status !== STATUS_DONE) {
         // What is there may be an instruction already; only one that needs the missing byte faults.

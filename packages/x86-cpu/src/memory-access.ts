@@ -147,7 +147,7 @@ export class MemoryAccess {
       if (status !== STATUS_DONE) return status
       // A device in either half: nothing may have been stored by the time the logged pass starts.
       const write = (flags & SLOW_WRITE) !== 0
-      if (u32[S_LOGGED >>> 2] !== 1 && (isDevice(this.#first, write) || isDevice(this.#second, write)))
+      if (u32[S_LOGGED >>> 2] !== 1 && (isSpecial(this.#first, write) || isSpecial(this.#second, write)))
         return STATUS_RESTART
       status = this.#perform(this.#first, 0, head, flags)
       if (status !== STATUS_DONE) return status
@@ -205,12 +205,26 @@ export class MemoryAccess {
 
   /** Performs the writes that a logged pass held, now that its instruction has retired. */
   commit(): void {
-    this.#log.forEachHeldWrite((lo, hi, size, bytes, offset) => {
+    this.#log.forEachHeldWrite((lo, hi, size, bytes, offset, rom) => {
       const gpa = hi * 0x1_0000_0000 + (lo >>> 0)
+      if (rom) {
+        this.#storeToRom(gpa, size, bytes, offset)
+        return
+      }
       const ma = this.#host.ramAddress(gpa)
       // What is not writable RAM any more swallows the store.
       if (ma >= 0) this.#store(ma, bytes, offset, size)
     })
+  }
+
+  /** The board hears of it in pieces of up to 8 bytes. */
+  #storeToRom(gpa: number, size: number, bytes: Uint8Array, at: number): void {
+    for (let done = 0; done < size;) {
+      let piece = 8
+      while (piece > size - done) piece >>= 1
+      this.#host.romWrite?.(gpa + done, piece, wordAt(bytes, at + done, piece), wordAt(bytes, at + done + 4, piece - 4))
+      done += piece
+    }
   }
 
   #translate(lo: number, hi: number, access: number, into: Translation): number {
@@ -240,7 +254,6 @@ export class MemoryAccess {
       return STATUS_DONE
     }
     if ((flags & SLOW_PROBE) !== 0) return STATUS_RESTART
-    // ROM takes writes without a trace: not a device, and nothing to wait for.
     const direct = (flags & SLOW_DIRECT) !== 0 && size === (flags & 0xff) && size <= 8 && (size & (size - 1)) === 0
     if (!direct) return STATUS_RESTART
     if (!write) {
@@ -250,6 +263,11 @@ export class MemoryAccess {
       return status
     }
     const hi = size === 8 ? (this.#u32[this.#dataWord + 1] as number) : 0
+    if (t.ma >= 0) {
+      // No device, and nothing to wait for.
+      this.#host.romWrite?.(t.gpa, size, masked(this.#u32[this.#dataWord] as number, size), hi)
+      return STATUS_DONE
+    }
     return this.#host.physicalWrite(t.gpa, size, masked(this.#u32[this.#dataWord] as number, size), hi, false)
   }
 
@@ -271,10 +289,11 @@ export class MemoryAccess {
     const log = this.#log
     // The route that the first pass took stands, whatever the p2m says by now.
     const kind = log.nextKind()
-    const device = kind >= 0 ? kind === AccessKind.MMIO_READ || kind === AccessKind.MMIO_WRITE : isDevice(t, write)
+    const device = kind >= 0 ? kind === AccessKind.MMIO_READ || kind === AccessKind.MMIO_WRITE : t.ma < 0
     if (device) return this.#performDevice(t.gpa, at, size, write)
+    const rom = write && (kind >= 0 ? kind === AccessKind.ROM_WRITE : !t.writable)
     const index = log.access(
-      write ? AccessKind.WRITE : AccessKind.READ,
+      rom ? AccessKind.ROM_WRITE : write ? AccessKind.WRITE : AccessKind.READ,
       t.gpa >>> 0,
       high(t.gpa),
       size,
@@ -337,8 +356,16 @@ export class MemoryAccess {
   }
 }
 
-function isDevice(t: Translation, write: boolean): boolean {
+/** An access that is not plainly one of RAM: a device, or a store to ROM. */
+function isSpecial(t: Translation, write: boolean): boolean {
   return t.ma < 0 || (write && !t.writable)
+}
+
+/** Little-endian, of up to four bytes. */
+function wordAt(bytes: Uint8Array, at: number, size: number): number {
+  let word = 0
+  for (let i = Math.min(size, 4) - 1; i >= 0; i--) word = (word << 8) | (bytes[at + i] as number)
+  return word >>> 0
 }
 
 function high(gpa: number): number {
