@@ -1,5 +1,5 @@
 /**
- * The decoder proper: bytes in, an `Instruction` filled in, nothing allocated.
+ * The decoder proper, for every instruction: bytes in, an `Instruction` filled in, nothing allocated.
  *
  * Each field is stored as soon as it is known. Held in locals until the end, they would not fit the host's registers, and
  * the function takes half as long again.
@@ -69,7 +69,7 @@ const KEY_L = trees.KEY_L
 const KEY_B = trees.KEY_B
 
 /** Leaf bits that the common path does not look at one by one. */
-const LEAF_RARE =
+export const LEAF_RARE: number =
   LEAF_CHECK |
   LEAF_REG_3BIT |
   LEAF_RM_3BIT |
@@ -88,7 +88,7 @@ const FEATURE_BITS = -(1 << FIRST_FEATURE_BIT)
 const MAX_LENGTH = 15
 
 /** What a byte is before the opcode: prefixes between REX and REP. */
-const CLASS_OPCODE = 0
+export const CLASS_OPCODE = 0
 const CLASS_REX = 1
 const CLASS_SEGMENT = 2
 const CLASS_OPERAND_SIZE = 3
@@ -105,7 +105,8 @@ const CLASS_XOP = 10
 /** 62: EVEX, or BOUND. */
 const CLASS_EVEX = 11
 
-const byteClasses: Uint8Array = /*#__PURE__*/ makeByteClasses()
+/** By byte; the second half is 64-bit mode. */
+export const byteClasses: Uint8Array = /*#__PURE__*/ makeByteClasses()
 
 function makeByteClasses(): Uint8Array {
   const classes = new Uint8Array(512)
@@ -122,7 +123,6 @@ function makeByteClasses(): Uint8Array {
     classes[base + 0x8f] = CLASS_XOP
     classes[base + 0x62] = CLASS_EVEX
   }
-  // The second half is 64-bit mode.
   for (let rex = 0x40; rex < 0x50; rex++) classes[256 + rex] = CLASS_REX
   return classes
 }
@@ -164,22 +164,8 @@ function outOfBytes(insn: Instruction, length: number, have: number): number {
   return kinds.TRUNCATED
 }
 
-/**
- * Decodes one instruction.
- *
- * Nothing is allocated, nothing is thrown, no byte at `end` or after it is read, and any bytes come to an end.
- *
- * @param bytes - where the instruction is
- * @param offset - index of its first byte
- * @param end - index after the last byte that may be read
- * @param mode - 16, 32 or 64, and what `decoderOptions` gives for a processor other than an Intel one with all features
- * @param insn - filled in; after `INVALID` only `code` (0), `length` (bytes looked at) and `reason` mean anything, after
- *   `TRUNCATED` only `length` (the least number of bytes that would let decoding go on)
- * @returns `DECODED`, `INVALID` or `TRUNCATED`
- *
- * Source: Intel SDM vol. 2A, chapter 2, "Instruction Format"; AMD APM vol. 3, "Instruction Encoding".
- */
-export function decodeInto(bytes: Uint8Array, offset: number, end: number, mode: number, insn: Instruction): number {
+/** Decodes any instruction: `decodeInto` for what is not common, or too near to the end to be read without counting. */
+export function decodeAny(bytes: Uint8Array, offset: number, end: number, mode: number, insn: Instruction): number {
   offset |= 0
   end |= 0
   if (end > bytes.length) end = bytes.length | 0

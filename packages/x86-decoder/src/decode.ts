@@ -1,6 +1,6 @@
 /** Decoding for people: objects with names in them, on top of `decodeInto`. */
 import { codeInfo, type CodeInfo, type OperandAccess, type OperandSpec } from './codes.ts'
-import { decodeInto } from './decode-into.ts'
+import { decodeInto } from './decode-common.ts'
 import { DecoderError } from './errors.ts'
 import { Instruction } from './instruction.ts'
 import { DECODED, OperandKind, reasonTexts, REGISTER_RIP, TRUNCATED } from './kinds.ts'

@@ -11,7 +11,7 @@ export type {
   Operand,
   RegisterOperand,
 } from './decode.ts'
-export { decodeInto } from './decode-into.ts'
+export { decodeInto } from './decode-common.ts'
 export { DecoderError } from './errors.ts'
 export type { DecoderErrorCode } from './errors.ts'
 export { formatAtt, tokensAtt } from './format-att.ts'
