@@ -23,7 +23,16 @@ import {
   MSR_X2APIC_FIRST,
   MSR_X2APIC_LAST,
 } from '@retrap/irqchip'
-import { ACCESS_FETCH, ACCESS_WRITE, PagingContext, WALK_OK, WalkResult, probe, walk } from '@retrap/paging'
+import {
+  ACCESS_FETCH,
+  ACCESS_WRITE,
+  PagingContext,
+  PagingStructureCache,
+  WALK_OK,
+  WalkResult,
+  probe,
+  walk,
+} from '@retrap/paging'
 import { LoggedTables } from '@retrap/replay'
 import type { AccessLog } from '@retrap/replay'
 import {
@@ -59,6 +68,7 @@ export class HvmVcpu implements CpuHost {
   readonly #dispatch: IoDispatch
   readonly #paging: PagingContext
   readonly #walk = new WalkResult()
+  readonly #cache = new PagingStructureCache()
   readonly #tables: GuestTables
   readonly #loggedTables: LoggedTables
   readonly #request = createIoRequest()
@@ -84,7 +94,11 @@ export class HvmVcpu implements CpuHost {
     this.counts.walks++
     const result = this.#walk
     if (log !== null) log.beginWalk()
-    const status = walk(this.#paging, log === null ? this.#tables : this.#loggedTables, lo, hi, access, result)
+    // A logged pass reads every entry, so that the log has it.
+    const status =
+      log === null
+        ? walk(this.#paging, this.#tables, lo, hi, access, result, this.#cache)
+        : walk(this.#paging, this.#loggedTables, lo, hi, access, result)
     if (status !== WALK_OK) {
       into.errorCode = result.pfec
       return STATUS_FAULT
@@ -317,8 +331,8 @@ export class HvmVcpu implements CpuHost {
     for (let i = 0; i < 8; i++) this.#paging.pdptes[i] = at(S_PDPTE + 4 * i)
   }
 
-  invalidate(): void {
-    // There is no paging-structure cache yet: every walk reads the tables.
+  invalidate(scope: number, pcid: number): void {
+    this.#cache.invalidate(scope, pcid)
   }
 
   pause(): void {

@@ -12,6 +12,8 @@ export const PFEC_RSVD = 0x08
 export const PFEC_I = 0x10
 /** #PF error code: a protection key denied it. */
 export const PFEC_PK = 0x20
+/** #PF error code: a shadow-stack access. */
+export const PFEC_SS = 0x40
 
 /** Access mask of a data read; also no bits at all. */
 export const ACCESS_READ = 0
@@ -21,6 +23,11 @@ export const ACCESS_WRITE = 0x02
 export const ACCESS_USER = 0x04
 /** An instruction fetch. */
 export const ACCESS_FETCH = 0x10
+/**
+ * A shadow-stack access, of CALL, RET, WRSS and their like: a user's with {@link ACCESS_USER} (WRUSS too), else a
+ * supervisor's.
+ */
+export const ACCESS_SHADOW_STACK = 0x40
 /** Made by the processor itself (descriptor tables, TSS): a supervisor access even at CPL 3. */
 export const ACCESS_IMPLICIT = 0x4_0000
 /** EFLAGS.AC is set: explicit supervisor accesses pass SMAP. */
@@ -37,10 +44,21 @@ export const MAP_GLOBAL = 0x100
 /** In `WalkResult.flags`: NX of any level. */
 export const MAP_NX = 0x200
 
+/** In `WalkResult.flags`: a shadow-stack page. With CR4.CET: RW clear and D set in the leaf, RW set in all above it. */
+export const MAP_SHADOW_STACK = 0x400
+
 /** `walk` and `probe`: translated, and the access is allowed. */
 export const WALK_OK = 0
 /** `walk` and `probe`: a page fault, whose error code is `WalkResult.pfec`. */
 export const WALK_FAULT = 1
+/**
+ * `walk` and `probe`: the second level does not let a table be read or an A or D bit be set. Nothing the guest sees: the
+ * host settles it, and the walk is made again. `WalkResult.tableGpa` is the entry's address.
+ */
+export const WALK_SECOND_LEVEL = 2
+
+/** What a {@link TableReader} returns, instead of true or false, for a fault of the second level. */
+export const SECOND_LEVEL_FAULT = 2
 
 // Control register bits.
 export const CR0_CD = 0x4000_0000
@@ -51,9 +69,11 @@ export const CR4_PSE = 0x10
 export const CR4_PAE = 0x20
 export const CR4_PGE = 0x80
 export const CR4_LA57 = 0x1000
+export const CR4_PCIDE = 0x2_0000
 export const CR4_SMEP = 0x10_0000
 export const CR4_SMAP = 0x20_0000
 export const CR4_PKE = 0x40_0000
+export const CR4_CET = 0x80_0000
 export const CR4_PKS = 0x100_0000
 export const EFER_LMA = 0x400
 export const EFER_NXE = 0x800

@@ -3,8 +3,10 @@ import {
   CR0_NW,
   CR0_PG,
   CR0_WP,
+  CR4_CET,
   CR4_LA57,
   CR4_PAE,
+  CR4_PCIDE,
   CR4_PGE,
   CR4_PKE,
   CR4_PKS,
@@ -70,6 +72,10 @@ export class PagingContext {
   nxe: number = 0
   pke: number = 0
   pks: number = 0
+  /** CR4.CET: read-only, dirty pages are shadow stacks. */
+  cet: number = 0
+  /** The current process-context identifier, 0 without CR4.PCIDE. */
+  pcid: number = 0
   /** {@link PFEC_I} if a fetch is told in the error code, else 0. */
   fetchBit: number = 0
   /** The G bit if CR4.PGE, else 0. */
@@ -147,6 +153,8 @@ export class PagingContext {
     this.pse = (cr4 & CR4_PSE) === 0 ? 0 : 1
     this.pke = lma && (cr4 & CR4_PKE) !== 0 ? 1 : 0
     this.pks = lma && (cr4 & CR4_PKS) !== 0 ? 1 : 0
+    this.cet = (cr4 & CR4_CET) === 0 ? 0 : 1
+    this.pcid = lma && (cr4 & CR4_PCIDE) !== 0 ? cr3Lo & 0xfff : 0
     this.fetchBit = this.smep !== 0 || (this.nxe !== 0 && pae) ? 0x10 : 0
     this.globalMask = (cr4 & CR4_PGE) === 0 ? 0 : PTE_G
     this.reservedUpperLo = this.cpu.amd ? 0x180 : 0x80

@@ -2,9 +2,11 @@ import {
   ACCESS_AC,
   ACCESS_FETCH,
   ACCESS_IMPLICIT,
+  ACCESS_SHADOW_STACK,
   ACCESS_USER,
   ACCESS_WRITE,
   MAP_NX,
+  MAP_SHADOW_STACK,
   MAP_USER,
   MAP_WRITABLE,
   PFEC_P,
@@ -36,11 +38,15 @@ export function permission(context: PagingContext, flags: number, pkey: number, 
       denied = PFEC_P | PFEC_PK
     }
   }
-  if (user !== 0) {
+  const shadow = access & ACCESS_SHADOW_STACK
+  if (shadow !== 0) {
+    // Only to a shadow stack of the same privilege, whose RW is clear.
+    if ((flags & MAP_SHADOW_STACK) === 0 || userPage !== user) denied |= PFEC_P
+  } else if (user !== 0) {
     if (userPage === 0 || (write !== 0 && (flags & MAP_WRITABLE) === 0)) denied |= PFEC_P
   } else {
     if (userPage !== 0 && context.smap !== 0 && (access & (ACCESS_AC | ACCESS_IMPLICIT)) !== ACCESS_AC) denied |= PFEC_P
     if (write !== 0 && (flags & MAP_WRITABLE) === 0 && context.wp !== 0) denied |= PFEC_P
   }
-  return denied === 0 ? 0 : denied | write | user
+  return denied === 0 ? 0 : denied | write | user | shadow
 }

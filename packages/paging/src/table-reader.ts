@@ -1,3 +1,11 @@
+import type { SECOND_LEVEL_FAULT } from './bits.ts'
+
+/**
+ * What became of an access to a table: true, false as each method says, or {@link SECOND_LEVEL_FAULT}: the tables that
+ * translate guest-physical addresses have to be seen to first (a frame that is paged out, or whose writes are logged).
+ */
+export type TableStatus = boolean | typeof SECOND_LEVEL_FAULT
+
 /**
  * The accesses that a walk makes to the guest's tables. Guest-physical addresses, aligned to the entry; a 64-bit entry
  * is `into[0]` (low word) and `into[1]` (high word).
@@ -6,16 +14,16 @@
  */
 export interface TableReader {
   /** @returns false if no memory backs the address; the entry then counts as not present */
-  read32(gpa: number, into: Uint32Array): boolean
+  read32(gpa: number, into: Uint32Array): TableStatus
   /** @returns false if no memory backs the address; the entry then counts as not present */
-  read64(gpa: number, into: Uint32Array): boolean
+  read64(gpa: number, into: Uint32Array): TableStatus
   /**
    * Sets A and D bits.
    *
    * @returns false, with nothing changed, if the entry no longer holds `expect`. A table that cannot be written (ROM)
    *   loses the update: true
    */
-  compareExchange32(gpa: number, expect: number, value: number): boolean
+  compareExchange32(gpa: number, expect: number, value: number): TableStatus
   /** See {@link TableReader.compareExchange32}. */
-  compareExchange64(gpa: number, expectLo: number, expectHi: number, lo: number, hi: number): boolean
+  compareExchange64(gpa: number, expectLo: number, expectHi: number, lo: number, hi: number): TableStatus
 }

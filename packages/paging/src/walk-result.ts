@@ -2,7 +2,7 @@ import { WALK_OK } from './bits.ts'
 
 /** What a walk found. The caller owns it and passes it in; every field is valid after `walk` as stated. */
 export class WalkResult {
-  /** {@link WALK_OK} or {@link WALK_FAULT}, as returned. */
+  /** `WALK_OK`, `WALK_FAULT` or `WALK_SECOND_LEVEL`, as returned. */
   status: number = WALK_OK
   /** OK: guest-physical address of the byte asked for. */
   gpa: number = 0
@@ -14,6 +14,9 @@ export class WalkResult {
   pkey: number = 0
   /** FAULT: the #PF error code. */
   pfec: number = 0
+  /** SECOND_LEVEL: guest-physical address of the table entry, and 1 if setting A or D was refused, 0 for reading it. */
+  tableGpa: number = -1
+  tableWrite: number = 0
   /** FAULT: level of the entry that ended the walk (1 is the last), of the leaf for a fault of rights. OK: the leaf's. */
   level: number = 0
   /** Table entries read from memory, those of restarts included. */

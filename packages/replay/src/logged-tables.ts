@@ -1,18 +1,24 @@
 import type { AccessLog } from './access-log.ts'
 
 /**
+ * What became of an access: true, false as each method says, or 2 for a fault of the second level, which the guest does
+ * not see and which is handed on. `TableStatus` of `@retrap/paging`.
+ */
+export type TableAccessStatus = boolean | 2
+
+/**
  * How page tables are read and changed; the same shape as `TableReader` of `@retrap/paging`. Guest-physical addresses;
  * a 64-bit entry is `into[0]` (low) and `into[1]` (high).
  */
 export interface TableAccess {
   /** @returns false if there is no memory at that address */
-  read32(gpa: number, into: Uint32Array): boolean
+  read32(gpa: number, into: Uint32Array): TableAccessStatus
   /** @returns false if there is no memory at that address */
-  read64(gpa: number, into: Uint32Array): boolean
+  read64(gpa: number, into: Uint32Array): TableAccessStatus
   /** @returns false if the entry no longer holds `expect` */
-  compareExchange32(gpa: number, expect: number, value: number): boolean
+  compareExchange32(gpa: number, expect: number, value: number): TableAccessStatus
   /** @returns false if the entry no longer holds `expectHi:expectLo` */
-  compareExchange64(gpa: number, expectLo: number, expectHi: number, lo: number, hi: number): boolean
+  compareExchange64(gpa: number, expectLo: number, expectHi: number, lo: number, hi: number): TableAccessStatus
 }
 
 /**
@@ -30,7 +36,7 @@ export class LoggedTables implements TableAccess {
     this.#tables = tables
   }
 
-  read32(gpa: number, into: Uint32Array): boolean {
+  read32(gpa: number, into: Uint32Array): TableAccessStatus {
     const lo = gpa >>> 0
     const hi = (gpa / 0x1_0000_0000) >>> 0
     const found = this.#log.findWalkRead(lo, hi)
@@ -39,12 +45,13 @@ export class LoggedTables implements TableAccess {
       into[1] = 0
       return true
     }
-    if (!this.#tables.read32(gpa, into)) return false
+    const status = this.#tables.read32(gpa, into)
+    if (status !== true) return status
     this.#log.recordWalkRead(lo, hi, 4, into[0] as number, 0)
     return true
   }
 
-  read64(gpa: number, into: Uint32Array): boolean {
+  read64(gpa: number, into: Uint32Array): TableAccessStatus {
     const lo = gpa >>> 0
     const hi = (gpa / 0x1_0000_0000) >>> 0
     const found = this.#log.findWalkRead(lo, hi)
@@ -53,25 +60,24 @@ export class LoggedTables implements TableAccess {
       into[1] = this.#log.dataHi(found)
       return true
     }
-    if (!this.#tables.read64(gpa, into)) return false
+    const status = this.#tables.read64(gpa, into)
+    if (status !== true) return status
     this.#log.recordWalkRead(lo, hi, 8, into[0] as number, into[1] as number)
     return true
   }
 
-  compareExchange32(gpa: number, expect: number, value: number): boolean {
-    if (!this.#tables.compareExchange32(gpa, expect, value)) {
-      this.#log.dropWalk()
-      return false
-    }
+  compareExchange32(gpa: number, expect: number, value: number): TableAccessStatus {
+    const status = this.#tables.compareExchange32(gpa, expect, value)
+    if (status === false) this.#log.dropWalk()
+    if (status !== true) return status
     this.#log.recordAdWrite(gpa >>> 0, (gpa / 0x1_0000_0000) >>> 0, 4, value, 0)
     return true
   }
 
-  compareExchange64(gpa: number, expectLo: number, expectHi: number, lo: number, hi: number): boolean {
-    if (!this.#tables.compareExchange64(gpa, expectLo, expectHi, lo, hi)) {
-      this.#log.dropWalk()
-      return false
-    }
+  compareExchange64(gpa: number, expectLo: number, expectHi: number, lo: number, hi: number): TableAccessStatus {
+    const status = this.#tables.compareExchange64(gpa, expectLo, expectHi, lo, hi)
+    if (status === false) this.#log.dropWalk()
+    if (status !== true) return status
     this.#log.recordAdWrite(gpa >>> 0, (gpa / 0x1_0000_0000) >>> 0, 8, lo, hi)
     return true
   }

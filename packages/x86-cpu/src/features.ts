@@ -17,6 +17,7 @@ export const FEATURES: ReadonlySet<string> = new Set([
   'FPU',
   'FSGSBASE',
   'FXSR',
+  'INVPCID',
   'LZCNT',
   'MMX',
   'MOVBE',

@@ -1,5 +1,5 @@
 import type { MachineMemory } from '@retrap/memory'
-import { ACCESS_WRITE, PagingContext, WALK_OK, WalkResult, walk } from '@retrap/paging'
+import { ACCESS_WRITE, PagingContext, PagingStructureCache, WALK_OK, WalkResult, walk } from '@retrap/paging'
 import type { TableReader } from '@retrap/paging'
 import { LoggedTables } from '@retrap/replay'
 import type { AccessLog } from '@retrap/replay'
@@ -29,6 +29,7 @@ export class FlatHost implements CpuHost {
     amd: false,
   })
   readonly #walk = new WalkResult()
+  readonly #cache = new PagingStructureCache()
   readonly #tables: TableReader
   #loggedTables: LoggedTables | undefined
   #vcpu: Vcpu | undefined
@@ -83,7 +84,9 @@ export class FlatHost implements CpuHost {
     const result = this.#walk
     if (log !== null) log.beginWalk()
     const tables = log === null ? this.#tables : (this.#loggedTables as LoggedTables)
-    if (walk(this.#paging, tables, lo, hi, access, result) !== WALK_OK) {
+    // The log has all that a walk of its pass reads.
+    const cache = log === null ? this.#cache : null
+    if (walk(this.#paging, tables, lo, hi, access, result, cache) !== WALK_OK) {
       into.errorCode = result.pfec
       return STATUS_FAULT
     }
@@ -173,7 +176,7 @@ export class FlatHost implements CpuHost {
     // Nobody else waits for a turn.
   }
 
-  invalidate(_lo: number, _hi: number): void {
-    // Every walk reads the tables.
+  invalidate(scope: number, pcid: number): void {
+    this.#cache.invalidate(scope, pcid)
   }
 }

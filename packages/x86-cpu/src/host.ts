@@ -73,6 +73,11 @@ export interface CpuHost {
   controlChanged(): void
   /** PAUSE: what looks like a spin loop. */
   pause(): void
-  /** Guest asks to drop translations above what the CPU's own TLB holds (paging-structure caches). */
-  invalidate(lo: number, hi: number): void
+  /**
+   * The guest drops translations; the CPU has forgotten its own, and the host does so with its paging-structure cache.
+   *
+   * @param scope - `Invalidate` of `@retrap/paging`
+   * @param pcid - for an address or one address space; 0 without CR4.PCIDE
+   */
+  invalidate(scope: number, pcid: number, lo: number, hi: number): void
 }

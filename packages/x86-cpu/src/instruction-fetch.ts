@@ -19,6 +19,7 @@ import {
   STATUS_RETRY,
   STATUS_STEP,
   S_CPL,
+  S_CR4,
   S_ENTRY,
   S_FAULT_ADDRESS,
   S_FAULT_ERROR,
@@ -37,6 +38,7 @@ import { TLB_EXECUTE, TLB_MISS } from './tlb.ts'
 import type { Tlb } from './tlb.ts'
 
 const PAGE = 0x1000
+const CR4_LA57 = 1 << 12
 
 /**
  * How a vCPU comes from a linear address to the record of the instruction there: translation, segment limit, the cache of
@@ -175,8 +177,10 @@ export class InstructionFetch {
     const access = ACCESS_FETCH | (this.u32[S_CPL >>> 2] === 3 ? ACCESS_USER : 0)
     const status = this.host.translate(lo, hi, access, into, log)
     if (status === STATUS_DONE) return true
-    if (status === STATUS_FAULT) this.#fetchFault(lo, hi, VECTOR_PF, into.errorCode)
-    else this.u32[S_FETCH_STATUS >>> 2] = status
+    if (status === STATUS_FAULT) {
+      this.#tlb.invalidatePage(lo, hi)
+      this.#fetchFault(lo, hi, VECTOR_PF, into.errorCode)
+    } else this.u32[S_FETCH_STATUS >>> 2] = status
     return false
   }
 
@@ -185,7 +189,8 @@ export class InstructionFetch {
     const u32 = this.u32
     const mode = u32[S_MODE >>> 2] as number
     if (mode === MODE_64) {
-      if ((hi << 16) >> 16 !== (hi | 0)) return this.#fetchFault(lo, hi, VECTOR_GP, 0)
+      const unused = (u32[S_CR4 >>> 2]! & CR4_LA57) === 0 ? 16 : 7
+      if ((hi << unused) >> unused !== (hi | 0)) return this.#fetchFault(lo, hi, VECTOR_GP, 0)
     } else {
       const base = u32[(S_SEGMENTS + SEG_BYTES * CS + SEG_BASE) >>> 2] as number
       const limit = u32[(S_SEGMENTS + SEG_BYTES * CS + SEG_LIMIT) >>> 2] as number

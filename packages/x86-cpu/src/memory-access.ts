@@ -24,6 +24,7 @@ import {
   STATUS_RETRY,
   S_CPL,
   S_CR0,
+  S_CR4,
   S_DATA,
   S_EFER,
   S_EFLAGS,
@@ -40,6 +41,7 @@ import type { Tlb } from './tlb.ts'
 
 const PAGE = 0x1000
 const CR0_AM = 1 << 18
+const CR4_LA57 = 1 << 12
 const EFER_LMA = 1 << 10
 
 /** What the access path asks of the vCPU. */
@@ -113,7 +115,10 @@ export class MemoryAccess {
     const size = flags & 0xff
     const u32 = this.#u32
     u32[S_TLB_MISSES >>> 2]!++
-    if ((u32[S_EFER >>> 2]! & EFER_LMA) !== 0 && !canonical(lo, hi, size)) {
+    if (
+      (u32[S_EFER >>> 2]! & EFER_LMA) !== 0 &&
+      !canonical(lo, hi, size, (u32[S_CR4 >>> 2]! & CR4_LA57) === 0 ? 16 : 7)
+    ) {
       this.nonCanonical = (flags & SLOW_IMPLICIT) === 0
       return this.#raise((flags & SLOW_STACK) !== 0 ? VECTOR_SS : VECTOR_GP, 0)
     }
@@ -231,6 +236,8 @@ export class MemoryAccess {
     const logged = this.#u32[S_LOGGED >>> 2] === 1
     const status = this.#host.translate(lo, hi, access, into, logged ? this.#log : null)
     if (status !== STATUS_FAULT) return status
+    // A page fault drops what the TLB has of the page (SDM vol. 3A, "Operations that Invalidate TLBs …").
+    this.#tlb.invalidatePage(lo, hi)
     this.#u32[S_FAULT_ADDRESS >>> 2] = lo
     this.#u32[(S_FAULT_ADDRESS >>> 2) + 1] = hi
     return this.#raise(VECTOR_PF, into.errorCode)
@@ -381,11 +388,15 @@ function misaligned(lo: number, size: number): boolean {
   return size <= 8 && (size & (size - 1)) === 0 && (lo & (size - 1)) !== 0
 }
 
-/** 48-bit canonical form, for the first and the last byte (SDM vol. 1, "Canonical Addressing"). */
-function canonical(lo: number, hi: number, size: number): boolean {
-  if ((hi << 16) >> 16 !== (hi | 0)) return false
+/**
+ * Canonical form of the first and the last byte's address (SDM vol. 1, "Canonical Addressing").
+ *
+ * @param shift - unused upper bits: 16, or 7 with CR4.LA57
+ */
+function canonical(lo: number, hi: number, size: number, shift: number): boolean {
+  if ((hi << shift) >> shift !== (hi | 0)) return false
   const last = lo + size - 1
   if (last <= 0xffff_ffff) return true
   const next = (hi + 1) | 0
-  return (next << 16) >> 16 === next
+  return (next << shift) >> shift === next
 }

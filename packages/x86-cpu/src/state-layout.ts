@@ -153,6 +153,9 @@ export const S_RIP_MASK = 0xde0
 /** Always 2^28: times 8, it moves RIP-relative displacements that would not fit 32 bits once relative to the page. */
 export const S_TWO_TO_28 = 0xde8
 
+/** By how much a shift left and back right leaves a canonical address alone: 16, or 7 with CR4.LA57. 64 bits. */
+export const S_CANONICAL_SHIFT = 0xdf0
+
 /** TLB sets follow the registers: one per access mode, see tlb.ts. */
 export const S_TLB_SETS = 0x1000
 

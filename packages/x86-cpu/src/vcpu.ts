@@ -1,4 +1,5 @@
 import type { MachineMemory } from '@retrap/memory'
+import { Invalidate } from '@retrap/paging'
 import { AccessLog, LOG_BYTES } from '@retrap/replay'
 import type { CodeCacheClient } from './code-cache.ts'
 import type { X86Engine } from './engine.ts'
@@ -41,8 +42,10 @@ import {
   STATUS_STEP,
   S_ATTENTION,
   S_BUDGET,
+  S_CANONICAL_SHIFT,
   S_CPL,
   S_CR0,
+  S_CR3,
   S_CR4,
   S_DATA,
   S_EFER,
@@ -94,6 +97,8 @@ const CR0_EM = 1 << 2
 const CR0_TS = 1 << 3
 const CR0_PE = 1
 const CR4_OSFXSR = 1 << 9
+const CR4_LA57 = 1 << 12
+const CR4_PCIDE = 1 << 17
 const CR4_SMAP = 1 << 21
 const EFER_LMA = 1 << 10
 const ATTR_L = 1 << 13
@@ -251,11 +256,48 @@ export class Vcpu implements Cpu, CodeCacheClient {
     // Whoever changes DR7 comes by here.
     if (all) this.#access.dataBreakpoints = hasDataBreakpoints(this.system)
     this.#tlb.flush(all)
+    this.host.invalidate(all ? Invalidate.ALL : Invalidate.PCID, this.#pcid, 0, 0)
+  }
+
+  /** The current address space. */
+  get #pcid(): number {
+    return (this.u32[S_CR4 >>> 2]! & CR4_PCIDE) === 0 ? 0 : this.u32[S_CR3 >>> 2]! & 0xfff
   }
 
   invalidatePage(lo: number, hi: number): void {
     this.#tlb.invalidatePage(lo >>> 0, hi >>> 0)
-    this.host.invalidate(lo >>> 0, hi >>> 0)
+    this.host.invalidate(Invalidate.ADDRESS, this.#pcid, lo >>> 0, hi >>> 0)
+  }
+
+  invalidatePcid(scope: number, pcid: number, lo: number, hi: number): void {
+    const current = pcid === this.#pcid
+    switch (scope) {
+      case Invalidate.ADDRESS:
+        // Of another address space all goes, which is allowed and hardly ever asked for.
+        if (current) this.#tlb.invalidatePage(lo >>> 0, hi >>> 0)
+        else this.#tlb.dropParked(pcid)
+        break
+      case Invalidate.PCID:
+        if (current) this.#tlb.flush(false)
+        else this.#tlb.dropParked(pcid)
+        break
+      case Invalidate.ALL:
+        this.#tlb.flush(true)
+        break
+      default:
+        this.#tlb.flush(false)
+        this.#tlb.dropAllParked()
+    }
+    this.host.invalidate(scope, pcid, lo >>> 0, hi >>> 0)
+  }
+
+  switchPcid(from: number, to: number, keep: boolean): void {
+    if (!keep) {
+      this.#tlb.dropParked(to)
+      this.host.invalidate(Invalidate.PCID, to, 0, 0)
+    }
+    if (from !== to) this.#tlb.exchange(from, to)
+    else if (!keep) this.#tlb.flush(false)
   }
 
   flushExecute(): void {
@@ -286,6 +328,7 @@ export class Vcpu implements Cpu, CodeCacheClient {
     u32[S_MODE >>> 2] = mode
     u32[S_RIP_MASK >>> 2] = 0xffff_ffff
     u32[(S_RIP_MASK >>> 2) + 1] = mode === MODE_64 ? 0xffff_ffff : 0
+    u32[S_CANONICAL_SHIFT >>> 2] = (cr4 & CR4_LA57) === 0 ? 16 : 7
     const set =
       cpl === 3 ? TLB_USER : (cr4 & CR4_SMAP) !== 0 && (eflags & FLAG_AC) === 0 ? TLB_SUPERVISOR_SMAP : TLB_SUPERVISOR
     const checksAlignment = cpl === 3 && (eflags & FLAG_AC) !== 0 && (cr0 & (1 << 18)) !== 0
@@ -735,7 +778,7 @@ export class Vcpu implements Cpu, CodeCacheClient {
   load(state: InitialCpuState): void {
     loadInitialState(this.system, state)
     this.host.controlChanged()
-    this.#tlb.flush(true)
+    this.flushTlb(true)
     this.modeChanged()
   }
 

@@ -92,6 +92,73 @@ describe('the TLB', () => {
     },
   )
 
+  test('INVLPG of a fragment keeps what is not of its large page', () => {
+    const tlb = new Tlb(memory, state)
+    tlb.fill(TLB_USER, TLB_READ, 0x4000_3000, 0, 0x9000, true, 0x20_0000)
+    tlb.fill(TLB_USER, TLB_READ, 0x4020_4000, 0, 0xa000, false, 0x20_0000)
+    tlb.fill(TLB_USER, TLB_READ, 0x4000_5000, 0, 0xb000, false, 0x1000)
+    tlb.invalidatePage(0x4010_0000, 0)
+    expect(lookUp(tlb, TLB_USER, TLB_READ, 0x4000_3000, 0)).toBe(-1)
+    expect(lookUp(tlb, TLB_USER, TLB_READ, 0x4020_4000, 0)).toBe(0xa000)
+    expect(lookUp(tlb, TLB_USER, TLB_READ, 0x4000_5000, 0)).toBe(0xb000)
+  })
+
+  describe('with address spaces', () => {
+    test('entries go away with theirs and come back; global ones stay', () => {
+      const tlb = new Tlb(memory, state)
+      tlb.fill(TLB_USER, TLB_READ, 0x1000, 7, 0x5000, false, 0x1000)
+      tlb.fill(TLB_SUPERVISOR, TLB_READ, 0x2000, 7, 0x6000, true, 0x1000)
+      tlb.exchange(0, 5)
+      expect(lookUp(tlb, TLB_USER, TLB_READ, 0x1000, 7)).toBe(-1)
+      expect(lookUp(tlb, TLB_SUPERVISOR, TLB_READ, 0x2000, 7)).toBe(0x6000)
+      tlb.fill(TLB_USER, TLB_READ, 0x1000, 7, 0x8000, false, 0x1000)
+      tlb.exchange(5, 0)
+      expect(lookUp(tlb, TLB_USER, TLB_READ, 0x1000, 7)).toBe(0x5000)
+      tlb.exchange(0, 5)
+      expect(lookUp(tlb, TLB_USER, TLB_READ, 0x1000, 7)).toBe(0x8000)
+    })
+
+    test('one that is dropped while it is away does not come back', () => {
+      const tlb = new Tlb(memory, state)
+      for (const drop of [() => tlb.dropParked(3), () => tlb.dropAllParked(), () => tlb.flush(true)]) {
+        tlb.exchange(0, 3)
+        tlb.fill(TLB_USER, TLB_READ, 0x1000, 7, 0x5000, false, 0x1000)
+        tlb.exchange(3, 0)
+        drop()
+        tlb.exchange(0, 3)
+        expect(lookUp(tlb, TLB_USER, TLB_READ, 0x1000, 7)).toBe(-1)
+        tlb.exchange(3, 0)
+      }
+    })
+
+    test('frames that hold code now, and moved code pages, are noticed while away', () => {
+      const tlb = new Tlb(memory, state)
+      for (const table of TABLES) tlb.fill(TLB_USER, table, 0x7000, 0, 0x9000, false, 0x1000)
+      tlb.exchange(0, 1)
+      tlb.dropWritable(0x9000)
+      tlb.flushExecute()
+      tlb.exchange(1, 0)
+      expect(TABLES.map((table) => lookUp(tlb, TLB_USER, table, 0x7000, 0))).toEqual([0x9000, -1, -1])
+    })
+
+    test('more of them than are kept lose the one that was away longest', () => {
+      const tlb = new Tlb(memory, state)
+      for (let pcid = 0; pcid < 12; pcid++) {
+        tlb.fill(TLB_USER, TLB_READ, 0x1000, 0, 0x1000 * (pcid + 1), false, 0x1000)
+        tlb.exchange(pcid, pcid + 1)
+      }
+      // From the latest back: those that are left are found, with what is theirs.
+      const found: number[] = []
+      for (let pcid = 11; pcid >= 0; pcid--) {
+        tlb.exchange(pcid + 1, pcid)
+        found.push(lookUp(tlb, TLB_USER, TLB_READ, 0x1000, 0))
+      }
+      const left = found.indexOf(-1)
+      expect(left).toBeGreaterThan(3)
+      expect(found).toEqual(Array.from({ length: 12 }, (_, i) => (i < left ? 0x1000 * (12 - i) : -1)))
+    })
+  })
+
   test('a frame that holds code now leaves the write tables of all modes, and stays readable', () => {
     const tlb = new Tlb(memory, state)
     for (const set of SETS)
@@ -132,6 +199,8 @@ describe('the TLB', () => {
       },
       { weight: 2, arbitrary: fc.record({ kind: fc.constant('invalidate' as const), page }) },
       { weight: 1, arbitrary: fc.record({ kind: fc.constant('flush' as const), all: fc.boolean() }) },
+      { weight: 2, arbitrary: fc.record({ kind: fc.constant('exchange' as const), to: fc.nat({ max: 3 }) }) },
+      { weight: 1, arbitrary: fc.record({ kind: fc.constant('forget' as const), pcid: fc.nat({ max: 3 }) }) },
       {
         weight: 1,
         arbitrary: fc.record({ kind: fc.constant('drop' as const), host: fc.integer({ min: 1, max: 200 }) }),
@@ -140,21 +209,42 @@ describe('the TLB', () => {
     fc.assert(
       fc.property(fc.array(action, { maxLength: 60 }), (actions) => {
         const tlb = new Tlb(memory, state)
-        const model = new Map<
-          string,
-          { host: number; global: boolean; set: number; table: number; lo: number; hi: number }
-        >()
+        interface Entry {
+          host: number
+          global: boolean
+          pcid: number
+          set: number
+          table: number
+          lo: number
+          hi: number
+        }
+        let pcid = 0
+        // By page, and for pages that are not global by PCID.
+        const model = new Map<string, Entry>()
+        const keyOf = (e: Omit<Entry, 'host'>): string =>
+          `${e.set} ${e.table} ${e.lo} ${e.hi} ${e.global ? 'global' : e.pcid}`
         for (const a of actions) {
           if (a.kind === 'fill') {
             tlb.fill(a.set, a.table, a.page.lo, a.page.hi, a.host << 12, a.global, 0x1000)
-            const key = `${a.set} ${a.table} ${a.page.lo} ${a.page.hi}`
-            model.set(key, { host: a.host << 12, global: a.global, set: a.set, table: a.table, ...a.page })
+            const e = { host: a.host << 12, global: a.global, pcid, set: a.set, table: a.table, ...a.page }
+            for (const global of [false, true]) model.delete(keyOf({ ...e, global }))
+            model.set(keyOf(e), e)
           } else if (a.kind === 'invalidate') {
             tlb.invalidatePage(a.page.lo, a.page.hi)
-            for (const [key, e] of model) if (e.lo === a.page.lo && e.hi === a.page.hi) model.delete(key)
+            for (const [key, e] of model) {
+              if (e.lo === a.page.lo && e.hi === a.page.hi && (e.global || e.pcid === pcid)) model.delete(key)
+            }
           } else if (a.kind === 'flush') {
             tlb.flush(a.all)
-            for (const [key, e] of model) if (a.all || !e.global) model.delete(key)
+            for (const [key, e] of model) if (a.all || (!e.global && e.pcid === pcid)) model.delete(key)
+          } else if (a.kind === 'exchange') {
+            if (a.to !== pcid) tlb.exchange(pcid, a.to)
+            pcid = a.to
+          } else if (a.kind === 'forget') {
+            if (a.pcid !== pcid) {
+              tlb.dropParked(a.pcid)
+              for (const [key, e] of model) if (!e.global && e.pcid === a.pcid) model.delete(key)
+            }
           } else {
             tlb.dropWritable(a.host << 12)
             for (const [key, e] of model) if (e.table === TLB_WRITE && e.host === a.host << 12) model.delete(key)
@@ -164,7 +254,9 @@ describe('the TLB', () => {
               for (const lo of [0, 0x1000, 0x40_0000, 0x40_1000, 0xffff_f000]) {
                 for (const hi of [0, 1, 0xffff_ffff]) {
                   const found = lookUp(tlb, set, table, lo, hi)
-                  if (found !== -1) expect(found).toBe(model.get(`${set} ${table} ${lo} ${hi}`)?.host)
+                  if (found === -1) continue
+                  const expected = [false, true].map((global) => model.get(keyOf({ set, table, lo, hi, global, pcid })))
+                  expect(expected.map((e) => e?.host)).toContain(found)
                 }
               }
             }

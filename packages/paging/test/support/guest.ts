@@ -7,9 +7,11 @@ export const CR4 = {
   PAE: 0x20,
   PGE: 0x80,
   LA57: 0x1000,
+  PCIDE: 0x2_0000,
   SMEP: 0x10_0000,
   SMAP: 0x20_0000,
   PKE: 0x40_0000,
+  CET: 0x80_0000,
   PKS: 0x100_0000,
 } as const
 export const LMA = 0x500

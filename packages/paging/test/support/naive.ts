@@ -19,6 +19,7 @@ export interface NaiveAccess {
   readonly fetch: boolean
   readonly implicit: boolean
   readonly ac: boolean
+  readonly shadow?: boolean
 }
 
 export type NaiveResult =
@@ -29,6 +30,8 @@ export type NaiveResult =
       pageBytes: bigint
       rw: boolean
       us: boolean
+      /** A shadow-stack page. */
+      ss: boolean
       nx: boolean
       g: boolean
       d: boolean
@@ -77,8 +80,12 @@ export function naiveWalk(
   const pae = (cr4 & CR4.PAE) !== 0
   const nxe = (efer & NXE) !== 0
   const user = access.user && !access.implicit
+  const shadow = access.shadow === true
   const code =
-    (access.write ? 2 : 0) | (user ? 4 : 0) | (access.fetch && ((cr4 & CR4.SMEP) !== 0 || (nxe && pae)) ? 16 : 0)
+    (access.write ? 2 : 0) |
+    (shadow ? 64 : 0) |
+    (user ? 4 : 0) |
+    (access.fetch && ((cr4 & CR4.SMEP) !== 0 || (nxe && pae)) ? 16 : 0)
 
   const levels = long ? ((cr4 & CR4.LA57) !== 0 ? LONG : LONG.slice(1)) : pae ? PAE : TWO
   const entryBytes = long || pae ? 8 : 4
@@ -127,6 +134,9 @@ export function naiveWalk(
     const rights = path.filter((entry) => !entry.isRegister)
     const rw = rights.every((entry) => (entry.value & 2n) !== 0n)
     const us = rights.every((entry) => (entry.value & 4n) !== 0n)
+    // "Shadow-stack address": CR4.CET, R/W is 1 in every entry but the last, where it is 0, and the last is dirty.
+    const uppers = rights.filter((entry) => entry !== path.at(-1))
+    const ss = (cr4 & CR4.CET) !== 0 && uppers.every((entry) => (entry.value & 2n) !== 0n) && (value & 0x42n) === 0x40n
     const nx = entryBytes === 8 && rights.some((entry) => (entry.value & bit(63)) !== 0n)
     const key = long ? Number((value >> 59n) & 15n) : 0
     const wp = (state.cr0 & CR0_WP) !== 0
@@ -136,11 +146,13 @@ export function naiveWalk(
       { pk: true, denies: !access.fetch && (keyBits & 1) !== 0 },
       { pk: true, denies: access.write && (keyBits & 2) !== 0 && (user || wp) },
       { pk: false, denies: access.fetch && nx },
+      { pk: false, denies: shadow && !ss },
+      { pk: false, denies: shadow && user !== us },
       { pk: false, denies: user && !us },
-      { pk: false, denies: user && access.write && !rw },
+      { pk: false, denies: user && access.write && !rw && !shadow },
       { pk: false, denies: !user && us && access.fetch && (cr4 & CR4.SMEP) !== 0 },
       { pk: false, denies: !user && us && !access.fetch && (cr4 & CR4.SMAP) !== 0 && (access.implicit || !access.ac) },
-      { pk: false, denies: !user && access.write && !rw && wp },
+      { pk: false, denies: !user && access.write && !rw && wp && !shadow },
     ].filter((rule) => rule.denies)
     if (rules.length > 0) return { kind: 'fault', pfec: code | 1 | (rules.some((rule) => rule.pk) ? 32 : 0), level }
 
@@ -158,7 +170,7 @@ export function naiveWalk(
     return {
       kind: 'mapped',
       gpa: base | (linear & (pageBytes - 1n)),
-      ...{ pageBytes, rw, us, nx, key, level, updates, d },
+      ...{ pageBytes, rw, us, ss, nx, key, level, updates, d },
       g: (value & bit(8)) !== 0n && (cr4 & CR4.PGE) !== 0,
     }
   }

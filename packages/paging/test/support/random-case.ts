@@ -2,11 +2,13 @@ import {
   ACCESS_AC,
   ACCESS_FETCH,
   ACCESS_IMPLICIT,
+  ACCESS_SHADOW_STACK,
   ACCESS_USER,
   ACCESS_WRITE,
   MAP_DIRTY,
   MAP_GLOBAL,
   MAP_NX,
+  MAP_SHADOW_STACK,
   MAP_USER,
   MAP_WRITABLE,
   probe,
@@ -119,9 +121,10 @@ export function randomCase(random: () => number, seen: Map<string, number> = new
   const mode = pick(2, 3, 4, 5)
   let cr4 = mode === 2 ? 0 : CR4.PAE
   if (mode === 5) cr4 |= CR4.LA57
-  for (const each of [CR4.PSE, CR4.PGE, CR4.SMEP, CR4.SMAP, CR4.PKE, CR4.PKS]) if (flag()) cr4 |= each
+  for (const each of [CR4.PSE, CR4.PGE, CR4.SMEP, CR4.SMAP, CR4.PKE, CR4.PKS, CR4.CET]) if (flag()) cr4 |= each
   const efer = (mode >= 4 ? LMA : 0) | (flag() ? NXE : 0)
-  const cr0 = (CR0_PE_PG | (flag() ? CR0_WP : 0)) >>> 0
+  // CET cannot be on without WP.
+  const cr0 = (CR0_PE_PG | (flag() || (cr4 & CR4.CET) !== 0 ? CR0_WP : 0)) >>> 0
   const addressMask = ((1n << BigInt(cpu.maxPhysicalBits)) - 1n) & ~0xfffn
   const cr3 = (BigInt(Math.floor(random() * 2 ** 40)) << 5n) & ((addressMask & ~0xfffn) | 0xfe0n)
   const keys = (): number => (flag() ? 0 : Math.floor(random() * 2 ** 32))
@@ -148,13 +151,15 @@ export function randomCase(random: () => number, seen: Map<string, number> = new
     user: flag(),
     implicit: !fetch && random() >= 0.8,
     ac: flag(),
+    shadow: !fetch && (cr4 & CR4.CET) !== 0 && random() >= 0.7,
   }
   const bits =
     (access.write ? ACCESS_WRITE : 0) |
     (access.user ? ACCESS_USER : 0) |
     (fetch ? ACCESS_FETCH : 0) |
     (access.implicit ? ACCESS_IMPLICIT : 0) |
-    (access.ac ? ACCESS_AC : 0)
+    (access.ac ? ACCESS_AC : 0) |
+    (access.shadow === true ? ACCESS_SHADOW_STACK : 0)
 
   const read = (gpa: bigint, bytes: 4 | 8): bigint | undefined => tables.entry(Number(gpa), bytes)
   const expected = naiveWalk(state, read, pair(linearLo, linearHi), access)
@@ -177,6 +182,7 @@ export function randomCase(random: () => number, seen: Map<string, number> = new
       (expected.rw ? MAP_WRITABLE : 0) |
       (expected.us ? MAP_USER : 0) |
       (expected.nx ? MAP_NX : 0) |
+      (expected.ss ? MAP_SHADOW_STACK : 0) |
       (expected.g ? MAP_GLOBAL : 0)
     if (
       status !== WALK_OK ||

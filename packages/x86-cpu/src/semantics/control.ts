@@ -9,6 +9,7 @@ import {
   SEG_RIGHTS,
   SS,
   STATUS_FAULT,
+  S_CANONICAL_SHIFT,
   S_FAULT_VECTOR,
   S_GPR,
   S_SEGMENTS,
@@ -142,7 +143,8 @@ function pop(c: Context): void {
 /** Raises #GP(0) unless a computed target may be jumped to: canonical in 64-bit mode, within the code segment else. */
 function checkTarget(c: Context, target: I64): void {
   if (c.form.long) {
-    c.f.if(target.shl(16).shrS(16).ne(target), () => c.raise(VECTOR_GP, 0))
+    const shift = c.let(c.f.loadExpression('i64.load', c.state, S_CANONICAL_SHIFT))
+    c.f.if(target.shl(shift).shrS(shift).ne(target), () => c.raise(VECTOR_GP, 0))
   } else {
     const limit = c.f.loadExpression('i64.load32_u', c.state, S_SEGMENTS + SEG_BYTES * CS + SEG_LIMIT)
     c.f.if(target.gtU(limit), () => c.raise(VECTOR_GP, 0))

@@ -29,11 +29,13 @@ export const CR4_PCE: number = 1 << 8
 export const CR4_OSFXSR: number = 1 << 9
 export const CR4_OSXMMEXCPT: number = 1 << 10
 export const CR4_UMIP: number = 1 << 11
+export const CR4_LA57: number = 1 << 12
 export const CR4_FSGSBASE: number = 1 << 16
+export const CR4_PCIDE: number = 1 << 17
 export const CR4_OSXSAVE: number = 1 << 18
 export const CR4_SMEP: number = 1 << 20
 export const CR4_SMAP: number = 1 << 21
-/** Bits that CPUID offers; any other raises #GP. */
+/** Bits that CPUID offers; any other raises #GP. LA57 only where the model has it. */
 export const CR4_DEFINED: number =
   CR4_VME |
   CR4_PVI |
@@ -48,6 +50,7 @@ export const CR4_DEFINED: number =
   CR4_OSXMMEXCPT |
   CR4_UMIP |
   CR4_FSGSBASE |
+  CR4_PCIDE |
   CR4_OSXSAVE |
   CR4_SMEP |
   CR4_SMAP
@@ -60,6 +63,10 @@ export const EFER_NXE: number = 1 << 11
 
 /** Bits of guest-physical addresses (CPUID leaf 0x8000_0008). */
 export const PHYSICAL_ADDRESS_BITS = 40
+/** CR3 bits 11:0 with CR4.PCIDE: the process-context identifier. */
+export const CR3_PCID = 0xfff
+/** Bit 63 of a value for CR3 with CR4.PCIDE, in its high word: nothing is to be dropped. */
+export const CR3_KEEP_HI = 0x8000_0000
 /** Bits 63:32 of an entry or of CR3 that lie above the physical address. */
 export const ABOVE_PHYSICAL_HI: number = (0xffff_ffff << (PHYSICAL_ADDRESS_BITS - 32)) >>> 0
 

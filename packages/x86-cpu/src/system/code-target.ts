@@ -1,7 +1,7 @@
 import { VECTOR_GP, VECTOR_NP } from '../semantics/context.ts'
 import { S_RIP } from '../state-layout.ts'
 import { Descriptor, queueAccessed, selectorIndex, setCodeSegment } from './descriptors.ts'
-import { isCanonical, type System } from './system.ts'
+import type { System } from './system.ts'
 
 /** Where a far transfer goes: code segment and offset, checked first, loaded last. */
 export class CodeTarget {
@@ -27,7 +27,7 @@ export class CodeTarget {
   checkOffset(s: System): void {
     const d = this.descriptor
     if (s.longMode && d.isLong) {
-      if (!isCanonical(this.offsetHi)) s.raise(VECTOR_GP, 0)
+      if (!s.isCanonical(this.offsetHi)) s.raise(VECTOR_GP, 0)
     } else {
       this.offsetHi = 0
       if (this.offsetLo > d.limit) s.raise(VECTOR_GP, 0)

@@ -1,3 +1,4 @@
+import { Invalidate, reloadsPdptes } from '@retrap/paging'
 import { VECTOR_GP } from '../semantics/context.ts'
 import {
   CS,
@@ -26,8 +27,12 @@ import {
   CR0_PE,
   CR0_PG,
   CR0_TS,
+  CR3_KEEP_HI,
+  CR3_PCID,
   CR4_DEFINED,
+  CR4_LA57,
   CR4_PAE,
+  CR4_PCIDE,
   CR4_PGE,
   CR4_PSE,
   CR4_SMEP,
@@ -87,7 +92,7 @@ function writeCr0(s: System, lo: number, hi: number): void {
   const cr4 = s.get(S_CR4)
   if ((changed & CR0_PG) !== 0) {
     if ((value & CR0_PG) === 0) {
-      if (s.mode64) s.raise(VECTOR_GP, 0)
+      if (s.mode64 || (cr4 & CR4_PCIDE) !== 0) s.raise(VECTOR_GP, 0)
       efer &= ~EFER_LMA
     } else if ((efer & EFER_LME) !== 0) {
       if ((cr4 & CR4_PAE) === 0) s.raise(VECTOR_GP, 0)
@@ -96,7 +101,7 @@ function writeCr0(s: System, lo: number, hi: number): void {
       efer |= EFER_LMA
     }
   }
-  if ((changed & (CR0_PG | CR0_CD | CR0_NW)) !== 0 && pdptesFor(value, cr4, efer)) {
+  if (reloadsPdptes(old, value, cr4, cr4) && pdptesFor(value, cr4, efer)) {
     loadPageDirectoryPointers(s, s.get(S_CR3))
   }
   s.set(S_CR0, value)
@@ -110,26 +115,34 @@ function writeCr0(s: System, lo: number, hi: number): void {
 }
 
 function writeCr3(s: System, lo: number, hi: number): void {
-  // PCID is not offered, so bit 63 is reserved like its neighbours.
-  if ((hi & ABOVE_PHYSICAL_HI) !== 0) s.raise(VECTOR_GP, 0)
+  const identified = (s.get(S_CR4) & CR4_PCIDE) !== 0
+  // Bit 63 is no part of CR3, but says whether translations are dropped; without PCID it is reserved like its neighbours.
+  const address = identified ? hi & ~CR3_KEEP_HI : hi
+  if ((address & ABOVE_PHYSICAL_HI) !== 0) s.raise(VECTOR_GP, 0)
   if (usesPdptes(s)) loadPageDirectoryPointers(s, lo)
-  s.set64(S_CR3, lo, hi)
+  const old = s.get(S_CR3)
+  s.set64(S_CR3, lo, address)
   s.host.controlChanged()
-  s.cpu.flushTlb(false)
+  if (identified) s.cpu.switchPcid(old & CR3_PCID, lo & CR3_PCID, address !== hi)
+  else s.cpu.flushTlb(false)
 }
 
 function writeCr4(s: System, lo: number, hi: number): void {
-  if (hi !== 0 || (lo & ~CR4_DEFINED) !== 0) s.raise(VECTOR_GP, 0)
+  const defined = s.cpu.model.linearAddressBits === 57 ? CR4_DEFINED | CR4_LA57 : CR4_DEFINED
+  if (hi !== 0 || (lo & ~defined) !== 0) s.raise(VECTOR_GP, 0)
   const old = s.get(S_CR4)
   const changed = old ^ lo
-  if (s.longMode && (lo & CR4_PAE) === 0) s.raise(VECTOR_GP, 0)
-  if ((changed & (CR4_PAE | CR4_PGE | CR4_PSE | CR4_SMEP)) !== 0 && pdptesFor(s.get(S_CR0), lo, s.get(S_EFER))) {
+  if (s.longMode && ((lo & CR4_PAE) === 0 || (changed & CR4_LA57) !== 0)) s.raise(VECTOR_GP, 0)
+  if ((changed & lo & CR4_PCIDE) !== 0 && (!s.longMode || (s.get(S_CR3) & CR3_PCID) !== 0)) s.raise(VECTOR_GP, 0)
+  if (reloadsPdptes(0, 0, old, lo) && pdptesFor(s.get(S_CR0), lo, s.get(S_EFER))) {
     loadPageDirectoryPointers(s, s.get(S_CR3))
   }
   s.set(S_CR4, lo)
   if (changed === 0) return
   s.host.controlChanged()
-  if ((changed & (CR4_PAE | CR4_PGE | CR4_PSE | CR4_SMEP)) !== 0) s.cpu.flushTlb(true)
+  if ((changed & (CR4_PAE | CR4_PGE | CR4_PSE | CR4_SMEP)) !== 0 || (changed & old & CR4_PCIDE) !== 0) {
+    s.cpu.flushTlb(true)
+  }
   s.cpu.modeChanged()
 }
 
@@ -211,11 +224,32 @@ export const invlpg: Handler = (s, record) => {
   return s.retireNext(record)
 }
 
+// @isa: complete   66 0F 38 82   INVPCID   "SDM vol. 2A, INVPCID"
+const invpcid: Handler = (s, record) => {
+  s.requireCpl0()
+  const register = registerOffset(s, record, 0)
+  const scope = s.get(register)
+  const lo = s.get(S_EA)
+  const hi = s.get(S_EA + 4)
+  const pcid = s.readAt(lo, hi, 0, 8)
+  const reserved = (pcid & ~CR3_PCID) | s.hi
+  s.readAt(lo, hi, 8, 8)
+  if (scope > Invalidate.ALL_NON_GLOBAL || (s.mode64 && s.get(register + 4) !== 0)) s.raise(VECTOR_GP, 0)
+  if (reserved !== 0) s.raise(VECTOR_GP, 0)
+  if (scope <= Invalidate.PCID) {
+    if (pcid !== 0 && (s.get(S_CR4) & CR4_PCIDE) === 0) s.raise(VECTOR_GP, 0)
+    if (scope === Invalidate.ADDRESS && !s.isCanonicalBase(s.hi)) s.raise(VECTOR_GP, 0)
+  }
+  s.cpu.invalidatePcid(scope, pcid, s.lo, s.hi)
+  return s.retireNext(record)
+}
+
 export const controlHandlers: Readonly<Record<string, Handler>> = {
   LMSW: lmsw,
   SMSW: smsw,
   CLTS: clts,
   INVLPG: invlpg,
+  INVPCID: invpcid,
 }
 
 /** MOV to and from. */

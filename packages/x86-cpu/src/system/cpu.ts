@@ -13,6 +13,8 @@ export interface CpuModel {
   readonly tscHz: number
   /** Rate of the core crystal clock, which is also the local APIC timer's input, in Hz. */
   readonly crystalHz: number
+  /** Bits of linear addresses: 48, or 57 for a processor with five-level paging (CR4.LA57). Default 48. */
+  readonly linearAddressBits?: 48 | 57
 }
 
 /**
@@ -50,10 +52,17 @@ export interface Cpu {
    * @returns STATUS_DONE, STATUS_RETRY, STATUS_RESTART
    */
   port(port: number, flags: number): number
-  /** Forgets translations; `false` keeps those of global pages. */
+  /** Forgets translations: those of the current address space but global pages, or everything. */
   flushTlb(all: boolean): void
-  /** Forgets the translations of a page, and has the host forget what it keeps of them. */
+  /** INVLPG: forgets the translations of a page, global ones too. */
   invalidatePage(lo: number, hi: number): void
+  /** INVPCID, whose type is `scope` (`Invalidate` of `@retrap/paging`). */
+  invalidatePcid(scope: number, pcid: number, lo: number, hi: number): void
+  /**
+   * CR3 has been loaded with CR4.PCIDE set. Translations of other address spaces than the new one stay; its own do, too,
+   * if `keep`.
+   */
+  switchPcid(from: number, to: number, keep: boolean): void
   /**
    * After a change of CS, SS, CR0, CR4, EFER, RFLAGS.AC or RFLAGS.VM: derives S_CPL (real mode 0, virtual-8086 mode 3,
    * else SS.DPL), S_MODE, S_TLB and the gates.

@@ -22,13 +22,14 @@ function bits(...positions: readonly number[]): number {
 
 // Leaf 1, EDX: FPU VME DE PSE TSC MSR PAE MCE CX8 APIC SEP MTRR PGE MCA CMOV PAT PSE36 CLFSH MMX FXSR SSE SSE2.
 const LEAF1_EDX = bits(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 12, 13, 14, 15, 16, 17, 19, 23, 24, 25, 26)
-// Leaf 1, ECX: SSE3 SSSE3 CX16 SSE4.1 SSE4.2 x2APIC MOVBE POPCNT TSC-deadline XSAVE RDRAND hypervisor.
-const LEAF1_ECX = bits(0, 9, 13, 19, 20, 21, 22, 23, 24, 26, 30, 31)
+// Leaf 1, ECX: SSE3 SSSE3 CX16 PCID SSE4.1 SSE4.2 x2APIC MOVBE POPCNT TSC-deadline XSAVE RDRAND hypervisor.
+const LEAF1_ECX = bits(0, 9, 13, 17, 19, 20, 21, 22, 23, 24, 26, 30, 31)
 const LEAF1_ECX_OSXSAVE = 1 << 27
-// Leaf 7, EBX: FSGSBASE TSC_ADJUST BMI1 SMEP BMI2 ERMS RDSEED ADX SMAP CLFLUSHOPT CLWB.
-const LEAF7_EBX = bits(0, 1, 3, 7, 8, 9, 18, 19, 20, 23, 24)
+// Leaf 7, EBX: FSGSBASE TSC_ADJUST BMI1 SMEP BMI2 ERMS INVPCID RDSEED ADX SMAP CLFLUSHOPT CLWB.
+const LEAF7_EBX = bits(0, 1, 3, 7, 8, 9, 10, 18, 19, 20, 23, 24)
 // Leaf 7, ECX: UMIP.
 const LEAF7_ECX = bits(2)
+const LEAF7_ECX_LA57 = 1 << 16
 // Leaf 7, EDX: ARCH_CAPABILITIES.
 const LEAF7_EDX = bits(29)
 // Leaf 8000_0001, ECX: LAHF/SAHF in 64-bit mode, LZCNT, PREFETCHW.
@@ -95,7 +96,9 @@ export function cpuidLeaf(s: System, model: CpuModel, leaf: number, subleaf: num
       give(into, 1 << 2, 0, 0, 0)
       return
     case 7:
-      if (subleaf === 0) give(into, 0, LEAF7_EBX, LEAF7_ECX, LEAF7_EDX)
+      if (subleaf === 0) {
+        give(into, 0, LEAF7_EBX, LEAF7_ECX | (model.linearAddressBits === 57 ? LEAF7_ECX_LA57 : 0), LEAF7_EDX)
+      }
       return
     case 0xb:
       // One thread a core; the host fills in APIC ID and number of processors.
@@ -138,7 +141,7 @@ export function cpuidLeaf(s: System, model: CpuModel, leaf: number, subleaf: num
       give(into, 0, 0, 0, 1 << 8)
       return
     case 0x8000_0008:
-      give(into, PHYSICAL_ADDRESS_BITS | (48 << 8), 0, 0, 0)
+      give(into, PHYSICAL_ADDRESS_BITS | ((model.linearAddressBits ?? 48) << 8), 0, 0, 0)
       return
     default:
   }

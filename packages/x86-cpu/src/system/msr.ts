@@ -36,7 +36,7 @@ import {
   S_MTRR_VARIABLE,
   S_TSC_ADJUST,
 } from './system-state.ts'
-import { isCanonical, type System } from './system.ts'
+import type { System } from './system.ts'
 import { readTimeStamp, writeTimeStamp, writeTscAdjust } from './time-stamp.ts'
 
 // Model-specific registers by their names in SDM vol. 4, "Architectural MSRs".
@@ -267,7 +267,7 @@ export function writeMsr(s: System, index: number, lo: number, hi: number): void
     case IA32_KERNEL_GS_BASE:
     case IA32_SYSENTER_ESP:
     case IA32_SYSENTER_EIP:
-      refuse(s, !isCanonical(hi))
+      refuse(s, !s.isCanonicalBase(hi))
       break
     case IA32_FMASK:
     case IA32_TSC_AUX:

@@ -43,7 +43,7 @@ import {
 import { isMemory, readOperand, registerOffset, sizeOf, writeOperand, type Handler } from './operands.ts'
 import { setNullLdt, setTableRegister } from './segment-cache.ts'
 import { SegmentLoad } from './segment-load.ts'
-import { isCanonical, type System } from './system.ts'
+import type { System } from './system.ts'
 
 const load = new SegmentLoad()
 const descriptor = new Descriptor()
@@ -273,7 +273,7 @@ function loadTable(segment: number): Handler {
     const limit = s.readAt(lo, hi, 0, 2)
     s.readAt(lo, hi, 2, s.mode64 ? 8 : 4)
     const baseHi = s.mode64 ? s.hi : 0
-    if (s.mode64 && !isCanonical(baseHi)) s.raise(VECTOR_GP, 0)
+    if (s.mode64 && !s.isCanonicalBase(baseHi)) s.raise(VECTOR_GP, 0)
     setTableRegister(s, segment, form.size === 2 && !s.mode64 ? s.lo & 0xff_ffff : s.lo, baseHi, limit)
     return STATUS_DONE
   }

@@ -45,7 +45,7 @@ import {
 } from './architecture.ts'
 import { registerOffset, type Handler } from './operands.ts'
 import { setSegment } from './segment-cache.ts'
-import { isCanonical, type System } from './system.ts'
+import type { System } from './system.ts'
 import { S_STEP_SUPPRESSED } from './system-state.ts'
 
 const FLAT_CODE = ATTR_P | ATTR_S | ATTR_G | TYPE_CODE | TYPE_READABLE | TYPE_ACCESSED
@@ -84,7 +84,7 @@ const sysret: Handler = (s, _record, form) => {
   if (!s.mode64 || (s.get(S_EFER) & EFER_SCE) === 0) s.undefinedOpcode()
   s.requireCpl0()
   const long = form.size === 8
-  if (long && !isCanonical(s.gprHi(RCX))) s.raise(VECTOR_GP, 0)
+  if (long && !s.isCanonical(s.gprHi(RCX))) s.raise(VECTOR_GP, 0)
   s.set64(S_RIP, s.gpr(RCX), long ? s.gprHi(RCX) : 0)
   s.cpu.setRflags((s.gpr(R11) & SYSRET_FLAGS) | FLAG_FIXED)
   const base = s.get(S_STAR + 4) >>> 16
@@ -111,7 +111,7 @@ const sysexit: Handler = (s, _record, form) => {
   const cs = s.get(S_SYSENTER_CS) & 0xfffc
   if (!s.protectedMode || s.cpl !== 0 || cs === 0) s.raise(VECTOR_GP, 0)
   const long = form.size === 8
-  if (long && !(isCanonical(s.gprHi(RCX)) && isCanonical(s.gprHi(RDX)))) s.raise(VECTOR_GP, 0)
+  if (long && !(s.isCanonical(s.gprHi(RCX)) && s.isCanonical(s.gprHi(RDX)))) s.raise(VECTOR_GP, 0)
   s.set64(S_GPR + 8 * RSP, s.gpr(RCX), long ? s.gprHi(RCX) : 0)
   s.set64(S_RIP, s.gpr(RDX), long ? s.gprHi(RDX) : 0)
   setFlatSegments(s, (cs + (long ? 32 : 16)) | 3, (cs + (long ? 40 : 24)) | 3, 3, long)
@@ -151,7 +151,7 @@ function writeBase(segment: number): Handler {
     requireFsGsBase(s)
     const from = registerOffset(s, record, 0)
     const hi = form.operands[0]?.size === 4 ? 0 : s.get(from + 4)
-    if (!isCanonical(hi)) s.raise(VECTOR_GP, 0)
+    if (!s.isCanonicalBase(hi)) s.raise(VECTOR_GP, 0)
     s.set64(S_SEGMENTS + segment * SEG_BYTES + SEG_BASE, s.get(from), hi)
     return STATUS_DONE
   }

@@ -30,6 +30,7 @@ import {
   STATUS_JUMP,
   S_CPL,
   S_CR0,
+  S_CR4,
   S_DATA,
   S_EFER,
   S_EFLAGS,
@@ -43,7 +44,7 @@ import {
   S_SHADOW,
 } from '../state-layout.ts'
 import { R_LENGTH } from '../record.ts'
-import { ATTR_DB, ATTR_L, CR0_PE, EFER_LMA, RSP } from './architecture.ts'
+import { ATTR_DB, ATTR_L, CR0_PE, CR4_LA57, EFER_LMA, RSP } from './architecture.ts'
 import type { Cpu } from './cpu.ts'
 import { S_PENDING_DEBUG, S_PENDING_FAULT } from './system-state.ts'
 
@@ -427,6 +428,19 @@ export class System {
     return ((lo >>> 0) + distance > 0xffff_ffff ? hi + 1 : hi) >>> 0
   }
 
+  /** Whether the 64-bit address with this high word is canonical: bits 63:47 are equal, 63:56 with CR4.LA57. */
+  isCanonical(hi: number): boolean {
+    return isSignExtended(hi, (this.get(S_CR4) & CR4_LA57) === 0 ? 16 : 7)
+  }
+
+  /**
+   * The same for registers that hold an address (descriptor-table bases, MSRs), where the processor's width decides
+   * rather than CR4.LA57 (SDM vol. 1, "Canonical Addressing").
+   */
+  isCanonicalBase(hi: number): boolean {
+    return isSignExtended(hi, this.cpu.model.linearAddressBits === 57 ? 7 : 16)
+  }
+
   // ---------------------------------------------------------------- stack
 
   /** Low word of the stack pointer, as wide as the stack segment says. */
@@ -489,10 +503,8 @@ export class System {
   }
 }
 
-/** Whether the 64-bit address with this high word is canonical: bits 63:47 equal. */
-export function isCanonical(hi: number): boolean {
-  const top = hi >> 15
-  return top === 0 || top === -1
+function isSignExtended(hi: number, shift: number): boolean {
+  return (hi << shift) >> shift === (hi | 0)
 }
 
 function wordOf(bytes: Uint8Array, at: number): number {

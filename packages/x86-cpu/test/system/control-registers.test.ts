@@ -37,6 +37,7 @@ const NW = 1 << 29
 const CD = 1 << 30
 const PG = 2 ** 31
 const PAE = 1 << 5
+const PCIDE = 1 << 17
 
 describe('MOV to control registers (SDM vol. 2B, "MOV—Move to/from Control Registers")', () => {
   test.each([
@@ -48,7 +49,7 @@ describe('MOV to control registers (SDM vol. 2B, "MOV—Move to/from Control Reg
     { register: S_CR3, value: 0xffff_ffff, result: 'ok' },
     { register: S_CR4, value: 1 << 12, result: '#GP(0)', why: 'LA57 is not offered' },
     { register: S_CR4, value: 1 << 13, result: '#GP(0)', why: 'VMXE is not offered' },
-    { register: S_CR4, value: 1 << 17, result: '#GP(0)', why: 'PCIDE is not offered' },
+    { register: S_CR4, value: 1 << 17, result: '#GP(0)', why: 'PCIDE outside IA-32e mode' },
     { register: S_CR4, value: 1 << 22, result: '#GP(0)', why: 'PKE is not offered' },
     { register: S_CR4, value: 0x350fff & ~PAE, result: 'ok' },
     { register: S_CR8, value: 15, result: 'ok' },
@@ -160,6 +161,132 @@ describe('MOV to control registers (SDM vol. 2B, "MOV—Move to/from Control Reg
       table(b, 0x7001n)
       expect(move(b, register, value)).toBe('ok')
       expect(b.s.get(S_PDPTE)).toBe(loads ? 0x7001 : 0)
+    })
+  })
+
+  describe('process-context identifiers (SDM vol. 3A, "Process-Context Identifiers (PCIDs)")', () => {
+    const identified = (): Bench => {
+      const b = Bench.long64()
+      expect(move(b, S_CR4, PAE | PCIDE)).toBe('ok')
+      return b
+    }
+
+    test.each([
+      { cr3: 0x1000, result: 'ok' },
+      { cr3: 0x1018, result: '#GP(0)', why: 'PWT and PCD would become a PCID' },
+      { cr3: 0x1fff, result: '#GP(0)' },
+    ])('CR4.PCIDE can be set with CR3 $cr3: $result', ({ cr3, result }) => {
+      const b = Bench.long64()
+      b.s.set(S_CR3, cr3)
+      expect(move(b, S_CR4, PAE | PCIDE)).toBe(result)
+      expect(b.cpu.flushes).toEqual([])
+    })
+
+    test('clearing CR4.PCIDE drops everything; paging cannot be left while it is set', () => {
+      const b = identified()
+      setSegment(b.s, CS, 8, 0, 0, 0xffff_ffff, 0xc09b)
+      expect(move(b, S_CR0, PE)).toBe('#GP(0)')
+      expect(move(b, S_CR4, PAE)).toBe('ok')
+      expect(b.cpu.flushes).toEqual([true])
+      expect(move(b, S_CR0, PE)).toBe('ok')
+    })
+
+    test('MOV to CR3 names the address space; bit 63 keeps what it has, and is not stored', () => {
+      const b = identified()
+      expect(move(b, S_CR3, 0x1005)).toBe('ok')
+      expect(move(b, S_CR3, 0x2006, 0x8000_0000)).toBe('ok')
+      expect([b.s.get(S_CR3), b.s.get(S_CR3 + 4)]).toEqual([0x2006, 0])
+      expect(b.cpu.invalidated).toEqual(['0 → 5', '5 → 6 keep'])
+      expect(move(b, S_CR3, 0x2006, 0x4000_0000)).toBe('#GP(0)')
+      expect(b.cpu.flushes).toEqual([])
+    })
+
+    describe('INVPCID (SDM vol. 2A, "INVPCID")', () => {
+      const descriptor = (b: Bench, pcid: bigint, linear: bigint): void => {
+        b.cpu.view.setBigUint64(0x5000, pcid, true)
+        b.cpu.view.setBigUint64(0x5008, linear, true)
+      }
+      const operands = [
+        { kind: 'reg', size: 8 },
+        { kind: 'mem', size: 16 },
+      ] as const
+      const run = (b: Bench, type: number, typeHi = 0): string => {
+        b.s.set64(S_GPR, type, typeHi)
+        return b.outcome('INVPCID', { size: 8, address: 0x5000, offsets: [gprOffset(0)], operands })
+      }
+
+      test.each([
+        { type: 0, pcid: 7n, linear: 0xffff_8000_1234_5000n, does: 'type 0 pcid 7 ffff8000:12345000' },
+        { type: 0, pcid: 7n, linear: 0x8000_0000_0000n, does: '#GP(0)', why: 'not canonical' },
+        { type: 1, pcid: 4095n, linear: 0x8000_0000_0000n, does: 'type 1 pcid 4095 8000:0' },
+        { type: 1, pcid: 0x1000n, linear: 0n, does: '#GP(0)', why: 'bit 12 of the descriptor' },
+        { type: 2, pcid: 1n << 63n, linear: 0n, does: '#GP(0)', why: 'bit 63 of the descriptor' },
+        { type: 2, pcid: 3n, linear: 0n, does: 'type 2 pcid 3 0:0' },
+        { type: 3, pcid: 0n, linear: 0n, does: 'type 3 pcid 0 0:0' },
+        { type: 4, pcid: 0n, linear: 0n, does: '#GP(0)', why: 'no such type' },
+      ])('type $type, PCID $pcid, $linear: $does', ({ type, pcid, linear, does }) => {
+        const b = identified()
+        descriptor(b, pcid, linear)
+        const outcome = run(b, type)
+        expect(outcome === 'ok' ? b.cpu.invalidated : [outcome]).toEqual([does])
+      })
+
+      test('the upper half of the register counts in 64-bit mode, and CPL 3 may not', () => {
+        expect(run(identified(), 1, 1)).toBe('#GP(0)')
+        expect(run(Bench.protected32(), 1, 1)).toBe('ok')
+        expect(run(Bench.long64(3), 1)).toBe('#GP(0)')
+      })
+
+      test.each([0, 1])('type %s without CR4.PCIDE takes PCID 0 only', (type) => {
+        const b = Bench.long64()
+        descriptor(b, 1n, 0n)
+        expect(run(b, type)).toBe('#GP(0)')
+        descriptor(b, 0n, 0n)
+        expect(run(b, type)).toBe('ok')
+      })
+
+      test('a descriptor in an absent page faults', () => {
+        const b = identified()
+        b.cpu.absent.add(5)
+        expect(run(b, 2)).toMatch(/^#PF/)
+      })
+    })
+  })
+
+  describe('five-level paging (SDM vol. 3A, "Paging-Mode Modifiers"; vol. 1, "Canonical Addressing")', () => {
+    const LA57 = 1 << 12
+    const wide = (make: () => Bench): Bench => {
+      const b = make()
+      Object.assign(b.cpu.model, { linearAddressBits: 57 })
+      return b
+    }
+
+    test('CR4.LA57 exists where the model has it, and does not change in IA-32e mode', () => {
+      expect(move(Bench.protected32(), S_CR4, PAE | LA57)).toBe('#GP(0)')
+      const b = wide(() => Bench.protected32())
+      expect(move(b, S_CR4, PAE | LA57)).toBe('ok')
+      expect(move(b, S_CR4, PAE)).toBe('ok')
+      expect(
+        move(
+          wide(() => Bench.long64()),
+          S_CR4,
+          PAE | LA57,
+        ),
+      ).toBe('#GP(0)')
+    })
+
+    test('where code goes, CR4.LA57 decides what is canonical; what registers hold, the model', () => {
+      const hi = 0x00ff_ffff
+      for (const [bits, la57, code, base] of [
+        [48, 0, false, false],
+        [57, 0, false, true],
+        [57, LA57, true, true],
+      ] as const) {
+        const b = bits === 57 ? wide(() => Bench.long64()) : Bench.long64()
+        b.s.set(S_CR4, PAE | la57)
+        expect([b.s.isCanonical(hi), b.s.isCanonicalBase(hi)]).toEqual([code, base])
+        expect([b.s.isCanonical(0x0100_0000), b.s.isCanonicalBase(0x0100_0000)]).toEqual([false, false])
+      }
     })
   })
 

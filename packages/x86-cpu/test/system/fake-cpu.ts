@@ -172,7 +172,17 @@ export class FakeCpu implements Cpu {
     this.flushes.push(all)
   }
 
-  invalidatePage(): void {}
+  /** What `Cpu`'s invalidations were called with. */
+  readonly invalidated: string[] = []
+  invalidatePage(lo: number, hi: number): void {
+    this.invalidated.push(`page ${hi.toString(16)}:${lo.toString(16)}`)
+  }
+  invalidatePcid(scope: number, pcid: number, lo: number, hi: number): void {
+    this.invalidated.push(`type ${scope} pcid ${pcid} ${hi.toString(16)}:${lo.toString(16)}`)
+  }
+  switchPcid(from: number, to: number, keep: boolean): void {
+    this.invalidated.push(`${from} → ${to}${keep ? ' keep' : ''}`)
+  }
 
   modeChanged(): void {
     const s = this.system

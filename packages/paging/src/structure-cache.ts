@@ -1,0 +1,154 @@
+/** Words of an entry: address bits above the table's reach; address-space number and the topmost bits; table; its upper half. */
+const WORDS = 4
+/** Entries by level of the table that they lead to: 1 (from PDEs), 2 (PDPTEs), 3 (PML4Es), 4 (PML5Es). */
+const COUNTS = [0, 512, 64, 16, 4] as const
+const BASE = [0, 0, 512 * WORDS, 576 * WORDS, 592 * WORDS] as const
+const TOTAL_WORDS = 596 * WORDS
+const SPACES = 4096
+/** Address-space numbers are multiplied by 32 in an entry. */
+const LAST_SPACE = 2 ** 27 - 1
+
+/** In the low bits of an entry's table address: NX of the levels above. RW and US are at their places. */
+const ABOVE_NX = 0x800
+
+/**
+ * What {@link PagingStructureCache.invalidate} drops. The numbers are INVPCID's types.
+ *
+ * Source: Intel SDM vol. 2A, "INVPCID"; vol. 3A, "Invalidation of TLBs and Paging-Structure Caches".
+ */
+export const Invalidate = {
+  /** A linear address in one PCID: INVLPG, a page fault. */
+  ADDRESS: 0,
+  /** All of one PCID but global pages: MOV to CR3. */
+  PCID: 1,
+  /** Everything, of all PCIDs, and global pages: changes of CR0.PG, CR4.PGE, CR4.PCIDE and the like. */
+  ALL: 2,
+  /** Everything but global pages. */
+  ALL_NON_GLOBAL: 3,
+} as const
+
+/** One of the `Invalidate` numbers. */
+export type Invalidate = (typeof Invalidate)[keyof typeof Invalidate]
+
+/**
+ * A paging-structure cache: where a walk can begin below the top. It holds upper-level entries that were present, had no
+ * reserved bits set and had A set, with the rights of all levels above; never leaves, so that nothing in it is global.
+ * One per vCPU; {@link walk} uses and fills it. Like a processor's it is not coherent with memory: whoever executes the
+ * guest's instructions tells it what they {@link PagingStructureCache.invalidate}.
+ *
+ * Each PCID has an address-space number, which is part of its entries; taking a new one drops them all at once.
+ *
+ * Source: Intel SDM vol. 3A, "Paging-Structure Caches".
+ */
+export class PagingStructureCache {
+  /** After {@link PagingStructureCache.find}: guest-physical address of the table. */
+  table: number = 0
+  /** RW and US of the levels above, at their places in an entry. */
+  rights: number = 0
+  /** Negative if NX is set above. */
+  nx: number = 0
+  /** Walks that began below the top, and those that had to begin there. */
+  hits: number = 0
+  misses: number = 0
+  readonly #words: Uint32Array = new Uint32Array(TOTAL_WORDS)
+  readonly #spaces: Uint32Array = Uint32Array.from({ length: SPACES }, (_, pcid) => pcid + 1)
+  #lastSpace: number = SPACES
+
+  /**
+   * Looks for the lowest table on the way to a linear address.
+   *
+   * @param top - level of the table that CR3 names
+   * @returns the table's level, or 0 if there is none below the top
+   */
+  find(lo: number, hi: number, top: number, pcid: number): number {
+    const space = this.#spaces[pcid] as number
+    const high = space * 32 + ((hi >>> 21) & 31)
+    const words = this.#words
+    const key = ((lo >>> 21) | (hi << 11)) >>> 0
+    const at = ((key ^ (key >>> 9) ^ Math.imul(space, 0x9d)) & 511) * WORDS
+    if (words[at] === key && words[at + 1] === high) return this.#found(at, 1)
+    for (let level = 2; level < top; level++) {
+      const key = keyOf(lo, hi, level)
+      const at = slotOf(key, level, space)
+      if (words[at] === key && words[at + 1] === high) return this.#found(at, level)
+    }
+    this.misses++
+    return 0
+  }
+
+  #found(at: number, level: number): number {
+    const low = this.#words[at + 2] as number
+    this.table = (this.#words[at + 3] as number) * 0x1_0000_0000 + ((low & ~0xfff) >>> 0)
+    this.rights = low & 6
+    this.nx = (low & ABOVE_NX) === 0 ? 0 : -1
+    this.hits++
+    return level
+  }
+
+  /**
+   * Keeps the table that an entry of the level above names.
+   *
+   * @param tableLo - guest-physical address, bits 31:12; `tableHi`: bits 51:32
+   * @param rights - RW and US of all levels above
+   * @param nx - negative if NX is set above
+   */
+  put(
+    lo: number,
+    hi: number,
+    level: number,
+    pcid: number,
+    tableLo: number,
+    tableHi: number,
+    rights: number,
+    nx: number,
+  ): void {
+    const space = this.#spaces[pcid] as number
+    const key = keyOf(lo, hi, level)
+    const at = slotOf(key, level, space)
+    const words = this.#words
+    words[at] = key
+    words[at + 1] = space * 32 + ((hi >>> 21) & 31)
+    words[at + 2] = (tableLo & ~0xfff) | (rights & 6) | (nx < 0 ? ABOVE_NX : 0)
+    words[at + 3] = tableHi
+  }
+
+  /**
+   * Drops what an instruction or an event invalidates. INVLPG drops all of its PCID whatever its address, and so does
+   * every `ADDRESS` here.
+   *
+   * @param scope - {@link Invalidate}
+   * @param pcid - 0 to 4095; for `ADDRESS` and `PCID`
+   */
+  invalidate(scope: number, pcid: number): void {
+    if (scope === Invalidate.ADDRESS || scope === Invalidate.PCID) {
+      if (this.#lastSpace < LAST_SPACE) {
+        this.#spaces[pcid] = ++this.#lastSpace
+        return
+      }
+    }
+    // No entry has address-space number 0.
+    this.#words.fill(0)
+    for (let each = 0; each < SPACES; each++) this.#spaces[each] = each + 1
+    this.#lastSpace = SPACES
+  }
+
+  /** Drops what a walk of this address would begin with: it led to a fault that the tables may no longer hold. */
+  drop(lo: number, hi: number, top: number, pcid: number): void {
+    const space = this.#spaces[pcid] as number
+    for (let level = 1; level < top; level++) this.#words[slotOf(keyOf(lo, hi, level), level, space) + 1] = 0
+  }
+}
+
+/** The linear address's bits above what a table of a level translates, from bit 52 down. */
+function keyOf(lo: number, hi: number, level: number): number {
+  if (level === 1) return ((lo >>> 21) | (hi << 11)) >>> 0
+  if (level === 2) return ((lo >>> 30) | (hi << 2)) >>> 0
+  if (level === 3) return hi >>> 7
+  return hi >>> 16
+}
+
+function slotOf(key: number, level: number, space: number): number {
+  const count = COUNTS[level] as number
+  const mixed = key ^ (key >>> 9) ^ Math.imul(space, 0x9d)
+  return (BASE[level] as number) + (mixed & (count - 1)) * WORDS
+}
