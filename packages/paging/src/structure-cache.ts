@@ -116,7 +116,7 @@ export class PagingStructureCache {
    * Drops what an instruction or an event invalidates. INVLPG drops all of its PCID whatever its address, and so does
    * every `ADDRESS` here.
    *
-   * @param scope - {@link Invalidate}
+   * @param scope - an `Invalidate` number
    * @param pcid - 0 to 4095; for `ADDRESS` and `PCID`
    */
   invalidate(scope: number, pcid: number): void {

@@ -35,13 +35,13 @@ function guest(mode = 4): {
 
 describe('a paging-structure cache (SDM vol. 3A, "Paging-Structure Caches")', () => {
   test.each([
-    { mode: 3, first: 2, then: 1 },
-    { mode: 4, first: 4, then: 1 },
-    { mode: 5, first: 5, then: 1 },
-  ])('$mode levels: the first walk reads $first entries, the next $then', ({ mode, first, then }) => {
+    { mode: 3, first: 2, next: 1 },
+    { mode: 4, first: 4, next: 1 },
+    { mode: 5, first: 5, next: 1 },
+  ])('$mode levels: the first walk reads $first entries, the next $next', ({ mode, first, next }) => {
     const { read } = guest(mode)
     expect(read()).toMatchObject({ status: WALK_OK, gpa: 0x7000, reads: first })
-    expect(read()).toMatchObject({ status: WALK_OK, gpa: 0x7000, reads: then })
+    expect(read()).toMatchObject({ status: WALK_OK, gpa: 0x7000, reads: next })
   })
 
   test.each([
