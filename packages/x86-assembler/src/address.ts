@@ -1,5 +1,5 @@
 import { AssemblerError } from './errors.ts'
-import { fitsEither, fitsSignExtended } from './fixups.ts'
+import { fitsEither, fitsScaled, fitsSignExtended } from './fixups.ts'
 import type { LabelExpression } from './labels.ts'
 import { formatOperand, isVectorIndex } from './operands.ts'
 import type { AddressRegister, Memory } from './operands.ts'
@@ -12,11 +12,13 @@ export interface AddressEncoding {
   readonly rm: number
   /** The SIB byte, or -1. */
   readonly sib: number
-  /** REX.X and REX.B. */
-  readonly rexX: number
-  readonly rexB: number
+  /** Number of the index and of the base, of which the low three bits are in the SIB byte; 0 if there is none. */
+  readonly index: number
+  readonly base: number
   readonly disp: bigint | LabelExpression
   readonly dispBytes: 0 | 1 | 2 | 4
+  /** What an 8-bit displacement is multiplied by (SDM vol. 2A, "Compressed Displacement (disp8*N) Support in EVEX"). */
+  readonly dispScale: number
   readonly ripRelative: boolean
 }
 
@@ -90,14 +92,21 @@ export function defaultSegment(memory: Memory): number {
  * @param mode - the mode it is encoded for
  * @param bits - its address size, from {@link addressBitsOf}
  * @param sib - the form wants a SIB byte (AMX)
+ * @param dispScale - what an 8-bit displacement is multiplied by
  * @throws AssemblerError `ERR_OPERAND` or `ERR_RANGE`
  */
-export function encodeAddress(memory: Memory, mode: 16 | 32 | 64, bits: 16 | 32 | 64, sib: boolean): AddressEncoding {
-  return bits === 16 ? encode16(memory) : encode32(memory, mode, bits, sib)
+export function encodeAddress(
+  memory: Memory,
+  mode: 16 | 32 | 64,
+  bits: 16 | 32 | 64,
+  sib: boolean,
+  dispScale: number,
+): AddressEncoding {
+  return bits === 16 ? encode16(memory, dispScale) : encode32(memory, mode, bits, sib, dispScale)
 }
 
 /** Table 2-1 of SDM vol. 2A: the eight address forms that 16-bit code has. */
-function encode16(memory: Memory): AddressEncoding {
+function encode16(memory: Memory, dispScale: number): AddressEncoding {
   if (memory.scale !== 1) throw bad(memory, '16-bit addresses have no scale')
   const numbers = [memory.base, memory.index]
     .filter((register) => register !== undefined)
@@ -120,22 +129,23 @@ function encode16(memory: Memory): AddressEncoding {
     throw bad(memory, '16-bit addresses are made of BX or BP and SI or DI')
   }
   const direct = numbers === ''
-  const dispBytes = direct ? 2 : dispBytesOf(memory, rm === 6, 16)
+  const dispBytes = direct ? 2 : dispBytesOf(memory, rm === 6, 16, dispScale)
   return {
     addressBits: 16,
     mod: direct || dispBytes === 0 ? 0 : dispBytes === 1 ? 1 : 2,
     rm,
     sib: -1,
-    rexX: 0,
-    rexB: 0,
+    index: 0,
+    base: 0,
     disp: memory.disp,
     dispBytes,
+    dispScale,
     ripRelative: false,
   }
 }
 
 /** Tables 2-2 and 2-3 of SDM vol. 2A, and "RIP-Relative Addressing". */
-function encode32(memory: Memory, mode: 16 | 32 | 64, bits: 32 | 64, sib: boolean): AddressEncoding {
+function encode32(memory: Memory, mode: 16 | 32 | 64, bits: 32 | 64, sib: boolean, dispScale: number): AddressEncoding {
   const ripRelative =
     memory.reference === 'rip' ||
     (memory.reference === 'mode' && mode === 64 && typeof memory.disp !== 'bigint' && memory.disp.isAddress)
@@ -153,7 +163,7 @@ function encode32(memory: Memory, mode: 16 | 32 | 64, bits: 32 | 64, sib: boolea
   if (index?.number === NUMBER_SP && !isVectorIndex(index)) {
     throw bad(memory, `${index.name} cannot be an index; make it the base`)
   }
-  const common = { addressBits: bits, disp: memory.disp }
+  const common = { addressBits: bits, disp: memory.disp, dispScale }
   if (base === undefined) {
     checkDisp(memory, 32, bits)
     if (memory.dispBits !== 0 && memory.dispBits !== 32) {
@@ -165,14 +175,14 @@ function encode32(memory: Memory, mode: 16 | 32 | 64, bits: 32 | 64, sib: boolea
       mod: 0,
       rm: plain ? 5 : 4,
       sib: plain ? -1 : (scaleBits(scale) << 6) | ((index === undefined ? 4 : index.number & 7) << 3) | 5,
-      rexX: index === undefined ? 0 : index.number >> 3,
-      rexB: 0,
+      index: index?.number ?? 0,
+      base: 0,
       dispBytes: 4,
       ripRelative,
     }
   }
   // Base 5 with mod 0 means a displacement alone, so (R/E)BP and R13 always have one.
-  const dispBytes = dispBytesOf(memory, (base.number & 7) === 5, bits)
+  const dispBytes = dispBytesOf(memory, (base.number & 7) === 5, bits, dispScale)
   const needsSib = sib || index !== undefined || (base.number & 7) === 4
   return {
     ...common,
@@ -181,8 +191,8 @@ function encode32(memory: Memory, mode: 16 | 32 | 64, bits: 32 | 64, sib: boolea
     sib: needsSib
       ? (scaleBits(scale) << 6) | ((index === undefined ? 4 : index.number & 7) << 3) | (base.number & 7)
       : -1,
-    rexX: index === undefined ? 0 : index.number >> 3,
-    rexB: base.number >> 3,
+    index: index?.number ?? 0,
+    base: base.number,
     dispBytes,
     ripRelative: false,
   }
@@ -200,7 +210,7 @@ function checkDisp(memory: Memory, from: number, to: number): void {
   }
 }
 
-function dispBytesOf(memory: Memory, required: boolean, bits: 16 | 32 | 64): 0 | 1 | 2 | 4 {
+function dispBytesOf(memory: Memory, required: boolean, bits: 16 | 32 | 64, scale: number): 0 | 1 | 2 | 4 {
   const full = bits === 16 ? 2 : 4
   checkDisp(memory, full * 8, bits)
   const { disp, dispBits } = memory
@@ -209,9 +219,10 @@ function dispBytesOf(memory: Memory, required: boolean, bits: 16 | 32 | 64): 0 |
   }
   if (typeof disp !== 'bigint') return dispBits === 8 ? 1 : full
   if (dispBits === full * 8) return full
-  const fits = fitsSignExtended(disp, 8, bits)
+  const fits = fitsScaled(disp, 8, bits, scale)
   if (dispBits === 8 && !fits) {
-    throw new AssemblerError('ERR_RANGE', `${formatOperand(memory)}: it does not fit in 8 bits`)
+    const times = scale === 1 ? '' : ` times ${scale}`
+    throw new AssemblerError('ERR_RANGE', `${formatOperand(memory)}: it does not fit in 8 bits${times}`)
   }
   if (dispBits === 0 && disp === 0n && !required) return 0
   return fits ? 1 : full

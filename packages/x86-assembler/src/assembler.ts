@@ -244,11 +244,12 @@ export class Assembler {
   /**
    * An instruction in one form: the way to get exactly that encoding.
    *
-   * @param form - a `code` of `@retrap/x86-decoder`, or its name there: `'ADD r/m32, imm32'`
+   * @param form - a `code` of `@retrap/x86-decoder`, or its name there: `'ADD r/m32, imm32'`. Where VEX and EVEX have
+   * forms of one name, `encoding()` tells which is meant; else it is the one with VEX.
    * @throws AssemblerError as `instruction()`
    */
   form(form: number | string, ...operands: readonly Operand[]): this {
-    const code = typeof form === 'number' ? form : (codeOfForm(form) ?? -1)
+    const code = typeof form === 'number' ? form : (codeOfForm(form, this.#prefixes.encoding) ?? -1)
     if (formOfCode(code) === undefined) throw new AssemblerError('ERR_NO_FORM', `there is no form ${form}`)
     return this.#encode({ mnemonic: undefined, code }, operands)
   }
@@ -458,7 +459,7 @@ function asByte(value: number): number {
 }
 
 function absoluteFixup(offset: number, size: 1 | 2 | 4 | 8, value: LabelExpression): Fixup {
-  return { kind: 'absolute', offset, size, value, origin: 0, addressBits: 64 }
+  return { kind: 'absolute', offset, size, value, origin: 0, scale: 1, addressBits: 64 }
 }
 
 function formatItem(item: DataItem): string {

@@ -1,8 +1,10 @@
 import type { Form, Slot } from './form.ts'
 import { writableSize } from './form.ts'
 import type { Operand } from './operands.ts'
+import { takesBroadcast } from './match.ts'
+import { HIGH_CLASSES } from './operand-kinds.ts'
 import { registerOf } from './registers.ts'
-import type { RegisterClass } from './registers.ts'
+import type { RegisterClass } from './register.ts'
 
 const CLASS_NAMES: { readonly [Class in RegisterClass]: string } = {
   gp8: 'r8',
@@ -16,7 +18,10 @@ const CLASS_NAMES: { readonly [Class in RegisterClass]: string } = {
   x87: 'st',
   mmx: 'mm',
   xmm: 'xmm',
+  xmmHigh: 'xmm',
   ymm: 'ymm',
+  ymmHigh: 'ymm',
+  zmm: 'zmm',
   mask: 'k',
   tile: 'tmm',
 }
@@ -35,7 +40,7 @@ export function describeSlot(slot: Slot): string {
         ? `r/m${slot.size * 8}`
         : `${CLASS_NAMES[slot.class]}/${memoryName(slot.size)}`
     case 'memory':
-      return slot.index === undefined ? memoryName(slot.size) : `vm${slot.size * 8}${slot.index === 'ymm' ? 'y' : 'x'}`
+      return slot.index === undefined ? memoryName(slot.size) : `vm${slot.size * 8}${slot.index[0]}`
     case 'fixed':
       return registerOf(slot.class, slot.number)?.name ?? CLASS_NAMES[slot.class]
     case 'one':
@@ -55,21 +60,45 @@ export function describeSlot(slot: Slot): string {
   }
 }
 
+/** The operands of a form in the manuals' notation: `zmm {k}{z}, zmm, zmm/m512/m32bcst {er}`. */
+export function describeSlots(form: Form): string {
+  const named = form.slots.map((slot, index) => {
+    const mask =
+      index > 0 || form.masking === 'none' ? '' : form.masking === 'zero' && slot.kind !== 'memory' ? ' {k}{z}' : ' {k}'
+    const isBroadcast = form.broadcast !== 0 && takesBroadcast(slot)
+    return describeSlot(slot) + (isBroadcast ? `/m${form.broadcast * 8}bcst` : '') + mask
+  })
+  const rounding = form.rounding === 'none' ? '' : form.rounding === 'sae' ? ' {sae}' : ' {er}'
+  return named.join(', ') + rounding
+}
+
+/** An operand without its mask or broadcast. */
+function plainOperand(operand: Operand): Operand {
+  if (typeof operand !== 'object') return operand
+  return operand.type === 'masked' ? operand.operand : operand.type === 'broadcast' ? operand.memory : operand
+}
+
+/** 2 for the same class, 1 for another of general registers or of vectors. */
+function suitsClass(wanted: RegisterClass, given: RegisterClass): number {
+  if (given === wanted || HIGH_CLASSES[wanted] === given) return 2
+  const familyOf = (kind: RegisterClass): string => (kind.startsWith('gp') ? 'gp' : kind.slice(1, 3))
+  return familyOf(wanted) === familyOf(given) ? 1 : 0
+}
+
 /** How well an operand suits a slot, for choosing what to suggest: 2 yes, 1 the right kind, 0 no. */
-function suits(slot: Slot, operand: Operand): number {
+function suits(slot: Slot, given: Operand): number {
+  const operand = plainOperand(given)
   const type = typeof operand === 'number' || typeof operand === 'bigint' ? 'value' : operand.type
   switch (slot.kind) {
     case 'register':
     case 'fixed':
       if (typeof operand !== 'object' || operand.type !== 'register') return 0
-      if (operand.class === slot.class) return 2
-      return operand.class.startsWith('gp') && slot.class.startsWith('gp') ? 1 : 0
+      return suitsClass(slot.class, operand.class)
     case 'rm':
       if (typeof operand !== 'object') return 0
       if (operand.type === 'memory') return operand.size === slot.size ? 2 : 1
       if (operand.type !== 'register') return 0
-      if (operand.class === slot.class) return 2
-      return operand.class.startsWith('gp') && slot.class.startsWith('gp') ? 1 : 0
+      return suitsClass(slot.class, operand.class)
     case 'memory':
     case 'moffs':
     case 'implied':
@@ -93,7 +122,7 @@ export function describeForm(
   form: Form,
   operands: readonly Operand[],
 ): { readonly text: string; readonly score: number } {
-  const text = `${form.mnemonic.toLowerCase()} ${form.slots.map(describeSlot).join(', ')}`.trimEnd()
+  const text = `${form.mnemonic.toLowerCase()} ${describeSlots(form)}`.trimEnd()
   let score = -3 * Math.abs(form.slots.length - operands.length)
   for (const [index, slot] of form.slots.entries()) {
     const operand = operands[index]

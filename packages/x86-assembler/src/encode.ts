@@ -8,6 +8,7 @@ import type { LabelExpression } from './labels.ts'
 import { matchForm } from './match.ts'
 import type { Fields } from './match.ts'
 import type { Operand } from './operands.ts'
+import { pushEvex, pushVex } from './vector-prefixes.ts'
 import { allowsEncoding, prefixBytes } from './prefixes.ts'
 import type { InstructionPrefixes } from './prefixes.ts'
 
@@ -59,11 +60,17 @@ export function encodeForm(
   if (form.map === 0 && form.opcode === 0x90 && form.mnemonic === 'XCHG' && fields.opcodeReg === 0) {
     return undefined
   }
-  if (form.distinct) {
-    const index = fields.memory === undefined ? fields.rm : fields.memory.index?.number
-    if (index === fields.reg || index === fields.vvvv || fields.reg === fields.vvvv) return undefined
-  }
+  if (form.distinct && hasClash(form, fields)) return undefined
   return fields.problem ?? emit(form, fields, context)
+}
+
+/** Registers that must differ are the same: of a gather, of a product of tiles, of a product of complex numbers. */
+function hasClash(form: Form, { reg, rm, vvvv, memory }: Fields): boolean {
+  const index = memory === undefined ? rm : memory.index?.number
+  const isGather = form.slots.some((slot) => slot.kind === 'memory' && slot.index !== undefined)
+  if (form.encoding !== 'evex') return index === reg || index === vvvv || reg === vvvv
+  // A gather of AVX-512 has its mask elsewhere; a factor in memory is no register.
+  return isGather ? index === reg : reg === vvvv || (memory === undefined && reg === rm)
 }
 
 /** Prefixes, REX or VEX, opcode, ModRM, SIB, displacement, immediates: SDM vol. 2A, "Instruction Format". */
@@ -87,7 +94,8 @@ function emit(form: Form, fields: Fields, context: EncodeContext): EncodedForm |
   }
   if (addressBits !== bits) bytes.push(0x67)
 
-  const address = memory === undefined ? undefined : encodeAddress(memory, bits, addressBits, form.sib)
+  const dispScale = fields.broadcast ? form.broadcast : form.disp8Scale
+  const address = memory === undefined ? undefined : encodeAddress(memory, bits, addressBits, form.sib, dispScale)
   if (!emitOpcode(form, fields, address, context, bytes)) return undefined
 
   if (address !== undefined) {
@@ -99,6 +107,7 @@ function emit(form: Form, fields: Fields, context: EncodeContext): EncodedForm |
         kind: address.ripRelative ? 'relative' : narrow ? 'signed' : 'absolute',
         size: address.dispBytes,
         value: address.disp,
+        scale: address.dispBytes === 1 ? address.dispScale : 1,
         addressBits: address.ripRelative ? 64 : addressBits,
       })
     }
@@ -110,12 +119,12 @@ function emit(form: Form, fields: Fields, context: EncodeContext): EncodedForm |
     const { disp } = fields.moffs
     if (typeof disp === 'bigint' && !fitsEither(disp, size * 8)) return undefined
     if (fields.moffs.dispBits !== 0 && fields.moffs.dispBits !== size * 8) return undefined
-    fieldInto(bytes, fixups, { kind: 'absolute', size, value: disp, addressBits })
+    fieldInto(bytes, fixups, { kind: 'absolute', size, value: disp, scale: 1, addressBits })
   }
   let immediateBytes = 0
   for (const { kind, size, value, extendTo } of fields.trailers) {
     const wraps = form.operandSize === 16 ? 16 : bits === 64 ? 64 : 32
-    fieldInto(bytes, fixups, { kind, size, value, addressBits: kind === 'relative' ? wraps : extendTo })
+    fieldInto(bytes, fixups, { kind, size, value, scale: 1, addressBits: kind === 'relative' ? wraps : extendTo })
     immediateBytes += size
   }
   if (form.map === MAP_3DNOW) bytes.push(form.opcode)
@@ -134,11 +143,13 @@ function fieldInto(
     readonly kind: 'absolute' | 'signed' | 'relative'
     readonly size: 1 | 2 | 4 | 8
     readonly value: bigint | LabelExpression
+    readonly scale: number
     readonly addressBits: 16 | 32 | 64
   },
 ): void {
   if (field.kind !== 'relative' && typeof field.value === 'bigint') {
-    pushValue(bytes, field.value, field.size)
+    const { value, scale } = field
+    pushValue(bytes, scale === 1 ? value : BigInt.asIntN(field.addressBits, value) / BigInt(scale), field.size)
     return
   }
   fixups.push({ ...field, offset: bytes.length, origin: 0 })
@@ -155,27 +166,19 @@ function emitOpcode(
 ): boolean {
   const { bits, prefixes } = context
   const w = form.vexW || form.sizing[bits] === 'w'
-  const r = fields.reg >> 3
-  const x = address?.rexX ?? 0
-  const b = address?.rexB ?? (fields.rm >> 3 || fields.opcodeReg >> 3)
   const opcode = form.opcode | (fields.opcodeReg & 7)
-  if (form.vex) {
+  const x = address === undefined ? 0 : address.index
+  const b = address === undefined ? fields.rm | fields.opcodeReg : address.base
+  if (form.encoding !== 'legacy') {
     if (fields.forbidsRex) return false
-    const pp = form.prefix === 0x66 ? 1 : form.prefix === 0xf3 ? 2 : form.prefix === 0xf2 ? 3 : 0
-    const low = ((~fields.vvvv & 15) << 3) | (form.vexL << 2) | pp
-    // The two-byte prefix has R alone and map 0F.
-    const short = !form.xop && form.map === 1 && !w && x === 0 && b === 0
-    if (short && prefixes.encoding !== 'vex3') bytes.push(0xc5, ((r ^ 1) << 7) | low)
-    else {
-      bytes.push(form.xop ? 0x8f : 0xc4, ((r ^ 1) << 7) | ((x ^ 1) << 6) | ((b ^ 1) << 5) | form.map)
-      bytes.push((w ? 0x80 : 0) | low)
-    }
+    if (form.encoding === 'evex') pushEvex(bytes, form, fields, address, w)
+    else pushVex(bytes, form, fields, { w, x: (x >> 3) & 1, b: (b >> 3) & 1 }, prefixes.encoding === 'vex3')
     bytes.push(opcode)
     return true
   }
   if (form.sizing[bits] === '66' && form.prefix !== 0x66) bytes.push(0x66)
   if (form.prefix !== 0) bytes.push(form.prefix)
-  const rex = (w ? 8 : 0) | (r << 2) | (x << 1) | b
+  const rex = (w ? 8 : 0) | ((fields.reg >> 3) << 2) | ((x >> 3) << 1) | (b >> 3)
   if (rex !== 0 || fields.needsRex || prefixes.encoding === 'rex') {
     if (bits !== 64) return false
     if (fields.forbidsRex) {

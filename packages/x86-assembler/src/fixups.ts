@@ -20,6 +20,8 @@ export interface Fixup {
   readonly value: LabelExpression | bigint
   /** For `relative`: where the distance is counted from, from the start of the encoding. */
   readonly origin: number
+  /** The field holds the value divided by this: displacements of EVEX. */
+  readonly scale: number
   /** For `relative` and `signed`: addresses wrap at this many bits (IP is 16 bits wide in 16-bit code). */
   readonly addressBits: 16 | 32 | 64
 }
@@ -42,6 +44,19 @@ export function fitsEither(value: bigint, bits: number): boolean {
  */
 export function fitsSignExtended(value: bigint, from: number, to: number): boolean {
   return fitsEither(value, to) && BigInt.asIntN(from, value) === BigInt.asIntN(to, value)
+}
+
+/** True where `value` is a multiple of `scale` that {@link fitsSignExtended} once divided by it. */
+export function fitsScaled(value: bigint, from: number, to: number, scale: number): boolean {
+  if (scale === 1) return fitsSignExtended(value, from, to)
+  const signed = BigInt.asIntN(to, value)
+  const unit = BigInt(scale)
+  return (
+    fitsEither(value, to) &&
+    signed % unit === 0n &&
+    fitsEither(signed / unit, from) &&
+    signed / unit < 1n << BigInt(from - 1)
+  )
 }
 
 /** Appends the low `size` bytes of a value, least significant first. */
@@ -71,7 +86,7 @@ export function fixupFits(fixup: Fixup, value: bigint): boolean {
   const bits = fixup.size * 8
   if (fixup.kind === 'absolute') return fitsEither(value, bits)
   if (bits >= fixup.addressBits) return fitsEither(value, fixup.addressBits)
-  return fitsSignExtended(value, bits, fixup.addressBits)
+  return fitsScaled(value, bits, fixup.addressBits, fixup.scale)
 }
 
 /**
@@ -91,7 +106,8 @@ export function applyFixup(fixup: Fixup, bytes: Uint8Array, address: bigint, add
       `${what}${fixup.value.toString()} is ${value}, which does not fit in ${bits} bits at 0x${address.toString(16)}`,
     )
   }
-  let rest = BigInt.asUintN(bits, value)
+  const stored = fixup.scale === 1 ? value : BigInt.asIntN(fixup.addressBits, value) / BigInt(fixup.scale)
+  let rest = BigInt.asUintN(bits, stored)
   for (let index = 0; index < fixup.size; index++) {
     bytes[fixup.offset + index] = Number(rest & 0xffn)
     rest >>= 8n

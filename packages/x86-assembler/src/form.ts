@@ -1,5 +1,5 @@
 import type { MemorySize } from './operands.ts'
-import type { RegisterClass } from './registers.ts'
+import type { RegisterClass } from './register.ts'
 
 /** Where an operand's register number goes. */
 export type Field = 'reg' | 'rm' | 'opcode' | 'vvvv' | 'is4'
@@ -24,7 +24,7 @@ export type Field = 'reg' | 'rm' | 'opcode' | 'vvvv' | 'is4'
 export type Slot =
   | { readonly kind: 'register'; readonly class: RegisterClass; readonly field: Field }
   | { readonly kind: 'rm'; readonly class: RegisterClass; readonly size: number }
-  | { readonly kind: 'memory'; readonly size: number; readonly index?: 'xmm' | 'ymm' }
+  | { readonly kind: 'memory'; readonly size: number; readonly index?: 'xmm' | 'ymm' | 'zmm' }
   | {
       readonly kind: 'fixed'
       readonly class: RegisterClass
@@ -62,15 +62,22 @@ export interface Form {
   readonly operandSize: 0 | 16 | 32 | 64
   /** Address size in bits that it demands; else 0. */
   readonly addressSize: 0 | 16 | 32 | 64
-  readonly vex: boolean
-  /** As VEX, with other maps. */
-  readonly xop: boolean
-  /** VEX.L. */
-  readonly vexL: 0 | 1
+  /** XOP is as VEX, with other maps. */
+  readonly encoding: 'legacy' | 'vex' | 'xop' | 'evex'
+  /** VEX.L or EVEX.L'L; -1: it has none. */
+  readonly vectorLength: -1 | 0 | 1 | 2
   /** VEX.W that the form demands by itself, apart from the operand size. */
   readonly vexW: boolean
-  /** 0 one-byte, 1 0F, 2 0F38, 3 0F3A, 4 0F0F with the opcode after the operands, 8 to 10 XOP's. */
+  /** 0 one-byte, 1 0F, 2 0F38, 3 0F3A, 4 0F0F with the opcode after the operands, 8 to 10 XOP's. EVEX has more. */
   readonly map: number
+  /** Which mask the first operand may have; `zero`: with zeroing too, in a register. */
+  readonly masking: 'none' | 'merge' | 'zero' | 'required'
+  /** Bytes of an element that is broadcast from memory; 0: it has no broadcast. */
+  readonly broadcast: 0 | 2 | 4 | 8
+  /** What may be said about rounding, if all operands are registers. */
+  readonly rounding: 'none' | 'rounding' | 'sae'
+  /** What a displacement of 8 bits is multiplied by. */
+  readonly disp8Scale: number
   readonly opcode: number
   readonly prefix: 0 | 0x66 | 0xf2 | 0xf3
   /** ModRM.reg as an opcode extension, or -1. */
@@ -88,9 +95,9 @@ export interface Form {
   readonly repeatable: boolean
 }
 
+const WRITABLE: readonly MemorySize[] = [1, 2, 4, 6, 8, 10, 16, 32, 64]
+
 /** The size of a memory operand as the user writes it, or 0 where the constructors have none that large. */
 export function writableSize(size: number): MemorySize {
-  return size === 1 || size === 2 || size === 4 || size === 6 || size === 8 || size === 10 || size === 16 || size === 32
-    ? size
-    : 0
+  return WRITABLE.find((one) => one === size) ?? 0
 }

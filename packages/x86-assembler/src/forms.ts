@@ -3,17 +3,20 @@ import type { CodeInfo, OperandSpec } from '@retrap/x86-decoder'
 import { aliasesOf, sizesOf } from './aliases.ts'
 import { writableSize } from './form.ts'
 import type { Form, SizePrefix, Slot } from './form.ts'
+import { allowsEncoding } from './prefixes.ts'
+import type { EncodingKind } from './prefixes.ts'
+import { withoutRounding } from './match.ts'
 import { kindsOf, takesKinds } from './operand-kinds.ts'
 import type { Operand } from './operands.ts'
-import type { RegisterClass } from './registers.ts'
+import type { RegisterClass } from './register.ts'
 
 /** The class of general registers of `size` bytes. */
 function generalClass(size: number): RegisterClass {
   return size === 1 ? 'gp8' : size === 2 ? 'gp16' : size === 4 ? 'gp32' : 'gp64'
 }
 
-function vectorClass(size: number): RegisterClass {
-  return size === 32 ? 'ymm' : 'xmm'
+function vectorClass(size: number): 'xmm' | 'ymm' | 'zmm' {
+  return size === 64 ? 'zmm' : size === 32 ? 'ymm' : 'xmm'
 }
 
 const NUMBER_BX = 3
@@ -36,7 +39,7 @@ function slotOf(operand: OperandSpec, row: CodeInfo): Slot {
     case OperandKind.MEM:
       return { kind: 'memory', size: writableSize(memorySize) }
     case OperandKind.VSIB:
-      return { kind: 'memory', size: writableSize(memorySize), index: size === 32 ? 'ymm' : 'xmm' }
+      return { kind: 'memory', size: writableSize(memorySize), index: vector }
     case OperandKind.OPCODE_REG:
       return { kind: 'register', class: gp, field: 'opcode' }
     case OperandKind.VVVV_REG:
@@ -148,9 +151,13 @@ function formOf(row: CodeInfo): Form {
     sizing: { 16: sizingOf(row, 16), 32: sizingOf(row, 32), 64: sizingOf(row, 64) },
     operandSize: row.operandSize === 8 ? 0 : row.operandSize,
     addressSize: row.addressSize,
-    vex: row.encoding !== 'legacy',
-    xop: row.encoding === 'xop',
-    vexL: row.vexL === 1 ? 1 : 0,
+    encoding: row.encoding,
+    vectorLength: row.vexL,
+    masking: row.masking,
+    broadcast: row.broadcast,
+    // EVEX.b with registers means 512 bits, or a scalar.
+    rounding: row.vexL === 0 || row.vexL === 1 ? 'none' : row.rounding,
+    disp8Scale: row.disp8Scale,
     vexW: row.vexW === 1,
     map: row.map,
     opcode: row.opcode,
@@ -182,8 +189,8 @@ const formsByCode: (Form | undefined)[] = []
 
 const codesByMnemonic: ReadonlyMap<string, readonly number[]> = (() => {
   const map = new Map<string, number[]>()
-  for (const { mnemonic, code, encoding } of codes) {
-    if (code === 0 || encoding === 'evex') continue
+  for (const { mnemonic, code } of codes) {
+    if (code === 0) continue
     const known = map.get(mnemonic)
     if (known === undefined) map.set(mnemonic, [code])
     else known.push(code)
@@ -194,7 +201,7 @@ const codesByMnemonic: ReadonlyMap<string, readonly number[]> = (() => {
 /** The form of a `code` of the decoder; undefined for 0, the invalid instruction, and for what is not there. */
 export function formOfCode(code: number): Form | undefined {
   const row = code === 0 ? undefined : codes[code]
-  return row === undefined || row.encoding === 'evex' ? undefined : (formsByCode[code] ??= formOf(row))
+  return row === undefined ? undefined : (formsByCode[code] ??= formOf(row))
 }
 
 /** The names in the table that a mnemonic in capitals stands for. */
@@ -241,13 +248,15 @@ export function formsFor(mnemonic: string, operands: readonly Operand[]): readon
 }
 
 function couldTake(form: Form, operands: readonly Operand[]): boolean {
+  if (form.rounding !== 'none') return takesKinds(form.slots, withoutRounding(operands))
   const direct = takesKinds(form.slots, operands) || takesKinds(form.requiredSlots, operands)
   return direct || (COMMUTATIVE.has(form.mnemonic) && takesKinds(form.slots, operands.toReversed()))
 }
 
 /** The code of a form by its name, `CodeInfo.form`; of several with one name the first that is no alias. */
-export function codeOfForm(name: string): number | undefined {
-  return (codes.find((row) => row.form === name && !row.alias) ?? codes.find((row) => row.form === name))?.code
+export function codeOfForm(name: string, encoding: EncodingKind | undefined): number | undefined {
+  const named = codes.filter((row) => row.form === name && allowsEncoding(row, encoding))
+  return (named.find((row) => !row.alias) ?? named[0])?.code
 }
 
 /** Mnemonics with aliases, by the name of the builder's method. */

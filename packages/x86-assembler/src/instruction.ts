@@ -5,7 +5,7 @@ import type { EncodedForm, EncodeContext } from './encode.ts'
 import type { Encoding } from './fixups.ts'
 import type { Form } from './form.ts'
 import { COMMUTATIVE, FAR_BRANCHES, formOfCode, formsFor, formsOf, mnemonicOfMethod } from './forms.ts'
-import { formatOperand } from './operands.ts'
+import { changedMemory, formatOperand } from './operands.ts'
 import type { Memory, Operand } from './operands.ts'
 import type { InstructionPrefixes } from './prefixes.ts'
 
@@ -51,7 +51,7 @@ export function assembleInstruction(request: InstructionRequest): AssembledInstr
       }
     }
   }
-  const usable = withUsualSize(candidates, request)
+  const usable = withoutEvex(withUsualSize(candidates, request))
   const [first] = usable
   if (first === undefined) {
     throw typeof reason === 'function' ? reason() : (reason ?? noForm(request, allForms(request)))
@@ -79,7 +79,8 @@ function variantsOf(operands: readonly Operand[]): readonly (readonly Operand[])
     typeof operand.disp !== 'bigint' &&
     !operand.disp.isAddress
   if (!operands.some(isDistance)) return [operands]
-  return [operands.map((operand) => (isDistance(operand) ? { ...operand, dispBits: 8 } : operand)), operands]
+  const short = operands.map((operand) => (isDistance(operand) ? changedMemory(operand, { dispBits: 8 }) : operand))
+  return [short, operands]
 }
 
 /** JMP and CALL with a far pointer are forms of their own in the table. */
@@ -129,6 +130,12 @@ function withUsualSize(candidates: readonly Candidate[], request: InstructionReq
   const hasUsual = allForms(request).some((form) => form.sizing[request.bits] === 'none' && !tellsSize(form))
   if (!hasUsual) return candidates
   return candidates.filter(({ form }) => form.sizing[request.bits] === 'none' || tellsSize(form))
+}
+
+/** EVEX only where nothing else will do: fewer CPUs have it, even if its scaled displacement would save a byte at times. */
+function withoutEvex(candidates: readonly Candidate[]): readonly Candidate[] {
+  const others = candidates.filter(({ form }) => form.encoding !== 'evex')
+  return others.length === 0 ? candidates : others
 }
 
 function tellsSize(form: Form): boolean {

@@ -2,9 +2,11 @@ import { AssemblerError } from './errors.ts'
 import { fitsEither, fitsSignExtended } from './fixups.ts'
 import type { Field, Form, Slot } from './form.ts'
 import { asExpression, Label, LabelExpression } from './labels.ts'
-import { asValue, formatOperand, isVectorIndex } from './operands.ts'
-import type { BranchTarget, FarPointer, Memory, Operand } from './operands.ts'
-import type { Register } from './registers.ts'
+import type { Rounding } from './masked.ts'
+import { HIGH_CLASSES } from './operand-kinds.ts'
+import { asValue, changedMemory, formatOperand, isVectorIndex } from './operands.ts'
+import type { BranchTarget, Broadcast, FarPointer, Memory, Operand } from './operands.ts'
+import type { Register, RegisterClass } from './register.ts'
 
 /** A value field after ModRM, in the order of encoding. */
 export interface Trailer {
@@ -22,6 +24,11 @@ export interface Fields {
   opcodeReg: number
   vvvv: number
   memory: Memory | undefined
+  /** EVEX.aaa, EVEX.z, EVEX.b. */
+  mask: number
+  zeroing: boolean
+  broadcast: boolean
+  rounding: Rounding['mode'] | undefined
   /** Memory that the instruction finds by itself; only its address size and segment are encoded. */
   implied: Memory | undefined
   moffs: Memory | undefined
@@ -42,7 +49,10 @@ type WholeOperand = bigint | Exclude<Operand, number>
  * @returns what is to be encoded, or undefined where the form does not take operands of these kinds
  * @throws AssemblerError `ERR_OPERAND` on a number that is not whole
  */
-export function matchForm(form: Form, operands: readonly Operand[], bits: 16 | 32 | 64): Fields | undefined {
+export function matchForm(form: Form, given: readonly Operand[], bits: 16 | 32 | 64): Fields | undefined {
+  const rounding = form.encoding === 'evex' ? roundingOf(given, form) : undefined
+  if (rounding !== undefined && form.rounding !== (rounding === 'sae' ? 'sae' : 'rounding')) return undefined
+  const operands = rounding === undefined ? given : withoutRounding(given)
   const slots = form.slots.length === operands.length ? form.slots : form.requiredSlots
   if (slots.length !== operands.length) return undefined
   const fields: Fields = {
@@ -51,6 +61,10 @@ export function matchForm(form: Form, operands: readonly Operand[], bits: 16 | 3
     opcodeReg: 0,
     vvvv: 0,
     memory: undefined,
+    mask: 0,
+    zeroing: false,
+    broadcast: false,
+    rounding,
     implied: undefined,
     moffs: undefined,
     needsRex: false,
@@ -63,10 +77,63 @@ export function matchForm(form: Form, operands: readonly Operand[], bits: 16 | 3
     const slot = slots[index]
     const operand = operands[index]
     if (slot === undefined || operand === undefined) return undefined
-    const whole = typeof operand === 'number' ? wholeNumber(operand) : operand
+    let whole = typeof operand === 'number' ? wholeNumber(operand) : operand
+    if (form.encoding === 'evex') {
+      if (typeof whole === 'object' && whole.type === 'masked') {
+        if (index > 0) return undefined
+        fields.mask = whole.mask.number
+        fields.zeroing = whole.zeroing
+        whole = whole.operand
+      }
+      if (typeof whole === 'object' && whole.type === 'broadcast') {
+        if (!allowsBroadcast(form, slot, whole)) return undefined
+        fields.broadcast = true
+        fields.memory = whole.memory
+        continue
+      }
+    }
     if (!matchSlot(slot, whole, form, bits, fields)) return undefined
   }
-  return fields
+  if (form.encoding === 'evex' && !allowsMask(form, fields)) return undefined
+  // With rounding EVEX.L'L is no length, and there is no memory operand.
+  return rounding !== undefined && fields.memory !== undefined ? undefined : fields
+}
+
+const isRounding = (operand: Operand): operand is Rounding => typeof operand === 'object' && operand.type === 'rounding'
+
+/** How it is to be rounded, if that is told in its place: after the registers, in front of an immediate. */
+function roundingOf(operands: readonly Operand[], form: Form): Rounding['mode'] | undefined {
+  const registers = form.slots.filter(({ kind }) => kind !== 'immediate').length
+  const operand = operands[registers]
+  return operand !== undefined && isRounding(operand) ? operand.mode : undefined
+}
+
+/** The operands without that for rounding. */
+export function withoutRounding(operands: readonly Operand[]): readonly Operand[] {
+  return operands.filter((operand) => !isRounding(operand))
+}
+
+/** Tells whether a slot's memory may be one element that is repeated. */
+export function takesBroadcast(slot: Slot): boolean {
+  return slot.kind === 'rm' && /^[xyz]mm/.test(slot.class)
+}
+
+function allowsBroadcast(form: Form, slot: Slot, { memory, count }: Broadcast): boolean {
+  if (form.broadcast === 0 || slot.kind !== 'rm' || !takesBroadcast(slot)) return false
+  if (memory.size !== 0 && memory.size !== form.broadcast) return false
+  return count * form.broadcast === slot.size && !isVectorIndex(memory.index)
+}
+
+/** Source: Intel SDM vol. 2A, "Opmask Register Encoding" and "Opmask Register to Predicate Vector Data Processing". */
+function allowsMask(form: Form, fields: Fields): boolean {
+  if (fields.mask === 0) return form.masking !== 'required'
+  if (form.masking === 'none') return false
+  return !fields.zeroing || (form.masking === 'zero' && !(fields.memory !== undefined && writesMemory(form)))
+}
+
+function writesMemory(form: Form): boolean {
+  const [first] = form.slots
+  return first?.kind === 'rm' || first?.kind === 'memory'
 }
 
 /** Throws `ERR_OPERAND` on a fraction, and on what a number does not hold exactly. */
@@ -74,9 +141,10 @@ function wholeNumber(value: number): bigint {
   return asValue(value) as bigint
 }
 
-function matchRegister(register: Register, kind: string, fields: Fields, bits: number): boolean {
-  if (register.class !== kind && !(kind === 'gp8' && register.class === 'gp8High')) return false
+function matchRegister(register: Register, kind: RegisterClass, fields: Fields, form: Form, bits: number): boolean {
+  if (register.class !== kind && HIGH_CLASSES[kind] !== register.class) return false
   if (register.number > 7 && bits !== 64) return false
+  if (register.number > 15 && form.encoding !== 'evex') return false
   if (register.class === 'gp8High') fields.forbidsRex = true
   if (register.class === 'gp8' && register.number >= 4 && register.number < 8) {
     if (bits !== 64) return false
@@ -93,8 +161,12 @@ function place(fields: Fields, field: Field, number: number): void {
   else fields.trailers.push({ kind: 'absolute', size: 1, value: BigInt(number << 4), extendTo: 64 })
 }
 
-function matchMemory(memory: Memory, size: number, fields: Fields, index?: 'xmm' | 'ymm'): boolean {
-  if ((isVectorIndex(memory.index) ? memory.index.class : undefined) !== index) return false
+function matchMemory(memory: Memory, size: number, form: Form, fields: Fields, index?: RegisterClass): boolean {
+  if (isVectorIndex(memory.index)) {
+    if (index === undefined) return false
+    if (memory.index.class !== index && memory.index.class !== HIGH_CLASSES[index]) return false
+    if (memory.index.number > 15 && form.encoding !== 'evex') return false
+  } else if (index !== undefined) return false
   if (memory.size === 0) fields.guessedSize = size
   return size === 0 || memory.size === 0 || memory.size === size
 }
@@ -104,24 +176,24 @@ function matchSlot(slot: Slot, operand: WholeOperand, form: Form, bits: 16 | 32 
   switch (slot.kind) {
     case 'register':
       if (type !== 'register') return false
-      if (!matchRegister(operand as Register, slot.class, fields, bits)) return false
+      if (!matchRegister(operand as Register, slot.class, fields, form, bits)) return false
       place(fields, slot.field, (operand as Register).number)
       return true
     case 'rm':
       if (type === 'register') {
-        if (!matchRegister(operand as Register, slot.class, fields, bits)) return false
+        if (!matchRegister(operand as Register, slot.class, fields, form, bits)) return false
         fields.rm = (operand as Register).number
         return true
       }
-      if (type !== 'memory' || !matchMemory(operand as Memory, slot.size, fields)) return false
+      if (type !== 'memory' || !matchMemory(operand as Memory, slot.size, form, fields)) return false
       fields.memory = operand as Memory
       return true
     case 'memory':
-      if (type !== 'memory' || !matchMemory(operand as Memory, slot.size, fields, slot.index)) return false
+      if (type !== 'memory' || !matchMemory(operand as Memory, slot.size, form, fields, slot.index)) return false
       fields.memory = operand as Memory
       return true
     case 'moffs': {
-      if (type !== 'memory' || !matchMemory(operand as Memory, slot.size, fields)) return false
+      if (type !== 'memory' || !matchMemory(operand as Memory, slot.size, form, fields)) return false
       const memory = operand as Memory
       if (memory.base !== undefined || memory.index !== undefined) return false
       if (memory.reference === 'rip') return false
@@ -163,7 +235,7 @@ function matchSlot(slot: Slot, operand: WholeOperand, form: Form, bits: 16 | 32 
       if (!slot.overridable) {
         // ES:rDI: a prefix would change nothing, so asking for another segment is a mistake.
         if (memory.segment !== undefined && memory.segment.number !== 0) return false
-        fields.implied ??= { ...memory, segment: undefined }
+        fields.implied ??= changedMemory(memory, { segment: undefined })
         return true
       }
       fields.implied = memory

@@ -1,13 +1,17 @@
 /** Kinds of operands as small numbers, to find the forms that could take them without matching each. */
 import type { Slot } from './form.ts'
 import type { Operand } from './operands.ts'
-import type { RegisterClass } from './registers.ts'
+import type { RegisterClass } from './register.ts'
 
 const KIND_VALUE = 1
 const KIND_IMMEDIATE = 2
 const KIND_TARGET = 3
 const KIND_FAR = 4
 const KIND_MEMORY = 5
+const KIND_BROADCAST = 6
+const KIND_ROUNDING = 7
+/** Added to the kind of what is written under a mask. */
+const MASKED = 32
 /** More than there are kinds; with six operands the key is still a whole number that is exact. */
 const KINDS = 64
 
@@ -26,6 +30,16 @@ const REGISTER_KINDS: { readonly [Class in RegisterClass]: number } = {
   ymm: 19,
   mask: 20,
   tile: 21,
+  zmm: 22,
+  xmmHigh: 23,
+  ymmHigh: 24,
+}
+
+/** Classes of which some registers are a class of their own. */
+export const HIGH_CLASSES: { readonly [Class in RegisterClass]?: RegisterClass } = {
+  gp8: 'gp8High',
+  xmm: 'xmmHigh',
+  ymm: 'ymmHigh',
 }
 
 function kindOf(operand: Operand): number {
@@ -35,6 +49,12 @@ function kindOf(operand: Operand): number {
       return REGISTER_KINDS[operand.class]
     case 'memory':
       return KIND_MEMORY
+    case 'masked':
+      return MASKED + kindOf(operand.operand)
+    case 'broadcast':
+      return KIND_BROADCAST
+    case 'rounding':
+      return KIND_ROUNDING
     case 'label':
     case 'expression':
       return KIND_VALUE
@@ -55,13 +75,15 @@ export function kindsOf(operands: readonly Operand[]): number {
 }
 
 function takesKind(slot: Slot, operand: Operand): boolean {
-  const kind = kindOf(operand)
+  const kind = kindOf(operand) % MASKED
   switch (slot.kind) {
     case 'register':
     case 'fixed':
-    case 'rm':
-      if (kind === KIND_MEMORY) return slot.kind === 'rm'
-      return kind === REGISTER_KINDS[slot.class] || (slot.class === 'gp8' && kind === REGISTER_KINDS.gp8High)
+    case 'rm': {
+      if (kind === KIND_MEMORY || kind === KIND_BROADCAST) return slot.kind === 'rm'
+      const high = HIGH_CLASSES[slot.class]
+      return kind === REGISTER_KINDS[slot.class] || (high !== undefined && kind === REGISTER_KINDS[high])
+    }
     case 'memory':
     case 'moffs':
     case 'implied':

@@ -1,19 +1,36 @@
 import { AssemblerError } from './errors.ts'
 import { asExpression, Label, LabelExpression } from './labels.ts'
-import type { Gp16, Gp32, Gp64, Register, SegmentRegister, XmmRegister, YmmRegister } from './registers.ts'
+import { maskedMemory } from './masked.ts'
+import type { Masked, Rounding } from './masked.ts'
+import type {
+  Gp16,
+  Gp32,
+  Gp64,
+  MaskRegister,
+  Register,
+  SegmentRegister,
+  XmmHighRegister,
+  XmmRegister,
+  YmmHighRegister,
+  YmmRegister,
+  ZmmRegister,
+} from './register.ts'
 
 /** Sizes in bytes that a memory operand can have; 0 leaves the size to the form. */
-export type MemorySize = 0 | 1 | 2 | 4 | 6 | 8 | 10 | 16 | 32
+export type MemorySize = 0 | 1 | 2 | 4 | 6 | 8 | 10 | 16 | 32 | 64
 
 /** A register that an address can be built from. */
 export type AddressRegister = Gp16 | Gp32 | Gp64
 
 /** A register that an address can have as its index: gathers have a vector register. */
-export type IndexRegister = AddressRegister | XmmRegister | YmmRegister
+export type IndexRegister = AddressRegister | VectorIndex
+
+/** A vector register as an index. */
+export type VectorIndex = XmmRegister | XmmHighRegister | YmmRegister | YmmHighRegister | ZmmRegister
 
 /** Tells whether an index is a vector register. */
-export function isVectorIndex(index: IndexRegister | undefined): index is XmmRegister | YmmRegister {
-  return index?.class === 'xmm' || index?.class === 'ymm'
+export function isVectorIndex(index: IndexRegister | undefined): index is VectorIndex {
+  return index !== undefined && !index.class.startsWith('gp')
 }
 
 /** A number that is known now, or one that the layout decides. */
@@ -76,6 +93,28 @@ export interface Memory<Size extends MemorySize = MemorySize> {
   readonly dispBits: 0 | 8 | 16 | 32 | 64
   /** Address size that was asked for; 0: what registers or mode say. */
   readonly addressBits: 0 | 16 | 32 | 64
+  /**
+   * The operand as a destination under a mask: of the elements only those are stored whose bit in `mask` is set.
+   *
+   * @param mask - K1 to K7; K0 throws `ERR_OPERAND`, since it stands for no mask
+   */
+  k(mask: MaskRegister): Masked<Memory<Size>>
+  /**
+   * One element of this size, repeated: `dword(rax).bcst(16)` is `{1to16}`.
+   *
+   * @param count - how often; it tells the length of the vector where no register does
+   */
+  bcst(count: 2 | 4 | 8 | 16 | 32): Broadcast<Size>
+}
+
+/** One element in memory that is repeated to fill a vector, made by {@link Memory.bcst}. */
+export interface Broadcast<Size extends MemorySize = MemorySize> {
+  /** Tells the kinds of operand apart. */
+  readonly type: 'broadcast'
+  /** The element. */
+  readonly memory: Memory<Size>
+  /** How often it is repeated. */
+  readonly count: 2 | 4 | 8 | 16 | 32
 }
 
 /** An immediate whose width is dictated, made by {@link imm8} to {@link imm64}. */
@@ -117,7 +156,7 @@ export type Immediate = Value | SizedImmediate
 export type Target = Value | BranchTarget
 
 /** Anything that an instruction method takes. */
-export type Operand = Register | Memory | Immediate | BranchTarget | FarPointer
+export type Operand = Register | Memory | Masked | Broadcast | Rounding | Immediate | BranchTarget | FarPointer
 
 /** A value as the encoder keeps it. Throws `ERR_OPERAND` on a fraction or an unsafe number. */
 export function asValue(value: Value): bigint | LabelExpression {
@@ -152,8 +191,7 @@ function memory<Size extends MemorySize>(size: Size, place: Place, options: Memo
       throw new AssemblerError('ERR_OPERAND', 'a RIP-relative operand has no index register')
     }
   }
-  return Object.freeze({
-    type: 'memory',
+  return new MemoryOperand<Size>({
     size,
     base,
     index: options.index,
@@ -164,6 +202,50 @@ function memory<Size extends MemorySize>(size: Size, place: Place, options: Memo
     dispBits: options.dispBits ?? 0,
     addressBits: options.addressBits ?? 0,
   })
+}
+
+type MemoryParts<Size extends MemorySize> = Omit<Memory<Size>, 'type' | 'k' | 'bcst'>
+
+class MemoryOperand<Size extends MemorySize> implements Memory<Size> {
+  readonly type = 'memory' as const
+  readonly size: Size
+  readonly base: AddressRegister | undefined
+  readonly index: IndexRegister | undefined
+  readonly scale: 1 | 2 | 4 | 8
+  readonly disp: bigint | LabelExpression
+  readonly reference: 'rip' | 'absolute' | 'mode'
+  readonly segment: SegmentRegister | undefined
+  readonly dispBits: 0 | 8 | 16 | 32 | 64
+  readonly addressBits: 0 | 16 | 32 | 64
+
+  constructor(parts: MemoryParts<Size>) {
+    this.size = parts.size
+    this.base = parts.base
+    this.index = parts.index
+    this.scale = parts.scale
+    this.disp = parts.disp
+    this.reference = parts.reference
+    this.segment = parts.segment
+    this.dispBits = parts.dispBits
+    this.addressBits = parts.addressBits
+    Object.freeze(this)
+  }
+
+  k(mask: MaskRegister): Masked<Memory<Size>> {
+    return maskedMemory<Memory<Size>>(this, mask)
+  }
+
+  bcst(count: 2 | 4 | 8 | 16 | 32): Broadcast<Size> {
+    return Object.freeze({ type: 'broadcast', memory: this, count })
+  }
+}
+
+/** The operand with some of its parts changed. */
+export function changedMemory<Size extends MemorySize>(
+  operand: Memory<Size>,
+  changes: Partial<MemoryParts<Size>>,
+): Memory<Size> {
+  return new MemoryOperand<Size>({ ...operand, ...changes })
 }
 
 /**
@@ -207,6 +289,10 @@ export function xmmword(place: Place, options?: MemoryOptions): Memory<16> {
 /** A memory operand of 32 bytes; see {@link ptr} for the parameters. */
 export function ymmword(place: Place, options?: MemoryOptions): Memory<32> {
   return memory(32, place, options)
+}
+/** A memory operand of 64 bytes; see {@link ptr} for the parameters. */
+export function zmmword(place: Place, options?: MemoryOptions): Memory<64> {
+  return memory(64, place, options)
 }
 
 /**
@@ -277,6 +363,7 @@ const SIZE_NAMES: { readonly [Size in MemorySize]: string } = {
   10: 'tbyte',
   16: 'xmmword',
   32: 'ymmword',
+  64: 'zmmword',
 }
 
 function formatNumber(value: bigint): string {
@@ -306,6 +393,12 @@ export function formatOperand(operand: Operand): string {
       return `${operand.reach} ${formatValue(operand.target)}`
     case 'far':
       return `${formatValue(operand.selector)}:${formatValue(operand.offset)}`
+    case 'masked':
+      return `${formatOperand(operand.operand)} {${operand.mask.name}}${operand.zeroing ? '{z}' : ''}`
+    case 'broadcast':
+      return `${formatOperand(operand.memory)}{1to${operand.count}}`
+    case 'rounding':
+      return operand.mode === 'sae' ? '{sae}' : `{${operand.mode}-sae}`
     case 'memory': {
       const parts: string[] = []
       if (operand.reference === 'rip') parts.push('rip')

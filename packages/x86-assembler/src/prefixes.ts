@@ -5,12 +5,13 @@ import type { Form } from './form.ts'
 /**
  * How an instruction is to be encoded where there is a choice.
  *
- * - `legacy`: without VEX
+ * - `legacy`: without VEX or EVEX
  * - `rex`: with a REX prefix, needed or not
  * - `vex`: with VEX, of two bytes where they do
  * - `vex3`: with the three-byte VEX prefix
+ * - `evex`: with EVEX, though VEX would do
  */
-export type EncodingKind = 'legacy' | 'rex' | 'vex' | 'vex3'
+export type EncodingKind = 'legacy' | 'rex' | 'vex' | 'vex3' | 'evex'
 
 /** Prefixes that change nothing but how an instruction is executed. */
 export type HintPrefix = 'bnd' | 'notrack' | 'xacquire' | 'xrelease' | 'taken' | 'notTaken'
@@ -126,7 +127,8 @@ export function prefixBytes(form: Form, hasMemory: boolean, prefixes: Instructio
 }
 
 /** True where the form can be encoded as was asked. */
-export function allowsEncoding(form: Form, encoding: EncodingKind | undefined): boolean {
+export function allowsEncoding(form: Pick<Form, 'encoding'>, encoding: EncodingKind | undefined): boolean {
   if (encoding === undefined) return true
-  return encoding === 'legacy' || encoding === 'rex' ? !form.vex : form.vex && !form.xop
+  const kind = encoding === 'rex' ? 'legacy' : encoding === 'vex3' ? 'vex' : encoding
+  return form.encoding === kind
 }

@@ -1,25 +1,23 @@
 import { readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
 import { Assembler, al, ax, byte, cl, cr0, dword, eax, ptr, rax, rbx, xmm1 } from '../src/index.ts'
-import { mnemonicsSource } from './generate-mnemonics.ts'
+import { generatedSources } from './generate-mnemonics.ts'
 
-/** The methods, each as one string: formatting is a tool's business, everything else must agree. */
-function methodsOf(text: string): string[] {
-  return text
-    .slice(text.indexOf('interface'))
-    .split('): this')
-    .map((method) => method.replaceAll(/[\s|]/g, ''))
+/** A source without what a formatter may change, in pieces. */
+function piecesOf(text: string, separator: string): string[] {
+  return text.split(separator).map((piece) => piece.replaceAll(/[\s|,]/g, ''))
 }
 
 describe('the mnemonic methods', () => {
-  test('are the ones of the decoder table (else run test/generate-mnemonics.ts)', () => {
-    const committed = readFileSync(new URL('../src/mnemonics.ts', import.meta.url), 'utf8')
-    const [old, current] = [methodsOf(committed), methodsOf(mnemonicsSource())]
-    const differing = current.filter((method) => !old.includes(method)).map((method) => method.slice(0, 60))
-    expect({ differing: differing.slice(0, 5), methods: old.length }).toEqual({
-      differing: [],
-      methods: current.length,
-    })
+  test.each([
+    { file: 'mnemonics', separator: '): this' },
+    { file: 'signatures', separator: 'export type' },
+  ] as const)('$file are those of the decoder table (else run test/generate-mnemonics.ts)', ({ file, separator }) => {
+    const committed = readFileSync(new URL(`../src/${file}.ts`, import.meta.url), 'utf8')
+    const old = new Set(piecesOf(committed, separator).slice(1))
+    const current = piecesOf(generatedSources()[file], separator).slice(1)
+    const differing = current.filter((piece) => !old.has(piece)).map((piece) => piece.slice(0, 60))
+    expect({ differing: differing.slice(0, 5), pieces: old.size }).toEqual({ differing: [], pieces: current.length })
   })
 
   test('refuse at compile time what no form takes', () => {

@@ -67,6 +67,7 @@ const SIZES: Readonly<Record<number, string>> = {
   10: 'TBYTE PTR ',
   16: 'XMMWORD PTR ',
   32: 'YMMWORD PTR ',
+  64: 'ZMMWORD PTR ',
 }
 
 function gasMemory(memory: Memory, here: bigint, length: number): string {
@@ -94,6 +95,14 @@ export function gasOperand(operand: Operand, here: bigint, length: number): stri
   switch (operand.type) {
     case 'register':
       return operand.class === 'x87' ? `st(${operand.number})` : operand.name
+    case 'masked': {
+      const masked = gasOperand(operand.operand, here, length)
+      return `${masked}{${operand.mask.name}}${operand.zeroing ? '{z}' : ''}`
+    }
+    case 'broadcast':
+      return `${gasMemory(operand.memory, here, length)}{1to${operand.count}}`
+    case 'rounding':
+      return operand.mode === 'sae' ? '{sae}' : `{${operand.mode}-sae}`
     case 'memory':
       return gasMemory(operand, here, length)
     case 'far':

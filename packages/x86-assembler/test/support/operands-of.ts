@@ -8,8 +8,19 @@ import {
   REGISTER_RIP,
 } from '@retrap/x86-decoder'
 import type { Instruction } from '@retrap/x86-decoder'
-import { abs, far16, far32, ptr, registerOf, rip } from '../../src/index.ts'
-import type { AddressRegister, IndexRegister, MemoryOptions, Operand, Place, RegisterClass } from '../../src/index.ts'
+import { abs, far16, far32, ptr, rdSae, registerOf, rip, rnSae, ruSae, rzSae, sae } from '../../src/index.ts'
+import type {
+  AddressRegister,
+  IndexRegister,
+  MaskableRegister,
+  MaskRegister,
+  Memory,
+  MemoryOptions,
+  Operand,
+  Place,
+  RegisterClass,
+  Rounding,
+} from '../../src/index.ts'
 import type { Form, Slot } from '../../src/form.ts'
 import { formOfCode } from '../../src/forms.ts'
 
@@ -18,13 +29,16 @@ function pair(lo: number, hi: number): bigint {
 }
 
 function register(kind: RegisterClass, number: number): Operand {
+  const high = kind === 'xmm' ? 'xmmHigh' : kind === 'ymm' ? 'ymmHigh' : kind
   const found =
-    number >= REGISTER_HIGH_BYTE ? registerOf('gp8High', number - REGISTER_HIGH_BYTE) : registerOf(kind, number)
+    number >= REGISTER_HIGH_BYTE
+      ? registerOf('gp8High', number - REGISTER_HIGH_BYTE)
+      : registerOf(number > 15 ? high : kind, number)
   if (found === undefined) throw new Error(`there is no ${kind} ${number}`)
   return found
 }
 
-function memory(insn: Instruction, address: number, vector?: 'xmm' | 'ymm'): Operand {
+function memory(insn: Instruction, address: number, vector?: 'xmm' | 'ymm' | 'zmm'): Memory {
   const kind = insn.addressSize === 16 ? 'gp16' : insn.addressSize === 32 ? 'gp32' : 'gp64'
   const options: { -readonly [Key in keyof MemoryOptions]: MemoryOptions[Key] } = {
     addressBits: insn.addressSize as 16 | 32 | 64,
@@ -40,7 +54,7 @@ function memory(insn: Instruction, address: number, vector?: 'xmm' | 'ymm'): Ope
     options.disp = disp
   }
   if (insn.index >= 0) {
-    options.index = registerOf(vector ?? kind, insn.index) as IndexRegister
+    options.index = register(vector ?? kind, insn.index) as IndexRegister
     options.scale = (1 << insn.scale) as 1 | 2 | 4 | 8
   }
   // The code says the size.
@@ -52,8 +66,11 @@ function operandOf(slot: Slot, index: number, form: Form, insn: Instruction, add
     case 'register':
     case 'fixed':
       return register(slot.class, operandRegister(insn, index))
-    case 'rm':
-      return operandIsMemory(insn, index) ? memory(insn, address) : register(slot.class, operandRegister(insn, index))
+    case 'rm': {
+      if (!operandIsMemory(insn, index)) return register(slot.class, operandRegister(insn, index))
+      const found = memory(insn, address)
+      return insn.broadcast ? found.bcst((slot.size / form.broadcast) as 2 | 4 | 8 | 16 | 32) : found
+    }
     case 'memory':
       return memory(insn, address, slot.index)
     case 'moffs':
@@ -82,9 +99,29 @@ function operandOf(slot: Slot, index: number, form: Form, insn: Instruction, add
   }
 }
 
+/** By `Instruction.rounding`. */
+const ROUNDINGS: readonly (Rounding | undefined)[] = [undefined, rnSae, rdSae, ruSae, rzSae, sae]
+
+/** The destination under the mask that EVEX names. */
+function underMask(operand: Operand, insn: Instruction): Operand {
+  if (insn.maskRegister === 0 || typeof operand !== 'object') return operand
+  const mask = registerOf('mask', insn.maskRegister) as MaskRegister
+  if (operand.type === 'memory') return operand.k(mask)
+  const masked = (operand as MaskableRegister).k(mask)
+  return insn.zeroing ? masked.z() : masked
+}
+
 /** The operands of `insn`, which stands at `address`, for `Assembler.form(insn.code, …)`. */
 export function operandsOf(insn: Instruction, address: number): Operand[] {
   const form = formOfCode(insn.code)
   if (form === undefined) throw new Error(`no form ${codes[insn.code]?.form}`)
-  return form.slots.map((slot, index) => operandOf(slot, index, form, insn, address))
+  const operands = form.slots.map((slot, index) => {
+    const operand = operandOf(slot, index, form, insn, address)
+    return index === 0 ? underMask(operand, insn) : operand
+  })
+  const rounding = ROUNDINGS[insn.rounding]
+  if (rounding !== undefined) {
+    operands.splice(form.slots.filter(({ kind }) => kind !== 'immediate').length, 0, rounding)
+  }
+  return operands
 }

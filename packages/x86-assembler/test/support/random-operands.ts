@@ -1,7 +1,28 @@
 // Random operands for a form: what a slot takes, with registers and addresses that the mode has.
-import { abs, byte, dword, fword, ptr, qword, registerOf, rip, tbyte, word, xmmword, ymmword } from '../../src/index.ts'
+import {
+  abs,
+  byte,
+  dword,
+  fword,
+  ptr,
+  qword,
+  rdSae,
+  registerOf,
+  rip,
+  rnSae,
+  ruSae,
+  rzSae,
+  sae,
+  tbyte,
+  word,
+  xmmword,
+  ymmword,
+  zmmword,
+} from '../../src/index.ts'
 import type {
   AddressRegister,
+  MaskableRegister,
+  MaskRegister,
   Memory,
   MemoryOptions,
   Operand,
@@ -9,9 +30,11 @@ import type {
   Register,
   RegisterClass,
   SegmentRegister,
+  VectorIndex,
 } from '../../src/index.ts'
 import { far16, far32 } from '../../src/index.ts'
 import type { Form, Slot } from '../../src/form.ts'
+import { takesBroadcast } from '../../src/match.ts'
 
 /** A small generator of repeatable pseudo-random numbers (xorshift32). */
 export class Random {
@@ -46,14 +69,22 @@ const CONSTRUCTORS: Readonly<Record<number, (place: Place, options?: MemoryOptio
   10: tbyte,
   16: xmmword,
   32: ymmword,
+  64: zmmword,
 }
 
 function memoryOf(size: number, place: Place, options?: MemoryOptions): Memory {
   return (CONSTRUCTORS[size] ?? ptr)(place, options)
 }
 
-function registersOf(kind: RegisterClass, mode: Mode): Register[] {
+/** Registers of a class that a mode has; with `evex` also those that only EVEX can name. */
+function registersOf(kind: RegisterClass, mode: Mode, evex = false): Register[] {
   const out: Register[] = []
+  if (evex && mode === 64 && /^[xyz]mm/.test(kind)) {
+    for (let number = 16; number < 32; number++) {
+      const found = registerOf(kind, number) ?? registerOf(kind === 'xmm' ? 'xmmHigh' : 'ymmHigh', number)
+      if (found !== undefined) out.push(found)
+    }
+  }
   for (let number = 0; number < (mode === 64 ? 16 : 8); number++) {
     const found = registerOf(kind, number)
     if (found === undefined) continue
@@ -65,11 +96,18 @@ function registersOf(kind: RegisterClass, mode: Mode): Register[] {
 
 const DISPLACEMENTS = [0, 1, 127, -128, 128, -129, 0x1234, 0x7fff]
 
-/** `forced`: the address size that the form demands, or 0. */
-function randomMemory(size: number, mode: Mode, random: Random, forced: number): Memory {
+/** `scale`: what an 8-bit displacement is multiplied by. */
+function randomDisplacement(random: Random, scale: number): number {
+  return scale > 1 && random.below(2) === 0
+    ? scale * random.pick([1, -1, 127, -128, 128, -129])
+    : random.pick(DISPLACEMENTS)
+}
+
+/** `forced`: the address size that the form demands, or 0; `scale`: what an 8-bit displacement is multiplied by. */
+function randomMemory(size: number, mode: Mode, random: Random, forced: number, scale = 1): Memory {
   const segment = random.below(4) === 0 ? registerOf('segment', 4 + random.below(2)) : undefined
   const common: { segment?: SegmentRegister; disp?: number } = segment === undefined ? {} : { segment }
-  const disp = random.pick(DISPLACEMENTS)
+  const disp = randomDisplacement(random, scale)
   const shape = forced === 0 ? random.below(8) : forced === mode ? 4 : 2
   if (shape === 0) {
     return memoryOf(
@@ -108,9 +146,9 @@ function randomMemory(size: number, mode: Mode, random: Random, forced: number):
 }
 
 /** Memory with a vector register as index, with and without a base. */
-function randomGather(size: number, index: 'xmm' | 'ymm', mode: Mode, random: Random): Memory {
+function randomGather(size: number, index: 'xmm' | 'ymm' | 'zmm', mode: Mode, random: Random, form: Form): Memory {
   const options: MemoryOptions = {
-    index: random.pick(registersOf(index, mode)) as Register<'xmm'> | Register<'ymm'>,
+    index: random.pick(registersOf(index, mode, form.encoding === 'evex')) as VectorIndex,
     scale: random.pick([1, 2, 4, 8] as const),
   }
   const wide = mode === 64 && random.below(4) !== 0
@@ -118,7 +156,7 @@ function randomGather(size: number, index: 'xmm' | 'ymm', mode: Mode, random: Ra
     return memoryOf(size, abs(random.below(0x7fff_ffff)), { ...options, addressBits: mode === 64 ? 64 : 32 })
   }
   const base = random.pick(registersOf(wide ? 'gp64' : 'gp32', mode)) as AddressRegister
-  return memoryOf(size, base, { ...options, disp: random.pick(DISPLACEMENTS) })
+  return memoryOf(size, base, { ...options, disp: randomDisplacement(random, form.disp8Scale) })
 }
 
 /** Values that fit in `bits`, and, sign-extended, in no fewer than 8 more than the next narrower field. */
@@ -137,44 +175,74 @@ function randomImmediate(slot: Extract<Slot, { kind: 'immediate' }>, random: Ran
 /** The branch target that random operands have: so near that every displacement reaches it. */
 export const BRANCH_TARGET = 0x1000 + 64
 
-/** Random operands for all slots of a form. */
+/** The destination as it is, or, where the form may have one, under a mask. */
+function underMask(operand: Operand, form: Form, random: Random): Operand {
+  if (form.masking === 'none' || (form.masking !== 'required' && random.below(2) === 0)) return operand
+  if (typeof operand !== 'object' || (operand.type !== 'register' && operand.type !== 'memory')) return operand
+  const mask = registerOf('mask', 1 + random.below(7)) as MaskRegister
+  if (operand.type === 'memory') return operand.k(mask)
+  const masked = (operand as MaskableRegister).k(mask)
+  return form.masking === 'zero' && random.below(2) === 0 ? masked.z() : masked
+}
+
+/** Random operands for a form, with what EVEX can add to them. */
 export function randomOperands(form: Form, mode: Mode, random: Random): Operand[] {
-  return form.slots.map((slot): Operand => {
-    switch (slot.kind) {
-      case 'register':
-        return random.pick(registersOf(slot.class, mode))
-      case 'rm':
-        return random.below(2) === 0
-          ? random.pick(registersOf(slot.class, mode))
-          : randomMemory(slot.size, mode, random, form.addressSize)
-      case 'memory':
-        return slot.index === undefined
-          ? randomMemory(slot.size, mode, random, form.addressSize)
-          : randomGather(slot.size, slot.index, mode, random)
-      case 'fixed':
-        return registerOf(slot.class, slot.number) as Register
-      case 'one':
-        return 1
-      case 'immediate':
-        return randomImmediate(slot, random)
-      case 'nibble':
-        return random.below(16)
-      case 'relative':
-        return BRANCH_TARGET
-      case 'far':
-        return slot.bits === 16
-          ? far16(random.below(0x10000), random.below(0x10000))
-          : far32(random.below(0x10000), random.below(0x7fff_ffff))
-      case 'moffs':
-        return memoryOf(
-          slot.size,
-          abs(mode === 64 ? 0x1234_5678_9abc_def0n : random.below(mode === 16 ? 0xffff : 0x7fff_ffff)),
-        )
-      case 'implied':
-        return memoryOf(
-          slot.size,
-          registerOf(mode === 64 ? 'gp64' : mode === 32 ? 'gp32' : 'gp16', slot.base) as AddressRegister,
-        )
-    }
+  const operands = form.slots.map((slot) => randomOperand(slot, form, mode, random))
+  const [first] = operands
+  if (form.encoding === 'evex' && first !== undefined) operands[0] = underMask(first, form, random)
+  const isRegisters = form.slots.every(({ kind }, index) => {
+    const operand = operands[index]
+    return kind === 'immediate' || (typeof operand === 'object' && /^(register|masked)$/.test(operand.type))
   })
+  if (form.rounding !== 'none' && isRegisters && random.below(2) === 0) {
+    const rounding = form.rounding === 'sae' ? sae : random.pick([rnSae, rdSae, ruSae, rzSae])
+    const immediates = form.slots.filter(({ kind }) => kind === 'immediate').length
+    operands.splice(operands.length - immediates, 0, rounding)
+  }
+  return operands
+}
+
+function randomOperand(slot: Slot, form: Form, mode: Mode, random: Random): Operand {
+  const evex = form.encoding === 'evex'
+  switch (slot.kind) {
+    case 'register':
+      return random.pick(registersOf(slot.class, mode, evex))
+    case 'rm': {
+      const shape = random.below(4)
+      if (shape < 2) return random.pick(registersOf(slot.class, mode, evex))
+      if (shape === 2 && form.broadcast !== 0 && takesBroadcast(slot)) {
+        const element = randomMemory(form.broadcast, mode, random, form.addressSize, form.broadcast)
+        return element.bcst((slot.size / form.broadcast) as 2 | 4 | 8 | 16 | 32)
+      }
+      return randomMemory(slot.size, mode, random, form.addressSize, form.disp8Scale)
+    }
+    case 'memory':
+      return slot.index === undefined
+        ? randomMemory(slot.size, mode, random, form.addressSize, form.disp8Scale)
+        : randomGather(slot.size, slot.index, mode, random, form)
+    case 'fixed':
+      return registerOf(slot.class, slot.number) as Register
+    case 'one':
+      return 1
+    case 'immediate':
+      return randomImmediate(slot, random)
+    case 'nibble':
+      return random.below(16)
+    case 'relative':
+      return BRANCH_TARGET
+    case 'far':
+      return slot.bits === 16
+        ? far16(random.below(0x10000), random.below(0x10000))
+        : far32(random.below(0x10000), random.below(0x7fff_ffff))
+    case 'moffs':
+      return memoryOf(
+        slot.size,
+        abs(mode === 64 ? 0x1234_5678_9abc_def0n : random.below(mode === 16 ? 0xffff : 0x7fff_ffff)),
+      )
+    case 'implied':
+      return memoryOf(
+        slot.size,
+        registerOf(mode === 64 ? 'gp64' : mode === 32 ? 'gp32' : 'gp16', slot.base) as AddressRegister,
+      )
+  }
 }

@@ -1,0 +1,181 @@
+/** The general, segment, control and debug registers. */
+import { register } from './register.ts'
+import type { ControlRegister, DebugRegister, Gp16, Gp32, Gp64, Register, SegmentRegister } from './register.ts'
+
+/** AL. */
+export const al: Register<'gp8'> = register('gp8', 0, 'al')
+/** CL. */
+export const cl: Register<'gp8'> = register('gp8', 1, 'cl')
+/** DL. */
+export const dl: Register<'gp8'> = register('gp8', 2, 'dl')
+/** BL. */
+export const bl: Register<'gp8'> = register('gp8', 3, 'bl')
+/** SPL. */
+export const spl: Register<'gp8'> = register('gp8', 4, 'spl')
+/** BPL. */
+export const bpl: Register<'gp8'> = register('gp8', 5, 'bpl')
+/** SIL. */
+export const sil: Register<'gp8'> = register('gp8', 6, 'sil')
+/** DIL. */
+export const dil: Register<'gp8'> = register('gp8', 7, 'dil')
+/** R8B. */
+export const r8b: Register<'gp8'> = register('gp8', 8, 'r8b')
+/** R9B. */
+export const r9b: Register<'gp8'> = register('gp8', 9, 'r9b')
+/** R10B. */
+export const r10b: Register<'gp8'> = register('gp8', 10, 'r10b')
+/** R11B. */
+export const r11b: Register<'gp8'> = register('gp8', 11, 'r11b')
+/** R12B. */
+export const r12b: Register<'gp8'> = register('gp8', 12, 'r12b')
+/** R13B. */
+export const r13b: Register<'gp8'> = register('gp8', 13, 'r13b')
+/** R14B. */
+export const r14b: Register<'gp8'> = register('gp8', 14, 'r14b')
+/** R15B. */
+export const r15b: Register<'gp8'> = register('gp8', 15, 'r15b')
+
+/** AH. */
+export const ah: Register<'gp8High'> = register('gp8High', 4, 'ah')
+/** CH. */
+export const ch: Register<'gp8High'> = register('gp8High', 5, 'ch')
+/** DH. */
+export const dh: Register<'gp8High'> = register('gp8High', 6, 'dh')
+/** BH. */
+export const bh: Register<'gp8High'> = register('gp8High', 7, 'bh')
+
+/** AX. */
+export const ax: Gp16 = register('gp16', 0, 'ax')
+/** CX. */
+export const cx: Gp16 = register('gp16', 1, 'cx')
+/** DX. */
+export const dx: Gp16 = register('gp16', 2, 'dx')
+/** BX. */
+export const bx: Gp16 = register('gp16', 3, 'bx')
+/** SP. */
+export const sp: Gp16 = register('gp16', 4, 'sp')
+/** BP. */
+export const bp: Gp16 = register('gp16', 5, 'bp')
+/** SI. */
+export const si: Gp16 = register('gp16', 6, 'si')
+/** DI. */
+export const di: Gp16 = register('gp16', 7, 'di')
+/** R8W. */
+export const r8w: Gp16 = register('gp16', 8, 'r8w')
+/** R9W. */
+export const r9w: Gp16 = register('gp16', 9, 'r9w')
+/** R10W. */
+export const r10w: Gp16 = register('gp16', 10, 'r10w')
+/** R11W. */
+export const r11w: Gp16 = register('gp16', 11, 'r11w')
+/** R12W. */
+export const r12w: Gp16 = register('gp16', 12, 'r12w')
+/** R13W. */
+export const r13w: Gp16 = register('gp16', 13, 'r13w')
+/** R14W. */
+export const r14w: Gp16 = register('gp16', 14, 'r14w')
+/** R15W. */
+export const r15w: Gp16 = register('gp16', 15, 'r15w')
+
+/** EAX. */
+export const eax: Gp32 = register('gp32', 0, 'eax')
+/** ECX. */
+export const ecx: Gp32 = register('gp32', 1, 'ecx')
+/** EDX. */
+export const edx: Gp32 = register('gp32', 2, 'edx')
+/** EBX. */
+export const ebx: Gp32 = register('gp32', 3, 'ebx')
+/** ESP. */
+export const esp: Gp32 = register('gp32', 4, 'esp')
+/** EBP. */
+export const ebp: Gp32 = register('gp32', 5, 'ebp')
+/** ESI. */
+export const esi: Gp32 = register('gp32', 6, 'esi')
+/** EDI. */
+export const edi: Gp32 = register('gp32', 7, 'edi')
+/** R8D. */
+export const r8d: Gp32 = register('gp32', 8, 'r8d')
+/** R9D. */
+export const r9d: Gp32 = register('gp32', 9, 'r9d')
+/** R10D. */
+export const r10d: Gp32 = register('gp32', 10, 'r10d')
+/** R11D. */
+export const r11d: Gp32 = register('gp32', 11, 'r11d')
+/** R12D. */
+export const r12d: Gp32 = register('gp32', 12, 'r12d')
+/** R13D. */
+export const r13d: Gp32 = register('gp32', 13, 'r13d')
+/** R14D. */
+export const r14d: Gp32 = register('gp32', 14, 'r14d')
+/** R15D. */
+export const r15d: Gp32 = register('gp32', 15, 'r15d')
+
+/** RAX. */
+export const rax: Gp64 = register('gp64', 0, 'rax')
+/** RCX. */
+export const rcx: Gp64 = register('gp64', 1, 'rcx')
+/** RDX. */
+export const rdx: Gp64 = register('gp64', 2, 'rdx')
+/** RBX. */
+export const rbx: Gp64 = register('gp64', 3, 'rbx')
+/** RSP. */
+export const rsp: Gp64 = register('gp64', 4, 'rsp')
+/** RBP. */
+export const rbp: Gp64 = register('gp64', 5, 'rbp')
+/** RSI. */
+export const rsi: Gp64 = register('gp64', 6, 'rsi')
+/** RDI. */
+export const rdi: Gp64 = register('gp64', 7, 'rdi')
+/** R8. */
+export const r8: Gp64 = register('gp64', 8, 'r8')
+/** R9. */
+export const r9: Gp64 = register('gp64', 9, 'r9')
+/** R10. */
+export const r10: Gp64 = register('gp64', 10, 'r10')
+/** R11. */
+export const r11: Gp64 = register('gp64', 11, 'r11')
+/** R12. */
+export const r12: Gp64 = register('gp64', 12, 'r12')
+/** R13. */
+export const r13: Gp64 = register('gp64', 13, 'r13')
+/** R14. */
+export const r14: Gp64 = register('gp64', 14, 'r14')
+/** R15. */
+export const r15: Gp64 = register('gp64', 15, 'r15')
+
+/** ES. */
+export const es: SegmentRegister = register('segment', 0, 'es')
+/** CS. */
+export const cs: SegmentRegister = register('segment', 1, 'cs')
+/** SS. */
+export const ss: SegmentRegister = register('segment', 2, 'ss')
+/** DS. */
+export const ds: SegmentRegister = register('segment', 3, 'ds')
+/** FS. */
+export const fs: SegmentRegister = register('segment', 4, 'fs')
+/** GS. */
+export const gs: SegmentRegister = register('segment', 5, 'gs')
+
+/** CR0. */
+export const cr0: ControlRegister = register('control', 0, 'cr0')
+/** CR2. */
+export const cr2: ControlRegister = register('control', 2, 'cr2')
+/** CR3. */
+export const cr3: ControlRegister = register('control', 3, 'cr3')
+/** CR4. */
+export const cr4: ControlRegister = register('control', 4, 'cr4')
+/** CR8. */
+export const cr8: ControlRegister = register('control', 8, 'cr8')
+
+/** DR0. */
+export const dr0: DebugRegister = register('debug', 0, 'dr0')
+/** DR1. */
+export const dr1: DebugRegister = register('debug', 1, 'dr1')
+/** DR2. */
+export const dr2: DebugRegister = register('debug', 2, 'dr2')
+/** DR3. */
+export const dr3: DebugRegister = register('debug', 3, 'dr3')
+/** DR6. */
+export const dr6: DebugRegister = register('debug', 6, 'dr6')
+/** DR7. */
+export const dr7: DebugRegister = register('debug', 7, 'dr7')
