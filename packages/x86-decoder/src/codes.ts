@@ -4,7 +4,7 @@ import type { Immediate } from './operand-column.ts'
 import { readRow } from './forms.ts'
 import type { Form } from './rows.ts'
 import { accessRows, flagRows, flowRows } from './table/info.ts'
-import { rowCodes, tables } from './tables.ts'
+import { loadRowCodes, loadTables } from './tables.ts'
 import { EVEX_BROADCAST, EVEX_BROADCAST_SHIFT, EVEX_SCALE } from './tree.ts'
 
 /** How an operand is used; `c`: under a condition. */
@@ -255,7 +255,7 @@ function defaultAccess(form: Form): OperandAccess {
 type EvexInfo = Pick<CodeInfo, 'masking' | 'broadcast' | 'rounding' | 'disp8Scale'>
 
 function evexInfo({ attributes }: Form, code: number): EvexInfo {
-  const bits = tables.evexLeaves[code] as number
+  const bits = loadTables().evexLeaves[code] as number
   const broadcast = (bits & EVEX_BROADCAST) >> EVEX_BROADCAST_SHIFT
   return {
     masking: attributes.has('kz') ? 'zero' : attributes.has('kx') ? 'required' : attributes.has('k') ? 'merge' : 'none',
@@ -369,6 +369,7 @@ export function codeInfo(code: number): CodeInfo {
 }
 
 function readCode(code: number): CodeInfo {
+  const rowCodes = loadRowCodes()
   const count = rowCodes.at(-1) as number
   // Grown piece by piece it would become a hash table.
   if (known.length === 0) known = Array.from<CodeInfo | undefined>({ length: count })
@@ -405,5 +406,6 @@ function lazyArray<T>(fill: (array: T[]) => void): readonly T[] {
  * only. It is made when it is first looked at; where single codes are wanted, `codeInfo` makes these alone.
  */
 export const codes: readonly CodeInfo[] = /*#__PURE__*/ lazyArray((array) => {
-  for (let code = 0; code < (rowCodes.at(-1) as number); code++) array.push(codeInfo(code))
+  const count = loadRowCodes().at(-1) as number
+  for (let code = 0; code < count; code++) array.push(codeInfo(code))
 })

@@ -2,7 +2,7 @@
  * A table of the instructions that nearly all code consists of: those of the one-byte map and of 0F, with no prefix but
  * REX, that need neither checks nor odd immediates. Here one look tells what otherwise a walk and two tables do.
  */
-import { byteClasses, CLASS_OPCODE, LEAF_RARE } from './decode-into.ts'
+import { byteClasses, CLASS_OPCODE } from './byte-classes.ts'
 import { Immediate } from './operand-column.ts'
 import * as trees from './tree.ts'
 import type { DecodeTables } from './tree.ts'
@@ -51,7 +51,7 @@ function settle(nodes: Int32Array, reference: number, key: number, known: number
 /** The entry of a code, or 0 if there is more to it than an entry says. */
 function entryOf(code: number, leaf: number, modrm: number): number {
   const immediate = leaf & trees.LEAF_IMMEDIATE
-  if (code <= 0 || (leaf & LEAF_RARE) !== 0 || immediate > Immediate.S32) return 0
+  if (code <= 0 || (leaf & trees.LEAF_RARE) !== 0 || immediate > Immediate.S32) return 0
   // The plain immediates come in pairs, unsigned and signed.
   const size = immediate === 0 ? 0 : 1 << ((immediate - 1) >> 1)
   const signed = immediate !== 0 && (immediate & 1) === 0 ? COMMON_SIGNED : 0

@@ -7,7 +7,7 @@ import * as common from './common-table.ts'
 import { decodeAny } from './decode-into.ts'
 import type { Instruction } from './instruction.ts'
 import * as kinds from './kinds.ts'
-import { tables } from './tables.ts'
+import * as tables from './tables.ts'
 
 // Imports are read from a cell at each use; constants of this module are folded into the code.
 const COMMON_LEGACY = common.COMMON_LEGACY
@@ -26,7 +26,7 @@ const DECODED = kinds.DECODED
 /** Where so many bytes may be read, none of them has to be counted. */
 const MAX_LENGTH = 15
 
-const commonTable: Int32Array = /*#__PURE__*/ common.makeCommonTable(tables)
+const commonTable = tables.commonTable
 
 /**
  * Decodes one instruction.

@@ -6,10 +6,11 @@
  *
  * Source: Intel SDM vol. 2A, chapter 2, "Instruction Format".
  */
+import * as classes from './byte-classes.ts'
 import { finishEvex } from './evex.ts'
 import type { Instruction } from './instruction.ts'
 import * as kinds from './kinds.ts'
-import { tables } from './tables.ts'
+import { loadTables } from './tables.ts'
 import * as trees from './tree.ts'
 
 // Imports are read from a cell at each use; constants of this module are folded into the code.
@@ -32,6 +33,18 @@ const DECODE_NO_VEX = kinds.DECODE_NO_VEX
 const DECODE_NO_XOP = kinds.DECODE_NO_XOP
 const DECODE_NO_3DNOW = kinds.DECODE_NO_3DNOW
 const FIRST_FEATURE_BIT = kinds.FIRST_FEATURE_BIT
+const CLASS_OPCODE = classes.CLASS_OPCODE
+const CLASS_REX = classes.CLASS_REX
+const CLASS_OPERAND_SIZE = classes.CLASS_OPERAND_SIZE
+const CLASS_ADDRESS_SIZE = classes.CLASS_ADDRESS_SIZE
+const CLASS_LOCK = classes.CLASS_LOCK
+const CLASS_REPNE = classes.CLASS_REPNE
+const CLASS_REP = classes.CLASS_REP
+const CLASS_VEX = classes.CLASS_VEX
+const CLASS_ESCAPE = classes.CLASS_ESCAPE
+const CLASS_XOP = classes.CLASS_XOP
+const CLASS_EVEX = classes.CLASS_EVEX
+const byteClasses = classes.byteClasses
 const MAP_3DNOW = trees.MAP_3DNOW
 const MAP_EVEX = trees.MAP_EVEX
 const MAPS = trees.MAPS
@@ -55,6 +68,7 @@ const LEAF_EVEX = trees.LEAF_EVEX
 const LEAF_NO_66 = trees.LEAF_NO_66
 const LEAF_REG_3BIT = trees.LEAF_REG_3BIT
 const LEAF_RM_3BIT = trees.LEAF_RM_3BIT
+const LEAF_RARE = trees.LEAF_RARE
 const LEAF_SIB = trees.LEAF_SIB
 const LEAF_SIZE_SHIFT = trees.LEAF_SIZE_SHIFT - 3
 const LEAF_STRING_DESTINATION = trees.LEAF_STRING_DESTINATION
@@ -68,64 +82,11 @@ const KEY_W = trees.KEY_W
 const KEY_L = trees.KEY_L
 const KEY_B = trees.KEY_B
 
-/** Leaf bits that the common path does not look at one by one. */
-export const LEAF_RARE: number =
-  LEAF_CHECK |
-  LEAF_REG_3BIT |
-  LEAF_RM_3BIT |
-  LEAF_IMPLIED_MEMORY |
-  LEAF_NO_66 |
-  LEAF_ANY_MOD |
-  LEAF_VSIB |
-  LEAF_3DNOW |
-  LEAF_SIB |
-  LEAF_EVEX
-
 /** Bits of the mode that are bits of the key too: features that are absent. */
 const FEATURE_BITS = -(1 << FIRST_FEATURE_BIT)
 
 /** The architecture's limit on the length of an instruction. */
 const MAX_LENGTH = 15
-
-/** What a byte is before the opcode: prefixes between REX and REP. */
-export const CLASS_OPCODE = 0
-const CLASS_REX = 1
-const CLASS_SEGMENT = 2
-const CLASS_OPERAND_SIZE = 3
-const CLASS_ADDRESS_SIZE = 4
-const CLASS_LOCK = 5
-const CLASS_REPNE = 6
-const CLASS_REP = 7
-/** C4, C5: VEX, or LES and LDS. */
-const CLASS_VEX = 8
-/** 0F. */
-const CLASS_ESCAPE = 9
-/** 8F: XOP, or POP. */
-const CLASS_XOP = 10
-/** 62: EVEX, or BOUND. */
-const CLASS_EVEX = 11
-
-/** By byte; the second half is 64-bit mode. */
-export const byteClasses: Uint8Array = /*#__PURE__*/ makeByteClasses()
-
-function makeByteClasses(): Uint8Array {
-  const classes = new Uint8Array(512)
-  for (const base of [0, 256]) {
-    for (const segment of [0x26, 0x2e, 0x36, 0x3e, 0x64, 0x65]) classes[base + segment] = CLASS_SEGMENT
-    classes[base + 0x66] = CLASS_OPERAND_SIZE
-    classes[base + 0x67] = CLASS_ADDRESS_SIZE
-    classes[base + 0xf0] = CLASS_LOCK
-    classes[base + 0xf2] = CLASS_REPNE
-    classes[base + 0xf3] = CLASS_REP
-    classes[base + 0xc4] = CLASS_VEX
-    classes[base + 0xc5] = CLASS_VEX
-    classes[base + 0x0f] = CLASS_ESCAPE
-    classes[base + 0x8f] = CLASS_XOP
-    classes[base + 0x62] = CLASS_EVEX
-  }
-  for (let rex = 0x40; rex < 0x50; rex++) classes[256 + rex] = CLASS_REX
-  return classes
-}
 
 /** Base and index registers of 16-bit addressing by ModRM.rm: BX+SI BX+DI BP+SI BP+DI SI DI BP BX. */
 const base16: Int8Array = /*#__PURE__*/ Int8Array.of(3, 3, 5, 5, 6, 7, 5, 3)
@@ -141,11 +102,21 @@ const immediateShifts: Uint8Array = /*#__PURE__*/ Uint8Array.of(0, 24, 24, 16, 1
 const immediateMasks: Int32Array = /*#__PURE__*/ Int32Array.of(0, 0xff, -1, 0xffff, -1, -1, -1)
 const immediateSigns: Int32Array = /*#__PURE__*/ Int32Array.of(0, 0, -1, 0, -1, 0, -1)
 
-const roots: Int32Array = tables.roots
-const hasModrm: Uint8Array = tables.hasModrm
-const nodes: Int32Array = tables.nodes
-const leaves: Int32Array = tables.leaves
-const evexLeaves: Int32Array = tables.evexLeaves
+// The tables come when an instruction first needs them: a program may well never get so far.
+let roots: Int32Array = /*#__PURE__*/ new Int32Array(0)
+let hasModrm: Uint8Array = /*#__PURE__*/ new Uint8Array(0)
+let nodes: Int32Array = roots
+let leaves: Int32Array = roots
+let evexLeaves: Int32Array = roots
+
+function load(): void {
+  const tables = loadTables()
+  roots = tables.roots
+  hasModrm = tables.hasModrm
+  nodes = tables.nodes
+  leaves = tables.leaves
+  evexLeaves = tables.evexLeaves
+}
 
 function fail(insn: Instruction, length: number, reason: number): number {
   insn.code = 0
@@ -166,6 +137,7 @@ function outOfBytes(insn: Instruction, length: number, have: number): number {
 
 /** Decodes any instruction: `decodeInto` for what is not common, or too near to the end to be read without counting. */
 export function decodeAny(bytes: Uint8Array, offset: number, end: number, mode: number, insn: Instruction): number {
+  if (leaves.length === 0) load()
   offset |= 0
   end |= 0
   if (end > bytes.length) end = bytes.length | 0

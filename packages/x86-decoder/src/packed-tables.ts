@@ -1,175 +1,123 @@
 /**
- * The compiled tables as text, so that a built package need not compile them: `build/pack-tables.ts` writes it, and
- * `unpackTables` reads it in about a millisecond.
+ * The compiled tables as text, so that a built package need not compile them: `build/pack-tables.ts` writes it.
  *
- * A number has five bits a character, the lowest first, and a sixth that says that more follow. What is written are
- * differences to what is near: small, and the same wherever opcodes are alike, which is what gzip then makes short.
+ * The text is a list of numbers, as JSON has them: no loop of ours would read them as fast. They are differences to what is
+ * near: small, and the same wherever opcodes are alike, which is what gzip then makes short.
  */
 import { type DecodeTables, nodeWidth } from './tree.ts'
 
-/** `DecodeTables` and the first code of each row, each as text. */
+/** Everything that `tables.ts` has, each as text. */
 export interface PackedTables {
   readonly roots: string
   readonly hasModrm: string
   readonly nodes: string
   readonly leaves: string
   readonly evexLeaves: string
+  readonly common: string
   readonly rowCodes: string
 }
 
-const DIGITS = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/'
-/** In a digit: more follow. */
-const MORE = 32
+const packNumbers = (values: Iterable<number>): string => [...values].join()
+const unpackNumbers = (text: string): number[] => JSON.parse(`[${text}]`) as number[]
 
-const digitValues: Uint8Array = /*#__PURE__*/ makeDigitValues()
+// A reference is 0, a code, or the complement of a node's index. In the text a code is odd: twice the difference to the last
+// code, and one. A node is even: twice the difference to a node that is near, with no room for 0. The loops that read them
+// have no calls in them: they run once, before any of it is compiled.
 
-function makeDigitValues(): Uint8Array {
-  const values = new Uint8Array(128)
-  for (let digit = 0; digit < DIGITS.length; digit++) values[DIGITS.charCodeAt(digit)] = digit
-  return values
-}
-
-/** 0, -1, 1, -2… as 0, 1, 2, 3… and back. */
-const foldSign = (value: number): number => (value < 0 ? -2 * value - 1 : 2 * value)
-const unfoldSign = (value: number): number => (value & 1 ? -(value + 1) / 2 : value / 2)
-
-class NumberWriter {
-  text = ''
-
-  /** @param value - from 0 on */
-  write(value: number): void {
-    let rest = value
-    for (; rest >= MORE; rest = Math.floor(rest / MORE)) this.text += DIGITS[MORE + (rest % MORE)] as string
-    this.text += DIGITS[rest] as string
-  }
-}
-
-class NumberReader {
-  private readonly text: string
-  private at: number
-
-  constructor(text: string) {
-    this.text = text
-    this.at = 0
-  }
-
-  get ended(): boolean {
-    return this.at >= this.text.length
-  }
-
-  read(): number {
-    let digit = digitValues[this.text.charCodeAt(this.at++)] as number
-    let value = digit & (MORE - 1)
-    for (let weight = MORE; digit >= MORE; weight *= MORE) {
-      digit = digitValues[this.text.charCodeAt(this.at++)] as number
-      value += (digit & (MORE - 1)) * weight
-    }
-    return value
-  }
-}
-
-/** What references are differences to: the last code, and a node. */
-interface Near {
-  code: number
-  node: number
-}
-
-/** A reference is 0, a code, or the complement of a node's index. */
-function writeReference(out: NumberWriter, reference: number, near: Near): void {
-  if (reference === 0) out.write(0)
-  else if (reference > 0) {
-    out.write(1 + 2 * foldSign(reference - near.code))
-    near.code = reference
-  } else out.write(2 + 2 * foldSign(near.node - ~reference))
-}
-
-function readReference(from: NumberReader, near: Near): number {
-  const value = from.read()
-  if (value === 0) return 0
-  if ((value & 1) === 0) return ~(near.node - unfoldSign((value - 2) / 2))
-  near.code += unfoldSign((value - 1) / 2)
-  return near.code
+function packReference(reference: number, code: number, node: number): number {
+  if (reference === 0) return 0
+  if (reference > 0) return 2 * (reference - code) + 1
+  const distance = ~reference - node
+  return distance < 0 ? 2 * distance : 2 * distance + 2
 }
 
 /** Roots follow one another as their nodes do. */
 function packRoots(roots: Int32Array): string {
-  const out = new NumberWriter()
-  const near: Near = { code: 0, node: 0 }
-  for (const root of roots) {
-    writeReference(out, root, near)
-    if (root < 0) near.node = ~root
-  }
-  return out.text
+  let code = 0
+  let node = 0
+  return packNumbers(
+    Array.from(roots, (root) => {
+      const value = packReference(root, code, node)
+      if (root > 0) code = root
+      if (root < 0) node = ~root
+      return value
+    }),
+  )
 }
 
 function unpackRoots(text: string): Int32Array {
-  const from = new NumberReader(text)
-  const near: Near = { code: 0, node: 0 }
-  const roots: number[] = []
-  while (!from.ended) {
-    const root = readReference(from, near)
-    if (root < 0) near.node = ~root
-    roots.push(root)
+  const values = unpackNumbers(text)
+  const roots = new Int32Array(values.length)
+  let code = 0
+  let node = 0
+  for (let at = 0; at < values.length; at++) {
+    const value = values[at] as number
+    if (value === 0) continue
+    if ((value & 1) !== 0) {
+      code += value >> 1
+      roots[at] = code
+    } else {
+      node += value < 0 ? value >> 1 : (value - 2) >> 1
+      roots[at] = ~node
+    }
   }
-  return Int32Array.from(roots)
+  return roots
 }
 
-/** A node counts from itself: it stands after its children. */
+/** References of a node count from itself: it stands after its children. */
 function packNodes(nodes: Int32Array): string {
-  const out = new NumberWriter()
-  const near: Near = { code: 0, node: 0 }
+  const values: number[] = []
+  let code = 0
   for (let at = 0; at < nodes.length;) {
     const place = nodes[at] as number
-    const width = nodeWidth(place)
-    near.node = at
-    out.write(width)
-    out.write(place)
-    for (let child = 1; child <= width; child++) writeReference(out, nodes[at + child] as number, near)
-    at += 1 + width
+    const end = at + nodeWidth(place)
+    values.push(place)
+    for (let child = at + 1; child <= end; child++) {
+      const reference = nodes[child] as number
+      values.push(packReference(reference, code, at))
+      if (reference > 0) code = reference
+    }
+    at = end + 1
   }
-  return out.text
+  return packNumbers(values)
 }
 
 function unpackNodes(text: string): Int32Array {
-  const from = new NumberReader(text)
-  const near: Near = { code: 0, node: 0 }
-  const nodes: number[] = []
-  while (!from.ended) {
-    near.node = nodes.length
-    const width = from.read()
-    nodes.push(from.read())
-    for (let child = 0; child < width; child++) nodes.push(readReference(from, near))
+  const values = unpackNumbers(text)
+  const nodes = new Int32Array(values.length)
+  const widths: number[] = []
+  let code = 0
+  let node = 0
+  let end = -1
+  for (let at = 0; at < values.length; at++) {
+    const value = values[at] as number
+    if (at > end) {
+      nodes[at] = value
+      node = at
+      end = at + (widths[value] ??= nodeWidth(value))
+    } else if ((value & 1) !== 0) {
+      code += value >> 1
+      nodes[at] = code
+    } else if (value !== 0) nodes[at] = ~(node + (value >> 1))
   }
-  return Int32Array.from(nodes)
-}
-
-function packNumbers(values: Iterable<number>): string {
-  const out = new NumberWriter()
-  for (const value of values) out.write(value >>> 0)
-  return out.text
-}
-
-function unpackNumbers(text: string): number[] {
-  const from = new NumberReader(text)
-  const values: number[] = []
-  while (!from.ended) values.push(from.read())
-  return values
+  return nodes
 }
 
 /** Writes the tables as text. */
-export function packTables(tables: DecodeTables, rowCodes: Int32Array): PackedTables {
+export function packTables(tables: DecodeTables, common: Int32Array, rowCodes: Int32Array): PackedTables {
   return {
     roots: packRoots(tables.roots),
     hasModrm: packNumbers(tables.hasModrm),
     nodes: packNodes(tables.nodes),
     leaves: packNumbers(tables.leaves),
     evexLeaves: packNumbers(tables.evexLeaves),
+    common: packNumbers(common),
     rowCodes: packNumbers(rowCodes.map((code, row) => code - (rowCodes[row - 1] ?? 0))),
   }
 }
 
-/** The tables that `packTables` wrote. */
-export function unpackTables(packed: Omit<PackedTables, 'rowCodes'>): DecodeTables {
+/** The trees that `packTables` wrote. */
+export function unpackTables(packed: Omit<PackedTables, 'common' | 'rowCodes'>): DecodeTables {
   return {
     roots: unpackRoots(packed.roots),
     hasModrm: Uint8Array.from(unpackNumbers(packed.hasModrm)),
@@ -178,6 +126,9 @@ export function unpackTables(packed: Omit<PackedTables, 'rowCodes'>): DecodeTabl
     evexLeaves: Int32Array.from(unpackNumbers(packed.evexLeaves)),
   }
 }
+
+/** The table of common instructions that `packTables` wrote. */
+export const unpackCommonTable = (text: string): Int32Array => Int32Array.from(unpackNumbers(text))
 
 /** The first codes of rows that `packTables` wrote. */
 export function unpackRowCodes(text: string): Int32Array {

@@ -133,6 +133,19 @@ export const EVEX_GENERAL_REG: number = 1 << 14
 /** There is an operand in EVEX.vvvv. */
 export const EVEX_VVVV: number = 1 << 13
 
+/** Leaf bits that most forms do not have: what they ask for is done at the end. */
+export const LEAF_RARE: number =
+  LEAF_CHECK |
+  LEAF_REG_3BIT |
+  LEAF_RM_3BIT |
+  LEAF_IMPLIED_MEMORY |
+  LEAF_NO_66 |
+  LEAF_ANY_MOD |
+  LEAF_VSIB |
+  LEAF_3DNOW |
+  LEAF_SIB |
+  LEAF_EVEX
+
 /** The compiled tables. */
 export interface DecodeTables {
   /** `[(tree * MAPS + map) * 256 + opcode]`: a code (≥ 0) or the complement of a node's index. */
@@ -272,9 +285,11 @@ class TreeBuilder {
   private readonly restricted: Uint16Array
   /** Trees of the opcode at hand by dimension and candidates: reserved rows make the same ones again and again. */
   private shared: Map<string, number>
+  private readonly known: Map<string, number>
 
   constructor(forms: readonly Form[]) {
     this.nodes = []
+    this.known = new Map()
     this.forms = forms
     this.allowed = new Uint8Array(forms.length * DIMENSIONS)
     this.restricted = new Uint16Array(forms.length)
@@ -333,10 +348,7 @@ class TreeBuilder {
       children.push(this.build(fitting, dimension + 1))
     }
     let reference = children[0] as number
-    if (children.some((child) => child !== reference)) {
-      reference = ~this.nodes.length
-      this.nodes.push(PLACES[dimension] as number, ...children)
-    }
+    if (children.some((child) => child !== reference)) reference = this.node(PLACES[dimension] as number, children)
     if (key !== '') this.shared.set(key, reference)
     return reference
   }
@@ -347,8 +359,17 @@ class TreeBuilder {
     const form = this.forms[code] as Form
     if (!form.attributes.has('else')) return code
     const otherwise = this.first(candidates, from + 1)
+    return this.node(featureBit(form.feature) | (1 << 5), [code, otherwise])
+  }
+
+  /** A node, or the one that is the same already: opcodes and modes have much in common. */
+  private node(place: number, children: readonly number[]): number {
+    const key = `${place},${children.join()}`
+    const known = this.known.get(key)
+    if (known !== undefined) return known
     const reference = ~this.nodes.length
-    this.nodes.push(featureBit(form.feature) | (1 << 5), code, otherwise)
+    this.nodes.push(place, ...children)
+    this.known.set(key, reference)
     return reference
   }
 }
