@@ -175,6 +175,10 @@ export const dr1: DebugRegister = register('debug', 1, 'dr1')
 export const dr2: DebugRegister = register('debug', 2, 'dr2')
 /** DR3. */
 export const dr3: DebugRegister = register('debug', 3, 'dr3')
+/** DR4: another name of DR6, unless CR4.DE is set. */
+export const dr4: DebugRegister = register('debug', 4, 'dr4')
+/** DR5: another name of DR7, unless CR4.DE is set. */
+export const dr5: DebugRegister = register('debug', 5, 'dr5')
 /** DR6. */
 export const dr6: DebugRegister = register('debug', 6, 'dr6')
 /** DR7. */

@@ -1,12 +1,11 @@
 // Code that compilers wrote: decode → assemble gives code that is no longer and that an independent decoder (iced-x86)
 // reads as the same instruction.
-import { codes, decodeInto, DECODED, Instruction, PREFIX_LOCK, PREFIX_REP, PREFIX_REPNE } from '@retrap/x86-decoder'
+import { codes, decodeInto, DECODED, Instruction } from '@retrap/x86-decoder'
 import { Decoder, DecoderOptions, Formatter, FormatterSyntax } from 'iced-x86'
 import { describe, expect, test } from 'vitest'
-import { Assembler, AssemblerError } from '../src/index.ts'
-import { formOfCode } from '../src/forms.ts'
+import { AssemblerError } from '../src/index.ts'
 import { textOf } from './support/elf.ts'
-import { operandsOf } from './support/operands-of.ts'
+import { reassemble } from './support/operands-of.ts'
 
 const LIBRARIES = '/usr/lib/x86_64-linux-gnu'
 const FILES = [`${LIBRARIES}/libc.so.6`, `${LIBRARIES}/libm.so.6`, `${LIBRARIES}/libstdc++.so.6`, '/usr/bin/bash']
@@ -25,18 +24,6 @@ function readByIced(bytes: Uint8Array, address: number): string {
   instruction.free()
   decoder.free()
   return text
-}
-
-function reassemble(insn: Instruction, address: number): Uint8Array {
-  const asm = new Assembler({ bits: 64, address })
-  const form = formOfCode(insn.code)
-  if ((insn.prefixes & PREFIX_LOCK) !== 0) asm.lock()
-  if (form?.repeatable === true) {
-    if ((insn.prefixes & PREFIX_REP) !== 0) asm.rep()
-    else if ((insn.prefixes & PREFIX_REPNE) !== 0) asm.repne()
-  }
-  // A string instruction without written operands has the address size of the mode.
-  return asm.form(insn.code, ...operandsOf(insn, address)).assemble().bytes
 }
 
 interface Outcome {
@@ -64,7 +51,7 @@ function check(bytes: Uint8Array, base: number): Outcome {
     const before = readByIced(original, address)
     let again: Uint8Array
     try {
-      again = reassemble(insn, address)
+      again = reassemble(insn, address, 64)
     } catch (error) {
       if (!(error instanceof AssemblerError)) throw error
       outcome.wrong.push(`${before}: ${error.message}`)

@@ -4,11 +4,14 @@ import {
   codes,
   operandIsMemory,
   operandRegister,
+  PREFIX_LOCK,
+  PREFIX_REP,
+  PREFIX_REPNE,
   REGISTER_HIGH_BYTE,
   REGISTER_RIP,
 } from '@retrap/x86-decoder'
 import type { Instruction } from '@retrap/x86-decoder'
-import { abs, far16, far32, ptr, rdSae, registerOf, rip, rnSae, ruSae, rzSae, sae } from '../../src/index.ts'
+import { abs, Assembler, far16, far32, ptr, rdSae, registerOf, rip, rnSae, ruSae, rzSae, sae } from '../../src/index.ts'
 import type {
   AddressRegister,
   IndexRegister,
@@ -124,4 +127,24 @@ export function operandsOf(insn: Instruction, address: number): Operand[] {
     operands.splice(form.slots.filter(({ kind }) => kind !== 'immediate').length, 0, rounding)
   }
   return operands
+}
+
+const SEGMENT_PREFIXES = [0x26, 0x2e, 0x36, 0x3e, 0x64, 0x65]
+
+/** Assembles a decoded instruction again, in the same form, without prefixes that have no meaning to it. */
+export function reassemble(insn: Instruction, address: number, bits: 16 | 32 | 64): Uint8Array {
+  const asm = new Assembler({ bits, address })
+  const form = formOfCode(insn.code)
+  if ((insn.prefixes & PREFIX_LOCK) !== 0) asm.lock()
+  if (form?.repeatable === true) {
+    if ((insn.prefixes & PREFIX_REP) !== 0) asm.rep()
+    else if ((insn.prefixes & PREFIX_REPNE) !== 0) asm.repne()
+  }
+  // MASKMOVQ and the like find their memory without an operand.
+  if (insn.segmentOverride >= 0 && !form?.slots.some(({ kind }) => /^(rm|memory|moffs|implied)$/.test(kind))) {
+    asm.prefix(SEGMENT_PREFIXES[insn.segmentOverride] ?? 0)
+  }
+  // What has no memory operand to tell it: LOOP, JRCXZ.
+  asm.addressSize(insn.addressSize as 16 | 32 | 64)
+  return asm.form(insn.code, ...operandsOf(insn, address)).assemble().bytes
 }
