@@ -6,9 +6,11 @@ import { join } from 'node:path'
 import type { Memory, Operand } from '../../src/index.ts'
 import { isVectorIndex } from '../../src/operands.ts'
 
+const NASM = 'nasm'
+
 /** True where it is installed. */
 export function hasNasm(): boolean {
-  return spawnSync('nasm', ['-v']).status === 0
+  return spawnSync(NASM, ['-v']).status === 0
 }
 
 const SLOT = 32
@@ -30,7 +32,7 @@ export function assembleWithNasm(lines: readonly string[], bits: 16 | 32 | 64): 
         (line, index) => `${refused.has(index) ? '' : line}\ntimes ${(index + 1) * SLOT}-($-$$) db ${FILLER}`,
       )
       writeFileSync(source, `bits ${bits}\norg 0x1000\n${body.join('\n')}\n`)
-      const run = spawnSync('nasm', ['-w-all', '-f', 'bin', '-o', image, source], { encoding: 'utf8' })
+      const run = spawnSync(NASM, ['-w-all', '-f', 'bin', '-o', image, source], { encoding: 'utf8' })
       if (run.status === 0) break
       // Two lines of source for each line of the input, after a head of two.
       for (const match of run.stderr.matchAll(/^[^:]+:(\d+): error: (.*)$/gm)) {
