@@ -164,14 +164,18 @@ const UNDEFINED_FORM: Form = {
   size: 0,
   operands: [],
   long: false,
+  vex: false,
   lock: false,
   repeat: 'none',
   addressSize: 0,
 }
 
-/** The memory operand whose address a handler wants. UD0 and UD1 raise #UD before theirs is looked at. */
+/**
+ * The memory operand whose address a handler wants. UD0 and UD1 raise #UD before theirs is looked at; masked moves look at
+ * each element's by itself.
+ */
 function addressedOperand(form: Form): number {
-  return form.mnemonic.startsWith('UD') ? -1 : form.operands.findIndex((o) => o.kind === 'mem')
+  return /^UD|^VP?MASKMOV[DPQ]/.test(form.mnemonic) ? -1 : form.operands.findIndex((o) => o.kind === 'mem')
 }
 
 /** Mnemonics that the table has for implemented features and that nothing executes; empty when the CPU is complete. */

@@ -6,6 +6,8 @@ import { decoderOptions } from '@retrap/x86-decoder'
  */
 export const FEATURES: ReadonlySet<string> = new Set([
   'ADX',
+  'AVX',
+  'AVX2',
   'BMI1',
   'BMI2',
   'CLFLUSHOPT',
@@ -14,6 +16,7 @@ export const FEATURES: ReadonlySet<string> = new Set([
   'CMOV',
   'CX16',
   'CX8',
+  'FMA',
   'FPU',
   'FSGSBASE',
   'FXSR',

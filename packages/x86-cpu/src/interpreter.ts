@@ -115,6 +115,7 @@ export function generateInterpreter(
     }
     const f = module.function(key, { params: ['i32', 'i32', 'i32'], result: 'i32' } as const)
     const context = new FunctionContext(f, source, library)
+    if (source.form.vex) context.requireVex()
     source.semantics.emit(context)
     f.return(STATUS_DONE)
     const op = context.jumps ? OP_CALL_CONTROL : context.usesFlags ? OP_CALL_FLAGS : OP_CALL

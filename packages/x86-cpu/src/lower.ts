@@ -109,6 +109,8 @@ function operandOf(spec: OperandSpec, info: CodeInfo, variant: Variant): FormOpe
       return register('xmm')
     case OperandKind.XMM_RM:
       return variant.memory ? memory() : register('xmm')
+    case OperandKind.VSIB:
+      return { kind: 'vsib', size: spec.size, access: 'r' }
     case OperandKind.ST0:
       return { kind: 'st0', size: 10 }
     case OperandKind.STI:
@@ -150,6 +152,7 @@ export function formOf(info: CodeInfo, variant: Variant): Form {
     size,
     operands,
     long: sensitive && variant.long,
+    vex: info.encoding === 'vex',
     lock: false,
     repeat: string ? variant.repeat : 'none',
     addressSize: string || LOOPS.test(info.mnemonic) || info.mnemonic.startsWith('MASKMOV') ? variant.addressSize : 0,
@@ -189,6 +192,7 @@ const MODRM_MEMORY: ReadonlySet<number> = new Set([
   OperandKind.MEM,
   OperandKind.MMX_RM,
   OperandKind.XMM_RM,
+  OperandKind.VSIB,
 ])
 
 /** What a record needs to know of a form. */
@@ -269,7 +273,7 @@ export class Lowering {
       if (insn.addressSize === 16) kind |= ADDRESS_16
     }
     let base = insn.base < 0 ? S_ZERO : S_GPR + 8 * insn.base
-    let index = insn.index < 0 ? S_ZERO : S_GPR + 8 * insn.index
+    let index = insn.index < 0 || isVsib(info) ? S_ZERO : S_GPR + 8 * insn.index
     let scale = insn.scale
     let disp = insn.dispLo
     if (insn.base === REGISTER_RIP) {
@@ -326,6 +330,8 @@ export class Lowering {
         else if (size === 2 && form.operands.length > 1) lo = (lo << 16) >> 16
         if (size < 8) hi = size === 2 && form.operands.length === 1 ? 0 : lo >> 31
       } else if (TWO_IMMEDIATES.has(info.mnemonic)) hi = insn.imm2
+      // A fourth register operand has the place of the immediate that it is encoded in.
+      if (info.operands[3]?.kind === OperandKind.XMM_IS4) lo = registerOffset(insn, info.operands[3], 3)
       const st = form.operands.findLastIndex((o) => o.kind === 'st')
       if (st >= 0 && insn.isMemory === 0) {
         lo = insn.rm & 7
@@ -362,6 +368,10 @@ export class Lowering {
 const REPEATS: readonly Repeat[] = ['none', 'rep', 'repe', 'repne']
 const TWO_IMMEDIATES: ReadonlySet<string> = new Set(['ENTER', 'CALLF', 'JMPF', 'EXTRQ', 'INSERTQ'])
 
+function isVsib(info: CodeInfo): boolean {
+  return info.operands[1]?.kind === OperandKind.VSIB
+}
+
 function relativeOperand(info: CodeInfo): boolean {
   return info.operands.length > 0 && isRelative((info.operands[0] as OperandSpec).kind)
 }
@@ -379,6 +389,7 @@ const CONTROL_OFFSETS: Readonly<Record<number, number>> = { 0: S_CR0, 2: S_CR2, 
 
 /** State offset of the register that an operand names; 0 for memory and immediates. */
 function registerOffset(insn: Instruction, spec: OperandSpec, i: number): number {
+  if (spec.kind === OperandKind.VSIB) return S_XMM + 64 * insn.index
   if (operandIsMemory(insn, i)) return 0
   const register = operandRegister(insn, i)
   switch (spec.kind) {

@@ -28,6 +28,7 @@ import {
   S_DATA,
   S_EFER,
   S_EFLAGS,
+  S_ELEMENT,
   S_FAULT_ADDRESS,
   S_FAULT_ERROR,
   S_FAULT_HAS_ERROR,
@@ -290,6 +291,11 @@ export class MemoryAccess {
     if (this.#memory.codeBits[ma >>> 12] !== 0) this.#memory.noteWrite(ma, size)
   }
 
+  /** What tells apart the accesses of one instruction: the element, and the part of it in bytes. */
+  #tag(at: number): number {
+    return accessTag(0, ((this.#u32[S_ELEMENT >>> 2] as number) << 6) | at)
+  }
+
   #performLogged(t: Translation, at: number, size: number, flags: number): number {
     if ((flags & SLOW_PROBE) !== 0) return STATUS_DONE
     const write = (flags & SLOW_WRITE) !== 0
@@ -304,7 +310,7 @@ export class MemoryAccess {
       t.gpa >>> 0,
       high(t.gpa),
       size,
-      accessTag(0, at),
+      this.#tag(at),
     )
     if (write) {
       log.setBytes(index, this.#data, at)
@@ -329,7 +335,7 @@ export class MemoryAccess {
       while (piece > size - done || ((gpa + done) % piece !== 0 && piece > 1 && size !== piece)) piece >>= 1
       const address = gpa + done
       const kind = write ? AccessKind.MMIO_WRITE : AccessKind.MMIO_READ
-      const index = log.access(kind, address >>> 0, high(address), piece, accessTag(0, at + done))
+      const index = log.access(kind, address >>> 0, high(address), piece, this.#tag(at + done))
       if (log.state(index) !== AccessState.COMPLETE) {
         if (write && log.state(index) === AccessState.NEW) log.setBytes(index, this.#data, at + done)
         const status = write

@@ -48,6 +48,9 @@ export const S_ATTENTION = 0x0e8
 export const S_SSE_GATE = 0x0ec
 export const S_X87_GATE = 0x0f0
 export const S_MMX_GATE = 0x0f4
+/** The same for VEX-encoded instructions: on vector registers (from XCR0 too), and on general ones. */
+export const S_AVX_GATE = 0x0d8
+export const S_VEX_GATE = 0x0dc
 
 /** Segment registers, 32 bytes each: see `SEG_*`. Order ES CS SS DS FS GS LDTR TR GDTR IDTR. */
 export const S_SEGMENTS = 0x100
@@ -129,6 +132,8 @@ export const S_FAULT_VECTOR = 0x370
 export const S_FAULT_ERROR = 0x374
 export const S_FAULT_HAS_ERROR = 0x378
 export const S_FAULT_ADDRESS = 0x380
+/** Number of the element that is being accessed, of instructions that make an access for each; else 0. 32 bits. */
+export const S_ELEMENT = 0x37c
 /** Effective linear address that generated code hands to a TypeScript handler. */
 export const S_EA = 0x388
 /** Up to 64 bytes between generated code and the slow access paths. */

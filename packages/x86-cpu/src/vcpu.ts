@@ -41,6 +41,7 @@ import {
   STATUS_RETRY,
   STATUS_STEP,
   S_ATTENTION,
+  S_AVX_GATE,
   S_BUDGET,
   S_CANONICAL_SHIFT,
   S_CPL,
@@ -66,7 +67,9 @@ import {
   S_TLB_SETS,
   S_TSC_OFFSET,
   S_TWO_TO_28,
+  S_VEX_GATE,
   S_X87_GATE,
+  S_XCR0,
 } from './state-layout.ts'
 import {
   hasDataBreakpoints,
@@ -99,7 +102,10 @@ const CR0_PE = 1
 const CR4_OSFXSR = 1 << 9
 const CR4_LA57 = 1 << 12
 const CR4_PCIDE = 1 << 17
+const CR4_OSXSAVE = 1 << 18
 const CR4_SMAP = 1 << 21
+/** SSE and AVX state. */
+const XCR0_AVX_STATE = 6
 const EFER_LMA = 1 << 10
 const ATTR_L = 1 << 13
 const ATTR_DB = 1 << 14
@@ -343,6 +349,17 @@ export class Vcpu implements Cpu, CodeCacheClient {
     u32[S_SSE_GATE >>> 2] = emulated || (cr4 & CR4_OSFXSR) === 0 ? 6 : switched ? 7 : 0
     u32[S_MMX_GATE >>> 2] = emulated ? 6 : switched ? 7 : 0
     u32[S_X87_GATE >>> 2] = emulated || switched ? 7 : 0
+    const real = !protectedMode || (eflags & FLAG_VM) !== 0
+    const enabled = (cr4 & CR4_OSXSAVE) !== 0 && ((u32[S_XCR0 >>> 2] as number) & XCR0_AVX_STATE) === XCR0_AVX_STATE
+    u32[S_VEX_GATE >>> 2] = real ? 6 : 0
+    u32[S_AVX_GATE >>> 2] = real || !enabled ? 6 : switched ? 7 : 0
+  }
+
+  mayEndGather(): boolean {
+    if (this.u32[S_LOGGED >>> 2] !== 1 || this.log.nextKind() >= 0) return false
+    const events = this.u32[S_EVENTS >>> 2] as number
+    if ((events & EVENT_NMI) !== 0 && this.u32[S_NMI_BLOCKED >>> 2] === 0) return true
+    return (events & EVENT_INTERRUPT) !== 0 && ((this.u32[S_EFLAGS >>> 2] as number) & FLAG_IF) !== 0
   }
 
   materialiseFlags(): number {

@@ -1,4 +1,4 @@
-import { I32, I64, select } from '@retrap/wasm-emitter'
+import { I32, I64, V128, select } from '@retrap/wasm-emitter'
 import type {
   Callee,
   FunctionBuilder,
@@ -7,7 +7,6 @@ import type {
   LoadOp,
   PrefixType,
   StoreOp,
-  V128,
   Value,
   ValueOf,
   ValueType,
@@ -53,7 +52,9 @@ import {
   S_MMX_GATE,
   S_PAGE_BASE,
   S_SEGMENTS,
+  S_AVX_GATE,
   S_SSE_GATE,
+  S_VEX_GATE,
   S_X87_GATE,
 } from '../state-layout.ts'
 import type { Form } from './form.ts'
@@ -133,6 +134,9 @@ export interface FlagStore {
   set(kind: number | I32, a: I64, b: I64, result: I64): void
 }
 
+/** Whether a memory operand of a vector's size must be aligned, #GP(0) otherwise: VEX did away with the rule for all but aligned moves. */
+export type Alignment = 'never' | 'legacy' | 'always'
+
 /**
  * What a semantic function sees: the operands of a form, memory, flags and control flow. Interpreter and JIT differ in
  * what stands behind it.
@@ -198,7 +202,8 @@ export abstract class Context {
 
   /** Machine address of the register that operand `i` names. Register operands use the record's fields in order of operand number. */
   registerAddress(i: number): I32 {
-    const field = [R_REG0, R_REG1, R_REG2][i]
+    // The fourth, of which there is one kind only, lies where the immediate of others does.
+    const field = [R_REG0, R_REG1, R_REG2, R_IMM][i]
     if (field === undefined) throw new RangeError(`no register field for operand ${i}`)
     return this.state.add(this.f.loadExpression('i32.load16_u', this.record, field))
   }
@@ -307,26 +312,100 @@ export abstract class Context {
 
   // ---------------------------------------------------------------- vectors
 
-  /** 16 bytes of operand `i`; a memory operand must be aligned where `aligned` (#GP(0) otherwise). */
-  readV(i: number, aligned = true): V128 {
+  /** Number of 128-bit lanes of operand `i`. */
+  laneCount(i: number): number {
+    return Math.max(1, this.operand(i).size >> 4)
+  }
+
+  /** Number of the first source: the destination, unless VEX gives it one of its own. */
+  get firstSource(): number {
+    return this.form.vex ? 1 : 0
+  }
+
+  /** 16 bytes of operand `i`, in a register the low lane. */
+  readV(i: number, alignment: Alignment = 'legacy'): V128 {
     const { kind } = this.operand(i)
     if (kind === 'xmm') return this.f.load('v128.load', this.registerAddress(i), 0)
     if (kind !== 'mem') throw new TypeError(`operand kind ${kind} is not read as a vector`)
     const ea = this.address(i, 16)
-    if (aligned) this.requireAligned(ea, 16)
+    this.#align(ea, 16, alignment)
     return this.loadMemory('v128.load', ea, 16)
   }
 
-  writeV(i: number, value: V128, aligned = true): void {
+  /** All of operand `i`, by 128-bit lanes. */
+  readLanes(i: number, alignment: Alignment = 'legacy'): readonly V128[] {
+    if (this.laneCount(i) === 1) return [this.readV(i, alignment)]
+    if (this.kindOf(i) === 'xmm') {
+      const register = this.let(this.registerAddress(i))
+      return [this.f.load('v128.load', register, 0), this.f.load('v128.load', register, 16)]
+    }
+    const ea = this.address(i, 32)
+    this.#align(ea, 32, alignment)
+    return this.#loadTwoLanes(ea)
+  }
+
+  /** Writes a register, and zeroes what VEX zeroes above; or 16 bytes of memory. */
+  writeV(i: number, value: V128, alignment: Alignment = 'legacy'): void {
+    this.writeLanes(i, [value], alignment)
+  }
+
+  /** The same by 128-bit lanes. The last thing that an instruction does. */
+  writeLanes(i: number, values: readonly V128[], alignment: Alignment = 'legacy'): void {
+    const { f } = this
     const { kind } = this.operand(i)
+    const [low, high] = values.map((value) => this.let(value)) as [V128, V128 | undefined]
     if (kind === 'xmm') {
-      this.f.store('v128.store', this.registerAddress(i), value, 0)
+      const register = this.let(this.registerAddress(i))
+      f.store('v128.store', register, low, 0)
+      if (this.form.vex) f.store('v128.store', register, high ?? V128.of([]), 16)
       return
     }
     if (kind !== 'mem') throw new TypeError(`operand kind ${kind} is not written as a vector`)
-    const ea = this.address(i, 16)
-    if (aligned) this.requireAligned(ea, 16)
-    this.storeMemory('v128.store', ea, 16, value)
+    const bytes = 16 * values.length
+    const ea = this.address(i, bytes)
+    this.#align(ea, bytes, alignment)
+    if (high === undefined) this.storeMemory('v128.store', ea, 16, low)
+    else this.#storeTwoLanes(ea, low, high)
+  }
+
+  #loadTwoLanes(ea: I64): readonly V128[] {
+    const f = this.f
+    const [low, high] = [f.local('v128'), f.local('v128')]
+    const { entry, distance } = this.#probe(ea, 0)
+    const take = (at: I32, offset: number): void => {
+      f.set(low, f.loadExpression('v128.load', at, offset))
+      f.set(high, f.loadExpression('v128.load', at, offset + 16))
+    }
+    f.if(
+      distance.ltU(0x1001 - 32),
+      () => take(f.let(f.loadExpression('i32.load', entry, 8).add(distance.toI32())), 0),
+      () => {
+        this.slow(ea, 32 | this.accessFlags)
+        take(this.state, S_DATA)
+      },
+    )
+    return [low.get, high.get]
+  }
+
+  #storeTwoLanes(ea: I64, low: V128, high: V128): void {
+    const f = this.f
+    const { entry, distance } = this.#probe(ea, TLB_WRITE_OFFSET)
+    const put = (at: I32, offset: number): void => {
+      f.store('v128.store', at, low, offset)
+      f.store('v128.store', at, high, offset + 16)
+    }
+    f.if(
+      distance.ltU(0x1001 - 32),
+      () => put(f.let(f.loadExpression('i32.load', entry, TLB_WRITE_OFFSET + 8).add(distance.toI32())), 0),
+      () => {
+        put(this.state, S_DATA)
+        this.slow(ea, 32 | SLOW_WRITE | this.accessFlags)
+      },
+    )
+  }
+
+  #align(ea: I64, bytes: number, alignment: Alignment): void {
+    if (alignment === 'always' || (alignment === 'legacy' && !this.form.vex)) this.requireAligned(ea, bytes)
   }
 
   requireAligned(ea: I64, bytes: number): void {
@@ -335,7 +414,17 @@ export abstract class Context {
 
   /** #UD or #NM as CR0.EM, CR0.TS and CR4.OSFXSR have it (SDM vol. 3A, "System Programming for Instruction Set Extensions"). First thing in every SSE form. */
   requireSse(): void {
-    this.#gate(S_SSE_GATE)
+    // Of a VEX form everything has been checked before.
+    if (!this.form.vex) this.#gate(S_SSE_GATE)
+  }
+
+  /**
+   * #UD or #NM of a VEX-encoded instruction (SDM vol. 2A, "Exception Conditions of the AVX Instructions"; vol. 1,
+   * "Exception Conditions for VEX-Encoded GPR Instructions"). First thing in every such form.
+   */
+  requireVex(): void {
+    // Those on general registers have names without the letter.
+    this.#gate(this.form.mnemonic.startsWith('V') ? S_AVX_GATE : S_VEX_GATE)
   }
 
   requireX87(): void {

@@ -5,7 +5,7 @@ import { VECTOR_MF } from './context.ts'
 import type { Context } from './context.ts'
 import { F_TEMPORARY } from './softfloat-layout.ts'
 import {
-  allSet,
+  allLanesSet,
   and,
   asFloat,
   callSlow,
@@ -30,7 +30,8 @@ import {
   packedFromIntegerSlow,
   packedIntegerSlow,
 } from './sse-float-slow.ts'
-import type { Bits } from './sse-float-slow.ts'
+import type { Bits } from './vector-elements.ts'
+import { joinLow } from './sse-integer-operands.ts'
 import type { SemanticsTable } from './table.ts'
 
 /** SSE conversions. Source: Intel SDM vol. 2, CVT*. */
@@ -39,7 +40,7 @@ import type { SemanticsTable } from './table.ts'
 function convertScalar(from: Bits): (c: Context) => void {
   return (c) => {
     c.requireSse()
-    const a = readScalar(c, 1, from)
+    const a = readScalar(c, c.firstSource + 1, from)
     const x = asFloat(c.f, from, a)
     if (from === 32) {
       const value = scalarResult(
@@ -48,7 +49,7 @@ function convertScalar(from: Bits): (c: Context) => void {
         () => numeric('f64.promote_f32', x as F32).asI64(),
         () => callSlow(c, convertSlow(c, 32), a),
       )
-      writeScalar(c, 0, 64, value)
+      writeScalar(c, 64, value)
       return
     }
     const result = c.let(numeric('f32.demote_f64', x as F64))
@@ -58,7 +59,7 @@ function convertScalar(from: Bits): (c: Context) => void {
       () => result.asI32().toI64U(),
       () => callSlow(c, convertSlow(c, 64), a),
     )
-    writeScalar(c, 0, 32, value)
+    writeScalar(c, 32, value)
   }
 }
 
@@ -66,12 +67,13 @@ function convertScalar(from: Bits): (c: Context) => void {
 function fromInteger(to: Bits): (c: Context) => void {
   return (c) => {
     c.requireSse()
-    const a = c.readS(1)
+    const source = c.firstSource + 1
+    const a = c.readS(source)
     if (to === 64) {
       const result = c.let(numeric('f64.convert_i64_s', a))
       // Every 32-bit integer is exact; of the others, those of up to 53 bits.
       const exact =
-        c.sizeOf(1) === 4
+        c.sizeOf(source) === 4
           ? I32.of(1)
           : a
               .add(1n << 53n)
@@ -83,7 +85,7 @@ function fromInteger(to: Bits): (c: Context) => void {
         () => result.asI64(),
         () => callSlow(c, fromIntegerSlow(c, 64), a),
       )
-      writeScalar(c, 0, 64, value)
+      writeScalar(c, 64, value)
       return
     }
     const result = c.let(numeric('f32.convert_i64_s', a))
@@ -96,7 +98,7 @@ function fromInteger(to: Bits): (c: Context) => void {
       () => result.asI32().toI64U(),
       () => callSlow(c, fromIntegerSlow(c, 32), a),
     )
-    writeScalar(c, 0, 32, value)
+    writeScalar(c, 32, value)
   }
 }
 
@@ -128,76 +130,102 @@ function scalarToInteger(from: Bits, truncate: boolean): (c: Context) => void {
   }
 }
 
-/** CVTPS2PD: two elements; a memory operand is 8 bytes. */
+/** The source of a conversion to elements twice as wide: its low half as a vector, and the elements that follow. */
+function readHalves(c: Context): readonly V128[] {
+  if (c.sizeOf(0) === 16) return [c.let(numeric('i64x2.splat', readScalar(c, 1, 64)))]
+  const a = c.readV(1)
+  return [a, c.let(a.shuffle(a, [8, 9, 10, 11, 12, 13, 14, 15, 8, 9, 10, 11, 12, 13, 14, 15]))]
+}
+
+/** CVTPS2PD: a memory operand is half as wide as the destination. */
 function packedToDouble(c: Context): void {
   c.requireSse()
-  const a = c.let(numeric('i64x2.splat', readScalar(c, 1, 64)))
-  const value = vectorResult(
+  const halves = readHalves(c)
+  const [a] = halves as [V128]
+  const values = vectorResult(
     c,
-    allSet(32, plainMask(32, a)),
-    () => numeric('f64x2.promote_low_f32x4', a),
-    () => callSlow(c, packedConvertSlow(c, 32), a),
+    allLanesSet(
+      32,
+      halves.map((x) => plainMask(32, numeric('i64x2.splat', extractLane('i64x2.extract_lane', x, 0)))),
+    ),
+    halves.map((x) => numeric('f64x2.promote_low_f32x4', x)),
+    () => callSlow(c, packedConvertSlow(c, 32, 2 * halves.length), a),
   )
-  c.writeV(0, value)
+  c.writeLanes(0, values)
+}
+
+/** Low halves of one or two vectors, zeros above. */
+function joinHalves(lanes: readonly V128[]): V128 {
+  const [low, high] = lanes as [V128, V128 | undefined]
+  return high === undefined ? low : joinLow(low, high)
 }
 
 function packedToSingle(c: Context): void {
   c.requireSse()
-  const a = c.readV(1)
-  const result = c.let(numeric('f32x4.demote_f64x2_zero', a))
-  const fine = (i: number): I32 => {
-    const x = extractLane('f64x2.extract_lane', a, i)
-    return isOrdinary(32, extractLane('f32x4.extract_lane', result, i)).or(isZero(64, x))
+  const a = c.readLanes(1)
+  const lanes = a.map((x) => c.let(numeric('f32x4.demote_f64x2_zero', x)))
+  let fine = isRoundingSettled(c)
+  for (const [lane, x] of a.entries()) {
+    for (const i of [0, 1]) {
+      const result = extractLane('f32x4.extract_lane', lanes[lane] as V128, i)
+      fine = fine.and(isOrdinary(32, result).or(isZero(64, extractLane('f64x2.extract_lane', x, i))))
+    }
   }
-  const value = vectorResult(
-    c,
-    isRoundingSettled(c).and(fine(0)).and(fine(1)),
-    () => result,
-    () => callSlow(c, packedConvertSlow(c, 64), a),
+  const values = vectorResult(c, fine, [joinHalves(lanes)], () =>
+    callSlow(c, packedConvertSlow(c, 64, 2 * a.length), ...a),
   )
-  c.writeV(0, value)
+  c.writeLanes(0, values)
 }
 
 /** CVTDQ2PD: exact. */
 function integersToDouble(c: Context): void {
   c.requireSse()
-  c.writeV(0, numeric('f64x2.convert_low_i32x4_s', numeric('i64x2.splat', readScalar(c, 1, 64))))
+  c.writeLanes(
+    0,
+    readHalves(c).map((x) => numeric('f64x2.convert_low_i32x4_s', x)),
+  )
 }
 
 function integersToSingle(c: Context): void {
   c.requireSse()
-  const a = c.readV(1)
-  const value = vectorResult(
+  const a = c.readLanes(1)
+  const values = vectorResult(
     c,
     isRoundingSettled(c),
-    () => numeric('f32x4.convert_i32x4_s', a),
-    () => callSlow(c, packedFromIntegerSlow(c, 4), a),
+    a.map((x) => numeric('f32x4.convert_i32x4_s', x)),
+    () => callSlow(c, packedFromIntegerSlow(c, 4 * a.length), ...a),
   )
-  c.writeV(0, value)
+  c.writeLanes(0, values)
 }
 
 /** CVTPS2DQ, CVTPD2DQ and their truncating forms. */
 function packedToIntegers(from: Bits, truncate: boolean): (c: Context) => void {
   return (c) => {
     c.requireSse()
-    const a = c.readV(1)
-    c.writeV(0, integersOf(c, from, truncate, a))
+    c.writeLanes(0, integersOf(c, from, truncate, c.readLanes(1)))
   }
 }
 
-function integersOf(c: Context, from: Bits, truncate: boolean, a: V128): V128 {
-  const integral = c.let(vector(from, truncate ? 'trunc' : 'nearest', a))
+function integersOf(c: Context, from: Bits, truncate: boolean, a: readonly V128[]): readonly V128[] {
   const limit = (value: number): V128 =>
     V128.of(
       new Uint8Array(from === 64 ? new Float64Array(2).fill(value).buffer : new Float32Array(4).fill(value).buffer),
     )
-  const inRange = and(vector(from, 'lt', integral, limit(2 ** 31)), vector(from, 'ge', integral, limit(-(2 ** 31))))
-  const exact = allSet(from, vector(from, 'eq', integral, a))
+  const integral = a.map((x) => c.let(vector(from, truncate ? 'trunc' : 'nearest', x)))
+  const inRange = integral.map((x) =>
+    and(vector(from, 'lt', x, limit(2 ** 31)), vector(from, 'ge', x, limit(-(2 ** 31)))),
+  )
+  const exact = allLanesSet(
+    from,
+    integral.map((x, lane) => vector(from, 'eq', x, a[lane] as V128)),
+  )
+  const op = from === 64 ? 'i32x4.trunc_sat_f64x2_s_zero' : 'i32x4.trunc_sat_f32x4_s'
+  const lanes = integral.map((x) => numeric(op, x))
   return vectorResult(
     c,
-    allSet(from, inRange).and(exact.or(truncate ? isPrecisionSettled(c) : isRoundingSettled(c))),
-    () => numeric(from === 64 ? 'i32x4.trunc_sat_f64x2_s_zero' : 'i32x4.trunc_sat_f32x4_s', integral),
-    () => callSlow(c, packedIntegerSlow(c, from, 128 / from), a, I32.of(truncate ? 1 : 0)),
+    allLanesSet(from, inRange).and(exact.or(truncate ? isPrecisionSettled(c) : isRoundingSettled(c))),
+    from === 64 ? [joinHalves(lanes)] : lanes,
+    () => callSlow(c, packedIntegerSlow(c, from, a.length), I32.of(truncate ? 1 : 0), ...a),
   )
 }
 
@@ -242,7 +270,8 @@ function toMmx(from: Bits, truncate: boolean): (c: Context) => void {
     const a = from === 64 ? c.readV(1) : c.let(replaceLane('i64x2.replace_lane', V128.of([]), 0, readScalar(c, 1, 64)))
     // Even if the conversion raises an exception.
     enterMmx(c)
-    const value = c.let(extractLane('i64x2.extract_lane', integersOf(c, from, truncate, a), 0))
+    const [integers] = integersOf(c, from, truncate, [a])
+    const value = c.let(extractLane('i64x2.extract_lane', integers as V128, 0))
     const register = c.registerAddress(0)
     c.f.store('i64.store', register, value)
     c.f.store('i32.store16', register, I32.of(0xffff), 8)

@@ -11,8 +11,10 @@ export type OperandKind =
   | 'mem'
   /** The record's immediate. */
   | 'imm'
-  /** Vector register (S_XMM). */
+  /** Vector register (S_XMM): 16 bytes, or 32. */
   | 'xmm'
+  /** Memory addressed by a vector of indices: the record's second register is the index, whose size this is. */
+  | 'vsib'
   /** MMX register: the significand of an x87 register. */
   | 'mmx'
   /** x87 register relative to TOP; the record's immediate holds i. */
@@ -46,6 +48,8 @@ export interface Form {
   readonly operands: readonly FormOperand[]
   /** 64-bit mode, for the few families whose behaviour depends on it (stack, branches, strings). */
   readonly long: boolean
+  /** VEX-encoded: no real or virtual-8086 mode. Vector instructions have a destination of their own and zero what lies above. */
+  readonly vex: boolean
   readonly lock: boolean
   readonly repeat: Repeat
   /** Address size in bytes (2, 4, 8), for string instructions and LOOP/JCXZ. 0 elsewhere. */

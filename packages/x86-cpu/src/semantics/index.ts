@@ -1,7 +1,9 @@
 import { alu } from './alu.ts'
+import { avx } from './avx.ts'
 import { bitOperations } from './bits.ts'
 import { control } from './control.ts'
 import { decimal } from './decimal.ts'
+import { fma } from './fma.ts'
 import { flagControl } from './flag-control.ts'
 import { move } from './move.ts'
 import { multiplication } from './multiply.ts'
@@ -15,10 +17,12 @@ import type { SemanticsTable } from './table.ts'
 /** All operations by mnemonic, string instructions aside. */
 export const instructionSemantics: SemanticsTable = {
   ...alu,
+  ...avx,
   ...bitOperations,
   ...control,
   ...decimal,
   ...flagControl,
+  ...fma,
   ...move,
   ...multiplication,
   ...shifts,

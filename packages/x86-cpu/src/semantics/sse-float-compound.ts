@@ -3,9 +3,9 @@ import type { I32 } from '@retrap/wasm-emitter'
 import { S_MXCSR } from '../state-layout.ts'
 import type { Context } from './context.ts'
 import { F_TEMPORARY } from './softfloat-layout.ts'
-import { callSlow, readScalar, vector } from './sse-float-operands.ts'
+import { callSlow, readScalar, vector, writeScalar } from './sse-float-operands.ts'
 import { MXCSR_RC_SHIFT, dotProductSlow } from './sse-float-slow.ts'
-import type { Bits } from './sse-float-slow.ts'
+import type { Bits } from './vector-elements.ts'
 import type { SemanticsTable } from './table.ts'
 
 /** Dot products and approximations. Source: Intel SDM vol. 2, DPPS, DPPD, RCPPS, RSQRTPS, ROUNDPS. */
@@ -19,10 +19,13 @@ export function roundingOfMxcsr(c: Context, control: I32): I32 {
 export function sseDotProduct(bits: Bits): (c: Context) => void {
   return (c) => {
     c.requireSse()
-    const b = c.readV(1)
-    const a = c.readV(0)
-    callSlow(c, dotProductSlow(c, bits), a, b, c.immediate().toI32())
-    c.writeV(0, c.f.load('v128.load', c.state, F_TEMPORARY))
+    const b = c.readLanes(c.firstSource + 1)
+    const a = c.readLanes(c.firstSource)
+    callSlow(c, dotProductSlow(c, bits, a.length), c.immediate().toI32(), ...a, ...b)
+    c.writeLanes(
+      0,
+      a.map((_, lane) => c.f.load('v128.load', c.state, F_TEMPORARY + 16 * lane)),
+    )
   }
 }
 
@@ -68,16 +71,18 @@ function approximate(root: boolean): (c: Context, a: V128) => V128 {
 function packedApproximation(root: boolean): (c: Context) => void {
   return (c) => {
     c.requireSse()
-    c.writeV(0, approximate(root)(c, c.readV(1)))
+    c.writeLanes(
+      0,
+      c.readLanes(1).map((a) => approximate(root)(c, a)),
+    )
   }
 }
 
 function scalarApproximation(root: boolean): (c: Context) => void {
   return (c) => {
     c.requireSse()
-    const operand = c.let(numeric('i32x4.splat', readScalar(c, 1, 32).toI32()))
-    const result = extractLane('i32x4.extract_lane', approximate(root)(c, operand), 0)
-    c.f.store('i32.store', c.registerAddress(0), result)
+    const operand = c.let(numeric('i32x4.splat', readScalar(c, c.firstSource + 1, 32).toI32()))
+    writeScalar(c, 32, c.let(extractLane('i32x4.extract_lane', approximate(root)(c, operand), 0)).toI64U())
   }
 }
 

@@ -2,9 +2,10 @@ import { I32, V128, extractLane, numeric, replaceLane, select } from '@retrap/wa
 import type { I64 } from '@retrap/wasm-emitter'
 import { S_MXCSR } from '../state-layout.ts'
 import { VECTOR_GP } from './context.ts'
-import type { Context } from './context.ts'
-import { readScalar } from './sse-float-operands.ts'
+import type { Alignment, Context } from './context.ts'
+import { readScalar, writeScalar } from './sse-float-operands.ts'
 import type { SemanticsTable } from './table.ts'
+import type { Bits } from './vector-elements.ts'
 
 /**
  * Moves, shuffles, blends and logic of the floating-point kind, which never look at the numbers; and MXCSR.
@@ -15,40 +16,46 @@ import type { SemanticsTable } from './table.ts'
 /** MXCSR bits that exist: all 16, DAZ included. */
 const MXCSR_MASK = 0xffff
 
-function moveVector(aligned: boolean): (c: Context) => void {
+function moveVector(alignment: Alignment): (c: Context) => void {
   return (c) => {
     c.requireSse()
-    c.writeV(0, c.readV(1, aligned), aligned)
+    c.writeLanes(0, c.readLanes(1, alignment), alignment)
   }
 }
 
-/** MOVSS, MOVSD: from memory the rest becomes zero, from a register it stays. */
-function moveScalar(bits: 32 | 64): (c: Context) => void {
+/** MOVSS, MOVSD: from memory the rest becomes zero; from a register it stays, or is that of the first source. */
+function moveScalar(bits: Bits): (c: Context) => void {
   return (c) => {
     c.requireSse()
-    const value = readScalar(c, 1, bits)
+    const value = readScalar(c, c.form.operands.length - 1, bits)
     if (c.kindOf(0) === 'mem') c.write(0, value)
     else if (c.kindOf(1) === 'mem') c.writeV(0, replaceLane('i64x2.replace_lane', ZERO, 0, value))
-    else c.f.store(bits === 64 ? 'i64.store' : 'i64.store32', c.registerAddress(0), value)
+    else writeScalar(c, bits, value)
   }
 }
 
 const ZERO = V128.of([])
 
 /** One half of a register from or to 64 bits of memory. */
-function moveHalf(offset: 0 | 8): (c: Context) => void {
+function moveHalf(half: 0 | 1): (c: Context) => void {
   return (c) => {
     c.requireSse()
-    if (c.kindOf(0) === 'mem') c.write(0, c.f.load('i64.load', c.registerAddress(1), offset))
-    else c.f.store('i64.store', c.registerAddress(0), c.readU(1), offset)
+    if (c.kindOf(0) === 'mem') c.write(0, c.f.load('i64.load', c.registerAddress(1), 8 * half))
+    else writeHalf(c, half, c.readU(c.firstSource + 1))
   }
 }
 
+/** The other half stays, or is that of the first source. */
+function writeHalf(c: Context, half: 0 | 1, value: I64): void {
+  if (c.form.vex) c.writeV(0, replaceLane('i64x2.replace_lane', c.readV(1), half, value))
+  else c.f.store('i64.store', c.registerAddress(0), value, 8 * half)
+}
+
 /** One half of a register to one half of another. */
-function moveBetweenHalves(to: 0 | 8, from: 0 | 8): (c: Context) => void {
+function moveBetweenHalves(to: 0 | 1, from: 0 | 1): (c: Context) => void {
   return (c) => {
     c.requireSse()
-    c.f.store('i64.store', c.registerAddress(0), c.f.load('i64.load', c.registerAddress(1), from), to)
+    writeHalf(c, to, c.f.load('i64.load', c.registerAddress(c.firstSource + 1), 8 * from))
   }
 }
 
@@ -57,35 +64,59 @@ function shuffled(elements: readonly number[]): (c: Context) => void {
   const bytes = elements.flatMap((element) => [0, 1, 2, 3].map((i) => 4 * element + i))
   return (c) => {
     c.requireSse()
-    const b = c.readV(1)
-    c.writeV(0, c.readV(0).shuffle(b, bytes))
+    const b = c.readLanes(c.firstSource + 1)
+    const a = c.readLanes(c.firstSource)
+    c.writeLanes(
+      0,
+      a.map((x, lane) => x.shuffle(b[lane] as V128, bytes)),
+    )
   }
 }
 
-/** The same with its source alone: 4–7. */
-const duplicateEven = shuffled([4, 4, 6, 6])
-const duplicateOdd = shuffled([5, 5, 7, 7])
+/** A fixed choice of 32-bit elements out of the source. */
+function duplicated(elements: readonly number[]): (c: Context) => void {
+  const bytes = elements.flatMap((e) => [0, 1, 2, 3].map((i) => 4 * e + i))
+  return (c) => {
+    c.requireSse()
+    c.writeLanes(
+      0,
+      c.readLanes(1).map((x) => x.shuffle(x, bytes)),
+    )
+  }
+}
 
 function duplicateLow(c: Context): void {
   c.requireSse()
-  c.writeV(0, numeric('i64x2.splat', readScalar(c, 1, 64)))
+  const lanes =
+    c.sizeOf(0) === 32
+      ? c.readLanes(1).map((x) => x.shuffle(x, LOW_TWICE))
+      : [numeric('i64x2.splat', readScalar(c, 1, 64))]
+  c.writeLanes(0, lanes)
 }
 
+const LOW_TWICE = [0, 1, 2, 3, 4, 5, 6, 7, 0, 1, 2, 3, 4, 5, 6, 7]
+
 /** The sign bits of the elements. */
-function signMask(op: 'i32x4.bitmask' | 'i64x2.bitmask'): (c: Context) => void {
+function signMask(bits: Bits): (c: Context) => void {
   return (c) => {
     c.requireSse()
-    c.write(0, numeric(op, c.readV(1)).toI64U())
+    const lanes = c.readLanes(1).map((x) => numeric(bits === 64 ? 'i64x2.bitmask' : 'i32x4.bitmask', x))
+    const mask = lanes.map((one, lane) => one.shl(lane * (128 / bits))).reduce((x, y) => x.or(y))
+    c.write(0, mask.toI64U())
   }
 }
 
 function logic(op: 'v128.and' | 'v128.or' | 'v128.xor' | 'v128.andnot'): (c: Context) => void {
   return (c) => {
     c.requireSse()
-    const b = c.readV(1)
-    const a = c.readV(0)
-    // ANDN complements its first operand, Wasm's its second.
-    c.writeV(0, op === 'v128.andnot' ? numeric(op, b, a) : numeric(op, a, b))
+    const b = c.readLanes(c.firstSource + 1)
+    const a = c.readLanes(c.firstSource)
+    const results = a.map((x, lane) => {
+      const y = b[lane] as V128
+      // ANDN complements its first operand, Wasm's its second.
+      return op === 'v128.andnot' ? numeric(op, y, x) : numeric(op, x, y)
+    })
+    c.writeLanes(0, results)
   }
 }
 
@@ -102,29 +133,40 @@ function elements32(c: Context, vector: V128): I32[] {
 function shufflePacked32(c: Context): void {
   c.requireSse()
   const control = c.let(c.immediate().toI32())
-  const b = elements32(c, c.readV(1))
-  const a = elements32(c, c.readV(0))
-  const result = c.f.local('v128')
-  c.f.set(result, ZERO)
-  for (let i = 0; i < 4; i++) {
-    const chosen = dynamicElement(i < 2 ? a : b, control.shrU(2 * i))
-    c.f.set(result, replaceLane('i32x4.replace_lane', result.get, i, chosen))
-  }
-  c.writeV(0, result.get)
+  const b = c.readLanes(c.firstSource + 1)
+  const a = c.readLanes(c.firstSource)
+  const results = a.map((x, lane) => {
+    const [first, second] = [elements32(c, x), elements32(c, b[lane] as V128)]
+    const result = c.f.local('v128')
+    c.f.set(result, ZERO)
+    for (let i = 0; i < 4; i++) {
+      const chosen = dynamicElement(i < 2 ? first : second, control.shrU(2 * i))
+      c.f.set(result, replaceLane('i32x4.replace_lane', result.get, i, chosen))
+    }
+    return result.get
+  })
+  c.writeLanes(0, results)
+}
+
+/** A 64-bit element of a vector, by one bit of the immediate. */
+export function dynamicHalf(control: I32, bit: number, v: V128): I64 {
+  return select(control.and(1 << bit), extractLane('i64x2.extract_lane', v, 1), extractLane('i64x2.extract_lane', v, 0))
 }
 
 function shufflePacked64(c: Context): void {
   c.requireSse()
   const control = c.let(c.immediate().toI32())
-  const b = c.readV(1)
-  const a = c.readV(0)
-  const half = (vector: V128, bit: number): I64 =>
-    select(control.and(bit), extractLane('i64x2.extract_lane', vector, 1), extractLane('i64x2.extract_lane', vector, 0))
-  c.writeV(0, replaceLane('i64x2.replace_lane', numeric('i64x2.splat', half(a, 1)), 1, half(b, 2)))
+  const b = c.readLanes(c.firstSource + 1)
+  const a = c.readLanes(c.firstSource)
+  const results = a.map((x, lane) => {
+    const low = numeric('i64x2.splat', dynamicHalf(control, 2 * lane, x))
+    return replaceLane('i64x2.replace_lane', low, 1, dynamicHalf(control, 2 * lane + 1, b[lane] as V128))
+  })
+  c.writeLanes(0, results)
 }
 
 /** All ones in the elements whose bit of `control` is set. */
-function elementMask(c: Context, control: I32, bits: 32 | 64): V128 {
+export function elementMask(control: I32, bits: Bits): V128 {
   if (bits === 64) {
     const selector = V128.of([1, 0, 0, 0, 0, 0, 0, 0, 2])
     return numeric('i64x2.eq', numeric('v128.and', numeric('i64x2.splat', control.toI64U()), selector), selector)
@@ -133,23 +175,32 @@ function elementMask(c: Context, control: I32, bits: 32 | 64): V128 {
   return numeric('i32x4.eq', numeric('v128.and', numeric('i32x4.splat', control), selector), selector)
 }
 
-function blend(bits: 32 | 64): (c: Context) => void {
+/** BLENDPS, BLENDPD: bit i of the immediate picks the second source's element i. */
+export function blend(bits: Bits): (c: Context) => void {
   return (c) => {
     c.requireSse()
     const control = c.let(c.immediate().toI32())
-    const b = c.readV(1)
-    const a = c.readV(0)
-    c.writeV(0, numeric('v128.bitselect', b, a, elementMask(c, control, bits)))
+    const b = c.readLanes(c.firstSource + 1)
+    const a = c.readLanes(c.firstSource)
+    const results = a.map((x, lane) =>
+      numeric('v128.bitselect', b[lane] as V128, x, elementMask(control.shrU(lane * (128 / bits)), bits)),
+    )
+    c.writeLanes(0, results)
   }
 }
 
-/** BLENDVPS, BLENDVPD: by the sign bits of XMM0. */
-function blendVariable(shift: 'i32x4.shr_s' | 'i64x2.shr_s', count: number): (c: Context) => void {
+/** BLENDVPS, BLENDVPD: by the sign bits of XMM0, or of the fourth operand. */
+function blendVariable(bits: Bits): (c: Context) => void {
   return (c) => {
     c.requireSse()
-    const b = c.readV(1)
-    const a = c.readV(0)
-    c.writeV(0, numeric('v128.bitselect', b, a, numeric(shift, c.readV(2), I32.of(count))))
+    const b = c.readLanes(c.firstSource + 1)
+    const a = c.readLanes(c.firstSource)
+    const signs = c.readLanes(c.firstSource + 2)
+    const results = a.map((x, lane) => {
+      const shift = bits === 64 ? 'i64x2.shr_s' : 'i32x4.shr_s'
+      return numeric('v128.bitselect', b[lane] as V128, x, numeric(shift, signs[lane] as V128, I32.of(bits - 1)))
+    })
+    c.writeLanes(0, results)
   }
 }
 
@@ -157,11 +208,15 @@ function blendVariable(shift: 'i32x4.shr_s' | 'i64x2.shr_s', count: number): (c:
 function insertElement(c: Context): void {
   c.requireSse()
   const control = c.let(c.immediate().toI32())
-  const source = c.kindOf(1) === 'mem' ? c.readU(1).toI32() : dynamicElement(elements32(c, c.readV(1)), control.shrU(6))
+  const second = c.firstSource + 1
+  const source =
+    c.kindOf(second) === 'mem'
+      ? c.readU(second).toI32()
+      : dynamicElement(elements32(c, c.readV(second)), control.shrU(6))
   const inserted = numeric('i32x4.splat', c.let(source))
-  const a = c.readV(0)
-  const target = elementMask(c, I32.of(1).shl(control.shrU(4).and(3)), 32)
-  const cleared = elementMask(c, control, 32)
+  const a = c.readV(c.firstSource)
+  const target = elementMask(I32.of(1).shl(control.shrU(4).and(3)), 32)
+  const cleared = elementMask(control, 32)
   c.writeV(0, numeric('v128.andnot', numeric('v128.bitselect', inserted, a, target), cleared))
 }
 
@@ -173,27 +228,27 @@ function extractElement(c: Context): void {
 }
 
 export const sseFloatMoves: SemanticsTable = {
-  MOVAPS: { emit: moveVector(true), direct: true },
-  MOVAPD: { emit: moveVector(true), direct: true },
-  MOVUPS: { emit: moveVector(false), direct: true },
-  MOVUPD: { emit: moveVector(false), direct: true },
-  MOVNTPS: { emit: moveVector(true), direct: true },
-  MOVNTPD: { emit: moveVector(true), direct: true },
+  MOVAPS: { emit: moveVector('always'), direct: true },
+  MOVAPD: { emit: moveVector('always'), direct: true },
+  MOVUPS: { emit: moveVector('never'), direct: true },
+  MOVUPD: { emit: moveVector('never'), direct: true },
+  MOVNTPS: { emit: moveVector('always'), direct: true },
+  MOVNTPD: { emit: moveVector('always'), direct: true },
   MOVSS: { emit: moveScalar(32), direct: true },
   MOVSD: { emit: moveScalar(64), direct: true },
   MOVNTSS: { emit: moveScalar(32), direct: true },
   MOVNTSD: { emit: moveScalar(64), direct: true },
   MOVLPS: { emit: moveHalf(0), direct: true },
   MOVLPD: { emit: moveHalf(0), direct: true },
-  MOVHPS: { emit: moveHalf(8), direct: true },
-  MOVHPD: { emit: moveHalf(8), direct: true },
-  MOVHLPS: { emit: moveBetweenHalves(0, 8) },
-  MOVLHPS: { emit: moveBetweenHalves(8, 0) },
-  MOVSLDUP: { emit: duplicateEven },
-  MOVSHDUP: { emit: duplicateOdd },
+  MOVHPS: { emit: moveHalf(1), direct: true },
+  MOVHPD: { emit: moveHalf(1), direct: true },
+  MOVHLPS: { emit: moveBetweenHalves(0, 1) },
+  MOVLHPS: { emit: moveBetweenHalves(1, 0) },
+  MOVSLDUP: { emit: duplicated([0, 0, 2, 2]) },
+  MOVSHDUP: { emit: duplicated([1, 1, 3, 3]) },
   MOVDDUP: { emit: duplicateLow },
-  MOVMSKPS: { emit: signMask('i32x4.bitmask') },
-  MOVMSKPD: { emit: signMask('i64x2.bitmask') },
+  MOVMSKPS: { emit: signMask(32) },
+  MOVMSKPD: { emit: signMask(64) },
   UNPCKLPS: { emit: shuffled([0, 4, 1, 5]) },
   UNPCKHPS: { emit: shuffled([2, 6, 3, 7]) },
   UNPCKLPD: { emit: shuffled([0, 1, 4, 5]) },
@@ -202,8 +257,8 @@ export const sseFloatMoves: SemanticsTable = {
   SHUFPD: { emit: shufflePacked64 },
   BLENDPS: { emit: blend(32) },
   BLENDPD: { emit: blend(64) },
-  BLENDVPS: { emit: blendVariable('i32x4.shr_s', 31) },
-  BLENDVPD: { emit: blendVariable('i64x2.shr_s', 63) },
+  BLENDVPS: { emit: blendVariable(32) },
+  BLENDVPD: { emit: blendVariable(64) },
   INSERTPS: { emit: insertElement },
   EXTRACTPS: { emit: extractElement },
   ANDPS: { emit: logic('v128.and') },

@@ -5,7 +5,8 @@ import type { Context } from './context.ts'
 import { F_TEMPORARY, ROUND_NEAREST } from './softfloat-layout.ts'
 import type { SharedFunction } from './softfloat-layout.ts'
 import { MXCSR_RC_SHIFT } from './sse-float-slow.ts'
-import type { Bits } from './sse-float-slow.ts'
+import { withElement } from './vector-elements.ts'
+import type { Bits } from './vector-elements.ts'
 
 /**
  * When the host's floating-point arithmetic may stand in for software: the fast path of SSE.
@@ -55,7 +56,7 @@ function constant(bits: Bits, value: number): F64 {
   return (bits === 64 ? F64.of(value) : F32.of(value)) as F64
 }
 
-function splat(bits: Bits, value: number): V128 {
+export function splat(bits: Bits, value: number): V128 {
   const bytes =
     bits === 64 ? new Float64Array([value, value]).buffer : new Float32Array([value, value, value, value]).buffer
   return V128.of(new Uint8Array(bytes))
@@ -121,9 +122,10 @@ export function readScalar(c: Context, i: number, bits: Bits): I64 {
   return c.f.load(bits === 64 ? 'i64.load' : 'i64.load32_u', c.registerAddress(i))
 }
 
-/** Writes the low element of a register and leaves the others. */
-export function writeScalar(c: Context, i: number, bits: Bits, value: I64): void {
-  c.f.store(bits === 64 ? 'i64.store' : 'i64.store32', c.registerAddress(i), value)
+/** Writes the destination's low element; the others stay, or come from the first source. */
+export function writeScalar(c: Context, bits: Bits, value: I64): void {
+  if (!c.form.vex) c.f.store(bits === 64 ? 'i64.store' : 'i64.store32', c.registerAddress(0), value)
+  else c.writeV(0, withElement(c.readV(1), bits, 0, value))
 }
 
 export function asFloat(f: FunctionBuilder, bits: Bits, value: I64): Float {
@@ -148,9 +150,23 @@ export function scalarResult(c: Context, condition: I32, fast: () => I64, slow: 
   })
 }
 
-export function vectorResult(c: Context, condition: I32, fast: () => V128, slow: () => void): V128 {
-  return c.f.ifElse('v128', condition, fast, () => {
-    slow()
-    return c.f.loadExpression('v128.load', c.state, F_TEMPORARY)
-  })
+/** The same by 128-bit lanes, which succeed or fail together: there is one exception for the whole instruction. */
+export function vectorResult(c: Context, condition: I32, fast: readonly V128[], slow: () => void): readonly V128[] {
+  const results = fast.map(() => c.f.local('v128'))
+  c.f.if(
+    condition,
+    () => results.forEach((result, lane) => c.f.set(result, fast[lane] as V128)),
+    () => {
+      slow()
+      results.forEach((result, lane) =>
+        c.f.set(result, c.f.loadExpression('v128.load', c.state, F_TEMPORARY + 16 * lane)),
+      )
+    },
+  )
+  return results.map((result) => result.get)
+}
+
+/** 1 if every element of every lane is set. */
+export function allLanesSet(bits: Bits, masks: readonly V128[]): I32 {
+  return allSet(bits, masks.reduce(and))
 }

@@ -1,4 +1,4 @@
-import { I32, I64, V128, extractLane, replaceLane, select } from '@retrap/wasm-emitter'
+import { I32, I64, V128, extractLane, select } from '@retrap/wasm-emitter'
 import type { FunctionBuilder } from '@retrap/wasm-emitter'
 import { S_CR4, S_MXCSR } from '../state-layout.ts'
 import { VECTOR_UD, VECTOR_XM } from './context.ts'
@@ -25,6 +25,8 @@ import {
 import type { SharedFunction } from './softfloat-layout.ts'
 import { finish } from './softfloat-round.ts'
 import { unpack, unpackInteger } from './softfloat-unpack.ts'
+import { eachElement, element, packed, vectorParameters, vectorTypes } from './vector-elements.ts'
+import type { Bits } from './vector-elements.ts'
 
 /**
  * SSE floating point by software: exact in results, flags and exceptions. One function for an element of each operation,
@@ -33,7 +35,6 @@ import { unpack, unpackInteger } from './softfloat-unpack.ts'
  * Source: Intel SDM vol. 1, "SIMD Floating-Point Exceptions", "SIMD Floating-Point Exception Priority".
  */
 
-export type Bits = 32 | 64
 export type BinaryOperation = 'add' | 'sub' | 'mul' | 'div' | 'min' | 'max'
 
 // MXCSR (SDM vol. 1, "MXCSR Control and Status Register").
@@ -79,11 +80,11 @@ function commit(c: Context): SharedFunction<'i32'> {
 }
 
 /** Runs `compute` between begin and commit, inside a function that returns the exception; its value goes to F_TEMPORARY. */
-function guarded(c: Context, f: FunctionBuilder, state: I32, compute: () => I64 | V128): void {
+export function guarded(c: Context, f: FunctionBuilder, state: I32, compute: () => I64 | readonly V128[]): void {
   f.call(begin(c), state)
   const value = compute()
-  if (value instanceof V128) f.store('v128.store', state, value, F_TEMPORARY)
-  else f.store('i64.store', state, value, F_TEMPORARY)
+  if (value instanceof I64) f.store('i64.store', state, value, F_TEMPORARY)
+  else value.forEach((lane, i) => f.store('v128.store', state, lane, F_TEMPORARY + 16 * i))
   f.return(f.call(commit(c), state))
 }
 
@@ -188,48 +189,28 @@ function fromIntegerElement(c: Context, to: Bits): SharedFunction<'i64'> {
   })
 }
 
-/** Truth of the eight predicates, four bits each: less, equal, greater, unordered. */
-const PREDICATES = 0x7ced_8312
-/** Predicates that take quiet NaNs quietly: EQ, UNORD, NEQ, ORD. */
-const QUIET_PREDICATES = 0b1001_1001
+/** Truth of the first sixteen predicates, four bits each: less, equal, greater, unordered. The others repeat them. */
+export const PREDICATES = 0xf465_0b9a_7ced_8312n
+/** Of the first sixteen those that take quiet NaNs quietly: EQ, UNORD, NEQ, ORD…; of the others just those that do not. */
+const QUIET_PREDICATES = 0x9999
 
 /** (state, a, b, predicate) → all ones or zero. */
 function compareElement(c: Context, bits: Bits): SharedFunction<'i64'> {
   return c.shared(`sse.compare${bits}`, ['i32', 'i64', 'i64', 'i32'], 'i64', (f) => {
     const state = f.param(0, 'i32').get
-    const predicate = f.let(f.param(3, 'i32').get.and(7))
+    const predicate = f.param(3, 'i32').get
     unpackInto(c, f, state, SLOT_A, bits, f.param(1, 'i64').get)
     unpackInto(c, f, state, SLOT_B, bits, f.param(2, 'i64').get)
-    const quiet = I32.of(QUIET_PREDICATES).shrU(predicate).and(1)
+    const quiet = I32.of(QUIET_PREDICATES).shrU(predicate.and(15)).xor(predicate.shrU(4)).and(1)
     const relation = f.call(compare(c), state, quiet)
     const bit = select(
       relation.eq(LESS),
       I32.of(1),
       select(relation.eq(EQUAL), I32.of(2), select(relation.eq(UNORDERED), I32.of(8), I32.of(4))),
     )
-    const holds = I32.of(PREDICATES).shrU(predicate.shl(2)).and(bit).ne(0)
+    const holds = I64.of(PREDICATES).shrU(predicate.and(15).shl(2).toI64U()).toI32().and(bit).ne(0)
     f.return(I64.of(0).sub(holds.toI64U()))
   })
-}
-
-/** Element `i` of a vector as an integer; 32-bit elements zero-extended. */
-export function element(vector: V128, bits: Bits, i: number): I64 {
-  return bits === 64
-    ? extractLane('i64x2.extract_lane', vector, i)
-    : extractLane('i32x4.extract_lane', vector, i).toI64U()
-}
-
-export function withElement(vector: V128, bits: Bits, i: number, value: I64): V128 {
-  return bits === 64
-    ? replaceLane('i64x2.replace_lane', vector, i, value)
-    : replaceLane('i32x4.replace_lane', vector, i, value.toI32())
-}
-
-function eachElement(f: FunctionBuilder, bits: Bits, start: V128, compute: (i: number) => I64): V128 {
-  const result = f.local('v128')
-  f.set(result, start)
-  for (let i = 0; i < 128 / bits; i++) f.set(result, withElement(result.get, bits, i, f.let(compute(i))))
-  return result.get
 }
 
 type Slow = SharedFunction<'i32'>
@@ -245,17 +226,26 @@ export function binarySlow(c: Context, operation: BinaryOperation, bits: Bits): 
 }
 
 /**
- * (state, a, b) → exception; the vector in F_TEMPORARY. Odd elements may have an operation of their own (ADDSUBPS).
+ * (state, lanes of a, lanes of b) → exception; the lanes from F_TEMPORARY on. Odd elements may have an operation of their
+ * own (ADDSUBPS).
  */
-export function packedBinarySlow(c: Context, even: BinaryOperation, odd: BinaryOperation, bits: Bits): Slow {
-  return c.shared(`sse.packed.${even}.${odd}${bits}`, ['i32', 'v128', 'v128'], 'i32', (f) => {
+export function packedBinarySlow(
+  c: Context,
+  even: BinaryOperation,
+  odd: BinaryOperation,
+  bits: Bits,
+  lanes: number,
+): Slow {
+  return c.shared(`sse.packed.${even}.${odd}${bits}.${lanes}`, ['i32', ...vectorTypes(2 * lanes)], 'i32', (f) => {
     const state = f.param(0, 'i32').get
-    const [a, b] = [f.param(1, 'v128').get, f.param(2, 'v128').get]
+    const [a, b] = [vectorParameters(f, 1, lanes), vectorParameters(f, 1 + lanes, lanes)]
     guarded(c, f, state, () =>
-      eachElement(f, bits, a, (i) => {
-        const operation = binaryElement(c, i % 2 === 0 ? even : odd, bits)
-        return f.call(operation, state, element(a, bits, i), element(b, bits, i))
-      }),
+      a.map((x, lane) =>
+        eachElement(f, bits, (i) => {
+          const operation = binaryElement(c, i % 2 === 0 ? even : odd, bits)
+          return f.call(operation, state, element(x, bits, i), element(b[lane] as V128, bits, i))
+        }),
+      ),
     )
   })
 }
@@ -267,12 +257,13 @@ export function squareRootSlow(c: Context, bits: Bits): Slow {
   })
 }
 
-export function packedSquareRootSlow(c: Context, bits: Bits): Slow {
-  return c.shared(`sse.packed.sqrt${bits}`, ['i32', 'v128'], 'i32', (f) => {
+export function packedSquareRootSlow(c: Context, bits: Bits, lanes: number): Slow {
+  return c.shared(`sse.packed.sqrt${bits}.${lanes}`, ['i32', ...vectorTypes(lanes)], 'i32', (f) => {
     const state = f.param(0, 'i32').get
-    const a = f.param(1, 'v128').get
     guarded(c, f, state, () =>
-      eachElement(f, bits, a, (i) => f.call(squareRootElement(c, bits), state, element(a, bits, i))),
+      vectorParameters(f, 1, lanes).map((a) =>
+        eachElement(f, bits, (i) => f.call(squareRootElement(c, bits), state, element(a, bits, i))),
+      ),
     )
   })
 }
@@ -286,13 +277,16 @@ export function compareSlow(c: Context, bits: Bits): Slow {
   })
 }
 
-export function packedCompareSlow(c: Context, bits: Bits): Slow {
-  return c.shared(`sse.packed.compare${bits}`, ['i32', 'v128', 'v128', 'i32'], 'i32', (f) => {
-    const state = f.param(0, 'i32').get
-    const [a, b, predicate] = [f.param(1, 'v128').get, f.param(2, 'v128').get, f.param(3, 'i32').get]
+/** (state, predicate, lanes of a, lanes of b) → exception. */
+export function packedCompareSlow(c: Context, bits: Bits, lanes: number): Slow {
+  return c.shared(`sse.packed.compare${bits}.${lanes}`, ['i32', 'i32', ...vectorTypes(2 * lanes)], 'i32', (f) => {
+    const [state, predicate] = [f.param(0, 'i32').get, f.param(1, 'i32').get]
+    const [a, b] = [vectorParameters(f, 2, lanes), vectorParameters(f, 2 + lanes, lanes)]
     guarded(c, f, state, () =>
-      eachElement(f, bits, a, (i) =>
-        f.call(compareElement(c, bits), state, element(a, bits, i), element(b, bits, i), predicate),
+      a.map((x, lane) =>
+        eachElement(f, bits, (i) =>
+          f.call(compareElement(c, bits), state, element(x, bits, i), element(b[lane] as V128, bits, i), predicate),
+        ),
       ),
     )
   })
@@ -318,13 +312,13 @@ export function integralSlow(c: Context, bits: Bits): Slow {
   })
 }
 
-export function packedIntegralSlow(c: Context, bits: Bits): Slow {
-  return c.shared(`sse.packed.round${bits}`, ['i32', 'v128', 'i32'], 'i32', (f) => {
-    const state = f.param(0, 'i32').get
-    const a = f.param(1, 'v128').get
+/** (state, immediate, lanes) → exception. */
+export function packedIntegralSlow(c: Context, bits: Bits, lanes: number): Slow {
+  return c.shared(`sse.packed.round${bits}.${lanes}`, ['i32', 'i32', ...vectorTypes(lanes)], 'i32', (f) => {
+    const [state, control] = [f.param(0, 'i32').get, f.param(1, 'i32').get]
     guarded(c, f, state, () =>
-      eachElement(f, bits, a, (i) =>
-        f.call(integralElement(c, bits), state, element(a, bits, i), f.param(2, 'i32').get),
+      vectorParameters(f, 2, lanes).map((a) =>
+        eachElement(f, bits, (i) => f.call(integralElement(c, bits), state, element(a, bits, i), control)),
       ),
     )
   })
@@ -338,17 +332,22 @@ export function convertSlow(c: Context, from: Bits): Slow {
   })
 }
 
-/** (state, two elements in the low half or both) → exception. CVTPS2PD, CVTPD2PS. */
-export function packedConvertSlow(c: Context, from: Bits): Slow {
-  return c.shared(`sse.packed.convert${from}`, ['i32', 'v128'], 'i32', (f) => {
+/**
+ * (state, lanes) → exception: the other format of the first `count` elements, in as many lanes as that takes, zeros above.
+ * CVTPS2PD, CVTPD2PS.
+ */
+export function packedConvertSlow(c: Context, from: Bits, count: number): Slow {
+  const to = from === 32 ? 64 : 32
+  const perLane = 128 / from
+  const sources = Math.ceil(count / perLane)
+  return c.shared(`sse.packed.convert${from}.${count}`, ['i32', ...vectorTypes(sources)], 'i32', (f) => {
     const state = f.param(0, 'i32').get
-    const a = f.param(1, 'v128').get
-    const to = from === 32 ? 64 : 32
-    guarded(c, f, state, () => {
-      const low = f.call(convertElement(c, from), state, element(a, from, 0))
-      const high = f.call(convertElement(c, from), state, element(a, from, 1))
-      return f.let(withElement(withElement(V128.of([]), to, 0, low), to, 1, high))
-    })
+    const a = vectorParameters(f, 1, sources)
+    guarded(c, f, state, () =>
+      packed(f, to, count, (i) =>
+        f.call(convertElement(c, from), state, element(a[Math.floor(i / perLane)] as V128, from, i % perLane)),
+      ),
+    )
   })
 }
 
@@ -361,20 +360,18 @@ export function integerSlow(c: Context, from: Bits): Slow {
   })
 }
 
-/** (state, vector, truncate) → exception: 32-bit integers from the first `count` elements, zeros above them. */
-export function packedIntegerSlow(c: Context, from: Bits, count: number): Slow {
-  return c.shared(`sse.packed.toInteger${from}.${count}`, ['i32', 'v128', 'i32'], 'i32', (f) => {
-    const state = f.param(0, 'i32').get
-    const a = f.param(1, 'v128').get
-    guarded(c, f, state, () => {
-      const result = f.local('v128')
-      f.set(result, V128.of([]))
-      for (let i = 0; i < count; i++) {
-        const value = f.call(integerElement(c, from), state, element(a, from, i), I32.of(32), f.param(2, 'i32').get)
-        f.set(result, withElement(result.get, 32, i, value))
-      }
-      return result.get
-    })
+/** (state, truncate, lanes) → exception: 32-bit integers from the elements, zeros above them. */
+export function packedIntegerSlow(c: Context, from: Bits, lanes: number): Slow {
+  const perLane = 128 / from
+  return c.shared(`sse.packed.toInteger${from}.${lanes}`, ['i32', 'i32', ...vectorTypes(lanes)], 'i32', (f) => {
+    const [state, truncate] = [f.param(0, 'i32').get, f.param(1, 'i32').get]
+    const a = vectorParameters(f, 2, lanes)
+    guarded(c, f, state, () =>
+      packed(f, 32, lanes * perLane, (i) => {
+        const value = element(a[Math.floor(i / perLane)] as V128, from, i % perLane)
+        return f.call(integerElement(c, from), state, value, I32.of(32), truncate)
+      }),
+    )
   })
 }
 
@@ -386,50 +383,52 @@ export function fromIntegerSlow(c: Context, to: Bits): Slow {
   })
 }
 
-/** (state, vector) → exception: single precision from the first `count` 32-bit integers, zeros above. */
+/** (state, lanes) → exception: single precision from the first `count` 32-bit integers, zeros above. */
 export function packedFromIntegerSlow(c: Context, count: number): Slow {
-  return c.shared(`sse.packed.fromInteger.${count}`, ['i32', 'v128'], 'i32', (f) => {
+  const lanes = Math.ceil(count / 4)
+  return c.shared(`sse.packed.fromInteger.${count}`, ['i32', ...vectorTypes(lanes)], 'i32', (f) => {
     const state = f.param(0, 'i32').get
-    const a = f.param(1, 'v128').get
-    guarded(c, f, state, () => {
-      const result = f.local('v128')
-      f.set(result, V128.of([]))
-      for (let i = 0; i < count; i++) {
-        const value = f.call(fromIntegerElement(c, 32), state, extractLane('i32x4.extract_lane', a, i).toI64S())
-        f.set(result, withElement(result.get, 32, i, value))
-      }
-      return result.get
-    })
+    const a = vectorParameters(f, 1, lanes)
+    guarded(c, f, state, () =>
+      packed(f, 32, count, (i) => {
+        const value = extractLane('i32x4.extract_lane', a[Math.floor(i / 4)] as V128, i % 4)
+        return f.call(fromIntegerElement(c, 32), state, value.toI64S())
+      }),
+    )
   })
 }
 
 /**
- * (state, a, b, immediate) → exception. DPPS, DPPD: each product and each sum is rounded, and an unmasked exception of one
- * step keeps the next from being seen.
+ * (state, immediate, lanes of a, lanes of b) → exception. DPPS, DPPD: each product and each sum is rounded, and an
+ * unmasked exception of one step keeps the next from being seen.
  */
-export function dotProductSlow(c: Context, bits: Bits): Slow {
-  return c.shared(`sse.dotProduct${bits}`, ['i32', 'v128', 'v128', 'i32'], 'i32', (f) => {
-    const state = f.param(0, 'i32').get
-    const [a, b, control] = [f.param(1, 'v128').get, f.param(2, 'v128').get, f.param(3, 'i32').get]
+export function dotProductSlow(c: Context, bits: Bits, lanes: number): Slow {
+  return c.shared(`sse.dotProduct${bits}.${lanes}`, ['i32', 'i32', ...vectorTypes(2 * lanes)], 'i32', (f) => {
+    const [state, control] = [f.param(0, 'i32').get, f.param(1, 'i32').get]
+    const [a, b] = [vectorParameters(f, 2, lanes), vectorParameters(f, 2 + lanes, lanes)]
     const [product, sum] = [binaryElement(c, 'mul', bits), binaryElement(c, 'add', bits)]
     guarded(c, f, state, () => {
-      let terms = Array.from({ length: 128 / bits }, (_, i) =>
-        f.ifElse(
-          'i64',
-          control.and(0x10 << i),
-          () => f.call(product, state, element(a, bits, i), element(b, bits, i)),
-          () => I64.of(0),
+      let terms = a.map((x, lane) =>
+        Array.from({ length: 128 / bits }, (_, i) =>
+          f.ifElse(
+            'i64',
+            control.and(0x10 << i),
+            () => f.call(product, state, element(x, bits, i), element(b[lane] as V128, bits, i)),
+            () => I64.of(0),
+          ),
         ),
       )
-      while (terms.length > 1) {
-        const pairs = terms
+      for (let count = 128 / bits; count > 1; count >>= 1) {
         const vectorNumber = f.call(commit(c), state)
         f.if(vectorNumber, () => f.return(vectorNumber))
         f.store('i32.store', state, I32.of(0), F_FLAGS)
-        terms = pairs.filter((_, i) => i % 2 === 0).map((left, i) => f.call(sum, state, left, pairs[2 * i + 1] as I64))
+        terms = terms.map((pairs) =>
+          Array.from({ length: count >> 1 }, (_, i) =>
+            f.let(f.call(sum, state, pairs[2 * i] as I64, pairs[2 * i + 1] as I64)),
+          ),
+        )
       }
-      const total = terms[0] as I64
-      return eachElement(f, bits, V128.of([]), (i) => select(control.and(1 << i), total, I64.of(0)))
+      return terms.map(([total]) => eachElement(f, bits, (i) => select(control.and(1 << i), total as I64, I64.of(0))))
     })
   })
 }

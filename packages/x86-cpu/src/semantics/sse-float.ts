@@ -1,8 +1,8 @@
-import { I32, V128, numeric, select } from '@retrap/wasm-emitter'
+import { I32, I64, V128, numeric, select } from '@retrap/wasm-emitter'
 
 import type { Context } from './context.ts'
 import {
-  allSet,
+  allLanesSet,
   and,
   asFloat,
   bitsOf,
@@ -29,6 +29,7 @@ import { roundingOfMxcsr, sseApproximations, sseDotProduct } from './sse-float-c
 import { sseConversions } from './convert-sse.ts'
 import { sseFloatMoves } from './sse-float-move.ts'
 import {
+  PREDICATES,
   binarySlow,
   compareFlagsSlow,
   compareSlow,
@@ -39,7 +40,8 @@ import {
   packedSquareRootSlow,
   squareRootSlow,
 } from './sse-float-slow.ts'
-import type { BinaryOperation, Bits } from './sse-float-slow.ts'
+import type { BinaryOperation } from './sse-float-slow.ts'
+import type { Bits } from './vector-elements.ts'
 import type { Semantics, SemanticsTable } from './table.ts'
 import { FLAG_CF, FLAG_PF, FLAG_ZF } from '../state-layout.ts'
 
@@ -66,8 +68,8 @@ function scalarArithmetic(operation: BinaryOperation, bits: Bits): (c: Context) 
   return (c) => {
     c.requireSse()
     const f = c.f
-    const b = readScalar(c, 1, bits)
-    const a = readScalar(c, 0, bits)
+    const b = readScalar(c, c.firstSource + 1, bits)
+    const a = readScalar(c, c.firstSource, bits)
     const [x, y] = [asFloat(f, bits, a), asFloat(f, bits, b)]
     const result = f.let(float(bits, operation, x, y))
     const ordinary = isOrdinary(bits, result).or(isExactZero(operation, bits, x, y, result))
@@ -78,33 +80,42 @@ function scalarArithmetic(operation: BinaryOperation, bits: Bits): (c: Context) 
       () => bitsOf(bits, result),
       () => callSlow(c, binarySlow(c, operation, bits), a, b),
     )
-    writeScalar(c, 0, bits, value)
+    writeScalar(c, bits, value)
   }
 }
 
 function packedArithmetic(operation: BinaryOperation, bits: Bits): (c: Context) => void {
   return (c) => {
     c.requireSse()
-    const b = c.readV(1)
-    const a = c.readV(0)
-    c.writeV(0, packedSum(c, operation, operation, bits, a, b))
+    const b = c.readLanes(c.firstSource + 1)
+    const a = c.readLanes(c.firstSource)
+    c.writeLanes(0, packedSum(c, operation, operation, bits, a, b))
   }
 }
 
 /** An operation on whole vectors; odd elements may have another one. */
-function packedSum(c: Context, even: BinaryOperation, odd: BinaryOperation, bits: Bits, a: V128, b: V128): V128 {
+function packedSum(
+  c: Context,
+  even: BinaryOperation,
+  odd: BinaryOperation,
+  bits: Bits,
+  a: readonly V128[],
+  b: readonly V128[],
+): readonly V128[] {
   const f = c.f
-  const result =
-    even === odd
-      ? f.let(vector(bits, even, a, b))
-      : f.let(numeric('v128.bitselect', vector(bits, odd, a, b), vector(bits, even, a, b), oddElements(bits)))
-  const ordinary = or(ordinaryMask(bits, result), exactZeroMask(even, bits, a, b, result))
-  const fast = isRoundingSettled(c).and(allSet(bits, and(and(plainMask(bits, a), plainMask(bits, b)), ordinary)))
-  return vectorResult(
-    c,
-    fast,
-    () => result,
-    () => callSlow(c, packedBinarySlow(c, even, odd, bits), a, b),
+  const results = a.map((x, lane) => {
+    const y = b[lane] as V128
+    return even === odd
+      ? f.let(vector(bits, even, x, y))
+      : f.let(numeric('v128.bitselect', vector(bits, odd, x, y), vector(bits, even, x, y), oddElements(bits)))
+  })
+  const fine = results.map((result, lane) => {
+    const [x, y] = [a[lane] as V128, b[lane] as V128]
+    const ordinary = or(ordinaryMask(bits, result), exactZeroMask(even, bits, x, y, result))
+    return and(and(plainMask(bits, x), plainMask(bits, y)), ordinary)
+  })
+  return vectorResult(c, isRoundingSettled(c).and(allLanesSet(bits, fine)), results, () =>
+    callSlow(c, packedBinarySlow(c, even, odd, bits, a.length), ...a, ...b),
   )
 }
 
@@ -117,8 +128,8 @@ function scalarExtreme(operation: 'min' | 'max', bits: Bits): (c: Context) => vo
   return (c) => {
     c.requireSse()
     const f = c.f
-    const b = readScalar(c, 1, bits)
-    const a = readScalar(c, 0, bits)
+    const b = readScalar(c, c.firstSource + 1, bits)
+    const a = readScalar(c, c.firstSource, bits)
     const [x, y] = [asFloat(f, bits, a), asFloat(f, bits, b)]
     const value = scalarResult(
       c,
@@ -126,22 +137,24 @@ function scalarExtreme(operation: 'min' | 'max', bits: Bits): (c: Context) => vo
       () => select(floatTest(bits, operation === 'min' ? 'lt' : 'gt', x, y), a, b),
       () => callSlow(c, binarySlow(c, operation, bits), a, b),
     )
-    writeScalar(c, 0, bits, value)
+    writeScalar(c, bits, value)
   }
 }
 
 function packedExtreme(operation: 'min' | 'max', bits: Bits): (c: Context) => void {
   return (c) => {
     c.requireSse()
-    const b = c.readV(1)
-    const a = c.readV(0)
-    const value = vectorResult(
-      c,
-      allSet(bits, and(plainMask(bits, a), plainMask(bits, b))),
-      () => numeric('v128.bitselect', a, b, vector(bits, operation === 'min' ? 'lt' : 'gt', a, b)),
-      () => callSlow(c, packedBinarySlow(c, operation, operation, bits), a, b),
+    const b = c.readLanes(c.firstSource + 1)
+    const a = c.readLanes(c.firstSource)
+    const plain = [...a, ...b].map((x) => plainMask(bits, x))
+    const results = a.map((x, lane) => {
+      const y = b[lane] as V128
+      return numeric('v128.bitselect', x, y, vector(bits, operation === 'min' ? 'lt' : 'gt', x, y))
+    })
+    const values = vectorResult(c, allLanesSet(bits, plain), results, () =>
+      callSlow(c, packedBinarySlow(c, operation, operation, bits, a.length), ...a, ...b),
     )
-    c.writeV(0, value)
+    c.writeLanes(0, values)
   }
 }
 
@@ -149,7 +162,7 @@ function scalarSquareRoot(bits: Bits): (c: Context) => void {
   return (c) => {
     c.requireSse()
     const f = c.f
-    const a = readScalar(c, 1, bits)
+    const a = readScalar(c, c.firstSource + 1, bits)
     const x = asFloat(f, bits, a)
     const result = f.let(float(bits, 'sqrt', x))
     const fast = isRoundingSettled(c)
@@ -161,23 +174,22 @@ function scalarSquareRoot(bits: Bits): (c: Context) => void {
       () => bitsOf(bits, result),
       () => callSlow(c, squareRootSlow(c, bits), a),
     )
-    writeScalar(c, 0, bits, value)
+    writeScalar(c, bits, value)
   }
 }
 
 function packedSquareRoot(bits: Bits): (c: Context) => void {
   return (c) => {
     c.requireSse()
-    const a = c.readV(1)
-    const result = c.let(vector(bits, 'sqrt', a))
-    const ordinary = or(ordinaryMask(bits, result), zeroMask(bits, a))
-    const value = vectorResult(
-      c,
-      isRoundingSettled(c).and(allSet(bits, and(plainMask(bits, a), ordinary))),
-      () => result,
-      () => callSlow(c, packedSquareRootSlow(c, bits), a),
+    const a = c.readLanes(1)
+    const results = a.map((x) => c.let(vector(bits, 'sqrt', x)))
+    const fine = a.map((x, lane) =>
+      and(plainMask(bits, x), or(ordinaryMask(bits, results[lane] as V128), zeroMask(bits, x))),
     )
-    c.writeV(0, value)
+    const values = vectorResult(c, isRoundingSettled(c).and(allLanesSet(bits, fine)), results, () =>
+      callSlow(c, packedSquareRootSlow(c, bits, a.length), ...a),
+    )
+    c.writeLanes(0, values)
   }
 }
 
@@ -185,30 +197,35 @@ function packedSquareRoot(bits: Bits): (c: Context) => void {
 function horizontal(operation: 'add' | 'sub', bits: Bits): (c: Context) => void {
   return (c) => {
     c.requireSse()
-    const b = c.readV(1)
-    const a = c.readV(0)
+    const b = c.readLanes(c.firstSource + 1)
+    const a = c.readLanes(c.firstSource)
     const bytes = bits / 8
     const pick = (odd: number): number[] =>
       Array.from({ length: 16 }, (_, i) => (2 * Math.floor(i / bytes) + odd) * bytes + (i % bytes))
-    const left = c.let(a.shuffle(b, pick(0)))
-    const right = c.let(a.shuffle(b, pick(1)))
-    c.writeV(0, packedSum(c, operation, operation, bits, left, right))
+    const left = a.map((x, lane) => c.let(x.shuffle(b[lane] as V128, pick(0))))
+    const right = a.map((x, lane) => c.let(x.shuffle(b[lane] as V128, pick(1))))
+    c.writeLanes(0, packedSum(c, operation, operation, bits, left, right))
   }
 }
 
 function addSubtract(bits: Bits): (c: Context) => void {
   return (c) => {
     c.requireSse()
-    const b = c.readV(1)
-    const a = c.readV(0)
-    c.writeV(0, packedSum(c, 'sub', 'add', bits, a, b))
+    const b = c.readLanes(c.firstSource + 1)
+    const a = c.readLanes(c.firstSource)
+    c.writeLanes(0, packedSum(c, 'sub', 'add', bits, a, b))
   }
 }
 
-/** The immediate's low bits as flags of the relations for which predicate holds, each 0 or −1. */
+/** The immediate's low bits, five with VEX, as flags of the relations for which the predicate holds, each 0 or −1. */
 function predicate(c: Context): { readonly number: I32; readonly holds: (relation: number) => I32 } {
-  const number = c.let(c.immediate().toI32().and(7))
-  const bits = c.let(I32.of(0x7ced_8312).shrU(number.shl(2)))
+  const number = c.let(
+    c
+      .immediate()
+      .toI32()
+      .and(c.form.vex ? 31 : 7),
+  )
+  const bits = c.let(I64.of(PREDICATES).shrU(number.and(15).shl(2).toI64U()).toI32())
   return { number, holds: (relation) => I32.of(0).sub(bits.shrU(relation).and(1)) }
 }
 
@@ -220,8 +237,8 @@ function scalarCompare(bits: Bits): (c: Context) => void {
   return (c) => {
     c.requireSse()
     const f = c.f
-    const b = readScalar(c, 1, bits)
-    const a = readScalar(c, 0, bits)
+    const b = readScalar(c, c.firstSource + 1, bits)
+    const a = readScalar(c, c.firstSource, bits)
     const { number, holds } = predicate(c)
     const [x, y] = [asFloat(f, bits, a), asFloat(f, bits, b)]
     const value = scalarResult(
@@ -235,25 +252,26 @@ function scalarCompare(bits: Bits): (c: Context) => void {
         ).toI64S(),
       () => callSlow(c, compareSlow(c, bits), a, b, number),
     )
-    writeScalar(c, 0, bits, value)
+    writeScalar(c, bits, value)
   }
 }
 
 function packedCompare(bits: Bits): (c: Context) => void {
   return (c) => {
     c.requireSse()
-    const b = c.readV(1)
-    const a = c.readV(0)
+    const b = c.readLanes(c.firstSource + 1)
+    const a = c.readLanes(c.firstSource)
     const { number, holds } = predicate(c)
-    const mask = (relation: number, name: string): V128 =>
-      and(vector(bits, name, a, b), numeric('i32x4.splat', holds(relation)))
-    const value = vectorResult(
-      c,
-      allSet(bits, and(plainMask(bits, a), plainMask(bits, b))),
-      () => or(mask(RELATION_LESS, 'lt'), or(mask(RELATION_EQUAL, 'eq'), mask(RELATION_GREATER, 'gt'))),
-      () => callSlow(c, packedCompareSlow(c, bits), a, b, number),
+    const plain = [...a, ...b].map((x) => plainMask(bits, x))
+    const results = a.map((x, lane) => {
+      const mask = (relation: number, name: string): V128 =>
+        and(vector(bits, name, x, b[lane] as V128), numeric('i32x4.splat', holds(relation)))
+      return or(mask(RELATION_LESS, 'lt'), or(mask(RELATION_EQUAL, 'eq'), mask(RELATION_GREATER, 'gt')))
+    })
+    const values = vectorResult(c, allLanesSet(bits, plain), results, () =>
+      callSlow(c, packedCompareSlow(c, bits, a.length), number, ...a, ...b),
     )
-    c.writeV(0, value)
+    c.writeLanes(0, values)
   }
 }
 
@@ -290,7 +308,7 @@ function scalarRound(bits: Bits): (c: Context) => void {
     c.requireSse()
     const f = c.f
     const control = c.let(c.immediate().toI32())
-    const a = readScalar(c, 1, bits)
+    const a = readScalar(c, c.firstSource + 1, bits)
     const x = asFloat(f, bits, a)
     const mode = roundingOfMxcsr(c, control)
     const [nearest, floor, ceil, trunc] = ROUNDINGS.map((name) => float(bits, name, x))
@@ -307,7 +325,7 @@ function scalarRound(bits: Bits): (c: Context) => void {
       () => bitsOf(bits, result),
       () => callSlow(c, integralSlow(c, bits), a, control),
     )
-    writeScalar(c, 0, bits, value)
+    writeScalar(c, bits, value)
   }
 }
 
@@ -316,26 +334,20 @@ function packedRound(bits: Bits): (c: Context) => void {
     c.requireSse()
     const f = c.f
     const control = c.let(c.immediate().toI32())
-    const a = c.readV(1)
+    const a = c.readLanes(1)
     const mode = roundingOfMxcsr(c, control)
-    const [nearest, floor, ceil, trunc] = ROUNDINGS.map((name) => vector(bits, name, a))
-    const choice = select(
-      mode.and(2),
-      select(mode.and(1), trunc as V128, ceil as V128),
-      select(mode.and(1), floor as V128, nearest as V128),
+    const results = a.map((x) => {
+      const [nearest, floor, ceil, trunc] = ROUNDINGS.map((name) => vector(bits, name, x)) as [V128, V128, V128, V128]
+      const choice = select(mode.and(2), select(mode.and(1), trunc, ceil), select(mode.and(1), floor, nearest))
+      return f.let(choice)
+    })
+    const exact = a.map((x, lane) => vector(bits, 'eq', results[lane] as V128, x))
+    const quiet = control.and(8).or(allLanesSet(bits, exact)).or(isPrecisionSettled(c))
+    const plain = a.map((x) => plainMask(bits, x))
+    const values = vectorResult(c, allLanesSet(bits, plain).and(quiet.ne(0)), results, () =>
+      callSlow(c, packedIntegralSlow(c, bits, a.length), control, ...a),
     )
-    const result = f.let(choice)
-    const quiet = control
-      .and(8)
-      .or(allSet(bits, vector(bits, 'eq', result, a)))
-      .or(isPrecisionSettled(c))
-    const value = vectorResult(
-      c,
-      allSet(bits, plainMask(bits, a)).and(quiet.ne(0)),
-      () => result,
-      () => callSlow(c, packedIntegralSlow(c, bits), a, control),
-    )
-    c.writeV(0, value)
+    c.writeLanes(0, values)
   }
 }
 

@@ -1,19 +1,20 @@
-import { I32, I64, numeric } from '@retrap/wasm-emitter'
+import { I32, numeric, replaceLane } from '@retrap/wasm-emitter'
+import type { I64 } from '@retrap/wasm-emitter'
 import { S_FTAG_EMPTY, S_FTOP } from '../state-layout.ts'
 import { loadOp } from './context.ts'
-import type { Context } from './context.ts'
-import { begin, finish, isMmx, pendingX87, readVector, writeMmx } from './sse-integer-operands.ts'
+import type { Alignment, Context } from './context.ts'
+import { begin, finish, isMmx, pendingX87, readVectors, writeMmx, zeroVector } from './sse-integer-operands.ts'
 import type { Semantics, SemanticsTable } from './table.ts'
 
 /** Moves of integers and whole vectors. Source: Intel SDM vol. 2, the pages of each instruction. */
 
-/** 16 bytes either way. */
-function wholeMove(aligned: boolean): Semantics {
+/** Whole registers either way. */
+function wholeMove(alignment: Alignment): Semantics {
   return {
     direct: true,
     emit: (c) => {
       begin(c)
-      c.writeV(0, c.readV(1, aligned), aligned)
+      c.writeLanes(0, c.readLanes(1, alignment), alignment)
     },
   }
 }
@@ -34,9 +35,7 @@ function lowMove(size: number): Semantics {
       const kind = c.kindOf(0)
       if (kind === 'mmx') writeMmx(c, 0, value)
       else if (kind === 'xmm') {
-        const register = c.let(c.registerAddress(0))
-        c.f.store('i64.store', register, value, 0)
-        c.f.store('i64.store', register, I64.of(0), 8)
+        c.writeV(0, replaceLane('i64x2.replace_lane', zeroVector(), 0, value))
       } else c.write(0, value)
       finish(c)
     },
@@ -54,17 +53,18 @@ function emptyMmx(c: Context): void {
 /** PMOVMSKB: the sign bits of all bytes. */
 function signMask(c: Context): void {
   begin(c)
-  const mask = numeric('i8x16.bitmask', readVector(c, 1))
+  const [low, high] = readVectors(c, 1).map((v) => numeric('i8x16.bitmask', v)) as [I32, I32 | undefined]
+  const mask = high === undefined ? low : low.or(high.shl(16))
   c.write(0, (isMmx(c) ? mask.and(0xff) : mask).toI64U())
   finish(c)
 }
 
 export const integerMoves: SemanticsTable = {
-  MOVDQA: wholeMove(true),
-  MOVDQU: wholeMove(false),
-  MOVNTDQ: wholeMove(true),
-  MOVNTDQA: wholeMove(true),
-  LDDQU: wholeMove(false),
+  MOVDQA: wholeMove('always'),
+  MOVDQU: wholeMove('never'),
+  MOVNTDQ: wholeMove('always'),
+  MOVNTDQA: wholeMove('always'),
+  LDDQU: wholeMove('never'),
   MOVD: lowMove(4),
   MOVQ: lowMove(8),
   MOVNTQ: lowMove(8),

@@ -72,7 +72,7 @@ export function enterMmx(c: Context): void {
 export function readVector(c: Context, i: number, aligned = true): V128 {
   const size = c.sizeOf(i)
   if (c.kindOf(i) === 'mmx') return c.f.load('v128.load64_zero', c.registerAddress(i), 0)
-  if (c.kindOf(i) === 'xmm' || size === 16) return c.readV(i, aligned)
+  if (c.kindOf(i) === 'xmm' || size === 16) return c.readV(i, aligned ? 'legacy' : 'never')
   if (size === 8) return c.loadMemory('v128.load64_zero', c.address(i), 8)
   if (size === 4) return c.loadMemory('v128.load32_zero', c.address(i), 4)
   return numeric('i64x2.splat', c.readU(i))
@@ -96,15 +96,30 @@ export function finish(c: Context): void {
   if (isMmx(c)) enterMmx(c)
 }
 
-/** destination = compute(destination, source), for both register files. */
-export function binary(compute: (c: Context, a: V128, b: V128) => V128): Semantics {
+/** All lanes of operand `i`: 32 bytes of a VEX form, else {@link readVector}. */
+export function readVectors(c: Context, i: number): readonly V128[] {
+  return c.sizeOf(i) === 32 ? c.readLanes(i) : [readVector(c, i)]
+}
+
+/** Writes register operand `i`, lane by lane. The last thing in a form. */
+export function writeVectors(c: Context, i: number, values: readonly V128[]): void {
+  if (c.kindOf(i) === 'mmx') writeVector(c, i, values[0] as V128)
+  else c.writeLanes(i, values)
+}
+
+/** destination = compute(first source, second source) in each 128-bit lane, for both register files. */
+export function binary(compute: (c: Context, a: V128, b: V128, lane: number) => V128): Semantics {
   return {
     direct: true,
     emit: (c) => {
       begin(c)
-      const b = readVector(c, 1)
-      const a = readVector(c, 0)
-      writeVector(c, 0, compute(c, a, b))
+      const b = readVectors(c, c.firstSource + 1)
+      const a = readVectors(c, c.firstSource)
+      writeVectors(
+        c,
+        0,
+        a.map((x, lane) => c.let(compute(c, x, b[lane] as V128, lane))),
+      )
       finish(c)
     },
   }
@@ -115,14 +130,18 @@ export function lanes(op: BinaryOp): Semantics {
   return binary((_, a, b) => numeric(op, a, b))
 }
 
-/** destination = compute(source). */
+/** destination = compute(source) in each 128-bit lane. */
 export function unary(compute: (c: Context, b: V128) => V128): Semantics {
   return {
     direct: true,
     emit: (c) => {
       begin(c)
-      const b = readVector(c, 1)
-      writeVector(c, 0, compute(c, b))
+      const b = readVectors(c, 1)
+      writeVectors(
+        c,
+        0,
+        b.map((x) => c.let(compute(c, x))),
+      )
       finish(c)
     },
   }

@@ -1,7 +1,16 @@
 import { I32, V128, extractLane, numeric, select } from '@retrap/wasm-emitter'
 import type { I64 } from '@retrap/wasm-emitter'
 import type { Context } from './context.ts'
-import { IOTA, begin, finish, immediateByte, readVector, writeVector, zeroVector } from './sse-integer-operands.ts'
+import {
+  IOTA,
+  begin,
+  finish,
+  immediateByte,
+  readVector,
+  readVectors,
+  writeVectors,
+  zeroVector,
+} from './sse-integer-operands.ts'
 import type { ShiftOp } from './sse-integer-operands.ts'
 import type { Semantics, SemanticsTable } from './table.ts'
 
@@ -18,16 +27,18 @@ function shift(op: ShiftOp, bits: number): Semantics {
     direct: true,
     emit: (c) => {
       begin(c)
+      const last = c.firstSource + 1
       const count: I64 =
-        c.kindOf(1) === 'imm'
+        c.kindOf(last) === 'imm'
           ? immediateByte(c).toI64U()
-          : c.let(extractLane('i64x2.extract_lane', readVector(c, 1), 0))
-      const value = readVector(c, 0)
+          : c.let(extractLane('i64x2.extract_lane', readVector(c, last), 0))
       const within = c.let(count.ltU(bits))
-      const result = arithmetic
-        ? numeric(op, value, select(within, count.toI32(), I32.of(bits - 1)))
-        : select(within, numeric(op, value, count.toI32()), zeroVector())
-      writeVector(c, 0, result)
+      const results = readVectors(c, c.firstSource).map((value) =>
+        arithmetic
+          ? numeric(op, value, select(within, count.toI32(), I32.of(bits - 1)))
+          : select(within, numeric(op, value, count.toI32()), zeroVector()),
+      )
+      writeVectors(c, 0, results)
       finish(c)
     },
   }
@@ -40,9 +51,9 @@ function shiftBytes(left: boolean): Semantics {
       begin(c)
       const bytes = immediateByte(c)
       const count = numeric('i8x16.splat', select(bytes.ltU(16), bytes, I32.of(16)))
-      const value = readVector(c, 0)
-      const control = numeric(left ? 'i8x16.sub' : 'i8x16.add', V128.of(IOTA), count)
-      writeVector(c, 0, numeric('i8x16.swizzle', value, control))
+      const control = c.let(numeric(left ? 'i8x16.sub' : 'i8x16.add', V128.of(IOTA), count))
+      const results = readVectors(c, c.firstSource).map((value) => numeric('i8x16.swizzle', value, control))
+      writeVectors(c, 0, results)
     },
   }
 }

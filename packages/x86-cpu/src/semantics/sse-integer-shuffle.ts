@@ -11,9 +11,11 @@ import {
   isMmx,
   joinLow,
   readVector,
+  readVectors,
   unary,
   words,
   writeVector,
+  writeVectors,
 } from './sse-integer-operands.ts'
 import type { BinaryOp, UnaryOp } from './sse-integer-operands.ts'
 import type { Semantics, SemanticsTable } from './table.ts'
@@ -104,9 +106,14 @@ function blendWords(c: Context, a: V128, b: V128): V128 {
 /** PBLENDVB: the sign bits of the third operand's bytes pick the source. */
 function blendBytes(c: Context): void {
   begin(c)
-  const b = readVector(c, 1)
-  const chosen = numeric('i8x16.shr_s', readVector(c, 2), I32.of(7))
-  writeVector(c, 0, numeric('v128.bitselect', b, readVector(c, 0), chosen))
+  const b = readVectors(c, c.firstSource + 1)
+  const a = readVectors(c, c.firstSource)
+  const control = readVectors(c, c.firstSource + 2)
+  const results = a.map((x, lane) => {
+    const chosen = numeric('i8x16.shr_s', control[lane] as V128, I32.of(7))
+    return numeric('v128.bitselect', b[lane] as V128, x, chosen)
+  })
+  writeVectors(c, 0, results)
 }
 
 /** PINSR*: the low bytes of a general register or memory, into the element that the immediate names. */
@@ -115,11 +122,11 @@ function insert(splat: (value: I64) => V128, equal: BinaryOp, bytes: number): Se
     direct: true,
     emit: (c) => {
       begin(c)
-      const value = c.readU(1)
+      const value = c.readU(c.firstSource + 1)
       const last = (isMmx(c) ? 8 : 16) / bytes - 1
       const numbers = V128.of(IOTA.map((i) => (i % bytes === 0 ? i / bytes : 0)))
       const chosen = numeric(equal, splat(immediateByte(c).and(last).toI64U()), numbers)
-      writeVector(c, 0, numeric('v128.bitselect', splat(value), readVector(c, 0), chosen))
+      writeVector(c, 0, numeric('v128.bitselect', splat(value), readVector(c, c.firstSource), chosen))
       finish(c)
     },
   }
@@ -141,12 +148,32 @@ function extract(op: 'i64.load8_u' | 'i64.load16_u' | 'i64.load32_u' | 'i64.load
 
 /** PMOVSX*, PMOVZX*: the low elements, widened in as many steps as it takes. */
 function widen(...steps: readonly UnaryOp[]): Semantics {
-  return unary((_, b) => steps.reduce((value, step) => numeric(step, value), b))
+  const factor = 2 ** steps.length
+  const whole = (value: V128): V128 => steps.reduce((v, step) => numeric(step, v), value)
+  return {
+    direct: true,
+    emit: (c) => {
+      begin(c)
+      const b = c.let(readVector(c, 1))
+      const low = whole(b)
+      if (c.sizeOf(0) === 16) {
+        writeVector(c, 0, low)
+        return
+      }
+      // The upper lane's elements follow the lower one's.
+      const next = b.shuffle(
+        b,
+        IOTA.map((i) => (i + 16 / factor) & 15),
+      )
+      writeVectors(c, 0, [low, whole(next)])
+    },
+  }
 }
 
 /** MPSADBW: sums of four absolute differences between a sliding window of the destination and a fixed block of the source. */
-function slidingDifferences(c: Context, a: V128, b: V128): V128 {
-  const control = immediateByte(c)
+function slidingDifferences(c: Context, a: V128, b: V128, lane: number): V128 {
+  // Each lane has three bits of the immediate.
+  const control = c.let(immediateByte(c).shrU(3 * lane))
   const window = c.let(
     numeric('i8x16.swizzle', a, numeric('i8x16.add', V128.of(IOTA), numeric('i8x16.splat', control.and(4)))),
   )

@@ -191,6 +191,7 @@ function setMask(c: Context, control: I32, isWords: I32, result: I32): void {
       f.store('i64.store', c.state, I64.of(0), S_XMM + 8)
     },
   )
+  if (c.form.vex) f.store('v128.store', c.state, zeroVector(), S_XMM + 16)
 }
 
 function compareStrings(explicit: boolean, index: boolean): Semantics {
@@ -199,7 +200,7 @@ function compareStrings(explicit: boolean, index: boolean): Semantics {
     emit: (c) => {
       begin(c)
       // The one family of legacy SSE whose 16-byte operand need not be aligned.
-      const b = c.readV(1, false)
+      const b = c.readV(1, 'never')
       const a = c.readV(0)
       const control = immediateByte(c)
       const isWords = c.let(control.and(WORDS))
@@ -220,14 +221,16 @@ function compareStrings(explicit: boolean, index: boolean): Semantics {
   }
 }
 
-/** PTEST: ZF if source and destination have no bit in common, CF if the source has none outside the destination. */
-function testBits(c: Context): void {
+/** PTEST: ZF if source and destination have no bit of the mask in common, CF if the source has none outside the destination. */
+export function testBits(c: Context, mask?: V128): void {
   begin(c)
-  const b = c.readV(1)
-  const a = c.readV(0)
-  const none = (v: V128): I32 => numeric('v128.any_true', v).eqz()
-  const flags = flagBit(none(numeric('v128.and', a, b)), FLAG_ZF)
-  c.flagsExplicit(flags.or(flagBit(none(numeric('v128.andnot', b, a)), FLAG_CF)))
+  const b = c.readLanes(1)
+  const a = c.readLanes(0)
+  const none = (op: 'v128.and' | 'v128.andnot'): I32 => {
+    const found = a.map((x, lane) => numeric(op, b[lane] as V128, x)).reduce((x, y) => numeric('v128.or', x, y))
+    return numeric('v128.any_true', mask === undefined ? found : numeric('v128.and', found, mask)).eqz()
+  }
+  c.flagsExplicit(flagBit(none('v128.and'), FLAG_ZF).or(flagBit(none('v128.andnot'), FLAG_CF)))
 }
 
 export const integerStrings: SemanticsTable = {
@@ -235,5 +238,5 @@ export const integerStrings: SemanticsTable = {
   PCMPESTRM: compareStrings(true, false),
   PCMPISTRI: compareStrings(false, true),
   PCMPISTRM: compareStrings(false, false),
-  PTEST: { direct: true, emit: testBits },
+  PTEST: { direct: true, emit: (c) => testBits(c) },
 }

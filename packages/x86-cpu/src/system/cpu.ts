@@ -52,6 +52,11 @@ export interface Cpu {
    * @returns STATUS_DONE, STATUS_RETRY, STATUS_RESTART
    */
   port(port: number, flags: number): number
+  /**
+   * Whether a gather may leave what it has done as its progress: an event waits to be taken, this is a logged pass, and no
+   * further access of it has begun.
+   */
+  mayEndGather(): boolean
   /** Forgets translations: those of the current address space but global pages, or everything. */
   flushTlb(all: boolean): void
   /** INVLPG: forgets the translations of a page, global ones too. */

@@ -4,6 +4,7 @@ import { controlHandlers, controlMoves } from './control-registers.ts'
 import { cpuidHandlers } from './cpuid.ts'
 import { debugMoves } from './debug.ts'
 import { farHandlers } from './far-transfer.ts'
+import { gatherHandlers } from './gather.ts'
 import { returnHandlers } from './far-return.ts'
 import { flagHandlers } from './flags.ts'
 import { fpuEnvironmentHandlers } from './fpu-environment.ts'
@@ -56,6 +57,7 @@ export const handlers: Readonly<Record<string, Handler>> = {
   ...fpuStateHandlers,
   ...fpuEnvironmentHandlers,
   ...maskedMoveHandlers,
+  ...gatherHandlers,
   MOV: moveSystem,
   PUSH: pushSegment,
   POP: popSegment,

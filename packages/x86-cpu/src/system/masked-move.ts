@@ -1,8 +1,9 @@
 import { R_ADDRESS, ADDRESS_16, ADDRESS_32 } from '../record.ts'
-import { CS, STATUS_DONE, S_FTAG_EMPTY, S_FTOP, S_MMX_GATE, S_SSE_GATE } from '../state-layout.ts'
+import { CS, STATUS_DONE, S_AVX_GATE, S_FTAG_EMPTY, S_FTOP, S_MMX_GATE, S_SSE_GATE } from '../state-layout.ts'
 import { ATTR_DB, RDI } from './architecture.ts'
 import { checkPendingX87 } from './fpu-environment.ts'
-import { registerOffset, segmentOf, type Handler } from './operands.ts'
+import { locateElement, startElements } from './element-address.ts'
+import { isMemory, registerOffset, segmentOf, sizeOf, type Handler } from './operands.ts'
 import type { System } from './system.ts'
 
 /** Bytes of rDI: of the address-size bits in the record, or else of the mode. */
@@ -18,7 +19,7 @@ function addressSize(s: System, record: number): number {
  *
  * Source: SDM vol. 2B, "MASKMOVQ", "MASKMOVDQU". Bytes that are not stored are not accessed, and cannot fault.
  */
-function maskedMove(bytes: number, gate: number): Handler {
+function maskedByteMove(bytes: number, gate: number): Handler {
   return (s, record) => {
     const vector = s.get(gate)
     if (vector !== 0) s.raisePlain(vector)
@@ -47,7 +48,46 @@ function maskedMove(bytes: number, gate: number): Handler {
   }
 }
 
+/**
+ * VMASKMOVPS and its like: loads or stores the elements whose mask element, in operand 1, has its top bit set. Loads zero
+ * the others. Elements that are left out are not accessed, and cannot fault.
+ *
+ * Source: SDM vol. 2C, "VMASKMOV", "VPMASKMOV".
+ */
+function maskedMove(element: 4 | 8): Handler {
+  return (s, record, form) => {
+    const vector = s.get(S_AVX_GATE)
+    if (vector !== 0) s.raisePlain(vector)
+    const store = isMemory(form, 0)
+    const data = registerOffset(s, record, store ? 2 : 0)
+    const mask = registerOffset(s, record, 1)
+    const bytes = sizeOf(form, 1)
+    loaded.fill(0)
+    startElements(s, record)
+    for (let at = 0; at < bytes; at += element) {
+      if (s.get(mask + at + element - 4) >>> 31 === 0) continue
+      locateElement(s, record, at, 0, 0, element, store)
+      if (store) s.write(s.linLo, s.linHi, element, s.get(data + at), element === 8 ? s.get(data + at + 4) : 0, 0)
+      else {
+        s.readElement(s.linLo, s.linHi, element, at / element)
+        loaded[at >> 2] = s.lo
+        if (element === 8) loaded[(at >> 2) + 1] = s.hi
+      }
+    }
+    if (store) s.commit()
+    else for (let i = 0; i < 8; i++) s.set(data + 4 * i, loaded[i] as number)
+    return STATUS_DONE
+  }
+}
+
+const loaded = new Uint32Array(8)
+
 export const maskedMoveHandlers: Readonly<Record<string, Handler>> = {
-  MASKMOVDQU: maskedMove(16, S_SSE_GATE),
-  MASKMOVQ: maskedMove(8, S_MMX_GATE),
+  MASKMOVDQU: maskedByteMove(16, S_SSE_GATE),
+  VMASKMOVDQU: maskedByteMove(16, S_AVX_GATE),
+  MASKMOVQ: maskedByteMove(8, S_MMX_GATE),
+  VMASKMOVPS: maskedMove(4),
+  VMASKMOVPD: maskedMove(8),
+  VPMASKMOVD: maskedMove(4),
+  VPMASKMOVQ: maskedMove(8),
 }

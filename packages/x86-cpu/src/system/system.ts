@@ -34,6 +34,7 @@ import {
   S_DATA,
   S_EFER,
   S_EFLAGS,
+  S_ELEMENT,
   S_EVENTS,
   S_FAULT_ERROR,
   S_FAULT_HAS_ERROR,
@@ -273,6 +274,15 @@ export class System {
     this.check(this.cpu.access(lo, hi, size | flags))
     this.#takeData(size)
     if (this.#queued !== 0) this.#overlay(lo, hi, size)
+  }
+
+  /** The same for one of several elements, which the log tells apart by their numbers. */
+  readElement(lo: number, hi: number, size: number, element: number): void {
+    this.set(S_ELEMENT, element)
+    const status = this.cpu.access(lo, hi, size)
+    this.set(S_ELEMENT, 0)
+    this.check(status)
+    this.#takeData(size)
   }
 
   readValue(lo: number, hi: number, size: number, flags: number): number {

@@ -1,7 +1,7 @@
 import { OperandKind, REGISTER_RIP } from '@retrap/x86-decoder'
 import { edge } from './encode.ts'
 import type { Encoding } from './encode.ts'
-import { randomVectors } from './vectors.ts'
+import { randomUpperHalves, randomVectors } from './vectors.ts'
 import {
   BAND,
   BAND_BYTES,
@@ -11,6 +11,7 @@ import {
   CS_16,
   DATA_SELECTORS,
   FX_BYTES,
+  FX_XMM,
   IN_BAND,
   IN_BYTES,
   IN_CS,
@@ -18,7 +19,9 @@ import {
   IN_GPR,
   IN_RFLAGS,
   IN_RIP,
+  IN_YMM,
   WINDOW,
+  YMM_BYTES,
   selectorOf,
 } from './layout.ts'
 import { Random } from './random.ts'
@@ -81,7 +84,9 @@ export class CaseBuilder {
       true,
     )
     for (let i = 0; i < (long ? 16 : 8); i++) this.#randomRegister(i)
-    randomVectors(random, this.#bytes.subarray(IN_FX, IN_FX + FX_BYTES), usesVectors(this.#encoding))
+    const used = usesVectors(this.#encoding)
+    randomVectors(random, this.#bytes.subarray(IN_FX, IN_FX + FX_BYTES), used)
+    if (used) randomUpperHalves(random, this.#bytes.subarray(IN_YMM, IN_YMM + YMM_BYTES))
     const from = random.below(pool.length - BAND_BYTES)
     this.#bytes.set(pool.subarray(from, from + BAND_BYTES), IN_BAND)
     if (!random.chance(1, 32))
@@ -181,6 +186,10 @@ export class CaseBuilder {
       return
     }
     if (!insn.modrmOffset) return
+    if (info.operands[1]?.kind === OperandKind.VSIB) {
+      this.#gather()
+      return
+    }
     const memory = info.operands.find((o) => o.memorySize > 0)
     const size = memory?.memorySize ?? 16
     const bitTest = /^BT[SRC]?$/.test(mnemonic) && info.operands[1]?.kind === OperandKind.REG
@@ -207,6 +216,23 @@ export class CaseBuilder {
     this.#remarkableOperand(this.#operandAt, size)
   }
 
+  /** Indices that lie in the window, mostly, and a mask. */
+  #gather(): void {
+    const { info, insn } = this.#encoding
+    const random = this.#random
+    this.setPointer(insn.base, BigInt(BAND + 0x100 - ((insn.dispLo << 24) >> 24)))
+    const wide = /GATHERQ/.test(info.mnemonic)
+    const lane = (register: number, i: number): number =>
+      i < 16 ? IN_FX + FX_XMM + 16 * register + i : IN_YMM + 16 * register + (i - 16)
+    for (let i = 0; i < 32; i += wide ? 8 : 4) {
+      const far = random.chance(1, 40)
+      const index = far ? edge(random) : (random.below(0x180) - 0xc0) >> insn.scale
+      this.#view.setInt32(lane(insn.index, i), index, true)
+      if (wide) this.#view.setInt32(lane(insn.index, i + 4), far ? edge(random) : index >> 31, true)
+    }
+    for (let i = 0; i < 32; i += 4) if (random.chance(1, 3)) this.#view.setInt32(lane(insn.vvvv, i), -1, true)
+  }
+
   /** Puts an edge value where the memory operand is. */
   #remarkableOperand(ea: number, size: number): void {
     const random = this.#random
@@ -225,6 +251,7 @@ export class CaseBuilder {
     }
     if (usesVectors(this.#encoding)) {
       this.#bytes.set(vectorOperand(random), at)
+      if (size > 16 && ea + 32 <= BAND + BAND_BYTES) this.#bytes.set(vectorOperand(random), at + 16)
       return
     }
     if (size > 8) return
@@ -316,7 +343,7 @@ export class CaseBuilder {
 
 /** Whether x87, MMX or SSE registers have to do with it. */
 export function usesVectors({ info }: Encoding): boolean {
-  return /^(SSE|SSSE|MMX|FPU|FXSR)/.test(info.feature)
+  return /^(SSE|SSSE|MMX|FPU|FXSR|AVX|FMA$|F16C|V?AES|V?PCLMUL|SHA|GFNI)/.test(info.feature)
 }
 
 function vectorOperand(random: Choice): Uint8Array {

@@ -1,4 +1,5 @@
 import { formatIntel } from '@retrap/x86-decoder'
+import { usesVectors } from './cases.ts'
 import type { Encoding } from './encode.ts'
 import { toleratedDifference } from './differences.ts'
 import {
@@ -11,6 +12,7 @@ import {
   IN_FX,
   IN_GPR,
   IN_RFLAGS,
+  IN_YMM,
   OUT_BAND,
   OUT_CR2,
   OUT_CS,
@@ -24,6 +26,7 @@ import {
   OUT_RIP,
   OUT_SEGMENTS,
   OUT_VECTOR,
+  OUT_YMM,
 } from './layout.ts'
 
 /** CF PF AF ZF SF DF OF, and RF, which faults push. */
@@ -125,6 +128,7 @@ export function compare(encoding: Encoding, input: Uint8Array, expected: Uint8Ar
   }
   both('memory outside the band', OUT_OUTSIDE)
   compareVectors(expected.subarray(OUT_FX), actual.subarray(OUT_FX), differ)
+  compareRegisters('ymm', expected.subarray(OUT_YMM), actual.subarray(OUT_YMM), differ)
   return out
 }
 
@@ -148,13 +152,23 @@ function compareVectors(
       differ(`st${i}`, number(expected), number(actual))
     }
   }
+  compareRegisters('xmm', expected.subarray(FX_XMM), actual.subarray(FX_XMM), differ)
+}
+
+/** Sixteen registers of 16 bytes. */
+function compareRegisters(
+  name: string,
+  expected: Uint8Array,
+  actual: Uint8Array,
+  differ: (what: string, a: number | bigint, b: number | bigint) => void,
+): void {
   for (let i = 0; i < 16; i++) {
-    const at = FX_XMM + 16 * i
+    const at = 16 * i
     let same = true
     for (let j = 0; j < 16; j++) if (expected[at + j] !== actual[at + j]) same = false
     if (!same) {
       const number = (bytes: Uint8Array): bigint => (long(bytes, at + 8) << 64n) | long(bytes, at)
-      differ(`xmm${i}`, number(expected), number(actual))
+      differ(`${name}${i}`, number(expected), number(actual))
     }
   }
 }
@@ -194,7 +208,7 @@ export function describeMismatch({ encoding, differences, input }: Mismatch): st
     `${text}  [${hex}] ${mode}-bit mode at ${hexNumber(at)}`,
     `  ${registers.join(' ')} rflags=${hexNumber(word(input, IN_RFLAGS))}`,
   ]
-  if (/SSE|MMX|FPU/.test(encoding.info.feature)) lines.push(`  ${describeVectors(encoding, input.subarray(IN_FX))}`)
+  if (usesVectors(encoding)) lines.push(`  ${describeVectors(encoding, input.subarray(IN_FX))}`)
   for (const { what, expected, actual } of differences) {
     const address = /^memory ([0-9a-f]+)$/.exec(what)?.[1]
     const before =
@@ -208,10 +222,12 @@ function describeVectors({ insn, info }: Encoding, fx: Uint8Array): string {
   const parts = [
     `fcw=${hexNumber(word(fx, 0) & 0xffff)} fsw=${hexNumber(word(fx, 0) >>> 16)} ftw=${hexNumber(fx[4] as number)} mxcsr=${hexNumber(word(fx, FX_MXCSR))}`,
   ]
-  if (/SSE/.test(info.feature)) {
-    for (const i of new Set([insn.reg, insn.rm, 0])) {
-      const at = FX_XMM + 16 * (i & 15)
+  if (!/^(MMX|FPU)$/.test(info.feature)) {
+    for (const i of new Set([insn.reg, insn.vvvv, insn.rm, 0].map((number) => number & 15))) {
+      const at = FX_XMM + 16 * i
       parts.push(`xmm${i}=${hexNumber((long(fx, at + 8) << 64n) | long(fx, at))}`)
+      const above = IN_YMM - IN_FX + 16 * i
+      parts.push(`ymm${i}=${hexNumber((long(fx, above + 8) << 64n) | long(fx, above))}`)
     }
   }
   if (/MMX|FPU|SSE/.test(info.feature)) {

@@ -106,6 +106,7 @@ class Encoder {
   /** Adds a 66 prefix. @returns whether REX.W is wanted */
   #operandSizePrefix(prefixes: number[]): boolean {
     const { operandSize, sizeClass, encoding, default64, force64, vexW } = this.#info
+    if (encoding === 'vex' && sizeClass !== 'y' && vexW < 0) return this.#random.chance(1, 4)
     if (encoding === 'vex') return sizeClass === 'y' ? operandSize === 64 : vexW === 1
     if (sizeClass === '') return false
     if (sizeClass === 'y') return operandSize === 64 && !default64
@@ -150,6 +151,14 @@ class Encoder {
       const rm = random.below(8)
       const absolute = mod === 0 && rm === 6
       this.#modrm = [(mod << 6) | field | rm, ...bytesOf(absolute ? target : displacement, absolute ? 2 : mod)]
+      return
+    }
+    if (hasKind(this.#info, OperandKind.VSIB)) {
+      const base = random.below(this.#long ? 16 : 8)
+      const index = random.below(this.#long ? 16 : 8)
+      if (base >= 8) this.#rex |= 1
+      if (index >= 8) this.#rex |= 2
+      this.#modrm = [0x44 | field, (random.below(4) << 6) | ((index & 7) << 3) | (base & 7), displacement & 0xff]
       return
     }
     const kind = random.below(8)
@@ -208,7 +217,9 @@ class Encoder {
     const x = (this.#rex & 2) === 0 ? 0x40 : 0
     const b = (this.#rex & 1) === 0 ? 0x20 : 0
     const w = (this.#rex & 8) === 0 ? 0 : 0x80
-    const last = ((~this.#vvvv & 15) << 3) | ((vexL === 1 ? 1 : 0) << 2) | (VEX_PREFIX[prefix] as number)
+    const wide = vexL < 0 ? this.#random.below(2) : vexL
+    const last = ((~this.#vvvv & 15) << 3) | (wide << 2) | (VEX_PREFIX[prefix] as number)
+    if (map === 1 && x !== 0 && b !== 0 && w === 0 && this.#random.chance()) return [0xc5, r | last]
     return [0xc4, r | x | b | map, w | last]
   }
 
@@ -221,6 +232,9 @@ class Encoder {
         case OperandKind.IMM8_SX:
         case OperandKind.IMM8_SECOND:
           out.push(this.#immediateByte())
+          break
+        case OperandKind.XMM_IS4:
+          out.push((random.below(this.#long ? 16 : 8) << 4) | random.below(16))
           break
         case OperandKind.IMM16:
           out.push(...bytesOf(edge(random), 2))

@@ -42,6 +42,9 @@ function familyOf(info: CodeInfo): string {
   if (isStringForm(info)) return 'string'
   if (feature === 'FPU' || (info.opcode >= 0xd8 && info.opcode <= 0xdf && info.map === 0)) return 'x87'
   if (feature.startsWith('MMX') || /\bmm\b/.test(info.form)) return 'mmx'
+  if (/^(AVX|FMA$|F16C|VAES|VPCLMUL)/.test(feature))
+    return feature === 'FMA' ? 'fma' : feature.startsWith('AVX2') ? 'avx2' : 'avx'
+  if (/^(AES|PCLMUL|SHA|GFNI)/.test(feature)) return 'cryptography'
   if (/^S?SSE/.test(feature) && !(mnemonic in bitOperations) && !(mnemonic in move)) return 'sse'
   if (mnemonic in alu) return 'alu'
   if (mnemonic in bitOperations) return 'bits'

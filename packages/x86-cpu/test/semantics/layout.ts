@@ -11,6 +11,8 @@ export const CODE = 0x2000_0000
 
 /** Bytes of an FXSAVE image that a case holds: up to the end of XMM15. */
 export const FX_BYTES = 416
+/** Bytes of the upper halves of YMM0–YMM15, after it. */
+export const YMM_BYTES = 256
 export const FX_MXCSR = 24
 export const FX_ST = 32
 export const FX_XMM = 160
@@ -22,7 +24,9 @@ export const IN_RFLAGS = 8
 /** RAX RCX RDX RBX RSP RBP RSI RDI R8…R15. */
 export const IN_GPR = 16
 export const IN_FX = 144
-export const IN_BAND: number = IN_FX + FX_BYTES
+/** Upper halves of YMM0–YMM15. */
+export const IN_YMM: number = IN_FX + FX_BYTES
+export const IN_BAND: number = IN_YMM + YMM_BYTES
 export const IN_BYTES: number = IN_BAND + BAND_BYTES
 
 /** A result. */
@@ -41,7 +45,8 @@ export const OUT_GS_BASE = 176
 /** SS, DS, ES, FS, GS: 16 bits each. */
 export const OUT_SEGMENTS = 184
 export const OUT_FX = 200
-export const OUT_BAND: number = OUT_FX + FX_BYTES
+export const OUT_YMM: number = OUT_FX + FX_BYTES
+export const OUT_BAND: number = OUT_YMM + YMM_BYTES
 export const OUT_BYTES: number = OUT_BAND + BAND_BYTES
 
 /** Code segments of the Linux ABI: 64-bit mode, and compatibility mode with 32-bit defaults. */

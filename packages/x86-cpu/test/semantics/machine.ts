@@ -21,6 +21,7 @@ import {
   IN_GPR,
   IN_RFLAGS,
   IN_RIP,
+  IN_YMM,
   OUT_BAND,
   OUT_BYTES,
   OUT_CR2,
@@ -35,6 +36,7 @@ import {
   OUT_RIP,
   OUT_SEGMENTS,
   OUT_VECTOR,
+  OUT_YMM,
   USER_DATA,
   WINDOW,
   WINDOW_BYTES,
@@ -186,6 +188,8 @@ export class TestMachine {
     for (const mode of [16, 32, 64] as const) {
       this.vcpu.reset(true)
       this.vcpu.load(userState(mode))
+      // XCR0: x87, SSE and AVX.
+      this.vcpu.u32[S.S_XCR0 >>> 2] = 7
       this.#initial.set(selectorOf(mode), this.#state.slice())
     }
   }
@@ -255,6 +259,7 @@ export class TestMachine {
     // IF and bit 1 are always set.
     vcpu.setRflags(from.getUint32(IN_RFLAGS, true) | 0x202)
     this.#loadVectors(input.subarray(IN_FX))
+    for (let i = 0; i < 16; i++) state.set(input.subarray(IN_YMM + 16 * i, IN_YMM + 16 * i + 16), S.S_XMM + 64 * i + 16)
     this.#window.set(input.subarray(IN_BAND, IN_BAND + BAND_BYTES), BAND - WINDOW)
     vcpu.modeChanged()
 
@@ -289,6 +294,8 @@ export class TestMachine {
       )
     }
     this.#saveVectors(output.subarray(OUT_FX))
+    for (let i = 0; i < 16; i++)
+      output.set(state.subarray(S.S_XMM + 64 * i + 16, S.S_XMM + 64 * i + 32), OUT_YMM + 16 * i)
     output.set(this.#window.subarray(BAND - WINDOW, BAND - WINDOW + BAND_BYTES), OUT_BAND)
     this.#window.fill(0, BAND - WINDOW, BAND - WINDOW + BAND_BYTES)
     if (this.#window.compare(this.#zeros) !== 0) {

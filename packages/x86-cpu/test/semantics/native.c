@@ -26,13 +26,16 @@
 #define BAND_BYTES 0x200
 #define CODE 0x20000000ul
 #define FX_BYTES 416
+#define YMM_BYTES 256
+/* Where they are in an XSAVE area that is not compacted (CPUID leaf DH). */
+#define YMM_OFFSET 576
 #define CS_16 0x0f
 #define DATA_16 0x17
 
 struct input {
   uint32_t rip, cs;
   uint64_t rflags, gpr[16];
-  uint8_t fx[FX_BYTES], band[BAND_BYTES];
+  uint8_t fx[FX_BYTES], ymm[YMM_BYTES], band[BAND_BYTES];
 };
 struct output {
   uint32_t vector, error;
@@ -41,14 +44,14 @@ struct output {
   uint64_t fs_base, gs_base;
   /* SS, DS, ES, FS, GS. */
   uint16_t segments[8];
-  uint8_t fx[FX_BYTES], band[BAND_BYTES];
+  uint8_t fx[FX_BYTES], ymm[YMM_BYTES], band[BAND_BYTES];
 };
 
 static struct input *inputs;
 static struct output *outputs;
 static uint32_t count;
 static int64_t current = -1;
-static int has_fsgsbase;
+static int has_fsgsbase, has_avx;
 
 /* Position of RAX RCX RDX RBX RSP RBP RSI RDI R8...R15 in a signal frame. */
 static const uint8_t order[16] = {REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP, REG_RBP, REG_RSI, REG_RDI,
@@ -115,6 +118,7 @@ static void handler(int signal, siginfo_t *info, void *context) {
       __asm__ volatile("rdgsbase %0" : "=r"(o->gs_base));
     }
     memcpy(o->fx, fx, FX_BYTES);
+    if (has_avx && (fx[512] & 4) != 0) memcpy(o->ymm, fx + YMM_OFFSET, YMM_BYTES);
     memcpy(o->band, (void *)(WINDOW + BAND_OFFSET), BAND_BYTES);
     const uint64_t *w = (const uint64_t *)WINDOW;
     uint64_t sum = 0;
@@ -140,8 +144,9 @@ static void handler(int signal, siginfo_t *info, void *context) {
   if (magic == 0x46505853) {
     uint64_t parts;
     memcpy(&parts, fx + 512, 8);
-    parts |= 3;
+    parts |= has_avx ? 7 : 3;
     memcpy(fx + 512, &parts, 8);
+    if (has_avx) memcpy(fx + YMM_OFFSET, in->ymm, YMM_BYTES);
   }
   memcpy((void *)(WINDOW + BAND_OFFSET), in->band, BAND_BYTES);
 }
@@ -195,6 +200,7 @@ int main(int argc, char **argv) {
     for (uint32_t i = 0; i < count; i++)
       if (inputs[i].cs == CS_16) return 6;
   has_fsgsbase = (getauxval(AT_HWCAP2) & 2) != 0;
+  has_avx = __builtin_cpu_supports("avx");
   alarm(20);
   set_data_segments(0x2b);
   /* From here on FS and GS have base 0, as in the tested CPU: no thread-local storage. */

@@ -15,6 +15,7 @@ const LINUX_NAMES: Readonly<Record<string, string>> = {
   CLFSH: 'clflush',
   LZCNT: 'abm',
   PREFETCHW: '3dnowprefetch',
+  SHA: 'sha_ni',
   SSE3: 'pni',
 }
 /** What needs no flag: of every x86-64 processor, or a no-op or #UD where it is absent. */
@@ -69,7 +70,7 @@ export function nativeCpu(): NativeCpu | string {
   const modes: readonly Mode[] = spawnSync(program, ['16-bit']).status === 0 ? [16, 32, 64] : [32, 64]
   const flags = new Set(/^flags\s*:(.*)$/m.exec(readFileSync('/proc/cpuinfo', 'utf8'))?.[1]?.split(' '))
   const has = (feature: string): boolean =>
-    flags.has(LINUX_NAMES[feature] ?? feature.toLowerCase()) || BASELINE.has(feature)
+    feature.split('+').every((one) => flags.has(LINUX_NAMES[one] ?? one.toLowerCase()) || BASELINE.has(one))
   return { modes, has, run: (batch) => runWith(program, batch) }
 }
 

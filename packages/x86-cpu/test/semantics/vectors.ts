@@ -130,3 +130,9 @@ export function randomVectors(random: Choice, fx: Uint8Array, used: boolean): vo
   for (let i = 0; i < 8; i++) extended(random, view, FX_ST + 16 * i)
   for (let i = 0; i < 16; i++) vector(random, view, FX_XMM + 16 * i)
 }
+
+/** Fills the upper halves of the YMM registers. */
+export function randomUpperHalves(random: Choice, ymm: Uint8Array): void {
+  const view = new DataView(ymm.buffer, ymm.byteOffset, ymm.byteLength)
+  for (let i = 0; i < 16; i++) vector(random, view, 16 * i)
+}

@@ -288,6 +288,7 @@ function formOf(mnemonic: string, i: Partial<Instruction>): Form {
     size: i.size ?? 4,
     operands: i.operands ?? [],
     long: false,
+    vex: false,
     lock: false,
     repeat: i.repeat ?? 'none',
     addressSize: i.addressSize ?? 4,

@@ -154,6 +154,10 @@ export class FakeCpu implements Cpu {
     return S.STATUS_DONE
   }
 
+  mayEndGather(): boolean {
+    return false
+  }
+
   accessPhysical(gpa: number, flags: number): number {
     return this.access(gpa, 0, flags | SLOW_IMPLICIT)
   }

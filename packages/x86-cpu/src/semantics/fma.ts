@@ -1,0 +1,282 @@
+import { I32, I64, V128, numeric } from '@retrap/wasm-emitter'
+import type { Context } from './context.ts'
+import type { SharedFunction } from './softfloat-layout.ts'
+import { SLOT_A, SLOT_B } from './softfloat-layout.ts'
+import { SLOT_C, multiplyAdd } from './softfloat-fma.ts'
+import { finish } from './softfloat-round.ts'
+import { unpack } from './softfloat-unpack.ts'
+import {
+  allLanesSet,
+  and,
+  callSlow,
+  isRoundingSettled,
+  or,
+  ordinaryMask,
+  plainMask,
+  readScalar,
+  splat,
+  vector,
+  vectorResult,
+  zeroMask,
+} from './sse-float-operands.ts'
+import { guarded } from './sse-float-slow.ts'
+import type { Semantics, SemanticsTable } from './table.ts'
+import { eachElement, element, vectorParameters, vectorTypes, withElement } from './vector-elements.ts'
+import type { Bits } from './vector-elements.ts'
+
+/**
+ * Fused multiply-add: one rounding.
+ *
+ * WebAssembly has no such instruction, so the fast path computes it from error-free transformations: what a sum or a
+ * product loses by rounding is itself a number of the format, computable without error, and the two parts are added with
+ * the result rounded to odd first, which makes the last rounding the only one that counts. Everything else goes through
+ * integers.
+ *
+ * Sources: Intel SDM vol. 2C, VFMADD132PD and the pages that follow; S. Boldo, G. Melquiond, "Emulation of FMA and
+ * Correctly Rounded Sums: Proved Algorithms Using Rounding to Odd", IEEE Transactions on Computers 57 (2008).
+ */
+
+/** Which operand is what: A · B + C, by operand numbers. */
+const ORDERS: Readonly<Record<string, readonly [number, number, number]>> = {
+  '132': [0, 2, 1],
+  '213': [1, 0, 2],
+  '231': [1, 2, 0],
+}
+
+/** What is negated: the product; the addend of even and of odd elements. */
+interface Operation {
+  readonly product: boolean
+  readonly even: boolean
+  readonly odd: boolean
+}
+
+const OPERATIONS: Readonly<Record<string, Operation>> = {
+  VFMADD: { product: false, even: false, odd: false },
+  VFMSUB: { product: false, even: true, odd: true },
+  VFNMADD: { product: true, even: false, odd: false },
+  VFNMSUB: { product: true, even: true, odd: true },
+  VFMADDSUB: { product: false, even: true, odd: false },
+  VFMSUBADD: { product: false, even: false, odd: true },
+}
+
+function bytes(size: number, value: (i: number) => number): V128 {
+  return V128.of(Array.from({ length: 16 }, (_, i) => ((i + 1) % size === 0 ? value(Math.floor(i / size)) : 0)))
+}
+
+/** The sign bits of the elements for which `negated` holds. */
+function signs(bits: Bits, negated: (i: number) => boolean): V128 {
+  return bytes(bits / 8, (i) => (negated(i) ? 0x80 : 0))
+}
+
+function xor(a: V128, b: V128): V128 {
+  return numeric('v128.xor', a, b)
+}
+
+/** Error of x + y, where s is the rounded sum: Knuth's TwoSum. */
+function sumError(c: SumContext, x: V128, y: V128, s: V128): V128 {
+  const d = c.let(vector(64, 'sub', s, x))
+  return vector(64, 'add', vector(64, 'sub', x, vector(64, 'sub', s, d)), vector(64, 'sub', y, d))
+}
+
+interface SumContext {
+  let(value: V128): V128
+}
+
+/** `s` rounded to odd, where the exact value is s + error: if it is not exact, that neighbour whose last bit is set. */
+function toOdd(c: SumContext, s: V128, error: V128): V128 {
+  const one = V128.of([1, 0, 0, 0, 0, 0, 0, 0, 1])
+  const isEven = numeric('i64x2.eq', and(s, one), V128.of([]))
+  const inexact = vector(64, 'ne', error, V128.of([]))
+  // Away from zero where the error has the sum's sign.
+  const step = c.let(or(numeric('i64x2.shr_s', xor(s, error), I32.of(63)), one))
+  return numeric('i64x2.add', s, and(step, and(isEven, inexact)))
+}
+
+/** (a, b, c of 32 bits) → a · b + c; NaN in elements that need the long way. */
+function fast32(c: Context): SharedFunction<'v128'> {
+  return c.shared('fma.fast32', ['v128', 'v128', 'v128'], 'v128', (f) => {
+    const operands = vectorParameters(f, 0, 3)
+    const half = (upper: boolean): readonly [result: V128, zero: V128] => {
+      const [x, y, z] = operands.map((v) => {
+        const moved = upper ? v.shuffle(v, [8, 9, 10, 11, 12, 13, 14, 15, 8, 9, 10, 11, 12, 13, 14, 15]) : v
+        return f.let(numeric('f64x2.promote_low_f32x4', moved))
+      }) as [V128, V128, V128]
+      // Exact: 48 bits.
+      const product = f.let(vector(64, 'mul', x, y))
+      const sum = f.let(vector(64, 'add', product, z))
+      const odd = toOdd(f, sum, f.let(sumError(f, product, z, sum)))
+      return [f.let(numeric('f32x4.demote_f64x2_zero', odd)), f.let(vector(64, 'eq', sum, V128.of([])))]
+    }
+    const [[low, lowZero], [high, highZero]] = [half(false), half(true)]
+    const join = [0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23]
+    const result = f.let(low.shuffle(high, join))
+    // One bit pattern in both halves of a 64-bit mask: taking every other word narrows it.
+    const zero = lowZero.shuffle(highZero, [0, 1, 2, 3, 8, 9, 10, 11, 16, 17, 18, 19, 24, 25, 26, 27])
+    const fine = and(operands.map((v) => plainMask(32, v)).reduce(and), or(ordinaryMask(32, result), zero))
+    f.return(or(result, numeric('v128.not', fine)))
+  })
+}
+
+/** Magnitudes between which nothing in the computation can overflow or lose bits to underflow. */
+const FACTOR_RANGE = 2 ** 400
+const ADDEND_RANGE = 2 ** 800
+/** Splits 53 bits into 26 and 27 (Veltkamp). */
+const SPLITTER = 2 ** 27 + 1
+
+function withinOrZero(x: V128, range: number): V128 {
+  const magnitude = vector(64, 'abs', x)
+  return or(
+    and(vector(64, 'ge', magnitude, splat(64, 1 / range)), vector(64, 'le', magnitude, splat(64, range))),
+    zeroMask(64, x),
+  )
+}
+
+/** (a, b, c of 64 bits) → a · b + c; NaN in elements that need the long way. */
+function fast64(c: Context): SharedFunction<'v128'> {
+  return c.shared('fma.fast64', ['v128', 'v128', 'v128'], 'v128', (f) => {
+    const [x, y, z] = vectorParameters(f, 0, 3) as [V128, V128, V128]
+    const split = (v: V128): readonly [high: V128, low: V128] => {
+      const scaled = f.let(vector(64, 'mul', v, splat(64, SPLITTER)))
+      const high = f.let(vector(64, 'sub', scaled, vector(64, 'sub', scaled, v)))
+      return [high, f.let(vector(64, 'sub', v, high))]
+    }
+    // Dekker's product: x · y = high + low.
+    const [[xh, xl], [yh, yl]] = [split(x), split(y)]
+    const high = f.let(vector(64, 'mul', x, y))
+    const rest = vector(64, 'sub', vector(64, 'mul', xh, yh), high)
+    const cross = vector(64, 'add', vector(64, 'add', rest, vector(64, 'mul', xh, yl)), vector(64, 'mul', xl, yh))
+    const low = f.let(vector(64, 'add', cross, vector(64, 'mul', xl, yl)))
+    const inner = f.let(vector(64, 'add', z, low))
+    const innerError = f.let(sumError(f, z, low, inner))
+    const outer = f.let(vector(64, 'add', high, inner))
+    const outerError = f.let(sumError(f, high, inner, outer))
+    const errors = f.let(vector(64, 'add', innerError, outerError))
+    const odd = toOdd(f, errors, f.let(sumError(f, innerError, outerError, errors)))
+    const sum = f.let(vector(64, 'add', outer, odd))
+    // The sign of an exact zero is that of the plain sum.
+    const result = f.let(numeric('v128.bitselect', vector(64, 'add', high, z), sum, zeroMask(64, sum)))
+    const fine = and(and(withinOrZero(x, FACTOR_RANGE), withinOrZero(y, FACTOR_RANGE)), withinOrZero(z, ADDEND_RANGE))
+    f.return(or(result, numeric('v128.not', fine)))
+  })
+}
+
+/** (state, a, b, c, signs of product and addend in bits 0 and 1) → one element. */
+function slowElement(c: Context, bits: Bits): SharedFunction<'i64'> {
+  return c.shared(`fma.element${bits}`, ['i32', 'i64', 'i64', 'i64', 'i32'], 'i64', (f) => {
+    const state = f.param(0, 'i32').get
+    const negated = f.param(4, 'i32').get
+    for (const [i, slot] of [SLOT_A, SLOT_B, SLOT_C].entries())
+      f.call(unpack(c, bits), state, state.add(slot), f.param(1 + i, 'i64').get)
+    f.call(multiplyAdd(c), state, negated.and(1), negated.shrU(1))
+    f.return(f.call(finish(c, bits), state))
+  })
+}
+
+/** What is negated in an element, as {@link slowElement} wants it. */
+function control({ product, even, odd }: Operation, i: number): I32 {
+  return I32.of((product ? 1 : 0) | ((i % 2 === 0 ? even : odd) ? 2 : 0))
+}
+
+/** (state, lanes of a, of b, of c) → exception. */
+function slowLanes(c: Context, name: string, operation: Operation, bits: Bits, lanes: number): SharedFunction<'i32'> {
+  return c.shared(`fma.${name}${bits}.${lanes}`, ['i32', ...vectorTypes(3 * lanes)], 'i32', (f) => {
+    const state = f.param(0, 'i32').get
+    const operands = vectorParameters(f, 1, 3 * lanes)
+    guarded(c, f, state, () =>
+      Array.from({ length: lanes }, (_, lane) =>
+        eachElement(f, bits, (i) => {
+          const at = (operand: number): I64 => element(operands[operand * lanes + lane] as V128, bits, i)
+          return f.call(slowElement(c, bits), state, at(0), at(1), at(2), control(operation, i))
+        }),
+      ),
+    )
+  })
+}
+
+/** (state, a, b, c, signs) → exception. */
+function slowScalar(c: Context, bits: Bits): SharedFunction<'i32'> {
+  return c.shared(`fma.scalar${bits}`, ['i32', 'i64', 'i64', 'i64', 'i32'], 'i32', (f) => {
+    const [state, a, b, addend, negated] = [
+      f.param(0, 'i32').get,
+      f.param(1, 'i64').get,
+      f.param(2, 'i64').get,
+      f.param(3, 'i64').get,
+      f.param(4, 'i32').get,
+    ]
+    guarded(c, f, state, () => f.call(slowElement(c, bits), state, a, b, addend, negated))
+  })
+}
+
+function fastResult(c: Context, operation: Operation, bits: Bits, a: V128, b: V128, addend: V128): V128 {
+  const { product, even, odd } = operation
+  const left = product
+    ? xor(
+        a,
+        signs(bits, () => true),
+      )
+    : a
+  const right =
+    even || odd
+      ? xor(
+          addend,
+          signs(bits, (i) => (i % 2 === 0 ? even : odd)),
+        )
+      : addend
+  return c.f.call(bits === 64 ? fast64(c) : fast32(c), left, b, right)
+}
+
+function packed(name: string, operation: Operation, order: readonly [number, number, number], bits: Bits): Semantics {
+  return {
+    direct: true,
+    emit: (c) => {
+      // Memory first: it is operand 2, and can fault.
+      const lanes = new Map([2, 1, 0].map((i) => [i, c.readLanes(i)]))
+      const [a, b, addend] = order.map((i) => lanes.get(i)) as [V128[], V128[], V128[]]
+      const results = a.map((x, lane) => fastResult(c, operation, bits, x, b[lane] as V128, addend[lane] as V128))
+      const fast = isRoundingSettled(c).and(
+        allLanesSet(
+          bits,
+          results.map((x) => vector(bits, 'eq', x, x)),
+        ),
+      )
+      const values = vectorResult(c, fast, results, () =>
+        callSlow(c, slowLanes(c, name, operation, bits, a.length), ...a, ...b, ...addend),
+      )
+      c.writeLanes(0, values)
+    },
+  }
+}
+
+function scalar(operation: Operation, order: readonly [number, number, number], bits: Bits): Semantics {
+  return {
+    direct: true,
+    emit: (c) => {
+      const values = new Map([2, 1, 0].map((i) => [i, c.let(readScalar(c, i, bits))]))
+      const operands = order.map((i) => values.get(i)) as [I64, I64, I64]
+      const [a, b, addend] = operands.map((x) => c.let(withElement(V128.of([]), bits, 0, x))) as [V128, V128, V128]
+      const result = c.let(fastResult(c, operation, bits, a, b, addend))
+      const fast = isRoundingSettled(c).and(allLanesSet(bits, [vector(bits, 'eq', result, result)]))
+      const [value] = vectorResult(c, fast, [result], () =>
+        callSlow(c, slowScalar(c, bits), ...operands, control(operation, 0)),
+      ) as [V128]
+      // The rest of the destination stays.
+      c.writeV(0, withElement(c.readV(0), bits, 0, element(value, bits, 0)))
+    },
+  }
+}
+
+function table(): SemanticsTable {
+  const out: Record<string, Semantics> = {}
+  for (const [name, operation] of Object.entries(OPERATIONS)) {
+    for (const [suffix, order] of Object.entries(ORDERS)) {
+      for (const bits of [32, 64] as const) {
+        const type = bits === 64 ? 'D' : 'S'
+        out[`${name}${suffix}P${type}`] = packed(name, operation, order, bits)
+        if (operation.even === operation.odd) out[`${name}${suffix}S${type}`] = scalar(operation, order, bits)
+      }
+    }
+  }
+  return out
+}
+
+export const fma: SemanticsTable = table()

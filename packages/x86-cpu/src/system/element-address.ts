@@ -1,0 +1,56 @@
+import type { Words } from '../host.ts'
+import { ADDRESS_16, ADDRESS_32, ADDRESS_CHECKED, R_ADDRESS, R_BASE, R_DISP, R_INDEX, R_SCALE } from '../record.ts'
+import { segmentOf } from './operands.ts'
+import type { System } from './system.ts'
+
+/**
+ * Addresses of the elements of a memory operand, for instructions that make an access for each of them and none for those
+ * that a mask leaves out: each is checked against its segment by itself.
+ */
+
+/** What all elements have in common: base, displacement, and index where that is a general register. */
+const common: Words = { lo: 0, hi: 0 }
+
+function add(into: Words, lo: number, hi: number): void {
+  const sum = into.lo + (lo >>> 0)
+  into.lo = sum >>> 0
+  into.hi = (into.hi + hi + (sum > 0xffff_ffff ? 1 : 0)) >>> 0
+}
+
+/** Starts on the operand of an instruction. With a vector of indices R_INDEX names a register that is always zero. */
+export function startElements(s: System, record: number): void {
+  const { u8, u16, u32 } = s.cpu.memory
+  const base = u16[(record + R_BASE) >>> 1] as number
+  const index = u16[(record + R_INDEX) >>> 1] as number
+  const displacement = (u32[(record + R_DISP) >>> 2] as number) | 0
+  common.lo = s.get(base)
+  common.hi = s.get(base + 4)
+  addScaled(common, s.get(index), s.get(index + 4), u8[record + R_SCALE] as number)
+  add(common, displacement, displacement >> 31)
+}
+
+function addScaled(into: Words, lo: number, hi: number, scale: number): void {
+  if (scale === 0) add(into, lo, hi)
+  else add(into, lo << scale, (hi << scale) | (lo >>> (32 - scale)))
+}
+
+const element: Words = { lo: 0, hi: 0 }
+
+/** Linear address of the element whose index (of a gather) or distance in bytes is given, into `linLo` and `linHi`. */
+export function locateElement(
+  s: System,
+  record: number,
+  lo: number,
+  hi: number,
+  scale: number,
+  size: number,
+  write: boolean,
+): void {
+  const kind = s.cpu.memory.u8[record + R_ADDRESS] as number
+  element.lo = common.lo
+  element.hi = common.hi
+  addScaled(element, lo, hi, scale)
+  if ((kind & ADDRESS_16) !== 0) element.lo &= 0xffff
+  if ((kind & (ADDRESS_16 | ADDRESS_32 | ADDRESS_CHECKED)) !== 0) element.hi = 0
+  s.linear(segmentOf(s, record), element.lo, element.hi, size, write)
+}
