@@ -2,6 +2,8 @@ import { I64, select } from '@retrap/wasm-emitter'
 import type { V128 } from '@retrap/wasm-emitter'
 import { MODE_64, S_MODE, S_XMM } from '../state-layout.ts'
 import { avxPermutations } from './avx-permute.ts'
+import { aes } from './aes.ts'
+import { carryless } from './carryless.ts'
 import type { Context } from './context.ts'
 import { sseFloat } from './sse-float.ts'
 import { zeroVector } from './sse-integer-operands.ts'
@@ -64,6 +66,8 @@ function renamed(table: SemanticsTable): SemanticsTable {
 }
 
 export const avx: SemanticsTable = {
+  ...renamed(aes),
+  ...renamed(carryless),
   ...renamed(sseFloat),
   ...renamed(sseInteger),
   ...avxPermutations,

@@ -1,4 +1,5 @@
-import { I32, I64, V128, numeric } from '@retrap/wasm-emitter'
+import type { I64 } from '@retrap/wasm-emitter'
+import { I32, V128, numeric } from '@retrap/wasm-emitter'
 import type { Context } from './context.ts'
 import type { SharedFunction } from './softfloat-layout.ts'
 import { SLOT_A, SLOT_B } from './softfloat-layout.ts'

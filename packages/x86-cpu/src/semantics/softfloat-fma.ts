@@ -1,4 +1,5 @@
-import { I32, I64, select } from '@retrap/wasm-emitter'
+import type { I32 } from '@retrap/wasm-emitter'
+import { I64, select } from '@retrap/wasm-emitter'
 import type { Context } from './context.ts'
 import { multiplyHigh } from './multiply.ts'
 import { setNormalised } from './softfloat-arithmetic.ts'

@@ -57,11 +57,13 @@ interface Target {
   packNan(sign: I32, significand: I64): void
   packInfinity(sign: I32): void
   readonly extended: boolean
+  /** Whether tiny results become zeros where MXCSR says so. */
+  readonly flushes: boolean
 }
 
 function emitFinish(f: FunctionBuilder, state: I32, target: Target): void {
   const r = new Slot(f, state, SLOT_R)
-  const { minimumExponent, maximumExponent, extended } = target
+  const { minimumExponent, maximumExponent, extended, flushes } = target
   const precision = target.precision
   const kind = r.class
   const sign = r.sign
@@ -110,7 +112,7 @@ function emitFinish(f: FunctionBuilder, state: I32, target: Target): void {
       },
       denormalise,
     )
-    if (!extended) {
+    if (flushes) {
       f.if(tiny.get.and(masked).and(control.and(FC_FTZ).ne(0)), () => {
         raiseFlags(f, state, FE_UNDERFLOW | FE_PRECISION)
         target.pack(sign, I32.of(0), I64.of(0))
@@ -160,11 +162,11 @@ function emitFinish(f: FunctionBuilder, state: I32, target: Target): void {
   target.pack(sign, exponent.get.add(maximumExponent), q.get)
 }
 
-/** (state) → R rounded to single or double precision. */
-export function finish(c: Context, bits: 32 | 64): SharedFunction<'i64'> {
+/** (state) → R rounded to half, single or double precision. */
+export function finish(c: Context, bits: 16 | 32 | 64): SharedFunction<'i64'> {
   return c.shared(`float.finish${bits}`, ['i32'], 'i64', (f) => {
-    const fractionBits = bits === 32 ? 23 : 52
-    const maximumExponent = bits === 32 ? 127 : 1023
+    const fractionBits = { 16: 10, 32: 23, 64: 52 }[bits]
+    const maximumExponent = { 16: 15, 32: 127, 64: 1023 }[bits]
     const signAt = (sign: I32): I64 => sign.toI64U().shl(bits - 1)
     const mask = (1n << BigInt(fractionBits)) - 1n
     const infinity = BigInt(2 * maximumExponent + 1) << BigInt(fractionBits)
@@ -173,6 +175,8 @@ export function finish(c: Context, bits: 32 | 64): SharedFunction<'i64'> {
       maximumExponent,
       precision: I32.of(fractionBits + 1),
       extended: false,
+      // VCVTPS2PH takes no notice of it.
+      flushes: bits !== 16,
       pack: (sign, biased, significand) => {
         // A denormal that was rounded up to 2^fractionBits carries into the exponent by itself.
         const low = biased.known === 0 ? significand : significand.and(mask)
@@ -204,6 +208,7 @@ export function finish80(c: Context): SharedFunction<'i64'> {
       maximumExponent: 16383,
       precision,
       extended: true,
+      flushes: false,
       pack: (sign, biased, significand) => {
         const full = f.let(significand.shl(I64.of(64).sub(precision.toI64U())))
         word(sign, biased.known === 0 ? full.shrU(63).toI32() : biased)

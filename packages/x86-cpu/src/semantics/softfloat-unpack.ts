@@ -30,10 +30,10 @@ import type { SharedFunction } from './softfloat-layout.ts'
  * Extended-Precision Floating-Point Encodings and Pseudo-Denormals".
  */
 
-/** (state, slot address, bits): a single- or double-precision number. */
-export function unpack(c: Context, bits: 32 | 64): SharedFunction {
-  const fractionBits = bits === 32 ? 23 : 52
-  const maximum = bits === 32 ? 0xff : 0x7ff
+/** (state, slot address, bits): a half-, single- or double-precision number. Half precision knows no denormal operands. */
+export function unpack(c: Context, bits: 16 | 32 | 64): SharedFunction {
+  const fractionBits = { 16: 10, 32: 23, 64: 52 }[bits]
+  const maximum = { 16: 0x1f, 32: 0xff, 64: 0x7ff }[bits]
   const bias = maximum >> 1
   const left = 63 - fractionBits
   return c.shared(`float.unpack${bits}`, ['i32', 'i32', 'i64'], undefined, (f) => {
@@ -53,13 +53,16 @@ export function unpack(c: Context, bits: 32 | 64): SharedFunction {
       slot.class = select(fraction.eqz(), I32.of(CLASS_INFINITY), select(quiet, I32.of(CLASS_QNAN), I32.of(CLASS_SNAN)))
     })
     f.if(exponent.eqz(), () => {
-      const daz = f.loadExpression('i32.load', state, F_CONTROL).and(FC_DAZ)
+      const daz = bits === 16 ? I32.of(0) : f.loadExpression('i32.load', state, F_CONTROL).and(FC_DAZ)
       f.if(
         fraction.eqz().or(daz),
         () => {
           slot.class = CLASS_ZERO
         },
-        () => unpackDenormal(f, slot, fraction, 64 - bias - fractionBits),
+        () => {
+          unpackDenormal(f, slot, fraction, 64 - bias - fractionBits)
+          if (bits === 16) slot.denormal = I32.of(0)
+        },
       )
     })
   })

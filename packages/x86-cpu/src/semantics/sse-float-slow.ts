@@ -1,5 +1,5 @@
-import { I32, I64, V128, extractLane, select } from '@retrap/wasm-emitter'
-import type { FunctionBuilder } from '@retrap/wasm-emitter'
+import { I32, I64, extractLane, select } from '@retrap/wasm-emitter'
+import type { FunctionBuilder, V128 } from '@retrap/wasm-emitter'
 import { S_CR4, S_MXCSR } from '../state-layout.ts'
 import { VECTOR_UD, VECTOR_XM } from './context.ts'
 import type { Context } from './context.ts'

@@ -69,7 +69,7 @@ export interface Cpu {
    */
   switchPcid(from: number, to: number, keep: boolean): void
   /**
-   * After a change of CS, SS, CR0, CR4, EFER, RFLAGS.AC or RFLAGS.VM: derives S_CPL (real mode 0, virtual-8086 mode 3,
+   * After a change of CS, SS, CR0, CR4, XCR0, EFER, RFLAGS.AC or RFLAGS.VM: derives S_CPL (real mode 0, virtual-8086 mode 3,
    * else SS.DPL), S_MODE, S_TLB and the gates.
    */
   modeChanged(): void

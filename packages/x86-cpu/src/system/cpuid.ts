@@ -1,11 +1,10 @@
-import { STATUS_DONE, S_CR4 } from '../state-layout.ts'
+import { STATUS_DONE, S_CR4, S_XCR0 } from '../state-layout.ts'
 import { CR4_OSXSAVE, PHYSICAL_ADDRESS_BITS, RAX, RBX, RCX, RDX } from './architecture.ts'
 import type { CpuModel } from './cpu.ts'
+import { A_YMM, A_YMM_END } from './fpu-image.ts'
 import type { Handler } from './operands.ts'
+import { XCR0_AVX, XCR0_SSE, XCR0_X87 } from './processor.ts'
 import type { System } from './system.ts'
-
-/** Sizes of the XSAVE area: legacy region and header; nothing but x87 and SSE is offered. */
-const XSAVE_BYTES = 576
 
 /**
  * Family 6, model 2CH, stepping 2. Of the models whose software-visible behaviour is the architectural one it is one
@@ -22,13 +21,16 @@ function bits(...positions: readonly number[]): number {
 
 // Leaf 1, EDX: FPU VME DE PSE TSC MSR PAE MCE CX8 APIC SEP MTRR PGE MCA CMOV PAT PSE36 CLFSH MMX FXSR SSE SSE2.
 const LEAF1_EDX = bits(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 12, 13, 14, 15, 16, 17, 19, 23, 24, 25, 26)
-// Leaf 1, ECX: SSE3 SSSE3 CX16 PCID SSE4.1 SSE4.2 x2APIC MOVBE POPCNT TSC-deadline XSAVE RDRAND hypervisor.
-const LEAF1_ECX = bits(0, 9, 13, 17, 19, 20, 21, 22, 23, 24, 26, 30, 31)
+// Leaf 1, ECX: SSE3 PCLMULQDQ SSSE3 FMA CX16 PCID SSE4.1 SSE4.2 x2APIC MOVBE POPCNT TSC-deadline AES XSAVE AVX F16C
+// RDRAND hypervisor.
+const LEAF1_ECX = bits(0, 1, 9, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 28, 29, 30, 31)
 const LEAF1_ECX_OSXSAVE = 1 << 27
-// Leaf 7, EBX: FSGSBASE TSC_ADJUST BMI1 SMEP BMI2 ERMS INVPCID RDSEED ADX SMAP CLFLUSHOPT CLWB.
-const LEAF7_EBX = bits(0, 1, 3, 7, 8, 9, 10, 18, 19, 20, 23, 24)
-// Leaf 7, ECX: UMIP.
-const LEAF7_ECX = bits(2)
+// Leaf 7, EBX: FSGSBASE TSC_ADJUST BMI1 AVX2 SMEP BMI2 ERMS INVPCID RDSEED ADX SMAP CLFLUSHOPT CLWB SHA.
+const LEAF7_EBX = bits(0, 1, 3, 5, 7, 8, 9, 10, 18, 19, 20, 23, 24, 29)
+// Leaf 7, ECX: UMIP GFNI VAES VPCLMULQDQ.
+const LEAF7_ECX = bits(2, 8, 9, 10)
+// Leaf 7, sub-leaf 1, EAX: AVX-VNNI.
+const LEAF7_1_EAX = bits(4)
 const LEAF7_ECX_LA57 = 1 << 16
 // Leaf 7, EDX: ARCH_CAPABILITIES.
 const LEAF7_EDX = bits(29)
@@ -97,8 +99,8 @@ export function cpuidLeaf(s: System, model: CpuModel, leaf: number, subleaf: num
       return
     case 7:
       if (subleaf === 0) {
-        give(into, 0, LEAF7_EBX, LEAF7_ECX | (model.linearAddressBits === 57 ? LEAF7_ECX_LA57 : 0), LEAF7_EDX)
-      }
+        give(into, 1, LEAF7_EBX, LEAF7_ECX | (model.linearAddressBits === 57 ? LEAF7_ECX_LA57 : 0), LEAF7_EDX)
+      } else if (subleaf === 1) give(into, LEAF7_1_EAX, 0, 0, 0)
       return
     case 0xb:
       // One thread a core; the host fills in APIC ID and number of processors.
@@ -107,8 +109,12 @@ export function cpuidLeaf(s: System, model: CpuModel, leaf: number, subleaf: num
       else give(into, 0, 0, subleaf & 0xff, 0)
       return
     case 0xd:
-      if (subleaf === 0) give(into, 3, XSAVE_BYTES, XSAVE_BYTES, 0)
-      else if (subleaf === 1) give(into, 1, 0, 0, 0)
+      // What there is; bytes that XSAVE needs as XCR0 is now, and at most.
+      if (subleaf === 0) {
+        const enabled = (s.get(S_XCR0) & XCR0_AVX) === 0 ? A_YMM : A_YMM_END
+        give(into, XCR0_X87 | XCR0_SSE | XCR0_AVX, enabled, A_YMM_END, 0)
+      } else if (subleaf === 1) give(into, 1, 0, 0, 0)
+      else if (subleaf === 2) give(into, A_YMM_END - A_YMM, A_YMM, 0, 0)
       return
     case 0x15:
       give(into, model.crystalHz, model.tscHz, model.crystalHz, 0)

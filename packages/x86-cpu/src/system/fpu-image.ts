@@ -38,6 +38,10 @@ export const A_XMM = 160
 export const A_XMM_END = 416
 export const A_XMM_END_LEGACY = 288
 export const A_HEADER = 512
+/** Upper halves of the YMM registers, in the standard format; CPUID leaf DH, sub-leaf 2. */
+export const A_YMM = 576
+export const A_YMM_END = 832
+export const A_YMM_END_LEGACY = 704
 
 /** Exception flags of FSW, and ES and B, which sum up those that FCW does not mask. */
 const FSW_EXCEPTIONS = 0x3f
@@ -78,11 +82,11 @@ export function initialiseX87(s: System): void {
 }
 
 /**
- * The legacy region of FXSAVE and XSAVE, assembled before it is written and after it has been read. The components
+ * The area of FXSAVE and XSAVE, assembled before it is written and after it has been read. The components
  * occupy byte ranges; which of them are transferred is the instruction's business.
  */
 export class FpuImage {
-  readonly bytes: Uint8Array = new Uint8Array(A_HEADER + 64)
+  readonly bytes: Uint8Array = new Uint8Array(A_YMM_END)
   readonly #view: DataView = new DataView(this.bytes.buffer)
 
   word(offset: number): number {
@@ -138,18 +142,18 @@ export class FpuImage {
     this.setWord(A_MXCSR + 4, MXCSR_MASK)
   }
 
-  /** Bytes from 160: `count` registers. */
-  takeXmm(s: System, count: number): void {
+  /** 16 bytes of each of `count` vector registers: `at` A_XMM and `half` 0, or A_YMM and 16. */
+  takeVectors(s: System, at: number, half: number, count: number): void {
     for (let i = 0; i < count; i++) {
-      const from = (S_XMM + 64 * i) >>> 2
-      for (let j = 0; j < 4; j++) this.setWord(A_XMM + 16 * i + 4 * j, s.u32[from + j] as number)
+      const from = (S_XMM + 64 * i + half) >>> 2
+      for (let j = 0; j < 4; j++) this.setWord(at + 16 * i + 4 * j, s.u32[from + j] as number)
     }
   }
 
-  giveXmm(s: System, count: number): void {
+  giveVectors(s: System, at: number, half: number, count: number): void {
     for (let i = 0; i < count; i++) {
-      const to = (S_XMM + 64 * i) >>> 2
-      for (let j = 0; j < 4; j++) s.u32[to + j] = this.word(A_XMM + 16 * i + 4 * j)
+      const to = (S_XMM + 64 * i + half) >>> 2
+      for (let j = 0; j < 4; j++) s.u32[to + j] = this.word(at + 16 * i + 4 * j)
     }
   }
 

@@ -24,24 +24,31 @@ import {
   A_XMM,
   A_XMM_END,
   A_XMM_END_LEGACY,
+  A_YMM,
+  A_YMM_END,
+  A_YMM_END_LEGACY,
   FCW_INITIAL,
   FpuImage,
   MXCSR_MASK,
   initialiseX87,
 } from './fpu-image.ts'
 import type { Handler } from './operands.ts'
-import { XCR0_SSE, XCR0_X87 } from './processor.ts'
+import { XCR0_AVX, XCR0_SSE, XCR0_X87 } from './processor.ts'
 import type { System } from './system.ts'
 
 const image = new FpuImage()
 
-/** Bytes of an XMM register area, and how many registers there are in this mode. */
-function xmmCount(s: System): number {
+/** How many vector registers there are in this mode, and where the areas of their halves end. */
+function vectorCount(s: System): number {
   return s.mode64 ? 16 : 8
 }
 
 function xmmEnd(s: System): number {
   return s.mode64 ? A_XMM_END : A_XMM_END_LEGACY
+}
+
+function ymmEnd(s: System): number {
+  return s.mode64 ? A_YMM_END : A_YMM_END_LEGACY
 }
 
 function requireFx(s: System): void {
@@ -56,7 +63,7 @@ const fxsave: Handler = (s, _record, form) => {
   const hi = s.get(S_EA + 4)
   image.takeX87(s, form.size === 8)
   image.takeMxcsr(s)
-  image.takeXmm(s, xmmCount(s))
+  image.takeVectors(s, A_XMM, 0, vectorCount(s))
   image.probe(s, lo, hi, 0, xmmEnd(s))
   image.store(s, lo, hi, 0, xmmEnd(s))
   return STATUS_DONE
@@ -69,7 +76,7 @@ const fxrstor: Handler = (s, _record, form) => {
   const mxcsr = image.word(A_MXCSR)
   if ((mxcsr & ~MXCSR_MASK) !== 0) s.raise(VECTOR_GP, 0)
   image.giveX87(s, form.size === 8)
-  image.giveXmm(s, xmmCount(s))
+  image.giveVectors(s, A_XMM, 0, vectorCount(s))
   s.set(S_MXCSR, mxcsr)
   s.cpu.modeChanged()
   return STATUS_DONE
@@ -97,17 +104,17 @@ function isX87InUse(s: System): boolean {
   return false
 }
 
-/** Whether an XMM register that this mode has is other than zero. */
-function isSseInUse(s: System): boolean {
-  for (let i = 0; i < xmmCount(s); i++) {
-    const at = S_XMM + 64 * i
+/** Whether the half (byte 0 or 16) of a vector register that this mode has is other than zero. */
+function isHalfInUse(s: System, half: number): boolean {
+  for (let i = 0; i < vectorCount(s); i++) {
+    const at = S_XMM + 64 * i + half
     if ((s.get(at) | s.get(at + 4) | s.get(at + 8) | s.get(at + 12)) !== 0) return true
   }
   return false
 }
 
 function inUse(s: System): number {
-  return (isX87InUse(s) ? XCR0_X87 : 0) | (isSseInUse(s) ? XCR0_SSE : 0)
+  return (isX87InUse(s) ? XCR0_X87 : 0) | (isHalfInUse(s, 0) ? XCR0_SSE : 0) | (isHalfInUse(s, 16) ? XCR0_AVX : 0)
 }
 
 /**
@@ -129,11 +136,13 @@ function save(optimise: boolean): Handler {
     const end = xmmEnd(s)
     const x87 = (written & XCR0_X87) !== 0
     const sse = (written & XCR0_SSE) !== 0
-    // MXCSR goes with SSE whether XMM is in use or not.
-    const mxcsr = (components & XCR0_SSE) !== 0
+    const avx = (written & XCR0_AVX) !== 0
+    // MXCSR goes with SSE and AVX whether their registers are in use or not.
+    const mxcsr = (components & (XCR0_SSE | XCR0_AVX)) !== 0
     if (x87) image.takeX87(s, form.size === 8)
     if (mxcsr) image.takeMxcsr(s)
-    if (sse) image.takeXmm(s, xmmCount(s))
+    if (sse) image.takeVectors(s, A_XMM, 0, vectorCount(s))
+    if (avx) image.takeVectors(s, A_YMM, 16, vectorCount(s))
     for (let pass = 0; pass < 2; pass++) {
       const checking = pass === 0
       if (x87) transfer(s, lo, hi, 0, A_MXCSR, checking)
@@ -141,6 +150,7 @@ function save(optimise: boolean): Handler {
       if (x87) transfer(s, lo, hi, A_ST, A_XMM, checking)
       if (sse) transfer(s, lo, hi, A_XMM, end, checking)
       transfer(s, lo, hi, A_HEADER, A_HEADER + 8, checking)
+      if (avx) transfer(s, lo, hi, A_YMM, ymmEnd(s), checking)
     }
     return STATUS_DONE
   }
@@ -166,12 +176,14 @@ const xrstor: Handler = (s, _record, form) => {
   const from = components & present
   const x87 = (from & XCR0_X87) !== 0
   const sse = (from & XCR0_SSE) !== 0
-  // MXCSR is loaded whenever SSE is asked for, even if XSTATE_BV says that XMM is in its initial state.
-  const mxcsr = (components & XCR0_SSE) !== 0
+  const avx = (from & XCR0_AVX) !== 0
+  // MXCSR is loaded whenever SSE or AVX is asked for, even if XSTATE_BV says that it is in its initial state.
+  const mxcsr = (components & (XCR0_SSE | XCR0_AVX)) !== 0
   if (x87) image.load(s, lo, hi, 0, A_MXCSR)
   if (mxcsr) image.load(s, lo, hi, A_MXCSR, A_ST)
   if (x87) image.load(s, lo, hi, A_ST, A_XMM)
   if (sse) image.load(s, lo, hi, A_XMM, xmmEnd(s))
+  if (avx) image.load(s, lo, hi, A_YMM, ymmEnd(s))
   const control = image.word(A_MXCSR)
   if (mxcsr && (control & ~MXCSR_MASK) !== 0) s.raise(VECTOR_GP, 0)
 
@@ -183,7 +195,11 @@ const xrstor: Handler = (s, _record, form) => {
   if (mxcsr) s.set(S_MXCSR, control)
   if ((components & XCR0_SSE) !== 0) {
     if (!sse) image.clear(A_XMM, A_XMM_END)
-    image.giveXmm(s, xmmCount(s))
+    image.giveVectors(s, A_XMM, 0, vectorCount(s))
+  }
+  if ((components & XCR0_AVX) !== 0) {
+    if (!avx) image.clear(A_YMM, A_YMM_END)
+    image.giveVectors(s, A_YMM, 16, vectorCount(s))
   }
   s.cpu.modeChanged()
   return STATUS_DONE

@@ -83,7 +83,7 @@ export interface SavedSegment {
 
 /** The architectural state of a processor, as plain data. Field names are the registers'. */
 export interface SavedCpu {
-  readonly version: 1
+  readonly version: 2
   /** RAX … R15, RIP, RFLAGS, CR0 … CR8, XCR0, DR0 … DR7 and model-specific registers. */
   readonly registers: Readonly<Record<string, Hex>>
   readonly segments: Readonly<Record<string, SavedSegment>>
@@ -91,8 +91,8 @@ export interface SavedCpu {
   readonly x87: Readonly<Record<string, Hex>>
   /** R0–R7 of the x87 unit, physical order, 10 bytes each, the first byte first. */
   readonly x87Registers: readonly string[]
-  /** XMM0–XMM15, 16 bytes each, the first byte first. */
-  readonly xmm: readonly string[]
+  /** YMM0–YMM15, 32 bytes each, the first byte first. */
+  readonly ymm: readonly string[]
   /** What waits, and what is held off. */
   readonly pending: Readonly<Record<string, Hex>>
 }
@@ -201,12 +201,12 @@ export function saveState(s: System): SavedCpu {
     }
   }
   return {
-    version: 1,
+    version: 2,
     registers: { ...collect(s, REGISTERS), rflags: hex(BigInt(s.cpu.materialiseFlags() >>> 0)) },
     segments,
     x87: collect(s, X87),
     x87Registers: Array.from({ length: 8 }, (_, i) => bytesOf(s, S_FPR + 16 * i, 10)),
-    xmm: Array.from({ length: 16 }, (_, i) => bytesOf(s, S_XMM + 64 * i, 16)),
+    ymm: Array.from({ length: 16 }, (_, i) => bytesOf(s, S_XMM + 64 * i, 32)),
     pending: collect(s, PENDING),
   }
 }
@@ -237,8 +237,8 @@ function spreadBytes(s: System, offset: number, count: number, text: string | un
  * @throws X86CpuError `ERR_SAVED_STATE` if `saved` is of another version or lacks a field
  */
 export function restoreState(s: System, saved: SavedCpu): void {
-  if (saved.version !== 1)
-    throw new X86CpuError('ERR_SAVED_STATE', `saved processor state of version ${String(saved.version)}, expected 1`)
+  if (saved.version !== 2)
+    throw new X86CpuError('ERR_SAVED_STATE', `saved processor state of version ${String(saved.version)}, expected 2`)
   spread(s, REGISTERS, saved.registers)
   s.cpu.setRflags(Number(BigInt(lookUp(saved.registers, 'rflags'))))
   for (const [i, name] of SEGMENTS.entries()) {
@@ -252,7 +252,7 @@ export function restoreState(s: System, saved: SavedCpu): void {
   if (!s.protectedMode) openSegmentsForRealMode(s)
   spread(s, X87, saved.x87)
   for (let i = 0; i < 8; i++) spreadBytes(s, S_FPR + 16 * i, 10, saved.x87Registers[i])
-  for (let i = 0; i < 16; i++) spreadBytes(s, S_XMM + 64 * i, 16, saved.xmm[i])
+  for (let i = 0; i < 16; i++) spreadBytes(s, S_XMM + 64 * i, 32, saved.ymm[i])
   spread(s, PENDING, saved.pending)
   s.host.controlChanged()
   s.cpu.flushTlb(true)

@@ -20,6 +20,7 @@ import {
   IN_GPR,
   IN_RFLAGS,
   IN_RIP,
+  IN_YMM,
   USER_DATA,
   WINDOW,
 } from '../semantics/layout.ts'
@@ -356,7 +357,7 @@ export class ContractMachine {
       for (const long of [true, false]) {
         this.vcpu.reset(true)
         this.vcpu.load(initialState(long, supervisor))
-        this.vcpu.u32[S.S_XCR0 >>> 2] = 3
+        this.vcpu.u32[S.S_XCR0 >>> 2] = 7
         this.#initial.set((long ? 2 : 0) + (supervisor ? 1 : 0), this.#state.slice())
       }
     }
@@ -444,6 +445,7 @@ export class ContractMachine {
     // IF, and IOPL 3, so that ports may be used.
     vcpu.setRflags(view.getUint32(IN_RFLAGS, true) | 0x3202)
     loadVectors(vcpu, state, input.subarray(IN_FX))
+    for (let i = 0; i < 16; i++) state.set(input.subarray(IN_YMM + 16 * i, IN_YMM + 16 * i + 16), S.S_XMM + 64 * i + 16)
     vcpu.flushTlb(true)
     vcpu.modeChanged()
   }

@@ -92,6 +92,13 @@ export const rows: readonly Row[] = [
     registers: { rsi: AREA, rax: 3, rdx: 0 },
     memory: header(0x10),
   },
+  {
+    name: 'XRSTOR of AVX alone',
+    code: '0fae2e',
+    registers: { rsi: AREA, rax: 4, rdx: 0 },
+    memory: [...header(4), [AREA + 24, 4, 0x1f80]],
+  },
+  { name: 'XSAVE of all there is', code: '480fae26', registers: { rsi: AREA, rax: -1, rdx: -1 }, memory: header(0) },
   { name: 'FNSAVE', code: 'dd36', registers: { rsi: AREA } },
   { name: 'FRSTOR', code: 'dd26', registers: { rsi: EDGE - 60 } },
   { name: 'FNSTENV', code: 'd936', registers: { rsi: EDGE - 13 } },

@@ -102,7 +102,10 @@ describe('XSETBV, XGETBV, HLT, caches, random numbers', () => {
     { rcx: 0, rax: 3, rdx: 0, result: 'ok' },
     { rcx: 0, rax: 1, rdx: 0, result: 'ok' },
     { rcx: 0, rax: 2, rdx: 0, result: '#GP(0)' },
-    { rcx: 0, rax: 7, rdx: 0, result: '#GP(0)' },
+    { rcx: 0, rax: 7, rdx: 0, result: 'ok' },
+    { rcx: 0, rax: 5, rdx: 0, result: '#GP(0)' },
+    { rcx: 0, rax: 6, rdx: 0, result: '#GP(0)' },
+    { rcx: 0, rax: 15, rdx: 0, result: '#GP(0)' },
     { rcx: 0, rax: 3, rdx: 1, result: '#GP(0)' },
     { rcx: 1, rax: 3, rdx: 0, result: '#GP(0)' },
   ])('XSETBV $rcx := $rdx:$rax: $result', ({ rcx, rax, rdx, result }) => {

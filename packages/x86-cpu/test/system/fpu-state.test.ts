@@ -21,7 +21,7 @@ import { Bench } from './bench.ts'
 /** Something different in every byte of the x87 and SSE state. */
 function fillFpu(b: Bench): void {
   for (let i = 0; i < 8; i++) for (let j = 0; j < 10; j++) b.cpu.u8[S_FPR + 16 * i + j] = 16 * i + j + 1
-  for (let i = 0; i < 16; i++) for (let j = 0; j < 16; j++) b.cpu.u8[S_XMM + 64 * i + j] = 0x80 + 7 * i + j
+  for (let i = 0; i < 16; i++) for (let j = 0; j < 32; j++) b.cpu.u8[S_XMM + 64 * i + j] = 0x80 + 7 * i + j
   b.s.set(S_FCW, 0x27f)
   b.s.set(S_FSW, 0x4100)
   b.s.set(S_FTOP, 5)
@@ -149,6 +149,56 @@ describe('XSAVE, XSAVEOPT and XRSTOR (SDM vol. 1, "Managing State Using the XSAV
     expect(b.u32(AREA + 24)).toBe(0x1f80)
     expect(b.outcome('XSAVE', { size: 4, address: AREA })).toBe('ok')
     expect([header(b), b.u16(AREA)]).toEqual([0, 0x37f])
+  })
+
+  const upper = (b: Bench, i: number): number[] => [...b.cpu.u8.subarray(S_XMM + 64 * i + 16, S_XMM + 64 * i + 32)]
+
+  test('AVX lies above the header, and goes with MXCSR', () => {
+    const b = bench(7)
+    b.cpu.bytes.fill(0xee, AREA, AREA + 512)
+    b.cpu.bytes.fill(0xee, AREA + 576, AREA + 840)
+    b.s.setGpr(0, 4, 4)
+    expect(b.outcome('XSAVE64', { size: 8, address: AREA })).toBe('ok')
+    expect([header(b), b.u32(AREA), b.u32(AREA + 24), b.u32(AREA + 160)]).toEqual([4, 0xeeee_eeee, 0x1fbf, 0xeeee_eeee])
+    expect([...b.cpu.bytes.subarray(AREA + 576 + 15 * 16, AREA + 832)]).toEqual(upper(b, 15))
+    expect(b.u32(AREA + 832)).toBe(0xeeee_eeee)
+    const all = (): number[][] => Array.from({ length: 16 }, (_, i) => upper(b, i))
+    const before = all()
+    for (let i = 0; i < 16; i++) b.cpu.u8.fill(0x55, S_XMM + 64 * i + 16, S_XMM + 64 * i + 32)
+    expect(b.outcome('XRSTOR64', { size: 8, address: AREA })).toBe('ok')
+    expect(all()).toEqual(before)
+    // Not in XSTATE_BV: zeroed, and nothing of it is read.
+    b.cpu.view.setUint32(AREA + 512, 0, true)
+    expect(b.outcome('XRSTOR64', { size: 8, address: AREA })).toBe('ok')
+    expect([...upper(b, 0), ...upper(b, 15)].every((byte) => byte === 0)).toBe(true)
+    expect(b.cpu.u8[S_XMM]).toBe(0x80)
+    expect(b.outcome('XSAVEOPT64', { size: 8, address: AREA })).toBe('ok')
+    expect(header(b)).toBe(0)
+  })
+
+  test('outside 64-bit mode there are eight registers', () => {
+    const b = Bench.protected32()
+    b.s.set(S_CR4, 1 << 18)
+    b.s.set(S_XCR0, 7)
+    fillFpu(b)
+    b.s.setGpr(0, 4, 4)
+    b.cpu.bytes.fill(0xee, AREA + 576, AREA + 840)
+    expect(b.outcome('XSAVE', { size: 4, address: AREA })).toBe('ok')
+    expect(b.u32(AREA + 704)).toBe(0xeeee_eeee)
+    b.cpu.bytes.fill(0, AREA + 576, AREA + 840)
+    expect(b.outcome('XRSTOR', { size: 4, address: AREA })).toBe('ok')
+    expect([upper(b, 7)[0], upper(b, 8)[0]]).toEqual([0, 0x80 + 7 * 8 + 16])
+  })
+
+  test('FXSAVE and FXRSTOR know nothing of it', () => {
+    const b = bench(7)
+    b.cpu.bytes.fill(0xee, AREA, AREA + 840)
+    const before = upper(b, 3)
+    expect(b.outcome('FXSAVE64', { size: 8, address: AREA })).toBe('ok')
+    expect(b.u32(AREA + 576)).toBe(0xeeee_eeee)
+    b.cpu.view.setUint32(AREA + 24, 0x1f80, true)
+    expect(b.outcome('FXRSTOR64', { size: 8, address: AREA })).toBe('ok')
+    expect(upper(b, 3)).toEqual(before)
   })
 
   test.each([
