@@ -61,8 +61,11 @@ describe('an instruction that meets devices is replayed exactly', () => {
           new CaseBuilder(random, encoding, input).build()
           const start = { input, supervisor: false, length: encoding.bytes.length, used: false }
           const report = checkReplay(machine, start, WINDOW_PAGES)
-          // An iteration of a string instruction, or an element, may read what another one has read.
-          if (name !== 'string' && !info.mnemonic.includes('GATHER') && touchesTwice(report.accesses))
+          // Elements may lie one upon the other: then what another party writes between their reads is seen by the later
+          // one, as it should be. gather.test.ts has those.
+          if (info.mnemonic.includes('GATHER') && touchesTwice(report.accesses)) continue
+          // An iteration of a string instruction may read what another one has read.
+          if (name !== 'string' && touchesTwice(report.accesses))
             violations.push(`${formatIntel(encoding.insn)} touches a byte twice`)
           if (report.violations.length > 0)
             violations.push([formatIntel(encoding.insn), ...report.violations].join('\n  '))

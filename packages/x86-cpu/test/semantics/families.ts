@@ -17,7 +17,10 @@ const EXCLUDED: readonly (readonly [reason: string, names: RegExp])[] = [
   ['enters the host kernel', /^(SYSCALL|SYSENTER|VMCALL|VMMCALL|VMFUNC)$/],
   ['reads what the host has', /^(RDTSCP?|RDPMC|CPUID|RDPID|RDRAND|RDSEED|XGETBV|SGDT|SIDT|SLDT|STR|SMSW)$/],
   ['depends on the processor’s extended state', /^(XSAVE|XRSTOR|FXSAVE|FXRSTOR)/],
-  ['virtualisation and monitoring', /^(VM(?!OV|UL|AX|IN|ASK|PSAD)|INVEPT|INVVPID|STGI|CLGI|SKINIT|INVLPGA|MONITOR|MWAIT|RSM)/],
+  [
+    'virtualisation and monitoring',
+    /^(VM(?!OV|UL|AX|IN|ASK|PSAD)|INVEPT|INVVPID|STGI|CLGI|SKINIT|INVLPGA|MONITOR|MWAIT|RSM)/,
+  ],
   ['its trap is the debugger’s', /^INT1$/],
 ]
 
