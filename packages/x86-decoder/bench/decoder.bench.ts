@@ -1,20 +1,31 @@
 /**
- * Decodes real code with our `decodeInto` and with iced-x86's fastest form, in one run: `npm run -s bench -- decoder`.
+ * Decodes and prints real code with ours, iced-x86 and Capstone.js, in one run: `npm run -s bench -- decoder`.
  *
- * iced-x86: `decodeOut` into a reused object, reading length, code and flow control, as a program that follows code would.
- * Ours: `decodeInto` into a reused object, reading the same. The two take turns; the best of the rounds counts.
+ * `decode`: iced-x86's fastest form, `decodeOut` into a reused object, reading length, code and flow control, as a program
+ * that follows code would; ours is `decodeInto` into a reused object, reading the same. Those that are compared take turns,
+ * piece by piece, and the best time of each piece counts: other work on the machine hits all of them or none.
  */
 import { readFileSync } from 'node:fs'
 import { performance } from 'node:perf_hooks'
 import process from 'node:process'
-import { Decoder, DecoderOptions, Instruction as IcedInstruction } from 'iced-x86'
-import { codes, decodeInto, Instruction } from '../src/index.ts'
+import MCapstone from '@alexaltea/capstone-js'
+import { Decoder, DecoderOptions, Formatter, FormatterSyntax, Instruction as IcedInstruction } from 'iced-x86'
+import { codes, decodeInto, formatIntel, Instruction } from '../src/index.ts'
+import { coldStart } from './cold-start.ts'
 
-const FILES = ['/usr/lib/x86_64-linux-gnu/libc.so.6', '/bin/bash']
-const ROUNDS = 7
+const PIECE = 1 << 17
 
-/** Bytes of the `.text` section of a 64-bit ELF file. */
-function textSection(file: Buffer): Uint8Array {
+interface Text {
+  readonly name: string
+  readonly bytes: Uint8Array
+}
+
+/** Decodes a piece; returns how many instructions it has. */
+type Work = (piece: Uint8Array) => number
+
+/** The `.text` section of a 64-bit ELF file. */
+function textSection(path: string): Text {
+  const file = readFileSync(path)
   const sections = Number(file.readBigUInt64LE(0x28))
   const size = file.readUInt16LE(0x3a)
   const count = file.readUInt16LE(0x3c)
@@ -24,72 +35,180 @@ function textSection(file: Buffer): Uint8Array {
   for (let i = 0; i < count; i++) {
     const name = names + file.readUInt32LE(header(i))
     if (file.toString('latin1', name, name + 6) === '.text\0') {
-      return Uint8Array.from(file.subarray(offset(i), offset(i) + Number(file.readBigUInt64LE(header(i) + 0x20))))
+      const bytes = file.subarray(offset(i), offset(i) + Number(file.readBigUInt64LE(header(i) + 0x20)))
+      return { name: path.slice(path.lastIndexOf('/') + 1), bytes: Uint8Array.from(bytes) }
     }
   }
-  throw new Error('no .text section')
+  throw new Error(`${path} has no .text section`)
+}
+
+/** Nanoseconds an instruction of each. */
+function compare(bytes: Uint8Array, rounds: number, works: readonly Work[]): number[] {
+  const pieces = Array.from({ length: Math.ceil(bytes.length / PIECE) }, (_, i) =>
+    bytes.slice(i * PIECE, (i + 1) * PIECE),
+  )
+  const counts = works.map(() => 0)
+  const best = works.map(() => pieces.map(() => Infinity))
+  for (let round = 0; round < rounds; round++) {
+    pieces.forEach((piece, p) => {
+      works.forEach((work, w) => {
+        const start = performance.now()
+        const count = work(piece)
+        const time = performance.now() - start
+        const times = best[w] as number[]
+        times[p] = Math.min(times[p] as number, time)
+        if (round === 0) counts[w] = (counts[w] as number) + count
+      })
+    })
+  }
+  return best.map((times, w) => (times.reduce((a, b) => a + b, 0) * 1e6) / (counts[w] as number))
 }
 
 /** Per code: the number of its flow kind, as a program would keep it. */
 const flowKinds = [...new Set(codes.map(({ flow }) => flow))]
 const flows = Uint8Array.from(codes, ({ flow }) => flowKinds.indexOf(flow))
+let sum = 0
 
-function ours(text: Uint8Array, insn: Instruction): [count: number, sum: number] {
+const insn = new Instruction()
+function decodeWithin(bytes: Uint8Array, from: number, to: number): number {
   let count = 0
-  let sum = 0
-  for (let at = 0; at < text.length; count++) {
-    const status = decodeInto(text, at, text.length, 64, insn)
+  for (let at = from; at < to && at < bytes.length; count++) {
+    const status = decodeInto(bytes, at, bytes.length, 64, insn)
     sum = (sum + insn.code + (flows[insn.code] as number)) | 0
     at += status === 0 ? insn.length : 1
   }
-  return [count, sum]
+  return count
 }
 
-function iced(text: Uint8Array, insn: IcedInstruction): [count: number, sum: number] {
-  const decoder = new Decoder(64, text, DecoderOptions.None)
+const ours: Work = (piece) => decodeWithin(piece, 0, piece.length)
+
+const oursWithText: Work = (piece) => {
   let count = 0
-  let sum = 0
-  for (let at = 0; at < text.length; count++) {
-    decoder.decodeOut(insn)
-    sum = (sum + insn.code + insn.flowControl) | 0
-    at += insn.length
+  for (let at = 0; at < piece.length; count++) {
+    const status = decodeInto(piece, at, piece.length, 64, insn)
+    sum = (sum + formatIntel(insn).length) | 0
+    at += status === 0 ? insn.length : 1
+  }
+  return count
+}
+
+const icedInsn = new IcedInstruction()
+const iced: Work = (piece) => {
+  const decoder = new Decoder(64, piece, DecoderOptions.None)
+  let count = 0
+  for (let at = 0; at < piece.length; count++) {
+    decoder.decodeOut(icedInsn)
+    sum = (sum + icedInsn.code + icedInsn.flowControl) | 0
+    at += icedInsn.length
   }
   decoder.free()
-  return [count, sum]
+  return count
 }
 
-function time(work: () => [number, number]): number {
-  const start = performance.now()
-  const [count] = work()
-  return ((performance.now() - start) * 1e6) / count
+const icedFormatter = new Formatter(FormatterSyntax.Intel)
+const icedWithText: Work = (piece) => {
+  const decoder = new Decoder(64, piece, DecoderOptions.None)
+  let count = 0
+  for (let at = 0; at < piece.length; count++) {
+    decoder.decodeOut(icedInsn)
+    sum = (sum + icedFormatter.format(icedInsn).length) | 0
+    at += icedInsn.length
+  }
+  decoder.free()
+  return count
+}
+
+function compareDecoding(texts: readonly Text[]): void {
+  const ratios = texts.map(({ name, bytes }) => {
+    const [us, them] = compare(bytes, 9, [ours, iced]) as [number, number]
+    console.log(`  ${name}: ${us.toFixed(1)} ns an instruction, iced-x86 ${them.toFixed(1)} ns (${bytes.length} bytes)`)
+    return them / us
+  })
+  const names = texts.map(({ name }) => name).join(' and ')
+  console.log(
+    `decode: ${Math.min(...ratios).toFixed(2)} x iced (.text of ${names}, length, code and flow control read; ` +
+      `Node ${process.version})`,
+  )
+}
+
+function compareFormatting({ name, bytes }: Text): void {
+  const [us, them] = compare(bytes.slice(0, 4 * PIECE), 7, [oursWithText, icedWithText]) as [number, number]
+  console.log(
+    `format: ${(them / us).toFixed(2)} x iced (Intel syntax, decoding included, ${name}: ` +
+      `${us.toFixed(0)} ns an instruction, iced-x86 ${them.toFixed(0)} ns)`,
+  )
+}
+
+/** Capstone has no form without text; it is given a page at a time. */
+async function compareCapstone({ name, bytes }: Text): Promise<void> {
+  const capstone = await MCapstone()
+  const disassembler = new capstone.Capstone(capstone.ARCH_X86, capstone.MODE_64)
+  disassembler.option(capstone.OPT_SKIPDATA, capstone.OPT_ON)
+  const work: Work = (piece) => {
+    let count = 0
+    for (let at = 0; at < piece.length; at += 4096) {
+      count += disassembler.disasm(piece.subarray(at, at + 4096), at).length
+    }
+    return count
+  }
+  const [plain, text, them] = compare(bytes.slice(0, 4 * PIECE), 5, [ours, oursWithText, work]) as [
+    number,
+    number,
+    number,
+  ]
+  disassembler.close()
+  console.log(
+    `decode-capstone: ${(them / plain).toFixed(0)} x capstone (its fastest form, which has text, against ours without; ` +
+      `${(them / text).toFixed(1)} x with Intel text; ${name}: ${plain.toFixed(1)}, ${text.toFixed(0)} and ` +
+      `${them.toFixed(0)} ns an instruction)`,
+  )
+}
+
+/**
+ * The cost of an instruction by the length of the array that it is in. As above it is timed piece by piece: a piece is a part
+ * of a long array, or several short arrays.
+ */
+function compareSizes({ bytes }: Text): void {
+  const long = new Uint8Array(100 << 20)
+  for (let at = 0; at < long.length; at += bytes.length) long.set(bytes.subarray(0, long.length - at), at)
+  const results = [1 << 10, 1 << 20, 100 << 20].map((length) => {
+    const total = Math.max(length, 8 * PIECE)
+    const rounds = total > 8 * PIECE ? 3 : 30
+    const arrays = Array.from({ length: total / length }, (_, i) => long.slice(i * length, (i + 1) * length))
+    let count = 0
+    let time = 0
+    for (let from = 0; from < total; from += PIECE) {
+      let best = Infinity
+      let decoded = 0
+      for (let round = 0; round < rounds; round++) {
+        decoded = 0
+        const start = performance.now()
+        for (let at = from; at < from + PIECE; at += length) {
+          const inArray = at % length
+          decoded += decodeWithin(arrays[Math.floor(at / length)] as Uint8Array, inArray, inArray + PIECE)
+        }
+        best = Math.min(best, performance.now() - start)
+      }
+      count += decoded
+      time += best
+    }
+    return (time * 1e6) / count
+  })
+  const [short, , whole] = results as [number, number, number]
+  console.log(
+    `decode-size: ${(whole / short).toFixed(2)} x short input (an instruction in an array of 100 MiB against one in 1 KiB; ` +
+      `in 1 KiB, 1 MiB and 100 MiB: ${results.map((ns) => ns.toFixed(1)).join(', ')} ns)`,
+  )
 }
 
 export async function run(): Promise<void> {
-  const ratios: number[] = []
-  for (const file of FILES) {
-    const text = textSection(readFileSync(file))
-    const insn = new Instruction()
-    const icedInsn = new IcedInstruction()
-    let best = Infinity
-    let bestIced = Infinity
-    for (let round = 0; round < ROUNDS; round++) {
-      best = Math.min(
-        best,
-        time(() => ours(text, insn)),
-      )
-      bestIced = Math.min(
-        bestIced,
-        time(() => iced(text, icedInsn)),
-      )
-    }
-    icedInsn.free()
-    ratios.push(bestIced / best)
-    console.log(
-      `  ${file}: ${best.toFixed(1)} ns an instruction, iced-x86 ${bestIced.toFixed(1)} ns (${text.length} bytes)`,
-    )
-  }
-  const ratio = Math.min(...ratios)
-  console.log(`decode: ${ratio.toFixed(2)} x iced (.text of ${FILES.join(', ')}; Node ${process.version})`)
+  const texts = ['/usr/lib/x86_64-linux-gnu/libc.so.6', '/bin/bash'].map(textSection)
+  const libc = texts[0] as Text
+  compareDecoding(texts)
+  await compareCapstone(libc)
+  compareFormatting(libc)
+  compareSizes(libc)
+  coldStart()
 }
 
 if (process.argv[1] === import.meta.filename) await run()
