@@ -21,6 +21,7 @@ const EVEX_SAE = trees.EVEX_SAE
 const EVEX_VECTOR_RM = trees.EVEX_VECTOR_RM
 const EVEX_MASK_REG = trees.EVEX_MASK_REG
 const EVEX_GENERAL_REG = trees.EVEX_GENERAL_REG
+const EVEX_TILE_RM = trees.EVEX_TILE_RM
 const EVEX_VVVV = trees.EVEX_VVVV
 
 /**
@@ -77,6 +78,7 @@ export function finishEvex(insn: Instruction, leaf: number, form: number, mode: 
   if (isRegister) {
     // What is APX's X4 with memory is a reserved bit here.
     if ((registers & 32) !== 0) return kinds.REASON_EVEX
+    if ((form & EVEX_TILE_RM) !== 0 && (insn.rm > 7 || (registers & 2) !== 0)) return kinds.REASON_REGISTER
     if ((form & EVEX_VECTOR_RM) !== 0) insn.rm = (insn.rm & 15) | ((registers & 2) << 3)
   } else if (insn.dispSize === 1) {
     const displacement = insn.dispLo << scale

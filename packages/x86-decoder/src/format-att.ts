@@ -82,7 +82,8 @@ const FLOAT_SUFFIXES: Readonly<Record<number, string>> = { 4: 's', 8: 'l', 10: '
 const X87_INTEGER_SUFFIXES: Readonly<Record<number, string>> = { 2: 's', 4: 'l', 8: 'll' }
 
 /** The destination has a vector's or a mask's register whatever the length of what is read. */
-const NARROWING = /^V(CVT(PD2PS|T?PD2U?DQ|U?QQ2PS|NEPS2BF16|PD2PH|PS2PHX|U?DQ2PH|U?QQ2PH)|FPCLASSP[SDH])$/
+const NARROWING =
+  /^V(CVT(PD2PS|T?PD2U?DQ|TPD2U?DQS|U?QQ2PS|NEPS2BF16|PD2PH|PS2PHX|U?DQ2PH|U?QQ2PH|PH2[BH]F8S?)|FPCLASS(P[SDH]|BF16))$/
 const VECTOR_SUFFIXES: Readonly<Record<number, string>> = { 16: 'x', 32: 'y', 64: 'z' }
 
 /** Instructions with integers in memory that take a letter when no register says the size. */
@@ -296,7 +297,7 @@ export function tokensAtt(target: DecodedInstruction | Instruction, options: For
     const operand = operands[position] as Operand
     const isRounded = rounding !== undefined && position === rounded
     // Before a vector register, after a general one.
-    const isBefore = isRounded && info.operands[position]?.kind === OperandKind.XMM_RM
+    const isBefore = isRounded && info.operands[position]?.kind !== OperandKind.RM
     if (isBefore) {
       out.word('keyword', rounding)
       out.comma()

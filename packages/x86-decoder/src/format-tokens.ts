@@ -186,9 +186,9 @@ export function writeDecorations(out: TokenWriter, operand: Operand, position: n
   if (insn.zeroing) out.word('keyword', '{z}')
 }
 
-/** The operand that ModRM.rm names, beside which the rounding stands; -1 if there is none. */
-export function roundedOperand({ info }: TokenWriter): number {
-  return info.operands.findIndex(({ kind }) => kind === OperandKind.XMM_RM || kind === OperandKind.RM)
+/** The operand beside which the rounding stands: the last that is no immediate. */
+export function roundedOperand({ operands }: TokenWriter): number {
+  return operands.findLastIndex(({ kind }) => kind !== 'immediate')
 }
 
 /** Features whose instructions came to AVX-512 first. */

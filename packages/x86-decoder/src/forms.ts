@@ -8,6 +8,7 @@ import { avxRows } from './table/avx.ts'
 import { evex0f38Rows } from './table/evex-0f38.ts'
 import { evex0f3aRows } from './table/evex-0f3a.ts'
 import { evex0fRows } from './table/evex-0f.ts'
+import { evexAvx10Rows } from './table/evex-avx10.ts'
 import { evexFp16Rows } from './table/evex-fp16.ts'
 import { maskTileRows } from './table/mask-tile.ts'
 import { oneByteRows } from './table/one-byte.ts'
@@ -30,6 +31,7 @@ const TABLES: readonly string[] = [
   evex0f38Rows,
   evex0f3aRows,
   evexFp16Rows,
+  evexAvx10Rows,
 ]
 
 const reader: RowReader = /*#__PURE__*/ new RowReader()

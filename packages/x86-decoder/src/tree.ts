@@ -130,6 +130,8 @@ export const EVEX_VECTOR_RM: number = 1 << 11
 export const EVEX_MASK_REG: number = 1 << 12
 /** ModRM.reg is a general register. */
 export const EVEX_GENERAL_REG: number = 1 << 14
+/** ModRM.rm is a tile. */
+export const EVEX_TILE_RM: number = 1 << 15
 /** There is an operand in EVEX.vvvv. */
 export const EVEX_VVVV: number = 1 << 13
 
@@ -243,7 +245,11 @@ function evexBits({ evex, attributes, operands }: Form): number {
       case OperandKind.REG:
         bits |= EVEX_GENERAL_REG
         break
+      case OperandKind.TILE_RM_REG:
+        bits |= EVEX_TILE_RM
+        break
       case OperandKind.XMM_VVVV:
+      case OperandKind.VVVV_REG:
         bits |= EVEX_VVVV
         break
       default:

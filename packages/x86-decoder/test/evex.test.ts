@@ -20,6 +20,7 @@ import { icedInfo, icedOperands, ourInfo, ourOperands, sameMnemonic } from './su
 
 const ADDRESS = 0x1000n
 const SLOT = 16
+const NEWER = /AVX10_2|AMX_AVX512/
 
 /** ModRM bytes: memory without and with displacement, with a SIB byte, RIP-relative or 16-bit, registers. */
 const MODRMS = [0x01, 0x43, 0x44, 0x84, 0x05, 0xc1, 0xd7, 0xe4, 0xfa] as const
@@ -78,6 +79,8 @@ function icedDecoration(iced: IcedInstruction): string {
 function differenceOf(insn: Instruction, iced: IcedInstruction, valid: boolean): { where: string; text: string } {
   const icedValid = iced.code !== Code.INVALID
   let difference = ''
+  // It knows nothing of AVX10.2; LLVM does.
+  if (valid && !icedValid && NEWER.test(codeInfo(insn.code).feature)) return { where: '', text: '' }
   if (valid !== icedValid) difference = 'validity'
   else if (!valid) return { where: '', text: '' }
   else if (insn.length !== iced.length) difference = 'length'
@@ -142,6 +145,7 @@ test('access, flags, control flow and CPUID features of every EVEX code', () => 
     enumerate(map, 64, (buffer, slots) => {
       for (let at = 0; at < slots * SLOT; at += SLOT) {
         if (decodeInto(buffer, at, buffer.length, 64 | DECODE_NO_APX, insn) !== 0) continue
+        if (NEWER.test(codeInfo(insn.code).feature)) continue
         const key = `${insn.code} ${insn.isMemory} ${insn.maskRegister !== 0} ${insn.zeroing}`
         // The same register twice is a special case to iced: XOR then reads nothing.
         if (seen.has(key) || (insn.isMemory === 0 && (insn.vvvv === insn.rm || insn.reg === insn.rm))) continue
@@ -174,5 +178,7 @@ test('access, flags, control flow and CPUID features of every EVEX code', () => 
   factory.free()
   iced.free()
   expect([...unknown]).toEqual([])
-  expect(seen.size).toBeGreaterThan(3 * codes.filter(({ encoding }) => encoding === 'evex').length)
+  expect(seen.size).toBeGreaterThan(
+    3 * codes.filter(({ encoding, feature }) => encoding === 'evex' && !NEWER.test(feature)).length,
+  )
 })
