@@ -175,6 +175,14 @@ export class ChaosMachine {
     return this.firstFrame * 0x1000 + gpa
   }
 
+  /** RAM has been written behind the processor's back. */
+  codeHasChanged(): void {
+    for (let gpa = 0; gpa < RAM_BYTES; gpa += 0x1000) {
+      const ma = this.machineAddress(gpa)
+      if (this.memory.codeBits[ma >>> 12] !== 0) this.memory.noteWrite(ma, 0x1000)
+    }
+  }
+
   /** Parts of the state that an instruction may change. */
   registers(): readonly Uint8Array[] {
     const { u8 } = this.cpu

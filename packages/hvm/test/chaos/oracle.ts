@@ -190,7 +190,7 @@ export class Oracle {
       machine.cpu.cancel()
       machine.vcpu.cancelRequest()
       machine.ram.set(this.#template)
-      machine.memory.noteWrite(machine.machineAddress(CODE), RAM_BYTES - CODE)
+      machine.codeHasChanged()
       machine.devices.reset()
       machine.devices.store.set(this.#template)
       for (const page of stored) moveToStore(machine.view, page)
@@ -331,7 +331,7 @@ export class Oracle {
       if (!this.#unchanged()) return 'memory has changed while the instruction waits'
       adversary.strike(rng, place, length)
       // Looked at again before there is an answer.
-      for (let early = rng.below(3); early > 0; early--) {
+      for (let early = rng.below(6) - 4; early > 0; early--) {
         exit = cpu.run(BUDGET)
         coverage.passes++
         if (exit.reason !== 'blocked') return `ends with ${describe(exit)} without its answer`
