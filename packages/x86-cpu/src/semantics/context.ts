@@ -49,6 +49,7 @@ import {
   S_FAULT_HAS_ERROR,
   S_FAULT_VECTOR,
   S_GPR,
+  S_LOGGED,
   S_MMX_GATE,
   S_PAGE_BASE,
   S_SEGMENTS,
@@ -563,6 +564,20 @@ export abstract class Context {
   probeWrite(ea: I64, size: number): void {
     const { distance } = this.#probe(ea, TLB_WRITE_OFFSET)
     this.f.if(distance.geU(0x1001 - size), () => this.slow(ea, size | SLOW_WRITE | SLOW_PROBE))
+  }
+
+  /**
+   * In a logged pass, before a read that may be a device's: checks that what the same instruction writes elsewhere can be
+   * written, and has the log hold that translation. A device that has been read cannot be read again, so nothing should
+   * be left that can fail. Faults keep their order, since the read is checked first. Not where the value that is read may
+   * raise an exception: the page that was not written must stay clean.
+   */
+  reserve(from: I64, to: () => I64, size: number, flags = 0): void {
+    const logged = this.f.loadExpression('i32.load', this.state, S_LOGGED).eq(1)
+    this.f.if(logged, () => {
+      this.slow(from, size | SLOW_PROBE)
+      this.slow(to(), size | flags | SLOW_WRITE | SLOW_PROBE)
+    })
   }
 
   /** The out-of-line access; leaves the instruction unless it is done. */

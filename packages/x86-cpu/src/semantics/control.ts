@@ -120,6 +120,7 @@ function loadStack(c: Context, ea: I64, size: number): I64 {
 
 function push(c: Context): void {
   const size = c.form.size
+  if (c.kindOf(0) === 'mem') c.reserve(c.address(0), () => pushSlot(c, size).ea, size, SLOW_STACK)
   const value = c.readS(0)
   const slot = pushSlot(c, size)
   storeStack(c, slot.ea, size, value)

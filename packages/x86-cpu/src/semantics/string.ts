@@ -197,6 +197,7 @@ function moveString(c: Context): void {
     () => {
       const from = elementAddress(c, RSI, segment, false)
       const to = elementAddress(c, RDI, I32.of(ES), true)
+      c.reserve(from, () => to, size)
       const value = c.loadMemory(loadOp(size, false), from, size)
       c.storeMemory(storeOp(size), to, size, value)
       advance(c, RSI, by)

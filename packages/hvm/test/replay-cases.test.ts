@@ -1,0 +1,511 @@
+/** The test cases that reference/replay.md implies, with whole domains; those of the log alone are in `@retrap/replay`. */
+import { defineDevice } from '@retrap/ioreq'
+import { INVALID_MFN, P2mType } from '@retrap/p2m'
+import {
+  type Assembler,
+  al,
+  ax,
+  byte,
+  cr0,
+  cr4,
+  ds,
+  dword,
+  eax,
+  ebp,
+  ebx,
+  ecx,
+  edi,
+  edx,
+  es,
+  esi,
+  esp,
+  far32,
+  imm16,
+  imm8,
+  ptr,
+  ss,
+} from '@retrap/x86-assembler'
+import { describe, expect, test } from 'vitest'
+import { CODE, STACK } from './support/guest.ts'
+import type { Guest } from './support/guest.ts'
+import {
+  BUFFER,
+  BUFFER_GPA,
+  DEVICE,
+  OTHER,
+  OTHER_GPA,
+  PD,
+  PT_HIGH,
+  RESULT,
+  SlowDevice,
+  leave,
+  page,
+  pagedGuest,
+  write32,
+} from './support/paged-guest.ts'
+
+const APIC = 0xfee0_0000
+const GOOD = 0x600d_da7a
+const BAD = 0xbadb_adba
+
+const bytes = (value: number): Uint8Array => new Uint8Array(new Uint32Array([value]).buffer)
+
+/** The buffer in RAM is another party's from now on: other data, no PTE, and no table. */
+function pageOut(guest: Guest, { data = true, entry = true, table = true } = {}): void {
+  if (data) guest.domain.guestMemory.write(BUFFER_GPA, new Uint8Array(0x1000).fill(0xbb))
+  if (entry) write32(guest, PT_HIGH, 0)
+  if (!table) return
+  write32(guest, PD + 4, 0)
+  guest.domain.guestMemory.write(PT_HIGH, new Uint8Array(0x1000).fill(0xff))
+}
+
+/** The bootstrap processor sends INIT and SIPI to APIC 1, whose code is at 2000H. */
+const startSecond = (asm: Assembler): Assembler =>
+  asm
+    .mov(dword(APIC + 0xf0), 0x1ff)
+    .mov(dword(APIC + 0x310), 1 << 24)
+    .mov(dword(APIC + 0x300), 0x4500)
+    .mov(dword(APIC + 0x310), 1 << 24)
+    .mov(dword(APIC + 0x300), 0x4602)
+
+/** A second processor in protected mode with paging. */
+function secondProgram(guest: Guest, build: (asm: Assembler) => void): void {
+  guest.program(0x2000, 16, (asm) => {
+    const gdtr = asm.label()
+    const code = asm.label()
+    asm.xor(ax, ax).mov(ds, ax).operandSize(32).lgdt(ptr(gdtr)).mov(eax, cr0).or(al, 1).mov(cr0, eax)
+    asm.jmp(far32(8, code)).bind(gdtr).dw(23).dd(0x8800)
+    asm
+      .bits(32)
+      .bind(code)
+      .mov(ax, 0x10)
+      .mov(ds, ax)
+      .mov(es, ax)
+      .mov(ss, ax)
+      .mov(esp, STACK - 0x1000)
+    page(asm)
+    asm.mov(dword(APIC + 0xf0), 0x1ff)
+    build(asm)
+  })
+}
+
+describe('a guest pages memory out under an instruction', () => {
+  test('a buffer is paged out between two passes', async () => {
+    // Between the processors: the device is busy; the page is out; the other has let go of the translation.
+    const [BUSY, OUT, RELEASED] = [0x4100, 0x4104, 0x4108]
+    const NEW_FRAME = 0x5_2000
+    const device = new SlowDevice()
+    const swap: number[] = []
+    const disk = defineDevice({
+      name: 'disk',
+      synchronous: true,
+      ports: { base: 0x300, size: 4 },
+      read: () => swap.shift() ?? 0,
+      write: (_offset, _size, value) => void swap.push(value),
+    })
+    const guest = pagedGuest(
+      (asm) => {
+        startSecond(asm)
+        asm.sti().mov(esi, BUFFER).mov(edi, DEVICE).movsd()
+        asm.mov(eax, dword(BUFFER)).mov(dword(RESULT), eax)
+        leave(asm)
+      },
+      device,
+      { vcpus: 2, devices: [disk] },
+    )
+    guest.domain.guestMemory.write(BUFFER_GPA, bytes(GOOD))
+    secondProgram(guest, (asm) => {
+      const wait = asm.here()
+      asm.pause().cmp(dword(BUSY), 1).jne(wait)
+      // To disk, out of the tables, and a word to the other processor.
+      asm.mov(esi, BUFFER).mov(ecx, 0x400).mov(edx, 0x300).rep().outsd()
+      asm.mov(dword(PT_HIGH), 0).invlpg(byte(BUFFER)).mov(dword(OUT), 1)
+      asm.mov(dword(APIC + 0x310), 0).mov(dword(APIC + 0x300), 0x4060)
+      const answer = asm.here()
+      asm.pause().cmp(dword(RELEASED), 1).jne(answer)
+      // The frame is somebody else's now.
+      asm.mov(edi, BUFFER_GPA).mov(ecx, 0x400).mov(eax, BAD).rep().stosd()
+      asm.mov(dword(RELEASED), 2)
+      const idle = asm.here()
+      asm.hlt().jmp(idle)
+    })
+    guest.vector(0x60, 0x7200)
+    guest.program(0x7200, 32, (asm) => {
+      asm
+        .invlpg(byte(BUFFER))
+        .mov(dword(RELEASED), 1)
+        .mov(dword(APIC + 0xb0), 0)
+        .iretd()
+    })
+    // The page fault handler counts, waits until the page is out, and brings it back in another frame.
+    guest.program(0x7100, 32, (asm) => {
+      asm.pushad().inc(dword(RESULT + 4))
+      const wait = asm.here()
+      asm.pause().cmp(dword(RELEASED), 2).jne(wait)
+      asm.mov(edi, NEW_FRAME).mov(ecx, 0x400).mov(edx, 0x300).rep().insd()
+      asm
+        .mov(dword(PT_HIGH), NEW_FRAME | 7)
+        .popad()
+        .add(esp, 4)
+        .iretd()
+    })
+    device.between = async () => {
+      guest.domain.guestMemory.write(BUSY, bytes(1))
+      while (guest.read32(OUT) === 0) await new Promise((resolve) => setImmediate(resolve))
+    }
+    expect(await guest.run()).toEqual({ reason: 'debug-exit', code: 0 })
+    expect(device.seen).toEqual([`write 0/4=${GOOD.toString(16)}`])
+    // MOVSD did not fault; the load after it did, once, and found the data.
+    expect(guest.read32(RESULT + 4)).toBe(1)
+    expect(guest.read32(RESULT)).toBe(GOOD)
+    expect(guest.read32(BUFFER_GPA)).toBe(BAD)
+  })
+
+  const load = (asm: Assembler): void => {
+    // PUSHes of RAM and of a device: three passes with the tables as they were in the first.
+    asm.mov(esi, BUFFER).mov(edi, DEVICE).movsd()
+    leave(asm)
+  }
+
+  test.each([
+    ['the PTE is cleared between passes', (guest: Guest) => pageOut(guest, { data: false, table: false })],
+    [
+      'the page is remapped between passes',
+      (guest: Guest) => {
+        guest.domain.guestMemory.write(OTHER_GPA, bytes(BAD))
+        write32(guest, PT_HIGH, OTHER_GPA | 7)
+      },
+    ],
+    ['the page table is freed between passes', (guest: Guest) => pageOut(guest, { data: false, entry: false })],
+    ['all of the tables are freed between passes', (guest: Guest) => pageOut(guest)],
+  ])('%s', async (_name, change) => {
+    const device = new SlowDevice()
+    const guest = pagedGuest(load, device)
+    guest.domain.guestMemory.write(BUFFER_GPA, bytes(GOOD))
+    device.between = () => change(guest)
+    expect(await guest.run()).toEqual({ reason: 'debug-exit', code: 0 })
+    expect(device.seen).toEqual([`write 0/4=${GOOD.toString(16)}`])
+  })
+})
+
+describe('reference/replay.md, "Test cases this implies"', () => {
+  test('MOVS RAM→MMIO; between passes unmap source, change its data, free its page table: device sees pass-1 data once', async () => {
+    const device = new SlowDevice()
+    const guest = pagedGuest((asm) => {
+      asm
+        .mov(esi, BUFFER + 2)
+        .mov(edi, DEVICE)
+        .movsd()
+        .mov(dword(RESULT), esi)
+      leave(asm)
+    }, device)
+    guest.domain.guestMemory.write(BUFFER_GPA + 2, bytes(GOOD))
+    device.between = () => pageOut(guest)
+    expect(await guest.run()).toEqual({ reason: 'debug-exit', code: 0 })
+    expect(device.seen).toEqual([`write 0/4=${GOOD.toString(16)}`])
+    expect(guest.read32(RESULT)).toBe(BUFFER + 6)
+  })
+
+  test('PUSH [mmio], stack paged out while the read is pending: no #PF, and the device is read once', async () => {
+    // The destination is checked before a device is read, so that the read need not be made again.
+    const device = new SlowDevice([GOOD])
+    const guest = pagedGuest((asm) => {
+      asm
+        .mov(esp, BUFFER + 0x100)
+        .push(dword(DEVICE))
+        .mov(esp, STACK)
+      leave(asm)
+    }, device)
+    device.between = () => pageOut(guest, { data: false, table: false })
+    const exit = await guest.run()
+    expect(device.seen).toEqual(['read 0/4'])
+    expect(exit).toEqual({ reason: 'debug-exit', code: 0 })
+    expect(guest.read32(BUFFER_GPA + 0xfc)).toBe(GOOD)
+  })
+
+  test('CMPSB with both operands one address; other vCPU writes between: values may differ, replay stable', async () => {
+    // Two bytes of each operand are RAM, two the device's.
+    const device = new SlowDevice([0x1111, 0x1111])
+    const guest = pagedGuest((asm) => {
+      asm
+        .mov(esi, DEVICE - 2)
+        .mov(edi, DEVICE - 2)
+        .cmpsd()
+        .pushfd()
+        .pop(eax)
+        .mov(dword(RESULT), eax)
+      leave(asm)
+    }, device)
+    guest.domain.guestMemory.write(DEVICE - 2, Uint8Array.of(5, 5))
+    // The second operand, read after the first wait, sees the new bytes; the first keeps its own.
+    device.between = (access) =>
+      void guest.domain.guestMemory.write(DEVICE - 2, access === 1 ? Uint8Array.of(4, 4) : Uint8Array.of(9, 9))
+    expect(await guest.run()).toEqual({ reason: 'debug-exit', code: 0 })
+    expect(device.seen).toEqual(['read 0/2', 'read 0/2'])
+    // 11110505H − 11110404H: no borrow, not zero.
+    expect(guest.read32(RESULT) & 0x41).toBe(0)
+  })
+
+  test('ENTER nesting whose pushed slot aliases a later frame read: sees own write', async () => {
+    const run = async (base: number): Promise<readonly number[]> => {
+      const device = new SlowDevice()
+      const guest = pagedGuest((asm) => {
+        // EBP is pushed where the frame pointer of level 1 is read: EBP − 4 = ESP − 4.
+        asm.mov(ebp, base).mov(esp, base).enter(imm16(0), imm8(3))
+        asm
+          .mov(dword(RESULT), esp)
+          .mov(dword(RESULT + 4), ebp)
+          .mov(esp, STACK)
+        leave(asm)
+      }, device)
+      expect(await guest.run()).toEqual({ reason: 'debug-exit', code: 0 })
+      const stack = [1, 2, 3, 4].map((i) => guest.read32(base - 4 * i))
+      return [guest.read32(RESULT) - base, guest.read32(RESULT + 4) - base, ...stack.map((v) => v - base)]
+    }
+    // EBP, then the slots of levels 1 and 2, which are what was just pushed, then the new frame's pointer.
+    expect(await run(BUFFER_GPA + 0x800)).toEqual([-16, -4, 0, 0, 0, -4])
+  })
+
+  test('ENTER whose frames are partly a device’s pushes and reads each slot once', async () => {
+    const device = new SlowDevice([0x11, 0x22])
+    const guest = pagedGuest((asm) => {
+      // Frame pointers of the outer levels are the device's; the pushes go to RAM.
+      asm
+        .mov(ebp, DEVICE + 8)
+        .mov(esp, OTHER + 0x100)
+        .enter(imm16(0), imm8(3))
+      asm.mov(dword(RESULT), esp).mov(esp, STACK)
+      leave(asm)
+    }, device)
+    expect(await guest.run()).toEqual({ reason: 'debug-exit', code: 0 })
+    expect(device.seen).toEqual(['read 4/4', 'read 0/4'])
+    const stack = [1, 2, 3, 4].map((i) => guest.read32(OTHER_GPA + 0x100 - 4 * i))
+    expect(stack).toEqual([DEVICE + 8, 0x11, 0x22, OTHER + 0xfc])
+  })
+
+  test.each([
+    ['RAM/MMIO', DEVICE - 0x20, 0],
+    ['MMIO/RAM', OTHER - 0x20, 0x1000 - 0x20],
+  ])('64-byte store straddling %s', async (name, at, deviceOffset) => {
+    // FXSAVE stores more than 64 bytes; those around the boundary are the XMM registers.
+    const device = new SlowDevice()
+    const guest = pagedGuest((asm) => {
+      asm.mov(eax, cr4).or(eax, 0x200).mov(cr4, eax)
+      asm.fxrstor(ptr(0x6_0000)).fxsave(ptr(at - 0xa0))
+      leave(asm)
+    }, device)
+    if (name === 'MMIO/RAM') write32(guest, PT_HIGH, DEVICE | 7)
+    const image = new Uint8Array(512)
+    image[25] = 0x1f
+    image[24] = 0x80
+    for (let i = 0xa0; i < 0x120; i++) image[i] = i
+    guest.domain.guestMemory.write(0x6_0000, image)
+    device.between = () => void guest.domain.guestMemory.write(0x6_0000, new Uint8Array(512))
+    expect(await guest.run()).toEqual({ reason: 'debug-exit', code: 0 })
+    const writes = new Map<number, number>()
+    for (const access of device.seen) {
+      const [, offset, size, value] = /^write (\w+)\/(\d)=(\w+)$/.exec(access) as unknown as string[]
+      for (let i = 0; i < Number(size); i++) {
+        const address = Number.parseInt(offset as string, 16) + i
+        expect(writes.has(address)).toBe(false)
+        writes.set(address, (Number.parseInt(value as string, 16) >>> (8 * i)) & 0xff)
+      }
+    }
+    const ram = new Uint8Array(0x40)
+    for (let i = 0; i < 0x40; i++) {
+      const linear = at + i
+      const isDevice = name === 'RAM/MMIO' ? linear >= DEVICE : linear < OTHER
+      if (isDevice) ram[i] = writes.get(name === 'RAM/MMIO' ? linear - DEVICE : deviceOffset + i) ?? 0
+      else {
+        const one = new Uint8Array(1)
+        guest.domain.guestMemory.read(name === 'RAM/MMIO' ? linear : linear - OTHER + OTHER_GPA, one)
+        ram[i] = one[0] as number
+      }
+    }
+    expect([...ram]).toEqual([...image.subarray(0xa0, 0xe0)])
+  })
+
+  describe('p2m RAM→MMIO and MMIO→RAM while response pending', () => {
+    test('RAM that has been read becomes a device: it is not asked', async () => {
+      const device = new SlowDevice()
+      const guest = pagedGuest((asm) => {
+        asm.mov(esi, BUFFER).mov(edi, DEVICE).movsd()
+        leave(asm)
+      }, device)
+      guest.domain.guestMemory.write(BUFFER_GPA, bytes(GOOD))
+      const { p2m } = guest.domain
+      device.between = () => p2m.insert(BUFFER_GPA >>> 12, INVALID_MFN, 0, P2mType.MMIO_DM)
+      expect(await guest.run()).toEqual({ reason: 'debug-exit', code: 0 })
+      expect(device.seen).toEqual([`write 0/4=${GOOD.toString(16)}`])
+    })
+
+    test('a device that has been asked becomes RAM: its answer counts, and the RAM stays as it is', async () => {
+      const device = new SlowDevice([GOOD])
+      const guest = pagedGuest((asm) => {
+        asm
+          .mov(eax, dword(DEVICE))
+          .mov(dword(RESULT), eax)
+          .mov(ebx, 0x1234)
+          .mov(dword(DEVICE + 0x1000), ebx)
+        leave(asm)
+      }, device)
+      const { p2m } = guest.domain
+      device.between = (access) => {
+        p2m.populate((DEVICE >>> 12) + access - 1, 1)
+        guest.domain.guestMemory.write(DEVICE + 0x1000 * (access - 1), bytes(BAD))
+      }
+      expect(await guest.run()).toEqual({ reason: 'debug-exit', code: 0 })
+      expect(device.seen).toEqual(['read 0/4', 'write 1000/4=1234'])
+      expect(guest.read32(RESULT)).toBe(GOOD)
+      expect(guest.read32(DEVICE + 0x1000)).toBe(BAD)
+    })
+  })
+
+  test('INIT during pending read; late response; new request on same slot', async () => {
+    const device = new SlowDevice([0x1111_1111, 0x2222_2222])
+    const guest = pagedGuest((asm) => {
+      asm.mov(eax, dword(DEVICE)).mov(dword(RESULT), eax)
+      leave(asm, 1)
+    }, device)
+    // The only processor: INIT takes it to the reset vector, where it asks the device again.
+    guest.domain.p2m.populate(0xfffff, 1)
+    guest.program(0xffff_f000, 16, (asm) => {
+      const start = asm.here()
+      asm.xor(ax, ax).mov(ds, ax).operandSize(32).lgdt(ptr(0x8f00)).mov(eax, cr0).or(al, 1).mov(cr0, eax)
+      asm.jmp(far32(8, 0x8_1000)).org(0xffff_fff0).jmp(start)
+    })
+    guest.domain.guestMemory.write(0x8f00, Uint8Array.of(23, 0, 0, 0x88, 0, 0))
+    guest.program(0x8_1000, 32, (asm) => {
+      asm.mov(ax, 0x10).mov(ds, ax).mov(ss, ax)
+      asm.mov(eax, dword(DEVICE + 4)).mov(dword(RESULT + 4), eax)
+      leave(asm, 2)
+    })
+    device.between = (access) => {
+      if (access === 1) guest.domain.interrupts.signalMsi(0xfee0_0000, 0x500)
+    }
+    const exit = await guest.run()
+    expect(device.seen).toEqual(['read 0/4', 'read 4/4'])
+    expect(exit).toEqual({ reason: 'debug-exit', code: 2 })
+    expect(guest.read32(RESULT)).toBe(0)
+    expect(guest.read32(RESULT + 4)).toBe(0x2222_2222)
+  })
+
+  test('LOCK CMPXCHG loop with contention in emulated mode', async () => {
+    // Each compare is a logged pass, because the operand lies half in the device.
+    const device = new SlowDevice([0, 0, 0, 0, 0, 0, 0, 0])
+    const guest = pagedGuest((asm) => {
+      asm.xor(ecx, ecx).mov(eax, 0)
+      const again = asm.here()
+      asm
+        .inc(ecx)
+        .mov(edx, eax)
+        .inc(edx)
+        .lock()
+        .cmpxchg(dword(DEVICE - 2), edx)
+        .jne(again)
+      asm.mov(dword(RESULT), ecx).mov(dword(RESULT + 4), eax)
+      leave(asm)
+    }, device)
+    // Another party makes the first two compares fail.
+    guest.domain.guestMemory.write(DEVICE - 2, Uint8Array.of(7, 0))
+    let failures = 0
+    device.between = () => {
+      if (failures < 2) guest.domain.guestMemory.write(DEVICE - 2, Uint8Array.of(8 + failures++, 0))
+    }
+    expect(await guest.run()).toEqual({ reason: 'debug-exit', code: 0 })
+    const tries = guest.read32(RESULT)
+    expect(tries).toBeGreaterThan(1)
+    expect(tries).toBeLessThan(5)
+    const value = new Uint8Array(2)
+    guest.domain.guestMemory.read(DEVICE - 2, value)
+    expect(value[0]).toBe(guest.read32(RESULT + 4) + 1)
+    // One read and one write of the device's half a try.
+    expect(device.seen).toHaveLength(2 * tries)
+  })
+
+  test('STI; MOV [mmio],eax: shadow survives passes', async () => {
+    const device = new SlowDevice()
+    const guest = pagedGuest((asm) => {
+      asm.mov(dword(APIC + 0xf0), 0x1ff).xor(ecx, ecx)
+      asm.mov(dword(APIC + 0x300), 0x4_0040)
+      asm.sti().mov(dword(DEVICE), eax).inc(ecx).inc(ecx)
+      leave(asm, 1)
+    }, device)
+    guest.vector(0x40, 0x7200)
+    guest.program(0x7200, 32, (asm) => {
+      asm.mov(dword(RESULT), ecx)
+      asm.mov(eax, dword(esp)).mov(dword(RESULT + 4), eax)
+      leave(asm)
+    })
+    expect(await guest.run()).toEqual({ reason: 'debug-exit', code: 0 })
+    // The interrupt waits for the store, through all of its passes, and comes before the next instruction.
+    expect(device.seen).toHaveLength(1)
+    expect(guest.read32(RESULT)).toBe(0)
+    expect(guest.read32(RESULT + 4)).toBeGreaterThan(CODE)
+  })
+
+  test('Page walk: PTE cleared between passes: no #PF; A/D written once', async () => {
+    const device = new SlowDevice([GOOD])
+    const guest = pagedGuest((asm) => {
+      asm.mov(esi, DEVICE).mov(edi, BUFFER).movsd()
+      leave(asm)
+    }, device)
+    device.between = () => {
+      // A and D may have been set by now; whoever clears the entry finds it clear at the end.
+      write32(guest, PT_HIGH, 0)
+      write32(guest, PD + 4, PT_HIGH | 7)
+    }
+    expect(await guest.run()).toEqual({ reason: 'debug-exit', code: 0 })
+    expect(guest.read32(BUFFER_GPA)).toBe(GOOD)
+    expect(guest.read32(PT_HIGH)).toBe(0)
+    expect(guest.read32(PD + 4)).toBe(PT_HIGH | 7)
+  })
+
+  test('Hypercall argument copy while log active: no entries used', async () => {
+    const device = new SlowDevice([GOOD])
+    const guest = pagedGuest((asm) => {
+      asm.mov(esi, DEVICE).mov(edi, BUFFER).movsd()
+      leave(asm)
+    }, device)
+    const { log } = guest.boot
+    const logs: unknown[] = []
+    device.between = () => {
+      logs.push(log.save())
+      // Copies of whoever else looks at guest memory: hypercalls and DMA, patchers, debuggers.
+      const copy = new Uint8Array(64)
+      guest.domain.guestMemory.read(BUFFER_GPA, copy)
+      guest.domain.guestMemory.write(OTHER_GPA, copy)
+      guest.domain.guestMemory.load(OTHER_GPA, copy)
+      guest.domain.vcpus[0]?.peekCode(BigInt(BUFFER), 16)
+      logs.push(log.save())
+    }
+    expect(await guest.run()).toEqual({ reason: 'debug-exit', code: 0 })
+    expect(logs[0]).toMatchObject({ active: true })
+    expect(logs[1]).toEqual(logs[0])
+    expect(log.active).toBe(false)
+  })
+
+  test('Instruction crossing pages, second page remapped between passes', async () => {
+    const device = new SlowDevice([GOOD])
+    const guest = pagedGuest((asm) => {
+      asm.mov(eax, OTHER - 3).jmp(eax)
+    }, device)
+    // MOV EAX, [DEVICE], whose address lies in the next page.
+    const code = Uint8Array.of(0x8b, 0x05, DEVICE & 0xff, (DEVICE >> 8) & 0xff, DEVICE >> 16, 0, 0xeb, 0x00)
+    guest.domain.guestMemory.write(BUFFER_GPA + 0xffd, code.subarray(0, 3))
+    guest.domain.guestMemory.write(OTHER_GPA, code.subarray(3))
+    guest.program(OTHER_GPA + 5, 32, (asm) => {
+      asm.mov(dword(RESULT), eax)
+      leave(asm)
+    })
+    guest.program(0x5_2000, 32, (asm) => {
+      // Bytes of another instruction; then the same end.
+      asm.db(0xff, 0xff, 0xff, 0xeb, 0x00).mov(dword(RESULT), eax)
+      leave(asm)
+    })
+    device.between = () => write32(guest, PT_HIGH + 4, 0x5_2007)
+    expect(await guest.run()).toEqual({ reason: 'debug-exit', code: 0 })
+    expect(device.seen).toEqual(['read 0/4'])
+    expect(guest.read32(RESULT)).toBe(GOOD)
+  })
+})
