@@ -69,6 +69,9 @@ const flowKinds = [...new Set(codes.map(({ flow }) => flow))]
 const flows = Uint8Array.from(codes, ({ flow }) => flowKinds.indexOf(flow))
 let sum = 0
 
+/** A character, so that the text is made, and is not left in the pieces that it was put together from. */
+const endOf = (text: string): number => text.charCodeAt(text.length - 1)
+
 const insn = new Instruction()
 function decodeWithin(bytes: Uint8Array, from: number, to: number): number {
   let count = 0
@@ -86,7 +89,7 @@ const oursWithText: Work = (piece) => {
   let count = 0
   for (let at = 0; at < piece.length; count++) {
     const status = decodeInto(piece, at, piece.length, 64, insn)
-    sum = (sum + formatIntel(insn).length) | 0
+    sum = (sum + endOf(formatIntel(insn))) | 0
     at += status === 0 ? insn.length : 1
   }
   return count
@@ -111,7 +114,7 @@ const icedWithText: Work = (piece) => {
   let count = 0
   for (let at = 0; at < piece.length; count++) {
     decoder.decodeOut(icedInsn)
-    sum = (sum + icedFormatter.format(icedInsn).length) | 0
+    sum = (sum + endOf(icedFormatter.format(icedInsn))) | 0
     at += icedInsn.length
   }
   decoder.free()

@@ -4,7 +4,7 @@ import { decodeInto } from './decode-common.ts'
 import { DecoderError } from './errors.ts'
 import { Instruction } from './instruction.ts'
 import { DECODED, OperandKind, reasonTexts, REGISTER_RIP, TRUNCATED } from './kinds.ts'
-import { branchTarget, operandIsMemory, operandRegister } from './operands.ts'
+import { bigintOf, branchTarget, operandIsMemory, operandRegister } from './operands.ts'
 import { decoderOptions, type ProcessorOptions } from './options.ts'
 import { generalRegisterName, registerName, segmentRegisterName } from './registers.ts'
 
@@ -138,7 +138,7 @@ function memoryOperand(insn: Instruction, position: number, address: bigint): Me
   const info = codeInfo(insn.code)
   const spec = info.operands[position] as CodeInfo['operands'][number]
   const registerSize = insn.addressSize >> 3
-  let displacement = BigInt.asIntN(64, (BigInt(insn.dispHi) << 32n) | BigInt(insn.dispLo >>> 0))
+  let displacement = bigintOf(insn.dispLo, insn.dispHi)
   let { base, index } = insn
   let segment = segmentRegisterName(insn.segment)
   let effective: bigint | undefined
@@ -201,7 +201,7 @@ export function operandsOf(insn: Instruction, address: bigint): Operand[] {
       case OperandKind.IMM8_SECOND:
         return { kind: 'immediate', value: BigInt(insn.imm2), size, access }
       default: {
-        const value = (BigInt(insn.immHi) << 32n) | BigInt(insn.immLo >>> 0)
+        const value = bigintOf(insn.immLo, insn.immHi)
         const signed = kind === OperandKind.IMM8_SX || kind === OperandKind.IMM32_SX
         return { kind: 'immediate', value: signed ? value : BigInt.asUintN(64, value), size, access }
       }

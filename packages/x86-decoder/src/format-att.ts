@@ -4,7 +4,7 @@ import {
   hasHiddenAddressSize,
   hasSegmentPrefix,
   hiddenOperandSize,
-  joinTokens,
+  lowerCaseMnemonic,
   prefixWords,
   roundedOperand,
   roundingWord,
@@ -192,7 +192,7 @@ function spelling(out: TokenWriter): string {
   if ((mnemonic === 'SYSEXIT' || mnemonic === 'SYSRET') && insn.mode === 64) return `${mnemonic.toLowerCase()}l`
   // MOVSD and CMPSD are string instructions and SSE2 instructions.
   if ((mnemonic === 'MOVSD' || mnemonic === 'CMPSD') && info.repeat === 'none') return mnemonic.toLowerCase()
-  return (SPELLINGS[mnemonic] ?? mnemonic.toLowerCase()) + suffix(out)
+  return (SPELLINGS[mnemonic] ?? lowerCaseMnemonic(info)) + suffix(out)
 }
 
 function writeRegister(out: TokenWriter, name: string): void {
@@ -267,14 +267,7 @@ function writeOperand(out: TokenWriter, operand: Operand, position: number): voi
   }
 }
 
-/**
- * The tokens of an instruction in AT&T syntax: what `formatAtt` prints, in pieces that a tool can colour or link.
- *
- * @param target - what `decode` returned, or a record that `decodeInto` filled in
- * @param options - `hex` has no effect: the syntax knows `0x` alone
- */
-export function tokensAtt(target: DecodedInstruction | Instruction, options: FormatOptions = {}): readonly Token[] {
-  const out = new TokenWriter(target, { ...options, hex: 'prefix' })
+function writeAtt(out: TokenWriter): void {
   const { insn, info, operands } = out
   // The counter's size shows nowhere else.
   if (hasHiddenAddressSize(out)) out.wordAndBlank('prefix', `addr${insn.addressSize}`)
@@ -309,7 +302,18 @@ export function tokensAtt(target: DecodedInstruction | Instruction, options: For
       out.word('keyword', rounding)
     }
   })
-  return out.tokens
+}
+
+/**
+ * The tokens of an instruction in AT&T syntax: what `formatAtt` prints, in pieces that a tool can colour or link.
+ *
+ * @param target - what `decode` returned, or a record that `decodeInto` filled in
+ * @param options - `hex` has no effect: the syntax knows `0x` alone
+ */
+export function tokensAtt(target: DecodedInstruction | Instruction, options: FormatOptions = {}): readonly Token[] {
+  const tokens: Token[] = []
+  writeAtt(new TokenWriter(target, { ...options, hex: 'prefix' }, tokens))
+  return tokens
 }
 
 /**
@@ -320,5 +324,7 @@ export function tokensAtt(target: DecodedInstruction | Instruction, options: For
  * @param options - `hex` has no effect: the syntax knows `0x` alone
  */
 export function formatAtt(target: DecodedInstruction | Instruction, options: FormatOptions = {}): string {
-  return joinTokens(tokensAtt(target, options))
+  const out = new TokenWriter(target, { ...options, hex: 'prefix' })
+  writeAtt(out)
+  return out.text
 }

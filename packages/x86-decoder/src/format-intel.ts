@@ -5,7 +5,7 @@ import {
   hasHiddenAddressSize,
   hasSegmentPrefix,
   hiddenOperandSize,
-  joinTokens,
+  lowerCaseMnemonic,
   prefixWords,
   roundedOperand,
   roundingWord,
@@ -129,19 +129,15 @@ function writeOperand(out: TokenWriter, operand: Operand): void {
 
 /** The mnemonic, with the letters that name the long forms of MOV. */
 function spelling({ insn, info }: TokenWriter): string {
-  const isLong = info.operands.some(
-    ({ kind }) => kind === OperandKind.IMM64 || (kind === OperandKind.MOFFS && insn.addressSize === 64),
-  )
-  return isLong ? 'movabs' : (SPELLINGS[info.mnemonic] ?? info.mnemonic.toLowerCase())
+  const isLong =
+    info.mnemonic === 'MOV' &&
+    info.operands.some(
+      ({ kind }) => kind === OperandKind.IMM64 || (kind === OperandKind.MOFFS && insn.addressSize === 64),
+    )
+  return isLong ? 'movabs' : (SPELLINGS[info.mnemonic] ?? lowerCaseMnemonic(info))
 }
 
-/**
- * The tokens of an instruction in Intel syntax: what `formatIntel` prints, in pieces that a tool can colour or link.
- *
- * @param target - what `decode` returned, or a record that `decodeInto` filled in
- */
-export function tokensIntel(target: DecodedInstruction | Instruction, options: FormatOptions = {}): readonly Token[] {
-  const out = new TokenWriter(target, options)
+function writeIntel(out: TokenWriter): void {
   // The counter's size shows nowhere else.
   if (hasHiddenAddressSize(out)) out.wordAndBlank('prefix', `addr${out.insn.addressSize}`)
   if (out.insn.code !== 0) for (const word of prefixWords(out)) out.wordAndBlank('prefix', word)
@@ -160,7 +156,17 @@ export function tokensIntel(target: DecodedInstruction | Instruction, options: F
     writeDecorations(out, operand, i, '')
     if (rounding !== undefined && i === rounded) out.word('keyword', rounding)
   })
-  return out.tokens
+}
+
+/**
+ * The tokens of an instruction in Intel syntax: what `formatIntel` prints, in pieces that a tool can colour or link.
+ *
+ * @param target - what `decode` returned, or a record that `decodeInto` filled in
+ */
+export function tokensIntel(target: DecodedInstruction | Instruction, options: FormatOptions = {}): readonly Token[] {
+  const tokens: Token[] = []
+  writeIntel(new TokenWriter(target, options, tokens))
+  return tokens
 }
 
 /**
@@ -170,5 +176,7 @@ export function tokensIntel(target: DecodedInstruction | Instruction, options: F
  * @param target - what `decode` returned, or a record that `decodeInto` filled in
  */
 export function formatIntel(target: DecodedInstruction | Instruction, options: FormatOptions = {}): string {
-  return joinTokens(tokensIntel(target, options))
+  const out = new TokenWriter(target, options)
+  writeIntel(out)
+  return out.text
 }

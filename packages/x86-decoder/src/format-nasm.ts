@@ -4,7 +4,7 @@ import {
   hasHiddenAddressSize,
   hasSegmentPrefix,
   hiddenOperandSize,
-  joinTokens,
+  lowerCaseMnemonic,
   prefixWords,
   roundedOperand,
   roundingWord,
@@ -187,13 +187,7 @@ function writeHiddenPrefixes(out: TokenWriter): void {
   }
 }
 
-/**
- * The tokens of an instruction in NASM's syntax: what `formatNasm` prints, in pieces that a tool can colour or link.
- *
- * @param target - what `decode` returned, or a record that `decodeInto` filled in
- */
-export function tokensNasm(target: DecodedInstruction | Instruction, options: FormatOptions = {}): readonly Token[] {
-  const out = new TokenWriter(target, options)
+function writeNasm(out: TokenWriter): void {
   const { insn, info, operands } = out
   if (insn.code !== 0) {
     for (const word of prefixWords(out)) {
@@ -209,9 +203,9 @@ export function tokensNasm(target: DecodedInstruction | Instruction, options: Fo
   const own = MNEMONIC_PREFIXES[mnemonic]
   out.word(
     'mnemonic',
-    own === undefined ? (SPELLINGS[mnemonic] ?? mnemonic.toLowerCase()) : mnemonic.slice(0, -1).toLowerCase(),
+    own === undefined ? (SPELLINGS[mnemonic] ?? lowerCaseMnemonic(info)) : mnemonic.slice(0, -1).toLowerCase(),
   )
-  if (isString(out)) return out.tokens
+  if (isString(out)) return
   const order = operands.map((_, i) => i)
   // The manual writes FCOM ST(i): the table has ST(0) too.
   if (operands.length === 2 && (mnemonic === 'FCOM' || mnemonic === 'FCOMP')) order.shift()
@@ -228,7 +222,17 @@ export function tokensNasm(target: DecodedInstruction | Instruction, options: Fo
       out.word('keyword', rounding)
     }
   })
-  return out.tokens
+}
+
+/**
+ * The tokens of an instruction in NASM's syntax: what `formatNasm` prints, in pieces that a tool can colour or link.
+ *
+ * @param target - what `decode` returned, or a record that `decodeInto` filled in
+ */
+export function tokensNasm(target: DecodedInstruction | Instruction, options: FormatOptions = {}): readonly Token[] {
+  const tokens: Token[] = []
+  writeNasm(new TokenWriter(target, options, tokens))
+  return tokens
 }
 
 /**
@@ -238,5 +242,7 @@ export function tokensNasm(target: DecodedInstruction | Instruction, options: Fo
  * @param target - what `decode` returned, or a record that `decodeInto` filled in
  */
 export function formatNasm(target: DecodedInstruction | Instruction, options: FormatOptions = {}): string {
-  return joinTokens(tokensNasm(target, options))
+  const out = new TokenWriter(target, options)
+  writeNasm(out)
+  return out.text
 }

@@ -2,7 +2,15 @@
 import { codeInfo, type CodeInfo } from './codes.ts'
 import { operandsOf, type DecodedInstruction, type MemoryOperand, type Operand } from './decode.ts'
 import { Instruction } from './instruction.ts'
-import { OperandKind, PREFIX_ADDRESS_SIZE, PREFIX_LOCK, PREFIX_REP, PREFIX_REPNE_LAST } from './kinds.ts'
+import {
+  OperandKind,
+  PREFIX_ADDRESS_SIZE,
+  PREFIX_LOCK,
+  PREFIX_REP,
+  PREFIX_REPNE,
+  PREFIX_REPNE_LAST,
+  PREFIX_SEGMENT,
+} from './kinds.ts'
 import { segmentRegisterName } from './registers.ts'
 
 /** How to print. */
@@ -52,23 +60,27 @@ export function joinTokens(tokens: readonly Token[]): string {
   return text
 }
 
-/** What a formatter looks at, and the tokens that it has written. */
+const MAX_EXACT: bigint = /*#__PURE__*/ BigInt(Number.MAX_SAFE_INTEGER)
+
+/** What a formatter looks at, and what it has written. */
 export class TokenWriter {
   readonly insn: Instruction
   readonly info: CodeInfo
   readonly operands: Operand[]
   readonly options: FormatOptions
-  readonly tokens: Token[]
-  private width: number
+  /** The line so far. */
+  text: string
+  /** The pieces of it, if anybody wants them. */
+  readonly tokens: Token[] | undefined
 
-  constructor(target: DecodedInstruction | Instruction, options: FormatOptions) {
+  constructor(target: DecodedInstruction | Instruction, options: FormatOptions, tokens?: Token[]) {
     this.insn = target instanceof Instruction ? target : target.instruction
     this.info = codeInfo(this.insn.code)
     const address = options.address ?? (target instanceof Instruction ? 0n : target.address)
     this.operands = this.insn.code === 0 ? [] : operandsOf(this.insn, address)
     this.options = options
-    this.tokens = []
-    this.width = 0
+    this.text = ''
+    this.tokens = tokens
   }
 
   /** Adds a token; `text` is in lower case and changes to capitals where they are asked for. */
@@ -78,8 +90,8 @@ export class TokenWriter {
 
   /** Adds a token just as it is. */
   add(kind: TokenKind, text: string): void {
-    this.tokens.push({ kind, text })
-    this.width += text.length
+    this.text += text
+    if (this.tokens !== undefined) this.tokens.push({ kind, text })
   }
 
   punctuation(text: string): void {
@@ -94,7 +106,8 @@ export class TokenWriter {
 
   /** After the mnemonic: blanks up to the column of the operands. */
   operandGap(): void {
-    this.add('space', ' '.repeat(Math.max(1, (this.options.mnemonicWidth ?? 0) - this.width)))
+    const width = (this.options.mnemonicWidth ?? 0) - this.text.length
+    this.add('space', width > 1 ? ' '.repeat(width) : ' ')
   }
 
   comma(): void {
@@ -114,7 +127,9 @@ export class TokenWriter {
   number(value: bigint, kind: 'number' | 'address' = 'number'): void {
     if (value < 0n) this.punctuation('-')
     const { hex, upperCase } = this.options
-    let digits = (value < 0n ? -value : value).toString(16)
+    const absolute = value < 0n ? -value : value
+    // Most are small, and a small number prints in a third of the time.
+    let digits = absolute <= MAX_EXACT ? Number(absolute).toString(16) : absolute.toString(16)
     if (upperCase === true) digits = digits.toUpperCase()
     if (hex !== 'suffix') this.add(kind, `0x${digits}`)
     // A number starts with a digit, or it would be a name.
@@ -135,13 +150,34 @@ export class TokenWriter {
   }
 }
 
+const lowerCase: Map<string, string> = /*#__PURE__*/ new Map()
+
+/** A mnemonic in lower case. There are few, and they come again and again. */
+export function lowerCaseMnemonic({ mnemonic }: CodeInfo): string {
+  let text = lowerCase.get(mnemonic)
+  if (text === undefined) {
+    text = mnemonic.toLowerCase()
+    lowerCase.set(mnemonic, text)
+  }
+  return text
+}
+
 /** A prefix of the address size that no operand shows: that of LOOP's counter. */
 export function hasHiddenAddressSize({ insn, info }: TokenWriter): boolean {
   return (insn.prefixes & PREFIX_ADDRESS_SIZE) !== 0 && info.mnemonic.startsWith('LOOP')
 }
 
 /** Mnemonics whose operand size no operand shows, if it is not the one that is usual in the mode. */
-const UNSHOWN = /^(RETF?|LEAVE|ENTER|FLDENV|FNSTENV|FRSTOR|FNSAVE)$/
+const UNSHOWN: ReadonlySet<string> = /*#__PURE__*/ new Set([
+  'RET',
+  'RETF',
+  'LEAVE',
+  'ENTER',
+  'FLDENV',
+  'FNSTENV',
+  'FRSTOR',
+  'FNSAVE',
+])
 
 /**
  * The operand size in bits where neither operands nor mnemonic show it and it is not the one that the mode makes it; else 0.
@@ -151,7 +187,7 @@ export function hiddenOperandSize({ insn, info, operands }: TokenWriter): number
   const { mnemonic } = info
   const first = operands[0]
   const isShown =
-    !UNSHOWN.test(mnemonic) &&
+    !UNSHOWN.has(mnemonic) &&
     !(first?.kind === 'branch' && info.flow !== 'transaction') &&
     first?.kind !== 'far-pointer' &&
     !(mnemonic === 'PUSH' && first?.kind === 'immediate') &&
@@ -186,18 +222,22 @@ export function writeDecorations(out: TokenWriter, operand: Operand, position: n
   if (insn.zeroing) out.word('keyword', '{z}')
 }
 
-/** The operand beside which the rounding stands: the last that is no immediate. */
-export function roundedOperand({ operands }: TokenWriter): number {
-  return operands.findLastIndex(({ kind }) => kind !== 'immediate')
+/** The operand beside which the rounding stands: the last that is no immediate; -1 if there is no rounding. */
+export function roundedOperand({ insn, operands }: TokenWriter): number {
+  return insn.rounding === 0 ? -1 : operands.findLastIndex(({ kind }) => kind !== 'immediate')
 }
 
 /** Features whose instructions came to AVX-512 first. */
-const SHARED_WITH_EVEX: ReadonlySet<string> = new Set(['AVX_VNNI', 'AVX_IFMA', 'AVX_NE_CONVERT'])
+const SHARED_WITH_EVEX: ReadonlySet<string> = /*#__PURE__*/ new Set(['AVX_VNNI', 'AVX_IFMA', 'AVX_NE_CONVERT'])
+
+const WORTH_A_WORD = PREFIX_LOCK | PREFIX_REP | PREFIX_REPNE | PREFIX_SEGMENT
+const NO_WORDS: readonly string[] = []
 
 /** Prefixes that are worth a word: those that change what the instruction does, or hint at it. */
-export function prefixWords({ insn, info }: TokenWriter): string[] {
-  const words: string[] = []
+export function prefixWords({ insn, info }: TokenWriter): readonly string[] {
   const { prefixes } = insn
+  if ((prefixes & WORTH_A_WORD) === 0 && info.encoding !== 'vex') return NO_WORDS
+  const words: string[] = []
   const repne = (prefixes & PREFIX_REPNE_LAST) !== 0
   const rep = !repne && (prefixes & PREFIX_REP) !== 0
   const mandatory = info.prefix === 'F2' || info.prefix === 'F3'

@@ -81,6 +81,11 @@ export function operandIsMemory(insn: Instruction, i: number): boolean {
   }
 }
 
+/** The signed number that two words are. */
+export function bigintOf(lo: number, hi: number): bigint {
+  return hi === lo >> 31 ? BigInt(lo) : (BigInt(hi) << 32n) | BigInt(lo >>> 0)
+}
+
 /**
  * The offset in its code segment (EIP, RIP) that a relative branch goes to.
  *
@@ -89,7 +94,7 @@ export function operandIsMemory(insn: Instruction, i: number): boolean {
  * @returns the target, cut to the operand size; XBEGIN's fallback address, which is not cut to 16 bits
  */
 export function branchTarget(insn: Instruction, address: bigint): bigint {
-  const displacement = (BigInt(insn.immHi) << 32n) | BigInt(insn.immLo >>> 0)
+  const displacement = bigintOf(insn.immLo, insn.immHi)
   const xbegin = codeInfo(insn.code).flow === 'transaction'
   const bits = xbegin ? Math.max(insn.mode, 32) : insn.operandSize
   return BigInt.asUintN(bits, address + BigInt(insn.length) + displacement)

@@ -2,7 +2,21 @@
 import { OperandKind, REGISTER_HIGH_BYTE, REGISTER_RIP } from './kinds.ts'
 
 const LOW = ['ax', 'cx', 'dx', 'bx', 'sp', 'bp', 'si', 'di']
-const LOW8 = ['al', 'cl', 'dl', 'bl', 'spl', 'bpl', 'sil', 'dil']
+
+/** The names of all registers of a size: the first eight have names of their own, the others numbers and a letter. */
+const namesOf = (first: readonly string[], letter: string): readonly string[] =>
+  Array.from({ length: 32 }, (_, register) => first[register] ?? `r${register}${letter}`)
+
+const NAMES8: readonly string[] = /*#__PURE__*/ namesOf(['al', 'cl', 'dl', 'bl', 'spl', 'bpl', 'sil', 'dil'], 'b')
+const NAMES16: readonly string[] = /*#__PURE__*/ namesOf(LOW, 'w')
+const NAMES32: readonly string[] = /*#__PURE__*/ namesOf(
+  /*#__PURE__*/ LOW.map((name) => `e${name}`),
+  'd',
+)
+const NAMES64: readonly string[] = /*#__PURE__*/ namesOf(
+  /*#__PURE__*/ LOW.map((name) => `r${name}`),
+  '',
+)
 const HIGH8 = ['ah', 'ch', 'dh', 'bh']
 const SEGMENTS = ['es', 'cs', 'ss', 'ds', 'fs', 'gs']
 
@@ -14,15 +28,10 @@ const SEGMENTS = ['es', 'cs', 'ss', 'ds', 'fs', 'gs']
  */
 export function generalRegisterName(register: number, size: number): string {
   if (register === REGISTER_RIP) return size === 8 ? 'rip' : 'eip'
-  if (size === 1) {
-    if ((register & REGISTER_HIGH_BYTE) !== 0) return HIGH8[register & 3] as string
-    return register < 8 ? (LOW8[register] as string) : `r${register}b`
-  }
-  if (register < 8) {
-    const name = LOW[register] as string
-    return size === 2 ? name : size === 4 ? `e${name}` : `r${name}`
-  }
-  return size === 2 ? `r${register}w` : size === 4 ? `r${register}d` : `r${register}`
+  if (size === 8) return NAMES64[register] as string
+  if (size === 4) return NAMES32[register] as string
+  if (size === 2) return NAMES16[register] as string
+  return (register & REGISTER_HIGH_BYTE) !== 0 ? (HIGH8[register & 3] as string) : (NAMES8[register] as string)
 }
 
 /** Name of a segment register, ES CS SS DS FS GS = 0 to 5. */
