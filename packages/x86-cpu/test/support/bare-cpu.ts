@@ -1,6 +1,6 @@
 import { Assembler } from '@retrap/x86-assembler'
 import { MachineMemory } from '@retrap/memory'
-import { ACCESS_WRITE, PagingContext, WALK_OK, WalkResult, walk } from '@retrap/paging'
+import { ACCESS_WRITE, PagingContext, PagingStructureCache, WALK_OK, WalkResult, walk } from '@retrap/paging'
 import type { TableReader } from '@retrap/paging'
 import { LoggedTables } from '@retrap/replay'
 import type { AccessLog } from '@retrap/replay'
@@ -64,6 +64,12 @@ export class BareHost implements CpuHost {
   cpu!: Vcpu
   readonly #paging = new PagingContext({ maxPhysicalBits: 40, pages1G: true, pse36: true, amd: false })
   readonly #walk = new WalkResult()
+  /** Walks without a log begin here; null for none. */
+  cache: PagingStructureCache | null = new PagingStructureCache()
+  /** Table entries that walks have read. */
+  tableReads = 0
+  /** What the guest has invalidated: scope and PCID. */
+  readonly invalidated: string[] = []
   readonly #tables: TableReader
   #logged: LoggedTables | undefined
 
@@ -92,7 +98,11 @@ export class BareHost implements CpuHost {
     this.walks++
     this.#logged ??= new LoggedTables(this.cpu.log, this.#tables)
     if (log !== null) log.beginWalk()
-    const status = walk(this.#paging, log === null ? this.#tables : this.#logged, lo, hi, access, this.#walk)
+    const status =
+      log === null
+        ? walk(this.#paging, this.#tables, lo, hi, access, this.#walk, this.cache)
+        : walk(this.#paging, this.#logged, lo, hi, access, this.#walk)
+    this.tableReads += this.#walk.reads
     if (status !== WALK_OK) {
       into.errorCode = this.#walk.pfec
       return STATUS_FAULT
@@ -181,7 +191,10 @@ export class BareHost implements CpuHost {
     this.pauses++
     this.cpu.notePause()
   }
-  invalidate(): void {}
+  invalidate(scope: number, pcid: number): void {
+    this.invalidated.push(`${scope}:${pcid}`)
+    this.cache?.invalidate(scope, pcid)
+  }
 }
 
 const GENERAL = [
@@ -207,6 +220,7 @@ export type GeneralRegister = (typeof GENERAL)[number]
 export interface BareOptions {
   readonly mode?: 'real' | 'protected' | 'long'
   readonly codeCacheBytes?: number
+  readonly linearAddressBits?: 48 | 57
 }
 
 /**
@@ -227,7 +241,10 @@ export class BareCpu {
     const ramMa = this.memory.allocate(RAM_BYTES, 0x1000, 'RAM')
     this.engine = new X86Engine(this.memory, { codeCacheBytes: options.codeCacheBytes ?? 1 << 20 })
     this.host = new BareHost(this.memory, ramMa)
-    this.cpu = new Vcpu(this.engine, this.host, { tscHz: 1e9, crystalHz: 1e9 })
+    this.cpu = new Vcpu(this.engine, this.host, {
+      ...{ tscHz: 1e9, crystalHz: 1e9 },
+      linearAddressBits: options.linearAddressBits ?? 48,
+    })
     this.host.cpu = this.cpu
     this.#view = new DataView(this.memory.buffer, ramMa, RAM_BYTES)
     this.cpu.reset(true)
