@@ -31,6 +31,8 @@ export {
 } from './bits.ts'
 export { PagingContext, PagingMode, reloadsPdptes, type PagingCpu } from './context.ts'
 export { PagingError, type PagingErrorCode } from './errors.ts'
+export { explain, type Explanation, type WalkStep } from './explain.ts'
+export { effectiveMemoryType, MemoryType, mtrrType, type Mtrrs, PAT_RESET, patIndex, patType } from './memory-type.ts'
 export { permission } from './permission.ts'
 export { Invalidate, PagingStructureCache } from './structure-cache.ts'
 export type { TableReader, TableStatus } from './table-reader.ts'

@@ -3,17 +3,22 @@ import {
   ACCESS_FETCH,
   ACCESS_IMPLICIT,
   ACCESS_READ,
+  ACCESS_SHADOW_STACK,
   ACCESS_USER,
   ACCESS_WRITE,
   MAP_DIRTY,
   MAP_GLOBAL,
   MAP_NX,
+  MAP_SHADOW_STACK,
   MAP_USER,
   MAP_WRITABLE,
+  PTE_A,
   WALK_OK,
+  WALK_SECOND_LEVEL,
 } from './bits.ts'
 import { PagingMode, type PagingContext } from './context.ts'
 import { PagingError } from './errors.ts'
+import { patIndex } from './memory-type.ts'
 import type { TableReader } from './table-reader.ts'
 import { probe } from './walk.ts'
 import { WalkResult } from './walk-result.ts'
@@ -28,8 +33,15 @@ export interface Mapping {
   readonly user: boolean
   readonly executable: boolean
   readonly global: boolean
+  /** A and D of the leaf. */
+  readonly accessed: boolean
   readonly dirty: boolean
+  /** The leaf's protection key, in long mode. */
   readonly pkey: number
+  /** See {@link MAP_SHADOW_STACK}. */
+  readonly shadowStack: boolean
+  /** Which field of IA32_PAT the leaf selects: see {@link patType}. 0 without paging. */
+  readonly patIndex: number
 }
 
 /** What {@link translate} finds. */
@@ -37,6 +49,8 @@ export type Translation =
   | ({ readonly kind: 'mapped' } & Mapping)
   /** A page fault with error code `pfec`; `level` is that of the entry that ended the walk, 1 being the last. */
   | { readonly kind: 'fault'; readonly linear: bigint; readonly pfec: number; readonly level: number }
+  /** The reader's second level refuses the table entry at guest-physical address `tableGpa`. */
+  | { readonly kind: 'second-level'; readonly linear: bigint; readonly tableGpa: number; readonly level: number }
 
 /** An access, for people. All false: a supervisor's data read. */
 export interface AccessOptions {
@@ -47,6 +61,8 @@ export interface AccessOptions {
   readonly implicit?: boolean
   /** EFLAGS.AC. */
   readonly ac?: boolean
+  /** See {@link ACCESS_SHADOW_STACK}. */
+  readonly shadowStack?: boolean
 }
 
 /**
@@ -67,8 +83,10 @@ export function translate(
   const result = new WalkResult()
   const lo = Number(linear & 0xffff_ffffn)
   const hi = Number(linear >> 32n)
-  if (probe(context, reader, lo, hi, accessBits(access), result) === WALK_OK) {
-    return { kind: 'mapped', ...mapping(linear, result) }
+  const status = probe(context, reader, lo, hi, accessBits(access), result)
+  if (status === WALK_OK) return { kind: 'mapped', ...mapping(linear, result) }
+  if (status === WALK_SECOND_LEVEL) {
+    return { kind: 'second-level', linear, tableGpa: result.tableGpa, level: result.level }
   }
   return { kind: 'fault', linear, pfec: result.pfec, level: result.level }
 }
@@ -125,8 +143,11 @@ function mapping(linear: bigint, result: WalkResult): Mapping {
     user: (result.flags & MAP_USER) !== 0,
     executable: (result.flags & MAP_NX) === 0,
     global: (result.flags & MAP_GLOBAL) !== 0,
+    accessed: (result.leafLo & PTE_A) !== 0,
     dirty: (result.flags & MAP_DIRTY) !== 0,
     pkey: result.pkey,
+    shadowStack: (result.flags & MAP_SHADOW_STACK) !== 0,
+    patIndex: result.level === 0 ? 0 : patIndex(result.leafLo, result.level),
   }
 }
 
@@ -136,6 +157,7 @@ function accessBits(access: AccessOptions): number {
     (access.user === true ? ACCESS_USER : 0) |
     (access.fetch === true ? ACCESS_FETCH : 0) |
     (access.implicit === true ? ACCESS_IMPLICIT : 0) |
-    (access.ac === true ? ACCESS_AC : 0)
+    (access.ac === true ? ACCESS_AC : 0) |
+    (access.shadowStack === true ? ACCESS_SHADOW_STACK : 0)
   )
 }

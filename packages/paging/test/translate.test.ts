@@ -11,6 +11,7 @@ describe('translate', () => {
     expect(translate(context, memory, 0xffff_8000_0000_1234n, { write: true, user: true })).toEqual({
       ...{ kind: 'mapped', linear: 0xffff_8000_0000_1234n, gpa: 0x7234, pageBytes: 4096 },
       ...{ writable: true, user: true, executable: true, global: false, dirty: false, pkey: 0 },
+      ...{ accessed: true, shadowStack: false, patIndex: 0 },
     })
     expect(memory.exchanges).toBe(0)
   })

@@ -1,0 +1,117 @@
+import { PFEC_RSVD } from './bits.ts'
+import { PagingMode, type PagingContext } from './context.ts'
+import { type AccessOptions, translate, type Translation } from './translate.ts'
+import type { TableReader, TableStatus } from './table-reader.ts'
+
+/** One entry on the way from CR3 to a page. */
+export interface WalkStep {
+  /** 1 is the last. */
+  readonly level: number
+  /** As the manual calls it. */
+  readonly name: 'PML5E' | 'PML4E' | 'PDPTE' | 'PDE' | 'PTE'
+  /** Its number in its table. */
+  readonly index: number
+  /** Guest-physical address; undefined for a PDPTE register. */
+  readonly gpa: number | undefined
+  /** Undefined where there is no memory. */
+  readonly value: bigint | undefined
+  /** What it leads to: a table, a page, or nothing. */
+  readonly leads: 'table' | 'page' | 'not present' | 'reserved bit' | 'no memory'
+  /** Bits that are set, by their names in the manual: `P R/W U/S PWT PCD A D PS G PAT XD`. */
+  readonly bits: readonly string[]
+}
+
+/** What {@link explain} says. */
+export interface Explanation {
+  readonly steps: readonly WalkStep[]
+  readonly outcome: Translation
+}
+
+const NAMES = ['PTE', 'PDE', 'PDPTE', 'PML4E', 'PML5E'] as const
+const BITS: readonly (readonly [bit: number, name: string])[] = [
+  [0, 'P'],
+  [1, 'R/W'],
+  [2, 'U/S'],
+  [3, 'PWT'],
+  [4, 'PCD'],
+  [5, 'A'],
+  [63, 'XD'],
+]
+
+/**
+ * Every entry that a translation comes by, for debuggers and people. Sets no A or D bits.
+ *
+ * @param linear - 64 bits, canonical; the upper half is ignored outside long mode
+ * @throws PagingError `ERR_ADDRESS` for more than 64 bits
+ */
+export function explain(
+  context: PagingContext,
+  reader: TableReader,
+  linear: bigint,
+  access: AccessOptions = {},
+): Explanation {
+  const seen: { gpa: number | undefined; value: bigint | undefined }[] = []
+  if (context.mode === PagingMode.PAE && !context.cpu.amd) {
+    const at = Number((linear >> 30n) & 3n) * 2
+    const value = BigInt(context.pdptes[at] ?? 0) | (BigInt(context.pdptes[at + 1] ?? 0) << 32n)
+    seen.push({ gpa: undefined, value })
+  }
+  const note = (gpa: number, into: Uint32Array, words: number, status: TableStatus): TableStatus => {
+    const value = BigInt(into[0] ?? 0) | (words === 2 ? BigInt(into[1] ?? 0) << 32n : 0n)
+    seen.push({ gpa, value: status === true ? value : undefined })
+    return status
+  }
+  const watched: TableReader = {
+    read32: (gpa, into) => note(gpa, into, 1, reader.read32(gpa, into)),
+    read64: (gpa, into) => note(gpa, into, 2, reader.read64(gpa, into)),
+    compareExchange32: () => true,
+    compareExchange64: () => true,
+  }
+  const outcome = translate(context, watched, linear, access)
+  const steps = seen.map(({ gpa, value }, i): WalkStep => {
+    const level = context.mode - i
+    const last = i === seen.length - 1
+    return {
+      ...{ level, gpa, value },
+      name: NAMES[level - 1] ?? 'PTE',
+      index: indexOf(context.mode, level, linear),
+      leads: leads(value, last, outcome),
+      bits: value === undefined ? [] : bitsOf(context, value, level),
+    }
+  })
+  return { steps, outcome }
+}
+
+function leads(value: bigint | undefined, last: boolean, outcome: Translation): WalkStep['leads'] {
+  if (value === undefined) return 'no memory'
+  if ((value & 1n) === 0n) return 'not present'
+  if (!last) return 'table'
+  return outcome.kind === 'fault' && (outcome.pfec & PFEC_RSVD) !== 0 ? 'reserved bit' : 'page'
+}
+
+function indexOf(mode: number, level: number, linear: bigint): number {
+  if (mode === PagingMode.TWO_LEVEL) return Number((linear >> (level === 2 ? 22n : 12n)) & 1023n)
+  return Number((linear >> BigInt(3 + 9 * level)) & (mode === PagingMode.PAE && level === 3 ? 3n : 511n))
+}
+
+function isLeaf(context: PagingContext, value: bigint, level: number): boolean {
+  if (level === 1) return true
+  if ((value & 0x80n) === 0n) return false
+  if (context.mode === PagingMode.TWO_LEVEL) return context.pse !== 0
+  return level === 2 || (level === 3 && context.mode >= PagingMode.FOUR_LEVEL)
+}
+
+function bitsOf(context: PagingContext, value: bigint, level: number): string[] {
+  const isSet = (bit: number): boolean => ((value >> BigInt(bit)) & 1n) !== 0n
+  // An entry that is not present means nothing to the processor.
+  if (!isSet(0)) return []
+  const names = BITS.filter(([bit]) => isSet(bit)).map(([, name]) => name)
+  if (!isLeaf(context, value, level)) return names
+  if (isSet(6)) names.push('D')
+  if (level > 1) names.push('PS')
+  if (isSet(8)) names.push('G')
+  if (isSet(level === 1 ? 7 : 12)) names.push('PAT')
+  const key = (value >> 59n) & 15n
+  if (key !== 0n && context.mode >= PagingMode.FOUR_LEVEL) names.push(`key ${key}`)
+  return names
+}

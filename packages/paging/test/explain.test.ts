@@ -1,0 +1,72 @@
+import { describe, expect, test } from 'vitest'
+import { explain, SECOND_LEVEL_FAULT, translate } from '../src/index.ts'
+import { buildPath, contextOf, CR4, entryGpa, LMA, Memory, NXE, registersFor } from './support/guest.ts'
+
+const shown = (steps: ReturnType<typeof explain>['steps']): string[] =>
+  steps.map(({ name, index, gpa, value, leads, bits }) =>
+    [name, index, gpa?.toString(16) ?? 'register', value?.toString(16) ?? '-', leads, ...bits].join(' '),
+  )
+
+describe('explain', () => {
+  test('shows each entry of a four-level walk', () => {
+    const memory = new Memory()
+    buildPath(memory, 4, 0xffff_8000_0020_1000n, 0x7000n | (1n << 63n) | (5n << 59n) | 0x1d8n)
+    const context = contextOf({ ...registersFor(4), cr4: CR4.PAE | CR4.PGE, efer: LMA | NXE })
+    const { steps, outcome } = explain(context, memory, 0xffff_8000_0020_1000n)
+    expect(shown(steps)).toEqual([
+      'PML4E 256 4800 3027 table P R/W U/S A',
+      'PDPTE 0 3000 2027 table P R/W U/S A',
+      'PDE 1 2008 1027 table P R/W U/S A',
+      'PTE 1 1008 a8000000000071ff page P R/W U/S PWT PCD A XD D G PAT key 5',
+    ])
+    expect(outcome).toMatchObject({ kind: 'mapped', gpa: 0x7000, executable: false, accessed: true, patIndex: 7 })
+    expect(memory.exchanges).toBe(0)
+  })
+
+  test('shows where it ends: not present, a reserved bit, no memory, a large page', () => {
+    const memory = new Memory()
+    buildPath(memory, 4, 0n, 0x7000n)
+    const context = contextOf(registersFor(4))
+    const last = (): string | undefined => shown(explain(context, memory, 0n).steps).at(-1)
+    memory.store(entryGpa(4, 1, 0n), 0x7026n)
+    expect(last()).toBe('PTE 0 1000 7026 not present')
+    memory.store(entryGpa(4, 2, 0n), 0x1027n | (1n << 50n))
+    expect(last()).toBe('PDE 0 2000 4000000001027 reserved bit P R/W U/S A')
+    memory.store(entryGpa(4, 3, 0n), 0x4000_10e7n)
+    expect(last()).toBe('PDPTE 0 3000 400010e7 page P R/W U/S A D PS PAT')
+    memory.words.delete(entryGpa(4, 4, 0n))
+    expect(last()).toBe('PML4E 0 4000 - no memory')
+  })
+
+  test("shows PAE's registers and two-level tables", () => {
+    const memory = new Memory()
+    buildPath(memory, 3, 0xc060_1000n, 0x7000n)
+    const pae = contextOf(registersFor(3))
+    pae.loadPdptes(memory)
+    expect(shown(explain(pae, memory, 0xc060_1000n).steps)).toEqual([
+      'PDPTE 3 register 2001 table P',
+      'PDE 3 2018 1027 table P R/W U/S A',
+      'PTE 1 1008 7027 page P R/W U/S A',
+    ])
+    const small = new Memory()
+    buildPath(small, 2, 0xc060_1000n, 0x7000n)
+    expect(shown(explain(contextOf(registersFor(2)), small, 0xc060_1000n).steps)).toEqual([
+      'PDE 769 2c04 1027 table P R/W U/S A',
+      'PTE 513 1804 7027 page P R/W U/S A',
+    ])
+  })
+
+  test('there is nothing to show without paging', () => {
+    const { steps, outcome } = explain(contextOf({ cr0: 1, efer: 0 }), new Memory(), 0x1234n)
+    expect([steps, outcome.kind]).toEqual([[], 'mapped'])
+  })
+})
+
+test('a table that the second level refuses is no page fault', () => {
+  const memory = new Memory()
+  buildPath(memory, 4, 0n, 0x7000n)
+  const refused = { ...memory, read64: () => SECOND_LEVEL_FAULT } as unknown as Memory
+  expect(translate(contextOf(registersFor(4)), refused, 0n)).toEqual({
+    ...{ kind: 'second-level', linear: 0n, tableGpa: 0x4000, level: 4 },
+  })
+})
