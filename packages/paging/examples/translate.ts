@@ -21,7 +21,8 @@ context.configure(0x8001_0001, 0x1000, 0, 0x20, 0x500)
 
 for (const write of [false, true]) {
   const found = translate(context, reader, 0x12_3456n, { user: true, write })
-  console.log(found.kind === 'mapped' ? `0x${found.gpa.toString(16)}` : `#PF(${found.pfec})`)
+  if (found.kind === 'mapped') console.log(`0x${found.gpa.toString(16)}`)
+  if (found.kind === 'fault') console.log(`#PF(${found.pfec})`)
 }
 for (const { linear, gpa, pageBytes } of mappings(context, reader)) {
   console.log(`${linear} → 0x${gpa.toString(16)}, ${pageBytes >> 20} MiB`)
