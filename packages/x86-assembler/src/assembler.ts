@@ -4,7 +4,7 @@ import { codeOfForm, formOfCode, mnemonicOfMethod } from './forms.ts'
 import { fitsEither, pushValue } from './fixups.ts'
 import type { Encoding, Fixup } from './fixups.ts'
 import { asExpression, Label, LabelExpression } from './labels.ts'
-import { layOut } from './layout.ts'
+import { addFixed, ByteStore, layOut } from './layout.ts'
 import type { Binding, Fragment, Layout, SectionPlan } from './layout.ts'
 import type { Mnemonics } from './mnemonics.ts'
 import { asValue, formatOperand } from './operands.ts'
@@ -66,6 +66,7 @@ export class Assembler {
       load: undefined,
       align: 16,
       fragments: [],
+      settled: new ByteStore(),
     }
     this.#sections.push(this.#current)
   }
@@ -91,7 +92,7 @@ export class Assembler {
     const load = typeof options.load === 'number' ? BigInt(options.load) : options.load
     const existing = this.#sections.find((section) => section.name === name)
     if (existing === undefined) {
-      const made: SectionPlan = { name, address, load, align: options.align ?? 16, fragments: [] }
+      const made: SectionPlan = { name, address, load, align: options.align ?? 16, fragments: [], settled: new ByteStore() }
       this.#sections.push(made)
       this.#current = made
       return this
@@ -238,7 +239,7 @@ export class Assembler {
    * @throws AssemblerError `ERR_NO_FORM`, `ERR_AMBIGUOUS_SIZE`, `ERR_OPERAND`, `ERR_RANGE` or `ERR_PREFIX`
    */
   instruction(mnemonic: string, ...operands: readonly Operand[]): this {
-    return this.#encode({ mnemonic: mnemonic.toUpperCase(), code: undefined }, operands)
+    return this.#encode(mnemonic.toUpperCase(), undefined, operands)
   }
 
   /**
@@ -251,24 +252,18 @@ export class Assembler {
   form(form: number | string, ...operands: readonly Operand[]): this {
     const code = typeof form === 'number' ? form : (codeOfForm(form, this.#prefixes.encoding) ?? -1)
     if (formOfCode(code) === undefined) throw new AssemblerError('ERR_NO_FORM', `there is no form ${form}`)
-    return this.#encode({ mnemonic: undefined, code }, operands)
+    return this.#encode(undefined, code, operands)
   }
 
-  #encode(
-    which: { readonly mnemonic: string | undefined; readonly code: number | undefined },
-    operands: readonly Operand[],
-  ): this {
+  #encode(mnemonic: string | undefined, code: number | undefined, operands: readonly Operand[]): this {
     const prefixes = this.#prefixes
     this.#prefixes = NO_PREFIXES
-    const result = assembleInstruction({ ...which, operands, prefixes, bits: this.#bits })
+    const result = assembleInstruction({ mnemonic, code, operands, prefixes, bits: this.#bits })
     const [only, more] = result.encodings
-    const text =
-      `${leadOf(prefixes)}${result.mnemonic.toLowerCase()} ${operands.map(formatOperand).join(', ')}`.trimEnd()
-    return this.#add(
-      only === undefined || more !== undefined
-        ? { kind: 'choice', text, encodings: result.encodings }
-        : { kind: 'fixed', text, bytes: only.bytes, fixups: only.fixups },
-    )
+    const text = new InstructionText(result.mnemonic, operands, prefixes)
+    if (only === undefined || more !== undefined) return this.#add({ kind: 'choice', text, encodings: result.encodings })
+    addFixed(this.#current, text, only)
+    return this
   }
 
   /** Bytes: numbers, strings (UTF-8, no terminator), byte arrays, and labels' bit fields. */
@@ -351,7 +346,8 @@ export class Assembler {
     if (!Number.isInteger(length) || length < 0) {
       throw new AssemblerError('ERR_RANGE', `there are no no-operations of ${length} bytes`)
     }
-    return this.#add({ kind: 'fixed', text: `nops ${length}`, bytes: codePadding(length, this.#bits), fixups: [] })
+    addFixed(this.#current, `nops ${length}`, { bytes: codePadding(length, this.#bits), fixups: [] })
+    return this
   }
 
   /**
@@ -383,8 +379,9 @@ export class Assembler {
 
   #data(name: string, size: 1 | 2 | 4 | 8, items: readonly DataItem[], shown: readonly DataItem[] = items): this {
     const encoding = dataOf(items, size)
-    const text = `${name} ${shown.map(formatItem).join(', ')}`
-    return this.#add({ kind: 'fixed', text, ...encoding })
+    const text = { toString: () => `${name} ${shown.map(formatItem).join(', ')}` }
+    addFixed(this.#current, text, encoding)
+    return this
   }
 
   static {
@@ -393,7 +390,7 @@ export class Assembler {
       Object.defineProperty(Assembler.prototype, method, {
         configurable: true,
         value(this: Assembler, ...operands: readonly Operand[]): Assembler {
-          return this.#encode({ mnemonic, code: undefined }, operands)
+          return this.#encode(mnemonic, undefined, operands)
         },
       })
     }
@@ -402,6 +399,24 @@ export class Assembler {
 
 /** The mnemonic methods, from the decoder's table. */
 export interface Assembler extends Mnemonics {}
+
+/** An instruction as a listing shows it. */
+class InstructionText {
+  readonly #mnemonic: string
+  readonly #operands: readonly Operand[]
+  readonly #prefixes: InstructionPrefixes
+
+  constructor(mnemonic: string, operands: readonly Operand[], prefixes: InstructionPrefixes) {
+    this.#mnemonic = mnemonic
+    this.#operands = operands
+    this.#prefixes = prefixes
+  }
+
+  toString(): string {
+    const operands = this.#operands.map(formatOperand).join(', ')
+    return `${leadOf(this.#prefixes)}${this.#mnemonic.toLowerCase()} ${operands}`.trimEnd()
+  }
+}
 
 /** Prefixes as a listing shows them. */
 function leadOf(prefixes: InstructionPrefixes): string {
@@ -472,8 +487,9 @@ function formatItem(item: DataItem): string {
 function relocationsOf(layout: Layout): Relocation[] {
   const out: Relocation[] = []
   for (const section of layout.sections) {
-    for (const { offset, fixups } of section.lines) {
-      for (const { kind, value, size, offset: field } of fixups) {
+    for (const [index, fragment] of section.plan.fragments.entries()) {
+      const offset = section.offsets[index] ?? 0
+      for (const { kind, value, size, offset: field } of section.fixupsOf(fragment)) {
         if (kind === 'relative' || typeof value === 'bigint' || !value.isAddress) continue
         out.push({ section: section.plan.name, offset: offset + field, size })
       }

@@ -78,7 +78,7 @@ function emit(form: Form, fields: Fields, context: EncodeContext): EncodedForm |
   const { bits, prefixes } = context
   const memory = fields.memory
   const addressed = memory ?? fields.moffs ?? fields.implied
-  const fixups: Fixup[] = []
+  const fixups: WaitingFixup[] = []
 
   let addressBits: 16 | 32 | 64 = bits
   if (addressed !== undefined) addressBits = addressBitsOf(addressed, bits)
@@ -132,13 +132,16 @@ function emit(form: Form, fields: Fields, context: EncodeContext): EncodedForm |
     throw new AssemblerError('ERR_OPERAND', `${form.mnemonic}: longer than 15 bytes`)
   }
   // Distances count from the end of the instruction, which is known only now.
-  const settled = fixups.map((fixup) => ({ ...fixup, origin: bytes.length }))
-  return { bytes, fixups: settled, guessedSize: fields.guessedSize, immediateBytes }
+  for (const fixup of fixups) fixup.origin = bytes.length
+  return { bytes, fixups, guessedSize: fields.guessedSize, immediateBytes }
 }
+
+/** A fixup of which the end of the instruction is not known yet. */
+type WaitingFixup = { -readonly [Key in keyof Fixup]: Fixup[Key] }
 
 function fieldInto(
   bytes: number[],
-  fixups: Fixup[],
+  fixups: WaitingFixup[],
   field: {
     readonly kind: 'absolute' | 'signed' | 'relative'
     readonly size: 1 | 2 | 4 | 8

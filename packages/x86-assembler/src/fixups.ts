@@ -34,7 +34,7 @@ export interface Encoding {
 
 /** True where `value` can be told by its low `bits` bits, read as signed or as unsigned. */
 export function fitsEither(value: bigint, bits: number): boolean {
-  return value >= -(1n << BigInt(bits - 1)) && value < 1n << BigInt(bits)
+  return BigInt.asIntN(bits, value) === value || BigInt.asUintN(bits, value) === value
 }
 
 /**
@@ -92,12 +92,14 @@ export function fixupFits(fixup: Fixup, value: bigint): boolean {
 /**
  * Fills one field in.
  *
- * @param bytes - the encoding's bytes, changed in place
- * @param address - the address of the encoding's first byte
+ * @param bytes - the section's bytes, changed in place
+ * @param start - where the encoding starts in them
+ * @param base - the section's address
  * @throws AssemblerError `ERR_RANGE` if the value does not fit
  */
-export function applyFixup(fixup: Fixup, bytes: Uint8Array, address: bigint, addresses: AddressMap): void {
+export function applyFixup(fixup: Fixup, bytes: Uint8Array, start: number, base: bigint, addresses: AddressMap): void {
   const bits = fixup.size * 8
+  const address = base + BigInt(start)
   const value = fixupValue(fixup, address, addresses)
   if (!fixupFits(fixup, value)) {
     const what = fixup.kind === 'relative' ? 'the distance to ' : ''
@@ -107,9 +109,11 @@ export function applyFixup(fixup: Fixup, bytes: Uint8Array, address: bigint, add
     )
   }
   const stored = fixup.scale === 1 ? value : BigInt.asIntN(fixup.addressBits, value) / BigInt(fixup.scale)
-  let rest = BigInt.asUintN(bits, stored)
+  const at = start + fixup.offset
+  let low = Number(BigInt.asUintN(32, stored))
   for (let index = 0; index < fixup.size; index++) {
-    bytes[fixup.offset + index] = Number(rest & 0xffn)
-    rest >>= 8n
+    if (index === 4) low = Number(BigInt.asUintN(32, stored >> 32n))
+    bytes[at + index] = low & 0xff
+    low >>>= 8
   }
 }

@@ -4,16 +4,29 @@ import type { Encoding, Fixup } from './fixups.ts'
 import type { AddressMap, Label } from './labels.ts'
 import { codePadding } from './padding.ts'
 
+/** What a listing shows of a fragment; it is made into a string only there. */
+export interface SourceText {
+  toString(): string
+}
+
 /** Bytes that are settled but for their fixups. */
 interface FixedFragment extends Encoding {
   readonly kind: 'fixed'
-  readonly text: string
+  readonly text: SourceText
+}
+
+/** Bytes that are settled, kept with those of the other fragments in the section's `settled`. */
+interface SettledFragment {
+  readonly kind: 'settled'
+  readonly text: SourceText
+  readonly start: number
+  readonly length: number
 }
 
 /** An instruction of several encodings, the shortest first: the first is taken that holds what the labels turn out to be. */
 interface ChoiceFragment {
   readonly kind: 'choice'
-  readonly text: string
+  readonly text: SourceText
   readonly encodings: readonly Encoding[]
 }
 
@@ -45,7 +58,7 @@ interface FillFragment {
 }
 
 /** One piece of a section. */
-export type Fragment = FixedFragment | ChoiceFragment | AlignFragment | OrgFragment | FillFragment
+export type Fragment = FixedFragment | SettledFragment | ChoiceFragment | AlignFragment | OrgFragment | FillFragment
 
 /** Where a section was asked to be. */
 export interface SectionPlan {
@@ -56,6 +69,42 @@ export interface SectionPlan {
   load: bigint | 'none' | undefined
   align: number
   readonly fragments: Fragment[]
+  readonly settled: ByteStore
+}
+
+/** Bytes one after the other, in less space than an array for each instruction would take. */
+export class ByteStore {
+  #bytes = new Uint8Array(256)
+  #length = 0
+
+  /** Appends bytes and says where they start. */
+  append(bytes: readonly number[] | Uint8Array): number {
+    const start = this.#length
+    this.#length += bytes.length
+    if (this.#length > this.#bytes.length) {
+      const larger = new Uint8Array(Math.max(this.#length, this.#bytes.length * 2))
+      larger.set(this.#bytes.subarray(0, start))
+      this.#bytes = larger
+    }
+    if (bytes.length > 16) this.#bytes.set(bytes, start)
+    else for (let index = 0; index < bytes.length; index++) this.#bytes[start + index] = bytes[index] ?? 0
+    return start
+  }
+
+  /** Writes `length` bytes from `start` on to another place. */
+  copy(start: number, length: number, into: Uint8Array, offset: number): void {
+    if (length > 16) into.set(this.#bytes.subarray(start, start + length), offset)
+    else for (let index = 0; index < length; index++) into[offset + index] = this.#bytes[start + index] ?? 0
+  }
+}
+
+/** Adds bytes to a section; where nothing waits for addresses they are settled. */
+export function addFixed(section: SectionPlan, text: SourceText, { bytes, fixups }: Encoding): void {
+  section.fragments.push(
+    fixups.length === 0
+      ? { kind: 'settled', text, start: section.settled.append(bytes), length: bytes.length }
+      : { kind: 'fixed', text, bytes, fixups },
+  )
 }
 
 /** Where a label was bound: in front of a section's fragment. */
@@ -64,21 +113,15 @@ export interface Binding {
   readonly fragment: number
 }
 
-/** One line of a listing. */
-interface LaidLine {
-  readonly offset: number
-  readonly length: number
-  readonly text: string
-  /** Fields that were filled in. */
-  readonly fixups: readonly Fixup[]
-}
-
 /** A section with its addresses decided. */
 export interface LaidSection {
   readonly plan: SectionPlan
   readonly address: bigint
   readonly bytes: Uint8Array
-  readonly lines: readonly LaidLine[]
+  /** Offset of each fragment, and of the end. */
+  readonly offsets: readonly number[]
+  /** The fields of a fragment that waited for addresses. */
+  fixupsOf(fragment: Fragment): readonly Fixup[]
 }
 
 /** A finished layout. */
@@ -98,18 +141,24 @@ function paddingOf(fragment: AlignFragment, address: bigint): number {
   return length > fragment.most ? 0 : length
 }
 
+/** Where a section has come to. */
+interface Placed {
+  readonly plan: SectionPlan
+  base: bigint
+  readonly offsets: number[]
+}
+
 /** Decides lengths and addresses. Instructions only ever grow, so it ends. */
 class Placement implements AddressMap {
-  readonly #sections: readonly SectionPlan[]
+  readonly sections: readonly Placed[]
+  readonly #placed: ReadonlyMap<SectionPlan, Placed>
   readonly #bindings: ReadonlyMap<Label, Binding>
-  /** Bases of the sections, and for each fragment its offset; one more entry for the end. */
-  readonly bases: Map<SectionPlan, bigint> = new Map()
-  readonly offsets: Map<SectionPlan, number[]> = new Map()
   /** Which encoding each choice has come to; none: the first. */
   readonly #chosen: Map<ChoiceFragment, number> = new Map()
 
   constructor(sections: readonly SectionPlan[], bindings: ReadonlyMap<Label, Binding>) {
-    this.#sections = sections
+    this.sections = sections.map((plan) => ({ plan, base: 0n, offsets: [] }))
+    this.#placed = new Map(this.sections.map((placed) => [placed.plan, placed]))
     this.#bindings = bindings
     do this.#place()
     while (this.#grow())
@@ -117,43 +166,49 @@ class Placement implements AddressMap {
 
   addressOf(label: Label): bigint {
     const binding = this.#bindings.get(label)
-    if (binding === undefined) {
+    const placed = binding === undefined ? undefined : this.#placed.get(binding.section)
+    if (binding === undefined || placed === undefined) {
       throw new AssemblerError('ERR_LABEL', `label ${label.name} is used but bound nowhere`)
     }
-    const base = this.bases.get(binding.section) ?? 0n
-    return base + BigInt(this.offsets.get(binding.section)?.[binding.fragment] ?? 0)
+    return placed.base + BigInt(placed.offsets[binding.fragment] ?? 0)
   }
 
   encodingOf(fragment: ChoiceFragment): Encoding {
     return fragment.encodings[this.#chosen.get(fragment) ?? 0] ?? NOTHING
   }
 
+  fixupsOf(fragment: Fragment): readonly Fixup[] {
+    if (fragment.kind === 'fixed') return fragment.fixups
+    return fragment.kind === 'choice' ? this.encodingOf(fragment).fixups : NOTHING.fixups
+  }
+
   #place(): void {
     let cursor = 0n
-    for (const section of this.#sections) {
-      const base = section.address ?? alignUp(cursor, section.align)
-      this.bases.set(section, base)
-      const offsets: number[] = []
+    for (const placed of this.sections) {
+      const { plan, offsets } = placed
+      placed.base = plan.address ?? alignUp(cursor, plan.align)
       let offset = 0
-      for (const fragment of section.fragments) {
-        offsets.push(offset)
-        offset += this.#lengthOf(fragment, base + BigInt(offset))
+      for (const [index, fragment] of plan.fragments.entries()) {
+        offsets[index] = offset
+        offset += this.#lengthOf(fragment, placed.base, offset)
       }
-      offsets.push(offset)
-      this.offsets.set(section, offsets)
-      cursor = base + BigInt(offset)
+      offsets[plan.fragments.length] = offset
+      cursor = placed.base + BigInt(offset)
     }
   }
 
-  #lengthOf(fragment: Fragment, address: bigint): number {
+  #lengthOf(fragment: Fragment, base: bigint, offset: number): number {
     switch (fragment.kind) {
       case 'fixed':
         return fragment.bytes.length
+      case 'settled':
+        return fragment.length
       case 'choice':
         return this.encodingOf(fragment).bytes.length
       case 'align':
-        return paddingOf(fragment, address)
+        return paddingOf(fragment, base + BigInt(offset))
       case 'org': {
+        const address = base + BigInt(offset)
         if (fragment.address < address) {
           throw new AssemblerError(
             'ERR_LAYOUT',
@@ -173,37 +228,48 @@ class Placement implements AddressMap {
 
   #grow(): boolean {
     let changed = false
-    for (const section of this.#sections) {
-      const base = this.bases.get(section) ?? 0n
-      const offsets = this.offsets.get(section) ?? []
-      section.fragments.forEach((fragment, index) => {
-        if (fragment.kind !== 'choice') return
+    for (const { plan, base, offsets } of this.sections) {
+      for (const [index, fragment] of plan.fragments.entries()) {
+        if (fragment.kind !== 'choice') continue
         const address = base + BigInt(offsets[index] ?? 0)
         const before = this.#chosen.get(fragment) ?? 0
         let chosen = before
         while (chosen < fragment.encodings.length - 1 && !this.#holds(fragment.encodings[chosen], address)) chosen++
-        if (chosen === before) return
+        if (chosen === before) continue
         this.#chosen.set(fragment, chosen)
         changed = true
-      })
+      }
     }
     return changed
   }
 }
 
-function fragmentBytes(fragment: Fragment, placement: Placement, length: number): Uint8Array {
+/** Writes `length` bytes of a fragment at `offset`, without what waits for addresses. */
+function writeFragment(
+  section: SectionPlan,
+  fragment: Fragment,
+  placement: Placement,
+  into: Uint8Array,
+  offset: number,
+  length: number,
+): void {
   switch (fragment.kind) {
+    case 'settled':
+      section.settled.copy(fragment.start, length, into, offset)
+      return
     case 'fixed':
-      return Uint8Array.from(fragment.bytes)
+      into.set(fragment.bytes, offset)
+      return
     case 'choice':
-      return Uint8Array.from(placement.encodingOf(fragment).bytes)
+      into.set(placement.encodingOf(fragment).bytes, offset)
+      return
     case 'align':
-      return typeof fragment.fill === 'number'
-        ? new Uint8Array(length).fill(fragment.fill)
-        : codePadding(length, fragment.fill.bits)
+      if (typeof fragment.fill === 'number') into.fill(fragment.fill, offset, offset + length)
+      else into.set(codePadding(length, fragment.fill.bits), offset)
+      return
     case 'org':
     case 'fill':
-      return new Uint8Array(length).fill(fragment.fill)
+      into.fill(fragment.fill, offset, offset + length)
   }
 }
 
@@ -214,25 +280,14 @@ function fragmentBytes(fragment: Fragment, placement: Placement, length: number)
  */
 export function layOut(sections: readonly SectionPlan[], bindings: ReadonlyMap<Label, Binding>): Layout {
   const placement = new Placement(sections, bindings)
-  const laid = sections.map((plan): LaidSection => {
-    const address = placement.bases.get(plan) ?? 0n
-    const offsets = placement.offsets.get(plan) ?? []
-    const bytes = new Uint8Array(offsets.at(-1) ?? 0)
-    const lines = plan.fragments.map((fragment, index): LaidLine => {
+  const laid = placement.sections.map(({ plan, base, offsets }): LaidSection => {
+    const bytes = new Uint8Array(offsets[plan.fragments.length] ?? 0)
+    for (const [index, fragment] of plan.fragments.entries()) {
       const offset = offsets[index] ?? 0
-      const length = (offsets[index + 1] ?? 0) - offset
-      const piece = fragmentBytes(fragment, placement, length)
-      const fixups =
-        fragment.kind === 'fixed'
-          ? fragment.fixups
-          : fragment.kind === 'choice'
-            ? placement.encodingOf(fragment).fixups
-            : []
-      for (const fixup of fixups) applyFixup(fixup, piece, address + BigInt(offset), placement)
-      bytes.set(piece, offset)
-      return { offset, length, text: fragment.text, fixups }
-    })
-    return { plan, address, bytes, lines }
+      writeFragment(plan, fragment, placement, bytes, offset, (offsets[index + 1] ?? 0) - offset)
+      for (const fixup of placement.fixupsOf(fragment)) applyFixup(fixup, bytes, offset, base, placement)
+    }
+    return { plan, address: base, bytes, offsets, fixupsOf: (fragment) => placement.fixupsOf(fragment) }
   })
   return { sections: laid, addressOf: (label) => placement.addressOf(label) }
 }

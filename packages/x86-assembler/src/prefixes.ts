@@ -105,6 +105,7 @@ function isConditional(form: Form): boolean {
  * @throws AssemblerError `ERR_PREFIX` if the instruction cannot have one of them
  */
 export function prefixBytes(form: Form, hasMemory: boolean, prefixes: InstructionPrefixes): number[] {
+  if (prefixes === NO_PREFIXES) return []
   const out = [...prefixes.raw]
   for (const hint of prefixes.hints) {
     const { byte, on, allows } = HINTS[hint]

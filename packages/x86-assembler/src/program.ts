@@ -151,15 +151,17 @@ export class LaidOutProgram implements Program {
         if (here !== undefined) out.push(...here.map((name) => `${name}:`))
         names.delete(address)
       }
-      for (const line of section.lines) {
-        const address = section.address + BigInt(line.offset)
+      for (const [index, { text }] of section.plan.fragments.entries()) {
+        const offset = section.offsets[index] ?? 0
+        const length = (section.offsets[index + 1] ?? 0) - offset
+        const address = section.address + BigInt(offset)
         pushLabels(address)
-        if (line.length === 0) continue
+        if (length === 0) continue
         // Long data shows its first bytes only: a listing is for reading.
-        const shown = section.bytes.subarray(line.offset, line.offset + Math.min(line.length, 10))
+        const shown = section.bytes.subarray(offset, offset + Math.min(length, 10))
         const bytes = Array.from(shown, (value) => hex(BigInt(value), 2)).join(' ')
-        const more = line.length > shown.length ? ` +${line.length - shown.length}` : ''
-        out.push(`${hex(address, digits)}  ${(bytes + more).padEnd(34)} ${line.text}`.trimEnd())
+        const more = length > shown.length ? ` +${length - shown.length}` : ''
+        out.push(`${hex(address, digits)}  ${(bytes + more).padEnd(34)} ${text.toString()}`.trimEnd())
       }
       pushLabels(section.address + BigInt(section.bytes.length))
     }
