@@ -5,14 +5,7 @@
  * relaxes the branches. Both give the same bytes. The two take turns; the best of the rounds counts.
  */
 import { performance } from 'node:perf_hooks'
-import {
-  BlockEncoder,
-  BlockEncoderOptions,
-  Code,
-  Instruction,
-  MemoryOperand,
-  Register,
-} from 'iced-x86'
+import { BlockEncoder, BlockEncoderOptions, Code, Instruction, MemoryOperand, Register } from 'iced-x86'
 import { Assembler, dword, eax, qword, rax, rbx, rcx, rdx, xmm1, xmm2, xmm3 } from '../src/index.ts'
 
 const GROUPS = 12_500
@@ -82,5 +75,7 @@ for (let round = 0; round < ROUNDS; round++) {
   peer = Math.min(peer, theirs)
 }
 const count = GROUPS * GROUP
-console.error(`ours ${((best * 1e6) / count).toFixed(0)} ns, iced-x86 ${((peer * 1e6) / count).toFixed(0)} ns an instruction`)
+console.error(
+  `ours ${((best * 1e6) / count).toFixed(0)} ns, iced-x86 ${((peer * 1e6) / count).toFixed(0)} ns an instruction`,
+)
 console.log(`assembler: ${(peer / best).toFixed(2)} x iced (${count} instructions with labels, create + BlockEncoder)`)

@@ -92,7 +92,14 @@ export class Assembler {
     const load = typeof options.load === 'number' ? BigInt(options.load) : options.load
     const existing = this.#sections.find((section) => section.name === name)
     if (existing === undefined) {
-      const made: SectionPlan = { name, address, load, align: options.align ?? 16, fragments: [], settled: new ByteStore() }
+      const made: SectionPlan = {
+        name,
+        address,
+        load,
+        align: options.align ?? 16,
+        fragments: [],
+        settled: new ByteStore(),
+      }
       this.#sections.push(made)
       this.#current = made
       return this
@@ -261,7 +268,8 @@ export class Assembler {
     const result = assembleInstruction({ mnemonic, code, operands, prefixes, bits: this.#bits })
     const [only, more] = result.encodings
     const text = new InstructionText(result.mnemonic, operands, prefixes)
-    if (only === undefined || more !== undefined) return this.#add({ kind: 'choice', text, encodings: result.encodings })
+    if (only === undefined || more !== undefined)
+      return this.#add({ kind: 'choice', text, encodings: result.encodings })
     addFixed(this.#current, text, only)
     return this
   }

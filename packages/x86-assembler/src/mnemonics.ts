@@ -62,6 +62,8 @@ import type {
   PunpcklbwOperands,
   RclOperands,
   Tcmmimfp16psOperands,
+  Tcvtrowd2psOperands,
+  Vaddbf16Operands,
   VaddpdOperands,
   VaddphOperands,
   VaddpsOperands,
@@ -77,24 +79,32 @@ import type {
   VblendpdOperands,
   VblendvpdOperands,
   VcompresspdOperands,
+  Vcvtbf162ibsOperands,
+  Vcvtbiasph2bf8Operands,
   Vcvtdq2pdOperands,
   Vcvtdq2phOperands,
   Vcvtdq2psOperands,
+  Vcvthf82phOperands,
   Vcvtneebf162psOperands,
   Vcvtpd2dqOperands,
   Vcvtpd2phOperands,
   Vcvtpd2qqOperands,
+  Vcvtph2bf8Operands,
   Vcvtph2dqOperands,
+  Vcvtph2ibsOperands,
   Vcvtph2pdOperands,
-  Vcvtph2uwOperands,
+  Vcvtsd2usiOperands,
   Vcvtsh2siOperands,
   Vcvtsi2shOperands,
+  Vcvtss2usiOperands,
   VdbpsadbwOperands,
   VdppdOperands,
   Vexp2pdOperands,
   Vexp2psOperands,
   VexpandpdOperands,
   Vextractf32x4Operands,
+  VfixupimmpdOperands,
+  VfixupimmpsOperands,
   VfixupimmsdOperands,
   VfixupimmssOperands,
   VfmaddpdOperands,
@@ -102,6 +112,7 @@ import type {
   VfmaddssOperands,
   VfrczpdOperands,
   VgatherdpdOperands,
+  Vgetmantbf16Operands,
   VgetmantpdOperands,
   VgetmantphOperands,
   VgetmantpsOperands,
@@ -114,6 +125,7 @@ import type {
   Vmovdqa32Operands,
   VmovmskpdOperands,
   VmovntdqOperands,
+  VmovrsbOperands,
   VpabsdOperands,
   VpabsqOperands,
   Vpbroadcastmb2qOperands,
@@ -125,7 +137,6 @@ import type {
   VpmovdwOperands,
   VpmovqbOperands,
   VpmovsxbdOperands,
-  VpmovsxbwOperands,
   VproldOperands,
   VprotbOperands,
   VpscatterdqOperands,
@@ -1906,6 +1917,16 @@ export interface Mnemonics {
   tcmmimfp16ps(...operands: Tcmmimfp16psOperands): this
   /** TCMMRLFP16PS: tmm, tmm, tmm. */
   tcmmrlfp16ps(...operands: Tcmmimfp16psOperands): this
+  /** TCVTROWD2PS: zmm, tmm, r32; zmm, tmm, imm8. */
+  tcvtrowd2ps(...operands: Tcvtrowd2psOperands): this
+  /** TCVTROWPS2BF16H: zmm, tmm, r32; zmm, tmm, imm8. */
+  tcvtrowps2bf16h(...operands: Tcvtrowd2psOperands): this
+  /** TCVTROWPS2BF16L: zmm, tmm, r32; zmm, tmm, imm8. */
+  tcvtrowps2bf16l(...operands: Tcvtrowd2psOperands): this
+  /** TCVTROWPS2PHH: zmm, tmm, r32; zmm, tmm, imm8. */
+  tcvtrowps2phh(...operands: Tcvtrowd2psOperands): this
+  /** TCVTROWPS2PHL: zmm, tmm, r32; zmm, tmm, imm8. */
+  tcvtrowps2phl(...operands: Tcvtrowd2psOperands): this
   /** TDCALL. */
   tdcall(): this
   /** TDPBF16PS: tmm, tmm, tmm. */
@@ -1946,6 +1967,8 @@ export interface Mnemonics {
   tileloadd(...operands: [TileRegister, Memory]): this
   /** TILELOADDT1: tmm, m. */
   tileloaddt1(...operands: [TileRegister, Memory]): this
+  /** TILEMOVROW: zmm, tmm, r32; zmm, tmm, imm8. */
+  tilemovrow(...operands: Tcvtrowd2psOperands): this
   /** TILERELEASE. */
   tilerelease(): this
   /** TILESTORED: m, tmm. */
@@ -1992,6 +2015,8 @@ export interface Mnemonics {
   v4fnmaddps(...operands: [ZmmK, ZmmRegister, M128]): this
   /** V4FNMADDSS: xmm {k}{z}, xmm, m128. */
   v4fnmaddss(...operands: [XmmK, Xmm, M128]): this
+  /** VADDBF16: xmm {k}{z}, xmm, xmm/m128/m16bcst; ymm {k}{z}, ymm, ymm/m256/m16bcst; zmm {k}{z}, zmm, zmm/m512/m16bcst. */
+  vaddbf16(...operands: Vaddbf16Operands): this
   /** VADDPD: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256; xmm {k}{z}, xmm, xmm/m128/m64bcst; ymm {k}{z}, ymm, ymm/m256/m64bcst; zmm {k}{z}, zmm, zmm/m512/m64bcst {er}. */
   vaddpd(...operands: VaddpdOperands): this
   /** VADDPH: xmm {k}{z}, xmm, xmm/m128/m16bcst; ymm {k}{z}, ymm, ymm/m256/m16bcst; zmm {k}{z}, zmm, zmm/m512/m16bcst {er}. */
@@ -2076,6 +2101,13 @@ export interface Mnemonics {
   vbroadcastsd(...operands: [YmmK, Xmm | M64] | [ZmmK, Xmm | M64]): this
   /** VBROADCASTSS: xmm, m32; ymm, m32; xmm, xmm; ymm, xmm; xmm {k}{z}, xmm/m32; ymm {k}{z}, xmm/m32; zmm {k}{z}, xmm/m32. */
   vbroadcastss(...operands: [XmmK, Xmm | M32] | [YmmK, Xmm | M32] | [ZmmK, Xmm | M32]): this
+  /** VCMPBF16: k {k}, xmm, xmm/m128/m16bcst, imm8; k {k}, ymm, ymm/m256/m16bcst, imm8; k {k}, zmm, zmm/m512/m16bcst, imm8. */
+  vcmpbf16(
+    ...operands:
+      | [MaskK, Xmm, Xmm | M128 | B16, Immediate]
+      | [MaskK, Ymm, Ymm | M256 | B16, Immediate]
+      | [MaskK, ZmmRegister, ZmmRegister | M512 | B16, Immediate]
+  ): this
   /** VCMPPD: xmm, xmm, xmm/m128, imm8; ymm, ymm, ymm/m256, imm8; k {k}, xmm, xmm/m128/m64bcst, imm8; k {k}, ymm, ymm/m256/m64bcst, imm8; k {k}, zmm, zmm/m512/m64bcst, imm8 {sae}. */
   vcmppd(
     ...operands:
@@ -2120,6 +2152,8 @@ export interface Mnemonics {
       | [MaskK, Xmm, Xmm | M32, Immediate]
       | [MaskK, Xmm, Xmm, Rounding, Immediate]
   ): this
+  /** VCOMISBF16: xmm, xmm/m16. */
+  vcomisbf16(...operands: [Xmm, Xmm | M16]): this
   /** VCOMISD: xmm, xmm/m64; xmm, xmm/m64 {sae}. */
   vcomisd(...operands: [Xmm, Xmm | M64] | [Xmm, Xmm, Rounding]): this
   /** VCOMISH: xmm, xmm/m16 {sae}. */
@@ -2130,12 +2164,42 @@ export interface Mnemonics {
   vcompresspd(...operands: VcompresspdOperands): this
   /** VCOMPRESSPS: xmm/m128 {k}{z}, xmm; ymm/m256 {k}{z}, ymm; zmm/m512 {k}{z}, zmm. */
   vcompressps(...operands: VcompresspdOperands): this
+  /** VCOMXSD: xmm, xmm/m64 {sae}. */
+  vcomxsd(...operands: [Xmm, Xmm | M64] | [Xmm, Xmm, Rounding]): this
+  /** VCOMXSH: xmm, xmm/m16 {sae}. */
+  vcomxsh(...operands: [Xmm, Xmm | M16] | [Xmm, Xmm, Rounding]): this
+  /** VCOMXSS: xmm, xmm/m32 {sae}. */
+  vcomxss(...operands: [Xmm, Xmm | M32] | [Xmm, Xmm, Rounding]): this
+  /** VCVT2PH2BF8: xmm {k}{z}, xmm, xmm/m128/m16bcst; ymm {k}{z}, ymm, ymm/m256/m16bcst; zmm {k}{z}, zmm, zmm/m512/m16bcst. */
+  vcvt2ph2bf8(...operands: Vaddbf16Operands): this
+  /** VCVT2PH2BF8S: xmm {k}{z}, xmm, xmm/m128/m16bcst; ymm {k}{z}, ymm, ymm/m256/m16bcst; zmm {k}{z}, zmm, zmm/m512/m16bcst. */
+  vcvt2ph2bf8s(...operands: Vaddbf16Operands): this
+  /** VCVT2PH2HF8: xmm {k}{z}, xmm, xmm/m128/m16bcst; ymm {k}{z}, ymm, ymm/m256/m16bcst; zmm {k}{z}, zmm, zmm/m512/m16bcst. */
+  vcvt2ph2hf8(...operands: Vaddbf16Operands): this
+  /** VCVT2PH2HF8S: xmm {k}{z}, xmm, xmm/m128/m16bcst; ymm {k}{z}, ymm, ymm/m256/m16bcst; zmm {k}{z}, zmm, zmm/m512/m16bcst. */
+  vcvt2ph2hf8s(...operands: Vaddbf16Operands): this
+  /** VCVT2PS2PHX: xmm {k}{z}, xmm, xmm/m128/m32bcst; ymm {k}{z}, ymm, ymm/m256/m32bcst; zmm {k}{z}, zmm, zmm/m512/m32bcst {er}. */
+  vcvt2ps2phx(...operands: VaddpsOperands): this
+  /** VCVTBF162IBS: xmm {k}{z}, xmm/m128/m16bcst; ymm {k}{z}, ymm/m256/m16bcst; zmm {k}{z}, zmm/m512/m16bcst. */
+  vcvtbf162ibs(...operands: Vcvtbf162ibsOperands): this
+  /** VCVTBF162IUBS: xmm {k}{z}, xmm/m128/m16bcst; ymm {k}{z}, ymm/m256/m16bcst; zmm {k}{z}, zmm/m512/m16bcst. */
+  vcvtbf162iubs(...operands: Vcvtbf162ibsOperands): this
+  /** VCVTBIASPH2BF8: xmm {k}{z}, xmm, xmm/m128/m16bcst; xmm {k}{z}, ymm, ymm/m256/m16bcst; ymm {k}{z}, zmm, zmm/m512/m16bcst. */
+  vcvtbiasph2bf8(...operands: Vcvtbiasph2bf8Operands): this
+  /** VCVTBIASPH2BF8S: xmm {k}{z}, xmm, xmm/m128/m16bcst; xmm {k}{z}, ymm, ymm/m256/m16bcst; ymm {k}{z}, zmm, zmm/m512/m16bcst. */
+  vcvtbiasph2bf8s(...operands: Vcvtbiasph2bf8Operands): this
+  /** VCVTBIASPH2HF8: xmm {k}{z}, xmm, xmm/m128/m16bcst; xmm {k}{z}, ymm, ymm/m256/m16bcst; ymm {k}{z}, zmm, zmm/m512/m16bcst. */
+  vcvtbiasph2hf8(...operands: Vcvtbiasph2bf8Operands): this
+  /** VCVTBIASPH2HF8S: xmm {k}{z}, xmm, xmm/m128/m16bcst; xmm {k}{z}, ymm, ymm/m256/m16bcst; ymm {k}{z}, zmm, zmm/m512/m16bcst. */
+  vcvtbiasph2hf8s(...operands: Vcvtbiasph2bf8Operands): this
   /** VCVTDQ2PD: xmm, xmm/m64; ymm, xmm/m128; xmm {k}{z}, xmm/m64/m32bcst; ymm {k}{z}, xmm/m128/m32bcst; zmm {k}{z}, ymm/m256/m32bcst {er}. */
   vcvtdq2pd(...operands: Vcvtdq2pdOperands): this
   /** VCVTDQ2PH: xmm {k}{z}, xmm/m128/m32bcst; xmm {k}{z}, ymm/m256/m32bcst; ymm {k}{z}, zmm/m512/m32bcst {er}. */
   vcvtdq2ph(...operands: Vcvtdq2phOperands): this
   /** VCVTDQ2PS: xmm, xmm/m128; ymm, ymm/m256; xmm {k}{z}, xmm/m128/m32bcst; ymm {k}{z}, ymm/m256/m32bcst; zmm {k}{z}, zmm/m512/m32bcst {er}. */
   vcvtdq2ps(...operands: Vcvtdq2psOperands): this
+  /** VCVTHF82PH: xmm {k}{z}, xmm/m64; ymm {k}{z}, xmm/m128; zmm {k}{z}, ymm/m256. */
+  vcvthf82ph(...operands: Vcvthf82phOperands): this
   /** VCVTNE2PS2BF16: xmm {k}{z}, xmm, xmm/m128/m32bcst; ymm {k}{z}, ymm, ymm/m256/m32bcst; zmm {k}{z}, zmm, zmm/m512/m32bcst. */
   vcvtne2ps2bf16(...operands: VandnpsOperands): this
   /** VCVTNEEBF162PS: xmm, m128; ymm, m256. */
@@ -2162,8 +2226,20 @@ export interface Mnemonics {
   vcvtpd2udq(...operands: Vcvtpd2dqOperands): this
   /** VCVTPD2UQQ: xmm {k}{z}, xmm/m128/m64bcst; ymm {k}{z}, ymm/m256/m64bcst; zmm {k}{z}, zmm/m512/m64bcst {er}. */
   vcvtpd2uqq(...operands: Vcvtpd2qqOperands): this
+  /** VCVTPH2BF8: xmm {k}{z}, xmm/m128/m16bcst; xmm {k}{z}, ymm/m256/m16bcst; ymm {k}{z}, zmm/m512/m16bcst. */
+  vcvtph2bf8(...operands: Vcvtph2bf8Operands): this
+  /** VCVTPH2BF8S: xmm {k}{z}, xmm/m128/m16bcst; xmm {k}{z}, ymm/m256/m16bcst; ymm {k}{z}, zmm/m512/m16bcst. */
+  vcvtph2bf8s(...operands: Vcvtph2bf8Operands): this
   /** VCVTPH2DQ: xmm {k}{z}, xmm/m64/m16bcst; ymm {k}{z}, xmm/m128/m16bcst; zmm {k}{z}, ymm/m256/m16bcst {er}. */
   vcvtph2dq(...operands: Vcvtph2dqOperands): this
+  /** VCVTPH2HF8: xmm {k}{z}, xmm/m128/m16bcst; xmm {k}{z}, ymm/m256/m16bcst; ymm {k}{z}, zmm/m512/m16bcst. */
+  vcvtph2hf8(...operands: Vcvtph2bf8Operands): this
+  /** VCVTPH2HF8S: xmm {k}{z}, xmm/m128/m16bcst; xmm {k}{z}, ymm/m256/m16bcst; ymm {k}{z}, zmm/m512/m16bcst. */
+  vcvtph2hf8s(...operands: Vcvtph2bf8Operands): this
+  /** VCVTPH2IBS: xmm {k}{z}, xmm/m128/m16bcst; ymm {k}{z}, ymm/m256/m16bcst; zmm {k}{z}, zmm/m512/m16bcst {er}. */
+  vcvtph2ibs(...operands: Vcvtph2ibsOperands): this
+  /** VCVTPH2IUBS: xmm {k}{z}, xmm/m128/m16bcst; ymm {k}{z}, ymm/m256/m16bcst; zmm {k}{z}, zmm/m512/m16bcst {er}. */
+  vcvtph2iubs(...operands: Vcvtph2ibsOperands): this
   /** VCVTPH2PD: xmm {k}{z}, xmm/m32/m16bcst; ymm {k}{z}, xmm/m64/m16bcst; zmm {k}{z}, xmm/m128/m16bcst {sae}. */
   vcvtph2pd(...operands: Vcvtph2pdOperands): this
   /** VCVTPH2PS: xmm, xmm/m64; ymm, xmm/m128; xmm {k}{z}, xmm/m64; ymm {k}{z}, xmm/m128; zmm {k}{z}, ymm/m256 {sae}. */
@@ -2177,11 +2253,15 @@ export interface Mnemonics {
   /** VCVTPH2UQQ: xmm {k}{z}, xmm/m32/m16bcst; ymm {k}{z}, xmm/m64/m16bcst; zmm {k}{z}, xmm/m128/m16bcst {er}. */
   vcvtph2uqq(...operands: Vcvtph2pdOperands): this
   /** VCVTPH2UW: xmm {k}{z}, xmm/m128/m16bcst; ymm {k}{z}, ymm/m256/m16bcst; zmm {k}{z}, zmm/m512/m16bcst {er}. */
-  vcvtph2uw(...operands: Vcvtph2uwOperands): this
+  vcvtph2uw(...operands: Vcvtph2ibsOperands): this
   /** VCVTPH2W: xmm {k}{z}, xmm/m128/m16bcst; ymm {k}{z}, ymm/m256/m16bcst; zmm {k}{z}, zmm/m512/m16bcst {er}. */
-  vcvtph2w(...operands: Vcvtph2uwOperands): this
+  vcvtph2w(...operands: Vcvtph2ibsOperands): this
   /** VCVTPS2DQ: xmm, xmm/m128; ymm, ymm/m256; xmm {k}{z}, xmm/m128/m32bcst; ymm {k}{z}, ymm/m256/m32bcst; zmm {k}{z}, zmm/m512/m32bcst {er}. */
   vcvtps2dq(...operands: Vcvtdq2psOperands): this
+  /** VCVTPS2IBS: xmm {k}{z}, xmm/m128/m32bcst; ymm {k}{z}, ymm/m256/m32bcst; zmm {k}{z}, zmm/m512/m32bcst {er}. */
+  vcvtps2ibs(...operands: Vcvtdq2psOperands): this
+  /** VCVTPS2IUBS: xmm {k}{z}, xmm/m128/m32bcst; ymm {k}{z}, ymm/m256/m32bcst; zmm {k}{z}, zmm/m512/m32bcst {er}. */
+  vcvtps2iubs(...operands: Vcvtdq2psOperands): this
   /** VCVTPS2PD: xmm, xmm/m64; ymm, xmm/m128; xmm {k}{z}, xmm/m64/m32bcst; ymm {k}{z}, xmm/m128/m32bcst; zmm {k}{z}, ymm/m256/m32bcst {sae}. */
   vcvtps2pd(...operands: Vcvtdq2pdOperands): this
   /** VCVTPS2PH: xmm/m64, xmm, imm8; xmm/m128, ymm, imm8; xmm/m64 {k}{z}, xmm, imm8; xmm/m128 {k}{z}, ymm, imm8; ymm/m256 {k}{z}, zmm, imm8 {sae}. */
@@ -2213,7 +2293,7 @@ export interface Mnemonics {
   /** VCVTSD2SS: xmm, xmm, xmm/m64; xmm {k}{z}, xmm, xmm/m64 {er}. */
   vcvtsd2ss(...operands: VaddsdOperands): this
   /** VCVTSD2USI: r32, xmm/m64 {er}; r64, xmm/m64 {er}. */
-  vcvtsd2usi(...operands: [Gp32, Xmm | M64] | [Gp32, Xmm, Rounding] | [Gp64, Xmm | M64] | [Gp64, Xmm, Rounding]): this
+  vcvtsd2usi(...operands: Vcvtsd2usiOperands): this
   /** VCVTSH2SD: xmm {k}{z}, xmm, xmm/m16 {sae}. */
   vcvtsh2sd(...operands: VaddshOperands): this
   /** VCVTSH2SI: r32, xmm/m16 {er}; r64, xmm/m16 {er}. */
@@ -2239,17 +2319,33 @@ export interface Mnemonics {
   /** VCVTSS2SI: r32, xmm/m32; r64, xmm/m32; r32, xmm/m32 {er}; r64, xmm/m32 {er}. */
   vcvtss2si(...operands: [Gp32, Xmm | M32] | [Gp64, Xmm | M32] | [Gp32, Xmm, Rounding] | [Gp64, Xmm, Rounding]): this
   /** VCVTSS2USI: r32, xmm/m32 {er}; r64, xmm/m32 {er}. */
-  vcvtss2usi(...operands: [Gp32, Xmm | M32] | [Gp32, Xmm, Rounding] | [Gp64, Xmm | M32] | [Gp64, Xmm, Rounding]): this
+  vcvtss2usi(...operands: Vcvtss2usiOperands): this
+  /** VCVTTBF162IBS: xmm {k}{z}, xmm/m128/m16bcst; ymm {k}{z}, ymm/m256/m16bcst; zmm {k}{z}, zmm/m512/m16bcst. */
+  vcvttbf162ibs(...operands: Vcvtbf162ibsOperands): this
+  /** VCVTTBF162IUBS: xmm {k}{z}, xmm/m128/m16bcst; ymm {k}{z}, ymm/m256/m16bcst; zmm {k}{z}, zmm/m512/m16bcst. */
+  vcvttbf162iubs(...operands: Vcvtbf162ibsOperands): this
   /** VCVTTPD2DQ: xmm, xmm/m128; xmm, ymm/m256; xmm {k}{z}, xmm/m128/m64bcst; xmm {k}{z}, ymm/m256/m64bcst; ymm {k}{z}, zmm/m512/m64bcst {sae}. */
   vcvttpd2dq(...operands: Vcvtpd2dqOperands): this
+  /** VCVTTPD2DQS: xmm {k}{z}, xmm/m128/m64bcst; xmm {k}{z}, ymm/m256/m64bcst; ymm {k}{z}, zmm/m512/m64bcst {sae}. */
+  vcvttpd2dqs(...operands: Vcvtpd2dqOperands): this
   /** VCVTTPD2QQ: xmm {k}{z}, xmm/m128/m64bcst; ymm {k}{z}, ymm/m256/m64bcst; zmm {k}{z}, zmm/m512/m64bcst {sae}. */
   vcvttpd2qq(...operands: Vcvtpd2qqOperands): this
+  /** VCVTTPD2QQS: xmm {k}{z}, xmm/m128/m64bcst; ymm {k}{z}, ymm/m256/m64bcst; zmm {k}{z}, zmm/m512/m64bcst {sae}. */
+  vcvttpd2qqs(...operands: Vcvtpd2qqOperands): this
   /** VCVTTPD2UDQ: xmm {k}{z}, xmm/m128/m64bcst; xmm {k}{z}, ymm/m256/m64bcst; ymm {k}{z}, zmm/m512/m64bcst {sae}. */
   vcvttpd2udq(...operands: Vcvtpd2dqOperands): this
+  /** VCVTTPD2UDQS: xmm {k}{z}, xmm/m128/m64bcst; xmm {k}{z}, ymm/m256/m64bcst; ymm {k}{z}, zmm/m512/m64bcst {sae}. */
+  vcvttpd2udqs(...operands: Vcvtpd2dqOperands): this
   /** VCVTTPD2UQQ: xmm {k}{z}, xmm/m128/m64bcst; ymm {k}{z}, ymm/m256/m64bcst; zmm {k}{z}, zmm/m512/m64bcst {sae}. */
   vcvttpd2uqq(...operands: Vcvtpd2qqOperands): this
+  /** VCVTTPD2UQQS: xmm {k}{z}, xmm/m128/m64bcst; ymm {k}{z}, ymm/m256/m64bcst; zmm {k}{z}, zmm/m512/m64bcst {sae}. */
+  vcvttpd2uqqs(...operands: Vcvtpd2qqOperands): this
   /** VCVTTPH2DQ: xmm {k}{z}, xmm/m64/m16bcst; ymm {k}{z}, xmm/m128/m16bcst; zmm {k}{z}, ymm/m256/m16bcst {sae}. */
   vcvttph2dq(...operands: Vcvtph2dqOperands): this
+  /** VCVTTPH2IBS: xmm {k}{z}, xmm/m128/m16bcst; ymm {k}{z}, ymm/m256/m16bcst; zmm {k}{z}, zmm/m512/m16bcst {sae}. */
+  vcvttph2ibs(...operands: Vcvtph2ibsOperands): this
+  /** VCVTTPH2IUBS: xmm {k}{z}, xmm/m128/m16bcst; ymm {k}{z}, ymm/m256/m16bcst; zmm {k}{z}, zmm/m512/m16bcst {sae}. */
+  vcvttph2iubs(...operands: Vcvtph2ibsOperands): this
   /** VCVTTPH2QQ: xmm {k}{z}, xmm/m32/m16bcst; ymm {k}{z}, xmm/m64/m16bcst; zmm {k}{z}, xmm/m128/m16bcst {sae}. */
   vcvttph2qq(...operands: Vcvtph2pdOperands): this
   /** VCVTTPH2UDQ: xmm {k}{z}, xmm/m64/m16bcst; ymm {k}{z}, xmm/m128/m16bcst; zmm {k}{z}, ymm/m256/m16bcst {sae}. */
@@ -2257,29 +2353,49 @@ export interface Mnemonics {
   /** VCVTTPH2UQQ: xmm {k}{z}, xmm/m32/m16bcst; ymm {k}{z}, xmm/m64/m16bcst; zmm {k}{z}, xmm/m128/m16bcst {sae}. */
   vcvttph2uqq(...operands: Vcvtph2pdOperands): this
   /** VCVTTPH2UW: xmm {k}{z}, xmm/m128/m16bcst; ymm {k}{z}, ymm/m256/m16bcst; zmm {k}{z}, zmm/m512/m16bcst {sae}. */
-  vcvttph2uw(...operands: Vcvtph2uwOperands): this
+  vcvttph2uw(...operands: Vcvtph2ibsOperands): this
   /** VCVTTPH2W: xmm {k}{z}, xmm/m128/m16bcst; ymm {k}{z}, ymm/m256/m16bcst; zmm {k}{z}, zmm/m512/m16bcst {sae}. */
-  vcvttph2w(...operands: Vcvtph2uwOperands): this
+  vcvttph2w(...operands: Vcvtph2ibsOperands): this
   /** VCVTTPS2DQ: xmm, xmm/m128; ymm, ymm/m256; xmm {k}{z}, xmm/m128/m32bcst; ymm {k}{z}, ymm/m256/m32bcst; zmm {k}{z}, zmm/m512/m32bcst {sae}. */
   vcvttps2dq(...operands: Vcvtdq2psOperands): this
+  /** VCVTTPS2DQS: xmm {k}{z}, xmm/m128/m32bcst; ymm {k}{z}, ymm/m256/m32bcst; zmm {k}{z}, zmm/m512/m32bcst {sae}. */
+  vcvttps2dqs(...operands: Vcvtdq2psOperands): this
+  /** VCVTTPS2IBS: xmm {k}{z}, xmm/m128/m32bcst; ymm {k}{z}, ymm/m256/m32bcst; zmm {k}{z}, zmm/m512/m32bcst {sae}. */
+  vcvttps2ibs(...operands: Vcvtdq2psOperands): this
+  /** VCVTTPS2IUBS: xmm {k}{z}, xmm/m128/m32bcst; ymm {k}{z}, ymm/m256/m32bcst; zmm {k}{z}, zmm/m512/m32bcst {sae}. */
+  vcvttps2iubs(...operands: Vcvtdq2psOperands): this
   /** VCVTTPS2QQ: xmm {k}{z}, xmm/m64/m32bcst; ymm {k}{z}, xmm/m128/m32bcst; zmm {k}{z}, ymm/m256/m32bcst {sae}. */
   vcvttps2qq(...operands: Vcvtdq2pdOperands): this
+  /** VCVTTPS2QQS: xmm {k}{z}, xmm/m64/m32bcst; ymm {k}{z}, xmm/m128/m32bcst; zmm {k}{z}, ymm/m256/m32bcst {sae}. */
+  vcvttps2qqs(...operands: Vcvtdq2pdOperands): this
   /** VCVTTPS2UDQ: xmm {k}{z}, xmm/m128/m32bcst; ymm {k}{z}, ymm/m256/m32bcst; zmm {k}{z}, zmm/m512/m32bcst {sae}. */
   vcvttps2udq(...operands: Vcvtdq2psOperands): this
+  /** VCVTTPS2UDQS: xmm {k}{z}, xmm/m128/m32bcst; ymm {k}{z}, ymm/m256/m32bcst; zmm {k}{z}, zmm/m512/m32bcst {sae}. */
+  vcvttps2udqs(...operands: Vcvtdq2psOperands): this
   /** VCVTTPS2UQQ: xmm {k}{z}, xmm/m64/m32bcst; ymm {k}{z}, xmm/m128/m32bcst; zmm {k}{z}, ymm/m256/m32bcst {sae}. */
   vcvttps2uqq(...operands: Vcvtdq2pdOperands): this
+  /** VCVTTPS2UQQS: xmm {k}{z}, xmm/m64/m32bcst; ymm {k}{z}, xmm/m128/m32bcst; zmm {k}{z}, ymm/m256/m32bcst {sae}. */
+  vcvttps2uqqs(...operands: Vcvtdq2pdOperands): this
   /** VCVTTSD2SI: r32, xmm/m64; r64, xmm/m64; r32, xmm/m64 {sae}; r64, xmm/m64 {sae}. */
   vcvttsd2si(...operands: [Gp32, Xmm | M64] | [Gp64, Xmm | M64] | [Gp32, Xmm, Rounding] | [Gp64, Xmm, Rounding]): this
+  /** VCVTTSD2SIS: r32, xmm/m64 {sae}; r64, xmm/m64 {sae}. */
+  vcvttsd2sis(...operands: Vcvtsd2usiOperands): this
   /** VCVTTSD2USI: r32, xmm/m64 {sae}; r64, xmm/m64 {sae}. */
-  vcvttsd2usi(...operands: [Gp32, Xmm | M64] | [Gp32, Xmm, Rounding] | [Gp64, Xmm | M64] | [Gp64, Xmm, Rounding]): this
+  vcvttsd2usi(...operands: Vcvtsd2usiOperands): this
+  /** VCVTTSD2USIS: r32, xmm/m64 {sae}; r64, xmm/m64 {sae}. */
+  vcvttsd2usis(...operands: Vcvtsd2usiOperands): this
   /** VCVTTSH2SI: r32, xmm/m16 {sae}; r64, xmm/m16 {sae}. */
   vcvttsh2si(...operands: Vcvtsh2siOperands): this
   /** VCVTTSH2USI: r32, xmm/m16 {sae}; r64, xmm/m16 {sae}. */
   vcvttsh2usi(...operands: Vcvtsh2siOperands): this
   /** VCVTTSS2SI: r32, xmm/m32; r64, xmm/m32; r32, xmm/m32 {sae}; r64, xmm/m32 {sae}. */
   vcvttss2si(...operands: [Gp32, Xmm | M32] | [Gp64, Xmm | M32] | [Gp32, Xmm, Rounding] | [Gp64, Xmm, Rounding]): this
+  /** VCVTTSS2SIS: r32, xmm/m32 {sae}; r64, xmm/m32 {sae}. */
+  vcvttss2sis(...operands: Vcvtss2usiOperands): this
   /** VCVTTSS2USI: r32, xmm/m32 {sae}; r64, xmm/m32 {sae}. */
-  vcvttss2usi(...operands: [Gp32, Xmm | M32] | [Gp32, Xmm, Rounding] | [Gp64, Xmm | M32] | [Gp64, Xmm, Rounding]): this
+  vcvttss2usi(...operands: Vcvtss2usiOperands): this
+  /** VCVTTSS2USIS: r32, xmm/m32 {sae}; r64, xmm/m32 {sae}. */
+  vcvttss2usis(...operands: Vcvtss2usiOperands): this
   /** VCVTUDQ2PD: xmm {k}{z}, xmm/m64/m32bcst; ymm {k}{z}, xmm/m128/m32bcst; zmm {k}{z}, ymm/m256/m32bcst {er}. */
   vcvtudq2pd(...operands: Vcvtdq2pdOperands): this
   /** VCVTUDQ2PH: xmm {k}{z}, xmm/m128/m32bcst; xmm {k}{z}, ymm/m256/m32bcst; ymm {k}{z}, zmm/m512/m32bcst {er}. */
@@ -2299,11 +2415,13 @@ export interface Mnemonics {
   /** VCVTUSI2SS: xmm, xmm, r/m32 {er}; xmm, xmm, r/m64 {er}. */
   vcvtusi2ss(...operands: Vcvtsi2shOperands): this
   /** VCVTUW2PH: xmm {k}{z}, xmm/m128/m16bcst; ymm {k}{z}, ymm/m256/m16bcst; zmm {k}{z}, zmm/m512/m16bcst {er}. */
-  vcvtuw2ph(...operands: Vcvtph2uwOperands): this
+  vcvtuw2ph(...operands: Vcvtph2ibsOperands): this
   /** VCVTW2PH: xmm {k}{z}, xmm/m128/m16bcst; ymm {k}{z}, ymm/m256/m16bcst; zmm {k}{z}, zmm/m512/m16bcst {er}. */
-  vcvtw2ph(...operands: Vcvtph2uwOperands): this
+  vcvtw2ph(...operands: Vcvtph2ibsOperands): this
   /** VDBPSADBW: xmm {k}{z}, xmm, xmm/m128, imm8; ymm {k}{z}, ymm, ymm/m256, imm8; zmm {k}{z}, zmm, zmm/m512, imm8. */
   vdbpsadbw(...operands: VdbpsadbwOperands): this
+  /** VDIVBF16: xmm {k}{z}, xmm, xmm/m128/m16bcst; ymm {k}{z}, ymm, ymm/m256/m16bcst; zmm {k}{z}, zmm, zmm/m512/m16bcst. */
+  vdivbf16(...operands: Vaddbf16Operands): this
   /** VDIVPD: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256; xmm {k}{z}, xmm, xmm/m128/m64bcst; ymm {k}{z}, ymm, ymm/m256/m64bcst; zmm {k}{z}, zmm, zmm/m512/m64bcst {er}. */
   vdivpd(...operands: VaddpdOperands): this
   /** VDIVPH: xmm {k}{z}, xmm, xmm/m128/m16bcst; ymm {k}{z}, ymm, ymm/m256/m16bcst; zmm {k}{z}, zmm, zmm/m512/m16bcst {er}. */
@@ -2320,6 +2438,8 @@ export interface Mnemonics {
   vdpbf16ps(...operands: VandnpsOperands): this
   /** VDPPD: xmm, xmm, xmm/m128, imm8. */
   vdppd(...operands: VdppdOperands): this
+  /** VDPPHPS: xmm {k}{z}, xmm, xmm/m128/m32bcst; ymm {k}{z}, ymm, ymm/m256/m32bcst; zmm {k}{z}, zmm, zmm/m512/m32bcst. */
+  vdpphps(...operands: VandnpsOperands): this
   /** VDPPS: xmm, xmm, xmm/m128, imm8; ymm, ymm, ymm/m256, imm8. */
   vdpps(...operands: VblendpdOperands): this
   /** VERR: r/m16. */
@@ -2365,25 +2485,15 @@ export interface Mnemonics {
   /** VFCMULCSH: xmm {k}{z}, xmm, xmm/m32 {er}. */
   vfcmulcsh(...operands: VaddssOperands): this
   /** VFIXUPIMMPD: xmm {k}{z}, xmm, xmm/m128/m64bcst, imm8; ymm {k}{z}, ymm, ymm/m256/m64bcst, imm8; zmm {k}{z}, zmm, zmm/m512/m64bcst, imm8 {sae}. */
-  vfixupimmpd(
-    ...operands:
-      | [XmmK, Xmm, Xmm | M128 | B64, Immediate]
-      | [YmmK, Ymm, Ymm | M256 | B64, Immediate]
-      | [ZmmK, ZmmRegister, ZmmRegister | M512 | B64, Immediate]
-      | [ZmmK, ZmmRegister, ZmmRegister, Rounding, Immediate]
-  ): this
+  vfixupimmpd(...operands: VfixupimmpdOperands): this
   /** VFIXUPIMMPS: xmm {k}{z}, xmm, xmm/m128/m32bcst, imm8; ymm {k}{z}, ymm, ymm/m256/m32bcst, imm8; zmm {k}{z}, zmm, zmm/m512/m32bcst, imm8 {sae}. */
-  vfixupimmps(
-    ...operands:
-      | [XmmK, Xmm, Xmm | M128 | B32, Immediate]
-      | [YmmK, Ymm, Ymm | M256 | B32, Immediate]
-      | [ZmmK, ZmmRegister, ZmmRegister | M512 | B32, Immediate]
-      | [ZmmK, ZmmRegister, ZmmRegister, Rounding, Immediate]
-  ): this
+  vfixupimmps(...operands: VfixupimmpsOperands): this
   /** VFIXUPIMMSD: xmm {k}{z}, xmm, xmm/m64, imm8 {sae}. */
   vfixupimmsd(...operands: VfixupimmsdOperands): this
   /** VFIXUPIMMSS: xmm {k}{z}, xmm, xmm/m32, imm8 {sae}. */
   vfixupimmss(...operands: VfixupimmssOperands): this
+  /** VFMADD132BF16: xmm {k}{z}, xmm, xmm/m128/m16bcst; ymm {k}{z}, ymm, ymm/m256/m16bcst; zmm {k}{z}, zmm, zmm/m512/m16bcst. */
+  vfmadd132bf16(...operands: Vaddbf16Operands): this
   /** VFMADD132PD: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256; xmm {k}{z}, xmm, xmm/m128/m64bcst; ymm {k}{z}, ymm, ymm/m256/m64bcst; zmm {k}{z}, zmm, zmm/m512/m64bcst {er}. */
   vfmadd132pd(...operands: VaddpdOperands): this
   /** VFMADD132PH: xmm {k}{z}, xmm, xmm/m128/m16bcst; ymm {k}{z}, ymm, ymm/m256/m16bcst; zmm {k}{z}, zmm, zmm/m512/m16bcst {er}. */
@@ -2396,6 +2506,8 @@ export interface Mnemonics {
   vfmadd132sh(...operands: VaddshOperands): this
   /** VFMADD132SS: xmm, xmm, xmm/m32; xmm {k}{z}, xmm, xmm/m32 {er}. */
   vfmadd132ss(...operands: VaddssOperands): this
+  /** VFMADD213BF16: xmm {k}{z}, xmm, xmm/m128/m16bcst; ymm {k}{z}, ymm, ymm/m256/m16bcst; zmm {k}{z}, zmm, zmm/m512/m16bcst. */
+  vfmadd213bf16(...operands: Vaddbf16Operands): this
   /** VFMADD213PD: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256; xmm {k}{z}, xmm, xmm/m128/m64bcst; ymm {k}{z}, ymm, ymm/m256/m64bcst; zmm {k}{z}, zmm, zmm/m512/m64bcst {er}. */
   vfmadd213pd(...operands: VaddpdOperands): this
   /** VFMADD213PH: xmm {k}{z}, xmm, xmm/m128/m16bcst; ymm {k}{z}, ymm, ymm/m256/m16bcst; zmm {k}{z}, zmm, zmm/m512/m16bcst {er}. */
@@ -2408,6 +2520,8 @@ export interface Mnemonics {
   vfmadd213sh(...operands: VaddshOperands): this
   /** VFMADD213SS: xmm, xmm, xmm/m32; xmm {k}{z}, xmm, xmm/m32 {er}. */
   vfmadd213ss(...operands: VaddssOperands): this
+  /** VFMADD231BF16: xmm {k}{z}, xmm, xmm/m128/m16bcst; ymm {k}{z}, ymm, ymm/m256/m16bcst; zmm {k}{z}, zmm, zmm/m512/m16bcst. */
+  vfmadd231bf16(...operands: Vaddbf16Operands): this
   /** VFMADD231PD: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256; xmm {k}{z}, xmm, xmm/m128/m64bcst; ymm {k}{z}, ymm, ymm/m256/m64bcst; zmm {k}{z}, zmm, zmm/m512/m64bcst {er}. */
   vfmadd231pd(...operands: VaddpdOperands): this
   /** VFMADD231PH: xmm {k}{z}, xmm, xmm/m128/m16bcst; ymm {k}{z}, ymm, ymm/m256/m16bcst; zmm {k}{z}, zmm, zmm/m512/m16bcst {er}. */
@@ -2454,6 +2568,8 @@ export interface Mnemonics {
   vfmaddsubpd(...operands: VfmaddpdOperands): this
   /** VFMADDSUBPS: xmm, xmm, xmm, xmm/m128; ymm, ymm, ymm, ymm/m256; xmm, xmm, xmm/m128, xmm; ymm, ymm, ymm/m256, ymm. */
   vfmaddsubps(...operands: VfmaddpdOperands): this
+  /** VFMSUB132BF16: xmm {k}{z}, xmm, xmm/m128/m16bcst; ymm {k}{z}, ymm, ymm/m256/m16bcst; zmm {k}{z}, zmm, zmm/m512/m16bcst. */
+  vfmsub132bf16(...operands: Vaddbf16Operands): this
   /** VFMSUB132PD: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256; xmm {k}{z}, xmm, xmm/m128/m64bcst; ymm {k}{z}, ymm, ymm/m256/m64bcst; zmm {k}{z}, zmm, zmm/m512/m64bcst {er}. */
   vfmsub132pd(...operands: VaddpdOperands): this
   /** VFMSUB132PH: xmm {k}{z}, xmm, xmm/m128/m16bcst; ymm {k}{z}, ymm, ymm/m256/m16bcst; zmm {k}{z}, zmm, zmm/m512/m16bcst {er}. */
@@ -2466,6 +2582,8 @@ export interface Mnemonics {
   vfmsub132sh(...operands: VaddshOperands): this
   /** VFMSUB132SS: xmm, xmm, xmm/m32; xmm {k}{z}, xmm, xmm/m32 {er}. */
   vfmsub132ss(...operands: VaddssOperands): this
+  /** VFMSUB213BF16: xmm {k}{z}, xmm, xmm/m128/m16bcst; ymm {k}{z}, ymm, ymm/m256/m16bcst; zmm {k}{z}, zmm, zmm/m512/m16bcst. */
+  vfmsub213bf16(...operands: Vaddbf16Operands): this
   /** VFMSUB213PD: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256; xmm {k}{z}, xmm, xmm/m128/m64bcst; ymm {k}{z}, ymm, ymm/m256/m64bcst; zmm {k}{z}, zmm, zmm/m512/m64bcst {er}. */
   vfmsub213pd(...operands: VaddpdOperands): this
   /** VFMSUB213PH: xmm {k}{z}, xmm, xmm/m128/m16bcst; ymm {k}{z}, ymm, ymm/m256/m16bcst; zmm {k}{z}, zmm, zmm/m512/m16bcst {er}. */
@@ -2478,6 +2596,8 @@ export interface Mnemonics {
   vfmsub213sh(...operands: VaddshOperands): this
   /** VFMSUB213SS: xmm, xmm, xmm/m32; xmm {k}{z}, xmm, xmm/m32 {er}. */
   vfmsub213ss(...operands: VaddssOperands): this
+  /** VFMSUB231BF16: xmm {k}{z}, xmm, xmm/m128/m16bcst; ymm {k}{z}, ymm, ymm/m256/m16bcst; zmm {k}{z}, zmm, zmm/m512/m16bcst. */
+  vfmsub231bf16(...operands: Vaddbf16Operands): this
   /** VFMSUB231PD: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256; xmm {k}{z}, xmm, xmm/m128/m64bcst; ymm {k}{z}, ymm, ymm/m256/m64bcst; zmm {k}{z}, zmm, zmm/m512/m64bcst {er}. */
   vfmsub231pd(...operands: VaddpdOperands): this
   /** VFMSUB231PH: xmm {k}{z}, xmm, xmm/m128/m16bcst; ymm {k}{z}, ymm, ymm/m256/m16bcst; zmm {k}{z}, zmm, zmm/m512/m16bcst {er}. */
@@ -2524,6 +2644,8 @@ export interface Mnemonics {
   vfmulcph(...operands: VaddpsOperands): this
   /** VFMULCSH: xmm {k}{z}, xmm, xmm/m32 {er}. */
   vfmulcsh(...operands: VaddssOperands): this
+  /** VFNMADD132BF16: xmm {k}{z}, xmm, xmm/m128/m16bcst; ymm {k}{z}, ymm, ymm/m256/m16bcst; zmm {k}{z}, zmm, zmm/m512/m16bcst. */
+  vfnmadd132bf16(...operands: Vaddbf16Operands): this
   /** VFNMADD132PD: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256; xmm {k}{z}, xmm, xmm/m128/m64bcst; ymm {k}{z}, ymm, ymm/m256/m64bcst; zmm {k}{z}, zmm, zmm/m512/m64bcst {er}. */
   vfnmadd132pd(...operands: VaddpdOperands): this
   /** VFNMADD132PH: xmm {k}{z}, xmm, xmm/m128/m16bcst; ymm {k}{z}, ymm, ymm/m256/m16bcst; zmm {k}{z}, zmm, zmm/m512/m16bcst {er}. */
@@ -2536,6 +2658,8 @@ export interface Mnemonics {
   vfnmadd132sh(...operands: VaddshOperands): this
   /** VFNMADD132SS: xmm, xmm, xmm/m32; xmm {k}{z}, xmm, xmm/m32 {er}. */
   vfnmadd132ss(...operands: VaddssOperands): this
+  /** VFNMADD213BF16: xmm {k}{z}, xmm, xmm/m128/m16bcst; ymm {k}{z}, ymm, ymm/m256/m16bcst; zmm {k}{z}, zmm, zmm/m512/m16bcst. */
+  vfnmadd213bf16(...operands: Vaddbf16Operands): this
   /** VFNMADD213PD: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256; xmm {k}{z}, xmm, xmm/m128/m64bcst; ymm {k}{z}, ymm, ymm/m256/m64bcst; zmm {k}{z}, zmm, zmm/m512/m64bcst {er}. */
   vfnmadd213pd(...operands: VaddpdOperands): this
   /** VFNMADD213PH: xmm {k}{z}, xmm, xmm/m128/m16bcst; ymm {k}{z}, ymm, ymm/m256/m16bcst; zmm {k}{z}, zmm, zmm/m512/m16bcst {er}. */
@@ -2548,6 +2672,8 @@ export interface Mnemonics {
   vfnmadd213sh(...operands: VaddshOperands): this
   /** VFNMADD213SS: xmm, xmm, xmm/m32; xmm {k}{z}, xmm, xmm/m32 {er}. */
   vfnmadd213ss(...operands: VaddssOperands): this
+  /** VFNMADD231BF16: xmm {k}{z}, xmm, xmm/m128/m16bcst; ymm {k}{z}, ymm, ymm/m256/m16bcst; zmm {k}{z}, zmm, zmm/m512/m16bcst. */
+  vfnmadd231bf16(...operands: Vaddbf16Operands): this
   /** VFNMADD231PD: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256; xmm {k}{z}, xmm, xmm/m128/m64bcst; ymm {k}{z}, ymm, ymm/m256/m64bcst; zmm {k}{z}, zmm, zmm/m512/m64bcst {er}. */
   vfnmadd231pd(...operands: VaddpdOperands): this
   /** VFNMADD231PH: xmm {k}{z}, xmm, xmm/m128/m16bcst; ymm {k}{z}, ymm, ymm/m256/m16bcst; zmm {k}{z}, zmm, zmm/m512/m16bcst {er}. */
@@ -2568,6 +2694,8 @@ export interface Mnemonics {
   vfnmaddsd(...operands: VfmaddsdOperands): this
   /** VFNMADDSS: xmm, xmm, xmm, xmm/m32; xmm, xmm, xmm/m32, xmm. */
   vfnmaddss(...operands: VfmaddssOperands): this
+  /** VFNMSUB132BF16: xmm {k}{z}, xmm, xmm/m128/m16bcst; ymm {k}{z}, ymm, ymm/m256/m16bcst; zmm {k}{z}, zmm, zmm/m512/m16bcst. */
+  vfnmsub132bf16(...operands: Vaddbf16Operands): this
   /** VFNMSUB132PD: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256; xmm {k}{z}, xmm, xmm/m128/m64bcst; ymm {k}{z}, ymm, ymm/m256/m64bcst; zmm {k}{z}, zmm, zmm/m512/m64bcst {er}. */
   vfnmsub132pd(...operands: VaddpdOperands): this
   /** VFNMSUB132PH: xmm {k}{z}, xmm, xmm/m128/m16bcst; ymm {k}{z}, ymm, ymm/m256/m16bcst; zmm {k}{z}, zmm, zmm/m512/m16bcst {er}. */
@@ -2580,6 +2708,8 @@ export interface Mnemonics {
   vfnmsub132sh(...operands: VaddshOperands): this
   /** VFNMSUB132SS: xmm, xmm, xmm/m32; xmm {k}{z}, xmm, xmm/m32 {er}. */
   vfnmsub132ss(...operands: VaddssOperands): this
+  /** VFNMSUB213BF16: xmm {k}{z}, xmm, xmm/m128/m16bcst; ymm {k}{z}, ymm, ymm/m256/m16bcst; zmm {k}{z}, zmm, zmm/m512/m16bcst. */
+  vfnmsub213bf16(...operands: Vaddbf16Operands): this
   /** VFNMSUB213PD: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256; xmm {k}{z}, xmm, xmm/m128/m64bcst; ymm {k}{z}, ymm, ymm/m256/m64bcst; zmm {k}{z}, zmm, zmm/m512/m64bcst {er}. */
   vfnmsub213pd(...operands: VaddpdOperands): this
   /** VFNMSUB213PH: xmm {k}{z}, xmm, xmm/m128/m16bcst; ymm {k}{z}, ymm, ymm/m256/m16bcst; zmm {k}{z}, zmm, zmm/m512/m16bcst {er}. */
@@ -2592,6 +2722,8 @@ export interface Mnemonics {
   vfnmsub213sh(...operands: VaddshOperands): this
   /** VFNMSUB213SS: xmm, xmm, xmm/m32; xmm {k}{z}, xmm, xmm/m32 {er}. */
   vfnmsub213ss(...operands: VaddssOperands): this
+  /** VFNMSUB231BF16: xmm {k}{z}, xmm, xmm/m128/m16bcst; ymm {k}{z}, ymm, ymm/m256/m16bcst; zmm {k}{z}, zmm, zmm/m512/m16bcst. */
+  vfnmsub231bf16(...operands: Vaddbf16Operands): this
   /** VFNMSUB231PD: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256; xmm {k}{z}, xmm, xmm/m128/m64bcst; ymm {k}{z}, ymm, ymm/m256/m64bcst; zmm {k}{z}, zmm, zmm/m512/m64bcst {er}. */
   vfnmsub231pd(...operands: VaddpdOperands): this
   /** VFNMSUB231PH: xmm {k}{z}, xmm, xmm/m128/m16bcst; ymm {k}{z}, ymm, ymm/m256/m16bcst; zmm {k}{z}, zmm, zmm/m512/m16bcst {er}. */
@@ -2612,6 +2744,13 @@ export interface Mnemonics {
   vfnmsubsd(...operands: VfmaddsdOperands): this
   /** VFNMSUBSS: xmm, xmm, xmm, xmm/m32; xmm, xmm, xmm/m32, xmm. */
   vfnmsubss(...operands: VfmaddssOperands): this
+  /** VFPCLASSBF16: k {k}, xmm/m128/m16bcst, imm8; k {k}, ymm/m256/m16bcst, imm8; k {k}, zmm/m512/m16bcst, imm8. */
+  vfpclassbf16(
+    ...operands:
+      | [MaskK, Xmm | M128 | B16, Immediate]
+      | [MaskK, Ymm | M256 | B16, Immediate]
+      | [MaskK, ZmmRegister | M512 | B16, Immediate]
+  ): this
   /** VFPCLASSPD: k {k}, xmm/m128/m64bcst, imm8; k {k}, ymm/m256/m64bcst, imm8; k {k}, zmm/m512/m64bcst, imm8. */
   vfpclasspd(
     ...operands:
@@ -2678,10 +2817,12 @@ export interface Mnemonics {
   vgatherqpd(...operands: VgatherdpdOperands): this
   /** VGATHERQPS: xmm, vm32x, xmm; xmm, vm32y, xmm; xmm {k}, vm32x; xmm {k}, vm32y; ymm {k}, vm32z. */
   vgatherqps(...operands: [XmmRegister, M32, XmmRegister] | [XmmK, M32] | [YmmK, M32]): this
+  /** VGETEXPBF16: xmm {k}{z}, xmm/m128/m16bcst; ymm {k}{z}, ymm/m256/m16bcst; zmm {k}{z}, zmm/m512/m16bcst. */
+  vgetexpbf16(...operands: Vcvtbf162ibsOperands): this
   /** VGETEXPPD: xmm {k}{z}, xmm/m128/m64bcst; ymm {k}{z}, ymm/m256/m64bcst; zmm {k}{z}, zmm/m512/m64bcst {sae}. */
   vgetexppd(...operands: Vcvtpd2qqOperands): this
   /** VGETEXPPH: xmm {k}{z}, xmm/m128/m16bcst; ymm {k}{z}, ymm/m256/m16bcst; zmm {k}{z}, zmm/m512/m16bcst {sae}. */
-  vgetexpph(...operands: Vcvtph2uwOperands): this
+  vgetexpph(...operands: Vcvtph2ibsOperands): this
   /** VGETEXPPS: xmm {k}{z}, xmm/m128/m32bcst; ymm {k}{z}, ymm/m256/m32bcst; zmm {k}{z}, zmm/m512/m32bcst {sae}. */
   vgetexpps(...operands: Vcvtdq2psOperands): this
   /** VGETEXPSD: xmm {k}{z}, xmm, xmm/m64 {sae}. */
@@ -2690,6 +2831,8 @@ export interface Mnemonics {
   vgetexpsh(...operands: VaddshOperands): this
   /** VGETEXPSS: xmm {k}{z}, xmm, xmm/m32 {sae}. */
   vgetexpss(...operands: VaddssOperands): this
+  /** VGETMANTBF16: xmm {k}{z}, xmm/m128/m16bcst, imm8; ymm {k}{z}, ymm/m256/m16bcst, imm8; zmm {k}{z}, zmm/m512/m16bcst, imm8. */
+  vgetmantbf16(...operands: Vgetmantbf16Operands): this
   /** VGETMANTPD: xmm {k}{z}, xmm/m128/m64bcst, imm8; ymm {k}{z}, ymm/m256/m64bcst, imm8; zmm {k}{z}, zmm/m512/m64bcst, imm8 {sae}. */
   vgetmantpd(...operands: VgetmantpdOperands): this
   /** VGETMANTPH: xmm {k}{z}, xmm/m128/m16bcst, imm8; ymm {k}{z}, ymm/m256/m16bcst, imm8; zmm {k}{z}, zmm/m512/m16bcst, imm8 {sae}. */
@@ -2748,6 +2891,8 @@ export interface Mnemonics {
   vmaskmovpd(...operands: VmaskmovpdOperands): this
   /** VMASKMOVPS: xmm, xmm, m128; ymm, ymm, m256; m128, xmm, xmm; m256, ymm, ymm. */
   vmaskmovps(...operands: VmaskmovpdOperands): this
+  /** VMAXBF16: xmm {k}{z}, xmm, xmm/m128/m16bcst; ymm {k}{z}, ymm, ymm/m256/m16bcst; zmm {k}{z}, zmm, zmm/m512/m16bcst. */
+  vmaxbf16(...operands: Vaddbf16Operands): this
   /** VMAXPD: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256; xmm {k}{z}, xmm, xmm/m128/m64bcst; ymm {k}{z}, ymm, ymm/m256/m64bcst; zmm {k}{z}, zmm, zmm/m512/m64bcst {sae}. */
   vmaxpd(...operands: VaddpdOperands): this
   /** VMAXPH: xmm {k}{z}, xmm, xmm/m128/m16bcst; ymm {k}{z}, ymm, ymm/m256/m16bcst; zmm {k}{z}, zmm, zmm/m512/m16bcst {sae}. */
@@ -2768,6 +2913,33 @@ export interface Mnemonics {
   vmfunc(): this
   /** VMGEXIT. */
   vmgexit(): this
+  /** VMINBF16: xmm {k}{z}, xmm, xmm/m128/m16bcst; ymm {k}{z}, ymm, ymm/m256/m16bcst; zmm {k}{z}, zmm, zmm/m512/m16bcst. */
+  vminbf16(...operands: Vaddbf16Operands): this
+  /** VMINMAXBF16: xmm {k}{z}, xmm, xmm/m128/m16bcst, imm8; ymm {k}{z}, ymm, ymm/m256/m16bcst, imm8; zmm {k}{z}, zmm, zmm/m512/m16bcst, imm8. */
+  vminmaxbf16(
+    ...operands:
+      | [XmmK, Xmm, Xmm | M128 | B16, Immediate]
+      | [YmmK, Ymm, Ymm | M256 | B16, Immediate]
+      | [ZmmK, ZmmRegister, ZmmRegister | M512 | B16, Immediate]
+  ): this
+  /** VMINMAXPD: xmm {k}{z}, xmm, xmm/m128/m64bcst, imm8; ymm {k}{z}, ymm, ymm/m256/m64bcst, imm8; zmm {k}{z}, zmm, zmm/m512/m64bcst, imm8 {sae}. */
+  vminmaxpd(...operands: VfixupimmpdOperands): this
+  /** VMINMAXPH: xmm {k}{z}, xmm, xmm/m128/m16bcst, imm8; ymm {k}{z}, ymm, ymm/m256/m16bcst, imm8; zmm {k}{z}, zmm, zmm/m512/m16bcst, imm8 {sae}. */
+  vminmaxph(
+    ...operands:
+      | [XmmK, Xmm, Xmm | M128 | B16, Immediate]
+      | [YmmK, Ymm, Ymm | M256 | B16, Immediate]
+      | [ZmmK, ZmmRegister, ZmmRegister | M512 | B16, Immediate]
+      | [ZmmK, ZmmRegister, ZmmRegister, Rounding, Immediate]
+  ): this
+  /** VMINMAXPS: xmm {k}{z}, xmm, xmm/m128/m32bcst, imm8; ymm {k}{z}, ymm, ymm/m256/m32bcst, imm8; zmm {k}{z}, zmm, zmm/m512/m32bcst, imm8 {sae}. */
+  vminmaxps(...operands: VfixupimmpsOperands): this
+  /** VMINMAXSD: xmm {k}{z}, xmm, xmm/m64, imm8 {sae}. */
+  vminmaxsd(...operands: VfixupimmsdOperands): this
+  /** VMINMAXSH: xmm {k}{z}, xmm, xmm/m16, imm8 {sae}. */
+  vminmaxsh(...operands: VgetmantshOperands): this
+  /** VMINMAXSS: xmm {k}{z}, xmm, xmm/m32, imm8 {sae}. */
+  vminmaxss(...operands: VfixupimmssOperands): this
   /** VMINPD: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256; xmm {k}{z}, xmm, xmm/m128/m64bcst; ymm {k}{z}, ymm, ymm/m256/m64bcst; zmm {k}{z}, zmm, zmm/m512/m64bcst {sae}. */
   vminpd(...operands: VaddpdOperands): this
   /** VMINPH: xmm {k}{z}, xmm, xmm/m128/m16bcst; ymm {k}{z}, ymm, ymm/m256/m16bcst; zmm {k}{z}, zmm, zmm/m512/m16bcst {sae}. */
@@ -2790,8 +2962,8 @@ export interface Mnemonics {
   vmovapd(...operands: VmovapdOperands): this
   /** VMOVAPS: xmm, xmm/m128; ymm, ymm/m256; xmm/m128, xmm; ymm/m256, ymm; xmm {k}{z}, xmm/m128; ymm {k}{z}, ymm/m256; zmm {k}{z}, zmm/m512; xmm/m128 {k}{z}, xmm; ymm/m256 {k}{z}, ymm; zmm/m512 {k}{z}, zmm. */
   vmovaps(...operands: VmovapdOperands): this
-  /** VMOVD: xmm, r/m32; r/m32, xmm. */
-  vmovd(...operands: [Xmm, Rm32] | [Rm32, Xmm]): this
+  /** VMOVD: xmm, r/m32; r/m32, xmm; xmm, xmm/m32; xmm/m32, xmm. */
+  vmovd(...operands: [Xmm, Rm32] | [Rm32, Xmm] | [Xmm, Xmm | M32] | [Xmm | M32, Xmm]): this
   /** VMOVDDUP: xmm, xmm/m64; ymm, ymm/m256; xmm {k}{z}, xmm/m64; ymm {k}{z}, ymm/m256; zmm {k}{z}, zmm/m512. */
   vmovddup(...operands: [XmmK, Xmm | M64] | [YmmK, Ymm | M256] | [ZmmK, ZmmRegister | M512]): this
   /** VMOVDQA: xmm, xmm/m128; ymm, ymm/m256; xmm/m128, xmm; ymm/m256, ymm. */
@@ -2848,6 +3020,14 @@ export interface Mnemonics {
   vmovntps(...operands: VmovntdqOperands): this
   /** VMOVQ: xmm, r/m64; r/m64, xmm; xmm, xmm/m64; xmm/m64, xmm. */
   vmovq(...operands: [Xmm, Rm64] | [Rm64, Xmm] | [Xmm, Xmm | M64] | [Xmm | M64, Xmm]): this
+  /** VMOVRSB: xmm {k}{z}, m128; ymm {k}{z}, m256; zmm {k}{z}, m512. */
+  vmovrsb(...operands: VmovrsbOperands): this
+  /** VMOVRSD: xmm {k}{z}, m128; ymm {k}{z}, m256; zmm {k}{z}, m512. */
+  vmovrsd(...operands: VmovrsbOperands): this
+  /** VMOVRSQ: xmm {k}{z}, m128; ymm {k}{z}, m256; zmm {k}{z}, m512. */
+  vmovrsq(...operands: VmovrsbOperands): this
+  /** VMOVRSW: xmm {k}{z}, m128; ymm {k}{z}, m256; zmm {k}{z}, m512. */
+  vmovrsw(...operands: VmovrsbOperands): this
   /** VMOVSD: xmm, m64; xmm, xmm, xmm; m64, xmm; xmm {k}{z}, xmm, xmm; xmm {k}{z}, m64; m64 {k}, xmm. */
   vmovsd(...operands: [XmmK, M64] | [XmmK, Xmm, Xmm] | [M64K, Xmm]): this
   /** VMOVSH: xmm {k}{z}, m16; xmm {k}{z}, xmm, xmm; m16 {k}, xmm. */
@@ -2862,10 +3042,18 @@ export interface Mnemonics {
   vmovupd(...operands: VmovapdOperands): this
   /** VMOVUPS: xmm, xmm/m128; ymm, ymm/m256; xmm/m128, xmm; ymm/m256, ymm; xmm {k}{z}, xmm/m128; ymm {k}{z}, ymm/m256; zmm {k}{z}, zmm/m512; xmm/m128 {k}{z}, xmm; ymm/m256 {k}{z}, ymm; zmm/m512 {k}{z}, zmm. */
   vmovups(...operands: VmovapdOperands): this
-  /** VMOVW: xmm, r32/m16; xmm, r64/m16; r32/m16, xmm; r64/m16, xmm. */
-  vmovw(...operands: [Xmm, Gp32 | M16] | [Xmm, Gp64 | M16] | [Gp32 | M16, Xmm] | [Gp64 | M16, Xmm]): this
-  /** VMPSADBW: xmm, xmm, xmm/m128, imm8; ymm, ymm, ymm/m256, imm8. */
-  vmpsadbw(...operands: VblendpdOperands): this
+  /** VMOVW: xmm, r32/m16; xmm, r64/m16; r32/m16, xmm; r64/m16, xmm; xmm, xmm/m16; xmm/m16, xmm. */
+  vmovw(
+    ...operands:
+      | [Xmm, Gp32 | M16]
+      | [Xmm, Gp64 | M16]
+      | [Gp32 | M16, Xmm]
+      | [Gp64 | M16, Xmm]
+      | [Xmm, Xmm | M16]
+      | [Xmm | M16, Xmm]
+  ): this
+  /** VMPSADBW: xmm, xmm, xmm/m128, imm8; ymm, ymm, ymm/m256, imm8; xmm {k}{z}, xmm, xmm/m128, imm8; ymm {k}{z}, ymm, ymm/m256, imm8; zmm {k}{z}, zmm, zmm/m512, imm8. */
+  vmpsadbw(...operands: VdbpsadbwOperands): this
   /** VMPTRLD: m64. */
   vmptrld(...operands: [M64]): this
   /** VMPTRST: m64. */
@@ -2878,6 +3066,8 @@ export interface Mnemonics {
   vmrun(): this
   /** VMSAVE. */
   vmsave(): this
+  /** VMULBF16: xmm {k}{z}, xmm, xmm/m128/m16bcst; ymm {k}{z}, ymm, ymm/m256/m16bcst; zmm {k}{z}, zmm, zmm/m512/m16bcst. */
+  vmulbf16(...operands: Vaddbf16Operands): this
   /** VMULPD: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256; xmm {k}{z}, xmm, xmm/m128/m64bcst; ymm {k}{z}, ymm, ymm/m256/m64bcst; zmm {k}{z}, zmm, zmm/m512/m64bcst {er}. */
   vmulpd(...operands: VaddpdOperands): this
   /** VMULPH: xmm {k}{z}, xmm, xmm/m128/m16bcst; ymm {k}{z}, ymm, ymm/m256/m16bcst; zmm {k}{z}, zmm, zmm/m512/m16bcst {er}. */
@@ -3133,38 +3323,38 @@ export interface Mnemonics {
   vpconflictd(...operands: VpabsdOperands): this
   /** VPCONFLICTQ: xmm {k}{z}, xmm/m128/m64bcst; ymm {k}{z}, ymm/m256/m64bcst; zmm {k}{z}, zmm/m512/m64bcst. */
   vpconflictq(...operands: VpabsqOperands): this
-  /** VPDPBSSD: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
-  vpdpbssd(...operands: VaddsubpdOperands): this
-  /** VPDPBSSDS: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
-  vpdpbssds(...operands: VaddsubpdOperands): this
-  /** VPDPBSUD: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
-  vpdpbsud(...operands: VaddsubpdOperands): this
-  /** VPDPBSUDS: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
-  vpdpbsuds(...operands: VaddsubpdOperands): this
+  /** VPDPBSSD: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256; xmm {k}{z}, xmm, xmm/m128/m32bcst; ymm {k}{z}, ymm, ymm/m256/m32bcst; zmm {k}{z}, zmm, zmm/m512/m32bcst. */
+  vpdpbssd(...operands: VandnpsOperands): this
+  /** VPDPBSSDS: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256; xmm {k}{z}, xmm, xmm/m128/m32bcst; ymm {k}{z}, ymm, ymm/m256/m32bcst; zmm {k}{z}, zmm, zmm/m512/m32bcst. */
+  vpdpbssds(...operands: VandnpsOperands): this
+  /** VPDPBSUD: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256; xmm {k}{z}, xmm, xmm/m128/m32bcst; ymm {k}{z}, ymm, ymm/m256/m32bcst; zmm {k}{z}, zmm, zmm/m512/m32bcst. */
+  vpdpbsud(...operands: VandnpsOperands): this
+  /** VPDPBSUDS: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256; xmm {k}{z}, xmm, xmm/m128/m32bcst; ymm {k}{z}, ymm, ymm/m256/m32bcst; zmm {k}{z}, zmm, zmm/m512/m32bcst. */
+  vpdpbsuds(...operands: VandnpsOperands): this
   /** VPDPBUSD: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256; xmm {k}{z}, xmm, xmm/m128/m32bcst; ymm {k}{z}, ymm, ymm/m256/m32bcst; zmm {k}{z}, zmm, zmm/m512/m32bcst. */
   vpdpbusd(...operands: VandnpsOperands): this
   /** VPDPBUSDS: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256; xmm {k}{z}, xmm, xmm/m128/m32bcst; ymm {k}{z}, ymm, ymm/m256/m32bcst; zmm {k}{z}, zmm, zmm/m512/m32bcst. */
   vpdpbusds(...operands: VandnpsOperands): this
-  /** VPDPBUUD: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
-  vpdpbuud(...operands: VaddsubpdOperands): this
-  /** VPDPBUUDS: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
-  vpdpbuuds(...operands: VaddsubpdOperands): this
+  /** VPDPBUUD: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256; xmm {k}{z}, xmm, xmm/m128/m32bcst; ymm {k}{z}, ymm, ymm/m256/m32bcst; zmm {k}{z}, zmm, zmm/m512/m32bcst. */
+  vpdpbuud(...operands: VandnpsOperands): this
+  /** VPDPBUUDS: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256; xmm {k}{z}, xmm, xmm/m128/m32bcst; ymm {k}{z}, ymm, ymm/m256/m32bcst; zmm {k}{z}, zmm, zmm/m512/m32bcst. */
+  vpdpbuuds(...operands: VandnpsOperands): this
   /** VPDPWSSD: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256; xmm {k}{z}, xmm, xmm/m128/m32bcst; ymm {k}{z}, ymm, ymm/m256/m32bcst; zmm {k}{z}, zmm, zmm/m512/m32bcst. */
   vpdpwssd(...operands: VandnpsOperands): this
   /** VPDPWSSDS: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256; xmm {k}{z}, xmm, xmm/m128/m32bcst; ymm {k}{z}, ymm, ymm/m256/m32bcst; zmm {k}{z}, zmm, zmm/m512/m32bcst. */
   vpdpwssds(...operands: VandnpsOperands): this
-  /** VPDPWSUD: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
-  vpdpwsud(...operands: VaddsubpdOperands): this
-  /** VPDPWSUDS: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
-  vpdpwsuds(...operands: VaddsubpdOperands): this
-  /** VPDPWUSD: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
-  vpdpwusd(...operands: VaddsubpdOperands): this
-  /** VPDPWUSDS: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
-  vpdpwusds(...operands: VaddsubpdOperands): this
-  /** VPDPWUUD: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
-  vpdpwuud(...operands: VaddsubpdOperands): this
-  /** VPDPWUUDS: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
-  vpdpwuuds(...operands: VaddsubpdOperands): this
+  /** VPDPWSUD: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256; xmm {k}{z}, xmm, xmm/m128/m32bcst; ymm {k}{z}, ymm, ymm/m256/m32bcst; zmm {k}{z}, zmm, zmm/m512/m32bcst. */
+  vpdpwsud(...operands: VandnpsOperands): this
+  /** VPDPWSUDS: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256; xmm {k}{z}, xmm, xmm/m128/m32bcst; ymm {k}{z}, ymm, ymm/m256/m32bcst; zmm {k}{z}, zmm, zmm/m512/m32bcst. */
+  vpdpwsuds(...operands: VandnpsOperands): this
+  /** VPDPWUSD: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256; xmm {k}{z}, xmm, xmm/m128/m32bcst; ymm {k}{z}, ymm, ymm/m256/m32bcst; zmm {k}{z}, zmm, zmm/m512/m32bcst. */
+  vpdpwusd(...operands: VandnpsOperands): this
+  /** VPDPWUSDS: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256; xmm {k}{z}, xmm, xmm/m128/m32bcst; ymm {k}{z}, ymm, ymm/m256/m32bcst; zmm {k}{z}, zmm, zmm/m512/m32bcst. */
+  vpdpwusds(...operands: VandnpsOperands): this
+  /** VPDPWUUD: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256; xmm {k}{z}, xmm, xmm/m128/m32bcst; ymm {k}{z}, ymm, ymm/m256/m32bcst; zmm {k}{z}, zmm, zmm/m512/m32bcst. */
+  vpdpwuud(...operands: VandnpsOperands): this
+  /** VPDPWUUDS: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256; xmm {k}{z}, xmm, xmm/m128/m32bcst; ymm {k}{z}, ymm, ymm/m256/m32bcst; zmm {k}{z}, zmm, zmm/m512/m32bcst. */
+  vpdpwuuds(...operands: VandnpsOperands): this
   /** VPERM2F128: ymm, ymm, ymm/m256, imm8. */
   vperm2f128(...operands: [YmmRegister, YmmRegister, YmmRegister | M256, Immediate]): this
   /** VPERM2I128: ymm, ymm, ymm/m256, imm8. */
@@ -3451,11 +3641,11 @@ export interface Mnemonics {
   /** VPMOVSXBQ: xmm, xmm/m16; ymm, xmm/m32; xmm {k}{z}, xmm/m16; ymm {k}{z}, xmm/m32; zmm {k}{z}, xmm/m64. */
   vpmovsxbq(...operands: [XmmK, Xmm | M16] | [YmmK, Xmm | M32] | [ZmmK, Xmm | M64]): this
   /** VPMOVSXBW: xmm, xmm/m64; ymm, xmm/m128; xmm {k}{z}, xmm/m64; ymm {k}{z}, xmm/m128; zmm {k}{z}, ymm/m256. */
-  vpmovsxbw(...operands: VpmovsxbwOperands): this
+  vpmovsxbw(...operands: Vcvthf82phOperands): this
   /** VPMOVSXDQ: xmm, xmm/m64; ymm, xmm/m128; xmm {k}{z}, xmm/m64; ymm {k}{z}, xmm/m128; zmm {k}{z}, ymm/m256. */
-  vpmovsxdq(...operands: VpmovsxbwOperands): this
+  vpmovsxdq(...operands: Vcvthf82phOperands): this
   /** VPMOVSXWD: xmm, xmm/m64; ymm, xmm/m128; xmm {k}{z}, xmm/m64; ymm {k}{z}, xmm/m128; zmm {k}{z}, ymm/m256. */
-  vpmovsxwd(...operands: VpmovsxbwOperands): this
+  vpmovsxwd(...operands: Vcvthf82phOperands): this
   /** VPMOVSXWQ: xmm, xmm/m32; ymm, xmm/m64; xmm {k}{z}, xmm/m32; ymm {k}{z}, xmm/m64; zmm {k}{z}, xmm/m128. */
   vpmovsxwq(...operands: VpmovsxbdOperands): this
   /** VPMOVUSDB: xmm/m32 {k}{z}, xmm; xmm/m64 {k}{z}, ymm; xmm/m128 {k}{z}, zmm. */
@@ -3479,11 +3669,11 @@ export interface Mnemonics {
   /** VPMOVZXBQ: xmm, xmm/m16; ymm, xmm/m32; xmm {k}{z}, xmm/m16; ymm {k}{z}, xmm/m32; zmm {k}{z}, xmm/m64. */
   vpmovzxbq(...operands: [XmmK, Xmm | M16] | [YmmK, Xmm | M32] | [ZmmK, Xmm | M64]): this
   /** VPMOVZXBW: xmm, xmm/m64; ymm, xmm/m128; xmm {k}{z}, xmm/m64; ymm {k}{z}, xmm/m128; zmm {k}{z}, ymm/m256. */
-  vpmovzxbw(...operands: VpmovsxbwOperands): this
+  vpmovzxbw(...operands: Vcvthf82phOperands): this
   /** VPMOVZXDQ: xmm, xmm/m64; ymm, xmm/m128; xmm {k}{z}, xmm/m64; ymm {k}{z}, xmm/m128; zmm {k}{z}, ymm/m256. */
-  vpmovzxdq(...operands: VpmovsxbwOperands): this
+  vpmovzxdq(...operands: Vcvthf82phOperands): this
   /** VPMOVZXWD: xmm, xmm/m64; ymm, xmm/m128; xmm {k}{z}, xmm/m64; ymm {k}{z}, xmm/m128; zmm {k}{z}, ymm/m256. */
-  vpmovzxwd(...operands: VpmovsxbwOperands): this
+  vpmovzxwd(...operands: Vcvthf82phOperands): this
   /** VPMOVZXWQ: xmm, xmm/m32; ymm, xmm/m64; xmm {k}{z}, xmm/m32; ymm {k}{z}, xmm/m64; zmm {k}{z}, xmm/m128. */
   vpmovzxwq(...operands: VpmovsxbdOperands): this
   /** VPMULDQ: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256; xmm {k}{z}, xmm, xmm/m128/m64bcst; ymm {k}{z}, ymm, ymm/m256/m64bcst; zmm {k}{z}, zmm, zmm/m512/m64bcst. */
@@ -3783,21 +3973,9 @@ export interface Mnemonics {
   /** VPXORQ: xmm {k}{z}, xmm, xmm/m128/m64bcst; ymm {k}{z}, ymm, ymm/m256/m64bcst; zmm {k}{z}, zmm, zmm/m512/m64bcst. */
   vpxorq(...operands: VandnpdOperands): this
   /** VRANGEPD: xmm {k}{z}, xmm, xmm/m128/m64bcst, imm8; ymm {k}{z}, ymm, ymm/m256/m64bcst, imm8; zmm {k}{z}, zmm, zmm/m512/m64bcst, imm8 {sae}. */
-  vrangepd(
-    ...operands:
-      | [XmmK, Xmm, Xmm | M128 | B64, Immediate]
-      | [YmmK, Ymm, Ymm | M256 | B64, Immediate]
-      | [ZmmK, ZmmRegister, ZmmRegister | M512 | B64, Immediate]
-      | [ZmmK, ZmmRegister, ZmmRegister, Rounding, Immediate]
-  ): this
+  vrangepd(...operands: VfixupimmpdOperands): this
   /** VRANGEPS: xmm {k}{z}, xmm, xmm/m128/m32bcst, imm8; ymm {k}{z}, ymm, ymm/m256/m32bcst, imm8; zmm {k}{z}, zmm, zmm/m512/m32bcst, imm8 {sae}. */
-  vrangeps(
-    ...operands:
-      | [XmmK, Xmm, Xmm | M128 | B32, Immediate]
-      | [YmmK, Ymm, Ymm | M256 | B32, Immediate]
-      | [ZmmK, ZmmRegister, ZmmRegister | M512 | B32, Immediate]
-      | [ZmmK, ZmmRegister, ZmmRegister, Rounding, Immediate]
-  ): this
+  vrangeps(...operands: VfixupimmpsOperands): this
   /** VRANGESD: xmm {k}{z}, xmm, xmm/m64, imm8 {sae}. */
   vrangesd(...operands: VfixupimmsdOperands): this
   /** VRANGESS: xmm {k}{z}, xmm, xmm/m32, imm8 {sae}. */
@@ -3818,14 +3996,18 @@ export interface Mnemonics {
   vrcp28sd(...operands: VaddsdOperands): this
   /** VRCP28SS: xmm {k}{z}, xmm, xmm/m32 {sae}. */
   vrcp28ss(...operands: VaddssOperands): this
+  /** VRCPBF16: xmm {k}{z}, xmm/m128/m16bcst; ymm {k}{z}, ymm/m256/m16bcst; zmm {k}{z}, zmm/m512/m16bcst. */
+  vrcpbf16(...operands: Vcvtbf162ibsOperands): this
   /** VRCPPH: xmm {k}{z}, xmm/m128/m16bcst; ymm {k}{z}, ymm/m256/m16bcst; zmm {k}{z}, zmm/m512/m16bcst. */
-  vrcpph(...operands: [XmmK, Xmm | M128 | B16] | [YmmK, Ymm | M256 | B16] | [ZmmK, ZmmRegister | M512 | B16]): this
+  vrcpph(...operands: Vcvtbf162ibsOperands): this
   /** VRCPPS: xmm, xmm/m128; ymm, ymm/m256. */
   vrcpps(...operands: VfrczpdOperands): this
   /** VRCPSH: xmm {k}{z}, xmm, xmm/m16. */
   vrcpsh(...operands: [XmmK, Xmm, Xmm | M16]): this
   /** VRCPSS: xmm, xmm, xmm/m32. */
   vrcpss(...operands: [XmmRegister, XmmRegister, XmmRegister | M32]): this
+  /** VREDUCEBF16: xmm {k}{z}, xmm/m128/m16bcst, imm8; ymm {k}{z}, ymm/m256/m16bcst, imm8; zmm {k}{z}, zmm/m512/m16bcst, imm8. */
+  vreducebf16(...operands: Vgetmantbf16Operands): this
   /** VREDUCEPD: xmm {k}{z}, xmm/m128/m64bcst, imm8; ymm {k}{z}, ymm/m256/m64bcst, imm8; zmm {k}{z}, zmm/m512/m64bcst, imm8 {sae}. */
   vreducepd(...operands: VgetmantpdOperands): this
   /** VREDUCEPH: xmm {k}{z}, xmm/m128/m16bcst, imm8; ymm {k}{z}, ymm/m256/m16bcst, imm8; zmm {k}{z}, zmm/m512/m16bcst, imm8 {sae}. */
@@ -3838,6 +4020,8 @@ export interface Mnemonics {
   vreducesh(...operands: VgetmantshOperands): this
   /** VREDUCESS: xmm {k}{z}, xmm, xmm/m32, imm8 {sae}. */
   vreducess(...operands: VfixupimmssOperands): this
+  /** VRNDSCALEBF16: xmm {k}{z}, xmm/m128/m16bcst, imm8; ymm {k}{z}, ymm/m256/m16bcst, imm8; zmm {k}{z}, zmm/m512/m16bcst, imm8. */
+  vrndscalebf16(...operands: Vgetmantbf16Operands): this
   /** VRNDSCALEPD: xmm {k}{z}, xmm/m128/m64bcst, imm8; ymm {k}{z}, ymm/m256/m64bcst, imm8; zmm {k}{z}, zmm/m512/m64bcst, imm8 {sae}. */
   vrndscalepd(...operands: VgetmantpdOperands): this
   /** VRNDSCALEPH: xmm {k}{z}, xmm/m128/m16bcst, imm8; ymm {k}{z}, ymm/m256/m16bcst, imm8; zmm {k}{z}, zmm/m512/m16bcst, imm8 {sae}. */
@@ -3878,14 +4062,18 @@ export interface Mnemonics {
   vrsqrt28sd(...operands: VaddsdOperands): this
   /** VRSQRT28SS: xmm {k}{z}, xmm, xmm/m32 {sae}. */
   vrsqrt28ss(...operands: VaddssOperands): this
+  /** VRSQRTBF16: xmm {k}{z}, xmm/m128/m16bcst; ymm {k}{z}, ymm/m256/m16bcst; zmm {k}{z}, zmm/m512/m16bcst. */
+  vrsqrtbf16(...operands: Vcvtbf162ibsOperands): this
   /** VRSQRTPH: xmm {k}{z}, xmm/m128/m16bcst; ymm {k}{z}, ymm/m256/m16bcst; zmm {k}{z}, zmm/m512/m16bcst. */
-  vrsqrtph(...operands: [XmmK, Xmm | M128 | B16] | [YmmK, Ymm | M256 | B16] | [ZmmK, ZmmRegister | M512 | B16]): this
+  vrsqrtph(...operands: Vcvtbf162ibsOperands): this
   /** VRSQRTPS: xmm, xmm/m128; ymm, ymm/m256. */
   vrsqrtps(...operands: VfrczpdOperands): this
   /** VRSQRTSH: xmm {k}{z}, xmm, xmm/m16. */
   vrsqrtsh(...operands: [XmmK, Xmm, Xmm | M16]): this
   /** VRSQRTSS: xmm, xmm, xmm/m32. */
   vrsqrtss(...operands: [XmmRegister, XmmRegister, XmmRegister | M32]): this
+  /** VSCALEFBF16: xmm {k}{z}, xmm, xmm/m128/m16bcst; ymm {k}{z}, ymm, ymm/m256/m16bcst; zmm {k}{z}, zmm, zmm/m512/m16bcst. */
+  vscalefbf16(...operands: Vaddbf16Operands): this
   /** VSCALEFPD: xmm {k}{z}, xmm, xmm/m128/m64bcst; ymm {k}{z}, ymm, ymm/m256/m64bcst; zmm {k}{z}, zmm, zmm/m512/m64bcst {er}. */
   vscalefpd(...operands: VaddpdOperands): this
   /** VSCALEFPH: xmm {k}{z}, xmm, xmm/m128/m16bcst; ymm {k}{z}, ymm, ymm/m256/m16bcst; zmm {k}{z}, zmm, zmm/m512/m16bcst {er}. */
@@ -3954,14 +4142,16 @@ export interface Mnemonics {
   vsm3msg2(...operands: [XmmRegister, XmmRegister, XmmRegister | M128]): this
   /** VSM3RNDS2: xmm, xmm, xmm/m128, imm8. */
   vsm3rnds2(...operands: VdppdOperands): this
-  /** VSM4KEY4: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
-  vsm4key4(...operands: VaddsubpdOperands): this
-  /** VSM4RNDS4: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256. */
-  vsm4rnds4(...operands: VaddsubpdOperands): this
+  /** VSM4KEY4: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256; zmm, zmm, zmm/m512. */
+  vsm4key4(...operands: VaesdecOperands): this
+  /** VSM4RNDS4: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256; zmm, zmm, zmm/m512. */
+  vsm4rnds4(...operands: VaesdecOperands): this
+  /** VSQRTBF16: xmm {k}{z}, xmm/m128/m16bcst; ymm {k}{z}, ymm/m256/m16bcst; zmm {k}{z}, zmm/m512/m16bcst. */
+  vsqrtbf16(...operands: Vcvtbf162ibsOperands): this
   /** VSQRTPD: xmm, xmm/m128; ymm, ymm/m256; xmm {k}{z}, xmm/m128/m64bcst; ymm {k}{z}, ymm/m256/m64bcst; zmm {k}{z}, zmm/m512/m64bcst {er}. */
   vsqrtpd(...operands: Vcvtpd2qqOperands): this
   /** VSQRTPH: xmm {k}{z}, xmm/m128/m16bcst; ymm {k}{z}, ymm/m256/m16bcst; zmm {k}{z}, zmm/m512/m16bcst {er}. */
-  vsqrtph(...operands: Vcvtph2uwOperands): this
+  vsqrtph(...operands: Vcvtph2ibsOperands): this
   /** VSQRTPS: xmm, xmm/m128; ymm, ymm/m256; xmm {k}{z}, xmm/m128/m32bcst; ymm {k}{z}, ymm/m256/m32bcst; zmm {k}{z}, zmm/m512/m32bcst {er}. */
   vsqrtps(...operands: Vcvtdq2psOperands): this
   /** VSQRTSD: xmm, xmm, xmm/m64; xmm {k}{z}, xmm, xmm/m64 {er}. */
@@ -3972,6 +4162,8 @@ export interface Mnemonics {
   vsqrtss(...operands: VaddssOperands): this
   /** VSTMXCSR: m32. */
   vstmxcsr(...operands: [M32]): this
+  /** VSUBBF16: xmm {k}{z}, xmm, xmm/m128/m16bcst; ymm {k}{z}, ymm, ymm/m256/m16bcst; zmm {k}{z}, zmm, zmm/m512/m16bcst. */
+  vsubbf16(...operands: Vaddbf16Operands): this
   /** VSUBPD: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256; xmm {k}{z}, xmm, xmm/m128/m64bcst; ymm {k}{z}, ymm, ymm/m256/m64bcst; zmm {k}{z}, zmm, zmm/m512/m64bcst {er}. */
   vsubpd(...operands: VaddpdOperands): this
   /** VSUBPH: xmm {k}{z}, xmm, xmm/m128/m16bcst; ymm {k}{z}, ymm, ymm/m256/m16bcst; zmm {k}{z}, zmm, zmm/m512/m16bcst {er}. */
@@ -3994,6 +4186,12 @@ export interface Mnemonics {
   vucomish(...operands: [Xmm, Xmm | M16] | [Xmm, Xmm, Rounding]): this
   /** VUCOMISS: xmm, xmm/m32; xmm, xmm/m32 {sae}. */
   vucomiss(...operands: [Xmm, Xmm | M32] | [Xmm, Xmm, Rounding]): this
+  /** VUCOMXSD: xmm, xmm/m64 {sae}. */
+  vucomxsd(...operands: [Xmm, Xmm | M64] | [Xmm, Xmm, Rounding]): this
+  /** VUCOMXSH: xmm, xmm/m16 {sae}. */
+  vucomxsh(...operands: [Xmm, Xmm | M16] | [Xmm, Xmm, Rounding]): this
+  /** VUCOMXSS: xmm, xmm/m32 {sae}. */
+  vucomxss(...operands: [Xmm, Xmm | M32] | [Xmm, Xmm, Rounding]): this
   /** VUNPCKHPD: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256; xmm {k}{z}, xmm, xmm/m128/m64bcst; ymm {k}{z}, ymm, ymm/m256/m64bcst; zmm {k}{z}, zmm, zmm/m512/m64bcst. */
   vunpckhpd(...operands: VandnpdOperands): this
   /** VUNPCKHPS: xmm, xmm, xmm/m128; ymm, ymm, ymm/m256; xmm {k}{z}, xmm, xmm/m128/m32bcst; ymm {k}{z}, ymm, ymm/m256/m32bcst; zmm {k}{z}, zmm, zmm/m512/m32bcst. */

@@ -102,6 +102,13 @@ export type RclOperands =
   | [Rm64, Gp8]
 /** Operands of TCMMIMFP16PS and of 7 more. */
 export type Tcmmimfp16psOperands = [TileRegister, TileRegister, TileRegister]
+/** Operands of TCVTROWD2PS and of 5 more. */
+export type Tcvtrowd2psOperands = [ZmmRegister, TileRegister, Gp32] | [ZmmRegister, TileRegister, Immediate]
+/** Operands of VADDBF16 and of 22 more. */
+export type Vaddbf16Operands =
+  | [XmmK, Xmm, Xmm | M128 | B16]
+  | [YmmK, Ymm, Ymm | M256 | B16]
+  | [ZmmK, ZmmRegister, ZmmRegister | M512 | B16]
 /** Operands of VADDPD and of 24 more. */
 export type VaddpdOperands =
   | [XmmK, Xmm, Xmm | M128 | B64]
@@ -114,7 +121,7 @@ export type VaddphOperands =
   | [YmmK, Ymm, Ymm | M256 | B16]
   | [ZmmK, ZmmRegister, ZmmRegister | M512 | B16]
   | [ZmmK, ZmmRegister, ZmmRegister, Rounding]
-/** Operands of VADDPS and of 28 more. */
+/** Operands of VADDPS and of 29 more. */
 export type VaddpsOperands =
   | [XmmK, Xmm, Xmm | M128 | B32]
   | [YmmK, Ymm, Ymm | M256 | B32]
@@ -126,11 +133,11 @@ export type VaddsdOperands = [XmmK, Xmm, Xmm | M64] | [XmmK, Xmm, Xmm, Rounding]
 export type VaddshOperands = [XmmK, Xmm, Xmm | M16] | [XmmK, Xmm, Xmm, Rounding]
 /** Operands of VADDSS and of 28 more. */
 export type VaddssOperands = [XmmK, Xmm, Xmm | M32] | [XmmK, Xmm, Xmm, Rounding]
-/** Operands of VADDSUBPD and of 32 more. */
+/** Operands of VADDSUBPD and of 18 more. */
 export type VaddsubpdOperands =
   | [XmmRegister, XmmRegister, XmmRegister | M128]
   | [YmmRegister, YmmRegister, YmmRegister | M256]
-/** Operands of VAESDEC and of 4 more. */
+/** Operands of VAESDEC and of 6 more. */
 export type VaesdecOperands =
   | [Xmm, Xmm, Xmm | M128]
   | [Ymm, Ymm, Ymm | M256]
@@ -150,12 +157,12 @@ export type VandnpdOperands =
   | [XmmK, Xmm, Xmm | M128 | B64]
   | [YmmK, Ymm, Ymm | M256 | B64]
   | [ZmmK, ZmmRegister, ZmmRegister | M512 | B64]
-/** Operands of VANDNPS and of 39 more. */
+/** Operands of VANDNPS and of 52 more. */
 export type VandnpsOperands =
   | [XmmK, Xmm, Xmm | M128 | B32]
   | [YmmK, Ymm, Ymm | M256 | B32]
   | [ZmmK, ZmmRegister, ZmmRegister | M512 | B32]
-/** Operands of VBLENDPD and of 5 more. */
+/** Operands of VBLENDPD and of 4 more. */
 export type VblendpdOperands =
   | [XmmRegister, XmmRegister, XmmRegister | M128, Immediate]
   | [YmmRegister, YmmRegister, YmmRegister | M256, Immediate]
@@ -165,7 +172,17 @@ export type VblendvpdOperands =
   | [YmmRegister, YmmRegister, YmmRegister | M256, YmmRegister]
 /** Operands of VCOMPRESSPD and of 5 more. */
 export type VcompresspdOperands = [XmmK | M128K, Xmm] | [YmmK | M256K, Ymm] | [ZmmK | M512K, ZmmRegister]
-/** Operands of VCVTDQ2PD and of 6 more. */
+/** Operands of VCVTBF162IBS and of 9 more. */
+export type Vcvtbf162ibsOperands =
+  | [XmmK, Xmm | M128 | B16]
+  | [YmmK, Ymm | M256 | B16]
+  | [ZmmK, ZmmRegister | M512 | B16]
+/** Operands of VCVTBIASPH2BF8 and of 3 more. */
+export type Vcvtbiasph2bf8Operands =
+  | [XmmK, Xmm, Xmm | M128 | B16]
+  | [XmmK, Ymm, Ymm | M256 | B16]
+  | [YmmK, ZmmRegister, ZmmRegister | M512 | B16]
+/** Operands of VCVTDQ2PD and of 8 more. */
 export type Vcvtdq2pdOperands =
   | [XmmK, Xmm | M64 | B32]
   | [YmmK, Xmm | M128 | B32]
@@ -177,15 +194,17 @@ export type Vcvtdq2phOperands =
   | [XmmK, Ymm | M256 | B32]
   | [YmmK, ZmmRegister | M512 | B32]
   | [YmmK, ZmmRegister, Rounding]
-/** Operands of VCVTDQ2PS and of 7 more. */
+/** Operands of VCVTDQ2PS and of 13 more. */
 export type Vcvtdq2psOperands =
   | [XmmK, Xmm | M128 | B32]
   | [YmmK, Ymm | M256 | B32]
   | [ZmmK, ZmmRegister | M512 | B32]
   | [ZmmK, ZmmRegister, Rounding]
+/** Operands of VCVTHF82PH and of 6 more. */
+export type Vcvthf82phOperands = [XmmK, Xmm | M64] | [YmmK, Xmm | M128] | [ZmmK, Ymm | M256]
 /** Operands of VCVTNEEBF162PS and of 4 more. */
 export type Vcvtneebf162psOperands = [XmmRegister, M128] | [YmmRegister, M256]
-/** Operands of VCVTPD2DQ and of 6 more. */
+/** Operands of VCVTPD2DQ and of 8 more. */
 export type Vcvtpd2dqOperands =
   | [XmmK, Xmm | M128 | B64]
   | [XmmK, Ymm | M256 | B64]
@@ -197,30 +216,34 @@ export type Vcvtpd2phOperands =
   | [XmmK, Ymm | M256 | B64]
   | [XmmK, ZmmRegister | M512 | B64]
   | [XmmK, ZmmRegister, Rounding]
-/** Operands of VCVTPD2QQ and of 7 more. */
+/** Operands of VCVTPD2QQ and of 9 more. */
 export type Vcvtpd2qqOperands =
   | [XmmK, Xmm | M128 | B64]
   | [YmmK, Ymm | M256 | B64]
   | [ZmmK, ZmmRegister | M512 | B64]
   | [ZmmK, ZmmRegister, Rounding]
+/** Operands of VCVTPH2BF8 and of 3 more. */
+export type Vcvtph2bf8Operands = [XmmK, Xmm | M128 | B16] | [XmmK, Ymm | M256 | B16] | [YmmK, ZmmRegister | M512 | B16]
 /** Operands of VCVTPH2DQ and of 4 more. */
 export type Vcvtph2dqOperands =
   | [XmmK, Xmm | M64 | B16]
   | [YmmK, Xmm | M128 | B16]
   | [ZmmK, Ymm | M256 | B16]
   | [ZmmK, Ymm, Rounding]
+/** Operands of VCVTPH2IBS and of 11 more. */
+export type Vcvtph2ibsOperands =
+  | [XmmK, Xmm | M128 | B16]
+  | [YmmK, Ymm | M256 | B16]
+  | [ZmmK, ZmmRegister | M512 | B16]
+  | [ZmmK, ZmmRegister, Rounding]
 /** Operands of VCVTPH2PD and of 4 more. */
 export type Vcvtph2pdOperands =
   | [XmmK, Xmm | M32 | B16]
   | [YmmK, Xmm | M64 | B16]
   | [ZmmK, Xmm | M128 | B16]
   | [ZmmK, Xmm, Rounding]
-/** Operands of VCVTPH2UW and of 7 more. */
-export type Vcvtph2uwOperands =
-  | [XmmK, Xmm | M128 | B16]
-  | [YmmK, Ymm | M256 | B16]
-  | [ZmmK, ZmmRegister | M512 | B16]
-  | [ZmmK, ZmmRegister, Rounding]
+/** Operands of VCVTSD2USI and of 3 more. */
+export type Vcvtsd2usiOperands = [Gp32, Xmm | M64] | [Gp32, Xmm, Rounding] | [Gp64, Xmm | M64] | [Gp64, Xmm, Rounding]
 /** Operands of VCVTSH2SI and of 3 more. */
 export type Vcvtsh2siOperands = [Gp32, Xmm | M16] | [Gp32, Xmm, Rounding] | [Gp64, Xmm | M16] | [Gp64, Xmm, Rounding]
 /** Operands of VCVTSI2SH and of 3 more. */
@@ -229,7 +252,9 @@ export type Vcvtsi2shOperands =
   | [Xmm, Xmm, Gp32, Rounding]
   | [Xmm, Xmm, Rm64]
   | [Xmm, Xmm, Gp64, Rounding]
-/** Operands of VDBPSADBW and of 3 more. */
+/** Operands of VCVTSS2USI and of 3 more. */
+export type Vcvtss2usiOperands = [Gp32, Xmm | M32] | [Gp32, Xmm, Rounding] | [Gp64, Xmm | M32] | [Gp64, Xmm, Rounding]
+/** Operands of VDBPSADBW and of 4 more. */
 export type VdbpsadbwOperands =
   | [XmmK, Xmm, Xmm | M128, Immediate]
   | [YmmK, Ymm, Ymm | M256, Immediate]
@@ -244,9 +269,21 @@ export type Vexp2psOperands = [ZmmK, ZmmRegister | M512 | B32] | [ZmmK, ZmmRegis
 export type VexpandpdOperands = [XmmK, Xmm | M128] | [YmmK, Ymm | M256] | [ZmmK, ZmmRegister | M512]
 /** Operands of VEXTRACTF32X4 and of 3 more. */
 export type Vextractf32x4Operands = [XmmK | M128K, Ymm, Immediate] | [XmmK | M128K, ZmmRegister, Immediate]
-/** Operands of VFIXUPIMMSD and of 4 more. */
+/** Operands of VFIXUPIMMPD and of 2 more. */
+export type VfixupimmpdOperands =
+  | [XmmK, Xmm, Xmm | M128 | B64, Immediate]
+  | [YmmK, Ymm, Ymm | M256 | B64, Immediate]
+  | [ZmmK, ZmmRegister, ZmmRegister | M512 | B64, Immediate]
+  | [ZmmK, ZmmRegister, ZmmRegister, Rounding, Immediate]
+/** Operands of VFIXUPIMMPS and of 2 more. */
+export type VfixupimmpsOperands =
+  | [XmmK, Xmm, Xmm | M128 | B32, Immediate]
+  | [YmmK, Ymm, Ymm | M256 | B32, Immediate]
+  | [ZmmK, ZmmRegister, ZmmRegister | M512 | B32, Immediate]
+  | [ZmmK, ZmmRegister, ZmmRegister, Rounding, Immediate]
+/** Operands of VFIXUPIMMSD and of 5 more. */
 export type VfixupimmsdOperands = [XmmK, Xmm, Xmm | M64, Immediate] | [XmmK, Xmm, Xmm, Rounding, Immediate]
-/** Operands of VFIXUPIMMSS and of 4 more. */
+/** Operands of VFIXUPIMMSS and of 5 more. */
 export type VfixupimmssOperands = [XmmK, Xmm, Xmm | M32, Immediate] | [XmmK, Xmm, Xmm, Rounding, Immediate]
 /** Operands of VFMADDPD and of 11 more. */
 export type VfmaddpdOperands =
@@ -271,6 +308,11 @@ export type VgatherdpdOperands =
   | [XmmK, M64]
   | [YmmK, M64]
   | [ZmmK, M64]
+/** Operands of VGETMANTBF16 and of 2 more. */
+export type Vgetmantbf16Operands =
+  | [XmmK, Xmm | M128 | B16, Immediate]
+  | [YmmK, Ymm | M256 | B16, Immediate]
+  | [ZmmK, ZmmRegister | M512 | B16, Immediate]
 /** Operands of VGETMANTPD and of 2 more. */
 export type VgetmantpdOperands =
   | [XmmK, Xmm | M128 | B64, Immediate]
@@ -289,7 +331,7 @@ export type VgetmantpsOperands =
   | [YmmK, Ymm | M256 | B32, Immediate]
   | [ZmmK, ZmmRegister | M512 | B32, Immediate]
   | [ZmmK, ZmmRegister, Rounding, Immediate]
-/** Operands of VGETMANTSH and of 2 more. */
+/** Operands of VGETMANTSH and of 3 more. */
 export type VgetmantshOperands = [XmmK, Xmm, Xmm | M16, Immediate] | [XmmK, Xmm, Xmm, Rounding, Immediate]
 /** Operands of VGF2P8MULB and of 48 more. */
 export type Vgf2p8mulbOperands =
@@ -326,6 +368,8 @@ export type Vmovdqa32Operands =
 export type VmovmskpdOperands = [Gp32, XmmRegister] | [Gp64, XmmRegister] | [Gp32, YmmRegister] | [Gp64, YmmRegister]
 /** Operands of VMOVNTDQ and of 2 more. */
 export type VmovntdqOperands = [M128, Xmm] | [M256, Ymm] | [M512, ZmmRegister]
+/** Operands of VMOVRSB and of 3 more. */
+export type VmovrsbOperands = [XmmK, M128] | [YmmK, M256] | [ZmmK, M512]
 /** Operands of VPABSD and of 5 more. */
 export type VpabsdOperands = [XmmK, Xmm | M128 | B32] | [YmmK, Ymm | M256 | B32] | [ZmmK, ZmmRegister | M512 | B32]
 /** Operands of VPABSQ and of 5 more. */
@@ -356,8 +400,6 @@ export type VpmovdwOperands = [XmmK | M64K, Xmm] | [XmmK | M128K, Ymm] | [YmmK |
 export type VpmovqbOperands = [XmmK | M16K, Xmm] | [XmmK | M32K, Ymm] | [XmmK | M64K, ZmmRegister]
 /** Operands of VPMOVSXBD and of 3 more. */
 export type VpmovsxbdOperands = [XmmK, Xmm | M32] | [YmmK, Xmm | M64] | [ZmmK, Xmm | M128]
-/** Operands of VPMOVSXBW and of 5 more. */
-export type VpmovsxbwOperands = [XmmK, Xmm | M64] | [YmmK, Xmm | M128] | [ZmmK, Ymm | M256]
 /** Operands of VPROLD and of 2 more. */
 export type VproldOperands =
   | [XmmK, Xmm | M128 | B32, Immediate]

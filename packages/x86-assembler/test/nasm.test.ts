@@ -43,7 +43,7 @@ function isDifference({ form }: Case, bits: number): boolean {
 }
 
 /** Features that NASM 2.16 knows in part, or with other opcodes or displacements than the manual has. */
-const UNKNOWN_FEATURES = /FP16/
+const UNKNOWN_FEATURES = /FP16|AVX10_2|APX/
 
 function nasmText({ form, operands }: Case, bits: number, sized: boolean): string {
   const isBranch = form.slots.some(({ kind }) => kind === 'relative')
