@@ -38,6 +38,8 @@ describe.skipIf(!hasApt)("Debian's kernel", () => {
       expect(stderr).toBe('')
       expect(stdout).toMatch(/^Linux retrap 6\.1\.\S*-cloud-amd64 .* x86_64 GNU\/Linux/m)
       expect(stdout.match(/^processor\s*: \d+\r$/gm)).toHaveLength(cpus)
+      for (const flag of ['avx2', 'fma', 'f16c', 'aes', 'sha_ni', 'xsaveopt'])
+        expect(stdout).toMatch(new RegExp(`^flags\\s*:.* ${flag}( |\\r$)`, 'm'))
       expect(stdout).toMatch(/^ +4: .*IO-APIC +4-edge +ttyS0/m)
       expect(stdout).toMatch(/^LOC: .*Local timer interrupts/m)
       expect(stdout).toMatch(/\bpci\b/)

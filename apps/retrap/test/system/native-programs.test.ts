@@ -1,4 +1,5 @@
 import { spawnSync } from 'node:child_process'
+import { readFileSync } from 'node:fs'
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -18,13 +19,33 @@ interface Program {
   readonly name: string
   /** Its file in `programs/`. */
   readonly source: string
+  /** What its compiler is allowed to use. */
+  readonly flags?: readonly string[]
+  /** What the processor must have, as /proc/cpuinfo calls it. */
+  readonly needs?: readonly string[]
 }
 
 const PROGRAMS: readonly Program[] = [
   { name: 'a debugger: single-step, breakpoints, watchpoints', source: 'debugger' },
   { name: 'exceptions as signals', source: 'signals' },
   { name: 'threads: atomics, TLB shootdowns, code that another thread writes', source: 'threads' },
+  {
+    name: 'vectors: AVX2, FMA, half precision, AES; their state in signals and threads',
+    source: 'vectors',
+    flags: ['-mavx2', '-mfma', '-mf16c', '-maes', '-mpclmul'],
+    needs: ['avx2', 'fma', 'f16c', 'aes', 'pclmulqdq', 'gfni'],
+  },
 ]
+
+const flagsOfHost = canCompare ? /^flags\s*:(.*)$/m.exec(readFileSync('/proc/cpuinfo', 'utf8'))?.[1]?.split(' ') : []
+
+function lacks({ needs = [] }: Program): boolean {
+  const missing = needs.filter((flag) => flagsOfHost?.includes(flag) !== true)
+  if (canCompare && missing.length > 0) console.warn(`SKIPPED: this processor has no ${missing.join(', ')}`)
+  return missing.length > 0
+}
+
+const runnable = PROGRAMS.filter((program) => !lacks(program))
 
 /**
  * Programs compiled here and now, run by this machine's own kernel and processor and by Debian's kernel in the guest:
@@ -39,9 +60,18 @@ describe.skipIf(!canCompare)('programs cannot tell the guest from the host', () 
     folder = await mkdtemp(join(tmpdir(), 'retrap-programs-'))
     const { kernelPath, busyboxPath } = await fetchLinux('linux-image-cloud-amd64')
     const binaries: { source: string; data: Uint8Array }[] = []
-    for (const { source } of PROGRAMS) {
+    for (const { source, flags: own = [] } of runnable) {
       const file = join(folder, source)
-      const flags = ['-O1', '-static', '-no-pie', '-fno-pie', '-fcf-protection=none', '-mno-red-zone', '-pthread']
+      const flags = [
+        ...own,
+        '-O1',
+        '-static',
+        '-no-pie',
+        '-fno-pie',
+        '-fcf-protection=none',
+        '-mno-red-zone',
+        '-pthread',
+      ]
       const compiled = spawnSync('gcc', [
         ...flags,
         '-o',
@@ -53,7 +83,7 @@ describe.skipIf(!canCompare)('programs cannot tell the guest from the host', () 
       native.set(source, spawnSync(file, { encoding: 'utf8', timeout: 60_000 }).stdout)
       binaries.push({ source, data: await readFile(file) })
     }
-    const commands = PROGRAMS.map(({ source }) => `echo "${MARK}${source}"; /${source}`).join('\n')
+    const commands = runnable.map(({ source }) => `echo "${MARK}${source}"; /${source}`).join('\n')
     const init = `#!/bin/busybox sh\n${commands}\necho "${MARK}end"\nexec /bin/busybox poweroff -f\n`
     const initrd = writeCpio([
       { kind: 'directory', path: 'bin' },
@@ -75,7 +105,7 @@ describe.skipIf(!canCompare)('programs cannot tell the guest from the host', () 
 
   afterAll(async () => rm(folder, { recursive: true, force: true }))
 
-  test.each(PROGRAMS)('$name', ({ source }) => {
+  test.each(runnable)('$name', ({ source }) => {
     expect(native.get(source)).toMatch(/\n/)
     expect(inGuest.get(source)).toBe(native.get(source))
   })
