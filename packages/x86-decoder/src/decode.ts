@@ -209,22 +209,25 @@ export function operandsOf(insn: Instruction, address: bigint): Operand[] {
   })
 }
 
-/**
- * Decodes one instruction into an object with names in it.
- *
- * @param bytes - machine code
- * @throws DecoderError `ERR_MODE` or `ERR_OFFSET` for options that make no sense; never for what the bytes hold
- */
-export function decode(bytes: Uint8Array, options: DecodeOptions = {}): DecodedInstruction {
-  const { mode = 64, address = 0n, offset = 0 } = options
+/** The mode and its options as `decodeInto` takes them. */
+function modeOf(options: DecodeOptions): number {
+  const { mode = 64 } = options
   if (mode !== 16 && mode !== 32 && mode !== 64) {
     throw new DecoderError('ERR_MODE', `mode is ${String(mode)}, expected 16, 32 or 64`)
   }
+  return mode | decoderOptions(options)
+}
+
+function offsetOf(bytes: Uint8Array, { offset = 0 }: DecodeOptions): number {
   if (!Number.isInteger(offset) || offset < 0 || offset > bytes.length) {
     throw new DecoderError('ERR_OFFSET', `offset is ${offset}, expected an integer from 0 to ${bytes.length}`)
   }
+  return offset
+}
+
+function decodeAt(bytes: Uint8Array, offset: number, mode: number, address: bigint): DecodedInstruction {
   const instruction = new Instruction()
-  const status = decodeInto(bytes, offset, bytes.length, mode | decoderOptions(options), instruction)
+  const status = decodeInto(bytes, offset, bytes.length, mode, instruction)
   const { length } = instruction
   const info = codeInfo(instruction.code)
   return {
@@ -244,13 +247,27 @@ export function decode(bytes: Uint8Array, options: DecodeOptions = {}): DecodedI
 }
 
 /**
+ * Decodes one instruction into an object with names in it.
+ *
+ * @param bytes - machine code
+ * @throws DecoderError `ERR_MODE` or `ERR_OFFSET` for options that make no sense; never for what the bytes hold
+ */
+export function decode(bytes: Uint8Array, options: DecodeOptions = {}): DecodedInstruction {
+  return decodeAt(bytes, offsetOf(bytes, options), modeOf(options), options.address ?? 0n)
+}
+
+/**
  * Decodes instruction after instruction until the bytes end. An invalid byte is skipped alone; a truncated instruction is
  * the last one.
+ *
+ * @throws DecoderError as `decode` does
  */
 export function* decodeAll(bytes: Uint8Array, options: DecodeOptions = {}): Generator<DecodedInstruction, void> {
-  const { address = 0n, offset = 0 } = options
+  const { address = 0n } = options
+  const offset = offsetOf(bytes, options)
+  const mode = modeOf(options)
   for (let at = offset; at < bytes.length;) {
-    const decoded = decode(bytes, { ...options, offset: at, address: address + BigInt(at - offset) })
+    const decoded = decodeAt(bytes, at, mode, address + BigInt(at - offset))
     yield decoded
     if (decoded.status === 'truncated') return
     at += decoded.status === 'invalid' ? 1 : decoded.length

@@ -146,16 +146,17 @@ function writeIntel(out: TokenWriter): void {
   out.word('mnemonic', spelling(out))
   const { operands, info } = out
   // The manual writes FCOM ST(i): the table has ST(0) too.
-  if (operands.length === 2 && (info.mnemonic === 'FCOM' || info.mnemonic === 'FCOMP')) operands.shift()
+  const first = operands.length === 2 && (info.mnemonic === 'FCOM' || info.mnemonic === 'FCOMP') ? 1 : 0
   const rounding = roundingWord(out)
   const rounded = roundedOperand(out)
-  operands.forEach((operand, i) => {
-    if (i === 0) out.operandGap()
+  for (let i = first; i < operands.length; i++) {
+    if (i === first) out.operandGap()
     else out.comma()
+    const operand = operands[i] as Operand
     writeOperand(out, operand)
     writeDecorations(out, operand, i, '')
     if (rounding !== undefined && i === rounded) out.word('keyword', rounding)
-  })
+  }
 }
 
 /**

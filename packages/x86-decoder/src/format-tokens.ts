@@ -66,7 +66,7 @@ const MAX_EXACT: bigint = /*#__PURE__*/ BigInt(Number.MAX_SAFE_INTEGER)
 export class TokenWriter {
   readonly insn: Instruction
   readonly info: CodeInfo
-  readonly operands: Operand[]
+  readonly operands: readonly Operand[]
   readonly options: FormatOptions
   /** The line so far. */
   text: string
@@ -76,8 +76,11 @@ export class TokenWriter {
   constructor(target: DecodedInstruction | Instruction, options: FormatOptions, tokens?: Token[]) {
     this.insn = target instanceof Instruction ? target : target.instruction
     this.info = codeInfo(this.insn.code)
-    const address = options.address ?? (target instanceof Instruction ? 0n : target.address)
-    this.operands = this.insn.code === 0 ? [] : operandsOf(this.insn, address)
+    // Whoever gave objects has the operands as well, unless they are for another address.
+    if (this.insn.code === 0) this.operands = []
+    else if (target instanceof Instruction) this.operands = operandsOf(target, options.address ?? 0n)
+    else if (options.address === undefined) this.operands = target.operands
+    else this.operands = operandsOf(target.instruction, options.address)
     this.options = options
     this.text = ''
     this.tokens = tokens

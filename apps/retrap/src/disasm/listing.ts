@@ -2,6 +2,9 @@
 import {
   decodeAll,
   type DecodedInstruction,
+  formatAtt,
+  formatIntel,
+  formatNasm,
   type FormatOptions,
   type Token,
   type TokenKind,
@@ -25,7 +28,14 @@ export interface ListingOptions {
   readonly stop?: bigint
 }
 
-const FORMATTERS: Readonly<Record<Syntax, (target: DecodedInstruction, options: FormatOptions) => readonly Token[]>> = {
+type Formatter<T> = (target: DecodedInstruction, options: FormatOptions) => T
+
+const FORMATTERS: Readonly<Record<Syntax, Formatter<string>>> = {
+  intel: formatIntel,
+  att: formatAtt,
+  nasm: formatNasm,
+}
+const TOKEN_FORMATTERS: Readonly<Record<Syntax, Formatter<readonly Token[]>>> = {
   intel: tokensIntel,
   att: tokensAtt,
   nasm: tokensNasm,
@@ -77,10 +87,14 @@ export function* listSection(section: Section, options: ListingOptions): Generat
       yield `${paint('label', label)}:`
     }
     const bytes = bytesOf(decoded, section)
-    const text = FORMATTERS[syntax](decoded, format).map(({ kind, text: piece }) => paint(kind, piece))
+    const text = options.colour
+      ? TOKEN_FORMATTERS[syntax](decoded, format)
+          .map(({ kind, text: piece }) => paint(kind, piece))
+          .join('')
+      : FORMATTERS[syntax](decoded, format)
     const comment = commentOn(decoded, symbols)
     const tail = comment === '' ? '' : paint('dim', `  ${COMMENT_SIGNS[syntax]} ${comment}`)
-    yield `${paint('dim', address.toString(16).padStart(digits, '0'))}  ${bytes.padEnd(BYTES_WIDTH)} ${text.join('')}${tail}`
+    yield `${paint('dim', address.toString(16).padStart(digits, '0'))}  ${bytes.padEnd(BYTES_WIDTH)} ${text}${tail}`
   }
 }
 
@@ -94,12 +108,17 @@ function painter(colour: boolean): Paint {
   }
 }
 
+/** All bytes in hexadecimal. */
+const HEX = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, '0'))
+
 /** The bytes of a line: of what is no instruction one, of what the section cuts off all that is there. */
 function bytesOf(decoded: DecodedInstruction, section: Section): string {
   const at = Number(decoded.address - section.address)
   const length =
     decoded.status === 'decoded' ? decoded.length : decoded.status === 'invalid' ? 1 : section.bytes.length - at
-  return Array.from(section.bytes.subarray(at, at + length), (byte) => byte.toString(16).padStart(2, '0')).join(' ')
+  let text = HEX[section.bytes[at] as number] as string
+  for (let i = at + 1; i < at + length; i++) text += ` ${HEX[section.bytes[i] as number] as string}`
+  return text
 }
 
 /** The address behind a symbol or a displacement from RIP, and why something is no instruction. */
