@@ -8,8 +8,10 @@ import type { CpuHost, InitialCpuState, Translation, Words } from '../../src/ind
 import * as S from '../../src/state-layout.ts'
 import {
   CODE,
+  CS_16,
   CS_32,
   CS_64,
+  DATA_16,
   FX_MXCSR,
   FX_ST,
   FX_XMM,
@@ -46,7 +48,12 @@ export const HANDLERS = 0xc000
 export const KERNEL_STACK = 0xd000
 export const LDT = 0xe000
 export const WINDOW_GPA = 0x1_0000
-const COMPARED_BYTES = 0x1_2000
+/** Two-level paging: page directory, and tables for the same three regions. */
+const PD_NARROW = 0x1_2000
+const PT_NARROW_LOW = 0x1_3000
+const PT_NARROW_WINDOW = 0x1_4000
+const PT_NARROW_CODE = 0x1_5000
+const COMPARED_BYTES = 0x1_6000
 const CODE_GPA = 0x2_0000
 export const CODE_BYTES = 0x10_0000
 const RAM_BYTES = CODE_GPA + CODE_BYTES
@@ -79,8 +86,6 @@ export const KERNEL_CS_32 = 0x38
 export const TSS_32_SELECTOR = 0x70
 export const OTHER_TSS_32_SELECTOR = 0x78
 const VECTORS = 64
-/** Key of the initial state of 32-bit protected mode. */
-const LEGACY = 4
 const HLT = 0xf4
 
 /** One access that a device has been asked for. */
@@ -129,8 +134,8 @@ class ContractHost implements CpuHost, TableReader {
   plan: DevicePlan = { pages: new Set(), ports: false, retries: 0, scribble: 'no' }
   accesses: DeviceAccess[] = []
   violation: string | undefined
-  /** Table entries that the current unit has read from memory. */
-  readonly walkReads = new Set<number>()
+  /** Table entries that the current unit has read from memory, and their sizes. */
+  readonly walkReads = new Map<number, number>()
   /** Called before the first unlogged walk after a logged pass. */
   onUnlogged: (() => void) | undefined
   #pending: DeviceAccess | undefined
@@ -158,18 +163,20 @@ class ContractHost implements CpuHost, TableReader {
   // ---------------------------------------------------------------- page tables
 
   read32(gpa: number, into: Uint32Array): boolean {
+    if (gpa >= RAM_BYTES) return false
+    if (this.#logging) this.walkReads.set(gpa, 4)
     into[0] = this.#memory.u32[(this.#base + gpa) >>> 2] as number
     return true
   }
   read64(gpa: number, into: Uint32Array): boolean {
     if (gpa >= RAM_BYTES) return false
-    if (this.#logging) this.walkReads.add(gpa)
+    if (this.#logging) this.walkReads.set(gpa, 8)
     into[0] = this.#memory.u32[(this.#base + gpa) >>> 2] as number
     into[1] = this.#memory.u32[(this.#base + gpa + 4) >>> 2] as number
     return true
   }
-  compareExchange32(): boolean {
-    throw new Error('the tables have 64-bit entries')
+  compareExchange32(gpa: number, expect: number, value: number): boolean {
+    return this.#memory.compareExchange32(this.#base + gpa, expect, value)
   }
   compareExchange64(gpa: number, expectLo: number, expectHi: number, lo: number, hi: number): boolean {
     return this.#memory.compareExchangeEntry(this.#base + gpa, expectLo, expectHi, lo, hi)
@@ -321,6 +328,8 @@ export interface Start {
   readonly supervisor: boolean
   /** 32-bit protected mode with PAE paging, at level 0, in place of IA-32e mode. */
   readonly legacy?: boolean | undefined
+  /** Two-level paging, in place of IA-32e mode or PAE paging, for code of 32 and 16 bits. */
+  readonly narrow?: boolean | undefined
   /** Changes to RAM, by guest-physical address, before the run. */
   readonly patch?: ((ram: DataView) => void) | undefined
   /** Bytes of the instruction at RIP, which other agents overwrite while it waits. */
@@ -338,7 +347,7 @@ export class ContractMachine {
   readonly #memory: MachineMemory
   readonly #base: number
   readonly #state: Uint8Array
-  readonly #initial = new Map<number, Uint8Array>()
+  readonly #initial = new Map<string, Uint8Array>()
   readonly #before = new Uint8Array(COMPARED_BYTES)
   /** RAM before a run, without and with A and D set. */
   readonly #templates: readonly [Uint8Array, Uint8Array]
@@ -353,18 +362,20 @@ export class ContractMachine {
     this.host.vcpu = this.vcpu
     this.#state = memory.u8.subarray(this.vcpu.state, this.vcpu.state + S.S_TLB_SETS)
     this.#templates = [tables(0), tables(USED)]
-    for (const supervisor of [false, true]) {
-      for (const long of [true, false]) {
-        this.vcpu.reset(true)
-        this.vcpu.load(initialState(long, supervisor))
-        this.vcpu.u32[S.S_XCR0 >>> 2] = 7
-        this.#initial.set((long ? 2 : 0) + (supervisor ? 1 : 0), this.#state.slice())
+    for (const cs of [CS_64, CS_32, CS_16]) {
+      for (const supervisor of cs === CS_16 ? [false] : [false, true]) {
+        for (const narrow of cs === CS_64 ? [false] : [false, true]) {
+          this.vcpu.reset(true)
+          this.vcpu.load(initialState(cs, supervisor, narrow))
+          this.vcpu.u32[S.S_XCR0 >>> 2] = 7
+          this.#initial.set(stateKey(cs, supervisor, narrow), this.#state.slice())
+        }
       }
     }
     this.vcpu.reset(true)
     this.vcpu.load(legacyState())
     this.vcpu.u32[S.S_PDPTE >>> 2] = PD | PRESENT
-    this.#initial.set(LEGACY, this.#state.slice())
+    this.#initial.set('legacy', this.#state.slice())
   }
 
   setCode(code: Uint8Array): void {
@@ -426,19 +437,20 @@ export class ContractMachine {
     this.host.start(plan)
   }
 
-  #begin({ input, supervisor, legacy, patch, used }: Start): void {
+  #begin({ input, supervisor, legacy, narrow, patch, used }: Start): void {
     const { vcpu } = this
     const state = this.#state
     const u8 = this.#memory.u8
     const view = new DataView(input.buffer, input.byteOffset, IN_BYTES)
-    const long = view.getUint32(IN_CS, true) === CS_64
+    const cs = view.getUint32(IN_CS, true)
     // A run that went wrong may have left an instruction in the middle.
     vcpu.cancel()
     u8.set(this.#templates[used ? 1 : 0], this.#base)
     u8.set(input.subarray(IN_BAND), this.#base + WINDOW_GPA + 0xf00)
     patch?.(new DataView(this.#memory.buffer as ArrayBuffer, this.#base, RAM_BYTES))
     for (const page of [WINDOW_GPA, WINDOW_GPA + 0x1000]) this.#memory.noteWrite(this.#base + page, 0x1000)
-    state.set(this.#initial.get(legacy === true ? LEGACY : (long ? 2 : 0) + (supervisor ? 1 : 0)) as Uint8Array)
+    const key = legacy === true ? 'legacy' : stateKey(cs, supervisor, narrow === true)
+    state.set(this.#initial.get(key) as Uint8Array)
     this.host.controlChanged()
     state.set(input.subarray(IN_GPR, IN_GPR + 128), S.S_GPR)
     vcpu.u32[S.S_RIP >>> 2] = view.getUint32(IN_RIP, true)
@@ -455,7 +467,7 @@ export class ContractMachine {
     const { vcpu } = this
     const view = new DataView(input.buffer, input.byteOffset, IN_BYTES)
     if (interrupt !== undefined || vcpu.u32[S.S_RIP >>> 2] !== view.getUint32(IN_RIP, true)) return undefined
-    if (this.#repeats(view.getUint32(IN_RIP, true))) return undefined
+    if (this.#repeats(linearRip(view))) return undefined
     for (let i = 0; i < 128; i++) {
       if (this.#state[S.S_GPR + i] !== input[IN_GPR + i])
         return `general register ${i >>> 3} has changed while the instruction waits`
@@ -472,7 +484,8 @@ export class ContractMachine {
       )
         continue
       for (let gpa = page; gpa < page + 0x1000; gpa++) {
-        const mask = gpa < GDT && (gpa & 7) === 0 ? ~USED : 0xff
+        const entry = gpa < GDT ? (gpa & 7) === 0 : gpa >= PD_NARROW && (gpa & 3) === 0
+        const mask = entry ? ~USED : 0xff
         if (((before[gpa]! ^ ram[gpa]!) & mask) !== 0)
           return `memory at ${gpa.toString(16)} has changed while the instruction waits`
       }
@@ -520,12 +533,12 @@ class Scribble {
     memory: MachineMemory,
     base: number,
     log: AccessLog,
-    walkReads: ReadonlySet<number>,
+    walkReads: ReadonlyMap<number, number>,
     settled: Uint8Array | undefined,
     start: Start | undefined,
   ) {
     this.#memory = memory
-    for (const gpa of walkReads) for (let i = 0; i < 8; i++) this.#change(base + gpa + i)
+    for (const [gpa, size] of walkReads) for (let i = 0; i < size; i++) this.#change(base + gpa + i)
     const each = (index: number, visit: (ma: number) => void): void => {
       for (let i = 0; i < log.size(index); i++) visit(base + log.addressLo(index) + i)
     }
@@ -536,8 +549,7 @@ class Scribble {
       })
     }
     if (start === undefined) return
-    const rip = new DataView(start.input.buffer, start.input.byteOffset).getUint32(IN_RIP, true)
-    const code = base + codeGpa(rip)
+    const code = base + codeGpa(linearRip(new DataView(start.input.buffer, start.input.byteOffset)))
     if (code < base + CODE_GPA) return
     for (let i = 0; i < start.length; i++) this.#change(code + i)
     memory.noteWrite(code, start.length)
@@ -556,6 +568,15 @@ class Scribble {
       if (this.#memory.codeBits[ma >>> 12] !== 0) this.#memory.noteWrite(ma, 1)
     }
   }
+}
+
+/** Linear address of a case's instruction; 16-bit code has a base. */
+function linearRip(input: DataView): number {
+  return input.getUint32(IN_RIP, true) + (input.getUint32(IN_CS, true) === CS_16 ? CODE : 0)
+}
+
+function stateKey(cs: number, supervisor: boolean, narrow: boolean): string {
+  return `${cs} ${supervisor} ${narrow}`
 }
 
 /** Where an instruction lies: among the code, or in the window. */
@@ -593,6 +614,7 @@ function tables(used: number): Uint8Array {
     view.setUint32(PT_WINDOW + 8 * i + 4, NO_EXECUTE, true)
   }
   for (let i = 0; i < CODE_BYTES >>> 12; i++) entry(PT_CODE, i, CODE_GPA + 0x1000 * i, USER)
+  narrowTables(view, used)
 
   const descriptor = (at: number, value: bigint): void => view.setBigUint64(at, value, true)
   // Accessed bits are clear: loading sets them.
@@ -606,7 +628,8 @@ function tables(used: number): Uint8Array {
   systemDescriptor(view, GDT + LDT_SELECTOR, LDT, 0x7f, 0x82)
   view.setUint32(GDT + 0x60, (KERNEL_CS << 16) | (HANDLERS & 0xffff), true)
   view.setUint32(GDT + 0x64, (HANDLERS & 0xffff_0000) | 0xec00, true)
-  descriptor(LDT + 8, 0x00cf_f200_0000_ffffn)
+  descriptor(LDT + (CS_16 & ~7), 0x2000_fb00_0000_ffffn)
+  descriptor(LDT + (DATA_16 & ~7), 0x1000_f300_0000_ffffn)
   // RSP0, IST1; no I/O bitmap within the limit.
   descriptor(TSS + 4, BigInt(KERNEL_STACK + 0x1000))
   descriptor(TSS + 0x24, BigInt(IST_STACK + 0x1000))
@@ -620,6 +643,18 @@ function tables(used: number): Uint8Array {
   }
   legacyTables(view)
   return ram
+}
+
+/** The same pages for two-level paging, which knows no XD. */
+function narrowTables(view: DataView, used: number): void {
+  const entry = (table: number, index: number, gpa: number, flags: number): void =>
+    view.setUint32(table + 4 * index, gpa | flags | PRESENT | used, true)
+  entry(PD_NARROW, 0, PT_NARROW_LOW, WRITABLE | USER)
+  entry(PD_NARROW, WINDOW >>> 22, PT_NARROW_WINDOW, WRITABLE | USER)
+  entry(PD_NARROW, CODE >>> 22, PT_NARROW_CODE, USER)
+  for (let gpa = GDT; gpa <= LDT; gpa += 0x1000) entry(PT_NARROW_LOW, gpa >>> 12, gpa, WRITABLE)
+  for (let i = 0; i < 2; i++) entry(PT_NARROW_WINDOW, i, WINDOW_GPA + 0x1000 * i, WRITABLE | USER)
+  for (let i = 0; i < CODE_BYTES >>> 12; i++) entry(PT_NARROW_CODE, i, CODE_GPA + 0x1000 * i, USER)
 }
 
 /** What 32-bit protected mode has besides. */
@@ -658,30 +693,38 @@ function systemDescriptor(view: DataView, at: number, base: number, limit: numbe
   view.setUint32(at + 4, ((base >>> 16) & 0xff) | (type << 8) | (base & 0xff00_0000), true)
 }
 
-function initialState(long: boolean, supervisor: boolean): InitialCpuState {
+function initialState(cs: number, supervisor: boolean, narrow: boolean): InitialCpuState {
   const dpl = supervisor ? 0 : 0x60
-  const data = { selector: supervisor ? KERNEL_DS : USER_DATA, base: 0, limit: 0xffff_ffff, attributes: 0xc093 | dpl }
+  const sixteen = cs === CS_16
+  const long = cs === CS_64
+  const data = sixteen
+    ? { selector: DATA_16, base: WINDOW, limit: 0xffff, attributes: 0x0093 | dpl }
+    : { selector: supervisor ? KERNEL_DS : USER_DATA, base: 0, limit: 0xffff_ffff, attributes: 0xc093 | dpl }
   const none = { selector: 0, base: 0, limit: 0, attributes: 0 }
-  const selector = supervisor ? KERNEL_CS : long ? CS_64 : CS_32
+  const selector = !supervisor ? cs : long ? KERNEL_CS : KERNEL_CS_32
   return {
     registers: { rip: CODE, rflags: 0x202 },
     segments: {
-      cs: { selector, base: 0, limit: 0xffff_ffff, attributes: (long ? 0xa09b : 0xc09b) | dpl },
+      cs: sixteen
+        ? { selector, base: CODE, limit: 0xffff, attributes: 0x009b | dpl }
+        : { selector, base: 0, limit: 0xffff_ffff, attributes: (long ? 0xa09b : 0xc09b) | dpl },
       ss: data,
       ds: data,
       es: data,
       fs: none,
       gs: none,
-      ldtr: none,
-      tr: { selector: 0x40, base: TSS, limit: 0x67, attributes: 0x008b },
+      ldtr: sixteen ? { selector: LDT_SELECTOR, base: LDT, limit: 0x1f, attributes: 0x82 } : none,
+      tr: narrow
+        ? { selector: TSS_32_SELECTOR, base: TSS_32, limit: 0x67, attributes: 0x008b }
+        : { selector: 0x40, base: TSS, limit: 0x67, attributes: 0x008b },
     },
     gdtr: { base: GDT, limit: 0x7f },
-    idtr: { base: IDT, limit: VECTORS * 16 - 1 },
+    idtr: narrow ? { base: IDT_32, limit: VECTORS * 8 - 1 } : { base: IDT, limit: VECTORS * 16 - 1 },
     // CR4: PAE, OSFXSR, OSXMMEXCPT, FSGSBASE, OSXSAVE; EFER: SCE, LME, LMA, NXE.
     cr0: 0x8005_0033,
-    cr3: PML4,
-    cr4: 0x0005_0620,
-    efer: 0xd01,
+    cr3: narrow ? PD_NARROW : PML4,
+    cr4: narrow ? 0x0004_0600 : 0x0005_0620,
+    efer: narrow ? 0 : 0xd01,
   }
 }
 
@@ -689,7 +732,7 @@ function legacyState(): InitialCpuState {
   const data = { selector: KERNEL_DS, base: 0, limit: 0xffff_ffff, attributes: 0xc093 }
   const none = { selector: 0, base: 0, limit: 0, attributes: 0 }
   return {
-    ...initialState(false, true),
+    ...initialState(CS_32, true, false),
     segments: {
       cs: { selector: KERNEL_CS_32, base: 0, limit: 0xffff_ffff, attributes: 0xc09b },
       ss: data,

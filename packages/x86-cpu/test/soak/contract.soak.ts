@@ -23,9 +23,10 @@ export const soak: Soak = {
   step(rng) {
     const form = rng.pick(forms)
     rng.note('form', form.form)
-    const modes = modesOf(form).filter((mode) => mode !== 16)
+    const modes = modesOf(form)
     if (modes.length === 0) return
-    const encoding = encode(rng, form, rng.pick(modes), CODE + PLACE)
+    const mode = rng.pick(modes)
+    const encoding = encode(rng, form, mode, CODE + PLACE)
     if (encoding === undefined) return
     rng.note('instruction', () => formatIntel(encoding.insn))
     const code = new Uint8Array(0x1000).fill(0xcc)
@@ -33,7 +34,13 @@ export const soak: Soak = {
     machine.setCode(code)
     const input = new Uint8Array(IN_BYTES)
     new CaseBuilder(rng, encoding, input).build()
-    const start = { input, supervisor: false, length: encoding.bytes.length, used: false }
+    const start = {
+      input,
+      supervisor: false,
+      narrow: mode !== 64 && rng.chance(),
+      length: encoding.bytes.length,
+      used: false,
+    }
     const { violations } = checkReplay(machine, start, [WINDOW_GPA, WINDOW_GPA + 0x1000])
     return violations.length === 0 ? undefined : violations.join('\n')
   },
