@@ -10,6 +10,7 @@
  * | `ERR_NO_SPACE` | `ENOSPC` | all servers or all ranges are taken |
  * | `ERR_BUSY` | `EBUSY` | the slot or object is in use |
  * | `ERR_DEVICE` | `EIO` | a device model broke its contract |
+ * | `ERR_PROTOCOL` | `EPROTO` | the other side of a transport sent what it may not |
  */
 export type IoreqErrorCode =
   | 'ERR_INVALID'
@@ -19,6 +20,7 @@ export type IoreqErrorCode =
   | 'ERR_NO_SPACE'
   | 'ERR_BUSY'
   | 'ERR_DEVICE'
+  | 'ERR_PROTOCOL'
 
 /** What a caller of this package did wrong. Switch on `code`, never on the text. */
 export class IoreqError extends Error {

@@ -44,7 +44,7 @@ export class FailureHandler {
    * An access has failed.
    *
    * @param server - null for the hypervisor's own handlers, which cannot be detached
-   * @returns `IO_FAILED`, or `IO_DONE` with ones under the policy `detach`
+   * @returns `IO_FAILED`, or `IO_DONE` under the policy `detach`; the answer is ones
    */
   fail(
     server: IoreqServer | null,
@@ -56,9 +56,9 @@ export class FailureHandler {
     cause: unknown,
   ): number {
     this.#report(server, device, phrase(type, direction, address, size), cause)
+    allOnes(size, this.#answer)
     if (this.policy === 'crash' || server === null) return IO_FAILED
     this.#detach(server, device)
-    allOnes(size, this.#answer)
     return IO_DONE
   }
 

@@ -30,6 +30,25 @@ export {
   type PageLocation,
   type ServerOptions,
 } from './dispatch.ts'
+export { DeviceServer, type DeviceLink, type DeviceServerOptions } from './device-server.ts'
+export { MAX_DMA_BYTES, RemoteServer, type RemoteServerOptions, type ServerLink } from './remote-server.ts'
+export {
+  decodeFrame,
+  encodeFrame,
+  FRAME_VERSION,
+  FrameReader,
+  MAX_FRAME_BYTES,
+  NO_VCPU,
+  type CommandFrame,
+  type EventFrame,
+  type Frame,
+  type FrameRange,
+  type MessageFrame,
+} from './frames.ts'
+export { Doorbell } from './doorbell.ts'
+export { serveSharedDevices, type SharedDevicesOptions } from './shared-devices.ts'
+export type { SharedDeviceMemory } from './shared-memory.ts'
+export { SharedTransport, type SharedTransportOptions } from './shared-transport.ts'
 export { formatTrace, type IoTraceEvent, type IoTraceRecord } from './trace.ts'
 export { IO_DONE, IO_FAILED, IO_LOG, IO_RETRY, IO_UNHANDLED } from './status.ts'
 export type { DeviceFailure, FailurePolicy } from './failures.ts'

@@ -207,7 +207,10 @@ export class PendingRequests {
   #look(server: IoreqServer, vcpu: number, wait: Wait): boolean {
     const slot = server.slot(vcpu)
     const { state } = slot
-    if (state === STATE_IORESP_READY) return true
+    if (state === STATE_IORESP_READY) {
+      server.transport.receive?.()
+      return true
+    }
     if (state === STATE_IOREQ_NONE) {
       // The server has gone away and its page was zeroed: the access ends quietly.
       wait.ended = IO_UNHANDLED
@@ -362,7 +365,7 @@ export class PendingRequests {
   endAll(server: IoreqServer): void {
     for (const [vcpu, wait] of this.#waits.entries()) {
       server.draining[vcpu] = 0
-      if (wait.server === server) this.#end(vcpu, wait, IO_UNHANDLED)
+      if (wait.server === server && wait.ended === IO_RETRY) this.#end(vcpu, wait, IO_UNHANDLED)
       this.#acknowledged(server, vcpu, wait)
     }
     for (let i = this.#draining.length - 1; i >= 0; i--) {

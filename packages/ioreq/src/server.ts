@@ -17,6 +17,8 @@ import type { ClaimedRegion } from './region.ts'
  */
 export interface IoreqTransport {
   notify(vcpu: number): void
+  /** Handles what the server has sent before an answer that has been found in a slot: it is to be seen first. */
+  receive?(): void
   /** A request has been put into the buffered ring. */
   notifyBuffered?(): void
   /** Takes a TIMEOFFSET notice past the ring; true if it has. */

@@ -1,0 +1,346 @@
+import { DeviceSet, type DeviceHostState, type DevicePlatform, type DeviceSetOwner } from './device-set.ts'
+import type { DeviceDma, DeviceModel, InterruptLine, Timer } from './device.ts'
+import { IoreqError } from './errors.ts'
+import { FRAME_VERSION, NO_VCPU, type Frame, type FrameRange } from './frames.ts'
+import { XEN_DMOP_IO_RANGE_MEMORY, XEN_DMOP_IO_RANGE_PCI, XEN_DMOP_IO_RANGE_PORT } from './layout.ts'
+import { MAX_DMA_BYTES } from './remote-server.ts'
+import type { IoRequest } from './request.ts'
+
+/** A device server's way to its hypervisor. */
+export interface DeviceLink {
+  /** Sends a frame after all frames before. */
+  send(frame: Frame): void
+  /** Answers the request of a vCPU, after all frames before. */
+  answer(vcpu: number, lo: number, hi: number): void
+  /**
+   * Moves memory while the caller waits, where that can be done. Without it the synchronous forms of `dma` throw.
+   *
+   * @param frame - a `dmaRead` or `dmaWrite` with a call number
+   */
+  callSync?(frame: Frame): Extract<Frame, { kind: 'dmaDone' }>
+}
+
+/** What a {@link DeviceServer} is made with. */
+export interface DeviceServerOptions {
+  /** Names the server where the hypervisor has not; default `devices`. */
+  readonly name?: string
+  /** What whoever made the machine sends to its models. */
+  onMessage?(bytes: Uint8Array): void
+}
+
+class RemoteTimer implements Timer {
+  readonly #send: (deadline: number) => void
+  readonly callback: (deadlineNs: number) => void
+  deadlineNs = Infinity
+
+  constructor(send: (deadline: number) => void, callback: (deadlineNs: number) => void) {
+    this.#send = send
+    this.callback = callback
+  }
+
+  arm(deadlineNs: number): void {
+    this.deadlineNs = deadlineNs
+    this.#send(deadlineNs)
+  }
+
+  cancel(): void {
+    if (this.deadlineNs !== Infinity) this.arm(Infinity)
+  }
+}
+
+/**
+ * Serves requests with device models that live outside of the hypervisor's thread: the other end of a `RemoteServer`.
+ * To a model it looks as its own process would. Time is the hypervisor's: that of the request or timer that is being
+ * handled, and running on from there if the machine follows the host's clock.
+ */
+export class DeviceServer implements DeviceSetOwner {
+  readonly #link: DeviceLink
+  readonly #options: DeviceServerOptions
+  readonly #set: DeviceSet
+  readonly #timers: RemoteTimer[] = []
+  readonly #calls = new Map<number, (done: Extract<Frame, { kind: 'dmaDone' }>) => void>()
+  readonly #functions: FrameRange[] = []
+  readonly #hello = Promise.withResolvers<void>()
+  #lines = 0
+  #nextCall = 1
+  #realTime = false
+  #now = 0
+  /** The host's clock when `#now` was learnt. */
+  #learnt = 0
+  /** vCPUs of the domain; 0 before the hypervisor has said so. */
+  vcpus = 0
+
+  constructor(link: DeviceLink, options: DeviceServerOptions = {}) {
+    this.#link = link
+    this.#options = options
+    this.#set = new DeviceSet(this.#platform(), this)
+    this.#hello.promise.catch(() => {})
+  }
+
+  /** Settles when the hypervisor has introduced itself; models can be attached before. */
+  get connected(): Promise<void> {
+    return this.#hello.promise
+  }
+
+  /**
+   * Adds a model.
+   *
+   * @throws IoreqError as `DeviceHost.attach`
+   */
+  attach(model: DeviceModel): void {
+    this.#set.attach(model)
+  }
+
+  /** Says that all models are there: the guest finds them from now on. */
+  ready(): void {
+    this.#link.send({ kind: 'ready', name: this.#options.name ?? 'devices' })
+  }
+
+  /** Sends bytes to whoever made the machine. */
+  post(bytes: Uint8Array): void {
+    this.#link.send({ kind: 'message', now: this.#clock(), bytes })
+  }
+
+  /** The model of this name, or undefined. */
+  model(name: string): DeviceModel | undefined {
+    return this.#set.model(name)
+  }
+
+  /** Whether a model has not answered yet. */
+  get busy(): boolean {
+    return this.#set.busy
+  }
+
+  /** Reports that something outside of the models has gone wrong, such as a module that cannot be loaded. */
+  fail(what: string, error: unknown): void {
+    this.failed('', what, error)
+  }
+
+  // ---- what the hypervisor sends ----
+
+  /** Learns the machine's time. */
+  setTime(now: number): void {
+    this.#now = now
+    if (this.#realTime) this.#learnt = performance.now()
+  }
+
+  /** Serves a request that was taken out of its slot or frame. */
+  serve(vcpu: number, request: IoRequest): void {
+    this.#set.serve(vcpu, request)
+  }
+
+  /** Serves a write out of the ring. */
+  serveBuffered(request: IoRequest): void {
+    this.#set.serveBuffered(request)
+  }
+
+  /**
+   * Takes any frame but a `request`, whose answer is the link's business.
+   *
+   * @throws IoreqError `ERR_PROTOCOL` for one that a hypervisor does not send
+   */
+  receive(frame: Frame): void {
+    switch (frame.kind) {
+      case 'hello':
+        if (frame.version !== FRAME_VERSION) {
+          throw new IoreqError('ERR_PROTOCOL', `frames of version ${frame.version}: expected ${FRAME_VERSION}`)
+        }
+        this.vcpus = frame.vcpus
+        this.#realTime = frame.realTime
+        this.setTime(frame.now)
+        this.#hello.resolve()
+        return
+      case 'buffered':
+        this.setTime(frame.now)
+        return this.serveBuffered(frame.request)
+      case 'cancel':
+        return this.#set.cancel(frame.vcpu)
+      case 'timer':
+        return this.#timer(frame.timer, frame.deadline, frame.now)
+      case 'reset':
+        this.setTime(frame.now)
+        return this.#guard('reset', () => this.#set.reset())
+      case 'settle':
+        return this.#reply(frame.call, () => '')
+      case 'save':
+        return this.#reply(frame.call, () => JSON.stringify(this.#set.save()))
+      case 'restore':
+        return this.#reply(frame.call, () => {
+          this.#set.restore(JSON.parse(frame.state) as DeviceHostState)
+          return ''
+        })
+      case 'dmaDone':
+        this.#calls.get(frame.call)?.(frame)
+        this.#calls.delete(frame.call)
+        return
+      case 'detach':
+        this.#set.detach(frame.device)
+        return
+      case 'message':
+        this.setTime(frame.now)
+        return this.#guard('message', () => this.#options.onMessage?.(frame.bytes))
+      default:
+        throw new IoreqError('ERR_PROTOCOL', `a hypervisor sent a ${frame.kind} frame`)
+    }
+  }
+
+  #guard(what: string, action: () => void): void {
+    try {
+      action()
+    } catch (error) {
+      this.failed('', what, error)
+    }
+  }
+
+  #reply(call: number, result: () => string): void {
+    try {
+      this.#link.send({ kind: 'called', call, error: '', result: result() })
+    } catch (error) {
+      this.#link.send({ kind: 'called', call, error: messageOf(error), result: '' })
+    }
+  }
+
+  #timer(number: number, deadline: number, now: number): void {
+    this.setTime(now)
+    const timer = this.#timers[number]
+    // It may have been armed anew, or stopped, while the notice was under way.
+    if (timer === undefined || timer.deadlineNs !== deadline) return
+    timer.deadlineNs = Infinity
+    timer.callback(deadline)
+  }
+
+  // ---- what the models reach ----
+
+  #clock(): number {
+    return this.#realTime ? this.#now + (performance.now() - this.#learnt) * 1e6 : this.#now
+  }
+
+  #platform(): DevicePlatform {
+    const link = this.#link
+    return {
+      clock: { now: () => this.#clock() },
+      timer: (callback) => {
+        const number = this.#timers.length
+        const timer = new RemoteTimer((deadline) => link.send({ kind: 'armTimer', timer: number, deadline }), callback)
+        this.#timers.push(timer)
+        return timer
+      },
+      dma: this.#dma(),
+      interruptLine: (irq) => this.#openLine((line) => ({ kind: 'openLine', line, irq })),
+      pciInterrupt: (device, pin) => this.#openLine((line) => ({ kind: 'openPin', line, device, pin })),
+      signalMsi: (address, data) => link.send({ kind: 'msi', address, data }),
+      powerOff: () => link.send({ kind: 'powerOff' }),
+      reset: () => link.send({ kind: 'resetMachine' }),
+      exit: (code) => link.send({ kind: 'exit', code }),
+    }
+  }
+
+  #openLine(frame: (line: number) => Frame): InterruptLine {
+    const line = this.#lines++
+    const link = this.#link
+    let driven = false
+    link.send(frame(line))
+    return {
+      set: (level) => {
+        if (level === driven) return
+        driven = level
+        link.send({ kind: 'setLine', line, level })
+      },
+      pulse: () => {
+        driven = false
+        link.send({ kind: 'pulseLine', line })
+      },
+    }
+  }
+
+  #dma(): DeviceDma {
+    const link = this.#link
+    const callSync = (frame: Frame): Extract<Frame, { kind: 'dmaDone' }> => {
+      if (link.callSync !== undefined) return link.callSync(frame)
+      throw new IoreqError('ERR_PERMISSION', 'guest memory is in another process: use readAsync and writeAsync')
+    }
+    const callAsync = (frame: Frame & { readonly call: number }): Promise<Extract<Frame, { kind: 'dmaDone' }>> => {
+      const done = new Promise<Extract<Frame, { kind: 'dmaDone' }>>((resolve) => this.#calls.set(frame.call, resolve))
+      link.send(frame)
+      return done
+    }
+    return {
+      read: (gpa, into) =>
+        eachPiece(gpa, into, (at, piece) => {
+          const done = callSync({ kind: 'dmaRead', call: this.#nextCall++, gpa: at, length: piece.length })
+          piece.set(done.bytes)
+          return done.ok
+        }),
+      write: (gpa, from) =>
+        eachPiece(gpa, from, (at, bytes) => callSync({ kind: 'dmaWrite', call: this.#nextCall++, gpa: at, bytes }).ok),
+      readAsync: async (gpa, into) => {
+        for (let at = 0; at < into.length; at += MAX_DMA_BYTES) {
+          const piece = into.subarray(at, at + MAX_DMA_BYTES)
+          const call = this.#nextCall++
+          const done = await callAsync({ kind: 'dmaRead', call, gpa: gpa + at, length: piece.length })
+          piece.set(done.bytes)
+          if (!done.ok) return false
+        }
+        return true
+      },
+      writeAsync: async (gpa, from) => {
+        for (let at = 0; at < from.length; at += MAX_DMA_BYTES) {
+          const bytes = from.subarray(at, at + MAX_DMA_BYTES)
+          const done = await callAsync({ kind: 'dmaWrite', call: this.#nextCall++, gpa: gpa + at, bytes })
+          if (!done.ok) return false
+        }
+        return true
+      },
+    }
+  }
+
+  // ---- DeviceSetOwner ----
+
+  /** @internal */
+  claimsChanged(kind: 'port' | 'mmio'): void {
+    const regions = this.#set.byPriority(kind)
+    const range = ({ base, length }: { readonly base: number; readonly length: number }): FrameRange => [
+      base,
+      base + length - 1,
+    ]
+    this.#link.send({
+      kind: 'claim',
+      type: kind === 'port' ? XEN_DMOP_IO_RANGE_PORT : XEN_DMOP_IO_RANGE_MEMORY,
+      ranges: regions.map(range),
+      buffered: regions.filter((region) => region.buffered).map(range),
+    })
+  }
+
+  /** @internal */
+  functionAdded(bdf: number): void {
+    this.#functions.push([bdf, bdf])
+    this.#link.send({ kind: 'claim', type: XEN_DMOP_IO_RANGE_PCI, ranges: this.#functions, buffered: [] })
+  }
+
+  /** @internal */
+  answer(vcpu: number, lo: number, hi: number): void {
+    this.#link.answer(vcpu, lo, hi)
+  }
+
+  /** @internal */
+  reject(vcpu: number, device: string, error: unknown): void {
+    this.#link.send({ kind: 'fault', vcpu, device, what: '', message: messageOf(error) })
+  }
+
+  /** @internal */
+  failed(device: string, what: string, error: unknown): void {
+    this.#link.send({ kind: 'fault', vcpu: NO_VCPU, device, what, message: messageOf(error) })
+  }
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error)
+}
+
+/** Memory in pieces of at most `MAX_DMA_BYTES`, until one cannot be moved. */
+function eachPiece(gpa: number, bytes: Uint8Array, move: (gpa: number, piece: Uint8Array) => boolean): boolean {
+  for (let at = 0; at < bytes.length; at += MAX_DMA_BYTES) {
+    if (!move(gpa + at, bytes.subarray(at, at + MAX_DMA_BYTES))) return false
+  }
+  return true
+}

@@ -1,0 +1,312 @@
+import type { DeviceHostState, DevicePlatform } from './device-set.ts'
+import type { InterruptLine, Timer } from './device.ts'
+import type { IoDispatch, PageLocation } from './dispatch.ts'
+import { IoreqError } from './errors.ts'
+import { FRAME_VERSION, NO_VCPU, type Frame } from './frames.ts'
+import { XEN_DMOP_IO_RANGE_PCI } from './layout.ts'
+import type { IoreqServer, IoreqTransport } from './server.ts'
+
+/** A way to a device server: what differs between a Worker, a socket and any other. */
+export interface ServerLink {
+  /** Where the server's request page and ring are; default the domain's memory. */
+  readonly page?: PageLocation
+  readonly ringPage?: PageLocation
+  /** Sends a frame after all frames before. */
+  send(frame: Frame): void
+  /** A request has been published in the server's slot. */
+  notify(vcpu: number): void
+  /** Hands over the frames that have arrived, where an answer can overtake them. */
+  receive?(): void
+  /** A request has been put into the server's ring. */
+  notifyBuffered(): void
+  /** Ends the connection; nothing more is sent or received. */
+  close(): void
+}
+
+/** What a {@link RemoteServer} is made with. */
+export interface RemoteServerOptions {
+  /** Names the server in errors and traces. */
+  readonly name: string
+  /** Whether the platform's clock runs on by itself between two requests. Default true. */
+  readonly realTime?: boolean
+  /** What the models send to whoever made the machine. */
+  onMessage?(bytes: Uint8Array): void
+  /** The server has ended, for whatever reason: what runs its models can be stopped. */
+  onClosed?(): void
+}
+
+interface Call {
+  resolve(result: string): void
+  reject(error: unknown): void
+}
+
+/**
+ * The hypervisor's end of a server whose models live elsewhere: it makes claims, drives lines, arms timers and moves
+ * memory for them. Whatever comes over the link is checked; what is not right fails the server, never the process.
+ */
+export class RemoteServer implements IoreqTransport {
+  readonly server: IoreqServer
+  readonly name: string
+  /** Settles when the models are attached, or the server has failed before that. */
+  readonly ready: Promise<void>
+  readonly #dispatch: IoDispatch
+  readonly #platform: DevicePlatform
+  readonly #link: ServerLink
+  readonly #options: RemoteServerOptions
+  readonly #ready = Promise.withResolvers<void>()
+  readonly #lines = new Map<number, InterruptLine>()
+  readonly #timers = new Map<number, Timer>()
+  readonly #calls = new Map<number, Call>()
+  readonly #closeListeners: (() => void)[] = []
+  #nextCall = 1
+  #unsettled = false
+  #closed = false
+
+  constructor(dispatch: IoDispatch, platform: DevicePlatform, link: ServerLink, options: RemoteServerOptions) {
+    this.name = options.name
+    this.#dispatch = dispatch
+    this.#platform = platform
+    this.#link = link
+    this.#options = options
+    this.ready = this.#ready.promise
+    // Who does not ask must not be told by an unhandled rejection either.
+    this.ready.catch(() => {})
+    this.server = dispatch.createServer({
+      name: options.name,
+      transport: this,
+      bufferedMode: 2,
+      ...(link.page && { page: link.page }),
+      ...(link.ringPage && { ringPage: link.ringPage }),
+    })
+    this.#send({
+      kind: 'hello',
+      version: FRAME_VERSION,
+      vcpus: dispatch.vcpus,
+      realTime: options.realTime ?? true,
+      now: platform.clock.now(),
+    })
+  }
+
+  /** The machine's clock. */
+  now(): number {
+    return this.#platform.clock.now()
+  }
+
+  #send(frame: Frame): void {
+    if (this.#closed) return
+    this.#link.send(frame)
+  }
+
+  // ---- what the hypervisor asks ----
+
+  /** Sends bytes to the models' end, to `DeviceServerOptions.onMessage`. */
+  post(bytes: Uint8Array): void {
+    this.#unsettled = true
+    this.#send({ kind: 'message', now: this.now(), bytes })
+  }
+
+  /** Power-on state of all models. */
+  reset(): void {
+    this.#unsettled = true
+    this.#send({ kind: 'reset', now: this.now() })
+  }
+
+  /** Whether something was sent that the models may still be busy with. */
+  get unsettled(): boolean {
+    return this.#unsettled && !this.#closed
+  }
+
+  /** Waits until the models have handled all that was sent to them, and its effects have arrived. */
+  async settle(): Promise<void> {
+    this.#unsettled = false
+    await this.#call((call) => ({ kind: 'settle', call }))
+  }
+
+  /** The models' state. */
+  async save(): Promise<DeviceHostState> {
+    return JSON.parse(await this.#call((call) => ({ kind: 'save', call }))) as DeviceHostState
+  }
+
+  /** @throws IoreqError `ERR_DEVICE` where the models refuse the state */
+  async restore(state: DeviceHostState): Promise<void> {
+    await this.#call((call) => ({ kind: 'restore', call, state: JSON.stringify(state) }))
+  }
+
+  #call(frame: (call: number) => Frame): Promise<string> {
+    if (this.#closed) return Promise.reject(new IoreqError('ERR_NOT_FOUND', `server ${this.name} is gone`))
+    const call = this.#nextCall++
+    const promise = new Promise<string>((resolve, reject) => this.#calls.set(call, { resolve, reject }))
+    this.#send(frame(call))
+    return promise
+  }
+
+  // ---- IoreqTransport ----
+
+  /** @internal */
+  notify(vcpu: number): void {
+    this.#link.notify(vcpu)
+  }
+
+  /** @internal */
+  notifyBuffered(): void {
+    this.#unsettled = true
+    this.#link.notifyBuffered()
+  }
+
+  /** @internal */
+  cancel(vcpu: number): void {
+    this.#send({ kind: 'cancel', vcpu })
+  }
+
+  /** @internal One model can be taken out while the server itself works. */
+  detach(device: string): boolean {
+    if (device === this.name || device === '' || this.#closed) return false
+    this.#send({ kind: 'detach', device })
+    return true
+  }
+
+  /** Ends the server, with all that its models hold. */
+  close(): void {
+    this.server.destroy()
+  }
+
+  /** @internal */
+  closed(): void {
+    if (this.#closed) return
+    this.#closed = true
+    for (const timer of this.#timers.values()) timer.cancel()
+    for (const line of this.#lines.values()) line.set(false)
+    const error = new IoreqError('ERR_NOT_FOUND', `server ${this.name} is gone`)
+    for (const call of this.#calls.values()) call.reject(error)
+    this.#calls.clear()
+    this.#ready.reject(error)
+    this.#link.close()
+    this.#options.onClosed?.()
+    for (const listener of this.#closeListeners) listener()
+  }
+
+  /** Calls back when the server has ended, for whatever reason; at once if it has. */
+  onClosed(listener: () => void): void {
+    if (this.#closed) listener()
+    else this.#closeListeners.push(listener)
+  }
+
+  /** The link's other end is gone, or does not keep to the protocol. */
+  failed(error: unknown): void {
+    if (this.#closed) return
+    this.#ready.reject(error)
+    this.#dispatch.serverGone(this.server, error)
+  }
+
+  // ---- what the models ask ----
+
+  /** @internal An answer has been found in a slot. */
+  receive(): void {
+    this.#link.receive?.()
+  }
+
+  /** Takes a frame from the device server. */
+  take(frame: Frame): void {
+    if (this.#closed) return
+    try {
+      this.#handle(frame)
+    } catch (error) {
+      this.failed(error)
+    }
+  }
+
+  #handle(frame: Frame): void {
+    const platform = this.#platform
+    switch (frame.kind) {
+      case 'ready':
+        this.server.setState(true)
+        this.#ready.resolve()
+        return
+      case 'claim':
+        this.server.setRanges(frame.type, frame.ranges)
+        if (frame.type !== XEN_DMOP_IO_RANGE_PCI) this.server.setBufferedRanges(frame.type, frame.buffered)
+        return
+      case 'fault':
+        return this.#fault(frame.vcpu, frame.device, frame.what, frame.message)
+      case 'openLine':
+        this.#lines.set(frame.line, platform.interruptLine(frame.irq))
+        return
+      case 'openPin':
+        this.#lines.set(frame.line, platform.pciInterrupt?.(frame.device, frame.pin) ?? NO_WIRE)
+        return
+      case 'setLine':
+        return this.#line(frame.line).set(frame.level)
+      case 'pulseLine':
+        return this.#line(frame.line).pulse()
+      case 'msi':
+        return platform.signalMsi(frame.address, frame.data)
+      case 'armTimer':
+        return this.#arm(frame.timer, frame.deadline)
+      case 'dmaRead':
+        return this.#dmaRead(frame.call, frame.gpa, frame.length)
+      case 'dmaWrite': {
+        const ok = platform.dma.write(frame.gpa, frame.bytes)
+        if (frame.call !== 0) this.#send({ kind: 'dmaDone', call: frame.call, ok, bytes: new Uint8Array(0) })
+        return
+      }
+      case 'powerOff':
+        return platform.powerOff()
+      case 'resetMachine':
+        return platform.reset()
+      case 'exit':
+        return platform.exit(frame.code)
+      case 'called': {
+        const call = this.#calls.get(frame.call)
+        this.#calls.delete(frame.call)
+        if (call === undefined) throw new IoreqError('ERR_PROTOCOL', `a reply to call ${frame.call}, which is not open`)
+        if (frame.error === '') call.resolve(frame.result)
+        else call.reject(new IoreqError('ERR_DEVICE', frame.error))
+        return
+      }
+      case 'message':
+        this.#options.onMessage?.(frame.bytes)
+        return
+      default:
+        throw new IoreqError('ERR_PROTOCOL', `a device server sent a ${frame.kind} frame`)
+    }
+  }
+
+  #fault(vcpu: number, device: string, what: string, message: string): void {
+    const error = new IoreqError('ERR_DEVICE', message)
+    if (vcpu === NO_VCPU) this.#dispatch.modelFailed(this.server, device, what, error)
+    else this.#dispatch.serverFailed(this.server, vcpu, device === '' ? this.name : device, error)
+  }
+
+  #line(number: number): InterruptLine {
+    const line = this.#lines.get(number)
+    if (line === undefined) throw new IoreqError('ERR_PROTOCOL', `interrupt line ${number} has not been opened`)
+    return line
+  }
+
+  #arm(number: number, deadline: number): void {
+    let timer = this.#timers.get(number)
+    if (timer === undefined) {
+      timer = this.#platform.timer((reached) => {
+        this.#unsettled = true
+        this.#send({ kind: 'timer', timer: number, deadline: reached, now: this.now() })
+      })
+      this.#timers.set(number, timer)
+    }
+    if (Number.isNaN(deadline)) throw new IoreqError('ERR_PROTOCOL', `timer ${number} was armed for NaN`)
+    timer.arm(deadline)
+  }
+
+  #dmaRead(call: number, gpa: number, length: number): void {
+    if (length > MAX_DMA_BYTES) {
+      throw new IoreqError('ERR_PROTOCOL', `a DMA read of ${length} bytes: expected at most ${MAX_DMA_BYTES}`)
+    }
+    const bytes = new Uint8Array(length)
+    const ok = this.#platform.dma.read(gpa, bytes)
+    this.#send({ kind: 'dmaDone', call, ok, bytes })
+  }
+}
+
+/** Bytes of guest memory in one frame. */
+export const MAX_DMA_BYTES: number = 1 << 16
+
+const NO_WIRE: InterruptLine = { set() {}, pulse() {} }

@@ -1,0 +1,184 @@
+import { BufferedRing } from './buffered-ring.ts'
+import { DeviceServer, type DeviceServerOptions } from './device-server.ts'
+import type { Frame } from './frames.ts'
+import { HVM_IOREQSRV_BUFIOREQ_ATOMIC } from './layout.ts'
+import { createIoRequest } from './request.ts'
+import { SharedEnd, type SharedDeviceMemory } from './shared-memory.ts'
+import { IoreqPage } from './slot.ts'
+
+/** How a Worker serves; see {@link serveSharedDevices}. */
+export interface SharedDevicesOptions extends DeviceServerOptions {
+  /**
+   * Longest that the Worker blocks between two looks at its own event loop, in milliseconds. While requests come in it
+   * waits blocked, which is quicker; models' promises and host timers have their turn in between. Default 1; 0: never.
+   */
+  readonly blockMs?: number
+}
+
+/** After this long without anything to do, the Worker waits on its event loop. */
+const IDLE_SLICES = 3
+/** A Worker that is kept busy looks at its event loop this often. */
+const BUSY_MS = 8
+
+/**
+ * Serves a domain's requests with models of this Worker, until the hypervisor closes the server.
+ *
+ * @param memory - what the hypervisor's `SharedTransport` has posted
+ * @param attach - adds the models to the server
+ */
+export async function serveSharedDevices(
+  memory: SharedDeviceMemory,
+  attach: (server: DeviceServer) => void | Promise<void>,
+  options: SharedDevicesOptions = {},
+): Promise<void> {
+  const loop = new SharedDevices(memory, options)
+  // Node does not count the wait for a shared word as something to stay for.
+  const alive = setTimeout(() => {}, LONGEST_MS)
+  try {
+    await attachTo(loop.server, attach)
+    await loop.run()
+  } finally {
+    clearTimeout(alive)
+  }
+}
+
+async function attachTo(server: DeviceServer, attach: (server: DeviceServer) => void | Promise<void>): Promise<void> {
+  try {
+    await attach(server)
+    server.ready()
+  } catch (error) {
+    server.fail('attach', error)
+  }
+}
+
+/** Longest that `setTimeout` takes. */
+const LONGEST_MS = 0x7fff_ffff
+
+class SharedDevices {
+  readonly server: DeviceServer
+  readonly #end: SharedEnd
+  readonly #page: IoreqPage
+  readonly #ring: BufferedRing
+  readonly #request = createIoRequest()
+  readonly #blockMs: number
+  /** Frames that arrived while a model waited for its memory; they are handled after it. */
+  #later: Frame[] = []
+  #waiting: ((frame: Extract<Frame, { kind: 'dmaDone' }>) => void) | null = null
+  /** Requests taken and not answered, by vCPU. */
+  #taken = new Uint8Array(128)
+
+  constructor(memory: SharedDeviceMemory, options: SharedDevicesOptions) {
+    this.#end = new SharedEnd(memory, 'devices', (frame) => this.#receive(frame))
+    this.#page = new IoreqPage(this.#end.page.buffer, this.#end.page.byteOffset)
+    const { buffer, byteOffset } = this.#end.ringPage
+    this.#ring = new BufferedRing(HVM_IOREQSRV_BUFIOREQ_ATOMIC, buffer, byteOffset)
+    this.#blockMs = options.blockMs ?? 1
+    this.server = new DeviceServer(
+      {
+        send: (frame) => this.#send(frame),
+        answer: (vcpu, lo, hi) => this.#answer(vcpu, lo, hi),
+        callSync: (frame) => this.#callSync(frame),
+      },
+      options,
+    )
+  }
+
+  #send(frame: Frame): void {
+    this.#end.write(frame)
+    // A model that waits is not busy with a request: nobody would look otherwise.
+    this.#end.otherBell.ring()
+    if (frame.kind === 'fault') this.#taken[frame.vcpu] = 0
+  }
+
+  #answer(vcpu: number, lo: number, hi: number): void {
+    // An answer overtakes nothing that the models have done before it.
+    while (!this.#end.flush()) {
+      if (this.#end.closed) return
+      this.#end.otherBell.ring()
+      this.#end.ownBell.waitSync(this.#end.ownBell.value, 1)
+    }
+    this.#taken[vcpu] = 0
+    this.#page.slot(vcpu).answer(lo, hi)
+    this.#end.otherBell.ring()
+  }
+
+  #receive(frame: Frame): void {
+    if (this.#waiting === null) return this.server.receive(frame)
+    if (frame.kind === 'dmaDone') this.#waiting(frame)
+    else this.#later.push(frame)
+  }
+
+  #callSync(frame: Frame): Extract<Frame, { kind: 'dmaDone' }> {
+    let done: Extract<Frame, { kind: 'dmaDone' }> | null = null
+    this.#waiting = (reply) => {
+      done = reply
+    }
+    this.#end.send(frame)
+    while (done === null && !this.#end.closed) {
+      const seen = this.#end.ownBell.value
+      if (!this.#end.receive()) this.#end.ownBell.waitSync(seen)
+    }
+    this.#waiting = null
+    return done ?? { kind: 'dmaDone', call: 0, ok: false, bytes: new Uint8Array(0) }
+  }
+
+  /** Handles all there is; true if that was anything. */
+  #work(): boolean {
+    const { server } = this
+    const request = this.#request
+    let any = this.#end.receive()
+    while (this.#later.length > 0) {
+      any = true
+      server.receive(this.#later.shift()!)
+    }
+    // Writes that nobody waits for come before the request that follows them.
+    while (this.#ring.consume(request)) {
+      any = true
+      server.setTime(this.#end.now)
+      server.serveBuffered(request)
+    }
+    for (let vcpu = 0; vcpu < server.vcpus; vcpu++) {
+      if (!this.#page.slot(vcpu).accept(request)) continue
+      any = true
+      this.#taken[vcpu] = 1
+      server.setTime(this.#end.now)
+      server.serve(vcpu, request)
+    }
+    return any
+  }
+
+  async run(): Promise<void> {
+    let idle = 0
+    let turn = performance.now()
+    while (!this.#end.closed) {
+      const seen = this.#end.ownBell.value
+      if (this.#work()) {
+        idle = 0
+        // Promises that need nothing but a turn of the microtask queue.
+        if (this.#open()) await Promise.resolve()
+        if (performance.now() - turn < BUSY_MS) continue
+      } else if (this.#blockMs > 0 && idle < IDLE_SLICES && !this.#open()) {
+        if (!this.#end.ownBell.waitSync(seen, this.#blockMs)) idle++
+        if (performance.now() - turn < BUSY_MS) continue
+      } else {
+        await this.#end.ownBell.wait(seen)
+        turn = performance.now()
+        continue
+      }
+      // The event loop's turn: promises of models, host timers, messages from other threads.
+      await eventLoop()
+      turn = performance.now()
+    }
+  }
+
+  /** Whether a model has yet to answer: its promise needs the event loop. */
+  #open(): boolean {
+    for (let vcpu = 0; vcpu < this.server.vcpus; vcpu++) if (this.#taken[vcpu] !== 0) return true
+    return false
+  }
+}
+
+/** One turn of the event loop. */
+function eventLoop(): Promise<void> {
+  return new Promise((resolve) => void setTimeout(resolve, 0))
+}

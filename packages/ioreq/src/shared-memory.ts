@@ -1,0 +1,133 @@
+import { Doorbell } from './doorbell.ts'
+import { IoreqError } from './errors.ts'
+import { encodeFrame, FrameReader, type Frame } from './frames.ts'
+import { IOREQ_PAGE_BYTES } from './layout.ts'
+import { SharedStream, sharedStreamBytes } from './shared-stream.ts'
+
+/*
+ * What a hypervisor and a device Worker share: a page of words, the request page, the ring, and a stream of frames each
+ * way.
+ */
+const MAGIC = 0x7265_7471
+/** Words of the first page. */
+const WORD_MAGIC = 0
+const WORD_DEVICE_BELL = 1
+const WORD_CLOSED = 2
+/** The machine's clock (f64) when the last request was published. */
+const NOW_BYTE = 64
+const PAGE_AT = IOREQ_PAGE_BYTES
+const RING_AT = 2 * IOREQ_PAGE_BYTES
+const COMMANDS_AT = 3 * IOREQ_PAGE_BYTES
+const STREAM_BYTES = 1 << 16
+const EVENTS_AT = COMMANDS_AT + 2 * STREAM_BYTES
+const BYTES = EVENTS_AT + sharedStreamBytes(STREAM_BYTES)
+
+/** What is posted to a device Worker; see `serveSharedDevices`. */
+export interface SharedDeviceMemory {
+  readonly buffer: SharedArrayBuffer
+  /** Rung for the hypervisor; several servers may share it. */
+  readonly doorbell: Int32Array
+  readonly doorbellIndex: number
+}
+
+/** Makes the memory that one device server in a Worker shares with its hypervisor. */
+export function createSharedDeviceMemory(doorbell: Doorbell): SharedDeviceMemory {
+  const buffer = new SharedArrayBuffer(BYTES)
+  new Int32Array(buffer)[WORD_MAGIC] = MAGIC
+  return { buffer, doorbell: doorbell.words, doorbellIndex: doorbell.index }
+}
+
+/** One side's view of the shared memory: its words, and frames from and to the other side. */
+export class SharedEnd {
+  readonly page: { readonly buffer: SharedArrayBuffer; readonly byteOffset: number }
+  readonly ringPage: { readonly buffer: SharedArrayBuffer; readonly byteOffset: number }
+  /** Rung by the other side. */
+  readonly ownBell: Doorbell
+  /** Rung by this side. */
+  readonly otherBell: Doorbell
+  readonly #words: Int32Array
+  readonly #now: Float64Array
+  readonly #out: SharedStream
+  readonly #in: SharedStream
+  readonly #reader: FrameReader
+  /** Frames for which there was no room. */
+  #queue: Uint8Array[] = []
+
+  /** @throws IoreqError `ERR_INVALID` for memory that `createSharedDeviceMemory` has not made */
+  constructor(memory: SharedDeviceMemory, side: 'hypervisor' | 'devices', onFrame: (frame: Frame) => void) {
+    const { buffer } = memory
+    const words = new Int32Array(buffer, 0, IOREQ_PAGE_BYTES / 4)
+    if (buffer.byteLength !== BYTES || words[WORD_MAGIC] !== MAGIC) {
+      throw new IoreqError('ERR_INVALID', `${buffer.byteLength} bytes are no memory of a device server`)
+    }
+    this.#words = words
+    this.#now = new Float64Array(buffer, NOW_BYTE, 1)
+    this.page = { buffer, byteOffset: PAGE_AT }
+    this.ringPage = { buffer, byteOffset: RING_AT }
+    const hypervisorBell = new Doorbell(memory.doorbell, memory.doorbellIndex)
+    const deviceBell = new Doorbell(words, WORD_DEVICE_BELL)
+    const commands = new SharedStream(buffer, COMMANDS_AT, STREAM_BYTES)
+    const events = new SharedStream(buffer, EVENTS_AT, STREAM_BYTES)
+    const hypervisor = side === 'hypervisor'
+    this.ownBell = hypervisor ? hypervisorBell : deviceBell
+    this.otherBell = hypervisor ? deviceBell : hypervisorBell
+    this.#out = hypervisor ? commands : events
+    this.#in = hypervisor ? events : commands
+    this.#reader = new FrameReader(onFrame)
+  }
+
+  get now(): number {
+    return this.#now[0]!
+  }
+  set now(value: number) {
+    this.#now[0] = value
+  }
+
+  get closed(): boolean {
+    return Atomics.load(this.#words, WORD_CLOSED) !== 0
+  }
+
+  /** Tells the other side, which cannot be told by a frame that it might not read. */
+  close(): void {
+    Atomics.store(this.#words, WORD_CLOSED, 1)
+    this.otherBell.ring()
+  }
+
+  /** Sends a frame and rings. */
+  send(frame: Frame): void {
+    this.write(frame)
+    this.otherBell.ring()
+  }
+
+  /** Puts a frame into the stream, or behind those that wait for room in it. */
+  write(frame: Frame): void {
+    this.#queue.push(encodeFrame(frame))
+    this.flush()
+  }
+
+  /** Sends what waits, as far as there is room. True if nothing is left. */
+  flush(): boolean {
+    while (this.#queue.length > 0) {
+      const next = this.#queue[0]!
+      const done = this.#out.write(next)
+      if (done < next.length) {
+        this.#queue[0] = next.subarray(done)
+        return false
+      }
+      this.#queue.shift()
+    }
+    return true
+  }
+
+  /** Hands over the frames that have arrived; true if there was anything. */
+  receive(): boolean {
+    let any = false
+    for (let bytes = this.#in.read(); bytes !== null; bytes = this.#in.read()) {
+      any = true
+      if (this.#in.takeStarved()) this.otherBell.ring()
+      this.#reader.push(bytes)
+    }
+    if (this.#queue.length > 0 && this.flush()) this.otherBell.ring()
+    return any
+  }
+}

@@ -1,0 +1,146 @@
+import type { DevicePlatform } from './device-set.ts'
+import type { IoDispatch } from './dispatch.ts'
+import { Doorbell } from './doorbell.ts'
+import { STATE_IOREQ_INPROCESS, STATE_IOREQ_READY } from './layout.ts'
+import { RemoteServer, type RemoteServerOptions } from './remote-server.ts'
+import { createSharedDeviceMemory, SharedEnd, type SharedDeviceMemory } from './shared-memory.ts'
+
+/** What a {@link SharedTransport} is made with. */
+export interface SharedTransportOptions extends RemoteServerOptions {
+  /** Rung when the server has something; one for all servers of a domain lets a thread wait for all. Default its own. */
+  readonly doorbell?: Doorbell
+  /**
+   * How long the vCPU's thread waits for an answer, blocked, before the vCPU is taken off and the thread goes about
+   * other things. Milliseconds; default 0. Needs a thread that may block.
+   */
+  readonly patienceMs?: number
+}
+
+/**
+ * The hypervisor's end of a device server in a Worker: requests lie in a page that both see, everything else goes
+ * through streams in shared memory, and each side rings for the other.
+ *
+ * The vCPU's thread lets its event loop run (`watch`), or blocks (`waitSync`); the code around them is the same.
+ */
+export class SharedTransport {
+  /** To be posted to the Worker, which calls `serveSharedDevices` with it. */
+  readonly memory: SharedDeviceMemory
+  readonly remote: RemoteServer
+  readonly doorbell: Doorbell
+  readonly #end: SharedEnd
+  readonly #patienceMs: number
+  /** vCPUs whose request is in a slot. */
+  readonly #outstanding: Uint8Array
+  #closed = false
+
+  constructor(dispatch: IoDispatch, platform: DevicePlatform, options: SharedTransportOptions) {
+    this.doorbell = options.doorbell ?? new Doorbell()
+    this.memory = createSharedDeviceMemory(this.doorbell)
+    this.#patienceMs = options.patienceMs ?? 0
+    this.#outstanding = new Uint8Array(dispatch.vcpus)
+    const end = new SharedEnd(this.memory, 'hypervisor', (frame) => this.remote.take(frame))
+    this.#end = end
+    this.remote = new RemoteServer(
+      dispatch,
+      platform,
+      {
+        page: end.page,
+        ringPage: end.ringPage,
+        send: (frame) => end.send(frame),
+        notify: (vcpu) => this.#notify(vcpu),
+        receive: () => void this.#receive(),
+        notifyBuffered: () => {
+          end.now = this.remote.now()
+          end.otherBell.ring()
+        },
+        close: () => {
+          this.#closed = true
+          end.close()
+          // Whoever watches must see it.
+          this.doorbell.ring()
+        },
+      },
+      options,
+    )
+  }
+
+  #notify(vcpu: number): void {
+    this.#outstanding[vcpu] = 1
+    this.#end.now = this.remote.now()
+    this.#end.otherBell.ring()
+    if (this.#patienceMs > 0) this.#waitFor(vcpu)
+  }
+
+  #waitFor(vcpu: number): void {
+    const slot = this.remote.server.slot(vcpu)
+    const deadline = performance.now() + this.#patienceMs
+    for (;;) {
+      const seen = this.doorbell.value
+      // A model may need memory before it can answer.
+      this.#receive()
+      const { state } = slot
+      if (this.#closed) return
+      if (state !== STATE_IOREQ_READY && state !== STATE_IOREQ_INPROCESS) {
+        this.#outstanding[vcpu] = 0
+        return
+      }
+      const left = deadline - performance.now()
+      if (left <= 0) return
+      this.doorbell.waitSync(seen, left)
+    }
+  }
+
+  #receive(): boolean {
+    try {
+      return this.#end.receive()
+    } catch (error) {
+      this.remote.failed(error)
+      return true
+    }
+  }
+
+  /** Handles all that the server has sent: its events, then its answers. False if there was nothing. */
+  pump(): boolean {
+    if (this.#closed) return false
+    let any = this.#receive()
+    const { server } = this.remote
+    for (let vcpu = 0; vcpu < this.#outstanding.length && !this.#closed; vcpu++) {
+      if (this.#outstanding[vcpu] === 0) continue
+      const { state } = server.slot(vcpu)
+      if (state !== STATE_IOREQ_READY && state !== STATE_IOREQ_INPROCESS) {
+        this.#outstanding[vcpu] = 0
+        any = true
+      }
+      server.answered(vcpu)
+    }
+    return any
+  }
+
+  /**
+   * Blocks until the server has something, or the time is over, and handles it.
+   *
+   * @returns false if the time was over
+   */
+  waitSync(ms: number = Infinity): boolean {
+    const seen = this.doorbell.value
+    if (this.pump()) return true
+    const rung = this.doorbell.waitSync(seen, ms)
+    this.pump()
+    return rung
+  }
+
+  /** Handles what the server has, as it comes, while the event loop runs; until the server is closed. */
+  async watch(): Promise<void> {
+    while (!this.#closed) {
+      const seen = this.doorbell.value
+      this.pump()
+      if (this.#closed) return
+      await this.doorbell.wait(seen)
+    }
+  }
+
+  /** Ends the server. The Worker's `serveSharedDevices` returns. */
+  close(): void {
+    this.remote.close()
+  }
+}

@@ -1,0 +1,203 @@
+import { defineDevice, type DeviceContext, type DeviceModel, type InterruptLine, type Timer } from '../../src/index.ts'
+
+/*
+ * The models of the transports' contract tests. They run wherever the transport takes them: nothing here may need the
+ * test's own thread.
+ */
+export const REGISTERS = 0x100
+export const REGISTERS_MMIO = 0x8000
+export const WIDE_MMIO = 0x9000
+export const CONTROL = 0x200
+export const DMA = 0x210
+export const BAD = 0x220
+export const BUFFERED = 0xa_0000
+export const FUNCTION_DEVICE = 4
+
+/** What a byte written to port CONTROL does. */
+export const DO = { raise: 1, lower: 2, pulse: 3, msi: 4, arm: 5, cancel: 6, powerOff: 7, reset: 8, exit: 9 } as const
+/** What a read of port BAD + n does. */
+export const BADLY = { throw: 0, hang: 1, answerText: 2, die: 3, throwInTimer: 4, throwLater: 5 } as const
+
+const later = (): Promise<void> => new Promise((resolve) => void setTimeout(resolve, 1))
+
+/** @param synchronous - whether the models say so, and answer at once */
+export function contractModels(synchronous: boolean): DeviceModel[] {
+  const bytes = new Uint8Array(64)
+  const log: string[] = []
+  const read = (offset: number, size: number): number => {
+    log.push(`r${size}@${offset}`)
+    let value = 0
+    for (let i = size - 1; i >= 0; i--) value = value * 256 + (bytes[offset + i] ?? 0)
+    return value
+  }
+  const write = (offset: number, size: number, value: number): void => {
+    log.push(`w${size}@${offset}=${value.toString(16)}`)
+    for (let i = 0; i < size; i++) bytes[offset + i] = value >>> (8 * i)
+  }
+  const registers = defineDevice({
+    name: 'registers',
+    synchronous,
+    ports: { base: REGISTERS, size: 64 },
+    mmio: { base: REGISTERS_MMIO, size: 64 },
+    read: synchronous ? read : async (offset, size) => (await later(), read(offset, size)),
+    write: synchronous ? write : async (offset, size, value) => (await later(), write(offset, size, value)),
+    reset: () => void bytes.fill(0),
+    save: () => ({ bytes: [...bytes], log: log.splice(0) }),
+    restore: (state) => bytes.set((state as { bytes: number[] }).bytes),
+    timeOffset: (seconds) => void log.push(`time ${seconds}`),
+    invalidate: () => void log.push('invalidate'),
+  })
+  const wide = defineDevice({
+    name: 'wide',
+    synchronous,
+    mmio: { base: WIDE_MMIO, size: 64, maximumAccess: 8, minimumAccess: 4 },
+    read,
+    write,
+    read64(offset, into) {
+      into.lo = read(offset, 4)
+      into.hi = read(offset + 4, 4)
+    },
+    write64(offset, lo, hi) {
+      write(offset, 4, lo)
+      write(offset + 4, 4, hi)
+    },
+  })
+  const buffered = defineDevice({
+    name: 'buffered',
+    synchronous,
+    mmio: { base: BUFFERED, size: 0x100, buffered: true },
+    read,
+    write: (offset, size, value) => void log.push(`b${size}@${offset}=${value.toString(16)}`),
+  })
+  return [registers, wide, buffered, control(synchronous), dma(), bad(), pciFunction(synchronous)]
+}
+
+function control(synchronous: boolean): DeviceModel {
+  let context: DeviceContext
+  let line: InterruptLine
+  let timer: Timer
+  let fired = 0
+  const act: Record<number, () => void> = {
+    [DO.raise]: () => line.set(true),
+    [DO.lower]: () => line.set(false),
+    [DO.pulse]: () => line.pulse(),
+    [DO.msi]: () => context.signalMsi(0xfee0_1000, 0x31),
+    [DO.arm]: () => timer.arm(context.clock.now() + 1000),
+    [DO.cancel]: () => timer.cancel(),
+    [DO.powerOff]: () => context.requestPowerOff(),
+    [DO.reset]: () => context.requestReset(),
+    [DO.exit]: () => context.requestExit(3),
+  }
+  return defineDevice({
+    name: 'control',
+    synchronous,
+    ports: [
+      {
+        base: CONTROL,
+        size: 1,
+        read: () => fired,
+        write: (_offset, _size, value) => act[value]!(),
+      },
+      { base: CONTROL + 4, size: 4, read: () => context.clock.now() },
+    ],
+    reset() {
+      fired = 0
+      line.set(false)
+      timer.cancel()
+    },
+    attach(given) {
+      context = given
+      line = given.interruptLine(5)
+      timer = given.timer((deadline) => {
+        fired++
+        // As late as it was armed for, on the machine's own clock.
+        line.set(deadline % 2000 === 0)
+        line.set(true)
+      })
+    },
+  })
+}
+
+/** A dword written is an address: the four bytes there come back inverted behind them. */
+function dma(): DeviceModel {
+  let context: DeviceContext
+  return defineDevice({
+    name: 'dma',
+    ports: [
+      {
+        base: DMA,
+        size: 4,
+        async write(_offset, _size, gpa) {
+          const bytes = new Uint8Array(4)
+          if (!(await context.dma.readAsync(gpa, bytes))) return
+          await context.dma.writeAsync(
+            gpa + 4,
+            bytes.map((byte) => ~byte),
+          )
+        },
+      },
+      {
+        base: DMA + 8,
+        size: 4,
+        write(_offset, _size, gpa) {
+          const bytes = new Uint8Array(4)
+          if (context.dma.read(gpa, bytes)) context.dma.write(gpa + 4, bytes.toReversed())
+        },
+      },
+    ],
+    attach(given) {
+      context = given
+    },
+  })
+}
+
+function bad(): DeviceModel {
+  let timer: Timer
+  return defineDevice({
+    name: 'bad',
+    ports: { base: BAD, size: 8 },
+    read(offset): number | Promise<number> {
+      if (offset === BADLY.throw) throw new Error('thrown in a handler')
+      if (offset === BADLY.hang) return new Promise<number>(() => {})
+      if (offset === BADLY.answerText) return 'text' as unknown as number
+      if (offset === BADLY.throwLater) return later().then(() => Promise.reject(new Error('thrown later')))
+      // In a Worker this ends the Worker.
+      if (offset === BADLY.die) (process as { reallyExit?(code: number): never } & typeof process).exit(7)
+      timer.arm(0)
+      return 1
+    },
+    attach(context) {
+      timer = context.timer(() => {
+        throw new Error('thrown in a timer')
+      })
+    },
+  })
+}
+
+/** A function with a BAR of 16 bytes, which read as their offset, and an interrupt. */
+function pciFunction(synchronous: boolean): DeviceModel {
+  return {
+    name: 'function',
+    synchronous,
+    attach(context) {
+      const fn = context.pci.add({
+        device: FUNCTION_DEVICE,
+        vendorId: 0x1234,
+        deviceId: 0x4321,
+        classCode: 0xff_0000,
+        interruptPin: 1,
+        bars: [
+          {
+            index: 0,
+            kind: 'memory',
+            bytes: 16,
+            handler: {
+              read: (offset) => offset,
+              write: () => fn.interrupt!.set(true),
+            },
+          },
+        ],
+      })
+    },
+  }
+}

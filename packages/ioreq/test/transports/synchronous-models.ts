@@ -1,0 +1,3 @@
+import { contractModels } from './models.ts'
+
+export const [registers, wide, buffered, control, dma, bad, pciFunction] = contractModels(true)
