@@ -15,6 +15,7 @@ export interface AddressEncoding {
   /** Number of the index and of the base, of which the low three bits are in the SIB byte; 0 if there is none. */
   readonly index: number
   readonly base: number
+  readonly isVectorIndex: boolean
   readonly disp: bigint | LabelExpression
   readonly dispBytes: 0 | 1 | 2 | 4
   /** What an 8-bit displacement is multiplied by (SDM vol. 2A, "Compressed Displacement (disp8*N) Support in EVEX"). */
@@ -137,6 +138,7 @@ function encode16(memory: Memory, dispScale: number): AddressEncoding {
     sib: -1,
     index: 0,
     base: 0,
+    isVectorIndex: false,
     disp: memory.disp,
     dispBytes,
     dispScale,
@@ -163,7 +165,7 @@ function encode32(memory: Memory, mode: 16 | 32 | 64, bits: 32 | 64, sib: boolea
   if (index?.number === NUMBER_SP && !isVectorIndex(index)) {
     throw bad(memory, `${index.name} cannot be an index; make it the base`)
   }
-  const common = { addressBits: bits, disp: memory.disp, dispScale }
+  const common = { addressBits: bits, disp: memory.disp, dispScale, isVectorIndex: isVectorIndex(memory.index) }
   if (base === undefined) {
     checkDisp(memory, 32, bits)
     if (memory.dispBits !== 0 && memory.dispBits !== 32) {

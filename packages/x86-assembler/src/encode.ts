@@ -139,6 +139,18 @@ function emit(form: Form, fields: Fields, context: EncodeContext): EncodedForm |
 /** A fixup of which the end of the instruction is not known yet. */
 type WaitingFixup = { -readonly [Key in keyof Fixup]: Fixup[Key] }
 
+/**
+ * Tells whether REX2 can stand before an opcode: it has bits for the one-byte map and that of 0F, but not for rows that
+ * were left out, nor for the instructions that save and restore the state of the processor.
+ *
+ * Source: Intel APX Architecture Specification, "REX2 Prefix".
+ */
+function hasRex2({ map, opcode, mnemonic }: Form): boolean {
+  const row = opcode >> 4
+  if (/^(XSAVE|XRSTOR)/.test(mnemonic)) return false
+  return map === 0 ? row !== 4 && row !== 7 && row !== 0xa && row !== 0xe : map === 1 && row !== 3 && row !== 8
+}
+
 function fieldInto(
   bytes: number[],
   fixups: WaitingFixup[],
@@ -174,6 +186,7 @@ function emitOpcode(
   const b = address === undefined ? fields.rm | fields.opcodeReg : address.base
   if (form.encoding !== 'legacy') {
     if (fields.forbidsRex) return false
+    if (form.encoding !== 'evex' && (x | b) > 15 && address?.isVectorIndex !== true) return false
     if (form.encoding === 'evex') pushEvex(bytes, form, fields, address, w)
     else pushVex(bytes, form, fields, { w, x: (x >> 3) & 1, b: (b >> 3) & 1 }, prefixes.encoding === 'vex3')
     bytes.push(opcode)
@@ -181,7 +194,14 @@ function emitOpcode(
   }
   if (form.sizing[bits] === '66' && form.prefix !== 0x66) bytes.push(0x66)
   if (form.prefix !== 0) bytes.push(form.prefix)
-  const rex = (w ? 8 : 0) | ((fields.reg >> 3) << 2) | ((x >> 3) << 1) | (b >> 3)
+  const low = ((fields.reg >> 1) & 4) | ((x >> 2) & 2) | ((b >> 3) & 1)
+  const rex = (w ? 8 : 0) | low
+  if ((fields.reg | x | b) > 15 || prefixes.encoding === 'rex2') {
+    if (bits !== 64 || fields.forbidsRex || !hasRex2(form)) return false
+    const high = ((fields.reg << 2) & 0x40) | ((x << 1) & 0x20) | (b & 0x10)
+    bytes.push(0xd5, (form.map << 7) | high | rex, opcode)
+    return true
+  }
   if (rex !== 0 || fields.needsRex || prefixes.encoding === 'rex') {
     if (bits !== 64) return false
     if (fields.forbidsRex) {

@@ -34,6 +34,38 @@ export const r13b: Register<'gp8'> = register('gp8', 13, 'r13b')
 export const r14b: Register<'gp8'> = register('gp8', 14, 'r14b')
 /** R15B. */
 export const r15b: Register<'gp8'> = register('gp8', 15, 'r15b')
+/** R16B, of APX. */
+export const r16b: Register<'gp8'> = register('gp8', 16, 'r16b')
+/** R17B, of APX. */
+export const r17b: Register<'gp8'> = register('gp8', 17, 'r17b')
+/** R18B, of APX. */
+export const r18b: Register<'gp8'> = register('gp8', 18, 'r18b')
+/** R19B, of APX. */
+export const r19b: Register<'gp8'> = register('gp8', 19, 'r19b')
+/** R20B, of APX. */
+export const r20b: Register<'gp8'> = register('gp8', 20, 'r20b')
+/** R21B, of APX. */
+export const r21b: Register<'gp8'> = register('gp8', 21, 'r21b')
+/** R22B, of APX. */
+export const r22b: Register<'gp8'> = register('gp8', 22, 'r22b')
+/** R23B, of APX. */
+export const r23b: Register<'gp8'> = register('gp8', 23, 'r23b')
+/** R24B, of APX. */
+export const r24b: Register<'gp8'> = register('gp8', 24, 'r24b')
+/** R25B, of APX. */
+export const r25b: Register<'gp8'> = register('gp8', 25, 'r25b')
+/** R26B, of APX. */
+export const r26b: Register<'gp8'> = register('gp8', 26, 'r26b')
+/** R27B, of APX. */
+export const r27b: Register<'gp8'> = register('gp8', 27, 'r27b')
+/** R28B, of APX. */
+export const r28b: Register<'gp8'> = register('gp8', 28, 'r28b')
+/** R29B, of APX. */
+export const r29b: Register<'gp8'> = register('gp8', 29, 'r29b')
+/** R30B, of APX. */
+export const r30b: Register<'gp8'> = register('gp8', 30, 'r30b')
+/** R31B, of APX. */
+export const r31b: Register<'gp8'> = register('gp8', 31, 'r31b')
 
 /** AH. */
 export const ah: Register<'gp8High'> = register('gp8High', 4, 'ah')
@@ -76,6 +108,38 @@ export const r13w: Gp16 = register('gp16', 13, 'r13w')
 export const r14w: Gp16 = register('gp16', 14, 'r14w')
 /** R15W. */
 export const r15w: Gp16 = register('gp16', 15, 'r15w')
+/** R16W, of APX. */
+export const r16w: Gp16 = register('gp16', 16, 'r16w')
+/** R17W, of APX. */
+export const r17w: Gp16 = register('gp16', 17, 'r17w')
+/** R18W, of APX. */
+export const r18w: Gp16 = register('gp16', 18, 'r18w')
+/** R19W, of APX. */
+export const r19w: Gp16 = register('gp16', 19, 'r19w')
+/** R20W, of APX. */
+export const r20w: Gp16 = register('gp16', 20, 'r20w')
+/** R21W, of APX. */
+export const r21w: Gp16 = register('gp16', 21, 'r21w')
+/** R22W, of APX. */
+export const r22w: Gp16 = register('gp16', 22, 'r22w')
+/** R23W, of APX. */
+export const r23w: Gp16 = register('gp16', 23, 'r23w')
+/** R24W, of APX. */
+export const r24w: Gp16 = register('gp16', 24, 'r24w')
+/** R25W, of APX. */
+export const r25w: Gp16 = register('gp16', 25, 'r25w')
+/** R26W, of APX. */
+export const r26w: Gp16 = register('gp16', 26, 'r26w')
+/** R27W, of APX. */
+export const r27w: Gp16 = register('gp16', 27, 'r27w')
+/** R28W, of APX. */
+export const r28w: Gp16 = register('gp16', 28, 'r28w')
+/** R29W, of APX. */
+export const r29w: Gp16 = register('gp16', 29, 'r29w')
+/** R30W, of APX. */
+export const r30w: Gp16 = register('gp16', 30, 'r30w')
+/** R31W, of APX. */
+export const r31w: Gp16 = register('gp16', 31, 'r31w')
 
 /** EAX. */
 export const eax: Gp32 = register('gp32', 0, 'eax')
@@ -109,6 +173,38 @@ export const r13d: Gp32 = register('gp32', 13, 'r13d')
 export const r14d: Gp32 = register('gp32', 14, 'r14d')
 /** R15D. */
 export const r15d: Gp32 = register('gp32', 15, 'r15d')
+/** R16D, of APX. */
+export const r16d: Gp32 = register('gp32', 16, 'r16d')
+/** R17D, of APX. */
+export const r17d: Gp32 = register('gp32', 17, 'r17d')
+/** R18D, of APX. */
+export const r18d: Gp32 = register('gp32', 18, 'r18d')
+/** R19D, of APX. */
+export const r19d: Gp32 = register('gp32', 19, 'r19d')
+/** R20D, of APX. */
+export const r20d: Gp32 = register('gp32', 20, 'r20d')
+/** R21D, of APX. */
+export const r21d: Gp32 = register('gp32', 21, 'r21d')
+/** R22D, of APX. */
+export const r22d: Gp32 = register('gp32', 22, 'r22d')
+/** R23D, of APX. */
+export const r23d: Gp32 = register('gp32', 23, 'r23d')
+/** R24D, of APX. */
+export const r24d: Gp32 = register('gp32', 24, 'r24d')
+/** R25D, of APX. */
+export const r25d: Gp32 = register('gp32', 25, 'r25d')
+/** R26D, of APX. */
+export const r26d: Gp32 = register('gp32', 26, 'r26d')
+/** R27D, of APX. */
+export const r27d: Gp32 = register('gp32', 27, 'r27d')
+/** R28D, of APX. */
+export const r28d: Gp32 = register('gp32', 28, 'r28d')
+/** R29D, of APX. */
+export const r29d: Gp32 = register('gp32', 29, 'r29d')
+/** R30D, of APX. */
+export const r30d: Gp32 = register('gp32', 30, 'r30d')
+/** R31D, of APX. */
+export const r31d: Gp32 = register('gp32', 31, 'r31d')
 
 /** RAX. */
 export const rax: Gp64 = register('gp64', 0, 'rax')
@@ -142,6 +238,38 @@ export const r13: Gp64 = register('gp64', 13, 'r13')
 export const r14: Gp64 = register('gp64', 14, 'r14')
 /** R15. */
 export const r15: Gp64 = register('gp64', 15, 'r15')
+/** R16, of APX. */
+export const r16: Gp64 = register('gp64', 16, 'r16')
+/** R17, of APX. */
+export const r17: Gp64 = register('gp64', 17, 'r17')
+/** R18, of APX. */
+export const r18: Gp64 = register('gp64', 18, 'r18')
+/** R19, of APX. */
+export const r19: Gp64 = register('gp64', 19, 'r19')
+/** R20, of APX. */
+export const r20: Gp64 = register('gp64', 20, 'r20')
+/** R21, of APX. */
+export const r21: Gp64 = register('gp64', 21, 'r21')
+/** R22, of APX. */
+export const r22: Gp64 = register('gp64', 22, 'r22')
+/** R23, of APX. */
+export const r23: Gp64 = register('gp64', 23, 'r23')
+/** R24, of APX. */
+export const r24: Gp64 = register('gp64', 24, 'r24')
+/** R25, of APX. */
+export const r25: Gp64 = register('gp64', 25, 'r25')
+/** R26, of APX. */
+export const r26: Gp64 = register('gp64', 26, 'r26')
+/** R27, of APX. */
+export const r27: Gp64 = register('gp64', 27, 'r27')
+/** R28, of APX. */
+export const r28: Gp64 = register('gp64', 28, 'r28')
+/** R29, of APX. */
+export const r29: Gp64 = register('gp64', 29, 'r29')
+/** R30, of APX. */
+export const r30: Gp64 = register('gp64', 30, 'r30')
+/** R31, of APX. */
+export const r31: Gp64 = register('gp64', 31, 'r31')
 
 /** ES. */
 export const es: SegmentRegister = register('segment', 0, 'es')

@@ -173,6 +173,17 @@ function show(request: InstructionRequest): string {
   return `${name} ${request.operands.map(formatOperand).join(', ')}`.trimEnd()
 }
 
+/** Tells whether an operand names a register that most encodings have no bits for. */
+function usesHighRegisters(operands: readonly Operand[]): boolean {
+  return operands.some((given) => {
+    const operand = typeof given === 'object' && given.type === 'masked' ? given.operand : given
+    if (typeof operand !== 'object') return false
+    if (operand.type === 'register') return operand.number > 15
+    const memory = operand.type === 'broadcast' ? operand.memory : operand
+    return memory.type === 'memory' && Math.max(memory.base?.number ?? 0, memory.index?.number ?? 0) > 15
+  })
+}
+
 /** Says which mnemonics are written alike. */
 function unknownMnemonic(mnemonic: string): AssemblerError {
   const nearest = nearestNames(mnemonic.toLowerCase(), mnemonicOfMethod.keys())
@@ -199,8 +210,11 @@ function noForm(request: InstructionRequest, forms: readonly Form[]): AssemblerE
     .toSorted((a, b) => b[1] - a[1])
     .slice(0, 4)
     .map(([text]) => text)
+  const high = usesHighRegisters(request.operands)
+    ? '; registers from 16 on need EVEX, or REX2 if they are general registers'
+    : ''
   return new AssemblerError(
     'ERR_NO_FORM',
-    `${show(request)}: no such form in ${request.bits}-bit mode; the nearest are: ${nearest.join('; ')}`,
+    `${show(request)}: no such form in ${request.bits}-bit mode; the nearest are: ${nearest.join('; ')}${high}`,
   )
 }

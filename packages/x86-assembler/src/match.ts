@@ -21,6 +21,8 @@ export interface Trailer {
 export interface Fields {
   reg: number
   rm: number
+  /** `rm` is a general register: EVEX has its fifth bit elsewhere than a vector register's. */
+  rmIsGeneral: boolean
   opcodeReg: number
   vvvv: number
   memory: Memory | undefined
@@ -58,6 +60,7 @@ export function matchForm(form: Form, given: readonly Operand[], bits: 16 | 32 |
   const fields: Fields = {
     reg: Math.max(form.extension, 0),
     rm: 0,
+    rmIsGeneral: false,
     opcodeReg: 0,
     vvvv: 0,
     memory: undefined,
@@ -141,10 +144,15 @@ function wholeNumber(value: number): bigint {
   return asValue(value) as bigint
 }
 
+/** Tells whether a form has bits for the registers from 16 on: EVEX, and for general registers REX2. */
+function reachesHigh({ encoding }: Form, kind: RegisterClass): boolean {
+  return encoding === 'evex' || (encoding === 'legacy' && kind.startsWith('gp'))
+}
+
 function matchRegister(register: Register, kind: RegisterClass, fields: Fields, form: Form, bits: number): boolean {
   if (register.class !== kind && HIGH_CLASSES[kind] !== register.class) return false
   if (register.number > 7 && bits !== 64) return false
-  if (register.number > 15 && form.encoding !== 'evex') return false
+  if (register.number > 15 && !reachesHigh(form, kind)) return false
   if (register.class === 'gp8High') fields.forbidsRex = true
   if (register.class === 'gp8' && register.number >= 4 && register.number < 8) {
     if (bits !== 64) return false
@@ -153,10 +161,12 @@ function matchRegister(register: Register, kind: RegisterClass, fields: Fields, 
   return true
 }
 
-function place(fields: Fields, field: Field, number: number): void {
+function place(fields: Fields, field: Field, { class: kind, number }: Register): void {
   if (field === 'reg') fields.reg = number
-  else if (field === 'rm') fields.rm = number
-  else if (field === 'opcode') fields.opcodeReg = number
+  else if (field === 'rm') {
+    fields.rm = number
+    fields.rmIsGeneral = kind.startsWith('gp')
+  } else if (field === 'opcode') fields.opcodeReg = number
   else if (field === 'vvvv') fields.vvvv = number
   else fields.trailers.push({ kind: 'absolute', size: 1, value: BigInt(number << 4), extendTo: 64 })
 }
@@ -177,12 +187,12 @@ function matchSlot(slot: Slot, operand: WholeOperand, form: Form, bits: 16 | 32 
     case 'register':
       if (type !== 'register') return false
       if (!matchRegister(operand as Register, slot.class, fields, form, bits)) return false
-      place(fields, slot.field, (operand as Register).number)
+      place(fields, slot.field, operand as Register)
       return true
     case 'rm':
       if (type === 'register') {
         if (!matchRegister(operand as Register, slot.class, fields, form, bits)) return false
-        fields.rm = (operand as Register).number
+        place(fields, 'rm', operand as Register)
         return true
       }
       if (type !== 'memory' || !matchMemory(operand as Memory, slot.size, form, fields)) return false

@@ -7,11 +7,12 @@ import type { Form } from './form.ts'
  *
  * - `legacy`: without VEX or EVEX
  * - `rex`: with a REX prefix, needed or not
+ * - `rex2`: with a REX2 prefix, which APX has
  * - `vex`: with VEX, of two bytes where they do
  * - `vex3`: with the three-byte VEX prefix
  * - `evex`: with EVEX, though VEX would do
  */
-export type EncodingKind = 'legacy' | 'rex' | 'vex' | 'vex3' | 'evex'
+export type EncodingKind = 'legacy' | 'rex' | 'rex2' | 'vex' | 'vex3' | 'evex'
 
 /** Prefixes that change nothing but how an instruction is executed. */
 export type HintPrefix = 'bnd' | 'notrack' | 'xacquire' | 'xrelease' | 'taken' | 'notTaken'
@@ -130,6 +131,6 @@ export function prefixBytes(form: Form, hasMemory: boolean, prefixes: Instructio
 /** True where the form can be encoded as was asked. */
 export function allowsEncoding(form: Pick<Form, 'encoding'>, encoding: EncodingKind | undefined): boolean {
   if (encoding === undefined) return true
-  const kind = encoding === 'rex' ? 'legacy' : encoding === 'vex3' ? 'vex' : encoding
+  const kind = encoding === 'rex' || encoding === 'rex2' ? 'legacy' : encoding === 'vex3' ? 'vex' : encoding
   return form.encoding === kind
 }

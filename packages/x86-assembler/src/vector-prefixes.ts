@@ -34,9 +34,10 @@ export function pushVex(
 const ROUNDING_MODES = { rn: 0, rd: 1, ru: 2, rz: 3, sae: 0 } as const
 
 /**
- * EVEX of four bytes. Its register bits are inverted.
+ * EVEX of four bytes. Its register bits are inverted, but for B4.
  *
- * Source: Intel SDM vol. 2A, "Intel AVX-512 Encoding", "EVEX Prefix Bit Field Functional Grouping".
+ * Source: Intel SDM vol. 2A, "Intel AVX-512 Encoding", "EVEX Prefix Bit Field Functional Grouping"; for the general registers
+ * from 16 on, Intel APX Architecture Specification, "Extended EVEX Prefix".
  */
 export function pushEvex(
   bytes: number[],
@@ -45,15 +46,17 @@ export function pushEvex(
   address: AddressEncoding | undefined,
   w: boolean,
 ): void {
-  const { reg, rm } = fields
-  // Without memory X is the fifth bit of the register in ModRM.rm; with it, V' is that of a vector index.
+  const { reg, rm, vvvv } = fields
   const base = address === undefined ? rm : address.base
-  const x = address === undefined ? rm >> 4 : address.index >> 3
-  const high = (fields.vvvv >> 4) | (address === undefined ? 0 : address.index >> 4)
+  // X is the fifth bit of a vector register in ModRM.rm; V' is that of a vector index.
+  const x = address !== undefined ? address.index >> 3 : fields.rmIsGeneral ? 0 : rm >> 4
+  const b4 = address !== undefined || fields.rmIsGeneral ? (base >> 4) & 1 : 0
+  const x4 = address === undefined || address.isVectorIndex ? 0 : address.index >> 4
+  const v4 = (vvvv >> 4) | (address?.isVectorIndex === true ? address.index >> 4 : 0)
   const registers = ((reg & 8) << 4) | ((x & 1) << 6) | ((base & 8) << 2) | (reg & 16)
-  bytes.push(0x62, (~registers & 0xf0) | form.map)
-  bytes.push((w ? 0x80 : 0) | ((~fields.vvvv & 15) << 3) | 4 | simdPrefix(form))
+  bytes.push(0x62, (~registers & 0xf0) | (b4 << 3) | form.map)
+  bytes.push((w ? 0x80 : 0) | ((~vvvv & 15) << 3) | ((x4 ^ 1) << 2) | simdPrefix(form))
   const length = fields.rounding === undefined ? Math.max(form.vectorLength, 0) : ROUNDING_MODES[fields.rounding]
   const b = fields.broadcast || fields.rounding !== undefined
-  bytes.push((fields.zeroing ? 0x80 : 0) | (length << 5) | (b ? 0x10 : 0) | ((high ^ 1) << 3) | fields.mask)
+  bytes.push((fields.zeroing ? 0x80 : 0) | (length << 5) | (b ? 0x10 : 0) | ((v4 ^ 1) << 3) | fields.mask)
 }

@@ -46,6 +46,7 @@ export function casesOf(
   bits: 16 | 32 | 64,
   perForm: number,
   wanted: (form: Form) => boolean = () => true,
+  apx = false,
 ): { cases: Case[]; refused: number } {
   const random = new Random(0x5eed + bits)
   const cases: Case[] = []
@@ -57,7 +58,7 @@ export function casesOf(
     if (needsHint(form, bits) || !wanted(form)) continue
     for (let index = 0; index < perForm; index++) {
       const address = 0x1000 + cases.length * SLOT_BYTES
-      const operands = randomOperands(form, bits, random).map((operand) =>
+      const operands = randomOperands(form, bits, random, apx).map((operand) =>
         operand === BRANCH_TARGET ? address + 64 : operand,
       )
       const bytes = assembleAt(address, bits, form, operands)

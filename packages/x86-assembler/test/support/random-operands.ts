@@ -76,9 +76,15 @@ function memoryOf(size: number, place: Place, options?: MemoryOptions): Memory {
   return (CONSTRUCTORS[size] ?? ptr)(place, options)
 }
 
-/** Registers of a class that a mode has; with `evex` also those that only EVEX can name. */
-function registersOf(kind: RegisterClass, mode: Mode, evex = false): Register[] {
+/** Registers of a class that a mode has; with `evex` also those that only EVEX can name, with `apx` those of APX. */
+function registersOf(kind: RegisterClass, mode: Mode, evex = false, apx = false): Register[] {
   const out: Register[] = []
+  if (apx && kind.startsWith('gp')) {
+    for (let number = 16; number < 32; number++) {
+      const found = registerOf(kind, number)
+      if (found !== undefined) out.push(found)
+    }
+  }
   if (evex && mode === 64 && /^[xyz]mm/.test(kind)) {
     for (let number = 16; number < 32; number++) {
       const found = registerOf(kind, number) ?? registerOf(kind === 'xmm' ? 'xmmHigh' : 'ymmHigh', number)
@@ -103,8 +109,15 @@ function randomDisplacement(random: Random, scale: number): number {
     : random.pick(DISPLACEMENTS)
 }
 
-/** `forced`: the address size that the form demands, or 0; `scale`: what an 8-bit displacement is multiplied by. */
-function randomMemory(size: number, mode: Mode, random: Random, forced: number, scale = 1): Memory {
+/** `scale`: what an 8-bit displacement is multiplied by. */
+function randomMemory(
+  size: number,
+  mode: Mode,
+  random: Random,
+  { addressSize: forced }: Form,
+  scale: number,
+  apx: boolean,
+): Memory {
   const segment = random.below(4) === 0 ? registerOf('segment', 4 + random.below(2)) : undefined
   const common: { segment?: SegmentRegister; disp?: number } = segment === undefined ? {} : { segment }
   const disp = randomDisplacement(random, scale)
@@ -135,9 +148,9 @@ function randomMemory(size: number, mode: Mode, random: Random, forced: number, 
     return memoryOf(size, place, { ...common, disp, ...(second === undefined ? {} : { index: second }) })
   }
   const kind = bits === 32 ? 'gp32' : 'gp64'
-  const base = random.pick(registersOf(kind, mode)) as AddressRegister
+  const base = random.pick(registersOf(kind, mode, false, apx)) as AddressRegister
   if (random.below(2) === 0) return memoryOf(size, base, { ...common, disp })
-  let index = random.pick(registersOf(kind, mode)) as AddressRegister
+  let index = random.pick(registersOf(kind, mode, false, apx)) as AddressRegister
   if (index.number === 4) index = registerOf(kind, 5) as AddressRegister
   // An index without base, in the scales that cannot be said another way.
   if (shape === 3)
@@ -185,9 +198,9 @@ function underMask(operand: Operand, form: Form, random: Random): Operand {
   return form.masking === 'zero' && random.below(2) === 0 ? masked.z() : masked
 }
 
-/** Random operands for a form, with what EVEX can add to them. */
-export function randomOperands(form: Form, mode: Mode, random: Random): Operand[] {
-  const operands = form.slots.map((slot) => randomOperand(slot, form, mode, random))
+/** Random operands for a form, with what EVEX can add to them, and with the registers of APX if that is asked for. */
+export function randomOperands(form: Form, mode: Mode, random: Random, apx = false): Operand[] {
+  const operands = form.slots.map((slot) => randomOperand(slot, form, mode, random, apx))
   const [first] = operands
   if (form.encoding === 'evex' && first !== undefined) operands[0] = underMask(first, form, random)
   const isRegisters = form.slots.every(({ kind }, index) => {
@@ -202,23 +215,23 @@ export function randomOperands(form: Form, mode: Mode, random: Random): Operand[
   return operands
 }
 
-function randomOperand(slot: Slot, form: Form, mode: Mode, random: Random): Operand {
+function randomOperand(slot: Slot, form: Form, mode: Mode, random: Random, apx: boolean): Operand {
   const evex = form.encoding === 'evex'
   switch (slot.kind) {
     case 'register':
-      return random.pick(registersOf(slot.class, mode, evex))
+      return random.pick(registersOf(slot.class, mode, evex, apx))
     case 'rm': {
       const shape = random.below(4)
-      if (shape < 2) return random.pick(registersOf(slot.class, mode, evex))
+      if (shape < 2) return random.pick(registersOf(slot.class, mode, evex, apx))
       if (shape === 2 && form.broadcast !== 0 && takesBroadcast(slot)) {
-        const element = randomMemory(form.broadcast, mode, random, form.addressSize, form.broadcast)
+        const element = randomMemory(form.broadcast, mode, random, form, form.broadcast, apx)
         return element.bcst((slot.size / form.broadcast) as 2 | 4 | 8 | 16 | 32)
       }
-      return randomMemory(slot.size, mode, random, form.addressSize, form.disp8Scale)
+      return randomMemory(slot.size, mode, random, form, form.disp8Scale, apx)
     }
     case 'memory':
       return slot.index === undefined
-        ? randomMemory(slot.size, mode, random, form.addressSize, form.disp8Scale)
+        ? randomMemory(slot.size, mode, random, form, form.disp8Scale, apx)
         : randomGather(slot.size, slot.index, mode, random, form)
     case 'fixed':
       return registerOf(slot.class, slot.number) as Register
