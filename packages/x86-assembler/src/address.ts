@@ -1,8 +1,9 @@
 import { AssemblerError } from './errors.ts'
 import { fitsEither, fitsScaled, fitsSignExtended } from './fixups.ts'
 import type { LabelExpression } from './labels.ts'
-import { formatOperand, isVectorIndex } from './operands.ts'
-import type { AddressRegister, Memory } from './operands.ts'
+import { formatOperand } from './operands.ts'
+import { isVectorIndex } from './memory.ts'
+import type { AddressRegister, Memory } from './memory.ts'
 
 /** A memory operand as ModRM, SIB and displacement say it (SDM vol. 2A, "ModR/M and SIB Bytes"). */
 export interface AddressEncoding {

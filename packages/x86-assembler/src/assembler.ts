@@ -1,19 +1,20 @@
+import { asByte, dataOf, floats, formatItem } from './data.ts'
+import type { DataItem } from './data.ts'
 import { AssemblerError } from './errors.ts'
 import { assembleInstruction } from './instruction.ts'
 import { codeOfForm, formOfCode, mnemonicOfMethod } from './forms.ts'
-import { fitsEither, pushValue } from './fixups.ts'
-import type { Encoding, Fixup } from './fixups.ts'
-import { asExpression, Label, LabelExpression } from './labels.ts'
+import { Label } from './labels.ts'
 import { addFixed, ByteStore, layOut } from './layout.ts'
 import type { Binding, Fragment, Layout, SectionPlan } from './layout.ts'
 import type { Mnemonics } from './mnemonics.ts'
-import { asValue, formatOperand } from './operands.ts'
-import type { Operand, Value } from './operands.ts'
+import type { Operand } from './operands.ts'
+import type { Value } from './values.ts'
 import { codePadding } from './padding.ts'
 import { NO_PREFIXES, requireLegacyPrefix } from './prefixes.ts'
 import type { EncodingKind, HintPrefix, InstructionPrefixes } from './prefixes.ts'
 import { LaidOutProgram } from './program.ts'
 import type { Program, Relocation } from './program.ts'
+import { InstructionText } from './source-text.ts'
 
 /** The width of code: 16 for real mode and 16-bit segments, 32 for protected mode, 64 for long mode. */
 export type CodeBits = 16 | 32 | 64
@@ -407,90 +408,6 @@ export class Assembler {
 
 /** The mnemonic methods, from the decoder's table. */
 export interface Assembler extends Mnemonics {}
-
-/** An instruction as a listing shows it. */
-class InstructionText {
-  readonly #mnemonic: string
-  readonly #operands: readonly Operand[]
-  readonly #prefixes: InstructionPrefixes
-
-  constructor(mnemonic: string, operands: readonly Operand[], prefixes: InstructionPrefixes) {
-    this.#mnemonic = mnemonic
-    this.#operands = operands
-    this.#prefixes = prefixes
-  }
-
-  toString(): string {
-    const operands = this.#operands.map(formatOperand).join(', ')
-    return `${leadOf(this.#prefixes)}${this.#mnemonic.toLowerCase()} ${operands}`.trimEnd()
-  }
-}
-
-/** Prefixes as a listing shows them. */
-function leadOf(prefixes: InstructionPrefixes): string {
-  if (prefixes === NO_PREFIXES) return ''
-  const words = [
-    ...prefixes.raw.map((value) => `{0x${value.toString(16)}}`),
-    ...(prefixes.encoding === undefined ? [] : [`{${prefixes.encoding}}`]),
-    ...prefixes.hints.map((hint) => (hint === 'notTaken' ? 'not taken' : hint)),
-    ...(prefixes.lock ? ['lock'] : []),
-    ...(prefixes.repeat === 0 ? [] : [prefixes.repeat === 0xf3 ? 'rep' : 'repne']),
-  ]
-  return words.map((word) => `${word} `).join('')
-}
-
-type DataItem = Value | string | Uint8Array
-
-const utf8 = new TextEncoder()
-
-function dataOf(items: readonly DataItem[], size: 1 | 2 | 4 | 8): Encoding {
-  const [only] = items
-  // An image that is included is copied once and not taken apart.
-  if (only instanceof Uint8Array && items.length === 1) return { bytes: only.slice(), fixups: [] }
-  const bytes: number[] = []
-  const fixups: Fixup[] = []
-  for (const item of items) {
-    if (typeof item === 'string' || item instanceof Uint8Array) {
-      for (const value of typeof item === 'string' ? utf8.encode(item) : item) bytes.push(value)
-    } else if (item instanceof Label || item instanceof LabelExpression) {
-      fixups.push(absoluteFixup(bytes.length, size, asExpression(item)))
-      pushValue(bytes, 0n, size)
-    } else {
-      const value = asValue(item) as bigint
-      if (!fitsEither(value, size * 8)) {
-        throw new AssemblerError('ERR_RANGE', `${item} does not fit in ${size * 8} bits`)
-      }
-      pushValue(bytes, value, size)
-    }
-  }
-  return { bytes, fixups }
-}
-
-function floats(values: readonly number[], size: 4 | 8): Uint8Array {
-  const view = new DataView(new ArrayBuffer(values.length * size))
-  for (const [index, value] of values.entries()) {
-    if (size === 4) view.setFloat32(index * 4, value, true)
-    else view.setFloat64(index * 8, value, true)
-  }
-  return new Uint8Array(view.buffer)
-}
-
-/** Throws `ERR_RANGE` on what is not one byte. */
-function asByte(value: number): number {
-  if (Number.isInteger(value) && fitsEither(BigInt(value), 8)) return value & 0xff
-  throw new AssemblerError('ERR_RANGE', `${value} is not a byte to fill with`)
-}
-
-function absoluteFixup(offset: number, size: 1 | 2 | 4 | 8, value: LabelExpression): Fixup {
-  return { kind: 'absolute', offset, size, value, origin: 0, scale: 1, addressBits: 64 }
-}
-
-function formatItem(item: DataItem): string {
-  if (typeof item === 'string') return JSON.stringify(item)
-  if (item instanceof Uint8Array) return `(${item.length} bytes)`
-  // A number as a float is given it; there are no fractions elsewhere.
-  return typeof item === 'number' && !Number.isInteger(item) ? String(item) : formatOperand(item)
-}
 
 function relocationsOf(layout: Layout): Relocation[] {
   const out: Relocation[] = []

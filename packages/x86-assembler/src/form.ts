@@ -1,4 +1,4 @@
-import type { MemorySize } from './operands.ts'
+import type { MemorySize } from './memory.ts'
 import type { RegisterClass } from './register.ts'
 
 /** Where an operand's register number goes. */

@@ -1,4 +1,4 @@
-import { codes, MODE_16, MODE_32, MODE_64, OperandKind } from '@retrap/x86-decoder'
+import { codeInfo, codes, MODE_16, MODE_32, MODE_64, OperandKind } from '@retrap/x86-decoder'
 import type { CodeInfo, OperandSpec } from '@retrap/x86-decoder'
 import { aliasesOf, sizesOf } from './aliases.ts'
 import { writableSize } from './form.ts'
@@ -6,6 +6,7 @@ import type { Form, SizePrefix, Slot } from './form.ts'
 import { allowsEncoding } from './prefixes.ts'
 import type { EncodingKind } from './prefixes.ts'
 import { withoutRounding } from './match.ts'
+import { mnemonicIndex } from './mnemonic-index.ts'
 import { kindsOf, takesKinds } from './operand-kinds.ts'
 import type { Operand } from './operands.ts'
 import type { RegisterClass } from './register.ts'
@@ -187,28 +188,36 @@ function optionalSlots(slots: readonly Slot[]): ReadonlySet<Slot> {
 /** Forms are made when they are first asked for: a program uses few. */
 const formsByCode: (Form | undefined)[] = []
 
-const codesByMnemonic: ReadonlyMap<string, readonly number[]> = (() => {
-  const map = new Map<string, number[]>()
-  for (const { mnemonic, code } of codes) {
-    if (code === 0) continue
-    const known = map.get(mnemonic)
-    if (known === undefined) map.set(mnemonic, [code])
-    else known.push(code)
-  }
-  return map
-})()
+/** The generated index, by mnemonic: codes and ranges of codes, as text until they are asked for. */
+const index: ReadonlyMap<string, string> = new Map(
+  mnemonicIndex
+    .trim()
+    .split('\n')
+    .map((line) => [line.slice(0, line.indexOf(' ')), line.slice(line.indexOf(' ') + 1)]),
+)
+
+/** The codes of a name in the table. */
+function codesOf(name: string): readonly number[] {
+  const found = (index.get(name) ?? '').split(' ').flatMap((range) => {
+    const [first = 0, last = first] = range.split('-').map(Number)
+    return range === '' ? [] : Array.from({ length: last - first + 1 }, (_, offset) => first + offset)
+  })
+  // An index of another table than the decoder at hand has is of no use.
+  if (found.every((code) => codeInfo(code).mnemonic === name)) return found
+  return codes.flatMap(({ mnemonic, code }) => (mnemonic === name ? [code] : []))
+}
 
 /** The form of a `code` of the decoder; undefined for 0, the invalid instruction, and for what is not there. */
 export function formOfCode(code: number): Form | undefined {
-  const row = code === 0 ? undefined : codes[code]
-  return row === undefined ? undefined : (formsByCode[code] ??= formOf(row))
+  const row = codeInfo(code)
+  return row.code === 0 ? undefined : (formsByCode[code] ??= formOf(row))
 }
 
 /** The names in the table that a mnemonic in capitals stands for. */
 function namesOf(mnemonic: string): readonly string[] {
   const sizes = sizesOf.get(mnemonic)
   if (sizes !== undefined) return sizes
-  return [codesByMnemonic.has(mnemonic) ? mnemonic : (aliasesOf.get(mnemonic) ?? mnemonic)]
+  return [index.has(mnemonic) ? mnemonic : (aliasesOf.get(mnemonic) ?? mnemonic)]
 }
 
 const formsByMnemonic = new Map<string, readonly Form[]>()
@@ -218,7 +227,7 @@ export function formsOf(mnemonic: string): readonly Form[] {
   let forms = formsByMnemonic.get(mnemonic)
   if (forms === undefined) {
     forms = namesOf(mnemonic)
-      .flatMap((name) => codesByMnemonic.get(name) ?? [])
+      .flatMap(codesOf)
       .map((code) => formOfCode(code))
       .filter((form) => form !== undefined)
     formsByMnemonic.set(mnemonic, forms)
@@ -255,13 +264,15 @@ function couldTake(form: Form, operands: readonly Operand[]): boolean {
 
 /** The code of a form by its name, `CodeInfo.form`; of several with one name the first that is no alias. */
 export function codeOfForm(name: string, encoding: EncodingKind | undefined): number | undefined {
-  const named = codes.filter((row) => row.form === name && allowsEncoding(row, encoding))
-  return (named.find((row) => !row.alias) ?? named[0])?.code
+  const named = formsOf(name.split(' ', 1)[0] ?? '').filter(
+    (form) => codeInfo(form.code).form === name && allowsEncoding(form, encoding),
+  )
+  return (named.find((form) => !form.alias) ?? named[0])?.code
 }
 
 /** Mnemonics with aliases, by the name of the builder's method. */
 export const mnemonicOfMethod: ReadonlyMap<string, string> = new Map(
-  [...codesByMnemonic.keys(), ...aliasesOf.keys()].map((mnemonic) => [mnemonic.toLowerCase(), mnemonic]),
+  [...index.keys(), ...aliasesOf.keys()].map((mnemonic) => [mnemonic.toLowerCase(), mnemonic]),
 )
 
 /** The far branches that are written as `jmp` and `call` with a far pointer. */

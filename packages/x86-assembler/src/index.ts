@@ -9,49 +9,22 @@ export type { Masked, MaskedRegister, Rounding } from './masked.ts'
 export type { Mnemonics } from './mnemonics.ts'
 export type * as OperandTypes from './operand-types.ts'
 export type * as Signatures from './signatures.ts'
-export {
-  abs,
-  byte,
-  dword,
-  far,
-  far16,
-  far32,
-  formatOperand,
-  fword,
-  imm16,
-  imm32,
-  imm64,
-  imm8,
-  near,
-  ptr,
-  qword,
-  rip,
-  short,
-  tbyte,
-  word,
-  xmmword,
-  ymmword,
-  zmmword,
-} from './operands.ts'
+export { abs, far, far16, far32, formatOperand, imm16, imm32, imm64, imm8, near, rip, short } from './operands.ts'
+export { byte, dword, fword, ptr, qword, tbyte, word, xmmword, ymmword, zmmword } from './memory.ts'
+export type { BranchTarget, FarPointer, Immediate, Operand, SizedImmediate, Target } from './operands.ts'
 export type {
   Absolute,
   AddressRegister,
   IndexRegister,
-  BranchTarget,
   Broadcast,
-  FarPointer,
-  Immediate,
   Memory,
   MemoryOptions,
   MemorySize,
-  Operand,
   Place,
   RipRelative,
-  SizedImmediate,
-  Target,
-  Value,
   VectorIndex,
-} from './operands.ts'
+} from './memory.ts'
+export type { Value } from './values.ts'
 export type { EncodingKind } from './prefixes.ts'
 export type { FlattenOptions, Program, ProgramSection, Relocation } from './program.ts'
 export * from './general-registers.ts'

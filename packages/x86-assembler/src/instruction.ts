@@ -5,8 +5,10 @@ import type { EncodedForm, EncodeContext } from './encode.ts'
 import type { Encoding } from './fixups.ts'
 import type { Form } from './form.ts'
 import { COMMUTATIVE, FAR_BRANCHES, formOfCode, formsFor, formsOf, mnemonicOfMethod } from './forms.ts'
-import { changedMemory, formatOperand } from './operands.ts'
-import type { Memory, Operand } from './operands.ts'
+import { formatOperand } from './operands.ts'
+import { changedMemory } from './memory.ts'
+import type { Operand } from './operands.ts'
+import type { Memory } from './memory.ts'
 import type { InstructionPrefixes } from './prefixes.ts'
 
 /** One instruction as the builder asks for it. Either `mnemonic` or `code` is given. */

@@ -1,5 +1,5 @@
 import { AssemblerError } from './errors.ts'
-import type { Memory } from './operands.ts'
+import type { Memory } from './memory.ts'
 import type { MaskableRegister, MaskRegister } from './register.ts'
 
 /** A destination under a mask, made by `k()` of a register or of memory. */

@@ -4,8 +4,11 @@ import type { Field, Form, Slot } from './form.ts'
 import { asExpression, Label, LabelExpression } from './labels.ts'
 import type { Rounding } from './masked.ts'
 import { HIGH_CLASSES } from './operand-kinds.ts'
-import { asValue, changedMemory, formatOperand, isVectorIndex } from './operands.ts'
-import type { BranchTarget, Broadcast, FarPointer, Memory, Operand } from './operands.ts'
+import { formatOperand } from './operands.ts'
+import { changedMemory, isVectorIndex } from './memory.ts'
+import { asValue } from './values.ts'
+import type { BranchTarget, FarPointer, Operand } from './operands.ts'
+import type { Broadcast, Memory } from './memory.ts'
 import type { Register, RegisterClass } from './register.ts'
 
 /** A value field after ModRM, in the order of encoding. */

@@ -29,7 +29,8 @@ import type {
   YmmK,
   ZmmK,
 } from './operand-types.ts'
-import type { FarPointer, Immediate, Memory, Target } from './operands.ts'
+import type { Memory } from './memory.ts'
+import type { FarPointer, Immediate, Target } from './operands.ts'
 import type {
   ControlRegister,
   DebugRegister,

@@ -5,7 +5,7 @@
  * tells.
  */
 import type { Masked } from './masked.ts'
-import type { Broadcast, Memory } from './operands.ts'
+import type { Broadcast, Memory } from './memory.ts'
 import type {
   Gp16,
   Gp32,

@@ -1,4 +1,4 @@
-import { codes } from '@retrap/x86-decoder'
+import { codeInfo } from '@retrap/x86-decoder'
 import { AssemblerError } from './errors.ts'
 import type { Form } from './form.ts'
 
@@ -60,7 +60,7 @@ interface HintRule {
   readonly allows: (form: Form, hasMemory: boolean, lock: boolean) => boolean
 }
 
-const flowOf = (form: Form): string => codes[form.code]?.flow ?? 'next'
+const flowOf = (form: Form): string => codeInfo(form.code).flow
 
 /** XCHG with memory is locked by itself. */
 const isLocked = (form: Form, hasMemory: boolean, lock: boolean): boolean =>

@@ -27,7 +27,8 @@ import type {
   YmmK,
   ZmmK,
 } from './operand-types.ts'
-import type { Immediate, Memory } from './operands.ts'
+import type { Memory } from './memory.ts'
+import type { Immediate } from './operands.ts'
 import type {
   Gp16,
   Gp32,

@@ -1,7 +1,9 @@
-// Writes src/mnemonics.ts and src/signatures.ts from the decoder's table:
+// Writes src/mnemonic-index.ts, src/mnemonics.ts and src/signatures.ts from the decoder's table:
 //   node --conditions=retrap-source packages/x86-assembler/test/generate-mnemonics.ts
-import { writeFileSync } from 'node:fs'
+import { execFileSync } from 'node:child_process'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { pathToFileURL } from 'node:url'
+import { codes } from '@retrap/x86-decoder'
 import { describeSlots } from '../src/describe.ts'
 import type { Form, Slot } from '../src/form.ts'
 import { COMMUTATIVE, FAR_BRANCHES, formsOf, mnemonicOfMethod } from '../src/forms.ts'
@@ -182,7 +184,8 @@ function importsOf(body: string): string[] {
         'B64',
       ],
     ],
-    ['./operands.ts', ['FarPointer', 'Immediate', 'Memory', 'Target']],
+    ['./memory.ts', ['Memory']],
+    ['./operands.ts', ['FarPointer', 'Immediate', 'Target']],
     ['./register.ts', [...Object.values(REGISTER_WORDS).flat(), 'XmmHighRegister', 'YmmHighRegister']],
   ]
   return modules
@@ -191,8 +194,35 @@ function importsOf(body: string): string[] {
     .map(([module, names]) => `import type { ${names} } from '${module}'`)
 }
 
-/** The texts of src/mnemonics.ts and src/signatures.ts. */
-export function generatedSources(): { readonly mnemonics: string; readonly signatures: string } {
+/** The text of src/mnemonic-index.ts: by mnemonic its codes, in ranges. */
+function indexSource(): string {
+  const byMnemonic = new Map<string, number[][]>()
+  for (const { mnemonic, code } of codes) {
+    if (code === 0) continue
+    const ranges = byMnemonic.get(mnemonic) ?? []
+    const last = ranges.at(-1)
+    if (last !== undefined && last[1] === code - 1) last[1] = code
+    else ranges.push([code, code])
+    byMnemonic.set(mnemonic, ranges)
+  }
+  const lines = [...byMnemonic].map(([mnemonic, ranges]) => {
+    const texts = ranges.map(([first, last]) => (first === last ? `${first}` : `${first}-${last}`))
+    return `${mnemonic} ${texts.join(' ')}`
+  })
+  return [
+    HEAD,
+    "/** By mnemonic its codes, so that the decoder's table need not be read through for the few that a program uses. */",
+    `export const mnemonicIndex: string = \`\n${lines.join('\n')}\n\``,
+    '',
+  ].join('\n')
+}
+
+/** The texts of src/mnemonic-index.ts, src/mnemonics.ts and src/signatures.ts. */
+export function generatedSources(): {
+  readonly 'mnemonic-index': string
+  readonly mnemonics: string
+  readonly signatures: string
+} {
   const methods = [...mnemonicOfMethod].toSorted(([a], [b]) => (a < b ? -1 : 1))
   const users = new Map<string, string[]>()
   for (const [name, mnemonic] of methods) {
@@ -221,6 +251,7 @@ export function generatedSources(): { readonly mnemonics: string; readonly signa
     .join('\n')
   const signatures = declarations.join('\n')
   return {
+    'mnemonic-index': indexSource(),
     mnemonics: [
       HEAD,
       ...importsOf(body),
@@ -235,7 +266,15 @@ export function generatedSources(): { readonly mnemonics: string; readonly signa
 }
 
 if (process.argv[1] !== undefined && import.meta.url === pathToFileURL(process.argv[1]).href) {
-  const { mnemonics, signatures } = generatedSources()
-  writeFileSync(new URL('../src/mnemonics.ts', import.meta.url), mnemonics)
-  writeFileSync(new URL('../src/signatures.ts', import.meta.url), signatures)
+  const indexFile = new URL('../src/mnemonic-index.ts', import.meta.url)
+  const index = indexSource()
+  if (readFileSync(indexFile, 'utf8') === index) {
+    const { mnemonics, signatures } = generatedSources()
+    writeFileSync(new URL('../src/mnemonics.ts', import.meta.url), mnemonics)
+    writeFileSync(new URL('../src/signatures.ts', import.meta.url), signatures)
+  } else {
+    // The forms are found through the index, so the rest has to be written by one that has read the new one.
+    writeFileSync(indexFile, index)
+    execFileSync(process.execPath, process.argv.slice(1).toSpliced(0, 0, ...process.execArgv), { stdio: 'inherit' })
+  }
 }

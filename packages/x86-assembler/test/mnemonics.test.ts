@@ -10,6 +10,7 @@ function piecesOf(text: string, separator: string): string[] {
 
 describe('the mnemonic methods', () => {
   test.each([
+    { file: 'mnemonic-index', separator: '\n' },
     { file: 'mnemonics', separator: '): this' },
     { file: 'signatures', separator: 'export type' },
   ] as const)('$file are those of the decoder table (else run test/generate-mnemonics.ts)', ({ file, separator }) => {

@@ -4,7 +4,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'no
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Memory, Operand } from '../../src/index.ts'
-import { isVectorIndex } from '../../src/operands.ts'
+import { isVectorIndex } from '../../src/memory.ts'
 
 const NASM = 'nasm'
 

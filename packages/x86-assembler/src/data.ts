@@ -1,0 +1,65 @@
+/** The bytes of data directives. */
+import { AssemblerError } from './errors.ts'
+import { fitsEither, pushValue } from './fixups.ts'
+import type { Encoding, Fixup } from './fixups.ts'
+import { asExpression, Label, LabelExpression } from './labels.ts'
+import { formatOperand } from './operands.ts'
+import { asValue } from './values.ts'
+import type { Value } from './values.ts'
+
+/** What a data directive takes. */
+export type DataItem = Value | string | Uint8Array
+
+const utf8 = new TextEncoder()
+
+/** Encodes the items of a data directive, numbers and labels in `size` bytes each. */
+export function dataOf(items: readonly DataItem[], size: 1 | 2 | 4 | 8): Encoding {
+  const [only] = items
+  // An image that is included is copied once and not taken apart.
+  if (only instanceof Uint8Array && items.length === 1) return { bytes: only.slice(), fixups: [] }
+  const bytes: number[] = []
+  const fixups: Fixup[] = []
+  for (const item of items) {
+    if (typeof item === 'string' || item instanceof Uint8Array) {
+      for (const value of typeof item === 'string' ? utf8.encode(item) : item) bytes.push(value)
+    } else if (item instanceof Label || item instanceof LabelExpression) {
+      fixups.push(absoluteFixup(bytes.length, size, asExpression(item)))
+      pushValue(bytes, 0n, size)
+    } else {
+      const value = asValue(item) as bigint
+      if (!fitsEither(value, size * 8)) {
+        throw new AssemblerError('ERR_RANGE', `${item} does not fit in ${size * 8} bits`)
+      }
+      pushValue(bytes, value, size)
+    }
+  }
+  return { bytes, fixups }
+}
+
+/** Floating-point numbers of 4 or 8 bytes, least significant byte first. */
+export function floats(values: readonly number[], size: 4 | 8): Uint8Array {
+  const view = new DataView(new ArrayBuffer(values.length * size))
+  for (const [index, value] of values.entries()) {
+    if (size === 4) view.setFloat32(index * 4, value, true)
+    else view.setFloat64(index * 8, value, true)
+  }
+  return new Uint8Array(view.buffer)
+}
+
+/** The value of one byte. Throws `ERR_RANGE` on what is none. */
+export function asByte(value: number): number {
+  if (Number.isInteger(value) && fitsEither(BigInt(value), 8)) return value & 0xff
+  throw new AssemblerError('ERR_RANGE', `${value} is not a byte to fill with`)
+}
+
+function absoluteFixup(offset: number, size: 1 | 2 | 4 | 8, value: LabelExpression): Fixup {
+  return { kind: 'absolute', offset, size, value, origin: 0, scale: 1, addressBits: 64 }
+}
+
+/** An item as a listing shows it. */
+export function formatItem(item: DataItem): string {
+  if (typeof item === 'string') return JSON.stringify(item)
+  if (item instanceof Uint8Array) return `(${item.length} bytes)`
+  // A number as a float is given it; there are no fractions elsewhere.
+  return typeof item === 'number' && !Number.isInteger(item) ? String(item) : formatOperand(item)
+}

@@ -1,0 +1,244 @@
+import { AssemblerError } from './errors.ts'
+import type { LabelExpression } from './labels.ts'
+import { maskedMemory } from './masked.ts'
+import type { Masked } from './masked.ts'
+import { asValue } from './values.ts'
+import type { Value } from './values.ts'
+import type {
+  Gp16,
+  Gp32,
+  Gp64,
+  MaskRegister,
+  SegmentRegister,
+  XmmHighRegister,
+  XmmRegister,
+  YmmHighRegister,
+  YmmRegister,
+  ZmmRegister,
+} from './register.ts'
+
+/** Sizes in bytes that a memory operand can have; 0 leaves the size to the form. */
+export type MemorySize = 0 | 1 | 2 | 4 | 6 | 8 | 10 | 16 | 32 | 64
+
+/** A register that an address can be built from. */
+export type AddressRegister = Gp16 | Gp32 | Gp64
+
+/** A register that an address can have as its index: gathers have a vector register. */
+export type IndexRegister = AddressRegister | VectorIndex
+
+/** A vector register as an index. */
+export type VectorIndex = XmmRegister | XmmHighRegister | YmmRegister | YmmHighRegister | ZmmRegister
+
+/** Tells whether an index is a vector register. */
+export function isVectorIndex(index: IndexRegister | undefined): index is VectorIndex {
+  return index !== undefined && !index.class.startsWith('gp')
+}
+
+/** A place relative to the end of the instruction, made by {@link rip}. */
+export interface RipRelative {
+  /** Tells the kinds of operand apart. */
+  readonly type: 'rip'
+  /** The place meant. */
+  readonly target: LabelExpression | bigint
+}
+
+/** A place given by its address itself, made by {@link abs}. */
+export interface Absolute {
+  /** Tells the kinds of operand apart. */
+  readonly type: 'absolute'
+  /** The place meant. */
+  readonly target: LabelExpression | bigint
+}
+
+/** What the address of a memory operand is made of, besides its base. */
+export interface MemoryOptions {
+  /** Index register; never (E/R)SP. A vector register for gathers. */
+  readonly index?: IndexRegister
+  /** What the index is multiplied by: 1, 2, 4 or 8. */
+  readonly scale?: 1 | 2 | 4 | 8
+  /** Displacement: a number, or a label for its absolute address. */
+  readonly disp?: Value
+  /** Segment override. One that names the default segment costs no prefix. */
+  readonly segment?: SegmentRegister
+  /** Forces a displacement of this many bits although a shorter one would do; 0 bits cannot be asked for. */
+  readonly dispBits?: 8 | 16 | 32 | 64
+  /** Address size of an operand that has no register to tell it. */
+  readonly addressBits?: 16 | 32 | 64
+}
+
+/** A memory operand. The size in bytes is a type parameter, so that forms can be told apart by the compiler. */
+export interface Memory<Size extends MemorySize = MemorySize> {
+  /** Tells the kinds of operand apart. */
+  readonly type: 'memory'
+  /** Size in bytes; 0: not stated. */
+  readonly size: Size
+  /** Base register. */
+  readonly base: AddressRegister | undefined
+  /** Index register. */
+  readonly index: IndexRegister | undefined
+  /** What the index is multiplied by. */
+  readonly scale: 1 | 2 | 4 | 8
+  /** Displacement, or the address itself where there is no register. */
+  readonly disp: bigint | LabelExpression
+  /**
+   * How a displacement without registers is meant: relative to the end of the instruction, as an address, or, for a
+   * label, relative in 64-bit mode and as an address in the others.
+   */
+  readonly reference: 'rip' | 'absolute' | 'mode'
+  /** Segment override. */
+  readonly segment: SegmentRegister | undefined
+  /** Width of the displacement that was asked for; 0: the shortest. */
+  readonly dispBits: 0 | 8 | 16 | 32 | 64
+  /** Address size that was asked for; 0: what registers or mode say. */
+  readonly addressBits: 0 | 16 | 32 | 64
+  /**
+   * The operand as a destination under a mask: of the elements only those are stored whose bit in `mask` is set.
+   *
+   * @param mask - K1 to K7; K0 throws `ERR_OPERAND`, since it stands for no mask
+   */
+  k(mask: MaskRegister): Masked<Memory<Size>>
+  /**
+   * One element of this size, repeated: `dword(rax).bcst(16)` is `{1to16}`.
+   *
+   * @param count - how often; it tells the length of the vector where no register does
+   */
+  bcst(count: 2 | 4 | 8 | 16 | 32): Broadcast<Size>
+}
+
+/** One element in memory that is repeated to fill a vector, made by {@link Memory.bcst}. */
+export interface Broadcast<Size extends MemorySize = MemorySize> {
+  /** Tells the kinds of operand apart. */
+  readonly type: 'broadcast'
+  /** The element. */
+  readonly memory: Memory<Size>
+  /** How often it is repeated. */
+  readonly count: 2 | 4 | 8 | 16 | 32
+}
+
+/** What a memory constructor takes as its place. */
+export type Place = AddressRegister | RipRelative | Absolute | Value
+
+function memory<Size extends MemorySize>(size: Size, place: Place, options: MemoryOptions = {}): Memory<Size> {
+  let base: AddressRegister | undefined
+  let disp: bigint | LabelExpression = options.disp === undefined ? 0n : asValue(options.disp)
+  let reference: 'rip' | 'absolute' | 'mode' = 'absolute'
+  if (typeof place === 'object' && place.type === 'register') {
+    base = place
+  } else {
+    if (options.disp !== undefined) {
+      throw new AssemblerError('ERR_OPERAND', 'a place is its own displacement; add to it with plus()')
+    }
+    if (typeof place === 'object' && (place.type === 'rip' || place.type === 'absolute')) {
+      reference = place.type
+      disp = place.target
+    } else {
+      disp = asValue(place)
+      if (typeof disp !== 'bigint' && options.index === undefined) reference = 'mode'
+    }
+    if (reference === 'rip' && options.index !== undefined) {
+      throw new AssemblerError('ERR_OPERAND', 'a RIP-relative operand has no index register')
+    }
+  }
+  return new MemoryOperand<Size>({
+    size,
+    base,
+    index: options.index,
+    scale: options.scale ?? 1,
+    disp,
+    reference,
+    segment: options.segment,
+    dispBits: options.dispBits ?? 0,
+    addressBits: options.addressBits ?? 0,
+  })
+}
+
+type MemoryParts<Size extends MemorySize> = Omit<Memory<Size>, 'type' | 'k' | 'bcst'>
+
+class MemoryOperand<Size extends MemorySize> implements Memory<Size> {
+  readonly type = 'memory' as const
+  readonly size: Size
+  readonly base: AddressRegister | undefined
+  readonly index: IndexRegister | undefined
+  readonly scale: 1 | 2 | 4 | 8
+  readonly disp: bigint | LabelExpression
+  readonly reference: 'rip' | 'absolute' | 'mode'
+  readonly segment: SegmentRegister | undefined
+  readonly dispBits: 0 | 8 | 16 | 32 | 64
+  readonly addressBits: 0 | 16 | 32 | 64
+
+  constructor(parts: MemoryParts<Size>) {
+    this.size = parts.size
+    this.base = parts.base
+    this.index = parts.index
+    this.scale = parts.scale
+    this.disp = parts.disp
+    this.reference = parts.reference
+    this.segment = parts.segment
+    this.dispBits = parts.dispBits
+    this.addressBits = parts.addressBits
+    Object.freeze(this)
+  }
+
+  k(mask: MaskRegister): Masked<Memory<Size>> {
+    return maskedMemory<Memory<Size>>(this, mask)
+  }
+
+  bcst(count: 2 | 4 | 8 | 16 | 32): Broadcast<Size> {
+    return Object.freeze({ type: 'broadcast', memory: this, count })
+  }
+}
+
+/** The operand with some of its parts changed. */
+export function changedMemory<Size extends MemorySize>(
+  operand: Memory<Size>,
+  changes: Partial<MemoryParts<Size>>,
+): Memory<Size> {
+  return new MemoryOperand<Size>({ ...operand, ...changes })
+}
+
+/**
+ * A memory operand of no stated size, for forms where a register or the instruction tells it: `asm.lea(rax, ptr(rbx))`.
+ *
+ * @param place - base register, address (a number, or a label, which is RIP-relative in 64-bit mode), {@link rip} or
+ * {@link abs}
+ * @param options - index, scale, displacement, segment and forced widths
+ */
+export function ptr(place: Place, options?: MemoryOptions): Memory<0> {
+  return memory(0, place, options)
+}
+/** A memory operand of 1 byte; see {@link ptr} for the parameters. */
+export function byte(place: Place, options?: MemoryOptions): Memory<1> {
+  return memory(1, place, options)
+}
+/** A memory operand of 2 bytes; see {@link ptr} for the parameters. */
+export function word(place: Place, options?: MemoryOptions): Memory<2> {
+  return memory(2, place, options)
+}
+/** A memory operand of 4 bytes; see {@link ptr} for the parameters. */
+export function dword(place: Place, options?: MemoryOptions): Memory<4> {
+  return memory(4, place, options)
+}
+/** A memory operand of 6 bytes, as a far pointer m16:32; see {@link ptr} for the parameters. */
+export function fword(place: Place, options?: MemoryOptions): Memory<6> {
+  return memory(6, place, options)
+}
+/** A memory operand of 8 bytes; see {@link ptr} for the parameters. */
+export function qword(place: Place, options?: MemoryOptions): Memory<8> {
+  return memory(8, place, options)
+}
+/** A memory operand of 10 bytes, as an x87 extended real; see {@link ptr} for the parameters. */
+export function tbyte(place: Place, options?: MemoryOptions): Memory<10> {
+  return memory(10, place, options)
+}
+/** A memory operand of 16 bytes; see {@link ptr} for the parameters. */
+export function xmmword(place: Place, options?: MemoryOptions): Memory<16> {
+  return memory(16, place, options)
+}
+/** A memory operand of 32 bytes; see {@link ptr} for the parameters. */
+export function ymmword(place: Place, options?: MemoryOptions): Memory<32> {
+  return memory(32, place, options)
+}
+/** A memory operand of 64 bytes; see {@link ptr} for the parameters. */
+export function zmmword(place: Place, options?: MemoryOptions): Memory<64> {
+  return memory(64, place, options)
+}
