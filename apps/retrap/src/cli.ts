@@ -2,16 +2,18 @@ import { readFileSync } from 'node:fs'
 import { Command, CommanderError, Option } from 'commander'
 import { CliError } from './cli-error.ts'
 import { deviceHelp, prepareDevices } from './devices.ts'
-import { addDisasm, type ListingOutput } from './disasm/command.ts'
+import { addDisasm } from './disasm/command.ts'
 import { ExitCode } from './exit-codes.ts'
 import { showFetchProgress, type FetchProgress } from './fetch-progress.ts'
 import { readBytes, readInput } from './files.ts'
 import { fetchInstaller, fetchLinux, type DebianOptions, type InstallerArchitecture } from './linux/debian.ts'
 import { buildInitramfs, SHELL_PROMPT } from './linux/initramfs.ts'
+import type { ListingOutput } from './print-lines.ts'
 import type { InputPolicy } from './serial-input.ts'
 import { runSession, type MachineImages, type SessionHost, type SessionSettings } from './session.ts'
 import { parseCpus, parseDevice, parseMemory, parseModule, parseSerial, parseTimeout, usage } from './values.ts'
 import type { DeviceArgument, ModuleArgument, SerialTarget } from './values.ts'
+import { addWalk } from './walk/command.ts'
 
 /** The process around the command line. */
 export interface CliHost extends SessionHost {
@@ -110,7 +112,7 @@ function createProgram(host: CliHost, finish: Finish): Command {
     .allowExcessArguments()
     .action(async (flags: MachineFlags) => {
       const [unknown] = program.args
-      if (unknown !== undefined) throw usage(`there is no command '${unknown}'; there are run, linux and disasm`)
+      if (unknown !== undefined) throw usage(`there is no command '${unknown}'; there are run, linux, disasm and walk`)
       const input: InputPolicy = { kind: 'shell', prompt: GUEST_PROMPT }
       const images = async (): Promise<MachineImages> => ({ firmware: await host.embeddedGuest() })
       await finish(settingsFor(flags, images, input, host))
@@ -155,6 +157,7 @@ function createProgram(host: CliHost, finish: Finish): Command {
     await finish(settingsFor({ ...flags, memory }, images, input, host))
   })
   addDisasm(program, host.stdout, process.env)
+  addWalk(program, host.stdout)
   return program
 }
 

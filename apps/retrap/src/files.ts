@@ -23,7 +23,12 @@ export async function readInput(label: string, path: string): Promise<Uint8Array
   try {
     return await readBytes(path)
   } catch (error) {
-    const code = error instanceof Error && 'code' in error ? String(error.code) : ''
-    throw new CliError('ERR_INPUT', `${label}: ${TROUBLES[code] ?? String(error)}`)
+    throw new CliError('ERR_INPUT', `${label}: ${troubleWith(error)}`)
   }
+}
+
+/** Why a file could not be opened or read. */
+export function troubleWith(error: unknown): string {
+  const code = error instanceof Error && 'code' in error ? String(error.code) : ''
+  return TROUBLES[code] ?? String(error)
 }

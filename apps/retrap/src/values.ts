@@ -98,3 +98,18 @@ export function parseWhole(text: string): number | undefined {
 export function usage(message: string): CliError {
   return new CliError('ERR_USAGE', message)
 }
+
+/**
+ * Reads an address or a register's value of 64 bits, in hexadecimal with 0x or in decimal.
+ *
+ * @param option - what the message calls it
+ */
+export function parseAddress(option: string, kind = 'an address', example = '0x401000'): (text: string) => bigint {
+  return (text) => {
+    const value = /^(0x[0-9a-f]+|\d+)$/i.test(text) ? BigInt(text) : -1n
+    if (value < 0n || value >= 1n << 64n) {
+      throw usage(`${option} '${text}' is not ${kind}; write it as ${example} or ${Number(example)}`)
+    }
+    return value
+  }
+}

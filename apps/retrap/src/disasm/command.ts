@@ -2,19 +2,12 @@
 import { type Command, Option } from 'commander'
 import { CliError } from '../cli-error.ts'
 import { readInput } from '../files.ts'
-import { usage } from '../values.ts'
+import { type ListingOutput, printLines } from '../print-lines.ts'
+import { parseAddress, usage } from '../values.ts'
 import { isElf, readElf } from './elf.ts'
 import { cut, listSection, type ListingOptions, SYNTAXES, type Syntax } from './listing.ts'
 import { peHeader, readPe } from './pe.ts'
 import type { Mode, Program } from './program.ts'
-
-/** Where the listing goes: a stream of Node's, as far as it matters here. */
-export interface ListingOutput {
-  readonly isTTY?: boolean
-  write(data: string): unknown
-  on(event: 'error', listener: (error: Error) => void): unknown
-  once(event: 'drain', listener: () => void): unknown
-}
 
 interface DisasmFlags {
   readonly mode?: '16' | '32' | '64'
@@ -25,8 +18,6 @@ interface DisasmFlags {
   readonly stop?: bigint
   readonly color: 'auto' | 'always' | 'never'
 }
-
-const CHUNK_LENGTH = 1 << 16
 
 const EXAMPLES = `
 Examples:
@@ -64,7 +55,7 @@ export function addDisasm(program: Command, output: ListingOutput, environment: 
         throw usage(`--stop ${hex(flags.stop)} is not after --start ${hex(flags.start)}`)
       }
       const loaded = load(await readInput(path, path), path, flags)
-      await print(lines(loaded, path, flags, wantsColour(flags.color, output, environment)), output)
+      await printLines(lines(loaded, path, flags, wantsColour(flags.color, output, environment)), output)
     })
 }
 
@@ -113,48 +104,6 @@ function whyEmpty({ sections }: Program): string {
     ({ name, address, bytes }) => `${name} from ${hex(address)} to ${hex(address + BigInt(bytes.length))}`,
   )
   return `there is no code between --start and --stop; it has ${ranges.slice(0, 5).join(', ')}`
-}
-
-/** Writes lines as fast as they are taken, and stops when nobody takes them any more. */
-async function print(text: Iterable<string>, output: ListingOutput): Promise<void> {
-  let failure: Error | undefined
-  let wake: (() => void) | undefined
-  output.on('error', (error) => {
-    failure = error
-    wake?.()
-  })
-  const send = async (chunk: string): Promise<void> => {
-    if (output.write(chunk) !== false || failure !== undefined) return
-    await new Promise<void>((resolve) => {
-      wake = resolve
-      output.once('drain', resolve)
-    })
-  }
-  let chunk = ''
-  for (const line of text) {
-    chunk += `${line}\n`
-    if (chunk.length < CHUNK_LENGTH) continue
-    // oxlint-disable-next-line no-await-in-loop -- one chunk after the other
-    await send(chunk)
-    chunk = ''
-    // A reader such as head has seen enough.
-    if (failure !== undefined) break
-  }
-  if (failure === undefined && chunk !== '') await send(chunk)
-  if (failure !== undefined && (!('code' in failure) || failure.code !== 'EPIPE')) {
-    throw new CliError('ERR_INPUT', `the listing could not be written: ${(failure as Error).message}`)
-  }
-}
-
-/** Reads an address, in hexadecimal with 0x or in decimal. */
-function parseAddress(option: string): (text: string) => bigint {
-  return (text) => {
-    const value = /^(0x[0-9a-f]+|\d+)$/i.test(text) ? BigInt(text) : -1n
-    if (value < 0n || value >= 1n << 64n) {
-      throw usage(`${option} '${text}' is not an address; write it as 0x401000 or 4198400`)
-    }
-    return value
-  }
 }
 
 function hex(value: bigint): string {

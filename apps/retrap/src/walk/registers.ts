@@ -1,0 +1,104 @@
+/** What a walk depends on beside the tables: control registers, from options or from the dump. */
+import { PagingContext, PagingMode } from '@retrap/paging'
+import { usage } from '../values.ts'
+import type { MemoryDump } from './dump.ts'
+
+/** Paging modes by their names on the command line. */
+export const MODES = ['none', '2-level', 'pae', '4-level', '5-level'] as const
+
+export interface RegisterFlags {
+  readonly cr0?: bigint
+  readonly cr3?: bigint
+  readonly cr4?: bigint
+  readonly efer?: bigint
+  readonly mode?: (typeof MODES)[number]
+  readonly cpu?: number
+  readonly physicalBits: number
+  readonly amd?: boolean
+}
+
+const CR0_PE_WP_PG = 0x8001_0001n
+const CR4_PSE_PGE = 0x90n
+const CR4_PAE = 0x20n
+const CR4_LA57 = 0x1000n
+const EFER_LME_LMA = 0x500n
+const EFER_NXE = 0x800n
+
+const MODE_REGISTERS: Readonly<Record<(typeof MODES)[number], { cr0: bigint; cr4: bigint; efer: bigint }>> = {
+  none: { cr0: 1n, cr4: 0n, efer: 0n },
+  '2-level': { cr0: CR0_PE_WP_PG, cr4: CR4_PSE_PGE, efer: 0n },
+  pae: { cr0: CR0_PE_WP_PG, cr4: CR4_PSE_PGE | CR4_PAE, efer: EFER_NXE },
+  '4-level': { cr0: CR0_PE_WP_PG, cr4: CR4_PSE_PGE | CR4_PAE, efer: EFER_LME_LMA | EFER_NXE },
+  '5-level': { cr0: CR0_PE_WP_PG, cr4: CR4_PSE_PGE | CR4_PAE | CR4_LA57, efer: EFER_LME_LMA | EFER_NXE },
+}
+
+/**
+ * The context to walk with.
+ *
+ * @throws CliError `ERR_USAGE` for registers that contradict each other, or that nobody has given
+ */
+export function contextFor(flags: RegisterFlags, dump: MemoryDump): PagingContext {
+  const { cr0, cr3, cr4, efer } = registersOf(flags, dump)
+  const context = new PagingContext({
+    maxPhysicalBits: flags.physicalBits,
+    pages1G: true,
+    pse36: true,
+    amd: flags.amd === true,
+  })
+  const low = (value: bigint): number => Number(value & 0xffff_ffffn)
+  try {
+    context.configure(low(cr0), low(cr3), Number(cr3 >> 32n), low(cr4), low(efer))
+  } catch (error) {
+    throw usage(`these control registers go with no paging mode: ${(error as Error).message}`)
+  }
+  if (context.mode === PagingMode.PAE && flags.amd !== true && !context.loadPdptes(dump)) {
+    throw usage(`CR3 ${hex(cr3)} names no table of PDPTEs: one that is present has reserved bits set`)
+  }
+  return context
+}
+
+function registersOf(flags: RegisterFlags, dump: MemoryDump): { cr0: bigint; cr3: bigint; cr4: bigint; efer: bigint } {
+  const given = [flags.cr0, flags.cr4, flags.efer].some((value) => value !== undefined)
+  if (given && flags.mode !== undefined) throw usage('--mode stands for --cr0, --cr4 and --efer; give it or them')
+  const index = flags.cpu ?? 0
+  const cpu = dump.cpus[index]
+  if (cpu === undefined && flags.cpu !== undefined) {
+    throw usage(`--cpu ${index}: the dump has registers of ${dump.cpus.length === 0 ? 'none' : `${dump.cpus.length}`}`)
+  }
+  const mode = flags.mode ?? (cpu === undefined ? '4-level' : undefined)
+  const fromMode = mode === undefined ? undefined : MODE_REGISTERS[mode]
+  const cr3 = flags.cr3 ?? cpu?.cr3 ?? (mode === 'none' ? 0n : undefined)
+  if (cr3 === undefined) throw usage('the dump has no registers; give --cr3, where the tables begin')
+  const cr0 = flags.cr0 ?? fromMode?.cr0 ?? cpu?.cr0 ?? CR0_PE_WP_PG
+  const cr4 = flags.cr4 ?? fromMode?.cr4 ?? cpu?.cr4 ?? 0n
+  const long = cpu?.long === true ? EFER_LME_LMA | EFER_NXE : EFER_NXE
+  return { cr0, cr3, cr4, efer: flags.efer ?? fromMode?.efer ?? long }
+}
+
+/** The mode and what is on, for the listing's first line. */
+export function describeContext(context: PagingContext): string {
+  const names: readonly [string, number][] = [
+    ['WP', context.wp],
+    // Two-level entries have no bit for it, and the others need none for large pages.
+    context.mode === PagingMode.TWO_LEVEL ? ['PSE', context.pse] : ['NXE', context.nxe],
+    ['PGE', context.globalMask],
+    ['SMEP', context.smep],
+    ['SMAP', context.smap],
+    ['PKE', context.pke],
+    ['PKS', context.pks],
+    ['CET', context.cet],
+  ]
+  if (context.mode === PagingMode.NONE) return 'no paging'
+  const kind =
+    context.mode === PagingMode.PAE
+      ? 'PAE'
+      : context.mode === PagingMode.TWO_LEVEL
+        ? '2-level'
+        : `${context.mode}-level`
+  const on = names.filter(([, value]) => value !== 0).map(([name]) => name)
+  return [`${kind} paging, tables at ${hex(BigInt(context.root))}`, ...on].join(' ')
+}
+
+export function hex(value: bigint | number): string {
+  return `0x${value.toString(16)}`
+}
