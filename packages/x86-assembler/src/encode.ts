@@ -30,6 +30,7 @@ export interface EncodedForm extends Encoding {
 const PREFIX_OF_SEGMENT = [0x26, 0x2e, 0x36, 0x3e, 0x64, 0x65]
 const SEGMENT_CS = 1
 const SEGMENT_DS = 3
+const CS_IS_FAR = 'mov: cs cannot be loaded; a far jump, call or return does that'
 
 /** 0F 0F: the opcode stands after the operands. */
 const MAP_3DNOW = 4
@@ -54,7 +55,7 @@ export function encodeForm(
   // MOV to CS is no instruction (SDM vol. 2B, MOV).
   const [first] = form.slots
   if (form.mnemonic === 'MOV' && first?.kind === 'register' && first.class === 'segment') {
-    if (fields.reg === SEGMENT_CS) return undefined
+    if (fields.reg === SEGMENT_CS) return () => new AssemblerError('ERR_OPERAND', CS_IS_FAR)
   }
   // 90 is NOP and not XCHG of the accumulator with itself, which in 64-bit mode would clear its upper half.
   if (form.map === 0 && form.opcode === 0x90 && form.mnemonic === 'XCHG' && fields.opcodeReg === 0) {

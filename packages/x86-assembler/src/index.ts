@@ -26,7 +26,7 @@ export type {
 } from './memory.ts'
 export type { Value } from './values.ts'
 export type { EncodingKind } from './prefixes.ts'
-export type { FlattenOptions, Program, ProgramSection, Relocation } from './program.ts'
+export type { FlattenOptions, ListingOptions, Program, ProgramSection, Relocation } from './program.ts'
 export * from './general-registers.ts'
 export * from './vector-registers.ts'
 export { registerOf } from './registers.ts'

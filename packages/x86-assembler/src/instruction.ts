@@ -152,7 +152,7 @@ function requireOneSize(candidates: readonly Candidate[], request: InstructionRe
   if (sizes.size > 1) {
     throw new AssemblerError(
       'ERR_AMBIGUOUS_SIZE',
-      `${show(request)}: say how large the memory operand is (${[...sizes].join(', ')} bytes are possible)`,
+      `${show(request)}: say how large the memory operand is (${[...sizes].toSorted((a, b) => a - b).join(', ')} bytes are possible)`,
     )
   }
 }

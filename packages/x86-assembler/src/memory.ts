@@ -139,11 +139,15 @@ function memory<Size extends MemorySize>(size: Size, place: Place, options: Memo
       throw new AssemblerError('ERR_OPERAND', 'a RIP-relative operand has no index register')
     }
   }
+  const scale = options.scale ?? 1
+  if (scale !== 1 && scale !== 2 && scale !== 4 && scale !== 8) {
+    throw new AssemblerError('ERR_OPERAND', `an index is multiplied by 1, 2, 4 or 8, not by ${String(scale)}`)
+  }
   return new MemoryOperand<Size>({
     size,
     base,
     index: options.index,
-    scale: options.scale ?? 1,
+    scale,
     disp,
     reference,
     segment: options.segment,

@@ -34,6 +34,15 @@ export interface FlattenOptions {
   readonly fill?: number
 }
 
+/** What {@link Program.listing} shows. */
+export interface ListingOptions {
+  /** All bytes of long data, in lines of ten; by default the first ten and the number of the others. */
+  readonly allBytes?: boolean
+}
+
+/** Bytes on one line of a listing. */
+const LINE_BYTES = 10
+
 function hex(value: bigint, digits = 1): string {
   return value.toString(16).padStart(digits, '0')
 }
@@ -61,7 +70,7 @@ export interface Program {
    */
   flatten(options?: FlattenOptions): Uint8Array
   /** Address, bytes and source of every line, with labels on lines of their own. */
-  listing(): string
+  listing(options?: ListingOptions): string
 }
 
 /** A program read off a layout. */
@@ -134,7 +143,7 @@ export class LaidOutProgram implements Program {
     return image
   }
 
-  listing(): string {
+  listing(options: ListingOptions = {}): string {
     const names = new Map<bigint, string[]>()
     for (const [name, address] of this.symbols) {
       const here = names.get(address)
@@ -157,11 +166,15 @@ export class LaidOutProgram implements Program {
         const address = section.address + BigInt(offset)
         pushLabels(address)
         if (length === 0) continue
-        // Long data shows its first bytes only: a listing is for reading.
-        const shown = section.bytes.subarray(offset, offset + Math.min(length, 10))
-        const bytes = Array.from(shown, (value) => hex(BigInt(value), 2)).join(' ')
-        const more = length > shown.length ? ` +${length - shown.length}` : ''
-        out.push(`${hex(address, digits)}  ${(bytes + more).padEnd(34)} ${text.toString()}`.trimEnd())
+        const shown = options.allBytes === true ? length : Math.min(length, LINE_BYTES)
+        for (let from = 0; from < shown; from += LINE_BYTES) {
+          const part = section.bytes.subarray(offset + from, offset + Math.min(from + LINE_BYTES, shown))
+          const bytes = Array.from(part, (value) => hex(BigInt(value), 2)).join(' ')
+          const more = shown < length ? ` +${length - shown}` : ''
+          const source = from === 0 ? text.toString() : ''
+          const at = hex(address + BigInt(from), digits)
+          out.push(`${at}  ${(bytes + more).padEnd(34)} ${source}`.trimEnd())
+        }
       }
       pushLabels(section.address + BigInt(section.bytes.length))
     }

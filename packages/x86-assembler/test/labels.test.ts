@@ -7,6 +7,7 @@ import {
   ax,
   bx,
   byte,
+  cs,
   dword,
   eax,
   ebx,
@@ -23,8 +24,13 @@ import {
   rbx,
   rcx,
   rip,
+  rsp,
   short,
   word,
+  xmm1,
+  xmm17,
+  zmm1,
+  zmm2,
 } from '../src/index.ts'
 import type { Program } from '../src/index.ts'
 
@@ -308,6 +314,17 @@ loop:
   })
 })
 
+test('a listing can show all bytes of long data', () => {
+  const asm = new Assembler({ address: 0x100 })
+  asm.asciz('a long text that wraps').hlt()
+  expect(asm.assemble().listing({ allBytes: true })).toBe(`; section text at 0x100
+100  61 20 6c 6f 6e 67 20 74 65 78      asciz "a long text that wraps"
+10a  74 20 74 68 61 74 20 77 72 61
+114  70 73 00
+117  f4                                 hlt
+`)
+})
+
 describe('mistakes with labels', () => {
   test.each<{ what: string; build: (asm: Assembler) => unknown; message: string }>([
     {
@@ -349,6 +366,61 @@ describe('mistakes with operands', () => {
       build: (asm) => asm.instruction('frobnicate'),
       code: 'ERR_NO_FORM',
       message: 'there is no instruction FROBNICATE',
+    },
+    {
+      what: 'a slip of the pen',
+      build: (asm) => asm.instruction('vadps'),
+      code: 'ERR_NO_FORM',
+      message: 'there is no instruction VADPS; did you mean vandps, vaddps, andps?',
+    },
+    {
+      what: 'a register where an address must be',
+      build: (asm) => asm.instruction('lea', eax, ebx),
+      code: 'ERR_NO_FORM',
+      message: 'lea eax, ebx: no such form in 64-bit mode; the nearest are: lea r32, m; lea r16, m; lea r64, m',
+    },
+    {
+      what: 'a count in the wrong register',
+      build: (asm) => asm.instruction('shl', eax, ax),
+      code: 'ERR_NO_FORM',
+      message: 'the nearest are: shl r/m32, cl; shl r/m32, imm8; shl r/m32, 1',
+    },
+    {
+      what: 'a broadcast of the wrong count',
+      build: (asm) => asm.vaddps(zmm1, zmm1, dword(rax).bcst(8)),
+      code: 'ERR_NO_FORM',
+      message:
+        'vaddps zmm1, zmm1, dword [rax]{1to8}: no such form in 64-bit mode; the nearest are: vaddps zmm {k}{z}, zmm, zmm/m512/m32bcst {er}',
+    },
+    {
+      what: 'a gather without a mask',
+      build: (asm) => asm.vgatherdps(zmm1, dword(rax, { index: zmm2 })),
+      code: 'ERR_NO_FORM',
+      message: 'the nearest are: vgatherdps zmm {k}, vm32z',
+    },
+    {
+      what: 'a register that the encoding cannot name',
+      build: (asm) => asm.instruction('addps', xmm17, xmm1),
+      code: 'ERR_NO_FORM',
+      message: 'addps xmm, xmm/m128; registers from 16 on need EVEX, or REX2 if they are general registers',
+    },
+    {
+      what: 'MOV to CS',
+      build: (asm) => asm.mov(cs, ax),
+      code: 'ERR_OPERAND',
+      message: 'cs cannot be loaded; a far jump',
+    },
+    {
+      what: 'a scale of 3',
+      build: () => dword(rax, { index: rcx, scale: 3 as 4 }),
+      code: 'ERR_OPERAND',
+      message: 'an index is multiplied by 1, 2, 4 or 8, not by 3',
+    },
+    {
+      what: 'RSP as index',
+      build: (asm) => asm.mov(eax, dword(rax, { index: rsp })),
+      code: 'ERR_OPERAND',
+      message: 'rsp cannot be an index; make it the base',
     },
     {
       what: 'not in this mode',

@@ -30,7 +30,7 @@ function assembleAt(
     if (form.encoding === 'evex') asm.encoding('evex')
     return asm.instruction(form.mnemonic, ...operands).assemble().bytes
   } catch (error) {
-    if (/REX prefix|no such form/.test(String(error))) return undefined
+    if (/REX prefix|no such form|cs cannot be loaded/.test(String(error))) return undefined
     throw error
   }
 }
