@@ -111,8 +111,15 @@ export interface DecodedInstruction {
   readonly instruction: Instruction
 }
 
+/** MOVSS and MOVSD, which replace a part of a register by that of another, but all of it by what is in memory. */
+function isScalarMove({ code }: Instruction): boolean {
+  const { mnemonic, map, encoding } = codeInfo(code)
+  return map === 1 && encoding === 'legacy' && (mnemonic === 'MOVSS' || mnemonic === 'MOVSD')
+}
+
 /** With a mask that merges, a destination keeps some of its elements. */
 function accessOf(insn: Instruction, { access, kind, size }: OperandSpec, position: number): OperandAccess {
+  if (position === 0 && insn.prefixes !== 0 && isScalarMove(insn)) return insn.isMemory === 0 ? 'rw' : 'w'
   if (position !== 0 || insn.maskRegister === 0 || insn.zeroing || !access.includes('w')) return access
   // VBLENDMPS and its like choose between the sources.
   if (codeInfo(insn.code).mnemonic.includes('BLENDM')) return access
