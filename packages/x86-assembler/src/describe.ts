@@ -24,6 +24,7 @@ const CLASS_NAMES: { readonly [Class in RegisterClass]: string } = {
   zmm: 'zmm',
   mask: 'k',
   tile: 'tmm',
+  bound: 'bnd',
 }
 
 function memoryName(size: number): string {

@@ -97,6 +97,7 @@ function emit(form: Form, fields: Fields, context: EncodeContext): EncodedForm |
 
   const dispScale = fields.broadcast ? form.broadcast : form.disp8Scale
   const address = memory === undefined ? undefined : encodeAddress(memory, bits, addressBits, form.sib, dispScale)
+  if (form.noRip && address?.ripRelative === true) return undefined
   if (!emitOpcode(form, fields, address, context, bytes)) return undefined
 
   if (address !== undefined) {

@@ -92,6 +92,8 @@ export interface Form {
   readonly distinct: boolean
   /** Memory is encoded with a SIB byte. */
   readonly sib: boolean
+  /** Memory must not be RIP-relative. */
+  readonly noRip: boolean
   readonly repeatable: boolean
 }
 

@@ -81,6 +81,10 @@ function slotOf(operand: OperandSpec, row: CodeInfo): Slot {
       return { kind: 'register', class: 'mask', field: 'rm' }
     case OperandKind.MASK_VVVV:
       return { kind: 'register', class: 'mask', field: 'vvvv' }
+    case OperandKind.BOUND_REG:
+      return { kind: 'register', class: 'bound', field: 'reg' }
+    case OperandKind.BOUND_RM:
+      return { kind: 'rm', class: 'bound', size: memorySize }
     case OperandKind.TILE_REG:
       return { kind: 'register', class: 'tile', field: 'reg' }
     case OperandKind.TILE_RM_REG:
@@ -170,6 +174,7 @@ function formOf(row: CodeInfo): Form {
     lockable: row.lockable,
     distinct: row.distinct,
     sib: row.sib,
+    noRip: row.noRip,
     repeatable: row.repeat !== 'none',
   }
 }

@@ -45,6 +45,7 @@ export type {
   RegisterClass,
   RegisterOf,
   SegmentRegister,
+  BoundRegister,
   TileRegister,
   X87Register,
   XmmHighRegister,

@@ -32,6 +32,7 @@ import type {
 import type { Memory } from './memory.ts'
 import type { FarPointer, Immediate, Target } from './operands.ts'
 import type {
+  BoundRegister,
   ControlRegister,
   DebugRegister,
   Gp16,
@@ -51,6 +52,7 @@ import type {
   AdcOperands,
   AeskeygenassistOperands,
   BlendvpdOperands,
+  BndclOperands,
   BsfOperands,
   BtOperands,
   CmpssOperands,
@@ -260,6 +262,26 @@ export interface Mnemonics {
   blsmsk(...operands: [Gp32, Rm32] | [Gp64, Rm64]): this
   /** BLSR: r32, r/m32; r64, r/m64. */
   blsr(...operands: [Gp32, Rm32] | [Gp64, Rm64]): this
+  /** BNDCL: bnd, r/m32; bnd, r/m64. */
+  bndcl(...operands: BndclOperands): this
+  /** BNDCN: bnd, r/m32; bnd, r/m64. */
+  bndcn(...operands: BndclOperands): this
+  /** BNDCU: bnd, r/m32; bnd, r/m64. */
+  bndcu(...operands: BndclOperands): this
+  /** BNDLDX: bnd, m. */
+  bndldx(...operands: [BoundRegister, Memory]): this
+  /** BNDMK: bnd, m32; bnd, m64. */
+  bndmk(...operands: [BoundRegister, M32] | [BoundRegister, M64]): this
+  /** BNDMOV: bnd, bnd/m64; bnd, bnd/m128; bnd/m64, bnd; bnd/m128, bnd. */
+  bndmov(
+    ...operands:
+      | [BoundRegister, BoundRegister | M64]
+      | [BoundRegister, BoundRegister | M128]
+      | [BoundRegister | M64, BoundRegister]
+      | [BoundRegister | M128, BoundRegister]
+  ): this
+  /** BNDSTX: m, bnd. */
+  bndstx(...operands: [Memory, BoundRegister]): this
   /** BOUND: r16, m32; r32, m64. */
   bound(...operands: [Gp16, M32] | [Gp32, M64]): this
   /** BSF: r16, r/m16; r32, r/m32; r64, r/m64. */
@@ -286,6 +308,10 @@ export interface Mnemonics {
   callf(...operands: [FarPointer] | [M32] | [M48] | [M80]): this
   /** CBW. */
   cbw(): this
+  /** CCS_ENCRYPT. */
+  ccs_encrypt(): this
+  /** CCS_HASH. */
+  ccs_hash(): this
   /** CDQ. */
   cdq(): this
   /** CDQE. */
@@ -1098,6 +1124,8 @@ export interface Mnemonics {
   monitor(): this
   /** MONITORX. */
   monitorx(): this
+  /** MONTMUL. */
+  montmul(): this
   /** MOV: r/m8, r8; r/m16, r16; r/m32, r32; r/m64, r64; r8, r/m8; r16, r/m16; r32, r/m32; r64, r/m64; r/m16, sreg; r32/m16, sreg; r64/m16, sreg; sreg, r/m16; sreg, r32/m16; sreg, r64/m16; al, moffs8; ax, moffs16; eax, moffs32; rax, moffs64; moffs8, al; moffs16, ax; moffs32, eax; moffs64, rax; r8, imm8; r16, imm16; r32, imm32; r64, imm64; r/m8, imm8; r/m16, imm16; r/m32, imm32; r/m64, imm32; r32, cr; r64, cr; r32, dr; r64, dr; cr, r32; cr, r64; dr, r32; dr, r64. */
   mov(
     ...operands:
@@ -1194,6 +1222,8 @@ export interface Mnemonics {
   ): this
   /** MOVQ2DQ: xmm, mm. */
   movq2dq(...operands: [XmmRegister, MmxRegister]): this
+  /** MOVRS: r8, m8; r16, m16; r32, m32; r64, m64. */
+  movrs(...operands: [Gp8, M8] | [Gp16, M16] | [Gp32, M32] | [Gp64, M64]): this
   /** MOVSB: [rdi], [rsi]. */
   movsb(...operands: [M8, M8] | []): this
   /** MOVSD: [rdi], [rsi]; xmm, xmm/m64; xmm/m64, xmm. */
@@ -1522,6 +1552,8 @@ export interface Mnemonics {
   prefetchit1(...operands: [Memory]): this
   /** PREFETCHNTA: m. */
   prefetchnta(...operands: [Memory]): this
+  /** PREFETCHRST2: m. */
+  prefetchrst2(...operands: [Memory]): this
   /** PREFETCHT0: m. */
   prefetcht0(...operands: [Memory]): this
   /** PREFETCHT1: m. */
@@ -1642,8 +1674,8 @@ export interface Mnemonics {
   rdfsbase(...operands: [Gp32] | [Gp64]): this
   /** RDGSBASE: r32; r64. */
   rdgsbase(...operands: [Gp32] | [Gp64]): this
-  /** RDMSR. */
-  rdmsr(): this
+  /** RDMSR: r64, imm32; or none. */
+  rdmsr(...operands: [] | [Gp64, Immediate]): this
   /** RDMSRLIST. */
   rdmsrlist(): this
   /** RDPID: r32; r64. */
@@ -1932,6 +1964,10 @@ export interface Mnemonics {
   tdcall(): this
   /** TDPBF16PS: tmm, tmm, tmm. */
   tdpbf16ps(...operands: Tcmmimfp16psOperands): this
+  /** TDPBF8PS: tmm, tmm, tmm. */
+  tdpbf8ps(...operands: Tcmmimfp16psOperands): this
+  /** TDPBHF8PS: tmm, tmm, tmm. */
+  tdpbhf8ps(...operands: Tcmmimfp16psOperands): this
   /** TDPBSSD: tmm, tmm, tmm. */
   tdpbssd(...operands: Tcmmimfp16psOperands): this
   /** TDPBSUD: tmm, tmm, tmm. */
@@ -1942,6 +1978,10 @@ export interface Mnemonics {
   tdpbuud(...operands: Tcmmimfp16psOperands): this
   /** TDPFP16PS: tmm, tmm, tmm. */
   tdpfp16ps(...operands: Tcmmimfp16psOperands): this
+  /** TDPHBF8PS: tmm, tmm, tmm. */
+  tdphbf8ps(...operands: Tcmmimfp16psOperands): this
+  /** TDPHF8PS: tmm, tmm, tmm. */
+  tdphf8ps(...operands: Tcmmimfp16psOperands): this
   /** TEST: r/m8, r8; r/m16, r16; r/m32, r32; r/m64, r64; al, imm8; ax, imm16; eax, imm32; rax, imm32; r/m8, imm8; r/m16, imm16; r/m32, imm32; r/m64, imm32. */
   test(
     ...operands:
@@ -1966,6 +2006,10 @@ export interface Mnemonics {
   testui(): this
   /** TILELOADD: tmm, m. */
   tileloadd(...operands: [TileRegister, Memory]): this
+  /** TILELOADDRS: tmm, m. */
+  tileloaddrs(...operands: [TileRegister, Memory]): this
+  /** TILELOADDRST1: tmm, m. */
+  tileloaddrst1(...operands: [TileRegister, Memory]): this
   /** TILELOADDT1: tmm, m. */
   tileloaddt1(...operands: [TileRegister, Memory]): this
   /** TILEMOVROW: zmm, tmm, r32; zmm, tmm, imm8. */
@@ -1978,6 +2022,8 @@ export interface Mnemonics {
   tilezero(...operands: [TileRegister]): this
   /** TLBSYNC. */
   tlbsync(): this
+  /** TMMULTF32PS: tmm, tmm, tmm. */
+  tmmultf32ps(...operands: Tcmmimfp16psOperands): this
   /** TPAUSE: r32. */
   tpause(...operands: [Gp32]): this
   /** TZCNT: r16, r/m16; r32, r/m32; r64, r/m64. */
@@ -2008,6 +2054,10 @@ export interface Mnemonics {
   unpcklpd(...operands: [XmmRegister, XmmRegister | M128]): this
   /** UNPCKLPS: xmm, xmm/m128. */
   unpcklps(...operands: [XmmRegister, XmmRegister | M128]): this
+  /** URDMSR: r64, r64; r64, imm32. */
+  urdmsr(...operands: [Gp64, Gp64] | [Gp64, Immediate]): this
+  /** UWRMSR: r64, r64; imm32, r64. */
+  uwrmsr(...operands: [Gp64, Gp64] | [Immediate, Gp64]): this
   /** V4FMADDPS: zmm {k}{z}, zmm, m128. */
   v4fmaddps(...operands: [ZmmK, ZmmRegister, M128]): this
   /** V4FMADDSS: xmm {k}{z}, xmm, m128. */
@@ -4223,8 +4273,8 @@ export interface Mnemonics {
   wrmsr(): this
   /** WRMSRLIST. */
   wrmsrlist(): this
-  /** WRMSRNS. */
-  wrmsrns(): this
+  /** WRMSRNS: imm32, r64; or none. */
+  wrmsrns(...operands: [] | [Immediate, Gp64]): this
   /** WRPKRU. */
   wrpkru(): this
   /** WRSSD: m32, r32. */
@@ -4253,6 +4303,16 @@ export interface Mnemonics {
       | [Rm64, Gp64]
       | [Gp64, Rm64]
   ): this
+  /** XCRYPTCBC. */
+  xcryptcbc(): this
+  /** XCRYPTCFB. */
+  xcryptcfb(): this
+  /** XCRYPTCTR. */
+  xcryptctr(): this
+  /** XCRYPTECB. */
+  xcryptecb(): this
+  /** XCRYPTOFB. */
+  xcryptofb(): this
   /** XEND. */
   xend(): this
   /** XGETBV. */
@@ -4295,6 +4355,12 @@ export interface Mnemonics {
   xsaves64(...operands: [Memory]): this
   /** XSETBV. */
   xsetbv(): this
+  /** XSHA1. */
+  xsha1(): this
+  /** XSHA256. */
+  xsha256(): this
+  /** XSTORE. */
+  xstore(): this
   /** XSUSLDTRK. */
   xsusldtrk(): this
   /** XTEST. */

@@ -33,6 +33,7 @@ const REGISTER_KINDS: { readonly [Class in RegisterClass]: number } = {
   zmm: 22,
   xmmHigh: 23,
   ymmHigh: 24,
+  bound: 25,
 }
 
 /** Classes of which some registers are a class of their own. */

@@ -26,6 +26,7 @@ export type RegisterClass =
   | 'zmm'
   | 'mask'
   | 'tile'
+  | 'bound'
 
 /**
  * One register. The class is a type parameter, so that `asm.mov(eax, rbx)` is refused by the compiler.
@@ -94,6 +95,8 @@ export type ZmmRegister = MaskableRegister<'zmm'>
 export type MaskRegister = MaskableRegister<'mask'>
 /** The tile registers TMM0 to TMM7. */
 export type TileRegister = Register<'tile'>
+/** The bound registers BND0 to BND3 of MPX. */
+export type BoundRegister = Register<'bound'>
 
 /** Makes a register. */
 export function register<Class extends RegisterClass>(kind: Class, number: number, name: string): Register<Class> {

@@ -30,6 +30,7 @@ import type {
 import type { Memory } from './memory.ts'
 import type { Immediate } from './operands.ts'
 import type {
+  BoundRegister,
   Gp16,
   Gp32,
   Gp64,
@@ -61,6 +62,8 @@ export type AdcOperands =
 export type AeskeygenassistOperands = [XmmRegister, XmmRegister | M128, Immediate]
 /** Operands of BLENDVPD and of 3 more. */
 export type BlendvpdOperands = [XmmRegister, XmmRegister | M128, XmmRegister] | [XmmRegister, XmmRegister | M128]
+/** Operands of BNDCL and of 2 more. */
+export type BndclOperands = [BoundRegister, Rm32] | [BoundRegister, Rm64]
 /** Operands of BSF and of 36 more. */
 export type BsfOperands = [Gp16, Rm16] | [Gp32, Rm32] | [Gp64, Rm64]
 /** Operands of BT and of 2 more. */
@@ -101,7 +104,7 @@ export type RclOperands =
   | [Rm16, Gp8]
   | [Rm32, Gp8]
   | [Rm64, Gp8]
-/** Operands of TCMMIMFP16PS and of 7 more. */
+/** Operands of TCMMIMFP16PS and of 12 more. */
 export type Tcmmimfp16psOperands = [TileRegister, TileRegister, TileRegister]
 /** Operands of TCVTROWD2PS and of 5 more. */
 export type Tcvtrowd2psOperands = [ZmmRegister, TileRegister, Gp32] | [ZmmRegister, TileRegister, Immediate]

@@ -1,8 +1,9 @@
-/** The x87, MMX, vector, mask and tile registers. */
+/** The x87, MMX, vector, mask, tile and bound registers. */
 import { maskable, register } from './register.ts'
 import type {
   MaskRegister,
   MmxRegister,
+  BoundRegister,
   TileRegister,
   X87Register,
   XmmHighRegister,
@@ -276,3 +277,11 @@ export const tmm5: TileRegister = register('tile', 5, 'tmm5')
 export const tmm6: TileRegister = register('tile', 6, 'tmm6')
 /** TMM7. */
 export const tmm7: TileRegister = register('tile', 7, 'tmm7')
+/** BND0. */
+export const bnd0: BoundRegister = register('bound', 0, 'bnd0')
+/** BND1. */
+export const bnd1: BoundRegister = register('bound', 1, 'bnd1')
+/** BND2. */
+export const bnd2: BoundRegister = register('bound', 2, 'bnd2')
+/** BND3. */
+export const bnd3: BoundRegister = register('bound', 3, 'bnd3')

@@ -78,6 +78,13 @@ const DIFFERENCES: readonly Difference[] = [
     operands: /\[[xyz]mm/,
     why: 'in 16-bit code gas does not see that a vector index without a base makes a 32-bit address',
   },
+  { mnemonics: ['BNDMOV'], operands: /PTR/, why: 'gas takes no size with it' },
+  {
+    mnemonics: /^BND/,
+    bits: 16,
+    why: 'gas leaves out 67 where no memory is named, and then it is #UD (SDM vol. 2A, BNDCL)',
+  },
+  { mnemonics: ['RDMSR', 'WRMSRNS'], bits: 64, operands: /,/, why: 'gas 2.40 has no immediate for them' },
   { mnemonics: ['LDTILECFG', 'STTILECFG'], bits: 64, why: 'gas takes no size with them' },
   {
     mnemonics: /^VCVTU?(SI2SD|DQ2PD)$/,

@@ -37,6 +37,7 @@ const REGISTER_WORDS: Readonly<Record<string, Words>> = {
   zmm: ['ZmmRegister'],
   mask: ['MaskRegister'],
   tile: ['TileRegister'],
+  bound: ['BoundRegister'],
 }
 
 /** Names of operand-types.ts by what they are unions of; the larger first. */

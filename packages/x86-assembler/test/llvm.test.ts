@@ -18,6 +18,7 @@ const DIFFERENCES: readonly { readonly mnemonics: RegExp; readonly operands?: Re
     mnemonics: /^VP2INTERSECT/,
     why: 'LLVM clears the lowest bit of a pair of masks, which the CPU ignores; as GNU as',
   },
+  { mnemonics: /^BND/, why: 'LLVM dropped MPX' },
   { mnemonics: /^V(GATHER|SCATTER)PF/, why: 'LLVM has forgotten the prefetches of the Xeon Phi' },
   { mnemonics: /^V?MOVQ$/, why: 'two opcodes of one length; as GNU as chooses' },
   {

@@ -21,6 +21,12 @@ const DIFFERENCES: readonly Difference[] = [
     why: 'of two registers either may be in ModRM.rm; as GNU as writes them',
   },
   { mnemonics: /^V?MOVQ$/, why: 'two opcodes of one length; as GNU as chooses' },
+  {
+    mnemonics: /^BND/,
+    bits: 16,
+    why: 'NASM leaves out 67 where no memory is named, and then it is #UD (SDM vol. 2A, BNDCL)',
+  },
+  { mnemonics: /^VMOV(DQ[AU]|[AU]P[SD])$/, why: 'two opcodes of one length; as GNU as chooses' },
   { mnemonics: /^VPEXTRW$/, why: 'NASM takes the longer of two opcodes if EVEX is asked for' },
   { mnemonics: /^VPDP|^VPMADD52|^VCVTNEPS2BF16$/, why: 'NASM prefers EVEX here' },
   { mnemonics: /^MOV[SZ]X$/, why: 'NASM does not know the forms without an extension, and takes a byte' },

@@ -32,6 +32,9 @@ function isAddressable(insn: Instruction): boolean {
   const isVsib = codes[insn.code]?.operands.some(({ kind }) => kind === OperandKind.VSIB) === true
   const general = insn.mode === 64 ? 16 : 8
   const base = insn.base === REGISTER_RIP ? 0 : insn.base
+  // MPX with 67 in 64-bit mode, which ignores it there.
+  const addressSize = codes[insn.code]?.addressSize ?? 0
+  if (addressSize !== 0 && addressSize !== insn.addressSize) return false
   return base < general && insn.index < (isVsib && insn.mode === 64 ? 32 : general)
 }
 

@@ -2,6 +2,7 @@
 import {
   codes,
   decodeInto,
+  decoderOptions,
   DECODED,
   Instruction,
   operandIsMemory,
@@ -99,9 +100,15 @@ function slotDiffers(slot: Slot, operand: Operand, index: number, insn: Instruct
   return memoryDiffers(operand, insn, mode)
 }
 
+const WITHOUT_MPX = decoderOptions({
+  features: new Set(codes.map(({ feature }) => feature).filter((name) => name !== 'MPX')),
+})
+
 function differs(form: Form, given: readonly Operand[], bytes: Uint8Array, mode: 16 | 32 | 64): string | undefined {
   const insn = new Instruction()
-  const status = decodeInto(bytes, 0, bytes.length, mode, insn)
+  // 0F 1A and 0F 1B are no-operations where there is no MPX.
+  const isBounds = form.alias && form.map === 1 && (form.opcode === 0x1a || form.opcode === 0x1b)
+  const status = decodeInto(bytes, 0, bytes.length, isBounds ? mode | WITHOUT_MPX : mode, insn)
   if (status !== DECODED) return `status ${status}, reason ${insn.reason}`
   if (insn.length !== bytes.length) return `length ${insn.length}`
   // Reserved no-operations (0F 18 to 0F 1F) overlap with the hints in their space, which stand above them in the table.
@@ -144,8 +151,8 @@ describe('what is assembled decodes to the same form and operands', () => {
         try {
           asm.form(code, ...operands)
         } catch (error) {
-          // AH with REX; an address size that the form has not; MOV to CS.
-          if (/REX prefix|no such form|cs cannot be loaded/.test(String(error))) continue
+          // AH with REX; an address size that the form has not; MOV to CS; LWPINS with all prefixes.
+          if (/REX prefix|no such form|cs cannot be loaded|longer than 15/.test(String(error))) continue
           throw error
         }
         written++

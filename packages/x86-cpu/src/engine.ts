@@ -12,7 +12,7 @@ import { formKey } from './semantics/form.ts'
 import type { Form } from './semantics/form.ts'
 import { instructionSemantics, stringSemantics } from './semantics/index.ts'
 import type { Semantics } from './semantics/table.ts'
-import { FEATURES } from './features.ts'
+import { isOffered } from './features.ts'
 import { handlers } from './system/handlers.ts'
 import type { Handler } from './system/operands.ts'
 
@@ -52,8 +52,7 @@ const HYPERCALLS: ReadonlySet<string> = new Set(['VMCALL', 'VMMCALL'])
 
 function isImplemented(info: CodeInfo): boolean {
   if (info.mnemonic === 'INVALID') return false
-  if (info.feature === '' || FEATURES.has(info.feature)) return true
-  return HYPERCALLS.has(info.mnemonic)
+  return isOffered(info.feature) || HYPERCALLS.has(info.mnemonic)
 }
 
 function* sources(): Generator<FormSource> {

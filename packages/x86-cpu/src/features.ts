@@ -60,3 +60,8 @@ export const FEATURES: ReadonlySet<string> = new Set([
 
 /** For `decodeInto`: what bytes mean to a processor with these features. Without CET F3 0F 1E C8 is a no-operation. */
 export const DECODER_OPTIONS: number = decoderOptions({ features: FEATURES })
+
+/** Whether everything that x86-decoder names as needed (`A+B`, or nothing) is implemented. */
+export function isOffered(feature: string): boolean {
+  return feature === '' || feature.split('+').every((name) => FEATURES.has(name))
+}

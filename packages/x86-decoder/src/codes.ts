@@ -95,6 +95,8 @@ export interface CodeInfo {
   readonly distinct: boolean
   /** Memory must be named with a SIB byte (AMX). */
   readonly sib: boolean
+  /** #UD if memory is RIP-relative (MPX). */
+  readonly noRip: boolean
   readonly repeat: 'none' | 'rep' | 'repe'
   /** In 64-bit mode the operand size is 64 without REX.W, or 16 with 66. */
   readonly default64: boolean
@@ -218,6 +220,10 @@ function operandName(form: Form, position: number): string {
       return 'k'
     case OperandKind.MASK_RM:
       return `k/${memory}`
+    case OperandKind.BOUND_REG:
+      return 'bnd'
+    case OperandKind.BOUND_RM:
+      return `bnd/${memory}`
     case OperandKind.TILE_REG:
     case OperandKind.TILE_RM_REG:
     case OperandKind.TILE_VVVV:
@@ -340,12 +346,13 @@ function describe(form: Form, code: number): CodeInfo {
     lockable: attributes.has('lock'),
     distinct: attributes.has('distinct') || operands[2]?.kind === OperandKind.TILE_VVVV,
     sib: attributes.has('sib'),
+    noRip: attributes.has('norip'),
     repeat: attributes.has('rep') ? 'rep' : attributes.has('repe') ? 'repe' : 'none',
     default64: attributes.has('d64'),
     force64: attributes.has('f64') || attributes.has('n64'),
     privileged: attributes.has('cpl0'),
     iopl: attributes.has('iopl'),
-    protectedOnly: attributes.has('protected'),
+    protectedOnly: attributes.has('protected') || form.vex || form.evex,
     alias: attributes.has('alias'),
     flow: flowKind,
     feature: form.feature,

@@ -48,6 +48,7 @@ const byteClasses = classes.byteClasses
 const MAP_3DNOW = trees.MAP_3DNOW
 const MAP_EVEX = trees.MAP_EVEX
 const MAPS = trees.MAPS
+const VEX_MAP_5 = trees.VEX_MAP_5
 const TREE_LEGACY = trees.TREE_LEGACY
 const TREE_LONG = trees.TREE_LONG
 const TREE_LONG_AMD = trees.TREE_LONG_AMD
@@ -58,6 +59,8 @@ const LEAF_CHECK_CONTROL = trees.LEAF_CHECK_CONTROL
 const LEAF_CHECK_DEBUG = trees.LEAF_CHECK_DEBUG
 const LEAF_CHECK_MASK = trees.LEAF_CHECK_MASK
 const LEAF_CHECK_TILE = trees.LEAF_CHECK_TILE
+const LEAF_CHECK_BOUND = trees.LEAF_CHECK_BOUND
+const LEAF_NO_RIP = trees.LEAF_NO_RIP
 const LEAF_CHECK_SEGMENT_WRITE = trees.LEAF_CHECK_SEGMENT_WRITE
 const LEAF_IMMEDIATE = trees.LEAF_IMMEDIATE
 const LEAF_IMPLIED_MEMORY = trees.LEAF_IMPLIED_MEMORY
@@ -205,7 +208,8 @@ export function decodeAny(bytes: Uint8Array, offset: number, end: number, mode: 
       map = payload & 31
       // Maps of the two have numbers of their own; 0 is none.
       if (byte === 0x8f) map = map > 10 ? 0 : map - 1
-      else map = map > 3 || map === 0 ? 0 : map + 3
+      else if (map > 3) map = map === 5 || map === 7 ? (map >> 1) + VEX_MAP_5 - 2 : 0
+      else map = map === 0 ? 0 : map + 3
       rex = (~payload >> 5) & 7
       payload = bytes[pos]!
       pos = (pos + 1) | 0
@@ -508,6 +512,12 @@ function finishRare(insn: Instruction, leaf: number, prefixes: number, mode: num
       break
     case LEAF_CHECK_MASK:
       if (insn.reg > 7 || insn.vvvv > 7) return kinds.REASON_REGISTER
+      break
+    case LEAF_CHECK_BOUND:
+      // SDM vol. 2A, BNDMOV: #UD also with 16-bit addresses.
+      if (insn.addressSize === 16) return kinds.REASON_OPCODE
+      if (insn.reg > 3 || ((leaf & LEAF_RM_3BIT) !== 0 && insn.mod === 3 && insn.rm > 3)) return kinds.REASON_REGISTER
+      if ((leaf & LEAF_NO_RIP) !== 0 && insn.base === REGISTER_RIP) return kinds.REASON_OPCODE
       break
     case LEAF_CHECK_TILE: {
       const { reg, rm, vvvv } = insn

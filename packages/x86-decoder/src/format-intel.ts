@@ -52,6 +52,8 @@ function sizeKeywords(info: CodeInfo, operand: MemoryOperand): readonly string[]
     case 'SGDT':
     case 'SIDT':
     case 'BOUND':
+    case 'BNDMOV':
+    case 'BNDMK':
     case 'CLFLUSH':
     case 'CLFLUSHOPT':
     case 'CLWB':

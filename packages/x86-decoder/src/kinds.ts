@@ -103,6 +103,10 @@ export const OperandKind = {
   TILE_VVVV: 46,
   /** Immediate in bits 3:0 of the byte that names a register in bits 7:4 (VPERMIL2PS). */
   IMM4: 47,
+  /** Bound register (MPX), ModRM.reg. */
+  BOUND_REG: 48,
+  /** Bound register or memory, ModRM.rm. */
+  BOUND_RM: 49,
 } as const
 /** One of the values of the table of the same name. */
 export type OperandKind = (typeof OperandKind)[keyof typeof OperandKind]
@@ -228,4 +232,4 @@ export const DECODE_NO_APX = 0x1000
 /** There is no 0F 0F. */
 export const DECODE_NO_3DNOW = 0x2000
 /** Option bits from this one to bit 30 say that a feature is absent which decides what an opcode means: `options.ts`. */
-export const FIRST_FEATURE_BIT = 20
+export const FIRST_FEATURE_BIT = 19

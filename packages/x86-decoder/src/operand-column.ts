@@ -98,6 +98,8 @@ const LETTERS: Readonly<Record<string, OperandKind>> = {
   tG: OperandKind.TILE_REG,
   tR: OperandKind.TILE_RM_REG,
   tB: OperandKind.TILE_VVVV,
+  bG: OperandKind.BOUND_REG,
+  bE: OperandKind.BOUND_RM,
 }
 
 const VECTOR_KINDS: readonly OperandKind[] = [
@@ -108,7 +110,13 @@ const VECTOR_KINDS: readonly OperandKind[] = [
   OperandKind.VSIB,
 ]
 /** Kinds whose operand may be a register of ModRM.rm or memory. */
-const RM_KINDS: readonly OperandKind[] = [OperandKind.RM, OperandKind.MMX_RM, OperandKind.XMM_RM, OperandKind.MASK_RM]
+const RM_KINDS: readonly OperandKind[] = [
+  OperandKind.RM,
+  OperandKind.MMX_RM,
+  OperandKind.XMM_RM,
+  OperandKind.MASK_RM,
+  OperandKind.BOUND_RM,
+]
 /** Kinds that must be a register of ModRM.rm. */
 const RM_REGISTER_KINDS: readonly OperandKind[] = [
   OperandKind.RM_REG,
@@ -132,6 +140,7 @@ const MODRM_KINDS: readonly OperandKind[] = [
   OperandKind.XMM_REG,
   OperandKind.MASK_REG,
   OperandKind.TILE_REG,
+  OperandKind.BOUND_REG,
 ]
 
 /** Size in bytes of suffix `s` when the form's operand size (or address size, for `as`) is `bits`. */
@@ -176,8 +185,8 @@ function splitOperand(text: string): [letter: string, register: string, memory: 
   if (text === 'sIb') return ['sI', 'b', 'b']
   if (text === 'uId') return ['uI', 'd', 'd']
   if (text === 'nI') return ['nI', 'b', 'b']
-  // Masks and tiles: two letters.
-  if (/^[kt][A-Z]/.test(text)) return [text.slice(0, 2), text.slice(2), text.slice(2)]
+  // Masks, tiles and bounds: two letters.
+  if (/^[ktb][A-Z]/.test(text)) return [text.slice(0, 2), text.slice(2), text.slice(2)]
   // VSIB: `vxd` has an XMM register as index and elements of 4 bytes.
   if (text.startsWith('v')) return ['v', INDEX_SIZES[text[1] as string] as string, text.slice(2)]
   const slash = text.indexOf('/')
@@ -209,10 +218,11 @@ function operandAt(text: string, bits: number, second: boolean): FormOperand {
   if (kind === undefined) throw new Error(`opcode table: no operand "${text}"`)
   const isVector = VECTOR_KINDS.includes(kind)
   const isMmx = kind === OperandKind.MMX_RM
+  const isBound = kind === OperandKind.BOUND_RM || kind === OperandKind.BOUND_REG
   return {
     kind,
     // A vector register is a whole one, however little of it is used.
-    size: isVector && size < 32 ? 16 : isMmx ? 8 : size,
+    size: (isVector && size < 32) || isBound ? 16 : isMmx ? 8 : size,
     memorySize: sizeOf(memorySuffix, bits),
     register: -1,
   }

@@ -42,11 +42,13 @@ export function operandRegister(insn: Instruction, i: number): number {
     case OperandKind.MMX_REG:
     case OperandKind.XMM_REG:
     case OperandKind.MASK_REG:
+    case OperandKind.BOUND_REG:
     case OperandKind.TILE_REG:
       return insn.reg
     case OperandKind.MMX_RM:
     case OperandKind.XMM_RM:
     case OperandKind.MASK_RM:
+    case OperandKind.BOUND_RM:
       return insn.isMemory === 0 ? insn.rm : -1
     case OperandKind.MMX_RM_REG:
     case OperandKind.XMM_RM_REG:
@@ -68,6 +70,7 @@ export function operandIsMemory(insn: Instruction, i: number): boolean {
     case OperandKind.MMX_RM:
     case OperandKind.XMM_RM:
     case OperandKind.MASK_RM:
+    case OperandKind.BOUND_RM:
       return insn.isMemory !== 0
     case OperandKind.MEM:
     case OperandKind.VSIB:

@@ -30,6 +30,7 @@ const DECIDING_FEATURES = [
   'PREFETCHW',
   'PREFETCHWT1',
   'PREFETCHI',
+  'MOVRS',
 ] as const
 
 /** Prefixes and the opcode 0F 0F, which exist as soon as one of some features does. */

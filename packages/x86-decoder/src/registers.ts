@@ -66,6 +66,9 @@ export function registerName(kind: OperandKind, size: number, register: number):
     case OperandKind.MASK_RM_REG:
     case OperandKind.MASK_VVVV:
       return `k${register}`
+    case OperandKind.BOUND_REG:
+    case OperandKind.BOUND_RM:
+      return `bnd${register}`
     case OperandKind.TILE_REG:
     case OperandKind.TILE_RM_REG:
     case OperandKind.TILE_VVVV:

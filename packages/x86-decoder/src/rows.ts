@@ -15,7 +15,7 @@
  * size; x = vector length, 16 or 32, of EVEX also 64; hx, qx, ex = half, quarter, eighth of it; p = far pointer; a = BOUND's pair; s = descriptor-table register; e, f = x87 environment, state; fx = FXSAVE area.
  * `vxd`, `vyq`: memory by a vector of indices (VSIB) in an XMM or YMM register, elements of 4 or 8 bytes; `vVd`, `vUd`: in a
  * register of the vector length, or half as long.
- * `kG kE kR kB`: as G E R B, but a mask register; `tG tR tB`: a tile.
+ * `kG kE kR kB`: as G E R B, but a mask register; `tG tR tB`: a tile; `bG bE`: a bound register.
  * `Rv/Mw`: register and memory differ in size. `sIb`: sign-extended; `uId`: never; `nI`: the low half of L's byte. Tb: XLATB's table. Registers by name, and `1`.
  *
  * Attributes: `lock` LOCK is legal with a memory destination; `rep`, `repe` string repetition; `i64` invalid in 64-bit mode,
@@ -24,7 +24,8 @@
  * clear; `w0`, `w1`, `l0`, `l1` VEX.W, VEX.L; `l2`, `l12` EVEX.L'L is one of these; `reg`, `mem` ModRM.mod; `anymod` mod is ignored and taken for 3; `cpl0`;
  * `no66` 66 is
  * not allowed; `maskmov` memory at DS:rDI; `protected` not in real or virtual-8086 mode; `alias` the assembler uses another row; `else` without
- * the feature a row below decides; `iopl` allowed by CPL ≤ IOPL; `sib` there is a SIB byte; `rm0` ModRM.rm is 0; `distinct` a gather's
+ * the feature a row below decides; `iopl` allowed by CPL ≤ IOPL; `sib` there is a SIB byte; `norip` memory is not RIP-relative; `bounds` #UD with
+ * 16-bit addresses (MPX); `rm0` ModRM.rm is 0; `distinct` a gather's
  * registers must differ; and the CPUID feature in capitals (`A/B`: of the 32- and the 64-bit form, or of the 128- and the
  * 256-bit form; `A+B` both; AVX512VL comes by itself where an EVEX row has several lengths).
  *
@@ -283,7 +284,8 @@ export class RowReader {
       long = longSizes(bits, sizeClass, fixed || near, defaults)
       amd = longSizes(bits, words.has('far') ? 'z' : sizeClass, fixed, defaults || near)
     }
-    const addressSize = byAddress ? bits : attributes.addressSize
+    // What is to be written; other sizes are decoded, and refused there.
+    const addressSize = byAddress || words.has('bounds') ? bits : attributes.addressSize
     let modes = (legacy === 0 ? 0 : MODE_16 | MODE_32) | ((long | amd) === 0 ? 0 : MODE_64)
     if (addressSize === 64) modes &= MODE_64
     if (addressSize === 16) modes &= MODE_16 | MODE_32
@@ -322,7 +324,7 @@ export class RowReader {
         osLegacy: legacy,
         osLong: long,
         osAmd: amd,
-        as: addressSize === 0 ? 7 : addressSize >> 4 === 4 ? 4 : addressSize >> 4,
+        as: addressSize === 0 || words.has('bounds') ? 7 : addressSize >> 4 === 4 ? 4 : addressSize >> 4,
         b: words.has('b0') ? 1 : 3,
       },
     })

@@ -9,7 +9,7 @@ import { featureBit } from './options.ts'
 import type { Form } from './rows.ts'
 
 /**
- * Bit places in the key by which a tree is walked. ModRM.rm and ModRM.reg are where the ModRM byte has them. Bits 20 to 30
+ * Bit places in the key by which a tree is walked. ModRM.rm and ModRM.reg are where the ModRM byte has them. Bits 19 to 30
  * are the mode's option bits: features that are absent.
  */
 const KEY_RM = 0
@@ -66,9 +66,11 @@ export const TREE_LONG_AMD: number = 2
 
 /**
  * Opcode maps per tree: 0 to 3 are one-byte, 0F, 0F38, 0F3A; 4 to 6 are VEX maps 1 to 3, 7 to 9 XOP maps 8 to 10, 11 to 17 EVEX maps
- * 1 to 7.
+ * 1 to 7, 18 and 19 VEX maps 5 and 7.
  */
-export const MAPS: number = 18
+export const MAPS: number = 20
+/** The number of VEX map 5; that of VEX map 7 follows. */
+export const VEX_MAP_5 = 18
 /** EVEX map n is this plus n. */
 export const MAP_EVEX = 10
 /** The map of 3DNow!, whose opcodes come after the operands of 0F 0F. */
@@ -90,6 +92,8 @@ export const LEAF_CHECK_DEBUG: number = 4 << 8
 /** There are eight masks and eight tiles; the tiles of one instruction differ. */
 export const LEAF_CHECK_MASK: number = 5 << 8
 export const LEAF_CHECK_TILE: number = 6 << 8
+/** There are four bound registers; with `LEAF_RM_3BIT` ModRM.rm may be one too. */
+export const LEAF_CHECK_BOUND: number = 7 << 8
 /** ModRM.reg has no REX.R: MMX, segment registers. */
 export const LEAF_REG_3BIT: number = 1 << 11
 /** ModRM.rm has no REX.B: MMX, x87. */
@@ -108,6 +112,8 @@ export const LEAF_SIB: number = 1 << 23
 export const LEAF_3DNOW: number = 1 << 22
 /** An EVEX form: `evexLeaves` has more. */
 export const LEAF_EVEX: number = 1 << 24
+/** Memory must not be RIP-relative. */
+export const LEAF_NO_RIP: number = 1 << 25
 /** Operand size in bytes, 4 bits. */
 export const LEAF_SIZE_SHIFT: number = 16
 
@@ -172,6 +178,7 @@ function leafBits(form: Form): number {
   if (form.map === 4) bits |= LEAF_3DNOW | Immediate.U8
   if (form.attributes.has('no66')) bits |= LEAF_NO_66
   if (form.attributes.has('sib')) bits |= LEAF_SIB
+  if (form.attributes.has('norip')) bits |= LEAF_NO_RIP
   if (form.attributes.has('distinct')) bits |= LEAF_DISTINCT
   // The check of EVEX.vvvv is with EVEX's own.
   if (form.evex) bits |= LEAF_EVEX | LEAF_VVVV
@@ -204,6 +211,10 @@ function leafBits(form: Form): number {
       case OperandKind.TILE_REG:
         bits |= LEAF_CHECK_TILE
         break
+      case OperandKind.BOUND_REG:
+        bits |= LEAF_CHECK_BOUND
+        break
+      case OperandKind.BOUND_RM:
       case OperandKind.MASK_RM:
       case OperandKind.MASK_RM_REG:
       case OperandKind.MMX_RM:
@@ -433,7 +444,7 @@ export function compileTables(forms: readonly Form[]): DecodeTables {
 /** The decoder's number for the opcode map of a form. */
 function decoderMap({ vex, evex, map }: Form): number {
   if (evex) return MAP_EVEX + map
-  if (vex) return map >= 8 ? map - 1 : map + 3
+  if (vex) return map >= 8 ? map - 1 : map > 3 ? (map >> 1) + VEX_MAP_5 - 2 : map + 3
   return map === 4 ? MAP_3DNOW : map
 }
 

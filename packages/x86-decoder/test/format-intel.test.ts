@@ -34,6 +34,12 @@ test('says when there is no instruction', () => {
 const unreadable: readonly { text: RegExp; why: string; mode?: number }[] = [
   { text: /^(erets|eretu|lkgs|pbndkb)\b/, why: 'newer than binutils 2.40' },
   { text: /^v(pdpw(uu|us|su)ds?|sha512\w+|sm[34]\w+) /, why: 'newer than binutils 2.40' },
+  {
+    text: /^(prefetchrst2|movrs|urdmsr|uwrmsr|rdmsr|wrmsrns|tdp\w+8ps|tmmultf32ps|tileloaddrs\w*)\b/,
+    why: 'newer than binutils 2.40',
+  },
+  { text: /^ccs_(hash|encrypt)/, why: 'it lacks them' },
+  { text: /^bnd\w+ .*\[e\w\w/, why: 'it refuses 67 in 64-bit mode, where processors ignore it', mode: 64 },
   { text: /^salc/, why: 'undocumented' },
   { text: /^fstpnce/, why: 'undocumented' },
   { text: /^nop .*,/, why: 'reserved no-operations have no spelling with two operands' },

@@ -23,6 +23,12 @@ const gas: readonly Exception[] = [
   { text: /^(erets|eretu|lkgs|pbndkb)\b/, why: 'newer than binutils 2.40' },
   { text: /^v(pdpw\w+|sm[34]\w+|sha512\w+)\b/, why: 'newer than binutils 2.40' },
   { text: /^tcmm(im|rl)fp16ps /, why: 'newer than binutils 2.40' },
+  {
+    text: /^(prefetchrst2|movrs|urdmsr|uwrmsr|rdmsr|wrmsrns|tdp\w+8ps|tmmultf32ps|tileloaddrs\w*)\b/,
+    why: 'newer than binutils 2.40',
+  },
+  { text: /^ccs_(hash|encrypt)/, why: 'it lacks them' },
+  { text: /^bnd\w+ .*[[(]%?e\w\w/, why: 'it refuses 67 in 64-bit mode, where processors ignore it', modes: [64] },
   { text: /^salc/, why: 'undocumented' },
   { text: /^fstpnce/, why: 'undocumented' },
   { text: /^bswap %?(ax|bx|cx|dx|sp|bp|si|di|r\d+w)$/, why: 'undefined with 16 bits' },
@@ -70,6 +76,10 @@ const exceptions: Readonly<Record<Syntax, readonly Exception[]>> = {
     { text: /^(fstpnce|fn?setpm)/, why: 'undocumented' },
     { text: /^bswap (ax|bx|cx|dx|sp|bp|si|di|r\d+w)$/, why: 'undefined with 16 bits' },
     { text: /^(xresldtrk|xsusldtrk)/, why: 'newer than NASM 2.16' },
+    {
+      text: /^(prefetchrst2|movrs|urdmsr|uwrmsr|rdmsr|wrmsrns|tdp\w+8ps|tmmultf32ps|tileloaddrs\w*|ccs_(hash|encrypt))\b/,
+      why: 'newer than NASM 2.16, or not known to it',
+    },
     { text: /^ptwrite/, why: 'NASM 2.16 forgets the F3 prefix' },
     { text: /^wrssd/, why: 'NASM 2.16 encodes it as ADCX', modes: [16] },
     { text: /^enqcmds? /, why: 'NASM 2.16 takes the address size to be 16', modes: [16, 32] },

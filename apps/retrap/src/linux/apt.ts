@@ -18,6 +18,10 @@ export interface AptOptions {
   readonly directory: string
   /** Overrides where packages come from: the folder above `dists`, such as `http://deb.debian.org/debian`. */
   readonly mirror?: string
+  /** Debian's names of the architectures whose packages are wanted; amd64 unless given. */
+  readonly architectures?: readonly string[]
+  /** Leaves the security archive out, whose packages change from day to day. */
+  readonly withoutSecurity?: boolean
 }
 
 /** Debian 12. A release is named rather than followed, so that everyone boots the same thing. */
@@ -33,7 +37,7 @@ export class Apt {
   readonly #directory: string
   readonly #settings: readonly string[]
 
-  private constructor(directory: string) {
+  private constructor(directory: string, architectures: readonly string[]) {
     this.#directory = directory
     const settings: Record<string, string> = {
       'Dir::State': join(directory, 'state'),
@@ -44,7 +48,7 @@ export class Apt {
       'Dir::Etc::preferencesparts': '/dev/null',
       // The guest is a PC, whatever the host is.
       'APT::Architecture': 'amd64',
-      'APT::Architectures::': 'amd64',
+      'APT::Architectures': architectures.join(','),
       // Run as root, apt would drop to a user that may not write to our folder.
       'APT::Sandbox::User': '',
       'APT::Status-Fd': '3',
@@ -76,11 +80,13 @@ export class Apt {
     const sources = [
       source(main, `${RELEASE} ${RELEASE}-updates`),
       // A mirror given by hand need not have a security archive at the usual place beside it.
-      ...(security === options.mirror ? [] : [source(security, `${RELEASE}-security`)]),
+      ...(security === options.mirror || options.withoutSecurity === true
+        ? []
+        : [source(security, `${RELEASE}-security`)]),
     ]
     await writeFile(join(directory, 'sources', 'debian.sources'), sources.join('\n'))
 
-    const apt = new Apt(directory)
+    const apt = new Apt(directory, options.architectures ?? ['amd64'])
     // By default apt calls it a success when a list could not be had; later steps would then fail obscurely.
     const settings = ['-o', 'APT::Update::Error-Mode=any']
     await apt.#run('apt-get', [...settings, 'update'], 'package lists', onProgress)

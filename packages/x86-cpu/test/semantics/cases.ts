@@ -343,7 +343,9 @@ export class CaseBuilder {
 
 /** Whether x87, MMX or SSE registers have to do with it. */
 export function usesVectors({ info }: Encoding): boolean {
-  return /^(SSE|SSSE|MMX|FPU|FXSR|AVX|FMA$|F16C|V?AES|V?PCLMUL|SHA|GFNI)/.test(info.feature)
+  // Not x87 arithmetic: its operands are what earlier cases left.
+  if (info.mnemonic === 'FWAIT') return true
+  return /^(SSE|SSSE|MMX|FXSR|AVX|FMA$|F16C|V?AES|V?PCLMUL|SHA|GFNI)/.test(info.feature)
 }
 
 function vectorOperand(random: Choice): Uint8Array {

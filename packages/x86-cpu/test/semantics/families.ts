@@ -1,7 +1,7 @@
 import { codes } from '@retrap/x86-decoder'
 import type { CodeInfo } from '@retrap/x86-decoder'
 import { unimplementedMnemonics } from '../../src/index.ts'
-import { FEATURES } from '../../src/features.ts'
+import { isOffered } from '../../src/features.ts'
 import { alu } from '../../src/semantics/alu.ts'
 import { bitOperations } from '../../src/semantics/bits.ts'
 import { control } from '../../src/semantics/control.ts'
@@ -33,7 +33,7 @@ export interface Family {
 /** Why a form is not compared, or undefined. */
 function exclusion(info: CodeInfo): string | undefined {
   if (modesOf(info).length === 0) return 'no instruction in the modes of user processes'
-  if (info.feature !== '' && !FEATURES.has(info.feature)) return 'feature not offered'
+  if (!isOffered(info.feature)) return 'feature not offered'
   return EXCLUDED.find(([, names]) => names.test(info.mnemonic))?.[0]
 }
 

@@ -374,9 +374,9 @@ VEX.66 0F 38 BE     VFNMSUB231PS          Vx,Hx,Wx          FMA w0
 VEX.66 0F 38 BE     VFNMSUB231PD          Vx,Hx,Wx          FMA w1
 VEX.66 0F 38 BF     VFNMSUB231SS          Vdq,Hdq,Wd        FMA w0
 VEX.66 0F 38 BF     VFNMSUB231SD          Vdq,Hdq,Wq        FMA w1
-VEX.F2 0F 38 CB     VSHA512RNDS2          Vqq,Hqq,Udq       SHA512 w0 l1
-VEX.F2 0F 38 CC     VSHA512MSG1           Vqq,Udq           SHA512 w0 l1
-VEX.F2 0F 38 CD     VSHA512MSG2           Vqq,Uqq           SHA512 w0 l1
+VEX.F2 0F 38 CB     VSHA512RNDS2          Vqq,Hqq,Udq       AVX+SHA512 w0 l1
+VEX.F2 0F 38 CC     VSHA512MSG1           Vqq,Udq           AVX+SHA512 w0 l1
+VEX.F2 0F 38 CD     VSHA512MSG2           Vqq,Uqq           AVX+SHA512 w0 l1
 VEX.66 0F 38 CF     VGF2P8MULB            Vx,Hx,Wx          AVX+GFNI w0
 VEX.NP 0F 38 D2     VPDPWUUD              Vx,Hx,Wx          AVX_VNNI_INT16 w0
 VEX.66 0F 38 D2     VPDPWUSD              Vx,Hx,Wx          AVX_VNNI_INT16 w0
@@ -384,10 +384,10 @@ VEX.F3 0F 38 D2     VPDPWSUD              Vx,Hx,Wx          AVX_VNNI_INT16 w0
 VEX.NP 0F 38 D3     VPDPWUUDS             Vx,Hx,Wx          AVX_VNNI_INT16 w0
 VEX.66 0F 38 D3     VPDPWUSDS             Vx,Hx,Wx          AVX_VNNI_INT16 w0
 VEX.F3 0F 38 D3     VPDPWSUDS             Vx,Hx,Wx          AVX_VNNI_INT16 w0
-VEX.NP 0F 38 DA     VSM3MSG1              Vdq,Hdq,Wdq       SM3 w0 l0
-VEX.66 0F 38 DA     VSM3MSG2              Vdq,Hdq,Wdq       SM3 w0 l0
-VEX.F3 0F 38 DA     VSM4KEY4              Vx,Hx,Wx          SM4 w0
-VEX.F2 0F 38 DA     VSM4RNDS4             Vx,Hx,Wx          SM4 w0
+VEX.NP 0F 38 DA     VSM3MSG1              Vdq,Hdq,Wdq       AVX+SM3 w0 l0
+VEX.66 0F 38 DA     VSM3MSG2              Vdq,Hdq,Wdq       AVX+SM3 w0 l0
+VEX.F3 0F 38 DA     VSM4KEY4              Vx,Hx,Wx          AVX+SM4 w0
+VEX.F2 0F 38 DA     VSM4RNDS4             Vx,Hx,Wx          AVX+SM4 w0
 VEX.66 0F 38 DB     VAESIMC               Vdq,Wdq           AVX+AES l0
 VEX.66 0F 38 DC     VAESENC               Vx,Hx,Wx          AVX+AES/VAES
 VEX.66 0F 38 DD     VAESENCLAST           Vx,Hx,Wx          AVX+AES/VAES
@@ -489,6 +489,6 @@ VEX.66 0F 3A 7F     VFNMSUBSD             Vdq,Hdq,Ldq,Wq    FMA4 w1
 VEX.66 0F 3A 7F     VFNMSUBSD             Vdq,Hdq,Wq,Ldq    FMA4 w0
 VEX.66 0F 3A CE     VGF2P8AFFINEQB        Vx,Hx,Wx,Ib       AVX+GFNI w1
 VEX.66 0F 3A CF     VGF2P8AFFINEINVQB     Vx,Hx,Wx,Ib       AVX+GFNI w1
-VEX.66 0F 3A DE     VSM3RNDS2             Vdq,Hdq,Wdq,Ib    SM3 w0 l0
+VEX.66 0F 3A DE     VSM3RNDS2             Vdq,Hdq,Wdq,Ib    AVX+SM3 w0 l0
 VEX.66 0F 3A DF     VAESKEYGENASSIST      Vdq,Wdq,Ib        AVX+AES l0
 `

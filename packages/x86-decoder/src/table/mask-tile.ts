@@ -81,4 +81,11 @@ VEX.F3 0F 38 5E     TDPBSUD       tG,tR,tB      AMX_INT8 w0 l0 o64
 VEX.F2 0F 38 5E     TDPBSSD       tG,tR,tB      AMX_INT8 w0 l0 o64
 VEX.66 0F 38 6C     TCMMIMFP16PS  tG,tR,tB      AMX_COMPLEX w0 l0 o64
 VEX.NP 0F 38 6C     TCMMRLFP16PS  tG,tR,tB      AMX_COMPLEX w0 l0 o64
+VEX.F2 0F 38 4A     TILELOADDRS   tG,M          AMX_MOVRS w0 l0 o64 sib
+VEX.66 0F 38 4A     TILELOADDRST1  tG,M          AMX_MOVRS w0 l0 o64 sib
+VEX.66 0F 38 48     TMMULTF32PS   tG,tR,tB      AMX_TF32 w0 l0 o64
+VEX.NP M5 FD        TDPBF8PS      tG,tR,tB      AMX_FP8 w0 l0 o64
+VEX.F2 M5 FD        TDPBHF8PS     tG,tR,tB      AMX_FP8 w0 l0 o64
+VEX.F3 M5 FD        TDPHBF8PS     tG,tR,tB      AMX_FP8 w0 l0 o64
+VEX.66 M5 FD        TDPHF8PS      tG,tR,tB      AMX_FP8 w0 l0 o64
 `

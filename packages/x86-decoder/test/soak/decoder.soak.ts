@@ -1,7 +1,7 @@
 /**
  * Random bytes in every mode, for long: `npm run -s soak -- decoder`. A step is one string of bytes in three modes: it is
  * decoded without an exception, within its bytes and with progress, and as iced-x86 decodes it, save for the closed list of
- * `iced-differences.ts`.
+ * `differences.ts`.
  */
 import type { Rng, Soak } from '@retrap/tooling/soak'
 import { Code, Decoder, DecoderOptions, Instruction as IcedInstruction } from 'iced-x86'
@@ -10,7 +10,7 @@ import { type CodeInfo, codes, decodeInto, formatIntel, Instruction } from '../.
 import { DECODE_NO_APX } from '../../src/kinds.ts'
 import { hexOf } from '../support/bytes.ts'
 import { icedOperands, ourOperands, sameMnemonic } from '../support/iced.ts'
-import { decodingDifferences } from '../support/iced-differences.ts'
+import { decodingDifferences } from '../differences.ts'
 
 const insn = new Instruction()
 const iced = new IcedInstruction()

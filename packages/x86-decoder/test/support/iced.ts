@@ -10,7 +10,7 @@ import {
   Register,
   RflagsBits,
 } from 'iced-x86'
-import { codes, type CodeInfo, type Instruction, type Operand, operandsOf } from '../../src/index.ts'
+import { codes, type CodeInfo, type Instruction, MODE_16, type Operand, operandsOf } from '../../src/index.ts'
 
 /** Name of a register as iced has it in our spelling: R8L → r8b, ST0 → st. */
 function registerName(register: Register): string {
@@ -77,6 +77,18 @@ export function ourOperands(insn: Instruction, address: bigint): string {
     .join(', ')
 }
 
+/**
+ * Whether the two have the same operands. iced-x86 reports ES, CS, SS and DS prefixes in 64-bit mode as if they chose the
+ * segment; there they are ignored (SDM vol. 2A, "Instruction Prefixes"; AMD APM vol. 3, "Segment-Override Prefixes").
+ */
+export function sameOperands(insn: Instruction, iced: IcedInstruction, address: bigint): boolean {
+  const ours = ourOperands(insn, address)
+  const theirs = icedOperands(iced)
+  if (ours === theirs) return true
+  if (insn.mode !== 64 || insn.segmentOverride < 0 || insn.segmentOverride > 3) return false
+  return ours.replaceAll(/mem:[ecsd]s:/g, 'mem:') === theirs.replaceAll(/mem:[ecsd]s:/g, 'mem:')
+}
+
 /** Whether the two have the same mnemonic. */
 export function sameMnemonic(insn: Instruction, iced: IcedInstruction): boolean {
   const ours = (codes[insn.code] as CodeInfo).mnemonic
@@ -127,6 +139,34 @@ const ACCESSES: Readonly<Record<string, string>> = {
   ReadCondWrite: 'crw',
 }
 
+/** Processors that had the instruction before there was CPUID, or that say it with the mode. */
+const BASE = /^(INTEL(8086|186|286|386|486)(_ONLY)?|X64|SMM|AMD_ONLY|INTEL\d+_ONLY|MULTIBYTENOP|RDPMC|CPUID)$/
+/** iced's names, where they are not ours. */
+const FEATURES: Readonly<Record<string, string>> = {
+  FPU287: 'FPU',
+  FPU387: 'FPU',
+  FPU287XL_ONLY: 'FPU',
+  FPU387SL_ONLY: 'FPU',
+  OSS: 'SGX',
+  SGX1: 'SGX',
+  HLE_or_RTM: 'RTM',
+  SKINIT_or_SVM: 'SVM',
+  D3NOW: '3DNOW',
+  D3NOWEXT: '3DNOWEXT',
+  PREFETCHITI: 'PREFETCHI',
+  CMPXCHG16B: 'CX16',
+}
+
+/** iced's features in our spelling, in the order of the alphabet. */
+function icedFeatures(insn: IcedInstruction): string {
+  const names = Array.from(insn.cpuidFeatures(), (feature) => CpuidFeature[feature] as string)
+  return names
+    .filter((name) => !BASE.test(name))
+    .map((name) => FEATURES[name] ?? name)
+    .toSorted((a, b) => a.localeCompare(b))
+    .join('+')
+}
+
 /** What iced knows about an instruction, as texts that `ourInfo` can be compared with. */
 export function icedInfo(insn: IcedInstruction, info: InstructionInfo): Record<string, string> {
   const flags = (bits: number): string => FLAGS.map(([letter, bit]) => ((bits & bit) === 0 ? '' : letter)).join('')
@@ -140,7 +180,8 @@ export function icedInfo(insn: IcedInstruction, info: InstructionInfo): Record<s
       (_, i) => ACCESSES[OpAccess[info.opAccess(i)] as string] as string,
     ).join(),
     privileged: String(insn.isPrivileged),
-    features: Array.from(insn.cpuidFeatures(), (feature) => CpuidFeature[feature] as string).join('+'),
+    features: icedFeatures(insn),
+    real: String(insn.opCode.realMode),
   }
 }
 
@@ -154,6 +195,10 @@ export function ourInfo(code: CodeInfo): Record<string, string> {
     flow: code.flow,
     access: code.operands.map(({ access }) => access).join(),
     privileged: String(code.privileged || code.iopl),
-    features: code.feature,
+    features: code.feature
+      .split('+')
+      .toSorted((a, b) => a.localeCompare(b))
+      .join('+'),
+    real: String(!code.protectedOnly && (code.modes & MODE_16) !== 0),
   }
 }

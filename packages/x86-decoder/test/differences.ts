@@ -1,0 +1,315 @@
+/** What other decoders see differently, with what decides it. The tests print how much each row covers; one that covers nothing fails. */
+import { type CodeInfo, codes, decodeInto, Instruction } from '../src/index.ts'
+import { llvmSpelling } from './support/spelling.ts'
+
+/** One row of a table of differences. */
+export interface Difference {
+  /** Ours and theirs, as each table says. */
+  readonly where: RegExp
+  readonly why: string
+  /** It comes up in other enumerations than those of `opcode-maps.test.ts`. */
+  readonly elsewhere?: boolean
+}
+
+/** Where decoding differs. */
+export const decodingDifferences: readonly Difference[] = [
+  {
+    where: /^(invalid \| (Xstore|Montmul|Xsha|Ccs_|Via_|Xcrypt)|XSTORE \| Xstore_alt)/,
+    why: 'VIA PadLock: the whole ModRM byte is part of the opcode (VIA PadLock programming guide); iced-x86 ignores rm, and has what VIA never described',
+  },
+  {
+    where: /^(MONTMUL|XSHA\d+|XCRYPT\w+|CCS_\w+|XSTORE) \| INVALID/,
+    why: 'VIA PadLock: iced-x86 has MONTMUL without REX.W; its description names prefixes F3 and 67 alone',
+  },
+  {
+    where:
+      /^(MOVRS|URDMSR|UWRMSR|RDMSR|WRMSRNS|TILELOADDRS|TILELOADDRST1|TMMULTF32PS|TDPB?H?B?F8PS) .*\| INVALID|^PREFETCHRST2 .*\| Reservednop/,
+    why: 'newer than iced-x86 1.21: MOVRS, USER_MSR, MSR_IMM, AMX-FP8, AMX-TF32, AMX-MOVRS (LLVM knows them)',
+  },
+  {
+    where: /^invalid \| Bnd/,
+    why: 'MPX is #UD where the address size is 16 bits, with register operands too (SDM vol. 2A, BNDMOV)',
+  },
+  {
+    where: /^BND(LDX|STX) /,
+    why: '67 in 64-bit mode is shown as it is encoded; processors with MPX have 64-bit addresses all the same (SDM vol. 1, Appendix E)',
+  },
+  {
+    where: /^UD0 .*\| Ud0$/,
+    why: "AMD's UD0 has no ModRM byte (AMD APM vol. 3, UD0), Intel's has (SDM vol. 2B, UD); we give both one: it is #UD before that matters",
+  },
+  { where: /^SH[LR].* \| Sal/, why: 'group 2 /6 is SHL: the two do the same (SDM vol. 2B, SAL)' },
+  { where: /^NOP .* \| Reservednop/, why: 'reserved no-operations have the mnemonic of the no-operation' },
+  { where: /^GETSEC /, why: 'REX.W makes no GETSECQ: SDM vol. 2D, GETSEC, has one opcode, NP 0F 37' },
+  { where: /^XLATB /, why: "the index AL is XLATB's alone; the record has base rBX only" },
+  { where: /^(FXCH|FUCOMP?) ST/, why: 'SDM vol. 2A writes FXCH ST(i), FUCOM ST(i): ST(0) is implied' },
+  { where: /^V?MASKMOV(Q|DQU) /, why: 'the manual writes two operands; the store to DS:rDI is in base and segment' },
+  { where: /, XMM0 \|/, why: 'the implied XMM0 is an operand, as the manual writes it' },
+  {
+    where: /^(ARPL|LLDT|LTR|VERR|VERW|LMSW|LKGS) .*\| .*_r(32|64)m16/,
+    why: 'the manual has r/m16 only; what a wider register would hold above it is not read',
+  },
+  {
+    where: /^XCHG r\w+, \w?AX \| Pause/,
+    why: 'F3 41 90 exchanges with R8: NOP and PAUSE are 90 without REX.B (seen on processors)',
+  },
+  { where: /^(TPAUSE|UMWAIT) r32 \| .*_r64/, why: 'the operand is r32 whatever REX.W says (SDM vol. 2B, TPAUSE)' },
+  {
+    where: /^V?PCMPESTR[IM] /,
+    why: 'with REX.W the lengths are in RAX and RDX; the mnemonic is the same (SDM vol. 2B, PCMPESTRM)',
+  },
+]
+
+/** Where what is known about an instruction differs. */
+export const infoDifferences: readonly (Difference & { readonly what: RegExp })[] = [
+  {
+    where: /^(INT|INT1|INT3|INTO) /,
+    what: /written/,
+    why: 'IF is cleared through an interrupt gate (SDM vol. 2A, INT n)',
+  },
+  { where: /^UIRET /, what: /written/, why: 'RFLAGS is popped; which bits stay is for the CPU' },
+  {
+    where: /^(HLT|VM\w+|SKINIT|SYSCALL|SYSENTER|TDCALL|SEAM\w+|XABORT|XEND) /,
+    what: /flow/,
+    why: 'a kind of its own: control goes to or comes from another context',
+  },
+  {
+    where: /^FCMOV/,
+    what: /access/,
+    why: 'the source is read always: an empty register is a stack fault (SDM vol. 2A, FCMOVcc)',
+  },
+  { where: /^P(DEP|EXT) /, what: /access/, why: 'an empty mask makes the source irrelevant, but it is read' },
+  { where: /^(CLFLUSH|CLFLUSHOPT|CLWB) /, what: /access/, why: 'flushes a line; the data goes nowhere' },
+  {
+    where: /^CMPXCHG/,
+    what: /access/,
+    why: '"the destination operand receives a write cycle without regard to the result" (SDM vol. 2A, CMPXCHG)',
+  },
+  {
+    where: /^MOVS[SD] xmm/,
+    what: /access/,
+    why: 'a register destination keeps its upper part, memory does not: one code for both',
+  },
+  {
+    where: /^INSERTQ /,
+    what: /access/,
+    why: 'the destination keeps the bits around the field (AMD APM vol. 4, INSERTQ)',
+  },
+  { where: /^RDSSP/, what: /access/, why: 'no-operation while shadow stacks are off (SDM vol. 2B, RDSSP)' },
+  {
+    where: /^HRESET /,
+    what: /access|privileged/,
+    why: '#GP(0) if CPL > 0; an immediate is read (SDM vol. 2A, HRESET)',
+  },
+  {
+    where: /^FWAIT /,
+    what: /features/,
+    why: 'FWAIT is of the processor with x87: CR0.EM and MP decide about it (SDM vol. 2A, WAIT/FWAIT)',
+  },
+  {
+    where: /^BNDC[LUN] /,
+    what: /access/,
+    why: 'a register is compared, of memory the address: one code for both',
+  },
+  { where: /^PADDQ mm/, what: /features/, why: 'PADDQ with MMX registers came with SSE2 (SDM vol. 2B, PADDQ)' },
+  {
+    where: /^INVE?V?PI?[TD] /,
+    what: /features/,
+    why: 'a capability of VMX, which no bit of CPUID reports (SDM vol. 3, "Capability Reporting")',
+  },
+  { where: /^PREFETCHRST2 /, what: /features/, why: 'newer than iced-x86 1.21' },
+  {
+    where: /^(MONITOR|MWAIT|RSM) /,
+    what: /privileged/,
+    why: 'SDM vol. 2B: MONITOR and MWAIT #UD above CPL 0; RSM #UD outside SMM',
+  },
+]
+
+/**
+ * In programs: `objdump: bytes: text, ours NAME of N bytes for N`, or `llvm: …`. All of it is data that lies between functions, save
+ * where it says otherwise.
+ */
+export const corpusDifferences: readonly Difference[] = [
+  {
+    where:
+      /^objdump: .*: (?:rex(?:\.\w+)?|data16|data32|addr32|addr16|[cdefgs]s|lock|repz?|repnz|bnd|notrack)(?: [cdefgs]s| data16| data32| addr32| addr16| rex(?:\.\w+)?| lock| repz| repnz)*, ours/,
+    why: 'a prefix that means nothing is listed as an instruction of its own',
+  },
+  {
+    where: /: (?:\w\w )*f0 .*ours invalid/,
+    why: 'LOCK is #UD save with the listed instructions and a memory destination (SDM vol. 2A, LOCK)',
+  },
+  {
+    where:
+      /: \(bad\), ours (?:SALC|INT1|UD0|UD1|FN?(?:DISI|SETPM|ENI)|FCOMP?|FSTP|FSTPNCE|FXCH|FFREEP|SHL|TEST|NOP|PREFETCHW?|PREFETCHIT[01]|MOV) of/,
+    why: 'opcodes that repeat another, and what manuals mention in passing, are executed (AMD APM vol. 3, appendix A; SDM vol. 2D, Appendix A)',
+  },
+  {
+    where: /: mov +[^,]*,\?|: mov +\?,|: mov +cs,|: mov, ours invalid/,
+    why: 'MOV to CS, and to or from registers that do not exist, is #UD (SDM vol. 2B, MOV)',
+  },
+  {
+    where: /^llvm: .*: (?:cwde|cdq), ours (?:CBW|CWD) of/,
+    why: '98 and 99 in 16-bit code are CBW and CWD (SDM vol. 2A, CBW, CWD): LLVM names the 32-bit ones',
+  },
+  {
+    where: /^llvm: .*: vmmcall, ours VMGEXIT of/,
+    why: 'the kernel has VMGEXIT, F3 0F 01 D9 (AMD APM vol. 3, VMGEXIT), which LLVM takes for VMMCALL',
+  },
+  { where: /^llvm: .*: \(bad\), ours BND/, why: 'LLVM dropped MPX' },
+  { where: /^llvm: d5 .*, ours invalid/, why: 'REX2 of APX has no rows yet' },
+]
+
+/** A row that also looks at the bytes. */
+interface LlvmDifference extends Difference {
+  /** @param theirs - LLVM's mnemonic */
+  readonly when?: (slot: Uint8Array, mode: 16 | 32 | 64, theirs: string) => boolean
+}
+
+/** The bytes without the legacy prefixes that `drop` names. */
+function without(slot: Uint8Array, drop: readonly number[]): Uint8Array {
+  let end = 0
+  while (PREFIXES.has(slot[end] as number) || ((slot[end] as number) & 0xf0) === 0x40) end++
+  const kept = [...slot.subarray(0, end).filter((byte) => !drop.includes(byte)), ...slot.subarray(end)]
+  return Uint8Array.from({ length: 16 }, (_, i) => kept[i] ?? 0)
+}
+
+const PREFIXES: ReadonlySet<number> = new Set([0x26, 0x2e, 0x36, 0x3e, 0x64, 0x65, 0x66, 0x67, 0xf0, 0xf2, 0xf3])
+const insn = new Instruction()
+
+/** Whether our decoder takes the bytes for LLVM's mnemonic once they lack some prefixes. */
+const isWithout =
+  (...drop: readonly number[]) =>
+  (slot: Uint8Array, mode: 16 | 32 | 64, theirs: string): boolean =>
+    decodeInto(without(slot, drop), 0, 15, mode, insn) === 0 &&
+    llvmSpelling(theirs).includes((codes[insn.code] as CodeInfo).mnemonic)
+
+/**
+ * In the opcode maps, from LLVM: `64-bit 66 f2, map 0F: FORM | mnemonic`, or `invalid (reason)`.
+ *
+ * LLVM's disassembler is made to read what its assembler writes; it is lenient with prefixes, and lacks what has no
+ * assembler syntax.
+ */
+export const llvmDifferences: readonly LlvmDifference[] = [
+  {
+    where: /: invalid \(LOCK/,
+    why: 'LOCK is #UD save with the listed instructions and a memory destination (SDM vol. 2A, LOCK)',
+  },
+  {
+    where: /(?:66|f2|f3).*: invalid \(no such instruction/,
+    why: 'where the opcode says NP, 66, F2 and F3 are not ignored (SDM vol. 2A, "Instruction Column in the Opcode Summary Table"): #UD',
+    when: isWithout(0x66, 0xf2, 0xf3),
+  },
+  {
+    where: /^16-bit .*66/,
+    why: 'in 16-bit code LLVM takes 66 for the operand size alone, not for part of the opcode',
+    when: isWithout(0x66),
+  },
+  {
+    where: /66.*f[23]|f[23].*66/,
+    why: 'a 66 beside F2 or F3 is the operand size alone, and the F2 or F3 selects (SDM vol. 2A, "Instruction Prefixes")',
+    when: isWithout(0x66),
+  },
+  {
+    where: /^16-bit .*66.*\| invalid/,
+    why: 'in 16-bit code LLVM takes 66 for the operand size alone, and has no such instruction then',
+    when: hasPrefix('66'),
+  },
+  {
+    where:
+      /: (?:INT1|UD0 .*|SALC|FN(?:DISI|SETPM|ENI)|F(?:COMP?|STP|STPNCE|XCH) (?:ST\(0\), )?ST\(i\)|SHL r.*|TEST r.*) \| invalid/,
+    why: 'opcodes that repeat another (group 2 /6, group 3 /1, x87 aliases) and INT1, UD0, SALC are executed (AMD APM vol. 3, appendix A; SDM vol. 2D, Appendix A): LLVM leaves them out',
+  },
+  {
+    where: /^16-bit .*: (?:CBW|CWD) \| (?:cwde|cdq)$/,
+    why: '98 and 99 in 16-bit code are CBW and CWD (SDM vol. 2A, CBW, CWD): LLVM names the 32-bit ones',
+  },
+  {
+    where: /: J\w+ rel(?:16|32) \| (?:invalid|\w+, length)/,
+    why: 'the displacement of a near branch has the operand size, which F2 and F3 do not touch, and which is 64 bits in 64-bit mode on Intel processors whatever 66 says (SDM vol. 2A, Jcc, JMP, CALL)',
+  },
+  {
+    where: /: MOV (?:[CD]Rn, r\d+|r\d+, [CD]Rn) \| invalid/,
+    why: 'the mod bits of MOV to and from control and debug registers are ignored (SDM vol. 2B, MOV—Move to/from Control Registers)',
+  },
+  {
+    where: /: invalid \(no such register\) \| mov$/,
+    why: 'CR1, CR5 to CR7, CR9 to CR15, DR8 to DR15, segment registers 6 and 7 and MOV to CS are #UD (SDM vol. 2B, MOV)',
+  },
+  {
+    where: /: NOP r\/m.* \| (?:invalid|cldemote|prefetchrst2)$/,
+    why: '0F 0D with a register and 0F 18 to 0F 1F are reserved no-operations whatever prefixes there are (AMD APM vol. 3, NOP; SDM vol. 2D, Appendix A): LLVM has few of them',
+  },
+  {
+    where: /: PREFETCH(?:W|IT[01])? m.* \| invalid/,
+    why: 'the rest of 0F 0D and 0F 18 are hints too (AMD APM vol. 3, PREFETCHlevel): LLVM has those with a name, and PREFETCHIT with RIP alone',
+  },
+  {
+    where: /: PAUSE \| (?:invalid|xchg)$/,
+    why: 'F3 90 is PAUSE with 66 or REX.W as well; only REX.B makes it XCHG (SDM vol. 2B, PAUSE)',
+  },
+  {
+    where:
+      /f[23].*: (?:CLRSSBSY|INCSSP|PTWRITE|UMWAIT|UMONITOR|ENQCMDS?|(?:RD|WR)[FG]SBASE|U(?:RD|WR)MSR)[^|]* \| invalid/,
+    why: 'of F2 and F3 the last one selects, and 66 beside them nothing (SDM vol. 2A, "Instruction Prefixes"); LLVM has them alone, and not in every mode',
+  },
+  {
+    where: /: (?:CLRSSBSY|CLWB|MCOMMIT|VMGEXIT|RMPQUERY)[^|]* \| (?:xsaveopt64|monitorx|vmmcall|rdpru)$/,
+    why: 'LLVM forgets the mandatory prefix of 0F AE /6 (with REX.W) and of 0F 01 FA',
+  },
+  {
+    where: /: WBINVD \| invalid/,
+    why: '66 and F2 before 0F 09 are ignored (SDM vol. 2D, WBINVD has no NP): LLVM has it alone, for the sake of WBNOINVD',
+  },
+  {
+    where: /: (?:BND\w+|CCS_\w+)(?: [^|]*)? \| invalid/,
+    why: 'LLVM dropped MPX, and never had the VIA instructions for hashing and encryption by SM3 and SM4',
+  },
+  {
+    where: /: invalid \(no such instruction in this mode\) \| (?:montmul|xsha1|xsha256|xcrypt\w+|xstorerng)$/,
+    why: 'VIA PadLock: F3 is part of the opcode, and the whole ModRM byte; LLVM writes the one and looks at its reg alone',
+  },
+  {
+    where: /: invalid \(no such instruction in this mode\) \| extrq/,
+    why: '66 0F 78 is group 17, of which /0 alone is EXTRQ (AMD APM vol. 3, "ModRM.reg Extensions")',
+  },
+  {
+    where: /: (?:invalid \(no such instruction in this mode\) \| u(?:rd|wr)msr$|ENQCMDS? r.* \| invalid)/,
+    why: 'USER_MSR is of 64-bit mode (Intel ISE reference, URDMSR), ENQCMD of all',
+  },
+  {
+    where: /: K\w+ .* \| invalid$/,
+    why: 'there are eight masks: VEX.B is ignored where ModRM.rm names one (SDM vol. 2A, "Opmask Register Encoding"; iced-x86 agrees)',
+  },
+  {
+    where: /^(?:16|32)-bit VEX.*: (?:KMOVD|VPEXTRD|VPINSRD) .* \| (?:kmovq|vpextrq|vpinsrq)$/,
+    why: 'VEX.W is ignored for general registers outside 64-bit mode (SDM vol. 2A, "VEX Prefix")',
+  },
+  {
+    where: /^16-bit XOP.*: (?:BEXTR|LWPINS|LWPVAL) .*, length$/,
+    why: 'the immediate has 32 bits whatever the mode (AMD APM vol. 3, BEXTR (immediate), LWPINS)',
+  },
+  {
+    where:
+      /^(?:16|32)-bit VEX.*: invalid \(no such instruction in this mode\) \| (?:cmp\w+xadd|t\w+|sttilecfg|ldtilecfg|rdmsr|wrmsrns|u(?:rd|wr)msr)$/,
+    why: 'AMX, CMPccXADD, and MSRs by immediate are of 64-bit mode (SDM vol. 2, their pages: "N.E." in the others)',
+  },
+  {
+    where: /VEX.*: invalid \(no such instruction in this mode\) \| tcmm\w+$/,
+    why: 'W must be 0 (SDM vol. 2B, TCMMRLFP16PS: VEX.128.NP.0F38.W0)',
+  },
+  {
+    where: /: invalid \(a prefix before VEX/,
+    why: '66, F2, F3, LOCK and REX before VEX are #UD (SDM vol. 2A, "VEX Prefix and Legacy Prefixes")',
+  },
+  {
+    where: /: invalid \(registers that must differ/,
+    why: 'gathers and tile products are #UD if two of their registers are the same (SDM vol. 2C, VGATHERDPS; vol. 2B, TDPBF16PS)',
+  },
+]
+
+/** Whether the form that we take the bytes for has a mandatory prefix. */
+function hasPrefix(prefix: '66' | 'F2' | 'F3') {
+  return (slot: Uint8Array, mode: 16 | 32 | 64): boolean =>
+    decodeInto(slot, 0, 15, mode, insn) === 0 && (codes[insn.code] as CodeInfo).prefix === prefix
+}

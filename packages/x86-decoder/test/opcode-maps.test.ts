@@ -1,0 +1,79 @@
+/**
+ * Agreement with iced-x86 and LLVM over the opcode maps: every opcode of every map after many patterns of prefixes, with
+ * ModRM bytes of every class, in three modes. (`npm run -s soak -- opcode-maps` takes all prefixes and all ModRM bytes.)
+ *
+ * What they see differently stands in `differences.ts` with what decides it, and each row's number of encodings is printed. A row
+ * that covers none fails, so the tables do not rot.
+ */
+import { afterAll, describe, expect, test } from 'vitest'
+import { decodingDifferences, llvmDifferences } from './differences.ts'
+import { Llvm } from './support/llvm-disassembler.ts'
+import { compareIced, compareLlvm, type Mode, Tally } from './support/map-compare.ts'
+import { amd3dNow, type Block, legacyMaps, SOME_PREFIXES, vexMaps } from './support/opcode-maps.ts'
+
+const MODES: readonly Mode[] = [16, 32, 64]
+const llvm = Llvm.make()
+if (typeof llvm === 'string') console.warn(`NOT CHECKED against LLVM: ${llvm}`)
+
+const icedTotal = new Tally()
+const llvmTotal = new Tally()
+
+function tallyOf(total: Tally, blocks: readonly Iterable<Block>[], compare: (block: Block) => Tally): Tally {
+  const tally = new Tally()
+  for (const some of blocks) for (const block of some) tally.add(compare(block))
+  total.add(tally)
+  return tally
+}
+
+const legacy = (mode: Mode, prefixes: readonly string[]): Iterable<Block>[] => [
+  legacyMaps(mode, { prefixes, modrm: 'classes' }),
+  amd3dNow(),
+]
+const AMD_PREFIXES = ['', '66', '48', '66 48', 'f0']
+const LLVM_PREFIXES = ['', '66', 'f2', 'f3', '48', '66 48', 'f3 48', 'f3 66', 'f2 f3', 'f0']
+
+describe.each(MODES)('%i-bit mode', (mode) => {
+  test('legacy maps, as iced-x86 decodes', () => {
+    const { unknown, compared, valid } = tallyOf(icedTotal, legacy(mode, SOME_PREFIXES), (block) =>
+      compareIced(block, mode),
+    )
+    expect([...unknown.values()]).toEqual([])
+    expect(compared).toBeGreaterThan(1_000_000)
+    expect(valid).toBeGreaterThan(350_000)
+  })
+
+  test('legacy maps on AMD processors, as iced-x86 decodes', () => {
+    const { unknown, compared } = tallyOf(icedTotal, legacy(mode, AMD_PREFIXES), (block) =>
+      compareIced(block, mode, { vendor: 'amd' }),
+    )
+    expect([...unknown.values()]).toEqual([])
+    expect(compared).toBeGreaterThan(250_000)
+  })
+
+  test('VEX and XOP maps, as iced-x86 decodes', () => {
+    const { unknown, valid } = tallyOf(icedTotal, [vexMaps(mode, 'few')], (block) => compareIced(block, mode))
+    expect([...unknown.values()]).toEqual([])
+    expect(valid).toBeGreaterThan(20_000)
+  })
+
+  test.skipIf(typeof llvm === 'string')('all maps, as LLVM decodes', () => {
+    const blocks = [...legacy(mode, LLVM_PREFIXES), vexMaps(mode, 'few')]
+    const { unknown, compared } = tallyOf(llvmTotal, blocks, (block) => compareLlvm(llvm as Llvm, block, mode))
+    expect([...unknown.values()]).toEqual([])
+    expect(compared).toBeGreaterThan(700_000)
+  })
+})
+
+/** Prints how many encodings each row covers. Returns those that cover none. */
+function idle(rows: readonly { readonly why: string }[], { compared, known }: Tally, tool: string): string[] {
+  console.log(`${compared} encodings compared with ${tool}`)
+  for (const { why } of rows) console.log(`${String(known.get(why) ?? 0).padStart(9)}  ${why}`)
+  return rows.filter(({ why }) => !known.has(why)).map(({ why }) => why)
+}
+
+afterAll(() => {
+  // Only when all tests ran, or a row may be idle by right.
+  const inMaps = decodingDifferences.filter(({ elsewhere }) => elsewhere !== true)
+  if (icedTotal.compared > 5_000_000) expect(idle(inMaps, icedTotal, 'iced-x86')).toEqual([])
+  if (llvmTotal.compared > 5_000_000) expect(idle(llvmDifferences, llvmTotal, 'LLVM')).toEqual([])
+})
