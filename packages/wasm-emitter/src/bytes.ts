@@ -12,20 +12,33 @@ export class ByteWriter {
     return this.#bytes.slice(0, this.#length)
   }
 
+  /** Forgets what was written, and keeps the room for it. */
+  clear(): void {
+    this.#length = 0
+  }
+
   u8(value: number): void {
     if (this.#length === this.#bytes.length) this.#grow(1)
     this.#bytes[this.#length++] = value
   }
 
   raw(bytes: ArrayLike<number>): void {
-    if (this.#length + bytes.length > this.#bytes.length) this.#grow(bytes.length)
-    this.#bytes.set(bytes, this.#length)
-    this.#length += bytes.length
+    const count = bytes.length
+    if (this.#length + count > this.#bytes.length) this.#grow(count)
+    // Instructions have one to three bytes.
+    if (count < 4) for (let i = 0; i < count; i++) this.#bytes[this.#length + i] = bytes[i] as number
+    else this.#bytes.set(bytes, this.#length)
+    this.#length += count
   }
 
   /** Appends everything another writer holds. */
   append(other: ByteWriter): void {
     this.raw(other.#bytes.subarray(0, other.#length))
+  }
+
+  /** Appends bytes `from` to `to` of another writer. */
+  appendRange(other: ByteWriter, from: number, to: number): void {
+    this.raw(other.#bytes.subarray(from, to))
   }
 
   /** Unsigned LEB128 of a u32. */

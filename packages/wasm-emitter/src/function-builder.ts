@@ -30,6 +30,11 @@ export interface Label {
   readonly depth: number
 }
 
+/** Writers of functions that are complete, for those to come: a module has thousands. */
+const spare: ByteWriter[] = []
+const NONE: never[] = []
+const NOTHING_FREE: Record<ValueType, Local[]> = { i32: NONE, i64: NONE, f32: NONE, f64: NONE, v128: NONE }
+
 const VALUE_TYPE_CODES: Readonly<Record<ValueType, number>> = { i32: 0x7f, i64: 0x7e, f32: 0x7d, f64: 0x7c, v128: 0x7b }
 const BLOCK_VOID = 0x40
 
@@ -45,11 +50,11 @@ export class FunctionBuilder implements Callee {
   readonly index: number
   readonly name: string
   readonly signature: Signature
-  /** The parameters, as assignable locals. */
-  readonly params: readonly Local[]
-  readonly #body = new ByteWriter()
-  readonly #localTypes: ValueType[] = []
-  readonly #free: Record<ValueType, Local[]> = { i32: [], i64: [], f32: [], f64: [], v128: [] }
+  #params: readonly Local[]
+  #body: ByteWriter | undefined = spare.pop() ?? new ByteWriter()
+  #codeBytes = 0
+  #localTypes: ValueType[] = []
+  #free: Record<ValueType, Local[]> = { i32: [], i64: [], f32: [], f64: [], v128: [] }
   #scope: Local[] = []
   #depth = 0
 
@@ -57,12 +62,17 @@ export class FunctionBuilder implements Callee {
     this.index = index
     this.name = name
     this.signature = signature
-    this.params = signature.params.map((type, i) => makeLocal(type, i))
+    this.#params = signature.params.map((type, i) => makeLocal(type, i))
+  }
+
+  /** The parameters, as assignable locals; none of a function that is complete. */
+  get params(): readonly Local[] {
+    return this.#params
   }
 
   /** Parameter `i`, which must be of `type`. */
   param<T extends ValueType>(i: number, type: T): Local<T> {
-    const local = this.params[i]
+    const local = this.#params[i]
     if (local?.type !== type)
       throw new WasmEmitterError('ERR_TYPE', `parameter ${i} of ${this.name} is ${local?.type}, not ${type}`)
     return local as Local<T>
@@ -97,9 +107,9 @@ export class FunctionBuilder implements Callee {
   }
 
   set<T extends ValueType>(local: Local<T>, value: ValueOf[T]): void {
-    ;(value as Value).emit(this.#body)
-    this.#body.u8(0x21)
-    this.#body.leb(local.index)
+    ;(value as Value).emit(this.#code)
+    this.#code.u8(0x21)
+    this.#code.leb(local.index)
   }
 
   /** Loads now, into a fresh local. `offset` is the static, unsigned offset. */
@@ -123,11 +133,11 @@ export class FunctionBuilder implements Callee {
 
   store<K extends StoreOp>(op: K, address: I32Like, value: ValueOf[PrefixType<K>], offset = 0): void {
     const [code, align] = STORES[op]
-    I32.of(address).emit(this.#body)
-    ;(value as Value).emit(this.#body)
-    this.#body.raw(code)
-    this.#body.leb(code[0] === 0xfe ? align : 0)
-    this.#body.leb(offset)
+    I32.of(address).emit(this.#code)
+    ;(value as Value).emit(this.#code)
+    this.#code.raw(code)
+    this.#code.leb(code[0] === 0xfe ? align : 0)
+    this.#code.leb(offset)
   }
 
   /** An atomic read-modify-write; yields the old value. The address must be naturally aligned, or the code traps. */
@@ -152,14 +162,14 @@ export class FunctionBuilder implements Callee {
 
   /** Copies `bytes` bytes; overlapping areas are handled as by memmove. */
   memoryCopy(destination: I32Like, source: I32Like, bytes: I32Like): void {
-    for (const value of [destination, source, bytes]) I32.of(value).emit(this.#body)
-    this.#body.raw([0xfc, 0x0a, 0, 0])
+    for (const value of [destination, source, bytes]) I32.of(value).emit(this.#code)
+    this.#code.raw([0xfc, 0x0a, 0, 0])
   }
 
   /** Sets `bytes` bytes to the low byte of `value`. */
   memoryFill(destination: I32Like, value: I32Like, bytes: I32Like): void {
-    for (const operand of [destination, value, bytes]) I32.of(operand).emit(this.#body)
-    this.#body.raw([0xfc, 0x0b, 0])
+    for (const operand of [destination, value, bytes]) I32.of(operand).emit(this.#code)
+    this.#code.raw([0xfc, 0x0b, 0])
   }
 
   /** Calls a function; its result, if any, is in a fresh local. */
@@ -193,7 +203,7 @@ export class FunctionBuilder implements Callee {
 
   #finishCall(signature: Signature, emit: (out: ByteWriter) => void): Value | undefined {
     if (signature.result === undefined) {
-      emit(this.#body)
+      emit(this.#code)
       return undefined
     }
     return this.let(valueFrom(signature.result, emit) as Value)
@@ -210,12 +220,12 @@ export class FunctionBuilder implements Callee {
   }
 
   #structured(code: number, build: (label: Label) => void): void {
-    this.#body.u8(code)
-    this.#body.u8(BLOCK_VOID)
+    this.#code.u8(code)
+    this.#code.u8(BLOCK_VOID)
     const label = { depth: this.#depth++ }
     build(label)
     this.#depth--
-    this.#body.u8(0x0b)
+    this.#code.u8(0x0b)
   }
 
   /** Only the arm that can run is emitted where the condition is known. */
@@ -226,17 +236,17 @@ export class FunctionBuilder implements Callee {
       else otherwise?.()
       return
     }
-    test.emit(this.#body)
-    this.#body.u8(0x04)
-    this.#body.u8(BLOCK_VOID)
+    test.emit(this.#code)
+    this.#code.u8(0x04)
+    this.#code.u8(BLOCK_VOID)
     this.#depth++
     then()
     if (otherwise !== undefined) {
-      this.#body.u8(0x05)
+      this.#code.u8(0x05)
       otherwise()
     }
     this.#depth--
-    this.#body.u8(0x0b)
+    this.#code.u8(0x0b)
   }
 
   /** A value from one of two arms, of which only one is evaluated. */
@@ -258,8 +268,8 @@ export class FunctionBuilder implements Callee {
   }
 
   br(label: Label): void {
-    this.#body.u8(0x0c)
-    this.#body.leb(this.#distance(label))
+    this.#code.u8(0x0c)
+    this.#code.leb(this.#distance(label))
   }
 
   brIf(condition: I32Like, label: Label): void {
@@ -268,37 +278,37 @@ export class FunctionBuilder implements Callee {
       if (test.known !== 0) this.br(label)
       return
     }
-    test.emit(this.#body)
-    this.#body.u8(0x0d)
-    this.#body.leb(this.#distance(label))
+    test.emit(this.#code)
+    this.#code.u8(0x0d)
+    this.#code.leb(this.#distance(label))
   }
 
   brTable(index: I32Like, labels: readonly Label[], otherwise: Label): void {
-    I32.of(index).emit(this.#body)
-    this.#body.u8(0x0e)
-    this.#body.leb(labels.length)
-    for (const label of labels) this.#body.leb(this.#distance(label))
-    this.#body.leb(this.#distance(otherwise))
+    I32.of(index).emit(this.#code)
+    this.#code.u8(0x0e)
+    this.#code.leb(labels.length)
+    for (const label of labels) this.#code.leb(this.#distance(label))
+    this.#code.leb(this.#distance(otherwise))
   }
 
   return(value?: Value | number): void {
-    if (value !== undefined) (typeof value === 'number' ? I32.of(value) : value).emit(this.#body)
-    this.#body.u8(0x0f)
+    if (value !== undefined) (typeof value === 'number' ? I32.of(value) : value).emit(this.#code)
+    this.#code.u8(0x0f)
   }
 
   unreachable(): void {
-    this.#body.u8(0x00)
+    this.#code.u8(0x00)
   }
 
   /** Bytes of code so far, without local declarations. */
   get codeBytes(): number {
-    return this.#body.length
+    return this.#body?.length ?? this.#codeBytes
   }
 
-  /** The function's entry in the code section, without its size. */
-  finish(): ByteWriter {
+  /** Writes the function's entry in the code section, without its size. The function takes nothing more after that. */
+  finish(out: ByteWriter): void {
     if (this.#depth !== 0) throw new WasmEmitterError('ERR_STRUCTURE', `${this.name}: ${this.#depth} open block(s)`)
-    const out = new ByteWriter()
+    const body = this.#code
     const runs: { type: ValueType; count: number }[] = []
     for (const type of this.#localTypes) {
       const last = runs.at(-1)
@@ -310,9 +320,22 @@ export class FunctionBuilder implements Callee {
       out.leb(count)
       out.u8(VALUE_TYPE_CODES[type])
     }
-    out.append(this.#body)
+    out.append(body)
     out.u8(0x0b)
-    return out
+    this.#codeBytes = body.length
+    this.#body = undefined
+    this.#localTypes = NONE
+    this.#params = NONE
+    this.#free = NOTHING_FREE
+    this.#scope = NONE
+    body.clear()
+    spare.push(body)
+  }
+
+  /** Where statements go. */
+  get #code(): ByteWriter {
+    if (this.#body === undefined) throw new WasmEmitterError('ERR_STRUCTURE', `${this.name} is complete already`)
+    return this.#body
   }
 
   #distance(label: Label): number {
@@ -331,7 +354,8 @@ function makeLocal<T extends ValueType>(type: T, index: number): Local<T> {
 }
 
 function checkOperands(signature: Signature, operands: readonly Value[]): void {
+  const { params } = signature
+  if (operands.length === params.length && operands.every((operand, i) => operand.type === params[i])) return
   const given = operands.map((operand) => operand.type).join(' ')
-  const wanted = signature.params.join(' ')
-  if (given !== wanted) throw new WasmEmitterError('ERR_TYPE', `call expects (${wanted}), given (${given})`)
+  throw new WasmEmitterError('ERR_TYPE', `call expects (${params.join(' ')}), given (${given})`)
 }

@@ -24,27 +24,32 @@ export interface MemoryImport {
  * Layout after the WebAssembly core specification, chapter 5, "Binary Format", "Modules".
  */
 export class ModuleBuilder {
-  readonly #types: string[] = []
+  readonly #types = new Map<string, number>()
+  /** Types of the functions, in their order. */
+  readonly #functionTypes: number[] = []
   readonly #typeBytes = new ByteWriter()
   readonly #imports: { module: string; name: string; callee: Callee; type: number }[] = []
   readonly #functions: FunctionBuilder[] = []
   readonly #exports: { name: string; index: number }[] = []
+  /** Entries of the code section, in the order of completion, and where each function's begins and ends. */
+  readonly #code = new ByteWriter()
+  readonly #entries: { from: number; to: number }[] = []
   #memory: MemoryImport | undefined
   #table: { elements: readonly Callee[]; exportName: string | undefined } | undefined
 
   /** The index of a function type, made on first use. */
   typeIndex(signature: Signature): number {
     const key = `${signature.params.join(',')}:${signature.result ?? ''}`
-    const known = this.#types.indexOf(key)
-    if (known !== -1) return known
+    const known = this.#types.get(key)
+    if (known !== undefined) return known
     const out = this.#typeBytes
     out.u8(0x60)
     out.leb(signature.params.length)
     for (const type of signature.params) out.u8(valueTypeCode(type))
     out.leb(signature.result === undefined ? 0 : 1)
     if (signature.result !== undefined) out.u8(valueTypeCode(signature.result))
-    this.#types.push(key)
-    return this.#types.length - 1
+    this.#types.set(key, this.#types.size)
+    return this.#types.size - 1
   }
 
   importMemory(memory: MemoryImport): void {
@@ -68,10 +73,17 @@ export class ModuleBuilder {
     options: { readonly export?: boolean } = {},
   ): FunctionBuilder & { readonly signature: S } {
     const builder = new FunctionBuilder(this.#imports.length + this.#functions.length, name, signature)
-    this.typeIndex(signature)
+    this.#functionTypes.push(this.typeIndex(signature))
     this.#functions.push(builder)
     if (options.export === true) this.#exports.push({ name, index: builder.index })
     return builder as FunctionBuilder & { readonly signature: S }
+  }
+
+  /** Takes a function's body as it is, and gives back what building it took. {@link ModuleBuilder.build} does so with the rest. */
+  complete(f: FunctionBuilder): void {
+    const from = this.#code.length
+    f.finish(this.#code)
+    this.#entries[f.index - this.#imports.length] = { from, to: this.#code.length }
   }
 
   /** Table 0, holding these functions from entry 0 on. */
@@ -90,13 +102,13 @@ export class ModuleBuilder {
     const out = new ByteWriter()
     out.raw([0x00, 0x61, 0x73, 0x6d, 0x01, 0x00, 0x00, 0x00])
     section(out, 1, (s) => {
-      s.leb(this.#types.length)
+      s.leb(this.#types.size)
       s.append(this.#typeBytes)
     })
     section(out, 2, (s) => this.#importSection(s))
     section(out, 3, (s) => {
       s.leb(this.#functions.length)
-      for (const f of this.#functions) s.leb(this.typeIndex(f.signature))
+      for (const type of this.#functionTypes) s.leb(type)
     })
     const table = this.#table
     if (table !== undefined) {
@@ -128,10 +140,11 @@ export class ModuleBuilder {
     }
     section(out, 10, (s) => {
       s.leb(this.#functions.length)
-      for (const f of this.#functions) {
-        const body = f.finish()
-        s.leb(body.length)
-        s.append(body)
+      for (const [i, f] of this.#functions.entries()) {
+        if (this.#entries[i] === undefined) this.complete(f)
+        const { from, to } = this.#entries[i] as { from: number; to: number }
+        s.leb(to - from)
+        s.appendRange(this.#code, from, to)
       }
     })
     section(out, 0, (s) => this.#nameSection(s))

@@ -41,6 +41,22 @@ describe('a module', () => {
     expect(textOf(module.build())).toMatch(/\(func \$inner .*\(func \$outer /s)
   })
 
+  test('a function may be completed at once, in any order, and takes nothing more then', () => {
+    const module = new ModuleBuilder()
+    const first = module.function('first', UNARY, { export: true })
+    const second = module.function('second', UNARY)
+    second.return(second.param(0, 'i32').get.add(1))
+    module.complete(second)
+    first.return(first.call(second, first.param(0, 'i32').get))
+    const { codeBytes } = second
+    expect(codeBytes).toBeGreaterThan(0)
+    expect(() => second.return(0)).toThrow('second is complete already')
+    expect(() => module.complete(second)).toThrow('second is complete already')
+    expect(exported(instantiate(module), 'first')(41)).toBe(42)
+    expect(first.codeBytes).toBeGreaterThan(0)
+    expect(second.codeBytes).toBe(codeBytes)
+  })
+
   test('calls through its table, by the type of the entry', () => {
     const module = new ModuleBuilder()
     const add = module.function('add', ADD)

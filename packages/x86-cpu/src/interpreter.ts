@@ -85,7 +85,7 @@ export interface InterpreterOptions {
  * @param hot - keys of the forms to inline, in order of their cases
  */
 export function generateInterpreter(
-  sources: readonly FormSource[],
+  sources: Iterable<FormSource>,
   hot: ReadonlySet<string>,
   options: InterpreterOptions,
 ): InterpreterCode {
@@ -118,6 +118,7 @@ export function generateInterpreter(
     if (source.form.vex) context.requireVex()
     source.semantics.emit(context)
     f.return(STATUS_DONE)
+    module.complete(f)
     const op = context.jumps ? OP_CALL_CONTROL : context.usesFlags ? OP_CALL_FLAGS : OP_CALL
     codes.set(key, { op, fn: elements.length })
     elements.push(f)
@@ -162,6 +163,7 @@ class MemoryFlags implements FlagStore {
 /** A form as a function (state, record, tlb) → status. */
 class FunctionContext extends Context {
   protected readonly flagStore: FlagStore
+  protected readonly isCold = true
 
   constructor(f: FunctionBuilder, source: FormSource, library: Library) {
     super(f, source.form, library, f.param(0, 'i32').get, f.param(1, 'i32').get, f.param(2, 'i32').get)
@@ -210,6 +212,7 @@ interface MainLabels {
 /** A hot form, inline in the main function, its flags in locals. */
 class InlineContext extends Context {
   protected readonly flagStore: FlagStore
+  protected readonly isCold = false
   readonly #locals: MainLocals
   readonly #labels: MainLabels
 

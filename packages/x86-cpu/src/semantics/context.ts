@@ -116,6 +116,8 @@ export interface Library {
   readonly checkSegment: Callee & { readonly signature: { readonly result: 'i64' } }
   /** (state, record, size | SLOW_WRITE | SLOW_MODIFY) → linear address; raises by setting S_FAULT_VECTOR ≠ -1. For anything but R_ADDRESS = 0. */
   readonly slowAddress: Callee & { readonly signature: { readonly result: 'i64' } }
+  /** slowAddress, quicker in 32-bit code. */
+  readonly checkedAddress: Callee & { readonly signature: { readonly result: 'i64' } }
   /** slowAddress with a signed displacement added to the offset before it is truncated. */
   readonly slowAddressMoved: Callee & { readonly signature: { readonly result: 'i64' } }
   /** (kind, a, b, result) → the six arithmetic flags. */
@@ -124,6 +126,8 @@ export interface Library {
   readonly shared: Map<string, FunctionBuilder>
   /** Declares another function of the module. */
   define(name: string, params: readonly ValueType[], result: ValueType | undefined): FunctionBuilder
+  /** Its body has been built. */
+  complete(f: FunctionBuilder): void
 }
 
 /** What the lazy flags are held in: locals in the interpreter's main function, memory elsewhere. */
@@ -172,6 +176,8 @@ export abstract class Context {
   }
 
   protected abstract readonly flagStore: FlagStore
+  /** A function of its own, of which there are many: what is rare in it is left to functions that all share. */
+  protected abstract readonly isCold: boolean
 
   /** Ends the instruction with a status other than done; nothing may have changed. */
   abstract fail(status: I32Like): void
@@ -449,19 +455,22 @@ export abstract class Context {
     const { f, record, state } = this
     const ea = f.local('i64')
     const kind = f.load('i32.load8_u', record, R_ADDRESS)
-    const slow = (): void => {
-      f.set(ea, f.call(this.library.slowAddress, state, record, I32.of(bytes | segmentFlags(this.operand(i).access))))
+    const sizeAndFlags = I32.of(bytes | segmentFlags(this.operand(i).access))
+    const call = (callee: Library['slowAddress']): void => {
+      f.set(ea, f.call(callee, state, record, sizeAndFlags))
       f.if(f.loadExpression('i32.load', state, S_FAULT_VECTOR).ne(-1), () => this.fail(STATUS_FAULT))
     }
     f.if(
       kind.eqz(),
-      () => f.set(ea, this.flatOffset()),
+      () => f.set(ea, flatOffset(f, state, record)),
       () => {
-        // 32-bit code in flat segments, which is nearly all there is.
-        const segment = state.add(f.loadExpression('i32.load8_u', record, R_SEGMENT).shl(Math.log2(SEG_BYTES)))
-        const rights = f.loadExpression('i32.load8_u', segment, S_SEGMENTS + SEG_RIGHTS)
-        const flat = kind.eq(ADDRESS_CHECKED | ADDRESS_32).and(rights.shrU(Math.log2(SEG_FLAT)))
-        f.if(flat, () => f.set(ea, this.flatOffset().and(0xffff_ffffn)), slow)
+        if (this.isCold) call(this.library.checkedAddress)
+        else
+          f.if(
+            isFlat32(f, state, record, kind),
+            () => f.set(ea, flatOffset(f, state, record).and(0xffff_ffffn)),
+            () => call(this.library.slowAddress),
+          )
       },
     )
     this.#address = ea.get
@@ -486,7 +495,7 @@ export abstract class Context {
     const moved = f.let(bytes)
     f.if(
       this.isFlatAddress(),
-      () => f.set(ea, this.flatOffset().add(moved)),
+      () => f.set(ea, flatOffset(f, state, record).add(moved)),
       () => {
         const flags = I32.of(size | segmentFlags(access))
         f.set(ea, f.call(this.library.slowAddressMoved, state, record, flags, moved) as I64)
@@ -511,17 +520,6 @@ export abstract class Context {
     const ea = this.address(i, 1)
     const { distance } = this.#probe(ea, 0)
     this.f.if(distance.geU(0x1000), () => this.slow(ea, 1 | SLOW_PROBE))
-  }
-
-  /** base + index·scale + displacement, 64 bits, as the record has them. */
-  flatOffset(): I64 {
-    const { f, record, state } = this
-    const register = (field: number): I64 =>
-      f.loadExpression('i64.load', state.add(f.loadExpression('i32.load16_u', record, field)), 0)
-    const scale = f.loadExpression('i64.load8_u', record, R_SCALE)
-    return register(R_BASE)
-      .add(register(R_INDEX).shl(scale))
-      .add(f.loadExpression('i64.load32_s', record, R_DISP))
   }
 
   #probe(ea: I64, table: number): { entry: I32; distance: I64 } {
@@ -729,9 +727,27 @@ export abstract class Context {
       known = this.library.define(name, params, result)
       this.library.shared.set(name, known)
       build(known)
+      this.library.complete(known)
     }
     return known as FunctionBuilder & { readonly signature: { readonly result: R } }
   }
+}
+
+/** base + index·scale + displacement, 64 bits, as the record has them. */
+export function flatOffset(f: FunctionBuilder, state: I32, record: I32): I64 {
+  const register = (field: number): I64 =>
+    f.loadExpression('i64.load', state.add(f.loadExpression('i32.load16_u', record, field)), 0)
+  const scale = f.loadExpression('i64.load8_u', record, R_SCALE)
+  return register(R_BASE)
+    .add(register(R_INDEX).shl(scale))
+    .add(f.loadExpression('i64.load32_s', record, R_DISP))
+}
+
+/** Whether the operand lies in a flat segment and has a 32-bit address: 32-bit code, nearly always. */
+export function isFlat32(f: FunctionBuilder, state: I32, record: I32, kind: I32): I32 {
+  const segment = state.add(f.loadExpression('i32.load8_u', record, R_SEGMENT).shl(Math.log2(SEG_BYTES)))
+  const rights = f.loadExpression('i32.load8_u', segment, S_SEGMENTS + SEG_RIGHTS)
+  return kind.eq(ADDRESS_CHECKED | ADDRESS_32).and(rights.shrU(Math.log2(SEG_FLAT)))
 }
 
 /** Which rights a segment needs for an operand's access. */

@@ -58,7 +58,11 @@ export interface Form {
 
 /** The key under which equal forms meet: `ADD.4 reg4 mem4`. */
 export function formKey(form: Form): string {
-  const operands = form.operands.map((o) => ` ${o.kind}${o.size}${o.kind === 'mem' ? (o.access ?? '') : ''}`).join('')
-  const extra = `${form.long ? ' long' : ''}${form.lock ? ' lock' : ''}${form.repeat === 'none' ? '' : ` ${form.repeat}`}${form.addressSize === 0 ? '' : ` a${form.addressSize}`}`
-  return `${form.mnemonic}.${form.size}${operands}${extra}`
+  let key = `${form.mnemonic}.${form.size}`
+  for (const { kind, size, access } of form.operands) key += ` ${kind}${size}${kind === 'mem' ? (access ?? '') : ''}`
+  if (form.long) key += ' long'
+  if (form.lock) key += ' lock'
+  if (form.repeat !== 'none') key += ` ${form.repeat}`
+  if (form.addressSize !== 0) key += ` a${form.addressSize}`
+  return key
 }

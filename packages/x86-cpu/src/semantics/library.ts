@@ -38,7 +38,7 @@ import {
   S_FAULT_VECTOR,
   S_SEGMENTS,
 } from '../state-layout.ts'
-import { SLOW_MODIFY, SLOW_WRITE, VECTOR_GP, VECTOR_SS } from './context.ts'
+import { SLOW_MODIFY, SLOW_WRITE, VECTOR_GP, VECTOR_SS, flatOffset, isFlat32 } from './context.ts'
 import type { Library } from './context.ts'
 
 /** Declares and builds the functions that every form may call. Imports must be complete. */
@@ -63,6 +63,8 @@ export function buildLibrary(module: ModuleBuilder, slowAccess: Library['slowAcc
     slowAddress.param(2, 'i32').get,
   ]
   slowAddress.return(slowAddress.call(slowAddressMoved, state, record, sizeAndFlags, I64.of(0)))
+  const checkedAddress = module.function('checkedAddress', { params: ['i32', 'i32', 'i32'], result: 'i64' } as const)
+  buildCheckedAddress(checkedAddress, slowAddress)
   const address = module.function('address', { params: ['i32', 'i32', 'i32'], result: 'i32' } as const, {
     export: true,
   })
@@ -73,9 +75,11 @@ export function buildLibrary(module: ModuleBuilder, slowAccess: Library['slowAcc
     offset,
     checkSegment,
     slowAddress,
+    checkedAddress,
     slowAddressMoved,
     shared: new Map(),
     define: (name, params, result) => module.function(name, { params, result }),
+    complete: (f) => module.complete(f),
   }
 }
 
@@ -176,6 +180,14 @@ function buildSlowAddress(
     f.return(f.loadExpression('i64.load', state.add(segment.mul(SEG_BYTES)), S_SEGMENTS + SEG_BASE).add(value))
   })
   f.return(value)
+}
+
+/** Anything but R_ADDRESS = 0. */
+function buildCheckedAddress(f: FunctionBuilder, slowAddress: Library['slowAddress']): void {
+  const [state, record, sizeAndFlags] = [f.param(0, 'i32').get, f.param(1, 'i32').get, f.param(2, 'i32').get]
+  const kind = f.load('i32.load8_u', record, R_ADDRESS)
+  f.if(isFlat32(f, state, record, kind), () => f.return(flatOffset(f, state, record).and(0xffff_ffffn)))
+  f.return(f.call(slowAddress, state, record, sizeAndFlags))
 }
 
 /** For TypeScript handlers: (state, record, size and flags) → status, the linear address in S_EA. */

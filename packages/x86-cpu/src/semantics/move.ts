@@ -1,6 +1,6 @@
 import { I64, type I32 } from '@retrap/wasm-emitter'
 import { FLAG_CF, FLAG_DF, FLAG_ZF, S_EFLAGS, S_GPR } from '../state-layout.ts'
-import { choose, flagBit, signExtend, zeroExtend } from './context.ts'
+import { choose, flagBit, signExtend, zeroExtend, flatOffset } from './context.ts'
 import type { Context } from './context.ts'
 import type { Semantics, SemanticsTable } from './table.ts'
 
@@ -165,7 +165,7 @@ export const move: SemanticsTable = {
       const offset = c.f.local('i64')
       c.f.if(
         c.isFlatAddress(),
-        () => c.f.set(offset, c.flatOffset()),
+        () => c.f.set(offset, flatOffset(c.f, c.state, c.record)),
         () => c.f.set(offset, c.f.call(c.library.offset, c.state, c.record)),
       )
       c.write(0, offset.get)
