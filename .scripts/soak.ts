@@ -4,6 +4,7 @@
 // Progress is on stderr. The last line on stdout is `NAME: N steps, V violations`; the exit code is 1 if V > 0.
 import { parseArgs } from 'node:util'
 import { runSoak, type Soak } from '../.config/soak.ts'
+import { provideDebianPrograms } from './debian.ts'
 import { choose, programs } from './workspace.ts'
 
 async function main(): Promise<number> {
@@ -20,6 +21,7 @@ async function main(): Promise<number> {
     return value
   }
   const file = choose('soak', programs('test/soak/*.soak.ts', '.soak.ts'), positionals[0])
+  provideDebianPrograms()
   const { soak } = (await import(file)) as { soak: Soak }
   // A seed that is not given is drawn, and printed with a failure.
   const seed = number('seed', 0) ?? Math.floor(Math.random() * 2 ** 32)

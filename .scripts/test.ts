@@ -9,6 +9,7 @@ import { globSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:f
 import { basename, join } from 'node:path'
 import { checkChangesets } from './changesets.ts'
 import { checkConsumer } from './consumer.ts'
+import { provideDebianPrograms } from './debian.ts'
 import { checkExamples } from './examples.ts'
 import { type Member, has, members, pnpmVersion, root } from './workspace.ts'
 
@@ -148,6 +149,7 @@ function main(): number {
   const everything = names.length === 0
   const selected = everything ? all : all.filter(({ path }) => names.includes(basename(path)))
 
+  provideDebianPrograms()
   const tasks = turbo(selected, everything)
   if (everything) {
     check('scripts type-check', 'tsc', '-p', '.scripts')
