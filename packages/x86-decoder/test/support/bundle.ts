@@ -1,27 +1,28 @@
-/** Bundles code that uses the decoder as its author would: with vite, which is rolldown and oxc. */
+/** Bundles code that uses the decoder as its author would: with vite, which is rolldown and oxc, from the built package. */
 import { fileURLToPath } from 'node:url'
 import { build, type Plugin } from 'vite'
-import { packedModule } from '../../build/pack-tables.ts'
+import { bundlePackage } from '../../build/bundle.ts'
 
 const ENTRY = '\0entry'
-const PACKED = '\0tables'
-const source = fileURLToPath(new URL('../../src/', import.meta.url))
+const PACKAGE = '\0package'
+const index = fileURLToPath(new URL('../../src/index.ts', import.meta.url))
 
-/** Gives the sources for the built package, with the tables as the build leaves them. */
-const packagePlugin = (code: string): Plugin => ({
+let packageCode: Promise<string> | undefined
+
+const plugin = (code: string): Plugin => ({
   name: 'x86-decoder',
   enforce: 'pre',
-  resolveId(id, importer) {
+  async resolveId(id, importer, options) {
     if (id === ENTRY) return ENTRY
-    if (id === '@retrap/x86-decoder') return `${source}index.ts`
-    if (importer === PACKED) return `${source}${id.replace(/\.js$/, '.ts')}`
-    // The package has no side effects; a module that is no file has no manifest to say so.
-    if (importer?.startsWith(source) === true && id === './tables.ts') return { id: PACKED, moduleSideEffects: false }
-    return null
+    const isPackage =
+      id === '@retrap/x86-decoder' ||
+      (id.endsWith('/src/index.ts') && (await this.resolve(id, importer, { ...options, skipSelf: true }))?.id === index)
+    // `package.json` says that it has no side effects.
+    return isPackage ? { id: PACKAGE, moduleSideEffects: false } : null
   },
   load(id) {
     if (id === ENTRY) return code
-    return id === PACKED ? packedModule() : null
+    return id === PACKAGE ? (packageCode ??= bundlePackage(false)) : null
   },
 })
 
@@ -34,7 +35,7 @@ export async function bundle(code: string): Promise<string> {
   const result = await build({
     configFile: false,
     logLevel: 'error',
-    plugins: [packagePlugin(code)],
+    plugins: [plugin(code)],
     build: {
       write: false,
       minify: true,
