@@ -2,7 +2,7 @@ import { spawnSync } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { BareCpu } from '../../support/bare-cpu.ts'
+import { BareCpu, type BareOptions } from '../../support/bare-cpu.ts'
 import * as at from './layout.ts'
 import type { Record, SegmentationCase } from './layout.ts'
 import { image32, operations32 } from './program32.ts'
@@ -35,8 +35,9 @@ function records(bytes: Uint8Array): Record[] {
   ) as Record[]
 }
 
-function onQemu(program: Uint8Array): Record[] {
-  const folder = mkdtempSync(join(tmpdir(), 'retrap-segmentation-'))
+/** What a multiboot image sends to RESULT_PORT on QEMU, until it writes 10H to EXIT_PORT. */
+export function outputOnQemu(program: Uint8Array): Uint8Array {
+  const folder = mkdtempSync(join(tmpdir(), 'retrap-differential-'))
   try {
     const kernel = join(folder, 'image')
     const output = join(folder, 'output')
@@ -58,14 +59,15 @@ function onQemu(program: Uint8Array): Record[] {
     )
     if (result.status !== 33)
       throw new Error(`QEMU ended with ${String(result.status ?? result.signal)}: ${result.stderr}`)
-    return records(readFileSync(output))
+    return readFileSync(output)
   } finally {
     rmSync(folder, { recursive: true })
   }
 }
 
-function here(program: Uint8Array): Record[] {
-  const pc = new BareCpu({ mode: 'protected' })
+/** The same here, until it halts. */
+export function outputHere(program: Uint8Array, options: Omit<BareOptions, 'mode'> = {}): Uint8Array {
+  const pc = new BareCpu({ ...options, mode: 'protected' })
   const out: number[] = []
   pc.host.ports.set(at.RESULT_PORT, {
     read: () => 0n,
@@ -82,7 +84,7 @@ function here(program: Uint8Array): Record[] {
     if (exit.reason === 'budget') continue
     if (exit.reason !== 'hlt')
       throw new Error(`the program ended with ${exit.reason} after ${out.length} bytes of results`)
-    return records(Uint8Array.from(out))
+    return Uint8Array.from(out)
   }
 }
 
@@ -115,8 +117,8 @@ const hex = (_key: string, value: unknown): unknown =>
 /** Runs cases here and on QEMU. @returns a line for each that ends differently */
 export function differences(cases: readonly SegmentationCase[], long: boolean): string[] {
   const program = image(cases, long)
-  const ours = here(program)
-  const theirs = onQemu(program)
+  const ours = records(outputHere(program))
+  const theirs = records(outputOnQemu(program))
   const found: string[] = []
   for (const [i, c] of cases.entries()) {
     const [a, b] = [ours[i], theirs[i]]

@@ -1,0 +1,32 @@
+import { describe, expect, test } from 'vitest'
+import { type Choices, compare, pagingCase } from './paging-differential/differences.ts'
+import type { Levels } from './paging-differential/program.ts'
+import { hasQemu } from './system/differential/run.ts'
+
+const available = hasQemu()
+if (!available) console.warn('SKIPPED: comparing page faults with QEMU needs qemu-system-x86_64')
+
+/** A small generator, so that the cases are the same every time. */
+function choices(seed: number): Choices {
+  let state = seed
+  const below = (bound: number): number => {
+    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0
+    return Math.floor((state / 2 ** 32) * bound)
+  }
+  return {
+    pick: <T>(list: readonly T[]) => list[below(list.length)] as T,
+    chance: (n, d) => below(d) < n,
+  }
+}
+
+/** Random tables, rights and control registers, ending as they do on QEMU: `npm run -s soak -- page-faults` for more. */
+describe.skipIf(!available)('page faults, and A and D bits, as on QEMU', () => {
+  test.each([2, 3, 4, 5] as const)('%s levels', { timeout: 60_000 }, (levels: Levels) => {
+    const c = choices(levels)
+    const cases = Array.from({ length: 1500 }, () => pagingCase(c, levels))
+    const { differences, outcomes } = compare(cases, levels)
+    expect(differences).toEqual([])
+    expect(outcomes.get('vector 80')).toBeGreaterThan(150)
+    expect([...outcomes.keys()].filter((key) => key.startsWith('#PF')).length).toBeGreaterThan(8)
+  })
+})
