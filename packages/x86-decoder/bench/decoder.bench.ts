@@ -5,12 +5,16 @@
  * that follows code would; ours is `decodeInto` into a reused object, reading the same. Those that are compared take turns,
  * piece by piece, and the best time of each piece counts: other work on the machine hits all of them or none.
  */
-import { readFileSync } from 'node:fs'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { performance } from 'node:perf_hooks'
 import process from 'node:process'
 import MCapstone from '@alexaltea/capstone-js'
+import { debianMembers } from '@retrap/tooling/debian'
 import { Decoder, DecoderOptions, Formatter, FormatterSyntax, Instruction as IcedInstruction } from 'iced-x86'
 import { codes, decodeInto, formatIntel, Instruction } from '../src/index.ts'
+import { type Corpus, corpora, readCode } from '../test/support/corpora.ts'
 import { coldStart } from './cold-start.ts'
 
 const PIECE = 1 << 17
@@ -23,23 +27,23 @@ interface Text {
 /** Decodes a piece; returns how many instructions it has. */
 type Work = (piece: Uint8Array) => number
 
-/** The `.text` section of a 64-bit ELF file. */
-function textSection(path: string): Text {
-  const file = readFileSync(path)
-  const sections = Number(file.readBigUInt64LE(0x28))
-  const size = file.readUInt16LE(0x3a)
-  const count = file.readUInt16LE(0x3c)
-  const header = (i: number): number => sections + i * size
-  const offset = (i: number): number => Number(file.readBigUInt64LE(header(i) + 0x18))
-  const names = offset(file.readUInt16LE(0x3e))
-  for (let i = 0; i < count; i++) {
-    const name = names + file.readUInt32LE(header(i))
-    if (file.toString('latin1', name, name + 6) === '.text\0') {
-      const bytes = file.subarray(offset(i), offset(i) + Number(file.readBigUInt64LE(header(i) + 0x20)))
-      return { name: path.slice(path.lastIndexOf('/') + 1), bytes: Uint8Array.from(bytes) }
-    }
+/** The `.text` sections of Debian's C library and kernel, fetched once. */
+async function texts(): Promise<Text[]> {
+  const chosen = ['libc.so.6', 'vmlinux'].map((name) => corpora.find((corpus) => corpus.name === name) as Corpus)
+  const folders = await debianMembers(chosen)
+  if (folders === undefined)
+    throw new Error('this needs the C library and the kernel of Debian 12, and there is no apt')
+  const scratch = mkdtempSync(join(tmpdir(), 'retrap-bench-'))
+  try {
+    return chosen.map((corpus, i) => {
+      const { sections } = readCode(corpus, folders[i] as string, scratch)
+      const text = sections.find(({ name }) => name === '.text')
+      if (text === undefined) throw new Error(`${corpus.name} has no .text section`)
+      return { name: corpus.name, bytes: Uint8Array.from(text.bytes) }
+    })
+  } finally {
+    rmSync(scratch, { recursive: true, force: true })
   }
-  throw new Error(`${path} has no .text section`)
 }
 
 /** Nanoseconds an instruction of each. */
@@ -121,13 +125,13 @@ const icedWithText: Work = (piece) => {
   return count
 }
 
-function compareDecoding(texts: readonly Text[]): void {
-  const ratios = texts.map(({ name, bytes }) => {
-    const [us, them] = compare(bytes, 9, [ours, iced]) as [number, number]
+function compareDecoding(code: readonly Text[]): void {
+  const ratios = code.map(({ name, bytes }) => {
+    const [us, them] = compare(bytes, 7, [ours, iced]) as [number, number]
     console.log(`  ${name}: ${us.toFixed(1)} ns an instruction, iced-x86 ${them.toFixed(1)} ns (${bytes.length} bytes)`)
     return them / us
   })
-  const names = texts.map(({ name }) => name).join(' and ')
+  const names = code.map(({ name }) => name).join(' and ')
   console.log(
     `decode: ${Math.min(...ratios).toFixed(2)} x iced (.text of ${names}, length, code and flow control read; ` +
       `Node ${process.version})`,
@@ -205,9 +209,9 @@ function compareSizes({ bytes }: Text): void {
 }
 
 export async function run(): Promise<void> {
-  const texts = ['/usr/lib/x86_64-linux-gnu/libc.so.6', '/bin/bash'].map(textSection)
-  const libc = texts[0] as Text
-  compareDecoding(texts)
+  const code = await texts()
+  const libc = code[0] as Text
+  compareDecoding(code)
   await compareCapstone(libc)
   compareFormatting(libc)
   compareSizes(libc)
