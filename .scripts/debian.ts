@@ -98,7 +98,8 @@ function fetchPackages(packages: readonly string[]): string {
 /** A script that runs an unpacked program with the libraries that came with it. */
 function addWrapper(bin: string, program: string): void {
   const unpacked = join(folder, 'root')
-  const [target] = [`usr/bin/${program}`, `usr/sbin/${program}`, `usr/lib/*/${program}`]
+  // Chromium's own is first: what is in usr/bin is a script that goes by absolute paths.
+  const [target] = [`usr/lib/chromium/${program}`, `usr/bin/${program}`, `usr/sbin/${program}`, `usr/lib/*/${program}`]
     .flatMap((pattern) => globSync(pattern, { cwd: unpacked }))
     .map((path) => join(unpacked, path))
   if (target === undefined) return
