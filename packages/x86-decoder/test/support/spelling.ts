@@ -54,6 +54,13 @@ const OBJDUMP: Readonly<Record<string, readonly string[]>> = {
   sysretl: ['SYSRET'],
   sysexitl: ['SYSEXIT'],
   sal: ['SHL'],
+  // With the FWAIT before it.
+  fstcw: ['FNSTCW'],
+  fstsw: ['FNSTSW'],
+  fstenv: ['FNSTENV'],
+  fsave: ['FNSAVE'],
+  finit: ['FNINIT'],
+  fclex: ['FNCLEX'],
   // A prefix alone where the next byte ends the section, or `rep ret`.
   rep: ['RET'],
   'xstore-rng': ['XSTORE'],
@@ -104,7 +111,7 @@ export function objdumpSpelling(
   if (mnemonic === 'xchg' && /^(?:ax,ax|eax,eax|rax,rax)$/.test(operands)) return ['NOP', 'XCHG']
   // In 16-bit code the 32-bit forms have a suffix, in 32-bit code the 16-bit forms.
   const sized =
-    /^(call|jmp|ret|lret|push|pop|leave|enter|iret|pusha|popa|pushf|popf|lgdt|lidt|sgdt|sidt|sysret|loope?|loopne)[dw]$/.exec(
+    /^(call|jmp|ret|retf|lret|frstor|fnsave|fldenv|fnstenv|push|pop|leave|enter|iret|pusha|popa|pushf|popf|lgdt|lidt|sgdt|sidt|sysret|loope?|loopne)[dw]$/.exec(
       mnemonic,
     )
   if (sized !== null) {
