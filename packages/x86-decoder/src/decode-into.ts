@@ -256,6 +256,8 @@ export function decodeAny(bytes: Uint8Array, offset: number, end: number, mode: 
     const isFixed = (p0 & 8) === 0 && (p1 & 4) !== 0
     if (l === 3 || map === MAP_EVEX || (!isFixed && (!long || (mode & DECODE_NO_APX) !== 0)))
       return fail(insn, pos - offset, kinds.REASON_OPCODE)
+    // R' is ignored outside 64-bit mode, but V' must be 1: so do processors.
+    if (!long && (p2 & 8) === 0) return fail(insn, pos - offset, kinds.REASON_REGISTER)
   } else {
     insn.vectorLength = 0
     insn.evex = 0

@@ -11,6 +11,9 @@ export interface Difference {
   readonly elsewhere?: boolean
 }
 
+/** CPUID features that iced-x86 1.21 does not know. */
+export const newerThanIced: RegExp = /AVX10|APX|MOVRS|AMX_AVX512|USER_MSR|MSR_IMM/
+
 /** Where decoding differs. */
 export const decodingDifferences: readonly Difference[] = [
   {

@@ -2,7 +2,7 @@
 import { execFileSync, spawnSync } from 'node:child_process'
 import { existsSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 /** What LLVM makes of a number of instructions. */
@@ -31,18 +31,22 @@ export class Llvm {
 
   /** Compiles the program, or says why that is not possible here. */
   static make(): Llvm | string {
-    const library = [
-      `/usr/lib/llvm-${LLVM}/lib/libLLVM.so`,
-      `/usr/lib/x86_64-linux-gnu/libLLVM-${LLVM}.so`,
-      `/usr/lib/x86_64-linux-gnu/libLLVM.so.${LLVM}.1`,
-    ].find((file) => existsSync(file))
+    // Installed, or where .scripts/debian.ts unpacks what is not.
+    const unpacked = (process.env['PATH'] ?? '').split(':').map((path) => join(path, '../root/usr/lib'))
+    const library = ['/usr/lib', ...unpacked]
+      .flatMap((root) => [
+        join(root, `llvm-${LLVM}/lib/libLLVM.so`),
+        join(root, `x86_64-linux-gnu/libLLVM.so.${LLVM}.1`),
+        join(root, `x86_64-linux-gnu/libLLVM-${LLVM}.so`),
+      ])
+      .find((file) => existsSync(file))
     if (library === undefined) return `no libLLVM of version ${LLVM} (Debian: llvm-${LLVM})`
     const folder = mkdtempSync(join(tmpdir(), 'retrap-llvm-'))
     const program = join(folder, 'llvm-disassembler')
     process.once('exit', () => rmSync(folder, { recursive: true, force: true }))
     try {
       const source = fileURLToPath(new URL('llvm-disassembler.c', import.meta.url))
-      execFileSync('cc', ['-O2', '-o', program, source, library], { stdio: 'pipe' })
+      execFileSync('cc', ['-O2', '-o', program, source, library, `-Wl,-rpath,${dirname(library)}`], { stdio: 'pipe' })
     } catch (error) {
       return `no C compiler: ${error instanceof Error ? error.message : String(error)}`
     }
