@@ -4,7 +4,7 @@ import { InterruptFabric, interruptFabricBytes } from '@retrap/irqchip'
 import type { MachineMemory } from '@retrap/memory'
 import { P2m } from '@retrap/p2m'
 import { X86Engine } from '@retrap/x86-cpu'
-import type { Exit } from '@retrap/x86-cpu'
+import type { CpuModel, Exit } from '@retrap/x86-cpu'
 import type { DomainClock } from './clock.ts'
 import { GuestMemory } from './guest-memory.ts'
 import { HvmVcpu, PHYSICAL_BITS } from './hvm-vcpu.ts'
@@ -37,6 +37,8 @@ export interface DomainOptions {
   readonly codeCacheBytes?: number
   /** Count how often each instruction form runs (X86Engine.executionCounts). Slower. */
   readonly profile?: boolean
+  /** Bits of linear addresses that its CPUs have: 57 with five-level paging. Default 48. */
+  readonly linearAddressBits?: 48 | 57
 }
 
 /** How a domain waits; supplied by who knows the host. */
@@ -150,10 +152,13 @@ export class Domain {
       ...(options.codeCacheBytes !== undefined && { codeCacheBytes: options.codeCacheBytes }),
       profile: options.profile ?? false,
     })
+    const model: CpuModel = {
+      tscHz: TSC_HZ,
+      crystalHz: TSC_HZ,
+      linearAddressBits: options.linearAddressBits ?? 48,
+    }
     for (let id = 0; id < options.vcpus; id++) {
-      vcpus.push(
-        new HvmVcpu(this, id, this.engine, { tscHz: TSC_HZ, crystalHz: TSC_HZ }, this.interrupts.localApic(id)),
-      )
+      vcpus.push(new HvmVcpu(this, id, this.engine, model, this.interrupts.localApic(id)))
     }
     this.#mapInterruptControllers()
     this.p2m.onChange(() => {

@@ -64,6 +64,8 @@ export interface PcOptions {
   readonly codeCacheBytes?: number | undefined
   /** Count how often each instruction form runs; see `X86Engine.executionCounts`. Slower. */
   readonly profile?: boolean | undefined
+  /** Bits of linear addresses: 57 for CPUs with five-level paging, which Linux then uses. Default 48. */
+  readonly linearAddressBits?: 48 | 57 | undefined
 }
 
 /** Why {@link Pc.run} ended. */
@@ -168,6 +170,7 @@ export class Pc {
       sleeper: new HostSleeper(),
       codeCacheBytes,
       profile: options.profile ?? false,
+      linearAddressBits: options.linearAddressBits ?? 48,
     })
     for (const range of map.ram) this.domain.p2m.populate(range.gpa / 4096, range.bytes / 4096)
     this.#uart = new Uart16550({ transmit: (bytes) => this.#transmit(bytes) })

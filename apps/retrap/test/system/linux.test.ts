@@ -40,6 +40,8 @@ describe.skipIf(!hasApt)("Debian's kernel", () => {
       expect(stdout.match(/^processor\s*: \d+\r$/gm)).toHaveLength(cpus)
       for (const flag of ['avx2', 'fma', 'f16c', 'aes', 'sha_ni', 'xsaveopt'])
         expect(stdout).toMatch(new RegExp(`^flags\\s*:.* ${flag}( |\\r$)`, 'm'))
+      // Translations are kept over address-space switches.
+      expect(stdout.match(/^flags\s*: .* pcid .* invpcid .*$/gm)).toHaveLength(cpus)
       expect(stdout).toMatch(/^ +4: .*IO-APIC +4-edge +ttyS0/m)
       expect(stdout).toMatch(/^LOC: .*Local timer interrupts/m)
       expect(stdout).toMatch(/\bpci\b/)
