@@ -190,3 +190,157 @@ export const corpusDifferences: readonly Difference[] = [
   { where: /^llvm: .*: \(bad\), ours BND/, why: 'LLVM dropped MPX' },
   { where: /^llvm: (?:\w\w )*d5 .*, ours invalid/, why: 'REX2 of APX has no rows yet' },
 ]
+
+/** A row that also looks at the bytes. */
+interface LlvmDifference extends Difference {
+  /** @param theirs - LLVM's mnemonic */
+  readonly when?: (slot: Uint8Array, mode: 16 | 32 | 64, theirs: string) => boolean
+}
+
+/** The bytes without the legacy prefixes that `drop` names. */
+function without(slot: Uint8Array, drop: readonly number[]): Uint8Array {
+  let end = 0
+  while (PREFIXES.has(slot[end] as number) || ((slot[end] as number) & 0xf0) === 0x40) end++
+  const kept = [...slot.subarray(0, end).filter((byte) => !drop.includes(byte)), ...slot.subarray(end)]
+  return Uint8Array.from({ length: 16 }, (_, i) => kept[i] ?? 0)
+}
+
+const PREFIXES: ReadonlySet<number> = new Set([0x26, 0x2e, 0x36, 0x3e, 0x64, 0x65, 0x66, 0x67, 0xf0, 0xf2, 0xf3])
+const insn = new Instruction()
+
+/** Whether our decoder takes the bytes for LLVM's mnemonic once they lack some prefixes. */
+const isWithout =
+  (...drop: readonly number[]) =>
+  (slot: Uint8Array, mode: 16 | 32 | 64, theirs: string): boolean =>
+    decodeInto(without(slot, drop), 0, 15, mode, insn) === 0 &&
+    llvmSpelling(theirs).includes((codes[insn.code] as CodeInfo).mnemonic)
+
+/**
+ * In the opcode maps, from LLVM: `64-bit 66 f2, map 0F: FORM | mnemonic`, or `invalid (reason)`.
+ *
+ * LLVM's disassembler is made to read what its assembler writes; it is lenient with prefixes, and lacks what has no
+ * assembler syntax.
+ */
+export const llvmDifferences: readonly LlvmDifference[] = [
+  {
+    where: /: invalid \(LOCK/,
+    why: 'LOCK is #UD save with the listed instructions and a memory destination (SDM vol. 2A, LOCK)',
+  },
+  {
+    where: /(?:66|f2|f3).*: invalid \(no such instruction/,
+    why: 'where the opcode says NP, 66, F2 and F3 are not ignored (SDM vol. 2A, "Instruction Column in the Opcode Summary Table"): #UD',
+    when: isWithout(0x66, 0xf2, 0xf3),
+  },
+  {
+    where: /^16-bit .*66/,
+    why: 'in 16-bit code LLVM takes 66 for the operand size alone, not for part of the opcode',
+    when: isWithout(0x66),
+  },
+  {
+    where: /66.*f[23]|f[23].*66/,
+    why: 'a 66 beside F2 or F3 is the operand size alone, and the F2 or F3 selects (SDM vol. 2A, "Instruction Prefixes")',
+    when: isWithout(0x66),
+  },
+  {
+    where: /^16-bit .*66.*\| invalid/,
+    why: 'in 16-bit code LLVM takes 66 for the operand size alone, and has no such instruction then',
+    when: hasPrefix('66'),
+  },
+  {
+    where:
+      /: (?:INT1|UD0 .*|SALC|FN(?:DISI|SETPM|ENI)|F(?:COMP?|STP|STPNCE|XCH) (?:ST\(0\), )?ST\(i\)|SHL r.*|TEST r.*) \| invalid/,
+    why: 'opcodes that repeat another (group 2 /6, group 3 /1, x87 aliases) and INT1, UD0, SALC are executed (AMD APM vol. 3, appendix A; SDM vol. 2D, Appendix A): LLVM leaves them out',
+  },
+  {
+    where: /^16-bit .*: (?:CBW|CWD) \| (?:cwde|cdq)$/,
+    why: '98 and 99 in 16-bit code are CBW and CWD (SDM vol. 2A, CBW, CWD): LLVM names the 32-bit ones',
+  },
+  {
+    where: /: J\w+ rel(?:16|32) \| (?:invalid|\w+, length)/,
+    why: 'the displacement of a near branch has the operand size, which F2 and F3 do not touch, and which is 64 bits in 64-bit mode on Intel processors whatever 66 says (SDM vol. 2A, Jcc, JMP, CALL)',
+  },
+  {
+    where: /: MOV (?:[CD]Rn, r\d+|r\d+, [CD]Rn) \| invalid/,
+    why: 'the mod bits of MOV to and from control and debug registers are ignored (SDM vol. 2B, MOV—Move to/from Control Registers)',
+  },
+  {
+    where: /: invalid \(no such register\) \| mov$/,
+    why: 'CR1, CR5 to CR7, CR9 to CR15, DR8 to DR15, segment registers 6 and 7 and MOV to CS are #UD (SDM vol. 2B, MOV)',
+  },
+  {
+    where: /: NOP r\/m.* \| (?:invalid|cldemote|prefetchrst2)$/,
+    why: '0F 0D with a register and 0F 18 to 0F 1F are reserved no-operations whatever prefixes there are (AMD APM vol. 3, NOP; SDM vol. 2D, Appendix A): LLVM has few of them',
+  },
+  {
+    where: /: PREFETCH(?:W|IT[01])? m.* \| invalid/,
+    why: 'the rest of 0F 0D and 0F 18 are hints too (AMD APM vol. 3, PREFETCHlevel): LLVM has those with a name, and PREFETCHIT with RIP alone',
+  },
+  {
+    where: /: PAUSE \| (?:invalid|xchg)$/,
+    why: 'F3 90 is PAUSE with 66 or REX.W as well; only REX.B makes it XCHG (SDM vol. 2B, PAUSE)',
+  },
+  {
+    where:
+      /f[23].*: (?:CLRSSBSY|INCSSP|PTWRITE|UMWAIT|UMONITOR|ENQCMDS?|(?:RD|WR)[FG]SBASE|U(?:RD|WR)MSR)[^|]* \| invalid/,
+    why: 'of F2 and F3 the last one selects, and 66 beside them nothing (SDM vol. 2A, "Instruction Prefixes"); LLVM has them alone, and not in every mode',
+  },
+  {
+    where: /: (?:CLRSSBSY|CLWB|MCOMMIT|VMGEXIT|RMPQUERY)[^|]* \| (?:xsaveopt64|monitorx|vmmcall|rdpru)$/,
+    why: 'LLVM forgets the mandatory prefix of 0F AE /6 (with REX.W) and of 0F 01 FA',
+  },
+  {
+    where: /: WBINVD \| invalid/,
+    why: '66 and F2 before 0F 09 are ignored (SDM vol. 2D, WBINVD has no NP): LLVM has it alone, for the sake of WBNOINVD',
+  },
+  {
+    where: /: (?:BND\w+|CCS_\w+)(?: [^|]*)? \| invalid/,
+    why: 'LLVM dropped MPX, and never had the VIA instructions for hashing and encryption by SM3 and SM4',
+  },
+  {
+    where: /: invalid \(no such instruction in this mode\) \| (?:montmul|xsha1|xsha256|xcrypt\w+|xstorerng)$/,
+    why: 'VIA PadLock: F3 is part of the opcode, and the whole ModRM byte; LLVM writes the one and looks at its reg alone',
+  },
+  {
+    where: /: invalid \(no such instruction in this mode\) \| extrq/,
+    why: '66 0F 78 is group 17, of which /0 alone is EXTRQ (AMD APM vol. 3, "ModRM.reg Extensions")',
+  },
+  {
+    where: /: (?:invalid \(no such instruction in this mode\) \| u(?:rd|wr)msr$|ENQCMDS? r.* \| invalid)/,
+    why: 'USER_MSR is of 64-bit mode (Intel ISE reference, URDMSR), ENQCMD of all',
+  },
+  {
+    where: /: K\w+ .* \| invalid$/,
+    why: 'there are eight masks: VEX.B is ignored where ModRM.rm names one (SDM vol. 2A, "Opmask Register Encoding"; iced-x86 agrees)',
+  },
+  {
+    where: /^(?:16|32)-bit VEX.*: (?:KMOVD|VPEXTRD|VPINSRD) .* \| (?:kmovq|vpextrq|vpinsrq)$/,
+    why: 'VEX.W is ignored for general registers outside 64-bit mode (SDM vol. 2A, "VEX Prefix")',
+  },
+  {
+    where: /^16-bit XOP.*: (?:BEXTR|LWPINS|LWPVAL) .*, length$/,
+    why: 'the immediate has 32 bits whatever the mode (AMD APM vol. 3, BEXTR (immediate), LWPINS)',
+  },
+  {
+    where:
+      /^(?:16|32)-bit VEX.*: invalid \(no such instruction in this mode\) \| (?:cmp\w+xadd|t\w+|sttilecfg|ldtilecfg|rdmsr|wrmsrns|u(?:rd|wr)msr)$/,
+    why: 'AMX, CMPccXADD, and MSRs by immediate are of 64-bit mode (SDM vol. 2, their pages: "N.E." in the others)',
+  },
+  {
+    where: /VEX.*: invalid \(no such instruction in this mode\) \| tcmm\w+$/,
+    why: 'W must be 0 (SDM vol. 2B, TCMMRLFP16PS: VEX.128.NP.0F38.W0)',
+  },
+  {
+    where: /: invalid \(a prefix before VEX/,
+    why: '66, F2, F3, LOCK and REX before VEX are #UD (SDM vol. 2A, "VEX Prefix and Legacy Prefixes")',
+  },
+  {
+    where: /: invalid \(registers that must differ/,
+    why: 'gathers and tile products are #UD if two of their registers are the same (SDM vol. 2C, VGATHERDPS; vol. 2B, TDPBF16PS)',
+  },
+]
+
+/** Whether the form that we take the bytes for has a mandatory prefix. */
+function hasPrefix(prefix: '66' | 'F2' | 'F3') {
+  return (slot: Uint8Array, mode: 16 | 32 | 64): boolean =>
+    decodeInto(slot, 0, 15, mode, insn) === 0 && (codes[insn.code] as CodeInfo).prefix === prefix
+}
