@@ -1,6 +1,9 @@
 import { readFileSync } from 'node:fs'
+import type { DeviceFailure } from '@retrap/ioreq'
 import { Command, CommanderError, Option } from 'commander'
 import { CliError } from './cli-error.ts'
+import { startBoardWorker } from './device-modules.ts'
+import { formatDeviceFailure, openTrace } from './device-reports.ts'
 import { deviceHelp, prepareDevices } from './devices.ts'
 import { addDisasm } from './disasm/command.ts'
 import { ExitCode } from './exit-codes.ts'
@@ -11,8 +14,18 @@ import { buildInitramfs, SHELL_PROMPT } from './linux/initramfs.ts'
 import type { ListingOutput } from './print-lines.ts'
 import type { InputPolicy } from './serial-input.ts'
 import { runSession, type MachineImages, type SessionHost, type SessionSettings } from './session.ts'
-import { parseCpus, parseDevice, parseMemory, parseModule, parseSerial, parseTimeout, usage } from './values.ts'
-import type { DeviceArgument, ModuleArgument, SerialTarget } from './values.ts'
+import {
+  parseCpus,
+  parseDeadline,
+  parseDevice,
+  parseMemory,
+  parseModule,
+  parseSerial,
+  parseTimeout,
+  parseTrace,
+  usage,
+} from './values.ts'
+import type { DeviceArgument, ModuleArgument, SerialTarget, TraceTarget } from './values.ts'
 import { addWalk } from './walk/command.ts'
 
 /** The process around the command line. */
@@ -28,6 +41,10 @@ interface MachineFlags {
   readonly cpus: number
   readonly serial: SerialTarget
   readonly device?: readonly DeviceArgument[]
+  readonly devices?: 'inline' | 'async' | 'worker'
+  readonly deviceFailure?: 'crash' | 'detach'
+  readonly deviceDeadline?: number
+  readonly trace?: TraceTarget
   readonly timeout?: number
   readonly stats?: 'json' | 'text'
   readonly deterministic?: boolean
@@ -180,9 +197,21 @@ function machineOptions(command: Command, memory: string): Command {
     )
     .option(
       '--device <name,key=value>',
-      'add a device (repeatable)',
+      'add a device, or a module with devices of your own (repeatable)',
       (text: string, before: readonly DeviceArgument[] | undefined) => [...(before ?? []), parseDevice(text)],
     )
+    .addOption(
+      new Option('--devices <how>', "where the board's devices run: at once, each access in a later turn, in a Worker")
+        .choices(['inline', 'async', 'worker'])
+        .default('inline'),
+    )
+    .addOption(
+      new Option('--device-failure <policy>', 'a device that breaks its contract ends the machine, or is taken out')
+        .choices(['crash', 'detach'])
+        .default('crash'),
+    )
+    .option('--device-deadline <seconds>', 'a device that answers later than this has failed', parseDeadline)
+    .option('--trace <what>', 'print every access to a device: ioreq, or ioreq:FILE', parseTrace)
     .option('--timeout <seconds>', 'end after this time, with exit code 124', parseTimeout)
     .addOption(new Option('--stats <form>', 'print what the run cost to stderr').choices(['json', 'text']))
     .option('--deterministic', 'derive time from instructions, so that runs agree')
@@ -200,6 +229,14 @@ function settingsFor(
       memoryBytes: flags.memory,
       cpus: flags.cpus,
       clock: flags.deterministic === true ? 'deterministic' : 'real',
+      ...(flags.devices === 'async' && { devicePlacement: 'deferred' as const }),
+      ...(flags.devices === 'worker' && { devicePlacement: startBoardWorker }),
+      ...(flags.deviceFailure === 'detach' && {
+        devicePolicy: flags.deviceFailure,
+        onDeviceFailure: (failure: DeviceFailure) => void host.stderr.write(formatDeviceFailure(failure)),
+      }),
+      ...(flags.deviceDeadline !== undefined && { deviceDeadlineMs: flags.deviceDeadline }),
+      ...(flags.trace && { trace: openTrace(flags.trace, host) }),
     },
     images,
     devices: prepareDevices(flags.device ?? [], host),

@@ -1,7 +1,9 @@
 import type { DeviceModel } from '@retrap/ioreq'
 import { DebugConsole, DebugExit } from '@retrap/devices'
 import { openSync, writeSync } from 'node:fs'
+import type { StartDeviceServer } from '@retrap/machine'
 import { CliError } from './cli-error.ts'
+import { namesModule, prepareModule } from './device-modules.ts'
 import type { SessionOutput } from './session.ts'
 import { parseWhole, usage, type DeviceArgument } from './values.ts'
 
@@ -41,8 +43,15 @@ const KINDS: Readonly<Record<string, DeviceKind>> = {
   },
 }
 
+/** The devices of one machine, beside its board's. */
+export interface MachineDevices {
+  readonly models: readonly DeviceModel[]
+  /** Start those that live in other threads or processes. */
+  readonly servers: readonly StartDeviceServer[]
+}
+
 /** Makes one set of the devices that were asked for; a device belongs to one machine. */
-export type CreateDevices = () => readonly DeviceModel[]
+export type CreateDevices = () => Promise<MachineDevices>
 
 /**
  * Checks `--device` arguments and opens the files that they name.
@@ -50,18 +59,26 @@ export type CreateDevices = () => readonly DeviceModel[]
  * @throws CliError `ERR_USAGE` for a device or property that there is not
  */
 export function prepareDevices(devices: readonly DeviceArgument[], host: DeviceHost): CreateDevices {
-  const makers = devices.map((argument) => {
+  const modules = devices.filter(({ name }) => namesModule(name)).map(prepareModule)
+  const makers = devices.flatMap((argument) => {
+    if (namesModule(argument.name)) return []
     const kind = Object.hasOwn(KINDS, argument.name) ? KINDS[argument.name] : undefined
     if (kind === undefined) {
-      throw usage(`--device '${argument.name}' is unknown; there are ${Object.keys(KINDS).join(' and ')}`)
+      throw usage(`--device '${argument.name}' is unknown; there are ${Object.keys(KINDS).join(' and ')}, and files`)
     }
     const known = Object.keys(kind.properties)
     for (const key of argument.properties.keys()) {
       if (!known.includes(key)) throw usage(`--device ${argument.name} has no '${key}'; it has ${known.join(', ')}`)
     }
-    return kind.prepare(new Properties(argument), host)
+    return [kind.prepare(new Properties(argument), host)]
   })
-  return () => makers.map((make) => make())
+  const servers = modules.flatMap(({ server }) => (server === undefined ? [] : [server]))
+  let machines = 0
+  return async () => {
+    const machine = machines++
+    const loaded = await Promise.all(modules.map(async ({ models }) => (models === undefined ? [] : models(machine))))
+    return { models: [...makers.map((make) => make()), ...loaded.flat()], servers }
+  }
 }
 
 /** Hands over what devices still hold back to write it in one go. */
@@ -75,7 +92,12 @@ export function deviceHelp(): string {
     `  ${name.padEnd(16)}${summary}`,
     ...Object.entries(properties).map(([key, meaning]) => `    ${key.padEnd(14)}${meaning}`),
   ])
-  return ['Devices:', ...lines].join('\n')
+  return [
+    'Devices:',
+    ...lines,
+    '  FILE            a module that exports device models of your own (defineDevice of @retrap/ioreq)',
+    '    transport     where they run: inline, worker or process (inline)',
+  ].join('\n')
 }
 
 /** Reads the properties of one device, with their defaults. */

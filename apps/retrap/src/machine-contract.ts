@@ -1,4 +1,5 @@
 import type { DeviceModel } from '@retrap/ioreq'
+import type { PcOptions, StartDeviceServer } from '@retrap/machine'
 
 /**
  * The part of `@retrap/machine` that the command line stands on, so that its tests can put a machine of
@@ -13,7 +14,13 @@ export interface MachineOptions {
   readonly commandLine?: string
   readonly firmware?: Uint8Array
   readonly devices: readonly DeviceModel[]
+  readonly deviceServers: readonly StartDeviceServer[]
   readonly clock: 'real' | 'deterministic'
+  readonly devicePlacement?: PcOptions['devicePlacement']
+  readonly devicePolicy?: PcOptions['devicePolicy']
+  readonly deviceDeadlineMs?: number
+  readonly onDeviceFailure?: PcOptions['onDeviceFailure']
+  readonly trace?: PcOptions['trace']
 }
 
 export type CreateMachine = (options: MachineOptions) => Promise<Machine>
@@ -22,6 +29,8 @@ export interface Machine {
   readonly serial: MachineSerial
   run(options: { readonly signal?: AbortSignal; readonly timeoutMs?: number }): Promise<MachineExit>
   statistics(): MachineStatistics
+  /** Ends what runs beside the machine. */
+  close?(): void
 }
 
 export interface MachineSerial {

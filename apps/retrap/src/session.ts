@@ -15,7 +15,7 @@ export type MachineImages = Pick<MachineOptions, 'kernel' | 'initrd' | 'modules'
 
 /** One machine to run, and how it meets the outside. */
 export interface SessionSettings {
-  readonly machine: Pick<MachineOptions, 'memoryBytes' | 'cpus' | 'clock'>
+  readonly machine: Omit<MachineOptions, 'devices' | 'deviceServers' | keyof MachineImages>
   /** Reads what the machine starts; asked anew after a reset, since a machine may take them to pieces. */
   readonly images: () => Promise<MachineImages>
   readonly devices: CreateDevices
@@ -70,9 +70,12 @@ export async function runSession(settings: SessionSettings, host: SessionHost): 
     stop.abort()
   }
 
-  let devices = settings.devices()
-  const create = async (): Promise<Machine> =>
-    host.createMachine({ ...settings.machine, ...(await settings.images()), devices })
+  let devices = await settings.devices()
+  const create = async (): Promise<Machine> => {
+    const { models, servers } = devices
+    const images = await settings.images()
+    return host.createMachine({ ...settings.machine, ...images, devices: models, deviceServers: servers })
+  }
   let machine = await create()
   const output = await openOutput(settings.serial, host)
   output.onError(() => end(ExitCode.signal(constants.signals.SIGPIPE)))
@@ -103,7 +106,7 @@ export async function runSession(settings: SessionSettings, host: SessionHost): 
       const left =
         settings.timeoutMs === undefined ? undefined : Math.max(0, settings.timeoutMs - stopwatch.wallSeconds() * 1000)
       exit = await machine.run({ signal: stop.signal, ...(left === undefined ? {} : { timeoutMs: left }) })
-      flushDevices(devices)
+      flushDevices(devices.models)
       if (exit.reason !== 'reset') break
       // A PC starts again when it is reset. Memory would survive, but what is loaded into it would not.
       resets++
@@ -113,7 +116,8 @@ export async function runSession(settings: SessionSettings, host: SessionHost): 
         exit = { reason: 'timeout' }
         break
       }
-      devices = settings.devices()
+      machine.close?.()
+      devices = await settings.devices()
       machine = await create()
       connect(machine)
     }
@@ -129,6 +133,7 @@ export async function runSession(settings: SessionSettings, host: SessionHost): 
     }
     return exitCode
   } finally {
+    machine.close?.()
     clearInterval(alive)
     input.stop()
     closeInput()

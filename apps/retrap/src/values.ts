@@ -64,6 +64,26 @@ export function parseSerial(text: string): SerialTarget {
   throw usage(`--serial '${text}' is unknown; give stdio, file:FILE or none`)
 }
 
+/** A device's deadline: seconds, in milliseconds. */
+export function parseDeadline(text: string): number {
+  const seconds = text.trim() === '' ? Number.NaN : Number(text)
+  if (!Number.isFinite(seconds) || seconds <= 0) {
+    throw usage(`--device-deadline '${text}' is not a time; give seconds, such as 5 or 0.5`)
+  }
+  return seconds * 1000
+}
+
+/** Where a trace of accesses goes: stderr without a path. */
+export interface TraceTarget {
+  readonly path: string | null
+}
+
+export function parseTrace(text: string): TraceTarget {
+  if (text === 'ioreq') return { path: null }
+  if (text.startsWith('ioreq:') && text.length > 6) return { path: text.slice(6) }
+  throw usage(`--trace '${text}' is unknown; give ioreq or ioreq:FILE`)
+}
+
 /** Splits `NAME,key=value,…`. A comma within a value is written twice, as in QEMU. */
 export function parseDevice(text: string): DeviceArgument {
   const [name = '', ...pairs] = text.split(/(?<!,),(?!,)/).map((part) => part.replaceAll(',,', ','))

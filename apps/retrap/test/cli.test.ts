@@ -1,6 +1,7 @@
 import { writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { beforeAll, describe, expect, test } from 'vitest'
 import { runCli } from '../src/cli.ts'
 import { FakeHost } from './support/fake-machine.ts'
@@ -8,6 +9,7 @@ import { FakeHost } from './support/fake-machine.ts'
 const file = join(tmpdir(), `retrap-image-${process.pid}`)
 beforeAll(() => writeFile(file, 'image'))
 
+const deviceModule = fileURLToPath(new URL('../../../packages/ioreq/examples/my-device.ts', import.meta.url))
 const image = new TextEncoder().encode('image')
 const powerOff = (): FakeHost => new FakeHost(async () => ({ reason: 'power-off' }))
 
@@ -15,6 +17,16 @@ describe('the machine', () => {
   test.each([
     { args: [], options: { memoryBytes: 64 << 20, cpus: 1, clock: 'real', devices: [] } },
     { args: ['--cpus', '4', '--memory', '1G'], options: { memoryBytes: 1 << 30, cpus: 4 } },
+    { args: ['--devices', 'async'], options: { devicePlacement: 'deferred' } },
+    { args: ['--devices', 'worker'], options: { devicePlacement: expect.any(Function) } },
+    {
+      args: ['--device-failure', 'detach', '--device-deadline', '0.5', '--trace', 'ioreq'],
+      options: { devicePolicy: 'detach', deviceDeadlineMs: 500, trace: expect.any(Function) },
+    },
+    {
+      args: ['--device', deviceModule, '--device', `${deviceModule},transport=worker`],
+      options: { devices: [{ name: 'thermometer' }], deviceServers: [expect.any(Function)] },
+    },
     { args: ['--deterministic'], options: { clock: 'deterministic' } },
     {
       args: ['run', '--kernel', file, '--initrd', file, '--append', 'console=ttyS0', '--memory', '256M'],
@@ -77,6 +89,13 @@ describe('a mistake gets one line that says what to do, and no machine', () => {
     { args: ['--device', 'isa-debug-exit,port=1'], code: 2, says: 'it has iobase, iosize' },
     { args: ['--device', 'isa-debug-exit,iobase=0x10000'], code: 2, says: 'not a number from 0 to 0xfffe' },
     { args: ['--device', 'isa-debugcon,chardev=pipe'], code: 2, says: 'give stdio, stderr or file:FILE' },
+    { args: ['--device', './nowhere.ts'], code: 74, says: '--device ./nowhere.ts: there is no such file' },
+    { args: ['--device', `${deviceModule},transport=pigeon`], code: 2, says: 'there are inline, worker, process' },
+    { args: ['--device', `${deviceModule},speed=9`], code: 2, says: 'it has transport' },
+    { args: ['--device', `${file}.ts`], code: 74, says: 'there is no such file' },
+    { args: ['--devices', 'fast'], code: 2, says: 'Allowed choices are inline, async, worker' },
+    { args: ['--device-deadline', '0'], code: 2, says: 'give seconds' },
+    { args: ['--trace', 'irq'], code: 2, says: 'give ioreq or ioreq:FILE' },
     { args: ['--stats', 'xml'], code: 2, says: 'Allowed choices are json, text' },
     { args: ['--frobnicate'], code: 2, says: "unknown option '--frobnicate'" },
     { args: ['stroll'], code: 2, says: 'there are run, linux, disasm and walk' },

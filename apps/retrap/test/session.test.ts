@@ -9,7 +9,7 @@ import { FakeHost, type FakeProgram } from './support/fake-machine.ts'
 const SETTINGS: SessionSettings = {
   machine: { memoryBytes: 64 << 20, cpus: 1, clock: 'real' },
   images: async () => ({}),
-  devices: () => [],
+  devices: async () => ({ models: [], servers: [] }),
   serial: { kind: 'stdio' },
   input: { kind: 'pass' },
 }

@@ -1,5 +1,21 @@
-import { DeviceHost, IoDispatch, TimerQueue } from '@retrap/ioreq'
-import type { DeviceFailure, DeviceModel, FailurePolicy, InterruptLine } from '@retrap/ioreq'
+import {
+  createIoRequest,
+  DeviceHost,
+  IO_RETRY,
+  IoDispatch,
+  IOREQ_TYPE_PIO,
+  IOREQ_WRITE,
+  TimerQueue,
+} from '@retrap/ioreq'
+import type {
+  DeviceFailure,
+  DeviceModel,
+  DevicePlatform,
+  FailurePolicy,
+  InterruptLine,
+  IoTraceRecord,
+  RemoteServer,
+} from '@retrap/ioreq'
 import { InterruptFabric, interruptFabricBytes } from '@retrap/irqchip'
 import type { MachineMemory } from '@retrap/memory'
 import { P2m } from '@retrap/p2m'
@@ -33,12 +49,30 @@ export interface DomainOptions {
   readonly sleeper: Sleeper
   /** What a device model that breaks its contract leads to. */
   readonly policy?: FailurePolicy
+  /** Told of device models that fail, whatever the policy. */
+  readonly onFailure?: (failure: DeviceFailure) => void
+  /** Milliseconds of host time that a device model may take to answer; default for ever. */
+  readonly deviceDeadlineMs?: number
+  /** Told of every access to a device; slow. */
+  readonly trace?: (record: IoTraceRecord) => void
+  /** Makes every model of this process asynchronous: see `DeviceHostOptions`. */
+  readonly deferDevices?: (callback: () => void) => void
   /** Arena for decoded instructions; default that of `X86Engine`. */
   readonly codeCacheBytes?: number
   /** Count how often each instruction form runs (X86Engine.executionCounts). Slower. */
   readonly profile?: boolean
   /** Bits of linear addresses that its CPUs have: 57 with five-level paging. Default 48. */
   readonly linearAddressBits?: 48 | 57
+}
+
+/** A server whose models live elsewhere: `SharedTransport` and `SocketTransport` of `@retrap/ioreq` are such. */
+export interface DomainServer {
+  readonly remote: RemoteServer
+  /** Handles what has arrived. */
+  pump?(): unknown
+  /** Handles what arrives while the event loop runs. */
+  watch?(): Promise<void>
+  close(): void
 }
 
 /** How a domain waits; supplied by who knows the host. */
@@ -73,6 +107,8 @@ export class Domain {
   readonly timers: TimerQueue
   /** Where accesses that are not RAM go. */
   readonly dispatch: IoDispatch
+  /** What device models reach of the domain, wherever they live. */
+  readonly platform: DevicePlatform
   /** The server of the models that live in this process. */
   readonly devices: DeviceHost
   /** Local APICs, I/O APIC and i8259 pair. */
@@ -91,6 +127,7 @@ export class Domain {
   /** Where guest writes to ROM go; by default they are lost. A board whose ROM lies over RAM puts its own here. */
   romWrite: (gpa: number, size: number, lo: number, hi: number) => void = () => undefined
   readonly #sleeper: Sleeper
+  readonly #servers: DomainServer[] = []
   #exit: DomainExit | null = null
   #wokenWhileRunning = false
   /** vCPUs that did something in their last turns. */
@@ -111,9 +148,12 @@ export class Domain {
       policy: options.policy ?? 'crash',
       onComplete: () => this.wake(),
       onFailure: (failure) => {
+        options.onFailure?.(failure)
         if ((options.policy ?? 'crash') === 'crash') this.stop({ reason: 'device-failure', failure })
       },
       guestMemory: this.guestMemory,
+      ...(options.deviceDeadlineMs !== undefined && { deadlineMs: options.deviceDeadlineMs }),
+      ...(options.trace && { trace: options.trace }),
       allocatePage: (purpose) => ({
         buffer: options.memory.buffer,
         byteOffset: options.memory.allocate(0x1000, 0x1000, purpose),
@@ -137,7 +177,7 @@ export class Domain {
         byteOffset: options.memory.allocate(interruptFabricBytes(options.vcpus), 8, 'interrupt controllers'),
       },
     })
-    this.devices = new DeviceHost(this.dispatch, {
+    this.platform = {
       clock: this.clock,
       timer: (callback) => this.timers.create(callback),
       dma: this.guestMemory,
@@ -147,6 +187,9 @@ export class Domain {
       powerOff: () => this.stop({ reason: 'power-off' }),
       reset: () => this.stop({ reason: 'reset' }),
       exit: (code) => this.stop({ reason: 'debug-exit', code }),
+    }
+    this.devices = new DeviceHost(this.dispatch, this.platform, {
+      ...(options.deferDevices && { defer: options.deferDevices }),
     })
     this.engine = new X86Engine(options.memory, {
       ...(options.codeCacheBytes !== undefined && { codeCacheBytes: options.codeCacheBytes }),
@@ -191,6 +234,41 @@ export class Domain {
     this.devices.attach(model)
   }
 
+  /**
+   * Makes a server whose models live elsewhere part of the domain: it is reset with it, and looked after in each turn.
+   * It is made with this domain's `dispatch` and `platform`.
+   */
+  addServer(server: DomainServer): void {
+    this.#servers.push(server)
+    // Answers and events wake a domain that waits; `watch` ends with the server.
+    void server.watch?.()
+  }
+
+  /** Ends the servers whose models live elsewhere. */
+  close(): void {
+    for (const server of this.#servers.splice(0)) server.close()
+  }
+
+  /**
+   * Makes a port access as vCPU 0 would, before the guest runs: for what firmware would have set.
+   *
+   * @param size - bytes: 1, 2 or 4
+   */
+  async writePort(port: number, size: number, value: number): Promise<void> {
+    const request = createIoRequest()
+    request.type = IOREQ_TYPE_PIO
+    request.direction = IOREQ_WRITE
+    request.addressLo = port
+    request.size = size
+    request.dataLo = value
+    let status = this.dispatch.submit(0, request)
+    while (status === IO_RETRY) {
+      await this.#sleeper.sleep(0)
+      for (const server of this.#servers) server.pump?.()
+      status = this.dispatch.takeResponse(0)
+    }
+  }
+
   /** Ends `run` with this exit, the first one given. */
   stop(exit: DomainExit): void {
     this.#exit ??= exit
@@ -209,6 +287,7 @@ export class Domain {
     this.#exit = null
     this.interrupts.reset()
     this.devices.reset()
+    for (const { remote } of this.#servers) remote.reset()
     for (const vcpu of this.vcpus) {
       vcpu.cancelRequest()
       vcpu.cpu.reset(vcpu.id === 0)
@@ -235,6 +314,11 @@ export class Domain {
     for (;;) {
       this.#wokenWhileRunning = false
       this.timers.expire()
+      for (const server of this.#servers) {
+        server.pump?.()
+        // What the models make of a timer must not depend on how quick their thread is.
+        if (this.clock.deterministic && server.remote.unsettled) await server.remote.settle().catch(() => {})
+      }
       let busy = 0
       for (const vcpu of this.vcpus) {
         if (this.#exit !== null) break

@@ -6,7 +6,7 @@
 export { DeterministicClock, RealClock } from './clock.ts'
 export type { DomainClock, HostClock } from './clock.ts'
 export { Domain, TSC_HZ } from './domain.ts'
-export type { DomainExit, DomainOptions, Sleeper } from './domain.ts'
+export type { DomainExit, DomainOptions, DomainServer, Sleeper } from './domain.ts'
 export { GuestMemory } from './guest-memory.ts'
 export { GuestTables } from './guest-tables.ts'
 export { HvmVcpu, PHYSICAL_BITS } from './hvm-vcpu.ts'

@@ -26,6 +26,8 @@ export interface DeviceServerOptions {
   readonly name?: string
   /** What whoever made the machine sends to its models. */
   onMessage?(bytes: Uint8Array): void
+  /** The wire of a PCI function's INTx pin, where the bridge that routes it is one of these models. */
+  pciInterrupt?(device: number, pin: number): InterruptLine
 }
 
 class RemoteTimer implements Timer {
@@ -227,7 +229,8 @@ export class DeviceServer implements DeviceSetOwner {
       },
       dma: this.#dma(),
       interruptLine: (irq) => this.#openLine((line) => ({ kind: 'openLine', line, irq })),
-      pciInterrupt: (device, pin) => this.#openLine((line) => ({ kind: 'openPin', line, device, pin })),
+      pciInterrupt: (device, pin) =>
+        this.#options.pciInterrupt?.(device, pin) ?? this.#openLine((line) => ({ kind: 'openPin', line, device, pin })),
       signalMsi: (address, data) => link.send({ kind: 'msi', address, data }),
       powerOff: () => link.send({ kind: 'powerOff' }),
       reset: () => link.send({ kind: 'resetMachine' }),

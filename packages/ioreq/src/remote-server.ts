@@ -59,6 +59,7 @@ export class RemoteServer implements IoreqTransport {
   readonly #calls = new Map<number, Call>()
   readonly #closeListeners: (() => void)[] = []
   #nextCall = 1
+  #hasModels = false
   #unsettled = false
   #closed = false
 
@@ -219,6 +220,7 @@ export class RemoteServer implements IoreqTransport {
     const platform = this.#platform
     switch (frame.kind) {
       case 'ready':
+        this.#hasModels = true
         this.server.setState(true)
         this.#ready.resolve()
         return
@@ -273,7 +275,9 @@ export class RemoteServer implements IoreqTransport {
 
   #fault(vcpu: number, device: string, what: string, message: string): void {
     const error = new IoreqError('ERR_DEVICE', message)
-    if (vcpu === NO_VCPU) this.#dispatch.modelFailed(this.server, device, what, error)
+    // Models that cannot even be attached: there is no server without them.
+    if (!this.#hasModels) this.failed(error)
+    else if (vcpu === NO_VCPU) this.#dispatch.modelFailed(this.server, device, what, error)
     else this.#dispatch.serverFailed(this.server, vcpu, device === '' ? this.name : device, error)
   }
 

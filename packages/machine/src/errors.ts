@@ -1,11 +1,11 @@
 /** What a caller of the machine did wrong. */
-export type MachineErrorCode = 'ERR_MEMORY_SIZE' | 'ERR_CPUS' | 'ERR_NOTHING_TO_RUN' | 'ERR_STATE'
+export type MachineErrorCode = 'ERR_MEMORY_SIZE' | 'ERR_CPUS' | 'ERR_NOTHING_TO_RUN' | 'ERR_STATE' | 'ERR_DEVICES'
 
 /** A machine that cannot be made or used as asked. */
 export class MachineError extends Error {
   readonly code: MachineErrorCode
-  constructor(code: MachineErrorCode, message: string) {
-    super(message)
+  constructor(code: MachineErrorCode, message: string, options?: { readonly cause?: unknown }) {
+    super(message, options)
     this.name = 'MachineError'
     this.code = code
   }

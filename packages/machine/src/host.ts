@@ -52,6 +52,22 @@ export class HostSleeper implements Sleeper {
   }
 }
 
+/** Calls back in later turns of the event loop, each call in its order. */
+export function laterTurn(): (callback: () => void) => void {
+  const yielded = makeYield()
+  const waiting: (() => void)[] = []
+  // One at a time: where a message channel is the means, it remembers one callback.
+  const next = (): void => {
+    const callback = waiting.shift()
+    if (waiting.length > 0) yielded(next)
+    callback?.()
+  }
+  return (callback) => {
+    waiting.push(callback)
+    if (waiting.length === 1) yielded(next)
+  }
+}
+
 /** One turn of the event loop, by the fastest means there is. */
 function makeYield(): (callback: () => void) => void {
   const { setImmediate, MessageChannel } = host

@@ -35,5 +35,9 @@ export type {
   SegmentState,
   TableState,
 } from './loaders/index.ts'
+export type { BoardDescription } from './board.ts'
+export type { FirmwareConfiguration } from './firmware-configuration.ts'
+export { serveBoard } from './remote-board.ts'
+export type { BoardServerOptions, StartBoardServer } from './remote-board.ts'
 export { Pc, createPc } from './pc.ts'
-export type { MachineExit, PcOptions, PcStatistics, SerialPort, StopSignal } from './pc.ts'
+export type { MachineExit, PcOptions, PcStatistics, SerialPort, StartDeviceServer, StopSignal } from './pc.ts'

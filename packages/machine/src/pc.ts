@@ -1,33 +1,26 @@
-import {
-  ACPI_PM,
-  AcpiPm,
-  CMOS_CENTURY,
-  HPET_BASE,
-  HostBridge,
-  Hpet,
-  I8042,
-  I8254,
-  IsaBridge,
-  Mc146818,
-  PostCodePort,
-  RESET_CONTROL,
-  ResetControl,
-  Uart16550,
-} from '@retrap/devices'
+import { ACPI_PM, CMOS_CENTURY, HPET_BASE, Hpet, RESET_CONTROL } from '@retrap/devices'
 import { DeterministicClock, Domain, PHYSICAL_BITS, RealClock } from '@retrap/hvm'
-import type { DomainExit } from '@retrap/hvm'
-import type { DeviceModel } from '@retrap/ioreq'
+import type { DomainExit, DomainServer } from '@retrap/hvm'
+import type {
+  DeviceFailure,
+  DeviceModel,
+  DevicePlatform,
+  FailurePolicy,
+  IoDispatch,
+  IoTraceRecord,
+} from '@retrap/ioreq'
 import { MachineMemory } from '@retrap/memory'
 import { CODE_CACHE_BYTES } from '@retrap/x86-cpu'
 import { buildAcpiTables } from './acpi/index.ts'
 import type { AcpiBoard } from './acpi/index.ts'
 import { writeBiosServices } from './bios-services.ts'
+import { ISA_BRIDGE_DEVICE, createBoard } from './board.ts'
+import type { BoardDescription, BoardHooks } from './board.ts'
 import { describeCrash } from './crash.ts'
 import type { CrashDetail } from './crash.ts'
 import { MachineError } from './errors.ts'
 import { FirmwareArea } from './firmware-area.ts'
-import { firmwareConfiguration } from './firmware-configuration.ts'
-import { HostSleeper, fixedRandom, hostClock, hostRandom } from './host.ts'
+import { HostSleeper, fixedRandom, hostClock, hostRandom, laterTurn } from './host.ts'
 import {
   PCI_HOLE_BASE,
   PCI_HOLE_LAST,
@@ -38,6 +31,8 @@ import {
   writeBiosData,
 } from './loaders/index.ts'
 import { handOverMemoryTypes } from './mtrr.ts'
+import { RemoteBoard } from './remote-board.ts'
+import type { StartBoardServer } from './remote-board.ts'
 import type { BootModule, GuestMemoryWriter, InitialState, PcMemoryMap } from './loaders/index.ts'
 
 /** How a PC is made. */
@@ -56,6 +51,22 @@ export interface PcOptions {
   readonly firmware?: Uint8Array | undefined
   /** Models beside the board's own. */
   readonly devices?: readonly DeviceModel[] | undefined
+  /**
+   * Where the board's models run: `inline` (default), straight from the instruction; `deferred`, where every access is
+   * answered in a later turn of the event loop; or in a thread of their own, which this starts. Models of `devices` are
+   * in this thread either way.
+   */
+  readonly devicePlacement?: 'inline' | 'deferred' | StartBoardServer | undefined
+  /** Start further servers whose models live elsewhere; the machine ends them with `close`. */
+  readonly deviceServers?: readonly StartDeviceServer[] | undefined
+  /** What a device model that fails leads to: the machine's end (default), or its own. */
+  readonly devicePolicy?: FailurePolicy | undefined
+  /** Milliseconds of host time that a device model may take for an answer; default for ever. */
+  readonly deviceDeadlineMs?: number | undefined
+  /** Told of device models that fail. */
+  readonly onDeviceFailure?: ((failure: DeviceFailure) => void) | undefined
+  /** Told of every access to a device; slow. */
+  readonly trace?: ((record: IoTraceRecord) => void) | undefined
   /** `real` (default) follows the host's clock; `deterministic` derives time from what the guest executes. */
   readonly clock?: 'real' | 'deterministic' | undefined
   /** Wall-clock time at power-on, seconds from 1970; default the host's, or a fixed one where time is deterministic. */
@@ -67,6 +78,13 @@ export interface PcOptions {
   /** Bits of linear addresses: 57 for CPUs with five-level paging, which Linux then uses. Default 48. */
   readonly linearAddressBits?: 48 | 57 | undefined
 }
+
+/** Starts a server whose models live in another thread or process. */
+export type StartDeviceServer = (
+  dispatch: IoDispatch,
+  platform: DevicePlatform,
+  realTime: boolean,
+) => DomainServer | Promise<DomainServer>
 
 /** Why {@link Pc.run} ended. */
 export interface MachineExit {
@@ -116,7 +134,6 @@ const FRAME_RECORD_SHARE = 512
 /** 2026-01-01, for machines whose runs must agree. */
 const DETERMINISTIC_EPOCH = 1_767_225_600
 const CONSOLE_PORT = 0x3f8
-const ISA_BRIDGE_DEVICE = 1
 /** 115200 baud, eight bits: kernels that only print leave their console as firmware has set it. */
 const CONSOLE_SETTINGS = [
   [3, 0x83],
@@ -133,7 +150,7 @@ const CPU_SIGNATURE = 0x0002_06c2
  * @throws MachineError, LoaderError, MemoryError or DeviceError, naming the value and what was expected
  */
 export async function createPc(options: PcOptions): Promise<Pc> {
-  return new Pc(options)
+  return Pc.create(options)
 }
 
 /** A PC. Made by {@link createPc}. */
@@ -141,7 +158,11 @@ export class Pc {
   readonly domain: Domain
   readonly memory: MachineMemory
   readonly serial: SerialPort
-  readonly #uart: Uart16550
+  #receive: (bytes: Uint8Array) => void = () => undefined
+  #flush: () => Promise<void> = async () => undefined
+  /** Settle when the servers that live elsewhere have their models. */
+  readonly #ready: Promise<void>[] = []
+  #failure: DeviceFailure | undefined
   readonly #models: readonly DeviceModel[]
   #firmware: FirmwareArea | undefined
   #transmit: (bytes: Uint8Array) => void = () => undefined
@@ -171,15 +192,22 @@ export class Pc {
       codeCacheBytes,
       profile: options.profile ?? false,
       linearAddressBits: options.linearAddressBits ?? 48,
+      ...(options.devicePlacement === 'deferred' && { deferDevices: laterTurn() }),
+      ...(options.devicePolicy !== undefined && { policy: options.devicePolicy }),
+      ...(options.deviceDeadlineMs !== undefined && { deviceDeadlineMs: options.deviceDeadlineMs }),
+      ...(options.trace && { trace: options.trace }),
+      onFailure: (failure) => {
+        this.#failure ??= failure
+        options.onDeviceFailure?.(failure)
+      },
     })
     for (const range of map.ram) this.domain.p2m.populate(range.gpa / 4096, range.bytes / 4096)
-    this.#uart = new Uart16550({ transmit: (bytes) => this.#transmit(bytes) })
     this.serial = {
       onTransmit: (listener) => {
         this.#transmit = listener
       },
       receive: (bytes) => {
-        this.#uart.receive(bytes)
+        this.#receive(bytes)
         this.domain.wake()
       },
       pipeTo: (sink) => {
@@ -187,44 +215,89 @@ export class Pc {
       },
     }
     const epoch = options.epochSeconds ?? (deterministic ? DETERMINISTIC_EPOCH : Math.floor(Date.now() / 1000))
-    const hpet = this.#attachBoard(map, cpus, epoch, options.firmware !== undefined)
-    this.#models = [this.#uart, ...(options.devices ?? [])]
-    for (const model of options.devices ?? []) this.domain.attach(model)
-    this.#start(options, map, hpet)
+    const acpi = this.#acpiBoard(map)
+    const firmware =
+      options.firmware === undefined
+        ? null
+        : { map, cpus: this.domain.vcpus.length, board: acpi, consolePort: CONSOLE_PORT }
+    this.#attachBoard({ map, cpus, epochSeconds: epoch, firmware }, options.devicePlacement, !deterministic)
+    this.#models = options.devices ?? []
+    for (const model of this.#models) this.domain.attach(model)
+    this.#start(options, map, acpi)
   }
 
-  #attachBoard(map: PcMemoryMap, cpus: number, epochSeconds: number, hasFirmware: boolean): Hpet {
+  /** Waits for servers that are elsewhere, and sets what firmware would have set. */
+  async #prepare(options: PcOptions): Promise<void> {
     const { domain } = this
-    const pit = new I8254()
-    const rtc = new Mc146818({ epochSeconds, lowRamBytes: map.lowRamBytes, highRamBytes: map.highRamBytes, cpus })
-    const hpet = new Hpet({ legacySources: [pit, rtc] })
-    const isaBridge = new IsaBridge()
-    const board: DeviceModel[] = [
-      new HostBridge({ onShadow: (range) => this.#firmware?.shadow(range) }),
-      isaBridge,
-      pit,
-      rtc,
-      hpet,
-      // Firmware looks for it on the PCI bus; kernels find it by their tables.
-      new AcpiPm(hasFirmware ? { pciDevice: ISA_BRIDGE_DEVICE } : {}),
-      this.#uart,
-      new I8042(),
-      new ResetControl(),
-      new PostCodePort(),
-    ]
-    domain.pciInterrupt = (device, pin) => isaBridge.interruptInput(device, pin)
-    for (const model of board) domain.attach(model)
-    return hpet
+    for (const start of options.deviceServers ?? []) {
+      const server = await start(domain.dispatch, domain.platform, !domain.clock.deterministic)
+      domain.addServer(server)
+      this.#ready.push(server.remote.ready)
+    }
+    await Promise.all(this.#ready)
+    if (options.kernel === undefined) return
+    for (const [register, value] of CONSOLE_SETTINGS) await domain.writePort(CONSOLE_PORT + register, 1, value)
   }
 
-  #start(options: PcOptions, map: PcMemoryMap, hpet: Hpet): void {
+  /** @internal Use {@link createPc}. */
+  static async create(options: PcOptions): Promise<Pc> {
+    const pc = new Pc(options)
+    try {
+      await pc.#prepare(options)
+    } catch (error) {
+      pc.close()
+      throw new MachineError('ERR_DEVICES', `the device models cannot be started: ${pc.#whyNot(error)}`, {
+        cause: error,
+      })
+    }
+    return pc
+  }
+
+  #whyNot(error: unknown): string {
+    const cause = this.#failure?.cause ?? error
+    return cause instanceof Error ? cause.message : String(cause)
+  }
+
+  /** Ends what runs beside the machine: threads and processes of device models. */
+  close(): void {
+    this.domain.close()
+  }
+
+  /** The board's models in this thread, or in one of their own. */
+  #attachBoard(description: BoardDescription, placement: PcOptions['devicePlacement'], realTime: boolean): void {
+    const { domain } = this
+    const hooks: BoardHooks = {
+      transmit: (bytes) => this.#transmit(bytes),
+      shadow: (range) => this.#firmware?.shadow(range),
+    }
+    if (typeof placement === 'function') {
+      const remote = new RemoteBoard(
+        placement,
+        domain.dispatch,
+        domain.platform,
+        { board: description, realTime },
+        hooks,
+      )
+      domain.pciInterrupt = (device, pin) => remote.interruptInput(device, pin)
+      domain.addServer(remote.server)
+      this.#ready.push(remote.server.remote.ready)
+      this.#receive = (bytes) => remote.receive(bytes)
+      this.#flush = () => remote.flush()
+      return
+    }
+    const { models, uart, isaBridge } = createBoard(description, hooks)
+    domain.pciInterrupt = (device, pin) => isaBridge.interruptInput(device, pin)
+    for (const model of models) domain.attach(model)
+    this.#receive = (bytes) => uart.receive(bytes)
+    this.#flush = async () => uart.flush()
+  }
+
+  #start(options: PcOptions, map: PcMemoryMap, board: AcpiBoard): void {
     let state: InitialState = resetState(CPU_SIGNATURE)
     const { domain } = this
-    const board = this.#acpiBoard(map, hpet)
     if (options.firmware !== undefined) {
       const loaded = loadFirmware(options.firmware, CPU_SIGNATURE)
       this.#firmware = new FirmwareArea(domain, options.firmware, loaded.regions)
-      domain.attach(firmwareConfiguration({ map, cpus: domain.vcpus.length, board, consolePort: CONSOLE_PORT }))
       state = loaded.state
     }
     if (options.kernel !== undefined) {
@@ -250,7 +323,6 @@ export class Pc {
       }).state
       // What firmware leaves behind: the boot processor's LINT0 takes the i8259's interrupts.
       domain.vcpus[0]?.apic.enterVirtualWireMode()
-      for (const [register, value] of CONSOLE_SETTINGS) domain.dispatch.portWrite(CONSOLE_PORT + register, 1, value)
     }
     for (const vcpu of this.domain.vcpus) {
       vcpu.cpu.reset(vcpu.id === 0)
@@ -259,7 +331,7 @@ export class Pc {
     this.domain.vcpus[0]?.cpu.load(state)
   }
 
-  #acpiBoard(map: PcMemoryMap, hpet: Hpet): AcpiBoard {
+  #acpiBoard(map: PcMemoryMap): AcpiBoard {
     const { vcpus } = this.domain
     return {
       apicIds: vcpus.map((vcpu) => vcpu.apic.apicId),
@@ -271,7 +343,7 @@ export class Pc {
       s5SleepType: ACPI_PM.s5SleepType,
       reset: { port: RESET_CONTROL.port, value: RESET_CONTROL.value },
       centuryIndex: CMOS_CENTURY,
-      hpet: { address: HPET_BASE, capabilities: hpet.capabilities, minimumTick: 128 },
+      hpet: { address: HPET_BASE, capabilities: new Hpet().capabilities, minimumTick: 128 },
       pciMemory: { start: Math.max(PCI_HOLE_BASE, map.lowRamBytes), end: PCI_HOLE_LAST },
       isaBridgeDevice: ISA_BRIDGE_DEVICE,
       serialPorts: [{ iobase: CONSOLE_PORT, irq: 4 }],
@@ -304,6 +376,7 @@ export class Pc {
     if (options.signal?.aborted === true) stop()
     try {
       const exit = await domain.run()
+      await this.#flush()
       for (const model of this.#models) if (isBuffered(model)) model.flush()
       return timedOut && exit.reason === 'stopped' ? { reason: 'timeout' } : this.#exitOf(exit)
     } finally {

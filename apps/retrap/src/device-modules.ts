@@ -1,0 +1,73 @@
+import { statSync } from 'node:fs'
+import { resolve } from 'node:path'
+import { pathToFileURL } from 'node:url'
+import type { DeviceModel } from '@retrap/ioreq'
+import { importModels, startDeviceProcess, startDeviceWorker } from '@retrap/ioreq/node'
+import type { StartBoardServer, StartDeviceServer } from '@retrap/machine'
+import { CliError } from './cli-error.ts'
+import { usage, type DeviceArgument } from './values.ts'
+
+/** Where the models of a `--device FILE` run. */
+const TRANSPORTS = ['inline', 'worker', 'process'] as const
+type Transport = (typeof TRANSPORTS)[number]
+
+/** A `--device` that is a module with device models of the user's own. */
+export interface DeviceModule {
+  /** Loads the models for this process, anew for each machine. */
+  readonly models?: (machine: number) => Promise<readonly DeviceModel[]>
+  /** Starts what runs them elsewhere. */
+  readonly server?: StartDeviceServer
+}
+
+/** Whether a `--device` names a module, not one of our devices. */
+export function namesModule(name: string): boolean {
+  return /[/\\]|\.[cm]?[jt]s$/.test(name)
+}
+
+/**
+ * Checks a `--device FILE,transport=…`.
+ *
+ * @throws CliError `ERR_USAGE` or `ERR_INPUT`
+ */
+export function prepareModule({ name, properties }: DeviceArgument): DeviceModule {
+  for (const key of properties.keys()) {
+    if (key !== 'transport') throw usage(`--device ${name} has no '${key}'; it has transport`)
+  }
+  const transport = properties.get('transport') ?? 'inline'
+  if (!isTransport(transport)) {
+    throw usage(`--device ${name}: transport=${transport} is unknown; there are ${TRANSPORTS.join(', ')}`)
+  }
+  if (statSync(name, { throwIfNoEntry: false })?.isFile() !== true) {
+    throw new CliError('ERR_INPUT', `--device ${name}: there is no such file`)
+  }
+  const url = pathToFileURL(resolve(name)).href
+  const modules = [url]
+  switch (transport) {
+    case 'inline':
+      // A module is loaded once for each address; each machine wants devices of its own.
+      return { models: (machine) => importModels([machine === 0 ? url : `${url}?machine=${machine}`]) }
+    case 'worker':
+      return {
+        server: (dispatch, platform, realTime) => startDeviceWorker(dispatch, platform, { name, modules, realTime }),
+      }
+    case 'process':
+      return {
+        server: (dispatch, platform, realTime) => startDeviceProcess(dispatch, platform, { name, modules, realTime }),
+      }
+  }
+}
+
+function isTransport(text: string): text is Transport {
+  return (TRANSPORTS as readonly string[]).includes(text)
+}
+
+/** Runs a board's models in a Worker. */
+export const startBoardWorker: StartBoardServer = (dispatch, platform, { name, realTime, board, onMessage }) =>
+  startDeviceWorker(dispatch, platform, {
+    name,
+    realTime,
+    onMessage,
+    modules: [],
+    program: new URL(import.meta.url.endsWith('.ts') ? './board-worker.ts' : './board-worker.js', import.meta.url),
+    data: board,
+  })

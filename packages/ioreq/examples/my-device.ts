@@ -1,0 +1,34 @@
+// A thermometer on the guest's bus: `retrap linux --device ./my-device.ts`, then `devmem 0xfed90000` in the guest.
+import { defineDevice, type DeviceContext, type InterruptLine, type Timer } from '@retrap/ioreq'
+
+const SAMPLE = 0 // read: degrees, from a sensor that takes its time
+const ALARM = 4 // write: milliseconds until interrupt 10; read: whether it has come
+const REPORT = 8 // write: where in guest memory the last sample is to be put
+
+let context: DeviceContext
+let line: InterruptLine
+let timer: Timer
+let degrees = 0
+let rang = 0
+
+export const thermometer = defineDevice({
+  name: 'thermometer',
+  mmio: { base: 0xfed9_0000, size: 0x1000, minimumAccess: 4 },
+  attach(given) {
+    context = given
+    line = given.interruptLine(10)
+    timer = given.timer(() => line.set((rang = 1) === 1))
+  },
+  async read(offset) {
+    if (offset === ALARM) return rang
+    if (offset !== SAMPLE) return 0
+    await new Promise((resolve) => setTimeout(resolve, 5)) // the guest's MOV waits; nothing else does
+    return (degrees = 21)
+  },
+  async write(offset, _size, value) {
+    if (offset === ALARM) timer.arm(context.clock.now() + value * 1e6)
+    if (offset === ALARM) line.set((rang = 0) === 1)
+    if (offset === REPORT) await context.dma.writeAsync(value, Uint8Array.of(degrees))
+  },
+})
+// Output:

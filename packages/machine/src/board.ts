@@ -1,0 +1,70 @@
+import {
+  AcpiPm,
+  HostBridge,
+  Hpet,
+  I8042,
+  I8254,
+  IsaBridge,
+  Mc146818,
+  PostCodePort,
+  ResetControl,
+  Uart16550,
+} from '@retrap/devices'
+import type { ShadowRange } from '@retrap/devices'
+import type { DeviceModel } from '@retrap/ioreq'
+import { firmwareConfiguration } from './firmware-configuration.ts'
+import type { FirmwareConfiguration } from './firmware-configuration.ts'
+import type { PcMemoryMap } from './loaders/index.ts'
+
+/** PCI device number of the ISA bridge, whose functions the board's other PCI parts are. */
+export const ISA_BRIDGE_DEVICE = 1
+
+/** A PC's board as plain data, so that it can be built in another thread than the machine's. */
+export interface BoardDescription {
+  readonly map: PcMemoryMap
+  readonly cpus: number
+  /** Wall-clock time at power-on, seconds from 1970. */
+  readonly epochSeconds: number
+  /** What firmware is told by fw_cfg; null without firmware. */
+  readonly firmware: FirmwareConfiguration | null
+}
+
+/** Where the board's models reach out of their device contexts. */
+export interface BoardHooks {
+  /** The console's output. */
+  transmit(bytes: Uint8Array): void
+  /** Firmware has changed how a range below 1 MiB is backed. */
+  shadow(range: ShadowRange): void
+}
+
+/** The models of a PC's board, in the order to attach them in. */
+export interface Board {
+  readonly models: readonly DeviceModel[]
+  readonly uart: Uart16550
+  readonly isaBridge: IsaBridge
+}
+
+/** Makes the models of a board. */
+export function createBoard(description: BoardDescription, hooks: BoardHooks): Board {
+  const { map, cpus, epochSeconds, firmware } = description
+  const { lowRamBytes, highRamBytes } = map
+  const pit = new I8254()
+  const rtc = new Mc146818({ epochSeconds, lowRamBytes, highRamBytes, cpus })
+  const isaBridge = new IsaBridge()
+  const uart = new Uart16550({ transmit: (bytes) => hooks.transmit(bytes) })
+  const models: DeviceModel[] = [
+    new HostBridge({ onShadow: (range) => hooks.shadow(range) }),
+    isaBridge,
+    pit,
+    rtc,
+    new Hpet({ legacySources: [pit, rtc] }),
+    // Firmware looks for it on the PCI bus; kernels find it by their tables.
+    new AcpiPm(firmware === null ? {} : { pciDevice: ISA_BRIDGE_DEVICE }),
+    uart,
+    new I8042(),
+    new ResetControl(),
+    new PostCodePort(),
+  ]
+  if (firmware !== null) models.push(firmwareConfiguration(firmware))
+  return { models, uart, isaBridge }
+}

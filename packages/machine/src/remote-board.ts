@@ -1,0 +1,133 @@
+import type { ShadowRange } from '@retrap/devices'
+import type { DomainServer } from '@retrap/hvm'
+import { serveSharedDevices } from '@retrap/ioreq'
+import type { DevicePlatform, DeviceServer, InterruptLine, IoDispatch, SharedDeviceMemory } from '@retrap/ioreq'
+import { createBoard } from './board.ts'
+import type { Board, BoardDescription, BoardHooks } from './board.ts'
+
+/*
+ * A board whose models run in another thread. What they say to the machine beside their requests goes in messages: a
+ * kind (u8), and bytes.
+ */
+/** To the machine: what the guest has sent on its console. */
+const TRANSMIT = 1
+/** To the machine: a ShadowRange, as JSON. */
+const SHADOW = 2
+/** To the board: what is typed on the console. */
+const RECEIVE = 3
+/** To the board: PCI device, pin and level of a function that lives elsewhere. */
+const PIN = 4
+/** To the board: hand over what is held back. */
+const FLUSH = 5
+
+/** What the server of a board is started with; see `PcOptions.devicePlacement`. */
+export interface BoardServerOptions {
+  /** Names the server. */
+  readonly name: string
+  /** Whether the machine's clock runs on by itself. */
+  readonly realTime: boolean
+  /** What to give to {@link serveBoard} in the other thread. */
+  readonly board: BoardDescription
+  readonly onMessage: (bytes: Uint8Array) => void
+}
+
+/** Starts the thread that a board's models run in, and makes a server of the domain of it. */
+export type StartBoardServer = (
+  dispatch: IoDispatch,
+  platform: DevicePlatform,
+  options: BoardServerOptions,
+) => DomainServer
+
+/**
+ * The program of a thread in which a board's models run, until the machine ends them.
+ *
+ * @param memory - what the machine's thread has made the server with
+ */
+export function serveBoard(memory: SharedDeviceMemory, description: BoardDescription): Promise<void> {
+  let server: DeviceServer | undefined
+  const post = (kind: number, bytes: Uint8Array): void => server?.post(message(kind, bytes))
+  const board = createBoard(description, {
+    transmit: (bytes) => post(TRANSMIT, bytes),
+    shadow: (range) => post(SHADOW, new TextEncoder().encode(JSON.stringify(range))),
+  })
+  const pins = new Map<number, InterruptLine>()
+  return serveSharedDevices(
+    memory,
+    (given) => {
+      server = given
+      for (const model of board.models) given.attach(model)
+    },
+    {
+      name: 'board',
+      pciInterrupt: (device, pin) => board.isaBridge.interruptInput(device, pin),
+      onMessage: (bytes) => receive(board, pins, bytes),
+    },
+  )
+}
+
+function message(kind: number, bytes: Uint8Array): Uint8Array {
+  const out = new Uint8Array(1 + bytes.length)
+  out[0] = kind
+  out.set(bytes, 1)
+  return out
+}
+
+function receive(board: Board, pins: Map<number, InterruptLine>, bytes: Uint8Array): void {
+  const [kind, device = 0, pin = 0, level = 0] = bytes
+  if (kind === RECEIVE) board.uart.receive(bytes.subarray(1))
+  else if (kind === FLUSH) board.uart.flush()
+  else if (kind === PIN) {
+    const number = device * 4 + pin - 1
+    const line = pins.get(number) ?? board.isaBridge.interruptInput(device, pin)
+    pins.set(number, line)
+    line.set(level !== 0)
+  }
+}
+
+/** The machine's end of a board in another thread. */
+export class RemoteBoard {
+  readonly server: DomainServer
+
+  constructor(
+    start: StartBoardServer,
+    dispatch: IoDispatch,
+    platform: DevicePlatform,
+    options: Omit<BoardServerOptions, 'name' | 'onMessage'>,
+    hooks: BoardHooks,
+  ) {
+    this.server = start(dispatch, platform, {
+      ...options,
+      name: 'board',
+      onMessage: (bytes) => {
+        if (bytes[0] === TRANSMIT) hooks.transmit(bytes.slice(1))
+        else if (bytes[0] === SHADOW) hooks.shadow(JSON.parse(new TextDecoder().decode(bytes.slice(1))) as ShadowRange)
+      },
+    })
+  }
+
+  #post(kind: number, ...bytes: readonly number[]): void {
+    this.server.remote.post(message(kind, Uint8Array.from(bytes)))
+  }
+
+  receive(bytes: Uint8Array): void {
+    this.server.remote.post(message(RECEIVE, bytes))
+  }
+
+  /** The wire of an interrupt pin of a function that is not the board's. */
+  interruptInput(device: number, pin: number): InterruptLine {
+    const set = (level: boolean): void => this.#post(PIN, device, pin, level ? 1 : 0)
+    return {
+      set,
+      pulse: () => {
+        set(true)
+        set(false)
+      },
+    }
+  }
+
+  /** Settles when what the board held back has arrived, or the board has gone. */
+  async flush(): Promise<void> {
+    this.#post(FLUSH)
+    await this.server.remote.settle().catch(() => {})
+  }
+}

@@ -1,0 +1,167 @@
+import { ACPI_PM } from '@retrap/devices'
+import { defineDevice, type IoTraceRecord } from '@retrap/ioreq'
+import { startDeviceProcess, startDeviceWorker } from '@retrap/ioreq/node'
+import { al, ax, dword, dx, eax, ecx, edx, esi, imm16, imm8, type Assembler } from '@retrap/x86-assembler'
+import { afterEach, describe, expect, test } from 'vitest'
+import { createPc, MachineError, type Pc, type PcOptions, type StartBoardServer } from '../src/index.ts'
+import { multibootKernel } from './support/kernels.ts'
+
+const DEADLINE_MS = 60_000
+const SMALL = { memoryBytes: 4 << 20, codeCacheBytes: 4 << 20 } as const
+const COM1 = 0x3f8
+const DEVICE = 0xfed9_0000
+const MODULE = new URL('./support/device-module.ts', import.meta.url).href
+
+const inWorker: StartBoardServer = (dispatch, platform, { name, realTime, board, onMessage }) =>
+  startDeviceWorker(dispatch, platform, {
+    name,
+    realTime,
+    onMessage,
+    modules: [],
+    program: new URL('./support/board-worker.ts', import.meta.url),
+    data: board,
+  })
+
+/** Prints, reads a key, echoes it, asks the device, and powers off by ACPI. */
+function guest(asm: Assembler): void {
+  const print = asm.label()
+  const wait = asm.label()
+  const message = asm.label()
+  const start = asm.label()
+  asm.jmp(start).bind(message).ascii('ready\n').bind(start)
+  asm.mov(esi, message).mov(ecx, 6).mov(edx, COM1)
+  asm.bind(print).lodsb().out(dx, al).dec(ecx).jnz(print)
+  // Until a character has come.
+  asm
+    .mov(edx, COM1 + 5)
+    .bind(wait)
+    .in(al, dx)
+    .test(al, 1)
+    .jz(wait)
+  asm.mov(edx, COM1).in(al, dx).out(dx, al)
+  asm.mov(eax, dword(DEVICE + 4)).out(dx, al)
+  asm
+    .mov(dx, imm16(ACPI_PM.base + 4))
+    .mov(eax, 0x2000 | (ACPI_PM.s5SleepType << 10))
+    .out(dx, ax)
+    .hlt()
+}
+
+describe.each<{ how: string; options: Partial<PcOptions> }>([
+  { how: 'inline', options: {} },
+  { how: 'deferred', options: { devicePlacement: 'deferred' } },
+  { how: 'in a Worker', options: { devicePlacement: inWorker } },
+])('a board $how', { timeout: DEADLINE_MS }, ({ options }) => {
+  let pc: Pc
+  afterEach(() => pc.close())
+
+  test('prints, hears a key, and powers off', async () => {
+    const device = defineDevice({ name: 'd', mmio: { base: DEVICE, size: 16 }, read: async (offset) => 0x40 + offset })
+    pc = await createPc({ ...SMALL, kernel: multibootKernel(guest), devices: [device], ...options })
+    let text = ''
+    pc.serial.onTransmit((bytes) => {
+      text += String.fromCharCode(...bytes)
+      if (text === 'ready\n') pc.serial.receive(Uint8Array.of(0x6b))
+    })
+    const exit = await pc.run({ timeoutMs: 30_000 })
+    expect([exit.reason, text]).toEqual(['power-off', 'ready\nkD'])
+  })
+})
+
+test.each<{ how: string; devicePlacement: NonNullable<PcOptions['devicePlacement']> }>([
+  { how: 'deferred', devicePlacement: 'deferred' },
+  { how: 'in a Worker', devicePlacement: inWorker },
+])(
+  'runs on the deterministic clock agree with one another: a board $how',
+  async ({ devicePlacement }) => {
+    // What the PIT counts depends on the time that each access is made at.
+    const kernel = multibootKernel((asm) => {
+      const loop = asm.label()
+      asm.mov(ecx, 300).bind(loop).in(al, imm8(0x40)).mov(edx, COM1).out(dx, al).dec(ecx).jnz(loop)
+      asm
+        .mov(dx, imm16(ACPI_PM.base + 4))
+        .mov(eax, 0x2000 | (ACPI_PM.s5SleepType << 10))
+        .out(dx, ax)
+        .hlt()
+    })
+    const run = async () => {
+      const pc = await createPc({ ...SMALL, kernel, devicePlacement, clock: 'deterministic' })
+      const seen: number[] = []
+      pc.serial.onTransmit((bytes) => seen.push(...bytes))
+      const { reason } = await pc.run({ timeoutMs: 30_000 })
+      const { instructions } = pc.statistics()
+      pc.close()
+      return { reason, seen, instructions }
+    }
+    const first = await run()
+    expect([first.reason, first.seen.length]).toEqual(['power-off', 300])
+    expect(await run()).toEqual(first)
+  },
+  DEADLINE_MS,
+)
+
+describe.each([
+  {
+    how: 'a Worker',
+    start: (dispatch, platform, realTime) =>
+      startDeviceWorker(dispatch, platform, { name: 'far', modules: [MODULE], realTime }),
+  },
+  {
+    how: 'a process',
+    start: (dispatch, platform, realTime) =>
+      startDeviceProcess(dispatch, platform, { name: 'far', modules: [MODULE], realTime }),
+  },
+] satisfies { how: string; start: NonNullable<PcOptions['deviceServers']>[number] }[])(
+  'a device in $how',
+  { timeout: DEADLINE_MS },
+  ({ start }) => {
+    let pc: Pc
+    afterEach(() => pc.close())
+
+    test('answers the guest', async () => {
+      const records: string[] = []
+      const trace = (record: IoTraceRecord): void => void records.push(`${record.server} ${record.event}`)
+      pc = await createPc({ ...SMALL, kernel: multibootKernel(guest), deviceServers: [start], trace })
+      let text = ''
+      pc.serial.onTransmit((bytes) => {
+        text += String.fromCharCode(...bytes)
+        if (text === 'ready\n') pc.serial.receive(Uint8Array.of(0x6b))
+      })
+      const exit = await pc.run({ timeoutMs: 30_000 })
+      expect([exit.reason, text]).toEqual(['power-off', 'ready\nkD'])
+      expect(records.filter((line) => line.startsWith('far'))).toEqual(['far sent', 'far answered'])
+    })
+  },
+)
+
+test(
+  'a machine whose devices cannot be loaded is not made',
+  async () => {
+    const modules = ['file:///nowhere/device.ts']
+    const made = createPc({
+      ...SMALL,
+      kernel: multibootKernel(guest),
+      deviceServers: [(dispatch, platform) => startDeviceWorker(dispatch, platform, { name: 'far', modules })],
+    })
+    await expect(made).rejects.toThrow(MachineError)
+    await expect(made).rejects.toThrow(/nowhere/)
+  },
+  DEADLINE_MS,
+)
+
+test('a device that does not answer in time ends the machine, or is taken out', async () => {
+  const hangs = () =>
+    defineDevice({ name: 'hangs', mmio: { base: DEVICE, size: 16 }, read: () => new Promise<number>(() => {}) })
+  const options = { ...SMALL, kernel: multibootKernel(guest), deviceDeadlineMs: 50 }
+  const run = async (policy: 'crash' | 'detach') => {
+    const pc = await createPc({ ...options, devices: [hangs()], devicePolicy: policy })
+    let text = ''
+    pc.serial.onTransmit((bytes) => (text += String.fromCharCode(...bytes)))
+    pc.serial.receive(Uint8Array.of(0x6b))
+    return { ...(await pc.run({ timeoutMs: 10_000 })), text }
+  }
+  const crashed = await run('crash')
+  expect(crashed.reason).toBe('internal-error')
+  expect(crashed.detail?.message).toMatch(/device hangs .* mmio read of 4 bytes at 0xfed90004: no answer within 50 ms/)
+  expect(await run('detach')).toMatchObject({ reason: 'power-off', text: 'ready\nk\u00ff' })
+})
