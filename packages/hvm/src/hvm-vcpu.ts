@@ -182,8 +182,40 @@ export class HvmVcpu implements CpuHost {
     )
   }
 
-  /** The first pass sends the request; later ones look for its answer. */
-  #submit(type: number, direction: number, address: number, size: number, lo: number, hi: number): number {
+  repeat(
+    port: boolean,
+    write: boolean,
+    address: number,
+    size: number,
+    count: number,
+    down: boolean,
+    gpa: number,
+    into: Words,
+  ): number {
+    if (!port && !this.#submitted && this.#isApicPage(address)) {
+      into.lo = 0
+      return STATUS_DONE
+    }
+    const dispatch = this.#dispatch
+    const direction = write ? IOREQ_WRITE : IOREQ_READ
+    const type = port ? IOREQ_TYPE_PIO : IOREQ_TYPE_COPY
+    const status = this.#submit(type, direction, address, size, gpa >>> 0, Math.floor(gpa / TWO_32), count, down)
+    if (status !== IO_RETRY) this.counts[port ? 'portAccesses' : 'mmioAccesses'] += dispatch.count
+    into.lo = dispatch.count
+    return this.#statusOf(status)
+  }
+
+  /** The first pass sends the request; later ones look for its answer. With a count, `hi:lo` is where in RAM the elements are. */
+  #submit(
+    type: number,
+    direction: number,
+    address: number,
+    size: number,
+    lo: number,
+    hi: number,
+    count = 0,
+    down = false,
+  ): number {
     let status: number
     if (this.#submitted) status = this.#dispatch.takeResponse(this.id)
     else {
@@ -195,9 +227,9 @@ export class HvmVcpu implements CpuHost {
       request.dataLo = lo >>> 0
       request.dataHi = hi >>> 0
       request.size = size
-      request.count = 1
-      request.df = false
-      request.dataIsPointer = false
+      request.count = Math.max(1, count)
+      request.df = down
+      request.dataIsPointer = count !== 0
       status = this.#dispatch.submit(this.id, request)
     }
     this.#submitted = status === IO_RETRY

@@ -1,5 +1,5 @@
 /** The test cases that reference/replay.md implies, with whole domains; those of the log alone are in `@retrap/replay`. */
-import { defineDevice } from '@retrap/ioreq'
+import { XEN_DMOP_IO_RANGE_PORT, createIoRequest, defineDevice } from '@retrap/ioreq'
 import { INVALID_MFN, P2mType } from '@retrap/p2m'
 import {
   type Assembler,
@@ -21,6 +21,7 @@ import {
   esp,
   far32,
   imm16,
+  imm32,
   imm8,
   ptr,
   ss,
@@ -188,6 +189,146 @@ describe('a guest pages memory out under an instruction', () => {
   })
 })
 
+describe('repeated string instructions go to a device in requests of several iterations', () => {
+  const run = async (build: (asm: Assembler) => void, values: readonly number[] = []) => {
+    const device = new SlowDevice(values)
+    const guest = pagedGuest((asm) => {
+      build(asm)
+      asm
+        .mov(dword(RESULT), ecx)
+        .mov(dword(RESULT + 4), esi)
+        .mov(dword(RESULT + 8), edi)
+      leave(asm)
+    }, device)
+    const requests: string[] = []
+    const { dispatch } = guest.domain
+    const submit = dispatch.submit.bind(dispatch)
+    dispatch.submit = (vcpu, request) => {
+      requests.push(`${request.count}${request.df ? ' down' : ''}`)
+      return submit(vcpu, request)
+    }
+    guest.domain.guestMemory.write(
+      BUFFER_GPA,
+      Uint8Array.from({ length: 0x2000 }, (_, i) => i),
+    )
+    guest.vector(1, 0x7300)
+    guest.program(0x7300, 32, (asm) => void asm.inc(dword(RESULT + 12)).iretd())
+    expect(await guest.run()).toEqual({ reason: 'debug-exit', code: 0 })
+    const [count, from, to] = [0, 4, 8].map((at) => guest.read32(RESULT + at))
+    return { guest, device, requests, count, from, to }
+  }
+
+  test('REP MOVSD from RAM to a device, across pages of each', async () => {
+    const at = { from: OTHER - 8, to: DEVICE + 0x1000 - 12 }
+    const { requests, device, count, from, to } = await run((asm) =>
+      asm.mov(esi, at.from).mov(edi, at.to).mov(ecx, 6).rep().movsd(),
+    )
+    // Two up to the end of the source's page, one to that of the device's, three more.
+    expect(requests).toEqual(['2', '1', '3'])
+    expect(device.seen.map((access) => access.split('=')[0])).toEqual([
+      ...['write ff4/4', 'write ff8/4', 'write ffc/4', 'write 1000/4', 'write 1004/4', 'write 1008/4'],
+    ])
+    expect([count, from, to]).toEqual([0, at.from + 24, at.to + 24])
+  })
+
+  test('REP MOVSB from a device to RAM, downwards', async () => {
+    const { requests, guest, device, count, from, to } = await run(
+      (asm) =>
+        asm
+          .std()
+          .mov(esi, DEVICE + 5)
+          .mov(edi, OTHER + 3)
+          .mov(ecx, 6)
+          .rep()
+          .movsb()
+          .cld(),
+      [1, 2, 3, 4, 5, 6],
+    )
+    // Four to the beginning of the destination's page, two in the page below.
+    expect(requests).toEqual(['4 down', '2 down'])
+    expect(device.seen).toEqual([5, 4, 3, 2, 1, 0].map((offset) => `read ${offset}/1`))
+    const memory = new Uint8Array(4)
+    guest.domain.guestMemory.read(OTHER_GPA, memory)
+    expect([...memory]).toEqual([4, 3, 2, 1])
+    expect([count, from, to]).toEqual([0, DEVICE - 1, OTHER - 3])
+  })
+
+  test('REP MOVSW between devices, one iteration a request', async () => {
+    const { requests, device } = await run(
+      (asm) =>
+        asm
+          .mov(esi, DEVICE)
+          .mov(edi, DEVICE + 0x100)
+          .mov(ecx, 2)
+          .rep()
+          .movsw(),
+      [0x1111, 0x2222],
+    )
+    expect(requests).toEqual(['1', '1', '1', '1'])
+    expect(device.seen).toEqual(['read 0/2', 'write 100/2=1111', 'read 2/2', 'write 102/2=2222'])
+  })
+
+  test('an element across two pages goes alone', async () => {
+    const { requests, device } = await run((asm) =>
+      asm
+        .mov(esi, OTHER - 6)
+        .mov(edi, DEVICE)
+        .mov(ecx, 3)
+        .rep()
+        .movsd(),
+    )
+    expect(requests).toEqual(['1', '1', '1'])
+    expect(device.seen).toHaveLength(3)
+  })
+
+  test('one iteration a request while single-stepping, each with its trap', async () => {
+    const { requests, guest } = await run((asm) => {
+      asm.pushfd().or(dword(esp), 0x100).mov(esi, BUFFER).mov(edi, DEVICE).mov(ecx, 3).popfd().rep().movsb()
+      asm.pushfd().and(dword(esp), imm32(0xffff_feff)).popfd()
+    })
+    expect(requests).toEqual(['1', '1', '1'])
+    // One trap an iteration; then one each for PUSHFD and AND.
+    expect(guest.read32(RESULT + 12)).toBe(6)
+  })
+
+  test('a request beyond the end of a device’s range is made element by element', async () => {
+    // The device has four ports; a word at the last of them is nobody's.
+    const { device } = await run((asm) => asm.mov(esi, BUFFER).mov(edx, 0x80).mov(ecx, 3).rep().outsb())
+    expect(device.seen).toEqual(['write 0/1=0', 'write 0/1=1', 'write 0/1=2'])
+    const end = await run((asm) =>
+      asm
+        .mov(esi, BUFFER)
+        .mov(edi, DEVICE + 0x3ffc)
+        .mov(ecx, 2)
+        .rep()
+        .movsd(),
+    )
+    expect(end.device.seen).toEqual(['write 3ffc/4=3020100'])
+    expect([end.count, end.from, end.to]).toEqual([0, BUFFER + 8, DEVICE + 0x4004])
+  })
+
+  test('a page fault after some iterations leaves what they have done', async () => {
+    const device = new SlowDevice()
+    const guest = pagedGuest((asm) => {
+      asm
+        .mov(esi, OTHER + 0xffc)
+        .mov(edi, DEVICE)
+        .mov(ecx, 3)
+        .rep()
+        .movsd()
+      leave(asm, 1)
+    }, device)
+    guest.program(0x7100, 32, (asm) => {
+      asm.mov(dword(RESULT), ecx).mov(dword(RESULT + 4), esi)
+      leave(asm, 14)
+    })
+    write32(guest, PT_HIGH + 8, 0)
+    expect(await guest.run()).toEqual({ reason: 'debug-exit', code: 14 })
+    expect(device.seen).toHaveLength(1)
+    expect([guest.read32(RESULT), guest.read32(RESULT + 4)]).toEqual([2, OTHER + 0x1000])
+  })
+})
+
 describe('reference/replay.md, "Test cases this implies"', () => {
   test('MOVS RAM→MMIO; between passes unmap source, change its data, free its page table: device sees pass-1 data once', async () => {
     const device = new SlowDevice()
@@ -323,6 +464,68 @@ describe('reference/replay.md, "Test cases this implies"', () => {
       }
     }
     expect([...ram]).toEqual([...image.subarray(0xa0, 0xe0)])
+  })
+
+  test('REP INSW, DF=1, across page, server answering count less than asked', async () => {
+    const requests: string[] = []
+    const guest = pagedGuest((asm) => {
+      // Down from 8 bytes into one page to 8 bytes below it, whose frames do not follow each other.
+      asm
+        .std()
+        .mov(edi, OTHER + 6)
+        .mov(ecx, 8)
+        .mov(edx, 0x340)
+        .rep()
+        .insw()
+        .cld()
+      asm.mov(dword(RESULT), ecx).mov(dword(RESULT + 4), edi)
+      leave(asm)
+    }, new SlowDevice())
+    const { domain } = guest
+    write32(guest, PT_HIGH + 4, OTHER_GPA + 0x3000 + 7)
+    // A server in another process: it takes requests from its page, and makes three elements at most.
+    const request = createIoRequest()
+    let next = 1
+    const server = domain.dispatch.createServer({
+      name: 'foreign',
+      transport: {
+        notify: (vcpu) => {
+          setImmediate(() => {
+            const slot = server.slot(vcpu)
+            slot.accept(request)
+            const made = Math.min(request.count, 3)
+            const { addressLo, size, count, df, dataIsPointer, dataLo } = request
+            requests.push(
+              [addressLo, size, count, df, dataIsPointer, dataLo].map((v) => Number(v).toString(16)).join(' '),
+            )
+            if (dataIsPointer) {
+              for (let i = 0; i < made; i++) domain.guestMemory.write(dataLo - i * size, Uint8Array.of(next, next++))
+              slot.count = made
+              slot.answer(0, 0)
+            } else slot.answer(0x101 * next++, 0)
+            server.answered(vcpu)
+          })
+        },
+      },
+    })
+    server.mapRange(XEN_DMOP_IO_RANGE_PORT, 0x340, 0x341)
+    server.setState(true)
+    expect(await guest.run()).toEqual({ reason: 'debug-exit', code: 0 })
+    const [upper, lower] = [OTHER_GPA + 0x3000, BUFFER_GPA + 0x1000]
+    expect(requests).toEqual([
+      `340 2 4 1 1 ${(upper + 6).toString(16)}`,
+      // One left in the page: alone, with its data in the request.
+      `340 2 1 0 0 0`,
+      `340 2 4 1 1 ${(lower - 2).toString(16)}`,
+      `340 2 1 0 0 0`,
+    ])
+    expect(guest.read32(RESULT)).toBe(0)
+    expect(guest.read32(RESULT + 4)).toBe(OTHER - 10)
+    const memory = new Uint8Array(8)
+    guest.domain.guestMemory.read(upper, memory)
+    expect([...memory]).toEqual([4, 4, 3, 3, 2, 2, 1, 1])
+    guest.domain.guestMemory.read(lower - 8, memory)
+    expect([...memory]).toEqual([8, 8, 7, 7, 6, 6, 5, 5])
   })
 
   describe('p2m RAM→MMIO and MMIO→RAM while response pending', () => {

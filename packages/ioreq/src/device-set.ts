@@ -78,7 +78,8 @@ interface Attached {
 class PendingAccess implements AccessRequest {
   readonly vcpu: number
   #controller: AbortController | null = null
-  #cancelled = false
+  /** The vCPU no longer waits. */
+  cancelled = false
 
   constructor(vcpu: number) {
     this.vcpu = vcpu
@@ -87,13 +88,13 @@ class PendingAccess implements AccessRequest {
   get signal(): CancelSignal {
     if (this.#controller === null) {
       this.#controller = new AbortController()
-      if (this.#cancelled) this.#controller.abort()
+      if (this.cancelled) this.#controller.abort()
     }
     return this.#controller.signal as CancelSignal
   }
 
   cancel(): void {
-    this.#cancelled = true
+    this.cancelled = true
     this.#controller?.abort()
   }
 }
@@ -447,6 +448,8 @@ export class DeviceSet {
     const pointer = into.hi * 2 ** 32 + into.lo
     const bytes = new Uint8Array(8)
     for (let i = 0; i < count; i++) {
+      // Nobody wants the elements that are left, and their memory may be another's by now.
+      if (access.cancelled) return
       // The port of a string instruction stays; its memory side moves.
       const at = kind === 'port' ? address : address + i * step
       if (dataIsPointer) {
@@ -469,7 +472,7 @@ export class DeviceSet {
         } else await writeRegionAsync(region, offset, piece, wordAt(bytes, done), wordAt(bytes, done + 4), access)
         done += piece
       }
-      if (direction === IOREQ_READ) {
+      if (direction === IOREQ_READ && !access.cancelled) {
         if (dataIsPointer) await this.#dma.writeAsync(pointer + i * step, bytes.subarray(0, size))
         else {
           bytes.fill(0, size)

@@ -102,6 +102,11 @@ export class IoDispatch implements ServerOwner {
   lo = 0
   /** High word of the last answer; 0 unless 8 bytes were read. */
   hi = 0
+  /**
+   * Elements that the last `submit` or `takeResponse` has covered: fewer than were asked for where a server has answered
+   * so, and 0 where no one party has all of them; each may have its own.
+   */
+  count = 0
   /** The latched CF8. */
   readonly config: ConfigAddress = new ConfigAddress()
   readonly vcpus: number
@@ -543,6 +548,7 @@ export class IoDispatch implements ServerOwner {
     if ((type !== IOREQ_TYPE_PIO && type !== IOREQ_TYPE_COPY) || count < 1) {
       throw new IoreqError('ERR_INVALID', `request of type ${type} with ${count} elements cannot be submitted`)
     }
+    this.count = count
     const address = requestAddress(request)
     if (count === 1 && !request.dataIsPointer) {
       const status = this.#attempt(type, direction, address, size, request.dataLo, request.dataHi)
@@ -573,7 +579,11 @@ export class IoDispatch implements ServerOwner {
       const party = this.#select(kind, first, last)
       if (direction === IOREQ_WRITE && this.#isConfigAddress(type, address, size))
         this.config.value = request.dataLo >>> 0
-      if (party === null) return this.#nobody(type, direction, address, size)
+      if (party === null) {
+        if (count === 1) return this.#nobody(type, direction, address, size)
+        this.count = 0
+        return this.#unhandled(size)
+      }
       if (this.#allDirect(party, kind, first, last)) {
         return this.#elements(request, address, step, (at, lo, hi) =>
           this.#pieces(party, kind, direction, at, size, lo, hi),
@@ -674,7 +684,10 @@ export class IoDispatch implements ServerOwner {
         hi = wordAt(bytes, 4)
       }
       const status = access(address + i * step, lo, hi)
-      if (status !== IO_DONE) return status
+      if (status !== IO_DONE) {
+        this.count = i
+        return i > 0 && status === IO_UNHANDLED ? IO_DONE : status
+      }
       if (request.dataIsPointer && direction === IOREQ_READ) {
         putBytes(bytes, 0, size, this.lo, this.hi)
         this.#options.guestMemory?.write(memory, bytes)

@@ -19,6 +19,12 @@ import { IO_DONE, IO_FAILED, IO_RETRY, IO_UNHANDLED } from './status.ts'
 import type { IoTraceEvent, IoTraceRecord } from './trace.ts'
 import { allOnes } from './words.ts'
 
+/** Where answers are left. */
+interface Answer extends Word64 {
+  /** Elements. */
+  count: number
+}
+
 /** What one vCPU waits for. */
 class Wait {
   server: IoreqServer | null = null
@@ -59,7 +65,7 @@ interface HostTimer {
 export interface PendingOptions {
   readonly vcpus: number
   /** Where answers are left. */
-  readonly answer: Word64
+  readonly answer: Answer
   readonly failures: FailureHandler
   /** Milliseconds of host time after which a server that has not answered counts as failed; `Infinity`: never. */
   readonly deadlineMs: number
@@ -77,7 +83,7 @@ export interface PendingOptions {
 export class PendingRequests {
   readonly #waits: readonly Wait[]
   readonly #options: PendingOptions
-  readonly #answer: Word64
+  readonly #answer: Answer
   readonly #failures: FailureHandler
   /** Cancelled requests whose answer is still to come, for the deadline. */
   readonly #draining: { readonly server: IoreqServer; readonly vcpu: number; readonly since: number }[] = []
@@ -189,6 +195,7 @@ export class PendingRequests {
       const status = wait.ended
       wait.ended = IO_RETRY
       allOnes(size, this.#answer)
+      this.#answer.count = request.count
       if (server !== null) this.#trace('ended', vcpu, server, request, this.#answer.lo, this.#answer.hi)
       return status
     }
@@ -196,6 +203,8 @@ export class PendingRequests {
     // The size is that of our own request, whatever the slot says by now.
     this.#answer.lo = size >= 4 ? slot.dataLo : cut(slot.dataLo, size)
     this.#answer.hi = size === 8 ? slot.dataHi : 0
+    const made = slot.count
+    this.#answer.count = made >= 1 && made < request.count ? made : request.count
     slot.state = STATE_IOREQ_NONE
     if (request.direction === IOREQ_READ) {
       this.#trace('answered', vcpu, server!, request, this.#answer.lo, this.#answer.hi)

@@ -171,6 +171,12 @@ export class AccessLog {
     return entry < this.count ? this.kind(entry) : -1
   }
 
+  /** Tag of the record that the next access has, or −1 if it has none. */
+  nextTag(): number {
+    const entry = this.#next()
+    return entry < this.count ? this.tag(entry) : -1
+  }
+
   kind(index: number): number {
     return this.#store.field(index, E_KIND)
   }

@@ -54,6 +54,25 @@ export interface CpuHost {
   /** IN: 1, 2 or 4 bytes. */
   portRead(port: number, size: number, into: Words, logged: boolean): number
   portWrite(port: number, size: number, value: number, logged: boolean): number
+  /**
+   * Several iterations of a string instruction between a device and RAM, as one request of a logged pass: elements of
+   * `size` bytes at a port, or (`port` false) at guest-physical addresses from `address` on, and in RAM from `gpa` on,
+   * which all lie in one frame. `down`: both go downwards. Without it, iterations are made one by one.
+   *
+   * @param write - to the device
+   * @param into - `lo` becomes the number of iterations made; 0 if they are to be made one by one
+   * @returns STATUS_DONE or STATUS_RETRY
+   */
+  repeat?(
+    port: boolean,
+    write: boolean,
+    address: number,
+    size: number,
+    count: number,
+    down: boolean,
+    gpa: number,
+    into: Words,
+  ): number
   /** MSRs that the CPU does not hold itself. STATUS_FAULT becomes #GP(0). */
   readMsr(index: number, into: Words): number
   writeMsr(index: number, lo: number, hi: number): number

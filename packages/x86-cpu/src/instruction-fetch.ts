@@ -62,6 +62,8 @@ export class InstructionFetch {
   readonly #fetchBytes = new Uint8Array(32)
   /** Look-ups that generated code could not do by itself. */
   count = 0
+  /** The bytes of the instruction that was fetched alone, or some of them, are a device's. */
+  fromDevice = false
   /** What broke, after STATUS_ERROR. */
   error: unknown = undefined
 
@@ -99,6 +101,7 @@ export class InstructionFetch {
 
   /** Copies the record of the instruction at RIP to where nothing else overwrites it, followed by a stop. */
   pinCurrent(): number {
+    this.fromDevice = false
     this.#linearRip()
     const { lo, hi } = this.#words
     const record = this.#fetchOne(lo, hi)
@@ -322,6 +325,7 @@ export class InstructionFetch {
         status = this.host.physicalRead(t.gpa, 1, this.#words, false)
         bytes[count] = this.#words.lo
         careful = true
+        this.fromDevice = true
       }
       if (status !== STATUS_DONE) {
         // What is there may be an instruction already; only one that needs the missing byte faults.

@@ -41,6 +41,10 @@ import { TLB_READ, TLB_WRITE } from './tlb.ts'
 import type { Tlb } from './tlb.ts'
 
 const PAGE = 0x1000
+/** Operand of the tag of a request for several iterations, with the bytes of an element. */
+const REPEAT_OPERAND = 0x80
+const PORT_KINDS: readonly number[] = [AccessKind.PORT_READ, AccessKind.PORT_WRITE]
+const MMIO_KINDS: readonly number[] = [AccessKind.MMIO_READ, AccessKind.MMIO_WRITE]
 const CR0_AM = 1 << 18
 const CR4_LA57 = 1 << 12
 const EFER_LMA = 1 << 10
@@ -207,6 +211,61 @@ export class MemoryAccess {
     }
     if (!write) this.#u32[this.#dataWord] = log.dataLo(index)
     return STATUS_DONE
+  }
+
+  /** Several iterations of a string instruction as one request; see `Cpu.repeat`. */
+  repeat(
+    port: number,
+    otherLo: number,
+    otherHi: number,
+    lo: number,
+    hi: number,
+    flags: number,
+    count: number,
+    down: boolean,
+  ): number {
+    const host = this.#host
+    if (host.repeat === undefined || this.#u32[S_LOGGED >>> 2] !== 1 || this.dataBreakpoints) return 0
+    const size = flags & 0xff
+    const write = (flags & SLOW_WRITE) !== 0
+    const log = this.#log
+    const tag = log.nextTag()
+    // What the first pass has found out stands.
+    const recorded = tag >= 0
+    if (recorded && tag >>> 16 !== (REPEAT_OPERAND | size)) return 0
+    const user = this.#u32[S_CPL >>> 2] === 3 ? ACCESS_USER : 0
+    const ac = (this.#u32[S_EFLAGS >>> 2]! & FLAG_AC) !== 0
+    if (user !== 0 && ac && (this.#u32[S_CR0 >>> 2]! & CR0_AM) !== 0) return 0
+    const rights = user | (ac ? ACCESS_AC : 0)
+    let status: number
+    let address = port
+    let device = true
+    if (port < 0) {
+      status = this.#translate(otherLo, otherHi, ACCESS_READ | rights, this.#second)
+      if (status !== STATUS_DONE) return -status
+    }
+    status = this.#translate(lo, hi, (write ? ACCESS_WRITE : ACCESS_READ) | rights, this.#first)
+    if (status !== STATUS_DONE) return -status
+    let gpa = this.#first.gpa
+    let toDevice = !write
+    if (port < 0) {
+      // Which side the device is: the kind of the record, if there is one.
+      const kind = log.nextKind()
+      toDevice = recorded ? kind === AccessKind.MMIO_WRITE : this.#first.ma < 0
+      device = recorded || this.#first.ma < 0 !== this.#second.ma < 0
+      address = toDevice ? this.#first.gpa : this.#second.gpa
+      if (toDevice) gpa = this.#second.gpa
+    }
+    const memory = toDevice && port < 0 ? this.#second : this.#first
+    if (!recorded && (!device || memory.ma < 0 || (!toDevice && !memory.writable))) return 0
+    const kinds = port < 0 ? MMIO_KINDS : PORT_KINDS
+    const kind = kinds[toDevice ? 1 : 0] as number
+    const index = log.access(kind, address >>> 0, high(address), size, accessTag(REPEAT_OPERAND | size, count))
+    if (log.state(index) === AccessState.COMPLETE) return 0
+    status = host.repeat(port >= 0, toDevice, address, size, count, down, gpa, this.#words)
+    if (status === STATUS_RETRY) log.wait(index)
+    else log.complete(index)
+    return status === STATUS_DONE ? this.#words.lo : -status
   }
 
   /** Performs the writes that a logged pass held, now that its instruction has retired. */

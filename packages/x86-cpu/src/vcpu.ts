@@ -355,6 +355,21 @@ export class Vcpu implements Cpu, CodeCacheClient {
     u32[S_AVX_GATE >>> 2] = real || !enabled ? 6 : switched ? 7 : 0
   }
 
+  repeat(
+    port: number,
+    otherLo: number,
+    otherHi: number,
+    lo: number,
+    hi: number,
+    flags: number,
+    count: number,
+    down: boolean,
+  ): number {
+    // An instruction whose bytes a device holds is fetched for each iteration, however fast the device is.
+    if (this.#unit === UNIT_FETCHED || this.#fetch.fromDevice) return 0
+    return this.#access.repeat(port, otherLo, otherHi, lo, hi, flags, count, down)
+  }
+
   mayEndGather(): boolean {
     if (this.u32[S_LOGGED >>> 2] !== 1 || this.log.nextKind() >= 0) return false
     const events = this.u32[S_EVENTS >>> 2] as number
@@ -571,6 +586,7 @@ export class Vcpu implements Cpu, CodeCacheClient {
     this.#debugBefore = u32[S_PENDING_DEBUG >>> 2] as number
     const slice = Math.min(remaining, this.#slices < SHORT_SLICES ? FIRST_SLICE : SLICE)
     this.#slices++
+    this.#fetch.fromDevice = false
     u32[S_BUDGET >>> 2] = slice
     this.#settleAttention()
     const status = this.#interpreter.run(this.state, 0)

@@ -192,7 +192,7 @@ export class ChaosMachine {
   /** Drives the device until the vCPU may go on. */
   async settle(): Promise<void> {
     for (let tick = 0; !this.woken; tick++) {
-      if (tick > 1000) throw new Error('the device has not answered')
+      if (tick > 100_000) throw new Error('the device has not answered')
       const { answer } = this
       this.answer = undefined
       answer?.()

@@ -171,6 +171,8 @@ function bulkPossible(c: Context): boolean {
 function moveString(c: Context): void {
   const f = c.f
   const size = c.form.size
+  // A device may take several iterations at once.
+  if (c.form.repeat !== 'none') f.if(f.load('i32.load', c.state, S_LOGGED).eq(1), () => c.useHandler())
   const segment = sourceSegment(c)
   const by = stride(c)
   const bulk: Bulk = (remaining) => {
@@ -329,12 +331,12 @@ function scanString(c: Context): void {
 
 const SIZES = ['B', 'W', 'D', 'Q'] as const
 
-function family(prefix: string, emit: (c: Context) => void): SemanticsTable {
-  return Object.fromEntries(SIZES.map((suffix) => [`${prefix}${suffix}`, { emit }]))
+function family(prefix: string, emit: (c: Context) => void, partial = false): SemanticsTable {
+  return Object.fromEntries(SIZES.map((suffix) => [`${prefix}${suffix}`, { emit, partial }]))
 }
 
 export const strings: SemanticsTable = {
-  ...family('MOVS', moveString),
+  ...family('MOVS', moveString, true),
   ...family('STOS', storeString),
   ...family('LODS', loadString),
   ...family('CMPS', compareString),

@@ -53,6 +53,25 @@ export interface Cpu {
    */
   port(port: number, flags: number): number
   /**
+   * In a logged pass: several iterations of a string instruction between a port and memory, or between two places in
+   * memory of which one is a device's. Elements must lie within a page on each side.
+   *
+   * @param port - or −1: the source is memory at `otherHi:otherLo`, the destination memory at `hi:lo`
+   * @param flags - bytes of an element; SLOW_WRITE: memory at `hi:lo` is written
+   * @param down - addresses go downwards
+   * @returns the number made; 0 if they are to be made one by one; −STATUS_RETRY or −STATUS_FAULT
+   */
+  repeat(
+    port: number,
+    otherLo: number,
+    otherHi: number,
+    lo: number,
+    hi: number,
+    flags: number,
+    count: number,
+    down: boolean,
+  ): number
+  /**
    * Whether a gather may leave what it has done as its progress: an event waits to be taken, this is a logged pass, and no
    * further access of it has begun.
    */

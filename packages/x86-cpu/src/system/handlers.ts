@@ -19,6 +19,7 @@ import { popSegment, pushSegment, segmentHandlers, segmentMoves } from './segmen
 import { softwareInterruptHandlers } from './software-interrupts.ts'
 import { stackHandlers } from './stack-instructions.ts'
 import { syscallHandlers } from './syscall.ts'
+import { stringHandlers } from './strings.ts'
 import { Abandon, type System } from './system.ts'
 import { timeHandlers } from './time-stamp.ts'
 
@@ -54,6 +55,7 @@ export const handlers: Readonly<Record<string, Handler>> = {
   ...stackHandlers,
   ...processorHandlers,
   ...ioHandlers,
+  ...stringHandlers,
   ...fpuStateHandlers,
   ...fpuEnvironmentHandlers,
   ...maskedMoveHandlers,

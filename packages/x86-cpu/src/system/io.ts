@@ -1,21 +1,10 @@
 import { SLOW_DIRECT, SLOW_PROBE, SLOW_WRITE, VECTOR_GP } from '../semantics/context.ts'
 import type { Form } from '../semantics/form.ts'
-import {
-  ES,
-  FLAG_DF,
-  SEG_BASE,
-  SEG_LIMIT,
-  STATUS_CONTINUE,
-  STATUS_DONE,
-  S_ATTENTION,
-  S_DATA,
-  S_EFLAGS,
-  S_GPR,
-  TR,
-} from '../state-layout.ts'
-import { ATTR_TYPE, RAX, RCX, RDI, RDX, RSI, SYSTEM_TSS } from './architecture.ts'
+import { ES, SEG_BASE, SEG_LIMIT, STATUS_DONE, S_ATTENTION, S_DATA, S_GPR, TR } from '../state-layout.ts'
+import { ATTR_TYPE, RAX, RDI, RDX, RSI, SYSTEM_TSS } from './architecture.ts'
 import { matchPortBreakpoints } from './breakpoints.ts'
 import { immediate, segmentOf, sizeOf, type Handler } from './operands.ts'
+import { elementSize, iterated, lowPart, nothingToRepeat, repeatPort } from './strings.ts'
 import type { System } from './system.ts'
 
 /**
@@ -65,44 +54,7 @@ export const output: Handler = (s, record, form) => {
   return s.get(S_ATTENTION) === 0 ? STATUS_DONE : s.retireNext(record)
 }
 
-function lowPart(value: number, width: number): number {
-  return width === 2 ? value & 0xffff : value
-}
-
-const STRING_SIZES: Readonly<Record<string, number>> = { B: 1, W: 2, D: 4 }
-
-/** Bytes of an element, which the mnemonic tells: DX is an operand too, and wider than a byte. */
-function elementSize(form: Form): number {
-  return STRING_SIZES[form.mnemonic.slice(-1)] as number
-}
-
-/** Moves an index register by one element, in the direction of DF. */
-function step(s: System, register: number, width: number, size: number): void {
-  const delta = (s.get(S_EFLAGS) & FLAG_DF) === 0 ? size : -size
-  const sum = s.gpr(register) + delta
-  const carry = sum > 0xffff_ffff ? 1 : sum < 0 ? -1 : 0
-  s.setGpr(register, width, sum >>> 0, (s.gprHi(register) + carry) >>> 0)
-}
-
-function countIsZero(s: System, width: number): boolean {
-  return lowPart(s.gpr(RCX), width) === 0 && (width !== 8 || s.gprHi(RCX) === 0)
-}
-
-/** Ends an iteration: the status tells whether there are more. */
-function iterated(s: System, form: Form, register: number): number {
-  step(s, register, form.addressSize, elementSize(form))
-  if (form.repeat === 'none') return STATUS_DONE
-  const lo = s.gpr(RCX) - 1
-  s.setGpr(RCX, form.addressSize, lo >>> 0, (s.gprHi(RCX) - (lo < 0 ? 1 : 0)) >>> 0)
-  return countIsZero(s, form.addressSize) ? STATUS_DONE : STATUS_CONTINUE
-}
-
-/** A repeated instruction with a count of zero does nothing, but a 32-bit count clears the upper half of RCX. */
-function nothingToRepeat(s: System, form: Form): boolean {
-  return form.repeat !== 'none' && countIsZero(s, form.addressSize)
-}
-
-// @isa: complete   6C 6D   INS   "SDM vol. 2A, INS/INSB/INSW/INSD"; one iteration a call
+// @isa: complete   6C 6D   INS   "SDM vol. 2A, INS/INSB/INSW/INSD"; one iteration a call, or a request for several
 const inputString: Handler = (s, _record, form) => {
   const { addressSize } = form
   const size = elementSize(form)
@@ -110,6 +62,8 @@ const inputString: Handler = (s, _record, form) => {
   const port = s.gpr(RDX) & 0xffff
   checkPorts(s, port, size)
   const hi = addressSize === 8 ? s.gprHi(RDI) : 0
+  const made = repeatPort(s, form, port, ES, RDI, size | SLOW_WRITE)
+  if (made > 0) return iterated(s, form, made, RDI)
   s.linear(ES, lowPart(s.gpr(RDI), addressSize), hi, size, true)
   // The destination is checked before the port is read: a port cannot be read again.
   s.check(s.cpu.access(s.linLo, s.linHi, size | SLOW_WRITE | SLOW_PROBE))
@@ -117,10 +71,10 @@ const inputString: Handler = (s, _record, form) => {
   s.write(s.linLo, s.linHi, size, s.get(S_DATA), 0, 0)
   s.commit()
   matchPortBreakpoints(s, port, size)
-  return iterated(s, form, RDI)
+  return iterated(s, form, 1, RDI)
 }
 
-// @isa: complete   6E 6F   OUTS   "SDM vol. 2B, OUTS/OUTSB/OUTSW/OUTSD"; one iteration a call
+// @isa: complete   6E 6F   OUTS   "SDM vol. 2B, OUTS/OUTSB/OUTSW/OUTSD"; likewise
 const outputString: Handler = (s, record, form) => {
   const { addressSize } = form
   const size = elementSize(form)
@@ -128,12 +82,14 @@ const outputString: Handler = (s, record, form) => {
   const port = s.gpr(RDX) & 0xffff
   checkPorts(s, port, size)
   const hi = addressSize === 8 ? s.gprHi(RSI) : 0
+  const made = repeatPort(s, form, port, segmentOf(s, record), RSI, size)
+  if (made > 0) return iterated(s, form, made, RSI)
   s.linear(segmentOf(s, record), lowPart(s.gpr(RSI), addressSize), hi, size, false)
   s.read(s.linLo, s.linHi, size, 0)
   s.set64(S_DATA, s.lo, 0)
   s.check(s.cpu.port(port, size | SLOW_DIRECT | SLOW_WRITE))
   matchPortBreakpoints(s, port, size)
-  return iterated(s, form, RSI)
+  return iterated(s, form, 1, RSI)
 }
 
 export const ioHandlers: Readonly<Record<string, Handler>> = {

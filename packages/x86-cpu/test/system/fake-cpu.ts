@@ -154,6 +154,9 @@ export class FakeCpu implements Cpu {
     return S.STATUS_DONE
   }
 
+  repeat(): number {
+    return 0
+  }
   mayEndGather(): boolean {
     return false
   }

@@ -1,0 +1,146 @@
+import { SLOW_PROBE, SLOW_WRITE } from '../semantics/context.ts'
+import type { Form } from '../semantics/form.ts'
+import {
+  ES,
+  FLAG_DF,
+  FLAG_TF,
+  SEG_HIGH,
+  SEG_LOW,
+  STATUS_CONTINUE,
+  STATUS_DONE,
+  S_EFLAGS,
+  S_EVENTS,
+} from '../state-layout.ts'
+import { RCX, RDI, RSI } from './architecture.ts'
+import { matchPortBreakpoints } from './breakpoints.ts'
+import { segmentOf, type Handler } from './operands.ts'
+import type { System } from './system.ts'
+
+/**
+ * Repeated string instructions that meet a device: several iterations go to it as one request, as far as they lie in one
+ * page on each side. What cannot be had so is made one iteration a pass.
+ */
+
+const PAGE_BYTES = 0x1000
+const SIZES: Readonly<Record<string, number>> = { B: 1, W: 2, D: 4, Q: 8 }
+
+/** Bytes of an element, which the mnemonic tells: DX is an operand too, and wider than a byte. */
+export function elementSize(form: Form): number {
+  return SIZES[form.mnemonic.slice(-1)] as number
+}
+
+/** The part of a register that an address size uses, low word. */
+export function lowPart(value: number, width: number): number {
+  return width === 2 ? value & 0xffff : value
+}
+
+function goesDown(s: System): boolean {
+  return (s.get(S_EFLAGS) & FLAG_DF) !== 0
+}
+
+/** Moves an index register by some elements, in the direction of DF. */
+function step(s: System, register: number, width: number, bytes: number): void {
+  const sum = s.gpr(register) + (goesDown(s) ? -bytes : bytes)
+  const carry = sum > 0xffff_ffff ? 1 : sum < 0 ? -1 : 0
+  s.setGpr(register, width, sum >>> 0, (s.gprHi(register) + carry) >>> 0)
+}
+
+function countIsZero(s: System, width: number): boolean {
+  return lowPart(s.gpr(RCX), width) === 0 && (width !== 8 || s.gprHi(RCX) === 0)
+}
+
+/** A repeated instruction with a count of zero does nothing. */
+export function nothingToRepeat(s: System, form: Form): boolean {
+  return form.repeat !== 'none' && countIsZero(s, form.addressSize)
+}
+
+/** Ends some iterations: the status tells whether there are more. */
+export function iterated(s: System, form: Form, count: number, ...registers: readonly number[]): number {
+  const width = form.addressSize
+  for (const register of registers) step(s, register, width, count * elementSize(form))
+  if (form.repeat === 'none') return STATUS_DONE
+  const lo = s.gpr(RCX) - count
+  s.setGpr(RCX, width, lo >>> 0, (s.gprHi(RCX) - (lo < 0 ? 1 : 0)) >>> 0)
+  return countIsZero(s, width) ? STATUS_DONE : STATUS_CONTINUE
+}
+
+/**
+ * Iterations that one request may cover: as many as RCX says, but within one page, the segment and the index register, and
+ * only one while single-stepping. Leaves the first element's linear address in `linLo` and `linHi`.
+ */
+function reach(s: System, form: Form, segment: number, register: number, write: boolean, most: number): number {
+  const size = elementSize(form)
+  const width = form.addressSize
+  const offset = lowPart(s.gpr(register), width)
+  if (form.repeat === 'none' || (s.get(S_EFLAGS) & FLAG_TF) !== 0 || s.get(S_EVENTS) !== 0) return 0
+  const wide = width === 8 && s.gprHi(RCX) !== 0
+  let count = Math.min(most, wide ? PAGE_BYTES : lowPart(s.gpr(RCX), width))
+  const down = goesDown(s)
+  if (!s.mode64) {
+    // An element that is not within the segment is left to the one that faults.
+    const low = s.segmentField(segment, SEG_LOW)
+    const last = s.segmentField(segment, SEG_HIGH)
+    if (offset < low || offset + size - 1 > last) return 0
+    count = Math.min(count, down ? Math.floor((offset - low) / size) + 1 : Math.floor((last - offset + 1) / size))
+  }
+  if (width !== 8) {
+    const end = width === 2 ? 0x1_0000 : 0x1_0000_0000
+    count = Math.min(count, down ? Math.floor(offset / size) + 1 : Math.floor((end - offset) / size))
+  }
+  s.linear(segment, offset, width === 8 ? s.gprHi(register) : 0, size, write)
+  const within = s.linLo & (PAGE_BYTES - 1)
+  if (within + size > PAGE_BYTES) return 0
+  return Math.min(count, down ? Math.floor(within / size) + 1 : Math.floor((PAGE_BYTES - within) / size))
+}
+
+/** Several iterations of INS (SLOW_WRITE) or OUTS as one request. @returns how many; 0: make the next one alone */
+export function repeatPort(
+  s: System,
+  form: Form,
+  port: number,
+  segment: number,
+  register: number,
+  flags: number,
+): number {
+  const count = reach(s, form, segment, register, (flags & SLOW_WRITE) !== 0, PAGE_BYTES)
+  if (count < 2) return 0
+  const made = s.cpu.repeat(port, 0, 0, s.linLo, s.linHi, flags, count, goesDown(s))
+  if (made < 0) s.check(-made)
+  if (made > 0) matchPortBreakpoints(s, port, flags & 0xff)
+  return made
+}
+
+// @isa: complete   A4 A5   MOVS   "SDM vol. 2B, MOVS/MOVSB/MOVSW/MOVSD/MOVSQ"; repeated, in a logged pass
+const moveString: Handler = (s, record, form) => {
+  const size = elementSize(form)
+  const { addressSize } = form
+  if (nothingToRepeat(s, form)) return STATUS_DONE
+  const from = segmentOf(s, record)
+  let count = reach(s, form, from, RSI, false, PAGE_BYTES)
+  const [sourceLo, sourceHi] = [s.linLo, s.linHi]
+  if (count >= 2) count = reach(s, form, ES, RDI, true, count)
+  if (count >= 2) {
+    const made = s.cpu.repeat(-1, sourceLo, sourceHi, s.linLo, s.linHi, size | SLOW_WRITE, count, goesDown(s))
+    if (made < 0) s.check(-made)
+    if (made > 0) return iterated(s, form, made, RSI, RDI)
+  }
+  s.linear(from, lowPart(s.gpr(RSI), addressSize), addressSize === 8 ? s.gprHi(RSI) : 0, size, false)
+  const [lo, hi] = [s.linLo, s.linHi]
+  s.linear(ES, lowPart(s.gpr(RDI), addressSize), addressSize === 8 ? s.gprHi(RDI) : 0, size, true)
+  const [toLo, toHi] = [s.linLo, s.linHi]
+  // The destination is checked before a device is read, which cannot be read again.
+  s.check(s.cpu.access(lo, hi, size | SLOW_PROBE))
+  s.check(s.cpu.access(toLo, toHi, size | SLOW_WRITE | SLOW_PROBE))
+  s.read(lo, hi, size, 0)
+  s.write(toLo, toHi, size, s.lo, s.hi, 0)
+  s.commit()
+  return iterated(s, form, 1, RSI, RDI)
+}
+
+/** REP MOVS, for passes of the generated code that are logged. REP STOS stays there: its iterations have one access each. */
+export const stringHandlers: Readonly<Record<string, Handler>> = {
+  MOVSB: moveString,
+  MOVSW: moveString,
+  MOVSD: moveString,
+  MOVSQ: moveString,
+}
