@@ -280,7 +280,8 @@ export class Oracle {
     if (rng.below(2) === 0) for (let i = 0; i < 32; i++) vectors[i] = i % 8 === 0 ? rng.below(0x60) : 0
     const full = rng.below(2) === 1
     const flags = (rng.u32() & 0xcd5) | 0x3002 | (rng.below(16) === 15 ? 0x100 : 0)
-    const interrupt = rng.below(24) === 23
+    // An event may end a gather between two elements, if they had to be waited for.
+    const interrupt = rng.below(24) === 23 && !entry.form.includes('GATHER')
     const sti = interrupt && rng.below(2) === 1
     const clear = rng.below(4) === 3
     // Near the end of a page, now and then.
