@@ -503,7 +503,7 @@ function finishRare(insn: Instruction, leaf: number, prefixes: number, mode: num
     case LEAF_CHECK_CONTROL:
       // LOCK MOV CR0 is AMD's way to CR8 outside 64-bit mode.
       if ((prefixes & PREFIX_LOCK) !== 0) {
-        if ((mode & DECODE_AMD) === 0) return kinds.REASON_LOCK
+        if ((mode & DECODE_AMD) === 0 || insn.reg !== 0) return kinds.REASON_LOCK
         insn.reg |= 8
       }
       // CR0, CR2, CR3, CR4, CR8.

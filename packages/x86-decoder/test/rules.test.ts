@@ -44,6 +44,8 @@ describe('AMD processors', () => {
     { mode: 64, bytes: '48 0f b2 00', intel: 'lss rax, tbyte ptr [rax]', amd: 'lss eax, fword ptr [rax]' },
     { mode: 64, bytes: '66 0f b4 00', intel: 'lfs ax, dword ptr [rax]', amd: 'lfs ax, dword ptr [rax]' },
     { mode: 32, bytes: 'f0 0f 20 c0', intel: 'invalid', amd: 'mov eax, cr8' },
+    { mode: 64, bytes: 'f0 44 0f 20 c0', intel: 'invalid', amd: 'invalid' },
+    { mode: 32, bytes: 'f0 0f 20 d0', intel: 'invalid', amd: 'invalid' },
   ] as const)('$bytes in $mode-bit mode is $amd, on Intel $intel', ({ mode, bytes, intel, amd }) => {
     const text = (vendor: 'intel' | 'amd'): string => {
       const decoded = decode(bytesOf(bytes), { mode, vendor, address: 0x1000n })
