@@ -81,6 +81,9 @@ function slotOf(operand: OperandSpec, row: CodeInfo): Slot {
       return { kind: 'register', class: 'mask', field: 'rm' }
     case OperandKind.MASK_VVVV:
       return { kind: 'register', class: 'mask', field: 'vvvv' }
+    case OperandKind.DFV:
+    case OperandKind.ABS64:
+      return { kind: 'immediate', size: 8, extendTo: 0 }
     case OperandKind.BOUND_REG:
       return { kind: 'register', class: 'bound', field: 'reg' }
     case OperandKind.BOUND_RM:
@@ -156,7 +159,7 @@ function formOf(row: CodeInfo): Form {
     sizing: { 16: sizingOf(row, 16), 32: sizingOf(row, 32), 64: sizingOf(row, 64) },
     operandSize: row.operandSize === 8 ? 0 : row.operandSize,
     addressSize: row.addressSize,
-    encoding: row.encoding,
+    encoding: row.encoding === 'rex2' ? 'legacy' : row.encoding,
     vectorLength: row.vexL,
     masking: row.masking,
     broadcast: row.broadcast,
@@ -209,13 +212,18 @@ function codesOf(name: string): readonly number[] {
   })
   // An index of another table than the decoder at hand has is of no use.
   if (found.every((code) => codeInfo(code).mnemonic === name)) return found
-  return codes.flatMap(({ mnemonic, code }) => (mnemonic === name ? [code] : []))
+  return codes.flatMap((row) => (row.mnemonic === name && isEncodable(row) ? [row.code] : []))
+}
+
+/** Whether a row can be encoded: all but those of APX, for which there is no encoder yet. */
+export function isEncodable({ encoding, feature }: CodeInfo): boolean {
+  return encoding !== 'rex2' && !feature.startsWith('APX')
 }
 
 /** The form of a `code` of the decoder; undefined for 0, the invalid instruction, and for what is not there. */
 export function formOfCode(code: number): Form | undefined {
   const row = codeInfo(code)
-  return row.code === 0 ? undefined : (formsByCode[code] ??= formOf(row))
+  return row.code === 0 || !isEncodable(row) ? undefined : (formsByCode[code] ??= formOf(row))
 }
 
 /** The names in the table that a mnemonic in capitals stands for. */

@@ -1,7 +1,7 @@
 // decode → assemble → decode, over encodings of every code that have been damaged at random: redundant prefixes, other
 // registers and addresses, longer displacements than need be.
 import fc from 'fast-check'
-import { codes, decodeInto, DECODED, Instruction, OperandKind, REGISTER_RIP } from '@retrap/x86-decoder'
+import { codes, decodeInto, DECODED, Instruction, OperandKind, PREFIX_REX2, REGISTER_RIP } from '@retrap/x86-decoder'
 import { describe, expect, test } from 'vitest'
 import { Assembler, AssemblerError, formatOperand } from '../src/index.ts'
 import { formOfCode } from '../src/forms.ts'
@@ -85,7 +85,9 @@ describe('what is decoded assembles to the same instruction, no longer than it w
           }
           const bytes = Uint8Array.from([...lead, ...asm.assemble().bytes, 0, 0, 0, 0, 0, 0, 0, 0])
           for (const bit of turned) bytes[bit >> 3] = (bytes[bit >> 3] ?? 0) ^ (1 << (bit & 7))
-          if (decodeInto(bytes, 0, bytes.length, bits, insn) !== DECODED) return
+          // APX has no encoder yet.
+          if (decodeInto(bytes, 0, bytes.length, bits, insn) !== DECODED || formOfCode(insn.code) === undefined) return
+          if ((insn.prefixes & PREFIX_REX2) !== 0) return
           // A reserved no-operation without its useless prefix may be a hint.
           if (!isAddressable(insn) || (codes[insn.code]?.alias === true && codes[insn.code]?.mnemonic === 'NOP')) return
           const written = reassembled(insn, bits)

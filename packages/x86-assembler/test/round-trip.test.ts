@@ -140,8 +140,9 @@ describe('what is assembled decodes to the same form and operands', () => {
     const never: string[] = []
     let compared = 0
     for (let code = 1; code < codes.length; code++) {
-      const form = formOfCode(code) as Form
-      if (form.sizing[mode] === undefined) continue
+      const form = formOfCode(code)
+      // APX has no encoder yet.
+      if (form?.sizing[mode] === undefined) continue
       let written = 0
       for (let index = 0; index < CASES_PER_FORM; index++) {
         const operands = randomOperands(form, mode, random).map((operand) =>

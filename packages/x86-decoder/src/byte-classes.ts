@@ -17,6 +17,8 @@ export const CLASS_ESCAPE = 9
 export const CLASS_XOP = 10
 /** 62: EVEX, or BOUND. */
 export const CLASS_EVEX = 11
+/** D5 in 64-bit mode: REX2. */
+export const CLASS_REX2 = 12
 
 /** `CLASS_*` by byte; the second half is 64-bit mode. */
 export const byteClasses: Uint8Array = /*#__PURE__*/ makeByteClasses()
@@ -36,6 +38,7 @@ function makeByteClasses(): Uint8Array {
     classes[base + 0x8f] = CLASS_XOP
     classes[base + 0x62] = CLASS_EVEX
   }
+  classes[256 + 0xd5] = CLASS_REX2
   for (let rex = 0x40; rex < 0x50; rex++) classes[256 + rex] = CLASS_REX
   return classes
 }

@@ -58,7 +58,8 @@ export interface CodeInfo {
    * bits; `z`: as `v` without 64; `y`: REX.W (or VEX.W) alone selects between 32 and 64.
    */
   readonly sizeClass: '' | 'v' | 'y' | 'z'
-  readonly encoding: 'legacy' | 'vex' | 'xop' | 'evex'
+  /** `rex2`: a legacy instruction that exists after REX2 only. */
+  readonly encoding: 'legacy' | 'rex2' | 'vex' | 'xop' | 'evex'
   /** 0: one-byte, 1: 0F, 2: 0F 38, 3: 0F 3A, 4: 0F 0F, with the opcode after the operands (3DNow!); 8 to 10: XOP's. EVEX: 1 to 7. */
   readonly map: number
   readonly opcode: number
@@ -89,6 +90,12 @@ export interface CodeInfo {
   readonly rounding: 'none' | 'rounding' | 'sae'
   /** What an 8-bit displacement is multiplied with, in bytes; with broadcast it is the element's size. 1 unless EVEX. */
   readonly disp8Scale: number
+  /** EVEX.ND: 1 for a new data destination in vvvv, or for zeroed upper bits (SETZUcc, IMULZU); -1 where it has no meaning. */
+  readonly evexNd: -1 | 0 | 1
+  /** EVEX.NF: whether it may be 1 (no flags are written), or must be. */
+  readonly noFlags: 'never' | 'possible' | 'always'
+  /** EVEX.SC of CCMP and CTEST, the condition; -1 elsewhere. */
+  readonly condition: number
   /** LOCK is legal with a memory destination. */
   readonly lockable: boolean
   /** #UD if two of destination, index and mask (gathers), or of three tiles (AMX), are the same register. */
@@ -242,6 +249,10 @@ function operandName(form: Form, position: number): string {
       return 'rel32'
     case OperandKind.IMM4:
       return 'imm4'
+    case OperandKind.DFV:
+      return 'dfv'
+    case OperandKind.ABS64:
+      return 'target64'
     case OperandKind.FAR_POINTER:
       return size === 4 ? 'ptr16:16' : 'ptr16:32'
     case OperandKind.MOFFS:
@@ -255,12 +266,15 @@ function operandName(form: Form, position: number): string {
 function defaultAccess(form: Form): OperandAccess {
   const first = form.operands[0]?.kind
   if (form.operands.length === 1 && form.map === 0 && form.opcode >= 0xd8 && form.opcode <= 0xdf) return 'r'
-  return form.vex || form.evex || first === OperandKind.MEM || first === OperandKind.XMM_RM ? 'w' : 'rw'
+  // What is in EVEX map 4 is as in the legacy maps.
+  return form.vex || (form.evex && form.map !== 4) || first === OperandKind.MEM || first === OperandKind.XMM_RM
+    ? 'w'
+    : 'rw'
 }
 
-type EvexInfo = Pick<CodeInfo, 'masking' | 'broadcast' | 'rounding' | 'disp8Scale'>
+type EvexInfo = Pick<CodeInfo, 'masking' | 'broadcast' | 'rounding' | 'disp8Scale' | 'evexNd' | 'noFlags' | 'condition'>
 
-function evexInfo({ attributes }: Form, code: number): EvexInfo {
+function evexInfo({ attributes, evex, map, condition }: Form, code: number): EvexInfo {
   const bits = loadTables().evexLeaves[code] as number
   const broadcast = (bits & EVEX_BROADCAST) >> EVEX_BROADCAST_SHIFT
   return {
@@ -268,8 +282,28 @@ function evexInfo({ attributes }: Form, code: number): EvexInfo {
     broadcast: broadcast === 0 ? 0 : ((1 << broadcast) as 2 | 4 | 8),
     rounding: attributes.has('er') ? 'rounding' : attributes.has('sae') ? 'sae' : 'none',
     disp8Scale: 1 << (bits & EVEX_SCALE),
+    evexNd: evex && map === 4 ? (attributes.has('nd') ? 1 : 0) : -1,
+    noFlags: attributes.has('nf') ? 'possible' : attributes.has('nf1') ? 'always' : 'never',
+    condition,
   }
 }
+
+/** A new data destination is written, whatever the instruction does with its first source; POP2 writes both. */
+function newDestinationAccess(mnemonic: string, position: number): OperandAccess {
+  if (position === 0 || mnemonic.startsWith('POP2')) return 'w'
+  // A source that is not wanted is not read from memory.
+  return position === 2 && mnemonic.startsWith('CFCMOV') ? 'cr' : 'r'
+}
+
+/** APX's variants write the flags of what they vary. */
+const flagsName = (mnemonic: string): string =>
+  mnemonic
+    .replace(/^CF(?=CMOV)/, '')
+    .replace(/^SETZU/, 'SET')
+    .replace(/^IMULZU$/, 'IMUL')
+
+/** What a condition reads, by the upper three bits of EVEX.SC: O, B, E, BE, S, none (T, F), L, LE. */
+const CONDITION_FLAGS: readonly number[] = [0x800, 1, 0x40, 0x41, 0x80, 0, 0x880, 0x8c0]
 
 /** The tables of what instructions do, by mnemonic. */
 interface InfoTables {
@@ -294,12 +328,22 @@ function describe(form: Form, code: number): CodeInfo {
   const { mnemonic, attributes, operands } = form
   // MOVSD and CMPSD are string instructions and SSE2 instructions, so the string forms have names of their own here.
   const isString = attributes.has('rep') || attributes.has('repe')
+  // CFCMOV to memory writes nothing where the condition does not hold.
+  const isConditionalStore = attributes.has('nf1') && operands[0]?.kind === OperandKind.RM
+  const isNew =
+    attributes.has('nd') && operands[0]?.kind === OperandKind.VVVV_REG && mnemonic !== 'PUSH2' && mnemonic !== 'PUSH2P'
   const pattern = access.get(isString ? `${mnemonic}*` : `${mnemonic}/${operands.length}`) ?? access.get(mnemonic)
   const specs = operands.map(({ kind, size, memorySize, register }, position): OperandSpec => ({
     kind,
     size,
     memorySize,
-    access: (pattern?.[position] as OperandAccess | undefined) ?? (position === 0 ? defaultAccess(form) : 'r'),
+    access: isNew
+      ? newDestinationAccess(mnemonic, position)
+      : isConditionalStore
+        ? position === 0
+          ? 'cw'
+          : 'r'
+        : ((pattern?.[position] as OperandAccess | undefined) ?? (position === 0 ? defaultAccess(form) : 'r')),
     register,
   }))
   const first = operands[0]?.kind
@@ -307,7 +351,7 @@ function describe(form: Form, code: number): CodeInfo {
   let flowKind: FlowKind = flow.get(mnemonic) ?? 'next'
   if (indirect && flowKind === 'jump') flowKind = 'indirect-jump'
   if (indirect && flowKind === 'call') flowKind = 'indirect-call'
-  let { r, w, u } = flags.get(mnemonic) ?? { r: 0, w: 0, u: 0 }
+  let { r, w, u } = flags.get(flagsName(mnemonic)) ?? { r: 0, w: 0, u: 0 }
   if (isString) {
     r = FLAG_BITS['D'] as number
     if (attributes.has('repe')) w = 0x8d5
@@ -315,7 +359,11 @@ function describe(form: Form, code: number): CodeInfo {
   if (operands.some((operand) => operand.kind === OperandKind.CONTROL_REG || operand.kind === OperandKind.DEBUG_REG)) {
     u = 0x8d5
   }
-  if (operands[1]?.kind === OperandKind.ONE) {
+  if (form.condition >= 0) {
+    r = CONDITION_FLAGS[form.condition >> 1] as number
+    w = 0x8d5
+  }
+  if (operands.some(({ kind }) => kind === OperandKind.ONE)) {
     // OF is defined for a shift by one.
     if ((u & FLAG_O) !== 0) w |= FLAG_O
     u &= ~FLAG_O
@@ -328,7 +376,7 @@ function describe(form: Form, code: number): CodeInfo {
     operands: specs,
     operandSize: form.operandSize as CodeInfo['operandSize'],
     sizeClass: form.sizeClass,
-    encoding: form.evex ? 'evex' : form.vex ? (form.map >= 8 ? 'xop' : 'vex') : 'legacy',
+    encoding: form.rex2 ? 'rex2' : form.evex ? 'evex' : form.vex ? (form.map >= 8 ? 'xop' : 'vex') : 'legacy',
     map: form.map,
     opcode: form.opcode,
     opcodeRegister: form.opcodeRegister,

@@ -23,6 +23,7 @@ const PREFIX_REX = kinds.PREFIX_REX
 const PREFIX_REX_W = kinds.PREFIX_REX_W
 const PREFIX_VEX = kinds.PREFIX_VEX
 const PREFIX_EVEX = kinds.PREFIX_EVEX
+const PREFIX_REX2 = kinds.PREFIX_REX2
 const PREFIX_SEGMENT = kinds.PREFIX_SEGMENT
 const PREFIX_REPNE_LAST = kinds.PREFIX_REPNE_LAST
 const REGISTER_RIP = kinds.REGISTER_RIP
@@ -44,9 +45,11 @@ const CLASS_VEX = classes.CLASS_VEX
 const CLASS_ESCAPE = classes.CLASS_ESCAPE
 const CLASS_XOP = classes.CLASS_XOP
 const CLASS_EVEX = classes.CLASS_EVEX
+const CLASS_REX2 = classes.CLASS_REX2
 const byteClasses = classes.byteClasses
 const MAP_3DNOW = trees.MAP_3DNOW
 const MAP_EVEX = trees.MAP_EVEX
+const MAP_REX2 = trees.MAP_REX2
 const MAPS = trees.MAPS
 const VEX_MAP_5 = trees.VEX_MAP_5
 const TREE_LEGACY = trees.TREE_LEGACY
@@ -69,6 +72,7 @@ const LEAF_MASKMOV = trees.LEAF_MASKMOV
 const LEAF_DISTINCT = trees.LEAF_DISTINCT
 const LEAF_EVEX = trees.LEAF_EVEX
 const LEAF_NO_66 = trees.LEAF_NO_66
+const LEAF_NO_REX2 = trees.LEAF_NO_REX2
 const LEAF_REG_3BIT = trees.LEAF_REG_3BIT
 const LEAF_RM_3BIT = trees.LEAF_RM_3BIT
 const LEAF_RARE = trees.LEAF_RARE
@@ -83,6 +87,11 @@ const KEY_OPERAND_SIZE = trees.KEY_OPERAND_SIZE
 const KEY_ADDRESS_SIZE = trees.KEY_ADDRESS_SIZE
 const KEY_W = trees.KEY_W
 const KEY_L = trees.KEY_L
+const EVEX_VECTOR_REG = trees.EVEX_VECTOR_REG
+const EVEX_VECTOR_RM = trees.EVEX_VECTOR_RM
+const KEY_SCC = trees.KEY_SCC
+const KEY_ND = trees.KEY_ND
+const KEY_NF = trees.KEY_NF
 const KEY_B = trees.KEY_B
 
 /** Bits of the mode that are bits of the key too: features that are absent. */
@@ -251,7 +260,13 @@ export function decodeAny(bytes: Uint8Array, offset: number, end: number, mode: 
     prefixes |= w === 0 ? PREFIX_EVEX : PREFIX_EVEX | PREFIX_REX_W
     // With registers b says that L'L is the rounding, and the vectors have 512 bits.
     if ((p2 & 16) !== 0 && pos < limit && bytes[pos]! >= 0xc0) l = 2
-    key = ((p1 & 3) << KEY_PP) | (l << KEY_L) | (w << KEY_W) | ((w + 1) << KEY_OPERAND_SIZE)
+    key = ((p1 & 3) << KEY_PP) | (w << KEY_W)
+    if (map === MAP_EVEX + 4) {
+      // As in the legacy instruction W goes before 66.
+      key |= (w === 0 ? ((p1 & 3) === 1 ? 0 : 1) : 2) << KEY_OPERAND_SIZE
+      key |= ((p2 & 15) << KEY_SCC) | (((p2 >> 4) & 1) << KEY_ND) | (((p2 >> 2) & 1) << KEY_NF)
+      l = 0
+    } else key |= (l << KEY_L) | ((w + 1) << KEY_OPERAND_SIZE)
     // There is no fourth vector length. Both fixed bits are APX's, in 64-bit mode.
     const isFixed = (p0 & 8) === 0 && (p1 & 4) !== 0
     if (l === 3 || map === MAP_EVEX || (!isFixed && (!long || (mode & DECODE_NO_APX) !== 0)))
@@ -272,6 +287,18 @@ export function decodeAny(bytes: Uint8Array, offset: number, end: number, mode: 
         byte = bytes[pos]!
         pos = (pos + 1) | 0
       }
+    } else if (byteClass === CLASS_REX2) {
+      // A REX right before it is #UD.
+      if ((mode & DECODE_NO_APX) !== 0 || rex !== 0) return fail(insn, pos - offset, kinds.REASON_VEX_PREFIX)
+      if (pos + 2 > limit) return outOfBytes(insn, pos - offset + 2, end - offset)
+      rex = bytes[pos]! | 0x80
+      map = bytes[pos]! >> 7
+      byte = bytes[pos + 1]!
+      pos = (pos + 2) | 0
+      prefixes |= PREFIX_REX2
+      const special = map === 0 ? rex2Map(byte, rex, prefixes) : isRex2Row(map, byte) ? map : -1
+      if (special < 0) return fail(insn, pos - offset, kinds.REASON_OPCODE)
+      map = special
     }
     let operandSize = (mode & 16) === 0 ? 1 : 0
     if (prefixes !== 0) {
@@ -284,7 +311,7 @@ export function decodeAny(bytes: Uint8Array, offset: number, end: number, mode: 
     }
     if (rex !== 0) {
       prefixes |= PREFIX_REX | ((rex & 8) << 3)
-      key |= (rex & 1) << KEY_B
+      key |= ((rex | (rex >> 4)) & 1) << KEY_B
       // REX.W goes before 66.
       if ((rex & 8) !== 0) operandSize = 2
     }
@@ -436,7 +463,13 @@ export function decodeAny(bytes: Uint8Array, offset: number, end: number, mode: 
     }
   }
   if (vvvv !== 0 && (leaf & LEAF_VVVV) === 0) return fail(insn, pos - offset, kinds.REASON_VEX_VVVV)
-  if ((prefixes & (PREFIX_LOCK | PREFIX_SEGMENT)) !== 0) {
+  if ((prefixes & (PREFIX_LOCK | PREFIX_SEGMENT | PREFIX_REX2)) !== 0) {
+    if ((prefixes & PREFIX_REX2) !== 0) {
+      // Vector registers are sixteen without EVEX.
+      const registers = evexLeaves[code]!
+      if ((registers & EVEX_VECTOR_REG) !== 0) insn.reg &= 15
+      if ((registers & EVEX_VECTOR_RM) !== 0) insn.rm &= 15
+    }
     if ((prefixes & PREFIX_LOCK) !== 0 && (isMemory === 0 || (leaf & LEAF_LOCK) === 0)) {
       // On AMD processors LOCK MOV CR0 is MOV CR8; `finishRare` has seen to it.
       if ((leaf & LEAF_CHECK) !== LEAF_CHECK_CONTROL) return fail(insn, pos - offset, kinds.REASON_LOCK)
@@ -536,6 +569,7 @@ function finishRare(insn: Instruction, leaf: number, prefixes: number, mode: num
         return kinds.REASON_REGISTER
   }
   if ((leaf & LEAF_NO_66) !== 0 && (prefixes & PREFIX_OPERAND_SIZE) !== 0) return kinds.REASON_OPCODE
+  if ((leaf & LEAF_NO_REX2) !== 0 && (prefixes & PREFIX_REX2) !== 0) return kinds.REASON_OPCODE
   if ((leaf & LEAF_SIB) !== 0 && (insn.rm & 7) !== 4) return kinds.REASON_OPCODE
   if ((leaf & LEAF_VSIB) !== 0) {
     // Without a SIB byte there is no index; 16-bit addresses have none.
@@ -577,6 +611,23 @@ function finishRare(insn: Instruction, leaf: number, prefixes: number, mode: num
   }
   return 0
 }
+
+/** Rows of 16 opcodes that REX2 does not go with: INC to Jcc, string instructions, I/O; WRMSR to CMOV's row, near Jcc. */
+const REX2_LACKS = [0x4490, 0x0108] as const
+
+const isRex2Row = (map: number, opcode: number): boolean =>
+  (((map === 0 ? REX2_LACKS[0] : REX2_LACKS[1]) >> (opcode >> 4)) & 1) === 0
+
+/** The map of a one-byte opcode after REX2, or -1. Prefixes and escapes are no opcodes there; PUSHP, POPP and JMPABS are new. */
+function rex2Map(opcode: number, payload: number, prefixes: number): number {
+  if (opcode === 0xa1) return (prefixes & JMPABS_LACKS) === 0 ? MAP_REX2 : -1
+  if (!isRex2Row(0, opcode)) return -1
+  if (opcode >> 4 === 5 && (payload & 8) !== 0) return MAP_REX2
+  const byteClass = byteClasses[256 + opcode]!
+  return byteClass === CLASS_OPCODE || byteClass === CLASS_XOP ? 0 : -1
+}
+
+const JMPABS_LACKS = PREFIX_LOCK | PREFIX_REP | PREFIX_REPNE | PREFIX_OPERAND_SIZE | PREFIX_ADDRESS_SIZE
 
 function word(bytes: Uint8Array, at: number): number {
   return bytes[at]! | (bytes[at + 1]! << 8)

@@ -198,6 +198,7 @@ export function operandsOf(insn: Instruction, address: bigint): Operand[] {
       case OperandKind.REL8:
       case OperandKind.REL16:
       case OperandKind.REL32:
+      case OperandKind.ABS64:
         return { kind: 'branch', target: branchTarget(insn, address), size, access }
       case OperandKind.FAR_POINTER:
         return { kind: 'far-pointer', selector: insn.imm2, offset: insn.immLo >>> 0, size, access }
@@ -206,6 +207,7 @@ export function operandsOf(insn: Instruction, address: bigint): Operand[] {
       case OperandKind.IMM4:
         return { kind: 'immediate', value: BigInt(insn.immLo & 15), size, access }
       case OperandKind.IMM8_SECOND:
+      case OperandKind.DFV:
         return { kind: 'immediate', value: BigInt(insn.imm2), size, access }
       default: {
         const value = bigintOf(insn.immLo, insn.immHi)

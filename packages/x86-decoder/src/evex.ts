@@ -3,7 +3,7 @@
  *
  * Source: Intel SDM vol. 2A, "Intel AVX-512 Encoding", "#UD Equations for EVEX".
  */
-import { EVEX_B, EVEX_ROUNDING_SHIFT, EVEX_Z, type Instruction } from './instruction.ts'
+import { EVEX_B, EVEX_NF, EVEX_ROUNDING_SHIFT, EVEX_Z, type Instruction } from './instruction.ts'
 import * as kinds from './kinds.ts'
 import * as trees from './tree.ts'
 
@@ -22,6 +22,11 @@ const EVEX_VECTOR_RM = trees.EVEX_VECTOR_RM
 const EVEX_MASK_REG = trees.EVEX_MASK_REG
 const EVEX_GENERAL_REG = trees.EVEX_GENERAL_REG
 const EVEX_TILE_RM = trees.EVEX_TILE_RM
+const EVEX_PROMOTED = trees.EVEX_PROMOTED
+const EVEX_NO_FLAGS = trees.EVEX_NO_FLAGS
+const EVEX_CONDITION = trees.EVEX_CONDITION
+const EVEX_NO_RSP = trees.EVEX_NO_RSP
+const EVEX_ND_CHOSEN = trees.EVEX_ND_CHOSEN
 const EVEX_VVVV = trees.EVEX_VVVV
 
 /**
@@ -34,6 +39,7 @@ const EVEX_VVVV = trees.EVEX_VVVV
  * @returns a reason to refuse the instruction, or 0
  */
 export function finishEvex(insn: Instruction, leaf: number, form: number, mode: number): number {
+  if ((form & EVEX_PROMOTED) !== 0) return finishPromoted(insn, leaf, form, mode)
   const payload = insn.evex & 0xff
   const registers = insn.evex >> 8
   const mask = payload & 7
@@ -91,5 +97,38 @@ export function finishEvex(insn: Instruction, leaf: number, form: number, mode: 
       return kinds.REASON_SAME_REGISTER
     }
   }
+  return 0
+}
+
+/**
+ * Finishes an instruction of APX: one of map 4, or a VEX instruction in EVEX. Displacements are not scaled, and the third payload
+ * byte has ND, V4 and NF, or the condition of CCMP.
+ *
+ * Source: Intel APX Architecture Specification, "Extended EVEX Prefix".
+ */
+function finishPromoted(insn: Instruction, leaf: number, form: number, mode: number): number {
+  if ((mode & kinds.DECODE_NO_APX) !== 0) return kinds.REASON_OPCODE
+  const payload = insn.evex & 0xff
+  insn.vectorLength = 0
+  insn.evex = 0
+  if ((form & EVEX_CONDITION) !== 0) {
+    if ((payload & 0xf0) !== 0) return kinds.REASON_EVEX
+    // The default flags are not inverted; V4 is a bit of the condition.
+    insn.imm2 = ~insn.vvvv & 15
+    insn.vvvv = 0
+    return 0
+  }
+  // ND has chosen the form where there is a choice.
+  if ((payload & 0xe3) !== 0) return kinds.REASON_EVEX
+  if ((payload & 0x10) !== 0 && (form & EVEX_ND_CHOSEN) === 0) return kinds.REASON_EVEX
+  if ((payload & 4) !== 0) {
+    if ((form & EVEX_NO_FLAGS) === 0) return kinds.REASON_EVEX
+    insn.evex = EVEX_NF
+  }
+  const { vvvv, rm } = insn
+  if (vvvv !== 0 && (form & EVEX_VVVV) === 0) return kinds.REASON_VEX_VVVV
+  if ((form & EVEX_MASK_REG) !== 0 && insn.reg > 7) return kinds.REASON_REGISTER
+  if ((form & EVEX_NO_RSP) !== 0 && (vvvv === 4 || rm === 4)) return kinds.REASON_REGISTER
+  if ((leaf & LEAF_DISTINCT) !== 0 && vvvv === rm) return kinds.REASON_SAME_REGISTER
   return 0
 }

@@ -10,6 +10,7 @@ import {
   roundingWord,
   TokenWriter,
   writeDecorations,
+  writeDefaultFlags,
   type FormatOptions,
   type Token,
 } from './format-tokens.ts'
@@ -149,17 +150,20 @@ function suffix(out: TokenWriter): string {
   }
   // These have a letter only for the size that is not the usual one.
   if (/^(FLDENV|FNSTENV|FRSTOR|FNSAVE)$/.test(mnemonic)) return ['', 's', 'l'][hiddenOperandSize(out) >> 4] ?? ''
-  if (!SUFFIXED.has(mnemonic) || (insn.mode !== 64 && /^V?CVT/.test(mnemonic))) return ''
+  if ((!SUFFIXED.has(mnemonic) && info.condition < 0) || (insn.mode !== 64 && /^V?CVT/.test(mnemonic))) return ''
   const isSized = info.operands.some(
     ({ kind }) =>
-      kind === OperandKind.REG || kind === OperandKind.SEGMENT_REG || (kind === OperandKind.FIXED_REG && !isShift(out)),
+      kind === OperandKind.REG ||
+      kind === OperandKind.VVVV_REG ||
+      kind === OperandKind.SEGMENT_REG ||
+      (kind === OperandKind.FIXED_REG && !isShift(out)),
   )
   return isSized ? '' : (INTEGER_SUFFIXES[memory.size] ?? '')
 }
 
 /** CL counts, and says nothing of the size. */
 function isShift({ info }: TokenWriter): boolean {
-  return info.map === 0 && (info.opcode === 0xd2 || info.opcode === 0xd3)
+  return (info.map === 0 || info.map === 4) && (info.opcode === 0xd2 || info.opcode === 0xd3)
 }
 
 /** `movzbl` and its like: both sizes are in the name. */
@@ -251,6 +255,8 @@ function writeOperand(out: TokenWriter, operand: Operand, position: number): voi
       writeMemory(out, operand)
       break
     case 'branch':
+      // JMPABS has an immediate.
+      if (info.operands[0]?.kind === OperandKind.ABS64) out.punctuation('$')
       out.target(operand.target)
       break
     case 'far-pointer':
@@ -279,9 +285,11 @@ function writeAtt(out: TokenWriter): void {
   const order = operands.map((_, i) => i)
   // The manual writes FCOM ST(i): the table has ST(0) too.
   if (operands.length === 2 && (info.mnemonic === 'FCOM' || info.mnemonic === 'FCOMP')) order.shift()
-  // A shift by one has no count.
+  // A shift by one has no count, unless it has a destination of its own.
   if (info.operands[1]?.kind === OperandKind.ONE) order.pop()
   if (!UNREVERSED.has(info.mnemonic)) order.reverse()
+  writeDefaultFlags(out)
+  if (info.condition >= 0) order.splice(order.indexOf(0), 1)
   const rounding = roundingWord(out)
   const rounded = roundedOperand(out)
   order.forEach((position, i) => {

@@ -11,6 +11,7 @@ import {
   roundingWord,
   TokenWriter,
   writeDecorations,
+  writeDefaultFlags,
   type FormatOptions,
   type Token,
 } from './format-tokens.ts'
@@ -148,7 +149,9 @@ function writeIntel(out: TokenWriter): void {
   out.word('mnemonic', spelling(out))
   const { operands, info } = out
   // The manual writes FCOM ST(i): the table has ST(0) too.
-  const first = operands.length === 2 && (info.mnemonic === 'FCOM' || info.mnemonic === 'FCOMP') ? 1 : 0
+  writeDefaultFlags(out)
+  const isShort = operands.length === 2 && (info.mnemonic === 'FCOM' || info.mnemonic === 'FCOMP')
+  const first = isShort || info.condition >= 0 ? 1 : 0
   const rounding = roundingWord(out)
   const rounded = roundedOperand(out)
   for (let i = first; i < operands.length; i++) {

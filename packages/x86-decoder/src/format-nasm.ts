@@ -10,6 +10,7 @@ import {
   roundingWord,
   TokenWriter,
   writeDecorations,
+  writeDefaultFlags,
   type FormatOptions,
   type Token,
 } from './format-tokens.ts'
@@ -209,6 +210,8 @@ function writeNasm(out: TokenWriter): void {
   const order = operands.map((_, i) => i)
   // The manual writes FCOM ST(i): the table has ST(0) too.
   if (operands.length === 2 && (mnemonic === 'FCOM' || mnemonic === 'FCOMP')) order.shift()
+  writeDefaultFlags(out)
+  if (info.condition >= 0) order.splice(order.indexOf(0), 1)
   const rounding = roundingWord(out)
   const rounded = roundedOperand(out)
   order.forEach((position, i) => {

@@ -225,10 +225,22 @@ export function writeDecorations(out: TokenWriter, operand: Operand, position: n
   if (insn.zeroing) out.word('keyword', '{z}')
 }
 
+/** Writes the default flags of CCMP and CTEST, which stand before the operands. */
+export function writeDefaultFlags(out: TokenWriter): void {
+  const { insn, info } = out
+  if (info.condition < 0) return
+  const names = ['of', 'sf', 'zf', 'cf'].filter((_, i) => ((insn.imm2 << i) & 8) !== 0)
+  out.operandGap()
+  out.word('keyword', `{dfv=${names.join()}}`)
+}
+
 /** The operand beside which the rounding stands: the last that is no immediate; -1 if there is no rounding. */
 export function roundedOperand({ insn, operands }: TokenWriter): number {
   return insn.rounding === 0 ? -1 : operands.findLastIndex(({ kind }) => kind !== 'immediate')
 }
+
+/** Without a legacy form. */
+const APX_ALONE = /^(CFCMOV|PUSHP|POPP|JMPABS)/
 
 /** Features whose instructions came to AVX-512 first. */
 const SHARED_WITH_EVEX: ReadonlySet<string> = /*#__PURE__*/ new Set(['AVX_VNNI', 'AVX_IFMA', 'AVX_NE_CONVERT'])
@@ -239,7 +251,7 @@ const NO_WORDS: readonly string[] = []
 /** Prefixes that are worth a word: those that change what the instruction does, or hint at it. */
 export function prefixWords({ insn, info }: TokenWriter): readonly string[] {
   const { prefixes } = insn
-  if ((prefixes & WORTH_A_WORD) === 0 && info.encoding !== 'vex') return NO_WORDS
+  if ((prefixes & WORTH_A_WORD) === 0 && (info.encoding === 'legacy' || info.encoding === 'xop')) return NO_WORDS
   const words: string[] = []
   const repne = (prefixes & PREFIX_REPNE_LAST) !== 0
   const rep = !repne && (prefixes & PREFIX_REP) !== 0
@@ -264,6 +276,16 @@ export function prefixWords({ insn, info }: TokenWriter): readonly string[] {
   }
   // Before MOV CR0 it is part of CR8's encoding.
   if ((prefixes & PREFIX_LOCK) !== 0 && info.lockable) words.push('lock')
+  if (insn.noFlags && info.noFlags === 'possible') words.push('{nf}')
+  // Without it an assembler takes the shorter legacy or VEX form.
+  else if (
+    info.feature.startsWith('APX_F') &&
+    info.evexNd !== 1 &&
+    info.condition < 0 &&
+    !APX_ALONE.test(info.mnemonic)
+  ) {
+    words.push('{evex}')
+  }
   // AVX-512 has instructions of the same names, which assemblers prefer.
   if (info.encoding === 'vex' && SHARED_WITH_EVEX.has(info.feature)) words.push('{vex}')
   return words

@@ -4,6 +4,7 @@
  */
 import { type Form, invalidForm, RowReader } from './rows.ts'
 import { amdRows } from './table/amd.ts'
+import { apxPromotedRows, apxRows } from './table/apx.ts'
 import { avxRows } from './table/avx.ts'
 import { evex0f38Rows } from './table/evex-0f38.ts'
 import { evex0f3aRows } from './table/evex-0f3a.ts'
@@ -32,6 +33,8 @@ const TABLES: readonly string[] = [
   evex0f3aRows,
   evexFp16Rows,
   evexAvx10Rows,
+  apxRows,
+  apxPromotedRows,
 ]
 
 const reader: RowReader = /*#__PURE__*/ new RowReader()

@@ -57,7 +57,7 @@ export class Instruction {
   immLo: number
   /** Immediate, high word, signed. */
   immHi: number
-  /** ENTER's level, a far pointer's selector, a second immediate byte. */
+  /** ENTER's level, a far pointer's selector, a second immediate byte, the default flags of CCMP. */
   imm2: number
   /** Offset of the displacement from the instruction's first byte; 0 if there is none. */
   dispOffset: number
@@ -125,7 +125,12 @@ export class Instruction {
 
   /** `ROUNDING_*`. */
   get rounding(): number {
-    return this.evex >> EVEX_ROUNDING_SHIFT
+    return (this.evex >> EVEX_ROUNDING_SHIFT) & 7
+  }
+
+  /** EVEX.NF: no flags are written. */
+  get noFlags(): boolean {
+    return (this.evex & EVEX_NF) !== 0
   }
 }
 
@@ -133,3 +138,4 @@ export class Instruction {
 export const EVEX_Z = 8
 export const EVEX_B = 16
 export const EVEX_ROUNDING_SHIFT = 5
+export const EVEX_NF = 0x100

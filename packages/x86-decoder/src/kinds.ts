@@ -107,6 +107,10 @@ export const OperandKind = {
   BOUND_REG: 48,
   /** Bound register or memory, ModRM.rm. */
   BOUND_RM: 49,
+  /** Default flags of CCMP and CTEST, in `imm2`: bits 3 to 0 are OF, SF, ZF, CF. */
+  DFV: 50,
+  /** Absolute 64-bit target (JMPABS), in `imm`. */
+  ABS64: 51,
 } as const
 /** One of the values of the table of the same name. */
 export type OperandKind = (typeof OperandKind)[keyof typeof OperandKind]
@@ -140,6 +144,8 @@ export const PREFIX_SEGMENT = 256
 export const PREFIX_REPNE_LAST = 512
 /** An EVEX form. */
 export const PREFIX_EVEX = 1024
+/** A REX2 prefix. */
+export const PREFIX_REX2 = 2048
 
 /** `Instruction.rounding`: EVEX.b does not stand for rounding. */
 export const ROUNDING_NONE = 0

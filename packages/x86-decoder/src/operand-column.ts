@@ -66,6 +66,8 @@ const FIXED: Readonly<Record<string, readonly [OperandKind, string, number]>> = 
   STi: [OperandKind.STI, 't', -1],
   XMM0: [OperandKind.XMM_FIXED, 'dq', 0],
   Tb: [OperandKind.XLAT, 'b', -1],
+  Tq: [OperandKind.ABS64, 'q', -1],
+  F: [OperandKind.DFV, '', -1],
   '1': [OperandKind.ONE, '', -1],
 }
 
@@ -251,6 +253,7 @@ function immediateOf(operands: readonly FormOperand[]): Immediate {
         found = Immediate.S32
         break
       case OperandKind.IMM64:
+      case OperandKind.ABS64:
         found = Immediate.U64
         break
       case OperandKind.REL16:
@@ -277,6 +280,7 @@ function isByteInteger({ kind, size }: FormOperand): boolean {
   switch (kind) {
     case OperandKind.REG:
     case OperandKind.RM:
+    case OperandKind.VVVV_REG:
     case OperandKind.OPCODE_REG:
     case OperandKind.MOFFS:
     case OperandKind.STRING_SOURCE:

@@ -1,11 +1,13 @@
 /** Operands of a decoded instruction, as numbers. */
 import { codeInfo } from './codes.ts'
 import type { Instruction } from './instruction.ts'
-import { OperandKind, PREFIX_REX, REGISTER_HIGH_BYTE } from './kinds.ts'
+import { OperandKind, PREFIX_EVEX, PREFIX_REX, REGISTER_HIGH_BYTE } from './kinds.ts'
 
-/** Byte registers 4 to 7 are AH to BH unless a REX (or VEX) prefix makes them SPL to DIL. */
+/** Byte registers 4 to 7 are AH to BH unless a REX, REX2 or EVEX prefix makes them SPL to DIL. */
 function byteRegister(insn: Instruction, register: number): number {
-  return register >= 4 && register < 8 && (insn.prefixes & PREFIX_REX) === 0 ? register | REGISTER_HIGH_BYTE : register
+  return register >= 4 && register < 8 && (insn.prefixes & (PREFIX_REX | PREFIX_EVEX)) === 0
+    ? register | REGISTER_HIGH_BYTE
+    : register
 }
 
 /**
@@ -27,6 +29,7 @@ export function operandRegister(insn: Instruction, i: number): number {
     case OperandKind.OPCODE_REG:
       return operand.size === 1 ? byteRegister(insn, insn.opcodeReg) : insn.opcodeReg
     case OperandKind.VVVV_REG:
+      return operand.size === 1 ? byteRegister(insn, insn.vvvv) : insn.vvvv
     case OperandKind.XMM_VVVV:
     case OperandKind.MASK_VVVV:
     case OperandKind.TILE_VVVV:
@@ -92,13 +95,15 @@ export function bigintOf(lo: number, hi: number): bigint {
 /**
  * The offset in its code segment (EIP, RIP) that a relative branch goes to.
  *
- * @param insn - a branch with a `REL` operand
+ * @param insn - a branch with a `REL` operand, or JMPABS
  * @param address - offset of the instruction's first byte in its code segment
  * @returns the target, cut to the operand size; XBEGIN's fallback address, which is not cut to 16 bits
  */
 export function branchTarget(insn: Instruction, address: bigint): bigint {
   const displacement = bigintOf(insn.immLo, insn.immHi)
-  const xbegin = codeInfo(insn.code).flow === 'transaction'
+  const { flow, operands } = codeInfo(insn.code)
+  if (operands[0]?.kind === OperandKind.ABS64) return BigInt.asUintN(64, displacement)
+  const xbegin = flow === 'transaction'
   const bits = xbegin ? Math.max(insn.mode, 32) : insn.operandSize
   return BigInt.asUintN(bits, address + BigInt(insn.length) + displacement)
 }

@@ -6,7 +6,7 @@
  * Opcode: `[VEX.][prefix] bytes [+r] [/digit | (modrm)]`. The prefix is `NP` (none of 66, F3, F2), `NFx` (neither F3 nor
  * F2), `66`, `F3`, `F2`; without one, prefixes do not select the row. `+r`: the low three bits name a register. `/digit`:
  * ModRM.reg.  `(C1)`: the whole ModRM byte. `XOP.8 85`: opcode 85 of XOP map 8.
- * `0F 0F 9E`: opcode 9E after the operands (3DNow!). `EVEX.66 M5 6E`: opcode 6E of EVEX map 5.
+ * `0F 0F 9E`: opcode 9E after the operands (3DNow!). `EVEX.66 M5 6E`: opcode 6E of EVEX map 5. `REX2.`: only after REX2.
  *
  * Mnemonic: `A/B/C` names the 16-, 32- and 64-bit form (two names: 16/32 for class v or z, 32/64 for class y).
  *
@@ -15,7 +15,7 @@
  * size; x = vector length, 16 or 32, of EVEX also 64; hx, qx, ex = half, quarter, eighth of it; p = far pointer; a = BOUND's pair; s = descriptor-table register; e, f = x87 environment, state; fx = FXSAVE area.
  * `vxd`, `vyq`: memory by a vector of indices (VSIB) in an XMM or YMM register, elements of 4 or 8 bytes; `vVd`, `vUd`: in a
  * register of the vector length, or half as long.
- * `kG kE kR kB`: as G E R B, but a mask register; `tG tR tB`: a tile; `bG bE`: a bound register.
+ * `F`: the default flags of CCMP; `Tq` an absolute target. `kG kE kR kB`: as G E R B, but a mask register; `tG tR tB`: a tile; `bG bE`: a bound register.
  * `Rv/Mw`: register and memory differ in size. `sIb`: sign-extended; `uId`: never; `nI`: the low half of L's byte. Tb: XLATB's table. Registers by name, and `1`.
  *
  * Attributes: `lock` LOCK is legal with a memory destination; `rep`, `repe` string repetition; `i64` invalid in 64-bit mode,
@@ -29,7 +29,7 @@
  * registers must differ; and the CPUID feature in capitals (`A/B`: of the 32- and the 64-bit form, or of the 128- and the
  * 256-bit form; `A+B` both; AVX512VL comes by itself where an EVEX row has several lengths).
  *
- * EVEX only: `k` takes a mask register, `kz` also zeroing (of a register), `kx` needs one that is not k0; `bw`, `bd`, `bq` broadcast of an
+ * `norex2`: not after REX2. EVEX only: `nd`, `nf`, `nf1`, `scc`, `norsp`: see `table/apx.ts`; `k` takes a mask register, `kz` also zeroing (of a register), `kx` needs one that is not k0; `bw`, `bd`, `bq` broadcast of an
  * element of 2, 4, 8 bytes from memory; `er` static rounding of registers, `sae` exceptions suppressed; `n1` to `n8` scale of
  * an 8-bit displacement in bytes where it is not the memory operand's size.
  */
@@ -58,6 +58,11 @@ interface Selector {
   as: number
   /** REX.B */
   b: number
+  /** EVEX.SC, the condition of CCMP and CTEST */
+  scc: number
+  /** EVEX.ND and EVEX.NF */
+  nd: number
+  nf: number
 }
 
 /** One row at one operand size: what `codes` describes and what the decoder's leaves are. */
@@ -70,6 +75,8 @@ export interface Form {
   /** VEX or XOP */
   vex: boolean
   evex: boolean
+  /** Exists only after REX2. */
+  rex2: boolean
   map: number
   opcode: number
   opcodeRegister: boolean
@@ -87,12 +94,15 @@ export interface Form {
   /** required VEX.W, VEX.L (EVEX.L'L); -1 = ignored */
   w: number
   l: number
+  /** EVEX.SC of CCMP and CTEST, or -1 */
+  condition: number
   selector: Selector
 }
 
 interface Opcode {
   vex: boolean
   evex: boolean
+  rex2: boolean
   prefix: string
   map: number
   opcode: number
@@ -108,6 +118,7 @@ function parseOpcode(text: string): Opcode {
   const result: Opcode = {
     vex: false,
     evex: false,
+    rex2: false,
     prefix: '',
     map: 0,
     opcode: 0,
@@ -122,6 +133,10 @@ function parseOpcode(text: string): Opcode {
   }
   if (rest.startsWith('EVEX.')) {
     result.evex = true
+    rest = rest.slice(5)
+  }
+  if (rest.startsWith('REX2.')) {
+    result.rex2 = true
     rest = rest.slice(5)
   }
   const xop = rest.startsWith('XOP.')
@@ -210,6 +225,8 @@ const CLASS_SIZES: Readonly<Record<SizeClass, readonly number[]>> = {
   a: [16, 32, 64],
   x: [128, 256],
 }
+/** By EVEX.SC: as those of Jcc, but T is always and F is never. */
+const SOURCE_CONDITIONS = 'O NO B AE E NE BE A S NS T F L GE LE G'.split(' ')
 /** Of class `x` with EVEX. */
 const EVEX_LENGTHS: readonly number[] = [128, 256, 512]
 
@@ -256,7 +273,12 @@ export class RowReader {
       // A row may have only some of the vector lengths.
       if (sizeClass === 'x' && attributes.lengths.length > 0 && !attributes.lengths.includes(bits >> 8)) continue
       const name = names[names.length === 1 ? 0 : sizes.indexOf(bits)] as string
-      this.add(opcode, name, column, attributes, sizeClass, bits)
+      if (!attributes.words.has('scc')) this.add(opcode, name, column, attributes, sizeClass, bits, -1)
+      else {
+        SOURCE_CONDITIONS.forEach((suffix, condition) =>
+          this.add(opcode, name + suffix, column, attributes, sizeClass, bits, condition),
+        )
+      }
     }
     return this.forms
   }
@@ -268,6 +290,7 @@ export class RowReader {
     attributes: Attributes,
     sizeClass: SizeClass,
     bits: number,
+    condition: number,
   ): void {
     const { words, w } = attributes
     const byAddress = sizeClass === 'a'
@@ -314,6 +337,7 @@ export class RowReader {
       addressSize,
       w,
       l,
+      condition,
       selector: {
         mod,
         reg: extension >= 0 ? 1 << extension : modrmByte >= 0 ? 1 << ((modrmByte >> 3) & 7) : 255,
@@ -326,6 +350,9 @@ export class RowReader {
         osAmd: amd,
         as: addressSize === 0 || words.has('bounds') ? 7 : addressSize >> 4 === 4 ? 4 : addressSize >> 4,
         b: words.has('b0') ? 1 : 3,
+        scc: condition < 0 ? 0xffff : 1 << condition,
+        nd: opcode.evex && opcode.map === 4 ? (words.has('nd') ? 2 : 1) : 3,
+        nf: words.has('nf1') ? 2 : opcode.evex && opcode.map === 4 && condition < 0 && !words.has('nf') ? 1 : 3,
       },
     })
   }
@@ -339,6 +366,7 @@ export const invalidForm: Form = {
   sizeClass: '',
   vex: false,
   evex: false,
+  rex2: false,
   map: 0,
   opcode: 0,
   opcodeRegister: false,
@@ -354,5 +382,21 @@ export const invalidForm: Form = {
   addressSize: 0,
   w: -1,
   l: -1,
-  selector: { mod: 0, reg: 0, rm: 0, pp: 0, w: 0, l: 0, osLegacy: 0, osLong: 0, osAmd: 0, as: 0, b: 0 },
+  condition: -1,
+  selector: {
+    mod: 0,
+    reg: 0,
+    rm: 0,
+    pp: 0,
+    w: 0,
+    l: 0,
+    osLegacy: 0,
+    osLong: 0,
+    osAmd: 0,
+    as: 0,
+    b: 0,
+    scc: 0,
+    nd: 0,
+    nf: 0,
+  },
 }

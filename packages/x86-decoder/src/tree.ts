@@ -21,6 +21,10 @@ export const KEY_ADDRESS_SIZE: number = 11
 export const KEY_W: number = 13
 export const KEY_L: number = 14
 export const KEY_B: number = 16
+/** EVEX.SC, ND and NF of map 4, where L and B have no meaning. */
+export const KEY_SCC: number = 14
+export const KEY_ND: number = 18
+export const KEY_NF: number = 19
 
 /** Which of a selector's operand size sets a tree goes by. */
 type SizeSet = 'osLegacy' | 'osLong' | 'osAmd'
@@ -35,9 +39,12 @@ const L = 5
 const B = 6
 const ADDRESS_SIZE = 7
 const OPERAND_SIZE = 8
-const DIMENSIONS = 9
+const SCC = 9
+const ND = 10
+const NF = 11
+const DIMENSIONS = 12
 /** Number of values of each; a child's index is the value. */
-const WIDTHS = [8, 4, 2, 8, 2, 4, 2, 3, 3] as const
+const WIDTHS = [8, 4, 2, 8, 2, 4, 2, 3, 3, 16, 2, 2] as const
 /** Where the decoder's key has each: shift in the low 5 bits, mask above. */
 const PLACES = [
   KEY_REG | (7 << 5),
@@ -49,6 +56,9 @@ const PLACES = [
   KEY_B | (1 << 5),
   KEY_ADDRESS_SIZE | (3 << 5),
   KEY_OPERAND_SIZE | (3 << 5),
+  KEY_SCC | (15 << 5),
+  KEY_ND | (1 << 5),
+  KEY_NF | (1 << 5),
 ] as const
 
 /** How many children a node has, by its first number. */
@@ -66,11 +76,12 @@ export const TREE_LONG_AMD: number = 2
 
 /**
  * Opcode maps per tree: 0 to 3 are one-byte, 0F, 0F38, 0F3A; 4 to 6 are VEX maps 1 to 3, 7 to 9 XOP maps 8 to 10, 11 to 17 EVEX maps
- * 1 to 7, 18 and 19 VEX maps 5 and 7.
+ * 1 to 7, 18 and 19 VEX maps 5 and 7, 20 what the one-byte map has after REX2 only.
  */
-export const MAPS: number = 20
+export const MAPS: number = 21
 /** The number of VEX map 5; that of VEX map 7 follows. */
 export const VEX_MAP_5 = 18
+export const MAP_REX2 = 20
 /** EVEX map n is this plus n. */
 export const MAP_EVEX = 10
 /** The map of 3DNow!, whose opcodes come after the operands of 0F 0F. */
@@ -114,6 +125,8 @@ export const LEAF_3DNOW: number = 1 << 22
 export const LEAF_EVEX: number = 1 << 24
 /** Memory must not be RIP-relative. */
 export const LEAF_NO_RIP: number = 1 << 25
+/** Not after REX2. */
+export const LEAF_NO_REX2: number = 1 << 26
 /** Operand size in bytes, 4 bits. */
 export const LEAF_SIZE_SHIFT: number = 16
 
@@ -132,12 +145,24 @@ export const EVEX_ROUNDING: number = 1 << 9
 export const EVEX_SAE: number = 1 << 10
 /** ModRM.rm is a vector register, whose number EVEX.X extends. */
 export const EVEX_VECTOR_RM: number = 1 << 11
-/** ModRM.reg is a mask register. */
+/** ModRM.reg is a mask register or a tile, of which there are eight. */
 export const EVEX_MASK_REG: number = 1 << 12
 /** ModRM.reg is a general register. */
 export const EVEX_GENERAL_REG: number = 1 << 14
 /** ModRM.rm is a tile. */
 export const EVEX_TILE_RM: number = 1 << 15
+/** One of APX's: no vector instruction. */
+export const EVEX_PROMOTED: number = 1 << 16
+/** EVEX.NF may be 1. */
+export const EVEX_NO_FLAGS: number = 1 << 17
+/** EVEX.SC is a condition, and EVEX.vvvv the default flags. */
+export const EVEX_CONDITION: number = 1 << 18
+/** Neither register is RSP. */
+export const EVEX_NO_RSP: number = 1 << 19
+/** EVEX.ND has chosen the form: it is one of map 4. */
+export const EVEX_ND_CHOSEN: number = 1 << 20
+/** ModRM.reg is a vector register. This and `EVEX_VECTOR_RM` legacy forms have too. */
+export const EVEX_VECTOR_REG: number = 1 << 21
 /** There is an operand in EVEX.vvvv. */
 export const EVEX_VVVV: number = 1 << 13
 
@@ -152,7 +177,8 @@ export const LEAF_RARE: number =
   LEAF_VSIB |
   LEAF_3DNOW |
   LEAF_SIB |
-  LEAF_EVEX
+  LEAF_EVEX |
+  LEAF_NO_REX2
 
 /** The compiled tables. */
 export interface DecodeTables {
@@ -164,7 +190,7 @@ export interface DecodeTables {
   readonly nodes: Int32Array
   /** Indexed by code: `LEAF_*` bits. */
   readonly leaves: Int32Array
-  /** Indexed by code: `EVEX_*` bits of EVEX forms, else 0. */
+  /** Indexed by code: `EVEX_*` bits of EVEX forms; of others which registers are vectors'. */
   readonly evexLeaves: Int32Array
 }
 
@@ -175,11 +201,12 @@ function leafBits(form: Form): number {
   if (form.attributes.has('lock')) bits |= LEAF_LOCK
   if (form.attributes.has('anymod')) bits |= LEAF_ANY_MOD
   if (form.attributes.has('maskmov')) bits |= LEAF_MASKMOV
-  if (form.map === 4) bits |= LEAF_3DNOW | Immediate.U8
+  if (form.map === 4 && !form.evex) bits |= LEAF_3DNOW | Immediate.U8
   if (form.attributes.has('no66')) bits |= LEAF_NO_66
   if (form.attributes.has('sib')) bits |= LEAF_SIB
   if (form.attributes.has('norip')) bits |= LEAF_NO_RIP
   if (form.attributes.has('distinct')) bits |= LEAF_DISTINCT
+  if (form.attributes.has('norex2')) bits |= LEAF_NO_REX2
   // The check of EVEX.vvvv is with EVEX's own.
   if (form.evex) bits |= LEAF_EVEX | LEAF_VVVV
   for (let position = 0; position < form.operands.length; position++) {
@@ -209,7 +236,7 @@ function leafBits(form: Form): number {
         if (!form.evex) bits |= LEAF_CHECK_MASK
         break
       case OperandKind.TILE_REG:
-        bits |= LEAF_CHECK_TILE
+        if (!form.evex) bits |= LEAF_CHECK_TILE
         break
       case OperandKind.BOUND_REG:
         bits |= LEAF_CHECK_BOUND
@@ -240,9 +267,19 @@ function leafBits(form: Form): number {
 const logarithm = (value: number): number => 31 - Math.clz32(value)
 
 /** `n4` and the like, or the memory operand's size; a broadcast or gather moves one element. */
-function evexBits({ evex, attributes, operands }: Form): number {
-  if (!evex) return 0
-  let bits = 0
+function evexBits({ evex, map, attributes, operands, feature, condition }: Form): number {
+  if (!evex) {
+    let vectors = 0
+    for (const { kind } of operands) {
+      if (kind === OperandKind.XMM_REG) vectors |= EVEX_VECTOR_REG
+      else if (kind === OperandKind.XMM_RM || kind === OperandKind.XMM_RM_REG) vectors |= EVEX_VECTOR_RM
+    }
+    return vectors
+  }
+  const isPromoted = feature.startsWith('APX')
+  let bits = isPromoted ? EVEX_PROMOTED : 0
+  if (condition >= 0) bits |= EVEX_CONDITION
+  if (map === 4) bits |= EVEX_ND_CHOSEN
   for (const [position, { kind, memorySize }] of operands.entries()) {
     switch (kind) {
       case OperandKind.XMM_RM:
@@ -251,6 +288,7 @@ function evexBits({ evex, attributes, operands }: Form): number {
         if (position === 0 && attributes.has('kz')) bits |= EVEX_ZEROING_REGISTER
         break
       case OperandKind.MASK_REG:
+      case OperandKind.TILE_REG:
         bits |= EVEX_MASK_REG
         break
       case OperandKind.REG:
@@ -265,7 +303,7 @@ function evexBits({ evex, attributes, operands }: Form): number {
         break
       default:
     }
-    if (MEMORY_KINDS.includes(kind)) bits |= logarithm(memorySize)
+    if (!isPromoted && MEMORY_KINDS.includes(kind)) bits |= logarithm(memorySize)
   }
   for (const word of attributes) {
     if (/^n[1248]$/.test(word)) bits = (bits & ~EVEX_SCALE) | logarithm(Number(word[1]))
@@ -289,6 +327,9 @@ const EVEX_WORDS: Readonly<Record<string, number>> = {
   bd: 2 << EVEX_BROADCAST_SHIFT,
   bq: 3 << EVEX_BROADCAST_SHIFT,
   er: EVEX_ROUNDING,
+  nf: EVEX_NO_FLAGS,
+  nf1: EVEX_NO_FLAGS,
+  norsp: EVEX_NO_RSP,
   sae: EVEX_SAE,
 }
 
@@ -297,7 +338,7 @@ class TreeBuilder {
   readonly nodes: number[]
   private readonly forms: readonly Form[]
   /** `[code * DIMENSIONS + dimension]`: the set of values that the form allows. */
-  private readonly allowed: Uint8Array
+  private readonly allowed: Uint16Array
   /** By code: bit set of the dimensions that the form restricts. */
   private readonly restricted: Uint16Array
   /** Trees of the opcode at hand by dimension and candidates: reserved rows make the same ones again and again. */
@@ -308,11 +349,11 @@ class TreeBuilder {
     this.nodes = []
     this.known = new Map()
     this.forms = forms
-    this.allowed = new Uint8Array(forms.length * DIMENSIONS)
+    this.allowed = new Uint16Array(forms.length * DIMENSIONS)
     this.restricted = new Uint16Array(forms.length)
     this.shared = new Map()
     for (let code = 1; code < forms.length; code++) {
-      const { reg, pp, mod, rm, w, l, b, as } = (forms[code] as Form).selector
+      const { reg, pp, mod, rm, w, l, b, as, scc, nd, nf } = (forms[code] as Form).selector
       this.restrict(code, REG, reg)
       this.restrict(code, PP, pp)
       this.restrict(code, MOD, mod)
@@ -321,6 +362,9 @@ class TreeBuilder {
       this.restrict(code, L, l)
       this.restrict(code, B, b)
       this.restrict(code, ADDRESS_SIZE, as)
+      this.restrict(code, SCC, scc)
+      this.restrict(code, ND, nd)
+      this.restrict(code, NF, nf)
     }
   }
 
@@ -442,7 +486,8 @@ export function compileTables(forms: readonly Form[]): DecodeTables {
 }
 
 /** The decoder's number for the opcode map of a form. */
-function decoderMap({ vex, evex, map }: Form): number {
+function decoderMap({ vex, evex, rex2, map }: Form): number {
+  if (rex2) return MAP_REX2
   if (evex) return MAP_EVEX + map
   if (vex) return map >= 8 ? map - 1 : map > 3 ? (map >> 1) + VEX_MAP_5 - 2 : map + 3
   return map === 4 ? MAP_3DNOW : map

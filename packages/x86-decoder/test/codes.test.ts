@@ -25,6 +25,9 @@ describe('the table of codes', () => {
         info.addressSize,
         info.vexW,
         info.vexL,
+        info.evexNd,
+        info.noFlags === 'always',
+        info.condition,
         info.modes,
         info.mnemonic === 'NOP' || info.mnemonic === 'PAUSE' ? info.form : '',
         // MOVLPS and MOVHLPS, WRUSS and the like share an opcode; mod and operands tell them apart.

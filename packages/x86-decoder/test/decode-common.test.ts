@@ -6,7 +6,7 @@ import { DECODE_AMD, DECODED, Instruction } from '../src/index.ts'
 /** All option bits: `DECODE_AMD` and everything absent. */
 const NO_FEATURE = 0x7fff_ff00
 
-type Field = Exclude<keyof Instruction, 'maskRegister' | 'zeroing' | 'broadcast' | 'rounding'>
+type Field = Exclude<keyof Instruction, 'maskRegister' | 'zeroing' | 'broadcast' | 'rounding' | 'noFlags'>
 const fields = Object.keys(new Instruction()) as Field[]
 
 /** The fields that differ when both decode `bytes` into records that hold something else already; '' if none. */

@@ -21,7 +21,7 @@ const TAILS = [
 function samples(isWanted: (feature: string) => boolean): DecodedInstruction[] {
   const found: DecodedInstruction[] = []
   for (const info of codes) {
-    if (info.encoding !== 'evex' || info.map === 4 || !isWanted(info.feature)) continue
+    if (info.encoding !== 'evex' || info.feature.startsWith('APX') || !isWanted(info.feature)) continue
     const pp = ['NP', '66', 'F3', 'F2'].indexOf(info.prefix)
     const w = info.sizeClass === 'y' ? Number(info.operandSize === 64) : Math.max(info.vexW, 0)
     TAILS.forEach((tail, turn) => {

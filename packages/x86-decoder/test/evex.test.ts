@@ -20,7 +20,7 @@ import { icedInfo, icedOperands, ourInfo, ourOperands, sameMnemonic } from './su
 
 const ADDRESS = 0x1000n
 const SLOT = 16
-const NEWER = /AVX10_2|AMX_AVX512/
+const NEWER = /AVX10_2|AMX_AVX512|APX/
 
 /** ModRM bytes: memory without and with displacement, with a SIB byte, RIP-relative or 16-bit, registers. */
 const MODRMS = [0x01, 0x43, 0x44, 0x84, 0x05, 0xc1, 0xd7, 0xe4, 0xfa] as const

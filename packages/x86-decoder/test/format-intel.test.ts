@@ -3,7 +3,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
-import { type DecodedInstruction, decode, decodeInto, formatIntel, Instruction } from '../src/index.ts'
+import { type DecodedInstruction, decode, decodeInto, formatIntel, Instruction, PREFIX_REX2 } from '../src/index.ts'
 import { bytesOf, hexOf } from './support/bytes.ts'
 import { hasProgram } from './support/disassembler.ts'
 
@@ -99,8 +99,8 @@ function samples(mode: 16 | 32 | 64): DecodedInstruction[] {
               : [...head, opcode, modrm],
           )
           const decoded = decode(buffer, { mode })
-          // EVEX has a test of its own.
-          if (decoded.info.encoding === 'evex') continue
+          // EVEX and APX have tests of their own.
+          if (decoded.info.encoding === 'evex' || (decoded.instruction.prefixes & PREFIX_REX2) !== 0) continue
           if (decoded.status !== 'decoded' || decoded.instruction.opcodeOffset < (escape === 'c4' ? 3 : head.length))
             continue
           const key = `${decoded.info.code} ${decoded.instruction.isMemory} ${decoded.instruction.addressSize}`

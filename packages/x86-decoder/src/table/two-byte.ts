@@ -221,12 +221,12 @@ NP 0F AE /2    LDMXCSR     Md          SSE
 F3 0F AE /2    WRFSBASE    Ry          FSGSBASE o64
 NP 0F AE /3    STMXCSR     Md          SSE
 F3 0F AE /3    WRGSBASE    Ry          FSGSBASE o64
-NP 0F AE /4    XSAVE/XSAVE64  M           =y XSAVE
+NP 0F AE /4    XSAVE/XSAVE64  M           =y XSAVE norex2
 F3 0F AE /4    PTWRITE     Ey          PTWRITE no66
-NP 0F AE /5    XRSTOR/XRSTOR64  M           =y XSAVE
+NP 0F AE /5    XRSTOR/XRSTOR64  M           =y XSAVE norex2
 NP 0F AE /5    LFENCE      -           SSE2 reg
 F3 0F AE /5    INCSSPD/INCSSPQ  Ry          CET_SS protected
-NP 0F AE /6    XSAVEOPT/XSAVEOPT64  M           =y XSAVEOPT
+NP 0F AE /6    XSAVEOPT/XSAVEOPT64  M           =y XSAVEOPT norex2
 NP 0F AE /6    MFENCE      -           SSE2 reg
 66 0F AE /6    CLWB        Mb          CLWB
 66 0F AE /6    TPAUSE      Rd          WAITPKG
@@ -262,9 +262,9 @@ F3 0F BD       LZCNT       Gv,Ev       LZCNT else
 0F C1          XADD        Ev,Gv       lock
 NP 0F C3       MOVNTI      My,Gy       SSE2
 0F C7 /1       CMPXCHG8B/CMPXCHG16B  Myy         lock CX8/CX16
-NP 0F C7 /3    XRSTORS/XRSTORS64  M           =y XSAVES cpl0
-NP 0F C7 /4    XSAVEC/XSAVEC64  M           =y XSAVEC
-NP 0F C7 /5    XSAVES/XSAVES64  M           =y XSAVES cpl0
+NP 0F C7 /3    XRSTORS/XRSTORS64  M           =y XSAVES cpl0 norex2
+NP 0F C7 /4    XSAVEC/XSAVEC64  M           =y XSAVEC norex2
+NP 0F C7 /5    XSAVES/XSAVES64  M           =y XSAVES cpl0 norex2
 NP 0F C7 /6    VMPTRLD     Mq          VMX cpl0 protected
 66 0F C7 /6    VMCLEAR     Mq          VMX cpl0 protected
 F3 0F C7 /6    VMXON       Mq          VMX cpl0 protected
