@@ -51,7 +51,7 @@ function isDirect(semantics: Semantics, form: Form): boolean {
 const HYPERCALLS: ReadonlySet<string> = new Set(['VMCALL', 'VMMCALL'])
 
 function isImplemented(info: CodeInfo): boolean {
-  if (info.mnemonic === 'INVALID') return false
+  if (info.mnemonic === 'INVALID' || info.encoding === 'evex') return false
   return isOffered(info.feature) || HYPERCALLS.has(info.mnemonic)
 }
 

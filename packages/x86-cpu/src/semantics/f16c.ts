@@ -65,7 +65,6 @@ function setRounding(f: FunctionBuilder, state: I32, control: I32): void {
 
 export const f16c: SemanticsTable = {
   VCVTPH2PS: {
-    direct: true,
     emit: (c) => {
       const lanes = c.laneCount(0)
       const source = c.kindOf(1) === 'mem' && lanes === 1 ? c.let(numeric('i64x2.splat', c.readU(1))) : c.readV(1)

@@ -228,7 +228,6 @@ function fastResult(c: Context, operation: Operation, bits: Bits, a: V128, b: V1
 
 function packed(name: string, operation: Operation, order: readonly [number, number, number], bits: Bits): Semantics {
   return {
-    direct: true,
     emit: (c) => {
       // Memory first: it is operand 2, and can fault.
       const lanes = new Map([2, 1, 0].map((i) => [i, c.readLanes(i)]))
@@ -250,7 +249,6 @@ function packed(name: string, operation: Operation, order: readonly [number, num
 
 function scalar(operation: Operation, order: readonly [number, number, number], bits: Bits): Semantics {
   return {
-    direct: true,
     emit: (c) => {
       const values = new Map([2, 1, 0].map((i) => [i, c.let(readScalar(c, i, bits))]))
       const operands = order.map((i) => values.get(i)) as [I64, I64, I64]
