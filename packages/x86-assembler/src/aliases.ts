@@ -14,6 +14,9 @@ const CONDITIONS: readonly (readonly string[])[] = [
   ['G', 'NLE'],
 ]
 
+/** What a condition code is put after. CCMP and CTEST have no parity, so some of their aliases stand for nothing. */
+const CONDITIONAL: readonly string[] = ['J', 'SET', 'SETZU', 'CMOV', 'CFCMOV', 'CCMP', 'CTEST']
+
 /** Other names that the manuals give an instruction. */
 const NAMES: readonly (readonly [string, string])[] = [
   ['SAL', 'SHL'],
@@ -34,7 +37,7 @@ const NAMES: readonly (readonly [string, string])[] = [
 export const aliasesOf: ReadonlyMap<string, string> = new Map([
   ...NAMES,
   ...CONDITIONS.flatMap(([main = '', ...others]) =>
-    others.flatMap((other) => ['J', 'SET', 'CMOV'].map((stem): [string, string] => [stem + other, stem + main])),
+    others.flatMap((other) => CONDITIONAL.map((stem): [string, string] => [stem + other, stem + main])),
   ),
 ])
 

@@ -199,6 +199,12 @@ export class Assembler {
     return this
   }
 
+  /** The next instruction writes no flags, which APX can have of most arithmetic: `asm.nf().add(rax, rbx)`. */
+  nf(): this {
+    this.#prefixes = { ...this.#prefixes, noFlags: true }
+    return this
+  }
+
   /** The next near branch keeps the bounds registers of MPX (F2). */
   bnd(): this {
     return this.#hint('bnd')

@@ -56,6 +56,10 @@ export function describeSlot(slot: Slot): string {
       return `ptr16:${slot.bits}`
     case 'moffs':
       return `moffs${slot.size * 8}`
+    case 'absolute':
+      return 'target64'
+    case 'flags':
+      return 'dfv'
     case 'implied':
       return `[${slot.base === 6 ? 'rsi' : slot.base === 7 ? 'rdi' : 'rbx'}]`
   }
@@ -115,6 +119,10 @@ function suits(slot: Slot, given: Operand): number {
       return type === 'target' || type === 'label' || type === 'expression' || type === 'value' ? 2 : 0
     case 'far':
       return type === 'far' ? 2 : 0
+    case 'absolute':
+      return type === 'label' || type === 'expression' || type === 'value' ? 2 : 0
+    case 'flags':
+      return type === 'dfv' ? 2 : 0
   }
 }
 

@@ -32,8 +32,14 @@ const SEGMENT_CS = 1
 const SEGMENT_DS = 3
 const CS_IS_FAR = 'mov: cs cannot be loaded; a far jump, call or return does that'
 
+const NUMBER_SP = 4
+/** EVEX map 4: legacy instructions. */
+const MAP_APX = 4
+
 /** 0F 0F: the opcode stands after the operands. */
 const MAP_3DNOW = 4
+
+const is3dNow = ({ map, encoding }: Form): boolean => map === MAP_3DNOW && encoding === 'legacy'
 
 /**
  * Encodes one form with the operands given.
@@ -52,6 +58,9 @@ export function encodeForm(
   if (prefixes.operandSize !== 0 && form.operandSize !== prefixes.operandSize) return undefined
   const fields = matchForm(form, operands, bits)
   if (fields === undefined) return undefined
+  if (prefixes.noFlags && form.noFlags === 'never') {
+    return () => new AssemblerError('ERR_PREFIX', `${form.mnemonic} has no such form that leaves the flags alone`)
+  }
   // MOV to CS is no instruction (SDM vol. 2B, MOV).
   const [first] = form.slots
   if (form.mnemonic === 'MOV' && first?.kind === 'register' && first.class === 'segment') {
@@ -62,12 +71,14 @@ export function encodeForm(
     return undefined
   }
   if (form.distinct && hasClash(form, fields)) return undefined
+  if (form.noStackPointer && (fields.vvvv === NUMBER_SP || fields.rm === NUMBER_SP)) return undefined
   return fields.problem ?? emit(form, fields, context)
 }
 
 /** Registers that must differ are the same: of a gather, of a product of tiles, of a product of complex numbers. */
 function hasClash(form: Form, { reg, rm, vvvv, memory }: Fields): boolean {
   const index = memory === undefined ? rm : memory.index?.number
+  if (form.map === MAP_APX && form.encoding === 'evex') return vvvv === rm
   const isGather = form.slots.some((slot) => slot.kind === 'memory' && slot.index !== undefined)
   if (form.encoding !== 'evex') return index === reg || index === vvvv || reg === vvvv
   // A gather of AVX-512 has its mask elsewhere; a factor in memory is no register.
@@ -129,7 +140,7 @@ function emit(form: Form, fields: Fields, context: EncodeContext): EncodedForm |
     fieldInto(bytes, fixups, { kind, size, value, scale: 1, addressBits: kind === 'relative' ? wraps : extendTo })
     immediateBytes += size
   }
-  if (form.map === MAP_3DNOW) bytes.push(form.opcode)
+  if (is3dNow(form)) bytes.push(form.opcode)
   if (bytes.length > 15) {
     throw new AssemblerError('ERR_OPERAND', `${form.mnemonic}: longer than 15 bytes`)
   }
@@ -140,18 +151,6 @@ function emit(form: Form, fields: Fields, context: EncodeContext): EncodedForm |
 
 /** A fixup of which the end of the instruction is not known yet. */
 type WaitingFixup = { -readonly [Key in keyof Fixup]: Fixup[Key] }
-
-/**
- * Tells whether REX2 can stand before an opcode: it has bits for the one-byte map and that of 0F, but not for rows that
- * were left out, nor for the instructions that save and restore the state of the processor.
- *
- * Source: Intel APX Architecture Specification, "REX2 Prefix".
- */
-function hasRex2({ map, opcode, mnemonic }: Form): boolean {
-  const row = opcode >> 4
-  if (/^(XSAVE|XRSTOR)/.test(mnemonic)) return false
-  return map === 0 ? row !== 4 && row !== 7 && row !== 0xa && row !== 0xe : map === 1 && row !== 3 && row !== 8
-}
 
 function fieldInto(
   bytes: number[],
@@ -186,22 +185,36 @@ function emitOpcode(
   const opcode = form.opcode | (fields.opcodeReg & 7)
   const x = address === undefined ? 0 : address.index
   const b = address === undefined ? fields.rm | fields.opcodeReg : address.base
-  if (form.encoding !== 'legacy') {
+  if (form.encoding !== 'legacy' && form.encoding !== 'rex2') {
     if (fields.forbidsRex) return false
     if (form.encoding !== 'evex' && (x | b) > 15 && address?.isVectorIndex !== true) return false
-    if (form.encoding === 'evex') pushEvex(bytes, form, fields, address, w)
+    if (form.encoding === 'evex')
+      pushEvex(bytes, form, fields, address, { w, size16: form.sizing[bits] === '66', noFlags: prefixes.noFlags })
     else pushVex(bytes, form, fields, { w, x: (x >> 3) & 1, b: (b >> 3) & 1 }, prefixes.encoding === 'vex3')
     bytes.push(opcode)
     return true
   }
+  return emitLegacy(form, fields, { w, x, b, opcode }, context, bytes)
+}
+
+/** Size and mandatory prefixes, REX or REX2, the escape of the map and the opcode. */
+function emitLegacy(
+  form: Form,
+  fields: Fields,
+  { w, x, b, opcode }: { readonly w: boolean; readonly x: number; readonly b: number; readonly opcode: number },
+  { bits, prefixes }: EncodeContext,
+  bytes: number[],
+): boolean {
   if (form.sizing[bits] === '66' && form.prefix !== 0x66) bytes.push(0x66)
   if (form.prefix !== 0) bytes.push(form.prefix)
   const low = ((fields.reg >> 1) & 4) | ((x >> 2) & 2) | ((b >> 3) & 1)
   const rex = (w ? 8 : 0) | low
-  if ((fields.reg | x | b) > 15 || prefixes.encoding === 'rex2') {
-    if (bits !== 64 || fields.forbidsRex || !hasRex2(form)) return false
+  if ((fields.reg | x | b) > 15 || prefixes.encoding === 'rex2' || form.encoding === 'rex2') {
+    if (bits !== 64 || fields.forbidsRex || !form.rex2) return false
     const high = ((fields.reg << 2) & 0x40) | ((x << 1) & 0x20) | (b & 0x10)
-    bytes.push(0xd5, (form.map << 7) | high | rex, opcode)
+    // PUSHP and POPP are told from PUSH and POP by REX2.W.
+    const pair = form.encoding === 'rex2' && form.opcodeRegister ? 8 : 0
+    bytes.push(0xd5, (form.map << 7) | high | rex | pair, opcode)
     return true
   }
   if (rex !== 0 || fields.needsRex || prefixes.encoding === 'rex') {
@@ -214,6 +227,6 @@ function emitOpcode(
   if (form.map !== 0) bytes.push(0x0f)
   if (form.map === 2) bytes.push(0x38)
   else if (form.map === 3) bytes.push(0x3a)
-  bytes.push(form.map === MAP_3DNOW ? 0x0f : opcode)
+  bytes.push(is3dNow(form) ? 0x0f : opcode)
   return true
 }

@@ -16,6 +16,8 @@ export type Field = 'reg' | 'rm' | 'opcode' | 'vvvv' | 'is4'
  * - `immediate`: `size` bytes, which the CPU sign-extends to `extendTo` bits (0: it does not)
  * - `nibble`: an immediate of four bits beside the register of `is4`
  * - `relative`: a branch displacement of `size` bytes
+ * - `absolute`: a branch target of 8 bytes, as it is (JMPABS)
+ * - `flags`: the default flags of CCMP and CTEST
  * - `far`: a far pointer with an offset of `bits`
  * - `moffs`: memory by its address alone, after the opcode
  * - `implied`: memory or a register that the instruction uses by itself; it may be left out, or be given to choose
@@ -35,6 +37,8 @@ export type Slot =
   | { readonly kind: 'immediate'; readonly size: 1 | 2 | 4 | 8; readonly extendTo: 0 | 16 | 32 | 64 }
   | { readonly kind: 'nibble' }
   | { readonly kind: 'relative'; readonly size: 1 | 2 | 4 }
+  | { readonly kind: 'absolute' }
+  | { readonly kind: 'flags' }
   | { readonly kind: 'far'; readonly bits: 16 | 32 }
   | { readonly kind: 'moffs'; readonly size: number }
   | {
@@ -62,8 +66,8 @@ export interface Form {
   readonly operandSize: 0 | 16 | 32 | 64
   /** Address size in bits that it demands; else 0. */
   readonly addressSize: 0 | 16 | 32 | 64
-  /** XOP is as VEX, with other maps. */
-  readonly encoding: 'legacy' | 'vex' | 'xop' | 'evex'
+  /** XOP is as VEX, with other maps; `rex2` is a legacy form that exists after REX2 only. */
+  readonly encoding: 'legacy' | 'rex2' | 'vex' | 'xop' | 'evex'
   /** VEX.L or EVEX.L'L; -1: it has none. */
   readonly vectorLength: -1 | 0 | 1 | 2
   /** VEX.W that the form demands by itself, apart from the operand size. */
@@ -76,9 +80,17 @@ export interface Form {
   readonly broadcast: 0 | 2 | 4 | 8
   /** What may be said about rounding, if all operands are registers. */
   readonly rounding: 'none' | 'rounding' | 'sae'
+  /** EVEX.ND is 1: a new data destination in vvvv, or zeroed upper bits. */
+  readonly newDestination: boolean
+  /** Whether EVEX.NF may be 1, so that no flags are written, or must be. */
+  readonly noFlags: 'never' | 'possible' | 'always'
+  /** EVEX.SC of CCMP and CTEST, or -1. */
+  readonly condition: number
   /** What a displacement of 8 bits is multiplied by. */
   readonly disp8Scale: number
   readonly opcode: number
+  /** The low three bits of the opcode name a register. */
+  readonly opcodeRegister: boolean
   readonly prefix: 0 | 0x66 | 0xf2 | 0xf3
   /** ModRM.reg as an opcode extension, or -1. */
   readonly extension: number
@@ -90,6 +102,10 @@ export interface Form {
   readonly lockable: boolean
   /** Destination, index and mask, or three tiles, must be different registers. */
   readonly distinct: boolean
+  /** RSP is refused: PUSH2 and POP2. */
+  readonly noStackPointer: boolean
+  /** REX2 may stand before it. */
+  readonly rex2: boolean
   /** Memory is encoded with a SIB byte. */
   readonly sib: boolean
   /** Memory must not be RIP-relative. */

@@ -81,9 +81,6 @@ function slotOf(operand: OperandSpec, row: CodeInfo): Slot {
       return { kind: 'register', class: 'mask', field: 'rm' }
     case OperandKind.MASK_VVVV:
       return { kind: 'register', class: 'mask', field: 'vvvv' }
-    case OperandKind.DFV:
-    case OperandKind.ABS64:
-      return { kind: 'immediate', size: 8, extendTo: 0 }
     case OperandKind.BOUND_REG:
       return { kind: 'register', class: 'bound', field: 'reg' }
     case OperandKind.BOUND_RM:
@@ -121,6 +118,10 @@ function slotOf(operand: OperandSpec, row: CodeInfo): Slot {
       return { kind: 'relative', size: 2 }
     case OperandKind.REL32:
       return { kind: 'relative', size: 4 }
+    case OperandKind.ABS64:
+      return { kind: 'absolute' }
+    case OperandKind.DFV:
+      return { kind: 'flags' }
     case OperandKind.FAR_POINTER:
       return { kind: 'far', bits: row.operandSize === 16 ? 16 : 32 }
     case OperandKind.MOFFS:
@@ -159,16 +160,20 @@ function formOf(row: CodeInfo): Form {
     sizing: { 16: sizingOf(row, 16), 32: sizingOf(row, 32), 64: sizingOf(row, 64) },
     operandSize: row.operandSize === 8 ? 0 : row.operandSize,
     addressSize: row.addressSize,
-    encoding: row.encoding === 'rex2' ? 'legacy' : row.encoding,
+    encoding: row.encoding,
     vectorLength: row.vexL,
     masking: row.masking,
     broadcast: row.broadcast,
     // EVEX.b with registers means 512 bits, or a scalar.
     rounding: row.vexL === 0 || row.vexL === 1 ? 'none' : row.rounding,
+    newDestination: row.evexNd === 1,
+    noFlags: row.noFlags,
+    condition: row.condition,
     disp8Scale: row.disp8Scale,
     vexW: row.vexW === 1,
     map: row.map,
     opcode: row.opcode,
+    opcodeRegister: row.opcodeRegister,
     prefix: PREFIXES[row.prefix] ?? 0,
     extension: row.extension,
     fixedModrm: row.modrmByte,
@@ -176,10 +181,26 @@ function formOf(row: CodeInfo): Form {
     alias: row.alias,
     lockable: row.lockable,
     distinct: row.distinct,
+    // Intel APX Architecture Specification, "PUSH2 and POP2".
+    noStackPointer: /^(PUSH|POP)2/.test(row.mnemonic),
+    rex2: hasRex2(row),
     sib: row.sib,
     noRip: row.noRip,
     repeatable: row.repeat !== 'none',
   }
+}
+
+/**
+ * Tells whether REX2 can stand before an opcode: it has bits for the one-byte map and that of 0F, but not for rows that
+ * were left out, nor for the instructions that save and restore the state of the processor.
+ *
+ * Source: Intel APX Architecture Specification, "REX2 Prefix".
+ */
+function hasRex2({ encoding, map, opcode, mnemonic }: CodeInfo): boolean {
+  if (encoding !== 'legacy') return encoding === 'rex2'
+  if (/^(XSAVE|XRSTOR)/.test(mnemonic)) return false
+  const row = opcode >> 4
+  return map === 0 ? row !== 4 && row !== 7 && row !== 0xa && row !== 0xe : map === 1 && row !== 3 && row !== 8
 }
 
 /**
@@ -212,18 +233,13 @@ function codesOf(name: string): readonly number[] {
   })
   // An index of another table than the decoder at hand has is of no use.
   if (found.every((code) => codeInfo(code).mnemonic === name)) return found
-  return codes.flatMap((row) => (row.mnemonic === name && isEncodable(row) ? [row.code] : []))
-}
-
-/** Whether a row can be encoded: all but those of APX, for which there is no encoder yet. */
-export function isEncodable({ encoding, feature }: CodeInfo): boolean {
-  return encoding !== 'rex2' && !feature.startsWith('APX')
+  return codes.flatMap(({ mnemonic, code }) => (mnemonic === name ? [code] : []))
 }
 
 /** The form of a `code` of the decoder; undefined for 0, the invalid instruction, and for what is not there. */
 export function formOfCode(code: number): Form | undefined {
   const row = codeInfo(code)
-  return row.code === 0 || !isEncodable(row) ? undefined : (formsByCode[code] ??= formOf(row))
+  return row.code === 0 ? undefined : (formsByCode[code] ??= formOf(row))
 }
 
 /** The names in the table that a mnemonic in capitals stands for. */
@@ -285,7 +301,9 @@ export function codeOfForm(name: string, encoding: EncodingKind | undefined): nu
 
 /** Mnemonics with aliases, by the name of the builder's method. */
 export const mnemonicOfMethod: ReadonlyMap<string, string> = new Map(
-  [...index.keys(), ...aliasesOf.keys()].map((mnemonic) => [mnemonic.toLowerCase(), mnemonic]),
+  [...index.keys(), ...aliasesOf.keys()]
+    .filter((mnemonic) => index.has(mnemonic) || index.has(aliasesOf.get(mnemonic) ?? ''))
+    .map((mnemonic) => [mnemonic.toLowerCase(), mnemonic]),
 )
 
 /** The far branches that are written as `jmp` and `call` with a far pointer. */

@@ -1,5 +1,6 @@
 import { AssemblerError } from './errors.ts'
 import { fitsEither, fitsSignExtended } from './fixups.ts'
+import type { DefaultFlags } from './flags.ts'
 import type { Field, Form, Slot } from './form.ts'
 import { asExpression, Label, LabelExpression } from './labels.ts'
 import type { Rounding } from './masked.ts'
@@ -28,6 +29,8 @@ export interface Fields {
   rmIsGeneral: boolean
   opcodeReg: number
   vvvv: number
+  /** OF, SF, ZF and CF of CCMP and CTEST. */
+  defaultFlags: number
   memory: Memory | undefined
   /** EVEX.aaa, EVEX.z, EVEX.b. */
   mask: number
@@ -66,6 +69,7 @@ export function matchForm(form: Form, given: readonly Operand[], bits: 16 | 32 |
     rmIsGeneral: false,
     opcodeReg: 0,
     vvvv: 0,
+    defaultFlags: 0,
     memory: undefined,
     mask: 0,
     zeroing: false,
@@ -149,7 +153,7 @@ function wholeNumber(value: number): bigint {
 
 /** Tells whether a form has bits for the registers from 16 on: EVEX, and for general registers REX2. */
 function reachesHigh({ encoding }: Form, kind: RegisterClass): boolean {
-  return encoding === 'evex' || (encoding === 'legacy' && kind.startsWith('gp'))
+  return encoding === 'evex' || ((encoding === 'legacy' || encoding === 'rex2') && kind.startsWith('gp'))
 }
 
 function matchRegister(register: Register, kind: RegisterClass, fields: Fields, form: Form, bits: number): boolean {
@@ -228,6 +232,16 @@ function matchSlot(slot: Slot, operand: WholeOperand, form: Form, bits: 16 | 32 
       return matchNibble(operand, form, fields)
     case 'relative':
       return matchRelative(slot.size, operand, fields)
+    case 'absolute': {
+      const target = valueOf(operand)
+      if (target === undefined) return false
+      fields.trailers.push({ kind: 'absolute', size: 8, value: target, extendTo: 64 })
+      return true
+    }
+    case 'flags':
+      if (type !== 'dfv') return false
+      fields.defaultFlags = (operand as DefaultFlags).bits
+      return true
     case 'far': {
       if (type !== 'far') return false
       const pointer = operand as FarPointer

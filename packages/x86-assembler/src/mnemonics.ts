@@ -31,6 +31,7 @@ import type {
 } from './operand-types.ts'
 import type { Memory } from './memory.ts'
 import type { FarPointer, Immediate, Target } from './operands.ts'
+import type { Value } from './values.ts'
 import type {
   BoundRegister,
   ControlRegister,
@@ -55,7 +56,11 @@ import type {
   BndclOperands,
   BsfOperands,
   BtOperands,
+  CcmpaOperands,
+  CfcmovaOperands,
+  CmovaOperands,
   CmpssOperands,
+  CtestaOperands,
   EnqcmdOperands,
   FaddOperands,
   KaddbOperands,
@@ -166,11 +171,11 @@ export interface Mnemonics {
   aand(...operands: [M32, Gp32] | [M64, Gp64]): this
   /** AAS. */
   aas(): this
-  /** ADC: r/m8, r8; r/m16, r16; r/m32, r32; r/m64, r64; r8, r/m8; r16, r/m16; r32, r/m32; r64, r/m64; al, imm8; ax, imm16; eax, imm32; rax, imm32; r/m8, imm8; r/m16, imm16; r/m32, imm32; r/m64, imm32; r/m16, imm8; r/m32, imm8; r/m64, imm8. */
+  /** ADC: r/m8, r8; r/m16, r16; r/m32, r32; r/m64, r64; r8, r/m8; r16, r/m16; r32, r/m32; r64, r/m64; al, imm8; ax, imm16; eax, imm32; rax, imm32; r/m8, imm8; r/m16, imm16; r/m32, imm32; r/m64, imm32; r/m16, imm8; r/m32, imm8; r/m64, imm8; r8, r/m8, r8; r16, r/m16, r16; r32, r/m32, r32; r64, r/m64, r64; r8, r8, r/m8; r16, r16, r/m16; r32, r32, r/m32; r64, r64, r/m64; r8, r/m8, imm8; r16, r/m16, imm16; r32, r/m32, imm32; r64, r/m64, imm32; r16, r/m16, imm8; r32, r/m32, imm8; r64, r/m64, imm8. */
   adc(...operands: AdcOperands): this
-  /** ADCX: r32, r/m32; r64, r/m64. */
-  adcx(...operands: [Gp32, Rm32] | [Gp64, Rm64]): this
-  /** ADD: r/m8, r8; r/m16, r16; r/m32, r32; r/m64, r64; r8, r/m8; r16, r/m16; r32, r/m32; r64, r/m64; al, imm8; ax, imm16; eax, imm32; rax, imm32; r/m8, imm8; r/m16, imm16; r/m32, imm32; r/m64, imm32; r/m16, imm8; r/m32, imm8; r/m64, imm8. */
+  /** ADCX: r32, r/m32; r64, r/m64; r32, r32, r/m32; r64, r64, r/m64. */
+  adcx(...operands: [Gp32, Rm32] | [Gp64, Rm64] | [Gp32, Gp32, Rm32] | [Gp64, Gp64, Rm64]): this
+  /** ADD: r/m8, r8; r/m16, r16; r/m32, r32; r/m64, r64; r8, r/m8; r16, r/m16; r32, r/m32; r64, r/m64; al, imm8; ax, imm16; eax, imm32; rax, imm32; r/m8, imm8; r/m16, imm16; r/m32, imm32; r/m64, imm32; r/m16, imm8; r/m32, imm8; r/m64, imm8; r8, r/m8, r8; r16, r/m16, r16; r32, r/m32, r32; r64, r/m64, r64; r8, r8, r/m8; r16, r16, r/m16; r32, r32, r/m32; r64, r64, r/m64; r8, r/m8, imm8; r16, r/m16, imm16; r32, r/m32, imm32; r64, r/m64, imm32; r16, r/m16, imm8; r32, r/m32, imm8; r64, r/m64, imm8. */
   add(...operands: AdcOperands): this
   /** ADDPD: xmm, xmm/m128. */
   addpd(...operands: [XmmRegister, XmmRegister | M128]): this
@@ -184,8 +189,8 @@ export interface Mnemonics {
   addsubpd(...operands: [XmmRegister, XmmRegister | M128]): this
   /** ADDSUBPS: xmm, xmm/m128. */
   addsubps(...operands: [XmmRegister, XmmRegister | M128]): this
-  /** ADOX: r32, r/m32; r64, r/m64. */
-  adox(...operands: [Gp32, Rm32] | [Gp64, Rm64]): this
+  /** ADOX: r32, r/m32; r64, r/m64; r32, r32, r/m32; r64, r64, r/m64. */
+  adox(...operands: [Gp32, Rm32] | [Gp64, Rm64] | [Gp32, Gp32, Rm32] | [Gp64, Gp64, Rm64]): this
   /** AESDEC: xmm, xmm/m128. */
   aesdec(...operands: [XmmRegister, XmmRegister | M128]): this
   /** AESDEC128KL: xmm, m. */
@@ -214,7 +219,7 @@ export interface Mnemonics {
   aesimc(...operands: [XmmRegister, XmmRegister | M128]): this
   /** AESKEYGENASSIST: xmm, xmm/m128, imm8. */
   aeskeygenassist(...operands: AeskeygenassistOperands): this
-  /** AND: r/m8, r8; r/m16, r16; r/m32, r32; r/m64, r64; r8, r/m8; r16, r/m16; r32, r/m32; r64, r/m64; al, imm8; ax, imm16; eax, imm32; rax, imm32; r/m8, imm8; r/m16, imm16; r/m32, imm32; r/m64, imm32; r/m16, imm8; r/m32, imm8; r/m64, imm8. */
+  /** AND: r/m8, r8; r/m16, r16; r/m32, r32; r/m64, r64; r8, r/m8; r16, r/m16; r32, r/m32; r64, r/m64; al, imm8; ax, imm16; eax, imm32; rax, imm32; r/m8, imm8; r/m16, imm16; r/m32, imm32; r/m64, imm32; r/m16, imm8; r/m32, imm8; r/m64, imm8; r8, r/m8, r8; r16, r/m16, r16; r32, r/m32, r32; r64, r/m64, r64; r8, r8, r/m8; r16, r16, r/m16; r32, r32, r/m32; r64, r64, r/m64; r8, r/m8, imm8; r16, r/m16, imm16; r32, r/m32, imm32; r64, r/m64, imm32; r16, r/m16, imm8; r32, r/m32, imm8; r64, r/m64, imm8. */
   and(...operands: AdcOperands): this
   /** ANDN: r32, r32, r/m32; r64, r64, r/m64. */
   andn(...operands: [Gp32, Gp32, Rm32] | [Gp64, Gp64, Rm64]): this
@@ -308,6 +313,62 @@ export interface Mnemonics {
   callf(...operands: [FarPointer] | [M32] | [M48] | [M80]): this
   /** CBW. */
   cbw(): this
+  /** CCMPA: dfv, r/m8, r8; dfv, r/m16, r16; dfv, r/m32, r32; dfv, r/m64, r64; dfv, r8, r/m8; dfv, r16, r/m16; dfv, r32, r/m32; dfv, r64, r/m64; dfv, r/m8, imm8; dfv, r/m16, imm16; dfv, r/m32, imm32; dfv, r/m64, imm32; dfv, r/m16, imm8; dfv, r/m32, imm8; dfv, r/m64, imm8. */
+  ccmpa(...operands: CcmpaOperands): this
+  /** CCMPAE: dfv, r/m8, r8; dfv, r/m16, r16; dfv, r/m32, r32; dfv, r/m64, r64; dfv, r8, r/m8; dfv, r16, r/m16; dfv, r32, r/m32; dfv, r64, r/m64; dfv, r/m8, imm8; dfv, r/m16, imm16; dfv, r/m32, imm32; dfv, r/m64, imm32; dfv, r/m16, imm8; dfv, r/m32, imm8; dfv, r/m64, imm8. */
+  ccmpae(...operands: CcmpaOperands): this
+  /** CCMPB: dfv, r/m8, r8; dfv, r/m16, r16; dfv, r/m32, r32; dfv, r/m64, r64; dfv, r8, r/m8; dfv, r16, r/m16; dfv, r32, r/m32; dfv, r64, r/m64; dfv, r/m8, imm8; dfv, r/m16, imm16; dfv, r/m32, imm32; dfv, r/m64, imm32; dfv, r/m16, imm8; dfv, r/m32, imm8; dfv, r/m64, imm8. */
+  ccmpb(...operands: CcmpaOperands): this
+  /** CCMPBE: dfv, r/m8, r8; dfv, r/m16, r16; dfv, r/m32, r32; dfv, r/m64, r64; dfv, r8, r/m8; dfv, r16, r/m16; dfv, r32, r/m32; dfv, r64, r/m64; dfv, r/m8, imm8; dfv, r/m16, imm16; dfv, r/m32, imm32; dfv, r/m64, imm32; dfv, r/m16, imm8; dfv, r/m32, imm8; dfv, r/m64, imm8. */
+  ccmpbe(...operands: CcmpaOperands): this
+  /** CCMPC (CCMPB): dfv, r/m8, r8; dfv, r/m16, r16; dfv, r/m32, r32; dfv, r/m64, r64; dfv, r8, r/m8; dfv, r16, r/m16; dfv, r32, r/m32; dfv, r64, r/m64; dfv, r/m8, imm8; dfv, r/m16, imm16; dfv, r/m32, imm32; dfv, r/m64, imm32; dfv, r/m16, imm8; dfv, r/m32, imm8; dfv, r/m64, imm8. */
+  ccmpc(...operands: CcmpaOperands): this
+  /** CCMPE: dfv, r/m8, r8; dfv, r/m16, r16; dfv, r/m32, r32; dfv, r/m64, r64; dfv, r8, r/m8; dfv, r16, r/m16; dfv, r32, r/m32; dfv, r64, r/m64; dfv, r/m8, imm8; dfv, r/m16, imm16; dfv, r/m32, imm32; dfv, r/m64, imm32; dfv, r/m16, imm8; dfv, r/m32, imm8; dfv, r/m64, imm8. */
+  ccmpe(...operands: CcmpaOperands): this
+  /** CCMPF: dfv, r/m8, r8; dfv, r/m16, r16; dfv, r/m32, r32; dfv, r/m64, r64; dfv, r8, r/m8; dfv, r16, r/m16; dfv, r32, r/m32; dfv, r64, r/m64; dfv, r/m8, imm8; dfv, r/m16, imm16; dfv, r/m32, imm32; dfv, r/m64, imm32; dfv, r/m16, imm8; dfv, r/m32, imm8; dfv, r/m64, imm8. */
+  ccmpf(...operands: CcmpaOperands): this
+  /** CCMPG: dfv, r/m8, r8; dfv, r/m16, r16; dfv, r/m32, r32; dfv, r/m64, r64; dfv, r8, r/m8; dfv, r16, r/m16; dfv, r32, r/m32; dfv, r64, r/m64; dfv, r/m8, imm8; dfv, r/m16, imm16; dfv, r/m32, imm32; dfv, r/m64, imm32; dfv, r/m16, imm8; dfv, r/m32, imm8; dfv, r/m64, imm8. */
+  ccmpg(...operands: CcmpaOperands): this
+  /** CCMPGE: dfv, r/m8, r8; dfv, r/m16, r16; dfv, r/m32, r32; dfv, r/m64, r64; dfv, r8, r/m8; dfv, r16, r/m16; dfv, r32, r/m32; dfv, r64, r/m64; dfv, r/m8, imm8; dfv, r/m16, imm16; dfv, r/m32, imm32; dfv, r/m64, imm32; dfv, r/m16, imm8; dfv, r/m32, imm8; dfv, r/m64, imm8. */
+  ccmpge(...operands: CcmpaOperands): this
+  /** CCMPL: dfv, r/m8, r8; dfv, r/m16, r16; dfv, r/m32, r32; dfv, r/m64, r64; dfv, r8, r/m8; dfv, r16, r/m16; dfv, r32, r/m32; dfv, r64, r/m64; dfv, r/m8, imm8; dfv, r/m16, imm16; dfv, r/m32, imm32; dfv, r/m64, imm32; dfv, r/m16, imm8; dfv, r/m32, imm8; dfv, r/m64, imm8. */
+  ccmpl(...operands: CcmpaOperands): this
+  /** CCMPLE: dfv, r/m8, r8; dfv, r/m16, r16; dfv, r/m32, r32; dfv, r/m64, r64; dfv, r8, r/m8; dfv, r16, r/m16; dfv, r32, r/m32; dfv, r64, r/m64; dfv, r/m8, imm8; dfv, r/m16, imm16; dfv, r/m32, imm32; dfv, r/m64, imm32; dfv, r/m16, imm8; dfv, r/m32, imm8; dfv, r/m64, imm8. */
+  ccmple(...operands: CcmpaOperands): this
+  /** CCMPNA (CCMPBE): dfv, r/m8, r8; dfv, r/m16, r16; dfv, r/m32, r32; dfv, r/m64, r64; dfv, r8, r/m8; dfv, r16, r/m16; dfv, r32, r/m32; dfv, r64, r/m64; dfv, r/m8, imm8; dfv, r/m16, imm16; dfv, r/m32, imm32; dfv, r/m64, imm32; dfv, r/m16, imm8; dfv, r/m32, imm8; dfv, r/m64, imm8. */
+  ccmpna(...operands: CcmpaOperands): this
+  /** CCMPNAE (CCMPB): dfv, r/m8, r8; dfv, r/m16, r16; dfv, r/m32, r32; dfv, r/m64, r64; dfv, r8, r/m8; dfv, r16, r/m16; dfv, r32, r/m32; dfv, r64, r/m64; dfv, r/m8, imm8; dfv, r/m16, imm16; dfv, r/m32, imm32; dfv, r/m64, imm32; dfv, r/m16, imm8; dfv, r/m32, imm8; dfv, r/m64, imm8. */
+  ccmpnae(...operands: CcmpaOperands): this
+  /** CCMPNB (CCMPAE): dfv, r/m8, r8; dfv, r/m16, r16; dfv, r/m32, r32; dfv, r/m64, r64; dfv, r8, r/m8; dfv, r16, r/m16; dfv, r32, r/m32; dfv, r64, r/m64; dfv, r/m8, imm8; dfv, r/m16, imm16; dfv, r/m32, imm32; dfv, r/m64, imm32; dfv, r/m16, imm8; dfv, r/m32, imm8; dfv, r/m64, imm8. */
+  ccmpnb(...operands: CcmpaOperands): this
+  /** CCMPNBE (CCMPA): dfv, r/m8, r8; dfv, r/m16, r16; dfv, r/m32, r32; dfv, r/m64, r64; dfv, r8, r/m8; dfv, r16, r/m16; dfv, r32, r/m32; dfv, r64, r/m64; dfv, r/m8, imm8; dfv, r/m16, imm16; dfv, r/m32, imm32; dfv, r/m64, imm32; dfv, r/m16, imm8; dfv, r/m32, imm8; dfv, r/m64, imm8. */
+  ccmpnbe(...operands: CcmpaOperands): this
+  /** CCMPNC (CCMPAE): dfv, r/m8, r8; dfv, r/m16, r16; dfv, r/m32, r32; dfv, r/m64, r64; dfv, r8, r/m8; dfv, r16, r/m16; dfv, r32, r/m32; dfv, r64, r/m64; dfv, r/m8, imm8; dfv, r/m16, imm16; dfv, r/m32, imm32; dfv, r/m64, imm32; dfv, r/m16, imm8; dfv, r/m32, imm8; dfv, r/m64, imm8. */
+  ccmpnc(...operands: CcmpaOperands): this
+  /** CCMPNE: dfv, r/m8, r8; dfv, r/m16, r16; dfv, r/m32, r32; dfv, r/m64, r64; dfv, r8, r/m8; dfv, r16, r/m16; dfv, r32, r/m32; dfv, r64, r/m64; dfv, r/m8, imm8; dfv, r/m16, imm16; dfv, r/m32, imm32; dfv, r/m64, imm32; dfv, r/m16, imm8; dfv, r/m32, imm8; dfv, r/m64, imm8. */
+  ccmpne(...operands: CcmpaOperands): this
+  /** CCMPNG (CCMPLE): dfv, r/m8, r8; dfv, r/m16, r16; dfv, r/m32, r32; dfv, r/m64, r64; dfv, r8, r/m8; dfv, r16, r/m16; dfv, r32, r/m32; dfv, r64, r/m64; dfv, r/m8, imm8; dfv, r/m16, imm16; dfv, r/m32, imm32; dfv, r/m64, imm32; dfv, r/m16, imm8; dfv, r/m32, imm8; dfv, r/m64, imm8. */
+  ccmpng(...operands: CcmpaOperands): this
+  /** CCMPNGE (CCMPL): dfv, r/m8, r8; dfv, r/m16, r16; dfv, r/m32, r32; dfv, r/m64, r64; dfv, r8, r/m8; dfv, r16, r/m16; dfv, r32, r/m32; dfv, r64, r/m64; dfv, r/m8, imm8; dfv, r/m16, imm16; dfv, r/m32, imm32; dfv, r/m64, imm32; dfv, r/m16, imm8; dfv, r/m32, imm8; dfv, r/m64, imm8. */
+  ccmpnge(...operands: CcmpaOperands): this
+  /** CCMPNL (CCMPGE): dfv, r/m8, r8; dfv, r/m16, r16; dfv, r/m32, r32; dfv, r/m64, r64; dfv, r8, r/m8; dfv, r16, r/m16; dfv, r32, r/m32; dfv, r64, r/m64; dfv, r/m8, imm8; dfv, r/m16, imm16; dfv, r/m32, imm32; dfv, r/m64, imm32; dfv, r/m16, imm8; dfv, r/m32, imm8; dfv, r/m64, imm8. */
+  ccmpnl(...operands: CcmpaOperands): this
+  /** CCMPNLE (CCMPG): dfv, r/m8, r8; dfv, r/m16, r16; dfv, r/m32, r32; dfv, r/m64, r64; dfv, r8, r/m8; dfv, r16, r/m16; dfv, r32, r/m32; dfv, r64, r/m64; dfv, r/m8, imm8; dfv, r/m16, imm16; dfv, r/m32, imm32; dfv, r/m64, imm32; dfv, r/m16, imm8; dfv, r/m32, imm8; dfv, r/m64, imm8. */
+  ccmpnle(...operands: CcmpaOperands): this
+  /** CCMPNO: dfv, r/m8, r8; dfv, r/m16, r16; dfv, r/m32, r32; dfv, r/m64, r64; dfv, r8, r/m8; dfv, r16, r/m16; dfv, r32, r/m32; dfv, r64, r/m64; dfv, r/m8, imm8; dfv, r/m16, imm16; dfv, r/m32, imm32; dfv, r/m64, imm32; dfv, r/m16, imm8; dfv, r/m32, imm8; dfv, r/m64, imm8. */
+  ccmpno(...operands: CcmpaOperands): this
+  /** CCMPNS: dfv, r/m8, r8; dfv, r/m16, r16; dfv, r/m32, r32; dfv, r/m64, r64; dfv, r8, r/m8; dfv, r16, r/m16; dfv, r32, r/m32; dfv, r64, r/m64; dfv, r/m8, imm8; dfv, r/m16, imm16; dfv, r/m32, imm32; dfv, r/m64, imm32; dfv, r/m16, imm8; dfv, r/m32, imm8; dfv, r/m64, imm8. */
+  ccmpns(...operands: CcmpaOperands): this
+  /** CCMPNZ (CCMPNE): dfv, r/m8, r8; dfv, r/m16, r16; dfv, r/m32, r32; dfv, r/m64, r64; dfv, r8, r/m8; dfv, r16, r/m16; dfv, r32, r/m32; dfv, r64, r/m64; dfv, r/m8, imm8; dfv, r/m16, imm16; dfv, r/m32, imm32; dfv, r/m64, imm32; dfv, r/m16, imm8; dfv, r/m32, imm8; dfv, r/m64, imm8. */
+  ccmpnz(...operands: CcmpaOperands): this
+  /** CCMPO: dfv, r/m8, r8; dfv, r/m16, r16; dfv, r/m32, r32; dfv, r/m64, r64; dfv, r8, r/m8; dfv, r16, r/m16; dfv, r32, r/m32; dfv, r64, r/m64; dfv, r/m8, imm8; dfv, r/m16, imm16; dfv, r/m32, imm32; dfv, r/m64, imm32; dfv, r/m16, imm8; dfv, r/m32, imm8; dfv, r/m64, imm8. */
+  ccmpo(...operands: CcmpaOperands): this
+  /** CCMPS: dfv, r/m8, r8; dfv, r/m16, r16; dfv, r/m32, r32; dfv, r/m64, r64; dfv, r8, r/m8; dfv, r16, r/m16; dfv, r32, r/m32; dfv, r64, r/m64; dfv, r/m8, imm8; dfv, r/m16, imm16; dfv, r/m32, imm32; dfv, r/m64, imm32; dfv, r/m16, imm8; dfv, r/m32, imm8; dfv, r/m64, imm8. */
+  ccmps(...operands: CcmpaOperands): this
+  /** CCMPT: dfv, r/m8, r8; dfv, r/m16, r16; dfv, r/m32, r32; dfv, r/m64, r64; dfv, r8, r/m8; dfv, r16, r/m16; dfv, r32, r/m32; dfv, r64, r/m64; dfv, r/m8, imm8; dfv, r/m16, imm16; dfv, r/m32, imm32; dfv, r/m64, imm32; dfv, r/m16, imm8; dfv, r/m32, imm8; dfv, r/m64, imm8. */
+  ccmpt(...operands: CcmpaOperands): this
+  /** CCMPZ (CCMPE): dfv, r/m8, r8; dfv, r/m16, r16; dfv, r/m32, r32; dfv, r/m64, r64; dfv, r8, r/m8; dfv, r16, r/m16; dfv, r32, r/m32; dfv, r64, r/m64; dfv, r/m8, imm8; dfv, r/m16, imm16; dfv, r/m32, imm32; dfv, r/m64, imm32; dfv, r/m16, imm8; dfv, r/m32, imm8; dfv, r/m64, imm8. */
+  ccmpz(...operands: CcmpaOperands): this
   /** CCS_ENCRYPT. */
   ccs_encrypt(): this
   /** CCS_HASH. */
@@ -316,6 +377,66 @@ export interface Mnemonics {
   cdq(): this
   /** CDQE. */
   cdqe(): this
+  /** CFCMOVA: r16, r/m16; r32, r/m32; r64, r/m64; r/m16, r16; r/m32, r32; r/m64, r64; r16, r16, r/m16; r32, r32, r/m32; r64, r64, r/m64. */
+  cfcmova(...operands: CfcmovaOperands): this
+  /** CFCMOVAE: r16, r/m16; r32, r/m32; r64, r/m64; r/m16, r16; r/m32, r32; r/m64, r64; r16, r16, r/m16; r32, r32, r/m32; r64, r64, r/m64. */
+  cfcmovae(...operands: CfcmovaOperands): this
+  /** CFCMOVB: r16, r/m16; r32, r/m32; r64, r/m64; r/m16, r16; r/m32, r32; r/m64, r64; r16, r16, r/m16; r32, r32, r/m32; r64, r64, r/m64. */
+  cfcmovb(...operands: CfcmovaOperands): this
+  /** CFCMOVBE: r16, r/m16; r32, r/m32; r64, r/m64; r/m16, r16; r/m32, r32; r/m64, r64; r16, r16, r/m16; r32, r32, r/m32; r64, r64, r/m64. */
+  cfcmovbe(...operands: CfcmovaOperands): this
+  /** CFCMOVC (CFCMOVB): r16, r/m16; r32, r/m32; r64, r/m64; r/m16, r16; r/m32, r32; r/m64, r64; r16, r16, r/m16; r32, r32, r/m32; r64, r64, r/m64. */
+  cfcmovc(...operands: CfcmovaOperands): this
+  /** CFCMOVE: r16, r/m16; r32, r/m32; r64, r/m64; r/m16, r16; r/m32, r32; r/m64, r64; r16, r16, r/m16; r32, r32, r/m32; r64, r64, r/m64. */
+  cfcmove(...operands: CfcmovaOperands): this
+  /** CFCMOVG: r16, r/m16; r32, r/m32; r64, r/m64; r/m16, r16; r/m32, r32; r/m64, r64; r16, r16, r/m16; r32, r32, r/m32; r64, r64, r/m64. */
+  cfcmovg(...operands: CfcmovaOperands): this
+  /** CFCMOVGE: r16, r/m16; r32, r/m32; r64, r/m64; r/m16, r16; r/m32, r32; r/m64, r64; r16, r16, r/m16; r32, r32, r/m32; r64, r64, r/m64. */
+  cfcmovge(...operands: CfcmovaOperands): this
+  /** CFCMOVL: r16, r/m16; r32, r/m32; r64, r/m64; r/m16, r16; r/m32, r32; r/m64, r64; r16, r16, r/m16; r32, r32, r/m32; r64, r64, r/m64. */
+  cfcmovl(...operands: CfcmovaOperands): this
+  /** CFCMOVLE: r16, r/m16; r32, r/m32; r64, r/m64; r/m16, r16; r/m32, r32; r/m64, r64; r16, r16, r/m16; r32, r32, r/m32; r64, r64, r/m64. */
+  cfcmovle(...operands: CfcmovaOperands): this
+  /** CFCMOVNA (CFCMOVBE): r16, r/m16; r32, r/m32; r64, r/m64; r/m16, r16; r/m32, r32; r/m64, r64; r16, r16, r/m16; r32, r32, r/m32; r64, r64, r/m64. */
+  cfcmovna(...operands: CfcmovaOperands): this
+  /** CFCMOVNAE (CFCMOVB): r16, r/m16; r32, r/m32; r64, r/m64; r/m16, r16; r/m32, r32; r/m64, r64; r16, r16, r/m16; r32, r32, r/m32; r64, r64, r/m64. */
+  cfcmovnae(...operands: CfcmovaOperands): this
+  /** CFCMOVNB (CFCMOVAE): r16, r/m16; r32, r/m32; r64, r/m64; r/m16, r16; r/m32, r32; r/m64, r64; r16, r16, r/m16; r32, r32, r/m32; r64, r64, r/m64. */
+  cfcmovnb(...operands: CfcmovaOperands): this
+  /** CFCMOVNBE (CFCMOVA): r16, r/m16; r32, r/m32; r64, r/m64; r/m16, r16; r/m32, r32; r/m64, r64; r16, r16, r/m16; r32, r32, r/m32; r64, r64, r/m64. */
+  cfcmovnbe(...operands: CfcmovaOperands): this
+  /** CFCMOVNC (CFCMOVAE): r16, r/m16; r32, r/m32; r64, r/m64; r/m16, r16; r/m32, r32; r/m64, r64; r16, r16, r/m16; r32, r32, r/m32; r64, r64, r/m64. */
+  cfcmovnc(...operands: CfcmovaOperands): this
+  /** CFCMOVNE: r16, r/m16; r32, r/m32; r64, r/m64; r/m16, r16; r/m32, r32; r/m64, r64; r16, r16, r/m16; r32, r32, r/m32; r64, r64, r/m64. */
+  cfcmovne(...operands: CfcmovaOperands): this
+  /** CFCMOVNG (CFCMOVLE): r16, r/m16; r32, r/m32; r64, r/m64; r/m16, r16; r/m32, r32; r/m64, r64; r16, r16, r/m16; r32, r32, r/m32; r64, r64, r/m64. */
+  cfcmovng(...operands: CfcmovaOperands): this
+  /** CFCMOVNGE (CFCMOVL): r16, r/m16; r32, r/m32; r64, r/m64; r/m16, r16; r/m32, r32; r/m64, r64; r16, r16, r/m16; r32, r32, r/m32; r64, r64, r/m64. */
+  cfcmovnge(...operands: CfcmovaOperands): this
+  /** CFCMOVNL (CFCMOVGE): r16, r/m16; r32, r/m32; r64, r/m64; r/m16, r16; r/m32, r32; r/m64, r64; r16, r16, r/m16; r32, r32, r/m32; r64, r64, r/m64. */
+  cfcmovnl(...operands: CfcmovaOperands): this
+  /** CFCMOVNLE (CFCMOVG): r16, r/m16; r32, r/m32; r64, r/m64; r/m16, r16; r/m32, r32; r/m64, r64; r16, r16, r/m16; r32, r32, r/m32; r64, r64, r/m64. */
+  cfcmovnle(...operands: CfcmovaOperands): this
+  /** CFCMOVNO: r16, r/m16; r32, r/m32; r64, r/m64; r/m16, r16; r/m32, r32; r/m64, r64; r16, r16, r/m16; r32, r32, r/m32; r64, r64, r/m64. */
+  cfcmovno(...operands: CfcmovaOperands): this
+  /** CFCMOVNP: r16, r/m16; r32, r/m32; r64, r/m64; r/m16, r16; r/m32, r32; r/m64, r64; r16, r16, r/m16; r32, r32, r/m32; r64, r64, r/m64. */
+  cfcmovnp(...operands: CfcmovaOperands): this
+  /** CFCMOVNS: r16, r/m16; r32, r/m32; r64, r/m64; r/m16, r16; r/m32, r32; r/m64, r64; r16, r16, r/m16; r32, r32, r/m32; r64, r64, r/m64. */
+  cfcmovns(...operands: CfcmovaOperands): this
+  /** CFCMOVNZ (CFCMOVNE): r16, r/m16; r32, r/m32; r64, r/m64; r/m16, r16; r/m32, r32; r/m64, r64; r16, r16, r/m16; r32, r32, r/m32; r64, r64, r/m64. */
+  cfcmovnz(...operands: CfcmovaOperands): this
+  /** CFCMOVO: r16, r/m16; r32, r/m32; r64, r/m64; r/m16, r16; r/m32, r32; r/m64, r64; r16, r16, r/m16; r32, r32, r/m32; r64, r64, r/m64. */
+  cfcmovo(...operands: CfcmovaOperands): this
+  /** CFCMOVP: r16, r/m16; r32, r/m32; r64, r/m64; r/m16, r16; r/m32, r32; r/m64, r64; r16, r16, r/m16; r32, r32, r/m32; r64, r64, r/m64. */
+  cfcmovp(...operands: CfcmovaOperands): this
+  /** CFCMOVPE (CFCMOVP): r16, r/m16; r32, r/m32; r64, r/m64; r/m16, r16; r/m32, r32; r/m64, r64; r16, r16, r/m16; r32, r32, r/m32; r64, r64, r/m64. */
+  cfcmovpe(...operands: CfcmovaOperands): this
+  /** CFCMOVPO (CFCMOVNP): r16, r/m16; r32, r/m32; r64, r/m64; r/m16, r16; r/m32, r32; r/m64, r64; r16, r16, r/m16; r32, r32, r/m32; r64, r64, r/m64. */
+  cfcmovpo(...operands: CfcmovaOperands): this
+  /** CFCMOVS: r16, r/m16; r32, r/m32; r64, r/m64; r/m16, r16; r/m32, r32; r/m64, r64; r16, r16, r/m16; r32, r32, r/m32; r64, r64, r/m64. */
+  cfcmovs(...operands: CfcmovaOperands): this
+  /** CFCMOVZ (CFCMOVE): r16, r/m16; r32, r/m32; r64, r/m64; r/m16, r16; r/m32, r32; r/m64, r64; r16, r16, r/m16; r32, r32, r/m32; r64, r64, r/m64. */
+  cfcmovz(...operands: CfcmovaOperands): this
   /** CLAC. */
   clac(): this
   /** CLC. */
@@ -344,68 +465,82 @@ export interface Mnemonics {
   clzero(): this
   /** CMC. */
   cmc(): this
-  /** CMOVA: r16, r/m16; r32, r/m32; r64, r/m64. */
-  cmova(...operands: BsfOperands): this
-  /** CMOVAE: r16, r/m16; r32, r/m32; r64, r/m64. */
-  cmovae(...operands: BsfOperands): this
-  /** CMOVB: r16, r/m16; r32, r/m32; r64, r/m64. */
-  cmovb(...operands: BsfOperands): this
-  /** CMOVBE: r16, r/m16; r32, r/m32; r64, r/m64. */
-  cmovbe(...operands: BsfOperands): this
-  /** CMOVC (CMOVB): r16, r/m16; r32, r/m32; r64, r/m64. */
-  cmovc(...operands: BsfOperands): this
-  /** CMOVE: r16, r/m16; r32, r/m32; r64, r/m64. */
-  cmove(...operands: BsfOperands): this
-  /** CMOVG: r16, r/m16; r32, r/m32; r64, r/m64. */
-  cmovg(...operands: BsfOperands): this
-  /** CMOVGE: r16, r/m16; r32, r/m32; r64, r/m64. */
-  cmovge(...operands: BsfOperands): this
-  /** CMOVL: r16, r/m16; r32, r/m32; r64, r/m64. */
-  cmovl(...operands: BsfOperands): this
-  /** CMOVLE: r16, r/m16; r32, r/m32; r64, r/m64. */
-  cmovle(...operands: BsfOperands): this
-  /** CMOVNA (CMOVBE): r16, r/m16; r32, r/m32; r64, r/m64. */
-  cmovna(...operands: BsfOperands): this
-  /** CMOVNAE (CMOVB): r16, r/m16; r32, r/m32; r64, r/m64. */
-  cmovnae(...operands: BsfOperands): this
-  /** CMOVNB (CMOVAE): r16, r/m16; r32, r/m32; r64, r/m64. */
-  cmovnb(...operands: BsfOperands): this
-  /** CMOVNBE (CMOVA): r16, r/m16; r32, r/m32; r64, r/m64. */
-  cmovnbe(...operands: BsfOperands): this
-  /** CMOVNC (CMOVAE): r16, r/m16; r32, r/m32; r64, r/m64. */
-  cmovnc(...operands: BsfOperands): this
-  /** CMOVNE: r16, r/m16; r32, r/m32; r64, r/m64. */
-  cmovne(...operands: BsfOperands): this
-  /** CMOVNG (CMOVLE): r16, r/m16; r32, r/m32; r64, r/m64. */
-  cmovng(...operands: BsfOperands): this
-  /** CMOVNGE (CMOVL): r16, r/m16; r32, r/m32; r64, r/m64. */
-  cmovnge(...operands: BsfOperands): this
-  /** CMOVNL (CMOVGE): r16, r/m16; r32, r/m32; r64, r/m64. */
-  cmovnl(...operands: BsfOperands): this
-  /** CMOVNLE (CMOVG): r16, r/m16; r32, r/m32; r64, r/m64. */
-  cmovnle(...operands: BsfOperands): this
-  /** CMOVNO: r16, r/m16; r32, r/m32; r64, r/m64. */
-  cmovno(...operands: BsfOperands): this
-  /** CMOVNP: r16, r/m16; r32, r/m32; r64, r/m64. */
-  cmovnp(...operands: BsfOperands): this
-  /** CMOVNS: r16, r/m16; r32, r/m32; r64, r/m64. */
-  cmovns(...operands: BsfOperands): this
-  /** CMOVNZ (CMOVNE): r16, r/m16; r32, r/m32; r64, r/m64. */
-  cmovnz(...operands: BsfOperands): this
-  /** CMOVO: r16, r/m16; r32, r/m32; r64, r/m64. */
-  cmovo(...operands: BsfOperands): this
-  /** CMOVP: r16, r/m16; r32, r/m32; r64, r/m64. */
-  cmovp(...operands: BsfOperands): this
-  /** CMOVPE (CMOVP): r16, r/m16; r32, r/m32; r64, r/m64. */
-  cmovpe(...operands: BsfOperands): this
-  /** CMOVPO (CMOVNP): r16, r/m16; r32, r/m32; r64, r/m64. */
-  cmovpo(...operands: BsfOperands): this
-  /** CMOVS: r16, r/m16; r32, r/m32; r64, r/m64. */
-  cmovs(...operands: BsfOperands): this
-  /** CMOVZ (CMOVE): r16, r/m16; r32, r/m32; r64, r/m64. */
-  cmovz(...operands: BsfOperands): this
+  /** CMOVA: r16, r/m16; r32, r/m32; r64, r/m64; r16, r16, r/m16; r32, r32, r/m32; r64, r64, r/m64. */
+  cmova(...operands: CmovaOperands): this
+  /** CMOVAE: r16, r/m16; r32, r/m32; r64, r/m64; r16, r16, r/m16; r32, r32, r/m32; r64, r64, r/m64. */
+  cmovae(...operands: CmovaOperands): this
+  /** CMOVB: r16, r/m16; r32, r/m32; r64, r/m64; r16, r16, r/m16; r32, r32, r/m32; r64, r64, r/m64. */
+  cmovb(...operands: CmovaOperands): this
+  /** CMOVBE: r16, r/m16; r32, r/m32; r64, r/m64; r16, r16, r/m16; r32, r32, r/m32; r64, r64, r/m64. */
+  cmovbe(...operands: CmovaOperands): this
+  /** CMOVC (CMOVB): r16, r/m16; r32, r/m32; r64, r/m64; r16, r16, r/m16; r32, r32, r/m32; r64, r64, r/m64. */
+  cmovc(...operands: CmovaOperands): this
+  /** CMOVE: r16, r/m16; r32, r/m32; r64, r/m64; r16, r16, r/m16; r32, r32, r/m32; r64, r64, r/m64. */
+  cmove(...operands: CmovaOperands): this
+  /** CMOVG: r16, r/m16; r32, r/m32; r64, r/m64; r16, r16, r/m16; r32, r32, r/m32; r64, r64, r/m64. */
+  cmovg(...operands: CmovaOperands): this
+  /** CMOVGE: r16, r/m16; r32, r/m32; r64, r/m64; r16, r16, r/m16; r32, r32, r/m32; r64, r64, r/m64. */
+  cmovge(...operands: CmovaOperands): this
+  /** CMOVL: r16, r/m16; r32, r/m32; r64, r/m64; r16, r16, r/m16; r32, r32, r/m32; r64, r64, r/m64. */
+  cmovl(...operands: CmovaOperands): this
+  /** CMOVLE: r16, r/m16; r32, r/m32; r64, r/m64; r16, r16, r/m16; r32, r32, r/m32; r64, r64, r/m64. */
+  cmovle(...operands: CmovaOperands): this
+  /** CMOVNA (CMOVBE): r16, r/m16; r32, r/m32; r64, r/m64; r16, r16, r/m16; r32, r32, r/m32; r64, r64, r/m64. */
+  cmovna(...operands: CmovaOperands): this
+  /** CMOVNAE (CMOVB): r16, r/m16; r32, r/m32; r64, r/m64; r16, r16, r/m16; r32, r32, r/m32; r64, r64, r/m64. */
+  cmovnae(...operands: CmovaOperands): this
+  /** CMOVNB (CMOVAE): r16, r/m16; r32, r/m32; r64, r/m64; r16, r16, r/m16; r32, r32, r/m32; r64, r64, r/m64. */
+  cmovnb(...operands: CmovaOperands): this
+  /** CMOVNBE (CMOVA): r16, r/m16; r32, r/m32; r64, r/m64; r16, r16, r/m16; r32, r32, r/m32; r64, r64, r/m64. */
+  cmovnbe(...operands: CmovaOperands): this
+  /** CMOVNC (CMOVAE): r16, r/m16; r32, r/m32; r64, r/m64; r16, r16, r/m16; r32, r32, r/m32; r64, r64, r/m64. */
+  cmovnc(...operands: CmovaOperands): this
+  /** CMOVNE: r16, r/m16; r32, r/m32; r64, r/m64; r16, r16, r/m16; r32, r32, r/m32; r64, r64, r/m64. */
+  cmovne(...operands: CmovaOperands): this
+  /** CMOVNG (CMOVLE): r16, r/m16; r32, r/m32; r64, r/m64; r16, r16, r/m16; r32, r32, r/m32; r64, r64, r/m64. */
+  cmovng(...operands: CmovaOperands): this
+  /** CMOVNGE (CMOVL): r16, r/m16; r32, r/m32; r64, r/m64; r16, r16, r/m16; r32, r32, r/m32; r64, r64, r/m64. */
+  cmovnge(...operands: CmovaOperands): this
+  /** CMOVNL (CMOVGE): r16, r/m16; r32, r/m32; r64, r/m64; r16, r16, r/m16; r32, r32, r/m32; r64, r64, r/m64. */
+  cmovnl(...operands: CmovaOperands): this
+  /** CMOVNLE (CMOVG): r16, r/m16; r32, r/m32; r64, r/m64; r16, r16, r/m16; r32, r32, r/m32; r64, r64, r/m64. */
+  cmovnle(...operands: CmovaOperands): this
+  /** CMOVNO: r16, r/m16; r32, r/m32; r64, r/m64; r16, r16, r/m16; r32, r32, r/m32; r64, r64, r/m64. */
+  cmovno(...operands: CmovaOperands): this
+  /** CMOVNP: r16, r/m16; r32, r/m32; r64, r/m64; r16, r16, r/m16; r32, r32, r/m32; r64, r64, r/m64. */
+  cmovnp(...operands: CmovaOperands): this
+  /** CMOVNS: r16, r/m16; r32, r/m32; r64, r/m64; r16, r16, r/m16; r32, r32, r/m32; r64, r64, r/m64. */
+  cmovns(...operands: CmovaOperands): this
+  /** CMOVNZ (CMOVNE): r16, r/m16; r32, r/m32; r64, r/m64; r16, r16, r/m16; r32, r32, r/m32; r64, r64, r/m64. */
+  cmovnz(...operands: CmovaOperands): this
+  /** CMOVO: r16, r/m16; r32, r/m32; r64, r/m64; r16, r16, r/m16; r32, r32, r/m32; r64, r64, r/m64. */
+  cmovo(...operands: CmovaOperands): this
+  /** CMOVP: r16, r/m16; r32, r/m32; r64, r/m64; r16, r16, r/m16; r32, r32, r/m32; r64, r64, r/m64. */
+  cmovp(...operands: CmovaOperands): this
+  /** CMOVPE (CMOVP): r16, r/m16; r32, r/m32; r64, r/m64; r16, r16, r/m16; r32, r32, r/m32; r64, r64, r/m64. */
+  cmovpe(...operands: CmovaOperands): this
+  /** CMOVPO (CMOVNP): r16, r/m16; r32, r/m32; r64, r/m64; r16, r16, r/m16; r32, r32, r/m32; r64, r64, r/m64. */
+  cmovpo(...operands: CmovaOperands): this
+  /** CMOVS: r16, r/m16; r32, r/m32; r64, r/m64; r16, r16, r/m16; r32, r32, r/m32; r64, r64, r/m64. */
+  cmovs(...operands: CmovaOperands): this
+  /** CMOVZ (CMOVE): r16, r/m16; r32, r/m32; r64, r/m64; r16, r16, r/m16; r32, r32, r/m32; r64, r64, r/m64. */
+  cmovz(...operands: CmovaOperands): this
   /** CMP: r/m8, r8; r/m16, r16; r/m32, r32; r/m64, r64; r8, r/m8; r16, r/m16; r32, r/m32; r64, r/m64; al, imm8; ax, imm16; eax, imm32; rax, imm32; r/m8, imm8; r/m16, imm16; r/m32, imm32; r/m64, imm32; r/m16, imm8; r/m32, imm8; r/m64, imm8. */
-  cmp(...operands: AdcOperands): this
+  cmp(
+    ...operands:
+      | [Rm8, Gp8]
+      | [Rm16, Gp16]
+      | [Rm32, Gp32]
+      | [Rm64, Gp64]
+      | [Gp8, Rm8]
+      | [Gp16, Rm16]
+      | [Gp32, Rm32]
+      | [Gp64, Rm64]
+      | [Rm8, Immediate]
+      | [Rm16, Immediate]
+      | [Rm32, Immediate]
+      | [Rm64, Immediate]
+  ): this
   /** CMPBEXADD: m32, r32, r32; m64, r64, r64. */
   cmpbexadd(...operands: [M32, Gp32, Gp32] | [M64, Gp64, Gp64]): this
   /** CMPBXADD: m32, r32, r32; m64, r64, r64. */
@@ -468,6 +603,62 @@ export interface Mnemonics {
   cqo(): this
   /** CRC32: r32, r/m8; r64, r/m8; r32, r/m16; r32, r/m32; r64, r/m64. */
   crc32(...operands: [Gp32, Rm8] | [Gp64, Rm8] | [Gp32, Rm16] | [Gp32, Rm32] | [Gp64, Rm64]): this
+  /** CTESTA: dfv, r/m8, r8; dfv, r/m16, r16; dfv, r/m32, r32; dfv, r/m64, r64; dfv, r/m8, imm8; dfv, r/m16, imm16; dfv, r/m32, imm32; dfv, r/m64, imm32. */
+  ctesta(...operands: CtestaOperands): this
+  /** CTESTAE: dfv, r/m8, r8; dfv, r/m16, r16; dfv, r/m32, r32; dfv, r/m64, r64; dfv, r/m8, imm8; dfv, r/m16, imm16; dfv, r/m32, imm32; dfv, r/m64, imm32. */
+  ctestae(...operands: CtestaOperands): this
+  /** CTESTB: dfv, r/m8, r8; dfv, r/m16, r16; dfv, r/m32, r32; dfv, r/m64, r64; dfv, r/m8, imm8; dfv, r/m16, imm16; dfv, r/m32, imm32; dfv, r/m64, imm32. */
+  ctestb(...operands: CtestaOperands): this
+  /** CTESTBE: dfv, r/m8, r8; dfv, r/m16, r16; dfv, r/m32, r32; dfv, r/m64, r64; dfv, r/m8, imm8; dfv, r/m16, imm16; dfv, r/m32, imm32; dfv, r/m64, imm32. */
+  ctestbe(...operands: CtestaOperands): this
+  /** CTESTC (CTESTB): dfv, r/m8, r8; dfv, r/m16, r16; dfv, r/m32, r32; dfv, r/m64, r64; dfv, r/m8, imm8; dfv, r/m16, imm16; dfv, r/m32, imm32; dfv, r/m64, imm32. */
+  ctestc(...operands: CtestaOperands): this
+  /** CTESTE: dfv, r/m8, r8; dfv, r/m16, r16; dfv, r/m32, r32; dfv, r/m64, r64; dfv, r/m8, imm8; dfv, r/m16, imm16; dfv, r/m32, imm32; dfv, r/m64, imm32. */
+  cteste(...operands: CtestaOperands): this
+  /** CTESTF: dfv, r/m8, r8; dfv, r/m16, r16; dfv, r/m32, r32; dfv, r/m64, r64; dfv, r/m8, imm8; dfv, r/m16, imm16; dfv, r/m32, imm32; dfv, r/m64, imm32. */
+  ctestf(...operands: CtestaOperands): this
+  /** CTESTG: dfv, r/m8, r8; dfv, r/m16, r16; dfv, r/m32, r32; dfv, r/m64, r64; dfv, r/m8, imm8; dfv, r/m16, imm16; dfv, r/m32, imm32; dfv, r/m64, imm32. */
+  ctestg(...operands: CtestaOperands): this
+  /** CTESTGE: dfv, r/m8, r8; dfv, r/m16, r16; dfv, r/m32, r32; dfv, r/m64, r64; dfv, r/m8, imm8; dfv, r/m16, imm16; dfv, r/m32, imm32; dfv, r/m64, imm32. */
+  ctestge(...operands: CtestaOperands): this
+  /** CTESTL: dfv, r/m8, r8; dfv, r/m16, r16; dfv, r/m32, r32; dfv, r/m64, r64; dfv, r/m8, imm8; dfv, r/m16, imm16; dfv, r/m32, imm32; dfv, r/m64, imm32. */
+  ctestl(...operands: CtestaOperands): this
+  /** CTESTLE: dfv, r/m8, r8; dfv, r/m16, r16; dfv, r/m32, r32; dfv, r/m64, r64; dfv, r/m8, imm8; dfv, r/m16, imm16; dfv, r/m32, imm32; dfv, r/m64, imm32. */
+  ctestle(...operands: CtestaOperands): this
+  /** CTESTNA (CTESTBE): dfv, r/m8, r8; dfv, r/m16, r16; dfv, r/m32, r32; dfv, r/m64, r64; dfv, r/m8, imm8; dfv, r/m16, imm16; dfv, r/m32, imm32; dfv, r/m64, imm32. */
+  ctestna(...operands: CtestaOperands): this
+  /** CTESTNAE (CTESTB): dfv, r/m8, r8; dfv, r/m16, r16; dfv, r/m32, r32; dfv, r/m64, r64; dfv, r/m8, imm8; dfv, r/m16, imm16; dfv, r/m32, imm32; dfv, r/m64, imm32. */
+  ctestnae(...operands: CtestaOperands): this
+  /** CTESTNB (CTESTAE): dfv, r/m8, r8; dfv, r/m16, r16; dfv, r/m32, r32; dfv, r/m64, r64; dfv, r/m8, imm8; dfv, r/m16, imm16; dfv, r/m32, imm32; dfv, r/m64, imm32. */
+  ctestnb(...operands: CtestaOperands): this
+  /** CTESTNBE (CTESTA): dfv, r/m8, r8; dfv, r/m16, r16; dfv, r/m32, r32; dfv, r/m64, r64; dfv, r/m8, imm8; dfv, r/m16, imm16; dfv, r/m32, imm32; dfv, r/m64, imm32. */
+  ctestnbe(...operands: CtestaOperands): this
+  /** CTESTNC (CTESTAE): dfv, r/m8, r8; dfv, r/m16, r16; dfv, r/m32, r32; dfv, r/m64, r64; dfv, r/m8, imm8; dfv, r/m16, imm16; dfv, r/m32, imm32; dfv, r/m64, imm32. */
+  ctestnc(...operands: CtestaOperands): this
+  /** CTESTNE: dfv, r/m8, r8; dfv, r/m16, r16; dfv, r/m32, r32; dfv, r/m64, r64; dfv, r/m8, imm8; dfv, r/m16, imm16; dfv, r/m32, imm32; dfv, r/m64, imm32. */
+  ctestne(...operands: CtestaOperands): this
+  /** CTESTNG (CTESTLE): dfv, r/m8, r8; dfv, r/m16, r16; dfv, r/m32, r32; dfv, r/m64, r64; dfv, r/m8, imm8; dfv, r/m16, imm16; dfv, r/m32, imm32; dfv, r/m64, imm32. */
+  ctestng(...operands: CtestaOperands): this
+  /** CTESTNGE (CTESTL): dfv, r/m8, r8; dfv, r/m16, r16; dfv, r/m32, r32; dfv, r/m64, r64; dfv, r/m8, imm8; dfv, r/m16, imm16; dfv, r/m32, imm32; dfv, r/m64, imm32. */
+  ctestnge(...operands: CtestaOperands): this
+  /** CTESTNL (CTESTGE): dfv, r/m8, r8; dfv, r/m16, r16; dfv, r/m32, r32; dfv, r/m64, r64; dfv, r/m8, imm8; dfv, r/m16, imm16; dfv, r/m32, imm32; dfv, r/m64, imm32. */
+  ctestnl(...operands: CtestaOperands): this
+  /** CTESTNLE (CTESTG): dfv, r/m8, r8; dfv, r/m16, r16; dfv, r/m32, r32; dfv, r/m64, r64; dfv, r/m8, imm8; dfv, r/m16, imm16; dfv, r/m32, imm32; dfv, r/m64, imm32. */
+  ctestnle(...operands: CtestaOperands): this
+  /** CTESTNO: dfv, r/m8, r8; dfv, r/m16, r16; dfv, r/m32, r32; dfv, r/m64, r64; dfv, r/m8, imm8; dfv, r/m16, imm16; dfv, r/m32, imm32; dfv, r/m64, imm32. */
+  ctestno(...operands: CtestaOperands): this
+  /** CTESTNS: dfv, r/m8, r8; dfv, r/m16, r16; dfv, r/m32, r32; dfv, r/m64, r64; dfv, r/m8, imm8; dfv, r/m16, imm16; dfv, r/m32, imm32; dfv, r/m64, imm32. */
+  ctestns(...operands: CtestaOperands): this
+  /** CTESTNZ (CTESTNE): dfv, r/m8, r8; dfv, r/m16, r16; dfv, r/m32, r32; dfv, r/m64, r64; dfv, r/m8, imm8; dfv, r/m16, imm16; dfv, r/m32, imm32; dfv, r/m64, imm32. */
+  ctestnz(...operands: CtestaOperands): this
+  /** CTESTO: dfv, r/m8, r8; dfv, r/m16, r16; dfv, r/m32, r32; dfv, r/m64, r64; dfv, r/m8, imm8; dfv, r/m16, imm16; dfv, r/m32, imm32; dfv, r/m64, imm32. */
+  ctesto(...operands: CtestaOperands): this
+  /** CTESTS: dfv, r/m8, r8; dfv, r/m16, r16; dfv, r/m32, r32; dfv, r/m64, r64; dfv, r/m8, imm8; dfv, r/m16, imm16; dfv, r/m32, imm32; dfv, r/m64, imm32. */
+  ctests(...operands: CtestaOperands): this
+  /** CTESTT: dfv, r/m8, r8; dfv, r/m16, r16; dfv, r/m32, r32; dfv, r/m64, r64; dfv, r/m8, imm8; dfv, r/m16, imm16; dfv, r/m32, imm32; dfv, r/m64, imm32. */
+  ctestt(...operands: CtestaOperands): this
+  /** CTESTZ (CTESTE): dfv, r/m8, r8; dfv, r/m16, r16; dfv, r/m32, r32; dfv, r/m64, r64; dfv, r/m8, imm8; dfv, r/m16, imm16; dfv, r/m32, imm32; dfv, r/m64, imm32. */
+  ctestz(...operands: CtestaOperands): this
   /** CVTDQ2PD: xmm, xmm/m64. */
   cvtdq2pd(...operands: [XmmRegister, XmmRegister | M64]): this
   /** CVTDQ2PS: xmm, xmm/m128. */
@@ -520,8 +711,8 @@ export interface Mnemonics {
   daa(): this
   /** DAS. */
   das(): this
-  /** DEC: r16; r32; r/m8; r/m16; r/m32; r/m64. */
-  dec(...operands: [Rm16] | [Rm32] | [Rm8] | [Rm64]): this
+  /** DEC: r16; r32; r/m8; r/m16; r/m32; r/m64; r8, r/m8; r16, r/m16; r32, r/m32; r64, r/m64. */
+  dec(...operands: [Rm16] | [Rm32] | [Rm8] | [Rm64] | [Gp8, Rm8] | [Gp16, Rm16] | [Gp32, Rm32] | [Gp64, Rm64]): this
   /** DIV: r/m8; r/m16; r/m32; r/m64. */
   div(...operands: [Rm8] | [Rm16] | [Rm32] | [Rm64]): this
   /** DIVPD: xmm, xmm/m128. */
@@ -784,7 +975,7 @@ export interface Mnemonics {
   icebp(): this
   /** IDIV: r/m8; r/m16; r/m32; r/m64. */
   idiv(...operands: [Rm8] | [Rm16] | [Rm32] | [Rm64]): this
-  /** IMUL: r16, r/m16, imm16; r32, r/m32, imm32; r64, r/m64, imm32; r16, r/m16, imm8; r32, r/m32, imm8; r64, r/m64, imm8; r/m8; r/m16; r/m32; r/m64; r16, r/m16; r32, r/m32; r64, r/m64. */
+  /** IMUL: r16, r/m16, imm16; r32, r/m32, imm32; r64, r/m64, imm32; r16, r/m16, imm8; r32, r/m32, imm8; r64, r/m64, imm8; r/m8; r/m16; r/m32; r/m64; r16, r/m16; r32, r/m32; r64, r/m64; r16, r16, r/m16; r32, r32, r/m32; r64, r64, r/m64. */
   imul(
     ...operands:
       | [Gp16, Rm16, Immediate]
@@ -797,13 +988,18 @@ export interface Mnemonics {
       | [Gp16, Rm16]
       | [Gp32, Rm32]
       | [Gp64, Rm64]
+      | [Gp16, Gp16, Rm16]
+      | [Gp32, Gp32, Rm32]
+      | [Gp64, Gp64, Rm64]
   ): this
+  /** IMULZU: r16, r/m16, imm16; r32, r/m32, imm32; r64, r/m64, imm32; r16, r/m16, imm8; r32, r/m32, imm8; r64, r/m64, imm8. */
+  imulzu(...operands: [Gp16, Rm16, Immediate] | [Gp32, Rm32, Immediate] | [Gp64, Rm64, Immediate]): this
   /** IN: al, imm8; ax, imm8; eax, imm8; al, dx; ax, dx; eax, dx. */
   in(
     ...operands: [Gp8, Immediate] | [Gp16, Immediate] | [Gp32, Immediate] | [Gp8, Gp16] | [Gp16, Gp16] | [Gp32, Gp16]
   ): this
-  /** INC: r16; r32; r/m8; r/m16; r/m32; r/m64. */
-  inc(...operands: [Rm16] | [Rm32] | [Rm8] | [Rm64]): this
+  /** INC: r16; r32; r/m8; r/m16; r/m32; r/m64; r8, r/m8; r16, r/m16; r32, r/m32; r64, r/m64. */
+  inc(...operands: [Rm16] | [Rm32] | [Rm8] | [Rm64] | [Gp8, Rm8] | [Gp16, Rm16] | [Gp32, Rm32] | [Gp64, Rm64]): this
   /** INCSSPD: r32. */
   incsspd(...operands: [Gp32]): this
   /** INCSSPQ: r64. */
@@ -874,6 +1070,8 @@ export interface Mnemonics {
   jle(...operands: [Target]): this
   /** JMP: rel16; rel32; rel8; r/m16; r/m32; r/m64. */
   jmp(...operands: [Target] | [Rm16] | [Rm32] | [Rm64] | [FarPointer]): this
+  /** JMPABS: target64. */
+  jmpabs(...operands: [Value]): this
   /** JMPF: ptr16:16; ptr16:32; m32; m48; m80. */
   jmpf(...operands: [FarPointer] | [M32] | [M48] | [M80]): this
   /** JNA (JBE): rel8; rel16; rel32. */
@@ -1160,8 +1358,8 @@ export interface Mnemonics {
   movapd(...operands: MovapdOperands): this
   /** MOVAPS: xmm, xmm/m128; xmm/m128, xmm. */
   movaps(...operands: MovapdOperands): this
-  /** MOVBE: r16, m16; r32, m32; r64, m64; m16, r16; m32, r32; m64, r64. */
-  movbe(...operands: [Gp16, M16] | [Gp32, M32] | [Gp64, M64] | [M16, Gp16] | [M32, Gp32] | [M64, Gp64]): this
+  /** MOVBE: r16, m16; r32, m32; r64, m64; m16, r16; m32, r32; m64, r64; r16, r/m16; r32, r/m32; r64, r/m64; r/m16, r16; r/m32, r32; r/m64, r64. */
+  movbe(...operands: [Gp16, Rm16] | [Gp32, Rm32] | [Gp64, Rm64] | [Rm16, Gp16] | [Rm32, Gp32] | [Rm64, Gp64]): this
   /** MOVD: mm, r/m32; xmm, r/m32; r/m32, mm; r/m32, xmm. */
   movd(...operands: [MmxRegister, Rm32] | [XmmRegister, Rm32] | [Rm32, MmxRegister] | [Rm32, XmmRegister]): this
   /** MOVDDUP: xmm, xmm/m64. */
@@ -1266,13 +1464,13 @@ export interface Mnemonics {
   mwait(): this
   /** MWAITX. */
   mwaitx(): this
-  /** NEG: r/m8; r/m16; r/m32; r/m64. */
-  neg(...operands: [Rm8] | [Rm16] | [Rm32] | [Rm64]): this
+  /** NEG: r/m8; r/m16; r/m32; r/m64; r8, r/m8; r16, r/m16; r32, r/m32; r64, r/m64. */
+  neg(...operands: [Rm8] | [Rm16] | [Rm32] | [Rm64] | [Gp8, Rm8] | [Gp16, Rm16] | [Gp32, Rm32] | [Gp64, Rm64]): this
   /** NOP: r/m16, r16; r/m32, r32; r/m64, r64; r/m16; r/m32; r/m64; or none. */
   nop(...operands: [] | [Rm16, Gp16] | [Rm32, Gp32] | [Rm64, Gp64] | [Rm16] | [Rm32] | [Rm64]): this
-  /** NOT: r/m8; r/m16; r/m32; r/m64. */
-  not(...operands: [Rm8] | [Rm16] | [Rm32] | [Rm64]): this
-  /** OR: r/m8, r8; r/m16, r16; r/m32, r32; r/m64, r64; r8, r/m8; r16, r/m16; r32, r/m32; r64, r/m64; al, imm8; ax, imm16; eax, imm32; rax, imm32; r/m8, imm8; r/m16, imm16; r/m32, imm32; r/m64, imm32; r/m16, imm8; r/m32, imm8; r/m64, imm8. */
+  /** NOT: r/m8; r/m16; r/m32; r/m64; r8, r/m8; r16, r/m16; r32, r/m32; r64, r/m64. */
+  not(...operands: [Rm8] | [Rm16] | [Rm32] | [Rm64] | [Gp8, Rm8] | [Gp16, Rm16] | [Gp32, Rm32] | [Gp64, Rm64]): this
+  /** OR: r/m8, r8; r/m16, r16; r/m32, r32; r/m64, r64; r8, r/m8; r16, r/m16; r32, r/m32; r64, r/m64; al, imm8; ax, imm16; eax, imm32; rax, imm32; r/m8, imm8; r/m16, imm16; r/m32, imm32; r/m64, imm32; r/m16, imm8; r/m32, imm8; r/m64, imm8; r8, r/m8, r8; r16, r/m16, r16; r32, r/m32, r32; r64, r/m64, r64; r8, r8, r/m8; r16, r16, r/m16; r32, r32, r/m32; r64, r64, r/m64; r8, r/m8, imm8; r16, r/m16, imm16; r32, r/m32, imm32; r64, r/m64, imm32; r16, r/m16, imm8; r32, r/m32, imm8; r64, r/m64, imm8. */
   or(...operands: AdcOperands): this
   /** ORPD: xmm, xmm/m128. */
   orpd(...operands: [XmmRegister, XmmRegister | M128]): this
@@ -1526,6 +1724,10 @@ export interface Mnemonics {
   pmuludq(...operands: PabsbOperands): this
   /** POP: es; ss; ds; r16; r32; r64; r/m16; r/m32; r/m64; fs; gs. */
   pop(...operands: [SegmentRegister] | [Rm16] | [Rm32] | [Rm64]): this
+  /** POP2: r64, r64. */
+  pop2(...operands: [Gp64, Gp64]): this
+  /** POP2P: r64, r64. */
+  pop2p(...operands: [Gp64, Gp64]): this
   /** POPA. */
   popa(): this
   /** POPAD. */
@@ -1542,6 +1744,8 @@ export interface Mnemonics {
   popfq(): this
   /** POPFW (POPF). */
   popfw(): this
+  /** POPP: r64. */
+  popp(...operands: [Gp64]): this
   /** POR: mm, mm/m64; xmm, xmm/m128. */
   por(...operands: PabsbOperands): this
   /** PREFETCH: m. */
@@ -1644,6 +1848,10 @@ export interface Mnemonics {
   punpcklwd(...operands: PunpcklbwOperands): this
   /** PUSH: es; cs; ss; ds; r16; r32; r64; imm16; imm32; imm8; r/m16; r/m32; r/m64; fs; gs. */
   push(...operands: [SegmentRegister] | [Rm16] | [Rm32] | [Rm64] | [Immediate]): this
+  /** PUSH2: r64, r64. */
+  push2(...operands: [Gp64, Gp64]): this
+  /** PUSH2P: r64, r64. */
+  push2p(...operands: [Gp64, Gp64]): this
   /** PUSHA. */
   pusha(): this
   /** PUSHAD. */
@@ -1658,17 +1866,19 @@ export interface Mnemonics {
   pushfq(): this
   /** PUSHFW (PUSHF). */
   pushfw(): this
+  /** PUSHP: r64. */
+  pushp(...operands: [Gp64]): this
   /** PVALIDATE. */
   pvalidate(): this
   /** PXOR: mm, mm/m64; xmm, xmm/m128. */
   pxor(...operands: PabsbOperands): this
-  /** RCL: r/m8, imm8; r/m16, imm8; r/m32, imm8; r/m64, imm8; r/m8, 1; r/m16, 1; r/m32, 1; r/m64, 1; r/m8, cl; r/m16, cl; r/m32, cl; r/m64, cl. */
+  /** RCL: r/m8, imm8; r/m16, imm8; r/m32, imm8; r/m64, imm8; r/m8, 1; r/m16, 1; r/m32, 1; r/m64, 1; r/m8, cl; r/m16, cl; r/m32, cl; r/m64, cl; r8, r/m8, imm8; r16, r/m16, imm8; r32, r/m32, imm8; r64, r/m64, imm8; r8, r/m8, 1; r16, r/m16, 1; r32, r/m32, 1; r64, r/m64, 1; r8, r/m8, cl; r16, r/m16, cl; r32, r/m32, cl; r64, r/m64, cl. */
   rcl(...operands: RclOperands): this
   /** RCPPS: xmm, xmm/m128. */
   rcpps(...operands: [XmmRegister, XmmRegister | M128]): this
   /** RCPSS: xmm, xmm/m32. */
   rcpss(...operands: [XmmRegister, XmmRegister | M32]): this
-  /** RCR: r/m8, imm8; r/m16, imm8; r/m32, imm8; r/m64, imm8; r/m8, 1; r/m16, 1; r/m32, 1; r/m64, 1; r/m8, cl; r/m16, cl; r/m32, cl; r/m64, cl. */
+  /** RCR: r/m8, imm8; r/m16, imm8; r/m32, imm8; r/m64, imm8; r/m8, 1; r/m16, 1; r/m32, 1; r/m64, 1; r/m8, cl; r/m16, cl; r/m32, cl; r/m64, cl; r8, r/m8, imm8; r16, r/m16, imm8; r32, r/m32, imm8; r64, r/m64, imm8; r8, r/m8, 1; r16, r/m16, 1; r32, r/m32, 1; r64, r/m64, 1; r8, r/m8, cl; r16, r/m16, cl; r32, r/m32, cl; r64, r/m64, cl. */
   rcr(...operands: RclOperands): this
   /** RDFSBASE: r32; r64. */
   rdfsbase(...operands: [Gp32] | [Gp64]): this
@@ -1710,9 +1920,9 @@ export interface Mnemonics {
   rmpquery(): this
   /** RMPUPDATE. */
   rmpupdate(): this
-  /** ROL: r/m8, imm8; r/m16, imm8; r/m32, imm8; r/m64, imm8; r/m8, 1; r/m16, 1; r/m32, 1; r/m64, 1; r/m8, cl; r/m16, cl; r/m32, cl; r/m64, cl. */
+  /** ROL: r/m8, imm8; r/m16, imm8; r/m32, imm8; r/m64, imm8; r/m8, 1; r/m16, 1; r/m32, 1; r/m64, 1; r/m8, cl; r/m16, cl; r/m32, cl; r/m64, cl; r8, r/m8, imm8; r16, r/m16, imm8; r32, r/m32, imm8; r64, r/m64, imm8; r8, r/m8, 1; r16, r/m16, 1; r32, r/m32, 1; r64, r/m64, 1; r8, r/m8, cl; r16, r/m16, cl; r32, r/m32, cl; r64, r/m64, cl. */
   rol(...operands: RclOperands): this
-  /** ROR: r/m8, imm8; r/m16, imm8; r/m32, imm8; r/m64, imm8; r/m8, 1; r/m16, 1; r/m32, 1; r/m64, 1; r/m8, cl; r/m16, cl; r/m32, cl; r/m64, cl. */
+  /** ROR: r/m8, imm8; r/m16, imm8; r/m32, imm8; r/m64, imm8; r/m8, 1; r/m16, 1; r/m32, 1; r/m64, 1; r/m8, cl; r/m16, cl; r/m32, cl; r/m64, cl; r8, r/m8, imm8; r16, r/m16, imm8; r32, r/m32, imm8; r64, r/m64, imm8; r8, r/m8, 1; r16, r/m16, 1; r32, r/m32, 1; r64, r/m64, 1; r8, r/m8, cl; r16, r/m16, cl; r32, r/m32, cl; r64, r/m64, cl. */
   ror(...operands: RclOperands): this
   /** RORX: r32, r/m32, imm8; r64, r/m64, imm8. */
   rorx(...operands: [Gp32, Rm32, Immediate] | [Gp64, Rm64, Immediate]): this
@@ -1734,17 +1944,17 @@ export interface Mnemonics {
   rstorssp(...operands: [M64]): this
   /** SAHF. */
   sahf(): this
-  /** SAL (SHL): r/m8, imm8; r/m16, imm8; r/m32, imm8; r/m64, imm8; r/m8, 1; r/m16, 1; r/m32, 1; r/m64, 1; r/m8, cl; r/m16, cl; r/m32, cl; r/m64, cl. */
+  /** SAL (SHL): r/m8, imm8; r/m16, imm8; r/m32, imm8; r/m64, imm8; r/m8, 1; r/m16, 1; r/m32, 1; r/m64, 1; r/m8, cl; r/m16, cl; r/m32, cl; r/m64, cl; r8, r/m8, imm8; r16, r/m16, imm8; r32, r/m32, imm8; r64, r/m64, imm8; r8, r/m8, 1; r16, r/m16, 1; r32, r/m32, 1; r64, r/m64, 1; r8, r/m8, cl; r16, r/m16, cl; r32, r/m32, cl; r64, r/m64, cl. */
   sal(...operands: RclOperands): this
   /** SALC. */
   salc(): this
-  /** SAR: r/m8, imm8; r/m16, imm8; r/m32, imm8; r/m64, imm8; r/m8, 1; r/m16, 1; r/m32, 1; r/m64, 1; r/m8, cl; r/m16, cl; r/m32, cl; r/m64, cl. */
+  /** SAR: r/m8, imm8; r/m16, imm8; r/m32, imm8; r/m64, imm8; r/m8, 1; r/m16, 1; r/m32, 1; r/m64, 1; r/m8, cl; r/m16, cl; r/m32, cl; r/m64, cl; r8, r/m8, imm8; r16, r/m16, imm8; r32, r/m32, imm8; r64, r/m64, imm8; r8, r/m8, 1; r16, r/m16, 1; r32, r/m32, 1; r64, r/m64, 1; r8, r/m8, cl; r16, r/m16, cl; r32, r/m32, cl; r64, r/m64, cl. */
   sar(...operands: RclOperands): this
   /** SARX: r32, r/m32, r32; r64, r/m64, r64. */
   sarx(...operands: [Gp32, Rm32, Gp32] | [Gp64, Rm64, Gp64]): this
   /** SAVEPREVSSP. */
   saveprevssp(): this
-  /** SBB: r/m8, r8; r/m16, r16; r/m32, r32; r/m64, r64; r8, r/m8; r16, r/m16; r32, r/m32; r64, r/m64; al, imm8; ax, imm16; eax, imm32; rax, imm32; r/m8, imm8; r/m16, imm16; r/m32, imm32; r/m64, imm32; r/m16, imm8; r/m32, imm8; r/m64, imm8. */
+  /** SBB: r/m8, r8; r/m16, r16; r/m32, r32; r/m64, r64; r8, r/m8; r16, r/m16; r32, r/m32; r64, r/m64; al, imm8; ax, imm16; eax, imm32; rax, imm32; r/m8, imm8; r/m16, imm16; r/m32, imm32; r/m64, imm32; r/m16, imm8; r/m32, imm8; r/m64, imm8; r8, r/m8, r8; r16, r/m16, r16; r32, r/m32, r32; r64, r/m64, r64; r8, r8, r/m8; r16, r16, r/m16; r32, r32, r/m32; r64, r64, r/m64; r8, r/m8, imm8; r16, r/m16, imm16; r32, r/m32, imm32; r64, r/m64, imm32; r16, r/m16, imm8; r32, r/m32, imm8; r64, r/m64, imm8. */
   sbb(...operands: AdcOperands): this
   /** SCASB: al, [rdi]. */
   scasb(...operands: [Gp8, M8] | []): this
@@ -1826,6 +2036,66 @@ export interface Mnemonics {
   setssbsy(): this
   /** SETZ (SETE): r/m8. */
   setz(...operands: [Rm8]): this
+  /** SETZUA: r/m8. */
+  setzua(...operands: [Rm8]): this
+  /** SETZUAE: r/m8. */
+  setzuae(...operands: [Rm8]): this
+  /** SETZUB: r/m8. */
+  setzub(...operands: [Rm8]): this
+  /** SETZUBE: r/m8. */
+  setzube(...operands: [Rm8]): this
+  /** SETZUC (SETZUB): r/m8. */
+  setzuc(...operands: [Rm8]): this
+  /** SETZUE: r/m8. */
+  setzue(...operands: [Rm8]): this
+  /** SETZUG: r/m8. */
+  setzug(...operands: [Rm8]): this
+  /** SETZUGE: r/m8. */
+  setzuge(...operands: [Rm8]): this
+  /** SETZUL: r/m8. */
+  setzul(...operands: [Rm8]): this
+  /** SETZULE: r/m8. */
+  setzule(...operands: [Rm8]): this
+  /** SETZUNA (SETZUBE): r/m8. */
+  setzuna(...operands: [Rm8]): this
+  /** SETZUNAE (SETZUB): r/m8. */
+  setzunae(...operands: [Rm8]): this
+  /** SETZUNB (SETZUAE): r/m8. */
+  setzunb(...operands: [Rm8]): this
+  /** SETZUNBE (SETZUA): r/m8. */
+  setzunbe(...operands: [Rm8]): this
+  /** SETZUNC (SETZUAE): r/m8. */
+  setzunc(...operands: [Rm8]): this
+  /** SETZUNE: r/m8. */
+  setzune(...operands: [Rm8]): this
+  /** SETZUNG (SETZULE): r/m8. */
+  setzung(...operands: [Rm8]): this
+  /** SETZUNGE (SETZUL): r/m8. */
+  setzunge(...operands: [Rm8]): this
+  /** SETZUNL (SETZUGE): r/m8. */
+  setzunl(...operands: [Rm8]): this
+  /** SETZUNLE (SETZUG): r/m8. */
+  setzunle(...operands: [Rm8]): this
+  /** SETZUNO: r/m8. */
+  setzuno(...operands: [Rm8]): this
+  /** SETZUNP: r/m8. */
+  setzunp(...operands: [Rm8]): this
+  /** SETZUNS: r/m8. */
+  setzuns(...operands: [Rm8]): this
+  /** SETZUNZ (SETZUNE): r/m8. */
+  setzunz(...operands: [Rm8]): this
+  /** SETZUO: r/m8. */
+  setzuo(...operands: [Rm8]): this
+  /** SETZUP: r/m8. */
+  setzup(...operands: [Rm8]): this
+  /** SETZUPE (SETZUP): r/m8. */
+  setzupe(...operands: [Rm8]): this
+  /** SETZUPO (SETZUNP): r/m8. */
+  setzupo(...operands: [Rm8]): this
+  /** SETZUS: r/m8. */
+  setzus(...operands: [Rm8]): this
+  /** SETZUZ (SETZUE): r/m8. */
+  setzuz(...operands: [Rm8]): this
   /** SFENCE. */
   sfence(): this
   /** SGDT: m48; m80. */
@@ -1844,9 +2114,9 @@ export interface Mnemonics {
   sha256msg2(...operands: [XmmRegister, XmmRegister | M128]): this
   /** SHA256RNDS2: xmm, xmm/m128, xmm0. */
   sha256rnds2(...operands: BlendvpdOperands): this
-  /** SHL: r/m8, imm8; r/m16, imm8; r/m32, imm8; r/m64, imm8; r/m8, 1; r/m16, 1; r/m32, 1; r/m64, 1; r/m8, cl; r/m16, cl; r/m32, cl; r/m64, cl. */
+  /** SHL: r/m8, imm8; r/m16, imm8; r/m32, imm8; r/m64, imm8; r/m8, 1; r/m16, 1; r/m32, 1; r/m64, 1; r/m8, cl; r/m16, cl; r/m32, cl; r/m64, cl; r8, r/m8, imm8; r16, r/m16, imm8; r32, r/m32, imm8; r64, r/m64, imm8; r8, r/m8, 1; r16, r/m16, 1; r32, r/m32, 1; r64, r/m64, 1; r8, r/m8, cl; r16, r/m16, cl; r32, r/m32, cl; r64, r/m64, cl. */
   shl(...operands: RclOperands): this
-  /** SHLD: r/m16, r16, imm8; r/m32, r32, imm8; r/m64, r64, imm8; r/m16, r16, cl; r/m32, r32, cl; r/m64, r64, cl. */
+  /** SHLD: r/m16, r16, imm8; r/m32, r32, imm8; r/m64, r64, imm8; r/m16, r16, cl; r/m32, r32, cl; r/m64, r64, cl; r16, r/m16, r16, imm8; r32, r/m32, r32, imm8; r64, r/m64, r64, imm8; r16, r/m16, r16, cl; r32, r/m32, r32, cl; r64, r/m64, r64, cl. */
   shld(
     ...operands:
       | [Rm16, Gp16, Immediate]
@@ -1855,12 +2125,18 @@ export interface Mnemonics {
       | [Rm16, Gp16, Gp8]
       | [Rm32, Gp32, Gp8]
       | [Rm64, Gp64, Gp8]
+      | [Gp16, Rm16, Gp16, Immediate]
+      | [Gp32, Rm32, Gp32, Immediate]
+      | [Gp64, Rm64, Gp64, Immediate]
+      | [Gp16, Rm16, Gp16, Gp8]
+      | [Gp32, Rm32, Gp32, Gp8]
+      | [Gp64, Rm64, Gp64, Gp8]
   ): this
   /** SHLX: r32, r/m32, r32; r64, r/m64, r64. */
   shlx(...operands: [Gp32, Rm32, Gp32] | [Gp64, Rm64, Gp64]): this
-  /** SHR: r/m8, imm8; r/m16, imm8; r/m32, imm8; r/m64, imm8; r/m8, 1; r/m16, 1; r/m32, 1; r/m64, 1; r/m8, cl; r/m16, cl; r/m32, cl; r/m64, cl. */
+  /** SHR: r/m8, imm8; r/m16, imm8; r/m32, imm8; r/m64, imm8; r/m8, 1; r/m16, 1; r/m32, 1; r/m64, 1; r/m8, cl; r/m16, cl; r/m32, cl; r/m64, cl; r8, r/m8, imm8; r16, r/m16, imm8; r32, r/m32, imm8; r64, r/m64, imm8; r8, r/m8, 1; r16, r/m16, 1; r32, r/m32, 1; r64, r/m64, 1; r8, r/m8, cl; r16, r/m16, cl; r32, r/m32, cl; r64, r/m64, cl. */
   shr(...operands: RclOperands): this
-  /** SHRD: r/m16, r16, imm8; r/m32, r32, imm8; r/m64, r64, imm8; r/m16, r16, cl; r/m32, r32, cl; r/m64, r64, cl. */
+  /** SHRD: r/m16, r16, imm8; r/m32, r32, imm8; r/m64, r64, imm8; r/m16, r16, cl; r/m32, r32, cl; r/m64, r64, cl; r16, r/m16, r16, imm8; r32, r/m32, r32, imm8; r64, r/m64, r64, imm8; r16, r/m16, r16, cl; r32, r/m32, r32, cl; r64, r/m64, r64, cl. */
   shrd(
     ...operands:
       | [Rm16, Gp16, Immediate]
@@ -1869,6 +2145,12 @@ export interface Mnemonics {
       | [Rm16, Gp16, Gp8]
       | [Rm32, Gp32, Gp8]
       | [Rm64, Gp64, Gp8]
+      | [Gp16, Rm16, Gp16, Immediate]
+      | [Gp32, Rm32, Gp32, Immediate]
+      | [Gp64, Rm64, Gp64, Immediate]
+      | [Gp16, Rm16, Gp16, Gp8]
+      | [Gp32, Rm32, Gp32, Gp8]
+      | [Gp64, Rm64, Gp64, Gp8]
   ): this
   /** SHRX: r32, r/m32, r32; r64, r/m64, r64. */
   shrx(...operands: [Gp32, Rm32, Gp32] | [Gp64, Rm64, Gp64]): this
@@ -1920,7 +2202,7 @@ export interface Mnemonics {
   sttilecfg(...operands: [M512]): this
   /** STUI. */
   stui(): this
-  /** SUB: r/m8, r8; r/m16, r16; r/m32, r32; r/m64, r64; r8, r/m8; r16, r/m16; r32, r/m32; r64, r/m64; al, imm8; ax, imm16; eax, imm32; rax, imm32; r/m8, imm8; r/m16, imm16; r/m32, imm32; r/m64, imm32; r/m16, imm8; r/m32, imm8; r/m64, imm8. */
+  /** SUB: r/m8, r8; r/m16, r16; r/m32, r32; r/m64, r64; r8, r/m8; r16, r/m16; r32, r/m32; r64, r/m64; al, imm8; ax, imm16; eax, imm32; rax, imm32; r/m8, imm8; r/m16, imm16; r/m32, imm32; r/m64, imm32; r/m16, imm8; r/m32, imm8; r/m64, imm8; r8, r/m8, r8; r16, r/m16, r16; r32, r/m32, r32; r64, r/m64, r64; r8, r8, r/m8; r16, r16, r/m16; r32, r32, r/m32; r64, r64, r/m64; r8, r/m8, imm8; r16, r/m16, imm16; r32, r/m32, imm32; r64, r/m64, imm32; r16, r/m16, imm8; r32, r/m32, imm8; r64, r/m64, imm8. */
   sub(...operands: AdcOperands): this
   /** SUBPD: xmm, xmm/m128. */
   subpd(...operands: [XmmRegister, XmmRegister | M128]): this
@@ -4321,7 +4603,7 @@ export interface Mnemonics {
   xlat(...operands: [M8] | []): this
   /** XLATB: [rbx]. */
   xlatb(...operands: [M8] | []): this
-  /** XOR: r/m8, r8; r/m16, r16; r/m32, r32; r/m64, r64; r8, r/m8; r16, r/m16; r32, r/m32; r64, r/m64; al, imm8; ax, imm16; eax, imm32; rax, imm32; r/m8, imm8; r/m16, imm16; r/m32, imm32; r/m64, imm32; r/m16, imm8; r/m32, imm8; r/m64, imm8. */
+  /** XOR: r/m8, r8; r/m16, r16; r/m32, r32; r/m64, r64; r8, r/m8; r16, r/m16; r32, r/m32; r64, r/m64; al, imm8; ax, imm16; eax, imm32; rax, imm32; r/m8, imm8; r/m16, imm16; r/m32, imm32; r/m64, imm32; r/m16, imm8; r/m32, imm8; r/m64, imm8; r8, r/m8, r8; r16, r/m16, r16; r32, r/m32, r32; r64, r/m64, r64; r8, r8, r/m8; r16, r16, r/m16; r32, r32, r/m32; r64, r64, r/m64; r8, r/m8, imm8; r16, r/m16, imm16; r32, r/m32, imm32; r64, r/m64, imm32; r16, r/m16, imm8; r32, r/m32, imm8; r64, r/m64, imm8. */
   xor(...operands: AdcOperands): this
   /** XORPD: xmm, xmm/m128. */
   xorpd(...operands: [XmmRegister, XmmRegister | M128]): this

@@ -10,6 +10,7 @@ const KIND_FAR = 4
 const KIND_MEMORY = 5
 const KIND_BROADCAST = 6
 const KIND_ROUNDING = 7
+const KIND_FLAGS = 30
 /** Added to the kind of what is written under a mask. */
 const MASKED = 32
 /** More than there are kinds; with six operands the key is still a whole number that is exact. */
@@ -56,6 +57,8 @@ function kindOf(operand: Operand): number {
       return KIND_BROADCAST
     case 'rounding':
       return KIND_ROUNDING
+    case 'dfv':
+      return KIND_FLAGS
     case 'label':
     case 'expression':
       return KIND_VALUE
@@ -98,6 +101,10 @@ function takesKind(slot: Slot, operand: Operand): boolean {
       return kind === KIND_VALUE || kind === KIND_TARGET
     case 'far':
       return kind === KIND_FAR
+    case 'absolute':
+      return kind === KIND_VALUE
+    case 'flags':
+      return kind === KIND_FLAGS
   }
 }
 

@@ -1,3 +1,5 @@
+import { formatFlags } from './flags.ts'
+import type { DefaultFlags } from './flags.ts'
 import type { LabelExpression } from './labels.ts'
 import type { Masked, Rounding } from './masked.ts'
 import type { Absolute, Broadcast, Memory, MemorySize, RipRelative } from './memory.ts'
@@ -44,7 +46,16 @@ export type Immediate = Value | SizedImmediate
 export type Target = Value | BranchTarget
 
 /** Anything that an instruction method takes. */
-export type Operand = Register | Memory | Masked | Broadcast | Rounding | Immediate | BranchTarget | FarPointer
+export type Operand =
+  | Register
+  | Memory
+  | Masked
+  | Broadcast
+  | Rounding
+  | DefaultFlags
+  | Immediate
+  | BranchTarget
+  | FarPointer
 
 /**
  * A place addressed relative to the instruction pointer: `qword(rip(table))`. 64-bit mode only.
@@ -148,6 +159,8 @@ export function formatOperand(operand: Operand): string {
       return `${formatOperand(operand.operand)} {${operand.mask.name}}${operand.zeroing ? '{z}' : ''}`
     case 'broadcast':
       return `${formatOperand(operand.memory)}{1to${operand.count}}`
+    case 'dfv':
+      return formatFlags(operand)
     case 'rounding':
       return operand.mode === 'sae' ? '{sae}' : `{${operand.mode}-sae}`
     case 'memory': {

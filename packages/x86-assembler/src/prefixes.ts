@@ -28,6 +28,8 @@ export interface InstructionPrefixes {
   /** Encoding that is insisted on; undefined: whatever is shortest. */
   readonly encoding: EncodingKind | undefined
   readonly hints: readonly HintPrefix[]
+  /** No flags are to be written: EVEX.NF. */
+  readonly noFlags: boolean
   /** Bytes to put in front, as they are. */
   readonly raw: readonly number[]
 }
@@ -40,6 +42,7 @@ export const NO_PREFIXES: InstructionPrefixes = {
   addressSize: 0,
   encoding: undefined,
   hints: [],
+  noFlags: false,
   raw: [],
 }
 
@@ -131,6 +134,7 @@ export function prefixBytes(form: Form, hasMemory: boolean, prefixes: Instructio
 /** True where the form can be encoded as was asked. */
 export function allowsEncoding(form: Pick<Form, 'encoding'>, encoding: EncodingKind | undefined): boolean {
   if (encoding === undefined) return true
+  if (encoding === 'rex2' && form.encoding === 'rex2') return true
   const kind = encoding === 'rex' || encoding === 'rex2' ? 'legacy' : encoding === 'vex3' ? 'vex' : encoding
   return form.encoding === kind
 }

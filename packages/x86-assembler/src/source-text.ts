@@ -27,6 +27,7 @@ function leadOf(prefixes: InstructionPrefixes): string {
   const words = [
     ...prefixes.raw.map((value) => `{0x${value.toString(16)}}`),
     ...(prefixes.encoding === undefined ? [] : [`{${prefixes.encoding}}`]),
+    ...(prefixes.noFlags ? ['{nf}'] : []),
     ...prefixes.hints.map((hint) => (hint === 'notTaken' ? 'not taken' : hint)),
     ...(prefixes.lock ? ['lock'] : []),
     ...(prefixes.repeat === 0 ? [] : [prefixes.repeat === 0xf3 ? 'rep' : 'repne']),

@@ -44,7 +44,7 @@ export function pushEvex(
   form: Form,
   fields: Fields,
   address: AddressEncoding | undefined,
-  w: boolean,
+  { w, size16, noFlags }: { readonly w: boolean; readonly size16: boolean; readonly noFlags: boolean },
 ): void {
   const { reg, rm, vvvv } = fields
   const base = address === undefined ? rm : address.base
@@ -55,8 +55,16 @@ export function pushEvex(
   const v4 = (vvvv >> 4) | (address?.isVectorIndex === true ? address.index >> 4 : 0)
   const registers = ((reg & 8) << 4) | ((x & 1) << 6) | ((base & 8) << 2) | (reg & 16)
   bytes.push(0x62, (~registers & 0xf0) | (b4 << 3) | form.map)
-  bytes.push((w ? 0x80 : 0) | ((~vvvv & 15) << 3) | ((x4 ^ 1) << 2) | simdPrefix(form))
+  const pp = size16 ? 1 : simdPrefix(form)
+  const wAndX = (w ? 0x80 : 0) | ((x4 ^ 1) << 2) | pp
+  if (form.condition >= 0) {
+    // CCMP and CTEST: flags in the place of vvvv, the condition in that of V' and the mask.
+    bytes.push(wAndX | (fields.defaultFlags << 3), form.condition)
+    return
+  }
+  bytes.push(wAndX | ((~vvvv & 15) << 3))
   const length = fields.rounding === undefined ? Math.max(form.vectorLength, 0) : ROUNDING_MODES[fields.rounding]
-  const b = fields.broadcast || fields.rounding !== undefined
-  bytes.push((fields.zeroing ? 0x80 : 0) | (length << 5) | (b ? 0x10 : 0) | ((v4 ^ 1) << 3) | fields.mask)
+  const b = fields.broadcast || fields.rounding !== undefined || form.newDestination
+  const nf = noFlags || form.noFlags === 'always' ? 4 : 0
+  bytes.push((fields.zeroing ? 0x80 : 0) | (length << 5) | (b ? 0x10 : 0) | ((v4 ^ 1) << 3) | nf | fields.mask)
 }

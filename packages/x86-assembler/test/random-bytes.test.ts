@@ -1,7 +1,7 @@
 // decode → assemble → decode, over encodings of every code that have been damaged at random: redundant prefixes, other
 // registers and addresses, longer displacements than need be.
 import fc from 'fast-check'
-import { codes, decodeInto, DECODED, Instruction, OperandKind, PREFIX_REX2, REGISTER_RIP } from '@retrap/x86-decoder'
+import { codes, decodeInto, DECODED, Instruction, REGISTER_RIP } from '@retrap/x86-decoder'
 import { describe, expect, test } from 'vitest'
 import { Assembler, AssemblerError, formatOperand } from '../src/index.ts'
 import { formOfCode } from '../src/forms.ts'
@@ -27,15 +27,12 @@ function normalised(operand: string): string {
   return operand.replace(/\b[c-gs]s:/, '').replace(/\[(\w+)\*2\b/, '[$1 + $1')
 }
 
-/** False for registers that the mode has not: LLVM reads V' outside 64-bit mode, iced-x86 refuses it; R16 to R31 are APX's. */
+/** False for registers that the mode has not: LLVM reads V' outside 64-bit mode, iced-x86 refuses it. */
 function isAddressable(insn: Instruction): boolean {
-  const isVsib = codes[insn.code]?.operands.some(({ kind }) => kind === OperandKind.VSIB) === true
-  const general = insn.mode === 64 ? 16 : 8
-  const base = insn.base === REGISTER_RIP ? 0 : insn.base
   // MPX with 67 in 64-bit mode, which ignores it there.
   const addressSize = codes[insn.code]?.addressSize ?? 0
   if (addressSize !== 0 && addressSize !== insn.addressSize) return false
-  return base < general && insn.index < (isVsib && insn.mode === 64 ? 32 : general)
+  return insn.mode === 64 || Math.max(insn.base === REGISTER_RIP ? 0 : insn.base, insn.index) < 8
 }
 
 /** The instruction as its code, operands and segment, which is what assembling again must keep. */
@@ -50,8 +47,6 @@ function reassembled(insn: Instruction, bits: 16 | 32 | 64): Uint8Array | undefi
     return reassemble(insn, ADDRESS, bits)
   } catch (error) {
     if (error instanceof AssemblerError && error.message.startsWith('the distance to')) return undefined
-    // APX gives EVEX general registers from 16 on.
-    if (/there is no gp/.test(String(error))) return undefined
     throw error
   }
 }
@@ -73,7 +68,7 @@ describe('what is decoded assembles to the same instruction, no longer than it w
         (index, seed, lead, turned) => {
           const form = forms[index]
           if (form === undefined) return
-          const operands = randomOperands(form, bits, new Random(seed)).map((operand) =>
+          const operands = randomOperands(form, bits, new Random(seed), bits === 64).map((operand) =>
             operand === BRANCH_TARGET ? ADDRESS + 64 : operand,
           )
           const asm = new Assembler({ bits, address: ADDRESS })
@@ -85,9 +80,7 @@ describe('what is decoded assembles to the same instruction, no longer than it w
           }
           const bytes = Uint8Array.from([...lead, ...asm.assemble().bytes, 0, 0, 0, 0, 0, 0, 0, 0])
           for (const bit of turned) bytes[bit >> 3] = (bytes[bit >> 3] ?? 0) ^ (1 << (bit & 7))
-          // APX has no encoder yet.
-          if (decodeInto(bytes, 0, bytes.length, bits, insn) !== DECODED || formOfCode(insn.code) === undefined) return
-          if ((insn.prefixes & PREFIX_REX2) !== 0) return
+          if (decodeInto(bytes, 0, bytes.length, bits, insn) !== DECODED) return
           // A reserved no-operation without its useless prefix may be a hint.
           if (!isAddressable(insn) || (codes[insn.code]?.alias === true && codes[insn.code]?.mnemonic === 'NOP')) return
           const written = reassembled(insn, bits)
@@ -100,10 +93,10 @@ describe('what is decoded assembles to the same instruction, no longer than it w
           if (Buffer.compare(written, bytes.subarray(0, insn.length)) === 0) identical++
         },
       ),
-      { numRuns: 25_000, seed: SEED + bits },
+      { numRuns: 20_000, seed: SEED + bits },
     )
-    expect(compared).toBeGreaterThan(12_000)
+    expect(compared).toBeGreaterThan(10_000)
     expect(identical).toBeGreaterThan(compared / 4)
-    expect(seen.size).toBeGreaterThan(forms.length * 0.95)
+    expect(seen.size).toBeGreaterThan(forms.length * 0.85)
   })
 })

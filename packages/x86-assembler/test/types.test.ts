@@ -9,6 +9,7 @@ import {
   cr0,
   cs,
   cx,
+  dfv,
   ds,
   dr7,
   dword,
@@ -23,6 +24,8 @@ import {
   mm0,
   ptr,
   qword,
+  r16,
+  r17,
   r8d,
   rax,
   rbx,
@@ -55,7 +58,7 @@ import type { Broadcast, Gp8, Masked, Memory, Mnemonics, OperandTypes, Register,
 /** Every statement is refused when it runs, too. */
 function refused(build: (asm: Assembler) => unknown, bits: 16 | 32 | 64 = 64): void {
   expect(() => build(new Assembler({ bits }))).toThrow(
-    /no such form|not in 64-bit mode|is no such|must|cannot|stands for none/,
+    /no such form|no such form that|has no such|not in 64-bit mode|is no such|must|cannot|stands for none/,
   )
 }
 
@@ -169,6 +172,19 @@ describe('operands that do not exist do not compile', () => {
     refused((asm) => asm.vrndscaleps(zmm1, zmm2, 1, sae))
   })
 
+  test('the new data destinations and conditional compares of APX', () => {
+    // @ts-expect-error three operands of two sizes
+    refused((asm) => asm.add(rax, ebx, rcx))
+    // @ts-expect-error a new data destination is a register
+    refused((asm) => asm.add(qword(rax), rbx, rcx))
+    // @ts-expect-error MOV has no new data destination
+    refused((asm) => asm.mov(rax, rbx, rcx))
+    // @ts-expect-error a conditional compare wants to know its default flags
+    refused((asm) => asm.ccmpz(rax, rbx))
+    // @ts-expect-error a pair of registers is of 64 bits
+    refused((asm) => asm.push2(eax, ebx))
+  })
+
   test('what the types cannot tell is refused when it runs', () => {
     refused((asm) => asm.vaddps(zmm1, zmm2, dword(rax).bcst(8)))
     refused((asm) => asm.mov(cs, ax))
@@ -176,6 +192,9 @@ describe('operands that do not exist do not compile', () => {
     refused((asm) => asm.vgatherdps(zmm1, dword(rax, { index: zmm31 })))
     refused((asm) => asm.vgatherdps(zmm1.k(k1), dword(rax, { index: zmm1 })))
     refused((asm) => asm.vaddps(zmm1.k(k0), zmm2, zmm3))
+    refused((asm) => asm.nf().adc(rax, rbx))
+    refused((asm) => asm.pop2(rax, rax))
+    refused((asm) => asm.pshufb(xmm0, xmmword(r16)))
     refused((asm) => asm.vpscatterdd(dword(rax, { index: ymm1 }).k(k2), zmm1))
   })
 })
@@ -193,7 +212,8 @@ describe('what exists compiles', () => {
     asm.vaddps(zmm1.k(k1).z(), zmm2, dword(rax).bcst(16)).vaddps(zmm1, zmm2, zmm3, rnSae)
     asm.vcmpps(k1.k(k2), zmm1, zmm2, sae, 5).vmovups(ymmword(rax).k(k1), ymm20)
     asm.vgatherdps(zmm1.k(k1), dword(rax, { index: zmm31, scale: 4 })).tdpbssd(tmm0, tmm1, tmm2)
-    expect(asm.assemble().bytes.length).toBe(80)
+    asm.add(rax, rbx, r16).nf().sub(r16, qword(r17)).ccmpz(dfv('cf', 'zf'), rax, rbx).push2(rax, r17).setzub(al)
+    expect(asm.assemble().bytes.length).toBe(110)
   })
 
   test('the types say what they mean', () => {

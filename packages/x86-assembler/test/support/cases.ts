@@ -15,6 +15,8 @@ export interface Case {
   readonly feature: string
   readonly address: number
   readonly operands: readonly Operand[]
+  /** No flags are written. */
+  readonly noFlags: boolean
   readonly bytes: Uint8Array
 }
 
@@ -24,13 +26,15 @@ function assembleAt(
   bits: 16 | 32 | 64,
   form: Form,
   operands: readonly Operand[],
+  noFlags: boolean,
 ): Uint8Array | undefined {
   const asm = new Assembler({ bits, address })
   try {
     if (form.encoding === 'evex') asm.encoding('evex')
+    if (noFlags) asm.nf()
     return asm.instruction(form.mnemonic, ...operands).assemble().bytes
   } catch (error) {
-    if (/REX prefix|no such form|cs cannot be loaded/.test(String(error))) return undefined
+    if (/REX prefix|no such form|cs cannot be loaded|longer than 15 bytes/.test(String(error))) return undefined
     throw error
   }
 }
@@ -61,12 +65,13 @@ export function casesOf(
       const operands = randomOperands(form, bits, random, apx).map((operand) =>
         operand === BRANCH_TARGET ? address + 64 : operand,
       )
-      const bytes = assembleAt(address, bits, form, operands)
+      const noFlags = form.noFlags === 'possible' && random.below(2) === 0
+      const bytes = assembleAt(address, bits, form, operands, noFlags)
       if (bytes === undefined) {
         refused++
         continue
       }
-      cases.push({ form, feature: codes[code]?.feature ?? '', address, operands, bytes })
+      cases.push({ form, feature: codes[code]?.feature ?? '', address, operands, noFlags, bytes })
     }
   }
   return { cases, refused }

@@ -3,6 +3,7 @@ import { execFileSync, spawnSync } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { formatOperand } from '../../src/index.ts'
 import type { Memory, Operand } from '../../src/index.ts'
 
 const AS = 'as'
@@ -101,6 +102,8 @@ export function gasOperand(operand: Operand, here: bigint, length: number): stri
     }
     case 'broadcast':
       return `${gasMemory(operand.memory, here, length)}{1to${operand.count}}`
+    case 'dfv':
+      return formatOperand(operand)
     case 'rounding':
       return operand.mode === 'sae' ? '{sae}' : `{${operand.mode}-sae}`
     case 'memory':

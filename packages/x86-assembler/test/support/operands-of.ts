@@ -11,7 +11,21 @@ import {
   REGISTER_RIP,
 } from '@retrap/x86-decoder'
 import type { Instruction } from '@retrap/x86-decoder'
-import { abs, Assembler, far16, far32, ptr, rdSae, registerOf, rip, rnSae, ruSae, rzSae, sae } from '../../src/index.ts'
+import {
+  abs,
+  Assembler,
+  dfv,
+  far16,
+  far32,
+  ptr,
+  rdSae,
+  registerOf,
+  rip,
+  rnSae,
+  ruSae,
+  rzSae,
+  sae,
+} from '../../src/index.ts'
 import type {
   AddressRegister,
   IndexRegister,
@@ -93,6 +107,10 @@ function operandOf(slot: Slot, index: number, form: Form, insn: Instruction, add
     }
     case 'nibble':
       return insn.immLo & 15
+    case 'absolute':
+      return branchTarget(insn, 0n)
+    case 'flags':
+      return dfv(...(['cf', 'zf', 'sf', 'of'] as const).filter((_, bit) => (insn.imm2 & (1 << bit)) !== 0))
     case 'relative':
       return branchTarget(insn, BigInt(address))
     case 'far': {
@@ -140,6 +158,7 @@ export function reassemble(insn: Instruction, address: number, bits: 16 | 32 | 6
     if ((insn.prefixes & PREFIX_REP) !== 0) asm.rep()
     else if ((insn.prefixes & PREFIX_REPNE) !== 0) asm.repne()
   }
+  if (insn.noFlags && form?.noFlags === 'possible') asm.nf()
   // MASKMOVQ and the like find their memory without an operand.
   if (insn.segmentOverride >= 0 && !form?.slots.some(({ kind }) => /^(rm|memory|moffs|implied)$/.test(kind))) {
     asm.prefix(SEGMENT_PREFIXES[insn.segmentOverride] ?? 0)

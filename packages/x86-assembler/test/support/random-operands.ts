@@ -2,6 +2,7 @@
 import {
   abs,
   byte,
+  dfv,
   dword,
   fword,
   ptr,
@@ -241,6 +242,10 @@ function randomOperand(slot: Slot, form: Form, mode: Mode, random: Random, apx: 
       return randomImmediate(slot, random)
     case 'nibble':
       return random.below(16)
+    case 'absolute':
+      return 0x1234_5678_9abc_def0n
+    case 'flags':
+      return dfv(...(['of', 'sf', 'zf', 'cf'] as const).filter(() => random.below(2) === 0))
     case 'relative':
       return BRANCH_TARGET
     case 'far':
