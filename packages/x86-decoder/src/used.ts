@@ -328,6 +328,9 @@ function addRegister(
   }
 }
 
+/** Instructions that compute an address and do not go there. */
+const ADDRESS_ALONE: ReadonlySet<string> = /*#__PURE__*/ new Set(['LEA', 'BNDMK', 'BNDCL', 'BNDCU', 'BNDCN'])
+
 function addMemory(
   uses: Uses,
   insn: Instruction,
@@ -349,7 +352,7 @@ function addMemory(
   }
   if (kind === OperandKind.XLAT) index = 'al'
   if (index !== undefined) uses.add(index, READ)
-  if (info.mnemonic === 'LEA') return
+  if (ADDRESS_ALONE.has(info.mnemonic)) return
   uses.segment(segment, repeats ? MAY_READ : READ)
   if (access === 'n') return
   uses.memory.push({ segment, base, index, scale, displacement, size: repeats ? 0 : operand.size, access })

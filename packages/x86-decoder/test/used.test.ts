@@ -1,5 +1,4 @@
 import {
-  Code,
   Decoder,
   DecoderOptions,
   Instruction as IcedInstruction,
@@ -11,6 +10,7 @@ import { expect, test } from 'vitest'
 import { codeInfo, decodeInto, Instruction, usedResources } from '../src/index.ts'
 import { DECODE_NO_APX } from '../src/kinds.ts'
 import { bytesOf, hexOf } from './support/bytes.ts'
+import { sameMnemonic } from './support/iced.ts'
 
 const PLAIN: readonly (readonly number[])[] = [[], [0x66], [0xf2], [0xf3], [0x48], [0x66, 0x48], [0x67], [0x64]]
 const MAPS: readonly (readonly number[])[] = [[], [0x0f], [0x0f, 0x38], [0x0f, 0x3a]]
@@ -79,6 +79,7 @@ const DIFFERENCES: readonly { readonly form: RegExp; readonly why: string }[] = 
   { form: /^(LEAVE|ENTER)/, why: 'iced goes by the operand size for rBP; a stack is as wide as its segment says' },
   { form: /^(ERETS|ERETU|UIRET)/, why: 'iced lists the frames of FRED and of user interrupts' },
   { form: /^(ENCL[SUV]|PCONFIG)/, why: 'iced has DS read for what some leaf functions address' },
+  { form: /^BND(LDX|STX)/, why: 'iced names 64-bit registers after 67 as well' },
   { form: /^PSUBUS/, why: 'iced knows that a register less itself is zero; here the form counts' },
 ]
 
@@ -179,6 +180,7 @@ test('registers and memory of every code are those that iced-x86 lists', () => {
   const iced = new IcedInstruction()
   const seen = new Set<string>()
   const problems: string[] = []
+  let compared = 0
   const covered = new Map<string, number>()
   for (const mode of [64, 32, 16]) {
     for (const sample of samples()) {
@@ -188,10 +190,12 @@ test('registers and memory of every code are those that iced-x86 lists', () => {
       const key = [code, mode, prefixes & 0x15e, mod === 3, maskRegister, zeroing, broadcast].join()
       if (seen.has(key)) continue
       seen.add(key)
-      const decoder = new Decoder(mode, bytes, DecoderOptions.None)
+      const decoder = new Decoder(mode, bytes, DecoderOptions.MPX)
       decoder.decodeOut(iced)
       decoder.free()
-      if (iced.length !== insn.length || iced.code === Code.INVALID) continue
+      // What iced does not know it takes for a reserved no-operation, or for nothing.
+      if (iced.length !== insn.length || !sameMnemonic(insn, iced)) continue
+      compared++
       const theirs = icedUses(iced, insn, factory)
       const ours = ourUses(insn)
       if (ours === theirs) continue
@@ -206,5 +210,5 @@ test('registers and memory of every code are those that iced-x86 lists', () => {
   for (const { why } of DIFFERENCES) console.log(`${String(covered.get(why) ?? 0).padStart(6)} encodings: ${why}`)
   expect(problems.slice(0, 30)).toEqual([])
   expect(DIFFERENCES.filter(({ why }) => !covered.has(why))).toEqual([])
-  expect(seen.size).toBeGreaterThan(40_000)
+  expect(compared).toBeGreaterThan(40_000)
 })
