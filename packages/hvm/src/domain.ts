@@ -22,6 +22,7 @@ import { P2m } from '@retrap/p2m'
 import { X86Engine } from '@retrap/x86-cpu'
 import type { CpuModel, Exit } from '@retrap/x86-cpu'
 import type { DomainClock } from './clock.ts'
+import { HvmError } from './errors.ts'
 import { GuestMemory } from './guest-memory.ts'
 import { HvmVcpu, PHYSICAL_BITS } from './hvm-vcpu.ts'
 
@@ -88,6 +89,8 @@ export const TSC_HZ = 1_000_000_000
 const TURN = 100_000
 /** The same where several take turns: what one asks of another, such as a TLB shootdown, waits for as many turns as there are. */
 const SHARED_TURN = 10_000
+/** How long `settle` waits for an answer before it looks again by itself. */
+const SETTLE_LOOK_MS = 50
 /** Host time between two visits to the event loop. */
 const EVENT_LOOP_NS = 4_000_000
 
@@ -291,6 +294,34 @@ export class Domain {
     for (const vcpu of this.vcpus) {
       vcpu.cancelRequest()
       vcpu.cpu.reset(vcpu.id === 0)
+    }
+  }
+
+  /**
+   * Brings every vCPU between two instructions, for a snapshot: those that wait for a device get its answer and finish
+   * their instruction, and nothing else runs. No device is asked twice; what devices are asked for on the way is part of
+   * the instruction. Not while `run` is under way.
+   *
+   * @param deadlineMs - host time that devices may take
+   * @throws HvmError `ERR_PENDING` when it has passed: the domain is as it was, and can be run on or settled again
+   */
+  async settle(deadlineMs: number): Promise<void> {
+    const until = performance.now() + deadlineMs
+    for (;;) {
+      for (const server of this.#servers) server.pump?.()
+      const waiting: number[] = []
+      for (const vcpu of this.vcpus) {
+        const exit = vcpu.cpu.settle()
+        if (exit?.reason === 'blocked') waiting.push(vcpu.id)
+        else if (exit !== undefined) this.#handle(vcpu, exit)
+      }
+      if (waiting.length === 0) return
+      const left = until - performance.now()
+      if (left <= 0) {
+        const who = waiting.length === 1 ? `vCPU ${waiting[0]} waits` : `vCPUs ${waiting.join(', ')} wait`
+        throw new HvmError('ERR_PENDING', `${who} for a device that has not answered within ${deadlineMs} ms`, waiting)
+      }
+      await this.#sleeper.sleep(Math.min(left, SETTLE_LOOK_MS))
     }
   }
 

@@ -388,6 +388,10 @@ export class HvmVcpu implements CpuHost {
     this.cpu.setInterruptPending((events & (EVENT_INTERRUPT | EVENT_EXTINT)) !== 0)
   }
 
+  cancelled(): void {
+    this.cancelRequest()
+  }
+
   /** Forgets the request in flight: its answer will be drained and dropped. */
   cancelRequest(): void {
     if (!this.#submitted) return

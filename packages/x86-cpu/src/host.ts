@@ -90,6 +90,8 @@ export interface CpuHost {
   writeTaskPriority(value: number): void
   /** CR0, CR3, CR4, EFER or the PDPTEs have changed: paging is set up again. `what` as `CONTROL_*`. */
   controlChanged(): void
+  /** The instruction whose access waits for a device is forgotten: the answer, when it comes, is to be dropped. */
+  cancelled?(): void
   /** PAUSE: what looks like a spin loop. */
   pause(): void
   /**

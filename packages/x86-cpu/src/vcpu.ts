@@ -91,6 +91,8 @@ import {
   S_NMI_BLOCKED,
   S_PENDING_DEBUG,
   S_PENDING_FAULT,
+  S_REPEATING,
+  S_STEPPING,
   S_STEP_SUPPRESSED,
 } from './system/system-state.ts'
 import { TLB_BYTES, TLB_MISS, TLB_SUPERVISOR, TLB_SUPERVISOR_SMAP, TLB_USER, Tlb } from './tlb.ts'
@@ -167,10 +169,6 @@ export class Vcpu implements Cpu, CodeCacheClient {
   #slices = 0
   #paused = false
   #error: unknown = undefined
-  /** TF was set when the instruction that has just retired, or is in the middle of a logged pass, began. */
-  #stepping = false
-  /** The last thing that retired was an iteration, not the last one, of a repeated string instruction. */
-  #repeating = false
   /** S_PENDING_DEBUG when the current instruction began. */
   #debugBefore = 0
   /** Which set the translations of explicit accesses go into; TLB_MISS keeps none. */
@@ -232,6 +230,20 @@ export class Vcpu implements Cpu, CodeCacheClient {
     })
     this.#interpreter = instance.exports as unknown as InterpreterExports
     engine.codeCache.addClient(this)
+  }
+
+  get #stepping(): boolean {
+    return this.u32[S_STEPPING >>> 2] !== 0
+  }
+  set #stepping(value: boolean) {
+    this.u32[S_STEPPING >>> 2] = value ? 1 : 0
+  }
+
+  get #repeating(): boolean {
+    return this.u32[S_REPEATING >>> 2] !== 0
+  }
+  set #repeating(value: boolean) {
+    this.u32[S_REPEATING >>> 2] = value ? 1 : 0
   }
 
   #fillSet(): number {
@@ -517,6 +529,34 @@ export class Vcpu implements Cpu, CodeCacheClient {
     }
   }
 
+  /** An instruction, or the delivery of an event, is in the middle. */
+  get busy(): boolean {
+    return this.#unit !== UNIT_NONE
+  }
+
+  /**
+   * Goes on with what is in the middle, and begins nothing new: for snapshots, which are taken between instructions.
+   *
+   * @returns undefined when nothing is in the middle any more; else why not: `blocked`, `error`
+   */
+  settle(): Exit | undefined {
+    try {
+      while (this.#unit !== UNIT_NONE) {
+        if (((this.u32[S_EVENTS >>> 2] as number) & EVENT_INIT) !== 0) {
+          this.cancel()
+          break
+        }
+        const status = this.#unit === UNIT_EVENT ? this.#deliver() : this.#loggedPass()
+        if (status === STATUS_RETRY) return EXIT_BLOCKED
+        const exit = this.#finish(status)
+        if (exit !== undefined && exit.reason !== 'shutdown') return exit
+      }
+      return undefined
+    } catch (error) {
+      return this.#fail(error)
+    }
+  }
+
   #idle(): Exit {
     switch (this.u32[S_ACTIVITY >>> 2]) {
       case ACTIVITY_HALTED:
@@ -707,9 +747,10 @@ export class Vcpu implements Cpu, CodeCacheClient {
     return status
   }
 
-  /** Forgets an instruction, or the delivery of an event, that waits for a device. Its owner drains and drops the answer. */
+  /** Forgets an instruction, or the delivery of an event, that is in the middle: set-context, INIT, reset. */
   cancel(): void {
-    this.log.cancel()
+    // An answer that is still to come is nobody's.
+    if (this.log.cancel()) this.host.cancelled?.()
     this.#stepping = false
     this.#repeating = false
     this.#debugBefore = 0
@@ -809,6 +850,7 @@ export class Vcpu implements Cpu, CodeCacheClient {
 
   /** Sets the registers that a boot protocol asks for. */
   load(state: InitialCpuState): void {
+    this.cancel()
     loadInitialState(this.system, state)
     this.host.controlChanged()
     this.flushTlb(true)

@@ -65,6 +65,8 @@ import {
   S_PENDING_FAULT_ADDRESS,
   S_PENDING_FAULT_ERROR,
   S_PENDING_FAULT_HAS_ERROR,
+  S_REPEATING,
+  S_STEPPING,
   S_TSC_ADJUST,
 } from './system-state.ts'
 
@@ -166,6 +168,8 @@ const PENDING: Fields = [
   ['faultError', S_PENDING_FAULT_ERROR, 4],
   ['faultHasError', S_PENDING_FAULT_HAS_ERROR, 4],
   ['faultAddress', S_PENDING_FAULT_ADDRESS, 8],
+  ['stepping', S_STEPPING, 4],
+  ['repeating', S_REPEATING, 4],
 ]
 
 const SEGMENTS: readonly string[] = ['es', 'cs', 'ss', 'ds', 'fs', 'gs', 'ldtr', 'tr', 'gdtr', 'idtr']

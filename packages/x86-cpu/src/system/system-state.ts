@@ -17,6 +17,10 @@ export const S_PENDING_FAULT_HAS_ERROR = 0xf44
 export const S_PENDING_FAULT_ADDRESS = 0xf48
 /** Non-zero: TF was set when the current instruction began, and it causes no single-step trap all the same. */
 export const S_STEP_SUPPRESSED = 0xe38
+/** Non-zero: TF was set when the instruction that has just retired, or is in the middle of a logged pass, began. */
+export const S_STEPPING = 0xe3c
+/** Non-zero: what retired last was an iteration, not the last one, of a repeated string instruction. */
+export const S_REPEATING = 0xf40
 /** IA32_TSC_ADJUST, 64 bits. */
 export const S_TSC_ADJUST = 0xe10
 /** IA32_MISC_ENABLE, 64 bits. */

@@ -1,0 +1,18 @@
+/** What went wrong, for programs. */
+export type HvmErrorCode =
+  /** A device has not answered by the deadline. */
+  'ERR_PENDING'
+
+/** A caller asked for something that cannot be done. */
+export class HvmError extends Error {
+  readonly code: HvmErrorCode
+  /** The vCPUs concerned. */
+  readonly vcpus: readonly number[]
+
+  constructor(code: HvmErrorCode, message: string, vcpus: readonly number[]) {
+    super(message)
+    this.name = 'HvmError'
+    this.code = code
+    this.vcpus = vcpus
+  }
+}
