@@ -20,7 +20,7 @@ export const S_STEP_SUPPRESSED = 0xe38
 /** Non-zero: TF was set when the instruction that has just retired, or is in the middle of a logged pass, began. */
 export const S_STEPPING = 0xe3c
 /** Non-zero: what retired last was an iteration, not the last one, of a repeated string instruction. */
-export const S_REPEATING = 0xf40
+export const S_REPEATING = 0xf50
 /** IA32_TSC_ADJUST, 64 bits. */
 export const S_TSC_ADJUST = 0xe10
 /** IA32_MISC_ENABLE, 64 bits. */
