@@ -39,13 +39,20 @@ interface Candidate {
 export function assembleInstruction(request: InstructionRequest): AssembledInstruction {
   const context: EncodeContext = { bits: request.bits, prefixes: request.prefixes }
   const candidates: Candidate[] = []
+  /** There is one without EVEX. */
+  let hasPlain = false
   let reason: AssemblerError | (() => AssemblerError) | undefined
   for (const operands of variantsOf(request.operands)) {
     for (const form of candidateForms(request)) {
+      // It would not be taken.
+      if (form.encoding === 'evex' && hasPlain) continue
       try {
         const encoded = encodeSwappable(form, operands, context)
         if (typeof encoded === 'function') reason ??= encoded
-        else if (encoded !== undefined) candidates.push({ form, encoded })
+        else if (encoded !== undefined) {
+          candidates.push({ form, encoded })
+          hasPlain ||= form.encoding !== 'evex'
+        }
       } catch (error) {
         // Operands of the right kinds with a value that this form cannot hold. Another form may do.
         if (!(error instanceof AssemblerError)) throw error

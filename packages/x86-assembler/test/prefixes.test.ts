@@ -23,6 +23,7 @@ import {
   ymm1,
   ymm2,
   ymm3,
+  ymmword,
 } from '../src/index.ts'
 import { assembleWithGas, hasGas, sameBytes } from './support/gas.ts'
 
@@ -78,6 +79,25 @@ describe('asked for in words', () => {
       wrong.push(`${gas}: ${hexOf(bytes)}, gas ${answer instanceof Uint8Array ? hexOf(answer) : answer}`)
     }
     expect(wrong).toEqual([])
+  })
+
+  test('EVEX has the shortest form too, and only where nothing else does', () => {
+    const asm = new Assembler()
+    asm
+      .nf()
+      .add(rax, 5)
+      .nf()
+      .add(rax, 0x1234)
+      .add(rax, 5)
+      .add(rbx, rax, 5)
+      .vmovups(ymm1, ymmword(rax, { disp: 64 }))
+    expect(asm.assemble().listing()).toBe(`; section text at 0x0
+00  62 f4 fc 0c 83 c0 05               {nf} add rax, 5
+07  62 f4 fc 0c 81 c0 34 12 00 00      {nf} add rax, 0x1234
+11  48 83 c0 05                        add rax, 5
+15  62 f4 e4 18 83 c0 05               add rbx, rax, 5
+1c  c5 fc 10 48 40                     vmovups ymm1, ymmword [rax + 0x40]
+`)
   })
 
   test('a conditional branch has a hint in front, in both lengths', () => {
