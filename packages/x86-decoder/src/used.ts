@@ -306,7 +306,10 @@ function addRegister(
     case OperandKind.OPCODE_REG:
     case OperandKind.VVVV_REG:
     case OperandKind.FIXED_REG:
-      if (size === 4 && bits === MAY_WRITE && insn.mode === 64 && info.mnemonic.startsWith('CMOV')) {
+      // With a destination of its own, or zeroed upper bits, APX writes all of it.
+      if ((bits & WRITE) !== 0 && reads === 0 && (info.evexNd === 1 || info.mnemonic.startsWith('CFCMOV'))) {
+        uses.general(register, 8, bits)
+      } else if (size === 4 && bits === MAY_WRITE && insn.mode === 64 && info.mnemonic.startsWith('CMOV')) {
         // The high half is cleared, whether the condition holds or not.
         uses.general(register, 4, READ | WRITE)
       } else {

@@ -3,67 +3,8 @@
  * ModRM and vvvv take turns.
  */
 import { afterAll, describe, expect, test } from 'vitest'
-import { compareWithLlvm, hasLlvm, type LlvmDifference } from './support/llvm.ts'
-
-const isMap4 = (bytes: Uint8Array): boolean => bytes[0] === 0x62 && ((bytes[1] as number) & 7) === 4
-const prefixOf = (bytes: Uint8Array): number => (bytes[2] as number) & 3
-
-/** The opcode after REX2, 100h and more in the second map, or -1. */
-function rex2Opcode(bytes: Uint8Array): number {
-  const at = bytes.indexOf(0xd5)
-  return at < 0 || at > 1 ? -1 : (((bytes[at + 1] as number) & 0x80) << 1) | (bytes[at + 2] as number)
-}
-const ESCAPES = [0x0f, 0x26, 0x2e, 0x36, 0x3e, 0x62, 0x64, 0x65, 0x66, 0x67, 0xc4, 0xc5, 0xd5, 0xf0, 0xf2, 0xf3]
-
-/** Where LLVM differs, and what decides it. Each row must cover something. */
-const differences: readonly LlvmDifference[] = [
-  {
-    texts: /^- \| (?!ccmp|ctest)/,
-    bytes: (bytes) => isMap4(bytes) && ((bytes[3] as number) & 3) !== 0,
-    why: 'the lowest two bits of the third byte must be 0 where it has no condition (APX specification, "Extended EVEX Prefix")',
-  },
-  {
-    texts: /^- \| /,
-    bytes: (bytes) => isMap4(bytes) && prefixOf(bytes) === 1,
-    why: 'byte instructions have NP alone: LLVM takes 66 with W = 1',
-  },
-  {
-    texts: /^- \| /,
-    bytes: (bytes) => isMap4(bytes) && prefixOf(bytes) > 1,
-    why: 'these have NP or 66 alone: LLVM takes F3 and F2 too where NF is 1',
-  },
-  {
-    texts: /^(set\w+) \[.*\] \| \1 \[/,
-    why: 'displacements are not scaled in map 4 (APX specification, "Compressed Displacement"): LLVM scales that of SETcc',
-  },
-  {
-    texts: /^(- \| |.* \| -$)/,
-    bytes: (bytes) => ESCAPES.includes(rex2Opcode(bytes)),
-    why: 'after REX2 prefixes and escapes are no opcodes (APX specification, "REX2 Prefix")',
-  },
-  {
-    texts: /^- \| /,
-    bytes: (bytes) => [0x4, 0x7, 0xa, 0xe, 0x13, 0x18].includes(rex2Opcode(bytes) >> 4),
-    why: 'REX2 does not go with these rows of the opcode maps (APX specification, "REX2 Prefix")',
-  },
-  {
-    texts: /^(xchg|test|fcomp?|fstp|fxch|f\w+|int1|mov cs|- \| mov cs)\b/,
-    bytes: (bytes) => rex2Opcode(bytes) >= 0x84,
-    why: 'as without REX2: XCHG has no order, the aliases of TEST and the x87 exist, CS is not loaded by MOV',
-  },
-  {
-    texts: /^- \| (\{nf\})?(andn|bl\w+|bzhi|bextr) /,
-    bytes: (bytes) => prefixOf(bytes) === 1,
-    why: 'NP only: LLVM takes 66 too',
-  },
-  {
-    texts: /^kmov\w (k\d|e\w\w|r\w\w|r\d+d?),k\d \| -|^- \| (kmov|tile)/,
-    why: 'there are eight masks and eight tiles: more of them are #UD in ModRM.reg, and bits ignored in ModRM.rm',
-  },
-  { texts: /^(set\w+|movrs) .* \| -/, bytes: (bytes) => ((bytes[2] as number) & 0x80) !== 0, why: 'W is ignored' },
-  { texts: /^\{nf\}imulzu .* \| -/, why: 'NF and ZU go together (APX specification, IMUL)' },
-  { texts: /^((?:\{nf\})?(ro|rc|sh|sa)[lr] .*),1 \| \1$/, why: 'the count of the one-bit shifts is an operand' },
-]
+import { apxLlvmDifferences } from './differences.ts'
+import { compareWithLlvm, hasLlvm } from './support/llvm.ts'
 
 const MAP4_BITS = [0x08, 0x18, 0x0c, 0x1c, 0x00, 0x13, 0x48, 0x0a] as const
 /** Payloads of REX2 but for M0: without and with W and the register bits. */
@@ -129,19 +70,20 @@ describe.skipIf(!hasLlvm)('LLVM agrees', () => {
     { map: 4, opcodes: all, bits: MAP4_BITS, stride: 11 },
     { map: 7, opcodes: all, bits: [0x08, 0x0c], stride: 3 },
   ])('on APX in EVEX map $map', { timeout: 60_000 }, ({ map, opcodes, bits, stride }) => {
-    const { unknown, valid } = compareWithLlvm(evexItems(map, opcodes, bits, stride), differences, coverage)
+    const { unknown, valid } = compareWithLlvm(evexItems(map, opcodes, bits, stride), apxLlvmDifferences, coverage)
     expect(unknown).toEqual([])
     expect(valid).toBeGreaterThan(0)
   })
 
   test('on REX2', { timeout: 60_000 }, () => {
-    const { unknown, valid } = compareWithLlvm(rex2Items(), differences, coverage, upperRegisters)
+    const { unknown, valid } = compareWithLlvm(rex2Items(), apxLlvmDifferences, coverage, upperRegisters)
     expect(unknown).toEqual([])
     expect(valid).toBeGreaterThan(0)
   })
 })
 
 afterAll(() => {
-  for (const { why } of differences) console.log(`${String(coverage.get(why) ?? 0).padStart(9)} encodings: ${why}`)
-  if (coverage.size > 5) expect(differences.filter(({ why }) => !coverage.has(why))).toEqual([])
+  for (const { why } of apxLlvmDifferences)
+    console.log(`${String(coverage.get(why) ?? 0).padStart(9)} encodings: ${why}`)
+  if (coverage.size > 5) expect(apxLlvmDifferences.filter(({ why }) => !coverage.has(why))).toEqual([])
 })

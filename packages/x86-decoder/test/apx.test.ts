@@ -10,6 +10,7 @@ import {
   formatIntel,
   Instruction,
   OperandKind,
+  usedResources,
 } from '../src/index.ts'
 import { bytesOf, hexOf } from './support/bytes.ts'
 import { hasLlvm, llvmEncodings } from './support/llvm.ts'
@@ -127,6 +128,17 @@ describe('EVEX (APX specification, "Extended EVEX Prefix")', () => {
   })
 })
 
+test.each([
+  { bytes: '62 f4 44 10 ff f1', expected: 'r23=r rcx=r rsp=rw' },
+  { bytes: 'd5 18 58', expected: 'r16=w rsp=rw' },
+  { bytes: '62 f4 75 18 01 c1', expected: 'rcx=w cx=r ax=r' },
+  { bytes: '62 f4 7f 18 44 c0', expected: 'rax=w' },
+  { bytes: '62 f4 7d 0c 44 c1', expected: 'cx=cw ax=r' },
+])('$bytes uses $expected', ({ bytes, expected }) => {
+  const { registers } = usedResources(decode(bytesOf(bytes)).instruction)
+  expect(registers.map(({ name, access }) => `${name}=${access}`).join(' ')).toBe(expected)
+})
+
 /** Each form of APX with a register and with memory, with and without NF, with low registers and with high ones. */
 function samples(): DecodedInstruction[] {
   const found: DecodedInstruction[] = []
@@ -135,7 +147,7 @@ function samples(): DecodedInstruction[] {
     const pp = ['NP', '66', 'F3', 'F2'].indexOf(info.prefix)
     const isSized = info.prefix === 'NFx'
     const prefix = isSized ? Number(info.operandSize === 16) : pp
-    const w = info.sizeClass === '' ? Math.max(info.vexW, 0) : Number(info.operandSize === 64)
+    const w = info.vexW < 0 ? Number(info.operandSize === 64) : info.vexW
     const hasVvvv = info.operands.some(({ kind }) => kind === OperandKind.VVVV_REG)
     for (const p0 of [0xf0, 0x98]) {
       for (const modrm of [0xc1, 0x44]) {

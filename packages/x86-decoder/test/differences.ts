@@ -1,5 +1,6 @@
 /** What other decoders see differently, with what decides it. The tests print how much each row covers; one that covers nothing fails. */
 import { type CodeInfo, codes, decodeInto, Instruction } from '../src/index.ts'
+import type { TextDifference } from './support/llvm.ts'
 import { llvmSpelling } from './support/spelling.ts'
 
 /** One row of a table of differences. */
@@ -344,3 +345,107 @@ function hasPrefix(prefix: '66' | 'F2' | 'F3') {
   return (slot: Uint8Array, mode: 16 | 32 | 64): boolean =>
     decodeInto(slot, 0, 15, mode, insn) === 0 && (codes[insn.code] as CodeInfo).prefix === prefix
 }
+
+/** EVEX: `ours | theirs` as texts in Intel syntax without blanks, '-' for invalid. `evex-llvm.test.ts` has the enumeration. */
+export const evexLlvmDifferences: readonly TextDifference[] = [
+  {
+    texts: /^- \| /,
+    bytes: (bytes) => ((bytes[3] as number) & 0x60) === 0x60,
+    why: 'EVEX.L\'L = 11b is #UD where it is not a rounding (SDM vol. 2A, "EVEX.L\'L"): LLVM takes it for 512',
+  },
+  {
+    texts: /^vcvtu?si2s[dsh] .*[a-d]x\{\w\w-sae\} \| vcvtu?si2s[dsh] .*\{\w\w-sae\},/,
+    why: 'the rounding stands beside the last operand, as the manual writes r/m32{er}; LLVM has it before',
+  },
+  {
+    texts: /^(vcvtu?dq2pd|vcvtu?si2sd) .*\{\w\w-sae\} \| -/,
+    why: 'the conversion is exact, and the rounding is ignored (as iced-x86 has it; SDM has no {er} there)',
+  },
+  {
+    texts: /^(vps[rl]l|vpsra)w .* \| -|^vpalignr .* \| -|^vmovw .*\[.* \| -/,
+    why: 'W is ignored (SDM vol. 2B, 2C: WIG)',
+  },
+  {
+    texts:
+      /^v(rndscale|fpclass|scalef|getexp|comx|ucomx|reduce|getmant|minmax|rcp|rsqrt)\w*s[hsd] .* \| -|^vfc?m(add|ul)csh .* \| -/,
+    why: "L'L is ignored by scalar instructions (SDM vol. 2C: LLIG)",
+  },
+  {
+    texts: /^(vpinsr[bw]|vpextr[bw]|vextractps) .*\br\w\w\b.* \| \1 .*\be\w\w\b/,
+    why: 'with W = 1 the register is the 64-bit one, as the manual writes r64/m8',
+  },
+  {
+    texts: /^vmov([dw]) (xmm\d+),(xmm\d+) \| vmov\1 \3,\2$/,
+    why: '66 0F D6 and F3 MAP5 7E are stores: ModRM.rm is the destination (AVX10.2 specification, VMOVD, VMOVW)',
+  },
+  { texts: /^vp2intersect\w .*k\d/, why: 'the register of the pair that is encoded, not the even one' },
+  {
+    texts: /^- \| (\{nf\})?(andn|bl\w+|bzhi|bextr) /,
+    why: 'NP only, and z and L\'L must be 0 (APX specification, "EVEX Extension of VEX Instructions")',
+  },
+  { texts: /^- \| vcvtqq2p[sh] .*\{1to2\}/, why: 'NP only: LLVM takes 66 too' },
+  {
+    texts: /^- \| vfc?m(add|ul)c[ps]h /,
+    why: '#UD if the destination is a source too (SDM vol. 2C, VFMULCPH and its like)',
+  },
+]
+
+const isMap4 = (bytes: Uint8Array): boolean => bytes[0] === 0x62 && ((bytes[1] as number) & 7) === 4
+const prefixOf = (bytes: Uint8Array): number => (bytes[2] as number) & 3
+
+/** The opcode after REX2, 100h and more in the second map, or -1. */
+function rex2Opcode(bytes: Uint8Array): number {
+  const at = bytes.indexOf(0xd5)
+  return at < 0 || at > 1 ? -1 : (((bytes[at + 1] as number) & 0x80) << 1) | (bytes[at + 2] as number)
+}
+const ESCAPES = [0x0f, 0x26, 0x2e, 0x36, 0x3e, 0x62, 0x64, 0x65, 0x66, 0x67, 0xc4, 0xc5, 0xd5, 0xf0, 0xf2, 0xf3]
+
+/** APX, in the same way: `apx-llvm.test.ts`. */
+export const apxLlvmDifferences: readonly TextDifference[] = [
+  {
+    texts: /^- \| (?!ccmp|ctest)/,
+    bytes: (bytes) => isMap4(bytes) && ((bytes[3] as number) & 3) !== 0,
+    why: 'the lowest two bits of the third byte must be 0 where it has no condition (APX specification, "Extended EVEX Prefix")',
+  },
+  {
+    texts: /^- \| /,
+    bytes: (bytes) => isMap4(bytes) && prefixOf(bytes) === 1,
+    why: 'byte instructions have NP alone: LLVM takes 66 with W = 1',
+  },
+  {
+    texts: /^- \| /,
+    bytes: (bytes) => isMap4(bytes) && prefixOf(bytes) > 1,
+    why: 'these have NP or 66 alone: LLVM takes F3 and F2 too where NF is 1',
+  },
+  {
+    texts: /^(set\w+) \[.*\] \| \1 \[/,
+    why: 'displacements are not scaled in map 4 (APX specification, "Compressed Displacement"): LLVM scales that of SETcc',
+  },
+  {
+    texts: /^(- \| |.* \| -$)/,
+    bytes: (bytes) => ESCAPES.includes(rex2Opcode(bytes)),
+    why: 'after REX2 prefixes and escapes are no opcodes (APX specification, "REX2 Prefix")',
+  },
+  {
+    texts: /^- \| /,
+    bytes: (bytes) => [0x4, 0x7, 0xa, 0xe, 0x13, 0x18].includes(rex2Opcode(bytes) >> 4),
+    why: 'REX2 does not go with these rows of the opcode maps (APX specification, "REX2 Prefix")',
+  },
+  {
+    texts: /^(xchg|test|fcomp?|fstp|fxch|f\w+|int1|mov cs|- \| mov cs)\b/,
+    bytes: (bytes) => rex2Opcode(bytes) >= 0x84,
+    why: 'as without REX2: XCHG has no order, the aliases of TEST and the x87 exist, CS is not loaded by MOV',
+  },
+  {
+    texts: /^- \| (\{nf\})?(andn|bl\w+|bzhi|bextr) /,
+    bytes: (bytes) => prefixOf(bytes) === 1,
+    why: 'NP only: LLVM takes 66 too',
+  },
+  {
+    texts: /^kmov\w (k\d|e\w\w|r\w\w|r\d+d?),k\d \| -|^- \| (kmov|tile)/,
+    why: 'there are eight masks and eight tiles: more of them are #UD in ModRM.reg, and bits ignored in ModRM.rm',
+  },
+  { texts: /^(set\w+|movrs) .* \| -/, bytes: (bytes) => ((bytes[2] as number) & 0x80) !== 0, why: 'W is ignored' },
+  { texts: /^\{nf\}imulzu .* \| -/, why: 'NF and ZU go together (APX specification, IMUL)' },
+  { texts: /^((?:\{nf\})?(ro|rc|sh|sa)[lr] .*),1 \| \1$/, why: 'the count of the one-bit shifts is an operand' },
+]

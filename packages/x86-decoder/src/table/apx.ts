@@ -232,8 +232,8 @@ EVEX.NFx M4 85       CTEST         F,Ev,Gv     APX_F o64 scc
 EVEX.NFx M4 88       POPCNT        Gv,Ev       APX_F+POPCNT o64 nf
 EVEX.NP M4 8A        MOVRS         Gb,Mb       APX_F+MOVRS o64
 EVEX.NFx M4 8B       MOVRS         Gv,Mv       APX_F+MOVRS o64
-EVEX.NP M4 8F /0     POP2          Bq,Rq       APX_F o64 w0 nd distinct norsp
-EVEX.NP M4 8F /0     POP2P         Bq,Rq       APX_F o64 w1 nd distinct norsp
+EVEX.NP M4 8F /0     POP2          Bq,Rq       APX_F =v f64 o64 w0 nd distinct norsp
+EVEX.NP M4 8F /0     POP2P         Bq,Rq       APX_F =v f64 o64 w1 nd distinct norsp
 EVEX.NFx M4 A5       SHLD          Ev,Gv,CL    APX_F o64 nf
 EVEX.NFx M4 A5       SHLD          Bv,Ev,Gv,CL  APX_F o64 nd nf
 EVEX.NFx M4 AD       SHRD          Ev,Gv,CL    APX_F o64 nf
@@ -367,8 +367,8 @@ EVEX.NFx M4 FF /0    INC           Ev          APX_F o64 nf
 EVEX.NFx M4 FF /0    INC           Bv,Ev       APX_F o64 nd nf
 EVEX.NFx M4 FF /1    DEC           Ev          APX_F o64 nf
 EVEX.NFx M4 FF /1    DEC           Bv,Ev       APX_F o64 nd nf
-EVEX.NP M4 FF /6     PUSH2         Bq,Rq       APX_F o64 w0 nd norsp
-EVEX.NP M4 FF /6     PUSH2P        Bq,Rq       APX_F o64 w1 nd norsp
+EVEX.NP M4 FF /6     PUSH2         Bq,Rq       APX_F =v f64 o64 w0 nd norsp
+EVEX.NP M4 FF /6     PUSH2P        Bq,Rq       APX_F =v f64 o64 w1 nd norsp
 `
 
 /** VEX instructions in EVEX, instructions that need REX2. */

@@ -18,10 +18,10 @@ r=AL w=AX                     CBW
 r=AX w=EAX                    CWDE
 r=EAX w=RAX                   CDQE
 r=rAX w=rDX                   CWD CDQ CQO
-push=1                        PUSH PUSHF PUSHFD PUSHFQ CALL
-pop=1                         POP POPF POPFD POPFQ RET
-push=2                        CALLF
-pop=2                         RETF
+push=1                        PUSHP PUSH PUSHF PUSHFD PUSHFQ CALL
+pop=1                         POPP POP POPF POPFD POPFQ RET
+push=2                        PUSH2 PUSH2P CALLF
+pop=2                         POP2 POP2P RETF
 r=rAX,rCX,rDX,rBX,rSP,rBP,rSI,rDI push=8  PUSHA PUSHAD
 w=rDI,rSI,rBP,rBX,rDX,rCX,rAX pop=8   POPA POPAD
 crw=AL                        CMPXCHG.8

@@ -106,7 +106,7 @@ export function llvmEncodings(syntax: 'intel' | 'att', texts: readonly string[])
 }
 
 /** One row of a table of differences. */
-export interface LlvmDifference {
+export interface TextDifference {
   /** `ours | theirs`, '-' for invalid. */
   readonly texts: RegExp
   readonly bytes?: (bytes: Uint8Array) => boolean
@@ -122,7 +122,7 @@ export interface LlvmDifference {
  */
 export function compareWithLlvm(
   items: readonly Uint8Array[],
-  differences: readonly LlvmDifference[],
+  differences: readonly TextDifference[],
   coverage: Map<string, number>,
   view: (text: string) => string = (text) => text,
 ): { unknown: string[]; valid: number } {
