@@ -65,6 +65,24 @@ describe('a paging-structure cache (SDM vol. 3A, "Paging-Structure Caches")', ()
     expect(read(ACCESS_READ, 0x20_0000)).toMatchObject({ gpa: 0x7000, reads: 2 })
   })
 
+  test('addresses that differ in any bit above the page table have tables of their own', () => {
+    for (let bit = 21; bit < 57; bit++) {
+      const memory = new Memory()
+      const other = 1n << BigInt(bit)
+      buildPath(memory, 5, 0n, 0x7000n)
+      const context = contextOf(registersFor(5))
+      const cache = new PagingStructureCache()
+      const result = new WalkResult()
+      const walkTo = (linear: bigint): number =>
+        walk(context, memory, Number(linear & 0xffff_ffffn), Number(linear >> 32n), ACCESS_READ, result, cache)
+      expect(walkTo(0n)).toBe(WALK_OK)
+      // Nothing is mapped there, so that what is found must not come of the first walk.
+      expect([walkTo(other), result.pfec], `bit ${bit}`).toEqual([WALK_FAULT, 0])
+      buildPath(memory, 5, other, 0x7000n)
+      expect([walkTo(other), result.gpa, walkTo(other), result.reads]).toEqual([WALK_OK, 0x7000, WALK_OK, 1])
+    }
+  })
+
   test('an upper entry that is changed in memory counts only after an invalidation', () => {
     for (const scope of Object.values(Invalidate)) {
       const { memory, cache, read } = guest()
