@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { type Choices, compare, pagingCase } from './paging-differential/differences.ts'
+import { type Choices, compare, keyCase, pagingCase } from './paging-differential/differences.ts'
 import type { Levels } from './paging-differential/program.ts'
 import { hasQemu } from './system/differential/run.ts'
 
@@ -28,5 +28,14 @@ describe.skipIf(!available)('page faults, and A and D bits, as on QEMU', () => {
     expect(differences).toEqual([])
     expect(outcomes.get('vector 80')).toBeGreaterThan(150)
     expect([...outcomes.keys()].filter((key) => key.startsWith('#PF')).length).toBeGreaterThan(8)
+  })
+
+  test('protection keys of user and supervisor pages', { timeout: 60_000 }, () => {
+    const c = choices(6)
+    const cases = Array.from({ length: 1500 }, () => keyCase(c, 4))
+    const { differences, outcomes } = compare(cases, 4)
+    expect(differences).toEqual([])
+    // Of reads and writes, by user and supervisor.
+    for (const error of ['21', '23', '25', '27']) expect(outcomes.get(`#PF(${error})`), error).toBeGreaterThan(8)
   })
 })

@@ -1,6 +1,7 @@
 import { PFEC_P, PFEC_RSVD, PFEC_W } from '@retrap/paging'
 import { outputHere, outputOnQemu } from '../system/differential/run.ts'
 import { entryFor, image, type Levels, linearOf, OPERATIONS, type PagingCase, records } from './program.ts'
+import { walked } from './walked.ts'
 
 /** The choices that cases are drawn with; `@retrap/tooling/soak`'s generator has them. */
 export interface Choices {
@@ -63,6 +64,28 @@ function flippedBit(c: Choices, levels: Levels, level: number, large: boolean): 
   return c.pick([...low, ...high, ...inside])
 }
 
+const CR4_PKE = 0x40_0000
+const CR4_PKS = 0x100_0000
+
+/**
+ * The same in long mode with protection keys, for users' pages and for supervisors'.
+ *
+ * Left out: a user's access to a supervisor's page whose key denies it as well. By the manual, and in Xen, the error code
+ * has PK; QEMU looks no further than US.
+ */
+export function keyCase(c: Choices, levels: 4 | 5): PagingCase {
+  const each = pagingCase(c, levels)
+  const byUser = each.cpl === 3 && each.operation !== 'descriptor'
+  const rights = (): number => c.pick([0b01, 0b10, 0b11, 0]) * 4 + c.pick([0b01, 0b10, 0b11, 0]) * 16
+  return {
+    ...each,
+    // The leaf's key, in whichever entry is the leaf; in others the bits mean nothing.
+    entries: each.entries.map((entry) => entry | (BigInt(c.pick([1, 2, 2, 3])) << 59n)),
+    cr4: each.cr4 | (c.chance(3, 4) ? CR4_PKE : 0) | (!byUser && c.chance(3, 4) ? CR4_PKS : 0),
+    keys: { pkru: rights(), pkrs: rights() },
+  }
+}
+
 /** What a comparison finds. */
 export interface Comparison {
   /** A line for each access that ends differently, or leaves different tables. */
@@ -71,10 +94,13 @@ export interface Comparison {
   readonly outcomes: ReadonlyMap<string, number>
 }
 
-/** Makes accesses here and on QEMU. */
+/** Makes accesses here and on QEMU; with protection keys, which the processor here lacks, by `walk` alone. */
 export function compare(cases: readonly PagingCase[], levels: Levels): Comparison {
   const program = image(levels, cases)
-  const ours = records(levels, outputHere(program, { linearAddressBits: levels === 5 ? 57 : 48 }))
+  const ours =
+    cases[0]?.keys === undefined
+      ? records(levels, outputHere(program, { linearAddressBits: levels === 5 ? 57 : 48 }))
+      : walked(cases, levels)
   const theirs = records(levels, outputOnQemu(program))
   const found: string[] = []
   const outcomes = new Map<string, number>()
@@ -109,8 +135,8 @@ export function compare(cases: readonly PagingCase[], levels: Levels): Compariso
   return { differences: found, outcomes }
 }
 
-function describe({ operation, cpl, flags, cr0, cr4, nxe, entries }: PagingCase, levels: Levels): string {
-  const numbers = { flags, cr0, cr4, nxe }
+function describe({ operation, cpl, flags, cr0, cr4, nxe, entries, keys }: PagingCase, levels: Levels): string {
+  const numbers = { flags, cr0, cr4, nxe, ...keys }
   const registers = Object.entries(numbers).map(([name, value]) => `${name} ${value.toString(16)}`)
   const tables = entries.map((entry) => entry.toString(16)).join(' ')
   return `${operation} at CPL ${cpl} of ${linearOf(levels).toString(16)}, ${registers.join(' ')}, entries ${tables}`

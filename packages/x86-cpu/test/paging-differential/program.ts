@@ -47,7 +47,7 @@ const STACK = 0x13_8000
 const CASES = 0x14_0000
 const RECORDS = 0x1c_0000
 /** Tables that translate the program itself, from level 5 down to 1. */
-const OWN = 0x12_6000
+export const OWN = 0x12_6000
 /** Tables of the target's translation: level n at TABLES + n × 4096, and the same again for PAE's PDPTEs. */
 const TABLES = 0x12_c000
 const USER_CODE = 0x20_0000
@@ -55,7 +55,7 @@ const USER_STACK = 0x21_0000
 /** Where every translation leads that leads anywhere, large pages too. */
 const TARGET = 0x20_4120
 /** A descriptor for the local descriptor table, behind it. */
-const TARGET_DESCRIPTOR = 0x20_4140
+export const TARGET_DESCRIPTOR = 0x20_4140
 
 const V_CASE = VARIABLES
 const V_RECORD = VARIABLES + 4
@@ -68,15 +68,19 @@ const C_CR0 = 12
 const C_CR4 = 16
 const C_NXE = 20
 const C_ENTRIES = 24
-const CASE_BYTES = 64
+const C_PKRU = 64
+const C_PKRS = 68
+const CASE_BYTES = 72
 const RECORD_BYTES = 36
 const END_VECTOR = 0x50
 const ERROR_CODE_VECTORS: readonly number[] = [8, 10, 11, 12, 13, 14, 17, 21]
 const LDT_SELECTOR = 0x40
 
-const CR0_BASE: number = 0x8000_0011 | 0
+export const CR0_BASE: number = 0x8000_0011 | 0
 const CR4_PAE = 0x20
 const CR4_LA57 = 0x1000
+const CR4_PKE_PKS = 0x140_0000
+const IA32_PKRS = 0x6e1
 
 /** Ways to touch the target. `descriptor` loads a segment register from it. */
 export const OPERATIONS = ['read', 'write', 'modify', 'fetch', 'descriptor'] as const
@@ -89,12 +93,14 @@ export interface PagingCase {
   readonly flags: number
   /** CR0.WP. */
   readonly cr0: number
-  /** CR4.PSE, SMEP, SMAP. */
+  /** CR4.PSE, SMEP, SMAP; PKE, PKS. */
   readonly cr4: number
   /** EFER.NXE. */
   readonly nxe: number
   /** The entry of each level, from 1 up. */
   readonly entries: readonly bigint[]
+  /** For processors with protection keys: PKRU and IA32_PKRS. Key 0, which all other pages have, denies nothing. */
+  readonly keys?: { readonly pkru: number; readonly pkrs: number }
 }
 
 /** How it ended. */
@@ -127,14 +133,16 @@ export function entryFor(levels: Levels, level: number, large: boolean, bits: bi
 }
 
 /** Address of the entry that the target's translation uses. */
-function slotOf(levels: Levels, level: number): number {
+export function slotOf(levels: Levels, level: number): number {
   const linear = linearOf(levels)
   if (levels === 2) return (level === 2 ? OWN : tableOf(1)) + 4 * Number((linear >> (level === 2 ? 22n : 12n)) & 1023n)
   const table = level === levels ? OWN : tableOf(level)
   return table + 8 * Number((linear >> BigInt(3 + 9 * level)) & (levels === 3 && level === 3 ? 3n : 511n))
 }
 
+/** The program, its tables and cases. All cases have keys, or none. */
 export function image(levels: Levels, cases: readonly PagingCase[]): Uint8Array {
+  const keys = cases[0]?.keys !== undefined
   const long = levels >= 4
   const asm = new Assembler({ bits: 32, address: LOAD })
   const [entry, next, common, table, gdtr, idtr] = ['entry', 'next', 'common', 'table', 'gdtr', 'idtr'].map((name) =>
@@ -183,6 +191,12 @@ export function image(levels: Levels, cases: readonly PagingCase[]): Uint8Array 
   asm.mov(eax, c(C_CR0)).or(eax, CR0_BASE)
   setControl(cr0)
   asm.mov(eax, LDT_SELECTOR).lldt(ax)
+  if (keys) {
+    asm.mov(eax, cr4Base | CR4_PKE_PKS)
+    setControl(cr4)
+    asm.mov(eax, c(C_PKRU)).xor(ecx, ecx).xor(edx, edx).wrpkru()
+    asm.mov(eax, c(C_PKRS)).mov(ecx, IA32_PKRS).wrmsr()
+  }
   asm.mov(ebx, c(C_OPERATION)).mov(edx, c(C_CPL)).mov(edi, c(C_FLAGS))
   asm.mov(eax, c(C_CR4)).or(eax, cr4Base)
   setControl(cr4)
@@ -281,9 +295,10 @@ export function image(levels: Levels, cases: readonly PagingCase[]): Uint8Array 
   asm.org(VARIABLES).dd(CASES, RECORDS, CASES + cases.length * CASE_BYTES)
   ownTables(asm, levels)
   asm.org(CASES)
-  for (const { operation, cpl, flags, cr0: wp, cr4: features, nxe, entries } of cases) {
+  for (const { operation, cpl, flags, cr0: wp, cr4: features, nxe, entries, keys: rights } of cases) {
     asm.dd(OPERATIONS.indexOf(operation), cpl, flags, wp, features, nxe)
     for (let i = 0; i < 5; i++) asm.dq(entries[i] ?? 0n)
+    asm.dd(rights?.pkru ?? 0, rights?.pkrs ?? 0)
   }
   asm.org(USER_CODE)
   stubs(1)

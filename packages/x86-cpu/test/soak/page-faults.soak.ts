@@ -1,6 +1,6 @@
 /** Accesses through random tables here and on QEMU: `npm run -s soak -- page-faults`. A step is a batch in one mode. */
 import type { Soak } from '@retrap/tooling/soak'
-import { compare, pagingCase } from '../paging-differential/differences.ts'
+import { compare, keyCase, pagingCase } from '../paging-differential/differences.ts'
 import type { Levels } from '../paging-differential/program.ts'
 import { hasQemu } from '../system/differential/run.ts'
 
@@ -15,11 +15,11 @@ export const soak: Soak = {
     if (!hasQemu()) throw new Error('no qemu-system-x86_64 to compare with')
   },
   step(rng, index) {
-    const levels = LEVELS[index % LEVELS.length] as Levels
-    const { differences } = compare(
-      Array.from({ length: CASES }, () => pagingCase(rng, levels)),
-      levels,
+    // The last of them with protection keys.
+    const levels = LEVELS[index % (LEVELS.length + 1)]
+    const cases = Array.from({ length: CASES }, () =>
+      levels === undefined ? keyCase(rng, 5) : pagingCase(rng, levels),
     )
-    return differences[0]
+    return compare(cases, levels ?? 5).differences[0]
   },
 }
