@@ -78,7 +78,7 @@ const mutations: readonly (readonly [name: string, Mutation])[] = [
 ]
 
 test.each(mutations)('the oracle sees %s', { timeout: 120_000 }, async (_name, mutation) => {
-  const oracle = new Oracle(mutation)
+  const oracle = await Oracle.make('promise', mutation)
   const { violations } = await runSoak(
     { name: 'mutated', step: (rng) => oracle.program(rng, INSTRUCTIONS) },
     { count: 100, seed: 1, shrinkMs: 0 },

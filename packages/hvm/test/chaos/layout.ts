@@ -29,7 +29,6 @@ const WINDOW_GPA = 0x1_4000
 export const DECOY_GFNS: readonly number[] = [0x18, 0x19]
 /** Code: the same address in both. */
 export const CODE = 0x1_a000
-export const CODE_BYTES = 0x2000
 export const RAM_BYTES = 0x1_c000
 
 /** Four linear pages, across the boundary of two page tables in every mode. */

@@ -1,6 +1,8 @@
 import { DeterministicClock, Domain } from '../../src/index.ts'
 import type { HvmVcpu } from '../../src/index.ts'
-import type { RangeHandler } from '@retrap/ioreq'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { DeviceListener, connectDevices, startDeviceWorker } from '@retrap/ioreq/node'
 import { MachineMemory } from '@retrap/memory'
 import { P2mType } from '@retrap/p2m'
 import {
@@ -15,68 +17,29 @@ import {
   saveVcpu,
 } from '@retrap/x86-cpu'
 import type { Vcpu } from '@retrap/x86-cpu'
-import {
-  FIFO_GPA,
-  MODES,
-  PDPTE_0,
-  PORT,
-  PORTS,
-  RAM_BYTES,
-  STORE_BYTES,
-  STORE_GPA,
-  WINDOW_PAGES,
-  initialState,
-} from './layout.ts'
+import { DEVICES_BYTES, Devices } from './devices.ts'
+import { MODES, PDPTE_0, RAM_BYTES, initialState } from './layout.ts'
 
 /** How a machine's devices are reached, and when they answer. */
-export type Transport = 'at once' | 'promise'
+export const TRANSPORTS = ['at once', 'promise', 'Worker', 'socket'] as const
+export type Transport = (typeof TRANSPORTS)[number]
 
-const READ = 0
-const WRITE = 1
-
-/**
- * What the guest's devices are, whoever carries their accesses: a window and ports whose every read gives something
- * else, and a window that keeps what it is given.
- */
-export class Devices {
-  /** Four numbers an access: which device and direction, offset, size, value. */
-  readonly log: number[] = []
-  readonly store = new Uint8Array(STORE_BYTES)
-  #accesses = 0
-
-  reset(): void {
-    this.log.length = 0
-    this.#accesses = 0
-  }
-
-  access(device: number, direction: number, offset: number, size: number, value: number): number {
-    this.#accesses++
-    let result = value
-    if (device === STORE) {
-      if (direction === READ) {
-        result = 0
-        for (let i = size - 1; i >= 0; i--) result = ((result << 8) | (this.store[offset + i] as number)) >>> 0
-      } else for (let i = 0; i < size; i++) this.store[offset + i] = value >>> (8 * i)
-    } else if (direction === READ) {
-      // Small numbers, and ones that look like addresses, now and then.
-      const hash = Math.imul(this.#accesses * 0x1_0001 + offset, 0x9e37_79b1)
-      result = (hash & 3) === 0 ? hash >>> 28 : hash >>> 0
-    }
-    this.log.push(device * 2 + direction, offset, size, result)
-    return result
-  }
+/** A way to devices that are elsewhere. */
+interface Far {
+  readonly devices: Devices
+  /** Waits for what they have to say. */
+  wait(): Promise<void>
+  close(): Promise<void>
 }
-
-const FIFO = 0
-const STORE = 1
-const PORT_DEVICE = 2
 
 /** A domain with one vCPU that is driven by hand. */
 export class ChaosMachine {
   readonly domain: Domain
   readonly vcpu: HvmVcpu
   readonly cpu: Vcpu
-  readonly devices = new Devices()
+  devices: Devices = new Devices()
+  readonly transport: Transport
+  #far: Far | undefined
   /** Guest RAM from guest-physical 0 on. */
   readonly ram: Uint8Array
   readonly view: DataView
@@ -91,7 +54,17 @@ export class ChaosMachine {
   /** States to begin an instruction with: by mode, with an empty and with a full x87 stack. */
   readonly #states: Uint8Array[][] = []
 
-  constructor(transport: Transport) {
+  /** A machine whose devices are there. */
+  static async make(transport: Transport): Promise<ChaosMachine> {
+    const machine = new ChaosMachine(transport)
+    if (transport === 'Worker') machine.#far = await inWorker(machine.domain)
+    else if (transport === 'socket') machine.#far = await bySocket(machine.domain)
+    if (machine.#far !== undefined) machine.devices = machine.#far.devices
+    return machine
+  }
+
+  private constructor(transport: Transport) {
+    this.transport = transport
     const memory = MachineMemory.create({ bytes: 14 << 20 })
     this.memory = memory
     let seed = 1
@@ -110,7 +83,14 @@ export class ChaosMachine {
     this.view = new DataView(memory.buffer, base, RAM_BYTES)
     this.vcpu = this.domain.vcpus[0] as HvmVcpu
     this.cpu = this.vcpu.cpu
-    this.#attach(transport)
+    if (transport === 'at once') this.domain.attach(this.devices.model())
+    else if (transport === 'promise') {
+      const later = <T>(value: T): Promise<T> =>
+        new Promise((resolve) => {
+          this.answer = () => resolve(value)
+        })
+      this.domain.attach(this.devices.model(later))
+    }
     for (const mode of MODES) {
       this.cpu.reset(true)
       this.cpu.load(initialState(mode))
@@ -129,37 +109,9 @@ export class ChaosMachine {
     this.domain.interrupts.localApic(0).write(0xf0, 0x1ff)
   }
 
-  #attach(transport: Transport): void {
-    const handler = (device: number): RangeHandler => {
-      const access = (direction: number, offset: number, size: number, value: number): number =>
-        this.devices.access(device, direction, offset, size, value)
-      if (transport === 'at once') {
-        return {
-          read: (offset, size) => access(READ, offset, size, 0),
-          write: (offset, size, value) => void access(WRITE, offset, size, value),
-        }
-      }
-      const later = <T>(value: T): Promise<T> =>
-        new Promise((resolve) => {
-          this.answer = () => resolve(value)
-        })
-      return {
-        read: (offset, size) => later(access(READ, offset, size, 0)),
-        write: (offset, size, value) => {
-          access(WRITE, offset, size, value)
-          return later(undefined)
-        },
-      }
-    }
-    this.domain.attach({
-      name: 'devices',
-      synchronous: transport === 'at once',
-      attach: (context) => {
-        context.mapMmio(FIFO_GPA, WINDOW_PAGES * 0x1000, handler(FIFO))
-        context.mapMmio(STORE_GPA, STORE_BYTES, handler(STORE))
-        context.mapPorts(PORT, PORTS, handler(PORT_DEVICE))
-      },
-    })
+  /** Ends what runs the devices. */
+  async close(): Promise<void> {
+    await this.#far?.close()
   }
 
   /** The state that an instruction begins with; general and vector registers are the caller's. */
@@ -193,11 +145,64 @@ export class ChaosMachine {
   async settle(): Promise<void> {
     for (let tick = 0; !this.woken; tick++) {
       if (tick > 100_000) throw new Error('the device has not answered')
+      if (this.#far !== undefined) {
+        await this.#far.wait()
+        continue
+      }
       const { answer } = this
       this.answer = undefined
       answer?.()
       await Promise.resolve()
     }
     this.woken = false
+  }
+}
+
+async function inWorker(domain: Domain): Promise<Far> {
+  const buffer = new SharedArrayBuffer(DEVICES_BYTES)
+  const transport = startDeviceWorker(domain.dispatch, domain.platform, {
+    name: 'far',
+    modules: [],
+    program: new URL('device-worker.ts', import.meta.url),
+    data: buffer,
+    realTime: false,
+  })
+  const watched = transport.watch()
+  await transport.remote.ready
+  return {
+    devices: new Devices(buffer),
+    wait: async () => {
+      // The Worker's end comes by the event loop.
+      if (!transport.waitSync(20)) await new Promise((resolve) => setImmediate(resolve))
+    },
+    close: async () => {
+      transport.close()
+      await watched
+    },
+  }
+}
+
+/** Devices behind a Unix socket; in this process, so that their log is at hand. */
+async function bySocket(domain: Domain): Promise<Far> {
+  const devices = new Devices()
+  const address = { path: join(tmpdir(), `retrap-chaos-${process.pid}-${Math.random().toString(36).slice(2)}.sock`) }
+  const listener = await DeviceListener.listen(domain.dispatch, domain.platform, {
+    address,
+    token: 'chaos',
+    realTime: false,
+  })
+  const accepted = listener.accept()
+  const client = await connectDevices({ address, token: 'chaos', name: 'far' }, (server) =>
+    server.attach(devices.model((value) => Promise.resolve(value))),
+  )
+  const { remote } = await accepted
+  await remote.ready
+  return {
+    devices,
+    wait: () => new Promise((resolve) => void setImmediate(resolve)),
+    close: async () => {
+      await listener.close()
+      client.close()
+    },
   }
 }

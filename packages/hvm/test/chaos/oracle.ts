@@ -24,7 +24,9 @@ import {
   windowFrame,
 } from './layout.ts'
 import type { Mode } from './layout.ts'
+import { LOGGED, describeAccess } from './devices.ts'
 import { ChaosMachine } from './machine.ts'
+import type { Transport } from './machine.ts'
 
 /** More than an instruction, its prefix and a handler take, and any repetition that registers allow. */
 const BUDGET = 30_000
@@ -83,9 +85,9 @@ export type Mutation = (machine: ChaosMachine) => void
  */
 export class Oracle {
   readonly coverage = new Coverage()
-  readonly #calm = new ChaosMachine('at once')
-  readonly #wild = new ChaosMachine('promise')
-  readonly #adversary = new Adversary(this.#wild)
+  readonly #calm: ChaosMachine
+  readonly #wild: ChaosMachine
+  readonly #adversary: Adversary
   readonly #corpora: Readonly<Record<16 | 32 | 64, readonly (readonly Entry[])[]>>
   /** Those that access ports, and string instructions: few forms with much to go wrong. */
   readonly #strings: Readonly<Record<16 | 32 | 64, readonly (readonly Entry[])[]>>
@@ -98,7 +100,15 @@ export class Oracle {
   #units = 0
   #place: Place | undefined
 
-  constructor(mutation?: Mutation) {
+  /** @param transport - how the slow devices are reached */
+  static async make(transport: Transport = 'promise', mutation?: Mutation): Promise<Oracle> {
+    return new Oracle(await ChaosMachine.make('at once'), await ChaosMachine.make(transport), mutation)
+  }
+
+  private constructor(calm: ChaosMachine, wild: ChaosMachine, mutation: Mutation | undefined) {
+    this.#calm = calm
+    this.#wild = wild
+    this.#adversary = new Adversary(wild)
     this.#hook()
     mutation?.(this.#wild)
     this.#corpora = { 16: this.#offered(16), 32: this.#offered(32), 64: this.#offered(64) }
@@ -171,6 +181,15 @@ export class Oracle {
       machine.cpu.run(BUDGET)
       return machine.cpu.u32[S_RIP >>> 2] !== HANDLERS + 6 * 16 + 1
     })
+  }
+
+  async close(): Promise<void> {
+    await this.#wild.close()
+  }
+
+  /** What has been seen, in a line. */
+  describe(): string {
+    return this.coverage.describe(this.#wild.transport)
   }
 
   /** Some instructions from one initial state. @returns what differs, or undefined */
@@ -301,7 +320,7 @@ export class Oracle {
       if (clear) clearAccessed(machine.ram)
       this.#writeCode(machine, place, bytes)
       this.#writeFrame(machine, entry.form, words.getUint32(32, true) + base, address, stored)
-      machine.devices.log.length = 0
+      machine.devices.clearLog()
       if (interrupt) machine.domain.interrupts.signalMsi(0xfee0_0000, INTERRUPT)
     }
     const calmExit = calm.cpu.run(BUDGET)
@@ -324,6 +343,8 @@ export class Oracle {
     this.#units = 0
     this.#place = undefined
     let exit = cpu.run(BUDGET)
+    // Others answer when they please.
+    const held = this.#wild.transport === 'promise'
     let blocked = 0
     while (exit.reason === 'blocked') {
       if (blocked++ > MOST_WAITS) return ASTRAY
@@ -332,7 +353,7 @@ export class Oracle {
       if (!this.#unchanged()) return 'memory has changed while the instruction waits'
       adversary.strike(rng, place, length)
       // Looked at again before there is an answer.
-      for (let early = rng.below(6) - 4; early > 0; early--) {
+      for (let early = held ? rng.below(6) - 4 : 0; early > 0; early--) {
         exit = cpu.run(BUDGET)
         coverage.passes++
         if (exit.reason !== 'blocked') return `ends with ${describe(exit)} without its answer`
@@ -399,11 +420,13 @@ export class Oracle {
   #compare(): string | undefined {
     const calm = this.#calm
     const wild = this.#wild
-    const a = calm.devices.log
-    const b = wild.devices.log
-    for (let i = 0; i < Math.max(a.length, b.length); i += 4) {
-      if (a[i] !== b[i] || a[i + 1] !== b[i + 1] || a[i + 2] !== b[i + 2] || a[i + 3] !== b[i + 3])
-        return `device access ${i / 4} is ${access(a, i)} and ${access(b, i)}`
+    const a = calm.devices
+    const b = wild.devices
+    for (let i = 0; i < Math.max(a.logged, b.logged); i += LOGGED) {
+      for (let word = i; word < i + LOGGED; word++) {
+        if (i >= a.logged || i >= b.logged || a.log[word] !== b.log[word])
+          return `device access ${i / LOGGED} is ${describeAccess(a, i)} and ${describeAccess(b, i)}`
+      }
     }
     if (calm.cpu.materialiseFlags() !== wild.cpu.materialiseFlags()) return this.#registersDiffer()
     const other = wild.registers()
@@ -447,13 +470,6 @@ function placeOf(log: AccessLog): Place {
   if (mmio && ports) return 'all three'
   if (mmio) return ram ? 'RAM and MMIO' : 'MMIO'
   return ports ? (ram ? 'RAM and ports' : 'ports') : 'RAM'
-}
-
-function access(log: readonly number[], i: number): string {
-  if (i >= log.length) return 'none'
-  const [kind, offset, size, value] = log.slice(i, i + 4) as [number, number, number, number]
-  const device = ['window', 'store', 'port'][kind >>> 1]
-  return `${kind & 1 ? 'a write' : 'a read'} of ${size} at ${offset.toString(16)} of the ${device}, ${value.toString(16)}`
 }
 
 function describe(exit: Exit): string {

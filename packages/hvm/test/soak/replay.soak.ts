@@ -10,17 +10,27 @@ import { Oracle } from '../chaos/oracle.ts'
 /** Instructions of a step. */
 export const INSTRUCTIONS = 32
 
-let oracle: Oracle | undefined
+/** Of so many programs, how many have their devices behind a promise; the others are shared by Worker and socket. */
+const PROMISES = 64
+
+const oracles: Oracle[] = []
 
 /** See the file's comment. */
 export const soak: Soak = {
   name: 'replay',
   count: 1000,
-  setup() {
-    oracle = new Oracle()
+  async setup() {
+    for (const transport of ['promise', 'Worker', 'socket'] as const) oracles.push(await Oracle.make(transport))
   },
-  step: (rng) => oracle?.program(rng, INSTRUCTIONS),
-  teardown() {
-    if (oracle !== undefined) console.error(oracle.coverage.describe('promises'))
+  step(rng, index) {
+    const last = index % PROMISES
+    const which = last === PROMISES - 1 ? 2 : last === PROMISES - 2 ? 1 : 0
+    return (oracles[which] as Oracle).program(rng, INSTRUCTIONS)
+  },
+  async teardown() {
+    for (const oracle of oracles.splice(0)) {
+      console.error(oracle.describe())
+      await oracle.close()
+    }
   },
 }
