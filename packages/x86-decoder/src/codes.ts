@@ -98,6 +98,11 @@ export interface CodeInfo {
   readonly condition: number
   /** LOCK is legal with a memory destination. */
   readonly lockable: boolean
+  /**
+   * What F2 and F3 mean before a memory operand (HLE): `locked`, they are XACQUIRE and XRELEASE beside LOCK; `always`, without
+   * LOCK too; `release`, F3 is XRELEASE and F2 means nothing.
+   */
+  readonly elision: 'none' | 'locked' | 'always' | 'release'
   /** #UD if two of destination, index and mask (gathers), or of three tiles (AMX), are the same register. */
   readonly distinct: boolean
   /** Memory must be named with a SIB byte (AMX). */
@@ -272,6 +277,14 @@ function defaultAccess(form: Form): OperandAccess {
     : 'rw'
 }
 
+/** SDM vol. 2C, "XACQUIRE/XRELEASE — Hardware Lock Elision Prefix Hints". */
+function elisionOf({ mnemonic, map, opcode, attributes, vex, evex }: Form): CodeInfo['elision'] {
+  if (mnemonic === 'XCHG' && attributes.has('lock')) return 'always'
+  if (attributes.has('lock')) return mnemonic === 'CMPXCHG16B' ? 'none' : 'locked'
+  const isStore = opcode === 0x88 || opcode === 0x89 || opcode === 0xc6 || opcode === 0xc7
+  return isStore && mnemonic === 'MOV' && map === 0 && !vex && !evex ? 'release' : 'none'
+}
+
 type EvexInfo = Pick<CodeInfo, 'masking' | 'broadcast' | 'rounding' | 'disp8Scale' | 'evexNd' | 'noFlags' | 'condition'>
 
 function evexInfo({ attributes, evex, map, condition }: Form, code: number): EvexInfo {
@@ -392,6 +405,7 @@ function describe(form: Form, code: number): CodeInfo {
     vexL: form.l as CodeInfo['vexL'],
     ...evexInfo(form, code),
     lockable: attributes.has('lock'),
+    elision: elisionOf(form),
     distinct: attributes.has('distinct') || operands[2]?.kind === OperandKind.TILE_VVVV,
     sib: attributes.has('sib'),
     noRip: attributes.has('norip'),

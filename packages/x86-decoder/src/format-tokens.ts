@@ -248,6 +248,10 @@ const SHARED_WITH_EVEX: ReadonlySet<string> = /*#__PURE__*/ new Set(['AVX_VNNI',
 const WORTH_A_WORD = PREFIX_LOCK | PREFIX_REP | PREFIX_REPNE | PREFIX_SEGMENT
 const NO_WORDS: readonly string[] = []
 
+function isElided(elision: CodeInfo['elision'], locked: boolean, rep: boolean): boolean {
+  return elision === 'always' || (elision === 'locked' && locked) || (elision === 'release' && rep)
+}
+
 /** Prefixes that are worth a word: those that change what the instruction does, or hint at it. */
 export function prefixWords({ insn, info }: TokenWriter): readonly string[] {
   const { prefixes } = insn
@@ -264,7 +268,7 @@ export function prefixWords({ insn, info }: TokenWriter): readonly string[] {
   if (!mandatory && (rep || repne)) {
     if (info.repeat === 'rep') words.push(repne ? 'repne' : 'rep')
     else if (info.repeat === 'repe') words.push(repne ? 'repne' : 'repe')
-    else if (memory && ((prefixes & PREFIX_LOCK) !== 0 || info.mnemonic === 'XCHG') && info.lockable) {
+    else if (memory && isElided(info.elision, (prefixes & PREFIX_LOCK) !== 0, rep)) {
       words.push(repne ? 'xacquire' : 'xrelease')
     } else if (
       repne &&

@@ -35,7 +35,7 @@ export const decodingDifferences: readonly Difference[] = [
     why: 'MPX is #UD where the address size is 16 bits, with register operands too (SDM vol. 2A, BNDMOV)',
   },
   {
-    where: /^BND(LDX|STX) /,
+    where: /^BND(LDX|STX|MOV) /,
     why: '67 in 64-bit mode is shown as it is encoded; processors with MPX have 64-bit addresses all the same (SDM vol. 1, Appendix E)',
   },
   {
@@ -198,11 +198,15 @@ interface LlvmDifference extends Difference {
   readonly when?: (slot: Uint8Array, mode: 16 | 32 | 64, theirs: string) => boolean
 }
 
-/** The bytes without the legacy prefixes that `drop` names. */
+/** The bytes without the legacy prefixes that `drop` names, and without a REX that does not count. */
 function without(slot: Uint8Array, drop: readonly number[]): Uint8Array {
+  const isRex = (byte: number | undefined): boolean => byte !== undefined && (byte & 0xf0) === 0x40
   let end = 0
-  while (PREFIXES.has(slot[end] as number) || ((slot[end] as number) & 0xf0) === 0x40) end++
-  const kept = [...slot.subarray(0, end).filter((byte) => !drop.includes(byte)), ...slot.subarray(end)]
+  while (PREFIXES.has(slot[end] as number) || isRex(slot[end])) end++
+  const kept = [
+    ...slot.subarray(0, end).filter((byte, i) => !drop.includes(byte) && (!isRex(byte) || i === end - 1)),
+    ...slot.subarray(end),
+  ]
   return Uint8Array.from({ length: 16 }, (_, i) => kept[i] ?? 0)
 }
 
@@ -230,7 +234,7 @@ export const llvmDifferences: readonly LlvmDifference[] = [
   {
     where: /(?:66|f2|f3).*: invalid \(no such instruction/,
     why: 'where the opcode says NP, 66, F2 and F3 are not ignored (SDM vol. 2A, "Instruction Column in the Opcode Summary Table"): #UD',
-    when: isWithout(0x66, 0xf2, 0xf3),
+    when: isWithout(0x66, 0xf2, 0xf3, 0xf0),
   },
   {
     where: /^16-bit .*66/,
@@ -257,7 +261,7 @@ export const llvmDifferences: readonly LlvmDifference[] = [
     why: '98 and 99 in 16-bit code are CBW and CWD (SDM vol. 2A, CBW, CWD): LLVM names the 32-bit ones',
   },
   {
-    where: /: J\w+ rel(?:16|32) \| (?:invalid|\w+, length)/,
+    where: /: (?:J\w+|XBEGIN) rel(?:16|32) \| (?:invalid|\w+, length)/,
     why: 'the displacement of a near branch has the operand size, which F2 and F3 do not touch, and which is 64 bits in 64-bit mode on Intel processors whatever 66 says (SDM vol. 2A, Jcc, JMP, CALL)',
   },
   {
@@ -290,6 +294,12 @@ export const llvmDifferences: readonly LlvmDifference[] = [
     why: 'LLVM forgets the mandatory prefix of 0F AE /6 (with REX.W) and of 0F 01 FA',
   },
   {
+    where:
+      /67 (?:48|66).*: (?:CLFLUSH m8 \| clflushopt|JECXZ rel8 \| jrcxz|MFENCE \| tpause|invalid \(no such instruction in this mode\) \| movdir64b)/,
+    why: '67 with REX.W makes LLVM see a 66, or no 67',
+    elsewhere: true,
+  },
+  {
     where: /: WBINVD \| invalid/,
     why: '66 and F2 before 0F 09 are ignored (SDM vol. 2D, WBINVD has no NP): LLVM has it alone, for the sake of WBNOINVD',
   },
@@ -306,8 +316,8 @@ export const llvmDifferences: readonly LlvmDifference[] = [
     why: '66 0F 78 is group 17, of which /0 alone is EXTRQ (AMD APM vol. 3, "ModRM.reg Extensions")',
   },
   {
-    where: /: (?:invalid \(no such instruction in this mode\) \| u(?:rd|wr)msr$|ENQCMDS? r.* \| invalid)/,
-    why: 'USER_MSR is of 64-bit mode (Intel ISE reference, URDMSR), ENQCMD of all',
+    where: /: (?:invalid \(no such instruction in this mode\) \| (?:u(?:rd|wr)msr|swapgs)$|ENQCMDS? r.* \| invalid)/,
+    why: 'USER_MSR and SWAPGS are of 64-bit mode (Intel ISE reference, URDMSR; SDM vol. 2B, SWAPGS), ENQCMD of all',
   },
   {
     where: /: K\w+ .* \| invalid$/,

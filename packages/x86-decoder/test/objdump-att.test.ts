@@ -29,7 +29,6 @@ const aliases: readonly { readonly objdump: RegExp; readonly ours: RegExp; reado
   },
   { objdump: /,%[re]iz,\d\)/, ours: /^[^%]*.*\(%r?[a-z0-9]+\)/, why: 'an index that does not exist' },
   { objdump: /^fne?(ni|disi)\(8087 only\)$|^fnsetpm\(287 only\)$/, ours: /^fn(eni|disi|setpm)$/, why: 'a remark' },
-  { objdump: /^(bnd\w+|nopw?l?q?) /, ours: /^nop/, why: 'MPX is gone: where CPUID lacks it these are no-operations' },
 ]
 
 /** Lines that are no instruction: data in `.text`, and FWAIT taken for one with what follows it. */

@@ -167,6 +167,12 @@ function icedFeatures(insn: IcedInstruction): string {
     .join('+')
 }
 
+function icedElision({ opCode }: IcedInstruction): string {
+  if (!opCode.canUseXreleasePrefix) return 'none'
+  if (!opCode.canUseXacquirePrefix) return 'release'
+  return opCode.mnemonic === Mnemonic.Xchg ? 'always' : 'locked'
+}
+
 /** What iced knows about an instruction, as texts that `ourInfo` can be compared with. */
 export function icedInfo(insn: IcedInstruction, info: InstructionInfo): Record<string, string> {
   const flags = (bits: number): string => FLAGS.map(([letter, bit]) => ((bits & bit) === 0 ? '' : letter)).join('')
@@ -182,6 +188,7 @@ export function icedInfo(insn: IcedInstruction, info: InstructionInfo): Record<s
     privileged: String(insn.isPrivileged),
     features: icedFeatures(insn),
     real: String(insn.opCode.realMode),
+    elision: icedElision(insn),
   }
 }
 
@@ -200,5 +207,6 @@ export function ourInfo(code: CodeInfo): Record<string, string> {
       .toSorted((a, b) => a.localeCompare(b))
       .join('+'),
     real: String(!code.protectedOnly && (code.modes & MODE_16) !== 0),
+    elision: code.elision,
   }
 }
