@@ -100,6 +100,8 @@ export class HvmVcpu implements CpuHost {
         ? walk(this.#paging, this.#tables, lo, hi, access, result, this.#cache)
         : walk(this.#paging, this.#loggedTables, lo, hi, access, result)
     if (status !== WALK_OK) {
+      // A page fault drops what is held of the address, in a logged pass too.
+      this.#cache.drop(lo, hi, this.#paging.mode, this.#paging.pcid)
       into.errorCode = result.pfec
       return STATUS_FAULT
     }

@@ -132,7 +132,12 @@ export class PagingStructureCache {
     this.#lastSpace = SPACES
   }
 
-  /** Drops what a walk of this address would begin with: it led to a fault that the tables may no longer hold. */
+  /**
+   * Drops what walks of an address begin with, as a page fault does. `walk` does so by itself where it has the cache;
+   * after a fault of one that went without, in a logged pass, it is for the caller.
+   *
+   * @param top - level of the table that CR3 names
+   */
   drop(lo: number, hi: number, top: number, pcid: number): void {
     const space = this.#spaces[pcid] as number
     for (let level = 1; level < top; level++) this.#words[slotOf(keyOf(lo, hi, level), level, space) + 1] = 0

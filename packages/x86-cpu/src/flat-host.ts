@@ -87,6 +87,8 @@ export class FlatHost implements CpuHost {
     // The log has all that a walk of its pass reads.
     const cache = log === null ? this.#cache : null
     if (walk(this.#paging, tables, lo, hi, access, result, cache) !== WALK_OK) {
+      // A page fault drops what is held of the address, in a logged pass too.
+      this.#cache.drop(lo, hi, this.#paging.mode, this.#paging.pcid)
       into.errorCode = result.pfec
       return STATUS_FAULT
     }

@@ -12,10 +12,12 @@ import {
   eax,
   ebx,
   ecx,
+  edx,
   qword,
   rax,
   rbx,
   rcx,
+  rdi,
   rdx,
   rsi,
   tbyte,
@@ -106,6 +108,25 @@ describe('in 64-bit mode', () => {
       asm.mov(dword(pte(0x20)), 0x2_1001).mov(qword(0x2_0000), rdx)
     })
     expect(outcome()).toEqual([3n, 0x3333n])
+  })
+
+  test('a page fault in a logged pass drops upper entries too', () => {
+    // 2 MiB at 1 GiB by a page table of their own, all of one frame.
+    pc.write64(0x30_1008, 0x30_8007n)
+    pc.write64(0x30_8000, 0x30_9007n)
+    for (let page = 0; page < 4; page++) pc.write64(0x30_9000 + 8 * page, 0x2_0007n)
+    pc.host.devices.set(0x310, { read: () => 1n, write: () => true })
+    // Counts faults; in the first one, reads another page of that table.
+    pc.program((asm) => {
+      const done = asm.label()
+      asm.inc(rdx).cmp(rdx, 1).jne(done).mov(rsi, 0x4000_2000).mov(rax, qword(rsi)).bind(done).hlt()
+    }, HANDLER)
+    run(pc, (asm) => {
+      asm.xor(edx, edx).mov(rsi, 0x4000_0000).mov(rax, qword(rsi))
+      // The directory entry goes, and nothing is invalidated; then a device's byte is to be stored there.
+      asm.mov(qword(0x30_8000), 0).mov(rsi, 0x31_0000).mov(rdi, 0x4000_1000).movsb()
+    })
+    expect(pc.register('rdx')).toBe(2n)
   })
 
   test('INVLPG of a fragment inside a 1G page', () => {

@@ -104,6 +104,7 @@ export class BareHost implements CpuHost {
         : walk(this.#paging, this.#logged, lo, hi, access, this.#walk)
     this.tableReads += this.#walk.reads
     if (status !== WALK_OK) {
+      this.cache?.drop(lo, hi, this.#paging.mode, this.#paging.pcid)
       into.errorCode = this.#walk.pfec
       return STATUS_FAULT
     }
