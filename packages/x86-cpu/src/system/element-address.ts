@@ -1,5 +1,7 @@
 import type { Words } from '../host.ts'
 import { ADDRESS_16, ADDRESS_32, ADDRESS_CHECKED, R_ADDRESS, R_BASE, R_DISP, R_INDEX, R_SCALE } from '../record.ts'
+import { VECTOR_GP, VECTOR_SS } from '../semantics/context.ts'
+import { SS } from '../state-layout.ts'
 import { segmentOf } from './operands.ts'
 import type { System } from './system.ts'
 
@@ -34,23 +36,32 @@ function addScaled(into: Words, lo: number, hi: number, scale: number): void {
   else add(into, lo << scale, (hi << scale) | (lo >>> (32 - scale)))
 }
 
+/** Cuts an offset down to the address size. */
+function truncate(s: System, record: number, offset: Words): void {
+  const kind = s.cpu.memory.u8[record + R_ADDRESS] as number
+  if ((kind & ADDRESS_16) !== 0) offset.lo &= 0xffff
+  if ((kind & (ADDRESS_16 | ADDRESS_32 | ADDRESS_CHECKED)) !== 0) offset.hi = 0
+}
+
 const element: Words = { lo: 0, hi: 0 }
 
-/** Linear address of the element whose index (of a gather) or distance in bytes is given, into `linLo` and `linHi`. */
-export function locateElement(
-  s: System,
-  record: number,
-  lo: number,
-  hi: number,
-  scale: number,
-  size: number,
-  write: boolean,
-): void {
-  const kind = s.cpu.memory.u8[record + R_ADDRESS] as number
+/** Linear address of the element of a gather that has an index, into `linLo` and `linHi`: each is an address of its own. */
+export function locateIndexed(s: System, record: number, lo: number, hi: number, scale: number, size: number): void {
   element.lo = common.lo
   element.hi = common.hi
   addScaled(element, lo, hi, scale)
-  if ((kind & ADDRESS_16) !== 0) element.lo &= 0xffff
-  if ((kind & (ADDRESS_16 | ADDRESS_32 | ADDRESS_CHECKED)) !== 0) element.hi = 0
-  s.linear(segmentOf(s, record), element.lo, element.hi, size, write)
+  truncate(s, record, element)
+  s.linear(segmentOf(s, record), element.lo, element.hi, size, false)
+}
+
+/** Linear address of the part of one operand at a distance in bytes, into `linLo` and `linHi`. */
+export function locatePart(s: System, record: number, distance: number, size: number, write: boolean): void {
+  element.lo = common.lo
+  element.hi = common.hi
+  truncate(s, record, element)
+  add(element, distance, 0)
+  const segment = segmentOf(s, record)
+  // Beyond any limit.
+  if (!s.mode64 && element.hi !== 0) s.raise(segment === SS ? VECTOR_SS : VECTOR_GP, 0)
+  s.linear(segment, element.lo, element.hi, size, write)
 }

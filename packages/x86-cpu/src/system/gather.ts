@@ -1,6 +1,6 @@
 import { R_SCALE } from '../record.ts'
 import { STATUS_CONTINUE, STATUS_DONE, STATUS_FAULT, S_AVX_GATE } from '../state-layout.ts'
-import { locateElement, startElements } from './element-address.ts'
+import { locateIndexed, startElements } from './element-address.ts'
 import { registerOffset, sizeOf, type Handler } from './operands.ts'
 import { Abandon, type System } from './system.ts'
 
@@ -60,7 +60,7 @@ function gather({ index, element }: Shape): Handler {
       try {
         const at = indices + i * index
         const lo = s.get(at)
-        locateElement(s, record, lo, index === 8 ? s.get(at + 4) : (lo | 0) >> 31, scale, element, false)
+        locateIndexed(s, record, lo, index === 8 ? s.get(at + 4) : (lo | 0) >> 31, scale, element)
         s.readElement(s.linLo, s.linHi, element, i)
       } catch (error) {
         if (error instanceof Abandon && error.status === STATUS_FAULT) {

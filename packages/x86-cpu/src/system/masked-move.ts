@@ -1,8 +1,9 @@
 import { R_ADDRESS, ADDRESS_16, ADDRESS_32 } from '../record.ts'
-import { CS, STATUS_DONE, S_AVX_GATE, S_FTAG_EMPTY, S_FTOP, S_MMX_GATE, S_SSE_GATE } from '../state-layout.ts'
+import { VECTOR_GP, VECTOR_SS } from '../semantics/context.ts'
+import { CS, SS, STATUS_DONE, S_AVX_GATE, S_FTAG_EMPTY, S_FTOP, S_MMX_GATE, S_SSE_GATE } from '../state-layout.ts'
 import { ATTR_DB, RDI } from './architecture.ts'
 import { checkPendingX87 } from './fpu-environment.ts'
-import { locateElement, startElements } from './element-address.ts'
+import { locatePart, startElements } from './element-address.ts'
 import { isMemory, registerOffset, segmentOf, sizeOf, type Handler } from './operands.ts'
 import type { System } from './system.ts'
 
@@ -34,6 +35,8 @@ function maskedByteMove(bytes: number, gate: number): Handler {
     for (let i = 0; i < bytes; i++) {
       if (((s.u8[mask + i] as number) & 0x80) === 0) continue
       const sum = base + i
+      // Beyond any limit.
+      if (sum > 0xffff_ffff && !s.mode64) s.raise(segment === SS ? VECTOR_SS : VECTOR_GP, 0)
       const lo = size === 2 ? sum & 0xffff : sum >>> 0
       s.linear(segment, lo, size === 8 && sum > 0xffff_ffff ? baseHi + 1 : baseHi, 1, true)
       s.write(s.linLo, s.linHi, 1, s.u8[data + i] as number, 0, 0)
@@ -66,7 +69,7 @@ function maskedMove(element: 4 | 8): Handler {
     startElements(s, record)
     for (let at = 0; at < bytes; at += element) {
       if (s.get(mask + at + element - 4) >>> 31 === 0) continue
-      locateElement(s, record, at, 0, 0, element, store)
+      locatePart(s, record, at, element, store)
       if (store) s.write(s.linLo, s.linHi, element, s.get(data + at), element === 8 ? s.get(data + at + 4) : 0, 0)
       else {
         s.readElement(s.linLo, s.linHi, element, at / element)

@@ -1,3 +1,4 @@
+import type { CodeInfo } from '@retrap/x86-decoder'
 import type { ContractMachine, DeviceAccess, DevicePlan, Outcome, Start } from './machine.ts'
 
 /** What a case violates; empty if nothing. */
@@ -102,3 +103,24 @@ const VARIANTS: readonly (readonly [number, DevicePlan['scribble'], boolean])[] 
   [2, 'while waiting', false],
   [1, 'until it retires', true],
 ]
+
+/** Whether a device sees two reads, or two writes, of one byte. */
+export function touchesTwice(accesses: readonly DeviceAccess[]): boolean {
+  const seen = new Set<string>()
+  for (const { kind, address, size } of accesses) {
+    for (let i = 0; i < size; i++) {
+      const key = `${kind} ${address + i}`
+      if (seen.has(key)) return true
+      seen.add(key)
+    }
+  }
+  return false
+}
+
+/**
+ * Whether elements of a gather lie one upon the other: then what another party writes between their reads is seen by the
+ * later one, as it should be (gather.test.ts), and the two runs differ.
+ */
+export function readsOverlap({ mnemonic }: CodeInfo, { accesses }: CaseReport): boolean {
+  return mnemonic.includes('GATHER') && touchesTwice(accesses)
+}

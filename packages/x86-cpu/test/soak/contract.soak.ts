@@ -5,7 +5,7 @@
 import { formatIntel } from '@retrap/x86-decoder'
 import type { Soak } from '@retrap/tooling/soak'
 import { ContractMachine, WINDOW_GPA } from '../contract/machine.ts'
-import { checkReplay } from '../contract/replay.ts'
+import { checkReplay, readsOverlap } from '../contract/replay.ts'
 import { CaseBuilder } from '../semantics/cases.ts'
 import { encode, modesOf } from '../semantics/encode.ts'
 import { families } from '../semantics/families.ts'
@@ -41,7 +41,8 @@ export const soak: Soak = {
       length: encoding.bytes.length,
       used: false,
     }
-    const { violations } = checkReplay(machine, start, [WINDOW_GPA, WINDOW_GPA + 0x1000])
-    return violations.length === 0 ? undefined : violations.join('\n')
+    const report = checkReplay(machine, start, [WINDOW_GPA, WINDOW_GPA + 0x1000])
+    const { violations } = report
+    return violations.length === 0 || readsOverlap(form, report) ? undefined : violations.join('\n')
   },
 }
