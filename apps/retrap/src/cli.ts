@@ -173,7 +173,7 @@ function createProgram(host: CliHost, finish: Finish): Command {
     const memory = least ? INSTALLER_MEMORY_BYTES : flags.memory
     await finish(settingsFor({ ...flags, memory }, images, input, host))
   })
-  addDisasm(program, host.stdout, process.env)
+  addDisasm(program, host.stdout, host.stderr, process.env)
   addWalk(program, host.stdout)
   return program
 }

@@ -7,6 +7,7 @@ import { parseAddress, usage } from '../values.ts'
 import { isElf, readElf } from './elf.ts'
 import { cut, listSection, type ListingOptions, SYNTAXES, type Syntax } from './listing.ts'
 import { peHeader, readPe } from './pe.ts'
+import { ListingProgress, type ProgressTerminal } from './progress.ts'
 import type { Mode, Program } from './program.ts'
 
 interface DisasmFlags {
@@ -28,7 +29,12 @@ Examples:
 A file that is neither ELF nor PE is plain code. Colour needs a terminal, and no NO_COLOR in the environment.`
 
 /** Adds the command. */
-export function addDisasm(program: Command, output: ListingOutput, environment: NodeJS.ProcessEnv): void {
+export function addDisasm(
+  program: Command,
+  output: ListingOutput,
+  terminal: ProgressTerminal,
+  environment: NodeJS.ProcessEnv,
+): void {
   program
     .command('disasm')
     .description('Disassemble a file: ELF, PE or plain x86 machine code')
@@ -55,7 +61,19 @@ export function addDisasm(program: Command, output: ListingOutput, environment: 
         throw usage(`--stop ${hex(flags.stop)} is not after --start ${hex(flags.start)}`)
       }
       const loaded = load(await readInput(path, path), path, flags)
-      await printLines(lines(loaded, path, flags, wantsColour(flags.color, output, environment)), output)
+      const parts = cutAll(loaded, path, flags)
+      const total = parts.reduce((sum, { bytes }) => sum + bytes.length, 0)
+      // A listing on the terminal shows by itself how it goes on.
+      const progress =
+        terminal.isTTY === true && output.isTTY !== true
+          ? new ListingProgress(terminal, path, total, () => performance.now())
+          : undefined
+      const colour = wantsColour(flags.color, output, environment)
+      try {
+        await printLines(lines({ ...loaded, sections: parts }, path, flags, colour, progress), output)
+      } finally {
+        progress?.end()
+      }
     })
 }
 
@@ -84,16 +102,34 @@ function load(bytes: Uint8Array, path: string, flags: DisasmFlags): Program {
   return { format: 'raw', mode: 64, sections: [{ name: 'code', address, bytes, symbols: [] }] }
 }
 
-function* lines(program: Program, path: string, flags: DisasmFlags, colour: boolean): Generator<string, void> {
-  const { start, stop } = flags
-  const mode = flags.mode === undefined ? program.mode : (Number(flags.mode) as Mode)
+/** What is between --start and --stop. */
+function cutAll(program: Program, path: string, { start, stop }: DisasmFlags): Program['sections'] {
   const sections = program.sections.map((section) => cut(section, start, stop)).filter((part) => part !== undefined)
   if (sections.length === 0) throw new CliError('ERR_INPUT', `${path}: ${whyEmpty(program)}`)
-  const options: ListingOptions = { mode, syntax: flags.syntax, colour, ...(stop === undefined ? {} : { stop }) }
+  return sections
+}
+
+function* lines(
+  program: Program,
+  path: string,
+  flags: DisasmFlags,
+  colour: boolean,
+  progress: ListingProgress | undefined,
+): Generator<string, void> {
+  const { stop } = flags
+  const mode = flags.mode === undefined ? program.mode : (Number(flags.mode) as Mode)
   yield `${path}: ${program.format === 'raw' ? 'plain code' : program.format}, ${mode}-bit`
-  for (const section of sections) {
+  let before = 0
+  for (const section of program.sections) {
+    const start = before
+    const options: ListingOptions = {
+      ...{ mode, syntax: flags.syntax, colour },
+      ...(stop === undefined ? {} : { stop }),
+      onProgress: (bytes) => progress?.report(start + bytes),
+    }
     yield ''
     yield* listSection(section, options)
+    before += section.bytes.length
   }
 }
 

@@ -26,7 +26,12 @@ export interface ListingOptions {
   readonly start?: bigint
   /** No instruction starts at this address or after it. */
   readonly stop?: bigint
+  /** Called now and then with how many bytes of the section are listed. */
+  readonly onProgress?: (bytes: number) => void
 }
+
+/** Lines between two calls of `onProgress`. */
+const PROGRESS_LINES = 4096
 
 type Formatter<T> = (target: DecodedInstruction, options: FormatOptions) => T
 
@@ -78,9 +83,11 @@ export function* listSection(section: Section, options: ListingOptions): Generat
   const last = section.address + BigInt(section.bytes.length)
   const digits = Math.max(4, (stop === undefined || stop > last ? last : stop).toString(16).length)
   yield paint('dim', `${section.name}:`)
+  let count = 0
   for (const decoded of decodeAll(section.bytes, { mode, address: section.address })) {
     const { address } = decoded
     if (stop !== undefined && address >= stop) return
+    if (++count % PROGRESS_LINES === 0) options.onProgress?.(Number(address - section.address))
     const label = symbols.at(address)
     if (label !== undefined) {
       yield ''

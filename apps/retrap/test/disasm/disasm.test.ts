@@ -9,6 +9,7 @@ import { runCli } from '../../src/cli.ts'
 import { wantsColour } from '../../src/disasm/command.ts'
 import { readElf } from '../../src/disasm/elf.ts'
 import { peHeader, readPe } from '../../src/disasm/pe.ts'
+import { ListingProgress } from '../../src/disasm/progress.ts'
 import { SymbolTable } from '../../src/disasm/symbols.ts'
 import { elfFile, peFile } from '../support/executables.ts'
 import { FakeHost } from '../support/fake-machine.ts'
@@ -231,4 +232,30 @@ test('a name reaches as far as its size', () => {
   ])
   const names = [0xf, 0x10, 0x17, 0x18, 0x20, 0x21].map((address) => table.resolve(BigInt(address)))
   expect(names).toEqual([undefined, 'function', 'function+0x7', undefined, 'label', undefined])
+})
+
+describe('progress of a listing that goes elsewhere', () => {
+  test('appears after half a second, a few times a second, and leaves nothing behind', () => {
+    let time = 0
+    let written = ''
+    const progress = new ListingProgress({ write: (data) => (written += data) }, 'vmlinux', 1000, () => time)
+    progress.report(100)
+    expect(written).toBe('')
+    time = 500
+    progress.report(333)
+    time = 600
+    progress.report(400)
+    time = 700
+    progress.report(500)
+    progress.end()
+    expect(written).toBe('\rvmlinux: 33 %\u001B[K\rvmlinux: 50 %\u001B[K\r\u001B[K')
+  })
+
+  test('is nothing at all where it is done soon', () => {
+    let written = ''
+    const progress = new ListingProgress({ write: (data) => (written += data) }, 'true', 10, () => 0)
+    progress.report(5)
+    progress.end()
+    expect(written).toBe('')
+  })
 })
