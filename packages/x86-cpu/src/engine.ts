@@ -58,7 +58,7 @@ function isImplemented(info: CodeInfo): boolean {
 function* sources(): Generator<FormSource> {
   for (let code = 0; ; code++) {
     const info = codeInfo(code)
-    // EVEX comes last, and none of it is implemented: those rows are not even read.
+    // Nothing from EVEX on is implemented: those rows are not even read.
     if (info.code !== code || info.encoding === 'evex') return
     if (!isImplemented(info)) continue
     for (const variant of variantsOf(info)) {

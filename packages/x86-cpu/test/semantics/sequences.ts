@@ -1,5 +1,6 @@
 import { OperandKind, codes, operandRegister } from '@retrap/x86-decoder'
 import type { CodeInfo } from '@retrap/x86-decoder'
+import { isOffered } from '../../src/features.ts'
 import { encode, modesOf } from './encode.ts'
 import type { Encoding } from './encode.ts'
 import type { Mode } from './layout.ts'
@@ -29,6 +30,7 @@ export interface Sequence extends Encoding {
 
 function usable(info: CodeInfo): boolean {
   if (
+    !isOffered(info.feature) ||
     info.privileged ||
     info.alias ||
     (info.operandSize === 0 && !/^(CLC|STC|CMC|SAHF|LAHF|SALC)$/.test(info.mnemonic))
