@@ -1,3 +1,4 @@
+import { Worker } from 'node:worker_threads'
 import { MachineMemory } from '@retrap/memory'
 import { P2m, P2mType } from '@retrap/p2m'
 import { ACCESS_WRITE, MAP_DIRTY, PagingContext, WALK_FAULT, WALK_OK, WalkResult, walk } from '@retrap/paging'
@@ -5,8 +6,12 @@ import { describe, expect, test } from 'vitest'
 import { GuestTables } from '../src/index.ts'
 
 /** Four-level tables in guest frames 1 to 4 that map linear page 0 to frame 7, with no A or D bit set. */
-function guest(): { p2m: P2m; tables: GuestTables; walkIt: () => WalkResult; entry: (gfn: number) => number } {
-  const memory = MachineMemory.create({ bytes: 16 << 20 })
+function guest(memory: MachineMemory = MachineMemory.create({ bytes: 16 << 20 })): {
+  p2m: P2m
+  tables: GuestTables
+  walkIt: () => WalkResult
+  entry: (gfn: number) => number
+} {
   const p2m = P2m.create(memory)
   p2m.populate(0, 16)
   for (const gfn of [4, 3, 2, 1]) memory.u32[p2m.translate(gfn * 4096) >>> 2] = ((gfn === 1 ? 7 : gfn - 1) << 12) | 7
@@ -51,4 +56,52 @@ describe("a guest's page tables behind the p2m", () => {
       expect(entry(gfn)).toBe(before)
     }
   })
+})
+
+/** Another vCPU's thread: clears an entry, sees that it stays clear, and puts it back, over and over. */
+const CLEARER = `
+import { parentPort, workerData } from 'node:worker_threads'
+const { buffer, index, value, rounds } = workerData
+const words = new BigUint64Array(buffer)
+let marked = 0
+let undone = 0
+for (let round = 0; round < rounds; round++) {
+  for (let spin = round % 50; spin > 0; spin--) Atomics.load(words, index)
+  if ((Atomics.exchange(words, index, 0n) & 0x60n) !== 0n) marked++
+  for (let spin = 0; spin < 20; spin++) if (Atomics.load(words, index) !== 0n) undone++
+  Atomics.store(words, index, value)
+}
+parentPort.postMessage({ marked, undone })
+`
+
+test('two vCPUs racing A/D update against PTE clear, on two threads', { timeout: 60_000 }, async () => {
+  const memory = MachineMemory.create({ bytes: 16 << 20, shared: true })
+  const { p2m, walkIt } = guest(memory)
+  const worker = new Worker(new URL(`data:text/javascript,${encodeURIComponent(CLEARER)}`), {
+    workerData: { buffer: memory.buffer, index: p2m.translate(0x1000) / 8, value: 0x7007n, rounds: 200_000 },
+  })
+  const done = new Promise<{ marked: number; undone: number }>((resolve, reject) => {
+    worker.once('message', resolve)
+    worker.once('error', reject)
+  })
+  let finished = false
+  void done.finally(() => (finished = true))
+  const seen = { mapped: 0, faults: 0 }
+  for (let i = 0; !finished; i++) {
+    const { status, gpa, pfec } = walkIt()
+    if (status === WALK_OK) {
+      seen.mapped++
+      expect(gpa).toBe(0x7123)
+    } else {
+      seen.faults++
+      expect(pfec).toBe(2)
+    }
+    // The message arrives between two turns of the event loop.
+    // oxlint-disable-next-line no-await-in-loop -- that is what is wanted
+    if (i % 1000 === 0) await new Promise((resolve) => setImmediate(resolve))
+  }
+  const { marked, undone } = await done
+  expect(undone).toBe(0)
+  // It was a race: both came first now and then.
+  expect(Math.min(marked, seen.mapped, seen.faults)).toBeGreaterThan(10)
 })
