@@ -143,6 +143,16 @@ export const soak: Soak = {
         }
         decoder.free()
       }
+      // With APX there is nothing to compare with, but it must not read too far either.
+      for (let at = 0; at < BATCH * SLOT; at += SLOT) {
+        const status = decodeInto(slots, at, at + 15, mode, insn)
+        const problem = checkCut(at, mode, status)
+        if (problem !== undefined) return `${mode}-bit mode, APX: ${hexOf(slots.subarray(at, at + 15))}: ${problem}`
+        if (status !== 0 || at % (RARELY * SLOT) !== 0) continue
+        formatIntel(insn)
+        formatAtt(insn)
+        formatNasm(insn)
+      }
     }
     return undefined
   },
