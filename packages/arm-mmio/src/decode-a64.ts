@@ -1,0 +1,186 @@
+/** Decodes A64 loads and stores. */
+import { Addressing, Extend, InstructionSet, type LoadStore, NO_REGISTER } from './load-store.ts'
+import { Matcher } from './matcher.ts'
+import { compileRow, expandChoices, extract, type Form, parseRows, type Row } from './row.ts'
+import { a64Rows, a64Transfers } from './table/a64.ts'
+
+/** Puts each of the transfers in the place of `*`. */
+function expandTransfers(row: Row): Row[] {
+  if (!row.mnemonic.startsWith('*')) return [row]
+  const rows: Row[] = []
+  for (const line of a64Transfers.trim().split('\n')) {
+    const [z = '', v = '', o = '', start = '', middle = '', end = '', register = '', ...attributes] = line.split(/ +/)
+    if (row.attributes.includes('noprefetch') && attributes[0]?.startsWith('prefetch') === true) continue
+    if (row.attributes.includes('general') && v === '1') continue
+    const letter = row.mnemonic.slice(1)
+    const bits = row.encoding.replace('zz', z).replace('v', v).replace('oo', o)
+    rows.push({
+      encoding: bits,
+      // LDUR, LDTR, PRFUM: the letter stands before the R or M.
+      mnemonic: `${start}${letter}${middle}${end === '.' ? '' : end}`,
+      operands: row.operands.replace('<t>', `<${register}>`),
+      attributes: [...attributes, ...row.attributes.filter((each) => each !== 'noprefetch' && each !== 'general')],
+    })
+  }
+  return rows
+}
+
+/** The A64 table, one form a row. */
+export const a64Forms: readonly Form[] = /*#__PURE__*/ parseRows(a64Rows)
+  .flatMap(expandTransfers)
+  .flatMap(expandChoices)
+  .map(compileRow)
+
+// Bits 31:21 have what tells most rows apart.
+const matcher = /*#__PURE__*/ new Matcher(a64Forms, 21, 11)
+
+const even = (register: number): boolean => (register & 1) === 0
+
+/** Whether the encoding is allocated: what bit patterns alone cannot say. */
+function allocated(form: Form, word: number): boolean {
+  const { attributes, operation, fields } = form
+  if (attributes.has('couple') || operation === 'load-64b' || operation === 'store-64b') {
+    const t = extract(fields.get('t'), word)
+    // ST64BV's Xs is any register.
+    if (!even(t) || (attributes.has('couple') && !even(extract(fields.get('s'), word)))) return false
+    if (!attributes.has('couple') && t > 22) return false
+  }
+  if (attributes.has('structure') && fields.has('z')) {
+    // One doubleword a register leaves nothing to interleave.
+    if (extract(fields.get('z'), word) === 3 && extract(fields.get('Q'), word) === 0) return false
+  }
+  if (fields.has('e') && (extract(fields.get('e'), word) & 2) === 0) return false
+  if (fields.has('w') && extract(fields.get('w'), word) === 0) return false
+  if (fields.has('p')) {
+    if (extract(fields.get('p'), word) === 3) return false
+    return operation === 'other' || copyRegistersFit(form, word)
+  }
+  if (attributes.has('pair') && operation === 'atomic') {
+    return extract(fields.get('t'), word) !== 31 && extract(fields.get('u'), word) !== 31
+  }
+  return true
+}
+
+/** Memory copies need registers that differ, and addresses that are no zero register. */
+function copyRegistersFit(form: Form, word: number): boolean {
+  const t = extract(form.fields.get('t'), word)
+  const s = extract(form.fields.get('s'), word)
+  const n = extract(form.fields.get('n'), word)
+  if (t === s || t === n || s === n || t === 31) return false
+  return form.operation === 'fill' || s !== 31
+}
+
+const registerOf = (form: Form, letter: string, word: number): number => {
+  const field = form.fields.get(letter)
+  return field === undefined ? NO_REGISTER : extract(field, word)
+}
+
+/** Bytes of the register that the first `<?t>` names. */
+function registerSize(form: Form, elementSize: number): number {
+  const letter = form.operands.charAt(form.operands.indexOf('t>') - 1)
+  if (letter === 'W') return 4
+  if (letter === 'X') return 8
+  return elementSize < 4 && letter === 'R' ? 4 : elementSize
+}
+
+/**
+ * Decodes one A64 instruction.
+ *
+ * @param word - the instruction
+ * @param insn - filled in if it is a load, a store, or something else that accesses memory at an address from registers
+ * @returns whether it is
+ *
+ * Source: Arm ARM (DDI 0487), "Loads and Stores".
+ */
+export function decodeA64(word: number, insn: LoadStore): boolean {
+  const form = matcher.find(word, allocated)
+  if (form === undefined) return false
+  const { attributes, fields } = form
+  insn.set = InstructionSet.A64
+  insn.form = form
+  insn.word = word >>> 0
+  insn.length = 4
+  insn.condition = 14
+  insn.rt = registerOf(form, 't', word)
+  insn.rt2 = registerOf(form, 'u', word)
+  insn.rs = registerOf(form, 's', word)
+  insn.rn = registerOf(form, 'n', word)
+  insn.rm = registerOf(form, 'm', word)
+  insn.subtract = false
+  insn.list = 0
+  insn.lane = -1
+  insn.start = 0
+  insn.step = 1
+  insn.alignment = 1
+  insn.acquire = attributes.has('acquire') || extract(fields.get('a'), word) !== 0
+  insn.release = attributes.has('release') || extract(fields.get('r'), word) !== 0
+  let { size } = form
+  if (size === 0 && fields.has('z')) size = 1 << extract(fields.get('z'), word)
+  insn.elementSize = size
+  insn.elements = 1
+  insn.registerSize = registerSize(form, size)
+  insn.vector = false
+  insn.extend = Extend.LSL
+  insn.shift = 0
+  insn.offset = form.by
+  insn.addressing = attributes.has('pre')
+    ? Addressing.PRE_INDEX
+    : attributes.has('post')
+      ? Addressing.POST_INDEX
+      : attributes.has('literal')
+        ? Addressing.LITERAL
+        : Addressing.OFFSET
+  if (form.immediateScale !== 0) insn.offset = immediate(form, word)
+  const wField = fields.get('w')
+  if (wField !== undefined) {
+    const w = extract(wField, word)
+    insn.addressing = w === 1 ? Addressing.POST_INDEX : w === 3 ? Addressing.PRE_INDEX : Addressing.OFFSET
+  }
+  if (attributes.has('pair')) insn.elements = 2
+  else if (attributes.has('couple')) {
+    insn.elements = 2
+    insn.rt2 = (insn.rt + 1) & 31
+  }
+  if (attributes.has('extended')) decodeExtend(form, word, insn)
+  if (form.operation === 'load-64b' || form.operation === 'store-64b') {
+    insn.elementSize = 64
+    insn.registerSize = 8
+  }
+  if (form.registers !== 0) decodeStructure(form, word, insn)
+  else insn.vector = /<[BHSDQ]t>/.test(form.operands)
+  return true
+}
+
+/** The offset that the immediate stands for, in bytes. */
+function immediate(form: Form, word: number): number {
+  const field = form.fields.get('i')
+  let value = extract(field, word)
+  if (field !== undefined && form.immediateSigned && value >= 1 << (field.width - 1)) value -= 1 << field.width
+  return value * form.immediateScale
+}
+
+/** By option: UXTW, UXTX (which LSL is written for), SXTW, SXTX. */
+const EXTENDS = [Extend.UXTW, Extend.LSL, Extend.SXTW, Extend.SXTX] as const
+
+function decodeExtend(form: Form, word: number, insn: LoadStore): void {
+  const option = extract(form.fields.get('e'), word)
+  insn.extend = EXTENDS[((option >> 1) & 2) | (option & 1)] as Extend
+  insn.shift = extract(form.fields.get('S'), word) === 0 ? 0 : Math.log2(insn.elementSize || 8)
+}
+
+function decodeStructure(form: Form, word: number, insn: LoadStore): void {
+  const { fields, registers } = form
+  insn.vector = true
+  insn.list = registers
+  const lane = fields.get('l')
+  insn.registerSize = lane === undefined && extract(fields.get('Q'), word) === 0 ? 8 : 16
+  if (lane !== undefined) insn.lane = extract(lane, word)
+  else if (form.attributes.has('lane')) insn.lane = extract(fields.get('Q'), word)
+  if (insn.lane >= 0 || form.attributes.has('replicate')) {
+    insn.elements = registers
+  } else insn.elements = (registers * insn.registerSize) / insn.elementSize
+  if (insn.addressing === Addressing.POST_INDEX && insn.rm === 31) {
+    insn.rm = NO_REGISTER
+    insn.offset = insn.elements * insn.elementSize
+  }
+}

@@ -1,0 +1,105 @@
+/** Text of A32 and Thumb loads and stores, in the unified assembler language, lower case. */
+import { Addressing, Extend, type LoadStore, NO_REGISTER } from './load-store.ts'
+
+const REGISTERS = 'r0 r1 r2 r3 r4 r5 r6 r7 r8 r9 r10 r11 r12 sp lr pc'.split(' ')
+const CONDITIONS = ['eq', 'ne', 'hs', 'lo', 'mi', 'pl', 'vs', 'vc', 'hi', 'ls', 'ge', 'lt', 'gt', 'le', '', ''] as const
+const SHIFTS = ['lsl', 'lsr', 'asr', 'ror', 'rrx'] as const
+
+const name = (number: number): string => REGISTERS[number & 15] as string
+
+/** Immediate with its sign; 0 subtracted is `#-0`, which is another encoding. */
+const signed = (insn: LoadStore): string => (insn.subtract && insn.offset === 0 ? '#-0' : `#${insn.offset}`)
+
+/** Index register with sign and shift: `-r2, lsl #2`. */
+function indexRegister(insn: LoadStore): string {
+  const register = `${insn.subtract ? '-' : ''}${name(insn.rm)}`
+  if (insn.extend === Extend.RRX) return `${register}, rrx`
+  return insn.extend === Extend.LSL && insn.shift === 0 ? register : `${register}, ${SHIFTS[insn.extend]} #${insn.shift}`
+}
+
+function address(insn: LoadStore): string {
+  const base = name(insn.rn)
+  const offset = insn.rm === NO_REGISTER ? signed(insn) : indexRegister(insn)
+  if (insn.addressing === Addressing.POST_INDEX) return `[${base}], ${offset}`
+  if (insn.addressing === Addressing.PRE_INDEX) return `[${base}, ${offset}]!`
+  return offset === '#0' ? `[${base}]` : `[${base}, ${offset}]`
+}
+
+/** SIMD structures: `[r0:64]!`, `[r0], r2`. */
+function structureAddress(insn: LoadStore): string {
+  const alignment = insn.alignment > 1 ? `:${insn.alignment * 8}` : ''
+  const base = `[${name(insn.rn)}${alignment}]`
+  if (insn.addressing === Addressing.OFFSET) return base
+  return insn.rm === NO_REGISTER ? `${base}!` : `${base}, ${name(insn.rm)}`
+}
+
+function structureList(insn: LoadStore): string {
+  const lane = insn.lane >= 0 ? `[${insn.lane}]` : insn.form.attributes.has('replicate') ? '[]' : ''
+  const registers = Array.from({ length: insn.list }, (_, index) => {
+    const doubled = insn.form.attributes.has('doubled')
+    return `d${(insn.rt + index * (doubled ? 1 : insn.step)) & 31}${lane}`
+  })
+  return `{${registers.join(', ')}}`
+}
+
+const registerList = (list: number): string => {
+  const names = REGISTERS.filter((_register, number) => ((list >> number) & 1) !== 0)
+  return `{${names.join(', ')}}`
+}
+
+function vectorList(insn: LoadStore): string {
+  const letter = insn.registerSize === 4 ? 's' : 'd'
+  return `{${Array.from({ length: insn.elements }, (_, index) => `${letter}${(insn.rt + index) & 31}`).join(', ')}}`
+}
+
+/** `ia` is left out where it is the default. */
+function mode(insn: LoadStore): string {
+  if (!insn.subtract) return insn.start === 0 ? (insn.form.attributes.has('multiple') ? '' : 'ia') : 'ib'
+  return insn.start === insn.offset ? 'db' : 'da'
+}
+
+function operand(insn: LoadStore, placeholder: string): string {
+  switch (placeholder) {
+    case 'address':
+    case 'literal':
+      return address(insn)
+    case '!':
+      return insn.addressing === Addressing.PRE_INDEX ? '!' : ''
+    case '#i':
+      return `#${insn.list}`
+    case 'registers':
+      return registerList(insn.list)
+    case 'vectors':
+      return vectorList(insn)
+    case 'list':
+    case 'lanes':
+      return structureList(insn)
+    case 'base':
+      return structureAddress(insn)
+    case 'Rt':
+      return name(insn.rt)
+    case 'Rt1':
+    case 'Ru':
+      return name(insn.rt2)
+    case 'Rs':
+      return name(insn.rs)
+    case 'Rn':
+      return name(insn.rn)
+    case 'Rm':
+      return name(insn.rm)
+    default:
+      // Half precision is in the single registers.
+      return `${placeholder === 'Dt' ? 'd' : 's'}${insn.rt}`
+  }
+}
+
+/** Text of a decoded A32 or Thumb instruction. */
+export function formatA32(insn: LoadStore): string {
+  const { form } = insn
+  const bits = insn.form.registers !== 0 ? `.${insn.elementSize * 8}` : ''
+  const size = form.operands.startsWith('<Ht>') ? '.16' : ''
+  const mnemonic = form.mnemonic.toLowerCase().replace('<mode>', mode(insn))
+  // The condition stands before the mode that vector transfers spell out.
+  const start = `${mnemonic}${CONDITIONS[insn.condition] as string}${bits}${size}`
+  return `${start} ${form.operands.replaceAll(/<([^>]*)>/g, (_match, placeholder: string) => operand(insn, placeholder))}`
+}

@@ -1,0 +1,14 @@
+/** Text of loads and stores. */
+import { formatA32 } from './format-a32.ts'
+import { formatA64 } from './format-a64.ts'
+import { InstructionSet, type LoadStore } from './load-store.ts'
+
+/**
+ * Text of a decoded instruction, in the syntax of the Arm ARM: `ldp x0, x1, [sp, #16]`. A64's labels are relative:
+ * `ldr x0, .+8`.
+ *
+ * @param insn - after a successful decode
+ */
+export function formatLoadStore(insn: LoadStore): string {
+  return insn.set === InstructionSet.A64 ? formatA64(insn) : formatA32(insn)
+}

@@ -1,0 +1,172 @@
+/**
+ * The language of the instruction tables, and its compiler.
+ *
+ * A row has the columns encoding, mnemonic, operands, attributes, two or more spaces apart; `#` starts a comment line.
+ *
+ * Encoding, most significant bit first: `0` and `1` are fixed, `-` is anything, a letter is a field, which may be in
+ * several pieces. Fields: `t` `u` registers that are transferred, `n` base, `m` index, `s` status or source, `c`
+ * condition, `i` immediate, `j` list of registers, `z` size, `Q` `l` vector size and lane, `v` SIMD&FP, `o` `p` options,
+ * `e` `S` extend and shift, `a` `r` acquire and release, `w` addressing mode of a pair, `k` kind of shift, `U` add.
+ * `P`, `W`, `U`: the bits that A32 and T32 call so.
+ * `L` and `N` are choices: a row stands for one row for each value, `(x|y)` picks by `L`, `(w|x|y|z)` by `N`.
+ *
+ * Mnemonic: as the manual writes it. `<AR>` stands for the letters of acquire and release, `<S>` for that of the size,
+ * `<PME>` and `<options>` for those of memory copies.
+ *
+ * Operands: text with placeholders: a register class and a field (`<Wt>`), or one of `format.ts`.
+ *
+ * Attributes: the operation, with bytes per element (or the operation of an atomic) after a dot; `imm=s*4` signed immediate, `u` unsigned, times 4 or
+ * `size`; `pre`, `post` writeback; `pair` two registers `t` and `u`; `couple` two consecutive ones; the rest is named in
+ * `Attribute`; and the architectural feature in capitals (`FEAT_` left off).
+ */
+
+/** A field of an encoding: its pieces, the most significant first. */
+export interface Field {
+  /** `shift | width << 8` of each. */
+  readonly pieces: readonly number[]
+  /** In bits. */
+  readonly width: number
+}
+
+/** One instruction form: a row of a table. */
+export interface Form {
+  /** Index in its set's table. */
+  readonly index: number
+  readonly mnemonic: string
+  readonly operands: string
+  readonly operation: string
+  /** Bytes of one access; 0 where fields decide. */
+  readonly size: number
+  readonly attributes: ReadonlySet<string>
+  /** `FEAT_` name, or `''` for the base architecture. */
+  readonly feature: string
+  /** Bits that are fixed, and their values. */
+  readonly mask: number
+  readonly value: number
+  readonly fields: ReadonlyMap<string, Field>
+  /** Immediate: signed, and by what it is multiplied (0 = no immediate). */
+  readonly immediateSigned: boolean
+  readonly immediateScale: number
+  /** Fixed offset or writeback in bytes. */
+  readonly by: number
+  /** SIMD structures: how many registers; 0 for all else. */
+  readonly registers: number
+}
+
+/** One row before its letters mean anything. */
+export interface Row {
+  readonly encoding: string
+  readonly mnemonic: string
+  readonly operands: string
+  readonly attributes: readonly string[]
+}
+
+/** Splits a table's text into rows. */
+export function parseRows(text: string): Row[] {
+  const rows: Row[] = []
+  for (const line of text.split('\n')) {
+    if (line === '' || line.startsWith('#')) continue
+    const [encoding = '', mnemonic = '', operands = '', attributes = ''] = line.split(/ {2,}/)
+    rows.push({ encoding: encoding.replaceAll(' ', ''), mnemonic, operands, attributes: attributes.split(' ') })
+  }
+  return rows
+}
+
+/** Replaces the choices `L` and `N` of a row by each of their values. */
+export function expandChoices(row: Row): Row[] {
+  const choose = (rows: readonly Row[], letter: string, group: RegExp): Row[] =>
+    rows.flatMap((each) => {
+      const width = each.encoding.split(letter).length - 1
+      if (width === 0) return [each]
+      return Array.from({ length: 1 << width }, (_, value) => {
+        const pick = (text: string): string =>
+          text.replaceAll(group, (_match, inside: string) => inside.split('|')[value] as string)
+        let left = width
+        return {
+          encoding: each.encoding.replaceAll(letter, () => String((value >> --left) & 1)),
+          mnemonic: pick(each.mnemonic),
+          operands: pick(each.operands),
+          attributes: each.attributes.map(pick),
+        }
+      })
+    })
+  return choose(choose([row], 'L', /\(([^|()]*\|[^|()]*)\)/g), 'N', /\(([^|()]*\|[^|()]*\|[^|()]*\|[^|()]*)\)/g)
+}
+
+/** Compiles a row. */
+export function compileRow(row: Row, index: number): Form {
+  const { encoding } = row
+  let mask = 0
+  let value = 0
+  const pieces = new Map<string, number[]>()
+  for (let start = 0; start < encoding.length; ) {
+    const letter = encoding.charAt(start)
+    let end = start + 1
+    while (encoding.charAt(end) === letter) end++
+    const shift = encoding.length - end
+    const ones = (2 ** (end - start) - 1) * 2 ** shift
+    if (letter === '0' || letter === '1') {
+      mask += ones
+      if (letter === '1') value += ones
+    } else if (letter !== '-') {
+      const list = pieces.get(letter) ?? []
+      list.push(shift | ((end - start) << 8))
+      pieces.set(letter, list)
+    }
+    start = end
+  }
+  const fields = new Map<string, Field>()
+  for (const [letter, list] of pieces) {
+    fields.set(letter, { pieces: list, width: list.reduce((sum, piece) => sum + (piece >> 8), 0) })
+  }
+  const [operation = '', ...rest] = row.attributes
+  const [name = '', size = '0'] = operation.split('.')
+  const attributes = new Set<string>()
+  let feature = ''
+  let immediate = ''
+  let by = 0
+  let registers = 0
+  let bytes = Number(size) || 0
+  if (size === 'block') attributes.add('block')
+  else if (Number.isNaN(Number(size))) attributes.add(size)
+  for (const attribute of rest) {
+    if (attribute.startsWith('imm=')) immediate = attribute.slice(4)
+    else if (attribute.startsWith('by=')) by = Number(attribute.slice(3))
+    else if (attribute.startsWith('bytes=')) bytes = Number(attribute.slice(6))
+    else if (/^(?:structure|sequence|replicate)\.\d$/.test(attribute)) {
+      attributes.add(attribute.slice(0, -2))
+      registers = Number(attribute.slice(-1))
+    }
+    else if (/^[A-Z]/.test(attribute)) feature = attribute
+    else attributes.add(attribute)
+  }
+  const [sign = '', scale = '1'] = immediate.split('*')
+  return {
+    index,
+    mnemonic: row.mnemonic,
+    operands: row.operands === '.' ? '' : row.operands,
+    operation: name,
+    size: bytes,
+    attributes,
+    feature,
+    mask: mask >>> 0,
+    value: value >>> 0,
+    fields,
+    immediateSigned: sign === 's',
+    immediateScale: immediate === '' ? 0 : scale === 'size' ? bytes : Number(scale),
+    by,
+    registers,
+  }
+}
+
+/** A field's value in an encoding; 0 where there is none. */
+export function extract(field: Field | undefined, word: number): number {
+  let value = 0
+  if (field !== undefined) {
+    for (const piece of field.pieces) {
+      const width = piece >> 8
+      value = (value << width) | ((word >>> (piece & 255)) & ((1 << width) - 1))
+    }
+  }
+  return value
+}
