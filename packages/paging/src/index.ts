@@ -1,5 +1,5 @@
 /**
- * x86 guest page walks: every mode, exact rights and error codes, A and D bits.
+ * Guest page walks. x86: every mode, exact rights and error codes, A and D bits. Arm: stage 1 of the EL1&0 regime.
  *
  * @packageDocumentation
  */
@@ -39,3 +39,17 @@ export type { TableReader, TableStatus } from './table-reader.ts'
 export { mappings, translate, type AccessOptions, type Mapping, type Translation } from './translate.ts'
 export { probe, walk } from './walk.ts'
 export { WalkResult } from './walk-result.ts'
+export { ArmFormat, ArmPagingContext, type ArmHalf, type ArmTranslationRegisters } from './arm/context.ts'
+export {
+  ARM_FETCH,
+  ARM_PAN,
+  ARM_READ,
+  ARM_UNPRIVILEGED,
+  ARM_WALK_FAULT,
+  ARM_WALK_OK,
+  ARM_WALK_TABLE,
+  ARM_WRITE,
+  ArmWalkResult,
+  shortFaultStatus,
+} from './arm/walk-result.ts'
+export { walkArm } from './arm/walk.ts'

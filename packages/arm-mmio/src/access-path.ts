@@ -1,0 +1,283 @@
+/** The accesses of one instruction: translated, logged, and made once each. */
+import { ARM_WALK_FAULT, ARM_WALK_OK, ArmPagingContext, ArmWalkResult, walkArm } from '@retrap/paging'
+import { AccessKind, type AccessLog, AccessState, accessTag, LoggedTables } from '@retrap/replay'
+import type { DeviceOrder } from './serialise.ts'
+import { MAX_TRANSFER } from './transfer.ts'
+import { type ArmWorld, DeviceAnswer, Region } from './world.ts'
+
+/** How a step of an instruction ended. */
+export const Step = {
+  DONE: 0,
+  /** A device will answer. */
+  PENDING: 1,
+  /** What was expected is no longer so; nothing has happened if this is the first access. */
+  RETRY: 2,
+  /** External abort at `faultLo`, `faultHi`. */
+  ABORT: 3,
+  /** A fault of stage 1 there; `walk` says which. */
+  STAGE1: 4,
+  /** An unaligned access to Device memory there. */
+  ALIGNMENT: 5,
+  /** Another vCPU's access holds the address. */
+  BUSY: 6,
+} as const
+
+/** One of the `Step` numbers. */
+export type Step = (typeof Step)[keyof typeof Step]
+
+const NO_LOCK = -1
+
+/** One instruction's accesses. Made once per vCPU. */
+export class AccessPath {
+  /** Bytes of the instruction's elements, in memory order. */
+  readonly data: Uint8Array
+  /** Where the last step failed. */
+  faultLo: number
+  faultHi: number
+  readonly walk: ArmWalkResult
+  readonly context: ArmPagingContext
+  readonly #log: AccessLog
+  readonly #world: ArmWorld
+  readonly #order: DeviceOrder
+  readonly #vcpu: number
+  readonly #tables: LoggedTables
+  // The pages of the instruction: their address, IPA and type.
+  readonly #pageLo: number[]
+  readonly #pageHi: number[]
+  readonly #pageIpa: number[]
+  readonly #pageDevice: boolean[]
+  #pages: number
+  #aarch32: boolean
+  #lock: number
+  #hold: boolean
+
+  constructor(log: AccessLog, world: ArmWorld, order: DeviceOrder, vcpu: number) {
+    this.data = new Uint8Array(MAX_TRANSFER)
+    this.faultLo = 0
+    this.faultHi = 0
+    this.walk = new ArmWalkResult()
+    this.context = new ArmPagingContext()
+    this.#log = log
+    this.#world = world
+    this.#order = order
+    this.#vcpu = vcpu
+    this.#tables = new LoggedTables(log, world.tables)
+    this.#pageLo = [0, 0, 0]
+    this.#pageHi = [0, 0, 0]
+    this.#pageIpa = [0, 0, 0]
+    this.#pageDevice = [false, false, false]
+    this.#pages = 0
+    this.#aarch32 = false
+    this.#lock = NO_LOCK
+    this.#hold = false
+  }
+
+  /** Starts a pass: nothing is translated yet. */
+  begin(aarch32: boolean): void {
+    this.#pages = 0
+    this.#aarch32 = aarch32
+  }
+
+  /** Lock that is held between passes, for saving; -1 if none is. */
+  get heldLock(): number {
+    return this.#lock
+  }
+
+  /** Takes again what a saved instruction held. */
+  restoreLock(lock: number): boolean {
+    this.#lock = lock
+    return lock === NO_LOCK || this.#order.tryLock(lock, this.#vcpu)
+  }
+
+  /** The instruction has ended, in whatever way. */
+  release(): void {
+    if (this.#lock !== NO_LOCK) this.#order.unlock(this.#lock, this.#vcpu)
+    this.#lock = NO_LOCK
+    this.#hold = false
+  }
+
+  /** From here to the end of the instruction nobody else reaches the address. */
+  hold(): void {
+    this.#hold = true
+  }
+
+  /**
+   * Translates every page of a range, so that what faults does so before anything happens.
+   *
+   * @param access - `ARM_` bits
+   */
+  translate(lo: number, hi: number, bytes: number, access: number): Step {
+    const pages = Math.floor(((lo & 0xfff) + bytes - 1) / 4096) + 1
+    let pageLo = (lo & ~0xfff) >>> 0
+    let pageHi = hi
+    for (let page = 0; page < pages; page++) {
+      if (this.#find(pageLo, pageHi) < 0) {
+        const at = page === 0 ? lo : pageLo
+        const step = this.#translatePage(at, pageHi, access)
+        if (step !== Step.DONE) return step
+      }
+      pageLo += 4096
+      if (pageLo > 0xffff_ffff) {
+        pageLo = 0
+        pageHi = this.#aarch32 ? 0 : (pageHi + 1) >>> 0
+      }
+    }
+    return Step.DONE
+  }
+
+  #translatePage(lo: number, hi: number, access: number): Step {
+    this.#log.beginWalk()
+    const outcome = walkArm(this.context, this.#tables, lo, hi, access, this.walk)
+    this.faultLo = lo
+    this.faultHi = hi
+    if (outcome === ARM_WALK_FAULT) return Step.STAGE1
+    // A table in no memory: an external abort on the walk.
+    if (outcome !== ARM_WALK_OK) return Step.ABORT
+    const page = this.#pages++
+    this.#pageLo[page] = (lo & ~0xfff) >>> 0
+    this.#pageHi[page] = hi
+    this.#pageIpa[page] = this.walk.ipa - (lo & 0xfff)
+    this.#pageDevice[page] = this.walk.device
+    return Step.DONE
+  }
+
+  #find(pageLo: number, pageHi: number): number {
+    for (let page = 0; page < this.#pages; page++) {
+      if (this.#pageLo[page] === pageLo && this.#pageHi[page] === pageHi) return page
+    }
+    return -1
+  }
+
+  /** IPA of an address that has been translated; -1 if it has not. */
+  ipaOf(lo: number, hi: number): number {
+    const page = this.#find((lo & ~0xfff) >>> 0, hi)
+    return page < 0 ? -1 : (this.#pageIpa[page] as number) + (lo & 0xfff)
+  }
+
+  /** Whether the guest maps an address that has been translated as Device memory. */
+  isDevicePage(lo: number, hi: number): boolean {
+    return this.#pageDevice[this.#find((lo & ~0xfff) >>> 0, hi)] ?? false
+  }
+
+  /**
+   * Makes the accesses of a row of elements, the lowest address first, from or to `data`.
+   *
+   * @param operand - tells the accesses of one instruction apart, together with the element
+   */
+  transfer(write: boolean, lo: number, hi: number, elementSize: number, elements: number, operand: number, dataAt: number = 0): Step {
+    let at = lo
+    let atHi = hi
+    for (let element = 0; element < elements; element++) {
+      const step = this.#element(write, at, atHi, elementSize, operand, element, dataAt + element * elementSize)
+      if (step !== Step.DONE) return step
+      at += elementSize
+      if (at > 0xffff_ffff) {
+        at -= 2 ** 32
+        atHi = this.#aarch32 ? 0 : (atHi + 1) >>> 0
+      }
+    }
+    return Step.DONE
+  }
+
+  /** One element: one access if it is aligned, quadwords as two; else, if a device is in its way, byte by byte. */
+  #element(write: boolean, lo: number, hi: number, size: number, operand: number, element: number, dataAt: number): Step {
+    const unit = size === 16 ? 8 : size
+    if (lo % unit !== 0) {
+      const inRam = this.#isRam(lo, hi) && this.#isRam(lo + size - 1, hi)
+      if (inRam && (lo & 0xfff) + size <= 4096 && size <= 8) return this.#piece(write, lo, hi, size, accessTag(operand, element * 16), dataAt)
+      if (!inRam && this.#pageDevice[this.#find((lo & ~0xfff) >>> 0, hi)] === true) {
+        this.faultLo = lo
+        this.faultHi = hi
+        return Step.ALIGNMENT
+      }
+      return this.#pieces(write, lo, hi, size, 1, operand, element, dataAt)
+    }
+    return this.#pieces(write, lo, hi, size, unit, operand, element, dataAt)
+  }
+
+  #pieces(write: boolean, lo: number, hi: number, size: number, unit: number, operand: number, element: number, dataAt: number): Step {
+    for (let offset = 0; offset < size; offset += unit) {
+      const at = lo + offset
+      const wrapped = at > 0xffff_ffff
+      const atHi = wrapped ? (this.#aarch32 ? 0 : (hi + 1) >>> 0) : hi
+      const step = this.#piece(write, at >>> 0, atHi, unit, accessTag(operand, element * 16 + (offset & 15)), dataAt + offset)
+      if (step !== Step.DONE) return step
+    }
+    return Step.DONE
+  }
+
+  #isRam(lo: number, hi: number): boolean {
+    const ipa = this.ipaOf(lo >>> 0, lo > 0xffff_ffff ? (hi + 1) >>> 0 : hi)
+    return this.#world.region(ipa >>> 0, Math.floor(ipa / 2 ** 32)) === Region.RAM
+  }
+
+  /** One access. */
+  #piece(write: boolean, lo: number, hi: number, size: number, tag: number, dataAt: number): Step {
+    const ipa = this.ipaOf(lo, hi)
+    const ipaLo = ipa >>> 0
+    const ipaHi = Math.floor(ipa / 2 ** 32)
+    const log = this.#log
+    this.faultLo = lo
+    this.faultHi = hi
+    // What is behind the address was decided when the access was recorded.
+    const device = log.replaying ? log.nextKind() >= AccessKind.MMIO_READ : this.#region(ipaLo, ipaHi)
+    if (device === undefined) return Step.ABORT
+    if (device) return this.device(write, ipaLo, ipaHi, size, tag, dataAt)
+    const index = log.access(write ? AccessKind.WRITE : AccessKind.READ, ipaLo, ipaHi, size, tag)
+    if (write) log.setBytes(index, this.data, dataAt)
+    else if (log.state(index) === AccessState.NEW) {
+      this.#world.readRam(ipaLo, ipaHi, size, log.bytes, log.dataOffset(index))
+    }
+    log.complete(index)
+    if (!write) log.copyBytes(index, this.data, dataAt)
+    return Step.DONE
+  }
+
+  /** Whether a device is there; undefined: nothing is. */
+  #region(ipaLo: number, ipaHi: number): boolean | undefined {
+    const region = this.#world.region(ipaLo, ipaHi)
+    return region === Region.NONE ? undefined : region === Region.DEVICE
+  }
+
+  /** One access to a device. */
+  device(write: boolean, ipaLo: number, ipaHi: number, size: number, tag: number, dataAt: number): Step {
+    const log = this.#log
+    if (!log.replaying && !this.lockAddress(ipaLo, ipaHi)) return Step.BUSY
+    const index = log.access(write ? AccessKind.MMIO_WRITE : AccessKind.MMIO_READ, ipaLo, ipaHi, size, tag)
+    if (log.state(index) === AccessState.PENDING) return Step.PENDING
+    if (log.state(index) === AccessState.NEW) {
+      if (write) log.setBytes(index, this.data, dataAt)
+      const answer = this.#world.device(log, index)
+      if (answer === DeviceAnswer.PENDING) {
+        log.wait(index)
+        return Step.PENDING
+      }
+      if (answer === DeviceAnswer.ABORT) {
+        log.complete(index)
+        return Step.ABORT
+      }
+      this.answered(index)
+    }
+    if (!write) log.copyBytes(index, this.data, dataAt)
+    return Step.DONE
+  }
+
+  /** A device has done an access. */
+  answered(index: number): void {
+    const log = this.#log
+    log.complete(index)
+    if (log.kind(index) === AccessKind.MMIO_WRITE) {
+      this.#order.stored(this.#vcpu, log.addressLo(index), log.addressHi(index), log.size(index))
+    }
+    if (!this.#hold) this.release()
+  }
+
+  /** Takes the lock of an address. @returns false if another access holds it */
+  lockAddress(ipaLo: number, ipaHi: number): boolean {
+    const lock = this.#order.lockOf(ipaLo, ipaHi)
+    if (lock === this.#lock) return true
+    if (!this.#order.tryLock(lock, this.#vcpu)) return false
+    this.#lock = lock
+    return true
+  }
+}

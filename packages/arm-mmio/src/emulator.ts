@@ -1,0 +1,415 @@
+/** Finishes data aborts: from a syndrome to device accesses and back to registers. */
+import { AccessKind, AccessLog, AccessState, accessTag, type SavedLog } from '@retrap/replay'
+import { type ArmAbort, faultIpa, hpfarValid } from './abort.ts'
+import { AccessPath, Step } from './access-path.ts'
+import { ArmMmioError } from './errors.ts'
+import { Execution } from './execution.ts'
+import { InstructionFetch } from './fetch.ts'
+import { explains } from './explain.ts'
+import { injectAlignmentFault, injectExternalAbort, injectStage1Fault } from './inject.ts'
+import { LoadStore } from './load-store.ts'
+import { writeR, writeX } from './registers.ts'
+import { retire } from './retire.ts'
+import { DeviceOrder } from './serialise.ts'
+import {
+  EC_DATA_ABORT_LOWER,
+  EC_INSTRUCTION_ABORT_LOWER,
+  ESR_FSC,
+  ESR_IL,
+  ESR_ISV,
+  ESR_S1PTW,
+  ESR_CM,
+  ESR_SAS_SHIFT,
+  ESR_SF,
+  ESR_SRT_SHIFT,
+  ESR_SSE,
+  ESR_VNCR,
+  ESR_WNR,
+  faultKind,
+} from './syndrome.ts'
+import { getWord, putValue } from './transfer.ts'
+import { type ArmVcpu, isAArch32, isBigEndian, isUser } from './vcpu.ts'
+import { type ArmWorld, Region } from './world.ts'
+
+/** How handling an abort ended. */
+export const Outcome = {
+  /** The instruction has retired; the guest goes on after it. */
+  DONE: 0,
+  /** A device will answer: `answer`, then `resume`. */
+  PENDING: 1,
+  /** Nothing has happened; let the guest run, it will execute the instruction again. */
+  RETRY: 2,
+  /** The guest takes an exception now: its state says so. */
+  INJECTED: 3,
+  /** Nothing has happened, and this package cannot help: see `ArmEmulator.reason`. */
+  UNHANDLED: 4,
+  /** Another vCPU's atomic holds the address, and part of the instruction is done: call `resume` again, later. */
+  BUSY: 5,
+} as const
+
+/** One of the `Outcome` numbers. */
+export type Outcome = (typeof Outcome)[keyof typeof Outcome]
+
+/** Why an abort was not handled. */
+export type UnhandledReason =
+  | ''
+  /** Not a data or instruction abort from a lower exception level. */
+  | 'exception-class'
+  /** An external abort, a parity error, an alignment fault, or another fault that no access explains. */
+  | 'fault-status'
+  /** The instruction is no load or store, or one that cannot be emulated: `instruction` says which. */
+  | 'instruction'
+
+/** Choices of a caller. */
+export interface ArmEmulatorOptions {
+  /** Decode the instruction even where the syndrome is valid: for processors with erratum 766422. */
+  readonly alwaysDecode?: boolean
+  /** Stop all other vCPUs between translating PC and reading the instruction. The world must have `stopWorld`. */
+  readonly stopWorld?: boolean
+  /** What happens where the instruction cannot be emulated: an external abort, or the caller decides. */
+  readonly undecodable?: 'inject' | 'report'
+  /** Bytes of DC ZVA: 4 << DCZID_EL0.BS. */
+  readonly zeroBlockBytes?: number
+  /** How the processor's memory copies keep their progress (the Arm ARM's options). */
+  readonly copyOption?: 'A' | 'B'
+  /** Where the log lives; a vCPU's own by default. */
+  readonly log?: AccessLog
+}
+
+/** State between trap and completion. */
+export interface SavedAbort {
+  readonly version: 1
+  readonly abort: ArmAbort
+  /** The syndrome describes the access: nothing is decoded. */
+  readonly direct: boolean
+  readonly lock: number
+  readonly log: SavedLog
+}
+
+/**
+ * Finishes the aborts of one vCPU, one at a time.
+ *
+ * Between a `PENDING` and the end, the vCPU's registers are as they were at the trap: nothing but the log and what devices
+ * have done has changed. `cancel` forgets the instruction, `save` and `restore` carry it elsewhere.
+ */
+export class ArmEmulator {
+  readonly log: AccessLog
+  /** Why the last abort was `UNHANDLED`. */
+  reason: UnhandledReason
+  /** The instruction decoded last. Its fields mean something only after an outcome that decoded. */
+  readonly instruction: LoadStore
+  readonly #vcpu: ArmVcpu
+  readonly #world: ArmWorld
+  readonly #path: AccessPath
+  readonly #fetch: InstructionFetch
+  readonly #execution: Execution
+  readonly #alwaysDecode: boolean
+  readonly #inject: boolean
+  #active: boolean
+  #direct: boolean
+  #abort: ArmAbort
+  /** The device answered with an external abort. */
+  #failed: boolean
+
+  /**
+   * @param order - one for all vCPUs of a domain
+   * @throws ArmMmioError `ERR_OPTION`
+   */
+  constructor(vcpu: ArmVcpu, world: ArmWorld, order: DeviceOrder, options: ArmEmulatorOptions = {}) {
+    const { zeroBlockBytes = 64 } = options
+    if (![16, 32, 64, 128, 256, 512, 1024, 2048].includes(zeroBlockBytes)) {
+      throw new ArmMmioError('ERR_OPTION', `zeroBlockBytes is ${zeroBlockBytes}; it must be a power of two from 16 to 2048`)
+    }
+    if (options.stopWorld === true && (world.stopWorld === undefined || world.resumeWorld === undefined)) {
+      throw new ArmMmioError('ERR_OPTION', 'stopWorld is asked for, and the world has no stopWorld and resumeWorld')
+    }
+    this.log = options.log ?? new AccessLog()
+    this.reason = ''
+    this.instruction = new LoadStore()
+    this.#vcpu = vcpu
+    this.#world = world
+    this.#path = new AccessPath(this.log, world, order, vcpu.id)
+    this.#fetch = new InstructionFetch(vcpu, world, this.log, this.#path, options.stopWorld ?? false)
+    this.#execution = new Execution(vcpu, world, order, this.log, this.#path, zeroBlockBytes, options.copyOption ?? 'A')
+    this.#alwaysDecode = options.alwaysDecode ?? false
+    this.#inject = (options.undecodable ?? 'inject') === 'inject'
+    this.#active = false
+    this.#direct = false
+    this.#abort = { esr: 0, hsr: false, farLo: 0, farHi: 0, hpfarLo: 0, hpfarHi: 0 }
+    this.#failed = false
+  }
+
+  /** Whether an instruction is in the middle. */
+  get active(): boolean {
+    return this.#active
+  }
+
+  /**
+   * Handles an abort that the vCPU has just taken.
+   *
+   * @param abort - what the processor reported; kept until the instruction ends
+   * @throws ArmMmioError `ERR_STATE` if another instruction is in the middle
+   */
+  handle(abort: ArmAbort): Outcome {
+    if (this.#active) throw new ArmMmioError('ERR_STATE', 'an abort while another one of this vCPU is pending')
+    const { esr } = abort
+    const exceptionClass = esr >>> 26
+    if (exceptionClass === EC_INSTRUCTION_ABORT_LOWER) return this.#instructionAbort(abort)
+    if (exceptionClass !== EC_DATA_ABORT_LOWER || (esr & ESR_VNCR) !== 0) return this.#unhandled('exception-class')
+    const kind = faultKind(esr & ESR_FSC)
+    if (kind === 'external' || kind === 'alignment' || kind === 'other') return this.#unhandled('fault-status')
+    if ((esr & ESR_S1PTW) !== 0) return this.#tableAbort(abort)
+    this.#abort = abort
+    if (hpfarValid(esr)) {
+      const ipa = faultIpa(abort)
+      const region = this.#world.region(ipa >>> 0, Math.floor(ipa / 2 ** 32))
+      // Someone has repaired the map: the processor does it best.
+      if (region === Region.RAM) return Outcome.RETRY
+      if ((esr & ESR_CM) !== 0) return this.#maintenance()
+      if (region === Region.NONE) return this.#external(abort.farLo, abort.farHi, (esr & ESR_WNR) !== 0)
+    }
+    this.#active = true
+    this.#failed = false
+    // Only where the address is known without a walk is the syndrome all that is needed.
+    this.#direct = (esr & ESR_ISV) !== 0 && !this.#alwaysDecode && hpfarValid(esr)
+    this.log.begin()
+    return this.#pass()
+  }
+
+  /**
+   * A device's answer to the access that waits.
+   *
+   * @param failed - it is an external abort; otherwise a read's data has been put into `log` at `log.pending`
+   * @throws ArmMmioError `ERR_STATE` if none waits
+   */
+  answer(failed: boolean = false): void {
+    const { pending } = this.log
+    if (!this.#active || pending < 0) throw new ArmMmioError('ERR_STATE', 'an answer that nothing waits for')
+    this.#failed = failed
+    if (failed) this.log.complete(pending)
+    else this.#path.answered(pending)
+  }
+
+  /**
+   * Goes on after an answer, or after `BUSY`. Without an answer the outcome is `PENDING` again.
+   *
+   * @throws ArmMmioError `ERR_STATE` if no instruction is in the middle
+   */
+  resume(): Outcome {
+    if (!this.#active) throw new ArmMmioError('ERR_STATE', 'resume without an instruction in the middle')
+    if (this.log.pending >= 0) return Outcome.PENDING
+    if (this.#failed) {
+      const { farLo, farHi, esr } = this.#abort
+      const outcome = this.#direct
+        ? this.#external(farLo, farHi, (esr & ESR_WNR) !== 0)
+        : this.#external(this.#path.faultLo, this.#path.faultHi, this.#execution.writing)
+      this.#end(true)
+      return outcome
+    }
+    this.log.restart()
+    return this.#pass()
+  }
+
+  /**
+   * Forgets the instruction: reset, or a new context for the vCPU.
+   *
+   * @returns whether a device owes an answer, which the caller drains and drops
+   */
+  cancel(): boolean {
+    const owed = this.#active && this.log.pending >= 0
+    this.#end(true)
+    return owed
+  }
+
+  /**
+   * The instruction in the middle, as plain data.
+   *
+   * @throws ArmMmioError `ERR_STATE` if there is none
+   */
+  save(): SavedAbort {
+    if (!this.#active) throw new ArmMmioError('ERR_STATE', 'no instruction is in the middle')
+    const { esr, hsr, farLo, farHi, hpfarLo, hpfarHi } = this.#abort
+    return {
+      version: 1,
+      abort: { esr, hsr, farLo, farHi, hpfarLo, hpfarHi },
+      direct: this.#direct,
+      lock: this.#path.heldLock,
+      log: this.log.save(),
+    }
+  }
+
+  /**
+   * Takes a saved instruction up again, on a vCPU with the registers it had. Then come `answer` and `resume`.
+   *
+   * @throws ArmMmioError `ERR_STATE` if one is in the middle; `ERR_SAVED` for data of another version, or if another vCPU
+   *   holds what the instruction held
+   */
+  restore(saved: SavedAbort): void {
+    if (this.#active) throw new ArmMmioError('ERR_STATE', 'an instruction is in the middle')
+    if (saved.version !== 1) throw new ArmMmioError('ERR_SAVED', `version ${String(saved.version)}; this is version 1`)
+    this.log.restore(saved.log)
+    if (!this.#path.restoreLock(saved.lock)) {
+      this.log.cancel()
+      throw new ArmMmioError('ERR_SAVED', `lock ${saved.lock} is held by another vCPU`)
+    }
+    this.#abort = saved.abort
+    this.#direct = saved.direct
+    this.#active = true
+    this.#failed = false
+  }
+
+  #unhandled(reason: UnhandledReason): Outcome {
+    this.reason = reason
+    return Outcome.UNHANDLED
+  }
+
+  /** Cache maintenance on what is no RAM has nothing to do. */
+  #maintenance(): Outcome {
+    retire(this.#vcpu, 4)
+    return Outcome.DONE
+  }
+
+  /** The guest's tables are on a device: the walk gets an external abort. */
+  #tableAbort(abort: ArmAbort): Outcome {
+    const ipa = faultIpa(abort)
+    if (this.#world.region(ipa >>> 0, Math.floor(ipa / 2 ** 32)) === Region.RAM) return Outcome.RETRY
+    return this.#external(abort.farLo, abort.farHi, (abort.esr & ESR_WNR) !== 0)
+  }
+
+  /** Instructions come from RAM alone. */
+  #instructionAbort(abort: ArmAbort): Outcome {
+    if (hpfarValid(abort.esr)) {
+      const ipa = faultIpa(abort)
+      if (this.#world.region(ipa >>> 0, Math.floor(ipa / 2 ** 32)) === Region.RAM) return Outcome.RETRY
+    }
+    injectExternalAbort(this.#vcpu, abort.farLo, abort.farHi, false, true)
+    return Outcome.INJECTED
+  }
+
+  #external(lo: number, hi: number, write: boolean): Outcome {
+    injectExternalAbort(this.#vcpu, lo, hi, write, false)
+    return Outcome.INJECTED
+  }
+
+  /** The instruction has ended; `abandoned`: not by retiring. */
+  #end(abandoned: boolean): void {
+    this.#path.release()
+    if (abandoned) this.log.cancel()
+    else this.log.end()
+    this.#active = false
+  }
+
+  #pass(): Outcome {
+    this.#path.begin(isAArch32(this.#vcpu))
+    return this.#direct ? this.#directPass() : this.#decodedPass()
+  }
+
+  /** The syndrome says it all: one access, one register. */
+  #directPass(): Outcome {
+    const { esr, hsr, farLo, farHi } = this.#abort
+    const vcpu = this.#vcpu
+    const { data } = this.#path
+    const write = (esr & ESR_WNR) !== 0
+    const size = 1 << ((esr >>> ESR_SAS_SHIFT) & 3)
+    const register = (esr >>> ESR_SRT_SHIFT) & (hsr ? 15 : 31)
+    const bigEndian = isBigEndian(vcpu, isUser(vcpu))
+    const ipa = faultIpa(this.#abort)
+    if (write) this.#syndromeStore(register, size, bigEndian)
+    const step = this.#path.device(write, ipa >>> 0, Math.floor(ipa / 2 ** 32), size, accessTag(0), 0)
+    if (step !== Step.DONE) return this.#stopped(step, farLo, farHi, write)
+    if (!write) this.#syndromeLoad(register, size, (esr & ESR_SSE) !== 0, getWord(data, 0, size, 0, bigEndian), size > 4 ? getWord(data, 0, size, 4, bigEndian) : 0)
+    retire(vcpu, (esr & ESR_IL) === 0 ? 2 : 4)
+    this.#end(false)
+    return Outcome.DONE
+  }
+
+  #syndromeStore(register: number, size: number, bigEndian: boolean): void {
+    const { x } = this.#vcpu
+    let lo = 0
+    let hi = 0
+    if (this.#abort.hsr) lo = this.#guestRegister(register)
+    else if (register < 31) {
+      lo = x[register * 2] as number
+      hi = x[register * 2 + 1] as number
+    }
+    putValue(this.#path.data, 0, size, lo, hi, bigEndian)
+  }
+
+  /** HSR counts registers as the guest's mode does. */
+  #guestRegister(register: number): number {
+    return this.#execution.readGuestRegister(register)
+  }
+
+  #syndromeLoad(register: number, size: number, signExtend: boolean, lo: number, hi: number): void {
+    let low = lo
+    let high = hi
+    if (signExtend && size < 8) {
+      const shift = 32 - Math.min(size, 4) * 8
+      low = (lo << shift) >> shift
+      high = low < 0 && (this.#abort.esr & ESR_SF) !== 0 && !this.#abort.hsr ? 0xffff_ffff : 0
+    }
+    if (this.#abort.hsr) writeR(this.#vcpu, register, low)
+    else writeX(this.#vcpu, register, false, low, high)
+  }
+
+  /** The instruction says what the syndrome does not. */
+  #decodedPass(): Outcome {
+    const insn = this.instruction
+    const path = this.#path
+    path.context.update(this.#vcpu.system)
+    const fetched = this.#fetch.fetch(insn)
+    if (fetched === Step.RETRY) return this.#retry()
+    if (fetched !== Step.DONE) return this.#undecodable()
+    if (!this.#execution.supports(insn)) return this.#undecodable()
+    // What was fetched has rights of its own.
+    path.begin(isAArch32(this.#vcpu))
+    const first = this.log.pass === 1
+    const explained = explains(this.#vcpu, insn, this.#abort, this.#execution.prepare(insn))
+    if (!explained && first) return this.#retry()
+    const step = this.#execution.run(insn, this.#abort)
+    if (step === Step.DONE) {
+      this.#end(false)
+      return Outcome.DONE
+    }
+    return this.#stopped(step, path.faultLo, path.faultHi, this.#execution.writing)
+  }
+
+  #retry(): Outcome {
+    this.#end(true)
+    return Outcome.RETRY
+  }
+
+  #undecodable(): Outcome {
+    this.#end(true)
+    if (!this.#inject) return this.#unhandled('instruction')
+    const { farLo, farHi, esr } = this.#abort
+    return this.#external(farLo, farHi, (esr & ESR_WNR) !== 0)
+  }
+
+  /** A pass that did not get to its end. */
+  #stopped(step: Step, lo: number, hi: number, write: boolean): Outcome {
+    switch (step) {
+      case Step.PENDING:
+        return Outcome.PENDING
+      case Step.BUSY:
+        // Before the first access nothing has happened, and the guest may take its interrupts.
+        if (this.#deviceAsked()) return Outcome.BUSY
+        return this.#retry()
+      case Step.RETRY:
+        return this.#retry()
+      default:
+    }
+    this.#end(true)
+    if (step === Step.STAGE1) injectStage1Fault(this.#vcpu, this.#path.context, this.#path.walk, lo, hi, write)
+    else if (step === Step.ALIGNMENT) injectAlignmentFault(this.#vcpu, lo, hi, write)
+    else injectExternalAbort(this.#vcpu, lo, hi, write, false)
+    return Outcome.INJECTED
+  }
+
+  #deviceAsked(): boolean {
+    for (let index = 0; index < this.log.count; index++) {
+      if (this.log.kind(index) >= AccessKind.MMIO_READ && this.log.state(index) === AccessState.COMPLETE) return true
+    }
+    return false
+  }
+}

@@ -1,0 +1,14 @@
+/** Codes of {@link ArmMmioError}. */
+export type ArmMmioErrorCode = 'ERR_SYNDROME' | 'ERR_STATE' | 'ERR_SAVED' | 'ERR_OPTION'
+
+/** What a caller did wrong. A guest cannot cause one. */
+export class ArmMmioError extends Error {
+  override readonly name: string
+  readonly code: ArmMmioErrorCode
+
+  constructor(code: ArmMmioErrorCode, message: string) {
+    super(message)
+    this.name = 'ArmMmioError'
+    this.code = code
+  }
+}

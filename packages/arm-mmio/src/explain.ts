@@ -1,0 +1,76 @@
+/**
+ * Whether a decoded instruction explains the abort that was taken.
+ *
+ * The instruction is read after the trap, so it may be another one than the processor executed. It is emulated only if it
+ * would have made this abort: in direction, address and, where the syndrome has them, size and register.
+ */
+import type { ArmAbort } from './abort.ts'
+import type { LoadStore } from './load-store.ts'
+import { ESR_CM, ESR_ISV, ESR_SAS_SHIFT, ESR_WNR } from './syndrome.ts'
+import { type ArmVcpu, isAArch32 } from './vcpu.ts'
+
+/** What an instruction accesses. */
+export interface Extent {
+  /** First byte. */
+  readonly lo: number
+  readonly hi: number
+  readonly bytes: number
+  /** A second range, of the same size, that may have aborted: what a copy reads. */
+  readonly otherLo: number
+  readonly otherHi: number
+}
+
+/** Directions of an operation: reads, writes, or both (atomics: the processor may report either). */
+function directions(insn: LoadStore): { read: boolean; write: boolean } {
+  switch (insn.form.operation) {
+    case 'store':
+    case 'store-exclusive':
+    case 'store-64b':
+    case 'zero':
+    case 'fill':
+    case 'save':
+    case 'tag-store':
+      return { read: false, write: true }
+    case 'atomic':
+    case 'compare-and-swap':
+    case 'copy':
+    case 'copy-forward':
+      return { read: true, write: true }
+    default:
+      return { read: true, write: false }
+  }
+}
+
+/** Cache lines are at most this long. */
+const MAX_LINE = 2048
+
+/** Whether an instruction would have made this abort. */
+export function explains(vcpu: ArmVcpu, insn: LoadStore, abort: ArmAbort, extent: Extent): boolean {
+  const { esr } = abort
+  const cache = insn.form.operation === 'cache'
+  // Maintenance is reported as such, and nothing else is.
+  if (cache !== ((esr & ESR_CM) !== 0)) return false
+  if (insn.form.operation === 'prefetch') return false
+  const direction = directions(insn)
+  const write = (esr & ESR_WNR) !== 0
+  if (!cache && !(write ? direction.write : direction.read)) return false
+  if ((esr & ESR_ISV) !== 0) {
+    // Only plain loads and stores of one register have a valid syndrome.
+    if (insn.elements !== 1 || 1 << ((esr >>> ESR_SAS_SHIFT) & 3) !== insn.elementSize) return false
+  }
+  const aarch32 = isAArch32(vcpu)
+  if (cache) return inRange(aarch32, abort, (extent.lo & ~(MAX_LINE - 1)) >>> 0, extent.hi, MAX_LINE)
+  return (
+    inRange(aarch32, abort, extent.lo, extent.hi, extent.bytes) ||
+    (!write && inRange(aarch32, abort, extent.otherLo, extent.otherHi, extent.bytes))
+  )
+}
+
+/** Whether the fault address is one of the bytes. A tag in the top byte is not compared. */
+function inRange(aarch32: boolean, abort: ArmAbort, lo: number, hi: number, bytes: number): boolean {
+  const distance = (abort.farLo >>> 0) - (lo >>> 0)
+  if (aarch32) return distance >>> 0 < bytes
+  const borrow = distance < 0 ? 1 : 0
+  const high = ((abort.farHi >>> 0) - hi - borrow) & 0xff_ffff
+  return high === 0 && distance >>> 0 < bytes
+}

@@ -1,0 +1,89 @@
+/**
+ * Fetches the instruction that aborted, as the guest would.
+ *
+ * Between the trap and the fetch another vCPU may have remapped the page or changed the code. So the address is translated
+ * as an instruction fetch at the guest's exception level; what is found must explain the abort (`explain.ts`), or nothing
+ * happens and the guest executes it again. What has been fetched is in the log: later passes decode the same.
+ */
+import { ARM_FETCH, ARM_UNPRIVILEGED } from '@retrap/paging'
+import { AccessKind, type AccessLog, AccessState } from '@retrap/replay'
+import { type AccessPath, Step } from './access-path.ts'
+import { decodeA32, decodeThumb, isWideThumb } from './decode-a32.ts'
+import { decodeA64 } from './decode-a64.ts'
+import type { LoadStore } from './load-store.ts'
+import { type ArmVcpu, isAArch32, isUser, PSTATE_T } from './vcpu.ts'
+import { type ArmWorld, Region } from './world.ts'
+
+/** Fetches and decodes for one vCPU. */
+export class InstructionFetch {
+  readonly #vcpu: ArmVcpu
+  readonly #world: ArmWorld
+  readonly #log: AccessLog
+  readonly #path: AccessPath
+  readonly #stopWorld: boolean
+  /** Record of the fetch made last. */
+  #last: number
+
+  constructor(vcpu: ArmVcpu, world: ArmWorld, log: AccessLog, path: AccessPath, stopWorld: boolean) {
+    this.#vcpu = vcpu
+    this.#world = world
+    this.#log = log
+    this.#path = path
+    this.#stopWorld = stopWorld
+    this.#last = 0
+  }
+
+  /**
+   * @param insn - filled in
+   * @returns `DONE`; `RETRY` if there is no instruction at PC now; `ABORT` if it is no load or store
+   */
+  fetch(insn: LoadStore): Step {
+    const { pstate } = this.#vcpu
+    const thumb = isAArch32(this.#vcpu) && (pstate & PSTATE_T) !== 0
+    const lo = this.#vcpu.pc[0] as number
+    const first = this.#read(lo, thumb ? 2 : 4)
+    if (first < 0) return Step.RETRY
+    if (!thumb) {
+      const decode = isAArch32(this.#vcpu) ? decodeA32 : decodeA64
+      return decode(first, insn) ? Step.DONE : Step.ABORT
+    }
+    let second = 0
+    if (isWideThumb(first)) {
+      second = this.#read((lo + 2) >>> 0, 2)
+      if (second < 0) return Step.RETRY
+    }
+    return decodeThumb(first, second, insn) ? Step.DONE : Step.ABORT
+  }
+
+  /** Reads an instruction word or halfword; -1 if there is none. Instructions are little-endian. */
+  #read(lo: number, size: number): number {
+    const log = this.#log
+    const hi = isAArch32(this.#vcpu) ? 0 : (this.#vcpu.pc[1] as number)
+    const known = log.replaying
+    if (!known) {
+      const bracket = this.#stopWorld
+      if (bracket) this.#world.stopWorld?.()
+      const found = this.#load(lo, hi, size)
+      if (bracket) this.#world.resumeWorld?.()
+      if (!found) return -1
+      return log.dataLo(this.#last) >>> 0
+    }
+    return log.dataLo(log.access(AccessKind.FETCH, lo, hi, size, 0)) >>> 0
+  }
+
+  #load(lo: number, hi: number, size: number): boolean {
+    const path = this.#path
+    const access = ARM_FETCH | (isUser(this.#vcpu) ? ARM_UNPRIVILEGED : 0)
+    if (path.translate(lo, hi, size, access) !== Step.DONE) return false
+    const ipa = path.ipaOf(lo, hi)
+    const ipaHi = Math.floor(ipa / 2 ** 32)
+    if (this.#world.region(ipa >>> 0, ipaHi) !== Region.RAM) return false
+    const index = this.#log.access(AccessKind.FETCH, lo, hi, size, 0)
+    if (this.#log.state(index) === AccessState.NEW) {
+      this.#world.readRam(ipa >>> 0, ipaHi, size, this.#log.bytes, this.#log.dataOffset(index))
+      this.#log.complete(index)
+    }
+    this.#last = index
+    return true
+  }
+}

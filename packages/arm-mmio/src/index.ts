@@ -1,0 +1,33 @@
+/**
+ * Finishes ARM data aborts on device memory: decodes the syndrome or, where it is not valid, the instruction; makes the
+ * accesses, each once, whatever time a device takes; puts the result into registers.
+ *
+ * @packageDocumentation
+ */
+export { faultIpa, hpfarValid, type ArmAbort } from './abort.ts'
+export { a32Forms, decodeA32, decodeThumb, isWideThumb, t16Forms, t32Forms } from './decode-a32.ts'
+export { a64Forms, decodeA64 } from './decode-a64.ts'
+export {
+  ArmEmulator,
+  Outcome,
+  type ArmEmulatorOptions,
+  type SavedAbort,
+  type UnhandledReason,
+} from './emulator.ts'
+export { ArmMmioError, type ArmMmioErrorCode } from './errors.ts'
+export { formatLoadStore } from './format.ts'
+export { Addressing, Extend, InstructionSet, LoadStore, NO_REGISTER } from './load-store.ts'
+export type { Field, Form } from './row.ts'
+export { DeviceOrder, deviceOrderBytes } from './serialise.ts'
+export {
+  decodeAbortSyndrome,
+  encodeAbortSyndrome,
+  faultKind,
+  faultName,
+  type AbortSyndrome,
+  type FaultKind,
+  type SyndromeAccess,
+  type SyndromeFormat,
+} from './syndrome.ts'
+export { aarch32Register, createArmVcpu, type ArmExceptionRegisters, type ArmSystemRegisters, type ArmVcpu } from './vcpu.ts'
+export { DeviceAnswer, Region, type ArmWorld } from './world.ts'

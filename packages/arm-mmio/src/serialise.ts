@@ -1,0 +1,88 @@
+/** What makes accesses of several vCPUs to one device indivisible. */
+
+/** Locks of one domain. An access holds that of its address. */
+const LOCKS = 64
+/** Words of one vCPU's monitor: size (0 = open), low and high word of the IPA. */
+const MONITOR_WORDS = 3
+
+/** Bytes of storage that {@link DeviceOrder} needs for a number of vCPUs. */
+export function deviceOrderBytes(vcpus: number): number {
+  return (LOCKS + vcpus * MONITOR_WORDS) * 4
+}
+
+/**
+ * Order among the vCPUs of a domain: atomics exclude all other accesses to their address from their read to their write,
+ * and the exclusive monitors of emulated addresses. May live in shared memory; all zero is a fresh one.
+ *
+ * Source: Arm ARM (DDI 0487), "Synchronization and semaphores".
+ */
+export class DeviceOrder {
+  readonly #words: Int32Array
+  readonly #vcpus: number
+
+  /**
+   * @param vcpus - how many there are
+   * @param storage - {@link deviceOrderBytes} of it, from `byteOffset`, a multiple of 4
+   */
+  constructor(
+    vcpus: number,
+    storage: ArrayBuffer | SharedArrayBuffer = new ArrayBuffer(deviceOrderBytes(vcpus)),
+    byteOffset: number = 0,
+  ) {
+    this.#words = new Int32Array(storage, byteOffset, LOCKS + vcpus * MONITOR_WORDS)
+    this.#vcpus = vcpus
+  }
+
+  /** Number of the lock of an address: one for each 64 bytes, shared by many. */
+  lockOf(ipaLo: number, ipaHi: number): number {
+    return ((ipaLo >>> 6) ^ (ipaLo >>> 12) ^ ipaHi) & (LOCKS - 1)
+  }
+
+  /**
+   * Takes a lock.
+   *
+   * @returns false if another access holds it
+   */
+  tryLock(lock: number, vcpu: number): boolean {
+    const holder = Atomics.compareExchange(this.#words, lock, 0, vcpu + 1)
+    return holder === 0 || holder === vcpu + 1
+  }
+
+  unlock(lock: number, vcpu: number): void {
+    Atomics.compareExchange(this.#words, lock, vcpu + 1, 0)
+  }
+
+  /** A load-exclusive has retired. */
+  setMonitor(vcpu: number, ipaLo: number, ipaHi: number, size: number): void {
+    const at = LOCKS + vcpu * MONITOR_WORDS
+    this.#words[at + 1] = ipaLo
+    this.#words[at + 2] = ipaHi
+    Atomics.store(this.#words, at, size)
+  }
+
+  /** Whether a store-exclusive may pass: same address, same size. */
+  monitorMatches(vcpu: number, ipaLo: number, ipaHi: number, size: number): boolean {
+    const at = LOCKS + vcpu * MONITOR_WORDS
+    return (
+      Atomics.load(this.#words, at) === size &&
+      this.#words[at + 1] === (ipaLo | 0) &&
+      this.#words[at + 2] === (ipaHi | 0)
+    )
+  }
+
+  /** CLREX, ERET, an exception, or the store-exclusive itself. */
+  clearMonitor(vcpu: number): void {
+    Atomics.store(this.#words, LOCKS + vcpu * MONITOR_WORDS, 0)
+  }
+
+  /** A store to an emulated address has been made: monitors that overlap it open. */
+  stored(vcpu: number, ipaLo: number, ipaHi: number, size: number): void {
+    for (let other = 0; other < this.#vcpus; other++) {
+      const at = LOCKS + other * MONITOR_WORDS
+      const marked = Atomics.load(this.#words, at)
+      if (other === vcpu || marked === 0 || this.#words[at + 2] !== (ipaHi | 0)) continue
+      const start = (this.#words[at + 1] as number) >>> 0
+      if (start < (ipaLo >>> 0) + size && (ipaLo >>> 0) < start + marked) Atomics.store(this.#words, at, 0)
+    }
+  }
+}

@@ -1,0 +1,52 @@
+/** What finishing an abort needs of a hypervisor. */
+import type { TableReader } from '@retrap/paging'
+import type { AccessLog } from '@retrap/replay'
+
+/** What the second stage has at an address. */
+export const Region = {
+  /** Nothing: an external abort. */
+  NONE: 0,
+  RAM: 1,
+  DEVICE: 2,
+} as const
+
+/** One of the `Region` numbers. */
+export type Region = (typeof Region)[keyof typeof Region]
+
+/** How far a device is with an access. */
+export const DeviceAnswer = {
+  /** Done; a read's data is in the log. */
+  DONE: 0,
+  /** It will answer: call `answer`, then `resume`. */
+  PENDING: 1,
+  /** It reports an external abort. */
+  ABORT: 2,
+} as const
+
+/** One of the `DeviceAnswer` numbers. */
+export type DeviceAnswer = (typeof DeviceAnswer)[keyof typeof DeviceAnswer]
+
+/** The world around a vCPU. IPAs are a low and a high word, data is bytes in memory order. */
+export interface ArmWorld {
+  /** What an access would find now. */
+  region(ipaLo: number, ipaHi: number): Region
+  readRam(ipaLo: number, ipaHi: number, size: number, into: Uint8Array, offset: number): void
+  /** Stores what a retired instruction wrote. What is no RAM any more is dropped. */
+  writeRam(ipaLo: number, ipaHi: number, size: number, from: Uint8Array, offset: number): void
+  /** Stage-1 tables. */
+  readonly tables: TableReader
+  /**
+   * Asks a device for the access that `log` has at `index`: kind, address, size, and a write's data are there; a read's
+   * data is put there with `setData` or `setBytes`.
+   */
+  device(log: AccessLog, index: number): DeviceAnswer
+  /** Stops all other vCPUs while an instruction is translated and fetched. See `ArmEmulatorOptions.stopWorld`. */
+  stopWorld?(): void
+  resumeWorld?(): void
+  /**
+   * Authenticates the pointer of LDRAA (`key` 0) and LDRAB (1): writes the address to `into[0]`, `into[1]`.
+   *
+   * @returns false if it is not authentic
+   */
+  authenticate?(key: number, lo: number, hi: number, into: Uint32Array): boolean
+}

@@ -1,0 +1,82 @@
+/** What an Arm walk is asked, and what it answers. */
+import { PagingError } from '../errors.ts'
+
+// What an access is, as bits.
+export const ARM_READ = 0
+export const ARM_WRITE = 1
+export const ARM_FETCH = 2
+/** With the rights of EL0. */
+export const ARM_UNPRIVILEGED = 4
+/** PSTATE.PAN: EL1's data accesses to what EL0 may access fail. */
+export const ARM_PAN = 8
+
+/** The access may be made; the result says where. */
+export const ARM_WALK_OK = 0
+/** A fault of stage 1; `result.status` is its fault status code. */
+export const ARM_WALK_FAULT = 1
+/** A table is in no memory, or stage 2 hides it: `result.tableIpa`. */
+export const ARM_WALK_TABLE = 2
+
+/** What a walk found. Made once and filled in by each walk. */
+export class ArmWalkResult {
+  /** Intermediate physical address of the access. */
+  ipa: number
+  /** Bytes of the page or block. */
+  pageBytes: number
+  /** Fault status code in the long format (as in ESR_ELx), whatever the tables' format. */
+  status: number
+  /** Short descriptors: the domain forbids the access; `status` says permission. */
+  domain: boolean
+  /** Level of the descriptor that decided. */
+  level: number
+  /** Memory is of a Device type: accesses must be aligned. */
+  device: boolean
+  /** IPA of the descriptor that decided, or that could not be read. */
+  tableIpa: number
+  /** Words of the descriptor read last. */
+  readonly entry: Uint32Array
+
+  constructor() {
+    this.ipa = 0
+    this.pageBytes = 0
+    this.status = 0
+    this.domain = false
+    this.level = 0
+    this.device = false
+    this.tableIpa = 0
+    this.entry = new Uint32Array(2)
+  }
+}
+
+/** Another party changes an entry more often than this only in a broken reader. */
+export const MOST_RESTARTS = 100_000
+
+/** The reader is at fault. */
+export function keepsChanging(address: number): PagingError {
+  return new PagingError('ERR_READER', `exchanges of the entry at 0x${address.toString(16)} keep failing`, { address })
+}
+
+/** Notes a fault of stage 1. */
+export function fault(result: ArmWalkResult, status: number, level: number): number {
+  result.status = status + level
+  result.level = level
+  return ARM_WALK_FAULT
+}
+
+/**
+ * The fault status of a walk in the short format, which DFSR and IFSR have without TTBCR.EAE.
+ *
+ * Source: Arm ARM (DDI 0487), part G, "Short-descriptor format FSR encodings".
+ */
+export function shortFaultStatus(result: ArmWalkResult): number {
+  const second = result.level === 2
+  if (result.domain) return second ? 0x0b : 0x09
+  switch (result.status >> 2) {
+    case 1:
+      return second ? 0x07 : 0x05
+    case 2:
+      return second ? 0x06 : 0x03
+    default:
+      return second ? 0x0f : 0x0d
+  }
+}
