@@ -3,7 +3,7 @@ import { Addressing, Extend, type LoadStore, NO_REGISTER } from './load-store.ts
 
 const REGISTERS = 'r0 r1 r2 r3 r4 r5 r6 r7 r8 r9 r10 r11 r12 sp lr pc'.split(' ')
 const CONDITIONS = ['eq', 'ne', 'hs', 'lo', 'mi', 'pl', 'vs', 'vc', 'hi', 'ls', 'ge', 'lt', 'gt', 'le', '', ''] as const
-const SHIFTS = ['lsl', 'lsr', 'asr', 'ror', 'rrx'] as const
+const SHIFTS: readonly string[] = ['lsl', 'lsr', 'asr', 'ror', 'rrx']
 
 const name = (number: number): string => REGISTERS[number & 15] as string
 

@@ -298,14 +298,14 @@ zz 111000 ar1 sssss 1 000 00 nnnnn ttttt    SWP<AR><S>    <Rs>, <Rt>, [<Xn>]    
 1101010100 001 000 0111 1001 001 ttttt      AT     S1E1WP, <Xt>      cache PAN2
 
 # Recognised, and handed to the caller: floating-point atomics, translation-table entries, control stacks, SVE, SME
-zz 111100 ar1 sssss - --- 00 nnnnn ttttt    LDF    .                 other LSFE
-00 011001 ar1 ----- 0 000 10 nnnnn ttttt    RCWCAS  .                other THE
-0- 011001 ar1 ----- 0 000 1- nnnnn ttttt    RCWCAS  .                other THE
-0- 111000 ar1 ----- 1 001 00 nnnnn ttttt    RCWCLR  .                other THE
-0- 111000 ar1 ----- 1 01- 00 nnnnn ttttt    RCWSWP  .                other THE
-0- 011001 ar1 ----- 1 001 00 nnnnn ttttt    RCWCLRP .                other THE
-0- 011001 ar1 ----- 1 01- 00 nnnnn ttttt    RCWSWPP .                other THE
-11 011001 000 11111 000 0-1 nnnnn ttttt     GCSSTR  .                other GCS
+zz 111100 ar1 sssss - --- 00 nnnnn ttttt    LDF  .  other LSFE
+00 011001 ar1 ----- 0 000 10 nnnnn ttttt    RCWCAS  .  other THE
+0- 011001 ar1 ----- 0 000 1- nnnnn ttttt    RCWCAS  .  other THE
+0- 111000 ar1 ----- 1 001 00 nnnnn ttttt    RCWCLR  .  other THE
+0- 111000 ar1 ----- 1 01- 00 nnnnn ttttt    RCWSWP  .  other THE
+0- 011001 ar1 ----- 1 001 00 nnnnn ttttt    RCWCLRP  .  other THE
+0- 011001 ar1 ----- 1 01- 00 nnnnn ttttt    RCWSWPP  .  other THE
+11 011001 000 11111 000 0-1 nnnnn ttttt     GCSSTR  .  other GCS
 10- 0010 -------------------------          SVE    .                 scalable SVE
 11- 0010 -------------------------          SVE    .                 scalable SVE
 1110000 -------------------------           SME    .                 scalable SME
