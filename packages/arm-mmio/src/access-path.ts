@@ -164,7 +164,15 @@ export class AccessPath {
    *
    * @param operand - tells the accesses of one instruction apart, together with the element
    */
-  transfer(write: boolean, lo: number, hi: number, elementSize: number, elements: number, operand: number, dataAt: number = 0): Step {
+  transfer(
+    write: boolean,
+    lo: number,
+    hi: number,
+    elementSize: number,
+    elements: number,
+    operand: number,
+    dataAt: number = 0,
+  ): Step {
     let at = lo
     let atHi = hi
     for (let element = 0; element < elements; element++) {
@@ -180,11 +188,20 @@ export class AccessPath {
   }
 
   /** One element: one access if it is aligned, quadwords as two; else, if a device is in its way, byte by byte. */
-  #element(write: boolean, lo: number, hi: number, size: number, operand: number, element: number, dataAt: number): Step {
+  #element(
+    write: boolean,
+    lo: number,
+    hi: number,
+    size: number,
+    operand: number,
+    element: number,
+    dataAt: number,
+  ): Step {
     const unit = size === 16 ? 8 : size
     if (lo % unit !== 0) {
       const inRam = this.#isRam(lo, hi) && this.#isRam(lo + size - 1, hi)
-      if (inRam && (lo & 0xfff) + size <= 4096 && size <= 8) return this.#piece(write, lo, hi, size, accessTag(operand, element * 16), dataAt)
+      if (inRam && (lo & 0xfff) + size <= 4096 && size <= 8)
+        return this.#piece(write, lo, hi, size, accessTag(operand, element * 16), dataAt)
       if (!inRam && this.#pageDevice[this.#find((lo & ~0xfff) >>> 0, hi)] === true) {
         this.faultLo = lo
         this.faultHi = hi
@@ -195,12 +212,28 @@ export class AccessPath {
     return this.#pieces(write, lo, hi, size, unit, operand, element, dataAt)
   }
 
-  #pieces(write: boolean, lo: number, hi: number, size: number, unit: number, operand: number, element: number, dataAt: number): Step {
+  #pieces(
+    write: boolean,
+    lo: number,
+    hi: number,
+    size: number,
+    unit: number,
+    operand: number,
+    element: number,
+    dataAt: number,
+  ): Step {
     for (let offset = 0; offset < size; offset += unit) {
       const at = lo + offset
       const wrapped = at > 0xffff_ffff
       const atHi = wrapped ? (this.#aarch32 ? 0 : (hi + 1) >>> 0) : hi
-      const step = this.#piece(write, at >>> 0, atHi, unit, accessTag(operand, element * 16 + (offset & 15)), dataAt + offset)
+      const step = this.#piece(
+        write,
+        at >>> 0,
+        atHi,
+        unit,
+        accessTag(operand, element * 16 + (offset & 15)),
+        dataAt + offset,
+      )
       if (step !== Step.DONE) return step
     }
     return Step.DONE

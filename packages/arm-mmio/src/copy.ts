@@ -136,4 +136,3 @@ export function advanceCopy(vcpu: ArmVcpu, insn: LoadStore, bytes: number): bool
   } else write(vcpu, insn.rn, BigInt.asIntN(64, value(count)) + (backward ? -moved : moved))
   return left === moved
 }
-

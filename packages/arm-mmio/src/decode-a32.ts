@@ -10,7 +10,10 @@ const compile = (rows: readonly Row[]): readonly Form[] => rows.flatMap(expandCh
 
 /** Puts bits before the rows' encodings, or in the place of the condition. */
 const lead = (rows: readonly Row[], bits: string): Row[] =>
-  rows.map((row) => ({ ...row, encoding: row.encoding.length < 32 ? bits + row.encoding : row.encoding.replace('cccc', bits) }))
+  rows.map((row) => ({
+    ...row,
+    encoding: row.encoding.length < 32 ? bits + row.encoding : row.encoding.replace('cccc', bits),
+  }))
 
 /** The A32 table, one form a row. */
 export const a32Forms: readonly Form[] = /*#__PURE__*/ compile([
@@ -47,7 +50,8 @@ function allocated(form: Form, word: number): boolean {
   if (attributes.has('notpc') && get(form, 't', word) === PC) return false
   if (attributes.has('couple') && (get(form, 't', word) & 1) !== 0) return false
   if (attributes.has('couple') && get(form, 't', word) === LR) return false
-  if (fields.has('j') && !attributes.has('link') && !attributes.has('return') && get(form, 'j', word) === 0) return false
+  if (fields.has('j') && !attributes.has('link') && !attributes.has('return') && get(form, 'j', word) === 0)
+    return false
   if (attributes.has('vectors') && !vectorsExist(form, word)) return false
   if (fields.has('P') && !indexingExists(form, word)) return false
   return form.registers === 0 || structureAllocated(form, word)

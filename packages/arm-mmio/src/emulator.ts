@@ -10,7 +10,7 @@ import { injectAlignmentFault, injectExternalAbort, injectStage1Fault } from './
 import { LoadStore } from './load-store.ts'
 import { writeR, writeX } from './registers.ts'
 import { retire } from './retire.ts'
-import { DeviceOrder } from './serialise.ts'
+import type { DeviceOrder } from './serialise.ts'
 import {
   EC_DATA_ABORT_LOWER,
   EC_INSTRUCTION_ABORT_LOWER,
@@ -118,7 +118,10 @@ export class ArmEmulator {
   constructor(vcpu: ArmVcpu, world: ArmWorld, order: DeviceOrder, options: ArmEmulatorOptions = {}) {
     const { zeroBlockBytes = 64 } = options
     if (![16, 32, 64, 128, 256, 512, 1024, 2048].includes(zeroBlockBytes)) {
-      throw new ArmMmioError('ERR_OPTION', `zeroBlockBytes is ${zeroBlockBytes}; it must be a power of two from 16 to 2048`)
+      throw new ArmMmioError(
+        'ERR_OPTION',
+        `zeroBlockBytes is ${zeroBlockBytes}; it must be a power of two from 16 to 2048`,
+      )
     }
     if (options.stopWorld === true && (world.stopWorld === undefined || world.resumeWorld === undefined)) {
       throw new ArmMmioError('ERR_OPTION', 'stopWorld is asked for, and the world has no stopWorld and resumeWorld')
@@ -317,7 +320,14 @@ export class ArmEmulator {
     if (write) this.#syndromeStore(register, size, bigEndian)
     const step = this.#path.device(write, ipa >>> 0, Math.floor(ipa / 2 ** 32), size, accessTag(0), 0)
     if (step !== Step.DONE) return this.#stopped(step, farLo, farHi, write)
-    if (!write) this.#syndromeLoad(register, size, (esr & ESR_SSE) !== 0, getWord(data, 0, size, 0, bigEndian), size > 4 ? getWord(data, 0, size, 4, bigEndian) : 0)
+    if (!write)
+      this.#syndromeLoad(
+        register,
+        size,
+        (esr & ESR_SSE) !== 0,
+        getWord(data, 0, size, 0, bigEndian),
+        size > 4 ? getWord(data, 0, size, 4, bigEndian) : 0,
+      )
     retire(vcpu, (esr & ESR_IL) === 0 ? 2 : 4)
     this.#end(false)
     return Outcome.DONE

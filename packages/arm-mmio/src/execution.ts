@@ -328,7 +328,15 @@ export class Execution {
       this.#atomicSource(insn, i)
       const at = i * elementSize
       const oldHi = elementSize === 8 ? getWord(data, at, 8, 4, bigEndian) : 0
-      atomicResult(operation, elementSize, getWord(data, at, elementSize, 0, bigEndian), oldHi, this.#value.lo, this.#value.hi, this.#words)
+      atomicResult(
+        operation,
+        elementSize,
+        getWord(data, at, elementSize, 0, bigEndian),
+        oldHi,
+        this.#value.lo,
+        this.#value.hi,
+        this.#words,
+      )
       putValue(data, bytes + at, elementSize, this.#words[0] as number, this.#words[1] as number, bigEndian)
     }
     step = path.transfer(true, lo, hi, elementSize, elements, OPERAND_TARGET, bytes)
@@ -434,7 +442,13 @@ export class Execution {
     this.#flush()
     if (!write) {
       for (let i = 0; i < 8; i++) {
-        writeX(this.#vcpu, insn.rt + i, false, getWord(data, i * 8, 8, 0, bigEndian), getWord(data, i * 8, 8, 4, bigEndian))
+        writeX(
+          this.#vcpu,
+          insn.rt + i,
+          false,
+          getWord(data, i * 8, 8, 0, bigEndian),
+          getWord(data, i * 8, 8, 4, bigEndian),
+        )
       }
     } else if (insn.rs >= 0) writeX(this.#vcpu, insn.rs, false, 0, 0)
     retire(this.#vcpu, insn.length)

@@ -14,7 +14,9 @@ const signed = (insn: LoadStore): string => (insn.subtract && insn.offset === 0 
 function indexRegister(insn: LoadStore): string {
   const register = `${insn.subtract ? '-' : ''}${name(insn.rm)}`
   if (insn.extend === Extend.RRX) return `${register}, rrx`
-  return insn.extend === Extend.LSL && insn.shift === 0 ? register : `${register}, ${SHIFTS[insn.extend]} #${insn.shift}`
+  return insn.extend === Extend.LSL && insn.shift === 0
+    ? register
+    : `${register}, ${SHIFTS[insn.extend]} #${insn.shift}`
 }
 
 function address(insn: LoadStore): string {

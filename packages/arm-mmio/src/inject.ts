@@ -64,7 +64,8 @@ function inject64(vcpu: ArmVcpu, abort: InjectedAbort): void {
   const { exception, system } = vcpu
   const lower = isUser(vcpu)
   const exceptionClass = (abort.instruction ? 0x20 : 0x24) + (lower ? 0 : 1)
-  exception.esrEl1 = (exceptionClass * 2 ** 26 + (1 << 25) + (abort.write && !abort.instruction ? 1 << 6 : 0) + abort.status) >>> 0
+  exception.esrEl1 =
+    (exceptionClass * 2 ** 26 + (1 << 25) + (abort.write && !abort.instruction ? 1 << 6 : 0) + abort.status) >>> 0
   exception.farLo = abort.lo >>> 0
   exception.farHi = abort.hi >>> 0
   exception.elrLo = vcpu.pc[0] as number

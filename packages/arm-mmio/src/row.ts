@@ -99,7 +99,7 @@ export function compileRow(row: Row, index: number): Form {
   let mask = 0
   let value = 0
   const pieces = new Map<string, number[]>()
-  for (let start = 0; start < encoding.length; ) {
+  for (let start = 0; start < encoding.length;) {
     const letter = encoding.charAt(start)
     let end = start + 1
     while (encoding.charAt(end) === letter) end++
@@ -136,8 +136,7 @@ export function compileRow(row: Row, index: number): Form {
     else if (/^(?:structure|sequence|replicate)\.\d$/.test(attribute)) {
       attributes.add(attribute.slice(0, -2))
       registers = Number(attribute.slice(-1))
-    }
-    else if (/^[A-Z]/.test(attribute)) feature = attribute
+    } else if (/^[A-Z]/.test(attribute)) feature = attribute
     else attributes.add(attribute)
   }
   const [sign = '', scale = '1'] = immediate.split('*')

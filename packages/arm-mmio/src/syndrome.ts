@@ -74,7 +74,14 @@ const LEVEL_MINUS_ONE: Readonly<Record<number, string>> = {
 }
 
 /** Kind of a fault status code. */
-export type FaultKind = 'address-size' | 'translation' | 'access-flag' | 'permission' | 'external' | 'alignment' | 'other'
+export type FaultKind =
+  | 'address-size'
+  | 'translation'
+  | 'access-flag'
+  | 'permission'
+  | 'external'
+  | 'alignment'
+  | 'other'
 
 /** What kind of fault a status code is. External: also parity errors, and those of walks. */
 export function faultKind(status: number): FaultKind {
@@ -140,7 +147,10 @@ export function decodeAbortSyndrome(value: number, format: SyndromeFormat = 'esr
   const exceptionClass = (value >>> 26) & 0x3f
   const kind = abortKind(exceptionClass)
   if (kind === undefined) {
-    throw new ArmMmioError('ERR_SYNDROME', `0x${(value >>> 0).toString(16)} is no abort: its class is 0x${exceptionClass.toString(16)}`)
+    throw new ArmMmioError(
+      'ERR_SYNDROME',
+      `0x${(value >>> 0).toString(16)} is no abort: its class is 0x${exceptionClass.toString(16)}`,
+    )
   }
   const esr = format === 'esr'
   const data = kind === 'data'
@@ -203,12 +213,18 @@ export function encodeAbortSyndrome(syndrome: AbortSyndrome, format: SyndromeFor
       flag(syndrome.vncr, ESR_VNCR) |
       (syndrome.faultStatus & ESR_FSC))
   if (abortKind(syndrome.exceptionClass) !== syndrome.kind) {
-    throw new ArmMmioError('ERR_SYNDROME', `class 0x${syndrome.exceptionClass.toString(16)} is not that of a ${syndrome.kind} abort`)
+    throw new ArmMmioError(
+      'ERR_SYNDROME',
+      `class 0x${syndrome.exceptionClass.toString(16)} is not that of a ${syndrome.kind} abort`,
+    )
   }
   if (access !== undefined) {
     const registers = format === 'esr' ? 32 : 16
     if (![1, 2, 4, 8].includes(access.size) || access.register < 0 || access.register >= registers) {
-      throw new ArmMmioError('ERR_SYNDROME', `an access of ${access.size} bytes to register ${access.register} does not fit ${format.toUpperCase()}`)
+      throw new ArmMmioError(
+        'ERR_SYNDROME',
+        `an access of ${access.size} bytes to register ${access.register} does not fit ${format.toUpperCase()}`,
+      )
     }
     value +=
       ESR_ISV +

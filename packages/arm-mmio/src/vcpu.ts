@@ -136,7 +136,9 @@ export function advanceIt(it: number): number {
 }
 
 /** A vCPU's state as plain arrays of its own, all zero: AArch64, EL0. */
-export function createArmVcpu(id: number = 0): ArmVcpu & { system: { -readonly [Name in keyof ArmSystemRegisters]: ArmSystemRegisters[Name] } } {
+export function createArmVcpu(
+  id: number = 0,
+): ArmVcpu & { system: { -readonly [Name in keyof ArmSystemRegisters]: ArmSystemRegisters[Name] } } {
   return {
     x: new Uint32Array(62),
     sp: new Uint32Array(4),

@@ -1,6 +1,14 @@
 /** A small Arm world: identity-mapped Normal memory, RAM, and a window that is a device. */
 import { AccessKind, type AccessLog } from '@retrap/replay'
-import { type ArmAbort, type ArmVcpu, type ArmWorld, createArmVcpu, DeviceAnswer, DeviceOrder, Region } from '../../src/index.ts'
+import {
+  type ArmAbort,
+  type ArmVcpu,
+  type ArmWorld,
+  createArmVcpu,
+  DeviceAnswer,
+  DeviceOrder,
+  Region,
+} from '../../src/index.ts'
 
 /** Where the device window is. */
 export const DEVICE_BASE = 0x1000_0000
@@ -106,7 +114,14 @@ export function flatVcpu(aarch32: boolean): ReturnType<typeof createArmVcpu> {
 /** An abort without valid syndrome at an address. */
 export function abortAt(address: number, write: boolean): ArmAbort {
   const esr = 0x24 * 2 ** 26 + (1 << 25) + (write ? 1 << 6 : 0) + 7
-  return { esr: esr >>> 0, hsr: false, farLo: address >>> 0, farHi: 0, hpfarLo: ((address >>> 12) << 4) >>> 0, hpfarHi: 0 }
+  return {
+    esr: esr >>> 0,
+    hsr: false,
+    farLo: address >>> 0,
+    farHi: 0,
+    hpfarLo: ((address >>> 12) << 4) >>> 0,
+    hpfarHi: 0,
+  }
 }
 
 /** An order for one vCPU. */
@@ -114,5 +129,11 @@ export const soleOrder = (): DeviceOrder => new DeviceOrder(1)
 
 /** The parts of a vCPU that tests compare. */
 export function snapshot(vcpu: ArmVcpu): string {
-  return [hex(new Uint8Array(vcpu.x.buffer)), hex(new Uint8Array(vcpu.sp.buffer)), hex(new Uint8Array(vcpu.v.buffer)), vcpu.pc.join(), vcpu.pstate.toString(16)].join(' ')
+  return [
+    hex(new Uint8Array(vcpu.x.buffer)),
+    hex(new Uint8Array(vcpu.sp.buffer)),
+    hex(new Uint8Array(vcpu.v.buffer)),
+    vcpu.pc.join(),
+    vcpu.pstate.toString(16),
+  ].join(' ')
 }

@@ -150,7 +150,7 @@ export class ArmPagingContext {
     this.texRemap = !aarch64 && (sctlr & SCTLR_TRE) !== 0
     if ((sctlr & SCTLR_M) === 0) this.format = ArmFormat.OFF
     else if (aarch64) this.#long64(registers)
-    else if ((tcrLo >>> 0) >= TTBCR_EAE) this.#long32(registers)
+    else if (tcrLo >>> 0 >= TTBCR_EAE) this.#long32(registers)
     else this.#short(registers)
   }
 

@@ -103,12 +103,7 @@ function readSection(l1: number): number {
 }
 
 /** Access flag, domain, rights and address. */
-function finish(
-  context: ArmPagingContext,
-  va: number,
-  access: number,
-  result: ArmWalkResult,
-): number {
+function finish(context: ArmPagingContext, va: number, access: number, result: ArmWalkResult): number {
   const word = result.entry[0] as number
   const { level } = result
   // SCTLR.AFE: AP[0] is the access flag. Short descriptors have no hardware management of it here.

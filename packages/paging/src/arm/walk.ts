@@ -12,7 +12,6 @@ import {
   ARM_FETCH,
   ARM_PAN,
   ARM_UNPRIVILEGED,
-  ARM_WALK_FAULT,
   ARM_WALK_OK,
   ARM_WALK_TABLE,
   ARM_WRITE,
@@ -82,7 +81,7 @@ function chooseHalf(context: ArmPagingContext, lo: number, hi: number): ArmHalf 
 /** Whether bits 32+`from` to 31+`top` of an address are all `ones`; `from` may be negative. */
 function bitsEqual(lo: number, hi: number, from: number, top: number, ones: boolean): boolean {
   const high = ((ones ? ~hi : hi) << (32 - top)) >>> (32 - top)
-  if (from < 0) return high === 0 && ((ones ? ~lo : lo) >>> (32 + from)) === 0
+  if (from < 0) return high === 0 && (ones ? ~lo : lo) >>> (32 + from) === 0
   return from >= 32 || high >>> from === 0
 }
 
@@ -185,8 +184,7 @@ function finishLong(
   if ((entryLo & ACCESS_FLAG_BIT) === 0 && !context.hardwareAccess) return fault(result, ACCESS_FLAG, level)
   // A writable-clean descriptor is writable, and its first write makes it dirty.
   const dirtyManaged = context.hardwareDirty && (entryHi & DIRTY_MODIFIER) !== 0
-  const readOnly =
-    ((entryLo & AP_READ_ONLY) !== 0 && !dirtyManaged) || (taken & AP_TABLE_READ_ONLY) !== 0
+  const readOnly = ((entryLo & AP_READ_ONLY) !== 0 && !dirtyManaged) || (taken & AP_TABLE_READ_ONLY) !== 0
   const user = (entryLo & AP_USER) !== 0 && (taken & AP_TABLE_USER) === 0
   const pxn = (entryHi & PXN) !== 0 || (taken & PXN_TABLE) !== 0
   const uxn = (entryHi & UXN) !== 0 || (taken & UXN_TABLE) !== 0
