@@ -6,6 +6,7 @@ import { startBoardWorker } from './device-modules.ts'
 import { formatDeviceFailure, openTrace } from './device-reports.ts'
 import { deviceHelp, prepareDevices } from './devices.ts'
 import { addDisasm } from './disasm/command.ts'
+import { addEsr } from './esr/command.ts'
 import { ExitCode } from './exit-codes.ts'
 import { showFetchProgress, type FetchProgress } from './fetch-progress.ts'
 import { readBytes, readInput } from './files.ts'
@@ -129,7 +130,7 @@ function createProgram(host: CliHost, finish: Finish): Command {
     .allowExcessArguments()
     .action(async (flags: MachineFlags) => {
       const [unknown] = program.args
-      if (unknown !== undefined) throw usage(`there is no command '${unknown}'; there are run, linux, disasm and walk`)
+      if (unknown !== undefined) throw usage(`there is no command '${unknown}'; there are run, linux, disasm, walk and esr`)
       const input: InputPolicy = { kind: 'shell', prompt: GUEST_PROMPT }
       const images = async (): Promise<MachineImages> => ({ firmware: await host.embeddedGuest() })
       await finish(settingsFor(flags, images, input, host))
@@ -175,6 +176,7 @@ function createProgram(host: CliHost, finish: Finish): Command {
   })
   addDisasm(program, host.stdout, host.stderr, process.env)
   addWalk(program, host.stdout)
+  addEsr(program, host.stdout)
   return program
 }
 
