@@ -1,7 +1,7 @@
-// Loads every register, runs two slots, stores every register.
+// execute(stub): loads every register, runs the stub, stores every register.
         .arch armv8.5-a+memtag
         .text
-        .global _start, execute, slots, current
+        .global _start, execute, finish, current
 _start: bl run
 execute:
         stp x29, x30, [sp, #-112]!
@@ -10,15 +10,18 @@ execute:
         stp x23, x24, [sp, #48]
         stp x25, x26, [sp, #64]
         stp x27, x28, [sp, #80]
-        mov x0, sp
-        adr x1, host_sp
-        str x0, [x1]
+        adrp x1, host_sp
+        add x1, x1, :lo12:host_sp
+        mov x2, sp
+        stp x2, x0, [x1]
         adrp x30, current
         add x30, x30, :lo12:current
         ldr x0, [x30, #31*8]
         mov sp, x0
         ldr x0, [x30, #32*8]
         msr nzcv, x0
+        ldr x0, [x30, #240]
+        msr tpidr_el0, x0
         add x1, x30, #33*8
         ld1 {v0.2d-v3.2d}, [x1], #64
         ld1 {v4.2d-v7.2d}, [x1], #64
@@ -43,10 +46,12 @@ execute:
         ldp x24, x25, [x30, #192]
         ldp x26, x27, [x30, #208]
         ldp x28, x29, [x30, #224]
-        ldr x30, [x30, #240]
-slots:  nop
-        nop
-        msr tpidr_el0, x30
+        // The stub takes X30 from TPIDR_EL0.
+        adrp x30, host_sp
+        add x30, x30, :lo12:host_sp
+        ldr x30, [x30, #8]
+        br x30
+finish: msr tpidr_el0, x30
         adrp x30, current
         add x30, x30, :lo12:current
         stp x0, x1, [x30]
@@ -79,7 +84,8 @@ slots:  nop
         st1 {v20.2d-v23.2d}, [x1], #64
         st1 {v24.2d-v27.2d}, [x1], #64
         st1 {v28.2d-v31.2d}, [x1], #64
-        ldr x0, host_sp
+        adrp x0, host_sp
+        ldr x0, [x0, :lo12:host_sp]
         mov sp, x0
         ldp x19, x20, [sp, #16]
         ldp x21, x22, [sp, #32]
@@ -88,8 +94,8 @@ slots:  nop
         ldp x27, x28, [sp, #80]
         ldp x29, x30, [sp], #112
         ret
-        .balign 8
-host_sp: .quad 0
         .bss
+        .balign 16
+host_sp: .skip 16
         .balign 16
 current: .skip 33*8 + 64*8

@@ -1,61 +1,49 @@
-@ Loads every register, runs two slots, stores every register. The slots are A32 or, with bit 5 of the PSTATE given, Thumb.
+@ execute(stub): loads every register, runs the stub, stores every register. Bit 0 of the stub's address: Thumb.
         .syntax unified
         .arch armv8-a
         .fpu crypto-neon-fp-armv8
         .text
-        .global _start, execute, slots, slots_thumb, finish, current
+        .global _start, execute, finish, current
         .arm
 _start: bl run
 execute:
         push {r4-r11, lr}
-        ldr r0, =host_sp
-        str sp, [r0]
+        ldr r1, =host_sp
+        str sp, [r1]
+        str r0, [r1, #4]
         ldr lr, =current
         add r1, lr, #64
         vldmia r1!, {d0-d15}
         vldmia r1!, {d16-d31}
-        ldr r0, =slots
         ldr r1, [lr, #60]
-        tst r1, #0x20
-        ldrne r0, =slots_thumb + 1
-        str r0, target
         msr apsr_nzcvqg, r1
+        @ The stub takes LR from TPIDRURW.
+        ldr r1, [lr, #56]
+        mcr p15, 0, r1, c13, c0, 2
         ldr sp, [lr, #52]
         ldmia lr, {r0-r12}
-        ldr lr, [lr, #56]
-        ldr pc, target
+        ldr lr, =host_sp
+        ldr lr, [lr, #4]
+        bx lr
         .ltorg
-target: .word 0
-saved:  .word 0
-host_sp: .word 0
-        .balign 8
-slots:  nop
-        nop
-        b finish
-        .balign 8
-        .thumb
-slots_thumb:
-        nop.w
-        nop.w
-        bx pc
-        nop
-        .arm
 finish:
-        str lr, saved
+        mcr p15, 0, lr, c13, c0, 2
         ldr lr, =current
         stmia lr, {r0-r12}
         mov r0, sp
         str r0, [lr, #52]
-        ldr r0, saved
+        mrc p15, 0, r0, c13, c0, 2
         str r0, [lr, #56]
         mrs r0, cpsr
         str r0, [lr, #60]
         add r1, lr, #64
         vstmia r1!, {d0-d15}
         vstmia r1!, {d16-d31}
-        ldr sp, host_sp
+        ldr r0, =host_sp
+        ldr sp, [r0]
         pop {r4-r11, pc}
         .ltorg
         .bss
         .balign 16
+host_sp: .skip 16
 current: .skip 64 + 256

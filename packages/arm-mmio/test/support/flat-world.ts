@@ -32,7 +32,7 @@ const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex')
 /** RAM below 4.5 MiB, the device window, nothing else. */
 export class FlatWorld implements ArmWorld {
   readonly ram: Uint8Array
-  readonly device_: Uint8Array
+  readonly contents: Uint8Array
   readonly seen: SeenAccess[]
   /** Put every access off. */
   late: boolean
@@ -40,7 +40,7 @@ export class FlatWorld implements ArmWorld {
 
   constructor() {
     this.ram = new Uint8Array(RAM_BYTES)
-    this.device_ = new Uint8Array(DEVICE_BYTES)
+    this.contents = new Uint8Array(DEVICE_BYTES)
     this.seen = []
     this.late = false
     this.#view = new DataView(this.ram.buffer)
@@ -91,9 +91,9 @@ export class FlatWorld implements ArmWorld {
     const offset = log.addressLo(index) - DEVICE_BASE
     const size = log.size(index)
     const write = log.kind(index) === AccessKind.MMIO_WRITE
-    if (write) log.copyBytes(index, this.device_, offset)
-    else log.setBytes(index, this.device_, offset)
-    this.seen.push({ write, offset, data: hex(this.device_.subarray(offset, offset + size)) })
+    if (write) log.copyBytes(index, this.contents, offset)
+    else log.setBytes(index, this.contents, offset)
+    this.seen.push({ write, offset, data: hex(this.contents.subarray(offset, offset + size)) })
   }
 }
 

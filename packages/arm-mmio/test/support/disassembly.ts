@@ -1,0 +1,128 @@
+/** What other disassemblers make of words, many at a time. */
+import { execFileSync, spawnSync } from 'node:child_process'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { decodeA32, decodeA64, decodeThumb, formatLoadStore, isWideThumb, LoadStore } from '../../src/index.ts'
+
+/** An instruction set, and how long its words are. */
+export type SetName = 'a64' | 'a32' | 't32' | 't16'
+
+const PREFIX: Readonly<Record<SetName, string>> = {
+  a64: 'aarch64-linux-gnu',
+  a32: 'arm-linux-gnueabihf',
+  t32: 'arm-linux-gnueabihf',
+  t16: 'arm-linux-gnueabihf',
+}
+
+/** Whether a program can be run. */
+export const hasProgram = (name: string): boolean => spawnSync(name, ['--version'], { stdio: 'ignore' }).status === 0
+
+/** Whether the two disassemblers are there. */
+export const hasDisassemblers: boolean =
+  hasProgram('llvm-objdump-22') && ['aarch64-linux-gnu-objdump', 'arm-linux-gnueabihf-objdump'].every(hasProgram)
+
+const LLVM_OPTIONS: Readonly<Record<SetName, readonly string[]>> = {
+  a64: ['--mattr=+all'],
+  a32: ['--triple=armv8.6a', '--mattr=+neon,+fullfp16,+fp-armv8,-mve'],
+  t32: ['--triple=thumbv8.6a', '--mattr=+neon,+fullfp16,+fp-armv8,-mve,-cdecp0'],
+  t16: ['--triple=thumbv8.6a'],
+}
+
+function source(set: SetName, words: readonly number[]): string {
+  if (set === 'a64') return words.map((word) => `.inst ${word}`).join('\n')
+  const directive = set === 'a32' ? '.inst' : set === 't32' ? '.inst.w' : '.inst.n'
+  const start = `.syntax unified\n.arch armv8.6-a\n.fpu crypto-neon-fp-armv8\n${set === 'a32' ? '.arm' : '.thumb'}\n`
+  return start + words.map((word) => `${directive} ${word}`).join('\n')
+}
+
+/** One text a word; '' where the disassembler gives none. */
+export function disassemble(set: SetName, words: readonly number[], tool: 'llvm' | 'gnu'): string[] {
+  const folder = mkdtempSync(join(tmpdir(), 'retrap-arm-'))
+  try {
+    const assembly = join(folder, 'words.s')
+    const object = join(folder, 'words.o')
+    writeFileSync(assembly, `${source(set, words)}\n`)
+    execFileSync(`${PREFIX[set]}-as`, ['-o', object, assembly])
+    const [program, options] =
+      tool === 'llvm'
+        ? ['llvm-objdump-22', ['--no-print-imm-hex', ...LLVM_OPTIONS[set]]]
+        : [`${PREFIX[set]}-objdump`, [] as string[]]
+    const listing = execFileSync(program, ['-d', '--no-show-raw-insn', ...options, object], {
+      encoding: 'utf8',
+      maxBuffer: 1 << 30,
+      stdio: ['ignore', 'pipe', 'ignore'],
+    })
+    const texts = Array.from({ length: words.length }, () => '')
+    const size = set === 't16' ? 2 : 4
+    for (const line of listing.split('\n')) {
+      const match = /^\s*([0-9a-f]+):\s+(.*)$/.exec(line)
+      if (match !== null) texts[parseInt(match[1] as string, 16) / size] = normal(match[2] as string)
+    }
+    return texts
+  } finally {
+    rmSync(folder, { recursive: true })
+  }
+}
+
+const GNU_REGISTERS: Readonly<Record<string, string>> = { sl: 'r10', fp: 'r11', ip: 'r12' }
+
+/** One spelling for both: blanks, comments, number bases, lists, register names. */
+function normal(text: string): string {
+  return text
+    .replaceAll(/\s+/g, ' ')
+    .replace(/\s*(@|\/\/|;| <).*$/, '')
+    .trim()
+    .replaceAll('{ ', '{')
+    .replaceAll(' }', '}')
+    .replace(/^(\w+)\.[wn] /, '$1 ')
+    .replaceAll(/#?0x([0-9a-f]+)\b/g, (_match, digits: string) => `#${BigInt(`0x${digits}`)}`)
+    .replaceAll(/\b(sl|fp|ip)\b/g, (name) => GNU_REGISTERS[name] as string)
+    .replaceAll(/\{([vdsr]\d+)(\.\w+)?-([vdsr])(\d+)(\.\w+)?\}/g, (_match, first: string, size = '', letter: string, last: string) => {
+      const start = Number(first.slice(1))
+      const names = Array.from({ length: Number(last) - start + 1 }, (_, index) => `${letter}${start + index}${size}`)
+      return `{${names.join(', ')}}`
+    })
+}
+
+const insn: LoadStore = new LoadStore()
+
+/** Our text of a word at an offset, or ''. */
+export function ours(set: SetName, word: number, offset: number): string {
+  if (set === 't32' && !isWideThumb(word >>> 16)) return ''
+  const found =
+    set === 'a64'
+      ? decodeA64(word, insn)
+      : set === 'a32'
+        ? decodeA32(word, insn)
+        : set === 't32'
+          ? decodeThumb(word >>> 16, word & 0xffff, insn)
+          : decodeThumb(word, 0, insn)
+  if (!found) return ''
+  const text = formatLoadStore(insn)
+  // Labels are absolute in listings.
+  return text.replace(/\.([-+]\d+)$/, (_match, distance: string) => `#${BigInt.asUintN(64, BigInt(offset + Number(distance)))}`)
+}
+
+/** Form that the last word belonged to. */
+export const lastForm = (): LoadStore['form'] => insn.form
+
+/** Mnemonics of what accesses memory; anchored, without conditions. */
+const MEMORY: Readonly<Record<'a64' | 'a32', RegExp>> = {
+  a64: /^(ld|st|swp|cas|prf|rprf|cpy|set[gpme]|dc |ic i|at |gcss|rcw|irg$)/,
+  a32: /^(ld|st|swp|push|pop|vldm|vstm|vldr|vstr|vld[1-4]|vst[1-4]|vpush|vpop|fldm|fstm|pld|pli|tb[bh]|rfe|srs)/,
+}
+
+/** Whether a listing's text is an instruction that accesses memory at an address from registers. */
+export function accessesMemory(set: SetName, text: string): boolean {
+  if (set !== 'a64') {
+    if (/^mcr\w* p?15, #?0, \w+, cr?7, cr?(6|10|11|14|5), \{?#?1/.test(text)) return true
+    // Of the coprocessors only the debug registers are left in Armv8.
+    if (/^(ldc|stc)/.test(text)) return / p?14, cr?5,/.test(text)
+    return MEMORY.a32.test(text)
+  }
+  // Set and way have no address.
+  if (/^dc (isw|igsw|igdsw|csw|cgsw|cgdsw|cisw|cigsw|cigdsw|cipa|cigdpa)/.test(text)) return false
+  if (/^at s1e2|^at s12|^at s1e3|^at s1e1a|^at s1e2a|^dc (cvaoc|cigdvaps|civaps|cvaoc|cigdvaoc|civaoc)/.test(text)) return false
+  return MEMORY.a64.test(text)
+}

@@ -1,0 +1,95 @@
+/** Runs instructions under qemu-user, by the harnesses in `test/native`. */
+import { execFileSync, spawnSync } from 'node:child_process'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { hasProgram } from './disassembly.ts'
+
+const folder = fileURLToPath(new URL('../native/', import.meta.url))
+const FLAGS = ['-O1', '-nostdlib', '-static', '-ffreestanding', '-fno-builtin', '-fno-stack-protector']
+const LINK = ['-Wl,-z,noexecstack', '-Wl,--no-warn-rwx-segments', '-Wl,--build-id=none']
+
+/** A machine that the harness runs on. */
+export interface NativeMachine {
+  readonly compiler: string
+  readonly flags: readonly string[]
+  readonly assembly: string
+  readonly emulator: string
+  /** Bytes of the registers: see `struct state` of harness.c. */
+  readonly stateBytes: number
+}
+
+export const AARCH64: NativeMachine = {
+  compiler: 'aarch64-linux-gnu-gcc',
+  flags: [],
+  assembly: 'harness-aarch64.s',
+  emulator: 'qemu-aarch64',
+  stateBytes: 33 * 8 + 512,
+}
+
+export const ARM: NativeMachine = {
+  compiler: 'arm-linux-gnueabihf-gcc',
+  flags: ['-marm', '-march=armv8-a', '-mfpu=crypto-neon-fp-armv8'],
+  assembly: 'harness-arm.s',
+  emulator: 'qemu-arm',
+  stateBytes: 64 + 256,
+}
+
+/** Bytes of memory around a page boundary that a case sends and gets back. */
+export const WINDOW = 1024
+
+/** Whether everything is there. */
+export const hasMachine = ({ compiler, emulator }: NativeMachine): boolean => hasProgram(compiler) && hasProgram(emulator)
+
+/** One case: two instruction slots, registers, memory. */
+export interface NativeCase {
+  readonly thumb: boolean
+  readonly code: readonly [number, number]
+  readonly state: Uint8Array
+  readonly window: Uint8Array
+}
+
+/**
+ * Runs cases one after another.
+ *
+ * @returns registers and memory of each afterwards
+ * @throws Error if the program dies, naming the case
+ */
+export function runNative(machine: NativeMachine, cases: readonly NativeCase[]): { state: Buffer; window: Buffer }[] {
+  const size = machine.stateBytes + WINDOW
+  const codes = 4 + cases.length * 12
+  const input = Buffer.alloc(codes + cases.length * size)
+  input.writeUInt32LE(cases.length, 0)
+  cases.forEach((each, index) => {
+    input.writeUInt32LE(each.code[0] >>> 0, 4 + index * 12)
+    input.writeUInt32LE(each.code[1] >>> 0, 8 + index * 12)
+    input.writeUInt32LE(each.thumb ? 0x20 : 0, 12 + index * 12)
+    const at = codes + index * size
+    input.set(each.state, at)
+    input.set(each.window, at + machine.stateBytes)
+  })
+  const temporary = mkdtempSync(join(tmpdir(), 'retrap-arm-'))
+  try {
+    const program = join(temporary, 'harness')
+    const sources = [join(folder, 'harness.c'), join(folder, machine.assembly)]
+    execFileSync(machine.compiler, [...FLAGS, ...machine.flags, ...LINK, '-o', program, ...sources])
+    const { stdout, status, signal } = spawnSync(machine.emulator, ['-cpu', 'max', program], {
+      input,
+      maxBuffer: 1 << 30,
+      stdio: ['pipe', 'pipe', 'ignore'],
+    })
+    if (status !== 0 || stdout.length !== cases.length * size) {
+      throw new Error(`${machine.emulator} ended with ${status ?? signal} at case ${Math.floor(stdout.length / size)}`)
+    }
+    return cases.map((_, index) => {
+      const at = index * size
+      return {
+        state: stdout.subarray(at, at + machine.stateBytes),
+        window: stdout.subarray(at + machine.stateBytes, at + machine.stateBytes + WINDOW),
+      }
+    })
+  } finally {
+    rmSync(temporary, { recursive: true })
+  }
+}
