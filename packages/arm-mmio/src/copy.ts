@@ -116,6 +116,18 @@ export function copyStep(vcpu: ArmVcpu, insn: LoadStore, into: CopyStep): void {
   setWords(into, BigInt.asUintN(64, from), BigInt.asUintN(64, to))
 }
 
+/** What is left of a main part or epilogue: the lowest addresses of source and target, and how many bytes. */
+export function copyRange(vcpu: ArmVcpu, insn: LoadStore, into: CopyStep): void {
+  read(vcpu, insn)
+  const { optionB, backward, left } = progress(vcpu)
+  // Registers are at the start, but: option A forward, at the end; option B backward, behind what is left.
+  const offset = optionB ? (backward ? -left : 0n) : backward ? 0n : -left
+  const to = value(target) + offset
+  const from = isFill(insn) ? to : value(source) + offset
+  into.bytes = Number(left)
+  setWords(into, BigInt.asUintN(64, from), BigInt.asUintN(64, to))
+}
+
 function setWords(into: CopyStep, from: bigint, to: bigint): void {
   into.sourceLo = Number(from & 0xffff_ffffn)
   into.sourceHi = Number(from >> 32n)

@@ -4,7 +4,7 @@ import { type AccessLog } from '@retrap/replay'
 import { type ArmAbort, faultIpa, hpfarValid } from './abort.ts'
 import { type AccessPath, Step } from './access-path.ts'
 import { type AtomicOperation, atomicResult } from './atomic-operations.ts'
-import { advanceCopy, type CopyStep, copyStage, copyStep, finishPrologue } from './copy.ts'
+import { advanceCopy, copyRange, type CopyStep, copyStage, copyStep, finishPrologue } from './copy.ts'
 import { EffectiveAddress, effectiveAddress } from './effective-address.ts'
 import type { Extent } from './explain.ts'
 import { InstructionSet, type LoadStore } from './load-store.ts'
@@ -91,6 +91,7 @@ export class Execution {
       return extent
     }
     if (insn.form.attributes.has('pac')) this.#preparePac(insn)
+    else if (operation === 'save') this.#stackAddress(insn)
     else effectiveAddress(this.#vcpu, insn, address)
     extent.lo = address.lo
     extent.hi = address.hi
@@ -113,12 +114,13 @@ export class Execution {
       extent.bytes = Infinity
       return
     }
-    copyStep(this.#vcpu, insn, this.#copy)
+    copyRange(this.#vcpu, insn, this.#copy)
     extent.lo = this.#copy.targetLo
     extent.hi = this.#copy.targetHi
     extent.otherLo = this.#copy.sourceLo
     extent.otherHi = this.#copy.sourceHi
-    extent.bytes = Infinity
+    extent.bytes = this.#copy.bytes
+    copyStep(this.#vcpu, insn, this.#copy)
   }
 
   /** The base is authenticated before the offset is added. */
@@ -464,7 +466,6 @@ export class Execution {
       return this.#nop(insn)
     }
     const { bytes, sourceLo, sourceHi, targetLo, targetHi } = this.#copy
-    if (bytes === 0) return this.#nop(insn)
     const fill = insn.form.operation === 'fill'
     const [readBits, writeBits] = this.#copyBits(insn)
     this.writing = false
@@ -518,7 +519,6 @@ export class Execution {
   #saveState(insn: LoadStore, abort: ArmAbort): Step {
     const vcpu = this.#vcpu
     const path = this.#path
-    this.#stackAddress(insn)
     const { lo, hi } = this.#address
     let step = this.#translate(insn, abort, true, lo, hi, 8)
     if (step !== Step.DONE) return step
