@@ -2,10 +2,10 @@
  * Fetches the instruction that aborted, as the guest would.
  *
  * Between the trap and the fetch another vCPU may have remapped the page or changed the code. So the address is translated
- * as an instruction fetch at the guest's exception level; what is found must explain the abort (`explain.ts`), or nothing
- * happens and the guest executes it again. What has been fetched is in the log: later passes decode the same.
+ * as an instruction fetch at the guest's exception level, and again when it has been read; what is found must explain the
+ * abort (`explain.ts`), or nothing happens and the guest executes it again. What has been fetched is in the log: later passes decode the same.
  */
-import { ARM_FETCH, ARM_UNPRIVILEGED } from '@retrap/paging'
+import { ARM_FETCH, ARM_UNPRIVILEGED, ARM_WALK_OK, ArmWalkResult, walkArm } from '@retrap/paging'
 import { AccessKind, type AccessLog, AccessState } from '@retrap/replay'
 import { type AccessPath, Step } from './access-path.ts'
 import { decodeA32, decodeThumb, isWideThumb } from './decode-a32.ts'
@@ -21,6 +21,7 @@ export class InstructionFetch {
   readonly #log: AccessLog
   readonly #path: AccessPath
   readonly #stopWorld: boolean
+  readonly #again: ArmWalkResult
   /** Record of the fetch made last. */
   #last: number
 
@@ -30,6 +31,7 @@ export class InstructionFetch {
     this.#log = log
     this.#path = path
     this.#stopWorld = stopWorld
+    this.#again = new ArmWalkResult()
     this.#last = 0
   }
 
@@ -84,6 +86,12 @@ export class InstructionFetch {
       this.#log.complete(index)
     }
     this.#last = index
-    return true
+    return this.#stopWorld || this.#stillThere(lo, hi, access, ipa)
+  }
+
+  /** Whether the page has not been moved while it was read: its frame may have been given to someone else meanwhile. */
+  #stillThere(lo: number, hi: number, access: number, ipa: number): boolean {
+    const outcome = walkArm(this.#path.context, this.#world.tables, lo, hi, access, this.#again)
+    return outcome === ARM_WALK_OK && this.#again.ipa === ipa
   }
 }
