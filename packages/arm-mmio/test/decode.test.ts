@@ -43,18 +43,21 @@ function unexplained(set: SetName, list: readonly number[], tool: 'llvm' | 'gnu'
 /** SVE and SME loads and stores that are not in the classes' rows are no accesses of ours. */
 const isOther = (text: string): boolean => /<unknown>|undefined/.test(text)
 
-describe.skipIf(!hasDisassemblers)('text as LLVM prints it (skipped: llvm-22 or the cross binutils are not installed)', () => {
-  test.each(SETS)('%s', (set, forms) => {
-    expect(unexplained(set, sample(set, forms, 7, 25, 15_000), 'llvm')).toEqual([])
-  })
+describe.skipIf(!hasDisassemblers)(
+  'text as LLVM prints it (skipped: llvm-22 or the cross binutils are not installed)',
+  () => {
+    test.each(SETS)('%s', (set, forms) => {
+      expect(unexplained(set, sample(set, forms, 7, 25, 15_000), 'llvm')).toEqual([])
+    })
 
-  test('all of T16', () => {
-    // IT and the hints are none of ours, and would make what follows them conditional.
-    const all = Array.from({ length: 0xe800 }, (_, word) => word).filter((word) => word >> 8 !== 0xbf)
-    expect(unexplained('t16', all, 'llvm')).toEqual([])
-    for (let word = 0xbf00; word < 0xc000; word++) expect(ours('t16', word, 0)).toBe('')
-  })
-})
+    test('all of T16', () => {
+      // IT and the hints are none of ours, and would make what follows them conditional.
+      const all = Array.from({ length: 0xe800 }, (_, word) => word).filter((word) => word >> 8 !== 0xbf)
+      expect(unexplained('t16', all, 'llvm')).toEqual([])
+      for (let word = 0xbf00; word < 0xc000; word++) expect(ours('t16', word, 0)).toBe('')
+    })
+  },
+)
 
 describe('the tables', () => {
   test.each([...SETS, ['t16', t16Forms] as const])('every row of %s can be reached', (set, forms) => {

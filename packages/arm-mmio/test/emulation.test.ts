@@ -41,7 +41,8 @@ function difference(each: EmulationCase, native: { state: Buffer; window: Buffer
   for (let i = 0; i < (aarch64 ? 62 : 15); i++) {
     if (each.clobbered.includes(aarch64 ? i >> 1 : i)) continue
     const our = now.vcpu.x[aarch64 ? i : i * 2] as number
-    if (state.readUInt32LE(i * 4) !== our) return `register word ${i}: 0x${our.toString(16)}, QEMU 0x${state.readUInt32LE(i * 4).toString(16)}`
+    if (state.readUInt32LE(i * 4) !== our)
+      return `register word ${i}: 0x${our.toString(16)}, QEMU 0x${state.readUInt32LE(i * 4).toString(16)}`
   }
   if (aarch64 && state.readUInt32LE(248) !== now.vcpu.sp[0]) return 'stack pointer'
   const vectors = aarch64 ? 264 : 64

@@ -34,7 +34,12 @@ function atThumb(...halfwords: number[]): Vcpu {
 }
 
 /** Executes with devices that answer later, so that every pass is a second one. */
-function finish(vcpu: Vcpu, address: number, write: boolean, options: ConstructorParameters<typeof ArmEmulator>[3] = {}): Outcome {
+function finish(
+  vcpu: Vcpu,
+  address: number,
+  write: boolean,
+  options: ConstructorParameters<typeof ArmEmulator>[3] = {},
+): Outcome {
   world.late = true
   const emulator = new ArmEmulator(vcpu, world, soleOrder(), options)
   let outcome = emulator.handle(abortAt(address, write))
@@ -223,7 +228,8 @@ describe('A64', () => {
       // The hardware reports the byte that it is at.
       const stage = ((vcpu.pc[0] as number) - CODE_BASE) / 4
       const left = vcpu.x[4] as number
-      const at = stage === 0 ? DEVICE_BASE : copyOption === 'A' ? (vcpu.x[0] as number) + (left | 0) : (vcpu.x[0] as number)
+      const at =
+        stage === 0 ? DEVICE_BASE : copyOption === 'A' ? (vcpu.x[0] as number) + (left | 0) : (vcpu.x[0] as number)
       expect(finish(vcpu, at, true, { copyOption })).toBe(Outcome.DONE)
     }
     expect([...world.contents.slice(0, 21)]).toEqual(bytes)

@@ -35,7 +35,10 @@ function atThumb(...halfwords: number[]): Vcpu {
 
 /** A valid syndrome. */
 function syndrome(write: boolean, register: number, sizeLog2: number, more: number = 0): number {
-  return (0x24 * 2 ** 26 + (1 << 25) + (1 << 24) + (sizeLog2 << 22) + (register << 16) + (write ? 1 << 6 : 0) + 7 + more) >>> 0
+  return (
+    (0x24 * 2 ** 26 + (1 << 25) + (1 << 24) + (sizeLog2 << 22) + (register << 16) + (write ? 1 << 6 : 0) + 7 + more) >>>
+    0
+  )
 }
 
 const withEsr = (abort: ArmAbort, esr: number): ArmAbort => ({ ...abort, esr })
@@ -116,7 +119,9 @@ describe('test cases that the reference implies', () => {
     ])('%s, by the syndrome', (_name, sf, high) => {
       const vcpu = flatVcpu(false)
       setDevice(0, 0x80)
-      expect(finish(vcpu, withEsr(abortAt(DEVICE_BASE, false), syndrome(false, 0, 0, (1 << 21) + sf)))).toBe(Outcome.DONE)
+      expect(finish(vcpu, withEsr(abortAt(DEVICE_BASE, false), syndrome(false, 0, 0, (1 << 21) + sf)))).toBe(
+        Outcome.DONE,
+      )
       expect([vcpu.x[0], vcpu.x[1]]).toEqual([0xffff_ff80, high])
     })
   })
@@ -167,7 +172,9 @@ describe('test cases that the reference implies', () => {
     // HSR counts as the mode does.
     const hsr = flatVcpu(true)
     hsr.pstate = 0x11
-    expect(finish(hsr, { ...withEsr(abortAt(DEVICE_BASE, false), syndrome(false, 9, 2)), hsr: true })).toBe(Outcome.DONE)
+    expect(finish(hsr, { ...withEsr(abortAt(DEVICE_BASE, false), syndrome(false, 9, 2)), hsr: true })).toBe(
+      Outcome.DONE,
+    )
     expect([hsr.x[50], hsr.x[18]]).toEqual([0x55, 0])
   })
 

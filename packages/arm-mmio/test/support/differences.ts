@@ -34,7 +34,8 @@ export const differences: readonly Difference[] = [
     holds: (ours, theirs) => ours === '' && /^(v(ld|st)[1-4m]|vpush|vpop|f(ld|st)m)/.test(theirs),
   },
   {
-    reason: 'LDRD, STRD, LDREXD and STREXD with an odd register, with LR, or with P=0 and W=1, are unpredictable: refused',
+    reason:
+      'LDRD, STRD, LDREXD and STREXD with an odd register, with LR, or with P=0 and W=1, are unpredictable: refused',
     sets: ['a32'],
     holds: (ours, theirs) => ours === '' && /^(ld|st)(r|rex|aex|lex)d/.test(theirs),
   },

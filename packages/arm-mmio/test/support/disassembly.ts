@@ -78,11 +78,14 @@ function normal(text: string): string {
     .replace(/^(\w+)\.[wn] /, '$1 ')
     .replaceAll(/#?0x([0-9a-f]+)\b/g, (_match, digits: string) => `#${BigInt(`0x${digits}`)}`)
     .replaceAll(/\b(sl|fp|ip)\b/g, (name) => GNU_REGISTERS[name] as string)
-    .replaceAll(/\{([vdsr]\d+)(\.\w+)?-([vdsr])(\d+)(\.\w+)?\}/g, (_match, first: string, size = '', letter: string, last: string) => {
-      const start = Number(first.slice(1))
-      const names = Array.from({ length: Number(last) - start + 1 }, (_, index) => `${letter}${start + index}${size}`)
-      return `{${names.join(', ')}}`
-    })
+    .replaceAll(
+      /\{([vdsr]\d+)(\.\w+)?-([vdsr])(\d+)(\.\w+)?\}/g,
+      (_match, first: string, size = '', letter: string, last: string) => {
+        const start = Number(first.slice(1))
+        const names = Array.from({ length: Number(last) - start + 1 }, (_, index) => `${letter}${start + index}${size}`)
+        return `{${names.join(', ')}}`
+      },
+    )
 }
 
 const insn: LoadStore = new LoadStore()
@@ -101,7 +104,10 @@ export function ours(set: SetName, word: number, offset: number): string {
   if (!found) return ''
   const text = formatLoadStore(insn)
   // Labels are absolute in listings.
-  return text.replace(/\.([-+]\d+)$/, (_match, distance: string) => `#${BigInt.asUintN(64, BigInt(offset + Number(distance)))}`)
+  return text.replace(
+    /\.([-+]\d+)$/,
+    (_match, distance: string) => `#${BigInt.asUintN(64, BigInt(offset + Number(distance)))}`,
+  )
 }
 
 /** Form that the last word belonged to. */
@@ -123,6 +129,7 @@ export function accessesMemory(set: SetName, text: string): boolean {
   }
   // Set and way have no address.
   if (/^dc (isw|igsw|igdsw|csw|cgsw|cgdsw|cisw|cigsw|cigdsw|cipa|cigdpa)/.test(text)) return false
-  if (/^at s1e2|^at s12|^at s1e3|^at s1e1a|^at s1e2a|^dc (cvaoc|cigdvaps|civaps|cvaoc|cigdvaoc|civaoc)/.test(text)) return false
+  if (/^at s1e2|^at s12|^at s1e3|^at s1e1a|^at s1e2a|^dc (cvaoc|cigdvaps|civaps|cvaoc|cigdvaoc|civaoc)/.test(text))
+    return false
   return MEMORY.a64.test(text)
 }

@@ -54,18 +54,30 @@ const decode = (set: SetName, word: number): boolean => {
 
 /** What qemu-user cannot be given this way, each with the reason and what stands in for it. */
 export const NOT_COMPARED: readonly (readonly [(form: Form, set: SetName) => boolean, string])[] = [
-  [({ operation }) => operation === 'scalable' || operation === 'other', 'recognised only: reported as such (emulator.test.ts)'],
+  [
+    ({ operation }) => operation === 'scalable' || operation === 'other',
+    'recognised only: reported as such (emulator.test.ts)',
+  ],
   [({ operation }) => operation === 'prefetch' || operation === 'cache', 'no access: PC moves on (emulator.test.ts)'],
   [({ attributes }) => attributes.has('literal'), 'the address is that of the code: computed (emulator.test.ts)'],
   [({ operation }) => operation === 'table-branch', 'branches away: computed (emulator.test.ts)'],
-  [({ attributes, mnemonic }) => mnemonic === 'POP' && attributes.has('link'), 'branches away: computed (emulator.test.ts)'],
+  [
+    ({ attributes, mnemonic }) => mnemonic === 'POP' && attributes.has('link'),
+    'branches away: computed (emulator.test.ts)',
+  ],
   [({ attributes }) => attributes.has('return') || attributes.has('user'), 'privileged: computed (emulator.test.ts)'],
   [({ operation }) => operation === 'return' || operation === 'save', 'privileged: computed (emulator.test.ts)'],
   [({ attributes }) => attributes.has('pac'), 'needs keys: a caller authenticates (emulator.test.ts)'],
   [({ attributes }) => attributes.has('block'), 'alignment fault on a device: computed (reference.test.ts)'],
-  [({ operation }) => /^(tag|copy|fill|load-64b|store-64b)/.test(operation), "not in Debian's QEMU 7.2, or needs tag memory: computed (emulator.test.ts)"],
+  [
+    ({ operation }) => /^(tag|copy|fill|load-64b|store-64b)/.test(operation),
+    "not in Debian's QEMU 7.2, or needs tag memory: computed (emulator.test.ts)",
+  ],
   [({ attributes }) => attributes.has('tag'), 'needs tag memory: computed (emulator.test.ts)'],
-  [({ feature }) => !['', 'LSE', 'LOR', 'LRCPC', 'LRCPC2', 'FP16'].includes(feature), "not in Debian's QEMU 7.2: as the forms of the base architecture"],
+  [
+    ({ feature }) => !['', 'LSE', 'LOR', 'LRCPC', 'LRCPC2', 'FP16'].includes(feature),
+    "not in Debian's QEMU 7.2: as the forms of the base architecture",
+  ],
   [({ mnemonic }, set) => mnemonic.startsWith('SWP') && set === 'a32', 'left Armv8: as the other atomics'],
 ]
 
@@ -193,7 +205,18 @@ function case32(set: SetName, form: Form, next: () => number): EmulationCase | u
     clobbered.push(scratch, scratch + 1)
     code = [loadExclusive(set, scratch), stored]
   }
-  return { set, form, word, code, vcpu, address, bytes, window: randomWindow(next), text: formatLoadStore(insn), clobbered }
+  return {
+    set,
+    form,
+    word,
+    code,
+    vcpu,
+    address,
+    bytes,
+    window: randomWindow(next),
+    text: formatLoadStore(insn),
+    clobbered,
+  }
 }
 
 const swapHalves = (word: number): number => ((word >>> 16) | (word << 16)) >>> 0
@@ -240,7 +263,8 @@ function loadExclusive(set: SetName, register: number): number {
   }
   const start = (rn << 16) | (register << 12)
   if (pair) return swapHalves((0xe8d0_007f | start | ((register + 1) << 8)) >>> 0)
-  if (elementSize === 4) return swapHalves((0xe850_0f00 | start | (insn.form.immediateScale !== 0 ? insn.offset / 4 : 0)) >>> 0)
+  if (elementSize === 4)
+    return swapHalves((0xe850_0f00 | start | (insn.form.immediateScale !== 0 ? insn.offset / 4 : 0)) >>> 0)
   return swapHalves((0xe8d0_0f0f | start | (elementSize === 1 ? 0x40 : 0x50)) >>> 0)
 }
 

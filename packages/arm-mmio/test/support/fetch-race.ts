@@ -133,7 +133,8 @@ export function fetchRace(random: Random): { problem: string | undefined; retrie
   const view = view64(world)
   const frames = [...FRAMES]
   let mapped = 0
-  const setCode = (frame: number): void => view.setBigUint64(CODE_TABLE, frame < 0 ? 0n : BigInt((frames[frame] as number) | NORMAL_PAGE), true)
+  const setCode = (frame: number): void =>
+    view.setBigUint64(CODE_TABLE, frame < 0 ? 0n : BigInt((frames[frame] as number) | NORMAL_PAGE), true)
   const setData = (ipa: number): void => view.setBigUint64(DATA_TABLE, BigInt(ipa | NORMAL_PAGE), true)
   const pick = (): number => INSTRUCTIONS[random.below(INSTRUCTIONS.length)] as number
   for (const frame of frames) view.setUint32(frame, pick(), true)
@@ -242,8 +243,10 @@ function judge(
   const alone = flatVcpu(false)
   alone.x.set(saved.x)
   const expected = trap(world, alone)
-  if (expected === undefined || !sameAbort(expected.abort, abort, emulator.instruction)) return `${hex} was emulated for an abort it does not make`
-  if (new ArmEmulator(alone, world, new DeviceOrder(1)).handle(expected.abort) !== Outcome.DONE) return `${hex} is not emulated alone`
+  if (expected === undefined || !sameAbort(expected.abort, abort, emulator.instruction))
+    return `${hex} was emulated for an abort it does not make`
+  if (new ArmEmulator(alone, world, new DeviceOrder(1)).handle(expected.abort) !== Outcome.DONE)
+    return `${hex} is not emulated alone`
   if (snapshot(alone) !== snapshot(vcpu)) return `${hex} left other registers than alone`
   return JSON.stringify(world.seen) === JSON.stringify(seen) ? undefined : `${hex} made other accesses than alone`
 }

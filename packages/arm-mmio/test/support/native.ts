@@ -40,7 +40,8 @@ export const ARM: NativeMachine = {
 export const WINDOW = 1024
 
 /** Whether everything is there. */
-export const hasMachine = ({ compiler, emulator }: NativeMachine): boolean => hasProgram(compiler) && hasProgram(emulator)
+export const hasMachine = ({ compiler, emulator }: NativeMachine): boolean =>
+  hasProgram(compiler) && hasProgram(emulator)
 
 /** One case: two instruction slots, registers, memory. */
 export interface NativeCase {
