@@ -130,7 +130,8 @@ function createProgram(host: CliHost, finish: Finish): Command {
     .allowExcessArguments()
     .action(async (flags: MachineFlags) => {
       const [unknown] = program.args
-      if (unknown !== undefined) throw usage(`there is no command '${unknown}'; there are run, linux, disasm, walk and esr`)
+      if (unknown !== undefined)
+        throw usage(`there is no command '${unknown}'; there are run, linux, disasm, walk and esr`)
       const input: InputPolicy = { kind: 'shell', prompt: GUEST_PROMPT }
       const images = async (): Promise<MachineImages> => ({ firmware: await host.embeddedGuest() })
       await finish(settingsFor(flags, images, input, host))

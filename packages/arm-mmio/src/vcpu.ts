@@ -12,9 +12,6 @@ export const PSTATE_NRW: number = 1 << 4
 export const PSTATE_T: number = 1 << 5
 /** Big-endian data. AArch32 only. */
 export const PSTATE_E: number = 1 << 9
-export const PSTATE_A: number = 1 << 8
-export const PSTATE_I: number = 1 << 7
-export const PSTATE_F: number = 1 << 6
 /** Branch type, two bits. AArch64 only. */
 export const PSTATE_BTYPE: number = 3 << 10
 /** Software step. */
@@ -31,7 +28,6 @@ export const MODE_IRQ = 2
 export const MODE_SVC = 3
 export const MODE_ABT = 7
 export const MODE_UND = 11
-export const MODE_SYS = 15
 
 const SCTLR_EE = 1 << 25
 const SCTLR_E0E = 1 << 24

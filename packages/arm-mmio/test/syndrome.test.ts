@@ -1,0 +1,158 @@
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import {
+  type AbortSyndrome,
+  ArmMmioError,
+  decodeAbortSyndrome,
+  describeSyndrome,
+  encodeAbortSyndrome,
+  faultIpa,
+  faultKind,
+  faultName,
+  hpfarValid,
+} from '../src/index.ts'
+
+const SEED = 20_261_120
+
+describe('a syndrome', () => {
+  test('is taken apart', () => {
+    expect(decodeAbortSyndrome(0x93c3_8045)).toEqual({
+      exceptionClass: 0x24,
+      kind: 'data',
+      from: 'lower',
+      length: 4,
+      access: { size: 8, signExtend: false, register: 3, registerBits: 64, acquireRelease: false },
+      faultAddressValid: true,
+      externalAbortType: false,
+      cacheMaintenance: false,
+      stage1Walk: false,
+      write: true,
+      vncr: false,
+      faultStatus: 5,
+    } satisfies AbortSyndrome)
+  })
+
+  test('of HSR has four bits of register and no SF', () => {
+    expect(decodeAbortSyndrome(0x939f_8006, 'hsr').access).toMatchObject({ register: 15, registerBits: 32 })
+    expect(decodeAbortSyndrome(0x939f_8006, 'esr').access).toMatchObject({ register: 31, registerBits: 64 })
+  })
+
+  test('without ISV describes no access, whatever bits 23:14 hold', () => {
+    expect(decodeAbortSyndrome(0x92ff_c007).access).toBeUndefined()
+  })
+
+  test.each([0, 0x5600_0000, 0xbe00_0000])('0x%s is no abort', (value) => {
+    expect(() => decodeAbortSyndrome(value)).toThrow(ArmMmioError)
+    expect(() => decodeAbortSyndrome(value)).toThrow(expect.objectContaining({ code: 'ERR_SYNDROME' }))
+  })
+
+  test(`survives being put together and taken apart (seed ${SEED})`, () => {
+    const access = fc.record({
+      size: fc.constantFrom(1, 2, 4, 8),
+      signExtend: fc.boolean(),
+      register: fc.nat(15),
+      registerBits: fc.constantFrom(32 as const, 64 as const),
+      acquireRelease: fc.boolean(),
+    })
+    const data = fc.record({
+      exceptionClass: fc.constantFrom(0x24, 0x25),
+      kind: fc.constant('data' as const),
+      length: fc.constantFrom(2 as const, 4 as const),
+      access: fc.option(access, { nil: undefined }),
+      externalAbortType: fc.boolean(),
+      cacheMaintenance: fc.boolean(),
+      stage1Walk: fc.boolean(),
+      write: fc.boolean(),
+      vncr: fc.boolean(),
+      faultStatus: fc.nat(63).filter((status) => status !== 0x10),
+    })
+    fc.assert(
+      fc.property(data, (fields) => {
+        const from = (fields.exceptionClass & 1) === 0 ? 'lower' : 'same'
+        const syndrome: AbortSyndrome = { ...fields, from, faultAddressValid: true }
+        expect(decodeAbortSyndrome(encodeAbortSyndrome(syndrome))).toEqual(syndrome)
+      }),
+      { seed: SEED, numRuns: 2000 },
+    )
+  })
+
+  test('that does not fit is refused', () => {
+    const good = decodeAbortSyndrome(0x9383_8006)
+    const access = { size: 4, signExtend: false, register: 17, registerBits: 32 as const, acquireRelease: false }
+    expect(() => encodeAbortSyndrome({ ...good, access }, 'hsr')).toThrow('register 17')
+    expect(() => encodeAbortSyndrome({ ...good, access: { ...access, size: 3 } })).toThrow('3 bytes')
+    expect(() => encodeAbortSyndrome({ ...good, kind: 'instruction' })).toThrow('class 0x24')
+  })
+})
+
+test('fault status codes have names and kinds', () => {
+  expect(
+    [0x00, 0x07, 0x09, 0x0e, 0x10, 0x16, 0x21, 0x2b, 0x35, 0x3f].map(
+      (status) => `${faultKind(status)}: ${faultName(status)}`,
+    ),
+  ).toEqual([
+    'address-size: address size fault, level 0',
+    'translation: translation fault, level 3',
+    'access-flag: access flag fault, level 1',
+    'permission: permission fault, level 2',
+    'external: synchronous external abort',
+    'external: synchronous external abort on a table walk, level 2',
+    'alignment: alignment fault',
+    'translation: translation fault, level -1',
+    'other: fault of an implementation: unsupported exclusive or atomic access',
+    'other: reserved fault status 0x3f',
+  ])
+})
+
+test('HPFAR is valid for some faults, and on walks for all', () => {
+  expect([0x04, 0x0b, 0x00, 0x0d, 0x10].map(hpfarValid)).toEqual([true, true, true, false, false])
+  expect(hpfarValid(0x0d | (1 << 7))).toBe(true)
+  const abort = { esr: 7, hsr: false, farLo: 0xffff_f123, farHi: 0xffff, hpfarLo: 0x1234_5670, hpfarHi: 0xab }
+  expect(faultIpa(abort)).toBe(0xab12_3456_7123)
+  // On a walk the low bits of FAR belong to another address.
+  expect(faultIpa({ ...abort, esr: 7 | (1 << 7) })).toBe(0xab12_3456_7000)
+})
+
+describe('a syndrome in words', () => {
+  test.each([
+    [
+      0x9380_0007,
+      'esr',
+      'A 4-byte read into W0 hit: translation fault, level 3; the syndrome is all that is needed to emulate it.',
+    ],
+    [
+      0x93df_8047,
+      'esr',
+      'A 8-byte write of XZR hit: translation fault, level 3; the syndrome is all that is needed to emulate it.',
+    ],
+    [
+      0x9200_0047,
+      'esr',
+      'A write hit: translation fault, level 3; the syndrome does not describe it, so the instruction at PC must be decoded.',
+    ],
+    [0x8200_0086, 'esr', 'An instruction fetch hit: translation fault, level 2, on a walk of stage 1.'],
+    [0x5a00_0000, 'esr', 'HVC in AArch64.'],
+  ] as const)('0x%i', (value, format, sentence) => {
+    expect(describeSyndrome(value, format).sentence).toBe(sentence)
+  })
+
+  test(`never fails, and its fields do not overlap (seed ${SEED})`, () => {
+    fc.assert(
+      fc.property(
+        fc.integer({ min: 0, max: 0xffff_ffff }),
+        fc.constantFrom('esr' as const, 'hsr' as const),
+        (value, format) => {
+          const { fields, sentence } = describeSyndrome(value, format)
+          expect(sentence).toMatch(/\.$/)
+          let last = 32
+          for (const { bits } of fields) {
+            const [high, low = high] = bits.split(':').map(Number) as [number, number?]
+            expect(high).toBeLessThan(last)
+            last = low
+          }
+        },
+      ),
+      { seed: SEED, numRuns: 2000 },
+    )
+  })
+})
