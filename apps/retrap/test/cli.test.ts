@@ -68,6 +68,8 @@ describe('the machine', () => {
 describe('a mistake gets one line that says what to do, and no machine', () => {
   test.each([
     { args: ['run'], code: 2, says: 'give --kernel FILE or --firmware FILE' },
+    { args: ['esr', 'x17'], code: 2, says: "VALUE 'x17' is not a syndrome; write it as 0x93800007" },
+    { args: ['esr', '--hsr', '0x193800007'], code: 2, says: 'HSR has 32 bits' },
     { args: ['run', '--initrd', file, '--firmware', file], code: 2, says: 'give --kernel FILE too' },
     { args: ['run', '--module', file, '--firmware', file], code: 2, says: 'give --kernel FILE too' },
     { args: ['run', '--kernel', file, '--module', ' '], code: 2, says: "write FILE or 'FILE TEXT'" },
@@ -120,4 +122,13 @@ test.each([
   const host = powerOff()
   expect(await runCli(args, host)).toBe(0)
   expect(host.stdout.text).toContain(says)
+})
+
+test('esr says what a syndrome means', async () => {
+  const host = powerOff()
+  expect(await runCli(['esr', '0x93800007', '0x193800007'], host)).toBe(0)
+  const [first = '', second = ''] = host.stdout.text.split('\n\n')
+  expect(first).toMatch(/^ESR 0x93800007\n {2}EC +31:26 +0x24 {2}data abort from a lower exception level\n/)
+  expect(first).toMatch(/\nA 4-byte read into W0 hit: translation fault, level 3;/)
+  expect(second).toMatch(/^ESR 0x193800007\n {2}ISS2 +63:32 +0x1 /)
 })
