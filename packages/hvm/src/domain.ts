@@ -131,6 +131,8 @@ export class Domain {
   romWrite: (gpa: number, size: number, lo: number, hi: number) => void = () => undefined
   readonly #sleeper: Sleeper
   readonly #servers: DomainServer[] = []
+  /** Interrupt 13: an x87 exception with CR0.NE clear. */
+  readonly #ferr: InterruptLine
   #exit: DomainExit | null = null
   #wokenWhileRunning = false
   /** vCPUs that did something in their last turns. */
@@ -206,6 +208,7 @@ export class Domain {
     for (let id = 0; id < options.vcpus; id++) {
       vcpus.push(new HvmVcpu(this, id, this.engine, model, this.interrupts.localApic(id)))
     }
+    this.#ferr = this.interrupts.line(13)
     this.#mapInterruptControllers()
     this.p2m.onChange(() => {
       for (const vcpu of this.vcpus) vcpu.cpu.flushTlb(true)
@@ -226,6 +229,14 @@ export class Domain {
     this.dispatch.mapInternalPorts('i8259 master', 0x20, 2, i8259.masterPorts)
     this.dispatch.mapInternalPorts('i8259 slave', 0xa0, 2, i8259.slavePorts)
     this.dispatch.mapInternalPorts('i8259 elcr', 0x4d0, 2, i8259.elcrPorts)
+    // A write clears the latched FERR#, and asserts IGNNE#; of the processors, a PC connects the first.
+    this.dispatch.mapInternalPorts('coprocessor error', 0xf0, 1, {
+      read: () => 0xff,
+      write: () => {
+        this.#ferr.set(false)
+        this.vcpus[0]?.cpu.ignoreNumericError()
+      },
+    })
   }
 
   /**
@@ -285,9 +296,15 @@ export class Domain {
     this.#sleeper.wake()
   }
 
+  /** FERR#. */
+  numericError(): void {
+    this.#ferr.set(true)
+  }
+
   /** Power-on state of everything but memory. */
   reset(): void {
     this.#exit = null
+    this.#ferr.set(false)
     this.interrupts.reset()
     this.devices.reset()
     for (const { remote } of this.#servers) remote.reset()

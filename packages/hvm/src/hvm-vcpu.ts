@@ -390,6 +390,10 @@ export class HvmVcpu implements CpuHost {
     this.cpu.setInterruptPending((events & (EVENT_INTERRUPT | EVENT_EXTINT)) !== 0)
   }
 
+  numericError(): void {
+    this.#domain.numericError()
+  }
+
   cancelled(): void {
     this.cancelRequest()
   }

@@ -18,11 +18,16 @@ import {
   esp,
   ax,
   far32,
+  imm16,
   imm32,
+  imm8,
   ptr,
   ss,
+  st0,
+  st1,
   word,
 } from '@retrap/x86-assembler'
+import { S_CR0 } from '@retrap/x86-cpu'
 import { describe, expect, test } from 'vitest'
 import { DeterministicClock } from '../src/index.ts'
 import { CODE, EXIT_PORT, Guest, IDT, STACK, realClock } from './support/guest.ts'
@@ -548,5 +553,102 @@ describe('determinism', () => {
     expect(second).toEqual(first)
     expect((first as { ticks: number }).ticks).toBeGreaterThan(10)
     expect(await once(2)).not.toEqual(first)
+  })
+})
+
+describe('x87 exceptions with CR0.NE clear', () => {
+  const COUNT = RESULT + 0x40
+  /** Divides one by zero, unmasked, and then waits for the exception. IRQ 13 of the i8259 pair is vector 75H. */
+  const divide = (asm: Assembler): void => {
+    for (const [port, value] of [
+      ...[
+        [0x20, 0x11],
+        [0x21, 0x08],
+        [0x21, 0x04],
+        [0x21, 0x01],
+        [0x21, 0xfb],
+      ],
+      ...[
+        [0xa0, 0x11],
+        [0xa1, 0x70],
+        [0xa1, 0x02],
+        [0xa1, 0x01],
+        [0xa1, 0xdf],
+      ],
+    ] as const)
+      asm.mov(al, value).out(imm8(port), al)
+    asm.mov(eax, cr0).and(eax, imm32(0xffff_ffdf)).mov(cr0, eax)
+    asm.fninit().fnstcw(word(RESULT)).and(word(RESULT), imm16(0xfffb)).fldcw(word(RESULT))
+    asm.sti().fld1().fldz().fdivp(st1, st0)
+  }
+  const guestWith = (wait: (asm: Assembler) => void, handler: (asm: Assembler) => void): Guest => {
+    const guest = new Guest((asm) => {
+      divide(asm)
+      wait(asm)
+      off(asm)
+    })
+    guest.boot.u32[S_CR0 >>> 2]! &= ~0x20
+    guest.domain.vcpus[0]?.apic.enterVirtualWireMode()
+    guest.vector(0x75, 0x7000)
+    guest.program(0x7000, 32, (asm) => {
+      asm.inc(dword(COUNT)).push(eax).xor(al, al)
+      handler(asm)
+      asm.mov(al, 0x20).out(imm8(0xa0), al).out(imm8(0x20), al).pop(eax).iretd()
+    })
+    guest.vector(16, 0x7200)
+    guest.program(0x7200, 32, (asm) => off(asm, 16))
+    return guest
+  }
+
+  test('the next instruction that waits takes IRQ 13, whose handler clears the exception', async () => {
+    const guest = guestWith(
+      (asm) => asm.fld1(),
+      (asm) => asm.out(imm8(0xf0), al).fnclex(),
+    )
+    expect(await guest.run()).toEqual({ reason: 'debug-exit', code: 0 })
+    expect(guest.read32(COUNT)).toBe(1)
+  })
+
+  test('a handler that asserts IGNNE# may use instructions that wait', async () => {
+    const guest = guestWith(
+      (asm) => asm.fld1().fwait(),
+      // Both FSTCW and FLD1 wait; without port F0H they would have the processor stand still.
+      (asm) =>
+        asm
+          .out(imm8(0xf0), al)
+          .fld1()
+          .fwait()
+          .fnstsw(word(RESULT + 4))
+          .fnclex(),
+    )
+    expect(await guest.run()).toEqual({ reason: 'debug-exit', code: 0 })
+    expect(guest.read32(COUNT)).toBe(1)
+    // ES was still set: the exception had only been ignored.
+    expect(guest.read32(RESULT + 4) & 0x84).toBe(0x84)
+    expect(guest.state().pending['ignne']).toBe('0x0')
+  })
+
+  test('with CR0.NE set it is #MF', async () => {
+    const guest = guestWith(
+      (asm) => asm.mov(eax, cr0).or(eax, imm32(0x20)).mov(cr0, eax).fld1(),
+      () => undefined,
+    )
+    expect(await guest.run()).toEqual({ reason: 'debug-exit', code: 16 })
+    expect(guest.read32(COUNT)).toBe(0)
+  })
+
+  test('masked at the controller, the processor stands still', async () => {
+    const guest = guestWith(
+      (asm) => {
+        asm.mov(al, 0xff).out(imm8(0xa1), al).fld1()
+        off(asm, 1)
+      },
+      () => undefined,
+    )
+    const run = guest.run()
+    for (let i = 0; i < 20; i++) await new Promise((resolve) => setImmediate(resolve))
+    expect(guest.boot.halted).toBe(true)
+    guest.domain.stop({ reason: 'stopped' })
+    expect(await run).toEqual({ reason: 'stopped' })
   })
 })

@@ -92,6 +92,11 @@ export interface CpuHost {
   controlChanged(): void
   /** The instruction whose access waits for a device is forgotten: the answer, when it comes, is to be dropped. */
   cancelled?(): void
+  /**
+   * FERR#: an x87 exception is pending before an instruction that waits for it, and CR0.NE is clear. The processor then
+   * stands still until an interrupt, which a PC makes of it. Without it, the exception is #MF whatever CR0.NE says.
+   */
+  numericError?(): void
   /** PAUSE: what looks like a spin loop. */
   pause(): void
   /**

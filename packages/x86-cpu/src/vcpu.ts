@@ -11,7 +11,7 @@ import { arithmeticFlags, setArithmeticFlags } from './lazy-flags.ts'
 import type { CpuHost } from './host.ts'
 import { MemoryAccess } from './memory-access.ts'
 import { R_SEGMENT } from './record.ts'
-import { SLOW_MODIFY, SLOW_WRITE, VECTOR_GP, VECTOR_SS } from './semantics/context.ts'
+import { SLOW_MODIFY, SLOW_WRITE, VECTOR_GP, VECTOR_MF, VECTOR_SS } from './semantics/context.ts'
 import {
   CS,
   EVENT_INIT,
@@ -53,6 +53,8 @@ import {
   S_EFLAGS,
   S_EVENTS,
   S_FAULT_VECTOR,
+  S_FCW,
+  S_FSW,
   S_LOGGED,
   S_MMX_GATE,
   S_MODE,
@@ -91,6 +93,7 @@ import {
   S_NMI_BLOCKED,
   S_PENDING_DEBUG,
   S_PENDING_FAULT,
+  S_IGNNE,
   S_REPEATING,
   S_STEPPING,
   S_STEP_SUPPRESSED,
@@ -100,6 +103,7 @@ import { TLB_BYTES, TLB_MISS, TLB_SUPERVISOR, TLB_SUPERVISOR_SMAP, TLB_USER, Tlb
 const STATE_BYTES = S_TLB_SETS + TLB_BYTES
 const CR0_EM = 1 << 2
 const CR0_TS = 1 << 3
+const CR0_NE = 1 << 5
 const CR0_PE = 1
 const CR4_OSFXSR = 1 << 9
 const CR4_LA57 = 1 << 12
@@ -109,6 +113,8 @@ const CR4_SMAP = 1 << 21
 /** SSE and AVX state. */
 const XCR0_AVX_STATE = 6
 const EFER_LMA = 1 << 10
+/** ES and B. */
+const FSW_SUMMARY = 0x8080
 const ATTR_L = 1 << 13
 const ATTR_DB = 1 << 14
 
@@ -570,6 +576,7 @@ export class Vcpu implements Cpu, CodeCacheClient {
 
   /** What follows an instruction's or a delivery's status. */
   #finish(status: number): Exit | undefined {
+    if (this.u32[S_IGNNE >>> 2] !== 0) this.#settleNumericError(status)
     switch (status) {
       case STATUS_DONE:
       case STATUS_LEAVE:
@@ -582,7 +589,9 @@ export class Vcpu implements Cpu, CodeCacheClient {
         return undefined
       case STATUS_EVENT:
         return this.#deliverFirst()
-      case STATUS_FAULT:
+      case STATUS_FAULT: {
+        const ferr = this.#signalNumericError()
+        if (ferr !== undefined) return ferr === STATUS_DONE ? undefined : this.#finish(ferr)
         this.counts.faults++
         // What the instruction met before it faulted, it meets again.
         this.#stepping = false
@@ -592,6 +601,7 @@ export class Vcpu implements Cpu, CodeCacheClient {
         this.#adjustStackFault()
         this.i32[S_FAULT_VECTOR >>> 2] = -1
         return this.#deliverFirst()
+      }
       case STATUS_RESTART:
         return this.#beginLogged()
       case STATUS_RETRY:
@@ -609,6 +619,48 @@ export class Vcpu implements Cpu, CodeCacheClient {
 
   #fail(error: unknown): Exit {
     return { reason: 'error', error }
+  }
+
+  /**
+   * #MF with CR0.NE clear: FERR#, and the processor stands still before the instruction; with IGNNE# asserted it executes
+   * it instead.
+   *
+   * Source: SDM vol. 1, "MS-DOS* Compatibility Sub-mode", and appendix D, "Guidelines for Writing SIMD Floating-Point
+   * Exception Handlers" and "Guidelines for Writing x87 FPU Exception Handlers".
+   *
+   * @returns undefined if it is #MF; STATUS_DONE if the processor stands still; else the instruction's status
+   */
+  #signalNumericError(): number | undefined {
+    const u32 = this.u32
+    if (u32[S_FAULT_VECTOR >>> 2] !== VECTOR_MF || ((u32[S_CR0 >>> 2] as number) & CR0_NE) !== 0) return undefined
+    if (this.host.numericError === undefined) return undefined
+    this.i32[S_FAULT_VECTOR >>> 2] = -1
+    this.#stepping = false
+    u32[S_PENDING_DEBUG >>> 2] = this.#debugBefore
+    if (u32[S_IGNNE >>> 2] !== 0) {
+      u32[S_FSW >>> 2]! &= ~FSW_SUMMARY
+      u32[S_IGNNE >>> 2] = 2
+      return this.#step()
+    }
+    u32[S_ACTIVITY >>> 2] = ACTIVITY_HALTED
+    this.host.numericError()
+    return STATUS_DONE
+  }
+
+  /** IGNNE#: asserted by what answers FERR#, for as long as the exception is pending. */
+  ignoreNumericError(): void {
+    if (((this.u32[S_FSW >>> 2] as number) & FSW_SUMMARY) === 0) return
+    this.u32[S_IGNNE >>> 2] = 1
+    this.u32[S_ATTENTION >>> 2] = 1
+  }
+
+  /** After each instruction while IGNNE# is asserted. */
+  #settleNumericError(status: number): void {
+    if (status === STATUS_RESTART || status === STATUS_RETRY || status === STATUS_STEP) return
+    const u32 = this.u32
+    const pending = ((u32[S_FSW >>> 2] as number) & ~(u32[S_FCW >>> 2] as number) & 0x3f) !== 0
+    if (pending) u32[S_FSW >>> 2]! |= FSW_SUMMARY
+    u32[S_IGNNE >>> 2] = pending ? 1 : 0
   }
 
   /** Generated code raises #GP for any non-canonical operand; one in SS is #SS (SDM vol. 1, "Canonical Addressing"). */
@@ -645,7 +697,9 @@ export class Vcpu implements Cpu, CodeCacheClient {
   /** Single-stepping, breakpoints, and shadows that matter: one instruction at a time. */
   #mustStep(): boolean {
     const shadow = this.u32[S_SHADOW >>> 2] as number
-    return needsStepping(this.system) || (shadow !== 0 && this.u32[S_EVENTS >>> 2] !== 0)
+    return (
+      needsStepping(this.system) || this.u32[S_IGNNE >>> 2] !== 0 || (shadow !== 0 && this.u32[S_EVENTS >>> 2] !== 0)
+    )
   }
 
   /** Executes the instruction at RIP, and only it. */
@@ -754,6 +808,7 @@ export class Vcpu implements Cpu, CodeCacheClient {
     this.#stepping = false
     this.#repeating = false
     this.#debugBefore = 0
+    if (this.u32[S_IGNNE >>> 2] === 2) this.#settleNumericError(STATUS_DONE)
     this.#unit = UNIT_NONE
     this.u32[S_LOGGED >>> 2] = 0
     this.modeChanged()

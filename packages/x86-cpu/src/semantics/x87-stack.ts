@@ -59,7 +59,7 @@ const FCW_CONTROL = 0x0f3f
 
 /**
  * What every x87 instruction but the non-waiting ones does first: #NM, then #MF for what an earlier one left pending.
- * With CR0.NE clear a PC would signal FERR# and take IRQ 13; here it is #MF as well.
+ * With CR0.NE clear `Vcpu` makes FERR# of it, where its host has a wire for that.
  */
 export function enterX87(c: Context): void {
   c.requireX87()

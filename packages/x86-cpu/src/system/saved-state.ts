@@ -65,6 +65,7 @@ import {
   S_PENDING_FAULT_ADDRESS,
   S_PENDING_FAULT_ERROR,
   S_PENDING_FAULT_HAS_ERROR,
+  S_IGNNE,
   S_REPEATING,
   S_STEPPING,
   S_TSC_ADJUST,
@@ -170,6 +171,7 @@ const PENDING: Fields = [
   ['faultAddress', S_PENDING_FAULT_ADDRESS, 8],
   ['stepping', S_STEPPING, 4],
   ['repeating', S_REPEATING, 4],
+  ['ignne', S_IGNNE, 4],
 ]
 
 const SEGMENTS: readonly string[] = ['es', 'cs', 'ss', 'ds', 'fs', 'gs', 'ldtr', 'tr', 'gdtr', 'idtr']

@@ -21,6 +21,11 @@ export const S_STEP_SUPPRESSED = 0xe38
 export const S_STEPPING = 0xe3c
 /** Non-zero: what retired last was an iteration, not the last one, of a repeated string instruction. */
 export const S_REPEATING = 0xf50
+/**
+ * IGNNE#, for CR0.NE = 0. 1: asserted, until no x87 exception is pending; 2: and the instruction that runs has its pending
+ * exception hidden.
+ */
+export const S_IGNNE = 0xf54
 /** IA32_TSC_ADJUST, 64 bits. */
 export const S_TSC_ADJUST = 0xe10
 /** IA32_MISC_ENABLE, 64 bits. */
