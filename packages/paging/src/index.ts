@@ -36,7 +36,14 @@ export { effectiveMemoryType, MemoryType, mtrrType, type Mtrrs, PAT_RESET, patIn
 export { permission } from './permission.ts'
 export { Invalidate, PagingStructureCache } from './structure-cache.ts'
 export type { TableReader, TableStatus } from './table-reader.ts'
-export { mappings, translate, type AccessOptions, type Mapping, type Translation } from './translate.ts'
+export {
+  mappings,
+  translate,
+  type AccessOptions,
+  type LinearRange,
+  type Mapping,
+  type Translation,
+} from './translate.ts'
 export { probe, walk } from './walk.ts'
 export { WalkResult } from './walk-result.ts'
 export { ArmFormat, ArmPagingContext, type ArmHalf, type ArmTranslationRegisters } from './arm/context.ts'

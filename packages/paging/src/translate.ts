@@ -91,24 +91,50 @@ export function translate(
   return { kind: 'fault', linear, pfec: result.pfec, level: result.level }
 }
 
+/** Linear addresses, canonical ones in long mode. */
+export interface LinearRange {
+  /** Default 0. */
+  readonly start?: bigint
+  /** The first address behind it; default the end of the address space. */
+  readonly stop?: bigint
+}
+
 /**
  * Every present mapping, in order of linear address, rights aside; malformed entries are left out. Sets no A or D bits.
  * Each table is read when the iteration gets there.
+ *
+ * @param range - only mappings that have a byte in it; the first may begin before it
+ * @throws PagingError `ERR_ADDRESS` for an end that is no linear address
  */
-export function* mappings(context: PagingContext, reader: TableReader): Generator<Mapping, void, undefined> {
-  if (context.mode === PagingMode.NONE) return
+export function* mappings(
+  context: PagingContext,
+  reader: TableReader,
+  range: LinearRange = {},
+): Generator<Mapping, void, undefined> {
   const result = new WalkResult()
   const open = new Opened(context)
   const end = context.mode < PagingMode.FOUR_LEVEL ? 1n << 32n : 1n << (context.mode === 4 ? 48n : 57n)
   const half = context.mode < PagingMode.FOUR_LEVEL ? end : end >> 1n
-  for (let at = 0n; at < end;) {
+  const offset = (linear: bigint): bigint => {
+    const at = linear & (end - 1n)
+    if (linear === (at < half ? at : BigInt.asUintN(64, at - end))) return at
+    throw new PagingError('ERR_ADDRESS', `0x${linear.toString(16)} is no linear address in this mode`)
+  }
+  const stop = range.stop === undefined || range.stop === 1n << 64n ? end : offset(range.stop)
+  if (context.mode === PagingMode.NONE) return
+  for (let at = offset(range.start ?? 0n); at < stop;) {
     // The upper half of a long-mode address space is sign-extended.
     const linear = at < half ? at : BigInt.asUintN(64, at - end)
     const lo = Number(linear & 0xffff_ffffn)
     const hi = Number(linear >> 32n)
     if (probe(open.context, reader, lo, hi, ACCESS_READ, result) === WALK_OK) {
+      const page = BigInt(result.pageBytes)
+      const inside = at % page
+      at -= inside
+      // A range that begins within a page begins with it.
+      if (inside !== 0n) continue
       yield mapping(linear, result)
-      at += BigInt(result.pageBytes)
+      at += page
     } else {
       // A hole is as large as what the missing entry would map.
       const span = 1n << open.shiftOf(result.level)

@@ -74,6 +74,33 @@ describe('mappings', () => {
     expect(context.smap).toBe(1)
   })
 
+  test.each([
+    { start: 0x1000n, stop: undefined, found: [0x1000n, 0x20_0000n, 0xffff_8000_0000_0000n] },
+    { start: 0x1fffn, stop: 0x20_0001n, found: [0x1000n, 0x20_0000n] },
+    { start: 0x2000n, stop: 0x20_0000n, found: [] },
+    { start: 0x3f_ffffn, stop: 0x40_0000n, found: [0x20_0000n] },
+    { start: 0x3f_ffffn, stop: 1n << 64n, found: [0x20_0000n, 0xffff_8000_0000_0000n] },
+    { start: 0xffff_8000_0000_0000n, stop: 0xffff_8000_0000_0001n, found: [0xffff_8000_0000_0000n] },
+    { start: 0x20_0000n, stop: 0x1000n, found: [] },
+  ])('from $start to $stop: $found', ({ start, stop, found }) => {
+    const memory = new Memory()
+    for (const linear of [0n, 0x1000n, 0xffff_8000_0000_0000n]) buildPath(memory, 4, linear, 0x7000n)
+    memory.store(entryGpa(4, 3, 0n), 0x2027n)
+    memory.store(entryGpa(4, 4, 0xffff_8000_0000_0000n), 0xa027n)
+    memory.store(0xa000, 0x4000_00a7n)
+    memory.store(entryGpa(4, 1, 0n), 0n)
+    memory.store(entryGpa(4, 2, 0x20_0000n), 0xe000_00a7n)
+    const range = { start, ...(stop === undefined ? {} : { stop }) }
+    const context = contextOf(registersFor(4))
+    expect([...mappings(context, memory, range)].map(({ linear }) => linear)).toEqual(found)
+  })
+
+  test.each([0x8000_0000_0000n, -1n, 1n << 65n])('a range cannot begin or end at %s', (linear) => {
+    const context = contextOf(registersFor(4))
+    expect(() => [...mappings(context, new Memory(), { start: linear })]).toThrow(PagingError)
+    expect(() => [...mappings(context, new Memory(), { stop: linear })]).toThrow(PagingError)
+  })
+
   test('there are none without paging', () => {
     expect([...mappings(contextOf({ cr0: 1, efer: 0 }), new Memory())]).toEqual([])
   })

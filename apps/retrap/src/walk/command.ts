@@ -9,6 +9,8 @@ import { contextFor, describeContext, MODES, type RegisterFlags } from './regist
 
 interface WalkFlags extends RegisterFlags {
   readonly all?: boolean
+  readonly start?: bigint
+  readonly stop?: bigint
   readonly access: 'read' | 'write' | 'fetch'
   readonly user?: boolean
   readonly base?: bigint
@@ -34,6 +36,8 @@ export function addWalk(program: Command, output: ListingOutput): void {
     .argument('<dump>', "file with a guest's memory")
     .argument('[address...]', 'linear addresses to translate')
     .option('--all', 'list all mappings')
+    .option('--start <address>', 'of these, from here on', parseAddress('--start'))
+    .option('--stop <address>', 'of these, before this address', parseAddress('--stop'))
     .option('--cr3 <value>', 'where the tables begin (default: what the dump says)', register('--cr3'))
     .addOption(new Option('--mode <name>', 'paging mode (default: what the dump says, else 4-level)').choices(MODES))
     .option('--cr0 <value>', 'CR0, in place of --mode', register('--cr0'))
@@ -50,6 +54,9 @@ export function addWalk(program: Command, output: ListingOutput): void {
     .addHelpText('after', EXAMPLES)
     .action(async (path: string, addresses: readonly string[], flags: WalkFlags) => {
       if (addresses.length === 0 && flags.all !== true) throw usage('nothing to show; give addresses, or --all')
+      if (flags.all !== true && (flags.start ?? flags.stop) !== undefined) {
+        throw usage('--start and --stop are for the list of mappings; give --all too')
+      }
       const wanted = addresses.map(parseAddress('ADDRESS'))
       const dump = new MemoryDump(path, baseOf(flags), flags.raw === true)
       try {
@@ -76,7 +83,10 @@ function* lines(
     user: flags.user === true,
   }
   for (const address of addresses) yield* listWalk(context, dump, address, access, flags.pat)
-  if (flags.all === true) yield* listMappings(context, dump, flags.pat)
+  if (flags.all === true) {
+    const { start = 0n, stop = 1n << 64n } = flags
+    yield* listMappings(context, dump, flags.pat, { start, stop })
+  }
 }
 
 function baseOf({ base = 0n }: WalkFlags): number {

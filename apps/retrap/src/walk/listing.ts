@@ -2,6 +2,7 @@
 import {
   explain,
   type AccessOptions,
+  type LinearRange,
   type Mapping,
   mappings,
   MemoryType,
@@ -89,8 +90,10 @@ export function* listMappings(
   context: PagingContext,
   dump: MemoryDump,
   pat: bigint | undefined,
+  range: LinearRange,
 ): Generator<string, void> {
   if (context.mode === PagingMode.NONE) throw usage('without paging there are no mappings to list')
+  for (const end of [range.start, range.stop]) if (end !== undefined && end >> 64n === 0n) checkAddress(context, end)
   let first: Mapping | undefined
   let bytes = 0
   let kind = ''
@@ -98,7 +101,7 @@ export function* listMappings(
     const end = BigInt.asUintN(64, linear + BigInt(bytes) - 1n)
     return `${hex(linear)}-${hex(end)}  ${hex(gpa)}  ${size(bytes)}  ${kind}`
   }
-  for (const mapping of mappings(context, dump)) {
+  for (const mapping of mappings(context, dump, range)) {
     const rights = [
       `${mapping.user ? 'u' : 's'}r${mapping.writable ? 'w' : '-'}${mapping.executable ? 'x' : '-'}`,
       ...(mapping.global ? ['G'] : []),

@@ -131,6 +131,14 @@ test('all mappings are listed, neighbours that are alike in one line', async () 
 `)
 })
 
+test('a part of them can be asked for', async () => {
+  const args = ['--all', '--cr3', '0x1000', '--start', '0xffffffff81001000', '--stop', '0xffffffff81002000'] as const
+  const { stdout } = await walk(fourLevelMemory().bytes, ...args)
+  expect(stdout).toBe(`plain memory, 4-level paging, tables at 0x1000 WP NXE PGE
+0xffffffff81001000-0xffffffff81001fff  0x1001000  4 KiB  srw- G PAT 0 by 4 KiB
+`)
+})
+
 describe('a dump', () => {
   const whole = fourLevelMemory().bytes
   // In two pieces, the second one before the first in the file, and a hole between them.
@@ -168,6 +176,8 @@ describe('what cannot be done is said in one line', () => {
   test.each([
     { given: ['--cr3', '0x1000'], says: 'nothing to show; give addresses, or --all' },
     { given: ['0x1000'], says: 'the dump has no registers; give --cr3, where the tables begin' },
+    { given: ['0', '--cr3', '0', '--stop', '0'], says: '--start and --stop are for the list of mappings' },
+    { given: ['--all', '--cr3', '0', '--start', '0x800000000000'], says: 'is not canonical' },
     { given: ['x', '--all'], says: "ADDRESS 'x' is not an address; write it as 0x401000 or 4198400" },
     { given: ['0', '--cr3', '-1'], says: "--cr3 '-1' is not a value; write it as 0x1000 or 4096" },
     {
