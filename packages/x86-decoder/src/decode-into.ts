@@ -551,6 +551,8 @@ function finishRare(insn: Instruction, leaf: number, prefixes: number, mode: num
     case LEAF_CHECK_BOUND:
       // SDM vol. 2A, BNDMOV: #UD also with 16-bit addresses.
       if (insn.addressSize === 16) return kinds.REASON_OPCODE
+      // In 64-bit mode 67 is ignored (SDM vol. 1, Appendix E).
+      if (insn.mode === 64) insn.addressSize = 64
       if (insn.reg > 3 || ((leaf & LEAF_RM_3BIT) !== 0 && insn.mod === 3 && insn.rm > 3)) return kinds.REASON_REGISTER
       if ((leaf & LEAF_NO_RIP) !== 0 && insn.base === REGISTER_RIP) return kinds.REASON_OPCODE
       break

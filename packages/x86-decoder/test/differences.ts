@@ -35,10 +35,6 @@ export const decodingDifferences: readonly Difference[] = [
     why: 'MPX is #UD where the address size is 16 bits, with register operands too (SDM vol. 2A, BNDMOV)',
   },
   {
-    where: /^BND(LDX|STX|MOV) /,
-    why: '67 in 64-bit mode is shown as it is encoded; processors with MPX have 64-bit addresses all the same (SDM vol. 1, Appendix E)',
-  },
-  {
     where: /^UD0 .*\| Ud0$/,
     why: "AMD's UD0 has no ModRM byte (AMD APM vol. 3, UD0), Intel's has (SDM vol. 2B, UD); we give both one: it is #UD before that matters",
   },

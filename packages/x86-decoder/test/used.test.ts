@@ -79,7 +79,6 @@ const DIFFERENCES: readonly { readonly form: RegExp; readonly why: string }[] = 
   { form: /^(LEAVE|ENTER)/, why: 'iced goes by the operand size for rBP; a stack is as wide as its segment says' },
   { form: /^(ERETS|ERETU|UIRET)/, why: 'iced lists the frames of FRED and of user interrupts' },
   { form: /^(ENCL[SUV]|PCONFIG)/, why: 'iced has DS read for what some leaf functions address' },
-  { form: /^BND(LDX|STX)/, why: 'iced names 64-bit registers after 67 as well' },
   { form: /^PSUBUS/, why: 'iced knows that a register less itself is zero; here the form counts' },
 ]
 
