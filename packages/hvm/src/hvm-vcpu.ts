@@ -75,7 +75,15 @@ export class HvmVcpu implements CpuHost {
   /** The request in flight has not been answered. */
   #submitted = false
   /** Counts for statistics. */
-  readonly counts = { portAccesses: 0, mmioAccesses: 0, apicAccesses: 0, msrAccesses: 0, walks: 0, hypercalls: 0 }
+  readonly counts = {
+    portAccesses: 0,
+    mmioAccesses: 0,
+    apicAccesses: 0,
+    msrAccesses: 0,
+    walks: 0,
+    tableReads: 0,
+    hypercalls: 0,
+  }
 
   constructor(domain: Domain, id: number, engine: X86Engine, model: CpuModel, apic: LocalApic) {
     this.id = id
@@ -99,6 +107,7 @@ export class HvmVcpu implements CpuHost {
       log === null
         ? walk(this.#paging, this.#tables, lo, hi, access, result, this.#cache)
         : walk(this.#paging, this.#loggedTables, lo, hi, access, result)
+    this.counts.tableReads += result.reads
     if (status !== WALK_OK) {
       // A page fault drops what is held of the address, in a logged pass too.
       this.#cache.drop(lo, hi, this.#paging.mode, this.#paging.pcid)

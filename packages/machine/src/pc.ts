@@ -113,6 +113,8 @@ export interface PcStatistics {
   /** Memory accesses that generated code could not finish: TLB misses, devices, page-crossing accesses. */
   readonly tlbMisses: number
   readonly walks: number
+  /** Table entries that those walks have read. */
+  readonly tableReads: number
   readonly decodedInstructions: number
   readonly codeInvalidations: number
   readonly systemInstructions: number
@@ -421,6 +423,7 @@ export class Pc {
       exits: { ...exits },
       tlbMisses: sum((v) => v.cpu.slowAccesses),
       walks: sum((v) => v.counts.walks),
+      tableReads: sum((v) => v.counts.tableReads),
       decodedInstructions: engine.codeCache.decoded,
       codeInvalidations: engine.codeCache.invalidations,
       systemInstructions: sum((v) => v.cpu.counts.systemCalls),

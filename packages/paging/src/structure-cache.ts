@@ -47,9 +47,6 @@ export class PagingStructureCache {
   rights: number = 0
   /** Negative if NX is set above. */
   nx: number = 0
-  /** Walks that began below the top, and those that had to begin there. */
-  hits: number = 0
-  misses: number = 0
   readonly #words: Uint32Array = new Uint32Array(TOTAL_WORDS)
   readonly #spaces: Uint32Array = Uint32Array.from({ length: SPACES }, (_, pcid) => pcid + 1)
   #lastSpace: number = SPACES
@@ -72,7 +69,6 @@ export class PagingStructureCache {
       const at = slotOf(key, level, space)
       if (words[at] === key && words[at + 1] === high) return this.#found(at, level)
     }
-    this.misses++
     return 0
   }
 
@@ -81,7 +77,6 @@ export class PagingStructureCache {
     this.table = (this.#words[at + 3] as number) * 0x1_0000_0000 + ((low & ~0xfff) >>> 0)
     this.rights = low & 6
     this.nx = (low & ABOVE_NX) === 0 ? 0 : -1
-    this.hits++
     return level
   }
 
