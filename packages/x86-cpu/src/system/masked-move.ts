@@ -32,14 +32,16 @@ function maskedByteMove(bytes: number, gate: number): Handler {
     const segment = segmentOf(s, record)
     const base = size === 2 ? s.gpr(RDI) & 0xffff : s.gpr(RDI)
     const baseHi = size === 8 ? s.gprHi(RDI) : 0
-    for (let i = 0; i < bytes; i++) {
-      if (((s.u8[mask + i] as number) & 0x80) === 0) continue
-      const sum = base + i
-      // Beyond any limit.
-      if (sum > 0xffff_ffff && !s.mode64) s.raise(segment === SS ? VECTOR_SS : VECTOR_GP, 0)
-      const lo = size === 2 ? sum & 0xffff : sum >>> 0
-      s.linear(segment, lo, size === 8 && sum > 0xffff_ffff ? baseHi + 1 : baseHi, 1, true)
-      s.write(s.linLo, s.linHi, 1, s.u8[data + i] as number, 0, 0)
+    // Segmentation comes before paging, for the operand as a whole.
+    for (let checking = 1; checking >= 0; checking--) {
+      for (let i = 0; i < bytes; i++) {
+        if (((s.u8[mask + i] as number) & 0x80) === 0) continue
+        const sum = base + i
+        // Beyond any limit.
+        if (sum > 0xffff_ffff && !s.mode64) s.raise(segment === SS ? VECTOR_SS : VECTOR_GP, 0)
+        s.linear(segment, sum >>> 0, size === 8 && sum > 0xffff_ffff ? baseHi + 1 : baseHi, 1, true)
+        if (checking === 0) s.write(s.linLo, s.linHi, 1, s.u8[data + i] as number, 0, 0)
+      }
     }
     s.commit()
     if (mmx) {
