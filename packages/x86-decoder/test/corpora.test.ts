@@ -35,7 +35,7 @@ if (typeof llvm === 'string') console.warn(`NOT CHECKED against LLVM: ${llvm}`)
 const scratch = mkdtempSync(join(tmpdir(), 'retrap-corpora-'))
 afterAll(() => rmSync(scratch, { recursive: true, force: true }))
 
-describe.skipIf(folders === undefined)('the code of programs', () => {
+describe.skipIf(folders === undefined)('the code of programs', { timeout: 120_000 }, () => {
   test.each(sample.map((corpus, i) => ({ corpus, folder: folders?.[i] as string, name: corpus.name })))(
     '$name',
     async ({ corpus, folder }) => {

@@ -332,7 +332,7 @@ export const llvmDifferences: readonly LlvmDifference[] = [
   },
   {
     where:
-      /^(?:16|32)-bit VEX.*: invalid \(no such instruction in this mode\) \| (?:cmp\w+xadd|t\w+|sttilecfg|ldtilecfg|rdmsr|wrmsrns|u(?:rd|wr)msr)$/,
+      /^(?:16|32)-bit (?:VEX|SIB).*: invalid \(no such instruction in this mode\) \| (?:cmp\w+xadd|t\w+|sttilecfg|ldtilecfg|rdmsr|wrmsrns|u(?:rd|wr)msr)$/,
     why: 'AMX, CMPccXADD, and MSRs by immediate are of 64-bit mode (SDM vol. 2, their pages: "N.E." in the others)',
   },
   {

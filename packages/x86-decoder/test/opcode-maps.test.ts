@@ -9,7 +9,7 @@ import { afterAll, describe, expect, test } from 'vitest'
 import { decodingDifferences, llvmDifferences } from './differences.ts'
 import { Llvm } from './support/llvm-disassembler.ts'
 import { compareIced, compareLlvm, type Mode, Tally } from './support/map-compare.ts'
-import { amd3dNow, type Block, legacyMaps, SOME_PREFIXES, vexMaps } from './support/opcode-maps.ts'
+import { amd3dNow, type Block, legacyMaps, sibBytes, SOME_PREFIXES, vexMaps } from './support/opcode-maps.ts'
 
 const MODES: readonly Mode[] = [16, 32, 64]
 const llvm = Llvm.make()
@@ -28,11 +28,13 @@ function tallyOf(total: Tally, blocks: readonly Iterable<Block>[], compare: (blo
 const legacy = (mode: Mode, prefixes: readonly string[]): Iterable<Block>[] => [
   legacyMaps(mode, { prefixes, modrm: 'classes' }),
   amd3dNow(),
+  sibBytes(mode),
 ]
 const AMD_PREFIXES = ['', '66', '48', '66 48', 'f0']
 const LLVM_PREFIXES = ['', '66', 'f2', 'f3', '48', '66 48', 'f3 48', 'f3 66', 'f2 f3', 'f0']
 
-describe.each(MODES)('%i-bit mode', (mode) => {
+// Millions of encodings each, on a machine that may be busy.
+describe.each(MODES)('%i-bit mode', { timeout: 120_000 }, (mode) => {
   test('legacy maps, as iced-x86 decodes', () => {
     const { unknown, compared, valid } = tallyOf(icedTotal, legacy(mode, SOME_PREFIXES), (block) =>
       compareIced(block, mode),

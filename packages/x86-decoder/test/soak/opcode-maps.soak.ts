@@ -7,7 +7,7 @@ import type { Soak } from '@retrap/tooling/soak'
 import { decodingDifferences, llvmDifferences } from '../differences.ts'
 import { Llvm } from '../support/llvm-disassembler.ts'
 import { compareIced, compareLlvm, type Mode, Tally } from '../support/map-compare.ts'
-import { ALL_PREFIXES, amd3dNow, type Block, legacyMaps, vexMaps } from '../support/opcode-maps.ts'
+import { ALL_PREFIXES, amd3dNow, type Block, legacyMaps, sibBytes, vexMaps } from '../support/opcode-maps.ts'
 
 const llvm = Llvm.make()
 const icedTotal = new Tally()
@@ -23,6 +23,7 @@ const PARTS: readonly (readonly [name: string, blocks: (mode: Mode) => Iterable<
       ] as const,
   ),
   ['3DNow!', amd3dNow],
+  ['SIB bytes', sibBytes],
   ['VEX and XOP', (mode) => vexMaps(mode, 'all')],
 ]
 

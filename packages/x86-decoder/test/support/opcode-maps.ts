@@ -161,6 +161,38 @@ export function* amd3dNow(): Generator<Block> {
   yield { name: '3DNow!', bytes, count: 256 * 8 }
 }
 
+/** Instructions with a SIB byte: plain, with a vector of indices, of tiles, and one that ends in an immediate. */
+const WITH_SIB: readonly (readonly number[])[] = [
+  [0x8b],
+  [0x0f, 0x58],
+  [0x69],
+  [0xc4, 0xe2, 0x69, 0x92],
+  [0xc4, 0xa2, 0xf9, 0x91],
+  [0xc4, 0xc2, 0xed, 0x93],
+  [0xc4, 0xe2, 0x7b, 0x4b],
+]
+
+/** Every SIB byte with every mod, and address sizes and REX that change what it means. */
+export function* sibBytes(mode: 16 | 32 | 64): Generator<Block> {
+  const prefixes = ['', '67', ...(mode === 64 ? ['41', '42', '43', '4f', '67 42'] : ['64'])]
+  const bytes = new Uint8Array(prefixes.length * WITH_SIB.length * 3 * 256 * SLOT)
+  let at = 0
+  for (const prefix of prefixes) {
+    for (const opcode of WITH_SIB) {
+      // REX before VEX has its place among the prefixes of the maps.
+      if (opcode[0] === 0xc4 && /4/.test(prefix.slice(-2)) && prefix !== '64') continue
+      for (let mod = 0; mod < 3; mod++) {
+        for (let sib = 0; sib < 256; sib++) {
+          fill(bytes, at, sib)
+          bytes.set([...toBytes(prefix), ...opcode, (mod << 6) | ((sib & 1) << 3) | 4, sib], at)
+          at += SLOT
+        }
+      }
+    }
+  }
+  yield { name: 'SIB bytes', bytes: bytes.subarray(0, at), count: at / SLOT }
+}
+
 /** VEX and XOP: every map, pp, W, L and opcode, with vvvv = 1111b and without, and one prefix pattern before. */
 export function* vexMaps(mode: 16 | 32 | 64, modrm: Extent['modrm']): Generator<Block> {
   const modrms = modrmsOf(modrm)
