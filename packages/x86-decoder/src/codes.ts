@@ -90,6 +90,8 @@ export interface CodeInfo {
   readonly rounding: 'none' | 'rounding' | 'sae'
   /** What an 8-bit displacement is multiplied with, in bytes; with broadcast it is the element's size. 1 unless EVEX. */
   readonly disp8Scale: number
+  /** EVEX: VEX has the same instruction, with registers 0 to 15 and up to 256 bits; assemblers take that. */
+  readonly hasVex: boolean
   /** EVEX.ND: 1 for a new data destination in vvvv, or for zeroed upper bits (SETZUcc, IMULZU); -1 where it has no meaning. */
   readonly evexNd: -1 | 0 | 1
   /** EVEX.NF: whether it may be 1 (no flags are written), or must be. */
@@ -285,7 +287,10 @@ function elisionOf({ mnemonic, map, opcode, attributes, vex, evex }: Form): Code
   return isStore && mnemonic === 'MOV' && map === 0 && !vex && !evex ? 'release' : 'none'
 }
 
-type EvexInfo = Pick<CodeInfo, 'masking' | 'broadcast' | 'rounding' | 'disp8Scale' | 'evexNd' | 'noFlags' | 'condition'>
+type EvexInfo = Pick<
+  CodeInfo,
+  'masking' | 'broadcast' | 'rounding' | 'disp8Scale' | 'hasVex' | 'evexNd' | 'noFlags' | 'condition'
+>
 
 function evexInfo({ attributes, evex, map, condition }: Form, code: number): EvexInfo {
   const bits = loadTables().evexLeaves[code] as number
@@ -295,6 +300,7 @@ function evexInfo({ attributes, evex, map, condition }: Form, code: number): Eve
     broadcast: broadcast === 0 ? 0 : ((1 << broadcast) as 2 | 4 | 8),
     rounding: attributes.has('er') ? 'rounding' : attributes.has('sae') ? 'sae' : 'none',
     disp8Scale: 1 << (bits & EVEX_SCALE),
+    hasVex: attributes.has('vex'),
     evexNd: evex && map === 4 ? (attributes.has('nd') ? 1 : 0) : -1,
     noFlags: attributes.has('nf') ? 'possible' : attributes.has('nf1') ? 'always' : 'never',
     condition,

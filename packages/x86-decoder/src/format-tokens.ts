@@ -10,6 +10,7 @@ import {
   PREFIX_REPNE,
   PREFIX_REPNE_LAST,
   PREFIX_SEGMENT,
+  REGISTER_RIP,
 } from './kinds.ts'
 import { segmentRegisterName } from './registers.ts'
 
@@ -239,6 +240,19 @@ export function roundedOperand({ insn, operands }: TokenWriter): number {
   return insn.rounding === 0 ? -1 : operands.findLastIndex(({ kind }) => kind !== 'immediate')
 }
 
+/** An instruction of APX with nothing that its legacy or VEX form cannot say. */
+const isPromoted = ({ feature, evexNd, condition, mnemonic }: CodeInfo): boolean =>
+  feature.startsWith('APX_F') && evexNd !== 1 && condition < 0 && !APX_ALONE.test(mnemonic)
+
+/** Without a mask, broadcast, rounding, 512 bits and registers above 15 VEX says the same. */
+function isVexPossible(insn: Instruction, { hasVex, vexL, map, opcode }: CodeInfo): boolean {
+  if (!hasVex || insn.evex !== 0 || vexL === 2 || insn.reg > 15 || insn.vvvv > 15) return false
+  if (insn.isMemory === 0) return insn.rm < 16
+  // VEX shifts by an immediate registers alone.
+  const isShift = map === 1 && opcode >= 0x71 && opcode <= 0x73
+  return !isShift && (insn.base < 16 || insn.base === REGISTER_RIP) && insn.index < 16
+}
+
 /** Without a legacy form. */
 const APX_ALONE = /^(CFCMOV|PUSHP|POPP|JMPABS)/
 
@@ -282,14 +296,7 @@ export function prefixWords({ insn, info }: TokenWriter): readonly string[] {
   if ((prefixes & PREFIX_LOCK) !== 0 && info.lockable) words.push('lock')
   if (insn.noFlags && info.noFlags === 'possible') words.push('{nf}')
   // Without it an assembler takes the shorter legacy or VEX form.
-  else if (
-    info.feature.startsWith('APX_F') &&
-    info.evexNd !== 1 &&
-    info.condition < 0 &&
-    !APX_ALONE.test(info.mnemonic)
-  ) {
-    words.push('{evex}')
-  }
+  else if (info.encoding === 'evex' && (isPromoted(info) || isVexPossible(insn, info))) words.push('{evex}')
   // AVX-512 has instructions of the same names, which assemblers prefer.
   if (info.encoding === 'vex' && SHARED_WITH_EVEX.has(info.feature)) words.push('{vex}')
   return words

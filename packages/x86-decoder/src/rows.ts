@@ -31,7 +31,7 @@
  *
  * `norex2`: not after REX2. EVEX only: `nd`, `nf`, `nf1`, `scc`, `norsp`: see `table/apx.ts`; `k` takes a mask register, `kz` also zeroing (of a register), `kx` needs one that is not k0; `bw`, `bd`, `bq` broadcast of an
  * element of 2, 4, 8 bytes from memory; `er` static rounding of registers, `sae` exceptions suppressed; `n1` to `n8` scale of
- * an 8-bit displacement in bytes where it is not the memory operand's size.
+ * an 8-bit displacement in bytes where it is not the memory operand's size; `vex` VEX has the instruction too.
  */
 import { MODE_16, MODE_32, MODE_64 } from './kinds.ts'
 import { type FormOperand, Immediate, OperandColumn, type SizeClass } from './operand-column.ts'

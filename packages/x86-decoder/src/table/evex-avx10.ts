@@ -14,12 +14,12 @@ EVEX.F3 0F 7E       VMOVD               Vdq,Wd            AVX10_2 w0 l0
 EVEX.66 0F D6       VMOVD               Wd,Vdq            AVX10_2 w0 l0
 EVEX.F3 0F 38 4A    TCVTROWD2PS         Voq,tR,Bd         AMX_AVX512 w0 l2 o64 reg
 EVEX.66 0F 38 4A    TILEMOVROW          Voq,tR,Bd         AMX_AVX512 w0 l2 o64 reg
-EVEX.NP 0F 38 50    VPDPBUUD            Vx,Hx,Wx          AVX10_2 w0 kz bd
-EVEX.F3 0F 38 50    VPDPBSUD            Vx,Hx,Wx          AVX10_2 w0 kz bd
-EVEX.F2 0F 38 50    VPDPBSSD            Vx,Hx,Wx          AVX10_2 w0 kz bd
-EVEX.NP 0F 38 51    VPDPBUUDS           Vx,Hx,Wx          AVX10_2 w0 kz bd
-EVEX.F3 0F 38 51    VPDPBSUDS           Vx,Hx,Wx          AVX10_2 w0 kz bd
-EVEX.F2 0F 38 51    VPDPBSSDS           Vx,Hx,Wx          AVX10_2 w0 kz bd
+EVEX.NP 0F 38 50    VPDPBUUD            Vx,Hx,Wx          AVX10_2 w0 kz bd vex
+EVEX.F3 0F 38 50    VPDPBSUD            Vx,Hx,Wx          AVX10_2 w0 kz bd vex
+EVEX.F2 0F 38 50    VPDPBSSD            Vx,Hx,Wx          AVX10_2 w0 kz bd vex
+EVEX.NP 0F 38 51    VPDPBUUDS           Vx,Hx,Wx          AVX10_2 w0 kz bd vex
+EVEX.F3 0F 38 51    VPDPBSUDS           Vx,Hx,Wx          AVX10_2 w0 kz bd vex
+EVEX.F2 0F 38 51    VPDPBSSDS           Vx,Hx,Wx          AVX10_2 w0 kz bd vex
 EVEX.NP 0F 38 52    VDPPHPS             Vx,Hx,Wx          AVX10_2 w0 kz bd
 EVEX.66 0F 38 67    VCVT2PS2PHX         Vx,Hx,Wx          AVX10_2 w0 kz bd er
 EVEX.NP 0F 38 6D    TCVTROWPS2PHH       Voq,tR,Bd         AMX_AVX512 w0 l2 o64 reg
@@ -29,14 +29,14 @@ EVEX.F2 0F 38 6D    TCVTROWPS2BF16H     Voq,tR,Bd         AMX_AVX512 w0 l2 o64 r
 EVEX.NP 0F 38 74    VCVTBIASPH2BF8      Vhx,Hx,Wx         AVX10_2 w0 kz bw
 EVEX.F3 0F 38 74    VCVTPH2BF8          Vhx,Wx            AVX10_2 w0 kz bw
 EVEX.F2 0F 38 74    VCVT2PH2BF8         Vx,Hx,Wx          AVX10_2 w0 kz bw
-EVEX.NP 0F 38 D2    VPDPWUUD            Vx,Hx,Wx          AVX10_2 w0 kz bd
-EVEX.66 0F 38 D2    VPDPWUSD            Vx,Hx,Wx          AVX10_2 w0 kz bd
-EVEX.F3 0F 38 D2    VPDPWSUD            Vx,Hx,Wx          AVX10_2 w0 kz bd
-EVEX.NP 0F 38 D3    VPDPWUUDS           Vx,Hx,Wx          AVX10_2 w0 kz bd
-EVEX.66 0F 38 D3    VPDPWUSDS           Vx,Hx,Wx          AVX10_2 w0 kz bd
-EVEX.F3 0F 38 D3    VPDPWSUDS           Vx,Hx,Wx          AVX10_2 w0 kz bd
-EVEX.F3 0F 38 DA    VSM4KEY4            Vx,Hx,Wx          AVX10_2+SM4 w0
-EVEX.F2 0F 38 DA    VSM4RNDS4           Vx,Hx,Wx          AVX10_2+SM4 w0
+EVEX.NP 0F 38 D2    VPDPWUUD            Vx,Hx,Wx          AVX10_2 w0 kz bd vex
+EVEX.66 0F 38 D2    VPDPWUSD            Vx,Hx,Wx          AVX10_2 w0 kz bd vex
+EVEX.F3 0F 38 D2    VPDPWSUD            Vx,Hx,Wx          AVX10_2 w0 kz bd vex
+EVEX.NP 0F 38 D3    VPDPWUUDS           Vx,Hx,Wx          AVX10_2 w0 kz bd vex
+EVEX.66 0F 38 D3    VPDPWUSDS           Vx,Hx,Wx          AVX10_2 w0 kz bd vex
+EVEX.F3 0F 38 D3    VPDPWSUDS           Vx,Hx,Wx          AVX10_2 w0 kz bd vex
+EVEX.F3 0F 38 DA    VSM4KEY4            Vx,Hx,Wx          AVX10_2+SM4 w0 vex
+EVEX.F2 0F 38 DA    VSM4RNDS4           Vx,Hx,Wx          AVX10_2+SM4 w0 vex
 EVEX.NP 0F 3A 07    TCVTROWPS2PHH       Voq,tR,Ib         AMX_AVX512 w0 l2 o64 reg
 EVEX.66 0F 3A 07    TILEMOVROW          Voq,tR,Ib         AMX_AVX512 w0 l2 o64 reg
 EVEX.F3 0F 3A 07    TCVTROWD2PS         Voq,tR,Ib         AMX_AVX512 w0 l2 o64 reg
