@@ -259,7 +259,10 @@ export function decodeAny(bytes: Uint8Array, offset: number, end: number, mode: 
     insn.evex = p2 | (rex << 8)
     prefixes |= w === 0 ? PREFIX_EVEX : PREFIX_EVEX | PREFIX_REX_W
     // With registers b says that L'L is the rounding, and the vectors have 512 bits.
-    if ((p2 & 16) !== 0 && pos < limit && bytes[pos]! >= 0xc0) l = 2
+    if ((p2 & 16) !== 0 && map !== MAP_EVEX + 4) {
+      if (pos >= limit) return outOfBytes(insn, pos - offset + 1, end - offset)
+      if (bytes[pos]! >= 0xc0) l = 2
+    }
     key = ((p1 & 3) << KEY_PP) | (w << KEY_W)
     if (map === MAP_EVEX + 4) {
       // As in the legacy instruction W goes before 66.
