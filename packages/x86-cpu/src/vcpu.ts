@@ -1,8 +1,9 @@
 import type { MachineMemory } from '@retrap/memory'
-import { Invalidate } from '@retrap/paging'
 import { AccessLog, LOG_BYTES } from '@retrap/replay'
+import { AddressSpaces } from './address-spaces.ts'
 import type { CodeCacheClient } from './code-cache.ts'
 import type { X86Engine } from './engine.ts'
+import { deriveMode, implicitSet } from './execution-mode.ts'
 import type { Exit } from './exit.ts'
 import { loadInitialState } from './initial-state.ts'
 import type { InitialCpuState } from './initial-state.ts'
@@ -10,25 +11,20 @@ import { InstructionFetch } from './instruction-fetch.ts'
 import { arithmeticFlags, setArithmeticFlags } from './lazy-flags.ts'
 import type { CpuHost } from './host.ts'
 import { MemoryAccess } from './memory-access.ts'
+import { NUMERIC_FAULT, NUMERIC_IGNORE, NumericError } from './numeric-error.ts'
 import { R_SEGMENT } from './record.ts'
-import { SLOW_MODIFY, SLOW_WRITE, VECTOR_GP, VECTOR_MF, VECTOR_SS } from './semantics/context.ts'
+import { SLOW_MODIFY, SLOW_WRITE, VECTOR_GP, VECTOR_SS } from './semantics/context.ts'
 import {
-  CS,
   EVENT_INIT,
   EVENT_INTERRUPT,
   EVENT_NMI,
   EVENT_SIPI,
   EVENT_STOP,
   FLAGS_ARITHMETIC,
-  FLAG_AC,
   FLAG_IF,
   FLAG_TF,
-  FLAG_VM,
   MODE_16,
-  MODE_32,
   MODE_64,
-  SEG_ATTRIBUTES,
-  SEG_BYTES,
   SS,
   STATUS_CONTINUE,
   STATUS_DONE,
@@ -41,37 +37,21 @@ import {
   STATUS_RETRY,
   STATUS_STEP,
   S_ATTENTION,
-  S_AVX_GATE,
   S_BUDGET,
-  S_CANONICAL_SHIFT,
-  S_CPL,
-  S_CR0,
-  S_CR3,
-  S_CR4,
   S_DATA,
-  S_EFER,
   S_EFLAGS,
   S_EVENTS,
   S_FAULT_VECTOR,
-  S_FCW,
-  S_FSW,
   S_LOGGED,
-  S_MMX_GATE,
   S_MODE,
   S_PINNED,
   S_RECORD,
-  S_RIP_MASK,
-  S_SEGMENTS,
   S_SHADOW,
-  S_SSE_GATE,
   S_TLB,
   S_TLB_MISSES,
   S_TLB_SETS,
   S_TSC_OFFSET,
   S_TWO_TO_28,
-  S_VEX_GATE,
-  S_X87_GATE,
-  S_XCR0,
 } from './state-layout.ts'
 import {
   hasDataBreakpoints,
@@ -93,30 +73,13 @@ import {
   S_NMI_BLOCKED,
   S_PENDING_DEBUG,
   S_PENDING_FAULT,
-  S_IGNNE,
   S_REPEATING,
   S_STEPPING,
   S_STEP_SUPPRESSED,
 } from './system/system-state.ts'
-import { TLB_BYTES, TLB_MISS, TLB_SUPERVISOR, TLB_SUPERVISOR_SMAP, TLB_USER, Tlb } from './tlb.ts'
+import { TLB_BYTES, TLB_MISS, TLB_SUPERVISOR, Tlb } from './tlb.ts'
 
 const STATE_BYTES = S_TLB_SETS + TLB_BYTES
-const CR0_EM = 1 << 2
-const CR0_TS = 1 << 3
-const CR0_NE = 1 << 5
-const CR0_PE = 1
-const CR4_OSFXSR = 1 << 9
-const CR4_LA57 = 1 << 12
-const CR4_PCIDE = 1 << 17
-const CR4_OSXSAVE = 1 << 18
-const CR4_SMAP = 1 << 21
-/** SSE and AVX state. */
-const XCR0_AVX_STATE = 6
-const EFER_LMA = 1 << 10
-/** ES and B. */
-const FSW_SUMMARY = 0x8080
-const ATTR_L = 1 << 13
-const ATTR_DB = 1 << 14
 
 /** Instructions that run before `run` looks around. The first rounds are short, so that V8 gets to replace baseline code. */
 const FIRST_SLICE = 20_000
@@ -166,6 +129,8 @@ export class Vcpu implements Cpu, CodeCacheClient {
   readonly system: System
   readonly #tlb: Tlb
   readonly #access: MemoryAccess
+  readonly #spaces: AddressSpaces
+  readonly #numericError: NumericError
   readonly #interpreter: InterpreterExports
   readonly #event = new PendingEvent()
   readonly #fetch: InstructionFetch
@@ -201,6 +166,8 @@ export class Vcpu implements Cpu, CodeCacheClient {
     this.u64 = memory.u64.subarray(state >>> 3, (state + S_TLB_SETS) >>> 3)
     this.log = new AccessLog(memory.buffer, memory.allocate(LOG_BYTES, 8, 'access log'))
     this.#tlb = new Tlb(memory, state)
+    this.#spaces = new AddressSpaces(this.#tlb, host, this.u32)
+    this.#numericError = new NumericError(this.u32, host)
     const mode = (): number => this.#fillSet()
     const implicit = (): number => this.#implicitSet()
     this.#access = new MemoryAccess(
@@ -256,10 +223,8 @@ export class Vcpu implements Cpu, CodeCacheClient {
     return this.u32[S_LOGGED >>> 2] === 1 || this.#mode === TLB_MISS ? -1 : this.#mode
   }
 
-  /** SMAP applies to implicit accesses whatever RFLAGS.AC says. */
   #implicitSet(): number {
-    if (this.u32[S_LOGGED >>> 2] === 1) return -1
-    return ((this.u32[S_CR4 >>> 2] as number) & CR4_SMAP) === 0 ? TLB_SUPERVISOR : TLB_SUPERVISOR_SMAP
+    return this.u32[S_LOGGED >>> 2] === 1 ? -1 : implicitSet(this.u32)
   }
 
   // ---------------------------------------------------------------- Cpu, for system instructions
@@ -279,49 +244,19 @@ export class Vcpu implements Cpu, CodeCacheClient {
   flushTlb(all: boolean): void {
     // Whoever changes DR7 comes by here.
     if (all) this.#access.dataBreakpoints = hasDataBreakpoints(this.system)
-    this.#tlb.flush(all)
-    this.host.invalidate(all ? Invalidate.ALL : Invalidate.PCID, this.#pcid, 0, 0)
-  }
-
-  /** The current address space. */
-  get #pcid(): number {
-    return (this.u32[S_CR4 >>> 2]! & CR4_PCIDE) === 0 ? 0 : this.u32[S_CR3 >>> 2]! & 0xfff
+    this.#spaces.flush(all)
   }
 
   invalidatePage(lo: number, hi: number): void {
-    this.#tlb.invalidatePage(lo >>> 0, hi >>> 0)
-    this.host.invalidate(Invalidate.ADDRESS, this.#pcid, lo >>> 0, hi >>> 0)
+    this.#spaces.invalidatePage(lo, hi)
   }
 
   invalidatePcid(scope: number, pcid: number, lo: number, hi: number): void {
-    const current = pcid === this.#pcid
-    switch (scope) {
-      case Invalidate.ADDRESS:
-        // Of another address space all goes, which is allowed and hardly ever asked for.
-        if (current) this.#tlb.invalidatePage(lo >>> 0, hi >>> 0)
-        else this.#tlb.dropParked(pcid)
-        break
-      case Invalidate.PCID:
-        if (current) this.#tlb.flush(false)
-        else this.#tlb.dropParked(pcid)
-        break
-      case Invalidate.ALL:
-        this.#tlb.flush(true)
-        break
-      default:
-        this.#tlb.flush(false)
-        this.#tlb.dropAllParked()
-    }
-    this.host.invalidate(scope, pcid, lo >>> 0, hi >>> 0)
+    this.#spaces.invalidatePcid(scope, pcid, lo, hi)
   }
 
   switchPcid(from: number, to: number, keep: boolean): void {
-    if (!keep) {
-      this.#tlb.dropParked(to)
-      this.host.invalidate(Invalidate.PCID, to, 0, 0)
-    }
-    if (from !== to) this.#tlb.exchange(from, to)
-    else if (!keep) this.#tlb.flush(false)
+    this.#spaces.switchPcid(from, to, keep)
   }
 
   flushExecute(): void {
@@ -334,43 +269,14 @@ export class Vcpu implements Cpu, CodeCacheClient {
 
   modeChanged(): void {
     const u32 = this.u32
-    const cr0 = u32[S_CR0 >>> 2] as number
-    const cr4 = u32[S_CR4 >>> 2] as number
-    const eflags = u32[S_EFLAGS >>> 2] as number
-    const long = ((u32[S_EFER >>> 2] as number) & EFER_LMA) !== 0
-    const csAttributes = u32[(S_SEGMENTS + SEG_BYTES * CS + SEG_ATTRIBUTES) >>> 2] as number
-    const ssAttributes = u32[(S_SEGMENTS + SEG_BYTES * SS + SEG_ATTRIBUTES) >>> 2] as number
-    const protectedMode = (cr0 & CR0_PE) !== 0
-    const cpl = !protectedMode ? 0 : (eflags & FLAG_VM) !== 0 ? 3 : (ssAttributes >>> 5) & 3
-    u32[S_CPL >>> 2] = cpl
-    const mode =
-      long && (csAttributes & ATTR_L) !== 0
-        ? MODE_64
-        : (csAttributes & ATTR_DB) !== 0 && (eflags & FLAG_VM) === 0
-          ? MODE_32
-          : MODE_16
-    u32[S_MODE >>> 2] = mode
-    u32[S_RIP_MASK >>> 2] = 0xffff_ffff
-    u32[(S_RIP_MASK >>> 2) + 1] = mode === MODE_64 ? 0xffff_ffff : 0
-    u32[S_CANONICAL_SHIFT >>> 2] = (cr4 & CR4_LA57) === 0 ? 16 : 7
-    const set =
-      cpl === 3 ? TLB_USER : (cr4 & CR4_SMAP) !== 0 && (eflags & FLAG_AC) === 0 ? TLB_SUPERVISOR_SMAP : TLB_SUPERVISOR
-    const checksAlignment = cpl === 3 && (eflags & FLAG_AC) !== 0 && (cr0 & (1 << 18)) !== 0
-    this.#mode = checksAlignment ? TLB_MISS : set
-    if (this.#mode !== TLB_MISS && this.#executeModes[set] !== mode) {
+    const set = deriveMode(u32)
+    const mode = u32[S_MODE >>> 2] as number
+    this.#mode = set
+    if (set !== TLB_MISS && this.#executeModes[set] !== mode) {
       this.#executeModes[set] = mode
       this.#tlb.flushExecute()
     }
-    u32[S_TLB >>> 2] = this.#tlb.setAddress(u32[S_LOGGED >>> 2] === 1 ? TLB_MISS : this.#mode)
-    const emulated = (cr0 & CR0_EM) !== 0
-    const switched = (cr0 & CR0_TS) !== 0
-    u32[S_SSE_GATE >>> 2] = emulated || (cr4 & CR4_OSFXSR) === 0 ? 6 : switched ? 7 : 0
-    u32[S_MMX_GATE >>> 2] = emulated ? 6 : switched ? 7 : 0
-    u32[S_X87_GATE >>> 2] = emulated || switched ? 7 : 0
-    const real = !protectedMode || (eflags & FLAG_VM) !== 0
-    const enabled = (cr4 & CR4_OSXSAVE) !== 0 && ((u32[S_XCR0 >>> 2] as number) & XCR0_AVX_STATE) === XCR0_AVX_STATE
-    u32[S_VEX_GATE >>> 2] = real ? 6 : 0
-    u32[S_AVX_GATE >>> 2] = real || !enabled ? 6 : switched ? 7 : 0
+    u32[S_TLB >>> 2] = this.#tlb.setAddress(u32[S_LOGGED >>> 2] === 1 ? TLB_MISS : set)
   }
 
   repeat(
@@ -576,7 +482,7 @@ export class Vcpu implements Cpu, CodeCacheClient {
 
   /** What follows an instruction's or a delivery's status. */
   #finish(status: number): Exit | undefined {
-    if (this.u32[S_IGNNE >>> 2] !== 0) this.#settleNumericError(status)
+    if (this.#numericError.ignoring) this.#numericError.settle(status)
     switch (status) {
       case STATUS_DONE:
       case STATUS_LEAVE:
@@ -590,8 +496,12 @@ export class Vcpu implements Cpu, CodeCacheClient {
       case STATUS_EVENT:
         return this.#deliverFirst()
       case STATUS_FAULT: {
-        const ferr = this.#signalNumericError()
-        if (ferr !== undefined) return ferr === STATUS_DONE ? undefined : this.#finish(ferr)
+        const numeric = this.#numericError.take()
+        if (numeric !== NUMERIC_FAULT) {
+          this.#stepping = false
+          this.u32[S_PENDING_DEBUG >>> 2] = this.#debugBefore
+          return numeric === NUMERIC_IGNORE ? this.#finish(this.#step()) : undefined
+        }
         this.counts.faults++
         // What the instruction met before it faulted, it meets again.
         this.#stepping = false
@@ -621,46 +531,9 @@ export class Vcpu implements Cpu, CodeCacheClient {
     return { reason: 'error', error }
   }
 
-  /**
-   * #MF with CR0.NE clear: FERR#, and the processor stands still before the instruction; with IGNNE# asserted it executes
-   * it instead.
-   *
-   * Source: SDM vol. 1, "MS-DOS* Compatibility Sub-mode", and appendix D, "Guidelines for Writing SIMD Floating-Point
-   * Exception Handlers" and "Guidelines for Writing x87 FPU Exception Handlers".
-   *
-   * @returns undefined if it is #MF; STATUS_DONE if the processor stands still; else the instruction's status
-   */
-  #signalNumericError(): number | undefined {
-    const u32 = this.u32
-    if (u32[S_FAULT_VECTOR >>> 2] !== VECTOR_MF || ((u32[S_CR0 >>> 2] as number) & CR0_NE) !== 0) return undefined
-    if (this.host.numericError === undefined) return undefined
-    this.i32[S_FAULT_VECTOR >>> 2] = -1
-    this.#stepping = false
-    u32[S_PENDING_DEBUG >>> 2] = this.#debugBefore
-    if (u32[S_IGNNE >>> 2] !== 0) {
-      u32[S_FSW >>> 2]! &= ~FSW_SUMMARY
-      u32[S_IGNNE >>> 2] = 2
-      return this.#step()
-    }
-    u32[S_ACTIVITY >>> 2] = ACTIVITY_HALTED
-    this.host.numericError()
-    return STATUS_DONE
-  }
-
   /** IGNNE#: asserted by what answers FERR#, for as long as the exception is pending. */
   ignoreNumericError(): void {
-    if (((this.u32[S_FSW >>> 2] as number) & FSW_SUMMARY) === 0) return
-    this.u32[S_IGNNE >>> 2] = 1
-    this.u32[S_ATTENTION >>> 2] = 1
-  }
-
-  /** After each instruction while IGNNE# is asserted. */
-  #settleNumericError(status: number): void {
-    if (status === STATUS_RESTART || status === STATUS_RETRY || status === STATUS_STEP) return
-    const u32 = this.u32
-    const pending = ((u32[S_FSW >>> 2] as number) & ~(u32[S_FCW >>> 2] as number) & 0x3f) !== 0
-    if (pending) u32[S_FSW >>> 2]! |= FSW_SUMMARY
-    u32[S_IGNNE >>> 2] = pending ? 1 : 0
+    this.#numericError.ignore()
   }
 
   /** Generated code raises #GP for any non-canonical operand; one in SS is #SS (SDM vol. 1, "Canonical Addressing"). */
@@ -697,9 +570,7 @@ export class Vcpu implements Cpu, CodeCacheClient {
   /** Single-stepping, breakpoints, and shadows that matter: one instruction at a time. */
   #mustStep(): boolean {
     const shadow = this.u32[S_SHADOW >>> 2] as number
-    return (
-      needsStepping(this.system) || this.u32[S_IGNNE >>> 2] !== 0 || (shadow !== 0 && this.u32[S_EVENTS >>> 2] !== 0)
-    )
+    return needsStepping(this.system) || this.#numericError.ignoring || (shadow !== 0 && this.u32[S_EVENTS >>> 2] !== 0)
   }
 
   /** Executes the instruction at RIP, and only it. */
@@ -808,7 +679,7 @@ export class Vcpu implements Cpu, CodeCacheClient {
     this.#stepping = false
     this.#repeating = false
     this.#debugBefore = 0
-    if (this.u32[S_IGNNE >>> 2] === 2) this.#settleNumericError(STATUS_DONE)
+    if (this.#numericError.ignoring) this.#numericError.settle(STATUS_DONE)
     this.#unit = UNIT_NONE
     this.u32[S_LOGGED >>> 2] = 0
     this.modeChanged()
