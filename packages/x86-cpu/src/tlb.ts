@@ -70,9 +70,11 @@ export class Tlb {
   #globalCount = 0
   readonly #locals = new Uint32Array(JOURNAL)
   #localCount = 0
-  /** Linear 4 MiB and 1 GiB regions of which there may be fragments of large pages. */
-  readonly #large = new Set<number>()
-  readonly #huge = new Set<number>()
+  /** Linear 4 MiB and 1 GiB regions of which there may be fragments of large pages: global ones, and others. */
+  readonly #globalLarge = new Set<number>()
+  readonly #globalHuge = new Set<number>()
+  readonly #localLarge = new Set<number>()
+  readonly #localHuge = new Set<number>()
   /** By PCID, the one that has been away longest first. */
   readonly #parked = new Map<number, Parked>()
 
@@ -132,8 +134,9 @@ export class Tlb {
   }
 
   #noteLarge(lo: number, hi: number, flags: number): void {
-    if ((flags & FLAG_SIZE) === FLAG_1G) this.#huge.add(hi * 4 + (lo >>> 30))
-    else this.#large.add(hi * 0x400 + (lo >>> 22))
+    const global = (flags & FLAG_GLOBAL) !== 0
+    if ((flags & FLAG_SIZE) === FLAG_1G) (global ? this.#globalHuge : this.#localHuge).add(hi * 4 + (lo >>> 30))
+    else (global ? this.#globalLarge : this.#localLarge).add(hi * 0x400 + (lo >>> 22))
   }
 
   /** Machine address of the page that an entry has, or -1. */
@@ -152,8 +155,8 @@ export class Tlb {
     this.#dropLocals(undefined)
     if (!all) return
     this.#parked.clear()
-    this.#large.clear()
-    this.#huge.clear()
+    this.#globalLarge.clear()
+    this.#globalHuge.clear()
     const u32 = this.#u32
     for (let i = 0; i < this.#globalCount; i++) {
       const entry = this.#globals[i] as number
@@ -185,6 +188,8 @@ export class Tlb {
       u32[word + 3]! &= ~FLAG_NOTED_LOCAL
     }
     this.#localCount = 0
+    this.#localLarge.clear()
+    this.#localHuge.clear()
   }
 
   /**
@@ -237,7 +242,14 @@ export class Tlb {
 
   /** INVLPG: the page's entries in all modes, global ones too, and all fragments of the large page that it may be in. */
   invalidatePage(lo: number, hi: number): void {
-    if (this.#large.has(hi * 0x400 + (lo >>> 22)) || this.#huge.has(hi * 4 + (lo >>> 30))) this.#dropFragments(lo, hi)
+    const large = hi * 0x400 + (lo >>> 22)
+    const huge = hi * 4 + (lo >>> 30)
+    if (this.#globalLarge.has(large) || this.#globalHuge.has(huge)) {
+      this.#dropFragments(this.#globals, this.#globalCount, lo, hi)
+    }
+    if (this.#localLarge.has(large) || this.#localHuge.has(huge)) {
+      this.#dropFragments(this.#locals, this.#localCount, lo, hi)
+    }
     const page = (lo & ~0xfff) >>> 0
     for (let set = 0; set < TLB_MISS; set++) {
       for (let table = 0; table < 3; table++) {
@@ -247,12 +259,7 @@ export class Tlb {
     }
   }
 
-  #dropFragments(lo: number, hi: number): void {
-    this.#dropFragmentsOf(this.#globals, this.#globalCount, lo, hi)
-    this.#dropFragmentsOf(this.#locals, this.#localCount, lo, hi)
-  }
-
-  #dropFragmentsOf(journal: Uint32Array, count: number, lo: number, hi: number): void {
+  #dropFragments(journal: Uint32Array, count: number, lo: number, hi: number): void {
     const u32 = this.#u32
     for (let i = 0; i < count; i++) {
       const entry = journal[i] as number

@@ -131,6 +131,16 @@ describe('the TLB', () => {
       }
     })
 
+    test('fragments of large pages come back as such', () => {
+      const tlb = new Tlb(memory, state)
+      tlb.fill(TLB_USER, TLB_READ, 0x4000_3000, 0, 0x9000, false, 0x20_0000)
+      tlb.exchange(0, 1)
+      tlb.exchange(1, 0)
+      expect(lookUp(tlb, TLB_USER, TLB_READ, 0x4000_3000, 0)).toBe(0x9000)
+      tlb.invalidatePage(0x401f_f000, 0)
+      expect(lookUp(tlb, TLB_USER, TLB_READ, 0x4000_3000, 0)).toBe(-1)
+    })
+
     test('frames that hold code now, and moved code pages, are noticed while away', () => {
       const tlb = new Tlb(memory, state)
       for (const table of TABLES) tlb.fill(TLB_USER, table, 0x7000, 0, 0x9000, false, 0x1000)
@@ -195,6 +205,7 @@ describe('the TLB', () => {
           table: fc.constantFrom(...TABLES),
           host: fc.integer({ min: 1, max: 200 }),
           global: fc.boolean(),
+          pageBytes: fc.constantFrom(0x1000, 0x20_0000, 0x40_0000, 0x4000_0000),
         }),
       },
       { weight: 2, arbitrary: fc.record({ kind: fc.constant('invalidate' as const), page }) },
@@ -213,6 +224,7 @@ describe('the TLB', () => {
           host: number
           global: boolean
           pcid: number
+          pageBytes: number
           set: number
           table: number
           lo: number
@@ -221,18 +233,21 @@ describe('the TLB', () => {
         let pcid = 0
         // By page, and for pages that are not global by PCID.
         const model = new Map<string, Entry>()
-        const keyOf = (e: Omit<Entry, 'host'>): string =>
+        const keyOf = (e: Omit<Entry, 'host' | 'pageBytes'>): string =>
           `${e.set} ${e.table} ${e.lo} ${e.hi} ${e.global ? 'global' : e.pcid}`
         for (const a of actions) {
           if (a.kind === 'fill') {
-            tlb.fill(a.set, a.table, a.page.lo, a.page.hi, a.host << 12, a.global, 0x1000)
-            const e = { host: a.host << 12, global: a.global, pcid, set: a.set, table: a.table, ...a.page }
-            for (const global of [false, true]) model.delete(keyOf({ ...e, global }))
+            tlb.fill(a.set, a.table, a.page.lo, a.page.hi, a.host << 12, a.global, a.pageBytes)
+            const { set, table, global, pageBytes } = a
+            const e = { host: a.host << 12, global, pcid, pageBytes, set, table, ...a.page }
+            for (const either of [false, true]) model.delete(keyOf({ ...e, global: either }))
             model.set(keyOf(e), e)
           } else if (a.kind === 'invalidate') {
             tlb.invalidatePage(a.page.lo, a.page.hi)
             for (const [key, e] of model) {
-              if (e.lo === a.page.lo && e.hi === a.page.hi && (e.global || e.pcid === pcid)) model.delete(key)
+              const covers =
+                e.hi === a.page.hi && Math.floor(e.lo / e.pageBytes) === Math.floor(a.page.lo / e.pageBytes)
+              if (covers && (e.global || e.pcid === pcid)) model.delete(key)
             }
           } else if (a.kind === 'flush') {
             tlb.flush(a.all)
@@ -263,7 +278,7 @@ describe('the TLB', () => {
           }
         }
       }),
-      { numRuns: 60 },
+      { numRuns: 200 },
     )
   })
 
