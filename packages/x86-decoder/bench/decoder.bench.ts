@@ -21,25 +21,28 @@ const PIECE = 1 << 17
 
 interface Text {
   readonly name: string
+  readonly mode: number
   readonly bytes: Uint8Array
 }
 
 /** Decodes a piece; returns how many instructions it has. */
 type Work = (piece: Uint8Array) => number
 
-/** The `.text` sections of Debian's C library and kernel, fetched once. */
+/** The `.text` sections of Debian's C library, of 64 and of 32 bits, and kernel, fetched once. */
 async function texts(): Promise<Text[]> {
-  const chosen = ['libc.so.6', 'vmlinux'].map((name) => corpora.find((corpus) => corpus.name === name) as Corpus)
+  const chosen = ['libc.so.6', 'vmlinux', 'libc.so.6 (i386)'].map(
+    (name) => corpora.find((corpus) => corpus.name === name) as Corpus,
+  )
   const folders = await debianMembers(chosen)
   if (folders === undefined)
-    throw new Error('this needs the C library and the kernel of Debian 12, and there is no apt')
+    throw new Error('this needs the C libraries and the kernel of Debian 12, and there is no apt')
   const scratch = mkdtempSync(join(tmpdir(), 'retrap-bench-'))
   try {
     return chosen.map((corpus, i) => {
       const { sections } = readCode(corpus, folders[i] as string, scratch)
       const text = sections.find(({ name }) => name === '.text')
       if (text === undefined) throw new Error(`${corpus.name} has no .text section`)
-      return { name: corpus.name, bytes: Uint8Array.from(text.bytes) }
+      return { name: corpus.name, mode: corpus.mode, bytes: Uint8Array.from(text.bytes) }
     })
   } finally {
     rmSync(scratch, { recursive: true, force: true })
@@ -72,6 +75,8 @@ function compare(bytes: Uint8Array, rounds: number, works: readonly Work[]): num
 const flowKinds = [...new Set(codes.map(({ flow }) => flow))]
 const flows = Uint8Array.from(codes, ({ flow }) => flowKinds.indexOf(flow))
 let sum = 0
+/** Of the code at hand. */
+let mode = 64
 
 /** A character, so that the text is made, and is not left in the pieces that it was put together from. */
 const endOf = (text: string): number => text.charCodeAt(text.length - 1)
@@ -80,7 +85,7 @@ const insn = new Instruction()
 function decodeWithin(bytes: Uint8Array, from: number, to: number): number {
   let count = 0
   for (let at = from; at < to && at < bytes.length; count++) {
-    const status = decodeInto(bytes, at, bytes.length, 64, insn)
+    const status = decodeInto(bytes, at, bytes.length, mode, insn)
     sum = (sum + insn.code + (flows[insn.code] as number)) | 0
     at += status === 0 ? insn.length : 1
   }
@@ -101,7 +106,7 @@ const oursWithText: Work = (piece) => {
 
 const icedInsn = new IcedInstruction()
 const iced: Work = (piece) => {
-  const decoder = new Decoder(64, piece, DecoderOptions.None)
+  const decoder = new Decoder(mode, piece, DecoderOptions.None)
   let count = 0
   for (let at = 0; at < piece.length; count++) {
     decoder.decodeOut(icedInsn)
@@ -126,12 +131,15 @@ const icedWithText: Work = (piece) => {
 }
 
 function compareDecoding(code: readonly Text[]): void {
-  const ratios = code.map(({ name, bytes }) => {
+  const ratios = code.map((text) => {
+    const { name, bytes } = text
+    mode = text.mode
     const [us, them] = compare(bytes, 7, [ours, iced]) as [number, number]
     console.log(`  ${name}: ${us.toFixed(1)} ns an instruction, iced-x86 ${them.toFixed(1)} ns (${bytes.length} bytes)`)
     return them / us
   })
-  const names = code.map(({ name }) => name).join(' and ')
+  mode = 64
+  const names = code.map(({ name }) => name).join(', ')
   console.log(
     `decode: ${Math.min(...ratios).toFixed(2)} x iced (.text of ${names}, length, code and flow control read; ` +
       `Node ${process.version})`,
