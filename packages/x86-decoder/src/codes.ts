@@ -1,11 +1,11 @@
 /** What each code stands for: operands, encoding, and on what it works. For assemblers, formatters and tools. */
+import { EVEX_BROADCAST, EVEX_BROADCAST_SHIFT, EVEX_SCALE } from './evex-leaf.ts'
 import { OperandKind } from './kinds.ts'
 import type { Immediate } from './operand-column.ts'
 import { readRow } from './forms.ts'
 import type { Form } from './rows.ts'
 import { accessRows, flagRows, flowRows } from './table/info.ts'
 import { loadRowCodes, loadTables } from './tables.ts'
-import { EVEX_BROADCAST, EVEX_BROADCAST_SHIFT, EVEX_SCALE } from './tree.ts'
 
 /** How an operand is used; `c`: under a condition. */
 export type OperandAccess = 'r' | 'w' | 'rw' | 'n' | 'cr' | 'cw' | 'crw'
@@ -125,7 +125,10 @@ export interface CodeInfo {
   /** Another row encodes the same instruction; an assembler takes that one. */
   readonly alias: boolean
   readonly flow: FlowKind
-  /** CPUID feature in SDM spelling with underscores, `A+B` where both are needed, or `''` for the base architecture. */
+  /**
+   * CPUID feature in SDM spelling with underscores, `A+B` where both are needed, or `''` for the base architecture. REX2, and
+   * general registers from 16 on, need APX_F besides.
+   */
   readonly feature: string
   /** EFLAGS bits in their places. */
   readonly flagsRead: number

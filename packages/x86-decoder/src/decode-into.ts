@@ -7,9 +7,11 @@
  * Source: Intel SDM vol. 2A, chapter 2, "Instruction Format".
  */
 import * as classes from './byte-classes.ts'
+import * as evexLeaf from './evex-leaf.ts'
 import { finishEvex } from './evex.ts'
 import type { Instruction } from './instruction.ts'
 import * as kinds from './kinds.ts'
+import { rex2Map } from './rex2.ts'
 import { loadTables } from './tables.ts'
 import * as trees from './tree.ts'
 
@@ -49,7 +51,6 @@ const CLASS_REX2 = classes.CLASS_REX2
 const byteClasses = classes.byteClasses
 const MAP_3DNOW = trees.MAP_3DNOW
 const MAP_EVEX = trees.MAP_EVEX
-const MAP_REX2 = trees.MAP_REX2
 const MAPS = trees.MAPS
 const VEX_MAP_5 = trees.VEX_MAP_5
 const TREE_LEGACY = trees.TREE_LEGACY
@@ -87,8 +88,8 @@ const KEY_OPERAND_SIZE = trees.KEY_OPERAND_SIZE
 const KEY_ADDRESS_SIZE = trees.KEY_ADDRESS_SIZE
 const KEY_W = trees.KEY_W
 const KEY_L = trees.KEY_L
-const EVEX_VECTOR_REG = trees.EVEX_VECTOR_REG
-const EVEX_VECTOR_RM = trees.EVEX_VECTOR_RM
+const EVEX_VECTOR_REG = evexLeaf.EVEX_VECTOR_REG
+const EVEX_VECTOR_RM = evexLeaf.EVEX_VECTOR_RM
 const KEY_SCC = trees.KEY_SCC
 const KEY_ND = trees.KEY_ND
 const KEY_NF = trees.KEY_NF
@@ -299,9 +300,8 @@ export function decodeAny(bytes: Uint8Array, offset: number, end: number, mode: 
       byte = bytes[pos + 1]!
       pos = (pos + 2) | 0
       prefixes |= PREFIX_REX2
-      const special = map === 0 ? rex2Map(byte, rex, prefixes) : isRex2Row(map, byte) ? map : -1
-      if (special < 0) return fail(insn, pos - offset, kinds.REASON_OPCODE)
-      map = special
+      map = rex2Map(map, byte, rex, prefixes)
+      if (map < 0) return fail(insn, pos - offset, kinds.REASON_OPCODE)
     }
     let operandSize = (mode & 16) === 0 ? 1 : 0
     if (prefixes !== 0) {
@@ -616,23 +616,6 @@ function finishRare(insn: Instruction, leaf: number, prefixes: number, mode: num
   }
   return 0
 }
-
-/** Rows of 16 opcodes that REX2 does not go with: INC to Jcc, string instructions, I/O; WRMSR to CMOV's row, near Jcc. */
-const REX2_LACKS = [0x4490, 0x0108] as const
-
-const isRex2Row = (map: number, opcode: number): boolean =>
-  (((map === 0 ? REX2_LACKS[0] : REX2_LACKS[1]) >> (opcode >> 4)) & 1) === 0
-
-/** The map of a one-byte opcode after REX2, or -1. Prefixes and escapes are no opcodes there; PUSHP, POPP and JMPABS are new. */
-function rex2Map(opcode: number, payload: number, prefixes: number): number {
-  if (opcode === 0xa1) return (prefixes & JMPABS_LACKS) === 0 ? MAP_REX2 : -1
-  if (!isRex2Row(0, opcode)) return -1
-  if (opcode >> 4 === 5 && (payload & 8) !== 0) return MAP_REX2
-  const byteClass = byteClasses[256 + opcode]!
-  return byteClass === CLASS_OPCODE || byteClass === CLASS_XOP ? 0 : -1
-}
-
-const JMPABS_LACKS = PREFIX_LOCK | PREFIX_REP | PREFIX_REPNE | PREFIX_OPERAND_SIZE | PREFIX_ADDRESS_SIZE
 
 function word(bytes: Uint8Array, at: number): number {
   return bytes[at]! | (bytes[at + 1]! << 8)

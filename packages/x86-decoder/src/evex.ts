@@ -3,31 +3,32 @@
  *
  * Source: Intel SDM vol. 2A, "Intel AVX-512 Encoding", "#UD Equations for EVEX".
  */
+import * as leaves from './evex-leaf.ts'
 import { EVEX_B, EVEX_NF, EVEX_ROUNDING_SHIFT, EVEX_Z, type Instruction } from './instruction.ts'
 import * as kinds from './kinds.ts'
 import * as trees from './tree.ts'
 
 const LEAF_DISTINCT = trees.LEAF_DISTINCT
 const LEAF_VSIB = trees.LEAF_VSIB
-const EVEX_SCALE = trees.EVEX_SCALE
-const EVEX_BROADCAST = trees.EVEX_BROADCAST
-const EVEX_BROADCAST_SHIFT = trees.EVEX_BROADCAST_SHIFT
-const EVEX_MASKED = trees.EVEX_MASKED
-const EVEX_MASK_NEEDED = trees.EVEX_MASK_NEEDED
-const EVEX_ZEROING = trees.EVEX_ZEROING
-const EVEX_ZEROING_REGISTER = trees.EVEX_ZEROING_REGISTER
-const EVEX_ROUNDING = trees.EVEX_ROUNDING
-const EVEX_SAE = trees.EVEX_SAE
-const EVEX_VECTOR_RM = trees.EVEX_VECTOR_RM
-const EVEX_MASK_REG = trees.EVEX_MASK_REG
-const EVEX_GENERAL_REG = trees.EVEX_GENERAL_REG
-const EVEX_TILE_RM = trees.EVEX_TILE_RM
-const EVEX_PROMOTED = trees.EVEX_PROMOTED
-const EVEX_NO_FLAGS = trees.EVEX_NO_FLAGS
-const EVEX_CONDITION = trees.EVEX_CONDITION
-const EVEX_NO_RSP = trees.EVEX_NO_RSP
-const EVEX_ND_CHOSEN = trees.EVEX_ND_CHOSEN
-const EVEX_VVVV = trees.EVEX_VVVV
+const EVEX_SCALE = leaves.EVEX_SCALE
+const EVEX_BROADCAST = leaves.EVEX_BROADCAST
+const EVEX_BROADCAST_SHIFT = leaves.EVEX_BROADCAST_SHIFT
+const EVEX_MASKED = leaves.EVEX_MASKED
+const EVEX_MASK_NEEDED = leaves.EVEX_MASK_NEEDED
+const EVEX_ZEROING = leaves.EVEX_ZEROING
+const EVEX_ZEROING_REGISTER = leaves.EVEX_ZEROING_REGISTER
+const EVEX_ROUNDING = leaves.EVEX_ROUNDING
+const EVEX_SAE = leaves.EVEX_SAE
+const EVEX_VECTOR_RM = leaves.EVEX_VECTOR_RM
+const EVEX_MASK_REG = leaves.EVEX_MASK_REG
+const EVEX_GENERAL_REG = leaves.EVEX_GENERAL_REG
+const EVEX_TILE_RM = leaves.EVEX_TILE_RM
+const EVEX_PROMOTED = leaves.EVEX_PROMOTED
+const EVEX_NO_FLAGS = leaves.EVEX_NO_FLAGS
+const EVEX_CONDITION = leaves.EVEX_CONDITION
+const EVEX_NO_RSP = leaves.EVEX_NO_RSP
+const EVEX_ND_CHOSEN = leaves.EVEX_ND_CHOSEN
+const EVEX_VVVV = leaves.EVEX_VVVV
 
 /**
  * Finishes an EVEX instruction.

@@ -34,6 +34,7 @@ function enumerate(map: number, mode: number, each: (buffer: Uint8Array, slots: 
   for (let opcode = 0; opcode < 256; opcode++) {
     let at = 0
     let salt = opcode * 7
+    let turn = opcode
     for (let fixed = 0; fixed < 8; fixed++) {
       // pp and W, with vvvv unused or not.
       const p1 = (fixed & 3) | ((fixed & 4) << 5) | 4
@@ -42,6 +43,8 @@ function enumerate(map: number, mode: number, each: (buffer: Uint8Array, slots: 
           for (const mask of MASKS) {
             for (const modrm of MODRMS) {
               salt = (salt * 5 + 3) & 0xffff
+              // The other modes differ in the prefix alone: a third of them will do.
+              if (mode !== 64 && turn++ % 3 !== 0) continue
               const vvvv = (salt & 0x300) === 0 ? (salt >> 4) & 15 : 15
               const extra = (salt & 0x800) === 0 ? 0 : 0x10
               // R, X, B and R'; outside 64-bit mode R and X are ones, or it is BOUND.
@@ -59,7 +62,7 @@ function enumerate(map: number, mode: number, each: (buffer: Uint8Array, slots: 
         }
       }
     }
-    each(buffer, slots)
+    each(buffer, at / SLOT)
   }
 }
 
@@ -121,8 +124,8 @@ describe.each([16, 32, 64])('%i-bit mode: length, validity, mnemonic, operands, 
     })
     iced.free()
     expect([...unknown.values()]).toEqual([])
-    expect(compared).toBeGreaterThan(500_000)
-    expect(valid).toBeGreaterThan(map === 0 ? -1 : 2_000)
+    expect(compared).toBeGreaterThan(150_000)
+    expect(valid).toBeGreaterThan(map === 0 ? -1 : 1_000)
   })
 })
 
