@@ -189,6 +189,42 @@ describe('a guest pages memory out under an instruction', () => {
   })
 })
 
+describe('the delivery of an event is a unit of its own', () => {
+  test('its vector is latched before its first access, whatever comes up while it waits', async () => {
+    const device = new SlowDevice()
+    const guest = pagedGuest((asm) => {
+      asm.mov(dword(APIC + 0xf0), 0x1ff).mov(dword(APIC + 0x300), 0x4_0040)
+      // The frame goes to the device.
+      asm
+        .mov(esp, DEVICE + 0x100)
+        .sti()
+        .nop()
+        .hlt()
+    }, device)
+    for (const vector of [0x40, 0x80]) {
+      guest.vector(vector, 0x7000 + 4 * vector)
+      guest.program(0x7000 + 4 * vector, 32, (asm) => {
+        asm
+          .mov(eax, dword(RESULT))
+          .mov(dword(eax, { disp: RESULT + 4 }), vector)
+          .add(dword(RESULT), 4)
+        // The second comes as soon as the first lets it, and goes to another stack.
+        asm.mov(esp, STACK)
+        if (vector === 0x40) asm.sti().nop().nop()
+        leave(asm)
+      })
+    }
+    device.between = (access) => {
+      if (access === 1) guest.domain.interrupts.signalMsi(0xfee0_0000, 0x80)
+    }
+    expect(await guest.run()).toEqual({ reason: 'debug-exit', code: 0 })
+    expect([guest.read32(RESULT + 4), guest.read32(RESULT + 8)]).toEqual([0x40, 0x80])
+    // EFLAGS, CS and EIP, once each.
+    expect(device.seen.map((access) => access.split('=')[0])).toEqual(['write fc/4', 'write f8/4', 'write f4/4'])
+    expect(device.seen[1]).toBe('write f8/4=8')
+  })
+})
+
 describe('repeated string instructions go to a device in requests of several iterations', () => {
   const run = async (build: (asm: Assembler) => void, values: readonly number[] = []) => {
     const device = new SlowDevice(values)

@@ -7,6 +7,7 @@ import {
   SLOW_DIRECT,
   SLOW_IMPLICIT,
   SLOW_MODIFY,
+  SLOW_PARTS_SHIFT,
   SLOW_PROBE,
   SLOW_STACK,
   SLOW_WRITE,
@@ -362,7 +363,7 @@ export class MemoryAccess {
     // The route that the first pass took stands, whatever the p2m says by now.
     const kind = log.nextKind()
     const device = kind >= 0 ? kind === AccessKind.MMIO_READ || kind === AccessKind.MMIO_WRITE : t.ma < 0
-    if (device) return this.#performDevice(t.gpa, at, size, write)
+    if (device) return this.#performDevice(t.gpa, at, size, flags)
     const rom = write && (kind >= 0 ? kind === AccessKind.ROM_WRITE : !t.writable)
     const index = log.access(
       rom ? AccessKind.ROM_WRITE : write ? AccessKind.WRITE : AccessKind.READ,
@@ -385,32 +386,36 @@ export class MemoryAccess {
     return STATUS_DONE
   }
 
-  /** A device operand in a logged pass, in the largest naturally sized pieces of up to 8 bytes. */
-  #performDevice(gpa: number, at: number, size: number, write: boolean): number {
-    const log = this.#log
-    let done = 0
-    while (done < size) {
-      let piece = 8
+  /** A device operand in a logged pass: pushes and pops one by one, else the largest natural pieces of up to 8 bytes. */
+  #performDevice(gpa: number, at: number, size: number, flags: number): number {
+    const write = (flags & SLOW_WRITE) !== 0
+    const part = (flags >>> SLOW_PARTS_SHIFT) & 7
+    for (let done = 0; done < size;) {
+      let piece = part === 0 ? 8 : 1 << part
       while (piece > size - done || ((gpa + done) % piece !== 0 && piece > 1 && size !== piece)) piece >>= 1
-      const address = gpa + done
-      const kind = write ? AccessKind.MMIO_WRITE : AccessKind.MMIO_READ
-      const index = log.access(kind, address >>> 0, high(address), piece, this.#tag(at + done))
-      if (log.state(index) !== AccessState.COMPLETE) {
-        if (write && log.state(index) === AccessState.NEW) log.setBytes(index, this.#data, at + done)
-        const status = write
-          ? this.#host.physicalWrite(address, piece, log.dataLo(index), log.dataHi(index), true)
-          : this.#host.physicalRead(address, piece, this.#words, true)
-        if (status === STATUS_RETRY) {
-          log.wait(index)
-          return STATUS_RETRY
-        }
-        if (status !== STATUS_DONE) return status
-        if (!write) log.setData(index, this.#words.lo, this.#words.hi)
-        log.complete(index)
-      }
-      if (!write) log.copyBytes(index, this.#data, at + done)
+      const offset = part !== 0 && write ? size - piece - done : done
+      const status = this.#performPiece(gpa + offset, at + offset, piece, write)
+      if (status !== STATUS_DONE) return status
       done += piece
     }
+    return STATUS_DONE
+  }
+
+  #performPiece(address: number, at: number, size: number, write: boolean): number {
+    const log = this.#log
+    const kind = write ? AccessKind.MMIO_WRITE : AccessKind.MMIO_READ
+    const index = log.access(kind, address >>> 0, high(address), size, this.#tag(at))
+    if (log.state(index) !== AccessState.COMPLETE) {
+      if (write && log.state(index) === AccessState.NEW) log.setBytes(index, this.#data, at)
+      const status = write
+        ? this.#host.physicalWrite(address, size, log.dataLo(index), log.dataHi(index), true)
+        : this.#host.physicalRead(address, size, this.#words, true)
+      if (status === STATUS_RETRY) log.wait(index)
+      if (status !== STATUS_DONE) return status
+      if (!write) log.setData(index, this.#words.lo, this.#words.hi)
+      log.complete(index)
+    }
+    if (!write) log.copyBytes(index, this.#data, at)
     return STATUS_DONE
   }
 

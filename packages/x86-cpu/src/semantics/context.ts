@@ -77,6 +77,11 @@ export const SLOW_STACK = 0x800
 export const SLOW_IMPLICIT = 0x1000
 /** Only check the translation: nothing is read or written. */
 export const SLOW_PROBE = 0x2000
+/**
+ * Several pushes (with SLOW_WRITE) or pops in one access: bits 18:16 are the logarithm of each one's size, which is 2 or
+ * more. A device has them one by one, in the processor's order: pushes from the highest address down.
+ */
+export const SLOW_PARTS_SHIFT = 16
 
 /** Exception vectors (Intel SDM vol. 3A, "Protected-Mode Exceptions and Interrupts"). */
 export const VECTOR_DE = 0

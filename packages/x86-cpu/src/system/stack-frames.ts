@@ -16,7 +16,7 @@ import {
 } from '../state-layout.ts'
 import { ATTR_TYPE, RSP, TYPE_EXPAND_DOWN } from './architecture.ts'
 import { isNull, queueAccessed, requireDescriptor, selectorIndex, type Descriptor } from './descriptors.ts'
-import type { System } from './system.ts'
+import { partsOf, type System } from './system.ts'
 
 /** Pushes that are gathered into one access. */
 const MAX_PUSHES = 8
@@ -119,7 +119,7 @@ export class PushStack {
     // Misaligned pushes are made one by one too: each may be an alignment check.
     if (lo + bytes - size === this.#addressLo[0] && hi === this.#addressHi[0] && (lo & (size - 1)) === 0) {
       for (let i = 0; i < count; i++) this.#place((last - i) * size, i, size)
-      if (s.writeBlock(lo, hi, bytes, this.#bytes, 0, this.#flags)) return
+      if (s.writeBlock(lo, hi, bytes, this.#bytes, 0, this.#flags | partsOf(size))) return
     }
     for (let i = 0; i < count; i++) {
       s.write(

@@ -1,6 +1,7 @@
 import type { CpuHost } from '../host.ts'
 import {
   SLOW_IMPLICIT,
+  SLOW_PARTS_SHIFT,
   SLOW_PROBE,
   SLOW_STACK,
   SLOW_WRITE,
@@ -488,7 +489,7 @@ export class System {
       this.linear(SS, top, width === 8 ? this.gprHi(RSP) : 0, bytes, false)
       // Misaligned values are read one by one: each may be an alignment check.
       if ((this.linLo & (PAGE_BYTES - 1)) + bytes <= PAGE_BYTES && (this.linLo & (size - 1)) === 0) {
-        this.check(this.cpu.access(this.linLo, this.linHi, bytes | SLOW_STACK))
+        this.check(this.cpu.access(this.linLo, this.linHi, bytes | SLOW_STACK | partsOf(size)))
         for (let i = 0; i < count; i++) {
           const at = S_DATA + i * size
           this.frameLo[i] = size === 2 ? (this.u16[at >>> 1] as number) : this.get(at)
@@ -515,6 +516,11 @@ export class System {
 
 function isSignExtended(hi: number, shift: number): boolean {
   return (hi << shift) >> shift === (hi | 0)
+}
+
+/** Flags of an access that is several pushes or pops of `size` bytes. */
+export function partsOf(size: number): number {
+  return (31 - Math.clz32(size)) << SLOW_PARTS_SHIFT
 }
 
 function wordOf(bytes: Uint8Array, at: number): number {
