@@ -34,7 +34,7 @@ const commonTable = tables.commonTable
  * Nothing is allocated, nothing is thrown, no byte at `end` or after it is read, and any bytes come to an end.
  *
  * @param bytes - where the instruction is
- * @param offset - index of its first byte
+ * @param offset - index of its first byte; like `end` below 2^31
  * @param end - index after the last byte that may be read
  * @param mode - 16, 32 or 64, and what `decoderOptions` gives for a processor other than an Intel one with all features
  * @param insn - filled in; after `INVALID` only `code` (0), `length` (bytes looked at) and `reason` mean anything, after
