@@ -65,8 +65,12 @@ export interface ArmHalf {
   table: number
   /** Walks are disabled: every access is a translation fault at level 0 (long) or 1 (short). */
   disabled: boolean
-  /** The top byte of an address is ignored. */
+  /** EL0's accesses are translation faults at level 0 (TCR.E0PD). */
+  unprivilegedDisabled: boolean
+  /** The top byte of a data access's address is ignored. */
   topByteIgnored: boolean
+  /** … and of a fetch's: TCR.TBID takes them out. */
+  fetchTopByteIgnored: boolean
   /** Rights in table descriptors are ignored. */
   hierarchyIgnored: boolean
 }
@@ -78,18 +82,20 @@ const half = (): ArmHalf => ({
   level: 0,
   table: 0,
   disabled: true,
+  unprivilegedDisabled: false,
   topByteIgnored: false,
+  fetchTopByteIgnored: false,
   hierarchyIgnored: false,
 })
 
-/** IPAs have at most 48 bits here. */
-const TABLE_HI = 0xffff
+/** Bits of intermediate physical addresses by TCR.IPS; they are at most 48 here. */
+const IPS = [32, 36, 40, 42, 44, 48, 48, 48] as const
 
 /**
  * The registers, as a walk needs them. Made once and updated when a register changes.
  *
- * Not covered: 52-bit addresses (LPA, LVA, LPA2), stage-1 permission indirection and overlays; registers that ask for them
- * are read as if the fields were reserved.
+ * Not covered: 52-bit addresses (LPA, LVA, LPA2), stage-1 permission indirection and overlays, SCTLR.EPAN, TTBCR2.HPD, and
+ * tables in big-endian order (SCTLR.EE); registers that ask for them are read as if the fields were reserved.
  */
 export class ArmPagingContext {
   format: ArmFormat
@@ -102,6 +108,8 @@ export class ArmPagingContext {
   /** Hardware sets the access flag, and the dirty state. */
   hardwareAccess: boolean
   hardwareDirty: boolean
+  /** Bits of address that descriptors may have: more is an address size fault (long formats). */
+  outputBits: number
   /** SCTLR.AFE: AP[0] is the access flag (short descriptors). */
   accessFlagEnable: boolean
   texRemap: boolean
@@ -119,6 +127,7 @@ export class ArmPagingContext {
     this.userWriteExecuteNever = false
     this.hardwareAccess = false
     this.hardwareDirty = false
+    this.outputBits = 48
     this.accessFlagEnable = false
     this.texRemap = false
     this.split = 0
@@ -148,10 +157,17 @@ export class ArmPagingContext {
     this.hardwareDirty = false
     this.accessFlagEnable = !aarch64 && (sctlr & SCTLR_AFE) !== 0
     this.texRemap = !aarch64 && (sctlr & SCTLR_TRE) !== 0
-    if ((sctlr & SCTLR_M) === 0) this.format = ArmFormat.OFF
+    if ((sctlr & SCTLR_M) === 0) this.#off(registers)
     else if (aarch64) this.#long64(registers)
     else if (tcrLo >>> 0 >= TTBCR_EAE) this.#long32(registers)
     else this.#short(registers)
+  }
+
+  #off({ aarch64, tcrHi }: ArmTranslationRegisters): void {
+    this.format = ArmFormat.OFF
+    // An address has all bits of AArch64, or those of AArch32.
+    this.lower.inputBits = aarch64 ? 64 : 32
+    setTopByte(this.lower, aarch64 ? tcrHi >>> 5 : 0, tcrHi >>> 19)
   }
 
   #long64(registers: ArmTranslationRegisters): void {
@@ -163,8 +179,11 @@ export class ArmPagingContext {
     setHalf(this.upper, (tcrLo >>> 16) & 63, TG1[(tcrLo >>> 30) & 3] as number, registers.ttbr1Lo, registers.ttbr1Hi)
     this.lower.disabled ||= (tcrLo & (1 << 7)) !== 0
     this.upper.disabled ||= (tcrLo & (1 << 23)) !== 0
-    this.lower.topByteIgnored = (tcrHi & (1 << 5)) !== 0
-    this.upper.topByteIgnored = (tcrHi & (1 << 6)) !== 0
+    this.outputBits = IPS[tcrHi & 7] as number
+    setTopByte(this.lower, tcrHi >>> 5, tcrHi >>> 19)
+    setTopByte(this.upper, tcrHi >>> 6, tcrHi >>> 20)
+    this.lower.unprivilegedDisabled = (tcrHi & (1 << 23)) !== 0
+    this.upper.unprivilegedDisabled = (tcrHi & (1 << 24)) !== 0
     this.lower.hierarchyIgnored = (tcrHi & (1 << 9)) !== 0
     this.upper.hierarchyIgnored = (tcrHi & (1 << 10)) !== 0
   }
@@ -172,6 +191,7 @@ export class ArmPagingContext {
   #long32(registers: ArmTranslationRegisters): void {
     const { tcrLo } = registers
     this.format = ArmFormat.LONG_32
+    this.outputBits = 40
     const t0sz = tcrLo & 7
     const t1sz = (tcrLo >>> 16) & 7
     for (const [each, size, lo, hi, epd] of [
@@ -182,9 +202,9 @@ export class ArmPagingContext {
       each.granule = 12
       each.stride = 9
       each.level = each.inputBits > 30 ? 1 : 2
-      each.table = tableAddress(lo, hi & 0xff, each.inputBits - (each.level === 1 ? 30 : 21) + 3)
+      each.table = tableAddress(lo, hi, each.inputBits - (each.level === 1 ? 30 : 21) + 3)
       each.disabled = (tcrLo & (1 << epd)) !== 0
-      each.topByteIgnored = false
+      each.unprivilegedDisabled = false
       // TTBCR2.HPD is not modelled: 0.
       each.hierarchyIgnored = false
     }
@@ -204,8 +224,14 @@ export class ArmPagingContext {
 /** A table's IPA from its TTBR, aligned to its size. */
 function tableAddress(lo: number, hi: number, sizeLog2: number): number {
   const align = 2 ** Math.max(sizeLog2, 5)
-  const address = (hi & TABLE_HI) * 2 ** 32 + (lo >>> 0)
+  const address = (hi & 0xffff) * 2 ** 32 + (lo >>> 0)
   return address - (address % align)
+}
+
+/** TBI and TBID, in bit 0. */
+function setTopByte(each: ArmHalf, ignored: number, dataOnly: number): void {
+  each.topByteIgnored = (ignored & 1) !== 0
+  each.fetchTopByteIgnored = each.topByteIgnored && (dataOnly & 1) === 0
 }
 
 function setHalf(each: ArmHalf, tsz: number, granule: number, lo: number, hi: number): void {

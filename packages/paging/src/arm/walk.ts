@@ -48,7 +48,7 @@ export function walkArm(
   result.level = 0
   switch (context.format) {
     case ArmFormat.OFF:
-      return walkFlat(vaLo, vaHi, access, result)
+      return walkFlat(context.lower, vaLo, vaHi, access, result)
     case ArmFormat.SHORT:
       return walkShort(context, reader, vaLo >>> 0, access, result)
     default:
@@ -57,8 +57,8 @@ export function walkArm(
 }
 
 /** Without stage 1, data is Device memory, whatever its address. */
-function walkFlat(vaLo: number, vaHi: number, access: number, result: ArmWalkResult): number {
-  const hi = vaHi & 0xff_ffff
+function walkFlat(lower: ArmHalf, vaLo: number, vaHi: number, access: number, result: ArmWalkResult): number {
+  const hi = lower.inputBits === 32 ? 0 : ignoresTopByte(lower, access) ? vaHi & 0xff_ffff : vaHi >>> 0
   if (hi > 0xffff) return fault(result, ADDRESS_SIZE, 0)
   result.ipa = hi * 2 ** 32 + (vaLo >>> 0)
   result.pageBytes = 4096
@@ -66,15 +66,19 @@ function walkFlat(vaLo: number, vaHi: number, access: number, result: ArmWalkRes
   return ARM_WALK_OK
 }
 
+const ignoresTopByte = (half: ArmHalf, access: number): boolean =>
+  (access & ARM_FETCH) === 0 ? half.topByteIgnored : half.fetchTopByteIgnored
+
 /** Which half of the address space translates an address; undefined if none does. */
-function chooseHalf(context: ArmPagingContext, lo: number, hi: number): ArmHalf | undefined {
+function chooseHalf(context: ArmPagingContext, lo: number, hi: number, access: number): ArmHalf | undefined {
   if (context.format === ArmFormat.LONG_32) return chooseHalf32(context, lo)
   const upper = (hi & (1 << 23)) !== 0
   const chosen = upper ? context.upper : context.lower
   // All bits above those translated must be equal to bit 55, except a top byte that is ignored.
-  const top = chosen.topByteIgnored ? 24 : 32
+  const top = ignoresTopByte(chosen, access) ? 24 : 32
   const from = chosen.inputBits - 32
   if (chosen.disabled || !bitsEqual(lo, hi, from, top, upper)) return undefined
+  if (chosen.unprivilegedDisabled && (access & ARM_UNPRIVILEGED) !== 0) return undefined
   return chosen
 }
 
@@ -127,10 +131,12 @@ function walkLong(
   access: number,
   result: ArmWalkResult,
 ): number {
-  const chosen = chooseHalf(context, lo, hi)
+  const chosen = chooseHalf(context, lo, hi, access)
   // An address that no table translates is a fault at level 0; in AArch32 at level 1.
   if (chosen === undefined) return fault(result, TRANSLATION, context.format === ArmFormat.LONG_32 ? 1 : 0)
   const { entry } = result
+  const addresses = 2 ** context.outputBits
+  if (chosen.table >= addresses) return fault(result, ADDRESS_SIZE, 0)
   for (let restarts = 0; restarts < MOST_RESTARTS; restarts++) {
     let { level, table } = chosen
     // Rights that tables above take away.
@@ -149,7 +155,8 @@ function walkLong(
       if (level === 3 && !isTable) return fault(result, TRANSLATION, level)
       if (level < 3 && isTable) {
         if (!chosen.hierarchyIgnored) taken |= entryHi
-        table = (entryHi & 0xffff) * 2 ** 32 + (entryLo >>> 0) - (entryLo & ((1 << chosen.granule) - 1) & 0xffff)
+        table = (entryHi & 0xffff) * 2 ** 32 + (entryLo >>> 0) - (entryLo & ((1 << chosen.granule) - 1))
+        if (table >= addresses) return fault(result, ADDRESS_SIZE, level)
         level++
         continue
       }
@@ -181,6 +188,7 @@ function finishLong(
   const { entry, level } = result
   const entryLo = entry[0] as number
   const entryHi = entry[1] as number
+  if ((entryHi & 0xffff) >= 2 ** (context.outputBits - 32)) return fault(result, ADDRESS_SIZE, level)
   if ((entryLo & ACCESS_FLAG_BIT) === 0 && !context.hardwareAccess) return fault(result, ACCESS_FLAG, level)
   // A writable-clean descriptor is writable, and its first write makes it dirty.
   const dirtyManaged = context.hardwareDirty && (entryHi & DIRTY_MODIFIER) !== 0
@@ -219,12 +227,13 @@ function allowed(
 ): boolean {
   const unprivileged = (access & ARM_UNPRIVILEGED) !== 0
   if ((access & ARM_FETCH) !== 0) {
-    const wxn = context.writeExecuteNever && !readOnly
-    if (unprivileged) return user && !uxn && !wxn
-    if (pxn || wxn) return false
     const userWrites = user && !readOnly
-    // In AArch64 EL1 does not execute what EL0 may write; in AArch32 XN is for both.
-    return context.format === ArmFormat.LONG_64 ? !userWrites : !uxn && !(userWrites && context.userWriteExecuteNever)
+    // In AArch64 EL0 may execute what it may not read, and EL1 does not execute what EL0 may write. In AArch32 XN is for
+    // both, and what is executed has to be readable.
+    const is64 = context.format === ArmFormat.LONG_64
+    if (unprivileged) return (is64 || user) && !uxn && !(userWrites && context.writeExecuteNever)
+    if (pxn || (context.writeExecuteNever && !readOnly)) return false
+    return is64 ? !userWrites : !uxn && !(userWrites && context.userWriteExecuteNever)
   }
   if (unprivileged && !user) return false
   if (!unprivileged && user && (access & ARM_PAN) !== 0) return false
