@@ -1,0 +1,14 @@
+/** Codes of {@link VapicError}. */
+export type VapicErrorCode = 'ERR_STATE' | 'ERR_SAVED' | 'ERR_OPTION'
+
+/** What a caller did wrong. A guest cannot cause one. */
+export class VapicError extends Error {
+  override readonly name: string
+  readonly code: VapicErrorCode
+
+  constructor(code: VapicErrorCode, message: string) {
+    super(message)
+    this.name = 'VapicError'
+    this.code = code
+  }
+}

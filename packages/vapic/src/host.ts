@@ -1,0 +1,48 @@
+/** What the patcher needs of a hypervisor. Addresses are 32 bits: its guests are. */
+
+/** Registers of a vCPU at a report. */
+export interface VapicRegisters {
+  /** Linear address of the instruction: CS.base + EIP. At a port write that of the OUT; see `TprReport.behind` for reports. */
+  readonly eip: number
+  readonly esp: number
+  readonly fsBase: number
+}
+
+/** How a helper asks for interrupts to be polled. */
+export type PollMethod = 'vmcall' | 'vmmcall' | 'port'
+
+/** The world around the patcher. */
+export interface VapicHost {
+  readonly vcpuCount: number
+  /** What this processor's guests can execute. */
+  readonly pollMethod: PollMethod
+  registers(vcpu: number): VapicRegisters
+  /**
+   * Reads guest memory as the vCPU's tables map it now, with a supervisor's rights. Touches no device and sets no A or D
+   * bit.
+   *
+   * @returns false if a byte is not mapped, or not RAM or ROM; then nothing is read
+   */
+  readLinear(vcpu: number, address: number, into: Uint8Array): boolean
+  /** Writes guest memory, write-protected pages too. @returns false with nothing written, as for reading */
+  writeLinear(vcpu: number, address: number, from: Uint8Array): boolean
+  /** Guest-physical address of a linear one; undefined if it is not mapped. */
+  translate(vcpu: number, address: number): number | undefined
+  /** @returns false with nothing read if it is no memory */
+  readPhysical(gpa: number, into: Uint8Array): boolean
+  /** Writes RAM, and ROM that has been made writable. @returns false with nothing written if it is neither */
+  writePhysical(gpa: number, from: Uint8Array): boolean
+  /** Makes shadowed ROM writable: whole pages. An earlier range becomes read-only again. */
+  mapRomWritable(gpa: number, bytes: number): void
+  /** Makes it read-only again. */
+  unmapRom(): void
+  /** Has every access to the local APIC's task priority register reported, or not. */
+  reportTprAccesses(enabled: boolean): void
+  /** Stops all vCPUs at instruction boundaries. */
+  stopAll(): void
+  resumeAll(): void
+  /** Drops what has been decoded and translated of a range of guest-physical memory. */
+  dropCode(gpa: number, bytes: number): void
+  /** Lets pending interrupts be taken: a helper has asked. */
+  pollInterrupts(vcpu: number): void
+}

@@ -1,0 +1,21 @@
+/**
+ * The processor control region of 32-bit Windows, which FS points at in the kernel.
+ *
+ * Source: the kvmvapic option ROM's interface; Windows' KPCR.
+ */
+import type { VapicHost } from './host.ts'
+import { word } from './instructions.ts'
+
+const KPCR_SELF = 0x1c
+/** Offset of the processor's number. */
+export const KPCR_NUMBER = 0x51
+
+/**
+ * The number of the processor in its KPCR; -1 if FS does not point at one: it must hold its own address.
+ */
+export function kpcrNumber(host: VapicHost, vcpu: number): number {
+  const { fsBase } = host.registers(vcpu)
+  const bytes = new Uint8Array(KPCR_NUMBER + 1)
+  if (!host.readLinear(vcpu, fsBase, bytes)) return -1
+  return word(bytes, KPCR_SELF) === fsBase >>> 0 ? (bytes[KPCR_NUMBER] as number) : -1
+}

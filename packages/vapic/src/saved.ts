@@ -1,0 +1,157 @@
+/**
+ * Migration state: that of the QEMU device "kvm-tpr-opt", version 1, field for field. All fields have 32 bits, in the order
+ * of {@link SAVED_FIELDS}.
+ */
+import { VapicError } from './errors.ts'
+import type { Handlers, RomStructure } from './structure.ts'
+
+/** Handlers as the stream has them. */
+export interface SavedHandlers {
+  readonly set_tpr: number
+  readonly set_tpr_eax: number
+  readonly get_tpr: readonly number[]
+  readonly get_tpr_stack: number
+}
+
+/** The stream, by name. */
+export interface SavedVapic {
+  readonly version: 1
+  readonly rom_state: {
+    readonly vaddr: number
+    readonly fixup_start: number
+    readonly fixup_end: number
+    readonly vapic_vaddr: number
+    readonly vapic_size: number
+    readonly vcpu_shift: number
+    readonly real_tpr_addr: number
+    readonly up: SavedHandlers
+    readonly mp: SavedHandlers
+  }
+  /** 0 inactive, 1 active, 2 standby. */
+  readonly state: number
+  readonly real_tpr_addr: number
+  readonly rom_state_vaddr: number
+  readonly vapic_paddr: number
+  readonly rom_state_paddr: number
+}
+
+/** Bytes of the stream: 8 that are not used (the signature), 7 + 2 × 11 words of the structure, 5 words of state. */
+export const SAVED_BYTES: number = 8 + (7 + 22 + 5) * 4
+
+const saveHandlers = (handlers: Handlers): SavedHandlers => ({
+  set_tpr: handlers.set,
+  set_tpr_eax: handlers.setEax,
+  get_tpr: [...handlers.get],
+  get_tpr_stack: handlers.getStack,
+})
+
+/** The structure as the stream has it. */
+export function saveStructure(structure: RomStructure): SavedVapic['rom_state'] {
+  return {
+    vaddr: structure.self,
+    fixup_start: structure.fixupStart,
+    fixup_end: structure.fixupEnd,
+    vapic_vaddr: structure.area,
+    vapic_size: structure.areaBytes,
+    vcpu_shift: structure.shift,
+    real_tpr_addr: structure.realTpr,
+    up: saveHandlers(structure.up),
+    mp: saveHandlers(structure.mp),
+  }
+}
+
+const restoreHandlers = (saved: SavedHandlers): Handlers => ({
+  set: saved.set_tpr,
+  setEax: saved.set_tpr_eax,
+  get: [...saved.get_tpr],
+  getStack: saved.get_tpr_stack,
+})
+
+/** The opposite. */
+export function restoreStructure(saved: SavedVapic['rom_state']): RomStructure {
+  return {
+    self: saved.vaddr,
+    fixupStart: saved.fixup_start,
+    fixupEnd: saved.fixup_end,
+    area: saved.vapic_vaddr,
+    areaBytes: saved.vapic_size,
+    shift: saved.vcpu_shift,
+    realTpr: saved.real_tpr_addr,
+    up: restoreHandlers(saved.up),
+    mp: restoreHandlers(saved.mp),
+  }
+}
+
+const handlerWords = (handlers: SavedHandlers): number[] => [
+  handlers.set_tpr,
+  handlers.set_tpr_eax,
+  ...handlers.get_tpr,
+  handlers.get_tpr_stack,
+]
+
+/** The stream's bytes, as QEMU sends them: big-endian, the structure's eight unused bytes first. */
+export function encodeSaved(saved: SavedVapic): Uint8Array {
+  const { rom_state: rom } = saved
+  const words = [
+    rom.vaddr,
+    rom.fixup_start,
+    rom.fixup_end,
+    rom.vapic_vaddr,
+    rom.vapic_size,
+    rom.vcpu_shift,
+    rom.real_tpr_addr,
+    ...handlerWords(rom.up),
+    ...handlerWords(rom.mp),
+    saved.state,
+    saved.real_tpr_addr,
+    saved.rom_state_vaddr,
+    saved.vapic_paddr,
+    saved.rom_state_paddr,
+  ]
+  const bytes = new Uint8Array(SAVED_BYTES)
+  const view = new DataView(bytes.buffer)
+  words.forEach((value, index) => view.setUint32(8 + index * 4, value))
+  return bytes
+}
+
+/**
+ * Reads the stream.
+ *
+ * @throws VapicError `ERR_SAVED` for another length
+ */
+export function decodeSaved(bytes: Uint8Array): SavedVapic {
+  if (bytes.length !== SAVED_BYTES) {
+    throw new VapicError('ERR_SAVED', `the stream has ${bytes.length} bytes; version 1 has ${SAVED_BYTES}`)
+  }
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+  let at = 8
+  const next = (): number => {
+    at += 4
+    return view.getUint32(at - 4)
+  }
+  const handlers = (): SavedHandlers => ({
+    set_tpr: next(),
+    set_tpr_eax: next(),
+    get_tpr: Array.from({ length: 8 }, next),
+    get_tpr_stack: next(),
+  })
+  return {
+    version: 1,
+    rom_state: {
+      vaddr: next(),
+      fixup_start: next(),
+      fixup_end: next(),
+      vapic_vaddr: next(),
+      vapic_size: next(),
+      vcpu_shift: next(),
+      real_tpr_addr: next(),
+      up: handlers(),
+      mp: handlers(),
+    },
+    state: next(),
+    real_tpr_addr: next(),
+    rom_state_vaddr: next(),
+    vapic_paddr: next(),
+    rom_state_paddr: next(),
+  }
+}

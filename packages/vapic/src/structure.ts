@@ -1,0 +1,112 @@
+/**
+ * The structure by which an option ROM tells of itself, and its bounds.
+ *
+ * Everything in it is the guest's to write, so it is checked each time it is read: nothing that it names may be outside the
+ * ROM.
+ *
+ * Source: the kvmvapic option ROM's interface.
+ */
+import { word } from './instructions.ts'
+
+/** "kvm aPiC". */
+export const SIGNATURE: readonly number[] = [0x6b, 0x76, 0x6d, 0x20, 0x61, 0x50, 0x69, 0x43]
+
+// Offsets of fields in the structure.
+export const FIELD_SELF = 0x08
+const FIELD_FIXUP_START = 0x0c
+const FIELD_FIXUP_END = 0x10
+const FIELD_AREA = 0x14
+const FIELD_AREA_BYTES = 0x18
+export const FIELD_SHIFT = 0x1c
+export const FIELD_REAL_TPR = 0x20
+const FIELD_UP = 0x24
+const FIELD_MP = 0x50
+/** Bytes of the structure. */
+export const STRUCTURE_BYTES = 0x7c
+
+/** Bytes of one vCPU's record: 1 << 7. */
+export const RECORD_SHIFT = 7
+/** Bytes of a record that are used: TPR, ISR, zero, IRR, enabled. */
+export const RECORD_BYTES = 5
+
+/** Addresses of a set of handlers; 0: there is none. */
+export interface Handlers {
+  readonly set: number
+  readonly setEax: number
+  /** EAX, ECX, EDX, EBX, ESP, EBP, ESI, EDI. */
+  readonly get: readonly number[]
+  readonly getStack: number
+}
+
+/** The structure's fields. Addresses are linear, once the fixups are made. */
+export interface RomStructure {
+  /** Its own address. */
+  readonly self: number
+  readonly fixupStart: number
+  readonly fixupEnd: number
+  readonly area: number
+  readonly areaBytes: number
+  readonly shift: number
+  readonly realTpr: number
+  readonly up: Handlers
+  readonly mp: Handlers
+}
+
+function readHandlers(bytes: Uint8Array, at: number): Handlers {
+  return {
+    set: word(bytes, at),
+    setEax: word(bytes, at + 4),
+    get: Array.from({ length: 8 }, (_, register) => word(bytes, at + 8 + register * 4)),
+    getStack: word(bytes, at + 0x28),
+  }
+}
+
+/** Reads the structure; undefined if the signature is not there. */
+export function readStructure(bytes: Uint8Array): RomStructure | undefined {
+  if (bytes.length < STRUCTURE_BYTES || SIGNATURE.some((byte, index) => bytes[index] !== byte)) return undefined
+  return {
+    self: word(bytes, FIELD_SELF),
+    fixupStart: word(bytes, FIELD_FIXUP_START),
+    fixupEnd: word(bytes, FIELD_FIXUP_END),
+    area: word(bytes, FIELD_AREA),
+    areaBytes: word(bytes, FIELD_AREA_BYTES),
+    shift: word(bytes, FIELD_SHIFT),
+    realTpr: word(bytes, FIELD_REAL_TPR),
+    up: readHandlers(bytes, FIELD_UP),
+    mp: readHandlers(bytes, FIELD_MP),
+  }
+}
+
+/** A range of an image. */
+export interface Range {
+  readonly start: number
+  readonly end: number
+}
+
+/** Whether `bytes` from `at` on are in a range. */
+export const within = ({ start, end }: Range, at: number, bytes: number): boolean =>
+  at >= start && bytes >= 0 && at + bytes <= end
+
+/**
+ * Where the addresses are that the fixup table names, as offsets in the ROM; undefined if one is outside it, or the table
+ * is.
+ *
+ * @param rom - the ROM's bytes
+ * @param structureAt - offset of the structure
+ * @param base - what the structure's addresses are relative to now: that of the ROM's first byte
+ */
+export function fixupOffsets(rom: Uint8Array, structureAt: number, base: number): number[] | undefined {
+  const structure = readStructure(rom.subarray(structureAt))
+  if (structure === undefined) return undefined
+  const image: Range = { start: 0, end: rom.length }
+  const start = (structure.fixupStart - base) >>> 0
+  const end = (structure.fixupEnd - base) >>> 0
+  if (end < start || (end - start) % 4 !== 0 || !within(image, start, end - start)) return undefined
+  const offsets: number[] = []
+  for (let at = start; at < end; at += 4) {
+    const offset = (structureAt + word(rom, at)) >>> 0
+    if (!within(image, offset, 4)) return undefined
+    offsets.push(offset)
+  }
+  return offsets
+}
