@@ -1,0 +1,282 @@
+/** The scenarios that the reference asks for, by number and name. Its machine-level ones are the machine's to show. */
+import { describe, expect, test } from 'vitest'
+import { buildVapicRom, findBackward, findInstruction, patchFor, VapicState } from '../src/index.ts'
+import { CODE, Guest, KERNEL, KPCR, ROM_GPA, TPR } from './support/guest.ts'
+
+const address = [TPR & 255, (TPR >>> 8) & 255, (TPR >>> 16) & 255, TPR >>> 24]
+const rom = buildVapicRom()
+const SITE = KERNEL + CODE
+
+function standby(vcpus: number = 1): Guest {
+  const guest = new Guest(vcpus)
+  guest.loadRom(rom)
+  return guest
+}
+
+function active(vcpus: number = 1): Guest {
+  const guest = standby(vcpus)
+  guest.run([0xa1, ...address], undefined, 0x4_0000)
+  return guest
+}
+
+describe('test cases that the reference implies', () => {
+  test.each([1, 4])('1. Each row and register becomes a call of the same length, %i processors', (vcpus) => {
+    const forms = [
+      [0xa1, ...address],
+      [0xa3, ...address],
+      [0xff, 0x35, ...address],
+      [0xc7, 0x05, ...address, 0x20, 0, 0, 0],
+      ...[0, 1, 2, 3, 5, 6, 7].flatMap((register) => [
+        [0x89, 5 | (register << 3), ...address],
+        [0x8b, 5 | (register << 3), ...address],
+      ]),
+    ]
+    for (const form of forms) {
+      const guest = standby(vcpus)
+      guest.run([...form, 0xbc, 0, 0, 2, 0x80])
+      const [site] = guest.patcher.sites
+      expect(site?.address).toBe(SITE)
+      expect(site?.patch).toHaveLength(form.length)
+      expect(findInstruction(Uint8Array.from([...(site?.patch ?? []), 0, 0, 0, 0, 0]))).toBeUndefined()
+    }
+  })
+
+  test('2. Operand page offset 0x84; ESP 0; RIP 0x7…: untouched', () => {
+    expect(findInstruction(Uint8Array.of(0xa1, 0x84, 0, 0xfe, 0xff))).toBeUndefined()
+    const guest = standby()
+    // mov esp, 0; mov dword [tpr], 0
+    guest.run([0xbc, 0, 0, 0, 0, 0xc7, 0x05, ...address, 0, 0, 0, 0])
+    expect(guest.patcher.sites).toEqual([])
+    const low = standby()
+    low.registers = () => ({ eip: CODE, esp: 0x1000, fsBase: KERNEL + KPCR })
+    low.run([0xa1, ...address])
+    expect(low.patcher.sites).toEqual([])
+    expect(low.patcher.counts).toMatchObject({ reports: 1, refused: 1, patched: 0 })
+  })
+
+  test('3. A patch across a page boundary drops both pages, with all vCPUs stopped; bytes that have changed stay', () => {
+    const guest = standby()
+    const dropped: string[] = []
+    guest.dropCode = (...range: number[]) => {
+      if ((range[0] as number) < ROM_GPA) dropped.push(`${range[0]?.toString(16)}+${range[1]} ${guest.stopped}`)
+    }
+    guest.run([0xc7, 0x05, ...address, 0x20, 0, 0, 0], undefined, CODE + 0xffc)
+    expect(guest.patcher.sites).toHaveLength(1)
+    expect(dropped).toEqual(['10ffc+4 1', '11000+6 1'])
+    const other = standby()
+    // Another vCPU has rewritten the instruction by the time that all are stopped.
+    other.whileStopped = () => other.board.load(CODE, Uint8Array.of(0x90))
+    other.run([0xa1, ...address])
+    expect(other.patcher.sites).toEqual([])
+    expect(other.stopped).toBe(0)
+  })
+
+  test('4. An EDI read with several processors survives', () => {
+    const guest = active(4)
+    guest.run([0x8b, 0x3d, ...address])
+    expect(guest.patcher.sites).toHaveLength(2)
+    guest.board.load(ROM_GPA + 0x300, Uint8Array.of(0x41))
+    expect(guest.run([...(guest.patcher.sites[1]?.patch ?? [])])[7]).toBe(0x41)
+  })
+
+  test('5. ESP as a target is refused', () => {
+    const guest = active()
+    guest.run([0x8b, 0x25, ...address, 0xbc, 0, 0, 2, 0x80])
+    expect(guest.patcher.sites).toHaveLength(1)
+  })
+
+  test('6. Looking backward: the longest first, held against the address that was accessed', () => {
+    // mov dword [A3xxx080h], 80h looks like mov [80h], eax from its middle on.
+    const bytes = Uint8Array.of(0xc7, 0x05, 0x80, 0x10, 0x00, 0xa3, 0x80, 0, 0, 0)
+    const found = findBackward(bytes, 'write')
+    expect(found.map(({ row, address: at }) => [row.length, at])).toEqual([
+      [10, 0xa300_1080],
+      [5, 0x80],
+    ])
+    const guest = standby()
+    guest.board.load(CODE, Uint8Array.of(0xc7, 0x05, ...address, 0x80, 0, 0, 0))
+    guest.registers = () => ({ eip: SITE + 10, esp: KERNEL + 0x2000, fsBase: KERNEL + KPCR })
+    expect(guest.patcher.report(0, { access: 'write', gpa: 0xfee0_0080, behind: true })).toBe(true)
+    expect(guest.patcher.sites[0]).toMatchObject({ address: SITE })
+  })
+
+  test('7. A pending interrupt that comes while the helper runs is not lost', () => {
+    const guest = active()
+    const area = ROM_GPA + 0x300
+    guest.run([0xa3, ...address], [0x20])
+    const { patch } = guest.patcher.sites[1] ?? { patch: [] }
+    const run = guest.vcpu.run.bind(guest.vcpu)
+    const polled: boolean[] = []
+    for (let moment = 1; ; moment++) {
+      guest.board.load(area, Uint8Array.of(0, 0, 0, 0))
+      guest.log.length = 0
+      let steps = 0
+      // The APIC raises vector 50h then.
+      guest.vcpu.run = (budget) => {
+        if (++steps === moment) guest.board.load(area + 3, Uint8Array.of(0x50))
+        return run(budget)
+      }
+      guest.run([...patch], [0x20])
+      if (steps < moment) break
+      expect(guest.read32(area)).toBe(0x5000_0020)
+      polled.push(guest.log.includes('poll'))
+    }
+    guest.vcpu.run = run
+    // The processor stops at branches. Before the exchange it is seen; afterwards the APIC delivers it by itself.
+    const last = polled.lastIndexOf(true)
+    expect(last).toBeGreaterThan(0)
+    expect(polled.slice(0, last).every(Boolean)).toBe(true)
+    expect(polled.at(-1)).toBe(false)
+  })
+
+  test('8. Nested in service, and pending equal to the priority: no poll', () => {
+    const guest = active()
+    guest.run([0xa3, ...address], [0x20])
+    const { patch } = guest.patcher.sites[1] ?? { patch: [] }
+    for (const [tpr, isr, irr, polls] of [
+      [0x20, 0x50, 0x50, false],
+      [0x50, 0x20, 0x50, false],
+      [0x50, 0x20, 0x51, true],
+      [0x00, 0x40, 0x41, true],
+    ] as const) {
+      guest.log.length = 0
+      guest.board.load(ROM_GPA + 0x300, Uint8Array.of(0, isr, 0, irr))
+      guest.run([...patch], [tpr])
+      expect([tpr, isr, irr, guest.log.includes('poll')]).toEqual([tpr, isr, irr, polls])
+    }
+  })
+
+  test('9. After hibernation the byte write enables again; reset forgets', () => {
+    const guest = active()
+    const patched = guest.patcher.sites[0]?.patch ?? new Uint8Array()
+    // Firmware has run again: a fresh ROM, and its announcement; the guest's memory, with its patches, is back.
+    guest.patcher.reset()
+    expect([guest.patcher.state, guest.reporting, guest.romWritable]).toEqual([VapicState.INACTIVE, false, undefined])
+    guest.loadRom(rom)
+    expect(guest.patcher.state).toBe(VapicState.STANDBY)
+    guest.board.load(ROM_GPA + 0x300, Uint8Array.of(0x66))
+    expect(guest.run([...patched], undefined, 0x4_0000)[0]).toBe(0x66)
+    expect(guest.patcher.state).toBe(VapicState.ACTIVE)
+    // The OUT of that helper has become a no-operation: it is not trapped again.
+    guest.log.length = 0
+    guest.run([...patched], undefined, 0x4_0000)
+    expect(guest.log).toEqual([])
+  })
+
+  test.each([
+    ['vmcall', [0x0f, 0x01, 0xc1]],
+    ['vmmcall', [0x0f, 0x01, 0xd9]],
+    ['port', [0x90, 0xe7, 0x7e]],
+  ] as const)('10. Migrated to a processor that polls by %s', (method, bytes) => {
+    for (const state of [VapicState.STANDBY, VapicState.ACTIVE]) {
+      const from = state === VapicState.ACTIVE ? active() : standby()
+      const saved = from.patcher.save()
+      expect(saved.state).toBe(state)
+      const to = new Guest()
+      to.pollMethod = method
+      to.board.memory.u8.set(from.board.memory.u8.subarray(from.board.ramMa, from.board.ramMa + 0x40_0000), to.board.ramMa)
+      to.patcher.restore(saved)
+      expect([to.patcher.state, to.reporting]).toEqual([state, true])
+      const image = new Uint8Array(rom.length)
+      to.readPhysical(ROM_GPA, image)
+      const sites = [...image.keys()].filter((at) => [0xb8, 1, 0, 0, 0, ...bytes].every((byte, i) => image[at + i] === byte))
+      expect(sites).toHaveLength(2)
+      // What is patched goes on working.
+      to.board.load(ROM_GPA + 0x300, Uint8Array.of(0, 0, 0, 0x50))
+      to.run([0xa3, ...address], [0x20])
+      const patch = to.patcher.sites.at(-1)?.patch ?? new Uint8Array()
+      to.log.length = 0
+      if (method !== 'vmmcall') {
+        to.run([...patch], [0x20])
+        expect(to.log.filter((line) => line === 'poll')).toHaveLength(1)
+      }
+    }
+  })
+
+  test('11. The first access of processor 1, after processor 0 has patched, enables its record', () => {
+    const guest = active(4)
+    expect([guest.patcher.isEnabled(0), guest.patcher.isEnabled(1)]).toEqual([true, false])
+    guest.setKpcr(1)
+    // The helper, on a processor whose record is not enabled, reads the real register by mov eax, [eax].
+    guest.registers = () => ({ eip: KERNEL + ROM_GPA + 0x189, esp: KERNEL + 0x2000, fsBase: KERNEL + KPCR })
+    expect(guest.patcher.report(1, { access: 'read', gpa: 0xfee0_0080 })).toBe(false)
+    expect(guest.patcher.isEnabled(1)).toBe(true)
+    expect(guest.patcher.recordOf(1)).toBe(ROM_GPA + 0x300 + 128)
+    expect(guest.read32(ROM_GPA + 0x300 + 128 + 4) & 1).toBe(1)
+  })
+
+  test('12. FS is no KPCR: refused, with one processor too', () => {
+    for (const vcpus of [1, 4]) {
+      const guest = standby(vcpus)
+      guest.write32(KPCR + 0x1c, 0)
+      guest.run([0xa1, ...address])
+      expect([guest.patcher.sites.length, guest.patcher.state]).toEqual([0, VapicState.STANDBY])
+    }
+  })
+
+  test('13. Malicious announcements are refused', () => {
+    const forge = (change: (image: Uint8Array, view: DataView) => void): Guest => {
+      const guest = new Guest()
+      const image = rom.slice()
+      change(image, new DataView(image.buffer))
+      guest.loadRom(image)
+      guest.run([0xa1, ...address])
+      return guest
+    }
+    const announcedAt = (offset: number): Guest => {
+      const guest = new Guest()
+      guest.board.load(ROM_GPA, rom)
+      guest.registers = () => ({ eip: ROM_GPA + 3, esp: 0, fsBase: 0 })
+      guest.patcher.portWrite(0, 2, offset)
+      return guest
+    }
+    for (const offset of [0x2400, 0x2400 - 0x7b, 0xffff, 0x24]) expect(announcedAt(offset).patcher.state).toBe(VapicState.INACTIVE)
+    expect(announcedAt(0x20).patcher.state).toBe(VapicState.STANDBY)
+    // Size byte 0; the fixup table outside, reversed, or naming addresses outside; the area outside.
+    const size = forge((image) => (image[2] = 0))
+    expect(size.patcher.state).toBe(VapicState.INACTIVE)
+    for (const guest of [
+      forge((_image, view) => view.setUint32(0x2c, 0xffff_0000, true)),
+      forge((_image, view) => view.setUint32(0x30, 0x100, true)),
+      forge((_image, view) => view.setUint32(view.getUint32(0x2c, true), 0x0010_0000, true)),
+      forge((_image, view) => view.setUint32(0x34, 0x2000, true)),
+      forge((_image, view) => view.setUint32(0x38, 0xffff_ffff, true)),
+    ]) {
+      expect([guest.patcher.sites.length, guest.patcher.state]).toEqual([0, VapicState.STANDBY])
+      expect(guest.log.filter((line) => line.startsWith('patch') || line.startsWith('rom'))).toEqual([])
+    }
+    // A helper outside the ROM is none.
+    const helper = forge((_image, view) => view.setUint32(0x6c, 0x0020_0000, true))
+    expect(helper.patcher.sites).toHaveLength(1)
+    helper.run([0xff, 0x35, ...address, 0x5b])
+    expect(helper.patcher.sites).toHaveLength(1)
+  })
+
+  test('14. The call displacement wraps at 4 GiB', () => {
+    const found = findInstruction(Uint8Array.of(0xa1, ...address))
+    if (found === undefined) throw new Error('no instruction')
+    expect([...patchFor(found, 0xffff_fff0, 0x1000)]).toEqual([0xe8, 0x0b, 0x10, 0, 0])
+    expect([...patchFor(found, 0x1000, 0xffff_fff0)]).toEqual([0xe8, 0xeb, 0xef, 0xff, 0xff])
+  })
+})
+
+test('more processors than the area has records are refused, not overrun', () => {
+  const guest = active(4)
+  guest.setKpcr(64)
+  guest.registers = () => ({ eip: KERNEL + ROM_GPA + 0x189, esp: KERNEL + 0x2000, fsBase: KERNEL + KPCR })
+  guest.log.length = 0
+  guest.patcher.report(2, { access: 'read', gpa: 0xfee0_0080 })
+  expect([guest.patcher.isEnabled(2), guest.log]).toEqual([false, []])
+})
+
+test('patches are taken back, and what the guest has changed is left', () => {
+  const guest = active()
+  guest.run([0xa3, ...address])
+  expect(guest.patcher.sites).toHaveLength(2)
+  guest.board.load(0x4_0000, Uint8Array.of(0x90))
+  expect(guest.patcher.unpatch(0)).toBe(1)
+  const bytes = new Uint8Array(5)
+  guest.readPhysical(CODE, bytes)
+  expect([...bytes]).toEqual([0xa3, ...address])
+  expect(guest.patcher.sites.map((site) => site.address)).toEqual([KERNEL + 0x4_0000])
+})
