@@ -32,12 +32,66 @@ const NO_MODRM = -2
 
 /** The longest first: looking backward takes the first that fits. */
 export const tprInstructions: readonly TprInstruction[] = [
-  { text: 'mov dword [tpr], imm32', opcode: 0xc7, extension: 0, length: 10, addressAt: 2, access: 'write', before: ['imm32'], handler: 'set' },
-  { text: 'mov [tpr], r32', opcode: 0x89, extension: REGISTER, length: 6, addressAt: 2, access: 'write', before: ['r'], handler: 'set' },
-  { text: 'mov r32, [tpr]', opcode: 0x8b, extension: REGISTER, length: 6, addressAt: 2, access: 'read', before: [0x90], handler: 'get' },
-  { text: 'push dword [tpr]', opcode: 0xff, extension: 6, length: 6, addressAt: 2, access: 'read', before: [0x50], handler: 'getStack' },
-  { text: 'mov eax, [tpr]', opcode: 0xa1, extension: NO_MODRM, length: 5, addressAt: 1, access: 'read', before: [], handler: 'get' },
-  { text: 'mov [tpr], eax', opcode: 0xa3, extension: NO_MODRM, length: 5, addressAt: 1, access: 'write', before: [], handler: 'setEax' },
+  {
+    text: 'mov dword [tpr], imm32',
+    opcode: 0xc7,
+    extension: 0,
+    length: 10,
+    addressAt: 2,
+    access: 'write',
+    before: ['imm32'],
+    handler: 'set',
+  },
+  {
+    text: 'mov [tpr], r32',
+    opcode: 0x89,
+    extension: REGISTER,
+    length: 6,
+    addressAt: 2,
+    access: 'write',
+    before: ['r'],
+    handler: 'set',
+  },
+  {
+    text: 'mov r32, [tpr]',
+    opcode: 0x8b,
+    extension: REGISTER,
+    length: 6,
+    addressAt: 2,
+    access: 'read',
+    before: [0x90],
+    handler: 'get',
+  },
+  {
+    text: 'push dword [tpr]',
+    opcode: 0xff,
+    extension: 6,
+    length: 6,
+    addressAt: 2,
+    access: 'read',
+    before: [0x50],
+    handler: 'getStack',
+  },
+  {
+    text: 'mov eax, [tpr]',
+    opcode: 0xa1,
+    extension: NO_MODRM,
+    length: 5,
+    addressAt: 1,
+    access: 'read',
+    before: [],
+    handler: 'get',
+  },
+  {
+    text: 'mov [tpr], eax',
+    opcode: 0xa3,
+    extension: NO_MODRM,
+    length: 5,
+    addressAt: 1,
+    access: 'write',
+    before: [],
+    handler: 'setEax',
+  },
 ]
 
 /** Bytes of the longest. */
@@ -115,7 +169,13 @@ export function patchFor(found: FoundInstruction, site: number, handler: number)
     return [each]
   })
   const displacement = handler - (site + patch.length + 5)
-  patch.push(0xe8, displacement & 255, (displacement >> 8) & 255, (displacement >> 16) & 255, (displacement >> 24) & 255)
+  patch.push(
+    0xe8,
+    displacement & 255,
+    (displacement >> 8) & 255,
+    (displacement >> 16) & 255,
+    (displacement >> 24) & 255,
+  )
   return Uint8Array.from(patch)
 }
 

@@ -1,7 +1,14 @@
 /** The patcher: makes reported accesses to the task priority register into calls of the option ROM's helpers. */
 import { VapicError } from './errors.ts'
 import type { PollMethod, VapicHost } from './host.ts'
-import { findBackward, findInstruction, type FoundInstruction, MAX_TPR_INSTRUCTION, patchFor, type TprAccess } from './instructions.ts'
+import {
+  findBackward,
+  findInstruction,
+  type FoundInstruction,
+  MAX_TPR_INSTRUCTION,
+  patchFor,
+  type TprAccess,
+} from './instructions.ts'
 import { kpcrNumber } from './kpcr.ts'
 import { restoreStructure, type SavedVapic, saveStructure } from './saved.ts'
 import {
@@ -268,7 +275,11 @@ export class VapicPatcher {
     return this.#host.readLinear(vcpu, address, toPageEnd) ? toPageEnd : undefined
   }
 
-  #lookBackward(vcpu: number, next: number, report: TprReport): { found: FoundInstruction; address: number } | undefined {
+  #lookBackward(
+    vcpu: number,
+    next: number,
+    report: TprReport,
+  ): { found: FoundInstruction; address: number } | undefined {
     for (let length = MAX_TPR_INSTRUCTION; length >= 5; length--) {
       const bytes = new Uint8Array(length)
       if (!this.#host.readLinear(vcpu, (next - length) >>> 0, bytes)) continue
@@ -400,7 +411,7 @@ export class VapicPatcher {
 
   /** Drops code on both pages where an instruction crosses. */
   #dropCode(vcpu: number, address: number, bytes: number): void {
-    for (let at = address; at < address + bytes; ) {
+    for (let at = address; at < address + bytes;) {
       const length = Math.min(address + bytes - at, PAGE - (at & (PAGE - 1)))
       const gpa = this.#host.translate(vcpu, at >>> 0)
       if (gpa !== undefined) this.#host.dropCode(gpa, length)
@@ -474,11 +485,14 @@ export class VapicPatcher {
    */
   restore(saved: SavedVapic): void {
     if (saved.version !== 1) throw new VapicError('ERR_SAVED', `version ${String(saved.version)}; this is version 1`)
-    if (![0, 1, 2].includes(saved.state)) throw new VapicError('ERR_SAVED', `state ${saved.state}; there are 0, 1 and 2`)
+    if (![0, 1, 2].includes(saved.state))
+      throw new VapicError('ERR_SAVED', `state ${saved.state}; there are 0, 1 and 2`)
     this.reset()
     // Streams from before STANDBY was one.
     const state =
-      saved.state === VapicState.INACTIVE && saved.rom_state_paddr !== 0 ? VapicState.STANDBY : (saved.state as VapicState)
+      saved.state === VapicState.INACTIVE && saved.rom_state_paddr !== 0
+        ? VapicState.STANDBY
+        : (saved.state as VapicState)
     if (state === VapicState.INACTIVE) return
     const gpa = saved.rom_state_paddr - (saved.rom_state_paddr % BLOCK)
     if (!this.#readRom(gpa, saved.rom_state_paddr - gpa)) return

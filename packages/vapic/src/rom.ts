@@ -107,13 +107,22 @@ function assemble(addresses: readonly number[]): { bytes: Uint8Array; addresses:
   asm.org(AREA).bind(area).org(ROM_BYTES)
 
   const program = asm.assemble()
-  return { bytes: program.bytes, addresses: program.relocations.filter(({ size }) => size === 4).map(({ offset }) => offset) }
+  return {
+    bytes: program.bytes,
+    addresses: program.relocations.filter(({ size }) => size === 4).map(({ offset }) => offset),
+  }
 }
 
 /** Called by firmware, 16-bit: clears the area, announces the structure. */
 function emitInit(asm: Assembler, init: Label): void {
   asm.bind(init).pushf().pusha().push(es).push(cs).pop(es)
-  asm.cld().xor(ax, ax).mov(di, AREA).mov(cx, AREA_BYTES / 2).rep().stosw()
+  asm
+    .cld()
+    .xor(ax, ax)
+    .mov(di, AREA)
+    .mov(cx, AREA_BYTES / 2)
+    .rep()
+    .stosw()
   asm.mov(ax, ROM_STRUCTURE).out(VAPIC_PORT, ax)
   asm.pop(es).popa().popf().retf()
 }
@@ -131,7 +140,10 @@ function emitSingle(asm: Assembler, labels: HelperLabels, area: Label): void {
   asm.pushfd().push(eax).push(ecx)
   // Stack: ECX, EAX, flags, return address, value.
   const again = asm.here('up_again')
-  asm.mov(eax, dword(area)).mov(ecx, eax).mov(cl, byte(esp, { disp: 16 }))
+  asm
+    .mov(eax, dword(area))
+    .mov(ecx, eax)
+    .mov(cl, byte(esp, { disp: 16 }))
   asm.lock().cmpxchg(dword(area), ecx).jnz(again)
   emitPoll(asm, 'up')
   asm.pop(ecx).pop(eax).popfd().ret(4)
@@ -155,7 +167,10 @@ function emitPoll(asm: Assembler, set: string): void {
 /** PUSH of the priority: the pushed EAX takes its place. */
 function emitGetStack(asm: Assembler, { get, getStack }: HelperLabels): void {
   asm.align(4).bind(getStack)
-  asm.call(get[0] as Label).xchg(eax, dword(esp, { disp: 4 })).ret()
+  asm
+    .call(get[0] as Label)
+    .xchg(eax, dword(esp, { disp: 4 }))
+    .ret()
 }
 
 function emitSetEax(asm: Assembler, { set, setEax }: HelperLabels): void {
@@ -169,11 +184,17 @@ function emitSetEax(asm: Assembler, { set, setEax }: HelperLabels): void {
 function emitSeveral(asm: Assembler, labels: HelperLabels, area: Label, shift: Label, realTpr: Label): void {
   /** Record of this processor, as an offset in the area. */
   const findRecord = (target: Gp32): Assembler =>
-    asm.movzx(target, byte(KPCR_NUMBER, { segment: fs })).mov(cl, byte(shift)).shl(target, cl)
+    asm
+      .movzx(target, byte(KPCR_NUMBER, { segment: fs }))
+      .mov(cl, byte(shift))
+      .shl(target, cl)
 
   const real = asm.label('mp_get_real')
   const gotIt = asm.label('mp_got_it')
-  asm.align(4).bind(labels.get[0] as Label).out(VAPIC_PORT, al)
+  asm
+    .align(4)
+    .bind(labels.get[0] as Label)
+    .out(VAPIC_PORT, al)
   asm.pushfd().push(ecx).cli()
   findRecord(eax)
   asm.test(byte(eax, { disp: area.plus(RECORD_ENABLED) }), 1).jz(real)
@@ -185,7 +206,14 @@ function emitSeveral(asm: Assembler, labels: HelperLabels, area: Label, shift: L
   labels.get.forEach((label, number) => {
     const target = TARGETS[number]
     if (label === undefined || target === undefined || number === 0) return
-    asm.align(4).bind(label).push(eax).call(labels.get[0] as Label).mov(target, eax).pop(eax).ret()
+    asm
+      .align(4)
+      .bind(label)
+      .push(eax)
+      .call(labels.get[0] as Label)
+      .mov(target, eax)
+      .pop(eax)
+      .ret()
   })
   emitGetStack(asm, labels)
   emitSetEax(asm, labels)
@@ -198,9 +226,20 @@ function emitSeveral(asm: Assembler, labels: HelperLabels, area: Label, shift: L
   asm.test(byte(edx, { disp: area.plus(RECORD_ENABLED) }), 1).jz(setReal)
   // Stack: EDX, ECX, EAX, flags, return address, value.
   const again = asm.here('mp_again')
-  asm.mov(eax, dword(edx, { disp: area })).mov(ecx, eax).mov(cl, byte(esp, { disp: 20 }))
-  asm.lock().cmpxchg(dword(edx, { disp: area }), ecx).jnz(again)
+  asm
+    .mov(eax, dword(edx, { disp: area }))
+    .mov(ecx, eax)
+    .mov(cl, byte(esp, { disp: 20 }))
+  asm
+    .lock()
+    .cmpxchg(dword(edx, { disp: area }), ecx)
+    .jnz(again)
   emitPoll(asm, 'mp')
   asm.bind(end).pop(edx).pop(ecx).pop(eax).popfd().ret(4)
-  asm.bind(setReal).mov(eax, dword(realTpr)).mov(ecx, dword(esp, { disp: 20 })).mov(dword(eax), ecx).jmp(end)
+  asm
+    .bind(setReal)
+    .mov(eax, dword(realTpr))
+    .mov(ecx, dword(esp, { disp: 20 }))
+    .mov(dword(eax), ecx)
+    .jmp(end)
 }

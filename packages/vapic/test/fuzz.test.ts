@@ -1,6 +1,14 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { buildVapicRom, decodeSaved, encodeSaved, findInstruction, SAVED_BYTES, VapicError, VapicPatcher } from '../src/index.ts'
+import {
+  buildVapicRom,
+  decodeSaved,
+  encodeSaved,
+  findInstruction,
+  SAVED_BYTES,
+  VapicError,
+  VapicPatcher,
+} from '../src/index.ts'
 import { Guest, KERNEL, KPCR, ROM_GPA, TPR } from './support/guest.ts'
 
 const SEED = 20_261_120
@@ -23,7 +31,9 @@ describe('whatever a guest announces and executes', () => {
   test(`nothing is written outside the ROM and the instruction (seed ${SEED})`, () => {
     const forged = fc.record({
       changes: fc.array(fc.tuple(fc.nat(rom.length - 1), fc.nat(255)), { maxLength: 8 }),
-      words: fc.array(fc.tuple(fc.integer({ min: 0x28, max: 0x98 }), fc.oneof(fc.nat(0xffff_ffff), fc.nat(0x3000))), { maxLength: 4 }),
+      words: fc.array(fc.tuple(fc.integer({ min: 0x28, max: 0x98 }), fc.oneof(fc.nat(0xffff_ffff), fc.nat(0x3000))), {
+        maxLength: 4,
+      }),
       offset: fc.oneof(fc.constant(0x20), fc.nat(0xffff)),
       code: fc.oneof(
         fc.constant([0xa1, ...address]),

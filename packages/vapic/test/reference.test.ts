@@ -174,12 +174,17 @@ describe('test cases that the reference implies', () => {
       expect(saved.state).toBe(state)
       const to = new Guest()
       to.pollMethod = method
-      to.board.memory.u8.set(from.board.memory.u8.subarray(from.board.ramMa, from.board.ramMa + 0x40_0000), to.board.ramMa)
+      to.board.memory.u8.set(
+        from.board.memory.u8.subarray(from.board.ramMa, from.board.ramMa + 0x40_0000),
+        to.board.ramMa,
+      )
       to.patcher.restore(saved)
       expect([to.patcher.state, to.reporting]).toEqual([state, true])
       const image = new Uint8Array(rom.length)
       to.readPhysical(ROM_GPA, image)
-      const sites = [...image.keys()].filter((at) => [0xb8, 1, 0, 0, 0, ...bytes].every((byte, i) => image[at + i] === byte))
+      const sites = [...image.keys()].filter((at) =>
+        [0xb8, 1, 0, 0, 0, ...bytes].every((byte, i) => image[at + i] === byte),
+      )
       expect(sites).toHaveLength(2)
       // What is patched goes on working.
       to.board.load(ROM_GPA + 0x300, Uint8Array.of(0, 0, 0, 0x50))
@@ -230,7 +235,8 @@ describe('test cases that the reference implies', () => {
       guest.patcher.portWrite(0, 2, offset)
       return guest
     }
-    for (const offset of [0x2400, 0x2400 - 0x7b, 0xffff, 0x24]) expect(announcedAt(offset).patcher.state).toBe(VapicState.INACTIVE)
+    for (const offset of [0x2400, 0x2400 - 0x7b, 0xffff, 0x24])
+      expect(announcedAt(offset).patcher.state).toBe(VapicState.INACTIVE)
     expect(announcedAt(0x20).patcher.state).toBe(VapicState.STANDBY)
     // Size byte 0; the fixup table outside, reversed, or naming addresses outside; the area outside.
     const size = forge((image) => (image[2] = 0))
