@@ -210,13 +210,16 @@ export class HvmVcpu implements CpuHost {
     const dispatch = this.#dispatch
     const direction = write ? IOREQ_WRITE : IOREQ_READ
     const type = port ? IOREQ_TYPE_PIO : IOREQ_TYPE_COPY
-    const status = this.#submit(type, direction, address, size, gpa >>> 0, Math.floor(gpa / TWO_32), count, down)
+    const fill = gpa < 0
+    const lo = fill ? into.lo : gpa >>> 0
+    const hi = fill ? into.hi : Math.floor(gpa / TWO_32)
+    const status = this.#submit(type, direction, address, size, lo, hi, count, down, !fill)
     if (status !== IO_RETRY) this.counts[port ? 'portAccesses' : 'mmioAccesses'] += dispatch.count
     into.lo = dispatch.count
     return this.#statusOf(status)
   }
 
-  /** The first pass sends the request; later ones look for its answer. With a count, `hi:lo` is where in RAM the elements are. */
+  /** The first pass sends the request; later ones look for its answer. With `pointer`, `hi:lo` is where in RAM the elements are. */
   #submit(
     type: number,
     direction: number,
@@ -224,8 +227,9 @@ export class HvmVcpu implements CpuHost {
     size: number,
     lo: number,
     hi: number,
-    count = 0,
+    count = 1,
     down = false,
+    pointer = false,
   ): number {
     let status: number
     if (this.#submitted) status = this.#dispatch.takeResponse(this.id)
@@ -238,9 +242,9 @@ export class HvmVcpu implements CpuHost {
       request.dataLo = lo >>> 0
       request.dataHi = hi >>> 0
       request.size = size
-      request.count = Math.max(1, count)
+      request.count = count
       request.df = down
-      request.dataIsPointer = count !== 0
+      request.dataIsPointer = pointer
       status = this.#dispatch.submit(this.id, request)
     }
     this.#submitted = status === IO_RETRY

@@ -304,6 +304,22 @@ describe('repeated string instructions go to a device in requests of several ite
     expect(device.seen).toEqual(['read 0/2', 'write 100/2=1111', 'read 2/2', 'write 102/2=2222'])
   })
 
+  test('REP STOSD to a device, whose value goes with the request', async () => {
+    const { requests, device, count, to } = await run((asm) =>
+      asm
+        .mov(eax, 0x1234_5678)
+        .mov(edi, DEVICE + 0xff8)
+        .mov(ecx, 5)
+        .rep()
+        .stosd(),
+    )
+    expect(requests).toEqual(['2', '3'])
+    expect(device.seen).toEqual(
+      [0xff8, 0xffc, 0x1000, 0x1004, 0x1008].map((offset) => `write ${offset.toString(16)}/4=12345678`),
+    )
+    expect([count, to]).toEqual([0, DEVICE + 0x100c])
+  })
+
   test('an element across two pages goes alone', async () => {
     const { requests, device } = await run((asm) =>
       asm

@@ -60,6 +60,7 @@ export interface CpuHost {
    * which all lie in one frame. `down`: both go downwards. Without it, iterations are made one by one.
    *
    * @param write - to the device
+   * @param gpa - or −1: every element is stored the value that is in `into`
    * @param into - `lo` becomes the number of iterations made; 0 if they are to be made one by one
    * @returns STATUS_DONE or STATUS_RETRY
    */

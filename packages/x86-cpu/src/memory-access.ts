@@ -3,6 +3,7 @@ import { ACCESS_AC, ACCESS_IMPLICIT, ACCESS_READ, ACCESS_USER, ACCESS_WRITE } fr
 import { AccessKind, AccessState, accessTag } from '@retrap/replay'
 import type { AccessLog } from '@retrap/replay'
 import type { CpuHost, Translation, Words } from './host.ts'
+import { REPEAT_FILL, REPEAT_MOVE } from './system/cpu.ts'
 import {
   SLOW_DIRECT,
   SLOW_IMPLICIT,
@@ -241,7 +242,7 @@ export class MemoryAccess {
     let status: number
     let address = port
     let device = true
-    if (port < 0) {
+    if (port === REPEAT_MOVE) {
       status = this.#translate(otherLo, otherHi, ACCESS_READ | rights, this.#second)
       if (status !== STATUS_DONE) return -status
     }
@@ -251,18 +252,21 @@ export class MemoryAccess {
     let toDevice = !write
     if (port < 0) {
       // Which side the device is: the kind of the record, if there is one.
-      const kind = log.nextKind()
-      toDevice = recorded ? kind === AccessKind.MMIO_WRITE : this.#first.ma < 0
-      device = recorded || this.#first.ma < 0 !== this.#second.ma < 0
+      toDevice = port === REPEAT_FILL || (recorded ? log.nextKind() === AccessKind.MMIO_WRITE : this.#first.ma < 0)
+      const other = port === REPEAT_FILL ? 0 : this.#second.ma
+      device = recorded || this.#first.ma < 0 !== other < 0
       address = toDevice ? this.#first.gpa : this.#second.gpa
-      if (toDevice) gpa = this.#second.gpa
+      if (toDevice) gpa = port === REPEAT_FILL ? -1 : this.#second.gpa
     }
-    const memory = toDevice && port < 0 ? this.#second : this.#first
-    if (!recorded && (!device || memory.ma < 0 || (!toDevice && !memory.writable))) return 0
+    const memory = toDevice && port === REPEAT_MOVE ? this.#second : this.#first
+    const backed = port === REPEAT_FILL || (memory.ma >= 0 && (toDevice || memory.writable))
+    if (!recorded && (!device || !backed)) return 0
     const kinds = port < 0 ? MMIO_KINDS : PORT_KINDS
     const kind = kinds[toDevice ? 1 : 0] as number
     const index = log.access(kind, address >>> 0, high(address), size, accessTag(REPEAT_OPERAND | size, count))
     if (log.state(index) === AccessState.COMPLETE) return 0
+    this.#words.lo = otherLo
+    this.#words.hi = otherHi
     status = host.repeat(port >= 0, toDevice, address, size, count, down, gpa, this.#words)
     if (status === STATUS_RETRY) log.wait(index)
     else log.complete(index)

@@ -168,11 +168,16 @@ function bulkPossible(c: Context): boolean {
   return c.form.long && c.form.addressSize === 8
 }
 
+/** A device may take several iterations at once: system/strings.ts. */
+function leaveToHandler(c: Context): void {
+  if (c.form.repeat === 'none') return
+  c.f.if(c.f.load('i32.load', c.state, S_LOGGED).eq(1), () => c.useHandler())
+}
+
 function moveString(c: Context): void {
   const f = c.f
   const size = c.form.size
-  // A device may take several iterations at once.
-  if (c.form.repeat !== 'none') f.if(f.load('i32.load', c.state, S_LOGGED).eq(1), () => c.useHandler())
+  leaveToHandler(c)
   const segment = sourceSegment(c)
   const by = stride(c)
   const bulk: Bulk = (remaining) => {
@@ -212,6 +217,7 @@ function moveString(c: Context): void {
 function storeString(c: Context): void {
   const f = c.f
   const size = c.form.size
+  leaveToHandler(c)
   const by = stride(c)
   const value = c.gprU(RAX, size)
   const bulk: Bulk = (remaining) => {
@@ -337,7 +343,7 @@ function family(prefix: string, emit: (c: Context) => void, partial = false): Se
 
 export const strings: SemanticsTable = {
   ...family('MOVS', moveString, true),
-  ...family('STOS', storeString),
+  ...family('STOS', storeString, true),
   ...family('LODS', loadString),
   ...family('CMPS', compareString),
   ...family('SCAS', scanString),

@@ -17,6 +17,10 @@ export interface CpuModel {
   readonly linearAddressBits?: 48 | 57
 }
 
+/** In place of a port number for {@link Cpu.repeat}: MOVS, STOS. */
+export const REPEAT_MOVE = -1
+export const REPEAT_FILL = -2
+
 /**
  * What system instructions and event delivery need of the processor that they run on.
  *
@@ -56,7 +60,8 @@ export interface Cpu {
    * In a logged pass: several iterations of a string instruction between a port and memory, or between two places in
    * memory of which one is a device's. Elements must lie within a page on each side.
    *
-   * @param port - or −1: the source is memory at `otherHi:otherLo`, the destination memory at `hi:lo`
+   * @param port - or REPEAT_MOVE: the source is memory at `otherHi:otherLo`, the destination memory at `hi:lo`; or
+   *   REPEAT_FILL: `otherHi:otherLo` is what is stored at `hi:lo`, which is a device's
    * @param flags - bytes of an element; SLOW_WRITE: memory at `hi:lo` is written
    * @param down - addresses go downwards
    * @returns the number made; 0 if they are to be made one by one; −STATUS_RETRY or −STATUS_FAULT

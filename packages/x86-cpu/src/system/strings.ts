@@ -11,8 +11,9 @@ import {
   S_EFLAGS,
   S_EVENTS,
 } from '../state-layout.ts'
-import { RCX, RDI, RSI } from './architecture.ts'
+import { RAX, RCX, RDI, RSI } from './architecture.ts'
 import { matchPortBreakpoints } from './breakpoints.ts'
+import { REPEAT_FILL, REPEAT_MOVE } from './cpu.ts'
 import { segmentOf, type Handler } from './operands.ts'
 import type { System } from './system.ts'
 
@@ -120,7 +121,7 @@ const moveString: Handler = (s, record, form) => {
   const [sourceLo, sourceHi] = [s.linLo, s.linHi]
   if (count >= 2) count = reach(s, form, ES, RDI, true, count)
   if (count >= 2) {
-    const made = s.cpu.repeat(-1, sourceLo, sourceHi, s.linLo, s.linHi, size | SLOW_WRITE, count, goesDown(s))
+    const made = s.cpu.repeat(REPEAT_MOVE, sourceLo, sourceHi, s.linLo, s.linHi, size | SLOW_WRITE, count, goesDown(s))
     if (made < 0) s.check(-made)
     if (made > 0) return iterated(s, form, made, RSI, RDI)
   }
@@ -137,10 +138,32 @@ const moveString: Handler = (s, record, form) => {
   return iterated(s, form, 1, RSI, RDI)
 }
 
-/** REP MOVS, for passes of the generated code that are logged. REP STOS stays there: its iterations have one access each. */
+// @isa: complete   AA AB   STOS   "SDM vol. 2B, STOS/STOSB/STOSW/STOSD/STOSQ"; repeated, in a logged pass
+const storeString: Handler = (s, _record, form) => {
+  const size = elementSize(form)
+  const { addressSize } = form
+  if (nothingToRepeat(s, form)) return STATUS_DONE
+  const [lo, hi] = [s.gpr(RAX), s.gprHi(RAX)]
+  const count = reach(s, form, ES, RDI, true, PAGE_BYTES)
+  if (count >= 2) {
+    const made = s.cpu.repeat(REPEAT_FILL, lo, hi, s.linLo, s.linHi, size | SLOW_WRITE, count, goesDown(s))
+    if (made < 0) s.check(-made)
+    if (made > 0) return iterated(s, form, made, RDI)
+  }
+  s.linear(ES, lowPart(s.gpr(RDI), addressSize), addressSize === 8 ? s.gprHi(RDI) : 0, size, true)
+  s.write(s.linLo, s.linHi, size, lo, hi, 0)
+  s.commit()
+  return iterated(s, form, 1, RDI)
+}
+
+/** REP MOVS and REP STOS, for passes of the generated code that are logged. */
 export const stringHandlers: Readonly<Record<string, Handler>> = {
   MOVSB: moveString,
   MOVSW: moveString,
   MOVSD: moveString,
   MOVSQ: moveString,
+  STOSB: storeString,
+  STOSW: storeString,
+  STOSD: storeString,
+  STOSQ: storeString,
 }
