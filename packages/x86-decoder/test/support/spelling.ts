@@ -11,9 +11,7 @@ const ALIASES: Readonly<Record<string, readonly string[]>> = {
   lcall: ['CALLF'],
   fcompi: ['FCOMIP'],
   fucompi: ['FUCOMIP'],
-  retf: ['RETF'],
   retfq: ['RETF'],
-  iretd: ['IRETD'],
   sgdtw: ['SGDT'],
   sidtw: ['SIDT'],
   lgdtw: ['LGDT'],
@@ -32,9 +30,7 @@ const ALIASES: Readonly<Record<string, readonly string[]>> = {
   cmpaxadd: ['CMPNBEXADD'],
   cmpgexadd: ['CMPNLXADD'],
   cmpgxadd: ['CMPNLEXADD'],
-  montmul: ['MONTMUL'],
   xstorerng: ['XSTORE'],
-  vpextrd: ['VPEXTRD'],
 }
 
 /** objdump alone. */
