@@ -135,14 +135,13 @@ export class HvmVcpu implements CpuHost {
   }
 
   #isApicPage(gpa: number): boolean {
-    const base = this.apic.pageAddress
-    return gpa >= base && gpa < base + APIC_PAGE_BYTES && this.apic.pageEnabled
+    return this.apic.decodes(gpa)
   }
 
   physicalRead(gpa: number, size: number, into: Words, logged: boolean): number {
     if (!this.#submitted && this.#isApicPage(gpa)) {
       this.counts.apicAccesses++
-      readApicPage(this.apic, gpa - this.apic.pageAddress, size, into)
+      readApicPage(this.apic, gpa & (APIC_PAGE_BYTES - 1), size, into)
       return STATUS_DONE
     }
     this.counts.mmioAccesses++
@@ -157,9 +156,9 @@ export class HvmVcpu implements CpuHost {
     // A request in flight is this one, whatever the p2m says of the address by now.
     if (!this.#submitted && this.#isApicPage(gpa)) {
       // The processor sees what the write raises before its next instruction, so this one must run alone.
-      if (!logged && (this.cpu.interruptsEnabled || gpa - this.apic.pageAddress === APIC_ICR)) return STATUS_RESTART
+      if (!logged && (this.cpu.interruptsEnabled || (gpa & (APIC_PAGE_BYTES - 1)) === APIC_ICR)) return STATUS_RESTART
       this.counts.apicAccesses++
-      writeApicPage(this.apic, gpa - this.apic.pageAddress, size, lo)
+      writeApicPage(this.apic, gpa & (APIC_PAGE_BYTES - 1), size, lo)
       return STATUS_DONE
     }
     this.counts.mmioAccesses++

@@ -9,7 +9,8 @@ let context: DeviceContext
 let line: InterruptLine
 let timer: Timer
 let degrees = 0
-let rang = 0
+let rang: 0 | 1 = 0
+const ring = (level: 0 | 1): void => line.set((rang = level) !== 0)
 
 export const thermometer = defineDevice({
   name: 'thermometer',
@@ -17,7 +18,7 @@ export const thermometer = defineDevice({
   attach(given) {
     context = given
     line = given.interruptLine(10)
-    timer = given.timer(() => line.set((rang = 1) === 1))
+    timer = given.timer(() => ring(1))
   },
   async read(offset) {
     if (offset === ALARM) return rang
@@ -26,8 +27,8 @@ export const thermometer = defineDevice({
     return (degrees = 21)
   },
   async write(offset, _size, value) {
+    if (offset === ALARM) ring(0)
     if (offset === ALARM) timer.arm(context.clock.now() + value * 1e6)
-    if (offset === ALARM) line.set((rang = 0) === 1)
     if (offset === REPORT) await context.dma.writeAsync(value, Uint8Array.of(degrees))
   },
 })

@@ -67,8 +67,8 @@ export class DeviceServer implements DeviceSetOwner {
   #nextCall = 1
   #realTime = false
   #now = 0
-  /** The host's clock when `#now` was learnt. */
-  #learnt = 0
+  /** The host's clock when `#now` was learnt; NaN: a moment ago. */
+  #learnt = NaN
   /** vCPUs of the domain; 0 before the hypervisor has said so. */
   vcpus = 0
 
@@ -120,10 +120,15 @@ export class DeviceServer implements DeviceSetOwner {
 
   // ---- what the hypervisor sends ----
 
-  /** Learns the machine's time. */
+  /** Learns the machine's time. It runs on from the first look at it, or from `yieldTime`. */
   setTime(now: number): void {
     this.#now = now
-    if (this.#realTime) this.#learnt = performance.now()
+    this.#learnt = NaN
+  }
+
+  /** To be called before the event loop runs: from here on the machine's time passes without a request to tell. */
+  yieldTime(): void {
+    if (this.#realTime && Number.isNaN(this.#learnt)) this.#learnt = performance.now()
   }
 
   /** Serves a request that was taken out of its slot or frame. */
@@ -214,7 +219,11 @@ export class DeviceServer implements DeviceSetOwner {
   // ---- what the models reach ----
 
   #clock(): number {
-    return this.#realTime ? this.#now + (performance.now() - this.#learnt) * 1e6 : this.#now
+    if (!this.#realTime) return this.#now
+    // The host's clock is not asked for each request, only where a model wants to know.
+    const host = performance.now()
+    if (Number.isNaN(this.#learnt)) this.#learnt = host
+    return this.#now + (host - this.#learnt) * 1e6
   }
 
   #platform(): DevicePlatform {

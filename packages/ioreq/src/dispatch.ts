@@ -259,7 +259,7 @@ export class IoDispatch implements ServerOwner {
           return this.#failed(region, IOREQ_TYPE_PIO, IOREQ_READ, port, size, error)
         }
       }
-    }
+    } else if (region.server !== null && this.#asynchronous(IOREQ_TYPE_PIO, port, size) !== null) return IO_LOG
     return this.#direct(IOREQ_TYPE_PIO, IOREQ_READ, port, size, 0, 0)
   }
 
@@ -278,7 +278,7 @@ export class IoDispatch implements ServerOwner {
           return this.#failed(region, IOREQ_TYPE_PIO, IOREQ_WRITE, port, size, error)
         }
       }
-    }
+    } else if (region.server !== null && this.#asynchronous(IOREQ_TYPE_PIO, port, size) !== null) return IO_LOG
     return this.#direct(IOREQ_TYPE_PIO, IOREQ_WRITE, port, size, value, 0)
   }
 
@@ -301,7 +301,7 @@ export class IoDispatch implements ServerOwner {
           return this.#failed(region, IOREQ_TYPE_COPY, IOREQ_READ, gpa, size, error)
         }
       }
-    }
+    } else if (region.server !== null && this.#asynchronous(IOREQ_TYPE_COPY, gpa, size) !== null) return IO_LOG
     return this.#direct(IOREQ_TYPE_COPY, IOREQ_READ, gpa, size, 0, 0)
   }
 
@@ -321,7 +321,7 @@ export class IoDispatch implements ServerOwner {
           return this.#failed(region, IOREQ_TYPE_COPY, IOREQ_WRITE, gpa, size, error)
         }
       }
-    }
+    } else if (region.server !== null && this.#asynchronous(IOREQ_TYPE_COPY, gpa, size) !== null) return IO_LOG
     return this.#direct(IOREQ_TYPE_COPY, IOREQ_WRITE, gpa, size, lo, hi)
   }
 
@@ -551,6 +551,10 @@ export class IoDispatch implements ServerOwner {
     this.count = count
     const address = requestAddress(request)
     if (count === 1 && !request.dataIsPointer) {
+      const server = this.#asynchronous(type, address, size)
+      if (server !== null && (server.ring === null || direction === IOREQ_READ)) {
+        return this.#pending.send(vcpu, server, request)
+      }
       const status = this.#attempt(type, direction, address, size, request.dataLo, request.dataHi)
       if (status !== IO_LOG) return status
     }
@@ -649,6 +653,21 @@ export class IoDispatch implements ServerOwner {
       vcpu,
       this.#servers.filter((server) => server !== null && server.enabled) as IoreqServer[],
     )
+  }
+
+  /**
+   * The server that alone answers an access and may take its time, found by a look-up; null for any other access, and
+   * where it takes more to find out.
+   */
+  #asynchronous(type: number, address: number, size: number): IoreqServer | null {
+    const port = type === IOREQ_TYPE_PIO
+    const region = port ? this.#portRegions[this.#portMap[address]!]! : this.#mmio.find(address)
+    const { server } = region
+    if (server === null || region.direct) return null
+    if (!port) return address + size <= this.#mmio.hitEnd ? server : null
+    // Nobody of higher precedence claims even the first port, so it is the server if it claims them all.
+    const last = address + size - 1
+    return server.ranges[XEN_DMOP_IO_RANGE_PORT].contains(address, last) ? server : null
   }
 
   /** The direct call for one element. */

@@ -9,6 +9,13 @@ const place = (kind: 'port' | 'mmio'): ClaimedRegion => new ClaimedRegion(null, 
 const NOT_DIRECT_PORT = place('port')
 const NOT_DIRECT_MMIO = place('mmio')
 
+/** Stands for what a server of another thread or process claims. */
+function elsewhere(kind: 'port' | 'mmio', server: IoreqServer): ClaimedRegion {
+  const region = place(kind)
+  region.server = server
+  return region
+}
+
 const CONFIG_ADDRESS = 0xcf8
 const CONFIG_DATA = 0xcfc
 const ECAM_BUS_BYTES = 1 << 20
@@ -30,9 +37,14 @@ export class PortLookup {
       if (server === null || !server.enabled) continue
       if (server.local === null) {
         const set = server.ranges[XEN_DMOP_IO_RANGE_PORT]
-        for (let i = 0; i < set.count; i++) this.map.fill(0, set.start(i), set.end(i) + 1)
+        if (set.count === 0) continue
+        this.regions.push(elsewhere('port', server))
+        for (let i = 0; i < set.count; i++) this.map.fill(this.regions.length - 1, set.start(i), set.end(i) + 1)
       } else {
-        for (const region of server.local.byPriority('port')) this.#paint(region)
+        for (const region of server.local.byPriority('port')) {
+          region.server = server
+          this.#paint(region)
+        }
       }
     }
     for (const region of internal.byPriority('port')) this.#paint(region)
@@ -66,12 +78,13 @@ export class MmioLookup {
       if (server === null || !server.enabled) continue
       if (server.local === null) {
         const set = server.ranges[XEN_DMOP_IO_RANGE_MEMORY]
-        for (let i = 0; i < set.count; i++) {
-          painted.push({ start: set.start(i), end: set.end(i) + 1, region: NOT_DIRECT_MMIO })
-        }
+        const region = elsewhere('mmio', server)
+        for (let i = 0; i < set.count; i++) painted.push({ start: set.start(i), end: set.end(i) + 1, region })
       } else {
-        for (const r of server.local.byPriority('mmio'))
+        for (const r of server.local.byPriority('mmio')) {
+          r.server = server
           painted.push({ start: r.base, end: r.base + r.length, region: r })
+        }
       }
     }
     for (const r of internal.byPriority('mmio')) painted.push({ start: r.base, end: r.base + r.length, region: r })

@@ -1,5 +1,6 @@
 import type { RangeHandler, Region, RegionOptions, Word64 } from './device.ts'
 import { hex, IoreqError } from './errors.ts'
+import type { IoreqServer } from './server.ts'
 
 /** What a region's owner is told when its claim changes. */
 export interface RegionOwner {
@@ -41,6 +42,8 @@ export class ClaimedRegion implements Region {
   enabled: boolean
   /** Name of the device model. */
   readonly device: string
+  /** The server that answers for it, where look-ups know it. */
+  server: IoreqServer | null = null
   readonly #owner: RegionOwner | null
 
   constructor(

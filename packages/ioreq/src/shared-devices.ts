@@ -19,6 +19,8 @@ export interface SharedDevicesOptions extends DeviceServerOptions {
 const IDLE_SLICES = 3
 /** A Worker that is kept busy looks at its event loop this often. */
 const BUSY_MS = 8
+/** How often it looks whether that time has come. */
+const ROUNDS_A_LOOK = 16
 
 /**
  * Serves a domain's requests with models of this Worker, until the hypervisor closes the server.
@@ -132,11 +134,7 @@ class SharedDevices {
       server.receive(this.#later.shift()!)
     }
     // Writes that nobody waits for come before the request that follows them.
-    while (this.#ring.consume(request)) {
-      any = true
-      server.setTime(this.#end.now)
-      server.serveBuffered(request)
-    }
+    if (this.#end.takeBuffered()) any = this.#serveRing() || any
     for (let vcpu = 0; vcpu < server.vcpus; vcpu++) {
       if (!this.#page.slot(vcpu).accept(request)) continue
       any = true
@@ -147,25 +145,47 @@ class SharedDevices {
     return any
   }
 
+  #serveRing(): boolean {
+    const { server } = this
+    const request = this.#request
+    let any = false
+    while (this.#ring.consume(request)) {
+      any = true
+      server.setTime(this.#end.now)
+      server.serveBuffered(request)
+    }
+    return any
+  }
+
   async run(): Promise<void> {
     let idle = 0
     let turn = performance.now()
+    let rounds = 0
+    let looked = -1
     while (!this.#end.closed) {
       const seen = this.#end.ownBell.value
-      if (this.#work()) {
+      // Nothing is there that has not been rung for.
+      if (seen !== looked && this.#work()) {
+        looked = seen
         idle = 0
-        // Promises that need nothing but a turn of the microtask queue.
-        if (this.#open()) await Promise.resolve()
-        if (performance.now() - turn < BUSY_MS) continue
+        if (this.#open()) {
+          // Promises that need nothing but a turn of the microtask queue.
+          this.server.yieldTime()
+          await Promise.resolve()
+        }
       } else if (this.#blockMs > 0 && idle < IDLE_SLICES && !this.#open()) {
         if (!this.#end.ownBell.waitSync(seen, this.#blockMs)) idle++
-        if (performance.now() - turn < BUSY_MS) continue
       } else {
+        this.server.yieldTime()
         await this.#end.ownBell.wait(seen)
         turn = performance.now()
         continue
       }
+      // The host's clock costs as much as a request does.
+      if (++rounds % ROUNDS_A_LOOK !== 0 && idle === 0) continue
+      if (performance.now() - turn < BUSY_MS) continue
       // The event loop's turn: promises of models, host timers, messages from other threads.
+      this.server.yieldTime()
       await eventLoop()
       turn = performance.now()
     }

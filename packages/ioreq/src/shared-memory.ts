@@ -13,6 +13,8 @@ const MAGIC = 0x7265_7471
 const WORD_MAGIC = 0
 const WORD_DEVICE_BELL = 1
 const WORD_CLOSED = 2
+/** The hypervisor has put something into the ring. */
+const WORD_BUFFERED = 3
 /** The machine's clock (f64) when the last request was published. */
 const NOW_BYTE = 64
 const PAGE_AT = IOREQ_PAGE_BYTES
@@ -81,6 +83,17 @@ export class SharedEnd {
   }
   set now(value: number) {
     this.#now[0] = value
+  }
+
+  /** The hypervisor's side: says that there is something in the ring, and rings. */
+  ringBuffered(): void {
+    Atomics.store(this.#words, WORD_BUFFERED, 1)
+    this.otherBell.ring()
+  }
+
+  /** The devices' side: whether there is something in the ring. Asking clears it. */
+  takeBuffered(): boolean {
+    return Atomics.load(this.#words, WORD_BUFFERED) !== 0 && Atomics.exchange(this.#words, WORD_BUFFERED, 0) !== 0
   }
 
   get closed(): boolean {

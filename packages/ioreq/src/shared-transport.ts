@@ -31,6 +31,8 @@ export class SharedTransport {
   readonly #patienceMs: number
   /** vCPUs whose request is in a slot. */
   readonly #outstanding: Uint8Array
+  /** The doorbell when all that it had been rung for was handled. */
+  #pumped = 0
   #closed = false
 
   constructor(dispatch: IoDispatch, platform: DevicePlatform, options: SharedTransportOptions) {
@@ -51,7 +53,7 @@ export class SharedTransport {
         receive: () => void this.#receive(),
         notifyBuffered: () => {
           end.now = this.remote.now()
-          end.otherBell.ring()
+          end.ringBuffered()
         },
         close: () => {
           this.#closed = true
@@ -102,6 +104,7 @@ export class SharedTransport {
   /** Handles all that the server has sent: its events, then its answers. False if there was nothing. */
   pump(): boolean {
     if (this.#closed) return false
+    this.#pumped = this.doorbell.value
     let any = this.#receive()
     const { server } = this.remote
     for (let vcpu = 0; vcpu < this.#outstanding.length && !this.#closed; vcpu++) {
@@ -123,7 +126,8 @@ export class SharedTransport {
    */
   waitSync(ms: number = Infinity): boolean {
     const seen = this.doorbell.value
-    if (this.pump()) return true
+    // Nothing is there that has not been rung for.
+    if (seen !== this.#pumped && this.pump()) return true
     const rung = this.doorbell.waitSync(seen, ms)
     this.pump()
     return rung

@@ -160,7 +160,9 @@ export class IoreqSlot {
    * @throws IoreqError `ERR_BUSY` unless the state is NONE
    */
   publish(request: IoRequest): void {
-    const state = this.state
+    const at = this.base + FLAGS
+    let old = Atomics.load(this.words, at)
+    const state = (old & STATE_MASK) >>> STATE_SHIFT
     if (state !== STATE_IOREQ_NONE) {
       throw new IoreqError('ERR_BUSY', `request slot is in state ${state}, not NONE, as a request is published`)
     }
@@ -171,20 +173,27 @@ export class IoreqSlot {
     this.#set(COUNT, request.count)
     this.#set(SIZE, request.size)
     const flags =
+      (STATE_IOREQ_READY << STATE_SHIFT) |
       (request.dataIsPointer ? DATA_IS_PTR : 0) |
       (request.direction << DIR_SHIFT) |
       (request.df ? DF : 0) |
       (request.type << TYPE_SHIFT)
-    // The low 16 bits are padding that is not ours to change.
-    this.#setFlagBits(ALL_BUT_PAD, flags)
-    // A server that looks at the slot unasked must never see READY with half of the fields, hence a second update.
-    this.updateState(STATE_IOREQ_NONE, STATE_IOREQ_READY)
+    // The word that says READY is written last, and in one piece. Its low 16 bits are padding that is not ours to change.
+    for (;;) {
+      const seen = Atomics.compareExchange(this.words, at, old, (old & ~ALL_BUT_PAD) | flags)
+      if (seen === old) return
+      old = seen
+    }
   }
 
   /** The server's side: takes a READY request into `into`; false if there is none. */
   accept(into: IoRequest): boolean {
-    if (this.state !== STATE_IOREQ_READY) return false
+    const at = this.base + FLAGS
+    const old = Atomics.load(this.words, at)
+    if ((old & STATE_MASK) >>> STATE_SHIFT !== STATE_IOREQ_READY) return false
     this.readInto(into)
+    const taken = (old & ~STATE_MASK) | (STATE_IOREQ_INPROCESS << STATE_SHIFT)
+    if (Atomics.compareExchange(this.words, at, old, taken) === old) return true
     return this.updateState(STATE_IOREQ_READY, STATE_IOREQ_INPROCESS)
   }
 

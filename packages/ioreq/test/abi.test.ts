@@ -241,8 +241,8 @@ describe('buffered writes', () => {
 })
 
 describe('the deadline of a server', () => {
-  const hung = (policy: 'crash' | 'detach') => {
-    const machine = makeMachine({ deadlineMs: 20, policy })
+  const hung = (policy: 'crash' | 'detach', deadlineMs = 20) => {
+    const machine = makeMachine({ deadlineMs, policy })
     const made = foreign(machine)
     made.server.mapRange(XEN_DMOP_IO_RANGE_PORT, 0x100, 0x10f)
     return { ...machine, ...made }
@@ -284,7 +284,7 @@ describe('the deadline of a server', () => {
   })
 
   test('does not pass where the answer comes in time', async () => {
-    const { dispatch, failures, take, answer, request } = hung('crash')
+    const { dispatch, failures, take, answer, request } = hung('crash', 2000)
     for (let i = 0; i < 3; i++) {
       dispatch.submit(0, request(read))
       await new Promise((resolve) => setTimeout(resolve, 12))

@@ -331,6 +331,15 @@ export class LocalApic implements LvtEvents {
   get pageEnabled(): boolean {
     return (this.words[BASE_LO]! & (APIC_BASE_EN | APIC_BASE_EXTD)) === APIC_BASE_EN
   }
+  /** Whether an address lies in the page, and the page is decoded. For every access of a guest to a device. */
+  decodes(gpa: number): boolean {
+    const base = this.words[BASE_LO]!
+    return (
+      ((gpa ^ base) & ~0xfff) === 0 &&
+      (base & (APIC_BASE_EN | APIC_BASE_EXTD)) === APIC_BASE_EN &&
+      (gpa < 2 ** 32 ? 0 : Math.floor(gpa / 2 ** 32)) === this.words[BASE_HI]! >>> 0
+    )
+  }
   get pageAddress(): number {
     return (this.words[BASE_HI]! >>> 0) * 2 ** 32 + ((this.words[BASE_LO]! & ~0xfff) >>> 0)
   }

@@ -9,6 +9,8 @@ import { Lowering, formOf, isStringForm, variantsOf } from './lower.ts'
 import { OP_FIRST_FORM, OP_SYSTEM } from './record.ts'
 import { SLOW_DIRECT, VECTOR_GP } from './semantics/context.ts'
 import { formKey } from './semantics/form.ts'
+import { portForm } from './quick-port.ts'
+import type { PortForm } from './quick-port.ts'
 import type { Form } from './semantics/form.ts'
 import { instructionSemantics, stringSemantics } from './semantics/index.ts'
 import type { Semantics } from './semantics/table.ts'
@@ -22,6 +24,8 @@ export interface SystemForm {
   readonly form: Form
   /** Index of the memory operand whose address is wanted, or -1. */
   readonly memoryOperand: number
+  /** IN and OUT without the string forms. */
+  readonly port: PortForm | null
 }
 
 /** Which operation a code stands for, if generated code executes it. */
@@ -153,7 +157,7 @@ export class X86Engine {
   }
 
   #systemForm(handler: Handler, form: Form): number {
-    this.systemForms.push({ handler, form, memoryOperand: addressedOperand(form) })
+    this.systemForms.push({ handler, form, memoryOperand: addressedOperand(form), port: portForm(form) })
     return this.systemForms.length - 1
   }
 }

@@ -37,6 +37,7 @@ import {
   S_FAULT_VECTOR,
   S_LOGGED,
   S_MODE,
+  S_TLB,
   S_TLB_MISSES,
 } from './state-layout.ts'
 import { TLB_READ, TLB_WRITE } from './tlb.ts'
@@ -65,6 +66,9 @@ export interface AccessOwner {
   watches(lo: number, hi: number): boolean
 }
 
+/** What of an access's flags its rights, and its way to a device, depend on. */
+const DEVICE_KIND = SLOW_WRITE | SLOW_MODIFY | SLOW_IMPLICIT | SLOW_STACK | SLOW_PROBE
+
 export function newTranslation(): Translation {
   return { gpa: 0, ma: -1, writable: false, cacheable: false, global: false, pageBytes: PAGE, errorCode: 0 }
 }
@@ -86,6 +90,15 @@ export class MemoryAccess {
   readonly #words: Words = { lo: 0, hi: 0 }
   /** Words that S_DATA starts with. */
   readonly #dataWord: number
+  // The page of the last access to a device: what TLB entries are for RAM.
+  #deviceChanges = -1
+  #deviceSet = -1
+  /** Linear address without its 12 low bits, low word; and the high word, signed. */
+  #devicePage = -1
+  #deviceHi = 0
+  #deviceKind = 0
+  /** Guest-physical address of the page. */
+  #deviceGpa = 0
   /** Some data breakpoint is enabled. */
   dataBreakpoints = false
   /** An operand's address was not canonical; whoever takes the fault clears it. */
@@ -115,6 +128,21 @@ export class MemoryAccess {
     if (write) this.#store(ma, this.#data, 0, size)
     else this.#copy(ma, 0, size)
     return STATUS_DONE
+  }
+
+  /**
+   * {@link access} for generated code.
+   *
+   * @param lo - and `hi`: signed, as they come from WebAssembly. A number above 2^31 would be an allocation
+   */
+  generatedAccess(lo: number, hi: number, flags: number): number {
+    if (!this.#isLastDevice(lo, hi, flags)) return this.access(lo >>> 0, hi >>> 0, flags)
+    this.#u32[S_TLB_MISSES >>> 2]!++
+    const t = this.#first
+    t.gpa = this.#deviceGpa + (lo & 0xfff)
+    t.ma = -1
+    t.writable = false
+    return this.#perform(t, 0, flags & 0xff, flags)
   }
 
   /** One linear access; see `Cpu.access`. */
@@ -172,6 +200,22 @@ export class MemoryAccess {
       this.#owner.noteDataAccess(lo, hi, size, (flags & SLOW_WRITE) !== 0)
     }
     return status
+  }
+
+  /**
+   * Whether an access is to the device page of the last one, in the same way: with all that a TLB entry would have stood
+   * for. Devices are asked again and again, and a walk takes longer than most of them.
+   */
+  #isLastDevice(lo: number, hi: number, flags: number): boolean {
+    return (
+      lo >>> 12 === this.#devicePage &&
+      hi === this.#deviceHi &&
+      (flags & DEVICE_KIND) === this.#deviceKind &&
+      this.#deviceChanges === this.#tlb.changes &&
+      (lo & 0xfff) + (flags & 0xff) <= PAGE &&
+      !this.dataBreakpoints &&
+      this.#u32[S_TLB >>> 2] === this.#deviceSet
+    )
   }
 
   /** A guest-physical access of up to 8 bytes, data in S_DATA. Never faults. */
@@ -426,8 +470,19 @@ export class MemoryAccess {
   /** Puts what was found into the TLB, where it may be kept. */
   #fill(lo: number, hi: number, access: number, flags: number): void {
     const t = this.#first
-    if (t.ma < 0 || !t.cacheable) return
+    if (!t.cacheable) return
     const set = (flags & SLOW_IMPLICIT) === 0 ? this.#owner.fillSet : this.#owner.implicitSet
+    if (t.ma < 0) {
+      if (set < 0 || (flags & SLOW_IMPLICIT) !== 0) return
+      this.#deviceChanges = this.#tlb.changes
+      // What generated code looks into says in which mode it runs, and whether in a logged pass.
+      this.#deviceSet = this.#u32[S_TLB >>> 2] as number
+      this.#devicePage = lo >>> 12
+      this.#deviceHi = hi | 0
+      this.#deviceKind = flags & DEVICE_KIND
+      this.#deviceGpa = t.gpa - (t.gpa % PAGE)
+      return
+    }
     if (set < 0 || (this.dataBreakpoints && this.#owner.watches(lo, hi))) return
     const page = t.ma & ~0xfff
     if ((access & ACCESS_WRITE) === 0) this.#tlb.fill(set, TLB_READ, lo, hi, page >>> 0, t.global, t.pageBytes)

@@ -63,6 +63,8 @@ interface Parked {
 }
 
 export class Tlb {
+  /** Counts what takes translations away; for whoever keeps one of a page that is no RAM. */
+  changes = 0
   readonly #u32: Uint32Array
   readonly #base: number
   /** Addresses of all global entries that may be valid, each once, and of all others: a flush costs what was filled. */
@@ -152,6 +154,7 @@ export class Tlb {
    * @param all - also global ones, and those of all other address spaces
    */
   flush(all: boolean): void {
+    this.changes++
     this.#dropLocals(undefined)
     if (!all) return
     this.#parked.clear()
@@ -197,6 +200,7 @@ export class Tlb {
    * they have been put aside before, come back.
    */
   exchange(from: number, to: number): void {
+    this.changes++
     const old = this.#parked.get(from) ?? { words: new Uint32Array(0), length: 0, staleExecute: false }
     this.#parked.delete(from)
     const most = this.#localCount * PARKED_WORDS
@@ -242,6 +246,7 @@ export class Tlb {
 
   /** INVLPG: the page's entries in all modes, global ones too, and all fragments of the large page that it may be in. */
   invalidatePage(lo: number, hi: number): void {
+    this.changes++
     const large = hi * 0x400 + (lo >>> 22)
     const huge = hi * 4 + (lo >>> 30)
     if (this.#globalLarge.has(large) || this.#globalHuge.has(huge)) {

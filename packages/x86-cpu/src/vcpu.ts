@@ -12,6 +12,7 @@ import { arithmeticFlags, setArithmeticFlags } from './lazy-flags.ts'
 import type { CpuHost } from './host.ts'
 import { MemoryAccess } from './memory-access.ts'
 import { NUMERIC_FAULT, NUMERIC_IGNORE, NumericError } from './numeric-error.ts'
+import { QuickPort } from './quick-port.ts'
 import { R_SEGMENT } from './record.ts'
 import { SLOW_MODIFY, SLOW_WRITE, VECTOR_GP, VECTOR_SS } from './semantics/context.ts'
 import {
@@ -134,6 +135,7 @@ export class Vcpu implements Cpu, CodeCacheClient {
   readonly #interpreter: InterpreterExports
   readonly #event = new PendingEvent()
   readonly #fetch: InstructionFetch
+  readonly #quickPort: QuickPort
   #unit = UNIT_NONE
   #sipiVector = 0
   #bootstrap = true
@@ -192,10 +194,11 @@ export class Vcpu implements Cpu, CodeCacheClient {
     this.u32[S_TWO_TO_28 >>> 2] = 0x1000_0000
     this.i32[S_FAULT_VECTOR >>> 2] = -1
     this.system = new System(this)
+    this.#quickPort = new QuickPort(this.system, host)
     const instance = new WebAssembly.Instance(engine.module as WebAssembly.Module, {
       cpu: {
         memory: memory.memory,
-        access: (lo: number, hi: number, flags: number) => this.#access.access(lo >>> 0, hi >>> 0, flags),
+        access: (lo: number, hi: number, flags: number) => this.#access.generatedAccess(lo, hi, flags),
         system: (fn: number, record: number) => this.#system(fn, record),
         fetch: (lo: number, hi: number) => this.#fetch.fetch(lo >>> 0, hi >>> 0),
         cross: (record: number) => this.#fetch.cross(record),
@@ -597,9 +600,13 @@ export class Vcpu implements Cpu, CodeCacheClient {
 
   /** Import of generated code: executes a TypeScript handler. */
   #system(fn: number, record: number): number {
-    const { handler, form, memoryOperand } = this.engine.systemForms[fn] as X86Engine['systemForms'][number]
+    const { handler, form, memoryOperand, port } = this.engine.systemForms[fn] as X86Engine['systemForms'][number]
     this.counts.systemCalls++
     try {
+      if (port !== null) {
+        const status = this.#quickPort.run(port, record)
+        if (status !== STATUS_CONTINUE) return status
+      }
       if (memoryOperand >= 0) {
         const { size, access } = form.operands[memoryOperand] as (typeof form.operands)[number]
         const rights = access === 'w' ? SLOW_WRITE : access === 'rw' ? SLOW_WRITE | SLOW_MODIFY : 0

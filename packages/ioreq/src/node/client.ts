@@ -128,6 +128,7 @@ export class DeviceClient {
       this.server.setTime(frame.now)
       this.server.serve(frame.vcpu, frame.request)
     } else this.server.receive(frame)
+    this.server.yieldTime()
   }
 }
 
