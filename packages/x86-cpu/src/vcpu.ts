@@ -11,6 +11,7 @@ import { InstructionFetch } from './instruction-fetch.ts'
 import { arithmeticFlags, setArithmeticFlags } from './lazy-flags.ts'
 import type { CpuHost } from './host.ts'
 import { MemoryAccess } from './memory-access.ts'
+import { OutsideEvents } from './outside-events.ts'
 import { NUMERIC_FAULT, NUMERIC_IGNORE, NumericError } from './numeric-error.ts'
 import { QuickPort } from './quick-port.ts'
 import { R_SEGMENT } from './record.ts'
@@ -71,7 +72,6 @@ import {
   ACTIVITY_SHUTDOWN,
   ACTIVITY_WAIT_FOR_SIPI,
   S_ACTIVITY,
-  S_NMI_BLOCKED,
   S_PENDING_DEBUG,
   S_PENDING_FAULT,
   S_REPEATING,
@@ -132,12 +132,12 @@ export class Vcpu implements Cpu, CodeCacheClient {
   readonly #access: MemoryAccess
   readonly #spaces: AddressSpaces
   readonly #numericError: NumericError
+  readonly #outside: OutsideEvents
   readonly #interpreter: InterpreterExports
   readonly #event = new PendingEvent()
   readonly #fetch: InstructionFetch
   readonly #quickPort: QuickPort
   #unit = UNIT_NONE
-  #sipiVector = 0
   #bootstrap = true
   #slices = 0
   #paused = false
@@ -170,6 +170,7 @@ export class Vcpu implements Cpu, CodeCacheClient {
     this.#tlb = new Tlb(memory, state)
     this.#spaces = new AddressSpaces(this.#tlb, host, this.u32)
     this.#numericError = new NumericError(this.u32, host)
+    this.#outside = new OutsideEvents(this.u32)
     const mode = (): number => this.#fillSet()
     const implicit = (): number => this.#implicitSet()
     this.#access = new MemoryAccess(
@@ -299,9 +300,7 @@ export class Vcpu implements Cpu, CodeCacheClient {
 
   mayEndGather(): boolean {
     if (this.u32[S_LOGGED >>> 2] !== 1 || this.log.nextKind() >= 0) return false
-    const events = this.u32[S_EVENTS >>> 2] as number
-    if ((events & EVENT_NMI) !== 0 && this.u32[S_NMI_BLOCKED >>> 2] === 0) return true
-    return (events & EVENT_INTERRUPT) !== 0 && ((this.u32[S_EFLAGS >>> 2] as number) & FLAG_IF) !== 0
+    return this.#outside.nmi || this.#outside.interrupt
   }
 
   materialiseFlags(): number {
@@ -317,35 +316,28 @@ export class Vcpu implements Cpu, CodeCacheClient {
 
   /** A maskable interrupt waits at the interrupt controller, or no longer does. */
   setInterruptPending(pending: boolean): void {
-    if (pending) this.#raiseEvent(EVENT_INTERRUPT)
-    else this.u32[S_EVENTS >>> 2]! &= ~EVENT_INTERRUPT
+    if (pending) this.#outside.raise(EVENT_INTERRUPT)
+    else this.#outside.clear(EVENT_INTERRUPT)
   }
 
   /** Latches a non-maskable interrupt. */
   nmi(): void {
-    this.#raiseEvent(EVENT_NMI)
+    this.#outside.raise(EVENT_NMI)
   }
 
   /** INIT: cancels whatever is in progress. */
   init(): void {
-    this.#raiseEvent(EVENT_INIT)
+    this.#outside.raise(EVENT_INIT)
   }
 
   /** A start-up IPI; ignored unless the vCPU waits for one. @param vector - page number of the entry point */
   startup(vector: number): void {
-    if (this.u32[S_ACTIVITY >>> 2] !== ACTIVITY_WAIT_FOR_SIPI && (this.u32[S_EVENTS >>> 2]! & EVENT_INIT) === 0) return
-    this.#sipiVector = vector & 0xff
-    this.#raiseEvent(EVENT_SIPI)
+    this.#outside.startup(vector)
   }
 
   /** Makes `run` return soon. */
   stop(): void {
-    this.#raiseEvent(EVENT_STOP)
-  }
-
-  #raiseEvent(event: number): void {
-    this.u32[S_EVENTS >>> 2]! |= event
-    this.u32[S_ATTENTION >>> 2] = 1
+    this.#outside.raise(EVENT_STOP)
   }
 
   /** PAUSE: the owner may want to run another vCPU. */
@@ -556,18 +548,10 @@ export class Vcpu implements Cpu, CodeCacheClient {
     this.#slices++
     this.#fetch.fromDevice = false
     u32[S_BUDGET >>> 2] = slice
-    this.#settleAttention()
+    this.#outside.settleAttention()
     const status = this.#interpreter.run(this.state, 0)
     this.retired += slice - (this.i32[S_BUDGET >>> 2] as number)
     return status
-  }
-
-  /** Attention is asked for only where something can be done about it. */
-  #settleAttention(): void {
-    const events = this.u32[S_EVENTS >>> 2] as number
-    const interruptible = (events & EVENT_INTERRUPT) !== 0 && ((this.u32[S_EFLAGS >>> 2] as number) & FLAG_IF) !== 0
-    const nmi = (events & EVENT_NMI) !== 0 && this.u32[S_NMI_BLOCKED >>> 2] === 0
-    this.u32[S_ATTENTION >>> 2] = interruptible || nmi || (events & (EVENT_INIT | EVENT_STOP)) !== 0 ? 1 : 0
   }
 
   /** Single-stepping, breakpoints, and shadows that matter: one instruction at a time. */
@@ -730,33 +714,33 @@ export class Vcpu implements Cpu, CodeCacheClient {
     const events = u32[S_EVENTS >>> 2] as number
     if (events === 0) return undefined
     if ((events & EVENT_STOP) !== 0) {
-      u32[S_EVENTS >>> 2]! &= ~EVENT_STOP
+      this.#outside.clear(EVENT_STOP)
       return EXIT_BUDGET
     }
     if ((events & EVENT_INIT) !== 0) {
-      u32[S_EVENTS >>> 2]! &= ~(EVENT_INIT | EVENT_NMI)
+      this.#outside.clear(EVENT_INIT | EVENT_NMI)
       this.#init()
       // A start-up IPI may have followed already.
       return this.#takeEvents()
     }
     if ((events & EVENT_SIPI) !== 0) {
-      u32[S_EVENTS >>> 2]! &= ~EVENT_SIPI
-      if (u32[S_ACTIVITY >>> 2] === ACTIVITY_WAIT_FOR_SIPI) startAt(this.system, this.#sipiVector)
+      this.#outside.clear(EVENT_SIPI)
+      if (u32[S_ACTIVITY >>> 2] === ACTIVITY_WAIT_FOR_SIPI) startAt(this.system, this.#outside.startupVector)
       return undefined
     }
     const activity = u32[S_ACTIVITY >>> 2] as number
     if (activity === ACTIVITY_WAIT_FOR_SIPI) return undefined
-    if ((events & EVENT_NMI) !== 0 && u32[S_NMI_BLOCKED >>> 2] === 0) {
-      u32[S_EVENTS >>> 2]! &= ~EVENT_NMI
+    if (this.#outside.nmi) {
+      this.#outside.clear(EVENT_NMI)
       this.#event.setInterrupt(EVENT_TYPE_NMI, 2, this.#repeating)
       this.counts.interrupts++
       return this.#deliverFirst()
     }
     if (activity === ACTIVITY_SHUTDOWN) return undefined
-    if ((events & EVENT_INTERRUPT) !== 0 && ((u32[S_EFLAGS >>> 2] as number) & FLAG_IF) !== 0) {
+    if (this.#outside.interrupt) {
       const vector = this.host.acknowledgeInterrupt()
       if (vector < 0) {
-        u32[S_EVENTS >>> 2]! &= ~EVENT_INTERRUPT
+        this.#outside.clear(EVENT_INTERRUPT)
         return undefined
       }
       this.#event.setInterrupt(EVENT_TYPE_EXTERNAL, vector, this.#repeating)

@@ -67,6 +67,7 @@ import {
   S_PENDING_FAULT_HAS_ERROR,
   S_IGNNE,
   S_REPEATING,
+  S_SIPI_VECTOR,
   S_STEPPING,
   S_TSC_ADJUST,
 } from './system-state.ts'
@@ -172,6 +173,7 @@ const PENDING: Fields = [
   ['stepping', S_STEPPING, 4],
   ['repeating', S_REPEATING, 4],
   ['ignne', S_IGNNE, 4],
+  ['startupVector', S_SIPI_VECTOR, 4],
 ]
 
 const SEGMENTS: readonly string[] = ['es', 'cs', 'ss', 'ds', 'fs', 'gs', 'ldtr', 'tr', 'gdtr', 'idtr']

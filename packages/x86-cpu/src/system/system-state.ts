@@ -26,6 +26,8 @@ export const S_REPEATING = 0xf50
  * exception hidden.
  */
 export const S_IGNNE = 0xf54
+/** Vector of the start-up IPI that waits, as EVENT_SIPI says. */
+export const S_SIPI_VECTOR = 0xf58
 /** IA32_TSC_ADJUST, 64 bits. */
 export const S_TSC_ADJUST = 0xe10
 /** IA32_MISC_ENABLE, 64 bits. */

@@ -1,0 +1,61 @@
+import {
+  EVENT_INIT,
+  EVENT_INTERRUPT,
+  EVENT_NMI,
+  EVENT_SIPI,
+  EVENT_STOP,
+  FLAG_IF,
+  S_ATTENTION,
+  S_EFLAGS,
+  S_EVENTS,
+} from './state-layout.ts'
+import { ACTIVITY_WAIT_FOR_SIPI, S_ACTIVITY, S_NMI_BLOCKED, S_SIPI_VECTOR } from './system/system-state.ts'
+
+/** What others tell a processor while it runs: its pins, and its owner's wish that it come back. Kept in the state area. */
+export class OutsideEvents {
+  readonly #u32: Uint32Array
+
+  /** @param u32 - the state area */
+  constructor(u32: Uint32Array) {
+    this.#u32 = u32
+  }
+
+  /** `EVENT_*`: it waits, and generated code is to come back for it. */
+  raise(event: number): void {
+    this.#u32[S_EVENTS >>> 2]! |= event
+    this.#u32[S_ATTENTION >>> 2] = 1
+  }
+
+  clear(events: number): void {
+    this.#u32[S_EVENTS >>> 2]! &= ~events
+  }
+
+  /** A start-up IPI, for a processor that waits for one or is about to. */
+  startup(vector: number): void {
+    const u32 = this.#u32
+    if (u32[S_ACTIVITY >>> 2] !== ACTIVITY_WAIT_FOR_SIPI && (u32[S_EVENTS >>> 2]! & EVENT_INIT) === 0) return
+    u32[S_SIPI_VECTOR >>> 2] = vector & 0xff
+    this.raise(EVENT_SIPI)
+  }
+
+  /** Page number of the entry point that the start-up IPI named. */
+  get startupVector(): number {
+    return this.#u32[S_SIPI_VECTOR >>> 2] as number
+  }
+
+  /** An NMI waits that is not held off. */
+  get nmi(): boolean {
+    return (this.#u32[S_EVENTS >>> 2]! & EVENT_NMI) !== 0 && this.#u32[S_NMI_BLOCKED >>> 2] === 0
+  }
+
+  /** A maskable interrupt waits, and RFLAGS.IF is set. */
+  get interrupt(): boolean {
+    return (this.#u32[S_EVENTS >>> 2]! & EVENT_INTERRUPT) !== 0 && (this.#u32[S_EFLAGS >>> 2]! & FLAG_IF) !== 0
+  }
+
+  /** Attention is asked for only where something can be done about it. */
+  settleAttention(): void {
+    const now = (this.#u32[S_EVENTS >>> 2]! & (EVENT_INIT | EVENT_STOP)) !== 0
+    this.#u32[S_ATTENTION >>> 2] = now || this.interrupt || this.nmi ? 1 : 0
+  }
+}
