@@ -24,9 +24,12 @@ const TRIPLES = { 16: 'i386-pc-linux-code16', 32: 'i386-pc-linux', 64: 'x86_64-p
 
 export class Llvm {
   readonly #program: string
+  /** Where LLVM's library is, and what came with it. */
+  readonly #libraries: string
 
-  private constructor(program: string) {
+  private constructor(program: string, libraries: string) {
     this.#program = program
+    this.#libraries = libraries
   }
 
   /** Compiles the program, or says why that is not possible here. */
@@ -46,11 +49,13 @@ export class Llvm {
     process.once('exit', () => rmSync(folder, { recursive: true, force: true }))
     try {
       const source = fileURLToPath(new URL('llvm-disassembler.c', import.meta.url))
-      execFileSync('cc', ['-O2', '-o', program, source, library, `-Wl,-rpath,${dirname(library)}`], { stdio: 'pipe' })
+      // What the library itself needs is found when it runs.
+      const link = '-Wl,--unresolved-symbols=ignore-in-shared-libs'
+      execFileSync('cc', ['-O2', link, '-o', program, source, library], { stdio: 'pipe' })
     } catch (error) {
       return `no C compiler: ${error instanceof Error ? error.message : String(error)}`
     }
-    return new Llvm(program)
+    return new Llvm(program, dirname(library))
   }
 
   /** The first instruction of each slot of 16 bytes. */
@@ -64,7 +69,11 @@ export class Llvm {
   }
 
   #run(mode: 16 | 32 | 64, what: 'slots' | 'sweep', input: Uint8Array, most: number): Listing {
-    const { stdout, stderr, status } = spawnSync(this.#program, [TRIPLES[mode], what], { input, maxBuffer: MAX_BYTES })
+    const { stdout, stderr, status } = spawnSync(this.#program, [TRIPLES[mode], what], {
+      input,
+      maxBuffer: MAX_BYTES,
+      env: { ...process.env, LD_LIBRARY_PATH: this.#libraries },
+    })
     if (status !== 0) throw new Error(`llvm-disassembler ended with ${status}: ${stderr?.toString() ?? ''}`)
     const lengths = new Uint8Array(most)
     const mnemonics = new Uint16Array(most)
