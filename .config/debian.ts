@@ -26,7 +26,7 @@ interface AptModule {
 
 /** A package and the members that are wanted of it: paths as in the archive, shell patterns allowed. */
 export interface DebianMembers {
-  /** With `:i386` for the other architecture. */
+  /** With `:i386`, `:arm64` or `:armhf` for another architecture than amd64. */
   readonly package: string
   readonly members: readonly string[]
   /** The members are in the package's dependency whose name begins so: kernels have a package that names the newest. */
@@ -59,8 +59,13 @@ export async function debianMembers(wanted: readonly DebianMembers[]): Promise<r
     const temporary = await mkdtemp(join(root, 'fetch-'))
     const ignore = (): void => {}
     try {
+      const architectures = missing.map(({ package: name }) => name.split(':')[1] ?? 'amd64')
       const apt = await Apt.open(
-        { directory: join(temporary, 'apt'), architectures: ['amd64', 'i386'], withoutSecurity: true },
+        {
+          directory: join(temporary, 'apt'),
+          architectures: [...new Set(['amd64', ...architectures])],
+          withoutSecurity: true,
+        },
         ignore,
       )
       const names: string[] = []
@@ -74,7 +79,7 @@ export async function debianMembers(wanted: readonly DebianMembers[]): Promise<r
         const archive = (await readdir(downloads)).find(
           (file) =>
             file.startsWith(`${name}_`) &&
-            (architecture === undefined ? !file.endsWith('_i386.deb') : file.endsWith(`_${architecture}.deb`)),
+            (file.endsWith(`_${architecture ?? 'amd64'}.deb`) || file.endsWith('_all.deb')),
         )
         if (archive === undefined) throw new Error(`apt downloaded no ${entry.package}`)
         const folder = join(temporary, 'files')

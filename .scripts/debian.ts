@@ -19,6 +19,7 @@ const PROGRAMS: Readonly<Record<string, string>> = {
   'llvm-mc-22': 'llvm-22',
   'llvm-objdump-22': 'llvm-22',
   'qemu-system-x86_64': 'qemu-system-x86',
+  'qemu-system-aarch64': 'qemu-system-arm',
   'qemu-x86_64': 'qemu-user',
   'qemu-aarch64': 'qemu-user',
   'qemu-arm': 'qemu-user',

@@ -8,7 +8,8 @@ import { decodeA32, decodeA64, decodeThumb, formatLoadStore, isWideThumb, LoadSt
 /** An instruction set, and how long its words are. */
 export type SetName = 'a64' | 'a32' | 't32' | 't16'
 
-const PREFIX: Readonly<Record<SetName, string>> = {
+/** Of GNU's programs. */
+export const PREFIX: Readonly<Record<SetName, string>> = {
   a64: 'aarch64-linux-gnu',
   a32: 'arm-linux-gnueabihf',
   t32: 'arm-linux-gnueabihf',
@@ -22,7 +23,8 @@ export const hasProgram = (name: string): boolean => spawnSync(name, ['--version
 export const hasDisassemblers: boolean =
   hasProgram('llvm-objdump-22') && ['aarch64-linux-gnu-objdump', 'arm-linux-gnueabihf-objdump'].every(hasProgram)
 
-const LLVM_OPTIONS: Readonly<Record<SetName, readonly string[]>> = {
+/** What makes LLVM know all of a set. */
+export const LLVM_OPTIONS: Readonly<Record<SetName, readonly string[]>> = {
   a64: ['--mattr=+all'],
   a32: ['--triple=armv8.6a', '--mattr=+neon,+fullfp16,+fp-armv8,-mve'],
   t32: ['--triple=thumbv8.6a', '--mattr=+neon,+fullfp16,+fp-armv8,-mve,-cdecp0'],
@@ -67,8 +69,8 @@ export function disassemble(set: SetName, words: readonly number[], tool: 'llvm'
 
 const GNU_REGISTERS: Readonly<Record<string, string>> = { sl: 'r10', fp: 'r11', ip: 'r12' }
 
-/** One spelling for both: blanks, comments, number bases, lists, register names. */
-function normal(text: string): string {
+/** One spelling for all: blanks, comments, number bases, lists, register names. */
+export function normal(text: string): string {
   return text
     .replaceAll(/\s+/g, ' ')
     .replace(/\s*(@|\/\/|;| <).*$/, '')
@@ -115,7 +117,7 @@ export const lastForm = (): LoadStore['form'] => insn.form
 
 /** Mnemonics of what accesses memory; anchored, without conditions. */
 const MEMORY: Readonly<Record<'a64' | 'a32', RegExp>> = {
-  a64: /^(ld|st|swp|cas|prf|rprf|cpy|set[gpme]|dc |ic i|at |gcss|rcw|irg$)/,
+  a64: /^(ld|st(?!mopa)|swp|cas|prf|rprf|cpy|set[gpme]|dc |ic i|at |gcss|rcw|irg$)/,
   a32: /^(ld|st|swp|push|pop|vldm|vstm|vldr|vstr|vld[1-4]|vst[1-4]|vpush|vpop|fldm|fstm|pld|pli|tb[bh]|rfe|srs)/,
 }
 
