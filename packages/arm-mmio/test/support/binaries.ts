@@ -140,7 +140,10 @@ const CANDIDATE = /^(ld|st|swp|cas|prf|rprf|cpy|set|dc|ic|at|gcs|rcw|irg|push|po
 const NO_INSTRUCTION = /<unknown>|undefined|\?\?|^\.inst/i
 
 /** Where GNU's listing differs and LLVM's does not: each is looked at in its own listing. */
-const GNU_DIFFERENCES: readonly (readonly [string, (our: string, their: string, set: SetName) => boolean])[] = [
+const GNU_DIFFERENCES: readonly (readonly [
+  string,
+  (our: string, their: string, set: SetName, word: number) => boolean,
+])[] = [
   ['binutils 2.40 does not know it, or knows it as unallocated', (our, their) => our !== '' && their === ''],
   ['prefetch operations have newer names', (our, their) => our.startsWith('prfm') && their.startsWith('prfm #')],
   ['an empty list is unpredictable: refused', (our, their) => our === '' && their.endsWith('{}')],
@@ -152,6 +155,7 @@ const GNU_DIFFERENCES: readonly (readonly [string, (our: string, their: string, 
     'a register offset with bits 11:6 other than 0 is unallocated',
     (our, their, set, word) => our === '' && set === 't32' && word >>> 25 === 0x7c && (word & 0xfc0) !== 0,
   ],
+  ['system registers are loaded and stored in the M profile', (our, their) => our === '' && /^v(ldr|str)$/.test(their)],
   ['the FPA left the architecture', (our, their) => our === '' && /^(ld|st)f|^[ls]fm/.test(their)],
   ['prefetches have no writeback', (our, their) => /^ldrs?[bh] pc.*!$/.test(our) && their.startsWith('pl')],
 ]
