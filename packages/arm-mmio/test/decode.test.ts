@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { a32Forms, a64Forms, type Form, t16Forms, t32Forms } from '../src/index.ts'
-import { accessesMemory, disassemble, hasDisassemblers, lastForm, ours, type SetName } from './support/disassembly.ts'
-import { explain } from './support/differences.ts'
+import { unexplained } from './support/compare-text.ts'
+import { hasDisassemblers, lastForm, ours, type SetName } from './support/disassembly.ts'
 import { words } from './support/rng.ts'
 
 const SETS: readonly (readonly [SetName, readonly Form[]])[] = [
@@ -24,24 +24,6 @@ function sample(set: SetName, forms: readonly Form[], seed: number, perForm: num
   }
   return list
 }
-
-/** Compares texts; what no known difference explains comes back. */
-function unexplained(set: SetName, list: readonly number[], tool: 'llvm' | 'gnu'): string[] {
-  const theirs = disassemble(set, list, tool)
-  const size = set === 't16' ? 2 : 4
-  const wrong: string[] = []
-  list.forEach((word, index) => {
-    const text = theirs[index] as string
-    const our = ours(set, word, index * size)
-    const their = accessesMemory(set, text) && !isOther(text) ? text : ''
-    if (our === their || explain(set, our, text, word) !== undefined) return
-    wrong.push(`${word.toString(16)}: ours '${our}', ${tool}'s '${text}' (form ${lastForm().index})`)
-  })
-  return wrong
-}
-
-/** SVE and SME loads and stores that are not in the classes' rows are no accesses of ours. */
-const isOther = (text: string): boolean => /<unknown>|undefined/.test(text)
 
 describe.skipIf(!hasDisassemblers)(
   'text as LLVM prints it (skipped: llvm-22 or the cross binutils are not installed)',
