@@ -242,6 +242,8 @@ export const soak: Soak = {
     const build = (asm: Assembler): void => {
       lines.length = 0
       const words = new DataView(seed.buffer, seed.byteOffset)
+      // After a reset no x87 exception is masked, and CR0.NE is clear: the processor would stand still.
+      asm.fninit()
       for (const [i, register] of [eax, ecx, edx, esi, edi, ebp].entries())
         asm.mov(register, words.getUint32(4 * i, true))
       const count = 1 + source.below(8)
