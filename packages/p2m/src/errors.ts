@@ -12,6 +12,8 @@ export type P2mErrorCode =
   | 'ERR_MISMATCH'
   /** No machine frame for a table, or for RAM; nothing has changed but the sizes of leaves. */
   | 'ERR_NO_MEMORY'
+  /** A frame adopted twice, or dropped by more than hold it. */
+  | 'ERR_COUNT'
 
 /** Thrown for callers' mistakes. A guest's access to a hole is a result. */
 export class P2mError extends Error {

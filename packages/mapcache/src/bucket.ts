@@ -1,0 +1,116 @@
+/**
+ * The cached part of one aligned run of guest frames. Pages are valid one by one: a page that is not may be a hole, or
+ * may never have been asked for, so that there are no negative entries which could become stale.
+ */
+export class Bucket {
+  readonly index: number
+  /**
+   * By page: how many valid pages from this one on are of its kind and in consecutive machine frames; 0 where it is not
+   * valid itself. It is the bitmap of valid pages, and spares a hit the comparison of neighbours.
+   */
+  readonly runs: Uint32Array
+  /** By page, while it is valid: its machine frame. */
+  readonly mfns: Uint32Array
+  /** By page, while it is valid: 1 for ROM. */
+  readonly rom: Uint8Array
+  validPages: number = 0
+  /** When it was last used, by the set's own count. */
+  lastUse: number = 0
+  /** The next one in its chain. */
+  next: Bucket | null = null
+
+  constructor(index: number, pages: number) {
+    this.index = index
+    this.runs = new Uint32Array(pages)
+    this.mfns = new Uint32Array(pages)
+    this.rom = new Uint8Array(pages)
+  }
+
+  /** Makes pages valid that were not. */
+  set(page: number, count: number, mfn: number, rom: boolean): void {
+    const { runs, mfns } = this
+    for (let i = 0; i < count; i++) mfns[page + i] = mfn + i
+    this.rom.fill(rom ? 1 : 0, page, page + count)
+    const end = page + count
+    const after = end < runs.length && this.#continues(end - 1, end, rom) ? (runs[end] as number) : 0
+    for (let i = 0; i < count; i++) runs[page + i] = count - i + after
+    this.validPages += count
+    // Those before it go on into it.
+    for (let at = page - 1; at >= 0 && runs[at] !== 0 && this.#continues(at, at + 1, rom); at--) {
+      runs[at] = (runs[at + 1] as number) + 1
+    }
+  }
+
+  /** Makes valid pages invalid. */
+  clear(page: number, count: number): void {
+    const runs = this.runs
+    runs.fill(0, page, page + count)
+    this.validPages -= count
+    for (let at = page - 1; at >= 0 && (runs[at] as number) > page - at; at--) runs[at] = page - at
+  }
+
+  /** Whether a page and the valid one after it are one piece; `rom`: of which kind the one that is new is. */
+  #continues(page: number, next: number, rom: boolean): boolean {
+    const kind = rom ? 1 : 0
+    return this.mfns[next] === (this.mfns[page] as number) + 1 && this.rom[page] === kind && this.rom[next] === kind
+  }
+}
+
+/** Buckets by index, in chains; and which of them was used longest ago. */
+export class BucketSet {
+  readonly #chains: (Bucket | null)[]
+  readonly #mask: number
+  #uses = 0
+  size: number = 0
+
+  /** @param most - how many there are going to be, for the number of chains */
+  constructor(most: number) {
+    const chains = 2 ** Math.min(12, Math.ceil(Math.log2(most)))
+    this.#chains = Array.from({ length: chains }, () => null)
+    this.#mask = chains - 1
+  }
+
+  get(index: number): Bucket | null {
+    // The low 32 bits are enough to choose a chain.
+    let bucket = this.#chains[index & this.#mask] ?? null
+    while (bucket !== null && bucket.index !== index) bucket = bucket.next
+    return bucket
+  }
+
+  /** Marks one as used now. */
+  touch(bucket: Bucket): void {
+    bucket.lastUse = ++this.#uses
+  }
+
+  add(bucket: Bucket): void {
+    const chain = bucket.index & this.#mask
+    bucket.next = this.#chains[chain] ?? null
+    this.#chains[chain] = bucket
+    this.size++
+    this.touch(bucket)
+  }
+
+  remove(bucket: Bucket): void {
+    const chain = bucket.index & this.#mask
+    let at = this.#chains[chain] ?? null
+    if (at === bucket) this.#chains[chain] = bucket.next
+    else {
+      while (at !== null && at.next !== bucket) at = at.next
+      if (at !== null) at.next = bucket.next
+    }
+    this.size--
+  }
+
+  /** The one used longest ago: a look at each, which only giving one up for room needs. */
+  oldest(): Bucket | null {
+    let oldest: Bucket | null = null
+    for (const bucket of this.all()) if (oldest === null || bucket.lastUse < oldest.lastUse) oldest = bucket
+    return oldest
+  }
+
+  all(): Bucket[] {
+    const all: Bucket[] = []
+    for (const first of this.#chains) for (let each = first; each !== null; each = each.next) all.push(each)
+    return all
+  }
+}

@@ -1,0 +1,37 @@
+import type { HeldSegment } from './held-segment.ts'
+
+/** What copies are filled with when their mapping is released. */
+const POISON = 0xdb
+/** Released copies that are watched for late writes. */
+const WATCHED = 64
+
+/** A view that was written after the mapping it came from had been released. */
+export interface KeptView {
+  /** Where the mapping's segment was. */
+  readonly gpa: number
+  readonly length: number
+}
+
+/**
+ * The development mode: mappings hand out copies. A release carries changed bytes back and poisons the copy, so that who
+ * kept a view reads 0xDB, and who writes through it is found.
+ */
+export class Development {
+  readonly #released: { gpa: number; bytes: Uint8Array }[] = []
+
+  /** Fills what a segment's holder has seen, and remembers it. */
+  poison(segment: HeldSegment): void {
+    const { bytes, gpa } = segment
+    if (bytes === null) return
+    bytes.fill(POISON)
+    this.#released.push({ gpa, bytes })
+    if (this.#released.length > WATCHED) this.#released.shift()
+  }
+
+  /** Of the last released copies, those that are not poison any more. */
+  keptViews(): KeptView[] {
+    return this.#released
+      .filter(({ bytes }) => bytes.some((byte) => byte !== POISON))
+      .map(({ gpa, bytes }) => ({ gpa, length: bytes.length }))
+  }
+}

@@ -1,0 +1,35 @@
+/** What a user of `@retrap/mapcache` can do wrong. */
+export type MapCacheErrorCode =
+  /** A guest-physical address, a length or an offset outside what it can be. */
+  | 'ERR_RANGE'
+  /** An option, or a combination of them, that makes no cache. */
+  | 'ERR_OPTION'
+  /** A mapping used after its scope ended. */
+  | 'ERR_RELEASED'
+  /** A write through a mapping that was made for reading. */
+  | 'ERR_READ_ONLY'
+  /** The bytes of a mapping wanted in one piece, which they are not. */
+  | 'ERR_SCATTERED'
+  /** A cache used after it was closed. */
+  | 'ERR_CLOSED'
+  /** The guest's map names a machine frame that nobody owns: the map, or who frees frames, is wrong. */
+  | 'ERR_UNOWNED'
+
+/** Thrown for callers' mistakes. What a guest has at an address is a result. */
+export class MapCacheError extends Error {
+  override readonly name = 'MapCacheError'
+  readonly code: MapCacheErrorCode
+  /** The figures behind the message, by name; addresses and lengths in bytes. */
+  readonly figures: Readonly<Record<string, number>>
+
+  constructor(code: MapCacheErrorCode, message: string, figures: Record<string, number> = {}) {
+    super(message)
+    this.code = code
+    this.figures = figures
+  }
+}
+
+/** `0x…` form of a number, for messages. */
+export function hex(value: number): string {
+  return value < 0 ? String(value) : `0x${value.toString(16)}`
+}

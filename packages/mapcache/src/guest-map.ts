@@ -1,0 +1,68 @@
+/**
+ * What a guest frame is to a device model: RAM, RAM that it must not write, a device's registers, or nothing.
+ */
+export type FrameKind = 'ram' | 'rom' | 'mmio' | 'hole'
+
+/** Filled in by a {@link GuestMap}. */
+export class GuestFrame {
+  kind: FrameKind = 'hole'
+  /** Machine frame, for `ram` and `rom`; else −1. */
+  mfn: number = -1
+  /**
+   * Guest frames, from this one on, that are certainly of the same kind and, where there are machine frames, in
+   * consecutive ones: what is left of a large leaf. At least 1.
+   */
+  run: number = 1
+}
+
+/** A guest's map, as far as the cache looks at it. {@link guestMapOf} makes one of a `P2m`. */
+export interface GuestMap {
+  /** Says what a guest frame is now, in `into`. Must not throw for any frame number from 0 to 2 ** 40. */
+  lookup(gfn: number, into: GuestFrame): void
+  /** Told that a device model has written RAM: log-dirty tracking. Not called for writes to ROM, which are discarded. */
+  dirtied?(gfn: number, count: number): void
+}
+
+/**
+ * References to machine frames. A frame with a reference is not given to anybody else, whatever becomes of the guest
+ * frame that it was. `FrameCounts` of `@retrap/p2m` is one.
+ */
+export interface FrameReferences {
+  /** Takes one reference to each frame of a run; false, and none is taken, if one of them is nobody's. */
+  tryTake(mfn: number, count: number): boolean
+  /** Drops them. */
+  drop(mfn: number, count: number): void
+}
+
+/** The part of a `P2m` that {@link guestMapOf} uses. */
+export interface P2mView {
+  lookup(gfn: number, into: { mfn: number; type: number; order: number; rights: number }): number
+}
+
+/** Types of Xen's x86 p2m (xen/arch/x86/include/asm/p2m.h). What is not here is a hole to a device model. */
+const KIND_OF_TYPE: Readonly<Record<number, FrameKind>> = {
+  0: 'ram', // ram_rw
+  2: 'ram', // ram_logdirty: written like any other, and `dirtied` says so
+  3: 'rom', // ram_ro
+  4: 'mmio', // mmio_dm
+  5: 'mmio', // mmio_direct
+  15: 'ram', // ioreq_server: claimed accesses are the vCPUs', not DMA
+}
+
+/**
+ * A `P2m` as the cache wants it.
+ *
+ * @param dirtied - what is to be done for RAM that a device model wrote; default nothing
+ */
+export function guestMapOf(p2m: P2mView, dirtied?: (gfn: number, count: number) => void): GuestMap {
+  const entry = { mfn: -1, type: 0, order: 0, rights: 0 }
+  const lookup = (gfn: number, into: GuestFrame): void => {
+    p2m.lookup(gfn, entry)
+    const size = 2 ** entry.order
+    const kind = KIND_OF_TYPE[entry.type] ?? 'hole'
+    into.kind = kind
+    into.mfn = kind === 'ram' || kind === 'rom' ? entry.mfn : -1
+    into.run = size - (gfn % size)
+  }
+  return dirtied === undefined ? { lookup } : { lookup, dirtied }
+}

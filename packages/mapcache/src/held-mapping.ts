@@ -1,0 +1,245 @@
+import type { MachineMemory } from '@retrap/memory'
+import type { Development } from './development.ts'
+import { hex, MapCacheError } from './errors.ts'
+import type { FrameKind, FrameReferences, GuestMap } from './guest-map.ts'
+import { HeldSegment } from './held-segment.ts'
+import type { PendingInvalidation } from './invalidation.ts'
+import type { WritableMapping } from './mapping.ts'
+
+/** What a mapping needs of the cache that made it. */
+export interface MappingOwner {
+  readonly memory: MachineMemory
+  readonly map: GuestMap
+  readonly references: FrameReferences | null
+  readonly development: Development | null
+  readonly held: HeldList
+}
+
+/** The one implementation of both kinds of mapping. */
+export class HeldMapping implements WritableMapping {
+  readonly gpa: number
+  readonly length: number
+  readonly writable: boolean
+  held: boolean = true
+  orphaned: boolean = false
+  /** It has references of its own to its frames. Until a page of it leaves the cache, the cache's are enough. */
+  pinned: boolean = false
+  newer: HeldMapping | null = null
+  older: HeldMapping | null = null
+  readonly #owner: MappingOwner
+  readonly #kind: FrameKind
+  /** Machine address, if all of it is one piece whose bytes are handed out themselves; else −1. */
+  readonly #ma: number
+  /** Null until somebody asks, where it is one piece. */
+  #parts: readonly HeldSegment[] | null
+  #waiting: PendingInvalidation[] | null = null
+
+  /**
+   * @param ma - where all of it is, if it is one piece of RAM, or of ROM for reading, that is not copied; else −1
+   * @param segments - what it is; null if `ma` says it
+   */
+  constructor(
+    owner: MappingOwner,
+    gpa: number,
+    length: number,
+    writable: boolean,
+    kind: FrameKind,
+    ma: number,
+    segments: readonly HeldSegment[] | null,
+  ) {
+    this.#owner = owner
+    this.gpa = gpa
+    this.length = length
+    this.writable = writable
+    this.#kind = kind
+    this.#ma = ma
+    this.#parts = segments
+  }
+
+  get #segments(): readonly HeldSegment[] {
+    this.#parts ??= [new HeldSegment(this.#owner.memory, this.#kind, this.gpa, 0, this.length, this.#ma, false)]
+    return this.#parts
+  }
+
+  get segments(): readonly HeldSegment[] {
+    if (!this.held) throw this.#released()
+    return this.#segments
+  }
+
+  get bytes(): Uint8Array {
+    if (!this.held) throw this.#released()
+    if (this.#ma >= 0) {
+      // Not through the segments: most mappings are this, and are never asked for them.
+      const ma = this.#ma
+      return this.#owner.memory.u8.subarray(ma, ma + this.length)
+    }
+    const only = this.#segments.length === 1 ? this.#segments[0]?.bytes : null
+    if (only !== null && only !== undefined) return only
+    if (this.length === 0) return new Uint8Array()
+    const parts = this.#segments.map(({ kind, length }) => `${kind} ${hex(length)}`).join(', ')
+    throw new MapCacheError('ERR_SCATTERED', `GPA ${hex(this.gpa)} + ${hex(this.length)} is not one piece: ${parts}`, {
+      gpa: this.gpa,
+      length: this.length,
+      segments: this.#segments.length,
+    })
+  }
+
+  /** Whether a machine frame under it belongs to one of these guest frames. */
+  overlaps(gfn: number, count: number): boolean {
+    if (this.#ma >= 0) return this.gpa < (gfn + count) * 4096 && this.gpa + this.length > gfn * 4096
+    for (const segment of this.#segments) if (segment.overlaps(gfn, count)) return true
+    return false
+  }
+
+  /** Has an invalidation wait for its release. */
+  delay(invalidation: PendingInvalidation): void {
+    this.orphaned = true
+    this.#waiting ??= []
+    this.#waiting.push(invalidation)
+    invalidation.pending++
+  }
+
+  /** Takes references of its own; the cache still has its. */
+  pin(): void {
+    const references = this.#owner.references
+    if (this.pinned || references === null) return
+    for (const segment of this.#segments) {
+      if (segment.ma < 0 || references.tryTake(segment.mfn, segment.frames)) continue
+      throw new MapCacheError('ERR_UNOWNED', `machine frame ${hex(segment.mfn)} is in use and belongs to nobody`, {
+        mfn: segment.mfn,
+        gpa: segment.gpa,
+      })
+    }
+    this.pinned = true
+  }
+
+  read(offset: number, into: Uint8Array): number {
+    this.#check(offset, into.length)
+    const u8 = this.#owner.memory.u8
+    if (this.#owner.development !== null) this.#settle()
+    let done = 0
+    for (const segment of this.#segments) {
+      const skip = offset + done - segment.offset
+      if (skip >= segment.length) continue
+      if (done === into.length || segment.ma < 0) break
+      const piece = Math.min(segment.length - skip, into.length - done)
+      into.set(u8.subarray(segment.ma + skip, segment.ma + skip + piece), done)
+      done += piece
+    }
+    return done
+  }
+
+  write(offset: number, from: Uint8Array): number {
+    this.#check(offset, from.length)
+    if (!this.writable) {
+      throw new MapCacheError('ERR_READ_ONLY', `GPA ${hex(this.gpa)} + ${hex(this.length)} was mapped for reading`, {
+        gpa: this.gpa,
+        length: this.length,
+      })
+    }
+    if (this.#owner.development !== null) this.#settle()
+    let done = 0
+    for (const segment of this.#segments) {
+      const skip = offset + done - segment.offset
+      if (skip >= segment.length) continue
+      if (done === from.length || segment.ma < 0) break
+      const piece = Math.min(segment.length - skip, from.length - done)
+      if (segment.kind === 'ram') {
+        const ma = segment.ma + skip
+        this.#owner.memory.u8.set(from.subarray(done, done + piece), ma)
+        this.#owner.memory.noteWrite(ma, piece)
+      }
+      done += piece
+    }
+    if (this.#owner.development !== null) this.#settle()
+    return done
+  }
+
+  release(): void {
+    if (this.end() || this.#owner.development === null) return
+    throw new MapCacheError(
+      'ERR_READ_ONLY',
+      `GPA ${hex(this.gpa)} was mapped for reading, and its bytes were written`,
+      {
+        gpa: this.gpa,
+        length: this.length,
+      },
+    )
+  }
+
+  [Symbol.dispose](): void {
+    this.release()
+  }
+
+  /** Releases it. False if the development mode found that a mapping for reading had been written. */
+  end(): boolean {
+    if (!this.held) return true
+    const { memory, map, references, development } = this.#owner
+    const changed = development !== null && this.#settle()
+    this.held = false
+    this.#owner.held.remove(this)
+    // The usual end: nothing was written, nothing has happened to it.
+    if (this.#ma >= 0 && !this.writable && !this.pinned && this.#waiting === null) return true
+    for (const segment of this.#segments) {
+      development?.poison(segment)
+      if (segment.ma < 0) continue
+      if (this.writable && segment.kind === 'ram') {
+        memory.noteWrite(segment.ma, segment.length)
+        // Even if some frame has left the guest: a page too many counts as written, never one too few.
+        map.dirtied?.(segment.gfn, segment.frames)
+      }
+      if (this.pinned) references?.drop(segment.mfn, segment.frames)
+    }
+    const waiting = this.#waiting
+    this.#waiting = null
+    if (waiting !== null) for (const each of waiting) each.released()
+    return this.writable || !changed
+  }
+
+  #settle(): boolean {
+    let changed = false
+    for (const segment of this.#segments) {
+      if (segment.settle(this.#owner.memory, !this.writable || segment.kind === 'rom')) changed = true
+    }
+    return changed
+  }
+
+  #check(offset: number, length: number): void {
+    if (!this.held) throw this.#released()
+    if (Number.isSafeInteger(offset) && offset >= 0 && offset + length <= this.length) return
+    throw new MapCacheError('ERR_RANGE', `${length} bytes at ${offset} of a mapping of ${this.length}`, {
+      offset,
+      length,
+      mapped: this.length,
+    })
+  }
+
+  #released(): MapCacheError {
+    return new MapCacheError('ERR_RELEASED', `the mapping of GPA ${hex(this.gpa)} has been released`, {
+      gpa: this.gpa,
+      length: this.length,
+    })
+  }
+}
+
+/** The mappings held now, newest first. */
+export class HeldList {
+  newest: HeldMapping | null = null
+  size: number = 0
+  /** The most there have been at once. */
+  most: number = 0
+
+  add(mapping: HeldMapping): void {
+    mapping.older = this.newest
+    if (this.newest !== null) this.newest.newer = mapping
+    this.newest = mapping
+    if (++this.size > this.most) this.most = this.size
+  }
+
+  remove(mapping: HeldMapping): void {
+    if (mapping.newer === null) this.newest = mapping.older
+    else mapping.newer.older = mapping.older
+    if (mapping.older !== null) mapping.older.newer = mapping.newer
+    this.size--
+  }
+}

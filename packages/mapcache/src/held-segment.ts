@@ -1,0 +1,76 @@
+import type { MachineMemory } from '@retrap/memory'
+import type { FrameKind } from './guest-map.ts'
+import type { WritableSegment } from './mapping.ts'
+
+/** A part of a held mapping. */
+export class HeldSegment implements WritableSegment {
+  readonly kind: FrameKind
+  readonly gpa: number
+  readonly offset: number
+  readonly length: number
+  readonly bytes: Uint8Array | null
+  /** Machine address; −1 where there is none. */
+  readonly ma: number
+  /** What the copy that the holder has was made of, where it has a copy. */
+  readonly #original: Uint8Array | null
+
+  /** @param copied - the holder gets a copy instead of the bytes themselves */
+  constructor(
+    memory: MachineMemory,
+    kind: FrameKind,
+    gpa: number,
+    offset: number,
+    length: number,
+    ma: number,
+    copied: boolean,
+  ) {
+    this.kind = kind
+    this.gpa = gpa
+    this.offset = offset
+    this.length = length
+    this.ma = ma
+    this.bytes = ma < 0 ? null : copied ? memory.read(ma, length) : memory.u8.subarray(ma, ma + length)
+    this.#original = copied && this.bytes !== null ? this.bytes.slice() : null
+  }
+
+  /** Whether a guest frame of a range is under it, with a machine frame that can be taken away. */
+  overlaps(gfn: number, count: number): boolean {
+    return this.ma >= 0 && this.gpa < (gfn + count) * 4096 && this.gpa + this.length > gfn * 4096
+  }
+
+  /** First machine frame. */
+  get mfn(): number {
+    return Math.floor(this.ma / 4096)
+  }
+
+  /** First guest frame. */
+  get gfn(): number {
+    return Math.floor(this.gpa / 4096)
+  }
+
+  /** Frames that it touches. */
+  get frames(): number {
+    return Math.floor((this.ma + this.length - 1) / 4096) - this.mfn + 1
+  }
+
+  /**
+   * Carries what the holder changed in its copy to memory, byte by byte: the guest may have written others meanwhile.
+   *
+   * @param discard - forget the changes instead
+   * @returns whether there were any
+   */
+  settle(memory: MachineMemory, discard: boolean): boolean {
+    const bytes = this.bytes
+    const original = this.#original
+    if (bytes === null || original === null) return false
+    let changed = false
+    for (let i = 0; i < bytes.length; i++) {
+      if (bytes[i] === original[i]) continue
+      changed = true
+      if (!discard) memory.u8[this.ma + i] = bytes[i] as number
+    }
+    bytes.set(memory.u8.subarray(this.ma, this.ma + this.length))
+    original.set(bytes)
+    return changed
+  }
+}

@@ -1,0 +1,47 @@
+/**
+ * One invalidation, until nothing that was mapped before it can reach the old frames: the acknowledgement is due when
+ * it is done.
+ *
+ * Nothing here waits by itself. Who holds a mapping and waits for an invalidation of its frames waits for itself:
+ * release first.
+ */
+export interface Invalidation {
+  /** Whether the acknowledgement may be sent. */
+  readonly done: boolean
+  /** Held mappings that it still waits for. */
+  readonly pending: number
+  /** Calls back when it is done: at once, if it is. */
+  onDone(callback: () => void): void
+  /** Resolves when it is done. */
+  settled(): Promise<void>
+}
+
+/** An {@link Invalidation} that counts down. */
+export class PendingInvalidation implements Invalidation {
+  pending: number = 0
+  #callbacks: (() => void)[] = []
+
+  get done(): boolean {
+    return this.pending === 0
+  }
+
+  onDone(callback: () => void): void {
+    if (this.pending === 0) callback()
+    else this.#callbacks.push(callback)
+  }
+
+  settled(): Promise<void> {
+    return new Promise((resolve) => this.onDone(resolve))
+  }
+
+  /** One of the mappings that it waits for has been released. */
+  released(): void {
+    if (--this.pending > 0) return
+    const callbacks = this.#callbacks
+    this.#callbacks = []
+    for (const callback of callbacks) callback()
+  }
+}
+
+/** The invalidation that no mapping was in the way of. */
+export const NOTHING_HELD: Invalidation = new PendingInvalidation()

@@ -1,0 +1,341 @@
+import type { MachineMemory } from '@retrap/memory'
+import { Development, type KeptView } from './development.ts'
+import { hex, MapCacheError } from './errors.ts'
+import type { FrameReferences, GuestMap } from './guest-map.ts'
+import { HeldList, HeldMapping, type MappingOwner } from './held-mapping.ts'
+import { HeldSegment } from './held-segment.ts'
+import { NOTHING_HELD, PendingInvalidation, type Invalidation } from './invalidation.ts'
+import type { Mapping, WritableMapping } from './mapping.ts'
+import { MAX_GFN, PageCache } from './page-cache.ts'
+
+const PAGE = 4096
+
+/** What a {@link MapCache} is made of. */
+export interface MapCacheOptions {
+  readonly memory: MachineMemory
+  /** The guest's map; see `guestMapOf`. */
+  readonly map: GuestMap
+  /**
+   * Keeps frames from being given to somebody else while the cache knows them. Without it nobody may reuse a frame before
+   * the invalidation that follows its removal is done.
+   */
+  readonly references?: FrameReferences
+  /** Guest memory that buckets may cover; the least recently used goes. Default 1 GiB. */
+  readonly budgetBytes?: number
+  /** Guest memory of one bucket: a power of two, 4 KiB to 1 GiB. Default 1 MiB. */
+  readonly bucketBytes?: number
+  /** Hand out copies that are poisoned on release, to find those who keep views. Slow. */
+  readonly development?: boolean
+}
+
+/** What a cache has done since it was made, and what it has now. */
+export interface MapCacheStatistics {
+  /** Runs of pages found in the bucket used last. */
+  readonly shortcutHits: number
+  /** Runs of pages found in another bucket. */
+  readonly hits: number
+  /** Runs of pages for which the guest's map was asked, holes among them. */
+  readonly misses: number
+  /** Buckets given up for room. */
+  readonly evictions: number
+  readonly invalidations: number
+  /** Invalidations that had to wait for a held mapping. */
+  readonly delayed: number
+  readonly buckets: number
+  readonly validPages: number
+  /** Mappings held now, and the most there have been at once. */
+  readonly held: number
+  readonly mostHeld: number
+}
+
+/**
+ * A device model's way to guest memory: which machine memory guest-physical addresses are, remembered in buckets until
+ * told that RAM has left the guest.
+ *
+ * One thread uses one cache; each thread with device models has its own, over the same machine memory.
+ *
+ * After `invalidate` has returned, no mapping made later reaches what was there before; when the invalidation is done,
+ * no earlier one does either. A hit between the removal of RAM and the notice may return the old frame: it is alive, and
+ * that mapping is waited for like any other.
+ */
+export class MapCache {
+  readonly #owner: MappingOwner
+  readonly #pages: PageCache
+  readonly #memory: MachineMemory
+  readonly #development: Development | null
+  readonly #held = new HeldList()
+  #invalidations = 0
+  #delayed = 0
+  #closed = false
+  #pieceBytes = 0
+
+  /** @throws MapCacheError `ERR_OPTION` */
+  constructor(options: MapCacheOptions) {
+    const { memory, map, references = null, budgetBytes = 2 ** 30, bucketBytes = 2 ** 20 } = options
+    const pages = bucketBytes / PAGE
+    if (!(Number.isInteger(Math.log2(pages)) && pages >= 1 && pages <= 2 ** 18)) {
+      throw new MapCacheError(
+        'ERR_OPTION',
+        `buckets of ${bucketBytes} bytes: expected a power of two, 4 KiB to 1 GiB`,
+        {
+          bucketBytes,
+        },
+      )
+    }
+    if (!(budgetBytes >= bucketBytes)) {
+      throw new MapCacheError('ERR_OPTION', `a budget of ${budgetBytes} bytes: expected a bucket's ${bucketBytes}`, {
+        budgetBytes,
+        bucketBytes,
+      })
+    }
+    this.#memory = memory
+    this.#development = options.development === true ? new Development() : null
+    this.#pages = new PageCache(map, references, pages, Math.floor(budgetBytes / bucketBytes), (gfn, count) => {
+      for (let each = this.#held.newest; each !== null; each = each.older) if (each.overlaps(gfn, count)) each.pin()
+    })
+    this.#owner = {
+      memory,
+      map,
+      references,
+      development: this.#development,
+      held: this.#held,
+    }
+  }
+
+  /**
+   * Holds guest memory for reading.
+   *
+   * @param gpa - guest-physical address; what no guest has is a hole
+   * @param length - in bytes; may be 0
+   * @throws MapCacheError `ERR_RANGE` for a negative address or length, `ERR_CLOSED`, `ERR_UNOWNED`
+   */
+  map(gpa: number, length: number): Mapping {
+    return this.#hold(gpa, length, false)
+  }
+
+  /** Holds guest memory for reading and writing. @throws as {@link MapCache.map} */
+  mapForWriting(gpa: number, length: number): WritableMapping {
+    return this.#hold(gpa, length, true)
+  }
+
+  /**
+   * Holds guest memory for reading while a function runs, or until the promise that it returns is settled.
+   *
+   * @returns what the function returns
+   * @throws as {@link MapCache.map}
+   */
+  with<T>(gpa: number, length: number, use: (mapping: Mapping) => T): T {
+    return during(this.#hold(gpa, length, false), use)
+  }
+
+  /** As {@link MapCache.with}, for writing. */
+  withWriting<T>(gpa: number, length: number, use: (mapping: WritableMapping) => T): T {
+    return during(this.#hold(gpa, length, true), use)
+  }
+
+  /** DMA from the guest. @returns false if some byte is not RAM; what comes before it has been read */
+  read(gpa: number, into: Uint8Array): boolean {
+    return this.readSome(gpa, into) === into.length
+  }
+
+  /** DMA to the guest. @returns false if some byte is not RAM; what comes before it has been written. ROM swallows its part */
+  write(gpa: number, from: Uint8Array): boolean {
+    return this.writeSome(gpa, from) === from.length
+  }
+
+  /** Copies out. @returns the bytes copied: those before the first one that is neither RAM nor ROM */
+  readSome(gpa: number, into: Uint8Array): number {
+    this.#check(gpa, into.length)
+    const u8 = this.#memory.u8
+    for (let done = 0; done < into.length;) {
+      const ma = this.#piece(gpa + done, into.length - done)
+      if (ma < 0) return done
+      const piece = this.#pieceBytes
+      into.set(u8.subarray(ma, ma + piece), done)
+      done += piece
+    }
+    return into.length
+  }
+
+  /** Copies in, and counts the pages as written. @returns as {@link MapCache.readSome} */
+  writeSome(gpa: number, from: Uint8Array): number {
+    this.#check(gpa, from.length)
+    for (let done = 0; done < from.length;) {
+      const ma = this.#piece(gpa + done, from.length - done)
+      if (ma < 0) return done
+      const piece = this.#pieceBytes
+      if (this.#pages.kind === 'ram') {
+        this.#memory.u8.set(piece === from.length ? from : from.subarray(done, done + piece), ma)
+        this.#written(gpa + done, ma, piece)
+      }
+      done += piece
+    }
+    return from.length
+  }
+
+  /** Writes equal bytes. @returns as {@link MapCache.readSome} */
+  fillSome(gpa: number, length: number, value: number): number {
+    this.#check(gpa, length)
+    for (let done = 0; done < length;) {
+      const ma = this.#piece(gpa + done, length - done)
+      if (ma < 0) return done
+      const piece = this.#pieceBytes
+      if (this.#pages.kind === 'ram') {
+        this.#memory.u8.fill(value, ma, ma + piece)
+        this.#written(gpa + done, ma, piece)
+      }
+      done += piece
+    }
+    return length
+  }
+
+  /** Guest-physical address of the first byte of a view of a held mapping, or of a part of one; −1 if it is none. */
+  gpaOf(view: Uint8Array): number {
+    for (let each = this.#held.newest; each !== null; each = each.older) {
+      for (const { bytes, gpa } of each.segments) {
+        if (bytes === null || bytes.buffer !== view.buffer) continue
+        const distance = view.byteOffset - bytes.byteOffset
+        if (distance >= 0 && distance < bytes.length) return gpa + distance
+      }
+    }
+    return -1
+  }
+
+  /**
+   * To be called when RAM may have left the guest, after its map has changed and before the change is acknowledged.
+   * Needless calls do no harm.
+   *
+   * @param gfn - first guest frame; without it and `count`, everything
+   * @returns what the acknowledgement has to wait for
+   */
+  invalidate(gfn: number = 0, count: number = MAX_GFN - gfn): Invalidation {
+    return this.#invalidate(gfn, count, false)
+  }
+
+  /**
+   * To be called when guest frames may no longer be written (RAM became ROM): as {@link MapCache.invalidate}, but
+   * mappings for reading are not waited for.
+   */
+  revokeWrites(gfn: number, count: number): Invalidation {
+    return this.#invalidate(gfn, count, true)
+  }
+
+  /**
+   * Ends every mapping, as when the device model dies: their accessors throw, what waited for them is done, and nothing
+   * can be mapped any more.
+   */
+  close(): void {
+    this.#closed = true
+    for (let each = this.#held.newest; each !== null; each = this.#held.newest) each.end()
+    this.#pages.drop(0, MAX_GFN)
+  }
+
+  get statistics(): MapCacheStatistics {
+    const pages = this.#pages
+    return {
+      shortcutHits: pages.shortcutHits,
+      hits: pages.hits,
+      misses: pages.misses,
+      evictions: pages.evictions,
+      invalidations: this.#invalidations,
+      delayed: this.#delayed,
+      buckets: pages.buckets,
+      validPages: pages.validPages,
+      held: this.#held.size,
+      mostHeld: this.#held.most,
+    }
+  }
+
+  /** In development mode: of the last 64 released pieces, those written after their release. */
+  keptViews(): KeptView[] {
+    return this.#development?.keptViews() ?? []
+  }
+
+  #hold(gpa: number, length: number, writable: boolean): HeldMapping {
+    this.#check(gpa, length)
+    let mapping: HeldMapping | null = null
+    if (length > 0 && this.#development === null) {
+      const ma = this.#piece(gpa, length)
+      const { kind } = this.#pages
+      if (ma >= 0 && this.#pieceBytes === length && (kind === 'ram' || !writable))
+        mapping = new HeldMapping(this.#owner, gpa, length, writable, kind, ma, null)
+    }
+    mapping ??= new HeldMapping(this.#owner, gpa, length, writable, 'hole', -1, this.#segments(gpa, length, writable))
+    this.#held.add(mapping)
+    return mapping
+  }
+
+  #segments(gpa: number, length: number, writable: boolean): HeldSegment[] {
+    const segments: HeldSegment[] = []
+    for (let done = 0; done < length;) {
+      const at = gpa + done
+      const ma = this.#piece(at, length - done)
+      const kind = this.#pages.kind
+      let bytes = this.#pieceBytes
+      // A run goes on in the next bucket.
+      while (done + bytes < length) {
+        const next = this.#piece(at + bytes, length - done - bytes)
+        if (this.#pages.kind !== kind || next !== (ma < 0 ? -1 : ma + bytes)) break
+        bytes += this.#pieceBytes
+      }
+      const copied = this.#development !== null || (writable && kind === 'rom')
+      segments.push(new HeldSegment(this.#memory, kind, at, done, bytes, ma, copied))
+      done += bytes
+    }
+    return segments
+  }
+
+  /** Machine address of a byte, or −1; `#pieceBytes` becomes how many of `wanted` bytes follow it in one piece. */
+  #piece(gpa: number, wanted: number): number {
+    const gfn = Math.floor(gpa / PAGE)
+    const offset = gpa - gfn * PAGE
+    const pages = this.#pages
+    pages.resolve(gfn, Math.floor((offset + wanted - 1) / PAGE) + 1)
+    this.#pieceBytes = Math.min(wanted, pages.run * PAGE - offset)
+    return pages.mfn < 0 ? -1 : pages.mfn * PAGE + offset
+  }
+
+  #written(gpa: number, ma: number, bytes: number): void {
+    this.#memory.noteWrite(ma, bytes)
+    const gfn = Math.floor(gpa / PAGE)
+    this.#owner.map.dirtied?.(gfn, Math.floor((gpa + bytes - 1) / PAGE) - gfn + 1)
+  }
+
+  #invalidate(gfn: number, count: number, writersOnly: boolean): Invalidation {
+    if (!(Number.isSafeInteger(gfn) && Number.isSafeInteger(count) && gfn >= 0 && count >= 1)) {
+      throw new MapCacheError('ERR_RANGE', `${count} guest frames at ${hex(gfn)}: expected at least 1`, { gfn, count })
+    }
+    this.#invalidations++
+    let invalidation: PendingInvalidation | null = null
+    for (let each = this.#held.newest; each !== null; each = each.older) {
+      if (!each.overlaps(gfn, count)) continue
+      each.pin()
+      if (writersOnly && !each.writable) continue
+      invalidation ??= new PendingInvalidation()
+      each.delay(invalidation)
+    }
+    this.#pages.drop(gfn, count)
+    if (invalidation === null) return NOTHING_HELD
+    this.#delayed++
+    return invalidation
+  }
+
+  #check(gpa: number, length: number): void {
+    if (this.#closed) throw new MapCacheError('ERR_CLOSED', 'this map cache has been closed')
+    if (Number.isInteger(gpa) && Number.isSafeInteger(length) && gpa >= 0 && length >= 0) return
+    throw new MapCacheError('ERR_RANGE', `${length} bytes at GPA ${hex(gpa)}`, { gpa, length })
+  }
+}
+
+function during<M extends Mapping, T>(mapping: M, use: (mapping: M) => T): T {
+  let result: T
+  try {
+    result = use(mapping)
+  } catch (error) {
+    mapping.release()
+    throw error
+  }
+  if (result instanceof Promise) return result.finally(() => mapping.release()) as T
+  mapping.release()
+  return result
+}

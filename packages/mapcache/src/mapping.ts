@@ -1,0 +1,65 @@
+/// <reference lib="esnext.disposable" preserve="true" />
+import type { FrameKind } from './guest-map.ts'
+
+/** Bytes that are not to be written. The development mode finds those who cast that away. */
+export interface ReadonlyBytes extends ArrayLike<number>, Iterable<number> {
+  subarray(start?: number, end?: number): ReadonlyBytes
+  /** A copy. */
+  slice(start?: number, end?: number): Uint8Array
+}
+
+/** A part of a mapping that is of one kind and, for `ram` and `rom`, in one piece of machine memory. */
+export interface Segment {
+  readonly kind: FrameKind
+  /** Guest-physical address of its first byte. */
+  readonly gpa: number
+  /** Distance from the mapping's first byte. */
+  readonly offset: number
+  readonly length: number
+  /** Its bytes while the mapping is held; null for `mmio` and `hole`. */
+  readonly bytes: ReadonlyBytes | null
+}
+
+/** A {@link Segment} that may be written. What is written to the `bytes` of `rom` is lost. */
+export interface WritableSegment extends Segment {
+  readonly bytes: Uint8Array | null
+}
+
+/**
+ * Guest memory, held for a scope: end it with `using`, or with `release`. While it is held, RAM that leaves the guest
+ * stays what it was under it, reused by nobody, and the guest that removed it waits.
+ */
+export interface Mapping extends Disposable {
+  readonly gpa: number
+  readonly length: number
+  /** False once it has been released, or its cache closed. */
+  readonly held: boolean
+  /** Whether frames under it have left the guest since it was made. A device may well give up then. */
+  readonly orphaned: boolean
+  /** What it covers, in order and without gaps. @throws MapCacheError `ERR_RELEASED` */
+  readonly segments: readonly Segment[]
+  /** All of it in one piece. @throws MapCacheError `ERR_RELEASED`; `ERR_SCATTERED` unless it is one segment with bytes */
+  readonly bytes: ReadonlyBytes
+  /**
+   * Copies out from an offset on.
+   *
+   * @returns the bytes copied: those before the first one that is neither RAM nor ROM
+   * @throws MapCacheError `ERR_RELEASED`, `ERR_RANGE`
+   */
+  read(offset: number, into: Uint8Array): number
+  /** Ends its scope. A second time does nothing. */
+  release(): void
+}
+
+/** A {@link Mapping} for writing: when it is released all its RAM counts as written. */
+export interface WritableMapping extends Mapping {
+  readonly segments: readonly WritableSegment[]
+  readonly bytes: Uint8Array
+  /**
+   * Copies in from an offset on; ROM swallows its part.
+   *
+   * @returns the bytes taken: those before the first one that is neither RAM nor ROM
+   * @throws MapCacheError `ERR_RELEASED`, `ERR_RANGE`, and `ERR_READ_ONLY` where a mapping for reading was cast
+   */
+  write(offset: number, from: Uint8Array): number
+}

@@ -1,0 +1,123 @@
+import type { MachineMemory } from '@retrap/memory'
+import { hex, P2mError } from './errors.ts'
+
+/**
+ * Who has a hold on machine frames: a count a frame, in machine memory, which every thread may change. The guest that a
+ * frame is RAM of counts once; so does every device model that knows it and everybody who mapped it as a foreign frame.
+ * The last to drop a frame frees it, and scrubs it with that; nobody sees a frame of which somebody else still has a
+ * view.
+ *
+ * Frames that nobody has adopted count 0: tables, hypervisor regions, free ones.
+ */
+export class FrameCounts {
+  readonly #memory: MachineMemory
+  /** By MFN. */
+  readonly #counts: Uint32Array
+  /** MA of the counts: what {@link FrameCounts.attach} takes. */
+  readonly ma: number
+
+  /**
+   * Sets aside 4 bytes a frame of machine memory.
+   *
+   * @throws MemoryError `ERR_NO_MEMORY`
+   */
+  static create(memory: MachineMemory): FrameCounts {
+    return new FrameCounts(memory, memory.allocate(memory.frameCount * 4, 4, 'frame counts'))
+  }
+
+  /** A further view, in a Worker or after a snapshot of machine memory. */
+  static attach(memory: MachineMemory, ma: number): FrameCounts {
+    return new FrameCounts(memory, ma)
+  }
+
+  private constructor(memory: MachineMemory, ma: number) {
+    this.#memory = memory
+    this.ma = ma
+    this.#counts = new Uint32Array(memory.buffer, ma, memory.frameCount)
+  }
+
+  /** References to a frame; 0 if it is free, or not counted. */
+  count(mfn: number): number {
+    return mfn >= 0 && mfn < this.#counts.length ? Atomics.load(this.#counts, mfn) : 0
+  }
+
+  /**
+   * Begins to count frames that the caller has allocated: its own reference is the first.
+   *
+   * @throws P2mError `ERR_RANGE`; `ERR_COUNT` if one is counted already, and then none has been adopted
+   */
+  adopt(mfn: number, count: number): void {
+    this.#check(mfn, count)
+    for (let i = 0; i < count; i++) {
+      if (Atomics.compareExchange(this.#counts, mfn + i, 0, 1) === 0) continue
+      this.#lower(mfn, i)
+      throw new P2mError('ERR_COUNT', `machine frame ${hex(mfn + i)} is counted already`, { mfn: mfn + i })
+    }
+  }
+
+  /**
+   * Takes a reference to each frame of a run.
+   *
+   * @returns false if one of them has no owner; then nothing has changed
+   * @throws P2mError `ERR_RANGE`
+   */
+  tryTake(mfn: number, count: number): boolean {
+    this.#check(mfn, count)
+    for (let i = 0; i < count; i++) {
+      if (this.#raise(mfn + i)) continue
+      // Frames whose other references went meanwhile are freed here.
+      if (i > 0) this.drop(mfn, i)
+      return false
+    }
+    return true
+  }
+
+  /**
+   * Drops a reference to each frame of a run, and frees those that were the last.
+   *
+   * @throws P2mError `ERR_RANGE`; `ERR_COUNT` for a frame without references
+   */
+  drop(mfn: number, count: number): void {
+    this.#check(mfn, count)
+    const counts = this.#counts
+    let first = mfn
+    for (let frame = mfn; frame < mfn + count; frame++) {
+      const before = Atomics.sub(counts, frame, 1)
+      if (before === 1) continue
+      this.#free(first, frame)
+      first = frame + 1
+      if (before !== 0) continue
+      Atomics.store(counts, frame, 0)
+      throw new P2mError('ERR_COUNT', `machine frame ${hex(frame)} has no references to drop`, { mfn: frame })
+    }
+    this.#free(first, mfn + count)
+  }
+
+  #raise(frame: number): boolean {
+    const counts = this.#counts
+    for (let old = Atomics.load(counts, frame); old !== 0;) {
+      const seen = Atomics.compareExchange(counts, frame, old, old + 1)
+      if (seen === old) return true
+      old = seen
+    }
+    return false
+  }
+
+  #lower(mfn: number, count: number): void {
+    for (let i = 0; i < count; i++) Atomics.sub(this.#counts, mfn + i, 1)
+  }
+
+  /** Frees the frames from `from` up to `to`, in runs as large as there are. */
+  #free(from: number, to: number): void {
+    while (from < to) {
+      const order = from % 512 === 0 && to - from >= 512 ? 9 : 0
+      this.#memory.frames.free(from, order)
+      from += 2 ** order
+    }
+  }
+
+  #check(mfn: number, count: number): void {
+    if (Number.isSafeInteger(count) && count >= 1 && mfn > 0 && mfn + count <= this.#counts.length) return
+    throw new P2mError('ERR_RANGE', `${count} machine frames at ${hex(mfn)} are not in machine memory`, { mfn, count })
+  }
+}
