@@ -305,13 +305,13 @@ export class Domain {
   reset(): void {
     this.#exit = null
     this.#ferr.set(false)
+    // First of all, so that a model's handler has been told before its model is reset.
+    for (const vcpu of this.vcpus) vcpu.cancelRequest()
+    this.dispatch.reset()
     this.interrupts.reset()
     this.devices.reset()
     for (const { remote } of this.#servers) remote.reset()
-    for (const vcpu of this.vcpus) {
-      vcpu.cancelRequest()
-      vcpu.cpu.reset(vcpu.id === 0)
-    }
+    for (const vcpu of this.vcpus) vcpu.cpu.reset(vcpu.id === 0)
   }
 
   /**

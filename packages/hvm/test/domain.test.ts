@@ -494,6 +494,45 @@ describe('devices', () => {
     expect(guest.state().registers['rip']).toBe('0xfff0')
     expect(guest.read32(RESULT)).toBe(0)
   })
+
+  test('a reset clears the latch of port 0xCF8, and models hear of their lost requests before it', async () => {
+    const told: string[] = []
+    const guest = new Guest(
+      (asm) => {
+        asm.mov(dx, 0xcf8).mov(eax, imm32(0x8000_1000)).out(dx, eax)
+        asking(asm)
+      },
+      {
+        devices: [
+          {
+            name: 'late',
+            synchronous: false,
+            attach: (context) =>
+              void context.mapMmio(DEVICE, 0x1000, {
+                read: (_offset, _size, access) =>
+                  new Promise<number>((resolve) => {
+                    access?.signal.addEventListener('abort', () => {
+                      told.push('cancelled')
+                      resolve(0)
+                    })
+                  }),
+                write: () => undefined,
+              }),
+            reset: () => void told.push('reset'),
+          },
+        ],
+      },
+    )
+    const { dispatch } = guest.domain
+    const running = guest.run()
+    while (!dispatch.pending(0)) await new Promise((resolve) => setImmediate(resolve))
+    guest.domain.stop({ reason: 'stopped' })
+    expect(await running).toEqual({ reason: 'stopped' })
+    expect(dispatch.config.value).toBe(0x8000_1000)
+    guest.domain.reset()
+    expect(dispatch.config.value).toBe(0)
+    expect(told).toEqual(['cancelled', 'reset'])
+  })
 })
 
 describe('how a domain ends', () => {
