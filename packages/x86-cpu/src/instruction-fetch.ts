@@ -16,6 +16,7 @@ import {
   STATUS_DONE,
   STATUS_ERROR,
   STATUS_FAULT,
+  STATUS_RESTART,
   STATUS_RETRY,
   STATUS_STEP,
   S_CPL,
@@ -62,8 +63,6 @@ export class InstructionFetch {
   readonly #fetchBytes = new Uint8Array(32)
   /** Look-ups that generated code could not do by itself. */
   count = 0
-  /** The bytes of the instruction that was fetched alone, or some of them, are a device's. */
-  fromDevice = false
   /** What broke, after STATUS_ERROR. */
   error: unknown = undefined
 
@@ -101,7 +100,6 @@ export class InstructionFetch {
 
   /** Copies the record of the instruction at RIP to where nothing else overwrites it, followed by a stop. */
   pinCurrent(): number {
-    this.fromDevice = false
     this.#linearRip()
     const { lo, hi } = this.#words
     const record = this.#fetchOne(lo, hi)
@@ -302,7 +300,7 @@ export class InstructionFetch {
     const offset = lo & 0xfff
     let count = 0
     // Bytes of RAM may be read ahead; a device, or a page that may be one, is asked for no more than is needed.
-    let careful = log !== null
+    const careful = log !== null
     for (; count < 15; count++) {
       const byteLo = (lo + count) >>> 0
       const byteHi = byteLo < lo && mode === MODE_64 ? (hi + 1) >>> 0 : hi
@@ -321,12 +319,8 @@ export class InstructionFetch {
           return 0
         }
       } else if (t.ma >= 0) bytes[count] = this.memory.u8[t.ma] as number
-      else {
-        status = this.host.physicalRead(t.gpa, 1, this.#words, false)
-        bytes[count] = this.#words.lo
-        careful = true
-        this.fromDevice = true
-      }
+      // However fast a device is: a later byte, or what the instruction accesses, may be another's that is not.
+      else status = STATUS_RESTART
       if (status !== STATUS_DONE) {
         // What is there may be an instruction already; only one that needs the missing byte faults.
         if (count === 0 || !this.#isWhole(at, bytes, count, mode, offset)) {

@@ -294,7 +294,7 @@ export class Vcpu implements Cpu, CodeCacheClient {
     down: boolean,
   ): number {
     // An instruction whose bytes a device holds is fetched for each iteration, however fast the device is.
-    if (this.#unit === UNIT_FETCHED || this.#fetch.fromDevice) return 0
+    if (this.#unit === UNIT_FETCHED) return 0
     return this.#access.repeat(port, otherLo, otherHi, lo, hi, flags, count, down)
   }
 
@@ -546,7 +546,6 @@ export class Vcpu implements Cpu, CodeCacheClient {
     this.#debugBefore = u32[S_PENDING_DEBUG >>> 2] as number
     const slice = Math.min(remaining, this.#slices < SHORT_SLICES ? FIRST_SLICE : SLICE)
     this.#slices++
-    this.#fetch.fromDevice = false
     u32[S_BUDGET >>> 2] = slice
     this.#outside.settleAttention()
     const status = this.#interpreter.run(this.state, 0)
@@ -625,7 +624,7 @@ export class Vcpu implements Cpu, CodeCacheClient {
     return this.#finish(status)
   }
 
-  /** The bytes of the next instruction come from a device that may take its time. */
+  /** Bytes of the next instruction come from a device. */
   #beginFetched(): number {
     this.#unit = UNIT_FETCHED
     this.log.begin()
