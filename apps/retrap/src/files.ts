@@ -1,10 +1,11 @@
-import { readFile } from 'node:fs/promises'
+import { readFile, stat } from 'node:fs/promises'
 import { CliError } from './cli-error.ts'
 
 const TROUBLES: Readonly<Record<string, string>> = {
   ENOENT: 'there is no such file',
   EISDIR: 'it is a directory',
   EACCES: 'it may not be read',
+  ERR_FS_FILE_TOO_LARGE: 'it is larger than 2 GiB',
 }
 
 /** A file as a plain array: the machine's packages know nothing of Node's buffers, whose `slice` copies nothing. */
@@ -21,10 +22,12 @@ export async function readBytes(path: string): Promise<Uint8Array> {
  */
 export async function readInput(label: string, path: string): Promise<Uint8Array> {
   try {
-    return await readBytes(path)
+    // Some devices never end.
+    if (!(await stat(path)).isCharacterDevice()) return await readBytes(path)
   } catch (error) {
     throw new CliError('ERR_INPUT', `${label}: ${troubleWith(error)}`)
   }
+  throw new CliError('ERR_INPUT', `${label}: it is a device, not a file`)
 }
 
 /** Why a file could not be opened or read. */

@@ -3,10 +3,11 @@ import type { DataItem } from './data.ts'
 import { AssemblerError } from './errors.ts'
 import { assembleInstruction } from './instruction.ts'
 import { codeOfForm, formOfCode, mnemonicOfMethod } from './forms.ts'
-import { Label } from './labels.ts'
+import { asWhole, Label } from './labels.ts'
 import { addFixed, ByteStore, layOut } from './layout.ts'
 import type { Binding, Fragment, Layout, SectionPlan } from './layout.ts'
 import type { Mnemonics } from './mnemonics.ts'
+import { requireOperand } from './operands.ts'
 import type { Operand } from './operands.ts'
 import type { Value } from './values.ts'
 import { codePadding } from './padding.ts'
@@ -59,11 +60,12 @@ export class Assembler {
   #anonymous = 0
   #prefixes: InstructionPrefixes = NO_PREFIXES
 
+  /** Throws `ERR_OPERAND` on options that make no sense. */
   constructor(options: AssemblerOptions = {}) {
-    this.#bits = options.bits ?? 64
+    this.#bits = requireBits(options.bits ?? 64)
     this.#current = {
       name: 'text',
-      address: BigInt(options.address ?? 0),
+      address: asWhole(options.address ?? 0),
       load: undefined,
       align: 16,
       fragments: [],
@@ -79,7 +81,7 @@ export class Assembler {
 
   /** Encodes what follows for another mode. It emits nothing: the switch itself is the program's business. */
   bits(bits: CodeBits): this {
-    this.#bits = bits
+    this.#bits = requireBits(bits)
     return this
   }
 
@@ -89,8 +91,8 @@ export class Assembler {
    * @throws AssemblerError `ERR_LAYOUT` if it exists and the options ask for something else than before
    */
   section(name: string, options: SectionOptions = {}): this {
-    const address = options.address === undefined ? undefined : BigInt(options.address)
-    const load = typeof options.load === 'number' ? BigInt(options.load) : options.load
+    const address = options.address === undefined ? undefined : asWhole(options.address)
+    const load = typeof options.load === 'number' ? asWhole(options.load) : options.load
     const existing = this.#sections.find((section) => section.name === name)
     if (existing === undefined) {
       const made: SectionPlan = {
@@ -133,6 +135,7 @@ export class Assembler {
 
   /** Puts a label in front of what comes next. Throws `ERR_LABEL` if it has a place already. */
   bind(label: Label): this {
+    if (!(label instanceof Label)) throw new AssemblerError('ERR_LABEL', 'what is bound must be a label')
     if (this.#bindings.has(label)) {
       throw new AssemblerError('ERR_LABEL', `label ${label.name} is bound twice`)
     }
@@ -272,6 +275,7 @@ export class Assembler {
   #encode(mnemonic: string | undefined, code: number | undefined, operands: readonly Operand[]): this {
     const prefixes = this.#prefixes
     this.#prefixes = NO_PREFIXES
+    operands.forEach(requireOperand)
     const result = assembleInstruction({ mnemonic, code, operands, prefixes, bits: this.#bits })
     const [only, more] = result.encodings
     const text = new InstructionText(result.mnemonic, operands, prefixes)
@@ -371,16 +375,23 @@ export class Assembler {
    * The layout throws `ERR_LAYOUT` if the section is past it already.
    */
   org(address: number | bigint, value = 0): this {
-    const text = `org 0x${address.toString(16)}`
-    return this.#add({ kind: 'org', text, address: BigInt(address), fill: asByte(value) })
+    const whole = asWhole(address)
+    return this.#add({ kind: 'org', text: `org 0x${whole.toString(16)}`, address: whole, fill: asByte(value) })
   }
 
   /**
    * Chooses branch lengths, places the sections and fills in the labels. The builder may go on afterwards.
    *
-   * @throws AssemblerError `ERR_LABEL`, `ERR_RANGE` or `ERR_LAYOUT`
+   * @throws AssemblerError `ERR_LABEL`, `ERR_RANGE` or `ERR_LAYOUT`; `ERR_PREFIX` where what was asked of the next
+   * instruction waits for one
    */
   assemble(): Program {
+    if (this.#prefixes !== NO_PREFIXES) {
+      throw new AssemblerError(
+        'ERR_PREFIX',
+        'a prefix, size or encoding was asked for, and no instruction came after it',
+      )
+    }
     const layout = layOut(this.#sections, this.#bindings)
     const symbols = new Map<string, bigint>()
     for (const label of this.#bindings.keys()) symbols.set(label.name, layout.addressOf(label))
@@ -414,6 +425,11 @@ export class Assembler {
 
 /** The mnemonic methods, from the decoder's table. */
 export interface Assembler extends Mnemonics {}
+
+function requireBits(bits: CodeBits): CodeBits {
+  if (bits === 16 || bits === 32 || bits === 64) return bits
+  throw new AssemblerError('ERR_OPERAND', `there is code of 16, 32 and 64 bits, not of ${String(bits)}`)
+}
 
 function relocationsOf(layout: Layout): Relocation[] {
   const out: Relocation[] = []

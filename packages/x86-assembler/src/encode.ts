@@ -70,7 +70,9 @@ export function encodeForm(
   if (form.map === 0 && form.opcode === 0x90 && form.mnemonic === 'XCHG' && fields.opcodeReg === 0) {
     return undefined
   }
-  if (form.distinct && hasClash(form, fields)) return undefined
+  if (form.distinct && hasClash(form, fields)) {
+    return () => new AssemblerError('ERR_OPERAND', `${form.mnemonic.toLowerCase()}: its registers must differ`)
+  }
   if (form.noStackPointer && (fields.vvvv === NUMBER_SP || fields.rm === NUMBER_SP)) return undefined
   return fields.problem ?? emit(form, fields, context)
 }

@@ -10,6 +10,8 @@ import { changedMemory } from './memory.ts'
 import type { Operand } from './operands.ts'
 import type { Memory } from './memory.ts'
 import type { InstructionPrefixes } from './prefixes.ts'
+import type { Register } from './register.ts'
+import { registerOf } from './registers.ts'
 
 /** One instruction as the builder asks for it. Either `mnemonic` or `code` is given. */
 export interface InstructionRequest {
@@ -42,8 +44,9 @@ export function assembleInstruction(request: InstructionRequest): AssembledInstr
   /** There is one without EVEX. */
   let hasPlain = false
   let reason: AssemblerError | (() => AssemblerError) | undefined
-  for (const operands of variantsOf(request.operands)) {
-    for (const form of candidateForms(request)) {
+  const wanted = withNarrowestSource(request)
+  for (const operands of variantsOf(wanted)) {
+    for (const form of candidateForms(request, wanted)) {
       // It would not be taken.
       if (form.encoding === 'evex' && hasPlain) continue
       try {
@@ -92,6 +95,23 @@ function variantsOf(operands: readonly Operand[]): readonly (readonly Operand[])
   return [short, operands]
 }
 
+/**
+ * A move to a segment register takes 16 bits of whatever register it is from, so it needs no prefix for its size
+ * (SDM vol. 2B, MOV): MOV DS, AX is written as MOV DS, EAX in 32-bit code.
+ */
+function withNarrowestSource({ mnemonic, operands, prefixes, bits }: InstructionRequest): readonly Operand[] {
+  const [to, from] = operands
+  const isMove = mnemonic === 'MOV' && operands.length === 2 && prefixes.operandSize === 0
+  if (!isMove || !isRegister(to) || to.class !== 'segment') return operands
+  if (!isRegister(from) || !/^gp(16|32|64)$/.test(from.class)) return operands
+  if (bits !== 64 && (from.class === 'gp64' || from.number > 7)) return operands
+  return [to, registerOf(bits === 16 ? 'gp16' : 'gp32', from.number) ?? from]
+}
+
+function isRegister(operand: Operand | undefined): operand is Register {
+  return typeof operand === 'object' && operand.type === 'register'
+}
+
 /** JMP and CALL with a far pointer are forms of their own in the table. */
 function nameFor(request: InstructionRequest): string {
   const mnemonic = request.mnemonic ?? ''
@@ -99,8 +119,8 @@ function nameFor(request: InstructionRequest): string {
   return isFar ? (FAR_BRANCHES.get(mnemonic) ?? mnemonic) : mnemonic
 }
 
-function candidateForms(request: InstructionRequest): readonly Form[] {
-  return request.code === undefined ? formsFor(nameFor(request), request.operands) : allForms(request)
+function candidateForms(request: InstructionRequest, operands: readonly Operand[]): readonly Form[] {
+  return request.code === undefined ? formsFor(nameFor(request), operands) : allForms(request)
 }
 
 /** All forms that were asked for by name or number. Throws `ERR_NO_FORM` if there are none. */
@@ -222,8 +242,10 @@ function noForm(request: InstructionRequest, forms: readonly Form[]): AssemblerE
   const high = usesHighRegisters(request.operands)
     ? '; registers from 16 on need EVEX, or REX2 if they are general registers'
     : ''
+  const { encoding } = request.prefixes
+  const how = encoding === undefined ? '' : ` with encoding '${encoding}'`
   return new AssemblerError(
     'ERR_NO_FORM',
-    `${show(request)}: no such form in ${request.bits}-bit mode; the nearest are: ${nearest.join('; ')}${high}`,
+    `${show(request)}: no such form${how} in ${request.bits}-bit mode; the nearest are: ${nearest.join('; ')}${high}`,
   )
 }

@@ -1,5 +1,16 @@
 import { AssemblerError } from './errors.ts'
 
+/** A whole number as the encoder keeps it. Throws `ERR_OPERAND` on a fraction, an unsafe number, and what is no number. */
+export function asWhole(value: number | bigint): bigint {
+  if (typeof value === 'bigint') return value
+  // Callers in plain JavaScript come with anything.
+  if (!Number.isSafeInteger(value)) {
+    const what = typeof value === 'number' ? value : typeof value
+    throw new AssemblerError('ERR_OPERAND', `${what} is not an integer that a number holds exactly`)
+  }
+  return BigInt(value)
+}
+
 /** What a {@link Label} or {@link LabelExpression} is worth once every address is known. */
 export interface AddressMap {
   /** The address of a label. Throws `ERR_LABEL` where it has none. */
@@ -37,12 +48,12 @@ export class LabelExpression {
   /** This value and `bytes` more. Throws `ERR_LABEL` after {@link LabelExpression.bits}. */
   plus(bytes: number | bigint): LabelExpression {
     this.#requireWhole()
-    return new LabelExpression(this.base, this.subtrahend, this.addend + BigInt(bytes), 0, 0)
+    return new LabelExpression(this.base, this.subtrahend, this.addend + asWhole(bytes), 0, 0)
   }
 
   /** The distance from another label, or `bytes` less. Throws `ERR_LABEL` on a second label. */
   minus(other: Label | number | bigint): LabelExpression {
-    if (!(other instanceof Label)) return this.plus(-BigInt(other))
+    if (!(other instanceof Label)) return this.plus(-asWhole(other))
     this.#requireWhole()
     if (this.subtrahend !== undefined) {
       throw new AssemblerError('ERR_LABEL', `${this.toString()} already subtracts a label`)
@@ -55,9 +66,14 @@ export class LabelExpression {
    *
    * @param low - the lowest bit, 0..63
    * @param width - how many bits, 1..64
+   *
+   * Throws `ERR_RANGE` on other numbers.
    */
   bits(low: number, width: number): LabelExpression {
     this.#requireWhole()
+    const isField =
+      Number.isInteger(low) && low >= 0 && low <= 63 && Number.isInteger(width) && width >= 1 && width <= 64
+    if (!isField) throw new AssemblerError('ERR_RANGE', `there are no ${width} bits from bit ${low} on in an address`)
     return new LabelExpression(this.base, this.subtrahend, this.addend, low, width)
   }
 

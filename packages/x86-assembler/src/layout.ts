@@ -129,6 +129,9 @@ export interface Layout extends AddressMap {
   readonly sections: readonly LaidSection[]
 }
 
+/** What one section can have: the bytes of a `Program` are one array. */
+const MOST_BYTES = 2 ** 32
+
 const NOTHING: Encoding = { bytes: [], fixups: [] }
 
 function alignUp(value: bigint, boundary: number): bigint {
@@ -193,6 +196,9 @@ class Placement implements AddressMap {
         offset += this.#lengthOf(fragment, placed.base, offset)
       }
       offsets[plan.fragments.length] = offset
+      if (offset > MOST_BYTES) {
+        throw new AssemblerError('ERR_LAYOUT', `section ${plan.name} has ${offset} bytes, more than 4 GiB`)
+      }
       cursor = placed.base + BigInt(offset)
     }
   }

@@ -1,3 +1,4 @@
+import { AssemblerError } from './errors.ts'
 import { formatFlags } from './flags.ts'
 import type { DefaultFlags } from './flags.ts'
 import type { LabelExpression } from './labels.ts'
@@ -175,4 +176,11 @@ export function formatOperand(operand: Operand): string {
       return `${SIZE_NAMES[operand.size]} ${segment}[${parts.join(' + ').replace('+ -', '- ')}]`
     }
   }
+}
+
+/** Throws `ERR_OPERAND` on what is no operand: callers in plain JavaScript come with anything. */
+export function requireOperand(operand: Operand, index: number): void {
+  const isNumber = typeof operand === 'number' || typeof operand === 'bigint'
+  if (isNumber || (typeof operand === 'object' && operand !== null && 'type' in operand)) return
+  throw new AssemblerError('ERR_OPERAND', `operand ${index + 1} is no register, memory, label or number`)
 }

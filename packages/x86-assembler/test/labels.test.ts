@@ -8,6 +8,7 @@ import {
   bx,
   byte,
   cs,
+  ds,
   dword,
   eax,
   ebx,
@@ -29,6 +30,7 @@ import {
   word,
   xmm1,
   xmm17,
+  xmm2,
   zmm1,
   zmm2,
 } from '../src/index.ts'
@@ -483,6 +485,34 @@ describe('mistakes with operands', () => {
       code: 'ERR_OPERAND',
       message: 'there are no 16-bit addresses in 64-bit mode',
     },
+    {
+      what: 'a gather whose index is its destination',
+      build: (asm) => asm.vpgatherdd(xmm1, dword(rax, { index: xmm1 }), xmm2),
+      code: 'ERR_OPERAND',
+      message: 'vpgatherdd: its registers must differ',
+    },
+    {
+      what: 'an encoding that is not there',
+      build: (asm) => asm.encoding('vex').add(rax, rbx),
+      code: 'ERR_NO_FORM',
+      message: "add rax, rbx: no such form with encoding 'vex'",
+    },
+    {
+      what: 'a prefix without instruction',
+      build: (asm) => asm.hlt().lock().assemble(),
+      code: 'ERR_PREFIX',
+      message: 'no instruction came after it',
+    },
+    {
+      what: 'a section of a terabyte',
+      build: (asm) =>
+        asm
+          .hlt()
+          .align(2 ** 40)
+          .assemble(),
+      code: 'ERR_LAYOUT',
+      message: 'more than 4 GiB',
+    },
   ])('$what', ({ build, code, message }) => {
     expect(codeOf(() => build(new Assembler()))).toBe(code)
     expect(() => build(new Assembler())).toThrow(message)
@@ -492,5 +522,43 @@ describe('mistakes with operands', () => {
     const asm = new Assembler()
     expect(codeOf(() => asm.hlt().mov(al, 256))).toBe('ERR_RANGE')
     expect(hexOf(asm.assemble().bytes)).toBe('f4')
+  })
+})
+
+describe('what the compiler would have refused', () => {
+  // As callers in plain JavaScript may have it.
+  const wrong = (value: unknown): never => value as never
+  test.each<{ what: string; build: (asm: Assembler) => unknown; code: string }>([
+    { what: 'no operand', build: (asm) => asm.mov(rax, wrong(undefined)), code: 'ERR_OPERAND' },
+    { what: 'null', build: (asm) => asm.push(wrong(null)), code: 'ERR_OPERAND' },
+    { what: 'a string', build: (asm) => asm.mov(rax, wrong('rbx')), code: 'ERR_OPERAND' },
+    { what: 'memory without a place', build: () => dword(wrong({ index: rax })), code: 'ERR_OPERAND' },
+    { what: 'no data', build: (asm) => asm.db(wrong(undefined)), code: 'ERR_OPERAND' },
+    { what: 'no label', build: (asm) => asm.bind(wrong('x')), code: 'ERR_LABEL' },
+    { what: 'a fraction of a byte', build: (asm) => asm.here().plus(1.5), code: 'ERR_OPERAND' },
+    { what: 'a bit below the lowest', build: (asm) => asm.here().bits(-1, 16), code: 'ERR_RANGE' },
+    { what: 'an address that is none', build: (asm) => asm.org(Number.NaN), code: 'ERR_OPERAND' },
+    { what: 'a start that is none', build: () => new Assembler({ address: 1.5 }), code: 'ERR_OPERAND' },
+    { what: 'bits', build: (asm) => asm.bits(wrong(63)), code: 'ERR_OPERAND' },
+    { what: 'bits as text', build: () => new Assembler({ bits: wrong('64') }), code: 'ERR_OPERAND' },
+  ])('$what', ({ build, code }) => {
+    expect(codeOf(() => build(new Assembler()))).toBe(code)
+  })
+})
+
+describe('a move to a segment register has no prefix for its size (SDM vol. 2B, MOV)', () => {
+  test.each([
+    { bits: 16, source: ax, hex: '8e d8' },
+    { bits: 32, source: ax, hex: '8e d8' },
+    { bits: 64, source: ax, hex: '8e d8' },
+    { bits: 16, source: eax, hex: '8e d8' },
+    { bits: 64, source: rax, hex: '8e d8' },
+  ] as const)('mov ds, $source.name in $bits-bit code', ({ bits, source, hex }) => {
+    expect(hexOf(new Assembler({ bits }).instruction('mov', ds, source).assemble().bytes)).toBe(hex)
+  })
+
+  test('unless it is asked for', () => {
+    expect(hexOf(new Assembler({ bits: 32 }).operandSize(16).mov(ds, ax).assemble().bytes)).toBe('66 8e d8')
+    expect(codeOf(() => new Assembler({ bits: 32 }).mov(ds, rax))).toBe('ERR_NO_FORM')
   })
 })

@@ -77,7 +77,7 @@ export type Operand = RegisterOperand | MemoryOperand | ImmediateOperand | Branc
 export interface DecodeOptions extends ProcessorOptions {
   /** Code segment size; 64 unless given. */
   readonly mode?: 16 | 32 | 64
-  /** Offset of the first byte in its code segment (EIP, RIP); 0 unless given. */
+  /** Offset of the first byte in its code segment (EIP, RIP); 0 unless given. It wraps at 2^64. */
   readonly address?: bigint
   /** Index of the first byte to decode; 0 unless given. */
   readonly offset?: number
@@ -227,6 +227,16 @@ function modeOf(options: DecodeOptions): number {
   return mode | decoderOptions(options)
 }
 
+/** Callers in plain JavaScript come with arrays, numbers and strings, which would fail far from here, or give nonsense. */
+function requireInput(bytes: Uint8Array, { address }: DecodeOptions): void {
+  // Not instanceof: arrays of another realm are as good.
+  if (bytes?.[Symbol.toStringTag] !== 'Uint8Array')
+    throw new DecoderError('ERR_BYTES', 'the bytes must be a Uint8Array')
+  if (address !== undefined && typeof address !== 'bigint') {
+    throw new DecoderError('ERR_ADDRESS', `address is ${String(address)}, expected a bigint`)
+  }
+}
+
 function offsetOf(bytes: Uint8Array, { offset = 0 }: DecodeOptions): number {
   if (!Number.isInteger(offset) || offset < 0 || offset > bytes.length) {
     throw new DecoderError('ERR_OFFSET', `offset is ${offset}, expected an integer from 0 to ${bytes.length}`)
@@ -259,9 +269,10 @@ function decodeAt(bytes: Uint8Array, offset: number, mode: number, address: bigi
  * Decodes one instruction into an object with names in it.
  *
  * @param bytes - machine code
- * @throws DecoderError `ERR_MODE` or `ERR_OFFSET` for options that make no sense; never for what the bytes hold
+ * @throws DecoderError with any code for options that make no sense; never for what the bytes hold
  */
 export function decode(bytes: Uint8Array, options: DecodeOptions = {}): DecodedInstruction {
+  requireInput(bytes, options)
   return decodeAt(bytes, offsetOf(bytes, options), modeOf(options), options.address ?? 0n)
 }
 
@@ -272,11 +283,12 @@ export function decode(bytes: Uint8Array, options: DecodeOptions = {}): DecodedI
  * @throws DecoderError as `decode` does
  */
 export function* decodeAll(bytes: Uint8Array, options: DecodeOptions = {}): Generator<DecodedInstruction, void> {
+  requireInput(bytes, options)
   const { address = 0n } = options
   const offset = offsetOf(bytes, options)
   const mode = modeOf(options)
   for (let at = offset; at < bytes.length;) {
-    const decoded = decodeAt(bytes, at, mode, address + BigInt(at - offset))
+    const decoded = decodeAt(bytes, at, mode, BigInt.asUintN(64, address + BigInt(at - offset)))
     yield decoded
     if (decoded.status === 'truncated') return
     at += decoded.status === 'invalid' ? 1 : decoded.length

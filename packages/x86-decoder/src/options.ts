@@ -4,6 +4,7 @@
  * Source: Intel SDM vol. 2A, "Instruction Format", vol. 2D, Appendix A; AMD APM vol. 3, appendix A: what an opcode is
  * before the extension that took it.
  */
+import { DecoderError } from './errors.ts'
 import {
   DECODE_AMD,
   DECODE_NO_3DNOW,
@@ -61,8 +62,18 @@ export interface ProcessorOptions {
   readonly features?: ReadonlySet<string>
 }
 
-/** The option bits to add to `decodeInto`'s mode for a processor. 0: an Intel processor with all features. */
+/**
+ * The option bits to add to `decodeInto`'s mode for a processor. 0: an Intel processor with all features.
+ *
+ * @throws DecoderError `ERR_OPTION` for another vendor, and for features that are no set
+ */
 export function decoderOptions({ vendor = 'intel', features }: ProcessorOptions): number {
+  if (vendor !== 'intel' && vendor !== 'amd') {
+    throw new DecoderError('ERR_OPTION', `vendor is ${String(vendor)}, expected intel or amd`)
+  }
+  if (features !== undefined && typeof features.has !== 'function') {
+    throw new DecoderError('ERR_OPTION', 'features must be a set of names')
+  }
   let bits = vendor === 'amd' ? DECODE_AMD : 0
   if (features === undefined) return bits
   for (const feature of DECIDING_FEATURES) if (!features.has(feature)) bits |= 1 << featureBit(feature)

@@ -123,7 +123,21 @@ describe("a caller's mistakes", () => {
     { options: { offset: -1 }, code: 'ERR_OFFSET' },
     { options: { offset: 3 }, code: 'ERR_OFFSET' },
     { options: { offset: 0.5 }, code: 'ERR_OFFSET' },
+    { options: { address: 0x1000 as unknown as bigint }, code: 'ERR_ADDRESS' },
+    { options: { vendor: 'via' as 'amd' }, code: 'ERR_OPTION' },
+    { options: { features: ['BMI1'] as unknown as ReadonlySet<string> }, code: 'ERR_OPTION' },
   ])('$options throws $code', ({ options, code: expected }) => {
     expect(() => decode(Uint8Array.of(0x90), options)).toThrow(expect.objectContaining({ code: expected }))
+    expect(() => [...decodeAll(Uint8Array.of(0x90), options)]).toThrow(expect.objectContaining({ code: expected }))
   })
+
+  test.each([undefined, [0x90], '\x90', new Uint16Array(1)])('%j is no bytes', (bytes) => {
+    expect(() => decode(bytes as unknown as Uint8Array)).toThrow(expect.objectContaining({ code: 'ERR_BYTES' }))
+  })
+})
+
+test('addresses wrap at 2^64', () => {
+  const decoded = [...decodeAll(Uint8Array.of(0xeb, 0x10, 0x90), { address: 0xffff_ffff_ffff_ffffn })]
+  expect(decoded.map(({ address }) => address)).toEqual([0xffff_ffff_ffff_ffffn, 1n])
+  expect(decoded[0]?.operands[0]).toMatchObject({ target: 0x11n })
 })

@@ -99,6 +99,9 @@ function load(bytes: Uint8Array, path: string, flags: DisasmFlags): Program {
     throw error instanceof CliError ? new CliError(error.code, `${path}: ${error.message}`) : error
   }
   const address = flags.address ?? 0n
+  if (address + BigInt(bytes.length) > 1n << 64n) {
+    throw usage(`--address ${hex(address)} leaves no room for the ${bytes.length} bytes of ${path} below 2^64`)
+  }
   return { format: 'raw', mode: 64, sections: [{ name: 'code', address, bytes, symbols: [] }] }
 }
 

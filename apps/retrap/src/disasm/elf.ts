@@ -7,6 +7,7 @@ const EM_386 = 3
 const EM_IAMCU = 6
 const EM_X86_64 = 62
 const ET_REL = 1
+const SHT_NULL = 0
 const SHT_PROGBITS = 1
 const SHT_SYMTAB = 2
 const SHT_DYNSYM = 11
@@ -20,6 +21,7 @@ const STT_TLS = 6
 const STB_LOCAL = 0
 const SHN_UNDEF = 0
 const SHN_LORESERVE = 0xff00
+const SHN_XINDEX = 0xffff
 
 /** A section header, in numbers of one size. */
 export interface ElfHeader {
@@ -69,10 +71,17 @@ export function readElf(bytes: Uint8Array): Program {
 function sectionHeaders(file: FileReader, is64: boolean): readonly ElfHeader[] {
   const at = is64 ? Number(file.u64(40)) : file.u32(32)
   if (at === 0) return []
-  const entrySize = file.u16(is64 ? 58 : 46)
-  const count = file.u16(is64 ? 60 : 48)
-  const nameIndex = file.u16(is64 ? 62 : 50)
   const word = (offset: number): bigint => (is64 ? file.u64(offset) : BigInt(file.u32(offset)))
+  const entrySize = file.u16(is64 ? 58 : 46)
+  // What does not fit stands in the first header, which is of no section (e_shnum, e_shstrndx).
+  const shortCount = file.u16(is64 ? 60 : 48)
+  const isExtended = shortCount === 0 && at + entrySize <= file.bytes.length && file.u32(at + 4) === SHT_NULL
+  const count = isExtended ? Number(word(at + (is64 ? 32 : 20))) : shortCount
+  if (count === 0) return []
+  if (entrySize < (is64 ? 64 : 40)) throw file.damaged(`a section header of ${entrySize} bytes`)
+  file.slice(at, count * entrySize)
+  const shortIndex = file.u16(is64 ? 62 : 50)
+  const nameIndex = shortIndex === SHN_XINDEX ? file.u32(at + (is64 ? 40 : 24)) : shortIndex
   const step = is64 ? 8 : 4
   const raw = Array.from({ length: count }, (_, i) => {
     const base = at + i * entrySize

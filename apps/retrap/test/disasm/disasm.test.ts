@@ -188,6 +188,18 @@ describe('a mistake gets one line that says what to do', () => {
     expect(await runCli(['disasm', join(folder, 'none')], host)).toBe(74)
     expect(host.stderr.text).toContain('there is no such file')
   })
+
+  test('a device, which may have no end', async () => {
+    const host = new FakeHost(async () => ({ reason: 'power-off' }))
+    expect(await runCli(['disasm', '/dev/zero'], host)).toBe(74)
+    expect(host.stderr.text).toContain('it is a device')
+  })
+
+  test('an address that the code runs beyond', async () => {
+    const { code: exit, stderr } = await disasm(Uint8Array.of(0x90, 0x90), '--address', '0xffffffffffffffff')
+    expect(exit).toBe(2)
+    expect(stderr).toContain('leaves no room for the 2 bytes')
+  })
 })
 
 test('damaged files are told from whole ones, and nothing else happens', () => {
@@ -222,6 +234,22 @@ test.each([
   { when: 'never', isTTY: true, environment: {}, colour: false },
 ] as const)('colour $when, terminal $isTTY, $environment: $colour', ({ when, isTTY, environment, colour }) => {
   expect(wantsColour(when, { isTTY }, environment)).toBe(colour)
+})
+
+test.each([32, 64] as const)('an ELF file of %i bits has its number of sections elsewhere if they are many', (bits) => {
+  const image = elfFile(bits, code, symbols)
+  const expected = readElf(image)
+  const view = new DataView(image.buffer)
+  const headers = bits === 64 ? Number(view.getBigUint64(40, true)) : view.getUint32(32, true)
+  const [count, names] = bits === 64 ? [60, 62] : [48, 50]
+  // System V ABI, "ELF Header": e_shnum is 0 and e_shstrndx SHN_XINDEX; sh_size and sh_link of section 0 have the numbers.
+  view.setUint32(headers + (bits === 64 ? 32 : 20), view.getUint16(count, true), true)
+  view.setUint32(headers + (bits === 64 ? 40 : 24), view.getUint16(names, true), true)
+  view.setUint16(count, 0, true)
+  view.setUint16(names, 0xffff, true)
+  expect(readElf(image)).toEqual(expected)
+  view.setUint32(headers + (bits === 64 ? 36 : 20), 0xffff_ffff, true)
+  expect(() => readElf(image)).toThrow(CliError)
 })
 
 test('a name reaches as far as its size', () => {

@@ -34,7 +34,8 @@ function assembleAt(
     if (noFlags) asm.nf()
     return asm.instruction(form.mnemonic, ...operands).assemble().bytes
   } catch (error) {
-    if (/REX prefix|no such form|cs cannot be loaded|longer than 15 bytes/.test(String(error))) return undefined
+    if (/REX prefix|no such form|must differ|cs cannot be loaded|longer than 15 bytes/.test(String(error)))
+      return undefined
     throw error
   }
 }
