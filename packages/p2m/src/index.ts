@@ -5,6 +5,7 @@
  */
 export { P2mError, type P2mErrorCode } from './errors.ts'
 export { FrameCounts } from './frame-counts.ts'
+export { LogDirty } from './log-dirty.ts'
 export { P2m, type ChangeListener, type P2mLeaf, type ReleaseListener } from './p2m.ts'
 export { P2mEntry } from './radix-table.ts'
 export { INVALID_MFN, isRam, MAX_GFN, P2M_EXECUTE, P2M_READ, P2M_WRITE, P2mType, rightsOf } from './types.ts'

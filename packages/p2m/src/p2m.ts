@@ -215,6 +215,51 @@ export class P2m {
   }
 
   /**
+   * Puts small leaves together where larger ones say the same, after log-dirty mode for instance, and frees tables of
+   * which nothing is left. What is mapped stays the same; listeners hear of changes because tables go.
+   *
+   * @returns the tables that were freed
+   * @throws P2mError `ERR_RANGE`
+   */
+  coalesce(gfn: number = 0, count: number = MAX_GFN - gfn): number {
+    this.#checkRange(gfn, count)
+    const before = this.#table.tables
+    const entry = new P2mEntry()
+    // The smallest first: what they become may be a part of something larger.
+    for (const order of [9, 18, 27]) {
+      const size = 2 ** order
+      for (let at = gfn - (gfn % size); at < gfn + count;) {
+        if (this.#table.isWhole(at, order)) this.#replace(at, order, this.#table.wholeLo, this.#table.wholeHi)
+        // On to the next run; over what is larger than that, at once.
+        this.lookup(at, entry)
+        const step = Math.max(size, 2 ** entry.order)
+        at += step - (at % step)
+      }
+    }
+    return before - this.#table.tables
+  }
+
+  /**
+   * Counts the frames from one on that are of its type and, if they are RAM, in consecutive machine frames.
+   *
+   * @param most - where to stop counting
+   * @returns at least 1, at most `most`
+   */
+  contiguous(gfn: number, most: number): number {
+    this.#checkRange(gfn, 1)
+    const entry = this.#scratch
+    const type = this.lookup(gfn, entry)
+    const mfn = entry.mfn
+    let count = 0
+    while (count < most && gfn + count < MAX_GFN) {
+      if (this.lookup(gfn + count, entry) !== type) break
+      if (entry.mfn !== (mfn === INVALID_MFN ? INVALID_MFN : mfn + count)) break
+      count += 2 ** entry.order - ((gfn + count) % 2 ** entry.order)
+    }
+    return Math.max(1, Math.min(count, most))
+  }
+
+  /**
    * Changes the type of all RAM among `count` frames to another type of RAM. Leaves that are only partly in the range
    * are broken up.
    *
@@ -323,13 +368,11 @@ export class P2m {
 
   /** Makes a leaf boundary at a guest frame. */
   #split(gfn: number): void {
+    if (gfn >= MAX_GFN) return
     const entry = this.#scratch
-    for (const order of [18, 9] as const) {
-      if (gfn % 2 ** order === 0 || gfn >= MAX_GFN) continue
-      this.lookup(gfn, entry)
-      if (entry.order === order && this.#table.isMapped(gfn))
-        this.#table.path(gfn - (gfn % 2 ** (order - 9)), order - 9)
-    }
+    const order = largestOrder(gfn, 0, MAX_GFN)
+    this.lookup(gfn, entry)
+    if (entry.order > order && this.#table.isMapped(gfn)) this.#table.path(gfn, order)
   }
 
   #checkRun(gfn: number, order: number): void {

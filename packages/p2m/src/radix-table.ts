@@ -19,6 +19,9 @@ export class P2mEntry {
 export class RadixTable {
   /** Frames in use for tables, the root included. */
   tables: number
+  /** See {@link RadixTable.isWhole}. */
+  wholeLo: number = 0
+  wholeHi: number = 0
   readonly #memory: MachineMemory
   readonly #u32: Uint32Array
   readonly #root: number
@@ -98,12 +101,14 @@ export class RadixTable {
 
   /**
    * MA of the entry for a run, with tables made and larger leaves broken up on the way; what is mapped stays the same.
+   * All frames for tables are taken before the first is used: a leaf is broken up all the way, or stays whole.
    *
-   * @throws P2mError `ERR_NO_MEMORY`
+   * @throws P2mError `ERR_NO_MEMORY`; nothing has changed then
    */
   path(gfn: number, order: number): number {
     const target = order / 9 + 1
     let table = this.#root
+    let spare: number[] | null = null
     for (let level = LEVELS; level > target; level--) {
       const ma = table + indexOf(gfn, level) * 8
       const lo = this.#u32[ma >>> 2] as number
@@ -112,8 +117,8 @@ export class RadixTable {
         table = (lo & ~0xfff) >>> 0
         continue
       }
-      const mfn = this.#memory.frames.tryAllocate(0)
-      if (mfn < 0) throw noTable(this.#memory)
+      spare ??= this.#takeFrames(level - target)
+      const mfn = spare.pop() as number
       this.tables++
       table = mfn * 4096
       // Filled before it is published: another thread's walk sees the leaf or all of its parts.
@@ -121,6 +126,56 @@ export class RadixTable {
       this.#memory.publishEntry(ma, tableLo(mfn), TABLE_HI)
     }
     return table + indexOf(gfn, target) * 8
+  }
+
+  #takeFrames(count: number): number[] {
+    const frames = this.#memory.frames
+    const taken: number[] = []
+    while (taken.length < count) {
+      const mfn = frames.tryAllocate(0)
+      if (mfn < 0) {
+        for (const each of taken) frames.free(each)
+        throw noTable(this.#memory)
+      }
+      taken.unshift(mfn)
+    }
+    return taken
+  }
+
+  /**
+   * Whether the entry for a run points to a table that one entry can stand for: of nothing at all, or of leaves of one
+   * type in consecutive, aligned machine frames. That entry is `wholeLo` and `wholeHi` then.
+   */
+  isWhole(gfn: number, order: number): boolean {
+    const target = order / 9 + 1
+    let table = this.#root
+    for (let level = LEVELS; level >= target; level--) {
+      const word = (table + indexOf(gfn, level) * 8) >>> 2
+      const lo = this.#u32[word] as number
+      if (!isTable(lo, this.#u32[word + 1] as number, level)) return false
+      table = (lo & ~0xfff) >>> 0
+    }
+    const word = table >>> 2
+    const lo = this.#u32[word] as number
+    const hi = this.#u32[word + 1] as number
+    this.wholeLo = 0
+    this.wholeHi = 0
+    let step = 0
+    if (lo !== 0 || hi !== 0) {
+      if (order > 18 || !isLeaf(lo, hi, target - 1)) return false
+      const type = typeOf(hi)
+      const mfn = lo >>> 12
+      if (isRam(type)) {
+        if (mfn % 2 ** order !== 0) return false
+        step = 2 ** (order - 9) * 4096
+      }
+      this.wholeLo = leafLo(mfn, type, order)
+      this.wholeHi = hi
+    }
+    for (let i = 1; i < 512; i++) {
+      if (this.#u32[word + i * 2] !== lo + i * step || this.#u32[word + i * 2 + 1] !== hi) return false
+    }
+    return true
   }
 
   #fillFromLeaf(table: number, lo: number, hi: number, order: number): void {

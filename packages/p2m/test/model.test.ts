@@ -58,6 +58,7 @@ const operation = fc.oneof(
   fc.record({ kind: fc.constant('remove' as const), gfn, mfn, count, type: hole }),
   fc.record({ kind: fc.constant('type' as const), gfn, mfn, count, type: ram }),
   fc.record({ kind: fc.constant('shatter' as const), gfn, mfn, count, type: ram }),
+  fc.record({ kind: fc.constant('coalesce' as const), gfn, mfn, count, type: ram }),
 )
 
 test('any sequence of changes maps and releases what a plain list of them says', () => {
@@ -99,6 +100,9 @@ test('any sequence of changes maps and releases what a plain list of them says',
             break
           case 'shatter':
             p2m.shatter(each.gfn, each.count >= 0x200 ? 9 : 0)
+            break
+          case 'coalesce':
+            p2m.coalesce(each.gfn, each.count)
         }
         for (const at of new Set([...sampled, ...model.interesting()])) {
           const now = model.at(at)

@@ -1,0 +1,192 @@
+import { hex, P2mError } from './errors.ts'
+import { P2mEntry } from './radix-table.ts'
+import type { P2m } from './p2m.ts'
+import { isRam, MAX_GFN, P2mType } from './types.ts'
+
+/**
+ * Log-dirty mode for a range of guest frames: a bit for each that has been written since it was last asked, for
+ * migration and for screens.
+ *
+ * RAM_RW becomes RAM_LOGDIRTY, which cannot be written. Who handles the fault calls `mark`: the frame's bit is set and
+ * it is RAM_RW again until `take`. Device models' writes are marked as well; `mark` is what a map cache's `dirtied` calls.
+ * A frame whose mapping changes is dirty. Like all that changes a map, one caller at a time.
+ */
+export class LogDirty {
+  readonly p2m: P2m
+  /** First guest frame. */
+  readonly gfn: number
+  readonly count: number
+  /** Bit `i % 32` of word `i / 32` is guest frame `gfn + i`. */
+  readonly #bits: Uint32Array
+  readonly #entry = new P2mEntry()
+  readonly #unsubscribe: () => void
+  /** The changes now are this object's own. */
+  #own = false
+  #running = true
+
+  /**
+   * Begins to log. Nothing is dirty at first.
+   *
+   * @param bits - where the bits are to be, such as in machine memory; default memory of its own
+   * @throws P2mError `ERR_RANGE` for a range that is none, or for which `bits` are too few; `ERR_NO_MEMORY` where a leaf
+   * that is only partly in the range cannot be broken up: nothing is logged then
+   */
+  constructor(p2m: P2m, gfn: number, count: number, bits: Uint32Array = new Uint32Array(Math.ceil(count / 32))) {
+    if (!(gfn >= 0 && count >= 1 && gfn + count <= MAX_GFN) || bits.length * 32 < count) {
+      throw new P2mError('ERR_RANGE', `${count} guest frames at ${hex(gfn)} to log in ${bits.length * 32} bits`, {
+        gfn,
+        count,
+        bits: bits.length * 32,
+      })
+    }
+    this.p2m = p2m
+    this.gfn = gfn
+    this.count = count
+    this.#bits = bits
+    bits.fill(0)
+    try {
+      this.#retype(gfn, count, P2mType.RAM_RW, P2mType.RAM_LOGDIRTY)
+    } catch (error) {
+      // Leaves at the edges that could not be broken up have not changed; what lies between goes back whole.
+      this.#retype(gfn, count, P2mType.RAM_LOGDIRTY, P2mType.RAM_RW)
+      throw error
+    }
+    this.#unsubscribe = p2m.onChange((first, frames) => {
+      if (!this.#own) this.#set(first, frames)
+    })
+  }
+
+  /**
+   * Notes that RAM is being written, and lets it be: frames of RAM that are not in the range, or not RAM, are passed
+   * over. Where there is no table for a 4 KiB leaf, the whole of a larger leaf becomes dirty.
+   */
+  mark(gfn: number, count: number = 1): void {
+    const end = Math.min(gfn + count, this.gfn + this.count)
+    const entry = this.#entry
+    for (let at = Math.max(gfn, this.gfn); at < end; at++) {
+      const type = this.p2m.lookup(at, entry)
+      if (type === P2mType.RAM_LOGDIRTY && this.#running) this.#unlock(at)
+      // Only now: a bit that `take` saw too early would be lost, one that it sees too late is not.
+      if (isRam(type) && type !== P2mType.RAM_RO) this.#set(at, 1)
+    }
+  }
+
+  isDirty(gfn: number): boolean {
+    const bit = gfn - this.gfn
+    return bit >= 0 && bit < this.count && (((this.#bits[bit >>> 5] as number) >>> (bit & 31)) & 1) !== 0
+  }
+
+  /**
+   * Copies the bits, and clears none.
+   *
+   * @param into - as many words as `count` needs
+   * @returns how many frames are dirty
+   */
+  peek(into: Uint32Array): number {
+    let dirty = 0
+    for (let word = 0; word < this.#words; word++) {
+      const bits = Atomics.load(this.#bits, word)
+      into[word] = bits
+      dirty += ones(bits)
+    }
+    return dirty
+  }
+
+  /**
+   * Copies the bits, clears them and logs those frames anew. A write from then on sets its bit again; contents read after
+   * this has returned have all that these bits stand for.
+   *
+   * @returns how many frames were dirty
+   * @throws P2mError `ERR_NO_MEMORY` where a leaf that is only partly in the range, and came after it was begun, cannot be
+   * broken up: all that was dirty still is
+   */
+  take(into: Uint32Array): number {
+    const dirty = this.#exchange(into)
+    try {
+      this.#lockAll(into)
+    } catch (error) {
+      for (let word = 0; word < this.#words; word++) Atomics.or(this.#bits, word, into[word] as number)
+      throw error
+    }
+    return dirty
+  }
+
+  #exchange(into: Uint32Array): number {
+    let dirty = 0
+    for (let word = 0; word < this.#words; word++) {
+      const bits = Atomics.exchange(this.#bits, word, 0)
+      into[word] = bits
+      dirty += ones(bits)
+    }
+    return dirty
+  }
+
+  /** Logs the frames whose bits are set; neighbours together, so that a leaf that is dirty as a whole stays whole. */
+  #lockAll(taken: Uint32Array): void {
+    if (!this.#running) return
+    let from = -1
+    for (let at = 0; at <= this.count; at++) {
+      const set = at < this.count && (((taken[at >>> 5] as number) >>> (at & 31)) & 1) !== 0
+      if (set && from < 0) from = at
+      if (set || from < 0) continue
+      this.#retype(this.gfn + from, at - from, P2mType.RAM_RW, P2mType.RAM_LOGDIRTY)
+      from = -1
+    }
+  }
+
+  /** Ends it: everything may be written again, and leaves that were broken up are put together. */
+  stop(): void {
+    if (!this.#running) return
+    this.#running = false
+    this.#unsubscribe()
+    this.#retype(this.gfn, this.count, P2mType.RAM_LOGDIRTY, P2mType.RAM_RW)
+    this.p2m.coalesce(this.gfn, this.count)
+  }
+
+  get #words(): number {
+    return Math.ceil(this.count / 32)
+  }
+
+  #unlock(gfn: number): void {
+    this.#own = true
+    try {
+      this.p2m.setType(gfn, 1, P2mType.RAM_RW)
+    } catch (error) {
+      if (!(error instanceof P2mError && error.code === 'ERR_NO_MEMORY')) throw error
+      const size = 2 ** this.#entry.order
+      const start = gfn - (gfn % size)
+      this.p2m.setType(start, size, P2mType.RAM_RW)
+      this.#set(start, size)
+    } finally {
+      this.#own = false
+    }
+  }
+
+  /** Changes one type of RAM among frames into another, leaf by leaf. */
+  #retype(gfn: number, count: number, from: number, to: number): void {
+    const entry = new P2mEntry()
+    this.#own = true
+    try {
+      for (let at = gfn; at < gfn + count;) {
+        const type = this.p2m.lookup(at, entry)
+        const left = 2 ** entry.order - (at % 2 ** entry.order)
+        const run = Math.min(left, gfn + count - at)
+        if (type === from) this.p2m.setType(at, run, to)
+        at += run
+      }
+    } finally {
+      this.#own = false
+    }
+  }
+
+  #set(gfn: number, count: number): void {
+    const end = Math.min(gfn + count, this.gfn + this.count) - this.gfn
+    for (let bit = Math.max(gfn - this.gfn, 0); bit < end; bit++) Atomics.or(this.#bits, bit >>> 5, 1 << (bit & 31))
+  }
+}
+
+function ones(word: number): number {
+  let left = word - ((word >>> 1) & 0x5555_5555)
+  left = (left & 0x3333_3333) + ((left >>> 2) & 0x3333_3333)
+  return Math.imul((left + (left >>> 4)) & 0x0f0f_0f0f, 0x0101_0101) >>> 24
+}

@@ -1,0 +1,175 @@
+import { MachineMemory } from '@retrap/memory'
+import fc from 'fast-check'
+import { beforeEach, describe, expect, test } from 'vitest'
+import { LogDirty, P2m, P2mEntry, P2mError, P2mType } from '../src/index.ts'
+
+const { RAM_RW, RAM_RO, RAM_LOGDIRTY, INVALID } = P2mType
+let memory: MachineMemory
+let p2m: P2m
+
+beforeEach(() => {
+  memory = MachineMemory.create({ bytes: 16 << 20 })
+  p2m = P2m.create(memory)
+})
+
+function typeAt(gfn: number): number {
+  return p2m.lookup(gfn, new P2mEntry())
+}
+
+function orderAt(gfn: number): number {
+  const entry = new P2mEntry()
+  p2m.lookup(gfn, entry)
+  return entry.order
+}
+
+/** What a vCPU does: a store to what cannot be written faults, and the handler marks. */
+function store(log: LogDirty, gfn: number): void {
+  if (p2m.translateWrite(gfn * 4096) < 0) log.mark(gfn)
+}
+
+function taken(log: LogDirty): number[] {
+  const words = new Uint32Array(Math.ceil(log.count / 32))
+  const count = log.take(words)
+  const frames = Array.from({ length: log.count }, (_, i) => i).filter(
+    (i) => ((words[i >>> 5] as number) >>> (i & 31)) & 1,
+  )
+  expect(frames.length).toBe(count)
+  return frames.map((i) => log.gfn + i)
+}
+
+describe('log-dirty mode', () => {
+  test('notices the first write to each frame, and again after each take', () => {
+    p2m.populate(0x200, 0x200)
+    const log = new LogDirty(p2m, 0x200, 0x200)
+    expect([taken(log), typeAt(0x200), orderAt(0x200)]).toEqual([[], RAM_LOGDIRTY, 9])
+    store(log, 0x203)
+    store(log, 0x203)
+    store(log, 0x3ff)
+    expect([typeAt(0x203), typeAt(0x204), orderAt(0x203), log.isDirty(0x203)]).toEqual([RAM_RW, RAM_LOGDIRTY, 0, true])
+    expect(log.peek(new Uint32Array(16))).toBe(2)
+    expect(taken(log)).toEqual([0x203, 0x3ff])
+    expect([typeAt(0x203), taken(log), log.isDirty(0x203)]).toEqual([RAM_LOGDIRTY, [], false])
+    store(log, 0x203)
+    expect(taken(log)).toEqual([0x203])
+  })
+
+  test('ends with everything as it was, in large leaves', () => {
+    p2m.populate(0x200, 0x200)
+    const tables = p2m.tableBytes
+    const log = new LogDirty(p2m, 0x210, 0x100)
+    for (let gfn = 0x200; gfn < 0x400; gfn += 3) store(log, gfn)
+    log.stop()
+    log.stop()
+    expect([typeAt(0x211), orderAt(0x211), p2m.tableBytes]).toEqual([RAM_RW, 9, tables])
+    log.mark(0x212)
+    expect(typeAt(0x212)).toBe(RAM_RW)
+  })
+
+  test('leaves ROM and holes alone, and what lies outside', () => {
+    p2m.populate(0x200, 8)
+    p2m.setType(0x201, 1, RAM_RO)
+    p2m.remove(0x202, p2m.translate(0x20_2000) / 4096)
+    p2m.insert(0x203, -1, 0, INVALID)
+    const log = new LogDirty(p2m, 0x200, 6)
+    log.mark(0x1f0, 0x100)
+    expect(taken(log)).toEqual([0x200, 0x204, 0x205])
+    expect([0x200, 0x201, 0x202, 0x203, 0x206].map(typeAt)).toEqual([RAM_LOGDIRTY, RAM_RO, 4, INVALID, RAM_RW])
+    expect([log.isDirty(0x1ff), log.isDirty(0x206)]).toEqual([false, false])
+  })
+
+  test('counts frames as dirty whose mapping changes', () => {
+    p2m.populate(0x200, 8)
+    const log = new LogDirty(p2m, 0x200, 8)
+    p2m.remove(0x202, p2m.translate(0x20_2000) / 4096)
+    p2m.populate(0x202, 1)
+    p2m.populate(0x208, 1)
+    expect(taken(log)).toEqual([0x202])
+    expect([typeAt(0x202), typeAt(0x208)]).toEqual([RAM_LOGDIRTY, RAM_RW])
+    store(log, 0x202)
+    expect(taken(log)).toEqual([0x202])
+  })
+
+  test('without a frame for a table lets the whole leaf go, and all of it is dirty', () => {
+    p2m.populate(0x200, 0x200)
+    const log = new LogDirty(p2m, 0x200, 0x200)
+    while (memory.frames.tryAllocate(0) >= 0);
+    store(log, 0x234)
+    expect([typeAt(0x200), orderAt(0x200), taken(log).length]).toEqual([RAM_RW, 9, 0x200])
+    expect([typeAt(0x200), taken(log)]).toEqual([RAM_LOGDIRTY, []])
+  })
+
+  test('that cannot be begun changes nothing', () => {
+    p2m.populate(0x200, 0x400)
+    while (memory.frames.tryAllocate(0) >= 0);
+    expect(() => new LogDirty(p2m, 0x200, 0x210)).toThrow(P2mError)
+    expect([typeAt(0x200), typeAt(0x400), orderAt(0x400)]).toEqual([RAM_RW, RAM_RW, 9])
+    for (const [gfn, count, bits] of [
+      [-1, 4, 1],
+      [0, 0, 1],
+      [0, 33, 1],
+      [2 ** 36 - 1, 2, 1],
+    ] as const)
+      expect(() => new LogDirty(p2m, gfn, count, new Uint32Array(bits))).toThrow(/guest frames/)
+  })
+
+  test('says after each take what was written since the one before', () => {
+    const step = fc.oneof(
+      {
+        weight: 8,
+        arbitrary: fc.record({ kind: fc.constant('store' as const), at: fc.nat(0x23f), count: fc.constant(1) }),
+      },
+      {
+        weight: 3,
+        arbitrary: fc.record({
+          kind: fc.constant('dma' as const),
+          at: fc.nat(0x23f),
+          count: fc.integer({ min: 1, max: 70 }),
+        }),
+      },
+      {
+        weight: 2,
+        arbitrary: fc.record({ kind: fc.constant('take' as const), at: fc.constant(0), count: fc.constant(0) }),
+      },
+      {
+        weight: 1,
+        arbitrary: fc.record({ kind: fc.constant('coalesce' as const), at: fc.constant(0), count: fc.constant(0) }),
+      },
+    )
+    fc.assert(
+      fc.property(fc.array(step, { maxLength: 60, size: 'max' }), (steps) => {
+        const free = memory.frames.freeFrames
+        const map = P2m.create(memory)
+        p2m = map
+        map.populate(0x200, 0x240)
+        const log = new LogDirty(map, 0x200, 0x240)
+        let written = new Set<number>()
+        let exact = true
+        for (const { kind, at, count } of steps) {
+          const end = Math.min(at + count, 0x240)
+          if (kind === 'store') {
+            store(log, 0x200 + at)
+            written.add(0x200 + at)
+          } else if (kind === 'dma') {
+            log.mark(0x200 + at, end - at)
+            for (let i = at; i < end; i++) written.add(0x200 + i)
+          } else if (kind === 'coalesce') {
+            // What it merges counts as changed.
+            if (map.coalesce() > 0) exact = false
+          } else {
+            const seen = taken(log)
+            if (exact) expect(seen).toEqual([...written].sort((a, b) => a - b))
+            else expect(seen).toEqual(expect.arrayContaining([...written]))
+            written = new Set()
+            exact = true
+          }
+        }
+        log.stop()
+        const runs = [...map.leaves()].map(({ mfn, order }) => [mfn, order] as const)
+        map.destroy()
+        for (const [mfn, order] of runs) memory.frames.free(mfn, order)
+        expect(memory.frames.freeFrames).toBe(free)
+      }),
+      { numRuns: 150, seed: 0x5eed },
+    )
+  })
+})
