@@ -20,6 +20,8 @@ export const Step = {
   ALIGNMENT: 5,
   /** Another vCPU's access holds the address. */
   BUSY: 6,
+  /** A table of stage 1 is in no memory; `walk` has the level. */
+  TABLE: 7,
 } as const
 
 /** One of the `Step` numbers. */
@@ -46,8 +48,11 @@ export class AccessPath {
   readonly #pageHi: number[]
   readonly #pageIpa: number[]
   readonly #pageDevice: boolean[]
+  readonly #pageAccess: number[]
   #pages: number
   #aarch32: boolean
+  /** Record of the log whose device has answered with an external abort; -1 if none has. */
+  failed: number
   #lock: number
   #hold: boolean
 
@@ -66,8 +71,10 @@ export class AccessPath {
     this.#pageHi = [0, 0, 0]
     this.#pageIpa = [0, 0, 0]
     this.#pageDevice = [false, false, false]
+    this.#pageAccess = [0, 0, 0]
     this.#pages = 0
     this.#aarch32 = false
+    this.failed = -1
     this.#lock = NO_LOCK
     this.#hold = false
   }
@@ -91,9 +98,14 @@ export class AccessPath {
 
   /** The instruction has ended, in whatever way. */
   release(): void {
+    this.#unlock()
+    this.#hold = false
+    this.failed = -1
+  }
+
+  #unlock(): void {
     if (this.#lock !== NO_LOCK) this.#order.unlock(this.#lock, this.#vcpu)
     this.#lock = NO_LOCK
-    this.#hold = false
   }
 
   /** From here to the end of the instruction nobody else reaches the address. */
@@ -111,7 +123,9 @@ export class AccessPath {
     let pageLo = (lo & ~0xfff) >>> 0
     let pageHi = hi
     for (let page = 0; page < pages; page++) {
-      if (this.#find(pageLo, pageHi) < 0) {
+      // Rights are those of the access: a copy may read and write one page.
+      const known = this.#find(pageLo, pageHi)
+      if (known < 0 || this.#pageAccess[known] !== access) {
         const at = page === 0 ? lo : pageLo
         const step = this.#translatePage(at, pageHi, access)
         if (step !== Step.DONE) return step
@@ -131,13 +145,14 @@ export class AccessPath {
     this.faultLo = lo
     this.faultHi = hi
     if (outcome === ARM_WALK_FAULT) return Step.STAGE1
-    // A table in no memory: an external abort on the walk.
-    if (outcome !== ARM_WALK_OK) return Step.ABORT
-    const page = this.#pages++
+    if (outcome !== ARM_WALK_OK) return Step.TABLE
+    const known = this.#find((lo & ~0xfff) >>> 0, hi)
+    const page = known < 0 ? this.#pages++ : known
     this.#pageLo[page] = (lo & ~0xfff) >>> 0
     this.#pageHi[page] = hi
     this.#pageIpa[page] = this.walk.ipa - (lo & 0xfff)
     this.#pageDevice[page] = this.walk.device
+    this.#pageAccess[page] = access
     return Step.DONE
   }
 
@@ -277,6 +292,7 @@ export class AccessPath {
     const log = this.#log
     if (!log.replaying && !this.lockAddress(ipaLo, ipaHi)) return Step.BUSY
     const index = log.access(write ? AccessKind.MMIO_WRITE : AccessKind.MMIO_READ, ipaLo, ipaHi, size, tag)
+    if (index === this.failed) return Step.ABORT
     if (log.state(index) === AccessState.PENDING) return Step.PENDING
     if (log.state(index) === AccessState.NEW) {
       if (write) log.setBytes(index, this.data, dataAt)
@@ -291,6 +307,8 @@ export class AccessPath {
       }
       this.answered(index)
     }
+    // Held from the request to here, so that a saved instruction still has it; atomics hold it to their end.
+    if (!this.#hold) this.#unlock()
     if (!write) log.copyBytes(index, this.data, dataAt)
     return Step.DONE
   }
@@ -302,7 +320,6 @@ export class AccessPath {
     if (log.kind(index) === AccessKind.MMIO_WRITE) {
       this.#order.stored(this.#vcpu, log.addressLo(index), log.addressHi(index), log.size(index))
     }
-    if (!this.#hold) this.release()
   }
 
   /** Takes the lock of an address. @returns false if another access holds it */

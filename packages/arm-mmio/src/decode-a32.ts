@@ -42,12 +42,16 @@ const LR = 14
 
 const get = (form: Form, letter: string, word: number): number => extract(form.fields.get(letter), word)
 
+/** Pre- and post-indexed. What would load PC without it is a hint. */
+const writesBack = (form: Form, word: number): boolean =>
+  form.fields.has('P') && (get(form, 'P', word) === 0 || get(form, 'W', word) !== 0)
+
 /** Whether the encoding is allocated: what bit patterns alone cannot say. */
 function allocated(form: Form, word: number): boolean {
   const { attributes, fields } = form
   if (fields.has('c') && get(form, 'c', word) === 15) return false
   if (attributes.has('base') && get(form, 'n', word) === PC) return false
-  if (attributes.has('notpc') && get(form, 't', word) === PC) return false
+  if (attributes.has('notpc') && get(form, 't', word) === PC && !writesBack(form, word)) return false
   if (attributes.has('couple') && (get(form, 't', word) & 1) !== 0) return false
   if (attributes.has('couple') && get(form, 't', word) === LR) return false
   if (fields.has('j') && !attributes.has('link') && !attributes.has('return') && get(form, 'j', word) === 0)

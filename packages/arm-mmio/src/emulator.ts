@@ -1,4 +1,5 @@
 /** Finishes data aborts: from a syndrome to device accesses and back to registers. */
+import { ARM_FETCH, ARM_UNPRIVILEGED, ARM_WALK_TABLE, walkArm } from '@retrap/paging'
 import { AccessKind, AccessLog, AccessState, accessTag, type SavedLog } from '@retrap/replay'
 import { type ArmAbort, faultIpa, hpfarValid } from './abort.ts'
 import { AccessPath, Step } from './access-path.ts'
@@ -6,7 +7,7 @@ import { ArmMmioError } from './errors.ts'
 import { Execution } from './execution.ts'
 import { InstructionFetch } from './fetch.ts'
 import { explains } from './explain.ts'
-import { injectAlignmentFault, injectExternalAbort, injectStage1Fault } from './inject.ts'
+import { injectAlignmentFault, injectExternalAbort, injectStage1Fault, injectTableAbort } from './inject.ts'
 import { LoadStore } from './load-store.ts'
 import { writeR, writeX } from './registers.ts'
 import { retire } from './retire.ts'
@@ -108,8 +109,6 @@ export class ArmEmulator {
   #active: boolean
   #direct: boolean
   #abort: ArmAbort
-  /** The device answered with an external abort. */
-  #failed: boolean
 
   /**
    * @param order - one for all vCPUs of a domain
@@ -139,7 +138,6 @@ export class ArmEmulator {
     this.#active = false
     this.#direct = false
     this.#abort = { esr: 0, hsr: false, farLo: 0, farHi: 0, hpfarLo: 0, hpfarHi: 0 }
-    this.#failed = false
   }
 
   /** Whether an instruction is in the middle. */
@@ -161,20 +159,18 @@ export class ArmEmulator {
     if (exceptionClass !== EC_DATA_ABORT_LOWER || (esr & ESR_VNCR) !== 0) return this.#unhandled('exception-class')
     const kind = faultKind(esr & ESR_FSC)
     if (kind === 'external' || kind === 'alignment' || kind === 'other') return this.#unhandled('fault-status')
-    if ((esr & ESR_S1PTW) !== 0) return this.#tableAbort(abort)
+    if ((esr & ESR_S1PTW) !== 0) return this.#tableAbort(abort, false)
     this.#abort = abort
     if (hpfarValid(esr)) {
-      const ipa = faultIpa(abort)
-      const region = this.#world.region(ipa >>> 0, Math.floor(ipa / 2 ** 32))
+      const region = this.#faultRegion(abort)
       // Someone has repaired the map: the processor does it best.
       if (region === Region.RAM) return Outcome.RETRY
       if ((esr & ESR_CM) !== 0) return this.#maintenance()
       if (region === Region.NONE) return this.#external(abort.farLo, abort.farHi, (esr & ESR_WNR) !== 0)
     }
     this.#active = true
-    this.#failed = false
     // Only where the address is known without a walk is the syndrome all that is needed.
-    this.#direct = (esr & ESR_ISV) !== 0 && !this.#alwaysDecode && hpfarValid(esr)
+    this.#direct = !this.#alwaysDecode && hpfarValid(esr) && isWholeAccess(abort)
     this.log.begin()
     return this.#pass()
   }
@@ -188,9 +184,10 @@ export class ArmEmulator {
   answer(failed: boolean = false): void {
     const { pending } = this.log
     if (!this.#active || pending < 0) throw new ArmMmioError('ERR_STATE', 'an answer that nothing waits for')
-    this.#failed = failed
-    if (failed) this.log.complete(pending)
-    else this.#path.answered(pending)
+    if (failed) {
+      this.#path.failed = pending
+      this.log.complete(pending)
+    } else this.#path.answered(pending)
   }
 
   /**
@@ -201,14 +198,6 @@ export class ArmEmulator {
   resume(): Outcome {
     if (!this.#active) throw new ArmMmioError('ERR_STATE', 'resume without an instruction in the middle')
     if (this.log.pending >= 0) return Outcome.PENDING
-    if (this.#failed) {
-      const { farLo, farHi, esr } = this.#abort
-      const outcome = this.#direct
-        ? this.#external(farLo, farHi, (esr & ESR_WNR) !== 0)
-        : this.#external(this.#path.faultLo, this.#path.faultHi, this.#execution.writing)
-      this.#end(true)
-      return outcome
-    }
     this.log.restart()
     return this.#pass()
   }
@@ -258,7 +247,6 @@ export class ArmEmulator {
     this.#abort = saved.abort
     this.#direct = saved.direct
     this.#active = true
-    this.#failed = false
   }
 
   #unhandled(reason: UnhandledReason): Outcome {
@@ -273,18 +261,28 @@ export class ArmEmulator {
   }
 
   /** The guest's tables are on a device: the walk gets an external abort. */
-  #tableAbort(abort: ArmAbort): Outcome {
+  #tableAbort(abort: ArmAbort, instruction: boolean): Outcome {
+    const { farLo, farHi, esr } = abort
+    if (this.#faultRegion(abort) === Region.RAM) return Outcome.RETRY
+    // The syndrome has the level of the second stage. Which table it was, the guest's registers say.
+    const { context, walk } = this.#path
+    context.update(this.#vcpu.system)
+    const access = (instruction ? ARM_FETCH : 0) | (isUser(this.#vcpu) ? ARM_UNPRIVILEGED : 0)
+    const found = walkArm(context, this.#world.tables, farLo, farHi, access, walk)
+    const level = found === ARM_WALK_TABLE ? walk.level : esr & 3
+    injectTableAbort(this.#vcpu, level, farLo, farHi, (esr & ESR_WNR) !== 0, instruction)
+    return Outcome.INJECTED
+  }
+
+  #faultRegion(abort: ArmAbort): Region {
     const ipa = faultIpa(abort)
-    if (this.#world.region(ipa >>> 0, Math.floor(ipa / 2 ** 32)) === Region.RAM) return Outcome.RETRY
-    return this.#external(abort.farLo, abort.farHi, (abort.esr & ESR_WNR) !== 0)
+    return this.#world.region(ipa >>> 0, Math.floor(ipa / 2 ** 32))
   }
 
   /** Instructions come from RAM alone. */
   #instructionAbort(abort: ArmAbort): Outcome {
-    if (hpfarValid(abort.esr)) {
-      const ipa = faultIpa(abort)
-      if (this.#world.region(ipa >>> 0, Math.floor(ipa / 2 ** 32)) === Region.RAM) return Outcome.RETRY
-    }
+    if ((abort.esr & ESR_S1PTW) !== 0) return this.#tableAbort(abort, true)
+    if (hpfarValid(abort.esr) && this.#faultRegion(abort) === Region.RAM) return Outcome.RETRY
     injectExternalAbort(this.#vcpu, abort.farLo, abort.farHi, false, true)
     return Outcome.INJECTED
   }
@@ -315,7 +313,7 @@ export class ArmEmulator {
     const write = (esr & ESR_WNR) !== 0
     const size = 1 << ((esr >>> ESR_SAS_SHIFT) & 3)
     const register = (esr >>> ESR_SRT_SHIFT) & (hsr ? 15 : 31)
-    const bigEndian = isBigEndian(vcpu, isUser(vcpu))
+    const bigEndian = isBigEndian(vcpu)
     const ipa = faultIpa(this.#abort)
     if (write) this.#syndromeStore(register, size, bigEndian)
     const step = this.#path.device(write, ipa >>> 0, Math.floor(ipa / 2 ** 32), size, accessTag(0), 0)
@@ -410,7 +408,8 @@ export class ArmEmulator {
       default:
     }
     this.#end(true)
-    if (step === Step.STAGE1) injectStage1Fault(this.#vcpu, this.#path.context, this.#path.walk, lo, hi, write)
+    if (step === Step.TABLE) injectTableAbort(this.#vcpu, this.#path.walk.level, lo, hi, write, false)
+    else if (step === Step.STAGE1) injectStage1Fault(this.#vcpu, this.#path.context, this.#path.walk, lo, hi, write)
     else if (step === Step.ALIGNMENT) injectAlignmentFault(this.#vcpu, lo, hi, write)
     else injectExternalAbort(this.#vcpu, lo, hi, write, false)
     return Outcome.INJECTED
@@ -422,4 +421,13 @@ export class ArmEmulator {
     }
     return false
   }
+}
+
+/**
+ * Whether the syndrome describes one access: it is valid, and the address aligned, so that no part is on another page. (HSR
+ * counts PC as a register, for which it is never valid.)
+ */
+function isWholeAccess({ esr, hsr, farLo }: ArmAbort): boolean {
+  if ((esr & ESR_ISV) === 0 || (hsr && ((esr >>> ESR_SRT_SHIFT) & 15) === 15)) return false
+  return (farLo & ((1 << ((esr >>> ESR_SAS_SHIFT) & 3)) - 1)) === 0
 }

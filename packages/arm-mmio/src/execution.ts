@@ -12,7 +12,7 @@ import { pcValue, readR, readX, RegisterValue, writeR, writeX } from './register
 import { branchTo, retire, retireTo, returnTo, savedState } from './retire.ts'
 import type { DeviceOrder } from './serialise.ts'
 import { gatherStore, getWord, loadedPc, putValue, scatterLoad } from './transfer.ts'
-import { type ArmVcpu, isAArch32, isBigEndian, isUser, PSTATE_PAN } from './vcpu.ts'
+import { type ArmVcpu, isAArch32, isBigEndian, isUser, PSTATE_PAN, PSTATE_UAO } from './vcpu.ts'
 import type { ArmWorld } from './world.ts'
 
 /** Operations that this package recognises and cannot carry out. */
@@ -83,8 +83,6 @@ export class Execution {
   prepare(insn: LoadStore): Extent {
     const extent = this.#extent
     const address = this.#address
-    extent.otherLo = 0
-    extent.otherHi = 0
     const { operation } = insn.form
     if (operation === 'copy' || operation === 'copy-forward' || operation === 'fill') {
       this.#prepareCopy(insn)
@@ -101,6 +99,8 @@ export class Execution {
       if (insn.form.attributes.has('block')) extent.lo = (extent.lo & ~(this.#zeroBlockBytes - 1)) >>> 0
     }
     if (operation === 'tag-load' || operation === 'tags') extent.bytes = 2048
+    extent.otherLo = extent.lo
+    extent.otherHi = extent.hi
     return extent
   }
 
@@ -111,6 +111,8 @@ export class Execution {
     if (copyStage(insn) === 0) {
       extent.lo = 0
       extent.hi = 0
+      extent.otherLo = 0
+      extent.otherHi = 0
       extent.bytes = Infinity
       return
     }
@@ -178,7 +180,9 @@ export class Execution {
   }
 
   #userAccess(insn: LoadStore): boolean {
-    return isUser(this.#vcpu) || insn.form.attributes.has('unprivileged')
+    if (isUser(this.#vcpu)) return true
+    if (!insn.form.attributes.has('unprivileged')) return false
+    return isAArch32(this.#vcpu) || (this.#vcpu.pstate & PSTATE_UAO) === 0
   }
 
   /** `ARM_` bits of the instruction's accesses. */
@@ -186,10 +190,6 @@ export class Execution {
     const user = this.#userAccess(insn)
     const pan = !user && (this.#vcpu.pstate & PSTATE_PAN) !== 0
     return (write ? ARM_WRITE : 0) | (user ? ARM_UNPRIVILEGED : 0) | (pan ? ARM_PAN : 0)
-  }
-
-  #bigEndian(insn: LoadStore): boolean {
-    return isBigEndian(this.#vcpu, this.#userAccess(insn))
   }
 
   /**
@@ -218,7 +218,7 @@ export class Execution {
     if (step !== Step.DONE) return step
     step = path.transfer(false, lo, hi, elementSize, elements, OPERAND)
     if (step !== Step.DONE) return step
-    const bigEndian = this.#bigEndian(insn)
+    const bigEndian = isBigEndian(this.#vcpu)
     if (form.operation === 'load-exclusive') {
       const ipa = path.ipaOf(lo, hi)
       this.#order.setMonitor(this.#vcpu.id, ipa >>> 0, Math.floor(ipa / 2 ** 32), elementSize * elements)
@@ -239,7 +239,7 @@ export class Execution {
     if (unpredictable(insn)) return this.#nop(insn)
     let step = this.#translate(insn, abort, true, lo, hi, elementSize * elements)
     if (step !== Step.DONE) return step
-    gatherStore(this.#vcpu, insn, this.#path.data, this.#bigEndian(insn))
+    gatherStore(this.#vcpu, insn, this.#path.data, isBigEndian(this.#vcpu))
     step = this.#path.transfer(true, lo, hi, elementSize, elements, OPERAND)
     if (step !== Step.DONE) return step
     this.#flush()
@@ -293,7 +293,7 @@ export class Execution {
         return Step.DONE
       }
     }
-    gatherStore(vcpu, insn, path.data, this.#bigEndian(insn))
+    gatherStore(vcpu, insn, path.data, isBigEndian(this.#vcpu))
     step = path.transfer(true, lo, hi, elementSize, elements, OPERAND)
     if (step !== Step.DONE) return step
     this.#flush()
@@ -323,7 +323,7 @@ export class Execution {
     path.hold()
     step = path.transfer(false, lo, hi, elementSize, elements, OPERAND)
     if (step !== Step.DONE) return step
-    const bigEndian = this.#bigEndian(insn)
+    const bigEndian = isBigEndian(this.#vcpu)
     const operation = atomicOperation(insn)
     // The new value stands behind the old one.
     for (let i = 0; i < elements; i++) {
@@ -372,7 +372,7 @@ export class Execution {
     path.hold()
     step = path.transfer(false, lo, hi, elementSize, elements, OPERAND)
     if (step !== Step.DONE) return step
-    const bigEndian = this.#bigEndian(insn)
+    const bigEndian = isBigEndian(this.#vcpu)
     let equal = true
     for (let i = 0; i < elements; i++) {
       readX(this.#vcpu, (insn.rs + i) & 31, false, this.#value)
@@ -401,7 +401,7 @@ export class Execution {
     if (step !== Step.DONE) return step
     step = this.#path.transfer(false, lo, hi, insn.elementSize, 1, OPERAND)
     if (step !== Step.DONE) return step
-    const offset = getWord(this.#path.data, 0, insn.elementSize, 0, this.#bigEndian(insn))
+    const offset = getWord(this.#path.data, 0, insn.elementSize, 0, isBigEndian(this.#vcpu))
     branchTo(this.#vcpu, pcValue(this.#vcpu, insn.set) + offset * 2)
     return Step.DONE
   }
@@ -432,7 +432,7 @@ export class Execution {
     if (lo % 64 !== 0) return this.#misaligned(lo, hi, write)
     let step = this.#translate(insn, abort, write, lo, hi, 64)
     if (step !== Step.DONE) return step
-    const bigEndian = this.#bigEndian(insn)
+    const bigEndian = isBigEndian(this.#vcpu)
     if (write) {
       for (let i = 0; i < 8; i++) {
         readX(this.#vcpu, insn.rt + i, false, this.#value)
@@ -508,7 +508,7 @@ export class Execution {
     if (step !== Step.DONE) return step
     step = this.#path.transfer(false, lo, hi, 4, 2, OPERAND)
     if (step !== Step.DONE) return step
-    const bigEndian = this.#bigEndian(insn)
+    const bigEndian = isBigEndian(this.#vcpu)
     this.#writeback(insn)
     const { data } = this.#path
     returnTo(this.#vcpu, getWord(data, 0, 4, 0, bigEndian), getWord(data, 4, 4, 0, bigEndian))
@@ -522,7 +522,7 @@ export class Execution {
     const { lo, hi } = this.#address
     let step = this.#translate(insn, abort, true, lo, hi, 8)
     if (step !== Step.DONE) return step
-    const bigEndian = this.#bigEndian(insn)
+    const bigEndian = isBigEndian(this.#vcpu)
     putValue(path.data, 0, 4, readR(vcpu, insn.set, 14), 0, bigEndian)
     putValue(path.data, 4, 4, savedState(vcpu), 0, bigEndian)
     step = path.transfer(true, lo, hi, 4, 2, OPERAND)

@@ -2,7 +2,8 @@
  * Whether a decoded instruction explains the abort that was taken.
  *
  * The instruction is read after the trap, so it may be another one than the processor executed. It is emulated only if it
- * would have made this abort: in direction, address and, where the syndrome has them, size and register.
+ * would have made this abort: in direction, address and, where the syndrome has it, size. The register is not compared:
+ * erratum 766422 has a wrong one.
  */
 import type { ArmAbort } from './abort.ts'
 import type { LoadStore } from './load-store.ts'
@@ -15,7 +16,7 @@ export interface Extent {
   readonly lo: number
   readonly hi: number
   readonly bytes: number
-  /** A second range, of the same size, that may have aborted: what a copy reads. */
+  /** A second range, of the same size, that may have aborted: what a copy reads. Others have their own again. */
   readonly otherLo: number
   readonly otherHi: number
 }

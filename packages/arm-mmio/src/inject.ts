@@ -16,6 +16,8 @@ const TTBCR_EAE = 2 ** 31
 
 /** External abort, not on a walk. */
 const STATUS_EXTERNAL = 0x10
+/** External abort on a walk, to which the level is added. */
+const STATUS_TABLE = 0x14
 const DFSR_WNR = 1 << 11
 const DFSR_LPAE = 1 << 9
 
@@ -50,6 +52,29 @@ export function injectStage1Fault(
   inject(vcpu, { instruction: false, write, lo, hi, status: result.status, shortStatus: short })
 }
 
+/**
+ * Makes the guest take an external abort on the walk of its tables.
+ *
+ * @param level - of the table that is in no memory
+ */
+export function injectTableAbort(
+  vcpu: ArmVcpu,
+  level: number,
+  lo: number,
+  hi: number,
+  write: boolean,
+  instruction: boolean,
+): void {
+  inject(vcpu, {
+    instruction,
+    write,
+    lo,
+    hi,
+    status: STATUS_TABLE + level,
+    shortStatus: level === 2 ? 0x0e : 0x0c,
+  })
+}
+
 /** Makes the guest take an alignment fault. */
 export function injectAlignmentFault(vcpu: ArmVcpu, lo: number, hi: number, write: boolean): void {
   inject(vcpu, { instruction: false, write, lo, hi, status: 0x21, shortStatus: 0x01 })
@@ -72,8 +97,8 @@ function inject64(vcpu: ArmVcpu, abort: InjectedAbort): void {
   exception.elrHi = vcpu.pc[1] as number
   exception.spsrEl1 = vcpu.pstate >>> 0
   const offset = lower ? (isAArch32(vcpu) ? 0x600 : 0x400) : (vcpu.pstate & 1) === 0 ? 0 : 0x200
-  // EL1h, all interrupts masked; condition flags stay.
-  let pstate = (vcpu.pstate & 0xf000_0000) | 0x3c5
+  // EL1h, all interrupts masked; condition flags and DIT stay.
+  let pstate = (vcpu.pstate & 0xf100_0000) | 0x3c5
   if ((vcpu.pstate & PSTATE_PAN) !== 0 || (system.sctlr & SCTLR_SPAN) === 0) pstate |= PSTATE_PAN
   vcpu.pstate = (pstate & ~PSTATE_SS) >>> 0
   const vector = (system.vbarLo >>> 0) + offset

@@ -17,6 +17,8 @@ export const PSTATE_BTYPE: number = 3 << 10
 /** Software step. */
 export const PSTATE_SS: number = 1 << 21
 export const PSTATE_PAN: number = 1 << 22
+/** Unprivileged instructions have EL1's rights. AArch64 only. */
+export const PSTATE_UAO: number = 1 << 23
 export const PSTATE_C: number = 1 << 29
 /** IT[1:0] and IT[7:2]. AArch32 only. */
 export const PSTATE_IT: number = (3 << 25) | (0x3f << 10)
@@ -89,10 +91,13 @@ export function isUser(vcpu: ArmVcpu): boolean {
   return isAArch32(vcpu) ? (vcpu.pstate & 15) === MODE_USR : (vcpu.pstate & 12) === 0
 }
 
-/** Whether data is big-endian; `user`: for an access with the rights of EL0. */
-export function isBigEndian(vcpu: ArmVcpu, user: boolean): boolean {
+/**
+ * Whether data is big-endian. Unprivileged instructions at EL1 have the order of EL1: SCTLR_EL1.E0E "has no effect" on
+ * them.
+ */
+export function isBigEndian(vcpu: ArmVcpu): boolean {
   if (isAArch32(vcpu)) return (vcpu.pstate & PSTATE_E) !== 0
-  return (vcpu.system.sctlr & (user ? SCTLR_E0E : SCTLR_EE)) !== 0
+  return (vcpu.system.sctlr & (isUser(vcpu) ? SCTLR_E0E : SCTLR_EE)) !== 0
 }
 
 /** X registers of SP and LR by AArch32 mode; others are those of usr. */

@@ -303,12 +303,13 @@ describe('A64', () => {
     expect([emulator.reason, emulator.active, vcpu.pc[0]]).toEqual(['instruction', false, CODE_BASE])
   })
 
-  test('unprivileged loads have the rights and byte order of EL0', () => {
-    // ldtr w0, [x1] at EL1, EL0's data big-endian
+  // SCTLR_EL1.E0E "has no effect on the endianness of LDTR … instructions executed at EL1".
+  test('unprivileged loads have the rights of EL0 and the byte order of EL1', () => {
+    // ldtr w0, [x1] at EL1, EL1's data big-endian
     const vcpu = at64(0xb840_0820)
     vcpu.pstate = 0x3c5
     new DataView(world.ram.buffer).setBigUint64(0x2000, 0x441n | (1n << 54n), true)
-    Object.assign(vcpu.system, { sctlr: 1 | (1 << 24) })
+    Object.assign(vcpu.system, { sctlr: 1 | (1 << 25) })
     vcpu.x[2] = DEVICE_BASE
     words(0x0403_0201)
     // EL1 does not execute what EL0 may write: read-only for both.

@@ -40,7 +40,7 @@ export const t32Rows: string = `
 1111 1000 001 L nnnn tttt 1 PUW iiiiiiii        (STR|LDR)H  <Rt>, <address>  (store|load).2 imm=u base
 1111 1000 010 L nnnn tttt 1 PUW iiiiiiii        (STR|LDR)   <Rt>, <address>  (store|load).4 imm=u base
 1111 1001 0001 nnnn tttt 1 PUW iiiiiiii         LDRSB    <Rt>, <address>  load.1 sx imm=u base
-1111 1001 0011 nnnn tttt 1 PUW iiiiiiii         LDRSH    <Rt>, <address>  load.2 sx imm=u base
+1111 1001 0011 nnnn tttt 1 PUW iiiiiiii         LDRSH    <Rt>, <address>  load.2 sx imm=u base notpc
 1111 1000 000 L nnnn tttt 000000 ii mmmm        (STR|LDR)B  <Rt>, <address>  (store|load).1 shifted base
 1111 1000 001 L nnnn tttt 000000 ii mmmm        (STR|LDR)H  <Rt>, <address>  (store|load).2 shifted base
 1111 1000 010 L nnnn tttt 000000 ii mmmm        (STR|LDR)   <Rt>, <address>  (store|load).4 shifted base

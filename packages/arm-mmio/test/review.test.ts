@@ -1,0 +1,134 @@
+/** What a hostile reading of the sources found, each against the manual. */
+import { beforeEach, describe, expect, test } from 'vitest'
+import { type ArmAbort, ArmEmulator, decodeThumb, DeviceOrder, LoadStore, Outcome } from '../src/index.ts'
+import { abortAt, CODE_BASE, DEVICE_BASE, FlatWorld, flatVcpu, soleOrder, TABLE_BASE } from './support/flat-world.ts'
+
+type Vcpu = ReturnType<typeof flatVcpu>
+
+let world: FlatWorld
+
+beforeEach(() => {
+  world = new FlatWorld()
+})
+
+function at64(word: number): Vcpu {
+  new DataView(world.ram.buffer).setUint32(CODE_BASE, word, true)
+  return flatVcpu(false)
+}
+
+const mapping = (block: bigint): void => new DataView(world.ram.buffer).setBigUint64(TABLE_BASE, block, true)
+
+/** Saves, forgets, and takes up in another emulator. */
+function move(emulator: ArmEmulator, vcpu: Vcpu, order: DeviceOrder): ArmEmulator {
+  const saved = JSON.parse(JSON.stringify(emulator.save())) as ReturnType<ArmEmulator['save']>
+  emulator.cancel()
+  const other = new ArmEmulator(vcpu, world, order)
+  other.restore(saved)
+  return other
+}
+
+describe('a saved instruction', () => {
+  test('whose device then fails reports the address of that access', () => {
+    world.late = true
+    // ldp x0, x1, [x2], #16
+    const vcpu = at64(0xa8c1_0440)
+    vcpu.x[4] = DEVICE_BASE
+    const order = soleOrder()
+    const first = new ArmEmulator(vcpu, world, order)
+    first.handle(abortAt(DEVICE_BASE, false))
+    world.perform(first.log, first.log.pending)
+    first.answer()
+    expect(first.resume()).toBe(Outcome.PENDING)
+    const other = move(first, vcpu, order)
+    other.answer(true)
+    expect(other.resume()).toBe(Outcome.INJECTED)
+    expect(vcpu.exception.farLo).toBe(DEVICE_BASE + 8)
+    expect(vcpu.exception.esrEl1 & 0x3f).toBe(0x10)
+  })
+
+  test('that is an atomic keeps its address from the read to the write', () => {
+    world.late = true
+    // ldadd x0, x1, [x2]
+    const vcpu = at64(0xf820_0041)
+    vcpu.x[4] = DEVICE_BASE
+    const order = new DeviceOrder(2)
+    const first = new ArmEmulator(vcpu, world, order)
+    expect(first.handle(abortAt(DEVICE_BASE, false))).toBe(Outcome.PENDING)
+    const other = move(first, vcpu, order)
+    world.perform(other.log, other.log.pending)
+    other.answer()
+    const lock = order.lockOf(DEVICE_BASE, 0)
+    expect(order.tryLock(lock, 1)).toBe(false)
+    expect(other.resume()).toBe(Outcome.PENDING)
+    world.perform(other.log, other.log.pending)
+    other.answer()
+    expect(other.resume()).toBe(Outcome.DONE)
+    expect(order.tryLock(lock, 1)).toBe(true)
+  })
+})
+
+describe('rights', () => {
+  // ldtr x0, [x1] at EL1; the page is EL1's alone.
+  test.each([
+    ['PSTATE.UAO gives unprivileged instructions the rights of EL1', 1 << 23, Outcome.DONE],
+    ['without it they have those of EL0: the guest takes its own fault', 0, Outcome.RETRY],
+  ])('%s', (_name, uao, expected) => {
+    const vcpu = at64(0xf840_0820)
+    mapping(0x401n)
+    vcpu.pstate = 0x3c5 | uao
+    vcpu.x[2] = DEVICE_BASE
+    expect(new ArmEmulator(vcpu, world, soleOrder()).handle(abortAt(DEVICE_BASE, false))).toBe(expected)
+  })
+
+  test('a copy within one page needs the right to write it', () => {
+    // cpyfm [x0]!, [x1]!, x2!
+    const vcpu = at64(0x1941_0440)
+    mapping(0x4c1n)
+    vcpu.pstate = 1 << 29
+    vcpu.x[0] = DEVICE_BASE + 0x100
+    vcpu.x[2] = DEVICE_BASE
+    vcpu.x[4] = 8
+    const emulator = new ArmEmulator(vcpu, world, soleOrder(), { copyOption: 'B' })
+    expect(emulator.handle(abortAt(DEVICE_BASE, false))).toBe(Outcome.INJECTED)
+    expect(vcpu.exception.esrEl1 & 0x7f).toBe(0x4d)
+    expect(world.seen).toEqual([])
+  })
+})
+
+describe('syndromes', () => {
+  const withEsr = (abort: ArmAbort, bits: number): ArmAbort => ({ ...abort, esr: (abort.esr | bits) >>> 0 })
+
+  test('a table in no memory is an external abort on the walk, at its level', () => {
+    mapping(0x1000_0003n)
+    const vcpu = at64(0xf940_0041)
+    const abort = withEsr(abortAt(DEVICE_BASE, false), 1 << 7)
+    expect(new ArmEmulator(vcpu, world, soleOrder()).handle(abort)).toBe(Outcome.INJECTED)
+    // Level 1 is RAM, and names level 2, which is the device's.
+    expect(vcpu.exception.esrEl1 & 0x3f).toBe(0x16)
+  })
+
+  test('an unaligned access is taken apart even where the syndrome is valid', () => {
+    // ldr w1, [x2]
+    const vcpu = at64(0xb940_0041)
+    vcpu.x[4] = DEVICE_BASE + 0xffe
+    world.contents.set([1, 2, 3, 4], 0xffe)
+    const abort = withEsr(abortAt(DEVICE_BASE + 0xffe, false), (1 << 24) | (2 << 22) | (1 << 16))
+    expect(new ArmEmulator(vcpu, world, soleOrder()).handle(abort)).toBe(Outcome.DONE)
+    expect(vcpu.x[2]).toBe(0x0403_0201)
+    expect(world.seen.map(({ offset }) => offset)).toEqual([0xffe, 0xfff, 0x1000, 0x1001])
+  })
+
+  test('an instruction that loads from elsewhere does not explain an abort near address 0', () => {
+    const vcpu = at64(0xf940_0041)
+    vcpu.x[4] = DEVICE_BASE
+    // A permission fault has no HPFAR that would tell.
+    const abort = { ...abortAt(4, false), esr: ((0x24 << 26) | (1 << 25) | 0x0f) >>> 0 }
+    expect(new ArmEmulator(vcpu, world, soleOrder()).handle(abort)).toBe(Outcome.RETRY)
+    expect(world.seen).toEqual([])
+  })
+})
+
+test('LDRSH of PC without writeback is a hint in T32', () => {
+  expect(decodeThumb(0xf930, 0xfc34, new LoadStore())).toBe(false)
+  expect(decodeThumb(0xf930, 0x1c34, new LoadStore())).toBe(true)
+})
