@@ -191,6 +191,7 @@ export class P2m {
   remove(gfn: number, mfn: number, count: number = 1): void {
     this.#checkRange(gfn, count)
     const entry = this.#scratch
+    let partly = false
     for (let done = 0; done < count;) {
       this.lookup(gfn + done, entry)
       const expected = mfn === INVALID_MFN ? INVALID_MFN : mfn + done
@@ -201,15 +202,22 @@ export class P2m {
           { gfn: gfn + done, mfn: entry.mfn, expected },
         )
       }
+      const size = 2 ** entry.order
+      const before = (gfn + done) % size
+      // A leaf that is only partly removed is broken up below, which may need a table.
+      if (before !== 0) partly = true
       // The rest of a leaf continues as it begins.
-      done += 2 ** entry.order - ((gfn + done) % 2 ** entry.order)
+      done += size - before
+      if (done > count) partly = true
     }
-    // A leaf that is only partly removed is broken up first, which may need a table.
-    this.#split(gfn)
-    this.#split(gfn + count)
+    if (partly) {
+      this.#split(gfn)
+      this.#split(gfn + count)
+    }
     for (let done = 0; done < count;) {
       const order = largestOrder(gfn + done, 0, count - done)
-      this.#clear(gfn + done, order)
+      if (mfn === INVALID_MFN) this.#clear(gfn + done, order)
+      else this.#replace(gfn + done, order, 0, 0)
       done += 2 ** order
     }
   }
