@@ -359,6 +359,28 @@ describe('repeated string instructions go to a device in requests of several ite
     expect([end.count, end.from, end.to]).toEqual([0, BUFFER + 8, DEVICE + 0x4004])
   })
 
+  test.each([
+    ['MOVSD to a device', (asm: Assembler) => asm.mov(esi, BUFFER).mov(edi, DEVICE).mov(ecx, 6).rep().movsd()],
+    ['MOVSD from a device', (asm: Assembler) => asm.mov(esi, DEVICE).mov(edi, BUFFER).mov(ecx, 6).rep().movsd()],
+    ['STOSD', (asm: Assembler) => asm.mov(eax, 7).mov(edi, DEVICE).mov(ecx, 6).rep().stosd()],
+    ['OUTSB', (asm: Assembler) => asm.mov(edx, 0x80).mov(esi, BUFFER).mov(ecx, 6).rep().outsb()],
+    ['INSB', (asm: Assembler) => asm.mov(edx, 0x80).mov(edi, BUFFER).mov(ecx, 6).rep().insb()],
+  ])('an interrupt that comes up while one waits for REP %s changes nothing', async (_name, build) => {
+    const device = new SlowDevice()
+    const guest = pagedGuest((asm) => {
+      asm.mov(dword(APIC + 0xf0), 0x1ff)
+      build(asm)
+      asm.mov(dword(RESULT), ecx)
+      leave(asm)
+    }, device)
+    device.between = (access) => {
+      if (access === 2) guest.domain.interrupts.signalMsi(0xfee0_0000, 0x40)
+    }
+    expect(await guest.run()).toEqual({ reason: 'debug-exit', code: 0 })
+    expect(device.seen).toHaveLength(6)
+    expect(guest.read32(RESULT)).toBe(0)
+  })
+
   test('a page fault after some iterations leaves what they have done', async () => {
     const device = new SlowDevice()
     const guest = pagedGuest((asm) => {

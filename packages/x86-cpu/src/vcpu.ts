@@ -298,6 +298,11 @@ export class Vcpu implements Cpu, CodeCacheClient {
     return this.#access.repeat(port, otherLo, otherHi, lo, hi, flags, count, down)
   }
 
+  mayRepeat(): boolean {
+    // What comes up while a request is waited for is too late: the pass that made it has decided.
+    return this.u32[S_EVENTS >>> 2] === 0 || this.log.nextKind() >= 0
+  }
+
   mayEndGather(): boolean {
     if (this.u32[S_LOGGED >>> 2] !== 1 || this.log.nextKind() >= 0) return false
     return this.#outside.nmi || this.#outside.interrupt

@@ -76,6 +76,8 @@ export interface Cpu {
     count: number,
     down: boolean,
   ): number
+  /** Whether several iterations may go in one request: no event waits to come between them, or the log has what was decided. */
+  mayRepeat(): boolean
   /**
    * Whether a gather may leave what it has done as its progress: an event waits to be taken, this is a logged pass, and no
    * further access of it has begun.

@@ -1,16 +1,6 @@
 import { SLOW_PROBE, SLOW_WRITE } from '../semantics/context.ts'
 import type { Form } from '../semantics/form.ts'
-import {
-  ES,
-  FLAG_DF,
-  FLAG_TF,
-  SEG_HIGH,
-  SEG_LOW,
-  STATUS_CONTINUE,
-  STATUS_DONE,
-  S_EFLAGS,
-  S_EVENTS,
-} from '../state-layout.ts'
+import { ES, FLAG_DF, FLAG_TF, SEG_HIGH, SEG_LOW, STATUS_CONTINUE, STATUS_DONE, S_EFLAGS } from '../state-layout.ts'
 import { RAX, RCX, RDI, RSI } from './architecture.ts'
 import { matchPortBreakpoints } from './breakpoints.ts'
 import { REPEAT_FILL, REPEAT_MOVE } from './cpu.ts'
@@ -73,7 +63,7 @@ function reach(s: System, form: Form, segment: number, register: number, write: 
   const size = elementSize(form)
   const width = form.addressSize
   const offset = lowPart(s.gpr(register), width)
-  if (form.repeat === 'none' || (s.get(S_EFLAGS) & FLAG_TF) !== 0 || s.get(S_EVENTS) !== 0) return 0
+  if (form.repeat === 'none' || (s.get(S_EFLAGS) & FLAG_TF) !== 0 || !s.cpu.mayRepeat()) return 0
   const wide = width === 8 && s.gprHi(RCX) !== 0
   let count = Math.min(most, wide ? PAGE_BYTES : lowPart(s.gpr(RCX), width))
   const down = goesDown(s)

@@ -157,6 +157,10 @@ export class FakeCpu implements Cpu {
   repeat(): number {
     return 0
   }
+  mayRepeat(): boolean {
+    return true
+  }
+
   mayEndGather(): boolean {
     return false
   }
