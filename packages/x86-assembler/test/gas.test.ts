@@ -22,8 +22,8 @@ const DIFFERENCES: readonly Difference[] = [
   { mnemonics: ['MOVSXD'], operands: / \w+w?, /, why: 'gas does not take the 16-bit form with a memory operand' },
   {
     mnemonics: ['MOV'],
-    operands: /\b[c-gs]s\b/,
-    why: 'gas drops a size prefix where a segment register moves to or from a wider register; the 64-bit form is what was asked for',
+    operands: /, [c-gs]s$/,
+    why: 'gas drops REX.W where a segment register moves to a 64-bit register; the 64-bit form is what was asked for',
   },
   {
     mnemonics: ['SLDT', 'STR', 'SMSW'],

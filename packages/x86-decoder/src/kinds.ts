@@ -218,11 +218,11 @@ export const reasonTexts: readonly string[] = [
   'no such mask, broadcast or rounding here',
 ]
 
-/** Bits of `CodeInfo.modes`. */
+/** Bit of `CodeInfo.modes`: 16-bit code segments. `decodeInto` has 16, 32 and 64 for its mode, not these. */
 export const MODE_16 = 1
-/** 32-bit code segments. */
+/** Bit of `CodeInfo.modes`: 32-bit code segments. */
 export const MODE_32 = 2
-/** 64-bit mode. */
+/** Bit of `CodeInfo.modes`: 64-bit mode. */
 export const MODE_64 = 4
 
 /** Option bit for `decodeInto`'s mode: decode as AMD processors do where they differ from Intel's. */

@@ -36,8 +36,8 @@ const DECIDING_FEATURES = [
 
 /** Prefixes and the opcode 0F 0F, which exist as soon as one of some features does. */
 const PREFIX_FEATURES: readonly (readonly [bit: number, features: RegExp])[] = [
-  [DECODE_NO_VEX, /^(AVX|BMI|FMA|F16C|AMX_|CMPCCXADD)/],
-  [DECODE_NO_EVEX, /^(AVX512|AVX10|APX)/],
+  [DECODE_NO_VEX, /^(AVX|BMI|FMA|F16C|XOP|AMX_|CMPCCXADD|VAES|VPCLMULQDQ|MSR_IMM|USER_MSR)/],
+  [DECODE_NO_EVEX, /^(AVX512|AVX10|APX|AMX_AVX512)/],
   [DECODE_NO_XOP, /^(XOP|TBM|LWP)$/],
   [DECODE_NO_APX, /^APX/],
   [DECODE_NO_3DNOW, /^3DNOW/],

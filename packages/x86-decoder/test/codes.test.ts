@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
-import { codes, MODE_16, MODE_32, MODE_64, OperandKind } from '../src/index.ts'
+import { codes, decoderOptions, MODE_16, MODE_32, MODE_64, OperandKind } from '../src/index.ts'
+import { DECODE_NO_3DNOW, DECODE_NO_APX, DECODE_NO_EVEX, DECODE_NO_VEX, DECODE_NO_XOP } from '../src/kinds.ts'
 
 const valid = codes.slice(1)
 const find = (form: string): (typeof codes)[number][] => codes.filter((info) => info.form === form)
@@ -35,6 +36,15 @@ describe('the table of codes', () => {
       ].join(' '),
     )
     expect(encodings.filter((encoding, index) => encodings.indexOf(encoding) !== index)).toEqual([])
+  })
+
+  test('has no code whose feature, by itself, leaves its prefix without meaning', () => {
+    const bits = { legacy: 0, vex: DECODE_NO_VEX, evex: DECODE_NO_EVEX, xop: DECODE_NO_XOP, rex2: DECODE_NO_APX }
+    const lost = valid.filter(({ feature, encoding }) => {
+      const bit = feature.startsWith('3DNOW') ? DECODE_NO_3DNOW : bits[encoding]
+      return (decoderOptions({ features: new Set(feature.split('+')) }) & bit) !== 0
+    })
+    expect(new Set(lost.map(({ encoding, feature }) => `${encoding} ${feature}`))).toEqual(new Set())
   })
 
   test('has sizes that an operand can have', () => {
