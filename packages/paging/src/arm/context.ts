@@ -142,11 +142,7 @@ export class ArmPagingContext {
    * @throws PagingError `ERR_MODE` for a value that is not an unsigned or signed 32-bit word
    */
   update(registers: ArmTranslationRegisters): void {
-    for (const [name, value] of Object.entries(registers)) {
-      if (typeof value === 'number' && (!Number.isInteger(value) || value < -(2 ** 31) || value >= 2 ** 32)) {
-        throw new PagingError('ERR_MODE', `${name} is ${value}, which is no 32-bit word`, { value })
-      }
-    }
+    checkWords(registers)
     const { sctlr, aarch64, tcrLo } = registers
     this.writeExecuteNever = (sctlr & SCTLR_WXN) !== 0
     this.userWriteExecuteNever = !aarch64 && (sctlr & SCTLR_UWXN) !== 0
@@ -219,6 +215,25 @@ export class ArmPagingContext {
     this.lower.disabled = (tcrLo & (1 << 4)) !== 0
     this.upper.disabled = (tcrLo & (1 << 5)) !== 0
   }
+}
+
+/** One register after another: this is done for each instruction that is fetched. */
+function checkWords(registers: ArmTranslationRegisters): void {
+  checkWord('sctlr', registers.sctlr)
+  checkWord('tcrLo', registers.tcrLo)
+  checkWord('tcrHi', registers.tcrHi)
+  checkWord('ttbr0Lo', registers.ttbr0Lo)
+  checkWord('ttbr0Hi', registers.ttbr0Hi)
+  checkWord('ttbr1Lo', registers.ttbr1Lo)
+  checkWord('ttbr1Hi', registers.ttbr1Hi)
+  checkWord('mairLo', registers.mairLo)
+  checkWord('mairHi', registers.mairHi)
+  checkWord('dacr', registers.dacr)
+}
+
+function checkWord(name: string, value: number): void {
+  if ((value | 0) === value || value >>> 0 === value) return
+  throw new PagingError('ERR_MODE', `${name} is ${value}, which is no 32-bit word`, { value })
 }
 
 /** A table's IPA from its TTBR, aligned to its size. */

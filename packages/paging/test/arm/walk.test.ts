@@ -212,6 +212,14 @@ describe('long descriptors (VMSAv8-64)', () => {
   })
 })
 
+test('a register that is no word is refused, by name', () => {
+  for (const value of [2 ** 32, -(2 ** 31) - 1, 0.5, NaN]) {
+    expect(() => new ArmPagingContext().update({ ...NO_REGISTERS, ttbr1Lo: value })).toThrow(
+      expect.objectContaining({ code: 'ERR_MODE', message: expect.stringContaining('ttbr1Lo') }),
+    )
+  }
+})
+
 describe('stage 1 off', () => {
   test('addresses are intermediate addresses, if they are not too large; data is Device memory', () => {
     const off = { sctlr: 0 }
