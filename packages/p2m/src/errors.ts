@@ -14,6 +14,8 @@ export type P2mErrorCode =
   | 'ERR_NO_MEMORY'
   /** A frame adopted twice, or dropped by more than hold it. */
   | 'ERR_COUNT'
+  /** Saved data of another version, or that no map saved; nothing has changed. */
+  | 'ERR_STATE'
 
 /** Thrown for callers' mistakes. A guest's access to a hole is a result. */
 export class P2mError extends Error {

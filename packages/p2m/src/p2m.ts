@@ -2,6 +2,7 @@ import type { MachineMemory } from '@retrap/memory'
 import { isLeaf, isTable, leafHi, leafLo, LEVELS, typeOf } from './entry.ts'
 import { hex, P2mError } from './errors.ts'
 import { noTable, P2mEntry, RadixTable } from './radix-table.ts'
+import { countLeaves, restoreRuns, saveRuns, type P2mState, type P2mStatistics } from './saved.ts'
 import { INVALID_MFN, isRam, MAX_GFN, P2M_READ, P2M_WRITE, P2mType } from './types.ts'
 
 /** A leaf, for people. */
@@ -322,6 +323,26 @@ export class P2m {
       if (this.#table.isMapped(gfn)) yield { gfn: start, mfn, type, order, rights }
       gfn = start + size
     }
+  }
+
+  /** What it maps, as data; the frames' contents are machine memory's. */
+  save(): P2mState {
+    return saveRuns(this)
+  }
+
+  /**
+   * Maps what was saved, in the largest leaves there can be; what is there already and not in the data stays. A machine
+   * whose whole memory was restored has its tables in it: `attach` to those instead.
+   *
+   * @throws P2mError `ERR_STATE`; otherwise as {@link P2m.insertRange}
+   */
+  restore(state: P2mState): void {
+    restoreRuns(this, state)
+  }
+
+  /** Counts its leaves; walks all of it. */
+  statistics(): P2mStatistics {
+    return countLeaves(this)
   }
 
   /** Removes everything, reporting what is released, and gives the tables' frames back. The map is not usable after. */
