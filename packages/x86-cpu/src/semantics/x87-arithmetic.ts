@@ -178,11 +178,19 @@ function comparison({ quiet = false, pops = 0, integer = false, flags = false }:
       other = I32.of(MEMORY)
     } else other = stackIndex(c)
     notePointers(c)
-    const relation = f.call(compareStack(c), c.state, other, I32.of(quiet ? 1 : 0), I32.of(pops))
-    f.if(relation.ne(NOT_COMPARED), () => {
-      if (flags) c.flagsExplicit(relation.and(FLAG_CF | FLAG_PF | FLAG_ZF).toI64U())
-      else setConditions(f, c.state, relation)
-    })
+    const relation = f.let(f.call(compareStack(c), c.state, other, I32.of(quiet ? 1 : 0), I32.of(pops)))
+    if (!flags) {
+      f.if(relation.ne(NOT_COMPARED), () => setConditions(f, c.state, relation))
+      return
+    }
+    // OF, SF and AF are cleared with or without an exception.
+    const bits = f.ifElse(
+      'i32',
+      relation.eq(NOT_COMPARED),
+      () => c.allFlags(),
+      () => relation,
+    )
+    c.flagsExplicit(bits.and(FLAG_CF | FLAG_PF | FLAG_ZF).toI64U())
   }
 }
 

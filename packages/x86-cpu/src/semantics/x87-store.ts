@@ -45,14 +45,17 @@ const PREVENTS_STORE = FE_INVALID | FE_DENORMAL | FE_ZERO_DIVIDE | FE_OVERFLOW |
 
 /**
  * The common end of stores: `write` runs unless an exception prevents it; only when memory has taken the result do status
- * and stack change.
+ * and stack change. Memory that would not have taken it faults even where nothing is stored: faults of the operand come
+ * before numeric exceptions (SDM vol. 3A, "Priority Among Concurrent Events").
  */
 function finishStore(c: Context, pops: boolean, write: () => void): void {
   const f = c.f
   const prevented = f.let(unmaskedFlags(f, c.state).and(PREVENTS_STORE))
+  const ea = c.address(0)
   f.if(prevented.eqz(), write)
-  // What was not stored was not rounded either.
   f.if(prevented, () => {
+    c.probeWrite(ea, c.sizeOf(0))
+    // What was not stored was not rounded either.
     f.store(
       'i32.store',
       c.state,

@@ -24,6 +24,7 @@ import {
   CASE_BYTES,
   C_CODE,
   C_MEMORY,
+  C_RFLAGS,
   FX_FCW,
   FX_FSW,
   FX_FTW,
@@ -170,6 +171,52 @@ describe('an unmasked SIMD exception (SDM vol. 1, "SIMD Floating-Point Exception
     expect(processors.sse.state.getUint32(S_MXCSR, true)).toBe(4)
     expect(view.getBigUint64(FX_XMM, true)).toBe(0x3ff0_0000_0000_0000n)
   })
+})
+
+describe('an unmasked x87 exception', () => {
+  /** ST(0) is a signalling NaN, and invalid operations are not masked. */
+  function invalid(form: TestForm): Uint8Array {
+    const cases = prepared(form)
+    const view = new DataView(cases.buffer)
+    view.setUint16(FX_FCW, 0x37e, true)
+    view.setBigUint64(FX_ST, 0xa000_0000_0000_0000n, true)
+    view.setUint16(FX_ST + 8, 0x7fff, true)
+    return cases
+  }
+
+  const comparisons = x87Forms.filter(({ info }) => /^FU?COMIP?$/.test(info.mnemonic))
+  test.each(comparisons)('$name sets neither ZF, PF nor CF, and clears OF, SF and AF (SDM vol. 2A, FCOMI)', (form) => {
+    for (const { before, after } of [
+      { before: 0x8d5, after: 0x45 },
+      { before: 0x890, after: 0 },
+    ]) {
+      const cases = invalid(form)
+      const view = new DataView(cases.buffer)
+      view.setUint32(C_RFLAGS, before, true)
+      expect(processors.x87.execute(cases, 0)).toBe(STATUS_LEAVE)
+      expect(view.getUint32(C_RFLAGS, true)).toBe(after)
+      expect(view.getUint16(FX_FSW, true)).toBe(0x8081 | (3 << 11))
+    }
+  })
+
+  const stores = x87Forms.filter(
+    ({ info, form, memory }) => memory && /^F(ST|IST|BST)/.test(info.mnemonic) && form.operands[0]?.size !== 10,
+  )
+  test.each(stores)(
+    '$name stores nothing, and looks whether it could (SDM vol. 3A, "Priority Among Concurrent Events")',
+    (form) => {
+      const before = invalid(form)
+      const cases = before.slice()
+      const { x87: processor } = processors
+      processor.refused = 0
+      expect(processor.execute(cases, 0)).toBe(STATUS_RETRY)
+      expect(processor.state.getUint32(S_FSW, true)).toBe(0)
+      processor.refused = -1
+      expect(processor.execute(cases, 0)).toBe(STATUS_LEAVE)
+      expect(processor.state.getUint32(S_FSW, true)).toBe(0x8081)
+      expect(cases.subarray(C_MEMORY, C_MEMORY + 64)).toEqual(before.subarray(C_MEMORY, C_MEMORY + 64))
+    },
+  )
 })
 
 describe('the pointers to the last x87 instruction (SDM vol. 1, "x87 FPU Instruction and Operand (Data) Pointers")', () => {

@@ -1,7 +1,7 @@
 import { OperandKind, REGISTER_RIP } from '@retrap/x86-decoder'
 import { edge } from './encode.ts'
 import type { Encoding } from './encode.ts'
-import { randomUpperHalves, randomVectors } from './vectors.ts'
+import { decimalOperand, extendedOperand, randomUpperHalves, randomVectors } from './vectors.ts'
 import {
   BAND,
   BAND_BYTES,
@@ -249,6 +249,11 @@ export class CaseBuilder {
       if (random.chance()) this.#agree(at)
       return
     }
+    if (isX87(this.#encoding) && size > 8) {
+      // Environments and register images stay what the memory is filled with.
+      if (size === 10) this.#bytes.set(mnemonic === 'FBLD' ? decimalOperand(random) : extendedOperand(random), at)
+      return
+    }
     if (usesVectors(this.#encoding)) {
       this.#bytes.set(vectorOperand(random), at)
       if (size > 16 && ea + 32 <= BAND + BAND_BYTES) this.#bytes.set(vectorOperand(random), at + 16)
@@ -341,11 +346,23 @@ export class CaseBuilder {
   }
 }
 
-/** Whether x87, MMX or SSE registers have to do with it. */
-export function usesVectors({ info }: Encoding): boolean {
-  // Not x87 arithmetic: its operands are what earlier cases left.
-  if (info.mnemonic === 'FWAIT') return true
-  return /^(SSE|SSSE|MMX|FXSR|AVX|FMA$|F16C|V?AES|V?PCLMUL|SHA|GFNI)/.test(info.feature)
+/**
+ * Whether x87, MMX or SSE registers have to do with it: then all of them, and the control and status words, are random, as
+ * both sides load them from one FXSAVE image (sigreturn there, `machine.ts` here). Nothing else gets more than the plainest
+ * state: no other form reads or writes it, which comparing it shows.
+ */
+export function usesVectors(encoding: Encoding): boolean {
+  const { mnemonic, feature } = encoding.info
+  return (
+    isX87(encoding) ||
+    mnemonic === 'FWAIT' ||
+    /^(SSE|SSSE|MMX|FXSR|AVX|FMA$|F16C|V?AES|V?PCLMUL|SHA|GFNI)/.test(feature)
+  )
+}
+
+/** Also where another feature is needed: FCMOVcc, FCOMI, FISTTP. */
+function isX87({ info }: Encoding): boolean {
+  return info.feature.startsWith('FPU')
 }
 
 function vectorOperand(random: Choice): Uint8Array {

@@ -13,6 +13,10 @@ export const CODE = 0x2000_0000
 export const FX_BYTES = 416
 /** Bytes of the upper halves of YMM0–YMM15, after it. */
 export const YMM_BYTES = 256
+/** Of the last x87 instruction: opcode, address, and that of its operand; 8 bytes each of the latter. */
+export const FX_FOP = 6
+export const FX_FIP = 8
+export const FX_FDP = 16
 export const FX_MXCSR = 24
 export const FX_ST = 32
 export const FX_XMM = 160

@@ -11,6 +11,9 @@ import {
   CS_32,
   CS_64,
   DATA_16,
+  FX_FDP,
+  FX_FIP,
+  FX_FOP,
   FX_MXCSR,
   FX_ST,
   FX_XMM,
@@ -315,6 +318,9 @@ export class TestMachine {
     vcpu.u32[S.S_FTOP >>> 2] = top
     vcpu.u32[S.S_FTAG_EMPTY >>> 2] = ~(fx[4] as number) & 0xff
     vcpu.u32[S.S_MXCSR >>> 2] = word(FX_MXCSR)
+    vcpu.u32[S.S_FOP >>> 2] = word(FX_FOP) & 0x7ff
+    state.set(fx.subarray(FX_FIP, FX_FIP + 8), S.S_FIP)
+    state.set(fx.subarray(FX_FDP, FX_FDP + 8), S.S_FDP)
     for (let i = 0; i < 8; i++) {
       const register = FX_ST + 16 * i
       state.set(fx.subarray(register, register + 10), S.S_FPR + 16 * ((top + i) & 7))
@@ -334,6 +340,9 @@ export class TestMachine {
     put(2, (vcpu.u32[S.S_FSW >>> 2] as number) | (top << 11))
     fx[4] = ~(vcpu.u32[S.S_FTAG_EMPTY >>> 2] as number)
     put(FX_MXCSR, vcpu.u32[S.S_MXCSR >>> 2] as number)
+    put(FX_FOP, (vcpu.u32[S.S_FOP >>> 2] as number) & 0x7ff)
+    fx.set(state.subarray(S.S_FIP, S.S_FIP + 8), FX_FIP)
+    fx.set(state.subarray(S.S_FDP, S.S_FDP + 8), FX_FDP)
     for (let i = 0; i < 8; i++) {
       const from = S.S_FPR + 16 * ((top + i) & 7)
       fx.set(state.subarray(from, from + 10), FX_ST + 16 * i)

@@ -1,8 +1,10 @@
-import { FX_MXCSR, FX_ST, FX_XMM } from './layout.ts'
+import { FX_FDP, FX_FIP, FX_FOP, FX_MXCSR, FX_ST, FX_XMM } from './layout.ts'
 import type { Choice } from './random.ts'
 
 /** FCW after FNINIT. */
 const DEFAULT_FCW = 0x37f
+/** ES and B of the x87 status word: an exception that is not masked. */
+const PENDING = 0x8080
 /** MXCSR after reset. */
 const DEFAULT_MXCSR = 0x1f80
 
@@ -101,6 +103,20 @@ function extended(random: Choice, view: DataView, at: number): void {
   view.setUint16(at + 8, exponent | (random.chance() ? 0x8000 : 0), true)
 }
 
+/** 80 bits of memory for FLD. */
+export function extendedOperand(random: Choice): Uint8Array {
+  const bytes = new Uint8Array(10)
+  extended(random, new DataView(bytes.buffer), 0)
+  return bytes
+}
+
+/** 18 packed decimal digits and a sign for FBLD; what it makes of other digits is undefined (SDM vol. 2A, FBLD). */
+export function decimalOperand(random: Choice): Uint8Array {
+  const bytes = Uint8Array.from({ length: 10 }, () => random.below(10) * 16 + random.below(10))
+  bytes[9] = random.u32()
+  return bytes
+}
+
 /**
  * Fills an FXSAVE image.
  *
@@ -117,10 +133,20 @@ export function randomVectors(random: Choice, fx: Uint8Array, used: boolean): vo
   const masks = random.chance(7, 8) ? 0x3f : random.below(0x40)
   view.setUint16(0, (random.below(4) << 10) | (precision << 8) | 0x40 | masks, true)
   const top = random.below(8)
-  // Sticky flags, but no unmasked one: that would be #MF before anything else.
-  const flags = random.chance() ? random.below(0x80) & (masks | 0x40) & (random.chance() ? 0x3f : 0x7f) : 0
-  view.setUint16(2, (random.u32() & 0x4700) | (top << 11) | flags, true)
+  // Sticky flags, now and then an unmasked one: that is #MF before anything else, but for what does not wait.
+  const possible = random.chance(1, 4) ? 0x7f : masks | 0x40
+  const flags = random.chance() ? random.below(0x80) & possible & (random.chance() ? 0x3f : 0x7f) : 0
+  const summary = (flags & ~masks & 0x3f) === 0 ? 0 : PENDING
+  view.setUint16(2, (random.u32() & 0x4700) | (top << 11) | summary | flags, true)
   fx[4] = random.chance(3, 4) ? 0xff : random.below(256)
+  // A task switch of the host's may lose the pointers to the last instruction where no exception is pending (compare.ts).
+  if (summary !== 0) {
+    view.setUint16(FX_FOP, random.below(0x800), true)
+    for (const pointer of [FX_FIP, FX_FDP]) {
+      view.setUint32(pointer, random.u32(), true)
+      view.setUint32(pointer + 4, random.below(0x8000), true)
+    }
+  }
   let mxcsr = random.chance()
     ? DEFAULT_MXCSR
     : 0x1f80 | (random.below(4) << 13) | (random.chance(1, 4) ? 0x8000 : 0) | (random.chance(1, 4) ? 0x40 : 0)
