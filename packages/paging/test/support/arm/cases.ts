@@ -30,10 +30,10 @@ export interface ArmCase {
 }
 
 /** Memory is the second GiB. */
-export const MEMORY_BASE = 0x4000_0000
+const MEMORY_BASE = 0x4000_0000
 const MEMORY_END = 0x8000_0000
 /** The guest's code. */
-export const CODE_BASE = 0x4020_0000
+const CODE_BASE = 0x4020_0000
 const TABLES = 0x4800_0000
 const FIXED_TABLES = 0x4c00_0000
 const LEAF_BIT = 0x8000_0000n

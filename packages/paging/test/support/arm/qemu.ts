@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { ARM_FETCH, ARM_PAN, ARM_UNPRIVILEGED, ARM_WRITE } from '../../../src/index.ts'
-import { type ArmCase, CODE_BASE } from './cases.ts'
+import type { ArmCase } from './cases.ts'
 
 const COMPILER = 'aarch64-linux-gnu-gcc'
 const QEMU = 'qemu-system-aarch64'
@@ -113,6 +113,3 @@ function decode(each: ArmCase, from: Buffer, at: number): Answer {
     entries: each.entries.map((_, index) => word(5 + index)),
   }
 }
-
-/** The base of the guest's code, for those who look at addresses. */
-export const codeBase: number = CODE_BASE
