@@ -44,6 +44,14 @@ export function assembleInstruction(request: InstructionRequest): AssembledInstr
   /** There is one without EVEX. */
   let hasPlain = false
   let reason: AssemblerError | (() => AssemblerError) | undefined
+  let isReasonUsual = false
+  /** Of several reasons the first of a form that has the mode's size: the others were hardly meant. */
+  const note = (why: AssemblerError | (() => AssemblerError), form: Form): void => {
+    const isUsual = form.sizing[request.bits] === 'none'
+    if (reason !== undefined && (isReasonUsual || !isUsual)) return
+    reason = why
+    isReasonUsual = isUsual
+  }
   const wanted = withNarrowestSource(request)
   for (const operands of variantsOf(wanted)) {
     for (const form of candidateForms(request, wanted)) {
@@ -51,7 +59,7 @@ export function assembleInstruction(request: InstructionRequest): AssembledInstr
       if (form.encoding === 'evex' && hasPlain) continue
       try {
         const encoded = encodeSwappable(form, operands, context)
-        if (typeof encoded === 'function') reason ??= encoded
+        if (typeof encoded === 'function') note(encoded, form)
         else if (encoded !== undefined) {
           candidates.push({ form, encoded })
           hasPlain ||= form.encoding !== 'evex'
@@ -59,14 +67,14 @@ export function assembleInstruction(request: InstructionRequest): AssembledInstr
       } catch (error) {
         // Operands of the right kinds with a value that this form cannot hold. Another form may do.
         if (!(error instanceof AssemblerError)) throw error
-        reason ??= error
+        note(error, form)
       }
     }
   }
   const usable = withoutEvex(withUsualSize(candidates, request))
   const [first] = usable
   if (first === undefined) {
-    throw typeof reason === 'function' ? reason() : (reason ?? noForm(request, allForms(request)))
+    throw reasonOf(reason) ?? noForm(request, allForms(request))
   }
   if (usable.length > 1) requireOneSize(usable, request)
   const best = usable.reduce((a, b) => (isBetter(b, a) ? b : a), first)
@@ -76,6 +84,10 @@ export function assembleInstruction(request: InstructionRequest): AssembledInstr
     .filter((other) => other !== best && lengthOf(other) >= lengthOf(best))
     .toSorted((a, b) => lengthOf(a) - lengthOf(b))
   return { mnemonic, encodings: [best, ...longer].map(({ encoded }) => encoded) }
+}
+
+function reasonOf(reason: AssemblerError | (() => AssemblerError) | undefined): AssemblerError | undefined {
+  return typeof reason === 'function' ? reason() : reason
 }
 
 /**

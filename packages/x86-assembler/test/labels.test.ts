@@ -492,6 +492,12 @@ describe('mistakes with operands', () => {
       message: 'vpgatherdd: its registers must differ',
     },
     {
+      what: 'an immediate that the usual form cannot hold',
+      build: (asm) => asm.push(0xffff_ffff),
+      code: 'ERR_RANGE',
+      message: 'push: 0xffffffff does not fit in 32 bits sign-extended to 64',
+    },
+    {
       what: 'an encoding that is not there',
       build: (asm) => asm.encoding('vex').add(rax, rbx),
       code: 'ERR_NO_FORM',
