@@ -141,6 +141,13 @@ export class ChaosMachine {
     return [u8.subarray(S_GPR, S_RIP + 8), u8.subarray(S_SEGMENTS, S_FAULT_VECTOR), u8.subarray(S_FPR, S_SCRATCH)]
   }
 
+  /** Raises an interrupt while the vCPU waits for something else. */
+  interrupt(vector: number): void {
+    const { woken } = this
+    this.domain.interrupts.signalMsi(0xfee0_0000, vector)
+    this.woken = woken
+  }
+
   /** Drives the device until the vCPU may go on. */
   async settle(): Promise<void> {
     for (let tick = 0; !this.woken; tick++) {

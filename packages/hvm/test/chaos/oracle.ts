@@ -37,6 +37,8 @@ const ASTRAY: Exit = { reason: 'budget' }
 const DATA_PAGES = [0xe, 0xf, 0x12, 0x14, 0x15, 0x16, 0x17] as const
 const STI = 0xfb
 const INTERRUPT = 0x31
+/** They may set IF, for a moment at least. */
+const LETS_THROUGH = /^(STI|POPF|IRET)/
 const ABSOLUTE = WINDOW + 0x1ff8
 
 /** Where an instruction's accesses went. */
@@ -324,8 +326,11 @@ export class Oracle {
       if (interrupt) machine.domain.interrupts.signalMsi(0xfee0_0000, INTERRUPT)
     }
     const calmExit = calm.cpu.run(BUDGET)
-    const wildExit = await this.#runWild(rng, place, length, entry.form)
-    if (interrupt) for (const machine of [calm, wild]) endOfInterrupt(machine)
+    // One that nothing lets through may come up at any time, and changes nothing.
+    const late = !interrupt && !LETS_THROUGH.test(entry.form) && !calm.cpu.interruptsEnabled && rng.below(2) === 1
+    const wildExit = await this.#runWild(rng, place, length, entry.form, late)
+    if (interrupt) endOfInterrupt(calm)
+    if (interrupt || late) endOfInterrupt(wild)
     for (const machine of [calm, wild]) this.#writeCode(machine, place, HALTS.subarray(0, length))
     if (typeof wildExit === 'string') return wildExit
     // It has jumped into what is no code; where a budget ends is no part of the comparison.
@@ -336,7 +341,7 @@ export class Oracle {
   }
 
   /** Lets the slow machine execute what the other has executed. */
-  async #runWild(rng: Rng, place: number, length: number, form: string): Promise<Exit | string> {
+  async #runWild(rng: Rng, place: number, length: number, form: string, late: boolean): Promise<Exit | string> {
     const { coverage } = this
     const adversary = this.#adversary
     const { cpu } = this.#wild
@@ -352,6 +357,7 @@ export class Oracle {
       adversary.undo()
       if (!this.#unchanged()) return 'memory has changed while the instruction waits'
       adversary.strike(rng, place, length)
+      if (late) this.#wild.interrupt(INTERRUPT)
       // Looked at again before there is an answer.
       for (let early = held ? rng.below(6) - 4 : 0; early > 0; early--) {
         exit = cpu.run(BUDGET)
