@@ -49,6 +49,7 @@ export type {
   SegmentRegister,
   BoundRegister,
   TileRegister,
+  WriteMask,
   X87Register,
   XmmHighRegister,
   XmmRegister,

@@ -10,6 +10,7 @@ import type {
   Gp64,
   MaskRegister,
   SegmentRegister,
+  WriteMask,
   XmmHighRegister,
   XmmRegister,
   YmmHighRegister,
@@ -94,9 +95,9 @@ export interface Memory<Size extends MemorySize = MemorySize> {
   /**
    * The operand as a destination under a mask: of the elements only those are stored whose bit in `mask` is set.
    *
-   * @param mask - K1 to K7; K0 throws `ERR_OPERAND`, since it stands for no mask
+   * @param mask - K1 to K7; K0 does not compile, or throws `ERR_OPERAND`, since it stands for no mask
    */
-  k(mask: MaskRegister): Masked<Memory<Size>>
+  k<Mask extends MaskRegister>(mask: WriteMask<Mask>): Masked<Memory<Size>>
   /**
    * One element of this size, repeated: `dword(rax).bcst(16)` is `{1to16}`.
    *

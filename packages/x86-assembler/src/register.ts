@@ -53,9 +53,9 @@ export interface MaskableRegister<Class extends MaskableClass = MaskableClass> e
    * The register as a destination under a mask: elements whose bit in `mask` is clear keep their value, or, with
    * `zmm1.k(k1).z()`, become 0.
    *
-   * @param mask - K1 to K7; K0 throws `ERR_OPERAND`, since it stands for no mask
+   * @param mask - K1 to K7; K0 does not compile, or throws `ERR_OPERAND`, since it stands for no mask
    */
-  k(mask: MaskRegister): MaskedRegister<MaskableRegister<Class>>
+  k<Mask extends MaskRegister>(mask: WriteMask<Mask>): MaskedRegister<MaskableRegister<Class>>
 }
 
 /** What a register of a class is: most have no more than their name and number. */
@@ -93,6 +93,8 @@ export type YmmHighRegister = MaskableRegister<'ymmHigh'>
 export type ZmmRegister = MaskableRegister<'zmm'>
 /** The mask registers K0 to K7. */
 export type MaskRegister = MaskableRegister<'mask'>
+/** A mask register that can be a mask: the compiler refuses `k0`, which stands for none. */
+export type WriteMask<Mask extends MaskRegister = MaskRegister> = Mask & (Mask['number'] extends 0 ? never : unknown)
 /** The tile registers TMM0 to TMM7. */
 export type TileRegister = Register<'tile'>
 /** The bound registers BND0 to BND3 of MPX. */

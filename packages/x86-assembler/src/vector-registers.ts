@@ -245,7 +245,9 @@ export const zmm30: ZmmRegister = maskable('zmm', 30, 'zmm30')
 export const zmm31: ZmmRegister = maskable('zmm', 31, 'zmm31')
 
 /** K0. */
-export const k0: MaskRegister = maskable('mask', 0, 'k0')
+export const k0: MaskRegister & { readonly number: 0 } = maskable('mask', 0, 'k0') as MaskRegister & {
+  readonly number: 0
+}
 /** K1. */
 export const k1: MaskRegister = maskable('mask', 1, 'k1')
 /** K2. */

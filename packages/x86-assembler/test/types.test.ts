@@ -183,6 +183,10 @@ describe('operands that do not exist do not compile', () => {
     refused((asm) => asm.ccmpz(rax, rbx))
     // @ts-expect-error a pair of registers is of 64 bits
     refused((asm) => asm.push2(eax, ebx))
+    // @ts-expect-error K0 stands for no mask
+    refused((asm) => asm.vaddps(zmm1.k(k0), zmm2, zmm3))
+    // @ts-expect-error under which nothing is stored either
+    refused((asm) => asm.vmovups(zmmword(rax).k(k0), zmm1))
   })
 
   test('what the types cannot tell is refused when it runs', () => {
@@ -191,7 +195,6 @@ describe('operands that do not exist do not compile', () => {
     refused((asm) => asm.mov(r8d, 1), 32)
     refused((asm) => asm.vgatherdps(zmm1, dword(rax, { index: zmm31 })))
     refused((asm) => asm.vgatherdps(zmm1.k(k1), dword(rax, { index: zmm1 })))
-    refused((asm) => asm.vaddps(zmm1.k(k0), zmm2, zmm3))
     refused((asm) => asm.nf().adc(rax, rbx))
     refused((asm) => asm.pop2(rax, rax))
     refused((asm) => asm.pshufb(xmm0, xmmword(r16)))
