@@ -369,6 +369,7 @@ export class ArmEmulator {
     if (fetched === Step.RETRY) return this.#retry()
     if (fetched !== Step.DONE) return this.#undecodable()
     if (!this.#execution.supports(insn)) return this.#undecodable()
+    if (!this.#execution.isPermitted(insn)) return this.#retry()
     // What was fetched has rights of its own.
     path.begin(isAArch32(this.#vcpu))
     const first = this.log.pass === 1

@@ -79,6 +79,16 @@ export class Execution {
     return !attributes.has('pac') || this.#world.authenticate !== undefined
   }
 
+  /**
+   * Whether the instruction can have aborted at this level of privilege. RFE, SRS and loads that return from an exception
+   * do not reach memory in User mode: code that was swapped in after the trap must not gain a mode by them.
+   */
+  isPermitted(insn: LoadStore): boolean {
+    const { operation, attributes } = insn.form
+    const returns = operation === 'return' || operation === 'save' || attributes.has('return')
+    return !returns || !isUser(this.#vcpu)
+  }
+
   /** Works out what the instruction accesses. */
   prepare(insn: LoadStore): Extent {
     const extent = this.#extent

@@ -61,7 +61,6 @@ const MODES = new Set([0, 1, 2, 3, 7, 11, 15])
 export function returnTo(vcpu: ArmVcpu, target: number, saved: number): void {
   const legal = (saved & 0x10) !== 0 && MODES.has(saved & 15)
   const pstate = legal ? saved : (saved & ~0x1f) | (vcpu.pstate & 0x1f) | PSTATE_IL
-  // From PL0 there is no return.
   vcpu.pstate = (pstate & ~PSTATE_SS) >>> 0
   vcpu.pc[0] = (pstate & PSTATE_T) !== 0 ? target & ~1 : target & ~3
 }

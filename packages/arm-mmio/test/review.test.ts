@@ -95,6 +95,34 @@ describe('rights', () => {
   })
 })
 
+describe('returns from exceptions are not for User mode, whose code may be swapped after the trap', () => {
+  test.each([
+    ['rfeia r0', 0xf890_0a00, false],
+    ['ldmia r0, {r1, pc}^', 0xe8d0_8002, false],
+    ['srsia sp, #19', 0xf8cd_0513, true],
+  ])('%s', (_text, word, write) => {
+    const run = (mode: number): { outcome: Outcome; vcpu: Vcpu } => {
+      new DataView(world.ram.buffer).setUint32(CODE_BASE, word, true)
+      const vcpu = flatVcpu(true)
+      vcpu.pstate = 0x10 | mode
+      vcpu.x[0] = DEVICE_BASE
+      // SP_svc.
+      vcpu.x[38] = DEVICE_BASE
+      // SPSR_svc: User.
+      vcpu.spsr[0] = 0x10
+      new DataView(world.contents.buffer).setUint32(4, 0x1d3, true)
+      const outcome = new ArmEmulator(vcpu, world, soleOrder()).handle(abortAt(DEVICE_BASE, write))
+      return { outcome, vcpu }
+    }
+    const user = run(0)
+    expect(user.outcome).toBe(Outcome.RETRY)
+    expect([user.vcpu.pstate, user.vcpu.pc[0]]).toEqual([0x10, CODE_BASE])
+    expect(world.seen).toEqual([])
+    expect(run(3).outcome).toBe(Outcome.DONE)
+    expect(world.seen).toHaveLength(2)
+  })
+})
+
 describe('syndromes', () => {
   const withEsr = (abort: ArmAbort, bits: number): ArmAbort => ({ ...abort, esr: (abort.esr | bits) >>> 0 })
 
