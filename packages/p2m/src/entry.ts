@@ -1,4 +1,4 @@
-import { isRam, rightsOf } from './types.ts'
+import { isForeign, isRam, rightsOf } from './types.ts'
 
 /*
  * Table entries are in EPT format (Intel SDM vol. 3C, "The Extended Page Table Mechanism"), as two 32-bit words:
@@ -31,7 +31,7 @@ export const TABLE_HI: number = HI_ACCESS_RWX
 /** Low word of a leaf. `mfn` is ignored for a type without frames. */
 export function leafLo(mfn: number, type: number, order: number): number {
   const large = order > 0 ? LO_LARGE : 0
-  return isRam(type) ? ((mfn << 12) | large | LO_WRITE_BACK | rightsOf(type)) >>> 0 : large
+  return isRam(type) || isForeign(type) ? ((mfn << 12) | large | LO_WRITE_BACK | rightsOf(type)) >>> 0 : large
 }
 
 /** High word of a leaf. */

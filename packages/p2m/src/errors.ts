@@ -16,6 +16,8 @@ export type P2mErrorCode =
   | 'ERR_COUNT'
   /** Saved data of another version, or that no map saved; nothing has changed. */
   | 'ERR_STATE'
+  /** A foreign or granted frame is in the way of a change to the guest's own map. */
+  | 'ERR_FOREIGN'
 
 /** Thrown for callers' mistakes. A guest's access to a hole is a result. */
 export class P2mError extends Error {

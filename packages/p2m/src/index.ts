@@ -4,9 +4,10 @@
  * @packageDocumentation
  */
 export { P2mError, type P2mErrorCode } from './errors.ts'
+export { ForeignMappings } from './foreign-mappings.ts'
 export { FrameCounts } from './frame-counts.ts'
 export { LogDirty } from './log-dirty.ts'
 export { P2m, type ChangeListener, type P2mLeaf, type ReleaseListener } from './p2m.ts'
 export { P2mEntry } from './radix-table.ts'
 export type { P2mRun, P2mState, P2mStatistics } from './saved.ts'
-export { INVALID_MFN, isRam, MAX_GFN, P2M_EXECUTE, P2M_READ, P2M_WRITE, P2mType, rightsOf } from './types.ts'
+export { INVALID_MFN, isForeign, isRam, MAX_GFN, P2M_EXECUTE, P2M_READ, P2M_WRITE, P2mType, rightsOf } from './types.ts'

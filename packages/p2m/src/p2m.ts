@@ -3,7 +3,7 @@ import { isLeaf, isTable, leafHi, leafLo, LEVELS, typeOf } from './entry.ts'
 import { hex, P2mError } from './errors.ts'
 import { noTable, P2mEntry, RadixTable } from './radix-table.ts'
 import { countLeaves, restoreRuns, saveRuns, type P2mState, type P2mStatistics } from './saved.ts'
-import { INVALID_MFN, isRam, MAX_GFN, P2M_READ, P2M_WRITE, P2mType } from './types.ts'
+import { INVALID_MFN, isForeign, isRam, MAX_GFN, P2M_READ, P2M_WRITE, P2mType } from './types.ts'
 
 /** A leaf, for people. */
 export interface P2mLeaf {
@@ -95,7 +95,7 @@ export class P2m {
 
   /**
    * Machine address of a guest-physical address that is RAM and may be read and executed; −1 for anything else.
-   * For TLB fills: no checks, no allocation.
+   * For TLB fills: no checks, no allocation. Others' frames translate as well, and are not told apart as to execution.
    */
   translate(gpa: number): number {
     return this.#table.translate(gpa, P2M_READ)
@@ -120,7 +120,7 @@ export class P2m {
    * Maps one naturally aligned run of `2 ** order` frames, whatever was there.
    *
    * @param mfn - {@link INVALID_MFN} for types without frames
-   * @throws P2mError `ERR_ORDER`, `ERR_ALIGN`, `ERR_RANGE`, `ERR_TYPE`, `ERR_NO_MEMORY`
+   * @throws P2mError `ERR_ORDER`, `ERR_ALIGN`, `ERR_RANGE`, `ERR_TYPE`, `ERR_FOREIGN`, `ERR_NO_MEMORY`
    */
   insert(gfn: number, mfn: number, order: number, type: number): void {
     this.#checkRun(gfn, order)
@@ -132,13 +132,44 @@ export class P2m {
   }
 
   /**
+   * Maps another's frame, whose reference the caller has taken: see {@link ForeignMappings}. What is there is replaced,
+   * unless it is foreign itself.
+   *
+   * @throws P2mError `ERR_TYPE`, `ERR_RANGE`, `ERR_FOREIGN`, `ERR_NO_MEMORY`; nothing has changed then
+   */
+  insertForeign(gfn: number, mfn: number, type: number): void {
+    this.#checkRange(gfn, 1)
+    if (!isForeign(type)) throw new P2mError('ERR_TYPE', `type ${type} is not another's frame`, { type })
+    this.#checkFrames(mfn, 1)
+    this.#replace(gfn, 0, leafLo(mfn, type, 0), leafHi(type))
+  }
+
+  /**
+   * Makes a hole of another's frame.
+   *
+   * @returns its machine frame, of which nobody can have a translation any more
+   * @throws P2mError `ERR_TYPE` if it is none
+   */
+  removeForeign(gfn: number): number {
+    const entry = this.#scratch
+    const type = this.lookup(gfn, entry)
+    if (!isForeign(type)) {
+      throw new P2mError('ERR_TYPE', `guest frame ${hex(gfn)} is of type ${type}, not another's`, { gfn, type })
+    }
+    const mfn = entry.mfn
+    this.#replace(gfn, 0, 0, 0, true)
+    return mfn
+  }
+
+  /**
    * Maps `count` frames in the largest leaves that both frame numbers' alignment allows.
    *
-   * @throws as {@link P2m.insert}; with `ERR_NO_MEMORY` the frames before the one in its figures are mapped
+   * @throws as {@link P2m.insert}; with `ERR_NO_MEMORY`, alone, the frames before the one in its figures are mapped
    */
   insertRange(gfn: number, mfn: number, count: number, type: number): void {
     this.#checkRange(gfn, count)
     this.#checkBacking(mfn, count, type)
+    this.#checkOwn(gfn, count)
     const backed = isRam(type)
     for (let done = 0; done < count;) {
       const order = largestOrder(gfn + done, backed ? mfn + done : 0, count - done)
@@ -151,11 +182,12 @@ export class P2m {
    * Gives `count` guest frames RAM from the machine's free frames, in the largest leaves there is memory for.
    *
    * @param type - a type of RAM
-   * @throws P2mError `ERR_NO_MEMORY` with nothing mapped and no frame taken; `ERR_RANGE`, `ERR_TYPE`
+   * @throws P2mError `ERR_NO_MEMORY` with nothing mapped and no frame taken; `ERR_RANGE`, `ERR_TYPE`, `ERR_FOREIGN`
    */
   populate(gfn: number, count: number, type: number = P2mType.RAM_RW): void {
     this.#checkRange(gfn, count)
     if (!isRam(type)) throw new P2mError('ERR_TYPE', `type ${type} is not RAM`, { type })
+    this.#checkOwn(gfn, count)
     const frames = this.memory.frames
     const taken: { mfn: number; order: number }[] = []
     const plan: { gfn: number; mfn: number; order: number }[] = []
@@ -187,7 +219,7 @@ export class P2m {
    * Makes holes of `count` frames, if they are mapped to what the caller thinks: RAM to `mfn` and the frames after it,
    * or, for {@link INVALID_MFN}, to no frame at all.
    *
-   * @throws P2mError `ERR_MISMATCH`, `ERR_RANGE`, `ERR_NO_MEMORY`; nothing has changed then
+   * @throws P2mError `ERR_MISMATCH`, `ERR_FOREIGN`, `ERR_RANGE`, `ERR_NO_MEMORY`; nothing has changed then
    */
   remove(gfn: number, mfn: number, count: number = 1): void {
     this.#checkRange(gfn, count)
@@ -195,6 +227,7 @@ export class P2m {
     let partly = false
     for (let done = 0; done < count;) {
       this.lookup(gfn + done, entry)
+      if (isForeign(entry.type)) throw foreign(gfn + done)
       const expected = mfn === INVALID_MFN ? INVALID_MFN : mfn + done
       if (entry.mfn !== expected) {
         throw new P2mError(
@@ -325,7 +358,7 @@ export class P2m {
     }
   }
 
-  /** What it maps, as data; the frames' contents are machine memory's. */
+  /** What it maps of its own, as data; the frames' contents are machine memory's. */
   save(): P2mState {
     return saveRuns(this)
   }
@@ -345,7 +378,11 @@ export class P2m {
     return countLeaves(this)
   }
 
-  /** Removes everything, reporting what is released, and gives the tables' frames back. The map is not usable after. */
+  /**
+   * Removes everything, reporting what is released, and gives the tables' frames back. The map is not usable after.
+   *
+   * @throws P2mError `ERR_FOREIGN` while frames of others are mapped
+   */
   destroy(): void {
     for (let i = 0; i < 512; i++) if (this.#u32[(this.root >>> 2) + i * 2] !== 0) this.#replace(i * 2 ** 27, 27, 0, 0)
     this.#table.free(this.root, LEVELS)
@@ -355,13 +392,15 @@ export class P2m {
    * The one place where entries that map something change. Publishes a leaf (or nothing, for zeros) over whatever
    * covered the run, then tells the listeners, then frees the tables that it replaced.
    */
-  #replace(gfn: number, order: number, lo: number, hi: number): void {
+  #replace(gfn: number, order: number, lo: number, hi: number, overForeign: boolean = false): void {
     const ma = this.#table.path(gfn, order)
     const oldLo = this.#u32[ma >>> 2] as number
     const oldHi = this.#u32[(ma >>> 2) + 1] as number
     if (oldLo === lo && oldHi === hi) return
-    this.memory.publishEntry(ma, lo, hi)
     const level = order / 9 + 1
+    const inTheWay = overForeign ? -1 : this.#table.foreignBelow(oldLo, oldHi, level, gfn)
+    if (inTheWay >= 0) throw foreign(inTheWay)
+    this.memory.publishEntry(ma, lo, hi)
     // A frame that keeps its machine frame, as RAM, has not been released.
     const kept = hi !== 0 && isRam(typeOf(hi)) ? lo >>> 12 : INVALID_MFN
     // TLBs first: whoever hears of a release may give the frame to somebody else.
@@ -420,14 +459,24 @@ export class P2m {
     })
   }
 
+  #checkOwn(gfn: number, count: number): void {
+    const entry = this.#scratch
+    for (let at = gfn; at < gfn + count;) {
+      if (isForeign(this.lookup(at, entry))) throw foreign(at)
+      at += 2 ** entry.order - (at % 2 ** entry.order)
+    }
+  }
+
+  #checkFrames(mfn: number, count: number): void {
+    // Frame 0 is never anybody's.
+    if (Number.isSafeInteger(mfn) && mfn > 0 && mfn + count <= this.memory.frameCount) return
+    throw new P2mError('ERR_RANGE', `${count} machine frames at ${hex(mfn)} are not in machine memory`, { mfn, count })
+  }
+
   #checkBacking(mfn: number, count: number, type: number): void {
     if (isRam(type)) {
-      // Frame 0 is never anybody's.
-      if (Number.isSafeInteger(mfn) && mfn > 0 && mfn + count <= this.memory.frameCount) return
-      throw new P2mError('ERR_RANGE', `${count} machine frames at ${hex(mfn)} are not in machine memory`, {
-        mfn,
-        count,
-      })
+      this.#checkFrames(mfn, count)
+      return
     }
     if (type !== P2mType.INVALID && type !== P2mType.MMIO_DM) {
       throw new P2mError('ERR_TYPE', `type ${type} cannot be mapped`, { type })
@@ -449,6 +498,10 @@ function largestOrder(gfn: number, mfn: number, count: number): number {
 function checkOrder(order: number): void {
   if (order === 0 || order === 9 || order === 18) return
   throw new P2mError('ERR_ORDER', `order ${order}: expected 0 (4 KiB), 9 (2 MiB) or 18 (1 GiB)`, { order })
+}
+
+function foreign(gfn: number): P2mError {
+  return new P2mError('ERR_FOREIGN', `guest frame ${hex(gfn)} is another's; it is to be unmapped first`, { gfn })
 }
 
 function noRam(memory: MachineMemory, count: number): P2mError {

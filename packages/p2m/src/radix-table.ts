@@ -1,7 +1,7 @@
 import type { MachineMemory } from '@retrap/memory'
 import { isLeaf, isTable, leafLo, LEVELS, LO_LARGE, LO_RWX, TABLE_HI, tableLo, typeOf } from './entry.ts'
 import { P2mError } from './errors.ts'
-import { INVALID_MFN, isRam, MAX_GFN, P2mType } from './types.ts'
+import { INVALID_MFN, isForeign, isRam, MAX_GFN, P2mType } from './types.ts'
 
 /** What `lookup` found. The caller owns it and passes it in. */
 export class P2mEntry {
@@ -60,7 +60,7 @@ export class RadixTable {
       if (isLeaf(lo, hi, level)) {
         into.type = typeOf(hi)
         into.rights = lo & LO_RWX
-        if (isRam(into.type)) into.mfn = (lo >>> 12) + (gfn % 2 ** order)
+        if (isRam(into.type) || isForeign(into.type)) into.mfn = (lo >>> 12) + (gfn % 2 ** order)
         return into.type
       }
       if ((lo & LO_RWX) === 0) return P2mType.MMIO_DM
@@ -164,6 +164,7 @@ export class RadixTable {
     if (lo !== 0 || hi !== 0) {
       if (order > 18 || !isLeaf(lo, hi, target - 1)) return false
       const type = typeOf(hi)
+      if (isForeign(type)) return false
       const mfn = lo >>> 12
       if (isRam(type)) {
         if (mfn % 2 ** order !== 0) return false
@@ -186,6 +187,20 @@ export class RadixTable {
       this.#u32[word] = leafLo((lo >>> 12) + i * step, type, order - 9)
       this.#u32[word + 1] = hi
     }
+  }
+
+  /** Guest frame of the first foreign leaf below an entry, which maps from `gfn` on; −1 if there is none. */
+  foreignBelow(lo: number, hi: number, level: number, gfn: number): number {
+    if (isLeaf(lo, hi, level)) return isForeign(typeOf(hi)) ? gfn : -1
+    if (!isTable(lo, hi, level)) return -1
+    const table = (lo & ~0xfff) >>> 2
+    for (let i = 0; i < 512; i++) {
+      const word = table + i * 2
+      const below = gfn + i * 2 ** ((level - 2) * 9)
+      const found = this.foreignBelow(this.#u32[word] as number, this.#u32[word + 1] as number, level - 1, below)
+      if (found >= 0) return found
+    }
+    return -1
   }
 
   /** Whether a leaf, of any type, covers a frame. */

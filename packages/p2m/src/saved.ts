@@ -1,6 +1,6 @@
 import { P2mError } from './errors.ts'
 import type { P2m } from './p2m.ts'
-import { INVALID_MFN, isRam } from './types.ts'
+import { INVALID_MFN, isForeign, isRam } from './types.ts'
 
 /** Guest frames of one type, in consecutive machine frames if they are RAM. */
 export interface P2mRun {
@@ -33,6 +33,8 @@ export interface P2mStatistics {
 export function saveRuns(p2m: P2m): P2mState {
   const runs: { gfn: number; mfn: number; count: number; type: number }[] = []
   for (const { gfn, mfn, type, order } of p2m.leaves()) {
+    // References to others' frames are not data.
+    if (isForeign(type)) continue
     const last = runs.at(-1)
     const count = 2 ** order
     if (

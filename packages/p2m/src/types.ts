@@ -12,6 +12,12 @@ export const P2mType = {
   MMIO_DM: 4,
   /** A real device's page. Reserved: there are none yet. */
   MMIO_DIRECT: 5,
+  /** A frame that another guest granted, to be read and written. */
+  GRANT_MAP_RW: 7,
+  /** A frame that another guest granted, to be read; writes are discarded. */
+  GRANT_MAP_RO: 8,
+  /** Another guest's frame. */
+  MAP_FOREIGN: 14,
 } as const
 
 /** One of the `P2mType` numbers. */
@@ -25,16 +31,21 @@ export const P2M_WRITE = 2
 export const P2M_EXECUTE = 4
 
 /** By type. */
-const RIGHTS: readonly number[] = [7, 0, 5, 5, 0, 7]
+const RIGHTS: readonly number[] = [7, 0, 5, 5, 0, 7, 0, 3, 1, 0, 0, 0, 0, 0, 3]
 
 /** Rights that a type gives. */
 export function rightsOf(type: number): number {
   return RIGHTS[type] ?? 0
 }
 
-/** Whether a type is backed by a machine frame that is RAM. */
+/** Whether a type is RAM of the guest's own. */
 export function isRam(type: number): boolean {
   return type === P2mType.RAM_RW || type === P2mType.RAM_LOGDIRTY || type === P2mType.RAM_RO
+}
+
+/** Whether a type is somebody else's frame, for as long as he lets it be: neither the guest's RAM nor a hole. */
+export function isForeign(type: number): boolean {
+  return type === P2mType.MAP_FOREIGN || type === P2mType.GRANT_MAP_RW || type === P2mType.GRANT_MAP_RO
 }
 
 /** "No machine frame". */

@@ -1,0 +1,63 @@
+import { hex, P2mError } from './errors.ts'
+import type { FrameCounts } from './frame-counts.ts'
+import type { P2m } from './p2m.ts'
+import { P2mType } from './types.ts'
+
+/**
+ * Frames of others in a guest's map, each with a reference: taken before the frame is mapped, dropped once it is unmapped
+ * and no TLB has it any more. Its owner may lose it meanwhile; nobody else gets it.
+ */
+export class ForeignMappings {
+  readonly #p2m: P2m
+  readonly #counts: FrameCounts
+  readonly #gfns = new Set<number>()
+
+  constructor(p2m: P2m, counts: FrameCounts) {
+    this.#p2m = p2m
+    this.#counts = counts
+  }
+
+  /** Guest frames that are others'. */
+  get size(): number {
+    return this.#gfns.size
+  }
+
+  /**
+   * Maps one frame, of 4 KiB. RAM that was there is released.
+   *
+   * @param type - `MAP_FOREIGN`, `GRANT_MAP_RW` or `GRANT_MAP_RO`
+   * @throws P2mError `ERR_COUNT` for a frame that is nobody's, `ERR_FOREIGN` where another's is mapped already, and as
+   * `P2m.insertForeign`; nothing has changed then
+   */
+  map(gfn: number, mfn: number, type: number = P2mType.MAP_FOREIGN): void {
+    if (this.#gfns.has(gfn)) {
+      throw new P2mError('ERR_FOREIGN', `guest frame ${hex(gfn)} is another's already`, { gfn })
+    }
+    if (!this.#counts.tryTake(mfn, 1)) {
+      throw new P2mError('ERR_COUNT', `machine frame ${hex(mfn)} is nobody's`, { mfn })
+    }
+    try {
+      this.#p2m.insertForeign(gfn, mfn, type)
+    } catch (error) {
+      this.#counts.drop(mfn, 1)
+      throw error
+    }
+    this.#gfns.add(gfn)
+  }
+
+  /**
+   * Unmaps one; the last reference to a frame frees it.
+   *
+   * @throws P2mError `ERR_TYPE` if it is not another's
+   */
+  unmap(gfn: number): void {
+    const mfn = this.#p2m.removeForeign(gfn)
+    this.#gfns.delete(gfn)
+    this.#counts.drop(mfn, 1)
+  }
+
+  /** Unmaps all: before the map is destroyed. */
+  unmapAll(): void {
+    for (const gfn of this.#gfns) this.unmap(gfn)
+  }
+}
