@@ -328,7 +328,17 @@ export class AccessLog {
 
   /** Records what a walk read from a page-table entry of 4 or 8 bytes. */
   recordWalkRead(lo: number, hi: number, size: number, dataLo: number, dataHi: number): number {
-    return this.#walks.record(lo, hi, size, dataLo, dataHi)
+    return this.#walks.record(lo, hi, size, dataLo, dataHi, 0)
+  }
+
+  /** Records that there was no memory where a walk looked for an entry: see {@link AccessLog.walkFoundNothing}. */
+  recordNoEntry(lo: number, hi: number, size: number): number {
+    return this.#walks.record(lo, hi, size, 0, 0, NO_ENTRY)
+  }
+
+  /** Whether what `findWalkRead` found is that there was no memory. */
+  walkFoundNothing(index: number): boolean {
+    return this.tag(index) === NO_ENTRY
   }
 
   /**
@@ -414,6 +424,9 @@ export class AccessLog {
     throw new ReplayError('ERR_STATE', `access #${index} is a read that has its data already`)
   }
 }
+
+/** Tag of a walk read that found no memory. */
+const NO_ENTRY = 1
 
 function isWalk(kind: number): boolean {
   return kind === AccessKind.WALK_READ || kind === AccessKind.WALK_AD_WRITE

@@ -25,7 +25,7 @@ export interface TableAccess {
  * Page tables as a logged instruction sees them: each entry read from memory once, A and D bits set once, in whatever
  * number of passes. `log.beginWalk()` goes before each walk.
  *
- * An address without memory is not recorded: the fault it causes ends the instruction.
+ * That there is no memory at an address is recorded, too: the delivery of an event goes on after a fault on its way.
  */
 export class LoggedTables implements TableAccess {
   readonly #log: AccessLog
@@ -41,11 +41,13 @@ export class LoggedTables implements TableAccess {
     const hi = (gpa / 0x1_0000_0000) >>> 0
     const found = this.#log.findWalkRead(lo, hi)
     if (found >= 0) {
+      if (this.#log.walkFoundNothing(found)) return false
       into[0] = this.#log.dataLo(found)
       into[1] = 0
       return true
     }
     const status = this.#tables.read32(gpa, into)
+    if (status === false) this.#log.recordNoEntry(lo, hi, 4)
     if (status !== true) return status
     this.#log.recordWalkRead(lo, hi, 4, into[0] as number, 0)
     return true
@@ -56,11 +58,13 @@ export class LoggedTables implements TableAccess {
     const hi = (gpa / 0x1_0000_0000) >>> 0
     const found = this.#log.findWalkRead(lo, hi)
     if (found >= 0) {
+      if (this.#log.walkFoundNothing(found)) return false
       into[0] = this.#log.dataLo(found)
       into[1] = this.#log.dataHi(found)
       return true
     }
     const status = this.#tables.read64(gpa, into)
+    if (status === false) this.#log.recordNoEntry(lo, hi, 8)
     if (status !== true) return status
     this.#log.recordWalkRead(lo, hi, 8, into[0] as number, into[1] as number)
     return true

@@ -9,6 +9,7 @@ import {
   E_NEXT,
   E_SIZE,
   E_STATE,
+  E_TAG,
   E_USED,
   H_COUNT,
   H_LAST_WALK,
@@ -61,7 +62,7 @@ export class WalkReads {
     return found
   }
 
-  record(lo: number, hi: number, size: number, dataLo: number, dataHi: number): number {
+  record(lo: number, hi: number, size: number, dataLo: number, dataHi: number, tag: number): number {
     const w = this.#w
     let entry = this.#discarded()
     if (entry < 0) {
@@ -70,6 +71,7 @@ export class WalkReads {
     }
     w[at(entry, E_STATE)] = AccessState.COMPLETE
     w[at(entry, E_SIZE)] = size
+    w[at(entry, E_TAG)] = tag
     w[at(entry, E_LO)] = lo
     w[at(entry, E_HI)] = hi
     w[at(entry, E_BORN)] = w[H_WALK] as number
