@@ -596,6 +596,7 @@ export class Vcpu implements Cpu, CodeCacheClient {
         if (status !== STATUS_CONTINUE) return status
       }
       if (memoryOperand >= 0) {
+        handler.gate?.(this.system)
         const { size, access } = form.operands[memoryOperand] as (typeof form.operands)[number]
         const rights = access === 'w' ? SLOW_WRITE : access === 'rw' ? SLOW_WRITE | SLOW_MODIFY : 0
         const bytes = size === 0 ? 1 : size

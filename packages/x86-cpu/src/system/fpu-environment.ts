@@ -13,6 +13,7 @@ import {
   S_X87_GATE,
 } from '../state-layout.ts'
 import { initialiseX87, setStatusWord, stackRegister, statusWord, summariseExceptions } from './fpu-image.ts'
+import { gated } from './operands.ts'
 import type { Handler } from './operands.ts'
 import type { System } from './system.ts'
 
@@ -27,7 +28,7 @@ const TAG_SPECIAL = 2
 const TAG_EMPTY = 3
 
 /** #NM, as CR0.EM and CR0.TS have it. */
-export function requireX87(s: System): void {
+function requireX87(s: System): void {
   const vector = s.get(S_X87_GATE)
   if (vector !== 0) s.raisePlain(vector)
 }
@@ -35,6 +36,12 @@ export function requireX87(s: System): void {
 /** #MF for the exception that an earlier instruction left pending: "waiting" instructions look at it first. */
 export function checkPendingX87(s: System): void {
   if ((s.get(S_FSW) & FSW_ES) !== 0) s.raisePlain(VECTOR_MF)
+}
+
+/** Both, for FLDENV and FRSTOR. */
+function enterX87(s: System): void {
+  requireX87(s)
+  checkPendingX87(s)
 }
 
 /** The tag word: two bits for each physical register (SDM vol. 1, "x87 FPU Tag Word"). */
@@ -141,7 +148,6 @@ function environmentSize(size: number): number {
 
 // @isa: complete   D9 /6   FNSTENV   "SDM vol. 2A, FSTENV/FNSTENV"
 const fnstenv: Handler = (s, _record, form) => {
-  requireX87(s)
   queueEnvironment(s, environmentSize(form.size))
   s.commit()
   s.set(S_FCW, s.get(S_FCW) | FCW_MASKS)
@@ -151,8 +157,6 @@ const fnstenv: Handler = (s, _record, form) => {
 
 // @isa: complete   D9 /4   FLDENV   "SDM vol. 2A, FLDENV"
 const fldenv: Handler = (s, _record, form) => {
-  requireX87(s)
-  checkPendingX87(s)
   const size = environmentSize(form.size)
   readEnvironment(s, size)
   giveEnvironment(s, size)
@@ -161,7 +165,6 @@ const fldenv: Handler = (s, _record, form) => {
 
 // @isa: complete   DD /6   FNSAVE   "SDM vol. 2A, FSAVE/FNSAVE"
 const fnsave: Handler = (s, _record, form) => {
-  requireX87(s)
   const size = environmentSize(form.size)
   const lo = s.get(S_EA)
   const hi = s.get(S_EA + 4)
@@ -180,8 +183,6 @@ const registers = new Uint32Array(24)
 
 // @isa: complete   DD /4   FRSTOR   "SDM vol. 2A, FRSTOR"
 const frstor: Handler = (s, _record, form) => {
-  requireX87(s)
-  checkPendingX87(s)
   const size = environmentSize(form.size)
   const lo = s.get(S_EA)
   const hi = s.get(S_EA + 4)
@@ -202,8 +203,8 @@ const frstor: Handler = (s, _record, form) => {
 }
 
 export const fpuEnvironmentHandlers: Readonly<Record<string, Handler>> = {
-  FNSTENV: fnstenv,
-  FLDENV: fldenv,
-  FNSAVE: fnsave,
-  FRSTOR: frstor,
+  FNSTENV: gated(requireX87, fnstenv),
+  FLDENV: gated(enterX87, fldenv),
+  FNSAVE: gated(requireX87, fnsave),
+  FRSTOR: gated(enterX87, frstor),
 }

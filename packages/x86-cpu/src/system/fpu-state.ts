@@ -32,6 +32,7 @@ import {
   MXCSR_MASK,
   initialiseX87,
 } from './fpu-image.ts'
+import { gated } from './operands.ts'
 import type { Handler } from './operands.ts'
 import { XCR0_AVX, XCR0_SSE, XCR0_X87 } from './processor.ts'
 import type { System } from './system.ts'
@@ -53,12 +54,15 @@ function ymmEnd(s: System): number {
 
 function requireFx(s: System): void {
   if ((s.get(S_CR0) & (CR0_EM | CR0_TS)) !== 0) s.raisePlain(VECTOR_NM)
-  if ((s.get(S_EA) & 15) !== 0) s.raise(VECTOR_GP, 0)
+}
+
+function requireAlignment(s: System, bytes: 16 | 64): void {
+  if ((s.get(S_EA) & (bytes - 1)) !== 0) s.raise(VECTOR_GP, 0)
 }
 
 // @isa: complete   0F AE /0   FXSAVE, FXSAVE64   "SDM vol. 2A, FXSAVE"
 const fxsave: Handler = (s, _record, form) => {
-  requireFx(s)
+  requireAlignment(s, 16)
   const lo = s.get(S_EA)
   const hi = s.get(S_EA + 4)
   image.takeX87(s, form.size === 8)
@@ -71,7 +75,7 @@ const fxsave: Handler = (s, _record, form) => {
 
 // @isa: complete   0F AE /1   FXRSTOR, FXRSTOR64   "SDM vol. 2A, FXRSTOR"
 const fxrstor: Handler = (s, _record, form) => {
-  requireFx(s)
+  requireAlignment(s, 16)
   image.load(s, s.get(S_EA), s.get(S_EA + 4), 0, xmmEnd(s))
   const mxcsr = image.word(A_MXCSR)
   if ((mxcsr & ~MXCSR_MASK) !== 0) s.raise(VECTOR_GP, 0)
@@ -85,7 +89,6 @@ const fxrstor: Handler = (s, _record, form) => {
 function requireXsave(s: System): void {
   if ((s.get(S_CR4) & CR4_OSXSAVE) === 0) s.undefinedOpcode()
   if ((s.get(S_CR0) & CR0_TS) !== 0) s.raisePlain(VECTOR_NM)
-  if ((s.get(S_EA) & 63) !== 0) s.raise(VECTOR_GP, 0)
 }
 
 /** The components asked for: XCR0 and EDX:EAX. None has a number above 31. */
@@ -124,7 +127,7 @@ function inUse(s: System): number {
  */
 function save(optimise: boolean): Handler {
   return (s, _record, form) => {
-    requireXsave(s)
+    requireAlignment(s, 64)
     const lo = s.get(S_EA)
     const hi = s.get(S_EA + 4)
     const components = requested(s)
@@ -163,7 +166,7 @@ function transfer(s: System, lo: number, hi: number, from: number, to: number, c
 
 // @isa: complete   0F AE /5   XRSTOR, XRSTOR64: standard form   "SDM vol. 1, Operation of XRSTOR"
 const xrstor: Handler = (s, _record, form) => {
-  requireXsave(s)
+  requireAlignment(s, 64)
   const lo = s.get(S_EA)
   const hi = s.get(S_EA + 4)
   const components = requested(s)
@@ -206,14 +209,14 @@ const xrstor: Handler = (s, _record, form) => {
 }
 
 export const fpuStateHandlers: Readonly<Record<string, Handler>> = {
-  FXSAVE: fxsave,
-  FXSAVE64: fxsave,
-  FXRSTOR: fxrstor,
-  FXRSTOR64: fxrstor,
-  XSAVE: save(false),
-  XSAVE64: save(false),
-  XSAVEOPT: save(true),
-  XSAVEOPT64: save(true),
-  XRSTOR: xrstor,
-  XRSTOR64: xrstor,
+  FXSAVE: gated(requireFx, fxsave),
+  FXSAVE64: gated(requireFx, fxsave),
+  FXRSTOR: gated(requireFx, fxrstor),
+  FXRSTOR64: gated(requireFx, fxrstor),
+  XSAVE: gated(requireXsave, save(false)),
+  XSAVE64: gated(requireXsave, save(false)),
+  XSAVEOPT: gated(requireXsave, save(true)),
+  XSAVEOPT64: gated(requireXsave, save(true)),
+  XRSTOR: gated(requireXsave, xrstor),
+  XRSTOR64: gated(requireXsave, xrstor),
 }

@@ -11,7 +11,26 @@ import type { System } from './system.ts'
  *   STATUS_CONTINUE: progress of a repeated instruction is kept, RIP stays. An instruction that cannot go on throws
  *   `System.abandoned`, which `runHandler` catches
  */
-export type Handler = (s: System, record: number, form: Form) => number
+export interface Handler {
+  (s: System, record: number, form: Form): number
+  /** What comes before the address of the memory operand is looked at. */
+  readonly gate?: Gate
+}
+
+/** Raises an exception, or does nothing. */
+export type Gate = (s: System) => void
+
+/**
+ * A handler after a gate. #UD and #NM belong to decoding, hence come before faults of the operand (SDM vol. 3A, "Priority
+ * Among Concurrent Events").
+ */
+export function gated(gate: Gate, handler: Handler): Handler {
+  const both = (s: System, record: number, form: Form): number => {
+    gate(s)
+    return handler(s, record, form)
+  }
+  return Object.assign(both, { gate })
+}
 
 /** State offset of the register that operand `i` names: general, segment, control, debug, MMX or XMM. */
 export function registerOffset(s: System, record: number, i: number): number {
