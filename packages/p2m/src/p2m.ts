@@ -1,4 +1,15 @@
 import type { MachineMemory } from '@retrap/memory'
+import {
+  checkBacking,
+  checkFrames,
+  checkOrder,
+  checkRange,
+  checkRun,
+  anothersFrame,
+  largestOrder,
+  noRam,
+  ORDERS,
+} from './checks.ts'
 import { isLeaf, isTable, leafHi, leafLo, LEVELS, typeOf } from './entry.ts'
 import { hex, P2mError } from './errors.ts'
 import { noTable, P2mEntry, RadixTable } from './radix-table.ts'
@@ -19,8 +30,6 @@ export type ReleaseListener = (gfn: number, mfn: number, order: number) => void
 
 /** Called when the translation of guest frames has changed in any way. */
 export type ChangeListener = (gfn: number, count: number) => void
-
-const ORDERS = [18, 9, 0] as const
 
 /**
  * A domain's map of guest frames to machine frames: a table of four levels in EPT format, in machine memory, with leaves
@@ -123,8 +132,8 @@ export class P2m {
    * @throws P2mError `ERR_ORDER`, `ERR_ALIGN`, `ERR_RANGE`, `ERR_TYPE`, `ERR_FOREIGN`, `ERR_NO_MEMORY`
    */
   insert(gfn: number, mfn: number, order: number, type: number): void {
-    this.#checkRun(gfn, order)
-    this.#checkBacking(mfn, 2 ** order, type)
+    checkRun(gfn, order)
+    checkBacking(this.memory, mfn, 2 ** order, type)
     if (isRam(type) && mfn % 2 ** order !== 0) {
       throw new P2mError('ERR_ALIGN', `machine frame ${hex(mfn)} is not aligned to order ${order}`, { mfn, order })
     }
@@ -138,9 +147,9 @@ export class P2m {
    * @throws P2mError `ERR_TYPE`, `ERR_RANGE`, `ERR_FOREIGN`, `ERR_NO_MEMORY`; nothing has changed then
    */
   insertForeign(gfn: number, mfn: number, type: number): void {
-    this.#checkRange(gfn, 1)
+    checkRange(gfn, 1)
     if (!isForeign(type)) throw new P2mError('ERR_TYPE', `type ${type} is not another's frame`, { type })
-    this.#checkFrames(mfn, 1)
+    checkFrames(this.memory, mfn, 1)
     this.#replace(gfn, 0, leafLo(mfn, type, 0), leafHi(type))
   }
 
@@ -167,8 +176,8 @@ export class P2m {
    * @throws as {@link P2m.insert}; with `ERR_NO_MEMORY`, alone, the frames before the one in its figures are mapped
    */
   insertRange(gfn: number, mfn: number, count: number, type: number): void {
-    this.#checkRange(gfn, count)
-    this.#checkBacking(mfn, count, type)
+    checkRange(gfn, count)
+    checkBacking(this.memory, mfn, count, type)
     this.#checkOwn(gfn, count)
     const backed = isRam(type)
     for (let done = 0; done < count;) {
@@ -185,7 +194,7 @@ export class P2m {
    * @throws P2mError `ERR_NO_MEMORY` with nothing mapped and no frame taken; `ERR_RANGE`, `ERR_TYPE`, `ERR_FOREIGN`
    */
   populate(gfn: number, count: number, type: number = P2mType.RAM_RW): void {
-    this.#checkRange(gfn, count)
+    checkRange(gfn, count)
     if (!isRam(type)) throw new P2mError('ERR_TYPE', `type ${type} is not RAM`, { type })
     this.#checkOwn(gfn, count)
     const frames = this.memory.frames
@@ -222,12 +231,12 @@ export class P2m {
    * @throws P2mError `ERR_MISMATCH`, `ERR_FOREIGN`, `ERR_RANGE`, `ERR_NO_MEMORY`; nothing has changed then
    */
   remove(gfn: number, mfn: number, count: number = 1): void {
-    this.#checkRange(gfn, count)
+    checkRange(gfn, count)
     const entry = this.#scratch
     let partly = false
     for (let done = 0; done < count;) {
       this.lookup(gfn + done, entry)
-      if (isForeign(entry.type)) throw foreign(gfn + done)
+      if (isForeign(entry.type)) throw anothersFrame(gfn + done)
       const expected = mfn === INVALID_MFN ? INVALID_MFN : mfn + done
       if (entry.mfn !== expected) {
         throw new P2mError(
@@ -264,7 +273,7 @@ export class P2m {
    * @throws P2mError `ERR_RANGE`
    */
   coalesce(gfn: number = 0, count: number = MAX_GFN - gfn): number {
-    this.#checkRange(gfn, count)
+    checkRange(gfn, count)
     const before = this.#table.tables
     const entry = new P2mEntry()
     // The smallest first: what they become may be a part of something larger.
@@ -288,7 +297,7 @@ export class P2m {
    * @returns at least 1, at most `most`
    */
   contiguous(gfn: number, most: number): number {
-    this.#checkRange(gfn, 1)
+    checkRange(gfn, 1)
     const entry = this.#scratch
     const type = this.lookup(gfn, entry)
     const mfn = entry.mfn
@@ -309,7 +318,7 @@ export class P2m {
    * @throws P2mError `ERR_TYPE`, `ERR_RANGE`, `ERR_NO_MEMORY`
    */
   setType(gfn: number, count: number, type: number): number {
-    this.#checkRange(gfn, count)
+    checkRange(gfn, count)
     if (!isRam(type)) throw new P2mError('ERR_TYPE', `type ${type} is not RAM; insert or remove instead`, { type })
     const entry = new P2mEntry()
     let changed = 0
@@ -337,7 +346,7 @@ export class P2m {
    */
   shatter(gfn: number, order: number = 0): void {
     checkOrder(order)
-    this.#checkRange(gfn, 1)
+    checkRange(gfn, 1)
     const entry = this.#scratch
     this.lookup(gfn, entry)
     if (entry.mfn === INVALID_MFN || entry.order <= order) return
@@ -399,7 +408,7 @@ export class P2m {
     if (oldLo === lo && oldHi === hi) return
     const level = order / 9 + 1
     const inTheWay = overForeign ? -1 : this.#table.foreignBelow(oldLo, oldHi, level, gfn)
-    if (inTheWay >= 0) throw foreign(inTheWay)
+    if (inTheWay >= 0) throw anothersFrame(inTheWay)
     this.memory.publishEntry(ma, lo, hi)
     // A frame that keeps its machine frame, as RAM, has not been released.
     const kept = hi !== 0 && isRam(typeOf(hi)) ? lo >>> 12 : INVALID_MFN
@@ -443,74 +452,11 @@ export class P2m {
     if (entry.order > order && this.#table.isMapped(gfn)) this.#table.path(gfn, order)
   }
 
-  #checkRun(gfn: number, order: number): void {
-    checkOrder(order)
-    this.#checkRange(gfn, 2 ** order)
-    if (gfn % 2 ** order === 0) return
-    throw new P2mError('ERR_ALIGN', `guest frame ${hex(gfn)} is not aligned to order ${order}`, { gfn, order })
-  }
-
-  #checkRange(gfn: number, count: number): void {
-    if (Number.isSafeInteger(gfn) && Number.isSafeInteger(count) && gfn >= 0 && count >= 1 && gfn + count <= MAX_GFN)
-      return
-    throw new P2mError('ERR_RANGE', `${count} guest frames at ${hex(gfn)}: expected at least 1, below 2^36`, {
-      gfn,
-      count,
-    })
-  }
-
   #checkOwn(gfn: number, count: number): void {
     const entry = this.#scratch
     for (let at = gfn; at < gfn + count;) {
-      if (isForeign(this.lookup(at, entry))) throw foreign(at)
+      if (isForeign(this.lookup(at, entry))) throw anothersFrame(at)
       at += 2 ** entry.order - (at % 2 ** entry.order)
     }
   }
-
-  #checkFrames(mfn: number, count: number): void {
-    // Frame 0 is never anybody's.
-    if (Number.isSafeInteger(mfn) && mfn > 0 && mfn + count <= this.memory.frameCount) return
-    throw new P2mError('ERR_RANGE', `${count} machine frames at ${hex(mfn)} are not in machine memory`, { mfn, count })
-  }
-
-  #checkBacking(mfn: number, count: number, type: number): void {
-    if (isRam(type)) {
-      this.#checkFrames(mfn, count)
-      return
-    }
-    if (type !== P2mType.INVALID && type !== P2mType.MMIO_DM) {
-      throw new P2mError('ERR_TYPE', `type ${type} cannot be mapped`, { type })
-    }
-    if (mfn === INVALID_MFN) return
-    throw new P2mError('ERR_TYPE', `type ${type} has no machine frame, but ${hex(mfn)} was given`, { type, mfn })
-  }
-}
-
-/** The largest order that both frame numbers are aligned to and `count` has room for. */
-function largestOrder(gfn: number, mfn: number, count: number): number {
-  for (const order of ORDERS) {
-    const size = 2 ** order
-    if (count >= size && gfn % size === 0 && mfn % size === 0) return order
-  }
-  return 0
-}
-
-function checkOrder(order: number): void {
-  if (order === 0 || order === 9 || order === 18) return
-  throw new P2mError('ERR_ORDER', `order ${order}: expected 0 (4 KiB), 9 (2 MiB) or 18 (1 GiB)`, { order })
-}
-
-function foreign(gfn: number): P2mError {
-  return new P2mError('ERR_FOREIGN', `guest frame ${hex(gfn)} is another's; it is to be unmapped first`, { gfn })
-}
-
-function noRam(memory: MachineMemory, count: number): P2mError {
-  return new P2mError(
-    'ERR_NO_MEMORY',
-    `no machine frames for ${count} frames of RAM: ${memory.frames.freeFrames} free`,
-    {
-      count,
-      freeFrames: memory.frames.freeFrames,
-    },
-  )
 }

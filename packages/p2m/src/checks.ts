@@ -1,0 +1,76 @@
+import type { MachineMemory } from '@retrap/memory'
+import { hex, P2mError } from './errors.ts'
+import { INVALID_MFN, isRam, MAX_GFN, P2mType } from './types.ts'
+
+/** Sizes of leaves, the largest first, as powers of two of 4 KiB. */
+export const ORDERS = [18, 9, 0] as const
+
+/** Refuses what is not one naturally aligned run of guest frames. */
+export function checkRun(gfn: number, order: number): void {
+  checkOrder(order)
+  checkRange(gfn, 2 ** order)
+  if (gfn % 2 ** order === 0) return
+  throw new P2mError('ERR_ALIGN', `guest frame ${hex(gfn)} is not aligned to order ${order}`, { gfn, order })
+}
+
+/** Refuses guest frames that there cannot be, and none. */
+export function checkRange(gfn: number, count: number): void {
+  if (Number.isSafeInteger(gfn) && Number.isSafeInteger(count) && gfn >= 0 && count >= 1 && gfn + count <= MAX_GFN)
+    return
+  throw new P2mError('ERR_RANGE', `${count} guest frames at ${hex(gfn)}: expected at least 1, below 2^36`, {
+    gfn,
+    count,
+  })
+}
+
+/** Refuses frames that are not in machine memory. */
+export function checkFrames(memory: MachineMemory, mfn: number, count: number): void {
+  // Frame 0 is never anybody's.
+  if (Number.isSafeInteger(mfn) && mfn > 0 && mfn + count <= memory.frameCount) return
+  throw new P2mError('ERR_RANGE', `${count} machine frames at ${hex(mfn)} are not in machine memory`, { mfn, count })
+}
+
+/** Refuses machine frames for a type that has none, and none for a type that has. */
+export function checkBacking(memory: MachineMemory, mfn: number, count: number, type: number): void {
+  if (isRam(type)) {
+    checkFrames(memory, mfn, count)
+    return
+  }
+  if (type !== P2mType.INVALID && type !== P2mType.MMIO_DM) {
+    throw new P2mError('ERR_TYPE', `type ${type} cannot be mapped`, { type })
+  }
+  if (mfn === INVALID_MFN) return
+  throw new P2mError('ERR_TYPE', `type ${type} has no machine frame, but ${hex(mfn)} was given`, { type, mfn })
+}
+
+/** The largest order that both frame numbers are aligned to and `count` has room for. */
+export function largestOrder(gfn: number, mfn: number, count: number): number {
+  for (const order of ORDERS) {
+    const size = 2 ** order
+    if (count >= size && gfn % size === 0 && mfn % size === 0) return order
+  }
+  return 0
+}
+
+/** Refuses a size that no leaf has. */
+export function checkOrder(order: number): void {
+  if (order === 0 || order === 9 || order === 18) return
+  throw new P2mError('ERR_ORDER', `order ${order}: expected 0 (4 KiB), 9 (2 MiB) or 18 (1 GiB)`, { order })
+}
+
+/** The error for a frame of somebody else's in the way. */
+export function anothersFrame(gfn: number): P2mError {
+  return new P2mError('ERR_FOREIGN', `guest frame ${hex(gfn)} is another's; it is to be unmapped first`, { gfn })
+}
+
+/** The error for RAM that there are no frames for. */
+export function noRam(memory: MachineMemory, count: number): P2mError {
+  return new P2mError(
+    'ERR_NO_MEMORY',
+    `no machine frames for ${count} frames of RAM: ${memory.frames.freeFrames} free`,
+    {
+      count,
+      freeFrames: memory.frames.freeFrames,
+    },
+  )
+}
