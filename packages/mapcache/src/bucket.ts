@@ -1,3 +1,6 @@
+/** In a bucket's `frames`: the page is ROM. Machine frames have 20 bits. */
+export const ROM = 0x8000_0000
+
 /**
  * The cached part of one aligned run of guest frames. Pages are valid one by one: a page that is not may be a hole, or
  * may never have been asked for, so that there are no negative entries which could become stale.
@@ -9,10 +12,8 @@ export class Bucket {
    * valid itself. It is the bitmap of valid pages, and spares a hit the comparison of neighbours.
    */
   readonly runs: Uint32Array
-  /** By page, while it is valid: its machine frame. */
-  readonly mfns: Uint32Array
-  /** By page, while it is valid: 1 for ROM. */
-  readonly rom: Uint8Array
+  /** By page, while it is valid: its machine frame, and {@link ROM} if it is that. */
+  readonly frames: Uint32Array
   validPages: number = 0
   /** When it was last used, by the set's own count. */
   lastUse: number = 0
@@ -22,21 +23,20 @@ export class Bucket {
   constructor(index: number, pages: number) {
     this.index = index
     this.runs = new Uint32Array(pages)
-    this.mfns = new Uint32Array(pages)
-    this.rom = new Uint8Array(pages)
+    this.frames = new Uint32Array(pages)
   }
 
   /** Makes pages valid that were not. */
   set(page: number, count: number, mfn: number, rom: boolean): void {
-    const { runs, mfns } = this
-    for (let i = 0; i < count; i++) mfns[page + i] = mfn + i
-    this.rom.fill(rom ? 1 : 0, page, page + count)
+    const { runs, frames } = this
+    const first = rom ? mfn + ROM : mfn
+    for (let i = 0; i < count; i++) frames[page + i] = first + i
     const end = page + count
-    const after = end < runs.length && this.#continues(end - 1, end, rom) ? (runs[end] as number) : 0
+    const after = end < runs.length && frames[end] === first + count ? (runs[end] as number) : 0
     for (let i = 0; i < count; i++) runs[page + i] = count - i + after
     this.validPages += count
     // Those before it go on into it.
-    for (let at = page - 1; at >= 0 && runs[at] !== 0 && this.#continues(at, at + 1, rom); at--) {
+    for (let at = page - 1; at >= 0 && runs[at] !== 0 && frames[at + 1] === (frames[at] as number) + 1; at--) {
       runs[at] = (runs[at + 1] as number) + 1
     }
   }
@@ -47,12 +47,6 @@ export class Bucket {
     runs.fill(0, page, page + count)
     this.validPages -= count
     for (let at = page - 1; at >= 0 && (runs[at] as number) > page - at; at--) runs[at] = page - at
-  }
-
-  /** Whether a page and the valid one after it are one piece; `rom`: of which kind the one that is new is. */
-  #continues(page: number, next: number, rom: boolean): boolean {
-    const kind = rom ? 1 : 0
-    return this.mfns[next] === (this.mfns[page] as number) + 1 && this.rom[page] === kind && this.rom[next] === kind
   }
 }
 

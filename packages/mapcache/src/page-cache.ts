@@ -1,4 +1,4 @@
-import { Bucket, BucketSet } from './bucket.ts'
+import { Bucket, BucketSet, ROM } from './bucket.ts'
 import { hex, MapCacheError } from './errors.ts'
 import { GuestFrame, type FrameKind, type FrameReferences, type GuestMap } from './guest-map.ts'
 
@@ -128,8 +128,9 @@ export class PageCache {
   }
 
   #take(bucket: Bucket, page: number, run: number, wanted: number): void {
-    this.kind = bucket.rom[page] === 0 ? 'ram' : 'rom'
-    this.mfn = bucket.mfns[page] as number
+    const frame = bucket.frames[page] as number
+    this.kind = frame < ROM ? 'ram' : 'rom'
+    this.mfn = frame < ROM ? frame : frame - ROM
     this.run = run < wanted ? run : wanted
   }
 
@@ -194,7 +195,7 @@ export class PageCache {
       const run = Math.min(bucket.runs[page] as number, end - page)
       if (run > 0) {
         bucket.clear(page, run)
-        this.#references?.drop(bucket.mfns[page] as number, run)
+        this.#references?.drop((bucket.frames[page] as number) % ROM, run)
       }
       page += Math.max(run, 1)
     }
