@@ -320,6 +320,18 @@ export class Execution {
     return Step.ALIGNMENT
   }
 
+  /** Reads what is to be replaced, and keeps everyone else from the address until the instruction ends. */
+  #readHeld(insn: LoadStore, abort: ArmAbort): Step {
+    const { lo, hi } = this.#address
+    const { elementSize, elements } = insn
+    const bytes = elementSize * elements
+    if (lo % bytes !== 0) return this.#misaligned(lo, hi, true)
+    const step = this.#translate(insn, abort, true, lo, hi, bytes)
+    if (step !== Step.DONE) return step
+    this.#path.hold()
+    return this.#path.transfer(false, lo, hi, elementSize, elements, OPERAND)
+  }
+
   /** Reads, computes and writes, with the address held from the read to the write. */
   #atomic(insn: LoadStore, abort: ArmAbort): Step {
     const { lo, hi } = this.#address
@@ -327,11 +339,7 @@ export class Execution {
     const bytes = elementSize * elements
     const path = this.#path
     const { data } = path
-    if (lo % bytes !== 0) return this.#misaligned(lo, hi, true)
-    let step = this.#translate(insn, abort, true, lo, hi, bytes)
-    if (step !== Step.DONE) return step
-    path.hold()
-    step = path.transfer(false, lo, hi, elementSize, elements, OPERAND)
+    let step = this.#readHeld(insn, abort)
     if (step !== Step.DONE) return step
     const bigEndian = isBigEndian(this.#vcpu)
     const operation = atomicOperation(insn)
@@ -376,11 +384,7 @@ export class Execution {
     const bytes = elementSize * elements
     const path = this.#path
     const { data } = path
-    if (lo % bytes !== 0) return this.#misaligned(lo, hi, true)
-    let step = this.#translate(insn, abort, true, lo, hi, bytes)
-    if (step !== Step.DONE) return step
-    path.hold()
-    step = path.transfer(false, lo, hi, elementSize, elements, OPERAND)
+    let step = this.#readHeld(insn, abort)
     if (step !== Step.DONE) return step
     const bigEndian = isBigEndian(this.#vcpu)
     let equal = true

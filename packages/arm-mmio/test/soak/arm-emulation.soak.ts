@@ -5,6 +5,7 @@
 import type { Soak } from '@retrap/tooling/soak'
 import { compareWithQemu, machineOf } from '../support/compare-emulation.ts'
 import type { SetName } from '../support/disassembly.ts'
+import { notCompared } from '../support/emulation-cases.ts'
 import { hasMachine } from '../support/native.ts'
 
 const SETS: readonly SetName[] = ['a64', 'a32', 't32', 't16']
@@ -28,5 +29,7 @@ export const soak: Soak = {
   },
   teardown() {
     console.log([...cases].map(([set, count]) => `${set}: ${count} cases`).join(', '))
+    console.log('not run by qemu-user, and what stands in for it:')
+    for (const line of SETS.flatMap(notCompared)) console.log(`  ${line}`)
   },
 }

@@ -53,12 +53,15 @@ const decode = (set: SetName, word: number): boolean => {
 }
 
 /** What qemu-user cannot be given this way, each with the reason and what stands in for it. */
-export const NOT_COMPARED: readonly (readonly [(form: Form, set: SetName) => boolean, string])[] = [
+const NOT_COMPARED: readonly (readonly [(form: Form, set: SetName) => boolean, string])[] = [
   [
     ({ operation }) => operation === 'scalable' || operation === 'other',
     'recognised only: reported as such (emulator.test.ts)',
   ],
-  [({ operation }) => operation === 'prefetch' || operation === 'cache', 'no access: PC moves on (emulator.test.ts)'],
+  [
+    ({ operation }) => operation === 'prefetch' || operation === 'cache',
+    'no access; prefetches never abort (reference.test.ts)',
+  ],
   [({ attributes }) => attributes.has('literal'), 'the address is that of the code: computed (emulator.test.ts)'],
   [({ operation }) => operation === 'table-branch', 'branches away: computed (emulator.test.ts)'],
   [
@@ -81,8 +84,17 @@ export const NOT_COMPARED: readonly (readonly [(form: Form, set: SetName) => boo
   [({ mnemonic }, set) => mnemonic.startsWith('SWP') && set === 'a32', 'left Armv8: as the other atomics'],
 ]
 
+/** A line for each reason: how many forms, which, and what stands in for them. */
+export function notCompared(set: SetName): string[] {
+  return [...new Set(NOT_COMPARED.map(([, reason]) => reason))].flatMap((reason) => {
+    const forms = FORMS[set].filter((form) => whyNotCompared(form, set) === reason)
+    const names = [...new Set(forms.map(({ mnemonic }) => mnemonic))].toSorted()
+    return forms.length === 0 ? [] : [`${set}: ${forms.length} forms (${names.join(' ')}): ${reason}`]
+  })
+}
+
 /** Why a form is not compared; '' if it is. */
-export const whyNotCompared = (form: Form, set: SetName): string =>
+const whyNotCompared = (form: Form, set: SetName): string =>
   NOT_COMPARED.find(([applies]) => applies(form, set))?.[1] ?? ''
 
 /**
