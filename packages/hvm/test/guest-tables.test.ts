@@ -65,7 +65,9 @@ const { buffer, index, value, rounds } = workerData
 const words = new BigUint64Array(buffer)
 let marked = 0
 let undone = 0
-for (let round = 0; round < rounds; round++) {
+// However the two threads are scheduled, until they have met often enough.
+const end = Date.now() + 40_000
+for (let round = 0; (round < rounds || marked < 50) && Date.now() < end; round++) {
   for (let spin = round % 50; spin > 0; spin--) Atomics.load(words, index)
   if ((Atomics.exchange(words, index, 0n) & 0x60n) !== 0n) marked++
   for (let spin = 0; spin < 20; spin++) if (Atomics.load(words, index) !== 0n) undone++
