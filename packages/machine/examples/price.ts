@@ -29,4 +29,4 @@ const exit = await pc.run({ timeoutMs: 10_000 })
 console.log('price:', text.trim(), '–', exit.reason, 'after', pc.statistics().instructions, 'instructions')
 
 // Output:
-// price: 7 – power-off after 13 instructions
+// price: 7 – power-off after 12 instructions
