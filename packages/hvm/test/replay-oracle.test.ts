@@ -1,8 +1,10 @@
 import { AccessKind, AccessLog, AccessState } from '@retrap/replay'
 import { S_GPR } from '@retrap/x86-cpu'
+import { codes } from '@retrap/x86-decoder'
 import { runSoak } from '@retrap/tooling/soak'
 import { expect, test } from 'vitest'
-import { Oracle } from './chaos/oracle.ts'
+import { corpus } from './chaos/corpus.ts'
+import { LETS_THROUGH, Oracle } from './chaos/oracle.ts'
 import type { Mutation } from './chaos/oracle.ts'
 import { INSTRUCTIONS, soak } from './soak/replay.soak.ts'
 
@@ -13,6 +15,16 @@ test('20,000 instructions cannot tell that devices take their time and others ch
   expect(smallest).toBeUndefined()
   expect(violations).toBe(0)
 }, 120_000)
+
+test('no interrupt comes up while a form waits that may set IF', () => {
+  // INT writes IF too, but only clears it.
+  const writesIf = codes.filter((info) => (info.flagsWritten & 0x200) !== 0 && !info.mnemonic.startsWith('INT'))
+  const names = new Set(writesIf.map((info) => info.form))
+  const offered = ([16, 32, 64] as const).flatMap((bits) => corpus(bits, 0).flat())
+  const forms = new Set(offered.map((entry) => entry.form).filter((form) => names.has(form)))
+  expect([...forms]).toContain('SYSRETQ')
+  expect([...forms].filter((form) => !LETS_THROUGH.test(form))).toEqual([])
+})
 
 /** Defects that a log may have. Each is applied to a machine that is right otherwise. */
 const mutations: readonly (readonly [name: string, Mutation])[] = [

@@ -38,7 +38,7 @@ const DATA_PAGES = [0xe, 0xf, 0x12, 0x14, 0x15, 0x16, 0x17] as const
 const STI = 0xfb
 const INTERRUPT = 0x31
 /** They may set IF, for a moment at least, or go where something does. */
-const LETS_THROUGH = /^(STI|POPF|IRET|SYSRET|SYSEXIT|JMP|CALL|RET)/
+export const LETS_THROUGH: RegExp = /^(STI|POPF|IRET|SYSRET|SYSEXIT|JMP|CALL|RET)/
 const ABSOLUTE = WINDOW + 0x1ff8
 
 /** Where an instruction's accesses went. */
