@@ -30,12 +30,18 @@ export class GuestTables implements TableReader {
     const ma = this.#p2m.translateWrite(gpa)
     // A table in ROM loses the update.
     if (ma < 0) return true
-    return this.#memory.compareExchange32(ma, expect, value)
+    return this.#memory.compareExchange32(ma, expect, value) && this.#changed(ma)
   }
 
   compareExchange64(gpa: number, expectLo: number, expectHi: number, lo: number, hi: number): boolean {
     const ma = this.#p2m.translateWrite(gpa)
     if (ma < 0) return true
-    return this.#memory.compareExchangeEntry(ma, expectLo, expectHi, lo, hi)
+    return this.#memory.compareExchangeEntry(ma, expectLo, expectHi, lo, hi) && this.#changed(ma)
+  }
+
+  /** A guest may execute its tables: what has been decoded of them dies. */
+  #changed(ma: number): true {
+    if (this.#memory.codeBits[ma >>> 12] !== 0) this.#memory.noteWrite(ma, 1)
+    return true
   }
 }

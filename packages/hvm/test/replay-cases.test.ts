@@ -738,6 +738,41 @@ describe('reference/replay.md, "Test cases this implies"', () => {
     expect(guest.read32(PD + 4)).toBe(PT_HIGH | 7)
   })
 
+  test('A page table that is executed: what a walk has changed of it is executed as it is then', async () => {
+    const guest = pagedGuest((asm) => {
+      asm.mov(ecx, 10).mov(esi, PT_HIGH).mov(eax, 12).call(esi).mov(dword(RESULT), eax)
+      asm
+        .mov(edx, dword(BUFFER))
+        .mov(eax, 12)
+        .call(esi)
+        .mov(dword(RESULT + 4), eax)
+      leave(asm)
+    }, new SlowDevice())
+    // add eax, ecx; add eax, 0; ret. With A set, the first is and eax, ecx.
+    write32(guest, PT_HIGH, 0x0005_c103)
+    write32(guest, PT_HIGH + 4, 0xc300_0000)
+    expect(await guest.run()).toEqual({ reason: 'debug-exit', code: 0 })
+    expect(guest.read32(PT_HIGH)).toBe(0x0005_c123)
+    expect([guest.read32(RESULT), guest.read32(RESULT + 4)]).toEqual([22, 8])
+  })
+
+  test('A page table that is executed: an instruction whose walk changes its own page waits for a device', async () => {
+    const device = new SlowDevice([GOOD])
+    const guest = pagedGuest((asm) => {
+      asm
+        .mov(esi, PT_HIGH + 0x800)
+        .call(esi)
+        .mov(dword(RESULT), eax)
+      leave(asm)
+    }, device)
+    write32(guest, PT_HIGH + 4, DEVICE | 7)
+    guest.program(PT_HIGH + 0x800, 32, (asm) => void asm.mov(eax, dword(OTHER)).ret())
+    expect(await guest.run()).toEqual({ reason: 'debug-exit', code: 0 })
+    expect(guest.read32(RESULT)).toBe(GOOD)
+    expect(guest.read32(PT_HIGH + 4)).toBe(DEVICE | 0x27)
+    expect(device.seen).toEqual(['read 0/4'])
+  })
+
   test('Hypercall argument copy while log active: no entries used', async () => {
     const device = new SlowDevice([GOOD])
     const guest = pagedGuest((asm) => {

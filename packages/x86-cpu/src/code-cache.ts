@@ -237,7 +237,9 @@ export class CodeCache {
 
   /** Whether an OP_CROSS record was made from this second page. */
   crossesInto(record: number, second: CodePage): boolean {
-    return (this.#memory.i32[(record + R_DISP) >>> 2] as number) >>> 0 === second.slots
+    const { u16, i32 } = this.#memory
+    // The walk to the second page may have killed it.
+    return u16[(record + R_OP) >>> 1] === OP_CROSS && (i32[(record + R_DISP) >>> 2] as number) >>> 0 === second.slots
   }
 
   /** An OP_CROSS record whose second page has become another: dead, and not found by its slot any more. */

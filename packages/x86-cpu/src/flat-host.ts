@@ -63,6 +63,11 @@ export class FlatHost implements CpuHost {
   #reader(): TableReader {
     const { memory } = this
     const at = (gpa: number): number => this.ramAddress(gpa)
+    // Tables may be executed: what has been decoded of them dies.
+    const changed = (ma: number): true => {
+      if (memory.codeBits[ma >>> 12] !== 0) memory.noteWrite(ma, 1)
+      return true
+    }
     return {
       read32: (gpa, into) => {
         if (at(gpa) < 0) return false
@@ -74,9 +79,9 @@ export class FlatHost implements CpuHost {
         memory.readEntry(at(gpa), into)
         return true
       },
-      compareExchange32: (gpa, expect, value) => memory.compareExchange32(at(gpa), expect, value),
+      compareExchange32: (gpa, expect, value) => memory.compareExchange32(at(gpa), expect, value) && changed(at(gpa)),
       compareExchange64: (gpa, expectLo, expectHi, lo, hi) =>
-        memory.compareExchangeEntry(at(gpa), expectLo, expectHi, lo, hi),
+        memory.compareExchangeEntry(at(gpa), expectLo, expectHi, lo, hi) && changed(at(gpa)),
     }
   }
 
