@@ -78,9 +78,10 @@ export class SharedTransport {
     const deadline = performance.now() + this.#patienceMs
     for (;;) {
       const seen = this.doorbell.value
-      // A model may need memory before it can answer.
-      this.#receive()
+      // The state first: what the server has sent before its answer is there then. A model may need memory before it can
+      // answer.
       const { state } = slot
+      this.#receive()
       if (this.#closed) return
       if (state !== STATE_IOREQ_READY && state !== STATE_IOREQ_INPROCESS) {
         this.#outstanding[vcpu] = 0
@@ -113,6 +114,8 @@ export class SharedTransport {
       if (state !== STATE_IOREQ_READY && state !== STATE_IOREQ_INPROCESS) {
         this.#outstanding[vcpu] = 0
         any = true
+        // What it has sent before its answer comes before it.
+        this.#receive()
       }
       server.answered(vcpu)
     }
