@@ -65,7 +65,7 @@ export interface VapicCounts {
 }
 
 const BLOCK = 512
-/** Bytes that are searched for poll sites and read of a ROM: 255 blocks at most. */
+/** Bytes of a page. */
 const PAGE = 4096
 const MAX_VCPUS = 256
 /** MOV EAX, 1 and the three ways to poll. */
