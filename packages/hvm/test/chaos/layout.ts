@@ -12,6 +12,9 @@ const PAE_PDPT = 0x7000
 const PD_NARROW = 0x8000
 const PT_NARROW = [0x9000, 0xa000] as const
 const GDT = 0xb000
+/** All page tables. */
+export const TABLES: number = PML4
+export const TABLES_END: number = GDT
 const IDT_64 = 0xc000
 const IDT_32 = 0xc800
 const TSS = 0xd000
@@ -143,6 +146,19 @@ export function moveToStore(ram: DataView, page: number): void {
 /** Makes a page of the window the device. */
 export function moveToFifo(ram: DataView, index: number): void {
   mapPage(ram, WINDOW + 0x1000 * index, FIFO_GPA + 0x1000 * index, WRITABLE | USER)
+}
+
+/**
+ * Whether the page tables are what they were, but for A and D bits.
+ *
+ * @param before - what lay from {@link TABLES} on
+ */
+export function tablesHold(ram: Uint8Array, before: Uint8Array): boolean {
+  for (let at = 0; at < before.length; at++) {
+    const changed = (ram[TABLES + at] as number) ^ (before[at] as number)
+    if (changed !== 0 && (at % 4 !== 0 || (changed & ~0x60) !== 0)) return false
+  }
+  return true
 }
 
 /** A and D bits of all tables, by word: those that a test may clear. */
