@@ -1,17 +1,8 @@
 import type { MachineMemory } from '@retrap/memory'
-import {
-  checkBacking,
-  checkFrames,
-  checkOrder,
-  checkRange,
-  checkRun,
-  anothersFrame,
-  largestOrder,
-  noRam,
-  ORDERS,
-} from './checks.ts'
+import { checkBacking, checkFrames, checkOrder, checkRange, checkRun, anothersFrame, largestOrder } from './checks.ts'
 import { isLeaf, isTable, leafHi, leafLo, LEVELS, typeOf } from './entry.ts'
 import { hex, P2mError } from './errors.ts'
+import { takeRam } from './ram-frames.ts'
 import { noTable, P2mEntry, RadixTable } from './radix-table.ts'
 import { countLeaves, restoreRuns, saveRuns, type P2mState, type P2mStatistics } from './saved.ts'
 import { INVALID_MFN, isForeign, isRam, MAX_GFN, P2M_READ, P2M_WRITE, P2mType } from './types.ts'
@@ -188,7 +179,8 @@ export class P2m {
   }
 
   /**
-   * Gives `count` guest frames RAM from the machine's free frames, in the largest leaves there is memory for.
+   * Gives `count` guest frames RAM from the machine's free frames, in the largest leaves there is memory for and in
+   * ascending order.
    *
    * @param type - a type of RAM
    * @throws P2mError `ERR_NO_MEMORY` with nothing mapped and no frame taken; `ERR_RANGE`, `ERR_TYPE`, `ERR_FOREIGN`
@@ -197,31 +189,15 @@ export class P2m {
     checkRange(gfn, count)
     if (!isRam(type)) throw new P2mError('ERR_TYPE', `type ${type} is not RAM`, { type })
     this.#checkOwn(gfn, count)
-    const frames = this.memory.frames
-    const taken: { mfn: number; order: number }[] = []
-    const plan: { gfn: number; mfn: number; order: number }[] = []
+    const runs = takeRam(this.memory, gfn, count)
     try {
-      for (let done = 0; done < count;) {
-        const largest = largestOrder(gfn + done, 0, count - done)
-        const order = ORDERS.find((each) => each <= largest && tryTake(each)) ?? -1
-        if (order < 0) throw noRam(this.memory, count)
-        plan.push({ gfn: gfn + done, ...(taken.at(-1) as { mfn: number; order: number }) })
-        done += 2 ** order
-      }
       // Tables are made before the first leaf is, so that a failure leaves nothing half done.
-      for (const each of plan) this.#table.path(each.gfn, each.order)
+      for (const each of runs) this.#table.path(each.gfn, each.order)
     } catch (error) {
-      for (const each of taken) frames.free(each.mfn, each.order)
+      for (const each of runs) this.memory.frames.free(each.mfn, each.order)
       throw error
     }
-    for (const each of plan) this.insert(each.gfn, each.mfn, each.order, type)
-
-    function tryTake(order: number): boolean {
-      const mfn = frames.tryAllocate(order)
-      if (mfn < 0) return false
-      taken.push({ mfn, order })
-      return true
-    }
+    for (const each of runs) this.insert(each.gfn, each.mfn, each.order, type)
   }
 
   /**

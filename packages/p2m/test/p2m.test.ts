@@ -1,6 +1,6 @@
 import { MachineMemory } from '@retrap/memory'
 import { beforeEach, describe, expect, test } from 'vitest'
-import { INVALID_MFN, P2m, P2mEntry, P2mError, P2mType } from '../src/index.ts'
+import { INVALID_MFN, P2m, P2mEntry, P2mError, P2mType, type P2mLeaf } from '../src/index.ts'
 
 const MIB = 1 << 20
 const { RAM_RW, RAM_RO, RAM_LOGDIRTY, MMIO_DM, INVALID, MMIO_DIRECT } = P2mType
@@ -316,6 +316,25 @@ describe('populating', () => {
     map.insertRange(0xf_fff0, large.frames.allocate(0), 1, RAM_RO)
     expect(map.translateWrite(0xbfff_ffff)).toBeGreaterThan(0)
     expect(map.tableBytes).toBeLessThanOrEqual(32 * 1024)
+  })
+
+  test('takes the largest runs first, and frames of one size in ascending order', () => {
+    const large = MachineMemory.create({ bytes: 3300 * MIB })
+    const map = P2m.create(large)
+    map.populate(0x100, 0xc_0000 - 0x100)
+    expect(map.statistics().leaves).toEqual({ '4K': 0x100, '2M': 511, '1G': 2 })
+    expect(map.contiguous(0x4_0000, 1e9)).toBe(0x8_0000)
+    // What no run of 1 GiB was left for lies on both sides of those two.
+    const breaks = [...map.leaves(0x200, 0x4_0000)].filter(
+      ({ gfn, mfn }, i, leaves) =>
+        i > 0 && mfn !== (leaves[i - 1] as P2mLeaf).mfn + gfn - (leaves[i - 1] as P2mLeaf).gfn,
+    )
+    expect(breaks).toHaveLength(1)
+  })
+
+  test('a run of several large leaves is one run of machine frames', () => {
+    p2m.populate(0x200, 0x1000)
+    expect(p2m.contiguous(0x200, 1e9)).toBe(0x1000)
   })
 
   test('destroying a map releases its RAM and gives every table back', () => {
