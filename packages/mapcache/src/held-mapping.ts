@@ -1,7 +1,7 @@
 import type { MachineMemory } from '@retrap/memory'
 import type { Development } from './development.ts'
 import { hex, MapCacheError } from './errors.ts'
-import type { FrameKind, FrameReferences, GuestMap } from './guest-map.ts'
+import type { FrameReferences, GuestMap } from './guest-map.ts'
 import { HeldSegment } from './held-segment.ts'
 import type { PendingInvalidation } from './invalidation.ts'
 import type { WritableMapping } from './mapping.ts'
@@ -15,27 +15,29 @@ export interface MappingOwner {
   readonly held: HeldList
 }
 
-/** The one implementation of both kinds of mapping. */
+/** What few mappings need, so that the others are small. */
+class Rarities {
+  orphaned: boolean = false
+  pinned: boolean = false
+  parts: readonly HeldSegment[] | null = null
+  waiting: PendingInvalidation[] | null = null
+}
+
+/** The one implementation of both kinds of mapping. One is made for each use, so it has no field that it can do without. */
 export class HeldMapping implements WritableMapping {
   readonly gpa: number
   readonly length: number
   readonly writable: boolean
   held: boolean = true
-  orphaned: boolean = false
-  /** It has references of its own to its frames. Until a page of it leaves the cache, the cache's are enough. */
-  pinned: boolean = false
   newer: HeldMapping | null = null
   older: HeldMapping | null = null
   readonly #owner: MappingOwner
-  readonly #kind: FrameKind
-  /** Machine address, if all of it is one piece whose bytes are handed out themselves; else −1. */
+  /** Machine address, if all of it is one piece of RAM whose bytes are handed out themselves; else −1. */
   readonly #ma: number
-  /** Null until somebody asks, where it is one piece. */
-  #parts: readonly HeldSegment[] | null
-  #waiting: PendingInvalidation[] | null = null
+  #rare: Rarities | null = null
 
   /**
-   * @param ma - where all of it is, if it is one piece of RAM, or of ROM for reading, that is not copied; else −1
+   * @param ma - where all of it is, if it is one piece of RAM that is not copied; else −1
    * @param segments - what it is; null if `ma` says it
    */
   constructor(
@@ -43,7 +45,6 @@ export class HeldMapping implements WritableMapping {
     gpa: number,
     length: number,
     writable: boolean,
-    kind: FrameKind,
     ma: number,
     segments: readonly HeldSegment[] | null,
   ) {
@@ -51,14 +52,28 @@ export class HeldMapping implements WritableMapping {
     this.gpa = gpa
     this.length = length
     this.writable = writable
-    this.#kind = kind
     this.#ma = ma
-    this.#parts = segments
+    if (segments !== null) this.#rarities.parts = segments
+  }
+
+  get orphaned(): boolean {
+    return this.#rare !== null && this.#rare.orphaned
+  }
+
+  /** It has references of its own to its frames. Until a page of it leaves the cache, the cache's are enough. */
+  get pinned(): boolean {
+    return this.#rare !== null && this.#rare.pinned
+  }
+
+  get #rarities(): Rarities {
+    this.#rare ??= new Rarities()
+    return this.#rare
   }
 
   get #segments(): readonly HeldSegment[] {
-    this.#parts ??= [new HeldSegment(this.#owner.memory, this.#kind, this.gpa, 0, this.length, this.#ma, false)]
-    return this.#parts
+    const rare = this.#rarities
+    rare.parts ??= [new HeldSegment(this.#owner.memory, 'ram', this.gpa, 0, this.length, this.#ma, false)]
+    return rare.parts
   }
 
   get segments(): readonly HeldSegment[] {
@@ -69,9 +84,9 @@ export class HeldMapping implements WritableMapping {
   get bytes(): Uint8Array {
     if (!this.held) throw this.#released()
     if (this.#ma >= 0) {
-      // Not through the segments: most mappings are this, and are never asked for them.
-      const ma = this.#ma
-      return this.#owner.memory.u8.subarray(ma, ma + this.length)
+      // Not through the segments: most mappings are this, and are never asked for them. Nor through `subarray`, which
+      // looks for a species first and takes half as long again.
+      return new Uint8Array(this.#owner.memory.buffer, this.#ma, this.length)
     }
     const only = this.#segments.length === 1 ? this.#segments[0]?.bytes : null
     if (only !== null && only !== undefined) return only
@@ -93,9 +108,10 @@ export class HeldMapping implements WritableMapping {
 
   /** Has an invalidation wait for its release. */
   delay(invalidation: PendingInvalidation): void {
-    this.orphaned = true
-    this.#waiting ??= []
-    this.#waiting.push(invalidation)
+    const rare = this.#rarities
+    rare.orphaned = true
+    rare.waiting ??= []
+    rare.waiting.push(invalidation)
     invalidation.pending++
   }
 
@@ -110,7 +126,7 @@ export class HeldMapping implements WritableMapping {
         gpa: segment.gpa,
       })
     }
-    this.pinned = true
+    this.#rarities.pinned = true
   }
 
   read(offset: number, into: Uint8Array): number {
@@ -174,12 +190,16 @@ export class HeldMapping implements WritableMapping {
   /** Releases it. False if the development mode found that a mapping for reading had been written. */
   end(): boolean {
     if (!this.held) return true
-    const { memory, map, references, development } = this.#owner
+    const { memory, map, references, development, held } = this.#owner
     const changed = development !== null && this.#settle()
     this.held = false
-    this.#owner.held.remove(this)
+    held.remove(this)
+    const rare = this.#rare
     // The usual end: nothing was written, nothing has happened to it.
-    if (this.#ma >= 0 && !this.writable && !this.pinned && this.#waiting === null) return true
+    if (rare === null) {
+      if (this.writable) this.#written()
+      return true
+    }
     for (const segment of this.#segments) {
       development?.poison(segment)
       if (segment.ma < 0) continue
@@ -188,12 +208,20 @@ export class HeldMapping implements WritableMapping {
         // Even if some frame has left the guest: a page too many counts as written, never one too few.
         map.dirtied?.(segment.gfn, segment.frames)
       }
-      if (this.pinned) references?.drop(segment.mfn, segment.frames)
+      if (rare.pinned) references?.drop(segment.mfn, segment.frames)
     }
-    const waiting = this.#waiting
-    this.#waiting = null
+    const waiting = rare.waiting
+    rare.waiting = null
     if (waiting !== null) for (const each of waiting) each.released()
     return this.writable || !changed
+  }
+
+  /** One piece of RAM counts as written. */
+  #written(): void {
+    const { memory, map } = this.#owner
+    memory.noteWrite(this.#ma, this.length)
+    const gfn = Math.floor(this.gpa / 4096)
+    map.dirtied?.(gfn, Math.floor((this.gpa + this.length - 1) / 4096) - gfn + 1)
   }
 
   #settle(): boolean {

@@ -256,11 +256,10 @@ export class MapCache {
     let mapping: HeldMapping | null = null
     if (length > 0 && this.#development === null) {
       const ma = this.#piece(gpa, length)
-      const { kind } = this.#pages
-      if (ma >= 0 && this.#pieceBytes === length && (kind === 'ram' || !writable))
-        mapping = new HeldMapping(this.#owner, gpa, length, writable, kind, ma, null)
+      if (ma >= 0 && this.#pieceBytes === length && this.#pages.kind === 'ram')
+        mapping = new HeldMapping(this.#owner, gpa, length, writable, ma, null)
     }
-    mapping ??= new HeldMapping(this.#owner, gpa, length, writable, 'hole', -1, this.#segments(gpa, length, writable))
+    mapping ??= new HeldMapping(this.#owner, gpa, length, writable, -1, this.#segments(gpa, length, writable))
     this.#held.add(mapping)
     return mapping
   }
@@ -287,6 +286,11 @@ export class MapCache {
 
   /** Machine address of a byte, or −1; `#pieceBytes` becomes how many of `wanted` bytes follow it in one piece. */
   #piece(gpa: number, wanted: number): number {
+    const found = this.#pages.find(gpa, wanted)
+    if (found >= 0) {
+      this.#pieceBytes = wanted
+      return found
+    }
     const gfn = Math.floor(gpa / PAGE)
     const offset = gpa - gfn * PAGE
     const pages = this.#pages

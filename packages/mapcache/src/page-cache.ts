@@ -1,6 +1,7 @@
 import { Bucket, BucketSet, ROM } from './bucket.ts'
 import { hex, MapCacheError } from './errors.ts'
 import { GuestFrame, type FrameKind, type FrameReferences, type GuestMap } from './guest-map.ts'
+import { Shortcuts } from './shortcuts.ts'
 
 /** Frame numbers that an x86 or Arm guest can have: 52-bit guest-physical addresses. */
 export const MAX_GFN: number = 2 ** 40
@@ -27,6 +28,7 @@ export class PageCache {
   readonly #mostBuckets: number
   readonly #beforeDrop: (gfn: number, count: number) => void
   readonly #buckets: BucketSet
+  readonly #shortcuts: Shortcuts
   readonly #frame = new GuestFrame()
   readonly #again = new GuestFrame()
   #last: Bucket | null = null
@@ -49,6 +51,7 @@ export class PageCache {
     this.#shift = Math.log2(pages)
     this.#mostBuckets = mostBuckets
     this.#buckets = new BucketSet(mostBuckets)
+    this.#shortcuts = new Shortcuts(pages * 4096)
     this.#beforeDrop = beforeDrop
   }
 
@@ -61,6 +64,27 @@ export class PageCache {
     let sum = 0
     for (const bucket of this.#buckets.all()) sum += bucket.validPages
     return sum
+  }
+
+  /**
+   * Machine address of bytes that are all in a run used lately; −1 if they are not, and `resolve` has to say what they
+   * are. Only `kind` is set.
+   *
+   * @param length - at least 1
+   */
+  find(gpa: number, length: number): number {
+    const shortcuts = this.#shortcuts
+    const slot = shortcuts.slotOf(gpa)
+    if (!(gpa >= (shortcuts.starts[slot] as number) && gpa + length <= (shortcuts.ends[slot] as number))) return -1
+    const bucket = shortcuts.buckets[slot] as Bucket
+    if (bucket === this.#last) this.shortcutHits++
+    else {
+      this.hits++
+      this.#buckets.touch(bucket)
+      this.#last = bucket
+    }
+    this.kind = shortcuts.roms[slot] === 0 ? 'ram' : 'rom'
+    return gpa + (shortcuts.distances[slot] as number)
   }
 
   /**
@@ -129,9 +153,11 @@ export class PageCache {
 
   #take(bucket: Bucket, page: number, run: number, wanted: number): void {
     const frame = bucket.frames[page] as number
-    this.kind = frame < ROM ? 'ram' : 'rom'
-    this.mfn = frame < ROM ? frame : frame - ROM
+    const rom = frame >= ROM
+    this.kind = rom ? 'rom' : 'ram'
+    this.mfn = rom ? frame - ROM : frame
     this.run = run < wanted ? run : wanted
+    this.#shortcuts.set(bucket, (bucket.index * this.#pages + page) * 4096, run * 4096, this.mfn * 4096, rom)
   }
 
   /** Makes a page valid, and those after it in its bucket that belong to the same run. Null if it is not RAM. */
@@ -194,6 +220,7 @@ export class PageCache {
     while (page < end) {
       const run = Math.min(bucket.runs[page] as number, end - page)
       if (run > 0) {
+        this.#shortcuts.forget(bucket)
         bucket.clear(page, run)
         this.#references?.drop((bucket.frames[page] as number) % ROM, run)
       }

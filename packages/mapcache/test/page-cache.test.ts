@@ -67,6 +67,36 @@ describe('buckets', () => {
     expect([questions, cache.statistics.validPages, cache.statistics.shortcutHits]).toEqual([1, 256, 256])
   })
 
+  test('a run found lately is asked for again once one of its pages has gone, and no other one', () => {
+    const cache = guest.cache()
+    guest.ram(0x10, 8)
+    guest.ram(0x110, 8)
+    cache.map(0x1_0000, 0x8000).release()
+    cache.map(0x11_0000, 0x8000).release()
+    guest.remove(0x13)
+    guest.ram(0x13)
+    cache.invalidate(0x13, 1)
+    cache.write(0x1_3000, Uint8Array.of(7))
+    expect(guest.memory.u8[guest.mfn(0x13) * 4096]).toBe(7)
+    expect(cache.map(0x1_0000, 0x8000).segments.map(({ length }) => length)).toEqual([0x3000, 0x1000, 0x4000])
+    const { misses } = cache.statistics
+    cache.map(0x11_0000, 0x8000).release()
+    expect(cache.statistics.misses).toBe(misses)
+  })
+
+  test('RAM at wide regular distances is found at once too', () => {
+    const cache = guest.cache()
+    for (const distance of [0x100, 0x1000, 0x1_0000, 0x10_0000]) {
+      const gfns = Array.from({ length: 16 }, (_, i) => distance * (i + 1))
+      for (const gfn of gfns) if (guest.mfn(gfn) < 0) guest.ram(gfn)
+      for (const gfn of gfns) touch(cache, gfn * 4096)
+      const before = cache.statistics
+      for (const gfn of gfns) touch(cache, gfn * 4096)
+      const { hits, shortcutHits, misses } = cache.statistics
+      expect([hits + shortcutHits - before.hits - before.shortcutHits, misses]).toEqual([16, before.misses])
+    }
+  })
+
   test('frames far apart and above 8 TiB have buckets of their own', () => {
     const cache = guest.cache()
     const gfns = [0x100, 0x1_0000_0100, 2 ** 35 + 5, 2 ** 36 - 1]
