@@ -773,6 +773,34 @@ describe('reference/replay.md, "Test cases this implies"', () => {
     expect(device.seen).toEqual(['read 0/4'])
   })
 
+  test.each([
+    { name: 'MOV byte [edi], imm8', code: 0x07c6, seen: ['write 0/1=7'] },
+    { name: 'ADD byte [edi], imm8', code: 0x0780, seen: ['read 0/1', `write 0/1=${(0x11 + 7).toString(16)}`] },
+  ])(
+    'A page table that is executed: $name, whose own walk changes its immediate, is executed as fetched',
+    async ({ code, seen }) => {
+      // However soon the device answers.
+      for (const prompt of [false, true]) {
+        const device = new SlowDevice([0x11], prompt)
+        const guest = pagedGuest((asm) => {
+          asm
+            .mov(eax, RESULT)
+            .mov(edi, OTHER)
+            .mov(esi, PT_HIGH + 2)
+            .call(esi)
+          leave(asm)
+        }, device)
+        // Its last byte is the first of the device's entry. Then: add [eax], dl; add bl, al; ret.
+        write32(guest, PT_HIGH, code << 16)
+        write32(guest, PT_HIGH + 4, DEVICE | 7)
+        write32(guest, PT_HIGH + 8, 0xc3c3)
+        expect(await guest.run()).toEqual({ reason: 'debug-exit', code: 0 })
+        expect(guest.read32(PT_HIGH + 4)).toBe(DEVICE | 0x67)
+        expect(device.seen).toEqual(seen)
+      }
+    },
+  )
+
   test('Hypercall argument copy while log active: no entries used', async () => {
     const device = new SlowDevice([GOOD])
     const guest = pagedGuest((asm) => {

@@ -6,6 +6,7 @@ import type { Lowering } from './lower.ts'
 import {
   OP_CONTINUE,
   OP_CROSS,
+  OP_DEAD,
   OP_LEAVE,
   OP_SYSTEM,
   RECORD_BYTES,
@@ -64,7 +65,7 @@ export class CodePage {
  * Decoded instructions, cached per frame and mode, in an arena of machine memory. All vCPUs of a machine share one: records
  * name registers relative to the state.
  *
- * A write to a frame with code kills that frame's records: each becomes OP_CONTINUE, so that a run in the middle of being
+ * A write to a frame with code kills that frame's records: each becomes OP_DEAD, so that a run in the middle of being
  * executed looks its next instruction up anew. When the arena is full everything is dropped.
  */
 export class CodeCache {
@@ -144,7 +145,7 @@ export class CodeCache {
         const count = page.runs[i + 1] as number
         const slot = page.runs[i + 2] as number
         if (slot !== 0 && u32[slot >>> 2] === first) u32[slot >>> 2] = 0
-        for (let n = 0; n < count; n++) u16[(first + n * RECORD_BYTES + R_OP) >>> 1] = OP_CONTINUE
+        for (let n = 0; n < count; n++) u16[(first + n * RECORD_BYTES + R_OP) >>> 1]! |= OP_DEAD
       }
       page.runs.length = 0
     }
@@ -246,7 +247,7 @@ export class CodeCache {
   dropCrossing(page: CodePage, record: number): void {
     const { u16, u32 } = this.#memory
     u32[(page.slots >>> 2) + (u16[(record + R_OFFSET) >>> 1] as number)] = 0
-    for (let n = 0; n < 3; n++) u16[(record + n * RECORD_BYTES + R_OP) >>> 1] = OP_CONTINUE
+    for (let n = 0; n < 3; n++) u16[(record + n * RECORD_BYTES + R_OP) >>> 1]! |= OP_DEAD
   }
 
   /**

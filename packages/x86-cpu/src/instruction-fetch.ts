@@ -5,7 +5,7 @@ import type { AccessLog } from '@retrap/replay'
 import type { CodeCache, CodePage } from './code-cache.ts'
 import type { CpuHost, Translation, Words } from './host.ts'
 import { newTranslation } from './memory-access.ts'
-import { OP_CROSS, RECORD_BYTES, R_DISP, R_LENGTH, R_OFFSET, R_OP, R_SEGMENT, SEGMENT_LINK } from './record.ts'
+import { OP_CROSS, OP_DEAD, RECORD_BYTES, R_DISP, R_LENGTH, R_OFFSET, R_OP, R_SEGMENT, SEGMENT_LINK } from './record.ts'
 import { VECTOR_GP, VECTOR_PF } from './semantics/context.ts'
 import {
   CS,
@@ -127,6 +127,9 @@ export class InstructionFetch {
     if (record !== at) {
       const from = this.memory.u16[(record + R_OP) >>> 1] === OP_CROSS ? record + RECORD_BYTES : record
       this.memory.u8.copyWithin(at, from, from + RECORD_BYTES)
+      // Its own walks may have changed the page that it lies in, even its bytes: it is executed as it was fetched. (The
+      // SDM leaves open when a processor sees that; vol. 3A, "Self-Modifying Code", is about stores.)
+      this.memory.u16[(at + R_OP) >>> 1]! &= OP_DEAD - 1
       // A link would lead on past the one instruction that is to be executed.
       if (((this.memory.u8[at + R_SEGMENT] as number) & SEGMENT_LINK) !== 0) this.memory.u32[(at + R_DISP) >>> 2] = 0
     }

@@ -5,6 +5,7 @@ import {
   OP_CALL_CONTROL,
   OP_CALL_FLAGS,
   OP_CONTINUE,
+  OP_DEAD,
   OP_CROSS,
   OP_FIRST_FORM,
   OP_LEAVE,
@@ -430,7 +431,7 @@ class MainLoop {
       const expected = f.loadExpression('i32.load', l.record.get, R_DISP)
       const same = f.loadExpression('i32.load', entry, TLB_EXECUTE_OFFSET + 8).eq(expected)
       f.if(known.and(same), () => this.#advance(labels.next))
-      // Where the second page is no longer what it was, this record and the next were replaced by OP_CONTINUE.
+      // Where the second page is no longer what it was, this record and the next are dead.
       f.if(f.call(this.#imports.cross, l.record.get), () => this.#advance(labels.next))
       f.set(l.target, l.pageBase.get.add(f.loadExpression('i64.load16_u', l.record.get, R_OFFSET)))
       f.br(labels.jump)
@@ -451,7 +452,8 @@ class MainLoop {
           return
         }
         f.set(l.budget, l.budget.get.sub(1))
-        this.#profile(f.loadExpression('i32.load16_u', l.record.get, R_OP), 0)
+        this.#profile(f.loadExpression('i32.load16_u', l.record.get, R_OP).and(OP_DEAD - 1), 0)
+        // A dead record is past the end of the table.
         f.brTable(f.loadExpression('i32.load16_u', l.record.get, R_OP), targets, targets[OP_CONTINUE] as Label)
       })
       f.scope(() => bodies[i]?.())

@@ -49,8 +49,13 @@ export const ADDRESS_DISP64 = 8
 export const ADDRESS_CHECKED = 16
 
 // Dispatch cases that are not instructions.
-/** Go on at page base + R_OFFSET: the end of a decoded run, or what stands in place of a dropped record. */
+/** Go on at page base + R_OFFSET: the end of a decoded run. */
 export const OP_CONTINUE = 0
+/**
+ * Bit of a dead record's R_OP. Dispatch takes such a record for OP_CONTINUE; the other bits tell what it was, for the
+ * instruction that is being executed.
+ */
+export const OP_DEAD = 0x8000
 /** Leave with everything retired; the next instruction is at page base + R_OFFSET. */
 export const OP_LEAVE = 1
 /** Call R_FUNCTION of the table: neither reads nor writes flags, next instruction follows. */

@@ -14,7 +14,7 @@ import { MemoryAccess } from './memory-access.ts'
 import { OutsideEvents } from './outside-events.ts'
 import { NUMERIC_FAULT, NUMERIC_IGNORE, NumericError } from './numeric-error.ts'
 import { QuickPort } from './quick-port.ts'
-import { OP_CONTINUE, R_OP, R_SEGMENT } from './record.ts'
+import { R_SEGMENT } from './record.ts'
 import { SLOW_MODIFY, SLOW_WRITE, VECTOR_GP, VECTOR_SS } from './semantics/context.ts'
 import {
   EVENT_INIT,
@@ -620,10 +620,8 @@ export class Vcpu implements Cpu, CodeCacheClient {
   /** The current instruction has met a device: it starts again, and everything it does is logged from now on. */
   #beginLogged(): Exit | undefined {
     const record = this.u32[S_RECORD >>> 2] as number
-    // Its own walk may have changed the page that it lies in.
-    const dead = this.memory.u16[(record + R_OP) >>> 1] === OP_CONTINUE
-    if (!dead) this.#fetch.pin(record)
-    this.#unit = dead ? UNIT_FETCHED : UNIT_INSTRUCTION
+    this.#fetch.pin(record)
+    this.#unit = UNIT_INSTRUCTION
     this.u32[S_PENDING_DEBUG >>> 2] = this.#debugBefore
     this.log.begin()
     this.counts.loggedPasses++

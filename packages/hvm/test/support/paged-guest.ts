@@ -33,21 +33,22 @@ export class SlowDevice {
   readonly model: DeviceModel
   #reads = 0
 
-  constructor(values: readonly number[] = []) {
+  /** @param prompt - it answers at once instead */
+  constructor(values: readonly number[] = [], prompt = false) {
     this.values = [...values]
+    const answer = <T>(value: T): T | Promise<T> => (prompt ? value : this.#pause().then(() => value))
     this.model = defineDevice({
       name: 'slow',
+      synchronous: prompt,
       mmio: { base: DEVICE, size: DEVICE_BYTES },
       ports: { base: 0x80, size: 4 },
-      read: async (offset, size) => {
+      read: (offset, size) => {
         this.seen.push(`read ${offset.toString(16)}/${size}`)
-        const value = this.values[this.#reads++] ?? 0
-        await this.#pause()
-        return value
+        return answer(this.values[this.#reads++] ?? 0)
       },
-      write: async (offset, size, value) => {
+      write: (offset, size, value) => {
         this.seen.push(`write ${offset.toString(16)}/${size}=${value.toString(16)}`)
-        await this.#pause()
+        return answer(undefined)
       },
     })
   }
