@@ -12,17 +12,17 @@ import { showFetchProgress, type FetchProgress } from './fetch-progress.ts'
 import { readBytes, readInput } from './files.ts'
 import { fetchInstaller, fetchLinux, type DebianOptions, type InstallerArchitecture } from './linux/debian.ts'
 import { buildInitramfs, SHELL_PROMPT } from './linux/initramfs.ts'
+import { addP2m, type MapImageFlags } from './p2m/command.ts'
 import type { ListingOutput } from './print-lines.ts'
 import type { InputPolicy } from './serial-input.ts'
 import { runSession, type MachineImages, type SessionHost, type SessionSettings } from './session.ts'
 import {
   parseCpus,
-  parseDeadline,
   parseDevice,
   parseMemory,
   parseModule,
   parseSerial,
-  parseTimeout,
+  parseSeconds,
   parseTrace,
   usage,
 } from './values.ts'
@@ -51,13 +51,16 @@ interface MachineFlags {
   readonly deterministic?: boolean
 }
 
-interface RunFlags extends MachineFlags {
+/** Options that name what a machine loads. */
+interface ImageFlags {
   readonly kernel?: string
   readonly initrd?: string
   readonly module?: readonly ModuleArgument[]
   readonly append?: string
   readonly firmware?: string
 }
+
+type RunFlags = MachineFlags & ImageFlags
 
 interface LinuxFlags extends MachineFlags {
   readonly package: string
@@ -71,6 +74,7 @@ interface LinuxFlags extends MachineFlags {
 /** What the embedded guest prints when it waits for a command (guest/shell.ts). */
 const GUEST_PROMPT = /retrap> $/
 
+const DEBIAN_KERNEL = 'linux-image-cloud-amd64'
 const INSTALLER_MEMORY_BYTES = 1024 ** 3
 
 const EXIT_CODES = `
@@ -131,7 +135,7 @@ function createProgram(host: CliHost, finish: Finish): Command {
     .action(async (flags: MachineFlags) => {
       const [unknown] = program.args
       if (unknown !== undefined)
-        throw usage(`there is no command '${unknown}'; there are run, linux, disasm, walk and esr`)
+        throw usage(`there is no command '${unknown}'; there are run, linux, disasm, walk, esr and p2m`)
       const input: InputPolicy = { kind: 'shell', prompt: GUEST_PROMPT }
       const images = async (): Promise<MachineImages> => ({ firmware: await host.embeddedGuest() })
       await finish(settingsFor(flags, images, input, host))
@@ -158,7 +162,7 @@ function createProgram(host: CliHost, finish: Finish): Command {
   const linux = program
     .command('linux')
     .description("Boot Debian's kernel to a busybox shell; fetched once, by package name, through apt")
-    .option('--package <name>', 'kernel package', 'linux-image-cloud-amd64')
+    .option('--package <name>', 'kernel package', DEBIAN_KERNEL)
     .addOption(
       new Option('--installer <architecture>', "boot Debian's installer instead")
         .choices(['amd64', 'i386'])
@@ -178,6 +182,7 @@ function createProgram(host: CliHost, finish: Finish): Command {
   addDisasm(program, host.stdout, host.stderr, process.env)
   addWalk(program, host.stdout)
   addEsr(program, host.stdout)
+  addP2m(program, { ...host, images: (flags) => mapImages(flags, host) })
   return program
 }
 
@@ -213,9 +218,13 @@ function machineOptions(command: Command, memory: string): Command {
         .choices(['crash', 'detach'])
         .default('crash'),
     )
-    .option('--device-deadline <seconds>', 'a device that answers later than this has failed', parseDeadline)
+    .option(
+      '--device-deadline <seconds>',
+      'a device that answers later than this has failed',
+      parseSeconds('--device-deadline', '5 or 0.5'),
+    )
     .option('--trace <what>', 'print every access to a device: ioreq, or ioreq:FILE', parseTrace)
-    .option('--timeout <seconds>', 'end after this time, with exit code 124', parseTimeout)
+    .option('--timeout <seconds>', 'end after this time, with exit code 124', parseSeconds('--timeout'))
     .addOption(new Option('--stats <form>', 'print what the run cost to stderr').choices(['json', 'text']))
     .option('--deterministic', 'derive time from instructions, so that runs agree')
     .allowExcessArguments(false)
@@ -251,7 +260,7 @@ function settingsFor(
 }
 
 /** Whether the options name something to run. */
-function checkImages(flags: RunFlags): void {
+function checkImages(flags: ImageFlags): void {
   if (flags.kernel === undefined && flags.firmware === undefined) {
     throw usage('nothing to run; give --kernel FILE or --firmware FILE')
   }
@@ -260,7 +269,7 @@ function checkImages(flags: RunFlags): void {
   }
 }
 
-async function readImages(flags: RunFlags): Promise<MachineImages> {
+async function readImages(flags: ImageFlags): Promise<MachineImages> {
   const [kernel, initrd, firmware] = await Promise.all([
     readImage('--kernel', flags.kernel),
     readImage('--initrd', flags.initrd),
@@ -285,7 +294,21 @@ async function readImage(option: string, path: string | undefined): Promise<Uint
   return path === undefined ? undefined : readInput(`${option} ${path}`, path)
 }
 
-async function linuxImages(flags: LinuxFlags): Promise<Pick<SessionSettings, 'images' | 'input'>> {
+/** What `retrap p2m` loads. */
+async function mapImages(flags: MapImageFlags, host: CliHost): Promise<MachineImages> {
+  if (flags.debian === true) {
+    if ((flags.kernel ?? flags.firmware) !== undefined) throw usage('--debian brings a kernel of its own')
+    return (await linuxImages({ ...flags, package: DEBIAN_KERNEL })).images()
+  }
+  const named = [flags.kernel, flags.initrd, flags.module, flags.append, flags.firmware]
+  if (named.every((flag) => flag === undefined)) return { firmware: await host.embeddedGuest() }
+  checkImages(flags)
+  return readImages(flags)
+}
+
+async function linuxImages(
+  flags: Omit<LinuxFlags, keyof MachineFlags>,
+): Promise<Pick<SessionSettings, 'images' | 'input'>> {
   const shown = showFetchProgress()
   const options: DebianOptions = {
     refresh: flags.refresh === true,

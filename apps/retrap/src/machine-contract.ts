@@ -1,5 +1,7 @@
 import type { DeviceModel } from '@retrap/ioreq'
 import type { PcOptions, StartDeviceServer } from '@retrap/machine'
+import type { P2mStatistics } from '@retrap/p2m'
+import type { ListedMap } from './p2m/listing.ts'
 
 /**
  * The part of `@retrap/machine` that the command line stands on, so that its tests can put a machine of
@@ -26,6 +28,7 @@ export interface MachineOptions {
 export type CreateMachine = (options: MachineOptions) => Promise<Machine>
 
 export interface Machine {
+  readonly domain: { readonly p2m: ListedMap }
   readonly serial: MachineSerial
   run(options: { readonly signal?: AbortSignal; readonly timeoutMs?: number }): Promise<MachineExit>
   statistics(): MachineStatistics
@@ -62,4 +65,5 @@ export interface MachineStatistics {
   readonly instructions: number
   readonly exits: Readonly<Record<string, number>>
   readonly tlbMisses: number
+  readonly p2m: P2mStatistics
 }

@@ -1,4 +1,6 @@
+import type { P2mStatistics } from '@retrap/p2m'
 import type { Machine, MachineExit } from './machine-contract.ts'
+import { describeMap } from './p2m/listing.ts'
 
 /** What a run has cost. `--stats json` prints this object. */
 export interface RunStatistics {
@@ -21,6 +23,8 @@ export interface RunStatistics {
     readonly residentBytes: number
     readonly peakResidentBytes: number
   }
+  /** The map of guest frames at the end. */
+  readonly p2m: P2mStatistics
   /** How many times the guest reset its machine; the counts above are those since the last time. */
   readonly resets: number
 }
@@ -50,7 +54,7 @@ export interface Measured {
 }
 
 export function measure(run: Measured): RunStatistics {
-  const { instructions, tlbMisses, exits, ...counts } = run.machine.statistics()
+  const { instructions, tlbMisses, exits, p2m, ...counts } = run.machine.statistics()
   const wallSeconds = run.stopwatch.wallSeconds()
   return {
     reason: run.exit.reason,
@@ -67,6 +71,7 @@ export function measure(run: Measured): RunStatistics {
       residentBytes: process.memoryUsage.rss(),
       peakResidentBytes: process.resourceUsage().maxRSS * 1024,
     },
+    p2m,
     resets: run.resets,
   }
 }
@@ -89,6 +94,7 @@ export function formatStatistics(statistics: RunStatistics): string {
       `${mib(memory.residentBytes)} resident (at most ${mib(memory.peakResidentBytes)}), guest RAM ${mib(memory.guestBytes)}`,
     ],
   ]
+  rows.push(['guest map', describeMap(statistics.p2m)])
   if (statistics.resets > 0) rows.push(['resets', `${statistics.resets}; counts are since the last`])
   return rows.map(([name, value]) => `${name.padEnd(14)}${value}\n`).join('')
 }

@@ -49,28 +49,21 @@ export function parseCpus(text: string): number {
   return count
 }
 
-/** Seconds, in milliseconds. */
-export function parseTimeout(text: string): number {
-  const seconds = text.trim() === '' ? Number.NaN : Number(text)
-  if (!Number.isFinite(seconds) || seconds <= 0) {
-    throw usage(`--timeout '${text}' is not a time; give seconds, such as 30 or 0.5`)
+/** A parser for an option's seconds; it returns milliseconds. */
+export function parseSeconds(option: string, examples = '30 or 0.5'): (text: string) => number {
+  return (text) => {
+    const seconds = text.trim() === '' ? Number.NaN : Number(text)
+    if (!Number.isFinite(seconds) || seconds <= 0) {
+      throw usage(`${option} '${text}' is not a time; give seconds, such as ${examples}`)
+    }
+    return seconds * 1000
   }
-  return seconds * 1000
 }
 
 export function parseSerial(text: string): SerialTarget {
   if (text === 'stdio' || text === 'none') return { kind: text }
   if (text.startsWith('file:') && text.length > 5) return { kind: 'file', path: text.slice(5) }
   throw usage(`--serial '${text}' is unknown; give stdio, file:FILE or none`)
-}
-
-/** A device's deadline: seconds, in milliseconds. */
-export function parseDeadline(text: string): number {
-  const seconds = text.trim() === '' ? Number.NaN : Number(text)
-  if (!Number.isFinite(seconds) || seconds <= 0) {
-    throw usage(`--device-deadline '${text}' is not a time; give seconds, such as 5 or 0.5`)
-  }
-  return seconds * 1000
 }
 
 /** Where a trace of accesses goes: stderr without a path. */

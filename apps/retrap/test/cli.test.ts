@@ -100,7 +100,7 @@ describe('a mistake gets one line that says what to do, and no machine', () => {
     { args: ['--trace', 'irq'], code: 2, says: 'give ioreq or ioreq:FILE' },
     { args: ['--stats', 'xml'], code: 2, says: 'Allowed choices are json, text' },
     { args: ['--frobnicate'], code: 2, says: "unknown option '--frobnicate'" },
-    { args: ['stroll'], code: 2, says: 'there are run, linux, disasm, walk and esr' },
+    { args: ['stroll'], code: 2, says: 'there are run, linux, disasm, walk, esr and p2m' },
     { args: ['linux', '--installer', 'arm64'], code: 2, says: 'Allowed choices are amd64, i386' },
     { args: ['linux', '--package', 'vim'], code: 2, says: 'try linux-image-cloud-amd64' },
   ])('$args', async ({ args, code, says }) => {
@@ -117,6 +117,7 @@ test.each([
   [['--version'], '0.'],
   [['run', '--help'], 'isa-debug-exit'],
   [['linux', '--help'], 'linux-image-cloud-amd64'],
+  [['p2m', '--help'], 'Types are Xen'],
   [['disasm', '--help'], '--mode 16 --address 0x7c00'],
 ])('%j prints what it is asked for and succeeds', async (args, says) => {
   const host = powerOff()

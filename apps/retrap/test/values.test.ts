@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { parseCpus, parseDevice, parseMemory, parseSerial, parseTimeout } from '../src/values.ts'
+import { parseCpus, parseDevice, parseMemory, parseSerial, parseSeconds } from '../src/values.ts'
 
 const MIB = 1024 ** 2
 
@@ -49,9 +49,9 @@ describe('a time', () => {
   test.each([
     ['30', 30_000],
     ['0.5', 500],
-  ])('%s', (text, milliseconds) => expect(parseTimeout(text)).toBe(milliseconds))
+  ])('%s', (text, milliseconds) => expect(parseSeconds('--timeout')(text)).toBe(milliseconds))
   test.each(['0', '-1', 'soon', '', 'Infinity'])('%s is refused', (text) => {
-    expect(() => parseTimeout(text)).toThrow('is not a time')
+    expect(() => parseSeconds('--timeout')(text)).toThrow('is not a time')
   })
 })
 

@@ -10,6 +10,7 @@ import type {
   IoTraceRecord,
 } from '@retrap/ioreq'
 import { MachineMemory } from '@retrap/memory'
+import type { P2mStatistics } from '@retrap/p2m'
 import { CODE_CACHE_BYTES } from '@retrap/x86-cpu'
 import { buildAcpiTables } from './acpi/index.ts'
 import type { AcpiBoard } from './acpi/index.ts'
@@ -123,6 +124,8 @@ export interface PcStatistics {
   readonly portAccesses: number
   readonly mmioAccesses: number
   readonly apicAccesses: number
+  /** The map of guest frames. */
+  readonly p2m: P2mStatistics
   /** Machine memory in all: guest RAM, decoded code, vCPU state. */
   readonly machineBytes: number
 }
@@ -432,6 +435,7 @@ export class Pc {
       portAccesses: sum((v) => v.counts.portAccesses),
       mmioAccesses: sum((v) => v.counts.mmioAccesses),
       apicAccesses: sum((v) => v.counts.apicAccesses),
+      p2m: this.domain.p2m.statistics(),
       machineBytes: this.memory.byteLength,
     }
   }

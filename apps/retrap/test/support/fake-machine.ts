@@ -1,4 +1,5 @@
 import { EventEmitter } from 'node:events'
+import type { P2mLeaf } from '@retrap/p2m'
 import type { Machine, MachineExit, MachineOptions } from '../../src/machine-contract.ts'
 import type { EndingSignal, SessionHost } from '../../src/session.ts'
 
@@ -35,6 +36,8 @@ export class FakeHost implements SessionHost {
   readonly stdout: FakeOutput = new FakeOutput()
   readonly stderr: FakeOutput = new FakeOutput()
   readonly created: MachineOptions[] = []
+  /** What the machine's map of guest frames says. */
+  leaves: readonly P2mLeaf[] = []
   readonly timeouts: (number | undefined)[] = []
   signal: ((signal: EndingSignal) => void) | undefined
   readonly #program: FakeProgram
@@ -70,7 +73,17 @@ export class FakeHost implements SessionHost {
         return promise
       },
     }
+    const { leaves } = this
     return {
+      domain: {
+        p2m: {
+          root: 0x1000,
+          tableBytes: 0x5000,
+          *leaves(from = 0, to = Infinity) {
+            for (const leaf of leaves) if (leaf.gfn + 2 ** leaf.order > from && leaf.gfn < to) yield leaf
+          },
+        },
+      },
       serial: {
         onTransmit: (listener) => (transmit = listener),
         receive(bytes) {
@@ -87,7 +100,12 @@ export class FakeHost implements SessionHost {
         clearTimeout(timer)
         return exit
       },
-      statistics: () => ({ instructions: 123_456, tlbMisses: 78, exits: { hlt: 2, port: 40 } }),
+      statistics: () => ({
+        instructions: 123_456,
+        tlbMisses: 78,
+        exits: { hlt: 2, port: 40 },
+        p2m: { tableBytes: 0x5000, leaves: { '4K': 416, '2M': 31, '1G': 0 }, frames: { 0: 16_000, 3: 288 } },
+      }),
     }
   }
 }
