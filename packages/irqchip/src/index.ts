@@ -11,6 +11,7 @@ export {
   type LocalApicBus,
   type LocalApicOptions,
   type LocalApicState,
+  type TaskPriorityRecord,
 } from './local-apic.ts'
 export { ApicBus, wideDestination, type IoApicPort } from './apic-bus.ts'
 export {

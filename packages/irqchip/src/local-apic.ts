@@ -129,6 +129,23 @@ export interface LocalApicOptions {
   readonly state?: StateRegion
 }
 
+/**
+ * A guest's own copy of its task priority, in its memory: it changes it without telling, and finds there whether that
+ * makes a difference. See `LocalApic.useRecord`.
+ */
+export interface TaskPriorityRecord {
+  /** The task priority, 8 bits. */
+  read(): number
+  write(taskPriority: number): void
+  /**
+   * What the guest compares a new task priority with.
+   *
+   * @param inService - bits 7:4 of the highest vector in service; 0: none
+   * @param pending - the highest vector that is pending; 0: none
+   */
+  publish(inService: number, pending: number): void
+}
+
 /** Saved form of a {@link LocalApic}. */
 export interface LocalApicState {
   readonly version: 1
@@ -160,6 +177,7 @@ export class LocalApic implements LvtEvents {
   readonly #cmci: boolean
   readonly #svrWritable: number
   readonly #baseHiReserved: number
+  #record: TaskPriorityRecord | null = null
 
   constructor(options: LocalApicOptions) {
     const region = options.state ?? ownRegion(LOCAL_APIC_STATE_BYTES)
@@ -199,7 +217,7 @@ export class LocalApic implements LvtEvents {
   /** What waits for the vCPU: `EVENT_*` bits. 0 is the usual answer, and a cheap one. */
   events(): number {
     const events = this.words[EVENTS]!
-    return (events & RECHECK) === 0 ? events : this.#recheck()
+    return (events & RECHECK) === 0 && this.#record === null ? events : this.#recheck()
   }
 
   /** Whether `acknowledge` would yield a vector (the vCPU's IF is its own affair). */
@@ -263,11 +281,37 @@ export class LocalApic implements LvtEvents {
 
   /** CR8: bits 7:4 of the task-priority register. */
   get cr8(): number {
-    return (this.words[TPR]! >>> 4) & 0xf
+    return (this.#taskPriority >>> 4) & 0xf
   }
   set cr8(value: number) {
-    this.words[TPR] = (value & 0xf) << 4
+    this.#taskPriority = (value & 0xf) << 4
     this.#changed()
+  }
+
+  /**
+   * Has the guest's task priority live in a record of its own from now on; null: here again. It keeps its value. What
+   * follows from a record that the guest has changed is computed when something looks: `events`, a read of a register.
+   */
+  useRecord(record: TaskPriorityRecord | null): void {
+    const value = this.#taskPriority
+    this.#record = record
+    this.#taskPriority = value
+    this.#changed()
+  }
+
+  /** Where the guest keeps its task priority, or null. */
+  get record(): TaskPriorityRecord | null {
+    return this.#record
+  }
+
+  /** The register, which follows the record where there is one. */
+  get #taskPriority(): number {
+    if (this.#record !== null) this.words[TPR] = this.#record.read()
+    return this.words[TPR]!
+  }
+  set #taskPriority(value: number) {
+    this.words[TPR] = value
+    this.#record?.write(value)
   }
 
   #recheck(): number {
@@ -275,8 +319,10 @@ export class LocalApic implements LvtEvents {
     // Bit 0 goes first: an input that changes from here on sets it again.
     Atomics.and(words, EVENTS, ~RECHECK)
     let events = 0
-    this.#updatePpr()
-    if (this.#enabled && this.#highest(IRR) >> 4 > words[PPR]! >> 4) events |= EVENT_INTERRUPT
+    const inService = this.#updatePpr()
+    const pending = this.#highest(IRR)
+    this.#record?.publish(inService < 0 ? 0 : inService & 0xf0, pending < 0 ? 0 : pending)
+    if (this.#enabled && pending >> 4 > words[PPR]! >> 4) events |= EVENT_INTERRUPT
     if (this.#lvt.level(0) && this.#acceptsExtInt) events |= EVENT_EXTINT
     let old = Atomics.load(words, EVENTS)
     for (;;) {
@@ -288,10 +334,12 @@ export class LocalApic implements LvtEvents {
     }
   }
 
-  #updatePpr(): void {
-    const tpr = this.words[TPR]!
+  /** @returns the highest vector in service, or −1 */
+  #updatePpr(): number {
+    const tpr = this.#taskPriority
     const isr = this.#highest(ISR)
     this.words[PPR] = isr < 0 || tpr >>> 4 >= isr >>> 4 ? tpr : isr & 0xf0
+    return isr
   }
 
   /** An input of the events has changed and the vCPU will look. */
@@ -395,6 +443,7 @@ export class LocalApic implements LvtEvents {
   /** Power-on state. */
   reset(): void {
     const events = this.words[EVENTS]!
+    this.#record = null
     this.words.fill(0)
     this.words[BASE_LO] = APIC_BASE_ADDRESS | APIC_BASE_EN | (this.#bootstrap ? APIC_BASE_BSP : 0) | 0
     this.#initReset()
@@ -405,6 +454,7 @@ export class LocalApic implements LvtEvents {
   #initReset(): void {
     const { words } = this
     words.fill(0, 0, 64)
+    this.#taskPriority = 0
     words[ERRORS] = 0
     Atomics.and(words, EVENTS, EVENT_SIPI | EVENT_INIT)
     words[DFR] = -1
@@ -461,6 +511,8 @@ export class LocalApic implements LvtEvents {
     switch (offset) {
       case APIC_VERSION:
         return this.#version
+      case APIC_TPR:
+        return this.#taskPriority
       case APIC_PPR:
         this.#updatePpr()
         return this.words[PPR]! >>> 0
@@ -480,7 +532,7 @@ export class LocalApic implements LvtEvents {
     const { words } = this
     switch (offset) {
       case APIC_TPR:
-        words[TPR] = value & 0xff
+        this.#taskPriority = value & 0xff
         this.#changed()
         return
       case APIC_EOI:
@@ -749,6 +801,7 @@ export class LocalApic implements LvtEvents {
       )
     }
     this.words.set(state.words)
+    this.#taskPriority = state.words[TPR]!
     this.#doubles[48] = state.timerStartNs
     this.#touch()
     this.#bus.wake(this.cpu)
