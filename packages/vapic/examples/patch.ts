@@ -34,6 +34,8 @@ const host: VapicHost = {
   stopAll() {},
   resumeAll() {},
   dropCode() {},
+  useRecord() {},
+  findWords: () => [],
   pollInterrupts() {},
 }
 
@@ -48,4 +50,4 @@ for (const { address, original, patch } of patcher.sites) {
 
 // Output:
 // reports on
-// 80001000 a38000feff -> e813710c00
+// 80001000 a38000feff -> e883710c00

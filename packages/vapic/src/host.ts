@@ -43,6 +43,14 @@ export interface VapicHost {
   resumeAll(): void
   /** Drops what has been decoded and translated of a range of guest-physical memory. */
   dropCode(gpa: number, bytes: number): void
+  /**
+   * A vCPU's task priority lives in the record at this guest-physical address from now on: its local APIC reads it there,
+   * and keeps what is in service (byte 1) and pending (byte 3) up to date. Undefined: in the local APIC alone, as before.
+   * Its value stays the same.
+   */
+  useRecord(vcpu: number, gpa: number | undefined): void
+  /** Which of these values there are in guest memory, in dwords at multiples of 4: return addresses on stacks. */
+  findWords(values: ReadonlySet<number>): Iterable<number>
   /** Lets pending interrupts be taken: a helper has asked. */
   pollInterrupts(vcpu: number): void
 }

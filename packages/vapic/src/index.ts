@@ -15,7 +15,8 @@ export {
   type TprInstruction,
   tprInstructions,
 } from './instructions.ts'
-export { type PatchedSite, type TprReport, type VapicCounts, VapicPatcher, VapicState } from './patcher.ts'
+export { type TprReport, type VapicCounts, VapicPatcher, VapicState } from './patcher.ts'
 export { buildVapicRom, ROM_BYTES, ROM_STRUCTURE, VAPIC_PORT } from './rom.ts'
 export { decodeSaved, encodeSaved, SAVED_BYTES, type SavedHandlers, type SavedVapic } from './saved.ts'
+export type { PatchedSite } from './sites.ts'
 export { type Handlers, readStructure, type RomStructure } from './structure.ts'

@@ -28,21 +28,23 @@ import {
   type Label,
 } from '@retrap/x86-assembler'
 import { KPCR_NUMBER } from './kpcr.ts'
-import { SIGNATURE } from './structure.ts'
+import { CALLS_SIGNATURE, RECORD_CALLS, RECORD_ENABLED, SIGNATURE } from './structure.ts'
 
-/** Bytes of the ROM: 18 blocks of 512. */
-export const ROM_BYTES = 0x2400
+/** Bytes of the ROM: 24 blocks of 512. */
+export const ROM_BYTES = 0x3000
 /** Where the structure is. */
 export const ROM_STRUCTURE = 0x20
 const STRUCTURE_END = 0x9c
-const AREA = 0x300
+/**
+ * The records are no code's neighbours: processors that watch pages for changes of code, emulated ones above all, would
+ * take each new priority for one.
+ */
+const AREA = 0x1000
 const AREA_BYTES = 0x2000
 /** The port of the interface. */
 export const VAPIC_PORT = 0x7e
 /** VMCALL's number for polling. */
 const HYPERCALL_POLL = 1
-/** Records: TPR, ISR, zero, IRR, enabled. */
-const RECORD_ENABLED = 4
 
 /** Registers that a `get` helper loads, in the order of their encoding; there is none for ESP. */
 const TARGETS = [eax, ecx, edx, ebx, undefined, ebp, esi, edi] as const
@@ -96,7 +98,7 @@ function assemble(addresses: readonly number[]): { bytes: Uint8Array; addresses:
     asm.dd(set, setEax, ...get.map((label) => label ?? 0), getStack)
   }
 
-  asm.org(STRUCTURE_END)
+  asm.org(STRUCTURE_END).db(...CALLS_SIGNATURE)
   emitInit(asm, init)
   asm.bits(32)
   emitSingle(asm, up, area)
@@ -132,12 +134,23 @@ function emitSingle(asm: Assembler, labels: HelperLabels, area: Label): void {
   labels.get.forEach((label, number) => {
     const target = TARGETS[number]
     if (label === undefined || target === undefined) return
-    asm.align(4).bind(label).out(VAPIC_PORT, al).movzx(target, byte(area)).ret()
+    asm.align(4).bind(label).out(VAPIC_PORT, al)
+    // Counts the call, and leaves the flags alone.
+    const calls = dword(area.plus(RECORD_CALLS))
+    asm
+      .mov(target, calls)
+      .lea(target, dword(target, { disp: 1 }))
+      .mov(calls, target)
+    asm.movzx(target, byte(area)).ret()
   })
   emitGetStack(asm, labels)
   emitSetEax(asm, labels)
   asm.align(4).bind(labels.set).out(VAPIC_PORT, al)
-  asm.pushfd().push(eax).push(ecx)
+  asm
+    .pushfd()
+    .push(eax)
+    .push(ecx)
+    .inc(dword(area.plus(RECORD_CALLS)))
   // Stack: ECX, EAX, flags, return address, value.
   const again = asm.here('up_again')
   asm
@@ -197,6 +210,7 @@ function emitSeveral(asm: Assembler, labels: HelperLabels, area: Label, shift: L
     .out(VAPIC_PORT, al)
   asm.pushfd().push(ecx).cli()
   findRecord(eax)
+  asm.inc(dword(eax, { disp: area.plus(RECORD_CALLS) }))
   asm.test(byte(eax, { disp: area.plus(RECORD_ENABLED) }), 1).jz(real)
   asm.movzx(eax, byte(eax, { disp: area }))
   asm.bind(gotIt).pop(ecx).popfd().ret()
@@ -223,6 +237,7 @@ function emitSeveral(asm: Assembler, labels: HelperLabels, area: Label, shift: L
   asm.align(4).bind(labels.set).out(VAPIC_PORT, al)
   asm.pushfd().push(eax).push(ecx).push(edx).cli()
   findRecord(edx)
+  asm.inc(dword(edx, { disp: area.plus(RECORD_CALLS) }))
   asm.test(byte(edx, { disp: area.plus(RECORD_ENABLED) }), 1).jz(setReal)
   // Stack: EDX, ECX, EAX, flags, return address, value.
   const again = asm.here('mp_again')

@@ -28,6 +28,12 @@ export const STRUCTURE_BYTES = 0x7c
 export const RECORD_SHIFT = 7
 /** Bytes of a record that are used: TPR, ISR, zero, IRR, enabled. */
 export const RECORD_BYTES = 5
+/** Offset of the enabled byte in a record. */
+export const RECORD_ENABLED = 4
+/** Our own ROM's helpers count their calls here, in a dword that the interface leaves alone. */
+export const RECORD_CALLS = 8
+/** What says so, behind the structure: "rCnt". */
+export const CALLS_SIGNATURE: readonly number[] = [0x72, 0x43, 0x6e, 0x74]
 
 /** Addresses of a set of handlers; 0: there is none. */
 export interface Handlers {

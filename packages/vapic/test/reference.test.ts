@@ -75,7 +75,7 @@ describe('test cases that the reference implies', () => {
     const guest = active(4)
     guest.run([0x8b, 0x3d, ...address])
     expect(guest.patcher.sites).toHaveLength(2)
-    guest.board.load(ROM_GPA + 0x300, Uint8Array.of(0x41))
+    guest.board.load(guest.area, Uint8Array.of(0x41))
     expect(guest.run([...(guest.patcher.sites[1]?.patch ?? [])])[7]).toBe(0x41)
   })
 
@@ -102,7 +102,7 @@ describe('test cases that the reference implies', () => {
 
   test('7. A pending interrupt that comes while the helper runs is not lost', () => {
     const guest = active()
-    const area = ROM_GPA + 0x300
+    const { area } = guest
     guest.run([0xa3, ...address], [0x20])
     const { patch } = guest.patcher.sites[1] ?? { patch: [] }
     const run = guest.vcpu.run.bind(guest.vcpu)
@@ -140,7 +140,7 @@ describe('test cases that the reference implies', () => {
       [0x00, 0x40, 0x41, true],
     ] as const) {
       guest.log.length = 0
-      guest.board.load(ROM_GPA + 0x300, Uint8Array.of(0, isr, 0, irr))
+      guest.board.load(guest.area, Uint8Array.of(0, isr, 0, irr))
       guest.run([...patch], [tpr])
       expect([tpr, isr, irr, guest.log.includes('poll')]).toEqual([tpr, isr, irr, polls])
     }
@@ -154,7 +154,7 @@ describe('test cases that the reference implies', () => {
     expect([guest.patcher.state, guest.reporting, guest.romWritable]).toEqual([VapicState.INACTIVE, false, undefined])
     guest.loadRom(rom)
     expect(guest.patcher.state).toBe(VapicState.STANDBY)
-    guest.board.load(ROM_GPA + 0x300, Uint8Array.of(0x66))
+    guest.board.load(guest.area, Uint8Array.of(0x66))
     expect(guest.run([...patched], undefined, 0x4_0000)[0]).toBe(0x66)
     expect(guest.patcher.state).toBe(VapicState.ACTIVE)
     // The OUT of that helper has become a no-operation: it is not trapped again.
@@ -187,7 +187,7 @@ describe('test cases that the reference implies', () => {
       )
       expect(sites).toHaveLength(2)
       // What is patched goes on working.
-      to.board.load(ROM_GPA + 0x300, Uint8Array.of(0, 0, 0, 0x50))
+      to.board.load(to.area, Uint8Array.of(0, 0, 0, 0x50))
       to.run([0xa3, ...address], [0x20])
       const patch = to.patcher.sites.at(-1)?.patch ?? new Uint8Array()
       to.log.length = 0
@@ -206,8 +206,8 @@ describe('test cases that the reference implies', () => {
     guest.registers = () => ({ eip: KERNEL + ROM_GPA + 0x189, esp: KERNEL + 0x2000, fsBase: KERNEL + KPCR })
     expect(guest.patcher.report(1, { access: 'read', gpa: 0xfee0_0080 })).toBe(false)
     expect(guest.patcher.isEnabled(1)).toBe(true)
-    expect(guest.patcher.recordOf(1)).toBe(ROM_GPA + 0x300 + 128)
-    expect(guest.read32(ROM_GPA + 0x300 + 128 + 4) & 1).toBe(1)
+    expect(guest.patcher.recordOf(1)).toBe(guest.area + 128)
+    expect(guest.read32(guest.area + 128 + 4) & 1).toBe(1)
   })
 
   test('12. FS is no KPCR: refused, with one processor too', () => {
@@ -235,7 +235,7 @@ describe('test cases that the reference implies', () => {
       guest.patcher.portWrite(0, 2, offset)
       return guest
     }
-    for (const offset of [0x2400, 0x2400 - 0x7b, 0xffff, 0x24])
+    for (const offset of [rom.length, rom.length - 0x7b, 0xffff, 0x24])
       expect(announcedAt(offset).patcher.state).toBe(VapicState.INACTIVE)
     expect(announcedAt(0x20).patcher.state).toBe(VapicState.STANDBY)
     // Size byte 0; the fixup table outside, reversed, or naming addresses outside; the area outside.
@@ -245,7 +245,7 @@ describe('test cases that the reference implies', () => {
       forge((_image, view) => view.setUint32(0x2c, 0xffff_0000, true)),
       forge((_image, view) => view.setUint32(0x30, 0x100, true)),
       forge((_image, view) => view.setUint32(view.getUint32(0x2c, true), 0x0010_0000, true)),
-      forge((_image, view) => view.setUint32(0x34, 0x2000, true)),
+      forge((_image, view) => view.setUint32(0x34, rom.length - 0x400, true)),
       forge((_image, view) => view.setUint32(0x38, 0xffff_ffff, true)),
     ]) {
       expect([guest.patcher.sites.length, guest.patcher.state]).toEqual([0, VapicState.STANDBY])
@@ -285,4 +285,71 @@ test('patches are taken back, and what the guest has changed is left', () => {
   guest.readPhysical(CODE, bytes)
   expect([...bytes]).toEqual([0xa3, ...address])
   expect(guest.patcher.sites.map((site) => site.address)).toEqual([KERNEL + 0x4_0000])
+})
+
+describe('un-patching', () => {
+  /** A guest whose `mov [tpr], ecx` is PUSH ECX and a call now. */
+  const pushed = (): Guest => {
+    const guest = active()
+    guest.run([0x89, 0x0d, ...address])
+    expect(guest.patcher.sites).toHaveLength(2)
+    return guest
+  }
+  const registers = (eip: number) => ({ eip, esp: KERNEL + 0x2000, fsBase: KERNEL + KPCR })
+
+  test('waits for a vCPU between the push and the call', () => {
+    const guest = pushed()
+    guest.registers = () => registers(SITE + 1)
+    expect(guest.patcher.unpatch(0)).toBe(1)
+    expect(guest.patcher.sites.map((site) => site.address)).toEqual([SITE])
+    guest.registers = () => registers(SITE)
+    expect(guest.patcher.unpatch(0)).toBe(0)
+  })
+
+  test('waits for what will return there from an interrupt', () => {
+    const guest = pushed()
+    guest.write32(0x1_8000, SITE + 1)
+    expect(guest.patcher.unpatch(0)).toBe(1)
+    guest.write32(0x1_8000, 0)
+    expect(guest.patcher.unpatch(0)).toBe(0)
+  })
+
+  test('gives the priority back to the local APIC, and leaves the guest alone from then on', () => {
+    const guest = pushed()
+    const { area } = guest
+    expect([...guest.records]).toEqual([[0, area]])
+    expect(guest.patcher.unpatch(0)).toBe(0)
+    expect([...guest.records]).toEqual([])
+    expect([guest.patcher.state, guest.reporting, guest.romWritable]).toEqual([VapicState.INACTIVE, false, undefined])
+    expect(guest.read32(area + 4) & 1).toBe(0)
+    guest.run([0xa3, ...address], [0x20])
+    expect([guest.tpr, guest.patcher.sites.length]).toEqual([0x20, 0])
+  })
+
+  test('patches nothing more while some sites are left', () => {
+    const guest = pushed()
+    guest.write32(0x1_8000, SITE + 1)
+    expect(guest.patcher.unpatch(0)).toBe(1)
+    guest.run([0xa3, ...address], [0x20], 0x4_2000)
+    expect(guest.patcher.sites.map((site) => site.address)).toEqual([SITE])
+  })
+})
+
+test.each([1, 4])('helpers of our own ROM count their calls, %i processors', (vcpus) => {
+  const guest = active(vcpus)
+  guest.run([0xa3, ...address], [0x20])
+  guest.run([0xff, 0x35, ...address, 0x5b], undefined, 0x4_1000)
+  expect(guest.patcher.helperCalls).toBe(0)
+  const [, set, push] = guest.patcher.sites
+  guest.run([...(set?.patch ?? [])])
+  guest.run([...(set?.patch ?? [])])
+  guest.run([...(push?.patch ?? []), 0x5b], undefined, 0x4_1000)
+  expect(guest.patcher.helperCalls).toBe(3)
+})
+
+test('a ROM is written to only where something changes', () => {
+  const guest = active()
+  guest.log.length = 0
+  guest.run([0xa3, ...address], [0x20])
+  expect(guest.log.filter((line) => line.startsWith('rom'))).toEqual([`rom ${(guest.area + 4).toString(16)}+1`])
 })

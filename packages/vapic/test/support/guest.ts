@@ -4,7 +4,7 @@
  */
 import { MachineMemory } from '@retrap/memory'
 import { FlatHost, S_GPR, S_RIP, saveVcpu, Vcpu, X86Engine } from '@retrap/x86-cpu'
-import { type TprReport, type VapicHost, VapicPatcher } from '../../src/index.ts'
+import { readStructure, ROM_STRUCTURE, type TprReport, type VapicHost, VapicPatcher } from '../../src/index.ts'
 
 const RAM_BYTES = 0x40_0000
 /** Where firmware put the ROM. */
@@ -59,6 +59,8 @@ export class Guest implements VapicHost {
   tpr: number
   romWritable: { gpa: number; bytes: number } | undefined
   stopped: number
+  /** Where each vCPU's task priority lives, as the patcher has asked. */
+  readonly records: Map<number, number>
   /** Called while all vCPUs are stopped. */
   whileStopped: () => void
   #eip: number
@@ -73,6 +75,7 @@ export class Guest implements VapicHost {
     this.stopped = 0
     this.whileStopped = () => {}
     this.reporting = false
+    this.records = new Map()
     this.romWritable = undefined
     this.#eip = 0
     this.#report = undefined
@@ -107,6 +110,15 @@ export class Guest implements VapicHost {
   setKpcr(number: number): void {
     this.write32(KPCR + 0x1c, KERNEL + KPCR)
     this.board.load(KPCR + 0x51, Uint8Array.of(number))
+  }
+
+  /** Guest-physical address of the records, as the ROM says. */
+  get area(): number {
+    const bytes = new Uint8Array(0x100)
+    this.readPhysical(ROM_GPA + ROM_STRUCTURE, bytes)
+    const structure = readStructure(bytes)
+    if (structure === undefined) throw new Error('no ROM')
+    return ROM_GPA + ROM_STRUCTURE + structure.area - structure.self
   }
 
   /** Puts a ROM where firmware would, and calls its entry: 16-bit code in real mode. */
@@ -260,6 +272,19 @@ export class Guest implements VapicHost {
 
   dropCode(): void {
     // `load` drops what it writes.
+  }
+
+  useRecord(vcpu: number, gpa: number | undefined): void {
+    if (gpa === undefined) this.records.delete(vcpu)
+    else this.records.set(vcpu, gpa)
+  }
+
+  *findWords(values: ReadonlySet<number>): Iterable<number> {
+    const { memory, ramMa } = this.board
+    for (let at = ramMa; at < ramMa + RAM_BYTES; at += 4) {
+      const value = memory.u32[at >>> 2] as number
+      if (values.has(value)) yield value
+    }
   }
 
   pollInterrupts(): void {
