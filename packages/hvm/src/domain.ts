@@ -25,6 +25,8 @@ import type { DomainClock } from './clock.ts'
 import { HvmError } from './errors.ts'
 import { GuestMemory } from './guest-memory.ts'
 import { HvmVcpu, PHYSICAL_BITS } from './hvm-vcpu.ts'
+import { XenGuest } from './xen/xen-guest.ts'
+import type { XenOptions } from './xen/xen-guest.ts'
 
 /** Why a domain stopped. */
 export type DomainExit =
@@ -64,6 +66,8 @@ export interface DomainOptions {
   readonly profile?: boolean
   /** Bits of linear addresses that its CPUs have: 57 with five-level paging. Default 48. */
   readonly linearAddressBits?: 48 | 57
+  /** Lets the guest see Xen: CPUID leaves and hypercalls. Without it VMCALL is #UD. */
+  readonly xen?: XenOptions
 }
 
 /** A server whose models live elsewhere: `SharedTransport` and `SocketTransport` of `@retrap/ioreq` are such. */
@@ -120,6 +124,8 @@ export class Domain {
   readonly engine: X86Engine
   /** By number; the first is the bootstrap processor. */
   readonly vcpus: readonly HvmVcpu[]
+  /** The Xen that the guest sees, if it does. */
+  readonly xen: XenGuest | null
   /** Rate of the time-stamp counters. */
   readonly tscPerNs: number = TSC_HZ / 1e9
   /** 32 random bits a call. */
@@ -208,6 +214,7 @@ export class Domain {
     for (let id = 0; id < options.vcpus; id++) {
       vcpus.push(new HvmVcpu(this, id, this.engine, model, this.interrupts.localApic(id)))
     }
+    this.xen = options.xen === undefined ? null : new XenGuest(this, options.xen)
     this.#ferr = this.interrupts.line(13)
     this.#mapInterruptControllers()
     this.p2m.onChange(() => {

@@ -27,6 +27,7 @@ import {
   ACCESS_FETCH,
   ACCESS_WRITE,
   PagingContext,
+  PagingMode,
   PagingStructureCache,
   WALK_OK,
   WalkResult,
@@ -298,7 +299,9 @@ export class HvmVcpu implements CpuHost {
     if (index >= MSR_X2APIC_FIRST && index <= MSR_X2APIC_LAST) {
       return apic.readMsr(index, into) ? STATUS_DONE : STATUS_FAULT
     }
-    return STATUS_FAULT
+    into.lo = 0
+    into.hi = 0
+    return this.#domain.xen?.readMsr(index) ?? STATUS_FAULT
   }
 
   writeMsr(index: number, lo: number, hi: number): number {
@@ -316,10 +319,11 @@ export class HvmVcpu implements CpuHost {
     if (index >= MSR_X2APIC_FIRST && index <= MSR_X2APIC_LAST) {
       return apic.writeMsr(index, lo, hi) ? STATUS_DONE : STATUS_FAULT
     }
-    return STATUS_FAULT
+    return this.#domain.xen?.writeMsr(index, lo, hi) ?? STATUS_FAULT
   }
 
   cpuid(leaf: number, subleaf: number, into: Uint32Array): void {
+    if (this.#domain.xen?.cpuid(this, leaf, subleaf, into) === true) return
     const id = this.apic.apicId
     const count = this.#domain.vcpus.length
     if (leaf === 1) {
@@ -341,7 +345,25 @@ export class HvmVcpu implements CpuHost {
 
   hypercall(): number {
     this.counts.hypercalls++
-    return STATUS_FAULT
+    return this.#domain.xen?.hypercall(this) ?? STATUS_FAULT
+  }
+
+  /**
+   * Guest-physical address of a linear one, for the hypervisor's copies of what a hypercall's arguments point to. Walks
+   * the tables afresh, and sets A and D bits.
+   *
+   * @param access - `ACCESS_*` of `@retrap/paging`
+   * @returns −1 where the access is not allowed or would reach the local APIC
+   */
+  guestPhysical(lo: number, hi: number, access: number): number {
+    const { mode } = this.#paging
+    if (mode >= PagingMode.FOUR_LEVEL) {
+      const shift = mode === PagingMode.FOUR_LEVEL ? 16 : 7
+      if ((hi << shift) >> shift !== (hi | 0)) return -1
+    }
+    if (walk(this.#paging, this.#tables, lo, hi, access, this.#walk) !== WALK_OK) return -1
+    const { gpa } = this.#walk
+    return this.#isApicPage(gpa) ? -1 : gpa
   }
 
   timestamp(into: Words): void {

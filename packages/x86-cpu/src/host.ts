@@ -79,7 +79,10 @@ export interface CpuHost {
   writeMsr(index: number, lo: number, hi: number): number
   /** May change what the CPU reports about itself: `into` holds EAX, EBX, ECX, EDX as the CPU knows them. */
   cpuid(leaf: number, subleaf: number, into: Uint32Array): void
-  /** VMCALL / VMMCALL. STATUS_FAULT becomes #UD. */
+  /**
+   * VMCALL / VMMCALL. STATUS_FAULT becomes #UD; with STATUS_CONTINUE the instruction is not finished and comes again,
+   * with the registers as they are now.
+   */
   hypercall(): number
   /** Time-stamp counter before TSC offset. */
   timestamp(into: Words): void

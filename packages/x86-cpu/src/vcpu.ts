@@ -376,6 +376,11 @@ export class Vcpu implements Cpu, CodeCacheClient {
     return ((this.u32[S_EFLAGS >>> 2] as number) & FLAG_IF) !== 0
   }
 
+  /** An NMI or a maskable interrupt waits, and can be taken now. */
+  get interruptWaits(): boolean {
+    return this.#outside.nmi || this.#outside.interrupt
+  }
+
   /** TLB misses and other accesses that generated code could not finish. */
   get slowAccesses(): number {
     return this.u32[S_TLB_MISSES >>> 2] as number

@@ -1,0 +1,13 @@
+import type { XenCall, XenHypercall } from './call.ts'
+import { Hypercall, XenError } from './numbers.ts'
+import { xenVersion } from './xen-version.ts'
+
+/** What each hypercall does; a number that is not here is unknown to the guest. */
+const HYPERCALLS: Readonly<Partial<Record<number, XenHypercall>>> = {
+  [Hypercall.XEN_VERSION]: xenVersion,
+}
+
+/** Answers a call whose number and arguments are set. */
+export function dispatch(call: XenCall): number {
+  return HYPERCALLS[call.number]?.(call) ?? XenError.NOSYS
+}

@@ -1,0 +1,85 @@
+import { STATUS_CONTINUE, STATUS_DONE, STATUS_FAULT } from '@retrap/x86-cpu'
+import type { Domain } from '../domain.ts'
+import type { HvmVcpu } from '../hvm-vcpu.ts'
+import { XenCall } from './call.ts'
+import { XEN_CPUID_BASE, XEN_MSR_HYPERCALL_PAGE, xenCpuid } from './cpuid.ts'
+import { hypercallPage } from './hypercall-page.ts'
+import { dispatch } from './hypercalls.ts'
+import { XenError } from './numbers.ts'
+
+/** What a guest sees of Xen beyond what every guest sees; all has a default. */
+export interface XenOptions {
+  /** Its number among the host's guests, 1 to 7FEFH; default 1. */
+  readonly domainId?: number
+  /** The domain's handle: 16 bytes, the UUID that toolstacks know it by; default zeros. */
+  readonly handle?: Uint8Array
+}
+
+/** CPUID leaves and MSRs that are Xen's. */
+const RANGE = 0x100
+
+/** The Xen that one guest sees: CPUID leaves, the hypercall page, hypercalls. */
+export class XenGuest {
+  readonly domain: Domain
+  readonly domainId: number
+  /** 16 bytes. */
+  readonly handle: Uint8Array
+  readonly #calls: XenCall[] = []
+
+  constructor(domain: Domain, options: XenOptions) {
+    this.domain = domain
+    this.domainId = options.domainId ?? 1
+    this.handle = Uint8Array.from({ length: 16 }, (_, i) => options.handle?.[i] ?? 0)
+  }
+
+  /**
+   * VMCALL. The vCPU's registers become those of the call's end, or of its next part.
+   *
+   * @returns STATUS_DONE, or STATUS_CONTINUE if the instruction is to be executed again
+   */
+  hypercall(vcpu: HvmVcpu): number {
+    const call = (this.#calls[vcpu.id] ??= new XenCall(this, vcpu))
+    if (!call.takeRegisters()) {
+      call.giveRegisters(XenError.PERM)
+      return STATUS_DONE
+    }
+    call.giveRegisters(dispatch(call))
+    if (!call.preempted) return STATUS_DONE
+    // Timers, other vCPUs and whatever waits for this one have their turn between two parts.
+    vcpu.cpu.stop()
+    return STATUS_CONTINUE
+  }
+
+  /** Answers leaves that are Xen's. @returns whether this one is */
+  cpuid(vcpu: HvmVcpu, leaf: number, subleaf: number, into: Uint32Array): boolean {
+    const index = (leaf >>> 0) - XEN_CPUID_BASE
+    if (index < 0 || index >= RANGE) return false
+    const facts = {
+      vcpu: vcpu.id,
+      domainId: this.domainId,
+      tscKhz: this.domain.tscPerNs * 1e6,
+      tscOffsetLo: 0,
+      tscOffsetHi: 0,
+    }
+    xenCpuid(leaf, subleaf, facts, into)
+    return true
+  }
+
+  /** Reads one of Xen's MSRs. @returns STATUS_FAULT for what is none */
+  readMsr(index: number): number {
+    // The hypercall page is written, and reads as zero.
+    return index >>> 0 === XEN_MSR_HYPERCALL_PAGE ? STATUS_DONE : STATUS_FAULT
+  }
+
+  /** Writes one of Xen's MSRs: a guest-physical address fills that page with the hypercall page. @returns STATUS_FAULT for what cannot be */
+  writeMsr(index: number, lo: number, hi: number): number {
+    if (index >>> 0 !== XEN_MSR_HYPERCALL_PAGE) return STATUS_FAULT
+    // Bits 11:0 number the page, and there is one.
+    if ((lo & 0xfff) !== 0 || hi >= 0x10_0000) return STATUS_FAULT
+    const gpa = hi * 0x1_0000_0000 + (lo >>> 0)
+    const { p2m, guestMemory } = this.domain
+    if (p2m.translateWrite(gpa) < 0) return STATUS_FAULT
+    guestMemory.write(gpa, hypercallPage())
+    return STATUS_DONE
+  }
+}
