@@ -7,6 +7,10 @@ import { WASM_PAGE_BYTES } from './layout.ts'
 export interface Atomics64 {
   /** Stores `hi:lo` so that no reader sees half of it. */
   store(ma: number, lo: number, hi: number): void
+  /** Reads 64 bits in one piece: the low word, as an i32; `high` has the other one, until the next `load`. */
+  load(ma: number): number
+  /** See `load`. */
+  high(): number
   /** 1 if the word was `expectHi:expectLo` and is now `hi:lo`, else 0 and nothing changed. */
   compareExchange(ma: number, expectLo: number, expectHi: number, lo: number, hi: number): number
 }
@@ -28,8 +32,9 @@ function section(id: number, body: number[]): number[] {
   return [id, body.length, ...body]
 }
 
-function functionBody(code: number[]): number[] {
-  return [code.length + 2, 0, ...code, 0x0b]
+/** @param locals - groups of them, encoded */
+function functionBody(code: number[], locals: number[] = [0]): number[] {
+  return [code.length + locals.length + 1, ...locals, ...code, 0x0b]
 }
 
 function name(text: string): number[] {
@@ -45,13 +50,29 @@ function moduleBytes(shared: boolean): Uint8Array<ArrayBuffer> {
     ...[0xfe, 0x49, 3, 0], // i64.atomic.rmw.cmpxchg
     ...[...pair(1, 2), 0x51], // i64.eq
   ]
+  const load = [
+    ...[LOCAL_GET, 0, 0xfe, 0x11, 3, 0, 0x22, 1], // i64.atomic.load; local.tee 1
+    ...[0x42, 32, 0x88, 0xa7, 0x24, 0], // i64.const 32; i64.shr_u; i32.wrap_i64; global.set 0
+    ...[LOCAL_GET, 1, 0xa7], // i32.wrap_i64
+  ]
+  const high = [0x23, 0] // global.get 0
   return Uint8Array.from([
     ...[0x00, 0x61, 0x73, 0x6d, 1, 0, 0, 0],
-    ...section(1, [2, 0x60, 3, I32, I32, I32, 0, 0x60, 5, I32, I32, I32, I32, I32, 1, I32]),
+    ...section(1, [
+      ...[4, 0x60, 3, I32, I32, I32, 0, 0x60, 5, I32, I32, I32, I32, I32, 1, I32],
+      ...[0x60, 1, I32, 1, I32, 0x60, 0, 1, I32],
+    ]),
     ...section(2, [1, ...name('m'), ...name('m'), 2, ...limits]),
-    ...section(3, [2, 0, 1]),
-    ...section(7, [2, ...name('store'), 0, 0, ...name('compareExchange'), 0, 1]),
-    ...section(10, [2, ...functionBody(store), ...functionBody(exchange)]),
+    ...section(3, [4, 0, 1, 2, 3]),
+    ...section(6, [1, I32, 1, 0x41, 0, 0x0b]), // a mutable i32, 0
+    ...section(7, [
+      ...[4, ...name('store'), 0, 0, ...name('compareExchange'), 0, 1],
+      ...[...name('load'), 0, 2, ...name('high'), 0, 3],
+    ]),
+    ...section(10, [
+      ...[4, ...functionBody(store), ...functionBody(exchange)],
+      ...[...functionBody(load, [1, 1, 0x7e]), ...functionBody(high)],
+    ]),
   ])
 }
 

@@ -306,32 +306,23 @@ export class MachineMemory {
   }
 
   /**
-   * Reads a 64-bit table entry that another thread may be changing, never half of the old and half of the new: the
-   * low word, which holds the present bits, is read on both sides of the high one.
+   * Reads a 64-bit table entry that another thread may be changing, never half of the old and half of the new. Two
+   * words, one of them read again, are not enough for that: what is written between may be undone before the second look.
    *
    * `into[0]` becomes the low word, `into[1]` the high one. `ma` is a multiple of 8 within machine memory (hot: not
    * checked).
    */
   readEntry(ma: number, into: Uint32Array): void {
-    const word = ma >>> 2
-    const u32 = this.u32
     if (!this.shared) {
-      // One thread: nothing changes meanwhile, and Atomics cost several times what plain loads do.
+      // One thread: nothing changes meanwhile, and plain loads are cheapest.
+      const word = ma >>> 2
+      const u32 = this.u32
       into[0] = u32[word] as number
       into[1] = u32[word + 1] as number
       return
     }
-    let lo = Atomics.load(u32, word)
-    for (;;) {
-      const hi = Atomics.load(u32, word + 1)
-      const again = Atomics.load(u32, word)
-      if (again === lo) {
-        into[0] = lo
-        into[1] = hi
-        return
-      }
-      lo = again
-    }
+    into[0] = this.#atomics.load(ma)
+    into[1] = this.#atomics.high()
   }
 
   /** Publishes a 64-bit table entry in one piece. `ma` is a multiple of 8. @throws MemoryError `ERR_ALIGN`, `ERR_RANGE` */

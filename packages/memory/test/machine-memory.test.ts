@@ -1,3 +1,5 @@
+import { once } from 'node:events'
+import { Worker } from 'node:worker_threads'
 import { describe, expect, test } from 'vitest'
 import { MachineMemory, machineBytesFor, MAX_GUEST_RAM_BYTES, MemoryError } from '../src/index.ts'
 
@@ -82,6 +84,35 @@ describe.each([{ shared: false }, { shared: true }])('machine memory, shared: $s
     expect(memory.compareExchange32(ma, 0xf000_0000, 0xf000_0020)).toBe(true)
     expect(memory.readU32(ma)).toBe(0xf000_0020)
   })
+})
+
+test('an entry that another thread changes and changes back is never read half and half', async () => {
+  const memory = MachineMemory.create({ bytes: 4 * MIB, shared: true })
+  const ma = 0x20_0008
+  memory.publishEntry(ma, 7, 0x11)
+  const source = `
+    import { parentPort, workerData } from 'node:worker_threads'
+    import { MachineMemory } from ${JSON.stringify(import.meta.resolve('../src/index.ts'))}
+    const memory = MachineMemory.attach(workerData)
+    parentPort.postMessage('begun')
+    for (let i = 0; Atomics.load(memory.u32, 0x200000 / 4) === 0; i++) memory.publishEntry(${ma}, i & 1 ? 7 : 9, i & 1 ? 0x11 : 0x22)
+  `
+  const writer = new Worker(new URL(`data:text/javascript,${encodeURIComponent(source)}`), {
+    workerData: memory.memory,
+  })
+  await once(writer, 'message')
+  const into = new Uint32Array(2)
+  const seen = new Map<string, number>()
+  for (const end = performance.now() + 1500; performance.now() < end || seen.size < 2;) {
+    for (let i = 0; i < 10_000; i++) {
+      memory.readEntry(ma, into)
+      const key = `${into[0]}:${into[1]}`
+      seen.set(key, (seen.get(key) ?? 0) + 1)
+    }
+  }
+  Atomics.store(memory.u32, 0x20_0000 / 4, 1)
+  await once(writer, 'exit')
+  expect([...seen.keys()].toSorted()).toEqual(['7:17', '9:34'])
 })
 
 describe('writes by others than the CPU', () => {
