@@ -1,6 +1,6 @@
 import type { MachineMemory } from '@retrap/memory'
 import { hex, P2mError } from './errors.ts'
-import { INVALID_MFN, isRam, MAX_GFN, P2mType } from './types.ts'
+import { INVALID_MFN, KIND_DEVICE, KIND_HOLE, KIND_PLAIN, KIND_RAM, MAX_GFN } from './types.ts'
 
 /** Sizes of leaves, the largest first, as powers of two of 4 KiB. */
 export const ORDERS = [18, 9, 0] as const
@@ -30,14 +30,18 @@ export function checkFrames(memory: MachineMemory, mfn: number, count: number): 
   throw new P2mError('ERR_RANGE', `${count} machine frames at ${hex(mfn)} are not in machine memory`, { mfn, count })
 }
 
-/** Refuses machine frames for a type that has none, and none for a type that has. */
-export function checkBacking(memory: MachineMemory, mfn: number, count: number, type: number): void {
-  if (isRam(type)) {
+/**
+ * Refuses types that nobody can just insert, machine frames for a type that has none, and none for a type that has.
+ *
+ * @param kinds - of the type
+ */
+export function checkBacking(memory: MachineMemory, mfn: number, count: number, type: number, kinds: number): void {
+  if ((kinds & (KIND_PLAIN | KIND_DEVICE)) !== 0) {
     checkFrames(memory, mfn, count)
     return
   }
-  if (type !== P2mType.INVALID && type !== P2mType.MMIO_DM) {
-    throw new P2mError('ERR_TYPE', `type ${type} cannot be mapped`, { type })
+  if ((kinds & KIND_HOLE) === 0 || (kinds & KIND_RAM) !== 0) {
+    throw new P2mError('ERR_TYPE', `type ${type} cannot be inserted`, { type })
   }
   if (mfn === INVALID_MFN) return
   throw new P2mError('ERR_TYPE', `type ${type} has no machine frame, but ${hex(mfn)} was given`, { type, mfn })
@@ -60,7 +64,9 @@ export function checkOrder(order: number): void {
 
 /** The error for a frame of somebody else's in the way. */
 export function anothersFrame(gfn: number): P2mError {
-  return new P2mError('ERR_FOREIGN', `guest frame ${hex(gfn)} is another's; it is to be unmapped first`, { gfn })
+  return new P2mError('ERR_FOREIGN', `guest frame ${hex(gfn)} is another's or a device's: it is to be unmapped first`, {
+    gfn,
+  })
 }
 
 /** The error for RAM that there are no frames for. */

@@ -16,7 +16,9 @@ export type P2mErrorCode =
   | 'ERR_COUNT'
   /** Saved data of another version, or that no map saved; nothing has changed. */
   | 'ERR_STATE'
-  /** A foreign or granted frame is in the way of a change to the guest's own map. */
+  /** Somebody uses the frame, a claim is another's, or the map is being changed (Xen's `-EBUSY`); nothing has changed. */
+  | 'ERR_BUSY'
+  /** A foreign, granted or real device's frame is in the way of a change to the guest's own map. */
   | 'ERR_FOREIGN'
 
 /** Thrown for callers' mistakes. A guest's access to a hole is a result. */

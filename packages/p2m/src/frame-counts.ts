@@ -1,5 +1,6 @@
 import type { MachineMemory } from '@retrap/memory'
 import { hex, P2mError } from './errors.ts'
+import { REVERSE_MAP_BYTES } from './reverse-map.ts'
 
 /**
  * Who has a hold on machine frames: a count a frame, in machine memory, which every thread may change. The guest that a
@@ -17,12 +18,12 @@ export class FrameCounts {
   readonly ma: number
 
   /**
-   * Sets aside 4 bytes a frame of machine memory.
+   * Sets aside 9 bytes a frame of machine memory: the count, and the guest frame that it is.
    *
    * @throws MemoryError `ERR_NO_MEMORY`
    */
   static create(memory: MachineMemory): FrameCounts {
-    return new FrameCounts(memory, memory.allocate(memory.frameCount * 4, 4, 'frame counts'))
+    return new FrameCounts(memory, memory.allocate(memory.frameCount * (4 + REVERSE_MAP_BYTES), 4, 'frame counts'))
   }
 
   /** A further view, in a Worker or after a snapshot of machine memory. */

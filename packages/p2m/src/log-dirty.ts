@@ -150,30 +150,22 @@ export class LogDirty {
   #unlock(gfn: number): void {
     this.#own = true
     try {
-      this.p2m.setType(gfn, 1, P2mType.RAM_RW)
+      this.p2m.setType(gfn, 1, P2mType.RAM_RW, P2mType.RAM_LOGDIRTY)
     } catch (error) {
       if (!(error instanceof P2mError && error.code === 'ERR_NO_MEMORY')) throw error
       const size = 2 ** this.#entry.order
       const start = gfn - (gfn % size)
-      this.p2m.setType(start, size, P2mType.RAM_RW)
+      this.p2m.setType(start, size, P2mType.RAM_RW, P2mType.RAM_LOGDIRTY)
       this.#set(start, size)
     } finally {
       this.#own = false
     }
   }
 
-  /** Changes one type of RAM among frames into another, leaf by leaf. */
   #retype(gfn: number, count: number, from: number, to: number): void {
-    const entry = new P2mEntry()
     this.#own = true
     try {
-      for (let at = gfn; at < gfn + count;) {
-        const type = this.p2m.lookup(at, entry)
-        const left = 2 ** entry.order - (at % 2 ** entry.order)
-        const run = Math.min(left, gfn + count - at)
-        if (type === from) this.p2m.setType(at, run, to)
-        at += run
-      }
+      this.p2m.setType(gfn, count, to, from)
     } finally {
       this.#own = false
     }

@@ -1,11 +1,14 @@
 import type { MachineMemory } from '@retrap/memory'
-import { checkBacking, checkFrames, checkOrder, checkRange, checkRun, anothersFrame, largestOrder } from './checks.ts'
-import { isLeaf, isTable, leafHi, leafLo, LEVELS, typeOf } from './entry.ts'
+import { anothersFrame, checkBacking, checkFrames, checkOrder, checkRange, checkRun, largestOrder } from './checks.ts'
+import { ControlBlock } from './control-block.ts'
+import { EPT } from './ept.ts'
 import { hex, P2mError } from './errors.ts'
+import type { FrameCounts } from './frame-counts.ts'
+import { MapCore, type ChangeListener, type ReleaseListener } from './map-core.ts'
 import { takeRam } from './ram-frames.ts'
-import { noTable, P2mEntry, RadixTable } from './radix-table.ts'
+import { noTable, P2mEntry } from './radix-table.ts'
 import { countLeaves, restoreRuns, saveRuns, type P2mState, type P2mStatistics } from './saved.ts'
-import { INVALID_MFN, isForeign, isRam, MAX_GFN, P2M_READ, P2M_WRITE, P2mType } from './types.ts'
+import { INVALID_MFN, KIND_FOREIGN, KIND_FRAME, KIND_PLAIN, MAX_GFN, P2mType } from './types.ts'
 
 /** A leaf, for people. */
 export interface P2mLeaf {
@@ -16,94 +19,116 @@ export interface P2mLeaf {
   readonly rights: number
 }
 
-/** Called when guest frames stop being backed by the machine frames named. */
-export type ReleaseListener = (gfn: number, mfn: number, order: number) => void
-
-/** Called when the translation of guest frames has changed in any way. */
-export type ChangeListener = (gfn: number, count: number) => void
+/** How {@link P2m.create} makes a map. */
+export interface P2mOptions {
+  /**
+   * Where references to frames are counted: one for all guests of a machine. The map then holds a reference to each frame
+   * of RAM in it that anybody counts, and drops it when the frame leaves; `populate` takes frames that are the map's alone
+   * and go back to the machine with the last reference. Default: frames are the caller's.
+   */
+  readonly counts?: FrameCounts
+}
 
 /**
- * A domain's map of guest frames to machine frames: a table of four levels in EPT format, in machine memory, with leaves
- * of 4 KiB, 2 MiB and 1 GiB. Any thread can walk it at any time; one at a time may change it, which is for the caller to
- * see to.
+ * A domain's map of guest frames to machine frames: tables in machine memory, with leaves of 4 KiB, 2 MiB and 1 GiB. Any
+ * thread can walk it at any time. Any thread with a view can change it: writers exclude each other, and readers never
+ * wait. A listener cannot change the map that tells it of a change.
  *
- * Every change goes through `#replace`: there, and nowhere else, RAM leaves the map.
+ * Every change goes through `MapCore.replace`: there, and nowhere else, RAM leaves the map.
  */
 export class P2m {
   readonly memory: MachineMemory
-  /** MA of the top table. */
+  /** MA of the top table: what hardware would be given. */
   readonly root: number
-  readonly #u32: Uint32Array
-  readonly #table: RadixTable
+  /** MA of what views share: what {@link P2m.attach} takes. */
+  readonly ma: number
+  readonly #core: MapCore
   readonly #scratch: P2mEntry = new P2mEntry()
-  #releases: ReleaseListener[] = []
-  #changes: ChangeListener[] = []
 
   /**
    * Makes an empty map: everything is a hole.
    *
    * @throws P2mError `ERR_NO_MEMORY`
    */
-  static create(memory: MachineMemory): P2m {
+  static create(memory: MachineMemory, options: P2mOptions = {}): P2m {
     const root = memory.frames.tryAllocate(0)
-    if (root < 0) throw noTable(memory)
-    return new P2m(memory, root * 4096)
+    const block = root < 0 ? -1 : memory.frames.tryAllocate(0)
+    if (block < 0) {
+      if (root >= 0) memory.frames.free(root)
+      throw noTable(memory)
+    }
+    const control = ControlBlock.create(memory, block, root * 4096, EPT_SHAPE, options.counts?.ma ?? 0)
+    control.tables = 1
+    return new P2m(memory, control)
   }
 
-  /** A further view of a map, in a Worker or after a snapshot of machine memory. Listeners are each view's own. */
-  static attach(memory: MachineMemory, root: number): P2m {
-    return new P2m(memory, root)
+  /**
+   * A further view of a map, in a Worker or after a snapshot of machine memory. Listeners are each view's own.
+   *
+   * @param ma - {@link P2m.ma}
+   * @throws P2mError `ERR_STATE` if there is no map
+   */
+  static attach(memory: MachineMemory, ma: number): P2m {
+    return new P2m(memory, new ControlBlock(memory, ma))
   }
 
-  private constructor(memory: MachineMemory, root: number) {
+  private constructor(memory: MachineMemory, control: ControlBlock) {
     this.memory = memory
-    this.root = root
-    this.#u32 = memory.u32
-    this.#table = new RadixTable(memory, root)
+    this.root = control.root
+    this.ma = control.ma
+    this.#core = new MapCore(memory, control, EPT, { levels: 4, roots: 1, limit: MAX_GFN }, () => undefined)
   }
 
   /** Machine memory that the tables take up. */
   get tableBytes(): number {
-    return this.#table.tables * 4096
+    return this.#core.control.tables * 4096
+  }
+
+  /** Changes with every change that any view has made: who sees the same number twice has seen one map. */
+  get version(): number {
+    return this.#core.control.changes
   }
 
   /**
-   * Registers what is to be done when a RAM leaf goes away: device models' map caches, dirty bitmaps, frames' owners.
-   * It is called once for each leaf, or part of one, after the map has changed and the change listeners have returned.
+   * Registers what is to be done when a frame of RAM goes away: device models' map caches, dirty bitmaps, frames' owners.
+   * It is called once for each leaf, or part of one, after the map has changed and the change listeners have returned, and
+   * before the map drops its reference: who takes one then keeps the frame from being used again.
    *
    * @returns a function that takes it off again
    */
   onRelease(listener: ReleaseListener): () => void {
-    this.#releases = [...this.#releases, listener]
+    const core = this.#core
+    core.releases = [...core.releases, listener]
     return () => {
-      this.#releases = this.#releases.filter((each) => each !== listener)
+      core.releases = core.releases.filter((each) => each !== listener)
     }
   }
 
   /**
-   * Registers what is to be done when translations change: TLBs of the domain's vCPUs are flushed. When all listeners
-   * have returned, no thread may still be in the middle of a walk that it began before: replaced tables are freed then.
+   * Registers what is to be done when translations change: TLBs of the domain's vCPUs are flushed. Replaced tables are
+   * freed when all listeners have returned; walks of other threads that are in the middle of one begin again.
    *
    * @returns a function that takes it off again
    */
   onChange(listener: ChangeListener): () => void {
-    this.#changes = [...this.#changes, listener]
+    const core = this.#core
+    core.changes = [...core.changes, listener]
     return () => {
-      this.#changes = this.#changes.filter((each) => each !== listener)
+      core.changes = core.changes.filter((each) => each !== listener)
     }
   }
 
   /**
-   * Machine address of a guest-physical address that is RAM and may be read and executed; −1 for anything else.
-   * For TLB fills: no checks, no allocation. Others' frames translate as well, and are not told apart as to execution.
+   * Machine address of a guest-physical address that is memory and may be read; −1 for anything else. For TLB fills: no
+   * checks, no allocation. Others' frames translate as well, and are not told apart as to execution.
    */
   translate(gpa: number): number {
-    return this.#table.translate(gpa, P2M_READ)
+    return this.#core.table.translate(gpa, this.#core.format.read)
   }
 
-  /** As {@link P2m.translate}, for RAM that may be written: −1 for ROM and for RAM whose writes are logged as well. */
+  /** As {@link P2m.translate}, for memory that may be written: −1 for ROM and for RAM whose writes are logged as well. */
   translateWrite(gpa: number): number {
-    return this.#table.translate(gpa, P2M_WRITE)
+    return this.#core.table.translate(gpa, this.#core.format.write)
   }
 
   /**
@@ -113,7 +138,20 @@ export class P2m {
    * @returns its type
    */
   lookup(gfn: number, into: P2mEntry): number {
-    return this.#table.lookup(gfn, into)
+    return this.#core.table.lookup(gfn, into)
+  }
+
+  /**
+   * The guest frame that a machine frame of the guest's own RAM is mapped at; of several, the one mapped last.
+   *
+   * @returns −1 if it is not this guest's RAM, or frames are not counted
+   */
+  guestFrame(mfn: number): number {
+    const gfn = this.#core.reverse?.get(mfn) ?? -1
+    if (gfn < 0) return -1
+    const entry = new P2mEntry()
+    this.lookup(gfn, entry)
+    return entry.mfn === mfn && (this.#core.kindsOf(entry.type) & KIND_FOREIGN) === 0 ? gfn : -1
   }
 
   /**
@@ -124,11 +162,17 @@ export class P2m {
    */
   insert(gfn: number, mfn: number, order: number, type: number): void {
     checkRun(gfn, order)
-    checkBacking(this.memory, mfn, 2 ** order, type)
-    if (isRam(type) && mfn % 2 ** order !== 0) {
+    const core = this.#core
+    checkBacking(this.memory, mfn, 2 ** order, type, core.kindsOf(type))
+    if (mfn !== INVALID_MFN && mfn % 2 ** order !== 0) {
       throw new P2mError('ERR_ALIGN', `machine frame ${hex(mfn)} is not aligned to order ${order}`, { mfn, order })
     }
-    this.#replace(gfn, order, leafLo(mfn, type, order), leafHi(type))
+    core.begin()
+    try {
+      core.put(gfn, order, mfn, type)
+    } finally {
+      core.end()
+    }
   }
 
   /**
@@ -139,9 +183,17 @@ export class P2m {
    */
   insertForeign(gfn: number, mfn: number, type: number): void {
     checkRange(gfn, 1)
-    if (!isForeign(type)) throw new P2mError('ERR_TYPE', `type ${type} is not another's frame`, { type })
+    const core = this.#core
+    if ((core.kindsOf(type) & KIND_FOREIGN) === 0) {
+      throw new P2mError('ERR_TYPE', `type ${type} is not another's frame`, { type })
+    }
     checkFrames(this.memory, mfn, 1)
-    this.#replace(gfn, 0, leafLo(mfn, type, 0), leafHi(type))
+    core.begin()
+    try {
+      core.put(gfn, 0, mfn, type)
+    } finally {
+      core.end()
+    }
   }
 
   /**
@@ -151,14 +203,20 @@ export class P2m {
    * @throws P2mError `ERR_TYPE` if it is none
    */
   removeForeign(gfn: number): number {
-    const entry = this.#scratch
-    const type = this.lookup(gfn, entry)
-    if (!isForeign(type)) {
-      throw new P2mError('ERR_TYPE', `guest frame ${hex(gfn)} is of type ${type}, not another's`, { gfn, type })
+    const core = this.#core
+    core.begin()
+    try {
+      const entry = this.#scratch
+      const type = this.lookup(gfn, entry)
+      if ((core.kindsOf(type) & KIND_FOREIGN) === 0) {
+        throw new P2mError('ERR_TYPE', `guest frame ${hex(gfn)} is of type ${type}, not another's`, { gfn, type })
+      }
+      const { mfn } = entry
+      core.replace(gfn, 0, 0, 0, 0)
+      return mfn
+    } finally {
+      core.end()
     }
-    const mfn = entry.mfn
-    this.#replace(gfn, 0, 0, 0, true)
-    return mfn
   }
 
   /**
@@ -168,13 +226,19 @@ export class P2m {
    */
   insertRange(gfn: number, mfn: number, count: number, type: number): void {
     checkRange(gfn, count)
-    checkBacking(this.memory, mfn, count, type)
-    this.#checkOwn(gfn, count)
-    const backed = isRam(type)
-    for (let done = 0; done < count;) {
-      const order = largestOrder(gfn + done, backed ? mfn + done : 0, count - done)
-      this.insert(gfn + done, backed ? mfn + done : INVALID_MFN, order, type)
-      done += 2 ** order
+    const core = this.#core
+    checkBacking(this.memory, mfn, count, type, core.kindsOf(type))
+    const backed = (core.kindsOf(type) & KIND_FRAME) !== 0
+    core.begin()
+    try {
+      this.#checkOwn(gfn, count)
+      for (let done = 0; done < count;) {
+        const order = largestOrder(gfn + done, backed ? mfn + done : 0, count - done)
+        core.put(gfn + done, order, backed ? mfn + done : INVALID_MFN, type)
+        done += 2 ** order
+      }
+    } finally {
+      core.end()
     }
   }
 
@@ -187,32 +251,61 @@ export class P2m {
    */
   populate(gfn: number, count: number, type: number = P2mType.RAM_RW): void {
     checkRange(gfn, count)
-    if (!isRam(type)) throw new P2mError('ERR_TYPE', `type ${type} is not RAM`, { type })
-    this.#checkOwn(gfn, count)
-    const runs = takeRam(this.memory, gfn, count)
+    const core = this.#core
+    if ((core.kindsOf(type) & KIND_PLAIN) === 0) throw new P2mError('ERR_TYPE', `type ${type} is not RAM`, { type })
+    core.begin()
     try {
-      // Tables are made before the first leaf is, so that a failure leaves nothing half done.
-      for (const each of runs) this.#table.path(each.gfn, each.order)
-    } catch (error) {
-      for (const each of runs) this.memory.frames.free(each.mfn, each.order)
-      throw error
+      this.#checkOwn(gfn, count)
+      const runs = takeRam(this.memory, gfn, count)
+      try {
+        // Tables are made before the first leaf is, so that a failure leaves nothing half done.
+        for (const each of runs) core.table.path(each.gfn, each.order, core)
+      } catch (error) {
+        for (const each of runs) this.memory.frames.free(each.mfn, each.order)
+        throw error
+      }
+      for (const each of runs) {
+        core.counts?.adopt(each.mfn, 2 ** each.order)
+        core.put(each.gfn, each.order, each.mfn, type, undefined, undefined, true)
+      }
+    } finally {
+      core.end()
     }
-    for (const each of runs) this.insert(each.gfn, each.mfn, each.order, type)
   }
 
   /**
-   * Makes holes of `count` frames, if they are mapped to what the caller thinks: RAM to `mfn` and the frames after it,
-   * or, for {@link INVALID_MFN}, to no frame at all.
+   * Makes holes of `count` frames, if they are mapped to what the caller thinks: to `mfn` and the frames after it or, for
+   * {@link INVALID_MFN}, to no frame at all.
    *
    * @throws P2mError `ERR_MISMATCH`, `ERR_FOREIGN`, `ERR_RANGE`, `ERR_NO_MEMORY`; nothing has changed then
    */
   remove(gfn: number, mfn: number, count: number = 1): void {
     checkRange(gfn, count)
+    const core = this.#core
+    core.begin()
+    try {
+      if (this.#checkMapped(gfn, mfn, count)) {
+        this.#split(gfn)
+        this.#split(gfn + count)
+      }
+      for (let done = 0; done < count;) {
+        const order = largestOrder(gfn + done, 0, count - done)
+        if (mfn === INVALID_MFN) core.clear(gfn + done, order)
+        else core.replace(gfn + done, order, 0, 0, KIND_FOREIGN)
+        done += 2 ** order
+      }
+    } finally {
+      core.end()
+    }
+  }
+
+  /** @returns whether some leaf is only partly in the range */
+  #checkMapped(gfn: number, mfn: number, count: number): boolean {
     const entry = this.#scratch
     let partly = false
     for (let done = 0; done < count;) {
       this.lookup(gfn + done, entry)
-      if (isForeign(entry.type)) throw anothersFrame(gfn + done)
+      if ((this.#core.kindsOf(entry.type) & KIND_FOREIGN) !== 0) throw anothersFrame(gfn + done)
       const expected = mfn === INVALID_MFN ? INVALID_MFN : mfn + done
       if (entry.mfn !== expected) {
         throw new P2mError(
@@ -223,22 +316,13 @@ export class P2m {
       }
       const size = 2 ** entry.order
       const before = (gfn + done) % size
-      // A leaf that is only partly removed is broken up below, which may need a table.
+      // A leaf that is only partly removed is broken up, which may need a table.
       if (before !== 0) partly = true
       // The rest of a leaf continues as it begins.
       done += size - before
       if (done > count) partly = true
     }
-    if (partly) {
-      this.#split(gfn)
-      this.#split(gfn + count)
-    }
-    for (let done = 0; done < count;) {
-      const order = largestOrder(gfn + done, 0, count - done)
-      if (mfn === INVALID_MFN) this.#clear(gfn + done, order)
-      else this.#replace(gfn + done, order, 0, 0)
-      done += 2 ** order
-    }
+    return partly
   }
 
   /**
@@ -250,31 +334,38 @@ export class P2m {
    */
   coalesce(gfn: number = 0, count: number = MAX_GFN - gfn): number {
     checkRange(gfn, count)
-    const before = this.#table.tables
+    const core = this.#core
+    const { table } = core
     const entry = new P2mEntry()
-    // The smallest first: what they become may be a part of something larger.
-    for (const order of [9, 18, 27]) {
-      const size = 2 ** order
-      for (let at = gfn - (gfn % size); at < gfn + count;) {
-        if (this.#table.isWhole(at, order)) this.#replace(at, order, this.#table.wholeLo, this.#table.wholeHi)
-        // On to the next run; over what is larger than that, at once.
-        this.lookup(at, entry)
-        const step = Math.max(size, 2 ** entry.order)
-        at += step - (at % step)
+    core.begin()
+    try {
+      const before = core.control.tables
+      // The smallest first: what they become may be a part of something larger.
+      for (let order = 9; order < table.levels * 9; order += 9) {
+        const size = 2 ** order
+        for (let at = gfn - (gfn % size); at < gfn + count;) {
+          if (table.isWhole(at, order)) core.replace(at, order, table.wholeLo, table.wholeHi)
+          // On to the next run; over what is larger than that, at once.
+          this.lookup(at, entry)
+          const step = Math.max(size, 2 ** entry.order)
+          at += step - (at % step)
+        }
       }
+      return before - core.control.tables
+    } finally {
+      core.end()
     }
-    return before - this.#table.tables
   }
 
   /**
-   * Counts the frames from one on that are of its type and, if they are RAM, in consecutive machine frames.
+   * Counts the frames from one on that are of its type and, if they have frames, in consecutive ones.
    *
    * @param most - where to stop counting
    * @returns at least 1, at most `most`
    */
   contiguous(gfn: number, most: number): number {
     checkRange(gfn, 1)
-    const entry = this.#scratch
+    const entry = new P2mEntry()
     const type = this.lookup(gfn, entry)
     const mfn = entry.mfn
     let count = 0
@@ -287,30 +378,39 @@ export class P2m {
   }
 
   /**
-   * Changes the type of all RAM among `count` frames to another type of RAM. Leaves that are only partly in the range
-   * are broken up.
+   * Changes the type of all ordinary RAM among `count` frames (RAM_RW, RAM_LOGDIRTY and RAM_RO) to another of these.
+   * Leaves that are only partly in the range are broken up.
    *
+   * @param from - change frames of this type alone
    * @returns the frames whose type is another now
    * @throws P2mError `ERR_TYPE`, `ERR_RANGE`, `ERR_NO_MEMORY`
    */
-  setType(gfn: number, count: number, type: number): number {
+  setType(gfn: number, count: number, type: number, from: number = -1): number {
     checkRange(gfn, count)
-    if (!isRam(type)) throw new P2mError('ERR_TYPE', `type ${type} is not RAM; insert or remove instead`, { type })
-    const entry = new P2mEntry()
+    const core = this.#core
+    if ((core.kindsOf(type) & KIND_PLAIN) === 0) {
+      throw new P2mError('ERR_TYPE', `type ${type} is not ordinary RAM; insert or remove instead`, { type })
+    }
+    const entry = this.#scratch
     let changed = 0
-    for (let at = gfn; at < gfn + count;) {
-      const old = this.lookup(at, entry)
-      const left = gfn + count - at
-      const size = 2 ** entry.order
-      const whole = at % size === 0 && size <= left
-      if (!isRam(old) || old === type) {
-        at += size - (at % size)
-        continue
+    core.begin()
+    try {
+      for (let at = gfn; at < gfn + count;) {
+        const old = this.lookup(at, entry)
+        const left = gfn + count - at
+        const size = 2 ** entry.order
+        const whole = at % size === 0 && size <= left
+        if ((core.kindsOf(old) & KIND_PLAIN) === 0 || old === type || (from >= 0 && old !== from)) {
+          at += size - (at % size)
+          continue
+        }
+        const order = whole ? entry.order : largestOrder(at, entry.mfn, left)
+        core.put(at, order, entry.mfn, type, entry.access)
+        changed += 2 ** order
+        at += 2 ** order
       }
-      const order = whole ? entry.order : largestOrder(at, entry.mfn, left)
-      this.#replace(at, order, leafLo(entry.mfn, type, order), leafHi(type))
-      changed += 2 ** order
-      at += 2 ** order
+    } finally {
+      core.end()
     }
     return changed
   }
@@ -323,10 +423,12 @@ export class P2m {
   shatter(gfn: number, order: number = 0): void {
     checkOrder(order)
     checkRange(gfn, 1)
-    const entry = this.#scratch
-    this.lookup(gfn, entry)
-    if (entry.mfn === INVALID_MFN || entry.order <= order) return
-    this.#table.path(gfn - (gfn % 2 ** order), order)
+    this.#core.begin()
+    try {
+      this.#core.split(gfn, order)
+    } finally {
+      this.#core.end()
+    }
   }
 
   /** Every leaf in order of guest frames, for people; `from` and `to` (exclusive) are cut to whole leaves. */
@@ -338,7 +440,7 @@ export class P2m {
       const start = gfn - (gfn % size)
       const { type, order, rights } = entry
       const mfn = entry.mfn === INVALID_MFN ? INVALID_MFN : entry.mfn - (gfn - start)
-      if (this.#table.isMapped(gfn)) yield { gfn: start, mfn, type, order, rights }
+      if (this.#core.table.orderOfLeaf(gfn) >= 0) yield { gfn: start, mfn, type, order, rights }
       gfn = start + size
     }
   }
@@ -369,70 +471,35 @@ export class P2m {
    * @throws P2mError `ERR_FOREIGN` while frames of others are mapped
    */
   destroy(): void {
-    for (let i = 0; i < 512; i++) if (this.#u32[(this.root >>> 2) + i * 2] !== 0) this.#replace(i * 2 ** 27, 27, 0, 0)
-    this.#table.free(this.root, LEVELS)
-  }
-
-  /**
-   * The one place where entries that map something change. Publishes a leaf (or nothing, for zeros) over whatever
-   * covered the run, then tells the listeners, then frees the tables that it replaced.
-   */
-  #replace(gfn: number, order: number, lo: number, hi: number, overForeign: boolean = false): void {
-    const ma = this.#table.path(gfn, order)
-    const oldLo = this.#u32[ma >>> 2] as number
-    const oldHi = this.#u32[(ma >>> 2) + 1] as number
-    if (oldLo === lo && oldHi === hi) return
-    const level = order / 9 + 1
-    const inTheWay = overForeign ? -1 : this.#table.foreignBelow(oldLo, oldHi, level, gfn)
-    if (inTheWay >= 0) throw anothersFrame(inTheWay)
-    this.memory.publishEntry(ma, lo, hi)
-    // A frame that keeps its machine frame, as RAM, has not been released.
-    const kept = hi !== 0 && isRam(typeOf(hi)) ? lo >>> 12 : INVALID_MFN
-    // TLBs first: whoever hears of a release may give the frame to somebody else.
-    for (const listener of this.#changes) listener(gfn, 2 ** order)
-    if (this.#releases.length > 0) this.#release(oldLo, oldHi, level, gfn, gfn, kept)
-    if (isTable(oldLo, oldHi, level)) this.#table.free((oldLo & ~0xfff) >>> 0, level - 1)
-  }
-
-  #clear(gfn: number, order: number): void {
-    // Where no table leads there is nothing to clear, and none is made.
-    const entry = this.#scratch
-    this.lookup(gfn, entry)
-    if (entry.order >= order && !this.#table.isMapped(gfn)) return
-    this.#replace(gfn, order, 0, 0)
-  }
-
-  /** Reports every RAM leaf below an entry whose frames are not those of the run that starts at `kept`. */
-  #release(lo: number, hi: number, level: number, gfn: number, base: number, kept: number): void {
-    if (isTable(lo, hi, level)) {
-      const table = (lo & ~0xfff) >>> 2
-      for (let i = 0; i < 512; i++) {
-        const word = table + i * 2
-        const below = gfn + i * 2 ** ((level - 2) * 9)
-        this.#release(this.#u32[word] as number, this.#u32[word + 1] as number, level - 1, below, base, kept)
+    const core = this.#core
+    const { table } = core
+    const order = (table.levels - 1) * 9
+    core.begin()
+    try {
+      for (let i = 0; i < table.topEntries; i++) {
+        if (table.hasEntry(i * 2 ** order, order)) core.replace(i * 2 ** order, order, 0, 0, KIND_FOREIGN)
       }
-      return
+    } finally {
+      core.end()
     }
-    if (!isLeaf(lo, hi, level) || !isRam(typeOf(hi))) return
-    const mfn = lo >>> 12
-    if (kept !== INVALID_MFN && mfn === kept + (gfn - base)) return
-    for (const listener of this.#releases) listener(gfn, mfn, (level - 1) * 9)
+    table.free(this.root, table.levels)
+    core.control.close()
+    this.memory.frames.free(this.ma / 4096)
   }
 
   /** Makes a leaf boundary at a guest frame. */
   #split(gfn: number): void {
-    if (gfn >= MAX_GFN) return
-    const entry = this.#scratch
-    const order = largestOrder(gfn, 0, MAX_GFN)
-    this.lookup(gfn, entry)
-    if (entry.order > order && this.#table.isMapped(gfn)) this.#table.path(gfn, order)
+    if (gfn < MAX_GFN) this.#core.split(gfn, largestOrder(gfn, 0, MAX_GFN))
   }
 
   #checkOwn(gfn: number, count: number): void {
     const entry = this.#scratch
     for (let at = gfn; at < gfn + count;) {
-      if (isForeign(this.lookup(at, entry))) throw anothersFrame(at)
+      if ((this.#core.kindsOf(this.lookup(at, entry)) & KIND_FOREIGN) !== 0) throw anothersFrame(at)
       at += 2 ** entry.order - (at % 2 ** entry.order)
     }
   }
 }
+
+/** See `ControlBlock.shape`. */
+const EPT_SHAPE = 48

@@ -1,131 +1,221 @@
 import type { MachineMemory } from '@retrap/memory'
-import { isLeaf, isTable, leafLo, LEVELS, LO_LARGE, LO_RWX, TABLE_HI, tableLo, typeOf } from './entry.ts'
+import type { ControlBlock } from './control-block.ts'
 import { P2mError } from './errors.ts'
-import { INVALID_MFN, isForeign, isRam, MAX_GFN, P2mType } from './types.ts'
+import type { TableFormat } from './format.ts'
+import { INVALID_MFN, KIND_LARGE } from './types.ts'
 
 /** What `lookup` found. The caller owns it and passes it in. */
 export class P2mEntry {
-  /** Machine frame of the very frame asked for; {@link INVALID_MFN} if it is not RAM. */
+  /** Machine frame of the very frame asked for; {@link INVALID_MFN} if it has none. */
   mfn: number = INVALID_MFN
-  /** One of `P2mType`. */
-  type: number = P2mType.MMIO_DM
+  /** One of `P2mType`, or of `ArmP2mType`. */
+  type: number = 0
   /** Order of the leaf, or of the hole: 0, 9, 18, or 27 for a hole of 512 GiB. */
   order: number = 0
-  /** `P2M_` bits. */
+  /** `P2M_` bits: those of the type that the access leaves over. */
   rights: number = 0
+  /** One of `P2mAccess`. */
+  access: number = 7
 }
 
-/** The tables themselves: walking them, and the path to an entry. What entries mean to a domain is {@link P2m}'s. */
+/** What of a table's geometry does not change. */
+export interface TableShape {
+  /** Levels from the top table to the 4 KiB leaves: 3 or 4. */
+  readonly levels: number
+  /** Tables side by side at the top. */
+  readonly roots: number
+  /** Guest frames that it can map. */
+  readonly limit: number
+}
+
+/** The tables themselves: walking them, and the path to an entry. What entries mean to a domain is the map's. */
 export class RadixTable {
-  /** Frames in use for tables, the root included. */
-  tables: number
+  readonly format: TableFormat
+  readonly levels: number
   /** See {@link RadixTable.isWhole}. */
   wholeLo: number = 0
   wholeHi: number = 0
   readonly #memory: MachineMemory
+  readonly #control: ControlBlock
   readonly #u32: Uint32Array
+  readonly #shared: boolean
   readonly #root: number
+  readonly #roots: number
+  readonly #limit: number
+  readonly #limitGpa: number
+  readonly #present: number
+  readonly #leafBit: number
+  readonly #leafFlip: number
   readonly #words: Uint32Array = new Uint32Array(2)
 
-  /** @param root - MA of the top table */
-  constructor(memory: MachineMemory, root: number) {
+  constructor(memory: MachineMemory, control: ControlBlock, format: TableFormat, shape: TableShape) {
+    this.format = format
+    this.levels = shape.levels
     this.#memory = memory
+    this.#control = control
     this.#u32 = memory.u32
-    this.#root = root
-    this.tables = this.#count(root, LEVELS)
+    this.#shared = memory.shared
+    this.#root = control.root
+    this.#roots = shape.roots
+    this.#limit = shape.limit
+    this.#limitGpa = shape.limit * 4096
+    this.#present = format.present
+    this.#leafBit = format.leafBit
+    this.#leafFlip = format.leafFlip
   }
 
-  /** MA of a guest-physical address whose leaf has at least one of the rights; else −1. */
-  translate(gpa: number, rights: number): number {
-    const lo = this.#leafLo(gpa)
-    return (lo & rights) === 0 ? -1 : this.#machine(lo, gpa)
+  /** MA of a guest-physical address whose leaf has this bit in its low word; else −1. */
+  translate(gpa: number, right: number): number {
+    const lo = this.#shared ? this.#sharedLeaf(gpa) : this.#leaf(gpa)
+    if ((lo & right) === 0) return -1
+    const offset = this.#offset
+    return ((lo & ~offset) | (gpa & offset)) >>> 0
+  }
+
+  /** Of the leaf found last: bytes − 1. */
+  #offset = 0
+
+  /** Low word of the leaf that maps an address for hardware; 0 if there is none. */
+  #leaf(gpa: number): number {
+    if (!(gpa >= 0 && gpa < this.#limitGpa)) return 0
+    const u32 = this.#u32
+    const present = this.#present
+    const low = gpa >>> 0
+    let table = this.#root
+    let index = low === gpa ? low >>> 30 : Math.floor(gpa / 0x4000_0000)
+    let lo = 0
+    if (this.levels === 4) {
+      lo = u32[(table >>> 2) + (low === gpa ? 0 : (index >>> 9) * 2)] as number
+      if ((lo & present) === 0) return 0
+      table = lo & ~0xfff
+      index &= 511
+    }
+    const leafBit = this.#leafBit
+    const leafFlip = this.#leafFlip
+    lo = u32[(table >>> 2) + index * 2] as number
+    if ((lo & present) === 0) return 0
+    if (((lo ^ leafFlip) & leafBit) !== 0) {
+      this.#offset = 0x3fff_ffff
+      return lo
+    }
+    lo = u32[((lo & ~0xfff) >>> 2) + ((low >>> 21) & 511) * 2] as number
+    if ((lo & present) === 0) return 0
+    if (((lo ^ leafFlip) & leafBit) !== 0) {
+      this.#offset = 0x1f_ffff
+      return lo
+    }
+    lo = u32[((lo & ~0xfff) >>> 2) + ((low >>> 12) & 511) * 2] as number
+    this.#offset = 0xfff
+    return (lo & present) === 0 ? 0 : lo
+  }
+
+  /**
+   * The same where other threads change tables: a table that was freed on the way may hold anything by now, and the walk
+   * begins again. Atomic loads, because the order of plain ones is not promised.
+   */
+  #sharedLeaf(gpa: number): number {
+    if (!(gpa >= 0 && gpa < this.#limitGpa)) return 0
+    const u32 = this.#u32
+    const gfn = Math.floor(gpa / 4096)
+    for (;;) {
+      const { reclaims } = this.#control
+      let word = this.#root >>> 2
+      let lo = 0
+      let order = (this.levels - 1) * 9
+      for (; ; order -= 9) {
+        lo = Atomics.load(u32, this.#within(word + this.#index(gfn, order) * 2))
+        if ((lo & this.#present) === 0 || order === 0) break
+        if (order <= 18 && ((lo ^ this.#leafFlip) & this.#leafBit) !== 0) break
+        word = (lo & ~0xfff) >>> 2
+      }
+      if (this.#control.reclaims !== reclaims) continue
+      this.#offset = order === 0 ? 0xfff : order === 9 ? 0x1f_ffff : 0x3fff_ffff
+      return (lo & this.#present) === 0 ? 0 : lo
+    }
+  }
+
+  /** What was a table may point anywhere. */
+  #within(word: number): number {
+    return word < this.#u32.length ? word : 0
   }
 
   /** See `P2m.lookup`. */
   lookup(gfn: number, into: P2mEntry): number {
-    const memory = this.#memory
+    if (!this.#shared) return this.#lookup(gfn, into)
+    for (;;) {
+      const { reclaims } = this.#control
+      const type = this.#lookup(gfn, into)
+      if (this.#control.reclaims === reclaims) return type
+    }
+  }
+
+  #lookup(gfn: number, into: P2mEntry): number {
+    const { format } = this
     const words = this.#words
-    let table = this.#root
+    const { hole } = format.types
+    let word = this.#root >>> 2
     into.mfn = INVALID_MFN
     into.rights = 0
-    into.type = P2mType.MMIO_DM
+    into.access = 7
+    into.type = hole
     into.order = 27
-    if (!(gfn >= 0 && gfn < MAX_GFN)) return P2mType.MMIO_DM
-    for (let level = LEVELS; level >= 1; level--) {
+    if (!(gfn >= 0 && gfn < this.#limit)) return hole
+    for (let level = this.levels; level >= 1; level--) {
       const order = (level - 1) * 9
-      memory.readEntry(table + indexOf(gfn, level) * 8, words)
+      this.#memory.readEntry(this.#within(word + this.#index(gfn, order) * 2) * 4, words)
       const lo = words[0] as number
       const hi = words[1] as number
       into.order = order
-      if (isLeaf(lo, hi, level)) {
-        into.type = typeOf(hi)
-        into.rights = lo & LO_RWX
-        if (isRam(into.type) || isForeign(into.type)) into.mfn = (lo >>> 12) + (gfn % 2 ** order)
+      if (format.isLeaf(lo, hi, level)) {
+        into.type = format.typeOf(hi)
+        into.rights = format.rightsOf(lo, hi)
+        into.access = format.accessOf(hi)
+        if (lo >>> 12 !== 0) into.mfn = (lo >>> 12) + (gfn % 2 ** order)
         return into.type
       }
-      if ((lo & LO_RWX) === 0) return P2mType.MMIO_DM
-      table = (lo & ~0xfff) >>> 0
+      if (!format.isTable(lo, hi, level)) return hole
+      word = (lo & ~0xfff) >>> 2
     }
-    return P2mType.MMIO_DM
+    return hole
   }
 
-  /** Low word of the leaf that maps an address with any rights; 0 if there is none. */
-  #leafLo(gpa: number): number {
-    const u32 = this.#u32
-    const low = gpa >>> 0
-    let lo = 0
-    let index = low >>> 30
-    if (low === gpa) {
-      lo = u32[this.#root >>> 2] as number
-    } else {
-      if (!(gpa >= 0 && gpa < MAX_GFN * 4096)) return 0
-      lo = u32[(this.#root >>> 2) + ((gpa / 0x80_0000_0000) & 511) * 2] as number
-      index = (gpa / 0x4000_0000) & 511
-    }
-    if ((lo & LO_RWX) === 0) return 0
-    lo = u32[((lo & ~0xfff) >>> 2) + index * 2] as number
-    if ((lo & LO_RWX) === 0) return 0
-    // The order of a large leaf is handed on in bits that a leaf does not use: 8 for 1 GiB, 9 for 2 MiB.
-    if ((lo & LO_LARGE) !== 0) return lo | 0x100
-    lo = u32[((lo & ~0xfff) >>> 2) + ((low >>> 21) & 511) * 2] as number
-    if ((lo & LO_RWX) === 0) return 0
-    if ((lo & LO_LARGE) !== 0) return lo | 0x200
-    lo = u32[((lo & ~0xfff) >>> 2) + ((low >>> 12) & 511) * 2] as number
-    return (lo & LO_RWX) === 0 ? 0 : lo
-  }
-
-  #machine(lo: number, gpa: number): number {
-    const offset = (lo & 0x300) === 0 ? 0xfff : (lo & 0x100) === 0 ? 0x1f_ffff : 0x3fff_ffff
-    return ((lo & ~offset) | (gpa & offset)) >>> 0
+  /** Index of a frame's entry in its table; in the first of several where they lie side by side. */
+  #index(gfn: number, order: number): number {
+    if (order === 0) return gfn & 511
+    if (order === 9) return (gfn >>> 9) & 511
+    if (order === 27) return Math.floor(gfn / 0x800_0000)
+    return this.levels === 3 ? Math.floor(gfn / 0x4_0000) : Math.floor(gfn / 0x4_0000) & 511
   }
 
   /**
    * MA of the entry for a run, with tables made and larger leaves broken up on the way; what is mapped stays the same.
    * All frames for tables are taken before the first is used: a leaf is broken up all the way, or stays whole.
    *
+   * @param publish - how an entry becomes another, which maps the same
    * @throws P2mError `ERR_NO_MEMORY`; nothing has changed then
    */
-  path(gfn: number, order: number): number {
+  path(gfn: number, order: number, publish: EntryPublisher): number {
+    const { format } = this
     const target = order / 9 + 1
     let table = this.#root
     let spare: number[] | null = null
-    for (let level = LEVELS; level > target; level--) {
-      const ma = table + indexOf(gfn, level) * 8
+    for (let level = this.levels; level > target; level--) {
+      const ma = table + this.#index(gfn, (level - 1) * 9) * 8
       const lo = this.#u32[ma >>> 2] as number
       const hi = this.#u32[(ma >>> 2) + 1] as number
-      if (isTable(lo, hi, level)) {
+      if (format.isTable(lo, hi, level)) {
         table = (lo & ~0xfff) >>> 0
         continue
       }
       spare ??= this.#takeFrames(level - target)
       const mfn = spare.pop() as number
-      this.tables++
+      this.#control.tables++
       table = mfn * 4096
       // Filled before it is published: another thread's walk sees the leaf or all of its parts.
-      if (isLeaf(lo, hi, level)) this.#fillFromLeaf(table, lo, hi, (level - 1) * 9)
-      this.#memory.publishEntry(ma, tableLo(mfn), TABLE_HI)
+      if (format.isLeaf(lo, hi, level)) this.#fillFromLeaf(table, lo, hi, (level - 1) * 9)
+      publish.publish(ma, format.tableLo(mfn), format.tableHi)
     }
-    return table + indexOf(gfn, target) * 8
+    return table + this.#index(gfn, (target - 1) * 9) * 8
   }
 
   #takeFrames(count: number): number[] {
@@ -147,12 +237,13 @@ export class RadixTable {
    * type in consecutive, aligned machine frames. That entry is `wholeLo` and `wholeHi` then.
    */
   isWhole(gfn: number, order: number): boolean {
+    const { format } = this
     const target = order / 9 + 1
     let table = this.#root
-    for (let level = LEVELS; level >= target; level--) {
-      const word = (table + indexOf(gfn, level) * 8) >>> 2
+    for (let level = this.levels; level >= target; level--) {
+      const word = (table + this.#index(gfn, (level - 1) * 9) * 8) >>> 2
       const lo = this.#u32[word] as number
-      if (!isTable(lo, this.#u32[word + 1] as number, level)) return false
+      if (!format.isTable(lo, this.#u32[word + 1] as number, level)) return false
       table = (lo & ~0xfff) >>> 0
     }
     const word = table >>> 2
@@ -162,15 +253,15 @@ export class RadixTable {
     this.wholeHi = 0
     let step = 0
     if (lo !== 0 || hi !== 0) {
-      if (order > 18 || !isLeaf(lo, hi, target - 1)) return false
-      const type = typeOf(hi)
-      if (isForeign(type)) return false
+      if (order > 18 || !format.isLeaf(lo, hi, target - 1)) return false
+      const type = format.typeOf(hi)
+      if (((format.types.kinds[type] ?? 0) & KIND_LARGE) === 0) return false
       const mfn = lo >>> 12
-      if (isRam(type)) {
+      if (mfn !== 0) {
         if (mfn % 2 ** order !== 0) return false
         step = 2 ** (order - 9) * 4096
       }
-      this.wholeLo = leafLo(mfn, type, order)
+      this.wholeLo = format.leafLo(mfn === 0 ? INVALID_MFN : mfn, type, format.rightsOf(lo, hi), order)
       this.wholeHi = hi
     }
     for (let i = 1; i < 512; i++) {
@@ -180,70 +271,97 @@ export class RadixTable {
   }
 
   #fillFromLeaf(table: number, lo: number, hi: number, order: number): void {
-    const type = typeOf(hi)
     const step = 2 ** (order - 9)
     for (let i = 0; i < 512; i++) {
       const word = (table >>> 2) + i * 2
-      this.#u32[word] = leafLo((lo >>> 12) + i * step, type, order - 9)
+      this.#u32[word] = this.format.partLo(lo, i * step, order - 9)
       this.#u32[word + 1] = hi
     }
   }
 
-  /** Guest frame of the first foreign leaf below an entry, which maps from `gfn` on; −1 if there is none. */
-  foreignBelow(lo: number, hi: number, level: number, gfn: number): number {
-    if (isLeaf(lo, hi, level)) return isForeign(typeOf(hi)) ? gfn : -1
-    if (!isTable(lo, hi, level)) return -1
+  /** Guest frame of the first leaf below an entry, which maps from `gfn` on, of one of the `kinds`; −1 if there is none. */
+  findBelow(lo: number, hi: number, level: number, gfn: number, kinds: number): number {
+    const { format } = this
+    if (format.isLeaf(lo, hi, level)) return ((format.types.kinds[format.typeOf(hi)] ?? 0) & kinds) === 0 ? -1 : gfn
+    if (!format.isTable(lo, hi, level)) return -1
     const table = (lo & ~0xfff) >>> 2
     for (let i = 0; i < 512; i++) {
       const word = table + i * 2
       const below = gfn + i * 2 ** ((level - 2) * 9)
-      const found = this.foreignBelow(this.#u32[word] as number, this.#u32[word + 1] as number, level - 1, below)
+      const found = this.findBelow(this.#u32[word] as number, this.#u32[word + 1] as number, level - 1, below, kinds)
       if (found >= 0) return found
     }
     return -1
   }
 
-  /** Whether a leaf, of any type, covers a frame. */
-  isMapped(gfn: number): boolean {
+  /** All rights that leaves below an entry give. */
+  rightsBelow(lo: number, hi: number, level: number): number {
+    const { format } = this
+    if (format.isLeaf(lo, hi, level)) return format.rightsOf(lo, hi)
+    if (!format.isTable(lo, hi, level)) return 0
+    const table = (lo & ~0xfff) >>> 2
+    let rights = 0
+    for (let i = 0; i < 512; i++) {
+      const word = table + i * 2
+      rights |= this.rightsBelow(this.#u32[word] as number, this.#u32[word + 1] as number, level - 1)
+    }
+    return rights
+  }
+
+  /** Order of the leaf, of any type, that covers a frame; −1 if there is none. */
+  orderOfLeaf(gfn: number): number {
     let table = this.#root
-    for (let level = LEVELS; level >= 1; level--) {
-      const word = (table + indexOf(gfn, level) * 8) >>> 2
+    for (let level = this.levels; level >= 1; level--) {
+      const word = (table + this.#index(gfn, (level - 1) * 9) * 8) >>> 2
       const lo = this.#u32[word] as number
       const hi = this.#u32[word + 1] as number
-      if (isLeaf(lo, hi, level)) return true
-      if (!isTable(lo, hi, level)) return false
+      if (this.format.isLeaf(lo, hi, level)) return (level - 1) * 9
+      if (!this.format.isTable(lo, hi, level)) return -1
+      table = (lo & ~0xfff) >>> 0
+    }
+    return -1
+  }
+
+  /** Whether the entry for a run, or a leaf above it, is there at all. */
+  hasEntry(gfn: number, order: number): boolean {
+    let table = this.#root
+    for (let level = this.levels; level >= 1; level--) {
+      const word = (table + this.#index(gfn, (level - 1) * 9) * 8) >>> 2
+      const lo = this.#u32[word] as number
+      const hi = this.#u32[word + 1] as number
+      if (this.format.isLeaf(lo, hi, level)) return true
+      if (!this.format.isTable(lo, hi, level)) return false
+      if ((level - 1) * 9 === order) return true
       table = (lo & ~0xfff) >>> 0
     }
     return false
   }
 
-  #count(table: number, level: number): number {
-    let count = 1
-    for (let i = 0; level > 1 && i < 512; i++) {
-      const word = (table >>> 2) + i * 2
-      const lo = this.#u32[word] as number
-      if (isTable(lo, this.#u32[word + 1] as number, level)) count += this.#count((lo & ~0xfff) >>> 0, level - 1)
-    }
-    return count
+  /** Gives a table's frame back, and those of all tables below it: nobody can reach them any more. */
+  free(table: number, level: number): void {
+    this.#control.raiseReclaims()
+    this.#free(table, level)
   }
 
-  /** Gives a table's frame back, and those of all tables below it. */
-  free(table: number, level: number): void {
+  #free(table: number, level: number): void {
     for (let i = 0; level > 1 && i < 512; i++) {
       const word = (table >>> 2) + i * 2
       const lo = this.#u32[word] as number
-      if (isTable(lo, this.#u32[word + 1] as number, level)) this.free((lo & ~0xfff) >>> 0, level - 1)
+      if (this.format.isTable(lo, this.#u32[word + 1] as number, level)) this.#free((lo & ~0xfff) >>> 0, level - 1)
     }
     this.#memory.frames.free(table / 4096, 0)
-    this.tables--
+    this.#control.tables--
+  }
+
+  /** Entries of the top tables. */
+  get topEntries(): number {
+    return Math.min(this.#roots * 512, Math.ceil(this.#limit / 2 ** ((this.levels - 1) * 9)))
   }
 }
 
-function indexOf(gfn: number, level: number): number {
-  if (level === 1) return gfn & 511
-  if (level === 2) return (gfn >>> 9) & 511
-  if (level === 3) return (gfn >>> 18) & 511
-  return (gfn / 0x800_0000) & 511
+/** How an entry becomes another. */
+export interface EntryPublisher {
+  publish(ma: number, lo: number, hi: number): void
 }
 
 /** The error for a table that there is no frame for. */

@@ -10,14 +10,28 @@ export const P2mType = {
   RAM_RO: 3,
   /** A hole: a device model answers. What no leaf covers is of this type. */
   MMIO_DM: 4,
-  /** A real device's page. Reserved: there are none yet. */
+  /** A real device's page. Writes to ranges that have been declared read-only are discarded. */
   MMIO_DIRECT: 5,
+  /** RAM that gets its frame when it is accessed first. */
+  POPULATE_ON_DEMAND: 6,
   /** A frame that another guest granted, to be read and written. */
   GRANT_MAP_RW: 7,
   /** A frame that another guest granted, to be read; writes are discarded. */
   GRANT_MAP_RO: 8,
+  /** RAM that a pager is about to take; it has its frame still. */
+  RAM_PAGING_OUT: 9,
+  /** RAM whose contents a pager has. */
+  RAM_PAGED: 10,
+  /** RAM that somebody waits for: the pager is to bring it back. It has a frame already or has none yet. */
+  RAM_PAGING_IN: 11,
+  /** RAM whose frame has other users with equal contents: the first write makes a copy. */
+  RAM_SHARED: 12,
+  /** A frame that failed: whoever touches it ends the domain. */
+  RAM_BROKEN: 13,
   /** Another guest's frame. */
   MAP_FOREIGN: 14,
+  /** RAM whose writes go to one device model for as long as it claims them. */
+  IOREQ_SERVER: 15,
 } as const
 
 /** One of the `P2mType` numbers. */
@@ -30,22 +44,75 @@ export const P2M_WRITE = 2
 /** See {@link P2M_READ}. */
 export const P2M_EXECUTE = 4
 
-/** By type. */
-const RIGHTS: readonly number[] = [7, 0, 5, 5, 0, 7, 0, 3, 1, 0, 0, 0, 0, 0, 3]
+/** Counts as RAM of the guest's: with a frame, or with a claim to one. */
+export const KIND_RAM = 1
+/** The guest's own frame: referenced by the leaf, and released with it. */
+export const KIND_OWN = 2
+/** Somebody else's frame, to be unmapped by its own call before anything takes its place. */
+export const KIND_FOREIGN = 4
+/** No frame can be given out for it. */
+export const KIND_HOLE = 8
+/** May be a leaf of more than 4 KiB, and be merged to one. */
+export const KIND_LARGE = 16
+/** Cannot be without a frame. */
+export const KIND_FRAME = 32
+/** RAM that can be inserted, populated and retyped as one likes. */
+export const KIND_PLAIN = 64
+/** A device's frame: nobody's RAM, not counted, replaced by its own call only. */
+export const KIND_DEVICE = 128
 
-/** Rights that a type gives. */
+/** What the types of an architecture are: by type number. */
+export interface TypeTable {
+  /** `KIND_` bits. */
+  readonly kinds: readonly number[]
+  /** `P2M_` bits. */
+  readonly rights: readonly number[]
+  /** The type of what no leaf covers. */
+  readonly hole: number
+  /** The type of ordinary RAM. */
+  readonly ram: number
+}
+
+const PLAIN = KIND_RAM | KIND_OWN | KIND_FRAME | KIND_LARGE | KIND_PLAIN
+
+/** x86. Source: `../shared/reference/p2m-mapcache.md`, "Types", after Xen's p2m.h. */
+export const X86_TYPES: TypeTable = {
+  kinds: [
+    PLAIN,
+    KIND_HOLE | KIND_LARGE,
+    PLAIN,
+    PLAIN,
+    KIND_HOLE | KIND_LARGE,
+    KIND_DEVICE | KIND_FRAME | KIND_LARGE,
+    KIND_LARGE,
+    KIND_FOREIGN | KIND_FRAME,
+    KIND_FOREIGN | KIND_FRAME,
+    KIND_RAM | KIND_OWN | KIND_FRAME,
+    KIND_RAM | KIND_HOLE,
+    KIND_RAM | KIND_OWN | KIND_HOLE,
+    KIND_RAM | KIND_OWN | KIND_FRAME,
+    KIND_OWN | KIND_FRAME,
+    KIND_FOREIGN | KIND_FRAME,
+    KIND_RAM | KIND_OWN | KIND_FRAME,
+  ],
+  rights: [7, 0, 5, 5, 0, 7, 0, 3, 1, 0, 0, 0, 5, 0, 3, 7],
+  hole: P2mType.MMIO_DM,
+  ram: P2mType.RAM_RW,
+}
+
+/** Rights that an x86 type gives. IOREQ_SERVER loses the one to write while its writes are claimed. */
 export function rightsOf(type: number): number {
-  return RIGHTS[type] ?? 0
+  return X86_TYPES.rights[type] ?? 0
 }
 
-/** Whether a type is RAM of the guest's own. */
+/** Whether an x86 type is RAM of the guest's own, with a frame or, paged out, without. */
 export function isRam(type: number): boolean {
-  return type === P2mType.RAM_RW || type === P2mType.RAM_LOGDIRTY || type === P2mType.RAM_RO
+  return ((X86_TYPES.kinds[type] ?? 0) & KIND_RAM) !== 0
 }
 
-/** Whether a type is somebody else's frame, for as long as he lets it be: neither the guest's RAM nor a hole. */
+/** Whether an x86 type is somebody else's frame, for as long as he lets it be: neither the guest's RAM nor a hole. */
 export function isForeign(type: number): boolean {
-  return type === P2mType.MAP_FOREIGN || type === P2mType.GRANT_MAP_RW || type === P2mType.GRANT_MAP_RO
+  return ((X86_TYPES.kinds[type] ?? 0) & KIND_FOREIGN) !== 0
 }
 
 /** "No machine frame". */

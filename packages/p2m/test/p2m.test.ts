@@ -3,7 +3,7 @@ import { beforeEach, describe, expect, test } from 'vitest'
 import { INVALID_MFN, P2m, P2mEntry, P2mError, P2mType, type P2mLeaf } from '../src/index.ts'
 
 const MIB = 1 << 20
-const { RAM_RW, RAM_RO, RAM_LOGDIRTY, MMIO_DM, INVALID, MMIO_DIRECT } = P2mType
+const { RAM_RW, RAM_RO, RAM_LOGDIRTY, MMIO_DM, INVALID, IOREQ_SERVER } = P2mType
 
 let memory: MachineMemory
 let p2m: P2m
@@ -22,7 +22,8 @@ beforeEach(() => {
 function at(gfn: number): { mfn: number; type: number; order: number; rights: number } {
   const entry = new P2mEntry()
   p2m.lookup(gfn, entry)
-  return { ...entry }
+  const { mfn, type, order, rights } = entry
+  return { mfn, type, order, rights }
 }
 
 function codeOf(action: () => unknown): string {
@@ -87,7 +88,7 @@ describe('what a guest frame is', () => {
 
   test('a second view on the tables sees the same map', () => {
     p2m.insertRange(0x100, 0x300, 0x500, RAM_RW)
-    const other = P2m.attach(MachineMemory.attach(memory.memory), p2m.root)
+    const other = P2m.attach(MachineMemory.attach(memory.memory), p2m.ma)
     expect(other.translate(0x5f_f000)).toBe(0x7f_f000)
     expect(other.tableBytes).toBe(p2m.tableBytes)
     other.insert(0x100, 0x400, 0, RAM_RO)
@@ -360,7 +361,7 @@ describe('misuse', () => {
     { given: 'machine frame 0', code: 'ERR_RANGE', action: () => p2m.insert(0, 0, 0, RAM_RW) },
     { given: 'RAM without a frame', code: 'ERR_RANGE', action: () => p2m.insert(0, INVALID_MFN, 0, RAM_RW) },
     { given: 'a hole with a frame', code: 'ERR_TYPE', action: () => p2m.insert(0, 1, 0, MMIO_DM) },
-    { given: 'a type that there is not yet', code: 'ERR_TYPE', action: () => p2m.insert(0, 1, 0, MMIO_DIRECT) },
+    { given: 'a type with a call of its own', code: 'ERR_TYPE', action: () => p2m.insert(0, 1, 0, IOREQ_SERVER) },
     { given: 'an unknown type', code: 'ERR_TYPE', action: () => p2m.insert(0, 1, 0, 63) },
     { given: 'RAM retyped as a hole', code: 'ERR_TYPE', action: () => p2m.setType(0, 1, MMIO_DM) },
     { given: 'a hole populated as a hole', code: 'ERR_TYPE', action: () => p2m.populate(0, 1, MMIO_DM) },

@@ -1,0 +1,157 @@
+import type { MachineMemory } from '@retrap/memory'
+import { P2mError } from './errors.ts'
+
+const MAGIC = 0x6d32_7031
+const C_MAGIC = 0
+const C_ROOT = 1
+const C_LOCK = 2
+const C_TABLES = 3
+const C_RECLAIMS = 4
+const C_CHANGES = 5
+/** Format and size of guest-physical addresses: see {@link ControlBlock.shape}. */
+const C_SHAPE = 6
+/** MA of the frame counts; 0 without. */
+const C_COUNTS = 7
+/** Words that the features have, by number; see {@link ControlBlock.word}. */
+const C_WORDS = 16
+const C_FRAMES = 64
+
+/** Words of the block that belong to features. All are zero in a new map. */
+export const ControlWord = {
+  /** Server and flags of the claim on IOREQ_SERVER. */
+  IOREQ_CLAIM: 0,
+  /** First frame of populate-on-demand's cached runs of 4 KiB and of 2 MiB. */
+  POD_SMALL: 1,
+  POD_LARGE: 2,
+  /** Frames in the cache. */
+  POD_CACHED: 3,
+  /** Guest frame, divided by 512, from which an emergency sweep goes on downwards. */
+  POD_SWEEP: 4,
+  /** Default access of what is inserted, plus 1; 0 = all. */
+  DEFAULT_ACCESS: 5,
+  /** Read-only ranges of devices' frames: how many, and the first of as many pairs. */
+  READ_ONLY_COUNT: 6,
+  READ_ONLY_FIRST: 128,
+} as const
+
+/** Pairs of {@link ControlWord.READ_ONLY_FIRST}. */
+export const READ_ONLY_MOST = 256
+
+/**
+ * What all views of a map share besides its tables: a frame of machine memory with the writers' lock and the counts.
+ *
+ * Only who holds the lock changes anything in it.
+ */
+export class ControlBlock {
+  readonly ma: number
+  readonly #u32: Uint32Array
+  readonly #i32: Int32Array
+  readonly #shared: boolean
+  readonly #base: number
+  #mine = false
+
+  /** A new one, in a zeroed frame. */
+  static create(memory: MachineMemory, mfn: number, root: number, shape: number, counts: number): ControlBlock {
+    const base = mfn * 1024
+    memory.u32[base + C_COUNTS] = counts
+    memory.u32[base + C_ROOT] = root
+    memory.u32[base + C_SHAPE] = shape
+    memory.u32[base + C_MAGIC] = MAGIC
+    return new ControlBlock(memory, mfn * 4096)
+  }
+
+  /** @throws P2mError `ERR_STATE` if there is none at `ma` */
+  constructor(memory: MachineMemory, ma: number) {
+    if (ma % 4096 !== 0 || memory.u32[ma >>> 2] !== MAGIC) {
+      throw new P2mError('ERR_STATE', `no map has its control block at machine address ${ma}`, { ma })
+    }
+    this.ma = ma
+    this.#u32 = memory.u32
+    this.#i32 = memory.i32
+    this.#shared = memory.shared
+    this.#base = ma >>> 2
+  }
+
+  /** MA of the top table, or of the first of several. */
+  get root(): number {
+    return this.#u32[this.#base + C_ROOT] as number
+  }
+
+  /** Bits of guest-physical addresses; plus 256 for LPAE, whose VMID is in bits 31:16. */
+  get shape(): number {
+    return this.#u32[this.#base + C_SHAPE] as number
+  }
+
+  /** MA of the frame counts; 0 without. */
+  get counts(): number {
+    return this.#u32[this.#base + C_COUNTS] as number
+  }
+
+  /**
+   * Waits until no other view changes the map. What is done under the lock is short, and waits for nothing.
+   *
+   * @throws P2mError `ERR_BUSY` if this view has it already: a listener would change the map that is being changed
+   */
+  lock(): void {
+    if (this.#mine) {
+      throw new P2mError('ERR_BUSY', 'the map is being changed: a listener cannot change it, only what it tells can')
+    }
+    if (this.#shared) while (Atomics.compareExchange(this.#i32, this.#base + C_LOCK, 0, 1) !== 0);
+    this.#mine = true
+  }
+
+  unlock(): void {
+    this.#mine = false
+    if (this.#shared) Atomics.store(this.#i32, this.#base + C_LOCK, 0)
+  }
+
+  /** Frames in use for tables. */
+  get tables(): number {
+    return this.#u32[this.#base + C_TABLES] as number
+  }
+
+  set tables(value: number) {
+    this.#u32[this.#base + C_TABLES] = value
+  }
+
+  /** Raised before a table is freed: a walk that saw the same number on both sides saw tables only. */
+  get reclaims(): number {
+    return Atomics.load(this.#u32, this.#base + C_RECLAIMS)
+  }
+
+  raiseReclaims(): void {
+    Atomics.add(this.#u32, this.#base + C_RECLAIMS, 1)
+  }
+
+  /** Raised by each change, in any view. */
+  get changes(): number {
+    return Atomics.load(this.#u32, this.#base + C_CHANGES)
+  }
+
+  raiseChanges(): void {
+    Atomics.add(this.#u32, this.#base + C_CHANGES, 1)
+  }
+
+  /** Guest frames of a type. */
+  frames(type: number): number {
+    return this.#u32[this.#base + C_FRAMES + type] as number
+  }
+
+  addFrames(type: number, count: number): void {
+    this.#u32[this.#base + C_FRAMES + type]! += count
+  }
+
+  /** One of the {@link ControlWord}s. */
+  word(index: number): number {
+    return this.#u32[this.#base + C_WORDS + index] as number
+  }
+
+  setWord(index: number, value: number): void {
+    this.#u32[this.#base + C_WORDS + index] = value
+  }
+
+  /** So that nobody attaches to what is no map any more. */
+  close(): void {
+    this.#u32[this.#base + C_MAGIC] = 0
+  }
+}

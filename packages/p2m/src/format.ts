@@ -1,0 +1,39 @@
+import type { TypeTable } from './types.ts'
+
+/**
+ * How entries of a table are encoded. The masks are for walks that must be fast and look at the low word alone; the
+ * functions are for everything else. Frame 0 of the machine is never anybody's: a leaf with address 0 has no frame.
+ */
+export interface TableFormat {
+  readonly name: 'ept' | 'lpae'
+  readonly types: TypeTable
+  /** Bits of the low word of which at least one is set where hardware goes on with an entry. */
+  readonly present: number
+  /** Hardware takes an entry above level 1 for a leaf if the low word, exclusive-or `leafFlip`, has `leafBit`. */
+  readonly leafBit: number
+  readonly leafFlip: number
+  /** Bit of the low word that a leaf has which can be read. */
+  readonly read: number
+  /** … and written. */
+  readonly write: number
+  /** Software's bit of a leaf's high word: the map holds a reference to each of its frames. */
+  readonly counted: number
+  /** An entry that is in use is made invalid, and TLBs are flushed, before it becomes another. */
+  readonly breakBeforeMake: boolean
+  /** Low word of a leaf. `mfn` below 0 for one without a frame. */
+  leafLo(mfn: number, type: number, rights: number, order: number): number
+  leafHi(type: number, rights: number, access: number): number
+  tableLo(mfn: number): number
+  readonly tableHi: number
+  isLeaf(lo: number, hi: number, level: number): boolean
+  isTable(lo: number, hi: number, level: number): boolean
+  typeOf(hi: number): number
+  accessOf(hi: number): number
+  /** `P2M_` bits. */
+  rightsOf(lo: number, hi: number): number
+  /** The low word of a leaf for a frame of one that is `step` frames into it; `order` is the new leaf's. */
+  partLo(lo: number, step: number, order: number): number
+}
+
+/** Levels of a table of 4 KiB leaves, 2 MiB leaves and 1 GiB leaves; some have one more above. */
+export const LEAF_LEVELS = 3

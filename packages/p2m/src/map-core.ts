@@ -1,0 +1,252 @@
+import type { MachineMemory } from '@retrap/memory'
+import { rightsOfAccess } from './access.ts'
+import { anothersFrame } from './checks.ts'
+import { ControlWord, type ControlBlock } from './control-block.ts'
+import { FrameCounts } from './frame-counts.ts'
+import type { TableFormat } from './format.ts'
+import { RadixTable, type EntryPublisher, type TableShape } from './radix-table.ts'
+import { ReverseMap } from './reverse-map.ts'
+import { INVALID_MFN, KIND_DEVICE, KIND_FOREIGN, KIND_OWN, P2M_WRITE, P2mType } from './types.ts'
+
+/** Called when guest frames stop being backed by the machine frames named. */
+export type ReleaseListener = (gfn: number, mfn: number, order: number) => void
+
+/**
+ * Called when the translation of guest frames has changed in any way.
+ *
+ * @param lost - `P2M_` bits of the rights that some of them had and do not have now
+ */
+export type ChangeListener = (gfn: number, count: number, lost: number) => void
+
+/** Under what was there is special, and would have to be unmapped by its own call. */
+export const OVER_NOTHING_SPECIAL: number = KIND_FOREIGN | KIND_DEVICE
+
+/** A removal whose TLB flush has not been made yet. */
+interface Removal {
+  readonly gfn: number
+  readonly order: number
+  readonly lo: number
+  readonly hi: number
+}
+
+/**
+ * What a map's features are made of: its tables, the writers' lock, references to frames, and `replace`, the one place
+ * where entries that map something change.
+ */
+export class MapCore implements EntryPublisher {
+  readonly memory: MachineMemory
+  readonly control: ControlBlock
+  readonly format: TableFormat
+  readonly table: RadixTable
+  readonly counts: FrameCounts | null
+  readonly reverse: ReverseMap | null
+  releases: ReleaseListener[] = []
+  changes: ChangeListener[] = []
+  readonly #u32: Uint32Array
+  readonly #flushTlb: () => void
+  #removals: Removal[] = []
+
+  /** @param flushTlb - for formats that break before they make */
+  constructor(
+    memory: MachineMemory,
+    control: ControlBlock,
+    format: TableFormat,
+    shape: TableShape,
+    flushTlb: () => void,
+  ) {
+    this.memory = memory
+    this.control = control
+    this.format = format
+    this.table = new RadixTable(memory, control, format, shape)
+    this.counts = control.counts === 0 ? null : FrameCounts.attach(memory, control.counts)
+    this.reverse = control.counts === 0 ? null : new ReverseMap(memory, control.counts + memory.frameCount * 4)
+    this.#u32 = memory.u32
+    this.#flushTlb = flushTlb
+  }
+
+  /** Begins a change, which `end` ends whatever happens in between. @throws P2mError `ERR_BUSY` */
+  begin(): void {
+    this.control.lock()
+  }
+
+  end(): void {
+    try {
+      if (this.#removals.length > 0) this.#flushRemovals()
+    } finally {
+      this.control.unlock()
+    }
+  }
+
+  kindsOf(type: number): number {
+    return this.format.types.kinds[type] ?? 0
+  }
+
+  /** Rights of a leaf, by what it is and what it is allowed. */
+  rights(type: number, access: number, mfn: number, count: number): number {
+    let rights = this.format.types.rights[type] ?? 0
+    if (this.format.name === 'ept') {
+      if (type === P2mType.IOREQ_SERVER && this.control.word(ControlWord.IOREQ_CLAIM) !== 0) rights &= ~P2M_WRITE
+      if (type === P2mType.MMIO_DIRECT && this.isReadOnly(mfn, count)) rights &= ~P2M_WRITE
+    }
+    return rights & rightsOfAccess(access)
+  }
+
+  /** Whether device frames are, some of them, in a range that has been declared read-only. */
+  isReadOnly(mfn: number, count: number): boolean {
+    for (let i = 0; i < this.control.word(ControlWord.READ_ONLY_COUNT); i++) {
+      const first = this.control.word(ControlWord.READ_ONLY_FIRST + i * 2)
+      if (mfn < first + this.control.word(ControlWord.READ_ONLY_FIRST + i * 2 + 1) && first < mfn + count) return true
+    }
+    return false
+  }
+
+  /** What newly mapped frames are allowed. */
+  get defaultAccess(): number {
+    const word = this.control.word(ControlWord.DEFAULT_ACCESS)
+    return word === 0 ? 7 : word - 1
+  }
+
+  /**
+   * Maps one naturally aligned run.
+   *
+   * @param special - `KIND_`s that it must not replace
+   * @param handedOver - the frames' references are the map's already
+   */
+  put(
+    gfn: number,
+    order: number,
+    mfn: number,
+    type: number,
+    access: number = this.defaultAccess,
+    special: number = OVER_NOTHING_SPECIAL,
+    handedOver: boolean = false,
+  ): void {
+    const { format } = this
+    const rights = this.rights(type, access, mfn, 2 ** order)
+    const lo = format.leafLo(mfn, type, rights, order)
+    this.replace(gfn, order, lo, format.leafHi(type, rights, access), special, handedOver)
+  }
+
+  /**
+   * Publishes a leaf (or nothing, for zeros) over whatever covered the run, tells the listeners, drops references and frees
+   * the tables that it replaced. Under the lock.
+   *
+   * @throws P2mError `ERR_FOREIGN`, `ERR_NO_MEMORY`; nothing has changed then
+   */
+  replace(
+    gfn: number,
+    order: number,
+    lo: number,
+    hi: number,
+    special: number = OVER_NOTHING_SPECIAL,
+    handedOver: boolean = false,
+  ): void {
+    const { format, table } = this
+    const size = 2 ** order
+    const level = order / 9 + 1
+    const ma = table.path(gfn, order, this)
+    const oldLo = this.#u32[ma >>> 2] as number
+    const oldHi = this.#u32[(ma >>> 2) + 1] as number
+    const wasLeaf = format.isLeaf(oldLo, oldHi, level)
+    const isLeaf = format.isLeaf(lo, hi, level)
+    const type = isLeaf ? format.typeOf(hi) : 0
+    const mfn = isLeaf && lo >>> 12 !== 0 ? lo >>> 12 : INVALID_MFN
+    const own = mfn !== INVALID_MFN && (this.kindsOf(type) & KIND_OWN) !== 0
+    // A frame that stays where it is keeps its reference.
+    const sameFrame = own && wasLeaf && oldLo >>> 12 === mfn && (this.kindsOf(format.typeOf(oldHi)) & KIND_OWN) !== 0
+    if (sameFrame) hi = (hi | (oldHi & format.counted)) >>> 0
+    if (oldLo === lo && (oldHi === hi || (!wasLeaf && !isLeaf && oldHi === 0))) return
+    const inTheWay = special === 0 ? -1 : table.findBelow(oldLo, oldHi, level, gfn, special)
+    if (inTheWay >= 0 && !(wasLeaf && isLeaf && isSame(oldLo, oldHi, lo, hi, format))) throw anothersFrame(inTheWay)
+    const { counts } = this
+    if (own && !sameFrame && counts !== null) {
+      if (handedOver || counts.tryTake(mfn, size)) hi = (hi | format.counted) >>> 0
+      this.reverse?.set(mfn, gfn, size)
+    }
+    const lost = this.changes.length === 0 ? 0 : table.rightsBelow(oldLo, oldHi, level) & ~format.rightsOf(lo, hi)
+    if (isLeaf) this.control.addFrames(type, size)
+    if (!isLeaf && format.breakBeforeMake) {
+      // Nobody gets the frames before TLBs are flushed, which is done once for a whole change.
+      this.memory.publishEntry(ma, 0, 0)
+      this.control.raiseChanges()
+      this.#removals.push({ gfn, order, lo: oldLo, hi: oldHi })
+      return
+    }
+    this.publish(ma, lo, hi)
+    this.control.raiseChanges()
+    // TLBs first: whoever hears of a release may give the frame to somebody else.
+    for (const listener of this.changes) listener(gfn, size, lost)
+    this.#leave(oldLo, oldHi, level, gfn, gfn, own ? mfn : INVALID_MFN, sameFrame)
+    if (format.isTable(oldLo, oldHi, level)) table.free((oldLo & ~0xfff) >>> 0, level - 1)
+  }
+
+  /** Where no table leads there is nothing to clear, and none is made. */
+  clear(gfn: number, order: number, special: number = OVER_NOTHING_SPECIAL): void {
+    if (this.table.hasEntry(gfn, order)) this.replace(gfn, order, 0, 0, special)
+  }
+
+  /** Makes a leaf boundary at a guest frame. @throws P2mError `ERR_NO_MEMORY` */
+  split(gfn: number, order: number): void {
+    if (this.table.orderOfLeaf(gfn) > order) this.table.path(gfn - (gfn % 2 ** order), order, this)
+  }
+
+  publish(ma: number, lo: number, hi: number): void {
+    const { format } = this
+    if (format.breakBeforeMake) {
+      const oldLo = this.#u32[ma >>> 2] as number
+      if ((oldLo & format.present) !== 0) {
+        this.memory.publishEntry(ma, 0, 0)
+        this.#flushTlb()
+      }
+    }
+    this.memory.publishEntry(ma, lo, hi)
+  }
+
+  #flushRemovals(): void {
+    const removals = this.#removals
+    this.#removals = []
+    this.#flushTlb()
+    const { table } = this
+    for (const { gfn, order, lo, hi } of removals) {
+      const level = order / 9 + 1
+      const lost = this.changes.length === 0 ? 0 : table.rightsBelow(lo, hi, level)
+      for (const listener of this.changes) listener(gfn, 2 ** order, lost)
+      this.#leave(lo, hi, level, gfn, gfn, INVALID_MFN, false)
+      if (this.format.isTable(lo, hi, level)) table.free((lo & ~0xfff) >>> 0, level - 1)
+    }
+  }
+
+  /**
+   * Counts the leaves below an entry out, reports their frames that are not those of the run that starts at `kept`, and
+   * drops their references.
+   */
+  #leave(lo: number, hi: number, level: number, gfn: number, base: number, kept: number, sameFrame: boolean): void {
+    const { format } = this
+    if (format.isTable(lo, hi, level)) {
+      const table = (lo & ~0xfff) >>> 2
+      for (let i = 0; i < 512; i++) {
+        const word = table + i * 2
+        const below = gfn + i * 2 ** ((level - 2) * 9)
+        this.#leave(this.#u32[word] as number, this.#u32[word + 1] as number, level - 1, below, base, kept, false)
+      }
+      return
+    }
+    if (!format.isLeaf(lo, hi, level)) return
+    const order = (level - 1) * 9
+    const size = 2 ** order
+    const type = format.typeOf(hi)
+    const mfn = lo >>> 12
+    this.control.addFrames(type, -size)
+    if (mfn === 0 || (this.kindsOf(type) & KIND_OWN) === 0) return
+    if (kept === INVALID_MFN || mfn !== kept + (gfn - base)) {
+      this.reverse?.clear(mfn, gfn, size)
+      for (const listener of this.releases) listener(gfn, mfn, order)
+    }
+    if (!sameFrame && (hi & format.counted) !== 0) this.counts?.drop(mfn, size)
+  }
+}
+
+/** Whether two leaves are of one type and frame: then rights and access alone differ. */
+function isSame(oldLo: number, oldHi: number, lo: number, hi: number, format: TableFormat): boolean {
+  return oldLo >>> 12 === lo >>> 12 && format.typeOf(oldHi) === format.typeOf(hi)
+}
