@@ -18,7 +18,7 @@ import type {
 } from '@retrap/ioreq'
 import { InterruptFabric, interruptFabricBytes } from '@retrap/irqchip'
 import type { MachineMemory } from '@retrap/memory'
-import { P2m } from '@retrap/p2m'
+import { FrameCounts, P2m } from '@retrap/p2m'
 import { X86Engine } from '@retrap/x86-cpu'
 import type { CpuModel, Exit } from '@retrap/x86-cpu'
 import type { DomainClock } from './clock.ts'
@@ -42,6 +42,8 @@ export type DomainExit =
 export interface DomainOptions {
   /** Has room for RAM, the arena of decoded code, and about 400 KiB a vCPU. */
   readonly memory: MachineMemory
+  /** One for all domains in this memory; default its own. */
+  readonly frameCounts?: FrameCounts
   /** vCPUs, 1–128. */
   readonly vcpus: number
   /** Real or deterministic time. */
@@ -104,6 +106,8 @@ const EVENT_LOOP_NS = 4_000_000
 export class Domain {
   /** The machine that it lives in. */
   readonly memory: MachineMemory
+  /** Who holds which frame of machine memory. */
+  readonly frameCounts: FrameCounts
   /** Its map of guest frames; empty at first. */
   readonly p2m: P2m
   /** Its RAM by guest-physical address. */
@@ -151,7 +155,8 @@ export class Domain {
     this.clock = options.clock
     this.random = options.random
     this.#sleeper = options.sleeper
-    this.p2m = P2m.create(options.memory)
+    this.frameCounts = options.frameCounts ?? FrameCounts.create(options.memory)
+    this.p2m = P2m.create(options.memory, { counts: this.frameCounts })
     this.guestMemory = new GuestMemory(options.memory, this.p2m)
     this.timers = new TimerQueue(options.clock)
     this.dispatch = new IoDispatch({

@@ -38,20 +38,24 @@ export class FirmwareArea {
    */
   constructor(domain: Domain, image: Uint8Array, regions: readonly RomRegion[]) {
     this.#domain = domain
-    const { memory, p2m } = domain
+    const { memory, p2m, frameCounts } = domain
     const frames: number[] = []
     for (let at = 0; at < image.length; at += PAGE_BYTES) {
       const mfn = memory.frames.allocate(0)
+      frameCounts.adopt(mfn, 1)
       memory.write(mfn * PAGE_BYTES, image.subarray(at, at + PAGE_BYTES))
       frames.push(mfn)
     }
     // Where no ROM answers, the bus floats high.
     const floating = memory.frames.allocate(0)
+    frameCounts.adopt(floating, 1)
     memory.write(floating * PAGE_BYTES, new Uint8Array(PAGE_BYTES).fill(0xff))
     const entry = new P2mEntry()
     for (let page = 0; page < AREA_PAGES; page++) {
       p2m.lookup(AREA_FIRST_GFN + page, entry)
       this.#ram.push(entry.mfn)
+      // ROM and RAM take turns: neither is given up while it is not seen.
+      frameCounts.tryTake(entry.mfn, 1)
       this.#rom.push(floating)
       this.#writesToRam.push(false)
     }

@@ -134,8 +134,8 @@ const MIB = 1 << 20
 /** vCPU state, logs, request pages and table frames, beside RAM and the code arena. */
 const FIXED_OVERHEAD = 4 * MIB
 const VCPU_OVERHEAD = 512 * 1024
-/** Eight bytes for each frame of 4 KiB: its generation, and its place in the allocator and the p2m. */
-const FRAME_RECORD_SHARE = 512
+/** Sixteen bytes for each frame of 4 KiB: its generation, its users, and its place in the allocator and the p2m. */
+const FRAME_RECORD_SHARE = 256
 /** 2026-01-01, for machines whose runs must agree. */
 const DETERMINISTIC_EPOCH = 1_767_225_600
 const CONSOLE_PORT = 0x3f8

@@ -32,8 +32,3 @@ export function rightsOfAccess(access: number): number {
   const rights = RIGHTS[access] ?? 0
   return (rights & P2M_READ) === 0 ? rights & ~P2M_WRITE : rights
 }
-
-/** Whether a number is one of {@link P2mAccess}. */
-export function isAccess(access: number): boolean {
-  return access in RIGHTS
-}
