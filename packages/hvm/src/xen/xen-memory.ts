@@ -93,36 +93,24 @@ export class XenMemory {
   /** Puts RAM at guest frames, whatever was there. @returns false where there is none to be had, or another's frame is in the way */
   populate(gfn: number, count: number): boolean {
     if (!isFrame(gfn) || gfn + count > GUEST_FRAMES) return false
-    const old = this.#ramIn(gfn, count)
-    const replaced = old.reduce((sum, run) => sum + run.count, 0)
+    const replaced = this.#ramIn(gfn, count)
     if (this.current - replaced + count > this.maximum) return false
     if (!tryTo(() => this.#p2m.populate(gfn, count))) return false
-    for (const run of old) this.#free(run.mfn, run.count)
     this.#current += count - replaced
     return true
   }
 
-  /** RAM of the guest's own among guest frames. */
-  #ramIn(gfn: number, count: number): { mfn: number; count: number }[] {
-    const runs: { mfn: number; count: number }[] = []
+  /** Frames of RAM of the guest's own among guest frames. */
+  #ramIn(gfn: number, count: number): number {
     const entry = this.#entry
+    let frames = 0
     for (let at = gfn; at < gfn + count;) {
       const type = this.#p2m.lookup(at, entry)
       const run = Math.min(gfn + count - at, 2 ** entry.order - (at % 2 ** entry.order))
-      if (isRam(type) && !this.#isPage(at, entry.mfn)) runs.push({ mfn: entry.mfn, count: run })
+      if (isRam(type) && !this.#isPage(at, entry.mfn)) frames += run
       at += run
     }
-    return runs
-  }
-
-  /** Gives frames back to the machine. */
-  #free(mfn: number, count: number): void {
-    const { frames } = this.#memory
-    for (let at = mfn; at < mfn + count;) {
-      const order = at % 512 === 0 && mfn + count - at >= 512 ? 9 : 0
-      frames.free(at, order)
-      at += 2 ** order
-    }
+    return frames
   }
 
   /** Takes RAM out of the map, and gives it back. @returns the frames taken, up to the first that is no RAM */
@@ -136,10 +124,7 @@ export class XenMemory {
       const run = Math.min(count - done, 2 ** order - (at % 2 ** order))
       if (!tryTo(() => this.#p2m.remove(at, mfn, run))) break
       this.#thinned.add(at - (at % TABLE_FRAMES))
-      if (!this.#isPage(at, mfn)) {
-        this.#current -= run
-        this.#free(mfn, run)
-      }
+      if (!this.#isPage(at, mfn)) this.#current -= run
       done += run
     }
     return done
