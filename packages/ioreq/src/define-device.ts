@@ -7,6 +7,7 @@ import type {
   RegionOptions,
   Word64,
 } from './device.ts'
+import type { InvalidatedFrames } from './invalidation.ts'
 import { IoreqError } from './errors.ts'
 
 /** The handlers of a {@link DeviceDefinition} or of one of its ranges. */
@@ -40,7 +41,7 @@ export interface DeviceDefinition extends DeviceHandlers {
   /** For lines, timers, DMA and PCI; called after the ranges have been claimed. */
   attach?(context: DeviceContext): void
   timeOffset?(seconds: number): void
-  invalidate?(): void
+  invalidate?(frames: readonly InvalidatedFrames[] | null): void | Promise<void>
   reset?(): void
   save?(): unknown
   restore?(state: unknown): void
@@ -83,7 +84,7 @@ export function defineDevice(definition: DeviceDefinition): DeviceModel {
       definition.attach?.(context)
     },
     ...(definition.timeOffset && { timeOffset: (seconds: number) => definition.timeOffset!(seconds) }),
-    ...(definition.invalidate && { invalidate: () => definition.invalidate!() }),
+    ...(definition.invalidate && { invalidate: definition.invalidate.bind(definition) }),
     ...(definition.reset && { reset: () => definition.reset!() }),
     ...(definition.save && { save: () => definition.save!() }),
     ...(definition.restore && { restore: (state: unknown) => definition.restore!(state) }),

@@ -1,6 +1,7 @@
 import { DeviceSet, type DeviceHostState, type DevicePlatform, type DeviceSetOwner } from './device-set.ts'
 import type { DeviceModel } from './device.ts'
 import type { IoDispatch } from './dispatch.ts'
+import type { InvalidationNotice } from './invalidation.ts'
 import { XEN_DMOP_IO_RANGE_MEMORY, XEN_DMOP_IO_RANGE_PCI, XEN_DMOP_IO_RANGE_PORT } from './layout.ts'
 import type { ClaimedRegion } from './region.ts'
 import { createIoRequest, type IoRequest } from './request.ts'
@@ -142,6 +143,26 @@ export class DeviceHost implements LocalRegions, IoreqTransport, DeviceSetOwner 
   /** @internal */
   cancel(vcpu: number): void {
     this.#set.cancel(vcpu)
+  }
+
+  /** @internal */
+  announce(vcpu: number, notice: InvalidationNotice): void {
+    this.#set.announce(vcpu, notice.frames)
+  }
+
+  /** @internal */
+  dropMappings(done: () => void): void {
+    this.#set.dropMappings(null, done)
+  }
+
+  /** @internal */
+  holder(): string | undefined {
+    return this.#set.holder
+  }
+
+  /** @internal */
+  endMappings(): void {
+    this.#set.endMappings()
   }
 
   // ---- DeviceSetOwner ----

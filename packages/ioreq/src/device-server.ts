@@ -1,7 +1,8 @@
 import { DeviceSet, type DeviceHostState, type DevicePlatform, type DeviceSetOwner } from './device-set.ts'
-import type { DeviceDma, DeviceModel, InterruptLine, Timer } from './device.ts'
+import type { DeviceModel, InterruptLine, Timer } from './device.ts'
 import { IoreqError } from './errors.ts'
 import { FRAME_VERSION, NO_VCPU, type Frame, type FrameRange } from './frames.ts'
+import type { InvalidatedFrames } from './invalidation.ts'
 import { XEN_DMOP_IO_RANGE_MEMORY, XEN_DMOP_IO_RANGE_PCI, XEN_DMOP_IO_RANGE_PORT } from './layout.ts'
 import { MAX_DMA_BYTES } from './remote-server.ts'
 import type { IoRequest } from './request.ts'
@@ -95,6 +96,7 @@ export class DeviceServer implements DeviceSetOwner {
 
   /** Says that all models are there: the guest finds them from now on. */
   ready(): void {
+    this.#link.send({ kind: 'wantFrames' })
     this.#link.send({ kind: 'ready', name: this.#options.name ?? 'devices' })
   }
 
@@ -183,6 +185,8 @@ export class DeviceServer implements DeviceSetOwner {
       case 'detach':
         this.#set.detach(frame.device)
         return
+      case 'invalidate':
+        return this.#set.announce(frame.vcpu, frame.all ? null : framesOf(frame.gone, frame.readOnly))
       case 'message':
         this.setTime(frame.now)
         return this.#guard('message', () => this.#options.onMessage?.(frame.bytes))
@@ -265,7 +269,7 @@ export class DeviceServer implements DeviceSetOwner {
     }
   }
 
-  #dma(): DeviceDma {
+  #dma(): DevicePlatform['dma'] {
     const link = this.#link
     const callSync = (frame: Frame): Extract<Frame, { kind: 'dmaDone' }> => {
       if (link.callSync !== undefined) return link.callSync(frame)
@@ -343,6 +347,13 @@ export class DeviceServer implements DeviceSetOwner {
   failed(device: string, what: string, error: unknown): void {
     this.#link.send({ kind: 'fault', vcpu: NO_VCPU, device, what, message: messageOf(error) })
   }
+}
+
+function framesOf(gone: readonly FrameRange[], readOnly: readonly FrameRange[]): InvalidatedFrames[] {
+  const framesIn =
+    (writesOnly: boolean) =>
+    ([first, last]: FrameRange): InvalidatedFrames => ({ gfn: first, count: last - first + 1, writesOnly })
+  return [...gone.map(framesIn(false)), ...readOnly.map(framesIn(true))]
 }
 
 function messageOf(error: unknown): string {

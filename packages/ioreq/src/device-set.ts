@@ -14,7 +14,9 @@ import type {
   Timer,
   Word64,
 } from './device.ts'
+import { Countdown, ModelMemory, type DeviceMemory } from './device-memory.ts'
 import { hex, IoreqError } from './errors.ts'
+import type { InvalidatedFrames } from './invalidation.ts'
 import {
   IOREQ_READ,
   IOREQ_TYPE_COPY,
@@ -37,6 +39,11 @@ export interface DevicePlatform {
   timer(callback: (deadlineNs: number) => void): Timer
   /** Guest RAM. Without the asynchronous forms, they are the others at once. */
   readonly dma: Dma & Partial<DeviceDma>
+  /**
+   * Gives a device model its own way to guest RAM, which knows what the model has mapped. Without it, models copy by `dma`
+   * and cannot map.
+   */
+  openMemory?(): DeviceMemory
   interruptLine(irq: number): InterruptLine
   /** The wire of one function's INTx pin (1–4). Without it, functions have no wire. */
   pciInterrupt?(device: number, pin: number): InterruptLine
@@ -72,6 +79,7 @@ interface Attached {
   readonly model: DeviceModel
   detached: boolean
   readonly timers: Timer[]
+  readonly memory: ModelMemory
 }
 
 /** An access in progress, as its handler sees it. */
@@ -105,7 +113,8 @@ class PendingAccess implements AccessRequest {
  */
 export class DeviceSet {
   readonly #platform: DevicePlatform
-  readonly #dma: DeviceDma
+  /** For requests whose data is a pointer. */
+  readonly #dma: ModelMemory
   readonly #owner: DeviceSetOwner
   readonly #table: RegionTable
   readonly #attached = new Map<string, Attached>()
@@ -115,10 +124,14 @@ export class DeviceSet {
   readonly #accesses: (PendingAccess | null)[] = []
   readonly #word: Word64 = { lo: 0, hi: 0 }
   readonly #bytes = new Uint8Array(8)
+  /** By vCPU, what its next INVALIDATE request is about, where that has been said. */
+  readonly #announced = new Map<number, readonly InvalidatedFrames[] | null>()
+  /** Buffered writes that have been begun and not ended. */
+  readonly #buffered = new Set<Promise<void>>()
 
   constructor(platform: DevicePlatform, owner: DeviceSetOwner) {
     this.#platform = platform
-    this.#dma = withAsyncDma(platform.dma)
+    this.#dma = new ModelMemory(platform)
     this.#owner = owner
     this.#table = new RegionTable((kind) => owner.claimsChanged(kind))
   }
@@ -134,7 +147,7 @@ export class DeviceSet {
     if (this.#attached.has(model.name)) {
       throw new IoreqError('ERR_EXISTS', `a device model named ${model.name} is attached already`)
     }
-    const attached: Attached = { model, detached: false, timers: [] }
+    const attached: Attached = { model, detached: false, timers: [], memory: new ModelMemory(this.#platform) }
     this.#attached.set(model.name, attached)
     try {
       model.attach(this.#context(attached))
@@ -142,6 +155,7 @@ export class DeviceSet {
       this.#attached.delete(model.name)
       for (const region of this.#table.regions.filter((r) => r.device === model.name)) region.unmap()
       for (const timer of attached.timers) timer.cancel()
+      attached.memory.close()
       throw error
     }
   }
@@ -171,7 +185,7 @@ export class DeviceSet {
       mapMmio: (gpa, bytes, handler, options) => map('mmio', gpa, bytes, handler, options),
       interruptLine: (irq) => platform.interruptLine(irq),
       signalMsi: (address, data) => platform.signalMsi(address, data),
-      dma: this.#dma,
+      dma: attached.memory,
       clock: platform.clock,
       timer: (callback) => {
         const timer = platform.timer((deadlineNs) => {
@@ -257,6 +271,8 @@ export class DeviceSet {
       this.#functionOwners.delete(bdf)
       this.#functions.delete(bdf)
     }
+    // Last: an INVALIDATE request that waited for it is answered now.
+    attached.memory.close()
     return true
   }
 
@@ -305,9 +321,12 @@ export class DeviceSet {
       if (region.direct) writeRegion(region, address - region.base, size, dataLo, dataHi)
       else {
         const access = new PendingAccess(-1)
-        writeRegionAsync(region, address - region.base, size, dataLo, dataHi, access).catch((error: unknown) =>
-          this.#owner.failed(region.device, `buffered write of ${size} bytes at ${hex(address)}`, error),
-        )
+        const write = writeRegionAsync(region, address - region.base, size, dataLo, dataHi, access)
+          .catch((error: unknown) =>
+            this.#owner.failed(region.device, `buffered write of ${size} bytes at ${hex(address)}`, error),
+          )
+          .finally(() => void this.#buffered.delete(write))
+        this.#buffered.add(write)
       }
     } catch (error) {
       this.#owner.failed(region.device, `buffered write of ${size} bytes at ${hex(address)}`, error)
@@ -372,13 +391,68 @@ export class DeviceSet {
 
   /** TIMEOFFSET and INVALIDATE: their answer is only that they have been taken. */
   #serveNotice(vcpu: number, access: PendingAccess, request: IoRequest): void {
-    if (request.type === IOREQ_TYPE_TIMEOFFSET) this.#timeOffset(request.dataLo, request.dataHi)
-    else if (request.type === IOREQ_TYPE_INVALIDATE) this.#notify('invalidate', (model) => model.invalidate?.())
-    else {
+    const answer = (): void => this.#answer(vcpu, access, 0xffff_ffff, 0xffff_ffff)
+    if (request.type === IOREQ_TYPE_TIMEOFFSET) {
+      this.#timeOffset(request.dataLo, request.dataHi)
+      answer()
+    } else if (request.type === IOREQ_TYPE_INVALIDATE) {
+      const frames = this.#announced.get(vcpu) ?? null
+      this.#announced.delete(vcpu)
+      this.dropMappings(frames, answer)
+    } else {
       const what = `a request of type ${request.type}, which there is not`
-      return this.#reject(vcpu, access, '', new IoreqError('ERR_INVALID', what))
+      this.#reject(vcpu, access, '', new IoreqError('ERR_INVALID', what))
     }
-    this.#answer(vcpu, access, 0xffff_ffff, 0xffff_ffff)
+  }
+
+  // ---- what the models have mapped ----
+
+  /** The next INVALIDATE request of a vCPU is about these frames only; null: about all. */
+  announce(vcpu: number, frames: readonly InvalidatedFrames[] | null): void {
+    this.#announced.set(vcpu, frames)
+  }
+
+  /**
+   * Has all models drop what they have mapped of guest frames.
+   *
+   * @param frames - null: all
+   * @param done - called when no mapping of them is held, and what was in flight, buffered writes included, has ended
+   */
+  dropMappings(frames: readonly InvalidatedFrames[] | null, done: () => void): void {
+    const open = new Countdown(done)
+    for (const write of this.#buffered) open.promise(write)
+    this.#drop(this.#dma, frames, open)
+    for (const { model, memory, detached } of this.#attached.values()) {
+      // Forgotten before the model is told: what it maps from then on is what is there now.
+      this.#drop(memory, frames, open)
+      if (detached || model.invalidate === undefined) continue
+      const failed = (error: unknown): void => this.#owner.failed(model.name, 'invalidate', error)
+      try {
+        const promise: unknown = model.invalidate(frames)
+        if (isPromise(promise)) open.promise(Promise.resolve(promise).catch(failed))
+      } catch (error) {
+        failed(error)
+      }
+    }
+    open.start()
+  }
+
+  #drop(memory: ModelMemory, frames: readonly InvalidatedFrames[] | null, open: Countdown): void {
+    memory.drop(frames)
+    for (const each of memory.toEnd) open.mappings(each)
+    for (const each of memory.inFlight) open.promise(each)
+  }
+
+  /** A model that still holds a mapping which has been asked for back. */
+  get holder(): string | undefined {
+    for (const { model, memory } of this.#attached.values()) if (memory.holds) return model.name
+    return undefined
+  }
+
+  /** Ends all mappings of all models, for good. */
+  endMappings(): void {
+    this.#dma.close()
+    for (const { memory } of this.#attached.values()) memory.close()
   }
 
   #timeOffset(lo: number, hi: number): void {
@@ -556,15 +630,5 @@ export class DeviceSet {
       fn.restore(saved)
     }
     for (const [name, saved] of Object.entries(state.devices)) this.#attached.get(name)!.model.restore!(saved)
-  }
-}
-
-/** Adds the asynchronous forms, where memory answers at once. */
-function withAsyncDma(dma: DevicePlatform['dma']): DeviceDma {
-  return {
-    read: (gpa, into) => dma.read(gpa, into),
-    write: (gpa, from) => dma.write(gpa, from),
-    readAsync: dma.readAsync?.bind(dma) ?? ((gpa, into) => Promise.resolve(dma.read(gpa, into))),
-    writeAsync: dma.writeAsync?.bind(dma) ?? ((gpa, from) => Promise.resolve(dma.write(gpa, from))),
   }
 }

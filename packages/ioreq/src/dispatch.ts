@@ -2,6 +2,7 @@ import { BufferedRing } from './buffered-ring.ts'
 import { CONFIG_ADDRESS_PORT, ConfigAddress } from './config-address.ts'
 import type { Dma, RangeHandler, Region, RegionOptions } from './device.ts'
 import { hex, IoreqError } from './errors.ts'
+import { INVALIDATE_ALL, type InvalidationListener, type InvalidationNotice } from './invalidation.ts'
 import { badAnswer, FailureHandler, requestAddress, type DeviceFailure, type FailurePolicy } from './failures.ts'
 import {
   HVM_IOREQSRV_BUFIOREQ_OFF,
@@ -50,6 +51,8 @@ export interface IoDispatchOptions {
   onFailure?(failure: DeviceFailure): void
   /** Guest RAM, for requests whose data is a pointer. */
   readonly guestMemory?: Pick<Dma, 'read' | 'write'>
+  /** Told who has acknowledged an invalidation, and of servers that come and go. */
+  readonly invalidations?: InvalidationListener
   /** Windows of memory-mapped configuration space (ECAM). */
   readonly ecam?: readonly EcamWindow[]
   /** Supplies a zeroed 4096-byte page of machine memory for requests. Default: a buffer of its own. */
@@ -150,6 +153,7 @@ export class IoDispatch implements ServerOwner {
       deadlineMs: options.deadlineMs ?? Infinity,
       onComplete: options.onComplete?.bind(options),
       trace: this.#trace,
+      invalidations: options.invalidations,
       servers: () => this.#servers.filter((server) => server !== null),
     })
   }
@@ -185,6 +189,7 @@ export class IoDispatch implements ServerOwner {
       options.local ?? null,
     )
     this.#servers[id] = server
+    this.#options.invalidations?.serverChanged(server)
     return server
   }
 
@@ -222,13 +227,17 @@ export class IoDispatch implements ServerOwner {
     }
     this.#rebuild('port')
     this.#rebuild('mmio')
+    if (!server.enabled) this.#pending.disabled(server)
+    this.#options.invalidations?.serverChanged(server)
   }
 
   /** @internal */
   destroyed(server: IoreqServer): void {
     this.#servers[server.id] = null
-    this.stateChanged(server)
+    this.#rebuild('port')
+    this.#rebuild('mmio')
     this.#pending.endAll(server)
+    this.#options.invalidations?.serverChanged(server)
   }
 
   #rebuild(kind: 'port' | 'mmio'): void {
@@ -643,16 +652,15 @@ export class IoDispatch implements ServerOwner {
   }
 
   /**
-   * Asks all enabled servers to drop what they have mapped of guest memory. The vCPU must not run on until they have.
+   * Asks all servers to drop what they have mapped of guest memory: an INVALIDATE request in the vCPU's own slot of each
+   * that is enabled. The vCPU must not run on until all have acknowledged.
    *
+   * @param notice - what is to be dropped; default everything
    * @returns `IO_DONE` if they have, or `IO_RETRY`: `onComplete` follows the last acknowledgement
    * @throws IoreqError `ERR_BUSY` if the vCPU has a request already
    */
-  invalidate(vcpu: number): number {
-    return this.#pending.invalidate(
-      vcpu,
-      this.#servers.filter((server) => server !== null && server.enabled) as IoreqServer[],
-    )
+  invalidate(vcpu: number, notice: InvalidationNotice = INVALIDATE_ALL): number {
+    return this.#pending.invalidate(vcpu, notice)
   }
 
   /**

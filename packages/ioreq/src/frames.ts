@@ -9,7 +9,7 @@ import { IoreqSlot } from './slot.ts'
  * order, little-endian. `now` is always the machine's clock when the frame was sent, in nanoseconds.
  */
 
-/** Range of addresses, both ends inclusive. */
+/** Range of addresses, or of guest frames, both ends inclusive. */
 export type FrameRange = readonly [first: number, last: number]
 
 /** From the hypervisor to a device server. */
@@ -43,6 +43,17 @@ export type CommandFrame =
   | { readonly kind: 'restore'; readonly call: number; readonly state: string }
   | { readonly kind: 'dmaDone'; readonly call: number; readonly ok: boolean; readonly bytes: Uint8Array }
   | { readonly kind: 'detach'; readonly device: string }
+  /**
+   * An INVALIDATE request of this vCPU follows, about these guest frames only: RAM that is gone, and RAM that may only be
+   * read from now on. Sent to who wants it.
+   */
+  | {
+      readonly kind: 'invalidate'
+      readonly vcpu: number
+      readonly all: boolean
+      readonly gone: readonly FrameRange[]
+      readonly readOnly: readonly FrameRange[]
+    }
 
 /** From a device server to the hypervisor. */
 export type EventFrame =
@@ -82,6 +93,8 @@ export type EventFrame =
   | { readonly kind: 'dmaRead'; readonly call: number; readonly gpa: number; readonly length: number }
   /** Call 0 wants no reply. */
   | { readonly kind: 'dmaWrite'; readonly call: number; readonly gpa: number; readonly bytes: Uint8Array }
+  /** Asks for an `invalidate` frame before each INVALIDATE request. */
+  | { readonly kind: 'wantFrames' }
   | { readonly kind: 'powerOff' }
   | { readonly kind: 'resetMachine' }
   | { readonly kind: 'exit'; readonly code: number }
@@ -120,6 +133,7 @@ const LAYOUTS: Readonly<Record<Frame['kind'], Layout>> = {
   restore: [9, ['call', 'u32'], ['state', 'text']],
   dmaDone: [10, ['call', 'u32'], ['ok', 'flag'], ['bytes', 'bytes']],
   detach: [11, ['device', 'text']],
+  invalidate: [12, ['vcpu', 'u32'], ['all', 'flag'], ['gone', 'ranges'], ['readOnly', 'ranges']],
   message: [16, ['now', 'f64'], ['bytes', 'bytes']],
   ready: [32, ['name', 'text']],
   claim: [33, ['type', 'u32'], ['ranges', 'ranges'], ['buffered', 'ranges']],
@@ -137,6 +151,7 @@ const LAYOUTS: Readonly<Record<Frame['kind'], Layout>> = {
   resetMachine: [45],
   exit: [46, ['code', 'u32']],
   called: [47, ['call', 'u32'], ['error', 'text'], ['result', 'text']],
+  wantFrames: [48],
 }
 
 const BY_CODE: ReadonlyMap<number, { readonly kind: Frame['kind']; readonly layout: Layout }> = new Map(

@@ -9,15 +9,22 @@ export type {
   DeviceDma,
   DeviceModel,
   Dma,
+  GuestMapping,
+  GuestSegment,
   InterruptLine,
+  MappableDma,
   PciBus,
   RangeHandler,
+  ReadonlyGuestBytes,
   Region,
   RegionOptions,
   SynchronousRangeHandler,
   Timer,
   Word64,
+  WritableGuestMapping,
+  WritableGuestSegment,
 } from './device.ts'
+export type { DeviceMemory, MappingsToEnd } from './device-memory.ts'
 export type { PciBarOptions, PciFunction, PciFunctionOptions, PciFunctionState } from './pci-function.ts'
 export { defineDevice, type DeviceDefinition, type DeviceHandlers, type DeviceRange } from './define-device.ts'
 export { DeviceHost, type DeviceHostOptions } from './device-host.ts'
@@ -30,6 +37,12 @@ export {
   type PageLocation,
   type ServerOptions,
 } from './dispatch.ts'
+export {
+  INVALIDATE_ALL,
+  type InvalidatedFrames,
+  type InvalidationListener,
+  type InvalidationNotice,
+} from './invalidation.ts'
 export { DeviceServer, type DeviceLink, type DeviceServerOptions } from './device-server.ts'
 export { MAX_DMA_BYTES, RemoteServer, type RemoteServerOptions, type ServerLink } from './remote-server.ts'
 export {

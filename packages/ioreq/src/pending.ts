@@ -1,6 +1,7 @@
 import type { Word64 } from './device.ts'
 import { IoreqError } from './errors.ts'
 import { describeRequest, requestAddress, type FailureHandler } from './failures.ts'
+import { INVALIDATE_ALL, type InvalidationListener, type InvalidationNotice } from './invalidation.ts'
 import {
   IOREQ_READ,
   IOREQ_TYPE_COPY,
@@ -40,11 +41,17 @@ class Wait {
   since = 0
   /** INVALIDATE requests that have not been acknowledged. */
   invalidations = 0
+  /** What they are about. */
+  notice: InvalidationNotice = INVALIDATE_ALL
+  /** Counts the invalidations that there have been. */
+  round = 0
 }
 
-/** `IoreqServer.invalidating`: the request is in the slot, or waits until the slot has drained. */
+/** `IoreqServer.invalidating`: the request is in the slot; it waits until the slot has drained. */
 const SENT = 1
 const QUEUED = 2
+/** It is disabled: there is no request, only what it has mapped is waited for. */
+const DROPPING = 3
 
 /** The request of an invalidation. Its data is not adopted by anybody. */
 const INVALIDATE: IoRequest = {
@@ -71,6 +78,8 @@ export interface PendingOptions {
   readonly deadlineMs: number
   readonly onComplete: ((vcpu: number) => void) | undefined
   readonly trace: ((record: IoTraceRecord) => void) | undefined
+  readonly invalidations: InvalidationListener | undefined
+  /** All that there are, enabled or not. */
   servers(): readonly IoreqServer[]
 }
 
@@ -323,24 +332,56 @@ export class PendingRequests {
   // ---- invalidation ----
 
   /**
-   * Sends INVALIDATE to servers, all at once.
+   * Sends INVALIDATE to all enabled servers at once. One that is disabled, and has something mapped all the same, drops
+   * it without being asked.
    *
    * @returns `IO_DONE` if all have acknowledged already, else `IO_RETRY`: `onComplete` follows the last one
    */
-  invalidate(vcpu: number, servers: readonly IoreqServer[]): number {
+  invalidate(vcpu: number, notice: InvalidationNotice): number {
     this.checkFree(vcpu)
     const wait = this.#wait(vcpu)
     wait.submitting = true
     wait.completed = false
+    wait.notice = notice
+    wait.round++
     this.#startClock(wait)
     // Counted before the first is sent: servers that answer at once must not look like the last one.
+    const servers = this.#options.servers()
     wait.invalidations = servers.length
     for (const server of servers) {
-      if (server.draining[vcpu] !== 0) server.invalidating[vcpu] = QUEUED
+      if (!server.enabled) this.#dropDisabled(server, vcpu, wait)
+      else if (server.draining[vcpu] !== 0) server.invalidating[vcpu] = QUEUED
       else this.#publishInvalidation(server, vcpu, wait)
     }
     wait.submitting = false
-    return wait.invalidations === 0 ? IO_DONE : IO_RETRY
+    if (wait.invalidations > 0) return IO_RETRY
+    this.#relax()
+    return IO_DONE
+  }
+
+  #dropDisabled(server: IoreqServer, vcpu: number, wait: Wait): void {
+    server.invalidating[vcpu] = DROPPING
+    const { transport } = server
+    const { round } = wait
+    if (transport.dropMappings === undefined) this.#acknowledged(server, vcpu, wait, false)
+    else {
+      transport.dropMappings(() => {
+        if (wait.round === round) this.#acknowledged(server, vcpu, wait)
+      })
+    }
+  }
+
+  /**
+   * A server has been disabled. Nobody can tell whether it still answers; that it has nothing mapped any more is
+   * enough.
+   */
+  disabled(server: IoreqServer): void {
+    for (const [vcpu, wait] of this.#waits.entries()) {
+      if (server.invalidating[vcpu] === 0) continue
+      // Its answer, should it come, is nobody's.
+      if (server.invalidating[vcpu] === SENT) server.draining[vcpu] = 1
+      this.#dropDisabled(server, vcpu, wait)
+    }
   }
 
   #publishInvalidation(server: IoreqServer, vcpu: number, wait: Wait): void {
@@ -352,20 +393,27 @@ export class PendingRequests {
       return
     }
     this.#trace('sent', vcpu, server, INVALIDATE, INVALIDATE.dataLo, INVALIDATE.dataHi)
-    server.slot(vcpu).publish(INVALIDATE)
     try {
+      server.transport.announce?.(vcpu, wait.notice)
+      server.slot(vcpu).publish(INVALIDATE)
       server.transport.notify(vcpu)
+      // A transport with patience has waited for the answer, and tells nobody.
+      if (server.invalidating[vcpu] === SENT) this.answered(server, vcpu)
     } catch (error) {
       this.serverFailed(server, vcpu, server.name, error)
     }
   }
 
-  #acknowledged(server: IoreqServer, vcpu: number, wait: Wait): void {
+  /** @param dropped - false: it is not waited for, but may have something mapped when it is enabled again */
+  #acknowledged(server: IoreqServer, vcpu: number, wait: Wait, dropped = true): void {
     if (server.invalidating[vcpu] === 0) return
     server.invalidating[vcpu] = 0
     this.#trace('answered', vcpu, server, INVALIDATE, INVALIDATE.dataLo, INVALIDATE.dataHi)
     wait.invalidations--
-    if (wait.invalidations === 0) this.#complete(vcpu, wait)
+    if (dropped) this.#options.invalidations?.acknowledged(server, wait.notice.epoch)
+    if (wait.invalidations > 0) return
+    this.#relax()
+    this.#complete(vcpu, wait)
   }
 
   // ---- servers that go or fail ----
@@ -445,7 +493,7 @@ export class PendingRequests {
   /** Where nothing is pending, the deadline's timer must not keep the process. */
   #relax(): void {
     if (this.#watchdog === null) return
-    for (const wait of this.#waits) if (wait.server !== null) return
+    for (const wait of this.#waits) if (wait.server !== null || wait.invalidations > 0) return
     this.#watchdog.unref?.()
   }
 
@@ -464,7 +512,10 @@ export class PendingRequests {
       if (!open) continue
       const left = wait.since + deadlineMs - now
       if (left > 0) next = Math.min(next, left)
-      else this.#late(vcpu, wait)
+      else {
+        this.#late(vcpu, wait)
+        if (wait.invalidations > 0) next = Math.min(next, deadlineMs)
+      }
     }
     for (const { server, vcpu, since } of this.#draining.slice()) {
       const left = since + deadlineMs - now
@@ -481,8 +532,22 @@ export class PendingRequests {
       return
     }
     for (const server of this.#options.servers()) {
-      if (server.invalidating[vcpu] !== 0) this.#hung(server, vcpu, undefined)
+      if (server.invalidating[vcpu] !== 0) this.#lateNotice(server, vcpu, wait)
     }
+  }
+
+  /** A server has not dropped what it had mapped. Where one model is known to hold it up, that one is to blame. */
+  #lateNotice(server: IoreqServer, vcpu: number, wait: Wait): void {
+    const holder = server.transport.holder?.()
+    const what = holder === undefined ? 'no answer' : 'guest memory is still mapped, and was to be released,'
+    const error = new IoreqError('ERR_DEVICE', `${what} within ${this.#options.deadlineMs} ms`)
+    if (holder === undefined || this.#failures.policy === 'crash') {
+      this.serverFailed(server, vcpu, holder ?? server.name, error)
+      return
+    }
+    this.#failures.failOutside(server, holder, 'invalidate', error)
+    // The others of its models have their time from now on.
+    if (server.invalidating[vcpu] !== 0) wait.since = performance.now()
   }
 
   #hung(server: IoreqServer, vcpu: number, request: IoRequest | undefined): void {

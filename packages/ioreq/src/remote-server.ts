@@ -2,7 +2,9 @@ import type { DeviceHostState, DevicePlatform } from './device-set.ts'
 import type { InterruptLine, Timer } from './device.ts'
 import type { IoDispatch, PageLocation } from './dispatch.ts'
 import { IoreqError } from './errors.ts'
-import { FRAME_VERSION, NO_VCPU, type Frame } from './frames.ts'
+import type { DeviceMemory } from './device-memory.ts'
+import { FRAME_VERSION, NO_VCPU, type Frame, type FrameRange } from './frames.ts'
+import type { InvalidationNotice } from './invalidation.ts'
 import { XEN_DMOP_IO_RANGE_PCI } from './layout.ts'
 import type { IoreqServer, IoreqTransport } from './server.ts'
 
@@ -58,6 +60,10 @@ export class RemoteServer implements IoreqTransport {
   readonly #timers = new Map<number, Timer>()
   readonly #calls = new Map<number, Call>()
   readonly #closeListeners: (() => void)[] = []
+  /** The models' way to guest memory, on this side. */
+  readonly #memory: DeviceMemory | null
+  /** The other end wants to know which frames an INVALIDATE request is about. */
+  #wantsFrames = false
   #nextCall = 1
   #hasModels = false
   #unsettled = false
@@ -69,6 +75,7 @@ export class RemoteServer implements IoreqTransport {
     this.#platform = platform
     this.#link = link
     this.#options = options
+    this.#memory = platform.openMemory?.() ?? null
     this.ready = this.#ready.promise
     // Who does not ask must not be told by an unhandled rejection either.
     this.ready.catch(() => {})
@@ -159,6 +166,35 @@ export class RemoteServer implements IoreqTransport {
     this.#send({ kind: 'cancel', vcpu })
   }
 
+  /** @internal Nothing is held on this side; the other end answers when nothing of it is in flight. */
+  announce(vcpu: number, { frames }: InvalidationNotice): void {
+    if (frames === null) this.#memory?.invalidate()
+    else for (const { gfn, count } of frames) this.#memory?.invalidate(gfn, count)
+    if (!this.#wantsFrames) return
+    const rangesOf = (writesOnly: boolean): FrameRange[] =>
+      (frames ?? [])
+        .filter((each) => each.writesOnly === writesOnly)
+        .map(({ gfn, count }): FrameRange => [gfn, gfn + count - 1])
+    this.#send({
+      kind: 'invalidate',
+      vcpu,
+      all: frames === null,
+      gone: rangesOf(false),
+      readOnly: rangesOf(true),
+    })
+  }
+
+  /** @internal */
+  dropMappings(done: () => void): void {
+    this.#memory?.invalidate()
+    done()
+  }
+
+  /** @internal */
+  endMappings(): void {
+    this.#memory?.close()
+  }
+
   /** @internal One model can be taken out while the server itself works. */
   detach(device: string): boolean {
     if (device === this.name || device === '' || this.#closed) return false
@@ -228,6 +264,9 @@ export class RemoteServer implements IoreqTransport {
         this.server.setRanges(frame.type, frame.ranges)
         if (frame.type !== XEN_DMOP_IO_RANGE_PCI) this.server.setBufferedRanges(frame.type, frame.buffered)
         return
+      case 'wantFrames':
+        this.#wantsFrames = true
+        return
       case 'fault':
         return this.#fault(frame.vcpu, frame.device, frame.what, frame.message)
       case 'openLine':
@@ -247,7 +286,7 @@ export class RemoteServer implements IoreqTransport {
       case 'dmaRead':
         return this.#dmaRead(frame.call, frame.gpa, frame.length)
       case 'dmaWrite': {
-        const ok = platform.dma.write(frame.gpa, frame.bytes)
+        const ok = (this.#memory ?? platform.dma).write(frame.gpa, frame.bytes)
         if (frame.call !== 0) this.#send({ kind: 'dmaDone', call: frame.call, ok, bytes: new Uint8Array(0) })
         return
       }
@@ -305,7 +344,7 @@ export class RemoteServer implements IoreqTransport {
       throw new IoreqError('ERR_PROTOCOL', `a DMA read of ${length} bytes: expected at most ${MAX_DMA_BYTES}`)
     }
     const bytes = new Uint8Array(length)
-    const ok = this.#platform.dma.read(gpa, bytes)
+    const ok = (this.#memory ?? this.#platform.dma).read(gpa, bytes)
     this.#send({ kind: 'dmaDone', call, ok, bytes })
   }
 }

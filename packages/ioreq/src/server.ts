@@ -10,6 +10,7 @@ import type { IoreqPage, IoreqSlot } from './slot.ts'
 import type { BufferedRing } from './buffered-ring.ts'
 import type { IoRequest } from './request.ts'
 import type { ClaimedRegion } from './region.ts'
+import type { InvalidationNotice } from './invalidation.ts'
 
 /**
  * How a server is reached. The producer has published a request when it calls `notify`; the server answers through
@@ -29,6 +30,17 @@ export interface IoreqTransport {
   detach?(device: string): boolean
   /** Name of the model that answers at an address, where that is known. */
   deviceAt?(kind: 'port' | 'mmio', address: number): string | undefined
+  /** An INVALIDATE request for this vCPU follows, and this is what it is about. The request itself says everything. */
+  announce?(vcpu: number, notice: InvalidationNotice): void
+  /**
+   * Drops all that the server has mapped of guest memory; `done` when it has nothing mapped. Asked of a server that is
+   * disabled, and gets no requests. Absent: it has nothing that this side knows of.
+   */
+  dropMappings?(done: () => void): void
+  /** Name of a model that has something mapped which an INVALIDATE request waits for. */
+  holder?(): string | undefined
+  /** Ends all that the server has mapped of guest memory, at once: it is about to be destroyed. */
+  endMappings?(): void
   /** The server has been destroyed. */
   closed?(): void
 }
@@ -75,7 +87,7 @@ export class IoreqServer {
   enabled = false
   /** @internal Slots whose request was cancelled and whose answer is still to come. */
   readonly draining: Uint8Array
-  /** @internal Slots with an INVALIDATE request: 1 sent, 2 waiting for the slot to drain. */
+  /** @internal Slots with an INVALIDATE request: 1 sent, 2 waiting for the slot to drain, 3 without, as it is disabled. */
   readonly invalidating: Uint8Array
   readonly #owner: ServerOwner
   #alive = true
@@ -177,6 +189,8 @@ export class IoreqServer {
   /** Ends the server. Requests that it holds end quietly, with all ones. */
   destroy(): void {
     if (!this.#alive) return
+    // What it is to acknowledge, it has when nothing is mapped any more.
+    this.transport.endMappings?.()
     this.#alive = false
     this.enabled = false
     for (const set of this.ranges) set.clear()

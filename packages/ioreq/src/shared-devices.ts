@@ -1,7 +1,7 @@
 import { BufferedRing } from './buffered-ring.ts'
 import { DeviceServer, type DeviceServerOptions } from './device-server.ts'
 import type { Frame } from './frames.ts'
-import { HVM_IOREQSRV_BUFIOREQ_ATOMIC } from './layout.ts'
+import { HVM_IOREQSRV_BUFIOREQ_ATOMIC, IOREQ_TYPE_INVALIDATE } from './layout.ts'
 import { createIoRequest } from './request.ts'
 import { SharedEnd, type SharedDeviceMemory } from './shared-memory.ts'
 import { IoreqPage } from './slot.ts'
@@ -62,6 +62,7 @@ class SharedDevices {
   readonly #page: IoreqPage
   readonly #ring: BufferedRing
   readonly #request = createIoRequest()
+  readonly #bufferedRequest = createIoRequest()
   readonly #blockMs: number
   /** Frames that arrived while a model waited for its memory; they are handled after it. */
   #later: Frame[] = []
@@ -128,16 +129,15 @@ class SharedDevices {
   #work(): boolean {
     const { server } = this
     const request = this.#request
-    let any = this.#end.receive()
-    while (this.#later.length > 0) {
-      any = true
-      server.receive(this.#later.shift()!)
-    }
+    let any = this.#receiveAll()
     // Writes that nobody waits for come before the request that follows them.
     if (this.#end.takeBuffered()) any = this.#serveRing() || any
     for (let vcpu = 0; vcpu < server.vcpus; vcpu++) {
       if (!this.#page.slot(vcpu).accept(request)) continue
       any = true
+      // What has come before this request, but after our look at it.
+      if (this.#end.takeBuffered()) this.#serveRing()
+      if (request.type === IOREQ_TYPE_INVALIDATE) this.#receiveAll()
       this.#taken[vcpu] = 1
       server.setTime(this.#end.now)
       server.serve(vcpu, request)
@@ -145,9 +145,18 @@ class SharedDevices {
     return any
   }
 
+  #receiveAll(): boolean {
+    let any = this.#end.receive()
+    while (this.#later.length > 0) {
+      any = true
+      this.server.receive(this.#later.shift()!)
+    }
+    return any
+  }
+
   #serveRing(): boolean {
     const { server } = this
-    const request = this.#request
+    const request = this.#bufferedRequest
     let any = false
     while (this.#ring.consume(request)) {
       any = true

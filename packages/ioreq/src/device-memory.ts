@@ -1,0 +1,189 @@
+import type { DeviceDma, Dma, GuestMapping, MappableDma, WritableGuestMapping } from './device.ts'
+import { IoreqError } from './errors.ts'
+import type { InvalidatedFrames } from './invalidation.ts'
+
+/** What is still to be released before an invalidation can be acknowledged. */
+export interface MappingsToEnd {
+  readonly done: boolean
+  /** Calls back when it is done: at once, if it is. */
+  onDone(callback: () => void): void
+}
+
+/** One model's way to guest memory, with what it has mapped. `MapCache` of `@retrap/mapcache` is such. */
+export interface DeviceMemory extends MappableDma {
+  /** Forgets where these guest frames are, or without arguments all; says which mappings of them are still held. */
+  invalidate(gfn?: number, count?: number): MappingsToEnd
+  /** The same for frames that may only be read from now on: mappings for reading may stay. */
+  revokeWrites(gfn: number, count: number): MappingsToEnd
+  /** Ends every mapping. */
+  close(): void
+}
+
+/** Where models' memory comes from. */
+export interface MemorySource {
+  readonly dma: Dma & Partial<DeviceDma>
+  /** Opens a model's memory; see `DevicePlatform.openMemory`. */
+  openMemory?(): DeviceMemory
+}
+
+/**
+ * Guest memory as one model has it. Its memory is opened at its first use, so that a model without DMA costs nothing. What
+ * takes its time counts as in flight until it has ended.
+ */
+export class ModelMemory implements DeviceDma {
+  readonly #source: MemorySource
+  readonly #inFlight = new Set<Promise<boolean>>()
+  #memory: DeviceMemory | null = null
+  /** What an invalidation waits for. */
+  #toEnd: MappingsToEnd[] = []
+  #closed = false
+
+  constructor(source: MemorySource) {
+    this.#source = source
+  }
+
+  #open(): DeviceMemory | null {
+    if (this.#closed) throw new IoreqError('ERR_PERMISSION', 'this device model has been taken out')
+    this.#memory ??= this.#source.openMemory?.() ?? null
+    return this.#memory
+  }
+
+  read(gpa: number, into: Uint8Array): boolean {
+    return (this.#open() ?? this.#source.dma).read(gpa, into)
+  }
+
+  write(gpa: number, from: Uint8Array): boolean {
+    return (this.#open() ?? this.#source.dma).write(gpa, from)
+  }
+
+  readSome(gpa: number, into: Uint8Array): number {
+    const memory = this.#open()
+    if (memory !== null) return memory.readSome(gpa, into)
+    return somePages(gpa, into, (at, piece) => this.#source.dma.read(at, piece))
+  }
+
+  writeSome(gpa: number, from: Uint8Array): number {
+    const memory = this.#open()
+    if (memory !== null) return memory.writeSome(gpa, from)
+    return somePages(gpa, from, (at, piece) => this.#source.dma.write(at, piece))
+  }
+
+  readAsync(gpa: number, into: Uint8Array): Promise<boolean> {
+    const far = this.#source.dma.readAsync
+    return far === undefined ? promised(() => this.read(gpa, into)) : this.#fly(far.call(this.#source.dma, gpa, into))
+  }
+
+  writeAsync(gpa: number, from: Uint8Array): Promise<boolean> {
+    const far = this.#source.dma.writeAsync
+    return far === undefined ? promised(() => this.write(gpa, from)) : this.#fly(far.call(this.#source.dma, gpa, from))
+  }
+
+  map(gpa: number, length: number): GuestMapping {
+    return this.#mappable().map(gpa, length)
+  }
+
+  mapForWriting(gpa: number, length: number): WritableGuestMapping {
+    return this.#mappable().mapForWriting(gpa, length)
+  }
+
+  #mappable(): DeviceMemory {
+    const memory = this.#open()
+    if (memory !== null) return memory
+    throw new IoreqError('ERR_PERMISSION', 'guest memory cannot be mapped here: copy it with read and write')
+  }
+
+  #fly(dma: Promise<boolean>): Promise<boolean> {
+    this.#inFlight.add(dma)
+    const ended = (): void => void this.#inFlight.delete(dma)
+    dma.then(ended, ended)
+    return dma
+  }
+
+  // ---- for whoever serves the model ----
+
+  /** Forgets frames; what has to end before that is done is in `toEnd` and in flight. */
+  drop(frames: readonly InvalidatedFrames[] | null): void {
+    const memory = this.#memory
+    if (memory === null) return
+    this.#toEnd = this.#toEnd.filter((each) => !each.done)
+    if (frames === null) this.#note(memory.invalidate())
+    else {
+      for (const { gfn, count, writesOnly } of frames) {
+        this.#note(writesOnly ? memory.revokeWrites(gfn, count) : memory.invalidate(gfn, count))
+      }
+    }
+  }
+
+  #note(mappings: MappingsToEnd): void {
+    if (!mappings.done) this.#toEnd.push(mappings)
+  }
+
+  /** Mappings that have been asked for back, and are still held. */
+  get toEnd(): readonly MappingsToEnd[] {
+    return this.#toEnd
+  }
+
+  /** Whether a mapping that is held keeps an invalidation waiting. */
+  get holds(): boolean {
+    return this.#toEnd.some((each) => !each.done)
+  }
+
+  /** Transfers that have begun and not ended. */
+  get inFlight(): ReadonlySet<Promise<boolean>> {
+    return this.#inFlight
+  }
+
+  /** Ends all mappings; the model is taken out. */
+  close(): void {
+    this.#closed = true
+    this.#memory?.close()
+  }
+}
+
+function promised(transfer: () => boolean): Promise<boolean> {
+  try {
+    return Promise.resolve(transfer())
+  } catch (error) {
+    return Promise.reject(error as Error)
+  }
+}
+
+/** What is memory and what is not changes only between pages. */
+function somePages(gpa: number, bytes: Uint8Array, move: (gpa: number, piece: Uint8Array) => boolean): number {
+  for (let done = 0; done < bytes.length;) {
+    const piece = bytes.subarray(done, done + 0x1000 - ((gpa + done) % 0x1000))
+    if (!move(gpa + done, piece)) return done
+    done += piece.length
+  }
+  return bytes.length
+}
+
+/** Calls back once, when all that it has been given has ended and nothing more is to come. */
+export class Countdown {
+  readonly #callback: () => void
+  #open = 1
+
+  constructor(callback: () => void) {
+    this.#callback = callback
+  }
+
+  mappings(mappings: MappingsToEnd): void {
+    this.#open++
+    mappings.onDone(() => this.#ended())
+  }
+
+  promise(promise: Promise<unknown>): void {
+    this.#open++
+    const ended = (): void => this.#ended()
+    promise.then(ended, ended)
+  }
+
+  /** Nothing more is to come. */
+  start(): void {
+    this.#ended()
+  }
+
+  #ended(): void {
+    if (--this.#open === 0) this.#callback()
+  }
+}
