@@ -17,14 +17,18 @@ import type {
   RemoteServer,
 } from '@retrap/ioreq'
 import { InterruptFabric, interruptFabricBytes } from '@retrap/irqchip'
+import { guestMapOf, MapCache } from '@retrap/mapcache'
 import type { MachineMemory } from '@retrap/memory'
 import { FrameCounts, P2m } from '@retrap/p2m'
 import { X86Engine } from '@retrap/x86-cpu'
 import type { CpuModel, Exit } from '@retrap/x86-cpu'
 import type { DomainClock } from './clock.ts'
 import { HvmError } from './errors.ts'
+import { FrameHolds } from './frame-holds.ts'
 import { GuestMemory } from './guest-memory.ts'
 import { HvmVcpu, PHYSICAL_BITS } from './hvm-vcpu.ts'
+import { Invalidations, OUTSIDE, type WaitingParty } from './invalidation.ts'
+import { MemoryChanges, type MemoryChange } from './memory-change.ts'
 import { XenGuest } from './xen/xen-guest.ts'
 import type { XenOptions } from './xen/xen-guest.ts'
 
@@ -118,6 +122,8 @@ export class Domain {
   readonly timers: TimerQueue
   /** Where accesses that are not RAM go. */
   readonly dispatch: IoDispatch
+  /** Which RAM has left the guest, and which device models have still to hear of it. */
+  readonly invalidations: Invalidations
   /** What device models reach of the domain, wherever they live. */
   readonly platform: DevicePlatform
   /** The server of the models that live in this process. */
@@ -141,6 +147,11 @@ export class Domain {
   romWrite: (gpa: number, size: number, lo: number, hi: number) => void = () => undefined
   readonly #sleeper: Sleeper
   readonly #servers: DomainServer[] = []
+  readonly #memoryChanges: MemoryChanges
+  /** `run` is under way. */
+  #running = false
+  /** The vCPU that is executing now. */
+  #current: HvmVcpu | null = null
   /** Interrupt 13: an x87 exception with CR0.NE clear. */
   readonly #ferr: InterruptLine
   #exit: DomainExit | null = null
@@ -162,7 +173,14 @@ export class Domain {
     this.dispatch = new IoDispatch({
       vcpus: options.vcpus,
       policy: options.policy ?? 'crash',
-      onComplete: () => this.wake(),
+      onComplete: () => {
+        this.#sendIdle()
+        this.wake()
+      },
+      invalidations: {
+        acknowledged: (server, epoch) => this.invalidations.acknowledged(server, epoch),
+        serverChanged: (server) => this.invalidations.serverChanged(server),
+      },
       onFailure: (failure) => {
         options.onFailure?.(failure)
         if ((options.policy ?? 'crash') === 'crash') this.stop({ reason: 'device-failure', failure })
@@ -174,6 +192,19 @@ export class Domain {
         buffer: options.memory.buffer,
         byteOffset: options.memory.allocate(0x1000, 0x1000, purpose),
       }),
+    })
+    const frames = new FrameHolds(this.frameCounts)
+    this.invalidations = new Invalidations({
+      p2m: this.p2m,
+      dispatch: this.dispatch,
+      vcpus: options.vcpus,
+      frames,
+      onRaise: (actor) => this.#raised(actor),
+      sendIdle: () => this.#sendIdle(),
+    })
+    this.#memoryChanges = new MemoryChanges(this.p2m, this.invalidations, {
+      executing: () => this.#current !== null,
+      stop: () => this.#current?.cpu.stop(),
     })
     const vcpus: HvmVcpu[] = []
     this.vcpus = vcpus
@@ -197,6 +228,7 @@ export class Domain {
       clock: this.clock,
       timer: (callback) => this.timers.create(callback),
       dma: this.guestMemory,
+      openMemory: () => new MapCache({ memory: options.memory, map: guestMapOf(this.p2m), references: frames }),
       interruptLine: (irq) => this.interrupts.line(irq),
       pciInterrupt: (device, pin) => this.pciInterrupt(device, pin),
       signalMsi: (address, data) => void this.interrupts.signalMsi(address, data),
@@ -287,10 +319,14 @@ export class Domain {
     request.addressLo = port
     request.size = size
     request.dataLo = value
-    let status = this.dispatch.submit(0, request)
-    while (status === IO_RETRY) {
+    const pump = async (): Promise<void> => {
       await this.#sleeper.sleep(0)
       for (const server of this.#servers) server.pump?.()
+    }
+    while (!this.invalidations.resume(0)) await pump()
+    let status = this.dispatch.submit(0, request)
+    while (status === IO_RETRY) {
+      await pump()
       status = this.dispatch.takeResponse(0)
     }
   }
@@ -306,6 +342,68 @@ export class Domain {
   wake(): void {
     this.#wokenWhileRunning = true
     this.#sleeper.wake()
+  }
+
+  /**
+   * Changes the map from outside, as a toolstack does: vCPUs stop between two instructions (one that waits for a device
+   * has stopped), the change is made, and each sends a notice before it goes on. To be called before the domain runs,
+   * while it does, or after.
+   *
+   * @param party - a device model that changes the map, see {@link WaitingParty}: it does not wait for itself
+   * @returns what the change returned, once no device model can reach what it took away
+   * @throws HvmError `ERR_DEADLOCK` where waiting cannot end. The change has been made then, as it has been when the
+   *   domain stops before the end; what the change itself throws
+   */
+  async changeMemory<T>(change: (p2m: P2m) => T, party: WaitingParty = {}): Promise<T> {
+    const { result, ticket } = await this.requestMemoryChange(change)
+    await ticket.wait(party)
+    return result
+  }
+
+  /** As {@link Domain.changeMemory}, but resolves as soon as the change is made, with a ticket to wait by. */
+  requestMemoryChange<T>(change: (p2m: P2m) => T): Promise<MemoryChange<T>> {
+    return this.#memoryChanges.request(change)
+  }
+
+  /** RAM has left the guest: who goes on, goes on through `resume`. */
+  #raised(actor: number): void {
+    const current = this.#current
+    if (current !== null && (actor === OUTSIDE || actor === current.id)) current.cpu.stop()
+    // Those that are halted have notices to send too.
+    if (actor === OUTSIDE) this.wake()
+  }
+
+  /** Sends the notices of vCPUs that nobody runs; false while `run` does it. */
+  #sendIdle(): boolean {
+    if (this.#running) return false
+    for (const vcpu of this.vcpus) if (!vcpu.cpu.busy) this.invalidations.resume(vcpu.id)
+    return true
+  }
+
+  /** Before a flagged vCPU goes on: finishes what is in the middle, then has the notice sent and waits for its end. */
+  #mayGoOn(vcpu: HvmVcpu): boolean {
+    const { cpu } = vcpu
+    if (cpu.busy) {
+      const before = cpu.retired
+      const exit = this.#settleVcpu(vcpu)
+      this.clock.advance(cpu.retired - before)
+      if (exit !== undefined) {
+        this.#handle(vcpu, exit)
+        return false
+      }
+    }
+    const may = this.invalidations.resume(vcpu.id)
+    if (!may && !this.dispatch.pending(vcpu.id)) this.wake()
+    return may
+  }
+
+  /** Goes on with what a vCPU is in the middle of; nobody else changes the map meanwhile. */
+  #settleVcpu(vcpu: HvmVcpu): Exit | undefined {
+    this.#current = vcpu
+    const exit = vcpu.cpu.settle()
+    this.#current = null
+    this.#memoryChanges.stopped()
+    return exit
   }
 
   /** FERR#. */
@@ -340,9 +438,10 @@ export class Domain {
       for (const server of this.#servers) server.pump?.()
       const waiting: number[] = []
       for (const vcpu of this.vcpus) {
-        const exit = vcpu.cpu.settle()
+        const exit = this.#settleVcpu(vcpu)
         if (exit?.reason === 'blocked') waiting.push(vcpu.id)
         else if (exit !== undefined) this.#handle(vcpu, exit)
+        else if (!this.invalidations.resume(vcpu.id)) waiting.push(vcpu.id)
       }
       if (waiting.length === 0) return
       const left = until - performance.now()
@@ -363,7 +462,10 @@ export class Domain {
 
   /** Runs until the guest or its owner ends it. After `stopped` it can be run on. */
   async run(): Promise<DomainExit> {
-    const exit = await this.#loop()
+    this.#running = true
+    const exit = await this.#loop().finally(() => {
+      this.#running = false
+    })
     if (exit.reason === 'stopped') this.#exit = null
     return exit
   }
@@ -382,6 +484,7 @@ export class Domain {
       let busy = 0
       for (const vcpu of this.vcpus) {
         if (this.#exit !== null) break
+        if (this.invalidations.flagged(vcpu.id) && !this.#mayGoOn(vcpu)) continue
         if (!vcpu.cpu.dormant && this.#turn(vcpu)) busy++
       }
       this.#busy = busy
@@ -405,7 +508,10 @@ export class Domain {
   #turn(vcpu: HvmVcpu): boolean {
     const { cpu } = vcpu
     const before = cpu.retired
+    this.#current = vcpu
     const exit = cpu.run(this.vcpus.length > 1 ? SHARED_TURN : TURN)
+    this.#current = null
+    this.#memoryChanges.stopped()
     const retired = cpu.retired - before
     this.clock.advance(retired)
     this.exits[exit.reason] = (this.exits[exit.reason] ?? 0) + 1

@@ -1,7 +1,9 @@
 /** What went wrong, for programs. */
 export type HvmErrorCode =
   /** A device has not answered by the deadline. */
-  'ERR_PENDING'
+  | 'ERR_PENDING'
+  /** A wait that cannot end, because what it waits for waits for it. */
+  | 'ERR_DEADLOCK'
 
 /** A caller asked for something that cannot be done. */
 export class HvmError extends Error {

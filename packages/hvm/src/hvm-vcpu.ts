@@ -345,7 +345,13 @@ export class HvmVcpu implements CpuHost {
 
   hypercall(): number {
     this.counts.hypercalls++
-    return this.#domain.xen?.hypercall(this) ?? STATUS_FAULT
+    const { xen, invalidations } = this.#domain
+    if (xen === null) return STATUS_FAULT
+    // What it takes from the map is this vCPU's doing: before its next instruction all device models have let go of it.
+    const before = invalidations.enter(this.id)
+    const status = xen.hypercall(this)
+    invalidations.leave(before)
+    return status
   }
 
   /**

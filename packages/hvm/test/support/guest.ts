@@ -1,4 +1,4 @@
-import type { DeviceModel, FailurePolicy } from '@retrap/ioreq'
+import type { DeviceFailure, DeviceModel, FailurePolicy } from '@retrap/ioreq'
 import { defineDevice } from '@retrap/ioreq'
 import { MachineMemory } from '@retrap/memory'
 import { Assembler } from '@retrap/x86-assembler'
@@ -40,6 +40,7 @@ export interface GuestOptions {
   readonly clock?: DomainClock
   readonly policy?: FailurePolicy
   readonly devices?: readonly DeviceModel[]
+  readonly deviceDeadlineMs?: number
 }
 
 /** A domain of 1 MiB with a program of its own. */
@@ -49,6 +50,7 @@ export class Guest {
   readonly sleeper: TestSleeper = new TestSleeper()
   /** Bytes that the guest wrote to port E9H. */
   readonly output: number[] = []
+  readonly failures: DeviceFailure[] = []
 
   constructor(build: (asm: Assembler) => void, options: GuestOptions = {}) {
     this.memory = MachineMemory.create({ bytes: (8 << 20) + (options.vcpus ?? 1) * (512 << 10) })
@@ -60,7 +62,9 @@ export class Guest {
       random: () => (seed = (seed * 1_103_515_245 + 12_345) >>> 0),
       sleeper: this.sleeper,
       codeCacheBytes: 1 << 20,
+      onFailure: (failure) => void this.failures.push(failure),
       ...(options.policy !== undefined && { policy: options.policy }),
+      ...(options.deviceDeadlineMs !== undefined && { deviceDeadlineMs: options.deviceDeadlineMs }),
     })
     this.domain.p2m.populate(0, RAM_BYTES / 0x1000)
     this.domain.attach(
@@ -132,7 +136,8 @@ export function realClock(): DomainClock {
 }
 
 const DATA = { selector: 0x10, base: 0, limit: 0xffff_ffff, attributes: 0xc093 }
-const PROTECTED = {
+/** Flat 32-bit protected mode. */
+export const PROTECTED = {
   registers: { rip: CODE, rsp: STACK, rflags: 2 },
   segments: {
     cs: { selector: 8, base: 0, limit: 0xffff_ffff, attributes: 0xc09b },

@@ -1,0 +1,341 @@
+import {
+  IO_RETRY,
+  type InvalidatedFrames,
+  type InvalidationListener,
+  type InvalidationNotice,
+  type IoDispatch,
+  type IoreqServer,
+} from '@retrap/ioreq'
+import type { FrameReferences } from '@retrap/mapcache'
+import { P2mEntry, P2mType, type P2m } from '@retrap/p2m'
+import { HvmError } from './errors.ts'
+
+/** As {@link Invalidations.actor}: not a vCPU's own hypercall or fault, but a toolstack or a device model. */
+export const OUTSIDE = -1
+
+/** More ranges than this are not told one by one: the notice says "all". */
+const MOST_RANGES = 64
+/** How often in a row servers that answer at once may cause what they must be told of. */
+const ROUNDS = 8
+
+/** What {@link Invalidations} works on. */
+export interface InvalidationOptions {
+  readonly p2m: Pick<P2m, 'onRelease' | 'onChange' | 'lookup'>
+  readonly dispatch: Pick<IoDispatch, 'invalidate' | 'pending'>
+  readonly vcpus: number
+  /** Holds what has left the guest until every server has acknowledged. */
+  readonly frames?: FrameReferences
+  /** A vCPU, or for {@link OUTSIDE} every one, must not begin another instruction before `resume` lets it. */
+  onRaise?(actor: number): void
+  /** Sends what notices can be sent without a vCPU that runs; false while vCPUs run and do it themselves. */
+  sendIdle?(): boolean
+}
+
+/** A wait for all device models: that no RAM which had left the guest by then can be reached any more. */
+export interface EpochTicket {
+  readonly epoch: number
+  /** Whether every server has acknowledged. */
+  readonly acknowledged: boolean
+  /**
+   * Resolves when every server has acknowledged.
+   *
+   * @param party - who waits, where that is a device model: it does not wait for itself
+   * @throws HvmError `ERR_DEADLOCK` where it cannot end: no vCPU is left whose slot could carry the notice
+   */
+  wait(party?: WaitingParty): Promise<void>
+}
+
+/** A device model that waits, as its server and the request that it serves. */
+export interface WaitingParty {
+  /** Counts as having acknowledged. What it has mapped itself it knows. */
+  readonly server?: IoreqServer
+  /** The vCPU whose request waits for this model. */
+  readonly vcpu?: number
+}
+
+/** Guest frames that some server may still reach by their old machine frames. */
+interface Unsettled {
+  epoch: number
+  readonly gfn: number
+  count: number
+  readonly mfn: number
+  readonly writesOnly: boolean
+  readonly referenced: boolean
+}
+
+interface Waiter {
+  readonly epoch: number
+  readonly server: IoreqServer | undefined
+  readonly vcpu: number
+  readonly resolve: () => void
+}
+
+/**
+ * Which RAM has left a guest and who has still to hear of it.
+ *
+ * Each release of a RAM leaf, and each loss of the right to write one, is an *epoch*. A vCPU that has caused one by its
+ * own hypercall or fault, and every vCPU where somebody else has, sends a notice before its next instruction and waits
+ * until every server has acknowledged. Servers' acknowledgements only rise; other parties wait for them by tickets. Until
+ * all have acknowledged, the frames stay referenced.
+ *
+ * Source: xen/common/ioreq.c (`ioreq_signal_mapcache_invalidate`), where one flag a domain was not enough.
+ */
+export class Invalidations implements InvalidationListener {
+  /** Number of the last change. */
+  epoch = 0
+  /** Whose hypercall or fault changes the map now. */
+  actor: number = OUTSIDE
+  /** By vCPU: the last change of its own, and the last that a notice of its own has covered. */
+  readonly own: Float64Array
+  readonly noticed: Float64Array
+  /** The last change by somebody else than a vCPU. */
+  outside = 0
+  readonly #options: InvalidationOptions
+  readonly #dispatch: InvalidationOptions['dispatch']
+  /** By vCPU: what the notice in flight covers; 0 without one. */
+  readonly #sent: Float64Array
+  /** The last change that each server has acknowledged. One that came later had nothing of what was before. */
+  readonly #acknowledged = new Map<IoreqServer, number>()
+  /** In order of epochs. */
+  readonly #unsettled: Unsettled[] = []
+  /** A server may have anything from before this change, whatever the ranges say. */
+  #everything = 0
+  readonly #waiters = new Set<Waiter>()
+  /** Waiting parties whose request each vCPU waits for. */
+  readonly #heldUp: Uint8Array
+  readonly #unsubscribe: readonly (() => void)[]
+
+  constructor(options: InvalidationOptions) {
+    this.#options = options
+    this.#dispatch = options.dispatch
+    this.own = new Float64Array(options.vcpus)
+    this.noticed = new Float64Array(options.vcpus)
+    this.#sent = new Float64Array(options.vcpus)
+    this.#heldUp = new Uint8Array(options.vcpus)
+    const { p2m } = options
+    const entry = new P2mEntry()
+    this.#unsubscribe = [
+      p2m.onRelease((gfn, mfn, order) => this.raise(gfn, mfn, 2 ** order, false)),
+      p2m.onChange((gfn, count) => {
+        // Device models write any other RAM, and say so where that is logged. What was there before may have been no RAM.
+        if (p2m.lookup(gfn, entry) === P2mType.RAM_RO) this.raise(gfn, entry.mfn, count, true)
+      }),
+    ]
+  }
+
+  /** Stops listening to the map, and lets all frames go: the domain is over. */
+  close(): void {
+    for (const unsubscribe of this.#unsubscribe) unsubscribe()
+    this.#letGo(this.epoch)
+  }
+
+  // ---- what has changed ----
+
+  /**
+   * What the map changes from now on is a vCPU's own doing.
+   *
+   * @returns what `leave` takes
+   */
+  enter(vcpu: number): number {
+    const before = this.actor
+    this.actor = vcpu
+    return before
+  }
+
+  leave(before: number): void {
+    this.actor = before
+  }
+
+  /** Notes a change; the map calls it. */
+  raise(gfn: number, mfn: number, count: number, writesOnly: boolean): void {
+    const epoch = ++this.epoch
+    const referenced = !writesOnly && this.#options.frames?.tryTake(mfn, count) === true
+    const last = this.#unsettled.at(-1)
+    if (
+      last !== undefined &&
+      last.gfn + last.count === gfn &&
+      last.mfn + last.count === mfn &&
+      last.writesOnly === writesOnly &&
+      last.referenced === referenced
+    ) {
+      last.epoch = epoch
+      last.count += count
+    } else this.#unsettled.push({ epoch, gfn, count, mfn, writesOnly, referenced })
+    this.flag(this.actor)
+  }
+
+  /** Has a vCPU, or for {@link OUTSIDE} every one, send a notice before it goes on. */
+  flag(actor: number): void {
+    if (actor === OUTSIDE) this.outside = this.epoch
+    else this.own[actor] = this.epoch
+    this.#options.onRaise?.(actor)
+    this.#settle()
+  }
+
+  // ---- on a vCPU's resume ----
+
+  /** Whether a vCPU has a notice to send, or to wait for. */
+  flagged(vcpu: number): boolean {
+    const noticed = this.noticed[vcpu] as number
+    return (this.own[vcpu] as number) > noticed || this.outside > noticed
+  }
+
+  /**
+   * Whether a vCPU may begin another instruction. If it may not yet, the notice goes out, unless a request of its own is
+   * in the slot still: then the answer to that is to be taken first. To be asked again when a request or a notice is
+   * complete.
+   */
+  resume(vcpu: number): boolean {
+    return !this.flagged(vcpu) || this.deliver(vcpu)
+  }
+
+  /** {@link Invalidations.resume} of a vCPU that is flagged. */
+  deliver(vcpu: number): boolean {
+    for (let round = 0; round < ROUNDS; round++) {
+      // The answer to a request and that to a notice would be taken for one another.
+      if (this.latched(vcpu)) return false
+      const sent = this.#sent[vcpu] as number
+      if (sent !== 0) {
+        this.#sent[vcpu] = 0
+        this.noticed[vcpu] = sent
+        if (!this.flagged(vcpu)) return true
+      }
+      this.#sent[vcpu] = this.epoch
+      if (this.#dispatch.invalidate(vcpu, this.notice()) === IO_RETRY) return false
+    }
+    return false
+  }
+
+  /** Whether a vCPU's slots have a request or a notice in them. */
+  latched(vcpu: number): boolean {
+    return this.#dispatch.pending(vcpu)
+  }
+
+  /** All that some server has not acknowledged: whoever acknowledges it has acknowledged every epoch so far. */
+  notice(): InvalidationNotice {
+    const { epoch } = this
+    const settled = this.settledEpoch
+    if (this.#everything > settled || this.#unsettled.length > MOST_RANGES) return { epoch, frames: null }
+    const frames = this.#unsettled.map(({ gfn, count, writesOnly }): InvalidatedFrames => ({ gfn, count, writesOnly }))
+    return { epoch, frames }
+  }
+
+  // ---- servers ----
+
+  /** The last change that every server has acknowledged. */
+  get settledEpoch(): number {
+    return this.#settledWithout(undefined)
+  }
+
+  #settledWithout(except: IoreqServer | undefined): number {
+    let least = this.epoch
+    for (const [server, epoch] of this.#acknowledged) {
+      if (server !== except && epoch < least && counts(server)) least = epoch
+    }
+    return least
+  }
+
+  acknowledged(server: IoreqServer, epoch: number): void {
+    const before = this.#acknowledged.get(server)
+    if (before !== undefined && before < epoch) this.#acknowledged.set(server, epoch)
+    this.#settle()
+  }
+
+  serverChanged(server: IoreqServer): void {
+    const known = this.#acknowledged.get(server)
+    if (!server.alive) this.#acknowledged.delete(server)
+    else if (known === undefined) this.#acknowledged.set(server, this.epoch)
+    else if (server.enabled && known < this.epoch) {
+      // While it was disabled nobody has told it.
+      this.#everything = ++this.epoch
+      this.flag(OUTSIDE)
+    }
+    this.#settle()
+  }
+
+  #settle(): void {
+    const settled = this.settledEpoch
+    this.#letGo(settled)
+    for (const waiter of this.#waiters) {
+      if (this.#settledWithout(waiter.server) >= waiter.epoch) waiter.resolve()
+    }
+  }
+
+  /** Drops the references to frames that nobody can reach any more. */
+  #letGo(settled: number): void {
+    const unsettled = this.#unsettled
+    let gone = 0
+    for (const { epoch, mfn, count, referenced } of unsettled) {
+      if (epoch > settled) break
+      gone++
+      if (referenced) this.#options.frames?.drop(mfn, count)
+    }
+    if (gone > 0) unsettled.splice(0, gone)
+  }
+
+  /** Runs of guest frames that some server may still reach. */
+  get unsettled(): number {
+    return this.#unsettled.length
+  }
+
+  // ---- other parties ----
+
+  /** A wait for all that has changed so far. */
+  ticket(): EpochTicket {
+    const { epoch } = this
+    const acknowledged = (): boolean => this.settledEpoch >= epoch
+    return {
+      epoch,
+      get acknowledged() {
+        return acknowledged()
+      },
+      wait: (party = {}) => this.#waitFor(epoch, party),
+    }
+  }
+
+  async #waitFor(epoch: number, { server, vcpu = OUTSIDE }: WaitingParty): Promise<void> {
+    if (this.#settledWithout(server) >= epoch) return
+    if (vcpu !== OUTSIDE) this.#heldUp[vcpu]!++
+    const running = this.#options.sendIdle?.() === false
+    try {
+      if (this.#settledWithout(server) >= epoch) return
+      if (!this.#canSend(running)) {
+        throw new HvmError(
+          'ERR_DEADLOCK',
+          running
+            ? 'every vCPU waits for a device model that waits for a notice which one of them would have to send'
+            : 'the domain does not run, and the answers that its vCPUs wait for are taken when it does',
+          [...this.own.keys()],
+        )
+      }
+      await new Promise<void>((resolve) => {
+        const waiter: Waiter = {
+          epoch,
+          server,
+          vcpu,
+          resolve: () => {
+            this.#waiters.delete(waiter)
+            resolve()
+          },
+        }
+        this.#waiters.add(waiter)
+      })
+    } finally {
+      if (vcpu !== OUTSIDE) this.#heldUp[vcpu]!--
+    }
+  }
+
+  /** Whether there is a vCPU that can send a notice now or later, or has. */
+  #canSend(running: boolean): boolean {
+    for (let vcpu = 0; vcpu < this.own.length; vcpu++) {
+      if (this.#sent[vcpu] !== 0) return true
+      if (this.#heldUp[vcpu] === 0 && (running || !this.latched(vcpu))) return true
+    }
+    return false
+  }
+}
+
+/** Whether a server can have anything mapped that this side knows of: an emulator that is disabled has none. */
+function counts(server: IoreqServer): boolean {
+  return server.enabled || server.transport.dropMappings !== undefined
+}

@@ -1,0 +1,69 @@
+import type { P2m } from '@retrap/p2m'
+import { OUTSIDE, type EpochTicket, type Invalidations } from './invalidation.ts'
+
+/** A change that has been made to a guest's map from outside. */
+export interface MemoryChange<T> {
+  /** What the change returned. */
+  readonly result: T
+  /** Until every device model has let go of what the change took away. */
+  readonly ticket: EpochTicket
+}
+
+/** What {@link MemoryChanges} needs of a domain. */
+export interface VcpuStop {
+  /** Whether a vCPU is in the middle of executing: between two instructions none is, nor while all wait for devices. */
+  executing(): boolean
+  /** Has it come to the end of its instruction. */
+  stop(): void
+}
+
+/**
+ * Changes of a guest's map by a toolstack or a device model: made while every vCPU is between two instructions or waits
+ * for a device, so that none goes on with what it has translated before. What they release every vCPU sends a notice of.
+ */
+export class MemoryChanges {
+  readonly #p2m: P2m
+  readonly #invalidations: Invalidations
+  readonly #vcpus: VcpuStop
+  #waiting: (() => void)[] = []
+
+  constructor(p2m: P2m, invalidations: Invalidations, vcpus: VcpuStop) {
+    this.#p2m = p2m
+    this.#invalidations = invalidations
+    this.#vcpus = vcpus
+  }
+
+  /** Makes a change as soon as no vCPU executes; at once, where none does. What it throws rejects the promise. */
+  request<T>(change: (p2m: P2m) => T): Promise<MemoryChange<T>> {
+    if (!this.#vcpus.executing()) return promised(() => this.#make(change))
+    return new Promise((resolve) => {
+      this.#waiting.push(() => resolve(promised(() => this.#make(change))))
+      this.#vcpus.stop()
+    })
+  }
+
+  /** To be called when a vCPU has stopped executing: makes the changes that wait for it. */
+  stopped(): void {
+    if (this.#waiting.length === 0) return
+    const waiting = this.#waiting
+    this.#waiting = []
+    for (const make of waiting) make()
+  }
+
+  #make<T>(change: (p2m: P2m) => T): MemoryChange<T> {
+    const before = this.#invalidations.enter(OUTSIDE)
+    try {
+      return { result: change(this.#p2m), ticket: this.#invalidations.ticket() }
+    } finally {
+      this.#invalidations.leave(before)
+    }
+  }
+}
+
+function promised<T>(action: () => T): Promise<T> {
+  try {
+    return Promise.resolve(action())
+  } catch (error) {
+    return Promise.reject(error as Error)
+  }
+}
