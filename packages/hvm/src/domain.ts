@@ -31,6 +31,7 @@ import { Invalidations, OUTSIDE, type WaitingParty } from './invalidation.ts'
 import { MemoryChanges, type MemoryChange } from './memory-change.ts'
 import { XenGuest } from './xen/xen-guest.ts'
 import type { XenOptions } from './xen/xen-guest.ts'
+import type { DomainVapic } from './vapic/domain-vapic.ts'
 
 /** Why a domain stopped. */
 export type DomainExit =
@@ -145,6 +146,8 @@ export class Domain {
     this.interrupts.line(pciLine(device, pin))
   /** Where guest writes to ROM go; by default they are lost. A board whose ROM lies over RAM puts its own here. */
   romWrite: (gpa: number, size: number, lo: number, hi: number) => void = () => undefined
+  /** The TPR patcher, if there is one: it puts itself here. */
+  vapic: DomainVapic | null = null
   readonly #sleeper: Sleeper
   readonly #servers: DomainServer[] = []
   readonly #memoryChanges: MemoryChanges
@@ -417,6 +420,7 @@ export class Domain {
     this.#ferr.set(false)
     // First of all, so that a model's handler has been told before its model is reset.
     for (const vcpu of this.vcpus) vcpu.cancelRequest()
+    this.vapic?.reset()
     this.dispatch.reset()
     this.interrupts.reset()
     this.devices.reset()
@@ -512,6 +516,7 @@ export class Domain {
     const exit = cpu.run(this.vcpus.length > 1 ? SHARED_TURN : TURN)
     this.#current = null
     this.#memoryChanges.stopped()
+    vcpu.vapic?.settle()
     const retired = cpu.retired - before
     this.clock.advance(retired)
     this.exits[exit.reason] = (this.exits[exit.reason] ?? 0) + 1

@@ -13,6 +13,7 @@ import type { IoDispatch } from '@retrap/ioreq'
 import type { LocalApic } from '@retrap/irqchip'
 import {
   APIC_ICR,
+  APIC_TPR,
   EVENT_EXTINT,
   EVENT_INIT,
   EVENT_INTERRUPT,
@@ -25,6 +26,7 @@ import {
 } from '@retrap/irqchip'
 import {
   ACCESS_FETCH,
+  ACCESS_READ,
   ACCESS_WRITE,
   PagingContext,
   PagingMode,
@@ -36,6 +38,7 @@ import {
 } from '@retrap/paging'
 import { LoggedTables } from '@retrap/replay'
 import type { AccessLog } from '@retrap/replay'
+import { VAPIC_PORT } from '@retrap/vapic'
 import {
   STATUS_DONE,
   STATUS_FAULT,
@@ -51,6 +54,7 @@ import {
 import type { CpuHost, CpuModel, Translation, Words, X86Engine } from '@retrap/x86-cpu'
 import type { Domain } from './domain.ts'
 import { GuestTables } from './guest-tables.ts'
+import type { VcpuVapic } from './vapic/vcpu-vapic.ts'
 
 const APIC_PAGE_BYTES = 0x1000
 const TWO_32 = 0x1_0000_0000
@@ -75,11 +79,14 @@ export class HvmVcpu implements CpuHost {
   readonly #request = createIoRequest()
   /** The request in flight has not been answered. */
   #submitted = false
+  /** Reports accesses to the task priority register, where there is a TPR patcher. */
+  vapic: VcpuVapic | null = null
   /** Counts for statistics. */
   readonly counts = {
     portAccesses: 0,
     mmioAccesses: 0,
     apicAccesses: 0,
+    taskPriorityAccesses: 0,
     msrAccesses: 0,
     walks: 0,
     tableReads: 0,
@@ -140,8 +147,12 @@ export class HvmVcpu implements CpuHost {
   }
 
   physicalRead(gpa: number, size: number, into: Words, logged: boolean): number {
+    if (this.vapic?.watches(gpa) === true) {
+      if (!logged) return STATUS_RESTART
+      this.vapic.accessed('read', gpa)
+    }
     if (!this.#submitted && this.#isApicPage(gpa)) {
-      this.counts.apicAccesses++
+      this.#countApicAccess(gpa)
       readApicPage(this.apic, gpa & (APIC_PAGE_BYTES - 1), size, into)
       return STATUS_DONE
     }
@@ -154,11 +165,15 @@ export class HvmVcpu implements CpuHost {
   }
 
   physicalWrite(gpa: number, size: number, lo: number, hi: number, logged: boolean): number {
+    if (this.vapic?.watches(gpa) === true) {
+      if (!logged) return STATUS_RESTART
+      this.vapic.accessed('write', gpa)
+    }
     // A request in flight is this one, whatever the p2m says of the address by now.
     if (!this.#submitted && this.#isApicPage(gpa)) {
       // The processor sees what the write raises before its next instruction, so this one must run alone.
       if (!logged && (this.cpu.interruptsEnabled || (gpa & (APIC_PAGE_BYTES - 1)) === APIC_ICR)) return STATUS_RESTART
-      this.counts.apicAccesses++
+      this.#countApicAccess(gpa)
       writeApicPage(this.apic, gpa & (APIC_PAGE_BYTES - 1), size, lo)
       return STATUS_DONE
     }
@@ -168,6 +183,11 @@ export class HvmVcpu implements CpuHost {
         ? this.#submit(IOREQ_TYPE_COPY, IOREQ_WRITE, gpa, size, lo, hi)
         : this.#dispatch.mmioWrite(gpa, size, lo, hi),
     )
+  }
+
+  #countApicAccess(gpa: number): void {
+    this.counts.apicAccesses++
+    if ((gpa & (APIC_PAGE_BYTES - 1)) === APIC_TPR) this.counts.taskPriorityAccesses++
   }
 
   romWrite(gpa: number, size: number, lo: number, hi: number): void {
@@ -185,6 +205,7 @@ export class HvmVcpu implements CpuHost {
   }
 
   portWrite(port: number, size: number, value: number, logged: boolean): number {
+    if (port === VAPIC_PORT && this.vapic !== null) return this.vapic.portWrite(size, value, logged)
     this.counts.portAccesses++
     return this.#statusOf(
       logged
@@ -267,6 +288,12 @@ export class HvmVcpu implements CpuHost {
     }
   }
 
+  /** Guest-physical address that a linear one maps to now, for a supervisor; sets no A bits. −1: it is not mapped. */
+  linearToPhysical(lo: number, hi: number): number {
+    const status = probe(this.#paging, this.#tables, lo, hi, ACCESS_READ, this.#walk)
+    return status === WALK_OK ? this.#walk.gpa : -1
+  }
+
   /** Bytes at a linear address as the guest would fetch them, for people: sets no A bits; shorter where nothing is mapped. */
   peekCode(linear: bigint, length: number): Uint8Array {
     const bytes: number[] = []
@@ -345,6 +372,7 @@ export class HvmVcpu implements CpuHost {
 
   hypercall(): number {
     this.counts.hypercalls++
+    if (this.vapic?.hypercall() === true) return STATUS_DONE
     const { xen, invalidations } = this.#domain
     if (xen === null) return STATUS_FAULT
     // What it takes from the map is this vCPU's doing: before its next instruction all device models have let go of it.
@@ -384,6 +412,11 @@ export class HvmVcpu implements CpuHost {
   }
 
   acknowledgeInterrupt(): number {
+    // A guest that keeps its task priority in its own memory has raised it since.
+    if (this.apic.record !== null && !this.apic.hasInterrupt()) {
+      this.updateEvents()
+      return -1
+    }
     const vector = this.apic.acknowledge()
     this.updateEvents()
     return vector

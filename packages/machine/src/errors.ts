@@ -1,5 +1,11 @@
 /** What a caller of the machine did wrong. */
-export type MachineErrorCode = 'ERR_MEMORY_SIZE' | 'ERR_CPUS' | 'ERR_NOTHING_TO_RUN' | 'ERR_STATE' | 'ERR_DEVICES'
+export type MachineErrorCode =
+  | 'ERR_MEMORY_SIZE'
+  | 'ERR_CPUS'
+  | 'ERR_NOTHING_TO_RUN'
+  | 'ERR_STATE'
+  | 'ERR_DEVICES'
+  | 'ERR_OPTION_ROM'
 
 /** A machine that cannot be made or used as asked. */
 export class MachineError extends Error {

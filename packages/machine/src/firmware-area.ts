@@ -30,6 +30,10 @@ export class FirmwareArea {
   readonly #ram: number[] = []
   /** Pages that read the bus while RAM takes their writes. */
   readonly #writesToRam: boolean[] = []
+  /** What each page's PAM register says. */
+  readonly #settings: Pick<ShadowRange, 'readRam' | 'writeRam'>[] = []
+  /** Pages that are RAM whatever the PAM registers say: guest-physical addresses. */
+  #unlocked = { first: 0, end: 0 }
 
   /**
    * Maps the image. RAM has been populated from 0xC0000 to 1 MiB before.
@@ -58,6 +62,7 @@ export class FirmwareArea {
       frameCounts.tryTake(entry.mfn, 1)
       this.#rom.push(floating)
       this.#writesToRam.push(false)
+      this.#settings.push({ readRam: false, writeRam: false })
     }
     for (const { gpa, bytes, offset } of regions) {
       for (let at = 0; at < bytes; at += PAGE_BYTES) {
@@ -72,15 +77,36 @@ export class FirmwareArea {
   }
 
   /** Follows a PAM register. */
-  shadow(range: ShadowRange): void {
-    const { p2m } = this.#domain
-    for (let at = 0; at < range.bytes; at += PAGE_BYTES) {
-      const gfn = (range.gpa + at) / PAGE_BYTES
-      const page = gfn - AREA_FIRST_GFN
-      const mfn = (range.readRam ? this.#ram : this.#rom)[page] as number
-      this.#writesToRam[page] = range.writeRam && !range.readRam
-      p2m.insert(gfn, mfn, 0, range.readRam && range.writeRam ? P2mType.RAM_RW : P2mType.RAM_RO)
+  shadow({ gpa, bytes, readRam, writeRam }: ShadowRange): void {
+    for (let at = gpa; at < gpa + bytes; at += PAGE_BYTES) {
+      this.#settings[(at - AREA_BASE) / PAGE_BYTES] = { readRam, writeRam }
+      this.#map(at)
     }
+  }
+
+  /**
+   * Makes whole pages writable RAM whatever the PAM registers say, instead of those before: what a TPR patcher needs of
+   * an option ROM that firmware has shadowed and locked.
+   *
+   * @param bytes - 0: none
+   */
+  unlock(gpa: number, bytes: number): void {
+    const { first, end } = this.#unlocked
+    this.#unlocked = { first: gpa, end: gpa + bytes }
+    for (let at = first; at < end; at += PAGE_BYTES) this.#map(at)
+    for (let at = gpa; at < gpa + bytes; at += PAGE_BYTES) this.#map(at)
+  }
+
+  #map(gpa: number): void {
+    const page = (gpa - AREA_BASE) / PAGE_BYTES
+    const setting = this.#settings[page]
+    if (setting === undefined) return
+    const unlocked = gpa >= this.#unlocked.first && gpa < this.#unlocked.end
+    const readRam = setting.readRam || unlocked
+    const writeRam = setting.writeRam || unlocked
+    const mfn = (readRam ? this.#ram : this.#rom)[page] as number
+    this.#writesToRam[page] = writeRam && !readRam
+    this.#domain.p2m.insert(gpa / PAGE_BYTES, mfn, 0, readRam && writeRam ? P2mType.RAM_RW : P2mType.RAM_RO)
   }
 
   #writeThrough(gpa: number, size: number, lo: number, hi: number): void {

@@ -2,6 +2,7 @@ import { FW_CFG_KEY, FwCfg } from '@retrap/devices'
 import { relocatableAcpi } from './acpi/index.ts'
 import type { AcpiBoard } from './acpi/index.ts'
 import type { PcMemoryMap } from './loaders/index.ts'
+import type { OptionRom } from './option-roms.ts'
 
 /** What firmware is told. */
 export interface FirmwareConfiguration {
@@ -10,6 +11,8 @@ export interface FirmwareConfiguration {
   readonly board: AcpiBoard
   /** First port of the UART that firmware may use as its console. */
   readonly consolePort: number
+  /** Option ROMs that firmware is to load and initialise. */
+  readonly optionRoms: readonly OptionRom[]
 }
 
 const NO_GRAPHICS_KEY = 0x04
@@ -23,7 +26,8 @@ const FOUR_GIB = 2 ** 32
  *
  * Source: QEMU, docs/specs/fw_cfg.rst; SeaBIOS, docs/Runtime_config.md.
  */
-export function firmwareConfiguration({ map, cpus, board, consolePort }: FirmwareConfiguration): FwCfg {
+export function firmwareConfiguration(configuration: FirmwareConfiguration): FwCfg {
+  const { map, cpus, board, consolePort, optionRoms } = configuration
   const acpi = relocatableAcpi(board)
   return new FwCfg({
     keys: new Map([
@@ -38,8 +42,15 @@ export function firmwareConfiguration({ map, cpus, board, consolePort }: Firmwar
       'etc/e820': { bytes: ramMap(map) },
       'etc/sercon-port': { bytes: little(consolePort, 2) },
       'etc/table-loader': { bytes: acpi.script },
+      // SeaBIOS deploys every file of this folder as an option ROM, in the order of their names.
+      ...Object.fromEntries(optionRoms.map(({ name, bytes }, i) => [romFile(i, name), { bytes }])),
     },
   })
+}
+
+/** A name that fw_cfg takes: at most 55 characters of ASCII. */
+function romFile(index: number, name: string): string {
+  return `genroms/${index}-${name.replaceAll(/[^\w.-]/g, '_').slice(-40)}`
 }
 
 /** RAM only: what firmware keeps for itself it takes from it. */

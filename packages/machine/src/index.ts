@@ -37,6 +37,8 @@ export type {
 } from './loaders/index.ts'
 export type { BoardDescription } from './board.ts'
 export type { FirmwareConfiguration } from './firmware-configuration.ts'
+export type { OptionRom } from './option-roms.ts'
+export type { PcVapicOptions } from './vapic.ts'
 export { serveBoard } from './remote-board.ts'
 export type { BoardServerOptions, StartBoardServer } from './remote-board.ts'
 export { Pc, createPc } from './pc.ts'

@@ -1,6 +1,6 @@
 import { ACPI_PM, CMOS_CENTURY, HPET_BASE, Hpet, RESET_CONTROL } from '@retrap/devices'
 import { DeterministicClock, Domain, PHYSICAL_BITS, RealClock } from '@retrap/hvm'
-import type { DomainExit, DomainServer } from '@retrap/hvm'
+import type { DomainExit, DomainServer, DomainVapic, VapicStatistics } from '@retrap/hvm'
 import type {
   DeviceFailure,
   DeviceModel,
@@ -32,8 +32,12 @@ import {
   writeBiosData,
 } from './loaders/index.ts'
 import { handOverMemoryTypes } from './mtrr.ts'
+import { checkOptionRom, initialiseOptionRoms } from './option-roms.ts'
+import type { OptionRom } from './option-roms.ts'
 import { RemoteBoard } from './remote-board.ts'
 import type { StartBoardServer } from './remote-board.ts'
+import { createVapic, vapicRom } from './vapic.ts'
+import type { PcVapicOptions } from './vapic.ts'
 import type { BootModule, GuestMemoryWriter, InitialState, PcMemoryMap } from './loaders/index.ts'
 
 /** How a PC is made. */
@@ -50,6 +54,13 @@ export interface PcOptions {
   readonly commandLine?: string | undefined
   /** A flat firmware image that ends at 4 GiB; started at the reset vector unless a kernel is given. */
   readonly firmware?: Uint8Array | undefined
+  /**
+   * Adapters' firmware: firmware of the machine finds and initialises it; without any, and where a kernel is given, it is
+   * initialised as a BIOS would before the kernel starts. A TPR patcher is there for one that wants it.
+   */
+  readonly optionRoms?: readonly OptionRom[] | undefined
+  /** Patch the task-priority accesses of 32-bit guests into calls of an option ROM: ours with `true`. */
+  readonly vapic?: boolean | PcVapicOptions | undefined
   /** Models beside the board's own. */
   readonly devices?: readonly DeviceModel[] | undefined
   /**
@@ -124,6 +135,10 @@ export interface PcStatistics {
   readonly portAccesses: number
   readonly mmioAccesses: number
   readonly apicAccesses: number
+  /** Accesses to task priority registers that trapped; `apicAccesses` has them too. */
+  readonly tprTraps: number
+  /** What the TPR patcher has done, where there is one. */
+  readonly vapic: VapicStatistics | undefined
   /** The map of guest frames. */
   readonly p2m: P2mStatistics
   /** Machine memory in all: guest RAM, decoded code, vCPU state. */
@@ -163,6 +178,8 @@ export class Pc {
   readonly domain: Domain
   readonly memory: MachineMemory
   readonly serial: SerialPort
+  /** The TPR patcher, where there is one. */
+  readonly vapic: DomainVapic | undefined
   #receive: (bytes: Uint8Array) => void = () => undefined
   #flush: () => Promise<void> = async () => undefined
   /** Settle when the servers that live elsewhere have their models. */
@@ -172,6 +189,9 @@ export class Pc {
   #firmware: FirmwareArea | undefined
   #transmit: (bytes: Uint8Array) => void = () => undefined
   #running = false
+  readonly #map: PcMemoryMap
+  readonly #acpi: AcpiBoard
+  readonly #optionRoms: readonly OptionRom[]
 
   constructor(options: PcOptions) {
     const cpus = options.cpus ?? 1
@@ -221,14 +241,20 @@ export class Pc {
     }
     const epoch = options.epochSeconds ?? (deterministic ? DETERMINISTIC_EPOCH : Math.floor(Date.now() / 1000))
     const acpi = this.#acpiBoard(map)
+    this.#map = map
+    this.#acpi = acpi
+    this.#optionRoms = [...vapicRom(options.vapic), ...(options.optionRoms ?? [])].map((rom) => ({
+      ...rom,
+      bytes: checkOptionRom(rom),
+    }))
+    if (this.#optionRoms.length > 0) this.vapic = createVapic(this.domain, options.vapic, () => this.#firmware)
     const firmware =
       options.firmware === undefined
         ? null
-        : { map, cpus: this.domain.vcpus.length, board: acpi, consolePort: CONSOLE_PORT }
+        : { map, cpus, board: acpi, consolePort: CONSOLE_PORT, optionRoms: this.#optionRoms }
     this.#attachBoard({ map, cpus, epochSeconds: epoch, firmware }, options.devicePlacement, !deterministic)
     this.#models = options.devices ?? []
     for (const model of this.#models) this.domain.attach(model)
-    this.#start(options, map, acpi)
   }
 
   /** Waits for servers that are elsewhere, and sets what firmware would have set. */
@@ -254,6 +280,12 @@ export class Pc {
       throw new MachineError('ERR_DEVICES', `the device models cannot be started: ${pc.#whyNot(error)}`, {
         cause: error,
       })
+    }
+    try {
+      await pc.#start(options)
+    } catch (error) {
+      pc.close()
+      throw error
     }
     return pc
   }
@@ -297,9 +329,12 @@ export class Pc {
     this.#flush = async () => uart.flush()
   }
 
-  #start(options: PcOptions, map: PcMemoryMap, board: AcpiBoard): void {
+  /** Loads what runs first, and sets the processors to it. */
+  async #start(options: PcOptions): Promise<void> {
     let state: InitialState = resetState(CPU_SIGNATURE)
     const { domain } = this
+    const map = this.#map
+    const board = this.#acpi
     if (options.firmware !== undefined) {
       const loaded = loadFirmware(options.firmware, CPU_SIGNATURE)
       this.#firmware = new FirmwareArea(domain, options.firmware, loaded.regions)
@@ -319,6 +354,8 @@ export class Pc {
       writer.write(acpi.rsdpAddress, acpi.image)
       writeBiosData(writer, { serialPorts: [CONSOLE_PORT] })
       writeBiosServices(writer, { e820: map.e820, consolePort: CONSOLE_PORT, reset: board.reset })
+      // Before the kernel is there: what a ROM uses of RAM is its own then.
+      await initialiseOptionRoms(domain, this.#optionRoms)
       state = loadKernel(writer, {
         kernel: options.kernel,
         initrd: options.initrd,
@@ -435,6 +472,8 @@ export class Pc {
       portAccesses: sum((v) => v.counts.portAccesses),
       mmioAccesses: sum((v) => v.counts.mmioAccesses),
       apicAccesses: sum((v) => v.counts.apicAccesses),
+      tprTraps: sum((v) => v.counts.taskPriorityAccesses),
+      vapic: this.vapic?.statistics(),
       p2m: this.domain.p2m.statistics(),
       machineBytes: this.memory.byteLength,
     }

@@ -1,0 +1,170 @@
+/** The TPR patcher of a domain. */
+import { type PollMethod, type VapicHost, VapicPatcher, type VapicRegisters } from '@retrap/vapic'
+import { P2M_WRITE } from '@retrap/p2m'
+import type { Domain } from '../domain.ts'
+import type { HvmVcpu } from '../hvm-vcpu.ts'
+import { GuestRecord } from './record.ts'
+import { VcpuVapic } from './vcpu-vapic.ts'
+
+const PAGE = 0x1000
+
+/** How a domain's TPR patcher is set up. */
+export interface DomainVapicOptions {
+  /** What helpers ask for interrupts with. Default `vmcall`. */
+  readonly poll?: PollMethod
+  /**
+   * Reports name the instruction after the access, and the patcher looks backward: what hypervisors give that hear of an
+   * access only when it is over. Default false.
+   */
+  readonly behind?: boolean
+  /** Guest-physical address of an APIC's register page that an ioreq server answers, beside the processors' own. */
+  readonly apicPage?: number
+  /** Makes ROM that is read-only writable: whole pages, instead of those before. Where ROM is RAM there is no need for it. */
+  readonly mapRomWritable?: (gpa: number, bytes: number) => void
+  /** Makes it read-only again. */
+  readonly unmapRom?: () => void
+}
+
+/** What a domain's TPR patcher has done. */
+export interface VapicStatistics {
+  readonly patchedSites: number
+  readonly polls: number
+  /** Calls of helpers, which our own option ROM counts in its records; undefined for another ROM. */
+  readonly helperCalls: number | undefined
+}
+
+/**
+ * A {@link VapicPatcher} over a domain.
+ *
+ * vCPUs take turns in one thread and the patcher is called between turns, so that all of them are stopped when it is: at
+ * an instruction, or in the middle of one that waits for a device, whose bytes its log has pinned.
+ */
+export class DomainVapic {
+  readonly patcher: VapicPatcher
+  readonly #domain: Domain
+  readonly #options: DomainVapicOptions
+  readonly #vcpus: readonly VcpuVapic[]
+  readonly #records = new Map<number, GuestRecord>()
+
+  constructor(domain: Domain, options: DomainVapicOptions = {}) {
+    this.#domain = domain
+    this.#options = options
+    this.patcher = new VapicPatcher(this.#host())
+    const { behind = false, apicPage = -1 } = options
+    this.#vcpus = domain.vcpus.map((vcpu) => {
+      const watch = new VcpuVapic(vcpu, this.patcher, { behind, apicPage })
+      vcpu.vapic = watch
+      return watch
+    })
+    domain.vapic = this
+    domain.p2m.onChange(() => {
+      for (const record of this.#records.values()) record.moved()
+    })
+  }
+
+  statistics(): VapicStatistics {
+    const { counts, sites, helperCalls } = this.patcher
+    return { patchedSites: sites.length, polls: counts.polls, helperCalls }
+  }
+
+  /** Power-on: nothing is announced or patched. */
+  reset(): void {
+    for (const watch of this.#vcpus) watch.forget()
+    this.patcher.reset()
+  }
+
+  #vcpu(id: number): HvmVcpu {
+    return this.#domain.vcpus[id] as HvmVcpu
+  }
+
+  #registers(id: number): VapicRegisters {
+    return (this.#vcpus[id] as VcpuVapic).registers()
+  }
+
+  #host(): VapicHost {
+    const { p2m, guestMemory, memory } = this.#domain
+    const writable = (gpa: number, bytes: number): boolean => {
+      for (let at = gpa - (gpa % PAGE); at < gpa + bytes; at += PAGE) if (p2m.translateWrite(at) < 0) return false
+      return true
+    }
+    const translate = (vcpu: number, address: number): number | undefined => {
+      const gpa = this.#vcpu(vcpu).linearToPhysical(address, 0)
+      return gpa < 0 ? undefined : gpa
+    }
+    return {
+      vcpuCount: this.#domain.vcpus.length,
+      pollMethod: this.#options.poll ?? 'vmcall',
+      registers: (vcpu) => this.#registers(vcpu),
+      translate,
+      readLinear: (vcpu, address, into) =>
+        eachPage(vcpu, address, into, translate, (gpa, part) => guestMemory.read(gpa, part)),
+      writeLinear: (vcpu, address, from) =>
+        eachPage(vcpu, address, from, translate, (gpa, part) => writable(gpa, part.length)) &&
+        eachPage(vcpu, address, from, translate, (gpa, part) => guestMemory.write(gpa, part)),
+      readPhysical: (gpa, into) => guestMemory.read(gpa, into),
+      writePhysical: (gpa, from) => writable(gpa, from.length) && guestMemory.write(gpa, from),
+      mapRomWritable: (gpa, bytes) => this.#options.mapRomWritable?.(gpa, bytes),
+      unmapRom: () => this.#options.unmapRom?.(),
+      reportTprAccesses: (enabled) => {
+        for (const watch of this.#vcpus) watch.reporting = enabled
+      },
+      stopAll: () => undefined,
+      resumeAll: () => undefined,
+      dropCode: (gpa, bytes) => {
+        for (let at = gpa; at < gpa + bytes;) {
+          const length = Math.min(gpa + bytes - at, PAGE - (at % PAGE))
+          const ma = p2m.translate(at)
+          if (ma >= 0) memory.noteWrite(ma, length)
+          at += length
+        }
+      },
+      useRecord: (vcpu, gpa) => this.#useRecord(vcpu, gpa),
+      findWords: (values) => this.#findWords(values),
+      pollInterrupts: (vcpu) => this.#vcpu(vcpu).updateEvents(),
+    }
+  }
+
+  #useRecord(id: number, gpa: number | undefined): void {
+    const { apic } = this.#vcpu(id)
+    if (gpa === undefined) {
+      this.#records.delete(id)
+      apic.useRecord(null)
+      return
+    }
+    const record = new GuestRecord(this.#domain.memory, this.#domain.p2m, gpa)
+    this.#records.set(id, record)
+    apic.useRecord(record)
+  }
+
+  *#findWords(values: ReadonlySet<number>): Iterable<number> {
+    const { p2m, memory } = this.#domain
+    const { u32 } = memory
+    for (const { mfn, order, rights } of p2m.leaves()) {
+      if ((rights & P2M_WRITE) === 0) continue
+      const first = (mfn * PAGE) >>> 2
+      const last = first + ((PAGE << order) >>> 2)
+      for (let at = first; at < last; at++) {
+        const value = u32[at] as number
+        if (values.has(value)) yield value
+      }
+    }
+  }
+}
+
+/** Applies something to each page's part of a range of linear addresses. @returns false where one is not mapped, or refuses */
+function eachPage(
+  vcpu: number,
+  address: number,
+  bytes: Uint8Array,
+  translate: (vcpu: number, address: number) => number | undefined,
+  apply: (gpa: number, part: Uint8Array) => boolean,
+): boolean {
+  for (let done = 0; done < bytes.length;) {
+    const at = (address + done) >>> 0
+    const length = Math.min(bytes.length - done, PAGE - (at % PAGE))
+    const gpa = translate(vcpu, at)
+    if (gpa === undefined || !apply(gpa, bytes.subarray(done, done + length))) return false
+    done += length
+  }
+  return true
+}

@@ -1,0 +1,56 @@
+import type { TaskPriorityRecord } from '@retrap/irqchip'
+import type { MachineMemory } from '@retrap/memory'
+import type { P2m } from '@retrap/p2m'
+
+const IN_SERVICE = 1
+const PENDING = 3
+
+/** A vCPU's record in the option ROM's area, where the helpers keep the task priority. */
+export class GuestRecord implements TaskPriorityRecord {
+  readonly #memory: MachineMemory
+  readonly #p2m: P2m
+  readonly #gpa: number
+  /** Machine address; −1: to be looked up. */
+  #ma = -1
+  /** What is answered while there is no memory. */
+  #last = 0
+
+  constructor(memory: MachineMemory, p2m: P2m, gpa: number) {
+    this.#memory = memory
+    this.#p2m = p2m
+    this.#gpa = gpa
+  }
+
+  /** The p2m has changed. */
+  moved(): void {
+    this.#ma = -1
+  }
+
+  /** A record lies in one frame: it is aligned to its size. */
+  get #address(): number {
+    return this.#ma < 0 ? (this.#ma = this.#p2m.translateWrite(this.#gpa)) : this.#ma
+  }
+
+  read(): number {
+    const ma = this.#address
+    return ma < 0 ? this.#last : (this.#last = this.#memory.u8[ma] as number)
+  }
+
+  write(taskPriority: number): void {
+    this.#last = taskPriority
+    this.#store(0, taskPriority)
+  }
+
+  publish(inService: number, pending: number): void {
+    this.#store(IN_SERVICE, inService)
+    this.#store(PENDING, pending)
+  }
+
+  #store(offset: number, value: number): void {
+    const ma = this.#address
+    const { u8, codeBits } = this.#memory
+    if (ma < 0 || u8[ma + offset] === value) return
+    u8[ma + offset] = value
+    if (codeBits[ma >>> 12] !== 0) this.#memory.noteWrite(ma + offset, 1)
+  }
+}

@@ -1,0 +1,152 @@
+/** One vCPU's side of the TPR patcher. */
+import type { TprAccess, VapicPatcher, VapicRegisters } from '@retrap/vapic'
+import { VapicState } from '@retrap/vapic'
+import {
+  FS,
+  MODE_32,
+  SEG_BASE,
+  SEG_BYTES,
+  STATUS_DONE,
+  STATUS_RESTART,
+  S_CPL,
+  S_GPR,
+  S_MODE,
+  S_RIP,
+  S_SEGMENTS,
+} from '@retrap/x86-cpu'
+import type { HvmVcpu } from '../hvm-vcpu.ts'
+
+const TPR_OFFSET = 0x80
+const CS_BASE = S_SEGMENTS + SEG_BYTES + SEG_BASE
+const FS_BASE = S_SEGMENTS + SEG_BYTES * FS + SEG_BASE
+const RAX = S_GPR
+const RSP = S_GPR + 4 * 8
+/** VMCALL's number for polling. */
+const HYPERCALL_POLL = 1
+
+/** What the instruction under way has done that the patcher is to hear of. */
+type Noted = TprAccess | 'port' | null
+
+/** How a vCPU's accesses are reported. */
+export interface VcpuVapicOptions {
+  /** Report the instruction behind the access, as hypervisors do that hear of it too late. */
+  readonly behind: boolean
+  /** Guest-physical address of an APIC's page that is not the processor's own; −1: none. */
+  readonly apicPage: number
+}
+
+/**
+ * Notes what an instruction does to the task priority register or port 7Eh, and hands it to the patcher when the
+ * instruction has retired, with all other vCPUs between instructions: the patcher may rewrite this very instruction.
+ *
+ * To that end such an instruction runs alone, in a logged pass, and the vCPU comes back to its domain after it. One that
+ * has a device to wait for is noted anew in each pass, one that faults is not reported.
+ */
+export class VcpuVapic {
+  /** Accesses are reported. */
+  reporting = false
+  readonly #vcpu: HvmVcpu
+  readonly #patcher: VapicPatcher
+  readonly #options: VcpuVapicOptions
+  #noted: Noted = null
+  /** Instructions that had retired by then. */
+  #retired = 0
+  readonly #at = { eip: 0, esp: 0, fsBase: 0 }
+  #gpa = 0
+  #portSize = 0
+  #portValue = 0
+  #settling = false
+
+  constructor(vcpu: HvmVcpu, patcher: VapicPatcher, options: VcpuVapicOptions) {
+    this.#vcpu = vcpu
+    this.#patcher = patcher
+    this.#options = options
+  }
+
+  /** Whether an access of the vCPU must be told of: it is one to the task priority register. */
+  watches(gpa: number): boolean {
+    return (
+      this.reporting &&
+      (gpa & 0xfff) === TPR_OFFSET &&
+      (this.#vcpu.apic.decodes(gpa) || gpa - TPR_OFFSET === this.#options.apicPage)
+    )
+  }
+
+  /** It makes one, in a logged pass. */
+  accessed(access: TprAccess, gpa: number): void {
+    // The patches are 32-bit code.
+    if (this.#vcpu.cpu.u32[S_MODE >>> 2] !== MODE_32) return
+    this.#gpa = gpa
+    this.#note(access)
+  }
+
+  /** A write to port 7Eh. @returns STATUS_DONE, or STATUS_RESTART outside a logged pass */
+  portWrite(size: number, value: number, logged: boolean): number {
+    if (size === 4) {
+      this.#patcher.poll(this.#vcpu.id)
+      return STATUS_DONE
+    }
+    if (!logged) return STATUS_RESTART
+    this.#portSize = size
+    this.#portValue = value
+    this.#note('port')
+    return STATUS_DONE
+  }
+
+  /** A hypercall. @returns whether it was a helper's poll */
+  hypercall(): boolean {
+    const { u32 } = this.#vcpu.cpu
+    if (
+      u32[RAX >>> 2] !== HYPERCALL_POLL ||
+      u32[S_MODE >>> 2] !== MODE_32 ||
+      u32[S_CPL >>> 2] !== 0 ||
+      this.#patcher.state === VapicState.INACTIVE
+    ) {
+      return false
+    }
+    this.#patcher.poll(this.#vcpu.id)
+    u32[RAX >>> 2] = 0
+    return true
+  }
+
+  #note(noted: Noted): void {
+    const { cpu } = this.#vcpu
+    this.#noted = noted
+    this.#retired = cpu.retired
+    this.#readRegisters()
+    cpu.stop()
+  }
+
+  #readRegisters(): void {
+    const { u32 } = this.#vcpu.cpu
+    this.#at.eip = ((u32[CS_BASE >>> 2] as number) + (u32[S_RIP >>> 2] as number)) >>> 0
+    this.#at.esp = u32[RSP >>> 2] as number
+    this.#at.fsBase = u32[FS_BASE >>> 2] as number
+  }
+
+  /** The registers of the instruction that is being reported, or those of now. */
+  registers(): VapicRegisters {
+    if (!this.#settling) this.#readRegisters()
+    return this.#at
+  }
+
+  /** The vCPU has come back to its domain: tells the patcher what it has noted. */
+  settle(): void {
+    const noted = this.#noted
+    const { id, cpu } = this.#vcpu
+    if (noted === null || cpu.busy) return
+    this.#noted = null
+    if (cpu.retired === this.#retired) return
+    const { behind } = this.#options
+    if (behind && noted !== 'port') this.#readRegisters()
+    this.#settling = true
+    if (noted === 'port') this.#patcher.portWrite(id, this.#portSize, this.#portValue)
+    else this.#patcher.report(id, { access: noted, gpa: this.#gpa, behind })
+    this.#settling = false
+  }
+
+  /** Forgets what has been noted: reset. */
+  forget(): void {
+    this.#noted = null
+  }
+}

@@ -1,0 +1,34 @@
+import { DomainVapic } from '@retrap/hvm'
+import type { Domain, DomainVapicOptions } from '@retrap/hvm'
+import { buildVapicRom } from '@retrap/vapic'
+import type { FirmwareArea } from './firmware-area.ts'
+import type { OptionRom } from './option-roms.ts'
+
+/** How a PC's TPR patcher is set up. */
+export interface PcVapicOptions extends Pick<DomainVapicOptions, 'poll' | 'behind' | 'apicPage'> {
+  /** The option ROM with the helpers, such as the stock kvmvapic.bin; default ours. */
+  readonly rom?: Uint8Array | undefined
+}
+
+/** The ROM that the options ask for. */
+export function vapicRom(options: boolean | PcVapicOptions | undefined): readonly OptionRom[] {
+  if (options === undefined || options === false) return []
+  const given = options === true ? undefined : options.rom
+  return [{ name: 'kvmvapic.bin', bytes: given ?? buildVapicRom() }]
+}
+
+/** The patcher, which can write to ROM that firmware has locked. */
+export function createVapic(
+  domain: Domain,
+  options: boolean | PcVapicOptions | undefined,
+  area: () => FirmwareArea | undefined,
+): DomainVapic {
+  const { poll, behind, apicPage } = typeof options === 'object' ? options : {}
+  return new DomainVapic(domain, {
+    ...(poll !== undefined && { poll }),
+    ...(behind !== undefined && { behind }),
+    ...(apicPage !== undefined && { apicPage }),
+    mapRomWritable: (gpa, bytes) => area()?.unlock(gpa, bytes),
+    unmapRom: () => area()?.unlock(0, 0),
+  })
+}

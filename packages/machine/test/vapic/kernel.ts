@@ -1,0 +1,282 @@
+/**
+ * A 32-bit kernel of our own that is laid out as those that a TPR patcher is for: paging, kernel at 0x80000000, the local
+ * APIC's page at 0xFFFE0000, a processor control region in FS. It starts every processor and has each run its part.
+ */
+import {
+  al,
+  Assembler,
+  ax,
+  byte,
+  cr0,
+  cr3,
+  cr4,
+  ds,
+  dword,
+  dx,
+  eax,
+  ebx,
+  ecx,
+  es,
+  esp,
+  far32,
+  fs,
+  fword,
+  gs,
+  type Label,
+  ss,
+} from '@retrap/x86-assembler'
+import { elfImage, join, multibootHeader } from '../loaders/images.ts'
+
+/** Linear address of guest-physical 0. */
+export const KERNEL = 0x8000_0000
+/** Linear address of the local APIC's page, and of its task priority register. */
+export const APIC = 0xfffe_0000
+export const TPR: number = APIC + 0x80
+/** The code that an interrupt, or the end, leaves to the harness by these ports. */
+export const EXIT_PORT = 0x501
+export const STORM_PORT = 0x5e0
+/** What a processor that takes an exception ends the machine with. */
+export const EXIT_EXCEPTION = 0x7f
+
+/** Guest-physical addresses. */
+export const AT = {
+  trampoline: 0x8000,
+  image: 0x10_0000,
+  stubs: 0x11_8000,
+  tables: 0x11_a000,
+  directory: 0x20_0000,
+  kernelTables: 0x20_1000,
+  apicTable: 0x20_3000,
+  aliasTable: 0x20_4000,
+  kpcr: 0x22_0000,
+  variables: 0x2e_0000,
+  /** A page that is followed by another frame than the next, for code that crosses. */
+  window: 0x30_0000,
+  stacks: 0x31_0000,
+  logs: 0x40_0000,
+} as const
+export const RAM_BYTES = 0x80_0000
+const STACK_BYTES = 0x1000
+const PT_LOAD = 1
+/** Offsets in the KPCR: those that a patcher knows, and ours. */
+const KPCR_SELF = 0x1c
+const KPCR_NUMBER = 0x51
+export const KPCR_LOG = 0x100
+export const KPCR_BUDGET = 0x104
+const GDT = AT.tables + 0x800
+const SELECTOR = { code: 8, data: 16, firstKpcr: 24 }
+/** A data segment that is no KPCR. */
+export const NO_KPCR_SELECTOR = 16
+/** Also mapped here, as the HAL of some systems is; and the register page with a top byte that is an opcode. */
+export const ALIAS = 0xe000_0000
+export const ODD_TPR = 0xa300_0080
+
+export const linear = (physical: number): number => KERNEL + physical
+
+/** What a kernel's parts are written with. */
+export interface Kernel {
+  readonly asm: Assembler
+  /** Appends EAX to the processor's log; changes nothing. */
+  readonly log: () => void
+  /** Ends the machine. */
+  readonly exit: (code: number) => void
+}
+
+export interface KernelOptions {
+  readonly cpus: number
+  /** Bytes of each processor's log; default 64 KiB. */
+  readonly logBytes?: number
+  /** What the first processor does before it starts the others. */
+  setup?(kernel: Kernel): void
+  /** What every processor executes, with interrupts off and its APIC on; it returns. Once, with a number for a label of its own. */
+  main(kernel: Kernel, cpu: number): void
+  /** Interrupts, vector on the stack above the saved registers (PUSHAD); ends by itself. Default: an end of interrupt. */
+  interrupt?(kernel: Kernel, done: Label): void
+  /** Further code and data. */
+  extra?(kernel: Kernel): void
+}
+
+/** Where a processor's log is. */
+export const logOf = (cpu: number, logBytes = 0x1_0000): number => AT.logs + cpu * logBytes
+
+/** The kernel as a multiboot ELF image. */
+export function buildKernel(options: KernelOptions): Uint8Array {
+  const header = multibootHeader(3)
+  const start = AT.image + header.length
+  const asm = new Assembler({ bits: 32, address: linear(start) })
+  const apEntry = emitKernel(asm, options)
+  const program = asm.assemble()
+  const bytes = join(header, program.bytes)
+  const trampoline = buildTrampoline(Number(program.addressOf(apEntry)))
+  return elfImage(32, start, [
+    { type: PT_LOAD, virtualAddress: AT.image, physicalAddress: AT.image, bytes },
+    { type: PT_LOAD, virtualAddress: AT.trampoline, physicalAddress: AT.trampoline, bytes: trampoline },
+  ])
+}
+
+/** Turns paging on, in flat 32-bit protected mode without it; changes EAX. */
+function emitPaging(asm: Assembler): void {
+  asm.mov(eax, AT.directory).mov(cr3, eax)
+  asm.mov(eax, cr4).or(eax, 0x10).mov(cr4, eax)
+  asm.mov(eax, cr0).or(eax, 0x8001_0001).mov(cr0, eax)
+}
+
+/** From real mode to the kernel: where start-up IPIs lead. */
+function buildTrampoline(entry: number): Uint8Array {
+  const asm = new Assembler({ bits: 16, address: AT.trampoline })
+  const protectedMode = asm.label()
+  const pointer = asm.label()
+  asm.cli().xor(ax, ax).mov(ds, ax).lgdt(fword(pointer))
+  asm.mov(eax, cr0).or(eax, 1).mov(cr0, eax).jmpf(far32(SELECTOR.code, protectedMode))
+  asm.align(4).bind(pointer).dw(0x3ff).dd(GDT)
+  asm.bits(32).bind(protectedMode)
+  asm.mov(eax, SELECTOR.data).mov(ds, ax).mov(es, ax).mov(ss, ax).mov(gs, ax)
+  emitPaging(asm)
+  asm.mov(eax, entry).jmp(eax)
+  return asm.assemble().bytes
+}
+
+function descriptor(base: number, access: number): bigint {
+  const b = BigInt(base)
+  return (
+    0x00c0_0000_0000_ffffn |
+    0x000f_0000_0000_0000n |
+    (BigInt(access) << 40n) |
+    ((b & 0xff_ffffn) << 16n) |
+    ((b >> 24n) << 56n)
+  )
+}
+
+/** @returns where other processors enter */
+function emitKernel(asm: Assembler, options: KernelOptions): Label {
+  const { cpus, logBytes = 0x1_0000 } = options
+  const kernel: Kernel = {
+    asm,
+    log: () => {
+      // Not between the two: an interrupt's entries would be lost.
+      asm.pushfd().cli().push(ebx)
+      asm.mov(ebx, dword(KPCR_LOG, { segment: fs })).mov(dword(ebx), eax)
+      asm.lea(ebx, dword(ebx, { disp: 4 })).mov(dword(KPCR_LOG, { segment: fs }), ebx)
+      asm.pop(ebx).popfd()
+    },
+    exit: (code) => {
+      asm.mov(dx, EXIT_PORT).mov(al, code).out(dx, al).cli().hlt()
+    },
+  }
+  const high = asm.label()
+  const apEntry = asm.label()
+  const run = asm.label()
+  const wait = asm.label()
+  const arrived = dword(linear(AT.variables))
+  const ended = dword(linear(AT.variables + 4))
+
+  // Physical addresses: paging is off.
+  asm.cli().cld().mov(esp, 0x7000)
+  emitTables(asm)
+  emitPaging(asm)
+  asm.mov(eax, high).jmp(eax)
+  asm.bind(high)
+  asm.lgdt(fword(linear(AT.tables + 0x7f8)))
+  asm.push(SELECTOR.code).push(run).retf()
+  asm.bind(apEntry).bind(run)
+  asm.mov(eax, SELECTOR.data).mov(ds, ax).mov(es, ax).mov(ss, ax).mov(gs, ax)
+  asm.lidt(fword(linear(AT.tables + 0x7f0)))
+  // EBX: the processor's number, which is its APIC ID.
+  asm.mov(ebx, dword(APIC + 0x20)).shr(ebx, 24)
+  asm.imul(esp, ebx, STACK_BYTES).add(esp, linear(AT.stacks) + STACK_BYTES - 16)
+  asm.lea(eax, dword(SELECTOR.firstKpcr, { index: ebx, scale: 8 })).mov(fs, ax)
+  asm
+    .imul(eax, ebx, 0x1000)
+    .add(eax, linear(AT.kpcr))
+    .mov(dword(KPCR_SELF, { segment: fs }), eax)
+  asm.mov(byte(KPCR_NUMBER, { segment: fs }), 0).add(dword(KPCR_NUMBER, { segment: fs }), ebx)
+  asm
+    .imul(eax, ebx, logBytes)
+    .add(eax, linear(AT.logs))
+    .mov(dword(KPCR_LOG, { segment: fs }), eax)
+  asm.mov(dword(APIC + 0xf0), 0x1ff)
+  asm.lock().inc(arrived)
+  const others = asm.label()
+  asm.test(ebx, ebx).jnz(others)
+  options.setup?.(kernel)
+  if (cpus > 1) {
+    // INIT and start-up to all others.
+    asm.mov(dword(APIC + 0x300), 0xc_4500).mov(dword(APIC + 0x300), 0xc_4600 | (AT.trampoline >>> 12))
+    const waiting = asm.here()
+    asm.pause().cmp(arrived, cpus).jne(waiting)
+  }
+  asm.bind(others)
+  for (let cpu = 0; cpu < cpus; cpu++) {
+    const next = asm.label()
+    asm.cmp(byte(KPCR_NUMBER, { segment: fs }), cpu).jne(next)
+    options.main(kernel, cpu)
+    asm.cli().jmp(wait)
+    asm.bind(next)
+  }
+  asm.bind(wait).lock().inc(ended)
+  const waiting = asm.here()
+  asm.pause().cmp(ended, cpus).jne(waiting)
+  asm.cmp(byte(KPCR_NUMBER, { segment: fs }), 0)
+  const halted = asm.label()
+  asm.jne(halted)
+  kernel.exit(0)
+  asm.bind(halted).hlt().jmp(halted)
+
+  const common = asm.label()
+  asm.bind(common).pushad()
+  const done = asm.label()
+  options.interrupt?.(kernel, done)
+  asm.bind(done).mov(dword(APIC + 0xb0), 0)
+  asm.popad().add(esp, 4).iretd()
+  const failed = asm.label()
+  asm.bind(failed)
+  kernel.exit(EXIT_EXCEPTION)
+  options.extra?.(kernel)
+
+  // A stub for each vector, 16 bytes apart, and the tables that lead there.
+  for (let vector = 0; vector < 256; vector++) {
+    asm.org(linear(AT.stubs) + 16 * vector)
+    if (vector < 32) asm.jmp(failed)
+    else asm.push(vector).jmp(common)
+  }
+  asm.org(linear(AT.tables))
+  for (let vector = 0; vector < 256; vector++) {
+    const target = linear(AT.stubs) + 16 * vector
+    if (vector < 0xfe) asm.dw(target & 0xffff, SELECTOR.code, 0x8e00, target >>> 16)
+  }
+  asm
+    .org(linear(AT.tables + 0x7f0))
+    .dw(0x7ef)
+    .dd(linear(AT.tables))
+    .dw(0)
+  asm.dw(0x3ff).dd(GDT).dw(0)
+  asm.dq(0n, descriptor(0, 0x9b), descriptor(0, 0x93))
+  for (let cpu = 0; cpu < cpus; cpu++) asm.dq(descriptor(linear(AT.kpcr + cpu * 0x1000), 0x93))
+  return apEntry
+}
+
+/** The first 8 MiB at 0, at KERNEL and (4 MiB) at ALIAS; two pages of the kernel's window changed places. */
+function emitTables(asm: Assembler): void {
+  const set = (at: number, value: number): void => void asm.mov(dword(at), value)
+  const entry = (address: number): number => AT.directory + (address >>> 22) * 4
+  set(entry(0), 0x83)
+  set(entry(0x40_0000), 0x40_0083)
+  set(entry(KERNEL), AT.kernelTables | 3)
+  set(entry(KERNEL + 0x40_0000), (AT.kernelTables + 0x1000) | 3)
+  set(entry(ALIAS), 0x83)
+  set(entry(APIC), AT.apicTable | 3)
+  set(entry(ODD_TPR), AT.aliasTable | 3)
+  asm.mov(eax, 3).mov(ecx, 0)
+  const fill = asm.here()
+  asm
+    .mov(dword(AT.kernelTables, { index: ecx, scale: 4 }), eax)
+    .add(eax, 0x1000)
+    .inc(ecx)
+    .cmp(ecx, 2048)
+    .jne(fill)
+  const first = AT.kernelTables + (AT.window >>> 12) * 4
+  set(first, (AT.window + 0x1000) | 3)
+  set(first + 4, AT.window | 3)
+  set(AT.apicTable + ((APIC >>> 12) & 0x3ff) * 4, 0xfee0_0013)
+  set(AT.aliasTable + ((ODD_TPR >>> 12) & 0x3ff) * 4, 0xfee0_0013)
+}
