@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs'
+import { basename } from 'node:path'
 import type { DeviceFailure } from '@retrap/ioreq'
 import { Command, CommanderError, Option } from 'commander'
 import { CliError } from './cli-error.ts'
@@ -49,6 +50,8 @@ interface MachineFlags {
   readonly timeout?: number
   readonly stats?: 'json' | 'text'
   readonly deterministic?: boolean
+  readonly vapic?: boolean
+  readonly optionRom?: readonly string[]
 }
 
 /** Options that name what a machine loads. */
@@ -154,7 +157,7 @@ function createProgram(host: CliHost, finish: Finish): Command {
     .option('--append <text>', "the kernel's command line")
     .option('--firmware <file>', 'firmware image, mapped to end at 4 GiB and at 1 MiB')
     .addHelpText('after', `\n${deviceHelp()}`)
-  machineOptions(run, '512M').action(async (flags: RunFlags) => {
+  romOptions(machineOptions(run, '512M')).action(async (flags: RunFlags) => {
     checkImages(flags)
     await finish(settingsFor(flags, () => readImages(flags), { kind: 'pass' }, host))
   })
@@ -172,7 +175,7 @@ function createProgram(host: CliHost, finish: Finish): Command {
     .option('--command <text>', 'type this into the shell, then power off')
     .option('--refresh', 'look for a newer package even if one is kept')
     .option('--mirror <url>', 'Debian mirror to use')
-  machineOptions(linux, '512M').action(async (flags: LinuxFlags) => {
+  romOptions(machineOptions(linux, '512M')).action(async (flags: LinuxFlags) => {
     const { images, input } = await linuxImages(flags)
     // With less the installer starts in a mode that is short of nearly everything.
     const least = flags.installer !== undefined && linux.getOptionValueSource('memory') === 'default'
@@ -230,6 +233,16 @@ function machineOptions(command: Command, memory: string): Command {
     .allowExcessArguments(false)
 }
 
+function romOptions(command: Command): Command {
+  return command
+    .option('--vapic', 'patch the task-priority accesses of 32-bit guests into calls of an option ROM')
+    .option(
+      '--option-rom <file>',
+      "adapter's firmware, initialised as a BIOS would (repeatable); kvmvapic.bin patches as --vapic does",
+      (path: string, before: readonly string[] | undefined) => [...(before ?? []), path],
+    )
+}
+
 function settingsFor(
   flags: MachineFlags,
   images: SessionSettings['images'],
@@ -249,8 +262,9 @@ function settingsFor(
       }),
       ...(flags.deviceDeadline !== undefined && { deviceDeadlineMs: flags.deviceDeadline }),
       ...(flags.trace && { trace: openTrace(flags.trace, host) }),
+      ...(flags.vapic === true && { vapic: true }),
     },
-    images,
+    images: async () => ({ ...(await images()), ...(await readOptionRoms(flags.optionRom)) }),
     devices: prepareDevices(flags.device ?? [], host),
     serial: flags.serial,
     input,
@@ -288,6 +302,14 @@ async function readImages(flags: ImageFlags): Promise<MachineImages> {
     ...(firmware === undefined ? {} : { firmware }),
     ...(flags.append === undefined ? {} : { commandLine: flags.append }),
   }
+}
+
+async function readOptionRoms(paths: readonly string[] = []): Promise<Pick<MachineImages, 'optionRoms'>> {
+  if (paths.length === 0) return {}
+  const optionRoms = await Promise.all(
+    paths.map(async (path) => ({ name: basename(path), bytes: await readInput(`--option-rom ${path}`, path) })),
+  )
+  return { optionRoms }
 }
 
 async function readImage(option: string, path: string | undefined): Promise<Uint8Array | undefined> {
@@ -354,7 +376,8 @@ function explain(error: unknown): { readonly message: string; readonly code: num
   }
   // Packages report a caller's mistakes with a code of this form: here, that an image or a size will not do.
   if (error instanceof Error && 'code' in error && /^ERR_[A-Z_]+$/.test(String(error.code)) && isOurs(error)) {
-    return { message: error.message, code: error.name === 'LoaderError' ? ExitCode.Input : ExitCode.Usage }
+    const file = error.name === 'LoaderError' || error.code === 'ERR_OPTION_ROM'
+    return { message: error.message, code: file ? ExitCode.Input : ExitCode.Usage }
   }
   return undefined
 }

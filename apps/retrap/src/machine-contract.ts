@@ -1,5 +1,5 @@
 import type { DeviceModel } from '@retrap/ioreq'
-import type { PcOptions, StartDeviceServer } from '@retrap/machine'
+import type { PcOptions, PcStatistics, StartDeviceServer } from '@retrap/machine'
 import type { P2mStatistics } from '@retrap/p2m'
 import type { ListedMap } from './p2m/listing.ts'
 
@@ -23,6 +23,8 @@ export interface MachineOptions {
   readonly deviceDeadlineMs?: number
   readonly onDeviceFailure?: PcOptions['onDeviceFailure']
   readonly trace?: PcOptions['trace']
+  readonly optionRoms?: readonly { readonly name: string; readonly bytes: Uint8Array }[]
+  readonly vapic?: boolean
 }
 
 export type CreateMachine = (options: MachineOptions) => Promise<Machine>
@@ -66,4 +68,8 @@ export interface MachineStatistics {
   readonly exits: Readonly<Record<string, number>>
   readonly tlbMisses: number
   readonly p2m: P2mStatistics
+  /** Accesses to task priority registers that trapped. */
+  readonly tprTraps: number
+  /** What the TPR patcher has done, where there is one. */
+  readonly vapic?: PcStatistics['vapic']
 }

@@ -11,7 +11,10 @@ import { formatStatistics, measure, Stopwatch } from './statistics.ts'
 import type { SerialTarget } from './values.ts'
 
 /** What the system under a machine is. */
-export type MachineImages = Pick<MachineOptions, 'kernel' | 'initrd' | 'modules' | 'firmware' | 'commandLine'>
+export type MachineImages = Pick<
+  MachineOptions,
+  'kernel' | 'initrd' | 'modules' | 'firmware' | 'commandLine' | 'optionRoms'
+>
 
 /** One machine to run, and how it meets the outside. */
 export interface SessionSettings {

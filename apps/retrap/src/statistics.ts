@@ -18,6 +18,14 @@ export interface RunStatistics {
   readonly exits: Readonly<Record<string, number>>
   /** What else the machine counts. */
   readonly counts: Readonly<Record<string, unknown>>
+  /** Accesses to the task priority register; what follows `traps` is there with a TPR patcher only. */
+  readonly taskPriority: {
+    readonly traps: number
+    readonly patchedSites?: number
+    readonly polls?: number
+    /** Null: the option ROM, which is not ours, does not count. */
+    readonly helperCalls?: number | null
+  }
   readonly memory: {
     readonly guestBytes: number
     readonly residentBytes: number
@@ -54,7 +62,7 @@ export interface Measured {
 }
 
 export function measure(run: Measured): RunStatistics {
-  const { instructions, tlbMisses, exits, p2m, ...counts } = run.machine.statistics()
+  const { instructions, tlbMisses, exits, p2m, tprTraps, vapic, ...counts } = run.machine.statistics()
   const wallSeconds = run.stopwatch.wallSeconds()
   return {
     reason: run.exit.reason,
@@ -66,6 +74,10 @@ export function measure(run: Measured): RunStatistics {
     tlbMisses,
     exits,
     counts: { ...counts },
+    taskPriority: {
+      traps: tprTraps,
+      ...(vapic && { ...vapic, helperCalls: vapic.helperCalls ?? null }),
+    },
     memory: {
       guestBytes: run.guestBytes,
       residentBytes: process.memoryUsage.rss(),
@@ -95,6 +107,14 @@ export function formatStatistics(statistics: RunStatistics): string {
     ],
   ]
   rows.push(['guest map', describeMap(statistics.p2m)])
+  const { traps, patchedSites, polls = 0, helperCalls } = statistics.taskPriority
+  if (patchedSites !== undefined) {
+    const calls =
+      helperCalls === null || helperCalls === undefined
+        ? 'helper calls not counted'
+        : `${group(helperCalls)} helper calls`
+    rows.push(['TPR', `${group(traps)} traps, ${group(patchedSites)} patched sites, ${calls}, ${group(polls)} polls`])
+  }
   if (statistics.resets > 0) rows.push(['resets', `${statistics.resets}; counts are since the last`])
   return rows.map(([name, value]) => `${name.padEnd(14)}${value}\n`).join('')
 }

@@ -1,6 +1,6 @@
 import { writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { beforeAll, describe, expect, test } from 'vitest'
 import { runCli } from '../src/cli.ts'
@@ -26,6 +26,16 @@ describe('the machine', () => {
     {
       args: ['--device', deviceModule, '--device', `${deviceModule},transport=worker`],
       options: { devices: [{ name: 'thermometer' }], deviceServers: [expect.any(Function)] },
+    },
+    {
+      args: ['run', '--kernel', file, '--vapic', '--option-rom', file, '--option-rom', file],
+      options: {
+        vapic: true,
+        optionRoms: [
+          { name: basename(file), bytes: image },
+          { name: basename(file), bytes: image },
+        ],
+      },
     },
     { args: ['--deterministic'], options: { clock: 'deterministic' } },
     {

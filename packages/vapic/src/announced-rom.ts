@@ -193,18 +193,19 @@ export class AnnouncedRom {
 
   /** How often helpers have been called; undefined if the ROM does not count. */
   helperCalls(): number | undefined {
-    const { areaBytes } = this.structure
     const signature = new Uint8Array(CALLS_SIGNATURE.length)
     if (
-      this.areaGpa === 0 ||
       !this.holds(this.structureGpa + STRUCTURE_BYTES, signature.length) ||
       !this.#host.readPhysical(this.structureGpa + STRUCTURE_BYTES, signature) ||
       CALLS_SIGNATURE.some((byte, index) => signature[index] !== byte)
     ) {
       return undefined
     }
+    if (this.areaGpa === 0) return 0
+    const { areaBytes } = this.structure
+    if (!this.holds(this.areaGpa, areaBytes)) return undefined
     const area = new Uint8Array(areaBytes)
-    if (!this.holds(this.areaGpa, areaBytes) || !this.#host.readPhysical(this.areaGpa, area)) return undefined
+    if (!this.#host.readPhysical(this.areaGpa, area)) return undefined
     const view = new DataView(area.buffer)
     let calls = 0
     for (let at = RECORD_CALLS; at + 4 <= areaBytes; at += 1 << RECORD_SHIFT) calls += view.getUint32(at, true)

@@ -103,6 +103,7 @@ export class FakeHost implements SessionHost {
       statistics: () => ({
         instructions: 123_456,
         tlbMisses: 78,
+        tprTraps: 0,
         exits: { hlt: 2, port: 40 },
         p2m: { tableBytes: 0x5000, leaves: { '4K': 416, '2M': 31, '1G': 0 }, frames: { 0: 16_000, 3: 288 } },
       }),
