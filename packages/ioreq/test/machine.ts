@@ -30,6 +30,7 @@ export function makeMachine(
   options: Partial<IoDispatchOptions> = {},
   models: DeviceModel[] = [],
   hostOptions: DeviceHostOptions = {},
+  platformOptions: Partial<DevicePlatform> = {},
 ) {
   const ram = new Uint8Array(0x1_0000)
   const failures: DeviceFailure[] = []
@@ -70,6 +71,7 @@ export function makeMachine(
     powerOff: () => void events.push('power off'),
     reset: () => void events.push('reset'),
     exit: (code) => void events.push(`exit ${code}`),
+    ...platformOptions,
   }
   const host = new DeviceHost(dispatch, platform, hostOptions)
   for (const model of models) host.attach(model)

@@ -231,6 +231,24 @@ describe.each(KINDS)('$name', { timeout: DEADLINE_MS }, (kind) => {
     expect(await log()).toEqual(['time -60', 'invalidate', 'r1@0'])
   })
 
+  test('INVALIDATE tells the models which frames it is about', async () => {
+    await start()
+    const frames = [
+      { gfn: 0x10, count: 3, writesOnly: false },
+      { gfn: 2 ** 36 - 1, count: 1, writesOnly: false },
+      { gfn: 0x20, count: 1, writesOnly: true },
+    ]
+    for (const notice of [
+      { epoch: 1, frames },
+      { epoch: 2, frames: [] },
+      { epoch: 3, frames: null },
+    ]) {
+      world.completed.length = 0
+      if (world.dispatch.invalidate(1, notice) === IO_RETRY) await until(() => world.completed.includes(1))
+    }
+    expect(await log()).toEqual([`invalidate ${JSON.stringify(frames)}`, 'invalidate []', 'invalidate'])
+  })
+
   test('an access that no range holds is nobody’s', async () => {
     await start()
     expect(await world.access(0, portRead(0x300, 2))).toBe(IO_UNHANDLED)

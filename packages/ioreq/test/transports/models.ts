@@ -45,7 +45,7 @@ export function contractModels(synchronous: boolean): DeviceModel[] {
     save: () => ({ bytes: [...bytes], log: log.splice(0) }),
     restore: (state) => bytes.set((state as { bytes: number[] }).bytes),
     timeOffset: (seconds) => void log.push(`time ${seconds}`),
-    invalidate: () => void log.push('invalidate'),
+    invalidate: (frames) => void log.push(frames === null ? 'invalidate' : `invalidate ${JSON.stringify(frames)}`),
   })
   const wide = defineDevice({
     name: 'wide',
