@@ -23,6 +23,7 @@ import { FrameCounts, P2m } from '@retrap/p2m'
 import { X86Engine } from '@retrap/x86-cpu'
 import type { CpuModel, Exit } from '@retrap/x86-cpu'
 import type { DomainClock } from './clock.ts'
+import { DirtyLogs } from './dirty-logs.ts'
 import { HvmError } from './errors.ts'
 import { FrameHolds } from './frame-holds.ts'
 import { GuestMemory } from './guest-memory.ts'
@@ -115,6 +116,8 @@ export class Domain {
   readonly frameCounts: FrameCounts
   /** Its map of guest frames; empty at first. */
   readonly p2m: P2m
+  /** Logs of the RAM that is written, by vCPUs and device models alike. */
+  readonly dirtyLogs: DirtyLogs
   /** Its RAM by guest-physical address. */
   readonly guestMemory: GuestMemory
   /** Its virtual time. */
@@ -171,7 +174,8 @@ export class Domain {
     this.#sleeper = options.sleeper
     this.frameCounts = options.frameCounts ?? FrameCounts.create(options.memory)
     this.p2m = P2m.create(options.memory, { counts: this.frameCounts })
-    this.guestMemory = new GuestMemory(options.memory, this.p2m)
+    this.dirtyLogs = new DirtyLogs(this.p2m)
+    this.guestMemory = new GuestMemory(options.memory, this.p2m, this.dirtyLogs)
     this.timers = new TimerQueue(options.clock)
     this.dispatch = new IoDispatch({
       vcpus: options.vcpus,
@@ -197,6 +201,7 @@ export class Domain {
       }),
     })
     const frames = new FrameHolds(this.frameCounts)
+    const map = guestMapOf(this.p2m, (gfn, count) => this.dirtyLogs.mark(gfn, count))
     this.invalidations = new Invalidations({
       p2m: this.p2m,
       dispatch: this.dispatch,
@@ -231,7 +236,7 @@ export class Domain {
       clock: this.clock,
       timer: (callback) => this.timers.create(callback),
       dma: this.guestMemory,
-      openMemory: () => new MapCache({ memory: options.memory, map: guestMapOf(this.p2m), references: frames }),
+      openMemory: () => new MapCache({ memory: options.memory, map, references: frames }),
       interruptLine: (irq) => this.interrupts.line(irq),
       pciInterrupt: (device, pin) => this.pciInterrupt(device, pin),
       signalMsi: (address, data) => void this.interrupts.signalMsi(address, data),

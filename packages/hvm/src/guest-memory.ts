@@ -1,6 +1,7 @@
 import type { Dma } from '@retrap/ioreq'
 import type { MachineMemory } from '@retrap/memory'
 import type { P2m } from '@retrap/p2m'
+import type { DirtyLogs } from './dirty-logs.ts'
 
 const FRAME = 0x1000
 
@@ -11,10 +12,13 @@ const FRAME = 0x1000
 export class GuestMemory implements Dma {
   readonly #memory: MachineMemory
   readonly #p2m: P2m
+  readonly #logs: DirtyLogs | null
 
-  constructor(memory: MachineMemory, p2m: P2m) {
+  /** @param logs - told of RAM that is written; default nobody logs any */
+  constructor(memory: MachineMemory, p2m: P2m, logs: DirtyLogs | null = null) {
     this.#memory = memory
     this.#p2m = p2m
+    this.#logs = logs
   }
 
   /** @returns false if some byte is not RAM; what comes before it has been read */
@@ -34,7 +38,7 @@ export class GuestMemory implements Dma {
     for (let done = 0; done < from.length;) {
       const piece = Math.min(from.length - done, FRAME - ((gpa + done) % FRAME))
       if (this.#p2m.translate(gpa + done) < 0) return false
-      const ma = this.#p2m.translateWrite(gpa + done)
+      const ma = (this.#logs ?? this.#p2m).translateWrite(gpa + done)
       if (ma >= 0) this.#memory.write(ma, from.subarray(done, done + piece))
       done += piece
     }
@@ -47,6 +51,7 @@ export class GuestMemory implements Dma {
       const piece = Math.min(from.length - done, FRAME - ((gpa + done) % FRAME))
       const ma = this.#p2m.translate(gpa + done)
       if (ma < 0) return false
+      this.#logs?.translateWrite(gpa + done)
       this.#memory.write(ma, from.subarray(done, done + piece))
       done += piece
     }

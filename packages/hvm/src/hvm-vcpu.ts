@@ -99,7 +99,7 @@ export class HvmVcpu implements CpuHost {
     this.#dispatch = domain.dispatch
     this.apic = apic
     this.#paging = new PagingContext({ maxPhysicalBits: PHYSICAL_BITS, pages1G: true, pse36: true, amd: false })
-    this.#tables = new GuestTables(domain.memory, domain.p2m)
+    this.#tables = new GuestTables(domain.memory, domain.p2m, domain.dirtyLogs)
     this.cpu = new Vcpu(engine, this, model)
     this.#loggedTables = new LoggedTables(this.cpu.log, this.#tables)
   }
@@ -134,12 +134,12 @@ export class HvmVcpu implements CpuHost {
     }
     const p2m = this.#domain.p2m
     into.ma = p2m.translate(gpa)
-    into.writable = (access & ACCESS_WRITE) !== 0 && into.ma >= 0 && p2m.translateWrite(gpa) >= 0
+    into.writable = (access & ACCESS_WRITE) !== 0 && into.ma >= 0 && this.#domain.dirtyLogs.translateWrite(gpa) >= 0
     return STATUS_DONE
   }
 
   ramAddress(gpa: number): number {
-    return this.#isApicPage(gpa) ? -1 : this.#domain.p2m.translateWrite(gpa)
+    return this.#isApicPage(gpa) ? -1 : this.#domain.dirtyLogs.translateWrite(gpa)
   }
 
   #isApicPage(gpa: number): boolean {

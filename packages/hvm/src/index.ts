@@ -5,6 +5,7 @@
  */
 export { DeterministicClock, RealClock } from './clock.ts'
 export type { DomainClock, HostClock } from './clock.ts'
+export { DirtyLogs } from './dirty-logs.ts'
 export { Domain, TSC_HZ } from './domain.ts'
 export type { DomainExit, DomainOptions, DomainServer, Sleeper } from './domain.ts'
 export { HvmError } from './errors.ts'

@@ -1,0 +1,55 @@
+import { LogDirty, P2mEntry, P2mType, type P2m } from '@retrap/p2m'
+
+const FRAME = 0x1000
+
+/**
+ * Who logs which of a guest's RAM as it is written, for migration and for screens. Whoever writes RAM of the guest asks
+ * here where it is; what is logged is marked then, and may be written until the log is taken the next time.
+ */
+export class DirtyLogs {
+  readonly #p2m: P2m
+  readonly #logs = new Set<LogDirty>()
+  readonly #entry = new P2mEntry()
+
+  constructor(p2m: P2m) {
+    this.#p2m = p2m
+  }
+
+  /**
+   * Begins to log a range; see `LogDirty` for `take`, `peek` and its errors.
+   *
+   * @param bits - one a frame; default memory of its own
+   */
+  start(gfn: number, count: number, bits?: Uint32Array): LogDirty {
+    const log = new LogDirty(this.#p2m, gfn, count, bits)
+    this.#logs.add(log)
+    return log
+  }
+
+  /** Ends a log: its range may be written again. */
+  stop(log: LogDirty): void {
+    if (this.#logs.delete(log)) log.stop()
+  }
+
+  /** Somebody who is no vCPU has written RAM. */
+  mark(gfn: number, count: number): void {
+    for (const log of this.#logs) log.mark(gfn, count)
+  }
+
+  /** As `P2m.translateWrite`, for a write that is about to be made: logged RAM is marked and may be written. */
+  translateWrite(gpa: number): number {
+    const p2m = this.#p2m
+    const ma = p2m.translateWrite(gpa)
+    if (ma >= 0) return ma
+    const gfn = Math.floor(gpa / FRAME)
+    const entry = this.#entry
+    if (p2m.lookup(gfn, entry) !== P2mType.RAM_LOGDIRTY) return -1
+    this.mark(gfn, 1)
+    if (p2m.lookup(gfn, entry) === P2mType.RAM_LOGDIRTY) {
+      // Nobody logs it any more. A whole leaf needs no table.
+      const size = 2 ** entry.order
+      p2m.setType(gfn - (gfn % size), size, P2mType.RAM_RW)
+    }
+    return p2m.translateWrite(gpa)
+  }
+}

@@ -1,0 +1,93 @@
+/** RAM that is logged as it is written, whoever writes it. */
+import { defineDevice } from '@retrap/ioreq'
+import type { DeviceDma } from '@retrap/ioreq'
+import { P2mEntry, P2mType } from '@retrap/p2m'
+import { type Assembler, al, cr0, cr3, dword, eax, esp, imm32 } from '@retrap/x86-assembler'
+import { expect, test } from 'vitest'
+import { EXIT_PORT, Guest } from './support/guest.ts'
+
+const FIRST = 0x60
+const COUNT = 8
+
+const leave = (asm: Assembler): Assembler => asm.mov(al, 0).out(EXIT_PORT, al).hlt()
+
+function dirtyFrames(log: { take(into: Uint32Array): number }): number[] {
+  const bits = new Uint32Array(1)
+  log.take(bits)
+  return Array.from({ length: COUNT }, (_, i) => i).filter((i) => (((bits[0] as number) >>> i) & 1) !== 0)
+}
+
+function logged(build: (asm: Assembler) => void): { guest: Guest; dma: DeviceDma; dirty: () => number[] } {
+  const made: { dma?: DeviceDma } = {}
+  const model = defineDevice({
+    name: 'writer',
+    synchronous: true,
+    attach: (context) => {
+      made.dma = context.dma
+    },
+  })
+  const guest = new Guest(
+    (asm) => {
+      build(asm)
+      leave(asm)
+    },
+    { devices: [model] },
+  )
+  const log = guest.domain.dirtyLogs.start(FIRST, COUNT)
+  return { guest, dma: made.dma as DeviceDma, dirty: () => dirtyFrames(log) }
+}
+
+test('a vCPU’s stores are made, and mark their frames; its reads mark nothing', async () => {
+  const { guest, dirty } = logged((asm) => {
+    asm.mov(dword(0x6_1000), 0x1234).mov(eax, dword(0x6_1000)).mov(dword(0x4000), eax).mov(eax, dword(0x6_2000))
+    // Across two pages, and a push.
+    asm.mov(dword(0x6_3ffe), 0x5678).mov(esp, 0x6_7000).push(eax)
+  })
+  expect(await guest.run()).toEqual({ reason: 'debug-exit', code: 0 })
+  expect(guest.read32(0x4000)).toBe(0x1234)
+  expect(guest.read32(0x6_3ffe)).toBe(0x5678)
+  expect(dirty()).toEqual([1, 3, 4, 6])
+  expect(dirty()).toEqual([])
+})
+
+test('accessed and dirty bits of tables that are logged are writes too', async () => {
+  const { guest, dirty } = logged((asm) => {
+    asm.mov(eax, 0x6_0000).mov(cr3, eax).mov(eax, cr0).or(eax, imm32(0x8000_0000)).mov(cr0, eax)
+    asm.mov(dword(0x4000), 1)
+  })
+  const { guestMemory } = guest.domain
+  guestMemory.load(0x6_0000, Uint8Array.of(0x07, 0x10, 0x06, 0))
+  for (let i = 0; i < 1024; i++) guestMemory.load(0x6_1000 + 4 * i, Uint8Array.of(7, (i << 4) & 0xff, i >>> 4, 0))
+  expect(dirty()).toEqual([0, 1])
+  expect(await guest.run()).toEqual({ reason: 'debug-exit', code: 0 })
+  expect(guest.read32(0x6_0000)).toBe(0x6_1027)
+  expect(dirty()).toEqual([0, 1])
+})
+
+test('a device model’s writes mark their frames: copies at once, mappings at their end', () => {
+  const { guest, dma, dirty } = logged(() => undefined)
+  expect(dma.write(0x6_0ffc, new Uint8Array(8).fill(1))).toBe(true)
+  expect(dirty()).toEqual([0, 1])
+  expect(guest.read32(0x6_0ffc)).toBe(0x0101_0101)
+  const mapping = dma.mapForWriting(0x6_5000, 0x1001)
+  mapping.write(0, Uint8Array.of(9))
+  mapping.release()
+  expect(dirty()).toEqual([5, 6])
+  dma.map(0x6_2000, 4).release()
+  expect(dirty()).toEqual([])
+})
+
+test('what was logged and is not any more may be written', async () => {
+  const { guest } = logged((asm) => asm.mov(dword(0x6_9000), 7))
+  guest.domain.p2m.setType(0x69, 1, P2mType.RAM_LOGDIRTY)
+  expect(await guest.run()).toEqual({ reason: 'debug-exit', code: 0 })
+  expect(guest.read32(0x6_9000)).toBe(7)
+  expect(guest.domain.p2m.lookup(0x69, new P2mEntry())).toBe(P2mType.RAM_RW)
+})
+
+test('a log that has ended leaves plain RAM', () => {
+  const { guest } = logged(() => undefined)
+  const log = guest.domain.dirtyLogs.start(0x70, 4)
+  guest.domain.dirtyLogs.stop(log)
+  expect(guest.domain.p2m.lookup(0x70, new P2mEntry())).toBe(P2mType.RAM_RW)
+})
