@@ -40,7 +40,16 @@ import {
   EFER_LME,
   SYSTEM_TSS,
 } from './architecture.ts'
-import { isMemory, readOperand, registerOffset, sizeOf, writeOperand, type Handler } from './operands.ts'
+import {
+  gated,
+  isMemory,
+  kernelOnly,
+  readOperand,
+  registerOffset,
+  sizeOf,
+  writeOperand,
+  type Handler,
+} from './operands.ts'
 import { openSegmentsForRealMode } from './segment-cache.ts'
 import { checkUmip } from './segment-instructions.ts'
 import type { System } from './system.ts'
@@ -193,7 +202,6 @@ const movFromControl: Handler = (s, record) => {
 
 // @isa: complete   0F 01 /6   LMSW   "SDM vol. 2A, LMSW"
 const lmsw: Handler = (s, record, form) => {
-  s.requireCpl0()
   const value = readOperand(s, record, form, 0, 2)
   const old = s.get(S_CR0)
   // PE can be set and not cleared.
@@ -204,7 +212,6 @@ const lmsw: Handler = (s, record, form) => {
 
 // @isa: complete   0F 01 /4   SMSW   "SDM vol. 2B, SMSW"
 const smsw: Handler = (s, record, form) => {
-  checkUmip(s)
   writeOperand(s, record, form, 0, s.get(S_CR0), 0, isMemory(form, 0) ? 2 : sizeOf(form, 0))
   return STATUS_DONE
 }
@@ -218,15 +225,13 @@ export const clts: Handler = (s, record) => {
 }
 
 // @isa: complete   0F 01 /7   INVLPG   "SDM vol. 2A, INVLPG"
-export const invlpg: Handler = (s, record) => {
-  s.requireCpl0()
+const invlpg: Handler = (s, record) => {
   s.cpu.invalidatePage(s.get(S_EA), s.get(S_EA + 4))
   return s.retireNext(record)
 }
 
 // @isa: complete   66 0F 38 82   INVPCID   "SDM vol. 2A, INVPCID"
 const invpcid: Handler = (s, record) => {
-  s.requireCpl0()
   const register = registerOffset(s, record, 0)
   const scope = s.get(register)
   const lo = s.get(S_EA)
@@ -245,11 +250,11 @@ const invpcid: Handler = (s, record) => {
 }
 
 export const controlHandlers: Readonly<Record<string, Handler>> = {
-  LMSW: lmsw,
-  SMSW: smsw,
+  LMSW: gated(kernelOnly, lmsw),
+  SMSW: gated(checkUmip, smsw),
   CLTS: clts,
-  INVLPG: invlpg,
-  INVPCID: invpcid,
+  INVLPG: gated(kernelOnly, invlpg),
+  INVPCID: gated(kernelOnly, invpcid),
 }
 
 /** MOV to and from. */

@@ -20,9 +20,12 @@ export interface Handler {
 /** Raises an exception, or does nothing. */
 export type Gate = (s: System) => void
 
+/** A gate for the instructions of level 0. */
+export const kernelOnly: Gate = (s) => s.requireCpl0()
+
 /**
  * A handler after a gate. #UD and #NM belong to decoding, hence come before faults of the operand (SDM vol. 3A, "Priority
- * Among Concurrent Events").
+ * Among Concurrent Events"). Among faults of execution the SDM leaves the order open: privilege is looked at first.
  */
 export function gated(gate: Gate, handler: Handler): Handler {
   const both = (s: System, record: number, form: Form): number => {

@@ -40,7 +40,16 @@ import {
   selectorIndex,
   setSegmentFrom,
 } from './descriptors.ts'
-import { isMemory, readOperand, registerOffset, sizeOf, writeOperand, type Handler } from './operands.ts'
+import {
+  gated,
+  isMemory,
+  kernelOnly,
+  readOperand,
+  registerOffset,
+  sizeOf,
+  writeOperand,
+  type Handler,
+} from './operands.ts'
 import { setNullLdt, setTableRegister } from './segment-cache.ts'
 import { SegmentLoad } from './segment-load.ts'
 import type { System } from './system.ts'
@@ -61,6 +70,18 @@ export function checkUmip(s: System): void {
 /** LLDT, LTR, SLDT, STR, LAR, LSL, VERR, VERW, ARPL: undefined outside protected mode. */
 function requireProtected(s: System): void {
   if (s.realSegments) s.undefinedOpcode()
+}
+
+/** The same, and for the kernel. */
+function requireProtectedCpl0(s: System): void {
+  requireProtected(s)
+  s.requireCpl0()
+}
+
+/** SLDT and STR: {@link requireProtected} and {@link checkUmip}. */
+function requireProtectedUmip(s: System): void {
+  requireProtected(s)
+  checkUmip(s)
 }
 
 function loadSegment(s: System, record: number, segment: number): number {
@@ -168,8 +189,7 @@ function describe(s: System, selector: number, forLimit: boolean): boolean {
 }
 
 // @isa: complete   0F 02 /r   LAR   "SDM vol. 2A, LAR"
-export const lar: Handler = (s, record, form) => {
-  requireProtected(s)
+const lar: Handler = (s, record, form) => {
   const ok = describe(s, readOperand(s, record, form, 1, 2) & 0xffff, false)
   if (ok) s.writeRegister(registerOffset(s, record, 0), form.size, descriptor.high & 0x00ff_ff00, 0)
   setZero(s, ok)
@@ -177,8 +197,7 @@ export const lar: Handler = (s, record, form) => {
 }
 
 // @isa: complete   0F 03 /r   LSL   "SDM vol. 2A, LSL"
-export const lsl: Handler = (s, record, form) => {
-  requireProtected(s)
+const lsl: Handler = (s, record, form) => {
   const ok = describe(s, readOperand(s, record, form, 1, 2) & 0xffff, true)
   if (ok) s.writeRegister(registerOffset(s, record, 0), form.size, descriptor.limit, 0)
   setZero(s, ok)
@@ -188,7 +207,6 @@ export const lsl: Handler = (s, record, form) => {
 /** VERR and VERW. */
 function verify(write: boolean): Handler {
   return (s, record, form) => {
-    requireProtected(s)
     const selector = readOperand(s, record, form, 0, 2) & 0xffff
     const ok =
       !isNull(selector) &&
@@ -202,8 +220,7 @@ function verify(write: boolean): Handler {
 }
 
 // @isa: complete   63 /r   ARPL   "SDM vol. 2A, ARPL"
-export const arpl: Handler = (s, record, form) => {
-  requireProtected(s)
+const arpl: Handler = (s, record, form) => {
   const destination = readOperand(s, record, form, 0, 2) & 0xffff
   const source = (s.u16[registerOffset(s, record, 1) >>> 1] as number) & 3
   const raise = (destination & 3) < source
@@ -213,9 +230,7 @@ export const arpl: Handler = (s, record, form) => {
 }
 
 // @isa: complete   0F 00 /2   LLDT   "SDM vol. 2A, LLDT"
-export const lldt: Handler = (s, record, form) => {
-  requireProtected(s)
-  s.requireCpl0()
+const lldt: Handler = (s, record, form) => {
   const selector = readOperand(s, record, form, 0, 2) & 0xffff
   if (isNull(selector)) {
     setNullLdt(s, selector)
@@ -233,9 +248,7 @@ export const lldt: Handler = (s, record, form) => {
 }
 
 // @isa: complete   0F 00 /3   LTR   "SDM vol. 2A, LTR"
-export const ltr: Handler = (s, record, form) => {
-  requireProtected(s)
-  s.requireCpl0()
+const ltr: Handler = (s, record, form) => {
   const selector = readOperand(s, record, form, 0, 2) & 0xffff
   if (isNull(selector)) s.raise(VECTOR_GP, 0)
   const error = selectorIndex(selector)
@@ -256,8 +269,6 @@ export const ltr: Handler = (s, record, form) => {
 /** SLDT and STR. A register destination of 32 or 64 bits is zero-extended. */
 function storeSystemSelector(segment: number): Handler {
   return (s, record, form) => {
-    requireProtected(s)
-    checkUmip(s)
     const size = isMemory(form, 0) ? 2 : sizeOf(form, 0)
     writeOperand(s, record, form, 0, s.segmentField(segment, SEG_SELECTOR), 0, size)
     return STATUS_DONE
@@ -267,7 +278,6 @@ function storeSystemSelector(segment: number): Handler {
 /** LGDT and LIDT. With 16-bit operand size the base has 24 bits. */
 function loadTable(segment: number): Handler {
   return (s, _record, form) => {
-    s.requireCpl0()
     const lo = s.get(S_EA)
     const hi = s.get(S_EA + 4)
     const limit = s.readAt(lo, hi, 0, 2)
@@ -282,7 +292,6 @@ function loadTable(segment: number): Handler {
 /** SGDT and SIDT. Outside 64-bit mode all 32 bits of the base are stored, whatever the operand size. */
 function storeTable(segment: number): Handler {
   return (s) => {
-    checkUmip(s)
     const lo = s.get(S_EA)
     const hi = s.get(S_EA + 4)
     const at = S_SEGMENTS + segment * SEG_BYTES
@@ -299,19 +308,19 @@ export const segmentHandlers: Readonly<Record<string, Handler>> = {
   LSS: loadFarPointer(SS),
   LFS: loadFarPointer(4),
   LGS: loadFarPointer(5),
-  LAR: lar,
-  LSL: lsl,
-  VERR: verify(false),
-  VERW: verify(true),
-  ARPL: arpl,
-  LLDT: lldt,
-  LTR: ltr,
-  SLDT: storeSystemSelector(LDTR),
-  STR: storeSystemSelector(TR),
-  LGDT: loadTable(GDTR),
-  LIDT: loadTable(IDTR),
-  SGDT: storeTable(GDTR),
-  SIDT: storeTable(IDTR),
+  LAR: gated(requireProtected, lar),
+  LSL: gated(requireProtected, lsl),
+  VERR: gated(requireProtected, verify(false)),
+  VERW: gated(requireProtected, verify(true)),
+  ARPL: gated(requireProtected, arpl),
+  LLDT: gated(requireProtectedCpl0, lldt),
+  LTR: gated(requireProtectedCpl0, ltr),
+  SLDT: gated(requireProtectedUmip, storeSystemSelector(LDTR)),
+  STR: gated(requireProtectedUmip, storeSystemSelector(TR)),
+  LGDT: gated(kernelOnly, loadTable(GDTR)),
+  LIDT: gated(kernelOnly, loadTable(IDTR)),
+  SGDT: gated(checkUmip, storeTable(GDTR)),
+  SIDT: gated(checkUmip, storeTable(IDTR)),
 }
 
 /** MOV to and from. */
