@@ -55,6 +55,7 @@ import {
   S_TSC_OFFSET,
   S_TWO_TO_28,
 } from './state-layout.ts'
+import { DR6_BT } from './system/architecture.ts'
 import {
   hasDataBreakpoints,
   matchDataBreakpoints,
@@ -416,6 +417,10 @@ export class Vcpu implements Cpu, CodeCacheClient {
           continue
         }
       }
+      if (this.#initDue) {
+        this.#outside.clear(EVENT_INIT | EVENT_NMI)
+        this.#init()
+      }
       if (this.#stepping || ((u32[S_PENDING_DEBUG >>> 2] as number) | (u32[S_PENDING_FAULT >>> 2] as number)) !== 0) {
         if (remaining <= 0) return EXIT_BUDGET
         const stepping = this.#stepping
@@ -719,6 +724,16 @@ export class Vcpu implements Cpu, CodeCacheClient {
 
   // ---------------------------------------------------------------- events between instructions
 
+  /**
+   * INIT is next: no shadow holds it off, and the traps of the instruction before it come later. The trap of a task switch
+   * comes first, and so does the fault that one has ended with (SDM vol. 3A, table "Priority Among Concurrent Events").
+   */
+  get #initDue(): boolean {
+    const u32 = this.u32
+    if (((u32[S_EVENTS >>> 2] as number) & EVENT_INIT) === 0) return false
+    return ((u32[S_PENDING_DEBUG >>> 2] as number) & DR6_BT) === 0 && u32[S_PENDING_FAULT >>> 2] === 0
+  }
+
   #takeEvents(): Exit | undefined {
     const u32 = this.u32
     const events = u32[S_EVENTS >>> 2] as number
@@ -726,12 +741,6 @@ export class Vcpu implements Cpu, CodeCacheClient {
     if ((events & EVENT_STOP) !== 0) {
       this.#outside.clear(EVENT_STOP)
       return EXIT_BUDGET
-    }
-    if ((events & EVENT_INIT) !== 0) {
-      this.#outside.clear(EVENT_INIT | EVENT_NMI)
-      this.#init()
-      // A start-up IPI may have followed already.
-      return this.#takeEvents()
     }
     if ((events & EVENT_SIPI) !== 0) {
       this.#outside.clear(EVENT_SIPI)

@@ -20,7 +20,8 @@ import {
 } from '@retrap/x86-assembler'
 import { describe, expect, test } from 'vitest'
 import { CS, FLAG_IF, SEG_BASE, SEG_BYTES, SEG_SELECTOR, S_EFLAGS, S_SEGMENTS } from '../src/state-layout.ts'
-import { ACTIVITY_RUNNING, ACTIVITY_WAIT_FOR_SIPI } from '../src/system/system-state.ts'
+import { DR6_BT } from '../src/system/architecture.ts'
+import { ACTIVITY_RUNNING, ACTIVITY_WAIT_FOR_SIPI, S_PENDING_DEBUG } from '../src/system/system-state.ts'
 import { BareCpu, CODE, IDT, STACK } from './support/bare-cpu.ts'
 
 const IRQ = 0x40
@@ -215,6 +216,38 @@ describe('INIT and start-up IPIs', () => {
     second.cpu.startup(9)
     expect(second.run().reason).toBe('hlt')
     expect(second.register('rax')).toBe(7n)
+  })
+
+  const WRITTEN = 0x9800
+  test.each([
+    { what: 'a single-step trap', before: 3, build: (asm: Assembler) => asm.push(0x102).popfq().nop() },
+    { what: 'the shadow of MOV SS', before: 2, build: (asm: Assembler) => asm.mov(eax, 0x10).mov(ss, eax) },
+    { what: 'the shadow of STI', before: 1, build: (asm: Assembler) => asm.sti() },
+  ])('INIT does not wait for $what (SDM vol. 3A, "Priority Among Concurrent Events")', ({ before, build }) => {
+    const { pc } = interruptible((asm) => build(asm).mov(dword(WRITTEN), 1).hlt())
+    pc.vector(1, HANDLER)
+    // One that waits makes STI look around.
+    pc.interrupt(IRQ)
+    expect(pc.run(before).reason).toBe('budget')
+    const stack = pc.read64(STACK - 8)
+    pc.cpu.init()
+    pc.cpu.stop()
+    expect(pc.run().reason).toBe('budget')
+    expect(pc.rip).toBe(0xfff0)
+    expect(pc.read32(WRITTEN)).toBe(0)
+    expect(pc.read64(STACK - 8)).toBe(stack)
+  })
+
+  test('the trap of a task switch comes before INIT', () => {
+    const { pc } = interruptible((asm) => asm.nop().hlt())
+    pc.vector(1, HANDLER)
+    pc.run(1)
+    pc.cpu.u32[S_PENDING_DEBUG >>> 2] = DR6_BT
+    const rip = pc.rip
+    pc.cpu.init()
+    expect(pc.run(1).reason).toBe('budget')
+    expect(pc.read64(((STACK & ~0xf) - 40) as number)).toBe(BigInt(rip))
+    expect(pc.rip).toBe(0xfff0)
   })
 
   test('INIT wakes a shut-down processor, and NMI too', () => {

@@ -70,6 +70,9 @@ export const CR3_KEEP_HI = 0x8000_0000
 /** Bits 63:32 of an entry or of CR3 that lie above the physical address. */
 export const ABOVE_PHYSICAL_HI: number = (0xffff_ffff << (PHYSICAL_ADDRESS_BITS - 32)) >>> 0
 
+/** DR6.BT: a switch to a task whose T flag is set. */
+export const DR6_BT: number = 1 << 15
+
 // Segment attributes as in SEG_ATTRIBUTES: bits 55:40 of a descriptor.
 export const ATTR_TYPE = 0xf
 /** Code or data segment. Clear: system segment or gate. */

@@ -29,6 +29,7 @@ import {
   ATTR_TYPE,
   CR0_PG,
   CR0_TS,
+  DR6_BT,
   FLAG_FIXED,
   SYSTEM_LDT,
   SYSTEM_TSS,
@@ -68,9 +69,6 @@ export const TASK_IRET = 3
 const DR7 = S_DR + 7 * 8
 /** L0–L3 and LE. */
 const DR7_LOCAL = 0x155
-
-/** DR6.BT: a switch to a task whose T flag is set. */
-const DR6_BT = 1 << 15
 
 /** Where a TSS keeps what (SDM vol. 3A, "Task-State Segment (TSS)", "16-Bit Task-State Segment (TSS)"). */
 interface TssLayout {
