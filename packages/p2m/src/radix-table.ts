@@ -170,7 +170,7 @@ export class RadixTable {
         into.type = format.typeOf(hi)
         into.rights = format.rightsOf(lo, hi)
         into.access = format.accessOf(hi)
-        if (lo >>> 12 !== 0) into.mfn = (lo >>> 12) + (gfn % 2 ** order)
+        if (lo >>> 12 !== 0) into.mfn = (lo >>> 12) + (gfn & ((1 << order) - 1))
         return into.type
       }
       if (!format.isTable(lo, hi, level)) return hole
