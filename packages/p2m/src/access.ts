@@ -1,3 +1,4 @@
+import { P2mError } from './errors.ts'
 import { P2M_EXECUTE, P2M_READ, P2M_WRITE } from './types.ts'
 
 /**
@@ -31,4 +32,10 @@ const RIGHTS: readonly number[] = [0, 1, 2, 3, 4, 5, 6, 7, P2M_READ | P2M_EXECUT
 export function rightsOfAccess(access: number): number {
   const rights = RIGHTS[access] ?? 0
   return (rights & P2M_READ) === 0 ? rights & ~P2M_WRITE : rights
+}
+
+/** Refuses what is none. */
+export function checkAccess(access: number): void {
+  if (access in RIGHTS) return
+  throw new P2mError('ERR_TYPE', `access ${access}: expected one of P2mAccess`, { access })
 }

@@ -27,6 +27,8 @@ export const ControlWord = {
   POD_CACHED: 3,
   /** Guest frame, divided by 512, from which an emergency sweep goes on downwards. */
   POD_SWEEP: 4,
+  /** … and the first that it begins with: above all that have ever been marked. */
+  POD_TOP: 7,
   /** Default access of what is inserted, plus 1; 0 = all. */
   DEFAULT_ACCESS: 5,
   /** Read-only ranges of devices' frames: how many, and the first of as many pairs. */

@@ -3,12 +3,16 @@
  *
  * @packageDocumentation
  */
+export { P2mAccess } from './access.ts'
 export { P2mError, type P2mErrorCode } from './errors.ts'
 export { ForeignMappings } from './foreign-mappings.ts'
 export { FrameCounts } from './frame-counts.ts'
 export { LogDirty } from './log-dirty.ts'
 export type { ChangeListener, ReleaseListener } from './map-core.ts'
-export { P2m, type P2mLeaf, type P2mOptions } from './p2m.ts'
+export type { MemoryPaging } from './memory-paging.ts'
+export type { PopulateOnDemand } from './on-demand.ts'
+export { P2m, type P2mOptions } from './p2m.ts'
 export { P2mEntry } from './radix-table.ts'
-export type { P2mRun, P2mState, P2mStatistics } from './saved.ts'
+export type { P2mLeaf, P2mRun, P2mState, P2mStatistics } from './saved.ts'
 export { INVALID_MFN, isForeign, isRam, MAX_GFN, P2M_EXECUTE, P2M_READ, P2M_WRITE, P2mType, rightsOf } from './types.ts'
+export type { WriteClaim } from './write-claim.ts'

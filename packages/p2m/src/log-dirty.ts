@@ -7,9 +7,8 @@ import { isRam, MAX_GFN, P2mType } from './types.ts'
  * Log-dirty mode for a range of guest frames: a bit for each that has been written since it was last asked, for
  * migration and for screens.
  *
- * RAM_RW becomes RAM_LOGDIRTY, which cannot be written. Who handles the fault calls `mark`: the frame's bit is set and
- * it is RAM_RW again until `take`. Device models' writes are marked as well; `mark` is what a map cache's `dirtied` calls.
- * A frame whose mapping changes is dirty. Like all that changes a map, one caller at a time.
+ * RAM_RW becomes RAM_LOGDIRTY, which cannot be written. Who handles the fault calls `P2m.dirtied`, as do device models
+ * that write: the frame's bit is set, and it is RAM_RW again until `take`. A frame whose mapping changes is dirty.
  */
 export class LogDirty {
   readonly p2m: P2m
@@ -51,9 +50,14 @@ export class LogDirty {
       this.#retype(gfn, count, P2mType.RAM_LOGDIRTY, P2mType.RAM_RW)
       throw error
     }
-    this.#unsubscribe = p2m.onChange((first, frames) => {
+    const stopChanges = p2m.onChange((first, frames) => {
       if (!this.#own) this.#set(first, frames)
     })
+    const stopWrites = p2m.onDirtied((first, frames) => this.mark(first, frames))
+    this.#unsubscribe = () => {
+      stopChanges()
+      stopWrites()
+    }
   }
 
   /**

@@ -1,12 +1,23 @@
 import type { MachineMemory } from '@retrap/memory'
 import { rightsOfAccess } from './access.ts'
-import { anothersFrame } from './checks.ts'
-import { ControlWord, type ControlBlock } from './control-block.ts'
+import { anothersFrame, checkRange, largestOrder, noRam } from './checks.ts'
+import { ControlWord, READ_ONLY_MOST, type ControlBlock } from './control-block.ts'
+import { hex, P2mError } from './errors.ts'
 import { FrameCounts } from './frame-counts.ts'
 import type { TableFormat } from './format.ts'
-import { RadixTable, type EntryPublisher, type TableShape } from './radix-table.ts'
+import { P2mEntry, RadixTable, type EntryPublisher, type TableShape } from './radix-table.ts'
 import { ReverseMap } from './reverse-map.ts'
-import { INVALID_MFN, KIND_DEVICE, KIND_FOREIGN, KIND_OWN, P2M_WRITE, P2mType } from './types.ts'
+import {
+  INVALID_MFN,
+  MAX_GFN,
+  KIND_FRAME,
+  KIND_DEVICE,
+  KIND_FOREIGN,
+  KIND_OWN,
+  KIND_REACHABLE,
+  P2M_WRITE,
+  P2mType,
+} from './types.ts'
 
 /** Called when guest frames stop being backed by the machine frames named. */
 export type ReleaseListener = (gfn: number, mfn: number, order: number) => void
@@ -64,6 +75,36 @@ export class MapCore implements EntryPublisher {
     this.#flushTlb = flushTlb
   }
 
+  /** Does something under the lock. @throws P2mError `ERR_BUSY`, or what it throws */
+  change<T>(action: () => T): T {
+    this.begin()
+    try {
+      return action()
+    } finally {
+      this.end()
+    }
+  }
+
+  /**
+   * What a frame is, which is to be of a certain type.
+   *
+   * @returns a fresh entry
+   * @throws P2mError `ERR_TYPE`
+   */
+  expect(gfn: number, types: readonly number[], to: string): P2mEntry {
+    checkRange(gfn, 1)
+    const entry = new P2mEntry()
+    const type = this.table.lookup(gfn, entry)
+    if (types.includes(type)) return entry
+    throw new P2mError('ERR_TYPE', `guest frame ${hex(gfn)} is of type ${type}, which cannot ${to}`, { gfn, type })
+  }
+
+  /** Refuses what needs references, where there are none. */
+  needCounts(): FrameCounts {
+    if (this.counts !== null) return this.counts
+    throw new P2mError('ERR_COUNT', 'this map does not count its frames: make it with `counts`')
+  }
+
   /** Begins a change, which `end` ends whatever happens in between. @throws P2mError `ERR_BUSY` */
   begin(): void {
     this.control.lock()
@@ -98,6 +139,24 @@ export class MapCore implements EntryPublisher {
       if (mfn < first + this.control.word(ControlWord.READ_ONLY_FIRST + i * 2 + 1) && first < mfn + count) return true
     }
     return false
+  }
+
+  /** Whether a run can be one leaf: a device's frames have one set of rights. */
+  fits(type: number, mfn: number, order: number): boolean {
+    if (this.format.name !== 'ept' || type !== P2mType.MMIO_DIRECT || !this.isReadOnly(mfn, 2 ** order)) return true
+    for (let i = 0; i < 2 ** order; i++) if (!this.isReadOnly(mfn + i, 1)) return false
+    return true
+  }
+
+  addReadOnly(mfn: number, count: number): void {
+    const { control } = this
+    const index = control.word(ControlWord.READ_ONLY_COUNT)
+    if (index === READ_ONLY_MOST) {
+      throw new P2mError('ERR_NO_MEMORY', `there are ${index} read-only ranges already`, { count: index })
+    }
+    control.setWord(ControlWord.READ_ONLY_FIRST + index * 2, mfn)
+    control.setWord(ControlWord.READ_ONLY_FIRST + index * 2 + 1, count)
+    control.setWord(ControlWord.READ_ONLY_COUNT, index + 1)
   }
 
   /** What newly mapped frames are allowed. */
@@ -176,7 +235,8 @@ export class MapCore implements EntryPublisher {
     this.control.raiseChanges()
     // TLBs first: whoever hears of a release may give the frame to somebody else.
     for (const listener of this.changes) listener(gfn, size, lost)
-    this.#leave(oldLo, oldHi, level, gfn, gfn, own ? mfn : INVALID_MFN, sameFrame)
+    const kept = own && (this.kindsOf(type) & KIND_REACHABLE) !== 0 ? mfn : INVALID_MFN
+    this.#leave(oldLo, oldHi, level, gfn, gfn, kept, sameFrame)
     if (format.isTable(oldLo, oldHi, level)) table.free((oldLo & ~0xfff) >>> 0, level - 1)
   }
 
@@ -188,6 +248,34 @@ export class MapCore implements EntryPublisher {
   /** Makes a leaf boundary at a guest frame. @throws P2mError `ERR_NO_MEMORY` */
   split(gfn: number, order: number): void {
     if (this.table.orderOfLeaf(gfn) > order) this.table.path(gfn - (gfn % 2 ** order), order, this)
+  }
+
+  /** A frame of the machine's, counted if frames are. @throws P2mError `ERR_NO_MEMORY` */
+  takeFrame(): number {
+    const mfn = this.memory.frames.tryAllocate(0)
+    if (mfn < 0) throw noRam(this.memory, 1)
+    this.counts?.adopt(mfn, 1)
+    return mfn
+  }
+
+  /** Gives back what {@link MapCore.takeFrame} has returned. */
+  giveFrame(mfn: number): void {
+    if (this.counts === null) this.memory.frames.free(mfn)
+    else this.counts.drop(mfn, 1)
+  }
+
+  /** Makes leaf boundaries at both ends of a range. @throws P2mError `ERR_NO_MEMORY`; what is mapped stays the same */
+  splitAround(gfn: number, count: number): void {
+    for (const edge of [gfn, gfn + count]) if (edge < MAX_GFN) this.split(edge, largestOrder(edge, 0, MAX_GFN))
+  }
+
+  /** Frames of the guest's own in the map. */
+  get ownFrames(): number {
+    let sum = 0
+    for (const [type, kinds] of this.format.types.kinds.entries()) {
+      if ((kinds & (KIND_OWN | KIND_FRAME)) === (KIND_OWN | KIND_FRAME)) sum += this.control.frames(type)
+    }
+    return sum
   }
 
   publish(ma: number, lo: number, hi: number): void {
@@ -239,8 +327,9 @@ export class MapCore implements EntryPublisher {
     this.control.addFrames(type, -size)
     if (mfn === 0 || (this.kindsOf(type) & KIND_OWN) === 0) return
     if (kept === INVALID_MFN || mfn !== kept + (gfn - base)) {
-      this.reverse?.clear(mfn, gfn, size)
-      for (const listener of this.releases) listener(gfn, mfn, order)
+      if (!sameFrame) this.reverse?.clear(mfn, gfn, size)
+      // What device models could not reach before has been released already.
+      if ((this.kindsOf(type) & KIND_REACHABLE) !== 0) for (const listener of this.releases) listener(gfn, mfn, order)
     }
     if (!sameFrame && (hi & format.counted) !== 0) this.counts?.drop(mfn, size)
   }

@@ -1,23 +1,29 @@
 import type { MachineMemory } from '@retrap/memory'
-import { anothersFrame, checkBacking, checkFrames, checkOrder, checkRange, checkRun, largestOrder } from './checks.ts'
-import { ControlBlock } from './control-block.ts'
+import { checkAccess } from './access.ts'
+import { checkBacking, checkFrames, checkOrder, checkRange, checkRun } from './checks.ts'
+import { ControlBlock, ControlWord } from './control-block.ts'
 import { EPT } from './ept.ts'
 import { hex, P2mError } from './errors.ts'
 import type { FrameCounts } from './frame-counts.ts'
 import { MapCore, type ChangeListener, type ReleaseListener } from './map-core.ts'
-import { takeRam } from './ram-frames.ts'
+import { memoryPaging, type MemoryPaging } from './memory-paging.ts'
+import { OnDemand, type PopulateOnDemand } from './on-demand.ts'
+import { beginShare, shareWith, unshare } from './page-sharing.ts'
 import { noTable, P2mEntry } from './radix-table.ts'
-import { countLeaves, restoreRuns, saveRuns, type P2mState, type P2mStatistics } from './saved.ts'
-import { INVALID_MFN, KIND_FOREIGN, KIND_FRAME, KIND_PLAIN, MAX_GFN, P2mType } from './types.ts'
-
-/** A leaf, for people. */
-export interface P2mLeaf {
-  readonly gfn: number
-  readonly mfn: number
-  readonly type: number
-  readonly order: number
-  readonly rights: number
-}
+import {
+  coalesce,
+  contiguous,
+  insertRange,
+  markBroken,
+  populate,
+  remove,
+  setAccess,
+  setType,
+  unlock,
+} from './range-changes.ts'
+import { countLeaves, leavesOf, restoreMap, saveMap, type P2mLeaf, type P2mState, type P2mStatistics } from './saved.ts'
+import { INVALID_MFN, KIND_FOREIGN, MAX_GFN, P2mType } from './types.ts'
+import { IoreqServerClaim, type WriteClaim } from './write-claim.ts'
 
 /** How {@link P2m.create} makes a map. */
 export interface P2mOptions {
@@ -42,8 +48,15 @@ export class P2m {
   readonly root: number
   /** MA of what views share: what {@link P2m.attach} takes. */
   readonly ma: number
+  /** Frames that are populated when they are accessed. */
+  readonly onDemand: PopulateOnDemand
+  /** RAM that a program outside the guest keeps for it. */
+  readonly paging: MemoryPaging
+  /** The device model that gets writes to frames of type IOREQ_SERVER. */
+  readonly writeClaim: WriteClaim
   readonly #core: MapCore
-  readonly #scratch: P2mEntry = new P2mEntry()
+  readonly #onDemand: OnDemand
+  #dirty: ((gfn: number, count: number) => void)[] = []
 
   /**
    * Makes an empty map: everything is a hole.
@@ -77,6 +90,10 @@ export class P2m {
     this.root = control.root
     this.ma = control.ma
     this.#core = new MapCore(memory, control, EPT, { levels: 4, roots: 1, limit: MAX_GFN }, () => undefined)
+    this.#onDemand = new OnDemand(this.#core)
+    this.onDemand = this.#onDemand
+    this.paging = memoryPaging(this.#core)
+    this.writeClaim = new IoreqServerClaim(this.#core)
   }
 
   /** Machine memory that the tables take up. */
@@ -206,7 +223,7 @@ export class P2m {
     const core = this.#core
     core.begin()
     try {
-      const entry = this.#scratch
+      const entry = new P2mEntry()
       const type = this.lookup(gfn, entry)
       if ((core.kindsOf(type) & KIND_FOREIGN) === 0) {
         throw new P2mError('ERR_TYPE', `guest frame ${hex(gfn)} is of type ${type}, not another's`, { gfn, type })
@@ -225,21 +242,7 @@ export class P2m {
    * @throws as {@link P2m.insert}; with `ERR_NO_MEMORY`, alone, the frames before the one in its figures are mapped
    */
   insertRange(gfn: number, mfn: number, count: number, type: number): void {
-    checkRange(gfn, count)
-    const core = this.#core
-    checkBacking(this.memory, mfn, count, type, core.kindsOf(type))
-    const backed = (core.kindsOf(type) & KIND_FRAME) !== 0
-    core.begin()
-    try {
-      this.#checkOwn(gfn, count)
-      for (let done = 0; done < count;) {
-        const order = largestOrder(gfn + done, backed ? mfn + done : 0, count - done)
-        core.put(gfn + done, order, backed ? mfn + done : INVALID_MFN, type)
-        done += 2 ** order
-      }
-    } finally {
-      core.end()
-    }
+    insertRange(this.#core, gfn, mfn, count, type)
   }
 
   /**
@@ -250,27 +253,7 @@ export class P2m {
    * @throws P2mError `ERR_NO_MEMORY` with nothing mapped and no frame taken; `ERR_RANGE`, `ERR_TYPE`, `ERR_FOREIGN`
    */
   populate(gfn: number, count: number, type: number = P2mType.RAM_RW): void {
-    checkRange(gfn, count)
-    const core = this.#core
-    if ((core.kindsOf(type) & KIND_PLAIN) === 0) throw new P2mError('ERR_TYPE', `type ${type} is not RAM`, { type })
-    core.begin()
-    try {
-      this.#checkOwn(gfn, count)
-      const runs = takeRam(this.memory, gfn, count)
-      try {
-        // Tables are made before the first leaf is, so that a failure leaves nothing half done.
-        for (const each of runs) core.table.path(each.gfn, each.order, core)
-      } catch (error) {
-        for (const each of runs) this.memory.frames.free(each.mfn, each.order)
-        throw error
-      }
-      for (const each of runs) {
-        core.counts?.adopt(each.mfn, 2 ** each.order)
-        core.put(each.gfn, each.order, each.mfn, type, undefined, undefined, true)
-      }
-    } finally {
-      core.end()
-    }
+    populate(this.#core, gfn, count, type)
   }
 
   /**
@@ -280,49 +263,7 @@ export class P2m {
    * @throws P2mError `ERR_MISMATCH`, `ERR_FOREIGN`, `ERR_RANGE`, `ERR_NO_MEMORY`; nothing has changed then
    */
   remove(gfn: number, mfn: number, count: number = 1): void {
-    checkRange(gfn, count)
-    const core = this.#core
-    core.begin()
-    try {
-      if (this.#checkMapped(gfn, mfn, count)) {
-        this.#split(gfn)
-        this.#split(gfn + count)
-      }
-      for (let done = 0; done < count;) {
-        const order = largestOrder(gfn + done, 0, count - done)
-        if (mfn === INVALID_MFN) core.clear(gfn + done, order)
-        else core.replace(gfn + done, order, 0, 0, KIND_FOREIGN)
-        done += 2 ** order
-      }
-    } finally {
-      core.end()
-    }
-  }
-
-  /** @returns whether some leaf is only partly in the range */
-  #checkMapped(gfn: number, mfn: number, count: number): boolean {
-    const entry = this.#scratch
-    let partly = false
-    for (let done = 0; done < count;) {
-      this.lookup(gfn + done, entry)
-      if ((this.#core.kindsOf(entry.type) & KIND_FOREIGN) !== 0) throw anothersFrame(gfn + done)
-      const expected = mfn === INVALID_MFN ? INVALID_MFN : mfn + done
-      if (entry.mfn !== expected) {
-        throw new P2mError(
-          'ERR_MISMATCH',
-          `guest frame ${hex(gfn + done)} is mapped to ${hex(entry.mfn)}, not ${hex(expected)}`,
-          { gfn: gfn + done, mfn: entry.mfn, expected },
-        )
-      }
-      const size = 2 ** entry.order
-      const before = (gfn + done) % size
-      // A leaf that is only partly removed is broken up, which may need a table.
-      if (before !== 0) partly = true
-      // The rest of a leaf continues as it begins.
-      done += size - before
-      if (done > count) partly = true
-    }
-    return partly
+    remove(this.#core, gfn, mfn, count)
   }
 
   /**
@@ -333,28 +274,7 @@ export class P2m {
    * @throws P2mError `ERR_RANGE`
    */
   coalesce(gfn: number = 0, count: number = MAX_GFN - gfn): number {
-    checkRange(gfn, count)
-    const core = this.#core
-    const { table } = core
-    const entry = new P2mEntry()
-    core.begin()
-    try {
-      const before = core.control.tables
-      // The smallest first: what they become may be a part of something larger.
-      for (let order = 9; order < table.levels * 9; order += 9) {
-        const size = 2 ** order
-        for (let at = gfn - (gfn % size); at < gfn + count;) {
-          if (table.isWhole(at, order)) core.replace(at, order, table.wholeLo, table.wholeHi)
-          // On to the next run; over what is larger than that, at once.
-          this.lookup(at, entry)
-          const step = Math.max(size, 2 ** entry.order)
-          at += step - (at % step)
-        }
-      }
-      return before - core.control.tables
-    } finally {
-      core.end()
-    }
+    return coalesce(this.#core, gfn, count)
   }
 
   /**
@@ -364,17 +284,7 @@ export class P2m {
    * @returns at least 1, at most `most`
    */
   contiguous(gfn: number, most: number): number {
-    checkRange(gfn, 1)
-    const entry = new P2mEntry()
-    const type = this.lookup(gfn, entry)
-    const mfn = entry.mfn
-    let count = 0
-    while (count < most && gfn + count < MAX_GFN) {
-      if (this.lookup(gfn + count, entry) !== type) break
-      if (entry.mfn !== (mfn === INVALID_MFN ? INVALID_MFN : mfn + count)) break
-      count += 2 ** entry.order - ((gfn + count) % 2 ** entry.order)
-    }
-    return Math.max(1, Math.min(count, most))
+    return contiguous(this.#core, gfn, most)
   }
 
   /**
@@ -386,33 +296,96 @@ export class P2m {
    * @throws P2mError `ERR_TYPE`, `ERR_RANGE`, `ERR_NO_MEMORY`
    */
   setType(gfn: number, count: number, type: number, from: number = -1): number {
-    checkRange(gfn, count)
-    const core = this.#core
-    if ((core.kindsOf(type) & KIND_PLAIN) === 0) {
-      throw new P2mError('ERR_TYPE', `type ${type} is not ordinary RAM; insert or remove instead`, { type })
-    }
-    const entry = this.#scratch
-    let changed = 0
-    core.begin()
+    return setType(this.#core, gfn, count, type, from)
+  }
+
+  /**
+   * Changes what the users of frames are allowed, whatever their type gives: a second mask, for monitors. Their types stay.
+   *
+   * @param access - one of `P2mAccess`
+   * @returns the frames whose access is another now; those without a machine frame keep theirs
+   * @throws P2mError `ERR_TYPE` for an access that there is not, `ERR_RANGE`, `ERR_NO_MEMORY`
+   */
+  setAccess(gfn: number, count: number, access: number): number {
+    checkAccess(access)
+    return setAccess(this.#core, gfn, count, access)
+  }
+
+  /** What is allowed of frames that will be mapped. */
+  get defaultAccess(): number {
+    return this.#core.defaultAccess
+  }
+
+  set defaultAccess(access: number) {
+    checkAccess(access)
+    this.#core.change(() => this.#core.control.setWord(ControlWord.DEFAULT_ACCESS, access + 1))
+  }
+
+  /**
+   * Declares machine frames of real devices that guests must not write: leaves of type MMIO_DIRECT that are inserted from
+   * now on have no right to, and writes are to be discarded.
+   *
+   * @throws P2mError `ERR_RANGE`; `ERR_NO_MEMORY` after 256 of them
+   */
+  declareReadOnly(mfn: number, count: number): void {
+    checkFrames(this.memory, mfn, count)
+    this.#core.change(() => this.#core.addReadOnly(mfn, count))
+  }
+
+  /**
+   * Lets two frames of equal contents be one, that neither guest writes (RAM_SHARED); this one's own is released.
+   *
+   * @param from - this map or another one with the same counts
+   * @throws P2mError `ERR_TYPE` for what cannot be shared, `ERR_BUSY` while somebody else holds a frame of either,
+   * `ERR_MISMATCH` for other contents; only the other frame may have become RAM_SHARED then
+   */
+  share(gfn: number, from: P2m, fromGfn: number): void {
+    const mfn = beginShare(from.#core, fromGfn)
     try {
-      for (let at = gfn; at < gfn + count;) {
-        const old = this.lookup(at, entry)
-        const left = gfn + count - at
-        const size = 2 ** entry.order
-        const whole = at % size === 0 && size <= left
-        if ((core.kindsOf(old) & KIND_PLAIN) === 0 || old === type || (from >= 0 && old !== from)) {
-          at += size - (at % size)
-          continue
-        }
-        const order = whole ? entry.order : largestOrder(at, entry.mfn, left)
-        core.put(at, order, entry.mfn, type, entry.access)
-        changed += 2 ** order
-        at += 2 ** order
-      }
+      shareWith(this.#core, gfn, mfn)
     } finally {
-      core.end()
+      this.#core.needCounts().drop(mfn, 1)
     }
-    return changed
+  }
+
+  /**
+   * Gives a shared frame a machine frame of its own, with the same contents: before it is written.
+   *
+   * @throws P2mError `ERR_TYPE` if it is not shared, `ERR_NO_MEMORY`
+   */
+  unshare(gfn: number): void {
+    unshare(this.#core, gfn)
+  }
+
+  /**
+   * Takes a frame that failed out of use: who touches it ends the domain, and its machine frame is never given to anybody.
+   *
+   * @throws P2mError `ERR_TYPE` if the guest has no frame there
+   */
+  markBroken(gfn: number): void {
+    markBroken(this.#core, gfn)
+  }
+
+  /**
+   * Notes that RAM has been written, or is about to be by a vCPU: what logs writes is told, and RAM_LOGDIRTY becomes
+   * RAM_RW; where there is no memory for a table, the whole of a larger leaf. To be called for writes of device models and
+   * for vCPUs' write faults.
+   */
+  dirtied(gfn: number, count: number = 1): void {
+    for (const listener of this.#dirty) listener(gfn, count)
+    unlock(this.#core, gfn, count)
+  }
+
+  /**
+   * Registers what is to be done when RAM has been written; `LogDirty` does so.
+   *
+   * @returns a function that takes it off again
+   */
+  onDirtied(listener: (gfn: number, count: number) => void): () => void {
+    this.#dirty = [...this.#dirty, listener]
+    return () => {
+      this.#dirty = this.#dirty.filter((each) => each !== listener)
+    }
   }
 
   /**
@@ -432,37 +405,30 @@ export class P2m {
   }
 
   /** Every leaf in order of guest frames, for people; `from` and `to` (exclusive) are cut to whole leaves. */
-  *leaves(from: number = 0, to: number = MAX_GFN): Generator<P2mLeaf, void, undefined> {
-    const entry = new P2mEntry()
-    for (let gfn = from; gfn < to;) {
-      this.lookup(gfn, entry)
-      const size = 2 ** entry.order
-      const start = gfn - (gfn % size)
-      const { type, order, rights } = entry
-      const mfn = entry.mfn === INVALID_MFN ? INVALID_MFN : entry.mfn - (gfn - start)
-      if (this.#core.table.orderOfLeaf(gfn) >= 0) yield { gfn: start, mfn, type, order, rights }
-      gfn = start + size
-    }
+  leaves(from: number = 0, to: number = MAX_GFN): Generator<P2mLeaf, void, undefined> {
+    return leavesOf(this.#core, from, to)
   }
 
   /** What it maps of its own, as data; the frames' contents are machine memory's. */
   save(): P2mState {
-    return saveRuns(this)
+    return saveMap(this.#core)
   }
 
   /**
    * Maps what was saved, in the largest leaves there can be; what is there already and not in the data stays. A machine
    * whose whole memory was restored has its tables in it: `attach` to those instead.
    *
-   * @throws P2mError `ERR_STATE`; otherwise as {@link P2m.insertRange}
+   * @throws P2mError `ERR_STATE` for data that no map has saved: nothing has changed then. Otherwise as
+   * {@link P2m.insertRange}
    */
   restore(state: P2mState): void {
-    restoreRuns(this, state)
+    this.#core.change(() => restoreMap(this.#core, state))
+    if (state.onDemandCache > 0) this.onDemand.setCache(state.onDemandCache)
   }
 
   /** Counts its leaves; walks all of it. */
   statistics(): P2mStatistics {
-    return countLeaves(this)
+    return countLeaves(this.#core)
   }
 
   /**
@@ -482,22 +448,10 @@ export class P2m {
     } finally {
       core.end()
     }
+    this.#onDemand.close()
     table.free(this.root, table.levels)
     core.control.close()
     this.memory.frames.free(this.ma / 4096)
-  }
-
-  /** Makes a leaf boundary at a guest frame. */
-  #split(gfn: number): void {
-    if (gfn < MAX_GFN) this.#core.split(gfn, largestOrder(gfn, 0, MAX_GFN))
-  }
-
-  #checkOwn(gfn: number, count: number): void {
-    const entry = this.#scratch
-    for (let at = gfn; at < gfn + count;) {
-      if ((this.#core.kindsOf(this.lookup(at, entry)) & KIND_FOREIGN) !== 0) throw anothersFrame(at)
-      at += 2 ** entry.order - (at % 2 ** entry.order)
-    }
   }
 }
 

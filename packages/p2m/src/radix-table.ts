@@ -32,6 +32,8 @@ export interface TableShape {
 export class RadixTable {
   readonly format: TableFormat
   readonly levels: number
+  /** Guest frames that it can map. */
+  readonly limit: number
   /** See {@link RadixTable.isWhole}. */
   wholeLo: number = 0
   wholeHi: number = 0
@@ -41,7 +43,6 @@ export class RadixTable {
   readonly #shared: boolean
   readonly #root: number
   readonly #roots: number
-  readonly #limit: number
   readonly #limitGpa: number
   readonly #present: number
   readonly #leafBit: number
@@ -57,7 +58,7 @@ export class RadixTable {
     this.#shared = memory.shared
     this.#root = control.root
     this.#roots = shape.roots
-    this.#limit = shape.limit
+    this.limit = shape.limit
     this.#limitGpa = shape.limit * 4096
     this.#present = format.present
     this.#leafBit = format.leafBit
@@ -159,7 +160,7 @@ export class RadixTable {
     into.access = 7
     into.type = hole
     into.order = 27
-    if (!(gfn >= 0 && gfn < this.#limit)) return hole
+    if (!(gfn >= 0 && gfn < this.limit)) return hole
     for (let level = this.levels; level >= 1; level--) {
       const order = (level - 1) * 9
       this.#memory.readEntry(this.#within(word + this.#index(gfn, order) * 2) * 4, words)
@@ -355,7 +356,7 @@ export class RadixTable {
 
   /** Entries of the top tables. */
   get topEntries(): number {
-    return Math.min(this.#roots * 512, Math.ceil(this.#limit / 2 ** ((this.levels - 1) * 9)))
+    return Math.min(this.#roots * 512, Math.ceil(this.limit / 2 ** ((this.levels - 1) * 9)))
   }
 }
 

@@ -61,6 +61,9 @@ export const KIND_PLAIN = 64
 /** A device's frame: nobody's RAM, not counted, replaced by its own call only. */
 export const KIND_DEVICE = 128
 
+/** Device models may map and hold the frame; they are told when that ends. */
+export const KIND_REACHABLE = 256
+
 /** What the types of an architecture are: by type number. */
 export interface TypeTable {
   /** `KIND_` bits. */
@@ -73,7 +76,8 @@ export interface TypeTable {
   readonly ram: number
 }
 
-const PLAIN = KIND_RAM | KIND_OWN | KIND_FRAME | KIND_LARGE | KIND_PLAIN
+const OWN_RAM = KIND_RAM | KIND_OWN | KIND_FRAME
+const PLAIN = OWN_RAM | KIND_LARGE | KIND_PLAIN | KIND_REACHABLE
 
 /** x86. Source: `../shared/reference/p2m-mapcache.md`, "Types", after Xen's p2m.h. */
 export const X86_TYPES: TypeTable = {
@@ -87,13 +91,13 @@ export const X86_TYPES: TypeTable = {
     KIND_LARGE,
     KIND_FOREIGN | KIND_FRAME,
     KIND_FOREIGN | KIND_FRAME,
-    KIND_RAM | KIND_OWN | KIND_FRAME,
+    OWN_RAM,
     KIND_RAM | KIND_HOLE,
     KIND_RAM | KIND_OWN | KIND_HOLE,
-    KIND_RAM | KIND_OWN | KIND_FRAME,
+    OWN_RAM | KIND_REACHABLE,
     KIND_OWN | KIND_FRAME,
     KIND_FOREIGN | KIND_FRAME,
-    KIND_RAM | KIND_OWN | KIND_FRAME,
+    OWN_RAM | KIND_REACHABLE,
   ],
   rights: [7, 0, 5, 5, 0, 7, 0, 3, 1, 0, 0, 0, 5, 0, 3, 7],
   hole: P2mType.MMIO_DM,

@@ -55,7 +55,7 @@ describe('small leaves', () => {
   test('without frames become one, of whatever type', () => {
     for (let gfn = 0x200; gfn < 0x400; gfn++) p2m.insert(gfn, INVALID_MFN, 0, INVALID)
     expect([p2m.coalesce(), orderAt(0x3ff)]).toEqual([1, 9])
-    expect([...p2m.leaves()]).toEqual([{ gfn: 0x200, mfn: INVALID_MFN, type: INVALID, order: 9, rights: 0 }])
+    expect([...p2m.leaves()]).toEqual([{ gfn: 0x200, mfn: INVALID_MFN, type: INVALID, order: 9, rights: 0, access: 7 }])
   })
 
   test('outside the range that was asked for stay as they are', () => {

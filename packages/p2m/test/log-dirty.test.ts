@@ -112,6 +112,38 @@ describe('log-dirty mode', () => {
       expect(() => new LogDirty(p2m, gfn, count, new Uint32Array(bits))).toThrow(/guest frames/)
   })
 
+  test('reference case 6: a range that is changed in part before it fails is dirty in that part', () => {
+    p2m.populate(0x200, 0x600)
+    const log = new LogDirty(p2m, 0x200, 0x600)
+    const run = memory.frames.allocate(9)
+    while (memory.frames.tryAllocate(0) >= 0);
+    // The first 2 MiB take a leaf's place; what follows would need a table.
+    expect(() => p2m.insertRange(0x200, run, 0x210, RAM_RW)).toThrow(P2mError)
+    expect([p2m.translate(0x20_0000), taken(log)]).toEqual([
+      run * 4096,
+      Array.from({ length: 0x200 }, (_, i) => 0x200 + i),
+    ])
+  })
+
+  test('reference case 14: a write to ROM is discarded, and dirties nothing', () => {
+    p2m.populate(0x200, 1, RAM_RO)
+    const log = new LogDirty(p2m, 0x200, 1)
+    expect(p2m.translateWrite(0x20_0000)).toBe(-1)
+    p2m.dirtied(0x200)
+    expect([taken(log), typeAt(0x200)]).toEqual([[], RAM_RO])
+  })
+
+  test('is told by who knows the map alone, and unlogged frames can be written after that', () => {
+    p2m.populate(0x200, 4)
+    const log = new LogDirty(p2m, 0x200, 2)
+    p2m.setType(0x203, 1, RAM_LOGDIRTY)
+    p2m.dirtied(0x201, 3)
+    expect([taken(log), typeAt(0x203)]).toEqual([[0x201], RAM_RW])
+    log.stop()
+    p2m.dirtied(0x201)
+    expect(log.isDirty(0x201)).toBe(false)
+  })
+
   test('says after each take what was written since the one before', () => {
     const step = fc.oneof(
       {

@@ -1,7 +1,8 @@
 import { MachineMemory } from '@retrap/memory'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { INVALID_MFN, P2m, P2mError, P2mType, type P2mState } from '../src/index.ts'
+import { FrameCounts, INVALID_MFN, P2m, P2mAccess, P2mType, type P2mState } from '../src/index.ts'
+import { codeOf } from './support.ts'
 
 const { RAM_RW, RAM_RO, RAM_LOGDIRTY, INVALID, MMIO_DM } = P2mType
 const memory = MachineMemory.create({ bytes: 64 << 20 })
@@ -14,7 +15,12 @@ test('a map is saved as runs, whatever its leaves', () => {
   p2m.insertRange(0x800, INVALID_MFN, 0x300, INVALID)
   p2m.insert(2 ** 35, 0x401, 0, RAM_RW)
   expect(p2m.save()).toEqual({
-    version: 1,
+    version: 2,
+    format: 'ept',
+    defaultAccess: 7,
+    onDemandCache: 0,
+    writeClaim: -1,
+    readOnly: [],
     runs: [
       { gfn: 0x200, mfn: 0x400, count: 0x5ff, type: RAM_RW },
       { gfn: 0x7ff, mfn: 0x9ff, count: 1, type: RAM_RO },
@@ -57,26 +63,69 @@ test('any map comes back from its data as JSON, in the largest leaves', () => {
   )
 })
 
+const EMPTY: P2mState = {
+  version: 2,
+  format: 'ept',
+  runs: [],
+  defaultAccess: 7,
+  onDemandCache: 0,
+  writeClaim: -1,
+  readOnly: [],
+}
+
 test.each([
-  { state: { version: 2, runs: [] } },
+  { given: 'another version', state: { ...EMPTY, version: 1 } },
+  { given: 'another format', state: { ...EMPTY, format: 'lpae' } },
   {
+    given: 'overlapping runs',
     state: {
-      version: 1,
+      ...EMPTY,
       runs: [
         { gfn: 4, mfn: 8, count: 2, type: RAM_RW },
         { gfn: 5, mfn: 8, count: 2, type: RAM_RW },
       ],
     },
   },
-  { state: { version: 1, runs: [{ gfn: 4, mfn: 8, count: 2, type: INVALID }] } },
-])('data that no map saved is refused: $state', ({ state }) => {
+  { given: 'a hole with a frame', state: { ...EMPTY, runs: [{ gfn: 4, mfn: 8, count: 2, type: INVALID }] } },
+  { given: 'RAM without', state: { ...EMPTY, runs: [{ gfn: 4, mfn: INVALID_MFN, count: 2, type: RAM_RW }] } },
+  { given: "another's frame", state: { ...EMPTY, runs: [{ gfn: 4, mfn: 8, count: 1, type: P2mType.MAP_FOREIGN }] } },
+  { given: 'no such type', state: { ...EMPTY, runs: [{ gfn: 4, mfn: 8, count: 1, type: 16 }] } },
+  { given: 'no such frames', state: { ...EMPTY, runs: [{ gfn: 4, mfn: 0x3fff, count: 2, type: RAM_RW }] } },
+])('data that no map saved is refused: $given', ({ state }) => {
   const p2m = P2m.create(memory)
-  let code = 'none'
-  try {
-    p2m.restore(state as P2mState)
-  } catch (error) {
-    if (error instanceof P2mError) code = error.code
-  }
-  expect([code, [...p2m.leaves()]]).toEqual(['ERR_STATE', []])
+  expect([codeOf(() => p2m.restore(state as P2mState)), [...p2m.leaves()]]).toEqual(['ERR_STATE', []])
   p2m.destroy()
+})
+
+test('frames of every type come back, with their claims and caches', () => {
+  const counts = FrameCounts.create(memory)
+  const one = P2m.create(memory, { counts })
+  one.populate(0x200, 0x20)
+  one.paging.nominate(0x201)
+  for (const gfn of [0x202, 0x203]) {
+    one.paging.nominate(gfn)
+    one.paging.evict(gfn)
+  }
+  one.paging.request(0x203)
+  one.share(0x204, one, 0x205)
+  one.markBroken(0x206)
+  one.writeClaim.claim(2)
+  one.writeClaim.add(0x207, 3)
+  one.setAccess(0x210, 4, P2mAccess.RX2RW)
+  one.defaultAccess = P2mAccess.RX
+  one.onDemand.mark(0x400, 0x300)
+  one.onDemand.setCache(5)
+  const device = memory.frames.allocate(9)
+  one.declareReadOnly(device + 1, 1)
+  one.insertRange(0x800, device, 0x200, P2mType.MMIO_DIRECT)
+  const state = JSON.parse(JSON.stringify(one.save())) as P2mState
+  const two = P2m.create(memory, { counts })
+  two.restore(state)
+  expect(two.save()).toEqual(state)
+  expect([...two.leaves()]).toEqual([...one.leaves()])
+  expect([two.onDemand.cached, two.onDemand.entries, two.writeClaim.server, two.writeClaim.frames]).toEqual([
+    5, 0x300, 2, 3,
+  ])
+  two.destroy()
+  one.destroy()
 })
