@@ -6,19 +6,76 @@ import { expect, test } from 'vitest'
 import { corpus } from './chaos/corpus.ts'
 import { LETS_THROUGH, Oracle } from './chaos/oracle.ts'
 import type { Mutation } from './chaos/oracle.ts'
-import { INSTRUCTIONS, soak } from './soak/replay.soak.ts'
+import { CHANGES, PLACES, WAITS } from './chaos/coverage.ts'
+import { INSTRUCTIONS, coverage, soak } from './soak/replay.soak.ts'
 
 const prototype = AccessLog.prototype
+
+/** Forms, of about 2000, that the 20,000 must show by each transport, by where their accesses go. */
+const FLOORS = {
+  promise: {
+    instructions: 9500,
+    RAM: 1200,
+    MMIO: 1300,
+    ports: 16,
+    'RAM and MMIO': 450,
+    'RAM and ports': 4,
+    'all three': 12,
+  },
+  Worker: {
+    instructions: 4700,
+    RAM: 800,
+    MMIO: 950,
+    ports: 14,
+    'RAM and MMIO': 240,
+    'RAM and ports': 1,
+    'all three': 8,
+  },
+  socket: {
+    instructions: 4700,
+    RAM: 800,
+    MMIO: 950,
+    ports: 14,
+    'RAM and MMIO': 240,
+    'RAM and ports': 1,
+    'all three': 8,
+  },
+} as const
+
+/**
+ * What another party has no occasion to change: bytes are fetched before data is read; what reads a port, or lets a
+ * device have several iterations, has read no data before, and seldom any other device's page.
+ */
+const RARE: ReadonlySet<string> = new Set([
+  ...['fetch: data', 'port read: data', 'port read: device to RAM'],
+  ...['iterations: data', 'iterations: device to RAM'],
+])
 
 test('20,000 instructions cannot tell that devices take their time and others change memory meanwhile', async () => {
   const { violations, smallest } = await runSoak(soak, { count: Math.ceil(20_000 / INSTRUCTIONS), seed: 1 })
   expect(smallest).toBeUndefined()
   expect(violations).toBe(0)
+  expect([...coverage.keys()]).toEqual(Object.keys(FLOORS))
+  for (const [transport, seen] of coverage) {
+    const floor = FLOORS[transport]
+    expect(seen.instructions, transport).toBeGreaterThan(floor.instructions)
+    for (const place of PLACES) expect(seen.forms(place), `${transport}, ${place}`).toBeGreaterThanOrEqual(floor[place])
+    expect(seen.lost / seen.instructions).toBeLessThan(0.01)
+    expect(seen.interrupts).toBeGreaterThan(50)
+    expect(seen.taskSwitches).toBeGreaterThan(2)
+    for (const wait of WAITS) {
+      for (const change of CHANGES) {
+        const often = RARE.has(`${wait}: ${change}`) ? 0 : 3
+        expect(seen.changes(wait, change), `${transport}, ${wait}: ${change}`).toBeGreaterThanOrEqual(often)
+      }
+    }
+  }
 }, 120_000)
 
 test('no interrupt comes up while a form waits that may set IF', () => {
-  // INT writes IF too, but only clears it.
-  const writesIf = codes.filter((info) => (info.flagsWritten & 0x200) !== 0 && !info.mnemonic.startsWith('INT'))
+  // INT, SYSENTER and SYSCALL (as FMASK is here) write IF too, but only clear it.
+  const clears = /^(INT|SYSENTER|SYSCALL)/
+  const writesIf = codes.filter((info) => (info.flagsWritten & 0x200) !== 0 && !clears.test(info.mnemonic))
   const names = new Set(writesIf.map((info) => info.form))
   const offered = ([16, 32, 64] as const).flatMap((bits) => corpus(bits, 0).flat())
   const forms = new Set(offered.map((entry) => entry.form).filter((form) => names.has(form)))
@@ -26,7 +83,7 @@ test('no interrupt comes up while a form waits that may set IF', () => {
   expect([...forms].filter((form) => !LETS_THROUGH.test(form))).toEqual([])
 })
 
-/** Defects that a log may have. Each is applied to a machine that is right otherwise. */
+/** Defects that a log, or a processor, may have. Each is applied to a machine that is right otherwise. */
 const mutations: readonly (readonly [name: string, Mutation])[] = [
   [
     'walk reads left out of the log',
@@ -78,6 +135,13 @@ const mutations: readonly (readonly [name: string, Mutation])[] = [
     },
   ],
   [
+    'a request for several iterations made smaller by an interrupt that comes up meanwhile',
+    ({ cpu, domain }) => {
+      const apic = domain.interrupts.localApic(0)
+      cpu.mayRepeat = () => !apic.hasInterrupt()
+    },
+  ],
+  [
     'a device read repeated',
     ({ cpu: { log } }) => {
       log.state = (index) =>
@@ -92,7 +156,7 @@ const mutations: readonly (readonly [name: string, Mutation])[] = [
 test.each(mutations)('the oracle sees %s', { timeout: 120_000 }, async (_name, mutation) => {
   const oracle = await Oracle.make('promise', mutation)
   const { violations } = await runSoak(
-    { name: 'mutated', step: (rng) => oracle.program(rng, INSTRUCTIONS) },
+    { name: 'mutated', step: (rng, index) => oracle.program(rng, INSTRUCTIONS, index) },
     { count: 100, seed: 1, shrinkMs: 0 },
   )
   expect(violations).toBeGreaterThan(0)

@@ -34,7 +34,7 @@ export interface VapicStatistics {
 }
 
 /**
- * A {@link VapicPatcher} over a domain.
+ * A `VapicPatcher` over a domain.
  *
  * vCPUs take turns in one thread and the patcher is called between turns, so that all of them are stopped when it is: at
  * an instruction, or in the middle of one that waits for a device, whose bytes its log has pinned.

@@ -1,9 +1,11 @@
 import type { XenCall, XenHypercall } from './call.ts'
+import { memoryOp } from './memory-op.ts'
 import { Hypercall, XenError } from './numbers.ts'
 import { xenVersion } from './xen-version.ts'
 
 /** What each hypercall does; a number that is not here is unknown to the guest. */
 const HYPERCALLS: Readonly<Partial<Record<number, XenHypercall>>> = {
+  [Hypercall.MEMORY_OP]: memoryOp,
   [Hypercall.XEN_VERSION]: xenVersion,
 }
 

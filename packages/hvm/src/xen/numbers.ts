@@ -30,8 +30,10 @@ export const XenError = {
   PERM: -1,
   NOENT: -2,
   SRCH: -3,
+  NXIO: -6,
   TOOBIG: -7,
   NOMEM: -12,
+  ACCES: -13,
   FAULT: -14,
   BUSY: -16,
   EXIST: -17,
@@ -45,6 +47,9 @@ export const XenError = {
   ILSEQ: -84,
   OPNOTSUPP: -95,
 } as const
+
+/** Domain numbers with a meaning: the calling domain; the toolstack's, which a guest has no rights over. */
+export const Domid = { SELF: 0x7ff0, TOOLSTACK: 0 } as const
 
 /** Bits of the answer to `XENVER_get_features` (public header features.h). */
 export const XenFeature = {

@@ -5,12 +5,20 @@ import { XenCall } from './call.ts'
 import { XEN_CPUID_BASE, XEN_MSR_HYPERCALL_PAGE, xenCpuid } from './cpuid.ts'
 import { hypercallPage } from './hypercall-page.ts'
 import { dispatch } from './hypercalls.ts'
-import { XenError } from './numbers.ts'
+import { type XenMemoryRange, encodeMemoryMap } from './memory-map.ts'
+import { Domid, XenError } from './numbers.ts'
+import { XenMemory } from './xen-memory.ts'
 
 /** What a guest sees of Xen beyond what every guest sees; all has a default. */
 export interface XenOptions {
   /** Its number among the host's guests, 1 to 7FEFH; default 1. */
   readonly domainId?: number
+  /** Frames of RAM that it may have: what it can balloon up to. Default what its map holds when it first asks. */
+  readonly maxFrames?: number
+  /** What it is told of its memory when it asks Xen. Default nothing: it is to ask its firmware. */
+  readonly memoryMap?: readonly XenMemoryRange[]
+  /** Hears what the guest writes to the hypervisor's console. Without it, the guest is not allowed to. */
+  readonly console?: (bytes: Uint8Array) => void
   /** The domain's handle: 16 bytes, the UUID that toolstacks know it by; default zeros. */
   readonly handle?: Uint8Array
 }
@@ -24,12 +32,34 @@ export class XenGuest {
   readonly domainId: number
   /** 16 bytes. */
   readonly handle: Uint8Array
+  /** Its RAM, as its hypercalls change it. */
+  readonly memory: XenMemory
+  /** What `XENMEM_memory_map` tells, encoded. */
+  memoryMap: Uint8Array
+  /** Machine frame of the page with event bits and clocks, or −1. */
+  sharedInfoFrame: number = -1
+  /** See {@link XenOptions.console}. */
+  readonly console: ((bytes: Uint8Array) => void) | undefined
   readonly #calls: XenCall[] = []
 
   constructor(domain: Domain, options: XenOptions) {
     this.domain = domain
     this.domainId = options.domainId ?? 1
     this.handle = Uint8Array.from({ length: 16 }, (_, i) => options.handle?.[i] ?? 0)
+    this.memory = new XenMemory(domain.memory, domain.p2m, options.maxFrames)
+    this.memoryMap = encodeMemoryMap(options.memoryMap ?? [])
+    this.console = options.console
+  }
+
+  /** 0 if a domain number means this domain; else the error for those that it has no rights over. */
+  ownDomain(domid: number): number {
+    if (domid === Domid.SELF || domid === this.domainId) return 0
+    return domid === Domid.TOOLSTACK ? XenError.PERM : XenError.SRCH
+  }
+
+  /** The error for a domain number that is to be another's: it may do nothing to any. */
+  foreignDomain(domid: number): number {
+    return this.ownDomain(domid) || XenError.INVAL
   }
 
   /**

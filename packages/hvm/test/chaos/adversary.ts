@@ -2,7 +2,8 @@ import type { AccessLog } from '@retrap/replay'
 import { AccessKind, AccessState } from '@retrap/replay'
 import { INVALID_MFN, P2mType } from '@retrap/p2m'
 import type { Rng } from '@retrap/tooling/soak'
-import { DECOY_GFNS, RAM_BYTES } from './layout.ts'
+import type { Change, Coverage, Wait } from './coverage.ts'
+import { CODE, DECOY_GFNS, RAM_BYTES, STORE_GPA } from './layout.ts'
 import type { ChaosMachine } from './machine.ts'
 
 /**
@@ -16,17 +17,24 @@ export class Adversary {
   readonly #bytes: number[] = []
   /** Guest frames whose mapping is not what it should be. */
   readonly #frames: number[] = []
-  /** Bytes and frames changed so far. */
-  changed = 0
+  readonly #coverage: Coverage
+  /** What the current pass waits for. */
+  #wait: Wait = 'MMIO read'
 
-  constructor(machine: ChaosMachine) {
+  /** @param coverage - counts what is changed */
+  constructor(machine: ChaosMachine, coverage: Coverage) {
     this.#machine = machine
+    this.#coverage = coverage
     this.#log = machine.cpu.log
   }
 
-  /** @param code - guest-physical address and length of the instruction */
-  strike(rng: Rng, code: number, length: number): void {
+  /**
+   * @param code - guest-physical address of the instruction, with its length
+   * @param event - it is the delivery of an event that waits
+   */
+  strike(rng: Rng, code: number, length: number, event: boolean): void {
     const log = this.#log
+    this.#wait = event ? 'event' : waitOf(log)
     const touched: number[] = []
     for (let i = 0; i < log.count; i++) {
       const kind = log.kind(i)
@@ -36,10 +44,18 @@ export class Adversary {
       const frame = gpa >>> 12
       if (!touched.includes(frame)) touched.push(frame)
       if (gpa >= RAM_BYTES || log.state(i) !== AccessState.COMPLETE) continue
-      if (kind === AccessKind.WALK_READ) this.#entry(rng, gpa, log.size(i))
-      else if (kind === AccessKind.READ) for (let b = 0; b < log.size(i); b++) this.#change(gpa + b, 0xff)
+      if (kind === AccessKind.WALK_READ) {
+        this.#entry(rng, gpa, log.size(i))
+        this.#count('table entries')
+      } else if (kind === AccessKind.READ) {
+        for (let b = 0; b < log.size(i); b++) this.#change(gpa + b, 0xff)
+        this.#count('data')
+      }
     }
-    if (rng.below(2) === 0) for (let i = 0; i < length; i++) if (code + i < RAM_BYTES) this.#change(code + i, 0xff)
+    if (rng.below(2) === 0) {
+      for (let i = 0; i < length; i++) if (code + i < RAM_BYTES) this.#change(code + i, 0xff)
+      this.#count('code')
+    }
     const frames = rng.below(4)
     for (let i = 0; i < frames && touched.length > 0; i++)
       this.#remap(rng, touched[rng.below(touched.length)] as number)
@@ -70,8 +86,11 @@ export class Adversary {
     const { u8 } = this.#machine.memory
     this.#bytes.push(ma, u8[ma] as number)
     u8[ma]! ^= mask
-    this.changed++
     this.#note(ma)
+  }
+
+  #count(change: Change): void {
+    this.#coverage.changed(this.#wait, change)
   }
 
   #note(ma: number): void {
@@ -83,25 +102,29 @@ export class Adversary {
   #remap(rng: Rng, gfn: number): void {
     if (this.#frames.includes(gfn)) return
     this.#frames.push(gfn)
-    this.changed++
     const { p2m } = this.#machine.domain
     const decoy = this.#machine.firstFrame + (DECOY_GFNS[rng.below(DECOY_GFNS.length)] as number)
     if (gfn >= RAM_BYTES / 0x1000) {
       p2m.insert(gfn, decoy, 0, P2mType.RAM_RW)
+      this.#count('device to RAM')
       return
     }
     switch (rng.below(4)) {
       case 0:
         p2m.remove(gfn, this.#machine.firstFrame + gfn)
+        this.#count('RAM to nothing')
         break
       case 1:
         p2m.insert(gfn, INVALID_MFN, 0, P2mType.MMIO_DM)
+        this.#count('RAM to device')
         break
       case 2:
         p2m.insert(gfn, this.#machine.firstFrame + gfn, 0, P2mType.RAM_RO)
+        this.#count('RAM to ROM')
         break
       default:
         p2m.insert(gfn, decoy, 0, P2mType.RAM_RW)
+        this.#count('RAM to other RAM')
     }
   }
 
@@ -123,5 +146,26 @@ export class Adversary {
     }
     bytes.length = 0
     return moved
+  }
+}
+
+/** Bytes of the instruction itself come from {@link STORE_GPA} + CODE on. */
+const STORED_CODE = STORE_GPA + CODE
+
+/** What a pass of an instruction waits for. */
+function waitOf(log: AccessLog): Wait {
+  const { pending } = log
+  if (log.tag(pending) >>> 16 >= 0x80) return 'iterations'
+  switch (log.kind(pending)) {
+    case AccessKind.PORT_READ:
+      return 'port read'
+    case AccessKind.PORT_WRITE:
+      return 'port write'
+    case AccessKind.MMIO_WRITE:
+      return 'MMIO write'
+    default: {
+      const gpa = log.addressLo(pending)
+      return gpa >= STORED_CODE && gpa < STORE_GPA + RAM_BYTES ? 'fetch' : 'MMIO read'
+    }
   }
 }

@@ -9,6 +9,8 @@ export interface Entry {
   readonly bytes: Uint8Array
   /** Bytes of its memory operand, or as many as are likely. */
   readonly size: number
+  /** Bytes of its operand size. */
+  readonly word: number
 }
 
 type Bits = 16 | 32 | 64
@@ -32,9 +34,7 @@ const IMMEDIATE_BYTES = new Map<number, number>([
   [OperandKind.XMM_IS4, 1],
 ])
 const IMPLICIT =
-  /^(PUSH|POP|CALL|RET|IRET|ENTER|LEAVE|INT|INTO|IN|OUT|INS|OUTS|MOVS|CMPS|STOS|LODS|SCAS|XLAT|MASKMOV|JMPF|BOUND|SYSRET)/
-/** They leave the mode that the test is in, ask for random numbers, or have nothing to do with memory. */
-const LEFT_OUT = /^(HLT|MWAIT|MONITOR|RDRAND|RDSEED|SYSRET|SYSCALL|SYSENTER|SYSEXIT|RSM|WRMSR|XSETBV|UD[012]|INT1)$/
+  /^(PUSH|POP|CALL|RET|IRET|ENTER|LEAVE|INT|INTO|IN|OUT|INS|OUTS|MOVS|CMPS|STOS|LODS|SCAS|XLAT|MASKMOV|JMPF|BOUND|SYSRET|SYSCALL|SYSENTER|SYSEXIT)/
 
 /** Places in an instruction that depend on where memory is: [BX], [BX+disp8], a SIB byte, 67. */
 const VARIANTS = 5
@@ -42,7 +42,6 @@ const VARIANTS = 5
 const SMALL = [1, 3, 0x20, 0x40, 7]
 
 function touchesMemory(info: CodeInfo): boolean {
-  if (LEFT_OUT.test(info.mnemonic)) return false
   if (info.memory !== 'never' || info.operands.some((o) => o.memorySize > 0)) return true
   return IMPLICIT.test(info.mnemonic) || info.operands.some((o) => o.kind === OperandKind.MOFFS)
 }
@@ -113,8 +112,13 @@ function encode(info: CodeInfo, bits: Bits, variant: number, absolute: number): 
   ])
 }
 
+function operandSizeOf(info: CodeInfo, bits: Bits): number {
+  return info.operandSize === 0 ? Math.min(bits, 32) : info.operandSize
+}
+
 /**
- * What can be executed in code of a width. Encodings that another row of the opcode map claims are left out.
+ * What can be executed in code of a width. Encodings that another row of the opcode map claims are left out; every form
+ * that touches memory or ports is in, and nothing is left out for what it does.
  *
  * @param absolute - address for the forms that have one in the instruction
  */
@@ -131,7 +135,12 @@ export function corpus(bits: Bits, absolute: number): readonly (readonly Entry[]
       if (decodeInto(bytes, 0, bytes.length, bits, insn) !== DECODED) continue
       if (insn.length !== bytes.length || insn.code !== info.code) continue
       const size = Math.max(1, ...info.operands.map((o) => o.memorySize))
-      seen.set(Buffer.from(bytes).toString('hex'), { form: info.form, bytes, size })
+      seen.set(Buffer.from(bytes).toString('hex'), {
+        form: info.form,
+        bytes,
+        size,
+        word: operandSizeOf(info, bits) >>> 3,
+      })
     }
     if (seen.size > 0) forms.push([...seen.values()])
   }

@@ -9,8 +9,8 @@ const WRITE = 1
 /** Words of one access in the log. */
 export const LOGGED = 4
 const LOG_ACCESSES = 0x4000
-/** Words before the log: accesses since the reset, and words in the log. */
-const HEADER = 2
+/** Words before the log: accesses since the reset, words in the log, and whether answers may leave. */
+const HEADER = 3
 
 /** Bytes that {@link Devices} take. */
 export const DEVICES_BYTES: number = STORE_BYTES + (HEADER + LOGGED * LOG_ACCESSES) * 4
@@ -32,11 +32,22 @@ export class Devices {
   }
 
   reset(): void {
-    this.#header.fill(0)
+    this.#header.fill(0, 0, 2)
   }
 
   clearLog(): void {
     this.#header[1] = 0
+  }
+
+  /** Lets answers leave, or keeps them: for devices in another thread, which wait in {@link Devices.leave}. */
+  set open(open: boolean) {
+    Atomics.store(this.#header, 2, open ? 1 : 0)
+    if (open) Atomics.notify(this.#header, 2)
+  }
+
+  /** Blocks until answers may leave. */
+  leave(): void {
+    while (Atomics.load(this.#header, 2) === 0) Atomics.wait(this.#header, 2, 0)
   }
 
   /** Words in the log. */

@@ -12,6 +12,7 @@ const PAE_PDPT = 0x7000
 const PD_NARROW = 0x8000
 const PT_NARROW = [0x9000, 0xa000] as const
 const GDT = 0xb000
+const GDT_BYTES = 0xa0
 /** All page tables. */
 export const TABLES: number = PML4
 export const TABLES_END: number = GDT
@@ -20,12 +21,14 @@ const IDT_32 = 0xc800
 const TSS = 0xd000
 const TSS_32 = 0xd200
 const OTHER_TSS_32 = 0xd400
-const KERNEL_STACK = 0xe000
+const TSS_16 = 0xd600
+const TSS_END = 0xd700
+export const KERNEL_STACK = 0xe000
 const IST_STACK = 0xf000
 /** HLT every 16 bytes: where exceptions and interrupts lead. */
 export const HANDLERS = 0x1_0000
 const LDT = 0x1_1000
-const USER_STACK_GPA = 0x1_2000
+export const USER_STACK_GPA = 0x1_2000
 /** The four frames that the window may have. */
 const WINDOW_GPA = 0x1_4000
 /** Frames that nothing maps, for whoever changes page tables and the p2m. */
@@ -33,6 +36,8 @@ export const DECOY_GFNS: readonly number[] = [0x18, 0x19]
 /** Code: the same address in both. */
 export const CODE = 0x1_a000
 export const RAM_BYTES = 0x1_c000
+/** A page that leads to the table of the window's first pages, for code: see {@link ownEntry}. */
+export const TABLE_CODE = 0x1_c000
 
 /** Four linear pages, across the boundary of two page tables in every mode. */
 export const WINDOW = 0x3f_e000
@@ -47,6 +52,8 @@ export const FIFO_GPA = 0xa_0000
 /** A device that keeps what it is given, where pages of descriptor tables, stacks and code may lead: at the same offset. */
 export const STORE_GPA = 0xc_0000
 export const STORE_BYTES = 0x2_0000
+/** Where in that device the pages of the window may be. */
+const STORE_WINDOW = RAM_BYTES
 export const PORT = 0x80
 export const PORTS = 0x50
 
@@ -59,6 +66,21 @@ const USER = 4
 const NO_EXECUTE = 0x8000_0000
 const VECTORS = 64
 const HLT = 0xf4
+const IRET = 0xcf
+const REX_W = 0x48
+
+/** Vectors whose handlers only return: to use in and outside IA-32e mode. */
+const RETURNING_LONG = 0x33
+const RETURNING = 0x32
+/** A vector that is a task gate outside IA-32e mode. */
+const TASK_VECTOR = 0x20
+
+/** Selectors that a far transfer may name, besides code: call gates, tasks to switch to, a task gate, busy, null. */
+export const FAR_SELECTORS: readonly number[] = [0x63, 0x93, 0x78, 0x80, 0x8b, 0x70, 0]
+/** Of the task that another may have called. */
+const OTHER_TASK = 0x78
+const TASK_TYPE = GDT + OTHER_TASK + 5
+const BUSY = 2
 
 /** What the processor is in. `compatibility`: 32-bit code in IA-32e mode; `narrow`: two-level paging; `pae`: three-level. */
 export interface Mode {
@@ -113,12 +135,16 @@ export function template(): Uint8Array {
   for (let vector = 0; vector < VECTORS; vector++) {
     const handler = HANDLERS + vector * 16
     ram[handler] = HLT
+    if (vector === RETURNING) ram[handler] = IRET
+    if (vector === RETURNING_LONG) ram.set([REX_W, IRET], handler)
     // IST1 for exceptions, the stack of level 0 for interrupts.
     view.setUint32(IDT_64 + vector * 16, (handler & 0xffff) | (0x10 << 16), true)
     view.setUint32(IDT_64 + vector * 16 + 4, (handler & 0xffff_0000) | 0xee00 | (vector < 32 ? 1 : 0), true)
     view.setUint32(IDT_32 + vector * 8, (handler & 0xffff) | (0x38 << 16), true)
     view.setUint32(IDT_32 + vector * 8 + 4, (handler & 0xffff_0000) | 0xee00, true)
   }
+  view.setUint32(IDT_32 + TASK_VECTOR * 8, OTHER_TASK << 16, true)
+  view.setUint32(IDT_32 + TASK_VECTOR * 8 + 4, 0xe500, true)
   ram.fill(HLT, CODE)
   return ram
 }
@@ -129,13 +155,14 @@ export function windowFrame(index: number): number {
 }
 
 /** Maps one linear page below 6 MiB in the tables of every mode, A and D clear. */
-export function mapPage(ram: DataView, linear: number, gpa: number, rights: number): void {
+export function mapPage(ram: DataView, linear: number, gpa: number, rights: number, present = true): void {
+  const low = (gpa | rights | (present ? PRESENT : 0)) >>> 0
   const at = (linear >>> 12) & 0x1ff
   const data = linear >= WINDOW && linear < WINDOW + 0x1000 * WINDOW_PAGES
   const wide = (PT_WIDE[linear >>> 21] as number) + 8 * at
-  ram.setUint32(wide, gpa | rights | PRESENT, true)
+  ram.setUint32(wide, low, true)
   ram.setUint32(wide + 4, data ? NO_EXECUTE : 0, true)
-  ram.setUint32((PT_NARROW[linear >>> 22] as number) + 4 * ((linear >>> 12) & 0x3ff), gpa | rights | PRESENT, true)
+  ram.setUint32((PT_NARROW[linear >>> 22] as number) + 4 * ((linear >>> 12) & 0x3ff), low, true)
 }
 
 /** Makes a system page the storing device, in every mode. */
@@ -143,9 +170,48 @@ export function moveToStore(ram: DataView, page: number): void {
   mapPage(ram, page, STORE_GPA + page, page >= CODE ? USER : WRITABLE)
 }
 
-/** Makes a page of the window the device. */
-export function moveToFifo(ram: DataView, index: number): void {
-  mapPage(ram, WINDOW + 0x1000 * index, FIFO_GPA + 0x1000 * index, WRITABLE | USER)
+/** What a page of the window may be: RAM, a device whose reads differ, one that keeps what it is given, or a fault. */
+export type WindowPage = 'RAM' | 'FIFO' | 'store' | 'read-only' | 'absent'
+
+/** Maps a page of the window. */
+export function mapWindow(ram: DataView, index: number, page: WindowPage): void {
+  const linear = WINDOW + 0x1000 * index
+  if (page === 'FIFO') mapPage(ram, linear, FIFO_GPA + 0x1000 * index, WRITABLE | USER)
+  else if (page === 'store') mapPage(ram, linear, STORE_GPA + storedWindow(index), WRITABLE | USER)
+  else mapPage(ram, linear, windowFrame(index), page === 'RAM' ? WRITABLE | USER : USER, page !== 'absent')
+}
+
+/** Offset in the storing device of a page of the window. */
+export function storedWindow(index: number): number {
+  return STORE_WINDOW + 0x1000 * index
+}
+
+/** Where the entry of the window's first page is, in the table that a kind of paging uses. */
+export function ownEntry(paging: Mode['paging']): number {
+  return paging === 'narrow' ? PT_NARROW[0] + 4 * ((WINDOW >>> 12) & 0x3ff) : PT_WIDE[1] + 8 * ((WINDOW >>> 12) & 0x1ff)
+}
+
+/** Maps {@link TABLE_CODE} to that table. */
+export function mapTableCode(ram: DataView, paging: Mode['paging']): void {
+  mapPage(ram, TABLE_CODE, ownEntry(paging) & ~0xfff, USER)
+}
+
+/** The descriptors and tasks, as they were at first; CR3 of tasks is that of the kind of paging. */
+export function restoreSystem(bytes: Uint8Array, first: Uint8Array, paging: Mode['paging'], nested: boolean): void {
+  for (const [from, to] of [
+    [GDT, GDT + GDT_BYTES],
+    [TSS, TSS_END],
+  ] as const)
+    bytes.set(first.subarray(from, to), from)
+  const cr3 = paging === 'narrow' ? PD_NARROW : PAE_PDPT
+  for (const tss of [TSS_32, OTHER_TSS_32]) {
+    bytes[tss + 0x1c] = cr3 & 0xff
+    bytes[tss + 0x1d] = cr3 >>> 8
+  }
+  if (!nested) return
+  // The current task has been called by the other.
+  bytes[TSS_32] = OTHER_TASK
+  bytes[TASK_TYPE]! |= BUSY
 }
 
 /**
@@ -184,8 +250,15 @@ function descriptors(view: DataView): void {
   view.setUint32(GDT + 0x60, (0x10 << 16) | (HANDLERS & 0xffff), true)
   view.setUint32(GDT + 0x64, (HANDLERS & 0xffff_0000) | 0xec00, true)
   system(view, GDT + 0x70, TSS_32, 0x67, 0x8b)
-  system(view, GDT + 0x78, OTHER_TSS_32, 0x67, 0x89)
+  system(view, GDT + OTHER_TASK, OTHER_TSS_32, 0x67, 0x89)
+  system(view, GDT + 0x80, TSS_16, 0x2b, 0x81)
+  view.setUint32(GDT + 0x88, OTHER_TASK << 16, true)
+  view.setUint32(GDT + 0x8c, 0xe500, true)
+  // With three parameters; in IA-32e mode it leads to no 64-bit code.
+  view.setUint32(GDT + 0x90, (0x38 << 16) | (HANDLERS & 0xffff), true)
+  view.setUint32(GDT + 0x94, (HANDLERS & 0xffff_0000) | 0xec03, true)
   descriptor(LDT + 8, 0x00cf_f200_0000_ffffn)
+  descriptor(LDT + 0x10, 0x0000_fa01_a000_ffffn)
   descriptor(TSS + 4, BigInt(KERNEL_STACK + 0x1000))
   descriptor(TSS + 0x24, BigInt(IST_STACK + 0x1000))
   view.setUint16(TSS + 0x66, 0xffff, true)
@@ -205,11 +278,29 @@ function descriptors(view: DataView): void {
     for (const [at, value] of fields) view.setUint32(tss + at, value, true)
     view.setUint16(tss + 0x66, 0xffff, true)
   }
+  // The HLT of 16-bit code that nothing overwrites.
+  const narrow: readonly (readonly [number, number])[] = [
+    [2, 0xf00],
+    [4, 0x18],
+    [0xe, 0x20],
+    [0x10, 2],
+    [0x1a, 0xf00],
+    [0x22, 0x18],
+    [0x24, 8],
+    [0x26, 0x18],
+    [0x28, 0x18],
+  ]
+  for (const [at, value] of narrow) view.setUint16(TSS_16 + at, value, true)
 }
 
 function system(view: DataView, at: number, base: number, limit: number, type: number): void {
   view.setUint32(at, ((base & 0xffff) << 16) | limit, true)
   view.setUint32(at + 4, ((base >>> 16) & 0xff) | (type << 8) | (base & 0xff00_0000), true)
+}
+
+/** A vector whose handler only returns. */
+export function returningVector(paging: Mode['paging']): number {
+  return paging === 'long' ? RETURNING_LONG : RETURNING
 }
 
 /** Where PDPTEs come from, for PAE paging. */
@@ -226,7 +317,7 @@ export function initialState({ bits, paging, supervisor }: Mode): InitialCpuStat
     limit: narrow ? 0xffff : 0xffff_ffff,
     attributes: (narrow ? 0x0093 : 0xc093) | dpl,
   }
-  const selector = { 64: supervisor ? 0x10 : 0x33, 32: supervisor ? 0x38 : 0x23, 16: supervisor ? 0x08 : 0x0f }[bits]
+  const selector = { 64: supervisor ? 0x10 : 0x33, 32: supervisor ? 0x38 : 0x23, 16: supervisor ? 0x08 : 0x17 }[bits]
   const attributes = { 64: 0xa09b, 32: 0xc09b, 16: 0x009b }[bits] | dpl
   return {
     registers: { rip: narrow ? 0 : CODE, rflags: 0x3002 },
@@ -242,7 +333,7 @@ export function initialState({ bits, paging, supervisor }: Mode): InitialCpuStat
         ? { selector: 0x40, base: TSS, limit: 0x67, attributes: 0x8b }
         : { selector: 0x70, base: TSS_32, limit: 0x67, attributes: 0x8b },
     },
-    gdtr: { base: GDT, limit: 0x7f },
+    gdtr: { base: GDT, limit: GDT_BYTES - 1 },
     idtr: long ? { base: IDT_64, limit: VECTORS * 16 - 1 } : { base: IDT_32, limit: VECTORS * 8 - 1 },
     // CR4: PAE, OSFXSR, OSXMMEXCPT, FSGSBASE, OSXSAVE. EFER: SCE, LME, LMA, NXE.
     cr0: 0x8005_0033,

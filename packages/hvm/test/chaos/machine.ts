@@ -18,15 +18,31 @@ import {
 } from '@retrap/x86-cpu'
 import type { Vcpu } from '@retrap/x86-cpu'
 import { DEVICES_BYTES, Devices } from './devices.ts'
-import { MODES, PDPTE_0, RAM_BYTES, initialState } from './layout.ts'
+import { HANDLERS, KERNEL_STACK, MODES, PDPTE_0, RAM_BYTES, initialState } from './layout.ts'
 
 /** How a machine's devices are reached, and when they answer. */
 export const TRANSPORTS = ['at once', 'promise', 'Worker', 'socket'] as const
 export type Transport = (typeof TRANSPORTS)[number]
 
+/** Where SYSCALL and SYSENTER lead, and what SYSRET returns with. */
+const ENTRY_POINTS = {
+  star: '0x0023001000000000',
+  lstar: `0x${HANDLERS.toString(16)}`,
+  cstar: `0x${HANDLERS.toString(16)}`,
+  fmask: '0x200',
+  sysenterCs: '0x10',
+  sysenterEip: `0x${HANDLERS.toString(16)}`,
+  sysenterEsp: `0x${(KERNEL_STACK + 0x900).toString(16)}`,
+}
+
+const SPURIOUS_VECTOR = 0xf0
+const END_OF_INTERRUPT = 0xb0
+
 /** A way to devices that are elsewhere. */
 interface Far {
   readonly devices: Devices
+  /** Lets answers come, or keeps them. */
+  open?(open: boolean): void
   /** Waits for what they have to say. */
   wait(): Promise<void>
   close(): Promise<void>
@@ -50,9 +66,13 @@ export class ChaosMachine {
   woken = false
   /** Lets the device answer the access that waits. */
   answer: (() => void) | undefined
-  failure: unknown
+  /** Interrupts that the processor has taken. */
+  taken = 0
+  /** Interrupts that are to come up once the current one has been taken. */
+  #more = 0
   /** States to begin an instruction with: by mode, with an empty and with a full x87 stack. */
   readonly #states: Uint8Array[][] = []
+  #seed = 1
 
   /** A machine whose devices are there. */
   static async make(transport: Transport): Promise<ChaosMachine> {
@@ -67,12 +87,11 @@ export class ChaosMachine {
     this.transport = transport
     const memory = MachineMemory.create({ bytes: 14 << 20 })
     this.memory = memory
-    let seed = 1
     this.domain = new Domain({
       memory,
       vcpus: 1,
       clock: new DeterministicClock(),
-      random: () => (seed = (seed * 1_103_515_245 + 12_345) >>> 0),
+      random: () => (this.#seed = (this.#seed * 1_103_515_245 + 12_345) >>> 0),
       sleeper: { sleep: () => Promise.resolve(), wake: () => void (this.woken = true) },
       codeCacheBytes: 3 << 20,
     })
@@ -98,7 +117,7 @@ export class ChaosMachine {
       const states = ['0xff', '0x0'].map((empty) => {
         restoreVcpu(this.cpu, {
           ...saved,
-          registers: { ...saved.registers, xcr0: '0x7' },
+          registers: { ...saved.registers, ...ENTRY_POINTS, xcr0: '0x7' },
           x87: { ...saved.x87, control: '0x37f', empty, mxcsr: '0x1f80' },
         })
         this.cpu.u32[S_PDPTE >>> 2] = mode.paging === 'pae' ? PDPTE_0 : 0
@@ -106,7 +125,18 @@ export class ChaosMachine {
       })
       this.#states.push(states)
     }
-    this.domain.interrupts.localApic(0).write(0xf0, 0x1ff)
+    const apic = this.domain.interrupts.localApic(0)
+    apic.write(SPURIOUS_VECTOR, 0x1ff)
+    const acknowledge = this.vcpu.acknowledgeInterrupt.bind(this.vcpu)
+    this.vcpu.acknowledgeInterrupt = () => {
+      const vector = acknowledge()
+      if (vector < 0) return vector
+      this.taken++
+      // Handlers are an instruction long.
+      apic.write(END_OF_INTERRUPT, 0)
+      if (this.#more > 0) this.interrupt(vector, this.#more)
+      return vector
+    }
   }
 
   /** Ends what runs the devices. */
@@ -117,6 +147,7 @@ export class ChaosMachine {
   /** The state that an instruction begins with; general and vector registers are the caller's. */
   begin(mode: number, fullX87: boolean): void {
     this.cpu.u8.set((this.#states[mode] as Uint8Array[])[fullX87 ? 1 : 0] as Uint8Array)
+    this.#seed = 1
     this.vcpu.controlChanged()
     this.cpu.flushTlb(true)
     this.cpu.modeChanged()
@@ -141,15 +172,30 @@ export class ChaosMachine {
     return [u8.subarray(S_GPR, S_RIP + 8), u8.subarray(S_SEGMENTS, S_FAULT_VECTOR), u8.subarray(S_FPR, S_SCRATCH)]
   }
 
-  /** Raises an interrupt while the vCPU waits for something else. */
-  interrupt(vector: number): void {
+  /**
+   * Raises interrupts, which wake nobody who waits for something else.
+   *
+   * @param count - how many, one after the other
+   */
+  interrupt(vector: number, count = 1): void {
+    this.#more = count - 1
+    if (count === 0) return
     const { woken } = this
     this.domain.interrupts.signalMsi(0xfee0_0000, vector)
     this.woken = woken
   }
 
+  /** Takes back an interrupt that has not been taken. */
+  endInterrupts(): void {
+    const apic = this.domain.interrupts.localApic(0)
+    if (apic.hasInterrupt()) apic.acknowledge()
+    apic.write(END_OF_INTERRUPT, 0)
+    this.cpu.setInterruptPending(false)
+  }
+
   /** Drives the device until the vCPU may go on. */
   async settle(): Promise<void> {
+    this.#far?.open?.(true)
     for (let tick = 0; !this.woken; tick++) {
       if (tick > 100_000) throw new Error('the device has not answered')
       if (this.#far !== undefined) {
@@ -162,11 +208,18 @@ export class ChaosMachine {
       await Promise.resolve()
     }
     this.woken = false
+    this.#far?.open?.(false)
+  }
+
+  /** Whether devices answer only when that is settled: until then a waiting vCPU can look again, in vain. */
+  get held(): boolean {
+    return this.transport === 'promise' || this.transport === 'Worker'
   }
 }
 
 async function inWorker(domain: Domain): Promise<Far> {
   const buffer = new SharedArrayBuffer(DEVICES_BYTES)
+  const devices = new Devices(buffer)
   const transport = startDeviceWorker(domain.dispatch, domain.platform, {
     name: 'far',
     modules: [],
@@ -177,12 +230,15 @@ async function inWorker(domain: Domain): Promise<Far> {
   const watched = transport.watch()
   await transport.remote.ready
   return {
-    devices: new Devices(buffer),
+    devices,
+    // However fast it is, the vCPU looks first.
+    open: (open) => void (devices.open = open),
     wait: async () => {
       // The Worker's end comes by the event loop.
       if (!transport.waitSync(20)) await new Promise((resolve) => setImmediate(resolve))
     },
     close: async () => {
+      devices.open = true
       transport.close()
       await watched
     },

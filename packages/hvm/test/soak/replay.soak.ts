@@ -2,30 +2,39 @@
  * The chaos oracle: `npm run -s soak -- replay --count N`. A step is a random program of 32 instructions, in any mode,
  * which two machines execute: one whose devices answer at once, and one whose devices take their time while another party
  * changes page tables, data, code and the map of guest frames within each instruction's passes. Both must end the same:
- * registers, memory, A and D bits, and the devices' own logs.
+ * registers, memory, A and D bits, and the devices' own logs. chaos/kinds.ts has what programs are made of. What has been
+ * seen is printed at the end: forms by where their accesses went, and what was changed at each kind of pass.
  */
 import type { Soak } from '@retrap/tooling/soak'
+import type { Coverage } from '../chaos/coverage.ts'
 import { Oracle } from '../chaos/oracle.ts'
 
 /** Instructions of a step. */
 export const INSTRUCTIONS = 32
 
-/** Of so many programs, how many have their devices behind a promise; the others are shared by Worker and socket. */
-const PROMISES = 64
+/** Of every four programs, two have their devices behind a promise, one in a Worker, one behind a socket. */
+const TURNS = [0, 1, 0, 2] as const
 
+const TRANSPORTS = ['promise', 'Worker', 'socket'] as const
 const oracles: Oracle[] = []
+
+/** What the last run has seen, by transport. */
+export const coverage = new Map<(typeof TRANSPORTS)[number], Coverage>()
 
 /** See the file's comment. */
 export const soak: Soak = {
   name: 'replay',
   count: 1000,
   async setup() {
-    for (const transport of ['promise', 'Worker', 'socket'] as const) oracles.push(await Oracle.make(transport))
+    for (const transport of TRANSPORTS) {
+      const oracle = await Oracle.make(transport)
+      oracles.push(oracle)
+      coverage.set(transport, oracle.coverage)
+    }
   },
   step(rng, index) {
-    const last = index % PROMISES
-    const which = last === PROMISES - 1 ? 2 : last === PROMISES - 2 ? 1 : 0
-    return (oracles[which] as Oracle).program(rng, INSTRUCTIONS)
+    const which = TURNS[index % TURNS.length] as number
+    return (oracles[which] as Oracle).program(rng, INSTRUCTIONS, index >>> (which === 0 ? 1 : 2))
   },
   async teardown() {
     for (const oracle of oracles.splice(0)) {

@@ -189,8 +189,8 @@ export class XenTestGuest {
     return String.fromCharCode(...(end < 0 ? bytes : bytes.subarray(0, end)))
   }
 
-  /** 4 KiB frames that are free in the machine. */
-  get freeFrames(): number {
-    return this.memory.frames.freeFrames
+  /** 4 KiB frames of the machine that are free, or tables of the map: the rest is RAM, and what never changes. */
+  get spareFrames(): number {
+    return this.memory.frames.freeFrames + this.domain.p2m.tableBytes / 0x1000
   }
 }

@@ -1,0 +1,216 @@
+import { type MachineMemory, MemoryError } from '@retrap/memory'
+import { INVALID_MFN, type P2m, P2mEntry, P2mError, P2mType, isForeign, isRam } from '@retrap/p2m'
+
+/** Guest frames are below this: as many as CPUID's physical-address bits allow. */
+export const GUEST_FRAMES: number = 2 ** 28
+/** Frames of one table of the map. */
+const TABLE_FRAMES = 512
+/** Tables that one leaf may need. */
+const TABLES_ON_THE_WAY = 3
+
+/**
+ * A guest's memory as its hypercalls change it: RAM comes and goes through the map, up to a limit, and tables of which
+ * nothing is left are given back. Pages of Xen's own can be put among it; they are no part of the guest's RAM.
+ */
+export class XenMemory {
+  readonly #memory: MachineMemory
+  readonly #p2m: P2m
+  readonly #entry: P2mEntry = new P2mEntry()
+  readonly #limit: number | undefined
+  #maximum = -1
+  #current = -1
+  /** Pages of Xen's own by machine frame, and the guest frame that each was mapped at last. */
+  readonly #pages = new Map<number, number>()
+  /** Regions of the map that a hypercall has taken something out of, by first guest frame. */
+  readonly #thinned = new Set<number>()
+  /** Runs that the guest owns and has nowhere in its map. */
+  readonly #unmapped: { mfn: number; order: number }[] = []
+
+  /** @param limit - frames of RAM that there may be; default what there is when somebody first asks */
+  constructor(memory: MachineMemory, p2m: P2m, limit: number | undefined) {
+    this.#memory = memory
+    this.#p2m = p2m
+    this.#limit = limit
+  }
+
+  /** Frames of RAM that the guest has. */
+  get current(): number {
+    this.#count()
+    return this.#current
+  }
+
+  /** Frames of RAM that it may have. */
+  get maximum(): number {
+    this.#count()
+    return this.#maximum
+  }
+
+  /** Before the first change: what there is. */
+  #count(): void {
+    if (this.#current >= 0) return
+    this.#current = 0
+    for (const { gfn, type, order, mfn } of this.#p2m.leaves()) {
+      if (isRam(type) && !this.#isPage(gfn, mfn)) this.#current += 2 ** order
+    }
+    this.#maximum = this.#limit ?? this.#current
+  }
+
+  /** The highest guest frame that anything is mapped at. */
+  get highest(): number {
+    let highest = 0
+    for (const { gfn, order } of this.#p2m.leaves()) highest = gfn + 2 ** order - 1
+    return highest
+  }
+
+  /** What a guest frame is; for `mfn` of the entry see {@link XenMemory.ramAt}. */
+  typeAt(gfn: number): number {
+    return this.#p2m.lookup(gfn, this.#entry)
+  }
+
+  /** Machine frame of a guest frame that is RAM of the guest's own; −1 if it is not. */
+  ramAt(gfn: number): number {
+    if (!isFrame(gfn) || !isRam(this.#p2m.lookup(gfn, this.#entry))) return INVALID_MFN
+    return this.#isPage(gfn, this.#entry.mfn) ? INVALID_MFN : this.#entry.mfn
+  }
+
+  /** Whether there are frames for as many of RAM, and for the tables that lead to `extents` of them. */
+  hasRoom(frames: number, extents: number): boolean {
+    return this.#memory.frames.freeFrames >= frames + extents * TABLES_ON_THE_WAY
+  }
+
+  /** Whether nothing is in the way of RAM at guest frames. */
+  mayPopulate(gfn: number, count: number): boolean {
+    if (!isFrame(gfn) || gfn + count > GUEST_FRAMES) return false
+    for (let at = gfn; at < gfn + count;) {
+      if (isForeign(this.#p2m.lookup(at, this.#entry))) return false
+      at += 2 ** this.#entry.order - (at % 2 ** this.#entry.order)
+    }
+    return true
+  }
+
+  // ---------------------------------------------------------------- RAM
+
+  /** Puts RAM at guest frames, whatever was there. @returns false where there is none to be had, or another's frame is in the way */
+  populate(gfn: number, count: number): boolean {
+    if (!isFrame(gfn) || gfn + count > GUEST_FRAMES) return false
+    const replaced = this.#ramIn(gfn, count)
+    if (this.current - replaced + count > this.maximum) return false
+    if (!tryTo(() => this.#p2m.populate(gfn, count))) return false
+    this.#current += count - replaced
+    return true
+  }
+
+  /** Frames of RAM of the guest's own among guest frames. */
+  #ramIn(gfn: number, count: number): number {
+    const entry = this.#entry
+    let frames = 0
+    for (let at = gfn; at < gfn + count;) {
+      const type = this.#p2m.lookup(at, entry)
+      const run = Math.min(gfn + count - at, 2 ** entry.order - (at % 2 ** entry.order))
+      if (isRam(type) && !this.#isPage(at, entry.mfn)) frames += run
+      at += run
+    }
+    return frames
+  }
+
+  /** Takes RAM out of the map, and gives it back. @returns the frames taken, up to the first that is no RAM */
+  remove(gfn: number, count: number): number {
+    this.#count()
+    let done = 0
+    while (done < count) {
+      const at = gfn + done
+      if (!isFrame(at) || !isRam(this.#p2m.lookup(at, this.#entry))) break
+      const { mfn, order } = this.#entry
+      const run = Math.min(count - done, 2 ** order - (at % 2 ** order))
+      if (!tryTo(() => this.#p2m.remove(at, mfn, run))) break
+      this.#thinned.add(at - (at % TABLE_FRAMES))
+      if (!this.#isPage(at, mfn)) this.#current -= run
+      done += run
+    }
+    return done
+  }
+
+  /** Moves a frame of RAM to another place, where there is none. @returns false if the map has no room */
+  move(from: number, to: number): boolean {
+    const mfn = this.ramAt(from)
+    if (mfn < 0 || !isFrame(to)) return false
+    if (!tryTo(() => this.#p2m.insert(to, mfn, 0, P2mType.RAM_RW))) return false
+    this.#p2m.remove(from, mfn, 1)
+    this.#thinned.add(from - (from % TABLE_FRAMES))
+    return true
+  }
+
+  /** Takes RAM that is mapped nowhere, and can be of no use. @returns false where there is none to be had */
+  hoard(order: number): boolean {
+    if (this.current + 2 ** order > this.maximum) return false
+    const mfns: number[] = []
+    for (let i = 0; i < (order === 9 ? 1 : 2 ** order); i++) {
+      const mfn = this.#memory.frames.tryAllocate(order === 9 ? 9 : 0)
+      if (mfn < 0) break
+      mfns.push(mfn)
+    }
+    const size = order === 9 ? 9 : 0
+    if (mfns.length * 2 ** size < 2 ** order) {
+      for (const mfn of mfns) this.#memory.frames.free(mfn, size)
+      return false
+    }
+    for (const mfn of mfns) this.#unmapped.push({ mfn, order: size })
+    this.#current += 2 ** order
+    return true
+  }
+
+  /** Gives back what is mapped nowhere: the domain's end, or its reset. */
+  release(): void {
+    for (const { mfn, order } of this.#unmapped.splice(0)) {
+      this.#memory.frames.free(mfn, order)
+      this.#current -= 2 ** order
+    }
+  }
+
+  /** Tables that a hypercall left empty, or with what larger leaves can say, go: once at its end. */
+  tidy(): void {
+    for (const gfn of this.#thinned) this.#p2m.coalesce(gfn, TABLE_FRAMES)
+    this.#thinned.clear()
+  }
+
+  // ---------------------------------------------------------------- pages of Xen's own
+
+  /** Puts a page of Xen's own at a guest frame, where there is no RAM, and takes it from where it was. */
+  place(mfn: number, gfn: number): boolean {
+    const old = this.placeOf(mfn)
+    if (!isFrame(gfn)) return false
+    if (old === gfn) return true
+    if (!tryTo(() => this.#p2m.insert(gfn, mfn, 0, P2mType.RAM_RW))) return false
+    if (old >= 0) {
+      this.#p2m.remove(old, mfn, 1)
+      this.#thinned.add(old - (old % TABLE_FRAMES))
+    }
+    this.#pages.set(mfn, gfn)
+    return true
+  }
+
+  /** Guest frame at which a page of Xen's own is mapped, or −1. */
+  placeOf(mfn: number): number {
+    const gfn = this.#pages.get(mfn) ?? -1
+    return gfn >= 0 && isRam(this.#p2m.lookup(gfn, this.#entry)) && this.#entry.mfn === mfn ? gfn : -1
+  }
+
+  #isPage(gfn: number, mfn: number): boolean {
+    return this.#pages.get(mfn) === gfn
+  }
+}
+
+function isFrame(gfn: number): boolean {
+  return gfn >= 0 && gfn < GUEST_FRAMES
+}
+
+/** @returns false where the machine's memory or the map does not allow it; nothing has changed then */
+function tryTo(change: () => void): boolean {
+  try {
+    change()
+    return true
+  } catch (error) {
+    if (error instanceof P2mError || error instanceof MemoryError) return false
+    throw error
+  }
+}

@@ -1,0 +1,97 @@
+/** What of the matrix the chaos oracle has seen: form × where its accesses went, and what happened at each kind of pass. */
+import { AccessKind } from '@retrap/replay'
+import type { AccessLog } from '@retrap/replay'
+
+/** Where an instruction's accesses went. */
+export const PLACES = ['RAM', 'MMIO', 'ports', 'RAM and MMIO', 'RAM and ports', 'all three'] as const
+export type Place = (typeof PLACES)[number]
+
+/** What a pass waits for. */
+export const WAITS = ['fetch', 'MMIO read', 'MMIO write', 'port read', 'port write', 'iterations', 'event'] as const
+export type Wait = (typeof WAITS)[number]
+
+/** What another party changes meanwhile: bytes, and what the p2m says of a frame. */
+export const CHANGES = [
+  ...['table entries', 'data', 'code'],
+  ...['RAM to nothing', 'RAM to device', 'RAM to ROM', 'RAM to other RAM', 'device to RAM'],
+] as const
+export type Change = (typeof CHANGES)[number]
+
+/** Counts of one oracle. */
+export class Coverage {
+  readonly #seen = new Map<string, number>()
+  readonly #all = new Set<string>()
+  readonly #changes = new Map<string, number>()
+  instructions = 0
+  /** Those that waited for a device. */
+  replayed = 0
+  passes = 0
+  /** Those whose end is no part of the comparison. */
+  lost = 0
+  /** Interrupts taken in the middle of a repeated instruction, or at its end. */
+  interrupts = 0
+  /** Task switches that waited for a device. */
+  taskSwitches = 0
+
+  offer(form: string): void {
+    this.#all.add(form)
+  }
+
+  /** Forms there are. */
+  get offered(): number {
+    return this.#all.size
+  }
+
+  note(form: string, place: Place): void {
+    this.#seen.set(form, (this.#seen.get(form) ?? 0) | (1 << PLACES.indexOf(place)))
+  }
+
+  /** Something has been changed while a pass waits. */
+  changed(wait: Wait, change: Change): void {
+    const key = `${wait}: ${change}`
+    this.#changes.set(key, (this.#changes.get(key) ?? 0) + 1)
+  }
+
+  /** How often something has been changed while passes of a kind waited. */
+  changes(wait: Wait, change: Change): number {
+    return this.#changes.get(`${wait}: ${change}`) ?? 0
+  }
+
+  /** Forms that accesses of this kind have been seen of. */
+  forms(place: Place): number {
+    const bit = 1 << PLACES.indexOf(place)
+    return [...this.#seen.values()].filter((bits) => (bits & bit) !== 0).length
+  }
+
+  /** Forms that have not met a device. */
+  missing(): string[] {
+    return [...this.#all].filter((form) => ((this.#seen.get(form) ?? 0) & ~1) === 0)
+  }
+
+  describe(transport: string): string {
+    const cells = PLACES.map((place) => `${place} ${this.forms(place)}`)
+    const rows = WAITS.map((wait) => `  ${wait}: ${CHANGES.map((c) => `${c} ${this.changes(wait, c)}`).join(', ')}`)
+    return [
+      `${transport}: ${this.instructions} instructions (${this.lost} without comparison), ${this.replayed} replayed in ${this.passes} passes, ${this.interrupts} interrupts within repeated ones, ${this.taskSwitches} task switches`,
+      `  forms of ${this.offered} with ${cells.join(', ')}; without a device ${this.missing().length}`,
+      `  changed while waiting for`,
+      ...rows,
+    ].join('\n')
+  }
+}
+
+/** Where the accesses went that a log holds. */
+export function placeOf(log: AccessLog): Place {
+  let ram = false
+  let mmio = false
+  let ports = false
+  for (let i = 0; i < log.count; i++) {
+    const kind = log.kind(i)
+    if (kind === AccessKind.READ || kind === AccessKind.WRITE) ram = true
+    else if (kind === AccessKind.MMIO_READ || kind === AccessKind.MMIO_WRITE) mmio = true
+    else if (kind === AccessKind.PORT_READ || kind === AccessKind.PORT_WRITE) ports = true
+  }
+  if (mmio && ports) return 'all three'
+  if (mmio) return ram ? 'RAM and MMIO' : 'MMIO'
+  return ports ? (ram ? 'RAM and ports' : 'ports') : 'RAM'
+}
