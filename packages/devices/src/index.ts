@@ -22,3 +22,4 @@ export { CMOS_CENTURY, Mc146818, type Mc146818Options, type Mc146818State } from
 export { PostCodePort, type PostCodeState } from './post-code.ts'
 export { RESET_CONTROL, ResetControl, type ResetControlState } from './reset-control.ts'
 export { Uart16550, type ModemLines, type Uart16550Options, type Uart16550State } from './uart16550.ts'
+export { XenPlatform, XenUnplug, type XenPlatformOptions, type XenPlatformState } from './xen-platform.ts'

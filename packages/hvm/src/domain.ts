@@ -431,6 +431,7 @@ export class Domain {
     this.devices.reset()
     for (const { remote } of this.#servers) remote.reset()
     for (const vcpu of this.vcpus) vcpu.cpu.reset(vcpu.id === 0)
+    this.xen?.reset()
   }
 
   /**
@@ -494,6 +495,7 @@ export class Domain {
       for (const vcpu of this.vcpus) {
         if (this.#exit !== null) break
         if (this.invalidations.flagged(vcpu.id) && !this.#mayGoOn(vcpu)) continue
+        if (this.xen?.events.mayRun(vcpu.id) === false) continue
         if (!vcpu.cpu.dormant && this.#turn(vcpu)) busy++
       }
       this.#busy = busy
@@ -518,6 +520,7 @@ export class Domain {
     const { cpu } = vcpu
     const before = cpu.retired
     this.#current = vcpu
+    this.xen?.events.beforeTurn(vcpu.id)
     const exit = cpu.run(this.vcpus.length > 1 ? SHARED_TURN : TURN)
     this.#current = null
     this.#memoryChanges.stopped()
@@ -525,6 +528,7 @@ export class Domain {
     const retired = cpu.retired - before
     this.clock.advance(retired)
     this.exits[exit.reason] = (this.exits[exit.reason] ?? 0) + 1
+    this.xen?.events.afterTurn(vcpu.id, exit.reason)
     return this.#handle(vcpu, exit) || retired > 0
   }
 

@@ -4,6 +4,8 @@ export type HvmErrorCode =
   | 'ERR_PENDING'
   /** A wait that cannot end, because what it waits for waits for it. */
   | 'ERR_DEADLOCK'
+  /** A path that the store cannot have. */
+  | 'ERR_STORE'
 
 /** A caller asked for something that cannot be done. */
 export class HvmError extends Error {
@@ -11,7 +13,7 @@ export class HvmError extends Error {
   /** The vCPUs concerned. */
   readonly vcpus: readonly number[]
 
-  constructor(code: HvmErrorCode, message: string, vcpus: readonly number[]) {
+  constructor(code: HvmErrorCode, message: string, vcpus: readonly number[] = []) {
     super(message)
     this.name = 'HvmError'
     this.code = code

@@ -406,12 +406,19 @@ export class HvmVcpu implements CpuHost {
     into.hi = Math.floor(ticks / TWO_32)
   }
 
+  timeStampMoved(): void {
+    this.apic.tscChanged()
+    this.#domain.xen?.events.updateTime()
+  }
+
   random(into: Words): void {
     into.lo = this.#domain.random()
     into.hi = this.#domain.random()
   }
 
   acknowledgeInterrupt(): number {
+    const callback = this.#domain.xen?.events.upcalls.pendingVector(this.id) ?? 0
+    if (callback !== 0) return callback
     // A guest that keeps its task priority in its own memory has raised it since.
     if (this.apic.record !== null && !this.apic.hasInterrupt()) {
       this.updateEvents()
@@ -454,13 +461,18 @@ export class HvmVcpu implements CpuHost {
     if ((events & EVENT_INIT) !== 0 && this.apic.takeInit()) {
       this.cancelRequest()
       this.cpu.init()
+      this.#domain.xen?.events.upcalls.apicReset(this.id)
     }
     if ((events & EVENT_SIPI) !== 0) {
       const vector = this.apic.takeSipi()
-      if (vector >= 0) this.cpu.startup(vector)
+      if (vector >= 0) {
+        this.cpu.startup(vector)
+        this.#domain.xen?.events.started(this.id)
+      }
     }
     if ((events & EVENT_NMI) !== 0 && this.apic.takeNmi()) this.cpu.nmi()
-    this.cpu.setInterruptPending((events & (EVENT_INTERRUPT | EVENT_EXTINT)) !== 0)
+    const callback = this.#domain.xen?.events.upcalls.pendingVector(this.id) ?? 0
+    this.cpu.setInterruptPending((events & (EVENT_INTERRUPT | EVENT_EXTINT)) !== 0 || callback !== 0)
   }
 
   numericError(): void {

@@ -64,6 +64,11 @@ export class InterruptFabric {
   /** How many holders drive each line. */
   readonly #drivers = new Int32Array(IOAPIC_PINS)
   #nmi = 0
+  /**
+   * Called before an interrupt that a level has raised ends: a line whose level depends on something in memory is
+   * brought up to date here, for if it is still up the interrupt comes again.
+   */
+  beforeEndOfInterrupt: () => void = () => undefined
 
   constructor(options: InterruptFabricOptions) {
     const { cpus } = options
@@ -93,11 +98,13 @@ export class InterruptFabric {
     this.i8259 = new I8259Pair((level) => {
       for (const apic of apics) apic.setLint(0, level)
     }, take(I8259_STATE_BYTES))
+    this.i8259.beforeEndOfInterrupt = () => this.beforeEndOfInterrupt()
     this.ioApic = new IoApic(
       (mode, vector, destination, logical, level) =>
         this.#bus.send(mode, vector, wideDestination(destination), logical, level),
       take(IOAPIC_STATE_BYTES),
     )
+    this.ioApic.beforeEndOfInterrupt = () => this.beforeEndOfInterrupt()
     this.#bus.connect(this.ioApic)
     for (let cpu = 0; cpu < cpus; cpu++) {
       const apic = new LocalApic({

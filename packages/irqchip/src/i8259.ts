@@ -307,6 +307,8 @@ export class I8259Pair {
   readonly slavePorts: PortHandler
   /** Ports 0x4D0–0x4D1. */
   readonly elcrPorts: PortHandler
+  /** Called before a command, of which an end of interrupt is one: then inputs' levels are looked at again. */
+  beforeEndOfInterrupt: () => void = () => undefined
 
   /** @param output - the INT wire */
   constructor(output: (level: boolean) => void, state: StateRegion = ownRegion(I8259_STATE_BYTES)) {
@@ -334,6 +336,7 @@ export class I8259Pair {
         return value
       },
       write: (offset, _size, value) => {
+        if (offset === 0) this.beforeEndOfInterrupt()
         chip.write(offset, value & 0xff)
         this.#update()
       },

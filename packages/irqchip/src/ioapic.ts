@@ -57,6 +57,8 @@ export interface IoApicState {
 export class IoApic {
   readonly #words: Int32Array
   readonly #send: SendMessage
+  /** Called before an input's level is looked at again. */
+  beforeEndOfInterrupt: () => void = () => undefined
 
   constructor(send: SendMessage, state: StateRegion = ownRegion(IOAPIC_STATE_BYTES)) {
     this.#words = new Int32Array(state.buffer, state.byteOffset, IOAPIC_STATE_BYTES / 4)
@@ -141,6 +143,7 @@ export class IoApic {
 
   /** An EOI for `vector` was broadcast, or written to the EOI register. */
   eoi(vector: number): void {
+    this.beforeEndOfInterrupt()
     const words = this.#words
     for (let pin = 0; pin < IOAPIC_PINS; pin++) {
       const entry = words[2 * pin]!

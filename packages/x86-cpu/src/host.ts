@@ -86,6 +86,8 @@ export interface CpuHost {
   hypercall(): number
   /** Time-stamp counter before TSC offset. */
   timestamp(into: Words): void
+  /** The guest has moved its time-stamp counter against the host's: IA32_TIME_STAMP_COUNTER or IA32_TSC_ADJUST was written. */
+  timeStampMoved?(): void
   random(into: Words): void
   /** Takes the highest pending maskable interrupt. @returns its vector, or -1 if it has gone */
   acknowledgeInterrupt(): number

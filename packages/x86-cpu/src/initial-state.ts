@@ -1,5 +1,6 @@
 import { setSegment, setTableRegister } from './system/segment-cache.ts'
 import type { System } from './system/system.ts'
+import { ACTIVITY_RUNNING, S_ACTIVITY } from './system/system-state.ts'
 import { GDTR, IDTR, S_CR0, S_CR3, S_CR4, S_EFER, S_GPR, S_RIP } from './state-layout.ts'
 
 // prettier-ignore
@@ -34,6 +35,7 @@ export function loadInitialState(s: System, state: InitialCpuState): void {
   for (const [i, name] of REGISTER_NAMES.entries()) set(S_GPR + 8 * i, registers[name] ?? 0)
   set(S_RIP, registers.rip ?? 0)
   s.cpu.setRflags(registers.rflags ?? 2)
+  s.set(S_ACTIVITY, ACTIVITY_RUNNING)
   for (const [i, name] of SEGMENT_NAMES.entries()) {
     const { selector, base, limit, attributes } = segments[name]
     setSegment(s, i, selector, base, 0, limit, attributes)

@@ -793,6 +793,11 @@ export class Vcpu implements Cpu, CodeCacheClient {
     this.modeChanged()
   }
 
+  /** How far the guest's time-stamp counter is ahead of the host's, modulo 2^64. */
+  get tscOffset(): bigint {
+    return this.read64(S_TSC_OFFSET)
+  }
+
   /** When this vCPU's TSC reaches a value, in nanoseconds of the host's clock. */
   tscToHost(lo: number, hi: number, ticksPerNs: number): number {
     const offset = BigInt.asIntN(64, this.read64(S_TSC_OFFSET))

@@ -17,6 +17,8 @@ const TSC_RDTSCP = 1 << 2
 const IOMMU_MAPPINGS = 1 << 2
 const VCPU_ID_PRESENT = 1 << 3
 const DOMID_PRESENT = 1 << 4
+/** Event channels' vectors of one vCPU each are there. */
+const UPCALL_VECTOR = 1 << 6
 
 /** What Xen's leaves say of. */
 export interface CpuidFacts {
@@ -52,7 +54,8 @@ export function xenCpuid(leaf: number, subleaf: number, facts: CpuidFacts, into:
       else if (subleaf === 2) into[0] = facts.tscKhz
       return
     case 4:
-      if (subleaf === 0) into.set([IOMMU_MAPPINGS | VCPU_ID_PRESENT | DOMID_PRESENT, facts.vcpu, facts.domainId])
+      if (subleaf === 0)
+        into.set([IOMMU_MAPPINGS | VCPU_ID_PRESENT | DOMID_PRESENT | UPCALL_VECTOR, facts.vcpu, facts.domainId])
       return
     default:
   }

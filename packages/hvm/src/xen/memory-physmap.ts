@@ -101,6 +101,8 @@ function addOne(call: XenCall, space: number, index: number, gfn: number): numbe
   if (isRam(type) && !(space !== SPACE_GFN && memory.placeOf(mfn) === gfn) && memory.remove(gfn, 1) !== 1) {
     return XenError.NOMEM
   }
+  // Where drivers begin, the guest's mode says how it sees the page.
+  if (space === SPACE_SHARED_INFO) call.xen.events.info.latch(!call.compat)
   const done = space === SPACE_GFN ? memory.move(index, gfn) : memory.place(mfn, gfn)
   return done ? 0 : XenError.NOMEM
 }

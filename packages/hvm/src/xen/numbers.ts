@@ -43,6 +43,7 @@ export const XenError = {
   DOM: -33,
   RANGE: -34,
   NOSYS: -38,
+  TIME: -62,
   OVERFLOW: -75,
   ILSEQ: -84,
   OPNOTSUPP: -95,

@@ -4,6 +4,11 @@ import type { HvmVcpu } from '../hvm-vcpu.ts'
 import { XenCall } from './call.ts'
 import { XEN_CPUID_BASE, XEN_MSR_HYPERCALL_PAGE, xenCpuid } from './cpuid.ts'
 import { hypercallPage } from './hypercall-page.ts'
+import { GuestEvents } from './guest-events.ts'
+import type { HostPorts } from './event-channels.ts'
+import { GuestServices } from './guest-services.ts'
+import type { XenConsole } from './guest-services.ts'
+import type { XenStore } from './store.ts'
 import { dispatch } from './hypercalls.ts'
 import { type XenMemoryRange, encodeMemoryMap } from './memory-map.ts'
 import { Domid, XenError } from './numbers.ts'
@@ -21,6 +26,10 @@ export interface XenOptions {
   readonly console?: (bytes: Uint8Array) => void
   /** The domain's handle: 16 bytes, the UUID that toolstacks know it by; default zeros. */
   readonly handle?: Uint8Array
+  /** Its name in the store; default "retrap". */
+  readonly name?: string
+  /** Seconds from 1970 when its clock is at 0; default 0. */
+  readonly epochSeconds?: number
 }
 
 /** CPUID leaves and MSRs that are Xen's. */
@@ -36,10 +45,14 @@ export class XenGuest {
   readonly memory: XenMemory
   /** What `XENMEM_memory_map` tells, encoded. */
   memoryMap: Uint8Array
-  /** Machine frame of the page with event bits and clocks, or −1. */
-  sharedInfoFrame: number = -1
+  /** Machine frame of the page with event bits and clocks. */
+  sharedInfoFrame: number
   /** See {@link XenOptions.console}. */
   readonly console: ((bytes: Uint8Array) => void) | undefined
+  /** @internal Event channels, and what each vCPU shares with the hypervisor. */
+  readonly events: GuestEvents
+  /** @internal The store and the console. */
+  readonly services: GuestServices
   readonly #calls: XenCall[] = []
 
   constructor(domain: Domain, options: XenOptions) {
@@ -49,6 +62,18 @@ export class XenGuest {
     this.memory = new XenMemory(domain.memory, domain.p2m, options.maxFrames)
     this.memoryMap = encodeMemoryMap(options.memoryMap ?? [])
     this.console = options.console
+    const seconds = options.epochSeconds ?? 0
+    this.events = new GuestEvents(domain, this.domainId, {
+      seconds: Math.floor(seconds),
+      nanoseconds: Math.floor((seconds % 1) * 1e9),
+    })
+    this.sharedInfoFrame = this.events.info.mfn
+    this.services = new GuestServices(this, {
+      domainId: this.domainId,
+      name: options.name ?? 'retrap',
+      handle: this.handle,
+      frames: options.maxFrames ?? 0,
+    })
   }
 
   /** 0 if a domain number means this domain; else the error for those that it has no rights over. */
@@ -60,6 +85,27 @@ export class XenGuest {
   /** The error for a domain number that is to be another's: it may do nothing to any. */
   foreignDomain(domid: number): number {
     return this.ownDomain(domid) || XenError.INVAL
+  }
+
+  /** Names and values that host and guest share. */
+  get store(): XenStore {
+    return this.services.store
+  }
+
+  /** Its console ring. */
+  get consoleRing(): XenConsole {
+    return this.services.console
+  }
+
+  /** Event channels between the host and the guest. */
+  get ports(): HostPorts {
+    return this.events.channels
+  }
+
+  /** Power-on. */
+  reset(): void {
+    this.events.reset()
+    this.services.reset()
   }
 
   /**

@@ -29,7 +29,7 @@ describe('CPUID leaves (public header arch-x86/cpuid.h)', () => {
     { what: 'TSC: reliable, RDTSCP; 1 GHz', at: 3, is: [6, 0, 1_000_000, 0] },
     { what: 'TSC to ns: 2^31 / 2^32, after a shift of 1', at: 3, sub: 1, is: [0, 0, 0x8000_0000, 1] },
     { what: 'TSC of the host', at: 3, sub: 2, is: [1_000_000, 0, 0, 0] },
-    { what: 'vCPU and domain numbers', at: 4, is: [0x1c, 0, 7, 0] },
+    { what: 'vCPU and domain numbers', at: 4, is: [0x5c, 0, 7, 0] },
     { what: 'nothing for PV guests', at: 5, is: [0, 0, 0, 0] },
     { what: 'nothing after that', at: 6, is: [0, 0, 0, 0] },
   ])('leaf $at: $what', async ({ at, sub, is }) => {

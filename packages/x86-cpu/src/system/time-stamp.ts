@@ -29,6 +29,7 @@ export function writeTimeStamp(s: System, lo: number, hi: number): void {
   const differenceHi = (hi - s.hi - (differenceLo < 0 ? 1 : 0)) >>> 0
   add(s, S_TSC_OFFSET, differenceLo >>> 0, differenceHi)
   add(s, S_TSC_ADJUST, differenceLo >>> 0, differenceHi)
+  s.host.timeStampMoved?.()
 }
 
 export function writeTscAdjust(s: System, lo: number, hi: number): void {
@@ -36,6 +37,7 @@ export function writeTscAdjust(s: System, lo: number, hi: number): void {
   const differenceHi = (hi - s.get(S_TSC_ADJUST + 4) - (differenceLo < 0 ? 1 : 0)) >>> 0
   add(s, S_TSC_OFFSET, differenceLo >>> 0, differenceHi)
   s.set64(S_TSC_ADJUST, lo, hi)
+  s.host.timeStampMoved?.()
 }
 
 function toRdxRax(s: System): void {

@@ -1,0 +1,143 @@
+import type { AccessSize, DeviceContext, DeviceModel, PciFunction, SynchronousRangeHandler } from '@retrap/ioreq'
+import { DeviceError, savedState } from './errors.ts'
+
+/* Fixed ports (Xen's docs/misc/hvm-emulated-unplug.txt): offsets from 0x10. */
+const FIXED_PORTS = 0x10
+const FIXED_PORT_COUNT = 16
+/** Read as 16 bits: the magic number. Written as 16 bits: what to unplug; as 32 bits: the drivers' build. */
+const UNPLUG = 0
+/** Read as 8 bits: version of the protocol. Written as 8 bits: a log's character; as 16 bits: the drivers' product. */
+const VERSION = 2
+const MAGIC = 0x49d2
+const PROTOCOL_VERSION = 1
+
+/* I/O BAR. */
+const IO_BYTES = 0x100
+const IO_FLAGS = 0
+const IO_LOG = 8
+/** Bit 0 of the flags: guests' writes to option ROMs are to be locked out; a bit to set and read back, nothing more. */
+const FLAGS_WRITABLE = 0x01
+/** Guests put grant table and other frames of the hypervisor there. */
+const MEMORY_BYTES = 1 << 24
+
+const LONGEST_LINE = 4096
+
+/** What a guest asks to have unplugged, bits of one word. */
+export const XenUnplug: {
+  readonly ideDisks: 0x01
+  readonly nics: 0x02
+  readonly auxiliaryIdeDisks: 0x04
+  readonly nvmeDisks: 0x08
+} = { ideDisks: 0x01, nics: 0x02, auxiliaryIdeDisks: 0x04, nvmeDisks: 0x08 }
+
+/** Options of {@link XenPlatform}. */
+export interface XenPlatformOptions {
+  /** PCI device number on bus 0; default 2. */
+  readonly device?: number
+  /** Told of what the guest's drivers replace: bits of {@link XenUnplug}. Default: there is nothing to unplug. */
+  readonly onUnplug?: (what: number) => void
+  /** Told of each line that the guest writes to the log port. */
+  readonly onLog?: (line: string) => void
+}
+
+/** Saved form of a {@link XenPlatform}. */
+export interface XenPlatformState {
+  readonly version: 1
+  readonly flags: number
+  readonly line: string
+}
+
+/**
+ * Xen's platform device (5853:0001): what a hardware guest's drivers look for. It gives them an interrupt pin for event
+ * channels, addresses that nobody else uses, the ports of the unplug protocol, and a log.
+ *
+ * Source: Xen's docs/misc/hvm-emulated-unplug.txt; identity and BARs as those of QEMU's `xen-platform`.
+ */
+export class XenPlatform implements DeviceModel {
+  readonly name: string = 'xen-platform'
+  private readonly device: number
+  private readonly onUnplug: (what: number) => void
+  private readonly onLog: (line: string) => void
+  private flags = 0
+  private line = ''
+  private pci: PciFunction | null = null
+
+  constructor(options: XenPlatformOptions = {}) {
+    this.device = options.device ?? 2
+    if (!Number.isInteger(this.device) || this.device < 1 || this.device > 31)
+      throw new DeviceError('ERR_OPTION', `xen-platform: PCI device ${this.device}: expected an integer from 1 to 31`)
+    this.onUnplug = options.onUnplug ?? ((): void => {})
+    this.onLog = options.onLog ?? ((): void => {})
+  }
+
+  attach(context: DeviceContext): void {
+    const fixed: SynchronousRangeHandler = {
+      read: (offset: number, size: AccessSize): number => this.readFixed(offset, size),
+      write: (offset: number, size: AccessSize, value: number): void => this.writeFixed(offset, size, value),
+    }
+    const io: SynchronousRangeHandler = {
+      read: (offset: number, size: AccessSize): number =>
+        offset === IO_FLAGS && size === 1 ? this.flags : 0xffff_ffff,
+      write: (offset: number, size: AccessSize, value: number): void => {
+        if (size !== 1) return
+        if (offset === IO_FLAGS) this.flags = value & FLAGS_WRITABLE
+        else if (offset === IO_LOG) this.log(value)
+      },
+    }
+    // Until the guest has put frames there.
+    const memory: SynchronousRangeHandler = { read: (): number => 0, write: (): void => {} }
+    context.mapPorts(FIXED_PORTS, FIXED_PORT_COUNT, fixed)
+    this.pci = context.pci.add({
+      device: this.device,
+      vendorId: 0x5853,
+      deviceId: 0x0001,
+      revisionId: 1,
+      classCode: 0xff_8000,
+      subsystemVendorId: 0x5853,
+      subsystemId: 0x0001,
+      interruptPin: 1,
+      bars: [
+        { index: 0, kind: 'io', bytes: IO_BYTES, handler: io },
+        { index: 1, kind: 'memory', bytes: MEMORY_BYTES, prefetchable: true, handler: memory },
+      ],
+    })
+  }
+
+  private readFixed(offset: number, size: AccessSize): number {
+    if (offset === UNPLUG && size === 2) return MAGIC
+    if (offset === UNPLUG && size === 1) return this.flags
+    if (offset === VERSION && size === 1) return PROTOCOL_VERSION
+    return 0xffff_ffff
+  }
+
+  private writeFixed(offset: number, size: AccessSize, value: number): void {
+    // Product and build number of the guest's drivers, of which none are refused, need no answer.
+    if (offset === UNPLUG && size === 2) this.onUnplug(value)
+    else if (offset === UNPLUG && size === 1) this.flags = value & FLAGS_WRITABLE
+    else if (offset === VERSION && size === 1) this.log(value)
+  }
+
+  private log(character: number): void {
+    if (character !== 0x0a) this.line += character >= 0x20 && character < 0x7f ? String.fromCharCode(character) : '?'
+    if (character !== 0x0a && this.line.length < LONGEST_LINE) return
+    const { line } = this
+    this.line = ''
+    this.onLog(line)
+  }
+
+  reset(): void {
+    this.flags = 0
+    this.line = ''
+    this.pci?.interrupt?.set(false)
+  }
+
+  save(): XenPlatformState {
+    return { version: 1, flags: this.flags, line: this.line }
+  }
+
+  restore(state: unknown): void {
+    const { flags, line } = savedState<XenPlatformState>(this.name, state, 1)
+    this.flags = flags
+    this.line = line
+  }
+}

@@ -1,0 +1,82 @@
+import type { GuestPage } from './guest-page.ts'
+
+/* struct xencons_interface (public/io/console.h). */
+const IN = 0
+const IN_BYTES = 1024
+const OUT = 1024
+const OUT_BYTES = 2048
+const IN_CONS = 3072
+const IN_PROD = 3076
+const OUT_CONS = 3080
+const OUT_PROD = 3084
+
+/**
+ * The host's end of a guest's console ring. Indices that claim more than the rings hold are a guest's mistake: what is
+ * there is dropped, and the ring goes on from where the guest says it is.
+ */
+export class ConsoleRing {
+  readonly #page: GuestPage
+  readonly #notify: () => void
+  readonly #transmit: (bytes: Uint8Array) => void
+  /** What was typed and is not in the ring yet. */
+  #waiting: Uint8Array[] = []
+
+  /**
+   * @param transmit - gets what the guest prints; the bytes are its to keep
+   * @param notify - tells the guest that its ring has changed
+   */
+  constructor(page: GuestPage, transmit: (bytes: Uint8Array) => void, notify: () => void) {
+    this.#page = page
+    this.#transmit = transmit
+    this.#notify = notify
+  }
+
+  /** Power-on: the page is as new. */
+  reset(): void {
+    this.#waiting = []
+    for (const index of [IN_CONS, IN_PROD, OUT_CONS, OUT_PROD]) this.#page.write32(index, 0)
+  }
+
+  /** Queues input for the guest. */
+  receive(bytes: Uint8Array): void {
+    this.#waiting.push(bytes.slice())
+    this.service()
+  }
+
+  /** The guest has sent its event, or there is input for it: moves all that can be moved. */
+  service(): void {
+    const printed = this.#take()
+    const typed = this.#give()
+    if (printed !== undefined || typed) this.#notify()
+    if (printed !== undefined && printed.length > 0) this.#transmit(printed)
+  }
+
+  #take(): Uint8Array | undefined {
+    const page = this.#page
+    const consumer = page.read32(OUT_CONS)
+    const producer = page.read32(OUT_PROD)
+    const count = (producer - consumer) >>> 0
+    if (count === 0) return undefined
+    const bytes = new Uint8Array(count > OUT_BYTES ? 0 : count)
+    page.readRing(OUT, OUT_BYTES, consumer, bytes)
+    page.write32(OUT_CONS, producer)
+    return bytes
+  }
+
+  #give(): boolean {
+    const page = this.#page
+    let moved = false
+    for (let first = this.#waiting[0]; first !== undefined; first = this.#waiting[0]) {
+      const producer = page.read32(IN_PROD)
+      const used = (producer - page.read32(IN_CONS)) >>> 0
+      const count = Math.min(Math.max(0, IN_BYTES - used), first.length)
+      if (count === 0) break
+      page.writeRing(IN, IN_BYTES, producer, first.subarray(0, count))
+      page.write32(IN_PROD, (producer + count) >>> 0)
+      moved = true
+      if (count === first.length) this.#waiting.shift()
+      else this.#waiting[0] = first.subarray(count)
+    }
+    return moved
+  }
+}

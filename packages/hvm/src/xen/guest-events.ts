@@ -1,0 +1,90 @@
+import type { Exit } from '@retrap/x86-cpu'
+import type { Domain } from '../domain.ts'
+import { EventChannels } from './event-channels.ts'
+import { Runstate } from './runstate.ts'
+import { SharedInfo, VCPU_INFO_BYTES, type WallClock } from './shared-info.ts'
+import { EventUpcalls } from './upcalls.ts'
+import { XenVcpu } from './xen-vcpu.ts'
+
+/** A guest's event channels and all that its vCPUs share with the hypervisor. */
+export class GuestEvents {
+  readonly #domain: Domain
+  readonly info: SharedInfo
+  readonly channels: EventChannels
+  readonly upcalls: EventUpcalls
+  readonly vcpus: readonly XenVcpu[]
+
+  constructor(domain: Domain, domainId: number, wallClock: WallClock) {
+    this.#domain = domain
+    this.info = new SharedInfo(domain.memory, domain.vcpus.length, wallClock)
+    this.upcalls = new EventUpcalls(domain, this.info)
+    this.channels = new EventChannels(domainId, this.info, domain.vcpus.length, (vcpu) => this.upcalls.raise(vcpu))
+    this.vcpus = domain.vcpus.map((vcpu) => new XenVcpu(domain, vcpu, this.info, this.channels))
+    // A frame that leaves the guest takes no vcpu_info with it: the hypervisor keeps those to itself from then on.
+    domain.p2m.onRelease((_gfn, mfn, order) => this.#released(mfn * 0x1000, 2 ** order * 0x1000))
+    this.updateTime()
+  }
+
+  #released(ma: number, bytes: number): void {
+    for (const vcpu of this.#domain.vcpus) {
+      const at = this.info.vcpuInfo(vcpu.id)
+      if (at >= ma && at + VCPU_INFO_BYTES <= ma + bytes) this.info.withdrawVcpuInfo(vcpu.id)
+    }
+  }
+
+  /** A vCPU's `vcpu_info` has a place of the guest's own from now on. */
+  placeVcpuInfo(vcpu: number, ma: number): void {
+    this.info.moveVcpuInfo(vcpu, ma)
+    this.vcpus[vcpu]?.updateTime(this.#stable)
+    this.channels.mark(vcpu)
+  }
+
+  get #stable(): boolean {
+    const [first, ...others] = this.#domain.vcpus.map((vcpu) => vcpu.cpu.tscOffset)
+    return others.every((each) => each === first)
+  }
+
+  /** Clock pages of all vCPUs: a time-stamp counter was moved. */
+  updateTime(): void {
+    const stable = this.#stable
+    for (const vcpu of this.vcpus) vcpu.updateTime(stable)
+  }
+
+  /** Whether a vCPU may run; what it is owed is delivered first. */
+  mayRun(vcpu: number): boolean {
+    if (this.vcpus[vcpu]?.down === true) return false
+    this.upcalls.retry(vcpu)
+    return true
+  }
+
+  beforeTurn(vcpu: number): void {
+    this.vcpus[vcpu]?.enter(Runstate.running)
+  }
+
+  /** A vCPU has come back: it waits for its turn, or for something to happen. */
+  afterTurn(vcpu: number, reason: Exit['reason']): void {
+    const state = this.vcpus[vcpu]
+    if (state === undefined) return
+    if (reason === 'budget' || reason === 'pause') {
+      // Alone it goes on at once.
+      if (this.vcpus.length > 1 || state.down) state.enter(state.down ? Runstate.offline : Runstate.runnable)
+    } else state.enter(state.isUp ? Runstate.blocked : Runstate.offline)
+  }
+
+  /** A start-up IPI has started a vCPU. */
+  started(vcpu: number): void {
+    const state = this.vcpus[vcpu]
+    if (state === undefined) return
+    state.down = false
+    state.initialised = true
+  }
+
+  /** Power-on. */
+  reset(): void {
+    this.channels.reset()
+    this.upcalls.reset()
+    this.info.reset()
+    for (const vcpu of this.vcpus) vcpu.reset()
+    this.updateTime()
+  }
+}

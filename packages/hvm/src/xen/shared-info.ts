@@ -1,0 +1,223 @@
+import type { MachineMemory } from '@retrap/memory'
+
+/* struct shared_info and struct vcpu_info (public/xen.h), in bytes from their beginnings. */
+
+/** vCPUs that have a place in the page itself. */
+const LEGACY_MAX_VCPUS = 32
+export const VCPU_INFO_BYTES = 64
+const UPCALL_PENDING = 0
+const UPCALL_MASK = 1
+/** vcpu_time_info within vcpu_info, in both layouts. */
+const VCPU_TIME = 32
+
+/** What differs between the layouts of 32-bit and 64-bit guests. */
+interface Layout {
+  /** Ports that the bitmaps hold. */
+  readonly ports: number
+  /** log2 of the ports that one bit of the selector stands for. */
+  readonly wordShift: number
+  /** evtchn_pending_sel within vcpu_info. */
+  readonly selector: number
+  readonly pending: number
+  readonly mask: number
+  readonly wallClock: number
+  /** Upper half of the wall clock's seconds. */
+  readonly wallClockHi: number
+}
+
+const LAYOUT_64: Layout = {
+  ports: 4096,
+  wordShift: 6,
+  selector: 8,
+  pending: 2048,
+  mask: 2560,
+  wallClock: 3072,
+  wallClockHi: 3084,
+}
+
+const LAYOUT_32: Layout = {
+  ports: 1024,
+  wordShift: 5,
+  selector: 4,
+  pending: 2048,
+  mask: 2176,
+  wallClock: 2304,
+  // In arch_shared_info, behind six words.
+  wallClockHi: 2340,
+}
+
+/** What a guest's wall clock showed when its system time was 0. */
+export interface WallClock {
+  readonly seconds: number
+  readonly nanoseconds: number
+}
+
+/**
+ * The page that a guest shares with the hypervisor: event bits, wall clock, and each vCPU's `vcpu_info` until the guest
+ * has given that a place elsewhere.
+ *
+ * All of it can be written by the guest at any time: nothing here trusts what it reads.
+ */
+export class SharedInfo {
+  /** Machine frame of the page. */
+  readonly mfn: number
+  readonly #memory: MachineMemory
+  readonly #page: number
+  /** MA of each vCPU's `vcpu_info`. */
+  readonly #vcpuInfo: number[]
+  /** MA of the first of those that are the hypervisor's own: of vCPUs from the 33rd on, and of any that lost theirs. */
+  readonly #spare: number
+  readonly #wallClock: WallClock
+  #layout = LAYOUT_64
+
+  constructor(memory: MachineMemory, vcpus: number, wallClock: WallClock) {
+    this.#memory = memory
+    this.#page = memory.allocate(0x1000, 0x1000, 'Xen shared info')
+    this.mfn = this.#page / 0x1000
+    this.#spare = memory.allocate(vcpus * VCPU_INFO_BYTES, 64, 'Xen vcpu_info')
+    this.#vcpuInfo = Array.from({ length: vcpus }, () => 0)
+    this.#wallClock = wallClock
+    this.reset()
+  }
+
+  /** Power-on: the page is as new, and nothing is registered. */
+  reset(): void {
+    const { u8 } = this.#memory
+    u8.fill(0, this.#page, this.#page + 0x1000)
+    this.#memory.noteWrite(this.#page, 0x1000)
+    this.#layout = LAYOUT_64
+    for (let vcpu = 0; vcpu < this.#vcpuInfo.length; vcpu++) {
+      const at = (vcpu < LEGACY_MAX_VCPUS ? this.#page : this.#spare) + vcpu * VCPU_INFO_BYTES
+      this.#vcpuInfo[vcpu] = at
+      u8.fill(0, at, at + VCPU_INFO_BYTES)
+    }
+    this.#writeWallClock()
+  }
+
+  /** Ports that there can be: the first is 0, which is none. */
+  get ports(): number {
+    return this.#layout.ports
+  }
+
+  /**
+   * Takes the layout of the guest's present mode, as Xen does where drivers begin: when the page is mapped and when the
+   * callback is set. What is in the page is not converted.
+   */
+  latch(longMode: boolean): void {
+    this.#layout = longMode ? LAYOUT_64 : LAYOUT_32
+    this.#writeWallClock()
+  }
+
+  #writeWallClock(): void {
+    const { wallClock, wallClockHi } = this.#layout
+    const { seconds, nanoseconds } = this.#wallClock
+    const { u32, i32 } = this.#memory
+    const at = (this.#page + wallClock) >>> 2
+    // An odd version says that an update is under way.
+    Atomics.store(i32, at, ((u32[at] as number) + 1) | 1)
+    u32[at + 1] = seconds >>> 0
+    u32[at + 2] = nanoseconds
+    u32[(this.#page + wallClockHi) >>> 2] = Math.floor(seconds / 2 ** 32)
+    Atomics.store(i32, at, (u32[at] as number) + 1)
+    this.#memory.noteWrite(this.#page, 0x1000)
+  }
+
+  // ---------------------------------------------------------------- vcpu_info
+
+  /** MA of a vCPU's `vcpu_info`. */
+  vcpuInfo(vcpu: number): number {
+    return this.#vcpuInfo[vcpu] as number
+  }
+
+  /** MA of a vCPU's `vcpu_time_info`. */
+  vcpuTime(vcpu: number): number {
+    return this.vcpuInfo(vcpu) + VCPU_TIME
+  }
+
+  /** A vCPU's `vcpu_info` is elsewhere from now on; what it says goes with it. */
+  moveVcpuInfo(vcpu: number, ma: number): void {
+    const { u8, i32 } = this.#memory
+    const old = this.vcpuInfo(vcpu)
+    u8.copyWithin(ma, old, old + VCPU_INFO_BYTES)
+    this.#vcpuInfo[vcpu] = ma
+    // Bits that others have set meanwhile must not get lost: a guest copes with looking at all of them once.
+    Atomics.store(i32, (ma + this.#layout.selector) >>> 2, -1)
+    if (this.#layout === LAYOUT_64) Atomics.store(i32, (ma + this.#layout.selector + 4) >>> 2, -1)
+    this.#memory.noteWrite(ma, VCPU_INFO_BYTES)
+  }
+
+  /** The frame of a vCPU's `vcpu_info` is no longer the guest's: what is in it is kept out of its sight. */
+  withdrawVcpuInfo(vcpu: number): void {
+    const { u8 } = this.#memory
+    const old = this.vcpuInfo(vcpu)
+    const spare = this.#spare + vcpu * VCPU_INFO_BYTES
+    u8.copyWithin(spare, old, old + VCPU_INFO_BYTES)
+    this.#vcpuInfo[vcpu] = spare
+  }
+
+  // ---------------------------------------------------------------- bits
+
+  #set(ma: number, bit: number): boolean {
+    const at = ma + 4 * (bit >>> 5)
+    const mask = 1 << (bit & 31)
+    const old = Atomics.or(this.#memory.i32, at >>> 2, mask)
+    this.#memory.noteWrite(at, 4)
+    return (old & mask) !== 0
+  }
+
+  #clear(ma: number, bit: number): boolean {
+    const at = ma + 4 * (bit >>> 5)
+    const mask = 1 << (bit & 31)
+    const old = Atomics.and(this.#memory.i32, at >>> 2, ~mask)
+    this.#memory.noteWrite(at, 4)
+    return (old & mask) !== 0
+  }
+
+  #test(ma: number, bit: number): boolean {
+    return (Atomics.load(this.#memory.i32, (ma + 4 * (bit >>> 5)) >>> 2) & (1 << (bit & 31))) !== 0
+  }
+
+  /** @returns whether it was set */
+  setPending(port: number): boolean {
+    return this.#set(this.#page + this.#layout.pending, port)
+  }
+
+  clearPending(port: number): void {
+    this.#clear(this.#page + this.#layout.pending, port)
+  }
+
+  pending(port: number): boolean {
+    return this.#test(this.#page + this.#layout.pending, port)
+  }
+
+  masked(port: number): boolean {
+    return this.#test(this.#page + this.#layout.mask, port)
+  }
+
+  /** @returns whether it was masked */
+  unmask(port: number): boolean {
+    return this.#clear(this.#page + this.#layout.mask, port)
+  }
+
+  /** Sets the bit that leads a vCPU to a port. @returns whether it was set */
+  select(vcpu: number, port: number): boolean {
+    return this.#set(this.vcpuInfo(vcpu) + this.#layout.selector, port >>> this.#layout.wordShift)
+  }
+
+  /** @returns whether it was set */
+  setUpcallPending(vcpu: number): boolean {
+    const at = this.vcpuInfo(vcpu) + UPCALL_PENDING
+    const old = Atomics.exchange(this.#memory.u8, at, 1)
+    this.#memory.noteWrite(at, 1)
+    return old !== 0
+  }
+
+  upcallPending(vcpu: number): boolean {
+    return Atomics.load(this.#memory.u8, this.vcpuInfo(vcpu) + UPCALL_PENDING) !== 0
+  }
+
+  /** HVM guests do not use the mask, but a vCPU that blocks clears it. */
+  clearUpcallMask(vcpu: number): void {
+    Atomics.store(this.#memory.u8, this.vcpuInfo(vcpu) + UPCALL_MASK, 0)
+  }
+}

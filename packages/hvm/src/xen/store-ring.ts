@@ -1,0 +1,203 @@
+import type { GuestPage } from './guest-page.ts'
+import type { StoreClient, XenStore } from './store.ts'
+import {
+  answerStoreMessage,
+  readStoreHeader,
+  storeWatchEvent,
+  STORE_HEADER_BYTES,
+  STORE_PAYLOAD_MAX,
+} from './store-wire.ts'
+
+/* struct xenstore_domain_interface (public/io/xs_wire.h). */
+const RING_BYTES = 1024
+const REQUESTS = 0
+const RESPONSES = 1024
+const REQ_CONS = 2048
+const REQ_PROD = 2052
+const RSP_CONS = 2056
+const RSP_PROD = 2060
+const SERVER_FEATURES = 2064
+const CONNECTION = 2068
+const ERROR = 2072
+
+const FEATURE_RECONNECTION = 1
+const FEATURE_ERROR = 2
+const CONNECTION_RECONNECT = 1
+const ERROR_RING_INDEX = 2
+const ERROR_PROTOCOL = 3
+
+/** Answers that wait for room: while there are more bytes, no further request is read. */
+const BACKLOG_BYTES = 64 * 1024
+
+/**
+ * The store's end of a guest's ring.
+ *
+ * Indices run freely and the guest can write them all: what is more than the ring holds is a broken ring, which is said
+ * in the page and left alone until the guest connects anew.
+ */
+export class StoreRing {
+  readonly #store: XenStore
+  readonly #page: GuestPage
+  readonly #notify: () => void
+  #client: StoreClient
+  readonly #domain: number
+  /** Bytes of the message that arrives, and how many are there. */
+  readonly #incoming: Uint8Array = new Uint8Array(STORE_HEADER_BYTES + STORE_PAYLOAD_MAX)
+  #received = 0
+  /** What the guest is to get, oldest first, and how much of the first it has got. */
+  #outgoing: Uint8Array[] = []
+  #outgoingBytes = 0
+  #sent = 0
+  /** Watch events in `outgoing`, by path and token: one that is still to come says it all. */
+  readonly #events = new Map<string, Uint8Array>()
+  #broken = false
+  #serving = false
+
+  /** @param notify - tells the guest that its ring has changed */
+  constructor(store: XenStore, page: GuestPage, domain: number, notify: () => void) {
+    this.#store = store
+    this.#page = page
+    this.#domain = domain
+    this.#notify = notify
+    this.#client = this.#connect()
+    this.#page.write32(SERVER_FEATURES, FEATURE_RECONNECTION | FEATURE_ERROR)
+  }
+
+  #connect(): StoreClient {
+    const client = this.#store.connect(this.#domain)
+    client.onWatch = (path, token) => this.#watchEvent(path, token)
+    return client
+  }
+
+  /** Power-on: the page is as new. */
+  reset(): void {
+    this.#forget()
+    for (let at = REQ_CONS; at <= ERROR; at += 4) this.#page.write32(at, 0)
+    this.#page.write32(SERVER_FEATURES, FEATURE_RECONNECTION | FEATURE_ERROR)
+  }
+
+  #forget(): void {
+    this.#client.reset()
+    this.#client = this.#connect()
+    this.#received = 0
+    this.#outgoing = []
+    this.#outgoingBytes = 0
+    this.#sent = 0
+    this.#events.clear()
+    this.#broken = false
+  }
+
+  #watchEvent(path: string, token: string): void {
+    const key = `${path}\0${token}`
+    if (this.#events.has(key)) return
+    const event = storeWatchEvent(path, token)
+    this.#events.set(key, event)
+    this.#queue(event)
+    // While a request is done, its own answer comes first and all is sent at the end.
+    if (!this.#serving) this.service()
+  }
+
+  #queue(bytes: Uint8Array): void {
+    this.#outgoing.push(bytes)
+    this.#outgoingBytes += bytes.length
+  }
+
+  /** The guest has sent its event, or there is something for it: moves all that can be moved. */
+  service(): void {
+    if (this.#serving) return
+    this.#serving = true
+    const moved = this.#serve()
+    this.#serving = false
+    if (moved) this.#notify()
+  }
+
+  #serve(): boolean {
+    const page = this.#page
+    if (page.read32(CONNECTION) === CONNECTION_RECONNECT) return this.#reconnect()
+    let moved = false
+    for (;;) {
+      if (this.#broken) return moved
+      const sent = this.#send()
+      const received = this.#outgoingBytes < BACKLOG_BYTES && this.#receive()
+      if (!sent && !received) return moved
+      moved = true
+    }
+  }
+
+  #reconnect(): boolean {
+    this.#forget()
+    for (const index of [REQ_CONS, REQ_PROD, RSP_CONS, RSP_PROD, ERROR]) this.#page.write32(index, 0)
+    this.#page.write32(CONNECTION, 0)
+    return true
+  }
+
+  #fail(error: number): void {
+    this.#broken = true
+    this.#client.reset()
+    this.#page.write32(ERROR, error)
+  }
+
+  /** @returns whether bytes were taken off the ring */
+  #receive(): boolean {
+    const page = this.#page
+    const consumer = page.read32(REQ_CONS)
+    const available = (page.read32(REQ_PROD) - consumer) >>> 0
+    if (available > RING_BYTES) {
+      this.#fail(ERROR_RING_INDEX)
+      return false
+    }
+    if (available === 0) return false
+    const wanted = this.#wanted() - this.#received
+    const count = Math.min(available, wanted)
+    page.readRing(REQUESTS, RING_BYTES, consumer, this.#incoming.subarray(this.#received, this.#received + count))
+    this.#received += count
+    page.write32(REQ_CONS, (consumer + count) >>> 0)
+    if (this.#received < STORE_HEADER_BYTES) return true
+    const header = readStoreHeader(this.#incoming)
+    if (header.length > STORE_PAYLOAD_MAX) {
+      this.#fail(ERROR_PROTOCOL)
+      return true
+    }
+    const length = STORE_HEADER_BYTES + header.length
+    if (this.#received < length) return true
+    this.#received = 0
+    const eventsBefore = this.#outgoing.length
+    const answer = answerStoreMessage(this.#client, header, this.#incoming.slice(STORE_HEADER_BYTES, length))
+    // The events that a request causes follow its answer.
+    this.#outgoing.splice(eventsBefore, 0, answer)
+    this.#outgoingBytes += answer.length
+    return true
+  }
+
+  /** Bytes of the message that arrives, as far as they are known. */
+  #wanted(): number {
+    if (this.#received < STORE_HEADER_BYTES) return STORE_HEADER_BYTES
+    return STORE_HEADER_BYTES + readStoreHeader(this.#incoming).length
+  }
+
+  /** @returns whether bytes were put on the ring */
+  #send(): boolean {
+    const page = this.#page
+    let moved = false
+    for (let first = this.#outgoing[0]; first !== undefined; first = this.#outgoing[0]) {
+      const producer = page.read32(RSP_PROD)
+      const used = (producer - page.read32(RSP_CONS)) >>> 0
+      if (used > RING_BYTES) {
+        this.#fail(ERROR_RING_INDEX)
+        return moved
+      }
+      const count = Math.min(RING_BYTES - used, first.length - this.#sent)
+      if (count === 0) return moved
+      page.writeRing(RESPONSES, RING_BYTES, producer, first.subarray(this.#sent, this.#sent + count))
+      page.write32(RSP_PROD, (producer + count) >>> 0)
+      this.#sent += count
+      moved = true
+      if (this.#sent < first.length) return moved
+      this.#sent = 0
+      this.#outgoing.shift()
+      this.#outgoingBytes -= first.length
+      for (const [key, event] of this.#events) if (event === first) this.#events.delete(key)
+    }
+    return moved
+  }
+}

@@ -1,0 +1,118 @@
+/*
+ * The store's nodes. They never change once made: a change makes a new node and new ones above it, so that a
+ * transaction's view of the store is its root.
+ */
+
+/** What a domain may do with a node. */
+export interface StorePermission {
+  readonly domain: number
+  readonly read: boolean
+  readonly write: boolean
+}
+
+/** One node of the store. */
+export interface StoreNode {
+  readonly value: Uint8Array
+  /**
+   * The first names the owner, who may do everything, and what domains may do that no other entry names.
+   *
+   * Source: Xen's docs/misc/xenstore.txt, "Permissions".
+   */
+  readonly permissions: readonly StorePermission[]
+  readonly children: ReadonlyMap<string, StoreNode>
+  /** Changes whenever the value, the permissions or the names of the children do. */
+  readonly generation: number
+}
+
+const NO_CHILDREN: ReadonlyMap<string, StoreNode> = new Map()
+const EMPTY = new Uint8Array(0)
+
+/** A node without value and children. */
+export function emptyNode(permissions: readonly StorePermission[], generation: number): StoreNode {
+  return { value: EMPTY, permissions, children: NO_CHILDREN, generation }
+}
+
+/** The names on the way to an absolute path. */
+export function namesOf(path: string): string[] {
+  return path === '/' ? [] : path.slice(1).split('/')
+}
+
+/** The node at a path, or undefined. */
+export function find(root: StoreNode, path: string): StoreNode | undefined {
+  let node: StoreNode | undefined = root
+  for (const name of namesOf(path)) {
+    node = node.children.get(name)
+    if (node === undefined) return undefined
+  }
+  return node
+}
+
+/** The path above one; that of the root is the root. */
+export function parentOf(path: string): string {
+  const slash = path.lastIndexOf('/')
+  return slash <= 0 ? '/' : path.slice(0, slash)
+}
+
+/** Whether a path is another, or below it. */
+export function isWithin(path: string, above: string): boolean {
+  return path === above || above === '/' || path.startsWith(`${above}/`)
+}
+
+/**
+ * Puts a node at a path whose parent exists, or takes it away.
+ *
+ * @param generation - what a parent whose list of children changes gets
+ * @returns the new root
+ */
+export function replace(
+  root: StoreNode,
+  names: readonly string[],
+  node: StoreNode | undefined,
+  generation: number,
+): StoreNode {
+  const [name, ...rest] = names
+  if (name === undefined) return node ?? root
+  const children = new Map(root.children)
+  const old = children.get(name)
+  let listChanged = false
+  if (rest.length > 0) {
+    if (old === undefined) return root
+    children.set(name, replace(old, rest, node, generation))
+  } else if (node === undefined) {
+    listChanged = children.delete(name)
+  } else {
+    listChanged = old === undefined
+    children.set(name, node)
+  }
+  return { ...root, children, generation: listChanged ? generation : root.generation }
+}
+
+/** Nodes of a subtree that a domain owns, itself included. */
+export function countOwned(node: StoreNode, domain: number): number {
+  let count = node.permissions[0]?.domain === domain ? 1 : 0
+  for (const child of node.children.values()) count += countOwned(child, domain)
+  return count
+}
+
+/** Whether a domain may read or write a node; the owner and domain 0 may always. */
+export function mayAccess(node: StoreNode, domain: number, write: boolean): boolean {
+  const [owner, ...others] = node.permissions
+  if (domain === 0 || owner === undefined || owner.domain === domain) return true
+  const entry = others.find((each) => each.domain === domain) ?? owner
+  return write ? entry.write : entry.read
+}
+
+/** `r1`, `b0`, as the protocol has permissions. */
+export function formatPermission({ domain, read, write }: StorePermission): string {
+  return `${write ? (read ? 'b' : 'w') : read ? 'r' : 'n'}${domain}`
+}
+
+/** @returns undefined for what is no permission */
+export function parsePermission(text: string): StorePermission | undefined {
+  const match = /^([rwbn])(\d{1,5})$/.exec(text)
+  if (match === null) return undefined
+  const [, kind, digits] = match
+  const domain = Number(digits)
+  if (domain > 0xffff) return undefined
+  return { domain, read: kind === 'r' || kind === 'b', write: kind === 'w' || kind === 'b' }
+}
