@@ -81,11 +81,12 @@ export class DeviceClient {
 
   #connect(): void {
     if (this.#ended) return
-    const { address, name = 'devices', token = '' } = this.#options
+    const { address, name = 'devices', token = '', reconnectMs = 5000 } = this.#options
     const socket = createConnection(
       'path' in address ? address : { port: address.port, host: address.host ?? '127.0.0.1' },
     )
     const packets = new PacketSocket(socket)
+    packets.openWithin(Math.max(RETRY_MS, this.#lostAt + reconnectMs - performance.now()))
     packets.onEnd = (error) => (error === null ? this.#retry() : this.#end(error))
     packets.onRefuse = (why) => this.#end(new IoreqError('ERR_PERMISSION', `the hypervisor refused: ${why}`))
     packets.onAccept = (received) => {

@@ -17,6 +17,8 @@ export interface DeviceListenerOptions {
   readonly token?: string
   /** How long a server may be without a connection before it has failed, in milliseconds. Default 5000. */
   readonly reconnectMs?: number
+  /** How long a connection may take to say who it is, in milliseconds; then it is cut. Default 5000. */
+  readonly openMs?: number
   /** Whether the platform's clock runs on by itself. Default true. */
   readonly realTime?: boolean
   /** What a server's models send to whoever made the machine. */
@@ -206,6 +208,7 @@ export class DeviceListener {
     this.#sockets.add(socket)
     socket.on('close', () => this.#sockets.delete(socket))
     const packets = new PacketSocket(socket)
+    packets.openWithin(this.#options.openMs ?? 5000)
     packets.onOpen = (opening, received) => {
       packets.onOpen = null
       const why = this.#open(packets, opening, received)

@@ -50,6 +50,7 @@ export interface Opening {
 export class PacketSocket {
   readonly #socket: Socket
   #rest = new Uint8Array(0)
+  #deadline: NodeJS.Timeout | undefined
   onOpen: ((opening: Opening, received: number) => void) | null = null
   onAccept: ((received: number) => void) | null = null
   onRefuse: ((why: string) => void) | null = null
@@ -71,7 +72,15 @@ export class PacketSocket {
     })
     // What comes of it is told by `close`.
     socket.on('error', () => {})
-    socket.on('close', () => this.#end(null))
+    socket.on('close', () => {
+      clearTimeout(this.#deadline)
+      this.#end(null)
+    })
+  }
+
+  /** Cuts the connection if OPEN has not been accepted by then, whatever the other side makes of it. */
+  openWithin(ms: number): void {
+    this.#deadline = setTimeout(() => this.#socket.destroy(), ms).unref()
   }
 
   #end(error: Error | null): void {
@@ -107,6 +116,7 @@ export class PacketSocket {
       case PACKET_OPEN:
         return this.onOpen?.(readOpening(decoder.decode(bytes)), word)
       case PACKET_ACCEPT:
+        clearTimeout(this.#deadline)
         return this.onAccept?.(word)
       case PACKET_REFUSE:
         return this.onRefuse?.(decoder.decode(bytes))
@@ -123,6 +133,7 @@ export class PacketSocket {
     this.#socket.write(packet(PACKET_OPEN, received, encoder.encode(JSON.stringify(opening))))
   }
   accept(received: number): void {
+    clearTimeout(this.#deadline)
     this.#socket.write(packet(PACKET_ACCEPT, received, NOTHING))
   }
   refuse(why: string): void {

@@ -179,11 +179,19 @@ describe('a socket', () => {
     for (const one of open.splice(0)) await one.close()
   })
 
-  const listen = async (options: { policy?: 'crash' | 'detach'; reconnectMs?: number; token?: string } = {}) => {
+  interface ListenOptions {
+    readonly policy?: 'crash' | 'detach'
+    readonly reconnectMs?: number
+    readonly openMs?: number
+    readonly token?: string
+  }
+
+  const listen = async (options: ListenOptions = {}) => {
     const machine = makeMachine({ policy: options.policy ?? 'detach' })
     const listener = await DeviceListener.listen(machine.dispatch, machine.platform, {
       address: { port: 0 },
       reconnectMs: options.reconnectMs ?? 2000,
+      ...(options.openMs !== undefined && { openMs: options.openMs }),
       ...(options.token !== undefined && { token: options.token }),
     })
     open.push(listener)
@@ -196,8 +204,9 @@ describe('a socket', () => {
     readonly frames: Frame[] = []
     #rest = Buffer.alloc(0)
     #sent = 0
-    constructor(to: number) {
-      this.socket = createConnection(to, '127.0.0.1')
+    /** @param half - it goes on when the other side has ended */
+    constructor(to: number, half = false) {
+      this.socket = createConnection({ port: to, host: '127.0.0.1', allowHalfOpen: half })
       this.socket.on('error', () => {})
       this.socket.on('data', (bytes) => {
         this.#rest = Buffer.concat([this.#rest, bytes])
@@ -313,6 +322,45 @@ describe('a socket', () => {
     raw.hello(fields)
     await closed
     expect(dispatch.server(1)).toBeNull()
+  })
+
+  test.each([
+    { what: 'says nothing', act: (_raw: Raw) => {} },
+    {
+      what: 'sends the beginning of a packet',
+      act: (raw: Raw) => void raw.socket.write(Buffer.from([200, 0, 0, 0, 1])),
+    },
+    { what: 'sends everything but an opening', act: (raw: Raw) => raw.packet(5, 0, Buffer.alloc(0)) },
+    {
+      what: 'is refused and goes on talking',
+      act: (raw: Raw) => {
+        raw.hello({ token: 'wrong' })
+        const talk = setInterval(() => raw.socket.write(Buffer.from([200, 0, 0, 0])), 10)
+        raw.socket.on('close', () => clearInterval(talk))
+      },
+      half: true,
+    },
+  ])('a connection that $what is cut after openMs', async ({ act, half = false }) => {
+    const { port: at, listener, dispatch } = await listen({ openMs: 100 })
+    const raw = new Raw(at, half)
+    const closed = new Promise((resolve) => raw.socket.on('close', resolve))
+    act(raw)
+    // Whoever says who it is stays.
+    const client = await connectDevices({ address: listener.address, name: 'prompt' }, () => {})
+    open.push(client)
+    await closed
+    await tick(150)
+    expect(dispatch.server(1)?.alive).toBe(true)
+    expect((await listener.accept()).connected).toBe(true)
+  })
+
+  test('a hypervisor that takes a connection and says nothing cannot be reached', async () => {
+    const { createServer } = await import('node:net')
+    const silent = createServer(() => {})
+    await new Promise<void>((resolve) => silent.listen(0, '127.0.0.1', resolve))
+    open.push({ close: () => silent.close() })
+    const address = { port: (silent.address() as { port: number }).port }
+    await expect(connectDevices({ address, reconnectMs: 100 }, () => {})).rejects.toThrow(/cannot be reached/)
   })
 
   test('a client is told why it is refused', async () => {
