@@ -187,6 +187,10 @@ export class DeviceServer implements DeviceSetOwner {
         return
       case 'invalidate':
         return this.#set.announce(frame.vcpu, frame.all ? null : framesOf(frame.gone, frame.readOnly))
+      case 'drop':
+        return this.#set.dropMappings(null, () =>
+          this.#link.send({ kind: 'called', call: frame.call, error: '', result: '' }),
+        )
       case 'message':
         this.setTime(frame.now)
         return this.#guard('message', () => this.#options.onMessage?.(frame.bytes))

@@ -43,6 +43,8 @@ export type CommandFrame =
   | { readonly kind: 'restore'; readonly call: number; readonly state: string }
   | { readonly kind: 'dmaDone'; readonly call: number; readonly ok: boolean; readonly bytes: Uint8Array }
   | { readonly kind: 'detach'; readonly device: string }
+  /** Asks for a `called` frame when nothing of guest memory is mapped, and nothing that was begun before is under way. */
+  | { readonly kind: 'drop'; readonly call: number }
   /**
    * An INVALIDATE request of this vCPU follows, about these guest frames only: RAM that is gone, and RAM that may only be
    * read from now on. Sent to who wants it.
@@ -98,7 +100,7 @@ export type EventFrame =
   | { readonly kind: 'powerOff' }
   | { readonly kind: 'resetMachine' }
   | { readonly kind: 'exit'; readonly code: number }
-  /** The reply to `settle`, `save` and `restore`. An empty error is none. */
+  /** The reply to `settle`, `save`, `restore` and `drop`. An empty error is none. */
   | { readonly kind: 'called'; readonly call: number; readonly error: string; readonly result: string }
 
 /** Either way: bytes whose meaning is between the models and whoever made the machine, such as keys and pixels. */
@@ -134,6 +136,7 @@ const LAYOUTS: Readonly<Record<Frame['kind'], Layout>> = {
   dmaDone: [10, ['call', 'u32'], ['ok', 'flag'], ['bytes', 'bytes']],
   detach: [11, ['device', 'text']],
   invalidate: [12, ['vcpu', 'u32'], ['all', 'flag'], ['gone', 'ranges'], ['readOnly', 'ranges']],
+  drop: [13, ['call', 'u32']],
   message: [16, ['now', 'f64'], ['bytes', 'bytes']],
   ready: [32, ['name', 'text']],
   claim: [33, ['type', 'u32'], ['ranges', 'ranges'], ['buffered', 'ranges']],

@@ -184,10 +184,11 @@ export class RemoteServer implements IoreqTransport {
     })
   }
 
-  /** @internal */
+  /** @internal What its models have under way, or have been asked for through the ring, must have arrived as well. */
   dropMappings(done: () => void): void {
     this.#memory?.invalidate()
-    done()
+    if (this.#hasModels && !this.#closed) this.#call((call) => ({ kind: 'drop', call })).then(done, done)
+    else done()
   }
 
   /** @internal */

@@ -106,9 +106,15 @@ class SharedDevices {
   }
 
   #receive(frame: Frame): void {
-    if (this.#waiting === null) return this.server.receive(frame)
+    if (this.#waiting === null) return this.#handle(frame)
     if (frame.kind === 'dmaDone') this.#waiting(frame)
     else this.#later.push(frame)
+  }
+
+  #handle(frame: Frame): void {
+    // What the guest has asked for before it goes first.
+    if (frame.kind === 'drop') this.#serveRing()
+    this.server.receive(frame)
   }
 
   #callSync(frame: Frame): Extract<Frame, { kind: 'dmaDone' }> {
@@ -149,7 +155,7 @@ class SharedDevices {
     let any = this.#end.receive()
     while (this.#later.length > 0) {
       any = true
-      this.server.receive(this.#later.shift()!)
+      this.#handle(this.#later.shift()!)
     }
     return any
   }
