@@ -142,8 +142,11 @@ export class Invalidations implements InvalidationListener {
     return before
   }
 
+  /** The end of that. The vCPU has then to come back to `resume` if it has changed something. */
   leave(before: number): void {
+    const { actor } = this
     this.actor = before
+    if (actor !== OUTSIDE && this.flagged(actor)) this.#options.onRaise?.(actor)
   }
 
   /** Notes a change; the map calls it. */
@@ -166,9 +169,10 @@ export class Invalidations implements InvalidationListener {
 
   /** Has a vCPU, or for {@link OUTSIDE} every one, send a notice before it goes on. */
   flag(actor: number): void {
-    if (actor === OUTSIDE) this.outside = this.epoch
-    else this.own[actor] = this.epoch
-    this.#options.onRaise?.(actor)
+    if (actor === OUTSIDE) {
+      this.outside = this.epoch
+      this.#options.onRaise?.(actor)
+    } else this.own[actor] = this.epoch
     this.#settle()
   }
 
