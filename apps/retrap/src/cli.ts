@@ -42,6 +42,8 @@ interface MachineFlags {
   readonly memory: number
   readonly cpus: number
   readonly serial: SerialTarget
+  readonly hypervisor?: 'none' | 'xen'
+  readonly console?: 'serial' | 'xen'
   readonly device?: readonly DeviceArgument[]
   readonly devices?: 'inline' | 'async' | 'worker'
   readonly deviceFailure?: 'crash' | 'detach'
@@ -91,7 +93,7 @@ Exit codes:
   odd   the guest wrote v to isa-debug-exit: (v << 1) | 1
   128+n ended by signal n
 
-The terminal is the guest's serial console. Ctrl-A x leaves, Ctrl-A Ctrl-A sends Ctrl-A, Ctrl-C goes to the guest.`
+The terminal is the guest's serial console, or with --console xen the one that Xen gives it. Ctrl-A x leaves, Ctrl-A Ctrl-A sends Ctrl-A, Ctrl-C goes to the guest.`
 
 /**
  * Runs the command line.
@@ -206,6 +208,14 @@ function machineOptions(command: Command, memory: string): Command {
     .addOption(
       new Option('--serial <where>', 'stdio, file:FILE or none').argParser(parseSerial).default(stdio, 'stdio'),
     )
+    .addOption(
+      new Option('--hypervisor <name>', 'what the guest sees itself run on').choices(['none', 'xen']).default('none'),
+    )
+    .addOption(
+      new Option('--console <which>', 'where keys go: the serial port, or the console that Xen gives its guests')
+        .choices(['serial', 'xen'])
+        .default('serial'),
+    )
     .option(
       '--device <name,key=value>',
       'add a device, or a module with devices of your own (repeatable)',
@@ -249,11 +259,13 @@ function settingsFor(
   input: InputPolicy,
   host: CliHost,
 ): SessionSettings {
+  if (flags.console === 'xen' && flags.hypervisor !== 'xen') throw usage('--console xen needs --hypervisor xen')
   return {
     machine: {
       memoryBytes: flags.memory,
       cpus: flags.cpus,
       clock: flags.deterministic === true ? 'deterministic' : 'real',
+      ...(flags.hypervisor === 'xen' && { hypervisor: flags.hypervisor }),
       ...(flags.devices === 'async' && { devicePlacement: 'deferred' as const }),
       ...(flags.devices === 'worker' && { devicePlacement: startBoardWorker }),
       ...(flags.deviceFailure === 'detach' && {
@@ -267,6 +279,7 @@ function settingsFor(
     images: async () => ({ ...(await images()), ...(await readOptionRoms(flags.optionRom)) }),
     devices: prepareDevices(flags.device ?? [], host),
     serial: flags.serial,
+    console: flags.console ?? 'serial',
     input,
     ...(flags.timeout === undefined ? {} : { timeoutMs: flags.timeout }),
     ...(flags.stats === undefined ? {} : { stats: flags.stats }),
@@ -329,7 +342,7 @@ async function mapImages(flags: MapImageFlags, host: CliHost): Promise<MachineIm
 }
 
 async function linuxImages(
-  flags: Omit<LinuxFlags, keyof MachineFlags>,
+  flags: Omit<LinuxFlags, Exclude<keyof MachineFlags, 'console'>>,
 ): Promise<Pick<SessionSettings, 'images' | 'input'>> {
   const shown = showFetchProgress()
   const options: DebianOptions = {
@@ -337,7 +350,8 @@ async function linuxImages(
     onProgress: shown.onProgress,
     ...(flags.mirror === undefined ? {} : { mirror: flags.mirror }),
   }
-  const commandLine = ['console=ttyS0', flags.append].filter((part) => part !== undefined).join(' ')
+  const console = flags.console === 'xen' ? 'hvc0' : 'ttyS0'
+  const commandLine = [`console=${console}`, flags.append].filter((part) => part !== undefined).join(' ')
   if (flags.installer !== undefined) {
     const files = await showing(shown, fetchInstaller(flags.installer, options))
     const images = async (): Promise<MachineImages> => {

@@ -18,6 +18,7 @@ export interface MachineOptions {
   readonly devices: readonly DeviceModel[]
   readonly deviceServers: readonly StartDeviceServer[]
   readonly clock: 'real' | 'deterministic'
+  readonly hypervisor?: PcOptions['hypervisor']
   readonly devicePlacement?: PcOptions['devicePlacement']
   readonly devicePolicy?: PcOptions['devicePolicy']
   readonly deviceDeadlineMs?: number
@@ -32,6 +33,8 @@ export type CreateMachine = (options: MachineOptions) => Promise<Machine>
 export interface Machine {
   readonly domain: { readonly p2m: ListedMap }
   readonly serial: MachineSerial
+  /** The console that Xen gives its guests; what a machine without one has stays silent. */
+  readonly xenConsole: MachineSerial
   run(options: { readonly signal?: AbortSignal; readonly timeoutMs?: number }): Promise<MachineExit>
   statistics(): MachineStatistics
   /** Ends what runs beside the machine. */

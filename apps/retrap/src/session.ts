@@ -5,7 +5,7 @@ import { CliError } from './cli-error.ts'
 import { formatCrash, type Disassemble } from './crash-report.ts'
 import { flushDevices, type CreateDevices } from './devices.ts'
 import { ExitCode } from './exit-codes.ts'
-import type { CreateMachine, Machine, MachineExit, MachineOptions } from './machine-contract.ts'
+import type { CreateMachine, Machine, MachineExit, MachineOptions, MachineSerial } from './machine-contract.ts'
 import { SerialInput, type InputPolicy } from './serial-input.ts'
 import { formatStatistics, measure, Stopwatch } from './statistics.ts'
 import type { SerialTarget } from './values.ts'
@@ -23,6 +23,8 @@ export interface SessionSettings {
   readonly images: () => Promise<MachineImages>
   readonly devices: CreateDevices
   readonly serial: SerialTarget
+  /** Which of the guest's consoles gets what is typed. Both are printed. */
+  readonly console: 'serial' | 'xen'
   readonly input: InputPolicy
   readonly timeoutMs?: number
   readonly stats?: 'json' | 'text'
@@ -79,22 +81,26 @@ export async function runSession(settings: SessionSettings, host: SessionHost): 
     const images = await settings.images()
     return host.createMachine({ ...settings.machine, ...images, devices: models, deviceServers: servers })
   }
+  const terminalOf = (of: Machine): MachineSerial => (settings.console === 'xen' ? of.xenConsole : of.serial)
   let machine = await create()
   const output = await openOutput(settings.serial, host)
   output.onError(() => end(ExitCode.signal(constants.signals.SIGPIPE)))
   const input = new SerialInput({
     policy: settings.serial.kind === 'stdio' ? settings.input : { kind: 'pass' },
     interactive: host.stdin.isTTY === true,
-    send: (bytes) => machine.serial.receive(bytes),
+    send: (bytes) => terminalOf(machine).receive(bytes),
     onLeave: () => end(ExitCode.PowerOff),
     onHelp: () => host.stderr.write(KEYS),
     onRoom: () => host.stdin.resume(),
   })
-  const connect = (to: Machine): void =>
-    to.serial.onTransmit((bytes) => {
+  const connect = (to: Machine): void => {
+    const print = (bytes: Uint8Array): void => {
       output.write(bytes)
       input.transmitted(bytes)
-    })
+    }
+    to.serial.onTransmit(print)
+    to.xenConsole.onTransmit(print)
+  }
   connect(machine)
   const forgetSignals = host.onSignal((signal) => end(ExitCode.signal(constants.signals[signal])))
   // A guest that halts for good leaves nothing else that would keep the process; it is still the user's to end.

@@ -11,6 +11,7 @@ const SETTINGS: SessionSettings = {
   images: async () => ({}),
   devices: async () => ({ models: [], servers: [] }),
   serial: { kind: 'stdio' },
+  console: 'serial',
   input: { kind: 'pass' },
 }
 const forEver: FakeProgram = () => new Promise(() => {})

@@ -9,6 +9,7 @@ import {
   PostCodePort,
   ResetControl,
   Uart16550,
+  XenPlatform,
 } from '@retrap/devices'
 import type { ShadowRange } from '@retrap/devices'
 import type { DeviceModel } from '@retrap/ioreq'
@@ -18,6 +19,8 @@ import type { PcMemoryMap } from './loaders/index.ts'
 
 /** PCI device number of the ISA bridge, whose functions the board's other PCI parts are. */
 export const ISA_BRIDGE_DEVICE = 1
+/** PCI device number of Xen's platform device, as in machines of its own. */
+const XEN_PLATFORM_DEVICE = 2
 
 /** A PC's board as plain data, so that it can be built in another thread than the machine's. */
 export interface BoardDescription {
@@ -27,6 +30,8 @@ export interface BoardDescription {
   readonly epochSeconds: number
   /** What firmware is told by fw_cfg; null without firmware. */
   readonly firmware: FirmwareConfiguration | null
+  /** Whether it has Xen's platform device. */
+  readonly xen: boolean
 }
 
 /** Where the board's models reach out of their device contexts. */
@@ -65,6 +70,7 @@ export function createBoard(description: BoardDescription, hooks: BoardHooks): B
     new ResetControl(),
     new PostCodePort(),
   ]
+  if (description.xen) models.push(new XenPlatform({ device: XEN_PLATFORM_DEVICE }))
   if (firmware !== null) models.push(firmwareConfiguration(firmware))
   return { models, uart, isaBridge }
 }

@@ -38,6 +38,7 @@ import { RemoteBoard } from './remote-board.ts'
 import type { StartBoardServer } from './remote-board.ts'
 import { createVapic, vapicRom } from './vapic.ts'
 import type { PcVapicOptions } from './vapic.ts'
+import { xenConsole, xenOptions } from './xen.ts'
 import type { BootModule, GuestMemoryWriter, InitialState, PcMemoryMap } from './loaders/index.ts'
 
 /** How a PC is made. */
@@ -61,6 +62,8 @@ export interface PcOptions {
   readonly optionRoms?: readonly OptionRom[] | undefined
   /** Patch the task-priority accesses of 32-bit guests into calls of an option ROM: ours with `true`. */
   readonly vapic?: boolean | PcVapicOptions | undefined
+  /** What the guest sees itself run on: `none` (default), or `xen` with its hypercalls, store, console and platform device. */
+  readonly hypervisor?: 'none' | 'xen' | undefined
   /** Models beside the board's own. */
   readonly devices?: readonly DeviceModel[] | undefined
   /**
@@ -178,6 +181,8 @@ export class Pc {
   readonly domain: Domain
   readonly memory: MachineMemory
   readonly serial: SerialPort
+  /** The console that Xen gives its guests, hvc0 of Linux; without Xen it is silent. */
+  readonly xenConsole: SerialPort
   /** The TPR patcher, where there is one. */
   readonly vapic: DomainVapic | undefined
   #receive: (bytes: Uint8Array) => void = () => undefined
@@ -208,15 +213,19 @@ export class Pc {
       FIXED_OVERHEAD + cpus * VCPU_OVERHEAD + codeCacheBytes + firmwareBytes + options.memoryBytes / FRAME_RECORD_SHARE
     this.memory = MachineMemory.create({ bytes: roundToLargePage(options.memoryBytes) + overhead })
     const deterministic = options.clock === 'deterministic'
+    const epoch = options.epochSeconds ?? (deterministic ? DETERMINISTIC_EPOCH : Math.floor(Date.now() / 1000))
+    const random = deterministic ? fixedRandom(0x7265_7472) : hostRandom()
+    const xen = options.hypervisor === 'xen'
     this.domain = new Domain({
       memory: this.memory,
       vcpus: cpus,
       clock: deterministic ? new DeterministicClock() : new RealClock(hostClock),
-      random: deterministic ? fixedRandom(0x7265_7472) : hostRandom(),
+      random,
       sleeper: new HostSleeper(),
       codeCacheBytes,
       profile: options.profile ?? false,
       linearAddressBits: options.linearAddressBits ?? 48,
+      ...(xen && { xen: xenOptions(map, epoch, random) }),
       ...(options.devicePlacement === 'deferred' && { deferDevices: laterTurn() }),
       ...(options.devicePolicy !== undefined && { policy: options.devicePolicy }),
       ...(options.deviceDeadlineMs !== undefined && { deviceDeadlineMs: options.deviceDeadlineMs }),
@@ -239,7 +248,7 @@ export class Pc {
         this.#transmit = (bytes) => void sink.write(bytes)
       },
     }
-    const epoch = options.epochSeconds ?? (deterministic ? DETERMINISTIC_EPOCH : Math.floor(Date.now() / 1000))
+    this.xenConsole = xenConsole(this.domain)
     const acpi = this.#acpiBoard(map)
     this.#map = map
     this.#acpi = acpi
@@ -252,7 +261,7 @@ export class Pc {
       options.firmware === undefined
         ? null
         : { map, cpus, board: acpi, consolePort: CONSOLE_PORT, optionRoms: this.#optionRoms }
-    this.#attachBoard({ map, cpus, epochSeconds: epoch, firmware }, options.devicePlacement, !deterministic)
+    this.#attachBoard({ map, cpus, epochSeconds: epoch, firmware, xen }, options.devicePlacement, !deterministic)
     this.#models = options.devices ?? []
     for (const model of this.#models) this.domain.attach(model)
   }

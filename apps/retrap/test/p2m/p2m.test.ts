@@ -7,7 +7,14 @@ import { runCli } from '../../src/cli.ts'
 import { FakeHost } from '../support/fake-machine.ts'
 import { runRetrap } from '../support/processes.ts'
 
-const leaf = (gfn: number, mfn: number, order = 0, type = 0, rights = 7): P2mLeaf => ({ gfn, mfn, type, order, rights })
+const leaf = (gfn: number, mfn: number, order = 0, type = 0, rights = 7): P2mLeaf => ({
+  gfn,
+  mfn,
+  type,
+  order,
+  rights,
+  access: 0,
+})
 
 async function listing(leaves: readonly P2mLeaf[], ...args: string[]): Promise<string[]> {
   const host = new FakeHost(async () => ({ reason: 'power-off' }))

@@ -91,6 +91,7 @@ export class FakeHost implements SessionHost {
           for (const look of waiting) look()
         },
       },
+      xenConsole: { onTransmit: () => {}, receive: () => {} },
       run: async ({ signal, timeoutMs }) => {
         this.timeouts.push(timeoutMs)
         const { promise: stopped, resolve } = Promise.withResolvers<MachineExit>()

@@ -1,0 +1,33 @@
+import type { Domain, XenOptions } from '@retrap/hvm'
+import type { PcMemoryMap } from './loaders/index.ts'
+import type { SerialPort } from './pc.ts'
+
+const PAGE_BYTES = 4096
+
+/**
+ * What Xen tells the guest of its machine.
+ *
+ * @param random - 32 random bits a call, for its UUID
+ */
+export function xenOptions(map: PcMemoryMap, epochSeconds: number, random: () => number): XenOptions {
+  const handle = new Uint8Array(Uint32Array.from({ length: 4 }, random).buffer)
+  // A UUID of random numbers (RFC 9562, 5.4).
+  handle[6] = ((handle[6] as number) & 0x0f) | 0x40
+  handle[8] = ((handle[8] as number) & 0x3f) | 0x80
+  return {
+    handle,
+    epochSeconds,
+    maxFrames: map.ram.reduce((sum, { bytes }) => sum + bytes / PAGE_BYTES, 0),
+    memoryMap: map.e820.map(({ gpa, bytes, type }) => ({ base: gpa, size: bytes, type })),
+  }
+}
+
+/** The console that Xen gives its guests; silent without Xen. */
+export function xenConsole(domain: Domain): SerialPort {
+  const ring = domain.xen?.consoleRing
+  return {
+    onTransmit: (listener) => ring?.onTransmit(listener),
+    receive: (bytes) => ring?.receive(bytes),
+    pipeTo: (sink) => ring?.onTransmit((bytes) => void sink.write(bytes)),
+  }
+}
