@@ -14,6 +14,8 @@ export const ExitCode = {
   Input: 74,
   /** A vCPU shut down: a fault arose while it delivered a double fault. */
   TripleFault: 86,
+  /** The guest told Xen that it has crashed, or one of its watchdogs has bitten. */
+  GuestCrash: 88,
   /** The time that `--timeout` allows has passed (as timeout(1) says it). */
   Timeout: 124,
   /** Ended by SIGINT, SIGTERM or SIGHUP: 128 and the signal's number (as shells say it). */

@@ -50,10 +50,19 @@ export interface MachineSerial {
 
 /** Why a machine stopped. */
 export interface MachineExit {
-  readonly reason: 'power-off' | 'reset' | 'debug-exit' | 'triple-fault' | 'timeout' | 'stopped' | 'internal-error'
+  readonly reason:
+    | 'power-off'
+    | 'reset'
+    | 'debug-exit'
+    | 'triple-fault'
+    | 'guest-crash'
+    | 'suspend'
+    | 'timeout'
+    | 'stopped'
+    | 'internal-error'
   /** For `debug-exit`: the process's exit status that the device asked for. */
   readonly code?: number
-  /** For `triple-fault` and `internal-error`: what is known of it. */
+  /** For `triple-fault`, `guest-crash` and `internal-error`: what is known of it. */
   readonly detail?: CrashDetail
 }
 

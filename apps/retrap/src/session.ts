@@ -131,8 +131,8 @@ export async function runSession(settings: SessionSettings, host: SessionHost): 
       connect(machine)
     }
     const exitCode = exit.reason === 'stopped' ? (endedBy ?? ExitCode.PowerOff) : exitCodeOf(exit)
-    if (exit.reason === 'triple-fault' || exit.reason === 'internal-error') {
-      const title = exit.reason === 'triple-fault' ? 'triple fault' : 'internal error'
+    const title = CRASHES[exit.reason]
+    if (title !== undefined) {
       host.stderr.write(formatCrash(title, exit.detail, host.disassemble))
     }
     if (settings.stats !== undefined) {
@@ -151,6 +151,13 @@ export async function runSession(settings: SessionSettings, host: SessionHost): 
   }
 }
 
+/** Exits that registers are shown for, as people read them. */
+const CRASHES: Readonly<Partial<Record<MachineExit['reason'], string>>> = {
+  'triple-fault': 'triple fault',
+  'guest-crash': 'guest crash',
+  'internal-error': 'internal error',
+}
+
 function exitCodeOf(exit: MachineExit): number {
   switch (exit.reason) {
     case 'debug-exit':
@@ -158,11 +165,14 @@ function exitCodeOf(exit: MachineExit): number {
       return (exit.code ?? ExitCode.debugExit(0)) & 0xff
     case 'triple-fault':
       return ExitCode.TripleFault
+    case 'guest-crash':
+      return ExitCode.GuestCrash
     case 'timeout':
       return ExitCode.Timeout
     case 'internal-error':
       return ExitCode.InternalError
     case 'power-off':
+    case 'suspend':
     case 'stopped':
     case 'reset':
       return ExitCode.PowerOff

@@ -22,6 +22,8 @@ describe('the exit code', () => {
     [{ reason: 'power-off' }, 0],
     [{ reason: 'debug-exit', code: 33 }, 33],
     [{ reason: 'triple-fault' }, 86],
+    [{ reason: 'guest-crash' }, 88],
+    [{ reason: 'suspend' }, 0],
     [{ reason: 'timeout' }, 124],
     [{ reason: 'internal-error' }, 70],
   ])('after %o is %d', async (exit, code) => {

@@ -30,6 +30,7 @@ import { GuestMemory } from './guest-memory.ts'
 import { HvmVcpu, PHYSICAL_BITS } from './hvm-vcpu.ts'
 import { Invalidations, OUTSIDE, type WaitingParty } from './invalidation.ts'
 import { MemoryChanges, type MemoryChange } from './memory-change.ts'
+import type { GuestShutdown } from './xen/shutdown.ts'
 import { XenGuest } from './xen/xen-guest.ts'
 import type { XenOptions } from './xen/xen-guest.ts'
 import type { DomainVapic } from './vapic/domain-vapic.ts'
@@ -41,6 +42,8 @@ export type DomainExit =
   | { readonly reason: 'debug-exit'; readonly code: number }
   | { readonly reason: 'triple-fault'; readonly vcpu: number }
   | { readonly reason: 'stopped' }
+  /** The guest told Xen; `vcpu` is the one that did. Power-off and restart have reasons of their own. */
+  | { readonly reason: 'guest-shutdown'; readonly vcpu: number; readonly code: GuestShutdown }
   | { readonly reason: 'device-failure'; readonly failure: DeviceFailure }
   | { readonly reason: 'internal-error'; readonly vcpu: number; readonly error: unknown }
 
@@ -101,7 +104,6 @@ export const TSC_HZ = 1_000_000_000
 const TURN = 100_000
 /** The same where several take turns: what one asks of another, such as a TLB shootdown, waits for as many turns as there are. */
 const SHARED_TURN = 10_000
-const BLOCKED: Exit = { reason: 'blocked' }
 /** How long `settle` waits for an answer before it looks again by itself. */
 const SETTLE_LOOK_MS = 50
 /** Host time between two visits to the event loop. */
@@ -392,7 +394,6 @@ export class Domain {
   /** Before a flagged vCPU goes on: finishes what is in the middle, then has the notice sent and waits for its end. */
   #mayGoOn(vcpu: HvmVcpu): boolean {
     const { cpu } = vcpu
-    if (this.invalidations.waits(vcpu.id)) return false
     if (cpu.busy) {
       const before = cpu.retired
       const exit = this.#settleVcpu(vcpu)
@@ -450,7 +451,7 @@ export class Domain {
       for (const server of this.#servers) server.pump?.()
       const waiting: number[] = []
       for (const vcpu of this.vcpus) {
-        const exit = this.invalidations.waits(vcpu.id) ? BLOCKED : this.#settleVcpu(vcpu)
+        const exit = this.#settleVcpu(vcpu)
         if (exit?.reason === 'blocked') waiting.push(vcpu.id)
         else if (exit !== undefined) this.#handle(vcpu, exit)
         else if (!this.invalidations.resume(vcpu.id)) waiting.push(vcpu.id)
@@ -498,7 +499,7 @@ export class Domain {
         if (this.#exit !== null) break
         if (this.invalidations.flagged(vcpu.id) && !this.#mayGoOn(vcpu)) continue
         if (this.xen?.events.mayRun(vcpu.id) === false) continue
-        if (!vcpu.cpu.dormant && this.#turn(vcpu)) busy++
+        if (!vcpu.dormant && this.#turn(vcpu)) busy++
       }
       this.#busy = busy
       if (this.#exit !== null) return this.#exit

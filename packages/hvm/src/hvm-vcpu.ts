@@ -455,8 +455,14 @@ export class HvmVcpu implements CpuHost {
 
   // ---------------------------------------------------------------- events
 
+  /** It has nothing to do until something happens: halted, or waiting in a hypercall. */
+  get dormant(): boolean {
+    return this.cpu.dormant || this.#domain.xen?.blocked.has(this.id) === true
+  }
+
   /** The local APIC has something for this vCPU, or no longer has. */
   updateEvents(): void {
+    this.#domain.xen?.blocked.wake(this.id)
     const events = this.apic.events()
     if ((events & EVENT_INIT) !== 0 && this.apic.takeInit()) {
       this.cancelRequest()

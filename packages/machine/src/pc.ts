@@ -103,10 +103,19 @@ export type StartDeviceServer = (
 
 /** Why {@link Pc.run} ended. */
 export interface MachineExit {
-  readonly reason: 'power-off' | 'reset' | 'debug-exit' | 'triple-fault' | 'timeout' | 'stopped' | 'internal-error'
+  readonly reason:
+    | 'power-off'
+    | 'reset'
+    | 'debug-exit'
+    | 'triple-fault'
+    | 'guest-crash'
+    | 'suspend'
+    | 'timeout'
+    | 'stopped'
+    | 'internal-error'
   /** `debug-exit`: the process's exit status that the device asked for. */
   readonly code?: number
-  /** `triple-fault` and `internal-error`. */
+  /** `triple-fault`, `guest-crash` and `internal-error`. */
   readonly detail?: CrashDetail
 }
 
@@ -446,6 +455,14 @@ export class Pc {
           reason: 'triple-fault',
           detail: describeCrash(this.domain, exit.vcpu, `vCPU ${exit.vcpu} shut down after a triple fault`),
         }
+      case 'guest-shutdown': {
+        if (exit.code === 'suspend') return { reason: 'suspend' }
+        // It asks for its memory to survive; a PC that is reset starts without.
+        if (exit.code === 'soft-reset') return { reason: 'reset' }
+        const what =
+          exit.code === 'watchdog' ? 'a watchdog of the guest has bitten' : 'the guest says that it has crashed'
+        return { reason: 'guest-crash', detail: describeCrash(this.domain, exit.vcpu, what) }
+      }
       case 'internal-error': {
         const text = exit.error instanceof Error ? (exit.error.stack ?? exit.error.message) : String(exit.error)
         return { reason: 'internal-error', detail: describeCrash(this.domain, exit.vcpu, text) }

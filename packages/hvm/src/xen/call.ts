@@ -22,7 +22,7 @@ export type XenHypercall = (call: XenCall) => number
  * One hypercall as its handler sees it: who made it, its arguments, and the guest's memory by linear address, with the
  * rights of the kernel that called. Copies reach RAM only, never a device, and are no part of the instruction's log.
  *
- * There is one for each vCPU; a call of its multicalls has one of its own.
+ * There is one for each vCPU; those of its multicalls have one of their own.
  */
 export class XenCall {
   readonly domain: Domain
@@ -37,12 +37,20 @@ export class XenCall {
   readonly #arguments: BigUint64Array = new BigUint64Array(ARGUMENTS)
   readonly #bytes: Uint8Array = new Uint8Array(256)
   readonly #view: DataView = new DataView(this.#bytes.buffer)
+  readonly #outer: XenCall | null
   #work = 0
 
-  constructor(xen: XenGuest, vcpu: HvmVcpu) {
+  /** @param outer - the multicall that it is part of */
+  constructor(xen: XenGuest, vcpu: HvmVcpu, outer: XenCall | null = null) {
     this.xen = xen
     this.domain = xen.domain
     this.vcpu = vcpu
+    this.#outer = outer
+  }
+
+  /** It is part of a multicall. */
+  get nested(): boolean {
+    return this.#outer !== null
   }
 
   // ---------------------------------------------------------------- arguments
@@ -59,6 +67,14 @@ export class XenCall {
     this.#work = 0
     // Real mode counts as ring 0, virtual-8086 mode as ring 3.
     return u32[S_CPL >>> 2] === 0
+  }
+
+  /** Takes number and arguments from an entry of a multicall's list. */
+  take(compat: boolean, number: bigint, args: readonly bigint[]): void {
+    this.compat = compat
+    this.number = number < 0x1_0000n ? Number(number) : -1
+    this.#arguments.set(args)
+    this.preempted = false
   }
 
   /** Puts what the caller gets into its registers: the result, or what the call goes on with. */
@@ -100,6 +116,7 @@ export class XenCall {
    * @param work - of the part that is done, in frames or as much
    */
   shouldPreempt(work: number): boolean {
+    if (this.#outer !== null) return this.#outer.shouldPreempt(work)
     this.#work += work
     return this.#work >= WORK || this.vcpu.cpu.interruptWaits
   }

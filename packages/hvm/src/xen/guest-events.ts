@@ -65,7 +65,8 @@ export class GuestEvents {
   afterTurn(vcpu: number, reason: Exit['reason']): void {
     const state = this.vcpus[vcpu]
     if (state === undefined) return
-    if (reason === 'budget' || reason === 'pause') {
+    const waits = this.#domain.xen?.blocked.has(vcpu) === true
+    if (!waits && (reason === 'budget' || reason === 'pause')) {
       // Alone it goes on at once.
       if (this.vcpus.length > 1 || state.down) state.enter(state.down ? Runstate.offline : Runstate.runnable)
     } else state.enter(state.isUp ? Runstate.blocked : Runstate.offline)

@@ -92,7 +92,7 @@ function addOne(call: XenCall, space: number, index: number, gfn: number): numbe
   let mfn = INVALID_MFN
   if (space === SPACE_GFN) mfn = memory.ramAt(index)
   else if (space === SPACE_SHARED_INFO) mfn = index === 0 ? call.xen.sharedInfoFrame : INVALID_MFN
-  else if (space === SPACE_GRANT_TABLE) mfn = INVALID_MFN
+  else if (space === SPACE_GRANT_TABLE) mfn = call.xen.grants.page(index)
   if (mfn === INVALID_MFN) return XenError.INVAL
   if (space === SPACE_GFN && index === gfn) return 0
   // What is there makes room: RAM goes back to the machine, a page of Xen's is unhooked.

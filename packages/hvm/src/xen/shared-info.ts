@@ -134,6 +134,13 @@ export class SharedInfo {
     return this.vcpuInfo(vcpu) + VCPU_TIME
   }
 
+  /** Lets a vCPU be interrupted by event channels: SCHEDOP_block. */
+  unmaskUpcalls(vcpu: number): void {
+    const ma = this.vcpuInfo(vcpu) + UPCALL_MASK
+    this.#memory.u8[ma] = 0
+    this.#memory.noteWrite(ma, 1)
+  }
+
   /** A vCPU's `vcpu_info` is elsewhere from now on; what it says goes with it. */
   moveVcpuInfo(vcpu: number, ma: number): void {
     const { u8, i32 } = this.#memory

@@ -1,8 +1,11 @@
 import { STATUS_CONTINUE, STATUS_DONE, STATUS_FAULT } from '@retrap/x86-cpu'
 import type { Domain } from '../domain.ts'
 import type { HvmVcpu } from '../hvm-vcpu.ts'
+import { BlockedVcpus } from './blocked-vcpus.ts'
 import { XenCall } from './call.ts'
 import { XEN_CPUID_BASE, XEN_MSR_HYPERCALL_PAGE, xenCpuid } from './cpuid.ts'
+import { GrantTable } from './grant-table.ts'
+import { HvmParameter, HvmParameters } from './hvm-parameters.ts'
 import { hypercallPage } from './hypercall-page.ts'
 import { GuestEvents } from './guest-events.ts'
 import type { HostPorts } from './event-channels.ts'
@@ -12,6 +15,8 @@ import type { XenStore } from './store.ts'
 import { dispatch } from './hypercalls.ts'
 import { type XenMemoryRange, encodeMemoryMap } from './memory-map.ts'
 import { Domid, XenError } from './numbers.ts'
+import { Shutdown, shutdownExit } from './shutdown.ts'
+import { Watchdogs } from './watchdogs.ts'
 import { XenMemory } from './xen-memory.ts'
 
 /** What a guest sees of Xen beyond what every guest sees; all has a default. */
@@ -43,6 +48,14 @@ export class XenGuest {
   readonly handle: Uint8Array
   /** Its RAM, as its hypercalls change it. */
   readonly memory: XenMemory
+  /** @internal What it lets others use of its RAM. */
+  readonly grants: GrantTable
+  /** What it and its toolstack leave for each other. */
+  readonly parameters: HvmParameters = new HvmParameters()
+  /** @internal */
+  readonly watchdogs: Watchdogs
+  /** @internal vCPUs that wait in a hypercall. */
+  readonly blocked: BlockedVcpus
   /** What `XENMEM_memory_map` tells, encoded. */
   memoryMap: Uint8Array
   /** Machine frame of the page with event bits and clocks. */
@@ -54,12 +67,21 @@ export class XenGuest {
   /** @internal The store and the console. */
   readonly services: GuestServices
   readonly #calls: XenCall[] = []
+  /** Why it shuts down, once that is settled. */
+  #shutdown: number | null = null
 
   constructor(domain: Domain, options: XenOptions) {
     this.domain = domain
     this.domainId = options.domainId ?? 1
     this.handle = Uint8Array.from({ length: 16 }, (_, i) => options.handle?.[i] ?? 0)
-    this.memory = new XenMemory(domain.memory, domain.p2m, options.maxFrames)
+    this.memory = new XenMemory(domain.memory, domain.p2m, domain.frameCounts, options.maxFrames)
+    this.grants = new GrantTable(domain.memory, this.memory)
+    this.watchdogs = new Watchdogs(
+      domain.timers,
+      () => domain.clock.now(),
+      () => this.shutDown(0, Shutdown.WATCHDOG),
+    )
+    this.blocked = new BlockedVcpus(domain.vcpus.length, domain.timers, () => domain.wake())
     this.memoryMap = encodeMemoryMap(options.memoryMap ?? [])
     this.console = options.console
     const seconds = options.epochSeconds ?? 0
@@ -74,6 +96,17 @@ export class XenGuest {
       handle: this.handle,
       frames: options.maxFrames ?? 0,
     })
+    this.events.channels.onPending((port) => this.blocked.pending(port))
+    this.#tellServices()
+  }
+
+  /** The guest asks for the rings' pages and ports by parameter. */
+  #tellServices(): void {
+    const { storeGfn, storePort, consoleGfn, consolePort } = this.services.parameters
+    this.parameters.set(HvmParameter.STORE_PFN, storeGfn)
+    this.parameters.set(HvmParameter.STORE_EVTCHN, storePort)
+    this.parameters.set(HvmParameter.CONSOLE_PFN, consoleGfn)
+    this.parameters.set(HvmParameter.CONSOLE_EVTCHN, consolePort)
   }
 
   /** 0 if a domain number means this domain; else the error for those that it has no rights over. */
@@ -102,10 +135,28 @@ export class XenGuest {
     return this.events.channels
   }
 
+  /** @internal Settles the reason that a shutdown, now or later, will have: the first one given. */
+  latchShutdown(reason: number): void {
+    this.#shutdown ??= reason & 0xff
+  }
+
+  /** The guest has shut itself down. @param vcpu - which of its vCPUs did */
+  shutDown(vcpu: number, reason: number): void {
+    this.latchShutdown(reason)
+    this.domain.stop(shutdownExit(vcpu, this.#shutdown ?? reason))
+  }
+
   /** Power-on. */
   reset(): void {
+    this.#shutdown = null
+    this.grants.reset()
+    this.memory.release()
+    this.parameters.reset()
+    this.watchdogs.reset()
+    this.blocked.reset()
     this.events.reset()
     this.services.reset()
+    this.#tellServices()
   }
 
   /**

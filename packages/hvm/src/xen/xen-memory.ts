@@ -1,5 +1,15 @@
 import { type MachineMemory, MemoryError } from '@retrap/memory'
-import { INVALID_MFN, type P2m, P2mEntry, P2mError, P2mType, isForeign, isRam } from '@retrap/p2m'
+import {
+  ForeignMappings,
+  type FrameCounts,
+  INVALID_MFN,
+  type P2m,
+  P2mEntry,
+  P2mError,
+  P2mType,
+  isForeign,
+  isRam,
+} from '@retrap/p2m'
 
 /** Guest frames are below this: as many as CPUID's physical-address bits allow. */
 export const GUEST_FRAMES: number = 2 ** 28
@@ -16,6 +26,7 @@ export class XenMemory {
   readonly #memory: MachineMemory
   readonly #p2m: P2m
   readonly #entry: P2mEntry = new P2mEntry()
+  readonly #granted: ForeignMappings
   readonly #limit: number | undefined
   #maximum = -1
   #current = -1
@@ -27,9 +38,10 @@ export class XenMemory {
   readonly #unmapped: { mfn: number; order: number }[] = []
 
   /** @param limit - frames of RAM that there may be; default what there is when somebody first asks */
-  constructor(memory: MachineMemory, p2m: P2m, limit: number | undefined) {
+  constructor(memory: MachineMemory, p2m: P2m, counts: FrameCounts, limit: number | undefined) {
     this.#memory = memory
     this.#p2m = p2m
+    this.#granted = new ForeignMappings(p2m, counts)
     this.#limit = limit
   }
 
@@ -60,6 +72,11 @@ export class XenMemory {
     let highest = 0
     for (const { gfn, order } of this.#p2m.leaves()) highest = gfn + 2 ** order - 1
     return highest
+  }
+
+  /** Whether the guest may only read it. */
+  isRom(gfn: number): boolean {
+    return this.typeAt(gfn) === P2mType.RAM_RO
   }
 
   /** What a guest frame is; for `mfn` of the entry see {@link XenMemory.ramAt}. */
@@ -189,6 +206,13 @@ export class XenMemory {
     return true
   }
 
+  /** Takes a page of Xen's own out of the map. */
+  displace(mfn: number): void {
+    const gfn = this.placeOf(mfn)
+    if (gfn >= 0) this.#p2m.remove(gfn, mfn, 1)
+    this.#pages.delete(mfn)
+  }
+
   /** Guest frame at which a page of Xen's own is mapped, or −1. */
   placeOf(mfn: number): number {
     const gfn = this.#pages.get(mfn) ?? -1
@@ -197,6 +221,27 @@ export class XenMemory {
 
   #isPage(gfn: number, mfn: number): boolean {
     return this.#pages.get(mfn) === gfn
+  }
+
+  // ---------------------------------------------------------------- granted frames
+
+  /** Maps a granted frame, with a reference that keeps it from being used for anything else. @returns false if it cannot be */
+  mapGrant(gfn: number, mfn: number, write: boolean): boolean {
+    if (!isFrame(gfn)) return false
+    this.#count()
+    const replaced = this.#ramIn(gfn, 1)
+    const type = write ? P2mType.GRANT_MAP_RW : P2mType.GRANT_MAP_RO
+    if (!tryTo(() => this.#granted.map(gfn, mfn, type))) return false
+    this.#current -= replaced
+    return true
+  }
+
+  /** Ends it. @returns false if that frame is not mapped there */
+  unmapGrant(gfn: number, mfn: number): boolean {
+    if (!isFrame(gfn) || !isForeign(this.#p2m.lookup(gfn, this.#entry)) || this.#entry.mfn !== mfn) return false
+    this.#granted.unmap(gfn)
+    this.#thinned.add(gfn - (gfn % TABLE_FRAMES))
+    return true
   }
 }
 

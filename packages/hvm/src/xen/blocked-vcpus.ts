@@ -1,0 +1,57 @@
+import type { Timer, TimerQueue } from '@retrap/ioreq'
+
+/**
+ * vCPUs that wait in a hypercall, which is over when they go on: for an interrupt or, when they poll, for one of some
+ * event channels or a time. Unlike HLT it does not depend on RFLAGS.IF what wakes them.
+ */
+export class BlockedVcpus {
+  readonly #blocked: boolean[]
+  /** What each polls. */
+  readonly #ports: (readonly number[])[]
+  readonly #timers: readonly Timer[]
+  readonly #woken: () => void
+
+  /** @param woken - called when one may go on */
+  constructor(vcpus: number, timers: TimerQueue, woken: () => void) {
+    this.#blocked = Array.from({ length: vcpus }, () => false)
+    this.#ports = Array.from({ length: vcpus }, () => [])
+    this.#timers = this.#blocked.map((_, vcpu) => timers.create(() => this.wake(vcpu)))
+    this.#woken = woken
+  }
+
+  /** Whether it waits. */
+  has(vcpu: number): boolean {
+    return this.#blocked[vcpu] === true
+  }
+
+  /**
+   * It waits from now on.
+   *
+   * @param ports - event channels that wake it
+   * @param deadlineNs - on the domain's clock; `Infinity` for none
+   */
+  block(vcpu: number, ports: readonly number[], deadlineNs: number): void {
+    this.#blocked[vcpu] = true
+    this.#ports[vcpu] = ports
+    if (deadlineNs !== Infinity) this.#timers[vcpu]?.arm(deadlineNs)
+  }
+
+  /** Something has happened that it is to look at. */
+  wake(vcpu: number): void {
+    if (!this.has(vcpu)) return
+    this.#blocked[vcpu] = false
+    this.#ports[vcpu] = []
+    this.#timers[vcpu]?.cancel()
+    this.#woken()
+  }
+
+  /** An event channel has become pending. */
+  pending(port: number): void {
+    for (const [vcpu, ports] of this.#ports.entries()) if (ports.includes(port)) this.wake(vcpu)
+  }
+
+  /** Power-on: nobody waits. */
+  reset(): void {
+    for (const vcpu of this.#blocked.keys()) this.wake(vcpu)
+  }
+}
