@@ -419,8 +419,8 @@ export class HvmVcpu implements CpuHost {
   acknowledgeInterrupt(): number {
     const callback = this.#domain.xen?.events.upcalls.pendingVector(this.id) ?? 0
     if (callback !== 0) return callback
-    // A guest that keeps its task priority in its own memory has raised it since.
-    if (this.apic.record !== null && !this.apic.hasInterrupt()) {
+    // A guest that keeps its task priority in its own memory has raised it since, or seen to its events.
+    if ((this.apic.record !== null || this.#domain.xen !== null) && !this.apic.hasInterrupt()) {
       this.updateEvents()
       return -1
     }

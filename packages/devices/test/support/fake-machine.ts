@@ -94,6 +94,10 @@ export class FakeMachine {
         },
         readAsync: () => Promise.reject(new Error('no model of a PC uses it')),
         writeAsync: () => Promise.reject(new Error('no model of a PC uses it')),
+        readSome: unused,
+        writeSome: unused,
+        map: unused,
+        mapForWriting: unused,
       },
       clock: { now: () => this.time },
       timer: (callback) => this.timers.create(callback),
@@ -194,4 +198,8 @@ export class FakeMachine {
       done += step
     }
   }
+}
+
+function unused(): never {
+  throw new Error('no model of a PC uses it')
 }
