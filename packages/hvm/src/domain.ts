@@ -104,6 +104,7 @@ export const TSC_HZ = 1_000_000_000
 const TURN = 100_000
 /** The same where several take turns: what one asks of another, such as a TLB shootdown, waits for as many turns as there are. */
 const SHARED_TURN = 10_000
+const BLOCKED: Exit = { reason: 'blocked' }
 /** How long `settle` waits for an answer before it looks again by itself. */
 const SETTLE_LOOK_MS = 50
 /** Host time between two visits to the event loop. */
@@ -394,6 +395,7 @@ export class Domain {
   /** Before a flagged vCPU goes on: finishes what is in the middle, then has the notice sent and waits for its end. */
   #mayGoOn(vcpu: HvmVcpu): boolean {
     const { cpu } = vcpu
+    if (this.invalidations.waits(vcpu.id)) return false
     if (cpu.busy) {
       const before = cpu.retired
       const exit = this.#settleVcpu(vcpu)
@@ -451,7 +453,7 @@ export class Domain {
       for (const server of this.#servers) server.pump?.()
       const waiting: number[] = []
       for (const vcpu of this.vcpus) {
-        const exit = this.#settleVcpu(vcpu)
+        const exit = this.invalidations.waits(vcpu.id) ? BLOCKED : this.#settleVcpu(vcpu)
         if (exit?.reason === 'blocked') waiting.push(vcpu.id)
         else if (exit !== undefined) this.#handle(vcpu, exit)
         else if (!this.invalidations.resume(vcpu.id)) waiting.push(vcpu.id)

@@ -210,6 +210,11 @@ export class Invalidations implements InvalidationListener {
     return false
   }
 
+  /** Whether a vCPU's notice is with the servers. Nothing else of it may be sent then. */
+  waits(vcpu: number): boolean {
+    return this.#sent[vcpu] !== 0 && this.latched(vcpu)
+  }
+
   /** Whether a vCPU's slots have a request or a notice in them. */
   latched(vcpu: number): boolean {
     return this.#dispatch.pending(vcpu)

@@ -50,26 +50,27 @@ export class Bucket {
   }
 }
 
-/** A number of `bits` bits for a bucket's index, so that RAM at wide regular distances is spread too. */
-export function scattered(index: number, bits: number): number {
-  return (index ^ (index >>> bits) ^ (index >>> (2 * bits))) & ((1 << bits) - 1)
+/** A number whose low bits choose a place for a bucket's index, so that RAM at wide regular distances is spread too. */
+export function scattered(index: number): number {
+  return index ^ (index >>> 8) ^ (index >>> 16)
 }
 
 /** Buckets by index, in chains; and which of them was used longest ago. */
 export class BucketSet {
   readonly #chains: (Bucket | null)[]
-  readonly #bits: number
+  readonly #mask: number
   #uses = 0
   size: number = 0
 
   /** @param most - how many there are going to be, for the number of chains */
   constructor(most: number) {
-    this.#bits = Math.max(1, Math.min(12, Math.ceil(Math.log2(most))))
-    this.#chains = Array.from({ length: 2 ** this.#bits }, () => null)
+    const chains = 2 ** Math.min(12, Math.ceil(Math.log2(most)))
+    this.#chains = Array.from({ length: chains }, () => null)
+    this.#mask = chains - 1
   }
 
   get(index: number): Bucket | null {
-    let bucket = this.#chains[scattered(index, this.#bits)] ?? null
+    let bucket = this.#chains[scattered(index) & this.#mask] ?? null
     while (bucket !== null && bucket.index !== index) bucket = bucket.next
     return bucket
   }
@@ -80,7 +81,7 @@ export class BucketSet {
   }
 
   add(bucket: Bucket): void {
-    const chain = scattered(bucket.index, this.#bits)
+    const chain = scattered(bucket.index) & this.#mask
     bucket.next = this.#chains[chain] ?? null
     this.#chains[chain] = bucket
     this.size++
@@ -88,7 +89,7 @@ export class BucketSet {
   }
 
   remove(bucket: Bucket): void {
-    const chain = scattered(bucket.index, this.#bits)
+    const chain = scattered(bucket.index) & this.#mask
     let at = this.#chains[chain] ?? null
     if (at === bucket) this.#chains[chain] = bucket.next
     else {

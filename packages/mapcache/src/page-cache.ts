@@ -51,7 +51,7 @@ export class PageCache {
     this.#shift = Math.log2(pages)
     this.#mostBuckets = mostBuckets
     this.#buckets = new BucketSet(mostBuckets)
-    this.#shortcuts = new Shortcuts(pages * 4096)
+    this.#shortcuts = new Shortcuts(pages * 4096, mostBuckets)
     this.#beforeDrop = beforeDrop
   }
 

@@ -49,7 +49,7 @@ export async function interleave(
 
 /** Lets promises run that wait for nothing but each other. */
 async function settled(): Promise<void> {
-  for (let i = 0; i < 12; i++) await Promise.resolve()
+  for (let i = 0; i < 7; i++) await Promise.resolve()
 }
 
 async function finish(world: World, cast: Cast): Promise<void> {

@@ -1,7 +1,7 @@
 import { IoDispatch, type DevicePlatform } from '@retrap/ioreq'
 import { guestMapOf, MapCache } from '@retrap/mapcache'
 import { MachineMemory } from '@retrap/memory'
-import { FrameCounts, P2m, P2mError, P2mType } from '@retrap/p2m'
+import { FrameCounts, P2m, P2mEntry, P2mError, P2mType } from '@retrap/p2m'
 import type { Rng } from '@retrap/tooling/soak'
 import { Invalidations, MemoryChanges } from '../../src/index.ts'
 import type { Mutation } from './mutations.ts'
@@ -12,12 +12,65 @@ export const VCPUS = 4
 /** Machine frames that are free for guests beside what is mapped at first: few, so that they are used again soon. */
 const SPARE = 6
 
-/** Machine memory for one interleaving after the other. */
+/** What interleavings have one after the other: machine memory and what is expensive to make. */
 export class Machine {
   readonly memory = MachineMemory.create({ bytes: 0x10_0000 })
   readonly counts = FrameCounts.create(this.memory)
   readonly history = new FrameHistory(this.memory)
-  readonly free = this.memory.frames.freeFrames
+  readonly p2m = P2m.create(this.memory, { counts: this.counts })
+  readonly dispatch: IoDispatch
+  /** Frames that are free between two interleavings. */
+  readonly free: number
+  /** Whose turn it is. */
+  world: World | null = null
+  readonly #pages: Uint8Array[] = []
+  #pagesUsed = 0
+
+  constructor() {
+    const { frames } = this.memory
+    // With tables that stay.
+    this.p2m.populate(FIRST_GFN, GFNS)
+    // Where all else is taken, a frame that is given back is the next to be given away.
+    while (frames.freeFrames > SPARE - 2) frames.allocate()
+    this.clear()
+    this.free = frames.freeFrames
+    this.dispatch = new IoDispatch({
+      vcpus: VCPUS,
+      onComplete: () => void this.world?.sendIdle(),
+      onFailure: ({ device, request, cause }) => {
+        if (this.world !== null) {
+          this.world.broken ??= new Broken(`device ${device} failed at ${request}: ${String(cause)}`)
+        }
+      },
+      invalidations: {
+        acknowledged: (server, epoch) => this.world?.invalidations.acknowledged(server, epoch),
+        serverChanged: (server) => this.world?.invalidations.serverChanged(server),
+      },
+      allocatePage: () => this.#page(),
+    })
+  }
+
+  /** A world's first frames are as new, and so are its servers' pages. */
+  begin(world: World): void {
+    this.world = world
+    this.history.freed.fill(0)
+    this.#pagesUsed = 0
+  }
+
+  /** Takes all RAM away. */
+  clear(): void {
+    const entry = new P2mEntry()
+    for (let gfn = FIRST_GFN; gfn < FIRST_GFN + GFNS; gfn++) {
+      this.p2m.lookup(gfn, entry)
+      if (entry.mfn >= 0) this.p2m.remove(gfn, entry.mfn)
+    }
+  }
+
+  #page(): { buffer: ArrayBuffer; byteOffset: number } {
+    const page = (this.#pages[this.#pagesUsed++] ??= new Uint8Array(4096))
+    page.fill(0)
+    return { buffer: page.buffer as ArrayBuffer, byteOffset: 0 }
+  }
 }
 
 /**
@@ -54,32 +107,22 @@ export class World {
   /** Whether caches keep references of their own to frames. */
   readonly #counted: boolean
   readonly #neighbours: number[] = []
-  readonly #reserve: number[] = []
 
   constructor(machine: Machine, rng: Rng, mutation: Mutation | null) {
     this.machine = machine
     this.rng = rng
-    const { memory, counts, history } = machine
-    this.p2m = P2m.create(memory, { counts })
+    const { counts, history } = machine
+    machine.begin(this)
+    this.p2m = machine.p2m
+    this.dispatch = machine.dispatch
     this.map = new MapWitness(this.p2m, history)
     this.#counted = rng.chance()
-    this.dispatch = new IoDispatch({
-      vcpus: VCPUS,
-      onComplete: () => void this.#sendIdle(),
-      onFailure: ({ device, request, cause }) => {
-        this.broken ??= new Broken(`device ${device} failed at ${request}: ${String(cause)}`)
-      },
-      invalidations: {
-        acknowledged: (server, epoch) => this.invalidations.acknowledged(server, epoch),
-        serverChanged: (server) => this.invalidations.serverChanged(server),
-      },
-    })
     this.invalidations = new Invalidations({
       p2m: this.p2m,
       dispatch: this.dispatch,
       vcpus: VCPUS,
       frames: counts,
-      sendIdle: () => this.#sendIdle(),
+      sendIdle: () => this.sendIdle(),
     })
     this.changes = new MemoryChanges(this.p2m, this.invalidations, {
       executing: () => this.isExecuting(),
@@ -97,14 +140,11 @@ export class World {
       exit: () => undefined,
     }
     mutation?.(this)
-    // Where all else is taken, a frame that is given back is the next to be given away.
     this.change('at first', () => this.p2m.populate(FIRST_GFN, GFNS - 2))
-    const { frames } = memory
-    while (frames.freeFrames > SPARE) this.#reserve.push(frames.allocate())
   }
 
   /** Notices of vCPUs that nobody runs, as in `Domain`. */
-  #sendIdle(): boolean {
+  sendIdle(): boolean {
     if (this.running) return false
     for (let vcpu = 0; vcpu < VCPUS; vcpu++) if (!this.busy[vcpu]) this.invalidations.resume(vcpu)
     return true
@@ -309,9 +349,8 @@ export class World {
     const { memory, free } = this.machine
     for (const party of this.parties.splice(0)) party.die()
     this.invalidations.close()
-    this.p2m.destroy()
+    this.machine.clear()
     for (const mfn of this.#neighbours.splice(0)) memory.frames.free(mfn)
-    for (const mfn of this.#reserve.splice(0)) memory.frames.free(mfn)
     if (memory.frames.freeFrames !== free) {
       throw new Broken(`${free - memory.frames.freeFrames} frames have not come back`)
     }

@@ -8,7 +8,7 @@ import { interleave } from '../interleavings/interleaving.ts'
 import { Machine } from '../interleavings/world.ts'
 
 /** Actions of a step. */
-export const ACTIONS = 60
+export const ACTIONS = 32
 
 let machine: Machine | undefined
 
