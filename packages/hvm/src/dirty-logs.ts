@@ -36,6 +36,22 @@ export class DirtyLogs {
     for (const log of this.#logs) log.mark(gfn, count)
   }
 
+  /**
+   * Somebody has written RAM who could not say so to this thread's vCPUs: what has been translated of it dies, and it is
+   * marked.
+   */
+  modified(gfn: number, count: number): void {
+    const { memory } = this.#p2m
+    const entry = this.#entry
+    for (let at = gfn; at < gfn + count;) {
+      this.#p2m.lookup(at, entry)
+      const rest = Math.min(2 ** entry.order - (at % 2 ** entry.order), gfn + count - at)
+      if (entry.mfn >= 0) memory.noteWrite(entry.mfn * FRAME, rest * FRAME)
+      at += rest
+    }
+    this.mark(gfn, count)
+  }
+
   /** As `P2m.translateWrite`, for a write that is about to be made: logged RAM is marked and may be written. */
   translateWrite(gpa: number): number {
     const p2m = this.#p2m

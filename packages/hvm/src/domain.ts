@@ -241,6 +241,7 @@ export class Domain {
       timer: (callback) => this.timers.create(callback),
       dma: this.guestMemory,
       openMemory: () => new MapCache({ memory: options.memory, map, references: frames }),
+      modifiedMemory: (gfn, count) => this.dirtyLogs.modified(gfn, count),
       interruptLine: (irq) => this.interrupts.line(irq),
       pciInterrupt: (device, pin) => this.pciInterrupt(device, pin),
       signalMsi: (address, data) => void this.interrupts.signalMsi(address, data),

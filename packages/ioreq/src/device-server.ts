@@ -1,3 +1,4 @@
+import type { DeviceMemory } from './device-memory.ts'
 import { DeviceSet, type DeviceHostState, type DevicePlatform, type DeviceSetOwner } from './device-set.ts'
 import type { DeviceModel, InterruptLine, Timer } from './device.ts'
 import { IoreqError } from './errors.ts'
@@ -29,6 +30,14 @@ export interface DeviceServerOptions {
   onMessage?(bytes: Uint8Array): void
   /** The wire of a PCI function's INTx pin, where the bridge that routes it is one of these models. */
   pciInterrupt?(device: number, pin: number): InterruptLine
+  /**
+   * Gives each model its own way to guest memory that lies within reach, such as a `MapCache` over a machine's shared
+   * memory in a Worker. What it has mapped delays the answers to INVALIDATE requests. Default: the hypervisor copies for
+   * the models, and they cannot map.
+   *
+   * @param modified - to be called for guest frames that the model has written, when its bytes are there
+   */
+  openMemory?(modified: (gfn: number, count: number) => void): DeviceMemory
 }
 
 class RemoteTimer implements Timer {
@@ -108,6 +117,11 @@ export class DeviceServer implements DeviceSetOwner {
   /** The model of this name, or undefined. */
   model(name: string): DeviceModel | undefined {
     return this.#set.model(name)
+  }
+
+  /** Ends all that the models have mapped: nobody serves any more. */
+  endMappings(): void {
+    this.#set.endMappings()
   }
 
   /** Whether a model has not answered yet. */
@@ -236,6 +250,7 @@ export class DeviceServer implements DeviceSetOwner {
 
   #platform(): DevicePlatform {
     const link = this.#link
+    const openMemory = this.#options.openMemory?.bind(this.#options)
     return {
       clock: { now: () => this.#clock() },
       timer: (callback) => {
@@ -245,6 +260,9 @@ export class DeviceServer implements DeviceSetOwner {
         return timer
       },
       dma: this.#dma(),
+      ...(openMemory && {
+        openMemory: () => openMemory((gfn, count) => link.send({ kind: 'modified', gfn, count })),
+      }),
       interruptLine: (irq) => this.#openLine((line) => ({ kind: 'openLine', line, irq })),
       pciInterrupt: (device, pin) =>
         this.#options.pciInterrupt?.(device, pin) ?? this.#openLine((line) => ({ kind: 'openPin', line, device, pin })),

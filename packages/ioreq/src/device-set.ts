@@ -44,6 +44,8 @@ export interface DevicePlatform {
    * and cannot map.
    */
   openMemory?(): DeviceMemory
+  /** A model that reaches guest memory by itself has written frames of it. */
+  modifiedMemory?(gfn: number, count: number): void
   interruptLine(irq: number): InterruptLine
   /** The wire of one function's INTx pin (1–4). Without it, functions have no wire. */
   pciInterrupt?(device: number, pin: number): InterruptLine

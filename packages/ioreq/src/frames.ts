@@ -97,6 +97,8 @@ export type EventFrame =
   | { readonly kind: 'dmaWrite'; readonly call: number; readonly gpa: number; readonly bytes: Uint8Array }
   /** Asks for an `invalidate` frame before each INVALIDATE request. */
   | { readonly kind: 'wantFrames' }
+  /** A model has written guest frames itself: what has been translated of them dies, and they count as written. */
+  | { readonly kind: 'modified'; readonly gfn: number; readonly count: number }
   | { readonly kind: 'powerOff' }
   | { readonly kind: 'resetMachine' }
   | { readonly kind: 'exit'; readonly code: number }
@@ -155,6 +157,7 @@ const LAYOUTS: Readonly<Record<Frame['kind'], Layout>> = {
   exit: [46, ['code', 'u32']],
   called: [47, ['call', 'u32'], ['error', 'text'], ['result', 'text']],
   wantFrames: [48],
+  modified: [49, ['gfn', 'f64'], ['count', 'f64']],
 }
 
 const BY_CODE: ReadonlyMap<number, { readonly kind: Frame['kind']; readonly layout: Layout }> = new Map(

@@ -291,6 +291,15 @@ export class RemoteServer implements IoreqTransport {
         if (frame.call !== 0) this.#send({ kind: 'dmaDone', call: frame.call, ok, bytes: new Uint8Array(0) })
         return
       }
+      case 'modified': {
+        const { gfn, count } = frame
+        if (
+          !(Number.isSafeInteger(gfn) && gfn >= 0 && count >= 1 && gfn + count <= MAX_GFN && Number.isInteger(count))
+        ) {
+          throw new IoreqError('ERR_PROTOCOL', `${count} frames from ${gfn} on were modified, which there cannot be`)
+        }
+        return platform.modifiedMemory?.(gfn, count)
+      }
       case 'powerOff':
         return platform.powerOff()
       case 'resetMachine':
@@ -352,5 +361,8 @@ export class RemoteServer implements IoreqTransport {
 
 /** Bytes of guest memory in one frame. */
 export const MAX_DMA_BYTES: number = 1 << 16
+
+/** Guest-physical addresses have at most 52 bits. */
+const MAX_GFN = 2 ** 40
 
 const NO_WIRE: InterruptLine = { set() {}, pulse() {} }

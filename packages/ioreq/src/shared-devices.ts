@@ -41,6 +41,7 @@ export async function serveSharedDevices(
     await loop.run()
   } finally {
     clearTimeout(alive)
+    loop.server.endMappings()
   }
 }
 

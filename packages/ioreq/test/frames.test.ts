@@ -50,6 +50,7 @@ const frame: fc.Arbitrary<Frame> = fc.oneof(
   fc.record({ kind: kind('dmaRead'), call: u32, gpa: f64, length: u32 }),
   fc.record({ kind: kind('dmaWrite'), call: u32, gpa: f64, bytes }),
   fc.record({ kind: fc.constantFrom('powerOff' as const, 'resetMachine' as const, 'wantFrames' as const) }),
+  fc.record({ kind: kind('modified'), gfn: f64, count: f64 }),
   fc.record({ kind: kind('exit'), code: u32 }),
   fc.record({ kind: kind('called'), call: u32, error: text, result: text }),
 )

@@ -164,6 +164,8 @@ export class HeldMapping implements WritableMapping {
         const ma = segment.ma + skip
         this.#owner.memory.u8.set(from.subarray(done, done + piece), ma)
         this.#owner.memory.noteWrite(ma, piece)
+        const gfn = Math.floor((segment.gpa + skip) / 4096)
+        this.#owner.map.dirtied?.(gfn, Math.floor((segment.gpa + skip + piece - 1) / 4096) - gfn + 1)
       }
       done += piece
     }

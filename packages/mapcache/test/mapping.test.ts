@@ -168,9 +168,10 @@ describe('writes', () => {
     const second = cache.mapForWriting(0x1_2000, 8)
     second.write(4, Uint8Array.of(1))
     expect(generation(0x12)).toBe((before[2] as number) + 1)
+    expect(guest.dirty.slice(1)).toEqual([[0x12, 1]])
     second.release()
     cache.write(0x1_1fff, Uint8Array.of(1, 2))
-    expect(guest.dirty.slice(2)).toEqual([[0x11, 2]])
+    expect(guest.dirty.slice(3)).toEqual([[0x11, 2]])
   })
 
   test('DMA into translated code is reported to whoever holds the code', () => {

@@ -42,6 +42,8 @@ export interface GuestOptions {
   readonly devices?: readonly DeviceModel[]
   readonly deviceDeadlineMs?: number
   readonly xen?: XenOptions
+  /** Workers can reach its memory. */
+  readonly shared?: boolean
 }
 
 /** A domain of 1 MiB with a program of its own. */
@@ -54,7 +56,10 @@ export class Guest {
   readonly failures: DeviceFailure[] = []
 
   constructor(build: (asm: Assembler) => void, options: GuestOptions = {}) {
-    this.memory = MachineMemory.create({ bytes: (8 << 20) + (options.vcpus ?? 1) * (512 << 10) })
+    this.memory = MachineMemory.create({
+      bytes: (8 << 20) + (options.vcpus ?? 1) * (512 << 10),
+      shared: options.shared ?? false,
+    })
     let seed = 1
     this.domain = new Domain({
       memory: this.memory,
