@@ -1,10 +1,12 @@
 /** The model checker behind `npm run -s soak -- p2m`, for a short while, and what it must not miss. */
 import { runSoak, type Soak } from '@retrap/tooling/soak'
 import { describe, expect, test } from 'vitest'
+import { DomainStage } from './interleavings/domain-stage.ts'
 import { interleave } from './interleavings/interleaving.ts'
-import { MUTATIONS, type Mutation } from './interleavings/mutations.ts'
-import { Machine } from './interleavings/world.ts'
-import { ACTIONS, soak } from './soak/p2m.soak.ts'
+import { DOMAIN_MUTATIONS, MUTATIONS, type Mutation } from './interleavings/mutations.ts'
+import type { Stage } from './interleavings/world.ts'
+import { LightStage } from './interleavings/light-stage.ts'
+import { ACTIONS, DOMAIN_ACTIONS, soak } from './soak/p2m.soak.ts'
 
 const SEED = 0x9216
 
@@ -14,24 +16,42 @@ test('no device model reaches RAM that has left, whatever happens in whatever or
   expect(result).toMatchObject({ steps: 1500, violations: 0 })
 }, 60_000)
 
-describe('the checker sees what it must not miss', () => {
-  /** Steps until the mechanism so changed is found to be wrong. */
-  async function stepsUntilFound(mutation: Mutation): Promise<{ steps: number; message: string }> {
-    const mutant: Soak = {
-      name: 'mutant',
-      step: async (rng) => void (await interleave(new Machine(), rng, ACTIONS, mutation)),
-    }
-    for (let from = 0; from < 400; from++) {
-      // oxlint-disable-next-line no-await-in-loop -- one after the other, until one fails
-      const { smallest } = await runSoak(mutant, { count: 1, seed: SEED, from, shrinkMs: 0 })
-      if (smallest !== undefined) return { steps: from + 1, message: smallest.message }
-    }
-    return { steps: Infinity, message: 'nothing' }
-  }
+test('nor where real vCPUs execute real hypercalls', async () => {
+  const stage = await DomainStage.make()
+  const step: Soak['step'] = async (rng) => void (await interleave(stage, rng, DOMAIN_ACTIONS))
+  const result = await runSoak({ name: 'domain', step }, { count: 100, seed: SEED, shrinkMs: 2000 })
+  expect(result.smallest).toBe(undefined)
+  expect(stage.domain.vcpus.every(({ counts }) => counts.hypercalls > 100)).toBe(true)
+}, 60_000)
 
+/** Steps until a mechanism that has been changed is found to be wrong. */
+async function stepsUntilFound(
+  stage: () => Stage | Promise<Stage>,
+  actions: number,
+  mutation: Mutation,
+): Promise<{ steps: number; message: string }> {
+  const step: Soak['step'] = async (rng) => void (await interleave(await stage(), rng, actions, mutation))
+  for (let from = 0; from < 400; from++) {
+    // oxlint-disable-next-line no-await-in-loop -- one after the other, until one fails
+    const { smallest } = await runSoak({ name: 'mutant', step }, { count: 1, seed: SEED, from, shrinkMs: 0 })
+    if (smallest !== undefined) return { steps: from + 1, message: smallest.message }
+  }
+  return { steps: Infinity, message: 'nothing' }
+}
+
+const SAYS = /reaches frame|still knows frame|stores to frame|already waits for mmio|mid|for ever/
+
+describe('the checker sees what it must not miss', () => {
   test.each(Object.keys(MUTATIONS))('%s', async (name) => {
-    const { steps, message } = await stepsUntilFound(MUTATIONS[name] as Mutation)
-    expect(message).toMatch(/reaches frame|still knows frame|stores to frame|already waits for mmio|for ever/)
+    const { steps, message } = await stepsUntilFound(() => new LightStage(), ACTIONS, MUTATIONS[name] as Mutation)
+    expect(message).toMatch(SAYS)
+    expect(steps).toBeLessThanOrEqual(400)
+  })
+
+  test.each(Object.keys(DOMAIN_MUTATIONS))('of a domain: %s', async (name) => {
+    const mutation = DOMAIN_MUTATIONS[name] as Mutation
+    const { steps, message } = await stepsUntilFound(() => DomainStage.make(), DOMAIN_ACTIONS, mutation)
+    expect(message).toMatch(SAYS)
     expect(steps).toBeLessThanOrEqual(400)
   })
 })

@@ -3,9 +3,8 @@ import { Emulator } from './emulator.ts'
 import { Host, Remote } from './hosts.ts'
 import type { Mutation } from './mutations.ts'
 import { baseOf, type Party } from './parties.ts'
-import { Processor } from './vcpu.ts'
 import { Broken } from './witness.ts'
-import { VCPUS, World, type Machine } from './world.ts'
+import { World, type Stage } from './world.ts'
 
 /** Rounds in which everybody does all that is asked of him, after which nobody may still wait. */
 const ROUNDS = 30
@@ -24,12 +23,12 @@ export interface Seen {
  * @throws Broken
  */
 export async function interleave(
-  machine: Machine,
+  stage: Stage,
   rng: Rng,
   actions: number,
   mutation: Mutation | null = null,
 ): Promise<Seen> {
-  const world = new World(machine, rng, mutation)
+  const world = new World(stage, rng, mutation)
   const cast = new Cast(world)
   const count = rng.between(1, 3)
   for (let i = 0; i < count; i++) cast.enter()
@@ -39,11 +38,12 @@ export async function interleave(
     for (let i = 0; i < 4 && text === undefined; i++) text = cast.act()
     await settled()
     if (text !== undefined) rng.note(`${world.at}`, text)
+    stage.look()
     world.check()
   }
-  await finish(world, cast)
+  await finish(world)
   const { deadlocks } = world
-  world.close()
+  await world.close()
   return { deadlocks }
 }
 
@@ -52,17 +52,21 @@ async function settled(): Promise<void> {
   for (let i = 0; i < 7; i++) await Promise.resolve()
 }
 
-async function finish(world: World, cast: Cast): Promise<void> {
-  world.running = true
+async function finish(world: World): Promise<void> {
+  const { stage } = world
+  stage.setRunning(true)
   for (let round = 0; round < ROUNDS; round++) {
-    for (const party of world.parties) party.finish()
+    const busy = world.parties.map((party) => party.finish()).includes(true)
     await settled()
-    for (const each of cast.processors) each.turn(true)
+    stage.rest()
     await settled()
     world.at++
+    stage.look()
     world.check()
+    if (!busy && world.waits === 0 && stage.waiting() === undefined && world.invalidations.unsettled === 0) break
   }
-  for (const { id, waits } of cast.processors) if (waits) throw new Broken(`vCPU ${id} waits for ever`)
+  const waiting = stage.waiting()
+  if (waiting !== undefined) throw new Broken(`${waiting} waits for ever`)
   if (world.waits > 0) throw new Broken(`${world.waits} of those who changed the map wait for ever`)
   const { unsettled } = world.invalidations
   if (unsettled > 0) throw new Broken(`${unsettled} runs of frames are kept for ever`)
@@ -70,13 +74,12 @@ async function finish(world: World, cast: Cast): Promise<void> {
 
 /** Everybody. */
 class Cast {
-  readonly processors: readonly Processor[]
   readonly #world: World
   #entered = 0
+  #running = true
 
   constructor(world: World) {
     this.#world = world
-    this.processors = Array.from({ length: VCPUS }, (_, id) => new Processor(world, id))
   }
 
   /** A server comes. */
@@ -104,9 +107,9 @@ class Cast {
 
   act(): string | undefined {
     const world = this.#world
-    const { rng, parties } = world
+    const { rng, parties, stage } = world
     const kind = rng.below(32)
-    if (kind < 12) return world.running ? rng.pick(this.processors).turn(false) : undefined
+    if (kind < 12) return stage.turn()
     if (kind < 25) return parties.length > 0 ? rng.pick(parties).act() : undefined
     switch (kind) {
       case 25:
@@ -116,11 +119,12 @@ class Cast {
       case 27:
         return rng.chance() ? this.#life() : undefined
       case 28:
-        return rng.chance(1, 4) ? rng.pick(this.processors).cancel() : undefined
+        return rng.chance(1, 4) ? stage.cancel() : undefined
       case 29:
         if (rng.chance(3, 4)) return undefined
-        world.running = !world.running
-        return world.running ? 'the domain runs' : 'the domain does not run'
+        this.#running = !this.#running
+        stage.setRunning(this.#running)
+        return this.#running ? 'the domain runs' : 'the domain does not run'
       default:
         return world.neighbour()
     }

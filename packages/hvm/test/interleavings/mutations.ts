@@ -1,4 +1,5 @@
 import { OUTSIDE } from '../../src/index.ts'
+import type { LightStage } from './light-stage.ts'
 import type { World } from './world.ts'
 
 /** Makes the mechanism wrong in a world where nothing has happened yet. */
@@ -42,13 +43,13 @@ export const MUTATIONS: Readonly<Record<string, Mutation>> = {
     }
   },
 
-  'a notice sent while a request is latched': ({ invalidations, busy }) => {
+  'a notice sent while a request is latched': ({ invalidations, stage }) => {
     const latched = invalidations.latched.bind(invalidations)
-    invalidations.latched = (vcpu) => busy[vcpu] !== true && latched(vcpu)
+    invalidations.latched = (vcpu) => (stage as LightStage).busy[vcpu] !== true && latched(vcpu)
   },
 
-  'a change from outside in the middle of an instruction': (world) => {
-    world.isExecuting = () => false
+  'a change from outside in the middle of an instruction': ({ stage }) => {
+    ;(stage as LightStage).isExecuting = () => false
   },
 
   'a change from outside that stops no vCPU': ({ invalidations }) => {
@@ -66,6 +67,33 @@ export const MUTATIONS: Readonly<Record<string, Mutation>> = {
     const raise = invalidations.raise.bind(invalidations)
     invalidations.raise = (gfn, mfn, count, writesOnly) => {
       if (!writesOnly) raise(gfn, mfn, count, writesOnly)
+    }
+  },
+}
+
+/** The same, where a run loop and real hypercalls are around the mechanism. */
+export const DOMAIN_MUTATIONS: Readonly<Record<string, Mutation>> = {
+  ...Object.fromEntries(
+    [
+      'one flag a domain',
+      'a notice that counts as acknowledged when it is sent',
+      'a change from outside that stops no vCPU',
+      'a server that comes later is not waited for',
+    ].map((name) => [name, MUTATIONS[name] as Mutation]),
+  ),
+
+  'a run loop that does not ask': ({ invalidations }) => {
+    invalidations.flagged = () => false
+  },
+
+  'a change from outside in the middle of an instruction': ({ changes, invalidations, p2m }) => {
+    changes.request = async (change) => {
+      const before = invalidations.enter(OUTSIDE)
+      try {
+        return { result: change(p2m), ticket: invalidations.ticket() }
+      } finally {
+        invalidations.leave(before)
+      }
     }
   },
 }

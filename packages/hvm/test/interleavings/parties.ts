@@ -44,15 +44,15 @@ export class Held {
 
   /** @param mapping - just made */
   add(mapping: AnyMapping, writable: boolean): void {
-    const { machine } = this.#world
+    const { stage } = this.#world
     const reaches: Reach[] = []
     for (const { bytes, gpa, length } of mapping.segments) {
-      if (!(bytes instanceof Uint8Array) || bytes.buffer !== machine.memory.buffer) continue
+      if (!(bytes instanceof Uint8Array) || bytes.buffer !== stage.memory.buffer) continue
       const first = bytes.byteOffset >>> 12
       const last = (bytes.byteOffset + length - 1) >>> 12
       for (let mfn = first; mfn <= last; mfn++) {
         const gfn = Math.floor(gpa / 4096) + mfn - first
-        reaches.push({ gfn, mfn, writable, freed: machine.history.freed[mfn] as number })
+        reaches.push({ gfn, mfn, writable, freed: stage.history.freed[mfn] as number })
       }
     }
     this.#mappings.push({ mapping, reaches })

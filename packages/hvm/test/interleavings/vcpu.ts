@@ -1,11 +1,13 @@
 import { createIoRequest, IO_RETRY, IOREQ_READ, IOREQ_TYPE_COPY, IOREQ_WRITE } from '@retrap/ioreq'
 import { BUFFERED } from './parties.ts'
 import { Broken, FIRST_GFN, GFNS, type Call } from './witness.ts'
+import type { LightStage } from './light-stage.ts'
 import type { World } from './world.ts'
 
 /** A processor as far as the map matters to it: `Domain` does the same with real ones. */
 export class Processor {
   readonly id: number
+  readonly #stage: LightStage
   readonly #world: World
   readonly #request = createIoRequest()
   /** What its hypercall in progress has changed so far. */
@@ -13,14 +15,15 @@ export class Processor {
   /** Parts of that hypercall that are still to be made. */
   #parts = 0
 
-  constructor(world: World, id: number) {
+  constructor(stage: LightStage, world: World, id: number) {
+    this.#stage = stage
     this.#world = world
     this.id = id
   }
 
   /** Whether it is in the middle of an instruction, or has a notice to send or to wait for. */
   get waits(): boolean {
-    return this.#world.busy[this.id] === true || this.#world.invalidations.flagged(this.id) || this.#parts > 0
+    return this.#stage.busy[this.id] === true || this.#world.invalidations.flagged(this.id) || this.#parts > 0
   }
 
   /**
@@ -30,12 +33,13 @@ export class Processor {
    */
   turn(idle: boolean): string | undefined {
     const world = this.#world
+    const { busy } = this.#stage
     const { id } = this
-    if (world.busy[id] === true) {
+    if (busy[id] === true) {
       // To ask is allowed at any time; with a request in the slot the answer is no.
       if (world.invalidations.resume(id) && world.invalidations.flagged(id)) throw new Broken(`vCPU ${id} goes on`)
       if (world.dispatch.takeResponse(id) === IO_RETRY) return undefined
-      world.busy[id] = false
+      busy[id] = false
     }
     if (world.invalidations.flagged(id) && !world.invalidations.resume(id)) return undefined
     if (this.#parts > 0) {
@@ -100,8 +104,8 @@ export class Processor {
     request.addressLo = gpa
     request.dataLo = data
     request.size = 4
-    const { dispatch, busy } = this.#world
-    busy[this.id] = dispatch.submit(this.id, request) === IO_RETRY
+    const { dispatch } = this.#world
+    this.#stage.busy[this.id] = dispatch.submit(this.id, request) === IO_RETRY
   }
 
   /** A store whose translation is known when a handler that it runs into asks for a change of the map. */
@@ -110,12 +114,12 @@ export class Processor {
     const gfn = FIRST_GFN + world.rng.below(GFNS)
     const mfn = world.map.mfnOf(gfn)
     const { text, make } = world.randomChange('a handler')
-    world.executing = true
+    this.#stage.executing = true
     const change = world.changes.request(() => world.fromOutside(make()))
     if (world.map.mfnOf(gfn) !== mfn) {
       throw new Broken(`vCPU ${this.id} stores to frame ${mfn}, which guest frame ${gfn} lost in mid-instruction`)
     }
-    world.executing = false
+    this.#stage.executing = false
     world.changes.stopped()
     change.catch((error: unknown) => (world.broken ??= error))
     return `vCPU ${this.id} is at guest frame ${gfn} when ${text}`
@@ -123,8 +127,8 @@ export class Processor {
 
   /** Reset, INIT or SIPI: nobody waits any more for what it has asked. */
   cancel(): string | undefined {
-    if (this.#world.busy[this.id] !== true) return undefined
-    this.#world.busy[this.id] = false
+    if (this.#stage.busy[this.id] !== true) return undefined
+    this.#stage.busy[this.id] = false
     this.#world.dispatch.cancel(this.id)
     return `vCPU ${this.id} is reset`
   }

@@ -6,6 +6,9 @@ import { INVALID_MFN, P2mEntry, P2mType, type P2m } from '@retrap/p2m'
 export const FIRST_GFN = 0x10
 export const GFNS = 8
 
+/** More than there are machine frames. */
+export const FRAMES = 0x1000
+
 /** What is not as it must be; its message says who reaches what. */
 export class Broken extends Error {}
 
@@ -78,21 +81,25 @@ export interface Holder {
   readonly reaches: Iterable<Reach>
 }
 
+/** A guest frame and what was there. */
+interface Place {
+  readonly gfn: number
+  readonly mfn: number
+}
+
 /** One call that changes the map, until it has returned to who made it. */
 export class Call {
   readonly by: string
   /** When it changed the map, in actions. */
   readonly at: number
   /** Guest frames that lost a machine frame; and that may not be written any more. */
-  readonly removed: readonly { readonly gfn: number; readonly mfn: number }[]
-  readonly readOnly: readonly { readonly gfn: number; readonly mfn: number }[]
+  readonly removed: Place[] = []
+  readonly readOnly: Place[] = []
   returned = false
 
-  constructor(by: string, at: number, removed: Call['removed'], readOnly: Call['readOnly']) {
+  constructor(by: string, at: number) {
     this.by = by
     this.at = at
-    this.removed = removed
-    this.readOnly = readOnly
   }
 }
 
@@ -103,46 +110,68 @@ export class MapWitness {
   readonly types = new Int32Array(GFNS)
   /** By guest frame, when the last change that has returned took its machine frame away. */
   readonly lost = new Float64Array(GFNS).fill(-1)
+  /** Whose call changes the map: asked where `change` has not said it. */
+  caller: (() => Call) | null = null
   readonly #p2m: P2m
   readonly #history: FrameHistory
   readonly #entry = new P2mEntry()
   /** Calls that have not returned. */
   readonly #open = new Set<Call>()
+  #call: Call | null = null
+  readonly #unsubscribe: () => void
 
   constructor(p2m: P2m, history: FrameHistory) {
     this.#p2m = p2m
     this.#history = history
+    this.#unsubscribe = p2m.onChange((gfn, count) => {
+      if (gfn < FIRST_GFN + GFNS && gfn + count > FIRST_GFN) this.#look()
+    })
+    this.#look()
+  }
+
+  close(): void {
+    this.#unsubscribe()
   }
 
   /** Makes a change, and says what it took away. */
   change(by: string, at: number, change: () => void): Call {
-    const mfns = this.mfns.slice()
-    const types = this.types.slice()
+    const call = new Call(by, at)
+    this.#call = call
     try {
       change()
     } finally {
-      this.#look()
+      this.#call = null
     }
-    const removed: Call['removed'][number][] = []
-    const readOnly: Call['removed'][number][] = []
-    for (let i = 0; i < GFNS; i++) {
-      const mfn = mfns[i] as number
-      if (mfn < 0) continue
-      if (mfn !== this.mfns[i]) removed.push({ gfn: FIRST_GFN + i, mfn })
-      else if (types[i] !== P2mType.RAM_RO && this.types[i] === P2mType.RAM_RO)
-        readOnly.push({ gfn: FIRST_GFN + i, mfn })
-    }
-    const call = new Call(by, at, removed, readOnly)
-    if (removed.length + readOnly.length > 0) this.#open.add(call)
     return call
   }
 
+  /** Compares the map with what it was, and marks the frames that have come with what they are. */
   #look(): void {
+    const { mfns, types } = this
     for (let i = 0; i < GFNS; i++) {
       const type = this.#p2m.lookup(FIRST_GFN + i, this.#entry)
-      this.mfns[i] = this.#entry.mfn === INVALID_MFN ? -1 : this.#entry.mfn
-      this.types[i] = type
+      const mfn = this.#entry.mfn === INVALID_MFN ? -1 : this.#entry.mfn
+      const old = mfns[i] as number
+      if (mfn === old && type === types[i]) continue
+      const place = { gfn: FIRST_GFN + i, mfn: old }
+      if (old >= 0 && mfn !== old) this.#note('removed', place)
+      else if (old >= 0 && type === P2mType.RAM_RO && types[i] !== P2mType.RAM_RO) this.#note('readOnly', place)
+      mfns[i] = mfn
+      types[i] = type
+      if (mfn >= 0 && mfn !== old) this.#p2m.memory.writeU32(mfn * 4096, this.markOf(mfn))
     }
+  }
+
+  #note(how: 'removed' | 'readOnly', place: Place): void {
+    const call = this.#call ?? this.caller?.()
+    if (call === undefined) return
+    call[how].push(place)
+    this.#open.add(call)
+  }
+
+  /** First word of a frame that belongs to the guest. */
+  markOf(mfn: number): number {
+    return ((this.#history.freed[mfn] as number) * FRAMES + mfn) >>> 0
   }
 
   /** A call has returned: from now on nobody may reach what it took away. */

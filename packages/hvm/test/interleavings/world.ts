@@ -1,76 +1,57 @@
-import { IoDispatch, type DevicePlatform } from '@retrap/ioreq'
+import type { DevicePlatform, IoDispatch } from '@retrap/ioreq'
 import { guestMapOf, MapCache } from '@retrap/mapcache'
-import { MachineMemory } from '@retrap/memory'
-import { FrameCounts, P2m, P2mEntry, P2mError, P2mType } from '@retrap/p2m'
+import type { MachineMemory } from '@retrap/memory'
+import { P2mError, P2mType, type FrameCounts, type P2m } from '@retrap/p2m'
 import type { Rng } from '@retrap/tooling/soak'
-import { Invalidations, MemoryChanges } from '../../src/index.ts'
+import type { Invalidations, MemoryChanges } from '../../src/index.ts'
 import type { Mutation } from './mutations.ts'
 import type { Party } from './parties.ts'
-import { Broken, type Call, FIRST_GFN, FrameHistory, GFNS, Grip, MapWitness, type Reach } from './witness.ts'
+import {
+  Broken,
+  type Call,
+  FIRST_GFN,
+  FRAMES,
+  type FrameHistory,
+  GFNS,
+  Grip,
+  MapWitness,
+  type Reach,
+} from './witness.ts'
 
 export const VCPUS = 4
 /** Machine frames that are free for guests beside what is mapped at first: few, so that they are used again soon. */
-const SPARE = 6
+export const SPARE = 6
 
-/** What interleavings have one after the other: machine memory and what is expensive to make. */
-export class Machine {
-  readonly memory = MachineMemory.create({ bytes: 0x10_0000 })
-  readonly counts = FrameCounts.create(this.memory)
-  readonly history = new FrameHistory(this.memory)
-  readonly p2m = P2m.create(this.memory, { counts: this.counts })
+/** Where interleavings take place, one after the other: a guest, and its processors. */
+export interface Stage {
+  readonly memory: MachineMemory
+  readonly counts: FrameCounts
+  readonly history: FrameHistory
+  readonly p2m: P2m
   readonly dispatch: IoDispatch
   /** Frames that are free between two interleavings. */
   readonly free: number
-  /** Whose turn it is. */
-  world: World | null = null
-  readonly #pages: Uint8Array[] = []
-  #pagesUsed = 0
-
-  constructor() {
-    const { frames } = this.memory
-    // With tables that stay.
-    this.p2m.populate(FIRST_GFN, GFNS)
-    // Where all else is taken, a frame that is given back is the next to be given away.
-    while (frames.freeFrames > SPARE - 2) frames.allocate()
-    this.clear()
-    this.free = frames.freeFrames
-    this.dispatch = new IoDispatch({
-      vcpus: VCPUS,
-      onComplete: () => void this.world?.sendIdle(),
-      onFailure: ({ device, request, cause }) => {
-        if (this.world !== null) {
-          this.world.broken ??= new Broken(`device ${device} failed at ${request}: ${String(cause)}`)
-        }
-      },
-      invalidations: {
-        acknowledged: (server, epoch) => this.world?.invalidations.acknowledged(server, epoch),
-        serverChanged: (server) => this.world?.invalidations.serverChanged(server),
-      },
-      allocatePage: () => this.#page(),
-    })
+  /** What is another one for each interleaving. */
+  begin(world: World): {
+    readonly invalidations: Invalidations
+    readonly changes: Pick<MemoryChanges, 'request' | 'stopped'>
   }
-
-  /** A world's first frames are as new, and so are its servers' pages. */
-  begin(world: World): void {
-    this.world = world
-    this.history.freed.fill(0)
-    this.#pagesUsed = 0
-  }
-
-  /** Takes all RAM away. */
-  clear(): void {
-    const entry = new P2mEntry()
-    for (let gfn = FIRST_GFN; gfn < FIRST_GFN + GFNS; gfn++) {
-      this.p2m.lookup(gfn, entry)
-      if (entry.mfn >= 0) this.p2m.remove(gfn, entry.mfn)
-    }
-  }
-
-  #page(): { buffer: ArrayBuffer; byteOffset: number } {
-    const page = (this.#pages[this.#pagesUsed++] ??= new Uint8Array(4096))
-    page.fill(0)
-    return { buffer: page.buffer as ArrayBuffer, byteOffset: 0 }
-  }
+  /** A processor has its turn. */
+  turn(): string | undefined
+  /** All of them have it, and begin nothing new. */
+  rest(): void
+  /** A processor is reset, where that can be. */
+  cancel(): string | undefined
+  /** The domain is run, or is not, from now on. */
+  setRunning(running: boolean): void
+  /** A change from outside has been made. */
+  changedFromOutside(call: Call): void
+  /** Looks which calls have returned. */
+  look(): void
+  /** Who has not come to an end, in words. */
+  waiting(): string | undefined
+  /** Takes all RAM away that interleavings change, and ends. */
+  end(): Promise<void>
 }
 
 /**
@@ -78,24 +59,18 @@ export class Machine {
  * What a processor does between two instructions, and when a toolstack may change the map, is as in `Domain`.
  */
 export class World {
-  readonly machine: Machine
+  readonly stage: Stage
   readonly rng: Rng
   readonly p2m: P2m
   readonly dispatch: IoDispatch
   readonly invalidations: Invalidations
-  readonly changes: MemoryChanges
+  readonly changes: Pick<MemoryChanges, 'request' | 'stopped'>
   readonly map: MapWitness
   readonly platform: DevicePlatform
   /** Device models' servers that are there. */
   readonly parties: Party[] = []
   /** Calls from outside that have not returned. */
   readonly outside = new Set<Call>()
-  /** A vCPU is in the middle of an instruction. */
-  executing = false
-  /** vCPUs are run. */
-  running = true
-  /** By vCPU: it waits for a device's answer, in the middle of an instruction. */
-  readonly busy: boolean[] = Array.from({ length: VCPUS }, () => false)
   /** Actions so far. */
   at = 0
   /** Waits that ended because they could not. */
@@ -108,26 +83,16 @@ export class World {
   readonly #counted: boolean
   readonly #neighbours: number[] = []
 
-  constructor(machine: Machine, rng: Rng, mutation: Mutation | null) {
-    this.machine = machine
+  constructor(stage: Stage, rng: Rng, mutation: Mutation | null) {
+    this.stage = stage
     this.rng = rng
-    const { counts, history } = machine
-    machine.begin(this)
-    this.p2m = machine.p2m
-    this.dispatch = machine.dispatch
-    this.map = new MapWitness(this.p2m, history)
+    this.p2m = stage.p2m
+    this.dispatch = stage.dispatch
+    this.map = new MapWitness(this.p2m, stage.history)
     this.#counted = rng.chance()
-    this.invalidations = new Invalidations({
-      p2m: this.p2m,
-      dispatch: this.dispatch,
-      vcpus: VCPUS,
-      frames: counts,
-      sendIdle: () => this.sendIdle(),
-    })
-    this.changes = new MemoryChanges(this.p2m, this.invalidations, {
-      executing: () => this.isExecuting(),
-      stop: () => undefined,
-    })
+    const { invalidations, changes } = stage.begin(this)
+    this.invalidations = invalidations
+    this.changes = changes
     const nothing = { set: () => undefined, pulse: () => undefined }
     this.platform = {
       clock: { now: () => this.at },
@@ -143,25 +108,13 @@ export class World {
     this.change('at first', () => this.p2m.populate(FIRST_GFN, GFNS - 2))
   }
 
-  /** Notices of vCPUs that nobody runs, as in `Domain`. */
-  sendIdle(): boolean {
-    if (this.running) return false
-    for (let vcpu = 0; vcpu < VCPUS; vcpu++) if (!this.busy[vcpu]) this.invalidations.resume(vcpu)
-    return true
-  }
-
-  /** Whether a vCPU is in the middle of an instruction, as far as a change of the map is concerned. */
-  isExecuting(): boolean {
-    return this.executing
-  }
-
   newGrip(): Grip {
-    return new Grip(this.machine.history, this.#counted ? this.machine.counts : null)
+    return new Grip(this.stage.history, this.#counted ? this.stage.counts : null)
   }
 
   openMemory(grip: Grip): MapCache {
     return new MapCache({
-      memory: this.machine.memory,
+      memory: this.stage.memory,
       map: guestMapOf(this.p2m),
       references: grip,
       // Buckets are given up now and then.
@@ -172,9 +125,9 @@ export class World {
 
   // ---- changes of the map ----
 
-  /** Makes a change, and marks the frames that have come. */
+  /** Makes a change. */
   change(by: string, change: () => void): Call {
-    const call = this.map.change(by, this.at, () => {
+    return this.map.change(by, this.at, () => {
       try {
         change()
       } catch (error) {
@@ -182,13 +135,6 @@ export class World {
         if (!(error instanceof P2mError && error.code === 'ERR_NO_MEMORY')) throw error
       }
     })
-    for (const mfn of this.map.mfns) if (mfn >= 0) this.machine.memory.writeU32(mfn * 4096, this.markOf(mfn))
-    return call
-  }
-
-  /** First word of a frame that belongs to the guest. */
-  markOf(mfn: number): number {
-    return ((this.machine.history.freed[mfn] as number) * 0x400 + mfn) >>> 0
   }
 
   /** A random change of one to three guest frames, as `memory_op` makes them, described. */
@@ -241,7 +187,7 @@ export class World {
 
   /** A frame that moves must not be given away while it is nowhere. */
   #keeping(mfn: number, move: () => void): void {
-    const { counts } = this.machine
+    const { counts } = this.stage
     counts.tryTake(mfn, 1)
     try {
       move()
@@ -260,6 +206,7 @@ export class World {
   /** A call from outside: it has returned at the latest when a vCPU goes on. */
   fromOutside(call: Call): Call {
     this.outside.add(call)
+    this.stage.changedFromOutside(call)
     return call
   }
 
@@ -310,7 +257,7 @@ export class World {
 
   /** Another guest takes a frame, or gives one back. */
   neighbour(): string {
-    const { memory } = this.machine
+    const { memory } = this.stage
     if (this.#neighbours.length > 0 && this.rng.chance()) {
       const mfn = this.#neighbours.splice(this.rng.below(this.#neighbours.length), 1)[0] as number
       memory.frames.free(mfn)
@@ -327,8 +274,8 @@ export class World {
 
   /** What a cache reads at a guest frame. @throws Broken if that is a frame it must not reach */
   checkRead(name: string, gfn: number, mark: number): void {
-    const mfn = mark % 0x400
-    const reach: Reach = { gfn, mfn, writable: false, freed: Math.floor(mark / 0x400) }
+    const mfn = mark % FRAMES
+    const reach: Reach = { gfn, mfn, writable: false, freed: Math.floor(mark / FRAMES) }
     if (mark === 0xdead_beef) throw new Broken(`${name} reads another guest's frame at guest frame ${gfn}`)
     const what = this.map.wrongReach(reach)
     if (what !== undefined) throw new Broken(`${name} ${what}`)
@@ -345,11 +292,11 @@ export class World {
   }
 
   /** Everything goes, and every frame must come back. */
-  close(): void {
-    const { memory, free } = this.machine
+  async close(): Promise<void> {
+    const { memory, free } = this.stage
     for (const party of this.parties.splice(0)) party.die()
-    this.invalidations.close()
-    this.machine.clear()
+    await this.stage.end()
+    this.map.close()
     for (const mfn of this.#neighbours.splice(0)) memory.frames.free(mfn)
     if (memory.frames.freeFrames !== free) {
       throw new Broken(`${free - memory.frames.freeFrames} frames have not come back`)

@@ -5,24 +5,32 @@
  */
 import type { Soak } from '@retrap/tooling/soak'
 import { interleave } from '../interleavings/interleaving.ts'
-import { Machine } from '../interleavings/world.ts'
+import { DomainStage } from '../interleavings/domain-stage.ts'
+import { LightStage } from '../interleavings/light-stage.ts'
 
 /** Actions of a step. */
 export const ACTIONS = 32
+/** The same with processors, which do more at a time. */
+export const DOMAIN_ACTIONS = 80
 
-let machine: Machine | undefined
+/** Of so many steps, one has real processors with real hypercalls. */
+const LIGHT = 128
+
+let light: LightStage | undefined
+let domain: DomainStage | undefined
 
 /** See the file's comment. */
 export const soak: Soak = {
   name: 'p2m',
   count: 1000,
-  async step(rng) {
-    machine ??= new Machine()
+  async step(rng, index) {
     try {
-      await interleave(machine, rng, ACTIONS)
+      if (index % LIGHT === LIGHT - 1) await interleave((domain ??= await DomainStage.make()), rng, DOMAIN_ACTIONS)
+      else await interleave((light ??= new LightStage()), rng, ACTIONS)
     } catch (error) {
       // What it has left behind is nobody's.
-      machine = undefined
+      light = undefined
+      domain = undefined
       throw error
     }
   },
