@@ -8,6 +8,7 @@ import {
   ebx,
   ecx,
   edx,
+  esi,
   qword,
   rbx,
   rcx,
@@ -118,6 +119,36 @@ describe('code that is written while it runs (SDM vol. 3A, "Handling Self- and C
       asm.align(64).bind(data).dd(0)
     })
     expect(pc.register('rax')).toBe(2000n)
+  })
+
+  test('one that crosses into a page whose own walk changes the first: alone, as it is single-stepped', () => {
+    const pc = new BareCpu()
+    const CROSSING = PAGE_TABLE + 0xffe
+    const ALIAS = 0x5_0000
+    pc.vector(1, HANDLER)
+    pc.program((asm) => asm.inc(edx).iretq(), HANDLER)
+    // Nothing but the walk of the second page of the alias has a bit to set: whatever else did would kill what is decoded.
+    for (let page = 0; page < 0x1ff; page++) pc.write64(PAGE_TABLE + 8 * page, BigInt(page * 0x1000 + 0x67))
+    pc.write64(PAGE_TABLE + 8 * (ALIAS >>> 12), BigInt(PAGE_TABLE + 0x67))
+    pc.write64(PAGE_TABLE + 8 * ((ALIAS >>> 12) + 1), BigInt(PAGE_TABLE + 0x1007))
+    // add eax, 5; ret
+    pc.load(CROSSING, [0x83, 0xc0, 0x05, 0xc3])
+    pc.program((asm) => {
+      asm.xor(eax, eax).xor(edx, edx).mov(esi, CROSSING).call(rsi)
+      asm
+        .mov(esi, ALIAS + 0xffe)
+        .push(0x102)
+        .popfq()
+        .call(rsi)
+        .push(2)
+        .popfq()
+        .hlt()
+    })
+    expect(pc.run().reason).toBe('hlt')
+    expect(pc.register('rax')).toBe(10n)
+    // CALL, ADD, RET, PUSH and POPFQ.
+    expect(pc.register('rdx')).toBe(5n)
+    expect(pc.read64(PAGE_TABLE + 8 * ((ALIAS >>> 12) + 1)) & 0x20n).toBe(0x20n)
   })
 })
 

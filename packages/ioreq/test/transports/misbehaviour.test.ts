@@ -21,6 +21,7 @@ import {
   type Frame,
 } from '../../src/index.ts'
 import { connectDevices, DeviceListener, startDeviceWorker, type SocketTransport } from '../../src/node/index.ts'
+import { SharedEnd } from '../../src/shared-memory.ts'
 import { makeMachine, STATUS } from '../machine.ts'
 import { contractModels, REGISTERS } from './models.ts'
 
@@ -120,6 +121,58 @@ describe('a server that shares its page, and scribbles into it', () => {
     transport.remote.post(new Uint8Array(100))
     bell()
     expect(typeof server.alive).toBe('boolean')
+  })
+})
+
+describe('what a server sends before its answer is received before it, however narrow the gap', () => {
+  const ways = [
+    { how: 'the event loop runs', patienceMs: 0 },
+    { how: 'the thread waits blocked', patienceMs: 1000 },
+  ]
+  test.each(
+    ways.flatMap((way) => [
+      { ...way, what: 'request' },
+      // What a model still writes to memory, it writes before it lets go of it.
+      { ...way, what: 'invalidation' },
+    ]),
+  )('$what: $how', ({ what, patienceMs }) => {
+    const order: string[] = []
+    const { dispatch, platform } = makeMachine(
+      { onComplete: () => order.push('complete') },
+      [],
+      {},
+      { signalMsi: () => void order.push('interrupt') },
+    )
+    const transport = new SharedTransport(dispatch, platform, { name: 'narrow', patienceMs })
+    const { server } = transport.remote
+    server.mapRange(XEN_DMOP_IO_RANGE_PORT, 0x100, 0x1ff)
+    server.setState(true)
+    const worker = new SharedEnd(transport.memory, 'devices', () => {})
+    const slot = server.slot(0)
+    const far = new IoreqPage(worker.page.buffer, worker.page.byteOffset).slot(0)
+    // The Worker sends an interrupt and answers at the very moment when the transport looks at the state: what it has
+    // fetched before that look is without the interrupt, and the state is that of the answer.
+    const plain = Object.getOwnPropertyDescriptor(Object.getPrototypeOf(slot), 'state') as Required<PropertyDescriptor>
+    let armed = patienceMs > 0
+    Object.defineProperty(slot, 'state', {
+      get: () => {
+        if (armed && far.state === STATE_IOREQ_READY) {
+          armed = false
+          far.accept(createIoRequest())
+          worker.send({ kind: 'msi', address: 0xfee0_0000, data: 0x40 })
+          far.answer(5, 0)
+        }
+        return plain.get.call(slot) as number
+      },
+      set: (value: number) => {
+        plain.set.call(slot, value)
+      },
+    })
+    const status = what === 'request' ? dispatch.submit(0, port) : dispatch.invalidate(0)
+    order.push(STATUS[status] as string)
+    armed = true
+    transport.pump()
+    expect(order).toEqual(patienceMs > 0 ? ['interrupt', 'done'] : ['retry', 'interrupt', 'complete'])
   })
 })
 

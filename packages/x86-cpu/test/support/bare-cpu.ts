@@ -77,6 +77,11 @@ export class BareHost implements CpuHost {
     this.memory = memory
     this.ramMa = ramMa
     const at = (gpa: number): number => (gpa >= 0 && gpa < RAM_BYTES ? ramMa + gpa : -1)
+    // Tables may be executed: what has been decoded of them dies.
+    const changed = (ma: number): true => {
+      if (memory.codeBits[ma >>> 12] !== 0) memory.noteWrite(ma, 1)
+      return true
+    }
     this.#tables = {
       read32: (gpa, into) => {
         if (at(gpa) < 0) return false
@@ -88,9 +93,9 @@ export class BareHost implements CpuHost {
         memory.readEntry(at(gpa), into)
         return true
       },
-      compareExchange32: (gpa, expect, value) => memory.compareExchange32(at(gpa), expect, value),
+      compareExchange32: (gpa, expect, value) => memory.compareExchange32(at(gpa), expect, value) && changed(at(gpa)),
       compareExchange64: (gpa, expectLo, expectHi, lo, hi) =>
-        memory.compareExchangeEntry(at(gpa), expectLo, expectHi, lo, hi),
+        memory.compareExchangeEntry(at(gpa), expectLo, expectHi, lo, hi) && changed(at(gpa)),
     }
   }
 
