@@ -62,6 +62,7 @@ test('20,000 instructions cannot tell that devices take their time and others ch
     for (const place of PLACES) expect(seen.forms(place), `${transport}, ${place}`).toBeGreaterThanOrEqual(floor[place])
     expect(seen.lost / seen.instructions).toBeLessThan(0.01)
     expect(seen.interrupts).toBeGreaterThan(50)
+    expect(seen.notices).toBeGreaterThan(1500)
     expect(seen.taskSwitches).toBeGreaterThan(2)
     for (const wait of WAITS) {
       for (const change of CHANGES) {
@@ -70,7 +71,7 @@ test('20,000 instructions cannot tell that devices take their time and others ch
       }
     }
   }
-}, 120_000)
+}, 240_000)
 
 test('no interrupt comes up while a form waits that may set IF', () => {
   // INT, SYSENTER and SYSCALL (as FMASK is here) write IF too, but only clear it.

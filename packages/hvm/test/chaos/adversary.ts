@@ -57,8 +57,10 @@ export class Adversary {
       this.#count('code')
     }
     const frames = rng.below(4)
-    for (let i = 0; i < frames && touched.length > 0; i++)
-      this.#remap(rng, touched[rng.below(touched.length)] as number)
+    this.#machine.quietly(() => {
+      for (let i = 0; i < frames && touched.length > 0; i++)
+        this.#remap(rng, touched[rng.below(touched.length)] as number)
+    })
   }
 
   /** A table entry is cleared, made to lead elsewhere, or turned into nonsense. */
@@ -133,10 +135,12 @@ export class Adversary {
     const { domain, firstFrame, memory } = this.#machine
     const frames = this.#frames
     const moved = frames.length > 0
-    for (const gfn of frames) {
-      if (gfn < RAM_BYTES / 0x1000) domain.p2m.insert(gfn, firstFrame + gfn, 0, P2mType.RAM_RW)
-      else domain.p2m.remove(gfn, domain.p2m.translate(gfn * 0x1000) / 0x1000)
-    }
+    this.#machine.quietly(() => {
+      for (const gfn of frames) {
+        if (gfn < RAM_BYTES / 0x1000) domain.p2m.insert(gfn, firstFrame + gfn, 0, P2mType.RAM_RW)
+        else domain.p2m.remove(gfn, domain.p2m.translate(gfn * 0x1000) / 0x1000)
+      }
+    })
     frames.length = 0
     const bytes = this.#bytes
     for (let i = bytes.length - 2; i >= 0; i -= 2) {

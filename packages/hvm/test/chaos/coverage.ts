@@ -30,6 +30,8 @@ export class Coverage {
   lost = 0
   /** Interrupts taken in the middle of a repeated instruction, or at its end. */
   interrupts = 0
+  /** Instructions after which device models had to let go of frames that had left the map. */
+  notices = 0
   /** Task switches that waited for a device. */
   taskSwitches = 0
 
@@ -72,7 +74,7 @@ export class Coverage {
     const cells = PLACES.map((place) => `${place} ${this.forms(place)}`)
     const rows = WAITS.map((wait) => `  ${wait}: ${CHANGES.map((c) => `${c} ${this.changes(wait, c)}`).join(', ')}`)
     return [
-      `${transport}: ${this.instructions} instructions (${this.lost} without comparison), ${this.replayed} replayed in ${this.passes} passes, ${this.interrupts} interrupts within repeated ones, ${this.taskSwitches} task switches`,
+      `${transport}: ${this.instructions} instructions (${this.lost} without comparison), ${this.replayed} replayed in ${this.passes} passes, ${this.interrupts} interrupts within repeated ones, ${this.taskSwitches} task switches, ${this.notices} notices of frames that left`,
       `  forms of ${this.offered} with ${cells.join(', ')}; without a device ${this.missing().length}`,
       `  changed while waiting for`,
       ...rows,

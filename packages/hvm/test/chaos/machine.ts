@@ -179,10 +179,27 @@ export class ChaosMachine {
    */
   interrupt(vector: number, count = 1): void {
     this.#more = count - 1
-    if (count === 0) return
+    if (count > 0) this.quietly(() => this.domain.interrupts.signalMsi(0xfee0_0000, vector))
+  }
+
+  /** Does what wakes a vCPU that waits for nothing in particular. */
+  quietly(action: () => void): void {
     const { woken } = this
-    this.domain.interrupts.signalMsi(0xfee0_0000, vector)
+    action()
     this.woken = woken
+  }
+
+  /**
+   * RAM has left the guest and come back: the vCPU does not go on before all device models have let go of it.
+   *
+   * @returns whether a notice was sent
+   */
+  async acknowledged(): Promise<boolean> {
+    const { invalidations } = this.domain
+    if (!invalidations.flagged(0)) return false
+    while (!invalidations.resume(0)) await this.settle()
+    if (invalidations.unsettled > 0) throw new Error(`${invalidations.unsettled} runs of frames are held`)
+    return true
   }
 
   /** Takes back an interrupt that has not been taken. */

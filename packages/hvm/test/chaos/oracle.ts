@@ -47,7 +47,7 @@ const S_TASK = S_SEGMENTS + 7 * SEG_BYTES + SEG_SELECTOR
 const LOST = 'lost'
 const HALTS = new Uint8Array(32).fill(0xf4)
 /** They may set IF, for a moment at least, or go where something does. */
-export const LETS_THROUGH: RegExp = /^(STI|POPF|IRET|SYSRET|SYSEXIT|JMP|CALL|RET)/
+export const LETS_THROUGH: RegExp = /^(STI|POPF|IRET|SYSRET|SYSEXIT|J|LOOP|CALL|RET)/
 const ABSOLUTE = WINDOW + 0x1ff8
 
 /** What is done to a machine's parts before a test that must fail. */
@@ -220,6 +220,7 @@ export class Oracle {
       machine.endInterrupts()
       writeCode(machine, start.code, HALTS.subarray(0, start.bytes.length))
     }
+    if (await wild.acknowledged()) coverage.notices++
     if (typeof wildExit === 'string') return wildExit
     // It has jumped into what is no code; where a budget ends is no part of the comparison. Nor is what follows where
     // that has overwritten its page tables: one TLB may have kept what the other has dropped.
@@ -284,6 +285,7 @@ export class Oracle {
       if (blocked++ > MOST_WAITS) {
         // What has been asked for is done before the next program begins, which would find it in its devices' log.
         await wild.settle()
+        cpu.cancel()
         return ASTRAY
       }
       coverage.passes++
