@@ -801,6 +801,27 @@ describe('reference/replay.md, "Test cases this implies"', () => {
     },
   )
 
+  test('LOCK ADD of an operand half RAM, half slow device: it is a read and a write of each half, and no more', async () => {
+    const device = new SlowDevice([0x2222])
+    const guest = pagedGuest((asm) => {
+      asm
+        .mov(edi, OTHER - 2)
+        .lock()
+        .add(dword(edi), imm32(0x0001_ffff))
+      leave(asm)
+    }, device)
+    write32(guest, PT_HIGH + 4, DEVICE | 7)
+    write32(guest, BUFFER_GPA + 0xffc, 0x1111_5555)
+    // Hardware would hold the bus for as long as the device takes; here nobody else has to wait. What another stores
+    // into the RAM half meanwhile is overwritten; the rest of the page is not touched.
+    device.between = (access) => {
+      if (access === 1) write32(guest, BUFFER_GPA + 0xffc, 0x7777_6666)
+    }
+    expect(await guest.run()).toEqual({ reason: 'debug-exit', code: 0 })
+    expect(device.seen).toEqual(['read 0/2', 'write 0/2=2224'])
+    expect(guest.read32(BUFFER_GPA + 0xffc)).toBe(0x1110_6666)
+  })
+
   test('Hypercall argument copy while log active: no entries used', async () => {
     const device = new SlowDevice([GOOD])
     const guest = pagedGuest((asm) => {
