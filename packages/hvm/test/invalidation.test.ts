@@ -396,6 +396,19 @@ describe('11: a mapping that is held during an invalidation', () => {
   })
 })
 
+describe('an emulator that never acknowledges', () => {
+  test.each(['crash', 'detach'] as const)('meets the deadline and the policy: %s', async (policy) => {
+    const guest = guestOf([(asm) => leave(asm.vmcall(), 5)], { policy, deviceDeadlineMs: 60 })
+    hypercalls(guest.domain, 0, remove(PAGE_A))
+    const mute = new Emulator(guest.domain, 'mute')
+    const exit = await guest.run()
+    expect(guest.failures.map(({ device, request }) => [device, request])).toEqual([['mute', 'invalidate']])
+    expect(String(guest.failures[0]?.cause)).toMatch(/no answer within 60 ms/)
+    if (policy === 'crash') expect(exit.reason).toBe('device-failure')
+    else expect([exit, mute.server.alive]).toEqual([{ reason: 'debug-exit', code: 5 }, false])
+  })
+})
+
 test('10: RAM removed and put back with another frame: nobody reaches the old one after the acknowledgement', async () => {
   const device = mapper()
   const guest = guestOf([(asm) => stay(mark(asm.vmcall(), 0))], { devices: [device.model] })
