@@ -23,7 +23,7 @@ const RETURN = 0x7c00
 const HLT = 0xf4
 const SLICE = 100_000
 /** More than any initialisation takes: one that does not return is a hang. */
-const LIMIT = 200_000_000
+const LIMIT = 50_000_000
 const DEVICE_DEADLINE_MS = 30_000
 
 /**

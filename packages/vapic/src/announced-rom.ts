@@ -89,6 +89,16 @@ export class AnnouncedRom {
     return within({ start: this.gpa, end: this.gpa + this.bytes }, gpa, bytes)
   }
 
+  /** Linear address of its first byte, where the guest maps it. */
+  get linear(): number {
+    return (this.structureLinear - (this.structureGpa - this.gpa)) >>> 0
+  }
+
+  /** Whether a linear address is in it, where the guest maps it. */
+  holdsLinear(address: number): boolean {
+    return this.structureLinear !== 0 && (address - this.linear) >>> 0 < this.bytes
+  }
+
   /** Rewrites the poll sites for this processor: none or both. @returns false if that does not fit */
   rewritePolls(): boolean {
     const host = this.#host
@@ -174,7 +184,7 @@ export class AnnouncedRom {
     const handlers: Handlers = this.#host.vcpuCount === 1 ? this.structure.up : this.structure.mp
     const { handler } = found.row
     const address = handler === 'get' ? (handlers.get[found.register] ?? 0) : handlers[handler]
-    const at = (address - (this.structureLinear - (this.structureGpa - this.gpa))) >>> 0
+    const at = (address - this.linear) >>> 0
     // ESP has no helper, and a helper outside the ROM is none.
     if (address === 0 || !within({ start: 0, end: this.bytes }, at, 1)) return 0
     return this.#callsItself(at) ? 0 : address

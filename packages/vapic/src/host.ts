@@ -49,8 +49,11 @@ export interface VapicHost {
    * Its value stays the same.
    */
   useRecord(vcpu: number, gpa: number | undefined): void
-  /** Which of these values there are in guest memory, in dwords at multiples of 4: return addresses on stacks. */
-  findWords(values: ReadonlySet<number>): Iterable<number>
+  /**
+   * The dwords at multiples of 4 in guest RAM whose values are from `first` to `last`, and where they are: return
+   * addresses on stacks are among them.
+   */
+  findWords(first: number, last: number): Iterable<{ readonly gpa: number; readonly value: number }>
   /** Lets pending interrupts be taken: a helper has asked. */
   pollInterrupts(vcpu: number): void
 }

@@ -263,23 +263,50 @@ export class VapicPatcher {
 
   /**
    * Puts every instruction back that still is what it was patched to, so that the guest can go where there is no patcher;
-   * from now on none is patched. When all are, the local APICs have the task priorities again and the patcher is
-   * inactive. Some may have to wait, for a vCPU that is about to call a helper: let the guest run, and ask again.
+   * from now on none is patched. When all are, and no helper is being executed any more, the local APICs have the task
+   * priorities again and the patcher is inactive. Until then let the guest run, and ask again.
    *
    * @param vcpu - through whose tables
-   * @returns how many could not be put back: their pages are not mapped now, hold other bytes, or are about to be returned
-   *   to
+   * @returns what is left: instructions whose pages are not mapped now, hold other bytes, or are about to be returned to,
+   *   and calls of helpers that have not returned
    */
   unpatch(vcpu: number): number {
-    if (this.state === VapicState.INACTIVE) return 0
+    const rom = this.#rom
+    if (rom === undefined) return 0
     return this.#whileStopped(() => {
       this.#leaving = true
-      const left = this.#sites.unpatch(vcpu)
+      const continuations = this.#continuations(rom)
+      let left = this.#sites.unpatch(vcpu, continuations)
+      for (const address of continuations) if (rom.holdsLinear(address)) left++
       if (left > 0) return left
       for (const record of this.#records.values()) this.#host.writePhysical(record + RECORD_ENABLED, Uint8Array.of(0))
       this.reset()
       return 0
     })
+  }
+
+  /**
+   * Where vCPUs are in patches and helpers, or will return to. What looks like a return address in memory is taken for
+   * one, but for what lies below a vCPU's stack pointer in the same page: that has been returned from.
+   */
+  #continuations(rom: AnnouncedRom): Set<number> {
+    const { calls } = this.#sites
+    const concerns = (address: number): boolean => calls.has(address) || rom.holdsLinear(address)
+    const found = new Set<number>()
+    const dead: { readonly first: number; readonly end: number }[] = []
+    for (let id = 0; id < this.#host.vcpuCount; id++) {
+      const { eip, esp } = this.#host.registers(id)
+      if (concerns(eip)) found.add(eip)
+      const top = this.#host.translate(id, esp)
+      if (top !== undefined) dead.push({ first: top - (top % PAGE), end: top })
+    }
+    const first = Math.min(rom.linear, ...calls)
+    const last = Math.max(rom.linear + rom.bytes, ...calls)
+    for (const { gpa, value } of this.#host.findWords(first, last)) {
+      if (!concerns(value) || rom.holds(gpa, 4)) continue
+      if (!dead.some((range) => gpa >= range.first && gpa < range.end)) found.add(value)
+    }
+    return found
   }
 
   /** A byte is written: the OUT before each helper, and after hibernation. */

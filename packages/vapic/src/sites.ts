@@ -60,23 +60,28 @@ export class PatchedSites {
   }
 
   /**
-   * Puts instructions back. One stays whose push has been executed and whose call has not: on a vCPU that stands there,
-   * or on one that will return there from an interrupt.
+   * Puts instructions back. One stays whose push has been executed and whose call has not: where that is the next
+   * instruction of a vCPU, or what it will return to from an interrupt.
    *
+   * @param continuations - linear addresses that vCPUs go on from, now or later
    * @returns how many are left
    */
-  unpatch(vcpu: number): number {
-    const host = this.#host
-    const between = new Set<number>()
-    for (const { address, patch } of this.#sites.values()) {
-      if (patch.length > CALL_BYTES) between.add((address + patch.length - CALL_BYTES) >>> 0)
-    }
-    const held = new Set(between.size === 0 ? [] : host.findWords(between))
-    for (let id = 0; id < host.vcpuCount; id++) held.add(host.registers(id).eip >>> 0)
+  unpatch(vcpu: number, continuations: ReadonlySet<number>): number {
     for (const { address, original, patch } of this.#sites.values()) {
-      const middle = patch.length > CALL_BYTES && held.has((address + patch.length - CALL_BYTES) >>> 0)
-      if (!middle && this.replace(vcpu, address, patch, original)) this.#sites.delete(address)
+      const held = patch.length > CALL_BYTES && continuations.has(callOf(address, patch))
+      if (!held && this.replace(vcpu, address, patch, original)) this.#sites.delete(address)
     }
     return this.#sites.size
   }
+
+  /** Addresses of the calls that come behind a push. */
+  get calls(): ReadonlySet<number> {
+    return new Set(
+      [...this.#sites.values()]
+        .filter(({ patch }) => patch.length > CALL_BYTES)
+        .map(({ address, patch }) => callOf(address, patch)),
+    )
+  }
 }
+
+const callOf = (address: number, patch: Uint8Array): number => (address + patch.length - CALL_BYTES) >>> 0

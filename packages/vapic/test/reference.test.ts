@@ -314,6 +314,23 @@ describe('un-patching', () => {
     expect(guest.patcher.unpatch(0)).toBe(0)
   })
 
+  test('waits for helpers: for a vCPU in one, and for what will return into one', () => {
+    const guest = pushed()
+    const [site] = guest.patcher.sites
+    const helper = KERNEL + ROM_GPA + 0x150
+    guest.registers = () => registers(helper)
+    expect(guest.patcher.unpatch(0)).toBe(1)
+    // The instructions are back by then.
+    expect(guest.patcher.sites).toEqual([])
+    expect([guest.patcher.state, guest.records.size]).toEqual([VapicState.ACTIVE, 1])
+    guest.registers = () => registers(site?.address ?? 0)
+    guest.write32(0x1_8000, helper + 7)
+    expect(guest.patcher.unpatch(0)).toBe(1)
+    guest.write32(0x1_8000, 0)
+    expect(guest.patcher.unpatch(0)).toBe(0)
+    expect([guest.patcher.state, guest.records.size]).toEqual([VapicState.INACTIVE, 0])
+  })
+
   test('gives the priority back to the local APIC, and leaves the guest alone from then on', () => {
     const guest = pushed()
     const { area } = guest

@@ -119,7 +119,7 @@ export class DomainVapic {
         }
       },
       useRecord: (vcpu, gpa) => this.#useRecord(vcpu, gpa),
-      findWords: (values) => this.#findWords(values),
+      findWords: (first, last) => this.#findWords(first, last),
       pollInterrupts: (vcpu) => this.#vcpu(vcpu).updateEvents(),
     }
   }
@@ -136,16 +136,16 @@ export class DomainVapic {
     apic.useRecord(record)
   }
 
-  *#findWords(values: ReadonlySet<number>): Iterable<number> {
+  *#findWords(low: number, high: number): Iterable<{ gpa: number; value: number }> {
     const { p2m, memory } = this.#domain
     const { u32 } = memory
-    for (const { mfn, order, rights } of p2m.leaves()) {
+    for (const { gfn, mfn, order, rights } of p2m.leaves()) {
       if ((rights & P2M_WRITE) === 0) continue
       const first = (mfn * PAGE) >>> 2
-      const last = first + ((PAGE << order) >>> 2)
-      for (let at = first; at < last; at++) {
-        const value = u32[at] as number
-        if (values.has(value)) yield value
+      const words = (PAGE << order) >>> 2
+      for (let i = 0; i < words; i++) {
+        const value = u32[first + i] as number
+        if (value >= low && value <= high) yield { gpa: gfn * PAGE + 4 * i, value }
       }
     }
   }

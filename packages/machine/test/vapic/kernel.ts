@@ -34,7 +34,7 @@ export const APIC = 0xfffe_0000
 export const TPR: number = APIC + 0x80
 /** The code that an interrupt, or the end, leaves to the harness by these ports. */
 export const EXIT_PORT = 0x501
-export const STORM_PORT = 0x5e0
+export const STORM_PORT = 0x2000
 /** What a processor that takes an exception ends the machine with. */
 export const EXIT_EXCEPTION = 0x7f
 

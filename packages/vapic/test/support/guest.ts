@@ -279,11 +279,11 @@ export class Guest implements VapicHost {
     else this.records.set(vcpu, gpa)
   }
 
-  *findWords(values: ReadonlySet<number>): Iterable<number> {
+  *findWords(first: number, last: number): Iterable<{ gpa: number; value: number }> {
     const { memory, ramMa } = this.board
-    for (let at = ramMa; at < ramMa + RAM_BYTES; at += 4) {
-      const value = memory.u32[at >>> 2] as number
-      if (values.has(value)) yield value
+    for (let gpa = 0; gpa < RAM_BYTES; gpa += 4) {
+      const value = memory.u32[(ramMa + gpa) >>> 2] as number
+      if (value >= first && value <= last) yield { gpa, value }
     }
   }
 

@@ -1,0 +1,282 @@
+/** The scenarios that the reference asks for, by number and name, on the whole machine. */
+import { DebugExit } from '@retrap/devices'
+import { al, dword, eax, ebx, ecx, edi, esi } from '@retrap/x86-assembler'
+import { describe, expect, test } from 'vitest'
+import type { PcVapicOptions } from '../../src/index.ts'
+import { everyForm } from './forms.ts'
+import { APIC, AT, KERNEL, linear, ODD_TPR } from './kernel.ts'
+import { stockRom } from './stock.ts'
+import { readLog, runKernel, stormKernel } from './storm.ts'
+import {
+  address,
+  addressOf,
+  bytesAt,
+  machineWith,
+  READ_EAX,
+  singleSteps,
+  sitesOf,
+  stepTo,
+  WRITE_EAX,
+  WRITE_ECX,
+} from './support.ts'
+
+const FINISHED = { reason: 'debug-exit', code: 1 }
+const roms: readonly (readonly [string, PcVapicOptions])[] = [
+  ['our ROM', {}],
+  ...(stockRom === undefined ? [] : [['the stock ROM', { rom: stockRom }] as const]),
+]
+if (stockRom === undefined) test.skip('the stock ROM (skipped: there is no apt to fetch it with)')
+
+test('1. Each row, each register, one and four CPUs: vapic.test.ts', async () => {
+  const { pc } = await runKernel(stormKernel(everyForm(1)), 1, { vapic: true })
+  // A1, A3, PUSH, C7; MOV to seven registers and from eight; the interrupt handler's, and further C7s.
+  const opcodes = new Set((pc.vapic?.patcher.sites ?? []).map(({ original }) => [...original.subarray(0, 2)].join()))
+  const forms = [...opcodes].filter((bytes) => !bytes.startsWith('161,') && !bytes.startsWith('163,'))
+  expect(forms.toSorted()).toEqual(
+    [
+      ...[0, 1, 2, 3, 4, 5, 6, 7].map((register) => `137,${5 | (register << 3)}`),
+      ...[0, 1, 2, 3, 5, 6, 7].map((register) => `139,${5 | (register << 3)}`),
+      '199,5',
+      '255,53',
+    ].toSorted(),
+  )
+  expect(opcodes.size).toBe(forms.length + 2)
+})
+
+test('2. Another register of the APIC, ESP 0, RIP outside the kernel: untouched', async () => {
+  const pc = await machineWith(({ asm, log }) => {
+    const low = asm.label()
+    const routine = asm.label()
+    for (let i = 0; i < 2; i++) {
+      asm.db(0xa3, 0x84, 0x00, 0xfe, 0xff).db(0xa1, 0x84, 0x00, 0xfe, 0xff)
+      asm.mov(ebx, low.plus(-KERNEL)).call(ebx)
+    }
+    asm
+      .mov(eax, 0x40)
+      .db(...WRITE_EAX)
+      .mov(eax, 0)
+    asm.db(...READ_EAX)
+    log()
+    asm.jmp(routine)
+    asm
+      .bind(low)
+      .db(0xc7, 0x05, ...address, 0x20, 0, 0, 0)
+      .ret()
+    asm.bind(routine)
+  })
+  expect(await pc.run({ timeoutMs: 20_000 })).toMatchObject(FINISHED)
+  expect(sitesOf(pc).map((line) => line.split(' ')[1])).toEqual(['a38000feff', 'a18000feff'])
+  expect(readLog(pc, 0)).toEqual([0x40])
+  // ESP 0 is in every storm; a patched push there would end the guest with a double fault.
+})
+
+describe.each(roms)('3. A patch across a page boundary, other CPUs executing those bytes: %s', (_name, vapic) => {
+  test('each gets its own priority, before, while and after it is patched', async () => {
+    const crossing = linear(AT.window) + 0xffc
+    const pc = await machineWith(
+      ({ asm, log }, cpu) => {
+        asm.mov(esi, 300)
+        const loop = asm.here()
+        asm
+          .mov(ecx, esi)
+          .and(ecx, 0x0f)
+          .or(ecx, (cpu + 1) << 4)
+        asm.mov(eax, crossing).call(eax)
+        asm.db(...READ_EAX).sub(eax, ecx)
+        const right = asm.label()
+        asm.jz(right)
+        log()
+        asm.bind(right).dec(esi).jnz(loop)
+      },
+      {
+        cpus: 4,
+        vapic,
+        kernelOptions: {
+          setup: ({ asm }) => {
+            const source = asm.label()
+            const over = asm.label()
+            asm.mov(esi, source).mov(edi, crossing).mov(ecx, 7).rep().movsb().jmp(over)
+            asm
+              .bind(source)
+              .db(...WRITE_ECX, 0xc3)
+              .bind(over)
+          },
+        },
+      },
+    )
+    expect(await pc.run({ timeoutMs: 20_000 })).toMatchObject(FINISHED)
+    expect([0, 1, 2, 3].map((cpu) => readLog(pc, cpu))).toEqual([[], [], [], []])
+    const site = pc.vapic?.patcher.sites.find(({ address: at }) => at === crossing)
+    // The two pages lie in frames that have changed places.
+    const bytes = [...bytesAt(pc, crossing + 0x1000, 4), ...bytesAt(pc, linear(AT.window), 2)]
+    expect(bytes).toEqual([...(site?.patch ?? [])])
+    expect(bytes.slice(0, 2)).toEqual([0x51, 0xe8])
+  })
+})
+
+describe.each(roms)('4. A read into EDI survives, patched or not: %s', (name, vapic) => {
+  test.each([1, 2])('%i processors', async (cpus) => {
+    const pc = await machineWith(
+      ({ asm, log }) => {
+        asm
+          .mov(eax, 0x35)
+          .db(...WRITE_EAX)
+          .mov(ecx, 20)
+        const loop = asm.here()
+        asm
+          .mov(edi, 0xdead)
+          .db(0x8b, 0x3d, ...address)
+          .mov(eax, edi)
+        log()
+        asm.dec(ecx).jnz(loop)
+      },
+      { cpus, vapic },
+    )
+    expect(await pc.run({ timeoutMs: 20_000 })).toMatchObject(FINISHED)
+    for (let cpu = 0; cpu < cpus; cpu++) expect(readLog(pc, cpu)).toEqual(new Array(20).fill(0x35))
+    const patched = sitesOf(pc).filter((line) => line.endsWith('8b3d8000feff'))
+    expect(patched.length).toBe(name === 'our ROM' || cpus === 1 ? cpus : 0)
+  })
+})
+
+test('5. ESP as a target is left alone: its reads are in every storm, and in no list of sites', async () => {
+  const { pc } = await runKernel(stormKernel(everyForm(1)), 1, { vapic: true })
+  expect(sitesOf(pc).filter((line) => line.endsWith('8b258000feff'))).toEqual([])
+})
+
+test('6. Looking backward finds the instruction, not what its address looks like', async () => {
+  const odd = [ODD_TPR & 255, (ODD_TPR >>> 8) & 255, (ODD_TPR >>> 16) & 255, ODD_TPR >>> 24]
+  const pc = await machineWith(
+    ({ asm, log }) => {
+      asm.mov(ecx, 3)
+      const loop = asm.here()
+      asm.db(0xc7, 0x05, ...odd, 0x80, 0, 0, 0).db(...READ_EAX)
+      log()
+      asm.dec(ecx).jnz(loop)
+    },
+    { vapic: { behind: true } },
+  )
+  expect(await pc.run({ timeoutMs: 20_000 })).toMatchObject(FINISHED)
+  expect(readLog(pc, 0)).toEqual([0x80, 0x80, 0x80])
+  expect(sitesOf(pc).map((line) => line.split(' ')[1])).toEqual(['c705800000a380000000', 'a18000feff'])
+})
+
+describe.each(roms)('7. An interrupt that comes while a helper runs is not lost: %s', (_name, vapic) => {
+  test.each([1, 2])('at each of its instructions, %i processors', async (cpus) => {
+    const pc = await machineWith(
+      ({ asm, log }, cpu) => {
+        if (cpu > 0) return
+        singleSteps(asm)
+        asm
+          .mov(ecx, 0x20)
+          .db(...WRITE_ECX)
+          .sti()
+          .nop()
+        const loop = asm.here()
+        // The host lets vector 55h come at one instruction or another from here on; it can be taken once this is done.
+        asm.mov(ecx, 0x80).nop()
+        asm.db(...WRITE_ECX).mov(ecx, 0x20)
+        asm.db(...WRITE_ECX)
+        asm.mov(eax, 0x77)
+        log()
+        asm.jmp(loop)
+      },
+      { cpus, vapic },
+    )
+    const boot = pc.domain.vcpus[0]
+    if (boot === undefined) throw new Error('no vCPU')
+    // Past the start of the others, and past the patching of the three sites.
+    while (readLog(pc, 0).length < 2) {
+      pc.domain.vcpus.forEach((vcpu) => {
+        if (vcpu.cpu.dormant) return
+        vcpu.cpu.run(50)
+        vcpu.vapic?.settle()
+      })
+    }
+    const [, high, low] = (pc.vapic?.patcher.sites ?? []).map(({ address: at }) => at)
+    if (high === undefined || low === undefined) throw new Error('not patched')
+    let moments = 0
+    for (let moment = 0; ; moment++) {
+      stepTo(pc, high, 1, 0)
+      const before = readLog(pc, 0).length
+      let steps = 0
+      for (; addressOf(pc) !== low + 6; steps++) {
+        if (steps === moment) boot.apic.accept(0x55, false)
+        if (steps === moment) boot.updateEvents()
+        boot.cpu.run(1)
+        boot.vapic?.settle()
+        if (readLog(pc, 0).length > before + 1) break
+      }
+      // The interrupt's handler may lie in between: on to the entry that follows.
+      while (readLog(pc, 0).at(-1) !== 0x77 || readLog(pc, 0).length === before) boot.cpu.run(1)
+      const seen = readLog(pc, 0).slice(before)
+      if (moment >= steps && seen.length === 1) break
+      moments++
+      expect([moment, seen.map((entry) => entry.toString(16))]).toEqual([moment, ['10000055', '77']])
+    }
+    expect(moments).toBeGreaterThan(20)
+  })
+})
+
+describe.each(roms)('8. %s', (_name, vapic) => {
+  test('nested in service, and pending not above the priority: no poll', async () => {
+    const polls: number[] = []
+    const pc = await machineWith(
+      ({ asm }) => {
+        // Patched first; then each write ends with an OUT that has the host look.
+        const write = (value: number): void => void asm.mov(ecx, value).call(routine)
+        const look = (): void => void asm.mov(al, 0).out(0xe0, al)
+        const self = (vector: number): void => void asm.mov(dword(APIC + 0x300), 0x4_4000 | vector)
+        const routine = asm.label()
+        const start = asm.label()
+        asm
+          .jmp(start)
+          .bind(routine)
+          .db(...WRITE_ECX)
+          .ret()
+          .bind(start)
+        write(0)
+        look()
+        // Nothing pending.
+        write(0x20)
+        look()
+        // 51h pending: not above 51h and 60h, above 50h and 20h.
+        self(0x51)
+        for (const value of [0x51, 0x60, 0x50, 0x20]) {
+          write(value)
+          look()
+        }
+        // In service 50h now, pending 52h.
+        asm.sti().nop().cli()
+        self(0x52)
+        for (const value of [0x00, 0x52, 0x60]) {
+          write(value)
+          look()
+        }
+        asm.mov(dword(APIC + 0xb0), 0)
+      },
+      {
+        vapic,
+        kernelOptions: {
+          // Leaves it in service.
+          interrupt: ({ asm }) => void asm.popad().db(0x83, 0xc4, 0x04).iretd(),
+        },
+        devices: [
+          {
+            name: 'looker',
+            attach: (context) =>
+              void context.mapPorts(0xe0, 1, {
+                read: () => 0,
+                write: () => void polls.push(pc.vapic?.patcher.counts.polls ?? -1),
+              }),
+          },
+          new DebugExit({ iobase: 0x501 }),
+        ],
+      },
+    )
+    expect(await pc.run({ timeoutMs: 20_000 })).toMatchObject(FINISHED)
+    // Full bytes are compared: 52h above 50h in service is polled for, and not delivered.
+    expect(polls.map((count, i) => count - (polls[i - 1] ?? 0))).toEqual([0, 0, 0, 0, 1, 1, 1, 0, 0])
+    expect(pc.statistics().interrupts).toBe(1)
+  })
+})
