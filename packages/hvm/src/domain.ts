@@ -21,7 +21,7 @@ import { guestMapOf, MapCache } from '@retrap/mapcache'
 import type { MachineMemory } from '@retrap/memory'
 import { FrameCounts, P2m } from '@retrap/p2m'
 import { X86Engine } from '@retrap/x86-cpu'
-import type { CpuModel, Exit } from '@retrap/x86-cpu'
+import type { CpuModel } from '@retrap/x86-cpu'
 import type { DomainClock } from './clock.ts'
 import { DirtyLogs } from './dirty-logs.ts'
 import { HvmError } from './errors.ts'
@@ -30,6 +30,8 @@ import { GuestMemory } from './guest-memory.ts'
 import { HvmVcpu, PHYSICAL_BITS } from './hvm-vcpu.ts'
 import { Invalidations, OUTSIDE, type WaitingParty } from './invalidation.ts'
 import { MemoryChanges, type MemoryChange } from './memory-change.ts'
+import { RunLoop } from './run-loop.ts'
+import type { Sleeper } from './run-loop.ts'
 import type { GuestShutdown } from './xen/shutdown.ts'
 import { XenGuest } from './xen/xen-guest.ts'
 import type { XenOptions } from './xen/xen-guest.ts'
@@ -59,7 +61,7 @@ export interface DomainOptions {
   readonly clock: DomainClock
   /** 32 random bits a call: RDRAND and RDSEED. */
   readonly random: () => number
-  /** Waits until `ms` milliseconds have passed or `wake` is called, and lets the event loop run. `Infinity`: until woken. */
+  /** How it waits. */
   readonly sleeper: Sleeper
   /** What a device model that breaks its contract leads to. */
   readonly policy?: FailurePolicy
@@ -91,24 +93,8 @@ export interface DomainServer {
   close(): void
 }
 
-/** How a domain waits; supplied by who knows the host. */
-export interface Sleeper {
-  sleep(ms: number): Promise<void>
-  wake(): void
-}
-
 /** The TSC and the local APIC timers count nanoseconds. */
 export const TSC_HZ = 1_000_000_000
-
-/** Instructions a vCPU runs before timers are looked at and the next one has its turn. */
-const TURN = 100_000
-/** The same where several take turns: what one asks of another, such as a TLB shootdown, waits for as many turns as there are. */
-const SHARED_TURN = 10_000
-const BLOCKED: Exit = { reason: 'blocked' }
-/** How long `settle` waits for an answer before it looks again by itself. */
-const SETTLE_LOOK_MS = 50
-/** Host time between two visits to the event loop. */
-const EVENT_LOOP_NS = 4_000_000
 
 /**
  * One guest: its memory map, vCPUs, interrupt controllers and device models, and the loop that runs them in turn.
@@ -158,18 +144,9 @@ export class Domain {
   readonly #sleeper: Sleeper
   readonly #servers: DomainServer[] = []
   readonly #memoryChanges: MemoryChanges
-  /** `run` is under way. */
-  #running = false
-  /** The vCPU that is executing now. */
-  #current: HvmVcpu | null = null
   /** Interrupt 13: an x87 exception with CR0.NE clear. */
   readonly #ferr: InterruptLine
-  #exit: DomainExit | null = null
-  #wokenWhileRunning = false
-  /** vCPUs that did something in their last turns. */
-  #busy = Infinity
-  /** Exits by kind. */
-  readonly exits: Record<string, number> = {}
+  readonly #loop: RunLoop
 
   constructor(options: DomainOptions) {
     this.memory = options.memory
@@ -215,11 +192,21 @@ export class Domain {
       sendIdle: () => this.#sendIdle(),
     })
     this.#memoryChanges = new MemoryChanges(this.p2m, this.invalidations, {
-      executing: () => this.#current !== null,
-      stop: () => this.#current?.cpu.stop(),
+      executing: () => this.#loop.current !== null,
+      stop: () => this.#loop.current?.cpu.stop(),
     })
     const vcpus: HvmVcpu[] = []
     this.vcpus = vcpus
+    this.#loop = new RunLoop({
+      vcpus,
+      clock: this.clock,
+      timers: this.timers,
+      servers: this.#servers,
+      sleeper: options.sleeper,
+      dispatch: this.dispatch,
+      invalidations: this.invalidations,
+      stopped: () => this.#memoryChanges.stopped(),
+    })
     this.interrupts = new InterruptFabric({
       cpus: options.vcpus,
       clock: { now: () => this.clock.now(), timer: (callback) => this.timers.create(callback) },
@@ -265,6 +252,7 @@ export class Domain {
       vcpus.push(new HvmVcpu(this, id, this.engine, model, this.interrupts.localApic(id)))
     }
     this.xen = options.xen === undefined ? null : new XenGuest(this, options.xen)
+    this.#loop.events = this.xen?.events ?? null
     this.#ferr = this.interrupts.line(13)
     this.#mapInterruptControllers()
     this.p2m.onChange(() => {
@@ -346,15 +334,12 @@ export class Domain {
 
   /** Ends `run` with this exit, the first one given. */
   stop(exit: DomainExit): void {
-    this.#exit ??= exit
-    for (const vcpu of this.vcpus) vcpu.cpu.stop()
-    this.wake()
+    this.#loop.stop(exit)
   }
 
   /** Something has happened that a waiting domain must look at. */
   wake(): void {
-    this.#wokenWhileRunning = true
-    this.#sleeper.wake()
+    this.#loop.wake()
   }
 
   /**
@@ -380,7 +365,7 @@ export class Domain {
 
   /** RAM has left the guest: who goes on, goes on through `resume`. */
   #raised(actor: number): void {
-    const current = this.#current
+    const { current } = this.#loop
     if (current !== null && (actor === OUTSIDE || actor === current.id)) current.cpu.stop()
     // Those that are halted have notices to send too.
     if (actor === OUTSIDE) this.wake()
@@ -388,36 +373,9 @@ export class Domain {
 
   /** Sends the notices of vCPUs that nobody runs; false while `run` does it. */
   #sendIdle(): boolean {
-    if (this.#running) return false
+    if (this.#loop.running) return false
     for (const vcpu of this.vcpus) if (!vcpu.cpu.busy) this.invalidations.resume(vcpu.id)
     return true
-  }
-
-  /** Before a flagged vCPU goes on: finishes what is in the middle, then has the notice sent and waits for its end. */
-  #mayGoOn(vcpu: HvmVcpu): boolean {
-    const { cpu } = vcpu
-    if (this.invalidations.waits(vcpu.id)) return false
-    if (cpu.busy) {
-      const before = cpu.retired
-      const exit = this.#settleVcpu(vcpu)
-      this.clock.advance(cpu.retired - before)
-      if (exit !== undefined) {
-        this.#handle(vcpu, exit)
-        return false
-      }
-    }
-    const may = this.invalidations.resume(vcpu.id)
-    if (!may && !this.dispatch.pending(vcpu.id)) this.wake()
-    return may
-  }
-
-  /** Goes on with what a vCPU is in the middle of; nobody else changes the map meanwhile. */
-  #settleVcpu(vcpu: HvmVcpu): Exit | undefined {
-    this.#current = vcpu
-    const exit = vcpu.cpu.settle()
-    this.#current = null
-    this.#memoryChanges.stopped()
-    return exit
   }
 
   /** FERR#. */
@@ -427,7 +385,7 @@ export class Domain {
 
   /** Power-on state of everything but memory. */
   reset(): void {
-    this.#exit = null
+    this.#loop.clear()
     this.#ferr.set(false)
     // First of all, so that a model's handler has been told before its model is reset.
     for (const vcpu of this.vcpus) vcpu.cancelRequest()
@@ -449,24 +407,10 @@ export class Domain {
    * @throws HvmError `ERR_PENDING` when it has passed: the domain is as it was, and can be run on or settled again
    */
   async settle(deadlineMs: number): Promise<void> {
-    const until = performance.now() + deadlineMs
-    for (;;) {
-      for (const server of this.#servers) server.pump?.()
-      const waiting: number[] = []
-      for (const vcpu of this.vcpus) {
-        const exit = this.invalidations.waits(vcpu.id) ? BLOCKED : this.#settleVcpu(vcpu)
-        if (exit?.reason === 'blocked') waiting.push(vcpu.id)
-        else if (exit !== undefined) this.#handle(vcpu, exit)
-        else if (!this.invalidations.resume(vcpu.id)) waiting.push(vcpu.id)
-      }
-      if (waiting.length === 0) return
-      const left = until - performance.now()
-      if (left <= 0) {
-        const who = waiting.length === 1 ? `vCPU ${waiting[0]} waits` : `vCPUs ${waiting.join(', ')} wait`
-        throw new HvmError('ERR_PENDING', `${who} for a device that has not answered within ${deadlineMs} ms`, waiting)
-      }
-      await this.#sleeper.sleep(Math.min(left, SETTLE_LOOK_MS))
-    }
+    const waiting = await this.#loop.finish(deadlineMs, true)
+    if (waiting.length === 0) return
+    const who = waiting.length === 1 ? `vCPU ${waiting[0]} waits` : `vCPUs ${waiting.join(', ')} wait`
+    throw new HvmError('ERR_PENDING', `${who} for a device that has not answered within ${deadlineMs} ms`, waiting)
   }
 
   /** Instructions retired by all vCPUs. */
@@ -478,96 +422,19 @@ export class Domain {
 
   /** Runs until the guest or its owner ends it. After `stopped` it can be run on. */
   async run(): Promise<DomainExit> {
-    this.#running = true
-    const exit = await this.#loop().finally(() => {
-      this.#running = false
-    })
-    if (exit.reason === 'stopped') this.#exit = null
+    const exit = await this.#loop.run()
+    if (exit.reason === 'stopped') this.#loop.clear()
     return exit
   }
 
-  async #loop(): Promise<DomainExit> {
-    let nextVisit = this.clock.now() + EVENT_LOOP_NS
-    let rounds = 0
-    for (;;) {
-      this.#wokenWhileRunning = false
-      this.timers.expire()
-      for (const server of this.#servers) {
-        server.pump?.()
-        // What the models make of a timer must not depend on how quick their thread is.
-        if (this.clock.deterministic && server.remote.unsettled) await server.remote.settle().catch(() => {})
-      }
-      let busy = 0
-      for (const vcpu of this.vcpus) {
-        if (this.#exit !== null) break
-        if (this.invalidations.flagged(vcpu.id) && !this.#mayGoOn(vcpu)) continue
-        if (this.xen?.events.mayRun(vcpu.id) === false) continue
-        if (!vcpu.dormant && this.#turn(vcpu)) busy++
-      }
-      this.#busy = busy
-      if (this.#exit !== null) return this.#exit
-      if (busy === 0 && !this.#wokenWhileRunning) {
-        await this.#idle()
-        nextVisit = this.clock.now() + EVENT_LOOP_NS
-      } else if (this.clock.deterministic ? ++rounds % 32 === 0 : this.clock.now() >= nextVisit) {
-        await this.#sleeper.sleep(0)
-        nextVisit = this.clock.now() + EVENT_LOOP_NS
-      }
-    }
+  /** Exits by kind. */
+  get exits(): Readonly<Record<string, number>> {
+    return this.#loop.exits
   }
 
   /** Whether a vCPU that waits should let another run: one that is busy, or may have something to do now. */
   get contended(): boolean {
-    return this.#busy > 1 || this.#wokenWhileRunning
-  }
-
-  /** @returns whether the vCPU did anything */
-  #turn(vcpu: HvmVcpu): boolean {
-    const { cpu } = vcpu
-    const before = cpu.retired
-    this.#current = vcpu
-    this.xen?.events.beforeTurn(vcpu.id)
-    const exit = cpu.run(this.vcpus.length > 1 ? SHARED_TURN : TURN)
-    this.#current = null
-    this.#memoryChanges.stopped()
-    vcpu.vapic?.settle()
-    const retired = cpu.retired - before
-    this.clock.advance(retired)
-    this.exits[exit.reason] = (this.exits[exit.reason] ?? 0) + 1
-    this.xen?.events.afterTurn(vcpu.id, exit.reason)
-    return this.#handle(vcpu, exit) || retired > 0
-  }
-
-  #handle(vcpu: HvmVcpu, exit: Exit): boolean {
-    switch (exit.reason) {
-      case 'budget':
-      case 'pause':
-        return true
-      case 'shutdown':
-        this.stop({ reason: 'triple-fault', vcpu: vcpu.id })
-        return false
-      case 'error':
-        this.stop({ reason: 'internal-error', vcpu: vcpu.id, error: exit.error })
-        return false
-      default:
-        // hlt, blocked, wait-for-sipi
-        return false
-    }
-  }
-
-  async #idle(): Promise<void> {
-    const deadline = this.timers.nextDeadlineNs
-    if (this.clock.deterministic && deadline !== Infinity && !this.#anyBlocked()) {
-      this.clock.skipTo(deadline)
-      await this.#sleeper.sleep(0)
-      return
-    }
-    const ms = deadline === Infinity ? Infinity : Math.max(0, (deadline - this.clock.now()) / 1e6)
-    await this.#sleeper.sleep(ms)
-  }
-
-  #anyBlocked(): boolean {
-    return this.vcpus.some((vcpu) => this.dispatch.pending(vcpu.id))
+    return this.#loop.contended
   }
 }
 

@@ -40,6 +40,7 @@ import { LoggedTables } from '@retrap/replay'
 import type { AccessLog } from '@retrap/replay'
 import { VAPIC_PORT } from '@retrap/vapic'
 import {
+  STATUS_ASK,
   STATUS_DONE,
   STATUS_FAULT,
   STATUS_RESTART,
@@ -280,7 +281,7 @@ export class HvmVcpu implements CpuHost {
       case IO_RETRY:
         return STATUS_RETRY
       case IO_LOG:
-        return STATUS_RESTART
+        return STATUS_ASK
       default:
         // The device broke its contract and the domain is to stop; until it does, the access reads as ones.
         this.cpu.stop()

@@ -392,7 +392,8 @@ describe('devices', () => {
     expect((await guest.run()).reason).toBe('debug-exit')
     expect(seen).toEqual(['read 0', 'read 4', 'write 4=261', 'read 0', 'read 4', 'read 8'])
     expect([0, 1, 2, 3].map((i) => guest.read32(RESULT + 4 * i))).toEqual([0x100, 0x100, 0x104, 0x108])
-    expect(guest.domain.exits['blocked']).toBeGreaterThanOrEqual(6)
+    // One for each request: the repeated instruction's elements are one.
+    expect(guest.domain.exits['blocked']).toBeGreaterThanOrEqual(4)
   })
 
   test('while one vCPU waits for a device, the other goes on', async () => {

@@ -95,6 +95,11 @@ class PendingAccess implements AccessRequest {
     this.vcpu = vcpu
   }
 
+  /** Nobody has asked for its signal, and nothing has been signalled: it does for another access as well. */
+  get unused(): boolean {
+    return this.#controller === null && !this.cancelled
+  }
+
   get signal(): CancelSignal {
     if (this.#controller === null) {
       this.#controller = new AbortController()
@@ -106,6 +111,75 @@ class PendingAccess implements AccessRequest {
   cancel(): void {
     this.cancelled = true
     this.#controller?.abort()
+  }
+}
+
+/**
+ * What serves the requests of one vCPU, one at a time: the access in progress, and how a model's promise ends it. Made
+ * once, so that a request makes nothing.
+ */
+class Service {
+  readonly vcpu: number
+  readonly #owner: DeviceSetOwner
+  /** The access in progress; null between requests. */
+  access: PendingAccess | null = null
+  #spare: PendingAccess | null = null
+  #region: ClaimedRegion | null = null
+  #read = false
+  readonly #late = (value: unknown): void => this.#end(value)
+  readonly #failed = (error: unknown): void => this.#fail(error)
+
+  constructor(vcpu: number, owner: DeviceSetOwner) {
+    this.vcpu = vcpu
+    this.#owner = owner
+  }
+
+  begin(): PendingAccess {
+    const access = this.#spare ?? new PendingAccess(this.vcpu)
+    this.access = access
+    return access
+  }
+
+  finish(): void {
+    const { access } = this
+    this.access = null
+    this.#spare = access !== null && access.unused ? access : null
+  }
+
+  /** The common case: one call of one handler. A model that answers at once ends the request at once. */
+  call(region: ClaimedRegion, offset: number, size: 1 | 2 | 4, direction: number, value: number): void {
+    const access = this.access!
+    this.#region = region
+    this.#read = direction === IOREQ_READ
+    let answer: unknown
+    try {
+      answer = this.#read
+        ? region.handler.read(offset, size, access)
+        : region.handler.write(offset, size, cut(value, size), access)
+    } catch (error) {
+      return this.#fail(error)
+    }
+    if (!isPromise(answer)) return this.#end(answer)
+    // A promise of another make may settle twice, and the second time is another access's.
+    const promise = answer instanceof Promise ? answer : Promise.resolve(answer)
+    promise.then(this.#late, this.#failed)
+  }
+
+  #end(value: unknown): void {
+    // Given up meanwhile.
+    if (this.access === null) return
+    if (this.#read && typeof value !== 'number') {
+      const what = `a read was answered with ${typeof value} ${String(value)}, not with a number`
+      return this.#fail(new IoreqError('ERR_DEVICE', what))
+    }
+    this.finish()
+    this.#owner.answer(this.vcpu, this.#read ? (value as number) >>> 0 : 0, 0)
+  }
+
+  #fail(error: unknown): void {
+    if (this.access === null) return
+    this.finish()
+    this.#owner.reject(this.vcpu, this.#region?.device ?? '', error)
   }
 }
 
@@ -122,8 +196,8 @@ export class DeviceSet {
   readonly #attached = new Map<string, Attached>()
   readonly #functions = new Map<number, PciConfigSpace>()
   readonly #functionOwners = new Map<number, string>()
-  /** The access that is being served for each vCPU. */
-  readonly #accesses: (PendingAccess | null)[] = []
+  /** By vCPU. */
+  readonly #services: Service[] = []
   readonly #word: Word64 = { lo: 0, hi: 0 }
   readonly #bytes = new Uint8Array(8)
   /** By vCPU, what its next INVALIDATE request is about, where that has been said. */
@@ -283,8 +357,8 @@ export class DeviceSet {
   /** Serves one request; the owner gets its answer at once or later. A vCPU has at most one at a time. */
   serve(vcpu: number, request: IoRequest): void {
     const { type, direction, count, size } = request
-    const access = new PendingAccess(vcpu)
-    this.#accesses[vcpu] = access
+    const service = (this.#services[vcpu] ??= new Service(vcpu, this.#owner))
+    const access = service.begin()
     if (type === IOREQ_TYPE_PCI_CONFIG) return this.#serveConfig(vcpu, access, request)
     if (type !== IOREQ_TYPE_PIO && type !== IOREQ_TYPE_COPY) return this.#serveNotice(vcpu, access, request)
     const address = request.addressHi * 2 ** 32 + request.addressLo
@@ -300,7 +374,7 @@ export class DeviceSet {
         size >= region.minimumAccess &&
         offset + size <= region.length
       ) {
-        return this.#serveOne(vcpu, access, region, offset, size as 1 | 2 | 4, direction, dataLo)
+        return service.call(region, offset, size as 1 | 2 | 4, direction, dataLo)
       }
       if (this.#allDirect(kind, address, size)) return this.#serveAtOnce(vcpu, access, kind, request, address)
     }
@@ -473,41 +547,6 @@ export class DeviceSet {
     }
   }
 
-  /** The common case, without a promise of our own: a model that answers at once ends the request at once. */
-  #serveOne(
-    vcpu: number,
-    access: PendingAccess,
-    region: ClaimedRegion,
-    offset: number,
-    size: 1 | 2 | 4,
-    direction: number,
-    value: number,
-  ): void {
-    let answer: unknown
-    try {
-      answer =
-        direction === IOREQ_READ
-          ? region.handler.read(offset, size, access)
-          : region.handler.write(offset, size, cut(value, size), access)
-    } catch (error) {
-      return this.#reject(vcpu, access, region.device, error)
-    }
-    if (!isPromise(answer)) return this.#answerValue(vcpu, access, region, direction, answer)
-    answer.then(
-      (late) => this.#answerValue(vcpu, access, region, direction, late),
-      (error: unknown) => this.#reject(vcpu, access, region.device, error),
-    )
-  }
-
-  #answerValue(vcpu: number, access: PendingAccess, region: ClaimedRegion, direction: number, answer: unknown): void {
-    if (direction !== IOREQ_READ) this.#answer(vcpu, access, 0, 0)
-    else if (typeof answer === 'number') this.#answer(vcpu, access, answer >>> 0, 0)
-    else {
-      const what = `a read was answered with ${typeof answer} ${String(answer)}, not with a number`
-      this.#reject(vcpu, access, region.device, new IoreqError('ERR_DEVICE', what))
-    }
-  }
-
   async #serveLater(
     access: PendingAccess,
     type: number,
@@ -564,32 +603,37 @@ export class DeviceSet {
   }
 
   #answer(vcpu: number, access: PendingAccess, lo: number, hi: number): void {
-    if (this.#accesses[vcpu] !== access) return
-    this.#accesses[vcpu] = null
+    const service = this.#services[vcpu]
+    if (service?.access !== access) return
+    service.finish()
     this.#owner.answer(vcpu, lo, hi)
   }
 
   #reject(vcpu: number, access: PendingAccess, device: string, error: unknown): void {
-    if (this.#accesses[vcpu] !== access) return
-    this.#accesses[vcpu] = null
+    const service = this.#services[vcpu]
+    if (service?.access !== access) return
+    service.finish()
     this.#owner.reject(vcpu, device, error)
   }
 
   /** The vCPU no longer wants its answer: aborts the handler's signal. */
   cancel(vcpu: number): void {
-    this.#accesses[vcpu]?.cancel()
+    this.#services[vcpu]?.access?.cancel()
   }
 
   /** Whether a handler has not answered yet. */
   get busy(): boolean {
-    for (const access of this.#accesses) if (access !== null && access !== undefined) return true
+    for (const service of this.#services) if (service !== undefined && service.access !== null) return true
     return false
   }
 
   /** Gives all requests up: their handlers are told, and what they answer goes nowhere. */
   abandon(): void {
-    for (const [vcpu, access] of this.#accesses.entries()) {
-      this.#accesses[vcpu] = null
+    for (const service of this.#services.splice(0)) {
+      if (service === undefined) continue
+      const { access } = service
+      // What its promise still says goes nowhere; the next request gets a service of its own.
+      service.access = null
       access?.cancel()
     }
   }

@@ -2,13 +2,28 @@ import type { RangeHandler, RegionOptions } from './device.ts'
 import { hex, IoreqError } from './errors.ts'
 import { ClaimedRegion, type RegionOwner } from './region.ts'
 
+/** What was found at an address, and where else the same would be found: `first` … `end` − 1. */
+class Found {
+  first = 0
+  end = 0
+  region: ClaimedRegion | null = null
+}
+
 /** The regions of one party: the in-process models, or the hypervisor itself. */
 export class RegionTable implements RegionOwner {
   readonly regions: ClaimedRegion[] = []
   readonly #onChange: (kind: 'port' | 'mmio') => void
+  readonly #port = new Found()
+  readonly #mmio = new Found()
 
   constructor(onChange: (kind: 'port' | 'mmio') => void) {
     this.#onChange = onChange
+  }
+
+  #changed(kind: 'port' | 'mmio'): void {
+    const found = kind === 'port' ? this.#port : this.#mmio
+    found.end = found.first
+    this.#onChange(kind)
   }
 
   /**
@@ -28,7 +43,7 @@ export class RegionTable implements RegionOwner {
     const region = new ClaimedRegion(this, device, kind, base, length, handler, direct, options)
     if (region.enabled) this.checkClaim(region, base)
     this.regions.push(region)
-    if (region.enabled) this.#onChange(kind)
+    if (region.enabled) this.#changed(kind)
     return region
   }
 
@@ -47,31 +62,39 @@ export class RegionTable implements RegionOwner {
   }
 
   claimChanged(region: ClaimedRegion): void {
-    this.#onChange(region.kind)
+    this.#changed(region.kind)
   }
 
   claimDropped(region: ClaimedRegion): void {
     const at = this.regions.indexOf(region)
     if (at < 0) return
     this.regions.splice(at, 1)
-    this.#onChange(region.kind)
+    this.#changed(region.kind)
   }
 
   /** The enabled region of highest priority that holds `address`, or null. */
   regionAt(kind: 'port' | 'mmio', address: number): ClaimedRegion | null {
-    let found: ClaimedRegion | null = null
+    const last = kind === 'port' ? this.#port : this.#mmio
+    if (address < last.first || address >= last.end) this.#find(last, kind, address)
+    return last.region
+  }
+
+  #find(found: Found, kind: 'port' | 'mmio', address: number): void {
+    found.region = null
+    found.first = 0
+    found.end = Infinity
     for (const region of this.regions) {
-      if (
-        region.enabled &&
-        region.kind === kind &&
-        address >= region.base &&
-        address < region.base + region.length &&
-        (found === null || region.priority > found.priority)
-      ) {
-        found = region
+      if (!region.enabled || region.kind !== kind) continue
+      const { base } = region
+      const end = base + region.length
+      if (address < base) found.end = Math.min(found.end, base)
+      else if (address >= end) found.first = Math.max(found.first, end)
+      else {
+        found.first = Math.max(found.first, base)
+        found.end = Math.min(found.end, end)
+        if (found.region === null || region.priority > found.region.priority) found.region = region
       }
     }
-    return found
   }
 
   /** Enabled regions of a kind, lowest priority first. */

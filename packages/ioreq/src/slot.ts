@@ -35,16 +35,18 @@ const ALL_BUT_PAD = 0xffff_0000
  * The word with `state` is the synchronisation point of both sides. JavaScript's atomics only order accesses to the
  * same byte range, so every access to that word is a 32-bit atomic one, by both sides, and a state change is a
  * compare-exchange that keeps type, direction, df and padding. The other fields are plain: they are written before
- * the state that hands them over and read after it.
+ * the state that hands them over and read after it. In memory of one thread plain accesses are as good.
  */
 export class IoreqSlot {
   /** The words of the page, and where this slot's begin. */
   readonly words: Int32Array
   readonly base: number
+  readonly #shared: boolean
 
   constructor(words: Int32Array, base: number) {
     this.words = words
     this.base = base
+    this.#shared = words.buffer instanceof SharedArrayBuffer
   }
 
   #get(index: number): number {
@@ -54,13 +56,21 @@ export class IoreqSlot {
     this.words[this.base + index] = value
   }
   #flags(): number {
-    return Atomics.load(this.words, this.base + FLAGS)
+    const at = this.base + FLAGS
+    return this.#shared ? Atomics.load(this.words, at) : this.words[at]!
+  }
+  /** Stores `value` if the word is still `old`; returns what it was. */
+  #exchangeFlags(old: number, value: number): number {
+    const at = this.base + FLAGS
+    if (this.#shared) return Atomics.compareExchange(this.words, at, old, value)
+    const seen = this.words[at]!
+    if (seen === old) this.words[at] = value
+    return seen
   }
   #setFlagBits(mask: number, bits: number): void {
-    const at = this.base + FLAGS
-    let old = Atomics.load(this.words, at)
+    let old = this.#flags()
     for (;;) {
-      const seen = Atomics.compareExchange(this.words, at, old, (old & ~mask) | (bits & mask))
+      const seen = this.#exchangeFlags(old, (old & ~mask) | (bits & mask))
       if (seen === old) return
       old = seen
     }
@@ -144,11 +154,10 @@ export class IoreqSlot {
 
   /** Moves the state from `from` to `to`; false, with nothing changed, if it was something else. */
   updateState(from: number, to: number): boolean {
-    const at = this.base + FLAGS
-    let old = Atomics.load(this.words, at)
+    let old = this.#flags()
     for (;;) {
       if ((old & STATE_MASK) >>> STATE_SHIFT !== from) return false
-      const seen = Atomics.compareExchange(this.words, at, old, (old & ~STATE_MASK) | (to << STATE_SHIFT))
+      const seen = this.#exchangeFlags(old, (old & ~STATE_MASK) | (to << STATE_SHIFT))
       if (seen === old) return true
       old = seen
     }
@@ -160,8 +169,7 @@ export class IoreqSlot {
    * @throws IoreqError `ERR_BUSY` unless the state is NONE
    */
   publish(request: IoRequest): void {
-    const at = this.base + FLAGS
-    let old = Atomics.load(this.words, at)
+    let old = this.#flags()
     const state = (old & STATE_MASK) >>> STATE_SHIFT
     if (state !== STATE_IOREQ_NONE) {
       throw new IoreqError('ERR_BUSY', `request slot is in state ${state}, not NONE, as a request is published`)
@@ -180,7 +188,7 @@ export class IoreqSlot {
       (request.type << TYPE_SHIFT)
     // The word that says READY is written last, and in one piece. Its low 16 bits are padding that is not ours to change.
     for (;;) {
-      const seen = Atomics.compareExchange(this.words, at, old, (old & ~ALL_BUT_PAD) | flags)
+      const seen = this.#exchangeFlags(old, (old & ~ALL_BUT_PAD) | flags)
       if (seen === old) return
       old = seen
     }
@@ -188,12 +196,11 @@ export class IoreqSlot {
 
   /** The server's side: takes a READY request into `into`; false if there is none. */
   accept(into: IoRequest): boolean {
-    const at = this.base + FLAGS
-    const old = Atomics.load(this.words, at)
+    const old = this.#flags()
     if ((old & STATE_MASK) >>> STATE_SHIFT !== STATE_IOREQ_READY) return false
     this.readInto(into)
     const taken = (old & ~STATE_MASK) | (STATE_IOREQ_INPROCESS << STATE_SHIFT)
-    if (Atomics.compareExchange(this.words, at, old, taken) === old) return true
+    if (this.#exchangeFlags(old, taken) === old) return true
     return this.updateState(STATE_IOREQ_READY, STATE_IOREQ_INPROCESS)
   }
 

@@ -56,7 +56,7 @@ export class HostSleeper implements Sleeper {
 export function laterTurn(): (callback: () => void) => void {
   const yielded = makeYield()
   const waiting: (() => void)[] = []
-  // One at a time: where a message channel is the means, it remembers one callback.
+  // One a turn, whatever the means.
   const next = (): void => {
     const callback = waiting.shift()
     if (waiting.length > 0) yielded(next)
@@ -74,10 +74,10 @@ function makeYield(): (callback: () => void) => void {
   if (setImmediate !== undefined) return (callback) => void setImmediate(callback)
   if (MessageChannel === undefined) return (callback) => void host.setTimeout(callback, 0)
   const channel = new MessageChannel()
-  let next: (() => void) | null = null
-  channel.port1.onmessage = () => next?.()
+  const waiting: (() => void)[] = []
+  channel.port1.onmessage = () => waiting.shift()?.()
   return (callback) => {
-    next = callback
+    waiting.push(callback)
     channel.port2.postMessage(null)
   }
 }

@@ -95,6 +95,21 @@ export class AccessLog {
     this.#w[H_PASS] = 1
   }
 
+  /**
+   * Starts an instruction that a device has been asked for before anything else: `begin`, and its first access recorded
+   * as one that waits.
+   *
+   * @param kind - `PORT_READ` … `MMIO_WRITE`
+   * @param dataLo - of a write: its data
+   */
+  beginWaiting(kind: number, lo: number, hi: number, size: number, tag: number, dataLo: number, dataHi: number): void {
+    this.begin()
+    const index = this.#store.append(kind, lo, hi, size, tag)
+    this.#store.setData(index, dataLo, dataHi)
+    this.#w[H_CURSOR] = index + 1
+    this.wait(index)
+  }
+
   /** Starts the next pass of the same instruction: from the first access, with all records kept. */
   restart(): void {
     if (!this.active) throw new ReplayError('ERR_STATE', 'restart without an instruction')

@@ -28,7 +28,8 @@ import {
 export class LogStore {
   readonly words: Int32Array
   readonly bytes: Uint8Array
-  readonly #data: DataView
+  /** The same as `bytes`, as words. */
+  readonly #data: Int32Array
 
   /** @throws ReplayError `ERR_STORAGE` */
   constructor(storage: ArrayBuffer | SharedArrayBuffer, byteOffset: number) {
@@ -37,12 +38,13 @@ export class LogStore {
     }
     this.words = new Int32Array(storage, byteOffset, DATA_BYTE / 4)
     this.bytes = new Uint8Array(storage, byteOffset + DATA_BYTE, LOG_DATA_BYTES)
-    this.#data = new DataView(storage, byteOffset + DATA_BYTE, LOG_DATA_BYTES)
+    this.#data = new Int32Array(storage, byteOffset + DATA_BYTE, LOG_DATA_BYTES / 4)
   }
 
   /** Forgets every record. */
   reset(): void {
-    this.words.fill(0, 0, HEADER_WORDS)
+    const w = this.words
+    for (let i = 0; i < HEADER_WORDS; i++) w[i] = 0
   }
 
   /** A field of a record. @throws ReplayError `ERR_STATE` if there is no such record */
@@ -75,25 +77,26 @@ export class LogStore {
     w[at(entry, E_DIED)] = 0
     w[at(entry, E_NEXT)] = -1
     w[at(entry, E_USED)] = 0
-    for (let i = data; i < data + room; i++) this.bytes[i] = 0
+    for (let i = data >>> 2; i < (data + room) >>> 2; i++) this.#data[i] = 0
     w[H_DATA_USED] = data + room
     w[H_COUNT] = entry + 1
     return entry
   }
 
   dataLo(index: number): number {
-    return this.#data.getUint32(this.field(index, E_DATA), true)
+    return (this.#data[this.field(index, E_DATA) >>> 2] as number) >>> 0
   }
 
   dataHi(index: number): number {
-    return this.field(index, E_SIZE) > 4 ? this.#data.getUint32(this.field(index, E_DATA) + 4, true) : 0
+    if (this.field(index, E_SIZE) <= 4) return 0
+    return (this.#data[(this.field(index, E_DATA) >>> 2) + 1] as number) >>> 0
   }
 
   /** Sets the data of a record of up to 8 bytes; bits beyond its size become zero. */
   setData(index: number, lo: number, hi: number): void {
-    const offset = this.field(index, E_DATA)
-    this.#data.setUint32(offset, lo, true)
-    this.#data.setUint32(offset + 4, hi, true)
-    for (let i = this.field(index, E_SIZE); i < 8; i++) this.bytes[offset + i] = 0
+    const word = this.field(index, E_DATA) >>> 2
+    const size = this.field(index, E_SIZE)
+    this.#data[word] = size < 4 ? lo & ((1 << (8 * size)) - 1) : lo
+    this.#data[word + 1] = size <= 4 ? 0 : size < 8 ? hi & ((1 << (8 * (size - 4))) - 1) : hi
   }
 }

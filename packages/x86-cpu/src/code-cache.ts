@@ -286,7 +286,8 @@ export class CodeCache {
   }
 
   #clear(at: number): void {
-    this.#memory.u32.fill(0, at >>> 2, (at + R_IMM + 8) >>> 2)
+    const { u32 } = this.#memory
+    for (let i = at >>> 2; i < (at + R_IMM + 8) >>> 2; i++) u32[i] = 0
   }
 
   /** Writes the record that follows a pinned one. */

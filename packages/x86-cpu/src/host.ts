@@ -40,8 +40,9 @@ export interface CpuHost {
   /**
    * Reads 1, 2, 4 or 8 bytes of what is not RAM.
    *
-   * @param logged - the access is recorded in the log, and comes again after STATUS_RETRY. Otherwise it is made now or,
-   *   with STATUS_RESTART, not at all
+   * @param logged - the access is recorded in the log, and comes again after STATUS_RETRY. Otherwise it is made now or
+   *   not at all: with STATUS_RESTART it comes again, logged, in a pass of the instruction alone; with STATUS_ASK the
+   *   same, or at once, logged, where there is nothing else to log
    */
   physicalRead(gpa: number, size: number, into: Words, logged: boolean): number
   /** Writes it. */

@@ -126,7 +126,8 @@ export class InstructionFetch {
     const at = this.state + S_PINNED
     if (record !== at) {
       const from = this.memory.u16[(record + R_OP) >>> 1] === OP_CROSS ? record + RECORD_BYTES : record
-      this.memory.u8.copyWithin(at, from, from + RECORD_BYTES)
+      const { u32 } = this.memory
+      for (let i = 0; i < RECORD_BYTES >>> 2; i++) u32[(at >>> 2) + i] = u32[(from >>> 2) + i] as number
       // Its own walks may have changed the page that it lies in, even its bytes: it is executed as it was fetched. (The
       // SDM leaves open when a processor sees that; vol. 3A, "Self-Modifying Code", is about stores.)
       this.memory.u16[(at + R_OP) >>> 1]! &= OP_DEAD - 1

@@ -20,6 +20,7 @@ import {
 import {
   FLAG_AC,
   MODE_64,
+  STATUS_ASK,
   STATUS_DONE,
   STATUS_FAULT,
   STATUS_RESTART,
@@ -99,6 +100,12 @@ export class MemoryAccess {
   #deviceKind = 0
   /** Guest-physical address of the page. */
   #deviceGpa = 0
+  // The access that a pass stands at, waiting for its device.
+  #askedGpa = 0
+  #askedSize = 0
+  #askedWrite = false
+  /** The pass goes on: the access has been made. */
+  #answered = false
   /** Some data breakpoint is enabled. */
   dataBreakpoints = false
   /** An operand's address was not canonical; whoever takes the fault clears it. */
@@ -136,13 +143,20 @@ export class MemoryAccess {
    * @param lo - and `hi`: signed, as they come from WebAssembly. A number above 2^31 would be an allocation
    */
   generatedAccess(lo: number, hi: number, flags: number): number {
+    if (this.#answered) {
+      this.#answered = false
+      if (!this.#askedWrite) this.#takeWords()
+      return STATUS_DONE
+    }
     if (!this.#isLastDevice(lo, hi, flags)) return this.access(lo >>> 0, hi >>> 0, flags)
     this.#u32[S_TLB_MISSES >>> 2]!++
     const t = this.#first
     t.gpa = this.#deviceGpa + (lo & 0xfff)
     t.ma = -1
     t.writable = false
-    return this.#perform(t, 0, flags & 0xff, flags)
+    const status = this.#perform(t, 0, flags & 0xff, flags)
+    if (status !== STATUS_ASK) return status
+    return this.#ask(lo >>> 0, hi >>> 0, this.#rights(flags), flags)
   }
 
   /** One linear access; see `Cpu.access`. */
@@ -157,9 +171,9 @@ export class MemoryAccess {
       this.nonCanonical = (flags & SLOW_IMPLICIT) === 0
       return this.#raise((flags & SLOW_STACK) !== 0 ? VECTOR_SS : VECTOR_GP, 0)
     }
-    const user = u32[S_CPL >>> 2] === 3 && (flags & SLOW_IMPLICIT) === 0
     if (
-      user &&
+      u32[S_CPL >>> 2] === 3 &&
+      (flags & SLOW_IMPLICIT) === 0 &&
       (lo & (size - 1)) !== 0 &&
       (u32[S_EFLAGS >>> 2]! & FLAG_AC) !== 0 &&
       (u32[S_CR0 >>> 2]! & CR0_AM) !== 0
@@ -170,10 +184,7 @@ export class MemoryAccess {
     if (this.dataBreakpoints && (flags & SLOW_IMPLICIT) === 0 && u32[S_LOGGED >>> 2] === 0) {
       if (this.#owner.breaksAt(lo, hi, size, (flags & (SLOW_WRITE | SLOW_MODIFY)) !== 0)) return STATUS_RESTART
     }
-    let access = (flags & (SLOW_WRITE | SLOW_MODIFY)) === 0 ? ACCESS_READ : ACCESS_WRITE
-    if (user) access |= ACCESS_USER
-    if ((flags & SLOW_IMPLICIT) !== 0) access |= ACCESS_IMPLICIT
-    if ((u32[S_EFLAGS >>> 2]! & FLAG_AC) !== 0) access |= ACCESS_AC
+    const access = this.#rights(flags)
     const head = PAGE - (lo & 0xfff)
     // An access that crosses a page: both are translated before either is touched.
     let status = this.#translate(lo, hi, access, this.#first)
@@ -194,12 +205,95 @@ export class MemoryAccess {
       status = this.#perform(this.#second, head, size - head, flags)
     } else {
       status = this.#perform(this.#first, 0, size, flags)
-      if (status === STATUS_DONE) this.#fill(lo, hi, access, flags)
+      if (status === STATUS_DONE || status === STATUS_ASK) this.#fill(lo, hi, access, flags)
+      if (status === STATUS_ASK) return this.#ask(lo, hi, access, flags)
     }
     if (status === STATUS_DONE && this.dataBreakpoints && (flags & (SLOW_PROBE | SLOW_IMPLICIT)) === 0) {
       this.#owner.noteDataAccess(lo, hi, size, (flags & SLOW_WRITE) !== 0)
     }
     return status
+  }
+
+  /** `ACCESS_*` of an access. */
+  #rights(flags: number): number {
+    const u32 = this.#u32
+    let access = (flags & (SLOW_WRITE | SLOW_MODIFY)) === 0 ? ACCESS_READ : ACCESS_WRITE
+    if ((flags & SLOW_IMPLICIT) !== 0) access |= ACCESS_IMPLICIT
+    else if (u32[S_CPL >>> 2] === 3) access |= ACCESS_USER
+    if ((u32[S_EFLAGS >>> 2]! & FLAG_AC) !== 0) access |= ACCESS_AC
+    return access
+  }
+
+  /**
+   * Asks a device that takes its time, for an instruction whose only access this is and that can then not fail: the pass
+   * becomes a logged one where it stands. What such a pass would have logged by now is this access's walk; so the walk is
+   * made again, logged, and then the access.
+   *
+   * @returns STATUS_RETRY: `answer` is next; STATUS_DONE if there is an answer; STATUS_RESTART, with nothing done, if it
+   *   cannot be
+   */
+  #ask(lo: number, hi: number, access: number, flags: number): number {
+    const size = flags & 0xff
+    const t = this.#first
+    const log = this.#log
+    if (this.dataBreakpoints) return STATUS_RESTART
+    log.begin()
+    const walked = this.#host.translate(lo, hi, access, t, log)
+    // The page was a device's a moment ago. What else it may be by now, or a fault, is for a pass from the beginning.
+    if (walked !== STATUS_DONE || t.ma >= 0) {
+      log.cancel()
+      return STATUS_RESTART
+    }
+    const write = (flags & SLOW_WRITE) !== 0
+    const { gpa } = t
+    const lo32 = write ? masked(this.#u32[this.#dataWord] as number, size) : 0
+    const hi32 = write && size === 8 ? (this.#u32[this.#dataWord + 1] as number) : 0
+    const index = log.access(
+      write ? AccessKind.MMIO_WRITE : AccessKind.MMIO_READ,
+      gpa >>> 0,
+      high(gpa),
+      size,
+      this.#tag(0),
+    )
+    if (write) log.setData(index, lo32, hi32)
+    this.#askedGpa = gpa
+    this.#askedSize = size
+    this.#askedWrite = write
+    const status = this.#makeAsked(lo32, hi32)
+    if (status === STATUS_RETRY) log.wait(index)
+    else log.cancel()
+    if (status === STATUS_DONE && !write) this.#takeWords()
+    return status
+  }
+
+  #makeAsked(lo: number, hi: number): number {
+    return this.#askedWrite
+      ? this.#host.physicalWrite(this.#askedGpa, this.#askedSize, lo, hi, true)
+      : this.#host.physicalRead(this.#askedGpa, this.#askedSize, this.#words, true)
+  }
+
+  #takeWords(): void {
+    this.#u32[this.#dataWord] = this.#words.lo
+    this.#u32[this.#dataWord + 1] = this.#words.hi
+  }
+
+  /**
+   * Looks for the answer of the device that a pass has stopped at. With STATUS_DONE, the instruction is to be executed:
+   * its access finds the answer. That is all that a replay would do: the walk, of which every read is in the log, would
+   * lead to the same address.
+   */
+  answer(): number {
+    const log = this.#log
+    const status = this.#makeAsked(log.dataLo(log.pending), log.dataHi(log.pending))
+    if (status !== STATUS_DONE) return status
+    log.complete(log.pending)
+    this.#answered = true
+    return status
+  }
+
+  /** The pass that stands is forgotten. */
+  forget(): void {
+    this.#answered = false
   }
 
   /**
@@ -238,7 +332,7 @@ export class MemoryAccess {
         ? this.#host.portWrite(port, size, value, false)
         : this.#host.portRead(port, size, this.#words, false)
       if (status === STATUS_DONE && !write) this.#u32[this.#dataWord] = this.#words.lo
-      return status
+      return status === STATUS_ASK ? STATUS_RESTART : status
     }
     const log = this.#log
     const index = log.access(write ? AccessKind.PORT_WRITE : AccessKind.PORT_READ, port, 0, size, accessTag(0))
@@ -374,8 +468,7 @@ export class MemoryAccess {
     if (!direct) return STATUS_RESTART
     if (!write) {
       const status = this.#host.physicalRead(t.gpa, size, this.#words, false)
-      this.#u32[this.#dataWord] = this.#words.lo
-      this.#u32[this.#dataWord + 1] = this.#words.hi
+      this.#takeWords()
       return status
     }
     const hi = size === 8 ? (this.#u32[this.#dataWord + 1] as number) : 0

@@ -1,10 +1,14 @@
+import { AccessKind, accessTag } from '@retrap/replay'
+import type { AccessLog } from '@retrap/replay'
 import type { CpuHost, Words } from './host.ts'
 import type { Form } from './semantics/form.ts'
-import { R_IMM } from './record.ts'
+import { R_IMM, R_LENGTH } from './record.ts'
 import {
   FLAG_VM,
+  STATUS_ASK,
   STATUS_CONTINUE,
   STATUS_DONE,
+  STATUS_RETRY,
   S_ATTENTION,
   S_CPL,
   S_CR0,
@@ -39,18 +43,38 @@ export function portForm({ mnemonic, operands }: Form): PortForm | null {
 /**
  * IN and OUT where nothing but the device is in the way: no permission bit map, no port breakpoint, no logged pass. What
  * `system/io.ts` does of the instruction then, for the sake of guests that poll.
+ *
+ * A device that takes its time is asked there and then: a logged pass would have logged nothing before, and does nothing
+ * afterwards but what `complete` does.
  */
 export class QuickPort {
   readonly #system: System
   readonly #host: CpuHost
+  readonly #log: AccessLog
   readonly #answer: Words = { lo: 0, hi: 0 }
+  /** The instruction that waits for its device. */
+  #waiting: PortForm | null = null
+  #port = 0
+  /** Its length in bytes. */
+  #length = 0
 
-  constructor(system: System, host: CpuHost) {
+  constructor(system: System, host: CpuHost, log: AccessLog) {
     this.#system = system
     this.#host = host
+    this.#log = log
   }
 
-  /** @returns STATUS_CONTINUE, with nothing done, where the handler is needed */
+  /** The instruction that `run` has begun waits for its device. */
+  get waits(): boolean {
+    return this.#waiting !== null
+  }
+
+  /** It is forgotten, or a pass of another kind goes on with it. */
+  forget(): void {
+    this.#waiting = null
+  }
+
+  /** @returns STATUS_CONTINUE, with nothing done, where the handler is needed; STATUS_RETRY, with the access in the log */
   run(form: PortForm, record: number): number {
     const s = this.#system
     const { u32 } = s
@@ -69,12 +93,52 @@ export class QuickPort {
     if (form.write) {
       const value = s.gpr(RAX)
       const cut = size === 4 ? value : size === 2 ? value & 0xffff : value & 0xff
-      const status = this.#host.portWrite(port, size, cut, false)
+      let status = this.#host.portWrite(port, size, cut, false)
+      if (status === STATUS_ASK) status = this.#ask(form, record, port, cut)
       // What the device has raised comes before the next instruction, not at the next branch.
       return status !== STATUS_DONE || u32[S_ATTENTION >>> 2] === 0 ? status : s.retireNext(record)
     }
     const status = this.#host.portRead(port, size, this.#answer, false)
+    if (status === STATUS_ASK) {
+      const asked = this.#ask(form, record, port, 0)
+      return asked !== STATUS_DONE || u32[S_ATTENTION >>> 2] === 0 ? asked : s.retireNext(record)
+    }
     if (status === STATUS_DONE) s.writeRegister(S_GPR + 8 * RAX, size, this.#answer.lo, 0)
+    return status
+  }
+
+  #ask(form: PortForm, record: number, port: number, value: number): number {
+    const { write, size } = form
+    this.#port = port
+    const status = this.#access(form, value)
+    if (status !== STATUS_RETRY) return status
+    const kind = write ? AccessKind.PORT_WRITE : AccessKind.PORT_READ
+    this.#log.beginWaiting(kind, port, 0, size, accessTag(0), value, 0)
+    this.#waiting = form
+    this.#length = this.#system.cpu.memory.u8[record + R_LENGTH] as number
+    return status
+  }
+
+  /**
+   * Looks for the answer; with it, the instruction's last pass is made, and it has retired.
+   *
+   * @returns STATUS_RETRY while there is none
+   */
+  complete(): number {
+    const log = this.#log
+    const status = this.#access(this.#waiting as PortForm, log.dataLo(log.pending))
+    if (status !== STATUS_DONE) return status
+    this.#waiting = null
+    log.end()
+    this.#system.advanceBy(this.#length)
+    return status
+  }
+
+  /** The access in a logged pass, and what IN does with its answer. */
+  #access({ write, size }: PortForm, value: number): number {
+    if (write) return this.#host.portWrite(this.#port, size, value, true)
+    const status = this.#host.portRead(this.#port, size, this.#answer, true)
+    if (status === STATUS_DONE) this.#system.writeRegister(S_GPR + 8 * RAX, size, this.#answer.lo, 0)
     return status
   }
 }

@@ -235,6 +235,11 @@ export const STATUS_LEAVE = 7
 export const STATUS_STEP = 8
 /** Generated code leaves the instruction to its TypeScript handler; nothing has changed. */
 export const STATUS_HANDLER = 9
+/**
+ * Of an access outside a logged pass: it was not made, because its device may take its time. It can be asked there and
+ * then where the access is logged and is its instruction's only one; else as STATUS_RESTART.
+ */
+export const STATUS_ASK = 10
 /** A broken invariant of ours: `Vcpu.run` returns an `error` exit. */
 export const STATUS_ERROR = 255
 /** A repeated string instruction made progress and is not finished: S_RIP stays on it. */

@@ -104,6 +104,10 @@ const UNIT_INSTRUCTION = 1
 const UNIT_EVENT = 2
 /** An instruction whose bytes a device holds: fetching it is part of each pass. */
 const UNIT_FETCHED = 3
+/** An IN or OUT whose port is all there is to it. */
+const UNIT_PORT = 4
+/** An instruction that stands at the one access it makes, that of a device. */
+const UNIT_ACCESS = 5
 
 interface InterpreterExports {
   run(state: number, record: number): number
@@ -196,7 +200,7 @@ export class Vcpu implements Cpu, CodeCacheClient {
     this.u32[S_TWO_TO_28 >>> 2] = 0x1000_0000
     this.i32[S_FAULT_VECTOR >>> 2] = -1
     this.system = new System(this)
-    this.#quickPort = new QuickPort(this.system, host)
+    this.#quickPort = new QuickPort(this.system, host, this.log)
     const instance = new WebAssembly.Instance(engine.module as WebAssembly.Module, {
       cpu: {
         memory: memory.memory,
@@ -409,7 +413,7 @@ export class Vcpu implements Cpu, CodeCacheClient {
       if (this.#unit !== UNIT_NONE) {
         if (((u32[S_EVENTS >>> 2] as number) & EVENT_INIT) !== 0) this.cancel()
         else {
-          const status = this.#unit === UNIT_EVENT ? this.#deliver() : this.#loggedPass()
+          const status = this.#nextPass()
           if (status === STATUS_RETRY) return EXIT_BLOCKED
           remaining -= 1
           const exit = this.#finish(status)
@@ -468,7 +472,7 @@ export class Vcpu implements Cpu, CodeCacheClient {
           this.cancel()
           break
         }
-        const status = this.#unit === UNIT_EVENT ? this.#deliver() : this.#loggedPass()
+        const status = this.#nextPass()
         if (status === STATUS_RETRY) return EXIT_BLOCKED
         const exit = this.#finish(status)
         if (exit !== undefined && exit.reason !== 'shutdown') return exit
@@ -525,6 +529,7 @@ export class Vcpu implements Cpu, CodeCacheClient {
       case STATUS_RESTART:
         return this.#beginLogged()
       case STATUS_RETRY:
+        if (this.#unit === UNIT_NONE) this.#waitInPlace()
         return EXIT_BLOCKED
       case STATUS_STEP: {
         const next = this.#step()
@@ -648,14 +653,67 @@ export class Vcpu implements Cpu, CodeCacheClient {
     return this.#loggedPass()
   }
 
-  /** One pass of the instruction in the pinned record. */
-  #loggedPass(): number {
+  /** A plain pass has become a logged one where it stood, and waits (`MemoryAccess`, `QuickPort`). */
+  #waitInPlace(): void {
+    if (this.#quickPort.waits) this.#unit = UNIT_PORT
+    else {
+      this.#fetch.pin(this.u32[S_RECORD >>> 2] as number)
+      this.#unit = UNIT_ACCESS
+    }
+    this.u32[S_PENDING_DEBUG >>> 2] = this.#debugBefore
+    this.counts.loggedPasses++
+  }
+
+  /** A further pass of what is in the middle. */
+  #nextPass(): number {
+    switch (this.#unit) {
+      case UNIT_EVENT:
+        return this.#deliver()
+      case UNIT_PORT:
+        return this.#completePort()
+      case UNIT_ACCESS:
+        return this.#completeAccess()
+      default:
+        return this.#loggedPass()
+    }
+  }
+
+  #completePort(): number {
+    const status = this.#quickPort.complete()
+    if (status !== STATUS_DONE) return status
+    this.retired++
+    this.#unit = UNIT_NONE
+    return STATUS_LEAVE
+  }
+
+  /** The pass that stands at its device goes on, once there is an answer. */
+  #completeAccess(): number {
+    const answer = this.#access.answer()
+    if (answer !== STATUS_DONE) return answer
     const u32 = this.u32
-    if (this.log.pass > 1 || this.log.pending >= 0) this.log.restart()
+    this.#beginPass()
+    const status = this.#interpreter.run(this.state, this.state + S_PINNED)
+    // No writes are held, and the mode is what it was.
+    this.retired += 1 - (this.i32[S_BUDGET >>> 2] as number)
+    this.log.end()
+    u32[S_LOGGED >>> 2] = 0
+    this.#unit = UNIT_NONE
+    u32[S_TLB >>> 2] = this.#tlb.setAddress(this.#mode)
+    return status
+  }
+
+  #beginPass(): void {
+    const u32 = this.u32
     u32[S_LOGGED >>> 2] = 1
     u32[S_TLB >>> 2] = this.#tlb.setAddress(TLB_MISS)
     u32[S_BUDGET >>> 2] = 1
     u32[S_ATTENTION >>> 2] = 0
+  }
+
+  /** One pass of the instruction in the pinned record. */
+  #loggedPass(): number {
+    if (this.log.pass > 1 || this.log.pending >= 0) this.log.restart()
+    this.#beginPass()
     const fetched = this.#unit === UNIT_FETCHED ? this.#fetch.pinLogged(this.log) : STATUS_DONE
     const status = fetched === STATUS_DONE ? this.#interpreter.run(this.state, this.state + S_PINNED) : fetched
     return this.#endPass(status)
@@ -682,6 +740,8 @@ export class Vcpu implements Cpu, CodeCacheClient {
   cancel(): void {
     // An answer that is still to come is nobody's.
     if (this.log.cancel()) this.host.cancelled?.()
+    this.#quickPort.forget()
+    this.#access.forget()
     this.#stepping = false
     this.#repeating = false
     this.#debugBefore = 0

@@ -22,6 +22,7 @@ export class TestSleeper implements Sleeper {
   sleeps = 0
   sleep(ms: number): Promise<void> {
     this.sleeps++
+    if (ms === 0) return new Promise((resolve) => void setImmediate(resolve))
     return new Promise((resolve) => {
       const timer = setTimeout(resolve, Math.min(ms, 5000))
       this.#wake = () => {

@@ -236,7 +236,11 @@ export class System {
 
   /** Sets RIP to the instruction that follows the current one. */
   advance(record: number): void {
-    const length = this.cpu.memory.u8[record + R_LENGTH] as number
+    this.advanceBy(this.cpu.memory.u8[record + R_LENGTH] as number)
+  }
+
+  /** The same, of an instruction of so many bytes. */
+  advanceBy(length: number): void {
     const lo = this.get(S_RIP) + length
     if (this.mode64) this.set64(S_RIP, lo, this.get(S_RIP + 4) + (lo > 0xffff_ffff ? 1 : 0))
     else this.set64(S_RIP, lo, 0)

@@ -1,0 +1,149 @@
+/** How a domain waits for devices: without a turn of the event loop where it can, and without keeping it from others. */
+import { defineDevice, type DeviceContext } from '@retrap/ioreq'
+import { al, dword, eax, ecx, imm8, type Assembler } from '@retrap/x86-assembler'
+import { describe, expect, test } from 'vitest'
+import { restoreVcpu, saveVcpu } from '@retrap/x86-cpu'
+import { DeterministicClock, RealClock, type HvmVcpu } from '../src/index.ts'
+import { EXIT_PORT, Guest, PROTECTED } from './support/guest.ts'
+
+const DEVICE = 0x10_0000
+const hostClock = (): number => performance.now() * 1e6
+const off = (asm: Assembler): void => void asm.mov(al, 0).out(EXIT_PORT, al).hlt()
+
+/** Reads `count` times, by port and by memory in turn. */
+const reading =
+  (count: number) =>
+  (asm: Assembler): void => {
+    const loop = asm.label()
+    asm.mov(ecx, count).bind(loop)
+    asm.in(al, imm8(0x80)).mov(eax, dword(DEVICE)).dec(ecx).jnz(loop)
+    off(asm)
+  }
+
+const answering = defineDevice({
+  name: 'answering',
+  mmio: { base: DEVICE, size: 16 },
+  ports: { base: 0x80, size: 1 },
+  read: async (offset) => offset,
+})
+
+const clocks = [
+  { name: 'the host\u2019s clock', make: () => new RealClock(hostClock) },
+  { name: 'the deterministic clock', make: () => new DeterministicClock() },
+]
+
+describe.each(clocks)('answers that are a microtask away, on $name', ({ make }) => {
+  test('are waited for without the sleeper, once each', async () => {
+    const guest = new Guest(reading(500), { clock: make(), devices: [answering] })
+    expect((await guest.run()).reason).toBe('debug-exit')
+    // One request, one pass that asks, one exit.
+    expect(guest.domain.exits['blocked']).toBe(1000)
+    expect(guest.boot.counts.loggedPasses).toBe(1000)
+    // A turn of the event loop now and then is all there is of it.
+    expect(guest.sleeper.sleeps).toBeLessThan(100)
+  })
+
+  test('do not keep the event loop from its turn', async () => {
+    const guest = new Guest(reading(0x7fff_ffff), { clock: make(), devices: [answering] })
+    const started = performance.now()
+    setTimeout(() => guest.domain.stop({ reason: 'stopped' }), 50)
+    expect(await guest.run()).toEqual({ reason: 'stopped' })
+    expect(performance.now() - started).toBeLessThan(2000)
+    // And it can be run on.
+    setTimeout(() => guest.domain.stop({ reason: 'stopped' }), 10)
+    expect(await guest.run()).toEqual({ reason: 'stopped' })
+  })
+})
+
+test('timers go off while every vCPU waits for a device: it may be one of them that answers', async () => {
+  let context: DeviceContext | undefined
+  const late = defineDevice({
+    name: 'late',
+    mmio: { base: DEVICE, size: 16 },
+    ports: { base: 0x80, size: 1 },
+    attach: (given) => void (context = given),
+    read: (offset) =>
+      new Promise<number>((resolve) => {
+        const machine = context as DeviceContext
+        machine.timer(() => resolve(offset)).arm(machine.clock.now() + 3e6)
+      }),
+  })
+  const guest = new Guest(reading(2), { clock: new RealClock(hostClock), devices: [late] })
+  expect((await guest.run()).reason).toBe('debug-exit')
+})
+
+describe('a device that stops the machine', () => {
+  test.each([
+    ['at once', () => undefined],
+    ['after a microtask', () => Promise.resolve()],
+    ['after turns of the event loop', () => new Promise<void>((resolve) => setTimeout(resolve, 5))],
+  ])('has its instruction retire first, though it answers %s', async (_how, pause) => {
+    let context: DeviceContext | undefined
+    const stops = defineDevice({
+      name: 'stops',
+      ports: { base: 0x80, size: 1 },
+      attach: (given) => void (context = given),
+      async write() {
+        context?.requestPowerOff()
+        await pause()
+      },
+    })
+    const guest = new Guest((asm) => void asm.mov(al, 1).out(imm8(0x80), al).mov(dword(0x4000), eax).hlt(), {
+      devices: [stops],
+    })
+    const before = guest.boot.retired
+    expect(await guest.run()).toEqual({ reason: 'power-off' })
+    expect(guest.boot.busy).toBe(false)
+    // MOV and OUT, and nothing after them.
+    expect(guest.boot.retired - before).toBe(2)
+    expect(guest.read32(0x4000)).toBe(0)
+  })
+
+  test('and never answers is given up at the deadline', async () => {
+    let context: DeviceContext | undefined
+    const hangs = defineDevice({
+      name: 'hangs',
+      ports: { base: 0x80, size: 1 },
+      attach: (given) => void (context = given),
+      write() {
+        context?.requestReset()
+        return new Promise<void>(() => {})
+      },
+    })
+    const guest = new Guest((asm) => void asm.out(imm8(0x80), al).hlt(), { devices: [hangs] })
+    expect(await guest.run()).toEqual({ reason: 'reset' })
+    expect(guest.boot.busy).toBe(true)
+    guest.domain.reset()
+    expect(guest.boot.busy).toBe(false)
+  })
+
+  test('lets the other vCPU finish what it waits for, and begin nothing', async () => {
+    let context: DeviceContext | undefined
+    let release: (value: number) => void = () => undefined
+    const asked = Promise.withResolvers<void>()
+    const device = defineDevice({
+      name: 'both',
+      ports: { base: 0x80, size: 2 },
+      attach: (given) => void (context = given),
+      read: () => {
+        asked.resolve()
+        return new Promise<number>((resolve) => (release = resolve))
+      },
+      async write() {
+        await asked.promise
+        context?.requestExit(7)
+        setTimeout(() => release(0x5a), 5)
+      },
+    })
+    const guest = new Guest((asm) => void asm.out(imm8(0x81), al).hlt(), { vcpus: 2, devices: [device] })
+    // The second begins elsewhere, at once.
+    const second = (guest.domain.vcpus[1] as HvmVcpu).cpu
+    guest.program(0x2000, 32, (asm) => void asm.in(al, imm8(0x80)).mov(dword(0x4000), eax).hlt())
+    second.load({ ...PROTECTED, registers: { ...PROTECTED.registers, rip: 0x2000 } })
+    restoreVcpu(second, { ...guest.state(1), pending: guest.state(0).pending })
+    expect(await guest.run()).toEqual({ reason: 'debug-exit', code: 7 })
+    expect(second.busy).toBe(false)
+    expect(saveVcpu(second).registers['rax']).toBe('0x5a')
+    expect(guest.read32(0x4000)).toBe(0)
+  })
+})
