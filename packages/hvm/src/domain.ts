@@ -171,7 +171,10 @@ export class Domain {
       },
       onFailure: (failure) => {
         options.onFailure?.(failure)
-        if ((options.policy ?? 'crash') === 'crash') this.stop({ reason: 'device-failure', failure })
+        if ((options.policy ?? 'crash') !== 'crash') return
+        this.stop({ reason: 'device-failure', failure })
+        const what = `device model ${failure.device} has failed, and its domain with it`
+        this.invalidations.fail(new HvmError('ERR_PENDING', what, []))
       },
       guestMemory: this.guestMemory,
       ...(options.deviceDeadlineMs !== undefined && { deadlineMs: options.deviceDeadlineMs }),

@@ -40,7 +40,8 @@ export interface EpochTicket {
    * Resolves when every server has acknowledged.
    *
    * @param party - who waits, where that is a device model: it does not wait for itself
-   * @throws HvmError `ERR_DEADLOCK` where it cannot end: no vCPU is left whose slot could carry the notice
+   * @throws HvmError `ERR_DEADLOCK` where it cannot end: no vCPU is left whose slot could carry the notice; `ERR_PENDING`
+   *   where a device model has failed and crashed its domain
    */
   wait(party?: WaitingParty): Promise<void>
 }
@@ -66,8 +67,8 @@ interface Unsettled {
 interface Waiter {
   readonly epoch: number
   readonly server: IoreqServer | undefined
-  readonly vcpu: number
   readonly resolve: () => void
+  readonly reject: (error: HvmError) => void
 }
 
 /**
@@ -266,8 +267,16 @@ export class Invalidations implements InvalidationListener {
     const settled = this.settledEpoch
     this.#letGo(settled)
     for (const waiter of this.#waiters) {
-      if (this.#settledWithout(waiter.server) >= waiter.epoch) waiter.resolve()
+      if (this.#settledWithout(waiter.server) < waiter.epoch) continue
+      this.#waiters.delete(waiter)
+      waiter.resolve()
     }
+  }
+
+  /** Ends all waits: a server that they wait for has failed, and the domain with it. */
+  fail(error: HvmError): void {
+    for (const waiter of this.#waiters) waiter.reject(error)
+    this.#waiters.clear()
   }
 
   /** Drops the references to frames that nobody can reach any more. */
@@ -317,16 +326,8 @@ export class Invalidations implements InvalidationListener {
           [...this.own.keys()],
         )
       }
-      await new Promise<void>((resolve) => {
-        const waiter: Waiter = {
-          epoch,
-          server,
-          vcpu,
-          resolve: () => {
-            this.#waiters.delete(waiter)
-            resolve()
-          },
-        }
+      await new Promise<void>((resolve, reject) => {
+        const waiter: Waiter = { epoch, server, resolve, reject }
         this.#waiters.add(waiter)
       })
     } finally {

@@ -406,6 +406,16 @@ describe('an emulator that never acknowledges', () => {
     expect(String(guest.failures[0]?.cause)).toMatch(/no answer within 60 ms/)
     if (policy === 'crash') expect(exit.reason).toBe('device-failure')
     else expect([exit, mute.server.alive]).toEqual([{ reason: 'debug-exit', code: 5 }, false])
+    // Nobody knows what a server has that only its domain was stopped for.
+    expect(guest.domain.invalidations.unsettled).toBe(policy === 'crash' ? 1 : 0)
+  })
+
+  test.each(['crash', 'detach'] as const)('a toolstack that waits for it: %s', async (policy) => {
+    const guest = guestOf([(asm) => void stay(asm)], { policy, deviceDeadlineMs: 60 })
+    new Emulator(guest.domain)
+    const change = guest.domain.changeMemory(remove(PAGE_A))
+    if (policy === 'crash') await expect(change).rejects.toMatchObject({ code: 'ERR_PENDING' })
+    else await change
   })
 })
 

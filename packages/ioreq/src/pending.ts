@@ -389,7 +389,7 @@ export class PendingRequests {
     const wrong = this.#wrongFreeSlot(server, vcpu)
     if (wrong !== null) {
       this.#failures.failOutside(server, server.name, 'invalidate', new IoreqError('ERR_DEVICE', wrong))
-      this.#acknowledged(server, vcpu, wait)
+      this.#acknowledged(server, vcpu, wait, false)
       return
     }
     this.#trace('sent', vcpu, server, INVALIDATE, INVALIDATE.dataLo, INVALIDATE.dataHi)
@@ -442,7 +442,8 @@ export class PendingRequests {
     }
     if (server.invalidating[vcpu] !== 0) {
       this.#failures.failOutside(server, device, 'invalidate', error)
-      this.#acknowledged(server, vcpu, wait)
+      // A server that the policy lets be has dropped nothing, for all that anybody knows.
+      this.#acknowledged(server, vcpu, wait, false)
       return
     }
     if (wait.server !== server) {
