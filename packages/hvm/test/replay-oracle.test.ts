@@ -16,7 +16,7 @@ const FLOORS = {
   promise: {
     instructions: 9500,
     RAM: 1200,
-    MMIO: 1300,
+    MMIO: 1150,
     ports: 16,
     'RAM and MMIO': 450,
     'RAM and ports': 4,
@@ -25,18 +25,18 @@ const FLOORS = {
   Worker: {
     instructions: 4700,
     RAM: 800,
-    MMIO: 950,
+    MMIO: 800,
     ports: 14,
-    'RAM and MMIO': 240,
+    'RAM and MMIO': 250,
     'RAM and ports': 1,
     'all three': 8,
   },
   socket: {
     instructions: 4700,
     RAM: 800,
-    MMIO: 950,
+    MMIO: 800,
     ports: 14,
-    'RAM and MMIO': 240,
+    'RAM and MMIO': 250,
     'RAM and ports': 1,
     'all three': 8,
   },
@@ -62,6 +62,7 @@ test('20,000 instructions cannot tell that devices take their time and others ch
     for (const place of PLACES) expect(seen.forms(place), `${transport}, ${place}`).toBeGreaterThanOrEqual(floor[place])
     expect(seen.lost / seen.instructions).toBeLessThan(0.01)
     expect(seen.interrupts).toBeGreaterThan(50)
+    expect(seen.romStores).toBeGreaterThan(20)
     expect(seen.notices).toBeGreaterThan(1500)
     expect(seen.taskSwitches).toBeGreaterThan(2)
     for (const wait of WAITS) {

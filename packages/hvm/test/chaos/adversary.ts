@@ -111,7 +111,8 @@ export class Adversary {
       this.#count('device to RAM')
       return
     }
-    switch (rng.below(4)) {
+    // What is ROM already becomes something else.
+    switch (rng.below(this.#machine.rom.has(gfn) ? 2 : 4)) {
       case 0:
         p2m.remove(gfn, this.#machine.firstFrame + gfn)
         this.#count('RAM to nothing')
@@ -132,12 +133,12 @@ export class Adversary {
 
   /** Puts everything back. @returns whether guest frames had been mapped elsewhere */
   undo(): boolean {
-    const { domain, firstFrame, memory } = this.#machine
+    const { domain, memory } = this.#machine
     const frames = this.#frames
     const moved = frames.length > 0
     this.#machine.quietly(() => {
       for (const gfn of frames) {
-        if (gfn < RAM_BYTES / 0x1000) domain.p2m.insert(gfn, firstFrame + gfn, 0, P2mType.RAM_RW)
+        if (gfn < RAM_BYTES / 0x1000) this.#machine.restoreFrame(gfn)
         else domain.p2m.remove(gfn, domain.p2m.translate(gfn * 0x1000) / 0x1000)
       }
     })

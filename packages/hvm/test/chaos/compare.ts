@@ -12,10 +12,12 @@ export function compare(calm: ChaosMachine, wild: ChaosMachine): string | undefi
         return `device access ${i / LOGGED} is ${describeAccess(a, i)} and ${describeAccess(b, i)}`
     }
   }
+  const [board, other] = [calm.romStores.join('; '), wild.romStores.join('; ')]
+  if (board !== other) return `stores to ROM are ${board || 'none'} and ${other || 'none'}`
   if (calm.cpu.materialiseFlags() !== wild.cpu.materialiseFlags()) return registersDiffer(calm, wild)
-  const other = wild.registers()
+  const registers = wild.registers()
   for (const [i, part] of calm.registers().entries()) {
-    if (Buffer.compare(part, other[i] as Uint8Array) !== 0) return registersDiffer(calm, wild)
+    if (Buffer.compare(part, registers[i] as Uint8Array) !== 0) return registersDiffer(calm, wild)
   }
   if (Buffer.compare(calm.ram, wild.ram) !== 0) {
     const at = calm.ram.findIndex((byte, i) => byte !== wild.ram[i])

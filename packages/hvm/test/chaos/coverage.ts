@@ -32,6 +32,8 @@ export class Coverage {
   interrupts = 0
   /** Instructions after which device models had to let go of frames that had left the map. */
   notices = 0
+  /** Stores to ROM by instructions that waited. */
+  romStores = 0
   /** Task switches that waited for a device. */
   taskSwitches = 0
 
@@ -74,7 +76,7 @@ export class Coverage {
     const cells = PLACES.map((place) => `${place} ${this.forms(place)}`)
     const rows = WAITS.map((wait) => `  ${wait}: ${CHANGES.map((c) => `${c} ${this.changes(wait, c)}`).join(', ')}`)
     return [
-      `${transport}: ${this.instructions} instructions (${this.lost} without comparison), ${this.replayed} replayed in ${this.passes} passes, ${this.interrupts} interrupts within repeated ones, ${this.taskSwitches} task switches, ${this.notices} notices of frames that left`,
+      `${transport}: ${this.instructions} instructions (${this.lost} without comparison), ${this.replayed} replayed in ${this.passes} passes, ${this.interrupts} interrupts within repeated ones, ${this.taskSwitches} task switches, ${this.romStores} stores to ROM, ${this.notices} notices of frames that left`,
       `  forms of ${this.offered} with ${cells.join(', ')}; without a device ${this.missing().length}`,
       `  changed while waiting for`,
       ...rows,

@@ -30,7 +30,7 @@ export function hook({ cpu, vcpu, domain }: ChaosMachine, adversary: Adversary, 
     if (kind < 0 && adversary.undo()) {
       for (const each of translations) {
         each.ma = domain.p2m.translate(each.gpa)
-        each.writable = each.ma >= 0
+        each.writable = domain.p2m.translateWrite(each.gpa) >= 0
       }
     }
     return kind

@@ -147,8 +147,8 @@ export function drawProgram(rng: Rng, mode: Mode): Program {
     const page = rng.below(8)
     if (page < 3) return 'RAM'
     if (page < 5) return 'FIFO'
-    if (page < 7 || kind === 'any form') return 'store'
-    return rng.below(2) === 0 ? 'absent' : 'read-only'
+    if (page < 7) return 'store'
+    return kind === 'any form' ? 'ROM' : (['absent', 'read-only', 'ROM'] as const)[rng.below(3)]!
   })
   // Interrupts that come up in the middle are taken at another time by the machine that need not wait.
   return { kind, mode, stored: kind === 'repeated' ? [] : stored, window }
@@ -156,7 +156,10 @@ export function drawProgram(rng: Rng, mode: Mode): Program {
 
 /** Gives a machine's pages to whom a program wants them to belong. */
 export function arrange(machine: ChaosMachine, program: Program): void {
-  for (const [i, page] of program.window.entries()) mapWindow(machine.view, i, page)
+  for (const [i, page] of program.window.entries()) {
+    mapWindow(machine.view, i, page)
+    machine.setRom(windowFrame(i) >>> 12, page === 'ROM')
+  }
   if (program.kind === 'own walk') mapTableCode(machine.view, program.mode.paging)
 }
 

@@ -170,15 +170,15 @@ export function moveToStore(ram: DataView, page: number): void {
   mapPage(ram, page, STORE_GPA + page, page >= CODE ? USER : WRITABLE)
 }
 
-/** What a page of the window may be: RAM, a device whose reads differ, one that keeps what it is given, or a fault. */
-export type WindowPage = 'RAM' | 'FIFO' | 'store' | 'read-only' | 'absent'
+/** What a page of the window may be: RAM, ROM, a device whose reads differ, one that keeps what it is given, or a fault. */
+export type WindowPage = 'RAM' | 'ROM' | 'FIFO' | 'store' | 'read-only' | 'absent'
 
 /** Maps a page of the window. */
 export function mapWindow(ram: DataView, index: number, page: WindowPage): void {
   const linear = WINDOW + 0x1000 * index
   if (page === 'FIFO') mapPage(ram, linear, FIFO_GPA + 0x1000 * index, WRITABLE | USER)
   else if (page === 'store') mapPage(ram, linear, STORE_GPA + storedWindow(index), WRITABLE | USER)
-  else mapPage(ram, linear, windowFrame(index), page === 'RAM' ? WRITABLE | USER : USER, page !== 'absent')
+  else mapPage(ram, linear, windowFrame(index), page === 'read-only' ? USER : WRITABLE | USER, page !== 'absent')
 }
 
 /** Offset in the storing device of a page of the window. */

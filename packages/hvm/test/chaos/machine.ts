@@ -66,6 +66,10 @@ export class ChaosMachine {
   woken = false
   /** Lets the device answer the access that waits. */
   answer: (() => void) | undefined
+  /** Guest frames that are ROM. */
+  readonly rom = new Set<number>()
+  /** Stores to those, which the board has heard of: address, size and data. */
+  readonly romStores: string[] = []
   /** Interrupts that the processor has taken. */
   taken = 0
   /** Interrupts that are to come up once the current one has been taken. */
@@ -125,6 +129,8 @@ export class ChaosMachine {
       })
       this.#states.push(states)
     }
+    this.domain.romWrite = (gpa, size, lo, hi) =>
+      void this.romStores.push(`${size} at ${gpa.toString(16)}, ${hi.toString(16)}:${lo.toString(16)}`)
     const apic = this.domain.interrupts.localApic(0)
     apic.write(SPURIOUS_VECTOR, 0x1ff)
     const acknowledge = this.vcpu.acknowledgeInterrupt.bind(this.vcpu)
@@ -151,6 +157,20 @@ export class ChaosMachine {
     this.vcpu.controlChanged()
     this.cpu.flushTlb(true)
     this.cpu.modeChanged()
+  }
+
+  /** Makes a frame of RAM ROM, or RAM again. */
+  setRom(gfn: number, rom: boolean): void {
+    if (this.rom.has(gfn) === rom) return
+    if (rom) this.rom.add(gfn)
+    else this.rom.delete(gfn)
+    this.restoreFrame(gfn)
+  }
+
+  /** Maps a frame of RAM as it should be. */
+  restoreFrame(gfn: number): void {
+    const type = this.rom.has(gfn) ? P2mType.RAM_RO : P2mType.RAM_RW
+    this.quietly(() => this.domain.p2m.insert(gfn, this.firstFrame + gfn, 0, type))
   }
 
   /** Machine address of a guest-physical address of RAM, whatever the p2m says just now. */

@@ -156,6 +156,7 @@ export class Oracle {
       for (const page of program.stored) moveToStore(machine.view, page)
       arrange(machine, program)
     }
+    for (const machine of [this.#calm, this.#wild]) await machine.acknowledged()
     this.#fillWindow(rng)
     for (let i = 0; i < instructions; i++) {
       const entry = this.#choice.pick(rng, program, turn * instructions + i)
@@ -201,6 +202,7 @@ export class Oracle {
     if (start.clearAccessed) clearAccessed(machine.ram)
     start.prepare(machine)
     machine.devices.clearLog()
+    machine.romStores.length = 0
     if (start.interrupts === 'before' || start.interrupts === 'shadowed') machine.interrupt(INTERRUPT)
   }
 
@@ -231,6 +233,7 @@ export class Oracle {
     if (calmExit.reason === 'error' || wildExit.reason === 'error')
       return `${describe(calmExit)} and ${describe(wildExit)}`
     if (calmExit.reason !== wildExit.reason) return `ends with ${calmExit.reason} and ${wildExit.reason}`
+    if (coverage.replayed > replayed) coverage.romStores += calm.romStores.length
     if (calm.cpu.u32[S_TASK >>> 2] !== task && coverage.replayed > replayed) coverage.taskSwitches++
     return compare(calm, wild)
   }
