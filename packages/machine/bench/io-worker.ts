@@ -14,7 +14,11 @@ parentPort?.on('message', ({ words, rounds }: { readonly words: Int32Array; read
 const device = defineDevice({
   name: 'far',
   synchronous: true,
-  mmio: { base: 0x8000, size: 64 },
+  mmio: [
+    { base: 0x8000, size: 64 },
+    // Where a PC has no RAM.
+    { base: 0xfeda_0000, size: 64 },
+  ],
   read: (offset) => offset,
 })
 await serveSharedDevices(memory, (server) => server.attach(device))

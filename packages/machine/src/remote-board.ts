@@ -42,8 +42,13 @@ export type StartBoardServer = (
  * The program of a thread in which a board's models run, until the machine ends them.
  *
  * @param memory - what the machine's thread has made the server with
+ * @param options - `blockMs`: as of `serveSharedDevices`; 0 on a thread that may not block, such as a browser's main thread
  */
-export function serveBoard(memory: SharedDeviceMemory, description: BoardDescription): Promise<void> {
+export function serveBoard(
+  memory: SharedDeviceMemory,
+  description: BoardDescription,
+  options: { readonly blockMs?: number } = {},
+): Promise<void> {
   let server: DeviceServer | undefined
   const post = (kind: number, bytes: Uint8Array): void => server?.post(message(kind, bytes))
   const board = createBoard(description, {
@@ -58,6 +63,7 @@ export function serveBoard(memory: SharedDeviceMemory, description: BoardDescrip
       for (const model of board.models) given.attach(model)
     },
     {
+      ...options,
       name: 'board',
       pciInterrupt: (device, pin) => board.isaBridge.interruptInput(device, pin),
       onMessage: (bytes) => receive(board, pins, bytes),
