@@ -427,6 +427,8 @@ export class Domain {
   async run(): Promise<DomainExit> {
     const exit = await this.#loop.run()
     if (exit.reason === 'stopped') this.#loop.clear()
+    // Whoever waits for acknowledgements need not wait until it runs again.
+    if (this.invalidations.awaited) this.#sendIdle()
     return exit
   }
 

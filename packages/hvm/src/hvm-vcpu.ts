@@ -378,9 +378,11 @@ export class HvmVcpu implements CpuHost {
     if (xen === null) return STATUS_FAULT
     // What it takes from the map is this vCPU's doing: before its next instruction all device models have let go of it.
     const before = invalidations.enter(this.id)
-    const status = xen.hypercall(this)
-    invalidations.leave(before)
-    return status
+    try {
+      return xen.hypercall(this)
+    } finally {
+      invalidations.leave(before)
+    }
   }
 
   /**

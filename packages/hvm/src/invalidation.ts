@@ -298,6 +298,11 @@ export class Invalidations implements InvalidationListener {
 
   // ---- other parties ----
 
+  /** Whether somebody waits by a ticket. */
+  get awaited(): boolean {
+    return this.#waiters.size > 0
+  }
+
   /** A wait for all that has changed so far. */
   ticket(): EpochTicket {
     const { epoch } = this

@@ -596,6 +596,29 @@ describe('a toolstack', () => {
     await end(guest, run)
   })
 
+  test('and when the domain has stopped meanwhile', async () => {
+    const held = heldDevice()
+    const guest = guestOf([(asm) => stay(asm.mov(eax, dword(DEVICE))), (asm) => void stay(asm)], {
+      devices: [held.model],
+    })
+    const emulator = new Emulator(guest.domain)
+    const run = guest.run()
+    await ticks()
+    // In the same turn: no vCPU has had the time to send its notice.
+    const change = guest.domain.changeMemory(remove(PAGE_A))
+    await end(guest, run)
+    await ticks()
+    expect(emulator.seen).toEqual(['invalidate 1'])
+    emulator.answer(1)
+    await change
+    emulator.prompt = true
+    const again = guest.run()
+    held.answer(3)
+    await ticks()
+    expect(emulator.seen).toEqual(['invalidate 1', 'invalidate 0'])
+    await end(guest, again)
+  })
+
   test('a domain that stands still with a request that nobody takes cannot be waited for', async () => {
     const held = heldDevice()
     const guest = guestOf([(asm) => stay(asm.mov(eax, dword(DEVICE)))], { devices: [held.model] })
