@@ -26,6 +26,7 @@ import type { DomainClock } from './clock.ts'
 import { DirtyLogs } from './dirty-logs.ts'
 import { HvmError } from './errors.ts'
 import { FrameHolds } from './frame-holds.ts'
+import { SecondLevelFaults, type MemoryFailure } from './second-level.ts'
 import { GuestMemory } from './guest-memory.ts'
 import { HvmVcpu, PHYSICAL_BITS } from './hvm-vcpu.ts'
 import { Invalidations, OUTSIDE, type WaitingParty } from './invalidation.ts'
@@ -46,6 +47,7 @@ export type DomainExit =
   | { readonly reason: 'stopped' }
   /** The guest told Xen; `vcpu` is the one that did. Power-off and restart have reasons of their own. */
   | { readonly reason: 'guest-shutdown'; readonly vcpu: number; readonly code: GuestShutdown }
+  | { readonly reason: 'memory-failure'; readonly failure: MemoryFailure }
   | { readonly reason: 'device-failure'; readonly failure: DeviceFailure }
   | { readonly reason: 'internal-error'; readonly vcpu: number; readonly error: unknown }
 
@@ -108,6 +110,8 @@ export class Domain {
   readonly p2m: P2m
   /** Logs of the RAM that is written, by vCPUs and device models alike. */
   readonly dirtyLogs: DirtyLogs
+  /** What is done where the map does not allow an access: RAM on demand, pagers, claimed writes. */
+  readonly secondLevel: SecondLevelFaults
   /** Its RAM by guest-physical address. */
   readonly guestMemory: GuestMemory
   /** Its virtual time. */
@@ -156,7 +160,19 @@ export class Domain {
     this.frameCounts = options.frameCounts ?? FrameCounts.create(options.memory)
     this.p2m = P2m.create(options.memory, { counts: this.frameCounts })
     this.dirtyLogs = new DirtyLogs(this.p2m)
-    this.guestMemory = new GuestMemory(options.memory, this.p2m, this.dirtyLogs)
+    this.secondLevel = new SecondLevelFaults({
+      p2m: this.p2m,
+      logs: this.dirtyLogs,
+      invalidations: {
+        enter: (vcpu) => this.invalidations.enter(vcpu),
+        leave: (before) => this.invalidations.leave(before),
+      },
+      dispatch: { server: (id) => this.dispatch.server(id) },
+      vcpus: options.vcpus,
+      onFailure: (failure) => this.stop({ reason: 'memory-failure', failure }),
+      wake: () => this.wake(),
+    })
+    this.guestMemory = new GuestMemory(options.memory, this.p2m, this.secondLevel)
     this.timers = new TimerQueue(options.clock)
     this.dispatch = new IoDispatch({
       vcpus: options.vcpus,
@@ -185,7 +201,7 @@ export class Domain {
       }),
     })
     const frames = new FrameHolds(this.frameCounts)
-    const map = guestMapOf(this.p2m, (gfn, count) => this.dirtyLogs.mark(gfn, count))
+    const map = guestMapOf(this.secondLevel, (gfn, count) => this.dirtyLogs.mark(gfn, count))
     this.invalidations = new Invalidations({
       p2m: this.p2m,
       dispatch: this.dispatch,
@@ -208,6 +224,7 @@ export class Domain {
       sleeper: options.sleeper,
       dispatch: this.dispatch,
       invalidations: this.invalidations,
+      secondLevel: this.secondLevel,
       stopped: () => this.#memoryChanges.stopped(),
     })
     this.interrupts = new InterruptFabric({
@@ -260,6 +277,8 @@ export class Domain {
     this.#mapInterruptControllers()
     this.p2m.onChange(() => {
       for (const vcpu of this.vcpus) vcpu.cpu.flushTlb(true)
+      // What a vCPU waits for may be there now.
+      if (this.vcpus.some((vcpu) => this.secondLevel.waits(vcpu.id))) this.wake()
     })
   }
 

@@ -1,7 +1,7 @@
 import type { Dma } from '@retrap/ioreq'
 import type { MachineMemory } from '@retrap/memory'
 import type { P2m } from '@retrap/p2m'
-import type { DirtyLogs } from './dirty-logs.ts'
+import type { SecondLevelFaults } from './second-level.ts'
 
 const FRAME = 0x1000
 
@@ -11,21 +11,19 @@ const FRAME = 0x1000
  */
 export class GuestMemory implements Dma {
   readonly #memory: MachineMemory
-  readonly #p2m: P2m
-  readonly #logs: DirtyLogs | null
+  readonly #map: Pick<P2m, 'translate' | 'translateWrite'>
 
-  /** @param logs - told of RAM that is written; default nobody logs any */
-  constructor(memory: MachineMemory, p2m: P2m, logs: DirtyLogs | null = null) {
+  /** @param faults - asked where the map has no memory; default there is none */
+  constructor(memory: MachineMemory, p2m: P2m, faults: SecondLevelFaults | null = null) {
     this.#memory = memory
-    this.#p2m = p2m
-    this.#logs = logs
+    this.#map = faults ?? p2m
   }
 
   /** @returns false if some byte is not RAM; what comes before it has been read */
   read(gpa: number, into: Uint8Array): boolean {
     for (let done = 0; done < into.length;) {
       const piece = Math.min(into.length - done, FRAME - ((gpa + done) % FRAME))
-      const ma = this.#p2m.translate(gpa + done)
+      const ma = this.#map.translate(gpa + done)
       if (ma < 0) return false
       into.set(this.#memory.u8.subarray(ma, ma + piece), done)
       done += piece
@@ -37,8 +35,8 @@ export class GuestMemory implements Dma {
   write(gpa: number, from: Uint8Array): boolean {
     for (let done = 0; done < from.length;) {
       const piece = Math.min(from.length - done, FRAME - ((gpa + done) % FRAME))
-      if (this.#p2m.translate(gpa + done) < 0) return false
-      const ma = (this.#logs ?? this.#p2m).translateWrite(gpa + done)
+      if (this.#map.translate(gpa + done) < 0) return false
+      const ma = this.#map.translateWrite(gpa + done)
       if (ma >= 0) this.#memory.write(ma, from.subarray(done, done + piece))
       done += piece
     }
@@ -49,10 +47,11 @@ export class GuestMemory implements Dma {
   load(gpa: number, from: Uint8Array): boolean {
     for (let done = 0; done < from.length;) {
       const piece = Math.min(from.length - done, FRAME - ((gpa + done) % FRAME))
-      const ma = this.#p2m.translate(gpa + done)
+      const ma = this.#map.translate(gpa + done)
       if (ma < 0) return false
-      this.#logs?.translateWrite(gpa + done)
-      this.#memory.write(ma, from.subarray(done, done + piece))
+      // It may be another frame that is written: a copy of a shared one.
+      const writable = this.#map.translateWrite(gpa + done)
+      this.#memory.write(writable < 0 ? ma : writable, from.subarray(done, done + piece))
       done += piece
     }
     return true

@@ -1,46 +1,77 @@
 import type { MachineMemory } from '@retrap/memory'
-import type { P2m } from '@retrap/p2m'
-import type { DirtyLogs } from './dirty-logs.ts'
-import type { TableReader } from '@retrap/paging'
+import { P2M_READ, P2M_WRITE, type P2m } from '@retrap/p2m'
+import { SECOND_LEVEL_FAULT, type TableReader, type TableStatus } from '@retrap/paging'
+import { SecondLevel, type SecondLevelFaults } from './second-level.ts'
 
 /** The guest's page tables, read through the p2m. */
 export class GuestTables implements TableReader {
   readonly #memory: MachineMemory
   readonly #p2m: P2m
-  readonly #writes: Pick<P2m, 'translateWrite'>
+  readonly #faults: SecondLevelFaults | null
+  readonly #vcpu: number
 
-  /** @param logs - told of tables that are written; default nobody logs any */
-  constructor(memory: MachineMemory, p2m: P2m, logs: DirtyLogs | null = null) {
+  /**
+   * @param faults - asked where the map does not have a table; default it is absent
+   * @param vcpu - who walks
+   */
+  constructor(memory: MachineMemory, p2m: P2m, faults: SecondLevelFaults | null = null, vcpu: number = 0) {
     this.#memory = memory
     this.#p2m = p2m
-    this.#writes = logs ?? p2m
+    this.#faults = faults
+    this.#vcpu = vcpu
   }
 
-  read32(gpa: number, into: Uint32Array): boolean {
-    const ma = this.#p2m.translate(gpa)
-    if (ma < 0) return false
+  read32(gpa: number, into: Uint32Array): TableStatus {
+    let ma = this.#p2m.translate(gpa)
+    if (ma < 0) {
+      if (this.#wait(gpa, P2M_READ)) return SECOND_LEVEL_FAULT
+      ma = this.#p2m.translate(gpa)
+      if (ma < 0) return false
+    }
     into[0] = this.#memory.u32[ma >>> 2] as number
     return true
   }
 
-  read64(gpa: number, into: Uint32Array): boolean {
-    const ma = this.#p2m.translate(gpa)
-    if (ma < 0) return false
+  read64(gpa: number, into: Uint32Array): TableStatus {
+    let ma = this.#p2m.translate(gpa)
+    if (ma < 0) {
+      if (this.#wait(gpa, P2M_READ)) return SECOND_LEVEL_FAULT
+      ma = this.#p2m.translate(gpa)
+      if (ma < 0) return false
+    }
     this.#memory.readEntry(ma, into)
     return true
   }
 
-  compareExchange32(gpa: number, expect: number, value: number): boolean {
-    const ma = this.#writes.translateWrite(gpa)
-    // A table in ROM loses the update.
-    if (ma < 0) return true
+  compareExchange32(gpa: number, expect: number, value: number): TableStatus {
+    let ma = this.#p2m.translateWrite(gpa)
+    if (ma < 0) {
+      if (this.#wait(gpa, P2M_WRITE)) return SECOND_LEVEL_FAULT
+      ma = this.#writable(gpa)
+      // A table in ROM loses the update.
+      if (ma < 0) return true
+    }
     return this.#memory.compareExchange32(ma, expect, value) && this.#changed(ma)
   }
 
-  compareExchange64(gpa: number, expectLo: number, expectHi: number, lo: number, hi: number): boolean {
-    const ma = this.#writes.translateWrite(gpa)
-    if (ma < 0) return true
+  compareExchange64(gpa: number, expectLo: number, expectHi: number, lo: number, hi: number): TableStatus {
+    let ma = this.#p2m.translateWrite(gpa)
+    if (ma < 0) {
+      if (this.#wait(gpa, P2M_WRITE)) return SECOND_LEVEL_FAULT
+      ma = this.#writable(gpa)
+      if (ma < 0) return true
+    }
     return this.#memory.compareExchangeEntry(ma, expectLo, expectHi, lo, hi) && this.#changed(ma)
+  }
+
+  #wait(gpa: number, wanted: number): boolean {
+    return this.#faults?.fault(this.#vcpu, gpa, wanted) === SecondLevel.WAIT
+  }
+
+  /** Accessed and dirty bits are no stores: a server that claims those gets none of it. */
+  #writable(gpa: number): number {
+    const ma = this.#p2m.translateWrite(gpa)
+    return ma < 0 && this.#faults !== null && this.#faults.claimant(gpa) !== null ? this.#p2m.translate(gpa) : ma
   }
 
   /** A guest may execute its tables: what has been decoded of them dies. */

@@ -32,10 +32,12 @@ import {
   PagingMode,
   PagingStructureCache,
   WALK_OK,
+  WALK_SECOND_LEVEL,
   WalkResult,
   probe,
   walk,
 } from '@retrap/paging'
+import { P2M_EXECUTE, P2M_READ, P2M_WRITE, P2mEntry, P2mType } from '@retrap/p2m'
 import { LoggedTables } from '@retrap/replay'
 import type { AccessLog } from '@retrap/replay'
 import { VAPIC_PORT } from '@retrap/vapic'
@@ -55,8 +57,10 @@ import {
 import type { CpuHost, CpuModel, Translation, Words, X86Engine } from '@retrap/x86-cpu'
 import type { Domain } from './domain.ts'
 import { GuestTables } from './guest-tables.ts'
+import { SecondLevel } from './second-level.ts'
 import type { VcpuVapic } from './vapic/vcpu-vapic.ts'
 
+const PAGE_BYTES = 0x1000
 const APIC_PAGE_BYTES = 0x1000
 const TWO_32 = 0x1_0000_0000
 
@@ -76,8 +80,11 @@ export class HvmVcpu implements CpuHost {
   readonly #walk = new WalkResult()
   readonly #cache = new PagingStructureCache()
   readonly #tables: GuestTables
+  /** For people: walks that change nothing. */
+  readonly #peekTables: GuestTables
   readonly #loggedTables: LoggedTables
   readonly #request = createIoRequest()
+  readonly #entry = new P2mEntry()
   /** The request in flight has not been answered. */
   #submitted = false
   /** Reports accesses to the task priority register, where there is a TPR patcher. */
@@ -100,7 +107,8 @@ export class HvmVcpu implements CpuHost {
     this.#dispatch = domain.dispatch
     this.apic = apic
     this.#paging = new PagingContext({ maxPhysicalBits: PHYSICAL_BITS, pages1G: true, pse36: true, amd: false })
-    this.#tables = new GuestTables(domain.memory, domain.p2m, domain.dirtyLogs)
+    this.#tables = new GuestTables(domain.memory, domain.p2m, domain.secondLevel, id)
+    this.#peekTables = new GuestTables(domain.memory, domain.p2m)
     this.cpu = new Vcpu(engine, this, model)
     this.#loggedTables = new LoggedTables(this.cpu.log, this.#tables)
   }
@@ -117,6 +125,7 @@ export class HvmVcpu implements CpuHost {
         ? walk(this.#paging, this.#tables, lo, hi, access, result, this.#cache)
         : walk(this.#paging, this.#loggedTables, lo, hi, access, result)
     this.counts.tableReads += result.reads
+    if (status === WALK_SECOND_LEVEL) return waiting(access, log)
     if (status !== WALK_OK) {
       // A page fault drops what is held of the address, in a logged pass too.
       this.#cache.drop(lo, hi, this.#paging.mode, this.#paging.pcid)
@@ -134,13 +143,30 @@ export class HvmVcpu implements CpuHost {
       return STATUS_DONE
     }
     const p2m = this.#domain.p2m
-    into.ma = p2m.translate(gpa)
-    into.writable = (access & ACCESS_WRITE) !== 0 && into.ma >= 0 && this.#domain.dirtyLogs.translateWrite(gpa) >= 0
-    return STATUS_DONE
+    const write = (access & ACCESS_WRITE) !== 0
+    const fetch = (access & ACCESS_FETCH) !== 0
+    into.ma = fetch ? p2m.translateExecute(gpa) : p2m.translate(gpa)
+    into.writable = write && into.ma >= 0 && p2m.translateWrite(gpa) >= 0
+    if (into.ma >= 0 && (into.writable || !write)) return STATUS_DONE
+    // The frame is not what the access needs: the second-level fault.
+    const wanted = fetch ? P2M_EXECUTE : write ? P2M_WRITE : P2M_READ
+    switch (this.#domain.secondLevel.fault(this.id, gpa, wanted)) {
+      case SecondLevel.RESOLVED:
+        into.ma = p2m.translate(gpa)
+        into.writable = write && p2m.translateWrite(gpa) >= 0
+        return STATUS_DONE
+      case SecondLevel.WAIT:
+        return waiting(access, log)
+      case SecondLevel.DEVICE:
+        into.ma = -1
+        return STATUS_DONE
+      default:
+        return STATUS_DONE
+    }
   }
 
   ramAddress(gpa: number): number {
-    return this.#isApicPage(gpa) ? -1 : this.#domain.dirtyLogs.translateWrite(gpa)
+    return this.#isApicPage(gpa) ? -1 : this.#domain.secondLevel.translateWrite(gpa, this.id)
   }
 
   #isApicPage(gpa: number): boolean {
@@ -155,6 +181,11 @@ export class HvmVcpu implements CpuHost {
     if (!this.#submitted && this.#isApicPage(gpa)) {
       this.#countApicAccess(gpa)
       readApicPage(this.apic, gpa & (APIC_PAGE_BYTES - 1), size, into)
+      return STATUS_DONE
+    }
+    if (!this.#submitted && this.#domain.secondLevel.claimant(gpa) !== null) {
+      // The read of a read-modify-write: only writes are claimed.
+      this.#readRam(gpa, size, into)
       return STATUS_DONE
     }
     this.counts.mmioAccesses++
@@ -179,11 +210,26 @@ export class HvmVcpu implements CpuHost {
       return STATUS_DONE
     }
     this.counts.mmioAccesses++
+    if (!logged && this.#domain.secondLevel.claimant(gpa) !== null) return STATUS_RESTART
     return this.#statusOf(
       logged
         ? this.#submit(IOREQ_TYPE_COPY, IOREQ_WRITE, gpa, size, lo, hi)
         : this.#dispatch.mmioWrite(gpa, size, lo, hi),
     )
+  }
+
+  #readRam(gpa: number, size: number, into: Words): void {
+    const { u8 } = this.#domain.memory
+    const ma = this.#domain.p2m.translate(gpa)
+    let lo = 0
+    let hi = 0
+    for (let i = 0; i < size; i++) {
+      const byte = u8[ma + i] as number
+      if (i < 4) lo |= byte << (8 * i)
+      else hi |= byte << (8 * (i - 4))
+    }
+    into.lo = lo >>> 0
+    into.hi = hi >>> 0
   }
 
   #countApicAccess(gpa: number): void {
@@ -192,8 +238,9 @@ export class HvmVcpu implements CpuHost {
   }
 
   romWrite(gpa: number, size: number, lo: number, hi: number): void {
-    // What is no memory any more loses the store: no device hears of it.
-    if (this.#domain.p2m.translate(gpa) >= 0) this.#domain.romWrite(gpa, size, lo, hi)
+    // Others' frames, and what is no ROM any more, lose the store: no device hears of it.
+    const type = this.#domain.p2m.lookup(Math.floor(gpa / PAGE_BYTES), this.#entry)
+    if (type === P2mType.RAM_RO) this.#domain.romWrite(gpa, size, lo, hi)
   }
 
   portRead(port: number, size: number, into: Words, logged: boolean): number {
@@ -225,7 +272,11 @@ export class HvmVcpu implements CpuHost {
     gpa: number,
     into: Words,
   ): number {
-    if (!port && !this.#submitted && this.#isApicPage(address)) {
+    if (
+      !port &&
+      !this.#submitted &&
+      (this.#isApicPage(address) || this.#domain.secondLevel.claimant(address) !== null)
+    ) {
       into.lo = 0
       return STATUS_DONE
     }
@@ -267,7 +318,9 @@ export class HvmVcpu implements CpuHost {
       request.count = count
       request.df = down
       request.dataIsPointer = pointer
-      status = this.#dispatch.submit(this.id, request)
+      const claimant =
+        type === IOREQ_TYPE_COPY && direction === IOREQ_WRITE ? this.#domain.secondLevel.claimant(address) : null
+      status = this.#dispatch.submit(this.id, request, claimant)
     }
     this.#submitted = status === IO_RETRY
     return status
@@ -291,7 +344,7 @@ export class HvmVcpu implements CpuHost {
 
   /** Guest-physical address that a linear one maps to now, for a supervisor; sets no A bits. −1: it is not mapped. */
   linearToPhysical(lo: number, hi: number): number {
-    const status = probe(this.#paging, this.#tables, lo, hi, ACCESS_READ, this.#walk)
+    const status = probe(this.#paging, this.#peekTables, lo, hi, ACCESS_READ, this.#walk)
     return status === WALK_OK ? this.#walk.gpa : -1
   }
 
@@ -301,7 +354,7 @@ export class HvmVcpu implements CpuHost {
     for (let i = 0; i < length; i++) {
       const at = BigInt.asUintN(64, linear + BigInt(i))
       const lo = Number(at & 0xffff_ffffn)
-      const status = probe(this.#paging, this.#tables, lo, Number(at >> 32n), ACCESS_FETCH, this.#walk)
+      const status = probe(this.#paging, this.#peekTables, lo, Number(at >> 32n), ACCESS_FETCH, this.#walk)
       const ma = status === WALK_OK ? this.#domain.p2m.translate(this.#walk.gpa) : -1
       if (ma < 0) break
       bytes.push(this.#domain.memory.u8[ma] as number)
@@ -494,10 +547,19 @@ export class HvmVcpu implements CpuHost {
 
   /** Forgets the request in flight: its answer will be drained and dropped. */
   cancelRequest(): void {
+    this.#domain.secondLevel.cancel(this.id)
     if (!this.#submitted) return
     this.#dispatch.cancel(this.id)
     this.#submitted = false
   }
+}
+
+/**
+ * The status of an access that waits for somebody who is no device. Outside a logged pass it starts again in one; the bytes
+ * of an instruction are fetched before there is one.
+ */
+function waiting(access: number, log: AccessLog | null): number {
+  return log === null && (access & ACCESS_FETCH) === 0 ? STATUS_RESTART : STATUS_RETRY
 }
 
 /** MAP_GLOBAL of `@retrap/paging`'s results. */

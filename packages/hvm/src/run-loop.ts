@@ -4,6 +4,7 @@ import type { DomainClock } from './clock.ts'
 import type { DomainExit, DomainServer } from './domain.ts'
 import type { HvmVcpu } from './hvm-vcpu.ts'
 import type { Invalidations } from './invalidation.ts'
+import type { SecondLevelFaults } from './second-level.ts'
 import type { GuestEvents } from './xen/guest-events.ts'
 
 /** How a domain waits; supplied by who knows the host. */
@@ -45,6 +46,7 @@ export interface RunLoopParts {
   readonly sleeper: Sleeper
   readonly dispatch: Pick<IoDispatch, 'pending'>
   readonly invalidations: Pick<Invalidations, 'flagged' | 'resume' | 'waits'>
+  readonly secondLevel: Pick<SecondLevelFaults, 'waits'>
   /** A vCPU has stopped executing: every vCPU is between two instructions, or waits for a device. */
   stopped(): void
 }
@@ -244,7 +246,8 @@ export class RunLoop {
       const exit = this.#settle(vcpu)
       if (exit !== undefined) {
         this.#handle(vcpu, exit)
-        return false
+        // One that waits for its memory, and not for an answer, may wait for those who are to be told.
+        if (!this.#parts.secondLevel.waits(vcpu.id)) return false
       }
     }
     const may = this.#parts.invalidations.resume(vcpu.id)
@@ -328,8 +331,10 @@ export class RunLoop {
       const waiting: number[] = []
       for (const vcpu of vcpus) {
         const exit = invalidations.waits(vcpu.id) ? BLOCKED : this.#settle(vcpu)
-        if (exit?.reason === 'blocked') waiting.push(vcpu.id)
-        else if (exit !== undefined) this.#handle(vcpu, exit)
+        if (exit?.reason === 'blocked') {
+          waiting.push(vcpu.id)
+          if (this.#parts.secondLevel.waits(vcpu.id)) invalidations.resume(vcpu.id)
+        } else if (exit !== undefined) this.#handle(vcpu, exit)
         else if (acknowledged && !invalidations.resume(vcpu.id)) waiting.push(vcpu.id)
       }
       const left = until - performance.now()

@@ -544,10 +544,11 @@ export class IoDispatch implements ServerOwner {
   /**
    * Makes an access from a logged pass.
    *
+   * @param claimant - the server that has claimed writes to RAM, if it is one: it gets the access whatever its ranges are
    * @returns `IO_DONE` with the answer, `IO_RETRY` (the vCPU waits for `onComplete`), `IO_UNHANDLED` or `IO_FAILED`
    * @throws IoreqError `ERR_BUSY` if the vCPU has a request already, `ERR_INVALID` for a size or type that cannot be sent
    */
-  submit(vcpu: number, request: IoRequest): number {
+  submit(vcpu: number, request: IoRequest, claimant: IoreqServer | null = null): number {
     this.#pending.checkFree(vcpu)
     const { size, count, type, direction } = request
     if ((size !== 1 && size !== 2 && size !== 4 && size !== 8) || (type === IOREQ_TYPE_PIO && size === 8)) {
@@ -559,6 +560,9 @@ export class IoDispatch implements ServerOwner {
     }
     this.count = count
     const address = requestAddress(request)
+    if (claimant !== null && !claimant.ranges[XEN_DMOP_IO_RANGE_MEMORY].contains(address, address + size - 1)) {
+      return this.#pending.send(vcpu, claimant, request)
+    }
     if (count === 1 && !request.dataIsPointer) {
       const server = this.#asynchronous(type, address, size)
       if (server !== null && (server.ring === null || direction === IOREQ_READ)) {

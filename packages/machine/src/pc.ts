@@ -475,6 +475,11 @@ export class Pc {
           detail: { message: `device ${device} of server ${serverName} failed at ${request}: ${why}` },
         }
       }
+      case 'memory-failure': {
+        const { vcpu, gfn, cause } = exit.failure
+        const text = `guest frame 0x${gfn.toString(16)} cannot be accessed: ${cause}`
+        return { reason: 'internal-error', detail: describeCrash(this.domain, vcpu, text) }
+      }
       default:
         return { reason: exit.reason }
     }

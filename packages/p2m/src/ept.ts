@@ -31,6 +31,7 @@ export const EPT: TableFormat = {
   leafFlip: 0,
   read: P2M_READ,
   write: P2M_WRITE,
+  execute: P2M_EXECUTE,
   counted: 1 << 26,
   breakBeforeMake: false,
   leafLo(mfn, type, rights, order) {

@@ -16,6 +16,8 @@ export interface TableFormat {
   readonly read: number
   /** … and written. */
   readonly write: number
+  /** … and executed; 0 where the low word does not say. */
+  readonly execute: number
   /** Software's bit of a leaf's high word: the map holds a reference to each of its frames. */
   readonly counted: number
   /** An entry that is in use is made invalid, and TLBs are flushed, before it becomes another. */

@@ -22,7 +22,7 @@ import {
   unlock,
 } from './range-changes.ts'
 import { countLeaves, leavesOf, restoreMap, saveMap, type P2mLeaf, type P2mState, type P2mStatistics } from './saved.ts'
-import { INVALID_MFN, KIND_FOREIGN, MAX_GFN, P2mType } from './types.ts'
+import { INVALID_MFN, KIND_FOREIGN, MAX_GFN, P2M_EXECUTE, P2mType } from './types.ts'
 import { IoreqServerClaim, type WriteClaim } from './write-claim.ts'
 
 /** How {@link P2m.create} makes a map. */
@@ -56,6 +56,7 @@ export class P2m {
   readonly writeClaim: WriteClaim
   readonly #core: MapCore
   readonly #onDemand: OnDemand
+  readonly #scratch = new P2mEntry()
   #dirty: ((gfn: number, count: number) => void)[] = []
 
   /**
@@ -137,7 +138,7 @@ export class P2m {
 
   /**
    * Machine address of a guest-physical address that is memory and may be read; −1 for anything else. For TLB fills: no
-   * checks, no allocation. Others' frames translate as well, and are not told apart as to execution.
+   * checks, no allocation. Others' frames translate as well.
    */
   translate(gpa: number): number {
     return this.#core.table.translate(gpa, this.#core.format.read)
@@ -146,6 +147,14 @@ export class P2m {
   /** As {@link P2m.translate}, for memory that may be written: −1 for ROM and for RAM whose writes are logged as well. */
   translateWrite(gpa: number): number {
     return this.#core.table.translate(gpa, this.#core.format.write)
+  }
+
+  /** As {@link P2m.translate}, for memory that may be executed. */
+  translateExecute(gpa: number): number {
+    const { table, format } = this.#core
+    if (format.execute !== 0) return table.translate(gpa, format.execute)
+    this.lookup(Math.floor(gpa / 4096), this.#scratch)
+    return (this.#scratch.rights & P2M_EXECUTE) === 0 ? -1 : table.translate(gpa, format.read)
   }
 
   /**

@@ -149,6 +149,9 @@ export class Vcpu implements Cpu, CodeCacheClient {
   #error: unknown = undefined
   /** S_PENDING_DEBUG when the current instruction began. */
   #debugBefore = 0
+  /** S_SHADOW, and how many had retired, before it or the first of several. */
+  #shadowBefore = 0
+  #retiredBefore = 0
   /** Which set the translations of explicit accesses go into; TLB_MISS keeps none. */
   #mode = TLB_SUPERVISOR
   /** S_MODE for which each set's execute table was filled. */
@@ -529,7 +532,10 @@ export class Vcpu implements Cpu, CodeCacheClient {
       case STATUS_RESTART:
         return this.#beginLogged()
       case STATUS_RETRY:
-        if (this.#unit === UNIT_NONE) this.#waitInPlace()
+        if (this.#unit === UNIT_NONE) {
+          if (this.#quickPort.waits || this.log.pending >= 0) this.#waitInPlace()
+          else this.#fetchAgain()
+        }
         return EXIT_BLOCKED
       case STATUS_STEP: {
         const next = this.#step()
@@ -560,9 +566,16 @@ export class Vcpu implements Cpu, CodeCacheClient {
     if (((this.memory.u8[record + R_SEGMENT] as number) & 7) === SS) this.#event.vector = VECTOR_SS
   }
 
+  /** The instruction that a shadow protects is next. */
+  #leaveShadow(): void {
+    this.#shadowBefore = this.u32[S_SHADOW >>> 2] as number
+    this.#retiredBefore = this.retired
+    this.u32[S_SHADOW >>> 2] = 0
+  }
+
   #slice(remaining: number): number {
     const u32 = this.u32
-    u32[S_SHADOW >>> 2] = 0
+    this.#leaveShadow()
     this.#debugBefore = u32[S_PENDING_DEBUG >>> 2] as number
     const slice = Math.min(remaining, this.#slices < SHORT_SLICES ? FIRST_SLICE : SLICE)
     this.#slices++
@@ -587,7 +600,7 @@ export class Vcpu implements Cpu, CodeCacheClient {
     u32[S_STEP_SUPPRESSED >>> 2] = 0
     if (checkInstructionBreakpoint(this.system, this.#event)) return STATUS_EVENT
     this.#stepping = ((u32[S_EFLAGS >>> 2] as number) & FLAG_TF) !== 0
-    u32[S_SHADOW >>> 2] = 0
+    this.#leaveShadow()
     const status = this.#fetch.pinCurrent()
     if (status === STATUS_RESTART) return this.#beginFetched()
     if (status !== STATUS_DONE) return status
@@ -664,6 +677,13 @@ export class Vcpu implements Cpu, CodeCacheClient {
     this.counts.loggedPasses++
   }
 
+  /** The bytes of the next instruction are not there yet: it has not begun. */
+  #fetchAgain(): void {
+    this.#stepping = false
+    this.u32[S_PENDING_DEBUG >>> 2] = this.#debugBefore
+    if (this.retired === this.#retiredBefore) this.u32[S_SHADOW >>> 2] = this.#shadowBefore
+  }
+
   /** A further pass of what is in the middle. */
   #nextPass(): number {
     switch (this.#unit) {
@@ -722,6 +742,8 @@ export class Vcpu implements Cpu, CodeCacheClient {
   #endPass(status: number): number {
     const u32 = this.u32
     if (status === STATUS_RETRY) {
+      // It waits for memory, not for an answer: the next pass is known by its number alone.
+      if (this.log.pending < 0) this.log.restart()
       u32[S_LOGGED >>> 2] = 0
       return status
     }

@@ -1,0 +1,249 @@
+import type { IoDispatch, IoreqServer } from '@retrap/ioreq'
+import {
+  P2M_EXECUTE,
+  P2M_READ,
+  P2M_WRITE,
+  P2mAccess,
+  P2mEntry,
+  P2mError,
+  P2mType,
+  rightsOf,
+  rightsOfAccess,
+  type P2m,
+} from '@retrap/p2m'
+import type { DirtyLogs } from './dirty-logs.ts'
+import { OUTSIDE, type Invalidations } from './invalidation.ts'
+
+/** What becomes of an access that the p2m does not translate. */
+export const SecondLevel = {
+  /** It translates now. */
+  RESOLVED: 0,
+  /** It is a device's, or a server has claimed the write. */
+  DEVICE: 1,
+  /** It is memory that cannot be written: the write is lost. */
+  DISCARD: 2,
+  /** Somebody else has to do something first; then it is to be tried again. */
+  WAIT: 3,
+} as const
+
+/** Guest frames that no access can go on with: broken, out of memory, or executed where that is not allowed. */
+export interface MemoryFailure {
+  readonly cause: 'broken' | 'out-of-memory' | 'not-executable'
+  readonly vcpu: number
+  readonly gfn: number
+}
+
+/** An access that the frame's type allows and its access mask does not. */
+export interface AccessViolation {
+  readonly vcpu: number
+  readonly gfn: number
+  /** `P2M_READ`, `P2M_WRITE` or `P2M_EXECUTE`. */
+  readonly wanted: number
+  /** One of `P2mAccess`. */
+  readonly access: number
+}
+
+export interface SecondLevelOptions {
+  readonly p2m: P2m
+  readonly logs: DirtyLogs
+  readonly invalidations: Pick<Invalidations, 'enter' | 'leave'>
+  readonly dispatch: Pick<IoDispatch, 'server'>
+  readonly vcpus: number
+  onFailure(failure: MemoryFailure): void
+  /** A vCPU is to have its turn. */
+  wake(): void
+}
+
+const FRAME = 0x1000
+
+/**
+ * Second-level faults: what a domain does where its map says no. Populates on demand, logs writes, asks the pager, makes
+ * copies of shared frames, and finds the server that has claimed a write.
+ *
+ * Source: Xen, `hvm_hap_nested_page_fault` (xen/arch/x86/hvm/hvm.c), whose order of checks it has.
+ */
+export class SecondLevelFaults {
+  /**
+   * Asked for contents of a frame that a pager has (`load`), or to let one be that it was about to take (`resume`): once
+   * for however many wait. They go on after `P2m.paging.resume`. Without it, `resume` is done at once, and what is to be
+   * loaded is waited for.
+   */
+  onPageRequest: ((gfn: number, how: 'load' | 'resume') => void) | null = null
+  /**
+   * Told of accesses that `P2m.setAccess` does not allow. It may allow them; until somebody does, the vCPU waits. Without
+   * it, everything is allowed again, as in Xen.
+   */
+  onAccessViolation: ((violation: AccessViolation) => void) | null = null
+  readonly #options: SecondLevelOptions
+  readonly #p2m: P2m
+  readonly #entry = new P2mEntry()
+  /** By vCPU: the frame whose access violation has been told, and that it waits for; −1 for none. */
+  readonly #waiting: Float64Array
+
+  constructor(options: SecondLevelOptions) {
+    this.#options = options
+    this.#p2m = options.p2m
+    this.#waiting = new Float64Array(options.vcpus).fill(-1)
+  }
+
+  /** Whether a vCPU has been told to wait, and has not been let on since. */
+  waits(vcpu: number): boolean {
+    return (this.#waiting[vcpu] as number) >= 0
+  }
+
+  /** A vCPU forgets what it was about to do. */
+  cancel(vcpu: number): void {
+    this.#waiting[vcpu] = -1
+  }
+
+  /**
+   * As `P2m.translate`, after all that can be done at once for somebody who is no vCPU.
+   *
+   * @param vcpu - whose doing it is; default nobody's
+   */
+  translate(gpa: number, vcpu: number = OUTSIDE): number {
+    const ma = this.#p2m.translate(gpa)
+    if (ma >= 0) return ma
+    return this.fault(vcpu, gpa, P2M_READ) === SecondLevel.RESOLVED ? this.#p2m.translate(gpa) : -1
+  }
+
+  /** As `P2m.translateWrite`, likewise; −1 for ROM, and for writes that a server claims if a vCPU makes them. */
+  translateWrite(gpa: number, vcpu: number = OUTSIDE): number {
+    const ma = this.#p2m.translateWrite(gpa)
+    if (ma >= 0) return ma
+    const outcome = this.fault(vcpu, gpa, P2M_WRITE)
+    if (outcome === SecondLevel.RESOLVED) return this.#p2m.translateWrite(gpa)
+    // A claim is about what vCPUs store; who else writes, writes RAM.
+    return vcpu === OUTSIDE && this.claimant(gpa) !== null ? this.#p2m.translate(gpa) : -1
+  }
+
+  /** As `P2m.lookup`, after all that can be done at once: for device models that are going to read and write. */
+  lookup(gfn: number, into: P2mEntry): number {
+    const type = this.#p2m.lookup(gfn, into)
+    const wanted = type === P2mType.RAM_SHARED ? P2M_WRITE : P2M_READ
+    if (type === P2mType.MMIO_DM || (into.rights & wanted) !== 0) return type
+    const outcome = this.fault(OUTSIDE, gfn * FRAME, wanted)
+    return outcome === SecondLevel.RESOLVED ? this.#p2m.lookup(gfn, into) : type
+  }
+
+  /** The server that has claimed writes to an address; null if there is none, and it is RAM or a device. */
+  claimant(gpa: number): IoreqServer | null {
+    const { writeClaim } = this.#p2m
+    if (writeClaim.frames === 0) return null
+    const type = this.#p2m.lookup(Math.floor(gpa / FRAME), this.#entry)
+    return type === P2mType.IOREQ_SERVER ? this.#claimingServer() : null
+  }
+
+  /** A server that has gone claims nothing any more. */
+  #claimingServer(): IoreqServer | null {
+    const id = this.#p2m.writeClaim.server
+    if (id < 0) return null
+    const server = this.#options.dispatch.server(id)
+    if (server !== null && server.enabled) return server
+    this.#p2m.writeClaim.end(id)
+    return null
+  }
+
+  /**
+   * Does what can be done about an access that the map does not allow.
+   *
+   * @param vcpu - or OUTSIDE
+   * @param wanted - `P2M_READ`, `P2M_WRITE` or `P2M_EXECUTE`
+   * @returns one of `SecondLevel`
+   */
+  fault(vcpu: number, gpa: number, wanted: number): number {
+    const gfn = Math.floor(gpa / FRAME)
+    const entry = this.#entry
+    const type = this.#p2m.lookup(gfn, entry)
+    if (type === P2mType.MMIO_DM || type === P2mType.INVALID) return SecondLevel.DEVICE
+    const { invalidations } = this.#options
+    // What is taken from the map to go on, zeros for instance, is this vCPU's doing.
+    const before = invalidations.enter(vcpu)
+    try {
+      const outcome = this.#resolve(vcpu, gfn, type, wanted)
+      if (vcpu !== OUTSIDE && outcome !== SecondLevel.WAIT) this.#waiting[vcpu] = -1
+      return outcome
+    } catch (error) {
+      if (!(error instanceof P2mError && error.code === 'ERR_NO_MEMORY')) throw error
+      return this.#fail('out-of-memory', vcpu, gfn)
+    } finally {
+      invalidations.leave(before)
+    }
+  }
+
+  #resolve(vcpu: number, gfn: number, type: number, wanted: number): number {
+    const { rights, access } = this.#entry
+    const given = rightsOf(type)
+    if ((rights & wanted) !== 0) return SecondLevel.RESOLVED
+    if ((given & wanted) !== 0 && (rightsOfAccess(access) & wanted) === 0) return this.#violation(vcpu, gfn, wanted)
+    const p2m = this.#p2m
+    switch (type) {
+      case P2mType.RAM_LOGDIRTY:
+        if (wanted !== P2M_WRITE) return SecondLevel.RESOLVED
+        this.#options.logs.translateWrite(gfn * FRAME)
+        return SecondLevel.RESOLVED
+      case P2mType.POPULATE_ON_DEMAND: {
+        const outcome = p2m.onDemand.populate(gfn)
+        if (outcome === 'done') return SecondLevel.RESOLVED
+        return outcome === 'wait' ? this.#wait(vcpu, gfn) : this.#fail('out-of-memory', vcpu, gfn)
+      }
+      case P2mType.RAM_PAGING_OUT:
+      case P2mType.RAM_PAGED:
+      case P2mType.RAM_PAGING_IN:
+        return this.#page(vcpu, gfn)
+      case P2mType.RAM_SHARED:
+        p2m.unshare(gfn)
+        return SecondLevel.RESOLVED
+      case P2mType.RAM_BROKEN:
+        return this.#fail('broken', vcpu, gfn)
+      case P2mType.IOREQ_SERVER:
+        if (this.#claimingServer() !== null) return SecondLevel.DEVICE
+        p2m.writeClaim.remove(gfn, 1)
+        return SecondLevel.RESOLVED
+      default:
+        // ROM, and others' and devices' frames that cannot be written; none of these can be executed but ROM.
+        return wanted === P2M_EXECUTE ? this.#fail('not-executable', vcpu, gfn) : SecondLevel.DISCARD
+    }
+  }
+
+  #page(vcpu: number, gfn: number): number {
+    const { paging } = this.#p2m
+    const how = paging.request(gfn)
+    if (how === 'resume' && this.onPageRequest === null) {
+      paging.resume(gfn)
+      return SecondLevel.RESOLVED
+    }
+    if (how !== 'none') this.onPageRequest?.(gfn, how)
+    // It may have been brought at once.
+    if (this.#p2m.translate(gfn * FRAME) >= 0) return SecondLevel.RESOLVED
+    return this.#wait(vcpu, gfn)
+  }
+
+  #violation(vcpu: number, gfn: number, wanted: number): number {
+    const p2m = this.#p2m
+    const { access } = this.#entry
+    if (access === P2mAccess.RX2RW && wanted === P2M_WRITE) p2m.setAccess(gfn, 1, P2mAccess.RW)
+    else {
+      const told = vcpu !== OUTSIDE && this.#waiting[vcpu] === gfn
+      if (access === P2mAccess.N2RWX || this.onAccessViolation === null) p2m.setAccess(gfn, 1, P2mAccess.RWX)
+      if (!told) this.onAccessViolation?.({ vcpu, gfn, wanted, access })
+    }
+    p2m.lookup(gfn, this.#entry)
+    return (this.#entry.rights & wanted) !== 0 ? SecondLevel.RESOLVED : this.#wait(vcpu, gfn)
+  }
+
+  #wait(vcpu: number, gfn: number): number {
+    if (vcpu !== OUTSIDE && this.#waiting[vcpu] !== gfn) {
+      this.#waiting[vcpu] = gfn
+      // It may be its own notice to device models that it waits for, which goes out on its next turn.
+      this.#options.wake()
+    }
+    return SecondLevel.WAIT
+  }
+
+  #fail(cause: MemoryFailure['cause'], vcpu: number, gfn: number): number {
+    // A device model's access is only refused.
+    if (vcpu !== OUTSIDE) this.#options.onFailure({ cause, vcpu, gfn })
+    return this.#wait(vcpu, gfn)
+  }
+}
