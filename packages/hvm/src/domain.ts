@@ -141,6 +141,11 @@ export class Domain {
   /** The wire of a PCI function's interrupt pin; a machine with a bridge that routes them puts its own here. */
   pciInterrupt: (device: number, pin: number) => InterruptLine = (device, pin) =>
     this.interrupts.line(pciLine(device, pin))
+  /**
+   * The same for interrupts of the hypervisor's own, which must be down as soon as it says so: before the guest's EOI is
+   * seen to. Not a wire that leads through another thread.
+   */
+  ownPciInterrupt: (device: number, pin: number) => InterruptLine = this.pciInterrupt
   /** Where guest writes to ROM go; by default they are lost. A board whose ROM lies over RAM puts its own here. */
   romWrite: (gpa: number, size: number, lo: number, hi: number) => void = () => undefined
   /** The TPR patcher, if there is one: it puts itself here. */

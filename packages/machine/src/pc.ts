@@ -342,6 +342,7 @@ export class Pc {
     }
     const { models, uart, isaBridge } = createBoard(description, hooks)
     domain.pciInterrupt = (device, pin) => isaBridge.interruptInput(device, pin)
+    domain.ownPciInterrupt = domain.pciInterrupt
     for (const model of models) domain.attach(model)
     this.#receive = (bytes) => uart.receive(bytes)
     this.#flush = async () => uart.flush()

@@ -70,7 +70,7 @@ export class EventUpcalls {
     else if (type === CALLBACK_TYPE_GSI) this.#wire = this.#gsi(lo & 0xff)
     else if (type === CALLBACK_TYPE_PCI_INTX) {
       // Device and function in bits 15:8, of which the functions share a pin's wire; pin in bits 1:0.
-      this.#wire = this.#domain.pciInterrupt((lo >>> 11) & 0x1f, (lo & 3) + 1)
+      this.#wire = this.#domain.ownPciInterrupt((lo >>> 11) & 0x1f, (lo & 3) + 1)
     }
     for (const { id } of this.#domain.vcpus) if (this.#info.upcallPending(id)) this.raise(id)
   }
