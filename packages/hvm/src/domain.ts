@@ -73,6 +73,11 @@ export interface DomainOptions {
   readonly deviceDeadlineMs?: number
   /** Told of every access to a device; slow. */
   readonly trace?: (record: IoTraceRecord) => void
+  /**
+   * Hands device models copies of what they map, and poisons those when they are released: who keeps a view reads DBH, and
+   * who writes it is found by {@link Domain.keptViews}. Slow.
+   */
+  readonly checkMappings?: boolean
   /** Makes every model of this process asynchronous: see `DeviceHostOptions`. */
   readonly deferDevices?: (callback: () => void) => void
   /** Arena for decoded instructions; default that of `X86Engine`. */
@@ -153,6 +158,8 @@ export class Domain {
   readonly #sleeper: Sleeper
   readonly #servers: DomainServer[] = []
   readonly #memoryChanges: MemoryChanges
+  /** What models have mapped, where that is checked. */
+  readonly #checked: { readonly device: string; readonly cache: MapCache }[] = []
   /** Interrupt 13: an x87 exception with CR0.NE clear. */
   readonly #ferr: InterruptLine
   readonly #loop: RunLoop
@@ -206,6 +213,7 @@ export class Domain {
       }),
     })
     const frames = new FrameHolds(this.frameCounts)
+    const checked = options.checkMappings ?? false
     const map = guestMapOf(this.secondLevel, (gfn, count) => this.dirtyLogs.mark(gfn, count))
     this.invalidations = new Invalidations({
       p2m: this.p2m,
@@ -252,7 +260,11 @@ export class Domain {
       clock: this.clock,
       timer: (callback) => this.timers.create(callback),
       dma: this.guestMemory,
-      openMemory: () => new MapCache({ memory: options.memory, map, references: frames }),
+      openMemory: (device) => {
+        const cache = new MapCache({ memory: options.memory, map, references: frames, development: checked })
+        if (checked) this.#checked.push({ device, cache })
+        return cache
+      },
       modifiedMemory: (gfn, count) => this.dirtyLogs.modified(gfn, count),
       interruptLine: (irq) => this.interrupts.line(irq),
       pciInterrupt: (device, pin) => this.pciInterrupt(device, pin),
@@ -388,6 +400,14 @@ export class Domain {
   /** As {@link Domain.changeMemory}, but resolves as soon as the change is made, with a ticket to wait by. */
   requestMemoryChange<T>(change: (p2m: P2m) => T): Promise<MemoryChange<T>> {
     return this.#memoryChanges.request(change)
+  }
+
+  /**
+   * With `checkMappings`, views of guest memory that were written after their mapping had been released: of each model's
+   * last 64 released pieces.
+   */
+  keptViews(): { readonly device: string; readonly gpa: number; readonly length: number }[] {
+    return this.#checked.flatMap(({ device, cache }) => cache.keptViews().map((view) => ({ device, ...view })))
   }
 
   /** RAM has left the guest: who goes on, goes on through `resume`. */

@@ -64,6 +64,22 @@ describe('what is written into code that has been translated is executed', () =>
   })
 })
 
+test('a model that keeps a view of what it has released is found, where that is checked', () => {
+  let dma: DeviceDma | undefined
+  const model = defineDevice({ name: 'keeper', synchronous: true, attach: (given) => void (dma = given.dma) })
+  const guest = new Guest((asm) => asm.hlt(), { devices: [model], checkMappings: true })
+  const mapping = (dma as DeviceDma).mapForWriting(0x6_0000, 4)
+  const kept = mapping.segments[0]?.bytes
+  kept?.set([1, 2, 3, 4])
+  mapping.release()
+  expect(guest.read32(0x6_0000)).toBe(0x0403_0201)
+  expect([...(kept ?? [])]).toEqual([0xdb, 0xdb, 0xdb, 0xdb])
+  expect(guest.domain.keptViews()).toEqual([])
+  kept?.set([5])
+  expect(guest.read32(0x6_0000)).toBe(0x0403_0201)
+  expect(guest.domain.keptViews()).toEqual([{ device: 'keeper', gpa: 0x6_0000, length: 4 }])
+})
+
 test('RAM, ROM, holes and scattered frames in one mapping', () => {
   let dma: DeviceDma | undefined
   const model = defineDevice({ name: 'mapper', synchronous: true, attach: (given) => void (dma = given.dma) })

@@ -23,7 +23,7 @@ export interface DeviceMemory extends MappableDma {
 export interface MemorySource {
   readonly dma: Dma & Partial<DeviceDma>
   /** Opens a model's memory; see `DevicePlatform.openMemory`. */
-  openMemory?(): DeviceMemory
+  openMemory?(device: string): DeviceMemory
 }
 
 /**
@@ -32,19 +32,22 @@ export interface MemorySource {
  */
 export class ModelMemory implements DeviceDma {
   readonly #source: MemorySource
+  readonly #device: string
   readonly #inFlight = new Set<Promise<boolean>>()
   #memory: DeviceMemory | null = null
   /** What an invalidation waits for. */
   #toEnd: MappingsToEnd[] = []
   #closed = false
 
-  constructor(source: MemorySource) {
+  /** @param device - the model's name */
+  constructor(source: MemorySource, device: string) {
     this.#source = source
+    this.#device = device
   }
 
   #open(): DeviceMemory | null {
     if (this.#closed) throw new IoreqError('ERR_PERMISSION', 'this device model has been taken out')
-    this.#memory ??= this.#source.openMemory?.() ?? null
+    this.#memory ??= this.#source.openMemory?.(this.#device) ?? null
     return this.#memory
   }
 

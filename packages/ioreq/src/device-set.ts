@@ -42,8 +42,10 @@ export interface DevicePlatform {
   /**
    * Gives a device model its own way to guest RAM, which knows what the model has mapped. Without it, models copy by `dma`
    * and cannot map.
+   *
+   * @param device - whose it is: a model's name, or a server's
    */
-  openMemory?(): DeviceMemory
+  openMemory?(device: string): DeviceMemory
   /** A model that reaches guest memory by itself has written frames of it. */
   modifiedMemory?(gfn: number, count: number): void
   interruptLine(irq: number): InterruptLine
@@ -207,7 +209,7 @@ export class DeviceSet {
 
   constructor(platform: DevicePlatform, owner: DeviceSetOwner) {
     this.#platform = platform
-    this.#dma = new ModelMemory(platform)
+    this.#dma = new ModelMemory(platform, 'requests')
     this.#owner = owner
     this.#table = new RegionTable((kind) => owner.claimsChanged(kind))
   }
@@ -223,7 +225,12 @@ export class DeviceSet {
     if (this.#attached.has(model.name)) {
       throw new IoreqError('ERR_EXISTS', `a device model named ${model.name} is attached already`)
     }
-    const attached: Attached = { model, detached: false, timers: [], memory: new ModelMemory(this.#platform) }
+    const attached: Attached = {
+      model,
+      detached: false,
+      timers: [],
+      memory: new ModelMemory(this.#platform, model.name),
+    }
     this.#attached.set(model.name, attached)
     try {
       model.attach(this.#context(attached))

@@ -75,7 +75,7 @@ export class RemoteServer implements IoreqTransport {
     this.#platform = platform
     this.#link = link
     this.#options = options
-    this.#memory = platform.openMemory?.() ?? null
+    this.#memory = platform.openMemory?.(options.name) ?? null
     this.ready = this.#ready.promise
     // Who does not ask must not be told by an unhandled rejection either.
     this.ready.catch(() => {})

@@ -45,6 +45,7 @@ export interface GuestOptions {
   readonly xen?: XenOptions
   /** Workers can reach its memory. */
   readonly shared?: boolean
+  readonly checkMappings?: boolean
 }
 
 /** A domain of 1 MiB with a program of its own. */
@@ -69,6 +70,7 @@ export class Guest {
       random: () => (seed = (seed * 1_103_515_245 + 12_345) >>> 0),
       sleeper: this.sleeper,
       codeCacheBytes: 1 << 20,
+      checkMappings: options.checkMappings ?? false,
       onFailure: (failure) => void this.failures.push(failure),
       ...(options.policy !== undefined && { policy: options.policy }),
       ...(options.xen !== undefined && { xen: options.xen }),
