@@ -102,6 +102,11 @@ export class P2m {
     return this.#core.control.tables * 4096
   }
 
+  /** Machine frames that are the guest's: those in the map that are not others', and those set aside for populate-on-demand. */
+  get frames(): number {
+    return this.#core.ownFrames + this.onDemand.cached
+  }
+
   /** Changes with every change that any view has made: who sees the same number twice has seen one map. */
   get version(): number {
     return this.#core.control.changes

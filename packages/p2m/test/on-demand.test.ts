@@ -57,6 +57,20 @@ describe('populate-on-demand', () => {
     expect(released).toBe(0)
   })
 
+  test('what is set aside is the guest’s, as is what it has', () => {
+    p2m.populate(0, 0x10)
+    p2m.insertForeign(0x20, 0x100, P2mType.MAP_FOREIGN)
+    p2m.onDemand.mark(0x200, 0x20)
+    expect(p2m.frames).toBe(0x10)
+    p2m.onDemand.setCache(4)
+    expect(p2m.frames).toBe(0x14)
+    touch(0x200)
+    expect([p2m.onDemand.cached, p2m.frames]).toEqual([3, 0x14])
+    p2m.removeForeign(0x20)
+    p2m.remove(0, p2m.translate(0) / 4096, 2)
+    expect(p2m.frames).toBe(0x12)
+  })
+
   test('breaks up a cached run for single frames', () => {
     p2m.onDemand.mark(0x201, 4)
     p2m.onDemand.setCache(0x200)

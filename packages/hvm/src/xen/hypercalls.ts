@@ -6,6 +6,7 @@ import { hvmOp } from './hvm-op.ts'
 import { memoryOp } from './memory-op.ts'
 import { multicall } from './multicall.ts'
 import { Hypercall, XenError } from './numbers.ts'
+import { setTimerOp } from './set-timer-op.ts'
 import { vcpuOp } from './vcpu-op.ts'
 import { schedOp } from './sched-op.ts'
 import { xenVersion } from './xen-version.ts'
@@ -14,6 +15,7 @@ import { xenVersion } from './xen-version.ts'
 const HYPERCALLS: Readonly<Partial<Record<number, XenHypercall>>> = {
   [Hypercall.MEMORY_OP]: memoryOp,
   [Hypercall.MULTICALL]: multicall(dispatch),
+  [Hypercall.SET_TIMER_OP]: setTimerOp,
   [Hypercall.XEN_VERSION]: xenVersion,
   [Hypercall.VCPU_OP]: vcpuOp,
   [Hypercall.EVENT_CHANNEL_OP]: eventChannelOp,

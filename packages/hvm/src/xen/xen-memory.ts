@@ -29,7 +29,9 @@ export class XenMemory {
   readonly #granted: ForeignMappings
   readonly #limit: number | undefined
   #maximum = -1
-  #current = -1
+  /** Pages in the map, and the map's version when they were counted. */
+  #placed = 0
+  #counted = -1
   /** Pages of Xen's own by machine frame, and the guest frame that each was mapped at last. */
   readonly #pages = new Map<number, number>()
   /** Regions of the map that a hypercall has taken something out of, by first guest frame. */
@@ -47,24 +49,25 @@ export class XenMemory {
 
   /** Frames of RAM that the guest has. */
   get current(): number {
-    this.#count()
-    return this.#current
+    let hoarded = 0
+    for (const { order } of this.#unmapped) hoarded += 2 ** order
+    return this.#p2m.frames - this.#pagesInMap() + hoarded
   }
 
   /** Frames of RAM that it may have. */
   get maximum(): number {
-    this.#count()
+    if (this.#maximum < 0) this.#maximum = this.#limit ?? this.current
     return this.#maximum
   }
 
-  /** Before the first change: what there is. */
-  #count(): void {
-    if (this.#current >= 0) return
-    this.#current = 0
-    for (const { gfn, type, order, mfn } of this.#p2m.leaves()) {
-      if (isRam(type) && !this.#isPage(gfn, mfn)) this.#current += 2 ** order
-    }
-    this.#maximum = this.#limit ?? this.#current
+  /** Pages of Xen's own that are in the map now: whoever changes it may have taken some out. */
+  #pagesInMap(): number {
+    const { version } = this.#p2m
+    if (version === this.#counted) return this.#placed
+    this.#placed = 0
+    for (const mfn of this.#pages.keys()) if (this.placeOf(mfn) >= 0) this.#placed++
+    this.#counted = version
+    return this.#placed
   }
 
   /** The highest guest frame that anything is mapped at. */
@@ -86,8 +89,14 @@ export class XenMemory {
 
   /** Machine frame of a guest frame that is RAM of the guest's own; −1 if it is not. */
   ramAt(gfn: number): number {
-    if (!isFrame(gfn) || !isRam(this.#p2m.lookup(gfn, this.#entry))) return INVALID_MFN
-    return this.#isPage(gfn, this.#entry.mfn) ? INVALID_MFN : this.#entry.mfn
+    if (!isFrame(gfn)) return INVALID_MFN
+    const p2m = this.#p2m
+    const entry = this.#entry
+    const type = p2m.lookup(gfn, entry)
+    if (type === P2mType.POPULATE_ON_DEMAND) p2m.onDemand.populate(gfn)
+    else if (type === P2mType.RAM_SHARED) tryTo(() => p2m.unshare(gfn))
+    const now = p2m.lookup(gfn, entry)
+    return isRam(now) && now !== P2mType.RAM_SHARED && !this.#isPage(gfn, entry.mfn) ? entry.mfn : INVALID_MFN
   }
 
   /** Whether there are frames for as many of RAM, and for the tables that lead to `extents` of them. */
@@ -112,19 +121,17 @@ export class XenMemory {
     if (!isFrame(gfn) || gfn + count > GUEST_FRAMES) return false
     const replaced = this.#ramIn(gfn, count)
     if (this.current - replaced + count > this.maximum) return false
-    if (!tryTo(() => this.#p2m.populate(gfn, count))) return false
-    this.#current += count - replaced
-    return true
+    return tryTo(() => this.#p2m.populate(gfn, count))
   }
 
-  /** Frames of RAM of the guest's own among guest frames. */
+  /** Frames that the guest has among guest frames. */
   #ramIn(gfn: number, count: number): number {
     const entry = this.#entry
     let frames = 0
     for (let at = gfn; at < gfn + count;) {
       const type = this.#p2m.lookup(at, entry)
       const run = Math.min(gfn + count - at, 2 ** entry.order - (at % 2 ** entry.order))
-      if (isRam(type) && !this.#isPage(at, entry.mfn)) frames += run
+      if (isRam(type) && entry.mfn !== INVALID_MFN && !this.#isPage(at, entry.mfn)) frames += run
       at += run
     }
     return frames
@@ -132,16 +139,23 @@ export class XenMemory {
 
   /** Takes RAM out of the map, and gives it back. @returns the frames taken, up to the first that is no RAM */
   remove(gfn: number, count: number): number {
-    this.#count()
+    const p2m = this.#p2m
+    // What is allowed is what there was.
+    if (this.maximum < 0 || !isFrame(gfn)) return 0
+    const frames = Math.min(count, GUEST_FRAMES - gfn)
+    // What has never been accessed gives no frame back: there is none.
+    let onDemand = p2m.onDemand.entries === 0 ? 0 : p2m.onDemand.decrease(gfn, frames)
     let done = 0
-    while (done < count) {
+    while (done < frames) {
       const at = gfn + done
-      if (!isFrame(at) || !isRam(this.#p2m.lookup(at, this.#entry))) break
+      const type = p2m.lookup(at, this.#entry)
       const { mfn, order } = this.#entry
-      const run = Math.min(count - done, 2 ** order - (at % 2 ** order))
-      if (!tryTo(() => this.#p2m.remove(at, mfn, run))) break
+      const run = Math.min(frames - done, 2 ** order - (at % 2 ** order))
+      if (isRam(type)) {
+        if (!tryTo(() => p2m.remove(at, mfn, run))) break
+      } else if (run <= onDemand) onDemand -= run
+      else break
       this.#thinned.add(at - (at % TABLE_FRAMES))
-      if (!this.#isPage(at, mfn)) this.#current -= run
       done += run
     }
     return done
@@ -172,7 +186,6 @@ export class XenMemory {
       return false
     }
     for (const mfn of mfns) this.#unmapped.push({ mfn, order: size })
-    this.#current += 2 ** order
     return true
   }
 
@@ -180,7 +193,6 @@ export class XenMemory {
   release(): void {
     for (const { mfn, order } of this.#unmapped.splice(0)) {
       this.#memory.frames.free(mfn, order)
-      this.#current -= 2 ** order
     }
   }
 
@@ -228,12 +240,8 @@ export class XenMemory {
   /** Maps a granted frame, with a reference that keeps it from being used for anything else. @returns false if it cannot be */
   mapGrant(gfn: number, mfn: number, write: boolean): boolean {
     if (!isFrame(gfn)) return false
-    this.#count()
-    const replaced = this.#ramIn(gfn, 1)
     const type = write ? P2mType.GRANT_MAP_RW : P2mType.GRANT_MAP_RO
-    if (!tryTo(() => this.#granted.map(gfn, mfn, type))) return false
-    this.#current -= replaced
-    return true
+    return tryTo(() => this.#granted.map(gfn, mfn, type))
   }
 
   /** Ends it. @returns false if that frame is not mapped there */

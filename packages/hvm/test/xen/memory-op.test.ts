@@ -114,6 +114,59 @@ describe.each(MODES)('reservations, %s caller', (mode) => {
   })
 })
 
+describe('frames that guests do not have yet, or not alone', () => {
+  test('what was never accessed gives nothing back, and RAM goes where it is still owed', async () => {
+    const guest = new XenTestGuest()
+    const { onDemand } = guest.domain.p2m
+    onDemand.mark(ROOM, 64)
+    onDemand.setCache(32)
+    const free = guest.spareFrames
+    expect(await current(guest)).toBe(RAM_FRAMES + 32)
+    expect(await reserve(guest, OP.decrease, [ROOM, ROOM + 16], { order: 4 })).toBe(2)
+    expect([onDemand.entries, onDemand.cached, await current(guest)]).toEqual([32, 32, RAM_FRAMES + 32])
+    // All that is owed is there: more goes back to the machine.
+    expect(await reserve(guest, OP.decrease, [SPARE])).toBe(1)
+    expect([onDemand.cached, await current(guest), guest.spareFrames]).toEqual([32, RAM_FRAMES + 31, free + 1])
+    onDemand.setCache(31)
+    expect(await reserve(guest, OP.decrease, [SPARE + 1])).toBe(1)
+    expect([onDemand.setCache(32), guest.spareFrames]).toEqual([32, free + 2])
+    // An extent of both kinds.
+    expect(await reserve(guest, OP.decrease, [ROOM + 32 - 2], { order: 2 })).toBe(0)
+    expect(onDemand.entries).toBe(30)
+  })
+
+  test('a frame is made, or made the guest’s alone, when it moves', async () => {
+    const guest = new XenTestGuest()
+    const { p2m } = guest.domain
+    p2m.onDemand.mark(ROOM, 1)
+    p2m.onDemand.setCache(1)
+    p2m.share(SPARE, p2m, SPARE + 1)
+    for (const [from, to] of [
+      [ROOM, ROOM + 8],
+      [SPARE, ROOM + 9],
+    ] as const) {
+      guest.write32(ARGUMENTS, SELF, 2)
+      guest.writeLongs(ARGUMENTS + 8, from, to)
+      expect(await guest.call(MEMORY_OP, OP.add, ARGUMENTS)).toBe(0)
+      expect(p2m.lookup(to, new P2mEntry())).toBe(P2mType.RAM_RW)
+    }
+    expect(await current(guest)).toBe(RAM_FRAMES + 1)
+  })
+
+  test('pages that a pager has are forgotten', async () => {
+    const guest = new XenTestGuest()
+    const { p2m } = guest.domain
+    p2m.paging.nominate(SPARE)
+    p2m.paging.nominate(SPARE + 1)
+    // Before its next instruction the vCPU has let go of them.
+    expect(await current(guest)).toBe(RAM_FRAMES)
+    p2m.paging.evict(SPARE + 1)
+    expect(await current(guest)).toBe(RAM_FRAMES - 1)
+    expect(await reserve(guest, OP.decrease, [SPARE, SPARE + 1])).toBe(2)
+    expect(await current(guest)).toBe(RAM_FRAMES - 2)
+  })
+})
+
 describe('reservations refused: the answer is the number of extents done', () => {
   test.each([
     { given: 'more than the limit', op: OP.populate, extents: [ROOM], is: 0 },
