@@ -229,3 +229,27 @@ test('vCPUs go on while another waits in a poll', async () => {
   await guest.call(0)
   expect(guest.read32(ARGUMENTS + 0x80)).toBeGreaterThan(100_000)
 })
+
+describe.each(MODES)('set_timer_op, %s caller', (mode) => {
+  const SET_TIMER_OP = 15
+  /** The argument is split for 32-bit callers. */
+  const set = (guest: XenTestGuest, timeout: bigint): Promise<number> =>
+    mode === '64'
+      ? guest.call(SET_TIMER_OP, BigInt.asUintN(64, timeout))
+      : guest.call(SET_TIMER_OP, timeout & 0xffff_ffffn, (timeout >> 32n) & 0xffff_ffffn)
+
+  test.each([
+    { given: 'a time', timeout: 6_000_000_000n, due: 6 * SECOND },
+    { given: 'one in the past', timeout: 1n, due: 0 },
+    { given: 'one that is negative', timeout: -5n, due: 0.1 * SECOND },
+    { given: 'one that is weeks away', timeout: 1n << 51n, due: 0.1 * SECOND },
+    { given: 'none', timeout: 0n, due: Infinity },
+  ])('$given', async ({ timeout, due }) => {
+    const guest = new XenTestGuest(mode)
+    const { timers, clock } = guest.domain
+    expect(await set(guest, timeout)).toBe(0)
+    if (due === Infinity) expect(timers.nextDeadlineNs).toBe(Infinity)
+    else expect(timers.nextDeadlineNs).toBeLessThan(Math.max(due, clock.now()) + 1000)
+    if (due > 0 && due < Infinity) expect(timers.nextDeadlineNs).toBeGreaterThanOrEqual(due)
+  })
+})
