@@ -6,7 +6,7 @@ import { expect, test } from 'vitest'
 import { corpus } from './chaos/corpus.ts'
 import { LETS_THROUGH, Oracle } from './chaos/oracle.ts'
 import type { Mutation } from './chaos/oracle.ts'
-import { CHANGES, PLACES, WAITS } from './chaos/coverage.ts'
+import { CHANGES, PLACES, STRINGS, WAITS } from './chaos/coverage.ts'
 import { INSTRUCTIONS, coverage, soak } from './soak/replay.soak.ts'
 
 const prototype = AccessLog.prototype
@@ -42,6 +42,9 @@ const FLOORS = {
   },
 } as const
 
+const MMIO_PLACES = ['MMIO', 'RAM and MMIO'] as const
+const PORT_PLACES = ['ports', 'RAM and ports', 'all three'] as const
+
 /**
  * What another party has no occasion to change: bytes are fetched before data is read; what reads a port, or lets a
  * device have several iterations, has read no data before, and seldom any other device's page.
@@ -65,6 +68,14 @@ test('20,000 instructions cannot tell that devices take their time and others ch
     expect(seen.romStores).toBeGreaterThan(20)
     expect(seen.notices).toBeGreaterThan(1500)
     expect(seen.taskSwitches).toBeGreaterThan(2)
+    expect(seen.faultsMidway).toBeGreaterThan(5)
+    for (const name of STRINGS) {
+      for (const down of [false, true]) {
+        const places = name === 'INS' || name === 'OUTS' ? PORT_PLACES : MMIO_PLACES
+        const count = places.reduce((sum, place) => sum + seen.repeats(name, down, place), 0)
+        expect(count, `${transport}, ${name} ${down ? 'downwards' : 'upwards'}`).toBeGreaterThan(2)
+      }
+    }
     for (const wait of WAITS) {
       for (const change of CHANGES) {
         const often = RARE.has(`${wait}: ${change}`) ? 0 : 3

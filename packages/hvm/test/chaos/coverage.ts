@@ -6,6 +6,9 @@ import type { AccessLog } from '@retrap/replay'
 export const PLACES = ['RAM', 'MMIO', 'ports', 'RAM and MMIO', 'RAM and ports', 'all three'] as const
 export type Place = (typeof PLACES)[number]
 
+/** String instructions. */
+export const STRINGS = ['INS', 'OUTS', 'MOVS', 'CMPS', 'STOS', 'LODS', 'SCAS'] as const
+
 /** What a pass waits for. */
 export const WAITS = ['fetch', 'MMIO read', 'MMIO write', 'port read', 'port write', 'iterations', 'event'] as const
 export type Wait = (typeof WAITS)[number]
@@ -22,6 +25,7 @@ export class Coverage {
   readonly #seen = new Map<string, number>()
   readonly #all = new Set<string>()
   readonly #changes = new Map<string, number>()
+  readonly #repeats = new Map<string, number>()
   instructions = 0
   /** Those that waited for a device. */
   replayed = 0
@@ -34,6 +38,8 @@ export class Coverage {
   notices = 0
   /** Stores to ROM by instructions that waited. */
   romStores = 0
+  /** Repeated instructions that a fault ended after some iterations, and waited for a device before. */
+  faultsMidway = 0
   /** Task switches that waited for a device. */
   taskSwitches = 0
 
@@ -61,6 +67,17 @@ export class Coverage {
     return this.#changes.get(`${wait}: ${change}`) ?? 0
   }
 
+  /** A repeated string instruction has waited. */
+  noteRepeat(form: string, down: boolean, place: Place): void {
+    const key = repeatKey(STRINGS.find((name) => form.startsWith(name)) as string, down, place)
+    this.#repeats.set(key, (this.#repeats.get(key) ?? 0) + 1)
+  }
+
+  /** How often a string instruction has been repeated in a direction, with accesses of a kind. */
+  repeats(name: (typeof STRINGS)[number], down: boolean, place: Place): number {
+    return this.#repeats.get(repeatKey(name, down, place)) ?? 0
+  }
+
   /** Forms that accesses of this kind have been seen of. */
   forms(place: Place): number {
     const bit = 1 << PLACES.indexOf(place)
@@ -75,13 +92,23 @@ export class Coverage {
   describe(transport: string): string {
     const cells = PLACES.map((place) => `${place} ${this.forms(place)}`)
     const rows = WAITS.map((wait) => `  ${wait}: ${CHANGES.map((c) => `${c} ${this.changes(wait, c)}`).join(', ')}`)
+    const repeats = STRINGS.flatMap((name) => [
+      ...PLACES.filter((place) => this.repeats(name, false, place) + this.repeats(name, true, place) > 0).map(
+        (place) => `${name} ${place} ${this.repeats(name, false, place)}/${this.repeats(name, true, place)}`,
+      ),
+    ])
     return [
       `${transport}: ${this.instructions} instructions (${this.lost} without comparison), ${this.replayed} replayed in ${this.passes} passes, ${this.interrupts} interrupts within repeated ones, ${this.taskSwitches} task switches, ${this.romStores} stores to ROM, ${this.notices} notices of frames that left`,
       `  forms of ${this.offered} with ${cells.join(', ')}; without a device ${this.missing().length}`,
+      `  repeated, upwards/downwards: ${repeats.join(', ')}; ${this.faultsMidway} ended by a fault midway`,
       `  changed while waiting for`,
       ...rows,
     ].join('\n')
   }
+}
+
+function repeatKey(name: string, down: boolean, place: Place): string {
+  return `${name}${down ? '-' : '+'}${place}`
 }
 
 /** Where the accesses went that a log holds. */

@@ -44,6 +44,9 @@ const DATA_PAGES = [0xe, 0xf, 0x12, 0x14, 0x15, 0x16, 0x17] as const
 const FRAME_BYTES = 0x60
 /** Selector of TR in the state. */
 const S_TASK = S_SEGMENTS + 7 * SEG_BYTES + SEG_SELECTOR
+/** Offset of RCX among the general registers. */
+const RCX_BYTES = 8
+const FLAG_DF = 0x400
 const LOST = 'lost'
 const HALTS = new Uint8Array(32).fill(0xf4)
 /** They may set IF, for a moment at least, or go where something does. */
@@ -234,8 +237,20 @@ export class Oracle {
       return `${describe(calmExit)} and ${describe(wildExit)}`
     if (calmExit.reason !== wildExit.reason) return `ends with ${calmExit.reason} and ${wildExit.reason}`
     if (coverage.replayed > replayed) coverage.romStores += calm.romStores.length
+    if (start.repeats && coverage.replayed > replayed) this.#noteRepeat(start)
     if (calm.cpu.u32[S_TASK >>> 2] !== task && coverage.replayed > replayed) coverage.taskSwitches++
     return compare(calm, wild)
+  }
+
+  /** What became of a repeated instruction that has waited. */
+  #noteRepeat({ form, flags, registers }: Start): void {
+    const { coverage } = this
+    coverage.noteRepeat(form, (flags & FLAG_DF) !== 0, this.#place)
+    const { u32 } = this.#calm.cpu
+    const left = u32[(S_GPR + RCX_BYTES) >>> 2] as number
+    const handler = ((u32[S_RIP >>> 2] as number) - HANDLERS) >>> 4
+    const began = new DataView(registers.buffer).getUint32(RCX_BYTES, true)
+    if (handler < 32 && left !== 0 && left < began) coverage.faultsMidway++
   }
 
   /** Executes an instruction on both. */
