@@ -90,9 +90,9 @@ export class MapCache {
     }
     this.#memory = memory
     this.#development = options.development === true ? new Development() : null
-    this.#pages = new PageCache(map, references, pages, Math.floor(budgetBytes / bucketBytes), (gfn, count) => {
-      for (let each = this.#held.newest; each !== null; each = each.older) if (each.overlaps(gfn, count)) each.pin()
-    })
+    this.#pages = new PageCache(map, references, pages, Math.floor(budgetBytes / bucketBytes), (gfn, count) =>
+      this.#pinHeld(gfn, count),
+    )
     this.#owner = {
       memory,
       map,
@@ -161,7 +161,7 @@ export class MapCache {
   writeSome(gpa: number, from: Uint8Array): number {
     this.#check(gpa, from.length)
     for (let done = 0; done < from.length;) {
-      const ma = this.#piece(gpa + done, from.length - done)
+      const ma = this.#writablePiece(gpa + done, from.length - done)
       if (ma < 0) return done
       const piece = this.#pieceBytes
       if (this.#pages.kind === 'ram') {
@@ -177,7 +177,7 @@ export class MapCache {
   fillSome(gpa: number, length: number, value: number): number {
     this.#check(gpa, length)
     for (let done = 0; done < length;) {
-      const ma = this.#piece(gpa + done, length - done)
+      const ma = this.#writablePiece(gpa + done, length - done)
       if (ma < 0) return done
       const piece = this.#pieceBytes
       if (this.#pages.kind === 'ram') {
@@ -268,12 +268,12 @@ export class MapCache {
     const segments: HeldSegment[] = []
     for (let done = 0; done < length;) {
       const at = gpa + done
-      const ma = this.#piece(at, length - done)
+      const ma = this.#pieceFor(writable, at, length - done)
       const kind = this.#pages.kind
       let bytes = this.#pieceBytes
       // A run goes on in the next bucket.
       while (done + bytes < length) {
-        const next = this.#piece(at + bytes, length - done - bytes)
+        const next = this.#pieceFor(writable, at + bytes, length - done - bytes)
         if (this.#pages.kind !== kind || next !== (ma < 0 ? -1 : ma + bytes)) break
         bytes += this.#pieceBytes
       }
@@ -297,6 +297,29 @@ export class MapCache {
     pages.resolve(gfn, Math.floor((offset + wanted - 1) / PAGE) + 1)
     this.#pieceBytes = Math.min(wanted, pages.run * PAGE - offset)
     return pages.mfn < 0 ? -1 : pages.mfn * PAGE + offset
+  }
+
+  /**
+   * {@link MapCache.#piece} for writing. Nobody is told of ROM that becomes RAM: that a page is ROM is asked anew, as that
+   * it is a hole.
+   */
+  #writablePiece(gpa: number, wanted: number): number {
+    const ma = this.#piece(gpa, wanted)
+    if (this.#pages.kind !== 'rom') return ma
+    const gfn = Math.floor(gpa / PAGE)
+    const count = Math.floor((gpa + this.#pieceBytes - 1) / PAGE) - gfn + 1
+    this.#pinHeld(gfn, count)
+    this.#pages.drop(gfn, count)
+    return this.#piece(gpa, wanted)
+  }
+
+  #pieceFor(writable: boolean, gpa: number, wanted: number): number {
+    return writable ? this.#writablePiece(gpa, wanted) : this.#piece(gpa, wanted)
+  }
+
+  /** Mappings that are held get references of their own, before the cache drops its. */
+  #pinHeld(gfn: number, count: number): void {
+    for (let each = this.#held.newest; each !== null; each = each.older) if (each.overlaps(gfn, count)) each.pin()
   }
 
   #written(gpa: number, ma: number, bytes: number): void {

@@ -226,6 +226,26 @@ describe('test cases of the reference', () => {
   })
 })
 
+describe('the right to write', () => {
+  test('that comes back is seen without a notice: what was written in vain before, and mapped, is RAM', () => {
+    guest.p2m.setType(0x10, 2, P2mType.RAM_RO)
+    cache.revokeWrites(0x10, 2)
+    cache.write(0x1_0000, Uint8Array.of(1))
+    const reader = cache.map(0x1_0000, 0x2000)
+    guest.p2m.setType(0x10, 1, P2mType.RAM_RW)
+    expect(cache.write(0x1_0000, Uint8Array.of(2))).toBe(true)
+    expect(cache.fillSome(0x1_0ffe, 4, 3)).toBe(4)
+    const writer = cache.mapForWriting(0x1_0000, 0x2000)
+    expect(writer.segments.map(({ kind }) => kind)).toEqual(['ram', 'rom'])
+    writer.write(1, Uint8Array.of(4))
+    writer.release()
+    expect([...reader.bytes.subarray(0, 2), ...reader.bytes.subarray(0xffe, 0x1002)]).toEqual([2, 4, 3, 3, 0, 0])
+    reader.release()
+    cache.invalidate()
+    expect(guest.counts.count(guest.mfn(0x10))).toBe(1)
+  })
+})
+
 describe('loss of the right to write', () => {
   test('waits for mappings for writing only, and later writes are discarded', () => {
     const [reader, writer] = [cache.map(0x1_0000, 8), cache.mapForWriting(0x1_0000, 8)]
