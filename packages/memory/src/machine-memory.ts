@@ -32,8 +32,11 @@ export interface MachineMemoryOptions {
   readonly shared?: boolean
 }
 
-/** Called with the MFN of a frame whose code bit is set and that was written. Whoever set the bit clears it. */
-export type CodeWriteListener = (frame: number) => void
+/**
+ * Called with the MFN of a frame whose code bit is set and that was written, and with the first and the last byte of it
+ * that were. Whoever set the bit clears it.
+ */
+export type CodeWriteListener = (frame: number, first: number, last: number) => void
 
 /** A region that {@link MachineMemory.allocate} handed out. */
 export interface Region {
@@ -194,12 +197,17 @@ export class MachineMemory {
    */
   noteWrite(ma: number, length: number): void {
     if (length <= 0) return
-    const last = Math.floor((ma + length - 1) / FRAME_BYTES)
+    const end = ma + length - 1
+    const last = Math.floor(end / FRAME_BYTES)
     for (let frame = Math.floor(ma / FRAME_BYTES); frame <= last; frame++) {
       // Atomic between threads: were two writers' increments to become one, a reader in between would miss the second.
       if (this.shared) Atomics.add(this.generation, frame, 1)
       else this.generation[frame]!++
-      if (this.codeBits[frame] !== 0) for (const listener of this.#listeners) listener(frame)
+      if (this.codeBits[frame] === 0) continue
+      const start = frame * FRAME_BYTES
+      const from = Math.max(ma - start, 0)
+      const to = Math.min(end - start, FRAME_BYTES - 1)
+      for (const listener of this.#listeners) listener(frame, from, to)
     }
   }
 

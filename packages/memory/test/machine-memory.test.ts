@@ -141,6 +141,21 @@ describe('writes by others than the CPU', () => {
     expect(heard).toEqual([0x201])
   })
 
+  test('listeners hear which bytes of each frame were written', () => {
+    const memory = MachineMemory.create({ bytes: 4 * MIB })
+    const heard: number[][] = []
+    memory.onCodeWrite((...range) => heard.push(range))
+    memory.codeBits.fill(1, 0x200, 0x203)
+    memory.noteWrite(0x20_0010, 4)
+    memory.noteWrite(0x20_0fff, 0x1002)
+    expect(heard).toEqual([
+      [0x200, 0x10, 0x13],
+      [0x200, 0xfff, 0xfff],
+      [0x201, 0, 0xfff],
+      [0x202, 0, 0],
+    ])
+  })
+
   test('generated code finds generations and code bits at their machine addresses', () => {
     const memory = MachineMemory.create({ bytes: 4 * MIB })
     memory.noteWrite(0x20_0000, 1)

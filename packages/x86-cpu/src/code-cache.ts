@@ -24,6 +24,15 @@ const PAGE = 0x1000
 const HALF = 0x7fff_f000
 /** A slot for each byte offset: the machine address of the record that starts there, or 0. */
 const SLOT_BYTES = PAGE * 4
+/** What is told apart of a frame where it is written: 64 lines of 64 bytes. */
+const LINE_SHIFT = 6
+/** Bytes that may say that there is no instruction. */
+const LONGEST = 15
+/**
+ * Writes beside a frame's code that leave it alone. Each takes the slow way, so a frame that has become data, or is
+ * written more than it is executed, is to lose its code after all.
+ */
+const SPARED_WRITES = 64
 /** Instructions decoded at once. Most of what follows a branch is never executed. */
 const RUN_LIMIT = 32
 
@@ -54,10 +63,30 @@ export class CodePage {
    * to them (an instruction that began there and ends here), or 0.
    */
   readonly runs: number[] = []
+  /** Which lines hold bytes that have been decoded: 31:0 and 63:32. */
+  linesLow = 0
+  linesHigh = 0
   constructor(frame: number, mode: number, slots: number) {
     this.frame = frame
     this.mode = mode
     this.slots = slots
+  }
+
+  /** Bytes have been decoded. @param end - exclusive; what lies beyond the page is another's */
+  mark(start: number, end: number): void {
+    const last = Math.min(end, PAGE) - 1
+    for (let line = start >>> LINE_SHIFT; line <= last >>> LINE_SHIFT; line++) {
+      if (line < 32) this.linesLow |= 1 << line
+      else this.linesHigh |= 1 << (line - 32)
+    }
+  }
+
+  /** Whether a write to these bytes may have changed what was decoded. */
+  holds(first: number, last: number): boolean {
+    for (let line = first >>> LINE_SHIFT; line <= last >>> LINE_SHIFT; line++) {
+      if ((((line < 32 ? this.linesLow : this.linesHigh) >>> (line & 31)) & 1) !== 0) return true
+    }
+    return false
   }
 }
 
@@ -65,8 +94,8 @@ export class CodePage {
  * Decoded instructions, cached per frame and mode, in an arena of machine memory. All vCPUs of a machine share one: records
  * name registers relative to the state.
  *
- * A write to a frame with code kills that frame's records: each becomes OP_DEAD, so that a run in the middle of being
- * executed looks its next instruction up anew. When the arena is full everything is dropped.
+ * A write to a frame with code kills that frame's records, if it is near what has been decoded: each becomes OP_DEAD, so
+ * that a run in the middle of being executed looks its next instruction up anew. When the arena is full everything is dropped.
  */
 export class CodeCache {
   readonly #memory: MachineMemory
@@ -81,6 +110,8 @@ export class CodeCache {
   readonly #clients: CodeCacheClient[] = []
   readonly #insn = new Instruction()
   readonly #crossing = new Uint8Array(32)
+  /** Writes beside the code of a frame, since it was decoded. */
+  readonly #spared = new Map<number, number>()
   /** Statistics. */
   decoded = 0
   flushes = 0
@@ -98,7 +129,7 @@ export class CodeCache {
     this.#start = memory.allocate(bytes, 64, 'decoded instructions')
     this.#end = this.#start + bytes
     this.#next = this.#start
-    memory.onCodeWrite((frame) => this.invalidateFrame(frame))
+    memory.onCodeWrite((frame, first, last) => this.#written(frame, first, last))
   }
 
   addClient(client: CodeCacheClient): void {
@@ -127,15 +158,30 @@ export class CodeCache {
   flush(): void {
     for (const page of this.#pages.values()) this.#memory.codeBits[page.frame] = 0
     this.#pages.clear()
+    this.#spared.clear()
     this.#next = this.#start
     this.flushes++
     for (const client of this.#clients) client.flushExecute()
+  }
+
+  /** Bytes of a frame with code have been written. */
+  #written(frame: number, first: number, last: number): void {
+    for (let mode = 0; mode < 3; mode++) {
+      if (this.#pages.get(frame * 4 + mode)?.holds(first, last) === true) {
+        this.invalidateFrame(frame)
+        return
+      }
+    }
+    const spared = (this.#spared.get(frame) ?? 0) + 1
+    if (spared > SPARED_WRITES) this.invalidateFrame(frame)
+    else this.#spared.set(frame, spared)
   }
 
   /** The bytes of a frame have changed: its records, in all modes, are dead. */
   invalidateFrame(frame: number): void {
     const { u16, u32, codeBits } = this.#memory
     this.invalidations++
+    this.#spared.delete(frame)
     for (let mode = 0; mode < 3; mode++) {
       const page = this.#pages.get(frame * 4 + mode)
       if (page === undefined) continue
@@ -148,6 +194,8 @@ export class CodeCache {
         for (let n = 0; n < count; n++) u16[(first + n * RECORD_BYTES + R_OP) >>> 1]! |= OP_DEAD
       }
       page.runs.length = 0
+      page.linesLow = 0
+      page.linesHigh = 0
     }
     // Execute tables may go on pointing to the slot tables, which are empty: the next fetch marks the frame again.
     codeBits[frame] = 0
@@ -193,6 +241,7 @@ export class CodeCache {
         ended = endsRun(codeInfo(insn.code), op)
       } else {
         this.#writeException(at, offset)
+        page.mark(offset, offset + LONGEST)
         ended = true
       }
       u32[slots + offset] = at
@@ -203,6 +252,7 @@ export class CodeCache {
     }
     // The instruction at `start` itself crosses the page.
     if (at === first) return 0
+    page.mark(start, offset)
     this.#writePseudo(at, OP_CONTINUE, offset)
     at += RECORD_BYTES
     page.runs.push(first, (at - first) / RECORD_BYTES, 0)
@@ -229,6 +279,8 @@ export class CodeCache {
     const length = u8[first + RECORD_BYTES + R_LENGTH] as number
     this.#writePseudo(first + 2 * RECORD_BYTES, OP_CONTINUE, offset + length)
     this.#next = first + 3 * RECORD_BYTES
+    page.mark(offset, PAGE)
+    second.mark(0, LONGEST)
     page.runs.push(first, 3, 0)
     second.runs.push(first, 3, page.slots + 4 * offset)
     u32[(page.slots >>> 2) + offset] = first

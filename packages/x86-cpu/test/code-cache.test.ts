@@ -395,3 +395,57 @@ describe('what patching leaves behind', () => {
     )
   })
 })
+
+describe('data on a page with code', () => {
+  /** Calls a routine so often, and writes a dword `distance` bytes behind its start after each call. */
+  const beside = (distance: number, writes: number): BareCpu => {
+    const pc = new BareCpu()
+    pc.program((asm) => asm.inc(ebx).ret(), 0x2000)
+    pc.program((asm) => {
+      asm.xor(ebx, ebx).mov(ecx, writes)
+      const loop = asm.here()
+      asm
+        .call(0x2000)
+        .mov(dword(0x2000 + distance), ecx)
+        .dec(ecx)
+        .jnz(loop)
+      asm.hlt()
+    })
+    expect(pc.run().reason).toBe('hlt')
+    expect(pc.register('rbx')).toBe(BigInt(writes))
+    return pc
+  }
+
+  test('that is 64 bytes away leaves the code alone', () => {
+    expect(beside(0x40, 50).engine.codeCache.invalidations).toBe(0)
+    // In the same 64 bytes it does not.
+    expect(beside(0x3c, 50).engine.codeCache.invalidations).toBe(50)
+  })
+
+  test('is written at full speed again when there are many writes', () => {
+    expect(beside(0x400, 1000).engine.codeCache.invalidations).toBe(15)
+  })
+
+  test('what is no instruction depends on all the bytes that say so', () => {
+    const pc = new BareCpu()
+    // C6 08 is no instruction, C6 00 one; the second byte is in another 64 bytes.
+    pc.program((asm) => asm.db(0xc6, 0x08, 0x55).ret(), 0x203f)
+    pc.program((asm) => asm.inc(ebx).mov(byte(0x2040), 0).iretq(), HANDLER)
+    pc.vector(6, HANDLER)
+    pc.program((asm) => asm.xor(ebx, ebx).mov(eax, 0x5000).call(0x203f).hlt())
+    expect(pc.run().reason).toBe('hlt')
+    expect([pc.register('rbx'), pc.read8(0x5000)]).toEqual([1n, 0x55])
+  })
+
+  test('an instruction in two pages dies with either', () => {
+    const pc = new BareCpu()
+    // mov eax, imm32, whose last two bytes are on the next page.
+    pc.program((asm) => asm.db(0xb8, 1, 0, 0, 0, 0xc3), 0x2ffd)
+    pc.program((asm) => {
+      asm.call(0x2ffd).mov(ebx, eax).mov(byte(0x2ffe), 2).call(0x2ffd).add(ebx, eax)
+      asm.mov(byte(0x3001), 0x10).call(0x2ffd).add(ebx, eax).hlt()
+    })
+    expect(pc.run().reason).toBe('hlt')
+    expect(pc.register('rbx')).toBe(1n + 2n + 0x1000_0002n)
+  })
+})
