@@ -16,6 +16,7 @@ import {
   eax,
   ebx,
   ecx,
+  edx,
   es,
   esp,
   far32,
@@ -86,6 +87,8 @@ export interface KernelOptions {
   readonly cpus: number
   /** Bytes of each processor's log; default 64 KiB. */
   readonly logBytes?: number
+  /** Moves the local APIC's page away from 0xFEE00000: another one answers there. */
+  readonly moveApic?: boolean
   /** What the first processor does before it starts the others. */
   setup?(kernel: Kernel): void
   /** What every processor executes, with interrupts off and its APIC on; it returns. Once, with a number for a label of its own. */
@@ -181,6 +184,7 @@ function emitKernel(asm: Assembler, options: KernelOptions): Label {
   asm.bind(apEntry).bind(run)
   asm.mov(eax, SELECTOR.data).mov(ds, ax).mov(es, ax).mov(ss, ax).mov(gs, ax)
   asm.lidt(fword(linear(AT.tables + 0x7f0)))
+  if (options.moveApic === true) asm.mov(ecx, 0x1b).mov(eax, 0xfef0_0900).xor(edx, edx).wrmsr()
   // EBX: the processor's number, which is its APIC ID.
   asm.mov(ebx, dword(APIC + 0x20)).shr(ebx, 24)
   asm.imul(esp, ebx, STACK_BYTES).add(esp, linear(AT.stacks) + STACK_BYTES - 16)
