@@ -154,7 +154,7 @@ export class HvmVcpu implements CpuHost {
       case SecondLevel.RESOLVED:
         into.ma = p2m.translate(gpa)
         into.writable = write && p2m.translateWrite(gpa) >= 0
-        return STATUS_DONE
+        return this.#domain.invalidations.flagged(this.id) ? this.#leaveSoon(access, log) : STATUS_DONE
       case SecondLevel.WAIT:
         return waiting(access, log)
       case SecondLevel.DEVICE:
@@ -163,6 +163,16 @@ export class HvmVcpu implements CpuHost {
       default:
         return STATUS_DONE
     }
+  }
+
+  /**
+   * The access has taken RAM from the map, and the vCPU is to send a notice before its next instruction: this one goes on
+   * alone, in a logged pass. One that is being fetched waits for the notice as well.
+   */
+  #leaveSoon(access: number, log: AccessLog | null): number {
+    if (log !== null) return STATUS_DONE
+    if ((access & ACCESS_FETCH) !== 0) this.#domain.wake()
+    return waiting(access, log)
   }
 
   ramAddress(gpa: number): number {

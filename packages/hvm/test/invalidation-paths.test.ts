@@ -4,7 +4,7 @@
 import { defineDevice } from '@retrap/ioreq'
 import { INVALID_MFN, P2mEntry, P2mType } from '@retrap/p2m'
 import type { P2m } from '@retrap/p2m'
-import { type Assembler, al, byte, dword, eax } from '@retrap/x86-assembler'
+import { type Assembler, al, byte, dword, eax, edi, esi, esp } from '@retrap/x86-assembler'
 import { STATUS_DONE } from '@retrap/x86-cpu'
 import { describe, expect, test } from 'vitest'
 import { DeterministicClock } from '../src/index.ts'
@@ -204,7 +204,48 @@ describe('a preempted hypercall', () => {
 })
 
 describe('faults that change the map', () => {
-  test('a vCPU whose store is the cause waits before its next instruction', async () => {
+  const SHARED = PAGE + 1
+
+  /** Two pages with a RET at their beginning are one. */
+  function sharing(build: (asm: Assembler) => void): Guest {
+    const guest = new Guest(build)
+    const { domain } = guest
+    for (const gfn of [PAGE, SHARED]) domain.guestMemory.load(gfn << 12, Uint8Array.of(0xc3))
+    domain.p2m.share(PAGE, domain.p2m, SHARED)
+    return guest
+  }
+
+  test.each<[string, (asm: Assembler) => Assembler]>([
+    ['a store', (asm) => asm.mov(dword(PAGE << 12), 7)],
+    ['a read-modify-write', (asm) => asm.add(dword(PAGE << 12), 7)],
+    ['a push', (asm) => asm.mov(esp, (PAGE << 12) + 16).push(eax)],
+    [
+      'a copy',
+      (asm) =>
+        asm
+          .mov(esi, MARK + 16)
+          .mov(edi, PAGE << 12)
+          .movsd(),
+    ],
+  ])(
+    'a shared frame that is written is copied; the vCPU waits before its next instruction: %s',
+    async (_how, write) => {
+      const guest = sharing((asm) => leave(write(asm).mov(byte(MARK), 1), 6))
+      const { domain } = guest
+      // The notice of the sharing itself.
+      await domain.changeMemory(() => undefined)
+      const emulator = new Emulator(domain)
+      const run = guest.run()
+      await ticks()
+      expect([emulator.seen, guest.read32(MARK)]).toEqual([['invalidate 0'], 0])
+      emulator.answer(0)
+      expect(await run).toEqual({ reason: 'debug-exit', code: 6 })
+      expect(guest.read32(MARK)).toBe(1)
+      expect(mfnOf(domain.p2m, PAGE)).not.toBe(mfnOf(domain.p2m, SHARED))
+    },
+  )
+
+  test('a vCPU whose store to ROM is the cause waits, from the next branch on', async () => {
     const guest = new Guest(
       (asm) => {
         const next = asm.label()
