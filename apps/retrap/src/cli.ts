@@ -48,6 +48,7 @@ interface MachineFlags {
   readonly devices?: 'inline' | 'async' | 'worker'
   readonly deviceFailure?: 'crash' | 'detach'
   readonly deviceDeadline?: number
+  readonly checkMappings?: boolean
   readonly trace?: TraceTarget
   readonly timeout?: number
   readonly stats?: 'json' | 'text'
@@ -236,6 +237,7 @@ function machineOptions(command: Command, memory: string): Command {
       'a device that answers later than this has failed',
       parseSeconds('--device-deadline', '5 or 0.5'),
     )
+    .option('--check-mappings', 'find devices that keep views of guest memory which they have released (slow)')
     .option('--trace <what>', 'print every access to a device: ioreq, or ioreq:FILE', parseTrace)
     .option('--timeout <seconds>', 'end after this time, with exit code 124', parseSeconds('--timeout'))
     .addOption(new Option('--stats <form>', 'print what the run cost to stderr').choices(['json', 'text']))
@@ -273,6 +275,7 @@ function settingsFor(
         onDeviceFailure: (failure: DeviceFailure) => void host.stderr.write(formatDeviceFailure(failure)),
       }),
       ...(flags.deviceDeadline !== undefined && { deviceDeadlineMs: flags.deviceDeadline }),
+      ...(flags.checkMappings === true && { checkMappings: true }),
       ...(flags.trace && { trace: openTrace(flags.trace, host) }),
       ...(flags.vapic === true && { vapic: true }),
     },

@@ -23,6 +23,7 @@ export interface MachineOptions {
   readonly devicePolicy?: PcOptions['devicePolicy']
   readonly deviceDeadlineMs?: number
   readonly onDeviceFailure?: PcOptions['onDeviceFailure']
+  readonly checkMappings?: boolean
   readonly trace?: PcOptions['trace']
   readonly optionRoms?: readonly { readonly name: string; readonly bytes: Uint8Array }[]
   readonly vapic?: boolean
@@ -31,7 +32,11 @@ export interface MachineOptions {
 export type CreateMachine = (options: MachineOptions) => Promise<Machine>
 
 export interface Machine {
-  readonly domain: { readonly p2m: ListedMap }
+  readonly domain: {
+    readonly p2m: ListedMap
+    /** What devices have written after they had released it, where that is looked for. */
+    keptViews?(): readonly { readonly device: string; readonly gpa: number; readonly length: number }[]
+  }
   readonly serial: MachineSerial
   /** The console that Xen gives its guests; what a machine without one has stays silent. */
   readonly xenConsole: MachineSerial

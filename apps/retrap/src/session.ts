@@ -116,6 +116,10 @@ export async function runSession(settings: SessionSettings, host: SessionHost): 
         settings.timeoutMs === undefined ? undefined : Math.max(0, settings.timeoutMs - stopwatch.wallSeconds() * 1000)
       exit = await machine.run({ signal: stop.signal, ...(left === undefined ? {} : { timeoutMs: left }) })
       flushDevices(devices.models)
+      for (const { device, gpa, length } of machine.domain.keptViews?.() ?? []) {
+        const where = `${length} bytes at guest address 0x${gpa.toString(16)}`
+        host.stderr.write(`device ${device} has written a view of guest memory after its release: ${where}\n`)
+      }
       if (exit.reason !== 'reset') break
       // A PC starts again when it is reset. Memory would survive, but what is loaded into it would not.
       resets++

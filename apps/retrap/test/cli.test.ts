@@ -23,6 +23,7 @@ describe('the machine', () => {
       args: ['--device-failure', 'detach', '--device-deadline', '0.5', '--trace', 'ioreq'],
       options: { devicePolicy: 'detach', deviceDeadlineMs: 500, trace: expect.any(Function) },
     },
+    { args: ['--check-mappings'], options: { checkMappings: true } },
     {
       args: ['--device', deviceModule, '--device', `${deviceModule},transport=worker`],
       options: { devices: [{ name: 'thermometer' }], deviceServers: [expect.any(Function)] },

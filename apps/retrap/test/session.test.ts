@@ -99,6 +99,15 @@ describe('the terminal', () => {
   })
 })
 
+test('devices that write what they have released are named', async () => {
+  const host = new FakeHost(async () => ({ reason: 'power-off' }))
+  host.keptViews = [{ device: 'card', gpa: 0x1234, length: 64 }]
+  expect(await runSession(SETTINGS, host)).toBe(0)
+  expect(host.stderr.text).toBe(
+    'device card has written a view of guest memory after its release: 64 bytes at guest address 0x1234\n',
+  )
+})
+
 test('a reset starts the machine again, with what is left of the time', async () => {
   const host = new FakeHost(async ({ print }, boot) => {
     print(`boot ${boot}\n`)

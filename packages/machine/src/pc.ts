@@ -80,6 +80,8 @@ export interface PcOptions {
   readonly deviceDeadlineMs?: number | undefined
   /** Told of device models that fail. */
   readonly onDeviceFailure?: ((failure: DeviceFailure) => void) | undefined
+  /** Find device models that keep views of guest memory: `pc.domain.keptViews()`. Slow. */
+  readonly checkMappings?: boolean | undefined
   /** Told of every access to a device; slow. */
   readonly trace?: ((record: IoTraceRecord) => void) | undefined
   /** `real` (default) follows the host's clock; `deterministic` derives time from what the guest executes. */
@@ -238,6 +240,7 @@ export class Pc {
       ...(options.devicePlacement === 'deferred' && { deferDevices: laterTurn() }),
       ...(options.devicePolicy !== undefined && { policy: options.devicePolicy }),
       ...(options.deviceDeadlineMs !== undefined && { deviceDeadlineMs: options.deviceDeadlineMs }),
+      checkMappings: options.checkMappings ?? false,
       ...(options.trace && { trace: options.trace }),
       onFailure: (failure) => {
         this.#failure ??= failure

@@ -38,6 +38,8 @@ export class FakeHost implements SessionHost {
   readonly created: MachineOptions[] = []
   /** What the machine's map of guest frames says. */
   leaves: readonly P2mLeaf[] = []
+  /** What the machine's devices have written too late. */
+  keptViews: readonly { readonly device: string; readonly gpa: number; readonly length: number }[] = []
   readonly timeouts: (number | undefined)[] = []
   signal: ((signal: EndingSignal) => void) | undefined
   readonly #program: FakeProgram
@@ -76,6 +78,7 @@ export class FakeHost implements SessionHost {
     const { leaves } = this
     return {
       domain: {
+        keptViews: () => this.keptViews,
         p2m: {
           root: 0x1000,
           tableBytes: 0x5000,
