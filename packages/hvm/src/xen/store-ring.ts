@@ -26,6 +26,7 @@ const CONNECTION_RECONNECT = 1
 const ERROR_RING_INDEX = 2
 const ERROR_PROTOCOL = 3
 
+const NOTHING = new Uint8Array(0)
 /** Answers that wait for room: while there are more bytes, no further request is read. */
 const BACKLOG_BYTES = 64 * 1024
 
@@ -44,12 +45,14 @@ export class StoreRing {
   /** Bytes of the message that arrives, and how many are there. */
   readonly #incoming: Uint8Array = new Uint8Array(STORE_HEADER_BYTES + STORE_PAYLOAD_MAX)
   #received = 0
-  /** What the guest is to get, oldest first, and how much of the first it has got. */
-  #outgoing: Uint8Array[] = []
+  /**
+   * What the guest is to get, oldest first, and how much of the first it has got. Watch events are named by path and
+   * token: one that is still to come says it all.
+   */
+  readonly #outgoing = new Map<string, Uint8Array>()
   #outgoingBytes = 0
   #sent = 0
-  /** Watch events in `outgoing`, by path and token: one that is still to come says it all. */
-  readonly #events = new Map<string, Uint8Array>()
+  #answers = 0
   #broken = false
   #serving = false
 
@@ -80,25 +83,22 @@ export class StoreRing {
     this.#client.reset()
     this.#client = this.#connect()
     this.#received = 0
-    this.#outgoing = []
+    this.#outgoing.clear()
     this.#outgoingBytes = 0
     this.#sent = 0
-    this.#events.clear()
     this.#broken = false
   }
 
   #watchEvent(path: string, token: string): void {
     const key = `${path}\0${token}`
-    if (this.#events.has(key)) return
-    const event = storeWatchEvent(path, token)
-    this.#events.set(key, event)
-    this.#queue(event)
-    // While a request is done, its own answer comes first and all is sent at the end.
+    if (this.#outgoing.has(key)) return
+    this.#queue(key, storeWatchEvent(path, token))
+    // While a request is done, all is sent at its end.
     if (!this.#serving) this.service()
   }
 
-  #queue(bytes: Uint8Array): void {
-    this.#outgoing.push(bytes)
+  #queue(key: string, bytes: Uint8Array): void {
+    this.#outgoing.set(key, bytes)
     this.#outgoingBytes += bytes.length
   }
 
@@ -161,11 +161,11 @@ export class StoreRing {
     const length = STORE_HEADER_BYTES + header.length
     if (this.#received < length) return true
     this.#received = 0
-    const eventsBefore = this.#outgoing.length
+    // The events that a request causes follow its answer, which has its place before it is known.
+    const key = `answer ${this.#answers++}`
+    this.#outgoing.set(key, NOTHING)
     const answer = answerStoreMessage(this.#client, header, this.#incoming.slice(STORE_HEADER_BYTES, length))
-    // The events that a request causes follow its answer.
-    this.#outgoing.splice(eventsBefore, 0, answer)
-    this.#outgoingBytes += answer.length
+    this.#queue(key, answer)
     return true
   }
 
@@ -179,7 +179,7 @@ export class StoreRing {
   #send(): boolean {
     const page = this.#page
     let moved = false
-    for (let first = this.#outgoing[0]; first !== undefined; first = this.#outgoing[0]) {
+    for (const [key, first] of this.#outgoing) {
       const producer = page.read32(RSP_PROD)
       const used = (producer - page.read32(RSP_CONS)) >>> 0
       if (used > RING_BYTES) {
@@ -194,9 +194,8 @@ export class StoreRing {
       moved = true
       if (this.#sent < first.length) return moved
       this.#sent = 0
-      this.#outgoing.shift()
+      this.#outgoing.delete(key)
       this.#outgoingBytes -= first.length
-      for (const [key, event] of this.#events) if (event === first) this.#events.delete(key)
     }
     return moved
   }

@@ -39,7 +39,7 @@ export class StoreRefusal extends Error {
 /** What one guest may take up, as Xen's xenstored has it by default. */
 export const STORE_QUOTA: Readonly<
   Record<'nodes' | 'valueBytes' | 'watches' | 'transactions' | 'permissions', number>
-> = { nodes: 1000, valueBytes: 2048, watches: 128, transactions: 10, permissions: 5 }
+> = { nodes: 1000, valueBytes: 2048, watches: 128, transactions: 10, transactionNodes: 1024, permissions: 5 }
 
 /** Longest paths of the protocol (public/io/xs_wire.h). */
 const ABSOLUTE_PATH_MAX = 3072
@@ -119,7 +119,10 @@ export class StoreClient {
     const node = find(this.#root(id), path)
     if (id !== 0) {
       const { seen, base } = this.#transaction(id)
-      if (!seen.has(path)) seen.set(path, find(base, path)?.generation ?? -1)
+      if (!seen.has(path)) {
+        if (this.#over(seen.size)) throw new StoreRefusal('ENOSPC')
+        seen.set(path, find(base, path)?.generation ?? -1)
+      }
     }
     return node
   }
@@ -143,12 +146,18 @@ export class StoreClient {
     }
   }
 
+  /** Whether a transaction has as much in it as a guest's may. */
+  #over(size: number): boolean {
+    return this.domain !== HOST && size >= STORE_QUOTA.transactionNodes
+  }
+
   #change(id: number, change: Change): void {
     if (id === 0) {
       this.#store.commit([change])
       return
     }
     const transaction = this.#transaction(id)
+    if (this.#over(transaction.changes.length)) throw new StoreRefusal('ENOSPC')
     transaction.root = change.apply(transaction.root)
     transaction.changes.push(change)
   }

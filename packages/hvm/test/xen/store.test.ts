@@ -237,6 +237,38 @@ describe('transactions', () => {
   })
 })
 
+test('a transaction can look at and change only so much', () => {
+  const guest = new StoreGuest()
+  const id = Number(guest.ask(XS.begin, '\0'))
+  let changes = 0
+  while (changes < 5000 && guest.ask(XS.write, `a\0${changes}`, id) === 'OK') changes++
+  expect(changes).toBe(1024)
+  let looks = 0
+  while (looks < 5000 && guest.ask(XS.read, `none-${looks}\0`, id) === 'ENOENT') looks++
+  expect(looks).toBeGreaterThan(900)
+  expect(looks).toBeLessThan(1024)
+  expect(guest.ask(XS.end, 'T\0', id)).toBe('OK')
+  expect(guest.ask(XS.read, 'a\0')).toBe('1023')
+})
+
+test('a flood of events is taken off as fast as it comes', () => {
+  const guest = new StoreGuest()
+  for (let i = 0; i < 128; i++) guest.ask(XS.watch, `a\0${i}\0`)
+  guest.takeEvents()
+  guest.set(RSP_CONS, (guest.get(RSP_PROD) - 1024) >>> 0)
+  for (let i = 0; i < 200; i++) guest.store.write(`/local/domain/1/a/${i}`, '')
+  const start = performance.now()
+  let bytes = 0
+  for (let count = 1; count > 0; bytes += count) {
+    guest.set(RSP_CONS, guest.get(RSP_PROD))
+    guest.ring.service()
+    count = (guest.get(RSP_PROD) - guest.get(RSP_CONS)) >>> 0
+  }
+  // 128 watches of 200 names: each event is 16 bytes, the path and the token.
+  expect(bytes).toBeGreaterThan(25_600 * (16 + 'a/0_0_'.length))
+  expect(performance.now() - start).toBeLessThan(10_000)
+})
+
 describe('the ring', () => {
   test('takes messages in any pieces, and wraps', () => {
     fc.assert(
