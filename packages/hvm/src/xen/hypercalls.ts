@@ -8,6 +8,7 @@ import { multicall } from './multicall.ts'
 import { Hypercall, XenError } from './numbers.ts'
 import { setTimerOp } from './set-timer-op.ts'
 import { vcpuOp } from './vcpu-op.ts'
+import { vmAssist } from './vm-assist.ts'
 import { schedOp } from './sched-op.ts'
 import { xenVersion } from './xen-version.ts'
 
@@ -17,6 +18,7 @@ const HYPERCALLS: Readonly<Partial<Record<number, XenHypercall>>> = {
   [Hypercall.MULTICALL]: multicall(dispatch),
   [Hypercall.SET_TIMER_OP]: setTimerOp,
   [Hypercall.XEN_VERSION]: xenVersion,
+  [Hypercall.VM_ASSIST]: vmAssist,
   [Hypercall.VCPU_OP]: vcpuOp,
   [Hypercall.EVENT_CHANNEL_OP]: eventChannelOp,
   [Hypercall.CONSOLE_IO]: consoleIo,

@@ -1,4 +1,4 @@
-import { al, eax, ecx, edx } from '@retrap/x86-assembler'
+import { al, dword, eax, ebx, ecx, edx } from '@retrap/x86-assembler'
 import { describe, expect, test } from 'vitest'
 import { ARGUMENTS, type CallerMode, XenTestGuest } from '../support/xen-guest.ts'
 
@@ -392,6 +392,51 @@ describe.each(LAYOUTS)('vcpu_op of $mode-bit guests (public/vcpu.h)', ({ mode, p
     for (const at of [guest.page + 32, area]) expect(system(at)).toBe(Math.floor(guest.domain.clock.now()))
   })
 
+  test('a vCPU is set up, brought up and taken down by another', async () => {
+    const guest = new EventGuest(mode, 2)
+    const [code, counter, stopped] = [0x6_0000, 0x6_1000, 0x6_1008]
+    const op = (command: number, pointer = 0): Promise<number> => guest.call(VCPU_OP, command, 1, pointer)
+    // It counts what it was given in a register, forever.
+    guest.program((asm) => {
+      const again = asm.here()
+      asm.inc(dword(ebx)).jmp(again)
+    }, code)
+    // The caller goes on for long enough that the other has its turns.
+    guest.program((asm) => {
+      asm.vmcall().mov(ecx, 50_000)
+      const again = asm.here()
+      asm.dec(ecx).jnz(again).out(0xf4, al).hlt()
+    })
+    const context = 0x6_2000
+    const flat = [0, 0, 0, 0, 0, 0xffff_ffff, 0xffff_ffff, 0xffff_ffff, 0xffff_ffff, 0x67]
+    if (mode === '32') {
+      const registers = [0, 0, 0, counter, 0x7_0000, 0, 0, 0, code, 2]
+      guest.write32(context, 0, 0, ...registers, 0x11, 0, 0, 0, 0, 0, ...flat)
+      guest.write(context + 112, new Uint8Array(Uint16Array.of(0xc9b, 0xc93, 0xc93, 0xc93, 0x8b, 0, 0, 0).buffer))
+    } else {
+      guest.write64(context, 1, 0, 0, 0, counter, 0x7_0000, 0, 0, 0, code, 2, 0x8001_0011, 0x2_0000, 0x20_0020, 0x500)
+    }
+    guest.write32(context, 7)
+    expect(await op(VCPUOP.initialise, context)).toBe(E.INVAL)
+    guest.write32(context, mode === '32' ? 0 : 1)
+    expect(await op(VCPUOP.initialise, 0x9000_0000)).toBe(E.FAULT)
+    expect(await op(VCPUOP.initialise, context)).toBe(0)
+    expect(await op(VCPUOP.initialise, context)).toBe(E.EXIST)
+    expect(await op(VCPUOP.isUp)).toBe(0)
+    expect(guest.read32(counter)).toBe(0)
+    expect(await op(VCPUOP.up)).toBe(0)
+    expect(await op(VCPUOP.isUp)).toBe(1)
+    expect(guest.read32(counter)).toBeGreaterThan(0)
+    expect(await op(VCPUOP.down)).toBe(0)
+    expect(await op(VCPUOP.isUp)).toBe(0)
+    guest.write32(stopped, guest.read32(counter))
+    await op(VCPUOP.isUp)
+    expect(guest.read32(counter)).toBe(guest.read32(stopped))
+    expect(await op(VCPUOP.up)).toBe(0)
+    await op(VCPUOP.isUp)
+    expect(guest.read32(counter)).toBeGreaterThan(guest.read32(stopped))
+  })
+
   test('up, down, and the last one', async () => {
     const guest = new EventGuest(mode, 2)
     const op = (command: number, vcpu: number): Promise<number> => guest.call(VCPU_OP, command, vcpu, 0)
@@ -404,6 +449,42 @@ describe.each(LAYOUTS)('vcpu_op of $mode-bit guests (public/vcpu.h)', ({ mode, p
     await op(VCPUOP.down, 0)
     expect(guest.exit).toEqual({ reason: 'power-off' })
   })
+})
+
+test.each(['64', '32'] as const)('vm_assist of %s-bit guests knows the flag of runstate areas alone', async (mode) => {
+  const guest = new XenTestGuest(mode)
+  const assist = (command: number, type: number): Promise<number> => guest.call(21, command, type)
+  expect([await assist(0, 5), await assist(1, 5), await assist(2, 5)]).toEqual([0, 0, E.NOSYS])
+  for (const type of [0, 1, 2, 3, 4, 6, 0xffff_ffff]) expect(await assist(0, type)).toBe(E.INVAL)
+})
+
+test('more vCPUs than the shared page has room for', () => {
+  const guest = new EventGuest('64', 40)
+  const { channels, info, vcpus } = guest.events
+  expect(vcpus).toHaveLength(40)
+  const port = channels.bindIpi(39)
+  channels.send(port)
+  expect(info.upcallPending(39)).toBe(true)
+  // Until it has a vcpu_info of its own nothing is to be seen of it.
+  expect(guest.read(guest.page, 2048).some((byte) => byte !== 0 && byte !== 0x80)).toBe(true)
+  guest.events.placeVcpuInfo(39, guest.domain.p2m.translate(0x5_0000))
+  expect(guest.read32(0x5_0000)).toBe(1)
+})
+
+test('a reset leaves the store and the console at their ports, and nothing else', async () => {
+  const guest = new EventGuest('64')
+  const { xen } = guest.domain
+  await guest.open(OP.bindVirq, 2, 0, 0)
+  guest.events.upcalls.setVector(0, 0x40)
+  xen?.store.write('/local/domain/1/data/x', 1)
+  xen?.store.write('/kept', 1)
+  xen?.reset()
+  expect(await guest.status(1)).toEqual([2, 0, 0, 1])
+  expect(await guest.status(2)).toEqual([2, 0, 0, 2])
+  expect(await guest.status(FIRST_FREE)).toEqual([0, 0, 0, 0])
+  expect(xen?.store.read('/local/domain/1/data/x')).toBeUndefined()
+  expect(xen?.store.read('/local/domain/1/store/port')).toBe('1')
+  expect(xen?.store.read('/kept')).toBe('1')
 })
 
 test('the wall clock, in either layout, with seconds beyond 32 bits', () => {
