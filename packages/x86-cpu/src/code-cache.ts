@@ -32,7 +32,7 @@ const LONGEST = 15
  * Writes beside a frame's code that leave it alone. Each takes the slow way, so a frame that has become data, or is
  * written more than it is executed, is to lose its code after all.
  */
-const SPARED_WRITES = 64
+const SPARED_WRITES = 256
 /** Instructions decoded at once. Most of what follows a branch is never executed. */
 const RUN_LIMIT = 32
 

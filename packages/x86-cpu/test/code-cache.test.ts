@@ -423,7 +423,7 @@ describe('data on a page with code', () => {
   })
 
   test('is written at full speed again when there are many writes', () => {
-    expect(beside(0x400, 1000).engine.codeCache.invalidations).toBe(15)
+    expect(beside(0x400, 1000).engine.codeCache.invalidations).toBe(3)
   })
 
   test('what is no instruction depends on all the bytes that say so', () => {

@@ -1,10 +1,11 @@
 /** The scenarios that the reference asks for, by number and name, on the whole machine. */
 import { DebugExit } from '@retrap/devices'
-import { al, dword, eax, ebx, ecx, edi, esi } from '@retrap/x86-assembler'
+import { type Assembler, al, byte, dword, eax, ebx, ecx, edi, esi, fs } from '@retrap/x86-assembler'
 import { describe, expect, test } from 'vitest'
-import type { PcVapicOptions } from '../../src/index.ts'
+import { VapicState } from '@retrap/vapic'
+import type { Pc, PcVapicOptions } from '../../src/index.ts'
 import { everyForm } from './forms.ts'
-import { APIC, AT, KERNEL, linear, ODD_TPR } from './kernel.ts'
+import { ALIAS, APIC, AT, EXIT_PORT, KERNEL, linear, ODD_TPR, RAM_BYTES } from './kernel.ts'
 import { stockRom } from './stock.ts'
 import { readLog, runKernel, stormKernel } from './storm.ts'
 import {
@@ -16,6 +17,9 @@ import {
   singleSteps,
   sitesOf,
   stepTo,
+  STOP_PORT,
+  type Stopper,
+  stopper,
   WRITE_EAX,
   WRITE_ECX,
 } from './support.ts'
@@ -279,4 +283,165 @@ describe.each(roms)('8. %s', (_name, vapic) => {
     expect(polls.map((count, i) => count - (polls[i - 1] ?? 0))).toEqual([0, 0, 0, 0, 1, 1, 1, 0, 0])
     expect(pc.statistics().interrupts).toBe(1)
   })
+})
+
+describe.each(roms)('11. %s', (_name, vapic) => {
+  test('the first access of CPU 1 after CPU 0 has patched enables its record', async () => {
+    const go = dword(linear(AT.variables + 0x80))
+    const where = dword(linear(AT.variables + 0x84))
+    const machine: Stopper = {}
+    const pc = await machineWith(
+      ({ asm, log }, cpu) => {
+        const site = asm.label()
+        const over = asm.label()
+        if (cpu === 0) {
+          asm
+            .jmp(over)
+            .bind(site)
+            .db(...WRITE_ECX)
+            .ret()
+            .bind(over)
+          asm.mov(where, site).mov(ecx, 0x30).call(site).call(site)
+          asm.out(STOP_PORT, al).mov(go, 1)
+        } else {
+          const wait = asm.here()
+          asm.pause().cmp(go, 1).jne(wait)
+          asm.mov(ecx, 0x50).mov(eax, where).call(eax)
+          asm.db(...READ_EAX)
+          log()
+        }
+      },
+      { cpus: 2, vapic, devices: [stopper(machine), new DebugExit({ iobase: EXIT_PORT })] },
+    )
+    machine.pc = pc
+    const enabled = (): (boolean | undefined)[] => [0, 1].map((cpu) => pc.vapic?.patcher.isEnabled(cpu))
+    expect(await pc.run({ timeoutMs: 20_000 })).toEqual({ reason: 'stopped' })
+    expect(enabled()).toEqual([true, false])
+    expect(await pc.run({ timeoutMs: 20_000 })).toMatchObject(FINISHED)
+    expect(enabled()).toEqual([true, true])
+    expect(readLog(pc, 1)).toEqual([0x50])
+    // It found the site patched: its priority came by the helper, to the real register and from then on to its record.
+    expect((pc.vapic?.patcher.recordOf(1) ?? 0) - (pc.vapic?.patcher.recordOf(0) ?? 0)).toBe(128)
+    expect(sitesOf(pc).filter((line) => line.endsWith('890d8000feff'))).toHaveLength(1)
+  })
+})
+
+test.each([1, 2])('12. FS is no KPCR: refused, %i processors', async (cpus) => {
+  const pc = await machineWith(
+    ({ asm, log }) => {
+      asm.mov(dword(0x1c, { segment: fs }), 0).mov(ecx, 3)
+      const loop = asm.here()
+      asm
+        .mov(eax, 0x60)
+        .db(...WRITE_EAX)
+        .db(...READ_EAX)
+      log()
+      asm.dec(ecx).jnz(loop)
+    },
+    { cpus },
+  )
+  expect(await pc.run({ timeoutMs: 20_000 })).toMatchObject(FINISHED)
+  expect(readLog(pc, 0)).toEqual([0x60, 0x60, 0x60])
+  expect([pc.vapic?.patcher.state, sitesOf(pc)]).toEqual([VapicState.STANDBY, []])
+})
+
+describe('13. A malicious announcement', () => {
+  const ROM = linear(0xc_0000)
+  /** Announces what is at the start of the kernel's page, as a ROM would. */
+  const announce = (asm: Assembler, offset: number): void => void asm.mov(eax, offset).db(0x66, 0xe7, 0x7e)
+  const use = (asm: Assembler): void =>
+    void asm
+      .mov(eax, 0x60)
+      .db(...WRITE_EAX)
+      .db(...READ_EAX)
+
+  test.each([0x0000, 0x2000, 0xffff])('by code that is no ROM, offset %i: the ROM of before stays', async (offset) => {
+    const pc = await machineWith(({ asm, log }) => {
+      announce(asm, offset)
+      for (let i = 0; i < 2; i++) {
+        use(asm)
+        log()
+      }
+    })
+    expect(await pc.run({ timeoutMs: 20_000 })).toMatchObject(FINISHED)
+    expect(readLog(pc, 0)).toEqual([0x60, 0x60])
+    expect([pc.vapic?.patcher.state, sitesOf(pc).length]).toEqual([VapicState.ACTIVE, 4])
+  })
+
+  test.each([
+    ['size 0', (asm: Assembler) => asm.mov(byte(ROM + 2), 0)],
+    ['a fixup table outside', (asm: Assembler) => asm.mov(dword(ROM + 0x2c), 0xffff_0000)],
+    ['a fixup table that ends before it begins', (asm: Assembler) => asm.mov(dword(ROM + 0x30), 0)],
+    ['records outside', (asm: Assembler) => asm.mov(dword(ROM + 0x34), 0x10_0000)],
+    ['more records than fit', (asm: Assembler) => asm.mov(dword(ROM + 0x38), 0xffff_ffff)],
+    [
+      'a fixup of an address outside',
+      (asm: Assembler) => asm.mov(eax, dword(ROM + 0x2c)).mov(dword(eax, { disp: ROM }), 0x10_0000),
+    ],
+    ['helpers outside', (asm: Assembler) => asm.mov(dword(ROM + 0x48), 0x10_0000).mov(dword(ROM + 0x4c), 0x10_0000)],
+    ['no signature', (asm: Assembler) => asm.mov(dword(ROM + 0x20), 0)],
+  ] as const)('by a structure that is forged after it was announced: %s', async (_what, forge) => {
+    const kernel = (forged: boolean): ReturnType<typeof machineWith> =>
+      machineWith(({ asm, log }) => {
+        if (forged) forge(asm)
+        use(asm)
+        log()
+        use(asm)
+        log()
+      })
+    const memory = async (pc: Pc): Promise<Uint8Array> => {
+      expect(await pc.run({ timeoutMs: 20_000 })).toMatchObject(FINISHED)
+      expect(readLog(pc, 0)).toEqual([0x60, 0x60])
+      const bytes = new Uint8Array(RAM_BYTES - 0x10_0000)
+      pc.domain.guestMemory.read(0x10_0000, bytes)
+      return bytes
+    }
+    const pc = await kernel(true)
+    const before = new Uint8Array(RAM_BYTES - 0x10_0000)
+    pc.domain.guestMemory.read(0x10_0000, before)
+    const after = await memory(pc)
+    const image = AT.tables - 0x10_0000
+    // Of the kernel's image only patched instructions have changed.
+    const sites = pc.vapic?.patcher.sites ?? []
+    const changed = [...after.keys()].slice(0, image).filter((i) => after[i] !== before[i])
+    const allowed = sites.flatMap(({ address: at, patch }) => [...patch.keys()].map((i) => at - linear(0x10_0000) + i))
+    expect(changed.filter((i) => !allowed.includes(i))).toEqual([])
+    if (!_what.startsWith('size') && !_what.startsWith('helpers')) expect(sites).toEqual([])
+  })
+})
+
+test('14. A HAL 1.5 GiB above the kernel: the ROM is found there too, and calls from both reach it', async () => {
+  const pc = await machineWith(({ asm, log }) => {
+    const site = asm.label()
+    const hal = asm.label()
+    const over = asm.label()
+    asm
+      .jmp(over)
+      .bind(site)
+      .db(...WRITE_ECX)
+      .ret()
+      .bind(over)
+      .mov(esi, 3)
+    const loop = asm.here()
+    asm.mov(ecx, 0x21).call(site)
+    asm.mov(ebx, hal.plus(ALIAS - KERNEL)).call(ebx)
+    asm
+      .mov(ecx, 0x47)
+      .mov(ebx, site.plus(ALIAS - KERNEL))
+      .call(ebx)
+    asm.db(...READ_EAX)
+    log()
+    asm.dec(esi).jnz(loop)
+    const end = asm.label()
+    asm
+      .jmp(end)
+      .bind(hal)
+      .db(...READ_EAX)
+    log()
+    asm.ret().bind(end)
+  })
+  expect(await pc.run({ timeoutMs: 20_000 })).toMatchObject(FINISHED)
+  expect(readLog(pc, 0)).toEqual([0x21, 0x47, 0x21, 0x47, 0x21, 0x47])
+  expect(sitesOf(pc).some((line) => line.startsWith('e'))).toBe(true)
+  expect(sitesOf(pc).some((line) => line.startsWith('8'))).toBe(true)
 })
