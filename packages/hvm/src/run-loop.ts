@@ -68,6 +68,9 @@ export class RunLoop {
   #turnAsked = false
   /** Time has passed while nothing ran. */
   #slept = true
+  /** Something has happened since all vCPUs were looked at; until then only those that were not asleep are. */
+  #lookAtAll = true
+  readonly #awake: HvmVcpu[] = []
   /** vCPUs that did something in their last turns. */
   #busy = Infinity
   /** When the event loop is to have its turn. */
@@ -97,6 +100,7 @@ export class RunLoop {
   /** Something has happened that a waiting loop must look at. */
   wake(): void {
     this.#woken = true
+    this.#lookAtAll = true
     if (this.#waiting) {
       this.#waiting = false
       void NOW.then(this.#go)
@@ -119,6 +123,7 @@ export class RunLoop {
   /** Runs until there is an exit. */
   async run(): Promise<DomainExit> {
     this.running = true
+    this.#lookAtAll = true
     this.#ended = Promise.withResolvers<DomainExit>()
     this.#slept = true
     this.#go()
@@ -168,9 +173,16 @@ export class RunLoop {
     let busy = 0
     let ready = 0
     let blocked = 0
-    for (const vcpu of vcpus) {
+    const awake = this.#awake
+    // Of a Xen guest's some are owed an event that could not be delivered before.
+    const all = this.#lookAtAll || events !== null
+    if (all) awake.length = 0
+    this.#lookAtAll = false
+    for (const vcpu of all ? vcpus : awake) {
       if (this.#exit !== null) return null
-      if (invalidations.flagged(vcpu.id) && !this.#mayGoOn(vcpu)) {
+      const flagged = invalidations.flagged(vcpu.id)
+      if (all && (flagged || !vcpu.dormant)) awake.push(vcpu)
+      if (flagged && !this.#mayGoOn(vcpu)) {
         if (dispatch.pending(vcpu.id)) blocked++
         continue
       }

@@ -50,6 +50,8 @@ export class PagingStructureCache {
   readonly #words: Uint32Array = new Uint32Array(TOTAL_WORDS)
   readonly #spaces: Uint32Array = Uint32Array.from({ length: SPACES }, (_, pcid) => pcid + 1)
   #lastSpace: number = SPACES
+  /** Something has been put in since everything was dropped. */
+  #filled = false
 
   /**
    * Looks for the lowest table on the way to a linear address.
@@ -101,6 +103,7 @@ export class PagingStructureCache {
     const key = keyOf(lo, hi, level)
     const at = slotOf(key, level, space)
     const words = this.#words
+    this.#filled = true
     words[at] = key
     words[at + 1] = space * 32 + ((hi >>> 21) & 31)
     words[at + 2] = (tableLo & ~0xfff) | (rights & 6) | (nx < 0 ? ABOVE_NX : 0)
@@ -121,8 +124,11 @@ export class PagingStructureCache {
         return
       }
     }
+    if (!this.#filled) return
+    this.#filled = false
     // No entry has address-space number 0.
     this.#words.fill(0)
+    if (this.#lastSpace < LAST_SPACE) return
     for (let each = 0; each < SPACES; each++) this.#spaces[each] = each + 1
     this.#lastSpace = SPACES
   }

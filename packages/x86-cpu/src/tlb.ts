@@ -49,6 +49,9 @@ const FLAG_NOTED_GLOBAL = 0x40
 const FLAG_NOTED_LOCAL = 0x80
 const FLAG_NOTED = 0xc0
 
+/** By frame number modulo their count: whether a frame was made writable since everything was dropped. */
+const WRITABLE_MARKS = 1024
+
 /** Address spaces whose entries are kept while another one is current. */
 const MOST_PARKED = 8
 const PARKED_WORDS = 5
@@ -77,6 +80,9 @@ export class Tlb {
   readonly #globalHuge = new Set<number>()
   readonly #localLarge = new Set<number>()
   readonly #localHuge = new Set<number>()
+  readonly #writable = new Uint8Array(WRITABLE_MARKS)
+  /** There may be entries, of this address space or of another. */
+  #filled = false
   /** By PCID, the one that has been away longest first. */
   readonly #parked = new Map<number, Parked>()
 
@@ -120,6 +126,8 @@ export class Tlb {
   #write(entry: number, lo: number, hi: number, target: number, flags: number): void {
     const word = entry >>> 2
     const u32 = this.#u32
+    this.#filled = true
+    this.#writable[(target >>> 12) & (WRITABLE_MARKS - 1)] = 1
     u32[word] = lo
     u32[word + 1] = hi
     u32[word + 2] = target
@@ -155,8 +163,12 @@ export class Tlb {
    */
   flush(all: boolean): void {
     this.changes++
+    // Whoever changes the guest's map comes by here for every vCPU, also for those that sleep.
+    if (!this.#filled) return
     this.#dropLocals(undefined)
     if (!all) return
+    this.#filled = false
+    this.#writable.fill(0)
     this.#parked.clear()
     this.#globalLarge.clear()
     this.#globalHuge.clear()
@@ -297,6 +309,7 @@ export class Tlb {
 
   /** No linear page is writable at this machine address any more: the frame now holds decoded code. */
   dropWritable(frameMa: number): void {
+    if (this.#writable[(frameMa >>> 12) & (WRITABLE_MARKS - 1)] === 0) return
     this.#dropWritableOf(this.#globals, this.#globalCount, frameMa)
     this.#dropWritableOf(this.#locals, this.#localCount, frameMa)
     for (const { words, length } of this.#parked.values()) {
