@@ -38,7 +38,7 @@ export class StoreRefusal extends Error {
 
 /** What one guest may take up, as Xen's xenstored has it by default. */
 export const STORE_QUOTA: Readonly<
-  Record<'nodes' | 'valueBytes' | 'watches' | 'transactions' | 'permissions', number>
+  Record<'nodes' | 'valueBytes' | 'watches' | 'transactions' | 'transactionNodes' | 'permissions', number>
 > = { nodes: 1000, valueBytes: 2048, watches: 128, transactions: 10, transactionNodes: 1024, permissions: 5 }
 
 /** Longest paths of the protocol (public/io/xs_wire.h). */
