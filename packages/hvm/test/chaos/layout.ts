@@ -28,6 +28,7 @@ const IST_STACK = 0xf000
 /** HLT every 16 bytes: where exceptions and interrupts lead. */
 export const HANDLERS = 0x1_0000
 const LDT = 0x1_1000
+const LDT_BYTES = 0x80
 export const USER_STACK_GPA = 0x1_2000
 /** The four frames that the window may have. */
 const WINDOW_GPA = 0x1_4000
@@ -227,6 +228,22 @@ export function tablesHold(ram: Uint8Array, before: Uint8Array): boolean {
   return true
 }
 
+/**
+ * Whether descriptor tables, tasks and handlers are what they were at first, but for accessed bits: an interrupt arrives.
+ *
+ * @param first - RAM at the beginning of a program
+ */
+export function systemHolds(ram: Uint8Array, first: Uint8Array): boolean {
+  for (let at = GDT; at < LDT + LDT_BYTES; at++) {
+    // Between tasks and handlers are stacks.
+    if (at === TSS_END) at = HANDLERS
+    const changed = (ram[at] as number) ^ (first[at] as number)
+    const descriptor = at < GDT + GDT_BYTES || at >= LDT
+    if (changed !== 0 && !(descriptor && at % 8 === 5 && changed === 1)) return false
+  }
+  return true
+}
+
 /** A and D bits of all tables, by word: those that a test may clear. */
 export function clearAccessed(ram: Uint8Array): void {
   for (let at = PML4; at < GDT; at += 4) {
@@ -246,7 +263,7 @@ function descriptors(view: DataView): void {
   descriptor(GDT + 0x30, 0x00af_fa00_0000_ffffn)
   descriptor(GDT + 0x38, 0x00cf_9a00_0000_ffffn)
   system(view, GDT + 0x40, TSS, 0x67, 0x89)
-  system(view, GDT + 0x50, LDT, 0x7f, 0x82)
+  system(view, GDT + 0x50, LDT, LDT_BYTES - 1, 0x82)
   view.setUint32(GDT + 0x60, (0x10 << 16) | (HANDLERS & 0xffff), true)
   view.setUint32(GDT + 0x64, (HANDLERS & 0xffff_0000) | 0xec00, true)
   system(view, GDT + 0x70, TSS_32, 0x67, 0x8b)
@@ -328,7 +345,7 @@ export function initialState({ bits, paging, supervisor }: Mode): InitialCpuStat
       es: data,
       fs: data,
       gs: data,
-      ldtr: { selector: 0x50, base: LDT, limit: 0x7f, attributes: 0x82 },
+      ldtr: { selector: 0x50, base: LDT, limit: LDT_BYTES - 1, attributes: 0x82 },
       tr: long
         ? { selector: 0x40, base: TSS, limit: 0x67, attributes: 0x8b }
         : { selector: 0x70, base: TSS_32, limit: 0x67, attributes: 0x8b },

@@ -21,6 +21,7 @@ import {
   clearAccessed,
   moveToStore,
   storedWindow,
+  systemHolds,
   tablesHold,
   template,
   windowFrame,
@@ -228,8 +229,10 @@ export class Oracle {
     if (await wild.acknowledged()) coverage.notices++
     if (typeof wildExit === 'string') return wildExit
     // It has jumped into what is no code; where a budget ends is no part of the comparison. Nor is what follows where
-    // that has overwritten its page tables: one TLB may have kept what the other has dropped.
-    if (this.#astray || calmExit.reason === 'budget' || wildExit.reason === 'budget') {
+    // that has overwritten its page tables: one TLB may have kept what the other has dropped. Nor where interrupts do not
+    // arrive any more.
+    const damaged = start.repeats && !(tablesHold(calm.ram, this.#tables) && systemHolds(calm.ram, this.#template))
+    if (this.#astray || (damaged && interrupted) || calmExit.reason === 'budget' || wildExit.reason === 'budget') {
       coverage.lost++
       return LOST
     }
@@ -239,7 +242,7 @@ export class Oracle {
     if (coverage.replayed > replayed) coverage.romStores += calm.romStores.length
     if (start.repeats && coverage.replayed > replayed) this.#noteRepeat(start)
     if (calm.cpu.u32[S_TASK >>> 2] !== task && coverage.replayed > replayed) coverage.taskSwitches++
-    return compare(calm, wild)
+    return compare(calm, wild) ?? (damaged ? LOST : undefined)
   }
 
   /** What became of a repeated instruction that has waited. */
