@@ -44,7 +44,7 @@ export interface RunLoopParts {
   readonly timers: TimerQueue
   readonly servers: readonly DomainServer[]
   readonly sleeper: Sleeper
-  readonly dispatch: Pick<IoDispatch, 'pending'>
+  readonly dispatch: Pick<IoDispatch, 'pending' | 'invalidationHolder'>
   readonly invalidations: Pick<Invalidations, 'flagged' | 'resume' | 'waits'>
   readonly secondLevel: Pick<SecondLevelFaults, 'waits'>
   /** A vCPU has stopped executing: every vCPU is between two instructions, or waits for a device. */
@@ -310,7 +310,22 @@ export class RunLoop {
     this.#slept = true
     if (!this.#waiting) return
     this.#waiting = false
-    this.#sleep(this.#msToDeadline()).then(this.#go, this.#broken)
+    if (this.#heldByMappings()) {
+      this.#parts.clock.skipTo(this.#parts.timers.nextDeadlineNs)
+      this.#go()
+    } else this.#sleep(this.#msToDeadline()).then(this.#go, this.#broken)
+  }
+
+  /**
+   * Whether all that is waited for is the end of mappings that models of this process hold: their deterministic time goes
+   * on, for it may be a timer of theirs that ends them. Nothing that the host does is waited for.
+   */
+  #heldByMappings(): boolean {
+    const { clock, timers, vcpus, dispatch, invalidations } = this.#parts
+    if (!clock.deterministic || timers.nextDeadlineNs === Infinity) return false
+    return vcpus.every(
+      ({ id }) => !dispatch.pending(id) || (invalidations.waits(id) && dispatch.invalidationHolder(id) !== undefined),
+    )
   }
 
   async #sleep(ms: number): Promise<void> {

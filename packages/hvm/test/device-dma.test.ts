@@ -3,8 +3,11 @@ import { defineDevice } from '@retrap/ioreq'
 import type { DeviceContext, DeviceDma } from '@retrap/ioreq'
 import { P2mType } from '@retrap/p2m'
 import { al, dword, eax, ebx } from '@retrap/x86-assembler'
+import { STATUS_DONE } from '@retrap/x86-cpu'
 import { describe, expect, test } from 'vitest'
-import { EXIT_PORT, Guest } from './support/guest.ts'
+import { DeterministicClock } from '../src/index.ts'
+import type { HvmVcpu } from '../src/index.ts'
+import { EXIT_PORT, Guest, realClock } from './support/guest.ts'
 
 const CODE_PAGE = 0x6_0000
 const RESULT = 0x4000
@@ -61,6 +64,44 @@ describe('what is written into code that has been translated is executed', () =>
     guest.domain.guestMemory.load(CODE_PAGE, Uint8Array.of(0xb8, 1, 0, 0, 0, 0xc3))
     expect(await guest.run()).toEqual({ reason: 'debug-exit', code: 0 })
     expect([guest.read32(RESULT), guest.read32(RESULT + 4)]).toEqual([1, 2])
+  })
+})
+
+describe('a mapping that is held until a timer of the machine', () => {
+  test.each([
+    ['real', realClock],
+    ['deterministic', () => new DeterministicClock()],
+  ] as const)('ends, though every vCPU waits for its end: %s time', { timeout: 10_000 }, async (_name, clockOf) => {
+    const clock = clockOf()
+    let context: DeviceContext | undefined
+    const model = defineDevice({
+      name: 'engine',
+      synchronous: true,
+      ports: { base: 0x80, size: 1 },
+      attach: (given) => {
+        context = given
+      },
+      write: () => {
+        const { dma, timer } = context as DeviceContext
+        const mapping = dma.map(CODE_PAGE, 16)
+        timer(() => mapping.release()).arm(clock.now() + 5_000_000)
+      },
+    })
+    const guest = new Guest((asm) => asm.out(0x80, al).vmcall().mov(al, 3).out(EXIT_PORT, al).hlt(), {
+      devices: [model],
+      clock,
+    })
+    const { domain } = guest
+    const vcpu = domain.vcpus[0] as HvmVcpu
+    vcpu.hypercall = () => {
+      const before = domain.invalidations.enter(0)
+      domain.p2m.populate(CODE_PAGE >>> 12, 1)
+      domain.invalidations.leave(before)
+      return STATUS_DONE
+    }
+    expect(await guest.run()).toEqual({ reason: 'debug-exit', code: 3 })
+    expect(clock.now()).toBeGreaterThanOrEqual(5_000_000)
+    if (clock.deterministic) expect(clock.now()).toBeLessThan(5_000_100)
   })
 })
 

@@ -668,6 +668,14 @@ export class IoDispatch implements ServerOwner {
   }
 
   /**
+   * Name of a model of this process whose mapping the vCPU's invalidation waits for; undefined where there is none, or
+   * another server has yet to answer as well.
+   */
+  invalidationHolder(vcpu: number): string | undefined {
+    return this.#pending.holder(vcpu)
+  }
+
+  /**
    * The server that alone answers an access and may take its time, found by a look-up; null for any other access, and
    * where it takes more to find out.
    */

@@ -537,6 +537,17 @@ export class PendingRequests {
     }
   }
 
+  /** A model that keeps a vCPU's invalidation waiting, where that is known: all others that do must be known as well. */
+  holder(vcpu: number): string | undefined {
+    let holder: string | undefined
+    for (const server of this.#options.servers()) {
+      if (server.invalidating[vcpu] === 0) continue
+      holder = server.transport.holder?.()
+      if (holder === undefined) return undefined
+    }
+    return holder
+  }
+
   /** A server has not dropped what it had mapped. Where one model is known to hold it up, that one is to blame. */
   #lateNotice(server: IoreqServer, vcpu: number, wait: Wait): void {
     const holder = server.transport.holder?.()
