@@ -82,9 +82,9 @@ describe('a mapping that is held until a timer of the machine', () => {
         context = given
       },
       write: () => {
-        const { dma, timer } = context as DeviceContext
-        const mapping = dma.map(CODE_PAGE, 16)
-        timer(() => mapping.release()).arm(clock.now() + 5_000_000)
+        const given = context as DeviceContext
+        const mapping = given.dma.map(CODE_PAGE, 16)
+        given.timer(() => mapping.release()).arm(clock.now() + 5_000_000)
       },
     })
     const guest = new Guest((asm) => asm.out(0x80, al).vmcall().mov(al, 3).out(EXIT_PORT, al).hlt(), {
