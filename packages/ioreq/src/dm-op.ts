@@ -325,6 +325,10 @@ export class DmOps {
       case 'vcpus':
         view.setUint32(HEADER_BYTES, this.#dispatch.vcpus, true)
         return 0
+      case 'mapMemType':
+        // The claim is one of the caller's own servers.
+        this.#server(fields)
+        return this.#platform[name]?.(fields, bulk) ?? -DM_ERRNO.EOPNOTSUPP
       default:
         return this.#platform[name]?.(fields, bulk) ?? -DM_ERRNO.EOPNOTSUPP
     }

@@ -64,7 +64,7 @@ import {
 } from './system/breakpoints.ts'
 import type { Cpu, CpuModel, MachineViews } from './system/cpu.ts'
 import { afterInstruction, checkInstructionBreakpoint, needsStepping } from './system/debug.ts'
-import { EVENT_TYPE_EXTERNAL, EVENT_TYPE_NMI, PendingEvent, deliverEvent } from './system/events.ts'
+import { EVENT_TYPE_EXTERNAL, EVENT_TYPE_NMI, PENDING_EXTERNAL, PendingEvent, deliverEvent } from './system/events.ts'
 import { RESET_INIT, RESET_POWER_ON, resetState, startAt } from './system/reset.ts'
 import { Abandon, System } from './system/system.ts'
 import {
@@ -75,6 +75,9 @@ import {
   S_ACTIVITY,
   S_PENDING_DEBUG,
   S_PENDING_FAULT,
+  S_PENDING_FAULT_ADDRESS,
+  S_PENDING_FAULT_ERROR,
+  S_PENDING_FAULT_HAS_ERROR,
   S_REPEATING,
   S_STEPPING,
   S_STEP_SUPPRESSED,
@@ -336,6 +339,26 @@ export class Vcpu implements Cpu, CodeCacheClient {
   /** Latches a non-maskable interrupt. */
   nmi(): void {
     this.#outside.raise(EVENT_NMI)
+  }
+
+  /**
+   * Has an event delivered before the next instruction, as a hypervisor injects it: an exception, or with `external` an
+   * interrupt that no controller has been asked for, whatever RFLAGS.IF says.
+   *
+   * @param errorCode - −1: it has none
+   * @param addressLo - of #PF, what CR2 is to hold; with `addressHi`
+   * @returns false where one waits already, or the vCPU has not been started
+   */
+  inject(vector: number, external: boolean, errorCode: number, addressLo: number, addressHi: number): boolean {
+    const u32 = this.u32
+    if (u32[S_PENDING_FAULT >>> 2] !== 0 || this.waitsForStartup) return false
+    u32[S_PENDING_FAULT >>> 2] = ((vector & 0xff) + 1) | (external ? PENDING_EXTERNAL : 0)
+    u32[S_PENDING_FAULT_HAS_ERROR >>> 2] = errorCode === -1 || external ? 0 : 1
+    u32[S_PENDING_FAULT_ERROR >>> 2] = errorCode
+    u32[S_PENDING_FAULT_ADDRESS >>> 2] = addressLo
+    u32[(S_PENDING_FAULT_ADDRESS >>> 2) + 1] = addressHi
+    u32[S_ATTENTION >>> 2] = 1
+    return true
   }
 
   /** INIT: cancels whatever is in progress. */

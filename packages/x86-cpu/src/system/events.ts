@@ -37,6 +37,8 @@ import {
 export const EVENT_TYPE_EXTERNAL = 0
 export const EVENT_TYPE_NMI = 2
 const EVENT_TYPE_EXCEPTION = 3
+/** In S_PENDING_FAULT: it is an interrupt. */
+export const PENDING_EXTERNAL = 0x200
 
 const DR6_OFFSET = S_DR + 6 * 8
 const DR7_OFFSET = S_DR + 7 * 8
@@ -85,16 +87,17 @@ export class PendingEvent {
     this.resume = false
   }
 
-  /** The exception that a task switch ended with in its new task. */
+  /** The exception that a task switch ended with in its new task; or what somebody outside has injected. */
   latchPendingFault(s: System): void {
-    this.type = EVENT_TYPE_EXCEPTION
-    this.vector = s.get(S_PENDING_FAULT) - 1
+    const pending = s.get(S_PENDING_FAULT)
+    this.type = pending > PENDING_EXTERNAL ? EVENT_TYPE_EXTERNAL : EVENT_TYPE_EXCEPTION
+    this.vector = (pending & 0x1ff) - 1
     this.hasError = s.get(S_PENDING_FAULT_HAS_ERROR) !== 0
     this.errorCode = s.get(S_PENDING_FAULT_ERROR)
     this.addressLo = s.get(S_PENDING_FAULT_ADDRESS)
     this.addressHi = s.get(S_PENDING_FAULT_ADDRESS + 4)
     this.debugBits = 0
-    this.resume = true
+    this.resume = this.type === EVENT_TYPE_EXCEPTION
   }
 
   /** The exception in S_FAULT_*, after an instruction ended with STATUS_FAULT. */
