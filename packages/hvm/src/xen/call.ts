@@ -144,12 +144,13 @@ export class XenCall {
     const { vcpu } = this
     const { guestMemory } = this.domain
     const rights = access | ((vcpu.cpu.materialiseFlags() & FLAG_AC) === 0 ? 0 : ACCESS_AC)
+    const start = Number(pointer & 0xffff_ffffn)
+    const startHi = Number((pointer >> 32n) & 0xffff_ffffn)
     for (let done = 0; done < length;) {
-      const linear = BigInt.asUintN(64, pointer + BigInt(done))
-      const lo = Number(linear & 0xffff_ffffn)
-      const gpa = vcpu.guestPhysical(lo, Number(linear >> 32n), rights)
+      const at = start + done
+      const gpa = vcpu.guestPhysical(at >>> 0, at > 0xffff_ffff ? (startHi + 1) >>> 0 : startHi, rights)
       if (gpa < 0) return false
-      const piece = Math.min(length - done, PAGE - (lo & (PAGE - 1)))
+      const piece = Math.min(length - done, PAGE - (at & (PAGE - 1)))
       const part = bytes.subarray(done, done + piece)
       if (!(access === ACCESS_WRITE ? guestMemory.write(gpa, part) : guestMemory.read(gpa, part))) return false
       done += piece
