@@ -268,7 +268,9 @@ export class Domain {
       modifiedMemory: (gfn, count) => this.dirtyLogs.modified(gfn, count),
       interruptLine: (irq) => this.interrupts.line(irq),
       pciInterrupt: (device, pin) => this.pciInterrupt(device, pin),
-      signalMsi: (address, data) => void this.interrupts.signalMsi(address, data),
+      signalMsi: (address, data) => {
+        if (this.xen?.takesMessage(address, data) !== true) this.interrupts.signalMsi(address, data)
+      },
       powerOff: () => this.stop({ reason: 'power-off' }),
       reset: () => this.stop({ reason: 'reset' }),
       exit: (code) => this.stop({ reason: 'debug-exit', code }),

@@ -69,6 +69,11 @@ export class InterruptFabric {
    * brought up to date here, for if it is still up the interrupt comes again.
    */
   beforeEndOfInterrupt: () => void = () => undefined
+  /**
+   * Called where an input of the I/O APIC is asserted; true if it has been dealt with, and the I/O APIC is not to see it.
+   * ISA interrupts reach the i8259 either way. Default: nobody takes any.
+   */
+  intercept: (pin: number) => boolean = () => false
 
   constructor(options: InterruptFabricOptions) {
     const { cpus } = options
@@ -156,15 +161,23 @@ export class InterruptFabric {
         // Another holder keeps the wire up: there is no edge.
         if (this.#drivers[irq] !== 0) return
         const pin = pinOf(irq)
-        this.ioApic.setPin(pin, true)
-        this.ioApic.setPin(pin, false)
+        if (!this.intercept(pin)) {
+          this.ioApic.setPin(pin, true)
+          this.ioApic.setPin(pin, false)
+        }
         if (irq < 16) this.i8259.pulse(irq)
       },
     }
   }
 
+  /** Whether anybody asserts interrupt `irq`: the wire's level. */
+  asserted(irq: number): boolean {
+    return (this.#drivers[irq] ?? 0) > 0
+  }
+
   #drive(irq: number, level: boolean): void {
-    this.ioApic.setPin(pinOf(irq), level)
+    const pin = pinOf(irq)
+    if (!level || !this.intercept(pin)) this.ioApic.setPin(pin, level)
     if (irq < 16) this.i8259.setLine(irq, level)
   }
 

@@ -54,6 +54,26 @@ describe('registers of the I/O APIC (82093AA data sheet, "I/O APIC Registers")',
   })
 })
 
+describe('inputs that somebody else takes', () => {
+  test('do not reach the I/O APIC while they are taken; the i8259 hears of them all the same', () => {
+    const { fabric, apic } = makeFabric()
+    entry(fabric.ioApic, 4, 0x34)
+    const taken: number[] = []
+    fabric.intercept = (pin) => taken.push(pin) > 0
+    const line = fabric.line(4)
+    line.set(true)
+    expect([fabric.asserted(4), fabric.asserted(5), apic.events() & EVENT_INTERRUPT]).toEqual([true, false, 0])
+    expect(fabric.i8259.masterPorts.read(0, 1) & 0x10).toBe(0x10)
+    line.set(false)
+    fabric.line(0).pulse()
+    expect(taken).toEqual([4, 2])
+    expect(fabric.asserted(4)).toBe(false)
+    fabric.intercept = () => false
+    line.set(true)
+    expect(apic.acknowledge()).toBe(0x34)
+  })
+})
+
 describe('edge-triggered inputs', () => {
   test('a rising edge is one interrupt', () => {
     const { fabric, apic } = makeFabric()

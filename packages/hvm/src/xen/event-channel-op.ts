@@ -6,6 +6,7 @@ import { XenError } from './numbers.ts'
 const ALLOC_UNBOUND = new Layout({ domain: 'u16', remote: 'u16', port: 'u32' })
 const BIND_INTERDOMAIN = new Layout({ remote: 'u16', remotePort: 'u32', port: 'u32' })
 const BIND_VIRQ = new Layout({ virq: 'u32', vcpu: 'u32', port: 'u32' })
+const BIND_PIRQ = new Layout({ pirq: 'u32', flags: 'u32', port: 'u32' })
 const BIND_IPI = new Layout({ vcpu: 'u32', port: 'u32' })
 const PORT = new Layout({ port: 'u32' })
 const STATUS = new Layout({ domain: 'u16', port: 'u32', status: 'u32', vcpu: 'u32', first: 'u32', second: 'u32' })
@@ -58,12 +59,20 @@ function status(call: XenCall, pointer: bigint): number {
   return call.write(STATUS, pointer, values) ? 0 : XenError.FAULT
 }
 
+/** Devices' interrupts; without XENFEAT_hvm_pirqs they come through the interrupt controllers only. */
+function bindPirq(call: XenCall, pointer: bigint): number {
+  const { pirqs, hasPirqs } = call.xen
+  const open = opening(BIND_PIRQ, (channels, { pirq }) =>
+    hasPirqs && pirqs.exists(pirq) ? channels.bindPirq(pirq) : XenError.INVAL,
+  )
+  return open(call, pointer)
+}
+
 /** By number, EVTCHNOP_* (public/event_channel.h). */
 const OPERATIONS: readonly Operation[] = [
   opening(BIND_INTERDOMAIN, (channels, { remote, remotePort }) => channels.bindInterdomain(remote, remotePort)),
   opening(BIND_VIRQ, (channels, { virq, vcpu }) => channels.bindVirq(virq, vcpu)),
-  // Interrupts of devices come through the interrupt controllers: XENFEAT_hvm_pirqs is not offered.
-  () => XenError.INVAL,
+  bindPirq,
   plain(PORT, (channels, { port }) => channels.close(port)),
   plain(PORT, (channels, { port }) => channels.send(port)),
   status,

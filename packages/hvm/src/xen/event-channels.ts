@@ -189,6 +189,16 @@ export class EventChannels implements HostPorts {
     return this.#allocate({ status: EventStatus.ipi, vcpu, remoteDomain: 0, remotePort: 0, virq: 0 })
   }
 
+  /** Connects a number of {@link Pirqs}, which sends events with {@link EventChannels.sendPirq}. */
+  bindPirq(pirq: number): number {
+    if (this.#pirqPort(pirq) > 0) return XenError.EXIST
+    return this.#allocate({ status: EventStatus.pirq, vcpu: 0, remoteDomain: pirq, remotePort: 0, virq: 0 })
+  }
+
+  #pirqPort(pirq: number): number {
+    return this.#ports.findIndex((each) => each?.status === EventStatus.pirq && each.remoteDomain === pirq)
+  }
+
   close(port: number): number {
     const entry = this.#at(port)
     if (entry === undefined) return XenError.INVAL
@@ -266,6 +276,13 @@ export class EventChannels implements HostPorts {
   raiseVirq(virq: number, vcpu: number): void {
     const port = this.#virqPort(virq, PER_VCPU_VIRQS.includes(virq) ? vcpu : -1)
     if (port > 0) this.#setPending(port)
+  }
+
+  /** Tells of a device's interrupt. @returns false if its number is not bound */
+  sendPirq(pirq: number): boolean {
+    const port = this.#pirqPort(pirq)
+    if (port > 0) this.#setPending(port)
+    return port > 0
   }
 
   /** @param vcpu - or −1 for whichever it is bound to now */

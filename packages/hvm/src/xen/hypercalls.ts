@@ -4,6 +4,7 @@ import { consoleIo } from './console-io.ts'
 import { grantTableOp } from './grant-table-op.ts'
 import { hvmOp } from './hvm-op.ts'
 import { memoryOp } from './memory-op.ts'
+import { physdevOp } from './physdev-op.ts'
 import { multicall } from './multicall.ts'
 import { Hypercall, XenError } from './numbers.ts'
 import { setTimerOp } from './set-timer-op.ts'
@@ -24,6 +25,7 @@ const HYPERCALLS: Readonly<Partial<Record<number, XenHypercall>>> = {
   [Hypercall.CONSOLE_IO]: consoleIo,
   [Hypercall.GRANT_TABLE_OP]: grantTableOp,
   [Hypercall.SCHED_OP]: schedOp,
+  [Hypercall.PHYSDEV_OP]: physdevOp,
   [Hypercall.HVM_OP]: hvmOp,
 }
 

@@ -15,6 +15,7 @@ import type { XenStore } from './store.ts'
 import { dispatch } from './hypercalls.ts'
 import { type XenMemoryRange, encodeMemoryMap } from './memory-map.ts'
 import { Domid, XenError } from './numbers.ts'
+import { Pirqs } from './pirqs.ts'
 import { Shutdown, shutdownExit } from './shutdown.ts'
 import { Watchdogs } from './watchdogs.ts'
 import { XenMemory } from './xen-memory.ts'
@@ -29,6 +30,11 @@ export interface XenOptions {
   readonly memoryMap?: readonly XenMemoryRange[]
   /** Hears what the guest writes to the hypervisor's console. Without it, the guest is not allowed to. */
   readonly console?: (bytes: Uint8Array) => void
+  /**
+   * Lets the guest take devices' interrupts by event channel (XENFEAT_hvm_pirqs, `physdev_op`). Default false, as Xen's
+   * toolstack has it since 4.19: interrupt controllers are as good.
+   */
+  readonly pirqs?: boolean
   /** The domain's handle: 16 bytes, the UUID that toolstacks know it by; default zeros. */
   readonly handle?: Uint8Array
   /** Its name in the store; default "retrap". */
@@ -52,6 +58,10 @@ export class XenGuest {
   readonly grants: GrantTable
   /** What it and its toolstack leave for each other. */
   readonly parameters: HvmParameters = new HvmParameters()
+  /** Devices' interrupts can be event channels. */
+  readonly hasPirqs: boolean
+  /** @internal Numbers of those. */
+  readonly pirqs: Pirqs
   /** @internal */
   readonly watchdogs: Watchdogs
   /** @internal vCPUs that wait in a hypercall. */
@@ -96,6 +106,12 @@ export class XenGuest {
       handle: this.handle,
       frames: options.maxFrames ?? 0,
     })
+    this.hasPirqs = options.pirqs ?? false
+    this.pirqs = new Pirqs({
+      send: (pirq) => this.events.channels.sendPirq(pirq),
+      asserted: (gsi) => domain.interrupts.asserted(gsi),
+    })
+    if (this.hasPirqs) domain.interrupts.intercept = (gsi) => this.pirqs.assert(gsi)
     this.events.channels.onPending((port) => this.blocked.pending(port))
     this.#tellServices()
   }
@@ -135,6 +151,11 @@ export class XenGuest {
     return this.events.channels
   }
 
+  /** Whether a device's message is the guest's event, and no interrupt controller's. */
+  takesMessage(address: number, data: number): boolean {
+    return this.hasPirqs && this.pirqs.message(address, data)
+  }
+
   /** @internal Settles the reason that a shutdown, now or later, will have: the first one given. */
   latchShutdown(reason: number): void {
     this.#shutdown ??= reason & 0xff
@@ -149,6 +170,7 @@ export class XenGuest {
   /** Power-on. */
   reset(): void {
     this.#shutdown = null
+    this.pirqs.reset()
     this.grants.reset()
     this.memory.release()
     this.parameters.reset()

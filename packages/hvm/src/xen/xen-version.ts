@@ -50,7 +50,8 @@ const OPERATIONS: readonly XenHypercall[] = [
     const info = call.read(FEATURE_INFO, call.argument(1))
     if (info === null) return XenError.FAULT
     if (info.submapIndex !== 0) return XenError.INVAL
-    return call.write(FEATURE_INFO, call.argument(1), { submap: FEATURES }) ? 0 : XenError.FAULT
+    const submap = FEATURES | (call.xen.hasPirqs ? 1 << XenFeature.HVM_PIRQS : 0)
+    return call.write(FEATURE_INFO, call.argument(1), { submap }) ? 0 : XenError.FAULT
   },
   // pagesize
   (call) => (call.argument(1) === 0n ? 0x1000 : XenError.INVAL),
