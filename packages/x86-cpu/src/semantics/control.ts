@@ -28,7 +28,7 @@ const RBP = 5
 const ATTRIBUTE_BIG = 1 << 14
 
 /** Where the stack pointer goes, and how it is written: ESP or SP outside 64-bit mode. */
-interface StackSlot {
+export interface StackSlot {
   /** Linear address of the slot. */
   readonly ea: I64
   /** Writes the stack pointer; last thing to do. */
@@ -88,7 +88,7 @@ function legacySlot(c: Context, pointer: I64, size: number, write: boolean): { m
   return { mask: mask.get, offset: offset.get, ea: ea.get }
 }
 
-function pushSlot(c: Context, size: number): StackSlot {
+export function pushSlot(c: Context, size: number): StackSlot {
   if (c.form.long) {
     const ea = c.let(c.gprU(RSP, 8).sub(size))
     return { ea, commit: () => c.setGpr(RSP, 8, ea) }
@@ -98,7 +98,7 @@ function pushSlot(c: Context, size: number): StackSlot {
 }
 
 /** `extra` bytes are released beyond the slot (RET imm16). */
-function popSlot(c: Context, size: number, extra: I64 = I64.of(0)): StackSlot {
+export function popSlot(c: Context, size: number, extra: I64 = I64.of(0)): StackSlot {
   if (c.form.long) {
     const ea = c.gprU(RSP, 8)
     return { ea, commit: () => c.setGpr(RSP, 8, ea.add(size).add(extra)) }
@@ -110,11 +110,11 @@ function popSlot(c: Context, size: number, extra: I64 = I64.of(0)): StackSlot {
   }
 }
 
-function storeStack(c: Context, ea: I64, size: number, value: I64): void {
+export function storeStack(c: Context, ea: I64, size: number, value: I64): void {
   c.storeMemory(storeOp(size), ea, size, value, SLOW_STACK)
 }
 
-function loadStack(c: Context, ea: I64, size: number): I64 {
+export function loadStack(c: Context, ea: I64, size: number): I64 {
   return c.loadMemory(loadOp(size, false), ea, size, SLOW_STACK)
 }
 

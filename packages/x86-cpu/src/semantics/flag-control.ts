@@ -1,18 +1,73 @@
 import { I32 } from '@retrap/wasm-emitter'
-import { FLAG_IF, FLAG_RF, FLAG_VM, S_CPL, S_EFLAGS, S_EVENTS, S_GPR } from '../state-layout.ts'
-import { SLOW_STACK } from './context.ts'
+import {
+  FLAGS_ARITHMETIC,
+  FLAG_AC,
+  FLAG_DF,
+  FLAG_ID,
+  FLAG_IF,
+  FLAG_IOPL,
+  FLAG_NT,
+  FLAG_RF,
+  FLAG_TF,
+  FLAG_VM,
+  S_CPL,
+  S_EFLAGS,
+  S_EVENTS,
+  S_LOGGED,
+} from '../state-layout.ts'
 import type { Context } from './context.ts'
-import type { SemanticsTable } from './table.ts'
+import { loadStack, popSlot, pushSlot, storeStack } from './control.ts'
+import type { Semantics, SemanticsTable } from './table.ts'
 
 /**
- * What a kernel does around every critical section: CLI, STI and PUSHFQ at privilege level 0. All that depends on IOPL,
- * virtual interrupts or what STI inhibits is in `system/flags.ts`.
+ * What a kernel does around every critical section, at privilege level 0: CLI, STI, PUSHF and POPF. All that depends on
+ * IOPL, virtual interrupts or what STI inhibits is in `system/flags.ts`.
  */
 
-const RSP = 4
+/** Flags that POPF leaves to the handler when they change. */
+const RARE = FLAG_TF | FLAG_IOPL | FLAG_NT | FLAG_AC | FLAG_ID
 
 function requireCpl0(c: Context): void {
   c.f.if(c.f.loadExpression('i32.load', c.state, S_CPL), () => c.useHandler())
+}
+
+const pushFlags: Semantics = {
+  partial: true,
+  emit: (c) => {
+    requireCpl0(c)
+    const flags = c.f.loadExpression('i32.load', c.state, S_EFLAGS).and(I32.of(~(FLAG_VM | FLAG_RF)))
+    const image = c.let(flags.or(c.allFlags()).toI64U())
+    const slot = pushSlot(c, c.form.size)
+    storeStack(c, slot.ea, c.form.size, image)
+    slot.commit()
+  },
+}
+
+const popFlags: Semantics = {
+  partial: true,
+  emit: (c) => {
+    requireCpl0(c)
+    const { f } = c
+    // What is left to the handler after the stack has been read would be read, and logged, twice.
+    f.if(f.loadExpression('i32.load', c.state, S_LOGGED).eq(1), () => c.useHandler())
+    const slot = popSlot(c, c.form.size)
+    const image = c.let(loadStack(c, slot.ea, c.form.size).toI32())
+    const flags = c.let(f.loadExpression('i32.load', c.state, S_EFLAGS))
+    const rare = image
+      .xor(flags)
+      .and(RARE)
+      .or(flags.and(FLAG_RF | FLAG_VM))
+    // Interrupts that are let in are looked at before the next instruction, if there are any.
+    const admits = image
+      .and(FLAG_IF)
+      .ne(0)
+      .and(f.loadExpression('i32.load', c.state, S_EVENTS).ne(0))
+    f.if(rare.or(admits), () => c.useHandler())
+    slot.commit()
+    const own = FLAG_IF | FLAG_DF
+    f.store('i32.store', c.state, flags.and(~own).or(image.and(own)), S_EFLAGS)
+    c.flagsExplicit(image.and(FLAGS_ARITHMETIC).toI64U())
+  },
 }
 
 export const flagControl: SemanticsTable = {
@@ -34,15 +89,8 @@ export const flagControl: SemanticsTable = {
       c.f.store('i32.store', c.state, flags.or(FLAG_IF), S_EFLAGS)
     },
   },
-  PUSHFQ: {
-    partial: true,
-    emit: (c) => {
-      requireCpl0(c)
-      const flags = c.f.loadExpression('i32.load', c.state, S_EFLAGS).and(I32.of(~(FLAG_VM | FLAG_RF)))
-      const image = c.let(flags.or(c.allFlags()).toI64U())
-      const ea = c.let(c.gprU(RSP, 8).sub(8))
-      c.storeMemory('i64.store', ea, 8, image, SLOW_STACK)
-      c.f.store('i64.store', c.state, ea, S_GPR + 8 * RSP)
-    },
-  },
+  PUSHFD: pushFlags,
+  PUSHFQ: pushFlags,
+  POPFD: popFlags,
+  POPFQ: popFlags,
 }
