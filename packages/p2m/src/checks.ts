@@ -6,21 +6,24 @@ import { INVALID_MFN, KIND_DEVICE, KIND_HOLE, KIND_PLAIN, KIND_RAM, MAX_GFN } fr
 export const ORDERS = [18, 9, 0] as const
 
 /** Refuses what is not one naturally aligned run of guest frames. */
-export function checkRun(gfn: number, order: number): void {
+export function checkRun(gfn: number, order: number, limit: number): void {
   checkOrder(order)
-  checkRange(gfn, 2 ** order)
+  checkRange(gfn, 2 ** order, limit)
   if (gfn % 2 ** order === 0) return
   throw new P2mError('ERR_ALIGN', `guest frame ${hex(gfn)} is not aligned to order ${order}`, { gfn, order })
 }
 
 /** Refuses guest frames that there cannot be, and none. */
-export function checkRange(gfn: number, count: number): void {
-  if (Number.isSafeInteger(gfn) && Number.isSafeInteger(count) && gfn >= 0 && count >= 1 && gfn + count <= MAX_GFN)
-    return
-  throw new P2mError('ERR_RANGE', `${count} guest frames at ${hex(gfn)}: expected at least 1, below 2^36`, {
-    gfn,
-    count,
-  })
+export function checkRange(gfn: number, count: number, limit: number = MAX_GFN): void {
+  if (Number.isSafeInteger(gfn) && Number.isSafeInteger(count) && gfn >= 0 && count >= 1 && gfn + count <= limit) return
+  throw new P2mError(
+    'ERR_RANGE',
+    `${count} guest frames at ${hex(gfn)}: expected at least 1, below 2^${Math.log2(limit)}`,
+    {
+      gfn,
+      count,
+    },
+  )
 }
 
 /** Refuses frames that are not in machine memory. */

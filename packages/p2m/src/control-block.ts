@@ -8,7 +8,7 @@ const C_LOCK = 2
 const C_TABLES = 3
 const C_RECLAIMS = 4
 const C_CHANGES = 5
-/** Format and size of guest-physical addresses: see {@link ControlBlock.shape}. */
+/** Format and size of guest-physical addresses. */
 const C_SHAPE = 6
 /** MA of the frame counts; 0 without. */
 const C_COUNTS = 7
@@ -33,6 +33,9 @@ export const ControlWord = {
   DEFAULT_ACCESS: 5,
   /** Read-only ranges of devices' frames: how many, and the first of as many pairs. */
   READ_ONLY_COUNT: 6,
+  /** MA of the tree of accesses, 0 if there is none; and its tables. */
+  ACCESS_ROOT: 8,
+  ACCESS_TABLES: 9,
   READ_ONLY_FIRST: 128,
 } as const
 
@@ -79,7 +82,7 @@ export class ControlBlock {
     return this.#u32[this.#base + C_ROOT] as number
   }
 
-  /** Bits of guest-physical addresses; plus 256 for LPAE, whose VMID is in bits 31:16. */
+  /** See `geometryOf`. */
   get shape(): number {
     return this.#u32[this.#base + C_SHAPE] as number
   }

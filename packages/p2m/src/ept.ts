@@ -33,6 +33,7 @@ export const EPT: TableFormat = {
   write: P2M_WRITE,
   execute: P2M_EXECUTE,
   counted: 1 << 26,
+  contiguous: 0,
   breakBeforeMake: false,
   leafLo(mfn, type, rights, order) {
     const large = order > 0 ? LARGE : 0
@@ -64,7 +65,7 @@ export const EPT: TableFormat = {
     return lo & RWX
   },
   partLo(lo, step, order) {
-    const flags = order > 0 ? lo & 0xfff : lo & 0xfff & ~LARGE
+    const flags = (lo & 0xfff & ~LARGE) | (order > 0 ? LARGE : 0)
     const mfn = lo >>> 12
     return mfn === 0 ? flags : (((mfn + step) << 12) | flags) >>> 0
   },

@@ -20,6 +20,8 @@ export interface TableFormat {
   readonly execute: number
   /** Software's bit of a leaf's high word: the map holds a reference to each of its frames. */
   readonly counted: number
+  /** Bit of a leaf's high word: 16 aligned neighbours map consecutive frames in the same way. 0 where there is none. */
+  readonly contiguous: number
   /** An entry that is in use is made invalid, and TLBs are flushed, before it becomes another. */
   readonly breakBeforeMake: boolean
   /** Low word of a leaf. `mfn` below 0 for one without a frame. */
@@ -33,7 +35,7 @@ export interface TableFormat {
   accessOf(hi: number): number
   /** `P2M_` bits. */
   rightsOf(lo: number, hi: number): number
-  /** The low word of a leaf for a frame of one that is `step` frames into it; `order` is the new leaf's. */
+  /** The low word of a leaf for frames `step` frames after those of one; `order` is the new leaf's. */
   partLo(lo: number, step: number, order: number): number
 }
 

@@ -11,8 +11,21 @@ export { LogDirty } from './log-dirty.ts'
 export type { ChangeListener, ReleaseListener } from './map-core.ts'
 export type { MemoryPaging } from './memory-paging.ts'
 export type { PopulateOnDemand } from './on-demand.ts'
-export { P2m, type P2mOptions } from './p2m.ts'
+export type { P2mOptions, Stage2Options } from './geometry.ts'
+export { P2m } from './p2m.ts'
 export { P2mEntry } from './radix-table.ts'
 export type { P2mLeaf, P2mRun, P2mState, P2mStatistics } from './saved.ts'
-export { INVALID_MFN, isForeign, isRam, MAX_GFN, P2M_EXECUTE, P2M_READ, P2M_WRITE, P2mType, rightsOf } from './types.ts'
+export {
+  ArmP2mType,
+  INVALID_MFN,
+  isForeign,
+  isRam,
+  MAX_GFN,
+  P2M_EXECUTE,
+  P2M_READ,
+  P2M_WRITE,
+  P2mType,
+  rightsOf,
+} from './types.ts'
+export type { Stage2, Stage2Registers } from './stage2.ts'
 export type { WriteClaim } from './write-claim.ts'

@@ -27,7 +27,7 @@ export class LogDirty {
    * Begins to log. Nothing is dirty at first.
    *
    * @param bits - where the bits are to be, such as in machine memory; default memory of its own
-   * @throws P2mError `ERR_RANGE` for a range that is none, or for which `bits` are too few; `ERR_NO_MEMORY` where a leaf
+   * @throws P2mError `ERR_TYPE` for a map of an Arm guest; `ERR_RANGE` for a range that is none, or for which `bits` are too few; `ERR_NO_MEMORY` where a leaf
    * that is only partly in the range cannot be broken up: nothing is logged then
    */
   constructor(p2m: P2m, gfn: number, count: number, bits: Uint32Array = new Uint32Array(Math.ceil(count / 32))) {
@@ -38,6 +38,7 @@ export class LogDirty {
         bits: bits.length * 32,
       })
     }
+    if (p2m.format !== 'ept') throw new P2mError('ERR_TYPE', 'a map of an Arm guest has no logged RAM')
     this.p2m = p2m
     this.gfn = gfn
     this.count = count

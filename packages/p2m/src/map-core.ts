@@ -1,6 +1,8 @@
 import type { MachineMemory } from '@retrap/memory'
 import { rightsOfAccess } from './access.ts'
+import { AccessTree } from './access-tree.ts'
 import { anothersFrame, checkRange, largestOrder, noRam } from './checks.ts'
+import { endContiguous } from './contiguous.ts'
 import { ControlWord, READ_ONLY_MOST, type ControlBlock } from './control-block.ts'
 import { hex, P2mError } from './errors.ts'
 import { FrameCounts } from './frame-counts.ts'
@@ -9,7 +11,6 @@ import { P2mEntry, RadixTable, type EntryPublisher, type TableShape } from './ra
 import { ReverseMap } from './reverse-map.ts'
 import {
   INVALID_MFN,
-  MAX_GFN,
   KIND_FRAME,
   KIND_DEVICE,
   KIND_FOREIGN,
@@ -51,10 +52,13 @@ export class MapCore implements EntryPublisher {
   readonly table: RadixTable
   readonly counts: FrameCounts | null
   readonly reverse: ReverseMap | null
+  /** Flushes the TLBs of whoever uses the map, all of it, and returns when that is done. */
+  readonly flushTlb: () => void
+  /** Accesses, where entries have no bits for them. */
+  readonly accessTree: AccessTree | null
   releases: ReleaseListener[] = []
   changes: ChangeListener[] = []
   readonly #u32: Uint32Array
-  readonly #flushTlb: () => void
   #removals: Removal[] = []
 
   /** @param flushTlb - for formats that break before they make */
@@ -72,7 +76,8 @@ export class MapCore implements EntryPublisher {
     this.counts = control.counts === 0 ? null : FrameCounts.attach(memory, control.counts)
     this.reverse = control.counts === 0 ? null : new ReverseMap(memory, control.counts + memory.frameCount * 4)
     this.#u32 = memory.u32
-    this.#flushTlb = flushTlb
+    this.flushTlb = flushTlb
+    this.accessTree = format.name === 'lpae' ? new AccessTree(memory, control, shape.limit) : null
   }
 
   /** Does something under the lock. @throws P2mError `ERR_BUSY`, or what it throws */
@@ -92,7 +97,7 @@ export class MapCore implements EntryPublisher {
    * @throws P2mError `ERR_TYPE`
    */
   expect(gfn: number, types: readonly number[], to: string): P2mEntry {
-    checkRange(gfn, 1)
+    this.checkRange(gfn, 1)
     const entry = new P2mEntry()
     const type = this.table.lookup(gfn, entry)
     if (types.includes(type)) return entry
@@ -116,6 +121,23 @@ export class MapCore implements EntryPublisher {
     } finally {
       this.control.unlock()
     }
+  }
+
+  /** Refuses guest frames that there cannot be in this map, and none. */
+  checkRange(gfn: number, count: number): void {
+    checkRange(gfn, count, this.table.limit)
+  }
+
+  /** See `P2m.lookup`. */
+  lookup(gfn: number, into: P2mEntry): number {
+    const type = this.table.lookup(gfn, into)
+    if (this.accessTree !== null && into.mfn !== INVALID_MFN) into.access = this.accessTree.get(gfn)
+    return type
+  }
+
+  /** Leaves are of 4 KiB alone, because each may have an access of its own. */
+  get byFrame(): boolean {
+    return this.accessTree?.used === true
   }
 
   kindsOf(type: number): number {
@@ -180,7 +202,17 @@ export class MapCore implements EntryPublisher {
     special: number = OVER_NOTHING_SPECIAL,
     handedOver: boolean = false,
   ): void {
-    const { format } = this
+    const { format, accessTree } = this
+    if (accessTree !== null && (accessTree.used || access !== 7)) {
+      if (order > 0) {
+        // Accesses are by frame here.
+        for (let i = 0; i < 2 ** order; i++) {
+          this.put(gfn + i, 0, mfn === INVALID_MFN ? mfn : mfn + i, type, access, special, handedOver)
+        }
+        return
+      }
+      accessTree.set(gfn, access)
+    }
     const rights = this.rights(type, access, mfn, 2 ** order)
     const lo = format.leafLo(mfn, type, rights, order)
     this.replace(gfn, order, lo, format.leafHi(type, rights, access), special, handedOver)
@@ -214,7 +246,7 @@ export class MapCore implements EntryPublisher {
     // A frame that stays where it is keeps its reference.
     const sameFrame = own && wasLeaf && oldLo >>> 12 === mfn && (this.kindsOf(format.typeOf(oldHi)) & KIND_OWN) !== 0
     if (sameFrame) hi = (hi | (oldHi & format.counted)) >>> 0
-    if (oldLo === lo && (oldHi === hi || (!wasLeaf && !isLeaf && oldHi === 0))) return
+    if (oldLo === lo && ((oldHi ^ hi) & ~format.contiguous) === 0) return
     const inTheWay = special === 0 ? -1 : table.findBelow(oldLo, oldHi, level, gfn, special)
     if (inTheWay >= 0 && !(wasLeaf && isLeaf && isSame(oldLo, oldHi, lo, hi, format))) throw anothersFrame(inTheWay)
     const { counts } = this
@@ -226,7 +258,7 @@ export class MapCore implements EntryPublisher {
     if (isLeaf) this.control.addFrames(type, size)
     if (!isLeaf && format.breakBeforeMake) {
       // Nobody gets the frames before TLBs are flushed, which is done once for a whole change.
-      this.memory.publishEntry(ma, 0, 0)
+      this.#publishHole(ma)
       this.control.raiseChanges()
       this.#removals.push({ gfn, order, lo: oldLo, hi: oldHi })
       return
@@ -266,7 +298,8 @@ export class MapCore implements EntryPublisher {
 
   /** Makes leaf boundaries at both ends of a range. @throws P2mError `ERR_NO_MEMORY`; what is mapped stays the same */
   splitAround(gfn: number, count: number): void {
-    for (const edge of [gfn, gfn + count]) if (edge < MAX_GFN) this.split(edge, largestOrder(edge, 0, MAX_GFN))
+    const { limit } = this.table
+    for (const edge of [gfn, gfn + count]) if (edge < limit) this.split(edge, largestOrder(edge, 0, limit))
   }
 
   /** Frames of the guest's own in the map. */
@@ -281,19 +314,25 @@ export class MapCore implements EntryPublisher {
   publish(ma: number, lo: number, hi: number): void {
     const { format } = this
     if (format.breakBeforeMake) {
-      const oldLo = this.#u32[ma >>> 2] as number
-      if ((oldLo & format.present) !== 0) {
+      if (((this.#u32[(ma >>> 2) + 1] as number) & format.contiguous) !== 0) endContiguous(this, ma)
+      if (((this.#u32[ma >>> 2] as number) & format.present) !== 0) {
         this.memory.publishEntry(ma, 0, 0)
-        this.#flushTlb()
+        this.flushTlb()
       }
     }
     this.memory.publishEntry(ma, lo, hi)
   }
 
+  /** A removal, whose flush comes at the end of the change. */
+  #publishHole(ma: number): void {
+    if (((this.#u32[(ma >>> 2) + 1] as number) & this.format.contiguous) !== 0) endContiguous(this, ma)
+    this.memory.publishEntry(ma, 0, 0)
+  }
+
   #flushRemovals(): void {
     const removals = this.#removals
     this.#removals = []
-    this.#flushTlb()
+    this.flushTlb()
     const { table } = this
     for (const { gfn, order, lo, hi } of removals) {
       const level = order / 9 + 1

@@ -1,4 +1,3 @@
-import { checkRange } from './checks.ts'
 import { hex, P2mError } from './errors.ts'
 import type { MapCore } from './map-core.ts'
 import { P2mEntry } from './radix-table.ts'
@@ -77,7 +76,7 @@ export function memoryPaging(core: MapCore): MemoryPaging {
 
     request: (gfn) =>
       core.change(() => {
-        checkRange(gfn, 1)
+        core.checkRange(gfn, 1)
         const entry = new P2mEntry()
         const type = core.table.lookup(gfn, entry)
         if (type !== P2mType.RAM_PAGED && type !== P2mType.RAM_PAGING_OUT) return 'none'

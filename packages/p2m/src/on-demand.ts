@@ -1,4 +1,4 @@
-import { checkRange, largestOrder } from './checks.ts'
+import { largestOrder } from './checks.ts'
 import { ControlWord } from './control-block.ts'
 import { hex, P2mError } from './errors.ts'
 import type { MapCore } from './map-core.ts'
@@ -94,7 +94,7 @@ export class OnDemand implements PopulateOnDemand {
   }
 
   mark(gfn: number, count: number): void {
-    checkRange(gfn, count)
+    this.#core.checkRange(gfn, count)
     const core = this.#core
     core.needCounts()
     core.change(() => {
@@ -157,13 +157,13 @@ export class OnDemand implements PopulateOnDemand {
   }
 
   reclaim(gfn: number, count: number): number {
-    checkRange(gfn, count)
+    this.#core.checkRange(gfn, count)
     this.#core.needCounts()
     return this.#core.change(() => this.#reclaim(gfn, count))
   }
 
   decrease(gfn: number, count: number): number {
-    checkRange(gfn, count)
+    this.#core.checkRange(gfn, count)
     const core = this.#core
     return core.change(() => {
       let done = 0

@@ -1,15 +1,15 @@
 import type { MachineMemory } from '@retrap/memory'
 import { checkAccess } from './access.ts'
-import { checkBacking, checkFrames, checkOrder, checkRange, checkRun } from './checks.ts'
+import { checkBacking, checkFrames, checkOrder, checkRun } from './checks.ts'
 import { ControlBlock, ControlWord } from './control-block.ts'
-import { EPT } from './ept.ts'
+import { createTables, geometryOf, type P2mOptions } from './geometry.ts'
+import { Stage2Map, type Stage2 } from './stage2.ts'
 import { hex, P2mError } from './errors.ts'
-import type { FrameCounts } from './frame-counts.ts'
 import { MapCore, type ChangeListener, type ReleaseListener } from './map-core.ts'
 import { memoryPaging, type MemoryPaging } from './memory-paging.ts'
 import { OnDemand, type PopulateOnDemand } from './on-demand.ts'
 import { beginShare, shareWith, unshare } from './page-sharing.ts'
-import { noTable, P2mEntry } from './radix-table.ts'
+import { P2mEntry } from './radix-table.ts'
 import {
   coalesce,
   contiguous,
@@ -22,21 +22,11 @@ import {
   unlock,
 } from './range-changes.ts'
 import { countLeaves, leavesOf, restoreMap, saveMap, type P2mLeaf, type P2mState, type P2mStatistics } from './saved.ts'
-import { INVALID_MFN, KIND_FOREIGN, MAX_GFN, P2M_EXECUTE, P2mType } from './types.ts'
+import { INVALID_MFN, KIND_FOREIGN, P2M_EXECUTE } from './types.ts'
 import { IoreqServerClaim, type WriteClaim } from './write-claim.ts'
 
-/** How {@link P2m.create} makes a map. */
-export interface P2mOptions {
-  /**
-   * Where references to frames are counted: one for all guests of a machine. The map then holds a reference to each frame
-   * of RAM in it that anybody counts, and drops it when the frame leaves; `populate` takes frames that are the map's alone
-   * and go back to the machine with the last reference. Default: frames are the caller's.
-   */
-  readonly counts?: FrameCounts
-}
-
 /**
- * A domain's map of guest frames to machine frames: tables in machine memory, with leaves of 4 KiB, 2 MiB and 1 GiB. Any
+ * A domain's map of guest frames to machine frames: EPT or stage-2 tables in machine memory, with leaves of 4 KiB, 2 MiB and 1 GiB. Any
  * thread can walk it at any time. Any thread with a view can change it: writers exclude each other, and readers never
  * wait. A listener cannot change the map that tells it of a change.
  *
@@ -48,14 +38,13 @@ export class P2m {
   readonly root: number
   /** MA of what views share: what {@link P2m.attach} takes. */
   readonly ma: number
-  /** Frames that are populated when they are accessed. */
-  readonly onDemand: PopulateOnDemand
-  /** RAM that a program outside the guest keeps for it. */
-  readonly paging: MemoryPaging
-  /** The device model that gets writes to frames of type IOREQ_SERVER. */
-  readonly writeClaim: WriteClaim
+  readonly format: 'ept' | 'lpae'
+  /** What only maps of Arm guests have; null for others. */
+  readonly stage2: Stage2 | null
   readonly #core: MapCore
   readonly #onDemand: OnDemand
+  readonly #paging: MemoryPaging
+  readonly #writeClaim: WriteClaim
   readonly #scratch = new P2mEntry()
   #dirty: ((gfn: number, count: number) => void)[] = []
 
@@ -65,36 +54,53 @@ export class P2m {
    * @throws P2mError `ERR_NO_MEMORY`
    */
   static create(memory: MachineMemory, options: P2mOptions = {}): P2m {
-    const root = memory.frames.tryAllocate(0)
-    const block = root < 0 ? -1 : memory.frames.tryAllocate(0)
-    if (block < 0) {
-      if (root >= 0) memory.frames.free(root)
-      throw noTable(memory)
-    }
-    const control = ControlBlock.create(memory, block, root * 4096, EPT_SHAPE, options.counts?.ma ?? 0)
-    control.tables = 1
-    return new P2m(memory, control)
+    return new P2m(memory, createTables(memory, options), options.stage2?.flushTlb)
   }
 
   /**
    * A further view of a map, in a Worker or after a snapshot of machine memory. Listeners are each view's own.
    *
    * @param ma - {@link P2m.ma}
+   * @param flushTlb - as in {@link Stage2Options}
    * @throws P2mError `ERR_STATE` if there is no map
    */
-  static attach(memory: MachineMemory, ma: number): P2m {
-    return new P2m(memory, new ControlBlock(memory, ma))
+  static attach(memory: MachineMemory, ma: number, flushTlb?: (vmid: number) => void): P2m {
+    return new P2m(memory, new ControlBlock(memory, ma), flushTlb)
   }
 
-  private constructor(memory: MachineMemory, control: ControlBlock) {
+  private constructor(memory: MachineMemory, control: ControlBlock, flushTlb?: (vmid: number) => void) {
     this.memory = memory
     this.root = control.root
     this.ma = control.ma
-    this.#core = new MapCore(memory, control, EPT, { levels: 4, roots: 1, limit: MAX_GFN }, () => undefined)
+    const { format, shape, ipaBits, vmid } = geometryOf(control)
+    this.format = format.name
+    this.#core = new MapCore(memory, control, format, shape, () => flushTlb?.(vmid))
     this.#onDemand = new OnDemand(this.#core)
-    this.onDemand = this.#onDemand
-    this.paging = memoryPaging(this.#core)
-    this.writeClaim = new IoreqServerClaim(this.#core)
+    this.#paging = memoryPaging(this.#core)
+    this.#writeClaim = new IoreqServerClaim(this.#core)
+    this.stage2 = format.name === 'lpae' ? new Stage2Map(this.#core, vmid, ipaBits, shape.roots) : null
+  }
+
+  /** Frames that are populated when they are accessed. @throws P2mError `ERR_TYPE` for an Arm guest, as all x86 types do */
+  get onDemand(): PopulateOnDemand {
+    this.#needX86()
+    return this.#onDemand
+  }
+
+  /** RAM that a program outside the guest keeps for it. */
+  get paging(): MemoryPaging {
+    this.#needX86()
+    return this.#paging
+  }
+
+  /** The device model that gets writes to frames of type IOREQ_SERVER. */
+  get writeClaim(): WriteClaim {
+    this.#needX86()
+    return this.#writeClaim
+  }
+
+  #needX86(): void {
+    if (this.format !== 'ept') throw new P2mError('ERR_TYPE', 'a map of an Arm guest has no such types')
   }
 
   /** Machine memory that the tables take up. */
@@ -169,7 +175,7 @@ export class P2m {
    * @returns its type
    */
   lookup(gfn: number, into: P2mEntry): number {
-    return this.#core.table.lookup(gfn, into)
+    return this.#core.lookup(gfn, into)
   }
 
   /**
@@ -192,8 +198,8 @@ export class P2m {
    * @throws P2mError `ERR_ORDER`, `ERR_ALIGN`, `ERR_RANGE`, `ERR_TYPE`, `ERR_FOREIGN`, `ERR_NO_MEMORY`
    */
   insert(gfn: number, mfn: number, order: number, type: number): void {
-    checkRun(gfn, order)
     const core = this.#core
+    checkRun(gfn, order, core.table.limit)
     checkBacking(this.memory, mfn, 2 ** order, type, core.kindsOf(type))
     if (mfn !== INVALID_MFN && mfn % 2 ** order !== 0) {
       throw new P2mError('ERR_ALIGN', `machine frame ${hex(mfn)} is not aligned to order ${order}`, { mfn, order })
@@ -213,7 +219,7 @@ export class P2m {
    * @throws P2mError `ERR_TYPE`, `ERR_RANGE`, `ERR_FOREIGN`, `ERR_NO_MEMORY`; nothing has changed then
    */
   insertForeign(gfn: number, mfn: number, type: number): void {
-    checkRange(gfn, 1)
+    this.#core.checkRange(gfn, 1)
     const core = this.#core
     if ((core.kindsOf(type) & KIND_FOREIGN) === 0) {
       throw new P2mError('ERR_TYPE', `type ${type} is not another's frame`, { type })
@@ -266,7 +272,7 @@ export class P2m {
    * @param type - a type of RAM
    * @throws P2mError `ERR_NO_MEMORY` with nothing mapped and no frame taken; `ERR_RANGE`, `ERR_TYPE`, `ERR_FOREIGN`
    */
-  populate(gfn: number, count: number, type: number = P2mType.RAM_RW): void {
+  populate(gfn: number, count: number, type: number = this.#core.format.types.ram): void {
     populate(this.#core, gfn, count, type)
   }
 
@@ -287,7 +293,7 @@ export class P2m {
    * @returns the tables that were freed
    * @throws P2mError `ERR_RANGE`
    */
-  coalesce(gfn: number = 0, count: number = MAX_GFN - gfn): number {
+  coalesce(gfn: number = 0, count: number = this.#core.table.limit - gfn): number {
     return coalesce(this.#core, gfn, count)
   }
 
@@ -354,6 +360,7 @@ export class P2m {
    * `ERR_MISMATCH` for other contents; only the other frame may have become RAM_SHARED then
    */
   share(gfn: number, from: P2m, fromGfn: number): void {
+    this.#needX86()
     const mfn = beginShare(from.#core, fromGfn)
     try {
       shareWith(this.#core, gfn, mfn)
@@ -368,6 +375,7 @@ export class P2m {
    * @throws P2mError `ERR_TYPE` if it is not shared, `ERR_NO_MEMORY`
    */
   unshare(gfn: number): void {
+    this.#needX86()
     unshare(this.#core, gfn)
   }
 
@@ -377,6 +385,7 @@ export class P2m {
    * @throws P2mError `ERR_TYPE` if the guest has no frame there
    */
   markBroken(gfn: number): void {
+    this.#needX86()
     markBroken(this.#core, gfn)
   }
 
@@ -387,7 +396,7 @@ export class P2m {
    */
   dirtied(gfn: number, count: number = 1): void {
     for (const listener of this.#dirty) listener(gfn, count)
-    unlock(this.#core, gfn, count)
+    if (this.format === 'ept') unlock(this.#core, gfn, count)
   }
 
   /**
@@ -409,7 +418,7 @@ export class P2m {
    */
   shatter(gfn: number, order: number = 0): void {
     checkOrder(order)
-    checkRange(gfn, 1)
+    this.#core.checkRange(gfn, 1)
     this.#core.begin()
     try {
       this.#core.split(gfn, order)
@@ -419,7 +428,7 @@ export class P2m {
   }
 
   /** Every leaf in order of guest frames, for people; `from` and `to` (exclusive) are cut to whole leaves. */
-  leaves(from: number = 0, to: number = MAX_GFN): Generator<P2mLeaf, void, undefined> {
+  leaves(from: number = 0, to: number = this.#core.table.limit): Generator<P2mLeaf, void, undefined> {
     return leavesOf(this.#core, from, to)
   }
 
@@ -462,12 +471,10 @@ export class P2m {
     } finally {
       core.end()
     }
-    this.#onDemand.close()
-    table.free(this.root, table.levels)
+    if (this.format === 'ept') this.#onDemand.close()
+    core.accessTree?.close()
+    for (let i = this.stage2?.rootTables ?? 1; i > 0; i--) table.free(this.root + (i - 1) * 4096, table.levels)
     core.control.close()
     this.memory.frames.free(this.ma / 4096)
   }
 }
-
-/** See `ControlBlock.shape`. */
-const EPT_SHAPE = 48

@@ -1,5 +1,4 @@
 import type { MachineMemory } from '@retrap/memory'
-import type { ControlBlock } from './control-block.ts'
 import { P2mError } from './errors.ts'
 import type { TableFormat } from './format.ts'
 import { INVALID_MFN, KIND_LARGE } from './types.ts'
@@ -16,6 +15,17 @@ export class P2mEntry {
   rights: number = 0
   /** One of `P2mAccess`. */
   access: number = 7
+}
+
+/** What is counted of the tables, for all views of them. */
+export interface TableCounters {
+  /** MA of the top table, or of the first of several. */
+  readonly root: number
+  /** Frames in use for tables. */
+  tables: number
+  /** Raised before a table is freed: a walk that saw the same number on both sides saw tables only. */
+  readonly reclaims: number
+  raiseReclaims(): void
 }
 
 /** What of a table's geometry does not change. */
@@ -38,7 +48,7 @@ export class RadixTable {
   wholeLo: number = 0
   wholeHi: number = 0
   readonly #memory: MachineMemory
-  readonly #control: ControlBlock
+  readonly #control: TableCounters
   readonly #u32: Uint32Array
   readonly #shared: boolean
   readonly #root: number
@@ -49,7 +59,7 @@ export class RadixTable {
   readonly #leafFlip: number
   readonly #words: Uint32Array = new Uint32Array(2)
 
-  constructor(memory: MachineMemory, control: ControlBlock, format: TableFormat, shape: TableShape) {
+  constructor(memory: MachineMemory, control: TableCounters, format: TableFormat, shape: TableShape) {
     this.format = format
     this.levels = shape.levels
     this.#memory = memory
@@ -262,8 +272,8 @@ export class RadixTable {
         if (mfn % 2 ** order !== 0) return false
         step = 2 ** (order - 9) * 4096
       }
-      this.wholeLo = format.leafLo(mfn === 0 ? INVALID_MFN : mfn, type, format.rightsOf(lo, hi), order)
-      this.wholeHi = hi
+      this.wholeLo = format.partLo(lo, 0, order)
+      this.wholeHi = (hi & ~format.contiguous) >>> 0
     }
     for (let i = 1; i < 512; i++) {
       if (this.#u32[word + i * 2] !== lo + i * step || this.#u32[word + i * 2 + 1] !== hi) return false
@@ -276,7 +286,7 @@ export class RadixTable {
     for (let i = 0; i < 512; i++) {
       const word = (table >>> 2) + i * 2
       this.#u32[word] = this.format.partLo(lo, i * step, order - 9)
-      this.#u32[word + 1] = hi
+      this.#u32[word + 1] = hi & ~this.format.contiguous
     }
   }
 
@@ -321,6 +331,18 @@ export class RadixTable {
       table = (lo & ~0xfff) >>> 0
     }
     return -1
+  }
+
+  /** MA of the entry of a level on the way to a frame, valid or not; −1 if no table leads there. */
+  entryOf(gfn: number, target: number): number {
+    let table = this.#root
+    for (let level = this.levels; level > target; level--) {
+      const word = (table + this.#index(gfn, (level - 1) * 9) * 8) >>> 2
+      const lo = this.#u32[word] as number
+      if (!this.format.isTable(lo, this.#u32[word + 1] as number, level)) return -1
+      table = (lo & ~0xfff) >>> 0
+    }
+    return table + this.#index(gfn, (target - 1) * 9) * 8
   }
 
   /** Whether the entry for a run, or a leaf above it, is there at all. */

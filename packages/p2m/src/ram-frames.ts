@@ -34,6 +34,28 @@ export function takeRam(memory: MachineMemory, gfn: number, count: number): RamR
   return runs.sort(byGfn)
 }
 
+/**
+ * Takes frames for tables that lie side by side, aligned to their number.
+ *
+ * @param count - a power of two, at most 16
+ * @returns the first; −1 if there are none
+ */
+export function takeTables(memory: MachineMemory, count: number): number {
+  const { frames } = memory
+  const taken: number[] = []
+  let found = -1
+  // Single frames come in ascending order, so that a run is soon among them.
+  while (found < 0) {
+    const mfn = frames.tryAllocate(0)
+    if (mfn < 0) break
+    taken.push(mfn)
+    const first = mfn - count + 1
+    if (first % count === 0 && taken.at(-count) === first) found = first
+  }
+  for (const mfn of taken) if (found < 0 || mfn < found) frames.free(mfn)
+  return found
+}
+
 interface Piece {
   readonly gfn: number
   readonly order: number

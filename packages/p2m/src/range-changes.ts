@@ -1,5 +1,6 @@
-import { anothersFrame, checkBacking, checkRange, largestOrder } from './checks.ts'
+import { anothersFrame, checkBacking, largestOrder } from './checks.ts'
 import { hex, P2mError } from './errors.ts'
+import { markContiguous } from './contiguous.ts'
 import type { MapCore } from './map-core.ts'
 import { P2mEntry } from './radix-table.ts'
 import { takeRam } from './ram-frames.ts'
@@ -11,7 +12,7 @@ import { INVALID_MFN, KIND_FOREIGN, KIND_FRAME, KIND_OWN, KIND_PLAIN, P2mType } 
 
 /** See `P2m.insertRange`. */
 export function insertRange(core: MapCore, gfn: number, mfn: number, count: number, type: number): void {
-  checkRange(gfn, count)
+  core.checkRange(gfn, count)
   checkBacking(core.memory, mfn, count, type, core.kindsOf(type))
   const backed = (core.kindsOf(type) & KIND_FRAME) !== 0
   core.change(() => {
@@ -23,12 +24,13 @@ export function insertRange(core: MapCore, gfn: number, mfn: number, count: numb
       core.put(gfn + done, order, first, type)
       done += 2 ** order
     }
+    markContiguous(core, gfn, count)
   })
 }
 
 /** See `P2m.populate`. */
 export function populate(core: MapCore, gfn: number, count: number, type: number): void {
-  checkRange(gfn, count)
+  core.checkRange(gfn, count)
   if ((core.kindsOf(type) & KIND_PLAIN) === 0) throw new P2mError('ERR_TYPE', `type ${type} is not RAM`, { type })
   core.change(() => {
     checkOwn(core, gfn, count)
@@ -44,12 +46,13 @@ export function populate(core: MapCore, gfn: number, count: number, type: number
       core.counts?.adopt(each.mfn, 2 ** each.order)
       core.put(each.gfn, each.order, each.mfn, type, undefined, undefined, true)
     }
+    markContiguous(core, gfn, count)
   })
 }
 
 /** See `P2m.remove`. */
 export function remove(core: MapCore, gfn: number, mfn: number, count: number): void {
-  checkRange(gfn, count)
+  core.checkRange(gfn, count)
   core.change(() => {
     if (checkMapped(core, gfn, mfn, count)) core.splitAround(gfn, count)
     for (let done = 0; done < count;) {
@@ -89,7 +92,7 @@ function checkMapped(core: MapCore, gfn: number, mfn: number, count: number): bo
 
 /** See `P2m.coalesce`. */
 export function coalesce(core: MapCore, gfn: number, count: number): number {
-  checkRange(gfn, count)
+  core.checkRange(gfn, count)
   const { table } = core
   const entry = new P2mEntry()
   return core.change(() => {
@@ -98,7 +101,9 @@ export function coalesce(core: MapCore, gfn: number, count: number): number {
     for (let order = 9; order < table.levels * 9; order += 9) {
       const size = 2 ** order
       for (let at = gfn - (gfn % size); at < Math.min(gfn + count, table.limit);) {
-        if (table.isWhole(at, order)) core.replace(at, order, table.wholeLo, table.wholeHi)
+        // An access of its own keeps a frame apart.
+        const whole = table.isWhole(at, order) && !(core.byFrame && table.wholeHi !== 0)
+        if (whole) core.replace(at, order, table.wholeLo, table.wholeHi)
         // On to the next run; over what is larger than that, at once.
         table.lookup(at, entry)
         const step = Math.max(size, 2 ** entry.order)
@@ -111,7 +116,7 @@ export function coalesce(core: MapCore, gfn: number, count: number): number {
 
 /** See `P2m.contiguous`. */
 export function contiguous(core: MapCore, gfn: number, most: number): number {
-  checkRange(gfn, 1)
+  core.checkRange(gfn, 1)
   const entry = new P2mEntry()
   const type = core.table.lookup(gfn, entry)
   const { mfn } = entry
@@ -164,7 +169,7 @@ export function setAccess(core: MapCore, gfn: number, count: number, access: num
 
 /** See `P2m.markBroken`. */
 export function markBroken(core: MapCore, gfn: number): void {
-  checkRange(gfn, 1)
+  core.checkRange(gfn, 1)
   core.change(() => {
     const { type, mfn, access } = lookUp(core, gfn)
     if (mfn === INVALID_MFN || (core.kindsOf(type) & KIND_OWN) === 0) {
@@ -189,12 +194,12 @@ function lookUp(core: MapCore, gfn: number): P2mEntry {
  * @returns the frames that have changed
  */
 function changeLeaves(core: MapCore, gfn: number, count: number, edit: (entry: P2mEntry) => boolean): number {
-  checkRange(gfn, count)
+  core.checkRange(gfn, count)
   const entry = new P2mEntry()
   return core.change(() => {
     let changed = 0
     for (let at = gfn; at < gfn + count;) {
-      core.table.lookup(at, entry)
+      core.lookup(at, entry)
       const left = gfn + count - at
       const size = 2 ** entry.order
       const whole = at % size === 0 && size <= left
@@ -202,7 +207,7 @@ function changeLeaves(core: MapCore, gfn: number, count: number, edit: (entry: P
         at += size - (at % size)
         continue
       }
-      const order = whole ? entry.order : largestOrder(at, entry.mfn, left)
+      const order = core.byFrame ? 0 : whole ? entry.order : largestOrder(at, entry.mfn, left)
       core.put(at, order, entry.mfn, entry.type, entry.access, 0)
       changed += 2 ** order
       at += 2 ** order

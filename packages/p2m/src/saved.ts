@@ -1,7 +1,8 @@
 import { checkAccess } from './access.ts'
-import { checkRange, largestOrder } from './checks.ts'
+import { largestOrder } from './checks.ts'
 import { ControlWord } from './control-block.ts'
 import { P2mError } from './errors.ts'
+import { markContiguous } from './contiguous.ts'
 import type { MapCore } from './map-core.ts'
 import { P2mEntry } from './radix-table.ts'
 import { INVALID_MFN, KIND_FOREIGN, KIND_FRAME, KIND_LARGE, KIND_OWN } from './types.ts'
@@ -57,7 +58,7 @@ export interface P2mLeaf {
 export function* leavesOf(core: MapCore, from: number, to: number): Generator<P2mLeaf, void, undefined> {
   const entry = new P2mEntry()
   for (let gfn = from; gfn < Math.min(to, core.table.limit);) {
-    core.table.lookup(gfn, entry)
+    core.lookup(gfn, entry)
     const size = 2 ** entry.order
     const start = gfn - (gfn % size)
     const { type, order, rights, access } = entry
@@ -116,6 +117,7 @@ export function restoreMap(core: MapCore, state: P2mState): void {
       core.put(gfn + done, order, first, type, access ?? 7)
       done += 2 ** order
     }
+    markContiguous(core, gfn, count)
   }
 }
 
@@ -128,7 +130,7 @@ function checkState(core: MapCore, state: P2mState): void {
   }
   let end = 0
   for (const { gfn, mfn, count, type, access } of state.runs) {
-    checkRange(gfn, count)
+    core.checkRange(gfn, count)
     checkAccess(access ?? 7)
     const kinds = core.kindsOf(type)
     const framed = (kinds & KIND_FRAME) !== 0

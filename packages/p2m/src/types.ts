@@ -37,6 +37,34 @@ export const P2mType = {
 /** One of the `P2mType` numbers. */
 export type P2mType = (typeof P2mType)[keyof typeof P2mType]
 
+/**
+ * What a guest frame of an Arm guest is. The numbers are Xen's (xen/arch/arm/include/asm/p2m.h), which go into leaves'
+ * bits 58:55. What no leaf covers is of type INVALID.
+ */
+export const ArmP2mType = {
+  /** Nothing, or a device model's. */
+  INVALID: 0,
+  RAM_RW: 1,
+  /** ROM. */
+  RAM_RO: 2,
+  /** A real device's page: device memory, normal memory that is not cached, and normal memory. */
+  MMIO_DIRECT_DEV: 3,
+  MMIO_DIRECT_NC: 4,
+  MMIO_DIRECT_C: 5,
+  /** Another guest's frame. */
+  FOREIGN_MAP_RW: 6,
+  FOREIGN_MAP_RO: 7,
+  /** A frame that another guest granted. */
+  GRANT_MAP_RW: 8,
+  GRANT_MAP_RO: 9,
+  /** A granted frame where the guest's devices see it, which are behind no IOMMU. */
+  IOMMU_MAP_RW: 10,
+  IOMMU_MAP_RO: 11,
+} as const
+
+/** One of the `ArmP2mType` numbers. */
+export type ArmP2mType = (typeof ArmP2mType)[keyof typeof ArmP2mType]
+
 /** Rights of a leaf, as in an EPT entry's low bits. */
 export const P2M_READ = 1
 /** See {@link P2M_READ}. */
@@ -102,6 +130,30 @@ export const X86_TYPES: TypeTable = {
   rights: [7, 0, 5, 5, 0, 7, 0, 3, 1, 0, 0, 0, 5, 0, 3, 7],
   hole: P2mType.MMIO_DM,
   ram: P2mType.RAM_RW,
+}
+
+const DEVICE = KIND_DEVICE | KIND_FRAME | KIND_LARGE
+const FOREIGN = KIND_FOREIGN | KIND_FRAME
+
+/** Arm: RAM can be executed, and nothing else. Source: as {@link X86_TYPES}. */
+export const ARM_TYPES: TypeTable = {
+  kinds: [
+    KIND_HOLE | KIND_LARGE,
+    PLAIN,
+    PLAIN,
+    DEVICE,
+    DEVICE,
+    DEVICE,
+    FOREIGN,
+    FOREIGN,
+    FOREIGN,
+    FOREIGN,
+    FOREIGN,
+    FOREIGN,
+  ],
+  rights: [0, 7, 5, 3, 3, 3, 3, 1, 3, 1, 3, 1],
+  hole: ArmP2mType.INVALID,
+  ram: ArmP2mType.RAM_RW,
 }
 
 /** Rights that an x86 type gives. IOREQ_SERVER loses the one to write while its writes are claimed. */

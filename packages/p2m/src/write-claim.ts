@@ -1,4 +1,3 @@
-import { checkRange } from './checks.ts'
 import { ControlWord } from './control-block.ts'
 import { hex, P2mError } from './errors.ts'
 import type { MapCore } from './map-core.ts'
@@ -111,7 +110,7 @@ export class IoreqServerClaim implements WriteClaim {
   }
 
   #change(gfn: number, count: number, from: number, to: number): void {
-    checkRange(gfn, count)
+    this.#core.checkRange(gfn, count)
     const core = this.#core
     const entry = new P2mEntry()
     for (let at = gfn; at < gfn + count;) {

@@ -1,0 +1,82 @@
+import type { MachineMemory } from '@retrap/memory'
+import { ControlWord, type ControlBlock } from './control-block.ts'
+import { EPT } from './ept.ts'
+import { noTable, P2mEntry, RadixTable, type TableCounters, type TableShape } from './radix-table.ts'
+import { P2mType } from './types.ts'
+
+/**
+ * What the users of frames are allowed, for maps whose entries have no bits for that: a tree of its own beside the
+ * tables, of the same shape, made with the first setting. It is changed before the entry that follows it, so that a change
+ * that fails in between needs no undoing.
+ */
+export class AccessTree {
+  readonly #memory: MachineMemory
+  readonly #control: ControlBlock
+  readonly #shape: TableShape
+  readonly #entry = new P2mEntry()
+  #table: RadixTable | null = null
+
+  constructor(memory: MachineMemory, control: ControlBlock, limit: number) {
+    this.#memory = memory
+    this.#control = control
+    this.#shape = { levels: 4, roots: 1, limit }
+  }
+
+  /** Some frame is not allowed everything, or once was not. */
+  get used(): boolean {
+    return this.#control.word(ControlWord.ACCESS_ROOT) !== 0
+  }
+
+  /** What a frame is allowed. */
+  get(gfn: number): number {
+    if (!this.used) return 7
+    this.#tree().lookup(gfn, this.#entry)
+    return this.#entry.access
+  }
+
+  /** @throws P2mError `ERR_NO_MEMORY`; nothing has changed then */
+  set(gfn: number, access: number): void {
+    if (!this.used) {
+      if (access === 7) return
+      const root = this.#memory.frames.tryAllocate(0)
+      if (root < 0) throw noTable(this.#memory)
+      this.#control.setWord(ControlWord.ACCESS_ROOT, root * 4096)
+      this.#control.setWord(ControlWord.ACCESS_TABLES, 1)
+    }
+    const ma = this.#tree().path(gfn, 0, this.#memoryPublisher)
+    this.#memory.publishEntry(ma, 0, EPT.leafHi(P2mType.INVALID, 0, access))
+  }
+
+  /** Before the map is destroyed. */
+  close(): void {
+    if (!this.used) return
+    this.#tree().free(this.#control.word(ControlWord.ACCESS_ROOT), this.#shape.levels)
+    this.#control.setWord(ControlWord.ACCESS_ROOT, 0)
+    this.#table = null
+  }
+
+  readonly #memoryPublisher = {
+    publish: (ma: number, lo: number, hi: number): void => this.#memory.publishEntry(ma, lo, hi),
+  }
+
+  #tree(): RadixTable {
+    this.#table ??= new RadixTable(this.#memory, treeCounters(this.#control), EPT, this.#shape)
+    return this.#table
+  }
+}
+
+function treeCounters(control: ControlBlock): TableCounters {
+  return {
+    root: control.word(ControlWord.ACCESS_ROOT),
+    get tables() {
+      return control.word(ControlWord.ACCESS_TABLES)
+    },
+    set tables(value) {
+      control.setWord(ControlWord.ACCESS_TABLES, value)
+    },
+    get reclaims() {
+      return control.reclaims
+    },
+    raiseReclaims: () => control.raiseReclaims(),
+  }
+}

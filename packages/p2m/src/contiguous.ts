@@ -1,0 +1,76 @@
+import type { MapCore } from './map-core.ts'
+import { P2mEntry } from './radix-table.ts'
+import { INVALID_MFN, KIND_LARGE } from './types.ts'
+
+/*
+ * The contiguous bit of stage-2 entries: 16 aligned neighbours that map consecutive, aligned frames in the same way may be
+ * one entry of a TLB. All of them have it or none, so that none changes before all have lost it.
+ *
+ * Source: Arm ARM (DDI 0487), "The Contiguous bit".
+ */
+
+/** 16 entries. */
+const GROUP_BYTES = 16 * 8
+
+/** Takes the contiguous bit from an entry and its neighbours: a TLB may have them as one. */
+export function endContiguous(core: MapCore, ma: number): void {
+  const { u32 } = core.memory
+  const first = ma - (ma % GROUP_BYTES)
+  const old = u32.slice(first >>> 2, (first + GROUP_BYTES) >>> 2)
+  for (let at = 0; at < GROUP_BYTES; at += 8) core.memory.publishEntry(first + at, 0, 0)
+  core.flushTlb()
+  const { contiguous } = core.format
+  for (let at = 0; at < GROUP_BYTES; at += 8) {
+    core.memory.publishEntry(first + at, old[at >>> 2] as number, (old[(at >>> 2) + 1] as number) & ~contiguous)
+  }
+}
+
+/** Lets TLBs have 16 neighbours as one where they map consecutive, aligned frames: those of a range just mapped. */
+export function markContiguous(core: MapCore, gfn: number, count: number): void {
+  const { u32 } = core.memory
+  const { format, table } = core
+  if (format.contiguous === 0) return
+  const groups: number[] = []
+  const entry = new P2mEntry()
+  for (let at = gfn; at < gfn + count;) {
+    table.lookup(at, entry)
+    const { order } = entry
+    const size = 16 * 2 ** order
+    if (entry.mfn !== INVALID_MFN && at % size === 0 && at + size <= gfn + count) {
+      const ma = table.entryOf(at, order / 9 + 1)
+      if (isContiguous(core, ma, order)) groups.push(ma)
+      at += size
+    } else at += 2 ** order - (at % 2 ** order)
+  }
+  if (groups.length === 0) return
+  const old = groups.map((ma) => u32.slice(ma >>> 2, (ma + GROUP_BYTES) >>> 2))
+  for (const ma of groups) for (let at = 0; at < GROUP_BYTES; at += 8) core.memory.publishEntry(ma + at, 0, 0)
+  core.flushTlb()
+  for (const [i, ma] of groups.entries()) {
+    const entries = old[i] as Uint32Array
+    for (let word = 0; word < entries.length; word += 2) {
+      core.memory.publishEntry(
+        ma + word * 4,
+        entries[word] as number,
+        (entries[word + 1] as number) | format.contiguous,
+      )
+    }
+  }
+}
+
+/** Whether 16 entries could be one, and are not marked as such yet. */
+function isContiguous(core: MapCore, ma: number, order: number): boolean {
+  const { u32 } = core.memory
+  const { format } = core
+  const word = ma >>> 2
+  const lo = u32[word] as number
+  const hi = u32[word + 1] as number
+  if (!format.isLeaf(lo, hi, order / 9 + 1) || (hi & format.contiguous) !== 0) return false
+  if (((format.types.kinds[format.typeOf(hi)] ?? 0) & KIND_LARGE) === 0) return false
+  if ((lo & format.present) === 0 || (lo >>> 12) % (16 * 2 ** order) !== 0) return false
+  for (let i = 1; i < 16; i++) {
+    const same = u32[word + i * 2] === lo + i * 2 ** order * 4096 && u32[word + i * 2 + 1] === hi
+    if (!same) return false
+  }
+  return true
+}
