@@ -16,6 +16,14 @@ const C_COUNTS = 7
 const C_WORDS = 16
 const C_FRAMES = 64
 
+/** States of the lock. */
+const FREE = 0
+const HELD = 1
+const WAITED_FOR = 2
+/** Attempts before a thread waits, and how long it waits at a time: one that was ended cannot wake others. */
+const SPINS = 200
+const WAIT_MS = 1
+
 /** Words of the block that belong to features. All are zero in a new map. */
 export const ControlWord = {
   /** Server and flags of the claim on IOREQ_SERVER. */
@@ -54,6 +62,7 @@ export class ControlBlock {
   readonly #shared: boolean
   readonly #base: number
   #mine = false
+  #canWait = true
 
   /** A new one, in a zeroed frame. */
   static create(memory: MachineMemory, mfn: number, root: number, shape: number, counts: number): ControlBlock {
@@ -101,13 +110,31 @@ export class ControlBlock {
     if (this.#mine) {
       throw new P2mError('ERR_BUSY', 'the map is being changed: a listener cannot change it, only what it tells can')
     }
-    if (this.#shared) while (Atomics.compareExchange(this.#i32, this.#base + C_LOCK, 0, 1) !== 0);
+    if (this.#shared && Atomics.compareExchange(this.#i32, this.#base + C_LOCK, FREE, HELD) !== FREE) this.#contend()
     this.#mine = true
   }
 
   unlock(): void {
     this.#mine = false
-    if (this.#shared) Atomics.store(this.#i32, this.#base + C_LOCK, 0)
+    if (!this.#shared) return
+    const word = this.#base + C_LOCK
+    if (Atomics.exchange(this.#i32, word, FREE) === WAITED_FOR) Atomics.notify(this.#i32, word, 1)
+  }
+
+  /** Who has the lock may not be running: after a while of spinning, the processor is left to others. */
+  #contend(): void {
+    const i32 = this.#i32
+    const word = this.#base + C_LOCK
+    for (let i = 0; i < SPINS; i++) if (Atomics.compareExchange(i32, word, FREE, HELD) === FREE) return
+    while (Atomics.exchange(i32, word, WAITED_FOR) !== FREE) {
+      if (!this.#canWait) continue
+      try {
+        Atomics.wait(i32, word, WAITED_FOR, WAIT_MS)
+      } catch {
+        // A browser's main thread, which must not.
+        this.#canWait = false
+      }
+    }
   }
 
   /** Frames in use for tables. */

@@ -122,4 +122,4 @@ test('any sequence of changes maps and releases what a plain list of them says',
     }),
     { numRuns: 400 },
   )
-})
+}, 120_000)
