@@ -1,10 +1,19 @@
 import type { Exit } from '@retrap/x86-cpu'
 import type { Domain } from '../domain.ts'
-import { EventChannels } from './event-channels.ts'
+import { EventChannels, type EventChannelsState } from './event-channels.ts'
 import { Runstate } from './runstate.ts'
-import { SharedInfo, VCPU_INFO_BYTES, type WallClock } from './shared-info.ts'
-import { EventUpcalls } from './upcalls.ts'
-import { XenVcpu } from './xen-vcpu.ts'
+import { SharedInfo, VCPU_INFO_BYTES, type SharedInfoState, type WallClock } from './shared-info.ts'
+import { EventUpcalls, type EventUpcallsState } from './upcalls.ts'
+import { XenVcpu, type XenVcpuState } from './xen-vcpu.ts'
+
+/** Saved form of {@link GuestEvents}, for the machine memory that they were in. */
+export interface GuestEventsState {
+  readonly version: 1
+  readonly info: SharedInfoState
+  readonly channels: EventChannelsState
+  readonly upcalls: EventUpcallsState
+  readonly vcpus: readonly XenVcpuState[]
+}
 
 /** A guest's event channels and all that its vCPUs share with the hypervisor. */
 export class GuestEvents {
@@ -87,5 +96,23 @@ export class GuestEvents {
     this.info.reset()
     for (const vcpu of this.vcpus) vcpu.reset()
     this.updateTime()
+  }
+
+  save(): GuestEventsState {
+    return {
+      version: 1,
+      info: this.info.save(),
+      channels: this.channels.save(),
+      upcalls: this.upcalls.save(),
+      vcpus: this.vcpus.map((vcpu) => vcpu.save()),
+    }
+  }
+
+  /** Takes a saved state, of a domain with as many vCPUs whose memory and interrupt controllers have been restored. */
+  restore(state: GuestEventsState): void {
+    this.info.restore(state.info)
+    this.channels.restore(state.channels)
+    state.vcpus.forEach((each, vcpu) => this.vcpus[vcpu]?.restore(each))
+    this.upcalls.restore(state.upcalls)
   }
 }

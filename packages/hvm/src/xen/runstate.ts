@@ -13,6 +13,15 @@ const ENTRY_32 = 4
 export const RUNSTATE_BYTES_64 = 48
 export const RUNSTATE_BYTES_32 = 44
 
+/** Saved form of a {@link VcpuRunstate}. */
+export interface RunstateState {
+  readonly state: number
+  /** When it was entered. */
+  readonly since: number
+  /** Nanoseconds in each state before that. */
+  readonly spent: readonly number[]
+}
+
 /** What a vCPU has done with its time, in nanoseconds of system time. */
 export class VcpuRunstate {
   state: number
@@ -42,5 +51,15 @@ export class VcpuRunstate {
       view.setBigUint64(entry + 8 + 8 * i, BigInt(Math.floor(spent)), true)
     }
     return bytes
+  }
+
+  save(): RunstateState {
+    return { state: this.state, since: this.#since, spent: [...this.#spent] }
+  }
+
+  restore({ state, since, spent }: RunstateState): void {
+    this.state = state
+    this.#since = since
+    this.#spent.set(spent)
   }
 }

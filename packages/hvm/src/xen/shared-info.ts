@@ -52,6 +52,15 @@ export interface WallClock {
   readonly nanoseconds: number
 }
 
+/** Saved form of a {@link SharedInfo}, for the machine memory that it was in. */
+export interface SharedInfoState {
+  readonly version: 1
+  /** The layout is that of 64-bit guests. */
+  readonly longMode: boolean
+  /** MA of each vCPU's `vcpu_info`. */
+  readonly vcpuInfo: readonly number[]
+}
+
 /**
  * The page that a guest shares with the hypervisor: event bits, wall clock, and each vCPU's `vcpu_info` until the guest
  * has given that a place elsewhere.
@@ -160,6 +169,16 @@ export class SharedInfo {
     const spare = this.#spare + vcpu * VCPU_INFO_BYTES
     u8.copyWithin(spare, old, old + VCPU_INFO_BYTES)
     this.#vcpuInfo[vcpu] = spare
+  }
+
+  save(): SharedInfoState {
+    return { version: 1, longMode: this.#layout === LAYOUT_64, vcpuInfo: [...this.#vcpuInfo] }
+  }
+
+  /** Takes a saved state; the pages themselves come with machine memory. */
+  restore({ longMode, vcpuInfo }: SharedInfoState): void {
+    this.#layout = longMode ? LAYOUT_64 : LAYOUT_32
+    vcpuInfo.forEach((ma, vcpu) => (this.#vcpuInfo[vcpu] = ma))
   }
 
   // ---------------------------------------------------------------- bits

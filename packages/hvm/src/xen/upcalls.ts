@@ -22,6 +22,8 @@ export interface EventUpcallsState {
   readonly callbackHi: number
   /** Each vCPU's own vector; 0: none. */
   readonly vectors: readonly number[]
+  /** vCPUs whose local APICs have not taken theirs. */
+  readonly owed: readonly boolean[]
 }
 
 /**
@@ -61,6 +63,11 @@ export class EventUpcalls {
 
   /** Sets HVM_PARAM_CALLBACK_IRQ, two words. What is no known way leaves the guest without callbacks. */
   setCallback(lo: number, hi: number): void {
+    this.#choose(lo, hi)
+    for (const { id } of this.#domain.vcpus) if (this.#info.upcallPending(id)) this.raise(id)
+  }
+
+  #choose(lo: number, hi: number): void {
     this.#dropWire()
     this.#callbackLo = lo >>> 0
     this.#callbackHi = hi >>> 0
@@ -72,7 +79,6 @@ export class EventUpcalls {
       // Device and function in bits 15:8, of which the functions share a pin's wire; pin in bits 1:0.
       this.#wire = this.#domain.ownPciInterrupt((lo >>> 11) & 0x1f, (lo & 3) + 1)
     }
-    for (const { id } of this.#domain.vcpus) if (this.#info.upcallPending(id)) this.raise(id)
   }
 
   #gsi(gsi: number): Wire | null {
@@ -146,11 +152,22 @@ export class EventUpcalls {
   }
 
   save(): EventUpcallsState {
-    return { version: 1, callbackLo: this.#callbackLo, callbackHi: this.#callbackHi, vectors: [...this.#vectors] }
+    return {
+      version: 1,
+      callbackLo: this.#callbackLo,
+      callbackHi: this.#callbackHi,
+      vectors: [...this.#vectors],
+      owed: [...this.#owed],
+    }
   }
 
+  /** Takes a saved state. What local APICs have taken already comes with their own. */
   restore(state: EventUpcallsState): void {
-    state.vectors.forEach((vector, vcpu) => (this.#vectors[vcpu] = vector))
-    this.setCallback(state.callbackLo, state.callbackHi)
+    this.#choose(state.callbackLo, state.callbackHi)
+    for (const { id } of this.#domain.vcpus) {
+      this.#vectors[id] = state.vectors[id] ?? 0
+      this.#owed[id] = state.owed[id] ?? false
+      if (this.#vectors[id] === 0 && this.#info.upcallPending(id)) this.raise(id)
+    }
   }
 }

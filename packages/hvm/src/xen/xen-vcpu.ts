@@ -3,7 +3,7 @@ import { ACCESS_WRITE } from '@retrap/paging'
 import type { Domain } from '../domain.ts'
 import type { HvmVcpu } from '../hvm-vcpu.ts'
 import { VIRQ_TIMER, type EventChannels } from './event-channels.ts'
-import { Runstate, VcpuRunstate } from './runstate.ts'
+import { Runstate, VcpuRunstate, type RunstateState } from './runstate.ts'
 import type { SharedInfo } from './shared-info.ts'
 import { vcpuTimeInfo } from './vcpu-time.ts'
 
@@ -21,8 +21,12 @@ export interface XenVcpuState {
   readonly version: 1
   readonly down: boolean
   readonly initialised: boolean
+  readonly placed: boolean
   readonly singleShotNs: number | null
+  /** 0: the periodic timer is off. */
   readonly periodNs: number
+  readonly nextPeriodNs: number | null
+  readonly runstate: RunstateState
   readonly runstateArea: { readonly linear: string; readonly compat: boolean } | null
   readonly timeArea: { readonly linear: string; readonly compat: boolean } | null
 }
@@ -170,8 +174,11 @@ export class XenVcpu {
       version: 1,
       down: this.down,
       initialised: this.initialised,
+      placed: this.placed,
       singleShotNs: this.#singleShot.deadlineNs === Infinity ? null : this.#singleShot.deadlineNs,
       periodNs: this.#period,
+      nextPeriodNs: this.#period === 0 ? null : this.#periodic.deadlineNs,
+      runstate: this.#runstate.save(),
       runstateArea: area(this.#runstateArea),
       timeArea: area(this.#timeArea),
     }
@@ -182,8 +189,11 @@ export class XenVcpu {
       given === null ? null : { linear: BigInt(`0x${given.linear}`), compat: given.compat }
     this.down = state.down
     this.initialised = state.initialised
+    this.placed = state.placed
     this.setSingleShot(state.singleShotNs ?? Infinity)
     this.setPeriod(state.periodNs)
+    if (state.nextPeriodNs !== null) this.#periodic.arm(state.nextPeriodNs)
+    this.#runstate.restore(state.runstate)
     this.#runstateArea = area(state.runstateArea)
     this.#timeArea = area(state.timeArea)
   }

@@ -1,6 +1,6 @@
 import { al, dword, eax, ebx, ecx, edx } from '@retrap/x86-assembler'
 import { describe, expect, test } from 'vitest'
-import { ARGUMENTS, type CallerMode, XenTestGuest } from '../support/xen-guest.ts'
+import { ARGUMENTS, type CallerMode, RAM_BYTES, XenTestGuest } from '../support/xen-guest.ts'
 
 const EVENT_CHANNEL_OP = 32
 const VCPU_OP = 24
@@ -469,6 +469,42 @@ test('more vCPUs than the shared page has room for', () => {
   expect(guest.read(guest.page, 2048).some((byte) => byte !== 0 && byte !== 0x80)).toBe(true)
   guest.events.placeVcpuInfo(39, guest.domain.p2m.translate(0x5_0000))
   expect(guest.read32(0x5_0000)).toBe(1)
+})
+
+test('a guest goes on from what was saved', async () => {
+  const before = new EventGuest('32', 2)
+  before.write32(ARGUMENTS, 0x50, 0, 0x40, 0)
+  expect(await before.call(VCPU_OP, VCPUOP.registerInfo, 0, ARGUMENTS)).toBe(0)
+  const timer = await before.open(OP.bindVirq, 2, 0, 0)
+  const ipi = await before.open(OP.bindIpi, 1, 1)
+  before.events.upcalls.setVector(1, 0x40)
+  before.events.vcpus[0]?.setSingleShot(before.domain.clock.now() + 5e9)
+  before.events.vcpus[1]?.setPeriod(3e9)
+  const saved: unknown = JSON.parse(JSON.stringify(before.events.save()))
+
+  const after = new EventGuest('32', 2)
+  after.write(0, before.read(0, RAM_BYTES))
+  after.events.restore(saved as never)
+  expect(after.events.save()).toEqual(saved)
+  expect(after.events.info.ports).toBe(1024)
+  for (const guest of [before, after]) {
+    guest.write32(0x5_0040, 0, 0)
+    guest.domain.clock.skipTo(before.domain.clock.now() + 5e9)
+    guest.domain.timers.expire()
+    expect(guest.bit(2048, timer)).toBe(true)
+    expect(guest.read32(0x5_0040)).toBe(1)
+    expect(await guest.op(OP.send, ipi)).toBe(0)
+    expect(guest.bit(2048, ipi)).toBe(true)
+    // Its vcpu_info has its place.
+    guest.write32(ARGUMENTS, 0x51, 0, 0, 0)
+    expect(await guest.call(VCPU_OP, VCPUOP.registerInfo, 0, ARGUMENTS)).toBe(E.INVAL)
+  }
+  // Store and console are at their ports.
+  let heard = 0
+  const channels = after.events.channels
+  const { guestPort } = channels.connectHost(() => heard++)
+  channels.send(guestPort)
+  expect(heard).toBe(1)
 })
 
 test('a reset leaves the store and the console at their ports, and nothing else', async () => {
