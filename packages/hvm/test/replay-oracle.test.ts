@@ -11,36 +11,13 @@ import { INSTRUCTIONS, coverage, soak } from './soak/replay.soak.ts'
 
 const prototype = AccessLog.prototype
 
-/** Forms, of about 2000, that the 20,000 must show by each transport, by where their accesses go. */
-const FLOORS = {
-  promise: {
-    instructions: 9500,
-    RAM: 1200,
-    MMIO: 1150,
-    ports: 16,
-    'RAM and MMIO': 450,
-    'RAM and ports': 4,
-    'all three': 12,
-  },
-  Worker: {
-    instructions: 4700,
-    RAM: 800,
-    MMIO: 800,
-    ports: 14,
-    'RAM and MMIO': 250,
-    'RAM and ports': 1,
-    'all three': 8,
-  },
-  socket: {
-    instructions: 4700,
-    RAM: 800,
-    MMIO: 800,
-    ports: 14,
-    'RAM and MMIO': 250,
-    'RAM and ports': 1,
-    'all three': 8,
-  },
-} as const
+/** A few more than would do if each had all its instructions: one that runs astray ends. */
+const PROGRAMS = 660
+
+/** Forms, of about 2000, that these must show by a transport, by where their accesses go; half are a promise's. */
+const HALF = { RAM: 1200, MMIO: 1150, ports: 16, 'RAM and MMIO': 450, 'RAM and ports': 4, 'all three': 12 } as const
+const QUARTER = { RAM: 800, MMIO: 800, ports: 14, 'RAM and MMIO': 250, 'RAM and ports': 1, 'all three': 8 } as const
+const FLOORS = { promise: HALF, Worker: QUARTER, socket: QUARTER } as const
 
 const MMIO_PLACES = ['MMIO', 'RAM and MMIO'] as const
 const PORT_PLACES = ['ports', 'RAM and ports', 'all three'] as const
@@ -55,13 +32,14 @@ const RARE: ReadonlySet<string> = new Set([
 ])
 
 test('20,000 instructions cannot tell that devices take their time and others change memory meanwhile', async () => {
-  const { violations, smallest } = await runSoak(soak, { count: Math.ceil(20_000 / INSTRUCTIONS), seed: 1 })
+  const { violations, smallest } = await runSoak(soak, { count: PROGRAMS, seed: 1 })
   expect(smallest).toBeUndefined()
   expect(violations).toBe(0)
   expect([...coverage.keys()]).toEqual(Object.keys(FLOORS))
+  let instructions = 0
   for (const [transport, seen] of coverage) {
+    instructions += seen.instructions
     const floor = FLOORS[transport]
-    expect(seen.instructions, transport).toBeGreaterThan(floor.instructions)
     for (const place of PLACES) expect(seen.forms(place), `${transport}, ${place}`).toBeGreaterThanOrEqual(floor[place])
     expect(seen.lost / seen.instructions).toBeLessThan(0.01)
     expect(seen.interrupts).toBeGreaterThan(50)
@@ -83,6 +61,7 @@ test('20,000 instructions cannot tell that devices take their time and others ch
       }
     }
   }
+  expect(instructions).toBeGreaterThan(20_000)
 }, 240_000)
 
 test('no interrupt comes up while a form waits that may set IF', () => {
