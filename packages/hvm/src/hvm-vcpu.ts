@@ -410,7 +410,7 @@ export class HvmVcpu implements CpuHost {
     if (index >= MSR_X2APIC_FIRST && index <= MSR_X2APIC_LAST) {
       return apic.writeMsr(index, lo, hi) ? STATUS_DONE : STATUS_FAULT
     }
-    return this.#domain.xen?.writeMsr(index, lo, hi) ?? STATUS_FAULT
+    return this.#domain.xen?.writeMsr(this, index, lo, hi) ?? STATUS_FAULT
   }
 
   cpuid(leaf: number, subleaf: number, into: Uint32Array): void {

@@ -141,9 +141,10 @@ function swap(call: XenCall, pointer: bigint): number {
   return call.write(SWAP, pointer, { status }) ? 0 : XenError.FAULT
 }
 
-/** One end of a copy: machine address of its first byte, and how to be done with it. */
+/** One end of a copy: its frame, and how to be done with it. */
 interface End {
-  readonly ma: number
+  readonly gfn: number
+  readonly mfn: number
   readonly done: () => void
 }
 
@@ -161,8 +162,11 @@ function copy(call: XenCall, pointer: bigint): number {
       typeof from === 'number' ? from : endOf(call, (flags & TARGET_GREF) !== 0, target.frame, target.domid, true)
     status = typeof to === 'number' ? to : GrantStatus.OKAY
     if (typeof from !== 'number' && typeof to !== 'number') {
-      const { memory } = call.domain
-      memory.write(to.ma + target.offset, memory.read(from.ma + source.offset, length))
+      const { memory, guestMemory } = call.domain
+      const bytes = memory.read(from.mfn * PAGE + source.offset, length)
+      // Who logs writes hears of it, as long as the frame is still where its owner had it.
+      if (call.xen.memory.ramAt(to.gfn) === to.mfn) guestMemory.write(to.gfn * PAGE + target.offset, bytes)
+      else memory.write(to.mfn * PAGE + target.offset, bytes)
     }
     for (const end of [from, to]) if (typeof end !== 'number') end.done()
   }
@@ -176,14 +180,14 @@ function endOf(call: XenCall, byRef: boolean, value: bigint, domid: number, writ
     if (!own) return domid === Domid.TOOLSTACK ? GrantStatus.BAD_GNTREF : GrantStatus.BAD_DOMAIN
     const ref = Number(value & 0xffff_ffffn)
     const mfn = xen.grants.acquire(ref, xen.domainId, write)
-    return mfn < 0 ? mfn : { ma: mfn * PAGE, done: () => xen.grants.release(ref, write) }
+    return mfn < 0 ? mfn : { gfn: xen.grants.usedFrame(ref), mfn, done: () => xen.grants.release(ref, write) }
   }
   // Others' frames are used by reference only.
   if (!own) return domid === Domid.TOOLSTACK ? GrantStatus.PERMISSION_DENIED : GrantStatus.BAD_DOMAIN
   const gfn = Number(value)
   const mfn = xen.memory.ramAt(gfn)
   if (mfn < 0 || (write && xen.memory.isRom(gfn))) return GrantStatus.BAD_PAGE
-  return { ma: mfn * PAGE, done: () => undefined }
+  return { gfn, mfn, done: () => undefined }
 }
 
 const OPERATIONS: Readonly<Partial<Record<number, Operation>>> = {

@@ -1,4 +1,5 @@
 import type { MachineMemory } from '@retrap/memory'
+import type { FrameCounts } from '@retrap/p2m'
 import type { XenMemory } from './xen-memory.ts'
 
 /** `GNTST_*` (public header grant_table.h). */
@@ -36,6 +37,7 @@ const WRITING = 1 << 4
 
 /** A grant that somebody uses. */
 interface Use {
+  readonly gfn: number
   readonly mfn: number
   readers: number
   writers: number
@@ -55,14 +57,16 @@ interface Mapping {
  */
 export class GrantTable {
   readonly #machine: MachineMemory
+  readonly #counts: FrameCounts
   readonly #memory: XenMemory
   /** Machine frames of the table; they stay until the domain's reset. */
   readonly #frames: number[] = []
   readonly #uses = new Map<number, Use>()
   readonly #mappings: (Mapping | null)[] = []
 
-  constructor(machine: MachineMemory, memory: XenMemory) {
+  constructor(machine: MachineMemory, counts: FrameCounts, memory: XenMemory) {
     this.#machine = machine
+    this.#counts = counts
     this.#memory = memory
   }
 
@@ -77,6 +81,7 @@ export class GrantTable {
     while (this.#frames.length < frames) {
       const mfn = this.#machine.frames.tryAllocate(0)
       if (mfn < 0) return false
+      this.#counts.adopt(mfn, 1)
       this.#frames.push(mfn)
     }
     return true
@@ -111,13 +116,18 @@ export class GrantTable {
       const gfn = this.#machine.u32[(ma + FRAME) >>> 2] as number
       const mfn = this.#memory.ramAt(gfn)
       if (mfn < 0 || (write && this.#memory.isRom(gfn))) return GrantStatus.BAD_PAGE
-      use = { mfn, readers: 0, writers: 0 }
+      use = { gfn, mfn, readers: 0, writers: 0 }
       this.#uses.set(ref, use)
     }
     if (write) use.writers++
     else use.readers++
     this.#mark(ma, write ? READING | WRITING : READING, 0)
     return use.mfn
+  }
+
+  /** Guest frame of a grant that is in use, as its owner has named it; −1 if it is not. */
+  usedFrame(ref: number): number {
+    return this.#uses.get(ref)?.gfn ?? -1
   }
 
   /** Ends a use. */
@@ -172,6 +182,8 @@ export class GrantTable {
     if (mapping === undefined || mapping === null) return GrantStatus.BAD_HANDLE
     if (gfn >= 0) {
       if (gfn !== mapping.gfn || !this.#memory.unmapGrant(gfn, mapping.mfn)) return GrantStatus.GENERAL_ERROR
+      // Stores through it were not logged one by one.
+      if (mapping.write) this.#memory.noteWritten(this.usedFrame(mapping.ref))
       this.#mappings[handle] = null
       this.release(mapping.ref, mapping.write)
     }
@@ -202,7 +214,8 @@ export class GrantTable {
     this.#uses.clear()
     for (const mfn of this.#frames.splice(0)) {
       this.#memory.displace(mfn)
-      this.#machine.frames.free(mfn)
+      // Device models may have one mapped still: the last to let go of it frees it.
+      this.#counts.drop(mfn, 1)
     }
   }
 }

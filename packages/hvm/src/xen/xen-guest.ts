@@ -1,4 +1,4 @@
-import { STATUS_CONTINUE, STATUS_DONE, STATUS_FAULT } from '@retrap/x86-cpu'
+import { MODE_64, STATUS_CONTINUE, STATUS_DONE, STATUS_FAULT, S_MODE } from '@retrap/x86-cpu'
 import type { Domain } from '../domain.ts'
 import type { HvmVcpu } from '../hvm-vcpu.ts'
 import { BlockedVcpus } from './blocked-vcpus.ts'
@@ -84,8 +84,8 @@ export class XenGuest {
     this.domain = domain
     this.domainId = options.domainId ?? 1
     this.handle = Uint8Array.from({ length: 16 }, (_, i) => options.handle?.[i] ?? 0)
-    this.memory = new XenMemory(domain.memory, domain.p2m, domain.frameCounts, options.maxFrames)
-    this.grants = new GrantTable(domain.memory, this.memory)
+    this.memory = new XenMemory(domain, options.maxFrames)
+    this.grants = new GrantTable(domain.memory, domain.frameCounts, this.memory)
     this.watchdogs = new Watchdogs(
       domain.timers,
       () => domain.clock.now(),
@@ -221,14 +221,16 @@ export class XenGuest {
   }
 
   /** Writes one of Xen's MSRs: a guest-physical address fills that page with the hypercall page. @returns STATUS_FAULT for what cannot be */
-  writeMsr(index: number, lo: number, hi: number): number {
+  writeMsr(vcpu: HvmVcpu, index: number, lo: number, hi: number): number {
     if (index >>> 0 !== XEN_MSR_HYPERCALL_PAGE) return STATUS_FAULT
     // Bits 11:0 number the page, and there is one.
     if ((lo & 0xfff) !== 0 || hi >= 0x10_0000) return STATUS_FAULT
     const gpa = hi * 0x1_0000_0000 + (lo >>> 0)
-    const { p2m, guestMemory } = this.domain
-    if (p2m.translateWrite(gpa) < 0) return STATUS_FAULT
-    guestMemory.write(gpa, hypercallPage())
+    const gfn = Math.floor(gpa / 0x1000)
+    if (this.memory.ramAt(gfn) < 0 || this.memory.isRom(gfn)) return STATUS_FAULT
+    this.domain.guestMemory.write(gpa, hypercallPage())
+    // The first thing that drivers do: as they are, so is what they share with the hypervisor.
+    this.events.info.latch(vcpu.cpu.u32[S_MODE >>> 2] === MODE_64)
     return STATUS_DONE
   }
 }

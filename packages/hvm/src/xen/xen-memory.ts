@@ -1,15 +1,7 @@
 import { type MachineMemory, MemoryError } from '@retrap/memory'
-import {
-  ForeignMappings,
-  type FrameCounts,
-  INVALID_MFN,
-  type P2m,
-  P2mEntry,
-  P2mError,
-  P2mType,
-  isForeign,
-  isRam,
-} from '@retrap/p2m'
+import { ForeignMappings, INVALID_MFN, type P2m, P2mEntry, P2mError, P2mType, isForeign, isRam } from '@retrap/p2m'
+import type { DirtyLogs } from '../dirty-logs.ts'
+import type { Domain } from '../domain.ts'
 
 /** Guest frames are below this: as many as CPUID's physical-address bits allow. */
 export const GUEST_FRAMES: number = 2 ** 28
@@ -26,6 +18,7 @@ export class XenMemory {
   readonly #memory: MachineMemory
   readonly #p2m: P2m
   readonly #entry: P2mEntry = new P2mEntry()
+  readonly #dirty: DirtyLogs
   readonly #granted: ForeignMappings
   readonly #limit: number | undefined
   #maximum = -1
@@ -40,10 +33,11 @@ export class XenMemory {
   readonly #unmapped: { mfn: number; order: number }[] = []
 
   /** @param limit - frames of RAM that there may be; default what there is when somebody first asks */
-  constructor(memory: MachineMemory, p2m: P2m, counts: FrameCounts, limit: number | undefined) {
-    this.#memory = memory
-    this.#p2m = p2m
-    this.#granted = new ForeignMappings(p2m, counts)
+  constructor(domain: Pick<Domain, 'memory' | 'p2m' | 'frameCounts' | 'dirtyLogs'>, limit: number | undefined) {
+    this.#memory = domain.memory
+    this.#p2m = domain.p2m
+    this.#dirty = domain.dirtyLogs
+    this.#granted = new ForeignMappings(domain.p2m, domain.frameCounts)
     this.#limit = limit
   }
 
@@ -242,6 +236,11 @@ export class XenMemory {
     if (!isFrame(gfn)) return false
     const type = write ? P2mType.GRANT_MAP_RW : P2mType.GRANT_MAP_RO
     return tryTo(() => this.#granted.map(gfn, mfn, type))
+  }
+
+  /** A guest frame may have been written: who logs such writes is told. */
+  noteWritten(gfn: number): void {
+    if (gfn >= 0) this.#dirty.mark(gfn, 1)
   }
 
   /** Ends it. @returns false if that frame is not mapped there */

@@ -1,3 +1,5 @@
+import { defineDevice, type DeviceDma } from '@retrap/ioreq'
+import { al } from '@retrap/x86-assembler'
 import { describe, expect, test } from 'vitest'
 import { ARGUMENTS, type CallerMode, XenTestGuest } from '../support/xen-guest.ts'
 
@@ -111,7 +113,28 @@ describe.each(MODES)('the table, %s caller', (mode) => {
     // One frame of RAM made room for a page of Xen's, of which there are three.
     expect(guest.spareFrames).toBe(free + 1 - 3)
     guest.domain.xen?.grants.reset()
+    // Before its next instruction the vCPU has let go of them.
+    expect(await guest.call(99)).toBe(ENOSYS)
     expect(guest.spareFrames).toBe(free + 1)
+  })
+
+  test('a page of it that a device model has mapped stays until that lets go', async () => {
+    const guest = new XenTestGuest(mode)
+    const cards: DeviceDma[] = []
+    guest.domain.attach(defineDevice({ name: 'card', attach: ({ dma }) => void cards.push(dma) }))
+    const free = guest.spareFrames
+    expect(await placeTable(guest)).toBe(0)
+    const mapping = cards[0]?.map(TABLE * 0x1000, 64)
+    guest.domain.xen?.grants.reset()
+    guest.program((asm) => asm.out(0xf4, al).hlt())
+    void guest.call(0)
+    await new Promise((resolve) => setTimeout(resolve, 20))
+    // The frame of RAM that made room is free, the page is not.
+    expect([mapping?.orphaned, guest.spareFrames]).toEqual([true, free])
+    mapping?.release()
+    await new Promise((resolve) => setTimeout(resolve, 20))
+    expect(guest.spareFrames).toBe(free + 1)
+    expect(guest.exit.reason).toBe('stopped')
   })
 
   test('is of version 1', async () => {
@@ -270,6 +293,26 @@ describe.each(MODES)('copies, %s caller', (mode) => {
     expect(await copy(guest, { at: 10, domid: 0 }, { at: GRANTED }, 1, 1)).toBe(STATUS.badRef)
     expect(await copy(guest, { at: 10, domid: 9 }, { at: GRANTED }, 1, 1)).toBe(STATUS.badDomain)
     expect(await copy(guest, { at: 12 }, { at: GRANTED }, 1, 1)).toBe(STATUS.general)
+  })
+
+  test('who logs writes hears of them', async () => {
+    const guest = new XenTestGuest(mode)
+    await placeTable(guest)
+    grant(guest, 10, GRANTED + 2)
+    const log = guest.domain.dirtyLogs.start(GRANTED, 8)
+    expect(await copy(guest, { at: GRANTED }, { at: GRANTED + 1 }, 4)).toBe(STATUS.okay)
+    expect(await copy(guest, { at: GRANTED }, { at: 10, domid: OWN }, 4, 2)).toBe(STATUS.okay)
+    const bits = new Uint32Array(1)
+    const frames = (): number[] => {
+      log.peek(bits)
+      return [...Array(8).keys()].filter((i) => ((bits[0] as number) & (1 << i)) !== 0)
+    }
+    expect(frames()).toEqual([1, 2])
+    grant(guest, 11, GRANTED + 5)
+    const { handle } = await map(guest, 11)
+    expect(frames()).toEqual([1, 2])
+    expect(await unmap(guest, handle)).toBe(STATUS.okay)
+    expect(frames()).toEqual([1, 2, 5])
   })
 
   test('a long list is cut into parts', async () => {

@@ -1,3 +1,4 @@
+import { P2mType } from '@retrap/p2m'
 import { al, eax, ebx, ecx, edi, edx, esi, imm32, qword, dword, rax } from '@retrap/x86-assembler'
 import { describe, expect, test } from 'vitest'
 import { ARGUMENTS, type CallerMode, XenTestGuest } from '../support/xen-guest.ts'
@@ -72,6 +73,31 @@ describe('the hypercall page', () => {
     expect(stub(127)).toEqual([0xb8, 127, 0, 0, 0, 0x0f, 0x01, 0xc1, 0xc3, 0xcc])
     // IRET: UD2.
     expect(stub(23).slice(0, 3)).toEqual([0x0f, 0x0b, 0xcc])
+  })
+
+  test('it goes into logged RAM and RAM that is not there yet; ROM and holes are #GP', async () => {
+    const guest = new XenTestGuest()
+    const { p2m } = guest.domain
+    const install = async (gfn: number): Promise<boolean> => {
+      guest.program((asm) =>
+        asm
+          .mov(ecx, 0x4000_0000)
+          .mov(eax, gfn * 0x1000)
+          .mov(edx, 0)
+          .wrmsr()
+          .out(0xf4, al)
+          .hlt(),
+      )
+      await guest.call(0)
+      return guest.exit.reason === 'stopped'
+    }
+    const log = guest.domain.dirtyLogs.start(0x50, 1)
+    p2m.onDemand.mark(0x1000, 1)
+    p2m.onDemand.setCache(1)
+    expect([await install(0x50), log.peek(new Uint32Array(1)), await install(0x1000)]).toEqual([true, 1, true])
+    expect(guest.read(0x100_0000, 1)[0]).toBe(0xb8)
+    p2m.setType(0x51, 1, P2mType.RAM_RO)
+    expect(await install(0x51)).toBe(false)
   })
 
   test.each([

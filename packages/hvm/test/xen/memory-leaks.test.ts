@@ -95,6 +95,7 @@ describe.each(['64', '32'] as const)(
         }
       }
       xen.reset()
+      await guest.call(MEMORY_OP, 63)
       expect(xen.grants.frames).toBe(0)
       expect(all()).toBe(total)
       // Tables are as many as what is left needs.
