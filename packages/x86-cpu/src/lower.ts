@@ -52,7 +52,7 @@ import {
 } from './state-layout.ts'
 
 /** Mnemonics whose behaviour depends on 64-bit mode beyond their operand size. */
-const LONG_SENSITIVE = /^(PUSH|POP|CALL|RET|JMP|LEAVE|J[A-Z]+|LOOP.*)$/
+const LONG_SENSITIVE = /^(PUSH(FQ)?|POP(FQ)?|CALL|RET|JMP|LEAVE|J[A-Z]+|LOOP.*)$/
 const LOOPS = /^LOOP/
 
 /** What distinguishes the forms of one code. */

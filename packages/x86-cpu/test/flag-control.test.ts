@@ -1,4 +1,4 @@
-import { eax, ecx, esp, dword } from '@retrap/x86-assembler'
+import { eax, ecx, esp, dword, rcx, ss } from '@retrap/x86-assembler'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { BareCpu } from './support/bare-cpu.ts'
@@ -38,6 +38,13 @@ describe('PUSHF and POPF at privilege level 0 (SDM vol. 2B)', () => {
       }),
       { seed: SEED, numRuns: 40 },
     )
+  })
+
+  test('64-bit mode does not ask SS, which may be null', () => {
+    const pc = new BareCpu({ mode: 'long' })
+    pc.program((asm) => asm.xor(eax, eax).mov(ss, eax).push(0x403).popfq().pushfq().pop(rcx).push(2).popfq().hlt())
+    expect(pc.run().reason).toBe('hlt')
+    expect(pc.register('rcx')).toBe(0x403n)
   })
 
   test('lazy flags are pushed as they are, and popped flags decide a branch', () => {
