@@ -4,7 +4,7 @@ import { markContiguous } from './contiguous.ts'
 import type { MapCore } from './map-core.ts'
 import { P2mEntry } from './radix-table.ts'
 import { takeRam } from './ram-frames.ts'
-import { INVALID_MFN, KIND_FOREIGN, KIND_FRAME, KIND_OWN, KIND_PLAIN, P2mType } from './types.ts'
+import { INVALID_MFN, KIND_DEVICE, KIND_FOREIGN, KIND_FRAME, KIND_OWN, KIND_PLAIN, P2mType } from './types.ts'
 
 /*
  * Changes of ranges, each under the lock from its checks to its end: what has been checked is still so when it is done.
@@ -16,12 +16,12 @@ export function insertRange(core: MapCore, gfn: number, mfn: number, count: numb
   checkBacking(core.memory, mfn, count, type, core.kindsOf(type))
   const backed = (core.kindsOf(type) & KIND_FRAME) !== 0
   core.change(() => {
-    checkOwn(core, gfn, count)
+    checkReplaceable(core, gfn, count, type, mfn)
     for (let done = 0; done < count;) {
       const first = backed ? mfn + done : INVALID_MFN
       let order = largestOrder(gfn + done, backed ? first : 0, count - done)
       while (order > 0 && !core.fits(type, first, order)) order -= 9
-      core.put(gfn + done, order, first, type)
+      core.put(gfn + done, order, first, type, undefined, 0)
       done += 2 ** order
     }
     markContiguous(core, gfn, count)
@@ -33,7 +33,7 @@ export function populate(core: MapCore, gfn: number, count: number, type: number
   core.checkRange(gfn, count)
   if ((core.kindsOf(type) & KIND_PLAIN) === 0) throw new P2mError('ERR_TYPE', `type ${type} is not RAM`, { type })
   core.change(() => {
-    checkOwn(core, gfn, count)
+    checkReplaceable(core, gfn, count, type, INVALID_MFN)
     const runs = takeRam(core.memory, gfn, count)
     try {
       // Tables are made before the first leaf is, so that a failure leaves nothing half done.
@@ -216,10 +216,13 @@ function changeLeaves(core: MapCore, gfn: number, count: number, edit: (entry: P
   })
 }
 
-function checkOwn(core: MapCore, gfn: number, count: number): void {
+/** Refuses a range where a frame of another's is mapped, or a device's that is not to be mapped again as it is. */
+function checkReplaceable(core: MapCore, gfn: number, count: number, type: number, mfn: number): void {
   const entry = new P2mEntry()
   for (let at = gfn; at < gfn + count;) {
-    if ((core.kindsOf(core.table.lookup(at, entry)) & KIND_FOREIGN) !== 0) throw anothersFrame(at)
+    const kinds = core.kindsOf(core.table.lookup(at, entry))
+    const same = entry.type === type && entry.mfn === mfn + (at - gfn)
+    if ((kinds & KIND_FOREIGN) !== 0 || ((kinds & KIND_DEVICE) !== 0 && !same)) throw anothersFrame(at)
     at += 2 ** entry.order - (at % 2 ** entry.order)
   }
 }
