@@ -200,7 +200,7 @@ export class HvmVcpu implements CpuHost {
     }
     this.counts.mmioAccesses++
     const dispatch = this.#dispatch
-    const status = logged ? this.#submit(IOREQ_TYPE_COPY, IOREQ_READ, gpa, size, 0, 0) : dispatch.mmioRead(gpa, size)
+    const status = logged ? this.#ask(IOREQ_TYPE_COPY, IOREQ_READ, gpa, size, 0, 0) : dispatch.mmioRead(gpa, size)
     into.lo = dispatch.lo
     into.hi = dispatch.hi
     return this.#statusOf(status)
@@ -256,7 +256,7 @@ export class HvmVcpu implements CpuHost {
   portRead(port: number, size: number, into: Words, logged: boolean): number {
     this.counts.portAccesses++
     const dispatch = this.#dispatch
-    const status = logged ? this.#submit(IOREQ_TYPE_PIO, IOREQ_READ, port, size, 0, 0) : dispatch.portRead(port, size)
+    const status = logged ? this.#ask(IOREQ_TYPE_PIO, IOREQ_READ, port, size, 0, 0) : dispatch.portRead(port, size)
     into.lo = dispatch.lo
     into.hi = 0
     return this.#statusOf(status)
@@ -267,7 +267,7 @@ export class HvmVcpu implements CpuHost {
     this.counts.portAccesses++
     return this.#statusOf(
       logged
-        ? this.#submit(IOREQ_TYPE_PIO, IOREQ_WRITE, port, size, value, 0)
+        ? this.#ask(IOREQ_TYPE_PIO, IOREQ_WRITE, port, size, value, 0)
         : this.#dispatch.portWrite(port, size, value),
     )
   }
@@ -300,6 +300,16 @@ export class HvmVcpu implements CpuHost {
     if (status !== IO_RETRY) this.counts[port ? 'portAccesses' : 'mmioAccesses'] += dispatch.count
     into.lo = dispatch.count
     return this.#statusOf(status)
+  }
+
+  /** The first pass sends the request for one element; later ones look for its answer. */
+  #ask(type: number, direction: number, address: number, size: number, lo: number, hi: number): number {
+    const dispatch = this.#dispatch
+    const status = this.#submitted
+      ? dispatch.takeResponse(this.id)
+      : dispatch.submitOne(this.id, type, direction, address, size, lo, hi)
+    this.#submitted = status === IO_RETRY
+    return status
   }
 
   /** The first pass sends the request; later ones look for its answer. With `pointer`, `hi:lo` is where in RAM the elements are. */

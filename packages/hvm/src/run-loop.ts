@@ -85,11 +85,17 @@ export class RunLoop {
   /** The vCPU that is executing now. */
   current: HvmVcpu | null = null
   #ended: PromiseWithResolvers<DomainExit> | null = null
-  /** Exits by kind. */
-  readonly exits: Record<string, number> = {}
+  readonly #exits: Record<string, number> = {}
+  /** Of these, those that come with every access that is waited for. */
+  #blockedExits = 0
 
   constructor(parts: RunLoopParts) {
     this.#parts = parts
+  }
+
+  /** Exits by kind. */
+  get exits(): Readonly<Record<string, number>> {
+    return this.#blockedExits === 0 ? this.#exits : { ...this.#exits, blocked: this.#blockedExits }
   }
 
   /** Whether a vCPU that waits should let another run: one that is busy, or may have something to do now. */
@@ -199,9 +205,14 @@ export class RunLoop {
       const retired = cpu.retired - before
       clock.advance(retired)
       this.#unseen += retired
-      this.exits[exit.reason] = (this.exits[exit.reason] ?? 0) + 1
       events?.afterTurn(vcpu.id, exit.reason)
-      if (exit.reason === 'blocked') blocked++
+      if (exit.reason === 'blocked') {
+        blocked++
+        this.#blockedExits++
+        if (retired > 0) busy++
+        continue
+      }
+      this.#exits[exit.reason] = (this.#exits[exit.reason] ?? 0) + 1
       if (this.#handle(vcpu, exit)) ready++
       else if (retired > 0) busy++
     }

@@ -125,7 +125,13 @@ export class IoDispatch implements ServerOwner {
   readonly #ecam: readonly EcamWindow[]
   readonly #trace: ((record: IoTraceRecord) => void) | undefined
   readonly #scratch: IoRequest = createIoRequest()
+  readonly #one: IoRequest = createIoRequest()
   readonly #bytes = new Uint8Array(8)
+  /** The last access that `#asynchronous` has found a server for, and which. */
+  #askedServer: IoreqServer | null = null
+  #askedType = 0
+  #askedAddress = 0
+  #askedSize = 0
   /** Segment·2^16 + BDF, and register, of the configuration access that is being made. */
   #configBdf = 0
   #configRegister = 0
@@ -241,6 +247,7 @@ export class IoDispatch implements ServerOwner {
   }
 
   #rebuild(kind: 'port' | 'mmio'): void {
+    this.#askedServer = null
     // Nothing is found directly while accesses are traced: all of them come by `#direct`.
     const servers = this.#trace === undefined ? this.#servers : []
     const internal = this.#trace === undefined ? this.#internal : NO_REGIONS
@@ -541,6 +548,35 @@ export class IoDispatch implements ServerOwner {
 
   // ---- logged accesses ----
 
+  /** {@link IoDispatch.submit} of one element, whose data is `hi:lo`. */
+  submitOne(
+    vcpu: number,
+    type: number,
+    direction: number,
+    address: number,
+    size: number,
+    lo: number,
+    hi: number,
+  ): number {
+    // The direct call that came before has found it.
+    const known = address === this.#askedAddress && size === this.#askedSize && type === this.#askedType
+    const server = known ? this.#askedServer : null
+    if (server !== null && (server.ring === null || direction === IOREQ_READ)) {
+      this.#pending.checkFree(vcpu)
+      this.count = 1
+      return this.#pending.sendOne(vcpu, server, type, direction, address, size, lo, hi)
+    }
+    const request = this.#one
+    request.type = type
+    request.direction = direction
+    request.addressLo = address >>> 0
+    request.addressHi = Math.floor(address / 2 ** 32)
+    request.dataLo = lo >>> 0
+    request.dataHi = hi >>> 0
+    request.size = size
+    return this.submit(vcpu, request)
+  }
+
   /**
    * Makes an access from a logged pass.
    *
@@ -684,10 +720,18 @@ export class IoDispatch implements ServerOwner {
     const region = port ? this.#portRegions[this.#portMap[address]!]! : this.#mmio.find(address)
     const { server } = region
     if (server === null || region.direct) return null
-    if (!port) return address + size <= this.#mmio.hitEnd ? server : null
+    if (port ? !this.#claimsPorts(server, address, size) : address + size > this.#mmio.hitEnd) return null
+    this.#askedServer = server
+    this.#askedType = type
+    this.#askedAddress = address
+    this.#askedSize = size
+    return server
+  }
+
+  #claimsPorts(server: IoreqServer, address: number, size: number): boolean {
     // Nobody of higher precedence claims even the first port, so it is the server if it claims them all.
     const last = address + size - 1
-    return server.ranges[XEN_DMOP_IO_RANGE_PORT].contains(address, last) ? server : null
+    return server.ranges[XEN_DMOP_IO_RANGE_PORT].contains(address, last)
   }
 
   /** The direct call for one element. */

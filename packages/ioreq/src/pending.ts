@@ -132,6 +132,36 @@ export class PendingRequests {
   send(vcpu: number, server: IoreqServer, request: IoRequest): number {
     const wait = this.#wait(vcpu)
     copyIoRequest(request, wait.request)
+    return this.#send(vcpu, wait, server)
+  }
+
+  /** The same for one element whose data is in the request. */
+  sendOne(
+    vcpu: number,
+    server: IoreqServer,
+    type: number,
+    direction: number,
+    address: number,
+    size: number,
+    lo: number,
+    hi: number,
+  ): number {
+    const wait = this.#wait(vcpu)
+    const { request } = wait
+    request.type = type
+    request.direction = direction
+    request.addressLo = address >>> 0
+    request.addressHi = Math.floor(address / 2 ** 32)
+    request.dataLo = lo >>> 0
+    request.dataHi = hi >>> 0
+    request.count = 1
+    request.size = size
+    request.df = false
+    request.dataIsPointer = false
+    return this.#send(vcpu, wait, server)
+  }
+
+  #send(vcpu: number, wait: Wait, server: IoreqServer): number {
     wait.server = server
     wait.completed = false
     this.#startClock(wait)

@@ -156,7 +156,9 @@ export class MemoryAccess {
     t.writable = false
     const status = this.#perform(t, 0, flags & 0xff, flags)
     if (status !== STATUS_ASK) return status
-    return this.#ask(lo >>> 0, hi >>> 0, this.#rights(flags), flags)
+    // As a TLB would have it: no walk, and none to log.
+    this.#log.begin()
+    return this.#askAt(t.gpa, flags)
   }
 
   /** One linear access; see `Cpu.access`. */
@@ -227,13 +229,12 @@ export class MemoryAccess {
   /**
    * Asks a device that takes its time, for an instruction whose only access this is and that can then not fail: the pass
    * becomes a logged one where it stands. What such a pass would have logged by now is this access's walk; so the walk is
-   * made again, logged, and then the access.
+   * made again, logged, and then the access. (The page of the last device is found without a walk.)
    *
    * @returns STATUS_RETRY: `answer` is next; STATUS_DONE if there is an answer; STATUS_RESTART, with nothing done, if it
    *   cannot be
    */
   #ask(lo: number, hi: number, access: number, flags: number): number {
-    const size = flags & 0xff
     const t = this.#first
     const log = this.#log
     if (this.dataBreakpoints) return STATUS_RESTART
@@ -244,8 +245,13 @@ export class MemoryAccess {
       log.cancel()
       return STATUS_RESTART
     }
+    return this.#askAt(t.gpa, flags)
+  }
+
+  #askAt(gpa: number, flags: number): number {
+    const log = this.#log
+    const size = flags & 0xff
     const write = (flags & SLOW_WRITE) !== 0
-    const { gpa } = t
     const lo32 = write ? masked(this.#u32[this.#dataWord] as number, size) : 0
     const hi32 = write && size === 8 ? (this.#u32[this.#dataWord + 1] as number) : 0
     const index = log.access(
@@ -280,7 +286,7 @@ export class MemoryAccess {
   /**
    * Looks for the answer of the device that a pass has stopped at. With STATUS_DONE, the instruction is to be executed:
    * its access finds the answer. That is all that a replay would do: the walk, of which every read is in the log, would
-   * lead to the same address.
+   * lead to the same address, which is that of the access in the log.
    */
   answer(): number {
     const log = this.#log
