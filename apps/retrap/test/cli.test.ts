@@ -18,6 +18,7 @@ describe('the machine', () => {
     { args: [], options: { memoryBytes: 64 << 20, cpus: 1, clock: 'real', devices: [] } },
     { args: ['--cpus', '4', '--memory', '1G'], options: { memoryBytes: 1 << 30, cpus: 4 } },
     { args: ['--devices', 'async'], options: { devicePlacement: 'deferred' } },
+    { args: ['--hypervisor', 'xen', '--console', 'xen'], options: { hypervisor: 'xen' } },
     { args: ['--devices', 'worker'], options: { devicePlacement: expect.any(Function) } },
     {
       args: ['--device-failure', 'detach', '--device-deadline', '0.5', '--trace', 'ioreq'],
@@ -106,6 +107,8 @@ describe('a mistake gets one line that says what to do, and no machine', () => {
     { args: ['--device', `${deviceModule},transport=pigeon`], code: 2, says: 'there are inline, worker, process' },
     { args: ['--device', `${deviceModule},speed=9`], code: 2, says: 'it has transport' },
     { args: ['--device', `${file}.ts`], code: 74, says: 'there is no such file' },
+    { args: ['--hypervisor', 'kvm'], code: 2, says: 'Allowed choices are none, xen' },
+    { args: ['--console', 'xen'], code: 2, says: '--console xen needs --hypervisor xen' },
     { args: ['--devices', 'fast'], code: 2, says: 'Allowed choices are inline, async, worker' },
     { args: ['--device-deadline', '0'], code: 2, says: 'give seconds' },
     { args: ['--trace', 'irq'], code: 2, says: 'give ioreq or ioreq:FILE' },

@@ -62,6 +62,20 @@ describe('the terminal', () => {
     expect(host.stdout.text).toBe('name? hello Ada\r')
   })
 
+  test('prints both consoles, and types on the one that was asked for', async () => {
+    const host = new FakeHost(async ({ print, printXen }) => {
+      print('ttyS0 ')
+      printXen('hvc0')
+      await new Promise(setImmediate)
+      return { reason: 'power-off' }
+    })
+    const run = runSession({ ...SETTINGS, console: 'xen' }, host)
+    setImmediate(() => type(host, 'Ada'))
+    expect(await run).toBe(0)
+    expect(host.stdout.text).toBe('ttyS0 hvc0')
+    expect(host.typedXen).toBe('Ada')
+  })
+
   test('is raw while the machine runs, and then as before', async () => {
     const host = new FakeHost(forEver)
     host.stdin.isTTY = true

@@ -6,6 +6,8 @@ import type { EndingSignal, SessionHost } from '../../src/session.ts'
 /** What a test's guest can do: print, hear what is typed, and decide how the machine ends. */
 export interface FakeGuest {
   readonly print: (text: string) => void
+  /** On the console that Xen gives. */
+  readonly printXen: (text: string) => void
   /** Resolves with what was typed so far once it satisfies `until`. */
   readonly typed: (until: (all: string) => boolean) => Promise<string>
 }
@@ -41,6 +43,8 @@ export class FakeHost implements SessionHost {
   /** What the machine's devices have written too late. */
   keptViews: readonly { readonly device: string; readonly gpa: number; readonly length: number }[] = []
   readonly timeouts: (number | undefined)[] = []
+  /** What was typed on Xen's console. */
+  typedXen = ''
   signal: ((signal: EndingSignal) => void) | undefined
   readonly #program: FakeProgram
 
@@ -59,10 +63,12 @@ export class FakeHost implements SessionHost {
   readonly createMachine = async (options: MachineOptions): Promise<Machine> => {
     const boot = this.created.push(options)
     let transmit: (bytes: Uint8Array) => void = () => {}
+    let transmitXen = transmit
     let typed = ''
     const waiting = new Set<() => void>()
     const guest: FakeGuest = {
       print: (text) => transmit(new TextEncoder().encode(text)),
+      printXen: (text) => transmitXen(new TextEncoder().encode(text)),
       typed(until) {
         const { promise, resolve } = Promise.withResolvers<string>()
         const look = (): void => {
@@ -94,7 +100,10 @@ export class FakeHost implements SessionHost {
           for (const look of waiting) look()
         },
       },
-      xenConsole: { onTransmit: () => {}, receive: () => {} },
+      xenConsole: {
+        onTransmit: (listener) => (transmitXen = listener),
+        receive: (bytes) => (this.typedXen += new TextDecoder().decode(bytes)),
+      },
       run: async ({ signal, timeoutMs }) => {
         this.timeouts.push(timeoutMs)
         const { promise: stopped, resolve } = Promise.withResolvers<MachineExit>()
