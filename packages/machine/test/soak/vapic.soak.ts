@@ -1,10 +1,14 @@
 import type { Rng, Soak } from '@retrap/tooling/soak'
 import { difference, type Setup } from '../vapic/compare.ts'
 import { stockRom } from '../vapic/stock.ts'
-import { randomStorm, runKernel, stormKernel } from '../vapic/storm.ts'
+import { linear } from '../vapic/kernel.ts'
+import { machineFor, randomStorm, readLog, runKernel, stormKernel } from '../vapic/storm.ts'
+import { addressOf } from '../vapic/support.ts'
 
 /** What has been compared so far, for whoever runs this. */
-const totals = { interrupts: 0, accesses: 0, patched: 0, setups: 0 }
+const totals = { interrupts: 0, accesses: 0, patched: 0, setups: 0, moments: 0 }
+const ROM_FIRST = linear(0xc_0000)
+const ROM_LAST = linear(0xc_ffff)
 
 function setups(rng: Rng): Setup[] {
   const poll = rng.pick(['vmcall', 'vmmcall', 'port'] as const)
@@ -15,6 +19,39 @@ function setups(rng: Rng): Setup[] {
     all.push({ name: `stock ROM, ${stockPoll}`, vapic: { rom: stockRom, poll: stockPoll } })
   }
   return all
+}
+
+/**
+ * Interrupts that come between any two instructions, those of the helpers too: where no helper is at work, none that can
+ * be taken waits for longer than an instruction and its shadow.
+ */
+async function randomMoments(rng: Rng, setup: Setup): Promise<string | undefined> {
+  const pc = await machineFor(stormKernel(randomStorm(rng, 1), true), 1, { vapic: setup.vapic })
+  const [vcpu] = pc.domain.vcpus
+  if (vcpu === undefined) return 'no vCPU'
+  const { apic, cpu } = vcpu
+  const run = (count: number): boolean => {
+    const exit = cpu.run(count)
+    vcpu.vapic?.settle()
+    return exit.reason === 'budget'
+  }
+  // As far as the kernel's own code.
+  while (readLog(pc, 0).length === 0) if (!run(100)) return 'the guest has not come to its program'
+  let going = true
+  while (going) {
+    going = run(rng.between(1, 12))
+    if (rng.chance(1, 40) && apic.accept(rng.between(0x31, 0xef), false)) vcpu.updateEvents()
+    const at = addressOf(pc)
+    if (!cpu.interruptsEnabled || (at >= ROM_FIRST && at <= ROM_LAST) || !apic.hasInterrupt()) continue
+    totals.moments++
+    const before = cpu.counts.interrupts
+    run(1)
+    run(1)
+    if (cpu.counts.interrupts === before) return `${setup.name}: vector ${apic.peek()} waits at ${at.toString(16)}`
+  }
+  pc.close()
+  totals.interrupts += cpu.counts.interrupts
+  return undefined
 }
 
 /**
@@ -42,15 +79,19 @@ export const soak: Soak = {
       if (found !== undefined) return `${name}: ${found}`
       totals.setups++
       totals.patched += actual.pc.statistics().vapic?.patchedSites ?? 0
+      if (rng.chance(1, 2)) {
+        const late = await randomMoments(rng, { name, vapic })
+        if (late !== undefined) return late
+      }
     }
     totals.interrupts += expected.interrupts
     totals.accesses += tprTraps
   },
   teardown() {
-    const { interrupts, accesses, patched, setups: runs } = totals
+    const { interrupts, accesses, patched, setups: runs, moments } = totals
     console.error(
       `vapic: ${interrupts + accesses} events (${accesses} accesses, ${interrupts} interrupts); ` +
-        `${patched} sites patched in ${runs} runs with a patcher`,
+        `${patched} sites patched in ${runs} runs with a patcher; ${moments} looks at random moments`,
     )
   },
 }

@@ -6,6 +6,7 @@ import { describe, expect, test } from 'vitest'
 import type { Pc, PcVapicOptions } from '../../src/index.ts'
 import { everyForm } from './forms.ts'
 import { APIC, AT, buildKernel, EXIT_PORT, type Kernel, linear, RAM_BYTES } from './kernel.ts'
+import { singleSteps } from './single-steps.ts'
 import { stockRom } from './stock.ts'
 import { machineFor, readLog, runKernel, stormKernel } from './storm.ts'
 import {
@@ -17,7 +18,6 @@ import {
   logVector,
   machineWith,
   READ_EAX,
-  singleSteps,
   stepTo,
   STOP_PORT,
   type Stopper,

@@ -6,6 +6,7 @@ import { VapicState } from '@retrap/vapic'
 import type { Pc, PcVapicOptions } from '../../src/index.ts'
 import { everyForm } from './forms.ts'
 import { ALIAS, APIC, AT, EXIT_PORT, KERNEL, linear, ODD_TPR, RAM_BYTES } from './kernel.ts'
+import { singleSteps } from './single-steps.ts'
 import { stockRom } from './stock.ts'
 import { readLog, runKernel, stormKernel } from './storm.ts'
 import {
@@ -14,7 +15,6 @@ import {
   bytesAt,
   machineWith,
   READ_EAX,
-  singleSteps,
   sitesOf,
   stepTo,
   STOP_PORT,
@@ -444,4 +444,38 @@ test('14. A HAL 1.5 GiB above the kernel: the ROM is found there too, and calls 
   expect(readLog(pc, 0)).toEqual([0x21, 0x47, 0x21, 0x47, 0x21, 0x47])
   expect(sitesOf(pc).some((line) => line.startsWith('e'))).toBe(true)
   expect(sitesOf(pc).some((line) => line.startsWith('8'))).toBe(true)
+})
+
+describe.each(roms)('a priority that is raised while an interrupt waits: %s', (_name, vapic) => {
+  test('holds it off without a spurious one, and lets it in when it is lowered', async () => {
+    const pc = await machineWith(
+      ({ asm, log }) => {
+        const write = (value: number): void => void asm.mov(ecx, value).call(routine)
+        const mark = (value: number): void => {
+          asm.mov(eax, value)
+          log()
+        }
+        const routine = asm.label()
+        const start = asm.label()
+        asm
+          .jmp(start)
+          .bind(routine)
+          .db(...WRITE_ECX)
+          .ret()
+          .bind(start)
+        write(0)
+        write(0)
+        asm.mov(dword(APIC + 0x300), 0x4_4051)
+        write(0x60)
+        asm.sti().nop().nop()
+        mark(1)
+        write(0x40)
+        mark(2)
+        asm.cli()
+      },
+      { vapic },
+    )
+    expect(await pc.run({ timeoutMs: 20_000 })).toMatchObject(FINISHED)
+    expect(readLog(pc, 0)).toEqual([1, 0x1000_0051, 2])
+  })
 })

@@ -22,6 +22,7 @@ import {
   fs,
   type Label,
 } from '@retrap/x86-assembler'
+import { singleSteps } from './single-steps.ts'
 import { createPc, type MachineExit, type Pc, type PcOptions } from '../../src/index.ts'
 import {
   APIC,
@@ -55,6 +56,8 @@ export type Op =
   /** Each processor sends one to the next; all of them do this at once. */
   | { readonly kind: 'cross'; readonly vector: number }
   | { readonly kind: 'interrupts'; readonly on: boolean }
+  /** One to itself with interrupts off, and a write: what could be taken before it cannot afterwards, or the other way. */
+  | { readonly kind: 'held'; readonly vector: number; readonly value: number }
   /** MOV of an immediate with ESP 0. */
   | { readonly kind: 'no-stack'; readonly value: number }
   /** MOV from EAX while FS is no KPCR. */
@@ -109,7 +112,7 @@ export function randomStorm(rng: Rng, cpus: number): Storm {
   const length = rng.between(1, 30)
   const crossings = Array.from({ length: cpus > 1 ? rng.below(4) : 0 }, () => rng.below(length))
   const op = (): Op => {
-    switch (rng.below(14)) {
+    switch (rng.below(15)) {
       case 0:
       case 1:
       case 2:
@@ -129,8 +132,11 @@ export function randomStorm(rng: Rng, cpus: number): Storm {
         return { kind: 'no-stack', value: value() }
       case 11:
         return rng.chance() ? { kind: 'no-kpcr', value: value() } : { kind: 'crossing', value: value() }
-      default:
+      case 12:
+      case 13:
         return { kind: 'interrupts', on: rng.chance(2, 3) }
+      default:
+        return { kind: 'held', vector: vector(), value: value() }
     }
   }
   const programs = Array.from({ length: cpus }, () => {
@@ -147,8 +153,12 @@ export function randomStorm(rng: Rng, cpus: number): Storm {
   return { programs, rounds: rng.between(1, 4), handlings }
 }
 
-/** The kernel that runs a storm. */
-export function stormKernel({ programs, rounds, handlings }: Storm): Uint8Array {
+/**
+ * The kernel that runs a storm.
+ *
+ * @param steps - one instruction at a time, from the first entry of the log on: for a host that looks at each
+ */
+export function stormKernel({ programs, rounds, handlings }: Storm, steps = false): Uint8Array {
   const cpus = programs.length
   let check: Label | undefined
   let table: Label | undefined
@@ -163,6 +173,10 @@ export function stormKernel({ programs, rounds, handlings }: Storm): Uint8Array 
       const { asm } = kernel
       const emitter = new Emitter(kernel, labels(asm).check, cpu, cpus)
       asm.mov(dword(KPCR_BUDGET, { segment: fs }), SEND_BUDGET)
+      if (steps) {
+        singleSteps(asm)
+        kernel.log()
+      }
       // A loop, so that the instructions are the same ones; its count is on the stack.
       asm.push(rounds)
       const again = asm.here()
@@ -310,6 +324,12 @@ class Emitter {
         if (op.on) asm.sti().nop()
         else asm.cli()
         this.#on = op.on
+        return
+      case 'held':
+        this.#quietly(() => {
+          asm.mov(dword(APIC + 0x300), 0x4_4000 | op.vector)
+          asm.db(0xc7, 0x05, ...address, op.value, 0, 0, 0)
+        })
         return
       case 'no-stack':
         this.#quietly(() => {

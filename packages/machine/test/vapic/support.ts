@@ -1,5 +1,5 @@
 import { defineDevice, type DeviceModel } from '@retrap/ioreq'
-import { type Assembler, dr0, dr7, dword, eax, ebx, esp } from '@retrap/x86-assembler'
+import { dword, eax, esp } from '@retrap/x86-assembler'
 import { restoreVcpu, saveVcpu, S_RIP, S_SEGMENTS } from '@retrap/x86-cpu'
 import type { Pc, PcOptions } from '../../src/index.ts'
 import { buildKernel, type Kernel, type KernelOptions, KERNEL, TPR } from './kernel.ts'
@@ -49,11 +49,6 @@ export function bytesAt(pc: Pc, at: number, length: number): number[] {
 export function addressOf(pc: Pc, cpu = 0): number {
   const { u32 } = pc.domain.vcpus[cpu]?.cpu ?? { u32: new Uint32Array(1024) }
   return ((u32[S_RIP >>> 2] as number) + (u32[(S_SEGMENTS + 32) >>> 2] as number)) >>> 0
-}
-
-/** Makes the processor execute one instruction at a time: a breakpoint is set, where nothing is ever executed. */
-export function singleSteps(asm: Assembler): void {
-  asm.mov(ebx, 0x10).mov(dr0, ebx).mov(ebx, 0x402).mov(dr7, ebx)
 }
 
 /** Lets the first processor execute until it is at `target`, as often as `times`, and then `further` instructions. */
