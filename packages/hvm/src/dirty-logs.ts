@@ -8,7 +8,6 @@ const FRAME = 0x1000
  */
 export class DirtyLogs {
   readonly #p2m: P2m
-  readonly #logs = new Set<LogDirty>()
   readonly #entry = new P2mEntry()
 
   constructor(p2m: P2m) {
@@ -21,19 +20,17 @@ export class DirtyLogs {
    * @param bits - one a frame; default memory of its own
    */
   start(gfn: number, count: number, bits?: Uint32Array): LogDirty {
-    const log = new LogDirty(this.#p2m, gfn, count, bits)
-    this.#logs.add(log)
-    return log
+    return new LogDirty(this.#p2m, gfn, count, bits)
   }
 
   /** Ends a log: its range may be written again. */
   stop(log: LogDirty): void {
-    if (this.#logs.delete(log)) log.stop()
+    log.stop()
   }
 
   /** Somebody who is no vCPU has written RAM. */
   mark(gfn: number, count: number): void {
-    for (const log of this.#logs) log.mark(gfn, count)
+    this.#p2m.dirtied(gfn, count)
   }
 
   /**
@@ -58,14 +55,8 @@ export class DirtyLogs {
     const ma = p2m.translateWrite(gpa)
     if (ma >= 0) return ma
     const gfn = Math.floor(gpa / FRAME)
-    const entry = this.#entry
-    if (p2m.lookup(gfn, entry) !== P2mType.RAM_LOGDIRTY) return -1
-    this.mark(gfn, 1)
-    if (p2m.lookup(gfn, entry) === P2mType.RAM_LOGDIRTY) {
-      // Nobody logs it any more. A whole leaf needs no table.
-      const size = 2 ** entry.order
-      p2m.setType(gfn - (gfn % size), size, P2mType.RAM_RW)
-    }
+    if (p2m.lookup(gfn, this.#entry) !== P2mType.RAM_LOGDIRTY) return -1
+    p2m.dirtied(gfn)
     return p2m.translateWrite(gpa)
   }
 }

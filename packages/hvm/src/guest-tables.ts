@@ -1,7 +1,7 @@
 import type { MachineMemory } from '@retrap/memory'
-import { P2M_READ, P2M_WRITE, type P2m } from '@retrap/p2m'
+import { P2M_READ, type P2m } from '@retrap/p2m'
 import { SECOND_LEVEL_FAULT, type TableReader, type TableStatus } from '@retrap/paging'
-import { SecondLevel, type SecondLevelFaults } from './second-level.ts'
+import { SecondLevel, TABLE_WAIT, type SecondLevelFaults } from './second-level.ts'
 
 /** The guest's page tables, read through the p2m. */
 export class GuestTables implements TableReader {
@@ -24,7 +24,7 @@ export class GuestTables implements TableReader {
   read32(gpa: number, into: Uint32Array): TableStatus {
     let ma = this.#p2m.translate(gpa)
     if (ma < 0) {
-      if (this.#wait(gpa, P2M_READ)) return SECOND_LEVEL_FAULT
+      if (this.#wait(gpa)) return SECOND_LEVEL_FAULT
       ma = this.#p2m.translate(gpa)
       if (ma < 0) return false
     }
@@ -35,7 +35,7 @@ export class GuestTables implements TableReader {
   read64(gpa: number, into: Uint32Array): TableStatus {
     let ma = this.#p2m.translate(gpa)
     if (ma < 0) {
-      if (this.#wait(gpa, P2M_READ)) return SECOND_LEVEL_FAULT
+      if (this.#wait(gpa)) return SECOND_LEVEL_FAULT
       ma = this.#p2m.translate(gpa)
       if (ma < 0) return false
     }
@@ -44,34 +44,24 @@ export class GuestTables implements TableReader {
   }
 
   compareExchange32(gpa: number, expect: number, value: number): TableStatus {
-    let ma = this.#p2m.translateWrite(gpa)
-    if (ma < 0) {
-      if (this.#wait(gpa, P2M_WRITE)) return SECOND_LEVEL_FAULT
-      ma = this.#writable(gpa)
-      // A table in ROM loses the update.
-      if (ma < 0) return true
-    }
+    const ma = this.#writable(gpa)
+    // A table in ROM loses the update.
+    if (ma < 0) return ma === TABLE_WAIT ? SECOND_LEVEL_FAULT : true
     return this.#memory.compareExchange32(ma, expect, value) && this.#changed(ma)
   }
 
   compareExchange64(gpa: number, expectLo: number, expectHi: number, lo: number, hi: number): TableStatus {
-    let ma = this.#p2m.translateWrite(gpa)
-    if (ma < 0) {
-      if (this.#wait(gpa, P2M_WRITE)) return SECOND_LEVEL_FAULT
-      ma = this.#writable(gpa)
-      if (ma < 0) return true
-    }
+    const ma = this.#writable(gpa)
+    if (ma < 0) return ma === TABLE_WAIT ? SECOND_LEVEL_FAULT : true
     return this.#memory.compareExchangeEntry(ma, expectLo, expectHi, lo, hi) && this.#changed(ma)
   }
 
-  #wait(gpa: number, wanted: number): boolean {
-    return this.#faults?.fault(this.#vcpu, gpa, wanted) === SecondLevel.WAIT
+  #writable(gpa: number): number {
+    return this.#faults === null ? this.#p2m.translateWrite(gpa) : this.#faults.tableWrite(gpa, this.#vcpu)
   }
 
-  /** Accessed and dirty bits are no stores: a server that claims those gets none of it. */
-  #writable(gpa: number): number {
-    const ma = this.#p2m.translateWrite(gpa)
-    return ma < 0 && this.#faults !== null && this.#faults.claimant(gpa) !== null ? this.#p2m.translate(gpa) : ma
+  #wait(gpa: number): boolean {
+    return this.#faults?.fault(this.#vcpu, gpa, P2M_READ) === SecondLevel.WAIT
   }
 
   /** A guest may execute its tables: what has been decoded of them dies. */

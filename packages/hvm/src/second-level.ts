@@ -26,6 +26,11 @@ export const SecondLevel = {
   WAIT: 3,
 } as const
 
+/** See `SecondLevelFaults.tableWrite`. */
+export const TABLE_LOST = -1
+/** See `SecondLevelFaults.tableWrite`. */
+export const TABLE_WAIT = -2
+
 /** Guest frames that no access can go on with: broken, out of memory, or executed where that is not allowed. */
 export interface MemoryFailure {
   readonly cause: 'broken' | 'out-of-memory' | 'not-executable'
@@ -115,6 +120,23 @@ export class SecondLevelFaults {
     if (outcome === SecondLevel.RESOLVED) return this.#p2m.translateWrite(gpa)
     // A claim is about what vCPUs store; who else writes, writes RAM.
     return vcpu === OUTSIDE && this.claimant(gpa) !== null ? this.#p2m.translate(gpa) : -1
+  }
+
+  /**
+   * Where the processor's walk sets accessed and dirty bits. They are no stores: a server that claims those gets none of
+   * it, and an access mask may allow them alone.
+   *
+   * @returns its machine address; −1 where it cannot be written; −2 if somebody else has to do something first
+   */
+  tableWrite(gpa: number, vcpu: number): number {
+    const ma = this.#p2m.translateWrite(gpa)
+    if (ma >= 0) return ma
+    const type = this.#p2m.lookup(Math.floor(gpa / FRAME), this.#entry)
+    if (type === P2mType.RAM_RW && this.#entry.access === P2mAccess.R_PW) return this.#p2m.translate(gpa)
+    const outcome = this.fault(vcpu, gpa, P2M_WRITE)
+    if (outcome === SecondLevel.WAIT) return TABLE_WAIT
+    if (outcome === SecondLevel.RESOLVED) return this.#p2m.translateWrite(gpa)
+    return this.claimant(gpa) === null ? TABLE_LOST : this.#p2m.translate(gpa)
   }
 
   /** As `P2m.lookup`, after all that can be done at once: for device models that are going to read and write. */

@@ -4,7 +4,7 @@ import { INVALID_MFN, P2M_EXECUTE, P2M_WRITE, P2mAccess, P2mEntry, P2mType, type
 import { type Assembler, al, cr0, cr3, dword, eax, edi, esi, imm32 } from '@retrap/x86-assembler'
 import { describe, expect, test } from 'vitest'
 import type { AccessViolation, HvmVcpu } from '../src/index.ts'
-import { EXIT_PORT, Guest, type GuestOptions } from './support/guest.ts'
+import { CODE, EXIT_PORT, Guest, PROTECTED, STACK, type GuestOptions } from './support/guest.ts'
 
 const GFN = 0x60
 const GPA = 0x6_0000
@@ -201,6 +201,41 @@ describe('paging', () => {
     const { asked } = await pager(guest, [8])
     expect(await guest.run()).toEqual(expected)
     expect([asked, typeOf(p2m, 8)]).toEqual([[[8, 'load']], P2mType.RAM_RW])
+  })
+
+  test('two vCPUs that wait for one frame both go on, and it is asked for once', async () => {
+    const { guest } = guestOf(
+      (asm) => {
+        const again = asm.label()
+        asm.mov(eax, 1).add(dword(GPA + 4), eax)
+        asm
+          .bind(again)
+          .pause()
+          .cmp(dword(GPA + 4), 2)
+          .jne(again)
+      },
+      { vcpus: 2 },
+    )
+    guest.domain.vcpus[1]?.cpu.load({ ...PROTECTED, registers: { rip: CODE, rsp: STACK - 0x1000, rflags: 2 } })
+    const { asked } = await pager(guest, [GFN])
+    expect(await guest.run()).toEqual(DONE)
+    expect([asked, guest.read32(GPA + 4)]).toEqual([[[GFN, 'load']], 2])
+  })
+
+  test('accessed and dirty bits are set where the mask allows the processor’s walks alone', async () => {
+    const { guest, p2m } = guestOf((asm) => {
+      asm.mov(eax, 0x6_0000).mov(cr3, eax).mov(eax, cr0).or(eax, imm32(0x8000_0000)).mov(cr0, eax).mov(dword(RESULT), 1)
+    })
+    const { guestMemory } = guest.domain
+    guestMemory.load(0x6_0000, Uint8Array.of(0x07, 0x10, 0x06, 0))
+    for (let i = 0; i < 1024; i++) guestMemory.load(0x6_1000 + 4 * i, Uint8Array.of(7, (i << 4) & 0xff, i >>> 4, 0))
+    p2m.setAccess(GFN, 2, P2mAccess.R_PW)
+    let violations = 0
+    guest.domain.secondLevel.onAccessViolation = () => violations++
+    expect(await guest.run()).toEqual(DONE)
+    expect([guest.read32(RESULT), violations, guest.read32(0x6_1000 + 4 * (RESULT >>> 12)) & 0x60]).toEqual([
+      1, 0, 0x60,
+    ])
   })
 
   test('a frame that was only nominated is there again at once, or when the pager says so', async () => {

@@ -203,11 +203,11 @@ export class MapCore implements EntryPublisher {
     handedOver: boolean = false,
   ): void {
     const { format, accessTree } = this
-    if (accessTree !== null && (accessTree.used || access !== 7)) {
+    if (accessTree !== null && mfn !== INVALID_MFN && (accessTree.used || access !== 7)) {
       if (order > 0) {
         // Accesses are by frame here.
         for (let i = 0; i < 2 ** order; i++) {
-          this.put(gfn + i, 0, mfn === INVALID_MFN ? mfn : mfn + i, type, access, special, handedOver)
+          this.put(gfn + i, 0, mfn + i, type, access, special, handedOver)
         }
         return
       }

@@ -145,6 +145,7 @@ export function setType(core: MapCore, gfn: number, count: number, type: number,
 /** RAM_LOGDIRTY becomes RAM_RW, a whole leaf if it cannot be broken up: a vCPU that waits to write cannot be told no. */
 export function unlock(core: MapCore, gfn: number, count: number): void {
   const { RAM_RW, RAM_LOGDIRTY } = P2mType
+  if (core.control.frames(RAM_LOGDIRTY) === 0) return
   for (let at = gfn; at < gfn + count; at++) {
     const { type, order } = lookUp(core, at)
     if (type !== RAM_LOGDIRTY) continue
