@@ -1,5 +1,16 @@
 import type { Timer, TimerQueue } from '@retrap/ioreq'
 
+/** Saved form of {@link BlockedVcpus}: those that wait. */
+export interface BlockedVcpusState {
+  readonly version: 1
+  readonly vcpus: readonly {
+    readonly vcpu: number
+    readonly ports: readonly number[]
+    /** Null for no time. */
+    readonly deadlineNs: number | null
+  }[]
+}
+
 /**
  * vCPUs that wait in a hypercall, which is over when they go on: for an interrupt or, when they poll, for one of some
  * event channels or a time. Unlike HLT it does not depend on RFLAGS.IF what wakes them.
@@ -48,6 +59,22 @@ export class BlockedVcpus {
   /** An event channel has become pending. */
   pending(port: number): void {
     for (const [vcpu, ports] of this.#ports.entries()) if (ports.includes(port)) this.wake(vcpu)
+  }
+
+  save(): BlockedVcpusState {
+    const vcpus = [...this.#blocked.keys()].filter((vcpu) => this.has(vcpu))
+    return {
+      version: 1,
+      vcpus: vcpus.map((vcpu) => {
+        const deadline = this.#timers[vcpu]?.deadlineNs ?? Infinity
+        return { vcpu, ports: this.#ports[vcpu] ?? [], deadlineNs: deadline === Infinity ? null : deadline }
+      }),
+    }
+  }
+
+  restore({ vcpus }: BlockedVcpusState): void {
+    this.reset()
+    for (const { vcpu, ports, deadlineNs } of vcpus) this.block(vcpu, ports, deadlineNs ?? Infinity)
   }
 
   /** Power-on: nobody waits. */

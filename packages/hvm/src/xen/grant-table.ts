@@ -51,6 +51,15 @@ interface Mapping {
   readonly write: boolean
 }
 
+/** Saved form of a {@link GrantTable}, without its pages, which are machine memory. */
+export interface GrantTableState {
+  readonly version: 1
+  /** Machine frames. */
+  readonly frames: readonly number[]
+  readonly uses: readonly (Use & { readonly ref: number })[]
+  readonly mappings: readonly (Mapping & { readonly handle: number })[]
+}
+
 /**
  * A guest's grant table, of version 1: pages of Xen's own, in which it says who may use which of its frames, and the uses
  * that are made of them. What is in the pages is the guest's to change at any time; what is used stays what it was.
@@ -205,6 +214,25 @@ export class GrantTable {
   /** Guest frame of a page of the table, or −1. */
   gfnOf(index: number): number {
     return this.#memory.placeOf(this.#frames[index] ?? -1)
+  }
+
+  save(): GrantTableState {
+    return {
+      version: 1,
+      frames: [...this.#frames],
+      uses: Array.from(this.#uses, ([ref, use]) => ({ ref, ...use })),
+      mappings: this.#mappings.flatMap((mapping, handle) => (mapping === null ? [] : [{ handle, ...mapping }])),
+    }
+  }
+
+  /** Takes a saved state, in the machine memory that it is of. */
+  restore({ frames, uses, mappings }: GrantTableState): void {
+    this.#frames.splice(0, Infinity, ...frames)
+    this.#uses.clear()
+    for (const { ref, ...use } of uses) this.#uses.set(ref, use)
+    const handles = Math.max(0, ...mappings.map(({ handle }) => handle + 1))
+    this.#mappings.splice(0, Infinity, ...Array.from({ length: handles }, () => null))
+    for (const { handle, ...mapping } of mappings) this.#mappings[handle] = mapping
   }
 
   /** Power-on: no table, nothing mapped. */

@@ -22,6 +22,14 @@ export interface PirqWiring {
   asserted(gsi: number): boolean
 }
 
+/** Saved form of {@link Pirqs}. */
+export interface PirqsState {
+  readonly version: 1
+  /** Inputs of the I/O APIC by number; −2 for messages. */
+  readonly sources: readonly { readonly pirq: number; readonly source: number }[]
+  readonly reserved: readonly number[]
+}
+
 /**
  * The interrupts of emulated devices that a guest takes by event channel instead of the I/O APIC and MSI: "physical" ones,
  * by their numbers. A message whose vector is 0 has such a number as its destination.
@@ -108,6 +116,17 @@ export class Pirqs {
   endOfInterrupt(pirq: number): void {
     const gsi = this.#sources[pirq] ?? UNBOUND
     if (gsi >= ISA_GSIS && this.#wiring.asserted(gsi)) this.#wiring.send(pirq)
+  }
+
+  save(): PirqsState {
+    const sources = Array.from(this.#sources, (source, pirq) => ({ pirq, source }))
+    return { version: 1, sources: sources.filter(({ source }) => source !== UNBOUND), reserved: [...this.#reserved] }
+  }
+
+  restore({ sources, reserved }: PirqsState): void {
+    this.reset()
+    for (const { pirq, source } of sources) this.#sources[pirq] = source
+    for (const pirq of reserved) this.#reserved.add(pirq)
   }
 
   /** Power-on. */

@@ -1,13 +1,13 @@
 import { MODE_64, STATUS_CONTINUE, STATUS_DONE, STATUS_FAULT, S_MODE } from '@retrap/x86-cpu'
 import type { Domain } from '../domain.ts'
 import type { HvmVcpu } from '../hvm-vcpu.ts'
-import { BlockedVcpus } from './blocked-vcpus.ts'
+import { BlockedVcpus, type BlockedVcpusState } from './blocked-vcpus.ts'
 import { XenCall } from './call.ts'
 import { XEN_CPUID_BASE, XEN_MSR_HYPERCALL_PAGE, xenCpuid } from './cpuid.ts'
-import { GrantTable } from './grant-table.ts'
+import { GrantTable, type GrantTableState } from './grant-table.ts'
 import { HvmParameter, HvmParameters } from './hvm-parameters.ts'
 import { hypercallPage } from './hypercall-page.ts'
-import { GuestEvents } from './guest-events.ts'
+import { GuestEvents, type GuestEventsState } from './guest-events.ts'
 import type { HostPorts } from './event-channels.ts'
 import { GuestServices } from './guest-services.ts'
 import type { XenConsole } from './guest-services.ts'
@@ -15,10 +15,10 @@ import type { XenStore } from './store.ts'
 import { dispatch } from './hypercalls.ts'
 import { type XenMemoryRange, encodeMemoryMap } from './memory-map.ts'
 import { Domid, XenError } from './numbers.ts'
-import { Pirqs } from './pirqs.ts'
+import { Pirqs, type PirqsState } from './pirqs.ts'
 import { Shutdown, shutdownExit } from './shutdown.ts'
 import { Watchdogs } from './watchdogs.ts'
-import { XenMemory } from './xen-memory.ts'
+import { XenMemory, type XenMemoryState } from './xen-memory.ts'
 
 /** What a guest sees of Xen beyond what every guest sees; all has a default. */
 export interface XenOptions {
@@ -41,6 +41,22 @@ export interface XenOptions {
   readonly name?: string
   /** Seconds from 1970 when its clock is at 0; default 0. */
   readonly epochSeconds?: number
+}
+
+/** Saved form of a {@link XenGuest}, without its pages, which are machine memory, and the store, which is its host's. */
+export interface XenGuestState {
+  readonly version: 1
+  readonly memory: XenMemoryState
+  readonly grants: GrantTableState
+  /** By number, in hexadecimal. */
+  readonly parameters: readonly string[]
+  /** When each bites, or null. */
+  readonly watchdogs: readonly (number | null)[]
+  readonly blocked: BlockedVcpusState
+  readonly pirqs: PirqsState
+  readonly events: GuestEventsState
+  /** Reason of a shutdown to come, `SHUTDOWN_*`, once it is settled. */
+  readonly shutdown: number | null
 }
 
 /** CPUID leaves and MSRs that are Xen's. */
@@ -149,6 +165,32 @@ export class XenGuest {
   /** Event channels between the host and the guest. */
   get ports(): HostPorts {
     return this.events.channels
+  }
+
+  save(): XenGuestState {
+    return {
+      version: 1,
+      memory: this.memory.save(),
+      grants: this.grants.save(),
+      parameters: this.parameters.save(),
+      watchdogs: this.watchdogs.save(),
+      blocked: this.blocked.save(),
+      pirqs: this.pirqs.save(),
+      events: this.events.save(),
+      shutdown: this.#shutdown,
+    }
+  }
+
+  /** Takes a saved state, in the machine memory that it is of. */
+  restore(state: XenGuestState): void {
+    this.memory.restore(state.memory)
+    this.grants.restore(state.grants)
+    this.parameters.restore(state.parameters)
+    this.watchdogs.restore(state.watchdogs)
+    this.blocked.restore(state.blocked)
+    this.pirqs.restore(state.pirqs)
+    this.events.restore(state.events)
+    this.#shutdown = state.shutdown
   }
 
   /** Whether a device's message is the guest's event, and no interrupt controller's. */

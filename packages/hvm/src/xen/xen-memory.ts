@@ -10,6 +10,15 @@ const TABLE_FRAMES = 512
 /** Tables that one leaf may need. */
 const TABLES_ON_THE_WAY = 3
 
+/** Saved form of {@link XenMemory}, without the map and the frames, which are machine memory. */
+export interface XenMemoryState {
+  readonly version: 1
+  /** Null until somebody has asked for it. */
+  readonly maximum: number | null
+  readonly pages: readonly { readonly mfn: number; readonly gfn: number }[]
+  readonly unmapped: readonly { readonly mfn: number; readonly order: number }[]
+}
+
 /**
  * A guest's memory as its hypercalls change it: RAM comes and goes through the map, up to a limit, and tables of which
  * nothing is left are given back. Pages of Xen's own can be put among it; they are no part of the guest's RAM.
@@ -227,6 +236,26 @@ export class XenMemory {
 
   #isPage(gfn: number, mfn: number): boolean {
     return this.#pages.get(mfn) === gfn
+  }
+
+  // ---------------------------------------------------------------- state
+
+  save(): XenMemoryState {
+    return {
+      version: 1,
+      maximum: this.#maximum < 0 ? null : this.#maximum,
+      pages: Array.from(this.#pages, ([mfn, gfn]) => ({ mfn, gfn })),
+      unmapped: this.#unmapped.map((run) => ({ ...run })),
+    }
+  }
+
+  /** Takes a saved state, in the machine memory that it is of. */
+  restore({ maximum, pages, unmapped }: XenMemoryState): void {
+    this.#maximum = maximum ?? -1
+    this.#pages.clear()
+    for (const { mfn, gfn } of pages) this.#pages.set(mfn, gfn)
+    this.#unmapped.splice(0, Infinity, ...unmapped.map((run) => ({ ...run })))
+    this.#counted = -1
   }
 
   // ---------------------------------------------------------------- granted frames
