@@ -112,7 +112,7 @@ export class PciConfigSpace implements PciFunction {
       this.#long(this.#writable, at + 4, Number(mask >> 32n))
     } else {
       const mask = bar.bytes >= 2 ** 32 ? 0 : -bar.bytes
-      this.#long(this.#writable, at, bar.kind === 'io' ? mask & 0xfffc : mask & ~0xf)
+      this.#long(this.#writable, at, bar.kind === 'io' ? mask & ~3 : mask & ~0xf)
     }
     this.#regions[bar.index] = mapBar(bar)
   }
@@ -151,7 +151,7 @@ export class PciConfigSpace implements PciFunction {
       let base: number
       let limit: number
       if (bar.kind === 'io') {
-        base = this.#getLong(at) & 0xfffc
+        base = (this.#getLong(at) & ~3) >>> 0
         limit = 0x1_0000
       } else {
         base = (this.#getLong(at) & ~0xf) >>> 0

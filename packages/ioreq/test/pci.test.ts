@@ -68,7 +68,7 @@ describe('configuration space of a function (PCI 3.0, ch. 6)', () => {
   })
 
   test.each([
-    { register: 0x10, mask: 0x0000_ffe1, name: 'I/O' },
+    { register: 0x10, mask: 0xffff_ffe1, name: 'I/O' },
     { register: 0x14, mask: 0xffff_f000, name: 'memory' },
     { register: 0x18, mask: 0xffff_000c, name: '64-bit, low' },
     { register: 0x1c, mask: 0xffff_ffff, name: '64-bit, high' },
