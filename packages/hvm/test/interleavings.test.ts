@@ -14,7 +14,7 @@ test('no device model reaches RAM that has left, whatever happens in whatever or
   const result = await runSoak(soak, { count: 1500, seed: SEED })
   expect(result.smallest).toBe(undefined)
   expect(result).toMatchObject({ steps: 1500, violations: 0 })
-}, 60_000)
+}, 120_000)
 
 test('nor where real vCPUs execute real hypercalls', async () => {
   const stage = await DomainStage.make()
@@ -22,7 +22,7 @@ test('nor where real vCPUs execute real hypercalls', async () => {
   const result = await runSoak({ name: 'domain', step }, { count: 100, seed: SEED, shrinkMs: 2000 })
   expect(result.smallest).toBe(undefined)
   expect(stage.domain.vcpus.every(({ counts }) => counts.hypercalls > 100)).toBe(true)
-}, 60_000)
+}, 120_000)
 
 /** Steps until a mechanism that has been changed is found to be wrong. */
 async function stepsUntilFound(
@@ -42,16 +42,24 @@ async function stepsUntilFound(
 const SAYS = /reaches frame|still knows frame|stores to frame|already waits for mmio|mid|for ever/
 
 describe('the checker sees what it must not miss', () => {
-  test.each(Object.keys(MUTATIONS))('%s', async (name) => {
-    const { steps, message } = await stepsUntilFound(() => new LightStage(), ACTIONS, MUTATIONS[name] as Mutation)
-    expect(message).toMatch(SAYS)
-    expect(steps).toBeLessThanOrEqual(400)
-  })
+  test.each(Object.keys(MUTATIONS))(
+    '%s',
+    async (name) => {
+      const { steps, message } = await stepsUntilFound(() => new LightStage(), ACTIONS, MUTATIONS[name] as Mutation)
+      expect(message).toMatch(SAYS)
+      expect(steps).toBeLessThanOrEqual(400)
+    },
+    120_000,
+  )
 
-  test.each(Object.keys(DOMAIN_MUTATIONS))('of a domain: %s', async (name) => {
-    const mutation = DOMAIN_MUTATIONS[name] as Mutation
-    const { steps, message } = await stepsUntilFound(() => DomainStage.make(), DOMAIN_ACTIONS, mutation)
-    expect(message).toMatch(SAYS)
-    expect(steps).toBeLessThanOrEqual(400)
-  })
+  test.each(Object.keys(DOMAIN_MUTATIONS))(
+    'of a domain: %s',
+    async (name) => {
+      const mutation = DOMAIN_MUTATIONS[name] as Mutation
+      const { steps, message } = await stepsUntilFound(() => DomainStage.make(), DOMAIN_ACTIONS, mutation)
+      expect(message).toMatch(SAYS)
+      expect(steps).toBeLessThanOrEqual(400)
+    },
+    120_000,
+  )
 })

@@ -180,6 +180,17 @@ export class Countdown {
     mappings.onDone(() => this.#ended())
   }
 
+  /** Something that has begun. @returns what is to be called when it has ended; more than once does nothing */
+  begin(): () => void {
+    this.#open++
+    let over = false
+    return () => {
+      if (over) return
+      over = true
+      this.#ended()
+    }
+  }
+
   promise(promise: Promise<unknown>): void {
     this.#open++
     const ended = (): void => this.#ended()

@@ -84,6 +84,8 @@ interface Attached {
   detached: boolean
   readonly timers: Timer[]
   readonly memory: ModelMemory
+  /** What is to be called when it has forgotten what it was told to, by each time that it was told. */
+  readonly forgetting: Set<() => void>
 }
 
 /** An access in progress, as its handler sees it. */
@@ -230,6 +232,7 @@ export class DeviceSet {
       detached: false,
       timers: [],
       memory: new ModelMemory(this.#platform, model.name),
+      forgetting: new Set(),
     }
     this.#attached.set(model.name, attached)
     try {
@@ -356,6 +359,7 @@ export class DeviceSet {
     }
     // Last: an INVALIDATE request that waited for it is answered now.
     attached.memory.close()
+    for (const ended of attached.forgetting) ended()
     return true
   }
 
@@ -505,19 +509,30 @@ export class DeviceSet {
     const open = new Countdown(done)
     for (const write of this.#buffered) open.promise(write)
     this.#drop(this.#dma, frames, open)
-    for (const { model, memory, detached } of this.#attached.values()) {
+    for (const attached of this.#attached.values()) {
       // Forgotten before the model is told: what it maps from then on is what is there now.
-      this.#drop(memory, frames, open)
-      if (detached || model.invalidate === undefined) continue
-      const failed = (error: unknown): void => this.#owner.failed(model.name, 'invalidate', error)
-      try {
-        const promise: unknown = model.invalidate(frames)
-        if (isPromise(promise)) open.promise(Promise.resolve(promise).catch(failed))
-      } catch (error) {
-        failed(error)
-      }
+      this.#drop(attached.memory, frames, open)
+      if (!attached.detached) this.#tell(attached, frames, open)
     }
     open.start()
+  }
+
+  /** Tells a model what to forget. It has until its promise is settled, or until it is taken out. */
+  #tell({ model, forgetting }: Attached, frames: readonly InvalidatedFrames[] | null, open: Countdown): void {
+    const failed = (error: unknown): void => this.#owner.failed(model.name, 'invalidate', error)
+    try {
+      const promise: unknown = model.invalidate?.(frames)
+      if (!isPromise(promise)) return
+      const end = open.begin()
+      const ended = (): void => {
+        forgetting.delete(ended)
+        end()
+      }
+      forgetting.add(ended)
+      Promise.resolve(promise).catch(failed).then(ended, ended)
+    } catch (error) {
+      failed(error)
+    }
   }
 
   #drop(memory: ModelMemory, frames: readonly InvalidatedFrames[] | null, open: Countdown): void {
@@ -526,9 +541,11 @@ export class DeviceSet {
     for (const each of memory.inFlight) open.promise(each)
   }
 
-  /** A model that still holds a mapping which has been asked for back. */
+  /** A model that still holds a mapping which has been asked for back, or has not forgotten what it was told to. */
   get holder(): string | undefined {
-    for (const { model, memory } of this.#attached.values()) if (memory.holds) return model.name
+    for (const { model, memory, forgetting } of this.#attached.values()) {
+      if (memory.holds || forgetting.size > 0) return model.name
+    }
     return undefined
   }
 

@@ -69,6 +69,16 @@ interface HostTimer {
   unref?(): unknown
 }
 
+/** A cancelled request whose answer is still to come. */
+interface Draining {
+  readonly server: IoreqServer
+  readonly vcpu: number
+  /** As {@link Wait.since}. */
+  readonly since: number
+  /** The model that has it, where that is known; a notice is all of theirs. */
+  readonly device: string | undefined
+}
+
 export interface PendingOptions {
   readonly vcpus: number
   /** Where answers are left. */
@@ -95,7 +105,7 @@ export class PendingRequests {
   readonly #answer: Answer
   readonly #failures: FailureHandler
   /** Cancelled requests whose answer is still to come, for the deadline. */
-  readonly #draining: { readonly server: IoreqServer; readonly vcpu: number; readonly since: number }[] = []
+  readonly #draining: Draining[] = []
   #watchdog: HostTimer | null = null
 
   constructor(options: PendingOptions) {
@@ -283,18 +293,25 @@ export class PendingRequests {
     wait.server = null
     const { request } = wait
     this.#trace('cancelled', vcpu, server, request, request.dataLo, request.dataHi)
+    // From one that is gone nothing comes any more.
+    if (!server.alive) return
     if (wait.queued) {
       wait.queued = false
       return
     }
     const slot = server.slot(vcpu)
     if (slot.state === STATE_IOREQ_READY || slot.state === STATE_IOREQ_INPROCESS) {
-      server.draining[vcpu] = 1
-      if (this.#options.deadlineMs !== Infinity) this.#draining.push({ server, vcpu, since: wait.since })
+      this.#drain(server, vcpu, wait, deviceOf(server, request))
       server.transport.cancel?.(vcpu)
     } else {
       slot.state = STATE_IOREQ_NONE
     }
+  }
+
+  /** A slot's answer is nobody's, but it has to come before the slot is used again. */
+  #drain(server: IoreqServer, vcpu: number, { since }: Wait, device: string | undefined): void {
+    server.draining[vcpu] = 1
+    if (this.#options.deadlineMs !== Infinity) this.#draining.push({ server, vcpu, since, device })
   }
 
   /** A server's slot has changed. */
@@ -339,8 +356,10 @@ export class PendingRequests {
     if (at >= 0) this.#draining.splice(at, 1)
     this.#trace('drained', vcpu, server, wait.request, 0, 0)
     if (!server.alive) return
-    if (server.invalidating[vcpu] === QUEUED) this.#publishInvalidation(server, vcpu, wait)
-    else if (wait.server === server && wait.queued) {
+    if (server.invalidating[vcpu] === QUEUED) {
+      this.#startClock(wait)
+      this.#publishInvalidation(server, vcpu, wait)
+    } else if (wait.server === server && wait.queued) {
       wait.queued = false
       this.#startClock(wait)
       this.#publish(vcpu, wait, server)
@@ -409,7 +428,7 @@ export class PendingRequests {
     for (const [vcpu, wait] of this.#waits.entries()) {
       if (server.invalidating[vcpu] === 0) continue
       // Its answer, should it come, is nobody's.
-      if (server.invalidating[vcpu] === SENT) server.draining[vcpu] = 1
+      if (server.invalidating[vcpu] === SENT) this.#drain(server, vcpu, wait, undefined)
       this.#dropDisabled(server, vcpu, wait)
     }
   }
@@ -548,10 +567,10 @@ export class PendingRequests {
         if (wait.invalidations > 0) next = Math.min(next, deadlineMs)
       }
     }
-    for (const { server, vcpu, since } of this.#draining.slice()) {
+    for (const { server, vcpu, since, device } of this.#draining.slice()) {
       const left = since + deadlineMs - now
       if (left > 0) next = Math.min(next, left)
-      else if (server.draining[vcpu] !== 0) this.#hung(server, vcpu, undefined)
+      else if (server.draining[vcpu] !== 0) this.#hung(server, vcpu, device ?? server.transport.holder?.())
     }
     return next
   }
@@ -559,11 +578,13 @@ export class PendingRequests {
   #late(vcpu: number, wait: Wait): void {
     if (wait.server !== null) {
       // A request behind a cancelled one: that one is late, and has a deadline of its own.
-      if (!wait.queued) this.#hung(wait.server, vcpu, wait.request)
+      if (!wait.queued) this.#hung(wait.server, vcpu, deviceOf(wait.server, wait.request))
       return
     }
     for (const server of this.#options.servers()) {
-      if (server.invalidating[vcpu] !== 0) this.#lateNotice(server, vcpu, wait)
+      // As above for one that is queued.
+      const state = server.invalidating[vcpu]
+      if (state === SENT || state === DROPPING) this.#lateNotice(server, vcpu, wait)
     }
   }
 
@@ -592,10 +613,15 @@ export class PendingRequests {
     if (server.invalidating[vcpu] !== 0) wait.since = performance.now()
   }
 
-  #hung(server: IoreqServer, vcpu: number, request: IoRequest | undefined): void {
-    const kind = request?.type === IOREQ_TYPE_PIO ? 'port' : request?.type === IOREQ_TYPE_COPY ? 'mmio' : undefined
-    const device = kind && server.transport.deviceAt?.(kind, requestAddress(request!))
+  #hung(server: IoreqServer, vcpu: number, device: string | undefined): void {
     const error = new IoreqError('ERR_DEVICE', `no answer within ${this.#options.deadlineMs} ms`)
     this.serverFailed(server, vcpu, device ?? server.name, error)
   }
+}
+
+/** The model of a server that has a request, where that is known. */
+function deviceOf(server: IoreqServer, request: IoRequest): string | undefined {
+  const { type } = request
+  const kind = type === IOREQ_TYPE_PIO ? 'port' : type === IOREQ_TYPE_COPY ? 'mmio' : undefined
+  return kind && server.transport.deviceAt?.(kind, requestAddress(request))
 }

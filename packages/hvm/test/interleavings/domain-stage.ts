@@ -7,6 +7,7 @@ import { DeterministicClock, Domain, OUTSIDE, type HvmVcpu, type Sleeper } from 
 import { PROTECTED } from '../support/guest.ts'
 import { baseOf, BUFFERED } from './parties.ts'
 import { Broken, Call, FIRST_GFN, FrameHistory, GFNS } from './witness.ts'
+import { DEADLINE_MS } from './light-stage.ts'
 import { SPARE, VCPUS, type Stage, type World } from './world.ts'
 
 /** RAM that stays, beside the frames that change: the program, each vCPU's commands, their arguments, marks. */
@@ -107,11 +108,9 @@ export class DomainStage implements Stage {
       sleeper: this.#turns,
       codeCacheBytes: 1 << 20,
       xen: { maxFrames: 0x1000 },
-      onFailure: ({ device, request, cause }) => {
-        if (this.#world !== null) {
-          this.#world.broken ??= new Broken(`device ${device} failed at ${request}: ${String(cause)}`)
-        }
-      },
+      policy: 'detach',
+      deviceDeadlineMs: DEADLINE_MS,
+      onFailure: (failure) => this.#world?.failed(failure),
     })
     const { p2m, dispatch, frameCounts } = this.domain
     this.p2m = p2m
@@ -282,6 +281,10 @@ export class DomainStage implements Stage {
     // One that was in the middle of an instruction comes to the end of that.
     const retired = this.domain.vcpus.map(({ cpu }) => cpu.retired + (cpu.busy ? 1 : 0))
     this.#outside.push({ call, retired })
+  }
+
+  expire(): void {
+    this.dispatch.expireDeadlines(performance.now() + DEADLINE_MS)
   }
 
   look(): void {

@@ -76,8 +76,13 @@ export class Emulator implements Party {
   }
 
   act(): string | undefined {
-    const { rng } = this.#world
-    switch (rng.below(10)) {
+    const { rng, hung } = this.#world
+    if (hung.has(this.name)) return undefined
+    if (rng.chance(1, 64)) {
+      hung.add(this.name)
+      return `${this.name} hangs`
+    }
+    switch (rng.below(12)) {
       case 0:
       case 1:
         return this.#takeOne()
@@ -87,14 +92,16 @@ export class Emulator implements Party {
       case 4:
         return this.#dropOne()
       case 5:
-        return this.#mayReach ? this.#map() : undefined
       case 6:
+      case 7:
+        return this.#mayReach ? this.#map() : undefined
+      case 8:
         if (this.#held.size === 0) return undefined
         this.#held.release(rng.below(this.#held.size))
         return `${this.name} releases a mapping`
-      case 7:
+      case 9:
         return this.#mayReach ? copy(this.#world, this.name, this.#cache) : undefined
-      case 8:
+      case 10:
         return this.#transfer()
       default:
         return rng.chance(1, 4) ? changeAndWait(this.#world, this, undefined, () => undefined) : this.#consume()
@@ -199,9 +206,10 @@ export class Emulator implements Party {
     this.server.answered(vcpu)
   }
 
-  finish(): boolean {
-    let any = this.#held.releaseAll() || this.#transfers.size > 0
-    this.#transfers.clear()
+  finish(release: boolean): boolean {
+    if (this.#world.hung.has(this.name)) return false
+    let any = release && (this.#held.releaseAll() || this.#transfers.size > 0)
+    if (release) this.#transfers.clear()
     while (this.#takeOne() !== undefined) any = true
     while (this.#answerOne() !== undefined) any = true
     while (this.#dropOne() !== undefined) any = true

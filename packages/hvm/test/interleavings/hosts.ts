@@ -41,8 +41,8 @@ export class Host implements Party {
     return this.server.alive ? this.#world.rng.pick(this.#models).act() : undefined
   }
 
-  finish(): boolean {
-    return this.#models.map((model) => model.finish()).includes(true)
+  finish(release: boolean): boolean {
+    return this.#models.map((model) => model.finish(release)).includes(true)
   }
 
   setEnabled(enabled: boolean): void {
@@ -97,7 +97,7 @@ export class Remote implements Party {
       send: (frame) => void this.#events.push({ frame }),
       answer: (vcpu, lo, hi) => void this.#events.push({ vcpu, lo, hi }),
     })
-    this.#model = new Model(world, this, `${name}.0`, base, false)
+    this.#model = new Model(world, this, name, base, false)
     this.#far.attach(this.#model)
     this.#far.ready()
     this.#deliverAll()
@@ -175,13 +175,13 @@ export class Remote implements Party {
     while (this.server.ring?.consume(request) === true) this.#far.serveBuffered(request)
   }
 
-  finish(): boolean {
+  finish(release: boolean): boolean {
     let any = this.#commands.length + this.#events.length > 0
     this.#deliverAll()
     this.#arriveAll()
     if (this.#closed) return false
     while (this.#serve() !== undefined) any = true
-    return this.#model.finish() || any
+    return this.#model.finish(release) || any
   }
 
   setEnabled(enabled: boolean): void {

@@ -7,7 +7,9 @@ import { Broken } from './witness.ts'
 import { World, type Stage } from './world.ts'
 
 /** Rounds in which everybody does all that is asked of him, after which nobody may still wait. */
-const ROUNDS = 30
+const ROUNDS = 60
+/** Of these, those in which what is held stays held. */
+const HOLDING = 3
 /** Servers that there are at most. */
 const MOST_PARTIES = 5
 
@@ -55,15 +57,32 @@ async function settled(): Promise<void> {
 async function finish(world: World): Promise<void> {
   const { stage } = world
   stage.setRunning(true)
+  let idle = 0
   for (let round = 0; round < ROUNDS; round++) {
-    const busy = world.parties.map((party) => party.finish()).includes(true)
+    // What is asked of them comes first; what they hold is to keep the rest waiting until then.
+    const busy = world.parties.map((party) => party.finish(round > HOLDING)).includes(true)
     await settled()
+    // Where nobody else has anything to do, those who wait for what hangs have waited long enough.
+    idle = busy || round <= HOLDING ? 0 : idle + 1
+    if (idle > 2) {
+      idle = 0
+      stage.expire()
+      await settled()
+    }
     stage.rest()
+    await settled()
     await settled()
     world.at++
     stage.look()
     world.check()
-    if (!busy && world.waits === 0 && stage.waiting() === undefined && world.invalidations.unsettled === 0) break
+    if (
+      !busy &&
+      round > HOLDING &&
+      world.waits === 0 &&
+      stage.waiting() === undefined &&
+      world.invalidations.unsettled === 0
+    )
+      break
   }
   const waiting = stage.waiting()
   if (waiting !== undefined) throw new Broken(`${waiting} waits for ever`)
@@ -126,7 +145,7 @@ class Cast {
         stage.setRunning(this.#running)
         return this.#running ? 'the domain runs' : 'the domain does not run'
       default:
-        return world.neighbour()
+        return parties.length > 0 ? rng.pick(parties).act() : undefined
     }
   }
 

@@ -3,9 +3,12 @@ import { MachineMemory } from '@retrap/memory'
 import { FrameCounts, P2m, P2mEntry } from '@retrap/p2m'
 import { FrameHolds } from '../../src/frame-holds.ts'
 import { Invalidations, MemoryChanges } from '../../src/index.ts'
-import { Broken, FIRST_GFN, FrameHistory, GFNS } from './witness.ts'
+import { FIRST_GFN, FrameHistory, GFNS } from './witness.ts'
 import { Processor } from './vcpu.ts'
 import { SPARE, VCPUS, type Stage, type World } from './world.ts'
+
+/** Longer than any interleaving takes: what is late is late because the interleaving says so. */
+export const DEADLINE_MS = 2_000_000_000
 
 /** A domain without processors: all that takes part in a notice, and nothing that executes. */
 export class LightStage implements Stage {
@@ -37,11 +40,9 @@ export class LightStage implements Stage {
     this.dispatch = new IoDispatch({
       vcpus: VCPUS,
       onComplete: () => void this.#sendIdle(),
-      onFailure: ({ device, request, cause }) => {
-        if (this.#world !== null) {
-          this.#world.broken ??= new Broken(`device ${device} failed at ${request}: ${String(cause)}`)
-        }
-      },
+      policy: 'detach',
+      deadlineMs: DEADLINE_MS,
+      onFailure: (failure) => this.#world?.failed(failure),
       invalidations: {
         acknowledged: (server, epoch) => this.#world?.invalidations.acknowledged(server, epoch),
         serverChanged: (server) => this.#world?.invalidations.serverChanged(server),
@@ -99,6 +100,10 @@ export class LightStage implements Stage {
   }
 
   changedFromOutside(): void {}
+
+  expire(): void {
+    this.dispatch.expireDeadlines(performance.now() + DEADLINE_MS)
+  }
 
   look(): void {}
 

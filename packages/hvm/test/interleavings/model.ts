@@ -72,19 +72,25 @@ export class Model implements DeviceModel {
   }
 
   invalidate(_frames: readonly InvalidatedFrames[] | null): void | Promise<void> {
-    const kind = this.#world.rng.below(3)
+    const kind = this.#world.hung.has(this.name) ? 2 : this.#world.rng.below(3)
     if (kind === 0) return undefined
     if (kind === 1) return void this.#held.releaseAll()
     return new Promise((resolve) => void this.#forgetting.push(resolve))
   }
 
   act(): string | undefined {
-    const { rng } = this.#world
-    switch (rng.below(8)) {
+    const { rng, hung } = this.#world
+    if (hung.has(this.name)) return undefined
+    if (rng.chance(1, 64)) {
+      hung.add(this.name)
+      return `${this.name} hangs`
+    }
+    switch (rng.below(9)) {
       case 0:
       case 1:
         return this.#answer()
       case 2:
+      case 7:
         return this.#near ? this.#map() : this.#transfer()
       case 3:
         if (this.#held.size === 0) return undefined
@@ -160,8 +166,10 @@ export class Model implements DeviceModel {
     return `${this.name} does a buffered write to guest frame ${gfn}`
   }
 
-  finish(): boolean {
-    let any = this.#held.releaseAll() || this.#inFlight > 0
+  /** See `Party`. */
+  finish(release: boolean): boolean {
+    if (this.#world.hung.has(this.name)) return false
+    let any = (release && this.#held.releaseAll()) || this.#inFlight > 0
     while (this.#answer() !== undefined) any = true
     while (this.#writeBuffered() !== undefined) any = true
     for (const forgotten of this.#forgetting.splice(0)) {

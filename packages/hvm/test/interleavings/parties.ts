@@ -9,8 +9,12 @@ export interface Party extends Holder {
   readonly base: number
   /** Does one thing of its own choice; undefined if that was nothing. */
   act(): string | undefined
-  /** Does all that is asked of it and gives back what it holds; whether there was anything. */
-  finish(): boolean
+  /**
+   * Does all that is asked of it; whether there was anything.
+   *
+   * @param release - it also gives back what it holds
+   */
+  finish(release: boolean): boolean
   /** Comes or goes, as a toolstack has it. */
   setEnabled(enabled: boolean): void
   /** Ends, with all that it holds. */
@@ -81,7 +85,7 @@ export class Held {
 export function rangeToMap(world: World): { gfn: number; gpa: number; length: number } {
   const { rng } = world
   const gfn = FIRST_GFN + rng.below(GFNS)
-  return { gfn, gpa: gfn * 4096 + rng.below(2) * 64, length: rng.pick([4, 512, 4096, 0x2800]) }
+  return { gfn, gpa: gfn * 4096 + rng.below(2) * 64, length: rng.pick([4, 4096, 0x1800, 0x2800]) }
 }
 
 /** What can copy from the guest at once. */
@@ -107,8 +111,10 @@ export function changeAndWait(world: World, party: Party, vcpu: number | undefin
   const { text: what, make } = world.randomChange(party.name)
   const { server } = party
   world.waits++
+  if (vcpu !== undefined) world.excused.add(party.name)
   const done = (): void => {
     world.waits--
+    world.excused.delete(party.name)
     then()
   }
   const wait = async (): Promise<void> => {

@@ -1,6 +1,6 @@
 import type { FrameReferences } from '@retrap/mapcache'
 import type { MachineMemory } from '@retrap/memory'
-import { INVALID_MFN, P2mEntry, P2mType, type P2m } from '@retrap/p2m'
+import { P2mEntry, P2mType, type P2m } from '@retrap/p2m'
 
 /** Guest frames of the interleavings: few, so that parties meet. */
 export const FIRST_GFN = 0x10
@@ -8,6 +8,16 @@ export const GFNS = 8
 
 /** More than there are machine frames. */
 export const FRAMES = 0x1000
+
+/** Types of frames that device models may have mapped, and those of them that they may write. */
+const REACHABLE: readonly number[] = [
+  P2mType.RAM_RW,
+  P2mType.RAM_LOGDIRTY,
+  P2mType.RAM_RO,
+  P2mType.RAM_SHARED,
+  P2mType.IOREQ_SERVER,
+]
+const WRITABLE: readonly number[] = [P2mType.RAM_RW, P2mType.RAM_LOGDIRTY, P2mType.IOREQ_SERVER]
 
 /** What is not as it must be; its message says who reaches what. */
 export class Broken extends Error {}
@@ -150,12 +160,15 @@ export class MapWitness {
     const { mfns, types } = this
     for (let i = 0; i < GFNS; i++) {
       const type = this.#p2m.lookup(FIRST_GFN + i, this.#entry)
-      const mfn = this.#entry.mfn === INVALID_MFN ? -1 : this.#entry.mfn
+      // One that a pager has taken out of reach is still in the map.
+      const mfn = REACHABLE.includes(type) ? this.#entry.mfn : -1
       const old = mfns[i] as number
       if (mfn === old && type === types[i]) continue
       const place = { gfn: FIRST_GFN + i, mfn: old }
       if (old >= 0 && mfn !== old) this.#note('removed', place)
-      else if (old >= 0 && type === P2mType.RAM_RO && types[i] !== P2mType.RAM_RO) this.#note('readOnly', place)
+      else if (old >= 0 && !WRITABLE.includes(type) && WRITABLE.includes(types[i] as number)) {
+        this.#note('readOnly', place)
+      }
       mfns[i] = mfn
       types[i] = type
       if (mfn >= 0 && mfn !== old) this.#p2m.memory.writeU32(mfn * 4096, this.markOf(mfn))
@@ -214,7 +227,7 @@ export class MapWitness {
     if (this.mfnOf(gfn) !== mfn) {
       return this.#leaves(gfn, mfn, 'removed') ? undefined : `${where}, and the call that removed it has returned`
     }
-    if (!writable || this.types[gfn - FIRST_GFN] !== P2mType.RAM_RO) return undefined
+    if (!writable || WRITABLE.includes(this.types[gfn - FIRST_GFN] as number)) return undefined
     return this.#leaves(gfn, mfn, 'readOnly')
       ? undefined
       : `${where} for writing, and the call that forbade that has returned`

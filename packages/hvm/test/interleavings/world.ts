@@ -1,4 +1,4 @@
-import type { DevicePlatform, IoDispatch } from '@retrap/ioreq'
+import type { DeviceFailure, DevicePlatform, IoDispatch } from '@retrap/ioreq'
 import { guestMapOf, MapCache } from '@retrap/mapcache'
 import type { MachineMemory } from '@retrap/memory'
 import { P2mError, P2mType, type FrameCounts, type P2m } from '@retrap/p2m'
@@ -21,6 +21,9 @@ import {
 export const VCPUS = 4
 /** Machine frames that are free for guests beside what is mapped at first: few, so that they are used again soon. */
 export const SPARE = 6
+
+/** A change of the map, by name. */
+type Change = readonly [name: string, make: () => unknown]
 
 /** Where interleavings take place, one after the other: a guest, and its processors. */
 export interface Stage {
@@ -46,6 +49,8 @@ export interface Stage {
   setRunning(running: boolean): void
   /** A change from outside has been made. */
   changedFromOutside(call: Call): void
+  /** Device models that have not answered by now have failed, where a deadline can pass. */
+  expire(): void
   /** Looks which calls have returned. */
   look(): void
   /** Who has not come to an end, in words. */
@@ -77,6 +82,10 @@ export class World {
   deadlocks = 0
   /** Waits of toolstacks and device models that go on. */
   waits = 0
+  /** Servers and models that do nothing any more, for ever, and may be failed for it. */
+  readonly hung = new Set<string>()
+  /** Parties that wait in the middle of a request, for those who hang perhaps: it may become too late for their own. */
+  readonly excused = new Set<string>()
   /** What has been found wrong outside of an action, in a promise for instance. */
   broken: unknown
   /** Whether caches keep references of their own to frames. */
@@ -131,8 +140,8 @@ export class World {
       try {
         change()
       } catch (error) {
-        // There may be no frame left: then what has been done stands.
-        if (!(error instanceof P2mError && error.code === 'ERR_NO_MEMORY')) throw error
+        // There may be no frame left, or it is not what can be changed so: then what has been done stands.
+        if (!(error instanceof P2mError)) throw error
       }
     })
   }
@@ -149,7 +158,7 @@ export class World {
         if (mfn >= 0) action(i, mfn)
       }
     }
-    const kinds = [
+    const common: readonly Change[] = [
       ['decrease_reservation', () => each((at, mfn) => p2m.remove(at, mfn))],
       [
         'populate_physmap',
@@ -166,9 +175,6 @@ export class World {
           }),
       ],
       ['replace', () => each((at) => p2m.populate(at, 1))],
-      ['set read-only', () => p2m.setType(gfn, count, P2mType.RAM_RO)],
-      ['set writable', () => p2m.setType(gfn, count, P2mType.RAM_RW)],
-      ['log dirty', () => p2m.setType(gfn, count, P2mType.RAM_LOGDIRTY)],
       [
         `add_to_physmap at ${other}`,
         () => {
@@ -180,8 +186,26 @@ export class World {
           })
         },
       ],
-    ] as const
-    const [name, make] = rng.pick(kinds)
+      ['set read-only', () => void p2m.setType(gfn, count, P2mType.RAM_RO)],
+    ]
+    const rare: readonly Change[] = [
+      ['set writable', () => void p2m.setType(gfn, count, P2mType.RAM_RW)],
+      ['log dirty', () => void p2m.setType(gfn, count, P2mType.RAM_LOGDIRTY)],
+      ['claim writes', () => void p2m.setType(gfn, count, P2mType.IOREQ_SERVER, P2mType.RAM_RW)],
+      ['nominate', () => p2m.paging.nominate(gfn)],
+      ['evict', () => p2m.paging.evict(gfn)],
+      [
+        'page in',
+        () => {
+          if (p2m.paging.request(gfn) === 'load') p2m.paging.prepare(gfn, new Uint8Array(4096))
+          p2m.paging.resume(gfn)
+        },
+      ],
+      // Only where those who may write it can be seen.
+      [`share with ${other}`, () => this.#counted && p2m.share(gfn, p2m, other)],
+      ['unshare', () => p2m.unshare(gfn)],
+    ]
+    const [name, make] = rng.pick(rng.chance(1, 4) ? rare : common)
     return { text: `${by}: ${name} ${gfn} + ${count}`, make: () => this.change(by, make) }
   }
 
@@ -268,6 +292,12 @@ export class World {
     memory.writeU32(mfn * 4096, 0xdead_beef)
     this.#neighbours.push(mfn)
     return `another guest takes frame ${mfn}`
+  }
+
+  /** A server, or a model of one, has failed. @throws nothing; it may be noted as wrong */
+  failed({ device, serverName, request, cause }: DeviceFailure): void {
+    if (this.hung.has(device) || this.hung.has(serverName) || this.excused.has(serverName)) return
+    this.broken ??= new Broken(`device ${device} of ${serverName} failed at ${request}: ${String(cause)}`)
   }
 
   // ---- what must hold ----

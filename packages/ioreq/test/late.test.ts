@@ -1,0 +1,81 @@
+/** Who is to blame, and who is not, where something takes longer than the deadline. Policy `detach`. */
+import { expect, test } from 'vitest'
+import {
+  createIoRequest,
+  defineDevice,
+  IO_DONE,
+  IO_RETRY,
+  IOREQ_TYPE_COPY,
+  type DeviceModel,
+  type IoRequest,
+} from '../src/index.ts'
+import { makeMachine } from './machine.ts'
+
+const never = (): Promise<never> => new Promise(() => undefined)
+const LATER = Infinity
+
+async function turns(): Promise<void> {
+  for (let i = 0; i < 20; i++) await Promise.resolve()
+}
+
+function machineOf(...models: DeviceModel[]) {
+  return makeMachine({ policy: 'detach', deadlineMs: 1_000_000 }, models)
+}
+
+function read(address: number): IoRequest {
+  return { ...createIoRequest(), type: IOREQ_TYPE_COPY, direction: 1, addressLo: address, size: 4 }
+}
+
+const sound = defineDevice({ name: 'sound', mmio: { base: 0x2000, size: 4 }, read: async () => 7 })
+
+/** Whether the other models of the process are still there. */
+async function soundAnswers({ dispatch }: ReturnType<typeof machineOf>): Promise<void> {
+  expect(dispatch.submit(0, read(0x2000))).toBe(IO_RETRY)
+  await turns()
+  expect([dispatch.takeResponse(0), dispatch.lo]).toEqual([IO_DONE, 7])
+}
+
+test('a model that never forgets what it was told to is taken out, and no other', async () => {
+  const stubborn = defineDevice({ name: 'stubborn', synchronous: true, invalidate: never })
+  const machine = machineOf(stubborn, sound)
+  const { dispatch, failures } = machine
+  expect(dispatch.invalidate(1)).toBe(IO_RETRY)
+  await turns()
+  dispatch.expireDeadlines(LATER)
+  await turns()
+  expect(failures.map(({ device, request }) => [device, request])).toEqual([['stubborn', 'invalidate']])
+  expect(dispatch.pending(1)).toBe(false)
+  // It is not told again.
+  expect(dispatch.invalidate(1)).toBe(IO_DONE)
+  await soundAnswers(machine)
+})
+
+test("a cancelled request that is never answered is its model's fault, also where a notice waits behind it", async () => {
+  const silent = defineDevice({ name: 'silent', mmio: { base: 0x1000, size: 4 }, read: never })
+  const machine = machineOf(silent, sound)
+  const { dispatch, failures } = machine
+  expect(dispatch.submit(1, read(0x1000))).toBe(IO_RETRY)
+  dispatch.cancel(1)
+  expect(dispatch.invalidate(1)).toBe(IO_RETRY)
+  await turns()
+  dispatch.expireDeadlines(LATER)
+  await turns()
+  expect(failures.map(({ device }) => device)).toEqual(['silent'])
+  expect(dispatch.pending(1)).toBe(false)
+  await soundAnswers(machine)
+})
+
+test('a server that is gone has nothing to answer for, whatever is cancelled afterwards', async () => {
+  const machine = machineOf(sound)
+  const { dispatch, failures } = machine
+  const server = dispatch.createServer({ name: 'gone', transport: { notify: () => undefined } })
+  server.mapRange(1, 0x3000, 0x3fff)
+  server.setState(true)
+  expect(dispatch.submit(1, read(0x3000))).toBe(IO_RETRY)
+  server.destroy()
+  // A reset comes before the vCPU has seen that nobody answers.
+  dispatch.cancel(1)
+  dispatch.expireDeadlines(LATER)
+  expect([failures, dispatch.pending(1)]).toEqual([[], false])
+  await soundAnswers(machine)
+})
