@@ -25,7 +25,8 @@ export interface Stage2 {
   invalidate(): void
   /**
    * Handles a translation fault of stage 2, in the first place: where something is mapped, its valid bits are put back,
-   * those of neighbours below the same table are taken instead, and the access is to be tried again.
+   * those of neighbours below the same table are taken instead, and the access is to be tried again. A walk that came
+   * between the invalid and the new entry of a change faults as well, and finds here, after the writer, what it missed.
    *
    * @returns false if nothing is mapped: the access is a device's, or an abort for the guest
    */
