@@ -14,7 +14,7 @@ const DEVICE = fileURLToPath(new URL('devices/dma-loop.ts', import.meta.url))
 const MACHINE = fileURLToPath(new URL('programs/balloon-host.ts', import.meta.url))
 const PROGRAM = fileURLToPath(new URL('programs/dma-loop.c', import.meta.url))
 /** What a kernel says when something about its machine is wrong. */
-const COMPLAINT = /BUG:|WARNING:|Oops|Call Trace|soft lockup|rcu.*stall|panic|unchecked MSR|nobody cared|xen.*fail/i
+const COMPLAINT = /BUG:|WARNING:|Oops|Call Trace|soft lockup|rcu.*stall|panic|unchecked MSR|nobody cared|[xX]en.*fail/
 
 const canRun = (await Apt.isAvailable()) && spawnSync('gcc', ['--version']).status === 0
 if (!canRun) console.warn('SKIPPED: ballooning Debian needs apt and gcc')
