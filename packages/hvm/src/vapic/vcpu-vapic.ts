@@ -24,6 +24,13 @@ const RSP = S_GPR + 4 * 8
 /** VMCALL's number for polling. */
 const HYPERCALL_POLL = 1
 
+/**
+ * Reports that may be refused in a row before accesses go by unreported: 2, then 4, up to 4096 between two reports. A
+ * guest whose accesses cannot be patched is not to pay for being told so each time.
+ */
+const PATIENCE = 32
+const LONGEST_PAUSE = 4096
+
 /** What the instruction under way has done that the patcher is to hear of. */
 type Noted = TprAccess | 'port' | null
 
@@ -56,6 +63,9 @@ export class VcpuVapic {
   #portSize = 0
   #portValue = 0
   #settling = false
+  /** Reports that have been refused in a row, and accesses that go by before the next. */
+  #refusals = 0
+  #pause = 0
 
   constructor(vcpu: HvmVcpu, patcher: VapicPatcher, options: VcpuVapicOptions) {
     this.#vcpu = vcpu
@@ -65,11 +75,16 @@ export class VcpuVapic {
 
   /** Whether an access of the vCPU must be told of: it is one to the task priority register. */
   watches(gpa: number): boolean {
-    return (
-      this.reporting &&
-      (gpa & 0xfff) === TPR_OFFSET &&
-      (this.#vcpu.apic.decodes(gpa) || gpa - TPR_OFFSET === this.#options.apicPage)
-    )
+    if (
+      !this.reporting ||
+      (gpa & 0xfff) !== TPR_OFFSET ||
+      !(this.#vcpu.apic.decodes(gpa) || gpa - TPR_OFFSET === this.#options.apicPage)
+    ) {
+      return false
+    }
+    if (this.#pause === 0) return true
+    this.#pause--
+    return false
   }
 
   /** It makes one, in a logged pass. */
@@ -141,12 +156,19 @@ export class VcpuVapic {
     if (behind && noted !== 'port') this.#readRegisters()
     this.#settling = true
     if (noted === 'port') this.#patcher.portWrite(id, this.#portSize, this.#portValue)
-    else this.#patcher.report(id, { access: noted, gpa: this.#gpa, behind })
+    else this.#reported(this.#patcher.report(id, { access: noted, gpa: this.#gpa, behind }))
     this.#settling = false
+  }
+
+  #reported(patched: boolean): void {
+    this.#refusals = patched ? 0 : this.#refusals + 1
+    if (this.#refusals > PATIENCE) this.#pause = Math.min(2 ** (this.#refusals - PATIENCE), LONGEST_PAUSE)
   }
 
   /** Forgets what has been noted: reset. */
   forget(): void {
     this.#noted = null
+    this.#refusals = 0
+    this.#pause = 0
   }
 }

@@ -479,3 +479,29 @@ describe.each(roms)('a priority that is raised while an interrupt waits: %s', (_
     expect(readLog(pc, 0)).toEqual([1, 0x1000_0051, 2])
   })
 })
+
+test('accesses that no patch is there for are reported ever less often, and patches come all the same', async () => {
+  const pc = await machineWith(({ asm, log }) => {
+    asm.mov(ecx, 10_000)
+    const compare = asm.here()
+    asm
+      .cmp(dword(APIC + 0x80), 0)
+      .dec(ecx)
+      .jnz(compare)
+    asm.mov(ecx, 5000)
+    const write = asm.here()
+    asm
+      .mov(eax, 0x30)
+      .db(...WRITE_EAX)
+      .dec(ecx)
+      .jnz(write)
+    asm.db(...READ_EAX)
+    log()
+  })
+  expect(await pc.run({ timeoutMs: 20_000 })).toMatchObject(FINISHED)
+  expect(readLog(pc, 0)).toEqual([0x30])
+  expect(pc.vapic?.patcher.counts.refused).toBeLessThan(60)
+  expect(sitesOf(pc).map((line) => line.split(' ')[1])).toContain('a38000feff')
+  // All of them trap, whether reported or not.
+  expect(pc.statistics().tprTraps).toBeGreaterThan(10_000)
+})
