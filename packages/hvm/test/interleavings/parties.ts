@@ -111,10 +111,13 @@ export function changeAndWait(world: World, party: Party, vcpu: number | undefin
   const { text: what, make } = world.randomChange(party.name)
   const { server } = party
   world.waits++
-  if (vcpu !== undefined) world.excused.add(party.name)
+  const excuse = (by: number): void => {
+    if (vcpu !== undefined) world.excused.set(party.name, (world.excused.get(party.name) ?? 0) + by)
+  }
+  excuse(1)
   const done = (): void => {
     world.waits--
-    world.excused.delete(party.name)
+    excuse(-1)
     then()
   }
   const wait = async (): Promise<void> => {

@@ -84,8 +84,8 @@ export class World {
   waits = 0
   /** Servers and models that do nothing any more, for ever, and may be failed for it. */
   readonly hung = new Set<string>()
-  /** Parties that wait in the middle of a request, for those who hang perhaps: it may become too late for their own. */
-  readonly excused = new Set<string>()
+  /** How often parties wait in the middle of requests, for those who hang perhaps: it may become too late for their own. */
+  readonly excused = new Map<string, number>()
   /** What has been found wrong outside of an action, in a promise for instance. */
   broken: unknown
   /** Whether caches keep references of their own to frames. */
@@ -296,7 +296,7 @@ export class World {
 
   /** A server, or a model of one, has failed. @throws nothing; it may be noted as wrong */
   failed({ device, serverName, request, cause }: DeviceFailure): void {
-    if (this.hung.has(device) || this.hung.has(serverName) || this.excused.has(serverName)) return
+    if (this.hung.has(device) || this.hung.has(serverName) || (this.excused.get(serverName) ?? 0) > 0) return
     this.broken ??= new Broken(`device ${device} of ${serverName} failed at ${request}: ${String(cause)}`)
   }
 
