@@ -7,6 +7,8 @@ import type { Domain } from '../domain.ts'
 export const GUEST_FRAMES: number = 2 ** 28
 /** Frames of one table of the map. */
 const TABLE_FRAMES = 512
+/** 2 MiB: what the machine hands out in one piece. */
+const LARGE_ORDER = 9
 /** Tables that one leaf may need. */
 const TABLES_ON_THE_WAY = 3
 
@@ -40,6 +42,8 @@ export class XenMemory {
   readonly #thinned = new Set<number>()
   /** Runs that the guest owns and has nowhere in its map. */
   readonly #unmapped: { mfn: number; order: number }[] = []
+  /** Their frames. */
+  #hoarded = 0
 
   /** @param limit - frames of RAM that there may be; default what there is when somebody first asks */
   constructor(domain: Pick<Domain, 'memory' | 'p2m' | 'frameCounts' | 'dirtyLogs'>, limit: number | undefined) {
@@ -52,9 +56,7 @@ export class XenMemory {
 
   /** Frames of RAM that the guest has. */
   get current(): number {
-    let hoarded = 0
-    for (const { order } of this.#unmapped) hoarded += 2 ** order
-    return this.#p2m.frames - this.#pagesInMap() + hoarded
+    return this.#p2m.frames - this.#pagesInMap() + this.#hoarded
   }
 
   /** Frames of RAM that it may have. */
@@ -75,9 +77,14 @@ export class XenMemory {
 
   /** The highest guest frame that anything is mapped at. */
   get highest(): number {
-    let highest = 0
-    for (const { gfn, order } of this.#p2m.leaves()) highest = gfn + 2 ** order - 1
-    return highest
+    const entry = this.#entry
+    for (let at = GUEST_FRAMES - 1; at >= 0;) {
+      const type = this.#p2m.lookup(at, entry)
+      if (type !== P2mType.MMIO_DM && type !== P2mType.INVALID) return at
+      // Holes are as large as tables are missing.
+      at -= (at % 2 ** entry.order) + 1
+    }
+    return 0
   }
 
   /** Whether the guest may only read it. */
@@ -176,27 +183,28 @@ export class XenMemory {
 
   /** Takes RAM that is mapped nowhere, and can be of no use. @returns false where there is none to be had */
   hoard(order: number): boolean {
-    if (this.current + 2 ** order > this.maximum) return false
+    const frames = 2 ** order
+    if (this.current + frames > this.maximum) return false
+    const { frames: machine } = this.#memory
+    const size = order === LARGE_ORDER ? LARGE_ORDER : 0
     const mfns: number[] = []
-    for (let i = 0; i < (order === 9 ? 1 : 2 ** order); i++) {
-      const mfn = this.#memory.frames.tryAllocate(order === 9 ? 9 : 0)
-      if (mfn < 0) break
+    while (mfns.length * 2 ** size < frames) {
+      const mfn = machine.tryAllocate(size)
+      if (mfn < 0) {
+        for (const each of mfns) machine.free(each, size)
+        return false
+      }
       mfns.push(mfn)
     }
-    const size = order === 9 ? 9 : 0
-    if (mfns.length * 2 ** size < 2 ** order) {
-      for (const mfn of mfns) this.#memory.frames.free(mfn, size)
-      return false
-    }
     for (const mfn of mfns) this.#unmapped.push({ mfn, order: size })
+    this.#hoarded += frames
     return true
   }
 
   /** Gives back what is mapped nowhere: the domain's end, or its reset. */
   release(): void {
-    for (const { mfn, order } of this.#unmapped.splice(0)) {
-      this.#memory.frames.free(mfn, order)
-    }
+    for (const { mfn, order } of this.#unmapped.splice(0)) this.#memory.frames.free(mfn, order)
+    this.#hoarded = 0
   }
 
   /** Tables that a hypercall left empty, or with what larger leaves can say, go: once at its end. */
@@ -255,6 +263,7 @@ export class XenMemory {
     this.#pages.clear()
     for (const { mfn, gfn } of pages) this.#pages.set(mfn, gfn)
     this.#unmapped.splice(0, Infinity, ...unmapped.map((run) => ({ ...run })))
+    this.#hoarded = unmapped.reduce((sum, { order }) => sum + 2 ** order, 0)
     this.#counted = -1
   }
 

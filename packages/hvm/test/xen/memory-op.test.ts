@@ -468,6 +468,8 @@ describe.each(MODES)('questions, %s caller', (mode) => {
     expect(await ask(guest, 14)).toBe(0xfefff)
     expect([await ask(guest, 3, 1), await ask(guest, 3, 0), await ask(guest, 3, 9)]).toEqual([RAM_FRAMES, EPERM, ESRCH])
     expect(await guest.call(MEMORY_OP, 3, 0x7000_0000)).toBe(EFAULT)
+    guest.domain.p2m.populate(0x800_0123, 1)
+    expect(await ask(guest, 14)).toBe(0x800_0123)
   })
 
   test('of the memory map', async () => {
