@@ -1,7 +1,5 @@
 import { readRegionAsync, writeRegionAsync } from './async-access.ts'
 import type {
-  AccessRequest,
-  CancelSignal,
   Clock,
   DeviceContext,
   DeviceDma,
@@ -27,9 +25,10 @@ import {
 } from './layout.ts'
 import { PciConfigSpace } from './pci-config-space.ts'
 import type { PciFunction, PciFunctionOptions, PciFunctionState } from './pci-function.ts'
-import { DEAD_HANDLER, cut, isPromise, readRegion, writeRegion, type ClaimedRegion } from './region.ts'
+import { DEAD_HANDLER, isPromise, readRegion, writeRegion, type ClaimedRegion } from './region.ts'
 import { RegionTable } from './region-table.ts'
 import type { IoRequest } from './request.ts'
+import { PendingAccess, Service } from './service.ts'
 import { putBytes, wordAt } from './words.ts'
 
 /** What device models reach the rest of the machine through. The machine supplies it. */
@@ -86,105 +85,6 @@ interface Attached {
   readonly memory: ModelMemory
   /** What is to be called when it has forgotten what it was told to, by each time that it was told. */
   readonly forgetting: Set<() => void>
-}
-
-/** An access in progress, as its handler sees it. */
-class PendingAccess implements AccessRequest {
-  readonly vcpu: number
-  #controller: AbortController | null = null
-  /** The vCPU no longer waits. */
-  cancelled = false
-
-  constructor(vcpu: number) {
-    this.vcpu = vcpu
-  }
-
-  /** Nobody has asked for its signal, and nothing has been signalled: it does for another access as well. */
-  get unused(): boolean {
-    return this.#controller === null && !this.cancelled
-  }
-
-  get signal(): CancelSignal {
-    if (this.#controller === null) {
-      this.#controller = new AbortController()
-      if (this.cancelled) this.#controller.abort()
-    }
-    return this.#controller.signal as CancelSignal
-  }
-
-  cancel(): void {
-    this.cancelled = true
-    this.#controller?.abort()
-  }
-}
-
-/**
- * What serves the requests of one vCPU, one at a time: the access in progress, and how a model's promise ends it. Made
- * once, so that a request makes nothing.
- */
-class Service {
-  readonly vcpu: number
-  readonly #owner: DeviceSetOwner
-  /** The access in progress; null between requests. */
-  access: PendingAccess | null = null
-  #spare: PendingAccess | null = null
-  #region: ClaimedRegion | null = null
-  #read = false
-  readonly #late = (value: unknown): void => this.#end(value)
-  readonly #failed = (error: unknown): void => this.#fail(error)
-
-  constructor(vcpu: number, owner: DeviceSetOwner) {
-    this.vcpu = vcpu
-    this.#owner = owner
-  }
-
-  begin(): PendingAccess {
-    const access = this.#spare ?? new PendingAccess(this.vcpu)
-    this.access = access
-    return access
-  }
-
-  finish(): void {
-    const { access } = this
-    this.access = null
-    this.#spare = access !== null && access.unused ? access : null
-  }
-
-  /** The common case: one call of one handler. A model that answers at once ends the request at once. */
-  call(region: ClaimedRegion, offset: number, size: 1 | 2 | 4, direction: number, value: number): void {
-    const access = this.access!
-    this.#region = region
-    this.#read = direction === IOREQ_READ
-    let answer: unknown
-    try {
-      answer = this.#read
-        ? region.handler.read(offset, size, access)
-        : region.handler.write(offset, size, cut(value, size), access)
-    } catch (error) {
-      return this.#fail(error)
-    }
-    if (!isPromise(answer)) return this.#end(answer)
-    // A promise of another make may settle twice, and the second time is another access's.
-    const promise = answer instanceof Promise ? answer : Promise.resolve(answer)
-    promise.then(this.#late, this.#failed)
-  }
-
-  #end(value: unknown): void {
-    // Given up meanwhile.
-    if (this.access === null) return
-    if (this.#read && typeof value !== 'number') {
-      const what = `a read was answered with ${typeof value} ${String(value)}, not with a number`
-      return this.#fail(new IoreqError('ERR_DEVICE', what))
-    }
-    this.finish()
-    this.#owner.answer(this.vcpu, this.#read ? (value as number) >>> 0 : 0, 0)
-  }
-
-  #fail(error: unknown): void {
-    if (this.access === null) return
-    this.finish()
-    this.#owner.reject(this.vcpu, this.#region?.device ?? '', error)
-  }
 }
 
 /**

@@ -1,9 +1,11 @@
 import { BufferedRing } from './buffered-ring.ts'
-import { CONFIG_ADDRESS_PORT, ConfigAddress } from './config-address.ts'
-import type { Dma, RangeHandler, Region, RegionOptions } from './device.ts'
-import { hex, IoreqError } from './errors.ts'
-import { INVALIDATE_ALL, type InvalidationListener, type InvalidationNotice } from './invalidation.ts'
-import { badAnswer, FailureHandler, requestAddress, type DeviceFailure, type FailurePolicy } from './failures.ts'
+import type { ConfigAddress } from './config-address.ts'
+import { ConfigSpace } from './config-space.ts'
+import type { RangeHandler, Region, RegionOptions } from './device.ts'
+import type { IoDispatchOptions, IoDispatchState, PageLocation, ServerOptions } from './dispatch-options.ts'
+import { IoreqError } from './errors.ts'
+import { INVALIDATE_ALL, type InvalidationNotice } from './invalidation.ts'
+import { badAnswer, FailureHandler, requestAddress } from './failures.ts'
 import {
   HVM_IOREQSRV_BUFIOREQ_OFF,
   IOREQ_PAGE_BYTES,
@@ -24,73 +26,13 @@ import { PendingRequests } from './pending.ts'
 import { cut, readRegion, writeRegion, type ClaimedRegion } from './region.ts'
 import { RegionTable } from './region-table.ts'
 import { copyIoRequest, createIoRequest, type IoRequest } from './request.ts'
-import { IoreqServer, type IoreqTransport, type LocalRegions, type ServerOwner } from './server.ts'
+import { IoreqServer, type LocalRegions, type ServerOwner } from './server.ts'
 import { IoreqPage } from './slot.ts'
 import { IO_DONE, IO_LOG, IO_UNHANDLED } from './status.ts'
 import type { IoTraceRecord } from './trace.ts'
 import { allOnes, putBytes, wordAt } from './words.ts'
 
-const ECAM_FUNCTION_BYTES = 0x1000
-const ECAM_BUS_BYTES = 256 * ECAM_FUNCTION_BYTES
 const NO_REGIONS = new RegionTable(() => {})
-
-export interface IoDispatchOptions {
-  /** vCPUs of the domain, 1–128. */
-  readonly vcpus: number
-  /** Called when a submitted request has its answer (or its end): wake the vCPU, and `takeResponse` from its next pass. */
-  onComplete?(vcpu: number): void
-  /** `crash` (default): the access yields `IO_FAILED`. `detach`: the model reads as ones from now on. */
-  readonly policy?: FailurePolicy
-  /**
-   * Milliseconds of host time that a server may take to answer; one that takes longer has failed. Default: for ever.
-   * A model that never returns from a synchronous handler of the vCPU's own thread cannot be stopped by it.
-   */
-  readonly deadlineMs?: number
-  /** Told of every access. While it is there, accesses take a slower way. */
-  readonly trace?: (record: IoTraceRecord) => void
-  onFailure?(failure: DeviceFailure): void
-  /** Guest RAM, for requests whose data is a pointer. */
-  readonly guestMemory?: Pick<Dma, 'read' | 'write'>
-  /** Told who has acknowledged an invalidation, and of servers that come and go. */
-  readonly invalidations?: InvalidationListener
-  /** Windows of memory-mapped configuration space (ECAM). */
-  readonly ecam?: readonly EcamWindow[]
-  /** Supplies a zeroed 4096-byte page of machine memory for requests. Default: a buffer of its own. */
-  allocatePage?(purpose: string): PageLocation
-}
-
-/** Guest-physical addresses that are the configuration space of a range of buses, 1 MiB a bus. */
-export interface EcamWindow {
-  /** Address of bus 0, device 0, function 0 of the segment. */
-  readonly base: number
-  readonly segment?: number
-  readonly firstBus: number
-  readonly lastBus: number
-}
-
-export interface ServerOptions {
-  readonly name: string
-  readonly transport: IoreqTransport
-  /** Where the request page is, and the ring if there is one. Default: as the domain's other pages. */
-  readonly page?: PageLocation
-  readonly ringPage?: PageLocation
-  /** `HVM_IOREQSRV_BUFIOREQ_*`; default off. */
-  readonly bufferedMode?: number
-  /** @internal */
-  readonly local?: LocalRegions
-}
-
-/** 4096 zeroed bytes. */
-export interface PageLocation {
-  readonly buffer: ArrayBufferLike
-  readonly byteOffset: number
-}
-
-/** Saved form of the dispatcher's own state. */
-export interface IoDispatchState {
-  readonly version: 1
-  readonly configAddress: number
-}
 
 /**
  * Takes a domain's port, MMIO and PCI configuration accesses to whoever answers them: the hypervisor's own handlers,
@@ -111,7 +53,7 @@ export class IoDispatch implements ServerOwner {
    */
   count = 0
   /** The latched CF8. */
-  readonly config: ConfigAddress = new ConfigAddress()
+  readonly config: ConfigAddress
   readonly vcpus: number
   readonly #options: IoDispatchOptions
   readonly #servers: (IoreqServer | null)[] = new Array<IoreqServer | null>(MAX_NR_IOREQ_SERVERS).fill(null)
@@ -122,7 +64,7 @@ export class IoDispatch implements ServerOwner {
   readonly #portRegions: readonly ClaimedRegion[]
   readonly #pending: PendingRequests
   readonly #failures: FailureHandler
-  readonly #ecam: readonly EcamWindow[]
+  readonly #space: ConfigSpace
   readonly #trace: ((record: IoTraceRecord) => void) | undefined
   readonly #scratch: IoRequest = createIoRequest()
   readonly #one: IoRequest = createIoRequest()
@@ -132,9 +74,6 @@ export class IoDispatch implements ServerOwner {
   #askedType = 0
   #askedAddress = 0
   #askedSize = 0
-  /** Segment·2^16 + BDF, and register, of the configuration access that is being made. */
-  #configBdf = 0
-  #configRegister = 0
 
   constructor(options: IoDispatchOptions) {
     if (!Number.isInteger(options.vcpus) || options.vcpus < 1 || options.vcpus > IOREQ_SLOTS) {
@@ -145,8 +84,8 @@ export class IoDispatch implements ServerOwner {
     }
     this.vcpus = options.vcpus
     this.#options = options
-    this.#ecam = options.ecam ?? []
-    for (const window of this.#ecam) checkEcam(window)
+    this.#space = new ConfigSpace(options.ecam ?? [])
+    this.config = this.#space.address
     this.#trace = options.trace?.bind(options)
     this.#internal = new RegionTable((kind) => this.#rebuild(kind))
     this.#portMap = this.#ports.map
@@ -252,7 +191,7 @@ export class IoDispatch implements ServerOwner {
     const servers = this.#trace === undefined ? this.#servers : []
     const internal = this.#trace === undefined ? this.#internal : NO_REGIONS
     if (kind === 'port') this.#ports.rebuild(servers, internal)
-    else this.#mmio.rebuild(servers, internal, this.#ecam)
+    else this.#mmio.rebuild(servers, internal, this.#space.windows)
   }
 
   // ---- direct accesses ----
@@ -359,13 +298,13 @@ export class IoDispatch implements ServerOwner {
     hi: number,
   ): void {
     const party = this.#select(type === IOREQ_TYPE_PIO ? 'port' : 'mmio', address, address + size - 1)
-    const config = this.#isConfig(type, address, size)
+    const config = this.#space.decodes(type, address, size)
     const server = config ? this.#configServer() : party
     const request = createIoRequest()
     request.type = config ? IOREQ_TYPE_PCI_CONFIG : type
     request.direction = direction
-    request.addressLo = config ? this.#configRegister : address >>> 0
-    request.addressHi = config ? this.#configBdf : Math.floor(address / 2 ** 32)
+    request.addressLo = config ? this.#space.register : address >>> 0
+    request.addressHi = config ? this.#space.bdf : Math.floor(address / 2 ** 32)
     request.size = size
     const read = direction === IOREQ_READ
     this.#trace!({
@@ -379,7 +318,7 @@ export class IoDispatch implements ServerOwner {
   }
 
   #directly(type: number, direction: number, address: number, size: number, lo: number, hi: number): number {
-    if (this.#isConfig(type, address, size)) {
+    if (this.#space.decodes(type, address, size)) {
       const server = this.#configServer()
       if (server === null) return this.#unhandled(size)
       return server.local === null ? IO_LOG : this.#configAccess(server, direction, size, lo, hi)
@@ -389,20 +328,15 @@ export class IoDispatch implements ServerOwner {
     const party = this.#select(kind, address, last)
     if (party !== null && !this.#allDirect(party, kind, address, last)) return IO_LOG
     // The dword is latched and still forwarded.
-    if (direction === IOREQ_WRITE && this.#isConfigAddress(type, address, size)) this.config.value = lo >>> 0
+    if (direction === IOREQ_WRITE && this.#space.isLatch(type, address, size)) this.config.value = lo >>> 0
     if (party === null) return this.#nobody(type, direction, address, size)
     return this.#pieces(party, kind, direction, address, size, lo, hi)
-  }
-
-  /** Port 0xCF8 as a dword. Bytes and words go to devices only: another one may live there (0xCF9). */
-  #isConfigAddress(type: number, address: number, size: number): boolean {
-    return type === IOREQ_TYPE_PIO && address === CONFIG_ADDRESS_PORT && size === 4
   }
 
   /** An access that no range holds. */
   #nobody(type: number, direction: number, address: number, size: number): number {
     // Where there are PCI functions and no model of a host bridge has claimed the port, the latch itself answers.
-    if (this.#isConfigAddress(type, address, size) && this.#hasFunctions()) {
+    if (this.#space.isLatch(type, address, size) && this.#hasFunctions()) {
       if (direction === IOREQ_READ) {
         this.lo = this.config.value
         this.hi = 0
@@ -445,36 +379,15 @@ export class IoDispatch implements ServerOwner {
     return null
   }
 
-  /**
-   * Whether an access is one to configuration space, by CONFIG_DATA or in an ECAM window. If it is, `#configBdf` and
-   * `#configRegister` say where; nothing in this class is called between that and their use.
-   */
-  #isConfig(type: number, address: number, size: number): boolean {
-    if (type === IOREQ_TYPE_PIO) {
-      if (!this.config.decodes(address)) return false
-      this.#configBdf = this.config.bdf
-      this.#configRegister = this.config.register(address)
-      return true
-    }
-    for (const { base, segment = 0, firstBus, lastBus } of this.#ecam) {
-      const offset = address - base
-      if (offset < firstBus * ECAM_BUS_BYTES || offset + size > (lastBus + 1) * ECAM_BUS_BYTES) continue
-      this.#configBdf = ((segment << 16) | Math.floor(offset / ECAM_FUNCTION_BYTES)) >>> 0
-      this.#configRegister = offset % ECAM_FUNCTION_BYTES
-      return true
-    }
-    return false
-  }
-
-  /** The server with the function that `#isConfig` has found, or null. */
+  /** The server with the function that `#space.decodes` has found, or null. */
   #configServer(): IoreqServer | null {
-    return this.#selectServer(XEN_DMOP_IO_RANGE_PCI, this.#configBdf, this.#configBdf)
+    return this.#selectServer(XEN_DMOP_IO_RANGE_PCI, this.#space.bdf, this.#space.bdf)
   }
 
   #configAccess(server: IoreqServer, direction: number, size: number, lo: number, hi: number): number {
     const local = server.local!
-    const bdf = this.#configBdf
-    const register = this.#configRegister
+    const bdf = this.#space.bdf
+    const register = this.#space.register
     try {
       this.hi = 0
       if (direction === IOREQ_READ) {
@@ -610,7 +523,7 @@ export class IoDispatch implements ServerOwner {
     const sent = this.#scratch
     copyIoRequest(request, sent)
     let server: IoreqServer | null = null
-    if (this.#isConfig(type, address, size)) {
+    if (this.#space.decodes(type, address, size)) {
       server = this.#configServer()
       if (server === null) return this.#unhandled(size)
       const { local } = server
@@ -619,8 +532,8 @@ export class IoDispatch implements ServerOwner {
         return this.#elements(request, address, 0, (_at, lo, hi) => this.#configAccess(owner, direction, size, lo, hi))
       }
       sent.type = IOREQ_TYPE_PCI_CONFIG
-      sent.addressHi = this.#configBdf
-      sent.addressLo = this.#configRegister
+      sent.addressHi = this.#space.bdf
+      sent.addressLo = this.#space.register
     }
     if (server === null) {
       const kind = type === IOREQ_TYPE_PIO ? 'port' : 'mmio'
@@ -630,7 +543,7 @@ export class IoDispatch implements ServerOwner {
       const first = request.df ? address - span : address
       const last = request.df ? address + size - 1 : address + span + size - 1
       const party = this.#select(kind, first, last)
-      if (direction === IOREQ_WRITE && this.#isConfigAddress(type, address, size))
+      if (direction === IOREQ_WRITE && this.#space.isLatch(type, address, size))
         this.config.value = request.dataLo >>> 0
       if (party === null) {
         if (count === 1) return this.#nobody(type, direction, address, size)
@@ -877,14 +790,4 @@ export class IoDispatch implements ServerOwner {
     for (let vcpu = 0; vcpu < this.vcpus; vcpu++) this.cancel(vcpu)
     this.config.value = 0
   }
-}
-
-function checkEcam({ base, segment = 0, firstBus, lastBus }: EcamWindow): void {
-  const good =
-    base % ECAM_BUS_BYTES === 0 && base >= 0 && segment >= 0 && segment <= 0xffff && firstBus >= 0 && lastBus <= 255
-  if (good && firstBus <= lastBus) return
-  throw new IoreqError(
-    'ERR_INVALID',
-    `ECAM at ${hex(base)}, segment ${segment}, buses ${firstBus}–${lastBus}: expected whole MiB and buses 0–255 in order`,
-  )
 }

@@ -29,14 +29,9 @@ export type { PciBarOptions, PciFunction, PciFunctionOptions, PciFunctionState }
 export { defineDevice, type DeviceDefinition, type DeviceHandlers, type DeviceRange } from './define-device.ts'
 export { DeviceHost, type DeviceHostOptions } from './device-host.ts'
 export { DeviceSet, type DeviceHostState, type DevicePlatform, type DeviceSetOwner } from './device-set.ts'
-export {
-  IoDispatch,
-  type EcamWindow,
-  type IoDispatchOptions,
-  type IoDispatchState,
-  type PageLocation,
-  type ServerOptions,
-} from './dispatch.ts'
+export { IoDispatch } from './dispatch.ts'
+export type { EcamWindow } from './config-space.ts'
+export type { IoDispatchOptions, IoDispatchState, PageLocation, ServerOptions } from './dispatch-options.ts'
 export {
   INVALIDATE_ALL,
   type InvalidatedFrames,

@@ -1,6 +1,7 @@
 import type { DeviceHostState, DevicePlatform } from './device-set.ts'
 import type { InterruptLine, Timer } from './device.ts'
-import type { IoDispatch, PageLocation } from './dispatch.ts'
+import type { IoDispatch } from './dispatch.ts'
+import type { PageLocation } from './dispatch-options.ts'
 import { IoreqError } from './errors.ts'
 import type { DeviceMemory } from './device-memory.ts'
 import { FRAME_VERSION, NO_VCPU, type Frame, type FrameRange } from './frames.ts'

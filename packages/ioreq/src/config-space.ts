@@ -1,0 +1,64 @@
+import { CONFIG_ADDRESS_PORT, ConfigAddress } from './config-address.ts'
+import { hex, IoreqError } from './errors.ts'
+import { IOREQ_TYPE_PIO } from './layout.ts'
+
+const ECAM_FUNCTION_BYTES = 0x1000
+const ECAM_BUS_BYTES = 256 * ECAM_FUNCTION_BYTES
+
+/** Guest-physical addresses that are the configuration space of a range of buses, 1 MiB a bus. */
+export interface EcamWindow {
+  /** Address of bus 0, device 0, function 0 of the segment. */
+  readonly base: number
+  readonly segment?: number
+  readonly firstBus: number
+  readonly lastBus: number
+}
+
+/** Which accesses are to PCI configuration space: by the latch of port 0xCF8, or in an ECAM window. */
+export class ConfigSpace {
+  /** The latched CF8. */
+  readonly address: ConfigAddress = new ConfigAddress()
+  readonly windows: readonly EcamWindow[]
+  /** After {@link ConfigSpace.decodes}: segment·2^16 + BDF of the function, and the register that the access begins at. */
+  bdf = 0
+  register = 0
+
+  /** @throws IoreqError `ERR_INVALID` for a window that is none */
+  constructor(windows: readonly EcamWindow[]) {
+    for (const window of windows) checkEcam(window)
+    this.windows = windows
+  }
+
+  /** Whether an access is one to configuration space; `bdf` and `register` then say where, until the next look. */
+  decodes(type: number, address: number, size: number): boolean {
+    if (type === IOREQ_TYPE_PIO) {
+      if (!this.address.decodes(address)) return false
+      this.bdf = this.address.bdf
+      this.register = this.address.register(address)
+      return true
+    }
+    for (const { base, segment = 0, firstBus, lastBus } of this.windows) {
+      const offset = address - base
+      if (offset < firstBus * ECAM_BUS_BYTES || offset + size > (lastBus + 1) * ECAM_BUS_BYTES) continue
+      this.bdf = ((segment << 16) | Math.floor(offset / ECAM_FUNCTION_BYTES)) >>> 0
+      this.register = offset % ECAM_FUNCTION_BYTES
+      return true
+    }
+    return false
+  }
+
+  /** Port 0xCF8 as a dword. Bytes and words go to devices only: another one may live there (0xCF9). */
+  isLatch(type: number, address: number, size: number): boolean {
+    return type === IOREQ_TYPE_PIO && address === CONFIG_ADDRESS_PORT && size === 4
+  }
+}
+
+function checkEcam({ base, segment = 0, firstBus, lastBus }: EcamWindow): void {
+  const good =
+    base % ECAM_BUS_BYTES === 0 && base >= 0 && segment >= 0 && segment <= 0xffff && firstBus >= 0 && lastBus <= 255
+  if (good && firstBus <= lastBus) return
+  throw new IoreqError(
+    'ERR_INVALID',
+    `ECAM at ${hex(base)}, segment ${segment}, buses ${firstBus}–${lastBus}: expected whole MiB and buses 0–255 in order`,
+  )
+}

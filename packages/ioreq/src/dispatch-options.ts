@@ -1,0 +1,55 @@
+import type { EcamWindow } from './config-space.ts'
+import type { Dma } from './device.ts'
+import type { DeviceFailure, FailurePolicy } from './failures.ts'
+import type { InvalidationListener } from './invalidation.ts'
+import type { IoreqTransport, LocalRegions } from './server.ts'
+import type { IoTraceRecord } from './trace.ts'
+
+export interface IoDispatchOptions {
+  /** vCPUs of the domain, 1–128. */
+  readonly vcpus: number
+  /** Called when a submitted request has its answer (or its end): wake the vCPU, and `takeResponse` from its next pass. */
+  onComplete?(vcpu: number): void
+  /** `crash` (default): the access yields `IO_FAILED`. `detach`: the model reads as ones from now on. */
+  readonly policy?: FailurePolicy
+  /**
+   * Milliseconds of host time that a server may take to answer; one that takes longer has failed. Default: for ever.
+   * A model that never returns from a synchronous handler of the vCPU's own thread cannot be stopped by it.
+   */
+  readonly deadlineMs?: number
+  /** Told of every access. While it is there, accesses take a slower way. */
+  readonly trace?: (record: IoTraceRecord) => void
+  onFailure?(failure: DeviceFailure): void
+  /** Guest RAM, for requests whose data is a pointer. */
+  readonly guestMemory?: Pick<Dma, 'read' | 'write'>
+  /** Told who has acknowledged an invalidation, and of servers that come and go. */
+  readonly invalidations?: InvalidationListener
+  /** Windows of memory-mapped configuration space (ECAM). */
+  readonly ecam?: readonly EcamWindow[]
+  /** Supplies a zeroed 4096-byte page of machine memory for requests. Default: a buffer of its own. */
+  allocatePage?(purpose: string): PageLocation
+}
+
+export interface ServerOptions {
+  readonly name: string
+  readonly transport: IoreqTransport
+  /** Where the request page is, and the ring if there is one. Default: as the domain's other pages. */
+  readonly page?: PageLocation
+  readonly ringPage?: PageLocation
+  /** `HVM_IOREQSRV_BUFIOREQ_*`; default off. */
+  readonly bufferedMode?: number
+  /** @internal */
+  readonly local?: LocalRegions
+}
+
+/** 4096 zeroed bytes. */
+export interface PageLocation {
+  readonly buffer: ArrayBufferLike
+  readonly byteOffset: number
+}
+
+/** Saved form of the dispatcher's own state. */
+export interface IoDispatchState {
+  readonly version: 1
+  readonly configAddress: number
+}
