@@ -33,11 +33,13 @@ import { IoreqServerClaim, type WriteClaim } from './write-claim.ts'
  * Every change goes through `MapCore.replace`: there, and nowhere else, RAM leaves the map.
  */
 export class P2m {
+  /** The machine whose frames it maps. */
   readonly memory: MachineMemory
   /** MA of the top table: what hardware would be given. */
   readonly root: number
   /** MA of what views share: what {@link P2m.attach} takes. */
   readonly ma: number
+  /** Of its tables: of an x86 guest, or stage 2 of an Arm guest. */
   readonly format: 'ept' | 'lpae'
   /** What only maps of Arm guests have; null for others. */
   readonly stage2: Stage2 | null

@@ -9,9 +9,11 @@ import { INVALID_MFN, KIND_FOREIGN, KIND_FRAME, KIND_LARGE, KIND_OWN } from './t
 
 /** Guest frames of one type, in consecutive machine frames if they have any. */
 export interface P2mRun {
+  /** The first. */
   readonly gfn: number
   /** First machine frame, or {@link INVALID_MFN}. */
   readonly mfn: number
+  /** How many. */
   readonly count: number
   /** A `P2mType` number, or one of `ArmP2mType`. */
   readonly type: number
@@ -21,10 +23,13 @@ export interface P2mRun {
 
 /** A map as data: what it maps, whatever the sizes of its leaves and the places of its tables. */
 export interface P2mState {
+  /** Of this form. */
   readonly version: 2
+  /** Whose types they are: of x86, or of Arm. */
   readonly format: 'ept' | 'lpae'
   /** In order of guest frames. */
   readonly runs: readonly P2mRun[]
+  /** One of `P2mAccess`: of what will be mapped. */
   readonly defaultAccess: number
   /** Frames set aside for what is populated on demand. Their contents are zeros, and the frames others each time. */
   readonly onDemandCache: number
@@ -46,11 +51,17 @@ export interface P2mStatistics {
 
 /** A leaf, for people. */
 export interface P2mLeaf {
+  /** First guest frame. */
   readonly gfn: number
+  /** First machine frame, or {@link INVALID_MFN}. */
   readonly mfn: number
+  /** A `P2mType` number, or one of `ArmP2mType`. */
   readonly type: number
+  /** Of `2 ** order` frames. */
   readonly order: number
+  /** `P2M_` bits. */
   readonly rights: number
+  /** One of `P2mAccess`. */
   readonly access: number
 }
 

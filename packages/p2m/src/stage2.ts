@@ -5,6 +5,7 @@ import type { MapCore } from './map-core.ts'
 export interface Stage2Registers {
   /** VMID and machine address of the first table. */
   readonly vttbrLo: number
+  /** See {@link Stage2Registers.vttbrLo}. */
   readonly vttbrHi: number
   /** Size and start level of the tables; inner-shareable, write-back walks, 4 KiB granules, 16-bit VMIDs. */
   readonly vtcr: number
@@ -12,10 +13,13 @@ export interface Stage2Registers {
 
 /** What only maps of Arm guests have. */
 export interface Stage2 {
+  /** What TLB entries of the guest are tagged with. */
   readonly vmid: number
+  /** Bits of intermediate physical addresses. */
   readonly ipaBits: number
   /** Tables side by side at the top: 1, or up to 16 where that spares a level. */
   readonly rootTables: number
+  /** What hardware is given. */
   readonly registers: Stage2Registers
   /**
    * Takes the valid bits of the top tables' entries away: each next access of a part of the map faults, and
