@@ -18,6 +18,7 @@ export interface MapImageFlags {
 
 interface P2mFlags extends MapImageFlags {
   readonly memory: number
+  readonly hypervisor: 'none' | 'xen'
   readonly after?: number
   readonly leaves?: boolean
   readonly start?: bigint
@@ -52,6 +53,9 @@ export function addP2m(program: Command, host: MapHost): void {
     .command('p2m')
     .description("Show a machine's map of guest frames to machine frames: ranges, types, rights and leaves")
     .addOption(new Option('--memory <size>', 'guest RAM').argParser(parseMemory).default(parseMemory('512M'), '512M'))
+    .addOption(
+      new Option('--hypervisor <name>', 'what the guest sees itself run on').choices(['none', 'xen']).default('none'),
+    )
     .option('--kernel <file>', 'load a kernel, as run does')
     .option('--initrd <file>', "the kernel's initial RAM disk")
     .option(
@@ -68,7 +72,7 @@ export function addP2m(program: Command, host: MapHost): void {
     .option('--stop <address>', 'before this address', parseAddress('--stop'))
     .addHelpText('after', EXAMPLES)
     .action(async (flags: P2mFlags) => {
-      const { start = 0n, stop = MAX_GPA, memory, after } = flags
+      const { start = 0n, stop = MAX_GPA, memory, after, hypervisor } = flags
       if (start >= stop || start >= MAX_GPA)
         throw usage('there is nothing to show: give a --start below --stop, and below 0x1000000000000')
       const machine = await host.createMachine({
@@ -77,6 +81,7 @@ export function addP2m(program: Command, host: MapHost): void {
         clock: 'real',
         devices: [],
         deviceServers: [],
+        ...(hypervisor === 'xen' && { hypervisor }),
         ...(await host.images(flags)),
       })
       try {

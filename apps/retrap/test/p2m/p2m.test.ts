@@ -70,9 +70,9 @@ describe('a map as text', () => {
       print('Hello')
       return { reason: 'power-off' }
     })
-    expect(await runCli(['p2m', '--after', '2', '--memory', '1G'], host)).toBe(0)
+    expect(await runCli(['p2m', '--after', '2', '--memory', '1G', '--hypervisor', 'xen'], host)).toBe(0)
     expect(host.timeouts).toEqual([2000])
-    expect(host.created).toMatchObject([{ memoryBytes: 2 ** 30, firmware: host.embeddedGuest() }])
+    expect(host.created).toMatchObject([{ memoryBytes: 2 ** 30, firmware: host.embeddedGuest(), hypervisor: 'xen' }])
     expect(host.stdout.text).not.toContain('Hello')
   })
 
