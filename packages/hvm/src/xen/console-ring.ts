@@ -79,4 +79,13 @@ export class ConsoleRing {
     }
     return moved
   }
+
+  /** What was typed and is not in the ring yet. */
+  save(): number[] {
+    return this.#waiting.flatMap((bytes) => [...bytes])
+  }
+
+  restore(waiting: readonly number[]): void {
+    this.#waiting = waiting.length === 0 ? [] : [Uint8Array.from(waiting)]
+  }
 }

@@ -1,8 +1,8 @@
 import { ConsoleRing } from './console-ring.ts'
 import type { EventChannels, HostChannel } from './event-channels.ts'
 import { GuestPage } from './guest-page.ts'
-import { XenStore } from './store.ts'
-import { StoreRing } from './store-ring.ts'
+import { XenStore, type XenStoreState } from './store.ts'
+import { StoreRing, type StoreRingState } from './store-ring.ts'
 import type { StorePermission } from './store-tree.ts'
 import type { XenGuest } from './xen-guest.ts'
 import type { XenMemory } from './xen-memory.ts'
@@ -38,6 +38,15 @@ export interface ServiceParameters {
   readonly storePort: number
   readonly consoleGfn: number
   readonly consolePort: number
+}
+
+/** Saved form of {@link GuestServices}. */
+export interface GuestServicesState {
+  readonly version: 1
+  readonly store: XenStoreState
+  readonly ring: StoreRingState
+  /** What was typed on the console and the guest has not taken. */
+  readonly typed: readonly number[]
 }
 
 /**
@@ -107,6 +116,17 @@ export class GuestServices {
     this.#consoleRing.reset()
     this.store.remove(`/local/domain/${this.#identity.domainId}`)
     this.#connect()
+  }
+
+  save(): GuestServicesState {
+    return { version: 1, store: this.store.save(), ring: this.#storeRing.save(), typed: this.#consoleRing.save() }
+  }
+
+  /** Takes a saved state; the rings' pages come with machine memory, and their ports with the event channels. */
+  restore(state: GuestServicesState): void {
+    this.store.restore(state.store)
+    this.#storeRing.restore(state.ring)
+    this.#consoleRing.restore(state.typed)
   }
 }
 

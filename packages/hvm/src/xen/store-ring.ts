@@ -1,5 +1,6 @@
 import type { GuestPage } from './guest-page.ts'
-import type { StoreClient, XenStore } from './store.ts'
+import type { XenStore } from './store.ts'
+import type { StoreClient, StoreClientState } from './store-client.ts'
 import {
   answerStoreMessage,
   readStoreHeader,
@@ -29,6 +30,19 @@ const ERROR_PROTOCOL = 3
 const NOTHING = new Uint8Array(0)
 /** Answers that wait for room: while there are more bytes, no further request is read. */
 const BACKLOG_BYTES = 64 * 1024
+
+/** Saved form of a {@link StoreRing}. */
+export interface StoreRingState {
+  readonly version: 1
+  /** Bytes of the message that is arriving. */
+  readonly incoming: readonly number[]
+  /** Messages for the guest by name, and how many bytes of the first it has. */
+  readonly outgoing: readonly (readonly [key: string, bytes: readonly number[]])[]
+  readonly sent: number
+  readonly answers: number
+  readonly broken: boolean
+  readonly client: StoreClientState
+}
 
 /**
  * The store's end of a guest's ring.
@@ -198,5 +212,29 @@ export class StoreRing {
       this.#outgoingBytes -= first.length
     }
     return moved
+  }
+
+  save(): StoreRingState {
+    return {
+      version: 1,
+      incoming: [...this.#incoming.subarray(0, this.#received)],
+      outgoing: [...this.#outgoing].map(([key, bytes]) => [key, [...bytes]]),
+      sent: this.#sent,
+      answers: this.#answers,
+      broken: this.#broken,
+      client: this.#client.save(),
+    }
+  }
+
+  /** Takes a saved state, after that of the store; the ring's page comes with machine memory. */
+  restore(state: StoreRingState): void {
+    this.#forget()
+    this.#incoming.set(state.incoming)
+    this.#received = state.incoming.length
+    for (const [key, bytes] of state.outgoing) this.#queue(key, Uint8Array.from(bytes))
+    this.#sent = state.sent
+    this.#answers = state.answers
+    this.#broken = state.broken
+    this.#client.restore(state.client)
   }
 }

@@ -24,6 +24,14 @@ export interface StoreNode {
   readonly generation: number
 }
 
+/** Saved form of a {@link StoreNode} and what is below it. */
+export interface SavedNode {
+  readonly value: readonly number[]
+  readonly permissions: readonly StorePermission[]
+  readonly generation: number
+  readonly children: Readonly<Record<string, SavedNode>>
+}
+
 const NO_CHILDREN: ReadonlyMap<string, StoreNode> = new Map()
 const EMPTY = new Uint8Array(0)
 
@@ -115,4 +123,14 @@ export function parsePermission(text: string): StorePermission | undefined {
   const domain = Number(digits)
   if (domain > 0xffff) return undefined
   return { domain, read: kind === 'r' || kind === 'b', write: kind === 'w' || kind === 'b' }
+}
+
+export function saveNode({ value, permissions, generation, children }: StoreNode): SavedNode {
+  const below = [...children].map(([name, child]) => [name, saveNode(child)] as const)
+  return { value: [...value], permissions, generation, children: Object.fromEntries(below) }
+}
+
+export function restoreNode({ value, permissions, generation, children }: SavedNode): StoreNode {
+  const below = new Map(Object.entries(children).map(([name, child]) => [name, restoreNode(child)]))
+  return { value: Uint8Array.from(value), permissions, generation, children: below }
 }

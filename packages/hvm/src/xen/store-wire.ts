@@ -1,4 +1,4 @@
-import { StoreRefusal, type StoreClient, type StoreErrno } from './store.ts'
+import { StoreRefusal, type StoreClient, type StoreErrno } from './store-client.ts'
 import { formatPermission, parsePermission, type StorePermission } from './store-tree.ts'
 
 /*

@@ -237,6 +237,38 @@ describe('transactions', () => {
   })
 })
 
+test('what was saved goes on: values, watches, answers under way; transactions are made again', () => {
+  const before = new StoreGuest()
+  before.ask(XS.write, 'a\0\xffx\0')
+  before.ask(XS.setPermissions, 'a\0n1\0r2\0')
+  before.ask(XS.watch, 'a\0t\0')
+  before.takeEvents()
+  const id = Number(before.ask(XS.begin, '\0'))
+  const request = StoreGuest.message(XS.read, 9, 0, 'a\0')
+  before.push(request.subarray(0, 5))
+  // A full ring: the event waits.
+  before.set(RSP_CONS, (before.get(RSP_PROD) - 1024) >>> 0)
+  before.store.write('/local/domain/1/a', 'new')
+  before.set(RSP_CONS, before.get(RSP_PROD))
+
+  const after = new StoreGuest()
+  after.memory.write(after.page, before.memory.read(before.page, 0x1000))
+  after.store.restore(JSON.parse(JSON.stringify(before.store.save())))
+  after.ring.restore(JSON.parse(JSON.stringify(before.ring.save())))
+  expect(after.ring.save()).toEqual(before.ring.save())
+  after.push(request.subarray(5))
+  expect(after.messages().map(({ type, text }) => [type, text])).toEqual([
+    [XS.watchEvent, 'a\0t\0'],
+    [XS.read, 'new'],
+  ])
+  expect(after.ask(XS.getPermissions, 'a\0')).toBe('n1\0r2')
+  after.store.write('/local/domain/1/a', 1)
+  expect(after.takeEvents()).toEqual(['a t'])
+  expect(after.ask(XS.write, 'b\x001', id)).toBe('OK')
+  expect(after.ask(XS.end, 'T\0', id)).toBe('EAGAIN')
+  expect(after.ask(XS.end, 'T\0', id)).toBe('ENOENT')
+})
+
 test('a transaction can look at and change only so much', () => {
   const guest = new StoreGuest()
   const id = Number(guest.ask(XS.begin, '\0'))

@@ -1,0 +1,367 @@
+import type { XenStore } from './store.ts'
+import {
+  countOwned,
+  emptyNode,
+  find,
+  mayAccess,
+  namesOf,
+  parentOf,
+  replace,
+  type StoreNode,
+  type StorePermission,
+} from './store-tree.ts'
+
+/** What the store answers instead of a result, by the names of the protocol (public/io/xs_wire.h, xsd_errors). */
+export type StoreErrno =
+  | 'EINVAL'
+  | 'EACCES'
+  | 'EEXIST'
+  | 'ENOENT'
+  | 'ENOSPC'
+  | 'ENOSYS'
+  | 'EBUSY'
+  | 'EAGAIN'
+  | 'E2BIG'
+  | 'EPERM'
+
+/** Thrown inside the store and caught where the request came from. */
+export class StoreRefusal extends Error {
+  readonly errno: StoreErrno
+
+  constructor(errno: StoreErrno) {
+    super(errno)
+    this.name = 'StoreRefusal'
+    this.errno = errno
+  }
+}
+
+/** What one guest may take up, as Xen's xenstored has it by default. */
+export const STORE_QUOTA: Readonly<
+  Record<'nodes' | 'valueBytes' | 'watches' | 'transactions' | 'transactionNodes' | 'permissions', number>
+> = { nodes: 1000, valueBytes: 2048, watches: 128, transactions: 10, transactionNodes: 1024, permissions: 5 }
+
+/** Longest paths of the protocol (public/io/xs_wire.h). */
+const ABSOLUTE_PATH_MAX = 3072
+const RELATIVE_PATH_MAX = 2048
+/** Domain 0 may do everything. */
+export const HOST = 0
+/** Paths that are events and no nodes. */
+const SPECIAL = ['@introduceDomain', '@releaseDomain']
+
+/** @internal A change of the store, done or to be done. */
+export interface StoreChange {
+  readonly path: string
+  readonly apply: (root: StoreNode) => StoreNode
+  readonly removal: boolean
+}
+
+/** A guest's or the host's view of the store between two calls. */
+interface Transaction {
+  root: StoreNode
+  readonly base: StoreNode
+  /** Generation of each node that was looked at; −1 for one that was not there. */
+  readonly seen: Map<string, number>
+  readonly changes: StoreChange[]
+  /** It was begun before a snapshot, which has nothing of it: its end is EAGAIN, and it is made again. */
+  readonly stale?: boolean
+}
+
+/** Saved form of a {@link StoreClient}. */
+export interface StoreClientState {
+  /** Paths as they were given, and tokens. */
+  readonly watches: readonly (readonly [given: string, token: string])[]
+  readonly transactions: readonly number[]
+  readonly nextTransaction: number
+}
+
+/** @internal */
+export interface StoreWatch {
+  readonly client: StoreClient
+  /** Absolute. */
+  readonly path: string
+  /** As the client named it. */
+  readonly given: string
+  readonly token: string
+}
+
+/** Told that something at or below a watched path may have changed. */
+type WatchListener = (path: string, token: string) => void
+
+/**
+ * One party's access to the store: all that the protocol can ask, as calls. Throws `StoreRefusal`.
+ */
+export class StoreClient {
+  readonly domain: number
+  readonly #store: XenStore
+  readonly #home: string
+  readonly #transactions = new Map<number, Transaction>()
+  #nextTransaction = 1
+  /** Told of watch events; paths as the watch named them. */
+  onWatch: WatchListener = () => undefined
+
+  /** @internal Use {@link XenStore.connect}. */
+  constructor(store: XenStore, domain: number) {
+    this.domain = domain
+    this.#store = store
+    this.#home = `/local/domain/${domain}`
+  }
+
+  /** An absolute path, checked. @throws StoreRefusal `EINVAL` */
+  resolve(given: string): string {
+    const relative = !given.startsWith('/')
+    const path = relative ? `${this.#home}/${given}` : given
+    const most = relative ? RELATIVE_PATH_MAX : ABSOLUTE_PATH_MAX
+    const valid = given.length <= most && (path === '/' || /^(\/[-\w@]+)+$/.test(path))
+    if (!valid || given === '') throw new StoreRefusal('EINVAL')
+    return path
+  }
+
+  #root(id: number): StoreNode {
+    return id === 0 ? this.#store.root : this.#transaction(id).root
+  }
+
+  #transaction(id: number): Transaction {
+    const transaction = this.#transactions.get(id)
+    if (transaction === undefined) throw new StoreRefusal('ENOENT')
+    return transaction
+  }
+
+  #look(id: number, path: string): StoreNode | undefined {
+    const node = find(this.#root(id), path)
+    if (id !== 0) {
+      const { seen, base } = this.#transaction(id)
+      if (!seen.has(path)) {
+        if (this.#over(seen.size)) throw new StoreRefusal('ENOSPC')
+        seen.set(path, find(base, path)?.generation ?? -1)
+      }
+    }
+    return node
+  }
+
+  /** The node, if this client may use it so. What is not there is only told to those who may read its surroundings. */
+  #get(id: number, path: string, write: boolean): StoreNode {
+    const node = this.#look(id, path)
+    if (node !== undefined) {
+      if (!mayAccess(node, this.domain, write)) throw new StoreRefusal('EACCES')
+      return node
+    }
+    if (!mayAccess(this.#nearest(id, path), this.domain, write)) throw new StoreRefusal('EACCES')
+    throw new StoreRefusal('ENOENT')
+  }
+
+  /** The node at a path, or the nearest one above it. */
+  #nearest(id: number, path: string): StoreNode {
+    for (let at = path; ; at = parentOf(at)) {
+      const node = this.#look(id, at)
+      if (node !== undefined) return node
+    }
+  }
+
+  /** Whether a transaction has as much in it as a guest's may. */
+  #over(size: number): boolean {
+    return this.domain !== HOST && size >= STORE_QUOTA.transactionNodes
+  }
+
+  #change(id: number, change: StoreChange): void {
+    if (id === 0) {
+      this.#store.commit([change])
+      return
+    }
+    const transaction = this.#transaction(id)
+    if (this.#over(transaction.changes.length)) throw new StoreRefusal('ENOSPC')
+    transaction.root = change.apply(transaction.root)
+    transaction.changes.push(change)
+  }
+
+  read(id: number, path: string): Uint8Array {
+    return this.#get(id, path, false).value
+  }
+
+  /** Names of a node's children, and its generation. */
+  directory(id: number, path: string): { readonly names: readonly string[]; readonly generation: number } {
+    const { children, generation } = this.#get(id, path, false)
+    return { names: [...children.keys()], generation }
+  }
+
+  write(id: number, path: string, value: Uint8Array): void {
+    if (this.domain !== HOST && value.length > STORE_QUOTA.valueBytes) throw new StoreRefusal('ENOSPC')
+    const node = this.#look(id, path)
+    if (node === undefined) this.#create(id, path, value)
+    else {
+      if (!mayAccess(node, this.domain, true)) throw new StoreRefusal('EACCES')
+      this.#set(id, path, (old, generation) => ({ ...old, value: value.slice(), generation }))
+    }
+  }
+
+  makeDirectory(id: number, path: string): void {
+    const node = this.#look(id, path)
+    if (node === undefined) this.#create(id, path, new Uint8Array(0))
+    else if (!mayAccess(node, this.domain, true)) throw new StoreRefusal('EACCES')
+  }
+
+  /** Makes a node and those above it that are missing. They have their parent's permissions, but belong to who made them. */
+  #create(id: number, path: string, value: Uint8Array): void {
+    const above = this.#nearest(id, path)
+    if (!mayAccess(above, this.domain, true)) throw new StoreRefusal('EACCES')
+    if (this.domain !== HOST) {
+      const missing = namesOf(path).length - this.#depthOf(id, path)
+      if (countOwned(this.#root(id), this.domain) + missing > STORE_QUOTA.nodes) throw new StoreRefusal('ENOSPC')
+    }
+    const { domain } = this
+    const generation = this.#store.nextGeneration()
+    this.#change(id, {
+      path,
+      removal: false,
+      apply: (root) => {
+        const names = namesOf(path)
+        let result = root
+        let permissions = root.permissions
+        for (let i = 1; i <= names.length; i++) {
+          const part = names.slice(0, i)
+          const last = i === names.length
+          const there = find(result, `/${part.join('/')}`)
+          if (there === undefined && domain !== HOST) {
+            permissions = [{ read: false, write: false, ...permissions[0], domain }, ...permissions.slice(1)]
+          }
+          const node = there ?? emptyNode(permissions, generation)
+          permissions = node.permissions
+          if (there === undefined || last) {
+            result = replace(result, part, last ? { ...node, value: value.slice(), generation } : node, generation)
+          }
+        }
+        return result
+      },
+    })
+  }
+
+  #depthOf(id: number, path: string): number {
+    let node: StoreNode | undefined = this.#root(id)
+    let depth = 0
+    for (const name of namesOf(path)) {
+      node = node.children.get(name)
+      if (node === undefined) return depth
+      depth++
+    }
+    return depth
+  }
+
+  #set(id: number, path: string, change: (old: StoreNode, generation: number) => StoreNode): void {
+    const generation = this.#store.nextGeneration()
+    this.#change(id, {
+      path,
+      removal: false,
+      apply: (root) => {
+        const old = find(root, path)
+        return old === undefined ? root : replace(root, namesOf(path), change(old, generation), generation)
+      },
+    })
+  }
+
+  /** Removes a node and all below it. One that is not there is no error if its parent is. */
+  remove(id: number, path: string): void {
+    if (path === '/') throw new StoreRefusal('EINVAL')
+    const node = this.#look(id, path)
+    if (node === undefined) {
+      const parent = this.#look(id, parentOf(path))
+      if (parent === undefined) throw new StoreRefusal('ENOENT')
+      if (!mayAccess(parent, this.domain, true)) throw new StoreRefusal('EACCES')
+      return
+    }
+    if (!mayAccess(node, this.domain, true)) throw new StoreRefusal('EACCES')
+    const generation = this.#store.nextGeneration()
+    this.#change(id, {
+      path,
+      removal: true,
+      apply: (root) => replace(root, namesOf(path), undefined, generation),
+    })
+  }
+
+  permissions(id: number, path: string): readonly StorePermission[] {
+    return this.#get(id, path, false).permissions
+  }
+
+  /** @param permissions - at least one: the owner's */
+  setPermissions(id: number, path: string, permissions: readonly StorePermission[]): void {
+    const node = this.#get(id, path, true)
+    const owner = node.permissions[0]?.domain
+    // Only a node's owner may change who may use it, and only the host may give it away.
+    if (this.domain !== HOST) {
+      if (owner !== this.domain) throw new StoreRefusal('EACCES')
+      if (permissions[0]?.domain !== owner) throw new StoreRefusal('EPERM')
+      if (permissions.length > STORE_QUOTA.permissions) throw new StoreRefusal('ENOSPC')
+    }
+    if (permissions.length === 0) throw new StoreRefusal('EINVAL')
+    this.#set(id, path, (old, generation) => ({ ...old, permissions: [...permissions], generation }))
+  }
+
+  /** @returns the new transaction's number, never 0 */
+  begin(): number {
+    if (this.domain !== HOST && this.#transactions.size >= STORE_QUOTA.transactions) throw new StoreRefusal('ENOSPC')
+    let id = this.#nextTransaction
+    while (id === 0 || this.#transactions.has(id)) id = (id + 1) >>> 0
+    this.#nextTransaction = (id + 1) >>> 0
+    const { root } = this.#store
+    this.#transactions.set(id, { root, base: root, seen: new Map(), changes: [] })
+    return id
+  }
+
+  /**
+   * Ends a transaction.
+   *
+   * @throws StoreRefusal `EAGAIN` if what it has looked at has changed: nothing is done then
+   */
+  end(id: number, commit: boolean): void {
+    const { base, seen, changes, stale } = this.#transaction(id)
+    this.#transactions.delete(id)
+    if (!commit) return
+    if (stale === true) throw new StoreRefusal('EAGAIN')
+    const { root } = this.#store
+    if (root !== base) {
+      for (const [path, generation] of seen) {
+        if ((find(root, path)?.generation ?? -1) !== generation) throw new StoreRefusal('EAGAIN')
+      }
+    }
+    this.#store.commit(changes)
+  }
+
+  /** Watches a path, relative ones from the client's own; the first event comes at once. */
+  watch(given: string, token: string): void {
+    const special = SPECIAL.includes(given)
+    // Only the host may know of other domains.
+    if (special && this.domain !== HOST) throw new StoreRefusal('EACCES')
+    const path = special ? given : this.resolve(given)
+    this.#store.addWatch({ client: this, path, given, token })
+  }
+
+  /** @throws StoreRefusal `ENOENT` for a watch that there is not */
+  unwatch(given: string, token: string): void {
+    this.#store.removeWatch(this, given, token)
+  }
+
+  /** Forgets transactions and watches: the client starts anew. */
+  reset(): void {
+    this.#transactions.clear()
+    this.#store.removeWatches(this)
+  }
+
+  save(): StoreClientState {
+    return {
+      watches: this.#store.watchesOf(this).map(({ given, token }) => [given, token]),
+      transactions: [...this.#transactions.keys()],
+      nextTransaction: this.#nextTransaction,
+    }
+  }
+
+  /** Takes a saved state; the watches tell of what comes, not of what there is. */
+  restore({ watches, transactions, nextTransaction }: StoreClientState): void {
+    this.reset()
+    for (const [given, token] of watches) {
+      this.#store.addWatch({ client: this, path: this.resolve(given), given, token }, false)
+    }
+    const { root } = this.#store
+    for (const id of transactions) {
+      this.#transactions.set(id, { root, base: root, seen: new Map(), changes: [], stale: true })
+    }
+    this.#nextTransaction = nextTransaction
+  }
+}
