@@ -24,7 +24,7 @@ export interface StoreNode {
   readonly generation: number
 }
 
-/** Saved form of a {@link StoreNode} and what is below it. */
+/** A node of the store as data, and what is below it. */
 export interface SavedNode {
   readonly value: readonly number[]
   readonly permissions: readonly StorePermission[]
