@@ -1,7 +1,7 @@
 /** What a vCPU does at each type of guest frame that its access cannot go on with. */
 import { createIoRequest, defineDevice, IOREQ_TYPE_COPY } from '@retrap/ioreq'
 import { INVALID_MFN, P2M_EXECUTE, P2M_WRITE, P2mAccess, P2mEntry, P2mType, type P2m } from '@retrap/p2m'
-import { type Assembler, al, cr0, cr3, dword, eax, edi, esi, imm32 } from '@retrap/x86-assembler'
+import { type Assembler, al, cr0, cr3, dword, eax, edi, esi, esp, imm32 } from '@retrap/x86-assembler'
 import { describe, expect, test } from 'vitest'
 import type { AccessViolation, HvmVcpu } from '../src/index.ts'
 import { CODE, EXIT_PORT, Guest, PROTECTED, STACK, type GuestOptions } from './support/guest.ts'
@@ -156,7 +156,12 @@ describe('paging', () => {
     expect(asked.map(([gfn]) => gfn).sort((a, b) => a - b)).toEqual([0x10, GFN, GFN + 1, GFN + 2, GFN + 4, GFN + 5])
   })
 
-  test('what a device has answered before the wait is not asked again', async () => {
+  test.each([
+    { form: 'MOVS', build: (asm: Assembler) => asm.movsd() },
+    { form: 'CMPS, which reads both', build: (asm: Assembler) => asm.cmpsd() },
+    { form: 'PUSH of memory', build: (asm: Assembler) => asm.push(dword(0xfe00_0000)) },
+    { form: 'XCHG after a read', build: (asm: Assembler) => asm.mov(eax, dword(0xfe00_0000)).xchg(dword(GPA), eax) },
+  ])('what a device has answered before the wait is not asked again: $form', async ({ build }) => {
     let reads = 0
     const device = defineDevice({
       name: 'counter',
@@ -164,16 +169,19 @@ describe('paging', () => {
       mmio: { base: 0xfe00_0000, size: 0x1000 },
       read: () => ++reads,
     })
-    // MOVS from the device to a frame that is out; and CMPS, which reads both.
     const { guest } = guestOf(
       (asm) => {
-        asm.mov(esi, imm32(0xfe00_0000)).mov(edi, imm32(GPA)).movsd().mov(eax, dword(GPA)).mov(dword(RESULT), eax)
+        asm
+          .mov(esp, GPA + 0x1000)
+          .mov(esi, imm32(0xfe00_0000))
+          .mov(edi, imm32(GPA))
+        build(asm)
       },
       { devices: [device] },
     )
-    await pager(guest, [GFN])
+    const { asked } = await pager(guest, [GFN])
     expect(await guest.run()).toEqual(DONE)
-    expect([reads, guest.read32(RESULT)]).toEqual([1, 1])
+    expect([reads, asked]).toEqual([1, [[GFN, 'load']]])
   })
 
   test('the instruction behind a STI may be out, and is still protected when it comes', async () => {
