@@ -123,7 +123,8 @@ export class P2m {
   /**
    * Registers what is to be done when a frame of RAM goes away: device models' map caches, dirty bitmaps, frames' owners.
    * It is called once for each leaf, or part of one, after the map has changed and the change listeners have returned, and
-   * before the map drops its reference: who takes one then keeps the frame from being used again.
+   * before the map drops its reference: who takes one then keeps the frame from being used again. It must not
+   * throw: frames that somebody has not heard of are never given back.
    *
    * @returns a function that takes it off again
    */
