@@ -219,7 +219,11 @@ export class RunLoop {
     this.#busy = ready + busy
     if (this.#exit !== null) return null
     // Who has just come to a halt may have made time pass.
-    if (ready > 0 || this.#woken || (busy > 0 && blocked === 0)) return visit ? this.#sleep(0) : null
+    if (ready > 0 || this.#woken || (busy > 0 && blocked === 0)) {
+      if (visit) return this.#sleep(0)
+      // An answer that is a microtask away does not wait for the others' turns of the event loop.
+      return blocked > 0 ? NOW : null
+    }
     if (blocked > 0) {
       if (visit) return this.#sleep(0)
       this.#waiting = true

@@ -55,6 +55,21 @@ describe.each(clocks)('answers that are a microtask away, on $name', ({ make }) 
   })
 })
 
+test('an answer does not wait for a vCPU that is busy all the time', async () => {
+  const count = 300
+  const guest = new Guest(reading(count), { vcpus: 2, devices: [answering] })
+  guest.program(0x2000, 32, (asm) => {
+    const self = asm.label()
+    asm.bind(self).jmp(self)
+  })
+  const second = (guest.domain.vcpus[1] as HvmVcpu).cpu
+  second.load({ ...PROTECTED, registers: { ...PROTECTED.registers, rip: 0x2000 } })
+  restoreVcpu(second, { ...guest.state(1), pending: guest.state(0).pending })
+  expect((await guest.run()).reason).toBe('debug-exit')
+  // Turns of the busy one: a few for each access, and not as many as there are until the event loop has its turn.
+  expect(guest.domain.exits['budget']).toBeLessThan(2 * count * 4)
+})
+
 test('timers go off while every vCPU waits for a device: it may be one of them that answers', async () => {
   let context: DeviceContext | undefined
   const late = defineDevice({
