@@ -294,10 +294,9 @@ export class Domain {
     this.#loop.events = this.xen?.events ?? null
     this.#ferr = this.interrupts.line(13)
     this.#mapInterruptControllers()
-    this.p2m.onChange(() => {
+    this.p2m.onChange((gfn, count) => {
       for (const vcpu of this.vcpus) vcpu.cpu.flushTlb(true)
-      // What a vCPU waits for may be there now.
-      if (this.vcpus.some((vcpu) => this.secondLevel.waits(vcpu.id))) this.wake()
+      if (this.secondLevel.changed(gfn, count)) this.wake()
     })
   }
 

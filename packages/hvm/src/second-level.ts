@@ -82,7 +82,7 @@ export class SecondLevelFaults {
   readonly #options: SecondLevelOptions
   readonly #p2m: P2m
   readonly #entry = new P2mEntry()
-  /** By vCPU: the frame whose access violation has been told, and that it waits for; −1 for none. */
+  /** By vCPU: the frame that it waits for, and whose access violation has been told; −1 for none. */
   readonly #waiting: Float64Array
 
   constructor(options: SecondLevelOptions) {
@@ -91,9 +91,26 @@ export class SecondLevelFaults {
     this.#waiting = new Float64Array(options.vcpus).fill(-1)
   }
 
-  /** Whether a vCPU has been told to wait, and has not been let on since. */
+  /** Whether a vCPU waits for a frame that has not changed since. */
   waits(vcpu: number): boolean {
     return (this.#waiting[vcpu] as number) >= 0
+  }
+
+  /**
+   * Frames are something else now: who waits for one of them is to try again.
+   *
+   * @returns whether there is such a vCPU
+   */
+  changed(gfn: number, count: number): boolean {
+    const waiting = this.#waiting
+    let any = false
+    for (let vcpu = 0; vcpu < waiting.length; vcpu++) {
+      const frame = waiting[vcpu] as number
+      if (frame < gfn || frame >= gfn + count) continue
+      waiting[vcpu] = -1
+      any = true
+    }
+    return any
   }
 
   /** A vCPU forgets what it was about to do. */
@@ -183,7 +200,7 @@ export class SecondLevelFaults {
     const before = invalidations.enter(vcpu)
     try {
       const outcome = this.#resolve(vcpu, gfn, type, wanted)
-      if (vcpu !== OUTSIDE && outcome !== SecondLevel.WAIT) this.#waiting[vcpu] = -1
+      if (vcpu !== OUTSIDE && outcome !== SecondLevel.WAIT && this.#waiting[vcpu] === gfn) this.#waiting[vcpu] = -1
       return outcome
     } catch (error) {
       if (!(error instanceof P2mError && error.code === 'ERR_NO_MEMORY')) throw error

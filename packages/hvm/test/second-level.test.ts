@@ -453,6 +453,27 @@ describe('access masks', () => {
     expect(seen).toEqual([{ vcpu: 0, gfn: GFN, wanted: P2M_WRITE, access: P2mAccess.RX }])
   })
 
+  test('what is forbidden anew is told anew', async () => {
+    const { guest, p2m } = guestOf((asm) => {
+      for (let i = 0; i < 3; i++)
+        asm
+          .mov(dword(GPA + 4 * i), 1)
+          .mov(al, 1)
+          .out(0xe9, al)
+    })
+    const allow = (access: number): number => p2m.setAccess(GFN, 1, access)
+    allow(P2mAccess.RX)
+    // What the guest says after each store forbids the next one.
+    Object.assign(guest.output, { push: () => allow(P2mAccess.RX) })
+    let told = 0
+    guest.domain.secondLevel.onAccessViolation = () => {
+      told++
+      setTimeout(() => allow(P2mAccess.RW), 1)
+    }
+    expect(await guest.run()).toEqual(DONE)
+    expect([told, guest.domain.secondLevel.waits(0)]).toEqual([3, false])
+  })
+
   test.each([
     { access: P2mAccess.RX2RW, becomes: P2mAccess.RW, told: 0 },
     { access: P2mAccess.N2RWX, becomes: P2mAccess.RWX, told: 1 },
