@@ -53,7 +53,8 @@ export class Coverage {
   }
 
   note(form: string, place: Place): void {
-    this.#seen.set(form, (this.#seen.get(form) ?? 0) | (1 << PLACES.indexOf(place)))
+    // Code in page tables is no form of its own.
+    if (this.#all.has(form)) this.#seen.set(form, (this.#seen.get(form) ?? 0) | (1 << PLACES.indexOf(place)))
   }
 
   /** Something has been changed while a pass waits. */
