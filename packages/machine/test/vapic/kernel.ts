@@ -16,8 +16,10 @@ import {
   eax,
   ebx,
   ecx,
+  edi,
   edx,
   es,
+  esi,
   esp,
   far32,
   fs,
@@ -57,8 +59,12 @@ export const AT = {
   logs: 0x40_0000,
 } as const
 export const RAM_BYTES = 0x80_0000
+/** Linear address at which the first processor runs everything once more, with paging on and the variables zero. */
+export const RESTART: number = KERNEL + AT.image + 20
 const STACK_BYTES = 0x1000
 const PT_LOAD = 1
+/** Where the trampoline has the kernel's entry. */
+const ENTRY = 0x80
 /** Offsets in the KPCR: those that a patcher knows, and ours. */
 const KPCR_SELF = 0x1c
 const KPCR_NUMBER = 0x51
@@ -107,14 +113,10 @@ export function buildKernel(options: KernelOptions): Uint8Array {
   const header = multibootHeader(3)
   const start = AT.image + header.length
   const asm = new Assembler({ bits: 32, address: linear(start) })
-  const apEntry = emitKernel(asm, options)
-  const program = asm.assemble()
-  const bytes = join(header, program.bytes)
-  const trampoline = buildTrampoline(Number(program.addressOf(apEntry)))
-  return elfImage(32, start, [
-    { type: PT_LOAD, virtualAddress: AT.image, physicalAddress: AT.image, bytes },
-    { type: PT_LOAD, virtualAddress: AT.trampoline, physicalAddress: AT.trampoline, bytes: trampoline },
-  ])
+  emitKernel(asm, options)
+  const bytes = join(header, asm.assemble().bytes)
+  // One part: loaders may clear what lies between two, and there the option ROMs are.
+  return elfImage(32, start, [{ type: PT_LOAD, virtualAddress: AT.image, physicalAddress: AT.image, bytes }])
 }
 
 /** Turns paging on, in flat 32-bit protected mode without it; changes EAX. */
@@ -124,8 +126,8 @@ function emitPaging(asm: Assembler): void {
   asm.mov(eax, cr0).or(eax, 0x8001_0001).mov(cr0, eax)
 }
 
-/** From real mode to the kernel: where start-up IPIs lead. */
-function buildTrampoline(entry: number): Uint8Array {
+/** From real mode to the kernel, whose entry is at its end: where start-up IPIs lead. */
+function buildTrampoline(): Uint8Array {
   const asm = new Assembler({ bits: 16, address: AT.trampoline })
   const protectedMode = asm.label()
   const pointer = asm.label()
@@ -135,7 +137,10 @@ function buildTrampoline(entry: number): Uint8Array {
   asm.bits(32).bind(protectedMode)
   asm.mov(eax, SELECTOR.data).mov(ds, ax).mov(es, ax).mov(ss, ax).mov(gs, ax)
   emitPaging(asm)
-  asm.mov(eax, entry).jmp(eax)
+  asm
+    .mov(eax, dword(AT.trampoline + ENTRY))
+    .jmp(eax)
+    .org(AT.trampoline + ENTRY)
   return asm.assemble().bytes
 }
 
@@ -150,8 +155,7 @@ function descriptor(base: number, access: number): bigint {
   )
 }
 
-/** @returns where other processors enter */
-function emitKernel(asm: Assembler, options: KernelOptions): Label {
+function emitKernel(asm: Assembler, options: KernelOptions): void {
   const { cpus, logBytes = 0x1_0000 } = options
   const kernel: Kernel = {
     asm,
@@ -168,13 +172,16 @@ function emitKernel(asm: Assembler, options: KernelOptions): Label {
   }
   const high = asm.label()
   const apEntry = asm.label()
+  const trampoline = asm.label()
   const run = asm.label()
   const wait = asm.label()
   const arrived = dword(linear(AT.variables))
   const ended = dword(linear(AT.variables + 4))
 
-  // Physical addresses: paging is off.
-  asm.cli().cld().mov(esp, 0x7000)
+  const boot = asm.label()
+  asm.jmp(boot).org(RESTART).jmp(high).bind(boot)
+  // Physical addresses: paging is off. No interrupts of the i8259 pair, which firmware has left on.
+  asm.cli().cld().mov(esp, 0x7000).mov(al, 0xff).out(0x21, al).out(0xa1, al)
   emitTables(asm)
   emitPaging(asm)
   asm.mov(eax, high).jmp(eax)
@@ -204,6 +211,8 @@ function emitKernel(asm: Assembler, options: KernelOptions): Label {
   asm.test(ebx, ebx).jnz(others)
   options.setup?.(kernel)
   if (cpus > 1) {
+    asm.mov(esi, trampoline).mov(edi, linear(AT.trampoline)).mov(ecx, ENTRY).rep().movsb()
+    asm.mov(dword(linear(AT.trampoline + ENTRY)), apEntry)
     // INIT and start-up to all others.
     asm.mov(dword(APIC + 0x300), 0xc_4500).mov(dword(APIC + 0x300), 0xc_4600 | (AT.trampoline >>> 12))
     const waiting = asm.here()
@@ -236,6 +245,10 @@ function emitKernel(asm: Assembler, options: KernelOptions): Label {
   asm.bind(failed)
   kernel.exit(EXIT_EXCEPTION)
   options.extra?.(kernel)
+  asm
+    .align(16)
+    .bind(trampoline)
+    .db(...buildTrampoline())
 
   // A stub for each vector, 16 bytes apart, and the tables that lead there.
   for (let vector = 0; vector < 256; vector++) {
@@ -256,7 +269,6 @@ function emitKernel(asm: Assembler, options: KernelOptions): Label {
   asm.dw(0x3ff).dd(GDT).dw(0)
   asm.dq(0n, descriptor(0, 0x9b), descriptor(0, 0x93))
   for (let cpu = 0; cpu < cpus; cpu++) asm.dq(descriptor(linear(AT.kpcr + cpu * 0x1000), 0x93))
-  return apEntry
 }
 
 /** The first 8 MiB at 0, at KERNEL and (4 MiB) at ALIAS; two pages of the kernel's window changed places. */
