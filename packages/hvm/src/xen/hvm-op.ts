@@ -61,6 +61,7 @@ function setParameter(call: XenCall): number {
   if (request === null) return XenError.FAULT
   const { index, value } = request
   const { xen } = call
+  if (!xen.parameters.has(index)) return XenError.INVAL
   const denied = xen.ownDomain(request.domid) || xen.parameters.mayWrite(index, value)
   if (denied !== 0) return denied
   xen.parameters.set(index, value)
@@ -75,6 +76,7 @@ function getParameter(call: XenCall): number {
   const request = call.read(PARAMETER, call.argument(1))
   if (request === null) return XenError.FAULT
   const { xen } = call
+  if (!xen.parameters.has(request.index)) return XenError.INVAL
   const denied = xen.ownDomain(request.domid) || xen.parameters.mayRead(request.index)
   if (denied !== 0) return denied
   const value = xen.parameters.get(request.index)

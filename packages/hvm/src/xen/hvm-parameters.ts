@@ -56,15 +56,18 @@ export class HvmParameters {
     this.#values[index] = BigInt(value)
   }
 
+  /** Whether there is such a parameter. */
+  has(index: number): boolean {
+    return index < COUNT
+  }
+
   /** Whether the guest may read one: 0, or an error. */
   mayRead(index: number): number {
-    if (index >= COUNT) return XenError.INVAL
     return RULES[index] === undefined ? XenError.PERM : 0
   }
 
   /** Whether the guest may set one to a value: 0, or an error. */
   mayWrite(index: number, value: bigint): number {
-    if (index >= COUNT) return XenError.INVAL
     const write = RULES[index]?.write
     if (write === undefined) return XenError.PERM
     return write(value, this.get(index)) ? 0 : XenError.INVAL

@@ -70,6 +70,7 @@ describe.each(MODES)('parameters, %s caller', (mode) => {
     const guest = new XenTestGuest(mode)
     expect([await set(guest, 0, 0, 0), await set(guest, 0, 0, 9)]).toEqual([EPERM, ESRCH])
     expect([await get(guest, 0, 0), await get(guest, 0, 9)]).toEqual([EPERM, ESRCH])
+    expect([await set(guest, 39, 0, 9), await get(guest, 39, 9)]).toEqual([EINVAL, EINVAL])
     expect(await guest.call(HVM_OP, OP.set, 0x7000_0000)).toBe(EFAULT)
     expect(await guest.call(HVM_OP, OP.get, 0x7000_0000)).toBe(EFAULT)
   })

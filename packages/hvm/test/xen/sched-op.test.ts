@@ -113,19 +113,20 @@ describe.each(MODES)('sched_op, %s caller', (mode) => {
     expect(await guest.call(SCHED_OP, OP.poll, ARGUMENTS)).toBe(0)
   })
 
-  test('block waits for an interrupt', async () => {
+  test('block waits for an interrupt, whether or not it can be taken, and lets event channels interrupt', async () => {
     const guest = new XenTestGuest(mode)
-    guest.domain.timers.create(() => guest.domain.vcpus[0]?.apic.nmi()).arm(2 * SECOND)
-    guest.program((asm) => {
-      asm
-        .vmcall()
-        .mov(dword(ARGUMENTS), eax)
-        .mov(dword(ARGUMENTS + 4), 1)
-      asm.out(0xf4, al).hlt()
-    })
-    void guest.call(SCHED_OP, OP.block, 0)
-    await new Promise((resolve) => setTimeout(resolve, 20))
-    expect(guest.domain.clock.now()).toBeGreaterThanOrEqual(2 * SECOND)
+    const { domain } = guest
+    const { info } = (domain.xen as NonNullable<typeof domain.xen>).events
+    const apic = domain.vcpus[0]?.apic
+    apic?.write(0xf0, 0x1ff)
+    guest.memory.u8[info.vcpuInfo(0) + 1] = 1
+    domain.timers.create(() => apic?.accept(0x40, false)).arm(2 * SECOND)
+    expect(await guest.call(SCHED_OP, OP.block, 0)).toBe(0)
+    expect(domain.clock.now()).toBeGreaterThanOrEqual(2 * SECOND)
+    expect(domain.clock.now()).toBeLessThan(2.1 * SECOND)
+    expect(guest.memory.u8[info.vcpuInfo(0) + 1]).toBe(0)
+    // Interrupts are off: it is still there, and is looked at only when they are on.
+    expect(apic?.hasInterrupt()).toBe(true)
   })
 })
 
