@@ -1,7 +1,7 @@
 import { MachineMemory } from '@retrap/memory'
 import { beforeEach, describe, expect, test } from 'vitest'
 import { FrameCounts, INVALID_MFN, P2m, P2mType } from '../src/index.ts'
-import { codeOf, entryAt, reach, typeAt } from './support.ts'
+import { codeOf, entryAt, reach, typeAt } from './support/entries.ts'
 
 const { RAM_RW, RAM_RO, MMIO_DM, POPULATE_ON_DEMAND } = P2mType
 let memory: MachineMemory

@@ -2,7 +2,7 @@ import { MachineMemory } from '@retrap/memory'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { FrameCounts, INVALID_MFN, P2m, P2mAccess, P2mType, type P2mState } from '../src/index.ts'
-import { codeOf } from './support.ts'
+import { codeOf } from './support/entries.ts'
 
 const { RAM_RW, RAM_RO, RAM_LOGDIRTY, INVALID, MMIO_DM } = P2mType
 const memory = MachineMemory.create({ bytes: 64 << 20 })

@@ -2,8 +2,8 @@ import { MachineMemory } from '@retrap/memory'
 import fc from 'fast-check'
 import { beforeEach, describe, expect, test } from 'vitest'
 import { ArmP2mType, FrameCounts, INVALID_MFN, LogDirty, P2m, P2mAccess, type Stage2 } from '../src/index.ts'
-import { walkStage2, type Stage2Walk } from './stage2-walker.ts'
-import { codeOf, entryAt, reach } from './support.ts'
+import { walkStage2, type Stage2Walk } from './support/stage2-walker.ts'
+import { codeOf, entryAt, reach } from './support/entries.ts'
 
 const T = ArmP2mType
 let memory: MachineMemory

@@ -2,7 +2,7 @@ import { MachineMemory } from '@retrap/memory'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { FrameCounts, INVALID_MFN, P2m, P2mAccess, P2mEntry, P2mType, rightsOf, rightsOfAccess } from '../src/index.ts'
-import { codeOf } from './support.ts'
+import { codeOf } from './support/entries.ts'
 
 const T = P2mType
 const FIRST = 0x1f8

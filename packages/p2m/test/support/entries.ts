@@ -1,4 +1,4 @@
-import { P2mEntry, P2mError, type P2m } from '../src/index.ts'
+import { P2mEntry, P2mError, type P2m } from '../../src/index.ts'
 
 /** The code of the error that an action throws; `none` if it throws none. */
 export function codeOf(action: () => unknown): string {

@@ -1,5 +1,5 @@
 import type { MachineMemory } from '@retrap/memory'
-import type { Stage2Registers } from '../src/index.ts'
+import type { Stage2Registers } from '../../src/index.ts'
 
 /** What hardware finds. */
 export interface Stage2Walk {
