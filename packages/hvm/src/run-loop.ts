@@ -71,6 +71,7 @@ export class RunLoop {
   /** Something has happened since all vCPUs were looked at; until then only those that were not asleep are. */
   #lookAtAll = true
   readonly #awake: HvmVcpu[] = []
+  #awakeCount = 0
   /** vCPUs that did something in their last turns. */
   #busy = Infinity
   /** When the event loop is to have its turn. */
@@ -182,12 +183,14 @@ export class RunLoop {
     const awake = this.#awake
     // Of a Xen guest's some are owed an event that could not be delivered before.
     const all = this.#lookAtAll || events !== null
-    if (all) awake.length = 0
     this.#lookAtAll = false
-    for (const vcpu of all ? vcpus : awake) {
+    const count = all ? vcpus.length : this.#awakeCount
+    if (all) this.#awakeCount = 0
+    for (let i = 0; i < count; i++) {
+      const vcpu = (all ? vcpus[i] : awake[i]) as HvmVcpu
       if (this.#exit !== null) return null
       const flagged = invalidations.flagged(vcpu.id)
-      if (all && (flagged || !vcpu.dormant)) awake.push(vcpu)
+      if (all && (flagged || !vcpu.dormant)) awake[this.#awakeCount++] = vcpu
       if (flagged && !this.#mayGoOn(vcpu)) {
         if (dispatch.pending(vcpu.id)) blocked++
         continue

@@ -451,7 +451,8 @@ export class Vcpu implements Cpu, CodeCacheClient {
         this.#outside.clear(EVENT_INIT | EVENT_NMI)
         this.#init()
       }
-      if (this.#stepping || ((u32[S_PENDING_DEBUG >>> 2] as number) | (u32[S_PENDING_FAULT >>> 2] as number)) !== 0) {
+      // Not by the accessor: V8 calls its runtime for a private one.
+      if ((u32[S_STEPPING >>> 2]! | u32[S_PENDING_DEBUG >>> 2]! | u32[S_PENDING_FAULT >>> 2]!) !== 0) {
         if (remaining <= 0) return EXIT_BUDGET
         const stepping = this.#stepping
         this.#stepping = false
@@ -528,7 +529,7 @@ export class Vcpu implements Cpu, CodeCacheClient {
       case STATUS_LEAVE:
       case STATUS_JUMP:
       case STATUS_EXIT:
-        this.#repeating = false
+        this.u32[S_REPEATING >>> 2] = 0
         return undefined
       case STATUS_CONTINUE:
         this.#repeating = true
