@@ -3,7 +3,7 @@ import { basename } from 'node:path'
 import type { DeviceFailure } from '@retrap/ioreq'
 import { Command, CommanderError, Option } from 'commander'
 import { CliError } from './cli-error.ts'
-import { startBoardWorker } from './device-modules.ts'
+import { runsInWorker, startBoardWorker } from './device-modules.ts'
 import { formatDeviceFailure, openTrace } from './device-reports.ts'
 import { deviceHelp, prepareDevices } from './devices.ts'
 import { addDisasm } from './disasm/command.ts'
@@ -275,6 +275,7 @@ function settingsFor(
         onDeviceFailure: (failure: DeviceFailure) => void host.stderr.write(formatDeviceFailure(failure)),
       }),
       ...(flags.deviceDeadline !== undefined && { deviceDeadlineMs: flags.deviceDeadline }),
+      ...(flags.device?.some(runsInWorker) === true && { sharedMemory: true }),
       ...(flags.checkMappings === true && { checkMappings: true }),
       ...(flags.trace && { trace: openTrace(flags.trace, host) }),
       ...(flags.vapic === true && { vapic: true }),

@@ -24,6 +24,11 @@ export function namesModule(name: string): boolean {
   return /[/\\]|\.[cm]?[jt]s$/.test(name)
 }
 
+/** Whether a `--device` is to run in a Worker. */
+export function runsInWorker({ name, properties }: DeviceArgument): boolean {
+  return namesModule(name) && properties.get('transport') === 'worker'
+}
+
 /**
  * Checks a `--device FILE,transport=…`.
  *
@@ -48,7 +53,14 @@ export function prepareModule({ name, properties }: DeviceArgument): DeviceModul
       return { models: (machine) => importModels([machine === 0 ? url : `${url}?machine=${machine}`]) }
     case 'worker':
       return {
-        server: (dispatch, platform, realTime) => startDeviceWorker(dispatch, platform, { name, modules, realTime }),
+        server: (dispatch, platform, realTime) =>
+          startDeviceWorker(dispatch, platform, {
+            name,
+            modules,
+            realTime,
+            program: program('module-worker'),
+            data: platform.sharedMemory,
+          }),
       }
     case 'process':
       return {
@@ -68,6 +80,11 @@ export const startBoardWorker: StartBoardServer = (dispatch, platform, { name, r
     realTime,
     onMessage,
     modules: [],
-    program: new URL(import.meta.url.endsWith('.ts') ? './board-worker.ts' : './board-worker.js', import.meta.url),
+    program: program('board-worker'),
     data: board,
   })
+
+/** A program beside this module, which runs as source or built as it does. */
+function program(name: string): URL {
+  return new URL(`./${name}${import.meta.url.endsWith('.ts') ? '.ts' : '.js'}`, import.meta.url)
+}

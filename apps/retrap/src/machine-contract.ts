@@ -23,6 +23,7 @@ export interface MachineOptions {
   readonly devicePolicy?: PcOptions['devicePolicy']
   readonly deviceDeadlineMs?: number
   readonly onDeviceFailure?: PcOptions['onDeviceFailure']
+  readonly sharedMemory?: boolean
   readonly checkMappings?: boolean
   readonly trace?: PcOptions['trace']
   readonly optionRoms?: readonly { readonly name: string; readonly bytes: Uint8Array }[]

@@ -34,6 +34,7 @@ import { MemoryChanges, type MemoryChange } from './memory-change.ts'
 import { RunLoop } from './run-loop.ts'
 import type { Sleeper } from './run-loop.ts'
 import type { GuestShutdown } from './xen/shutdown.ts'
+import type { GuestMemoryHandles } from './worker-memory.ts'
 import { XenGuest } from './xen/xen-guest.ts'
 import type { XenOptions } from './xen/xen-guest.ts'
 import type { DomainVapic } from './vapic/domain-vapic.ts'
@@ -259,12 +260,14 @@ export class Domain {
     this.platform = {
       clock: this.clock,
       timer: (callback) => this.timers.create(callback),
+      timerArmed: () => this.wake(),
       dma: this.guestMemory,
       openMemory: (device) => {
         const cache = new MapCache({ memory: options.memory, map, references: frames, development: checked })
         if (checked) this.#checked.push({ device, cache })
         return cache
       },
+      ...(options.memory.shared && { sharedMemory: this.#handles() }),
       modifiedMemory: (gfn, count) => this.dirtyLogs.modified(gfn, count),
       interruptLine: (irq) => this.interrupts.line(irq),
       pciInterrupt: (device, pin) => this.pciInterrupt(device, pin),
@@ -298,6 +301,10 @@ export class Domain {
       for (const vcpu of this.vcpus) vcpu.cpu.flushTlb(true)
       if (this.secondLevel.changed(gfn, count)) this.wake()
     })
+  }
+
+  #handles(): GuestMemoryHandles {
+    return { memory: this.memory.memory, p2m: this.p2m.ma, frameCounts: this.frameCounts.ma }
   }
 
   #tscToNs(cpu: number, lo: number, hi: number): number {

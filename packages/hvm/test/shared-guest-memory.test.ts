@@ -7,7 +7,6 @@ import { STATUS_DONE } from '@retrap/x86-cpu'
 import { afterEach, expect, test } from 'vitest'
 import type { Domain, HvmVcpu } from '../src/index.ts'
 import { EXIT_PORT, Guest } from './support/guest.ts'
-import type { GuestMemoryHandles } from './support/mapping-worker.ts'
 
 const PAGE = 0x60
 const MARK = 0x5000
@@ -21,17 +20,12 @@ const map = (asm: Assembler): Assembler => asm.mov(dx, 0x300).mov(ax, PAGE).out(
 
 async function guestWithWorker(build: (asm: Assembler) => void): Promise<Guest> {
   const guest = new Guest(build, { shared: true })
-  const { domain, memory } = guest
-  const data: GuestMemoryHandles = {
-    memory: memory.memory as WebAssembly.Memory,
-    p2m: domain.p2m.ma,
-    frameCounts: domain.frameCounts.ma,
-  }
+  const { domain } = guest
   transport = startDeviceWorker(domain.dispatch, domain.platform, {
     name: 'mapper',
     modules: [],
     program: new URL('support/mapping-worker.ts', import.meta.url),
-    data,
+    data: domain.platform.sharedMemory,
     realTime: false,
   })
   domain.addServer(transport)

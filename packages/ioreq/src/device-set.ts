@@ -45,6 +45,10 @@ export interface DevicePlatform {
    * @param device - whose it is: a model's name, or a server's
    */
   openMemory?(device: string): DeviceMemory
+  /** A timer has been set by models elsewhere, while the machine may be asleep until the next deadline that it knows of. */
+  timerArmed?(): void
+  /** What a Worker needs to reach guest RAM by itself, to be posted to it; absent where the machine's memory is not shared. */
+  readonly sharedMemory?: unknown
   /** A model that reaches guest memory by itself has written frames of it. */
   modifiedMemory?(gfn: number, count: number): void
   interruptLine(irq: number): InterruptLine

@@ -348,6 +348,7 @@ export class RemoteServer implements IoreqTransport {
     }
     if (Number.isNaN(deadline)) throw new IoreqError('ERR_PROTOCOL', `timer ${number} was armed for NaN`)
     timer.arm(deadline)
+    this.#platform.timerArmed?.()
   }
 
   #dmaRead(call: number, gpa: number, length: number): void {

@@ -80,6 +80,11 @@ export interface PcOptions {
   readonly deviceDeadlineMs?: number | undefined
   /** Told of device models that fail. */
   readonly onDeviceFailure?: ((failure: DeviceFailure) => void) | undefined
+  /**
+   * Puts the machine into shared memory, so that device models in Workers can map the guest's: what
+   * `platform.sharedMemory` has is for `openGuestMemory` of `@retrap/hvm`.
+   */
+  readonly sharedMemory?: boolean | undefined
   /** Find device models that keep views of guest memory: `pc.domain.keptViews()`. Slow. */
   readonly checkMappings?: boolean | undefined
   /** Told of every access to a device; slow. */
@@ -222,7 +227,10 @@ export class Pc {
     const codeCacheBytes = options.codeCacheBytes ?? CODE_CACHE_BYTES
     const overhead =
       FIXED_OVERHEAD + cpus * VCPU_OVERHEAD + codeCacheBytes + firmwareBytes + options.memoryBytes / FRAME_RECORD_SHARE
-    this.memory = MachineMemory.create({ bytes: roundToLargePage(options.memoryBytes) + overhead })
+    this.memory = MachineMemory.create({
+      bytes: roundToLargePage(options.memoryBytes) + overhead,
+      shared: options.sharedMemory ?? false,
+    })
     const deterministic = options.clock === 'deterministic'
     const epoch = options.epochSeconds ?? (deterministic ? DETERMINISTIC_EPOCH : Math.floor(Date.now() / 1000))
     const random = deterministic ? fixedRandom(0x7265_7472) : hostRandom()

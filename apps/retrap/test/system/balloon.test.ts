@@ -108,13 +108,13 @@ describe.skipIf(!canRun)("Debian's kernel balloons by half and back, while a dev
     expect(device[3]).toBeGreaterThan(0)
   }
 
-  test(
-    'asked for in the guest; the device is a module of its own',
-    async () => {
+  test.each(['inline', 'worker'])(
+    'asked for in the guest; the device is a module of its own, and maps the guest where it is: %s',
+    async (transport) => {
       const { stdout, code } = await runRetrap(
         [
           ...['run', '--hypervisor', 'xen', '--kernel', kernel, '--initrd', initrd('guest'), '--memory', '256M'],
-          ...['--device', DEVICE, '--append', 'console=ttyS0 quiet'],
+          ...['--device', `${DEVICE},transport=${transport}`, '--append', 'console=ttyS0 quiet'],
         ],
         { deadlineMs: DEADLINE_MS },
       )

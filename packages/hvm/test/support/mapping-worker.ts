@@ -2,22 +2,10 @@
 import { workerData } from 'node:worker_threads'
 import { defineDevice, serveSharedDevices } from '@retrap/ioreq'
 import type { DeviceContext, SharedDeviceMemory, WritableGuestMapping } from '@retrap/ioreq'
-import { guestMapOf, MapCache } from '@retrap/mapcache'
-import { MachineMemory } from '@retrap/memory'
-import { FrameCounts, P2m } from '@retrap/p2m'
+import { openGuestMemory } from '../../src/index.ts'
+import type { GuestMemoryHandles } from '../../src/index.ts'
 
-/** What the domain's thread posts: where to find the guest's memory. */
-export interface GuestMemoryHandles {
-  readonly memory: WebAssembly.Memory
-  /** `P2m.ma` and `FrameCounts.ma`. */
-  readonly p2m: number
-  readonly frameCounts: number
-}
-
-const { memory: page, data } = workerData as { readonly memory: SharedDeviceMemory; readonly data: GuestMemoryHandles }
-const memory = MachineMemory.attach(data.memory)
-const p2m = P2m.attach(memory, data.p2m)
-const references = FrameCounts.attach(memory, data.frameCounts)
+const { memory, data } = workerData as { readonly memory: SharedDeviceMemory; readonly data: GuestMemoryHandles }
 
 /** Ports 300H: a page number to map; 304H: a byte to write to all that is mapped; a message lets go. */
 let context: DeviceContext
@@ -36,8 +24,8 @@ const model = defineDevice({
   },
 })
 
-await serveSharedDevices(page, (server) => server.attach(model), {
-  openMemory: (modified) => new MapCache({ memory, map: guestMapOf(p2m, modified), references }),
+await serveSharedDevices(memory, (server) => server.attach(model), {
+  openMemory: openGuestMemory(data),
   onMessage: () => {
     for (const mapping of held.splice(0)) mapping.release()
   },

@@ -1,0 +1,18 @@
+import { workerData } from 'node:worker_threads'
+import { openGuestMemory, type GuestMemoryHandles } from '@retrap/hvm'
+import { serveSharedDevices, type SharedDeviceMemory } from '@retrap/ioreq'
+import { importModels } from '@retrap/ioreq/node'
+
+// The program of the Worker of `--device FILE,transport=worker`.
+const { memory, modules, data } = workerData as {
+  readonly memory: SharedDeviceMemory
+  readonly modules: readonly string[]
+  readonly data: GuestMemoryHandles
+}
+await serveSharedDevices(
+  memory,
+  async (server) => {
+    for (const model of await importModels(modules)) server.attach(model)
+  },
+  { openMemory: openGuestMemory(data) },
+)

@@ -1,0 +1,30 @@
+import type { DeviceMemory } from '@retrap/ioreq'
+import { guestMapOf, MapCache } from '@retrap/mapcache'
+import { MachineMemory, type WasmMemory } from '@retrap/memory'
+import { FrameCounts, P2m } from '@retrap/p2m'
+import { FrameHolds } from './frame-holds.ts'
+
+/** Where a guest's memory is, for Workers: posted to them, and taken by {@link openGuestMemory}. */
+export interface GuestMemoryHandles {
+  /** The machine's; shared. */
+  readonly memory: WasmMemory
+  /** `P2m.ma` */
+  readonly p2m: number
+  /** `FrameCounts.ma` */
+  readonly frameCounts: number
+}
+
+/**
+ * Lets the device models of a Worker map a guest's memory themselves: what `openMemory` of `serveSharedDevices` takes.
+ *
+ * @param handles - `platform.sharedMemory` of a domain whose machine memory is shared
+ * @throws MemoryError, P2mError where they lead to no machine, and no map
+ */
+export function openGuestMemory(
+  handles: GuestMemoryHandles,
+): (modified: (gfn: number, count: number) => void) => DeviceMemory {
+  const memory = MachineMemory.attach(handles.memory)
+  const p2m = P2m.attach(memory, handles.p2m)
+  const references = new FrameHolds(FrameCounts.attach(memory, handles.frameCounts))
+  return (modified) => new MapCache({ memory, map: guestMapOf(p2m, modified), references })
+}
