@@ -5,7 +5,7 @@ import { describe, expect, test } from 'vitest'
 import { VapicState } from '@retrap/vapic'
 import type { Pc, PcVapicOptions } from '../../src/index.ts'
 import { everyForm } from './forms.ts'
-import { ALIAS, APIC, AT, EXIT_PORT, KERNEL, linear, ODD_TPR, RAM_BYTES } from './kernel.ts'
+import { ALIAS, APIC, AT, EXIT_EXCEPTION, EXIT_PORT, KERNEL, linear, ODD_TPR, RAM_BYTES } from './kernel.ts'
 import { singleSteps } from './single-steps.ts'
 import { stockRom } from './stock.ts'
 import { readLog, runKernel, stormKernel } from './storm.ts'
@@ -504,4 +504,15 @@ test('accesses that no patch is there for are reported ever less often, and patc
   expect(sitesOf(pc).map((line) => line.split(' ')[1])).toContain('a38000feff')
   // All of them trap, whether reported or not.
   expect(pc.statistics().tprTraps).toBeGreaterThan(10_000)
+})
+
+test('an instruction that reads the register and then faults has not retired, and is not reported', async () => {
+  const pc = await machineWith(({ asm }) => {
+    asm.mov(eax, 0).db(...WRITE_EAX)
+    // DIV by what it reads.
+    asm.db(0xf7, 0x35, ...address)
+  })
+  expect(await pc.run({ timeoutMs: 20_000 })).toMatchObject({ code: 2 * EXIT_EXCEPTION + 1 })
+  expect(pc.vapic?.patcher.counts.reports).toBe(1)
+  expect(pc.statistics().tprTraps).toBe(2)
 })

@@ -49,3 +49,16 @@ test('random storms of interrupts come out the same', async () => {
   expect(smallest).toBeUndefined()
   expect(violations).toBe(0)
 }, 60_000)
+
+test('two runs on the deterministic clock agree in every instruction', async () => {
+  const kernel = stormKernel(everyForm(2))
+  const runs = [await runKernel(kernel, 2, { vapic: true }), await runKernel(kernel, 2, { vapic: true })]
+  const [first, second] = runs.map(({ pc, logs }) => ({
+    logs,
+    instructions: pc.domain.instructions,
+    time: pc.domain.clock.now(),
+    sites: pc.vapic?.patcher.sites,
+    counts: pc.vapic?.patcher.counts,
+  }))
+  expect(second).toEqual(first)
+})
