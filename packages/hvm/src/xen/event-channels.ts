@@ -1,10 +1,5 @@
-import { XenError } from './numbers.ts'
+import { Domid, XenError } from './numbers.ts'
 import type { SharedInfo } from './shared-info.ts'
-
-/** The host: xenstore, console and all else at the other end of a guest's channels. */
-const DOMID_HOST = 0
-/** Names the caller (public/xen.h). */
-const DOMID_SELF = 0x7ff0
 
 /** EVTCHNSTAT_* (public/event_channel.h). */
 export const EventStatus: {
@@ -105,20 +100,16 @@ export class EventChannels implements HostPorts {
 
   /** Whether a port's event is waiting. */
   pending(port: number): boolean {
-    return this.#valid(port) && this.#info.pending(port)
+    return this.isPort(port) && this.#info.pending(port)
   }
 
   /** Whether a number can be a port of this guest. */
   isPort(port: number): boolean {
-    return this.#valid(port)
-  }
-
-  #valid(port: number): boolean {
     return port > 0 && port < this.#info.ports
   }
 
   #at(port: number): EventPort | undefined {
-    return this.#valid(port) ? this.#ports[port] : undefined
+    return this.isPort(port) ? this.#ports[port] : undefined
   }
 
   #allocate(entry: EventPort): number {
@@ -137,11 +128,11 @@ export class EventChannels implements HostPorts {
   }
 
   #knows(domain: number): boolean {
-    return domain === DOMID_HOST || domain === this.domain
+    return domain === Domid.TOOLSTACK || domain === this.domain
   }
 
   #self(domain: number): number {
-    return domain === DOMID_SELF ? this.domain : domain
+    return domain === Domid.SELF ? this.domain : domain
   }
 
   // ---------------------------------------------------------------- what guests ask for
@@ -157,10 +148,10 @@ export class EventChannels implements HostPorts {
   bindInterdomain(remoteDomain: number, remotePort: number): number {
     const remote = this.#self(remoteDomain)
     if (!this.#knows(remote)) return XenError.SRCH
-    if (remote === DOMID_HOST) {
+    if (remote === Domid.TOOLSTACK) {
       const end = this.#hostEnds.get(remotePort)
       if (end === undefined || end.guestPort !== 0) return XenError.INVAL
-      const port = this.#allocate(connectedTo(DOMID_HOST, remotePort))
+      const port = this.#allocate(connectedTo(Domid.TOOLSTACK, remotePort))
       if (port < 0) return port
       end.guestPort = port
       this.#setPending(port)
@@ -210,7 +201,7 @@ export class EventChannels implements HostPorts {
   /** The other end waits for a new binding. */
   #disconnect({ status, remoteDomain, remotePort }: EventPort): void {
     if (status !== EventStatus.interdomain) return
-    if (remoteDomain === DOMID_HOST) {
+    if (remoteDomain === Domid.TOOLSTACK) {
       const end = this.#hostEnds.get(remotePort)
       if (end !== undefined) end.guestPort = 0
       return
@@ -223,7 +214,7 @@ export class EventChannels implements HostPorts {
     const entry = this.#at(port)
     switch (entry?.status) {
       case EventStatus.interdomain:
-        if (entry.remoteDomain === DOMID_HOST) this.#hostEnds.get(entry.remotePort)?.onEvent()
+        if (entry.remoteDomain === Domid.TOOLSTACK) this.#hostEnds.get(entry.remotePort)?.onEvent()
         else this.#setPending(entry.remotePort)
         return 0
       case EventStatus.ipi:
@@ -241,7 +232,7 @@ export class EventChannels implements HostPorts {
   status(domain: number, port: number): EventPort | number {
     const owner = this.#self(domain)
     if (owner !== this.domain) return this.#knows(owner) ? XenError.PERM : XenError.SRCH
-    if (!this.#valid(port)) return XenError.INVAL
+    if (!this.isPort(port)) return XenError.INVAL
     return this.#ports[port] ?? CLOSED
   }
 
@@ -258,7 +249,7 @@ export class EventChannels implements HostPorts {
     const entry = this.#at(port)
     if (entry === undefined) return XenError.INVAL
     const info = this.#info
-    if (info.unmask(port) && info.pending(port) && !info.select(entry.vcpu, port)) this.#mark(entry.vcpu)
+    if (info.unmask(port) && info.pending(port) && !info.select(entry.vcpu, port)) this.mark(entry.vcpu)
     return 0
   }
 
@@ -307,7 +298,7 @@ export class EventChannels implements HostPorts {
    */
   connectHost(onEvent: () => void): { readonly channel: HostChannel; readonly guestPort: number } {
     const channel = this.openHostPort(onEvent)
-    const guestPort = this.#allocate(connectedTo(DOMID_HOST, channel.port))
+    const guestPort = this.#allocate(connectedTo(Domid.TOOLSTACK, channel.port))
     const end = this.#hostEnds.get(channel.port)
     if (end !== undefined) end.guestPort = Math.max(0, guestPort)
     return { channel, guestPort }
@@ -315,11 +306,11 @@ export class EventChannels implements HostPorts {
 
   bindHost(guestPort: number, onEvent: () => void): HostChannel | undefined {
     const entry = this.#at(guestPort)
-    if (entry?.status !== EventStatus.unbound || entry.remoteDomain !== DOMID_HOST) return undefined
+    if (entry?.status !== EventStatus.unbound || entry.remoteDomain !== Domid.TOOLSTACK) return undefined
     const channel = this.openHostPort(onEvent)
     const end = this.#hostEnds.get(channel.port)
     if (end !== undefined) end.guestPort = guestPort
-    this.#ports[guestPort] = { ...connectedTo(DOMID_HOST, channel.port), vcpu: entry.vcpu }
+    this.#ports[guestPort] = { ...connectedTo(Domid.TOOLSTACK, channel.port), vcpu: entry.vcpu }
     return channel
   }
 
@@ -335,7 +326,7 @@ export class EventChannels implements HostPorts {
       close: () => {
         this.#hostEnds.delete(port)
         const entry = end.guestPort > 0 ? this.#ports[end.guestPort] : undefined
-        if (entry !== undefined) this.#ports[end.guestPort] = { ...unboundTo(DOMID_HOST), vcpu: entry.vcpu }
+        if (entry !== undefined) this.#ports[end.guestPort] = { ...unboundTo(Domid.TOOLSTACK), vcpu: entry.vcpu }
         end.guestPort = 0
       },
     }
@@ -344,20 +335,16 @@ export class EventChannels implements HostPorts {
   /** Sets a port's bit and, unless that is masked, leads its vCPU to it. */
   #setPending(port: number): void {
     const entry = this.#ports[port]
-    if (entry === undefined || !this.#valid(port)) return
+    if (entry === undefined || !this.isPort(port)) return
     const info = this.#info
     // The order matters to a guest that looks on another vCPU: it reads selector, then pending bits.
     if (info.setPending(port)) return
-    if (!info.masked(port) && !info.select(entry.vcpu, port)) this.#mark(entry.vcpu)
+    if (!info.masked(port) && !info.select(entry.vcpu, port)) this.mark(entry.vcpu)
     for (const listener of this.#pendingListeners) listener(port)
   }
 
-  /** @internal A vCPU has something to look at. */
+  /** A vCPU has something to look at: it is interrupted unless it knows. */
   mark(vcpu: number): void {
-    this.#mark(vcpu)
-  }
-
-  #mark(vcpu: number): void {
     if (!this.#info.setUpcallPending(vcpu)) this.#upcall(vcpu)
   }
 
@@ -380,7 +367,7 @@ export class EventChannels implements HostPorts {
     this.#ports.length = 0
     for (const { port, ...entry } of ports) {
       this.#ports[port] = entry
-      const end = entry.status === EventStatus.interdomain && entry.remoteDomain === DOMID_HOST
+      const end = entry.status === EventStatus.interdomain && entry.remoteDomain === Domid.TOOLSTACK
       if (!end) continue
       const host = this.#hostEnds.get(entry.remotePort)
       if (host !== undefined) host.guestPort = port

@@ -241,9 +241,4 @@ export class SharedInfo {
   upcallPending(vcpu: number): boolean {
     return Atomics.load(this.#memory.u8, this.vcpuInfo(vcpu) + UPCALL_PENDING) !== 0
   }
-
-  /** HVM guests do not use the mask, but a vCPU that blocks clears it. */
-  clearUpcallMask(vcpu: number): void {
-    Atomics.store(this.#memory.u8, this.vcpuInfo(vcpu) + UPCALL_MASK, 0)
-  }
 }
