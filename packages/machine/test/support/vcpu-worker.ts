@@ -11,6 +11,8 @@ const onOtherThread: StartBoardServer = (dispatch, platform, { name, realTime, b
   return transport
 }
 
+// Node does not count the wait for a shared word as something to stay for.
+const alive = setInterval(() => {}, 1000)
 const pc = await createPc({
   memoryBytes: 4 << 20,
   codeCacheBytes: 4 << 20,
@@ -23,4 +25,5 @@ pc.serial.onTransmit((bytes) => (text += String.fromCharCode(...bytes)))
 const { reason } = await pc.run({ timeoutMs: 30_000 })
 const { instructions, exits } = pc.statistics()
 pc.close()
+clearInterval(alive)
 parentPort?.postMessage({ reason, text, instructions, blocked: exits['blocked'] ?? 0 })
