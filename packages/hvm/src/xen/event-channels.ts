@@ -324,6 +324,8 @@ export class EventChannels implements HostPorts {
         if (end.guestPort > 0) this.#setPending(end.guestPort)
       },
       close: () => {
+        // After a reset the number may be another's.
+        if (this.#hostEnds.get(port) !== end) return
         this.#hostEnds.delete(port)
         const entry = end.guestPort > 0 ? this.#ports[end.guestPort] : undefined
         if (entry !== undefined) this.#ports[end.guestPort] = { ...unboundTo(Domid.TOOLSTACK), vcpu: entry.vcpu }
@@ -351,6 +353,7 @@ export class EventChannels implements HostPorts {
   /** Power-on: no port is open, and the host's ends are gone. */
   reset(): void {
     this.#ports.length = 0
+    for (const end of this.#hostEnds.values()) end.guestPort = 0
     this.#hostEnds.clear()
     this.#nextHostPort = 1
   }

@@ -37,7 +37,10 @@ export class GuestEvents {
   #released(ma: number, bytes: number): void {
     for (const vcpu of this.#domain.vcpus) {
       const at = this.info.vcpuInfo(vcpu.id)
-      if (at >= ma && at + VCPU_INFO_BYTES <= ma + bytes) this.info.withdrawVcpuInfo(vcpu.id)
+      if (at < ma || at + VCPU_INFO_BYTES > ma + bytes) continue
+      // The shared page stays the hypervisor's, wherever the guest has it; and RAM that moves has its new place already.
+      if (this.info.inPage(at) || this.#domain.p2m.guestFrame(Math.floor(at / 0x1000)) >= 0) continue
+      this.info.withdrawVcpuInfo(vcpu.id)
     }
   }
 

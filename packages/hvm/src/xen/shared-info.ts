@@ -143,6 +143,11 @@ export class SharedInfo {
     return this.vcpuInfo(vcpu) + VCPU_TIME
   }
 
+  /** Whether a machine address is in the page itself. */
+  inPage(ma: number): boolean {
+    return ma >= this.#page && ma < this.#page + 0x1000
+  }
+
   /** Lets a vCPU be interrupted by event channels: SCHEDOP_block. */
   unmaskUpcalls(vcpu: number): void {
     const ma = this.vcpuInfo(vcpu) + UPCALL_MASK

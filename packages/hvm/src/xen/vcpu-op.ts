@@ -3,6 +3,7 @@ import { Layout } from './layout.ts'
 import { XenError } from './numbers.ts'
 import { VCPU_INFO_BYTES } from './shared-info.ts'
 import { loadContext, readContext } from './vcpu-context.ts'
+import { GUEST_FRAMES } from './xen-memory.ts'
 import type { XenVcpu } from './xen-vcpu.ts'
 
 const ADDRESS = new Layout({ linear: 'ulong' })
@@ -90,7 +91,8 @@ function registerVcpuInfo(call: XenCall, { id, state, self }: Target, pointer: b
   if (place.offset > 0x1000 - VCPU_INFO_BYTES || !aligned || state.placed) return XenError.INVAL
   // Bits of a vCPU that runs meanwhile could get lost.
   if (!self && state.isUp) return XenError.INVAL
-  const ma = place.gfn < 2n ** 40n ? call.domain.p2m.translateWrite(Number(place.gfn) * 0x1000) : -1
+  // RAM that is to be populated first, or whose writes are logged, will do as well.
+  const ma = place.gfn < GUEST_FRAMES ? call.domain.secondLevel.translateWrite(Number(place.gfn) * 0x1000) : -1
   if (ma < 0) return XenError.INVAL
   state.placed = true
   call.xen.events.placeVcpuInfo(id, ma + place.offset)

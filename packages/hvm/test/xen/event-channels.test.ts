@@ -1,4 +1,5 @@
 import { al, dword, eax, ebx, ecx, edx } from '@retrap/x86-assembler'
+import { P2mType } from '@retrap/p2m'
 import { describe, expect, test } from 'vitest'
 import { ARGUMENTS, type CallerMode, RAM_BYTES, XenTestGuest } from '../support/xen-guest.ts'
 
@@ -22,6 +23,7 @@ const OP = {
 } as const
 const E = { PERM: -1, NOENT: -2, SRCH: -3, FAULT: -14, EXIST: -17, INVAL: -22, NOSPC: -28, NOSYS: -38, TIME: -62 }
 const SELF = 0x7ff0
+const MEMORY_OP = 12
 /** The store's and the console's. */
 const FIRST_FREE = 3
 const SHARED_INFO_GFN = 0x300
@@ -285,6 +287,20 @@ describe.each(LAYOUTS)('vcpu_op of $mode-bit guests (public/vcpu.h)', ({ mode, p
     expect(guest.read32((gfn << 12) + 0x80)).toBe(1)
   })
 
+  test.each(['logged', 'populated on demand'])('vcpu_info in RAM that is %s', async (kind) => {
+    const guest = new EventGuest(mode)
+    const { p2m } = guest.domain
+    const gfn = kind === 'logged' ? place >>> 12 : 0x1000
+    if (kind === 'logged') p2m.setType(gfn, 1, P2mType.RAM_LOGDIRTY)
+    else {
+      p2m.onDemand.mark(gfn, 1)
+      p2m.onDemand.setCache(1)
+    }
+    guest.write32(ARGUMENTS, gfn, 0, 0, 0)
+    expect(await guest.call(VCPU_OP, VCPUOP.registerInfo, 0, ARGUMENTS)).toBe(0)
+    expect(guest.read32(gfn * 0x1000)).toBe(1)
+  })
+
   test('a vcpu_info whose frame leaves the guest is not written to any more', async () => {
     const guest = new EventGuest(mode)
     guest.write32(ARGUMENTS, place >>> 12, 0, place & 0xfff, 0)
@@ -296,6 +312,34 @@ describe.each(LAYOUTS)('vcpu_op of $mode-bit guests (public/vcpu.h)', ({ mode, p
     expect(await guest.op(OP.send, port)).toBe(0)
     expect(guest.memory.read(ma, 0x1000).every((byte) => byte === 0)).toBe(true)
     expect(guest.bit(pending, port)).toBe(true)
+  })
+
+  test('events go on where the guest moves the shared page, and the page of a vcpu_info', async () => {
+    const guest = new EventGuest(mode)
+    const move = async (space: number, from: number, to: number): Promise<void> => {
+      guest.write32(ARGUMENTS, SELF, space)
+      guest.writeLongs(ARGUMENTS + 8, from, to)
+      expect(await guest.call(MEMORY_OP, 7, ARGUMENTS)).toBe(0)
+    }
+    // As firmware leaves it to a kernel, and a kernel to the next.
+    for (const gfn of [0x380, 0x390]) {
+      await move(0, 0, gfn)
+      const port = await guest.open(OP.bindIpi, 1, 0)
+      expect(await guest.op(OP.send, port)).toBe(0)
+      expect([guest.read32(gfn * 0x1000), guest.read32(gfn * 0x1000 + selector)]).toEqual([1, 1])
+      expect(guest.read32(gfn * 0x1000 + pending) & (1 << port)).not.toBe(0)
+      guest.write32(gfn * 0x1000, 0)
+      guest.write32(gfn * 0x1000 + selector, 0)
+    }
+    guest.write32(ARGUMENTS, place >>> 12, 0, place & 0xfff, 0)
+    expect(await guest.call(VCPU_OP, VCPUOP.registerInfo, 0, ARGUMENTS)).toBe(0)
+    const there = 0x3a_0000 + (place & 0xfff)
+    await move(2, place >>> 12, 0x3a0)
+    guest.write32(there, 0)
+    guest.write32(there + selector, 0)
+    const port = await guest.open(OP.bindIpi, 1, 0)
+    expect(await guest.op(OP.send, port)).toBe(0)
+    expect(guest.read32(there)).toBe(1)
   })
 
   test('the single-shot timer raises the timer’s interrupt, in system time', async () => {
@@ -505,6 +549,23 @@ test('a guest goes on from what was saved', async () => {
   const { guestPort } = channels.connectHost(() => heard++)
   channels.send(guestPort)
   expect(heard).toBe(1)
+})
+
+test('a host’s end from before a reset reaches nothing after it', async () => {
+  const guest = new EventGuest('64')
+  const { channels } = guest.events
+  const stale = channels.openHostPort(() => undefined)
+  expect(await guest.open(OP.bindInterdomain, 2, 0, stale.port)).toBe(FIRST_FREE)
+  guest.domain.xen?.reset()
+  expect(stale.bound).toBe(false)
+  const fresh = channels.openHostPort(() => undefined)
+  expect(await guest.open(OP.bindInterdomain, 2, 0, fresh.port)).toBe(FIRST_FREE)
+  guest.memory.u8.fill(0, guest.events.info.mfn * 0x1000, (guest.events.info.mfn + 1) * 0x1000)
+  stale.send()
+  stale.close()
+  expect(channels.pending(FIRST_FREE)).toBe(false)
+  fresh.send()
+  expect([channels.pending(FIRST_FREE), fresh.bound]).toEqual([true, true])
 })
 
 test('a reset leaves the store and the console at their ports, and nothing else', async () => {
