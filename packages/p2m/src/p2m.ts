@@ -290,6 +290,18 @@ export class P2m {
   }
 
   /**
+   * Makes leaf boundaries at both ends of a range: what is then done with it, and with nothing beside it, needs no memory
+   * for that. What is mapped stays the same.
+   *
+   * @throws P2mError `ERR_RANGE`, `ERR_NO_MEMORY`
+   */
+  splitAround(gfn: number, count: number): void {
+    const core = this.#core
+    core.checkRange(gfn, count)
+    core.change(() => core.splitAround(gfn, count))
+  }
+
+  /**
    * Puts small leaves together where larger ones say the same, after log-dirty mode for instance, and frees tables of
    * which nothing is left. What is mapped stays the same; listeners hear of changes because tables go.
    *

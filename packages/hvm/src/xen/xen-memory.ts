@@ -103,7 +103,7 @@ export class XenMemory {
     const p2m = this.#p2m
     const entry = this.#entry
     const type = p2m.lookup(gfn, entry)
-    if (type === P2mType.POPULATE_ON_DEMAND) p2m.onDemand.populate(gfn)
+    if (type === P2mType.POPULATE_ON_DEMAND) tryTo(() => p2m.onDemand.populate(gfn))
     else if (type === P2mType.RAM_SHARED) tryTo(() => p2m.unshare(gfn))
     const now = p2m.lookup(gfn, entry)
     return isRam(now) && now !== P2mType.RAM_SHARED && !this.#isPage(gfn, entry.mfn) ? entry.mfn : INVALID_MFN
@@ -154,7 +154,8 @@ export class XenMemory {
     if (this.maximum < 0 || !isFrame(gfn)) return 0
     const frames = Math.min(count, GUEST_FRAMES - gfn)
     // What has never been accessed gives no frame back: there is none.
-    let onDemand = p2m.onDemand.entries === 0 ? 0 : p2m.onDemand.decrease(gfn, frames)
+    let onDemand = 0
+    if (p2m.onDemand.entries > 0 && !tryTo(() => (onDemand = p2m.onDemand.decrease(gfn, frames)))) return 0
     let done = 0
     while (done < frames) {
       const at = gfn + done
@@ -175,10 +176,20 @@ export class XenMemory {
   move(from: number, to: number): boolean {
     const mfn = this.ramAt(from)
     if (mfn < 0 || !isFrame(to)) return false
-    if (!tryTo(() => this.#p2m.insert(to, mfn, 0, P2mType.RAM_RW))) return false
-    this.#p2m.remove(from, mfn, 1)
-    this.#thinned.add(from - (from % TABLE_FRAMES))
-    return true
+    return this.#put(to, mfn, from)
+  }
+
+  /** Maps a frame, and takes it from where it was unless that is −1. @returns false if the map has no room; it is where it was then */
+  #put(gfn: number, mfn: number, old: number): boolean {
+    const p2m = this.#p2m
+    if (old >= 0) this.#thinned.add(old - (old % TABLE_FRAMES))
+    // What a removal needs memory for comes first: a frame is never at two places.
+    const put = tryTo(() => {
+      if (old >= 0) p2m.splitAround(old, 1)
+      p2m.insert(gfn, mfn, 0, P2mType.RAM_RW)
+    })
+    if (put && old >= 0) p2m.remove(old, mfn, 1)
+    return put
   }
 
   /** Takes RAM that is mapped nowhere, and can be of no use. @returns false where there is none to be had */
@@ -220,11 +231,7 @@ export class XenMemory {
     const old = this.placeOf(mfn)
     if (!isFrame(gfn)) return false
     if (old === gfn) return true
-    if (!tryTo(() => this.#p2m.insert(gfn, mfn, 0, P2mType.RAM_RW))) return false
-    if (old >= 0) {
-      this.#p2m.remove(old, mfn, 1)
-      this.#thinned.add(old - (old % TABLE_FRAMES))
-    }
+    if (!this.#put(gfn, mfn, old)) return false
     this.#pages.set(mfn, gfn)
     return true
   }

@@ -153,6 +153,23 @@ describe('frames that guests do not have yet, or not alone', () => {
     expect(await current(guest)).toBe(RAM_FRAMES + 1)
   })
 
+  test('a machine without a free frame: what cannot be broken up stays where it is', async () => {
+    const guest = new XenTestGuest('64', { xen: { maxFrames: RAM_FRAMES + 0x400 } })
+    const { p2m } = guest.domain
+    p2m.onDemand.mark(ROOM, 0x200)
+    // There is a table for where the frame is to go, and none for where it is.
+    expect(await reserve(guest, OP.decrease, [5])).toBe(1)
+    while (guest.memory.frames.tryAllocate(0) >= 0);
+    const ma = p2m.translate(SPARE * 0x1000)
+    guest.write32(ARGUMENTS, SELF, 2)
+    guest.writeLongs(ARGUMENTS + 8, SPARE, 5)
+    expect(await guest.call(MEMORY_OP, OP.add, ARGUMENTS)).toBe(-12)
+    expect([p2m.translate(SPARE * 0x1000), p2m.translate(0x5000)]).toEqual([ma, -1])
+    expect(await reserve(guest, OP.decrease, [SPARE])).toBe(0)
+    expect(await reserve(guest, OP.decrease, [ROOM + 1])).toBe(0)
+    expect([p2m.onDemand.entries, guest.exit.reason]).toEqual([0x200, 'stopped'])
+  })
+
   test('pages that a pager has are forgotten', async () => {
     const guest = new XenTestGuest()
     const { p2m } = guest.domain
