@@ -106,7 +106,9 @@ export class StoreRing {
   #watchEvent(path: string, token: string): void {
     const key = `${path}\0${token}`
     if (this.#outgoing.has(key)) return
-    this.#queue(key, storeWatchEvent(path, token))
+    const event = storeWatchEvent(path, token)
+    if (event === null) return
+    this.#queue(key, event)
     // While a request is done, all is sent at its end.
     if (!this.#serving) this.service()
   }

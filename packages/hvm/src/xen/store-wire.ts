@@ -192,14 +192,18 @@ export function answerStoreMessage(client: StoreClient, header: StoreHeader, pay
   try {
     const command = Object.hasOwn(COMMANDS, type) ? COMMANDS[type] : undefined
     if (command === undefined) throw new StoreRefusal('ENOSYS')
-    return message(type, request, transaction, command({ client, transaction, payload }))
+    const answer = command({ client, transaction, payload })
+    // The host's values may be longer than a message.
+    if (answer.length > STORE_PAYLOAD_MAX) throw new StoreRefusal('E2BIG')
+    return message(type, request, transaction, answer)
   } catch (error) {
     if (!(error instanceof StoreRefusal)) throw error
     return message(XS_ERROR, request, transaction, strings(error.errno))
   }
 }
 
-/** The message that tells of a watch. */
-export function storeWatchEvent(path: string, token: string): Uint8Array {
-  return message(XS_WATCH_EVENT, 0, 0, strings(path, token))
+/** The message that tells of a watch; null for one that would be longer than messages are: guests take it for a broken ring. */
+export function storeWatchEvent(path: string, token: string): Uint8Array | null {
+  const payload = strings(path, token)
+  return payload.length > STORE_PAYLOAD_MAX ? null : message(XS_WATCH_EVENT, 0, 0, payload)
 }

@@ -159,6 +159,21 @@ describe('watches', () => {
     expect(guest.takeEvents()).toEqual(['a t'])
   })
 
+  test('events and answers are never longer than messages can be', () => {
+    const guest = new StoreGuest()
+    const long = 't'.repeat(4000)
+    expect(guest.ask(XS.watch, `a\0${long}\0`)).toBe('OK')
+    expect(guest.ask(XS.watch, 'a\0short\0')).toBe('OK')
+    expect(guest.takeEvents()).toEqual([`a ${long}`, 'a short'])
+    const deep = `a/${'b'.repeat(200)}`
+    expect(guest.ask(XS.write, `${deep}\0x`)).toBe('OK')
+    expect(guest.takeEvents()).toEqual([`${deep} short`])
+    // The host writes what it likes.
+    guest.store.write('/local/domain/1/h', 'v'.repeat(4097))
+    guest.store.setPermissions('/local/domain/1/h', [{ domain: 1, read: true, write: true }])
+    expect(guest.ask(XS.read, 'h\0')).toBe('E2BIG')
+  })
+
   test('there are only so many', () => {
     const guest = new StoreGuest()
     for (let i = 0; i < 128; i++) expect(guest.ask(XS.watch, `a\0${i}\0`)).toBe('OK')
