@@ -55,6 +55,8 @@ export interface XenGuestState {
   readonly blocked: BlockedVcpusState
   readonly pirqs: PirqsState
   readonly events: GuestEventsState
+  /** What `XENMEM_memory_map` tells, as the guest may have set it: bytes. */
+  readonly memoryMap: readonly number[]
   /** Reason of a shutdown to come, `SHUTDOWN_*`, once it is settled. */
   readonly shutdown: number | null
 }
@@ -84,6 +86,8 @@ export class XenGuest {
   readonly blocked: BlockedVcpus
   /** What `XENMEM_memory_map` tells, encoded. */
   memoryMap: Uint8Array
+  /** As the guest was started with. */
+  readonly #firstMemoryMap: Uint8Array
   /** Machine frame of the page with event bits and clocks. */
   sharedInfoFrame: number
   /** See {@link XenOptions.console}. */
@@ -108,7 +112,8 @@ export class XenGuest {
       () => this.shutDown(0, Shutdown.WATCHDOG),
     )
     this.blocked = new BlockedVcpus(domain.vcpus.length, domain.timers, () => domain.wake())
-    this.memoryMap = encodeMemoryMap(options.memoryMap ?? [])
+    this.#firstMemoryMap = encodeMemoryMap(options.memoryMap ?? [])
+    this.memoryMap = this.#firstMemoryMap
     this.console = options.console
     const seconds = options.epochSeconds ?? 0
     this.events = new GuestEvents(domain, this.domainId, {
@@ -177,6 +182,7 @@ export class XenGuest {
       blocked: this.blocked.save(),
       pirqs: this.pirqs.save(),
       events: this.events.save(),
+      memoryMap: [...this.memoryMap],
       shutdown: this.#shutdown,
     }
   }
@@ -190,6 +196,7 @@ export class XenGuest {
     this.blocked.restore(state.blocked)
     this.pirqs.restore(state.pirqs)
     this.events.restore(state.events)
+    this.memoryMap = Uint8Array.from(state.memoryMap)
     this.#shutdown = state.shutdown
   }
 
@@ -212,6 +219,7 @@ export class XenGuest {
   /** Power-on. */
   reset(): void {
     this.#shutdown = null
+    this.memoryMap = this.#firstMemoryMap
     this.pirqs.reset()
     this.grants.reset()
     this.memory.release()

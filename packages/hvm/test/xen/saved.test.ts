@@ -36,6 +36,7 @@ describe('what a guest has of Xen', () => {
     await use(guest)
     const xen = xenOf(guest)
     xen.blocked.block(0, [3, 4], 9 * SECOND)
+    xen.memoryMap = Uint8Array.from({ length: 20 }, (_, i) => i)
     const saved: XenGuestState = JSON.parse(JSON.stringify(xen.save()))
     expect(saved).toMatchObject({
       memory: { maximum: 1200, unmapped: [{ order: 0 }] },
@@ -55,7 +56,9 @@ describe('what a guest has of Xen', () => {
     xen.pirqs.reset()
     xen.parameters.reset()
     xen.watchdogs.reset()
+    xen.memoryMap = new Uint8Array(0)
     xen.restore(saved)
+    expect(xen.memoryMap[19]).toBe(19)
     expect(JSON.parse(JSON.stringify(xen.save()))).toEqual(saved)
     expect(guest.domain.vcpus[0]?.dormant).toBe(true)
     xen.blocked.pending(4)
@@ -70,6 +73,15 @@ describe('what a guest has of Xen', () => {
     guest.program((asm) => asm.sti().hlt())
     await guest.call(0)
     expect(guest.exit).toEqual({ reason: 'guest-shutdown', vcpu: 0, code: 'crash' })
+  })
+
+  test('a reset forgets the memory map that the guest has set', () => {
+    const xen = xenOf(new XenTestGuest('64', { xen: { memoryMap: [{ base: 0, size: 0x1000, type: 1 }] } }))
+    const first = xen.memoryMap
+    xen.memoryMap = new Uint8Array(0)
+    xen.reset()
+    expect(xen.memoryMap).toEqual(first)
+    expect(first).toHaveLength(20)
   })
 
   test('a guest that has used nothing is as it was made', () => {
