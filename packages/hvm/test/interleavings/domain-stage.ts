@@ -1,6 +1,6 @@
 import { defineDevice } from '@retrap/ioreq'
 import { MachineMemory } from '@retrap/memory'
-import { P2mEntry, type FrameCounts, type P2m } from '@retrap/p2m'
+import { INVALID_MFN, P2mEntry, P2mError, P2mType, type FrameCounts, type P2m } from '@retrap/p2m'
 import type { Rng } from '@retrap/tooling/soak'
 import { Assembler, dword, eax, ebp, ebx, ecx, edi, esi } from '@retrap/x86-assembler'
 import { DeterministicClock, Domain, OUTSIDE, type HvmVcpu, type Sleeper } from '../../src/index.ts'
@@ -86,6 +86,8 @@ export class DomainStage implements Stage {
   /** By vCPU: calls that have not returned, with what it had counted before. */
   readonly #calls: { readonly call: Call; readonly mark: number }[][] = Array.from({ length: VCPUS }, () => [])
   #outside: Outside[] = []
+  /** Guest frames that vCPUs wait for, and what is to be done for them. */
+  readonly #pageRequests = new Map<number, 'load' | 'resume'>()
   readonly #pages: Uint8Array[] = []
   #pagesUsed = 0
   #running = true
@@ -129,12 +131,13 @@ export class DomainStage implements Stage {
     )
     // Where all else is taken, a frame that is given back is the next to be given away.
     while (memory.frames.freeFrames > SPARE) memory.frames.allocate()
+    this.domain.secondLevel.onPageRequest = (gfn, how) => void this.#pageRequests.set(gfn, how)
     const create = dispatch.createServer.bind(dispatch)
-    dispatch.createServer = (options) => create({ page: this.#page(), ringPage: this.#page(), ...options })
+    dispatch.createServer = (options) => create({ page: this.#newPage(), ringPage: this.#newPage(), ...options })
   }
 
   /** Servers' pages, which a domain takes for good. */
-  #page(): { buffer: ArrayBuffer; byteOffset: number } {
+  #newPage(): { buffer: ArrayBuffer; byteOffset: number } {
     const page = (this.#pages[this.#pagesUsed++] ??= new Uint8Array(4096))
     page.fill(0)
     return { buffer: page.buffer as ArrayBuffer, byteOffset: 0 }
@@ -148,8 +151,10 @@ export class DomainStage implements Stage {
 
   #remove(gfn: number): void {
     const entry = new P2mEntry()
-    this.p2m.lookup(gfn, entry)
+    const type = this.p2m.lookup(gfn, entry)
     if (entry.mfn >= 0) this.p2m.remove(gfn, entry.mfn)
+    // What a pager has is nobody's any more.
+    else if (type !== P2mType.MMIO_DM) this.p2m.insert(gfn, INVALID_MFN, 0, P2mType.MMIO_DM)
   }
 
   /** Works off commands: ESI is the next one, EBP where the vCPU counts them. */
@@ -190,6 +195,7 @@ export class DomainStage implements Stage {
       this.#commands(world.rng, vcpu)
     }
     this.#outside = []
+    this.#pageRequests.clear()
     return {
       invalidations: domain.invalidations,
       changes: { request: (change) => domain.requestMemoryChange(change), stopped: () => undefined },
@@ -317,8 +323,24 @@ export class DomainStage implements Stage {
     }
   }
 
+  /** The pager's turn: it tries again later where there is no frame. */
+  #page(): void {
+    const { paging } = this.p2m
+    for (const [gfn, how] of this.#pageRequests) {
+      try {
+        if (how === 'load') paging.prepare(gfn, new Uint8Array(4096))
+        paging.resume(gfn)
+      } catch (error) {
+        if (!(error instanceof P2mError)) throw error
+        if (error.code === 'ERR_NO_MEMORY') continue
+      }
+      this.#pageRequests.delete(gfn)
+    }
+  }
+
   turn(): string | undefined {
     if (!this.#running) return undefined
+    this.#page()
     const before = this.#marks()
     this.#run ??= this.domain.run()
     this.#turns.give()

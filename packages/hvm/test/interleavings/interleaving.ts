@@ -57,6 +57,8 @@ async function settled(): Promise<void> {
 async function finish(world: World): Promise<void> {
   const { stage } = world
   stage.setRunning(true)
+  // A pager may wait for a frame.
+  world.freeNeighbours()
   let idle = 0
   for (let round = 0; round < ROUNDS; round++) {
     // What is asked of them comes first; what they hold is to keep the rest waiting until then.

@@ -1,6 +1,6 @@
 import { IoDispatch } from '@retrap/ioreq'
 import { MachineMemory } from '@retrap/memory'
-import { FrameCounts, P2m, P2mEntry } from '@retrap/p2m'
+import { FrameCounts, INVALID_MFN, P2m, P2mEntry, P2mType } from '@retrap/p2m'
 import { FrameHolds } from '../../src/frame-holds.ts'
 import { Invalidations, MemoryChanges } from '../../src/index.ts'
 import { FIRST_GFN, FrameHistory, GFNS } from './witness.ts'
@@ -122,8 +122,10 @@ export class LightStage implements Stage {
   #clear(): void {
     const entry = new P2mEntry()
     for (let gfn = FIRST_GFN; gfn < FIRST_GFN + GFNS; gfn++) {
-      this.p2m.lookup(gfn, entry)
+      const type = this.p2m.lookup(gfn, entry)
       if (entry.mfn >= 0) this.p2m.remove(gfn, entry.mfn)
+      // What a pager has is nobody's any more.
+      else if (type !== P2mType.MMIO_DM) this.p2m.insert(gfn, INVALID_MFN, 0, P2mType.MMIO_DM)
     }
   }
 

@@ -300,6 +300,11 @@ export class World {
     this.broken ??= new Broken(`device ${device} of ${serverName} failed at ${request}: ${String(cause)}`)
   }
 
+  /** Other guests give everything back. */
+  freeNeighbours(): void {
+    for (const mfn of this.#neighbours.splice(0)) this.stage.memory.frames.free(mfn)
+  }
+
   // ---- what must hold ----
 
   /** What a cache reads at a guest frame. @throws Broken if that is a frame it must not reach */
@@ -327,7 +332,7 @@ export class World {
     for (const party of this.parties.splice(0)) party.die()
     await this.stage.end()
     this.map.close()
-    for (const mfn of this.#neighbours.splice(0)) memory.frames.free(mfn)
+    this.freeNeighbours()
     if (memory.frames.freeFrames !== free) {
       throw new Broken(`${free - memory.frames.freeFrames} frames have not come back`)
     }
