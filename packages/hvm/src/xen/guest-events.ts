@@ -13,6 +13,8 @@ export interface GuestEventsState {
   readonly channels: EventChannelsState
   readonly upcalls: EventUpcallsState
   readonly vcpus: readonly XenVcpuState[]
+  /** Machine frames that are referenced for vCPUs' `vcpu_info`; −1 for none. */
+  readonly held: readonly number[]
 }
 
 /** A guest's event channels and all that its vCPUs share with the hypervisor. */
@@ -22,9 +24,12 @@ export class GuestEvents {
   readonly channels: EventChannels
   readonly upcalls: EventUpcalls
   readonly vcpus: readonly XenVcpu[]
+  /** Machine frame by vCPU that has a reference for its `vcpu_info`; −1 for none. */
+  readonly #held: number[]
 
   constructor(domain: Domain, domainId: number, wallClock: WallClock) {
     this.#domain = domain
+    this.#held = domain.vcpus.map(() => -1)
     this.info = new SharedInfo(domain.memory, domain.vcpus.length, wallClock)
     this.upcalls = new EventUpcalls(domain, this.info)
     this.channels = new EventChannels(domainId, this.info, domain.vcpus.length, (vcpu) => this.upcalls.raise(vcpu))
@@ -39,13 +44,35 @@ export class GuestEvents {
       const at = this.info.vcpuInfo(vcpu.id)
       if (at < ma || at + VCPU_INFO_BYTES > ma + bytes) continue
       // The shared page stays the hypervisor's, wherever the guest has it; and RAM that moves has its new place already.
-      if (this.info.inPage(at) || this.#domain.p2m.guestFrame(Math.floor(at / 0x1000)) >= 0) continue
+      if (this.info.inPage(at) || this.#isRam(Math.floor(at / 0x1000))) continue
       this.info.withdrawVcpuInfo(vcpu.id)
+      this.#letGo(vcpu.id)
     }
+  }
+
+  /** Whether the guest can reach a machine frame as its RAM. */
+  #isRam(mfn: number): boolean {
+    const { p2m } = this.#domain
+    const gfn = p2m.guestFrame(mfn)
+    return gfn >= 0 && p2m.translate(gfn * 0x1000) === mfn * 0x1000
+  }
+
+  /** The frame of a `vcpu_info` is written without asking the map: nobody may share it, or have it for anything else. */
+  #hold(vcpu: number, mfn: number): void {
+    this.#letGo(vcpu)
+    const { frameCounts } = this.#domain
+    if (frameCounts.count(mfn) > 0 && frameCounts.tryTake(mfn, 1)) this.#held[vcpu] = mfn
+  }
+
+  #letGo(vcpu: number): void {
+    const mfn = this.#held[vcpu] as number
+    this.#held[vcpu] = -1
+    if (mfn >= 0) this.#domain.frameCounts.drop(mfn, 1)
   }
 
   /** A vCPU's `vcpu_info` has a place of the guest's own from now on. */
   placeVcpuInfo(vcpu: number, ma: number): void {
+    this.#hold(vcpu, Math.floor(ma / 0x1000))
     this.info.moveVcpuInfo(vcpu, ma)
     this.vcpus[vcpu]?.updateTime(this.#stable)
     this.channels.mark(vcpu)
@@ -97,6 +124,7 @@ export class GuestEvents {
     this.channels.reset()
     this.upcalls.reset()
     this.info.reset()
+    for (const vcpu of this.#held.keys()) this.#letGo(vcpu)
     for (const vcpu of this.vcpus) vcpu.reset()
     this.updateTime()
   }
@@ -108,12 +136,15 @@ export class GuestEvents {
       channels: this.channels.save(),
       upcalls: this.upcalls.save(),
       vcpus: this.vcpus.map((vcpu) => vcpu.save()),
+      held: [...this.#held],
     }
   }
 
   /** Takes a saved state, of a domain with as many vCPUs whose memory and interrupt controllers have been restored. */
   restore(state: GuestEventsState): void {
     this.info.restore(state.info)
+    // The counts come with machine memory.
+    state.held.forEach((mfn, vcpu) => (this.#held[vcpu] = mfn))
     this.channels.restore(state.channels)
     state.vcpus.forEach((each, vcpu) => this.vcpus[vcpu]?.restore(each))
     this.upcalls.restore(state.upcalls)

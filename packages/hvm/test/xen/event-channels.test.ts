@@ -314,6 +314,36 @@ describe.each(LAYOUTS)('vcpu_op of $mode-bit guests (public/vcpu.h)', ({ mode, p
     expect(guest.bit(pending, port)).toBe(true)
   })
 
+  test('a vcpu_info’s frame is not shared, and one that is paged out is not written to', async () => {
+    const guest = new EventGuest(mode)
+    const { p2m, frameCounts } = guest.domain
+    const gfn = place >>> 12
+    const mfn = p2m.translate(gfn * 0x1000) / 0x1000
+    guest.write32(ARGUMENTS, gfn, 0, place & 0xfff, 0)
+    expect(await guest.call(VCPU_OP, VCPUOP.registerInfo, 0, ARGUMENTS)).toBe(0)
+    expect(() => p2m.share(gfn + 1, p2m, gfn)).toThrow(expect.objectContaining({ code: 'ERR_BUSY' }))
+    p2m.paging.nominate(gfn)
+    // Device models let go of it when the guest runs.
+    const port = await guest.open(OP.bindIpi, 1, 0)
+    p2m.paging.evict(gfn)
+    expect(frameCounts.count(mfn)).toBe(0)
+    const before = guest.memory.read(mfn * 0x1000, 0x1000)
+    expect(await guest.op(OP.send, port)).toBe(0)
+    guest.events.updateTime()
+    expect(guest.memory.read(mfn * 0x1000, 0x1000)).toEqual(before)
+  })
+
+  test('a vcpu_info’s frame is free after a reset', async () => {
+    const guest = new EventGuest(mode)
+    const { p2m, frameCounts } = guest.domain
+    const mfn = p2m.translate(place) >>> 12
+    guest.write32(ARGUMENTS, place >>> 12, 0, place & 0xfff, 0)
+    expect(await guest.call(VCPU_OP, VCPUOP.registerInfo, 0, ARGUMENTS)).toBe(0)
+    expect(frameCounts.count(mfn)).toBe(2)
+    guest.domain.xen?.reset()
+    expect(frameCounts.count(mfn)).toBe(1)
+  })
+
   test('events go on where the guest moves the shared page, and the page of a vcpu_info', async () => {
     const guest = new EventGuest(mode)
     const move = async (space: number, from: number, to: number): Promise<void> => {
