@@ -1,11 +1,11 @@
 import type { XenStore } from './store.ts'
 import {
   countOwned,
-  emptyNode,
   find,
   mayAccess,
   namesOf,
   parentOf,
+  plant,
   replace,
   type StoreNode,
   type StorePermission,
@@ -149,12 +149,10 @@ export class StoreClient {
     throw new StoreRefusal('ENOENT')
   }
 
-  /** The node at a path, or the nearest one above it. */
+  /** The node at a path, or the nearest one above it. What is below that cannot come without a change of it. */
   #nearest(id: number, path: string): StoreNode {
-    for (let at = path; ; at = parentOf(at)) {
-      const node = this.#look(id, at)
-      if (node !== undefined) return node
-    }
+    const there = namesOf(path).slice(0, this.#depthOf(id, path))
+    return this.#look(id, `/${there.join('/')}`) ?? this.#root(id)
   }
 
   /** Whether a transaction has as much in it as a guest's may. */
@@ -209,29 +207,9 @@ export class StoreClient {
     }
     const { domain } = this
     const generation = this.#store.nextGeneration()
-    this.#change(id, {
-      path,
-      removal: false,
-      apply: (root) => {
-        const names = namesOf(path)
-        let result = root
-        let permissions = root.permissions
-        for (let i = 1; i <= names.length; i++) {
-          const part = names.slice(0, i)
-          const last = i === names.length
-          const there = find(result, `/${part.join('/')}`)
-          if (there === undefined && domain !== HOST) {
-            permissions = [{ read: false, write: false, ...permissions[0], domain }, ...permissions.slice(1)]
-          }
-          const node = there ?? emptyNode(permissions, generation)
-          permissions = node.permissions
-          if (there === undefined || last) {
-            result = replace(result, part, last ? { ...node, value: value.slice(), generation } : node, generation)
-          }
-        }
-        return result
-      },
-    })
+    const names = namesOf(path)
+    const kept = value.slice()
+    this.#change(id, { path, removal: false, apply: (root) => plant(root, names, kept, domain, generation) })
   }
 
   #depthOf(id: number, path: string): number {

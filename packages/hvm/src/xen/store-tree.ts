@@ -77,22 +77,49 @@ export function replace(
   names: readonly string[],
   node: StoreNode | undefined,
   generation: number,
+  at: number = 0,
 ): StoreNode {
-  const [name, ...rest] = names
+  const name = names[at]
   if (name === undefined) return node ?? root
+  const old = root.children.get(name)
+  const last = at === names.length - 1
+  if (old === undefined && !last) return root
+  const next = last ? node : replace(old as StoreNode, names, node, generation, at + 1)
   const children = new Map(root.children)
-  const old = children.get(name)
-  let listChanged = false
-  if (rest.length > 0) {
-    if (old === undefined) return root
-    children.set(name, replace(old, rest, node, generation))
-  } else if (node === undefined) {
-    listChanged = children.delete(name)
-  } else {
-    listChanged = old === undefined
-    children.set(name, node)
-  }
+  if (next === undefined) children.delete(name)
+  else children.set(name, next)
+  const listChanged = (old === undefined) !== (next === undefined)
   return { ...root, children, generation: listChanged ? generation : root.generation }
+}
+
+/**
+ * Puts a value at a path, making the nodes on the way that are missing. They have their parent's permissions, but belong
+ * to who made them; the host's belong to whom the parent does.
+ *
+ * @param domain - who makes them
+ * @param generation - what they get, and a parent whose list of children changes
+ * @returns the new root
+ */
+export function plant(
+  root: StoreNode,
+  names: readonly string[],
+  value: Uint8Array,
+  domain: number,
+  generation: number,
+  at: number = 0,
+): StoreNode {
+  const name = names[at]
+  if (name === undefined) return { ...root, value, generation }
+  const old = root.children.get(name)
+  const child = old ?? emptyNode(inherited(root.permissions, domain), generation)
+  const children = new Map(root.children)
+  children.set(name, plant(child, names, value, domain, generation, at + 1))
+  return { ...root, children, generation: old === undefined ? generation : root.generation }
+}
+
+function inherited(permissions: readonly StorePermission[], domain: number): readonly StorePermission[] {
+  if (domain === 0) return permissions
+  return [{ read: false, write: false, ...permissions[0], domain }, ...permissions.slice(1)]
 }
 
 /** Nodes of a subtree that a domain owns, itself included. */

@@ -298,6 +298,21 @@ test('a transaction can look at and change only so much', () => {
   expect(guest.ask(XS.read, 'a\0')).toBe('1023')
 })
 
+test('a deep path costs no more than its length', () => {
+  const guest = new StoreGuest()
+  const deep = Array.from({ length: 980 }, () => 'a').join('/')
+  const start = performance.now()
+  expect(guest.ask(XS.write, `${deep}\0x`)).toBe('OK')
+  expect(guest.ask(XS.read, `${deep}\0`)).toBe('x')
+  expect(guest.ask(XS.remove, 'a\0')).toBe('OK')
+  // Each node of it again, in one transaction: its end is one request.
+  const id = Number(guest.ask(XS.begin, '\0'))
+  for (let i = 0; i < 500; i++) expect(guest.ask(XS.write, `${deep.slice(0, 2 * i + 1)}\0${i}`, id)).toBe('OK')
+  expect(guest.ask(XS.end, 'T\0', id)).toBe('OK')
+  expect(guest.ask(XS.read, `${deep.slice(0, 999)}\0`)).toBe('499')
+  expect(performance.now() - start).toBeLessThan(4000)
+})
+
 test('a flood of events is taken off as fast as it comes', () => {
   const guest = new StoreGuest()
   for (let i = 0; i < 128; i++) guest.ask(XS.watch, `a\0${i}\0`)
