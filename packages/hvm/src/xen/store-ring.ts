@@ -30,6 +30,11 @@ const ERROR_PROTOCOL = 3
 const NOTHING = new Uint8Array(0)
 /** Answers that wait for room: while there are more bytes, no further request is read. */
 const BACKLOG_BYTES = 64 * 1024
+/**
+ * One request can change a thousand nodes that a hundred watches are about: of the events that would take more than this,
+ * none are kept.
+ */
+const EVENT_BACKLOG_BYTES = 4 * 1024 * 1024
 
 /** Saved form of a {@link StoreRing}. */
 export interface StoreRingState {
@@ -104,6 +109,7 @@ export class StoreRing {
   }
 
   #watchEvent(path: string, token: string): void {
+    if (this.#outgoingBytes > EVENT_BACKLOG_BYTES) return
     const key = `${path}\0${token}`
     if (this.#outgoing.has(key)) return
     const event = storeWatchEvent(path, token)

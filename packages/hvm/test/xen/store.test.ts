@@ -313,6 +313,27 @@ test('a deep path costs no more than its length', () => {
   expect(performance.now() - start).toBeLessThan(4000)
 })
 
+test('one request’s events take up only so much', () => {
+  const guest = new StoreGuest()
+  for (let i = 0; i < 128; i++) guest.ask(XS.watch, `a\0${i}\0`)
+  guest.takeEvents()
+  const id = Number(guest.ask(XS.begin, '\0'))
+  for (let i = 0; i < 900; i++) guest.ask(XS.write, `a/${'b'.repeat(1900)}${i}\0`, id)
+  // From here on the guest takes nothing.
+  guest.set(RSP_CONS, (guest.get(RSP_PROD) - 1024) >>> 0)
+  const message = StoreGuest.message(XS.end, 1, id, 'T\0')
+  for (const [i, byte] of message.entries()) guest.memory.u8[guest.page + ((guest.get(REQ_PROD) + i) % 1024)] = byte
+  guest.set(REQ_PROD, (guest.get(REQ_PROD) + message.length) >>> 0)
+  guest.ring.service()
+  const bytes = guest.ring.save().outgoing.reduce((sum, [, each]) => sum + each.length, 0)
+  expect(bytes).toBeGreaterThan(4_000_000)
+  expect(bytes).toBeLessThan(4_300_000)
+  guest.set(RSP_CONS, guest.get(RSP_PROD))
+  guest.ring.service()
+  expect(guest.takeEvents().length).toBeGreaterThan(2000)
+  expect(guest.ask(XS.read, `a/${'b'.repeat(1900)}899\0`)).toBe('')
+})
+
 test('a flood of events is taken off as fast as it comes', () => {
   const guest = new StoreGuest()
   for (let i = 0; i < 128; i++) guest.ask(XS.watch, `a\0${i}\0`)
