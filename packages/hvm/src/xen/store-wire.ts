@@ -29,9 +29,12 @@ interface Call {
 
 type Command = (call: Call) => Uint8Array
 
-const encoder = new TextEncoder()
-// Names are ASCII; other bytes must not become what a path may contain.
-const decoder = new TextDecoder('latin1')
+/** Names are ASCII. Tokens are the guest's own bytes, which it gets back as they were: a character is a byte. */
+function decode(bytes: Uint8Array): string {
+  let text = ''
+  for (const byte of bytes) text += String.fromCharCode(byte)
+  return text
+}
 
 /** Reads a header. */
 export function readStoreHeader(bytes: Uint8Array): StoreHeader {
@@ -57,12 +60,13 @@ function message(type: number, request: number, transaction: number, payload: Ui
 
 /** Texts, each with its NUL. */
 function strings(...texts: readonly string[]): Uint8Array {
-  return encoder.encode(texts.map((text) => `${text}\0`).join(''))
+  const text = texts.map((each) => `${each}\0`).join('')
+  return Uint8Array.from({ length: text.length }, (_, i) => text.charCodeAt(i))
 }
 
 /** @throws StoreRefusal `EINVAL` unless the payload is `least` or more texts that all end in NUL */
 function textsOf(payload: Uint8Array, least: number): string[] {
-  const texts = decoder.decode(payload).split('\0')
+  const texts = decode(payload).split('\0')
   if (texts.pop() !== '' || texts.length < least) throw new StoreRefusal('EINVAL')
   return texts
 }
@@ -135,7 +139,7 @@ function directoryPart(call: Call): Uint8Array {
 function write({ client, transaction, payload }: Call): void {
   const end = payload.indexOf(0)
   if (end < 0) throw new StoreRefusal('EINVAL')
-  client.write(transaction, client.resolve(decoder.decode(payload.subarray(0, end))), payload.subarray(end + 1))
+  client.write(transaction, client.resolve(decode(payload.subarray(0, end))), payload.subarray(end + 1))
 }
 
 function setPermissions({ client, transaction, payload }: Call): void {

@@ -159,6 +159,14 @@ describe('watches', () => {
     expect(guest.takeEvents()).toEqual(['a t'])
   })
 
+  test('tokens are bytes', () => {
+    const guest = new StoreGuest()
+    const token = String.fromCharCode(...Array.from({ length: 255 }, (_, i) => i + 1))
+    expect(guest.ask(XS.watch, `a\0${token}\0`)).toBe('OK')
+    expect(guest.takeEvents()).toEqual([`a ${token}`])
+    expect(guest.ask(XS.unwatch, `a\0${token}\0`)).toBe('OK')
+  })
+
   test('events and answers are never longer than messages can be', () => {
     const guest = new StoreGuest()
     const long = 't'.repeat(4000)
