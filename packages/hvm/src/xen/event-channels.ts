@@ -124,7 +124,8 @@ export class EventChannels implements HostPorts {
 
   #free(port: number): void {
     this.#ports[port] = undefined
-    this.#info.clearPending(port)
+    // A port of the 64-bit layout has no bit in the other.
+    if (this.isPort(port)) this.#info.clearPending(port)
   }
 
   #knows(domain: number): boolean {
@@ -193,9 +194,13 @@ export class EventChannels implements HostPorts {
   close(port: number): number {
     const entry = this.#at(port)
     if (entry === undefined) return XenError.INVAL
+    this.#end(port, entry)
+    return 0
+  }
+
+  #end(port: number, entry: EventPort): void {
     this.#disconnect(entry)
     this.#free(port)
-    return 0
   }
 
   /** The other end waits for a new binding. */
@@ -253,11 +258,11 @@ export class EventChannels implements HostPorts {
     return 0
   }
 
-  /** Closes all. */
+  /** Closes all, those too that a kernel of the other layout has left. */
   resetAll(domain: number): number {
     const owner = this.#self(domain)
     if (owner !== this.domain) return this.#knows(owner) ? XenError.PERM : XenError.SRCH
-    for (let port = 1; port < this.#ports.length; port++) if (this.#ports[port] !== undefined) this.close(port)
+    for (const [port, entry] of this.#ports.entries()) if (entry !== undefined) this.#end(port, entry)
     return 0
   }
 

@@ -581,6 +581,21 @@ test('a guest goes on from what was saved', async () => {
   expect(heard).toBe(1)
 })
 
+test('a 32-bit kernel closes what a 64-bit one has left', async () => {
+  const guest = new EventGuest('64')
+  for (let i = FIRST_FREE; i < 1024; i++) expect(await guest.open(OP.bindIpi, 1, 0)).toBe(i)
+  const timer = await guest.open(OP.bindVirq, 2, 0, 0)
+  const other = await guest.open(OP.allocUnbound, 1, SELF | (SELF << 16))
+  expect([timer, other]).toEqual([1024, 1025])
+  expect(await guest.open(OP.bindInterdomain, 2, SELF, other)).toBe(1026)
+  guest.events.info.latch(false)
+  const page = guest.memory.read(guest.events.info.mfn * 0x1000 + 2176, 0x1000 - 2176)
+  expect(await guest.op(OP.reset, SELF)).toBe(0)
+  expect(guest.events.channels.save().ports).toEqual([])
+  expect(guest.memory.read(guest.events.info.mfn * 0x1000 + 2176, 0x1000 - 2176)).toEqual(page)
+  expect(await guest.open(OP.bindVirq, 2, 0, 0)).toBe(1)
+})
+
 test('a host’s end from before a reset reaches nothing after it', async () => {
   const guest = new EventGuest('64')
   const { channels } = guest.events
