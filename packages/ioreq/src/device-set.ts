@@ -269,10 +269,21 @@ export class DeviceSet {
 
   // ---- requests ----
 
+  /** What serves a vCPU's next request. */
+  #serviceOf(vcpu: number): Service {
+    const service = this.#services[vcpu]
+    if (service !== undefined && service.access === null) return service
+    // The last request has been given up without an answer: that of its model, should it still come, is nobody's.
+    service?.giveUp()
+    const fresh = new Service(vcpu, this.#owner)
+    this.#services[vcpu] = fresh
+    return fresh
+  }
+
   /** Serves one request; the owner gets its answer at once or later. A vCPU has at most one at a time. */
   serve(vcpu: number, request: IoRequest): void {
     const { type, direction, count, size } = request
-    const service = (this.#services[vcpu] ??= new Service(vcpu, this.#owner))
+    const service = this.#serviceOf(vcpu)
     const access = service.begin()
     if (type === IOREQ_TYPE_PCI_CONFIG) return this.#serveConfig(vcpu, access, request)
     if (type !== IOREQ_TYPE_PIO && type !== IOREQ_TYPE_COPY) return this.#serveNotice(vcpu, access, request)
@@ -560,8 +571,8 @@ export class DeviceSet {
     for (const service of this.#services.splice(0)) {
       if (service === undefined) continue
       const { access } = service
-      // What its promise still says goes nowhere; the next request gets a service of its own.
-      service.access = null
+      // The next request gets a service of its own.
+      service.giveUp()
       access?.cancel()
     }
   }

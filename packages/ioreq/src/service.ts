@@ -72,6 +72,11 @@ export class Service {
     this.#spare = access !== null && access.unused ? access : null
   }
 
+  /** Ends it: what the promise of an access still says goes nowhere. */
+  giveUp(): void {
+    this.access = null
+  }
+
   /** The common case: one call of one handler. A model that answers at once ends the request at once. */
   call(region: ClaimedRegion, offset: number, size: 1 | 2 | 4, direction: number, value: number): void {
     const access = this.access!

@@ -79,3 +79,58 @@ test('a server that is gone has nothing to answer for, whatever is cancelled aft
   expect([failures, dispatch.pending(1)]).toEqual([[], false])
   await soundAnswers(machine)
 })
+
+/** A model that answers when it is told to: long after it has been taken out. */
+function tardy(): { readonly model: DeviceModel; answer(value: number): void } {
+  let answer: (value: number) => void = () => undefined
+  const model = defineDevice({
+    name: 'tardy',
+    mmio: { base: 0x1000, size: 4 },
+    read: () => new Promise<number>((resolve) => (answer = resolve)),
+  })
+  return { model, answer: (value) => answer(value) }
+}
+
+test('the answer of a model that has been taken out for being late is not that to the next request', async () => {
+  const { model, answer } = tardy()
+  let answerNext: (value: number) => void = () => undefined
+  const next = defineDevice({
+    name: 'next',
+    mmio: { base: 0x3000, size: 4 },
+    read: () => new Promise<number>((resolve) => (answerNext = resolve)),
+  })
+  const { dispatch } = machineOf(model, next)
+  expect(dispatch.submit(0, read(0x1000))).toBe(IO_RETRY)
+  dispatch.expireDeadlines(LATER)
+  expect(dispatch.takeResponse(0)).not.toBe(IO_RETRY)
+  expect(dispatch.submit(0, read(0x3000))).toBe(IO_RETRY)
+  answer(13)
+  await turns()
+  expect(dispatch.takeResponse(0)).toBe(IO_RETRY)
+  answerNext(7)
+  await turns()
+  expect([dispatch.takeResponse(0), dispatch.lo]).toEqual([IO_DONE, 7])
+})
+
+test('nor is it the acknowledgement of a notice that has waited behind its request', async () => {
+  const { model, answer } = tardy()
+  let forget: () => void = () => undefined
+  const slow = defineDevice({
+    name: 'slow',
+    synchronous: true,
+    invalidate: () => new Promise<void>((r) => (forget = r)),
+  })
+  const { dispatch } = machineOf(model, slow)
+  expect(dispatch.submit(1, read(0x1000))).toBe(IO_RETRY)
+  dispatch.cancel(1)
+  expect(dispatch.invalidate(1)).toBe(IO_RETRY)
+  // The cancelled request has been there for too long; the notice follows it.
+  dispatch.expireDeadlines(performance.now() + 999_000)
+  dispatch.expireDeadlines(performance.now() + 1_000_001)
+  answer(13)
+  await turns()
+  expect(dispatch.pending(1)).toBe(true)
+  forget()
+  await turns()
+  expect(dispatch.pending(1)).toBe(false)
+})
