@@ -50,7 +50,8 @@ async function main(): Promise<number> {
 }
 
 try {
-  process.exitCode = await main()
+  // A step that has failed may have left timers behind, and threads.
+  process.exit(await main())
 } catch (error) {
   console.error(`soak: ${error instanceof Error ? error.message : String(error)}`)
   process.exitCode = 2
