@@ -35,4 +35,4 @@ domain.reset()
 console.log(await domain.run(), domain.exits)
 
 // Output:
-// { reason: 'debug-exit', code: 294 } { blocked: 2, budget: 1 }
+// { reason: 'debug-exit', code: 294 } { budget: 1, blocked: 1 }
