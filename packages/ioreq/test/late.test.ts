@@ -81,7 +81,7 @@ test('a server that is gone has nothing to answer for, whatever is cancelled aft
 })
 
 /** A model that answers when it is told to: long after it has been taken out. */
-function tardy(): { readonly model: DeviceModel; answer(value: number): void } {
+function tardy(): { readonly model: DeviceModel; readonly answer: (value: number) => void } {
   let answer: (value: number) => void = () => undefined
   const model = defineDevice({
     name: 'tardy',
