@@ -190,9 +190,9 @@ export class Domain {
     this.dispatch = new IoDispatch({
       vcpus: options.vcpus,
       policy: options.policy ?? 'crash',
-      onComplete: () => {
+      onComplete: (_vcpu, mayRun) => {
         this.#sendIdle()
-        this.wake()
+        this.#loop.answered(mayRun)
       },
       invalidations: {
         acknowledged: (server, epoch) => this.invalidations.acknowledged(server, epoch),

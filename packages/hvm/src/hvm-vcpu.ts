@@ -183,36 +183,38 @@ export class HvmVcpu implements CpuHost {
     return this.apic.decodes(gpa)
   }
 
-  physicalRead(gpa: number, size: number, into: Words, logged: boolean): number {
+  physicalRead(gpa: number, size: number, into: Words, logged: boolean, mayWait: boolean): number {
+    if (this.#submitted) return this.#answer(into)
     if (this.vapic?.watches(gpa) === true) {
       if (!logged) return STATUS_RESTART
       this.vapic.accessed('read', gpa)
     }
-    if (!this.#submitted && this.#isApicPage(gpa)) {
+    if (this.#isApicPage(gpa)) {
       this.#countApicAccess(gpa)
       readApicPage(this.apic, gpa & (APIC_PAGE_BYTES - 1), size, into)
       return STATUS_DONE
     }
-    if (!this.#submitted && this.#domain.secondLevel.claimant(gpa) !== null) {
+    if (this.#domain.secondLevel.claimant(gpa) !== null) {
       // The read of a read-modify-write: only writes are claimed.
       this.#readRam(gpa, size, into)
       return STATUS_DONE
     }
     this.counts.mmioAccesses++
     const dispatch = this.#dispatch
-    const status = logged ? this.#ask(IOREQ_TYPE_COPY, IOREQ_READ, gpa, size, 0, 0) : dispatch.mmioRead(gpa, size)
+    let status = logged ? IO_LOG : dispatch.mmioRead(gpa, size)
+    if (status === IO_LOG && (logged || mayWait)) status = this.#ask(IOREQ_TYPE_COPY, IOREQ_READ, gpa, size, 0, 0)
     into.lo = dispatch.lo
     into.hi = dispatch.hi
     return this.#statusOf(status)
   }
 
-  physicalWrite(gpa: number, size: number, lo: number, hi: number, logged: boolean): number {
+  physicalWrite(gpa: number, size: number, lo: number, hi: number, logged: boolean, mayWait: boolean): number {
+    if (this.#submitted) return this.#answer(null)
     if (this.vapic?.watches(gpa) === true) {
       if (!logged) return STATUS_RESTART
       this.vapic.accessed('write', gpa)
     }
-    // A request in flight is this one, whatever the p2m says of the address by now.
-    if (!this.#submitted && this.#isApicPage(gpa)) {
+    if (this.#isApicPage(gpa)) {
       // The processor sees what the write raises before its next instruction, so this one must run alone.
       if (!logged && (this.cpu.interruptsEnabled || (gpa & (APIC_PAGE_BYTES - 1)) === APIC_ICR)) return STATUS_RESTART
       this.#countApicAccess(gpa)
@@ -221,10 +223,11 @@ export class HvmVcpu implements CpuHost {
     }
     this.counts.mmioAccesses++
     if (!logged && this.#domain.secondLevel.claimant(gpa) !== null) return STATUS_RESTART
+    if (logged) return this.#statusOf(this.#submit(IOREQ_TYPE_COPY, IOREQ_WRITE, gpa, size, lo, hi))
+    const status = this.#dispatch.mmioWrite(gpa, size, lo, hi)
+    // Nobody claims it: the server is the one whose range it is.
     return this.#statusOf(
-      logged
-        ? this.#submit(IOREQ_TYPE_COPY, IOREQ_WRITE, gpa, size, lo, hi)
-        : this.#dispatch.mmioWrite(gpa, size, lo, hi),
+      status === IO_LOG && mayWait ? this.#ask(IOREQ_TYPE_COPY, IOREQ_WRITE, gpa, size, lo, hi) : status,
     )
   }
 
@@ -253,23 +256,24 @@ export class HvmVcpu implements CpuHost {
     if (type === P2mType.RAM_RO) this.#domain.romWrite(gpa, size, lo, hi)
   }
 
-  portRead(port: number, size: number, into: Words, logged: boolean): number {
+  portRead(port: number, size: number, into: Words, logged: boolean, mayWait: boolean): number {
+    if (this.#submitted) return this.#answer(into)
     this.counts.portAccesses++
     const dispatch = this.#dispatch
-    const status = logged ? this.#ask(IOREQ_TYPE_PIO, IOREQ_READ, port, size, 0, 0) : dispatch.portRead(port, size)
+    let status = logged ? IO_LOG : dispatch.portRead(port, size)
+    if (status === IO_LOG && (logged || mayWait)) status = this.#ask(IOREQ_TYPE_PIO, IOREQ_READ, port, size, 0, 0)
     into.lo = dispatch.lo
     into.hi = 0
     return this.#statusOf(status)
   }
 
-  portWrite(port: number, size: number, value: number, logged: boolean): number {
+  portWrite(port: number, size: number, value: number, logged: boolean, mayWait: boolean): number {
+    if (this.#submitted) return this.#answer(null)
     if (port === VAPIC_PORT && this.vapic !== null) return this.vapic.portWrite(size, value, logged)
     this.counts.portAccesses++
-    return this.#statusOf(
-      logged
-        ? this.#ask(IOREQ_TYPE_PIO, IOREQ_WRITE, port, size, value, 0)
-        : this.#dispatch.portWrite(port, size, value),
-    )
+    let status = logged ? IO_LOG : this.#dispatch.portWrite(port, size, value)
+    if (status === IO_LOG && (logged || mayWait)) status = this.#ask(IOREQ_TYPE_PIO, IOREQ_WRITE, port, size, value, 0)
+    return this.#statusOf(status)
   }
 
   repeat(
@@ -282,15 +286,17 @@ export class HvmVcpu implements CpuHost {
     gpa: number,
     into: Words,
   ): number {
-    if (
-      !port &&
-      !this.#submitted &&
-      (this.#isApicPage(address) || this.#domain.secondLevel.claimant(address) !== null)
-    ) {
+    const dispatch = this.#dispatch
+    if (this.#submitted) {
+      const status = this.#answer(null)
+      if (status !== STATUS_RETRY) this.counts[port ? 'portAccesses' : 'mmioAccesses'] += dispatch.count
+      into.lo = dispatch.count
+      return status
+    }
+    if (!port && (this.#isApicPage(address) || this.#domain.secondLevel.claimant(address) !== null)) {
       into.lo = 0
       return STATUS_DONE
     }
-    const dispatch = this.#dispatch
     const direction = write ? IOREQ_WRITE : IOREQ_READ
     const type = port ? IOREQ_TYPE_PIO : IOREQ_TYPE_COPY
     const fill = gpa < 0
@@ -302,17 +308,30 @@ export class HvmVcpu implements CpuHost {
     return this.#statusOf(status)
   }
 
-  /** The first pass sends the request for one element; later ones look for its answer. */
-  #ask(type: number, direction: number, address: number, size: number, lo: number, hi: number): number {
+  /**
+   * What a pass finds of the request in flight. It is this access's, whatever the p2m says of the address by now: a vCPU has
+   * one, and the log has seen to it that the access is the same.
+   */
+  #answer(into: Words | null): number {
     const dispatch = this.#dispatch
-    const status = this.#submitted
-      ? dispatch.takeResponse(this.id)
-      : dispatch.submitOne(this.id, type, direction, address, size, lo, hi)
+    const status = dispatch.takeResponse(this.id)
+    if (status === IO_RETRY) return STATUS_RETRY
+    this.#submitted = false
+    if (into !== null) {
+      into.lo = dispatch.lo
+      into.hi = dispatch.hi
+    }
+    return status === IO_DONE ? STATUS_DONE : this.#statusOf(status)
+  }
+
+  /** Sends the request for one element. */
+  #ask(type: number, direction: number, address: number, size: number, lo: number, hi: number): number {
+    const status = this.#dispatch.submitOne(this.id, type, direction, address, size, lo, hi)
     this.#submitted = status === IO_RETRY
     return status
   }
 
-  /** The first pass sends the request; later ones look for its answer. With `pointer`, `hi:lo` is where in RAM the elements are. */
+  /** Sends a request; with `pointer`, `hi:lo` is where in RAM the elements are. */
   #submit(
     type: number,
     direction: number,
@@ -324,24 +343,20 @@ export class HvmVcpu implements CpuHost {
     down = false,
     pointer = false,
   ): number {
-    let status: number
-    if (this.#submitted) status = this.#dispatch.takeResponse(this.id)
-    else {
-      const request = this.#request
-      request.type = type
-      request.direction = direction
-      request.addressLo = address >>> 0
-      request.addressHi = Math.floor(address / TWO_32)
-      request.dataLo = lo >>> 0
-      request.dataHi = hi >>> 0
-      request.size = size
-      request.count = count
-      request.df = down
-      request.dataIsPointer = pointer
-      const claimant =
-        type === IOREQ_TYPE_COPY && direction === IOREQ_WRITE ? this.#domain.secondLevel.claimant(address) : null
-      status = this.#dispatch.submit(this.id, request, claimant)
-    }
+    const request = this.#request
+    request.type = type
+    request.direction = direction
+    request.addressLo = address >>> 0
+    request.addressHi = Math.floor(address / TWO_32)
+    request.dataLo = lo >>> 0
+    request.dataHi = hi >>> 0
+    request.size = size
+    request.count = count
+    request.df = down
+    request.dataIsPointer = pointer
+    const claimant =
+      type === IOREQ_TYPE_COPY && direction === IOREQ_WRITE ? this.#domain.secondLevel.claimant(address) : null
+    const status = this.#dispatch.submit(this.id, request, claimant)
     this.#submitted = status === IO_RETRY
     return status
   }

@@ -115,6 +115,18 @@ export class RunLoop {
     this.#parts.sleeper.wake()
   }
 
+  /**
+   * A vCPU's request has its answer.
+   *
+   * @param mayRun - the caller has nothing left to do: the vCPU runs on in its stead, if the loop waits for nothing else
+   */
+  answered(mayRun: boolean): void {
+    if (!mayRun || !this.#waiting) return this.wake()
+    this.#waiting = false
+    this.#lookAtAll = true
+    this.#go()
+  }
+
   /** Ends `run` with this exit, the first one given. */
   stop(exit: DomainExit): void {
     this.#exit ??= exit

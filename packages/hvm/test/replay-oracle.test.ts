@@ -119,8 +119,8 @@ const mutations: readonly (readonly [name: string, Mutation])[] = [
     'a register committed early',
     ({ vcpu, cpu }) => {
       const read = vcpu.physicalRead.bind(vcpu)
-      vcpu.physicalRead = (gpa, size, into, logged) => {
-        const status = read(gpa, size, into, logged)
+      vcpu.physicalRead = (gpa, size, into, logged, mayWait) => {
+        const status = read(gpa, size, into, logged, mayWait)
         if (logged) cpu.u32[S_GPR >>> 2] = into.lo
         return status
       }

@@ -21,8 +21,9 @@ export interface DeviceHostOptions {
 /**
  * The ioreq server of the models that live in this process.
  *
- * Accesses to synchronous models bypass the request page (`IoDispatch` calls their handlers); those to any other go
- * through it like a foreign server's, and are answered when the model's promise is.
+ * Accesses bypass the request page: `IoDispatch` calls the handlers of synchronous models, and those of any other model as
+ * well, whose answer comes when the model's promise does. Notices go through the page, as does everything where models are
+ * deferred.
  */
 export class DeviceHost implements LocalRegions, IoreqTransport, DeviceSetOwner {
   readonly server: IoreqServer
@@ -30,6 +31,8 @@ export class DeviceHost implements LocalRegions, IoreqTransport, DeviceSetOwner 
   readonly #set: DeviceSet
   readonly #defer: ((callback: () => void) => void) | undefined
   readonly #request = createIoRequest()
+  /** By vCPU: its request came through the page, and so does the answer. */
+  readonly #paged: Uint8Array
   #ready = false
 
   /**
@@ -40,6 +43,7 @@ export class DeviceHost implements LocalRegions, IoreqTransport, DeviceSetOwner 
     this.#dispatch = dispatch
     this.#set = new DeviceSet(platform, this)
     this.#defer = options.defer
+    this.#paged = new Uint8Array(dispatch.vcpus)
     this.server = dispatch.createServer({
       name: options.name ?? 'devices',
       transport: this,
@@ -117,6 +121,12 @@ export class DeviceHost implements LocalRegions, IoreqTransport, DeviceSetOwner 
     return this.#set.functionOwner(bdf)
   }
 
+  /** @internal */
+  call(vcpu: number, request: IoRequest): void {
+    this.#paged[vcpu] = 0
+    this.#set.serve(vcpu, request)
+  }
+
   // ---- IoreqTransport ----
 
   /** @internal */
@@ -132,7 +142,9 @@ export class DeviceHost implements LocalRegions, IoreqTransport, DeviceSetOwner 
   }
 
   #take(vcpu: number): void {
-    if (this.server.slot(vcpu).accept(this.#request)) this.#set.serve(vcpu, this.#request)
+    if (!this.server.slot(vcpu).accept(this.#request)) return
+    this.#paged[vcpu] = 1
+    this.#set.serve(vcpu, this.#request)
   }
 
   /** @internal */
@@ -183,9 +195,10 @@ export class DeviceHost implements LocalRegions, IoreqTransport, DeviceSetOwner 
   }
 
   /** @internal */
-  answer(vcpu: number, lo: number, hi: number): void {
+  answer(vcpu: number, lo: number, hi: number, last: boolean): void {
+    if (this.#paged[vcpu] === 0) return this.server.returned(vcpu, lo, hi, last)
     this.server.slot(vcpu).answer(lo, hi)
-    this.server.answered(vcpu)
+    this.server.answered(vcpu, last)
   }
 
   /** @internal */

@@ -75,7 +75,7 @@ export interface DeviceSetOwner {
   /** A PCI function has been added; called before the models are told. */
   functionAdded(bdf: number): void
   /** The answer to the request that `serve` was given for this vCPU. */
-  answer(vcpu: number, lo: number, hi: number): void
+  answer(vcpu: number, lo: number, hi: number, last: boolean): void
   /** A model cannot answer it. */
   reject(vcpu: number, device: string, error: unknown): void
   /** A model has failed outside of a request, in a timer for instance. */
@@ -545,7 +545,7 @@ export class DeviceSet {
     const service = this.#services[vcpu]
     if (service?.access !== access) return
     service.finish()
-    this.#owner.answer(vcpu, lo, hi)
+    this.#owner.answer(vcpu, lo, hi, false)
   }
 
   #reject(vcpu: number, access: PendingAccess, device: string, error: unknown): void {

@@ -8,8 +8,13 @@ import type { IoTraceRecord } from './trace.ts'
 export interface IoDispatchOptions {
   /** vCPUs of the domain, 1–128. */
   readonly vcpus: number
-  /** Called when a submitted request has its answer (or its end): wake the vCPU, and `takeResponse` from its next pass. */
-  onComplete?(vcpu: number): void
+  /**
+   * Called when a submitted request has its answer (or its end): wake the vCPU, and `takeResponse` from its next pass.
+   *
+   * @param mayRun - the caller has nothing left to do: the vCPU may run on within the call, without a turn of the
+   *   microtask queue in between
+   */
+  onComplete?(vcpu: number, mayRun: boolean): void
   /** `crash` (default): the access yields `IO_FAILED`. `detach`: the model reads as ones from now on. */
   readonly policy?: FailurePolicy
   /**

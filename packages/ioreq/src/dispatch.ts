@@ -716,8 +716,13 @@ export class IoDispatch implements ServerOwner {
   }
 
   /** @internal A server's slot has changed. */
-  answered(server: IoreqServer, vcpu: number): void {
-    this.#pending.answered(server, vcpu)
+  answered(server: IoreqServer, vcpu: number, mayRun: boolean): void {
+    this.#pending.answered(server, vcpu, mayRun)
+  }
+
+  /** @internal A model of this process has answered. */
+  returned(server: IoreqServer, vcpu: number, lo: number, hi: number, mayRun: boolean): void {
+    this.#pending.returned(server, vcpu, lo, hi, mayRun)
   }
 
   // ---- models that break their contract ----

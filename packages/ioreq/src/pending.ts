@@ -33,6 +33,10 @@ class Wait {
   /** The slot is still draining a cancelled request; ours is published after it. */
   queued = false
   submitting = false
+  /** A model of this process has answered: `lo` and `hi`. */
+  returned = false
+  lo = 0
+  hi = 0
   /** `IO_RETRY` unless the wait is over without an answer. */
   ended: number = IO_RETRY
   seenState: number = STATE_IOREQ_NONE
@@ -86,7 +90,7 @@ export interface PendingOptions {
   readonly failures: FailureHandler
   /** Milliseconds of host time after which a server that has not answered counts as failed; `Infinity`: never. */
   readonly deadlineMs: number
-  readonly onComplete: ((vcpu: number) => void) | undefined
+  readonly onComplete: ((vcpu: number, mayRun: boolean) => void) | undefined
   readonly trace: ((record: IoTraceRecord) => void) | undefined
   readonly invalidations: InvalidationListener | undefined
   /** All that there are, enabled or not. */
@@ -180,7 +184,7 @@ export class PendingRequests {
       wait.queued = true
       return IO_RETRY
     }
-    const wrong = this.#wrongFreeSlot(server, vcpu)
+    const wrong = server.local === null ? this.#wrongFreeSlot(server, vcpu) : null
     if (wrong !== null) {
       wait.server = null
       return this.#fail(wait, server, wrong)
@@ -206,8 +210,14 @@ export class PendingRequests {
 
   #publish(vcpu: number, wait: Wait, server: IoreqServer): void {
     wait.seenState = STATE_IOREQ_READY
-    this.#trace('sent', vcpu, server, wait.request, wait.request.dataLo, wait.request.dataHi)
-    server.slot(vcpu).publish(wait.request)
+    const { request } = wait
+    if (this.#options.trace !== undefined) this.#trace('sent', vcpu, server, request, request.dataLo, request.dataHi)
+    if (server.local !== null) {
+      wait.returned = false
+      server.local.call(vcpu, request)
+      return
+    }
+    server.slot(vcpu).publish(request)
     try {
       server.transport.notify(vcpu)
     } catch (error) {
@@ -248,21 +258,31 @@ export class PendingRequests {
       if (server !== null) this.#trace('ended', vcpu, server, request, this.#answer.lo, this.#answer.hi)
       return status
     }
-    const slot = server!.slot(vcpu)
-    // The size is that of our own request, whatever the slot says by now.
-    this.#answer.lo = size >= 4 ? slot.dataLo : cut(slot.dataLo, size)
-    this.#answer.hi = size === 8 ? slot.dataHi : 0
-    const made = slot.count
-    this.#answer.count = made >= 1 && made < request.count ? made : request.count
-    slot.state = STATE_IOREQ_NONE
+    if (server!.local !== null) this.#take(wait.lo, wait.hi, size, request.count)
+    else {
+      const slot = server!.slot(vcpu)
+      const made = slot.count
+      this.#take(slot.dataLo, slot.dataHi, size, made >= 1 && made < request.count ? made : request.count)
+      slot.state = STATE_IOREQ_NONE
+    }
+    if (this.#options.trace === undefined) return IO_DONE
     if (request.direction === IOREQ_READ) {
       this.#trace('answered', vcpu, server!, request, this.#answer.lo, this.#answer.hi)
     } else this.#trace('answered', vcpu, server!, request, request.dataLo, request.dataHi)
     return IO_DONE
   }
 
+  /** The size is that of our own request, whatever a slot says by now. */
+  #take(lo: number, hi: number, size: number, count: number): void {
+    const answer = this.#answer
+    answer.lo = size >= 4 ? lo : cut(lo, size)
+    answer.hi = size === 8 ? hi : 0
+    answer.count = count
+  }
+
   /** Reads the slot's state; true if the wait is over. */
   #look(server: IoreqServer, vcpu: number, wait: Wait): boolean {
+    if (server.local !== null) return wait.returned
     const slot = server.slot(vcpu)
     const { state } = slot
     if (state === STATE_IORESP_READY) {
@@ -300,7 +320,9 @@ export class PendingRequests {
       return
     }
     const slot = server.slot(vcpu)
-    if (slot.state === STATE_IOREQ_READY || slot.state === STATE_IOREQ_INPROCESS) {
+    const open =
+      server.local === null ? slot.state === STATE_IOREQ_READY || slot.state === STATE_IOREQ_INPROCESS : !wait.returned
+    if (open) {
       this.#drain(server, vcpu, wait, deviceOf(server, request))
       server.transport.cancel?.(vcpu)
     } else {
@@ -314,8 +336,8 @@ export class PendingRequests {
     if (this.#options.deadlineMs !== Infinity) this.#draining.push({ server, vcpu, since, device })
   }
 
-  /** A server's slot has changed. */
-  answered(server: IoreqServer, vcpu: number): void {
+  /** A server's slot has changed. @param mayRun - see `IoDispatchOptions.onComplete` */
+  answered(server: IoreqServer, vcpu: number, mayRun: boolean): void {
     const wait = this.#wait(vcpu)
     if (server.draining[vcpu] !== 0) {
       const { state } = server.slot(vcpu)
@@ -335,7 +357,19 @@ export class PendingRequests {
       return
     }
     if (wait.submitting || wait.completed || wait.ended !== IO_RETRY) return
-    if (this.#look(server, vcpu, wait)) this.#complete(vcpu, wait)
+    if (this.#look(server, vcpu, wait)) this.#complete(vcpu, wait, mayRun)
+  }
+
+  /** A model of this process has answered a vCPU's request. @param mayRun - see `IoDispatchOptions.onComplete` */
+  returned(server: IoreqServer, vcpu: number, lo: number, hi: number, mayRun: boolean): void {
+    const wait = this.#wait(vcpu)
+    if (server.draining[vcpu] !== 0) return this.#drained(server, vcpu, wait)
+    // It took too long, and has been given up.
+    if (wait.server !== server || wait.ended !== IO_RETRY) return
+    wait.lo = lo
+    wait.hi = hi
+    wait.returned = true
+    this.#complete(vcpu, wait, mayRun)
   }
 
   /** A notice for a slot without a request. By itself it means nothing, but the slot must be free. */
@@ -366,10 +400,10 @@ export class PendingRequests {
     }
   }
 
-  #complete(vcpu: number, wait: Wait): void {
+  #complete(vcpu: number, wait: Wait, mayRun = false): void {
     if (wait.submitting || wait.completed) return
     wait.completed = true
-    this.#options.onComplete?.(vcpu)
+    this.#options.onComplete?.(vcpu, mayRun)
   }
 
   #end(vcpu: number, wait: Wait, status: number): void {
@@ -447,7 +481,7 @@ export class PendingRequests {
       server.slot(vcpu).publish(INVALIDATE)
       server.transport.notify(vcpu)
       // A transport with patience has waited for the answer, and tells nobody.
-      if (server.invalidating[vcpu] === SENT) this.answered(server, vcpu)
+      if (server.invalidating[vcpu] === SENT) this.answered(server, vcpu, false)
     } catch (error) {
       this.serverFailed(server, vcpu, server.name, error)
     }

@@ -48,7 +48,8 @@ export interface IoreqTransport {
 /** The part of the dispatcher that servers call. */
 export interface ServerOwner {
   rangesChanged(server: IoreqServer, type: number): void
-  answered(server: IoreqServer, vcpu: number): void
+  answered(server: IoreqServer, vcpu: number, mayRun: boolean): void
+  returned(server: IoreqServer, vcpu: number, lo: number, hi: number, mayRun: boolean): void
   stateChanged(server: IoreqServer): void
   destroyed(server: IoreqServer): void
 }
@@ -64,6 +65,12 @@ export interface LocalRegions {
   configWrite(bdf: number, register: number, size: number, value: number): void
   /** The model that has added a function. */
   functionOwner(bdf: number): string | undefined
+  /**
+   * Serves a vCPU's request, which no slot holds. Its answer comes by {@link IoreqServer.returned}, at once or later.
+   *
+   * @param request - the caller's, to be read before this returns
+   */
+  call(vcpu: number, request: IoRequest): void
 }
 
 /**
@@ -198,9 +205,22 @@ export class IoreqServer {
     this.transport.closed?.()
   }
 
-  /** To be called by the transport when the slot of `vcpu` has changed its state. */
-  answered(vcpu: number): void {
-    this.#owner.answered(this, vcpu)
+  /**
+   * To be called by the transport when the slot of `vcpu` has changed its state.
+   *
+   * @param mayRun - the transport has nothing left to do, and the vCPU may run on within this call
+   */
+  answered(vcpu: number, mayRun = false): void {
+    this.#owner.answered(this, vcpu, mayRun)
+  }
+
+  /**
+   * @internal The answer to the request that `LocalRegions.call` was given for this vCPU.
+   *
+   * @param mayRun - as of `answered`
+   */
+  returned(vcpu: number, lo: number, hi: number, mayRun: boolean): void {
+    this.#owner.returned(this, vcpu, lo, hi, mayRun)
   }
 
   /** The request slot of one vCPU. */

@@ -5,7 +5,8 @@ import { cut, isPromise, type ClaimedRegion } from './region.ts'
 
 /** Where a service's answers go. */
 export interface ServiceOwner {
-  answer(vcpu: number, lo: number, hi: number): void
+  /** @param last - nothing follows in the caller: whoever hears of it may go on at once */
+  answer(vcpu: number, lo: number, hi: number, last: boolean): void
   /** The model cannot answer. */
   reject(vcpu: number, device: string, error: unknown): void
 }
@@ -52,7 +53,7 @@ export class Service {
   #spare: PendingAccess | null = null
   #region: ClaimedRegion | null = null
   #read = false
-  readonly #late = (value: unknown): void => this.#end(value)
+  readonly #late = (value: unknown): void => this.#end(value, true)
   readonly #failed = (error: unknown): void => this.#fail(error)
 
   constructor(vcpu: number, owner: ServiceOwner) {
@@ -90,13 +91,13 @@ export class Service {
     } catch (error) {
       return this.#fail(error)
     }
-    if (!isPromise(answer)) return this.#end(answer)
+    if (!isPromise(answer)) return this.#end(answer, false)
     // A promise of another make may settle twice, and the second time is another access's.
     const promise = answer instanceof Promise ? answer : Promise.resolve(answer)
     promise.then(this.#late, this.#failed)
   }
 
-  #end(value: unknown): void {
+  #end(value: unknown, last: boolean): void {
     // Given up meanwhile.
     if (this.access === null) return
     if (this.#read && typeof value !== 'number') {
@@ -104,7 +105,7 @@ export class Service {
       return this.#fail(new IoreqError('ERR_DEVICE', what))
     }
     this.finish()
-    this.#owner.answer(this.vcpu, this.#read ? (value as number) >>> 0 : 0, 0)
+    this.#owner.answer(this.vcpu, this.#read ? (value as number) >>> 0 : 0, 0, last)
   }
 
   #fail(error: unknown): void {

@@ -16,13 +16,21 @@ import {
   E_USED,
   H_ACTIVE,
   H_COUNT,
+  H_CURSOR,
   H_DATA_USED,
+  H_LAST_WALK,
+  H_PASS,
+  H_PENDING,
+  H_WALK,
   HEADER_WORDS,
   LOG_BYTES,
   LOG_DATA_BYTES,
   LOG_ENTRIES,
   MAX_ACCESS_BYTES,
 } from './layout.ts'
+
+/** Where the first record is. */
+const FIRST = at(0, 0)
 
 /** A log's storage: header words, records and their data. What the parts of {@link AccessLog} work on. */
 export class LogStore {
@@ -53,6 +61,38 @@ export class LogStore {
       throw new ReplayError('ERR_STATE', `there is no access #${index}`)
     }
     return this.words[at(index, field)] as number
+  }
+
+  /**
+   * Makes a log of one access of up to 8 bytes, in its first pass, that waits for a device. What `begin`, `access`, `setData`
+   * and `wait` do one after another, for what a guest may do again and again.
+   *
+   * @throws ReplayError `ERR_SIZE`
+   */
+  appendFirst(kind: number, lo: number, hi: number, size: number, tag: number, dataLo: number, dataHi: number): void {
+    if (!(size > 0 && size <= 8)) throw new ReplayError('ERR_SIZE', `a device access of ${size} bytes`)
+    const w = this.words
+    w[H_ACTIVE] = 1
+    w[H_COUNT] = 1
+    w[H_CURSOR] = 1
+    w[H_DATA_USED] = 8
+    w[H_PASS] = 1
+    w[H_WALK] = 0
+    w[H_PENDING] = 1
+    w[H_LAST_WALK] = 0
+    w[FIRST + E_KIND] = kind
+    w[FIRST + E_STATE] = AccessState.PENDING
+    w[FIRST + E_SIZE] = size
+    w[FIRST + E_TAG] = tag
+    w[FIRST + E_LO] = lo
+    w[FIRST + E_HI] = hi
+    w[FIRST + E_DATA] = 0
+    w[FIRST + E_BORN] = 0
+    w[FIRST + E_DIED] = 0
+    w[FIRST + E_NEXT] = -1
+    w[FIRST + E_USED] = 0
+    this.#data[0] = size < 4 ? dataLo & ((1 << (8 * size)) - 1) : dataLo
+    this.#data[1] = size <= 4 ? 0 : size < 8 ? dataHi & ((1 << (8 * (size - 4))) - 1) : dataHi
   }
 
   /** Adds a record in state NEW with zeroed data. @throws ReplayError `ERR_STATE`, `ERR_SIZE`, `ERR_CAPACITY` */

@@ -110,23 +110,23 @@ export class FlatHost implements CpuHost {
     return gpa < this.ramBytes ? this.ramMa + gpa : -1
   }
 
-  physicalRead(_gpa: number, _size: number, into: Words, _logged: boolean): number {
+  physicalRead(_gpa: number, _size: number, into: Words, _logged: boolean, _mayWait: boolean): number {
     into.lo = 0xffff_ffff
     into.hi = 0xffff_ffff
     return STATUS_DONE
   }
 
-  physicalWrite(_gpa: number, _size: number, _lo: number, _hi: number, _logged: boolean): number {
+  physicalWrite(_gpa: number, _size: number, _lo: number, _hi: number, _logged: boolean, _mayWait: boolean): number {
     return STATUS_DONE
   }
 
-  portRead(_port: number, _size: number, into: Words, _logged: boolean): number {
+  portRead(_port: number, _size: number, into: Words, _logged: boolean, _mayWait: boolean): number {
     into.lo = 0xffff_ffff
     into.hi = 0
     return STATUS_DONE
   }
 
-  portWrite(_port: number, _size: number, _value: number, _logged: boolean): number {
+  portWrite(_port: number, _size: number, _value: number, _logged: boolean, _mayWait: boolean): number {
     return STATUS_DONE
   }
 

@@ -43,18 +43,20 @@ export interface CpuHost {
    * @param logged - the access is recorded in the log, and comes again after STATUS_RETRY. Otherwise it is made now or
    *   not at all: with STATUS_RESTART it comes again, logged, in a pass of the instruction alone; with STATUS_ASK the
    *   same, or at once, logged, where there is nothing else to log
+   * @param mayWait - of one that is not logged: it is all that its pass would have in the log, and where STATUS_ASK
+   *   would be said it may be taken as a logged one at once. With STATUS_RETRY it is recorded, and comes again, logged
    */
-  physicalRead(gpa: number, size: number, into: Words, logged: boolean): number
+  physicalRead(gpa: number, size: number, into: Words, logged: boolean, mayWait: boolean): number
   /** Writes it. */
-  physicalWrite(gpa: number, size: number, lo: number, hi: number, logged: boolean): number
+  physicalWrite(gpa: number, size: number, lo: number, hi: number, logged: boolean, mayWait: boolean): number
   /**
    * A store to what is memory but may not be written: 1, 2, 4 or 8 bytes, told of when the instruction has retired.
    * Without it, such stores are lost.
    */
   romWrite?(gpa: number, size: number, lo: number, hi: number): void
   /** IN: 1, 2 or 4 bytes. */
-  portRead(port: number, size: number, into: Words, logged: boolean): number
-  portWrite(port: number, size: number, value: number, logged: boolean): number
+  portRead(port: number, size: number, into: Words, logged: boolean, mayWait: boolean): number
+  portWrite(port: number, size: number, value: number, logged: boolean, mayWait: boolean): number
   /**
    * Several iterations of a string instruction between a device and RAM, as one request of a logged pass: elements of
    * `size` bytes at a port, or (`port` false) at guest-physical addresses from `address` on, and in RAM from `gpa` on,

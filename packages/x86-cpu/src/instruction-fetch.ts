@@ -5,7 +5,18 @@ import type { AccessLog } from '@retrap/replay'
 import type { CodeCache, CodePage } from './code-cache.ts'
 import type { CpuHost, Translation, Words } from './host.ts'
 import { newTranslation } from './memory-access.ts'
-import { OP_CROSS, OP_DEAD, RECORD_BYTES, R_DISP, R_LENGTH, R_OFFSET, R_OP, R_SEGMENT, SEGMENT_LINK } from './record.ts'
+import {
+  OP_CONTINUE,
+  OP_CROSS,
+  OP_DEAD,
+  RECORD_BYTES,
+  R_DISP,
+  R_LENGTH,
+  R_OFFSET,
+  R_OP,
+  R_SEGMENT,
+  SEGMENT_LINK,
+} from './record.ts'
 import { VECTOR_GP, VECTOR_PF } from './semantics/context.ts'
 import {
   CS,
@@ -120,6 +131,11 @@ export class InstructionFetch {
     if (record === 0) return this.u32[S_FETCH_STATUS >>> 2] as number
     this.pin(record)
     return STATUS_DONE
+  }
+
+  /** Has the instructions that follow the pinned one come after it. */
+  followPinned(): void {
+    this.memory.u16[(this.state + S_PINNED + RECORD_BYTES + R_OP) >>> 1] = OP_CONTINUE
   }
 
   pin(record: number): void {
@@ -355,7 +371,7 @@ export class InstructionFetch {
       : log.access(AccessKind.FETCH, lo, hi, 1, accessTag(0, position))
     if (log.state(index) !== AccessState.COMPLETE) {
       if (device) {
-        const status = this.host.physicalRead(t.gpa, 1, this.#words, true)
+        const status = this.host.physicalRead(t.gpa, 1, this.#words, true, false)
         if (status === STATUS_RETRY) log.wait(index)
         if (status !== STATUS_DONE) return status
       } else this.#words.lo = this.memory.u8[t.ma] as number

@@ -146,19 +146,14 @@ export class MemoryAccess {
     if (this.#answered) {
       this.#answered = false
       if (!this.#askedWrite) this.#takeWords()
+      // Nothing of the instruction can fail any more.
+      this.#log.end()
       return STATUS_DONE
     }
     if (!this.#isLastDevice(lo, hi, flags)) return this.access(lo >>> 0, hi >>> 0, flags)
     this.#u32[S_TLB_MISSES >>> 2]!++
-    const t = this.#first
-    t.gpa = this.#deviceGpa + (lo & 0xfff)
-    t.ma = -1
-    t.writable = false
-    const status = this.#perform(t, 0, flags & 0xff, flags)
-    if (status !== STATUS_ASK) return status
     // As a TLB would have it: no walk, and none to log.
-    this.#log.begin()
-    return this.#askAt(t.gpa, flags)
+    return isDirect(flags) ? this.#direct(this.#deviceGpa + (lo & 0xfff), flags, true) : STATUS_RESTART
   }
 
   /** One linear access; see `Cpu.access`. */
@@ -274,8 +269,8 @@ export class MemoryAccess {
 
   #makeAsked(lo: number, hi: number): number {
     return this.#askedWrite
-      ? this.#host.physicalWrite(this.#askedGpa, this.#askedSize, lo, hi, true)
-      : this.#host.physicalRead(this.#askedGpa, this.#askedSize, this.#words, true)
+      ? this.#host.physicalWrite(this.#askedGpa, this.#askedSize, lo, hi, true, false)
+      : this.#host.physicalRead(this.#askedGpa, this.#askedSize, this.#words, true, false)
   }
 
   #takeWords(): void {
@@ -335,8 +330,8 @@ export class MemoryAccess {
       if ((flags & SLOW_DIRECT) === 0) return STATUS_RESTART
       const value = this.#u32[this.#dataWord] as number
       const status = write
-        ? this.#host.portWrite(port, size, value, false)
-        : this.#host.portRead(port, size, this.#words, false)
+        ? this.#host.portWrite(port, size, value, false, false)
+        : this.#host.portRead(port, size, this.#words, false, false)
       if (status === STATUS_DONE && !write) this.#u32[this.#dataWord] = this.#words.lo
       return status === STATUS_ASK ? STATUS_RESTART : status
     }
@@ -345,8 +340,8 @@ export class MemoryAccess {
     if (log.state(index) !== AccessState.COMPLETE) {
       if (write && log.state(index) === AccessState.NEW) log.setData(index, this.#u32[this.#dataWord] as number, 0)
       const status = write
-        ? this.#host.portWrite(port, size, log.dataLo(index), true)
-        : this.#host.portRead(port, size, this.#words, true)
+        ? this.#host.portWrite(port, size, log.dataLo(index), true, false)
+        : this.#host.portRead(port, size, this.#words, true, false)
       if (status === STATUS_RETRY) {
         log.wait(index)
         return STATUS_RETRY
@@ -469,21 +464,37 @@ export class MemoryAccess {
       else this.#copy(t.ma, at, size)
       return STATUS_DONE
     }
-    if ((flags & SLOW_PROBE) !== 0) return STATUS_RESTART
-    const direct = (flags & SLOW_DIRECT) !== 0 && size === (flags & 0xff) && size <= 8 && (size & (size - 1)) === 0
-    if (!direct) return STATUS_RESTART
-    if (!write) {
-      const status = this.#host.physicalRead(t.gpa, size, this.#words, false)
-      this.#takeWords()
+    if (!isDirect(flags) || size !== (flags & 0xff)) return STATUS_RESTART
+    if (t.ma < 0) return this.#direct(t.gpa, flags, false)
+    // No device, and nothing to wait for.
+    const hi = size === 8 ? (this.#u32[this.#dataWord + 1] as number) : 0
+    this.#host.romWrite?.(t.gpa, size, masked(this.#u32[this.#dataWord] as number, size), hi)
+    return STATUS_DONE
+  }
+
+  /** An access to a device that is the last thing that its instruction can fail of. @param mayWait - see `CpuHost` */
+  #direct(gpa: number, flags: number, mayWait: boolean): number {
+    const size = flags & 0xff
+    if ((flags & SLOW_WRITE) === 0) {
+      const status = this.#host.physicalRead(gpa, size, this.#words, false, mayWait)
+      if (status === STATUS_RETRY) this.#wait(gpa, size, false, 0, 0)
+      else this.#takeWords()
       return status
     }
+    const lo = masked(this.#u32[this.#dataWord] as number, size)
     const hi = size === 8 ? (this.#u32[this.#dataWord + 1] as number) : 0
-    if (t.ma >= 0) {
-      // No device, and nothing to wait for.
-      this.#host.romWrite?.(t.gpa, size, masked(this.#u32[this.#dataWord] as number, size), hi)
-      return STATUS_DONE
-    }
-    return this.#host.physicalWrite(t.gpa, size, masked(this.#u32[this.#dataWord] as number, size), hi, false)
+    const status = this.#host.physicalWrite(gpa, size, lo, hi, false, mayWait)
+    if (status === STATUS_RETRY) this.#wait(gpa, size, true, lo, hi)
+    return status
+  }
+
+  /** The access has been sent, and that is all of the first pass: it goes into the log. */
+  #wait(gpa: number, size: number, write: boolean, lo: number, hi: number): void {
+    const kind = write ? AccessKind.MMIO_WRITE : AccessKind.MMIO_READ
+    this.#log.beginWaiting(kind, gpa >>> 0, high(gpa), size, this.#tag(0), lo, hi)
+    this.#askedGpa = gpa
+    this.#askedSize = size
+    this.#askedWrite = write
   }
 
   #copy(ma: number, at: number, size: number): void {
@@ -555,8 +566,8 @@ export class MemoryAccess {
     if (log.state(index) !== AccessState.COMPLETE) {
       if (write && log.state(index) === AccessState.NEW) log.setBytes(index, this.#data, at)
       const status = write
-        ? this.#host.physicalWrite(address, size, log.dataLo(index), log.dataHi(index), true)
-        : this.#host.physicalRead(address, size, this.#words, true)
+        ? this.#host.physicalWrite(address, size, log.dataLo(index), log.dataHi(index), true, false)
+        : this.#host.physicalRead(address, size, this.#words, true, false)
       if (status === STATUS_RETRY) log.wait(index)
       if (status !== STATUS_DONE) return status
       if (!write) log.setData(index, this.#words.lo, this.#words.hi)
@@ -589,6 +600,12 @@ export class MemoryAccess {
       this.#tlb.fill(set, TLB_WRITE, lo, hi, page >>> 0, t.global, t.pageBytes)
     }
   }
+}
+
+/** An access of up to 8 bytes that is the last thing that its instruction can fail of, and no more than asks for rights. */
+function isDirect(flags: number): boolean {
+  const size = flags & 0xff
+  return (flags & (SLOW_DIRECT | SLOW_PROBE)) === SLOW_DIRECT && size <= 8 && (size & (size - 1)) === 0
 }
 
 /** An access that is not plainly one of RAM: a device, or a store to ROM. */

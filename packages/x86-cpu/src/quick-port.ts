@@ -5,7 +5,6 @@ import type { Form } from './semantics/form.ts'
 import { R_IMM, R_LENGTH } from './record.ts'
 import {
   FLAG_VM,
-  STATUS_ASK,
   STATUS_CONTINUE,
   STATUS_DONE,
   STATUS_RETRY,
@@ -93,30 +92,26 @@ export class QuickPort {
     if (form.write) {
       const value = s.gpr(RAX)
       const cut = size === 4 ? value : size === 2 ? value & 0xffff : value & 0xff
-      let status = this.#host.portWrite(port, size, cut, false)
-      if (status === STATUS_ASK) status = this.#ask(form, record, port, cut)
+      const status = this.#host.portWrite(port, size, cut, false, true)
+      if (status === STATUS_RETRY) this.#wait(form, record, port, cut)
       // What the device has raised comes before the next instruction, not at the next branch.
       return status !== STATUS_DONE || u32[S_ATTENTION >>> 2] === 0 ? status : s.retireNext(record)
     }
-    const status = this.#host.portRead(port, size, this.#answer, false)
-    if (status === STATUS_ASK) {
-      const asked = this.#ask(form, record, port, 0)
-      return asked !== STATUS_DONE || u32[S_ATTENTION >>> 2] === 0 ? asked : s.retireNext(record)
-    }
-    if (status === STATUS_DONE) s.writeRegister(S_GPR + 8 * RAX, size, this.#answer.lo, 0)
-    return status
+    const status = this.#host.portRead(port, size, this.#answer, false, true)
+    if (status === STATUS_RETRY) this.#wait(form, record, port, 0)
+    if (status !== STATUS_DONE) return status
+    s.writeRegister(S_GPR + 8 * RAX, size, this.#answer.lo, 0)
+    return u32[S_ATTENTION >>> 2] === 0 ? status : s.retireNext(record)
   }
 
-  #ask(form: PortForm, record: number, port: number, value: number): number {
+  /** The access has been sent, and that is the first pass: it goes into the log. */
+  #wait(form: PortForm, record: number, port: number, value: number): void {
     const { write, size } = form
-    this.#port = port
-    const status = this.#access(form, value)
-    if (status !== STATUS_RETRY) return status
     const kind = write ? AccessKind.PORT_WRITE : AccessKind.PORT_READ
     this.#log.beginWaiting(kind, port, 0, size, accessTag(0), value, 0)
     this.#waiting = form
+    this.#port = port
     this.#length = this.#system.cpu.memory.u8[record + R_LENGTH] as number
-    return status
   }
 
   /**
@@ -126,19 +121,18 @@ export class QuickPort {
    */
   complete(): number {
     const log = this.#log
-    const status = this.#access(this.#waiting as PortForm, log.dataLo(log.pending))
-    if (status !== STATUS_DONE) return status
+    const { write, size } = this.#waiting as PortForm
+    if (write) {
+      const status = this.#host.portWrite(this.#port, size, log.dataLo(log.pending), true, false)
+      if (status !== STATUS_DONE) return status
+    } else {
+      const status = this.#host.portRead(this.#port, size, this.#answer, true, false)
+      if (status !== STATUS_DONE) return status
+      this.#system.writeRegister(S_GPR + 8 * RAX, size, this.#answer.lo, 0)
+    }
     this.#waiting = null
     log.end()
     this.#system.advanceBy(this.#length)
-    return status
-  }
-
-  /** The access in a logged pass, and what IN does with its answer. */
-  #access({ write, size }: PortForm, value: number): number {
-    if (write) return this.#host.portWrite(this.#port, size, value, true)
-    const status = this.#host.portRead(this.#port, size, this.#answer, true)
-    if (status === STATUS_DONE) this.#system.writeRegister(S_GPR + 8 * RAX, size, this.#answer.lo, 0)
-    return status
+    return STATUS_DONE
   }
 }

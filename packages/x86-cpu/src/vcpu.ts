@@ -439,15 +439,17 @@ export class Vcpu implements Cpu, CodeCacheClient {
       if (this.#unit !== UNIT_NONE) {
         if (((u32[S_EVENTS >>> 2] as number) & EVENT_INIT) !== 0) this.cancel()
         else {
-          const status = this.#nextPass()
-          if (status === STATUS_RETRY) return EXIT_BLOCKED
-          remaining -= 1
+          const before = this.retired
+          const status = this.#unit >= UNIT_PORT ? this.#runOn(remaining) : this.#nextPass()
+          if (status === STATUS_RETRY && this.#unit !== UNIT_NONE) return EXIT_BLOCKED
+          // Events and iterations count, though they do not retire.
+          remaining -= Math.max(this.retired - before, 1)
           const exit = this.#finish(status)
           if (exit !== undefined) return exit
           continue
         }
       }
-      if (this.#initDue) {
+      if (this.#isInitDue()) {
         this.#outside.clear(EVENT_INIT | EVENT_NMI)
         this.#init()
       }
@@ -473,7 +475,7 @@ export class Vcpu implements Cpu, CodeCacheClient {
       if (this.#paused) return EXIT_PAUSE
       if (remaining <= 0) return EXIT_BUDGET
       const before = this.retired
-      const status = this.#mustStep() ? this.#step() : this.#slice(remaining)
+      const status = this.#mustStep() ? this.#step() : this.#slice(remaining, 0)
       remaining -= this.retired - before
       // Iterations do not count as retired, but must not run for ever; those at a device are logged passes.
       if (status === STATUS_CONTINUE || status === STATUS_RESTART) remaining -= REPEAT_COST
@@ -597,7 +599,8 @@ export class Vcpu implements Cpu, CodeCacheClient {
     this.u32[S_SHADOW >>> 2] = 0
   }
 
-  #slice(remaining: number): number {
+  /** Runs several instructions. @param record - the first one's, where it is not to be fetched; else 0 */
+  #slice(remaining: number, record: number): number {
     const u32 = this.u32
     this.#leaveShadow()
     this.#debugBefore = u32[S_PENDING_DEBUG >>> 2] as number
@@ -605,7 +608,7 @@ export class Vcpu implements Cpu, CodeCacheClient {
     this.#slices++
     u32[S_BUDGET >>> 2] = slice
     this.#outside.settleAttention()
-    const status = this.#interpreter.run(this.state, 0)
+    const status = this.#interpreter.run(this.state, record)
     this.retired += slice - (this.i32[S_BUDGET >>> 2] as number)
     return status
   }
@@ -730,6 +733,28 @@ export class Vcpu implements Cpu, CodeCacheClient {
     return STATUS_LEAVE
   }
 
+  /**
+   * A pass that stands at its device goes on, and with its answer so do the instructions after it: what may be between two
+   * instructions, an interrupt for instance, asks for attention before the second.
+   */
+  #runOn(remaining: number): number {
+    const u32 = this.u32
+    const alone =
+      remaining <= 1 ||
+      (u32[S_STEPPING >>> 2]! | u32[S_PENDING_DEBUG >>> 2]! | u32[S_PENDING_FAULT >>> 2]!) !== 0 ||
+      this.#mustStep()
+    if (alone) return this.#nextPass()
+    if (this.#unit === UNIT_PORT) {
+      const status = this.#completePort()
+      return status === STATUS_RETRY ? status : this.#slice(remaining - 1, 0)
+    }
+    const status = this.#access.answer()
+    if (status !== STATUS_DONE) return status
+    this.#unit = UNIT_NONE
+    this.#fetch.followPinned()
+    return this.#slice(remaining, this.state + S_PINNED)
+  }
+
   /** The pass that stands at its device goes on, once there is an answer. */
   #completeAccess(): number {
     const answer = this.#access.answer()
@@ -739,7 +764,6 @@ export class Vcpu implements Cpu, CodeCacheClient {
     const status = this.#interpreter.run(this.state, this.state + S_PINNED)
     // No writes are held, and the mode is what it was.
     this.retired += 1 - (this.i32[S_BUDGET >>> 2] as number)
-    this.log.end()
     u32[S_LOGGED >>> 2] = 0
     this.#unit = UNIT_NONE
     u32[S_TLB >>> 2] = this.#tlb.setAddress(this.#mode)
@@ -834,7 +858,7 @@ export class Vcpu implements Cpu, CodeCacheClient {
    * INIT is next: no shadow holds it off, and the traps of the instruction before it come later. The trap of a task switch
    * comes first, and so does the fault that one has ended with (SDM vol. 3A, table "Priority Among Concurrent Events").
    */
-  get #initDue(): boolean {
+  #isInitDue(): boolean {
     const u32 = this.u32
     if (((u32[S_EVENTS >>> 2] as number) & EVENT_INIT) === 0) return false
     return ((u32[S_PENDING_DEBUG >>> 2] as number) & DR6_BT) === 0 && u32[S_PENDING_FAULT >>> 2] === 0

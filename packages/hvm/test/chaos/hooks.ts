@@ -48,6 +48,10 @@ export function hook({ cpu, vcpu, domain }: ChaosMachine, adversary: Adversary, 
     listener.began()
     prototype.begin.call(log)
   }
+  log.beginWaiting = (...access) => {
+    listener.began()
+    prototype.beginWaiting.call(log, ...access)
+  }
   const ramAddress = vcpu.ramAddress.bind(vcpu)
   vcpu.ramAddress = (gpa) => {
     if (!log.replaying) adversary.undo()
