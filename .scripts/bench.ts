@@ -1,7 +1,8 @@
 // npm run -s bench -- NAME [ARGS]
 //
-// Runs `bench/NAME.bench.ts` of whichever package has it, on the packages' sources. Such a file is a script, or exports
-// `run(args: string[]): Promise<void> | void`. Per comparison it prints one line on stdout:
+// Runs `bench/NAME.bench.ts` of whichever package has it, on the built packages: what is measured is what is published.
+// Such a file is a script, or exports `run(args: string[]): Promise<void> | void`. Per comparison it prints one line on
+// stdout:
 //
 //     NAME: R x PEER (what was measured)
 //

@@ -25,6 +25,8 @@ async function main() {
         build()
         return await run('--max-semi-space-size=1', [join(root, 'apps/retrap/dist/main.js'), ...args])
       case 'bench':
+        build()
+        return await run(join(root, '.scripts/bench.ts'), args)
       case 'soak':
       case 'test':
         return await run('--conditions=retrap-source', [join(root, '.scripts', `${command}.ts`), ...args])
@@ -128,11 +130,11 @@ function manifestState() {
 
 function sourceState() {
   const hash = createHash('sha256')
-  for (const file of ['tsconfig.base.json', 'turbo.json']) addFile(hash, join(root, file))
+  for (const file of ['tsconfig.base.json', 'turbo.json', '.config/rolldown.config.ts']) addFile(hash, join(root, file))
   addTree(hash, join(root, '.config/types'))
   for (const folder of members()) {
     for (const file of ['package.json', 'tsconfig.json']) addFile(hash, join(folder, file))
-    addTree(hash, join(folder, 'src'))
+    for (const tree of ['src', 'build']) addTree(hash, join(folder, tree))
   }
   return hash.digest('hex')
 }
@@ -140,7 +142,9 @@ function sourceState() {
 /** A cleaned or replaced output is built again even if no source changed. */
 function outputState() {
   const hash = createHash('sha256')
-  for (const folder of members()) addFile(hash, join(folder, 'dist/.tsbuildinfo'))
+  for (const folder of members()) {
+    for (const file of ['.tsbuildinfo', 'index.js', 'main.js']) addFile(hash, join(folder, 'dist', file))
+  }
   return hash.digest('hex')
 }
 

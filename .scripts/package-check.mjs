@@ -1,6 +1,7 @@
 // Packs the package in the current folder as it would be published, and has publint and attw look at the tarball.
 import { spawnSync } from 'node:child_process'
-import { mkdirSync, readFileSync } from 'node:fs'
+import { globSync, mkdirSync, readFileSync } from 'node:fs'
+import { entryPoints } from '../.config/rolldown.config.ts'
 
 const tarball = 'temp/package.tgz'
 const manifest = JSON.parse(readFileSync('package.json', 'utf8'))
@@ -10,6 +11,20 @@ const commands = [
 ]
 // A package that is only a program has no types to resolve.
 if (manifest.exports?.['.'] !== undefined) commands.push(['attw', [tarball, '--profile', 'esm-only']])
+
+// One module per entry point, and what several of them share.
+const modules = entryPoints(process.cwd()).map((name) => `${name}.js`)
+const built = globSync('**/*.js', { cwd: 'dist' }).map((file) => file.replaceAll('\\', '/'))
+const wrong = [
+  ...modules.filter((file) => !built.includes(file)).map((file) => `there is no dist/${file}`),
+  ...built
+    .filter((file) => !modules.includes(file) && !/^chunk-[\w-]+\.js$/.test(file))
+    .map((file) => `dist/${file} is neither an entry point nor a chunk of one`),
+]
+if (wrong.length > 0) {
+  console.error(`${manifest.name}: ${wrong.join('\n')}\nRemove dist and build again.`)
+  process.exit(1)
+}
 
 mkdirSync('temp', { recursive: true })
 for (const [name, args] of commands) {

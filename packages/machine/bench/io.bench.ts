@@ -306,7 +306,6 @@ async function workerRoundTrip(): Promise<void> {
   const transport = new SharedTransport(dispatch, platform, { name: 'far' })
   const worker = new Worker(new URL('./io-worker.ts', import.meta.url), {
     workerData: { memory: transport.memory },
-    execArgv: ['--conditions=retrap-source'],
   })
   const watched = transport.watch()
   await transport.remote.ready

@@ -6,7 +6,7 @@
  */
 import { performance } from 'node:perf_hooks'
 import { BlockEncoder, BlockEncoderOptions, Code, Instruction, MemoryOperand, Register } from 'iced-x86'
-import { Assembler, dword, eax, qword, rax, rbx, rcx, rdx, xmm1, xmm2, xmm3 } from '../src/index.ts'
+import { Assembler, dword, eax, qword, rax, rbx, rcx, rdx, xmm1, xmm2, xmm3 } from '@retrap/x86-assembler'
 
 const GROUPS = 12_500
 /** Instructions of one group. */

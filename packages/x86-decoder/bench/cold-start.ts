@@ -1,6 +1,5 @@
 /**
- * Cold start: from before the import to after the first instruction, in processes of their own. Ours is the built package,
- * as a program that installed it has it.
+ * Cold start: from before the import to after the first instruction, in processes of their own.
  */
 import { spawnSync } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
@@ -39,8 +38,6 @@ const median = (values: readonly number[]): number => values.toSorted((a, b) => 
 
 /** Prints the line of the comparison. */
 export function coldStart(): void {
-  const build = spawnSync('npm', ['run', '--silent', 'build'], { cwd: PACKAGE, encoding: 'utf8' })
-  if (build.status !== 0) throw new Error(`the package cannot be built\n${build.stdout}${build.stderr}`)
   const times: [common: number[], uncommon: number[], iced: number[]] = [[], [], []]
   for (let round = 0; round < ROUNDS; round++) {
     times[0].push(milliseconds(ours('new Uint8Array(16).fill(0x55)')))

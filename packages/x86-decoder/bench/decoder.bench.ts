@@ -13,7 +13,7 @@ import process from 'node:process'
 import MCapstone from '@alexaltea/capstone-js'
 import { debianMembers } from '@retrap/tooling/debian'
 import { Decoder, DecoderOptions, Formatter, FormatterSyntax, Instruction as IcedInstruction } from 'iced-x86'
-import { codes, decodeInto, formatIntel, Instruction } from '../src/index.ts'
+import { codes, decodeInto, formatIntel, Instruction } from '@retrap/x86-decoder'
 import { type Corpus, corpora, readCode } from '../test/support/corpora.ts'
 import { coldStart } from './cold-start.ts'
 

@@ -8,7 +8,7 @@ import {
   DeviceAnswer,
   DeviceOrder,
   Region,
-} from '../../src/index.ts'
+} from '@retrap/arm-mmio'
 
 /** Where the device window is. */
 export const DEVICE_BASE = 0x1000_0000

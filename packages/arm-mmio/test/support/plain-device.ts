@@ -1,6 +1,6 @@
 /** A world whose device is an array, and an emulator with one abort that is taken again and again: for measurements. */
 import { AccessKind, type AccessLog } from '@retrap/replay'
-import { type ArmAbort, ArmEmulator, type ArmEmulatorOptions, DeviceAnswer, Outcome } from '../../src/index.ts'
+import { type ArmAbort, ArmEmulator, type ArmEmulatorOptions, DeviceAnswer, Outcome } from '@retrap/arm-mmio'
 import { abortAt, CODE_BASE, DEVICE_BASE, FlatWorld, flatVcpu, soleOrder } from './flat-world.ts'
 
 /** A device of 32-bit registers that answers at once. */

@@ -23,7 +23,7 @@ import {
   type Label,
 } from '@retrap/x86-assembler'
 import { singleSteps } from './single-steps.ts'
-import { createPc, type MachineExit, type Pc, type PcOptions } from '../../src/index.ts'
+import { createPc, type MachineExit, type Pc, type PcOptions } from '@retrap/machine'
 import {
   APIC,
   AT,

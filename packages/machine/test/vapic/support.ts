@@ -1,7 +1,7 @@
 import { defineDevice, type DeviceModel } from '@retrap/ioreq'
 import { dword, eax, esp } from '@retrap/x86-assembler'
 import { restoreVcpu, saveVcpu, S_RIP, S_SEGMENTS } from '@retrap/x86-cpu'
-import type { Pc, PcOptions } from '../../src/index.ts'
+import type { Pc, PcOptions } from '@retrap/machine'
 import { buildKernel, type Kernel, type KernelOptions, KERNEL, TPR } from './kernel.ts'
 import { machineFor } from './storm.ts'
 

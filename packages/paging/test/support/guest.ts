@@ -1,4 +1,4 @@
-import { PagingContext, type PagingCpu, type TableReader } from '../../src/index.ts'
+import { PagingContext, type PagingCpu, type TableReader } from '@retrap/paging'
 
 export const CR0_PE_PG = 0x8000_0001
 export const CR0_WP = 0x1_0000

@@ -1,5 +1,5 @@
 // A second walker, written from the SDM's tables as data and in bigints, sharing nothing with the first one.
-import type { PagingCpu } from '../../src/index.ts'
+import type { PagingCpu } from '@retrap/paging'
 import { CR0_WP, CR4, LMA, NXE } from './guest.ts'
 
 export interface NaiveState {

@@ -4,10 +4,10 @@ import { ACCESS_WRITE, PagingContext, PagingStructureCache, WALK_OK, WalkResult,
 import type { TableReader } from '@retrap/paging'
 import { LoggedTables } from '@retrap/replay'
 import type { AccessLog } from '@retrap/replay'
-import { X86Engine } from '../../src/engine.ts'
-import type { Exit } from '../../src/exit.ts'
-import type { CpuHost, Translation, Words } from '../../src/host.ts'
 import {
+  type CpuHost,
+  type Exit,
+  type InitialCpuState,
   STATUS_DONE,
   STATUS_FAULT,
   STATUS_RESTART,
@@ -15,15 +15,17 @@ import {
   S_CR0,
   S_CR3,
   S_CR4,
-  S_DR,
   S_EFER,
   S_GPR,
   S_PDPTE,
   S_RIP,
-} from '../../src/state-layout.ts'
+  type Translation,
+  Vcpu,
+  type Words,
+  X86Engine,
+} from '@retrap/x86-cpu'
+import { S_DR } from '../../src/state-layout.ts'
 import { S_ACTIVITY } from '../../src/system/system-state.ts'
-import { Vcpu } from '../../src/vcpu.ts'
-import type { InitialCpuState } from '../../src/index.ts'
 
 /** Guest RAM of a bare processor: GPA 0 up. */
 export const RAM_BYTES = 0x40_0000
