@@ -1,6 +1,17 @@
 import { IoreqError } from './errors.ts'
 
 /**
+ * How long a thread looks at the word before it blocks, in milliseconds. Being woken takes longer than most models take to
+ * answer, and several times as long where the processor has gone to sleep meanwhile.
+ */
+const LOOKING_MS = 0.03
+/** Looks between two looks at the clock. */
+const LOOKS = 64
+/** After looking in vain it blocks at once this often, then twice as often, … */
+const LEAST_RESTS = 8
+const MOST_RESTS = 4096
+
+/**
  * A shared word that is rung: what an event channel is in Xen. It counts, so that a ring between looking and waiting is
  * not lost: look at the value, look for work, wait for the value to change.
  */
@@ -8,6 +19,9 @@ export class Doorbell {
   /** To be handed to another thread, which makes a doorbell of its own over it. */
   readonly words: Int32Array
   readonly index: number
+  /** How often it still blocks without looking first; and how often after the next time in vain. */
+  #rests = 0
+  #backoff = LEAST_RESTS
 
   /**
    * @param words - over a `SharedArrayBuffer`
@@ -36,10 +50,35 @@ export class Doorbell {
    * Blocks the thread until the value is no longer `seen`, or the time is over. Where a thread may not block (a
    * browser's main thread) this throws a TypeError.
    *
+   * It looks at the word for some microseconds first, as long as that is not in vain too often: two threads that take
+   * turns then do not pay for being woken.
+   *
    * @returns false if the time was over
    */
   waitSync(seen: number, ms: number = Infinity): boolean {
+    if (ms > LOOKING_MS && this.#look(seen)) return true
     return Atomics.wait(this.words, this.index, seen, ms) !== 'timed-out'
+  }
+
+  /** Whether the word changes while the thread looks. */
+  #look(seen: number): boolean {
+    if (this.#rests > 0) {
+      this.#rests--
+      return false
+    }
+    const { words, index } = this
+    let until = 0
+    do {
+      for (let i = 0; i < LOOKS; i++) {
+        if (Atomics.load(words, index) === seen) continue
+        this.#backoff = Math.max(LEAST_RESTS, this.#backoff >>> 1)
+        return true
+      }
+      if (until === 0) until = performance.now() + LOOKING_MS
+    } while (performance.now() < until)
+    this.#rests = this.#backoff
+    this.#backoff = Math.min(MOST_RESTS, this.#backoff * 2)
+    return false
   }
 
   /** The same as a promise; the event loop runs meanwhile. It keeps no process alive. */
