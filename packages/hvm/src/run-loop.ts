@@ -123,7 +123,7 @@ export class RunLoop {
   answered(mayRun: boolean): void {
     if (!mayRun || !this.#waiting) return this.wake()
     this.#waiting = false
-    this.#lookAtAll = true
+    // It is one of those that are awake.
     this.#go()
   }
 

@@ -7,7 +7,6 @@ import {
   OP_CONTINUE,
   OP_CROSS,
   OP_DEAD,
-  OP_LEAVE,
   OP_SYSTEM,
   RECORD_BYTES,
   R_DISP,
@@ -340,11 +339,6 @@ export class CodeCache {
   #clear(at: number): void {
     const { u32 } = this.#memory
     for (let i = at >>> 2; i < (at + R_IMM + 8) >>> 2; i++) u32[i] = 0
-  }
-
-  /** Writes the record that follows a pinned one. */
-  writeLeave(at: number, offset: number): void {
-    this.#writePseudo(at, OP_LEAVE, offset)
   }
 
   /** Bytes of the arena in use. */

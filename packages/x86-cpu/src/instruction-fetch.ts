@@ -9,6 +9,7 @@ import {
   OP_CONTINUE,
   OP_CROSS,
   OP_DEAD,
+  OP_LEAVE,
   RECORD_BYTES,
   R_DISP,
   R_LENGTH,
@@ -140,18 +141,20 @@ export class InstructionFetch {
 
   pin(record: number): void {
     const at = this.state + S_PINNED
+    const { u8, u16, u32 } = this.memory
     if (record !== at) {
-      const from = this.memory.u16[(record + R_OP) >>> 1] === OP_CROSS ? record + RECORD_BYTES : record
-      const { u32 } = this.memory
-      for (let i = 0; i < RECORD_BYTES >>> 2; i++) u32[(at >>> 2) + i] = u32[(from >>> 2) + i] as number
+      let from = (u16[(record + R_OP) >>> 1] === OP_CROSS ? record + RECORD_BYTES : record) >>> 2
+      let to = at >>> 2
+      for (const end = to + (RECORD_BYTES >>> 2); to < end; to++, from++) u32[to] = u32[from] as number
       // Its own walks may have changed the page that it lies in, even its bytes: it is executed as it was fetched. (The
       // SDM leaves open when a processor sees that; vol. 3A, "Self-Modifying Code", is about stores.)
-      this.memory.u16[(at + R_OP) >>> 1]! &= OP_DEAD - 1
+      u16[(at + R_OP) >>> 1]! &= OP_DEAD - 1
       // A link would lead on past the one instruction that is to be executed.
-      if (((this.memory.u8[at + R_SEGMENT] as number) & SEGMENT_LINK) !== 0) this.memory.u32[(at + R_DISP) >>> 2] = 0
+      if (((u8[at + R_SEGMENT] as number) & SEGMENT_LINK) !== 0) u32[(at + R_DISP) >>> 2] = 0
     }
-    const offset = this.memory.u16[(at + R_OFFSET) >>> 1] as number
-    this.#cache.writeLeave(at + RECORD_BYTES, offset + (this.memory.u8[at + R_LENGTH] as number))
+    const next = at + RECORD_BYTES
+    u16[(next + R_OP) >>> 1] = OP_LEAVE
+    u16[(next + R_OFFSET) >>> 1] = (u16[(at + R_OFFSET) >>> 1] as number) + (u8[at + R_LENGTH] as number)
   }
 
   /** Import of generated code: the record at a linear address, or 0 with the reason in S_FETCH_STATUS. */
