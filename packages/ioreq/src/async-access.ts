@@ -1,13 +1,11 @@
 import type { AccessRequest, RangeHandler, Word64 } from './device.ts'
-import { IoreqError } from './errors.ts'
+import { notNumber } from './errors.ts'
 import { cut, isPromise, merge, pieceSize, take, type ClaimedRegion } from './region.ts'
 
 async function number(handler: RangeHandler, offset: number, size: number, request: AccessRequest): Promise<number> {
   const answer = handler.read(offset, size as 1 | 2 | 4, request)
   const value: unknown = isPromise(answer) ? await answer : answer
-  if (typeof value !== 'number') {
-    throw new IoreqError('ERR_DEVICE', `a read was answered with ${typeof value} ${String(value)}, not with a number`)
-  }
+  if (typeof value !== 'number') throw notNumber(value)
   return value
 }
 

@@ -1,5 +1,5 @@
 import type { Word64 } from './device.ts'
-import { hex, IoreqError } from './errors.ts'
+import { hex, IoreqError, notNumber } from './errors.ts'
 import {
   IOREQ_READ,
   IOREQ_TYPE_COPY,
@@ -87,7 +87,7 @@ export function badAnswer(direction: number, answer: unknown): IoreqError | null
   }
   // What a write returns otherwise is of no interest.
   if (direction !== IOREQ_READ) return null
-  return new IoreqError('ERR_DEVICE', `a read was answered with ${typeof answer} ${String(answer)}, not with a number`)
+  return notNumber(answer)
 }
 
 /** An access in words. */

@@ -307,6 +307,8 @@ export class PendingRequests {
   /** The vCPU no longer wants its answer. A late one is drained and dropped. Invalidations go on. */
   cancel(vcpu: number): void {
     const wait = this.#wait(vcpu)
+    // Its model has failed, and nothing comes any more that would have to be waited for.
+    const ended = wait.ended !== IO_RETRY
     wait.ended = IO_RETRY
     const { server } = wait
     if (server === null) return
@@ -321,7 +323,9 @@ export class PendingRequests {
     }
     const slot = server.slot(vcpu)
     const open =
-      server.local === null ? slot.state === STATE_IOREQ_READY || slot.state === STATE_IOREQ_INPROCESS : !wait.returned
+      server.local === null
+        ? slot.state === STATE_IOREQ_READY || slot.state === STATE_IOREQ_INPROCESS
+        : !wait.returned && !ended
     if (open) {
       this.#drain(server, vcpu, wait, deviceOf(server, request))
       server.transport.cancel?.(vcpu)

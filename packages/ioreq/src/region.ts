@@ -1,5 +1,5 @@
 import type { RangeHandler, Region, RegionOptions, Word64 } from './device.ts'
-import { hex, IoreqError } from './errors.ts'
+import { hex, IoreqError, notNumber } from './errors.ts'
 import type { IoreqServer } from './server.ts'
 
 /** What a region's owner is told when its claim changes. */
@@ -144,7 +144,7 @@ export function checkedNumber(value: number | Promise<number>): number {
     Promise.resolve(value).catch(() => {})
     throw new IoreqError('ERR_DEVICE', 'a model that is declared synchronous returned a promise')
   }
-  throw new IoreqError('ERR_DEVICE', `a read was answered with ${typeof value} ${String(value)}, not with a number`)
+  throw notNumber(value)
 }
 
 /** As {@link checkedNumber}, for writes. */

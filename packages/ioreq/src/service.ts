@@ -1,5 +1,5 @@
 import type { AccessRequest, CancelSignal } from './device.ts'
-import { IoreqError } from './errors.ts'
+import { notNumber } from './errors.ts'
 import { IOREQ_READ } from './layout.ts'
 import { cut, isPromise, type ClaimedRegion } from './region.ts'
 
@@ -88,21 +88,22 @@ export class Service {
       answer = this.#read
         ? region.handler.read(offset, size, access)
         : region.handler.write(offset, size, cut(value, size), access)
+      // Also this is the model's: it may have a `then` of its own.
+      if (isPromise(answer)) {
+        settlingOnce(answer).then(this.#late, this.#failed)
+        return
+      }
     } catch (error) {
       return this.#fail(error)
     }
-    if (!isPromise(answer)) return this.#end(answer, false)
-    // A promise of another make may settle twice, and the second time is another access's.
-    const promise = answer instanceof Promise ? answer : Promise.resolve(answer)
-    promise.then(this.#late, this.#failed)
+    this.#end(answer, false)
   }
 
   #end(value: unknown, last: boolean): void {
     // Given up meanwhile.
     if (this.access === null) return
     if (this.#read && typeof value !== 'number') {
-      const what = `a read was answered with ${typeof value} ${String(value)}, not with a number`
-      return this.#fail(new IoreqError('ERR_DEVICE', what))
+      return this.#fail(notNumber(value))
     }
     this.finish()
     this.#owner.answer(this.vcpu, this.#read ? (value as number) >>> 0 : 0, 0, last)
@@ -113,4 +114,11 @@ export class Service {
     this.finish()
     this.#owner.reject(this.vcpu, this.#region?.device ?? '', error)
   }
+}
+
+/** A promise of another make may settle twice, or while it is asked, and the second time is another access's. */
+function settlingOnce(answer: PromiseLike<unknown>): Promise<unknown> {
+  return answer.then === Promise.prototype.then
+    ? (answer as Promise<unknown>)
+    : new Promise((resolve) => resolve(answer))
 }

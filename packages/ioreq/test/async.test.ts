@@ -240,6 +240,23 @@ describe('cancellation (reset, INIT, SIPI, set-context)', () => {
     expect(dispatch.submit(0, request(port))).toBe(IO_RETRY)
   })
 
+  test.each(['crash', 'detach'] as const)(
+    'a cancellation after the failure leaves nothing behind, policy %s',
+    async (policy) => {
+      const { model, open } = slow()
+      const next = defineDevice({ name: 'next', ports: { base: 0x200, size: 4 }, read: async () => 7 })
+      const { dispatch, host, request } = makeMachine({ policy }, [model, next])
+      dispatch.submit(0, request(port))
+      open[0]!.reject(new Error('gone'))
+      await settle()
+      dispatch.cancel(0)
+      expect(host.server.draining[0]).toBe(0)
+      expect(dispatch.submit(0, request({ ...port, addressLo: 0x200 }))).toBe(IO_RETRY)
+      await settle()
+      expect([dispatch.takeResponse(0), dispatch.lo]).toEqual([IO_DONE, 7])
+    },
+  )
+
   test('a rejection after the cancellation is reported but harms nobody', async () => {
     const { model, open } = slow()
     const { dispatch, failures, request } = makeMachine({}, [model])
@@ -342,6 +359,74 @@ describe('a model that breaks its contract', () => {
     expect(dispatch.submit(0, request(port))).toBe(IO_FAILED)
     expect(failures).toHaveLength(1)
     expect(dispatch.pending(0)).toBe(false)
+  })
+
+  const strange: { name: string; answer: unknown }[] = [
+    { name: 'an object that is no text', answer: Object.create(null) },
+    {
+      name: 'an object whose text throws',
+      answer: {
+        toString: () => {
+          throw new Error('must not reach the process')
+        },
+      },
+    },
+    { name: 'a symbol', answer: Symbol('four') },
+  ]
+  test.each(strange)('an asynchronous one that answers with $name, at once or later', async ({ answer }) => {
+    for (const [index, read] of [() => answer, async () => answer].entries()) {
+      const model = defineDevice({ name: 'strange', ports: { base: 0x100, size: 4 }, read: read as () => number })
+      const { dispatch, failures, request } = makeMachine({}, [model])
+      let status = dispatch.submit(0, request(port))
+      await settle()
+      if (index === 1) status = dispatch.takeResponse(0)
+      expect(STATUS[status]).toBe('failed')
+      expect(String(failures[0]!.cause)).toMatch(/a read was answered with/)
+    }
+  })
+
+  test('an asynchronous one whose answer throws when it is asked for its then', () => {
+    const answer = new Proxy(Promise.resolve(0), {
+      get: () => {
+        throw new Error('not yet')
+      },
+    })
+    const model = defineDevice({ name: 'shy', ports: { base: 0x100, size: 4 }, read: () => answer })
+    const { dispatch, failures, request } = makeMachine({}, [model])
+    expect(dispatch.submit(0, request(port))).toBe(IO_FAILED)
+    expect(failures[0]).toMatchObject({ device: 'shy', cause: new Error('not yet') })
+    expect(dispatch.pending(0)).toBe(false)
+  })
+
+  test.each([
+    ['a thenable', {}],
+    ['a promise with a then of its own', Promise.resolve(0)],
+  ])('the second time that %s settles is nobody\u2019s answer', async (_, thenable) => {
+    let [settled, resolve] = [(_value: number): void => undefined, (_value: number): void => undefined]
+    const then = (onSettled: typeof settled): void => {
+      settled = onSettled
+      // Now, too.
+      onSettled(1)
+    }
+    const answers = [
+      // oxlint-disable-next-line unicorn/no-thenable -- that is what it is
+      Object.assign(thenable, { then }),
+      new Promise<number>((onResolved) => (resolve = onResolved)),
+    ]
+    const read = (): Promise<number> => answers.shift() as Promise<number>
+    const { dispatch, request } = makeMachine({}, [
+      defineDevice({ name: 'twice', ports: { base: 0x100, size: 4 }, read }),
+    ])
+    expect(dispatch.submit(0, request(port))).toBe(IO_RETRY)
+    await settle()
+    expect([dispatch.takeResponse(0), dispatch.lo]).toEqual([IO_DONE, 1])
+    expect(dispatch.submit(0, request(port))).toBe(IO_RETRY)
+    settled(2)
+    await settle()
+    expect(dispatch.takeResponse(0)).toBe(IO_RETRY)
+    resolve(3)
+    await settle()
+    expect([dispatch.takeResponse(0), dispatch.lo]).toEqual([IO_DONE, 3])
   })
 
   test.each(['crash', 'detach'] as const)('a timer that throws, policy %s', (policy) => {
