@@ -185,20 +185,17 @@ export class HvmVcpu implements CpuHost {
 
   physicalRead(gpa: number, size: number, into: Words, logged: boolean, mayWait: boolean): number {
     if (this.#submitted) return this.#answer(into)
-    if (this.vapic?.watches(gpa) === true) {
+    if (this.vapic !== null && this.vapic.watches(gpa)) {
       if (!logged) return STATUS_RESTART
       this.vapic.accessed('read', gpa)
     }
-    if (this.#isApicPage(gpa)) {
-      this.#countApicAccess(gpa)
-      readApicPage(this.apic, gpa & (APIC_PAGE_BYTES - 1), size, into)
-      return STATUS_DONE
-    }
-    if (this.#domain.secondLevel.claimant(gpa) !== null) {
-      // The read of a read-modify-write: only writes are claimed.
-      this.#readRam(gpa, size, into)
-      return STATUS_DONE
-    }
+    if (this.apic.decodes(gpa)) return this.#readApic(gpa & (APIC_PAGE_BYTES - 1), size, into)
+    // The read of a read-modify-write: only writes are claimed.
+    if (this.#domain.secondLevel.claimant(gpa) !== null) return this.#readRam(gpa, size, into)
+    return this.#readDevice(gpa, size, into, logged, mayWait)
+  }
+
+  #readDevice(gpa: number, size: number, into: Words, logged: boolean, mayWait: boolean): number {
     this.counts.mmioAccesses++
     const dispatch = this.#dispatch
     let status = logged ? IO_LOG : dispatch.mmioRead(gpa, size)
@@ -217,7 +214,7 @@ export class HvmVcpu implements CpuHost {
     if (this.#isApicPage(gpa)) {
       // The processor sees what the write raises before its next instruction, so this one must run alone.
       if (!logged && (this.cpu.interruptsEnabled || (gpa & (APIC_PAGE_BYTES - 1)) === APIC_ICR)) return STATUS_RESTART
-      this.#countApicAccess(gpa)
+      this.#countApicAccess(gpa & (APIC_PAGE_BYTES - 1))
       writeApicPage(this.apic, gpa & (APIC_PAGE_BYTES - 1), size, lo)
       return STATUS_DONE
     }
@@ -231,7 +228,13 @@ export class HvmVcpu implements CpuHost {
     )
   }
 
-  #readRam(gpa: number, size: number, into: Words): void {
+  #readApic(offset: number, size: number, into: Words): number {
+    this.#countApicAccess(offset)
+    readApicPage(this.apic, offset, size, into)
+    return STATUS_DONE
+  }
+
+  #readRam(gpa: number, size: number, into: Words): number {
     const { u8 } = this.#domain.memory
     const ma = this.#domain.p2m.translate(gpa)
     let lo = 0
@@ -243,11 +246,12 @@ export class HvmVcpu implements CpuHost {
     }
     into.lo = lo >>> 0
     into.hi = hi >>> 0
+    return STATUS_DONE
   }
 
-  #countApicAccess(gpa: number): void {
+  #countApicAccess(offset: number): void {
     this.counts.apicAccesses++
-    if ((gpa & (APIC_PAGE_BYTES - 1)) === APIC_TPR) this.counts.taskPriorityAccesses++
+    if (offset === APIC_TPR) this.counts.taskPriorityAccesses++
   }
 
   romWrite(gpa: number, size: number, lo: number, hi: number): void {

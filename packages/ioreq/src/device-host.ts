@@ -127,6 +127,19 @@ export class DeviceHost implements LocalRegions, IoreqTransport, DeviceSetOwner 
     this.#set.serve(vcpu, request)
   }
 
+  /** @internal */
+  callHandler(
+    vcpu: number,
+    region: ClaimedRegion,
+    offset: number,
+    size: 1 | 2 | 4,
+    direction: number,
+    value: number,
+  ): void {
+    this.#paged[vcpu] = 0
+    this.#set.callHandler(vcpu, region, offset, size, direction, value)
+  }
+
   // ---- IoreqTransport ----
 
   /** @internal */

@@ -25,7 +25,7 @@ import {
 } from './layout.ts'
 import { PciConfigSpace } from './pci-config-space.ts'
 import type { PciFunction, PciFunctionOptions, PciFunctionState } from './pci-function.ts'
-import { DEAD_HANDLER, isPromise, readRegion, writeRegion, type ClaimedRegion } from './region.ts'
+import { DEAD_HANDLER, isOneCall, isPromise, readRegion, writeRegion, type ClaimedRegion } from './region.ts'
 import { RegionTable } from './region-table.ts'
 import type { IoRequest } from './request.ts'
 import { PendingAccess, Service } from './service.ts'
@@ -280,6 +280,20 @@ export class DeviceSet {
     return fresh
   }
 
+  /** Serves an access that one call of one handler makes. */
+  callHandler(
+    vcpu: number,
+    region: ClaimedRegion,
+    offset: number,
+    size: 1 | 2 | 4,
+    direction: number,
+    value: number,
+  ): void {
+    const service = this.#serviceOf(vcpu)
+    service.begin()
+    service.call(region, offset, size, direction, value)
+  }
+
   /** Serves one request; the owner gets its answer at once or later. A vCPU has at most one at a time. */
   serve(vcpu: number, request: IoRequest): void {
     const { type, direction, count, size } = request
@@ -293,13 +307,7 @@ export class DeviceSet {
     if (count === 1 && !request.dataIsPointer) {
       const region = this.#table.regionAt(kind, address)
       const offset = region === null ? 0 : address - region.base
-      if (
-        region !== null &&
-        size <= 4 &&
-        size <= region.maximumAccess &&
-        size >= region.minimumAccess &&
-        offset + size <= region.length
-      ) {
+      if (region !== null && isOneCall(region, offset, size)) {
         return service.call(region, offset, size as 1 | 2 | 4, direction, dataLo)
       }
       if (this.#allDirect(kind, address, size)) return this.#serveAtOnce(vcpu, access, kind, request, address)

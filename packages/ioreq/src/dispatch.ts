@@ -23,7 +23,7 @@ import {
 } from './layout.ts'
 import { MmioLookup, PortLookup } from './lookup.ts'
 import { PendingRequests } from './pending.ts'
-import { cut, readRegion, writeRegion, type ClaimedRegion } from './region.ts'
+import { cut, isOneCall, readRegion, writeRegion, type ClaimedRegion } from './region.ts'
 import { RegionTable } from './region-table.ts'
 import { copyIoRequest, createIoRequest, type IoRequest } from './request.ts'
 import { IoreqServer, type LocalRegions, type ServerOwner } from './server.ts'
@@ -71,6 +71,9 @@ export class IoDispatch implements ServerOwner {
   readonly #bytes = new Uint8Array(8)
   /** The last access that `#asynchronous` has found a server for, and which. */
   #askedServer: IoreqServer | null = null
+  /** The region of it, where the server is of this process and one call of its handler answers; and where in it. */
+  #askedRegion: ClaimedRegion | null = null
+  #askedOffset = 0
   #askedType = 0
   #askedAddress = 0
   #askedSize = 0
@@ -475,9 +478,10 @@ export class IoDispatch implements ServerOwner {
     const known = address === this.#askedAddress && size === this.#askedSize && type === this.#askedType
     const server = known ? this.#askedServer : null
     if (server !== null && (server.ring === null || direction === IOREQ_READ)) {
-      this.#pending.checkFree(vcpu)
+      const pending = this.#pending
+      pending.checkFree(vcpu)
       this.count = 1
-      return this.#pending.sendOne(vcpu, server, type, direction, address, size, lo, hi)
+      return pending.sendOne(vcpu, server, this.#askedRegion, this.#askedOffset, type, direction, address, size, lo, hi)
     }
     const request = this.#one
     request.type = type
@@ -635,6 +639,8 @@ export class IoDispatch implements ServerOwner {
     if (server === null || region.direct) return null
     if (port ? !this.#claimsPorts(server, address, size) : address + size > this.#mmio.hitEnd) return null
     this.#askedServer = server
+    this.#askedOffset = address - region.base
+    this.#askedRegion = server.local !== null && isOneCall(region, this.#askedOffset, size) ? region : null
     this.#askedType = type
     this.#askedAddress = address
     this.#askedSize = size

@@ -13,7 +13,7 @@ import {
   STATE_IOREQ_READY,
   STATE_IORESP_READY,
 } from './layout.ts'
-import { cut } from './region.ts'
+import { cut, type ClaimedRegion } from './region.ts'
 import { copyIoRequest, createIoRequest, type IoRequest } from './request.ts'
 import type { IoreqServer } from './server.ts'
 import { IO_DONE, IO_FAILED, IO_RETRY, IO_UNHANDLED } from './status.ts'
@@ -33,6 +33,9 @@ class Wait {
   /** The slot is still draining a cancelled request; ours is published after it. */
   queued = false
   submitting = false
+  /** Whose handler one call of answers it, where that has been found already. */
+  region: ClaimedRegion | null = null
+  offset = 0
   /** A model of this process has answered: `lo` and `hi`. */
   returned = false
   lo = 0
@@ -111,8 +114,11 @@ export class PendingRequests {
   /** Cancelled requests whose answer is still to come, for the deadline. */
   readonly #draining: Draining[] = []
   #watchdog: HostTimer | null = null
+  /** Neither a trace nor a deadline: an answer is only taken. */
+  readonly #plain: boolean
 
   constructor(options: PendingOptions) {
+    this.#plain = options.trace === undefined && options.deadlineMs === Infinity
     this.#waits = Array.from({ length: options.vcpus }, () => new Wait())
     this.#options = options
     this.#answer = options.answer
@@ -146,13 +152,21 @@ export class PendingRequests {
   send(vcpu: number, server: IoreqServer, request: IoRequest): number {
     const wait = this.#wait(vcpu)
     copyIoRequest(request, wait.request)
+    wait.region = null
     return this.#send(vcpu, wait, server)
   }
 
-  /** The same for one element whose data is in the request. */
+  /**
+   * The same for one element whose data is in the request.
+   *
+   * @param region - of a server of this process: whose handler one call of answers it; null where that is to be found
+   * @param offset - within that region
+   */
   sendOne(
     vcpu: number,
     server: IoreqServer,
+    region: ClaimedRegion | null,
+    offset: number,
     type: number,
     direction: number,
     address: number,
@@ -172,16 +186,20 @@ export class PendingRequests {
     request.size = size
     request.df = false
     request.dataIsPointer = false
+    wait.region = region
+    wait.offset = offset
     return this.#send(vcpu, wait, server)
   }
 
   #send(vcpu: number, wait: Wait, server: IoreqServer): number {
     wait.server = server
     wait.completed = false
+    wait.returned = false
     this.#startClock(wait)
     if (server.draining[vcpu] !== 0) {
       // The slot still holds a request that nobody wants. Ours follows it.
       wait.queued = true
+      wait.region = null
       return IO_RETRY
     }
     const wrong = server.local === null ? this.#wrongFreeSlot(server, vcpu) : null
@@ -213,9 +231,10 @@ export class PendingRequests {
     const { request } = wait
     if (this.#options.trace !== undefined) this.#trace('sent', vcpu, server, request, request.dataLo, request.dataHi)
     if (server.local !== null) {
-      wait.returned = false
-      server.local.call(vcpu, request)
-      return
+      const { region } = wait
+      if (region === null) return server.local.call(vcpu, request)
+      const { size, direction, dataLo } = request
+      return server.local.callHandler(vcpu, region, wait.offset, size as 1 | 2 | 4, direction, dataLo)
     }
     server.slot(vcpu).publish(request)
     try {
@@ -237,8 +256,14 @@ export class PendingRequests {
    */
   take(vcpu: number): number {
     const wait = this.#wait(vcpu)
-    if (wait.server === null && wait.ended === IO_RETRY) {
+    const { server, request } = wait
+    if (server === null && wait.ended === IO_RETRY) {
       throw new IoreqError('ERR_NOT_FOUND', `vCPU ${vcpu} has no request to take an answer of`)
+    }
+    if (wait.returned && this.#plain && server !== null && wait.ended === IO_RETRY && server.local !== null) {
+      wait.server = null
+      this.#take(wait.lo, wait.hi, request.size, request.count)
+      return IO_DONE
     }
     return this.#outcome(vcpu, wait)
   }

@@ -159,6 +159,12 @@ export function isPromise(value: unknown): value is PromiseLike<unknown> {
   return typeof value === 'object' && value !== null && typeof (value as { then?: unknown }).then === 'function'
 }
 
+/** Whether a region takes an access as one call of `read` or `write`. */
+export function isOneCall(region: ClaimedRegion, offset: number, size: number): boolean {
+  const { length, minimumAccess, maximumAccess } = region
+  return size <= maximumAccess && size >= minimumAccess && size <= 4 && size !== 3 && offset + size <= length
+}
+
 /**
  * The largest piece of an access that a region takes at once: a power of two, within the region and its limit.
  * An access is split lowest address first.

@@ -71,6 +71,15 @@ export interface LocalRegions {
    * @param request - the caller's, to be read before this returns
    */
   call(vcpu: number, request: IoRequest): void
+  /** The same for an access that one call of one handler makes. */
+  callHandler(
+    vcpu: number,
+    region: ClaimedRegion,
+    offset: number,
+    size: 1 | 2 | 4,
+    direction: number,
+    value: number,
+  ): void
 }
 
 /**

@@ -66,6 +66,13 @@ const LOOPS: readonly Loop[] = [
   { name: 'apic', what: 'MOV from the local APIC’s ID', access: (asm) => void asm.mov(eax, dword(0xfee0_0020)) },
 ]
 
+/** Addresses of a device that answers at once, for what an access allocates. */
+const MMIO_BASE = 0xfedb_0000
+const ALLOCATION_LOOPS: readonly Loop[] = [
+  ...LOOPS,
+  { name: 'mmio', what: 'MOV from a device’s handler', access: (asm) => void asm.mov(eax, dword(MMIO_BASE)) },
+]
+
 /** Ports and addresses of a device that is an async function, for us alone. */
 const ASYNC_PORT = 0xea
 const ASYNC_BASE = 0xfed9_0000
@@ -178,7 +185,9 @@ function stopwatchDevice(watch: Stopwatch): DeviceModel {
       // Each byte as it is written, without the serial port's batches.
       const marks = { read: () => 0xff, write: (_offset: number, _size: number, value: number) => watch.byte(value) }
       context.mapPorts(COM1, 1, marks, { priority: 1 })
-      context.mapPorts(PORT, 1, { read: () => reads++ & 0xff, write: () => undefined })
+      const handler = { read: () => reads++ & 0xff, write: () => undefined }
+      context.mapPorts(PORT, 1, handler)
+      context.mapMmio(MMIO_BASE, 16, handler)
     },
   }
 }
@@ -356,22 +365,29 @@ async function workerRoundTrip(): Promise<void> {
   )
 }
 
-/** An access to an async function of this process, awaited, against a bare await of the same function. */
+/** An access to an async function of this process, by a guest and through the dispatcher alone, against a bare await of it. */
 async function asyncInProcess(): Promise<void> {
-  let complete: () => void = nothing
-  const dispatch = new IoDispatch({ vcpus: 1, onComplete: () => complete() })
-  const host = new DeviceHost(dispatch, platform)
   const read = async (offset: number): Promise<number> => offset
-  host.attach(defineDevice({ name: 'slow', mmio: { base: 0x8000, size: 64 }, read }))
-  const wake = (resolve: () => void): void => void (complete = resolve)
   let bare = Infinity
-  let ours = Infinity
   let sum = 0
   const awaits = async (): Promise<void> => {
     const started = ownTime()
     for (let i = 0; i < AWAITS; i++) sum += await read(4)
     bare = Math.min(bare, (ownTime() - started) / AWAITS)
   }
+  const image = buildImage(ASYNC_LOOPS, ASYNC_ACCESSES)
+  const best = ASYNC_LOOPS.map(() => Infinity)
+  for (let pass = 0; pass < PASSES; pass++) {
+    const times = await runRetrap(image, new Stopwatch(ownTime, ASYNC_LOOPS.length, ASYNC_ACCESSES))
+    times.forEach((ns, i) => (best[i] = Math.min(best[i] ?? Infinity, ns)))
+    await awaits()
+  }
+  let complete: () => void = nothing
+  const dispatch = new IoDispatch({ vcpus: 1, onComplete: () => complete() })
+  const host = new DeviceHost(dispatch, platform)
+  host.attach(defineDevice({ name: 'slow', mmio: { base: 0x8000, size: 64 }, read }))
+  const wake = (resolve: () => void): void => void (complete = resolve)
+  let ours = Infinity
   for (let round = 0; round < ROUNDS; round++) {
     await awaits()
     const started = ownTime()
@@ -383,61 +399,65 @@ async function asyncInProcess(): Promise<void> {
     ours = Math.min(ours, (ownTime() - started) / (AWAITS / 4))
   }
   if (sum === 0) throw new Error('unreachable: keeps the sum alive')
-  console.log(
-    `io-async: ${(ours / bare).toFixed(2)} x await (an access to an async function: ${ours.toFixed(0)} ns, ` +
-      `a bare await of it: ${bare.toFixed(0)} ns)`,
-  )
-  // The same from a guest.
-  const image = buildImage(ASYNC_LOOPS, ASYNC_ACCESSES)
-  const best = ASYNC_LOOPS.map(() => Infinity)
-  for (let pass = 0; pass < PASSES; pass++) {
-    const times = await runRetrap(image, new Stopwatch(ownTime, ASYNC_LOOPS.length, ASYNC_ACCESSES))
-    times.forEach((ns, i) => (best[i] = Math.min(best[i] ?? Infinity, ns)))
-    await awaits()
-  }
-  for (const [i, { name, what }] of ASYNC_LOOPS.entries()) {
-    const ns = best[i] as number
+  const line = (name: string, what: string, ns: number): void =>
     console.log(
-      `io-${name}: ${(ns / bare).toFixed(1)} x await (a guest's ${what}: ${ns.toFixed(0)} ns, ` +
-        `a bare await of one: ${bare.toFixed(0)} ns)`,
+      `io-${name}: ${(ns / bare).toFixed(1)} x await (${what}: ${ns.toFixed(0)} ns, a bare await of one: ` +
+        `${bare.toFixed(0)} ns)`,
     )
-  }
+  for (const [i, { name, what }] of ASYNC_LOOPS.entries()) line(name, `a guest's ${what}`, best[i] as number)
+  line('async', 'an access to an async function, awaited', ours)
 }
 
+const ON_THE_WAY =
+  /^(portRead|mmioRead|find|physicalRead|#readDevice|#readApic|port|access|generatedAccess|#direct|read|run|systemAccess|#perform|#system|system)$/
+
 /** What the heap profiler sees of a guest's synchronous accesses. */
-async function allocation(image: Uint8Array): Promise<void> {
+async function allocation(): Promise<void> {
+  const image = buildImage(ALLOCATION_LOOPS)
   const session = new Session()
   session.connect()
   await session.post('HeapProfiler.enable')
   const options = { includeObjectsCollectedByMajorGC: true, includeObjectsCollectedByMinorGC: true }
   await session.post('HeapProfiler.startSampling', { samplingInterval: 4096, ...options })
-  await runRetrap(image)
+  await runRetrap(image, new Stopwatch(ownTime, ALLOCATION_LOOPS.length))
   const { profile } = await session.post('HeapProfiler.stopSampling')
   session.disconnect()
   let bytes = 0
   const visit = (node: (typeof profile)['head']): void => {
     // The machine's own making is not what is asked for: only the functions on an access's way.
-    if (/^(portRead|physicalRead|port|access|read|systemAccess|#perform|#system)$/.test(node.callFrame.functionName)) {
+    if (ON_THE_WAY.test(node.callFrame.functionName)) {
       bytes += node.selfSize
     }
     node.children.forEach(visit)
   }
   visit(profile.head)
-  const accesses = 2 * ROUNDS * ACCESSES
+  const accesses = (ALLOCATION_LOOPS.length - 1) * ROUNDS * ACCESSES
   console.log(
     `io-allocation: ${(bytes / accesses).toFixed(3)} bytes x an access (heap profile of ${accesses / 1e6} million ` +
       `synchronous accesses: ${bytes} bytes in the functions on their way)`,
   )
 }
 
-/** Prints all ratios; with names (`guest`, `worker`, `async`, `allocation`) only those. */
-export async function run(names: readonly string[]): Promise<void> {
-  const wanted = (name: string): boolean => names.length === 0 || names.includes(name)
-  const image = buildImage()
-  if (wanted('guest')) await guestLoops(image)
-  if (wanted('worker')) await workerRoundTrip()
-  if (wanted('async')) await asyncInProcess()
-  if (wanted('allocation')) await allocation(image)
+const GROUPS: Readonly<Record<string, () => Promise<void>>> = {
+  guest: () => guestLoops(buildImage()),
+  worker: workerRoundTrip,
+  async: asyncInProcess,
+  allocation,
+}
+
+/** Prints the ratios of one group, or of all, each in a process of its own: V8 compiles for what it has seen in one. */
+export async function run([name]: readonly string[]): Promise<void> {
+  const group = GROUPS[name ?? '']
+  if (group === undefined) {
+    if (name !== undefined) throw new Error(`no group ${name}: expected one of ${Object.keys(GROUPS).join(', ')}`)
+    for (const each of Object.keys(GROUPS)) {
+      const child = spawn(process.execPath, [...process.execArgv, ...process.argv.slice(1), each], { stdio: 'inherit' })
+      const [code] = await once(child, 'exit')
+      if (code !== 0) throw new Error(`the group ${each} ended with ${code}`)
+    }
+    return
+  }
+  await group()
   // v86 leaves timers behind.
   process.exit(0)
 }

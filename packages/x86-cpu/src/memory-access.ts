@@ -74,6 +74,36 @@ export function newTranslation(): Translation {
   return { gpa: 0, ma: -1, writable: false, cacheable: false, global: false, pageBytes: PAGE, errorCode: 0 }
 }
 
+/** Addresses of a page that are kept; a device has few registers that are asked for all the time. */
+const KEPT = 64
+
+/**
+ * The guest-physical addresses of a page. V8 makes an object of a number above 2^31 for each call that it is an argument of;
+ * one that lies in an array of objects is one already, and is handed on as it is.
+ */
+class PageAddresses {
+  #page = 0
+  /** Which offset each kept address has; −1 none. */
+  readonly #offsets = new Int32Array(KEPT).fill(-1)
+  readonly #addresses: unknown[] = new Array<unknown>(KEPT).fill(null)
+
+  /** @param gpa - of the page's first byte */
+  setPage(gpa: number): void {
+    if (gpa === this.#page) return
+    this.#page = gpa
+    this.#offsets.fill(-1)
+  }
+
+  at(offset: number): number {
+    const i = (offset >>> 2) % KEPT
+    if (this.#offsets[i] !== offset) {
+      this.#offsets[i] = offset
+      this.#addresses[i] = this.#page + offset
+    }
+    return this.#addresses[i] as number
+  }
+}
+
 /**
  * Memory and port accesses that generated code does not finish by itself: TLB misses, page-crossing accesses, devices,
  * frames with decoded code, and everything in a logged pass.
@@ -98,8 +128,7 @@ export class MemoryAccess {
   #devicePage = -1
   #deviceHi = 0
   #deviceKind = 0
-  /** Guest-physical address of the page. */
-  #deviceGpa = 0
+  readonly #devicePageGpas = new PageAddresses()
   // The access that a pass stands at, waiting for its device.
   #askedGpa = 0
   #askedSize = 0
@@ -146,14 +175,12 @@ export class MemoryAccess {
     if (this.#answered) {
       this.#answered = false
       if (!this.#askedWrite) this.#takeWords()
-      // Nothing of the instruction can fail any more.
-      this.#log.end()
       return STATUS_DONE
     }
     if (!this.#isLastDevice(lo, hi, flags)) return this.access(lo >>> 0, hi >>> 0, flags)
     this.#u32[S_TLB_MISSES >>> 2]!++
     // As a TLB would have it: no walk, and none to log.
-    return isDirect(flags) ? this.#direct(this.#deviceGpa + (lo & 0xfff), flags, true) : STATUS_RESTART
+    return isDirect(flags) ? this.#direct(this.#devicePageGpas.at(lo & 0xfff), flags, true) : STATUS_RESTART
   }
 
   /** One linear access; see `Cpu.access`. */
@@ -285,9 +312,12 @@ export class MemoryAccess {
    */
   answer(): number {
     const log = this.#log
-    const status = this.#makeAsked(log.dataLo(log.pending), log.dataHi(log.pending))
+    const status = this.#askedWrite
+      ? this.#makeAsked(log.dataLo(log.pending), log.dataHi(log.pending))
+      : this.#makeAsked(0, 0)
     if (status !== STATUS_DONE) return status
-    log.complete(log.pending)
+    // Nothing of the instruction can fail any more.
+    log.end()
     this.#answered = true
     return status
   }
@@ -472,7 +502,11 @@ export class MemoryAccess {
     return STATUS_DONE
   }
 
-  /** An access to a device that is the last thing that its instruction can fail of. @param mayWait - see `CpuHost` */
+  /**
+   * An access to a device that is the last thing that its instruction can fail of.
+   *
+   * @param mayWait - see `CpuHost`
+   */
   #direct(gpa: number, flags: number, mayWait: boolean): number {
     const size = flags & 0xff
     if ((flags & SLOW_WRITE) === 0) {
@@ -590,7 +624,7 @@ export class MemoryAccess {
       this.#devicePage = lo >>> 12
       this.#deviceHi = hi | 0
       this.#deviceKind = flags & DEVICE_KIND
-      this.#deviceGpa = t.gpa - (t.gpa % PAGE)
+      this.#devicePageGpas.setPage(t.gpa - (t.gpa % PAGE))
       return
     }
     if (set < 0 || (this.dataBreakpoints && this.#owner.watches(lo, hi))) return
