@@ -190,12 +190,8 @@ export class HvmVcpu implements CpuHost {
       this.vapic.accessed('read', gpa)
     }
     if (this.apic.decodes(gpa)) return this.#readApic(gpa & (APIC_PAGE_BYTES - 1), size, into)
-    // The read of a read-modify-write: only writes are claimed.
-    if (this.#domain.secondLevel.claimant(gpa) !== null) return this.#readRam(gpa, size, into)
-    return this.#readDevice(gpa, size, into, logged, mayWait)
-  }
-
-  #readDevice(gpa: number, size: number, into: Words, logged: boolean, mayWait: boolean): number {
+    // The read of a read-modify-write, which is always logged: only writes are claimed.
+    if (logged && this.#domain.secondLevel.claimant(gpa) !== null) return this.#readRam(gpa, size, into)
     this.counts.mmioAccesses++
     const dispatch = this.#dispatch
     let status = logged ? IO_LOG : dispatch.mmioRead(gpa, size)

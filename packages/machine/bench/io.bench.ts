@@ -76,7 +76,7 @@ const ALLOCATION_LOOPS: readonly Loop[] = [
 /** Ports and addresses of a device that is an async function, for us alone. */
 const ASYNC_PORT = 0xea
 const ASYNC_BASE = 0xfed9_0000
-const ASYNC_ACCESSES = 200_000
+const ASYNC_ACCESSES = ACCESSES
 /** Hosts count processor time in steps of some milliseconds. */
 const AWAITS = 2_000_000
 const ASYNC_LOOPS: readonly Loop[] = [

@@ -25,6 +25,7 @@ import {
   STATUS_FAULT,
   STATUS_RESTART,
   STATUS_RETRY,
+  S_ANSWERED,
   S_CPL,
   S_CR0,
   S_CR4,
@@ -133,8 +134,6 @@ export class MemoryAccess {
   #askedGpa = 0
   #askedSize = 0
   #askedWrite = false
-  /** The pass goes on: the access has been made. */
-  #answered = false
   /** Some data breakpoint is enabled. */
   dataBreakpoints = false
   /** An operand's address was not canonical; whoever takes the fault clears it. */
@@ -172,11 +171,6 @@ export class MemoryAccess {
    * @param lo - and `hi`: signed, as they come from WebAssembly. A number above 2^31 would be an allocation
    */
   generatedAccess(lo: number, hi: number, flags: number): number {
-    if (this.#answered) {
-      this.#answered = false
-      if (!this.#askedWrite) this.#takeWords()
-      return STATUS_DONE
-    }
     if (!this.#isLastDevice(lo, hi, flags)) return this.access(lo >>> 0, hi >>> 0, flags)
     this.#u32[S_TLB_MISSES >>> 2]!++
     // As a TLB would have it: no walk, and none to log.
@@ -316,15 +310,16 @@ export class MemoryAccess {
       ? this.#makeAsked(log.dataLo(log.pending), log.dataHi(log.pending))
       : this.#makeAsked(0, 0)
     if (status !== STATUS_DONE) return status
+    if (!this.#askedWrite) this.#takeWords()
     // Nothing of the instruction can fail any more.
     log.end()
-    this.#answered = true
+    this.#u32[S_ANSWERED >>> 2] = 1
     return status
   }
 
   /** The pass that stands is forgotten. */
   forget(): void {
-    this.#answered = false
+    this.#u32[S_ANSWERED >>> 2] = 0
   }
 
   /**
@@ -655,7 +650,7 @@ function wordAt(bytes: Uint8Array, at: number, size: number): number {
 }
 
 function high(gpa: number): number {
-  return Math.floor(gpa / 0x1_0000_0000)
+  return gpa < 0x1_0000_0000 ? 0 : Math.floor(gpa / 0x1_0000_0000)
 }
 
 function masked(value: number, size: number): number {

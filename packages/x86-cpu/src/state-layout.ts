@@ -161,6 +161,9 @@ export const S_TWO_TO_28 = 0xde8
 /** By how much a shift left and back right leaves a canonical address alone: 16, or 7 with CR4.LA57. 64 bits. */
 export const S_CANONICAL_SHIFT = 0xdf0
 
+/** The next access by generated code has been made already: its data is in S_DATA. 32 bits. */
+export const S_ANSWERED = 0xdf8
+
 /** TLB sets follow the registers: one per access mode, see tlb.ts. */
 export const S_TLB_SETS = 0x1000
 

@@ -113,7 +113,7 @@ const CC_LE = 14
 
 /** Functions of the generated module that semantics may call. */
 export interface Library {
-  /** Import: (address low, address high, flags) → status; data in S_DATA. */
+  /** (state, address low, address high, flags) → status; data in S_DATA. */
   readonly slowAccess: Callee & { readonly signature: { readonly result: 'i32' } }
   /** (state, record) → offset within the segment, for any addressing form. */
   readonly offset: Callee & { readonly signature: { readonly result: 'i64' } }
@@ -585,7 +585,8 @@ export abstract class Context {
 
   /** The out-of-line access; leaves the instruction unless it is done. */
   protected slow(ea: I64, flags: number): void {
-    const status = this.f.call(this.library.slowAccess, ea.toI32(), ea.shrU(32).toI32(), I32.of(flags))
+    const { slowAccess } = this.library
+    const status = this.f.call(slowAccess, this.state, ea.toI32(), ea.shrU(32).toI32(), I32.of(flags))
     this.f.if(status, () => this.fail(status))
   }
 

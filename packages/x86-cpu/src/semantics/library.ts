@@ -1,5 +1,5 @@
 import { I32, I64 } from '@retrap/wasm-emitter'
-import type { FunctionBuilder, ModuleBuilder } from '@retrap/wasm-emitter'
+import type { Callee, FunctionBuilder, ModuleBuilder } from '@retrap/wasm-emitter'
 import {
   ADDRESS_16,
   ADDRESS_32,
@@ -32,6 +32,8 @@ import {
   SEG_LOW,
   SEG_RIGHTS,
   SS,
+  STATUS_DONE,
+  S_ANSWERED,
   S_EA,
   S_FAULT_ERROR,
   S_FAULT_HAS_ERROR,
@@ -41,8 +43,17 @@ import {
 import { SLOW_MODIFY, SLOW_WRITE, VECTOR_GP, VECTOR_SS, flatOffset, isFlat32 } from './context.ts'
 import type { Library } from './context.ts'
 
-/** Declares and builds the functions that every form may call. Imports must be complete. */
-export function buildLibrary(module: ModuleBuilder, slowAccess: Library['slowAccess']): Library {
+/** (address low, address high, flags) → status; data in S_DATA. */
+type AccessImport = Callee & { readonly signature: { readonly result: 'i32' } }
+
+/**
+ * Declares and builds the functions that every form may call. Imports must be complete.
+ *
+ * @param access - the import that makes the accesses which generated code does not finish by itself
+ */
+export function buildLibrary(module: ModuleBuilder, access: AccessImport): Library {
+  const slowAccess = module.function('slowAccess', { params: ['i32', 'i32', 'i32', 'i32'], result: 'i32' } as const)
+  buildSlowAccess(slowAccess, access)
   const flags = module.function('flags', { params: ['i32', 'i64', 'i64', 'i64'], result: 'i32' } as const)
   buildFlags(flags)
   const movedOffset = module.function('movedOffset', { params: ['i32', 'i32', 'i64'], result: 'i64' } as const)
@@ -81,6 +92,16 @@ export function buildLibrary(module: ModuleBuilder, slowAccess: Library['slowAcc
     define: (name, params, result) => module.function(name, { params, result }),
     complete: (f) => module.complete(f),
   }
+}
+
+/** An access that waited for its device has its answer by now: nobody is to be called for it. */
+function buildSlowAccess(f: FunctionBuilder, access: AccessImport): void {
+  const state = f.param(0, 'i32').get
+  f.if(f.load('i32.load', state, S_ANSWERED), () => {
+    f.store('i32.store', state, I32.of(0), S_ANSWERED)
+    f.return(STATUS_DONE)
+  })
+  f.return(f.call(access, f.param(1, 'i32').get, f.param(2, 'i32').get, f.param(3, 'i32').get))
 }
 
 /** The six arithmetic flags at their RFLAGS positions, from the lazy state. */
