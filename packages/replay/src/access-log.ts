@@ -402,7 +402,8 @@ export class AccessLog {
   }
 
   /**
-   * Replaces the log by a saved one; the next call is `restart`, or `cancel`.
+   * Replaces the log by a saved one, as it is at the end of a pass that waits; the next call is `restart`, or `cancel`, or
+   * those of the pass itself, if it stands where it waits.
    *
    * @throws ReplayError `ERR_SAVED`; then the log is idle
    */
@@ -415,7 +416,11 @@ export class AccessLog {
         const entry = this.#store.append(kind, lo, hi, size, tag)
         this.bytes.set(data, this.dataOffset(entry))
         this.#w[at(entry, E_STATE)] = state
-        if (state === AccessState.PENDING) this.#w[H_PENDING] = entry + 1
+        if (state === AccessState.PENDING) {
+          this.#w[H_PENDING] = entry + 1
+          // A pass that waits may also go on from there.
+          this.#w[H_CURSOR] = entry + 1
+        }
         if (kind === AccessKind.WALK_READ) this.#walks.restore(entry, born, died)
       },
     })

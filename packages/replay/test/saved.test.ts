@@ -32,6 +32,16 @@ describe('a log saved between two passes', () => {
     expect(log.cancel()).toBe(true)
   })
 
+  test('a pass that stands at its device goes on from there', () => {
+    const first = new AccessLog()
+    first.beginWaiting(AccessKind.MMIO_READ, 0xfed0_0000, 0, 4, 0, 0, 0)
+    const log = new AccessLog()
+    log.restore(first.save())
+    log.complete(log.pending)
+    expect(log.nextKind()).toBe(-1)
+    expect(() => log.end()).not.toThrow()
+  })
+
   test('saving the restored log gives the same data', () => {
     const saved = pendingLog().save()
     const log = new AccessLog()

@@ -99,7 +99,10 @@ export interface CpuHost {
   writeTaskPriority(value: number): void
   /** CR0, CR3, CR4, EFER or the PDPTEs have changed: paging is set up again. `what` as `CONTROL_*`. */
   controlChanged(): void
-  /** The instruction whose access waits for a device is forgotten: the answer, when it comes, is to be dropped. */
+  /**
+   * What was in the middle is forgotten: if an access waits for a device, its answer is to be dropped when it comes; if one
+   * waits for memory, nobody does any more.
+   */
   cancelled?(): void
   /**
    * FERR#: an x87 exception is pending before an instruction that waits for it, and CR0.NE is clear. The processor then

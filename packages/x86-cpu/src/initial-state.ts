@@ -1,7 +1,7 @@
 import { setSegment, setTableRegister } from './system/segment-cache.ts'
 import type { System } from './system/system.ts'
-import { ACTIVITY_RUNNING, S_ACTIVITY } from './system/system-state.ts'
-import { GDTR, IDTR, S_CR0, S_CR3, S_CR4, S_EFER, S_GPR, S_RIP } from './state-layout.ts'
+import { ACTIVITY_RUNNING, S_ACTIVITY, S_PENDING_DEBUG, S_PENDING_FAULT } from './system/system-state.ts'
+import { GDTR, IDTR, S_CR0, S_CR3, S_CR4, S_EFER, S_GPR, S_RIP, S_SHADOW } from './state-layout.ts'
 
 // prettier-ignore
 const REGISTER_NAMES = [
@@ -28,7 +28,7 @@ export interface InitialCpuState {
   readonly efer: number
 }
 
-/** Writes the state as given, without the checks that instructions make. */
+/** Writes the state as given, and lets nothing wait or be held off any more; without the checks that instructions make. */
 export function loadInitialState(s: System, state: InitialCpuState): void {
   const { registers, segments } = state
   const set = (offset: number, value: number): void => s.set64(offset, value >>> 0, Math.floor(value / 0x1_0000_0000))
@@ -46,4 +46,5 @@ export function loadInitialState(s: System, state: InitialCpuState): void {
   set(S_CR3, state.cr3)
   set(S_CR4, state.cr4)
   set(S_EFER, state.efer)
+  for (const offset of [S_SHADOW, S_PENDING_DEBUG, S_PENDING_FAULT]) s.set(offset, 0)
 }

@@ -476,11 +476,13 @@ export class Vcpu implements Cpu, CodeCacheClient {
       if (remaining <= 0) return EXIT_BUDGET
       const before = this.retired
       const status = this.#mustStep() ? this.#step() : this.#slice(remaining, 0)
-      remaining -= this.retired - before
       // Iterations do not count as retired, but must not run for ever; those at a device are logged passes.
       if (status === STATUS_CONTINUE || status === STATUS_RESTART) remaining -= REPEAT_COST
       const exit = this.#finish(status)
       if (exit !== undefined) return exit
+      // What it has ended with may have executed an instruction too. One that faults counts, for a handler may fault without
+      // end.
+      remaining -= Math.max(1, this.retired - before)
     }
   }
 
@@ -808,10 +810,17 @@ export class Vcpu implements Cpu, CodeCacheClient {
 
   /** Forgets an instruction, or the delivery of an event, that is in the middle: set-context, INIT, reset. */
   cancel(): void {
-    // An answer that is still to come is nobody's.
-    if (this.log.cancel()) this.host.cancelled?.()
+    // An answer that is still to come is nobody's, and neither is a frame that is waited for.
+    this.log.cancel()
+    this.host.cancelled?.()
     this.#quickPort.forget()
     this.#access.forget()
+    this.#access.nonCanonical = false
+    // A fault that an event's delivery has met is nobody's now.
+    this.i32[S_FAULT_VECTOR >>> 2] = -1
+    // An instruction that has not begun is in the shadow still.
+    const instruction = this.#unit !== UNIT_NONE && this.#unit !== UNIT_EVENT
+    if (instruction && this.retired === this.#retiredBefore) this.u32[S_SHADOW >>> 2] = this.#shadowBefore
     this.#stepping = false
     this.#repeating = false
     this.#debugBefore = 0

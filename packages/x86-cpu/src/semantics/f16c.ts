@@ -1,5 +1,6 @@
 import { V128, extractLane, numeric, replaceLane, select } from '@retrap/wasm-emitter'
 import type { FunctionBuilder, I32 } from '@retrap/wasm-emitter'
+import { S_MXCSR } from '../state-layout.ts'
 import type { Context } from './context.ts'
 import { convert } from './softfloat-convert.ts'
 import { FC_ROUNDING_SHIFT, F_CONTROL, F_TEMPORARY, SLOT_A } from './softfloat-layout.ts'
@@ -81,10 +82,19 @@ export const f16c: SemanticsTable = {
       const ea = c.kindOf(0) === 'mem' ? c.address(0) : undefined
       // A store that faults has raised nothing.
       if (ea !== undefined) c.probeWrite(ea, c.sizeOf(0))
+      const before = c.let(c.f.loadExpression('i32.load', c.state, S_MXCSR))
       callSlow(c, toHalves(c, a.length), c.immediate().toI32(), ...a)
       const result = c.f.load('v128.load', c.state, F_TEMPORARY)
-      if (c.kindOf(0) === 'mem' && a.length === 1) c.write(0, extractLane('i64x2.extract_lane', result, 0))
+      if (ea === undefined) {
+        c.writeV(0, result)
+        return
+      }
+      // Nor has one that waits for a device, before it is made.
+      const raised = c.let(c.f.loadExpression('i32.load', c.state, S_MXCSR))
+      c.f.store('i32.store', c.state, before, S_MXCSR)
+      if (a.length === 1) c.write(0, extractLane('i64x2.extract_lane', result, 0))
       else c.writeV(0, result)
+      c.f.store('i32.store', c.state, raised, S_MXCSR)
     },
   },
 }

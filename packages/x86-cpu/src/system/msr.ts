@@ -37,6 +37,7 @@ import {
   S_TSC_ADJUST,
 } from './system-state.ts'
 import type { System } from './system.ts'
+import { setSegmentBase } from './segment-cache.ts'
 import { readTimeStamp, writeTimeStamp, writeTscAdjust } from './time-stamp.ts'
 
 // Model-specific registers by their names in SDM vol. 4, "Architectural MSRs".
@@ -260,10 +261,13 @@ export function writeMsr(s: System, index: number, lo: number, hi: number): void
     case IA32_TSC_ADJUST:
       writeTscAdjust(s, lo, hi)
       return
-    case IA32_LSTAR:
-    case IA32_CSTAR:
     case IA32_FS_BASE:
     case IA32_GS_BASE:
+      refuse(s, !s.isCanonicalBase(hi))
+      setSegmentBase(s, index === IA32_FS_BASE ? FS : GS, lo, hi)
+      return
+    case IA32_LSTAR:
+    case IA32_CSTAR:
     case IA32_KERNEL_GS_BASE:
     case IA32_SYSENTER_ESP:
     case IA32_SYSENTER_EIP:

@@ -69,6 +69,7 @@ import {
   S_REPEATING,
   S_SIPI_VECTOR,
   S_STEPPING,
+  S_STEP_SUPPRESSED,
   S_TSC_ADJUST,
 } from './system-state.ts'
 
@@ -208,6 +209,9 @@ export function saveState(s: System): SavedCpu {
       attributes: s.segmentField(i, SEG_ATTRIBUTES),
     }
   }
+  const pending = collect(s, PENDING)
+  // A trap that the instruction has suppressed is not to come.
+  if (s.get(S_STEP_SUPPRESSED) !== 0) pending['stepping'] = hex(0n)
   return {
     version: 2,
     registers: { ...collect(s, REGISTERS), rflags: hex(BigInt(s.cpu.materialiseFlags() >>> 0)) },
@@ -215,7 +219,7 @@ export function saveState(s: System): SavedCpu {
     x87: collect(s, X87),
     x87Registers: Array.from({ length: 8 }, (_, i) => bytesOf(s, S_FPR + 16 * i, 10)),
     ymm: Array.from({ length: 16 }, (_, i) => bytesOf(s, S_XMM + 64 * i, 32)),
-    pending: collect(s, PENDING),
+    pending,
   }
 }
 
@@ -262,6 +266,7 @@ export function restoreState(s: System, saved: SavedCpu): void {
   for (let i = 0; i < 8; i++) spreadBytes(s, S_FPR + 16 * i, 10, saved.x87Registers[i])
   for (let i = 0; i < 16; i++) spreadBytes(s, S_XMM + 64 * i, 32, saved.ymm[i])
   spread(s, PENDING, saved.pending)
+  s.set(S_STEP_SUPPRESSED, 0)
   s.host.controlChanged()
   s.cpu.flushTlb(true)
   s.cpu.modeChanged()

@@ -89,10 +89,27 @@ export function setSegment(
   }
   s.set(at + SEG_LOW, low)
   s.set(at + SEG_HIGH, high)
-  // A stack in it has 32-bit pointers, so D/B is asked for of all.
-  const everything = (attributes & ATTR_DB) !== 0 && low === 0 && high === 0xffff_ffff && baseLo === 0 && baseHi === 0
-  if (everything && rights === (SEG_CAN_READ | SEG_CAN_WRITE)) rights |= SEG_FLAT
   s.set(at + SEG_RIGHTS, rights)
+  markFlat(s, segment)
+}
+
+/** Sets a base alone, as instructions and MSRs do that know of FS and GS: the rest of the descriptor stays. */
+export function setSegmentBase(s: System, segment: number, lo: number, hi: number): void {
+  s.set64(offsetOf(segment) + SEG_BASE, lo, hi)
+  markFlat(s, segment)
+}
+
+/** Notes whether a segment is all of 4 GiB, read and written. A stack in it has 32-bit pointers, so D/B is asked for of all. */
+function markFlat(s: System, segment: number): void {
+  const at = offsetOf(segment)
+  const rights = s.get(at + SEG_RIGHTS) & ~SEG_FLAT
+  const flat =
+    rights === (SEG_CAN_READ | SEG_CAN_WRITE) &&
+    (s.attributes(segment) & ATTR_DB) !== 0 &&
+    s.get(at + SEG_LOW) === 0 &&
+    s.get(at + SEG_HIGH) === 0xffff_ffff &&
+    (s.get(at + SEG_BASE) | s.get(at + SEG_BASE + 4)) === 0
+  s.set(at + SEG_RIGHTS, flat ? rights | SEG_FLAT : rights)
 }
 
 /** Loads a null selector: the base is cleared, as Intel processors do, and every access fails. */

@@ -44,7 +44,7 @@ import {
   TYPE_WRITABLE,
 } from './architecture.ts'
 import { registerOffset, type Handler } from './operands.ts'
-import { setSegment } from './segment-cache.ts'
+import { setSegment, setSegmentBase } from './segment-cache.ts'
 import type { System } from './system.ts'
 import { S_STEP_SUPPRESSED } from './system-state.ts'
 
@@ -126,7 +126,7 @@ export const swapgs: Handler = (s) => {
   const base = S_SEGMENTS + GS * SEG_BYTES + SEG_BASE
   const lo = s.get(base)
   const hi = s.get(base + 4)
-  s.set64(base, s.get(S_KERNEL_GS_BASE), s.get(S_KERNEL_GS_BASE + 4))
+  setSegmentBase(s, GS, s.get(S_KERNEL_GS_BASE), s.get(S_KERNEL_GS_BASE + 4))
   s.set64(S_KERNEL_GS_BASE, lo, hi)
   return STATUS_DONE
 }
@@ -152,7 +152,7 @@ function writeBase(segment: number): Handler {
     const from = registerOffset(s, record, 0)
     const hi = form.operands[0]?.size === 4 ? 0 : s.get(from + 4)
     if (!s.isCanonicalBase(hi)) s.raise(VECTOR_GP, 0)
-    s.set64(S_SEGMENTS + segment * SEG_BYTES + SEG_BASE, s.get(from), hi)
+    setSegmentBase(s, segment, s.get(from), hi)
     return STATUS_DONE
   }
 }

@@ -355,7 +355,8 @@ export class BareCpu {
   }
 }
 
-function initialState(mode: 'real' | 'protected' | 'long'): InitialCpuState {
+/** What a mode begins with. */
+export function initialState(mode: 'real' | 'protected' | 'long'): InitialCpuState {
   const long = mode === 'long'
   const real = mode === 'real'
   const limit = real ? 0xffff : 0xffff_ffff

@@ -1,0 +1,161 @@
+/** What is left of an instruction that is cancelled, or that a save comes after, and when `run` comes back. */
+import { ds, ecx, qword, rbx, word } from '@retrap/x86-assembler'
+import { describe, expect, test } from 'vitest'
+import { restoreVcpu, saveVcpu } from '../src/index.ts'
+import {
+  FLAG_IF,
+  SEG_LIMIT,
+  SEG_BYTES,
+  CS,
+  S_EFLAGS,
+  S_MXCSR,
+  S_SEGMENTS,
+  S_CR4,
+  S_XCR0,
+  S_XMM,
+} from '../src/state-layout.ts'
+import { S_STEPPING, S_STEP_SUPPRESSED } from '../src/system/system-state.ts'
+import { BareCpu, CODE, GDT, PAGE_TABLE, STACK, initialState } from './support/bare-cpu.ts'
+
+const DEVICE = 0xa000
+const HANDLER = 0x4000
+const IRQ = 0x40
+const UD = 6
+const UD2 = [0x0f, 0x0b]
+
+const SLOW = { read: () => undefined, write: () => false }
+
+describe('a budget ends', () => {
+  test('where no instruction retires: the handler of a fault faults', () => {
+    const pc = new BareCpu()
+    pc.vector(UD, HANDLER)
+    pc.load(CODE, UD2)
+    pc.load(HANDLER, UD2)
+    expect(pc.run(100).reason).toBe('budget')
+    // Five quadwords each, and one that keeps the stack aligned.
+    const frames = (STACK - Number(pc.register('rsp'))) / 0x30
+    expect(frames).toBeGreaterThan(50)
+    expect(frames).toBeLessThanOrEqual(101)
+  })
+
+  test('where each instruction is executed by itself: the segment ends in the page', () => {
+    const pc = new BareCpu({ mode: 'protected' })
+    pc.program((asm) => {
+      const loop = asm.here()
+      asm.dec(ecx).jnz(loop).hlt()
+    })
+    pc.setRegister('rcx', 1000)
+    pc.cpu.u32[(S_SEGMENTS + SEG_BYTES * CS + SEG_LIMIT) >>> 2] = CODE + 0x100
+    expect(pc.run(100).reason).toBe('budget')
+    expect(Number(pc.register('rcx'))).toBeGreaterThan(940)
+  })
+})
+
+describe('a cancelled instruction', () => {
+  test('is in the shadow of STI still', () => {
+    const pc = new BareCpu()
+    const at = pc.program((asm) => asm.sti().mov(rbx, qword(DEVICE)).bind(asm.label('after')).hlt())
+    pc.program((asm) => asm.hlt(), HANDLER)
+    pc.vector(IRQ, HANDLER)
+    pc.host.devices.set(DEVICE >>> 12, SLOW)
+    pc.interrupt(IRQ)
+    expect(pc.run().reason).toBe('blocked')
+    pc.cpu.cancel()
+    expect(saveVcpu(pc.cpu).pending['shadow']).toBe('0x1')
+    pc.host.devices.delete(DEVICE >>> 12)
+    expect(pc.run().reason).toBe('hlt')
+    expect(pc.read64(Number(pc.register('rsp')))).toBe(BigInt(at('after')))
+  })
+
+  test('whose event’s delivery has met a fault leaves no fault behind', () => {
+    const pc = new BareCpu()
+    pc.vector(UD, HANDLER)
+    pc.vector(14, HANDLER)
+    pc.load(CODE, UD2)
+    // The frame of #UD cannot be pushed; the descriptor that #PF's gate names comes from a device that takes its time.
+    pc.setRegister('rsp', 0x7_0000)
+    pc.write64(PAGE_TABLE + 8 * 0x6f, 0n)
+    let reads = 0
+    pc.host.devices.set(GDT >>> 12, {
+      read: (offset) => (reads++ === 0 ? pc.read64(GDT + offset) : undefined),
+      write: () => true,
+    })
+    expect(pc.run().reason).toBe('blocked')
+    expect(reads).toBeGreaterThan(1)
+    pc.cpu.cancel()
+    pc.host.devices.clear()
+    pc.host.devices.set(DEVICE >>> 12, { read: () => 0x10n, write: () => true })
+    const at = pc.program((asm) => asm.mov(ds, word(DEVICE)).hlt().bind(asm.label('end')))
+    pc.setRegister('rsp', STACK)
+    expect(pc.run().reason).toBe('hlt')
+    expect([pc.rip, pc.register('rsp')]).toEqual([at('end'), BigInt(STACK)])
+  })
+
+  test('has raised no floating-point exception: VCVTPS2PH to a device', () => {
+    const pc = new BareCpu()
+    pc.cpu.u32[S_CR4 >>> 2]! |= 1 << 18
+    pc.cpu.u32[S_XCR0 >>> 2] = 7
+    pc.cpu.modeChanged()
+    // vcvtps2ph [rbx], xmm0, 0; one third is not exact.
+    pc.load(CODE, [0xc4, 0xe3, 0x79, 0x1d, 0x03, 0x00, 0xf4])
+    pc.setRegister('rbx', DEVICE)
+    for (let i = 0; i < 4; i++) pc.cpu.u32[(S_XMM >>> 2) + i] = 0x3eaa_aaab
+    let ready = false
+    pc.host.devices.set(DEVICE >>> 12, { read: () => 0n, write: () => ready })
+    const before = pc.cpu.u32[S_MXCSR >>> 2]
+    expect(pc.run().reason).toBe('blocked')
+    expect(pc.cpu.u32[S_MXCSR >>> 2]).toBe(before)
+    ready = true
+    expect(pc.run().reason).toBe('hlt')
+    expect(pc.cpu.u32[S_MXCSR >>> 2]! & 0x3f).toBe(0x20)
+  })
+})
+
+describe('what waits for the next instruction', () => {
+  test('is gone when a boot protocol’s state is loaded', () => {
+    const pc = new BareCpu()
+    pc.program((asm) => asm.sti().nop().hlt())
+    pc.interrupt(IRQ)
+    pc.run(1)
+    expect(saveVcpu(pc.cpu).pending['shadow']).toBe('0x1')
+    const other = new BareCpu()
+    restoreVcpu(other.cpu, saveVcpu(pc.cpu))
+    other.cpu.load(initialState('long'))
+    expect(saveVcpu(other.cpu).pending['shadow']).toBe('0x0')
+    expect(other.cpu.u32[S_EFLAGS >>> 2]! & FLAG_IF).toBe(0)
+  })
+
+  test('is no single-step trap that the instruction has suppressed', () => {
+    const { cpu } = new BareCpu()
+    cpu.u32[S_STEPPING >>> 2] = 1
+    expect(saveVcpu(cpu).pending['stepping']).toBe('0x1')
+    cpu.u32[S_STEP_SUPPRESSED >>> 2] = 1
+    const saved = saveVcpu(cpu)
+    expect(saved.pending['stepping']).toBe('0x0')
+    restoreVcpu(cpu, saved)
+    expect(cpu.u32[S_STEP_SUPPRESSED >>> 2]).toBe(0)
+  })
+})
+
+test.each([
+  { how: 'WRFSBASE', code: [0xf3, 0x48, 0x0f, 0xae, 0xd0] },
+  { how: 'WRMSR', code: [0xb9, 0x00, 0x01, 0x00, 0xc0, 0x31, 0xd2, 0x0f, 0x30] },
+])('a base that $how has written is that of compatibility mode as well, in a segment that was flat', ({ code }) => {
+  const pc = new BareCpu()
+  pc.cpu.u32[S_CR4 >>> 2]! |= 1 << 16
+  // Selector 30H: 32-bit code.
+  pc.write64(GDT + 0x30, 0x00cf_9b00_0000_ffffn)
+  // mov rax, base; the base; then a far return to code that does mov eax, fs:[8]; hlt.
+  pc.load(CODE, [
+    ...[0x6a, 0x30, 0x68, 0x00, 0x20, 0x00, 0x00],
+    ...[0xb8, 0x00, 0x90, 0x00, 0x00, ...code],
+    ...[0xff, 0x34, 0x24, 0x48, 0x83, 0xc4, 0x08, 0x48, 0xcb],
+  ])
+  pc.load(0x2000, [0x64, 0xa1, 0x08, 0x00, 0x00, 0x00, 0xf4])
+  pc.write64(8, 0x1111n)
+  pc.write64(0x9008, 0x2222n)
+  expect(saveVcpu(pc.cpu).segments['fs']?.attributes).toBe(0xc093)
+  expect(pc.run().reason).toBe('hlt')
+  expect(pc.register('rax')).toBe(0x2222n)
+  expect(saveVcpu(pc.cpu).segments['fs']?.base).toBe('0x9000')
+})
