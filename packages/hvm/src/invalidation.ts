@@ -199,12 +199,7 @@ export class Invalidations implements InvalidationListener {
     for (let round = 0; round < ROUNDS; round++) {
       // The answer to a request and that to a notice would be taken for one another.
       if (this.latched(vcpu)) return false
-      const sent = this.#sent[vcpu] as number
-      if (sent !== 0) {
-        this.#sent[vcpu] = 0
-        this.noticed[vcpu] = sent
-        if (!this.flagged(vcpu)) return true
-      }
+      if (this.#concluded(vcpu) && !this.flagged(vcpu)) return true
       this.#sent[vcpu] = this.epoch
       if (this.#dispatch.invalidate(vcpu, this.notice()) === IO_RETRY) return false
     }
@@ -213,7 +208,20 @@ export class Invalidations implements InvalidationListener {
 
   /** Whether a vCPU's notice is with the servers. Nothing else of it may be sent then. */
   waits(vcpu: number): boolean {
-    return this.#sent[vcpu] !== 0 && this.latched(vcpu)
+    if (this.#sent[vcpu] === 0) return false
+    if (this.latched(vcpu)) return true
+    // What the vCPU is in the middle of may ask a device next, and that request is to be no notice.
+    this.#concluded(vcpu)
+    return false
+  }
+
+  /** All have acknowledged a vCPU's notice, if it has sent one. */
+  #concluded(vcpu: number): boolean {
+    const sent = this.#sent[vcpu] as number
+    if (sent === 0) return false
+    this.#sent[vcpu] = 0
+    this.noticed[vcpu] = sent
+    return true
   }
 
   /** Whether a vCPU's slots have a request or a notice in them. */

@@ -108,6 +108,18 @@ describe.each(Object.keys(READS) as (keyof typeof READS)[])(
   },
 )
 
+test('a vCPU that waits for memory and is given other registers waits for nothing any more', async () => {
+  const guest = pagedGuest((asm) => leave(asm.mov(eax, dword(RESULT))), new HeldDevice([]))
+  const { domain, boot } = guest
+  const before = saveVcpu(boot)
+  domain.secondLevel.onPageRequest = () => undefined
+  await domain.changeMemory((p2m) => p2m.paging.nominate(RESULT >>> 12))
+  await stopWhenBlocked(guest)
+  expect(domain.secondLevel.waits(0)).toBe(true)
+  restoreVcpu(boot, before)
+  expect(domain.secondLevel.waits(0)).toBe(false)
+})
+
 describe('a snapshot', () => {
   test.each(Object.keys(READS) as (keyof typeof READS)[])('lets %s that waits finish, and no other', async (form) => {
     const { guest, device, cpu } = await waiting(form)

@@ -1,5 +1,6 @@
 /** What a vCPU does at each type of guest frame that its access cannot go on with. */
 import { createIoRequest, defineDevice, IOREQ_TYPE_COPY } from '@retrap/ioreq'
+import type { GuestMapping } from '@retrap/ioreq'
 import { INVALID_MFN, P2M_EXECUTE, P2M_WRITE, P2mAccess, P2mEntry, P2mType, type P2m } from '@retrap/p2m'
 import { type Assembler, al, cr0, cr3, dword, eax, edi, esi, esp, imm32 } from '@retrap/x86-assembler'
 import { describe, expect, test } from 'vitest'
@@ -134,6 +135,39 @@ describe('paging', () => {
     const { asked } = await pager(guest, [GFN])
     expect(await guest.run()).toEqual(DONE)
     expect([guest.read32(RESULT), asked, typeOf(p2m, GFN)]).toEqual([13, [[GFN, 'load']], P2mType.RAM_RW])
+  })
+
+  test('an instruction that waits for a frame, and then for a device, gets both, though a notice goes out meanwhile', async () => {
+    const stored: number[] = []
+    let held: GuestMapping | undefined
+    const later = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 2))
+    const late = defineDevice({
+      name: 'late',
+      mmio: { base: 0x80_0000, size: 0x1000 },
+      read: () => 0,
+      write: async (_offset, _size, value) => {
+        await later()
+        stored.push(value)
+      },
+      attach: ({ dma }) => void (held = dma.map(GPA + 0x1000, 16)),
+    })
+    const copy = (asm: Assembler): Assembler => asm.mov(esi, imm32(GPA)).mov(edi, imm32(0x80_0000)).movsd()
+    const { guest, p2m } = guestOf(copy, { devices: [late] })
+    guest.domain.guestMemory.load(GPA, Uint8Array.of(9))
+    await guest.domain.changeMemory(() => p2m.paging.nominate(GFN))
+    guest.domain.secondLevel.onPageRequest = (gfn) => {
+      // Something else leaves the map; the frame comes, and only then does the model let go.
+      void later().then(async () => {
+        const gone = guest.domain.changeMemory(() => p2m.remove(gfn + 1, p2m.translate((gfn + 1) * 4096) / 4096))
+        await later()
+        p2m.paging.resume(gfn)
+        await later()
+        held?.release()
+        await gone
+      })
+    }
+    expect(await guest.run()).toEqual(DONE)
+    expect(stored).toEqual([9])
   })
 
   test('both frames of an access, its table and its code may be out', async () => {
