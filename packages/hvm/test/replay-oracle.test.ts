@@ -1,3 +1,4 @@
+import { STATE_IOREQ_NONE } from '@retrap/ioreq'
 import { AccessKind, AccessLog, AccessState } from '@retrap/replay'
 import { S_GPR } from '@retrap/x86-cpu'
 import { codes } from '@retrap/x86-decoder'
@@ -6,13 +7,15 @@ import { expect, test } from 'vitest'
 import { corpus } from './chaos/corpus.ts'
 import { LETS_THROUGH, Oracle } from './chaos/oracle.ts'
 import type { Mutation } from './chaos/oracle.ts'
+import type { Coverage } from './chaos/coverage.ts'
+import { HAPPENINGS, WAITING_FOR } from './chaos/events.ts'
 import { CHANGES, PLACES, STRINGS, WAITS } from './chaos/coverage.ts'
 import { INSTRUCTIONS, coverage, soak } from './soak/replay.soak.ts'
 
 const prototype = AccessLog.prototype
 
-/** A few more than would do if each had all its instructions: one that runs astray ends. */
-const PROGRAMS = 660
+/** A few more than would do if each had all its instructions: one that runs astray ends. Of every three, one is disturbed. */
+const PROGRAMS = 990
 
 /** Forms, of about 2000, that these must show by a transport, by where their accesses go; half are a promise's. */
 const HALF = { RAM: 1200, MMIO: 1150, ports: 16, 'RAM and MMIO': 450, 'RAM and ports': 4, 'all three': 12 } as const
@@ -63,6 +66,31 @@ test('20,000 instructions cannot tell that devices take their time and others ch
   }
   expect(instructions).toBeGreaterThan(20_000)
 }, 240_000)
+
+test.each(Object.keys(FLOORS) as (keyof typeof FLOORS)[])(
+  'what happens while a %s is waited for, and when',
+  (transport) => {
+    const seen = coverage.get(transport) as Coverage
+    for (const happening of HAPPENINGS) {
+      const count = WAITING_FOR.reduce((sum, waiting) => sum + seen.happened(happening, waiting), 0)
+      expect(count, happening).toBeGreaterThan(20)
+    }
+    for (const waiting of WAITING_FOR) {
+      const count = HAPPENINGS.reduce((sum, happening) => sum + seen.happened(happening, waiting), 0)
+      expect(count, waiting).toBeGreaterThan(10)
+    }
+    // The vCPU's next request to the same server is made while the answer to the cancelled one is still to come.
+    expect(seen.late).toBeGreaterThan(50)
+  },
+)
+
+test.each(HAPPENINGS.flatMap((happening) => WAITING_FOR.map((waiting) => [happening, waiting] as const)))(
+  '%s, while an instruction waits for: %s',
+  (happening, waiting) => {
+    const count = [...coverage.values()].reduce((sum, seen) => sum + seen.happened(happening, waiting), 0)
+    expect(count).toBeGreaterThan(0)
+  },
+)
 
 test('no interrupt comes up while a form waits that may set IF', () => {
   // INT, SYSENTER and SYSCALL (as FMASK is here) write IF too, but only clear it.
@@ -145,11 +173,97 @@ const mutations: readonly (readonly [name: string, Mutation])[] = [
   ],
 ]
 
-test.each(mutations)('the oracle sees %s', { timeout: 120_000 }, async (_name, mutation) => {
+/** Whether one of a hundred programs finds a defect. */
+async function isSeen(mutation: Mutation, disturbed: boolean): Promise<boolean> {
   const oracle = await Oracle.make('promise', mutation)
+  let seen = false
   const { violations } = await runSoak(
-    { name: 'mutated', step: (rng, index) => oracle.program(rng, INSTRUCTIONS, index) },
+    {
+      name: 'mutated',
+      async step(rng, index) {
+        if (seen) return undefined
+        const violation = await oracle.program(rng, INSTRUCTIONS, index, disturbed).catch(String)
+        seen = violation !== undefined
+        return violation
+      },
+    },
     { count: 100, seed: 1, shrinkMs: 0 },
   )
-  expect(violations).toBeGreaterThan(0)
+  return violations > 0
+}
+
+test.each(mutations)('the oracle sees %s', { timeout: 120_000 }, async (_name, mutation) => {
+  expect(await isSeen(mutation, false)).toBe(true)
+})
+
+/** Defects of what is done to an instruction that waits: nothing is wrong where nothing is done. */
+const mishaps: readonly (readonly [name: string, Mutation])[] = [
+  [
+    "a cancelled request's answer given to the next request",
+    ({ domain }) => {
+      const { dispatch, devices } = domain
+      const cancel = dispatch.cancel.bind(dispatch)
+      dispatch.cancel = (vcpu) => {
+        cancel(vcpu)
+        devices.server.draining[vcpu] = 0
+        devices.server.slot(vcpu).state = STATE_IOREQ_NONE
+      }
+    },
+  ],
+  [
+    'registers committed before cancellation',
+    ({ cpu }) => {
+      const { log } = cpu
+      log.cancel = () => {
+        for (let i = 0; i < log.count; i++)
+          if (log.kind(i) === AccessKind.MMIO_READ && log.state(i) === AccessState.COMPLETE)
+            cpu.u32[S_GPR >>> 2] = log.dataLo(i)
+        return prototype.cancel.call(log)
+      }
+    },
+  ],
+  [
+    'writes to RAM made before cancellation',
+    ({ cpu: { log }, domain, memory }) => {
+      log.cancel = () => {
+        for (let i = 0; i < log.count; i++) {
+          const ma = log.kind(i) === AccessKind.WRITE ? domain.p2m.translateWrite(log.addressLo(i)) : -1
+          if (ma >= 0) log.copyBytes(i, memory.u8, ma)
+        }
+        return prototype.cancel.call(log)
+      }
+    },
+  ],
+  [
+    'a cancelled instruction that goes on afterwards',
+    ({ cpu: { log } }) => {
+      log.cancel = () => log.pending >= 0
+    },
+  ],
+  [
+    'a restored machine asking the device again',
+    ({ domain, cpu }) => {
+      domain.settle = () => {
+        cpu.cancel()
+        return Promise.resolve()
+      }
+    },
+  ],
+  [
+    'a restored log that has forgotten what was read',
+    ({ cpu: { log } }) => {
+      log.restore = (saved) => {
+        const accesses = saved.accesses.map((each) =>
+          each.kind.endsWith('read') && each.state === 'complete'
+            ? { ...each, data: each.data!.replace(/./g, '0') }
+            : each,
+        )
+        prototype.restore.call(log, { ...saved, accesses })
+      }
+    },
+  ],
+]
+
+test.each(mishaps)('the oracle sees %s', { timeout: 120_000 }, async (_name, mutation) => {
+  expect(await isSeen(mutation, true)).toBe(true)
 })

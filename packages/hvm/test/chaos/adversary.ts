@@ -31,9 +31,12 @@ export class Adversary {
   /**
    * @param code - guest-physical address of the instruction, with its length
    * @param event - it is the delivery of an event that waits
+   * @param map - the map of guest frames may be changed too
    */
-  strike(rng: Rng, code: number, length: number, event: boolean): void {
+  strike(rng: Rng, code: number, length: number, event: boolean, map: boolean): void {
     const log = this.#log
+    // It has not begun.
+    if (!log.active) return
     this.#wait = event ? 'event' : waitOf(log)
     const touched: number[] = []
     for (let i = 0; i < log.count; i++) {
@@ -56,7 +59,7 @@ export class Adversary {
       for (let i = 0; i < length; i++) if (code + i < RAM_BYTES) this.#change(code + i, 0xff)
       this.#count('code')
     }
-    const frames = rng.below(4)
+    const frames = map ? rng.below(4) : 0
     this.#machine.quietly(() => {
       for (let i = 0; i < frames && touched.length > 0; i++)
         this.#remap(rng, touched[rng.below(touched.length)] as number)
@@ -102,7 +105,7 @@ export class Adversary {
 
   /** Makes RAM a hole, a device, ROM or another frame, and a device RAM. */
   #remap(rng: Rng, gfn: number): void {
-    if (this.#frames.includes(gfn)) return
+    if (this.#frames.includes(gfn) || this.#machine.isPagedOut(gfn)) return
     this.#frames.push(gfn)
     const { p2m } = this.#machine.domain
     const decoy = this.#machine.firstFrame + (DECOY_GFNS[rng.below(DECOY_GFNS.length)] as number)
@@ -157,9 +160,15 @@ export class Adversary {
 /** Bytes of the instruction itself come from {@link STORE_GPA} + CODE on. */
 const STORED_CODE = STORE_GPA + CODE
 
+/** Whether a device's address is one that code is fetched from. */
+export function isStoredCode(gpa: number): boolean {
+  return gpa >= STORED_CODE && gpa < STORE_GPA + RAM_BYTES
+}
+
 /** What a pass of an instruction waits for. */
 function waitOf(log: AccessLog): Wait {
   const { pending } = log
+  if (pending < 0) return 'memory'
   if (log.tag(pending) >>> 16 >= 0x80) return 'iterations'
   switch (log.kind(pending)) {
     case AccessKind.PORT_READ:
@@ -168,9 +177,7 @@ function waitOf(log: AccessLog): Wait {
       return 'port write'
     case AccessKind.MMIO_WRITE:
       return 'MMIO write'
-    default: {
-      const gpa = log.addressLo(pending)
-      return gpa >= STORED_CODE && gpa < STORE_GPA + RAM_BYTES ? 'fetch' : 'MMIO read'
-    }
+    default:
+      return isStoredCode(log.addressLo(pending)) ? 'fetch' : 'MMIO read'
   }
 }

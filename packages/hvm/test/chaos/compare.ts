@@ -1,4 +1,4 @@
-import { saveVcpu } from '@retrap/x86-cpu'
+import { S_RIP, S_SCRATCH, S_SEGMENTS, saveVcpu } from '@retrap/x86-cpu'
 import { LOGGED, describeAccess } from './devices.ts'
 import type { ChaosMachine } from './machine.ts'
 
@@ -14,21 +14,56 @@ export function compare(calm: ChaosMachine, wild: ChaosMachine): string | undefi
   }
   const [board, other] = [calm.romStores.join('; '), wild.romStores.join('; ')]
   if (board !== other) return `stores to ROM are ${board || 'none'} and ${other || 'none'}`
+  return compareRegisters(calm, wild) ?? compareMemory(calm, wild)
+}
+
+/** What differs of registers. */
+export function compareRegisters(calm: ChaosMachine, wild: ChaosMachine): string | undefined {
   if (calm.cpu.materialiseFlags() !== wild.cpu.materialiseFlags()) return registersDiffer(calm, wild)
   const registers = wild.registers()
   for (const [i, part] of calm.registers().entries()) {
     if (Buffer.compare(part, registers[i] as Uint8Array) !== 0) return registersDiffer(calm, wild)
   }
-  if (Buffer.compare(calm.ram, wild.ram) !== 0) {
-    const at = calm.ram.findIndex((byte, i) => byte !== wild.ram[i])
-    return `memory at ${at.toString(16)} is ${calm.ram[at]?.toString(16)} and ${wild.ram[at]?.toString(16)}`
-  }
-  return Buffer.compare(a.store, b.store) === 0 ? undefined : 'what the device keeps differs'
+  return undefined
+}
+
+function compareMemory(calm: ChaosMachine, wild: ChaosMachine): string | undefined {
+  const difference = compareRam(calm, wild)
+  if (difference !== undefined) return difference
+  return Buffer.compare(calm.devices.store, wild.devices.store) === 0 ? undefined : 'what the device keeps differs'
+}
+
+/** What differs of RAM. */
+export function compareRam(calm: ChaosMachine, wild: ChaosMachine): string | undefined {
+  if (Buffer.compare(calm.ram, wild.ram) === 0) return undefined
+  const at = calm.ram.findIndex((byte, i) => byte !== wild.ram[i])
+  return `memory at ${at.toString(16)} is ${calm.ram[at]?.toString(16)} and ${wild.ram[at]?.toString(16)}`
+}
+
+/** What is left of an instruction that has been cancelled. */
+export function stillBusy({ cpu, domain, waitsForMemory }: ChaosMachine): string | undefined {
+  if (cpu.busy || cpu.log.active) return 'it is still in the middle'
+  if (domain.dispatch.pending(0)) return 'it waits for an answer'
+  return waitsForMemory ? 'it waits for memory' : undefined
+}
+
+/** What differs between what two processors would save, what waits and what is held off included. */
+export function compareSaved(calm: ChaosMachine, wild: ChaosMachine): string | undefined {
+  return firstDifference(saveVcpu(calm.cpu), saveVcpu(wild.cpu), '')
 }
 
 function registersDiffer(calm: ChaosMachine, wild: ChaosMachine): string {
-  const difference = firstDifference(saveVcpu(calm.cpu), saveVcpu(wild.cpu), '')
-  return difference ?? 'registers differ in what is not saved'
+  // Nothing is saved in the middle of an instruction.
+  const difference = wild.cpu.busy ? undefined : firstDifference(saveVcpu(calm.cpu), saveVcpu(wild.cpu), '')
+  if (difference !== undefined) return difference
+  const [a, b] = [calm.cpu.u32, wild.cpu.u32]
+  const at = a.findIndex((word, i) => isRegister(4 * i) && word !== b[i])
+  return `the word at ${(4 * at).toString(16)} of the state is ${a[at]?.toString(16)} and ${b[at]?.toString(16)}`
+}
+
+/** Whether an offset in the state is that of a register. */
+function isRegister(offset: number): boolean {
+  return offset < S_RIP + 8 || (offset >= S_SEGMENTS && offset < S_SCRATCH)
 }
 
 /** Where two trees of plain data part. */

@@ -1,6 +1,8 @@
 /** What of the matrix the chaos oracle has seen: form × where its accesses went, and what happened at each kind of pass. */
 import { AccessKind } from '@retrap/replay'
 import type { AccessLog } from '@retrap/replay'
+import { HAPPENINGS, WAITING_FOR } from './events.ts'
+import type { Happening, WaitingFor } from './events.ts'
 
 /** Where an instruction's accesses went. */
 export const PLACES = ['RAM', 'MMIO', 'ports', 'RAM and MMIO', 'RAM and ports', 'all three'] as const
@@ -11,7 +13,8 @@ export const STRINGS = ['INS', 'OUTS', 'MOVS', 'CMPS', 'STOS', 'LODS', 'SCAS'] a
 
 /** What a pass waits for. */
 export const WAITS = ['fetch', 'MMIO read', 'MMIO write', 'port read', 'port write', 'iterations', 'event'] as const
-export type Wait = (typeof WAITS)[number]
+/** Frames that are paged out are waited for where something is to happen meanwhile, and no more often. */
+export type Wait = (typeof WAITS)[number] | 'memory'
 
 /** What another party changes meanwhile: bytes, and what the p2m says of a frame. */
 export const CHANGES = [
@@ -26,6 +29,7 @@ export class Coverage {
   readonly #all = new Set<string>()
   readonly #changes = new Map<string, number>()
   readonly #repeats = new Map<string, number>()
+  readonly #happened = new Map<string, number>()
   instructions = 0
   /** Those that waited for a device. */
   replayed = 0
@@ -42,6 +46,8 @@ export class Coverage {
   faultsMidway = 0
   /** Task switches that waited for a device. */
   taskSwitches = 0
+  /** Cancelled instructions whose answer was still to come when the vCPU asked the same server again. */
+  late = 0
 
   offer(form: string): void {
     this.#all.add(form)
@@ -66,6 +72,17 @@ export class Coverage {
   /** How often something has been changed while passes of a kind waited. */
   changes(wait: Wait, change: Change): number {
     return this.#changes.get(`${wait}: ${change}`) ?? 0
+  }
+
+  /** Something has happened while an instruction waited. */
+  noteHappening(happening: Happening, waiting: WaitingFor): void {
+    const key = `${happening}: ${waiting}`
+    this.#happened.set(key, (this.#happened.get(key) ?? 0) + 1)
+  }
+
+  /** How often something has happened while an instruction waited for something. */
+  happened(happening: Happening, waiting: WaitingFor): number {
+    return this.#happened.get(`${happening}: ${waiting}`) ?? 0
   }
 
   /** A repeated string instruction has waited. */
@@ -98,12 +115,17 @@ export class Coverage {
         (place) => `${name} ${place} ${this.repeats(name, false, place)}/${this.repeats(name, true, place)}`,
       ),
     ])
+    const happened = HAPPENINGS.map(
+      (each) => `  ${each}: ${WAITING_FOR.map((w) => `${w} ${this.happened(each, w)}`).join(', ')}`,
+    )
     return [
       `${transport}: ${this.instructions} instructions (${this.lost} without comparison), ${this.replayed} replayed in ${this.passes} passes, ${this.interrupts} interrupts within repeated ones, ${this.taskSwitches} task switches, ${this.romStores} stores to ROM, ${this.notices} notices of frames that left`,
       `  forms of ${this.offered} with ${cells.join(', ')}; without a device ${this.missing().length}`,
       `  repeated, upwards/downwards: ${repeats.join(', ')}; ${this.faultsMidway} ended by a fault midway`,
       `  changed while waiting for`,
       ...rows,
+      `  happened while waiting for; ${this.late} late answers came after the vCPU had gone on`,
+      ...happened,
     ].join('\n')
   }
 }

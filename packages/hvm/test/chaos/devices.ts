@@ -15,6 +15,13 @@ const HEADER = 3
 /** Bytes that {@link Devices} take. */
 export const DEVICES_BYTES: number = STORE_BYTES + (HEADER + LOGGED * LOG_ACCESSES) * 4
 
+/** What {@link Devices} hold, and have seen. */
+export interface SavedDevices {
+  readonly store: Uint8Array
+  readonly header: Int32Array
+  readonly log: Int32Array
+}
+
 /**
  * What the guest's devices are, whoever carries their accesses: a window and ports whose every read gives something
  * else, and a window that keeps what it is given. Their state can be shared between threads.
@@ -33,6 +40,16 @@ export class Devices {
 
   reset(): void {
     this.#header.fill(0, 0, 2)
+  }
+
+  save(): SavedDevices {
+    return { store: this.store.slice(), header: this.#header.slice(0, 2), log: this.log.slice(0, this.logged) }
+  }
+
+  restore({ store, header, log }: SavedDevices): void {
+    this.store.set(store)
+    this.#header.set(header)
+    this.log.set(log)
   }
 
   clearLog(): void {

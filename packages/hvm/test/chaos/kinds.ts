@@ -11,6 +11,7 @@ import {
   PORTS,
   RAM_BYTES,
   SYSTEM_PAGES,
+  TSS,
   TABLE_CODE,
   USER_STACK,
   USER_STACK_GPA,
@@ -32,8 +33,9 @@ import type { ChaosMachine } from './machine.ts'
  * - repeated: REP with many iterations, that faults and interrupts may end in the middle.
  * - events: exceptions, interrupts, far transfers and task switches, whose tables and stacks devices may hold.
  * - own walk: code in a page table, whose own walks change its bytes.
+ * - tasks: task switches and nothing else, whose tables and tasks a device holds.
  */
-export const KINDS = ['any form', 'repeated', 'events', 'own walk'] as const
+export const KINDS = ['any form', 'repeated', 'events', 'own walk', 'tasks'] as const
 export type Kind = (typeof KINDS)[number]
 
 /** What interrupts the instruction: what waits when it begins, or after STI; or what comes up, and returns to it. */
@@ -91,12 +93,19 @@ const LOADS = /^(L[DESFG]S|LTR|LLDT|POP|MOV Sreg)/
 /** They go to another place, or fault, by way of descriptors. */
 const EVENTS = /^(INT|INTO|IRET|RETF|CALLF|JMPF|BOUND|SYSRET|SYSEXIT|L[DESFG]S|LTR|LLDT|POP [DEFGS]S|MOV Sreg)/
 
+/** They switch tasks, if what they name is one. */
+const SWITCHES = /^((CALLF|JMPF) ptr|INT imm8|IRET)/
+/** Tasks to switch to, and a gate to one. */
+const TASK_SELECTORS: readonly number[] = [0x78, 0x80, 0x8b]
+const TASK_VECTOR = 0x20
+
 /** The instructions that a kind of program has, by width. */
 export class Choice {
   readonly #all: Readonly<Record<16 | 32 | 64, readonly (readonly Entry[])[]>>
   readonly #strings: Readonly<Record<16 | 32 | 64, readonly (readonly Entry[])[]>>
   readonly #repeated: Readonly<Record<16 | 32 | 64, readonly (readonly Entry[])[]>>
   readonly #events: Readonly<Record<16 | 32 | 64, readonly (readonly Entry[])[]>>
+  readonly #switches: Readonly<Record<16 | 32 | 64, readonly (readonly Entry[])[]>>
   /** Every form, in the order in which programs take their turn, and its encodings by width. */
   readonly forms: readonly string[]
   readonly #byForm: Readonly<Record<16 | 32 | 64, ReadonlyMap<string, readonly Entry[]>>>
@@ -117,6 +126,11 @@ export class Choice {
         .map((entries) => entries.filter(({ bytes }) => bytes.some((b) => b === 0xf2 || b === 0xf3))),
     )
     this.#events = each((forms) => forms.filter(([e]) => EVENTS.test(e!.form)))
+    this.#switches = each((forms) =>
+      forms
+        .filter(([e]) => SWITCHES.test(e!.form))
+        .map((entries) => entries.filter(({ form, bytes }) => !form.startsWith('INT') || bytes[1] === TASK_VECTOR)),
+    )
     this.#byForm = each((forms) => new Map(forms.map((entries) => [entries[0]!.form, entries])))
     this.forms = [...new Set([...Object.values(all)].flat().map(([e]) => e!.form))]
   }
@@ -126,6 +140,7 @@ export class Choice {
     const { bits } = mode
     let among = this.#all[bits]
     if (kind === 'repeated') among = this.#repeated[bits]
+    else if (kind === 'tasks') among = this.#switches[bits]
     else if (kind === 'events') among = rng.below(4) === 3 ? among : this.#events[bits]
     else if (rng.below(16) === 15) among = this.#strings[bits]
     else {
@@ -138,11 +153,12 @@ export class Choice {
 }
 
 /** Draws a program: its kind, and what its pages are. */
-export function drawProgram(rng: Rng, mode: Mode): Program {
+export function drawProgram(rng: Rng, mode: Mode, disturbed: boolean): Program {
   const draw = rng.below(16)
-  const kind = draw < 10 ? 'any form' : draw < 13 ? 'repeated' : draw < 15 ? 'events' : 'own walk'
+  let kind: Kind = draw < 10 ? 'any form' : draw < 13 ? 'repeated' : draw < 15 ? 'events' : 'own walk'
+  if (disturbed) kind = disturbedKind(draw, mode)
   const odds = kind === 'events' ? 2 : 6
-  const stored = SYSTEM_PAGES.filter(() => rng.below(odds) === odds - 1)
+  const stored = SYSTEM_PAGES.filter((page) => rng.below(odds) === odds - 1 || (kind === 'tasks' && page === TSS))
   const window = Array.from({ length: WINDOW_PAGES }, (): WindowPage => {
     const page = rng.below(8)
     if (page < 3) return 'RAM'
@@ -152,6 +168,14 @@ export function drawProgram(rng: Rng, mode: Mode): Program {
   })
   // Interrupts that come up in the middle are taken at another time by the machine that need not wait.
   return { kind, mode, stored: kind === 'repeated' ? [] : stored, window }
+}
+
+/** Events, repetitions and task switches are few, and have much to be disturbed in. */
+function disturbedKind(draw: number, { paging, supervisor }: Mode): Kind {
+  if (draw < 6) return 'any form'
+  if (draw < 9) return 'repeated'
+  if (draw < 12 && paging !== 'long' && supervisor) return 'tasks'
+  return draw < 15 ? 'events' : 'own walk'
 }
 
 /** Gives a machine's pages to whom a program wants them to belong. */
@@ -212,15 +236,18 @@ export function drawStart(rng: Rng, program: Program, entry: Entry, first: Uint8
   }
   if (interrupts === 'before' || interrupts === 'during') flags |= FLAG_IF
   else if (kind === 'repeated') flags &= ~FLAG_IF
-  const nested = kind === 'events' && mode.paging !== 'long' && rng.below(8) === 7
+  const nested =
+    (kind === 'events' && mode.paging !== 'long' && rng.below(8) === 7) ||
+    (kind === 'tasks' && entry.form.startsWith('IRET'))
   if (nested) flags |= FLAG_NT
   set(RSP, stack - base)
 
   const own = kind === 'own walk' ? ownWalk(rng, mode) : undefined
   let bytes = own?.bytes ?? (interrupts === 'shadowed' ? Uint8Array.of(STI, ...entry.bytes) : entry.bytes)
-  if (kind === 'events' && FAR.test(entry.form) && entry.form.includes('ptr')) {
+  if ((kind === 'events' || kind === 'tasks') && FAR.test(entry.form) && entry.form.includes('ptr')) {
+    const selectors = kind === 'tasks' ? TASK_SELECTORS : FAR_SELECTORS
     bytes = bytes.slice()
-    bytes[bytes.length - 2] = FAR_SELECTORS[rng.below(FAR_SELECTORS.length)] as number
+    bytes[bytes.length - 2] = selectors[rng.below(selectors.length)] as number
   }
   // Near the end of a page, now and then.
   let linear = CODE + (rng.below(3) === 2 ? 0x1000 - rng.below(bytes.length + 1) : 0x40)
@@ -240,7 +267,7 @@ export function drawStart(rng: Rng, program: Program, entry: Entry, first: Uint8
     vector: interrupts === 'during' ? returningVector(mode.paging) : INTERRUPT,
     frames: mode.supervisor ? USER_STACK_GPA + 0x900 : KERNEL_STACK + 0x1000,
     prepare(machine) {
-      if (kind === 'events') {
+      if (kind === 'events' || kind === 'tasks') {
         restoreSystem(machine.ram, first, mode.paging, nested)
         restoreSystem(machine.devices.store, first, mode.paging, nested)
       }

@@ -5,6 +5,8 @@ import { join } from 'node:path'
 import { DeviceListener, connectDevices, startDeviceWorker } from '@retrap/ioreq/node'
 import { MachineMemory } from '@retrap/memory'
 import { P2mType } from '@retrap/p2m'
+import type { IoreqServer } from '@retrap/ioreq'
+import type { InterruptFabricState } from '@retrap/irqchip'
 import {
   S_FAULT_VECTOR,
   S_FPR,
@@ -16,8 +18,9 @@ import {
   restoreVcpu,
   saveVcpu,
 } from '@retrap/x86-cpu'
-import type { Vcpu } from '@retrap/x86-cpu'
+import type { SavedCpu, Vcpu } from '@retrap/x86-cpu'
 import { DEVICES_BYTES, Devices } from './devices.ts'
+import type { SavedDevices } from './devices.ts'
 import { HANDLERS, KERNEL_STACK, MODES, PDPTE_0, RAM_BYTES, initialState } from './layout.ts'
 
 /** How a machine's devices are reached, and when they answer. */
@@ -36,13 +39,33 @@ const ENTRY_POINTS = {
 }
 
 const SPURIOUS_VECTOR = 0xf0
+const APIC_ENABLED = 0x1ff
+/** Host time that devices have to let a snapshot be taken. */
+const SETTLE_MS = 20_000
 const END_OF_INTERRUPT = 0xb0
+
+/** A machine between two instructions. */
+export interface SavedMachine {
+  readonly cpu: SavedCpu
+  readonly interrupts: InterruptFabricState
+  readonly ram: Uint8Array
+  readonly devices: SavedDevices
+  readonly rom: readonly number[]
+  readonly romStores: readonly string[]
+  /** Interrupts: taken, and to come. */
+  readonly taken: number
+  readonly more: number
+  readonly bootstrap: boolean
+  /** Of random numbers. */
+  readonly seed: number
+}
 
 /** A way to devices that are elsewhere. */
 interface Far {
   readonly devices: Devices
+  readonly server: IoreqServer
   /** Lets answers come, or keeps them. */
-  open?(open: boolean): void
+  open(open: boolean): void
   /** Waits for what they have to say. */
   wait(): Promise<void>
   close(): Promise<void>
@@ -64,8 +87,8 @@ export class ChaosMachine {
   readonly firstFrame: number
   /** Set by the domain when an answer has come. */
   woken = false
-  /** Lets the device answer the access that waits. */
-  answer: (() => void) | undefined
+  /** Let the device answer the accesses that wait, the first first: more than one only where something is wrong. */
+  readonly #answers: (() => void)[] = []
   /** Guest frames that are ROM. */
   readonly rom = new Set<number>()
   /** Stores to those, which the board has heard of: address, size and data. */
@@ -74,6 +97,9 @@ export class ChaosMachine {
   taken = 0
   /** Interrupts that are to come up once the current one has been taken. */
   #more = 0
+  #bootstrap = true
+  /** Guest frames that a pager keeps. */
+  readonly #pagedOut = new Set<number>()
   /** States to begin an instruction with: by mode, with an empty and with a full x87 stack. */
   readonly #states: Uint8Array[][] = []
   #seed = 1
@@ -96,7 +122,7 @@ export class ChaosMachine {
       vcpus: 1,
       clock: new DeterministicClock(),
       random: () => (this.#seed = (this.#seed * 1_103_515_245 + 12_345) >>> 0),
-      sleeper: { sleep: () => Promise.resolve(), wake: () => void (this.woken = true) },
+      sleeper: { sleep: () => turn(), wake: () => void (this.woken = true) },
       codeCacheBytes: 3 << 20,
     })
     this.firstFrame = memory.frames.tryAllocate(9)
@@ -110,7 +136,7 @@ export class ChaosMachine {
     else if (transport === 'promise') {
       const later = <T>(value: T): Promise<T> =>
         new Promise((resolve) => {
-          this.answer = () => resolve(value)
+          this.#answers.push(() => resolve(value))
         })
       this.domain.attach(this.devices.model(later))
     }
@@ -131,8 +157,8 @@ export class ChaosMachine {
     }
     this.domain.romWrite = (gpa, size, lo, hi) =>
       void this.romStores.push(`${size} at ${gpa.toString(16)}, ${hi.toString(16)}:${lo.toString(16)}`)
+    this.enableApic()
     const apic = this.domain.interrupts.localApic(0)
-    apic.write(SPURIOUS_VECTOR, 0x1ff)
     const acknowledge = this.vcpu.acknowledgeInterrupt.bind(this.vcpu)
     this.vcpu.acknowledgeInterrupt = () => {
       const vector = acknowledge()
@@ -152,11 +178,27 @@ export class ChaosMachine {
 
   /** The state that an instruction begins with; general and vector registers are the caller's. */
   begin(mode: number, fullX87: boolean): void {
-    this.cpu.u8.set((this.#states[mode] as Uint8Array[])[fullX87 ? 1 : 0] as Uint8Array)
+    this.setState((this.#states[mode] as Uint8Array[])[fullX87 ? 1 : 0] as Uint8Array)
+  }
+
+  /** Sets the processor's whole state. */
+  setState(state: Uint8Array): void {
+    this.cpu.u8.set(state)
     this.#seed = 1
     this.vcpu.controlChanged()
     this.cpu.flushTlb(true)
     this.cpu.modeChanged()
+  }
+
+  /** Whether the processor is the bootstrap processor: its state is to be set next. */
+  set bootstrap(bootstrap: boolean) {
+    if (bootstrap !== this.#bootstrap) this.cpu.reset(bootstrap)
+    this.#bootstrap = bootstrap
+  }
+
+  /** As software has to after INIT and reset. */
+  enableApic(): void {
+    this.domain.interrupts.localApic(0).write(SPURIOUS_VECTOR, APIC_ENABLED)
   }
 
   /** Makes a frame of RAM ROM, or RAM again. */
@@ -230,28 +272,130 @@ export class ChaosMachine {
     this.cpu.setInterruptPending(false)
   }
 
-  /** Drives the device until the vCPU may go on. */
-  async settle(): Promise<void> {
-    this.#far?.open?.(true)
-    for (let tick = 0; !this.woken; tick++) {
+  /** Drives the device, and the pager, until the vCPU may go on. */
+  settle(): Promise<void> {
+    if (this.waitsForMemory) this.pageIn()
+    return this.#drive(() => this.woken)
+  }
+
+  /** Drives the device until the late answer to a cancelled request has come. */
+  drain(): Promise<void> {
+    return this.#drive(() => !this.draining)
+  }
+
+  async #drive(done: () => boolean): Promise<void> {
+    const far = this.#far
+    far?.open(true)
+    for (let tick = 0; !done(); tick++) {
       if (tick > 100_000) throw new Error('the device has not answered')
-      if (this.#far !== undefined) {
-        await this.#far.wait()
-        continue
-      }
-      const { answer } = this
-      this.answer = undefined
-      answer?.()
-      await Promise.resolve()
+      await (far === undefined ? this.#letAnswer() : far.wait())
     }
     this.woken = false
-    this.#far?.open?.(false)
+    far?.open(false)
+  }
+
+  #letAnswer(): Promise<void> {
+    this.#answers.shift()?.()
+    return Promise.resolve()
+  }
+
+  /** Waits until the devices have heard of an access, which they may not answer yet. */
+  async hears(logged: number): Promise<void> {
+    for (let tick = 0; this.devices.logged <= logged; tick++) {
+      if (tick > 100_000) throw new Error('the device has not heard of its access')
+      await turn()
+    }
+  }
+
+  get #server(): IoreqServer {
+    return this.#far?.server ?? this.domain.devices.server
+  }
+
+  /** Whether the late answer to a cancelled request is still to come. */
+  get draining(): boolean {
+    return this.#server.draining[0] !== 0
+  }
+
+  /** A pager takes a frame. */
+  pageOut(gfn: number): void {
+    if (this.domain.p2m.translateWrite(gfn * 0x1000) < 0) return
+    this.#pagedOut.add(gfn)
+    this.domain.secondLevel.onPageRequest = () => undefined
+    this.quietly(() => this.domain.p2m.paging.nominate(gfn))
+  }
+
+  /** Whether a pager has a frame. */
+  isPagedOut(gfn: number): boolean {
+    return this.#pagedOut.has(gfn)
+  }
+
+  /** Whether the processor waits for a frame, and for no device. */
+  get waitsForMemory(): boolean {
+    return this.domain.secondLevel.waits(0)
+  }
+
+  /** It gives all back. */
+  pageIn(): void {
+    for (const gfn of this.#pagedOut) this.domain.p2m.paging.resume(gfn)
+    this.#pagedOut.clear()
+  }
+
+  /** The machine when the instruction that waits has retired, by {@link Domain.settle}: no device is asked twice. */
+  async save(): Promise<SavedMachine> {
+    const far = this.#far
+    far?.open(true)
+    let settled = false
+    const settling = this.domain.settle(SETTLE_MS).finally(() => (settled = true))
+    while (!settled) {
+      this.pageIn()
+      if (far === undefined) await this.#letAnswer()
+      await turn()
+    }
+    await settling
+    far?.open(false)
+    this.woken = false
+    return {
+      cpu: JSON.parse(JSON.stringify(saveVcpu(this.cpu))) as SavedCpu,
+      interrupts: JSON.parse(JSON.stringify(this.domain.interrupts.save())) as InterruptFabricState,
+      ram: this.ram.slice(),
+      devices: this.devices.save(),
+      rom: [...this.rom],
+      romStores: [...this.romStores],
+      taken: this.taken,
+      more: this.#more,
+      bootstrap: this.#bootstrap,
+      seed: this.#seed,
+    }
+  }
+
+  /** Goes on where another has been saved. */
+  async restore(saved: SavedMachine): Promise<void> {
+    this.quietly(() => this.domain.reset())
+    this.#bootstrap = true
+    this.bootstrap = saved.bootstrap
+    for (const gfn of this.rom) if (!saved.rom.includes(gfn)) this.setRom(gfn, false)
+    for (const gfn of saved.rom) this.setRom(gfn, true)
+    this.ram.set(saved.ram)
+    this.codeHasChanged()
+    this.devices.restore(saved.devices)
+    this.romStores.splice(0, Infinity, ...saved.romStores)
+    this.quietly(() => this.domain.interrupts.restore(saved.interrupts))
+    restoreVcpu(this.cpu, saved.cpu)
+    this.taken = saved.taken
+    this.#more = saved.more
+    this.#seed = saved.seed
+    await this.acknowledged()
   }
 
   /** Whether devices answer only when that is settled: until then a waiting vCPU can look again, in vain. */
   get held(): boolean {
-    return this.transport === 'promise' || this.transport === 'Worker'
+    return this.transport !== 'at once'
   }
+}
+
+/** A turn of the event loop. */
+function turn(): Promise<void> {
+  return new Promise((resolve) => void setImmediate(resolve))
 }
 
 async function inWorker(domain: Domain): Promise<Far> {
@@ -266,8 +410,10 @@ async function inWorker(domain: Domain): Promise<Far> {
   })
   const watched = transport.watch()
   await transport.remote.ready
+  domain.addServer({ remote: transport.remote, close: () => undefined })
   return {
     devices,
+    server: transport.remote.server,
     // However fast it is, the vCPU looks first.
     open: (open) => void (devices.open = open),
     wait: async () => {
@@ -292,14 +438,28 @@ async function bySocket(domain: Domain): Promise<Far> {
     realTime: false,
   })
   const accepted = listener.accept()
+  const gate = { open: false, opened: (): void => undefined, closed: Promise.resolve() }
+  const later = async <T>(value: T): Promise<T> => {
+    if (!gate.open) await gate.closed
+    return value
+  }
   const client = await connectDevices({ address, token: 'chaos', name: 'far' }, (server) =>
-    server.attach(devices.model((value) => Promise.resolve(value))),
+    server.attach(devices.model(later)),
   )
   const { remote } = await accepted
   await remote.ready
+  domain.addServer({ remote, close: () => undefined })
+  const open = (wide: boolean): void => {
+    gate.open = wide
+    if (wide) gate.opened()
+    else gate.closed = new Promise((resolve) => void (gate.opened = resolve))
+  }
+  open(false)
   return {
     devices,
-    wait: () => new Promise((resolve) => void setImmediate(resolve)),
+    server: remote.server,
+    open,
+    wait: turn,
     close: async () => {
       await listener.close()
       client.close()

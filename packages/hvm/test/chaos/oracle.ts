@@ -1,15 +1,20 @@
 import type { Rng } from '@retrap/tooling/soak'
 import type { Exit } from '@retrap/x86-cpu'
-import { SEG_BYTES, SEG_SELECTOR, S_GPR, S_RIP, S_SCRATCH, S_SEGMENTS, S_XMM } from '@retrap/x86-cpu'
-import { Adversary } from './adversary.ts'
-import { compare } from './compare.ts'
+import { SEG_BYTES, SEG_SELECTOR, S_GPR, S_RIP, S_SCRATCH, S_SEGMENTS, S_XMM, saveVcpu } from '@retrap/x86-cpu'
+import { Adversary, isStoredCode } from './adversary.ts'
+import { compare, compareRam, compareRegisters, compareSaved, stillBusy } from './compare.ts'
 import { corpus } from './corpus.ts'
 import type { Entry } from './corpus.ts'
 import { Coverage, placeOf } from './coverage.ts'
 import type { Place } from './coverage.ts'
+import { cancelBy, isCancellation, logAsData, sendStartup, waitingFor } from './events.ts'
+import type { Plan, WaitingFor } from './events.ts'
+import { LOGGED } from './devices.ts'
 import { hook } from './hooks.ts'
 import { Choice, INTERRUPT, arrange, drawProgram, drawStart, writeCode } from './kinds.ts'
 import type { Program, Start } from './kinds.ts'
+import { drawPlan } from './plan.ts'
+import { Rewound } from './rewound.ts'
 import {
   CODE,
   HANDLERS,
@@ -39,6 +44,14 @@ const FEW = 8
 /** Code that a jump has led into a device may wait without end. */
 const MOST_WAITS = 1000
 const ASTRAY: Exit = { reason: 'budget' }
+/** An event has cancelled the instruction. */
+const CANCELLED: Exit = { reason: 'budget' }
+/** Instructions that may have retired before the one that an event cancels: STI. */
+const MOST_BEFORE = 2
+/** Bytes that the devices take at once. */
+const DEVICE_BYTES = 4
+/** Bytes of handlers. */
+const HANDLERS_BYTES = 0x400
 /** Guest frames whose contents nobody but instructions changes: stacks and the window. */
 const DATA_PAGES = [0xe, 0xf, 0x12, 0x14, 0x15, 0x16, 0x17] as const
 /** Bytes of the frames that interrupts leave below the end of a stack. */
@@ -57,6 +70,12 @@ const ABSOLUTE = WINDOW + 0x1ff8
 /** What is done to a machine's parts before a test that must fail. */
 export type Mutation = (machine: ChaosMachine) => void
 
+/** A machine whose devices take their time, and who changes its memory meanwhile. */
+interface Wild {
+  readonly machine: ChaosMachine
+  readonly adversary: Adversary
+}
+
 /**
  * One machine whose devices answer at once, and one whose devices take their time while an {@link Adversary} changes what
  * the waiting instruction has read. Programs run on both, an instruction at a time, and everything is compared.
@@ -64,8 +83,10 @@ export type Mutation = (machine: ChaosMachine) => void
 export class Oracle {
   readonly coverage = new Coverage()
   readonly #calm: ChaosMachine
-  readonly #wild: ChaosMachine
-  readonly #adversary: Adversary
+  /** The one that executes, and the one that a snapshot is restored in. */
+  #current: Wild
+  #spare: Wild | undefined
+  readonly #mutation: Mutation | undefined
   readonly #choice: Choice
   readonly #template = template()
   /** Data pages when the current unit began. */
@@ -77,10 +98,23 @@ export class Oracle {
   /** Logged passes of instructions when the current unit began: deliveries of events count none. */
   #passes = 0
   #place: Place = 'RAM'
+  /** Units that the wild machine has begun; and words in its devices' log when the access was made that waits. */
+  #begun = 0
+  #heard = 0
+  /** A log begins that is not another unit's. */
+  #restoresLog = false
   /** The instruction is INT or one like it. */
   #raises = false
   /** The machine whose devices answer at once has run astray, and overwritten its page tables. */
   #astray = false
+
+  get #wild(): ChaosMachine {
+    return this.#current.machine
+  }
+
+  get #adversary(): Adversary {
+    return this.#current.adversary
+  }
 
   /** Whether it is an event's delivery that is being logged. */
   get #delivers(): boolean {
@@ -94,21 +128,28 @@ export class Oracle {
 
   private constructor(calm: ChaosMachine, wild: ChaosMachine, mutation: Mutation | undefined) {
     this.#calm = calm
-    this.#wild = wild
-    this.#adversary = new Adversary(wild, this.coverage)
-    hook(wild, this.#adversary, {
+    this.#mutation = mutation
+    this.#current = this.#prepared(wild)
+    this.#choice = new Choice({ 16: this.#offered(16), 32: this.#offered(32), 64: this.#offered(64) })
+    for (const form of this.#choice.forms) this.coverage.offer(form)
+  }
+
+  #prepared(machine: ChaosMachine): Wild {
+    const adversary = new Adversary(machine, this.coverage)
+    hook(machine, adversary, {
       began: () => {
-        this.#passes = wild.cpu.counts.loggedPasses
+        if (this.#restoresLog) return
+        this.#begun++
+        this.#passes = machine.cpu.counts.loggedPasses
         this.#remember()
       },
       ends: () => {
         // An exception's delivery is not the instruction, unless that was to raise it.
-        if (this.#units++ === 0 && (!this.#delivers || this.#raises)) this.#place = placeOf(wild.cpu.log)
+        if (this.#units++ === 0 && (!this.#delivers || this.#raises)) this.#place = placeOf(machine.cpu.log)
       },
     })
-    mutation?.(this.#wild)
-    this.#choice = new Choice({ 16: this.#offered(16), 32: this.#offered(32), 64: this.#offered(64) })
-    for (const form of this.#choice.forms) this.coverage.offer(form)
+    this.#mutation?.(machine)
+    return { machine, adversary }
   }
 
   /** Forms that the processor has: the others raise #UD. */
@@ -127,6 +168,7 @@ export class Oracle {
 
   async close(): Promise<void> {
     await this.#wild.close()
+    await this.#spare?.machine.close()
   }
 
   /** What has been seen, for people. */
@@ -138,21 +180,24 @@ export class Oracle {
    * Some instructions from one initial state.
    *
    * @param turn - number of the program: forms take turns
+   * @param disturbed - instructions that wait are cancelled, or snapshots taken
    * @returns what differs, or undefined
    */
-  async program(rng: Rng, instructions: number, turn: number): Promise<string | undefined> {
+  async program(rng: Rng, instructions: number, turn: number, disturbed = false): Promise<string | undefined> {
     const number = rng.below(MODES.length)
     const mode = MODES[number] as Mode
-    const program = drawProgram(rng, mode)
+    const program = drawProgram(rng, mode, disturbed)
     rng.note('program', `${program.kind}, ${mode.name}`)
     rng.note('devices', () => {
       const { stored, window } = program
       return `system pages ${stored.map((p) => p.toString(16)).join(' ')}; window ${window.join(', ')}`
     })
     this.#adversary.undo()
+    this.#wild.pageIn()
     for (const machine of [this.#calm, this.#wild]) {
       machine.cpu.cancel()
       machine.vcpu.cancelRequest()
+      if (machine.draining) await machine.drain()
       machine.ram.set(this.#template)
       machine.codeHasChanged()
       machine.devices.reset()
@@ -165,10 +210,13 @@ export class Oracle {
     for (let i = 0; i < instructions; i++) {
       const entry = this.#choice.pick(rng, program, turn * instructions + i)
       const start = drawStart(rng, program, entry, this.#template)
-      const difference = await this.#instruction(rng, number, program, start)
+      const plan = disturbed ? drawPlan(rng, start, mode) : undefined
+      const difference = await this.#instruction(rng, number, program, start, plan)
       if (difference === LOST) break
-      if (difference !== undefined)
-        return `${mode.name}, ${start.form} (${Buffer.from(start.bytes).toString('hex')}): ${difference}`
+      if (difference !== undefined) {
+        const event = plan === undefined ? '' : `, ${plan.happening}`
+        return `${mode.name}, ${start.form} (${Buffer.from(start.bytes).toString('hex')})${event}: ${difference}`
+      }
     }
     return undefined
   }
@@ -195,6 +243,15 @@ export class Oracle {
 
   /** Brings a machine to where an instruction begins. */
   #begin(machine: ChaosMachine, number: number, start: Start): void {
+    this.#setRegisters(machine, number, start)
+    if (start.clearAccessed) clearAccessed(machine.ram)
+    start.prepare(machine)
+    machine.devices.clearLog()
+    machine.romStores.length = 0
+    if (start.interrupts === 'before' || start.interrupts === 'shadowed') machine.interrupt(INTERRUPT)
+  }
+
+  #setRegisters(machine: ChaosMachine, number: number, start: Start): void {
     const { cpu } = machine
     const vectors = cpu.u8.slice(S_XMM, S_SCRATCH)
     machine.begin(number, start.fullX87)
@@ -203,31 +260,41 @@ export class Oracle {
     cpu.u8.set(start.registers, S_GPR)
     cpu.u32[S_RIP >>> 2] = (MODES[number] as Mode).bits === 16 ? start.linear - CODE : start.linear
     cpu.setRflags(start.flags)
-    if (start.clearAccessed) clearAccessed(machine.ram)
-    start.prepare(machine)
-    machine.devices.clearLog()
-    machine.romStores.length = 0
-    if (start.interrupts === 'before' || start.interrupts === 'shadowed') machine.interrupt(INTERRUPT)
   }
 
-  async #instruction(rng: Rng, number: number, program: Program, start: Start): Promise<string | undefined> {
+  async #instruction(
+    rng: Rng,
+    number: number,
+    program: Program,
+    start: Start,
+    plan: Plan | undefined,
+  ): Promise<string | undefined> {
     const { coverage } = this
     coverage.instructions++
     const calm = this.#calm
-    const wild = this.#wild
+    if (plan !== undefined)
+      for (const machine of [calm, this.#wild]) machine.bootstrap = !/AP|SIPI$/.test(plan.happening)
     this.#begin(calm, number, start)
-    this.#begin(wild, number, start)
+    this.#begin(this.#wild, number, start)
+    if (plan !== undefined && plan.pagedOut >= 0) {
+      this.#wild.pageOut(plan.pagedOut)
+      await this.#wild.acknowledged()
+    }
     this.#tables.set(calm.ram.subarray(TABLES, TABLES_END))
     const task = calm.cpu.u32[S_TASK >>> 2] as number
     const { replayed } = coverage
     const interrupted = start.interrupts === 'during'
-    const [calmExit, wildExit] = interrupted ? await this.#interrupted(rng, start) : await this.#one(rng, start)
+    const [calmExit, wildExit] = interrupted
+      ? await this.#interrupted(rng, start, plan)
+      : await this.#one(rng, number, start, plan)
+    if (typeof wildExit === 'string') return wildExit
+    const wild = this.#wild
+    wild.pageIn()
     for (const machine of [calm, wild]) {
       machine.endInterrupts()
       writeCode(machine, start.code, HALTS.subarray(0, start.bytes.length))
     }
     if (await wild.acknowledged()) coverage.notices++
-    if (typeof wildExit === 'string') return wildExit
     // It has jumped into what is no code; where a budget ends is no part of the comparison. Nor is what follows where
     // that has overwritten its page tables: one TLB may have kept what the other has dropped. Nor where interrupts do not
     // arrive any more.
@@ -257,17 +324,45 @@ export class Oracle {
   }
 
   /** Executes an instruction on both. */
-  async #one(rng: Rng, start: Start): Promise<[Exit, Exit | string]> {
-    const exit = this.#runCalm(start)
+  async #one(rng: Rng, number: number, start: Start, plan: Plan | undefined): Promise<[Exit, Exit | string]> {
     const quiet = start.interrupts === 'none' && !LETS_THROUGH.test(start.form) && !this.#calm.cpu.interruptsEnabled
+    const before = plan !== undefined && isCancellation(plan.happening) ? new Rewound(this.#calm) : undefined
+    if (plan?.happening === 'set-context') plan.context = saveVcpu(this.#calm.cpu)
+    const task = this.#calm.cpu.u32[S_TASK >>> 2]
+    const exit = this.#runCalm(start)
     // One that nothing lets through may come up at any time, and changes nothing.
-    return [exit, await this.#runWild(rng, start, quiet && rng.below(2) === 1)]
+    const interrupts = quiet && rng.below(2) === 1
+    if (plan === undefined) return [exit, await this.#runWild(rng, start, interrupts)]
+    before?.ended()
+    const accesses = this.#calm.devices.logged / LOGGED
+    if (this.#astray || !tablesHold(this.#calm.ram, this.#tables) || exit.reason === 'budget') plan.left = 0
+    else if (plan.pagedOut < 0 && plan.only === undefined) plan.left = 1 + rng.below(Math.max(1, accesses))
+    plan.switchesTask = this.#calm.cpu.u32[S_TASK >>> 2] !== task
+    const wild = await this.#runWild(rng, start, interrupts, plan, before)
+    return wild === CANCELLED ? this.#again(rng, number, start, plan) : [exit, wild]
+  }
+
+  /** After the event that has cancelled the instruction, whose answer may still be to come: it begins anew. */
+  async #again(rng: Rng, number: number, start: Start, { happening }: Plan): Promise<[Exit, Exit | string]> {
+    if (await this.#wild.acknowledged()) this.coverage.notices++
+    if (happening === 'load' || happening === 'INIT and SIPI') {
+      const exit = this.#runCalm(start)
+      const wild = await this.#runWild(rng, start, false)
+      if (typeof wild === 'string' || this.#astray || exit.reason !== 'hlt' || wild.reason !== 'hlt')
+        return [exit, wild]
+      const difference = compare(this.#calm, this.#wild)
+      if (difference !== undefined) return [exit, `after ${happening}, ${difference}`]
+    }
+    if (happening !== 'cancel' && happening !== 'set-context')
+      for (const machine of [this.#calm, this.#wild]) this.#setRegisters(machine, number, start)
+    const exit = this.#runCalm(start)
+    return [exit, await this.#runWild(rng, start, false)]
   }
 
   /** The same where interrupts come up: the machine whose devices answer at once takes as many before the instruction. */
-  async #interrupted(rng: Rng, start: Start): Promise<[Exit, Exit | string]> {
+  async #interrupted(rng: Rng, start: Start, plan: Plan | undefined): Promise<[Exit, Exit | string]> {
     const { taken } = this.#wild
-    const exit = await this.#runWild(rng, start, true)
+    const exit = await this.#runWild(rng, start, true, plan)
     const count = this.#wild.taken - taken
     this.coverage.interrupts += count
     this.#calm.interrupt(start.vector, count)
@@ -285,22 +380,36 @@ export class Oracle {
     return exit
   }
 
-  /** @param interrupts - they come up while it waits */
-  async #runWild(rng: Rng, start: Start, interrupts: boolean): Promise<Exit | string> {
+  /**
+   * @param interrupts - they come up while it waits
+   * @param plan - what happens while it waits; to an instruction that it cancels, `before` is what there was before
+   */
+  async #runWild(rng: Rng, start: Start, interrupts: boolean, plan?: Plan, before?: Rewound): Promise<Exit | string> {
     const { coverage } = this
-    const adversary = this.#adversary
-    const wild = this.#wild
-    const { cpu } = wild
+    let wild = this.#wild
+    let { cpu } = wild
+    const began = cpu.retired
     const budget = budgetOf(start)
     this.#units = 0
     this.#place = 'RAM'
     this.#raises = /^(INT|BOUND)/.test(start.form)
-    let exit = cpu.run(budget)
-    // Others answer when they please.
-    const { held } = wild
+    /** An access that waits has the number of its unit, and its own. */
+    let access = ''
+    const run = (): Exit => {
+      const { logged } = wild.devices
+      const result = cpu.run(budget)
+      const now = `${this.#begun} ${cpu.log.pending}`
+      if (now !== access) this.#heard = logged
+      access = now
+      return result
+    }
+    let exit = run()
+    const late = wild.draining
+    // A vCPU that has a notice to send waits for the late answer with that.
+    const map = plan === undefined || plan.drained
     let blocked = 0
     const strike = (): void => {
-      adversary.strike(rng, start.code, start.bytes.length, this.#delivers)
+      this.#adversary.strike(rng, start.code, start.bytes.length, this.#delivers, map)
     }
     while (exit.reason === 'blocked') {
       if (blocked++ > MOST_WAITS) {
@@ -310,24 +419,127 @@ export class Oracle {
         return ASTRAY
       }
       coverage.passes++
-      adversary.undo()
+      this.#adversary.undo()
       if (!this.#unchanged()) return 'memory has changed while the instruction waits'
+      if (late && blocked === 1 && !wild.waitsForMemory) {
+        coverage.late++
+        if (wild.draining && wild.devices.logged > this.#heard)
+          return 'the device is asked before its late answer has come'
+      }
       strike()
+      if (plan !== undefined && this.#isWaitOf(plan) && --plan.left === 0) {
+        if (before !== undefined && isCancellation(plan.happening)) {
+          if (this.#canCancel(plan, cpu.retired - began)) {
+            const wrong = await this.#cancel(start, plan, before, cpu.retired - began)
+            return wrong ?? CANCELLED
+          }
+        } else {
+          coverage.noteHappening(plan.happening, this.#waitingFor(plan))
+          if (plan.happening === 'SIPI') sendStartup(wild)
+          else if (plan.happening === 'log as data') {
+            this.#restoresLog = true
+            logAsData(cpu.log)
+            this.#restoresLog = false
+          } else if (plan.happening === 'snapshot') {
+            await this.#moveOn()
+            wild = this.#wild
+            cpu = wild.cpu
+            exit = run()
+            continue
+          }
+        }
+      }
       if (interrupts && (start.interrupts === 'none' || rng.below(3) === 2)) wild.interrupt(start.vector)
       // Looked at again before there is an answer.
-      for (let early = held ? rng.below(6) - 4 : 0; early > 0; early--) {
-        exit = cpu.run(budget)
+      for (let early = rng.below(6) - 4; early > 0; early--) {
+        exit = run()
         coverage.passes++
         if (exit.reason !== 'blocked') return `ends with ${describe(exit)} without its answer`
         strike()
       }
       await wild.settle()
-      exit = cpu.run(budget)
+      // It has not begun: what has left the map since is told first.
+      if (!cpu.busy && (await wild.acknowledged())) coverage.notices++
+      exit = run()
     }
-    adversary.undo()
+    this.#adversary.undo()
     if (blocked > 0) coverage.replayed++
     if (blocked > 0 || this.#units === 0) coverage.note(start.form, this.#place)
     return exit
+  }
+
+  /** What the instruction, or the delivery of an event, waits for. */
+  #waitingFor(plan: Plan): WaitingFor {
+    if (plan.pagedOut >= 0) return plan.pagedOut < TABLES_END >>> 12 ? 'page tables' : 'memory'
+    if (plan.switchesTask) return 'task switch'
+    return this.#delivers ? 'event delivery' : waitingFor(this.#wild.cpu.log, isStoredCode)
+  }
+
+  /** Whether it is a wait of the kind that a plan counts. */
+  #isWaitOf(plan: Plan): boolean {
+    if (plan.left === 0 || this.#wild.waitsForMemory !== plan.pagedOut >= 0) return false
+    return plan.only === undefined || plan.only === this.#waitingFor(plan)
+  }
+
+  /**
+   * Whether what waits is the instruction, or the delivery of its event, and none of what follows. An event in the shadow of
+   * another instruction has ended that.
+   *
+   * @param retired - instructions that have retired
+   */
+  #canCancel({ happening }: Plan, retired: number): boolean {
+    if (this.#delivers && retired > 0 && happening === 'cancel') return false
+    const at = (this.#wild.cpu.u32[S_RIP >>> 2] as number) - HANDLERS
+    return retired < MOST_BEFORE && (at < 0 || at >= HANDLERS_BYTES)
+  }
+
+  /**
+   * An event cancels what waits; the same event comes before it on the machine that need not wait.
+   *
+   * @returns what differs
+   */
+  async #cancel(start: Start, plan: Plan, before: Rewound, retired: number): Promise<string | undefined> {
+    const { coverage } = this
+    const calm = this.#calm
+    const wild = this.#wild
+    const adversary = this.#adversary
+    const waiting = this.#waitingFor(plan)
+    coverage.noteHappening(plan.happening, waiting)
+    // One that follows another late answer has not been sent yet.
+    const device = !wild.waitsForMemory && !wild.draining
+    // Of a request that is several accesses to the device, more may come after the event.
+    const several = device && (waiting === 'iterations' || wild.cpu.log.size(wild.cpu.log.pending) > DEVICE_BYTES)
+    if (device && plan.heard) await wild.hears(this.#heard)
+    wild.endInterrupts()
+    const shadowed = start.interrupts === 'shadowed'
+    const own = retired === (shadowed ? 1 : 0)
+    const iterations = own ? iterationsOf(start, wild) : 0
+    before.reach(retired, shadowed && retired > 0, iterations)
+    if (iterations > 0) before.adoptFlags(wild, start.flags)
+    // It has changed nothing so far, whatever the others do.
+    adversary.undo()
+    before.adoptAccessed(wild)
+    if (this.#delivers) before.adoptFaultAddress(wild)
+    let wrong = compareRegisters(calm, wild) ?? compareRam(calm, wild)
+    if (wrong !== undefined) return `while it waits for ${waiting}, ${wrong}`
+    for (const machine of [calm, wild]) cancelBy(machine, plan)
+    if (device) await wild.hears(this.#heard)
+    if (device && (plan.drained || several)) await wild.drain()
+    if (waiting === 'iterations') before.adoptElements(wild)
+    wrong = before.follow(wild) ?? stillBusy(wild) ?? compare(calm, wild) ?? compareSaved(calm, wild)
+    return wrong === undefined ? undefined : `cancelled while it waits for ${waiting}, ${wrong}`
+  }
+
+  /** Goes on in another machine, where everything is that has been saved of this one. */
+  async #moveOn(): Promise<void> {
+    const { machine } = this.#current
+    const saved = await machine.save()
+    this.#adversary.undo()
+    this.#spare ??= this.#prepared(await ChaosMachine.make(machine.transport))
+    const next = this.#spare
+    await next.machine.restore(saved)
+    this.#spare = this.#current
+    this.#current = next
   }
 
   #remember(): void {
@@ -337,15 +549,22 @@ export class Oracle {
 
   #unchanged(): boolean {
     const { ram } = this.#wild
-    // A request for several iterations names memory that the device reads and writes by itself.
     const { log } = this.#wild.cpu
-    if (log.tag(log.pending) >>> 16 >= 0x80) return true
+    // It has not begun: the bytes of the instruction are not there.
+    if (!log.active) return true
+    // A request for several iterations names memory that the device reads and writes by itself.
+    if (log.pending >= 0 && log.tag(log.pending) >>> 16 >= 0x80) return true
     for (const [i, page] of DATA_PAGES.entries()) {
       const before = this.#before.subarray(i << 12, (i + 1) << 12)
       if (Buffer.compare(before, ram.subarray(page << 12, (page + 1) << 12)) !== 0) return false
     }
     return true
   }
+}
+
+/** Iterations of a repeated instruction that have been completed. */
+function iterationsOf({ registers }: Start, { cpu }: ChaosMachine): number {
+  return new DataView(registers.buffer).getUint32(RCX_BYTES, true) - (cpu.u32[(S_GPR + RCX_BYTES) >>> 2] as number)
 }
 
 function budgetOf(start: Start): number {

@@ -1,0 +1,143 @@
+/** The machine that need not wait, brought to where the other was cancelled. */
+import { S_CR2, S_GPR, S_RIP } from '@retrap/x86-cpu'
+import { INTERRUPT } from './kinds.ts'
+import { describeAccess, LOGGED } from './devices.ts'
+import type { SavedDevices } from './devices.ts'
+import { TABLES, TABLES_END } from './layout.ts'
+import type { ChaosMachine } from './machine.ts'
+
+/** Words of registers in the state; CR2 is one of 64 bits, of which programs use the lower half. */
+const RCX_WORD = (S_GPR + 8) >>> 2
+const RIP_WORD = S_RIP >>> 2
+const CR2_WORD = S_CR2 >>> 2
+const ACCESSED_DIRTY = 0x60
+const FLAG_RF = 0x1_0000
+const ARITHMETIC_FLAGS = 0x8d5
+
+/** Executes one instruction: with RF set, for generated code looks at its budget at branches only. */
+function step({ cpu }: ChaosMachine): void {
+  cpu.setRflags(cpu.materialiseFlags() | FLAG_RF)
+  cpu.run(1)
+}
+
+/** A machine before an instruction, and what became of it when nothing disturbed it. */
+export class Rewound {
+  readonly #machine: ChaosMachine
+  readonly #cpu: Uint8Array
+  readonly #ram: Uint8Array
+  readonly #devices: SavedDevices
+  /** RAM, and the devices' log, after the instruction. */
+  #after: Uint8Array = new Uint8Array()
+  #log: Int32Array = new Int32Array()
+
+  /** @param machine - about to begin an instruction */
+  constructor(machine: ChaosMachine) {
+    this.#machine = machine
+    this.#cpu = machine.cpu.u8.slice()
+    this.#ram = machine.ram.slice()
+    this.#devices = machine.devices.save()
+  }
+
+  /** The instruction has ended. */
+  ended(): void {
+    const { ram, devices } = this.#machine
+    this.#after = ram.slice()
+    this.#log = devices.log.slice(0, devices.logged)
+  }
+
+  /**
+   * Brings the machine back to before the instruction, and on to where the other is.
+   *
+   * @param retired - instructions that the other has retired since
+   * @param shadowed - an interrupt waited when it began, after STI
+   * @param iterations - those of the next instruction that it has completed
+   */
+  reach(retired: number, shadowed: boolean, iterations: number): void {
+    const machine = this.#machine
+    const { cpu } = machine
+    machine.ram.set(this.#ram)
+    machine.codeHasChanged()
+    machine.devices.restore(this.#devices)
+    machine.romStores.length = 0
+    cpu.cancel()
+    machine.setState(this.#cpu)
+    machine.endInterrupts()
+    const before = cpu.retired
+    // STI holds off what waits; where nothing does, nothing is held off.
+    if (shadowed) machine.interrupt(INTERRUPT)
+    while (cpu.retired < before + retired) step(machine)
+    machine.endInterrupts()
+    if (iterations === 0) return
+    // As many iterations as the other has made, of an instruction that is to make no more.
+    const count = cpu.u32[RCX_WORD] as number
+    const rip = cpu.u32[RIP_WORD] as number
+    cpu.u32[RCX_WORD] = iterations
+    while (cpu.retired === before + retired) step(machine)
+    cpu.u32[RCX_WORD] = count - iterations
+    cpu.u32[RIP_WORD] = rip
+  }
+
+  /**
+   * Flags in the middle of a repeated comparison are those of its last iteration, or what they were before it (Intel SDM
+   * vol. 2B, "REP": a fault finds these).
+   *
+   * @param first - flags before it
+   */
+  adoptFlags({ cpu }: ChaosMachine, first: number): void {
+    const flags = cpu.materialiseFlags()
+    if (((flags ^ first) & ARITHMETIC_FLAGS) === 0) this.#machine.cpu.setRflags(flags)
+  }
+
+  /**
+   * A page fault whose delivery waits has its address in CR2 already (Intel SDM vol. 3A, "Control Registers": it is loaded
+   * when the fault is generated).
+   */
+  adoptFaultAddress({ cpu }: ChaosMachine): void {
+    this.#machine.cpu.u32[CR2_WORD] = cpu.u32[CR2_WORD] as number
+  }
+
+  /**
+   * The devices have seen what they have: of a cancelled instruction, what has been asked for has happened, and is a
+   * beginning of what it asks for undisturbed (`reference/replay.md`, "Cancellation": the answer still arrives, and is
+   * dropped).
+   *
+   * @returns what is wrong with that, or undefined
+   */
+  follow(other: ChaosMachine): string | undefined {
+    const { devices } = this.#machine
+    const { log, logged } = other.devices
+    for (let at = 0; at < logged; at += LOGGED) {
+      for (let word = at; word < at + LOGGED; word++) {
+        if (log[word] !== this.#log[word])
+          return `the cancelled instruction has made ${describeAccess(other.devices, at)}, which it does not undisturbed`
+      }
+      if (at >= devices.logged) {
+        const [kind, offset, size, value] = log.subarray(at, at + LOGGED)
+        devices.access(kind! >>> 1, kind! & 1, offset!, size!, value!)
+      }
+    }
+    return undefined
+  }
+
+  /**
+   * A request for several iterations names memory that the device writes by itself, as it does by DMA: what it has written
+   * before it heard of the event is what the whole instruction would have written.
+   */
+  adoptElements(other: ChaosMachine): void {
+    const { ram } = this.#machine
+    for (const [at, byte] of other.ram.entries()) if (byte === this.#after[at]) ram[at] = byte
+  }
+
+  /**
+   * A and D bits that walks of the cancelled instruction have set stay: each walk sets them when it succeeds (the design's
+   * contract, rule 2), as a processor may for accesses that it does not complete (Intel SDM vol. 3A, "Accessed and Dirty
+   * Flags"). No others than the whole instruction would have set.
+   */
+  adoptAccessed(other: ChaosMachine): void {
+    const { ram } = this.#machine
+    for (let at = TABLES; at < TABLES_END; at += 4) {
+      const set = (other.ram[at] as number) & ~(ram[at] as number) & ACCESSED_DIRTY
+      ram[at]! |= set & (this.#after[at] as number)
+    }
+  }
+}
