@@ -174,7 +174,9 @@ export class MemoryAccess {
     if (!this.#isLastDevice(lo, hi, flags)) return this.access(lo >>> 0, hi >>> 0, flags)
     this.#u32[S_TLB_MISSES >>> 2]!++
     // As a TLB would have it: no walk, and none to log.
-    return isDirect(flags) ? this.#direct(this.#devicePageGpas.at(lo & 0xfff), flags, true) : STATUS_RESTART
+    if (!isDirect(flags)) return STATUS_RESTART
+    const status = this.#direct(this.#devicePageGpas.at(lo & 0xfff), flags, true)
+    return status === STATUS_ASK ? STATUS_RESTART : status
   }
 
   /** One linear access; see `Cpu.access`. */
@@ -353,7 +355,7 @@ export class MemoryAccess {
     const write = (flags & SLOW_WRITE) !== 0
     if (this.#u32[S_LOGGED >>> 2] !== 1) {
       if ((flags & SLOW_DIRECT) === 0) return STATUS_RESTART
-      const value = this.#u32[this.#dataWord] as number
+      const value = masked(this.#u32[this.#dataWord] as number, size)
       const status = write
         ? this.#host.portWrite(port, size, value, false, false)
         : this.#host.portRead(port, size, this.#words, false, false)

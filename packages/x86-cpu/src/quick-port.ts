@@ -5,8 +5,10 @@ import type { Form } from './semantics/form.ts'
 import { R_IMM, R_LENGTH } from './record.ts'
 import {
   FLAG_VM,
+  STATUS_ASK,
   STATUS_CONTINUE,
   STATUS_DONE,
+  STATUS_RESTART,
   STATUS_RETRY,
   S_ATTENTION,
   S_CPL,
@@ -93,11 +95,13 @@ export class QuickPort {
       const value = s.gpr(RAX)
       const cut = size === 4 ? value : size === 2 ? value & 0xffff : value & 0xff
       const status = this.#host.portWrite(port, size, cut, false, true)
+      if (status === STATUS_ASK) return STATUS_RESTART
       if (status === STATUS_RETRY) this.#wait(form, record, port, cut)
       // What the device has raised comes before the next instruction, not at the next branch.
       return status !== STATUS_DONE || u32[S_ATTENTION >>> 2] === 0 ? status : s.retireNext(record)
     }
     const status = this.#host.portRead(port, size, this.#answer, false, true)
+    if (status === STATUS_ASK) return STATUS_RESTART
     if (status === STATUS_RETRY) this.#wait(form, record, port, 0)
     if (status !== STATUS_DONE) return status
     s.writeRegister(S_GPR + 8 * RAX, size, this.#answer.lo, 0)
