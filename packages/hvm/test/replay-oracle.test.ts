@@ -49,6 +49,7 @@ test('20,000 instructions cannot tell that devices take their time and others ch
     expect(seen.romStores).toBeGreaterThan(20)
     expect(seen.notices).toBeGreaterThan(1500)
     expect(seen.taskSwitches).toBeGreaterThan(2)
+    expect(seen.lines).toBeGreaterThan(50)
     expect(seen.faultsMidway).toBeGreaterThan(5)
     for (const name of STRINGS) {
       for (const down of [false, true]) {

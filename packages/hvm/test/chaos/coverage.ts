@@ -48,6 +48,8 @@ export class Coverage {
   taskSwitches = 0
   /** Cancelled instructions whose answer was still to come when the vCPU asked the same server again. */
   late = 0
+  /** Instructions with others after them, of which several waited. */
+  lines = 0
 
   offer(form: string): void {
     this.#all.add(form)
@@ -119,7 +121,7 @@ export class Coverage {
       (each) => `  ${each}: ${WAITING_FOR.map((w) => `${w} ${this.happened(each, w)}`).join(', ')}`,
     )
     return [
-      `${transport}: ${this.instructions} instructions (${this.lost} without comparison), ${this.replayed} replayed in ${this.passes} passes, ${this.interrupts} interrupts within repeated ones, ${this.taskSwitches} task switches, ${this.romStores} stores to ROM, ${this.notices} notices of frames that left`,
+      `${transport}: ${this.instructions} instructions (${this.lost} without comparison), ${this.replayed} replayed in ${this.passes} passes, ${this.interrupts} interrupts within repeated ones, ${this.taskSwitches} task switches, ${this.lines} lines of several, ${this.romStores} stores to ROM, ${this.notices} notices of frames that left`,
       `  forms of ${this.offered} with ${cells.join(', ')}; without a device ${this.missing().length}`,
       `  repeated, upwards/downwards: ${repeats.join(', ')}; ${this.faultsMidway} ended by a fault midway`,
       `  changed while waiting for`,

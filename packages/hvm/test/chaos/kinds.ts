@@ -60,6 +60,8 @@ export interface Start {
   readonly vector: number
   /** It may have many iterations. */
   readonly repeats: boolean
+  /** Others follow it in its bytes. */
+  readonly followed: boolean
   /** Where interrupts that return leave their frames: guest-physical address of the end. */
   readonly frames: number
   /** Writes what memory holds, on one machine. */
@@ -98,6 +100,13 @@ const SWITCHES = /^((CALLF|JMPF) ptr|INT imm8|IRET)/
 /** Tasks to switch to, and a gate to one. */
 const TASK_SELECTORS: readonly number[] = [0x78, 0x80, 0x8b]
 const TASK_VECTOR = 0x20
+/** What often stands in a line, and is seldom its end. */
+const PLAIN =
+  /^(MOV|MOVZX|MOVSX|MOVBE|ADD|SUB|AND|OR|XOR|CMP|TEST|INC|DEC|NOT|SHL|BT|XCHG|XADD|CMPXCHG|SET\w+|CMOV\w+|IN|OUT|PUSH|STOS\w|LODS\w|MOVD|MOVQ|MOVUPS|FNSTCW|FLD) /
+/** Bytes of one that follows another. */
+const MOST_BYTES = 8
+/** The same of how many there are. */
+const FOLLOWERS = 4
 
 /** The instructions that a kind of program has, by width. */
 export class Choice {
@@ -106,6 +115,8 @@ export class Choice {
   readonly #repeated: Readonly<Record<16 | 32 | 64, readonly (readonly Entry[])[]>>
   readonly #events: Readonly<Record<16 | 32 | 64, readonly (readonly Entry[])[]>>
   readonly #switches: Readonly<Record<16 | 32 | 64, readonly (readonly Entry[])[]>>
+  /** What one may be followed by: of few bytes, and seldom the end. */
+  readonly #plain: Readonly<Record<16 | 32 | 64, readonly Entry[]>>
   /** Every form, in the order in which programs take their turn, and its encodings by width. */
   readonly forms: readonly string[]
   readonly #byForm: Readonly<Record<16 | 32 | 64, ReadonlyMap<string, readonly Entry[]>>>
@@ -131,8 +142,22 @@ export class Choice {
         .filter(([e]) => SWITCHES.test(e!.form))
         .map((entries) => entries.filter(({ form, bytes }) => !form.startsWith('INT') || bytes[1] === TASK_VECTOR)),
     )
+    this.#plain = each((forms) =>
+      forms
+        .filter(([e]) => PLAIN.test(e!.form))
+        .flat()
+        .filter(({ form, bytes }) => bytes.length <= MOST_BYTES && !EVENTS.test(form)),
+    )
     this.#byForm = each((forms) => new Map(forms.map((entries) => [entries[0]!.form, entries])))
     this.forms = [...new Set([...Object.values(all)].flat().map(([e]) => e!.form))]
+  }
+
+  /** What follows an instruction now and then, in one line with it. */
+  follow(rng: Rng, { kind, mode }: Program): Uint8Array {
+    if (kind !== 'any form' || rng.below(6) !== 5) return new Uint8Array()
+    const plain = this.#plain[mode.bits]
+    const count = 1 + rng.below(FOLLOWERS)
+    return Buffer.concat(Array.from({ length: count }, () => (plain[rng.below(plain.length)] as Entry).bytes))
   }
 
   /** @param turn - number of the form whose turn it is */
@@ -187,8 +212,12 @@ export function arrange(machine: ChaosMachine, program: Program): void {
   if (program.kind === 'own walk') mapTableCode(machine.view, program.mode.paging)
 }
 
-/** Draws one instruction of a program. */
-export function drawStart(rng: Rng, program: Program, entry: Entry, first: Uint8Array): Start {
+/**
+ * Draws one instruction of a program.
+ *
+ * @param after - code that follows it
+ */
+export function drawStart(rng: Rng, program: Program, entry: Entry, after: Uint8Array, first: Uint8Array): Start {
   const { kind, mode } = program
   const long = mode.bits === 64
   const base = mode.bits === 16 ? BASE_16 : 0
@@ -249,6 +278,7 @@ export function drawStart(rng: Rng, program: Program, entry: Entry, first: Uint8
     bytes = bytes.slice()
     bytes[bytes.length - 2] = selectors[rng.below(selectors.length)] as number
   }
+  bytes = Uint8Array.of(...bytes, ...after)
   // Near the end of a page, now and then.
   let linear = CODE + (rng.below(3) === 2 ? 0x1000 - rng.below(bytes.length + 1) : 0x40)
   let code = linear
@@ -260,10 +290,12 @@ export function drawStart(rng: Rng, program: Program, entry: Entry, first: Uint8
     clearAccessed = true
   }
   const frame = drawFrame(rng, program, entry)
+  const followed = after.length > 0
   return {
     form: own === undefined ? entry.form : 'own walk',
     ...{ bytes, linear, code, registers, indices, flags, fullX87, clearAccessed, interrupts },
     repeats: kind === 'repeated',
+    followed,
     vector: interrupts === 'during' ? returningVector(mode.paging) : INTERRUPT,
     frames: mode.supervisor ? USER_STACK_GPA + 0x900 : KERNEL_STACK + 0x1000,
     prepare(machine) {

@@ -62,7 +62,8 @@ const S_TASK = S_SEGMENTS + 7 * SEG_BYTES + SEG_SELECTOR
 const RCX_BYTES = 8
 const FLAG_DF = 0x400
 const LOST = 'lost'
-const HALTS = new Uint8Array(32).fill(0xf4)
+const NOTHING = new Uint8Array()
+const HALTS = new Uint8Array(64).fill(0xf4)
 /** They may set IF, for a moment at least, or go where something does. */
 export const LETS_THROUGH: RegExp = /^(STI|POPF|IRET|SYSRET|SYSEXIT|J|LOOP|CALL|RET)/
 const ABSOLUTE = WINDOW + 0x1ff8
@@ -209,7 +210,9 @@ export class Oracle {
     this.#fillWindow(rng)
     for (let i = 0; i < instructions; i++) {
       const entry = this.#choice.pick(rng, program, turn * instructions + i)
-      const start = drawStart(rng, program, entry, this.#template)
+      // What follows one that is cancelled is no part of the comparison.
+      const after = disturbed ? NOTHING : this.#choice.follow(rng, program)
+      const start = drawStart(rng, program, entry, after, this.#template)
       const plan = disturbed ? drawPlan(rng, start, mode) : undefined
       const difference = await this.#instruction(rng, number, program, start, plan)
       if (difference === LOST) break
@@ -298,7 +301,9 @@ export class Oracle {
     // It has jumped into what is no code; where a budget ends is no part of the comparison. Nor is what follows where
     // that has overwritten its page tables: one TLB may have kept what the other has dropped. Nor where interrupts do not
     // arrive any more.
-    const damaged = start.repeats && !(tablesHold(calm.ram, this.#tables) && systemHolds(calm.ram, this.#template))
+    const damaged =
+      (start.repeats || start.followed) &&
+      !(tablesHold(calm.ram, this.#tables) && systemHolds(calm.ram, this.#template))
     if (this.#astray || (damaged && interrupted) || calmExit.reason === 'budget' || wildExit.reason === 'budget') {
       coverage.lost++
       return LOST
@@ -464,7 +469,9 @@ export class Oracle {
     }
     this.#adversary.undo()
     if (blocked > 0) coverage.replayed++
-    if (blocked > 0 || this.#units === 0) coverage.note(start.form, this.#place)
+    if (start.followed) {
+      if (this.#units > 1) coverage.lines++
+    } else if (blocked > 0 || this.#units === 0) coverage.note(start.form, this.#place)
     return exit
   }
 
