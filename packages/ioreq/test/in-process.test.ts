@@ -1,0 +1,180 @@
+/** Requests to the models of this process, which no page holds: whose an answer is, and whose handler is called. */
+import { beforeEach, describe, expect, test } from 'vitest'
+import {
+  DeviceHost,
+  IO_DONE,
+  IO_LOG,
+  IO_RETRY,
+  IO_UNHANDLED,
+  IOREQ_READ,
+  IOREQ_TYPE_COPY,
+  IOREQ_TYPE_PIO,
+  IOREQ_WRITE,
+  defineDevice,
+  type DeviceModel,
+  type IoDispatch,
+  type IoDispatchOptions,
+  type Region,
+} from '../src/index.ts'
+import { makeMachine } from './machine.ts'
+
+async function turns(): Promise<void> {
+  for (let i = 0; i < 20; i++) await Promise.resolve()
+}
+
+const first = { name: 'first', base: 0x100, mmio: 0x1000 }
+const second = { name: 'second', base: 0x200, mmio: 0x2000 }
+
+/** Answers that are still to come, in the order in which they were asked for. */
+let open: { readonly name: string; resolve(value: number): void; reject(error: Error): void }[]
+beforeEach(() => {
+  open = []
+})
+
+/** A model over four ports and sixteen bytes that answers when it is told to. */
+function slow({ name, base, mmio }: typeof first): DeviceModel & { regions: Region[] } {
+  const later = (): Promise<number> =>
+    new Promise((resolve, reject) => {
+      open.push({ name, resolve, reject })
+    })
+  const handler = { read: later, write: async () => void (await later()) }
+  const regions: Region[] = []
+  return {
+    name,
+    regions,
+    synchronous: false,
+    attach: (context) => void regions.push(context.mapPorts(base, 4, handler), context.mapMmio(mmio, 16, handler)),
+  }
+}
+
+/** A dispatcher with both models, and what `onComplete` has been told. */
+function makeBoth(options: Partial<IoDispatchOptions> = {}) {
+  const completions: [vcpu: number, mayRun: boolean][] = []
+  const models = [slow(first), slow(second)] as const
+  const onComplete = (vcpu: number, mayRun: boolean): void => void completions.push([vcpu, mayRun])
+  return { ...makeMachine({ onComplete, ...options }, [...models]), completions, models }
+}
+
+/** A port read as a vCPU makes it: directly, and when that may take its time as a request. */
+function ask(dispatch: IoDispatch, port: number): number {
+  expect(dispatch.portRead(port, 4)).toBe(IO_LOG)
+  return dispatch.submitOne(0, IOREQ_TYPE_PIO, IOREQ_READ, port, 4, 0, 0)
+}
+
+const taken = (dispatch: IoDispatch): [number, number] => [dispatch.takeResponse(0), dispatch.lo]
+
+describe('an answer', () => {
+  test('says that the vCPU may run on where it comes by itself, and only then', async () => {
+    const now = defineDevice({ name: 'now', ports: { base: 0x300, size: 4 }, read: () => 3 })
+    const { dispatch, completions, host } = makeBoth({ policy: 'detach', deadlineMs: 1_000_000 })
+    host.attach(now)
+    ask(dispatch, first.base)
+    open[0]!.resolve(1)
+    await turns()
+    expect(completions).toEqual([[0, true]])
+    expect(taken(dispatch)).toEqual([IO_DONE, 1])
+    // At once.
+    expect([ask(dispatch, 0x300), dispatch.lo]).toEqual([IO_DONE, 3])
+    expect(completions).toHaveLength(1)
+    // At once, but in the course of what has become of the request before it.
+    ask(dispatch, second.base)
+    dispatch.cancel(0)
+    expect(ask(dispatch, 0x300)).toBe(IO_RETRY)
+    dispatch.expireDeadlines(Infinity)
+    expect(completions).toEqual([
+      [0, true],
+      [0, false],
+    ])
+    expect(taken(dispatch)).toEqual([IO_DONE, 3])
+  })
+
+  test('of a server that has been destroyed is not that of the next one', async () => {
+    const { dispatch, host, platform, completions } = makeBoth()
+    ask(dispatch, first.base)
+    host.server.destroy()
+    expect(taken(dispatch)).toEqual([IO_UNHANDLED, 0xffff_ffff])
+    const next = new DeviceHost(dispatch, platform)
+    next.attach(slow(second))
+    expect(ask(dispatch, second.base)).toBe(IO_RETRY)
+    open[0]!.resolve(1)
+    await turns()
+    expect([dispatch.takeResponse(0), completions.length]).toEqual([IO_RETRY, 1])
+    open[1]!.resolve(2)
+    await turns()
+    expect(taken(dispatch)).toEqual([IO_DONE, 2])
+  })
+
+  test('that nobody has taken when its server is destroyed is none', async () => {
+    const { dispatch, host } = makeBoth()
+    ask(dispatch, first.base)
+    open[0]!.resolve(1)
+    await turns()
+    host.server.destroy()
+    expect(taken(dispatch)).toEqual([IO_UNHANDLED, 0xffff_ffff])
+    expect(dispatch.pending(0)).toBe(false)
+  })
+
+  test.each([
+    ['one call of a handler', (dispatch: IoDispatch) => ask(dispatch, first.base)],
+    ['several', (dispatch: IoDispatch) => dispatch.submitOne(0, IOREQ_TYPE_COPY, IOREQ_WRITE, first.mmio, 8, 1, 2)],
+  ])('comes by itself after a notice, which came through the page: %s', async (_, send) => {
+    const { dispatch } = makeBoth()
+    expect(dispatch.invalidate(0)).toBe(IO_DONE)
+    expect(send(dispatch)).toBe(IO_RETRY)
+    for (let i = 0; i < 2; i++) {
+      open[i]?.resolve(1)
+      await turns()
+    }
+    expect(dispatch.takeResponse(0)).toBe(IO_DONE)
+  })
+
+  test('is traced, and has a deadline, like any other', async () => {
+    const events: string[] = []
+    const { dispatch, failures } = makeBoth({
+      trace: ({ event, lo }) => void events.push(`${event} ${lo}`),
+      deadlineMs: 1_000_000,
+    })
+    ask(dispatch, first.base)
+    open[0]!.resolve(1)
+    await turns()
+    expect(taken(dispatch)).toEqual([IO_DONE, 1])
+    ask(dispatch, first.base)
+    dispatch.expireDeadlines(Infinity)
+    expect(failures.map(({ device }) => device)).toEqual(['first'])
+    dispatch.takeResponse(0)
+    expect(events).toEqual(['sent 0', 'answered 1', 'sent 0', 'ended 4294967295'])
+  })
+})
+
+describe('the handler that is called', () => {
+  test('is not that of the request before', async () => {
+    const { dispatch, request } = makeBoth()
+    ask(dispatch, first.base)
+    open[0]!.resolve(1)
+    await turns()
+    dispatch.takeResponse(0)
+    const fields = { type: IOREQ_TYPE_COPY, direction: IOREQ_READ, addressLo: second.mmio, size: 4 }
+    expect(dispatch.submit(0, request(fields))).toBe(IO_RETRY)
+    expect(open.map(({ name }) => name)).toEqual(['first', 'second'])
+  })
+
+  test('is not one that was found before its server was disabled', () => {
+    const { dispatch, host } = makeBoth()
+    expect(dispatch.portRead(first.base, 4)).toBe(IO_LOG)
+    host.server.setState(false)
+    expect(dispatch.submitOne(0, IOREQ_TYPE_PIO, IOREQ_READ, first.base, 4, 0, 0)).toBe(IO_UNHANDLED)
+    expect(open).toEqual([])
+  })
+
+  test('is who has the range when a cancelled request has made way', async () => {
+    const { dispatch, models } = makeBoth()
+    ask(dispatch, first.base)
+    dispatch.cancel(0)
+    expect(ask(dispatch, second.base)).toBe(IO_RETRY)
+    models[1].regions[0]!.move(0x400)
+    open[0]!.resolve(1)
+    await turns()
+    expect(open).toHaveLength(1)
+    expect(taken(dispatch)).toEqual([IO_DONE, 0xffff_ffff])
+  })
+})
