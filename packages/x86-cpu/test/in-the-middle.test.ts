@@ -112,6 +112,19 @@ describe('a cancelled instruction', () => {
 })
 
 describe('what waits for the next instruction', () => {
+  test('is held off by STI also where nothing waits yet, and instructions are executed one at a time', () => {
+    const pc = new BareCpu()
+    const at = pc.program((asm) => asm.sti().nop().bind(asm.label('after')).nop().hlt())
+    pc.program((asm) => asm.hlt(), HANDLER)
+    pc.vector(IRQ, HANDLER)
+    // A breakpoint that nothing reaches.
+    pc.breakpoint(0, 0x7000, 1)
+    expect(pc.run(1).reason).toBe('budget')
+    pc.interrupt(IRQ)
+    expect(pc.run().reason).toBe('hlt')
+    expect(pc.read64(Number(pc.register('rsp')))).toBe(BigInt(at('after')))
+  })
+
   test('is gone when a boot protocol’s state is loaded', () => {
     const pc = new BareCpu()
     pc.program((asm) => asm.sti().nop().hlt())
@@ -136,6 +149,30 @@ describe('what waits for the next instruction', () => {
     expect(cpu.u32[S_STEP_SUPPRESSED >>> 2]).toBe(0)
   })
 })
+
+test.each([
+  { what: 'a device', device: true },
+  { what: 'RAM', device: false },
+])(
+  'a fault in the middle of REPNE SCAS finds the flags of before it, whatever has been compared: $what',
+  ({ device }) => {
+    const pc = new BareCpu()
+    const page = DEVICE >>> 12
+    if (device) pc.host.devices.set(page, { read: () => 0x55n, write: () => true })
+    pc.write64(PAGE_TABLE + 8 * (page + 1), 0n)
+    pc.vector(14, HANDLER)
+    pc.load(HANDLER, [0xf4])
+    pc.load(CODE, [0xf2, 0xae, 0xf4])
+    pc.setRegister('rdi', DEVICE + 0xff0)
+    pc.setRegister('rcx', 0x100)
+    pc.setRegister('rax', 1)
+    pc.cpu.setRflags(0x8c2)
+    expect(pc.run().reason).toBe('hlt')
+    expect([pc.register('rcx'), pc.register('rdi')]).toEqual([0xf0n, BigInt(DEVICE + 0x1000)])
+    // Error code, RIP, CS, RFLAGS; RF is set in the frame of a fault.
+    expect(pc.read64(Number(pc.register('rsp')) + 24)).toBe(0x1_08c2n)
+  },
+)
 
 test.each([
   { how: 'WRFSBASE', code: [0xf3, 0x48, 0x0f, 0xae, 0xd0] },

@@ -81,10 +81,12 @@ export const flagControl: SemanticsTable = {
   },
   STI: {
     partial: true,
-    // With nothing pending there is nothing that the next instruction could be interrupted by.
+    // With nothing pending there is nothing that the next instruction could be interrupted by, unless it runs by itself, later.
     emit: (c) => {
       requireCpl0(c)
-      c.f.if(c.f.loadExpression('i32.load', c.state, S_EVENTS), () => c.useHandler())
+      const { f, state } = c
+      const special = f.loadExpression('i32.load', state, S_EVENTS).or(f.loadExpression('i32.load', state, S_LOGGED))
+      f.if(special, () => c.useHandler())
       const flags = c.f.loadExpression('i32.load', c.state, S_EFLAGS)
       c.f.store('i32.store', c.state, flags.or(FLAG_IF), S_EFLAGS)
     },

@@ -4,6 +4,7 @@ import { R_SEGMENT } from '../record.ts'
 import {
   ES,
   FLAG_DF,
+  FLAG_TF,
   FS,
   SEG_BASE,
   SEG_BYTES,
@@ -90,7 +91,7 @@ interface Bulk {
  * Runs `iteration` once, or as often as RCX says.
  *
  * @param stop - after an iteration: non-zero ends the repetition (REPE, REPNE)
- * @param finish - runs before the instruction ends in any way but a fault
+ * @param finish - runs when the instruction has ended, and where a single-step trap comes between two iterations
  */
 function repeat(
   c: Context,
@@ -131,7 +132,7 @@ function repeat(
         .or(one)
         .or(f.loadExpression('i32.load', c.state, S_ATTENTION))
       f.if(leave, () => {
-        finish?.()
+        if (finish !== undefined) f.if(f.loadExpression('i32.load', c.state, S_EFLAGS).and(FLAG_TF), finish)
         f.return(STATUS_CONTINUE)
       })
       f.br(next)
@@ -270,7 +271,10 @@ function loadString(c: Context): void {
   })
 }
 
-/** SCAS and CMPS. The flags are those of the last iteration, and stay as they were where a fault comes before it. */
+/**
+ * SCAS and CMPS. The flags are those of the last iteration. A fault before it finds them as they were before the
+ * instruction (SDM vol. 2B, "REP"), and so does an interrupt, however many iterations have been made at a time.
+ */
 function compareStrings(
   c: Context,
   operands: (left: (v: I64) => void, right: (v: I64) => void) => void,
