@@ -1,5 +1,5 @@
 import { DeterministicClock, Domain } from '../../src/index.ts'
-import type { HvmVcpu } from '../../src/index.ts'
+import type { HvmError, HvmVcpu } from '../../src/index.ts'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { DeviceListener, connectDevices, startDeviceWorker } from '@retrap/ioreq/node'
@@ -342,6 +342,14 @@ export class ChaosMachine {
 
   /** The machine when the instruction that waits has retired, by {@link Domain.settle}: no device is asked twice. */
   async save(): Promise<SavedMachine> {
+    // With no time to answer in, nothing is changed.
+    if (this.cpu.busy && !this.waitsForMemory) {
+      const { code } = await this.domain.settle(0).then(
+        () => ({ code: 'settled' }),
+        (error: unknown) => error as HvmError,
+      )
+      if (code !== 'ERR_PENDING') throw new Error(`a machine whose device has not answered: ${code}`)
+    }
     const far = this.#far
     far?.open(true)
     let settled = false

@@ -520,9 +520,7 @@ export class Oracle {
     wild.endInterrupts()
     const shadowed = start.interrupts === 'shadowed'
     const own = retired === (shadowed ? 1 : 0)
-    const iterations = own ? iterationsOf(start, wild) : 0
-    before.reach(retired, shadowed && retired > 0, iterations)
-    if (iterations > 0) before.adoptFlags(wild, start.flags)
+    before.reach(retired, shadowed && retired > 0, own ? iterationsOf(start, wild) : 0)
     // It has changed nothing so far, whatever the others do.
     adversary.undo()
     before.adoptAccessed(wild)

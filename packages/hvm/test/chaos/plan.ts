@@ -16,22 +16,19 @@ const OTHER_FRAMES = [0xb, 0xc, 0xd, 0xe, 0xf, 0x12, 0x14, 0x15, 0x16, 0x17, 0x1
 /**
  * @returns undefined: nothing happens
  */
-export function drawPlan(rng: Rng, { form, flags, interrupts, repeats }: Start, { paging }: Mode): Plan | undefined {
+export function drawPlan(rng: Rng, { flags, interrupts, repeats }: Start, { paging }: Mode): Plan | undefined {
   if (rng.below(8) === 0) return undefined
   // What has been cancelled among interrupts and traps, and what of them has happened before, is not told apart.
   const whole = interrupts === 'during' || (flags & FLAG_TF) !== 0
   const happening = pick(rng, whole ? UNDISTURBING : HAPPENINGS)
-  const memory = rng.below(6)
+  const memory = rng.below(repeats ? 12 : 6)
   let pagedOut = -1
-  // Flags that a fault in the middle of these finds are those of the last iteration that has been made by itself.
-  const compares = repeats && /^(CMP|SCA)S/.test(form)
-  if (compares) pagedOut = -1
-  else if (memory === 5) pagedOut = pick(rng, OTHER_FRAMES)
+  if (memory === 5) pagedOut = pick(rng, OTHER_FRAMES)
   else if (memory === 4) pagedOut = pick(rng, TABLE_FRAMES[paging])
   return {
     happening,
     left: 1,
-    only: pagedOut < 0 && rng.below(2) === 1 ? (repeats ? 'iterations' : 'second half') : undefined,
+    only: pagedOut < 0 && rng.below(repeats ? 4 : 2) > 0 ? (repeats ? 'iterations' : 'second half') : undefined,
     pagedOut,
     heard: rng.below(2) === 1,
     drained: rng.below(4) === 3,

@@ -6,13 +6,11 @@ import type { SavedDevices } from './devices.ts'
 import { TABLES, TABLES_END } from './layout.ts'
 import type { ChaosMachine } from './machine.ts'
 
-/** Words of registers in the state; CR2 is one of 64 bits, of which programs use the lower half. */
+/** Words of registers in the state, of which programs use the lower half. */
 const RCX_WORD = (S_GPR + 8) >>> 2
 const RIP_WORD = S_RIP >>> 2
-const CR2_WORD = S_CR2 >>> 2
 const ACCESSED_DIRTY = 0x60
 const FLAG_RF = 0x1_0000
-const ARITHMETIC_FLAGS = 0x8d5
 
 /** Executes one instruction: with RF set, for generated code looks at its budget at branches only. */
 function step({ cpu }: ChaosMachine): void {
@@ -71,21 +69,13 @@ export class Rewound {
     // As many iterations as the other has made, of an instruction that is to make no more.
     const count = cpu.u32[RCX_WORD] as number
     const rip = cpu.u32[RIP_WORD] as number
+    const flags = cpu.materialiseFlags()
     cpu.u32[RCX_WORD] = iterations
     while (cpu.retired === before + retired) step(machine)
     cpu.u32[RCX_WORD] = count - iterations
     cpu.u32[RIP_WORD] = rip
-  }
-
-  /**
-   * Flags in the middle of a repeated comparison are those of its last iteration, or what they were before it (Intel SDM
-   * vol. 2B, "REP": a fault finds these).
-   *
-   * @param first - flags before it
-   */
-  adoptFlags({ cpu }: ChaosMachine, first: number): void {
-    const flags = cpu.materialiseFlags()
-    if (((flags ^ first) & ARITHMETIC_FLAGS) === 0) this.#machine.cpu.setRflags(flags)
+    // Those of a repeated comparison are set when it ends (Intel SDM vol. 2B, "REP").
+    cpu.setRflags(flags)
   }
 
   /**
@@ -93,7 +83,7 @@ export class Rewound {
    * when the fault is generated).
    */
   adoptFaultAddress({ cpu }: ChaosMachine): void {
-    this.#machine.cpu.u32[CR2_WORD] = cpu.u32[CR2_WORD] as number
+    this.#machine.cpu.u64[S_CR2 >>> 3] = cpu.u64[S_CR2 >>> 3] as bigint
   }
 
   /**
