@@ -1,13 +1,14 @@
 /** How a domain waits for devices: without a turn of the event loop where it can, and without keeping it from others. */
 import { defineDevice, type DeviceContext } from '@retrap/ioreq'
-import { al, dword, eax, ecx, imm8, type Assembler } from '@retrap/x86-assembler'
+import { al, dword, eax, ebx, ecx, imm8, type Assembler } from '@retrap/x86-assembler'
 import { describe, expect, test } from 'vitest'
 import { restoreVcpu, saveVcpu } from '@retrap/x86-cpu'
 import { DeterministicClock, RealClock, type HvmVcpu } from '../src/index.ts'
-import { EXIT_PORT, Guest, PROTECTED } from './support/guest.ts'
+import { CODE, EXIT_PORT, Guest, PROTECTED } from './support/guest.ts'
 
 const DEVICE = 0x10_0000
 const hostClock = (): number => performance.now() * 1e6
+const NOTHING = Promise.resolve()
 const off = (asm: Assembler): void => void asm.mov(al, 0).out(EXIT_PORT, al).hlt()
 
 /** Reads `count` times, by port and by memory in turn. */
@@ -160,5 +161,93 @@ describe('a device that stops the machine', () => {
     expect(second.busy).toBe(false)
     expect(saveVcpu(second).registers['rax']).toBe('0x5a')
     expect(guest.read32(0x4000)).toBe(0)
+  })
+})
+
+test('a model that fails crashes its domain; after a reset the others answer', async () => {
+  const failing = defineDevice({
+    name: 'failing',
+    ports: { base: 0x90, size: 1 },
+    read: () => Promise.reject(new Error('out of paper')),
+  })
+  const guest = new Guest((asm) => void asm.in(al, imm8(0x90)).hlt(), { devices: [failing, answering] })
+  expect(await guest.run()).toMatchObject({ reason: 'device-failure', failure: { device: 'failing' } })
+  guest.domain.reset()
+  guest.program(CODE, 32, (asm) => off(asm.in(al, imm8(0x80))))
+  guest.boot.load(PROTECTED)
+  setTimeout(() => guest.domain.stop({ reason: 'stopped' }), 2000).unref()
+  expect((await guest.run()).reason).toBe('debug-exit')
+})
+
+test('no instruction is executed within what ends a request without an answer', async () => {
+  const asked = Promise.withResolvers<void>()
+  const never = (): Promise<number> => {
+    asked.resolve()
+    return new Promise(() => {})
+  }
+  const silent = defineDevice({ name: 'silent', ports: { base: 0x80, size: 1 }, read: never })
+  const guest = new Guest((asm) => void asm.in(al, imm8(0x80)).mov(dword(0x4000), eax).hlt(), { devices: [silent] })
+  const run = guest.run()
+  await asked.promise
+  // The vCPU waits, and nothing else has come to pass.
+  const before = guest.domain.instructions
+  guest.domain.devices.server.destroy()
+  expect(guest.domain.instructions).toBe(before)
+  await new Promise((resolve) => setTimeout(resolve, 5))
+  expect(guest.read32(0x4000) & 0xff).toBe(0xff)
+  guest.domain.stop({ reason: 'stopped' })
+  await run
+})
+
+describe.each(clocks)('three vCPUs, on $name', ({ make }) => {
+  test('get the answers to their own requests, however long each takes', async () => {
+    const count = 300
+    const next = [0, 0, 0]
+    let seed = 1
+    const random = (below: number): number => {
+      seed = (Math.imul(seed, 1_103_515_245) + 12_345) >>> 0
+      return (seed >>> 16) % below
+    }
+    const later = async (value: number): Promise<number> => {
+      const turns = random(40)
+      if (turns === 39) await new Promise((resolve) => setTimeout(resolve, 1))
+      else if (turns === 38) await new Promise((resolve) => setImmediate(resolve))
+      else for (let i = turns % 4; i > 0; i--) await NOTHING
+      return value
+    }
+    const device = defineDevice({
+      name: 'uneven',
+      ports: { base: 0x80, size: 12 },
+      read: (offset) => {
+        const vcpu = offset >>> 2
+        const value = (next[vcpu] = (next[vcpu] as number) + 1)
+        return random(8) === 7 ? value : (later(value) as unknown as number)
+      },
+    })
+    const guest = new Guest(() => undefined, { clock: make(), vcpus: 3, devices: [device] })
+    const sums = guest.domain.vcpus.map(({ cpu }, i) => {
+      const rip = CODE + 0x1000 * i
+      guest.program(rip, 32, (asm) => {
+        const loop = asm.label()
+        asm.mov(ecx, count).xor(ebx, ebx).bind(loop)
+        // Answers that come in another order give another sum.
+        asm
+          .in(eax, imm8(0x80 + 4 * i))
+          .rol(ebx, 3)
+          .add(ebx, eax)
+        asm.dec(ecx).jnz(loop).hlt()
+      })
+      cpu.load({ ...PROTECTED, registers: { ...PROTECTED.registers, rip } })
+      if (i > 0) restoreVcpu(cpu, { ...guest.state(i), pending: guest.state(0).pending })
+      return (): string | undefined => saveVcpu(cpu).registers['rbx']
+    })
+    const run = guest.run()
+    while (guest.domain.vcpus.some(({ cpu }) => !cpu.halted)) await new Promise((resolve) => setTimeout(resolve, 5))
+    guest.domain.stop({ reason: 'stopped' })
+    expect(await run).toEqual({ reason: 'stopped' })
+    let expected = 0
+    for (let i = 1; i <= count; i++) expected = (((expected << 3) | (expected >>> 29)) + i) >>> 0
+    expect(next).toEqual([count, count, count])
+    expect(sums.map((sum) => sum())).toEqual(new Array(3).fill(`0x${expected.toString(16)}`))
   })
 })
