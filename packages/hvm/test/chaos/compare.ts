@@ -1,4 +1,4 @@
-import { S_RIP, S_SCRATCH, S_SEGMENTS, saveVcpu } from '@retrap/x86-cpu'
+import { S_FAULT_VECTOR, S_FPR, S_RIP, S_SCRATCH, S_SEGMENTS, saveVcpu } from '@retrap/x86-cpu'
 import { LOGGED, describeAccess } from './devices.ts'
 import type { ChaosMachine } from './machine.ts'
 
@@ -63,7 +63,9 @@ function registersDiffer(calm: ChaosMachine, wild: ChaosMachine): string {
 
 /** Whether an offset in the state is that of a register. */
 function isRegister(offset: number): boolean {
-  return offset < S_RIP + 8 || (offset >= S_SEGMENTS && offset < S_SCRATCH)
+  return (
+    offset < S_RIP + 8 || (offset >= S_SEGMENTS && offset < S_FAULT_VECTOR) || (offset >= S_FPR && offset < S_SCRATCH)
+  )
 }
 
 /** Where two trees of plain data part. */

@@ -62,7 +62,6 @@ const S_TASK = S_SEGMENTS + 7 * SEG_BYTES + SEG_SELECTOR
 const RCX_BYTES = 8
 const FLAG_DF = 0x400
 const LOST = 'lost'
-const NOTHING = new Uint8Array()
 const HALTS = new Uint8Array(64).fill(0xf4)
 /** They may set IF, for a moment at least, or go where something does. */
 export const LETS_THROUGH: RegExp = /^(STI|POPF|IRET|SYSRET|SYSEXIT|J|LOOP|CALL|RET)/
@@ -210,9 +209,7 @@ export class Oracle {
     this.#fillWindow(rng)
     for (let i = 0; i < instructions; i++) {
       const entry = this.#choice.pick(rng, program, turn * instructions + i)
-      // What follows one that is cancelled is no part of the comparison.
-      const after = disturbed ? NOTHING : this.#choice.follow(rng, program)
-      const start = drawStart(rng, program, entry, after, this.#template)
+      const start = drawStart(rng, program, entry, this.#choice.follow(rng, program), this.#template)
       const plan = disturbed ? drawPlan(rng, start, mode) : undefined
       const difference = await this.#instruction(rng, number, program, start, plan)
       if (difference === LOST) break
@@ -525,6 +522,7 @@ export class Oracle {
     adversary.undo()
     before.adoptAccessed(wild)
     if (this.#delivers) before.adoptFaultAddress(wild)
+    if (this.#delivers && own && start.form.includes('GATHER')) before.gatherElements()
     let wrong = compareRegisters(calm, wild) ?? compareRam(calm, wild)
     if (wrong !== undefined) return `while it waits for ${waiting}, ${wrong}`
     for (const machine of [calm, wild]) cancelBy(machine, plan)

@@ -16,10 +16,14 @@ const OTHER_FRAMES = [0xb, 0xc, 0xd, 0xe, 0xf, 0x12, 0x14, 0x15, 0x16, 0x17, 0x1
 /**
  * @returns undefined: nothing happens
  */
-export function drawPlan(rng: Rng, { flags, interrupts, repeats }: Start, { paging }: Mode): Plan | undefined {
+export function drawPlan(
+  rng: Rng,
+  { flags, followed, interrupts, repeats }: Start,
+  { paging }: Mode,
+): Plan | undefined {
   if (rng.below(8) === 0) return undefined
-  // What has been cancelled among interrupts and traps, and what of them has happened before, is not told apart.
-  const whole = interrupts === 'during' || (flags & FLAG_TF) !== 0
+  // What has been cancelled in a line, or among interrupts and traps, and what of them has happened before, is not told apart.
+  const whole = interrupts === 'during' || followed || (flags & FLAG_TF) !== 0
   const happening = pick(rng, whole ? UNDISTURBING : HAPPENINGS)
   const memory = rng.below(repeats ? 12 : 6)
   let pagedOut = -1

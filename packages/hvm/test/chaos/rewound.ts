@@ -1,5 +1,5 @@
 /** The machine that need not wait, brought to where the other was cancelled. */
-import { S_CR2, S_GPR, S_RIP } from '@retrap/x86-cpu'
+import { S_CR2, S_GPR, S_RIP, S_SCRATCH, S_XMM } from '@retrap/x86-cpu'
 import { INTERRUPT } from './kinds.ts'
 import { describeAccess, LOGGED } from './devices.ts'
 import type { SavedDevices } from './devices.ts'
@@ -24,9 +24,10 @@ export class Rewound {
   readonly #cpu: Uint8Array
   readonly #ram: Uint8Array
   readonly #devices: SavedDevices
-  /** RAM, and the devices' log, after the instruction. */
+  /** RAM, the devices' log, and vector registers, after the instruction. */
   #after: Uint8Array = new Uint8Array()
   #log: Int32Array = new Int32Array()
+  #vectors: Uint8Array = new Uint8Array()
 
   /** @param machine - about to begin an instruction */
   constructor(machine: ChaosMachine) {
@@ -38,7 +39,8 @@ export class Rewound {
 
   /** The instruction has ended. */
   ended(): void {
-    const { ram, devices } = this.#machine
+    const { ram, devices, cpu } = this.#machine
+    this.#vectors = cpu.u8.slice(S_XMM, S_SCRATCH)
     this.#after = ram.slice()
     this.#log = devices.log.slice(0, devices.logged)
   }
@@ -76,6 +78,11 @@ export class Rewound {
     cpu.u32[RIP_WORD] = rip
     // Those of a repeated comparison are set when it ends (Intel SDM vol. 2B, "REP").
     cpu.setRflags(flags)
+  }
+
+  /** A fault that ends a gather leaves the elements before it in their registers (Intel SDM vol. 2C, "VGATHERDPD"). */
+  gatherElements(): void {
+    this.#machine.cpu.u8.set(this.#vectors, S_XMM)
   }
 
   /**
