@@ -35,7 +35,7 @@ const RARE: ReadonlySet<string> = new Set([
 ])
 
 test('20,000 instructions cannot tell that devices take their time and others change memory meanwhile', async () => {
-  const { violations, smallest } = await runSoak(soak, { count: PROGRAMS, seed: 1 })
+  const { violations, smallest } = await runSoak(soak, { count: PROGRAMS, seed: 2 })
   expect(smallest).toBeUndefined()
   expect(violations).toBe(0)
   expect([...coverage.keys()]).toEqual(Object.keys(FLOORS))
