@@ -1,5 +1,5 @@
 import { Worker } from 'node:worker_threads'
-import { expect, test } from 'vitest'
+import { expect, test, vi } from 'vitest'
 import { Doorbell, IoreqError } from '../src/index.ts'
 
 test('counts its rings', () => {
@@ -26,6 +26,14 @@ test.each([0, 0.01, 1, 20])('%d ms without a ring: false, and not before', (ms) 
     expect(bell.waitSync(bell.value, ms)).toBe(false)
     expect(performance.now() - started).toBeGreaterThan(ms * 0.9)
   }
+})
+
+test('a clock that stands still does not keep it looking', () => {
+  const now = vi.spyOn(performance, 'now').mockReturnValue(1)
+  const bell = new Doorbell()
+  expect(bell.waitSync(bell.value, 1)).toBe(false)
+  expect(now).toHaveBeenCalled()
+  now.mockRestore()
 })
 
 test('two threads that take turns lose no ring, whether they look or block', async () => {
