@@ -476,12 +476,12 @@ export class Vcpu implements Cpu, CodeCacheClient {
       if (remaining <= 0) return EXIT_BUDGET
       const before = this.retired
       const status = this.#mustStep() ? this.#step() : this.#slice(remaining, 0)
-      // Iterations do not count as retired, but must not run for ever; those at a device are logged passes.
-      if (status === STATUS_CONTINUE || status === STATUS_RESTART) remaining -= REPEAT_COST
+      // Iterations and faults do not count as retired, but must not run for ever, and take as long as many instructions;
+      // those at a device are logged passes.
+      if (status === STATUS_CONTINUE || status === STATUS_RESTART || status === STATUS_FAULT) remaining -= REPEAT_COST
       const exit = this.#finish(status)
       if (exit !== undefined) return exit
-      // What it has ended with may have executed an instruction too. One that faults counts, for a handler may fault without
-      // end.
+      // What it has ended with may have executed an instruction too, or an event's delivery.
       remaining -= Math.max(1, this.retired - before)
     }
   }
