@@ -219,7 +219,8 @@ export class RunLoop {
       vcpu.vapic?.settle()
       const retired = cpu.retired - before
       clock.advance(retired)
-      this.#unseen += retired
+      // Few that take long use the turn up as well.
+      this.#unseen += exit.reason === 'budget' ? turn : retired
       events?.afterTurn(vcpu.id, exit.reason)
       if (exit.reason === 'blocked') {
         blocked++

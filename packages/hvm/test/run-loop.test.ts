@@ -56,6 +56,32 @@ describe.each(clocks)('answers that are a microtask away, on $name', ({ make }) 
   })
 })
 
+test('the event loop has its turn in time, however few instructions a turn of slow ones is', async () => {
+  let accesses = 0
+  const device = defineDevice({
+    name: 'at once',
+    synchronous: true,
+    mmio: { base: DEVICE, size: 16 },
+    read: () => 0,
+    write: () => {
+      if (++accesses === 30_000) guest.domain.stop({ reason: 'stopped' })
+    },
+  })
+  // Each look at the clock finds that it is time for the event loop.
+  let now = 0
+  const clock = new RealClock(() => (now += 1e7))
+  const endless = (asm: Assembler): void => {
+    const loop = asm.label()
+    asm.bind(loop).inc(dword(DEVICE)).jmp(loop)
+  }
+  const guest = new Guest(endless, { clock, devices: [device] })
+  await guest.run()
+  const turns = guest.domain.exits['budget'] as number
+  expect(guest.domain.instructions / turns).toBeLessThan(4096)
+  // Whoever has been there has some time for himself.
+  expect(guest.sleeper.sleeps).toBeGreaterThanOrEqual(Math.floor(turns / 2) - 1)
+})
+
 test('an answer does not wait for a vCPU that is busy all the time', async () => {
   const count = 300
   const guest = new Guest(reading(count), { vcpus: 2, devices: [answering] })

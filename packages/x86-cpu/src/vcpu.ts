@@ -475,14 +475,16 @@ export class Vcpu implements Cpu, CodeCacheClient {
       if (this.#paused) return EXIT_PAUSE
       if (remaining <= 0) return EXIT_BUDGET
       const before = this.retired
+      const passes = this.counts.loggedPasses
       const status = this.#mustStep() ? this.#step() : this.#slice(remaining, 0)
-      // Iterations and faults do not count as retired, but must not run for ever, and take as long as many instructions;
-      // those at a device are logged passes.
-      if (status === STATUS_CONTINUE || status === STATUS_RESTART || status === STATUS_FAULT) remaining -= REPEAT_COST
       const exit = this.#finish(status)
       if (exit !== undefined) return exit
       // What it has ended with may have executed an instruction too, or an event's delivery.
       remaining -= Math.max(1, this.retired - before)
+      // Iterations and faults do not count as retired, but must not run for ever, and take as long as many instructions; so do
+      // logged passes.
+      const slow = status === STATUS_CONTINUE || status === STATUS_FAULT || this.counts.loggedPasses !== passes
+      if (slow) remaining -= REPEAT_COST
     }
   }
 

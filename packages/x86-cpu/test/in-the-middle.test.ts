@@ -49,6 +49,16 @@ describe('a budget ends', () => {
     expect(pc.run(100).reason).toBe('budget')
     expect(Number(pc.register('rcx'))).toBeGreaterThan(940)
   })
+
+  test('sooner where instructions take long: a device holds them', () => {
+    const pc = new BareCpu()
+    // jmp $
+    pc.host.devices.set(DEVICE >>> 12, { read: (offset) => (offset === 0 ? 0xebn : 0xfen), write: () => true })
+    pc.rip = DEVICE
+    expect(pc.run(10_000).reason).toBe('budget')
+    expect(pc.cpu.retired).toBeGreaterThan(100)
+    expect(pc.cpu.retired).toBeLessThan(200)
+  })
 })
 
 describe('a cancelled instruction', () => {

@@ -122,6 +122,7 @@ class Machine {
     host.portRead = (port, size, into, logged, mayWait) => this.#access('in', port, size, into, logged, mayWait)
     host.portWrite = (port, size, value, logged, mayWait) =>
       this.#access(`out ${value.toString(16)}`, port, size, null, logged, mayWait)
+    host.cancelled = () => void (this.#asked = false)
     handlers(pc)
     this.#initial = saveVcpu(pc.cpu)
     this.#ram = pc.memory.u8.subarray(pc.host.ramMa, pc.host.ramMa + RAM_BYTES)
