@@ -116,9 +116,10 @@ export class Oracle {
     return this.#current.adversary
   }
 
-  /** Whether it is an event's delivery that is being logged. */
+  /** Whether it is an event's delivery that is being logged, and not the next instruction's bytes that are waited for. */
   get #delivers(): boolean {
-    return this.#wild.cpu.counts.loggedPasses === this.#passes
+    const { counts, log } = this.#wild.cpu
+    return log.active && counts.loggedPasses === this.#passes
   }
 
   /** @param transport - how the slow devices are reached */
