@@ -194,8 +194,12 @@ export class HvmVcpu implements CpuHost {
     if (logged && this.#domain.secondLevel.claimant(gpa) !== null) return this.#readRam(gpa, size, into)
     this.counts.mmioAccesses++
     const dispatch = this.#dispatch
-    let status = logged ? IO_LOG : dispatch.mmioRead(gpa, size)
-    if (status === IO_LOG && (logged || mayWait)) status = this.#ask(IOREQ_TYPE_COPY, IOREQ_READ, gpa, size, 0, 0)
+    let status: number
+    if (mayWait) {
+      status = dispatch.mmioReadOrSend(this.id, gpa, size)
+      this.#submitted = status === IO_RETRY
+    } else if (logged) status = this.#ask(IOREQ_TYPE_COPY, IOREQ_READ, gpa, size, 0, 0)
+    else status = dispatch.mmioRead(gpa, size)
     into.lo = dispatch.lo
     into.hi = dispatch.hi
     return this.#statusOf(status)

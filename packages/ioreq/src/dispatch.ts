@@ -263,6 +263,21 @@ export class IoDispatch implements ServerOwner {
     return this.#direct(IOREQ_TYPE_COPY, IOREQ_READ, gpa, size, 0, 0)
   }
 
+  /** {@link mmioRead} for a vCPU that can wait for the answer: instead of `IO_LOG`, the request is sent as by {@link submitOne}. */
+  mmioReadOrSend(vcpu: number, gpa: number, size: number): number {
+    const mmio = this.#mmio
+    const region = mmio.find(gpa)
+    const { server } = region
+    if (!region.direct && server !== null && server.local !== null && gpa + size <= mmio.hitEnd) {
+      const offset = gpa - region.base
+      if (isOneCall(region, offset, size)) {
+        return this.#sendTo(vcpu, server, region, offset, IOREQ_TYPE_COPY, IOREQ_READ, gpa, size, 0, 0)
+      }
+    }
+    const status = this.mmioRead(gpa, size)
+    return status === IO_LOG ? this.submitOne(vcpu, IOREQ_TYPE_COPY, IOREQ_READ, gpa, size, 0, 0) : status
+  }
+
   /** Writes 1–8 bytes to a guest-physical address. */
   mmioWrite(gpa: number, size: number, lo: number, hi: number): number {
     const mmio = this.#mmio
@@ -478,10 +493,7 @@ export class IoDispatch implements ServerOwner {
     const known = address === this.#askedAddress && size === this.#askedSize && type === this.#askedType
     const server = known ? this.#askedServer : null
     if (server !== null && (server.ring === null || direction === IOREQ_READ)) {
-      const pending = this.#pending
-      pending.checkFree(vcpu)
-      this.count = 1
-      return pending.sendOne(vcpu, server, this.#askedRegion, this.#askedOffset, type, direction, address, size, lo, hi)
+      return this.#sendTo(vcpu, server, this.#askedRegion, this.#askedOffset, type, direction, address, size, lo, hi)
     }
     const request = this.#one
     request.type = type
@@ -492,6 +504,24 @@ export class IoDispatch implements ServerOwner {
     request.dataHi = hi >>> 0
     request.size = size
     return this.submit(vcpu, request)
+  }
+
+  #sendTo(
+    vcpu: number,
+    server: IoreqServer,
+    region: ClaimedRegion | null,
+    offset: number,
+    type: number,
+    direction: number,
+    address: number,
+    size: number,
+    lo: number,
+    hi: number,
+  ): number {
+    const pending = this.#pending
+    pending.checkFree(vcpu)
+    this.count = 1
+    return pending.sendOne(vcpu, server, region, offset, type, direction, address, size, lo, hi)
   }
 
   /**

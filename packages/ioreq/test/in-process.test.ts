@@ -178,3 +178,40 @@ describe('the handler that is called', () => {
     expect(taken(dispatch)).toEqual([IO_DONE, 0xffff_ffff])
   })
 })
+
+describe('mmioReadOrSend', () => {
+  const quick = defineDevice({
+    name: 'quick',
+    synchronous: true,
+    mmio: { base: 0x4000, size: 16 },
+    read: (at) => at + 7,
+  })
+
+  test.each([false, true])('reads what answers at once, and asks the others (traced: %s)', async (traced) => {
+    const sent: string[] = []
+    const options = traced ? { trace: (record: { event: string }) => void sent.push(record.event) } : {}
+    const { dispatch, host } = makeBoth(options)
+    host.attach(quick)
+    expect(dispatch.mmioReadOrSend(0, 0x4004, 4)).toBe(IO_DONE)
+    expect(dispatch.lo).toBe(11)
+    expect(dispatch.mmioReadOrSend(0, 0x9000, 4)).toBe(IO_UNHANDLED)
+    expect(dispatch.lo).toBe(0xffff_ffff)
+    // Not all of it is the model's.
+    expect(dispatch.mmioReadOrSend(0, 0x100e, 4)).toBe(IO_UNHANDLED)
+    for (const [gpa, size] of [
+      [0x1004, 4],
+      // Two calls of the handler.
+      [0x1008, 8],
+    ] as const) {
+      expect(dispatch.mmioReadOrSend(1, gpa, size)).toBe(IO_RETRY)
+      expect(() => dispatch.mmioReadOrSend(1, gpa, size)).toThrow(/already waits/)
+      for (let calls = 0; dispatch.takeResponse(1) === IO_RETRY; calls++) {
+        expect(calls).toBeLessThan(4)
+        open.shift()?.resolve(0x1234_5678)
+        await turns()
+      }
+      expect(dispatch.pending(1)).toBe(false)
+    }
+    expect(sent.includes('sent')).toBe(traced)
+  })
+})
