@@ -308,7 +308,11 @@ export class Oracle {
     }
     if (calmExit.reason === 'error' || wildExit.reason === 'error')
       return `${describe(calmExit)} and ${describe(wildExit)}`
-    if (calmExit.reason !== wildExit.reason) return `ends with ${calmExit.reason} and ${wildExit.reason}`
+    if (calmExit.reason !== wildExit.reason) {
+      if (!damaged) return `ends with ${calmExit.reason} and ${wildExit.reason}`
+      coverage.lost++
+      return LOST
+    }
     if (coverage.replayed > replayed) coverage.romStores += calm.romStores.length
     if (start.repeats && coverage.replayed > replayed) this.#noteRepeat(start)
     if (calm.cpu.u32[S_TASK >>> 2] !== task && coverage.replayed > replayed) coverage.taskSwitches++
