@@ -263,7 +263,7 @@ export class IoDispatch implements ServerOwner {
     return this.#direct(IOREQ_TYPE_COPY, IOREQ_READ, gpa, size, 0, 0)
   }
 
-  /** {@link mmioRead} for a vCPU that can wait for the answer: instead of `IO_LOG`, the request is sent as by {@link submitOne}. */
+  /** {@link IoDispatch.mmioRead} for a vCPU that can wait: instead of `IO_LOG`, the request is sent as by `submitOne`. */
   mmioReadOrSend(vcpu: number, gpa: number, size: number): number {
     const mmio = this.#mmio
     const region = mmio.find(gpa)
