@@ -80,7 +80,8 @@ describe.skipIf(!hasApt)("Debian's kernel on Xen", () => {
     async () => {
       const text = await run(
         ['--devices', 'worker', '--append', 'xen_no_vector_callback'],
-        'cat /proc/interrupts; echo through hvc0 > /dev/hvc0',
+        // Two consoles, one output: what they say may stand in one line. The command says it otherwise than its result.
+        'cat /proc/interrupts; echo "through hvc"0 > /dev/hvc0',
       )
       const [pin = 0] = counts(text, 'xen-platform-pci')
       const events = (counts(text, 'xenbus')[0] ?? 0) + (counts(text, 'hvc_console')[0] ?? 0)
@@ -88,7 +89,7 @@ describe.skipIf(!hasApt)("Debian's kernel on Xen", () => {
       // The first comes with the place of vcpu_info: that tells the guest to look at everything.
       expect(pin - events).toBeGreaterThanOrEqual(0)
       expect(pin - events).toBeLessThanOrEqual(2)
-      expect(text).toMatch(/^through hvc0$/m)
+      expect(text).toContain('through hvc0')
     },
     DEADLINE_MS,
   )

@@ -16,7 +16,7 @@ const COUNTERS = 0x20
 
 const PAGE = 0x1000
 const WORDS = PAGE / 4
-const SWEEP_BYTES = 2 << 20
+const SWEEP_BYTES = 8 << 20
 const SWEEP_NS = 1_000_000
 /** Copies are under way for up to so long. */
 const LONGEST_NS = 2_000_000
