@@ -12,8 +12,8 @@ const COMMAND_DEPENDENCIES = ['@clack/prompts', 'commander']
 
 /** Returns one line per problem; none means that every package works outside of this workspace. */
 export function checkConsumer(all: readonly Member[]): string[] {
-  const libraries = all.filter(({ path }) => path.startsWith('packages/'))
   const published = all.filter(({ manifest }) => manifest.private !== true)
+  const libraries = published.filter(({ path }) => path.startsWith('packages/'))
   const project = mkdtempSync(join(tmpdir(), 'retrap-consumer-'))
   try {
     return [...unpack(project, published), ...use(project, libraries), ...runDevices(project)]

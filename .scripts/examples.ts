@@ -20,10 +20,10 @@ function promised(source: string): string | undefined {
 /** Runs every `examples/*.ts`. Returns one line per problem; none means that all of them hold. */
 export function checkExamples(all: readonly Member[]): string[] {
   const problems: string[] = []
-  for (const { folder, path } of all) {
+  for (const { folder, path, manifest } of all) {
     const files = globSync('examples/*.ts', { cwd: folder }).sort()
     const sources = files.map((file) => readFileSync(join(folder, file), 'utf8'))
-    if (path.startsWith('packages/')) {
+    if (path.startsWith('packages/') && manifest.private !== true) {
       const readme = readFileSync(join(folder, 'README.md'), 'utf8')
       if (files.length === 0) problems.push(`${path}: there is no example`)
       else if (!sources.some((source) => readme.includes(source.trim())))

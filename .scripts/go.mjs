@@ -130,7 +130,13 @@ function manifestState() {
 
 function sourceState() {
   const hash = createHash('sha256')
-  for (const file of ['tsconfig.base.json', 'turbo.json', '.config/rolldown.config.ts']) addFile(hash, join(root, file))
+  for (const file of [
+    'tsconfig.base.json',
+    'turbo.json',
+    '.config/rolldown.config.ts',
+    'packages/tooling/src/rolldown.ts',
+  ])
+    addFile(hash, join(root, file))
   addTree(hash, join(root, '.config/types'))
   for (const folder of members()) {
     for (const file of ['package.json', 'tsconfig.json']) addFile(hash, join(folder, file))

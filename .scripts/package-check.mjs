@@ -1,7 +1,7 @@
 // Packs the package in the current folder as it would be published, and has publint and attw look at the tarball.
 import { spawnSync } from 'node:child_process'
 import { globSync, mkdirSync, readFileSync } from 'node:fs'
-import { entryPoints } from '../.config/rolldown.config.ts'
+import { entryPoints } from '../packages/tooling/src/rolldown.ts'
 
 const tarball = 'temp/package.tgz'
 const manifest = JSON.parse(readFileSync('package.json', 'utf8'))

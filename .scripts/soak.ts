@@ -1,9 +1,9 @@
 // npm run -s soak -- NAME [--count N] [--seed S] [--from I]
 //
-// Runs `test/soak/NAME.soak.ts` of whichever package has it; .config/soak.ts says what such a file exports.
+// Runs `test/soak/NAME.soak.ts` of whichever package has it; packages/tooling/src/soak.ts says what such a file exports.
 // Progress is on stderr. The last line on stdout is `NAME: N steps, V violations`; the exit code is 1 if V > 0.
 import { parseArgs } from 'node:util'
-import { runSoak, type Soak } from '../.config/soak.ts'
+import { runSoak, type Soak } from '../packages/tooling/src/soak.ts'
 import { provideDebianPrograms } from './debian.ts'
 import { choose, programs } from './workspace.ts'
 

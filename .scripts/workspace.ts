@@ -20,12 +20,12 @@ export interface Member {
 }
 
 function order(path: string): number {
-  return ['.config', 'packages', 'apps'].indexOf(path.split('/')[0] as string)
+  return ['packages', 'apps'].indexOf(path.split('/')[0] as string)
 }
 
-/** All workspace packages: tooling, libraries, programs, in alphabetical order. */
+/** All workspace packages: what is in `packages`, then programs, each in alphabetical order. */
 export function members(): Member[] {
-  return globSync(['.config/package.json', 'packages/*/package.json', 'apps/*/package.json'], { cwd: root })
+  return globSync(['packages/*/package.json', 'apps/*/package.json'], { cwd: root })
     .sort((a, b) => order(a) - order(b) || (a < b ? -1 : 1))
     .map((file) => ({
       folder: join(root, dirname(file)),

@@ -52,7 +52,7 @@ export async function debianMembers(wanted: readonly DebianMembers[]): Promise<r
   const missing: DebianMembers[] = []
   for (const entry of wanted) if (!(await exists(folderOf(entry)))) missing.push(entry)
   if (missing.length > 0) {
-    const path = new URL('../apps/retrap/src/linux/apt.ts', import.meta.url).href
+    const path = new URL('../../../apps/retrap/src/linux/apt.ts', import.meta.url).href
     const { Apt, unpackPackage } = (await import(path)) as AptModule
     if (!(await Apt.isAvailable())) return undefined
     await mkdir(root, { recursive: true })

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { type Rng, runSoak, type Soak } from '../soak.ts'
+import { type Rng, runSoak, type Soak } from '../src/soak.ts'
 
 /** Fails if some word above a million stands in a list of more than four. */
 const lists: Soak = {

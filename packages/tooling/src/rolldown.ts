@@ -1,0 +1,70 @@
+// How every package is bundled: into one module for each entry point. V8 folds a module's own constants into its code,
+// but loads those of other modules, and checks them, wherever they are used.
+import { globSync, readFileSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
+import type { Plugin, RolldownOptions } from 'rolldown'
+
+/** The parts of a package.json that name entry points. */
+interface Manifest {
+  readonly bin?: Readonly<Record<string, string>>
+  readonly exports?: Readonly<Record<string, string | { readonly default: string }>>
+}
+
+/**
+ * The entry points of a package: what its package.json exports, its commands, and the programs of Workers and processes
+ * that it starts by URL, whose names end so.
+ *
+ * @param folder - the package's folder
+ * @returns their paths in `src` and `dist`, without extension
+ */
+export function entryPoints(folder: string): string[] {
+  const manifest = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8')) as Manifest
+  const files = [...Object.values(manifest.exports ?? {}), ...Object.values(manifest.bin ?? {})]
+  const names = files.map((file) => /^\.\/dist\/(.+)\.js$/.exec(typeof file === 'string' ? file : file.default)?.[1])
+  const programs = globSync('**/*-{process,worker}.ts', { cwd: join(folder, 'src') })
+  return [
+    ...names.filter((name) => name !== undefined),
+    ...programs.map((file) => file.replaceAll('\\', '/').replace(/\.ts$/, '')),
+  ].sort()
+}
+
+/** Removes the modules of earlier builds. `dist` cannot be emptied instead: tsc has just written declarations there. */
+const removeStale: Plugin = {
+  name: 'remove-stale',
+  writeBundle({ dir = '' }, bundle) {
+    for (const file of globSync('**/*.js{,.map}', { cwd: dir })) {
+      if (!Object.hasOwn(bundle, file.replaceAll('\\', '/'))) rmSync(join(dir, file))
+    }
+  },
+}
+
+/**
+ * How a package is bundled.
+ *
+ * @param folder - the package's folder
+ */
+export function bundleOptions(folder: string) {
+  const entries = entryPoints(folder)
+  const index = join(folder, 'src/index.ts')
+  return {
+    cwd: folder,
+    input: Object.fromEntries(entries.map((name) => [name, `src/${name}.ts`])),
+    // Whatever is imported by a package's name stays an import, so that all its users have the same classes.
+    external: /^(?:node:|@?[a-z][\w.-]*(?:\/|$))/,
+    platform: 'neutral',
+    logLevel: 'warn',
+    transform: { target: 'es2024' },
+    plugins: [removeStale],
+    output: {
+      dir: join(folder, 'dist'),
+      // In `dist` itself, so that `new URL('../package.json', import.meta.url)` says the same from a chunk.
+      chunkFileNames: 'chunk-[name].js',
+      // Where other entry points use parts of the main one, all of it stays together.
+      codeSplitting: { groups: entries.length > 1 ? [{ name: 'index', test: (id) => id === index }] : [] },
+      minifyInternalExports: false,
+      sourcemap: true,
+      // The sources are published too.
+      sourcemapExcludeSources: true,
+    },
+  } satisfies RolldownOptions
+}
