@@ -1,4 +1,4 @@
-import type { MachineMemory } from '@retrap/memory'
+import { PAGE_BYTES, type MachineMemory } from '@retrap/memory'
 import type { Development } from './development.ts'
 import { hex, MapCacheError } from './errors.ts'
 import type { FrameReferences, GuestMap } from './guest-map.ts'
@@ -101,7 +101,7 @@ export class HeldMapping implements WritableMapping {
 
   /** Whether a machine frame under it belongs to one of these guest frames. */
   overlaps(gfn: number, count: number): boolean {
-    if (this.#ma >= 0) return this.gpa < (gfn + count) * 4096 && this.gpa + this.length > gfn * 4096
+    if (this.#ma >= 0) return this.gpa < (gfn + count) * PAGE_BYTES && this.gpa + this.length > gfn * PAGE_BYTES
     for (const segment of this.#segments) if (segment.overlaps(gfn, count)) return true
     return false
   }
@@ -164,8 +164,8 @@ export class HeldMapping implements WritableMapping {
         const ma = segment.ma + skip
         this.#owner.memory.u8.set(from.subarray(done, done + piece), ma)
         this.#owner.memory.noteWrite(ma, piece)
-        const gfn = Math.floor((segment.gpa + skip) / 4096)
-        this.#owner.map.dirtied?.(gfn, Math.floor((segment.gpa + skip + piece - 1) / 4096) - gfn + 1)
+        const gfn = Math.floor((segment.gpa + skip) / PAGE_BYTES)
+        this.#owner.map.dirtied?.(gfn, Math.floor((segment.gpa + skip + piece - 1) / PAGE_BYTES) - gfn + 1)
       }
       done += piece
     }
@@ -222,8 +222,8 @@ export class HeldMapping implements WritableMapping {
   #written(): void {
     const { memory, map } = this.#owner
     memory.noteWrite(this.#ma, this.length)
-    const gfn = Math.floor(this.gpa / 4096)
-    map.dirtied?.(gfn, Math.floor((this.gpa + this.length - 1) / 4096) - gfn + 1)
+    const gfn = Math.floor(this.gpa / PAGE_BYTES)
+    map.dirtied?.(gfn, Math.floor((this.gpa + this.length - 1) / PAGE_BYTES) - gfn + 1)
   }
 
   #settle(): boolean {

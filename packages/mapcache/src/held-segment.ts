@@ -1,4 +1,4 @@
-import type { MachineMemory } from '@retrap/memory'
+import { PAGE_BYTES, type MachineMemory } from '@retrap/memory'
 import type { FrameKind } from './guest-map.ts'
 import type { WritableSegment } from './mapping.ts'
 
@@ -35,22 +35,22 @@ export class HeldSegment implements WritableSegment {
 
   /** Whether a guest frame of a range is under it, with a machine frame that can be taken away. */
   overlaps(gfn: number, count: number): boolean {
-    return this.ma >= 0 && this.gpa < (gfn + count) * 4096 && this.gpa + this.length > gfn * 4096
+    return this.ma >= 0 && this.gpa < (gfn + count) * PAGE_BYTES && this.gpa + this.length > gfn * PAGE_BYTES
   }
 
   /** First machine frame. */
   get mfn(): number {
-    return Math.floor(this.ma / 4096)
+    return Math.floor(this.ma / PAGE_BYTES)
   }
 
   /** First guest frame. */
   get gfn(): number {
-    return Math.floor(this.gpa / 4096)
+    return Math.floor(this.gpa / PAGE_BYTES)
   }
 
   /** Frames that it touches. */
   get frames(): number {
-    return Math.floor((this.ma + this.length - 1) / 4096) - this.mfn + 1
+    return Math.floor((this.ma + this.length - 1) / PAGE_BYTES) - this.mfn + 1
   }
 
   /**

@@ -1,4 +1,4 @@
-import type { MachineMemory } from '@retrap/memory'
+import { PAGE_BYTES, type MachineMemory } from '@retrap/memory'
 import { Development, type KeptView } from './development.ts'
 import { hex, MapCacheError } from './errors.ts'
 import type { FrameReferences, GuestMap } from './guest-map.ts'
@@ -7,8 +7,6 @@ import { HeldSegment } from './held-segment.ts'
 import { NOTHING_HELD, PendingInvalidation, type Invalidation } from './invalidation.ts'
 import type { Mapping, WritableMapping } from './mapping.ts'
 import { MAX_GFN, PageCache } from './page-cache.ts'
-
-const PAGE = 4096
 
 /** What a {@link MapCache} is made of. */
 export interface MapCacheOptions {
@@ -72,7 +70,7 @@ export class MapCache {
   /** @throws MapCacheError `ERR_OPTION` */
   constructor(options: MapCacheOptions) {
     const { memory, map, references = null, budgetBytes = 2 ** 30, bucketBytes = 2 ** 20 } = options
-    const pages = bucketBytes / PAGE
+    const pages = bucketBytes / PAGE_BYTES
     if (!(Number.isInteger(Math.log2(pages)) && pages >= 1 && pages <= 2 ** 18)) {
       throw new MapCacheError(
         'ERR_OPTION',
@@ -291,12 +289,12 @@ export class MapCache {
       this.#pieceBytes = wanted
       return found
     }
-    const gfn = Math.floor(gpa / PAGE)
-    const offset = gpa - gfn * PAGE
+    const gfn = Math.floor(gpa / PAGE_BYTES)
+    const offset = gpa - gfn * PAGE_BYTES
     const pages = this.#pages
-    pages.resolve(gfn, Math.floor((offset + wanted - 1) / PAGE) + 1)
-    this.#pieceBytes = Math.min(wanted, pages.run * PAGE - offset)
-    return pages.mfn < 0 ? -1 : pages.mfn * PAGE + offset
+    pages.resolve(gfn, Math.floor((offset + wanted - 1) / PAGE_BYTES) + 1)
+    this.#pieceBytes = Math.min(wanted, pages.run * PAGE_BYTES - offset)
+    return pages.mfn < 0 ? -1 : pages.mfn * PAGE_BYTES + offset
   }
 
   /**
@@ -306,8 +304,8 @@ export class MapCache {
   #writablePiece(gpa: number, wanted: number): number {
     const ma = this.#piece(gpa, wanted)
     if (this.#pages.kind !== 'rom') return ma
-    const gfn = Math.floor(gpa / PAGE)
-    const count = Math.floor((gpa + this.#pieceBytes - 1) / PAGE) - gfn + 1
+    const gfn = Math.floor(gpa / PAGE_BYTES)
+    const count = Math.floor((gpa + this.#pieceBytes - 1) / PAGE_BYTES) - gfn + 1
     this.#pinHeld(gfn, count)
     this.#pages.drop(gfn, count)
     return this.#piece(gpa, wanted)
@@ -324,8 +322,8 @@ export class MapCache {
 
   #written(gpa: number, ma: number, bytes: number): void {
     this.#memory.noteWrite(ma, bytes)
-    const gfn = Math.floor(gpa / PAGE)
-    this.#owner.map.dirtied?.(gfn, Math.floor((gpa + bytes - 1) / PAGE) - gfn + 1)
+    const gfn = Math.floor(gpa / PAGE_BYTES)
+    this.#owner.map.dirtied?.(gfn, Math.floor((gpa + bytes - 1) / PAGE_BYTES) - gfn + 1)
   }
 
   #invalidate(gfn: number, count: number, writersOnly: boolean): Invalidation {

@@ -1,3 +1,4 @@
+import { PAGE_BYTES } from '@retrap/memory'
 import { Bucket, BucketSet, ROM } from './bucket.ts'
 import { hex, MapCacheError } from './errors.ts'
 import { GuestFrame, type FrameKind, type FrameReferences, type GuestMap } from './guest-map.ts'
@@ -51,7 +52,7 @@ export class PageCache {
     this.#shift = Math.log2(pages)
     this.#mostBuckets = mostBuckets
     this.#buckets = new BucketSet(mostBuckets)
-    this.#shortcuts = new Shortcuts(pages * 4096, mostBuckets)
+    this.#shortcuts = new Shortcuts(pages * PAGE_BYTES, mostBuckets)
     this.#beforeDrop = beforeDrop
   }
 
@@ -157,7 +158,13 @@ export class PageCache {
     this.kind = rom ? 'rom' : 'ram'
     this.mfn = rom ? frame - ROM : frame
     this.run = run < wanted ? run : wanted
-    this.#shortcuts.set(bucket, (bucket.index * this.#pages + page) * 4096, run * 4096, this.mfn * 4096, rom)
+    this.#shortcuts.set(
+      bucket,
+      (bucket.index * this.#pages + page) * PAGE_BYTES,
+      run * PAGE_BYTES,
+      this.mfn * PAGE_BYTES,
+      rom,
+    )
   }
 
   /** Makes a page valid, and those after it in its bucket that belong to the same run. Null if it is not RAM. */

@@ -1,6 +1,6 @@
 import { hex, MemoryError } from './errors.ts'
 import {
-  FRAME_BYTES,
+  PAGE_BYTES,
   H_ARENA_END,
   H_ARENA_NEXT,
   H_BITMAP_MA,
@@ -65,7 +65,7 @@ export class FrameAllocator {
    */
   allocate(order: number = ORDER_4K): number {
     const mfn = this.tryAllocate(order)
-    if (mfn < 0) throw this.#exhausted(FRAME_BYTES * 2 ** order, `a run of order ${order}`)
+    if (mfn < 0) throw this.#exhausted(PAGE_BYTES * 2 ** order, `a run of order ${order}`)
     return mfn
   }
 
@@ -103,9 +103,9 @@ export class FrameAllocator {
       }
     }
     // Still the caller's frames here, so no lock: code-write listeners may themselves allocate.
-    const start = mfn * FRAME_BYTES
-    this.#u8.fill(0, start, start + count * FRAME_BYTES)
-    this.#noteWrite(start, count * FRAME_BYTES)
+    const start = mfn * PAGE_BYTES
+    this.#u8.fill(0, start, start + count * PAGE_BYTES)
+    this.#noteWrite(start, count * PAGE_BYTES)
     this.#lock()
     for (let frame = mfn; frame < mfn + count; frame++) {
       this.#u32[this.#bitmap + (frame >>> 5)]! &= ~(1 << (frame & 31))
@@ -135,11 +135,11 @@ export class FrameAllocator {
   }
 
   #wholeFrames(bytes: number, align: number): number {
-    const count = Math.ceil(bytes / FRAME_BYTES)
-    const mfn = this.#lowestRun(count, Math.max(1, align / FRAME_BYTES))
+    const count = Math.ceil(bytes / PAGE_BYTES)
+    const mfn = this.#lowestRun(count, Math.max(1, align / PAGE_BYTES))
     if (mfn < 0) return -1
     this.#take(mfn, count)
-    return mfn * FRAME_BYTES
+    return mfn * PAGE_BYTES
   }
 
   #fromArena(bytes: number, align: number): number {
@@ -147,7 +147,7 @@ export class FrameAllocator {
     let start = Math.ceil((u32[HEADER + H_ARENA_NEXT] as number) / align) * align
     if (start === 0 || start + bytes > (u32[HEADER + H_ARENA_END] as number)) {
       // The rest of the old arena is given up: regions live as long as the machine, so that there is little of it.
-      const arena = this.#wholeFrames(ARENA_BYTES, FRAME_BYTES)
+      const arena = this.#wholeFrames(ARENA_BYTES, PAGE_BYTES)
       if (arena < 0) return this.#wholeFrames(bytes, align)
       start = Math.ceil(arena / align) * align
       u32[HEADER + H_ARENA_END] = arena + ARENA_BYTES
@@ -207,11 +207,11 @@ export class FrameAllocator {
   }
 
   #exhausted(bytes: number, purpose: string): MemoryError {
-    const freeBytes = this.freeFrames * FRAME_BYTES
+    const freeBytes = this.freeFrames * PAGE_BYTES
     return new MemoryError(
       'ERR_NO_MEMORY',
       `no room in machine memory for ${purpose}: ${bytes} bytes asked for, ${freeBytes} free of ` +
-        `${this.totalFrames * FRAME_BYTES}${freeBytes >= bytes ? ' (but not in one aligned piece)' : ''}`,
+        `${this.totalFrames * PAGE_BYTES}${freeBytes >= bytes ? ' (but not in one aligned piece)' : ''}`,
       { requestedBytes: bytes, freeBytes },
     )
   }

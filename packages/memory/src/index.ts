@@ -6,13 +6,13 @@
 export { MemoryError, type MemoryErrorCode } from './errors.ts'
 export { FrameAllocator } from './frames.ts'
 export {
-  FRAME_BYTES,
-  FRAME_SHIFT,
   MAX_GUEST_RAM_BYTES,
   MAX_MACHINE_BYTES,
   ORDER_1G,
   ORDER_2M,
   ORDER_4K,
+  PAGE_BYTES,
+  PAGE_SHIFT,
 } from './layout.ts'
 export {
   MachineMemory,

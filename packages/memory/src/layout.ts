@@ -1,8 +1,8 @@
-/** Bytes of the smallest frame. */
-export const FRAME_BYTES = 4096
+/** Counts the bytes of the smallest page of a guest and of the smallest machine frame. */
+export const PAGE_BYTES = 4096
 
-/** `address >> FRAME_SHIFT` is the frame number. */
-export const FRAME_SHIFT = 12
+/** Shifts an address below 2^32 to its frame number. */
+export const PAGE_SHIFT = 12
 
 /** Frames of order 0, 9 and 18 are 4 KiB, 2 MiB and 1 GiB, as in x86 and LPAE tables. */
 export const ORDER_4K = 0
@@ -37,7 +37,7 @@ export const WASM_PAGE_BYTES = 0x1_0000
  */
 
 /** MA of the header. */
-export const HEADER_MA = 0x1000
+export const HEADER_MA: number = PAGE_BYTES
 /** "RTRP", little-endian. */
 export const HEADER_MAGIC = 0x5052_5452
 /** Changes whenever the layout does. */

@@ -2,7 +2,7 @@ import { atomics64, wasmPages, type Atomics64 } from './atomics64.ts'
 import { hex, MemoryError } from './errors.ts'
 import { FrameAllocator } from './frames.ts'
 import {
-  FRAME_BYTES,
+  PAGE_BYTES,
   H_BITMAP_MA,
   H_CODE_BITS_MA,
   H_FRAMES,
@@ -119,7 +119,7 @@ export class MachineMemory {
         requestedBytes: bytes,
       })
     }
-    format(new Uint32Array(memory.buffer), bytes / FRAME_BYTES)
+    format(new Uint32Array(memory.buffer), bytes / PAGE_BYTES)
     return new MachineMemory(memory)
   }
 
@@ -134,7 +134,7 @@ export class MachineMemory {
     if (
       u32[HEADER + H_MAGIC] !== HEADER_MAGIC ||
       u32[HEADER + H_VERSION] !== HEADER_VERSION ||
-      u32[HEADER + H_FRAMES] !== memory.buffer.byteLength / FRAME_BYTES
+      u32[HEADER + H_FRAMES] !== memory.buffer.byteLength / PAGE_BYTES
     ) {
       throw new MemoryError('ERR_HEADER', 'this WebAssembly memory holds no machine of this version')
     }
@@ -147,7 +147,7 @@ export class MachineMemory {
     this.buffer = buffer
     this.byteLength = buffer.byteLength
     this.shared = !(buffer instanceof ArrayBuffer)
-    this.frameCount = buffer.byteLength / FRAME_BYTES
+    this.frameCount = buffer.byteLength / PAGE_BYTES
     this.u8 = new Uint8Array(buffer)
     this.u16 = new Uint16Array(buffer)
     this.u32 = new Uint32Array(buffer)
@@ -198,15 +198,15 @@ export class MachineMemory {
   noteWrite(ma: number, length: number): void {
     if (length <= 0) return
     const end = ma + length - 1
-    const last = Math.floor(end / FRAME_BYTES)
-    for (let frame = Math.floor(ma / FRAME_BYTES); frame <= last; frame++) {
+    const last = Math.floor(end / PAGE_BYTES)
+    for (let frame = Math.floor(ma / PAGE_BYTES); frame <= last; frame++) {
       // Atomic between threads: were two writers' increments to become one, a reader in between would miss the second.
       if (this.shared) Atomics.add(this.generation, frame, 1)
       else this.generation[frame]!++
       if (this.codeBits[frame] === 0) continue
-      const start = frame * FRAME_BYTES
+      const start = frame * PAGE_BYTES
       const from = Math.max(ma - start, 0)
-      const to = Math.min(end - start, FRAME_BYTES - 1)
+      const to = Math.min(end - start, PAGE_BYTES - 1)
       for (const listener of this.#listeners) listener(frame, from, to)
     }
   }
@@ -376,10 +376,10 @@ export class MachineMemory {
 function format(u32: Uint32Array, frames: number): void {
   const endian = new Uint8Array(Uint32Array.of(1).buffer)
   if (endian[0] !== 1) throw new MemoryError('ERR_HOST', 'machine memory needs a little-endian host')
-  const generation = HEADER_MA + FRAME_BYTES
+  const generation = HEADER_MA + PAGE_BYTES
   const codeBits = generation + frames * 4
   const bitmap = codeBits + frames
-  const used = Math.ceil((bitmap + frames / 8) / FRAME_BYTES)
+  const used = Math.ceil((bitmap + frames / 8) / PAGE_BYTES)
   for (let frame = 0; frame < used; frame++) u32[(bitmap >>> 2) + (frame >>> 5)]! |= 1 << (frame & 31)
   u32[HEADER + H_VERSION] = HEADER_VERSION
   u32[HEADER + H_FRAMES] = frames

@@ -1,5 +1,5 @@
 import { MemoryError } from './errors.ts'
-import { FRAME_BYTES, MAX_GUEST_RAM_BYTES, MAX_MACHINE_BYTES } from './layout.ts'
+import { PAGE_BYTES, MAX_GUEST_RAM_BYTES, MAX_MACHINE_BYTES } from './layout.ts'
 
 /**
  * Bytes of machine memory for a guest with so much RAM: the RAM, room to align it to 2 MiB, and the hypervisor's own.
@@ -15,8 +15,8 @@ export function machineBytesFor(guestRamBytes: number, hypervisorBytes: number =
 }
 
 function bookkeepingBytes(bytes: number): number {
-  const frames = Math.ceil(bytes / FRAME_BYTES)
-  return frames * 5 + Math.ceil(frames / 8) + 4 * FRAME_BYTES
+  const frames = Math.ceil(bytes / PAGE_BYTES)
+  return frames * 5 + Math.ceil(frames / 8) + 4 * PAGE_BYTES
 }
 
 /** The error for more than one WebAssembly memory can hold. */

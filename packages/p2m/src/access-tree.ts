@@ -1,4 +1,4 @@
-import type { MachineMemory } from '@retrap/memory'
+import { PAGE_BYTES, type MachineMemory } from '@retrap/memory'
 import { ControlWord, type ControlBlock } from './control-block.ts'
 import { EPT } from './ept.ts'
 import { noTable, P2mEntry, RadixTable, type TableCounters, type TableShape } from './radix-table.ts'
@@ -40,7 +40,7 @@ export class AccessTree {
       if (access === 7) return
       const root = this.#memory.frames.tryAllocate(0)
       if (root < 0) throw noTable(this.#memory)
-      this.#control.setWord(ControlWord.ACCESS_ROOT, root * 4096)
+      this.#control.setWord(ControlWord.ACCESS_ROOT, root * PAGE_BYTES)
       this.#control.setWord(ControlWord.ACCESS_TABLES, 1)
     }
     const ma = this.#tree().path(gfn, 0, this.#memoryPublisher)

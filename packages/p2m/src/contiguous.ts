@@ -1,3 +1,4 @@
+import { PAGE_BYTES } from '@retrap/memory'
 import type { MapCore } from './map-core.ts'
 import { P2mEntry } from './radix-table.ts'
 import { INVALID_MFN, KIND_LARGE } from './types.ts'
@@ -69,7 +70,7 @@ function isContiguous(core: MapCore, ma: number, order: number): boolean {
   if (((format.types.kinds[format.typeOf(hi)] ?? 0) & KIND_LARGE) === 0) return false
   if ((lo & format.present) === 0 || (lo >>> 12) % (16 * 2 ** order) !== 0) return false
   for (let i = 1; i < 16; i++) {
-    const same = u32[word + i * 2] === lo + i * 2 ** order * 4096 && u32[word + i * 2 + 1] === hi
+    const same = u32[word + i * 2] === lo + i * 2 ** order * PAGE_BYTES && u32[word + i * 2 + 1] === hi
     if (!same) return false
   }
   return true

@@ -1,4 +1,4 @@
-import type { MachineMemory } from '@retrap/memory'
+import { PAGE_BYTES, type MachineMemory } from '@retrap/memory'
 import { P2mError } from './errors.ts'
 
 const MAGIC = 0x6d32_7031
@@ -71,12 +71,12 @@ export class ControlBlock {
     memory.u32[base + C_ROOT] = root
     memory.u32[base + C_SHAPE] = shape
     memory.u32[base + C_MAGIC] = MAGIC
-    return new ControlBlock(memory, mfn * 4096)
+    return new ControlBlock(memory, mfn * PAGE_BYTES)
   }
 
   /** @throws P2mError `ERR_STATE` if there is none at `ma` */
   constructor(memory: MachineMemory, ma: number) {
-    if (ma % 4096 !== 0 || memory.u32[ma >>> 2] !== MAGIC) {
+    if (ma % PAGE_BYTES !== 0 || memory.u32[ma >>> 2] !== MAGIC) {
       throw new P2mError('ERR_STATE', `no map has its control block at machine address ${ma}`, { ma })
     }
     this.ma = ma

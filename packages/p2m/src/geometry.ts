@@ -1,4 +1,4 @@
-import type { MachineMemory } from '@retrap/memory'
+import { PAGE_BYTES, type MachineMemory } from '@retrap/memory'
 import { ControlBlock } from './control-block.ts'
 import { EPT } from './ept.ts'
 import { P2mError } from './errors.ts'
@@ -70,7 +70,7 @@ export function createTables(memory: MachineMemory, { stage2, counts }: P2mOptio
     throw noTable(memory)
   }
   const word = stage2 === undefined ? 48 : LPAE_FLAG | (vmid << 16) | ipaBits
-  const control = ControlBlock.create(memory, block, root * 4096, word >>> 0, counts?.ma ?? 0)
+  const control = ControlBlock.create(memory, block, root * PAGE_BYTES, word >>> 0, counts?.ma ?? 0)
   control.tables = shape.roots
   return control
 }

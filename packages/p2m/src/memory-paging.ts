@@ -1,3 +1,4 @@
+import { PAGE_BYTES } from '@retrap/memory'
 import { hex, P2mError } from './errors.ts'
 import type { MapCore } from './map-core.ts'
 import { P2mEntry } from './radix-table.ts'
@@ -87,14 +88,14 @@ export function memoryPaging(core: MapCore): MemoryPaging {
     prepare: (gfn, contents) =>
       core.change(() => {
         const { mfn, access } = core.expect(gfn, [P2mType.RAM_PAGED, P2mType.RAM_PAGING_IN], 'be brought back')
-        if (contents.length !== 4096) {
+        if (contents.length !== PAGE_BYTES) {
           throw new P2mError('ERR_RANGE', `contents of ${contents.length} bytes: expected 4096`, {
             bytes: contents.length,
           })
         }
         if (mfn !== INVALID_MFN) throw new P2mError('ERR_BUSY', `guest frame ${hex(gfn)} has its contents`, { gfn })
         const frame = core.takeFrame()
-        core.memory.write(frame * 4096, contents)
+        core.memory.write(frame * PAGE_BYTES, contents)
         core.put(gfn, 0, frame, P2mType.RAM_PAGING_IN, access, undefined, core.counts !== null)
       }),
 

@@ -1,3 +1,4 @@
+import { PAGE_BYTES } from '@retrap/memory'
 import { largestOrder } from './checks.ts'
 import { ControlWord } from './control-block.ts'
 import { hex, P2mError } from './errors.ts'
@@ -351,7 +352,7 @@ export class OnDemand implements PopulateOnDemand {
           this.#core.put(gfn, order, mfn, P2mType.RAM_RW, access, undefined, true)
           return false
         }
-        memory.fill(mfn * 4096, size * 4096, 0)
+        memory.fill(mfn * PAGE_BYTES, size * PAGE_BYTES, 0)
       }
       this.#give(mfn, order)
       return false

@@ -1,4 +1,4 @@
-import type { MachineMemory } from '@retrap/memory'
+import { PAGE_BYTES, type MachineMemory } from '@retrap/memory'
 import { checkAccess } from './access.ts'
 import { checkBacking, checkFrames, checkOrder, checkRun } from './checks.ts'
 import { ControlBlock, ControlWord } from './control-block.ts'
@@ -107,7 +107,7 @@ export class P2m {
 
   /** Machine memory that the tables take up. */
   get tableBytes(): number {
-    return this.#core.control.tables * 4096
+    return this.#core.control.tables * PAGE_BYTES
   }
 
   /** Machine frames that are the guest's: those in the map that are not others', and those set aside for populate-on-demand. */
@@ -167,7 +167,7 @@ export class P2m {
   translateExecute(gpa: number): number {
     const { table, format } = this.#core
     if (format.execute !== 0) return table.translate(gpa, format.execute)
-    this.lookup(Math.floor(gpa / 4096), this.#scratch)
+    this.lookup(Math.floor(gpa / PAGE_BYTES), this.#scratch)
     return (this.#scratch.rights & P2M_EXECUTE) === 0 ? -1 : table.translate(gpa, format.read)
   }
 
@@ -488,8 +488,8 @@ export class P2m {
     }
     if (this.format === 'ept') this.#onDemand.close()
     core.accessTree?.close()
-    for (let i = this.stage2?.rootTables ?? 1; i > 0; i--) table.free(this.root + (i - 1) * 4096, table.levels)
+    for (let i = this.stage2?.rootTables ?? 1; i > 0; i--) table.free(this.root + (i - 1) * PAGE_BYTES, table.levels)
     core.control.close()
-    this.memory.frames.free(this.ma / 4096)
+    this.memory.frames.free(this.ma / PAGE_BYTES)
   }
 }

@@ -1,3 +1,4 @@
+import { PAGE_BYTES } from '@retrap/memory'
 import { hex, P2mError } from './errors.ts'
 import type { MapCore } from './map-core.ts'
 import { P2mType } from './types.ts'
@@ -61,7 +62,7 @@ export function unshare(core: MapCore, gfn: number): void {
       return
     }
     const frame = core.takeFrame()
-    core.memory.u8.copyWithin(frame * 4096, mfn * 4096, (mfn + 1) * 4096)
+    core.memory.u8.copyWithin(frame * PAGE_BYTES, mfn * PAGE_BYTES, (mfn + 1) * PAGE_BYTES)
     core.put(gfn, 0, frame, P2mType.RAM_RW, access, undefined, true)
   })
 }

@@ -1,4 +1,4 @@
-import type { MachineMemory } from '@retrap/memory'
+import { PAGE_BYTES, type MachineMemory } from '@retrap/memory'
 import { P2mError } from './errors.ts'
 import type { TableFormat } from './format.ts'
 import { INVALID_MFN, KIND_LARGE } from './types.ts'
@@ -69,7 +69,7 @@ export class RadixTable {
     this.#root = control.root
     this.#roots = shape.roots
     this.limit = shape.limit
-    this.#limitGpa = shape.limit * 4096
+    this.#limitGpa = shape.limit * PAGE_BYTES
     this.#present = format.present
     this.#leafBit = format.leafBit
     this.#leafFlip = format.leafFlip
@@ -127,7 +127,7 @@ export class RadixTable {
   #sharedLeaf(gpa: number): number {
     if (!(gpa >= 0 && gpa < this.#limitGpa)) return 0
     const u32 = this.#u32
-    const gfn = Math.floor(gpa / 4096)
+    const gfn = Math.floor(gpa / PAGE_BYTES)
     for (;;) {
       const { reclaims } = this.#control
       let word = this.#root >>> 2
@@ -221,7 +221,7 @@ export class RadixTable {
       spare ??= this.#takeFrames(level - target)
       const mfn = spare.pop() as number
       this.#control.tables++
-      table = mfn * 4096
+      table = mfn * PAGE_BYTES
       // Filled before it is published: another thread's walk sees the leaf or all of its parts.
       if (format.isLeaf(lo, hi, level)) this.#fillFromLeaf(table, lo, hi, (level - 1) * 9)
       publish.publish(ma, format.tableLo(mfn), format.tableHi)
@@ -270,7 +270,7 @@ export class RadixTable {
       const mfn = lo >>> 12
       if (mfn !== 0) {
         if (mfn % 2 ** order !== 0) return false
-        step = 2 ** (order - 9) * 4096
+        step = 2 ** (order - 9) * PAGE_BYTES
       }
       this.wholeLo = format.partLo(lo, 0, order)
       this.wholeHi = (hi & ~format.contiguous) >>> 0
@@ -372,7 +372,7 @@ export class RadixTable {
       const lo = this.#u32[word] as number
       if (this.format.isTable(lo, this.#u32[word + 1] as number, level)) this.#free((lo & ~0xfff) >>> 0, level - 1)
     }
-    this.#memory.frames.free(table / 4096, 0)
+    this.#memory.frames.free(table / PAGE_BYTES, 0)
     this.#control.tables--
   }
 

@@ -1,3 +1,4 @@
+import { PAGE_BYTES } from '@retrap/memory'
 import { checkAccess } from './access.ts'
 import { largestOrder } from './checks.ts'
 import { ControlWord } from './control-block.ts'
@@ -167,5 +168,5 @@ export function countLeaves(core: MapCore): P2mStatistics {
     leaves[order === 0 ? '4K' : order === 9 ? '2M' : '1G']++
     frames[type] = (frames[type] ?? 0) + 2 ** order
   }
-  return { tableBytes: core.control.tables * 4096, leaves, frames }
+  return { tableBytes: core.control.tables * PAGE_BYTES, leaves, frames }
 }

@@ -1,3 +1,4 @@
+import { PAGE_BYTES } from '@retrap/memory'
 import {
   ACCESS_WRITE,
   MAP_NX,
@@ -193,7 +194,7 @@ export function walkTwoLevel(
       }
     }
     result.status = WALK_OK
-    result.pageBytes = large ? 0x40_0000 : 4096
+    result.pageBytes = large ? 0x40_0000 : PAGE_BYTES
     result.gpa = large
       ? ((lo >>> 13) & 0xff) * 0x1_0000_0000 + (((lo & 0xffc0_0000) | (linear & 0x3f_ffff)) >>> 0)
       : ((lo & ~0xfff) | (linear & 0xfff)) >>> 0

@@ -1,3 +1,4 @@
+import { PAGE_BYTES } from '@retrap/memory'
 import { WALK_OK } from './bits.ts'
 
 /** What a walk found. The caller owns it and passes it in; every field is valid after `walk` as stated. */
@@ -7,7 +8,7 @@ export class WalkResult {
   /** OK: guest-physical address of the byte asked for. */
   gpa: number = 0
   /** OK: 4096, 2 MiB, 4 MiB or 1 GiB; 4096 without paging. */
-  pageBytes: number = 4096
+  pageBytes: number = PAGE_BYTES
   /** OK, or a fault of rights: `MAP_` bits, enough to fill a TLB and to judge other accesses with `permission`. */
   flags: number = 0
   /** OK, or a fault of rights: the leaf's protection key, bits 62:59, in long mode; else 0. */

@@ -1,3 +1,4 @@
+import { PAGE_BYTES } from '@retrap/memory'
 import { MAP_DIRTY, MAP_USER, MAP_WRITABLE, WALK_OK } from './bits.ts'
 import { PagingMode, type PagingContext } from './context.ts'
 import type { PagingStructureCache } from './structure-cache.ts'
@@ -63,7 +64,7 @@ function walkTables(
   if (context.mode === PagingMode.TWO_LEVEL) return walkTwoLevel(context, reader, linearLo, access, result, update)
   result.status = WALK_OK
   result.gpa = linearLo >>> 0
-  result.pageBytes = 4096
+  result.pageBytes = PAGE_BYTES
   result.flags = MAP_WRITABLE | MAP_USER | MAP_DIRTY
   result.pkey = 0
   result.level = 0

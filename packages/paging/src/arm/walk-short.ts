@@ -3,6 +3,7 @@
  *
  * Source: Arm ARM (DDI 0487), part G, "The VMSAv8-32 Short-descriptor translation table format".
  */
+import { PAGE_BYTES } from '@retrap/memory'
 import type { TableReader } from '../table-reader.ts'
 import type { ArmPagingContext } from './context.ts'
 import {
@@ -86,7 +87,7 @@ function readPage(l1: number, l2: number): void {
   leaf.executeNever = (l2 & (small ? 1 : 1 << 15)) !== 0
   leaf.privilegedExecuteNever = (l1 & 4) !== 0
   leaf.type = (((l2 >>> (small ? 6 : 12)) & 7) << 2) | ((l2 >>> 2) & 3)
-  leaf.pageBytes = small ? 0x1000 : 0x1_0000
+  leaf.pageBytes = small ? PAGE_BYTES : 0x1_0000
 }
 
 /** @returns what a supersection adds to addresses: their bits 39:32 */

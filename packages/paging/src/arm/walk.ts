@@ -5,6 +5,7 @@
  * Source: Arm ARM (DDI 0487), "The AArch64 Virtual Memory System Architecture", "The AArch32 Virtual Memory System
  * Architecture".
  */
+import { PAGE_BYTES } from '@retrap/memory'
 import type { TableReader } from '../table-reader.ts'
 import { ArmFormat, type ArmHalf, type ArmPagingContext } from './context.ts'
 import { walkShort } from './walk-short.ts'
@@ -61,7 +62,7 @@ function walkFlat(lower: ArmHalf, vaLo: number, vaHi: number, access: number, re
   const hi = lower.inputBits === 32 ? 0 : ignoresTopByte(lower, access) ? vaHi & 0xff_ffff : vaHi >>> 0
   if (hi > 0xffff) return fault(result, ADDRESS_SIZE, 0)
   result.ipa = hi * 2 ** 32 + (vaLo >>> 0)
-  result.pageBytes = 4096
+  result.pageBytes = PAGE_BYTES
   result.device = (access & ARM_FETCH) === 0
   return ARM_WALK_OK
 }
