@@ -37,7 +37,7 @@ export const WASM_PAGE_BYTES = 0x1_0000
  */
 
 /** MA of the header. */
-export const HEADER_MA: number = PAGE_BYTES
+export const HEADER_MA: number = 1 * PAGE_BYTES
 /** "RTRP", little-endian. */
 export const HEADER_MAGIC = 0x5052_5452
 /** Changes whenever the layout does. */
