@@ -29,7 +29,11 @@ async function main() {
         return await run(join(root, '.scripts/bench.ts'), args)
       case 'soak':
       case 'test':
+      case 'release':
         return await run('--conditions=retrap-source', [join(root, '.scripts', `${command}.ts`), ...args])
+      case 'prepack':
+        prepack()
+        return 0
       default:
         console.error(`retrap: no root script named ${command}`)
         return 2
@@ -76,6 +80,27 @@ function build() {
     pnpm(turbo, 'the build failed')
     writeStamp('build', `${sources} ${outputState()}`)
   })
+}
+
+/**
+ * Builds and checks the package in the current folder before it is packed or published. `pnpm publish` of several
+ * packages runs several of these at once: one after another, because their builds share dependencies.
+ */
+function prepack() {
+  const { name } = JSON.parse(readFileSync('package.json', 'utf8'))
+  // npm would publish `workspace:^` as it stands, which nobody can install.
+  if (process.env.npm_config_user_agent?.startsWith('npm/'))
+    throw new Error(`npm cannot pack ${name}; use: npx pnpm@${pnpmVersion()} pack`)
+  const turbo = [
+    'exec',
+    'turbo',
+    'run',
+    'package:check',
+    `--filter=${name}`,
+    '--output-logs=errors-only',
+    '--ui=stream',
+  ]
+  alone(() => pnpm(turbo, `${name} is not fit to be packed`))
 }
 
 /** Runs `work` while no other process of this checkout installs or builds. */
@@ -185,9 +210,7 @@ function say(what) {
 
 /** Runs the pinned pnpm. npm fetches it once; corepack is not used, because it refuses pnpm's signature. */
 function pnpm(pnpmArgs, failure) {
-  // The version is written once: devEngines names the least that will do.
-  const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')).devEngines.packageManager
-  const result = spawnSync('npx', ['--yes', `--package=pnpm@${version.replace('^', '')}`, '--', 'pnpm', ...pnpmArgs], {
+  const result = spawnSync('npx', ['--yes', `--package=pnpm@${pnpmVersion()}`, '--', 'pnpm', ...pnpmArgs], {
     cwd: root,
     env: environment(),
     encoding: 'utf8',
@@ -198,6 +221,12 @@ function pnpm(pnpmArgs, failure) {
   if (result.status === 0) return
   if (silent) process.stderr.write(`${result.stdout ?? ''}${result.stderr ?? ''}`)
   throw new Error(result.error ? `${failure}: ${result.error.message}` : failure)
+}
+
+/** The pinned version, which is written once: devEngines names the least that will do. */
+function pnpmVersion() {
+  const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')).devEngines.packageManager
+  return version.replace('^', '')
 }
 
 /** Node 24 from the npm package `node`; the running Node if it is a 24 already and the package has no binary here. */

@@ -6,7 +6,8 @@ import { entryPoints } from '../packages/tooling/src/rolldown.ts'
 const tarball = 'temp/package.tgz'
 const manifest = JSON.parse(readFileSync('package.json', 'utf8'))
 const commands = [
-  ['pnpm', ['pack', '--out', tarball]],
+  // Its prepack script is what runs this.
+  ['pnpm', ['pack', '--ignore-scripts', '--out', tarball]],
   ['publint', ['--strict', tarball]],
 ]
 // A package that is only a program has no types to resolve.

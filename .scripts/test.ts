@@ -11,6 +11,7 @@ import { checkChangesets } from './changesets.ts'
 import { checkConsumer } from './consumer.ts'
 import { provideDebianPrograms } from './debian.ts'
 import { checkExamples } from './examples.ts'
+import { checkManifests } from './manifests.ts'
 import { type Member, has, members, pnpmVersion, root } from './workspace.ts'
 
 /** Two at a time is what the gate may use: two packages with one vitest worker each, or one package with two. */
@@ -157,6 +158,7 @@ function main(): number {
     check('oxfmt', 'oxfmt', '--check')
     check('knip', 'knip', '--config', '.config/knip.json', '--no-progress', '--no-config-hints')
     check('turbo boundaries', 'turbo', 'boundaries')
+    checkWith('manifests', () => checkManifests(all))
     checkWith('changesets', () => checkChangesets(all))
     checkWith('examples', () => checkExamples(all))
     checkWith('packages in a project of their own', () => checkConsumer(all))

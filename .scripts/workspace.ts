@@ -8,8 +8,22 @@ export const root: string = dirname(import.meta.dirname)
 /** The parts of a package.json that the scripts read. */
 export interface Manifest {
   readonly name: string
+  readonly version: string
   readonly private?: boolean
+  readonly description?: string
+  readonly keywords?: readonly string[]
+  readonly homepage?: string
+  readonly bugs?: { readonly url?: string }
+  readonly license?: string
+  readonly repository?: { readonly url?: string; readonly directory?: string }
+  readonly files?: readonly string[]
+  readonly exports?: Readonly<Record<string, unknown>>
+  readonly engines?: { readonly node?: string }
+  readonly publishConfig?: { readonly access?: string }
   readonly scripts?: Readonly<Record<string, string>>
+  readonly dependencies?: Readonly<Record<string, string>>
+  readonly peerDependencies?: Readonly<Record<string, string>>
+  readonly devDependencies?: Readonly<Record<string, string>>
 }
 
 /** One workspace package: its folder (absolute), its folder relative to the root, and its manifest. */

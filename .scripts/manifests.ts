@@ -1,0 +1,63 @@
+// What a package's manifest must say before the package can be published. publint sees one tarball at a time; these are
+// the rules that hold for all of them.
+import type { Manifest, Member } from './workspace.ts'
+
+const REPOSITORY = 'https://github.com/retrap/retrap'
+
+/** Node versions that the packages support; the release rehearsal runs the oldest of each line. */
+export const NODE_RANGE = '>=22.12'
+
+/** Returns one line per field of a published package's manifest that is absent or differs from what is expected. */
+export function checkManifests(all: readonly Member[]): string[] {
+  const tooling = new Set(all.filter(({ manifest }) => manifest.private === true).map(({ manifest }) => manifest.name))
+  const published = all.filter(({ manifest }) => manifest.private !== true)
+  return published
+    .flatMap(({ path, manifest }) => [
+      ...fields(path, manifest).map(([field, found, expected]) =>
+        found === expected ? '' : `${path}/package.json: ${field} is ${JSON.stringify(found)}; expected "${expected}"`,
+      ),
+      ...lists(manifest).map((problem) => (problem === '' ? '' : `${path}/package.json: ${problem}`)),
+      ...ranges(manifest, tooling).map((problem) => `${path}/package.json: ${problem}`),
+    ])
+    .filter((problem) => problem !== '')
+}
+
+type Field = readonly [field: string, found: string | undefined, expected: string]
+
+function fields(path: string, manifest: Manifest): Field[] {
+  return [
+    ['license', manifest.license, 'MIT'],
+    ['homepage', manifest.homepage, `${REPOSITORY}/tree/main/${path}#readme`],
+    ['bugs.url', manifest.bugs?.url, `${REPOSITORY}/issues`],
+    ['repository.url', manifest.repository?.url, `git+${REPOSITORY}.git`],
+    ['repository.directory', manifest.repository?.directory, path],
+    ['engines.node', manifest.engines?.node, NODE_RANGE],
+    ['publishConfig.access', manifest.publishConfig?.access, 'public'],
+    ['scripts.prepack', manifest.scripts?.['prepack'], 'node ../../.scripts/go.mjs prepack'],
+  ]
+}
+
+function lists(manifest: Manifest): string[] {
+  const files = manifest.files ?? []
+  const isLibrary = manifest.exports?.['.'] !== undefined
+  const wanted = ['dist', 'src', 'CHANGELOG.md', ...(isLibrary ? ['examples'] : ['!dist/**/*.d.ts'])]
+  return [
+    (manifest.keywords?.length ?? 0) >= 3 ? '' : 'expected three keywords or more',
+    (manifest.description?.length ?? 0) >= 20 ? '' : 'expected a description of 20 characters or more',
+    ...wanted.map((entry) => (files.includes(entry) ? '' : `files: expected "${entry}"`)),
+  ]
+}
+
+/** An exact range makes two copies of a package when one of its users is published alone. */
+function ranges(manifest: Manifest, tooling: ReadonlySet<string>): string[] {
+  const problems: string[] = []
+  for (const kind of ['dependencies', 'peerDependencies', 'devDependencies'] as const) {
+    for (const [name, range] of Object.entries(manifest[kind] ?? {})) {
+      if (tooling.has(name)) {
+        if (kind !== 'devDependencies') problems.push(`${kind}: ${name} is private; a published package cannot need it`)
+      } else if (name.startsWith('@retrap/') && range !== 'workspace:^')
+        problems.push(`${kind}: ${name} is "${range}"; expected "workspace:^"`)
+    }
+  }
+  return problems
+}
