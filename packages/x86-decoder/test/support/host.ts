@@ -15,21 +15,26 @@ const LINUX_NAMES: Readonly<Record<string, string>> = {
 export class HostCpu {
   readonly #folder: string
   readonly #flags: ReadonlySet<string>
+  /** As CPUID spells it: `GenuineIntel`, `AuthenticAMD`. */
+  readonly vendor: string
 
-  private constructor(folder: string, flags: ReadonlySet<string>) {
+  private constructor(folder: string, flags: ReadonlySet<string>, vendor: string) {
     this.#folder = folder
     this.#flags = flags
+    this.vendor = vendor
   }
 
   /** Compiles the program, or says why that is of no use here. */
   static make(): HostCpu | string {
     if (process.platform !== 'linux' || process.arch !== 'x64') return 'not an x86-64 CPU under Linux'
-    const flags = new Set(/^flags\s*:(.*)$/m.exec(readFileSync('/proc/cpuinfo', 'latin1'))?.[1]?.trim().split(' '))
+    const description = readFileSync('/proc/cpuinfo', 'latin1')
+    const flags = new Set(/^flags\s*:(.*)$/m.exec(description)?.[1]?.trim().split(' '))
+    const vendor = /^vendor_id\s*:\s*(\S+)/m.exec(description)?.[1] ?? ''
     if (!flags.has('avx512f')) return 'a CPU without AVX-512'
     const folder = mkdtempSync(join(tmpdir(), 'retrap-host-'))
     const source = fileURLToPath(new URL('host.c', import.meta.url))
     const { status } = spawnSync('gcc', ['-O1', '-Wall', '-Wextra', '-o', join(folder, 'host'), source])
-    if (status === 0) return new HostCpu(folder, flags)
+    if (status === 0) return new HostCpu(folder, flags, vendor)
     rmSync(folder, { recursive: true })
     return 'no gcc'
   }
