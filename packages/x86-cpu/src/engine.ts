@@ -2,31 +2,22 @@ import type { MachineMemory } from '@retrap/memory'
 import { codeInfo, codes } from '@retrap/x86-decoder'
 import type { CodeInfo } from '@retrap/x86-decoder'
 import { CodeCache } from './code-cache.ts'
+import { systemForm } from './handler-path.ts'
+import type { SystemForm } from './handler-path.ts'
 import { HOT_FORMS } from './hot-forms.ts'
 import { generateInterpreter } from './interpreter.ts'
 import type { FormSource, InterpreterCode } from './interpreter.ts'
 import { Lowering, formOf, isStringForm, variantsOf } from './lower.ts'
 import { OP_FIRST_FORM, OP_SYSTEM } from './record.ts'
-import { SLOW_DIRECT, VECTOR_GP } from './semantics/context.ts'
+import { SLOW_DIRECT } from './access-flags.ts'
+import { VECTOR_GP } from './vectors.ts'
 import { formKey } from './semantics/form.ts'
-import { portForm } from './quick-port.ts'
-import type { PortForm } from './quick-port.ts'
 import type { Form } from './semantics/form.ts'
 import { instructionSemantics, stringSemantics } from './semantics/index.ts'
 import type { Semantics } from './semantics/table.ts'
 import { isOffered } from './features.ts'
 import { handlers } from './system/handlers.ts'
 import type { Handler } from './system/operands.ts'
-
-/** A TypeScript handler bound to its form. */
-export interface SystemForm {
-  readonly handler: Handler
-  readonly form: Form
-  /** Index of the memory operand whose address is wanted, or -1. */
-  readonly memoryOperand: number
-  /** IN and OUT without the string forms. */
-  readonly port: PortForm | null
-}
 
 /** Which operation a code stands for, if generated code executes it. */
 function semanticsOf(info: CodeInfo, form: Form): Semantics | undefined {
@@ -157,7 +148,7 @@ export class X86Engine {
   }
 
   #systemForm(handler: Handler, form: Form): number {
-    this.systemForms.push({ handler, form, memoryOperand: addressedOperand(form), port: portForm(form) })
+    this.systemForms.push(systemForm(handler, form))
     return this.systemForms.length - 1
   }
 }
@@ -174,14 +165,6 @@ const UNDEFINED_FORM: Form = {
   lock: false,
   repeat: 'none',
   addressSize: 0,
-}
-
-/**
- * The memory operand whose address a handler wants. UD0 and UD1 raise #UD before theirs is looked at; masked moves look at
- * each element's by itself.
- */
-function addressedOperand(form: Form): number {
-  return /^UD|^VP?MASKMOV[DPQ]/.test(form.mnemonic) ? -1 : form.operands.findIndex((o) => o.kind === 'mem')
 }
 
 /** Mnemonics that the table has for implemented features and that nothing executes; empty when the CPU is complete. */

@@ -6,9 +6,10 @@
 export { CodeCache, CodePage } from './code-cache.ts'
 export type { CodeCacheClient } from './code-cache.ts'
 export { CODE_CACHE_BYTES, X86Engine, unimplementedMnemonics } from './engine.ts'
-export type { SystemForm, X86EngineOptions } from './engine.ts'
+export type { X86EngineOptions } from './engine.ts'
 export type { Exit } from './exit.ts'
 export { FlatHost } from './flat-host.ts'
+export type { SystemForm } from './handler-path.ts'
 export type { CpuHost, Translation, Words } from './host.ts'
 export { readModelSpecificRegister, restoreVcpu, saveVcpu, writeModelSpecificRegister } from './inspect.ts'
 export {

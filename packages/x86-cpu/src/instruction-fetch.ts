@@ -18,7 +18,7 @@ import {
   R_SEGMENT,
   SEGMENT_LINK,
 } from './record.ts'
-import { VECTOR_GP, VECTOR_PF } from './semantics/context.ts'
+import { VECTOR_GP, VECTOR_PF } from './vectors.ts'
 import {
   CS,
   MODE_64,

@@ -16,7 +16,8 @@ import {
   R_OFFSET,
   R_OP,
 } from './record.ts'
-import { Context, TLB_EXECUTE_OFFSET, TLB_INDEX_MASK } from './semantics/context.ts'
+import { Context } from './semantics/context.ts'
+import { TLB_EXECUTE_OFFSET, TLB_INDEX_MASK } from './tlb-layout.ts'
 import type { FlagStore, Library } from './semantics/context.ts'
 import { formKey } from './semantics/form.ts'
 import type { Form } from './semantics/form.ts'

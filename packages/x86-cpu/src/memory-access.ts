@@ -12,11 +12,8 @@ import {
   SLOW_PROBE,
   SLOW_STACK,
   SLOW_WRITE,
-  VECTOR_AC,
-  VECTOR_GP,
-  VECTOR_PF,
-  VECTOR_SS,
-} from './semantics/context.ts'
+} from './access-flags.ts'
+import { VECTOR_AC, VECTOR_GP, VECTOR_PF, VECTOR_SS } from './vectors.ts'
 import {
   FLAG_AC,
   MODE_64,

@@ -1,5 +1,5 @@
 import type { CpuHost } from './host.ts'
-import { VECTOR_MF } from './semantics/context.ts'
+import { VECTOR_MF } from './vectors.ts'
 import {
   STATUS_RESTART,
   STATUS_RETRY,

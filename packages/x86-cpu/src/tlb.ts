@@ -1,5 +1,5 @@
 import type { MachineMemory } from '@retrap/memory'
-import { TLB_EXECUTE_OFFSET, TLB_WRITE_OFFSET } from './semantics/context.ts'
+import { TLB_EXECUTE_OFFSET, TLB_WRITE_OFFSET } from './tlb-layout.ts'
 import { S_TLB_SETS } from './state-layout.ts'
 
 /**

@@ -6,6 +6,8 @@ import type { X86Engine } from './engine.ts'
 import { deriveMode, implicitSet } from './execution-mode.ts'
 import type { Exit } from './exit.ts'
 import { loadInitialState } from './initial-state.ts'
+import { HandlerPath } from './handler-path.ts'
+import type { SystemForm } from './handler-path.ts'
 import type { InitialCpuState } from './initial-state.ts'
 import { InstructionFetch } from './instruction-fetch.ts'
 import { arithmeticFlags, setArithmeticFlags } from './lazy-flags.ts'
@@ -15,7 +17,7 @@ import { OutsideEvents } from './outside-events.ts'
 import { NUMERIC_FAULT, NUMERIC_IGNORE, NumericError } from './numeric-error.ts'
 import { QuickPort } from './quick-port.ts'
 import { R_SEGMENT } from './record.ts'
-import { SLOW_MODIFY, SLOW_WRITE, VECTOR_GP, VECTOR_SS } from './semantics/context.ts'
+import { VECTOR_GP, VECTOR_SS } from './vectors.ts'
 import {
   EVENT_INIT,
   EVENT_INTERRUPT,
@@ -66,7 +68,7 @@ import type { Cpu, CpuModel, MachineViews } from './system/cpu.ts'
 import { afterInstruction, checkInstructionBreakpoint, needsStepping } from './system/debug.ts'
 import { EVENT_TYPE_EXTERNAL, EVENT_TYPE_NMI, PENDING_EXTERNAL, PendingEvent, deliverEvent } from './system/events.ts'
 import { RESET_INIT, RESET_POWER_ON, resetState, startAt } from './system/reset.ts'
-import { Abandon, System } from './system/system.ts'
+import { System } from './system/system.ts'
 import {
   ACTIVITY_HALTED,
   ACTIVITY_RUNNING,
@@ -145,6 +147,7 @@ export class Vcpu implements Cpu, CodeCacheClient {
   readonly #event = new PendingEvent()
   readonly #fetch: InstructionFetch
   readonly #quickPort: QuickPort
+  readonly #handlers: HandlerPath
   #unit = UNIT_NONE
   #bootstrap = true
   #slices = 0
@@ -207,6 +210,9 @@ export class Vcpu implements Cpu, CodeCacheClient {
     this.i32[S_FAULT_VECTOR >>> 2] = -1
     this.system = new System(this)
     this.#quickPort = new QuickPort(this.system, host, this.log)
+    this.#handlers = new HandlerPath(this.system, this.#quickPort, (record, sizeAndFlags) =>
+      this.#interpreter.address(this.state, record, sizeAndFlags),
+    )
     const instance = new WebAssembly.Instance(engine.module as WebAssembly.Module, {
       cpu: {
         memory: memory.memory,
@@ -647,28 +653,10 @@ export class Vcpu implements Cpu, CodeCacheClient {
 
   /** Import of generated code: executes a TypeScript handler. */
   #system(fn: number, record: number): number {
-    const { handler, form, memoryOperand, port } = this.engine.systemForms[fn] as X86Engine['systemForms'][number]
     this.counts.systemCalls++
     try {
-      if (port !== null) {
-        const status = this.#quickPort.run(port, record)
-        if (status !== STATUS_CONTINUE) return status
-      }
-      if (memoryOperand >= 0) {
-        handler.gate?.(this.system)
-        const { size, access } = form.operands[memoryOperand] as (typeof form.operands)[number]
-        const rights = access === 'w' ? SLOW_WRITE : access === 'rw' ? SLOW_WRITE | SLOW_MODIFY : 0
-        const bytes = size === 0 ? 1 : size
-        const sizeAndFlags = bytes > 0xff ? bytes << 16 : bytes
-        if (this.#interpreter.address(this.state, record, sizeAndFlags | rights) !== 0) return STATUS_FAULT
-      }
-      this.system.dropWrites()
-      const status = handler(this.system, record, form)
-      // A port breakpoint's trap follows at once.
-      if (status === STATUS_DONE && this.u32[S_PENDING_DEBUG >>> 2] !== 0) return this.system.retireNext(record)
-      return status
+      return this.#handlers.run(this.engine.systemForms[fn] as SystemForm, record)
     } catch (error) {
-      if (error instanceof Abandon) return error.status
       this.#error = error
       return STATUS_ERROR
     }

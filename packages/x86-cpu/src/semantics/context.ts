@@ -58,58 +58,11 @@ import {
   S_VEX_GATE,
   S_X87_GATE,
 } from '../state-layout.ts'
+import { SLOW_MODIFY, SLOW_PROBE, SLOW_WRITE } from '../access-flags.ts'
+import { TLB_INDEX_MASK, TLB_WRITE_OFFSET } from '../tlb-layout.ts'
+import { VECTOR_GP } from '../vectors.ts'
+import { CC_B, CC_BE, CC_E, CC_L, CC_LE, CC_O, CC_P, CC_S } from './condition-codes.ts'
 import type { Form } from './form.ts'
-
-/** TLB geometry that generated code needs; see tlb.ts. */
-export const TLB_WRITE_OFFSET = 0x4000
-export const TLB_EXECUTE_OFFSET = 0x8000
-export const TLB_INDEX_MASK = 0x3ff0
-
-/** Flags word of a slow access: size in bytes in bits 7:0, then these. */
-export const SLOW_WRITE = 0x100
-/** A read whose location the same instruction will write: write permission is checked. */
-export const SLOW_MODIFY = 0x200
-/** Nothing can fail after this access and it is the only one: a synchronous device may be called straight through. */
-export const SLOW_DIRECT = 0x400
-/** The address is relative to SS: a non-canonical one is #SS. */
-export const SLOW_STACK = 0x800
-/** Implicit supervisor access, whatever the CPL. */
-export const SLOW_IMPLICIT = 0x1000
-/** Only check the translation: nothing is read or written. */
-export const SLOW_PROBE = 0x2000
-/**
- * Several pushes (with SLOW_WRITE) or pops in one access: bits 18:16 are the logarithm of each one's size, which is 2 or
- * more. A device has them one by one, in the processor's order: pushes from the highest address down.
- */
-export const SLOW_PARTS_SHIFT = 16
-
-/** Exception vectors (Intel SDM vol. 3A, "Protected-Mode Exceptions and Interrupts"). */
-export const VECTOR_DE = 0
-export const VECTOR_DB = 1
-export const VECTOR_BP = 3
-export const VECTOR_OF = 4
-export const VECTOR_BR = 5
-export const VECTOR_UD = 6
-export const VECTOR_NM = 7
-export const VECTOR_DF = 8
-export const VECTOR_TS = 10
-export const VECTOR_NP = 11
-export const VECTOR_SS = 12
-export const VECTOR_GP = 13
-export const VECTOR_PF = 14
-export const VECTOR_MF = 16
-export const VECTOR_AC = 17
-export const VECTOR_XM = 19
-
-/** Condition codes as in the low four bits of Jcc opcodes (SDM vol. 1, appendix B, "EFLAGS Condition Codes"). */
-export const CC_O = 0
-export const CC_B = 2
-export const CC_E = 4
-export const CC_BE = 6
-export const CC_S = 8
-export const CC_P = 10
-export const CC_L = 12
-const CC_LE = 14
 
 /** Functions of the generated module that semantics may call. */
 export interface Library {

@@ -14,7 +14,9 @@ import {
   S_GPR,
   S_SEGMENTS,
 } from '../state-layout.ts'
-import { SLOW_STACK, SLOW_WRITE, VECTOR_GP, loadOp, storeOp, zeroExtend } from './context.ts'
+import { SLOW_STACK, SLOW_WRITE } from '../access-flags.ts'
+import { VECTOR_GP } from '../vectors.ts'
+import { loadOp, storeOp, zeroExtend } from './context.ts'
 import type { Context } from './context.ts'
 import { CONDITIONS } from './move.ts'
 import type { Semantics, SemanticsTable } from './table.ts'

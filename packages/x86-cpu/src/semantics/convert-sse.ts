@@ -1,7 +1,7 @@
 import { F32, I32, V128, extractLane, numeric, replaceLane } from '@retrap/wasm-emitter'
 import type { F64 } from '@retrap/wasm-emitter'
 import { S_FSW, S_FTAG_EMPTY, S_FTOP } from '../state-layout.ts'
-import { VECTOR_MF } from './context.ts'
+import { VECTOR_MF } from '../vectors.ts'
 import type { Context } from './context.ts'
 import { F_TEMPORARY } from './softfloat-layout.ts'
 import {

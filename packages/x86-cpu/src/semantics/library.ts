@@ -40,7 +40,9 @@ import {
   S_FAULT_VECTOR,
   S_SEGMENTS,
 } from '../state-layout.ts'
-import { SLOW_MODIFY, SLOW_WRITE, VECTOR_GP, VECTOR_SS, flatOffset, isFlat32 } from './context.ts'
+import { SLOW_MODIFY, SLOW_WRITE } from '../access-flags.ts'
+import { VECTOR_GP, VECTOR_SS } from '../vectors.ts'
+import { flatOffset, isFlat32 } from './context.ts'
 import type { Library } from './context.ts'
 
 /** (address low, address high, flags) → status; data in S_DATA. */

@@ -1,7 +1,7 @@
 import { I32, V128, extractLane, numeric, replaceLane, select } from '@retrap/wasm-emitter'
 import type { I64 } from '@retrap/wasm-emitter'
 import { S_MXCSR } from '../state-layout.ts'
-import { VECTOR_GP } from './context.ts'
+import { VECTOR_GP } from '../vectors.ts'
 import type { Alignment, Context } from './context.ts'
 import { readScalar, writeScalar } from './sse-float-operands.ts'
 import type { SemanticsTable } from './table.ts'

@@ -1,7 +1,7 @@
 import { I32, I64, extractLane, select } from '@retrap/wasm-emitter'
 import type { FunctionBuilder, V128 } from '@retrap/wasm-emitter'
 import { S_CR4, S_MXCSR } from '../state-layout.ts'
-import { VECTOR_UD, VECTOR_XM } from './context.ts'
+import { VECTOR_UD, VECTOR_XM } from '../vectors.ts'
 import type { Context } from './context.ts'
 import { add, divide, multiply, squareRoot } from './softfloat-arithmetic.ts'
 import { LESS, GREATER, UNORDERED, EQUAL, compare, convert, toInteger, toIntegral } from './softfloat-convert.ts'

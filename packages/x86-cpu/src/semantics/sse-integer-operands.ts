@@ -1,7 +1,7 @@
 import { I32, I64, V128, extractLane, numeric } from '@retrap/wasm-emitter'
 import type { NumericOp, OperandsOf, ResultOf } from '@retrap/wasm-emitter'
 import { S_FSW, S_FTAG_EMPTY, S_FTOP } from '../state-layout.ts'
-import { VECTOR_MF } from './context.ts'
+import { VECTOR_MF } from '../vectors.ts'
 import type { Context } from './context.ts'
 import type { Semantics } from './table.ts'
 

@@ -16,7 +16,9 @@ import {
   S_LOGGED,
   S_SEGMENTS,
 } from '../state-layout.ts'
-import { SLOW_WRITE, TLB_INDEX_MASK, TLB_WRITE_OFFSET, loadOp, signExtend, storeOp, zeroExtend } from './context.ts'
+import { SLOW_WRITE } from '../access-flags.ts'
+import { TLB_INDEX_MASK, TLB_WRITE_OFFSET } from '../tlb-layout.ts'
+import { loadOp, signExtend, storeOp, zeroExtend } from './context.ts'
 import type { Context } from './context.ts'
 import type { SemanticsTable } from './table.ts'
 

@@ -1,7 +1,7 @@
 import { I32, I64, select } from '@retrap/wasm-emitter'
 import type { FunctionBuilder } from '@retrap/wasm-emitter'
 import { S_CR0, S_FCS, S_FCW, S_FDP, S_FDS, S_FIP, S_FOP, S_FSW, S_FTAG_EMPTY, S_FTOP } from '../state-layout.ts'
-import { VECTOR_MF, VECTOR_NM } from './context.ts'
+import { VECTOR_MF, VECTOR_NM } from '../vectors.ts'
 import type { Context } from './context.ts'
 import { FSW_C1, FSW_SUMMARY, enterX87, notePointers, pop, stackIndex } from './x87-stack.ts'
 import type { SemanticsTable } from './table.ts'

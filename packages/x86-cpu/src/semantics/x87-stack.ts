@@ -20,7 +20,7 @@ import {
   S_RIP_MASK,
   S_SEGMENTS,
 } from '../state-layout.ts'
-import { VECTOR_MF } from './context.ts'
+import { VECTOR_MF } from '../vectors.ts'
 import type { Context } from './context.ts'
 import {
   FC_X87,

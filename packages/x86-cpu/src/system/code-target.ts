@@ -1,4 +1,4 @@
-import { VECTOR_GP, VECTOR_NP } from '../semantics/context.ts'
+import { VECTOR_GP, VECTOR_NP } from '../vectors.ts'
 import { S_RIP } from '../state-layout.ts'
 import { Descriptor, queueAccessed, selectorIndex, setCodeSegment } from './descriptors.ts'
 import type { System } from './system.ts'

@@ -1,5 +1,5 @@
 import { Invalidate, reloadsPdptes } from '@retrap/paging'
-import { VECTOR_GP } from '../semantics/context.ts'
+import { VECTOR_GP } from '../vectors.ts'
 import {
   CS,
   STATUS_DONE,

@@ -1,4 +1,4 @@
-import { SLOW_IMPLICIT } from '../semantics/context.ts'
+import { SLOW_IMPLICIT } from '../access-flags.ts'
 import { CS, GDTR, LDTR, SEG_BASE, SEG_BYTES, SEG_LIMIT, S_SEGMENTS } from '../state-layout.ts'
 import {
   ATTR_DB,

@@ -1,6 +1,6 @@
 import type { Words } from '../host.ts'
 import { ADDRESS_16, ADDRESS_32, ADDRESS_CHECKED, R_ADDRESS, R_BASE, R_DISP, R_INDEX, R_SCALE } from '../record.ts'
-import { VECTOR_GP, VECTOR_SS } from '../semantics/context.ts'
+import { VECTOR_GP, VECTOR_SS } from '../vectors.ts'
 import { SS } from '../state-layout.ts'
 import { segmentOf } from './operands.ts'
 import type { System } from './system.ts'

@@ -1,13 +1,4 @@
-import {
-  VECTOR_DB,
-  VECTOR_DE,
-  VECTOR_DF,
-  VECTOR_GP,
-  VECTOR_NP,
-  VECTOR_PF,
-  VECTOR_SS,
-  VECTOR_TS,
-} from '../semantics/context.ts'
+import { VECTOR_DB, VECTOR_DE, VECTOR_DF, VECTOR_GP, VECTOR_NP, VECTOR_PF, VECTOR_SS, VECTOR_TS } from '../vectors.ts'
 import {
   STATUS_EXIT,
   STATUS_FAULT,

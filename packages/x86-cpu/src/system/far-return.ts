@@ -1,4 +1,4 @@
-import { VECTOR_GP, VECTOR_NP, VECTOR_SS } from '../semantics/context.ts'
+import { VECTOR_GP, VECTOR_NP, VECTOR_SS } from '../vectors.ts'
 import { CS, DS, ES, FS, GS, SEG_HIGH, SEG_SELECTOR, SS, S_GPR, S_SEGMENTS, SEG_BYTES } from '../state-layout.ts'
 import { ATTR_DB, ATTR_DPL_SHIFT, ATTR_S, RSP, TYPE_CODE, TYPE_CONFORMING } from './architecture.ts'
 import { CodeTarget } from './code-target.ts'

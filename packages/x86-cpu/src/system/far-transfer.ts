@@ -1,4 +1,5 @@
-import { SLOW_STACK, VECTOR_GP, VECTOR_NP } from '../semantics/context.ts'
+import { SLOW_STACK } from '../access-flags.ts'
+import { VECTOR_GP, VECTOR_NP } from '../vectors.ts'
 import { CS, SEG_BASE, SEG_HIGH, SEG_SELECTOR, SS, S_EA, S_RIP } from '../state-layout.ts'
 import {
   RSP,

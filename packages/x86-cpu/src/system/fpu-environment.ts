@@ -1,4 +1,4 @@
-import { VECTOR_MF } from '../semantics/context.ts'
+import { VECTOR_MF } from '../vectors.ts'
 import {
   STATUS_DONE,
   S_EA,

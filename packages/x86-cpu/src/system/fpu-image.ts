@@ -1,4 +1,4 @@
-import { SLOW_PROBE, SLOW_WRITE } from '../semantics/context.ts'
+import { SLOW_PROBE, SLOW_WRITE } from '../access-flags.ts'
 import {
   S_DATA,
   S_FCS,

@@ -1,4 +1,4 @@
-import { VECTOR_GP, VECTOR_NM } from '../semantics/context.ts'
+import { VECTOR_GP, VECTOR_NM } from '../vectors.ts'
 import {
   STATUS_DONE,
   S_CR0,

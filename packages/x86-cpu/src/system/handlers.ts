@@ -1,4 +1,3 @@
-import type { Form } from '../semantics/form.ts'
 import { S_CR0, S_DR } from '../state-layout.ts'
 import { controlHandlers, controlMoves } from './control-registers.ts'
 import { cpuidHandlers } from './cpuid.ts'
@@ -20,7 +19,6 @@ import { softwareInterruptHandlers } from './software-interrupts.ts'
 import { stackHandlers } from './stack-instructions.ts'
 import { syscallHandlers } from './syscall.ts'
 import { stringHandlers } from './strings.ts'
-import { Abandon, type System } from './system.ts'
 import { timeHandlers } from './time-stamp.ts'
 
 /** MOV, PUSH and POP with a system register: which kind it is shows in the register's state offset. */
@@ -63,20 +61,4 @@ export const handlers: Readonly<Record<string, Handler>> = {
   MOV: moveSystem,
   PUSH: pushSegment,
   POP: popSegment,
-}
-
-/**
- * Runs a handler. Nothing is ever thrown to the caller, which may be generated code, but for our own mistakes.
- *
- * @returns STATUS_DONE (the caller advances RIP), STATUS_JUMP or STATUS_EXIT (RIP is set), STATUS_CONTINUE (a repeated
- *   instruction is not finished), STATUS_FAULT, STATUS_RETRY, STATUS_RESTART
- */
-export function runHandler(s: System, handler: Handler, record: number, form: Form): number {
-  s.dropWrites()
-  try {
-    return handler(s, record, form)
-  } catch (error) {
-    if (error instanceof Abandon) return error.status
-    throw error
-  }
 }

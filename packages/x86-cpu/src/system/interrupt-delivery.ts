@@ -1,4 +1,5 @@
-import { SLOW_IMPLICIT, VECTOR_GP, VECTOR_NP } from '../semantics/context.ts'
+import { SLOW_IMPLICIT } from '../access-flags.ts'
+import { VECTOR_GP, VECTOR_NP } from '../vectors.ts'
 import {
   CS,
   DS,

@@ -1,4 +1,4 @@
-import { VECTOR_GP } from '../semantics/context.ts'
+import { VECTOR_GP } from '../vectors.ts'
 import {
   CS,
   DS,

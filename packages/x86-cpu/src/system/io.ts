@@ -1,4 +1,5 @@
-import { SLOW_DIRECT, SLOW_PROBE, SLOW_WRITE, VECTOR_GP } from '../semantics/context.ts'
+import { SLOW_DIRECT, SLOW_PROBE, SLOW_WRITE } from '../access-flags.ts'
+import { VECTOR_GP } from '../vectors.ts'
 import type { Form } from '../semantics/form.ts'
 import { ES, SEG_BASE, SEG_LIMIT, STATUS_DONE, S_ATTENTION, S_DATA, S_GPR, TR } from '../state-layout.ts'
 import { ATTR_TYPE, RAX, RDI, RDX, RSI, SYSTEM_TSS } from './architecture.ts'

@@ -1,5 +1,5 @@
 import { R_ADDRESS, ADDRESS_16, ADDRESS_32 } from '../record.ts'
-import { VECTOR_GP, VECTOR_SS } from '../semantics/context.ts'
+import { VECTOR_GP, VECTOR_SS } from '../vectors.ts'
 import { CS, SS, STATUS_DONE, S_AVX_GATE, S_FTAG_EMPTY, S_FTOP, S_MMX_GATE, S_SSE_GATE } from '../state-layout.ts'
 import { ATTR_DB, RDI } from './architecture.ts'
 import { checkPendingX87 } from './fpu-environment.ts'

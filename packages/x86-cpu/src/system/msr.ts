@@ -1,5 +1,5 @@
 import type { Words } from '../host.ts'
-import { VECTOR_GP } from '../semantics/context.ts'
+import { VECTOR_GP } from '../vectors.ts'
 import {
   FS,
   GS,

@@ -9,7 +9,7 @@ import type { System } from './system.ts'
  * @param record - machine address of the decoded instruction (`record.ts`)
  * @returns STATUS_DONE: retired, the caller advances RIP. STATUS_JUMP, STATUS_EXIT: retired, RIP is set.
  *   STATUS_CONTINUE: progress of a repeated instruction is kept, RIP stays. An instruction that cannot go on throws
- *   `System.abandoned`, which `runHandler` catches
+ *   `System.abandoned`, which `HandlerPath` catches
  */
 export interface Handler {
   (s: System, record: number, form: Form): number

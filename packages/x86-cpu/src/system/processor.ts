@@ -1,5 +1,5 @@
 import type { Words } from '../host.ts'
-import { VECTOR_GP, VECTOR_UD } from '../semantics/context.ts'
+import { VECTOR_GP, VECTOR_UD } from '../vectors.ts'
 import { FLAGS_ARITHMETIC, FLAG_CF, STATUS_DONE, STATUS_EXIT, STATUS_FAULT, S_CR4, S_XCR0 } from '../state-layout.ts'
 import { CR4_OSXSAVE, RAX, RCX, RDX } from './architecture.ts'
 import { registerOffset, type Handler } from './operands.ts'

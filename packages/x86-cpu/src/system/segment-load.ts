@@ -1,4 +1,4 @@
-import { VECTOR_GP, VECTOR_NP, VECTOR_SS } from '../semantics/context.ts'
+import { VECTOR_GP, VECTOR_NP, VECTOR_SS } from '../vectors.ts'
 import { SS } from '../state-layout.ts'
 import { Descriptor, isNull, queueAccessed, requireDescriptor, selectorIndex, setSegmentFrom } from './descriptors.ts'
 import { setNullSegment, setRealModeSegment, setV86Segment } from './segment-cache.ts'

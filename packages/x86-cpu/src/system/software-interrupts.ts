@@ -1,4 +1,4 @@
-import { VECTOR_BP, VECTOR_BR, VECTOR_DB, VECTOR_OF } from '../semantics/context.ts'
+import { VECTOR_BP, VECTOR_BR, VECTOR_DB, VECTOR_OF } from '../vectors.ts'
 import { FLAG_OF, FLAG_TF, STATUS_DONE, S_EA, S_EFLAGS } from '../state-layout.ts'
 import { Delivery, SOURCE_EVENT, SOURCE_INT3, SOURCE_INT_N, deliver } from './interrupt-delivery.ts'
 import { immediate, registerOffset, type Handler } from './operands.ts'

@@ -1,4 +1,5 @@
-import { SLOW_IMPLICIT, SLOW_STACK, VECTOR_SS, VECTOR_TS } from '../semantics/context.ts'
+import { SLOW_IMPLICIT, SLOW_STACK } from '../access-flags.ts'
+import { VECTOR_SS, VECTOR_TS } from '../vectors.ts'
 import {
   SEG_ATTRIBUTES,
   SEG_BASE,

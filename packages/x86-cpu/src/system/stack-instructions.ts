@@ -1,4 +1,4 @@
-import { SLOW_PROBE, SLOW_STACK, SLOW_WRITE } from '../semantics/context.ts'
+import { SLOW_PROBE, SLOW_STACK, SLOW_WRITE } from '../access-flags.ts'
 import { SS, STATUS_DONE } from '../state-layout.ts'
 import { RBP, RSP } from './architecture.ts'
 import { immediate, secondImmediate, type Handler } from './operands.ts'

@@ -1,4 +1,4 @@
-import { SLOW_PROBE, SLOW_WRITE } from '../semantics/context.ts'
+import { SLOW_PROBE, SLOW_WRITE } from '../access-flags.ts'
 import type { Form } from '../semantics/form.ts'
 import { ES, FLAG_DF, FLAG_TF, SEG_HIGH, SEG_LOW, STATUS_CONTINUE, STATUS_DONE, S_EFLAGS } from '../state-layout.ts'
 import { RAX, RCX, RDI, RSI } from './architecture.ts'

@@ -1,14 +1,6 @@
 import type { CpuHost } from '../host.ts'
-import {
-  SLOW_IMPLICIT,
-  SLOW_PARTS_SHIFT,
-  SLOW_PROBE,
-  SLOW_STACK,
-  SLOW_WRITE,
-  VECTOR_GP,
-  VECTOR_SS,
-  VECTOR_UD,
-} from '../semantics/context.ts'
+import { SLOW_IMPLICIT, SLOW_PARTS_SHIFT, SLOW_PROBE, SLOW_STACK, SLOW_WRITE } from '../access-flags.ts'
+import { VECTOR_GP, VECTOR_SS, VECTOR_UD } from '../vectors.ts'
 import {
   CS,
   FLAG_IF,
@@ -50,7 +42,7 @@ import { ATTR_DB, ATTR_L, CR0_PE, CR4_LA57, EFER_LMA, RSP } from './architecture
 import type { Cpu } from './cpu.ts'
 import { S_PENDING_DEBUG, S_PENDING_FAULT } from './system-state.ts'
 
-/** Thrown to end an instruction before it has changed anything; never leaves `runHandler` and event delivery. */
+/** Thrown to end an instruction before it has changed anything; never leaves `HandlerPath` and event delivery. */
 export class Abandon extends Error {
   status: number = STATUS_FAULT
 }

@@ -1,4 +1,4 @@
-import { VECTOR_GP, VECTOR_NP, VECTOR_SS, VECTOR_TS } from '../semantics/context.ts'
+import { VECTOR_GP, VECTOR_NP, VECTOR_SS, VECTOR_TS } from '../vectors.ts'
 import {
   CS,
   FLAG_NT,

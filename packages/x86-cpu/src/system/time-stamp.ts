@@ -1,4 +1,4 @@
-import { VECTOR_GP } from '../semantics/context.ts'
+import { VECTOR_GP } from '../vectors.ts'
 import { STATUS_DONE, S_CR4, S_TSC_AUX, S_TSC_OFFSET } from '../state-layout.ts'
 import { CR4_PCE, CR4_TSD, RAX, RCX, RDX } from './architecture.ts'
 import type { Handler } from './operands.ts'

@@ -3,7 +3,7 @@ import { generateInterpreter } from '../../src/interpreter.ts'
 import type { FormSource } from '../../src/interpreter.ts'
 import { Lowering, formOf, variantsOf } from '../../src/lower.ts'
 import { OP_LEAVE, RECORD_BYTES, R_OP } from '../../src/record.ts'
-import { TLB_WRITE_OFFSET } from '../../src/semantics/context.ts'
+import { TLB_WRITE_OFFSET } from '../../src/tlb-layout.ts'
 import { formKey } from '../../src/semantics/form.ts'
 import { sseInteger } from '../../src/semantics/sse-integer.ts'
 import {

@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, it } from 'vitest'
-import { SLOW_WRITE } from '../../src/semantics/context.ts'
+import { SLOW_WRITE } from '../../src/access-flags.ts'
 import {
   STATUS_FAULT,
   STATUS_LEAVE,

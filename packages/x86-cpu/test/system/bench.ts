@@ -1,8 +1,11 @@
+import { AccessLog, LOG_BYTES } from '@retrap/replay'
+import { HandlerPath, systemForm } from '../../src/handler-path.ts'
+import { QuickPort } from '../../src/quick-port.ts'
 import { R_IMM, R_LENGTH, R_REG0, R_SEGMENT } from '../../src/record.ts'
 import type { Form } from '../../src/semantics/form.ts'
 import * as S from '../../src/state-layout.ts'
 import { PendingEvent, deliverEvent } from '../../src/system/events.ts'
-import { handlers, runHandler } from '../../src/system/handlers.ts'
+import { handlers } from '../../src/system/handlers.ts'
 import { setSegment, setTableRegister } from '../../src/system/segment-cache.ts'
 import type { System } from '../../src/system/system.ts'
 import { FakeCpu } from './fake-cpu.ts'
@@ -63,6 +66,20 @@ export class Bench {
   readonly cpu: FakeCpu = new FakeCpu()
   readonly s: System = this.cpu.system
   long = false
+  /** Linear address of the current instruction's memory operand. */
+  #address: number | undefined
+  readonly #path = new HandlerPath(
+    this.s,
+    new QuickPort(this.s, this.cpu.host, new AccessLog(new ArrayBuffer(LOG_BYTES), 0)),
+    () => this.#addressOperand(),
+  )
+
+  /** What generated code does for a memory operand; the segment has been checked. */
+  #addressOperand(): number {
+    if (this.#address === undefined) throw new Error('a memory operand without an address')
+    this.s.set64(S.S_EA, this.#address % 0x1_0000_0000, Math.floor(this.#address / 0x1_0000_0000))
+    return 0
+  }
 
   /** 32-bit protected mode at `cpl`, flat segments, a 32-bit TSS with ring-0 stack, IDT and GDT. */
   static protected32(cpl = 0): Bench {
@@ -208,12 +225,13 @@ export class Bench {
     view.setBigUint64(RECORD + R_IMM, BigInt.asUintN(64, instruction.immediate ?? 0n), true)
     const offsets = instruction.offsets ?? []
     for (let i = 0; i < 3; i++) view.setUint16(RECORD + R_REG0 + 2 * i, offsets[i] ?? 0, true)
-    if (instruction.address !== undefined) {
-      this.s.set64(S.S_EA, instruction.address % 0x1_0000_0000, Math.floor(instruction.address / 0x1_0000_0000))
-    }
+    if (instruction.address !== undefined && !form.operands.some((o) => o.kind === 'mem'))
+      throw new Error(`${mnemonic} without its memory operand`)
+    this.#address = instruction.address
     const handler = handlers[mnemonic]
     if (handler === undefined) throw new Error(`no handler for ${mnemonic}`)
-    return this.#restartable(() => runHandler(this.s, handler, RECORD, form), [])
+    const target = systemForm(handler, form)
+    return this.#restartable(() => this.#path.run(target, RECORD), [])
   }
 
   deliver(event: PendingEvent): number {
@@ -286,7 +304,8 @@ function formOf(mnemonic: string, i: Partial<Instruction>): Form {
   return {
     mnemonic,
     size: i.size ?? 4,
-    operands: i.operands ?? [],
+    // The size of a memory area belongs to the instruction, not to the operand.
+    operands: i.operands ?? (i.address === undefined ? [] : [{ kind: 'mem', size: 0 }]),
     long: false,
     vex: false,
     lock: false,

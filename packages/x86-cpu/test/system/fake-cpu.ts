@@ -1,13 +1,6 @@
 import type { CpuHost, Words } from '../../src/host.ts'
-import {
-  SLOW_IMPLICIT,
-  SLOW_PROBE,
-  SLOW_STACK,
-  SLOW_WRITE,
-  VECTOR_GP,
-  VECTOR_PF,
-  VECTOR_SS,
-} from '../../src/semantics/context.ts'
+import { SLOW_IMPLICIT, SLOW_PROBE, SLOW_STACK, SLOW_WRITE } from '../../src/access-flags.ts'
+import { VECTOR_GP, VECTOR_PF, VECTOR_SS } from '../../src/vectors.ts'
 import * as S from '../../src/state-layout.ts'
 import type { Cpu, CpuModel, MachineViews } from '../../src/system/cpu.ts'
 import { RESET_POWER_ON, resetState } from '../../src/system/reset.ts'
@@ -120,6 +113,8 @@ export class FakeCpu implements Cpu {
     this.memory = { u8: this.bytes, u16: new Uint16Array(memory), u32: new Uint32Array(memory) }
     this.system = new System(this)
     resetState(this.system, RESET_POWER_ON, true)
+    // Any access may ask for a retry, as in a logged pass.
+    this.system.set(S.S_LOGGED, 1)
     this.host.controlChanges = 0
     this.flushes = []
   }
