@@ -22,7 +22,8 @@ export {
   type IoApicState,
   type SendMessage,
 } from './ioapic.ts'
-export { I8259_STATE_BYTES, I8259Pair, type I8259ChipState, type I8259State, type PortHandler } from './i8259.ts'
+export { I8259_STATE_BYTES, I8259Pair, type I8259State, type PortHandler } from './i8259.ts'
+export type { I8259ChipState } from './i8259-chip.ts'
 export type { LvtEvents } from './local-vector-table.ts'
 export type { ApicClock, ApicTimer, StateRegion } from './time.ts'
 export { IrqchipError, type IrqchipErrorCode } from './errors.ts'

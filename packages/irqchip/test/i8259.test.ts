@@ -73,6 +73,21 @@ describe('initialisation (8259A data sheet, "Initialization Command Words")', ()
     pic.setLine(1, true)
     expect(pic.acknowledge()).toBe(0x21)
   })
+
+  test('ICW1 selects the request register for reading', () => {
+    const { pic, out, read } = makePair()
+    out(0x20, 0x0b)
+    out(0x20, 0x11)
+    for (const word of [0x20, 4, 1]) out(0x21, word)
+    pic.setLine(3, true)
+    expect(read(0x20)).toBe(0x08)
+  })
+
+  test('a word access takes both registers of a chip', () => {
+    const { pic } = makePair()
+    pic.elcrPorts.write(0, 2, 0x0820)
+    expect(pic.elcrPorts.read(0, 2)).toBe(0x0820)
+  })
 })
 
 describe('requests', () => {
@@ -179,6 +194,27 @@ describe('the cascade', () => {
       pic.setLine(8, true)
       expect(pic.output).toBe(through)
     }
+  })
+
+  test('special fully nested mode opens the cascade input alone: input 3 waits for its end', () => {
+    const { pic, out } = makePair({ icw4: 0x11 })
+    pic.setLine(12, true)
+    pic.acknowledge()
+    pic.setLine(3, true)
+    expect(pic.output).toBe(false)
+    out(0xa0, 0x20)
+    out(0x20, 0x20)
+    expect(pic.acknowledge()).toBe(0x23)
+  })
+
+  test('a poll of the master leaves the slave to be polled', () => {
+    const { pic, out, read, isr } = makePair()
+    pic.setLine(12, true)
+    out(0x20, 0x0c)
+    expect(read(0x20)).toBe(0x82)
+    out(0xa0, 0x0c)
+    expect(read(0xa0)).toBe(0x84)
+    expect([isr(0x20), isr(0xa0), pic.output]).toEqual([0x04, 0x10, false])
   })
 })
 
