@@ -70,7 +70,7 @@ function use(project: string, libraries: readonly Member[]): string[] {
 }
 
 const DEVICE = `
-import { defineDevice } from '@retrap/ioreq'
+import { defineDevice } from '@retrap/device'
 export const device = defineDevice({ name: 'mine' })
 `
 const DEVICES = `

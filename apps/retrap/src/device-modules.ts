@@ -1,7 +1,7 @@
 import { statSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
-import type { DeviceModel } from '@retrap/ioreq'
+import type { DeviceModel } from '@retrap/device'
 import { importModels, startDeviceProcess, startDeviceWorker } from '@retrap/ioreq/node'
 import type { StartBoardServer, StartDeviceServer } from '@retrap/machine'
 import { CliError } from './cli-error.ts'

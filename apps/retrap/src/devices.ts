@@ -1,4 +1,4 @@
-import type { DeviceModel } from '@retrap/ioreq'
+import type { DeviceModel } from '@retrap/device'
 import { DebugConsole, DebugExit } from '@retrap/devices'
 import { openSync, writeSync } from 'node:fs'
 import type { StartDeviceServer } from '@retrap/machine'
@@ -95,7 +95,7 @@ export function deviceHelp(): string {
   return [
     'Devices:',
     ...lines,
-    '  FILE            a module that exports device models of your own (defineDevice of @retrap/ioreq)',
+    '  FILE            a module that exports device models of your own (defineDevice of @retrap/device)',
     '    transport     where they run: inline, worker or process (inline)',
   ].join('\n')
 }

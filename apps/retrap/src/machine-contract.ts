@@ -1,4 +1,4 @@
-import type { DeviceModel } from '@retrap/ioreq'
+import type { DeviceModel } from '@retrap/device'
 import type { PcOptions, PcStatistics, StartDeviceServer } from '@retrap/machine'
 import type { P2mStatistics } from '@retrap/p2m'
 import type { ListedMap } from './p2m/listing.ts'

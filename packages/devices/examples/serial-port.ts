@@ -1,5 +1,6 @@
 import { Mc146818, Uart16550 } from '@retrap/devices'
-import { DeviceHost, IoDispatch, TimerQueue } from '@retrap/ioreq'
+import { TimerQueue } from '@retrap/device/host'
+import { DeviceHost, IoDispatch } from '@retrap/ioreq'
 
 // A board of two devices, with nothing around it but wires and a clock.
 let nowNs = 0

@@ -1,15 +1,16 @@
 import { IoreqError } from '@retrap/ioreq'
-import type {
-  AccessSize,
-  DeviceContext,
-  DeviceModel,
-  InterruptLine,
-  PciFunction,
-  Region,
-  SynchronousRangeHandler,
-  Timer,
-} from '@retrap/ioreq'
-import { DeviceError, savedState } from './errors.ts'
+import {
+  type AccessSize,
+  type DeviceContext,
+  DeviceError,
+  type DeviceModel,
+  type InterruptLine,
+  type PciFunction,
+  type Region,
+  savedState,
+  type SynchronousRangeHandler,
+  type Timer,
+} from '@retrap/device'
 import { PM_TIMER_RATE } from './tick-rate.ts'
 
 /** Where the power-management block lies and what its values mean; the FADT and the DSDT repeat these. */

@@ -1,4 +1,4 @@
-import type { DeviceContext, Timer } from '@retrap/ioreq'
+import type { DeviceContext, Timer } from '@retrap/device'
 
 /** Longest that a byte waits for others, in virtual time. */
 const BATCH_DELAY_NS = 1_000_000

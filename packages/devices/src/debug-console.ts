@@ -1,6 +1,11 @@
-import type { AccessSize, DeviceContext, DeviceModel, SynchronousRangeHandler } from '@retrap/ioreq'
+import {
+  type AccessSize,
+  type DeviceContext,
+  DeviceError,
+  type DeviceModel,
+  type SynchronousRangeHandler,
+} from '@retrap/device'
 import { ByteBatch } from './byte-batch.ts'
-import { DeviceError } from './errors.ts'
 
 /** What a read gives, so that a guest can tell whether the console is there. */
 export const DEBUG_CONSOLE_READBACK = 0xe9

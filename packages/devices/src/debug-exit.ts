@@ -1,5 +1,10 @@
-import type { AccessSize, DeviceContext, DeviceModel, SynchronousRangeHandler } from '@retrap/ioreq'
-import { DeviceError } from './errors.ts'
+import {
+  type AccessSize,
+  type DeviceContext,
+  DeviceError,
+  type DeviceModel,
+  type SynchronousRangeHandler,
+} from '@retrap/device'
 
 /** Options of {@link DebugExit}, named as QEMU names them. */
 export interface DebugExitOptions {

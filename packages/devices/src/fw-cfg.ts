@@ -1,5 +1,11 @@
-import type { AccessSize, DeviceContext, DeviceModel, SynchronousRangeHandler } from '@retrap/ioreq'
-import { DeviceError, savedState } from './errors.ts'
+import {
+  type AccessSize,
+  type DeviceContext,
+  DeviceError,
+  type DeviceModel,
+  savedState,
+  type SynchronousRangeHandler,
+} from '@retrap/device'
 
 const PORT_SELECTOR = 0x510
 const PORT_DMA = 0x514

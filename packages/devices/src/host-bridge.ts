@@ -1,4 +1,4 @@
-import type { DeviceContext, DeviceModel, PciFunction } from '@retrap/ioreq'
+import type { DeviceContext, DeviceModel, PciFunction } from '@retrap/device'
 
 const PAM_FIRST = 0x59
 const PAM_LAST = 0x5f

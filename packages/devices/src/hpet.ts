@@ -1,14 +1,15 @@
-import type {
-  AccessSize,
-  Clock,
-  DeviceContext,
-  DeviceModel,
-  InterruptLine,
-  SynchronousRangeHandler,
-  Timer,
-  Word64,
-} from '@retrap/ioreq'
-import { DeviceError, savedState } from './errors.ts'
+import {
+  type AccessSize,
+  type Clock,
+  type DeviceContext,
+  DeviceError,
+  type DeviceModel,
+  type InterruptLine,
+  savedState,
+  type SynchronousRangeHandler,
+  type Timer,
+  type Word64,
+} from '@retrap/device'
 import type { LegacyInterruptSource } from './i8254.ts'
 
 /** GPA of the register block on every PC. */

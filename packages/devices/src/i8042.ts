@@ -1,5 +1,11 @@
-import type { AccessSize, DeviceContext, DeviceModel, InterruptLine, SynchronousRangeHandler } from '@retrap/ioreq'
-import { savedState } from './errors.ts'
+import {
+  type AccessSize,
+  type DeviceContext,
+  type DeviceModel,
+  type InterruptLine,
+  savedState,
+  type SynchronousRangeHandler,
+} from '@retrap/device'
 
 const PORT_DATA = 0x60
 const PORT_COMMAND = 0x64

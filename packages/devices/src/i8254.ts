@@ -1,12 +1,12 @@
-import type {
-  AccessSize,
-  DeviceContext,
-  DeviceModel,
-  InterruptLine,
-  SynchronousRangeHandler,
-  Timer,
-} from '@retrap/ioreq'
-import { savedState } from './errors.ts'
+import {
+  type AccessSize,
+  type DeviceContext,
+  type DeviceModel,
+  type InterruptLine,
+  savedState,
+  type SynchronousRangeHandler,
+  type Timer,
+} from '@retrap/device'
 import { I8254Channel, type I8254ChannelState } from './i8254-channel.ts'
 import { PIT_RATE } from './tick-rate.ts'
 

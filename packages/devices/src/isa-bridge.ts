@@ -1,5 +1,11 @@
-import type { DeviceContext, DeviceModel, InterruptLine, PciFunction } from '@retrap/ioreq'
-import { DeviceError, savedState } from './errors.ts'
+import {
+  type DeviceContext,
+  DeviceError,
+  type DeviceModel,
+  type InterruptLine,
+  type PciFunction,
+  savedState,
+} from '@retrap/device'
 
 const PIRQ_ROUTE_FIRST = 0x60
 const LINKS = 4

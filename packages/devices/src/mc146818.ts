@@ -1,14 +1,15 @@
-import type {
-  AccessSize,
-  DeviceContext,
-  DeviceModel,
-  InterruptLine,
-  SynchronousRangeHandler,
-  Timer,
-} from '@retrap/ioreq'
+import {
+  type AccessSize,
+  type DeviceContext,
+  DeviceError,
+  type DeviceModel,
+  type InterruptLine,
+  savedState,
+  type SynchronousRangeHandler,
+  type Timer,
+} from '@retrap/device'
 import { civilFromSeconds, secondsFromCivil, SECONDS_PER_DAY, type CivilTime } from './calendar.ts'
 import { fillCmos, type CmosConfiguration } from './cmos-layout.ts'
-import { DeviceError, savedState } from './errors.ts'
 import type { LegacyInterruptSource } from './i8254.ts'
 import { RTC_RATE } from './tick-rate.ts'
 

@@ -1,5 +1,10 @@
-import type { AccessSize, DeviceContext, DeviceModel, SynchronousRangeHandler } from '@retrap/ioreq'
-import { savedState } from './errors.ts'
+import {
+  type AccessSize,
+  type DeviceContext,
+  type DeviceModel,
+  savedState,
+  type SynchronousRangeHandler,
+} from '@retrap/device'
 
 /** Saved form of a {@link PostCodePort}. */
 export interface PostCodeState {

@@ -1,5 +1,10 @@
-import type { AccessSize, DeviceContext, DeviceModel, SynchronousRangeHandler } from '@retrap/ioreq'
-import { savedState } from './errors.ts'
+import {
+  type AccessSize,
+  type DeviceContext,
+  type DeviceModel,
+  savedState,
+  type SynchronousRangeHandler,
+} from '@retrap/device'
 
 /** Ports and values that reset a PC. The FADT's reset register repeats the first two. */
 export const RESET_CONTROL = {

@@ -1,14 +1,15 @@
-import type {
-  AccessSize,
-  DeviceContext,
-  DeviceModel,
-  InterruptLine,
-  SynchronousRangeHandler,
-  Timer,
-} from '@retrap/ioreq'
+import {
+  type AccessSize,
+  type DeviceContext,
+  DeviceError,
+  type DeviceModel,
+  type InterruptLine,
+  savedState,
+  type SynchronousRangeHandler,
+  type Timer,
+} from '@retrap/device'
 import { ByteBatch } from './byte-batch.ts'
 import { ByteQueue } from './byte-queue.ts'
-import { DeviceError, savedState } from './errors.ts'
 
 const FIFO_BYTES = 16
 const TRIGGERS = [1, 4, 8, 14] as const

@@ -1,5 +1,12 @@
-import type { AccessSize, DeviceContext, DeviceModel, PciFunction, SynchronousRangeHandler } from '@retrap/ioreq'
-import { DeviceError, savedState } from './errors.ts'
+import {
+  type AccessSize,
+  type DeviceContext,
+  DeviceError,
+  type DeviceModel,
+  type PciFunction,
+  savedState,
+  type SynchronousRangeHandler,
+} from '@retrap/device'
 
 /* Fixed ports (Xen's docs/misc/hvm-emulated-unplug.txt): offsets from 0x10. */
 const FIXED_PORTS = 0x10

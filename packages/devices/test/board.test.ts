@@ -1,4 +1,6 @@
-import { DeviceHost, IoDispatch, TimerQueue, type DeviceModel } from '@retrap/ioreq'
+import type { DeviceModel } from '@retrap/device'
+import { TimerQueue } from '@retrap/device/host'
+import { DeviceHost, IoDispatch } from '@retrap/ioreq'
 import { describe, expect, test } from 'vitest'
 import * as devices from '../src/index.ts'
 

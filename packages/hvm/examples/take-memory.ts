@@ -1,6 +1,6 @@
 // A toolstack takes a page away from a guest while a device model is sending it.
 import { DeterministicClock, Domain } from '@retrap/hvm'
-import { defineDevice, type DeviceDma } from '@retrap/ioreq'
+import { defineDevice, type DeviceDma } from '@retrap/device'
 import { MachineMemory } from '@retrap/memory'
 import { INVALID_MFN, P2mType } from '@retrap/p2m'
 

@@ -1,7 +1,7 @@
 // A guest whose IN waits for a device model that takes its time.
 import { setTimeout } from 'node:timers/promises'
 import { DeterministicClock, Domain } from '@retrap/hvm'
-import { defineDevice } from '@retrap/ioreq'
+import { defineDevice } from '@retrap/device'
 import { MachineMemory } from '@retrap/memory'
 import { Assembler, ax, dx } from '@retrap/x86-assembler'
 

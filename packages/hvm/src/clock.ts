@@ -1,4 +1,4 @@
-import type { Clock } from '@retrap/ioreq'
+import type { Clock } from '@retrap/device'
 
 /** The host's time, in nanoseconds from any origin; never goes back. */
 export type HostClock = () => number

@@ -1,4 +1,5 @@
-import { DM_ERRNO, type DmOpFields, type DmOpHandler, type DmPlatform, type InterruptLine } from '@retrap/ioreq'
+import type { InterruptLine } from '@retrap/device'
+import { DM_ERRNO, type DmOpFields, type DmOpHandler, type DmPlatform } from '@retrap/ioreq'
 import { isRam, type LogDirty, MAX_GFN, P2mEntry, P2mError, P2mType } from '@retrap/p2m'
 import type { Domain } from './domain.ts'
 import { shutdownExit } from './xen/shutdown.ts'

@@ -1,21 +1,7 @@
-import {
-  createIoRequest,
-  DeviceHost,
-  IO_RETRY,
-  IoDispatch,
-  IOREQ_TYPE_PIO,
-  IOREQ_WRITE,
-  TimerQueue,
-} from '@retrap/ioreq'
-import type {
-  DeviceFailure,
-  DeviceModel,
-  DevicePlatform,
-  FailurePolicy,
-  InterruptLine,
-  IoTraceRecord,
-  RemoteServer,
-} from '@retrap/ioreq'
+import { TimerQueue } from '@retrap/device/host'
+import { createIoRequest, DeviceHost, IO_RETRY, IoDispatch, IOREQ_TYPE_PIO, IOREQ_WRITE } from '@retrap/ioreq'
+import type { DeviceModel, InterruptLine } from '@retrap/device'
+import type { DeviceFailure, DevicePlatform, FailurePolicy, IoTraceRecord, RemoteServer } from '@retrap/ioreq'
 import { InterruptFabric, interruptFabricBytes } from '@retrap/irqchip'
 import { guestMapOf, MapCache } from '@retrap/mapcache'
 import type { MachineMemory } from '@retrap/memory'

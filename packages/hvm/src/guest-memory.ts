@@ -1,4 +1,4 @@
-import type { Dma } from '@retrap/ioreq'
+import type { Dma } from '@retrap/device'
 import type { MachineMemory } from '@retrap/memory'
 import type { P2m } from '@retrap/p2m'
 import type { SecondLevelFaults } from './second-level.ts'

@@ -1,6 +1,6 @@
+import type { InvalidatedFrames } from '@retrap/device'
 import {
   IO_RETRY,
-  type InvalidatedFrames,
   type InvalidationListener,
   type InvalidationNotice,
   type IoDispatch,

@@ -1,4 +1,5 @@
-import type { IoDispatch, TimerQueue } from '@retrap/ioreq'
+import type { TimerQueue } from '@retrap/device/host'
+import type { IoDispatch } from '@retrap/ioreq'
 import type { Exit } from '@retrap/x86-cpu'
 import type { DomainClock } from './clock.ts'
 import type { DomainExit, DomainServer } from './domain.ts'

@@ -1,4 +1,4 @@
-import type { DeviceMemory } from '@retrap/ioreq'
+import type { DeviceMemory } from '@retrap/device'
 import { guestMapOf, MapCache } from '@retrap/mapcache'
 import { MachineMemory, type WasmMemory } from '@retrap/memory'
 import { FrameCounts, P2m } from '@retrap/p2m'

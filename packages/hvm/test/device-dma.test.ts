@@ -1,6 +1,5 @@
 /** What a device model does to guest memory, as the guest's vCPUs see it. */
-import { defineDevice } from '@retrap/ioreq'
-import type { DeviceContext, DeviceDma } from '@retrap/ioreq'
+import { defineDevice, type DeviceContext, type DeviceDma } from '@retrap/device'
 import { P2mType } from '@retrap/p2m'
 import { al, dword, eax, ebx } from '@retrap/x86-assembler'
 import { STATUS_DONE } from '@retrap/x86-cpu'

@@ -1,6 +1,5 @@
 /** RAM that is logged as it is written, whoever writes it. */
-import { defineDevice } from '@retrap/ioreq'
-import type { DeviceDma } from '@retrap/ioreq'
+import { defineDevice, type DeviceDma } from '@retrap/device'
 import { P2mEntry, P2mType } from '@retrap/p2m'
 import { type Assembler, al, cr0, cr3, dword, eax, esp, imm32 } from '@retrap/x86-assembler'
 import { expect, test } from 'vitest'

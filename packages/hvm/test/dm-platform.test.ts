@@ -1,5 +1,6 @@
 /** What an emulator asks of a domain by dm_op, as bytes: Xen's public header hvm/dm_op.h. */
-import { defineDevice, DM_ERRNO, DmOps } from '@retrap/ioreq'
+import { defineDevice } from '@retrap/device'
+import { DM_ERRNO, DmOps } from '@retrap/ioreq'
 import { P2mEntry, P2mType } from '@retrap/p2m'
 import { al, byte, dword, eax, type Assembler } from '@retrap/x86-assembler'
 import { describe, expect, test } from 'vitest'

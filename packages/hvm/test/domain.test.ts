@@ -1,4 +1,4 @@
-import { defineDevice } from '@retrap/ioreq'
+import { defineDevice } from '@retrap/device'
 import { P2mType } from '@retrap/p2m'
 import {
   type Assembler,

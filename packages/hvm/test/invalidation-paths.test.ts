@@ -1,7 +1,7 @@
 /**
  * The open problems of the review of Xen's mapcache invalidation (seed 002), a test a row, and what becomes of the frames.
  */
-import { defineDevice } from '@retrap/ioreq'
+import { defineDevice } from '@retrap/device'
 import { INVALID_MFN, P2mEntry, P2mType } from '@retrap/p2m'
 import type { P2m } from '@retrap/p2m'
 import { type Assembler, al, byte, dword, eax, edi, esi, esp } from '@retrap/x86-assembler'

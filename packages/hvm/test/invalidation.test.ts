@@ -1,6 +1,5 @@
 /** RAM that leaves a guest: what the vCPUs and the device models do about it (reference p2m-mapcache.md). */
-import { defineDevice } from '@retrap/ioreq'
-import type { DeviceContext, DeviceModel, GuestMapping } from '@retrap/ioreq'
+import { defineDevice, type DeviceContext, type DeviceModel, type GuestMapping } from '@retrap/device'
 import { INVALID_MFN, P2mEntry, P2mType } from '@retrap/p2m'
 import type { P2m } from '@retrap/p2m'
 import { type Assembler, al, byte, dword, eax, ebx, ecx, edx, esi } from '@retrap/x86-assembler'

@@ -1,5 +1,5 @@
 /** A guest all of whose RAM is paged out again and again, against the same guest whose RAM is left alone. */
-import { defineDevice } from '@retrap/ioreq'
+import { defineDevice } from '@retrap/device'
 import { P2mType, P2mEntry } from '@retrap/p2m'
 import {
   type Assembler,

@@ -1,7 +1,7 @@
 /** Timers of device models that live elsewhere, while the guest sleeps. */
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { defineDevice } from '@retrap/ioreq'
+import { defineDevice } from '@retrap/device'
 import { connectDevices, DeviceListener } from '@retrap/ioreq/node'
 import { expect, test } from 'vitest'
 import { Guest, realClock } from './support/guest.ts'

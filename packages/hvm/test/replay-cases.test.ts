@@ -1,5 +1,6 @@
 /** The test cases that reference/replay.md implies, with whole domains; those of the log alone are in `@retrap/replay`. */
-import { XEN_DMOP_IO_RANGE_PORT, createIoRequest, defineDevice } from '@retrap/ioreq'
+import { defineDevice } from '@retrap/device'
+import { XEN_DMOP_IO_RANGE_PORT, createIoRequest } from '@retrap/ioreq'
 import { INVALID_MFN, P2mType } from '@retrap/p2m'
 import {
   type Assembler,

@@ -1,5 +1,5 @@
 /** How a domain waits for devices: without a turn of the event loop where it can, and without keeping it from others. */
-import { defineDevice, type DeviceContext } from '@retrap/ioreq'
+import { defineDevice, type DeviceContext } from '@retrap/device'
 import { al, dword, eax, ebx, ecx, imm8, type Assembler } from '@retrap/x86-assembler'
 import { describe, expect, test } from 'vitest'
 import { restoreVcpu, saveVcpu } from '@retrap/x86-cpu'

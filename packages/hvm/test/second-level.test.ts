@@ -1,6 +1,6 @@
 /** What a vCPU does at each type of guest frame that its access cannot go on with. */
-import { createIoRequest, defineDevice, IOREQ_TYPE_COPY } from '@retrap/ioreq'
-import type { GuestMapping } from '@retrap/ioreq'
+import { defineDevice, type GuestMapping } from '@retrap/device'
+import { createIoRequest, IOREQ_TYPE_COPY } from '@retrap/ioreq'
 import { INVALID_MFN, P2M_EXECUTE, P2M_WRITE, P2mAccess, P2mEntry, P2mType, type P2m } from '@retrap/p2m'
 import { type Assembler, al, cr0, cr3, dword, eax, edi, esi, esp, imm32 } from '@retrap/x86-assembler'
 import { describe, expect, test } from 'vitest'

@@ -3,8 +3,9 @@
  * a call of the same handler through a `Map`, which is the least that a machine with many devices could do.
  */
 import { performance } from 'node:perf_hooks'
-import { createIoRequest, DeviceHost, IoDispatch, IOREQ_READ, IOREQ_TYPE_PIO, TimerQueue } from '@retrap/ioreq'
-import type { DeviceModel } from '@retrap/ioreq'
+import { TimerQueue } from '@retrap/device/host'
+import { createIoRequest, DeviceHost, IoDispatch, IOREQ_READ, IOREQ_TYPE_PIO } from '@retrap/ioreq'
+import type { DeviceModel } from '@retrap/device'
 
 const ROUNDS = 7
 const ACCESSES = 1_000_000

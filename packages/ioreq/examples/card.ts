@@ -1,5 +1,5 @@
 // A network card that sends straight out of the guest's memory: a ring of 16 addresses and lengths, and a doorbell.
-import { defineDevice, type DeviceContext, type GuestMapping } from '@retrap/ioreq'
+import { defineDevice, type DeviceContext, type GuestMapping } from '@retrap/device'
 
 const RING = 0 // write: where the ring is
 const DOORBELL = 4 // write: which of its entries is to be sent

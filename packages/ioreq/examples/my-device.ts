@@ -1,5 +1,5 @@
 // A thermometer on the guest's bus: `retrap linux --device ./my-device.ts`, then `devmem 0xfed90000` in the guest.
-import { defineDevice, type DeviceContext, type InterruptLine, type Timer } from '@retrap/ioreq'
+import { defineDevice, type DeviceContext, type InterruptLine, type Timer } from '@retrap/device'
 
 const SAMPLE = 0 // read: degrees, from a sensor that takes its time
 const ALARM = 4 // write: milliseconds until interrupt 10; read: whether it has come

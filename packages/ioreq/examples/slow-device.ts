@@ -1,5 +1,7 @@
 // A device model that takes its time, driven as a machine drives it.
-import { createIoRequest, defineDevice, DeviceHost, IO_RETRY, IoDispatch, IOREQ_READ, TimerQueue } from '@retrap/ioreq'
+import { defineDevice } from '@retrap/device'
+import { TimerQueue } from '@retrap/device/host'
+import { createIoRequest, DeviceHost, IO_RETRY, IoDispatch, IOREQ_READ } from '@retrap/ioreq'
 
 const thermometer = defineDevice({
   name: 'thermometer',

@@ -1,5 +1,6 @@
+import { hex } from '@retrap/device/host'
 import { CONFIG_ADDRESS_PORT, ConfigAddress } from './config-address.ts'
-import { hex, IoreqError } from './errors.ts'
+import { IoreqError } from './errors.ts'
 import { IOREQ_TYPE_PIO } from './layout.ts'
 
 const ECAM_FUNCTION_BYTES = 0x1000

@@ -1,5 +1,5 @@
 import { DeviceSet, type DeviceHostState, type DevicePlatform, type DeviceSetOwner } from './device-set.ts'
-import type { DeviceModel } from './device.ts'
+import type { DeviceModel } from '@retrap/device'
 import type { IoDispatch } from './dispatch.ts'
 import type { InvalidationNotice } from './invalidation.ts'
 import { XEN_DMOP_IO_RANGE_MEMORY, XEN_DMOP_IO_RANGE_PCI, XEN_DMOP_IO_RANGE_PORT } from './layout.ts'

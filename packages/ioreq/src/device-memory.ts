@@ -1,23 +1,13 @@
-import type { DeviceDma, Dma, GuestMapping, MappableDma, WritableGuestMapping } from './device.ts'
-import { IoreqError } from './errors.ts'
-import type { InvalidatedFrames } from './invalidation.ts'
-
-/** What is still to be released before an invalidation can be acknowledged. */
-export interface MappingsToEnd {
-  readonly done: boolean
-  /** Calls back when it is done: at once, if it is. */
-  onDone(callback: () => void): void
-}
-
-/** One model's way to guest memory, with what it has mapped. `MapCache` of `@retrap/mapcache` is such. */
-export interface DeviceMemory extends MappableDma {
-  /** Forgets where these guest frames are, or without arguments all; says which mappings of them are still held. */
-  invalidate(gfn?: number, count?: number): MappingsToEnd
-  /** The same for frames that may only be read from now on: mappings for reading may stay. */
-  revokeWrites(gfn: number, count: number): MappingsToEnd
-  /** Ends every mapping. */
-  close(): void
-}
+import {
+  type DeviceDma,
+  DeviceError,
+  type Dma,
+  type GuestMapping,
+  type InvalidatedFrames,
+  type WritableGuestMapping,
+  type DeviceMemory,
+  type MappingsToEnd,
+} from '@retrap/device'
 
 /** Where models' memory comes from. */
 export interface MemorySource {
@@ -46,7 +36,7 @@ export class ModelMemory implements DeviceDma {
   }
 
   #open(): DeviceMemory | null {
-    if (this.#closed) throw new IoreqError('ERR_PERMISSION', 'this device model has been taken out')
+    if (this.#closed) throw new DeviceError('ERR_PERMISSION', 'this device model has been taken out')
     this.#memory ??= this.#source.openMemory?.(this.#device) ?? null
     return this.#memory
   }
@@ -97,7 +87,7 @@ export class ModelMemory implements DeviceDma {
   #mappable(): DeviceMemory {
     const memory = this.#open()
     if (memory !== null) return memory
-    throw new IoreqError('ERR_PERMISSION', 'guest memory cannot be mapped here: copy it with read and write')
+    throw new DeviceError('ERR_PERMISSION', 'guest memory cannot be mapped here: copy it with read and write')
   }
 
   #fly(dma: Promise<boolean>): Promise<boolean> {

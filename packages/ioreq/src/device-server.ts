@@ -1,9 +1,14 @@
-import type { DeviceMemory } from './device-memory.ts'
+import {
+  DeviceError,
+  type DeviceMemory,
+  type DeviceModel,
+  type InterruptLine,
+  type InvalidatedFrames,
+  type Timer,
+} from '@retrap/device'
 import { DeviceSet, type DeviceHostState, type DevicePlatform, type DeviceSetOwner } from './device-set.ts'
-import type { DeviceModel, InterruptLine, Timer } from './device.ts'
 import { IoreqError } from './errors.ts'
 import { FRAME_VERSION, NO_VCPU, type Frame, type FrameRange } from './frames.ts'
-import type { InvalidatedFrames } from './invalidation.ts'
 import { XEN_DMOP_IO_RANGE_MEMORY, XEN_DMOP_IO_RANGE_PCI, XEN_DMOP_IO_RANGE_PORT } from './layout.ts'
 import { MAX_DMA_BYTES } from './remote-server.ts'
 import type { IoRequest } from './request.ts'
@@ -295,7 +300,7 @@ export class DeviceServer implements DeviceSetOwner {
     const link = this.#link
     const callSync = (frame: Frame): Extract<Frame, { kind: 'dmaDone' }> => {
       if (link.callSync !== undefined) return link.callSync(frame)
-      throw new IoreqError('ERR_PERMISSION', 'guest memory is in another process: use readAsync and writeAsync')
+      throw new DeviceError('ERR_PERMISSION', 'guest memory is in another process: use readAsync and writeAsync')
     }
     const callAsync = (frame: Frame & { readonly call: number }): Promise<Extract<Frame, { kind: 'dmaDone' }>> => {
       const done = new Promise<Extract<Frame, { kind: 'dmaDone' }>>((resolve) => this.#calls.set(frame.call, resolve))

@@ -1,4 +1,13 @@
-import { readRegionAsync, writeRegionAsync } from './async-access.ts'
+import {
+  hex,
+  isOneCall,
+  isPromise,
+  PciConfigSpace,
+  readRegion,
+  readRegionAsync,
+  writeRegion,
+  writeRegionAsync,
+} from '@retrap/device/host'
 import type {
   Clock,
   DeviceContext,
@@ -11,10 +20,11 @@ import type {
   RegionOptions,
   Timer,
   Word64,
-} from './device.ts'
-import { Countdown, ModelMemory, type DeviceMemory } from './device-memory.ts'
-import { hex, IoreqError } from './errors.ts'
-import type { InvalidatedFrames } from './invalidation.ts'
+} from '@retrap/device'
+import type { DeviceMemory } from '@retrap/device'
+import { Countdown, ModelMemory } from './device-memory.ts'
+import { DeviceError } from '@retrap/device'
+import type { InvalidatedFrames } from '@retrap/device'
 import {
   IOREQ_READ,
   IOREQ_TYPE_COPY,
@@ -23,9 +33,8 @@ import {
   IOREQ_TYPE_PIO,
   IOREQ_TYPE_TIMEOFFSET,
 } from './layout.ts'
-import { PciConfigSpace } from './pci-config-space.ts'
-import type { PciFunction, PciFunctionOptions, PciFunctionState } from './pci-function.ts'
-import { DEAD_HANDLER, isOneCall, isPromise, readRegion, writeRegion, type ClaimedRegion } from './region.ts'
+import type { PciFunction, PciFunctionOptions, PciFunctionState } from '@retrap/device'
+import { DEAD_HANDLER, type ClaimedRegion } from './region.ts'
 import { RegionTable } from './region-table.ts'
 import type { IoRequest } from './request.ts'
 import { PendingAccess, Service } from './service.ts'
@@ -125,11 +134,11 @@ export class DeviceSet {
   /**
    * Makes a model part of the machine.
    *
-   * @throws IoreqError `ERR_EXISTS` if the name is taken or a range overlaps another's; the model then claims nothing
+   * @throws DeviceError `ERR_EXISTS` if the name is taken or a range overlaps another's; the model then claims nothing
    */
   attach(model: DeviceModel): void {
     if (this.#attached.has(model.name)) {
-      throw new IoreqError('ERR_EXISTS', `a device model named ${model.name} is attached already`)
+      throw new DeviceError('ERR_EXISTS', `a device model named ${model.name} is attached already`)
     }
     const attached: Attached = {
       model,
@@ -209,7 +218,7 @@ export class DeviceSet {
   ): PciFunction {
     const bdf = ((options.bus ?? 0) << 8) | (options.device << 3) | (options.function ?? 0)
     if (this.#functions.has(bdf)) {
-      throw new IoreqError('ERR_EXISTS', `${device}: PCI function ${hex(bdf)} (bus, device, function) is taken`)
+      throw new DeviceError('ERR_EXISTS', `${device}: PCI function ${hex(bdf)} (bus, device, function) is taken`)
     }
     const pin = options.interruptPin ?? 0
     const wire = pin === 0 ? null : (this.#platform.pciInterrupt?.(options.device, pin) ?? null)
@@ -411,7 +420,7 @@ export class DeviceSet {
       this.dropMappings(frames, answer)
     } else {
       const what = `a request of type ${request.type}, which there is not`
-      this.#reject(vcpu, access, '', new IoreqError('ERR_INVALID', what))
+      this.#reject(vcpu, access, '', new DeviceError('ERR_INVALID', what))
     }
   }
 
@@ -602,15 +611,15 @@ export class DeviceSet {
   }
 
   /**
-   * @throws IoreqError `ERR_INVALID` for another version, `ERR_NOT_FOUND` where the state names a model or function
+   * @throws DeviceError `ERR_INVALID` for another version, `ERR_NOT_FOUND` where the state names a model or function
    * that is not there
    */
   restore(state: DeviceHostState): void {
     if (state.version !== 1)
-      throw new IoreqError('ERR_INVALID', `device state of version ${String(state.version)}: expected 1`)
+      throw new DeviceError('ERR_INVALID', `device state of version ${String(state.version)}: expected 1`)
     for (const name of Object.keys(state.devices)) {
       if (this.#attached.get(name)?.model.restore === undefined) {
-        throw new IoreqError(
+        throw new DeviceError(
           'ERR_NOT_FOUND',
           `saved state names device ${name}, which is not attached or cannot restore`,
         )
@@ -619,7 +628,7 @@ export class DeviceSet {
     for (const [bdf, saved] of Object.entries(state.functions)) {
       const fn = this.#functions.get(Number(bdf))
       if (fn === undefined)
-        throw new IoreqError('ERR_NOT_FOUND', `saved state names PCI function ${hex(Number(bdf))}, which is not there`)
+        throw new DeviceError('ERR_NOT_FOUND', `saved state names PCI function ${hex(Number(bdf))}, which is not there`)
       fn.restore(saved)
     }
     for (const [name, saved] of Object.entries(state.devices)) this.#attached.get(name)!.model.restore!(saved)

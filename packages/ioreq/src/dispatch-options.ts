@@ -1,5 +1,5 @@
 import type { EcamWindow } from './config-space.ts'
-import type { Dma } from './device.ts'
+import type { Dma } from '@retrap/device'
 import type { DeviceFailure, FailurePolicy } from './failures.ts'
 import type { InvalidationListener } from './invalidation.ts'
 import type { IoreqTransport, LocalRegions } from './server.ts'

@@ -1,11 +1,11 @@
 import { BufferedRing } from './buffered-ring.ts'
 import type { ConfigAddress } from './config-address.ts'
 import { ConfigSpace } from './config-space.ts'
-import type { RangeHandler, Region, RegionOptions } from './device.ts'
+import type { RangeHandler, Region, RegionOptions } from '@retrap/device'
 import type { IoDispatchOptions, IoDispatchState, PageLocation, ServerOptions } from './dispatch-options.ts'
 import { IoreqError } from './errors.ts'
 import { INVALIDATE_ALL, type InvalidationNotice } from './invalidation.ts'
-import { badAnswer, FailureHandler, requestAddress } from './failures.ts'
+import { FailureHandler, requestAddress } from './failures.ts'
 import {
   HVM_IOREQSRV_BUFIOREQ_OFF,
   IOREQ_PAGE_BYTES,
@@ -23,7 +23,8 @@ import {
 } from './layout.ts'
 import { MmioLookup, PortLookup } from './lookup.ts'
 import { PendingRequests } from './pending.ts'
-import { cut, isOneCall, readRegion, writeRegion, type ClaimedRegion } from './region.ts'
+import { badAnswer, cut, isOneCall, readRegion, writeRegion } from '@retrap/device/host'
+import type { ClaimedRegion } from './region.ts'
 import { RegionTable } from './region-table.ts'
 import { copyIoRequest, createIoRequest, type IoRequest } from './request.ts'
 import { IoreqServer, type LocalRegions, type ServerOwner } from './server.ts'
@@ -797,7 +798,7 @@ export class IoDispatch implements ServerOwner {
     size: number,
     answer: unknown,
   ): number {
-    const error = badAnswer(direction, answer)
+    const error = badAnswer(direction === IOREQ_READ, answer)
     return error === null ? IO_DONE : this.#failed(region, type, direction, address, size, error)
   }
 

@@ -32,15 +32,3 @@ export class IoreqError extends Error {
     this.code = code
   }
 }
-
-/** The error for a read that was answered with what is no number. An object is not asked what it is: it might throw. */
-export function notNumber(value: unknown): IoreqError {
-  const object = typeof value === 'function' || (typeof value === 'object' && value !== null)
-  const what = object ? `a ${typeof value}` : `${typeof value} ${String(value as string | symbol)}`
-  return new IoreqError('ERR_DEVICE', `a read was answered with ${what}, not with a number`)
-}
-
-/** Formats a number the way this package's messages show addresses. */
-export function hex(value: number): string {
-  return value < 0 ? `-0x${(-value).toString(16)}` : `0x${value.toString(16)}`
-}

@@ -1,5 +1,5 @@
-import type { Word64 } from './device.ts'
-import { hex, IoreqError, notNumber } from './errors.ts'
+import type { Word64 } from '@retrap/device'
+import { hex } from '@retrap/device/host'
 import {
   IOREQ_READ,
   IOREQ_TYPE_COPY,
@@ -76,18 +76,6 @@ export class FailureHandler {
     const failure = { server: server?.id ?? -1, serverName: server?.name ?? 'hypervisor', device, request, cause }
     this.#onFailure?.(failure)
   }
-}
-
-/** The error for an answer that breaks the contract of a synchronous model; null for one that does not. */
-export function badAnswer(direction: number, answer: unknown): IoreqError | null {
-  if (typeof answer === 'object' && answer !== null && 'then' in answer) {
-    // The model broke its word; a rejection of its promise must not reach the process as well.
-    Promise.resolve(answer).catch(() => {})
-    return new IoreqError('ERR_DEVICE', 'a model that is declared synchronous returned a promise')
-  }
-  // What a write returns otherwise is of no interest.
-  if (direction !== IOREQ_READ) return null
-  return notNumber(answer)
 }
 
 /** An access in words. */

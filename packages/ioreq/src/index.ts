@@ -1,43 +1,10 @@
 export { IoreqError, type IoreqErrorCode } from './errors.ts'
-export type {
-  AccessRequest,
-  AccessSize,
-  CancelSignal,
-  CancelSignalShape,
-  Clock,
-  DeviceContext,
-  DeviceDma,
-  DeviceModel,
-  Dma,
-  GuestMapping,
-  GuestSegment,
-  InterruptLine,
-  MappableDma,
-  PciBus,
-  RangeHandler,
-  ReadonlyGuestBytes,
-  Region,
-  RegionOptions,
-  SynchronousRangeHandler,
-  Timer,
-  Word64,
-  WritableGuestMapping,
-  WritableGuestSegment,
-} from './device.ts'
-export type { DeviceMemory, MappingsToEnd } from './device-memory.ts'
-export type { PciBarOptions, PciFunction, PciFunctionOptions, PciFunctionState } from './pci-function.ts'
-export { defineDevice, type DeviceDefinition, type DeviceHandlers, type DeviceRange } from './define-device.ts'
 export { DeviceHost, type DeviceHostOptions } from './device-host.ts'
 export { DeviceSet, type DeviceHostState, type DevicePlatform, type DeviceSetOwner } from './device-set.ts'
 export { IoDispatch } from './dispatch.ts'
 export type { EcamWindow } from './config-space.ts'
 export type { IoDispatchOptions, IoDispatchState, PageLocation, ServerOptions } from './dispatch-options.ts'
-export {
-  INVALIDATE_ALL,
-  type InvalidatedFrames,
-  type InvalidationListener,
-  type InvalidationNotice,
-} from './invalidation.ts'
+export { INVALIDATE_ALL, type InvalidationListener, type InvalidationNotice } from './invalidation.ts'
 export { DeviceServer, type DeviceLink, type DeviceServerOptions } from './device-server.ts'
 export { MAX_DMA_BYTES, RemoteServer, type RemoteServerOptions, type ServerLink } from './remote-server.ts'
 export {
@@ -64,7 +31,6 @@ export type { DeviceFailure, FailurePolicy } from './failures.ts'
 export { ConfigAddress } from './config-address.ts'
 export { IoreqServer, type IoreqTransport, type LocalRegions, type ServerOwner } from './server.ts'
 export { ClaimedRegion, type RegionOwner } from './region.ts'
-export { TimerQueue } from './timer-queue.ts'
 export { RangeSet } from './range-set.ts'
 export { IoreqPage, IoreqSlot } from './slot.ts'
 export { BufferedRing } from './buffered-ring.ts'

@@ -1,12 +1,5 @@
+import type { InvalidatedFrames } from '@retrap/device'
 import type { IoreqServer } from './server.ts'
-
-/** Guest frames of an invalidation. */
-export interface InvalidatedFrames {
-  readonly gfn: number
-  readonly count: number
-  /** They are what they were, but may not be written any more: mappings for reading may stay. */
-  readonly writesOnly: boolean
-}
 
 /** What servers are asked to drop. */
 export interface InvalidationNotice {

@@ -1,4 +1,4 @@
-import type { Word64 } from './device.ts'
+import type { Word64 } from '@retrap/device'
 import { IoreqError } from './errors.ts'
 import { describeRequest, requestAddress, type FailureHandler } from './failures.ts'
 import { INVALIDATE_ALL, type InvalidationListener, type InvalidationNotice } from './invalidation.ts'
@@ -13,7 +13,8 @@ import {
   STATE_IOREQ_READY,
   STATE_IORESP_READY,
 } from './layout.ts'
-import { cut, type ClaimedRegion } from './region.ts'
+import { cut } from '@retrap/device/host'
+import type { ClaimedRegion } from './region.ts'
 import { copyIoRequest, createIoRequest, type IoRequest } from './request.ts'
 import type { IoreqServer } from './server.ts'
 import { IO_DONE, IO_FAILED, IO_RETRY, IO_UNHANDLED } from './status.ts'

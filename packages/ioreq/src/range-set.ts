@@ -1,5 +1,6 @@
+import { hex } from '@retrap/device/host'
 import { MAX_NR_IO_RANGES } from './layout.ts'
-import { hex, IoreqError } from './errors.ts'
+import { IoreqError } from './errors.ts'
 
 /**
  * The ranges of one type that an ioreq server has claimed: disjoint, sorted, neighbours merged, so that an access

@@ -1,5 +1,5 @@
-import type { RangeHandler, RegionOptions } from './device.ts'
-import { hex, IoreqError } from './errors.ts'
+import { DeviceError, type RangeHandler, type RegionOptions } from '@retrap/device'
+import { hex } from '@retrap/device/host'
 import { ClaimedRegion, type RegionOwner } from './region.ts'
 
 /** What was found at an address, and where else the same would be found: `first` … `end` − 1. */
@@ -29,7 +29,7 @@ export class RegionTable implements RegionOwner {
   /**
    * Claims a region.
    *
-   * @throws IoreqError `ERR_EXISTS` where it overlaps one of equal priority, `ERR_INVALID` for a bad range
+   * @throws DeviceError `ERR_EXISTS` where it overlaps one of equal priority, `ERR_INVALID` for a bad range
    */
   map(
     device: string,
@@ -52,7 +52,7 @@ export class RegionTable implements RegionOwner {
       if (other === region || !other.enabled || other.kind !== region.kind || other.priority !== region.priority)
         continue
       if (base < other.base + other.length && other.base < base + region.length) {
-        throw new IoreqError(
+        throw new DeviceError(
           'ERR_EXISTS',
           `${region.device}: ${region.kind} range ${hex(base)}–${hex(base + region.length - 1)} overlaps ` +
             `${hex(other.base)}–${hex(other.base + other.length - 1)} of ${other.device}; give one a higher priority`,

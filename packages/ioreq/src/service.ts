@@ -1,7 +1,7 @@
-import type { AccessRequest, CancelSignal } from './device.ts'
-import { notNumber } from './errors.ts'
+import type { AccessRequest, CancelSignal } from '@retrap/device'
+import { cut, isPromise, notNumber } from '@retrap/device/host'
 import { IOREQ_READ } from './layout.ts'
-import { cut, isPromise, type ClaimedRegion } from './region.ts'
+import type { ClaimedRegion } from './region.ts'
 
 /** Where a service's answers go. */
 export interface ServiceOwner {

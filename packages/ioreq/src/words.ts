@@ -1,4 +1,4 @@
-import type { Word64 } from './device.ts'
+import type { Word64 } from '@retrap/device'
 
 /** Spreads the low `size` bytes of a 64-bit value over `bytes` from `at` on. */
 export function putBytes(bytes: Uint8Array, at: number, size: number, lo: number, hi: number): void {

@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest'
+import { defineDevice, type DeviceModel } from '@retrap/device'
 import {
   HVM_IOREQSRV_BUFIOREQ_ATOMIC,
   IO_DONE,
@@ -17,9 +18,7 @@ import {
   XEN_DMOP_IO_RANGE_PCI,
   XEN_DMOP_IO_RANGE_PORT,
   createIoRequest,
-  defineDevice,
   formatTrace,
-  type DeviceModel,
   type IoRequest,
   type IoreqServer,
   type ServerOptions,

@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest'
+import { defineDevice, type AccessRequest, type DeviceModel } from '@retrap/device'
 import {
   IO_DONE,
   IO_FAILED,
@@ -14,9 +15,6 @@ import {
   STATE_IOREQ_READY,
   STATE_IORESP_READY,
   XEN_DMOP_IO_RANGE_PORT,
-  defineDevice,
-  type AccessRequest,
-  type DeviceModel,
 } from '../src/index.ts'
 import { makeMachine, STATUS } from './machine.ts'
 

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import * as fc from 'fast-check'
+import { DeviceError } from '@retrap/device'
 import {
   IO_DONE,
   IO_LOG,
@@ -22,7 +23,7 @@ const codeOf = (act: () => unknown): string => {
   try {
     act()
   } catch (error) {
-    if (error instanceof IoreqError) return error.code
+    if (error instanceof IoreqError || error instanceof DeviceError) return error.code
     throw error
   }
   return 'ok'

@@ -1,5 +1,6 @@
 /** Requests to the models of this process, which no page holds: whose an answer is, and whose handler is called. */
 import { beforeEach, describe, expect, test } from 'vitest'
+import { defineDevice, type DeviceModel, type Region } from '@retrap/device'
 import {
   DeviceHost,
   IO_DONE,
@@ -10,11 +11,8 @@ import {
   IOREQ_TYPE_COPY,
   IOREQ_TYPE_PIO,
   IOREQ_WRITE,
-  defineDevice,
-  type DeviceModel,
   type IoDispatch,
   type IoDispatchOptions,
-  type Region,
 } from '../src/index.ts'
 import { makeMachine } from './machine.ts'
 

@@ -2,20 +2,22 @@
 import { setImmediate as turn } from 'node:timers/promises'
 import { describe, expect, test } from 'vitest'
 import {
-  createIoRequest,
   defineDevice,
+  type DeviceContext,
+  type DeviceDefinition,
+  type DeviceMemory,
+  type MappingsToEnd,
+} from '@retrap/device'
+import {
+  createIoRequest,
   DeviceServer,
   IO_DONE,
   IO_RETRY,
   IOREQ_TYPE_COPY,
   IOREQ_TYPE_INVALIDATE,
-  type DeviceContext,
-  type DeviceDefinition,
-  type DeviceMemory,
   type Frame,
   type InvalidationListener,
   type IoRequest,
-  type MappingsToEnd,
 } from '../src/index.ts'
 import { makeMachine } from './machine.ts'
 

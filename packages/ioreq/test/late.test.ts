@@ -1,14 +1,7 @@
 /** Who is to blame, and who is not, where something takes longer than the deadline. Policy `detach`. */
 import { expect, test } from 'vitest'
-import {
-  createIoRequest,
-  defineDevice,
-  IO_DONE,
-  IO_RETRY,
-  IOREQ_TYPE_COPY,
-  type DeviceModel,
-  type IoRequest,
-} from '../src/index.ts'
+import { defineDevice, type DeviceModel } from '@retrap/device'
+import { createIoRequest, IO_DONE, IO_RETRY, IOREQ_TYPE_COPY, type IoRequest } from '../src/index.ts'
 import { makeMachine } from './machine.ts'
 
 const never = (): Promise<never> => new Promise(() => undefined)

@@ -1,3 +1,5 @@
+import type { DeviceModel } from '@retrap/device'
+import { TimerQueue } from '@retrap/device/host'
 import {
   createIoRequest,
   DeviceHost,
@@ -7,10 +9,8 @@ import {
   IO_RETRY,
   IO_UNHANDLED,
   IoDispatch,
-  TimerQueue,
   type DeviceFailure,
   type DeviceHostOptions,
-  type DeviceModel,
   type DevicePlatform,
   type IoDispatchOptions,
   type IoRequest,

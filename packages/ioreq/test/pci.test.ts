@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
-import { IO_DONE, IO_UNHANDLED, IoreqError, type PciFunction, type PciFunctionOptions } from '../src/index.ts'
+import { DeviceError, type PciFunction, type PciFunctionOptions } from '@retrap/device'
+import { IO_DONE, IO_UNHANDLED } from '../src/index.ts'
 import { makeMachine } from './machine.ts'
 
 const handler = (name: string, log: string[]) => ({
@@ -143,7 +144,7 @@ describe('configuration space of a function (PCI 3.0, ch. 6)', () => {
     expect([read(0x14), read(0x04, 2), dispatch.mmioRead(0xfebf_0000, 4)]).toEqual([0, 0, IO_UNHANDLED])
     host.restore(saved)
     expect([read(0x14), dispatch.mmioRead(0xfebf_0000, 4)]).toEqual([0xfebf_0000, IO_DONE])
-    expect(() => fn.restore({ ...fn.save(), config: [] })).toThrow(IoreqError)
+    expect(() => fn.restore({ ...fn.save(), config: [] })).toThrow(DeviceError)
   })
 
   test.each([
@@ -156,7 +157,7 @@ describe('configuration space of a function (PCI 3.0, ch. 6)', () => {
     ],
     ['a writable register that is not aligned', { writable: [[0x41, 1]] }],
   ] as [string, Partial<PciFunctionOptions>][])('%s is refused', (_, options) => {
-    expect(() => machine(options)).toThrow(IoreqError)
+    expect(() => machine(options)).toThrow(DeviceError)
   })
 
   test('a function can be added once', () => {
@@ -184,7 +185,7 @@ describe('the models of a host', () => {
     host.restore(saved)
     expect(value).toBe(7)
     expect(() => host.restore({ ...saved, devices: { c: 1 } })).toThrow(/device c/)
-    expect(() => host.restore({ ...saved, devices: { b: 1 } })).toThrow(IoreqError)
+    expect(() => host.restore({ ...saved, devices: { b: 1 } })).toThrow(DeviceError)
   })
 
   test('reach lines, messages, memory, time and the machine through their context', () => {

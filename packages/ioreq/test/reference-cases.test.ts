@@ -1,9 +1,9 @@
 import { Worker } from 'node:worker_threads'
 import { describe, expect, test } from 'vitest'
+import { defineDevice } from '@retrap/device'
 import {
   BufferedRing,
   createIoRequest,
-  defineDevice,
   DM_ERRNO,
   DmOps,
   Doorbell,

@@ -1,15 +1,14 @@
 /** A server of another process that is disabled counts as having dropped what it had mapped when nothing is under way. */
 import { expect, test } from 'vitest'
+import { defineDevice, type DeviceContext } from '@retrap/device'
 import {
   createIoRequest,
-  defineDevice,
   DeviceServer,
   IO_DONE,
   IO_RETRY,
   IOREQ_TYPE_COPY,
   IOREQ_WRITE,
   RemoteServer,
-  type DeviceContext,
   type Frame,
 } from '../src/index.ts'
 import { makeMachine } from './machine.ts'

@@ -1,4 +1,4 @@
-import { defineDevice, type DeviceModel } from '@retrap/ioreq'
+import { defineDevice, type DeviceModel } from '@retrap/device'
 
 // The APIC of vapic.bench.ts that lives in another thread: a register page, as far as its guest uses it.
 const registers = new Uint32Array(0x400)

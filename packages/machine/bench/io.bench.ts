@@ -10,17 +10,16 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { Worker } from 'node:worker_threads'
+import { defineDevice, type DeviceModel } from '@retrap/device'
+import { TimerQueue } from '@retrap/device/host'
 import {
   createIoRequest,
-  defineDevice,
   DeviceHost,
   IO_RETRY,
   IoDispatch,
   IOREQ_READ,
   IOREQ_TYPE_COPY,
   SharedTransport,
-  TimerQueue,
-  type DeviceModel,
   type DevicePlatform,
 } from '@retrap/ioreq'
 import { startDeviceWorker } from '@retrap/ioreq/node'

@@ -1,6 +1,6 @@
 // A PC whose guest reads a device model that takes its time, and sends what it got through the serial port.
 import { createPc } from '@retrap/machine'
-import { defineDevice } from '@retrap/ioreq'
+import { defineDevice } from '@retrap/device'
 import { al, Assembler, dword, dx, eax, imm16, imm32 } from '@retrap/x86-assembler'
 
 const price = defineDevice({

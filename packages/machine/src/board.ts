@@ -12,7 +12,7 @@ import {
   XenPlatform,
 } from '@retrap/devices'
 import type { ShadowRange } from '@retrap/devices'
-import type { DeviceModel } from '@retrap/ioreq'
+import type { DeviceModel } from '@retrap/device'
 import { firmwareConfiguration } from './firmware-configuration.ts'
 import type { FirmwareConfiguration } from './firmware-configuration.ts'
 import type { PcMemoryMap } from './loaders/index.ts'

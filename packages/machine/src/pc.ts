@@ -1,14 +1,8 @@
 import { ACPI_PM, CMOS_CENTURY, HPET_BASE, Hpet, RESET_CONTROL } from '@retrap/devices'
 import { DeterministicClock, Domain, PHYSICAL_BITS, RealClock } from '@retrap/hvm'
 import type { DomainExit, DomainServer, DomainVapic, VapicStatistics } from '@retrap/hvm'
-import type {
-  DeviceFailure,
-  DeviceModel,
-  DevicePlatform,
-  FailurePolicy,
-  IoDispatch,
-  IoTraceRecord,
-} from '@retrap/ioreq'
+import type { DeviceModel } from '@retrap/device'
+import type { DeviceFailure, DevicePlatform, FailurePolicy, IoDispatch, IoTraceRecord } from '@retrap/ioreq'
 import { MachineMemory } from '@retrap/memory'
 import type { P2mStatistics } from '@retrap/p2m'
 import { CODE_CACHE_BYTES } from '@retrap/x86-cpu'

@@ -1,7 +1,8 @@
 import type { ShadowRange } from '@retrap/devices'
 import type { DomainServer } from '@retrap/hvm'
 import { serveSharedDevices } from '@retrap/ioreq'
-import type { DevicePlatform, DeviceServer, InterruptLine, IoDispatch, SharedDeviceMemory } from '@retrap/ioreq'
+import type { InterruptLine } from '@retrap/device'
+import type { DevicePlatform, DeviceServer, IoDispatch, SharedDeviceMemory } from '@retrap/ioreq'
 import { createBoard } from './board.ts'
 import type { Board, BoardDescription, BoardHooks } from './board.ts'
 

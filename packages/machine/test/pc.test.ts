@@ -1,5 +1,5 @@
 import { ACPI_PM, DebugConsole, DebugExit } from '@retrap/devices'
-import { defineDevice } from '@retrap/ioreq'
+import { defineDevice } from '@retrap/device'
 import {
   type Assembler,
   al,

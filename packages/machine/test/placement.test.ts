@@ -1,5 +1,6 @@
 import { ACPI_PM } from '@retrap/devices'
-import { defineDevice, type IoTraceRecord } from '@retrap/ioreq'
+import { defineDevice } from '@retrap/device'
+import type { IoTraceRecord } from '@retrap/ioreq'
 import { startDeviceProcess, startDeviceWorker } from '@retrap/ioreq/node'
 import { al, ax, dword, dx, eax, ecx, edx, esi, imm16, imm8, type Assembler } from '@retrap/x86-assembler'
 import { afterEach, describe, expect, test } from 'vitest'

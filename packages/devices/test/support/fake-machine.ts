@@ -1,16 +1,16 @@
-import {
-  TimerQueue,
-  type AccessSize,
-  type DeviceContext,
-  type DeviceModel,
-  type InterruptLine,
-  type PciFunction,
-  type PciFunctionOptions,
-  type RangeHandler,
-  type Region,
-  type RegionOptions,
-  type Word64,
-} from '@retrap/ioreq'
+import type {
+  AccessSize,
+  DeviceContext,
+  DeviceModel,
+  InterruptLine,
+  PciFunction,
+  PciFunctionOptions,
+  RangeHandler,
+  Region,
+  RegionOptions,
+  Word64,
+} from '@retrap/device'
+import { TimerQueue } from '@retrap/device/host'
 
 interface Claim {
   readonly base: number

@@ -1,4 +1,4 @@
-import type { DeviceModel } from '@retrap/ioreq'
+import type { DeviceModel } from '@retrap/device'
 import * as devices from '../../src/index.ts'
 import { FakeMachine } from './fake-machine.ts'
 

@@ -1,4 +1,5 @@
-import type { Timer, TimerQueue } from '@retrap/ioreq'
+import type { Timer } from '@retrap/device'
+import type { TimerQueue } from '@retrap/device/host'
 
 /** Saved form of {@link BlockedVcpus}: those that wait. */
 export interface BlockedVcpusState {

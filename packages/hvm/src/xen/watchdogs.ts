@@ -1,4 +1,5 @@
-import type { Timer, TimerQueue } from '@retrap/ioreq'
+import type { Timer } from '@retrap/device'
+import type { TimerQueue } from '@retrap/device/host'
 import { XenError } from './numbers.ts'
 
 const WATCHDOGS = 2

@@ -1,4 +1,4 @@
-import type { Timer } from '@retrap/ioreq'
+import type { Timer } from '@retrap/device'
 import { ACCESS_WRITE } from '@retrap/paging'
 import type { Domain } from '../domain.ts'
 import type { HvmVcpu } from '../hvm-vcpu.ts'

@@ -1,4 +1,4 @@
-import type { DeviceModel, RangeHandler } from '@retrap/ioreq'
+import type { DeviceModel, RangeHandler } from '@retrap/device'
 import { FIFO_GPA, PORT, PORTS, STORE_BYTES, STORE_GPA, WINDOW_PAGES } from './layout.ts'
 
 const FIFO = 0

@@ -1,4 +1,4 @@
-import { defineDevice } from '@retrap/ioreq'
+import { defineDevice } from '@retrap/device'
 import { MachineMemory } from '@retrap/memory'
 import { INVALID_MFN, P2mEntry, P2mError, P2mType, type FrameCounts, type P2m } from '@retrap/p2m'
 import type { Rng } from '@retrap/tooling/soak'

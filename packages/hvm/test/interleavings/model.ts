@@ -1,4 +1,4 @@
-import type { DeviceContext, DeviceModel, InvalidatedFrames } from '@retrap/ioreq'
+import type { DeviceContext, DeviceModel, InvalidatedFrames } from '@retrap/device'
 import { BUFFERED, changeAndWait, copy, Held, rangeToMap, type Party } from './parties.ts'
 import { FIRST_GFN, GFNS, type Reach } from './witness.ts'
 import type { World } from './world.ts'

@@ -1,4 +1,5 @@
-import type { GuestMapping, GuestSegment, IoreqServer } from '@retrap/ioreq'
+import type { GuestMapping, GuestSegment } from '@retrap/device'
+import type { IoreqServer } from '@retrap/ioreq'
 import { FIRST_GFN, GFNS, type Holder, type Reach } from './witness.ts'
 import type { World } from './world.ts'
 

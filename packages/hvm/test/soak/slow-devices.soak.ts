@@ -1,4 +1,4 @@
-import { defineDevice } from '@retrap/ioreq'
+import { defineDevice } from '@retrap/device'
 import type { Rng, Soak } from '@retrap/tooling/soak'
 import {
   type Assembler,

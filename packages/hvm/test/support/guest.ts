@@ -1,5 +1,5 @@
-import type { DeviceFailure, DeviceModel, FailurePolicy } from '@retrap/ioreq'
-import { defineDevice } from '@retrap/ioreq'
+import { defineDevice, type DeviceModel } from '@retrap/device'
+import type { DeviceFailure, FailurePolicy } from '@retrap/ioreq'
 import { MachineMemory } from '@retrap/memory'
 import { Assembler } from '@retrap/x86-assembler'
 import { saveVcpu } from '@retrap/x86-cpu'

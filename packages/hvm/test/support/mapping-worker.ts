@@ -1,7 +1,8 @@
 /** The program of a Worker whose device model maps the guest's memory itself. */
 import { workerData } from 'node:worker_threads'
-import { defineDevice, serveSharedDevices } from '@retrap/ioreq'
-import type { DeviceContext, SharedDeviceMemory, WritableGuestMapping } from '@retrap/ioreq'
+import { defineDevice, type DeviceContext, type WritableGuestMapping } from '@retrap/device'
+import { serveSharedDevices } from '@retrap/ioreq'
+import type { SharedDeviceMemory } from '@retrap/ioreq'
 import { openGuestMemory } from '../../src/index.ts'
 import type { GuestMemoryHandles } from '../../src/index.ts'
 

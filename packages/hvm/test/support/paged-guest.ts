@@ -1,5 +1,4 @@
-import { defineDevice } from '@retrap/ioreq'
-import type { DeviceModel } from '@retrap/ioreq'
+import { defineDevice, type DeviceModel } from '@retrap/device'
 import { type Assembler, al, cr0, cr3, eax, imm32 } from '@retrap/x86-assembler'
 import { EXIT_PORT, Guest } from './guest.ts'
 import type { GuestOptions } from './guest.ts'

@@ -1,4 +1,4 @@
-import { defineDevice } from '@retrap/ioreq'
+import { defineDevice } from '@retrap/device'
 import { MachineMemory } from '@retrap/memory'
 import { Assembler, al } from '@retrap/x86-assembler'
 import { S_GPR } from '@retrap/x86-cpu'

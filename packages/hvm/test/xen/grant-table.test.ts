@@ -1,4 +1,4 @@
-import { defineDevice, type DeviceDma } from '@retrap/ioreq'
+import { defineDevice, type DeviceDma } from '@retrap/device'
 import { al } from '@retrap/x86-assembler'
 import { describe, expect, test } from 'vitest'
 import { ARGUMENTS, type CallerMode, XenTestGuest } from '../support/xen-guest.ts'

@@ -1,4 +1,5 @@
-import type { DeviceModel, DeviceServer } from '../index.ts'
+import type { DeviceModel } from '@retrap/device'
+import type { DeviceServer } from '../index.ts'
 import { IoreqError } from '../errors.ts'
 
 /**
@@ -13,7 +14,7 @@ export async function importModels(urls: readonly string[]): Promise<DeviceModel
     const exported = Object.values((await import(url)) as Record<string, unknown>)
     const found = [...new Set(exported)].filter(isModel)
     if (found.length === 0) {
-      throw new IoreqError('ERR_NOT_FOUND', `${url} exports no device model: see defineDevice of @retrap/ioreq`)
+      throw new IoreqError('ERR_NOT_FOUND', `${url} exports no device model: see defineDevice of @retrap/device`)
     }
     models.push(...found)
   }

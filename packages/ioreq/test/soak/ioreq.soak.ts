@@ -1,4 +1,5 @@
 import type { Rng, Soak } from '@retrap/tooling/soak'
+import { defineDevice, type AccessRequest } from '@retrap/device'
 import {
   IO_DONE,
   IO_LOG,
@@ -10,8 +11,6 @@ import {
   STATE_IOREQ_NONE,
   XEN_DMOP_IO_RANGE_MEMORY,
   XEN_DMOP_IO_RANGE_PORT,
-  defineDevice,
-  type AccessRequest,
   type IoreqServer,
 } from '../../src/index.ts'
 import { makeMachine, STATUS } from '../machine.ts'

@@ -1,4 +1,4 @@
-import { defineDevice, type DeviceContext, type DeviceModel, type InterruptLine, type Timer } from '../../src/index.ts'
+import { defineDevice, type DeviceContext, type DeviceModel, type InterruptLine, type Timer } from '@retrap/device'
 
 /*
  * The models of the transports' contract tests. They run wherever the transport takes them: nothing here may need the

@@ -1,11 +1,5 @@
-import {
-  IO_RETRY,
-  IoreqError,
-  type DeviceHostState,
-  type DeviceModel,
-  type IoRequest,
-  type RemoteServer,
-} from '../../src/index.ts'
+import type { DeviceModel } from '@retrap/device'
+import { IO_RETRY, IoreqError, type DeviceHostState, type IoRequest, type RemoteServer } from '../../src/index.ts'
 import { connectDevices, DeviceListener, startDeviceProcess, startDeviceWorker } from '../../src/node/index.ts'
 import { makeMachine } from '../machine.ts'
 import { contractModels } from './models.ts'

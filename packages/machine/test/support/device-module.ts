@@ -1,4 +1,4 @@
-import { defineDevice } from '@retrap/ioreq'
+import { defineDevice } from '@retrap/device'
 
 /** What another thread or process runs in placement.test.ts. */
 export const device = defineDevice({

@@ -4,7 +4,7 @@
  * a log: priorities, vectors in their order, registers and flags.
  */
 import { DebugExit } from '@retrap/devices'
-import { defineDevice, type DeviceContext, type DeviceModel } from '@retrap/ioreq'
+import { defineDevice, type DeviceContext, type DeviceModel } from '@retrap/device'
 import type { Rng } from '@retrap/tooling/soak'
 import {
   type Assembler,

@@ -1,4 +1,4 @@
-import { defineDevice, type DeviceModel } from '@retrap/ioreq'
+import { defineDevice, type DeviceModel } from '@retrap/device'
 import { dword, eax, esp } from '@retrap/x86-assembler'
 import { restoreVcpu, saveVcpu, S_RIP, S_SEGMENTS } from '@retrap/x86-cpu'
 import type { Pc, PcOptions } from '@retrap/machine'

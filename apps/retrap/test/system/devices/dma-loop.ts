@@ -1,5 +1,4 @@
-import { defineDevice } from '@retrap/ioreq'
-import type { DeviceContext, DeviceModel, GuestMapping } from '@retrap/ioreq'
+import { defineDevice, type DeviceContext, type DeviceModel, type GuestMapping } from '@retrap/device'
 
 /*
  * A device that copies pages by DMA, turned into something else on the way, and looks at all of the machine's RAM

@@ -4,7 +4,7 @@
  */
 import { readFile } from 'node:fs/promises'
 import { setTimeout } from 'node:timers/promises'
-import type { GuestMapping } from '@retrap/ioreq'
+import type { GuestMapping } from '@retrap/device'
 import { createPc, type Pc } from '@retrap/machine'
 import { createDmaLoop } from '../devices/dma-loop.ts'
 

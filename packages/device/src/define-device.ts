@@ -7,8 +7,8 @@ import type {
   RegionOptions,
   Word64,
 } from './device.ts'
-import type { InvalidatedFrames } from './invalidation.ts'
-import { IoreqError } from './errors.ts'
+import type { InvalidatedFrames } from './guest-memory.ts'
+import { DeviceError } from './errors.ts'
 
 /** The handlers of a {@link DeviceDefinition} or of one of its ranges. */
 export interface DeviceHandlers {
@@ -67,10 +67,10 @@ function handlerOf(range: DeviceRange, definition: DeviceDefinition): RangeHandl
 /**
  * Makes a {@link DeviceModel} from ranges and two functions.
  *
- * @throws IoreqError `ERR_INVALID` for a definition without a name
+ * @throws DeviceError `ERR_INVALID` for a definition without a name
  */
 export function defineDevice(definition: DeviceDefinition): DeviceModel {
-  if (definition.name === '') throw new IoreqError('ERR_INVALID', 'a device model needs a name')
+  if (definition.name === '') throw new DeviceError('ERR_INVALID', 'a device model needs a name')
   return {
     name: definition.name,
     synchronous: definition.synchronous ?? false,

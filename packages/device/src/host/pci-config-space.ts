@@ -1,6 +1,6 @@
-import type { InterruptLine, Region } from './device.ts'
-import { IoreqError } from './errors.ts'
-import type { PciBarOptions, PciFunction, PciFunctionOptions, PciFunctionState } from './pci-function.ts'
+import type { InterruptLine, Region } from '../device.ts'
+import { DeviceError } from '../errors.ts'
+import type { PciBarOptions, PciFunction, PciFunctionOptions, PciFunctionState } from '../pci-function.ts'
 
 const VENDOR_ID = 0x00
 const DEVICE_ID = 0x02
@@ -66,7 +66,7 @@ export class PciConfigSpace implements PciFunction {
     this.#writable[0x0d] = 0xff
     for (const [register, mask] of options.writable ?? []) {
       if (register % 4 !== 0 || register < 0 || register >= bytes) {
-        throw new IoreqError(
+        throw new DeviceError(
           'ERR_INVALID',
           `writable configuration register ${register}: expected a multiple of 4 below ${bytes}`,
         )
@@ -95,10 +95,10 @@ export class PciConfigSpace implements PciFunction {
     const least = bar.kind === 'io' ? 4 : 16
     const wide = bar.kind === 'memory64'
     if (bar.index < 0 || bar.index > (wide ? 4 : 5) || this.#regions[bar.index] !== null) {
-      throw new IoreqError('ERR_INVALID', `BAR ${bar.index}: expected a free register, 0–5`)
+      throw new DeviceError('ERR_INVALID', `BAR ${bar.index}: expected a free register, 0–5`)
     }
     if (bar.bytes < least || 2 ** Math.round(Math.log2(bar.bytes)) !== bar.bytes) {
-      throw new IoreqError(
+      throw new DeviceError(
         'ERR_INVALID',
         `BAR ${bar.index}: size ${bar.bytes}, expected a power of two from ${least} up`,
       )
@@ -171,7 +171,7 @@ export class PciConfigSpace implements PciFunction {
         region.enable()
       } catch (error) {
         // The guest has put the BAR over another device. On a bus both would answer; here the newcomer stays off.
-        if (!(error instanceof IoreqError)) throw error
+        if (!(error instanceof DeviceError)) throw error
       }
     }
     this.#driveWire()
@@ -217,7 +217,7 @@ export class PciConfigSpace implements PciFunction {
 
   restore(state: PciFunctionState): void {
     if (state.version !== 1 || state.config.length !== this.config.length) {
-      throw new IoreqError(
+      throw new DeviceError(
         'ERR_INVALID',
         `PCI function state of version ${state.version} with ${state.config.length} bytes: expected 1, with ${this.config.length}`,
       )
@@ -230,7 +230,7 @@ export class PciConfigSpace implements PciFunction {
 
 function checkIdentity(f: PciFunction): void {
   if (f.bus < 0 || f.bus > 255 || f.device < 0 || f.device > 31 || f.function < 0 || f.function > 7) {
-    throw new IoreqError(
+    throw new DeviceError(
       'ERR_INVALID',
       `PCI function ${f.bus}:${f.device}.${f.function}: expected bus 0–255, device 0–31, function 0–7`,
     )

@@ -1,6 +1,5 @@
-import type { AccessRequest, RangeHandler, Word64 } from './device.ts'
-import { notNumber } from './errors.ts'
-import { cut, isPromise, merge, pieceSize, take, type ClaimedRegion } from './region.ts'
+import type { AccessRequest, RangeHandler, Word64 } from '../device.ts'
+import { cut, isPromise, merge, notNumber, pieceSize, take, type AccessedRange } from './access.ts'
 
 async function number(handler: RangeHandler, offset: number, size: number, request: AccessRequest): Promise<number> {
   const answer = handler.read(offset, size as 1 | 2 | 4, request)
@@ -11,7 +10,7 @@ async function number(handler: RangeHandler, offset: number, size: number, reque
 
 /** As `readRegion`, for models that may take their time. The pieces are made one after another. */
 export async function readRegionAsync(
-  region: ClaimedRegion,
+  region: AccessedRange,
   offset: number,
   size: number,
   into: Word64,
@@ -54,7 +53,7 @@ export async function readRegionAsync(
 
 /** As `writeRegion`, for models that may take their time. */
 export async function writeRegionAsync(
-  region: ClaimedRegion,
+  region: AccessedRange,
   offset: number,
   size: number,
   lo: number,

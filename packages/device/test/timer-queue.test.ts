@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import * as fc from 'fast-check'
-import { TimerQueue } from '../src/index.ts'
+import { TimerQueue } from '../src/host/index.ts'
 
 const make = () => {
   const clock = { time: 0, now: () => clock.time }

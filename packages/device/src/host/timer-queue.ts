@@ -1,4 +1,4 @@
-import type { Clock, Timer } from './device.ts'
+import type { Clock, Timer } from '../device.ts'
 
 /**
  * The timers of a machine, on one clock.

@@ -1,0 +1,57 @@
+/**
+ * Codes of {@link DeviceError}.
+ *
+ * | code | meaning |
+ * |---|---|
+ * | `ERR_INVALID` | an argument is out of range or contradicts another |
+ * | `ERR_EXISTS` | the range or function overlaps one that is there |
+ * | `ERR_NOT_FOUND` | no such range, function or saved part |
+ * | `ERR_PERMISSION` | the object may not be used in this way, or not from here |
+ * | `ERR_NO_SPACE` | all ranges are taken |
+ * | `ERR_DEVICE` | a device model broke its contract |
+ * | `ERR_OPTION` | an option that a model was made with is out of range |
+ * | `ERR_STATE` | `restore` was given what `save` of the same model never returned |
+ * | `ERR_DETACHED` | the model is not part of a machine |
+ */
+export type DeviceErrorCode =
+  | 'ERR_INVALID'
+  | 'ERR_EXISTS'
+  | 'ERR_NOT_FOUND'
+  | 'ERR_PERMISSION'
+  | 'ERR_NO_SPACE'
+  | 'ERR_DEVICE'
+  | 'ERR_OPTION'
+  | 'ERR_STATE'
+  | 'ERR_DETACHED'
+
+/** Reports a caller's mistake, or a device model's. Switch on `code`, never on the text. */
+export class DeviceError extends Error {
+  override readonly name: string = 'DeviceError'
+  readonly code: DeviceErrorCode
+
+  constructor(code: DeviceErrorCode, message: string, options?: { readonly cause?: unknown }) {
+    super(message, options)
+    this.code = code
+  }
+}
+
+/**
+ * Takes `state` for the saved form of a device model, after a look at its version.
+ *
+ * @param device - names the model in the error
+ * @throws DeviceError `ERR_STATE` for any other version
+ */
+export function savedState<T extends { readonly version: number }>(
+  device: string,
+  state: unknown,
+  version: T['version'],
+): T {
+  const found = typeof state === 'object' && state !== null ? (state as { version?: unknown }).version : undefined
+  if (found === version) return state as T
+  throw new DeviceError('ERR_STATE', `${device}: saved state of version ${String(found)}: expected ${version}`)
+}
+
+/** Formats a number the way messages of devices and their hosts show addresses. */
+export function hex(value: number): string {
+  return value < 0 ? `-0x${(-value).toString(16)}` : `0x${value.toString(16)}`
+}

@@ -1,0 +1,109 @@
+/// <reference lib="esnext.disposable" preserve="true" />
+
+/** Access to guest RAM by guest-physical address. False: some byte of the range is not RAM; RAM bytes before it may have been transferred. */
+export interface Dma {
+  read(gpa: number, into: Uint8Array): boolean
+  write(gpa: number, from: Uint8Array): boolean
+}
+
+/** Bytes of the guest that are not to be written. */
+export interface ReadonlyGuestBytes extends ArrayLike<number>, Iterable<number> {
+  subarray(start?: number, end?: number): ReadonlyGuestBytes
+  /** A copy. */
+  slice(start?: number, end?: number): Uint8Array
+}
+
+/** A part of a {@link GuestMapping} that is of one kind and, for `ram` and `rom`, in one piece. */
+export interface GuestSegment {
+  /** `mmio` and `hole` have no bytes. */
+  readonly kind: 'ram' | 'rom' | 'mmio' | 'hole'
+  /** Guest-physical address of its first byte. */
+  readonly gpa: number
+  /** Distance from the mapping's first byte. */
+  readonly offset: number
+  readonly length: number
+  /** Its bytes while the mapping is held. */
+  readonly bytes: ReadonlyGuestBytes | null
+}
+
+/** A {@link GuestSegment} that may be written; what is written to `rom` is lost. */
+export interface WritableGuestSegment extends GuestSegment {
+  readonly bytes: Uint8Array | null
+}
+
+/**
+ * Guest memory that a model holds: end it with `using`, or with `release`. RAM that leaves the guest meanwhile stays what
+ * it was under it, nobody else gets it, and the guest that removed it waits. After its end, its members throw.
+ */
+export interface GuestMapping extends Disposable {
+  readonly gpa: number
+  readonly length: number
+  /** Whether it has not ended. */
+  readonly held: boolean
+  /** RAM under it has left the guest since it was made, and somebody waits for its end. */
+  readonly orphaned: boolean
+  /** What it covers, in order and without gaps. */
+  readonly segments: readonly GuestSegment[]
+  /** Copies out from an offset on; returns the bytes before the first one that is not memory. */
+  read(offset: number, into: Uint8Array): number
+  /** Ends it. A second time does nothing. */
+  release(): void
+}
+
+/** A {@link GuestMapping} for writing: at its end all its RAM counts as written. */
+export interface WritableGuestMapping extends GuestMapping {
+  readonly segments: readonly WritableGuestSegment[]
+  /** Copies in from an offset on; returns the bytes before the first one that is not memory. ROM swallows its part. */
+  write(offset: number, from: Uint8Array): number
+}
+
+/** Guest memory as far as it can be reached without waiting. `MapCache` of `@retrap/mapcache` is such. */
+export interface MappableDma extends Dma {
+  /** Copies out; returns the bytes before the first one that is not memory. */
+  readSome(gpa: number, into: Uint8Array): number
+  /** Copies in; otherwise as `readSome`. */
+  writeSome(gpa: number, from: Uint8Array): number
+  /** Holds guest memory for reading. */
+  map(gpa: number, length: number): GuestMapping
+  /** Holds guest memory for reading and writing. */
+  mapForWriting(gpa: number, length: number): WritableGuestMapping
+}
+
+/**
+ * {@link Dma} as models have it. The asynchronous forms work wherever the model lives. The copying ones need the machine's
+ * memory within reach, and `map` and `mapForWriting` need it in the model's own process: elsewhere they throw
+ * `ERR_PERMISSION`.
+ *
+ * A copy is made of the guest's memory as it is at that moment. To keep memory for longer, hold it with `map`; a view or
+ * an address kept by other means is not waited for when the guest gives the memory up.
+ */
+export interface DeviceDma extends MappableDma {
+  readAsync(gpa: number, into: Uint8Array): Promise<boolean>
+  /** In order with the model's other doings: the guest sees the bytes before an interrupt or answer that follows. */
+  writeAsync(gpa: number, from: Uint8Array): Promise<boolean>
+}
+
+/** Guest frames of an invalidation. */
+export interface InvalidatedFrames {
+  readonly gfn: number
+  readonly count: number
+  /** They are what they were, but may not be written any more: mappings for reading may stay. */
+  readonly writesOnly: boolean
+}
+
+/** What is still to be released before an invalidation can be acknowledged. */
+export interface MappingsToEnd {
+  readonly done: boolean
+  /** Calls back when it is done: at once, if it is. */
+  onDone(callback: () => void): void
+}
+
+/** One model's way to guest memory, with what it has mapped. `MapCache` of `@retrap/mapcache` is such. */
+export interface DeviceMemory extends MappableDma {
+  /** Forgets where these guest frames are, or without arguments all; says which mappings of them are still held. */
+  invalidate(gfn?: number, count?: number): MappingsToEnd
+  /** The same for frames that may only be read from now on: mappings for reading may stay. */
+  revokeWrites(gfn: number, count: number): MappingsToEnd
+  /** Ends every mapping. */
+  close(): void
+}

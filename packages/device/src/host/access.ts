@@ -1,0 +1,154 @@
+import type { RangeHandler, Word64 } from '../device.ts'
+import { DeviceError } from '../errors.ts'
+
+/** A range as an access to it needs it: how large its accesses may be, and who makes them. */
+export interface AccessedRange {
+  readonly handler: RangeHandler
+  /** Ports or bytes. */
+  readonly length: number
+  /** Larger accesses are split. */
+  readonly maximumAccess: number
+  /** Smaller accesses are widened. */
+  readonly minimumAccess: number
+}
+
+/** Makes the error for a read whose answer is not a number. An object is not asked what it is: it might throw. */
+export function notNumber(value: unknown): DeviceError {
+  const object = typeof value === 'function' || (typeof value === 'object' && value !== null)
+  const what = object ? `a ${typeof value}` : `${typeof value} ${String(value as string | symbol)}`
+  return new DeviceError('ERR_DEVICE', `a read was answered with ${what}, not with a number`)
+}
+
+/** Cuts a handler's answer to its size; a size of 4 yields an unsigned word. */
+export function cut(value: number, size: number): number {
+  return size === 4 ? value >>> 0 : size === 1 ? value & 0xff : value & 0xffff
+}
+
+/** Returns the error for an answer that a synchronous model may not give; null for one that it may. */
+export function badAnswer(read: boolean, answer: unknown): DeviceError | null {
+  if (isPromise(answer)) {
+    // The model broke its word; a rejection of its promise must not reach the process as well.
+    Promise.resolve(answer).catch(() => {})
+    return new DeviceError('ERR_DEVICE', 'a model that is declared synchronous returned a promise')
+  }
+  // Only a read has an answer; a write may return anything else.
+  return read ? notNumber(answer) : null
+}
+
+/** Checks the answer to a synchronous read; throws what {@link badAnswer} returns. */
+export function checkedNumber(value: number | Promise<number>): number {
+  if (typeof value === 'number') return value
+  throw badAnswer(true, value) ?? notNumber(value)
+}
+
+/** As {@link checkedNumber}, for writes. */
+export function checkedVoid(value: void | Promise<void>): void {
+  if (value === undefined) return
+  const error = badAnswer(false, value)
+  if (error !== null) throw error
+}
+
+/** Whether a handler's answer is still to come. */
+export function isPromise(value: unknown): value is PromiseLike<unknown> {
+  return typeof value === 'object' && value !== null && typeof (value as { then?: unknown }).then === 'function'
+}
+
+/** Whether a region takes an access as one call of `read` or `write`. */
+export function isOneCall(region: AccessedRange, offset: number, size: number): boolean {
+  const { length, minimumAccess, maximumAccess } = region
+  return size <= maximumAccess && size >= minimumAccess && size <= 4 && size !== 3 && offset + size <= length
+}
+
+/**
+ * The largest piece of an access that a region takes at once: a power of two, within the region and its limit.
+ * An access is split lowest address first.
+ */
+export function pieceSize(region: AccessedRange, offset: number, size: number): number {
+  let piece = Math.min(size, region.maximumAccess, region.length - offset)
+  if (piece === 3) piece = 2
+  else if (piece > 4 && piece < 8) piece = 4
+  return piece
+}
+
+/**
+ * Reads `size` bytes (1–8) at `offset`, inside the region, splitting and widening as its options say.
+ * For models that answer at once.
+ */
+export function readRegion(region: AccessedRange, offset: number, size: number, into: Word64): void {
+  const { handler, minimumAccess } = region
+  let lo = 0
+  let hi = 0
+  for (let done = 0; done < size;) {
+    const piece = pieceSize(region, offset + done, size - done)
+    const at = offset + done
+    if (piece === 8) {
+      checkedVoid(handler.read64!(at, into))
+      into.lo >>>= 0
+      into.hi >>>= 0
+      return
+    }
+    let value: number
+    let bytes = piece
+    if (piece < minimumAccess) {
+      const unit = at - (at % minimumAccess)
+      bytes = Math.min(piece, unit + minimumAccess - at)
+      if (bytes === 3) bytes = 2
+      value = checkedNumber(handler.read(unit, minimumAccess as 2 | 4)) >>> (8 * (at - unit))
+    } else {
+      value = checkedNumber(handler.read(at, piece as 1 | 2 | 4))
+    }
+    value = cut(value, bytes)
+    // A piece may lie across the two words where an odd offset was split.
+    if (done < 4) {
+      lo |= value << (8 * done)
+      if (done + bytes > 4) hi |= value >>> (8 * (4 - done))
+    } else {
+      hi |= value << (8 * (done - 4))
+    }
+    done += bytes
+  }
+  into.lo = lo >>> 0
+  into.hi = hi >>> 0
+}
+
+/** Writes `size` bytes (1–8) at `offset`, inside the region. For models that answer at once. */
+export function writeRegion(region: AccessedRange, offset: number, size: number, lo: number, hi: number): void {
+  const { handler, minimumAccess } = region
+  for (let done = 0; done < size;) {
+    const piece = pieceSize(region, offset + done, size - done)
+    const at = offset + done
+    if (piece === 8) {
+      checkedVoid(handler.write64!(at, lo >>> 0, hi >>> 0))
+      return
+    }
+    let bytes = piece
+    if (piece < minimumAccess) {
+      const unit = at - (at % minimumAccess)
+      bytes = Math.min(piece, unit + minimumAccess - at)
+      if (bytes === 3) bytes = 2
+      const value = merge(
+        checkedNumber(handler.read(unit, minimumAccess as 2 | 4)),
+        at - unit,
+        bytes,
+        take(lo, hi, done),
+      )
+      checkedVoid(handler.write(unit, minimumAccess as 2 | 4, cut(value, minimumAccess)))
+    } else {
+      checkedVoid(handler.write(at, piece as 1 | 2 | 4, cut(take(lo, hi, done), piece)))
+    }
+    done += bytes
+  }
+}
+
+/** The bytes of a 64-bit value from byte `from` on, 32 bits of them. */
+export function take(lo: number, hi: number, from: number): number {
+  if (from === 0) return lo
+  if (from === 4) return hi
+  return from < 4 ? (lo >>> (8 * from)) | (hi << (32 - 8 * from)) : hi >>> (8 * (from - 4))
+}
+
+/** Puts the low `bytes` of `value` at byte `at` of `unit`. */
+export function merge(unit: number, at: number, bytes: number, value: number): number {
+  const mask = bytes === 4 ? -1 : ((1 << (8 * bytes)) - 1) << (8 * at)
+  return ((unit & ~mask) | ((value << (8 * at)) & mask)) >>> 0
+}
