@@ -19,10 +19,8 @@ import { Invalidations, OUTSIDE, type WaitingParty } from './invalidation.ts'
 import { MemoryChanges, type MemoryChange } from './memory-change.ts'
 import { RunLoop } from './run-loop.ts'
 import type { Sleeper } from './run-loop.ts'
-import type { GuestShutdown } from './xen/shutdown.ts'
 import type { GuestMemoryHandles } from './worker-memory.ts'
-import { XenGuest } from './xen/xen-guest.ts'
-import type { XenOptions } from './xen/xen-guest.ts'
+import type { X86Paravirtual } from './x86/paravirtual.ts'
 import type { DomainVapic } from './vapic/domain-vapic.ts'
 
 /** Why a domain stopped. */
@@ -32,8 +30,8 @@ export type DomainExit =
   | { readonly reason: 'debug-exit'; readonly code: number }
   | { readonly reason: 'triple-fault'; readonly vcpu: number }
   | { readonly reason: 'stopped' }
-  /** The guest told Xen; `vcpu` is the one that did. Power-off and restart have reasons of their own. */
-  | { readonly reason: 'guest-shutdown'; readonly vcpu: number; readonly code: GuestShutdown }
+  /** The guest told its hypervisor why it shuts down; power-off and restart have reasons of their own. */
+  | { readonly reason: 'guest-shutdown'; readonly vcpu: number; readonly code: string }
   | { readonly reason: 'memory-failure'; readonly failure: MemoryFailure }
   | { readonly reason: 'device-failure'; readonly failure: DeviceFailure }
   | { readonly reason: 'internal-error'; readonly vcpu: number; readonly error: unknown }
@@ -73,8 +71,6 @@ export interface DomainOptions {
   readonly profile?: boolean
   /** Bits of linear addresses that its CPUs have: 57 with five-level paging. Default 48. */
   readonly linearAddressBits?: 48 | 57
-  /** Lets the guest see Xen: CPUID leaves and hypercalls. Without it VMCALL is #UD. */
-  readonly xen?: XenOptions
 }
 
 /** A server whose models live elsewhere: `SharedTransport` and `SocketTransport` of `@retrap/ioreq` are such. */
@@ -124,8 +120,6 @@ export class Domain {
   readonly engine: X86Engine
   /** By number; the first is the bootstrap processor. */
   readonly vcpus: readonly HvmVcpu[]
-  /** The Xen that the guest sees, if it does. */
-  readonly xen: XenGuest | null
   /** Rate of the time-stamp counters. */
   readonly tscPerNs: number = TSC_HZ / 1e9
   /** 32 random bits a call. */
@@ -150,6 +144,7 @@ export class Domain {
   /** Interrupt 13: an x87 exception with CR0.NE clear. */
   readonly #ferr: InterruptLine
   readonly #loop: RunLoop
+  #paravirtual: X86Paravirtual | null = null
 
   constructor(options: DomainOptions) {
     this.memory = options.memory
@@ -258,7 +253,7 @@ export class Domain {
       interruptLine: (irq) => this.interrupts.line(irq),
       pciInterrupt: (device, pin) => this.pciInterrupt(device, pin),
       signalMsi: (address, data) => {
-        if (this.xen?.takesMessage(address, data) !== true) this.interrupts.signalMsi(address, data)
+        if (this.#paravirtual?.takesMessage(address, data) !== true) this.interrupts.signalMsi(address, data)
       },
       powerOff: () => this.stop({ reason: 'power-off' }),
       reset: () => this.stop({ reason: 'reset' }),
@@ -279,8 +274,6 @@ export class Domain {
     for (let id = 0; id < options.vcpus; id++) {
       vcpus.push(new HvmVcpu(this, id, this.engine, model, this.interrupts.localApic(id)))
     }
-    this.xen = options.xen === undefined ? null : new XenGuest(this, options.xen)
-    this.#loop.events = this.xen?.events ?? null
     this.#ferr = this.interrupts.line(13)
     this.#mapInterruptControllers()
     this.p2m.onChange((gfn, count) => {
@@ -334,6 +327,17 @@ export class Domain {
     this.#servers.push(server)
     // Answers and events wake a domain that waits; `watch` ends with the server.
     void server.watch?.()
+  }
+
+  /** The interface for guests that {@link Domain.plug} was given; null for none: hypercalls are #UD then. */
+  get paravirtual(): X86Paravirtual | null {
+    return this.#paravirtual
+  }
+
+  /** Has the guest see a hypervisor's own interface: its CPUID leaves, MSRs, hypercalls and events. */
+  plug(paravirtual: X86Paravirtual): void {
+    this.#paravirtual = paravirtual
+    this.#loop.paravirtual = paravirtual
   }
 
   /** Ends the servers whose models live elsewhere. */
@@ -436,7 +440,7 @@ export class Domain {
     this.devices.reset()
     for (const { remote } of this.#servers) remote.reset()
     for (const vcpu of this.vcpus) vcpu.cpu.reset(vcpu.id === 0)
-    this.xen?.reset()
+    this.#paravirtual?.reset()
   }
 
   /**

@@ -4,8 +4,6 @@ export type HvmErrorCode =
   | 'ERR_PENDING'
   /** A wait that cannot end, because what it waits for waits for it. */
   | 'ERR_DEADLOCK'
-  /** A path that the store cannot have. */
-  | 'ERR_STORE'
 
 /** A caller asked for something that cannot be done. */
 export class HvmError extends Error {

@@ -419,9 +419,7 @@ export class HvmVcpu implements CpuHost {
     if (index >= MSR_X2APIC_FIRST && index <= MSR_X2APIC_LAST) {
       return apic.readMsr(index, into) ? STATUS_DONE : STATUS_FAULT
     }
-    into.lo = 0
-    into.hi = 0
-    return this.#domain.xen?.readMsr(index) ?? STATUS_FAULT
+    return this.#domain.paravirtual?.readMsr(this.id, index, into) ?? STATUS_FAULT
   }
 
   writeMsr(index: number, lo: number, hi: number): number {
@@ -439,11 +437,11 @@ export class HvmVcpu implements CpuHost {
     if (index >= MSR_X2APIC_FIRST && index <= MSR_X2APIC_LAST) {
       return apic.writeMsr(index, lo, hi) ? STATUS_DONE : STATUS_FAULT
     }
-    return this.#domain.xen?.writeMsr(this, index, lo, hi) ?? STATUS_FAULT
+    return this.#domain.paravirtual?.writeMsr(this.id, index, lo, hi) ?? STATUS_FAULT
   }
 
   cpuid(leaf: number, subleaf: number, into: Uint32Array): void {
-    if (this.#domain.xen?.cpuid(this, leaf, subleaf, into) === true) return
+    if (this.#domain.paravirtual?.cpuid(this.id, leaf, subleaf, into) === true) return
     const id = this.apic.apicId
     const count = this.#domain.vcpus.length
     if (leaf === 1) {
@@ -466,12 +464,12 @@ export class HvmVcpu implements CpuHost {
   hypercall(): number {
     this.counts.hypercalls++
     if (this.vapic?.hypercall() === true) return STATUS_DONE
-    const { xen, invalidations } = this.#domain
-    if (xen === null) return STATUS_FAULT
+    const { paravirtual, invalidations } = this.#domain
+    if (paravirtual === null) return STATUS_FAULT
     // What it takes from the map is this vCPU's doing: before its next instruction all device models have let go of it.
     const before = invalidations.enter(this.id)
     try {
-      return xen.hypercall(this)
+      return paravirtual.hypercall(this.id)
     } finally {
       invalidations.leave(before)
     }
@@ -503,7 +501,7 @@ export class HvmVcpu implements CpuHost {
 
   timeStampMoved(): void {
     this.apic.tscChanged()
-    this.#domain.xen?.events.updateTime()
+    this.#domain.paravirtual?.timeMoved()
   }
 
   random(into: Words): void {
@@ -512,10 +510,10 @@ export class HvmVcpu implements CpuHost {
   }
 
   acknowledgeInterrupt(): number {
-    const callback = this.#domain.xen?.events.upcalls.pendingVector(this.id) ?? 0
+    const callback = this.#domain.paravirtual?.pendingVector(this.id) ?? 0
     if (callback !== 0) return callback
     // A guest that keeps its task priority in its own memory has raised it since, or seen to its events.
-    if ((this.apic.record !== null || this.#domain.xen !== null) && !this.apic.hasInterrupt()) {
+    if ((this.apic.record !== null || this.#domain.paravirtual !== null) && !this.apic.hasInterrupt()) {
       this.updateEvents()
       return -1
     }
@@ -552,27 +550,27 @@ export class HvmVcpu implements CpuHost {
 
   /** It has nothing to do until something happens: halted, or waiting in a hypercall. */
   get dormant(): boolean {
-    return this.cpu.dormant || this.#domain.xen?.blocked.has(this.id) === true
+    return this.cpu.dormant || this.#domain.paravirtual?.blocks(this.id) === true
   }
 
   /** The local APIC has something for this vCPU, or no longer has. */
   updateEvents(): void {
-    this.#domain.xen?.blocked.wake(this.id)
+    this.#domain.paravirtual?.eventsChanged(this.id)
     const events = this.apic.events()
     if ((events & EVENT_INIT) !== 0 && this.apic.takeInit()) {
       this.cancelRequest()
       this.cpu.init()
-      this.#domain.xen?.events.upcalls.apicReset(this.id)
+      this.#domain.paravirtual?.apicReset(this.id)
     }
     if ((events & EVENT_SIPI) !== 0) {
       const vector = this.apic.takeSipi()
       if (vector >= 0) {
         this.cpu.startup(vector)
-        this.#domain.xen?.events.started(this.id)
+        this.#domain.paravirtual?.started(this.id)
       }
     }
     if ((events & EVENT_NMI) !== 0 && this.apic.takeNmi()) this.cpu.nmi()
-    const callback = this.#domain.xen?.events.upcalls.pendingVector(this.id) ?? 0
+    const callback = this.#domain.paravirtual?.pendingVector(this.id) ?? 0
     this.cpu.setInterruptPending((events & (EVENT_INTERRUPT | EVENT_EXTINT)) !== 0 || callback !== 0)
   }
 

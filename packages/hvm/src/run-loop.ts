@@ -6,7 +6,7 @@ import type { DomainExit, DomainServer } from './domain.ts'
 import type { HvmVcpu } from './hvm-vcpu.ts'
 import type { Invalidations } from './invalidation.ts'
 import type { SecondLevelFaults } from './second-level.ts'
-import type { GuestEvents } from './xen/guest-events.ts'
+import type { Paravirtual } from './paravirtual.ts'
 
 /** How a domain waits; supplied by who knows the host. */
 export interface Sleeper {
@@ -82,8 +82,8 @@ export class RunLoop {
   #unseen = 0
   /** `run` is under way. */
   running = false
-  /** A Xen guest's, who may stop a vCPU by a hypercall. */
-  events: Pick<GuestEvents, 'mayRun' | 'beforeTurn' | 'afterTurn'> | null = null
+  /** A hypervisor's own interface for guests: a hypercall may stop a vCPU. */
+  paravirtual: Pick<Paravirtual, 'mayRun' | 'beforeTurn' | 'afterTurn'> | null = null
   /** The vCPU that is executing now. */
   current: HvmVcpu | null = null
   #ended: PromiseWithResolvers<DomainExit> | null = null
@@ -182,7 +182,7 @@ export class RunLoop {
   /** One turn of every vCPU that has something to do. @returns what is to be awaited before the next round, or null */
   #round(): Promise<unknown> | null {
     const { vcpus, clock, timers, servers, invalidations, dispatch } = this.#parts
-    const { events } = this
+    const { paravirtual } = this
     this.#woken = false
     const visit = this.#lookAtTime()
     if (servers.length > 0) {
@@ -194,8 +194,8 @@ export class RunLoop {
     let ready = 0
     let blocked = 0
     const awake = this.#awake
-    // Of a Xen guest's some are owed an event that could not be delivered before.
-    const all = this.#lookAtAll || events !== null
+    // A paravirtual guest's vCPUs may be owed an event that could not be delivered before.
+    const all = this.#lookAtAll || paravirtual !== null
     this.#lookAtAll = false
     const count = all ? vcpus.length : this.#awakeCount
     if (all) this.#awakeCount = 0
@@ -208,12 +208,12 @@ export class RunLoop {
         if (dispatch.pending(vcpu.id)) blocked++
         continue
       }
-      if (events?.mayRun(vcpu.id) === false) continue
+      if (paravirtual?.mayRun(vcpu.id) === false) continue
       const { cpu } = vcpu
       if (vcpu.dormant) continue
       const before = cpu.retired
       this.current = vcpu
-      events?.beforeTurn(vcpu.id)
+      paravirtual?.beforeTurn(vcpu.id)
       const exit = cpu.run(turn)
       this.current = null
       this.#parts.stopped()
@@ -222,7 +222,7 @@ export class RunLoop {
       clock.advance(retired)
       // Few that take long use the turn up as well.
       this.#unseen += exit.reason === 'budget' ? turn : retired
-      events?.afterTurn(vcpu.id, exit.reason)
+      paravirtual?.afterTurn(vcpu.id, exit.reason)
       if (exit.reason === 'blocked') {
         blocked++
         this.#blockedExits++

@@ -692,3 +692,17 @@ describe('x87 exceptions with CR0.NE clear', () => {
     expect(await run).toEqual({ reason: 'stopped' })
   })
 })
+
+test('without a hypervisor of its own to see, a guest finds no leaves of one, and VMCALL is #UD', async () => {
+  const bare = new Guest((asm) => {
+    asm.mov(eax, 0x4000_0000).mov(ebx, 7).cpuid()
+    note(asm, 0)
+    asm.mov(eax, ebx)
+    note(asm, 1)
+    asm.vmcall()
+    off(asm)
+  })
+  // #UD finds no gate, and neither does what follows from that.
+  expect(await bare.run()).toEqual({ reason: 'triple-fault', vcpu: 0 })
+  expect([bare.read32(RESULT), bare.read32(RESULT + 4)]).toEqual([0, 0])
+})

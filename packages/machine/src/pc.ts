@@ -6,6 +6,7 @@ import type { DeviceFailure, DevicePlatform, FailurePolicy, IoDispatch, IoTraceR
 import { MachineMemory } from '@retrap/memory'
 import type { P2mStatistics } from '@retrap/p2m'
 import { CODE_CACHE_BYTES } from '@retrap/x86-cpu'
+import { plugXen, type XenGuest } from '@retrap/xen'
 import { buildAcpiTables } from './acpi/index.ts'
 import type { AcpiBoard } from './acpi/index.ts'
 import { writeBiosServices } from './bios-services.ts'
@@ -193,6 +194,8 @@ export class Pc {
   readonly serial: SerialPort
   /** The console that Xen gives its guests, hvc0 of Linux; without Xen it is silent. */
   readonly xenConsole: SerialPort
+  /** The Xen that the guest sees, with `hypervisor: 'xen'`. */
+  readonly xen: XenGuest | undefined
   /** The TPR patcher, where there is one. */
   readonly vapic: DomainVapic | undefined
   #receive: (bytes: Uint8Array) => void = () => undefined
@@ -238,7 +241,6 @@ export class Pc {
       codeCacheBytes,
       profile: options.profile ?? false,
       linearAddressBits: options.linearAddressBits ?? 48,
-      ...(xen && { xen: xenOptions(map, epoch, random) }),
       ...(options.devicePlacement === 'deferred' && { deferDevices: laterTurn() }),
       ...(options.devicePolicy !== undefined && { policy: options.devicePolicy }),
       ...(options.deviceDeadlineMs !== undefined && { deviceDeadlineMs: options.deviceDeadlineMs }),
@@ -249,6 +251,7 @@ export class Pc {
         options.onDeviceFailure?.(failure)
       },
     })
+    this.xen = xen ? plugXen(this.domain, xenOptions(map, epoch, random)) : undefined
     for (const range of map.ram) this.domain.p2m.populate(range.gpa / 4096, range.bytes / 4096)
     this.serial = {
       onTransmit: (listener) => {
@@ -262,7 +265,7 @@ export class Pc {
         this.#transmit = (bytes) => void sink.write(bytes)
       },
     }
-    this.xenConsole = xenConsole(this.domain)
+    this.xenConsole = xenConsole(this.xen?.consoleRing)
     const acpi = this.#acpiBoard(map)
     this.#map = map
     this.#acpi = acpi

@@ -1,4 +1,4 @@
-import type { Domain, XenOptions } from '@retrap/hvm'
+import type { XenConsole, XenOptions } from '@retrap/xen'
 import type { PcMemoryMap } from './loaders/index.ts'
 import type { SerialPort } from './pc.ts'
 
@@ -23,8 +23,7 @@ export function xenOptions(map: PcMemoryMap, epochSeconds: number, random: () =>
 }
 
 /** The console that Xen gives its guests; silent without Xen. */
-export function xenConsole(domain: Domain): SerialPort {
-  const ring = domain.xen?.consoleRing
+export function xenConsole(ring: XenConsole | undefined): SerialPort {
   return {
     onTransmit: (listener) => ring?.onTransmit(listener),
     receive: (bytes) => ring?.receive(bytes),

@@ -5,7 +5,7 @@ import { Assembler } from '@retrap/x86-assembler'
 import { saveVcpu } from '@retrap/x86-cpu'
 import type { SavedCpu } from '@retrap/x86-cpu'
 import { DeterministicClock, Domain, RealClock } from '../../src/index.ts'
-import type { DomainClock, DomainExit, Sleeper, XenOptions } from '../../src/index.ts'
+import type { DomainClock, DomainExit, Sleeper } from '../../src/index.ts'
 
 /** Where guests start: flat 32-bit protected mode without paging. */
 export const CODE = 0x1_0000
@@ -42,7 +42,6 @@ export interface GuestOptions {
   readonly policy?: FailurePolicy
   readonly devices?: readonly DeviceModel[]
   readonly deviceDeadlineMs?: number
-  readonly xen?: XenOptions
   /** Workers can reach its memory. */
   readonly shared?: boolean
   readonly checkMappings?: boolean
@@ -73,7 +72,6 @@ export class Guest {
       checkMappings: options.checkMappings ?? false,
       onFailure: (failure) => void this.failures.push(failure),
       ...(options.policy !== undefined && { policy: options.policy }),
-      ...(options.xen !== undefined && { xen: options.xen }),
       ...(options.deviceDeadlineMs !== undefined && { deviceDeadlineMs: options.deviceDeadlineMs }),
     })
     this.domain.p2m.populate(0, RAM_BYTES / 0x1000)

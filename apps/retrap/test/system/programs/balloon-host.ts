@@ -45,8 +45,8 @@ const pc: Pc = await createPc({
   commandLine: 'console=ttyS0 quiet',
   devices: [createDmaLoop({ ramBytes: MEMORY_BYTES, beforeRelease: (mapping) => look(pc, mapping) })],
 })
-const { xen } = pc.domain
-if (xen === null) throw new Error('no Xen')
+const { xen } = pc
+if (xen === undefined) throw new Error('no Xen')
 
 const ready = Promise.withResolvers<void>()
 let text = ''

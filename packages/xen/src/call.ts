@@ -1,0 +1,199 @@
+import { ACCESS_AC, ACCESS_READ, ACCESS_WRITE } from '@retrap/paging'
+import { MODE_64, S_CPL, S_GPR, S_MODE } from '@retrap/x86-cpu'
+import type { XenDomain, XenDomainVcpu } from './domain.ts'
+import { type FieldType, type Layout, type Values, bytesOf, get, put } from './layout.ts'
+import type { XenGuest } from './xen-guest.ts'
+
+/** Registers of the arguments: RDI RSI RDX R10 R8 R9, and EBX ECX EDX ESI EDI EBP (public header arch-x86/xen-x86_64.h, xen-x86_32.h). */
+const NATIVE_ARGUMENTS = [7, 6, 2, 10, 8, 9] as const
+const COMPAT_ARGUMENTS = [3, 1, 2, 6, 7, 5] as const
+const ARGUMENTS = 6
+
+const PAGE = 0x1000
+const FLAG_AC = 1 << 18
+/** Frames, or as much other work, before a call is cut in two. */
+const WORK = 2048
+
+/** Answers a hypercall: its result, or a negative error. With `call.preempted` set it is made again. */
+export type XenHypercall = (call: XenCall) => number
+
+/**
+ * One hypercall as its handler sees it: who made it, its arguments, and the guest's memory by linear address, with the
+ * rights of the kernel that called. Copies reach RAM only, never a device, and are no part of the instruction's log.
+ *
+ * There is one for each vCPU; those of its multicalls have one of their own.
+ */
+export class XenCall {
+  readonly domain: XenDomain
+  readonly xen: XenGuest
+  readonly vcpu: XenDomainVcpu
+  /** Its number. */
+  number: number = 0
+  /** The caller is 32-bit code. */
+  compat: boolean = false
+  /** The handler has stopped half way: the instruction comes again, with the arguments as they are now. */
+  preempted: boolean = false
+  readonly #arguments: BigUint64Array = new BigUint64Array(ARGUMENTS)
+  readonly #bytes: Uint8Array = new Uint8Array(256)
+  readonly #view: DataView = new DataView(this.#bytes.buffer)
+  readonly #outer: XenCall | null
+  #work = 0
+
+  /** @param outer - the multicall that it is part of */
+  constructor(xen: XenGuest, vcpu: XenDomainVcpu, outer: XenCall | null = null) {
+    this.xen = xen
+    this.domain = xen.domain
+    this.vcpu = vcpu
+    this.#outer = outer
+  }
+
+  /** It is part of a multicall. */
+  get nested(): boolean {
+    return this.#outer !== null
+  }
+
+  // ---------------------------------------------------------------- arguments
+
+  /** Takes number and arguments from the vCPU's registers. @returns false for a caller that may make no hypercalls */
+  takeRegisters(): boolean {
+    const { u32 } = this.vcpu.cpu
+    this.compat = u32[S_MODE >>> 2] !== MODE_64
+    const registers = this.compat ? COMPAT_ARGUMENTS : NATIVE_ARGUMENTS
+    for (let i = 0; i < ARGUMENTS; i++) this.#arguments[i] = this.#register(registers[i] as number)
+    const number = this.#register(0)
+    this.number = number < 0x1_0000n ? Number(number) : -1
+    this.preempted = false
+    this.#work = 0
+    // Real mode counts as ring 0, virtual-8086 mode as ring 3.
+    return u32[S_CPL >>> 2] === 0
+  }
+
+  /** Takes number and arguments from an entry of a multicall's list. */
+  take(compat: boolean, number: bigint, args: readonly bigint[]): void {
+    this.compat = compat
+    this.number = number < 0x1_0000n ? Number(number) : -1
+    this.#arguments.set(args)
+    this.preempted = false
+  }
+
+  /** Puts what the caller gets into its registers: the result, or what the call goes on with. */
+  giveRegisters(result: number): void {
+    this.#setRegister(0, BigInt(this.preempted ? this.number : result))
+    if (!this.preempted) return
+    const registers = this.compat ? COMPAT_ARGUMENTS : NATIVE_ARGUMENTS
+    for (let i = 0; i < ARGUMENTS; i++) this.#setRegister(registers[i] as number, this.#arguments[i] as bigint)
+  }
+
+  #register(index: number): bigint {
+    const value = this.vcpu.cpu.u64[(S_GPR >>> 3) + index] as bigint
+    return this.compat ? value & 0xffff_ffffn : value
+  }
+
+  #setRegister(index: number, value: bigint): void {
+    this.vcpu.cpu.u64[(S_GPR >>> 3) + index] = this.compat ? value & 0xffff_ffffn : value
+  }
+
+  /** An argument as wide as the caller: a pointer. */
+  argument(index: number): bigint {
+    return this.#arguments[index] as bigint
+  }
+
+  /** An argument as an unsigned 32-bit number: a command, a count. */
+  word(index: number): number {
+    return Number(this.argument(index) & 0xffff_ffffn)
+  }
+
+  setArgument(index: number, value: number | bigint): void {
+    this.#arguments[index] = BigInt(value)
+  }
+
+  // ---------------------------------------------------------------- continuations
+
+  /**
+   * To be asked between two parts of long work: whether the call should stop here and be made again.
+   *
+   * @param work - of the part that is done, in frames or as much
+   */
+  shouldPreempt(work: number): boolean {
+    if (this.#outer !== null) return this.#outer.shouldPreempt(work)
+    this.#work += work
+    return this.#work >= WORK || this.vcpu.cpu.interruptWaits
+  }
+
+  /** Stops half way: the call comes again with this argument changed. The return value is for the handler to return. */
+  preempt(argument: number, value: number | bigint): number {
+    this.setArgument(argument, value)
+    this.preempted = true
+    return 0
+  }
+
+  // ---------------------------------------------------------------- the guest's memory
+
+  /** Copies from the caller's memory. @returns false for a bad pointer; what comes before it has been read */
+  copyIn(pointer: bigint, into: Uint8Array, length: number = into.length): boolean {
+    return this.#copy(pointer, into, length, ACCESS_READ)
+  }
+
+  /** Copies to the caller's memory. @returns false for a bad pointer; what comes before it has been written */
+  copyOut(pointer: bigint, from: Uint8Array, length: number = from.length): boolean {
+    return this.#copy(pointer, from, length, ACCESS_WRITE)
+  }
+
+  #copy(pointer: bigint, bytes: Uint8Array, length: number, access: number): boolean {
+    const { vcpu } = this
+    const { guestMemory } = this.domain
+    const rights = access | ((vcpu.cpu.materialiseFlags() & FLAG_AC) === 0 ? 0 : ACCESS_AC)
+    const start = Number(pointer & 0xffff_ffffn)
+    const startHi = Number((pointer >> 32n) & 0xffff_ffffn)
+    for (let done = 0; done < length;) {
+      const at = start + done
+      const gpa = vcpu.guestPhysical(at >>> 0, at > 0xffff_ffff ? (startHi + 1) >>> 0 : startHi, rights)
+      if (gpa < 0) return false
+      const piece = Math.min(length - done, PAGE - (at & (PAGE - 1)))
+      const part = bytes.subarray(done, done + piece)
+      if (!(access === ACCESS_WRITE ? guestMemory.write(gpa, part) : guestMemory.read(gpa, part))) return false
+      done += piece
+    }
+    return true
+  }
+
+  /** Reads a structure, or the one with an index in an array of them; null for a bad pointer. */
+  read<const F extends Readonly<Record<string, FieldType>>>(
+    layout: Layout<F>,
+    pointer: bigint,
+    index: number = 0,
+  ): Values<F> | null {
+    const size = layout.size(this.compat)
+    if (!this.copyIn(pointer + BigInt(index * size), this.#bytes, size)) return null
+    return layout.decode(this.#view, this.compat)
+  }
+
+  /** Writes a structure's fields, one by one and in order; others stay as they are. @returns false for a bad pointer */
+  write<const F extends Readonly<Record<string, FieldType>>>(
+    layout: Layout<F>,
+    pointer: bigint,
+    values: Partial<Values<F>>,
+    index: number = 0,
+  ): boolean {
+    const start = pointer + BigInt(index * layout.size(this.compat))
+    for (const name in values) {
+      const at = start + BigInt(layout.offset(name, this.compat))
+      if (!this.writeElement(layout.fields[name] as FieldType, at, 0, values[name] as number | bigint)) return false
+    }
+    return true
+  }
+
+  /** Reads an element of an array; null for a bad pointer. */
+  readElement(type: FieldType, pointer: bigint, index: number): number | bigint | null {
+    const bytes = bytesOf(type, this.compat)
+    if (!this.copyIn(pointer + BigInt(index * bytes), this.#bytes, bytes)) return null
+    return get(this.#view, 0, type, this.compat)
+  }
+
+  /** Writes an element of an array. @returns false for a bad pointer */
+  writeElement(type: FieldType, pointer: bigint, index: number, value: number | bigint): boolean {
+    const bytes = bytesOf(type, this.compat)
+    put(this.#view, 0, type, value, this.compat)
+    return this.copyOut(pointer + BigInt(index * bytes), this.#bytes, bytes)
+  }
+}

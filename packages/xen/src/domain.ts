@@ -1,0 +1,123 @@
+/** A guest and its vCPUs as the hypercalls see them: all that this package needs of the domain that it stands on. */
+import type { Clock, InterruptLine } from '@retrap/device'
+import type { TimerQueue } from '@retrap/device/host'
+import type { MachineMemory } from '@retrap/memory'
+import type { FrameCounts, LogDirty, P2m } from '@retrap/p2m'
+import type { Vcpu } from '@retrap/x86-cpu'
+import type { XenExit } from './shutdown.ts'
+
+/** A guest's vCPU, as the hypercalls see it. */
+export interface XenDomainVcpu {
+  /** Its number. */
+  readonly id: number
+  /** Its processor: registers, time-stamp counter, TLB. */
+  readonly cpu: Vcpu
+  /** Its local APIC. */
+  readonly apic: {
+    /** Takes a fixed interrupt from another agent. @returns false while the APIC is disabled */
+    accept(vector: number, level: boolean): boolean
+    /** Takes a non-maskable interrupt. */
+    nmi(): void
+  }
+  /**
+   * Translates a linear address for the hypervisor's own copies, through the vCPU's present tables.
+   *
+   * @param access - `ACCESS_*` of `@retrap/paging`
+   * @returns the guest-physical address; −1 where the access is not allowed or would reach the local APIC
+   */
+  guestPhysical(lo: number, hi: number, access: number): number
+  /** Ends the vCPU's turn early where another vCPU has something to do. */
+  pause(): void
+  /** Looks again at what is pending for the vCPU. */
+  updateEvents(): void
+}
+
+/** The calls that a domain makes to the interface that is plugged into it. */
+export interface XenCalls {
+  /** Whether a vCPU waits in a hypercall. */
+  blocks(vcpu: number): boolean
+  /** Whether a vCPU may have a turn; delivers first what it is owed. */
+  mayRun(vcpu: number): boolean
+  /** A vCPU's turn begins. */
+  beforeTurn(vcpu: number): void
+  /** A vCPU's turn has ended. */
+  afterTurn(vcpu: number, reason: string): void
+  /** Takes a device's message. @returns false for one that is for the interrupt controllers */
+  takesMessage(address: number, data: number): boolean
+  /** Power-on. */
+  reset(): void
+  /** Answers a CPUID leaf. @returns false for one that is not this interface's */
+  cpuid(vcpu: number, leaf: number, subleaf: number, into: Uint32Array): boolean
+  /** Reads an MSR. @returns a `STATUS_*` of `@retrap/x86-cpu` */
+  readMsr(vcpu: number, index: number, into: { lo: number; hi: number }): number
+  /** Writes an MSR. @returns a `STATUS_*` of `@retrap/x86-cpu` */
+  writeMsr(vcpu: number, index: number, lo: number, hi: number): number
+  /** Makes the hypercall that a vCPU's registers describe. @returns a `STATUS_*` of `@retrap/x86-cpu` */
+  hypercall(vcpu: number): number
+  /** The vector that a vCPU is to take before those of its local APIC; 0 for none. */
+  pendingVector(vcpu: number): number
+  /** Ends a vCPU's wait in a hypercall: something has happened that it must look at. */
+  eventsChanged(vcpu: number): void
+  /** INIT has reset a vCPU's local APIC. */
+  apicReset(vcpu: number): void
+  /** A start-up IPI has started a vCPU. */
+  started(vcpu: number): void
+  /** The guest has moved a time-stamp counter. */
+  timeMoved(): void
+}
+
+/** A guest, as the hypercalls see it. `X86Domain` of `@retrap/hvm` is one. */
+export interface XenDomain {
+  /** The machine that it lives in. */
+  readonly memory: MachineMemory
+  /** References to frames of machine memory. */
+  readonly frameCounts: FrameCounts
+  /** Its map of guest frames. */
+  readonly p2m: P2m
+  /** Its RAM by guest-physical address. */
+  readonly guestMemory: { read(gpa: number, into: Uint8Array): boolean; write(gpa: number, from: Uint8Array): boolean }
+  /** Machine addresses of RAM that is about to be written, after second-level faults. */
+  readonly secondLevel: { translateWrite(gpa: number): number }
+  /** Logs of the RAM that is written. */
+  readonly dirtyLogs: {
+    /** Marks frames that no vCPU wrote. */
+    mark(gfn: number, count: number): void
+    /** Begins a log. */
+    start(gfn: number, count: number): LogDirty
+    /** Ends a log. */
+    stop(log: LogDirty): void
+    /** Marks frames, and drops the code that was translated of them. */
+    modified(gfn: number, count: number): void
+  }
+  /** Its virtual time. */
+  readonly clock: Clock
+  /** Timers on that time. */
+  readonly timers: TimerQueue
+  /** Rate of the time-stamp counters. */
+  readonly tscPerNs: number
+  /** By number; the first is the bootstrap processor. */
+  readonly vcpus: readonly XenDomainVcpu[]
+  /** Its interrupt controllers. */
+  readonly interrupts: {
+    /** A wire to one of the interrupt controllers' inputs. */
+    line(gsi: number): InterruptLine
+    /** Whether a wire is up. */
+    asserted(gsi: number): boolean
+    /** Delivers a device's message. */
+    signalMsi(address: number, data: number): void
+    /** Asked before an interrupt of a wire is delivered: true takes it away from the controllers. */
+    intercept: (gsi: number) => boolean
+    /** Called before an end of interrupt takes effect. */
+    beforeEndOfInterrupt: () => void
+  }
+  /** The wire of a PCI function's interrupt pin, for device models. */
+  pciInterrupt(device: number, pin: number): InterruptLine
+  /** The same for the hypervisor's own interrupts, whose level must follow at once. */
+  ownPciInterrupt(device: number, pin: number): InterruptLine
+  /** Ends the domain's run. */
+  stop(exit: XenExit): void
+  /** Something has happened that a waiting domain must look at. */
+  wake(): void
+  /** Has the domain make these calls from now on. */
+  plug(calls: XenCalls): void
+}

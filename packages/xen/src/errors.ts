@@ -1,0 +1,17 @@
+/** What went wrong, for programs. */
+export type XenErrorCode =
+  /** A path or permission that the store cannot have. */
+  'ERR_STORE'
+
+/** A caller asked for something that cannot be done. */
+export class XenError extends Error {
+  /** What went wrong. */
+  readonly code: XenErrorCode
+
+  /** @param message - states the value, and what was expected */
+  constructor(code: XenErrorCode, message: string) {
+    super(message)
+    this.name = 'XenError'
+    this.code = code
+  }
+}

@@ -1,0 +1,90 @@
+import type { XenCall } from './call.ts'
+import { EventStatus, type EventChannels } from './event-channels.ts'
+import { Layout, type FieldType, type Values } from './layout.ts'
+import { XenErrno } from './numbers.ts'
+
+const ALLOC_UNBOUND = new Layout({ domain: 'u16', remote: 'u16', port: 'u32' })
+const BIND_INTERDOMAIN = new Layout({ remote: 'u16', remotePort: 'u32', port: 'u32' })
+const BIND_VIRQ = new Layout({ virq: 'u32', vcpu: 'u32', port: 'u32' })
+const BIND_PIRQ = new Layout({ pirq: 'u32', flags: 'u32', port: 'u32' })
+const BIND_IPI = new Layout({ vcpu: 'u32', port: 'u32' })
+const PORT = new Layout({ port: 'u32' })
+const STATUS = new Layout({ domain: 'u16', port: 'u32', status: 'u32', vcpu: 'u32', first: 'u32', second: 'u32' })
+const BIND_VCPU = new Layout({ port: 'u32', vcpu: 'u32' })
+const RESET = new Layout({ domain: 'u16' })
+
+type Operation = (call: XenCall, pointer: bigint) => number
+
+/** An operation without results. */
+const plain =
+  <const F extends Readonly<Record<string, FieldType>>>(
+    layout: Layout<F>,
+    act: (channels: EventChannels, given: Values<F>) => number,
+  ): Operation =>
+  (call, pointer) => {
+    const given = call.read(layout, pointer)
+    return given === null ? XenErrno.FAULT : act(call.xen.events.channels, given)
+  }
+
+/** An operation that gives a port. One whose number the caller cannot be told is closed again. */
+const opening =
+  <const F extends Readonly<Record<string, FieldType>>>(
+    layout: Layout<F & { readonly port: 'u32' }>,
+    act: (channels: EventChannels, given: Values<F & { readonly port: 'u32' }>) => number,
+  ): Operation =>
+  (call, pointer) => {
+    const given = call.read(layout, pointer)
+    if (given === null) return XenErrno.FAULT
+    const { channels } = call.xen.events
+    const port = act(channels, given)
+    if (port < 0) return port
+    const at = pointer + BigInt(layout.offset('port', call.compat))
+    if (call.writeElement('u32', at, 0, port)) return 0
+    channels.close(port)
+    return XenErrno.FAULT
+  }
+
+function status(call: XenCall, pointer: bigint): number {
+  const given = call.read(STATUS, pointer)
+  if (given === null) return XenErrno.FAULT
+  const port = call.xen.events.channels.status(given.domain, given.port)
+  if (typeof port === 'number') return port
+  const virq = port.status === EventStatus.virq
+  const values = {
+    status: port.status,
+    vcpu: port.vcpu,
+    first: virq ? port.virq : port.remoteDomain,
+    second: port.remotePort,
+  }
+  return call.write(STATUS, pointer, values) ? 0 : XenErrno.FAULT
+}
+
+/** Devices' interrupts; without XENFEAT_hvm_pirqs they come through the interrupt controllers only. */
+function bindPirq(call: XenCall, pointer: bigint): number {
+  const { pirqs, hasPirqs } = call.xen
+  const open = opening(BIND_PIRQ, (channels, { pirq }) =>
+    hasPirqs && pirqs.exists(pirq) ? channels.bindPirq(pirq) : XenErrno.INVAL,
+  )
+  return open(call, pointer)
+}
+
+/** By number, EVTCHNOP_* (public/event_channel.h). */
+const OPERATIONS: readonly Operation[] = [
+  opening(BIND_INTERDOMAIN, (channels, { remote, remotePort }) => channels.bindInterdomain(remote, remotePort)),
+  opening(BIND_VIRQ, (channels, { virq, vcpu }) => channels.bindVirq(virq, vcpu)),
+  bindPirq,
+  plain(PORT, (channels, { port }) => channels.close(port)),
+  plain(PORT, (channels, { port }) => channels.send(port)),
+  status,
+  opening(ALLOC_UNBOUND, (channels, { domain, remote }) => channels.allocateUnbound(domain, remote)),
+  opening(BIND_IPI, (channels, { vcpu }) => channels.bindIpi(vcpu)),
+  plain(BIND_VCPU, (channels, { port, vcpu }) => channels.bindVcpu(port, vcpu)),
+  plain(PORT, (channels, { port }) => channels.unmask(port)),
+  plain(RESET, (channels, { domain }) => channels.resetAll(domain)),
+  // init_control, expand_array and set_priority are the FIFO kind's: without it guests take the 2-level one.
+]
+
+/** `event_channel_op`: command, pointer. */
+export function eventChannelOp(call: XenCall): number {
+  return OPERATIONS[call.word(0)]?.(call, call.argument(1)) ?? XenErrno.NOSYS
+}

@@ -1,0 +1,224 @@
+import type { XenCall } from './call.ts'
+import { GrantStatus, MAX_GRANT_FRAMES } from './grant-table.ts'
+import { Layout } from './layout.ts'
+import { Domid, XenErrno } from './numbers.ts'
+
+const MAP = new Layout({
+  address: 'u64',
+  flags: 'u32',
+  ref: 'u32',
+  domid: 'u16',
+  status: 'i16',
+  handle: 'u32',
+  busAddress: 'u64',
+})
+const UNMAP = new Layout({ address: 'u64', busAddress: 'u64', handle: 'u32', status: 'i16' })
+const SETUP = new Layout({ domid: 'u16', count: 'u32', status: 'i16', list: 'pointer' })
+/** `gnttab_copy` is two of these, and what follows. */
+const COPY_END = new Layout({ frame: 'ulong', domid: 'u16', offset: 'u16' })
+const COPY_REST = new Layout({ length: 'u16', flags: 'u16', status: 'i16' })
+const copyBytes = (compat: boolean): number => {
+  const end = COPY_END.size(compat)
+  const align = compat ? 4 : 8
+  return 2 * end + Math.ceil(COPY_REST.size(compat) / align) * align
+}
+const QUERY = new Layout({ domid: 'u16', frames: 'u32', maxFrames: 'u32', status: 'i16' })
+const SET_VERSION = new Layout({ version: 'u32' })
+const GET_VERSION = new Layout({ domid: 'u16', pad: 'u16', version: 'u32' })
+const SWAP = new Layout({ a: 'u32', b: 'u32', status: 'i16' })
+
+const PAGE = 0x1000
+/** The version that entries have. */
+const VERSION = 1
+
+/** `GNTMAP_*`. */
+const DEVICE_MAP = 1 << 0
+const HOST_MAP = 1 << 1
+const READ_ONLY = 1 << 2
+const APPLICATION_MAP = 1 << 3
+const CONTAINS_PTE = 1 << 4
+/** Cache attributes, and bits for the guest's own use. */
+const IGNORED = 0xffff_0000
+
+/** `GNTCOPY_*`. */
+const SOURCE_GREF = 1 << 0
+const TARGET_GREF = 1 << 1
+
+/** One element of a command's array: 0, or an error that ends the command. */
+type Element = (call: XenCall, pointer: bigint) => number
+
+interface Operation {
+  readonly bytes: (compat: boolean) => number
+  readonly element: Element
+  /** There can be only one. */
+  readonly single?: boolean
+}
+
+/** The status of a domain number that is not the caller's: there is a toolstack, and it has granted nothing. */
+function foreignStatus(domid: number): number {
+  return domid === Domid.TOOLSTACK ? GrantStatus.PERMISSION_DENIED : GrantStatus.BAD_DOMAIN
+}
+
+function map(call: XenCall, pointer: bigint): number {
+  const request = call.read(MAP, pointer)
+  if (request === null) return XenErrno.FAULT
+  const handle = mapOne(call, request.flags, request.address, request.ref, request.domid)
+  const done =
+    handle < 0
+      ? call.write(MAP, pointer, { status: handle })
+      : call.write(MAP, pointer, {
+          status: GrantStatus.OKAY,
+          handle,
+          busAddress: BigInt(call.xen.grants.mapped(handle)) * 0x1000n,
+        })
+  return done ? 0 : XenErrno.FAULT
+}
+
+function mapOne(call: XenCall, flags: number, address: bigint, ref: number, domid: number): number {
+  if ((flags & (DEVICE_MAP | HOST_MAP)) === 0) return GrantStatus.BAD_GNTREF
+  if ((flags & (DEVICE_MAP | APPLICATION_MAP | CONTAINS_PTE)) !== 0) return GrantStatus.GENERAL_ERROR
+  if ((flags & ~(IGNORED | HOST_MAP | READ_ONLY)) !== 0) return GrantStatus.GENERAL_ERROR
+  const { xen } = call
+  if (domid !== xen.domainId) return domid === Domid.TOOLSTACK ? GrantStatus.BAD_GNTREF : GrantStatus.BAD_DOMAIN
+  return xen.grants.map(ref, domid, Number(address >> 12n), (flags & READ_ONLY) === 0)
+}
+
+function unmap(call: XenCall, pointer: bigint): number {
+  const request = call.read(UNMAP, pointer)
+  if (request === null) return XenErrno.FAULT
+  const gfn = request.address === 0n ? -1 : Number(request.address >> 12n)
+  const status = call.xen.grants.unmap(request.handle, gfn)
+  return call.write(UNMAP, pointer, { status }) ? 0 : XenErrno.FAULT
+}
+
+function setup(call: XenCall, pointer: bigint): number {
+  const request = call.read(SETUP, pointer)
+  if (request === null) return XenErrno.FAULT
+  const { grants } = call.xen
+  let status: number = GrantStatus.OKAY
+  if (call.xen.ownDomain(request.domid) !== 0) status = foreignStatus(request.domid)
+  else if (!grants.grow(request.count)) status = GrantStatus.GENERAL_ERROR
+  else {
+    for (let i = 0; i < request.count && status === GrantStatus.OKAY; i++) {
+      // Where the guest has put it; all ones if nowhere yet.
+      if (!call.writeElement('ulong', request.list, i, BigInt.asUintN(64, BigInt(grants.gfnOf(i))))) {
+        status = GrantStatus.BAD_VIRT_ADDR
+      }
+    }
+  }
+  return call.write(SETUP, pointer, { status }) ? 0 : XenErrno.FAULT
+}
+
+function query(call: XenCall, pointer: bigint): number {
+  const request = call.read(QUERY, pointer)
+  if (request === null) return XenErrno.FAULT
+  const answer =
+    call.xen.ownDomain(request.domid) === 0
+      ? { frames: call.xen.grants.frames, maxFrames: MAX_GRANT_FRAMES, status: GrantStatus.OKAY }
+      : { status: foreignStatus(request.domid) }
+  return call.write(QUERY, pointer, answer) ? 0 : XenErrno.FAULT
+}
+
+function setVersion(call: XenCall, pointer: bigint): number {
+  const request = call.read(SET_VERSION, pointer)
+  if (request === null) return XenErrno.FAULT
+  const result = request.version === VERSION ? 0 : XenErrno.INVAL
+  return call.write(SET_VERSION, pointer, { version: VERSION }) ? result : XenErrno.FAULT
+}
+
+function getVersion(call: XenCall, pointer: bigint): number {
+  const request = call.read(GET_VERSION, pointer)
+  if (request === null) return XenErrno.FAULT
+  const denied = call.xen.ownDomain(request.domid)
+  if (denied !== 0) return denied
+  return call.write(GET_VERSION, pointer, { version: VERSION }) ? 0 : XenErrno.FAULT
+}
+
+function swap(call: XenCall, pointer: bigint): number {
+  const request = call.read(SWAP, pointer)
+  if (request === null) return XenErrno.FAULT
+  const status = call.xen.grants.swap(request.a, request.b)
+  return call.write(SWAP, pointer, { status }) ? 0 : XenErrno.FAULT
+}
+
+/** One end of a copy: its frame, and how to be done with it. */
+interface End {
+  readonly gfn: number
+  readonly mfn: number
+  readonly done: () => void
+}
+
+function copy(call: XenCall, pointer: bigint): number {
+  const source = call.read(COPY_END, pointer)
+  const target = call.read(COPY_END, pointer, 1)
+  const rest = pointer + BigInt(2 * COPY_END.size(call.compat))
+  const request = call.read(COPY_REST, rest)
+  if (source === null || target === null || request === null) return XenErrno.FAULT
+  const { flags, length } = request
+  let status: number = GrantStatus.BAD_COPY_ARG
+  if (source.offset + length <= PAGE && target.offset + length <= PAGE) {
+    const from = endOf(call, (flags & SOURCE_GREF) !== 0, source.frame, source.domid, false)
+    const to =
+      typeof from === 'number' ? from : endOf(call, (flags & TARGET_GREF) !== 0, target.frame, target.domid, true)
+    status = typeof to === 'number' ? to : GrantStatus.OKAY
+    if (typeof from !== 'number' && typeof to !== 'number') {
+      const { memory, guestMemory } = call.domain
+      const bytes = memory.read(from.mfn * PAGE + source.offset, length)
+      // Who logs writes hears of it, as long as the frame is still where its owner had it.
+      if (call.xen.memory.ramAt(to.gfn) === to.mfn) guestMemory.write(to.gfn * PAGE + target.offset, bytes)
+      else memory.write(to.mfn * PAGE + target.offset, bytes)
+    }
+    for (const end of [from, to]) if (typeof end !== 'number') end.done()
+  }
+  return call.write(COPY_REST, rest, { status }) ? 0 : XenErrno.FAULT
+}
+
+function endOf(call: XenCall, byRef: boolean, value: bigint, domid: number, write: boolean): End | number {
+  const { xen } = call
+  const own = domid === Domid.SELF || domid === xen.domainId
+  if (byRef) {
+    if (!own) return domid === Domid.TOOLSTACK ? GrantStatus.BAD_GNTREF : GrantStatus.BAD_DOMAIN
+    const ref = Number(value & 0xffff_ffffn)
+    const mfn = xen.grants.acquire(ref, xen.domainId, write)
+    return mfn < 0 ? mfn : { gfn: xen.grants.usedFrame(ref), mfn, done: () => xen.grants.release(ref, write) }
+  }
+  // Others' frames are used by reference only.
+  if (!own) return domid === Domid.TOOLSTACK ? GrantStatus.PERMISSION_DENIED : GrantStatus.BAD_DOMAIN
+  const gfn = Number(value)
+  const mfn = xen.memory.ramAt(gfn)
+  if (mfn < 0 || (write && xen.memory.isRom(gfn))) return GrantStatus.BAD_PAGE
+  return { gfn, mfn, done: () => undefined }
+}
+
+const OPERATIONS: Readonly<Partial<Record<number, Operation>>> = {
+  0: { bytes: (compat) => MAP.size(compat), element: map },
+  1: { bytes: (compat) => UNMAP.size(compat), element: unmap },
+  2: { bytes: (compat) => SETUP.size(compat), element: setup, single: true },
+  5: { bytes: copyBytes, element: copy },
+  6: { bytes: (compat) => QUERY.size(compat), element: query, single: true },
+  8: { bytes: (compat) => SET_VERSION.size(compat), element: setVersion, single: true },
+  10: { bytes: (compat) => GET_VERSION.size(compat), element: getVersion, single: true },
+  11: { bytes: (compat) => SWAP.size(compat), element: swap },
+}
+
+/** `grant_table_op`: command, pointer to an array, count. Each element has a status of its own. */
+export function grantTableOp(call: XenCall): number {
+  const operation = OPERATIONS[call.word(0)]
+  if (operation === undefined) return XenErrno.NOSYS
+  const pointer = call.argument(1)
+  const count = call.word(2)
+  if (count > 0x7fff_ffff || (operation.single === true && count !== 1)) return XenErrno.INVAL
+  const bytes = operation.bytes(call.compat)
+  let result = 0
+  for (let i = 0; i < count && result === 0; i++) {
+    const at = pointer + BigInt(i * bytes)
+    if (i !== 0 && call.shouldPreempt(1)) {
+      call.setArgument(2, count - i)
+      result = call.preempt(1, at)
+      break
+    }
+    result = operation.element(call, at)
+  }
+  call.xen.memory.tidy()
+  return result
+}

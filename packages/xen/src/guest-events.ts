@@ -1,0 +1,154 @@
+import type { BlockedVcpus } from './blocked-vcpus.ts'
+import type { XenDomain } from './domain.ts'
+import { EventChannels, type EventChannelsState } from './event-channels.ts'
+import { Runstate } from './runstate.ts'
+import { SharedInfo, VCPU_INFO_BYTES, type SharedInfoState, type WallClock } from './shared-info.ts'
+import { EventUpcalls, type EventUpcallsState } from './upcalls.ts'
+import { XenVcpu, type XenVcpuState } from './xen-vcpu.ts'
+
+/** Saved form of {@link GuestEvents}, for the machine memory that they were in. */
+export interface GuestEventsState {
+  readonly version: 1
+  readonly info: SharedInfoState
+  readonly channels: EventChannelsState
+  readonly upcalls: EventUpcallsState
+  readonly vcpus: readonly XenVcpuState[]
+  /** Machine frames that are referenced for vCPUs' `vcpu_info`; −1 for none. */
+  readonly held: readonly number[]
+}
+
+/** A guest's event channels and all that its vCPUs share with the hypervisor. */
+export class GuestEvents {
+  readonly #domain: XenDomain
+  readonly #blocked: BlockedVcpus
+  readonly info: SharedInfo
+  readonly channels: EventChannels
+  readonly upcalls: EventUpcalls
+  readonly vcpus: readonly XenVcpu[]
+  /** Machine frame by vCPU that has a reference for its `vcpu_info`; −1 for none. */
+  readonly #held: number[]
+
+  constructor(domain: XenDomain, blocked: BlockedVcpus, domainId: number, wallClock: WallClock) {
+    this.#domain = domain
+    this.#blocked = blocked
+    this.#held = domain.vcpus.map(() => -1)
+    this.info = new SharedInfo(domain.memory, domain.vcpus.length, wallClock)
+    this.upcalls = new EventUpcalls(domain, this.info)
+    this.channels = new EventChannels(domainId, this.info, domain.vcpus.length, (vcpu) => this.upcalls.raise(vcpu))
+    this.vcpus = domain.vcpus.map((vcpu) => new XenVcpu(domain, vcpu, this.info, this.channels))
+    // A frame that leaves the guest takes no vcpu_info with it: the hypervisor keeps those to itself from then on.
+    domain.p2m.onRelease((_gfn, mfn, order) => this.#released(mfn * 0x1000, 2 ** order * 0x1000))
+    this.updateTime()
+  }
+
+  #released(ma: number, bytes: number): void {
+    for (const vcpu of this.#domain.vcpus) {
+      const at = this.info.vcpuInfo(vcpu.id)
+      if (at < ma || at + VCPU_INFO_BYTES > ma + bytes) continue
+      // The shared page stays the hypervisor's, wherever the guest has it; and RAM that moves has its new place already.
+      if (this.info.inPage(at) || this.#isRam(Math.floor(at / 0x1000))) continue
+      this.info.withdrawVcpuInfo(vcpu.id)
+      this.#letGo(vcpu.id)
+    }
+  }
+
+  /** Whether the guest can reach a machine frame as its RAM. */
+  #isRam(mfn: number): boolean {
+    const { p2m } = this.#domain
+    const gfn = p2m.guestFrame(mfn)
+    return gfn >= 0 && p2m.translate(gfn * 0x1000) === mfn * 0x1000
+  }
+
+  /** The frame of a `vcpu_info` is written without asking the map: nobody may share it, or have it for anything else. */
+  #hold(vcpu: number, mfn: number): void {
+    this.#letGo(vcpu)
+    const { frameCounts } = this.#domain
+    if (frameCounts.count(mfn) > 0 && frameCounts.tryTake(mfn, 1)) this.#held[vcpu] = mfn
+  }
+
+  #letGo(vcpu: number): void {
+    const mfn = this.#held[vcpu] as number
+    this.#held[vcpu] = -1
+    if (mfn >= 0) this.#domain.frameCounts.drop(mfn, 1)
+  }
+
+  /** A vCPU's `vcpu_info` has a place of the guest's own from now on. */
+  placeVcpuInfo(vcpu: number, ma: number): void {
+    this.#hold(vcpu, Math.floor(ma / 0x1000))
+    this.info.moveVcpuInfo(vcpu, ma)
+    this.vcpus[vcpu]?.updateTime(this.#stable)
+    this.channels.mark(vcpu)
+  }
+
+  get #stable(): boolean {
+    const [first, ...others] = this.#domain.vcpus.map((vcpu) => vcpu.cpu.tscOffset)
+    return others.every((each) => each === first)
+  }
+
+  /** Clock pages of all vCPUs: a time-stamp counter was moved. */
+  updateTime(): void {
+    const stable = this.#stable
+    for (const vcpu of this.vcpus) vcpu.updateTime(stable)
+  }
+
+  /** Whether a vCPU may run; what it is owed is delivered first. */
+  mayRun(vcpu: number): boolean {
+    if (this.vcpus[vcpu]?.down === true) return false
+    this.upcalls.retry(vcpu)
+    return true
+  }
+
+  beforeTurn(vcpu: number): void {
+    this.vcpus[vcpu]?.enter(Runstate.running)
+  }
+
+  /** A vCPU has come back: it waits for its turn, or for something to happen. */
+  afterTurn(vcpu: number, reason: string): void {
+    const state = this.vcpus[vcpu]
+    if (state === undefined) return
+    const waits = this.#blocked.has(vcpu)
+    if (!waits && (reason === 'budget' || reason === 'pause')) {
+      // Alone it goes on at once.
+      if (this.vcpus.length > 1 || state.down) state.enter(state.down ? Runstate.offline : Runstate.runnable)
+    } else state.enter(state.isUp ? Runstate.blocked : Runstate.offline)
+  }
+
+  /** A start-up IPI has started a vCPU. */
+  started(vcpu: number): void {
+    const state = this.vcpus[vcpu]
+    if (state === undefined) return
+    state.down = false
+    state.initialised = true
+  }
+
+  /** Power-on. */
+  reset(): void {
+    this.channels.reset()
+    this.upcalls.reset()
+    this.info.reset()
+    for (const vcpu of this.#held.keys()) this.#letGo(vcpu)
+    for (const vcpu of this.vcpus) vcpu.reset()
+    this.updateTime()
+  }
+
+  save(): GuestEventsState {
+    return {
+      version: 1,
+      info: this.info.save(),
+      channels: this.channels.save(),
+      upcalls: this.upcalls.save(),
+      vcpus: this.vcpus.map((vcpu) => vcpu.save()),
+      held: [...this.#held],
+    }
+  }
+
+  /** Takes a saved state, of a domain with as many vCPUs whose memory and interrupt controllers have been restored. */
+  restore(state: GuestEventsState): void {
+    this.info.restore(state.info)
+    // The counts come with machine memory.
+    state.held.forEach((mfn, vcpu) => (this.#held[vcpu] = mfn))
+    this.channels.restore(state.channels)
+    state.vcpus.forEach((each, vcpu) => this.vcpus[vcpu]?.restore(each))
+    this.upcalls.restore(state.upcalls)
+  }
+}

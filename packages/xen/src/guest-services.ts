@@ -1,0 +1,182 @@
+import { ConsoleRing } from './console-ring.ts'
+import type { XenDomain } from './domain.ts'
+import type { EventChannels, HostChannel } from './event-channels.ts'
+import { GuestPage } from './guest-page.ts'
+import { XenStore, type XenStoreState } from './store.ts'
+import { StoreRing, type StoreRingState } from './store-ring.ts'
+import type { StorePermission } from './store-tree.ts'
+import type { XenMemory } from './xen-memory.ts'
+
+/** Where hvmloader's hosts put these pages: at the end of the area below 4 GiB that is no RAM. */
+const STORE_GFN = 0xfeffc
+const CONSOLE_GFN = 0xfefff
+
+const HOST = 0
+const KIB_PER_PAGE = 4
+
+/** What the store tells a guest of itself. */
+export interface GuestIdentity {
+  readonly domainId: number
+  readonly name: string
+  /** UUID, 16 bytes. */
+  readonly handle: Uint8Array
+  /** RAM, in frames of 4 KiB. */
+  readonly frames: number
+}
+
+/** A guest's console ring, from outside: hvc0 of Linux. */
+export interface XenConsole {
+  /** Names who gets what the guest prints; the bytes are the listener's to keep. */
+  onTransmit(listener: (bytes: Uint8Array) => void): void
+  /** Queues bytes for the guest; they wait until it takes them. */
+  receive(bytes: Uint8Array): void
+}
+
+/** What HVMOP_get_param tells of the pages and ports that are there from the beginning. */
+export interface ServiceParameters {
+  readonly storeGfn: number
+  readonly storePort: number
+  readonly consoleGfn: number
+  readonly consolePort: number
+}
+
+/** Saved form of {@link GuestServices}. */
+export interface GuestServicesState {
+  readonly version: 1
+  readonly store: XenStoreState
+  readonly ring: StoreRingState
+  /** What was typed on the console and the guest has not taken. */
+  readonly typed: readonly number[]
+}
+
+/**
+ * What a guest finds at the other ends of the rings that it is given: the store and a console.
+ */
+export class GuestServices {
+  readonly store: XenStore = new XenStore()
+  readonly console: XenConsole = {
+    onTransmit: (listener) => {
+      this.#transmit = listener
+    },
+    receive: (bytes) => this.#consoleRing.receive(bytes),
+  }
+  readonly #memory: XenMemory
+  /** MA of the rings' pages. */
+  readonly #storePage: number
+  readonly #consolePage: number
+  readonly #channels: EventChannels
+  readonly #vcpus: number
+  readonly #identity: GuestIdentity
+  readonly #storeRing: StoreRing
+  readonly #consoleRing: ConsoleRing
+  #storeChannel: HostChannel | null = null
+  #consoleChannel: HostChannel | null = null
+  #parameters: ServiceParameters = { storeGfn: STORE_GFN, storePort: 0, consoleGfn: CONSOLE_GFN, consolePort: 0 }
+  #transmit: (bytes: Uint8Array) => void = () => undefined
+
+  constructor(domain: XenDomain, guestMemory: XenMemory, channels: EventChannels, identity: GuestIdentity) {
+    const { memory, vcpus } = domain
+    const page = (purpose: string): number => memory.allocate(0x1000, 0x1000, purpose)
+    this.#memory = guestMemory
+    this.#storePage = page('Xen store ring')
+    this.#consolePage = page('Xen console ring')
+    this.#channels = channels
+    this.#vcpus = vcpus.length
+    this.#identity = identity
+    const storePage = new GuestPage(memory, this.#storePage)
+    const consolePage = new GuestPage(memory, this.#consolePage)
+    this.#storeRing = new StoreRing(this.store, storePage, identity.domainId, () => this.#storeChannel?.send())
+    this.#consoleRing = new ConsoleRing(
+      consolePage,
+      (bytes) => this.#transmit(bytes),
+      () => this.#consoleChannel?.send(),
+    )
+    this.#connect()
+  }
+
+  #connect(): void {
+    this.#memory.place(this.#storePage / 0x1000, STORE_GFN)
+    this.#memory.place(this.#consolePage / 0x1000, CONSOLE_GFN)
+    const store = this.#channels.connectHost(() => this.#storeRing.service())
+    const console = this.#channels.connectHost(() => this.#consoleRing.service())
+    this.#storeChannel = store.channel
+    this.#consoleChannel = console.channel
+    this.#parameters = { ...this.#parameters, storePort: store.guestPort, consolePort: console.guestPort }
+    describeGuest(this.store, this.#identity, this.#parameters, this.#vcpus)
+  }
+
+  /** Pages and ports, as the guest asks for them. */
+  get parameters(): ServiceParameters {
+    return this.#parameters
+  }
+
+  /** Power-on, after that of the event channels: the guest's part of the store is as new. */
+  reset(): void {
+    this.#storeRing.reset()
+    this.#consoleRing.reset()
+    this.store.remove(`/local/domain/${this.#identity.domainId}`)
+    this.#connect()
+  }
+
+  save(): GuestServicesState {
+    return { version: 1, store: this.store.save(), ring: this.#storeRing.save(), typed: this.#consoleRing.save() }
+  }
+
+  /** Takes a saved state; the rings' pages come with machine memory, and their ports with the event channels. */
+  restore(state: GuestServicesState): void {
+    this.store.restore(state.store)
+    this.#storeRing.restore(state.ring)
+    this.#consoleRing.restore(state.typed)
+  }
+}
+
+/** Writes what a toolstack tells a guest, in the places that guests look for it. */
+function describeGuest(store: XenStore, identity: GuestIdentity, parameters: ServiceParameters, vcpus: number): void {
+  const { domainId, name, handle, frames } = identity
+  const uuid = [...handle]
+    .map((byte) => byte.toString(16).padStart(2, '0'))
+    .join('')
+    .replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5')
+  const home = `/local/domain/${domainId}`
+  const guest = (read: boolean, write: boolean): StorePermission => ({ domain: domainId, read, write })
+  const readable = [{ domain: HOST, read: false, write: false }, guest(true, false)]
+  const own = [guest(false, false)]
+  // What is made below a node has the node's permissions.
+  store.write(`/vm/${uuid}`, '')
+  store.write(home, '')
+  for (const path of [`/vm/${uuid}`, home]) store.setPermissions(path, readable)
+  const entries: readonly (readonly [string, string | number])[] = [
+    [`/vm/${uuid}/name`, name],
+    [`/vm/${uuid}/uuid`, uuid],
+    [`${home}/vm`, `/vm/${uuid}`],
+    [`${home}/name`, name],
+    [`${home}/domid`, domainId],
+    [`${home}/memory/static-max`, frames * KIB_PER_PAGE],
+    [`${home}/memory/target`, frames * KIB_PER_PAGE],
+    [`${home}/memory/videoram`, 0],
+    [`${home}/control/shutdown`, ''],
+    [`${home}/control/platform-feature-multiprocessor-suspend`, 1],
+    [`${home}/control/platform-feature-xs_reset_watches`, 1],
+    [`${home}/store/port`, parameters.storePort],
+    [`${home}/store/ring-ref`, parameters.storeGfn],
+    [`${home}/console/port`, parameters.consolePort],
+    [`${home}/console/ring-ref`, parameters.consoleGfn],
+    [`${home}/console/limit`, 1 << 20],
+    [`${home}/console/type`, 'retrap'],
+    [`${home}/device`, ''],
+    ...Array.from({ length: vcpus }, (_, cpu) => [`${home}/cpu/${cpu}/availability`, 'online'] as const),
+  ]
+  for (const [path, value] of entries) store.write(path, value)
+  // The guest answers a shutdown by clearing it, and says what it can.
+  store.setPermissions(`${home}/control/shutdown`, own)
+  for (const feature of ['poweroff', 'reboot', 'suspend', 'sysrq']) {
+    store.write(`${home}/control/feature-${feature}`, '')
+    store.setPermissions(`${home}/control/feature-${feature}`, own)
+  }
+  store.write(`${home}/control/sysrq`, '')
+  store.setPermissions(`${home}/control/sysrq`, own)
+  for (const path of ['data', 'drivers', 'feature', 'attr', 'error']) {
+    store.write(`${home}/${path}`, '')
+    store.setPermissions(`${home}/${path}`, own)
+  }
+}

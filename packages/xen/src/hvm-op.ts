@@ -1,0 +1,113 @@
+import { P2mType, isForeign, isRam } from '@retrap/p2m'
+import type { XenCall, XenHypercall } from './call.ts'
+import { HvmParameter } from './hvm-parameters.ts'
+import { Layout } from './layout.ts'
+import { XenErrno } from './numbers.ts'
+import { GUEST_FRAMES } from './xen-memory.ts'
+
+const PARAMETER = new Layout({ domid: 'u16', pad: 'u16', index: 'u32', value: 'u64' })
+const PAGETABLE_DYING = new Layout({ domid: 'u16', pad0: 'u16', pad1: 'u32', gpa: 'u64' })
+const GET_TIME = new Layout({ now: 'u64' })
+const XENTRACE = new Layout({ event: 'u16', extraBytes: 'u16' })
+const GET_MEM_TYPE = new Layout({ domid: 'u16', type: 'u16', pad: 'u32', pfn: 'u64' })
+const UPCALL_VECTOR = new Layout({ vcpu: 'u32', vector: 'u8' })
+
+/** Bytes that a trace record may have beyond its number. */
+const MOST_TRACE_BYTES = 28
+const FIRST_VECTOR = 0x10
+
+/** `HVMMEM_*`. */
+const MEMORY_RAM = 0
+const MEMORY_ROM = 1
+const MEMORY_DEVICE = 2
+
+/** `HVMOP_*` by number (public header hvm/hvm_op.h). What is not here is the toolstack's, or gone: -ENOSYS. */
+const OPERATIONS: Readonly<Partial<Record<number, XenHypercall>>> = {
+  0: setParameter,
+  1: getParameter,
+  // flush_tlbs
+  5: (call) => {
+    if (call.argument(1) !== 0n) return XenErrno.INVAL
+    for (const { cpu } of call.domain.vcpus) cpu.flushTlb(true)
+    return 0
+  },
+  // pagetable_dying: a hint for shadow page tables, of which there are none
+  9: (call) => {
+    const request = call.read(PAGETABLE_DYING, call.argument(1))
+    if (request === null) return XenErrno.FAULT
+    return call.xen.ownDomain(request.domid) || XenErrno.INVAL
+  },
+  // get_time
+  10: (call) => {
+    const now = BigInt(Math.floor(call.domain.clock.now()))
+    return call.write(GET_TIME, call.argument(1), { now }) ? 0 : XenErrno.FAULT
+  },
+  // xentrace: nobody takes the record
+  11: (call) => {
+    const record = call.read(XENTRACE, call.argument(1))
+    if (record === null) return XenErrno.FAULT
+    return record.extraBytes > MOST_TRACE_BYTES ? XenErrno.INVAL : 0
+  },
+  15: getMemoryType,
+  23: setUpcallVector,
+  // guest_request_vm_event: nobody monitors the guest
+  24: (call) => (call.argument(1) === 0n ? 0 : XenErrno.INVAL),
+  // altp2m
+  25: () => XenErrno.OPNOTSUPP,
+}
+
+function setParameter(call: XenCall): number {
+  const request = call.read(PARAMETER, call.argument(1))
+  if (request === null) return XenErrno.FAULT
+  const { index, value } = request
+  const { xen } = call
+  if (!xen.parameters.has(index)) return XenErrno.INVAL
+  const denied = xen.ownDomain(request.domid) || xen.parameters.mayWrite(index, value)
+  if (denied !== 0) return denied
+  xen.parameters.set(index, value)
+  if (index === HvmParameter.CALLBACK_IRQ) {
+    xen.events.upcalls.setCallback(Number(value & 0xffff_ffffn), Number(value >> 32n))
+    xen.events.info.latch(!call.compat)
+  }
+  return 0
+}
+
+function getParameter(call: XenCall): number {
+  const request = call.read(PARAMETER, call.argument(1))
+  if (request === null) return XenErrno.FAULT
+  const { xen } = call
+  if (!xen.parameters.has(request.index)) return XenErrno.INVAL
+  const denied = xen.ownDomain(request.domid) || xen.parameters.mayRead(request.index)
+  if (denied !== 0) return denied
+  const value = xen.parameters.get(request.index)
+  return call.write(PARAMETER, call.argument(1), { value }) ? 0 : XenErrno.FAULT
+}
+
+function getMemoryType(call: XenCall): number {
+  const request = call.read(GET_MEM_TYPE, call.argument(1))
+  if (request === null) return XenErrno.FAULT
+  const denied = call.xen.ownDomain(request.domid)
+  if (denied !== 0) return denied
+  const frame = request.pfn < GUEST_FRAMES ? Number(request.pfn) : -1
+  const type = frame < 0 ? MEMORY_DEVICE : memoryType(call.xen.memory.typeAt(frame))
+  return call.write(GET_MEM_TYPE, call.argument(1), { type }) ? 0 : XenErrno.FAULT
+}
+
+function memoryType(type: number): number {
+  if (type === P2mType.RAM_RO || type === P2mType.GRANT_MAP_RO) return MEMORY_ROM
+  return isRam(type) || isForeign(type) ? MEMORY_RAM : MEMORY_DEVICE
+}
+
+function setUpcallVector(call: XenCall): number {
+  const request = call.read(UPCALL_VECTOR, call.argument(1))
+  if (request === null) return XenErrno.FAULT
+  if (request.vector < FIRST_VECTOR) return XenErrno.INVAL
+  if (request.vcpu >= call.domain.vcpus.length) return XenErrno.NOENT
+  call.xen.events.upcalls.setVector(request.vcpu, request.vector)
+  return 0
+}
+
+/** `hvm_op`: command, pointer. */
+export function hvmOp(call: XenCall): number {
+  return OPERATIONS[call.word(0)]?.(call) ?? XenErrno.NOSYS
+}

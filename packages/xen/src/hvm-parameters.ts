@@ -1,0 +1,89 @@
+import { XenErrno } from './numbers.ts'
+
+/** `HVM_PARAM_*` by number (public header hvm/params.h), as far as anything here has to do with them. */
+export const HvmParameter = {
+  CALLBACK_IRQ: 0,
+  STORE_PFN: 1,
+  STORE_EVTCHN: 2,
+  VM86_TSS: 15,
+  CONSOLE_PFN: 17,
+  CONSOLE_EVTCHN: 18,
+  ACPI_IOPORTS_LOCATION: 19,
+  VM_GENERATION_ID_ADDR: 34,
+  ALTP2M: 35,
+  X87_FIP_WIDTH: 36,
+  VM86_TSS_SIZED: 37,
+} as const
+
+/** Parameters there are. */
+const COUNT = 39
+
+interface Rule {
+  /** The guest may set it, to a value that this holds of. */
+  readonly write?: (value: bigint, old: bigint) => boolean
+}
+
+const anything = { write: () => true }
+
+/** Parameters that the guest may read; the others are between toolstack, device models and hypervisor. */
+const RULES: Readonly<Partial<Record<number, Rule>>> = {
+  [HvmParameter.CALLBACK_IRQ]: anything,
+  [HvmParameter.STORE_PFN]: {},
+  [HvmParameter.STORE_EVTCHN]: anything,
+  // Processors of other makers need these for real-address mode; here they are only kept.
+  [HvmParameter.VM86_TSS]: anything,
+  [HvmParameter.VM86_TSS_SIZED]: anything,
+  [HvmParameter.CONSOLE_PFN]: {},
+  [HvmParameter.CONSOLE_EVTCHN]: anything,
+  // The power-management ports are the board's, and stay where they are.
+  [HvmParameter.ACPI_IOPORTS_LOCATION]: { write: (value, old) => value === old },
+  [HvmParameter.VM_GENERATION_ID_ADDR]: anything,
+  [HvmParameter.ALTP2M]: {},
+  [HvmParameter.X87_FIP_WIDTH]: { write: (value) => value === 0n || value === 4n || value === 8n },
+}
+
+/** Values that a guest and its toolstack leave for each other. */
+export class HvmParameters {
+  readonly #values: BigUint64Array = new BigUint64Array(COUNT)
+
+  /** A parameter as the toolstack sees it. */
+  get(index: number): bigint {
+    return this.#values[index] ?? 0n
+  }
+
+  /** Sets one as the toolstack does: any of them, to anything. */
+  set(index: number, value: number | bigint): void {
+    this.#values[index] = BigInt(value)
+  }
+
+  /** Whether there is such a parameter. */
+  has(index: number): boolean {
+    return index < COUNT
+  }
+
+  /** Whether the guest may read one: 0, or an error. */
+  mayRead(index: number): number {
+    return RULES[index] === undefined ? XenErrno.PERM : 0
+  }
+
+  /** Whether the guest may set one to a value: 0, or an error. */
+  mayWrite(index: number, value: bigint): number {
+    const write = RULES[index]?.write
+    if (write === undefined) return XenErrno.PERM
+    return write(value, this.get(index)) ? 0 : XenErrno.INVAL
+  }
+
+  /** Power-on: what the guest has set is zero. */
+  reset(): void {
+    for (const [index, rule] of Object.entries(RULES)) if (rule?.write !== undefined) this.set(Number(index), 0)
+  }
+
+  /** All of them, in order, in hexadecimal. */
+  save(): string[] {
+    return Array.from(this.#values, (value) => value.toString(16))
+  }
+
+  restore(values: readonly string[]): void {
+    for (const [index, value] of values.entries()) this.set(index, BigInt(`0x${value}`))
+  }
+}

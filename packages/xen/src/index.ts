@@ -1,0 +1,20 @@
+/**
+ * Xen's interface for guests: hypercalls, event channels, grants, the store, the console; and what emulators ask.
+ *
+ * @packageDocumentation
+ */
+export { plugXen } from './paravirtual.ts'
+export type { XenGuest, XenGuestState, XenOptions } from './xen-guest.ts'
+export type { XenCalls, XenDomain, XenDomainVcpu } from './domain.ts'
+export { dmPlatform } from './dm-platform.ts'
+export { XenError } from './errors.ts'
+export type { XenErrorCode } from './errors.ts'
+export { HvmParameter } from './hvm-parameters.ts'
+export type { HvmParameters } from './hvm-parameters.ts'
+export type { GuestShutdown, XenExit } from './shutdown.ts'
+export type { XenMemoryRange } from './memory-map.ts'
+export type { XenMemory } from './xen-memory.ts'
+export type { HostChannel, HostPorts } from './event-channels.ts'
+export type { XenConsole } from './guest-services.ts'
+export type { XenStore, XenStoreState } from './store.ts'
+export type { SavedNode, StorePermission } from './store-tree.ts'

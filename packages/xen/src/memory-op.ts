@@ -1,0 +1,105 @@
+import type { XenCall, XenHypercall } from './call.ts'
+import { exchange } from './memory-exchange.ts'
+import { addToPhysmap, addToPhysmapBatch, removeFromPhysmap } from './memory-physmap.ts'
+import { decreaseReservation, increaseReservation, populatePhysmap } from './memory-reservation.ts'
+import { memoryMap, setMemoryMap } from './memory-map.ts'
+import { Layout } from './layout.ts'
+import { memoryCommand, memoryStart } from './memory-preempt.ts'
+import { XenErrno } from './numbers.ts'
+
+const TOPOLOGY = new Layout({
+  domid: 'u16',
+  pad: 'u16',
+  vnodes: 'u32',
+  vcpus: 'u32',
+  ranges: 'u32',
+  distances: 'u64',
+  vcpuNodes: 'u64',
+  memoryRanges: 'u64',
+})
+const RESERVED_MAP = new Layout({
+  flags: 'u32',
+  entries: 'u32',
+  buffer: 'pointer',
+  segment: 'u16',
+  bus: 'u8',
+  devfn: 'u8',
+})
+const POD_TARGET = new Layout({ target: 'u64', total: 'u64', cache: 'u64', entries: 'u64', domid: 'u16' })
+const CLAIM = new Layout({ extents: 'pointer', count: 'ulong', order: 'u32', flags: 'u32', domid: 'u16' })
+
+/** Answers a command; `start` is how much of it is done. */
+type MemoryOperation = (call: XenCall, start: number) => number
+
+/** A command that is never continued. */
+const whole =
+  (answer: XenHypercall): MemoryOperation =>
+  (call, start) =>
+    start === 0 ? answer(call) : XenErrno.INVAL
+
+/** A question about a domain, answered of the caller's own. */
+const ofDomain = (answer: XenHypercall): MemoryOperation =>
+  whole((call) => {
+    const domid = call.readElement('u16', call.argument(1), 0)
+    if (domid === null) return XenErrno.FAULT
+    return call.xen.ownDomain(Number(domid)) || answer(call)
+  })
+
+/** The toolstack's to ask: the guest is told whether its argument can be read, and then that it may not. */
+const privileged = (
+  argument: Layout<Readonly<Record<string, 'u16' | 'u32' | 'u64' | 'pointer' | 'ulong'>>>,
+): MemoryOperation => whole((call) => (call.read(argument, call.argument(1)) === null ? XenErrno.FAULT : XenErrno.PERM))
+
+/** `XENMEM_*` by number (public header memory.h). What is not here is -ENOSYS: there is no table of machine frames. */
+const OPERATIONS: Readonly<Partial<Record<number, MemoryOperation>>> = {
+  0: increaseReservation,
+  1: decreaseReservation,
+  // maximum_ram_page
+  2: whole((call) => call.domain.memory.frameCount),
+  // current_reservation
+  3: ofDomain((call) => call.xen.memory.current),
+  // maximum_reservation
+  4: ofDomain((call) => call.xen.memory.maximum),
+  6: populatePhysmap,
+  7: addToPhysmap,
+  9: whole(memoryMap),
+  // machine_memory_map
+  10: whole(() => XenErrno.PERM),
+  11: whole(exchange),
+  13: whole(setMemoryMap),
+  // maximum_gpfn
+  14: ofDomain((call) => call.xen.memory.highest),
+  15: whole(removeFromPhysmap),
+  // set_pod_target, get_pod_target
+  16: privileged(POD_TARGET),
+  17: privileged(POD_TARGET),
+  // get_sharing_freed_pages, get_sharing_shared_pages
+  18: whole(() => 0),
+  19: whole(() => 0),
+  23: addToPhysmapBatch,
+  // claim_pages
+  24: privileged(CLAIM),
+  // get_vnumainfo
+  26: whole((call) => {
+    const topology = call.read(TOPOLOGY, call.argument(1))
+    if (topology === null) return XenErrno.FAULT
+    if (topology.pad !== 0) return XenErrno.INVAL
+    return call.xen.ownDomain(topology.domid) || XenErrno.OPNOTSUPP
+  }),
+  // reserved_device_memory_map: no device has any
+  27: whole((call) => {
+    const map = call.read(RESERVED_MAP, call.argument(1))
+    if (map === null) return XenErrno.FAULT
+    if ((map.flags & ~1) !== 0) return XenErrno.INVAL
+    return call.write(RESERVED_MAP, call.argument(1), { entries: 0 }) ? 0 : XenErrno.FAULT
+  }),
+}
+
+/** `memory_op`: command, pointer. */
+export function memoryOp(call: XenCall): number {
+  const operation = OPERATIONS[memoryCommand(call)]
+  if (operation === undefined) return XenErrno.NOSYS
+  const result = operation(call, memoryStart(call))
+  call.xen.memory.tidy()
+  return result
+}

@@ -1,0 +1,108 @@
+import { INVALID_MFN, isForeign, isRam } from '@retrap/p2m'
+import type { XenCall } from './call.ts'
+import { Layout } from './layout.ts'
+import { preemptAt } from './memory-preempt.ts'
+import { XenErrno } from './numbers.ts'
+import { GUEST_FRAMES } from './xen-memory.ts'
+
+const ADD_TO_PHYSMAP = new Layout({ domid: 'u16', size: 'u16', space: 'u32', index: 'ulong', gfn: 'ulong' })
+const ADD_BATCH = new Layout({
+  domid: 'u16',
+  space: 'u16',
+  size: 'u16',
+  foreignDomid: 'u16',
+  indexes: 'pointer',
+  gfns: 'pointer',
+  errors: 'pointer',
+})
+const REMOVE = new Layout({ domid: 'u16', gfn: 'ulong' })
+
+/** `XENMAPSPACE_*`. */
+const SPACE_SHARED_INFO = 0
+const SPACE_GRANT_TABLE = 1
+const SPACE_GFN = 2
+const SPACE_GFN_RANGE = 3
+const SPACE_FOREIGN = 4
+const SPACE_DEVICE = 5
+
+const MOST_PAGES = 0xffff
+
+/** `XENMEM_add_to_physmap`: a page of Xen's, or RAM from elsewhere in the map, appears at a guest frame. */
+export function addToPhysmap(call: XenCall, start: number): number {
+  if (start > MOST_PAGES) return XenErrno.DOM
+  const request = call.read(ADD_TO_PHYSMAP, call.argument(1))
+  if (request === null) return XenErrno.FAULT
+  const { space, size, index, gfn } = request
+  if (space === SPACE_FOREIGN) return XenErrno.NOSYS
+  const denied = call.xen.ownDomain(request.domid) || (space === SPACE_DEVICE ? XenErrno.ACCES : 0)
+  if (denied !== 0) return denied
+  if (space !== SPACE_GFN_RANGE) return addOne(call, space, frame(index), frame(gfn))
+  if (size < start) return XenErrno.ILSEQ
+  const mask = call.compat ? 0xffff_ffffn : 0xffff_ffff_ffff_ffffn
+  if (index + BigInt(size) > mask || gfn + BigInt(size) > mask) return XenErrno.OVERFLOW
+  for (let i = start; i < size; i++) {
+    if (i !== start && call.shouldPreempt(1)) return preemptAt(call, i)
+    const result = addOne(call, SPACE_GFN, frame(index + BigInt(i)), frame(gfn + BigInt(i)))
+    if (result < 0) return result
+  }
+  return 0
+}
+
+/** `XENMEM_add_to_physmap_batch`: the same for a list, each with an error of its own. */
+export function addToPhysmapBatch(call: XenCall, start: number): number {
+  if (start > MOST_PAGES) return XenErrno.DOM
+  const request = call.read(ADD_BATCH, call.argument(1))
+  if (request === null) return XenErrno.FAULT
+  const { space, size } = request
+  if (space === SPACE_GFN_RANGE) return XenErrno.OPNOTSUPP
+  const denied = call.xen.ownDomain(request.domid) || (space === SPACE_DEVICE ? XenErrno.ACCES : 0)
+  if (denied !== 0) return denied
+  if (size < start) return XenErrno.ILSEQ
+  for (let i = start; i < size; i++) {
+    if (i !== start && call.shouldPreempt(1)) return preemptAt(call, i)
+    const index = call.readElement('ulong', request.indexes, i)
+    const gfn = call.readElement('ulong', request.gfns, i)
+    if (index === null || gfn === null) return XenErrno.FAULT
+    const result =
+      space === SPACE_FOREIGN
+        ? call.xen.foreignDomain(request.foreignDomid)
+        : addOne(call, space, frame(BigInt(index)), frame(BigInt(gfn)))
+    if (!call.writeElement('i32', request.errors, i, result)) return XenErrno.FAULT
+  }
+  return 0
+}
+
+/** `XENMEM_remove_from_physmap`. RAM that is removed goes back to the machine. */
+export function removeFromPhysmap(call: XenCall): number {
+  const request = call.read(REMOVE, call.argument(1))
+  if (request === null) return XenErrno.FAULT
+  const denied = call.xen.ownDomain(request.domid)
+  if (denied !== 0) return denied
+  return call.xen.memory.remove(frame(request.gfn), 1) === 1 ? 0 : XenErrno.NOENT
+}
+
+/** A frame number, or one that no guest can have. */
+function frame(value: bigint): number {
+  return value < GUEST_FRAMES ? Number(value) : GUEST_FRAMES
+}
+
+function addOne(call: XenCall, space: number, index: number, gfn: number): number {
+  const { memory } = call.xen
+  if (gfn >= GUEST_FRAMES) return XenErrno.INVAL
+  let mfn = INVALID_MFN
+  if (space === SPACE_GFN) mfn = memory.ramAt(index)
+  else if (space === SPACE_SHARED_INFO) mfn = index === 0 ? call.xen.sharedInfoFrame : INVALID_MFN
+  else if (space === SPACE_GRANT_TABLE) mfn = call.xen.grants.page(index)
+  if (mfn === INVALID_MFN) return XenErrno.INVAL
+  if (space === SPACE_GFN && index === gfn) return 0
+  // What is there makes room: RAM goes back to the machine, a page of Xen's is unhooked.
+  const type = memory.typeAt(gfn)
+  if (isForeign(type)) return XenErrno.NXIO
+  if (isRam(type) && !(space !== SPACE_GFN && memory.placeOf(mfn) === gfn) && memory.remove(gfn, 1) !== 1) {
+    return XenErrno.NOMEM
+  }
+  // Where drivers begin, the guest's mode says how it sees the page.
+  if (space === SPACE_SHARED_INFO) call.xen.events.info.latch(!call.compat)
+  const done = space === SPACE_GFN ? memory.move(index, gfn) : memory.place(mfn, gfn)
+  return done ? 0 : XenErrno.NOMEM
+}

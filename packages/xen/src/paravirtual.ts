@@ -1,0 +1,123 @@
+import { MODE_64, STATUS_CONTINUE, STATUS_DONE, STATUS_FAULT, S_MODE } from '@retrap/x86-cpu'
+import { XenCall } from './call.ts'
+import { XEN_CPUID_BASE, XEN_MSR_HYPERCALL_PAGE, xenCpuid } from './cpuid.ts'
+import type { XenCalls, XenDomain } from './domain.ts'
+import { hypercallPage } from './hypercall-page.ts'
+import { dispatch } from './hypercalls.ts'
+import { XenErrno } from './numbers.ts'
+import { XenGuest, type XenOptions } from './xen-guest.ts'
+
+/** CPUID leaves that are Xen's. */
+const RANGE = 0x100
+
+/** What the guest's domain asks of Xen: CPUID leaves, the hypercall page, hypercalls, events. */
+class Paravirtual implements XenCalls {
+  readonly #xen: XenGuest
+  readonly #calls: readonly XenCall[]
+
+  constructor(xen: XenGuest) {
+    this.#xen = xen
+    this.#calls = xen.domain.vcpus.map((vcpu) => new XenCall(xen, vcpu))
+  }
+
+  blocks(vcpu: number): boolean {
+    return this.#xen.blocked.has(vcpu)
+  }
+
+  mayRun(vcpu: number): boolean {
+    return this.#xen.events.mayRun(vcpu)
+  }
+
+  beforeTurn(vcpu: number): void {
+    this.#xen.events.beforeTurn(vcpu)
+  }
+
+  afterTurn(vcpu: number, reason: string): void {
+    this.#xen.events.afterTurn(vcpu, reason)
+  }
+
+  takesMessage(address: number, data: number): boolean {
+    return this.#xen.takesMessage(address, data)
+  }
+
+  reset(): void {
+    this.#xen.reset()
+  }
+
+  pendingVector(vcpu: number): number {
+    return this.#xen.events.upcalls.pendingVector(vcpu)
+  }
+
+  eventsChanged(vcpu: number): void {
+    this.#xen.blocked.wake(vcpu)
+  }
+
+  apicReset(vcpu: number): void {
+    this.#xen.events.upcalls.apicReset(vcpu)
+  }
+
+  started(vcpu: number): void {
+    this.#xen.events.started(vcpu)
+  }
+
+  timeMoved(): void {
+    this.#xen.events.updateTime()
+  }
+
+  /** Leaves the vCPU's registers as the call's end, or its next part, has them. STATUS_CONTINUE: execute VMCALL again. */
+  hypercall(vcpu: number): number {
+    const call = this.#calls[vcpu] as XenCall
+    if (!call.takeRegisters()) {
+      call.giveRegisters(XenErrno.PERM)
+      return STATUS_DONE
+    }
+    call.giveRegisters(dispatch(call))
+    if (!call.preempted) return STATUS_DONE
+    // Timers and other vCPUs have their turn between two parts.
+    call.vcpu.cpu.stop()
+    return STATUS_CONTINUE
+  }
+
+  cpuid(vcpu: number, leaf: number, subleaf: number, into: Uint32Array): boolean {
+    const index = (leaf >>> 0) - XEN_CPUID_BASE
+    if (index < 0 || index >= RANGE) return false
+    const { domain, domainId } = this.#xen
+    xenCpuid(leaf, subleaf, { vcpu, domainId, tscKhz: domain.tscPerNs * 1e6, tscOffsetLo: 0, tscOffsetHi: 0 }, into)
+    return true
+  }
+
+  readMsr(_vcpu: number, index: number, into: { lo: number; hi: number }): number {
+    if (index >>> 0 !== XEN_MSR_HYPERCALL_PAGE) return STATUS_FAULT
+    // The register is there to be written; it reads as zero.
+    into.lo = 0
+    into.hi = 0
+    return STATUS_DONE
+  }
+
+  /** A guest-physical address has that page filled with the hypercall page. */
+  writeMsr(vcpu: number, index: number, lo: number, hi: number): number {
+    const { domain, memory, events } = this.#xen
+    if (index >>> 0 !== XEN_MSR_HYPERCALL_PAGE) return STATUS_FAULT
+    // Bits 11:0 number the page, and there is one.
+    if ((lo & 0xfff) !== 0 || hi >= 0x10_0000) return STATUS_FAULT
+    const gpa = hi * 0x1_0000_0000 + (lo >>> 0)
+    const gfn = Math.floor(gpa / 0x1000)
+    if (memory.ramAt(gfn) < 0 || memory.isRom(gfn)) return STATUS_FAULT
+    domain.guestMemory.write(gpa, hypercallPage())
+    // Drivers begin with this write: the shared structures take the layout of the mode that they run in.
+    events.info.latch((this.#calls[vcpu] as XenCall).vcpu.cpu.u32[S_MODE >>> 2] === MODE_64)
+    return STATUS_DONE
+  }
+}
+
+/**
+ * Lets a domain's guest see Xen: CPUID leaves, MSR, hypercalls, events, store, console.
+ *
+ * To be called once, before the domain runs and before its memory is populated to the last frame: a few pages and guest
+ * frames below 4 GiB are taken for what guest and hypervisor share.
+ */
+export function plugXen(domain: XenDomain, options: XenOptions = {}): XenGuest {
+  const xen = new XenGuest(domain, options)
+  domain.plug(new Paravirtual(xen))
+  return xen
+}

@@ -1,0 +1,86 @@
+import type { XenCall, XenHypercall } from './call.ts'
+import { Layout } from './layout.ts'
+import { XenErrno } from './numbers.ts'
+
+const SHUTDOWN = new Layout({ reason: 'u32' })
+const REMOTE_SHUTDOWN = new Layout({ domid: 'u16', reason: 'u32' })
+const POLL = new Layout({ ports: 'pointer', count: 'u32', timeout: 'u64' })
+/** Event channels that can be polled at once. */
+const MOST_PORTS = 128
+const WATCHDOG = new Layout({ id: 'u32', timeout: 'u32' })
+
+/** `SCHEDOP_*` by number (public header sched.h). */
+const OPERATIONS: readonly XenHypercall[] = [
+  // yield
+  (call) => {
+    call.vcpu.pause()
+    return 0
+  },
+  block,
+  shutdown,
+  poll,
+  // remote_shutdown: the toolstack's to make
+  (call) => {
+    const request = call.read(REMOTE_SHUTDOWN, call.argument(1))
+    if (request === null) return XenErrno.FAULT
+    return call.xen.ownDomain(request.domid) || XenErrno.PERM
+  },
+  // shutdown_code
+  (call) => {
+    const request = call.read(SHUTDOWN, call.argument(1))
+    if (request === null) return XenErrno.FAULT
+    call.xen.latchShutdown(request.reason)
+    return 0
+  },
+  // watchdog
+  (call) => {
+    const request = call.read(WATCHDOG, call.argument(1))
+    return request === null ? XenErrno.FAULT : call.xen.watchdogs.set(request.id, request.timeout)
+  },
+  // pin_override: for who has processors of the host's
+  () => XenErrno.PERM,
+]
+
+/** Waits for an interrupt; event channels may interrupt from now on. */
+function block(call: XenCall): number {
+  call.xen.events.info.unmaskUpcalls(call.vcpu.id)
+  wait(call, [], Infinity)
+  return 0
+}
+
+/** Waits for one of some event channels, which may be masked, until a time. */
+function poll(call: XenCall): number {
+  const request = call.read(POLL, call.argument(1))
+  if (request === null) return XenErrno.FAULT
+  if (request.count > MOST_PORTS) return XenErrno.INVAL
+  const { channels } = call.xen.events
+  const ports: number[] = []
+  for (let i = 0; i < request.count; i++) {
+    const port = call.readElement('u32', request.ports, i)
+    if (port === null) return XenErrno.FAULT
+    if (!channels.isPort(Number(port))) return XenErrno.INVAL
+    if (channels.pending(Number(port))) return 0
+    ports.push(Number(port))
+  }
+  wait(call, ports, request.timeout === 0n ? Infinity : Number(request.timeout))
+  return 0
+}
+
+function wait(call: XenCall, ports: readonly number[], deadlineNs: number): void {
+  const { vcpu, xen } = call
+  if (vcpu.cpu.interruptWaits) return
+  xen.blocked.block(vcpu.id, ports, deadlineNs)
+  vcpu.cpu.stop()
+}
+
+function shutdown(call: XenCall): number {
+  const request = call.read(SHUTDOWN, call.argument(1))
+  if (request === null) return XenErrno.FAULT
+  call.xen.shutDown(call.vcpu.id, request.reason)
+  return 0
+}
+
+/** `sched_op`: command, pointer. */
+export function schedOp(call: XenCall): number {
+  return OPERATIONS[call.word(0)]?.(call) ?? XenErrno.NOSYS
+}

@@ -1,0 +1,184 @@
+import { XenError } from './errors.ts'
+import { HOST, STORE_QUOTA, StoreClient, StoreRefusal, type StoreChange, type StoreWatch } from './store-client.ts'
+import {
+  emptyNode,
+  find,
+  isWithin,
+  mayAccess,
+  restoreNode,
+  saveNode,
+  type SavedNode,
+  type StoreNode,
+  type StorePermission,
+} from './store-tree.ts'
+
+/** Saved form of a {@link XenStore}. */
+export interface XenStoreState {
+  readonly version: 1
+  readonly generation: number
+  readonly root: SavedNode
+}
+
+/**
+ * A machine's store: names and values that host and guest share, with watches and transactions. What xenstored is to Xen.
+ *
+ * Host calls take absolute paths and texts, may do everything, and throw `XenError` `ERR_STORE` for a path that is none.
+ */
+export class XenStore {
+  #root: StoreNode
+  #generation = 1
+  readonly #watches: StoreWatch[] = []
+  readonly #host: StoreClient
+
+  constructor() {
+    this.#root = emptyNode([{ domain: HOST, read: false, write: false }], 0)
+    this.#host = this.connect(HOST)
+  }
+
+  /** @internal */
+  get root(): StoreNode {
+    return this.#root
+  }
+
+  /** @internal */
+  nextGeneration(): number {
+    return this.#generation++
+  }
+
+  /** @internal Access for a domain. */
+  connect(domain: number): StoreClient {
+    return new StoreClient(this, domain)
+  }
+
+  // ---------------------------------------------------------------- the host's own
+
+  /** The text at a path, or undefined. */
+  read(path: string): string | undefined {
+    const node = find(this.#root, this.#checked(path))
+    return node === undefined ? undefined : new TextDecoder().decode(node.value)
+  }
+
+  /** Writes a text, making the nodes on the way that are missing; numbers are written in decimal. */
+  write(path: string, value: string | number): void {
+    this.#host.write(0, this.#checked(path), new TextEncoder().encode(String(value)))
+  }
+
+  /** Names below a path, or undefined where nothing is. */
+  list(path: string): readonly string[] | undefined {
+    const node = find(this.#root, this.#checked(path))
+    return node === undefined ? undefined : [...node.children.keys()]
+  }
+
+  /** Removes a path and all below it; whether it was there. */
+  remove(path: string): boolean {
+    if (find(this.#root, this.#checked(path)) === undefined) return false
+    this.#host.remove(0, path)
+    return true
+  }
+
+  /** Who may read and write a node; undefined where nothing is. */
+  permissions(path: string): readonly StorePermission[] | undefined {
+    return find(this.#root, this.#checked(path))?.permissions
+  }
+
+  /** @param permissions - the first is the owner's, and what all others may do */
+  setPermissions(path: string, permissions: readonly StorePermission[]): void {
+    const node = find(this.#root, this.#checked(path))
+    if (node === undefined || permissions.length === 0) {
+      throw new XenError('ERR_STORE', `${path}: expected a node of the store and at least its owner's permission`)
+    }
+    this.#host.setPermissions(0, path, permissions)
+  }
+
+  /**
+   * Watches a path: `listener` is called once for it as it is, and then with whatever may have changed at or below it,
+   * after the guest's request has been done.
+   *
+   * @returns a function that ends the watch
+   */
+  watch(path: string, listener: (changed: string) => void): () => void {
+    const client = this.connect(HOST)
+    // In a turn of its own: what it does, or throws, is not part of what the guest asked for.
+    client.onWatch = (changed) => void Promise.resolve().then(() => listener(changed))
+    client.watch(this.#checked(path), 'host')
+    return () => client.reset()
+  }
+
+  #checked(path: string): string {
+    try {
+      if (path.startsWith('/')) return this.#host.resolve(path)
+    } catch {
+      // Below.
+    }
+    throw new XenError('ERR_STORE', `'${path}' is no path of the store: expected /name/name… of letters, digits, - _ @`)
+  }
+
+  // ---------------------------------------------------------------- clients
+
+  /** @internal Makes changes and tells the watches of them. */
+  commit(changes: readonly StoreChange[]): void {
+    const before = this.#root
+    for (const change of changes) this.#root = change.apply(this.#root)
+    for (const { path, removal } of changes) this.#fire(path, removal, before)
+  }
+
+  #fire(path: string, removal: boolean, before: StoreNode): void {
+    for (const { client, path: watched, given, token } of [...this.#watches]) {
+      if (isWithin(path, watched)) {
+        if (this.#mayKnow(client, path, before)) client.onWatch(relativeTo(path, watched, given), token)
+      } else if (removal && isWithin(watched, path) && this.#mayKnow(client, watched, before)) {
+        client.onWatch(given, token)
+      }
+    }
+  }
+
+  /** Whether a client may hear of a change at a path: it may read the node, as it is or as it was. */
+  #mayKnow(client: StoreClient, path: string, before: StoreNode): boolean {
+    const node = find(this.#root, path) ?? find(before, path)
+    return node === undefined || mayAccess(node, client.domain, false)
+  }
+
+  /** @internal */
+  addWatch(watch: StoreWatch, tell: boolean = true): void {
+    const { client, given, token } = watch
+    const own = this.watchesOf(client)
+    if (own.some((each) => each.given === given && each.token === token)) throw new StoreRefusal('EEXIST')
+    if (client.domain !== HOST && own.length >= STORE_QUOTA.watches) throw new StoreRefusal('E2BIG')
+    this.#watches.push(watch)
+    if (tell) client.onWatch(given, token)
+  }
+
+  /** @internal */
+  removeWatch(client: StoreClient, given: string, token: string): void {
+    const at = this.#watches.findIndex((each) => each.client === client && each.given === given && each.token === token)
+    if (at < 0) throw new StoreRefusal('ENOENT')
+    this.#watches.splice(at, 1)
+  }
+
+  /** @internal */
+  watchesOf(client: StoreClient): readonly StoreWatch[] {
+    return this.#watches.filter((each) => each.client === client)
+  }
+
+  /** @internal */
+  removeWatches(client: StoreClient): void {
+    for (let i = this.#watches.length - 1; i >= 0; i--)
+      if (this.#watches[i]?.client === client) this.#watches.splice(i, 1)
+  }
+
+  /** What is in it. Watches and transactions are their clients'. */
+  save(): XenStoreState {
+    return { version: 1, generation: this.#generation, root: saveNode(this.#root) }
+  }
+
+  /** Takes a saved state; nobody is told. */
+  restore({ generation, root }: XenStoreState): void {
+    this.#generation = generation
+    this.#root = restoreNode(root)
+  }
+}
+
+/** A changed path as the watch named its own: relative if that was. */
+function relativeTo(path: string, watched: string, given: string): string {
+  return watched === '/' ? path : given + path.slice(watched.length)
+}

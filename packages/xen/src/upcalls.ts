@@ -1,0 +1,173 @@
+import type { XenDomain } from './domain.ts'
+import type { SharedInfo } from './shared-info.ts'
+
+/* HVM_PARAM_CALLBACK_IRQ: the kind in the top byte (public/hvm/params.h). */
+const CALLBACK_TYPE_GSI = 0
+const CALLBACK_TYPE_PCI_INTX = 1
+const CALLBACK_TYPE_VECTOR = 2
+
+const LAST_GSI = 23
+/** The second i8259's place is no wire. */
+const CASCADE = 2
+
+interface Wire {
+  set(level: boolean): void
+}
+
+/** Saved form of {@link EventUpcalls}. */
+export interface EventUpcallsState {
+  readonly version: 1
+  /** HVM_PARAM_CALLBACK_IRQ, as two words. */
+  readonly callbackLo: number
+  readonly callbackHi: number
+  /** Each vCPU's own vector; 0: none. */
+  readonly vectors: readonly number[]
+  /** vCPUs whose local APICs have not taken theirs. */
+  readonly owed: readonly boolean[]
+}
+
+/**
+ * How a vCPU hears that its `evtchn_upcall_pending` was set: by a vector of its own through its local APIC; by the
+ * domain's callback vector, which asks no APIC; or, the first vCPU alone, by a wire, which is up while the flag is set.
+ *
+ * Source: Xen's public/hvm/params.h, HVM_PARAM_CALLBACK_IRQ; public/hvm/hvm_op.h, HVMOP_set_evtchn_upcall_vector.
+ */
+export class EventUpcalls {
+  readonly #domain: XenDomain
+  readonly #info: SharedInfo
+  /** Of each vCPU; 0: none. */
+  readonly #vectors: number[]
+  #callbackLo = 0
+  #callbackHi = 0
+  /** The domain's callback vector; 0: none. */
+  #vector = 0
+  #wire: Wire | null = null
+  /** The wire's level as it was driven last. */
+  #asserted = false
+  /** vCPUs whose local APICs were off when their vectors were to be delivered, or have been reset since. */
+  readonly #owed: boolean[]
+
+  constructor(domain: XenDomain, info: SharedInfo) {
+    this.#domain = domain
+    this.#info = info
+    this.#vectors = domain.vcpus.map(() => 0)
+    this.#owed = domain.vcpus.map(() => false)
+    // An interrupt that ends while the wire is up comes again: so the wire is brought up to date first.
+    domain.interrupts.beforeEndOfInterrupt = () => this.#settleWire()
+  }
+
+  /** The value of HVM_PARAM_CALLBACK_IRQ. */
+  get callback(): { readonly lo: number; readonly hi: number } {
+    return { lo: this.#callbackLo, hi: this.#callbackHi }
+  }
+
+  /** Sets HVM_PARAM_CALLBACK_IRQ, two words. What is no known way leaves the guest without callbacks. */
+  setCallback(lo: number, hi: number): void {
+    this.#choose(lo, hi)
+    for (const { id } of this.#domain.vcpus) if (this.#info.upcallPending(id)) this.raise(id)
+  }
+
+  #choose(lo: number, hi: number): void {
+    this.#dropWire()
+    this.#callbackLo = lo >>> 0
+    this.#callbackHi = hi >>> 0
+    this.#vector = 0
+    const type = hi >>> 24
+    if (type === CALLBACK_TYPE_VECTOR) this.#vector = lo & 0xff
+    else if (type === CALLBACK_TYPE_GSI) this.#wire = this.#gsi(lo & 0xff)
+    else if (type === CALLBACK_TYPE_PCI_INTX) {
+      // Device and function in bits 15:8, of which the functions share a pin's wire; pin in bits 1:0.
+      this.#wire = this.#domain.ownPciInterrupt((lo >>> 11) & 0x1f, (lo & 3) + 1)
+    }
+  }
+
+  #gsi(gsi: number): Wire | null {
+    // GSI 0 is how a guest says none.
+    if (gsi === 0 || gsi === CASCADE || gsi > LAST_GSI) return null
+    return this.#domain.interrupts.line(gsi)
+  }
+
+  #dropWire(): void {
+    if (this.#asserted) this.#wire?.set(false)
+    this.#asserted = false
+    this.#wire = null
+  }
+
+  /** A vCPU's own vector, 16–255. */
+  setVector(vcpu: number, vector: number): void {
+    this.#vectors[vcpu] = vector
+    this.#domain.vcpus[vcpu]?.updateEvents()
+    if (this.#info.upcallPending(vcpu)) this.raise(vcpu)
+  }
+
+  /** A vCPU's flag has just been set: interrupts it. */
+  raise(vcpu: number): void {
+    const target = this.#domain.vcpus[vcpu]
+    if (target === undefined) return
+    const own = this.#vectors[vcpu] as number
+    if (own !== 0) this.#owed[vcpu] = !target.apic.accept(own, false)
+    else if (this.#vector !== 0) {
+      target.updateEvents()
+      this.#domain.wake()
+    } else if (vcpu === 0 && this.#wire !== null) {
+      // The flag was clear meanwhile, and so was the wire: inputs that look for edges must see one.
+      if (this.#asserted) this.#wire.set(false)
+      this.#asserted = true
+      this.#wire.set(true)
+    }
+  }
+
+  /** The vector that a vCPU is to take at once, before what its local APIC has; 0: none. */
+  pendingVector(vcpu: number): number {
+    const vector = this.#vector
+    return vector !== 0 && this.#vectors[vcpu] === 0 && this.#info.upcallPending(vcpu) ? vector : 0
+  }
+
+  /** Before a vCPU runs: what its local APIC did not take is tried again. */
+  retry(vcpu: number): void {
+    if (this.#owed[vcpu] !== true) return
+    this.#owed[vcpu] = false
+    if (this.#info.upcallPending(vcpu)) this.raise(vcpu)
+  }
+
+  /** INIT has cleared a vCPU's local APIC. */
+  apicReset(vcpu: number): void {
+    this.#owed[vcpu] = true
+  }
+
+  #settleWire(): void {
+    if (!this.#asserted || this.#info.upcallPending(0)) return
+    this.#asserted = false
+    this.#wire?.set(false)
+  }
+
+  /** Power-on: nobody is interrupted. */
+  reset(): void {
+    this.#dropWire()
+    this.#callbackLo = 0
+    this.#callbackHi = 0
+    this.#vector = 0
+    this.#vectors.fill(0)
+    this.#owed.fill(false)
+  }
+
+  save(): EventUpcallsState {
+    return {
+      version: 1,
+      callbackLo: this.#callbackLo,
+      callbackHi: this.#callbackHi,
+      vectors: [...this.#vectors],
+      owed: [...this.#owed],
+    }
+  }
+
+  /** Takes a saved state. What local APICs have taken already comes with their own. */
+  restore(state: EventUpcallsState): void {
+    this.#choose(state.callbackLo, state.callbackHi)
+    for (const { id } of this.#domain.vcpus) {
+      this.#vectors[id] = state.vectors[id] ?? 0
+      this.#owed[id] = state.owed[id] ?? false
+      if (this.#vectors[id] === 0 && this.#info.upcallPending(id)) this.raise(id)
+    }
+  }
+}

@@ -1,0 +1,147 @@
+import type { XenCall } from './call.ts'
+import { Layout } from './layout.ts'
+import { XenErrno } from './numbers.ts'
+import { VCPU_INFO_BYTES } from './shared-info.ts'
+import { loadContext, readContext } from './vcpu-context.ts'
+import { GUEST_FRAMES } from './xen-memory.ts'
+import type { XenVcpu } from './xen-vcpu.ts'
+
+const ADDRESS = new Layout({ linear: 'ulong' })
+const PERIODIC = new Layout({ period: 'u64' })
+const SINGLE_SHOT = new Layout({ timeout: 'u64', flags: 'u32' })
+const VCPU_INFO = new Layout({ gfn: 'u64', offset: 'u32', reserved: 'u32' })
+
+const SINGLE_SHOT_FUTURE = 1
+const SHORTEST_PERIOD_NS = 1_000_000n
+/** Farther away than any clock here gets. */
+const LONGEST_NS = 2n ** 62n
+
+/** A vCPU as an operation sees it: number and state, and whether the caller is that vCPU. */
+interface Target {
+  readonly id: number
+  readonly state: XenVcpu
+  readonly self: boolean
+}
+
+type Operation = (call: XenCall, target: Target, pointer: bigint) => number
+
+function initialise(call: XenCall, { id, state }: Target, pointer: bigint): number {
+  const context = readContext(call, pointer)
+  if (typeof context === 'number') return context
+  if (state.initialised) return XenErrno.EXIST
+  state.initialised = true
+  state.down = true
+  const cpu = call.domain.vcpus[id]?.cpu
+  if (cpu !== undefined) loadContext(cpu, context)
+  return 0
+}
+
+function up(call: XenCall, { state }: Target): number {
+  if (!state.initialised) return XenErrno.INVAL
+  state.down = false
+  call.domain.wake()
+  return 0
+}
+
+function down(call: XenCall, { id, state }: Target): number {
+  const { vcpus } = call.domain
+  if (!vcpus.some((each) => each.id !== id && call.xen.events.vcpus[each.id]?.isUp)) {
+    // The last one takes the domain with it.
+    call.domain.stop({ reason: 'power-off' })
+    return 0
+  }
+  state.down = true
+  vcpus[id]?.cpu.stop()
+  return 0
+}
+
+function getRunstate(call: XenCall, { state }: Target, pointer: bigint): number {
+  return call.copyOut(pointer, state.runstate(call.compat)) ? 0 : XenErrno.FAULT
+}
+
+function registerRunstate(call: XenCall, { state, self }: Target, pointer: bigint): number {
+  const area = call.read(ADDRESS, pointer)
+  if (area === null) return XenErrno.FAULT
+  const written = state.registerRunstateArea(area.linear, call.compat)
+  return written || !self ? 0 : XenErrno.FAULT
+}
+
+function setPeriodic(call: XenCall, { state }: Target, pointer: bigint): number {
+  const set = call.read(PERIODIC, pointer)
+  if (set === null) return XenErrno.FAULT
+  if (set.period < SHORTEST_PERIOD_NS || set.period > LONGEST_NS) return XenErrno.INVAL
+  state.setPeriod(Number(set.period))
+  return 0
+}
+
+function setSingleShot(call: XenCall, { state, self }: Target, pointer: bigint): number {
+  if (!self) return XenErrno.INVAL
+  const set = call.read(SINGLE_SHOT, pointer)
+  if (set === null) return XenErrno.FAULT
+  const timeout = Number(set.timeout)
+  if ((set.flags & SINGLE_SHOT_FUTURE) !== 0 && timeout < call.domain.clock.now()) return XenErrno.TIME
+  state.setSingleShot(set.timeout > LONGEST_NS ? Infinity : timeout)
+  return 0
+}
+
+function registerVcpuInfo(call: XenCall, { id, state, self }: Target, pointer: bigint): number {
+  const place = call.read(VCPU_INFO, pointer)
+  if (place === null) return XenErrno.FAULT
+  const aligned = place.offset % (call.compat ? 4 : 8) === 0
+  if (place.offset > 0x1000 - VCPU_INFO_BYTES || !aligned || state.placed) return XenErrno.INVAL
+  // Bits of a vCPU that runs meanwhile could get lost.
+  if (!self && state.isUp) return XenErrno.INVAL
+  // RAM that is to be populated first, or whose writes are logged, will do as well.
+  const ma = place.gfn < GUEST_FRAMES ? call.domain.secondLevel.translateWrite(Number(place.gfn) * 0x1000) : -1
+  if (ma < 0) return XenErrno.INVAL
+  state.placed = true
+  call.xen.events.placeVcpuInfo(id, ma + place.offset)
+  return 0
+}
+
+function registerTime(call: XenCall, { state, self }: Target, pointer: bigint): number {
+  const area = call.read(ADDRESS, pointer)
+  if (area === null) return XenErrno.FAULT
+  const written = state.registerTimeArea(area.linear, call.compat)
+  return written || !self ? 0 : XenErrno.FAULT
+}
+
+function sendNmi(call: XenCall, { id }: Target): number {
+  call.domain.vcpus[id]?.apic.nmi()
+  return 0
+}
+
+/** By number, VCPUOP_* (public/vcpu.h). */
+const OPERATIONS: readonly Operation[] = [
+  initialise,
+  up,
+  down,
+  (_call, { state }) => (state.isUp ? 1 : 0),
+  getRunstate,
+  registerRunstate,
+  setPeriodic,
+  (_call, { state }) => {
+    state.setPeriod(0)
+    return 0
+  },
+  setSingleShot,
+  (_call, { state, self }) => {
+    if (!self) return XenErrno.INVAL
+    state.setSingleShot(Infinity)
+    return 0
+  },
+  registerVcpuInfo,
+  sendNmi,
+  // A vCPU that is pinned to a processor could ask for that one's number.
+  () => XenErrno.INVAL,
+  registerTime,
+]
+
+/** `vcpu_op`: command, vCPU, pointer. */
+export function vcpuOp(call: XenCall): number {
+  const operation = OPERATIONS[call.word(0)]
+  const id = call.word(1)
+  const state = call.xen.events.vcpus[id]
+  if (state === undefined) return XenErrno.NOENT
+  return operation?.(call, { id, state, self: id === call.vcpu.id }, call.argument(2)) ?? XenErrno.NOSYS
+}

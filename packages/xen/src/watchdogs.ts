@@ -1,0 +1,55 @@
+import type { Timer } from '@retrap/device'
+import type { TimerQueue } from '@retrap/device/host'
+import { XenErrno } from './numbers.ts'
+
+const WATCHDOGS = 2
+const NS_PER_SECOND = 1e9
+
+/** A domain's watchdogs: one that is not told in time that all is well ends the domain. */
+export class Watchdogs {
+  readonly #timers: readonly Timer[]
+  readonly #now: () => number
+  readonly #inUse: boolean[] = Array.from({ length: WATCHDOGS }, () => false)
+
+  constructor(timers: TimerQueue, now: () => number, bite: () => void) {
+    this.#now = now
+    this.#timers = this.#inUse.map(() => timers.create(bite))
+  }
+
+  /**
+   * Sets one up (number 0), tells it that all is well until `seconds` from now, or takes it away (0 seconds).
+   *
+   * @returns the number of a new one; 0; or an error
+   */
+  set(number: number, seconds: number): number {
+    if (number > WATCHDOGS) return XenErrno.INVAL
+    const index = number === 0 ? this.#inUse.indexOf(false) : number - 1
+    if (index < 0) return XenErrno.NOSPC
+    if (number !== 0 && this.#inUse[index] !== true) return XenErrno.INVAL
+    const timer = this.#timers[index]
+    this.#inUse[index] = number === 0 || seconds !== 0
+    if (this.#inUse[index]) timer?.arm(this.#now() + seconds * NS_PER_SECOND)
+    else timer?.cancel()
+    return number === 0 ? index + 1 : 0
+  }
+
+  /** Power-on: none. */
+  reset(): void {
+    this.#inUse.fill(false)
+    for (const timer of this.#timers) timer.cancel()
+  }
+
+  /** Deadlines of those in use, null for the others. */
+  save(): (number | null)[] {
+    return this.#timers.map((timer, i) => (this.#inUse[i] === true ? timer.deadlineNs : null))
+  }
+
+  restore(deadlines: readonly (number | null)[]): void {
+    this.reset()
+    for (const [i, deadline] of deadlines.entries()) {
+      if (deadline === null || i >= WATCHDOGS) continue
+      this.#inUse[i] = true
+      this.#timers[i]?.arm(deadline)
+    }
+  }
+}

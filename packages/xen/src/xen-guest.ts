@@ -1,0 +1,224 @@
+import { BlockedVcpus, type BlockedVcpusState } from './blocked-vcpus.ts'
+import type { XenDomain } from './domain.ts'
+import { GrantTable, type GrantTableState } from './grant-table.ts'
+import { HvmParameter, HvmParameters } from './hvm-parameters.ts'
+import { GuestEvents, type GuestEventsState } from './guest-events.ts'
+import type { HostPorts } from './event-channels.ts'
+import { GuestServices } from './guest-services.ts'
+import type { XenConsole } from './guest-services.ts'
+import type { XenStore } from './store.ts'
+import { type XenMemoryRange, encodeMemoryMap } from './memory-map.ts'
+import { Domid, XenErrno } from './numbers.ts'
+import { Pirqs, type PirqsState } from './pirqs.ts'
+import { Shutdown, shutdownExit } from './shutdown.ts'
+import { Watchdogs } from './watchdogs.ts'
+import { XenMemory, type XenMemoryState } from './xen-memory.ts'
+
+/** What a guest sees of Xen beyond what every guest sees; all has a default. */
+export interface XenOptions {
+  /** Its number among the host's guests, 1 to 7FEFH; default 1. */
+  readonly domainId?: number
+  /** Frames of RAM that it may have: what it can balloon up to. Default what its map holds when it first asks. */
+  readonly maxFrames?: number
+  /** What it is told of its memory when it asks Xen. Default nothing: it is to ask its firmware. */
+  readonly memoryMap?: readonly XenMemoryRange[]
+  /** Hears what the guest writes to the hypervisor's console. Without it, the guest is not allowed to. */
+  readonly console?: (bytes: Uint8Array) => void
+  /**
+   * Lets the guest take devices' interrupts by event channel (XENFEAT_hvm_pirqs, `physdev_op`). Default false, as Xen's
+   * toolstack has it since 4.19: interrupt controllers are as good.
+   */
+  readonly pirqs?: boolean
+  /** The domain's handle: 16 bytes, the UUID that toolstacks know it by; default zeros. */
+  readonly handle?: Uint8Array
+  /** Its name in the store; default "retrap". */
+  readonly name?: string
+  /** Seconds from 1970 when its clock is at 0; default 0. */
+  readonly epochSeconds?: number
+}
+
+/** Saved form of a {@link XenGuest}, without its pages, which are machine memory, and the store, which is its host's. */
+export interface XenGuestState {
+  readonly version: 1
+  readonly memory: XenMemoryState
+  readonly grants: GrantTableState
+  /** By number, in hexadecimal. */
+  readonly parameters: readonly string[]
+  /** When each bites, or null. */
+  readonly watchdogs: readonly (number | null)[]
+  readonly blocked: BlockedVcpusState
+  readonly pirqs: PirqsState
+  readonly events: GuestEventsState
+  /** What `XENMEM_memory_map` tells, as the guest may have set it: bytes. */
+  readonly memoryMap: readonly number[]
+  /** Reason of a shutdown to come, `SHUTDOWN_*`, once it is settled. */
+  readonly shutdown: number | null
+}
+
+/** What Xen keeps for one guest: its memory, grants, event channels, parameters, store and console. */
+export class XenGuest {
+  /** The domain that the guest is. */
+  readonly domain: XenDomain
+  readonly domainId: number
+  /** 16 bytes. */
+  readonly handle: Uint8Array
+  /** Its RAM, as its hypercalls change it. */
+  readonly memory: XenMemory
+  /** @internal What it lets others use of its RAM. */
+  readonly grants: GrantTable
+  /** What it and its toolstack leave for each other. */
+  readonly parameters: HvmParameters = new HvmParameters()
+  /** Devices' interrupts can be event channels. */
+  readonly hasPirqs: boolean
+  /** @internal Numbers of those. */
+  readonly pirqs: Pirqs
+  /** @internal */
+  readonly watchdogs: Watchdogs
+  /** @internal vCPUs that wait in a hypercall. */
+  readonly blocked: BlockedVcpus
+  /** What `XENMEM_memory_map` tells, encoded. */
+  memoryMap: Uint8Array
+  /** As the guest was started with. */
+  readonly #firstMemoryMap: Uint8Array
+  /** Machine frame of the page with event bits and clocks. */
+  sharedInfoFrame: number
+  /** See {@link XenOptions.console}. */
+  readonly console: ((bytes: Uint8Array) => void) | undefined
+  /** @internal Event channels, and what each vCPU shares with the hypervisor. */
+  readonly events: GuestEvents
+  /** @internal The store and the console. */
+  readonly services: GuestServices
+  /** Why it shuts down, once that is settled. */
+  #shutdown: number | null = null
+
+  constructor(domain: XenDomain, options: XenOptions) {
+    this.domain = domain
+    this.domainId = options.domainId ?? 1
+    this.handle = Uint8Array.from({ length: 16 }, (_, i) => options.handle?.[i] ?? 0)
+    this.memory = new XenMemory(domain, options.maxFrames)
+    this.grants = new GrantTable(domain.memory, domain.frameCounts, this.memory)
+    this.watchdogs = new Watchdogs(
+      domain.timers,
+      () => domain.clock.now(),
+      () => this.shutDown(0, Shutdown.WATCHDOG),
+    )
+    this.blocked = new BlockedVcpus(domain.vcpus.length, domain.timers, () => domain.wake())
+    this.#firstMemoryMap = encodeMemoryMap(options.memoryMap ?? [])
+    this.memoryMap = this.#firstMemoryMap
+    this.console = options.console
+    const seconds = options.epochSeconds ?? 0
+    this.events = new GuestEvents(domain, this.blocked, this.domainId, {
+      seconds: Math.floor(seconds),
+      nanoseconds: Math.floor((seconds % 1) * 1e9),
+    })
+    this.sharedInfoFrame = this.events.info.mfn
+    this.services = new GuestServices(domain, this.memory, this.events.channels, {
+      domainId: this.domainId,
+      name: options.name ?? 'retrap',
+      handle: this.handle,
+      frames: options.maxFrames ?? 0,
+    })
+    this.hasPirqs = options.pirqs ?? false
+    this.pirqs = new Pirqs({
+      send: (pirq) => this.events.channels.sendPirq(pirq),
+      asserted: (gsi) => domain.interrupts.asserted(gsi),
+    })
+    if (this.hasPirqs) domain.interrupts.intercept = (gsi) => this.pirqs.assert(gsi)
+    this.events.channels.onPending((port) => this.blocked.pending(port))
+    this.#tellServices()
+  }
+
+  /** The guest asks for the rings' pages and ports by parameter. */
+  #tellServices(): void {
+    const { storeGfn, storePort, consoleGfn, consolePort } = this.services.parameters
+    this.parameters.set(HvmParameter.STORE_PFN, storeGfn)
+    this.parameters.set(HvmParameter.STORE_EVTCHN, storePort)
+    this.parameters.set(HvmParameter.CONSOLE_PFN, consoleGfn)
+    this.parameters.set(HvmParameter.CONSOLE_EVTCHN, consolePort)
+  }
+
+  /** 0 if a domain number means this domain; else the error for those that it has no rights over. */
+  ownDomain(domid: number): number {
+    if (domid === Domid.SELF || domid === this.domainId) return 0
+    return domid === Domid.TOOLSTACK ? XenErrno.PERM : XenErrno.SRCH
+  }
+
+  /** The error for a domain number that is to be another's: it may do nothing to any. */
+  foreignDomain(domid: number): number {
+    return this.ownDomain(domid) || XenErrno.INVAL
+  }
+
+  /** Names and values that host and guest share. */
+  get store(): XenStore {
+    return this.services.store
+  }
+
+  /** Its console ring. */
+  get consoleRing(): XenConsole {
+    return this.services.console
+  }
+
+  /** Event channels between the host and the guest. */
+  get ports(): HostPorts {
+    return this.events.channels
+  }
+
+  save(): XenGuestState {
+    return {
+      version: 1,
+      memory: this.memory.save(),
+      grants: this.grants.save(),
+      parameters: this.parameters.save(),
+      watchdogs: this.watchdogs.save(),
+      blocked: this.blocked.save(),
+      pirqs: this.pirqs.save(),
+      events: this.events.save(),
+      memoryMap: [...this.memoryMap],
+      shutdown: this.#shutdown,
+    }
+  }
+
+  /** Takes a saved state, in the machine memory that it is of. */
+  restore(state: XenGuestState): void {
+    this.memory.restore(state.memory)
+    this.grants.restore(state.grants)
+    this.parameters.restore(state.parameters)
+    this.watchdogs.restore(state.watchdogs)
+    this.blocked.restore(state.blocked)
+    this.pirqs.restore(state.pirqs)
+    this.events.restore(state.events)
+    this.memoryMap = Uint8Array.from(state.memoryMap)
+    this.#shutdown = state.shutdown
+  }
+
+  /** Whether a device's message is the guest's event, and no interrupt controller's. */
+  takesMessage(address: number, data: number): boolean {
+    return this.hasPirqs && this.pirqs.message(address, data)
+  }
+
+  /** @internal Settles the reason that a shutdown, now or later, will have: the first one given. */
+  latchShutdown(reason: number): void {
+    this.#shutdown ??= reason & 0xff
+  }
+
+  /** The guest has shut itself down. @param vcpu - which of its vCPUs did */
+  shutDown(vcpu: number, reason: number): void {
+    this.latchShutdown(reason)
+    this.domain.stop(shutdownExit(vcpu, this.#shutdown ?? reason))
+  }
+
+  /** Power-on. */
+  reset(): void {
+    this.#shutdown = null
+    this.memoryMap = this.#firstMemoryMap
+    this.pirqs.reset()
+    this.grants.reset()
+    this.memory.release()
+    this.parameters.reset()
+    this.watchdogs.reset()
+    this.blocked.reset()
+    this.events.reset()
+    this.services.reset()
+    this.#tellServices()
+  }
+}

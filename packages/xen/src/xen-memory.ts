@@ -1,0 +1,312 @@
+import { type MachineMemory, MemoryError } from '@retrap/memory'
+import { ForeignMappings, INVALID_MFN, type P2m, P2mEntry, P2mError, P2mType, isForeign, isRam } from '@retrap/p2m'
+import type { XenDomain } from './domain.ts'
+
+/** Guest frames are below this: as many as CPUID's physical-address bits allow. */
+export const GUEST_FRAMES: number = 2 ** 28
+/** Frames of one table of the map. */
+const TABLE_FRAMES = 512
+/** 2 MiB: what the machine hands out in one piece. */
+const LARGE_ORDER = 9
+/** Tables that one leaf may need. */
+const TABLES_ON_THE_WAY = 3
+
+/** Saved form of {@link XenMemory}, without the map and the frames, which are machine memory. */
+export interface XenMemoryState {
+  readonly version: 1
+  /** Null until somebody has asked for it. */
+  readonly maximum: number | null
+  readonly pages: readonly { readonly mfn: number; readonly gfn: number }[]
+  readonly unmapped: readonly { readonly mfn: number; readonly order: number }[]
+}
+
+/**
+ * A guest's memory as its hypercalls change it: RAM comes and goes through the map, up to a limit, and tables of which
+ * nothing is left are given back. Pages of Xen's own can be put among it; they are no part of the guest's RAM.
+ */
+export class XenMemory {
+  readonly #memory: MachineMemory
+  readonly #p2m: P2m
+  readonly #entry: P2mEntry = new P2mEntry()
+  readonly #dirty: XenDomain['dirtyLogs']
+  readonly #granted: ForeignMappings
+  readonly #limit: number | undefined
+  #maximum = -1
+  /** Pages in the map, and the map's version when they were counted. */
+  #placed = 0
+  #counted = -1
+  /** Pages of Xen's own by machine frame, and the guest frame that each was mapped at last. */
+  readonly #pages = new Map<number, number>()
+  /** Regions of the map that a hypercall has taken something out of, by first guest frame. */
+  readonly #thinned = new Set<number>()
+  /** Runs that the guest owns and has nowhere in its map. */
+  readonly #unmapped: { mfn: number; order: number }[] = []
+  /** Their frames. */
+  #hoarded = 0
+
+  /** @param limit - frames of RAM that there may be; default what there is when somebody first asks */
+  constructor(domain: Pick<XenDomain, 'memory' | 'p2m' | 'frameCounts' | 'dirtyLogs'>, limit: number | undefined) {
+    this.#memory = domain.memory
+    this.#p2m = domain.p2m
+    this.#dirty = domain.dirtyLogs
+    this.#granted = new ForeignMappings(domain.p2m, domain.frameCounts)
+    this.#limit = limit
+  }
+
+  /** Frames of RAM that the guest has. */
+  get current(): number {
+    return this.#p2m.frames - this.#pagesInMap() + this.#hoarded
+  }
+
+  /** Frames of RAM that it may have. */
+  get maximum(): number {
+    if (this.#maximum < 0) this.#maximum = this.#limit ?? this.current
+    return this.#maximum
+  }
+
+  /** Pages of Xen's own that are in the map now: whoever changes it may have taken some out. */
+  #pagesInMap(): number {
+    const { version } = this.#p2m
+    if (version === this.#counted) return this.#placed
+    this.#placed = 0
+    for (const mfn of this.#pages.keys()) if (this.placeOf(mfn) >= 0) this.#placed++
+    this.#counted = version
+    return this.#placed
+  }
+
+  /** The highest guest frame that anything is mapped at. */
+  get highest(): number {
+    const entry = this.#entry
+    for (let at = GUEST_FRAMES - 1; at >= 0;) {
+      const type = this.#p2m.lookup(at, entry)
+      if (type !== P2mType.MMIO_DM && type !== P2mType.INVALID) return at
+      // Holes are as large as tables are missing.
+      at -= (at % 2 ** entry.order) + 1
+    }
+    return 0
+  }
+
+  /** Whether the guest may only read it. */
+  isRom(gfn: number): boolean {
+    return this.typeAt(gfn) === P2mType.RAM_RO
+  }
+
+  /** What a guest frame is; for `mfn` of the entry see {@link XenMemory.ramAt}. */
+  typeAt(gfn: number): number {
+    return this.#p2m.lookup(gfn, this.#entry)
+  }
+
+  /** Machine frame of a guest frame that is RAM of the guest's own; −1 if it is not. */
+  ramAt(gfn: number): number {
+    if (!isFrame(gfn)) return INVALID_MFN
+    const p2m = this.#p2m
+    const entry = this.#entry
+    const type = p2m.lookup(gfn, entry)
+    if (type === P2mType.POPULATE_ON_DEMAND) tryTo(() => p2m.onDemand.populate(gfn))
+    else if (type === P2mType.RAM_SHARED) tryTo(() => p2m.unshare(gfn))
+    const now = p2m.lookup(gfn, entry)
+    return isRam(now) && now !== P2mType.RAM_SHARED && !this.#isPage(gfn, entry.mfn) ? entry.mfn : INVALID_MFN
+  }
+
+  /** Whether there are frames for as many of RAM, and for the tables that lead to `extents` of them. */
+  hasRoom(frames: number, extents: number): boolean {
+    return this.#memory.frames.freeFrames >= frames + extents * TABLES_ON_THE_WAY
+  }
+
+  /** Whether nothing is in the way of RAM at guest frames. */
+  mayPopulate(gfn: number, count: number): boolean {
+    if (!isFrame(gfn) || gfn + count > GUEST_FRAMES) return false
+    for (let at = gfn; at < gfn + count;) {
+      if (isForeign(this.#p2m.lookup(at, this.#entry))) return false
+      at += 2 ** this.#entry.order - (at % 2 ** this.#entry.order)
+    }
+    return true
+  }
+
+  // ---------------------------------------------------------------- RAM
+
+  /** Puts RAM at guest frames, whatever was there. @returns false where there is none to be had, or another's frame is in the way */
+  populate(gfn: number, count: number): boolean {
+    if (!isFrame(gfn) || gfn + count > GUEST_FRAMES) return false
+    const replaced = this.#ramIn(gfn, count)
+    if (this.current - replaced + count > this.maximum) return false
+    return tryTo(() => this.#p2m.populate(gfn, count))
+  }
+
+  /** Frames that the guest has among guest frames. */
+  #ramIn(gfn: number, count: number): number {
+    const entry = this.#entry
+    let frames = 0
+    for (let at = gfn; at < gfn + count;) {
+      const type = this.#p2m.lookup(at, entry)
+      const run = Math.min(gfn + count - at, 2 ** entry.order - (at % 2 ** entry.order))
+      if (isRam(type) && entry.mfn !== INVALID_MFN && !this.#isPage(at, entry.mfn)) frames += run
+      at += run
+    }
+    return frames
+  }
+
+  /** Takes RAM out of the map, and gives it back. @returns the frames taken, up to the first that is no RAM */
+  remove(gfn: number, count: number): number {
+    const p2m = this.#p2m
+    // What is allowed is what there was.
+    if (this.maximum < 0 || !isFrame(gfn)) return 0
+    const frames = Math.min(count, GUEST_FRAMES - gfn)
+    // What has never been accessed gives no frame back: there is none.
+    let onDemand = 0
+    if (p2m.onDemand.entries > 0 && !tryTo(() => (onDemand = p2m.onDemand.decrease(gfn, frames)))) return 0
+    let done = 0
+    while (done < frames) {
+      const at = gfn + done
+      const type = p2m.lookup(at, this.#entry)
+      const { mfn, order } = this.#entry
+      const run = Math.min(frames - done, 2 ** order - (at % 2 ** order))
+      if (isRam(type)) {
+        if (!tryTo(() => p2m.remove(at, mfn, run))) break
+      } else if (run <= onDemand) onDemand -= run
+      else break
+      this.#thinned.add(at - (at % TABLE_FRAMES))
+      done += run
+    }
+    return done
+  }
+
+  /** Moves a frame of RAM to another place, where there is none. @returns false if the map has no room */
+  move(from: number, to: number): boolean {
+    const mfn = this.ramAt(from)
+    if (mfn < 0 || !isFrame(to)) return false
+    return this.#put(to, mfn, from)
+  }
+
+  /** Maps a frame, and takes it from where it was unless that is −1. @returns false if the map has no room; it is where it was then */
+  #put(gfn: number, mfn: number, old: number): boolean {
+    const p2m = this.#p2m
+    if (old >= 0) this.#thinned.add(old - (old % TABLE_FRAMES))
+    // What a removal needs memory for comes first: a frame is never at two places.
+    const put = tryTo(() => {
+      if (old >= 0) p2m.splitAround(old, 1)
+      p2m.insert(gfn, mfn, 0, P2mType.RAM_RW)
+    })
+    if (put && old >= 0) p2m.remove(old, mfn, 1)
+    return put
+  }
+
+  /** Takes RAM that is mapped nowhere, and can be of no use. @returns false where there is none to be had */
+  hoard(order: number): boolean {
+    const frames = 2 ** order
+    if (this.current + frames > this.maximum) return false
+    const { frames: machine } = this.#memory
+    const size = order === LARGE_ORDER ? LARGE_ORDER : 0
+    const mfns: number[] = []
+    while (mfns.length * 2 ** size < frames) {
+      const mfn = machine.tryAllocate(size)
+      if (mfn < 0) {
+        for (const each of mfns) machine.free(each, size)
+        return false
+      }
+      mfns.push(mfn)
+    }
+    for (const mfn of mfns) this.#unmapped.push({ mfn, order: size })
+    this.#hoarded += frames
+    return true
+  }
+
+  /** Gives back what is mapped nowhere: the domain's end, or its reset. */
+  release(): void {
+    for (const { mfn, order } of this.#unmapped.splice(0)) this.#memory.frames.free(mfn, order)
+    this.#hoarded = 0
+  }
+
+  /** Tables that a hypercall left empty, or with what larger leaves can say, go: once at its end. */
+  tidy(): void {
+    for (const gfn of this.#thinned) this.#p2m.coalesce(gfn, TABLE_FRAMES)
+    this.#thinned.clear()
+  }
+
+  // ---------------------------------------------------------------- pages of Xen's own
+
+  /** Puts a page of Xen's own at a guest frame, where there is no RAM, and takes it from where it was. */
+  place(mfn: number, gfn: number): boolean {
+    const old = this.placeOf(mfn)
+    if (!isFrame(gfn)) return false
+    if (old === gfn) return true
+    if (!this.#put(gfn, mfn, old)) return false
+    this.#pages.set(mfn, gfn)
+    return true
+  }
+
+  /** Takes a page of Xen's own out of the map. */
+  displace(mfn: number): void {
+    const gfn = this.placeOf(mfn)
+    if (gfn >= 0) this.#p2m.remove(gfn, mfn, 1)
+    this.#pages.delete(mfn)
+  }
+
+  /** Guest frame at which a page of Xen's own is mapped, or −1. */
+  placeOf(mfn: number): number {
+    const gfn = this.#pages.get(mfn) ?? -1
+    return gfn >= 0 && isRam(this.#p2m.lookup(gfn, this.#entry)) && this.#entry.mfn === mfn ? gfn : -1
+  }
+
+  #isPage(gfn: number, mfn: number): boolean {
+    return this.#pages.get(mfn) === gfn
+  }
+
+  // ---------------------------------------------------------------- state
+
+  save(): XenMemoryState {
+    return {
+      version: 1,
+      maximum: this.#maximum < 0 ? null : this.#maximum,
+      pages: Array.from(this.#pages, ([mfn, gfn]) => ({ mfn, gfn })),
+      unmapped: this.#unmapped.map((run) => ({ ...run })),
+    }
+  }
+
+  /** Takes a saved state, in the machine memory that it is of. */
+  restore({ maximum, pages, unmapped }: XenMemoryState): void {
+    this.#maximum = maximum ?? -1
+    this.#pages.clear()
+    for (const { mfn, gfn } of pages) this.#pages.set(mfn, gfn)
+    this.#unmapped.splice(0, Infinity, ...unmapped.map((run) => ({ ...run })))
+    this.#hoarded = unmapped.reduce((sum, { order }) => sum + 2 ** order, 0)
+    this.#counted = -1
+  }
+
+  // ---------------------------------------------------------------- granted frames
+
+  /** Maps a granted frame, with a reference that keeps it from being used for anything else. @returns false if it cannot be */
+  mapGrant(gfn: number, mfn: number, write: boolean): boolean {
+    if (!isFrame(gfn)) return false
+    const type = write ? P2mType.GRANT_MAP_RW : P2mType.GRANT_MAP_RO
+    return tryTo(() => this.#granted.map(gfn, mfn, type))
+  }
+
+  /** A guest frame may have been written: who logs such writes is told. */
+  noteWritten(gfn: number): void {
+    if (gfn >= 0) this.#dirty.mark(gfn, 1)
+  }
+
+  /** Ends it. @returns false if that frame is not mapped there */
+  unmapGrant(gfn: number, mfn: number): boolean {
+    if (!isFrame(gfn) || !isForeign(this.#p2m.lookup(gfn, this.#entry)) || this.#entry.mfn !== mfn) return false
+    this.#granted.unmap(gfn)
+    this.#thinned.add(gfn - (gfn % TABLE_FRAMES))
+    return true
+  }
+}
+
+function isFrame(gfn: number): boolean {
+  return gfn >= 0 && gfn < GUEST_FRAMES
+}
+
+/** @returns false where the machine's memory or the map does not allow it; nothing has changed then */
+function tryTo(change: () => void): boolean {
+  try {
+    change()
+    return true
+  } catch (error) {
+    if (error instanceof P2mError || error instanceof MemoryError) return false
+    throw error
+  }
+}

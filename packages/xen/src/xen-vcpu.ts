@@ -1,0 +1,199 @@
+import type { Timer } from '@retrap/device'
+import { ACCESS_WRITE } from '@retrap/paging'
+import type { XenDomain, XenDomainVcpu } from './domain.ts'
+import { VIRQ_TIMER, type EventChannels } from './event-channels.ts'
+import { Runstate, VcpuRunstate, type RunstateState } from './runstate.ts'
+import type { SharedInfo } from './shared-info.ts'
+import { vcpuTimeInfo } from './vcpu-time.ts'
+
+const PAGE = 0x1000
+
+/** An area of the guest's, by linear address in the tables that its vCPU happens to run on. */
+interface GuestArea {
+  readonly linear: bigint
+  /** It was registered by 32-bit code. */
+  readonly compat: boolean
+}
+
+/** Saved form of a {@link XenVcpu}; areas as hexadecimal linear addresses. */
+export interface XenVcpuState {
+  readonly version: 1
+  readonly down: boolean
+  readonly initialised: boolean
+  readonly placed: boolean
+  readonly singleShotNs: number | null
+  /** 0: the periodic timer is off. */
+  readonly periodNs: number
+  readonly nextPeriodNs: number | null
+  readonly runstate: RunstateState
+  readonly runstateArea: { readonly linear: string; readonly compat: boolean } | null
+  readonly timeArea: { readonly linear: string; readonly compat: boolean } | null
+}
+
+/**
+ * What Xen keeps for each vCPU of a hardware guest beside the processor itself: whether it is up, its timers, its
+ * clock pages, and what it does with its time.
+ */
+export class XenVcpu {
+  readonly #domain: XenDomain
+  readonly #vcpu: XenDomainVcpu
+  readonly #info: SharedInfo
+  readonly #singleShot: Timer
+  readonly #periodic: Timer
+  #period = 0
+  readonly #runstate: VcpuRunstate
+  #runstateArea: GuestArea | null = null
+  #timeArea: GuestArea | null = null
+  /** Taken down by a hypercall: it does not run until another vCPU brings it up. */
+  down: boolean = false
+  /** It has been started once. */
+  initialised: boolean
+  /** The guest has given its `vcpu_info` a place. */
+  placed: boolean = false
+
+  constructor(domain: XenDomain, vcpu: XenDomainVcpu, info: SharedInfo, channels: EventChannels) {
+    this.#domain = domain
+    this.#vcpu = vcpu
+    this.#info = info
+    this.initialised = vcpu.id === 0
+    this.#runstate = new VcpuRunstate(vcpu.id === 0 ? Runstate.running : Runstate.offline, domain.clock.now())
+    const tick = (): void => channels.raiseVirq(VIRQ_TIMER, vcpu.id)
+    this.#singleShot = domain.timers.create(tick)
+    this.#periodic = domain.timers.create((deadline) => {
+      // One tick for all that the host was late for.
+      const late = Math.floor((domain.clock.now() - deadline) / this.#period)
+      this.#periodic.arm(deadline + (late + 1) * this.#period)
+      tick()
+    })
+  }
+
+  /** Power-on. */
+  reset(): void {
+    this.#singleShot.cancel()
+    this.setPeriod(0)
+    this.#runstateArea = null
+    this.#timeArea = null
+    this.down = false
+    this.initialised = this.#vcpu.id === 0
+    this.placed = false
+  }
+
+  /** Whether it runs, or would if it were not halted. */
+  get isUp(): boolean {
+    return !this.down && !this.#vcpu.cpu.waitsForStartup
+  }
+
+  // ---------------------------------------------------------------- timers
+
+  /** @param deadlineNs - in system time; Infinity: none */
+  setSingleShot(deadlineNs: number): void {
+    if (deadlineNs === Infinity) this.#singleShot.cancel()
+    else this.#singleShot.arm(deadlineNs)
+  }
+
+  /** @param periodNs - 0: none */
+  setPeriod(periodNs: number): void {
+    this.#period = periodNs
+    if (periodNs === 0) this.#periodic.cancel()
+    else this.#periodic.arm(this.#domain.clock.now() + periodNs)
+  }
+
+  // ---------------------------------------------------------------- clock pages
+
+  /** The first copy is written by the vCPU itself, so that a bad address is known at once. @returns false for one */
+  registerTimeArea(linear: bigint, compat: boolean): boolean {
+    this.#timeArea = { linear, compat }
+    return this.#writeTimeArea()
+  }
+
+  /** Brings the vCPU's clock pages up to date: its time-stamp counter was moved, or `vcpu_info` has another place. */
+  updateTime(stable: boolean): void {
+    const at = this.#info.vcpuTime(this.#vcpu.id)
+    const { memory } = this.#domain
+    const bytes = vcpuTimeInfo(this.#domain, this.#vcpu.id, memory.u32[at >>> 2] as number, stable)
+    // The version is odd while the rest is changed, and is stored last.
+    Atomics.store(memory.i32, at >>> 2, (memory.u32[at >>> 2] as number) | 1)
+    memory.u8.set(bytes.subarray(4), at + 4)
+    Atomics.store(memory.i32, at >>> 2, new DataView(bytes.buffer).getInt32(0, true))
+    memory.noteWrite(at, bytes.length)
+    this.#writeTimeArea()
+  }
+
+  #writeTimeArea(): boolean {
+    const area = this.#timeArea
+    if (area === null) return true
+    const at = this.#info.vcpuTime(this.#vcpu.id)
+    return this.#write(area.linear, this.#domain.memory.read(at, 32))
+  }
+
+  // ---------------------------------------------------------------- what it does with its time
+
+  /** @param linear - 0: none any more */
+  registerRunstateArea(linear: bigint, compat: boolean): boolean {
+    this.#runstateArea = linear === 0n ? null : { linear, compat }
+    return this.#writeRunstate()
+  }
+
+  /** What the vCPU has done with its time up to now. */
+  runstate(compat: boolean): Uint8Array {
+    return this.#runstate.encode(compat, this.#domain.clock.now())
+  }
+
+  /** The vCPU goes on, or stops for a while. */
+  enter(state: number): void {
+    if (this.#runstate.state === state) return
+    this.#runstate.enter(state, this.#domain.clock.now())
+    if (this.#runstateArea !== null) this.#writeRunstate()
+  }
+
+  #writeRunstate(): boolean {
+    const area = this.#runstateArea
+    return area === null || this.#write(area.linear, this.runstate(area.compat))
+  }
+
+  /** Writes to the guest's memory with the vCPU's own tables. What cannot be written now is not. */
+  #write(linear: bigint, bytes: Uint8Array): boolean {
+    for (let done = 0; done < bytes.length;) {
+      const at = BigInt.asUintN(64, linear + BigInt(done))
+      const lo = Number(at & 0xffff_ffffn)
+      const gpa = this.#vcpu.guestPhysical(lo, Number(at >> 32n), ACCESS_WRITE)
+      const piece = Math.min(bytes.length - done, PAGE - (lo & (PAGE - 1)))
+      if (gpa < 0 || !this.#domain.guestMemory.write(gpa, bytes.subarray(done, done + piece))) return false
+      done += piece
+    }
+    return true
+  }
+
+  // ---------------------------------------------------------------- state
+
+  save(): XenVcpuState {
+    const area = (given: GuestArea | null): XenVcpuState['timeArea'] =>
+      given === null ? null : { linear: given.linear.toString(16), compat: given.compat }
+    return {
+      version: 1,
+      down: this.down,
+      initialised: this.initialised,
+      placed: this.placed,
+      singleShotNs: this.#singleShot.deadlineNs === Infinity ? null : this.#singleShot.deadlineNs,
+      periodNs: this.#period,
+      nextPeriodNs: this.#period === 0 ? null : this.#periodic.deadlineNs,
+      runstate: this.#runstate.save(),
+      runstateArea: area(this.#runstateArea),
+      timeArea: area(this.#timeArea),
+    }
+  }
+
+  restore(state: XenVcpuState): void {
+    const area = (given: XenVcpuState['timeArea']): GuestArea | null =>
+      given === null ? null : { linear: BigInt(`0x${given.linear}`), compat: given.compat }
+    this.down = state.down
+    this.initialised = state.initialised
+    this.placed = state.placed
+    this.setSingleShot(state.singleShotNs ?? Infinity)
+    this.setPeriod(state.periodNs)
+    if (state.nextPeriodNs !== null) this.#periodic.arm(state.nextPeriodNs)
+    this.#runstate.restore(state.runstate)
+    this.#runstateArea = area(state.runstateArea)
+    this.#timeArea = area(state.timeArea)
+  }
+}

@@ -1,0 +1,30 @@
+import { describe, expect, test } from 'vitest'
+import { numbers } from './support/random.ts'
+import { RandomCaller } from './support/random-hypercalls.ts'
+import type { CallerMode } from './support/xen-guest.ts'
+
+const SEED = 517
+const CALLS = 2000
+const MODES: readonly CallerMode[] = ['64', '32', 'compatibility']
+
+describe.each(MODES)(`${CALLS} random hypercalls of a %s caller, seed ${SEED}`, (mode) => {
+  test('nothing throws, nothing hangs, no frame is lost', async () => {
+    const random = numbers(SEED + mode.length)
+    let caller = new RandomCaller(mode)
+    const total = caller.frames
+    let guests = 1
+    for (let i = 0; i < CALLS; i++) {
+      if (!caller.usable) {
+        caller = new RandomCaller(mode)
+        guests++
+      }
+      expect(await caller.call(random), `call ${i}`).toBeUndefined()
+    }
+    // Most calls do no harm.
+    expect(guests).toBeLessThan(CALLS / 4)
+    const { guest } = caller
+    guest.domain.reset()
+    await guest.call(99)
+    expect(caller.frames).toBe(total)
+  }, 120_000)
+})

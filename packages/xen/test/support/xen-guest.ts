@@ -1,0 +1,199 @@
+import { defineDevice } from '@retrap/device'
+import { DeterministicClock, Domain } from '@retrap/hvm'
+import type { DomainExit, DomainOptions } from '@retrap/hvm'
+import { MachineMemory } from '@retrap/memory'
+import { Assembler, al } from '@retrap/x86-assembler'
+import { S_GPR } from '@retrap/x86-cpu'
+import type { InitialCpuState } from '@retrap/x86-cpu'
+import { plugXen } from '../../src/index.ts'
+import type { XenGuest, XenOptions } from '../../src/index.ts'
+import { TestSleeper } from './guest.ts'
+
+/** 64-bit mode; 32-bit protected mode without paging; 32-bit code under a 64-bit kernel's tables; real-address mode. */
+export type CallerMode = '64' | '32' | 'compatibility' | 'real'
+
+/** The code that makes the call, its stack, and room for arguments that nothing else uses. */
+const CODE = 0x1_0000
+const STACK = 0x1_8000
+export const ARGUMENTS = 0x4_0000
+/** RAM from 0 on. */
+export const RAM_BYTES = 4 << 20
+const PML4 = 0x2_0000
+const PDPT = 0x2_1000
+const PD = 0x2_2000
+/** Of 4 KiB, for the first 2 MiB. */
+const PT = 0x2_3000
+const DONE_PORT = 0xf4
+
+const RAX = 0
+const NATIVE = [7, 6, 2, 10, 8, 9] as const
+const COMPAT = [3, 1, 2, 6, 7, 5] as const
+
+export interface XenTestOptions {
+  readonly xen?: XenOptions | undefined
+  readonly vcpus?: number
+  readonly memoryBytes?: number
+  readonly domain?: Partial<DomainOptions>
+}
+
+/** A domain that makes hypercalls, one at a time, from code of its own. */
+export class XenTestGuest {
+  readonly domain: Domain
+  readonly xen: XenGuest
+  readonly memory: MachineMemory
+  readonly mode: CallerMode
+  readonly sleeper: TestSleeper = new TestSleeper()
+  /** How the last run ended. */
+  exit: DomainExit = { reason: 'stopped' }
+  /** Privilege level of the caller; its pages must be a user's. */
+  ring: 0 | 3 = 0
+  /** RFLAGS.AC of the caller. */
+  flags: number = 2
+
+  constructor(mode: CallerMode = '64', options: XenTestOptions = {}) {
+    this.mode = mode
+    this.memory = MachineMemory.create({ bytes: options.memoryBytes ?? 16 << 20 })
+    this.domain = new Domain({
+      memory: this.memory,
+      vcpus: options.vcpus ?? 1,
+      clock: new DeterministicClock(),
+      random: () => 4,
+      sleeper: this.sleeper,
+      codeCacheBytes: 1 << 20,
+      ...options.domain,
+    })
+    this.xen = plugXen(this.domain, options.xen)
+    this.domain.p2m.populate(0, RAM_BYTES / 0x1000)
+    this.domain.attach(
+      defineDevice({
+        name: 'done',
+        synchronous: true,
+        ports: { base: DONE_PORT, size: 1 },
+        write: () => this.domain.stop({ reason: 'stopped' }),
+      }),
+    )
+    this.#writeTables()
+    this.program((asm) => asm.vmcall().out(DONE_PORT, al).hlt())
+    for (const vcpu of this.domain.vcpus) vcpu.cpu.reset(vcpu.id === 0)
+  }
+
+  #writeTables(): void {
+    this.write64(PML4, BigInt(PDPT | 7))
+    this.write64(PDPT, BigInt(PD | 7))
+    this.write64(PD, BigInt(PT | 7))
+    for (let i = 1; i < 512; i++) this.write64(PD + 8 * i, BigInt(i * 0x20_0000 + 0x83))
+    for (let i = 0; i < 512; i++) this.map(i * 0x1000, i * 0x1000)
+  }
+
+  /** Sets the table entry of one of the first 512 pages. @param flags - default: present, writable */
+  map(linear: number, gpa: number, flags: number = 3): void {
+    this.write64(PT + 8 * (linear >>> 12), BigInt(gpa + flags))
+  }
+
+  /** Replaces the code that runs: it begins with the registers that `call` was given, and ends the run with a write to port F4H. */
+  program(build: (asm: Assembler) => unknown, address: number = CODE): void {
+    const bits = this.mode === '64' ? 64 : this.mode === 'real' ? 16 : 32
+    const asm = new Assembler({ bits, address })
+    build(asm)
+    this.write(address, asm.assemble().bytes)
+  }
+
+  /** Makes a hypercall. @returns the result, as the caller's signed integer */
+  async call(number: number | bigint, ...args: readonly (number | bigint)[]): Promise<number> {
+    const { cpu } = this.domain.vcpus[0] as Domain['vcpus'][number]
+    cpu.load(this.#state())
+    const registers = this.mode === '64' ? NATIVE : COMPAT
+    this.setRegister(RAX, BigInt(number))
+    for (const [i, value] of args.entries()) this.setRegister(registers[i] as number, BigInt(value))
+    this.exit = await this.domain.run()
+    const rax = this.register(RAX)
+    return Number(this.mode === '64' ? BigInt.asIntN(64, rax) : BigInt.asIntN(32, rax))
+  }
+
+  register(index: number): bigint {
+    return this.domain.vcpus[0]?.cpu.u64[(S_GPR >>> 3) + index] ?? 0n
+  }
+
+  setRegister(index: number, value: bigint): void {
+    const { cpu } = this.domain.vcpus[0] as Domain['vcpus'][number]
+    cpu.u64[(S_GPR >>> 3) + index] = value
+  }
+
+  #state(): InitialCpuState {
+    const long = this.mode === '64' || this.mode === 'compatibility'
+    const real = this.mode === 'real'
+    const dpl = this.ring << 5
+    const limit = real ? 0xffff : 0xffff_ffff
+    const data = { selector: real ? 0 : 0x10 | this.ring, base: 0, limit, attributes: (real ? 0x93 : 0xc093) | dpl }
+    const code = this.mode === '64' ? 0xa09b : real ? 0x9b : 0xc09b
+    return {
+      registers: {
+        rip: real ? 0 : CODE,
+        rsp: real ? 0xf000 : STACK,
+        rflags: this.flags | (this.ring === 3 ? 0x3000 : 0),
+      },
+      segments: {
+        cs: { selector: real ? CODE >> 4 : 8 | this.ring, base: real ? CODE : 0, limit, attributes: code | dpl },
+        ds: data,
+        es: data,
+        fs: data,
+        gs: data,
+        ss: data,
+        ldtr: { selector: 0, base: 0, limit: 0, attributes: 0x82 },
+        tr: { selector: 0, base: 0, limit: 0x67, attributes: 0x8b },
+      },
+      gdtr: { base: 0, limit: 0 },
+      idtr: { base: 0, limit: 0 },
+      cr0: long ? 0x8001_0011 : real ? 0x10 : 0x11,
+      cr3: long ? PML4 : 0,
+      cr4: long ? 0x20_0020 : 0,
+      efer: long ? 0xd00 : 0,
+    }
+  }
+
+  write(gpa: number, bytes: Uint8Array): void {
+    if (!this.domain.guestMemory.load(gpa, bytes)) throw new Error(`no RAM at ${gpa.toString(16)}`)
+  }
+
+  write32(gpa: number, ...values: readonly number[]): void {
+    const bytes = new DataView(new ArrayBuffer(4 * values.length))
+    for (const [i, value] of values.entries()) bytes.setUint32(4 * i, value, true)
+    this.write(gpa, new Uint8Array(bytes.buffer))
+  }
+
+  write64(gpa: number, ...values: readonly (number | bigint)[]): void {
+    this.write(gpa, new Uint8Array(BigUint64Array.from(values, BigInt).buffer))
+  }
+
+  /** Writes integers as wide as the caller's longs. */
+  writeLongs(gpa: number, ...values: readonly number[]): void {
+    if (this.mode === '64') this.write64(gpa, ...values)
+    else this.write32(gpa, ...values)
+  }
+
+  read(gpa: number, length: number): Uint8Array {
+    const bytes = new Uint8Array(length)
+    if (!this.domain.guestMemory.read(gpa, bytes)) throw new Error(`no RAM at ${gpa.toString(16)}`)
+    return bytes
+  }
+
+  read32(gpa: number): number {
+    return new DataView(this.read(gpa, 4).buffer).getUint32(0, true)
+  }
+
+  read64(gpa: number): bigint {
+    return new DataView(this.read(gpa, 8).buffer).getBigUint64(0, true)
+  }
+
+  /** Zero-ended text. */
+  readText(gpa: number, length: number): string {
+    const bytes = this.read(gpa, length)
+    const end = bytes.indexOf(0)
+    return String.fromCharCode(...(end < 0 ? bytes : bytes.subarray(0, end)))
+  }
+
+  /** 4 KiB frames of the machine that are free, or tables of the map: the rest is RAM, and what never changes. */
+  get spareFrames(): number {
+    return this.memory.frames.freeFrames + this.domain.p2m.tableBytes / 0x1000
+  }
+}
