@@ -73,16 +73,16 @@ export interface FwCfgState {
  */
 export class FwCfg implements DeviceModel {
   readonly name: string = 'fw-cfg'
-  private readonly items = new Map<number, FwCfgItem>()
-  private key = 0
-  private offset = 0
-  private dmaHigh = 0
-  private context: DeviceContext | null = null
+  readonly #items = new Map<number, FwCfgItem>()
+  #key = 0
+  #offset = 0
+  #dmaHigh = 0
+  #context: DeviceContext | null = null
 
   /** @throws DeviceError `ERR_OPTION` for a name or key that cannot be had */
   constructor(options: FwCfgOptions = {}) {
-    this.items.set(FW_CFG_KEY.signature, { bytes: Uint8Array.of(0x51, 0x45, 0x4d, 0x55) })
-    this.items.set(FW_CFG_KEY.id, { bytes: Uint8Array.of(ID_TRADITIONAL | ID_DMA, 0, 0, 0) })
+    this.#items.set(FW_CFG_KEY.signature, { bytes: Uint8Array.of(0x51, 0x45, 0x4d, 0x55) })
+    this.#items.set(FW_CFG_KEY.id, { bytes: Uint8Array.of(ID_TRADITIONAL | ID_DMA, 0, 0, 0) })
     for (const [key, item] of options.keys ?? []) {
       if (
         !Number.isInteger(key) ||
@@ -90,7 +90,7 @@ export class FwCfg implements DeviceModel {
         (key < 0x8000 && (key < 2 || key >= FW_CFG_KEY.fileDirectory))
       )
         throw new DeviceError('ERR_OPTION', `fw-cfg: key ${key}: expected 0x02 to 0x18, or 0x8000 to 0xbfff`)
-      this.items.set(key, own(item))
+      this.#items.set(key, own(item))
     }
     const files = Object.entries(options.files ?? {})
     if (files.length > LAST_KEY - FW_CFG_KEY.firstFile)
@@ -111,21 +111,21 @@ export class FwCfg implements DeviceModel {
       view.setUint32(at, item.bytes.length)
       view.setUint16(at + 4, FW_CFG_KEY.firstFile + index)
       for (let i = 0; i < name.length; i++) directory[at + 8 + i] = name.charCodeAt(i)
-      this.items.set(FW_CFG_KEY.firstFile + index, own(item))
+      this.#items.set(FW_CFG_KEY.firstFile + index, own(item))
     })
-    this.items.set(FW_CFG_KEY.fileDirectory, { bytes: directory })
+    this.#items.set(FW_CFG_KEY.fileDirectory, { bytes: directory })
   }
 
   attach(context: DeviceContext): void {
-    this.context = context
+    this.#context = context
     const ports: SynchronousRangeHandler = {
       read: (offset: number, size: AccessSize): number => {
         // The selector is write-only; the data port is a byte wide.
-        if (offset === 1 && size === 1) return this.readByte()
+        if (offset === 1 && size === 1) return this.#readByte()
         return 0
       },
       write: (offset: number, size: AccessSize, value: number): void => {
-        if (offset === 0 && size === 2) this.select(value)
+        if (offset === 0 && size === 2) this.#select(value)
       },
     }
     const dma: SynchronousRangeHandler = {
@@ -137,79 +137,79 @@ export class FwCfg implements DeviceModel {
       write: (offset: number, size: AccessSize, value: number): void => {
         if (size !== 4) return
         // The register is big-endian: its high half comes first, and the low half starts the transfer.
-        if (offset === 0) this.dmaHigh = swap32(value)
-        else if (offset === 4) this.transfer(this.dmaHigh * TWO32 + swap32(value))
+        if (offset === 0) this.#dmaHigh = swap32(value)
+        else if (offset === 4) this.#transfer(this.#dmaHigh * TWO32 + swap32(value))
       },
     }
     context.mapPorts(PORT_SELECTOR, 2, ports, { maximumAccess: 2 })
     context.mapPorts(PORT_DMA, 8, dma)
   }
 
-  private select(value: number): void {
-    this.key = value & KEY_MASK
-    this.offset = 0
+  #select(value: number): void {
+    this.#key = value & KEY_MASK
+    this.#offset = 0
   }
 
-  private readByte(): number {
+  #readByte(): number {
     // Past the end, and for keys that are not there, there are zeroes.
-    return this.items.get(this.key)?.bytes[this.offset++] ?? 0
+    return this.#items.get(this.#key)?.bytes[this.#offset++] ?? 0
   }
 
-  private transfer(gpa: number): void {
-    this.dmaHigh = 0
-    const dma = this.context?.dma
+  #transfer(gpa: number): void {
+    this.#dmaHigh = 0
+    const dma = this.#context?.dma
     const block = new Uint8Array(DMA_BLOCK_BYTES)
     if (dma === undefined || !dma.read(gpa, block)) return
     const view = new DataView(block.buffer)
     const control = view.getUint32(0)
     const length = view.getUint32(4)
     const address = view.getUint32(8) * TWO32 + view.getUint32(12)
-    if ((control & DMA_SELECT) !== 0) this.select(control >>> 16)
+    if ((control & DMA_SELECT) !== 0) this.#select(control >>> 16)
     let good = true
-    if ((control & DMA_READ) !== 0) good = this.copyOut(address, length)
-    else if ((control & DMA_WRITE) !== 0) good = this.copyIn(address, length)
-    else if ((control & DMA_SKIP) !== 0) this.offset = Math.min(this.offset + length, Number.MAX_SAFE_INTEGER)
+    if ((control & DMA_READ) !== 0) good = this.#copyOut(address, length)
+    else if ((control & DMA_WRITE) !== 0) good = this.#copyIn(address, length)
+    else if ((control & DMA_SKIP) !== 0) this.#offset = Math.min(this.#offset + length, Number.MAX_SAFE_INTEGER)
     // Zero says done; a transfer takes no time here.
     view.setUint32(0, good ? 0 : DMA_ERROR)
     dma.write(gpa, block.subarray(0, 4))
   }
 
-  private copyOut(address: number, length: number): boolean {
-    const bytes = this.items.get(this.key)?.bytes ?? new Uint8Array(0)
+  #copyOut(address: number, length: number): boolean {
+    const bytes = this.#items.get(this.#key)?.bytes ?? new Uint8Array(0)
     for (let done = 0; done < length;) {
-      const at = this.offset + done
+      const at = this.#offset + done
       const some = at < bytes.length ? bytes.subarray(at, Math.min(bytes.length, at + length - done)) : ZEROES
       const chunk = some.subarray(0, Math.min(some.length, length - done))
-      if (this.context?.dma.write(address + done, chunk) !== true) return false
+      if (this.#context?.dma.write(address + done, chunk) !== true) return false
       done += chunk.length
     }
-    this.offset += length
+    this.#offset += length
     return true
   }
 
-  private copyIn(address: number, length: number): boolean {
-    const item = this.items.get(this.key)
-    if (item?.writable !== true || this.offset + length > item.bytes.length) return false
+  #copyIn(address: number, length: number): boolean {
+    const item = this.#items.get(this.#key)
+    if (item?.writable !== true || this.#offset + length > item.bytes.length) return false
     const bytes = new Uint8Array(length)
-    if (this.context?.dma.read(address, bytes) !== true) return false
-    item.bytes.set(bytes, this.offset)
-    this.offset += length
+    if (this.#context?.dma.read(address, bytes) !== true) return false
+    item.bytes.set(bytes, this.#offset)
+    this.#offset += length
     return true
   }
 
   reset(): void {
-    this.key = 0
-    this.offset = 0
-    this.dmaHigh = 0
+    this.#key = 0
+    this.#offset = 0
+    this.#dmaHigh = 0
   }
 
   save(): FwCfgState {
-    const written = [...this.items].filter(([, item]) => item.writable === true)
+    const written = [...this.#items].filter(([, item]) => item.writable === true)
     return {
       version: 1,
-      key: this.key,
-      offset: this.offset,
-      dmaHigh: this.dmaHigh,
+      key: this.#key,
+      offset: this.#offset,
+      dmaHigh: this.#dmaHigh,
       written: written.map(([key, item]) => [key, [...item.bytes]] as const),
     }
   }
@@ -217,7 +217,7 @@ export class FwCfg implements DeviceModel {
   restore(state: unknown): void {
     const saved = savedState<FwCfgState>(this.name, state, 1)
     for (const [key, bytes] of saved.written) {
-      const item = this.items.get(key)
+      const item = this.#items.get(key)
       if (item === undefined || item.bytes.length !== bytes.length)
         throw new DeviceError(
           'ERR_STATE',
@@ -225,9 +225,9 @@ export class FwCfg implements DeviceModel {
         )
       item.bytes.set(bytes)
     }
-    this.key = saved.key
-    this.offset = saved.offset
-    this.dmaHigh = saved.dmaHigh
+    this.#key = saved.key
+    this.#offset = saved.offset
+    this.#dmaHigh = saved.dmaHigh
   }
 }
 

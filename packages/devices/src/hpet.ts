@@ -10,6 +10,7 @@ import {
   type Timer,
   type Word64,
 } from '@retrap/device'
+import { LateEdges, type LateEdgesState } from './late-edges.ts'
 import type { LegacyInterruptSource } from './i8254.ts'
 
 /** GPA of the register block on every PC. */
@@ -76,6 +77,8 @@ export interface HpetTimerState {
   readonly periodHi: number
   /** Tick of virtual time of the next match; null: none in sight. */
   readonly matchTick: number | null
+  /** Edges that were due and have not been given. */
+  readonly late: LateEdgesState
 }
 
 /** Saved form of an {@link Hpet}. */
@@ -103,6 +106,7 @@ class Comparator {
   /** The line last used, so that a change of route lets go of it. */
   line: InterruptLine | null = null
   route = NO_ROUTE
+  readonly late = new LateEdges(1e9 / HPET_PERIOD_NS)
 }
 
 /**
@@ -112,111 +116,111 @@ class Comparator {
  *
  * A write of a periodic comparator with VAL_SET sets comparator and period,
  * and clears VAL_SET, whatever its width; one without sets the period only.
- * Periods that the machine was too late for give one interrupt.
+ * Edges of periods that the machine was too late for follow one by one (`LateEdges`); a level is one interrupt.
  *
  * Source: IA-PC HPET (High Precision Event Timers) Specification 1.0a.
  */
 export class Hpet implements DeviceModel {
   readonly name: string = 'hpet'
-  private readonly options: HpetOptions
-  private readonly timers: readonly Comparator[]
-  private config = 0
-  private status = 0
-  private counterLo = 0
-  private counterHi = 0
-  private counterTick = 0
+  readonly #options: HpetOptions
+  readonly #timers: readonly Comparator[]
+  #config = 0
+  #status = 0
+  #counterLo = 0
+  #counterHi = 0
+  #counterTick = 0
   /** Result of `readCounter`. */
-  private nowLo = 0
-  private nowHi = 0
-  private clock: Clock | null = null
-  private context: DeviceContext | null = null
-  private timer: Timer | null = null
+  #nowLo = 0
+  #nowHi = 0
+  #clock: Clock | null = null
+  #context: DeviceContext | null = null
+  #timer: Timer | null = null
 
   constructor(options: HpetOptions = {}) {
     const count = options.timers ?? 3
     if (!Number.isInteger(count) || count < 3 || count > 32)
       throw new DeviceError('ERR_OPTION', `hpet: ${count} timers: expected 3 to 32`)
-    this.options = options
-    this.timers = Array.from({ length: count }, () => new Comparator())
+    this.#options = options
+    this.#timers = Array.from({ length: count }, () => new Comparator())
   }
 
   /** Low half of the General Capabilities register, which the ACPI HPET table repeats. */
   get capabilities(): number {
-    return (REVISION | ((this.timers.length - 1) << 8) | COUNT_SIZE_CAP | LEG_RT_CAP | (VENDOR_ID << 16)) >>> 0
+    return (REVISION | ((this.#timers.length - 1) << 8) | COUNT_SIZE_CAP | LEG_RT_CAP | (VENDOR_ID << 16)) >>> 0
   }
 
   /** GPA of the registers. */
   get base(): number {
-    return this.options.base ?? HPET_BASE
+    return this.#options.base ?? HPET_BASE
   }
 
   attach(context: DeviceContext): void {
-    this.context = context
-    this.clock = context.clock
-    this.timer = context.timer(() => this.update())
+    this.#context = context
+    this.#clock = context.clock
+    this.#timer = context.timer(() => this.#update())
     const handler: SynchronousRangeHandler = {
-      read: (offset: number): number => this.readWord(offset & ~3),
+      read: (offset: number): number => this.#readWord(offset & ~3),
       write: (offset: number, _size: AccessSize, value: number): void => {
         const high = (offset & 4) !== 0
-        this.writeRegister(offset & ~7, high ? HIGH : LOW, value, value)
+        this.#writeRegister(offset & ~7, high ? HIGH : LOW, value, value)
       },
       read64: (offset: number, into: Word64): void => {
-        into.lo = this.readWord(offset & ~7)
-        into.hi = this.readWord((offset & ~7) + 4)
+        into.lo = this.#readWord(offset & ~7)
+        into.hi = this.#readWord((offset & ~7) + 4)
       },
-      write64: (offset: number, lo: number, hi: number): void => this.writeRegister(offset & ~7, LOW | HIGH, lo, hi),
+      write64: (offset: number, lo: number, hi: number): void => this.#writeRegister(offset & ~7, LOW | HIGH, lo, hi),
     }
     context.mapMmio(this.base, HPET_BYTES, handler, { minimumAccess: 4, maximumAccess: 8 })
   }
 
-  private tick(): number {
-    return this.clock === null ? 0 : Math.floor(this.clock.now() / HPET_PERIOD_NS)
+  #tick(): number {
+    return this.#clock === null ? 0 : Math.floor(this.#clock.now() / HPET_PERIOD_NS)
   }
 
   /** Main counter at `tick`, into `nowLo` and `nowHi`. */
-  private readCounter(tick: number): void {
-    const sum = this.counterLo + ((this.config & ENABLE_CNF) === 0 ? 0 : tick - this.counterTick)
-    this.nowLo = sum % TWO32
-    this.nowHi = (this.counterHi + Math.floor(sum / TWO32)) % TWO32
+  #readCounter(tick: number): void {
+    const sum = this.#counterLo + ((this.#config & ENABLE_CNF) === 0 ? 0 : tick - this.#counterTick)
+    this.#nowLo = sum % TWO32
+    this.#nowHi = (this.#counterHi + Math.floor(sum / TWO32)) % TWO32
   }
 
   /** Stops the count at what it is at `tick`, and goes on from there. */
-  private rebase(tick: number): void {
-    this.readCounter(tick)
-    this.counterLo = this.nowLo
-    this.counterHi = this.nowHi
-    this.counterTick = tick
+  #rebase(tick: number): void {
+    this.#readCounter(tick)
+    this.#counterLo = this.#nowLo
+    this.#counterHi = this.#nowHi
+    this.#counterTick = tick
   }
 
-  private readWord(offset: number): number {
+  #readWord(offset: number): number {
     const high = (offset & 4) !== 0
     const register = offset & ~7
-    if (register >= TIMERS) return this.readTimer(register, high)
+    if (register >= TIMERS) return this.#readTimer(register, high)
     switch (register) {
       case GCAP_ID:
         return high ? HPET_PERIOD_NS * FEMTOSECONDS_PER_NS : this.capabilities
       case GEN_CONF:
-        return high ? 0 : this.config
+        return high ? 0 : this.#config
       case GINTR_STA:
         if (high) return 0
-        this.update()
-        return this.status >>> 0
+        this.#update()
+        return this.#status >>> 0
       case MAIN_CNT:
-        this.readCounter(this.tick())
-        return high ? this.nowHi : this.nowLo
+        this.#readCounter(this.#tick())
+        return high ? this.#nowHi : this.#nowLo
       default:
         return 0
     }
   }
 
-  private readTimer(register: number, high: boolean): number {
-    const timer = this.timers[Math.floor((register - TIMERS) / TIMER_BYTES)]
+  #readTimer(register: number, high: boolean): number {
+    const timer = this.#timers[Math.floor((register - TIMERS) / TIMER_BYTES)]
     if (timer === undefined) return 0
     switch (register & (TIMER_BYTES - 1)) {
       case TN_CONF:
         return high ? ROUTE_CAP : timer.config | TN_PER_INT_CAP | TN_SIZE_CAP
       case TN_COMPARATOR:
-        this.update()
+        this.#update()
         if (high) return (timer.config & TN_32MODE) === 0 ? timer.comparatorHi : 0
         return timer.comparatorLo
       default:
@@ -224,40 +228,40 @@ export class Hpet implements DeviceModel {
     }
   }
 
-  private writeRegister(register: number, halves: number, lo: number, hi: number): void {
+  #writeRegister(register: number, halves: number, lo: number, hi: number): void {
     // What was due before this write is done by the old settings.
-    this.update()
-    const tick = this.tick()
+    this.#update()
+    const tick = this.#tick()
     if (register >= TIMERS) {
-      this.writeTimer(register, halves, lo, hi, tick)
+      this.#writeTimer(register, halves, lo, hi, tick)
     } else if (register === GEN_CONF) {
-      if ((halves & LOW) !== 0) this.writeConfig(lo, tick)
+      if ((halves & LOW) !== 0) this.#writeConfig(lo, tick)
     } else if (register === GINTR_STA) {
-      if ((halves & LOW) !== 0) this.status &= ~lo
-    } else if (register === MAIN_CNT && (this.config & ENABLE_CNF) === 0) {
+      if ((halves & LOW) !== 0) this.#status &= ~lo
+    } else if (register === MAIN_CNT && (this.#config & ENABLE_CNF) === 0) {
       // Writes to a running counter have undefined results; they are dropped.
-      if ((halves & LOW) !== 0) this.counterLo = lo
-      if ((halves & HIGH) !== 0) this.counterHi = hi
+      if ((halves & LOW) !== 0) this.#counterLo = lo
+      if ((halves & HIGH) !== 0) this.#counterHi = hi
     }
-    this.update()
+    this.#update()
   }
 
-  private writeConfig(value: number, tick: number): void {
-    const changed = (this.config ^ value) & (ENABLE_CNF | LEG_RT_CNF)
+  #writeConfig(value: number, tick: number): void {
+    const changed = (this.#config ^ value) & (ENABLE_CNF | LEG_RT_CNF)
     if ((changed & ENABLE_CNF) !== 0) {
-      this.rebase(tick)
-      this.config ^= ENABLE_CNF
-      for (const timer of this.timers) this.aim(timer, tick)
+      this.#rebase(tick)
+      this.#config ^= ENABLE_CNF
+      for (const timer of this.#timers) this.#aim(timer, tick)
     }
     if ((changed & LEG_RT_CNF) !== 0) {
-      this.config ^= LEG_RT_CNF
-      const on = (this.config & LEG_RT_CNF) !== 0
-      for (const source of this.options.legacySources ?? []) source.suppressInterrupt(on)
+      this.#config ^= LEG_RT_CNF
+      const on = (this.#config & LEG_RT_CNF) !== 0
+      for (const source of this.#options.legacySources ?? []) source.suppressInterrupt(on)
     }
   }
 
-  private writeTimer(register: number, halves: number, lo: number, hi: number, tick: number): void {
-    const timer = this.timers[Math.floor((register - TIMERS) / TIMER_BYTES)]
+  #writeTimer(register: number, halves: number, lo: number, hi: number, tick: number): void {
+    const timer = this.#timers[Math.floor((register - TIMERS) / TIMER_BYTES)]
     if (timer === undefined) return
     switch (register & (TIMER_BYTES - 1)) {
       case TN_CONF: {
@@ -268,8 +272,8 @@ export class Hpet implements DeviceModel {
         const before = timer.config
         timer.config = (lo & TN_WRITABLE) | kept
         timer.valueSet = (lo & TN_VAL_SET) !== 0
-        if (((before ^ timer.config) & (TN_32MODE | TN_TYPE_PERIODIC)) !== 0) this.aim(timer, tick)
-        if ((timer.config & TN_INT_TYPE_LEVEL) === 0) this.status &= ~(1 << this.timers.indexOf(timer))
+        if (((before ^ timer.config) & (TN_32MODE | TN_TYPE_PERIODIC)) !== 0) this.#aim(timer, tick)
+        if ((timer.config & TN_INT_TYPE_LEVEL) === 0) this.#status &= ~(1 << this.#timers.indexOf(timer))
         return
       }
       case TN_COMPARATOR: {
@@ -282,7 +286,7 @@ export class Hpet implements DeviceModel {
         timer.valueSet = false
         if ((halves & LOW) !== 0) timer.comparatorLo = lo
         if ((halves & HIGH) !== 0) timer.comparatorHi = hi
-        this.aim(timer, tick)
+        this.#aim(timer, tick)
         return
       }
       default:
@@ -291,31 +295,34 @@ export class Hpet implements DeviceModel {
   }
 
   /** Works out when the counter next equals the comparator. */
-  private aim(timer: Comparator, tick: number): void {
+  #aim(timer: Comparator, tick: number): void {
     timer.matchTick = Infinity
-    if ((this.config & ENABLE_CNF) === 0) return
-    this.readCounter(tick)
-    let distance = timer.comparatorLo - this.nowLo
+    timer.late.forget()
+    if ((this.#config & ENABLE_CNF) === 0) return
+    this.#readCounter(tick)
+    let distance = timer.comparatorLo - this.#nowLo
     const borrow = distance < 0 ? 1 : 0
     distance += borrow * TWO32
     if ((timer.config & TN_32MODE) === 0) {
-      const high = timer.comparatorHi - this.nowHi - borrow
+      const high = timer.comparatorHi - this.#nowHi - borrow
       distance += (high < 0 ? high + TWO32 : high) * TWO32
     }
     if (distance < FAR) timer.matchTick = tick + distance
   }
 
-  private period(timer: Comparator): number {
+  #period(timer: Comparator): number {
     return (timer.config & TN_32MODE) === 0 ? timer.periodHi * TWO32 + timer.periodLo : timer.periodLo
   }
 
-  /** Takes the matches up to `tick`. Returns whether there was one. */
-  private advance(timer: Comparator, tick: number): boolean {
-    if (timer.matchTick > tick) return false
-    const period = this.period(timer)
+  /** Takes the matches up to `tick`. @returns how many there were */
+  #advance(timer: Comparator, tick: number): number {
+    if (timer.matchTick > tick) return 0
+    let matches = 1
+    const period = this.#period(timer)
     if ((timer.config & TN_TYPE_PERIODIC) !== 0 && period > 0) {
       const steps = Math.floor((tick - timer.matchTick) / period) + 1
       const ahead = steps * period
+      matches = steps
       timer.matchTick = ahead < FAR ? timer.matchTick + ahead : Infinity
       const sum = timer.comparatorLo + (ahead % TWO32)
       timer.comparatorLo = sum % TWO32
@@ -327,54 +334,56 @@ export class Hpet implements DeviceModel {
     } else {
       timer.matchTick = Infinity
     }
-    return true
+    return matches
   }
 
-  private lineOf(index: number, timer: Comparator): InterruptLine | null {
+  #lineOf(index: number, timer: Comparator): InterruptLine | null {
     const chosen = (timer.config & TN_ROUTE_MASK) >> TN_ROUTE_SHIFT
     let route = NO_ROUTE
-    if ((this.config & LEG_RT_CNF) !== 0 && index < 2) route = index === 0 ? 0 : 8
+    if ((this.#config & LEG_RT_CNF) !== 0 && index < 2) route = index === 0 ? 0 : 8
     // The reset value 0 is not in the capability mask: connected to nothing.
     else if (((ROUTE_CAP >>> chosen) & 1) !== 0) route = chosen
     if (route !== timer.route) {
       timer.line?.set(false)
       timer.route = route
-      timer.line = route === NO_ROUTE ? null : (this.context?.interruptLine(route) ?? null)
+      timer.line = route === NO_ROUTE ? null : (this.#context?.interruptLine(route) ?? null)
     }
     return timer.line
   }
 
   /** Takes all matches that are due, drives the lines, and sets the host timer. */
-  private update(): void {
-    const tick = this.tick()
+  #update(): void {
+    const tick = this.#tick()
     let next = Infinity
-    for (let index = 0; index < this.timers.length; index++) {
-      const timer = this.timers[index] as Comparator
-      const matched = this.advance(timer, tick)
+    for (let index = 0; index < this.#timers.length; index++) {
+      const timer = this.#timers[index] as Comparator
+      const matches = this.#advance(timer, tick)
       const level = (timer.config & TN_INT_TYPE_LEVEL) !== 0
       const enabled = (timer.config & TN_INT_ENB) !== 0
-      const line = this.lineOf(index, timer)
+      const line = this.#lineOf(index, timer)
       if (level) {
-        if (matched) this.status |= 1 << index
-        line?.set(enabled && (this.status & (1 << index)) !== 0)
+        if (matches > 0) this.#status |= 1 << index
+        line?.set(enabled && (this.#status & (1 << index)) !== 0)
       } else {
         line?.set(false)
-        if (matched && enabled) line?.pulse()
+        const periodic = (timer.config & TN_TYPE_PERIODIC) !== 0
+        if (!enabled) timer.late.forget()
+        else if (timer.late.take(matches, tick, periodic ? this.#period(timer) : 0)) line?.pulse()
       }
-      if ((enabled || level) && timer.matchTick < next) next = timer.matchTick
+      if (enabled || level) next = Math.min(next, timer.matchTick, timer.late.next)
     }
-    if (next === Infinity) this.timer?.cancel()
-    else this.timer?.arm(next * HPET_PERIOD_NS)
+    if (next === Infinity) this.#timer?.cancel()
+    else this.#timer?.arm(next * HPET_PERIOD_NS)
   }
 
   reset(): void {
-    const legacy = (this.config & LEG_RT_CNF) !== 0
-    this.config = 0
-    this.status = 0
-    this.counterLo = 0
-    this.counterHi = 0
-    this.counterTick = 0
-    for (const timer of this.timers) {
+    const legacy = (this.#config & LEG_RT_CNF) !== 0
+    this.#config = 0
+    this.#status = 0
+    this.#counterLo = 0
+    this.#counterHi = 0
+    this.#counterTick = 0
+    for (const timer of this.#timers) {
       timer.line?.set(false)
       timer.config = 0
       timer.comparatorLo = 0xffff_ffff
@@ -383,45 +392,47 @@ export class Hpet implements DeviceModel {
       timer.periodHi = 0
       timer.matchTick = Infinity
       timer.valueSet = false
+      timer.late.forget()
     }
-    if (legacy) for (const source of this.options.legacySources ?? []) source.suppressInterrupt(false)
-    this.update()
+    if (legacy) for (const source of this.#options.legacySources ?? []) source.suppressInterrupt(false)
+    this.#update()
   }
 
   save(): HpetState {
-    this.update()
+    this.#update()
     return {
       version: 1,
-      config: this.config,
-      status: this.status >>> 0,
-      counterLo: this.counterLo,
-      counterHi: this.counterHi,
-      counterTick: this.counterTick,
-      timers: this.timers.map((timer) => ({
+      config: this.#config,
+      status: this.#status >>> 0,
+      counterLo: this.#counterLo,
+      counterHi: this.#counterHi,
+      counterTick: this.#counterTick,
+      timers: this.#timers.map((timer) => ({
         config: timer.config | (timer.valueSet ? TN_VAL_SET : 0),
         comparatorLo: timer.comparatorLo,
         comparatorHi: timer.comparatorHi,
         periodLo: timer.periodLo,
         periodHi: timer.periodHi,
         matchTick: timer.matchTick === Infinity ? null : timer.matchTick,
+        late: timer.late.save(),
       })),
     }
   }
 
   restore(state: unknown): void {
     const saved = savedState<HpetState>(this.name, state, 1)
-    if (saved.timers.length !== this.timers.length)
+    if (saved.timers.length !== this.#timers.length)
       throw new DeviceError(
         'ERR_STATE',
-        `hpet: saved state of ${saved.timers.length} timers: expected ${this.timers.length}`,
+        `hpet: saved state of ${saved.timers.length} timers: expected ${this.#timers.length}`,
       )
-    this.config = saved.config
-    this.status = saved.status
-    this.counterLo = saved.counterLo
-    this.counterHi = saved.counterHi
-    this.counterTick = saved.counterTick
+    this.#config = saved.config
+    this.#status = saved.status
+    this.#counterLo = saved.counterLo
+    this.#counterHi = saved.counterHi
+    this.#counterTick = saved.counterTick
     saved.timers.forEach((from, index) => {
-      const timer = this.timers[index] as Comparator
+      const timer = this.#timers[index] as Comparator
       timer.config = from.config & ~TN_VAL_SET
       timer.valueSet = (from.config & TN_VAL_SET) !== 0
       timer.comparatorLo = from.comparatorLo
@@ -429,7 +440,8 @@ export class Hpet implements DeviceModel {
       timer.periodLo = from.periodLo
       timer.periodHi = from.periodHi
       timer.matchTick = from.matchTick ?? Infinity
+      timer.late.restore(from.late)
     })
-    this.update()
+    this.#update()
   }
 }

@@ -12,6 +12,8 @@ export interface I8254ChannelState {
   readonly countRegister: number
   readonly count: number
   readonly left: number
+  /** The half cycle that runs was loaded with an odd count. */
+  readonly odd: boolean
   readonly tick: number
   readonly loadTick: number
   readonly out: boolean
@@ -36,104 +38,114 @@ const NONE = -1
 
 export class I8254Channel {
   /** Control word bits 5:0: RW, mode as written, BCD. */
-  private control = 0
-  private mode = 0
-  private modulus = 0x1_0000
+  #control = 0
+  #mode = 0
+  #modulus = 0x1_0000
   /** CR as a number of ticks, 1 … modulus. */
-  private countRegister = 0x1_0000
+  #countRegister = 0x1_0000
   /** CE at `tick`, 0 … modulus. Mode 3 keeps `left` instead. */
-  private count = 0
+  #count = 0
   /** Mode 3: ticks left of this half cycle. */
-  private left = 0
-  private tick = 0
+  #left = 0
+  /** Mode 3: the half cycle that runs was loaded with an odd count. */
+  #odd = false
+  #tick = 0
   /** Tick at which CR goes to CE, or NONE. */
-  private loadTick = NONE
+  #loadTick = NONE
   /** Modes 0, 1, 4, 5: the terminal count has been reached. Set while nothing was loaded. */
-  private fired = true
+  #fired = true
   /** Mode 0: a first byte stops the count until the second. */
-  private counting = false
-  private nullCount = true
+  #counting = false
+  #nullCount = true
   /** A count was written since the control word. */
-  private written = false
-  private writeHigh = false
-  private lowByte = 0
-  private readHigh = false
-  private latchedCount = NONE
-  private latchedBytes = 0
-  private latchedStatus = NONE
-  private gateInput: boolean
-  private output = false
-  private rose = false
+  #written = false
+  #writeHigh = false
+  #lowByte = 0
+  #readHigh = false
+  #latchedCount = NONE
+  #latchedBytes = 0
+  #latchedStatus = NONE
+  #gateInput: boolean
+  #output = false
+  /** Rising edges of OUT since `takeRises`. */
+  #rises = 0
 
   constructor(gate: boolean) {
-    this.gateInput = gate
+    this.#gateInput = gate
   }
 
   /** OUT at the tick last synchronised to. */
   get out(): boolean {
-    return this.output
+    return this.#output
   }
 
-  /** Whether OUT has risen since the last call; forgets it. */
-  takeRise(): boolean {
-    const { rose } = this
-    this.rose = false
-    return rose
+  /** How often OUT has risen since the last call. */
+  takeRises(): number {
+    const rises = this.#rises
+    this.#rises = 0
+    return rises
+  }
+
+  /** Ticks from one rise of OUT to the next; 0 in the modes that are not periodic. */
+  get period(): number {
+    return this.#mode === 2 || this.#mode === 3 ? this.#countRegister : 0
   }
 
   /** The control word for this counter, bits 5:0. */
   writeControl(tick: number, control: number): void {
     this.sync(tick)
-    this.control = control
+    // Until a new count is loaded, the counting element holds what it held.
+    this.#count = this.#liveCount()
+    this.#control = control
     const mode = (control >> 1) & 7
-    this.mode = mode > 5 ? mode - 4 : mode
-    this.modulus = (control & 1) === 0 ? 0x1_0000 : 10_000
-    this.countRegister = this.modulus
-    this.loadTick = NONE
-    this.fired = true
-    this.counting = false
-    this.nullCount = true
-    this.written = false
-    this.writeHigh = false
-    this.readHigh = false
-    this.latchedCount = NONE
-    this.latchedStatus = NONE
-    this.drive(this.mode !== 0)
+    this.#mode = mode > 5 ? mode - 4 : mode
+    this.#modulus = (control & 1) === 0 ? 0x1_0000 : 10_000
+    this.#countRegister = this.#modulus
+    this.#loadTick = NONE
+    this.#fired = true
+    this.#counting = false
+    this.#nullCount = true
+    this.#written = false
+    this.#writeHigh = false
+    this.#readHigh = false
+    this.#latchedCount = NONE
+    this.#latchedStatus = NONE
+    this.#drive(this.#mode !== 0)
   }
 
   writeCount(tick: number, byte: number): void {
     this.sync(tick)
-    const rw = this.control >> 4
-    if (rw === RW_BOTH && !this.writeHigh) {
-      this.lowByte = byte
-      this.writeHigh = true
-      if (this.mode === 0) {
+    const rw = this.#control >> 4
+    if (rw === RW_BOTH && !this.#writeHigh) {
+      this.#lowByte = byte
+      this.#writeHigh = true
+      if (this.#mode === 0) {
         // "Writing the first byte disables counting. OUT is set low immediately."
-        this.counting = false
-        this.loadTick = NONE
-        this.fired = true
-        this.drive(false)
+        this.#counting = false
+        this.#loadTick = NONE
+        this.#fired = true
+        this.#drive(false)
       }
       return
     }
-    this.writeHigh = false
-    const raw = rw === RW_LOW ? byte : rw === RW_HIGH ? byte << 8 : this.lowByte | (byte << 8)
-    this.countRegister = this.decode(raw)
-    this.nullCount = true
-    const first = !this.written
-    this.written = true
-    switch (this.mode) {
+    this.#writeHigh = false
+    const raw = rw === RW_LOW ? byte : rw === RW_HIGH ? byte << 8 : this.#lowByte | (byte << 8)
+    this.#countRegister = this.#decode(raw)
+    this.#nullCount = true
+    const first = !this.#written
+    this.#written = true
+    switch (this.#mode) {
       case 0:
-        this.drive(false)
-        this.loadTick = tick + 1
+        this.#drive(false)
+        this.#loadTick = tick + 1
         break
       case 4:
-        this.loadTick = tick + 1
+        this.#loadTick = tick + 1
         break
       case 2:
       case 3:
         // A later count waits for the end of the cycle or for a trigger.
-        if (first) this.loadTick = tick + 1
+        if (first) this.#loadTick = tick + 1
         break
       default:
         // Modes 1 and 5 load on a trigger only.
@@ -143,51 +155,53 @@ export class I8254Channel {
 
   /** Reads a byte: latched status, latched count, or the live count. */
   readCount(tick: number): number {
-    if (this.latchedStatus !== NONE) {
-      const status = this.latchedStatus
-      this.latchedStatus = NONE
+    if (this.#latchedStatus !== NONE) {
+      const status = this.#latchedStatus
+      this.#latchedStatus = NONE
       return status
     }
     this.sync(tick)
-    const value = this.latchedCount === NONE ? this.encodedCount() : this.latchedCount
-    const rw = this.control >> 4
-    const high = rw === RW_HIGH || (rw === RW_BOTH && this.readHigh)
-    if (rw === RW_BOTH) this.readHigh = !this.readHigh
-    if (this.latchedCount !== NONE && --this.latchedBytes === 0) this.latchedCount = NONE
+    const value = this.#latchedCount === NONE ? this.#encodedCount() : this.#latchedCount
+    const rw = this.#control >> 4
+    const high = rw === RW_HIGH || (rw === RW_BOTH && this.#readHigh)
+    if (rw === RW_BOTH) this.#readHigh = !this.#readHigh
+    if (this.#latchedCount !== NONE && --this.#latchedBytes === 0) this.#latchedCount = NONE
     return high ? value >> 8 : value & 0xff
   }
 
   /** Counter latch: holds the count until it has been read. A second latch before that is ignored. */
   latchCount(tick: number): void {
-    if (this.latchedCount !== NONE) return
+    if (this.#latchedCount !== NONE) return
     this.sync(tick)
-    this.latchedCount = this.encodedCount()
-    this.latchedBytes = this.control >> 4 === RW_BOTH ? 2 : 1
+    this.#latchedCount = this.#encodedCount()
+    this.#latchedBytes = this.#control >> 4 === RW_BOTH ? 2 : 1
   }
 
   /** Read-back of status: OUT, null count, and the control word as written. */
   latchStatus(tick: number): void {
-    if (this.latchedStatus !== NONE) return
+    if (this.#latchedStatus !== NONE) return
     this.sync(tick)
-    this.latchedStatus = (this.output ? 0x80 : 0) | (this.nullCount ? 0x40 : 0) | this.control
+    this.#latchedStatus = (this.#output ? 0x80 : 0) | (this.#nullCount ? 0x40 : 0) | this.#control
   }
 
   setGate(tick: number, gate: boolean): void {
-    if (gate === this.gateInput) return
+    if (gate === this.#gateInput) return
     this.sync(tick)
-    this.gateInput = gate
-    switch (this.mode) {
+    this.#gateInput = gate
+    switch (this.#mode) {
       case 1:
       case 5:
         // A rising edge is the trigger; the level means nothing.
-        if (gate && this.written) this.loadTick = tick + 1
+        if (gate && this.#written) this.#loadTick = tick + 1
         break
       case 2:
       case 3:
         if (gate) {
-          if (this.written) this.loadTick = tick + 1
+          if (this.#written) this.#loadTick = tick + 1
         } else {
-          this.drive(true)
+          // OUT goes high, and the count stands until the gate rises and a new one is loaded: it reads as it did.
+          if (this.#mode === 3 && !this.#output && this.#odd) this.#left++
+          this.#drive(true)
         }
         break
       default:
@@ -196,150 +210,155 @@ export class I8254Channel {
   }
 
   get gate(): boolean {
-    return this.gateInput
+    return this.#gateInput
   }
 
   /** The tick at which OUT next rises, or falls where that is due first and not on its way up in mode 2; Infinity if never. */
   nextChange(): number {
-    if (this.loadTick !== NONE) return this.loadTick
-    if (!this.runs()) return Infinity
-    switch (this.mode) {
+    if (this.#loadTick !== NONE) return this.#loadTick
+    if (!this.#runs()) return Infinity
+    switch (this.#mode) {
       case 2:
-        return this.countRegister === 1 && this.count === 1 ? Infinity : this.tick + this.count
+        return this.#countRegister === 1 && this.#count === 1 ? Infinity : this.#tick + this.#count
       case 3:
-        return this.tick + this.left
+        return this.#tick + this.#left
       case 4:
       case 5:
-        return this.fired ? (this.output ? Infinity : this.tick + 1) : this.tick + this.count
+        return this.#fired ? (this.#output ? Infinity : this.#tick + 1) : this.#tick + this.#count
       default:
-        return this.fired ? Infinity : this.tick + this.count
+        return this.#fired ? Infinity : this.#tick + this.#count
     }
   }
 
   /** Brings the counter to `tick`; never goes back. */
   sync(tick: number): void {
-    if (tick <= this.tick) return
-    if (this.loadTick !== NONE && tick >= this.loadTick) {
-      this.advance(this.loadTick)
-      this.load()
+    if (tick <= this.#tick) return
+    if (this.#loadTick !== NONE && tick >= this.#loadTick) {
+      // The clock pulse that loads a count does not count.
+      this.#advance(this.#loadTick - 1)
+      this.#tick = this.#loadTick
+      this.#load()
     }
-    this.advance(tick)
+    this.#advance(tick)
   }
 
-  private load(): void {
-    this.loadTick = NONE
-    this.nullCount = false
-    this.counting = true
-    this.fired = false
-    this.count = this.countRegister
-    if (this.mode === 1) this.drive(false)
-    else if (this.mode === 3) {
-      this.drive(true)
-      this.left = this.halfCycle()
-    } else if (this.mode !== 0) this.drive(this.mode !== 2 || this.count !== 1)
+  #load(): void {
+    this.#loadTick = NONE
+    this.#nullCount = false
+    this.#counting = true
+    this.#fired = false
+    this.#count = this.#countRegister
+    if (this.#mode === 1) this.#drive(false)
+    else if (this.#mode === 3) {
+      this.#drive(true)
+      this.#left = this.#halfCycle()
+    } else if (this.#mode !== 0) this.#drive(this.#mode !== 2 || this.#count !== 1)
   }
 
-  /** Ticks of the half cycle that begins: the high one has the odd tick. */
-  private halfCycle(): number {
-    return this.output ? Math.ceil(this.countRegister / 2) : Math.floor(this.countRegister / 2)
+  /** Begins a half cycle. @returns its ticks: the high one has the odd tick */
+  #halfCycle(): number {
+    this.#odd = this.#countRegister % 2 === 1
+    return this.#output ? Math.ceil(this.#countRegister / 2) : Math.floor(this.#countRegister / 2)
   }
 
-  private runs(): boolean {
-    return this.counting && (this.gateInput || this.mode === 1 || this.mode === 5)
+  #runs(): boolean {
+    return this.#counting && (this.#gateInput || this.#mode === 1 || this.#mode === 5)
   }
 
-  private advance(tick: number): void {
-    const elapsed = tick - this.tick
+  #advance(tick: number): void {
+    const elapsed = tick - this.#tick
     if (elapsed <= 0) return
-    this.tick = tick
-    if (!this.runs()) return
-    switch (this.mode) {
+    this.#tick = tick
+    if (!this.#runs()) return
+    switch (this.#mode) {
       case 2:
-        this.advanceRate(elapsed)
+        this.#advanceRate(elapsed)
         return
       case 3:
-        this.advanceSquare(elapsed)
+        this.#advanceSquare(elapsed)
         return
       case 4:
       case 5:
         // OUT is low for the one tick at terminal count.
-        if (this.fired) this.drive(true)
-        else if (elapsed >= this.count) {
-          this.fired = true
-          this.drive(false)
-          if (elapsed > this.count) this.drive(true)
+        if (this.#fired) this.#drive(true)
+        else if (elapsed >= this.#count) {
+          this.#fired = true
+          this.#drive(false)
+          if (elapsed > this.#count) this.#drive(true)
         }
         break
       default:
-        if (!this.fired && elapsed >= this.count) {
-          this.fired = true
-          this.drive(true)
+        if (!this.#fired && elapsed >= this.#count) {
+          this.#fired = true
+          this.#drive(true)
         }
         break
     }
-    const count = (this.count - elapsed) % this.modulus
-    this.count = count < 0 ? count + this.modulus : count
+    const count = (this.#count - elapsed) % this.#modulus
+    this.#count = count < 0 ? count + this.#modulus : count
   }
 
-  private advanceRate(elapsed: number): void {
-    if (elapsed < this.count) {
-      this.count -= elapsed
+  #advanceRate(elapsed: number): void {
+    if (elapsed < this.#count) {
+      this.#count -= elapsed
     } else {
-      const into = elapsed - this.count
-      this.nullCount = false
+      const into = elapsed - this.#count
+      this.#nullCount = false
       // The end of the cycle is low for one tick and rises at the reload.
-      if (this.countRegister > 1) {
-        this.drive(false)
-        this.drive(true)
+      if (this.#countRegister > 1) {
+        this.#drive(false)
+        this.#drive(true)
+        this.#rises += Math.floor(into / this.#countRegister)
       }
-      this.count = this.countRegister - (into % this.countRegister)
+      this.#count = this.#countRegister - (into % this.#countRegister)
     }
-    this.drive(this.count !== 1)
+    this.#drive(this.#count !== 1)
   }
 
-  private advanceSquare(elapsed: number): void {
-    if (elapsed < this.left) {
-      this.left -= elapsed
+  #advanceSquare(elapsed: number): void {
+    if (elapsed < this.#left) {
+      this.#left -= elapsed
       return
     }
-    let rest = elapsed - this.left
-    this.nullCount = false
-    this.drive(!this.output)
-    if (rest >= this.countRegister) {
-      // Whole cycles leave the phase alone, but OUT has been through both levels.
-      rest %= this.countRegister
-      this.rose = true
+    let rest = elapsed - this.#left
+    this.#nullCount = false
+    this.#drive(!this.#output)
+    if (rest >= this.#countRegister) {
+      // Whole cycles leave the phase alone, but OUT has risen once in each.
+      this.#rises += Math.floor(rest / this.#countRegister)
+      rest %= this.#countRegister
     }
-    this.left = this.halfCycle()
+    this.#left = this.#halfCycle()
     // A count of 1 has a low half of no ticks; data sheets exclude it, and it must not hang us.
-    while (rest >= this.left) {
-      rest -= this.left
-      this.drive(!this.output)
-      this.left = this.halfCycle()
+    while (rest >= this.#left) {
+      rest -= this.#left
+      this.#drive(!this.#output)
+      this.#left = this.#halfCycle()
     }
-    this.left -= rest
+    this.#left -= rest
   }
 
-  private drive(level: boolean): void {
-    if (level && !this.output) this.rose = true
-    this.output = level
+  #drive(level: boolean): void {
+    if (level && !this.#output) this.#rises++
+    this.#output = level
   }
 
-  private decode(raw: number): number {
-    if (this.modulus === 0x1_0000) return raw === 0 ? 0x1_0000 : raw
+  #decode(raw: number): number {
+    if (this.#modulus === 0x1_0000) return raw === 0 ? 0x1_0000 : raw
     const decimal = (raw >> 12) * 1000 + ((raw >> 8) & 15) * 100 + ((raw >> 4) & 15) * 10 + (raw & 15)
     return decimal === 0 ? 10_000 : decimal
   }
 
-  private encodedCount(): number {
-    let count = this.count
-    if (this.mode === 3 && this.counting) {
-      // Counts by two; the high half of an odd count lingers at 0 for a tick.
-      const odd = this.countRegister % 2
-      count = 2 * (this.output ? this.left - odd : this.left)
-    }
-    count %= this.modulus
-    if (this.modulus === 0x1_0000) return count
+  /** What the counting element holds. */
+  #liveCount(): number {
+    if (this.#mode !== 3 || !this.#counting) return this.#count
+    // Counts by two; the high half of an odd count lingers at 0 for a tick.
+    return 2 * (this.#output && this.#odd ? this.#left - 1 : this.#left)
+  }
+
+  #encodedCount(): number {
+    const count = this.#liveCount() % this.#modulus
+    if (this.#modulus === 0x1_0000) return count
     return (
       (Math.floor(count / 1000) << 12) |
       ((Math.floor(count / 100) % 10) << 8) |
@@ -350,49 +369,51 @@ export class I8254Channel {
 
   save(): I8254ChannelState {
     return {
-      control: this.control,
-      countRegister: this.countRegister,
-      count: this.count,
-      left: this.left,
-      tick: this.tick,
-      loadTick: this.loadTick,
-      out: this.output,
-      fired: this.fired,
-      counting: this.counting,
-      gate: this.gateInput,
-      nullCount: this.nullCount,
-      written: this.written,
-      writeHigh: this.writeHigh,
-      lowByte: this.lowByte,
-      readHigh: this.readHigh,
-      latchedCount: this.latchedCount,
-      latchedBytes: this.latchedBytes,
-      latchedStatus: this.latchedStatus,
+      control: this.#control,
+      countRegister: this.#countRegister,
+      count: this.#count,
+      left: this.#left,
+      odd: this.#odd,
+      tick: this.#tick,
+      loadTick: this.#loadTick,
+      out: this.#output,
+      fired: this.#fired,
+      counting: this.#counting,
+      gate: this.#gateInput,
+      nullCount: this.#nullCount,
+      written: this.#written,
+      writeHigh: this.#writeHigh,
+      lowByte: this.#lowByte,
+      readHigh: this.#readHigh,
+      latchedCount: this.#latchedCount,
+      latchedBytes: this.#latchedBytes,
+      latchedStatus: this.#latchedStatus,
     }
   }
 
   restore(state: I8254ChannelState): void {
     const mode = (state.control >> 1) & 7
-    this.control = state.control
-    this.mode = mode > 5 ? mode - 4 : mode
-    this.modulus = (state.control & 1) === 0 ? 0x1_0000 : 10_000
-    this.countRegister = state.countRegister
-    this.count = state.count
-    this.left = state.left
-    this.tick = state.tick
-    this.loadTick = state.loadTick
-    this.output = state.out
-    this.fired = state.fired
-    this.counting = state.counting
-    this.gateInput = state.gate
-    this.nullCount = state.nullCount
-    this.written = state.written
-    this.writeHigh = state.writeHigh
-    this.lowByte = state.lowByte
-    this.readHigh = state.readHigh
-    this.latchedCount = state.latchedCount
-    this.latchedBytes = state.latchedBytes
-    this.latchedStatus = state.latchedStatus
-    this.rose = false
+    this.#control = state.control
+    this.#mode = mode > 5 ? mode - 4 : mode
+    this.#modulus = (state.control & 1) === 0 ? 0x1_0000 : 10_000
+    this.#countRegister = state.countRegister
+    this.#count = state.count
+    this.#left = state.left
+    this.#odd = state.odd
+    this.#tick = state.tick
+    this.#loadTick = state.loadTick
+    this.#output = state.out
+    this.#fired = state.fired
+    this.#counting = state.counting
+    this.#gateInput = state.gate
+    this.#nullCount = state.nullCount
+    this.#written = state.written
+    this.#writeHigh = state.writeHigh
+    this.#lowByte = state.lowByte
+    this.#readHigh = state.readHigh
+    this.#latchedCount = state.latchedCount
+    this.#latchedBytes = state.latchedBytes
+    this.#latchedStatus = state.latchedStatus
+    this.#rises = 0
   }
 }

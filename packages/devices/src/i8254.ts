@@ -8,6 +8,7 @@ import {
   type Timer,
 } from '@retrap/device'
 import { I8254Channel, type I8254ChannelState } from './i8254-channel.ts'
+import { LateEdges, type LateEdgesState } from './late-edges.ts'
 import { PIT_RATE } from './tick-rate.ts'
 
 const PORT_COUNTERS = 0x40
@@ -42,6 +43,10 @@ export interface I8254State {
   readonly channels: readonly I8254ChannelState[]
   readonly control61: number
   readonly suppressed: boolean
+  /** Edges of counter 0 that were due and have not been given. */
+  readonly late: LateEdgesState
+  /** The level of the interrupt line, which lags behind the output while edges are owed. */
+  readonly line: boolean
 }
 
 /** A device whose interrupt an HPET takes over in legacy replacement mode. */
@@ -56,145 +61,170 @@ export interface LegacyInterruptSource {
  *
  * Counter 0 drives an interrupt line, counter 1 was the DRAM refresh and is
  * unconnected, counter 2 makes the speaker's tone. Edges of counter 0 that
- * the machine was too late for are given once, not one by one.
+ * the machine was too late for follow one by one (`LateEdges`).
  *
  * Source: Intel 8254 data sheet (231164); Intel 82371SB (PIIX3) data sheet,
  * "NMI Status and Control Register".
  */
 export class I8254 implements DeviceModel, LegacyInterruptSource {
   readonly name: string = 'i8254'
-  private readonly options: I8254Options
-  private readonly channels: readonly [I8254Channel, I8254Channel, I8254Channel] = [
+  readonly #options: I8254Options
+  readonly #channels: readonly [I8254Channel, I8254Channel, I8254Channel] = [
     new I8254Channel(true),
     new I8254Channel(true),
     new I8254Channel(false),
   ]
-  private control61 = 0
-  private suppressed = false
-  private context: DeviceContext | null = null
-  private line: InterruptLine | null = null
-  private timer: Timer | null = null
+  readonly #late = new LateEdges((PIT_RATE.ticks * 1e9) / PIT_RATE.nanoseconds)
+  /** The level of the line. */
+  #level = false
+  #control61 = 0
+  #suppressed = false
+  #context: DeviceContext | null = null
+  #line: InterruptLine | null = null
+  #timer: Timer | null = null
 
   constructor(options: I8254Options = {}) {
-    this.options = options
+    this.#options = options
   }
 
   attach(context: DeviceContext): void {
-    this.context = context
-    this.line = context.interruptLine(this.options.irq ?? 0)
-    this.timer = context.timer(() => this.update())
+    this.#context = context
+    this.#line = context.interruptLine(this.#options.irq ?? 0)
+    this.#timer = context.timer(() => this.#update())
     const counters: SynchronousRangeHandler = {
-      read: (offset: number): number => (offset === 3 ? 0xff : this.readCounter(offset as 0 | 1 | 2)),
+      read: (offset: number): number => (offset === 3 ? 0xff : this.#readCounter(offset as 0 | 1 | 2)),
       write: (offset: number, _size: AccessSize, value: number): void =>
-        offset === 3 ? this.writeControl(value) : this.writeCounter(offset as 0 | 1 | 2, value),
+        offset === 3 ? this.#writeControl(value) : this.#writeCounter(offset as 0 | 1 | 2, value),
     }
     const systemControl: SynchronousRangeHandler = {
-      read: (): number => this.readSystemControl(),
-      write: (_offset: number, _size: AccessSize, value: number): void => this.writeSystemControl(value),
+      read: (): number => this.#readSystemControl(),
+      write: (_offset: number, _size: AccessSize, value: number): void => this.#writeSystemControl(value),
     }
     context.mapPorts(PORT_COUNTERS, 4, counters, { maximumAccess: 1 })
     context.mapPorts(PORT_SYSTEM_CONTROL_B, 1, systemControl, { maximumAccess: 1 })
   }
 
   suppressInterrupt(suppressed: boolean): void {
-    this.suppressed = suppressed
-    this.update()
+    this.#suppressed = suppressed
+    this.#update()
   }
 
-  private now(): number {
-    return this.context === null ? 0 : PIT_RATE.ticksAt(this.context.clock.now())
+  #now(): number {
+    return this.#context === null ? 0 : PIT_RATE.ticksAt(this.#context.clock.now())
   }
 
-  private readCounter(index: 0 | 1 | 2): number {
-    return this.channels[index].readCount(this.now())
+  #readCounter(index: 0 | 1 | 2): number {
+    return this.#channels[index].readCount(this.#now())
   }
 
-  private writeCounter(index: 0 | 1 | 2, value: number): void {
-    this.channels[index].writeCount(this.now(), value)
-    if (index === 0) this.update()
+  #writeCounter(index: 0 | 1 | 2, value: number): void {
+    this.#channels[index].writeCount(this.#now(), value)
+    if (index === 0) this.#update()
   }
 
-  private writeControl(value: number): void {
-    const tick = this.now()
+  #writeControl(value: number): void {
+    const tick = this.#now()
     const select = value >> 6
     if (select === READ_BACK) {
       for (let index = 0; index < 3; index++) {
         if ((value & (2 << index)) === 0) continue
-        const channel = this.channels[index as 0 | 1 | 2]
+        const channel = this.#channels[index as 0 | 1 | 2]
         if ((value & READ_BACK_NO_COUNT) === 0) channel.latchCount(tick)
         if ((value & READ_BACK_NO_STATUS) === 0) channel.latchStatus(tick)
       }
       return
     }
-    const channel = this.channels[select as 0 | 1 | 2]
+    const channel = this.#channels[select as 0 | 1 | 2]
     if ((value & 0x30) === 0) {
       channel.latchCount(tick)
       return
     }
     channel.writeControl(tick, value & 0x3f)
-    if (select === 0) this.update()
+    if (select !== 0) return
+    this.#late.forget()
+    this.#update()
   }
 
-  private readSystemControl(): number {
-    const tick = this.now()
-    const [, , speaker] = this.channels
+  #readSystemControl(): number {
+    const tick = this.#now()
+    const [, , speaker] = this.#channels
     speaker.sync(tick)
     const refresh = Math.floor(tick / REFRESH_TICKS) % 2 === 0 ? 0 : REFRESH_TOGGLE
-    return this.control61 | refresh | (speaker.out ? OUT2 : 0)
+    return this.#control61 | refresh | (speaker.out ? OUT2 : 0)
   }
 
-  private writeSystemControl(value: number): void {
-    const changed = (this.control61 ^ value) & (GATE2 | SPEAKER_DATA)
-    this.control61 = value & WRITABLE_61
-    this.channels[2].setGate(this.now(), (value & GATE2) !== 0)
-    if (changed !== 0) this.options.onSpeaker?.((value & GATE2) !== 0, (value & SPEAKER_DATA) !== 0)
+  #writeSystemControl(value: number): void {
+    const changed = (this.#control61 ^ value) & (GATE2 | SPEAKER_DATA)
+    this.#control61 = value & WRITABLE_61
+    this.#channels[2].setGate(this.#now(), (value & GATE2) !== 0)
+    if (changed !== 0) this.#options.onSpeaker?.((value & GATE2) !== 0, (value & SPEAKER_DATA) !== 0)
   }
 
   /** Drives the line of counter 0 as its output says and looks for the next change. */
-  private update(): void {
-    const { line, timer } = this
+  #update(): void {
+    const line = this.#line
+    const timer = this.#timer
     if (line === null || timer === null) return
-    const [channel] = this.channels
-    channel.sync(this.now())
-    const rose = channel.takeRise()
-    if (this.suppressed) {
-      line.set(false)
+    const [channel] = this.#channels
+    const tick = this.#now()
+    channel.sync(tick)
+    const rises = channel.takeRises()
+    if (this.#suppressed) {
+      this.#late.forget()
+      this.#drive(false)
       timer.cancel()
       return
     }
-    // A rate generator is low for one tick only, shorter than the machine may notice: show the edge.
-    if (rose) line.set(false)
-    line.set(rose || channel.out)
-    if (rose && !channel.out) line.set(false)
-    const next = channel.nextChange()
+    if (this.#late.take(rises, tick, channel.period)) {
+      // A rate generator is low for one tick only, shorter than the machine may notice: show the edge.
+      this.#drive(false)
+      if (!channel.out) line.pulse()
+      this.#drive(channel.out)
+    } else if (!channel.out || this.#late.next === Infinity) {
+      // While edges are owed, a rise is not shown before its turn.
+      this.#drive(channel.out)
+    }
+    const next = Math.min(channel.nextChange(), this.#late.next)
     if (next === Infinity) timer.cancel()
     else timer.arm(PIT_RATE.nanosecondsAt(next))
   }
 
+  #drive(level: boolean): void {
+    this.#level = level
+    this.#line?.set(level)
+  }
+
   reset(): void {
     // A power-on 8254 is undefined; counters that do nothing are what firmware can rely on.
-    this.channels.forEach((channel, index) => channel.restore(new I8254Channel(index !== 2).save()))
-    this.control61 = 0
-    this.suppressed = false
-    this.update()
+    this.#channels.forEach((channel, index) => channel.restore(new I8254Channel(index !== 2).save()))
+    this.#control61 = 0
+    this.#suppressed = false
+    this.#late.forget()
+    this.#update()
   }
 
   save(): I8254State {
-    const tick = this.now()
-    for (const channel of this.channels) channel.sync(tick)
+    // The line too: a restored board drives it to the output of this moment.
+    this.#update()
+    const tick = this.#now()
+    for (const channel of this.#channels) channel.sync(tick)
     return {
       version: 1,
-      channels: this.channels.map((channel) => channel.save()),
-      control61: this.control61,
-      suppressed: this.suppressed,
+      channels: this.#channels.map((channel) => channel.save()),
+      control61: this.#control61,
+      suppressed: this.#suppressed,
+      late: this.#late.save(),
+      line: this.#level,
     }
   }
 
   restore(state: unknown): void {
     const saved = savedState<I8254State>(this.name, state, 1)
-    saved.channels.forEach((channel, index) => this.channels[index as 0 | 1 | 2].restore(channel))
-    this.control61 = saved.control61
-    this.suppressed = saved.suppressed
-    this.update()
+    saved.channels.forEach((channel, index) => this.#channels[index as 0 | 1 | 2].restore(channel))
+    this.#control61 = saved.control61
+    this.#suppressed = saved.suppressed
+    this.#late.restore(saved.late)
+    this.#drive(saved.line)
+    this.#update()
   }
 }

@@ -14,6 +14,7 @@ export {
   type HpetTimerState,
 } from './hpet.ts'
 export { I8042, type I8042State } from './i8042.ts'
+export type { LateEdgesState } from './late-edges.ts'
 export { I8254, type I8254Options, type I8254State, type LegacyInterruptSource } from './i8254.ts'
 export type { I8254ChannelState } from './i8254-channel.ts'
 export { IsaBridge, type IsaBridgeOptions, type IsaBridgeState } from './isa-bridge.ts'

@@ -28,7 +28,7 @@ function board(): { dispatch: IoDispatch; host: DeviceHost; requests: string[]; 
     pit,
     rtc,
     new devices.Hpet({ legacySources: [pit, rtc] }),
-    new devices.AcpiPm(),
+    new devices.AcpiPm({ pciDevice: 1 }),
     new devices.Uart16550(),
     new devices.Uart16550({ iobase: 0x2f8, irq: 3 }),
     new devices.DebugConsole({ output: () => {} }),
@@ -67,6 +67,20 @@ describe('the devices of a PC together', () => {
     ])
     expect([config(dispatch, 0, 8), config(dispatch, 1, 8)]).toEqual([0x0600_0002, 0x0601_0000])
     expect(config(dispatch, 1, 0x60)).toBe(0x8080_8080)
+  })
+
+  test('the ACPI block is not decoded at port 0, whatever its enable bit says', () => {
+    const { dispatch } = board()
+    const write = (register: number, value: number): void => {
+      dispatch.portWrite(0xcf8, 4, 0x8000_0b00 + register)
+      dispatch.portWrite(0xcfc, 4, value)
+    }
+    write(0x40, 0)
+    write(0x80, 1)
+    // Its timer would be here.
+    expect(input(dispatch, 8, 4)).toBe(0xffff_ffff)
+    write(0x40, 0x1000)
+    expect(input(dispatch, 0x1008, 4)).not.toBe(0xffff_ffff)
   })
 
   test('configuration bytes and words are read and written where they lie', () => {

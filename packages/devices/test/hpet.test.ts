@@ -163,14 +163,50 @@ describe('comparators', () => {
     expect(machine.load(comparator(0))).toBe(1250 + 2500)
   })
 
-  test('periodic: matches that the host was late for give one interrupt and keep the phase', () => {
+  test('periodic: edges that the host was late for follow one by one, and the phase is kept', () => {
     const { machine } = board()
     machine.store(CONF, 1)
     machine.store(config(0), ENABLE | PERIODIC | VAL_SET | route(20))
     machine.store64(comparator(0), 100n)
-    machine.leap(10_555)
+    machine.leap(5_555)
     expect(machine.line(20).edges).toBe(1)
-    expect(machine.load64(comparator(0))).toBe(1100n)
+    expect(machine.load64(comparator(0))).toBe(600n)
+    // Five were due. An eighth of the period, 13 ticks, is between two of them.
+    machine.advance(124)
+    expect(machine.line(20).edges).toBe(1)
+    machine.advance(1)
+    expect(machine.line(20).edges).toBe(2)
+    machine.advance(6_100 - 5_555 - 125)
+    expect(machine.line(20).edges).toBe(5)
+    machine.advance(100 * 1_000)
+    expect(machine.line(20).edges).toBe(106)
+  })
+
+  test('periodic: edges that are owed are dropped where the timer is set anew or switched off', () => {
+    const { machine } = board()
+    machine.store(CONF, 1)
+    machine.store(config(0), ENABLE | PERIODIC | VAL_SET | route(20))
+    machine.store64(comparator(0), 100n)
+    machine.leap(5_555)
+    machine.store(config(0), PERIODIC | VAL_SET | route(20))
+    machine.store(config(0), ENABLE | PERIODIC | VAL_SET | route(20))
+    machine.store64(comparator(0), 10_000n)
+    machine.advance(90_000)
+    expect(machine.line(20).edges).toBe(1)
+  })
+
+  test('a timer that is made edge-triggered forgets its status', () => {
+    const { machine } = board()
+    machine.store(config(2), ENABLE | LEVEL | route(22))
+    machine.store64(comparator(2), 5n)
+    machine.store(CONF, 1)
+    machine.advance(50)
+    expect(machine.load(STATUS)).toBe(4)
+    machine.store(config(2), ENABLE | route(22))
+    expect(machine.load(STATUS)).toBe(0)
+    // And back: nothing is left of the match.
+    machine.store(config(2), ENABLE | LEVEL | route(22))
+    expect([machine.load(STATUS), machine.line(22).level]).toEqual([0, false])
   })
 
   test('periodic comparators go on while their interrupt is off', () => {

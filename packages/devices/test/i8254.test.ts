@@ -222,16 +222,50 @@ describe('the timer in a machine', () => {
     expect(machine.line(0).edges).toBe(1)
   })
 
-  test('edges that came while the host was away are given as one', () => {
-    const machine = new FakeMachine(new I8254())
-    machine.out(0x43, 0x34)
-    machine.out(0x40, 0)
-    machine.out(0x40, 0x10)
-    machine.line(0).edges = 0
-    machine.leap(1_000_000_000)
-    expect(machine.line(0).edges).toBe(1)
-    machine.advance(4096 * 839)
-    expect(machine.line(0).edges).toBe(2)
+  describe('edges that came due while the host was away', () => {
+    /** 250 Hz in a mode, and away for so many of its periods. */
+    const awayFor = (mode: number, periods: number): FakeMachine => {
+      const machine = new FakeMachine(new I8254())
+      machine.out(0x43, 0x30 | (mode << 1))
+      machine.out(0x40, PERIOD & 0xff)
+      machine.out(0x40, PERIOD >> 8)
+      machine.line(0).edges = 0
+      machine.leap(PIT_RATE.nanosecondsAt(periods * PERIOD + 100))
+      return machine
+    }
+    const PERIOD = 4772
+
+    test.each([2, 3])('follow one by one in mode %i, and none is lost or added', (mode) => {
+      const machine = awayFor(mode, 23)
+      expect(machine.line(0).edges).toBe(1)
+      // A kernel that looks for five ticks has them within three milliseconds.
+      machine.advance(3_000_000)
+      expect(machine.line(0).edges).toBeGreaterThanOrEqual(5)
+      machine.advance(1_000_000_000)
+      expect(machine.line(0).edges).toBe(Math.floor((PIT_RATE.ticksAt(machine.time) - 1) / PERIOD))
+    })
+
+    test('come one at a look, however late the host is again', () => {
+      const machine = awayFor(2, 23)
+      for (let look = 2; look < 12; look++) {
+        machine.leap(510_000)
+        expect(machine.line(0).edges).toBe(look)
+      }
+    })
+
+    test('are those of a second at most', () => {
+      const machine = awayFor(2, 10_000)
+      const late = machine.time
+      machine.advance(1_000_000_000)
+      expect(machine.line(0).edges).toBeLessThanOrEqual(251 + PIT_RATE.ticksAt(machine.time - late) / PERIOD)
+    })
+
+    test('are dropped where the counter is set anew', () => {
+      const machine = awayFor(2, 23)
+      machine.out(0x43, 0x30)
+      machine.advance(1_000_000_000)
+      expect(machine.line(0).edges).toBe(1)
+    })
   })
 
   test('a suppressed counter leaves IRQ 0 alone', () => {
@@ -269,7 +303,7 @@ describe('the timer in a machine', () => {
     machine.out(0x43, 0x34)
     machine.out(0x40, 0)
     machine.out(0x40, 0x10)
-    machine.advance(1_234_567)
+    machine.leap(33_234_567)
     const other = new FakeMachine()
     other.time = machine.time
     const second = new I8254()

@@ -201,6 +201,16 @@ describe('receiver', () => {
     expect(machine.in(LSR)).toBe(0x60)
   })
 
+  test('an emptied FIFO has no character time-out under way', () => {
+    const { uart, machine } = port()
+    machine.out(FCR, 0x81)
+    uart.receive(bytes('a'))
+    expect(uart.save().timeoutAt).not.toBe(null)
+    machine.out(FCR, 0x83)
+    expect(uart.save().timeoutAt).toBe(null)
+    expect(machine.timers.nextDeadlineNs).toBe(Infinity)
+  })
+
   test('turning FIFOs on or off, and FCR bit 1, empty the receiver', () => {
     const { uart, machine } = port()
     uart.receive(bytes('a'))

@@ -1,0 +1,76 @@
+/** Edges of a periodic timer that were due and have not been given. */
+export interface LateEdgesState {
+  /** How many. */
+  readonly owed: number
+  /** The tick before which none is given. */
+  readonly notBefore: number
+}
+
+/** Late edges follow one another in this part of the period. */
+const CATCH_UP = 8
+/** A host that was away for longer than a second gives the edges of the last second only. */
+const LIMIT_SECONDS = 1
+const LIMIT_EDGES = 1000
+
+/**
+ * The edges that a periodic timer owes to its interrupt line.
+ *
+ * An interrupt controller has one bit for an edge: two that come before the guest takes the first are one to it. When the
+ * host was busy and several periods have passed at one look, their edges are therefore given one by one, an eighth of the
+ * period apart in virtual time, until none is owed. A kernel that counts ticks to see whether its timer works, or to keep
+ * the time of day, so gets all of them.
+ */
+export class LateEdges {
+  readonly #ticksPerSecond: number
+  #owed = 0
+  /** The tick before which no further edge is given. */
+  #notBefore = 0
+
+  /** @param ticksPerSecond - rate of the ticks that `take` counts in */
+  constructor(ticksPerSecond: number) {
+    this.#ticksPerSecond = ticksPerSecond
+  }
+
+  /**
+   * Counts the edges that have come due, and gives one if it is time for it. An edge that is not late is given at once.
+   *
+   * @param count - edges since the last call
+   * @param period - ticks from one to the next; 0: the timer is not periodic, and no edge of it is late
+   * @returns whether the line is to have an edge now
+   */
+  take(count: number, tick: number, period: number): boolean {
+    if (period === 0) {
+      this.forget()
+      return count > 0
+    }
+    const onTime = this.#owed === 0 && count === 1
+    if (count > 0) {
+      const limit = Math.min(LIMIT_EDGES, Math.ceil((LIMIT_SECONDS * this.#ticksPerSecond) / period))
+      this.#owed = Math.min(this.#owed + count, limit)
+    }
+    if (this.#owed === 0 || (!onTime && tick < this.#notBefore)) return false
+    this.#owed--
+    this.#notBefore = tick + Math.ceil(period / CATCH_UP)
+    return true
+  }
+
+  /** The tick at which the next edge that is owed may be given; Infinity: none is. */
+  get next(): number {
+    return this.#owed === 0 ? Infinity : this.#notBefore
+  }
+
+  /** Drops what is owed: the timer has been set anew. */
+  forget(): void {
+    this.#owed = 0
+    this.#notBefore = 0
+  }
+
+  save(): LateEdgesState {
+    return { owed: this.#owed, notBefore: this.#notBefore }
+  }
+
+  restore(state: LateEdgesState): void {
+    this.#owed = state.owed
+    this.#notBefore = state.notBefore
+  }
+}
