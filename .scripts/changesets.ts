@@ -1,5 +1,5 @@
 // Changesets name packages by hand; a name that does not exist would only be noticed at a release.
-import { globSync, readFileSync } from 'node:fs'
+import { existsSync, globSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { type Member, root } from './workspace.ts'
 
@@ -18,6 +18,27 @@ export function checkChangesets(all: readonly Member[]): string[] {
       if (bump === undefined) problems.push(`${file}: "${line}" is not "package: major|minor|patch"`)
       else if (!known.has(name as string)) problems.push(`${file}: there is no published package ${name}`)
     }
+  }
+  return problems
+}
+
+/**
+ * Returns one line per published package whose CHANGELOG says nothing of its version. A version of 0.0.0 has not been
+ * released; it needs a note that will be its first entry.
+ */
+export function checkChangelogs(all: readonly Member[]): string[] {
+  const noted = globSync('.changeset/*.md', { cwd: root }).map((file) => readFileSync(join(root, file), 'utf8'))
+  const problems: string[] = []
+  for (const { folder, path, manifest } of all.filter((member) => member.manifest.private !== true)) {
+    const { name, version } = manifest
+    if (version === '0.0.0') {
+      if (!noted.some((note) => new RegExp(`^['"]${name}['"]: *minor$`, 'm').test(note)))
+        problems.push(`${path}: no note of .changeset is the first entry of ${name}`)
+      continue
+    }
+    const file = join(folder, 'CHANGELOG.md')
+    const text = existsSync(file) ? readFileSync(file, 'utf8') : ''
+    if (!text.includes(`\n## ${version}\n`)) problems.push(`${path}/CHANGELOG.md: no entry for ${version}`)
   }
   return problems
 }

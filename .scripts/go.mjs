@@ -144,11 +144,13 @@ function isAlive(pid) {
 
 function manifestState() {
   const hash = createHash('sha256')
-  for (const file of ['pnpm-lock.yaml', 'pnpm-workspace.yaml', 'package.json', '.config/package.json']) {
+  for (const file of ['pnpm-lock.yaml', 'pnpm-workspace.yaml', 'package.json']) {
     hash.update(readFileSync(join(root, file)))
   }
   for (const folder of members()) {
-    hash.update(folder.slice(root.length)).update(readFileSync(join(folder, 'package.json')))
+    // A release changes versions alone, and these are in no lock file.
+    const { version: _, ...manifest } = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8'))
+    hash.update(folder.slice(root.length)).update(JSON.stringify(manifest))
   }
   return `${hash.digest('hex')} ${process.platform} ${process.arch}`
 }

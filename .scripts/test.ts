@@ -7,7 +7,7 @@
 import { type SpawnSyncReturns, spawnSync } from 'node:child_process'
 import { globSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { basename, join } from 'node:path'
-import { checkChangesets } from './changesets.ts'
+import { checkChangelogs, checkChangesets } from './changesets.ts'
 import { checkConsumer } from './consumer.ts'
 import { provideDebianPrograms } from './debian.ts'
 import { checkExamples } from './examples.ts'
@@ -159,7 +159,7 @@ function main(): number {
     check('knip', 'knip', '--config', '.config/knip.json', '--no-progress', '--no-config-hints')
     check('turbo boundaries', 'turbo', 'boundaries')
     checkWith('manifests', () => checkManifests(all))
-    checkWith('changesets', () => checkChangesets(all))
+    checkWith('changesets', () => [...checkChangesets(all), ...checkChangelogs(all)])
     checkWith('examples', () => checkExamples(all))
     checkWith('packages in a project of their own', () => checkConsumer(all))
   }

@@ -48,6 +48,21 @@ export function members(): Member[] {
     }))
 }
 
+/** Sorts packages so that each comes after all that it depends on. */
+export function inOrder(all: readonly Member[]): Member[] {
+  const sorted: Member[] = []
+  const add = (member: Member): void => {
+    if (sorted.includes(member)) return
+    for (const name of Object.keys(member.manifest.dependencies ?? {})) {
+      const needed = all.find(({ manifest }) => manifest.name === name)
+      if (needed !== undefined) add(needed)
+    }
+    sorted.push(member)
+  }
+  for (const member of all) add(member)
+  return sorted
+}
+
 /** Files of all packages that match `pattern` (relative to a package), keyed by base name without `suffix`. */
 export function programs(pattern: string, suffix: string): Map<string, string> {
   const found = new Map<string, string>()

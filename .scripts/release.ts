@@ -1,0 +1,150 @@
+// npm run release -- --dry-run | version | publish
+//
+// --dry-run says what the other two would do, and does it in a copy only. `version` turns the notes of .changeset into
+// versions and CHANGELOGs. `publish` builds and checks every package, and publishes in the order of dependencies those
+// whose version the registry lacks; it creates a git tag for each. Both need a checkout without changes of its own:
+// what they leave behind after a failure is undone.
+import { type SpawnSyncReturns, spawnSync } from 'node:child_process'
+import { globSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { parseArgs } from 'node:util'
+import { checkChangelogs } from './changesets.ts'
+import { checkManifests } from './manifests.ts'
+import { git, stageCheckout } from './release/stage.ts'
+import { type Member, inOrder, members, pnpmVersion, root } from './workspace.ts'
+
+const USAGE = `usage: npm run release -- --dry-run     says what would be published, in which order, and changes nothing
+       npm run release -- version       new versions and CHANGELOGs from the notes in .changeset; commit them
+       npm run release -- publish       publishes what the registry lacks; --registry URL for another than npm's`
+
+const CHECK = ['run', 'package:check', '--output-logs=errors-only', '--ui=stream']
+
+/** A mistake of the caller, or a check that stops the release. */
+class ReleaseError extends Error {}
+
+function main(): number {
+  const { positionals, values } = parseArgs({
+    allowPositionals: true,
+    options: { 'dry-run': { type: 'boolean' }, registry: { type: 'string' } },
+  })
+  const action = values['dry-run'] === true ? '--dry-run' : positionals[0]
+  switch (action) {
+    case '--dry-run':
+      dryRun()
+      return 0
+    case 'version':
+      version()
+      return 0
+    case 'publish':
+      publish(values.registry)
+      return 0
+    default:
+      console.error(USAGE)
+      return 2
+  }
+}
+
+function published(): Member[] {
+  return inOrder(members().filter(({ manifest }) => manifest.private !== true))
+}
+
+function version(): void {
+  requireClean()
+  if (notes().length === 0) throw new ReleaseError('.changeset has no note: there is nothing to release')
+  const before = new Map(published().map(({ manifest }) => [manifest.name, manifest.version]))
+  try {
+    pinned('changeset', ['version'])
+    stopAt(checkChangelogs(members()))
+  } catch (error) {
+    git(root, 'checkout', '--quiet', '--', '.')
+    git(root, 'clean', '--quiet', '--force', '-d')
+    throw error
+  }
+  for (const { manifest } of published()) {
+    const old = before.get(manifest.name)
+    if (old !== manifest.version) console.log(`${manifest.name} ${old} → ${manifest.version}`)
+  }
+}
+
+function publish(registry: string | undefined): void {
+  requireClean()
+  if (notes().length > 0) throw new ReleaseError('.changeset has notes that no version has: npm run release -- version')
+  const all = members()
+  stopAt([...checkManifests(all), ...checkChangelogs(all)])
+  pinned('turbo', CHECK)
+  pinned('changeset', ['publish'], registry)
+}
+
+/** Versions, packs and measures in a copy. */
+function dryRun(): void {
+  const folder = mkdtempSync(join(tmpdir(), 'retrap-release-'))
+  const copy = join(folder, 'retrap')
+  try {
+    const before = published()
+    stageCheckout(copy)
+    run(process.execPath, [join(copy, '.scripts/go.mjs'), 'release', 'version'], copy)
+    pinned('turbo', CHECK, undefined, copy)
+    let total = 0
+    for (const { path, manifest } of before) {
+      const { version: next } = JSON.parse(readFileSync(join(copy, path, 'package.json'), 'utf8')) as {
+        version: string
+      }
+      if (next === manifest.version) continue
+      const { size } = statSync(join(copy, path, 'temp/package.tgz'))
+      total += size
+      const change = `${manifest.version} → ${next}`
+      const tag = `${manifest.name}@${next}`
+      console.log(`${manifest.name.padEnd(24)} ${change.padEnd(16)} tag ${tag.padEnd(30)} ${kilobytes(size)}`)
+    }
+    console.log(`${' '.repeat(77)}${kilobytes(total)}`)
+    console.log('In this order. Nothing was published, and this checkout has not been changed.')
+  } finally {
+    rmSync(folder, { recursive: true, force: true })
+  }
+}
+
+function kilobytes(bytes: number): string {
+  return `${(bytes / 1000).toFixed(1).padStart(7)} KB`
+}
+
+function notes(): string[] {
+  return globSync('.changeset/*.md', { cwd: root }).filter((file) => !file.endsWith('README.md'))
+}
+
+function requireClean(): void {
+  const changed = git(root, 'status', '--porcelain').trimEnd()
+  if (changed !== '') throw new ReleaseError(`commit or remove first:\n${changed}`)
+}
+
+function stopAt(problems: readonly string[]): void {
+  if (problems.length > 0) throw new ReleaseError(problems.join('\n'))
+}
+
+/** Runs a tool of the workspace with the pinned pnpm on PATH: changesets and turbo start it by its name. */
+function pinned(tool: string, args: readonly string[], registry?: string, cwd: string = root): void {
+  const npx = ['--yes', `--package=pnpm@${pnpmVersion()}`, '--', join(cwd, 'node_modules/.bin', tool), ...args]
+  run('npx', npx, cwd, registry === undefined ? {} : { npm_config_registry: registry, pnpm_config_registry: registry })
+}
+
+function run(name: string, args: readonly string[], cwd: string, env: Readonly<Record<string, string>> = {}): void {
+  const result: SpawnSyncReturns<string> = spawnSync(name, args, {
+    cwd,
+    encoding: 'utf8',
+    env: { ...process.env, ...env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+    maxBuffer: 1 << 28,
+    shell: process.platform === 'win32',
+  })
+  if (result.status === 0) return
+  throw new ReleaseError(
+    `${args.at(-1)} failed:\n${result.stdout ?? ''}${result.stderr ?? ''}${result.error?.message ?? ''}`,
+  )
+}
+
+try {
+  process.exitCode = main()
+} catch (error) {
+  console.error(`release: ${error instanceof Error ? error.message : String(error)}`)
+  process.exitCode = 1
+}
