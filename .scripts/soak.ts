@@ -1,11 +1,15 @@
 // npm run -s soak -- NAME [--count N] [--seed S] [--from I]
 //
 // Runs `test/soak/NAME.soak.ts` of whichever package has it; packages/tooling/src/soak.ts says what such a file exports.
-// Progress is on stderr. The last line on stdout is `NAME: N steps, V violations`; the exit code is 1 if V > 0.
+// Progress is on stderr. Each violation is printed on stdout when it is found. The last line on stdout is `NAME: N steps,
+// V violations`, also after SIGTERM, SIGINT or SIGHUP. The exit code is 1 if V > 0, else 128 and the number of the signal.
+import { constants } from 'node:os'
 import { parseArgs } from 'node:util'
-import { runSoak, type Soak } from '../packages/tooling/src/soak.ts'
-import { provideDebianPrograms } from './debian.ts'
+import { runSoak, type Soak, type Violation } from '../packages/tooling/src/soak.ts'
+import { provideDebianPrograms } from '../packages/tooling/src/programs.ts'
 import { choose, programs } from './workspace.ts'
+
+const SIGNALS = ['SIGTERM', 'SIGINT', 'SIGHUP'] as const
 
 async function main(): Promise<number> {
   const { positionals, values } = parseArgs({
@@ -21,7 +25,7 @@ async function main(): Promise<number> {
     return value
   }
   const file = choose('soak', programs('test/soak/*.soak.ts', '.soak.ts'), positionals[0])
-  provideDebianPrograms()
+  await provideDebianPrograms()
   const { soak } = (await import(file)) as { soak: Soak }
   // A seed that is not given is drawn, and printed with a failure.
   const seed = number('seed', 0) ?? Math.floor(Math.random() * 2 ** 32)
@@ -36,17 +40,37 @@ async function main(): Promise<number> {
       process.stderr.write(`${line}\n`)
     }
   }
-  const result = await runSoak(soak, { count, seed, from: number('from', 0) ?? 0, progress })
-  if (terminal) process.stderr.write('\r\x1b[K')
-  if (result.smallest !== undefined) {
-    const { index, message, notes, draws } = result.smallest
-    console.log(`smallest failing case (${draws} draws), seed ${seed}, step ${index}:`)
+  const print = (title: string, { index, message, notes, draws }: Violation): void => {
+    if (terminal) process.stderr.write('\r\x1b[K')
+    console.log(`${title} (${draws} draws), seed ${seed}, step ${index}:`)
     for (const note of notes) console.log(`  ${note}`)
     console.log(`  ${message.replaceAll('\n', '\n  ')}`)
     console.log(`again: npm run -s soak -- ${soak.name} --seed ${seed} --from ${index} --count 1`)
   }
+  const stop = new AbortController()
+  let stoppedBy: (typeof SIGNALS)[number] | undefined
+  for (const signal of SIGNALS) {
+    process.on(signal, () => {
+      // The second one ends a run that does not end by itself.
+      if (stoppedBy !== undefined) process.exit(128 + constants.signals[signal])
+      stoppedBy = signal
+      stop.abort()
+    })
+  }
+  const result = await runSoak(soak, {
+    count,
+    seed,
+    from: number('from', 0) ?? 0,
+    progress,
+    found: (violation) => print('violation', violation),
+    signal: stop.signal,
+  })
+  if (terminal) process.stderr.write('\r\x1b[K')
+  if (result.smallest !== undefined) print('smallest failing case', result.smallest)
+  if (stoppedBy !== undefined) console.log(`stopped by ${stoppedBy}`)
   console.log(`${soak.name}: ${result.steps} steps, ${result.violations} violations`)
-  return result.violations > 0 ? 1 : 0
+  if (result.violations > 0) return 1
+  return stoppedBy === undefined ? 0 : 128 + constants.signals[stoppedBy]
 }
 
 try {

@@ -9,7 +9,7 @@ import { globSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:f
 import { basename, join } from 'node:path'
 import { checkChangelogs, checkChangesets } from './changesets.ts'
 import { checkConsumer } from './consumer.ts'
-import { provideDebianPrograms } from './debian.ts'
+import { provideDebianPrograms } from '../packages/tooling/src/programs.ts'
 import { checkExamples } from './examples.ts'
 import { checkManifests } from './manifests.ts'
 import { type Member, has, members, pnpmVersion, root } from './workspace.ts'
@@ -136,7 +136,7 @@ function addTests(member: Member, task: TaskSummary | undefined, totals: Totals)
   return `${String(result.numPassedTests).padStart(6)} passed ${String(failed).padStart(4)} failed ${String(skipped).padStart(4)} skipped`
 }
 
-function main(): number {
+async function main(): Promise<number> {
   const started = performance.now()
   const names = process.argv.slice(2)
   const all = members()
@@ -150,7 +150,7 @@ function main(): number {
   const everything = names.length === 0
   const selected = everything ? all : all.filter(({ path }) => names.includes(basename(path)))
 
-  provideDebianPrograms()
+  await provideDebianPrograms()
   const tasks = turbo(selected, everything)
   if (everything) {
     check('scripts type-check', 'tsc', '-p', '.scripts')
@@ -189,4 +189,4 @@ function main(): number {
   return totals.failed > 0 ? 1 : 0
 }
 
-process.exitCode = main()
+process.exitCode = await main()

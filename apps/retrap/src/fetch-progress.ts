@@ -1,5 +1,5 @@
 import { progress } from '@clack/prompts'
-import type { OnProgress } from './linux/apt.ts'
+import type { OnProgress } from '@retrap/debian'
 
 /** Shows how a fetch goes on; `stop` when it is over, whichever way. */
 export interface FetchProgress {

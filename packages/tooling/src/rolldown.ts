@@ -7,8 +7,14 @@ import type { Plugin, RolldownOptions } from 'rolldown'
 /** The parts of a package.json that name entry points. */
 interface Manifest {
   readonly bin?: Readonly<Record<string, string>>
+  readonly devDependencies?: Readonly<Record<string, string>>
   readonly exports?: Readonly<Record<string, string | { readonly default: string }>>
 }
+
+const isPackage = /^(?:node:|@?[a-z][\w.-]*(?:\/|$))/
+
+const readManifest = (folder: string): Manifest =>
+  JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8')) as Manifest
 
 /**
  * The entry points of a package: what its package.json exports, its commands, and the programs of Workers and processes
@@ -18,7 +24,7 @@ interface Manifest {
  * @returns their paths in `src` and `dist`, without extension
  */
 export function entryPoints(folder: string): string[] {
-  const manifest = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8')) as Manifest
+  const manifest = readManifest(folder)
   const files = [...Object.values(manifest.exports ?? {}), ...Object.values(manifest.bin ?? {})]
   const names = files.map((file) => /^\.\/dist\/(.+)\.js$/.exec(typeof file === 'string' ? file : file.default)?.[1])
   const programs = globSync('**/*-{process,worker}.ts', { cwd: join(folder, 'src') })
@@ -46,11 +52,13 @@ const removeStale: Plugin = {
 export function bundleOptions(folder: string) {
   const entries = entryPoints(folder)
   const index = join(folder, 'src/index.ts')
+  const bundled = Object.keys(readManifest(folder).devDependencies ?? {})
   return {
     cwd: folder,
     input: Object.fromEntries(entries.map((name) => [name, `src/${name}.ts`])),
-    // Whatever is imported by a package's name stays an import, so that all its users have the same classes.
-    external: /^(?:node:|@?[a-z][\w.-]*(?:\/|$))/,
+    // A dependency stays an import, so that all its users have the same classes. A development dependency becomes a part of
+    // the bundle: it is a private package of this workspace, which nobody can install.
+    external: (id) => isPackage.test(id) && !bundled.some((name) => id === name || id.startsWith(`${name}/`)),
     platform: 'neutral',
     logLevel: 'warn',
     transform: { target: 'es2024' },

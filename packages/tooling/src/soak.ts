@@ -16,6 +16,7 @@
 // A failing step is made smaller by itself: the numbers it drew are recorded, some are removed or lowered, and the step
 // is run on what is left, as long as it still fails. (A generator whose record is used up returns 0.) So draw 0 for the
 // plainest choice, and note() what the case is made of: the notes of the smallest failing case are printed.
+import { setImmediate, setTimeout } from 'node:timers/promises'
 
 /** Random choices for one step. All are uniform unless stated otherwise. */
 export interface Rng {
@@ -61,14 +62,18 @@ export interface SoakOptions {
   readonly shrinkMs?: number
   /** Receives progress, at most a few times a second. */
   readonly progress?: (done: number, violations: number) => void
+  /** Receives each violation when it is found, before it is made smaller. */
+  readonly found?: (violation: Violation) => void
+  /** Ends the soak early: no step is begun or made smaller any more, and a step that waits is not waited for. */
+  readonly signal?: AbortSignal
 }
 
-/** A failing step, made as small as the time allowed. */
+/** A failing step. */
 export interface Violation {
   readonly index: number
   readonly message: string
   readonly notes: readonly string[]
-  /** How many numbers the smallest failing case drew. */
+  /** How many numbers the case drew. */
   readonly draws: number
 }
 
@@ -157,33 +162,78 @@ class Choices implements Rng {
 
 /** Runs `soak` and returns what it found. Also for tests, which pass a small count. */
 export async function runSoak(soak: Soak, options: SoakOptions = {}): Promise<SoakResult> {
-  const { count = soak.count ?? 1000, seed = 1, from = 0, shrinkMs = 20_000, progress } = options
+  const { count = soak.count ?? 1000, seed = 1, from = 0, shrinkMs = 20_000, progress, found, signal } = options
   let violations = 0
   let steps = 0
   let smallest: Violation | undefined
   let reported = performance.now()
-  const deadline = { left: shrinkMs }
+  const stop = new Stop(signal)
+  const time = { left: shrinkMs }
   await soak.setup?.()
   try {
     for (let index = from; index < from + count; index++) {
       const choices = new Choices({ seed, index })
-      const message = await attempt(soak, choices, index)
+      const message = await stop.orStopped(attempt(soak, choices, index))
+      if (message === STOPPED) break
+      // A signal to a whole process group also ends the programs that a step compares with: then it is heard first.
+      if (message !== undefined) await setImmediate()
+      if (stop.isStopped) break
       steps++
       if (message !== undefined) {
         violations++
+        found?.(describe(choices, message, index))
         // The first few failures are made smaller; a soak that fails all over would spend its time on that alone.
-        const found = violations <= 5 ? await shrink(soak, choices, message, index, deadline) : undefined
-        if (found !== undefined && (smallest === undefined || found.draws < smallest.draws)) smallest = found
+        const least = violations <= 5 ? await shrink(soak, choices, message, index, time, stop) : undefined
+        if (least !== undefined && (smallest === undefined || least.draws < smallest.draws)) smallest = least
       }
-      if (progress !== undefined && performance.now() - reported > 250) {
-        progress(steps, violations)
+      if (performance.now() - reported > 250) {
+        progress?.(steps, violations)
+        // Steps that never wait would keep the event loop from a signal.
+        await setImmediate()
         reported = performance.now()
       }
+      if (stop.isStopped) break
     }
   } finally {
-    await soak.teardown?.()
+    const teardown = Promise.resolve(soak.teardown?.())
+    // What a stopped step has begun may never end.
+    await (stop.isStopped ? Promise.race([teardown, setTimeout(TEARDOWN_MS)]) : teardown)
   }
   return { steps, violations, smallest }
+}
+
+const STOPPED = Symbol('the soak is stopped')
+
+const TEARDOWN_MS = 5000
+
+/** Ends the wait for a step when a signal is aborted. */
+class Stop {
+  readonly #signal: AbortSignal | undefined
+  #onAbort: (() => void) | undefined
+
+  constructor(signal: AbortSignal | undefined) {
+    this.#signal = signal
+    signal?.addEventListener('abort', () => this.#onAbort?.(), { once: true })
+  }
+
+  get isStopped(): boolean {
+    return this.#signal?.aborted === true
+  }
+
+  /** Resolves as `promise` does, which never rejects, or to STOPPED. A race with one long-lived promise would leak. */
+  orStopped<T>(promise: Promise<T>): Promise<T | typeof STOPPED> {
+    if (this.#signal === undefined) return promise
+    if (this.isStopped) return Promise.resolve(STOPPED)
+    return new Promise((resolve) => {
+      this.#onAbort = () => resolve(STOPPED)
+      void promise.then(resolve)
+    })
+  }
+}
+
+function describe(choices: Choices, message: string, index: number): Violation {
+  const notes = choices.notes.map(([label, text]) => `${label}: ${typeof text === 'string' ? text : text()}`)
+  return { index, message, notes, draws: choices.drawn.length }
 }
 
 async function attempt(soak: Soak, choices: Choices, index: number): Promise<string | undefined> {
@@ -201,20 +251,27 @@ async function shrink(
   firstMessage: string,
   index: number,
   time: { left: number },
+  stop: Stop,
 ): Promise<Violation> {
   const started = performance.now()
+  let looked = started
+  const hasTime = (): boolean => !stop.isStopped && performance.now() - started <= time.left
   let best = first
   let message = firstMessage
   const keep = async (record: readonly number[]): Promise<boolean> => {
-    if (performance.now() - started > time.left) return false
+    if (!hasTime()) return false
+    if (performance.now() - looked > 250) {
+      await setImmediate()
+      looked = performance.now()
+    }
     const choices = new Choices(record)
-    const result = await attempt(soak, choices, index)
-    if (result === undefined || !isSmaller(choices.drawn, best.drawn)) return false
+    const result = await stop.orStopped(attempt(soak, choices, index))
+    if (result === undefined || result === STOPPED || !isSmaller(choices.drawn, best.drawn)) return false
     best = choices
     message = result
     return true
   }
-  for (let improved = true; improved && performance.now() - started <= time.left;) {
+  for (let improved = true; improved && hasTime();) {
     improved = false
     for (let size = best.drawn.length; size >= 1; size = Math.floor(size / 2)) {
       for (let at = 0; at + size <= best.drawn.length;) {
@@ -230,7 +287,7 @@ async function shrink(
       // Binary search for the least value that still fails, as if failing were monotonous; then nearby.
       let low = 0
       let high = best.drawn[at] ?? 0
-      while (low < high && performance.now() - started <= time.left) {
+      while (low < high && hasTime()) {
         const middle = Math.floor((low + high) / 2)
         if (await lower(middle)) {
           improved = true
@@ -240,8 +297,7 @@ async function shrink(
     }
   }
   time.left -= performance.now() - started
-  const notes = best.notes.map(([label, text]) => `${label}: ${typeof text === 'string' ? text : text()}`)
-  return { index, message, notes, draws: best.drawn.length }
+  return describe(best, message, index)
 }
 
 /** Shorter first, then lower: a total order, so that shrinking ends. */

@@ -59,6 +59,44 @@ describe('a soak', () => {
   })
 })
 
+describe('a soak that is stopped', () => {
+  test('has reported what it found until then', async () => {
+    const stop = new AbortController()
+    const found: number[] = []
+    const step = (_rng: Rng, index: number): string | void => {
+      if (index === 5) stop.abort()
+      if (index % 2 === 1) return 'odd'
+    }
+    const result = await runSoak(
+      { name: 'odd', step },
+      { count: 100, signal: stop.signal, found: ({ index }) => void found.push(index) },
+    )
+    expect(found).toEqual([1, 3])
+    expect(result).toMatchObject({ steps: 5, violations: 2, smallest: { message: 'odd' } })
+  })
+
+  test('does not wait for a step that never ends', async () => {
+    const stop = new AbortController()
+    setTimeout(() => stop.abort(), 50)
+    const step = (_rng: Rng, index: number): Promise<void> | void => {
+      if (index === 3) return new Promise(() => {})
+    }
+    const result = await runSoak({ name: 'stuck', step }, { signal: stop.signal })
+    expect(result).toEqual({ steps: 3, violations: 0, smallest: undefined })
+  })
+
+  test.each([
+    ['between steps', () => {}],
+    ['while a case is made smaller', (rng: Rng) => (rng.bytes(1000).length > 0 ? 'always' : '')],
+  ])('hears of it although no step waits: %s', async (_when, step: (rng: Rng) => string | void) => {
+    const stop = new AbortController()
+    setTimeout(() => stop.abort(), 50)
+    const count = 2 ** 40
+    const result = await runSoak({ name: 'busy', step }, { count, shrinkMs: 2 ** 40, signal: stop.signal })
+    expect(result.steps).toBeLessThan(count)
+  })
+})
+
 describe("a step's generator", () => {
   test('gives the same numbers for the same seed, and others for another', async () => {
     const words = (seed: number): Promise<number[]> => draws(10, seed, (rng) => rng.u32())

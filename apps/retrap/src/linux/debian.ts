@@ -1,11 +1,10 @@
-import { mkdir, mkdtemp, readFile, rename, rm, readdir, writeFile } from 'node:fs/promises'
-import { homedir } from 'node:os'
+import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
+import { Apt, DebianError, keep, unpackPackage, type OnProgress } from '@retrap/debian'
 import { CliError } from '../cli-error.ts'
-import { Apt, unpackPackage, type OnProgress } from './apt.ts'
 
 export interface DebianOptions {
-  /** Where fetched files are kept; see {@link defaultCacheDirectory}. */
+  /** Where fetched files are kept; the user's cache folder unless given. */
   readonly cacheDirectory?: string
   readonly mirror?: string
   /** Ask Debian for a newer version even where files are kept already. */
@@ -31,13 +30,6 @@ export interface InstallerFiles {
 export type InstallerArchitecture = 'amd64' | 'i386'
 
 const BUSYBOX_PACKAGE = 'busybox-static'
-const MANIFEST = 'manifest.json'
-
-/** `retrap` in the user's cache folder, as the XDG base directory specification places it. */
-export function defaultCacheDirectory(): string {
-  const cache = process.env['XDG_CACHE_HOME']
-  return join(cache !== undefined && cache !== '' ? cache : join(homedir(), '.cache'), 'retrap')
-}
 
 /**
  * A Debian kernel and a static busybox, from the cache or fetched by package name.
@@ -85,46 +77,32 @@ export async function fetchInstaller(
 
 type Paths = { readonly [key in 'kernelPath' | 'busyboxPath' | 'initrdPath']?: string }
 
-/**
- * Runs `fetch` unless its result is kept already. A result appears under its name only when it is complete,
- * so that neither an interruption nor a second process leaves half of one.
- */
+/** Runs `fetch` unless its result is kept already. */
 async function cached<T extends Paths>(
   name: string,
   options: DebianOptions,
   fetch: (apt: Apt, folder: string, onProgress: OnProgress) => Promise<T>,
 ): Promise<T> {
-  const root = options.cacheDirectory ?? defaultCacheDirectory()
-  const kept = join(root, 'debian-12', name)
-  if (options.refresh !== true) {
-    const found = await readFile(join(kept, MANIFEST), 'utf8').catch(() => undefined)
-    if (found !== undefined) return within(kept, JSON.parse(found) as T)
-  }
-  if (!(await Apt.isAvailable())) {
-    throw new CliError(
-      'ERR_FETCH',
-      "this needs apt, which is not here; give a kernel of your own: retrap run --kernel FILE --initrd FILE --append 'console=ttyS0'",
-    )
-  }
   const onProgress = options.onProgress ?? (() => {})
-  await mkdir(join(root, 'debian-12'), { recursive: true })
-  const temporary = await mkdtemp(join(root, 'fetch-'))
   try {
-    const apt = await Apt.open(
-      { directory: join(temporary, 'apt'), ...(options.mirror === undefined ? {} : { mirror: options.mirror }) },
-      onProgress,
-    )
-    const folder = join(temporary, 'files')
-    const result = await fetch(apt, folder, onProgress)
-    await writeFile(join(folder, MANIFEST), JSON.stringify(result, null, 2))
-    await rm(kept, { recursive: true, force: true })
-    await rename(folder, kept).catch((error: unknown) => {
-      // Another process was quicker; what it put there is as good.
-      if (!isCode(error, 'ENOTEMPTY', 'EEXIST')) throw error
+    const { folder, data } = await keep<T>({
+      ...(options.cacheDirectory === undefined ? {} : { root: options.cacheDirectory }),
+      ...(options.refresh === undefined ? {} : { refresh: options.refresh }),
+      name: join('debian-12', name),
+      async make(files, scratch) {
+        const mirror = options.mirror === undefined ? {} : { mirror: options.mirror }
+        const apt = await Apt.open({ directory: join(scratch, 'apt'), ...mirror }, onProgress)
+        return fetch(apt, files, onProgress)
+      },
     })
-    return within(kept, result)
-  } finally {
-    await rm(temporary, { recursive: true, force: true })
+    return within(folder, data)
+  } catch (error) {
+    if (!(error instanceof DebianError)) throw error
+    const advice =
+      error.code === 'ERR_NO_APT'
+        ? "; give a kernel of your own: retrap run --kernel FILE --initrd FILE --append 'console=ttyS0'"
+        : ''
+    throw new CliError('ERR_FETCH', `${error.message}${advice}`)
   }
 }
 
@@ -143,8 +121,4 @@ function pick(archives: readonly string[], packageName: string): string {
   const found = archives.find((archive) => archive.startsWith(`${packageName}_`))
   if (found === undefined) throw new CliError('ERR_FETCH', `apt downloaded no ${packageName}`)
   return found
-}
-
-function isCode(error: unknown, ...codes: string[]): boolean {
-  return error instanceof Error && 'code' in error && codes.includes(String(error.code))
 }

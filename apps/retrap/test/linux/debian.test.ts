@@ -1,9 +1,10 @@
 import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { Apt, keep } from '@retrap/debian'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
-import { Apt } from '../../src/linux/apt.ts'
-import { defaultCacheDirectory, fetchInstaller, fetchLinux } from '../../src/linux/debian.ts'
+import { fetchInstaller, fetchLinux } from '../../src/linux/debian.ts'
+import { runRetrap } from '../support/processes.ts'
 
 const NAME = 'linux-image-cloud-amd64'
 // Nothing listens on the discard port.
@@ -19,19 +20,22 @@ afterEach(async () => {
   await rm(cacheDirectory, { recursive: true })
 })
 
-async function keep(manifest: object): Promise<string> {
-  const folder = join(cacheDirectory, 'debian-12', NAME)
-  await mkdir(folder, { recursive: true })
-  await writeFile(join(folder, 'manifest.json'), JSON.stringify(manifest))
-  return folder
-}
-
 describe("Debian's files", () => {
   const manifest = { packageName: 'linux-image-6.1.0-1', version: '6.1', kernelPath: 'boot/k', busyboxPath: 'bin/b' }
 
+  /** Puts files into the cache as a download would. */
+  async function fill(): Promise<string> {
+    const make = async (folder: string): Promise<object> => {
+      await mkdir(join(folder, 'boot'), { recursive: true })
+      await writeFile(join(folder, 'boot/k'), 'a kernel')
+      return manifest
+    }
+    return (await keep({ root: cacheDirectory, name: join('debian-12', NAME), make })).folder
+  }
+
   test('that are kept are used, without apt and without the network', async () => {
+    const folder = await fill()
     vi.stubEnv('PATH', '/nonexistent')
-    const folder = await keep(manifest)
     expect(await fetchLinux(NAME, { cacheDirectory })).toEqual({
       ...manifest,
       kernelPath: join(folder, 'boot/k'),
@@ -51,7 +55,7 @@ describe("Debian's files", () => {
   test.skipIf(!hasApt)(
     'stay as they are when a newer version cannot be had, and nothing is left behind',
     async () => {
-      await keep(manifest)
+      await fill()
       await expect(fetchLinux(NAME, { cacheDirectory, refresh: true, mirror: NO_MIRROR })).rejects.toThrow(
         /apt could not get package lists from Debian: .*127\.0\.0\.1:9/,
       )
@@ -62,10 +66,12 @@ describe("Debian's files", () => {
   )
 })
 
-test.each([
-  ['/c', '/c/retrap'],
-  ['', join(process.env['HOME'] ?? '/', '.cache/retrap')],
-])("with XDG_CACHE_HOME '%s' they lie in %s", (variable, folder) => {
-  vi.stubEnv('XDG_CACHE_HOME', variable)
-  expect(defaultCacheDirectory()).toBe(folder)
+test('a cache folder that cannot be used ends retrap linux with 74 and a sentence', async () => {
+  const file = join(cacheDirectory, 'file')
+  await writeFile(file, '')
+  const { code, stderr } = await runRetrap(['linux'], { env: { XDG_CACHE_HOME: file }, deadlineMs: 30_000 })
+  expect(stderr).toBe(
+    `retrap: the cache folder ${file}/retrap cannot be used: a part of its path is a file; set XDG_CACHE_HOME to a folder that can\n`,
+  )
+  expect(code).toBe(74)
 })

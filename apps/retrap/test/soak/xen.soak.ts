@@ -1,11 +1,10 @@
 // Boots Debian on Xen, 64-bit and 32-bit, on a random machine, and has it give memory back and take it again while it works.
-import type { Rng, Soak } from '@retrap/tooling/soak'
 import { createHash } from 'node:crypto'
-import { existsSync } from 'node:fs'
-import { mkdir, mkdtemp, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { readdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { Apt, unpackPackage } from '../../src/linux/apt.ts'
-import { defaultCacheDirectory, fetchLinux } from '../../src/linux/debian.ts'
+import { fetchMembers } from '@retrap/debian'
+import type { Rng, Soak } from '@retrap/tooling/soak'
+import { fetchLinux } from '../../src/linux/debian.ts'
 import { buildInitramfs } from '../../src/linux/initramfs.ts'
 import { runRetrap } from '../support/processes.ts'
 
@@ -13,33 +12,18 @@ const DEADLINE_MS = 600_000
 /** What a kernel says when something about its machine is wrong. */
 const COMPLAINT = /BUG:|WARNING:|Oops|Call Trace|soft lockup|rcu.*stall|panic|unchecked MSR|nobody cared|segfault/
 const XEN = '/sys/devices/system/xen_memory/xen_memory0'
-/** Kernel and initial RAM disk of a 32-bit system with PAE: that is the one which knows Xen. */
-const folder32 = join(defaultCacheDirectory(), 'debian-12', 'xen-686-pae')
+/** Kernel and initial RAM disk of a 32-bit system with PAE, which is the 32-bit kernel that knows Xen. */
+let system32: readonly string[] = []
 
-async function fetch32(): Promise<void> {
-  if (existsSync(folder32)) return
-  const root = defaultCacheDirectory()
-  await mkdir(join(root, 'debian-12'), { recursive: true })
-  const temporary = await mkdtemp(join(root, 'fetch-'))
-  try {
-    const quiet = (): void => {}
-    const options = { directory: join(temporary, 'apt'), architectures: ['amd64', 'i386'], withoutSecurity: true }
-    const apt = await Apt.open(options, quiet)
-    const { dependsOn } = await apt.show('linux-image-686-pae:i386')
-    const kernel = dependsOn.find((name) => name.startsWith('linux-image'))
-    const archives = await apt.download([`${kernel}:i386`, 'busybox-static:i386'], quiet)
-    const files = join(temporary, 'files')
-    for (const file of await readdir(archives)) {
-      const members = file.startsWith('busybox') ? ['./bin/busybox'] : ['./boot/vmlinuz-*']
-      await unpackPackage(join(archives, file), files, members)
-    }
-    const [vmlinuz = ''] = await readdir(join(files, 'boot'))
-    await rename(join(files, 'boot', vmlinuz), join(files, 'vmlinuz'))
-    await writeFile(join(files, 'initrd'), buildInitramfs(await readFile(join(files, 'bin', 'busybox'))))
-    await rename(files, folder32)
-  } finally {
-    await rm(temporary, { recursive: true, force: true })
-  }
+async function fetch32(): Promise<readonly string[]> {
+  const [kernel = '', busybox = ''] = await fetchMembers([
+    { package: 'linux-image-686-pae:i386', dependency: 'linux-image', members: ['./boot/vmlinuz-*'] },
+    { package: 'busybox-static:i386', members: ['./bin/busybox'] },
+  ])
+  const [vmlinuz = ''] = await readdir(join(kernel, 'boot'))
+  const initrd = join(busybox, 'initrd')
+  await writeFile(initrd, buildInitramfs(await readFile(join(busybox, 'bin', 'busybox'))))
+  return ['--kernel', join(kernel, 'boot', vmlinuz), '--initrd', initrd]
 }
 
 /** A target for the balloon, reached within a time, and some work at the same time whose answer is known. */
@@ -59,14 +43,14 @@ export const soak: Soak = {
   count: 10,
   async setup() {
     await fetchLinux('linux-image-cloud-amd64')
-    await fetch32()
+    system32 = await fetch32()
   },
   async step(rng) {
     const memory = rng.between(192, 512)
     const wide = rng.chance(3, 4)
     const append = ['quiet', ...(rng.chance(1, 4) ? ['xen_no_vector_callback'] : [])]
     const args = [
-      ...(wide ? ['linux'] : ['run', '--kernel', join(folder32, 'vmlinuz'), '--initrd', join(folder32, 'initrd')]),
+      ...(wide ? ['linux'] : ['run', ...system32]),
       ...['--hypervisor', 'xen', '--memory', `${memory}M`, '--cpus', `${rng.between(1, 6)}`],
       ...['--devices', rng.pick(['inline', 'async', 'worker'])],
       ...(rng.chance(1, 4) ? ['--deterministic'] : []),

@@ -15,6 +15,8 @@ export interface ProcessOptions {
   readonly input?: string
   /** Typed into the program when its output first contains the text. */
   readonly answers?: readonly { readonly to: string; readonly type: string }[]
+  /** Added to the environment. */
+  readonly env?: Readonly<Record<string, string>>
   /** After this it is killed, and the promise rejects. */
   readonly deadlineMs: number
 }
@@ -27,7 +29,7 @@ export function runRetrap(args: readonly string[], options: ProcessOptions): Pro
 /** Runs any program to its end. */
 export function runProgram(file: string, args: readonly string[], options: ProcessOptions): Promise<Finished> {
   const { promise, resolve, reject } = Promise.withResolvers<Finished>()
-  const child = spawn(file, args, { stdio: 'pipe' })
+  const child = spawn(file, args, { stdio: 'pipe', env: { ...process.env, ...options.env } })
   let stdout = ''
   let stderr = ''
   const deadline = setTimeout(() => {

@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises'
 import { createPc } from '@retrap/machine'
 import { expect, test } from 'vitest'
-import { Apt } from '../../src/linux/apt.ts'
+import { Apt } from '@retrap/debian'
 import { fetchLinux } from '../../src/linux/debian.ts'
 import { buildInitramfs } from '../../src/linux/initramfs.ts'
 

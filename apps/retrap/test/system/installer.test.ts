@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { Apt } from '../../src/linux/apt.ts'
+import { Apt } from '@retrap/debian'
 import { fetchInstaller } from '../../src/linux/debian.ts'
 import { runRetrap } from '../support/processes.ts'
 

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { beforeAll, describe, expect, test } from 'vitest'
-import { Apt } from '../../src/linux/apt.ts'
+import { Apt } from '@retrap/debian'
 import { fetchLinux } from '../../src/linux/debian.ts'
 import { runRetrap } from '../support/processes.ts'
 

@@ -1,9 +1,9 @@
-import { mkdir, readFile, readdir, rename, rm, stat, writeFile } from 'node:fs/promises'
+import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { gunzipSync } from 'node:zlib'
+import { Apt, fetchMembers } from '@retrap/debian'
 import { describe, expect, test } from 'vitest'
-import { Apt, unpackPackage } from '../../src/linux/apt.ts'
-import { defaultCacheDirectory, fetchLinux } from '../../src/linux/debian.ts'
+import { fetchLinux } from '../../src/linux/debian.ts'
 import { runRetrap } from '../support/processes.ts'
 
 const hasApt = await Apt.isAvailable()
@@ -14,19 +14,8 @@ const LEAVE = '\u0001x'
 
 /** Fetches one file of a Debian package, or has it already. */
 async function fetchFile(packageName: string, member: string): Promise<string> {
-  const folder = join(defaultCacheDirectory(), 'other-systems', packageName)
-  const path = join(folder, member)
-  if (await stat(path).catch(() => undefined)) return path
-  const temporary = `${folder}.${process.pid}`
-  const apt = await Apt.open({ directory: join(temporary, 'apt') }, () => {})
-  const downloads = await apt.download([packageName], () => {})
-  const archive = (await readdir(downloads)).find((file) => file.startsWith(`${packageName}_`)) ?? ''
-  await unpackPackage(join(downloads, archive), join(temporary, 'files'), [`./${member}`])
-  await mkdir(join(folder, '..'), { recursive: true })
-  await rm(folder, { recursive: true, force: true })
-  await rename(join(temporary, 'files'), folder)
-  await rm(temporary, { recursive: true, force: true })
-  return path
+  const [folder = ''] = await fetchMembers([{ package: packageName, members: [`./${member}`] }])
+  return join(folder, member)
 }
 
 /** Real mode, 16-bit and 32-bit code, BIOS services, PV guests in level 3: what Linux does not try. */

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { Apt } from '../../src/linux/apt.ts'
+import { Apt } from '@retrap/debian'
 import { fetchLinux } from '../../src/linux/debian.ts'
 import { runRetrap } from '../support/processes.ts'
 

@@ -1,5 +1,5 @@
 import { beforeAll, describe, expect, test } from 'vitest'
-import { Apt } from '../../src/linux/apt.ts'
+import { Apt } from '@retrap/debian'
 import { fetchLinux } from '../../src/linux/debian.ts'
 import { runRetrap } from '../support/processes.ts'
 

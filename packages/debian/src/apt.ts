@@ -1,0 +1,223 @@
+import { mkdir, writeFile } from 'node:fs/promises'
+import { basename, join } from 'node:path'
+import { DebianError } from './errors.ts'
+import { execute } from './execute.ts'
+
+/** Called as a transfer goes on, with a fraction from 0 to 1. */
+export type OnProgress = (fraction: number, what: string) => void
+
+/** The newest version of a package, and the names that it depends on. */
+export interface PackageRecord {
+  readonly name: string
+  readonly version: string
+  readonly dependsOn: readonly string[]
+}
+
+/** Where packages come from, and where apt may work. */
+export interface AptOptions {
+  /** An empty folder that apt may fill; the caller removes it. */
+  readonly directory: string
+  /**
+   * `debian-12` is the release that guests are booted from. `host` is what the host's apt is configured for, whose
+   * programs run on the host; the other options about sources have no effect then.
+   */
+  readonly archive?: 'debian-12' | 'host'
+  /** Overrides where packages come from: the folder above `dists`, such as `http://deb.debian.org/debian`. */
+  readonly mirror?: string
+  /** Debian's names of the architectures whose packages are wanted; amd64 unless given. */
+  readonly architectures?: readonly string[]
+  /** Leaves the security archive out, whose packages change from day to day. */
+  readonly withoutSecurity?: boolean
+  /** How long apt may make no progress. */
+  readonly stallMs?: number
+}
+
+/** Debian 12. A release is named rather than followed, so that everyone boots the same thing. */
+const RELEASE = 'bookworm'
+const DEBIAN_KEYRING = '/usr/share/keyrings/debian-archive-keyring.gpg'
+
+/** A slow mirror makes some progress in this time, and so does a busy host that reads the lists. */
+const STALL_MS = 120_000
+
+/**
+ * apt with a state of its own: it takes no privileges, and the host's packages are neither changed nor consulted.
+ * Signatures and checksums are verified by apt as always. The host's apt configuration (proxies, certificates) applies.
+ */
+export class Apt {
+  readonly #directory: string
+  readonly #settings: readonly string[]
+  readonly #stallMs: number
+
+  private constructor(options: AptOptions) {
+    const { directory } = options
+    this.#directory = directory
+    this.#stallMs = options.stallMs ?? STALL_MS
+    const settings: Record<string, string> = {
+      'Dir::State': join(directory, 'state'),
+      // Empty. With the host's, apt would leave out of a closure what the host has installed.
+      'Dir::State::status': join(directory, 'status'),
+      'Dir::Cache': join(directory, 'cache'),
+      // Run as root, apt would drop to a user that may not write to our folder.
+      'APT::Sandbox::User': '',
+      'APT::Install-Recommends': '0',
+      'APT::Install-Suggests': '0',
+      'APT::Status-Fd': '3',
+      'Acquire::Languages': 'none',
+      'Acquire::Retries': '2',
+      ...(options.archive !== 'host' && {
+        'Dir::Etc::sourcelist': '/dev/null',
+        'Dir::Etc::sourceparts': join(directory, 'sources'),
+        'Dir::Etc::preferences': '/dev/null',
+        'Dir::Etc::preferencesparts': '/dev/null',
+        // The guest is a PC, whatever the host is.
+        'APT::Architecture': 'amd64',
+        'APT::Architectures': (options.architectures ?? ['amd64']).join(','),
+      }),
+    }
+    this.#settings = Object.entries(settings).flatMap(([name, value]) => ['-o', `${name}=${value}`])
+  }
+
+  /** Returns whether this host has apt and what unpacks a package. */
+  static async isAvailable(): Promise<boolean> {
+    const found = await Promise.all(
+      ['apt-get', 'dpkg-deb', 'tar'].map((tool) =>
+        execute(tool, ['--version']).then(
+          () => true,
+          () => false,
+        ),
+      ),
+    )
+    return found.every(Boolean)
+  }
+
+  /**
+   * Prepares the folder and fetches the lists of packages.
+   *
+   * @throws DebianError `ERR_NO_APT`, `ERR_FETCH`
+   */
+  static async open(options: AptOptions, onProgress: OnProgress = ignore): Promise<Apt> {
+    if (!(await Apt.isAvailable())) throw new DebianError('ERR_NO_APT', 'apt is not installed on this machine')
+    const { directory } = options
+    for (const folder of ['state/lists/partial', 'cache/archives/partial', 'sources', 'packages', 'empty/partial']) {
+      await mkdir(join(directory, folder), { recursive: true })
+    }
+    await writeFile(join(directory, 'status'), '')
+    if (options.archive !== 'host') await writeSources(options)
+
+    const apt = new Apt(options)
+    // By default apt calls it a success when a list could not be had; later steps would then fail obscurely.
+    const settings = ['-o', 'APT::Update::Error-Mode=any']
+    await apt.#run('apt-get', [...settings, 'update'], 'package lists', onProgress)
+    return apt
+  }
+  /** Looks a package up by name. */
+  async show(name: string): Promise<PackageRecord> {
+    const text = await this.#run('apt-cache', ['show', '--no-all-versions', name], name)
+    const field = (key: string): string => new RegExp(`^${key}: (.*)$`, 'm').exec(text)?.[1] ?? ''
+    const dependsOn = field('Depends')
+      .split(',')
+      .map((clause) => clause.trim().split(/[ |]/)[0] ?? '')
+      .filter((dependency) => dependency !== '')
+    return { name: field('Package'), version: field('Version'), dependsOn }
+  }
+
+  /**
+   * Downloads packages, verified.
+   *
+   * @returns the folder that has their archives, named PACKAGE_VERSION_ARCHITECTURE.deb
+   */
+  async download(names: readonly string[], onProgress: OnProgress = ignore): Promise<string> {
+    const folder = join(this.#directory, 'packages')
+    await this.#run('apt-get', ['download', ...names], names[0] ?? '', onProgress, folder)
+    return folder
+  }
+
+  /**
+   * Downloads packages and all that they depend on, whatever the host has installed.
+   *
+   * @returns the paths of the archives
+   */
+  async downloadClosure(names: readonly string[], onProgress: OnProgress = ignore): Promise<readonly string[]> {
+    const install = ['install', '--download-only', '-y', ...names]
+    // Only what is not in its cache would be printed.
+    const empty = ['-o', `Dir::Cache::Archives=${join(this.#directory, 'empty')}`]
+    const list = await this.#run('apt-get', [...empty, '--print-uris', ...install], names[0] ?? '')
+    // 'URI' FILE SIZE HASH
+    const files = [...list.matchAll(/^'[^']+' (\S+\.deb) /gm)].map((match) => match[1] as string)
+    await this.#run('apt-get', install, names[0] ?? '', onProgress)
+    return files.map((file) => join(this.#directory, 'cache', 'archives', file))
+  }
+
+  async #run(tool: string, args: string[], what: string, onProgress?: OnProgress, cwd?: string): Promise<string> {
+    try {
+      return await execute(tool, [...this.#settings, '-q', ...args], {
+        ...(cwd === undefined ? {} : { cwd }),
+        stall: { folder: this.#directory, milliseconds: this.#stallMs },
+        onStatus: (line) => {
+          // "dlstatus:FILE:PERCENT:TEXT" (apt, README.progress-reporting)
+          const percent = /^dlstatus:\d+:([\d.]+):/.exec(line)?.[1]
+          if (percent !== undefined) onProgress?.(Number(percent) / 100, what)
+        },
+      })
+    } catch (error) {
+      throw new DebianError('ERR_FETCH', `apt could not get ${what} from Debian: ${reason(error)}`)
+    }
+  }
+}
+
+/**
+ * Unpacks a Debian package, or some of its files, into a folder.
+ *
+ * @param members - paths as in the archive (`./boot/vmlinuz-*`), shell patterns allowed; all of it unless given
+ * @throws DebianError `ERR_FETCH` if a member is not in the package or cannot be written
+ */
+export async function unpackPackage(file: string, folder: string, members: readonly string[] = []): Promise<void> {
+  await mkdir(folder, { recursive: true })
+  // The shell's positional parameters keep every name out of the script's text.
+  const script = 'set -o pipefail; dpkg-deb --fsys-tarfile "$1" | tar -x -C "$2" --no-same-owner --wildcards "${@:3}"'
+  try {
+    await execute('bash', ['-c', script, 'unpack', file, folder, ...members])
+  } catch (error) {
+    throw new DebianError('ERR_FETCH', `${basename(file)} could not be unpacked: ${reason(error)}`)
+  }
+}
+
+/** Writes the sources of Debian 12. */
+async function writeSources(options: AptOptions): Promise<void> {
+  const main = options.mirror ?? (await hostMirror('debian')) ?? 'http://deb.debian.org/debian'
+  const security =
+    options.mirror?.replace(/\/debian\/?$/, '/debian-security') ??
+    (await hostMirror('debian-security')) ??
+    'http://deb.debian.org/debian-security'
+  const sources = [
+    source(main, `${RELEASE} ${RELEASE}-updates`),
+    // A mirror given by hand need not have a security archive at the usual place beside it.
+    ...(security === options.mirror || options.withoutSecurity === true
+      ? []
+      : [source(security, `${RELEASE}-security`)]),
+  ]
+  await writeFile(join(options.directory, 'sources', 'debian.sources'), sources.join('\n'))
+}
+
+function source(uri: string, suites: string): string {
+  return `Types: deb\nURIs: ${uri}\nSuites: ${suites}\nComponents: main\nSigned-By: ${DEBIAN_KEYRING}\n`
+}
+
+const ignore = (): void => {}
+
+/** The mirror that the host itself uses for a Debian archive, if it is a Debian. */
+async function hostMirror(archive: string): Promise<string | undefined> {
+  const list = await execute('apt-get', ['indextargets', '--format', '$(REPO_URI)', 'Created-By: Packages']).catch(
+    () => '',
+  )
+  return list.split('\n').find((uri) => uri.replace(/\/$/, '').endsWith(`/${archive}`))
+}
+
+/** The one line of a tool's complaint that says most. */
+function reason(error: unknown): string {
+  const text = error instanceof Error ? error.message : String(error)
+  // Programs name this cause somewhere in the middle of what follows from it.
+  if (/No space left on device/i.test(text)) return 'no space is left on the disk'
+  const lines = text.split('\n')
+  return lines.find((line) => line.startsWith('E: '))?.slice(3) ?? lines.at(-1) ?? ''
+}

@@ -1,0 +1,8 @@
+export { Apt, unpackPackage } from './apt.ts'
+export type { AptOptions, OnProgress, PackageRecord } from './apt.ts'
+export { cacheDirectory, keep, withScratchFolder } from './cache.ts'
+export type { KeepOptions, Kept } from './cache.ts'
+export { DebianError } from './errors.ts'
+export type { DebianErrorCode } from './errors.ts'
+export { fetchMembers } from './members.ts'
+export type { FetchMembersOptions, PackageMembers } from './members.ts'

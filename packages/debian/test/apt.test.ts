@@ -1,0 +1,62 @@
+import { chmod, mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
+import { Apt } from '../src/index.ts'
+
+let root = ''
+beforeEach(async () => {
+  root = await mkdtemp(join(tmpdir(), 'retrap-apt-'))
+})
+afterEach(async () => {
+  vi.unstubAllEnvs()
+  await rm(root, { recursive: true })
+})
+
+/** Puts a program of this name first on PATH. */
+async function fake(name: string, script: string): Promise<void> {
+  const bin = join(root, 'bin')
+  await mkdir(bin, { recursive: true })
+  await writeFile(join(bin, name), `#!/bin/sh\ncase "$*" in *--version*) exit 0;; esac\n${script}\n`)
+  await chmod(join(bin, name), 0o755)
+  vi.stubEnv('PATH', `${bin}:${process.env['PATH']}`)
+}
+
+describe('apt', () => {
+  beforeEach(async () => {
+    await fake('dpkg-deb', 'exit 0')
+    await fake('tar', 'exit 0')
+  })
+
+  test('that makes no progress is ended', async () => {
+    await fake('apt-get', 'sleep 60')
+    const started = performance.now()
+    await expect(Apt.open({ directory: join(root, 'apt'), archive: 'host', stallMs: 1000 })).rejects.toThrow(
+      'apt could not get package lists from Debian: it made no progress for 1 s',
+    )
+    expect(performance.now() - started).toBeLessThan(20_000)
+  })
+
+  test.each([
+    ['writes a file', 'echo x >> "$0.file"', '"$0.file"'],
+    ['reports', 'echo dlstatus:1:1:x >&3', ''],
+  ])('that %s now and then may go on', async (_how, progress) => {
+    const step = progress.replace('"$0.file"', join(root, 'apt', 'file'))
+    await fake('apt-get', `for i in 1 2 3 4 5 6; do sleep 0.5; ${step}; done`)
+    await Apt.open({ directory: join(root, 'apt'), archive: 'host', stallMs: 2000 })
+  })
+
+  test('that finds the disk full says so', async () => {
+    await fake(
+      'apt-get',
+      'echo "E: Failed to fetch x  Write error - write (28: No space left on device)" >&2; exit 100',
+    )
+    await expect(Apt.open({ directory: join(root, 'apt') })).rejects.toThrow('no space is left on the disk')
+  })
+
+  test('is missing on a host without', async () => {
+    vi.stubEnv('PATH', '/nonexistent')
+    await expect(Apt.open({ directory: join(root, 'apt') })).rejects.toMatchObject({ code: 'ERR_NO_APT' })
+    expect(await readdir(root)).toEqual(['bin'])
+  })
+})

@@ -1,0 +1,141 @@
+// Programs that tests compare with. A program on PATH is used with all that the host has installed for it. For any other
+// program the packages that it needs are downloaded, with all that they depend on, whatever the host has installed: an
+// unpacked program looks for its files beside itself. Nothing of this takes privileges or touches the host's packages.
+// Without apt the tests that need a program skip, and say so.
+import { existsSync, globSync, readFileSync } from 'node:fs'
+import { mkdir, writeFile } from 'node:fs/promises'
+import { basename, delimiter, join } from 'node:path'
+import { Apt, cacheDirectory, keep, unpackPackage, withScratchFolder } from '@retrap/debian'
+
+/** For each set of packages, the programs that they have. */
+export type ProgramTable = readonly {
+  readonly packages: readonly string[]
+  readonly programs: readonly string[]
+}[]
+
+const PROGRAMS: ProgramTable = [
+  { packages: ['binutils'], programs: ['as', 'objcopy', 'objdump'] },
+  { packages: ['gcc'], programs: ['gcc'] },
+  { packages: ['nasm'], programs: ['nasm'] },
+  { packages: ['acpica-tools'], programs: ['iasl'] },
+  { packages: ['llvm'], programs: ['llvm-mc', 'llvm-objdump'] },
+  { packages: ['llvm-22'], programs: ['llvm-mc-22', 'llvm-objdump-22'] },
+  { packages: ['qemu-system-x86'], programs: ['qemu-system-x86_64'] },
+  // Its boards have network cards, whose ROMs the package only recommends.
+  { packages: ['qemu-system-arm', 'ipxe-qemu'], programs: ['qemu-system-aarch64'] },
+  { packages: ['qemu-user'], programs: ['qemu-x86_64', 'qemu-aarch64', 'qemu-arm'] },
+  { packages: ['gcc-aarch64-linux-gnu'], programs: ['aarch64-linux-gnu-gcc'] },
+  {
+    packages: ['binutils-aarch64-linux-gnu'],
+    programs: ['aarch64-linux-gnu-as', 'aarch64-linux-gnu-objdump'],
+  },
+  { packages: ['gcc-arm-linux-gnueabihf'], programs: ['arm-linux-gnueabihf-gcc'] },
+  {
+    packages: ['binutils-arm-linux-gnueabihf'],
+    programs: ['arm-linux-gnueabihf-as', 'arm-linux-gnueabihf-objdump'],
+  },
+  { packages: ['chromium-headless-shell'], programs: ['chromium-headless-shell'] },
+]
+
+/**
+ * Packages that are the host's. Apt itself needs most of them, and a loader and its C library must be of one build. A
+ * compiler finds the C library's headers by absolute paths.
+ */
+const HOST = /^(libc6|libc-bin|libgcc-s1|libstdc\+\+6|libc6-dev|linux-libc-dev|base-files|dpkg|apt|perl-base|debconf)_/
+const BIN = 'retrap-bin'
+
+/** Where programs are kept, and how apt is run. */
+export interface ProvideOptions {
+  readonly table?: ProgramTable
+  readonly root?: string
+}
+
+/** Puts programs that are missing at the end of PATH, fetched once for all checkouts. Prints what went wrong. */
+export async function provideDebianPrograms(options: ProvideOptions = {}): Promise<void> {
+  if (process.platform !== 'linux') return
+  const { table = PROGRAMS, root = cacheDirectory() } = options
+  const missing = table.filter(({ programs }) => !programs.every(isOnPath))
+  if (missing.length === 0) return
+  const needsNoApt = await Promise.all(missing.map((row) => provide(row, root, undefined).catch(() => false)))
+  const unkept = missing.filter((_row, i) => needsNoApt[i] !== true)
+  if (unkept.length === 0) return
+  const names = unkept.map(({ packages }) => packages[0]).join(', ')
+  if (!(await Apt.isAvailable())) {
+    console.error(`without apt, tests that need ${names} skip`)
+    return
+  }
+  console.error(`fetching for the tests, once: ${names}`)
+  try {
+    await withScratchFolder(root, async (scratch) => {
+      const apt = await Apt.open({ directory: join(scratch, 'apt'), archive: 'host' })
+      for (const row of unkept) {
+        // One by one: a package that this release does not have must not cost the others.
+        // oxlint-disable-next-line no-await-in-loop
+        await provide(row, root, apt).catch((error: unknown) => report(row.programs, error))
+      }
+    })
+  } catch (error) {
+    report(
+      unkept.flatMap(({ programs }) => programs),
+      error,
+    )
+  }
+}
+
+function report(programs: readonly string[], error: unknown): void {
+  console.error(`tests that need ${programs.join(', ')} skip: ${error instanceof Error ? error.message : error}`)
+}
+
+const isOnPath = (program: string): boolean =>
+  (process.env['PATH'] ?? '').split(delimiter).some((folder) => existsSync(join(folder, program)))
+
+/**
+ * Puts one row's programs on PATH, from the cache or fetched.
+ *
+ * @throws Error if they are not in the cache and `apt` is undefined, or cannot fetch them
+ */
+async function provide({ packages, programs }: ProgramTable[number], root: string, apt: Apt | undefined) {
+  const { folder } = await keep({
+    root,
+    name: join('programs', release(), packages.join('+')),
+    trustTimes: true,
+    async make(files) {
+      if (apt === undefined) throw new Error('not in the cache')
+      const archives = (await apt.downloadClosure(packages)).filter((path) => !HOST.test(basename(path)))
+      // oxlint-disable-next-line no-await-in-loop -- packages may have the same folders
+      for (const path of archives) await unpackPackage(path, files)
+      await addWrappers(files, programs)
+      return { archives: archives.map((path) => basename(path)) }
+    },
+  })
+  process.env['PATH'] = [process.env['PATH'] ?? '', join(folder, BIN)].join(delimiter)
+  return true
+}
+
+/** Programs of one release need not run on another. */
+function release(): string {
+  const text = existsSync('/etc/os-release') ? readFileSync('/etc/os-release', 'utf8') : ''
+  const field = (name: string): string => new RegExp(`^${name}="?([\\w.-]*)`, 'm').exec(text)?.[1] ?? ''
+  return `${field('ID')}-${field('VERSION_ID')}`
+}
+
+/** Writes a script for each program that runs it with the libraries that came with it, wherever the folder lies. */
+async function addWrappers(files: string, programs: readonly string[]): Promise<void> {
+  await mkdir(join(files, BIN), { recursive: true })
+  const libraries = new Set(globSync('{usr/,}lib/x86_64-linux-gnu/{,*/}*.so*', { cwd: files }).map(parentOf))
+  for (const program of programs) {
+    // Chromium's own is first: its script in usr/bin goes by absolute paths.
+    const [target] = [`usr/lib/chromium/${program}`, `usr/bin/${program}`, `usr/sbin/${program}`].flatMap((path) =>
+      globSync(path, { cwd: files }),
+    )
+    if (target === undefined) throw new Error(`the packages have no ${program}`)
+    const text = `#!/bin/sh
+here=$(dirname "$(dirname "$(readlink -f "$0")")")
+LD_LIBRARY_PATH=${[...libraries].map((path) => `"$here/${path}"`).join(':')} exec "$here/${target}" "$@"
+`
+    // oxlint-disable-next-line no-await-in-loop -- a handful of small files
+    await writeFile(join(files, BIN, program), text, { mode: 0o755 })
+  }
+}
+
+const parentOf = (path: string): string => path.slice(0, path.lastIndexOf('/'))

@@ -1,0 +1,119 @@
+import { execFileSync, spawnSync } from 'node:child_process'
+import { createHash } from 'node:crypto'
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { Apt } from '@retrap/debian'
+import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest'
+import { type ProgramTable, provideDebianPrograms } from '../src/programs.ts'
+
+const hasApt = await Apt.isAvailable()
+
+/** Packages as qemu-system-x86 and qemu-system-arm are: programs that find a shared package's file beside themselves. */
+const PACKAGES: readonly { readonly name: string; readonly depends?: string; readonly file: string }[] = [
+  { name: 'test-roms', file: 'usr/share/test/rom' },
+  { name: 'test-common', file: 'usr/share/test/common' },
+  { name: 'test-x86', depends: 'test-common, test-roms', file: 'usr/bin/test-x86' },
+  { name: 'test-arm', depends: 'test-common', file: 'usr/bin/test-arm' },
+]
+const TABLE: ProgramTable = [
+  { packages: ['test-x86'], programs: ['test-x86'] },
+  { packages: ['test-arm', 'test-roms'], programs: ['test-arm'] },
+]
+/** Prints the two files that its packages have. */
+const PROGRAM = '#!/bin/sh\ncat "$(dirname "$0")/../share/test/common" "$(dirname "$0")/../share/test/rom"\n'
+
+let work = ''
+beforeAll(() => {
+  work = mkdtempSync(join(tmpdir(), 'retrap-programs-'))
+  if (hasApt) makeArchive()
+})
+afterAll(() => rmSync(work, { recursive: true }))
+afterEach(() => vi.unstubAllEnvs())
+
+/** Builds the packages, and a list of them that apt reads. */
+function makeArchive(): void {
+  const lists = PACKAGES.map(({ name, depends, file }) => {
+    const tree = join(work, 'tree', name)
+    mkdirSync(join(tree, 'DEBIAN'), { recursive: true })
+    mkdirSync(join(tree, file, '..'), { recursive: true })
+    const program = file.startsWith('usr/bin')
+    writeFileSync(join(tree, file), program ? PROGRAM : `${name}\n`, { mode: program ? 0o755 : 0o644 })
+    const control = `Package: ${name}\nVersion: 1\nArchitecture: all\nMaintainer: nobody <n@example.org>\n${
+      depends === undefined ? '' : `Depends: ${depends}\n`
+    }Description: for a test\n`
+    writeFileSync(join(tree, 'DEBIAN/control'), control)
+    const archive = join(work, 'archive', `${name}_1_all.deb`)
+    mkdirSync(join(work, 'archive'), { recursive: true })
+    execFileSync('dpkg-deb', ['--build', '--root-owner-group', tree, archive], { stdio: 'ignore' })
+    const sha256 = createHash('sha256').update(readFileSync(archive)).digest('hex')
+    return `${control}Filename: ./${name}_1_all.deb\nSize: ${statSync(archive).size}\nSHA256: ${sha256}\n`
+  })
+  writeFileSync(join(work, 'archive/Packages'), lists.join('\n'))
+}
+
+/** Makes a host whose apt has the archive and these packages installed, and whose PATH has their programs. */
+function stubHost(installed: readonly string[]): { readonly root: string; readonly hostBin: string } {
+  const host = mkdtempSync(join(work, 'host-'))
+  const hostBin = join(host, 'bin')
+  mkdirSync(hostBin)
+  const records = PACKAGES.filter(({ name }) => installed.includes(name)).map(({ name, file }) => {
+    if (file.startsWith('usr/bin')) writeFileSync(join(hostBin, name), '#!/bin/sh\necho the host\n', { mode: 0o755 })
+    return `Package: ${name}\nStatus: install ok installed\nVersion: 1\nArchitecture: all\nMaintainer: n\nDescription: d\n`
+  })
+  writeFileSync(join(host, 'status'), records.join('\n'))
+  writeFileSync(join(host, 'sources.list'), `deb [trusted=yes] copy:${join(work, 'archive')} ./\n`)
+  writeFileSync(
+    join(host, 'apt.conf'),
+    `Dir::State::status "${join(host, 'status')}";\nDir::Etc::sourcelist "${join(host, 'sources.list')}";\nDir::Etc::sourceparts "/dev/null";\n`,
+  )
+  vi.stubEnv('APT_CONFIG', join(host, 'apt.conf'))
+  vi.stubEnv('PATH', `${hostBin}:${process.env['PATH']}`)
+  return { root: join(host, 'cache'), hostBin }
+}
+
+const outputOf = (program: string): string => spawnSync(program, { encoding: 'utf8' }).stdout
+
+describe.skipIf(!hasApt)('programs from packages', () => {
+  test.each<[string, readonly string[], string]>([
+    ['nothing is installed', [], 'test-common\ntest-roms\n'],
+    ['another program is installed, with what both need', ['test-common', 'test-roms', 'test-x86'], 'the host\n'],
+    ['only what a program needs is installed', ['test-common', 'test-roms'], 'test-common\ntest-roms\n'],
+  ])('work where %s', async (_what, installed, x86) => {
+    const { root } = stubHost(installed)
+    await provideDebianPrograms({ table: TABLE, root })
+    expect(outputOf('test-arm')).toBe('test-common\ntest-roms\n')
+    expect(outputOf('test-x86')).toBe(x86)
+  })
+
+  test('are fetched once for all checkouts', async () => {
+    const { root } = stubHost([])
+    const path = process.env['PATH']
+    await provideDebianPrograms({ table: TABLE, root })
+    vi.stubEnv('PATH', path)
+    vi.stubEnv('APT_CONFIG', '/nonexistent')
+    await provideDebianPrograms({ table: TABLE, root })
+    expect(outputOf('test-arm')).toBe('test-common\ntest-roms\n')
+    expect(readdirSync(root)).toEqual(['programs'])
+  })
+
+  test('are fetched again when a file of theirs has changed', async () => {
+    const { root } = stubHost([])
+    const path = process.env['PATH']
+    await provideDebianPrograms({ table: TABLE, root })
+    const [rom = ''] = readdirSync(root, { recursive: true, encoding: 'utf8' }).filter((file) => file.endsWith('/rom'))
+    writeFileSync(join(root, rom), 'test-ROMS\n')
+    vi.stubEnv('PATH', path)
+    await provideDebianPrograms({ table: TABLE, root })
+    expect(readFileSync(join(root, rom), 'utf8')).toBe('test-roms\n')
+  })
+
+  test('that no package has are reported, and cost the others nothing', async () => {
+    const { root } = stubHost([])
+    const error = vi.spyOn(console, 'error').mockImplementation(() => {})
+    const table = [{ packages: ['test-none'], programs: ['test-none'] }, ...TABLE]
+    await provideDebianPrograms({ table, root })
+    expect(error.mock.calls.flat().join('\n')).toMatch(/tests that need test-none skip: .*Unable to locate package/)
+    expect(outputOf('test-arm')).toBe('test-common\ntest-roms\n')
+  })
+})
