@@ -1,13 +1,20 @@
 // Changesets name packages by hand; a name that does not exist would only be noticed at a release.
 import { existsSync, globSync, readFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { type Member, root } from './workspace.ts'
+
+/** The notes for the next release, as paths from the root. */
+export function notes(): string[] {
+  return globSync('.changeset/*.md', { cwd: root })
+    .filter((file) => basename(file) !== 'README.md')
+    .sort()
+}
 
 /** Returns one line per changeset that does not say which packages change how, and what a user notices. */
 export function checkChangesets(all: readonly Member[]): string[] {
   const known = new Set(all.filter(({ manifest }) => manifest.private !== true).map(({ manifest }) => manifest.name))
   const problems: string[] = []
-  for (const file of globSync('.changeset/*.md', { cwd: root }).sort()) {
+  for (const file of notes()) {
     const [, head, text] = /^---\n(.*?)\n---\n(.*)$/s.exec(readFileSync(join(root, file), 'utf8')) ?? []
     if (head === undefined || text === undefined || text.trim() === '') {
       problems.push(`${file}: expected "---", lines of "package: bump", "---" and a sentence`)
@@ -27,7 +34,7 @@ export function checkChangesets(all: readonly Member[]): string[] {
  * released; it needs a note that will be its first entry.
  */
 export function checkChangelogs(all: readonly Member[]): string[] {
-  const noted = globSync('.changeset/*.md', { cwd: root }).map((file) => readFileSync(join(root, file), 'utf8'))
+  const noted = notes().map((file) => readFileSync(join(root, file), 'utf8'))
   const problems: string[] = []
   for (const { folder, path, manifest } of all.filter((member) => member.manifest.private !== true)) {
     const { name, version } = manifest

@@ -5,11 +5,11 @@
 // whose version the registry lacks; it creates a git tag for each. Both need a checkout without changes of its own:
 // what they leave behind after a failure is undone.
 import { type SpawnSyncReturns, spawnSync } from 'node:child_process'
-import { globSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
-import { checkChangelogs } from './changesets.ts'
+import { checkChangelogs, notes } from './changesets.ts'
 import { checkManifests } from './manifests.ts'
 import { git, stageCheckout } from './release/stage.ts'
 import { type Member, inOrder, members, pnpmVersion, root } from './workspace.ts'
@@ -106,10 +106,6 @@ function dryRun(): void {
 
 function kilobytes(bytes: number): string {
   return `${(bytes / 1000).toFixed(1).padStart(7)} KB`
-}
-
-function notes(): string[] {
-  return globSync('.changeset/*.md', { cwd: root }).filter((file) => !file.endsWith('README.md'))
 }
 
 function requireClean(): void {
