@@ -2,6 +2,7 @@ import type { MachineMemory } from '@retrap/memory'
 import { ACCESS_FETCH, ACCESS_USER } from '@retrap/paging'
 import { AccessKind, AccessState, accessTag } from '@retrap/replay'
 import type { AccessLog } from '@retrap/replay'
+import type { AccessMode } from './access-mode.ts'
 import type { CodeCache, CodePage } from './code-cache.ts'
 import type { CpuHost, Translation, Words } from './host.ts'
 import { newTranslation } from './memory-access.ts'
@@ -67,8 +68,7 @@ export class InstructionFetch {
   readonly i32: Int32Array
   readonly #cache: CodeCache
   readonly #tlb: Tlb
-  /** The set whose execute table is in use; TLB_MISS where nothing may be kept. */
-  readonly #executeSet: () => number
+  readonly #mode: AccessMode
   readonly #translation: Translation = newTranslation()
   readonly #secondTranslation: Translation = newTranslation()
   readonly #words: Words = { lo: 0, hi: 0 }
@@ -78,14 +78,7 @@ export class InstructionFetch {
   /** What broke, after STATUS_ERROR. */
   error: unknown = undefined
 
-  constructor(
-    memory: MachineMemory,
-    host: CpuHost,
-    cache: CodeCache,
-    tlb: Tlb,
-    state: number,
-    executeSet: () => number,
-  ) {
+  constructor(memory: MachineMemory, host: CpuHost, cache: CodeCache, tlb: Tlb, mode: AccessMode, state: number) {
     this.memory = memory
     this.host = host
     this.state = state
@@ -94,7 +87,7 @@ export class InstructionFetch {
     this.i32 = memory.i32.subarray(state >>> 2)
     this.#cache = cache
     this.#tlb = tlb
-    this.#executeSet = executeSet
+    this.#mode = mode
   }
 
   /** Linear address of RIP. */
@@ -279,8 +272,8 @@ export class InstructionFetch {
 
   /** Lets generated code find a code page by itself. */
   #fillExecute(lo: number, hi: number, page: CodePage, t: Translation): void {
-    if (!t.cacheable || this.#executeSet() === TLB_MISS || this.u32[S_LOGGED >>> 2] !== 0) return
-    this.#tlb.fill(this.#executeSet(), TLB_EXECUTE, lo, hi, page.slots, t.global, t.pageBytes)
+    if (!t.cacheable || this.#mode.executeSet === TLB_MISS || this.u32[S_LOGGED >>> 2] !== 0) return
+    this.#tlb.fill(this.#mode.executeSet, TLB_EXECUTE, lo, hi, page.slots, t.global, t.pageBytes)
   }
 
   #secondPageHolds(record: number, lo: number, hi: number, mode: number): boolean {

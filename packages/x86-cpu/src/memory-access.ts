@@ -2,7 +2,10 @@ import type { MachineMemory } from '@retrap/memory'
 import { ACCESS_AC, ACCESS_IMPLICIT, ACCESS_READ, ACCESS_USER, ACCESS_WRITE } from '@retrap/paging'
 import { AccessKind, AccessState, accessTag } from '@retrap/replay'
 import type { AccessLog } from '@retrap/replay'
+import type { AccessMode } from './access-mode.ts'
 import type { CpuHost, Translation, Words } from './host.ts'
+import type { Pass } from './pass.ts'
+import type { DataBreakpoints } from './system/breakpoints.ts'
 import { REPEAT_FILL, REPEAT_MOVE } from './system/cpu.ts'
 import {
   SLOW_DIRECT,
@@ -22,7 +25,6 @@ import {
   STATUS_FAULT,
   STATUS_RESTART,
   STATUS_RETRY,
-  S_ANSWERED,
   S_CPL,
   S_CR0,
   S_CR4,
@@ -51,18 +53,16 @@ const CR0_AM = 1 << 18
 const CR4_LA57 = 1 << 12
 const EFER_LMA = 1 << 10
 
-/** What the access path asks of the vCPU. */
-export interface AccessOwner {
-  /** The TLB set that translations go into now, or TLB_MISS to keep none. */
-  readonly fillSet: number
-  /** The same for implicit supervisor accesses. */
-  readonly implicitSet: number
-  /** Whether a data breakpoint (DR7) is hit. */
-  breaksAt(lo: number, hi: number, size: number, write: boolean): boolean
-  /** Notes the data breakpoints that are hit, for the end of the instruction. */
-  noteDataAccess(lo: number, hi: number, size: number, write: boolean): void
-  /** Whether accesses of the page must all come here, for a data breakpoint's sake. */
-  watches(lo: number, hi: number): boolean
+/** What {@link MemoryAccess} works with: parts of one vCPU. */
+export interface MemoryAccessParts {
+  readonly memory: MachineMemory
+  readonly host: CpuHost
+  readonly tlb: Tlb
+  readonly pass: Pass
+  readonly mode: AccessMode
+  readonly breakpoints: DataBreakpoints
+  /** Machine address of the state. */
+  readonly state: number
 }
 
 /** What of an access's flags its rights, and its way to a device, depend on. */
@@ -110,8 +110,10 @@ export class MemoryAccess {
   readonly #memory: MachineMemory
   readonly #host: CpuHost
   readonly #tlb: Tlb
+  readonly #pass: Pass
   readonly #log: AccessLog
-  readonly #owner: AccessOwner
+  readonly #mode: AccessMode
+  readonly #breakpoints: DataBreakpoints
   readonly #u32: Uint32Array
   readonly #data: Uint8Array
   readonly #first = newTranslation()
@@ -127,21 +129,19 @@ export class MemoryAccess {
   #deviceHi = 0
   #deviceKind = 0
   readonly #devicePageGpas = new PageAddresses()
-  // The access that a pass stands at, waiting for its device.
-  #askedGpa = 0
-  #askedSize = 0
-  #askedWrite = false
   /** Some data breakpoint is enabled. */
   dataBreakpoints = false
   /** An operand's address was not canonical; whoever takes the fault clears it. */
   nonCanonical = false
 
-  constructor(memory: MachineMemory, host: CpuHost, tlb: Tlb, log: AccessLog, owner: AccessOwner, state: number) {
+  constructor({ memory, host, tlb, pass, mode, breakpoints, state }: MemoryAccessParts) {
     this.#memory = memory
     this.#host = host
     this.#tlb = tlb
-    this.#log = log
-    this.#owner = owner
+    this.#pass = pass
+    this.#log = pass.log
+    this.#mode = mode
+    this.#breakpoints = breakpoints
     this.#u32 = new Uint32Array(memory.buffer, state, 0x400)
     this.#data = new Uint8Array(memory.buffer, state + S_DATA, 64)
     this.#dataWord = S_DATA >>> 2
@@ -150,7 +150,7 @@ export class MemoryAccess {
   /** {@link access} for those who have not looked into the TLB yet. */
   systemAccess(lo: number, hi: number, flags: number): number {
     const size = flags & 0xff
-    const set = (flags & SLOW_IMPLICIT) === 0 ? this.#owner.fillSet : this.#owner.implicitSet
+    const set = (flags & SLOW_IMPLICIT) === 0 ? this.#mode.fillSet : this.#mode.implicitSet
     if (set < 0 || this.dataBreakpoints || (lo & 0xfff) + size > PAGE) return this.access(lo, hi, flags)
     const write = (flags & SLOW_WRITE) !== 0
     const page = this.#tlb.lookup(set, write || (flags & SLOW_MODIFY) !== 0 ? TLB_WRITE : TLB_READ, lo, hi)
@@ -199,7 +199,7 @@ export class MemoryAccess {
     }
     // A breakpoint's trap follows the instruction: one that runs among others starts again, alone, in a logged pass.
     if (this.dataBreakpoints && (flags & SLOW_IMPLICIT) === 0 && u32[S_LOGGED >>> 2] === 0) {
-      if (this.#owner.breaksAt(lo, hi, size, (flags & (SLOW_WRITE | SLOW_MODIFY)) !== 0)) return STATUS_RESTART
+      if (this.#breakpoints.matches(lo, hi, size, (flags & (SLOW_WRITE | SLOW_MODIFY)) !== 0)) return STATUS_RESTART
     }
     const access = this.#rights(flags)
     const head = PAGE - (lo & 0xfff)
@@ -226,7 +226,7 @@ export class MemoryAccess {
       if (status === STATUS_ASK) return this.#ask(lo, hi, access, flags)
     }
     if (status === STATUS_DONE && this.dataBreakpoints && (flags & (SLOW_PROBE | SLOW_IMPLICIT)) === 0) {
-      this.#owner.noteDataAccess(lo, hi, size, (flags & SLOW_WRITE) !== 0)
+      this.#breakpoints.note(lo, hi, size, (flags & SLOW_WRITE) !== 0)
     }
     return status
   }
@@ -277,20 +277,19 @@ export class MemoryAccess {
       this.#tag(0),
     )
     if (write) log.setData(index, lo32, hi32)
-    this.#askedGpa = gpa
-    this.#askedSize = size
-    this.#askedWrite = write
-    const status = this.#makeAsked(lo32, hi32)
-    if (status === STATUS_RETRY) log.wait(index)
-    else log.cancel()
+    const status = this.#makeAsked(gpa, size, write, lo32, hi32)
+    if (status === STATUS_RETRY) {
+      log.wait(index)
+      this.#pass.askedAccess(gpa, size, write)
+    } else log.cancel()
     if (status === STATUS_DONE && !write) this.#takeWords()
     return status
   }
 
-  #makeAsked(lo: number, hi: number): number {
-    return this.#askedWrite
-      ? this.#host.physicalWrite(this.#askedGpa, this.#askedSize, lo, hi, true, false)
-      : this.#host.physicalRead(this.#askedGpa, this.#askedSize, this.#words, true, false)
+  #makeAsked(gpa: number, size: number, write: boolean, lo: number, hi: number): number {
+    return write
+      ? this.#host.physicalWrite(gpa, size, lo, hi, true, false)
+      : this.#host.physicalRead(gpa, size, this.#words, true, false)
   }
 
   #takeWords(): void {
@@ -305,20 +304,14 @@ export class MemoryAccess {
    */
   answer(): number {
     const log = this.#log
-    const status = this.#askedWrite
-      ? this.#makeAsked(log.dataLo(log.pending), log.dataHi(log.pending))
-      : this.#makeAsked(0, 0)
+    const { gpa, size, write } = this.#pass
+    const status = write
+      ? this.#makeAsked(gpa, size, true, log.dataLo(log.pending), log.dataHi(log.pending))
+      : this.#makeAsked(gpa, size, false, 0, 0)
     if (status !== STATUS_DONE) return status
-    if (!this.#askedWrite) this.#takeWords()
-    // Nothing of the instruction can fail any more.
-    log.end()
-    this.#u32[S_ANSWERED >>> 2] = 1
+    if (!write) this.#takeWords()
+    this.#pass.answered()
     return status
-  }
-
-  /** The pass that stands is forgotten. */
-  forget(): void {
-    this.#u32[S_ANSWERED >>> 2] = 0
   }
 
   /**
@@ -520,9 +513,7 @@ export class MemoryAccess {
   #wait(gpa: number, size: number, write: boolean, lo: number, hi: number): void {
     const kind = write ? AccessKind.MMIO_WRITE : AccessKind.MMIO_READ
     this.#log.beginWaiting(kind, gpa >>> 0, high(gpa), size, this.#tag(0), lo, hi)
-    this.#askedGpa = gpa
-    this.#askedSize = size
-    this.#askedWrite = write
+    this.#pass.askedAccess(gpa, size, write)
   }
 
   #copy(ma: number, at: number, size: number): void {
@@ -609,7 +600,7 @@ export class MemoryAccess {
   #fill(lo: number, hi: number, access: number, flags: number): void {
     const t = this.#first
     if (!t.cacheable) return
-    const set = (flags & SLOW_IMPLICIT) === 0 ? this.#owner.fillSet : this.#owner.implicitSet
+    const set = (flags & SLOW_IMPLICIT) === 0 ? this.#mode.fillSet : this.#mode.implicitSet
     if (t.ma < 0) {
       if (set < 0 || (flags & SLOW_IMPLICIT) !== 0) return
       this.#deviceChanges = this.#tlb.changes
@@ -621,7 +612,7 @@ export class MemoryAccess {
       this.#devicePageGpas.setPage(t.gpa - (t.gpa % PAGE))
       return
     }
-    if (set < 0 || (this.dataBreakpoints && this.#owner.watches(lo, hi))) return
+    if (set < 0 || (this.dataBreakpoints && this.#breakpoints.watches(lo, hi))) return
     const page = t.ma & ~0xfff
     if ((access & ACCESS_WRITE) === 0) this.#tlb.fill(set, TLB_READ, lo, hi, page >>> 0, t.global, t.pageBytes)
     else if (t.writable && this.#memory.codeBits[page >>> 12] === 0) {

@@ -9,7 +9,17 @@ import {
   S_EFLAGS,
   S_EVENTS,
 } from './state-layout.ts'
-import { ACTIVITY_WAIT_FOR_SIPI, S_ACTIVITY, S_NMI_BLOCKED, S_SIPI_VECTOR } from './system/system-state.ts'
+import {
+  ACTIVITY_WAIT_FOR_SIPI,
+  PENDING_EXTERNAL,
+  S_ACTIVITY,
+  S_NMI_BLOCKED,
+  S_PENDING_FAULT,
+  S_PENDING_FAULT_ADDRESS,
+  S_PENDING_FAULT_ERROR,
+  S_PENDING_FAULT_HAS_ERROR,
+  S_SIPI_VECTOR,
+} from './system/system-state.ts'
 
 /** What others tell a processor while it runs: its pins, and its owner's wish that it come back. Kept in the state area. */
 export class OutsideEvents {
@@ -36,6 +46,19 @@ export class OutsideEvents {
     if (u32[S_ACTIVITY >>> 2] !== ACTIVITY_WAIT_FOR_SIPI && (u32[S_EVENTS >>> 2]! & EVENT_INIT) === 0) return
     u32[S_SIPI_VECTOR >>> 2] = vector & 0xff
     this.raise(EVENT_SIPI)
+  }
+
+  /** Queues an event for delivery before the next instruction; see `Vcpu.inject`. */
+  inject(vector: number, external: boolean, errorCode: number, addressLo: number, addressHi: number): boolean {
+    const u32 = this.#u32
+    if (u32[S_PENDING_FAULT >>> 2] !== 0 || u32[S_ACTIVITY >>> 2] === ACTIVITY_WAIT_FOR_SIPI) return false
+    u32[S_PENDING_FAULT >>> 2] = ((vector & 0xff) + 1) | (external ? PENDING_EXTERNAL : 0)
+    u32[S_PENDING_FAULT_HAS_ERROR >>> 2] = errorCode === -1 || external ? 0 : 1
+    u32[S_PENDING_FAULT_ERROR >>> 2] = errorCode
+    u32[S_PENDING_FAULT_ADDRESS >>> 2] = addressLo
+    u32[(S_PENDING_FAULT_ADDRESS >>> 2) + 1] = addressHi
+    u32[S_ATTENTION >>> 2] = 1
+    return true
   }
 
   /** Page number of the entry point that the start-up IPI named. */

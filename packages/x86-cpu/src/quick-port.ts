@@ -1,7 +1,7 @@
 import { AccessKind, accessTag } from '@retrap/replay'
-import type { AccessLog } from '@retrap/replay'
 import type { CpuHost, Words } from './host.ts'
-import type { Form } from './semantics/form.ts'
+import type { Pass } from './pass.ts'
+import type { PortForm } from './port-form.ts'
 import { R_IMM, R_LENGTH } from './record.ts'
 import {
   FLAG_VM,
@@ -25,22 +25,6 @@ const CR0_PE = 1
 const S_DR7 = S_DR + 7 * 8
 const DR7_ENABLES = 0xff
 
-/** What tells one IN or OUT from another. */
-export interface PortForm {
-  readonly write: boolean
-  readonly size: number
-  /** The port is in the instruction, not in DX. */
-  readonly immediate: boolean
-}
-
-/** The port form of an instruction; null for all but IN and OUT. */
-export function portForm({ mnemonic, operands }: Form): PortForm | null {
-  if (mnemonic !== 'IN' && mnemonic !== 'OUT') return null
-  const write = mnemonic === 'OUT'
-  const port = operands[write ? 0 : 1]
-  return { write, size: operands[write ? 1 : 0]?.size ?? 0, immediate: port?.kind === 'imm' }
-}
-
 /**
  * IN and OUT where nothing but the device is in the way: no permission bit map, no port breakpoint, no logged pass. What
  * `system/io.ts` does of the instruction then, for the sake of guests that poll.
@@ -51,28 +35,13 @@ export function portForm({ mnemonic, operands }: Form): PortForm | null {
 export class QuickPort {
   readonly #system: System
   readonly #host: CpuHost
-  readonly #log: AccessLog
+  readonly #pass: Pass
   readonly #answer: Words = { lo: 0, hi: 0 }
-  /** The instruction that waits for its device. */
-  #waiting: PortForm | null = null
-  #port = 0
-  /** Its length in bytes. */
-  #length = 0
 
-  constructor(system: System, host: CpuHost, log: AccessLog) {
+  constructor(system: System, host: CpuHost, pass: Pass) {
     this.#system = system
     this.#host = host
-    this.#log = log
-  }
-
-  /** The instruction that `run` has begun waits for its device. */
-  get waits(): boolean {
-    return this.#waiting !== null
-  }
-
-  /** It is forgotten, or a pass of another kind goes on with it. */
-  forget(): void {
-    this.#waiting = null
+    this.#pass = pass
   }
 
   /** @returns STATUS_CONTINUE, with nothing done, where the handler is needed; STATUS_RETRY, with the access in the log */
@@ -112,10 +81,8 @@ export class QuickPort {
   #wait(form: PortForm, record: number, port: number, value: number): void {
     const { write, size } = form
     const kind = write ? AccessKind.PORT_WRITE : AccessKind.PORT_READ
-    this.#log.beginWaiting(kind, port, 0, size, accessTag(0), value, 0)
-    this.#waiting = form
-    this.#port = port
-    this.#length = this.#system.cpu.memory.u8[record + R_LENGTH] as number
+    this.#pass.log.beginWaiting(kind, port, 0, size, accessTag(0), value, 0)
+    this.#pass.askedPort(form, port, this.#system.cpu.memory.u8[record + R_LENGTH] as number)
   }
 
   /**
@@ -124,19 +91,18 @@ export class QuickPort {
    * @returns STATUS_RETRY while there is none
    */
   complete(): number {
-    const log = this.#log
-    const { write, size } = this.#waiting as PortForm
+    const { log, portForm, port, length } = this.#pass
+    const { write, size } = portForm as PortForm
     if (write) {
-      const status = this.#host.portWrite(this.#port, size, log.dataLo(log.pending), true, false)
+      const status = this.#host.portWrite(port, size, log.dataLo(log.pending), true, false)
       if (status !== STATUS_DONE) return status
     } else {
-      const status = this.#host.portRead(this.#port, size, this.#answer, true, false)
+      const status = this.#host.portRead(port, size, this.#answer, true, false)
       if (status !== STATUS_DONE) return status
       this.#system.writeRegister(S_GPR + 8 * RAX, size, this.#answer.lo, 0)
     }
-    this.#waiting = null
     log.end()
-    this.#system.advanceBy(this.#length)
+    this.#system.advanceBy(length)
     return STATUS_DONE
   }
 }

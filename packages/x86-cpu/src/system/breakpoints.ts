@@ -135,3 +135,22 @@ export function matchPortBreakpoints(s: System, port: number, size: number): voi
   }
   if (hit) s.set(S_PENDING_DEBUG, s.get(S_PENDING_DEBUG) | conditions)
 }
+
+/** What the path of data accesses asks about data breakpoints. */
+export interface DataBreakpoints {
+  /** Whether an access meets one. */
+  matches(lo: number, hi: number, size: number, write: boolean): boolean
+  /** Notes those that an access meets, for the end of the instruction. */
+  note(lo: number, hi: number, size: number, write: boolean): void
+  /** Whether a page has one, so that its accesses must not be found in the TLB. */
+  watches(lo: number, hi: number): boolean
+}
+
+/** The data breakpoints of a processor's debug registers. */
+export function dataBreakpointsOf(s: System): DataBreakpoints {
+  return {
+    matches: (lo, hi, size, write) => matchDataBreakpoints(s, lo, hi, size, write) !== 0,
+    note: (lo, hi, size, write) => noteDataBreakpoints(s, lo, hi, size, write),
+    watches: (lo, hi) => pageHasDataBreakpoint(s, lo, hi),
+  }
+}

@@ -16,6 +16,7 @@ import { Abandon, type System } from './system.ts'
 import {
   ACTIVITY_RUNNING,
   ACTIVITY_SHUTDOWN,
+  PENDING_EXTERNAL,
   S_ACTIVITY,
   S_NMI_BLOCKED,
   S_PENDING_FAULT,
@@ -28,8 +29,6 @@ import {
 export const EVENT_TYPE_EXTERNAL = 0
 export const EVENT_TYPE_NMI = 2
 const EVENT_TYPE_EXCEPTION = 3
-/** In S_PENDING_FAULT: it is an interrupt. */
-export const PENDING_EXTERNAL = 0x200
 
 const DR6_OFFSET = S_DR + 6 * 8
 const DR7_OFFSET = S_DR + 7 * 8

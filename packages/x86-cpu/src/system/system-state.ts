@@ -11,6 +11,8 @@ export const S_NMI_BLOCKED = 0xe04
 export const S_PENDING_DEBUG = 0xe08
 /** Vector + 1 of an exception at the new RIP of a task switch that has retired; its error code, and whether it has one. */
 export const S_PENDING_FAULT = 0xe0c
+/** In S_PENDING_FAULT: an interrupt that was injected, not an exception. */
+export const PENDING_EXTERNAL = 0x200
 export const S_PENDING_FAULT_ERROR = 0xf40
 export const S_PENDING_FAULT_HAS_ERROR = 0xf44
 /** CR2 value of a #PF there, 64 bits. */

@@ -1,5 +1,6 @@
-import { AccessLog, LOG_BYTES } from '@retrap/replay'
+import { AccessLog } from '@retrap/replay'
 import { HandlerPath, systemForm } from '../../src/handler-path.ts'
+import { Pass } from '../../src/pass.ts'
 import { QuickPort } from '../../src/quick-port.ts'
 import { R_IMM, R_LENGTH, R_REG0, R_SEGMENT } from '../../src/record.ts'
 import type { Form } from '../../src/semantics/form.ts'
@@ -70,7 +71,7 @@ export class Bench {
   #address: number | undefined
   readonly #path = new HandlerPath(
     this.s,
-    new QuickPort(this.s, this.cpu.host, new AccessLog(new ArrayBuffer(LOG_BYTES), 0)),
+    new QuickPort(this.s, this.cpu.host, new Pass(this.cpu.u32, new AccessLog(), { loggedPasses: 0 })),
     () => this.#addressOperand(),
   )
 

@@ -1,0 +1,593 @@
+import type { MachineMemory } from '@retrap/memory'
+import type { AccessMode } from './access-mode.ts'
+import type { Exit } from './exit.ts'
+import type { CpuHost } from './host.ts'
+import type { InstructionFetch } from './instruction-fetch.ts'
+import type { MemoryAccess } from './memory-access.ts'
+import { NUMERIC_FAULT, NUMERIC_IGNORE } from './numeric-error.ts'
+import type { NumericError } from './numeric-error.ts'
+import type { OutsideEvents } from './outside-events.ts'
+import { PASS_ACCESS, PASS_EVENT, PASS_FETCHED, PASS_INSTRUCTION, PASS_PORT } from './pass.ts'
+import type { Pass } from './pass.ts'
+import type { QuickPort } from './quick-port.ts'
+import { R_SEGMENT } from './record.ts'
+import {
+  EVENT_INIT,
+  EVENT_INTERRUPT,
+  EVENT_NMI,
+  EVENT_SIPI,
+  EVENT_STOP,
+  FLAG_TF,
+  MODE_64,
+  SS,
+  STATUS_CONTINUE,
+  STATUS_DONE,
+  STATUS_ERROR,
+  STATUS_EXIT,
+  STATUS_FAULT,
+  STATUS_JUMP,
+  STATUS_LEAVE,
+  STATUS_RESTART,
+  STATUS_RETRY,
+  STATUS_STEP,
+  S_ATTENTION,
+  S_BUDGET,
+  S_EFLAGS,
+  S_EVENTS,
+  S_FAULT_VECTOR,
+  S_MODE,
+  S_PINNED,
+  S_RECORD,
+  S_SHADOW,
+} from './state-layout.ts'
+import { DR6_BT } from './system/architecture.ts'
+import { afterInstruction, checkInstructionBreakpoint, needsStepping } from './system/debug.ts'
+import { EVENT_TYPE_EXTERNAL, EVENT_TYPE_NMI, PendingEvent, deliverEvent } from './system/events.ts'
+import { RESET_INIT, resetState, startAt } from './system/reset.ts'
+import type { System } from './system/system.ts'
+import {
+  ACTIVITY_HALTED,
+  ACTIVITY_RUNNING,
+  ACTIVITY_SHUTDOWN,
+  ACTIVITY_WAIT_FOR_SIPI,
+  S_ACTIVITY,
+  S_PENDING_DEBUG,
+  S_PENDING_FAULT,
+  S_REPEATING,
+  S_STEPPING,
+  S_STEP_SUPPRESSED,
+} from './system/system-state.ts'
+import { VECTOR_GP, VECTOR_SS } from './vectors.ts'
+
+/** Instructions that run before `run` looks around. The first rounds are short, so that V8 gets to replace baseline code. */
+const FIRST_SLICE = 20_000
+const SLICE = 100_000
+const SHORT_SLICES = 200
+
+const EXIT_BUDGET: Exit = { reason: 'budget' }
+const EXIT_HLT: Exit = { reason: 'hlt' }
+const EXIT_BLOCKED: Exit = { reason: 'blocked' }
+const EXIT_PAUSE: Exit = { reason: 'pause' }
+const EXIT_SHUTDOWN: Exit = { reason: 'shutdown' }
+const EXIT_WAIT: Exit = { reason: 'wait-for-sipi' }
+
+/** What a part of a repeated string instruction takes from the budget: about as many iterations (semantics/string.ts). */
+const REPEAT_COST = 64
+
+/** Status in place of an instruction's own: an instruction breakpoint's event, which is latched, is delivered instead. */
+const STATUS_EVENT = 254
+
+/** Functions of the generated module. */
+export interface InterpreterExports {
+  run(state: number, record: number): number
+  address(state: number, record: number, sizeAndFlags: number): number
+}
+
+/** How much an executor has done, by kind. */
+export interface ExecutionCounts {
+  systemCalls: number
+  faults: number
+  interrupts: number
+  loggedPasses: number
+  steps: number
+}
+
+/** What an {@link Executor} runs: the parts of one vCPU. */
+export interface ExecutorParts {
+  readonly memory: MachineMemory
+  readonly host: CpuHost
+  /** Machine address of the state. */
+  readonly state: number
+  readonly u32: Uint32Array
+  readonly i32: Int32Array
+  readonly system: System
+  readonly interpreter: InterpreterExports
+  readonly access: MemoryAccess
+  readonly mode: AccessMode
+  readonly fetch: InstructionFetch
+  readonly pass: Pass
+  readonly quickPort: QuickPort
+  readonly outside: OutsideEvents
+  readonly numericError: NumericError
+  readonly counts: ExecutionCounts
+}
+
+/**
+ * Executes instructions and delivers events until something ends the run: slices of generated code, single steps, logged
+ * passes, and what comes between two instructions.
+ */
+export class Executor {
+  readonly #memory: MachineMemory
+  readonly #host: CpuHost
+  readonly #state: number
+  readonly #u32: Uint32Array
+  readonly #i32: Int32Array
+  readonly #system: System
+  readonly #interpreter: InterpreterExports
+  readonly #access: MemoryAccess
+  readonly #mode: AccessMode
+  readonly #fetch: InstructionFetch
+  readonly #pass: Pass
+  readonly #quickPort: QuickPort
+  readonly #outside: OutsideEvents
+  readonly #numericError: NumericError
+  readonly #counts: ExecutionCounts
+  readonly #event = new PendingEvent()
+  #slices = 0
+  /** Instructions retired since the vCPU was made. */
+  retired = 0
+  /** PAUSE has been executed: the run ends. */
+  paused = false
+  /** What broke in a handler, after STATUS_ERROR. */
+  error: unknown = undefined
+  /** INIT starts at the reset vector; other processors wait for a start-up IPI. */
+  bootstrap = true
+
+  constructor(parts: ExecutorParts) {
+    this.#memory = parts.memory
+    this.#host = parts.host
+    this.#state = parts.state
+    this.#u32 = parts.u32
+    this.#i32 = parts.i32
+    this.#system = parts.system
+    this.#interpreter = parts.interpreter
+    this.#access = parts.access
+    this.#mode = parts.mode
+    this.#fetch = parts.fetch
+    this.#pass = parts.pass
+    this.#quickPort = parts.quickPort
+    this.#outside = parts.outside
+    this.#numericError = parts.numericError
+    this.#counts = parts.counts
+  }
+
+  get #stepping(): boolean {
+    return this.#u32[S_STEPPING >>> 2] !== 0
+  }
+  set #stepping(value: boolean) {
+    this.#u32[S_STEPPING >>> 2] = value ? 1 : 0
+  }
+
+  get #repeating(): boolean {
+    return this.#u32[S_REPEATING >>> 2] !== 0
+  }
+  set #repeating(value: boolean) {
+    this.#u32[S_REPEATING >>> 2] = value ? 1 : 0
+  }
+
+  /**
+   * Runs until `budget` instructions have retired or something else ends it.
+   */
+  run(budget: number): Exit {
+    try {
+      return this.#run(budget)
+    } catch (error) {
+      // A broken invariant, such as a replay that goes another way: nothing can go on from here.
+      return this.#fail(error)
+    }
+  }
+
+  #run(budget: number): Exit {
+    const u32 = this.#u32
+    let remaining = budget
+    this.paused = false
+    for (;;) {
+      if (this.#pass.active) {
+        if (((u32[S_EVENTS >>> 2] as number) & EVENT_INIT) !== 0) this.cancel()
+        else {
+          const before = this.retired
+          const status = this.#pass.inPlace ? this.#runOn(remaining) : this.#nextPass()
+          if (status === STATUS_RETRY && this.#pass.active) return EXIT_BLOCKED
+          // Events and iterations count, though they do not retire.
+          remaining -= Math.max(this.retired - before, 1)
+          const exit = this.#finish(status)
+          if (exit !== undefined) return exit
+          continue
+        }
+      }
+      if (this.#isInitDue()) {
+        this.#outside.clear(EVENT_INIT | EVENT_NMI)
+        this.cancel()
+        resetState(this.#system, RESET_INIT, this.bootstrap)
+      }
+      // Not by the accessor: V8 calls its runtime for a private one.
+      if ((u32[S_STEPPING >>> 2]! | u32[S_PENDING_DEBUG >>> 2]! | u32[S_PENDING_FAULT >>> 2]!) !== 0) {
+        if (remaining <= 0) return EXIT_BUDGET
+        const stepping = this.#stepping
+        this.#stepping = false
+        if (afterInstruction(this.#system, stepping, this.#event)) {
+          this.#event.resume ||= this.#repeating
+          remaining -= 1
+          const exit = this.#deliverFirst()
+          if (exit !== undefined) return exit
+          continue
+        }
+      }
+      if (u32[S_SHADOW >>> 2] === 0) {
+        const exit = this.#takeEvents()
+        if (exit !== undefined) return exit
+        if (this.#pass.active) continue
+      }
+      if (u32[S_ACTIVITY >>> 2] !== ACTIVITY_RUNNING) return this.#idle()
+      if (this.paused) return EXIT_PAUSE
+      if (remaining <= 0) return EXIT_BUDGET
+      const before = this.retired
+      const passes = this.#counts.loggedPasses
+      const status = this.#mustStep() ? this.#step() : this.#slice(remaining, 0)
+      const exit = this.#finish(status)
+      if (exit !== undefined) return exit
+      // What it has ended with may have executed an instruction too, or an event's delivery.
+      remaining -= Math.max(1, this.retired - before)
+      // Iterations and faults do not count as retired, but must not run for ever, and take as long as many instructions; so do
+      // logged passes.
+      const slow = status === STATUS_CONTINUE || status === STATUS_FAULT || this.#counts.loggedPasses !== passes
+      if (slow) remaining -= REPEAT_COST
+    }
+  }
+
+  /**
+   * Goes on with what is in the middle, and begins nothing new: for snapshots, which are taken between instructions.
+   *
+   * @returns undefined when nothing is in the middle any more; else why not: `blocked`, `error`
+   */
+  settle(): Exit | undefined {
+    try {
+      while (this.#pass.active) {
+        if (((this.#u32[S_EVENTS >>> 2] as number) & EVENT_INIT) !== 0) {
+          this.cancel()
+          break
+        }
+        const status = this.#nextPass()
+        if (status === STATUS_RETRY) return EXIT_BLOCKED
+        const exit = this.#finish(status)
+        if (exit !== undefined && exit.reason !== 'shutdown') return exit
+      }
+      return undefined
+    } catch (error) {
+      return this.#fail(error)
+    }
+  }
+
+  #idle(): Exit {
+    switch (this.#u32[S_ACTIVITY >>> 2]) {
+      case ACTIVITY_HALTED:
+        return EXIT_HLT
+      case ACTIVITY_SHUTDOWN:
+        return EXIT_SHUTDOWN
+      default:
+        return EXIT_WAIT
+    }
+  }
+
+  /** What follows an instruction's or a delivery's status. */
+  #finish(status: number): Exit | undefined {
+    if (this.#numericError.ignoring) this.#numericError.settle(status)
+    switch (status) {
+      case STATUS_DONE:
+      case STATUS_LEAVE:
+      case STATUS_JUMP:
+      case STATUS_EXIT:
+        this.#u32[S_REPEATING >>> 2] = 0
+        return undefined
+      case STATUS_CONTINUE:
+        this.#repeating = true
+        return undefined
+      case STATUS_EVENT:
+        return this.#deliverFirst()
+      case STATUS_FAULT: {
+        const numeric = this.#numericError.take()
+        if (numeric !== NUMERIC_FAULT) {
+          this.#stepping = false
+          this.#pass.restoreDebug()
+          return numeric === NUMERIC_IGNORE ? this.#finish(this.#step()) : undefined
+        }
+        this.#counts.faults++
+        // What the instruction met before it faulted, it meets again.
+        this.#stepping = false
+        this.#repeating = false
+        this.#pass.restoreDebug()
+        this.#event.latchFault(this.#system)
+        this.#adjustStackFault()
+        this.#i32[S_FAULT_VECTOR >>> 2] = -1
+        return this.#deliverFirst()
+      }
+      case STATUS_RESTART:
+        return this.#beginLogged()
+      case STATUS_RETRY:
+        if (!this.#pass.active) this.#waitInPlace()
+        return EXIT_BLOCKED
+      case STATUS_STEP: {
+        const next = this.#step()
+        return next === STATUS_STEP
+          ? this.#fail(new Error('an instruction that cannot be fetched alone'))
+          : this.#finish(next)
+      }
+      default:
+        return this.#fail(this.error ?? this.#fetch.error ?? new Error(`unexpected status ${status}`))
+    }
+  }
+
+  #fail(error: unknown): Exit {
+    return { reason: 'error', error }
+  }
+
+  /** Generated code raises #GP for any non-canonical operand; one in SS is #SS (SDM vol. 1, "Canonical Addressing"). */
+  #adjustStackFault(): void {
+    const operand = this.#access.nonCanonical
+    this.#access.nonCanonical = false
+    if (!operand || this.#event.vector !== VECTOR_GP || this.#u32[S_MODE >>> 2] !== MODE_64) return
+    const record = this.#u32[S_RECORD >>> 2] as number
+    if (((this.#memory.u8[record + R_SEGMENT] as number) & 7) === SS) this.#event.vector = VECTOR_SS
+  }
+
+  /** Runs several instructions. @param record - the first one's, where it is not to be fetched; else 0 */
+  #slice(remaining: number, record: number): number {
+    const u32 = this.#u32
+    this.#pass.leaveShadow(this.retired)
+    this.#pass.begin()
+    const slice = Math.min(remaining, this.#slices < SHORT_SLICES ? FIRST_SLICE : SLICE)
+    this.#slices++
+    u32[S_BUDGET >>> 2] = slice
+    this.#outside.settleAttention()
+    const status = this.#interpreter.run(this.#state, record)
+    this.retired += slice - (this.#i32[S_BUDGET >>> 2] as number)
+    return status
+  }
+
+  /** Single-stepping, breakpoints, and shadows that matter: one instruction at a time. */
+  #mustStep(): boolean {
+    const shadow = this.#u32[S_SHADOW >>> 2] as number
+    return (
+      needsStepping(this.#system) || this.#numericError.ignoring || (shadow !== 0 && this.#u32[S_EVENTS >>> 2] !== 0)
+    )
+  }
+
+  /** Executes the instruction at RIP, and only it. */
+  #step(): number {
+    const u32 = this.#u32
+    this.#counts.steps++
+    this.#pass.begin()
+    u32[S_STEP_SUPPRESSED >>> 2] = 0
+    if (checkInstructionBreakpoint(this.#system, this.#event)) return STATUS_EVENT
+    this.#stepping = ((u32[S_EFLAGS >>> 2] as number) & FLAG_TF) !== 0
+    this.#pass.leaveShadow(this.retired)
+    const status = this.#fetch.pinCurrent()
+    if (status === STATUS_RESTART) return this.#beginFetched()
+    if (status !== STATUS_DONE) return status
+    this.#pass.beginAlone(false)
+    u32[S_BUDGET >>> 2] = 1
+    const result = this.#interpreter.run(this.#state, this.#state + S_PINNED)
+    this.#pass.endAlone()
+    this.retired += 1 - (this.#i32[S_BUDGET >>> 2] as number)
+    return result
+  }
+
+  // ---------------------------------------------------------------- passes of what meets a device
+
+  /** The current instruction has met a device: it starts again, and everything it does is logged from now on. */
+  #beginLogged(): Exit | undefined {
+    this.#fetch.pin(this.#u32[S_RECORD >>> 2] as number)
+    this.#pass.restoreDebug()
+    this.#pass.startLogging(PASS_INSTRUCTION)
+    const status = this.#loggedPass()
+    if (status === STATUS_RETRY) return EXIT_BLOCKED
+    return this.#finish(status)
+  }
+
+  /** Bytes of the next instruction come from a device. */
+  #beginFetched(): number {
+    this.#pass.startLogging(PASS_FETCHED)
+    return this.#loggedPass()
+  }
+
+  /** A plain pass has ended with STATUS_RETRY: it waits where it stands, or its instruction has not begun. */
+  #waitInPlace(): void {
+    const pass = this.#pass
+    if (pass.waitInPlace()) {
+      if (pass.state === PASS_ACCESS) this.#fetch.pin(this.#u32[S_RECORD >>> 2] as number)
+      return
+    }
+    // The instruction's bytes are not there yet.
+    this.#stepping = false
+    pass.restoreDebug()
+    pass.restoreShadow(this.retired)
+  }
+
+  /** Makes a further pass of what is in the middle. */
+  #nextPass(): number {
+    switch (this.#pass.state) {
+      case PASS_EVENT:
+        return this.#deliver()
+      case PASS_PORT:
+        return this.#completePort()
+      case PASS_ACCESS:
+        return this.#completeAccess()
+      default:
+        return this.#loggedPass()
+    }
+  }
+
+  #completePort(): number {
+    const status = this.#quickPort.complete()
+    if (status !== STATUS_DONE) return status
+    this.retired++
+    this.#pass.finish()
+    return STATUS_LEAVE
+  }
+
+  /**
+   * Completes an instruction that waits in place, and runs the instructions after it at once. An event between the two
+   * asks for attention before the second one.
+   */
+  #runOn(remaining: number): number {
+    const u32 = this.#u32
+    const alone =
+      remaining <= 1 ||
+      (u32[S_STEPPING >>> 2]! | u32[S_PENDING_DEBUG >>> 2]! | u32[S_PENDING_FAULT >>> 2]!) !== 0 ||
+      this.#mustStep()
+    if (alone) return this.#nextPass()
+    if (this.#pass.state === PASS_PORT) {
+      const status = this.#completePort()
+      return status === STATUS_RETRY ? status : this.#slice(remaining - 1, 0)
+    }
+    const status = this.#access.answer()
+    if (status !== STATUS_DONE) return status
+    this.#pass.finish()
+    this.#fetch.followPinned()
+    return this.#slice(remaining, this.#state + S_PINNED)
+  }
+
+  /** Completes, alone, an instruction that waits in place at its access, if there is an answer. */
+  #completeAccess(): number {
+    const answer = this.#access.answer()
+    if (answer !== STATUS_DONE) return answer
+    this.#pass.beginAlone(true)
+    const status = this.#runPinned()
+    // No writes are held, and the mode has not changed.
+    this.retired += 1 - (this.#i32[S_BUDGET >>> 2] as number)
+    this.#pass.finish()
+    this.#mode.useSet()
+    return status
+  }
+
+  /** Runs the instruction in the pinned record, every access of which misses the TLB. */
+  #runPinned(): number {
+    const u32 = this.#u32
+    this.#mode.missAll()
+    u32[S_BUDGET >>> 2] = 1
+    u32[S_ATTENTION >>> 2] = 0
+    return this.#interpreter.run(this.#state, this.#state + S_PINNED)
+  }
+
+  /** Makes one logged pass of the instruction in the pinned record, which PASS_FETCHED fetches first. */
+  #loggedPass(): number {
+    this.#pass.beginLogged()
+    this.#u32[S_BUDGET >>> 2] = 1
+    const fetched = this.#pass.state === PASS_FETCHED ? this.#fetch.pinLogged(this.#pass.log) : STATUS_DONE
+    return this.#endPass(fetched === STATUS_DONE ? this.#runPinned() : fetched)
+  }
+
+  #endPass(status: number): number {
+    if (status === STATUS_RETRY) {
+      this.#pass.suspend()
+      return status
+    }
+    if (status !== STATUS_FAULT && status !== STATUS_ERROR) {
+      this.#access.commit()
+      this.retired += 1 - (this.#i32[S_BUDGET >>> 2] as number)
+    }
+    this.#pass.log.end()
+    this.#pass.finish()
+    this.#mode.changed()
+    return status
+  }
+
+  /** Forgets an instruction or a delivery that is in the middle: set-context, INIT, reset. */
+  cancel(): void {
+    this.#pass.cancel(this.retired)
+    this.#host.cancelled?.()
+    this.#access.nonCanonical = false
+    // The fault that a delivery has met is forgotten with it.
+    this.#i32[S_FAULT_VECTOR >>> 2] = -1
+    this.#stepping = false
+    this.#repeating = false
+    if (this.#numericError.ignoring) this.#numericError.settle(STATUS_DONE)
+    this.#mode.changed()
+  }
+
+  /** Delivers the latched event for the first time. */
+  #deliverFirst(): Exit | undefined {
+    this.#repeating = false
+    const status = deliverEvent(this.#system, this.#event)
+    if (status !== STATUS_RESTART) return this.#finishDelivery(status)
+    this.#pass.startLogging(PASS_EVENT)
+    const logged = this.#deliver()
+    if (logged === STATUS_RETRY) return EXIT_BLOCKED
+    return this.#finishDelivery(logged)
+  }
+
+  #finishDelivery(status: number): Exit | undefined {
+    this.#access.nonCanonical = false
+    this.#i32[S_FAULT_VECTOR >>> 2] = -1
+    if (this.#u32[S_ACTIVITY >>> 2] === ACTIVITY_SHUTDOWN) return EXIT_SHUTDOWN
+    return status === STATUS_FAULT || status === STATUS_RESTART
+      ? this.#fail(new Error(`event delivery ended with status ${status}`))
+      : undefined
+  }
+
+  /** A logged pass over the delivery of the latched event. */
+  #deliver(): number {
+    this.#pass.beginLogged()
+    this.#u32[S_BUDGET >>> 2] = 1
+    const status = deliverEvent(this.#system, this.#event)
+    if (status !== STATUS_RETRY) this.#i32[S_FAULT_VECTOR >>> 2] = -1
+    return this.#endPass(status)
+  }
+
+  // ---------------------------------------------------------------- events between instructions
+
+  /**
+   * INIT is next: no shadow holds it off, and the traps of the instruction before it come later. The trap of a task switch
+   * comes first, and so does the fault that one has ended with (SDM vol. 3A, table "Priority Among Concurrent Events").
+   */
+  #isInitDue(): boolean {
+    const u32 = this.#u32
+    if (((u32[S_EVENTS >>> 2] as number) & EVENT_INIT) === 0) return false
+    return ((u32[S_PENDING_DEBUG >>> 2] as number) & DR6_BT) === 0 && u32[S_PENDING_FAULT >>> 2] === 0
+  }
+
+  #takeEvents(): Exit | undefined {
+    const u32 = this.#u32
+    const events = u32[S_EVENTS >>> 2] as number
+    if (events === 0) return undefined
+    if ((events & EVENT_STOP) !== 0) {
+      this.#outside.clear(EVENT_STOP)
+      return EXIT_BUDGET
+    }
+    if ((events & EVENT_SIPI) !== 0) {
+      this.#outside.clear(EVENT_SIPI)
+      if (u32[S_ACTIVITY >>> 2] === ACTIVITY_WAIT_FOR_SIPI) startAt(this.#system, this.#outside.startupVector)
+      return undefined
+    }
+    const activity = u32[S_ACTIVITY >>> 2] as number
+    if (activity === ACTIVITY_WAIT_FOR_SIPI) return undefined
+    if (this.#outside.nmi) {
+      this.#outside.clear(EVENT_NMI)
+      this.#event.setInterrupt(EVENT_TYPE_NMI, 2, this.#repeating)
+      this.#counts.interrupts++
+      return this.#deliverFirst()
+    }
+    if (activity === ACTIVITY_SHUTDOWN) return undefined
+    if (this.#outside.interrupt) {
+      const vector = this.#host.acknowledgeInterrupt()
+      if (vector < 0) {
+        this.#outside.clear(EVENT_INTERRUPT)
+        return undefined
+      }
+      this.#event.setInterrupt(EVENT_TYPE_EXTERNAL, vector, this.#repeating)
+      this.#counts.interrupts++
+      return this.#deliverFirst()
+    }
+    return undefined
+  }
+}
