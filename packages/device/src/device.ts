@@ -101,8 +101,9 @@ export interface InterruptLine {
   pulse(): void
 }
 
-/** The machine's virtual time, in nanoseconds from power-on. */
+/** The machine's virtual time. */
 export interface Clock {
+  /** Nanoseconds from power-on: whole and exact for 104 days (2^53), then rounded to what a number holds. Never goes back. */
   now(): number
 }
 
@@ -110,7 +111,11 @@ export interface Clock {
 export interface Timer {
   /** Nanoseconds on the machine's clock, or `Infinity` while not armed. */
   readonly deadlineNs: number
-  /** Sets the deadline, replacing an earlier one. One in the past fires as soon as the machine looks at its timers. */
+  /**
+   * Sets the deadline, replacing an earlier one. One in the past fires as soon as the machine looks at its timers.
+   *
+   * @throws DeviceError `ERR_INVALID` for NaN and what is not a number
+   */
   arm(deadlineNs: number): void
   cancel(): void
 }

@@ -40,6 +40,66 @@ describe('timers of a machine', () => {
     expect(timer.deadlineNs).toBe(50)
   })
 
+  test('a look ends however short a period is, and the others fire', () => {
+    const { clock, queue } = make()
+    clock.time = 2 ** 62
+    let periods = 0
+    // The resolution of the time is 512 ns here.
+    const shortest = queue.create((at) => {
+      periods++
+      shortest.arm(at + 1)
+    })
+    const other = queue.create(() => fired.push('other'))
+    const fired: string[] = []
+    shortest.arm(clock.time - 1024)
+    other.arm(clock.time)
+    expect(queue.expire()).toBe(65)
+    expect([periods, fired.length]).toEqual([64, 1])
+    // It is still due, and goes on with the next look.
+    expect([shortest.deadlineNs, queue.nextDeadlineNs]).toEqual([clock.time - 1024, clock.time - 1024])
+    queue.expire()
+    expect(periods).toBe(128)
+    shortest.cancel()
+    expect([shortest.deadlineNs, queue.nextDeadlineNs, queue.expire()]).toEqual([Infinity, Infinity, 0])
+  })
+
+  test('one that has had its share of a look can be armed and cancelled by another', () => {
+    for (const deadline of [5, 1000, Infinity]) {
+      const { clock, queue } = make()
+      clock.time = 10
+      let fired = 0
+      const busy = queue.create((at) => {
+        fired++
+        busy.arm(at)
+      })
+      const other = queue.create(() => busy.arm(deadline))
+      busy.arm(1)
+      other.arm(2)
+      queue.expire()
+      expect(fired).toBe(64)
+      expect([busy.deadlineNs, queue.nextDeadlineNs]).toEqual([deadline, deadline])
+    }
+  })
+
+  test.each([NaN, undefined, '5', null])('arming for %s is refused, and the others go on', (deadline) => {
+    const { clock, queue } = make()
+    let fired = 0
+    queue.create(() => fired++).arm(10)
+    const timer = queue.create(() => {})
+    timer.arm(20)
+    expect(() => timer.arm(deadline as number)).toThrow(
+      expect.objectContaining({
+        name: 'DeviceError',
+        code: 'ERR_INVALID',
+        message: expect.stringContaining('expected'),
+      }),
+    )
+    expect(timer.deadlineNs).toBe(20)
+    clock.time = 10
+    queue.expire()
+    expect(fired).toBe(1)
+  })
+
   test('arming for ever is cancelling', () => {
     const { queue } = make()
     const timer = queue.create(() => {})

@@ -494,9 +494,8 @@ export class HvmVcpu implements CpuHost {
   }
 
   timestamp(into: Words): void {
-    const ticks = Math.floor(this.#domain.clock.now() * this.#domain.tscPerNs)
-    into.lo = ticks >>> 0
-    into.hi = Math.floor(ticks / TWO_32)
+    // The TSC counts nanoseconds.
+    this.#domain.clock.read(into)
   }
 
   timeStampMoved(): void {

@@ -6,6 +6,7 @@ import {
   type InvalidatedFrames,
   type Timer,
 } from '@retrap/device'
+import { checkDeadline } from '@retrap/device/host'
 import { DeviceSet, type DeviceHostState, type DevicePlatform, type DeviceSetOwner } from './device-set.ts'
 import { IoreqError } from './errors.ts'
 import { FRAME_VERSION, NO_VCPU, type Frame, type FrameRange } from './frames.ts'
@@ -56,6 +57,7 @@ class RemoteTimer implements Timer {
   }
 
   arm(deadlineNs: number): void {
+    checkDeadline(deadlineNs)
     this.deadlineNs = deadlineNs
     this.#send(deadlineNs)
   }

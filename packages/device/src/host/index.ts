@@ -18,4 +18,4 @@ export {
 export { readRegionAsync, writeRegionAsync } from './async-access.ts'
 export { hex } from '../errors.ts'
 export { PciConfigSpace, type BarMapper } from './pci-config-space.ts'
-export { TimerQueue } from './timer-queue.ts'
+export { checkDeadline, TimerQueue } from './timer-queue.ts'

@@ -1,16 +1,30 @@
 import type { Clock, Timer } from '../device.ts'
+import { DeviceError } from '../errors.ts'
+
+/**
+ * Callbacks that one timer gets in one look. A periodic timer catches up with the periods that have passed, but a guest
+ * chooses the period: however short it is, a look ends.
+ */
+const CALLBACKS_A_LOOK = 64
 
 /**
  * The timers of a machine, on one clock.
  *
  * The machine asks `nextDeadlineNs` how long it may run, and calls `expire` when that time has come. Timers with equal
  * deadlines fire in the order in which they were armed, so that two runs of one input agree.
+ *
+ * A look at the timers is bounded: a timer that is armed for the past again and again stays due when it has fired 64
+ * times, and the others fire before it does again.
  */
 export class TimerQueue {
   readonly #clock: Clock
   /** Binary heap by (deadline, sequence). */
   readonly #heap: QueuedTimer[] = []
   #sequence = 0
+  /** Number of the call of `expire`. */
+  #look = 0
+  /** Timers that are due and have had their callbacks of this look. */
+  readonly #late: QueuedTimer[] = []
   /**
    * Called when an earlier deadline than all others has been armed, so that a machine that sleeps can wake in time.
    */
@@ -28,18 +42,43 @@ export class TimerQueue {
     return new QueuedTimer(this, callback)
   }
 
-  /** Fires every timer whose deadline has passed, those included that are armed meanwhile for the past; returns how many. */
+  /**
+   * Fires every timer whose deadline has passed, those included that are armed meanwhile for the past, but none of them more
+   * than 64 times.
+   *
+   * @returns how many callbacks were made. Timers may be due still, for the next call
+   */
   expire(): number {
     let fired = 0
     const now = this.#clock.now()
+    const look = ++this.#look
     while (this.nextDeadlineNs <= now) {
       const timer = this.#heap[0]!
       const deadline = timer.deadlineNs
       this.remove(timer)
+      if (timer.look !== look) {
+        timer.look = look
+        timer.callbacks = 0
+      }
+      if (timer.callbacks === CALLBACKS_A_LOOK) {
+        timer.deadlineNs = deadline
+        this.#late.push(timer)
+        continue
+      }
+      timer.callbacks++
       fired++
       timer.callback(deadline)
     }
+    if (this.#late.length > 0) this.#armLate()
     return fired
+  }
+
+  /** Those that have had their share of this look are due again from now on, in the order that they had. */
+  #armLate(): void {
+    for (const timer of this.#late.splice(0)) {
+      // One that another's callback has armed or cancelled meanwhile has changed its mind.
+      if (timer.position < 0 && timer.deadlineNs !== Infinity) this.insert(timer)
+    }
   }
 
   /** @internal */
@@ -109,8 +148,11 @@ class QueuedTimer implements Timer {
   readonly callback: (deadlineNs: number) => void
   deadlineNs: number = Infinity
   sequence: number = 0
-  /** Index in the heap, −1 while not armed. */
+  /** Index in the heap, −1 while not in it. */
   position: number = -1
+  /** The look in which it fired last, and how often. */
+  look: number = 0
+  callbacks: number = 0
 
   constructor(queue: TimerQueue, callback: (deadlineNs: number) => void) {
     this.#queue = queue
@@ -118,13 +160,27 @@ class QueuedTimer implements Timer {
   }
 
   arm(deadlineNs: number): void {
+    checkDeadline(deadlineNs)
     if (this.position >= 0) this.#queue.remove(this)
-    if (deadlineNs === Infinity) return
     this.deadlineNs = deadlineNs
-    this.#queue.insert(this)
+    if (deadlineNs !== Infinity) this.#queue.insert(this)
   }
 
   cancel(): void {
     if (this.position >= 0) this.#queue.remove(this)
+    this.deadlineNs = Infinity
   }
+}
+
+/**
+ * Checks what a model arms a timer for. A deadline that compares with nothing would stop the timers of the whole machine.
+ *
+ * @throws DeviceError `ERR_INVALID` for what is not a number, or NaN
+ */
+export function checkDeadline(deadlineNs: number): void {
+  if (typeof deadlineNs === 'number' && !Number.isNaN(deadlineNs)) return
+  throw new DeviceError(
+    'ERR_INVALID',
+    `a timer was armed for ${String(deadlineNs)}: expected nanoseconds on the machine's clock, or Infinity`,
+  )
 }
