@@ -3,6 +3,7 @@ import { spawn, spawnSync } from 'node:child_process'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { skipNote } from '@retrap/tooling/skip'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { buildGuestImage } from '../src/guest/index.ts'
 
@@ -25,109 +26,112 @@ describe('the embedded guest, as an image', () => {
   })
 })
 
-describe.skipIf(!hasQemu)('the embedded guest under QEMU (skipped: qemu-system-x86_64 is not installed)', () => {
-  let folder = ''
-  let image = ''
+describe.skipIf(!hasQemu)(
+  `the embedded guest under QEMU${skipNote(hasQemu, 'qemu-system-x86_64 is not installed')}`,
+  () => {
+    let folder = ''
+    let image = ''
 
-  beforeAll(() => {
-    folder = mkdtempSync(join(tmpdir(), 'retrap-guest-'))
-    image = join(folder, 'guest.bin')
-    writeFileSync(image, buildGuestImage())
-  })
-
-  afterAll(() => rmSync(folder, { recursive: true }))
-
-  /** Runs it with everything typed in advance; ends with power-off, or when `until` was printed. */
-  async function run(
-    options: readonly string[],
-    input: string,
-    until?: string,
-  ): Promise<{ text: string; code: number | null }> {
-    const fixed = [
-      '-bios',
-      image,
-      '-serial',
-      'stdio',
-      '-display',
-      'none',
-      '-monitor',
-      'none',
-      '-no-reboot',
-      '-net',
-      'none',
-    ]
-    const child = spawn(QEMU, [...options, '-accel', 'tcg', ...fixed], { stdio: ['pipe', 'pipe', 'inherit'] })
-    let text = ''
-    child.stdin.on('error', () => undefined)
-    child.stdin.write(input)
-    child.stdout.setEncoding('latin1')
-    child.stdout.on('data', (piece: string) => {
-      text += piece.replaceAll('\r', '')
-      if (until !== undefined && text.includes(until)) child.kill('SIGKILL')
+    beforeAll(() => {
+      folder = mkdtempSync(join(tmpdir(), 'retrap-guest-'))
+      image = join(folder, 'guest.bin')
+      writeFileSync(image, buildGuestImage())
     })
-    const deadline = setTimeout(() => child.kill('SIGKILL'), 25_000)
-    const code = await new Promise<number | null>((resolve) => child.on('close', resolve))
-    clearTimeout(deadline)
-    return { text, code }
-  }
 
-  test('reports the machine, and powers off at the end of input', { timeout: 30_000 }, async () => {
-    const { text, code } = await run(['-M', 'pc', '-m', '64', '-smp', '3', '-cpu', 'qemu64'], CTRL_D)
-    expect(text).toContain('vendor      AuthenticAMD')
-    expect(text).toContain('processors  3')
-    expect(text).toMatch(/features +fpu .*\n?.* sse2/)
-    expect(text).toMatch(/0000100000-0003ffffff +63 MiB {2}RAM/)
-    expect(text).toContain('00:00.0  8086:1237  class 0600  bridge')
-    expect(text).toContain('I/O APIC          version 20')
-    // A busy host stretches the 10 ms, so the figures vary.
-    expect(text).toMatch(/HPET +1?\d\d\.\d{3} MHz/)
-    expect(text).toMatch(/ACPI PM timer +[345]\.\d{3} MHz/)
-    expect(text).toMatch(/Date {2}20\d\d-[01]\d-[0-3]\d [0-2]\d:[0-5]\d:[0-5]\d UTC/)
-    expect(text.trimEnd()).toMatch(/retrap> \nPower off\.$/)
-    expect(code).toBe(0)
-  })
+    afterAll(() => rmSync(folder, { recursive: true }))
 
-  test('finds memory above 4 GiB and its chipset on the other board', { timeout: 30_000 }, async () => {
-    const { text, code } = await run(['-M', 'q35', '-m', '5G'], 'off\n')
-    expect(text).toContain('5120 MiB of RAM')
-    expect(text).toMatch(/0100000000-01bfffffff +3072 MiB {2}RAM/)
-    expect(code).toBe(0)
-  })
+    /** Runs it with everything typed in advance; ends with power-off, or when `until` was printed. */
+    async function run(
+      options: readonly string[],
+      input: string,
+      until?: string,
+    ): Promise<{ text: string; code: number | null }> {
+      const fixed = [
+        '-bios',
+        image,
+        '-serial',
+        'stdio',
+        '-display',
+        'none',
+        '-monitor',
+        'none',
+        '-no-reboot',
+        '-net',
+        'none',
+      ]
+      const child = spawn(QEMU, [...options, '-accel', 'tcg', ...fixed], { stdio: ['pipe', 'pipe', 'inherit'] })
+      let text = ''
+      child.stdin.on('error', () => undefined)
+      child.stdin.write(input)
+      child.stdout.setEncoding('latin1')
+      child.stdout.on('data', (piece: string) => {
+        text += piece.replaceAll('\r', '')
+        if (until !== undefined && text.includes(until)) child.kill('SIGKILL')
+      })
+      const deadline = setTimeout(() => child.kill('SIGKILL'), 25_000)
+      const code = await new Promise<number | null>((resolve) => child.on('close', resolve))
+      clearTimeout(deadline)
+      return { text, code }
+    }
 
-  test('edits lines and runs commands', { timeout: 30_000 }, async () => {
-    const typed = [
-      'help',
-      'eco\b\x7fcho  one  two ',
-      'nonsense',
-      'all this goes\x15echo kept',
-      'x\x03memory f0000',
-      'off',
-    ]
-    const { text, code } = await run(['-M', 'pc', '-m', '64'], typed.join('\r\n'), 'retrap> off')
-    // The last line has no end yet, so nothing is powered off before the next one comes.
-    expect(code).not.toBe(0)
-    expect(text).toContain('echo      prints its argument')
-    expect(text).toContain('\none  two \n')
-    expect(text).toContain('There is no command nonsense; try help.')
-    expect(text).toContain('\nkept\n')
-    expect(text).toContain('x^C\nretrap> memory f0000\n  000f0000  ')
-    expect(text.endsWith('retrap> off')).toBe(true)
-  })
+    test('reports the machine, and powers off at the end of input', { timeout: 30_000 }, async () => {
+      const { text, code } = await run(['-M', 'pc', '-m', '64', '-smp', '3', '-cpu', 'qemu64'], CTRL_D)
+      expect(text).toContain('vendor      AuthenticAMD')
+      expect(text).toContain('processors  3')
+      expect(text).toMatch(/features +fpu .*\n?.* sse2/)
+      expect(text).toMatch(/0000100000-0003ffffff +63 MiB {2}RAM/)
+      expect(text).toContain('00:00.0  8086:1237  class 0600  bridge')
+      expect(text).toContain('I/O APIC          version 20')
+      // A busy host stretches the 10 ms, so the figures vary.
+      expect(text).toMatch(/HPET +1?\d\d\.\d{3} MHz/)
+      expect(text).toMatch(/ACPI PM timer +[345]\.\d{3} MHz/)
+      expect(text).toMatch(/Date {2}20\d\d-[01]\d-[0-3]\d [0-2]\d:[0-5]\d:[0-5]\d UTC/)
+      expect(text.trimEnd()).toMatch(/retrap> \nPower off\.$/)
+      expect(code).toBe(0)
+    })
 
-  test('loses nothing of a long script typed ahead', { timeout: 30_000 }, async () => {
-    const lines = Array.from({ length: 200 }, (_, index) => `line ${index}`)
-    const { text, code } = await run(
-      ['-M', 'pc', '-m', '64'],
-      `${lines.map((line) => `echo ${line}\n`).join('')}${CTRL_D}`,
-    )
-    const printed = text.split('\n').filter((line) => line.startsWith('line '))
-    expect(printed).toEqual(lines)
-    expect(code).toBe(0)
-  })
+    test('finds memory above 4 GiB and its chipset on the other board', { timeout: 30_000 }, async () => {
+      const { text, code } = await run(['-M', 'q35', '-m', '5G'], 'off\n')
+      expect(text).toContain('5120 MiB of RAM')
+      expect(text).toMatch(/0100000000-01bfffffff +3072 MiB {2}RAM/)
+      expect(code).toBe(0)
+    })
 
-  test('names the exception that stops it', { timeout: 30_000 }, async () => {
-    const { text } = await run(['-M', 'pc', '-m', '64'], 'fault\n', 'Halted.')
-    expect(text).toContain('Exception 6, invalid opcode (#UD)')
-    expect(text).toMatch(/RIP +00000000000f[0-9a-f]{4}\n/)
-  })
-})
+    test('edits lines and runs commands', { timeout: 30_000 }, async () => {
+      const typed = [
+        'help',
+        'eco\b\x7fcho  one  two ',
+        'nonsense',
+        'all this goes\x15echo kept',
+        'x\x03memory f0000',
+        'off',
+      ]
+      const { text, code } = await run(['-M', 'pc', '-m', '64'], typed.join('\r\n'), 'retrap> off')
+      // The last line has no end yet, so nothing is powered off before the next one comes.
+      expect(code).not.toBe(0)
+      expect(text).toContain('echo      prints its argument')
+      expect(text).toContain('\none  two \n')
+      expect(text).toContain('There is no command nonsense; try help.')
+      expect(text).toContain('\nkept\n')
+      expect(text).toContain('x^C\nretrap> memory f0000\n  000f0000  ')
+      expect(text.endsWith('retrap> off')).toBe(true)
+    })
+
+    test('loses nothing of a long script typed ahead', { timeout: 30_000 }, async () => {
+      const lines = Array.from({ length: 200 }, (_, index) => `line ${index}`)
+      const { text, code } = await run(
+        ['-M', 'pc', '-m', '64'],
+        `${lines.map((line) => `echo ${line}\n`).join('')}${CTRL_D}`,
+      )
+      const printed = text.split('\n').filter((line) => line.startsWith('line '))
+      expect(printed).toEqual(lines)
+      expect(code).toBe(0)
+    })
+
+    test('names the exception that stops it', { timeout: 30_000 }, async () => {
+      const { text } = await run(['-M', 'pc', '-m', '64'], 'fault\n', 'Halted.')
+      expect(text).toContain('Exception 6, invalid opcode (#UD)')
+      expect(text).toMatch(/RIP +00000000000f[0-9a-f]{4}\n/)
+    })
+  },
+)

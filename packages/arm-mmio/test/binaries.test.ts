@@ -1,4 +1,5 @@
 import { debianMembers } from '@retrap/tooling/debian'
+import { skipNote } from '@retrap/tooling/skip'
 import { describe, expect, test } from 'vitest'
 import { binaries, type Binary, compareText, nothingCompared, readText } from './support/binaries.ts'
 import { hasDisassemblers } from './support/disassembly.ts'
@@ -10,7 +11,7 @@ const folders = hasDisassemblers ? await debianMembers(sample).catch(() => undef
 const BYTES = 0x4_0000
 
 describe.skipIf(folders === undefined)(
-  "loads and stores in Debian's programs (skipped: no llvm-22, no cross binutils, or no packages)",
+  `loads and stores in Debian's programs${skipNote(folders !== undefined, 'no llvm-22, no cross binutils, or no packages')}`,
   () => {
     test.each(sample.map((each, index) => [each.name, each, index] as const))(
       '%s: the same words, with the same text, as in two listings',

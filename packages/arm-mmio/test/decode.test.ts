@@ -1,3 +1,4 @@
+import { skipNote } from '@retrap/tooling/skip'
 import { describe, expect, test } from 'vitest'
 import { a32Forms, a64Forms, type Form, t16Forms, t32Forms } from '../src/index.ts'
 import { unexplained } from './support/compare-text.ts'
@@ -26,7 +27,7 @@ function sample(set: SetName, forms: readonly Form[], seed: number, perForm: num
 }
 
 describe.skipIf(!hasDisassemblers)(
-  'text as LLVM prints it (skipped: llvm-22 or the cross binutils are not installed)',
+  `text as LLVM prints it${skipNote(hasDisassemblers, 'llvm-22 or the cross binutils are not installed')}`,
   () => {
     test.each(SETS)('%s', (set, forms) => {
       expect(unexplained(set, sample(set, forms, 7, 25, 15_000), 'llvm')).toEqual([])

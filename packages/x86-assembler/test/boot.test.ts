@@ -3,6 +3,7 @@ import { spawnSync } from 'node:child_process'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { skipNote } from '@retrap/tooling/skip'
 import { describe, expect, test } from 'vitest'
 import {
   al,
@@ -124,30 +125,34 @@ describe('a boot sector in 16-, 32- and 64-bit code', () => {
     expect(program().bytes.length).toBe(512)
   })
 
-  test.skipIf(!hasQemu)('runs in QEMU (skipped: qemu-system-x86_64 is not installed)', { timeout: 60_000 }, () => {
-    const folder = mkdtempSync(join(tmpdir(), 'retrap-boot-'))
-    try {
-      const image = join(folder, 'boot.img')
-      const sectors = new Uint8Array(1_474_560)
-      sectors.set(program().bytes)
-      writeFileSync(image, sectors)
-      const { stdout, status } = spawnSync(
-        QEMU,
-        [
-          ...['-display', 'none', '-serial', 'stdio', '-monitor', 'none', '-no-reboot', '-m', '16', '-net', 'none'],
-          ...[
-            '-drive',
-            `file=${image},format=raw,if=floppy`,
-            '-device',
-            `isa-debug-exit,iobase=${DEBUG_EXIT},iosize=4`,
+  test.skipIf(!hasQemu)(
+    `runs in QEMU${skipNote(hasQemu, 'qemu-system-x86_64 is not installed')}`,
+    { timeout: 60_000 },
+    () => {
+      const folder = mkdtempSync(join(tmpdir(), 'retrap-boot-'))
+      try {
+        const image = join(folder, 'boot.img')
+        const sectors = new Uint8Array(1_474_560)
+        sectors.set(program().bytes)
+        writeFileSync(image, sectors)
+        const { stdout, status } = spawnSync(
+          QEMU,
+          [
+            ...['-display', 'none', '-serial', 'stdio', '-monitor', 'none', '-no-reboot', '-m', '16', '-net', 'none'],
+            ...[
+              '-drive',
+              `file=${image},format=raw,if=floppy`,
+              '-device',
+              `isa-debug-exit,iobase=${DEBUG_EXIT},iosize=4`,
+            ],
           ],
-        ],
-        { encoding: 'utf8', timeout: 50_000 },
-      )
-      expect(stdout).toBe('real protected long\n')
-      expect(status).toBe(2 * 17 + 1)
-    } finally {
-      rmSync(folder, { recursive: true })
-    }
-  })
+          { encoding: 'utf8', timeout: 50_000 },
+        )
+        expect(stdout).toBe('real protected long\n')
+        expect(status).toBe(2 * 17 + 1)
+      } finally {
+        rmSync(folder, { recursive: true })
+      }
+    },
+  )
 })

@@ -1,5 +1,6 @@
 // Agreement with GNU as: every form of the table in every mode, with random operands, must give the same bytes.
 import { codes } from '@retrap/x86-decoder'
+import { skipNote } from '@retrap/tooling/skip'
 import { expect, describe, test } from 'vitest'
 import { casesOf } from './support/cases.ts'
 import type { Case } from './support/cases.ts'
@@ -114,7 +115,7 @@ function gasText({ form, feature, operands, address, bytes }: Case): string {
   return `${prefix}${form.mnemonic.toLowerCase()} ${text}`
 }
 
-describe.skipIf(!hasGas())('every form agrees with GNU as (skipped: binutils are not installed)', () => {
+describe.skipIf(!hasGas())(`every form agrees with GNU as${skipNote(hasGas(), 'binutils are not installed')}`, () => {
   test.each([16, 32, 64] as const)('in %i-bit mode', { timeout: 60_000 }, (bits) => {
     const { cases: all, refused } = casesOf(
       bits,

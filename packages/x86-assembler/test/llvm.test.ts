@@ -1,4 +1,5 @@
 // Agreement with LLVM's assembler on EVEX, some of which is newer than GNU as 2.40.
+import { skipNote } from '@retrap/tooling/skip'
 import { expect, describe, test } from 'vitest'
 import { casesOf } from './support/cases.ts'
 import type { Case } from './support/cases.ts'
@@ -85,7 +86,7 @@ function compare(cases: readonly Case[], bits: 16 | 32 | 64): number {
   return different
 }
 
-describe.skipIf(!hasLlvm())('LLVM agrees (skipped: llvm-mc-22 is not installed)', () => {
+describe.skipIf(!hasLlvm())(`LLVM agrees${skipNote(hasLlvm(), 'llvm-mc-22 is not installed')}`, () => {
   test.each([32, 64] as const)('on every EVEX form in %i-bit mode', { timeout: 60_000 }, (bits) => {
     const { cases } = casesOf(bits, CASES_PER_FORM, (form) => form.encoding === 'evex', bits === 64)
     const different = compare(cases, bits)

@@ -1,4 +1,5 @@
 // Agreement with NASM: every form of the table in every mode, with random operands, must give the same bytes.
+import { skipNote } from '@retrap/tooling/skip'
 import { expect, describe, test } from 'vitest'
 import { casesOf } from './support/cases.ts'
 import type { Case } from './support/cases.ts'
@@ -75,7 +76,7 @@ function ordered(text: string): string {
   return (prefixes.match(/../g) ?? []).toSorted().join('') + text.slice(prefixes.length)
 }
 
-describe.skipIf(!hasNasm())('every form agrees with NASM (skipped: nasm is not installed)', () => {
+describe.skipIf(!hasNasm())(`every form agrees with NASM${skipNote(hasNasm(), 'nasm is not installed')}`, () => {
   test.each([16, 32, 64] as const)('in %i-bit mode', { timeout: 60_000 }, (bits) => {
     const { cases } = casesOf(bits, CASES_PER_FORM)
     const isKnown = cases.map(({ feature }) => !UNKNOWN_FEATURES.test(feature))

@@ -1,4 +1,5 @@
 // Prefixes and encodings that are asked for in words, compared with what GNU as makes of the same words.
+import { skipNote } from '@retrap/tooling/skip'
 import { describe, expect, test } from 'vitest'
 import {
   ah,
@@ -64,7 +65,7 @@ const CASES: readonly Case[] = [
 ]
 
 describe('asked for in words', () => {
-  test.skipIf(!hasGas())('as GNU as has them (skipped: binutils are not installed)', () => {
+  test.skipIf(!hasGas())(`as GNU as has them${skipNote(hasGas(), 'binutils are not installed')}`, () => {
     const answers = assembleWithGas(
       CASES.map(({ gas }) => gas),
       64,

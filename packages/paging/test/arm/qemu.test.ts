@@ -1,3 +1,4 @@
+import { skipNote } from '@retrap/tooling/skip'
 import { expect, test } from 'vitest'
 import { randomOf } from '../support/guest.ts'
 import { randomArmCase } from '../support/arm/cases.ts'
@@ -8,7 +9,7 @@ const SEED = 20_261_120
 const COUNT = 30_000
 
 test.skipIf(!hasQemu)(
-  `${COUNT} random tables, registers and accesses come to what QEMU's processor makes of them (skipped: no qemu-system-aarch64 or no cross compiler)`,
+  `${COUNT} random tables, registers and accesses come to what QEMU's processor makes of them${skipNote(hasQemu, 'no qemu-system-aarch64 or no cross compiler')}`,
   { timeout: 120_000 },
   () => {
     const random = randomOf(SEED)
