@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { loadKernel, loadLinux, LoaderError, type LoadedKernel } from '../../src/loaders/index.ts'
 import { GuestRam } from './guest-ram.ts'
-import { linuxImage, type LinuxFields } from './images.ts'
+import { linuxImage, type LinuxFields } from '@retrap/tooling/images'
 
 const MIB = 1 << 20
 const PARAMS = 0x1_0000

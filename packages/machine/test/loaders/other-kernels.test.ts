@@ -10,7 +10,7 @@ import {
   writeBiosData,
 } from '../../src/loaders/index.ts'
 import { GuestRam } from './guest-ram.ts'
-import { ascii, elfImage, join, multibootHeader, note, words, type ElfPart, linuxImage } from './images.ts'
+import { ascii, elfImage, join, multibootHeader, note, words, type ElfPart, linuxImage } from '@retrap/tooling/images'
 
 const MIB = 1 << 20
 const code = ascii('some code of the kernel')

@@ -1,5 +1,5 @@
 import { Assembler } from '@retrap/x86-assembler'
-import { elfImage, join, multibootHeader, note, words } from '../loaders/images.ts'
+import { elfImage, join, multibootHeader, note, words } from '@retrap/tooling/images'
 
 /** Where test kernels are linked to. */
 export const BASE = 0x10_0000

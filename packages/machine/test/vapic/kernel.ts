@@ -28,7 +28,7 @@ import {
   type Label,
   ss,
 } from '@retrap/x86-assembler'
-import { elfImage, join, multibootHeader } from '../loaders/images.ts'
+import { elfImage, join, multibootHeader } from '@retrap/tooling/images'
 
 /** Linear address of guest-physical 0. */
 export const KERNEL = 0x8000_0000

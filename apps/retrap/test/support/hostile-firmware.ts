@@ -1,0 +1,312 @@
+// Firmware that misuses everything a guest can reach: every mode of the processor, wrecked tables, every device.
+import type { Rng } from '@retrap/tooling/soak'
+import {
+  al,
+  ax,
+  Assembler,
+  cr0,
+  cr3,
+  cr4,
+  cs,
+  ds,
+  dword,
+  dx,
+  eax,
+  ebx,
+  ecx,
+  edi,
+  edx,
+  es,
+  esi,
+  esp,
+  far16,
+  far32,
+  fs,
+  fword,
+  gs,
+  imm32,
+  sp,
+  ss,
+} from '@retrap/x86-assembler'
+
+const ROM = 0xf_0000
+const ROM_BYTES = 0x1_0000
+/** Tables in the image, which the guest copies to RAM. */
+const TABLES = 0xf_8000
+const TABLES_BYTES = 0x5000
+/** Where in RAM they go: GDT and TSS, IDT, and three levels of page tables. */
+const RAM_TABLES = 0x1_0000
+const GDT = RAM_TABLES
+const IDT = RAM_TABLES + 0x1000
+const TOP = RAM_TABLES + 0x2000
+const MIDDLE = RAM_TABLES + 0x3000
+const BOTTOM = RAM_TABLES + 0x4000
+const STACK = 0x8_0000
+const GDT_ENTRIES = 16
+const CODE_32 = 0x08
+const DATA = 0x10
+const CODE_64 = 0x18
+const CODE_16 = 0x20
+const TSS = 0x28
+
+const MODES = ['real', '16-bit protected', '32-bit', '32-bit paging', 'PAE', '64-bit'] as const
+type Mode = (typeof MODES)[number]
+
+/** Ports of the board's devices, and some of nobody's. */
+const PORTS = [
+  0x20, 0x21, 0xa0, 0xa1, 0x4d0, 0x4d1, 0x40, 0x41, 0x42, 0x43, 0x60, 0x61, 0x64, 0x70, 0x71, 0x80, 0x92, 0xf0, 0xb2,
+  0x2f8, 0x3f8, 0x3f9, 0x3fa, 0x3fb, 0x3fc, 0x3fd, 0x402, 0x510, 0x511, 0x514, 0x518, 0x600, 0x604, 0x608, 0xb000,
+  0xb004, 0xb008, 0xcf8, 0xcf9, 0xcfc, 0xcfe, 0x7e, 0xafe0, 0x1234, 0xffff,
+]
+/** Physical addresses of the board's devices, of ROM, and of the ends of regions. */
+const ADDRESSES = [
+  0xfee0_0000,
+  0xfee0_0080,
+  0xfee0_00b0,
+  0xfee0_00f0,
+  0xfee0_0300,
+  0xfee0_0310,
+  0xfee0_0320,
+  0xfee0_0380,
+  0xfee0_03e0,
+  0xfec0_0000,
+  0xfec0_0010,
+  0xfed0_0000,
+  0xfed0_0010,
+  0xfed0_0100,
+  0xfed0_0108,
+  0xfed0_00f0,
+  0xfed0_03fc,
+  0xfee0_0ffe,
+  0xf_0000,
+  0xffff_fff0,
+  0xa_0000,
+  0x9_fffe,
+  0xffff_fffe,
+  0x10_0000,
+  0xc000_0000,
+  RAM_TABLES,
+  TOP,
+  IDT,
+  GDT,
+]
+const MSRS = [
+  0x10, 0x1b, 0x3a, 0x8b, 0x174, 0x175, 0x176, 0x179, 0x1a0, 0x1d9, 0x200, 0x250, 0x277, 0x2ff, 0x400, 0x6e0, 0x800,
+  0x808, 0x80b, 0x830, 0x838, 0x83f, 0xc000_0080, 0xc000_0081, 0xc000_0082, 0xc000_0084, 0xc000_0100, 0xc000_0101,
+  0xc000_0102, 0xc000_0103, 0x4000_0000, 0xdead,
+]
+
+/** A value of the kind that breaks things: an edge, a pointer, or anything. */
+function value(rng: Rng): number {
+  if (rng.chance(1, 3)) return rng.pick([0, 1, 0x7fff_ffff, 0x8000_0000, 0xffff_ffff, 0x80, 0xff, 0x1000, 0xfff])
+  return rng.chance() ? (rng.pick(ADDRESSES) + rng.below(32)) >>> 0 : rng.u32()
+}
+
+/** A firmware image of 64 KiB, and what it is made of. */
+export function hostileFirmware(rng: Rng): {
+  readonly image: Uint8Array
+  readonly mode: Mode
+  readonly listing: string
+} {
+  const mode = rng.pick(MODES)
+  const asm = new Assembler({ bits: 16, address: ROM })
+  const payload = asm.label('payload')
+  emitStart(asm, mode, payload)
+  asm.bits(mode === '64-bit' ? 64 : mode === 'real' || mode === '16-bit protected' ? 16 : 32).bind(payload)
+  const top = asm.here('again')
+  const count = rng.between(1, 60)
+  for (let i = 0; i < count; i++) emitMisuse(asm, rng, mode)
+  if (rng.chance(3, 4)) asm.jmp(top)
+  asm.org(TABLES, 0xf4)
+  emitTables(asm, rng, mode)
+  asm.org(ROM + 0xfff0, 0xf4)
+  asm.bits(16).jmp(far16(0xf000, 0))
+  asm.org(ROM + ROM_BYTES, 0xff)
+  const program = asm.assemble()
+  // Without the tables, which are long and random.
+  const [listing = ''] = program.listing().split(`0${TABLES.toString(16)}`)
+  return { image: program.bytes, mode, listing }
+}
+
+/** From reset to the mode, with the tables in RAM. */
+function emitStart(asm: Assembler, mode: Mode, payload: ReturnType<Assembler['label']>): void {
+  asm.cli().cld().mov(ax, 0).mov(ss, ax).mov(sp, 0x7c00)
+  // The tables, 20 KiB at 0x10000.
+  asm
+    .mov(ax, (TABLES - ROM_BYTES * 0xf + ROM) >> 4)
+    .mov(ds, ax)
+    .mov(ax, RAM_TABLES >> 4)
+    .mov(es, ax)
+  asm
+    .xor(esi, esi)
+    .xor(edi, edi)
+    .mov(ecx, TABLES_BYTES / 4)
+    .rep()
+    .movsd()
+  const gdt = asm.label('gdt pointer')
+  const idt = asm.label('idt pointer')
+  const next = asm.label('protected')
+  if (mode === 'real') {
+    asm.jmp(payload)
+    return
+  }
+  asm.operandSize(32).lgdt(fword(gdt.bits(0, 16), { segment: cs }))
+  asm.operandSize(32).lidt(fword(idt.bits(0, 16), { segment: cs }))
+  asm.mov(eax, cr0).or(eax, 1).mov(cr0, eax)
+  if (mode === '16-bit protected') asm.jmp(far16(CODE_16, payload.bits(0, 16)))
+  else asm.jmp(far32(CODE_32, next))
+  asm
+    .bind(gdt)
+    .dw(8 * GDT_ENTRIES - 1)
+    .dd(GDT)
+  asm.bind(idt).dw(0xfff).dd(IDT)
+  if (mode === '16-bit protected') return
+  asm.bits(32).bind(next).mov(ax, DATA).mov(ds, ax).mov(es, ax).mov(ss, ax).mov(fs, ax).mov(gs, ax).mov(esp, STACK)
+  if (mode !== '32-bit') {
+    const pae = mode !== '32-bit paging'
+    asm.mov(eax, imm32(pae ? 0x6b0 : 0x690)).mov(cr4, eax)
+    asm.mov(eax, mode === '64-bit' ? TOP : mode === 'PAE' ? MIDDLE : BOTTOM).mov(cr3, eax)
+    if (mode === '64-bit')
+      asm
+        .mov(ecx, imm32(0xc000_0080 | 0))
+        .rdmsr()
+        .or(eax, 0x901)
+        .wrmsr()
+    asm
+      .mov(eax, cr0)
+      .or(eax, imm32(0x8001_0022 | 0))
+      .mov(cr0, eax)
+  }
+  if (mode === '64-bit') asm.jmp(far32(CODE_64, payload))
+  else asm.jmp(payload)
+}
+
+/** GDT with a TSS, IDT and page tables: good ones, of which some entries are wrecked. */
+function emitTables(asm: Assembler, rng: Rng, mode: Mode): void {
+  const wrecked = rng.pick([0, 0, 1, 4, 64])
+  const words = new Uint32Array(TABLES_BYTES / 4)
+  const put = (address: number, lo: number, hi = 0): void => {
+    words[(address - RAM_TABLES) >> 2] = lo
+    words[((address - RAM_TABLES) >> 2) + 1] = hi
+  }
+  put(GDT + CODE_32, 0xffff, 0x00cf_9b00)
+  put(GDT + DATA, 0xffff, 0x00cf_9300)
+  put(GDT + CODE_64, 0xffff, 0x00af_9b00)
+  put(GDT + CODE_16, 0xffff, 0x000f_9b0f)
+  put(GDT + TSS, ((GDT + 0x200) << 16) | 0x67, 0x0000_8901)
+  // Gates to somewhere in the payload, or anywhere.
+  for (let vector = 0; vector < 256; vector++) {
+    const wide = mode === '64-bit'
+    const offset = rng.chance(1, 8) ? rng.u32() : ROM + rng.below(0x400)
+    const selector = rng.chance(1, 8) ? rng.below(0x80) : wide ? CODE_64 : CODE_32
+    const type = rng.chance(1, 8) ? rng.below(0x10000) : rng.pick([0x8e00, 0x8f00, 0xee00])
+    put(IDT + (wide ? 16 : 8) * vector, (selector << 16) | (offset & 0xffff), (offset & 0xffff_0000) | type)
+    if (8 * vector + 16 >= 0x1000) break
+  }
+  // One to one: four directories of 2 MiB pages would not fit, so all of the third level are the same 1 GiB.
+  put(TOP, MIDDLE | 7)
+  for (let i = 0; i < 4; i++) put(MIDDLE + 8 * i, mode === '64-bit' ? (i << 30) | 0x87 : BOTTOM | 1)
+  for (let i = 0; i < 512; i++) {
+    if (mode === '32-bit paging') {
+      words[((BOTTOM - RAM_TABLES) >> 2) + i] = ((i << 22) | 0x87) >>> 0
+      words[((BOTTOM - RAM_TABLES) >> 2) + 512 + i] = (((512 + i) << 22) | 0x87) >>> 0
+    } else put(BOTTOM + 8 * i, ((i << 21) | 0x87) >>> 0, i >> 11)
+  }
+  for (let i = 0; i < wrecked; i++) {
+    const at = rng.below(words.length)
+    words[at] = rng.chance() ? ((words[at] as number) ^ (1 << rng.below(32))) >>> 0 : value(rng)
+  }
+  for (const word of words) asm.dd(word)
+}
+
+/** One misuse: of a port, a device's memory, a table, a register, or plain nonsense. */
+function emitMisuse(asm: Assembler, rng: Rng, mode: Mode): void {
+  const wide = mode === '64-bit'
+  switch (rng.below(12)) {
+    case 0:
+    case 1:
+      return emitPort(asm, rng)
+    case 2: {
+      // Strings to and from ports, and between devices.
+      asm
+        .mov(edi, value(rng))
+        .mov(esi, value(rng))
+        .mov(ecx, rng.pick([0, 1, 3, 64, 0xffff, 0xffff_ffff]))
+      asm.mov(dx, rng.pick(PORTS))
+      if (rng.chance(1, 4)) asm.std()
+      asm.db(0xf3, rng.pick([0x6c, 0x6d, 0x6e, 0x6f, 0xa4, 0xa5, 0xaa, 0xab, 0xac, 0xa6, 0xae]))
+      return
+    }
+    case 3:
+    case 4: {
+      const address = (rng.pick(ADDRESSES) + (rng.chance(1, 4) ? rng.below(16) : 0)) >>> 0
+      asm.mov(ebx, address).mov(eax, value(rng))
+      if (rng.chance()) asm.mov(dword(ebx), eax)
+      else asm.db(...(rng.chance() ? [0x87, 0x03] : [0x8b, 0x03]))
+      return
+    }
+    case 5:
+      asm
+        .mov(ecx, rng.pick(MSRS) | 0)
+        .mov(eax, value(rng) | 0)
+        .mov(edx, rng.chance() ? 0 : value(rng) | 0)
+      if (rng.chance()) asm.wrmsr()
+      else asm.rdmsr()
+      return
+    case 6:
+      asm.mov(eax, rng.chance() ? 1 << rng.below(32) : value(rng) | 0)
+      // MOV to CR0, CR2, CR3, CR4, CR8, DR0-7.
+      asm.db(0x0f, rng.pick([0x22, 0x23]), 0xc0 | (rng.below(8) << 3))
+      return
+    case 7:
+      // LGDT, LIDT, LMSW, INVLPG, LLDT, LTR with what EBX points to.
+      asm.mov(ebx, rng.pick([GDT, IDT, RAM_TABLES + 0x18, 0]) + rng.below(64))
+      asm.db(0x0f, rng.below(2), (rng.below(8) << 3) | (mode === 'real' || mode === '16-bit protected' ? 7 : 3))
+      return
+    case 8:
+      asm
+        .mov(eax, value(rng) | 0)
+        .mov(ebx, value(rng) | 0)
+        .mov(ecx, rng.below(64))
+        .mov(edx, value(rng) | 0)
+      // VMCALL, VMMCALL, SYSCALL, SYSENTER, CPUID, INT n, ICEBP, UD2.
+      asm.db(
+        ...rng.pick([
+          [0x0f, 0x01, 0xc1],
+          [0x0f, 0x01, 0xd9],
+          [0x0f, 0x05],
+          [0x0f, 0x34],
+          [0x0f, 0xa2],
+          [0xcd, rng.below(256)],
+          [0xf1],
+          [0x0f, 0x0b],
+        ]),
+      )
+      return
+    case 9:
+      if (rng.chance(1, 4)) asm.sti().hlt()
+      else if (rng.chance()) asm.sti()
+      else asm.cli()
+      return
+    case 10: {
+      // Code that changes itself, or its tables.
+      asm.mov(ebx, RAM_TABLES + 4 * rng.below(TABLES_BYTES / 4)).mov(eax, value(rng) | 0)
+      asm.mov(dword(ebx), eax)
+      if (wide || rng.chance()) asm.db(0xeb, rng.below(4))
+      return
+    }
+    default:
+      asm.db(...rng.bytes(rng.between(1, 16)))
+  }
+}
+
+function emitPort(asm: Assembler, rng: Rng): void {
+  asm.mov(dx, rng.pick(PORTS)).mov(eax, value(rng) | 0)
+  const repeat = rng.below(4)
+  for (let i = 0; i <= repeat; i++) {
+    if (rng.chance(1, 3)) asm.in(rng.pick([al, ax, eax]) as typeof al, dx)
+    else if (rng.chance()) asm.out(dx, al)
+    else asm.db(...rng.pick([[0xef], [0x66, 0xef], [0xee]]))
+    if (rng.chance(1, 4)) asm.mov(al, rng.below(256))
+  }
+}

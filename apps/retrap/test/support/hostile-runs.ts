@@ -1,0 +1,178 @@
+// Runs of the command line on hostile input, in this process: how each ends, and what must hold of every end.
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
+import { Worker } from 'node:worker_threads'
+import { createPc } from '@retrap/machine'
+import { decode, formatIntel } from '@retrap/x86-decoder'
+import { runCli, type CliHost } from '../../src/cli.ts'
+import { ExitCode } from '../../src/exit-codes.ts'
+
+/** Exit codes that `--help` documents, the even ones; isa-debug-exit has all odd ones. */
+const DOCUMENTED: ReadonlySet<number> = new Set([
+  ExitCode.PowerOff,
+  ExitCode.Usage,
+  ExitCode.Input,
+  ExitCode.TripleFault,
+  ExitCode.GuestCrash,
+  ExitCode.Timeout,
+])
+/** Processor time by which a run may outlive its `--timeout`. */
+const OVERRUN_SECONDS = 1
+/** Wall time after which a run counts as hung; the machine may be busy. */
+const HANG_MS = 60_000
+/** Memory is compared at these distances, after so many runs that have filled caches. */
+const MEMORY_INTERVAL = 250
+const MEMORY_GROWTH_BYTES = 64 * 1024 * 1024
+
+/** What one run has come to. */
+export interface HostileRun {
+  readonly code: number
+  readonly errors: string
+  readonly output: string
+  /** What is wrong with its end, or undefined. */
+  readonly violation: string | undefined
+}
+
+/** The command line with hostile input, run again and again in one process. */
+export class HostileRuns {
+  readonly folder: string = mkdtempSync(join(tmpdir(), 'retrap-hostile-'))
+  readonly #heartbeat = new Int32Array(new SharedArrayBuffer(4))
+  readonly #watchdog: Worker
+  readonly #collect: () => void
+  readonly #stray: unknown[] = []
+  readonly #onStray = (error: unknown): void => void this.#stray.push(error)
+  #runs = 0
+  #memory = 0
+  /** How often each exit code came. */
+  readonly codes: Map<number, number> = new Map()
+
+  constructor(name: string) {
+    process.on('uncaughtException', this.#onStray)
+    process.on('unhandledRejection', this.#onStray)
+    setFlagsFromString('--expose-gc')
+    this.#collect = runInNewContext('gc') as () => void
+    this.#watchdog = new Worker(WATCHDOG, {
+      eval: true,
+      workerData: { heartbeat: this.#heartbeat, hangMs: HANG_MS, name },
+    })
+    this.#watchdog.unref()
+  }
+
+  /** Writes a file for the next run. @returns its path */
+  file(name: string, bytes: Uint8Array | string): string {
+    const path = join(this.folder, name)
+    writeFileSync(path, bytes)
+    return path
+  }
+
+  /**
+   * Runs the command line.
+   *
+   * @param timeoutSeconds - what `args` give as `--timeout`; for commands without one, the time they may take
+   */
+  async run(args: readonly string[], timeoutSeconds: number): Promise<HostileRun> {
+    const output: string[] = []
+    const errors: string[] = []
+    Atomics.add(this.#heartbeat, 0, 1)
+    const before = process.cpuUsage()
+    let code: number
+    try {
+      code = await runCli(args, hostOf(output, errors))
+    } catch (error) {
+      return this.#end(ExitCode.InternalError, output, errors, `threw ${describe(error)}`)
+    }
+    const { user, system } = process.cpuUsage(before)
+    const seconds = (user + system) / 1e6
+    let violation: string | undefined
+    if (seconds > timeoutSeconds + OVERRUN_SECONDS) violation = `took ${seconds.toFixed(1)} s of processor time`
+    else if (code % 2 === 0 && !DOCUMENTED.has(code)) violation = `ended with exit code ${code}`
+    else if (code !== 0 && code !== 124 && code % 2 === 0 && errors.length === 0)
+      violation = `ended with exit code ${code} without a word`
+    return this.#end(code, output, errors, violation)
+  }
+
+  #end(code: number, output: readonly string[], errors: readonly string[], found: string | undefined): HostileRun {
+    const text = errors.join('')
+    const stray = this.#stray.shift()
+    const violation = stray === undefined ? (found ?? this.#growth()) : `left a stray error: ${describe(stray)}`
+    this.codes.set(code, (this.codes.get(code) ?? 0) + 1)
+    return {
+      code,
+      errors: text,
+      output: output.join(''),
+      violation: violation === undefined ? undefined : `${violation}\n${text.slice(0, 2000)}`,
+    }
+  }
+
+  /** Compares memory in use with what was in use when caches had been filled. */
+  #growth(): string | undefined {
+    if (++this.#runs % MEMORY_INTERVAL !== 0) return undefined
+    this.#collect()
+    const { heapUsed, external } = process.memoryUsage()
+    const used = heapUsed + external
+    if (this.#memory === 0) this.#memory = used
+    if (used - this.#memory <= MEMORY_GROWTH_BYTES) return undefined
+    const growth = ((used - this.#memory) / 1024 / 1024).toFixed(0)
+    this.#memory = used
+    return `memory has grown by ${growth} MiB in ${this.#runs} runs`
+  }
+
+  /** Prints how often each exit code came, and ends. */
+  async close(): Promise<void> {
+    const counts = [...this.codes].toSorted(([a], [b]) => a - b).map(([code, count]) => `${code}: ${count}`)
+    console.error(`exit codes ${counts.join(', ')}`)
+    process.off('uncaughtException', this.#onStray)
+    process.off('unhandledRejection', this.#onStray)
+    rmSync(this.folder, { recursive: true, force: true })
+    await this.#watchdog.terminate()
+  }
+}
+
+/** Ends the process when runs stop beginning: its event loop is held, and cannot say so itself. */
+const WATCHDOG = `
+const { workerData: { heartbeat, hangMs, name } } = require('node:worker_threads')
+let seen = -1
+setInterval(() => {
+  const now = Atomics.load(heartbeat, 0)
+  if (now === seen && now !== 0) {
+    require('node:fs').writeSync(2, name + ': run ' + now + ' has held the process for ' + hangMs + ' ms\\n')
+    process.kill(process.pid, 'SIGKILL')
+  }
+  seen = now
+}, hangMs)
+`
+
+function hostOf(output: string[], errors: string[]): CliHost {
+  const collector = (into: string[]): CliHost['stdout'] =>
+    ({
+      write(data: Uint8Array | string, done?: () => void) {
+        into.push(typeof data === 'string' ? data : Buffer.from(data).toString('latin1'))
+        done?.()
+        return true
+      },
+      on: () => undefined,
+      once: () => undefined,
+      off: () => undefined,
+    }) as unknown as CliHost['stdout']
+  return {
+    createMachine: createPc as unknown as CliHost['createMachine'],
+    disassemble: ({ bytes, mode, address }) => formatIntel(decode(bytes, { mode, address })),
+    embeddedGuest: () => new Uint8Array(0x1_0000),
+    stdin: {
+      on: () => undefined,
+      removeAllListeners: () => undefined,
+      resume: () => undefined,
+      pause: () => undefined,
+    },
+    stdout: collector(output),
+    stderr: collector(errors),
+    onSignal: () => () => undefined,
+  }
+}
+
+function describe(error: unknown): string {
+  return error instanceof Error ? (error.stack ?? error.message) : String(error)
+}
