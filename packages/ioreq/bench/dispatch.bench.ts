@@ -91,7 +91,7 @@ for (let round = 0; round < ROUNDS; round++) {
 const peer = best['map']!
 for (const [name, ns] of Object.entries(best)) {
   if (name === 'map') continue
-  const ratio = (ns / peer).toFixed(2)
+  const ratio = (peer / ns).toFixed(2)
   console.log(`dispatch: ${ratio} x Map (${name}: ${ns.toFixed(1)} ns, a Map look-up and call: ${peer.toFixed(1)} ns)`)
 }
 if (Number.isNaN(sum)) throw new Error('unreachable: keeps the sums alive')

@@ -1,10 +1,10 @@
 // What an access to a device costs, `npm run -s bench -- io`: 1 million in a guest's loop, on a whole PC of ours, on v86's
 // (npm) and on QEMU's TCG; then the round trips of other transports against the least that the host can do. Times are
-// processor time in the guest's loops, else the time of day; the best of several rounds. Ratios are cost against cost: less than 1 is faster than the peer.
+// processor time of all threads in the guest's loops and awaits, else the time of day; the best of several rounds.
+// Ratios are speed against speed: more than 1 is faster than the peer.
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { Session } from 'node:inspector/promises'
-import { readdirSync, readFileSync } from 'node:fs'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -24,6 +24,7 @@ import {
 } from '@retrap/ioreq'
 import { startDeviceWorker } from '@retrap/ioreq/node'
 import { createPc, type PcOptions } from '@retrap/machine'
+import { threadsTime } from '@retrap/tooling/processor-time'
 import {
   Assembler,
   al,
@@ -157,24 +158,6 @@ class Stopwatch {
   }
 }
 
-function ownTime(): number {
-  const { user, system } = process.threadCpuUsage()
-  return (user + system) * 1e3
-}
-
-/** Processor time of another process, all threads, where the host tells it (Linux); else the time of day. */
-function timeOf(pid: number): number {
-  try {
-    const tasks = readdirSync(`/proc/${pid}/task`)
-    return tasks.reduce(
-      (sum, task) => sum + Number(readFileSync(`/proc/${pid}/task/${task}/schedstat`, 'utf8').split(' ')[0]),
-      0,
-    )
-  } catch {
-    return performance.now() * 1e6
-  }
-}
-
 let reads = 0
 
 function stopwatchDevice(watch: Stopwatch): DeviceModel {
@@ -193,7 +176,7 @@ function stopwatchDevice(watch: Stopwatch): DeviceModel {
 
 async function runRetrap(
   image: Uint8Array,
-  watch = new Stopwatch(ownTime),
+  watch = new Stopwatch(threadsTime),
   deviceServers: PcOptions['deviceServers'] = [],
 ): Promise<readonly number[]> {
   const ranges = { ports: { base: ASYNC_PORT, size: 1 }, mmio: { base: ASYNC_BASE, size: 16 } }
@@ -217,7 +200,7 @@ interface V86Inside {
 }
 
 async function runV86(image: Uint8Array): Promise<readonly number[]> {
-  const watch = new Stopwatch(ownTime)
+  const watch = new Stopwatch(threadsTime)
   const emulator = new V86({
     wasm_path: fileURLToPath(import.meta.resolve('v86').replace('libv86.mjs', 'v86.wasm')),
     bios: { buffer: image.slice().buffer },
@@ -245,7 +228,7 @@ async function runQemu(image: Uint8Array): Promise<readonly number[] | null> {
     const qemu = spawn('qemu-system-x86_64', [...machine, ...console_, '-bios', file], {
       stdio: ['ignore', 'pipe', 'inherit'],
     })
-    const watch = new Stopwatch(() => timeOf(qemu.pid ?? 0))
+    const watch = new Stopwatch(() => threadsTime(qemu.pid))
     qemu.stdout.on('data', (bytes: Uint8Array) => {
       for (const byte of bytes) watch.byte(byte)
     })
@@ -277,7 +260,7 @@ async function guestLoops(image: Uint8Array): Promise<void> {
     const own = ours[i] as number
     const line = (peer: string, ns: number): void =>
       console.log(
-        `io-${name}: ${(own / ns).toFixed(2)} x ${peer} (${what}: ${own.toFixed(1)} ns against ${ns.toFixed(1)} ns)`,
+        `io-${name}: ${(ns / own).toFixed(2)} x ${peer} (${what}: ${own.toFixed(1)} ns against ${ns.toFixed(1)} ns)`,
       )
     line('v86', v86[i] as number)
     // Two marks of a loop that takes a millisecond come through QEMU's pipe in one piece.
@@ -341,7 +324,7 @@ async function workerRoundTrip(): Promise<void> {
   await watched
   await worker.terminate()
   console.log(
-    `io-worker: ${(ours / bare).toFixed(2)} x ping-pong (a request to a Worker and its answer: ${ours.toFixed(2)} µs, ` +
+    `io-worker: ${(bare / ours).toFixed(2)} x ping-pong (a request to a Worker and its answer: ${ours.toFixed(2)} µs, ` +
       `Atomics.wait and notify each way: ${bare.toFixed(2)} µs)`,
   )
   // The same from a guest, whose vCPU's thread waits blocked.
@@ -359,7 +342,7 @@ async function workerRoundTrip(): Promise<void> {
       }),
   ])
   console.log(
-    `io-guest-worker: ${(guest / 1e3 / bare).toFixed(2)} x ping-pong (a guest's MOV from a device in a Worker: ` +
+    `io-guest-worker: ${((bare * 1e3) / guest).toFixed(2)} x ping-pong (a guest's MOV from a device in a Worker: ` +
       `${(guest / 1e3).toFixed(2)} µs, Atomics.wait and notify each way: ${bare.toFixed(2)} µs)`,
   )
 }
@@ -370,14 +353,14 @@ async function asyncInProcess(): Promise<void> {
   let bare = Infinity
   let sum = 0
   const awaits = async (): Promise<void> => {
-    const started = ownTime()
+    const started = threadsTime()
     for (let i = 0; i < AWAITS; i++) sum += await read(4)
-    bare = Math.min(bare, (ownTime() - started) / AWAITS)
+    bare = Math.min(bare, (threadsTime() - started) / AWAITS)
   }
   const image = buildImage(ASYNC_LOOPS, ASYNC_ACCESSES)
   const best = ASYNC_LOOPS.map(() => Infinity)
   for (let pass = 0; pass < PASSES; pass++) {
-    const times = await runRetrap(image, new Stopwatch(ownTime, ASYNC_LOOPS.length, ASYNC_ACCESSES))
+    const times = await runRetrap(image, new Stopwatch(threadsTime, ASYNC_LOOPS.length, ASYNC_ACCESSES))
     times.forEach((ns, i) => (best[i] = Math.min(best[i] ?? Infinity, ns)))
     await awaits()
   }
@@ -389,18 +372,18 @@ async function asyncInProcess(): Promise<void> {
   let ours = Infinity
   for (let round = 0; round < ROUNDS; round++) {
     await awaits()
-    const started = ownTime()
+    const started = threadsTime()
     for (let i = 0; i < AWAITS / 4; i++) {
       let status = dispatch.submit(0, mmioRead)
       for (; status === IO_RETRY; status = dispatch.takeResponse(0)) await new Promise<void>(wake)
       sum += dispatch.lo
     }
-    ours = Math.min(ours, (ownTime() - started) / (AWAITS / 4))
+    ours = Math.min(ours, (threadsTime() - started) / (AWAITS / 4))
   }
   if (sum === 0) throw new Error('unreachable: keeps the sum alive')
   const line = (name: string, what: string, ns: number): void =>
     console.log(
-      `io-${name}: ${(ns / bare).toFixed(1)} x await (${what}: ${ns.toFixed(0)} ns, a bare await of one: ` +
+      `io-${name}: ${(bare / ns).toFixed(3)} x await (${what}: ${ns.toFixed(0)} ns, a bare await of one: ` +
         `${bare.toFixed(0)} ns)`,
     )
   for (const [i, { name, what }] of ASYNC_LOOPS.entries()) line(name, `a guest's ${what}`, best[i] as number)
@@ -418,7 +401,7 @@ async function allocation(): Promise<void> {
   await session.post('HeapProfiler.enable')
   const options = { includeObjectsCollectedByMajorGC: true, includeObjectsCollectedByMinorGC: true }
   await session.post('HeapProfiler.startSampling', { samplingInterval: 4096, ...options })
-  await runRetrap(image, new Stopwatch(ownTime, ALLOCATION_LOOPS.length))
+  await runRetrap(image, new Stopwatch(threadsTime, ALLOCATION_LOOPS.length))
   const { profile } = await session.post('HeapProfiler.stopSampling')
   session.disconnect()
   let bytes = 0
@@ -432,7 +415,7 @@ async function allocation(): Promise<void> {
   visit(profile.head)
   const accesses = (ALLOCATION_LOOPS.length - 1) * ROUNDS * ACCESSES
   console.log(
-    `io-allocation: ${(bytes / accesses).toFixed(3)} bytes x an access (heap profile of ${accesses / 1e6} million ` +
+    `io-allocation: ${(bytes / accesses).toFixed(3)} bytes an access (heap profile of ${accesses / 1e6} million ` +
       `synchronous accesses: ${bytes} bytes in the functions on their way)`,
   )
 }

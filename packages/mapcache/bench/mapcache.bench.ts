@@ -90,10 +90,10 @@ function hits(): void {
       loop(where, (gpa) => cache.with(gpa, length, (mapping) => mapping.bytes.length)),
       loop(where, holdWritable),
     ])
-    line(held / peer, "subarray's time", `${what}, held until its release`, against(held, peer))
+    line(peer / held, 'subarray', `${what}, held until its release`, against(held, peer))
     if (length !== 512) continue
-    line(during / peer, "subarray's time", `${what}, held during a call`, against(during, peer))
-    line(written / peer, "subarray's time", `${what}, held for writing`, against(written, peer))
+    line(peer / during, 'subarray', `${what}, held during a call`, against(during, peer))
+    line(peer / written, 'subarray', `${what}, held for writing`, against(written, peer))
   }
 
   const into = new Uint8Array(512)
@@ -104,7 +104,7 @@ function hits(): void {
       return 1
     }),
   ])
-  line(copied / peer, "subarray's time", '512 bytes copied out', against(copied, peer))
+  line(peer / copied, 'subarray', '512 bytes copied out', against(copied, peer))
 }
 
 function invalidation(): void {
@@ -118,8 +118,8 @@ function invalidation(): void {
   ])
   const us = (ns: number): string => `${(ns / 1000).toFixed(1)} us`
   const held = 'with 1,000 mappings held'
-  line(all / none, 'the time for a page that none covers', `all invalidated ${held}`, `${us(all)} against ${us(none)}`)
-  line(one / none, 'the time for a page that none covers', `one page invalidated ${held}`, us(one))
+  line(none / all, 'a page that none covers', `all invalidated ${held}`, `${us(all)} against ${us(none)}`)
+  line(none / one, 'a page that none covers', `one page invalidated ${held}`, us(one))
 }
 
 /** A hit, a miss and an invalidation as guests grow: none of the times should. */
@@ -171,7 +171,7 @@ function sizes(): void {
       ['a miss and its invalidation', miss],
     ] as const) {
       const [ns, peer] = [times[i] as number, times[0] as number]
-      line(ns / peer, 'the time in 64 MiB', `${what} in a guest of ${name}`, against(ns, peer))
+      line(peer / ns, 'the speed in 64 MiB', `${what} in a guest of ${name}`, against(ns, peer))
     }
   }
 }

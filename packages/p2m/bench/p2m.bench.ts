@@ -175,10 +175,10 @@ function sizes(): void {
     for (const what of ['translation', 'insertion']) {
       const ns = best.get(`${what} ${name}`) as number
       const peer = best.get(`${what} ${small.name}`) as number
-      line(ns / peer, `${what} in a guest of ${name}`, ns, peer, `the time in 64 MiB`)
+      line(peer / ns, `${what} in a guest of ${name}`, ns, peer, `the speed in 64 MiB`)
     }
     if (name === '3 GiB') {
-      const share = tables / (32 * 1024)
+      const share = (32 * 1024) / tables
       console.log(`p2m: ${share.toFixed(2)} x 32 KiB (tables of a guest of ${name}, ${tables / 1024} KiB)`)
     }
   }

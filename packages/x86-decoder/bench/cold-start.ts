@@ -47,7 +47,7 @@ export function coldStart(): void {
   }
   const [common, uncommon, peer] = times.map(median) as [number, number, number]
   console.log(
-    `cold-start: ${(uncommon / peer).toFixed(2)} x iced (import to first instruction, median of ${ROUNDS} processes: ` +
+    `cold-start: ${(peer / uncommon).toFixed(2)} x iced (import to first instruction, median of ${ROUNDS} processes: ` +
       `PUSH ${common.toFixed(1)} ms, VADDPS ${uncommon.toFixed(1)} ms, iced-x86 ${peer.toFixed(1)} ms)`,
   )
 }

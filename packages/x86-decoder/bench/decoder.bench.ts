@@ -211,7 +211,7 @@ function compareSizes({ bytes }: Text): void {
   })
   const [short, , whole] = results as [number, number, number]
   console.log(
-    `decode-size: ${(whole / short).toFixed(2)} x short input (an instruction in an array of 100 MiB against one in 1 KiB; ` +
+    `decode-size: ${(short / whole).toFixed(2)} x short input (an instruction in an array of 100 MiB against one in 1 KiB; ` +
       `in 1 KiB, 1 MiB and 100 MiB: ${results.map((ns) => ns.toFixed(1)).join(', ')} ns)`,
   )
 }

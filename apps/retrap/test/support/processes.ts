@@ -15,6 +15,8 @@ export interface ProcessOptions {
   readonly input?: string
   /** Typed into the program when its output first contains the text. */
   readonly answers?: readonly { readonly to: string; readonly type: string }[]
+  /** Told of each piece of output: all that the program has printed so far, and its process id. */
+  readonly onOutput?: (output: string, pid: number) => void
   /** Added to the environment. */
   readonly env?: Readonly<Record<string, string>>
   /** After this it is killed, and the promise rejects. */
@@ -43,6 +45,7 @@ export function runProgram(file: string, args: readonly string[], options: Proce
   let answeredUpTo = 0
   child.stdout.setEncoding('utf8').on('data', (text: string) => {
     stdout += text
+    options.onOutput?.(stdout, child.pid ?? 0)
     for (let next = answers[0]; next !== undefined && stdout.includes(next.to, answeredUpTo); next = answers[0]) {
       answeredUpTo = stdout.indexOf(next.to, answeredUpTo) + next.to.length
       child.stdin.write(next.type)
