@@ -1,4 +1,5 @@
 /** The option ROM that has announced itself: everything in it is the guest's, so it is read again each time it is used. */
+import { PAGE_BYTES } from '@retrap/memory'
 import type { PollMethod, VapicHost } from './host.ts'
 import type { FoundInstruction } from './instructions.ts'
 import {
@@ -19,7 +20,6 @@ import {
 
 /** ROMs are at multiples of this, and as many of it long as their third byte says. */
 export const ROM_BLOCK = 512
-const PAGE = 4096
 /** MOV EAX, 1 and the three ways to poll. */
 const POLL_PREFIX = [0xb8, 1, 0, 0, 0]
 const POLLS: Readonly<Record<PollMethod, readonly number[]>> = {
@@ -79,8 +79,8 @@ export class AnnouncedRom {
 
   /** Has it mapped writable: whole pages. */
   mapWritable(): void {
-    const start = this.gpa - (this.gpa % PAGE)
-    const end = Math.ceil((this.gpa + this.bytes) / PAGE) * PAGE
+    const start = this.gpa - (this.gpa % PAGE_BYTES)
+    const end = Math.ceil((this.gpa + this.bytes) / PAGE_BYTES) * PAGE_BYTES
     this.#host.mapRomWritable(start, end - start)
   }
 
@@ -171,10 +171,30 @@ export class AnnouncedRom {
     this.#host.dropCode(this.gpa + first, last - first)
   }
 
+  /**
+   * Goes on with the addresses that a saved state has.
+   *
+   * @returns false if the records are not within the ROM
+   */
+  resume(structureLinear: number, areaGpa: number): boolean {
+    if (areaGpa !== 0 && !this.holds(areaGpa, this.structure.areaBytes)) return false
+    this.structureLinear = structureLinear
+    this.areaGpa = areaGpa
+    return true
+  }
+
+  /** Clears the records, which disables them. */
+  clearRecords(): void {
+    if (this.areaGpa !== 0) this.#host.writePhysical(this.areaGpa, new Uint8Array(this.structure.areaBytes))
+  }
+
   /** Guest-physical address of a processor's record; undefined: the area has none for it. */
   record(number: number): number | undefined {
     const offset = number << RECORD_SHIFT
-    return this.structureLinear === 0 || number < 0 || offset + RECORD_BYTES > this.structure.areaBytes
+    return this.structureLinear === 0 ||
+      this.areaGpa === 0 ||
+      number < 0 ||
+      offset + RECORD_BYTES > this.structure.areaBytes
       ? undefined
       : this.areaGpa + offset
   }

@@ -1,186 +1,137 @@
 /**
- * The instructions that are patched: one table, which evaluating an instruction, looking backward from a report that comes
- * too late, and patching all read.
+ * The instructions that are patched, and their replacements.
  *
- * Source: Intel SDM vol. 2, "MOV", "PUSH"; the kvmvapic option ROM's interface.
+ * An instruction is decoded; its form, as the decoder's opcode table names it, selects a row. A replacement is as long as
+ * the instruction: NOPs, the push that hands the helper its operand, and a call.
+ *
+ * Source: Intel SDM vol. 2, "MOV", "PUSH", "CALL"; the kvmvapic option ROM's interface.
  */
+import { PAGE_BYTES } from '@retrap/memory'
+import { codeInfo, DECODED, decodeInto, Instruction, MODE_32 } from '@retrap/x86-decoder'
 
-/** Whether the task priority is read or written. */
+/** Tells whether an instruction reads or writes the task priority. */
 export type TprAccess = 'read' | 'write'
 
-/** What an instruction becomes calls one of these. `get` is one per register, in the order of their encoding. */
+/** Names a helper of the option ROM; `get` is one per register, in the order of their encoding. */
 export type HandlerName = 'set' | 'setEax' | 'getStack' | 'get'
 
-/** One row. */
+/** Describes one instruction that is patched. */
 export interface TprInstruction {
-  readonly text: string
-  readonly opcode: number
-  /** ModRM.reg that makes it this instruction; -1: it names the register; -2: there is no ModRM byte. */
-  readonly extension: number
-  /** In bytes. */
+  /** Form in the decoder's opcode table. */
+  readonly form: string
+  /** Length in bytes, which leaves room for an absolute address and no prefix. */
   readonly length: number
-  /** Where the address is. */
-  readonly addressAt: number
+  /** Direction of the access to the register. */
   readonly access: TprAccess
-  /** Bytes that go before the call; `r`: 50h plus the register; `imm32`: 68h and the immediate of the instruction. */
-  readonly before: readonly (number | 'r' | 'imm32')[]
+  /** Helper that the replacement calls. */
   readonly handler: HandlerName
+  /** Operand that the replacement pushes for the helper. */
+  readonly pushes: 'nothing' | 'register' | 'eax' | 'immediate'
 }
 
-const REGISTER = -1
-const NO_MODRM = -2
-
-/** The longest first: looking backward takes the first that fits. */
+/** Lists the instructions that are patched, the longest first. */
 export const tprInstructions: readonly TprInstruction[] = [
-  {
-    text: 'mov dword [tpr], imm32',
-    opcode: 0xc7,
-    extension: 0,
-    length: 10,
-    addressAt: 2,
-    access: 'write',
-    before: ['imm32'],
-    handler: 'set',
-  },
-  {
-    text: 'mov [tpr], r32',
-    opcode: 0x89,
-    extension: REGISTER,
-    length: 6,
-    addressAt: 2,
-    access: 'write',
-    before: ['r'],
-    handler: 'set',
-  },
-  {
-    text: 'mov r32, [tpr]',
-    opcode: 0x8b,
-    extension: REGISTER,
-    length: 6,
-    addressAt: 2,
-    access: 'read',
-    before: [0x90],
-    handler: 'get',
-  },
-  {
-    text: 'push dword [tpr]',
-    opcode: 0xff,
-    extension: 6,
-    length: 6,
-    addressAt: 2,
-    access: 'read',
-    before: [0x50],
-    handler: 'getStack',
-  },
-  {
-    text: 'mov eax, [tpr]',
-    opcode: 0xa1,
-    extension: NO_MODRM,
-    length: 5,
-    addressAt: 1,
-    access: 'read',
-    before: [],
-    handler: 'get',
-  },
-  {
-    text: 'mov [tpr], eax',
-    opcode: 0xa3,
-    extension: NO_MODRM,
-    length: 5,
-    addressAt: 1,
-    access: 'write',
-    before: [],
-    handler: 'setEax',
-  },
+  { form: 'MOV r/m32, imm32', length: 10, access: 'write', handler: 'set', pushes: 'immediate' },
+  { form: 'MOV r/m32, r32', length: 6, access: 'write', handler: 'set', pushes: 'register' },
+  { form: 'MOV r32, r/m32', length: 6, access: 'read', handler: 'get', pushes: 'nothing' },
+  { form: 'PUSH r/m32', length: 6, access: 'read', handler: 'getStack', pushes: 'eax' },
+  { form: 'MOV EAX, moffs32', length: 5, access: 'read', handler: 'get', pushes: 'nothing' },
+  { form: 'MOV moffs32, EAX', length: 5, access: 'write', handler: 'setEax', pushes: 'nothing' },
 ]
 
-/** Bytes of the longest. */
-export const MAX_TPR_INSTRUCTION = 10
+const byForm: ReadonlyMap<string, TprInstruction> = new Map(tprInstructions.map((row) => [row.form, row]))
+const lengths: readonly number[] = [...new Set(tprInstructions.map((row) => row.length))]
 
-/** ModRM of an absolute address: mod 00, rm 101. */
-const isAbsolute = (modrm: number): boolean => (modrm & 0xc7) === 5
+/** Bytes of the longest instruction that is patched. */
+export const MAX_TPR_INSTRUCTION: number = Math.max(...lengths)
 
-/** An instruction that has been found. */
+/** Describes an instruction that was found in guest code. */
 export interface FoundInstruction {
+  /** The row that it is. */
   readonly row: TprInstruction
   /** Register that is read or written: 0 (EAX) to 7 (EDI). */
   readonly register: number
   /** Linear address that it accesses. */
   readonly address: number
-  /** As it is in memory. */
+  /** Its bytes in memory. */
   readonly bytes: Uint8Array
 }
 
 /** Offset of the task priority register in the local APIC's page. */
 const TPR_OFFSET = 0x80
 
+const NOP = 0x90
+const PUSH_REGISTER = 0x50
+const PUSH_IMMEDIATE = 0x68
+const CALL = 0xe8
+/** Bytes of the call that each replacement ends with. */
+export const CALL_BYTES = 5
+
+const insn = new Instruction()
+
 /**
- * The row that bytes are, or undefined.
+ * Finds the instruction that bytes begin with, if it is one that is patched.
  *
- * @param bytes - from the first byte of the instruction on; too few are no instruction
+ * @param bytes - 32-bit code from the first byte of the instruction on; too few bytes are no instruction
  */
 export function findInstruction(bytes: Uint8Array): FoundInstruction | undefined {
-  const [opcode = -1, modrm = 0] = bytes
-  for (const row of tprInstructions) {
-    if (row.opcode !== opcode || bytes.length < row.length) continue
-    const found = withRow(row, bytes, modrm)
-    if (found !== undefined) return found
-  }
-  return undefined
-}
-
-function withRow(row: TprInstruction, bytes: Uint8Array, modrm: number): FoundInstruction | undefined {
-  const hasModrm = row.extension !== NO_MODRM
-  const reg = (modrm >> 3) & 7
-  if (hasModrm && !isAbsolute(modrm)) return undefined
-  if (row.extension >= 0 && row.extension !== reg) return undefined
-  const address = word(bytes, row.addressAt)
-  if ((address & 0xfff) !== TPR_OFFSET) return undefined
-  return { row, register: row.extension === REGISTER ? reg : 0, address, bytes: bytes.slice(0, row.length) }
+  if (decodeInto(bytes, 0, bytes.length, MODE_32, insn) !== DECODED) return undefined
+  const row = byForm.get(codeInfo(insn.code).form)
+  // With a prefix, or an address of another kind than disp32 alone, the instruction has another length.
+  if (row === undefined || insn.length !== row.length || insn.prefixes !== 0) return undefined
+  if (insn.isMemory === 0 || insn.base >= 0 || insn.index >= 0) return undefined
+  const address = insn.dispLo >>> 0
+  if (address % PAGE_BYTES !== TPR_OFFSET) return undefined
+  const register = insn.modrmOffset === 0 ? 0 : insn.reg
+  return { row, register, address, bytes: bytes.slice(0, row.length) }
 }
 
 /**
- * The instructions that may end where `bytes` end, the longest first: for a source that reports the next instruction's
- * address. More than one may fit, so each must be held against the address that was accessed.
+ * Finds the instructions that may end where bytes end, the longest first.
+ *
+ * For a source that reports the address of the next instruction. Several may fit: each must be compared with the address
+ * that was accessed.
  *
  * @param bytes - the ten bytes before the reported address, or as many as there are
  */
 export function findBackward(bytes: Uint8Array, access: TprAccess): FoundInstruction[] {
-  return tprInstructions.flatMap((row) => {
-    if (row.access !== access || bytes.length < row.length) return []
-    const tail = bytes.subarray(bytes.length - row.length)
-    if (tail[0] !== row.opcode) return []
-    const found = withRow(row, tail, tail[1] as number)
-    return found === undefined ? [] : [found]
-  })
+  const found: FoundInstruction[] = []
+  for (const length of lengths) {
+    if (length > bytes.length) continue
+    const each = findInstruction(bytes.subarray(bytes.length - length))
+    if (each !== undefined && each.row.length === length && each.row.access === access) found.push(each)
+  }
+  return found
+}
+
+/** The push that hands a helper its operand. */
+function pushFor({ row, register, bytes }: FoundInstruction): readonly number[] {
+  switch (row.pushes) {
+    case 'nothing':
+      return []
+    case 'eax':
+      return [PUSH_REGISTER]
+    case 'register':
+      return [PUSH_REGISTER + register]
+    case 'immediate':
+      return [PUSH_IMMEDIATE, ...bytes.subarray(row.length - 4)]
+  }
 }
 
 /**
- * The bytes that take an instruction's place: as long as it, with a call of a handler.
+ * Returns the bytes that take an instruction's place.
  *
  * @param site - linear address of the instruction
- * @param handler - linear address of the handler
+ * @param handler - linear address of the helper
  */
 export function patchFor(found: FoundInstruction, site: number, handler: number): Uint8Array {
-  const { row, register, bytes } = found
-  const patch: number[] = row.before.flatMap((each) => {
-    if (each === 'r') return [0x50 + register]
-    if (each === 'imm32') return [0x68, ...bytes.subarray(6, 10)]
-    return [each]
-  })
-  const displacement = handler - (site + patch.length + 5)
-  patch.push(
-    0xe8,
-    displacement & 255,
-    (displacement >> 8) & 255,
-    (displacement >> 16) & 255,
-    (displacement >> 24) & 255,
-  )
-  return Uint8Array.from(patch)
-}
-
-/** Four bytes, little-endian, unsigned. */
-export function word(bytes: Uint8Array, at: number): number {
-  const [a = 0, b = 0, c = 0, d = 0] = bytes.subarray(at, at + 4)
-  return (a | (b << 8) | (c << 16) | (d << 24)) >>> 0
+  const { length } = found.row
+  const push = pushFor(found)
+  const call = length - CALL_BYTES
+  const patch = new Uint8Array(length).fill(NOP)
+  patch.set(push, call - push.length)
+  patch[call] = CALL
+  // The displacement counts from behind the call, modulo 4 GiB.
+  new DataView(patch.buffer).setInt32(call + 1, (handler - (site + length)) | 0, true)
+  return patch
 }

@@ -4,7 +4,7 @@
  * Source: the kvmvapic option ROM's interface; Windows' KPCR.
  */
 import type { VapicHost } from './host.ts'
-import { word } from './instructions.ts'
+import { word } from './bytes.ts'
 
 const KPCR_SELF = 0x1c
 /** Offset of the processor's number. */

@@ -1,18 +1,33 @@
 /**
- * An option ROM of our own for the patcher: the stock ROM's interface, written anew.
+ * An option ROM of our own: entry, structure, helpers, fixup table, records.
  *
- * Every helper begins with an OUT to port 7Eh. After hibernation the ROM has been copied afresh, with addresses of ROM base
- * 0 in it, and that byte write has them fixed before any is used; afterwards the host overwrites the OUT.
+ * Helpers for one processor neither read nor write the flags, so that they have none to save: they count by LEA, subtract
+ * by NOT and LEA, and decide by JECXZ. Helpers for several processors run with interrupts off, because their record must
+ * stay that of the processor that they run on.
+ *
+ * Each helper begins with an OUT, before the first address that depends on where the ROM is mapped. After hibernation the
+ * ROM is fresh and the guest's patches are old: the OUT has the host fix the addresses. The host overwrites it then.
+ *
+ * A priority is stored by an exchange, which is a full barrier, and what is in service and pending is loaded behind it. A
+ * hypervisor that makes a vector pending before it looks at the priority therefore sees the new one, or its vector is
+ * seen here.
+ *
+ * Source: the kvmvapic option ROM's interface; Intel SDM vol. 2 for the instructions, vol. 3A, "Task and Processor
+ * Priorities", "Memory Ordering".
  */
 import {
+  ah,
   al,
   Assembler,
   ax,
   byte,
+  ch,
   cl,
   cs,
   cx,
+  dh,
   di,
+  dl,
   dword,
   eax,
   ebp,
@@ -24,237 +39,243 @@ import {
   esi,
   esp,
   fs,
-  type Gp32,
   type Label,
+  near,
 } from '@retrap/x86-assembler'
 import { KPCR_NUMBER } from './kpcr.ts'
 import { CALLS_SIGNATURE, RECORD_CALLS, RECORD_ENABLED, SIGNATURE } from './structure.ts'
 
-/** Bytes of the ROM: 24 blocks of 512. */
+/** Counts the bytes of the ROM: 24 blocks of 512. */
 export const ROM_BYTES = 0x3000
-/** Where the structure is. */
+
+/** Offset of the structure in the ROM. */
 export const ROM_STRUCTURE = 0x20
-const STRUCTURE_END = 0x9c
-/**
- * The records are no code's neighbours: processors that watch pages for changes of code, emulated ones above all, would
- * take each new priority for one.
- */
-const AREA = 0x1000
-const AREA_BYTES = 0x2000
-/** The port of the interface. */
+
+/** Port of the interface. */
 export const VAPIC_PORT = 0x7e
-/** VMCALL's number for polling. */
+
+const BLOCK_BYTES = 512
+/** The records have pages of their own: a guest that writes them writes no page of code. */
+const AREA = 0x1000
+const AREA_BYTES = ROM_BYTES - AREA
+/** Any byte that neither entry nor structure uses. */
+const CHECKSUM_AT = 0x06
+const FIXUP_BYTES = 4
+
+/** Number of the hypercall that polls, and what EAX holds in it. */
 const HYPERCALL_POLL = 1
 
-/** Registers that a `get` helper loads, in the order of their encoding; there is none for ESP. */
+/** Registers that a value can be read into, by their encoding; there is no helper for ESP. */
 const TARGETS = [eax, ecx, edx, ebx, undefined, ebp, esi, edi] as const
 
-/** Addresses of one set of helpers. */
-interface HelperLabels {
+/** Labels of one set of helpers, as the structure names them. */
+interface Helpers {
   readonly set: Label
   readonly setEax: Label
   readonly get: readonly (Label | undefined)[]
   readonly getStack: Label
 }
 
-/** Builds the ROM's image: the same bytes each time. */
-export function buildVapicRom(): Uint8Array {
-  // How many addresses there are to fix is known when the code has been assembled once.
-  const draft = assemble([])
-  const image = assemble(draft.addresses).bytes
-  const checksum = image.reduce((sum, value) => (sum + value) & 0xff, 0)
-  image[image.length - 1] = (image[image.length - 1] as number) - checksum
-  return image
+/** What helpers refer to. */
+interface Places {
+  /** First record. */
+  readonly area: Label
+  /** The structure's field with the logarithm of a record's size. */
+  readonly shift: Label
+  /** The structure's field with the address of the task priority register. */
+  readonly realTpr: Label
 }
 
-/**
- * Assembles the ROM at address 0.
- *
- * @param addresses - offsets of the addresses in it, for the fixup table
- */
-function assemble(addresses: readonly number[]): { bytes: Uint8Array; addresses: number[] } {
-  const asm = new Assembler({ bits: 16, address: 0 })
-  const labels = (set: string): HelperLabels => ({
-    set: asm.label(`${set}_set`),
-    setEax: asm.label(`${set}_set_eax`),
-    get: TARGETS.map((target, number) => (target === undefined ? undefined : asm.label(`${set}_get_${number}`))),
-    getStack: asm.label(`${set}_get_stack`),
-  })
-  const up = labels('up')
-  const mp = labels('mp')
-  const init = asm.label('init')
-  const structure = asm.label('structure')
-  const fixups = asm.label('fixups')
-  const fixupsEnd = asm.label('fixups_end')
-  const area = asm.label('area')
-  const shift = asm.label('shift')
-  const realTpr = asm.label('real_tpr')
-
-  asm.db(0x55, 0xaa, ROM_BYTES / 512).jmp(init)
-  asm.org(ROM_STRUCTURE).bind(structure)
-  asm.db(...SIGNATURE).dd(structure, fixups, fixupsEnd, area, AREA_BYTES)
-  asm.bind(shift).dd(0).bind(realTpr).dd(0)
-  for (const { set, setEax, get, getStack } of [up, mp]) {
-    asm.dd(set, setEax, ...get.map((label) => label ?? 0), getStack)
-  }
-
-  asm.org(STRUCTURE_END).db(...CALLS_SIGNATURE)
-  emitInit(asm, init)
-  asm.bits(32)
-  emitSingle(asm, up, area)
-  emitSeveral(asm, mp, area, shift, realTpr)
-  asm.align(4).bind(fixups)
-  for (const address of addresses) asm.dd(address - ROM_STRUCTURE)
-  asm.bind(fixupsEnd)
-  asm.org(AREA).bind(area).org(ROM_BYTES)
-
-  const program = asm.assemble()
+function labelsOf(asm: Assembler, name: string): Helpers {
   return {
-    bytes: program.bytes,
-    addresses: program.relocations.filter(({ size }) => size === 4).map(({ offset }) => offset),
+    set: asm.label(`${name}_set`),
+    setEax: asm.label(`${name}_set_eax`),
+    get: TARGETS.map((target, i) => (target === undefined ? undefined : asm.label(`${name}_get_${i}`))),
+    getStack: asm.label(`${name}_get_stack`),
   }
 }
 
-/** Called by firmware, 16-bit: clears the area, announces the structure. */
-function emitInit(asm: Assembler, init: Label): void {
-  asm.bind(init).pushf().pusha().push(es).push(cs).pop(es)
+/** The structure; see `structure.ts` for its fields. */
+function structure(asm: Assembler, places: Places, fixups: [Label, Label], sets: readonly Helpers[]): void {
+  const self = asm.here('structure')
   asm
-    .cld()
-    .xor(ax, ax)
+    .db(...SIGNATURE)
+    .dd(self)
+    .dd(...fixups)
+    .dd(places.area)
+    .dd(AREA_BYTES)
+  asm.bind(places.shift).dd(0)
+  asm.bind(places.realTpr).dd(0)
+  for (const { set, setEax, get, getStack } of sets) {
+    asm.dd(set).dd(setEax)
+    for (const each of get) asm.dd(each ?? 0)
+    asm.dd(getStack)
+  }
+  asm.db(...CALLS_SIGNATURE)
+}
+
+/** Initialisation by firmware, in real mode: clears the records and announces the structure. */
+function entry(asm: Assembler): void {
+  asm.pushf().pusha().push(es)
+  asm
+    .push(cs)
+    .pop(es)
     .mov(di, AREA)
     .mov(cx, AREA_BYTES / 2)
-    .rep()
-    .stosw()
+  asm.xor(ax, ax).cld().rep().stosw()
   asm.mov(ax, ROM_STRUCTURE).out(VAPIC_PORT, ax)
   asm.pop(es).popa().popf().retf()
 }
 
-/** Helpers of a guest with one processor: its record is the first, and is taken for enabled. */
-function emitSingle(asm: Assembler, labels: HelperLabels, area: Label): void {
-  labels.get.forEach((label, number) => {
-    const target = TARGETS[number]
-    if (label === undefined || target === undefined) return
-    asm.align(4).bind(label).out(VAPIC_PORT, al)
-    // Counts the call, and leaves the flags alone.
-    const calls = dword(area.plus(RECORD_CALLS))
+/** `set_tpr_eax` puts EAX below the return address, as a caller of `set_tpr` would have, and goes on there. */
+function setEaxIntoSet(asm: Assembler, { set, setEax }: Helpers): void {
+  asm
+    .bind(setEax)
+    .push(dword(esp))
+    .mov(dword(esp, { disp: 4 }), eax)
+  asm.bind(set)
+}
+
+/** Asks for pending interrupts; the host may rewrite these eight bytes. */
+function poll(asm: Assembler): void {
+  asm.mov(eax, HYPERCALL_POLL).vmcall()
+}
+
+/** Helpers for one processor. Its record is the first. */
+function single(asm: Assembler, helpers: Helpers, { area }: Places): void {
+  const calls = dword(area.plus(RECORD_CALLS))
+  const priority = byte(area)
+
+  TARGETS.forEach((target, i) => {
+    if (target === undefined) return
+    asm.bind(helpers.get[i] as Label).out(VAPIC_PORT, al)
     asm
       .mov(target, calls)
       .lea(target, dword(target, { disp: 1 }))
       .mov(calls, target)
-    asm.movzx(target, byte(area)).ret()
+    asm.movzx(target, priority).ret()
   })
-  emitGetStack(asm, labels)
-  emitSetEax(asm, labels)
-  asm.align(4).bind(labels.set).out(VAPIC_PORT, al)
-  // The flags that change, without PUSHFD and POPFD, which processors and emulators take long over.
-  asm.push(eax).push(ecx).lahf().seto(al).push(eax)
-  asm.inc(dword(area.plus(RECORD_CALLS)))
-  // Stack: flags, ECX, EAX, return address, value.
-  const again = asm.here('up_again')
+
+  asm.bind(helpers.getStack).out(VAPIC_PORT, al).push(eax)
   asm
-    .mov(eax, dword(area))
-    .mov(ecx, eax)
-    .mov(cl, byte(esp, { disp: 16 }))
-  asm.lock().cmpxchg(dword(area), ecx).jnz(again)
-  emitPoll(asm, 'up')
-  // AL is 1 where OF was set: 1 + 127 sets it.
-  asm.pop(eax).add(al, 0x7f).sahf()
-  asm.pop(ecx).pop(eax).ret(4)
+    .mov(eax, calls)
+    .lea(eax, dword(eax, { disp: 1 }))
+    .mov(calls, eax)
+  asm.movzx(eax, priority).mov(dword(esp, { disp: 8 }), eax)
+  asm.pop(eax).ret()
+
+  setEaxIntoSet(asm, helpers)
+  const ask = asm.label()
+  const done = asm.label()
+  asm.out(VAPIC_PORT, al).push(eax).push(ecx).push(edx)
+  asm
+    .mov(eax, calls)
+    .lea(eax, dword(eax, { disp: 1 }))
+    .mov(calls, eax)
+  asm.movzx(eax, byte(esp, { disp: 16 })).mov(edx, eax)
+  asm.xchg(priority, al).mov(ecx, dword(area))
+  // EAX: in service; ECX: pending; EDX: the new priority. −1 − x is NOT x.
+  asm.movzx(eax, ch).bswap(ecx).movzx(ecx, cl)
+  asm.not(edx).not(eax)
+  asm.lea(edx, dword(edx, { index: ecx })).lea(eax, dword(eax, { index: ecx }))
+  // Both are negative, with bits 15:8 set, unless pending is above the priority, and above what is in service.
+  asm.movzx(edx, dh).movzx(ecx, ah)
+  asm.lea(ecx, dword(ecx, { index: edx })).jecxz(ask)
+  asm.bind(done).pop(edx).pop(ecx).pop(eax).ret(4)
+  asm.bind(ask)
+  poll(asm)
+  asm.jmp(done)
 }
 
-/**
- * ECX is what the record holds now: polls if a pending interrupt has a higher priority than both the task's and the one in
- * service. Changes EAX, ECX and the flags.
- */
-function emitPoll(asm: Assembler, set: string): void {
-  const higher = asm.label(`${set}_isr_lower`)
-  const done = asm.label(`${set}_done`)
-  // CH is the priority in service, CL the task's.
-  asm.movzx(eax, cl).shr(ecx, 8)
-  asm.cmp(al, cl).jae(higher).mov(al, cl).bind(higher)
-  asm.shr(ecx, 16).cmp(cl, al).jbe(done)
-  asm.mov(eax, HYPERCALL_POLL).vmcall()
-  asm.bind(done)
-}
+/** Helpers for several processors. Each finds its record by its number, in its processor control region. */
+function several(asm: Assembler, helpers: Helpers, { area, shift, realTpr }: Places): void {
+  const number = byte(KPCR_NUMBER, { segment: fs })
 
-/** PUSH of the priority: the pushed EAX takes its place. */
-function emitGetStack(asm: Assembler, { get, getStack }: HelperLabels): void {
-  asm.align(4).bind(getStack)
+  TARGETS.forEach((target, i) => {
+    if (target === undefined) return
+    // The shift is in CL. One register more is needed then: where ECX is the target it gets its value last.
+    const offset = target === ecx ? eax : target
+    const saved = target === ecx ? eax : ecx
+    const direct = asm.label()
+    const done = asm.label()
+    asm
+      .bind(helpers.get[i] as Label)
+      .pushfd()
+      .cli()
+      .out(VAPIC_PORT, al)
+    asm.push(saved).mov(cl, byte(shift)).movzx(offset, number).shl(offset, cl)
+    asm.test(byte(offset, { disp: area.plus(RECORD_ENABLED) }), 1).jz(direct)
+    asm.inc(dword(offset, { disp: area.plus(RECORD_CALLS) }))
+    asm.movzx(target, byte(offset, { disp: area }))
+    asm.bind(done).pop(saved).popfd().ret()
+    asm.bind(direct).mov(target, dword(realTpr)).mov(target, dword(target)).jmp(done)
+  })
+
   asm
-    .call(get[0] as Label)
-    .xchg(eax, dword(esp, { disp: 4 }))
+    .bind(helpers.getStack)
+    .push(eax)
+    .call(helpers.get[0] as Label)
+  asm
+    .mov(dword(esp, { disp: 8 }), eax)
+    .pop(eax)
     .ret()
-}
 
-function emitSetEax(asm: Assembler, { set, setEax }: HelperLabels): void {
-  asm.align(4).bind(setEax).push(eax).call(set).ret()
-}
-
-/**
- * Helpers of a guest with several: interrupts are off, so that the processor and its record stay the same. A processor
- * whose record is not enabled accesses the real register: the report of it lets the host enable the record.
- */
-function emitSeveral(asm: Assembler, labels: HelperLabels, area: Label, shift: Label, realTpr: Label): void {
-  /** Record of this processor, as an offset in the area. */
-  const findRecord = (target: Gp32): Assembler =>
-    asm
-      .movzx(target, byte(KPCR_NUMBER, { segment: fs }))
-      .mov(cl, byte(shift))
-      .shl(target, cl)
-
-  const real = asm.label('mp_get_real')
-  const gotIt = asm.label('mp_got_it')
-  asm
-    .align(4)
-    .bind(labels.get[0] as Label)
-    .out(VAPIC_PORT, al)
-  asm.pushfd().push(ecx).cli()
-  findRecord(eax)
+  setEaxIntoSet(asm, helpers)
+  const direct = asm.label()
+  const done = asm.label()
+  asm.pushfd().cli().out(VAPIC_PORT, al).push(eax).push(ecx).push(edx)
+  asm.mov(cl, byte(shift)).movzx(eax, number).shl(eax, cl)
+  asm.mov(edx, dword(esp, { disp: 20 }))
+  asm.test(byte(eax, { disp: area.plus(RECORD_ENABLED) }), 1).jz(direct)
   asm.inc(dword(eax, { disp: area.plus(RECORD_CALLS) }))
-  asm.test(byte(eax, { disp: area.plus(RECORD_ENABLED) }), 1).jz(real)
-  asm.movzx(eax, byte(eax, { disp: area }))
-  asm.bind(gotIt).pop(ecx).popfd().ret()
-  // Two instructions that no table row has, so that they are never patched.
-  asm.bind(real).mov(eax, dword(realTpr)).mov(eax, dword(eax)).jmp(gotIt)
+  asm
+    .mov(ecx, edx)
+    .xchg(byte(eax, { disp: area }), cl)
+    .mov(eax, dword(eax, { disp: area }))
+  // EAX: pending; ECX: in service; EDX: the new priority.
+  asm.movzx(ecx, ah).movzx(edx, dl).shr(eax, 24)
+  asm.cmp(eax, edx).jbe(done).cmp(eax, ecx).jbe(done)
+  poll(asm)
+  asm.bind(done).pop(edx).pop(ecx).pop(eax).popfd().ret(4)
+  asm.bind(direct).mov(eax, dword(realTpr)).mov(dword(eax), edx).jmp(done)
+}
 
-  labels.get.forEach((label, number) => {
-    const target = TARGETS[number]
-    if (label === undefined || target === undefined || number === 0) return
-    asm
-      .align(4)
-      .bind(label)
-      .push(eax)
-      .call(labels.get[0] as Label)
-      .mov(target, eax)
-      .pop(eax)
-      .ret()
-  })
-  emitGetStack(asm, labels)
-  emitSetEax(asm, labels)
+/** Assembles the ROM with room for a number of fixups. */
+function assemble(fixups: number) {
+  const asm = new Assembler({ bits: 16, address: 0 })
+  const start = asm.label('entry')
+  const places: Places = { area: asm.label('area'), shift: asm.label('shift'), realTpr: asm.label('real_tpr') }
+  const table: [Label, Label] = [asm.label('fixups'), asm.label('fixups_end')]
+  const one = labelsOf(asm, 'up')
+  const many = labelsOf(asm, 'mp')
 
-  const setReal = asm.label('mp_set_real')
-  const end = asm.label('mp_set_end')
-  asm.align(4).bind(labels.set).out(VAPIC_PORT, al)
-  asm.pushfd().push(eax).push(ecx).push(edx).cli()
-  findRecord(edx)
-  asm.inc(dword(edx, { disp: area.plus(RECORD_CALLS) }))
-  asm.test(byte(edx, { disp: area.plus(RECORD_ENABLED) }), 1).jz(setReal)
-  // Stack: EDX, ECX, EAX, flags, return address, value.
-  const again = asm.here('mp_again')
   asm
-    .mov(eax, dword(edx, { disp: area }))
-    .mov(ecx, eax)
-    .mov(cl, byte(esp, { disp: 20 }))
-  asm
-    .lock()
-    .cmpxchg(dword(edx, { disp: area }), ecx)
-    .jnz(again)
-  emitPoll(asm, 'mp')
-  asm.bind(end).pop(edx).pop(ecx).pop(eax).popfd().ret(4)
-  asm
-    .bind(setReal)
-    .mov(eax, dword(realTpr))
-    .mov(ecx, dword(esp, { disp: 20 }))
-    .mov(dword(eax), ecx)
-    .jmp(end)
+    .db(0x55, 0xaa, ROM_BYTES / BLOCK_BYTES)
+    .jmp(near(start))
+    .org(ROM_STRUCTURE)
+  asm.bits(32)
+  structure(asm, places, table, [one, many])
+  asm.bits(16)
+  // In the ROM's first block: the host takes the block of the OUT for that of the header.
+  asm.bind(start)
+  entry(asm)
+  asm.bits(32)
+  single(asm, one, places)
+  several(asm, many, places)
+  asm.align(FIXUP_BYTES).bind(table[0])
+  asm.fill(fixups * FIXUP_BYTES).bind(table[1])
+  asm.org(AREA).bind(places.area).fill(AREA_BYTES)
+  return asm.assemble()
+}
+
+/** Builds the ROM's image: the same bytes each time. */
+export function buildVapicRom(): Uint8Array {
+  const addresses = assemble(0).relocations.length
+  const { bytes, relocations, symbols } = assemble(addresses)
+  const image = Uint8Array.from(bytes)
+  const view = new DataView(image.buffer)
+  const table = Number(symbols.get('fixups'))
+  relocations.forEach(({ offset }, i) => view.setUint32(table + i * FIXUP_BYTES, offset - ROM_STRUCTURE, true))
+  image[CHECKSUM_AT] = -image.reduce((sum, each) => sum + each, 0)
+  return image
 }

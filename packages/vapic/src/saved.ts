@@ -60,26 +60,19 @@ export function saveStructure(structure: RomStructure): SavedVapic['rom_state'] 
   }
 }
 
-const restoreHandlers = (saved: SavedHandlers): Handlers => ({
-  set: saved.set_tpr,
-  setEax: saved.set_tpr_eax,
-  get: [...saved.get_tpr],
-  getStack: saved.get_tpr_stack,
-})
+const noHandlers: SavedHandlers = { set_tpr: 0, set_tpr_eax: 0, get_tpr: [0, 0, 0, 0, 0, 0, 0, 0], get_tpr_stack: 0 }
 
-/** The opposite. */
-export function restoreStructure(saved: SavedVapic['rom_state']): RomStructure {
-  return {
-    self: saved.vaddr,
-    fixupStart: saved.fixup_start,
-    fixupEnd: saved.fixup_end,
-    area: saved.vapic_vaddr,
-    areaBytes: saved.vapic_size,
-    shift: saved.vcpu_shift,
-    realTpr: saved.real_tpr_addr,
-    up: restoreHandlers(saved.up),
-    mp: restoreHandlers(saved.mp),
-  }
+/** The structure of no ROM. */
+export const noStructure: SavedVapic['rom_state'] = {
+  vaddr: 0,
+  fixup_start: 0,
+  fixup_end: 0,
+  vapic_vaddr: 0,
+  vapic_size: 0,
+  vcpu_shift: 0,
+  real_tpr_addr: 0,
+  up: noHandlers,
+  mp: noHandlers,
 }
 
 const handlerWords = (handlers: SavedHandlers): number[] => [

@@ -1,5 +1,7 @@
 /** The instructions that have been patched. */
+import { PAGE_BYTES } from '@retrap/memory'
 import type { VapicHost } from './host.ts'
+import { CALL_BYTES } from './instructions.ts'
 
 /** An instruction that has been patched. */
 export interface PatchedSite {
@@ -8,10 +10,6 @@ export interface PatchedSite {
   readonly original: Uint8Array
   readonly patch: Uint8Array
 }
-
-const PAGE = 4096
-/** Bytes of the call that each patch ends with. */
-const CALL_BYTES = 5
 
 /** Patched sites of a guest. To be changed only while all vCPUs are stopped. */
 export class PatchedSites {
@@ -52,7 +50,7 @@ export class PatchedSites {
   /** Drops code on both pages where an instruction crosses. */
   #dropCode(vcpu: number, address: number, bytes: number): void {
     for (let at = address; at < address + bytes;) {
-      const length = Math.min(address + bytes - at, PAGE - (at & (PAGE - 1)))
+      const length = Math.min(address + bytes - at, PAGE_BYTES - (at % PAGE_BYTES))
       const gpa = this.#host.translate(vcpu, at >>> 0)
       if (gpa !== undefined) this.#host.dropCode(gpa, length)
       at += length

@@ -6,7 +6,7 @@
  *
  * Source: the kvmvapic option ROM's interface.
  */
-import { word } from './instructions.ts'
+import { word } from './bytes.ts'
 
 /** "kvm aPiC". */
 export const SIGNATURE: readonly number[] = [0x6b, 0x76, 0x6d, 0x20, 0x61, 0x50, 0x69, 0x43]

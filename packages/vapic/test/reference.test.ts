@@ -266,6 +266,68 @@ describe('test cases that the reference implies', () => {
   })
 })
 
+describe('bounds', () => {
+  const forged = (change: (view: DataView) => void): Guest => {
+    const guest = new Guest()
+    const image = rom.slice()
+    change(new DataView(image.buffer))
+    guest.loadRom(image)
+    guest.run([0xa1, ...address])
+    return guest
+  }
+  const STRUCTURE = 0x20
+  const lastFixup = new DataView(rom.buffer).getUint32(STRUCTURE + 0x10, true) - 4
+
+  test.each([
+    ['its last address ends with the ROM', 4, true],
+    ['its last address ends one byte behind the ROM', 3, false],
+  ])('a fixup table: %s', (_text, before, works) => {
+    // The word at the ROM's end is in the last record: any value may be moved there.
+    const guest = forged((view) => view.setUint32(lastFixup, rom.length - before - STRUCTURE, true))
+    expect(guest.patcher.state).toBe(works ? VapicState.ACTIVE : VapicState.STANDBY)
+  })
+
+  test.each([
+    ['end with the ROM', 0, VapicState.ACTIVE],
+    ['end one byte behind the ROM', 1, VapicState.STANDBY],
+  ])('records that %s', (_text, more, state) => {
+    const guest = forged((view) => view.setUint32(STRUCTURE + 0x18, 0x2000 + more, true))
+    expect(guest.patcher.state).toBe(state)
+  })
+
+  test('a guest whose ESP is 0 is not patched: the push would fault', () => {
+    const guest = standby()
+    guest.board.load(CODE, Uint8Array.of(0xa3, ...address))
+    for (const [esp, patched] of [
+      [0, false],
+      [4, true],
+    ] as const) {
+      guest.registers = () => ({ eip: SITE, esp, fsBase: KERNEL + KPCR })
+      expect(guest.patcher.report(0, { access: 'write', gpa: 0xfee0_0080 })).toBe(patched)
+    }
+  })
+
+  test('an instruction at another address than the one that was accessed is not patched', () => {
+    const guest = standby()
+    guest.board.load(CODE, Uint8Array.of(0xa3, ...address))
+    guest.registers = () => ({ eip: SITE, esp: KERNEL + 0x2000, fsBase: KERNEL + KPCR })
+    expect(guest.patcher.report(0, { access: 'write', gpa: 0xfee0_1080 })).toBe(false)
+    expect(guest.patcher.report(0, { access: 'read', gpa: 0xfee0_0080 })).toBe(false)
+    expect(guest.patcher.sites).toEqual([])
+  })
+
+  test.each([
+    ['a segment prefix', [0x64, 0xa3, ...address]],
+    ['an address by SIB', [0x89, 0x04, 0x25, ...address]],
+    ['16 bits', [0x66, 0xa3, ...address]],
+    ['8 bits', [0xa2, ...address]],
+    ['LOCK', [0xf0, 0x89, 0x0d, ...address]],
+    ['a base register', [0x89, 0x88, ...address]],
+  ])('%s: no instruction that is patched', (_text, bytes) => {
+    expect(findInstruction(Uint8Array.from([...bytes, 0, 0, 0, 0]))).toBeUndefined()
+  })
+})
+
 test('more processors than the area has records are refused, not overrun', () => {
   const guest = active(4)
   guest.setKpcr(64)
