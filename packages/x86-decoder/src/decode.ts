@@ -4,7 +4,16 @@ import { decodeInto } from './decode-common.ts'
 import { DecoderError } from './errors.ts'
 import { Instruction } from './instruction.ts'
 import { DECODED, OperandKind, reasonTexts, REGISTER_RIP, TRUNCATED } from './kinds.ts'
-import { bigintOf, branchTarget, operandIsMemory, operandRegister } from './operands.ts'
+import {
+  bigintOf,
+  branchTarget,
+  immediateHigh,
+  immediateIsSigned,
+  immediateLow,
+  memoryAddress,
+  operandIsMemory,
+  operandRegister,
+} from './operands.ts'
 import { decoderOptions, type ProcessorOptions } from './options.ts'
 import { generalRegisterName, registerName, segmentRegisterName } from './registers.ts'
 
@@ -148,7 +157,7 @@ function memoryOperand(insn: Instruction, position: number, address: bigint): Me
   let displacement = bigintOf(insn.dispLo, insn.dispHi)
   let { base, index } = insn
   let segment = segmentRegisterName(insn.segment)
-  let effective: bigint | undefined
+  let isKnown = false
   switch (spec.kind) {
     case OperandKind.STRING_SOURCE:
     case OperandKind.STRING_DESTINATION:
@@ -158,9 +167,7 @@ function memoryOperand(insn: Instruction, position: number, address: bigint): Me
       if (spec.kind === OperandKind.STRING_DESTINATION) segment = 'es'
       break
     default:
-      if (base === REGISTER_RIP) effective = address + BigInt(insn.length) + displacement
-      else if (base < 0 && index < 0) effective = displacement
-      if (effective !== undefined) effective = BigInt.asUintN(insn.addressSize, effective)
+      isKnown = base === REGISTER_RIP || (base < 0 && index < 0)
   }
   return {
     kind: 'memory',
@@ -174,7 +181,7 @@ function memoryOperand(insn: Instruction, position: number, address: bigint): Me
     scale: 1 << insn.scale,
     displacement,
     segment,
-    address: effective,
+    address: isKnown ? memoryAddress(insn, address) : undefined,
     size: insn.broadcast ? info.broadcast : spec.memorySize,
     broadcast: insn.broadcast ? spec.memorySize / info.broadcast : 0,
     access: accessOf(insn, spec, position),
@@ -202,17 +209,12 @@ export function operandsOf(insn: Instruction, address: bigint): Operand[] {
         return { kind: 'branch', target: branchTarget(insn, address), size, access }
       case OperandKind.FAR_POINTER:
         return { kind: 'far-pointer', selector: insn.imm2, offset: insn.immLo >>> 0, size, access }
-      case OperandKind.ONE:
-        return { kind: 'immediate', value: 1n, size: 1, access }
-      case OperandKind.IMM4:
-        return { kind: 'immediate', value: BigInt(insn.immLo & 15), size, access }
-      case OperandKind.IMM8_SECOND:
-      case OperandKind.DFV:
-        return { kind: 'immediate', value: BigInt(insn.imm2), size, access }
       default: {
-        const value = bigintOf(insn.immLo, insn.immHi)
-        const signed = kind === OperandKind.IMM8_SX || kind === OperandKind.IMM32_SX
-        return { kind: 'immediate', value: signed ? value : BigInt.asUintN(64, value), size, access }
+        const value = bigintOf(immediateLow(insn, kind), immediateHigh(insn, kind))
+        const isSigned = immediateIsSigned(kind)
+        // The 1 of a shift is not encoded.
+        const bytes = kind === OperandKind.ONE ? 1 : size
+        return { kind: 'immediate', value: isSigned ? value : BigInt.asUintN(64, value), size: bytes, access }
       }
     }
   })

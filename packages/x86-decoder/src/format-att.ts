@@ -1,5 +1,7 @@
 /** AT&T syntax, as GNU as reads it and `objdump -d` prints it. */
 import type { DecodedInstruction, MemoryOperand, Operand } from './decode.ts'
+import { absoluteField, farOffsetField, memorySymbol, selectorField, targetField } from './fields.ts'
+import type { FormatOptions, Token } from './format-tokens.ts'
 import {
   hasHiddenAddressSize,
   hasSegmentPrefix,
@@ -8,14 +10,14 @@ import {
   prefixWords,
   roundedOperand,
   roundingWord,
-  TokenWriter,
   writeDecorations,
   writeDefaultFlags,
-  type FormatOptions,
-  type Token,
-} from './format-tokens.ts'
+} from './format-words.ts'
 import type { Instruction } from './instruction.ts'
 import { OperandKind } from './kinds.ts'
+import type { Field, LineWriter } from './line-writer.ts'
+import { Syntax } from './line-cache.ts'
+import { immediateHigh, immediateLow } from './operands.ts'
 
 /** Mnemonics that AT&T syntax names otherwise, whatever the operands. */
 const SPELLINGS: Readonly<Record<string, string>> = {
@@ -118,12 +120,12 @@ const SWAPPED: Readonly<Record<string, string>> = {
 }
 
 /** Size of the stack and of near branches where nothing says otherwise. */
-function defaultBits({ insn, info }: TokenWriter): number {
+function defaultBits({ insn, info }: LineWriter): number {
   return insn.mode === 64 && (info.default64 || info.force64) ? 64 : insn.mode
 }
 
 /** The letter that says the size of what is in memory, where no register does. */
-function suffix(out: TokenWriter): string {
+function suffix(out: LineWriter): string {
   const { info, insn, operands } = out
   const { mnemonic } = info
   const memory = operands.find((operand) => operand.kind === 'memory')
@@ -162,12 +164,12 @@ function suffix(out: TokenWriter): string {
 }
 
 /** CL counts, and says nothing of the size. */
-function isShift({ info }: TokenWriter): boolean {
+function isShift({ info }: LineWriter): boolean {
   return (info.map === 0 || info.map === 4) && (info.opcode === 0xd2 || info.opcode === 0xd3)
 }
 
 /** `movzbl` and its like: both sizes are in the name. */
-function extension({ info }: TokenWriter): string | undefined {
+function extension({ info }: LineWriter): string | undefined {
   const stem =
     info.mnemonic === 'MOVZX' ? 'movz' : info.mnemonic === 'MOVSX' || info.mnemonic === 'MOVSXD' ? 'movs' : ''
   const [to, from] = info.operands
@@ -176,7 +178,7 @@ function extension({ info }: TokenWriter): string | undefined {
   return `${stem}${INTEGER_SUFFIXES[from.memorySize] ?? ''}${INTEGER_SUFFIXES[to.size] ?? ''}`
 }
 
-function spelling(out: TokenWriter): string {
+function spelling(out: LineWriter): string {
   const { insn, info, operands } = out
   const { mnemonic } = info
   if (insn.code === 0) return '(bad)'
@@ -199,23 +201,31 @@ function spelling(out: TokenWriter): string {
   return (SPELLINGS[mnemonic] ?? lowerCaseMnemonic(info)) + suffix(out)
 }
 
-function writeRegister(out: TokenWriter, name: string): void {
+function writeRegister(out: LineWriter, name: string): void {
   out.punctuation('%')
   out.word('register', name)
 }
 
-function writeMemory(out: TokenWriter, operand: MemoryOperand): void {
-  const { base, index, scale, displacement, address, segment } = operand
+/** The displacement before the registers: `-0x8`. */
+const signedDisplacementField: Field = (out) => out.signedWords(out.insn.dispLo, out.insn.dispHi)
+
+/** What stands before (%rip): a symbol, or the displacement. */
+const relativeField: Field = (out) => {
+  const symbol = out.options.symbols === undefined ? undefined : memorySymbol(out)
+  if (symbol === undefined) signedDisplacementField(out)
+  else out.add('symbol', symbol)
+}
+
+function writeMemory(out: LineWriter, operand: MemoryOperand): void {
+  const { base, index, scale, address, segment } = operand
   const { insn } = out
   if (out.info.repeat !== 'none' || out.info.mnemonic === 'XLATB' || hasSegmentPrefix(out, operand)) {
     writeRegister(out, segment)
     out.punctuation(':')
   }
-  const symbol = address === undefined ? undefined : out.options.symbols?.(address)
-  if (symbol !== undefined) out.add('symbol', symbol)
-  else if (base === undefined && index === undefined) {
-    out.number(BigInt.asUintN(insn.addressSize, displacement), 'address')
-  } else if (insn.dispSize !== 0) out.number(displacement)
+  if (base === undefined && index === undefined) out.field(absoluteField)
+  else if (address !== undefined) out.field(relativeField)
+  else if (insn.dispSize !== 0) out.field(signedDisplacementField)
   if (base === undefined && index === undefined) return
   out.punctuation('(')
   if (base !== undefined) writeRegister(out, base)
@@ -230,8 +240,26 @@ function writeMemory(out: TokenWriter, operand: MemoryOperand): void {
   out.punctuation(')')
 }
 
-function writeOperand(out: TokenWriter, operand: Operand, position: number): void {
-  const { info, insn } = out
+/** What the form sign-extends is shown as the operand size has it. */
+function writeCut(out: LineWriter, position: number): void {
+  const { insn } = out
+  const kind = out.info.operands[position]!.kind
+  const lo = immediateLow(insn, kind)
+  if (insn.operandSize === 0 || insn.operandSize === 64) out.words(lo, immediateHigh(insn, kind))
+  else out.number(insn.operandSize === 32 ? lo >>> 0 : lo & ((1 << insn.operandSize) - 1))
+}
+
+/** Immediates by the operand's position. */
+const immediateCutFields: readonly Field[] = [
+  (out) => writeCut(out, 0),
+  (out) => writeCut(out, 1),
+  (out) => writeCut(out, 2),
+  (out) => writeCut(out, 3),
+  (out) => writeCut(out, 4),
+]
+
+function writeOperand(out: LineWriter, operand: Operand, position: number): void {
+  const { info } = out
   switch (operand.kind) {
     case 'register': {
       // DX is a port's address.
@@ -257,23 +285,22 @@ function writeOperand(out: TokenWriter, operand: Operand, position: number): voi
     case 'branch':
       // JMPABS has an immediate.
       if (info.operands[0]?.kind === OperandKind.ABS64) out.punctuation('$')
-      out.target(operand.target)
+      out.field(targetField)
       break
     case 'far-pointer':
       out.punctuation('$')
-      out.number(BigInt(operand.selector))
+      out.field(selectorField)
       out.comma()
       out.punctuation('$')
-      out.number(BigInt(operand.offset), 'address')
+      out.field(farOffsetField)
       break
     default:
       out.punctuation('$')
-      // What the form sign-extends is shown as the operand size has it.
-      out.number(BigInt.asUintN(insn.operandSize === 0 ? 64 : insn.operandSize, operand.value))
+      out.field(immediateCutFields[position]!)
   }
 }
 
-function writeAtt(out: TokenWriter): void {
+function writeAtt(out: LineWriter): void {
   const { insn, info, operands } = out
   // The counter's size shows nowhere else.
   if (hasHiddenAddressSize(out)) out.wordAndBlank('prefix', `addr${insn.addressSize}`)
@@ -295,7 +322,7 @@ function writeAtt(out: TokenWriter): void {
   order.forEach((position, i) => {
     if (i === 0) out.operandGap()
     else out.comma()
-    const operand = operands[position] as Operand
+    const operand = operands[position]!
     const isRounded = rounding !== undefined && position === rounded
     // Before a vector register, after a general one.
     const isBefore = isRounded && info.operands[position]?.kind !== OperandKind.RM
@@ -312,27 +339,26 @@ function writeAtt(out: TokenWriter): void {
   })
 }
 
+const att: Syntax = /*#__PURE__*/ new Syntax(writeAtt, true)
+
 /**
- * The tokens of an instruction in AT&T syntax: what `formatAtt` prints, in pieces that a tool can colour or link.
+ * Returns the tokens of an instruction in AT&T syntax: the pieces of what `formatAtt` prints.
  *
  * @param target - what `decode` returned, or a record that `decodeInto` filled in
  * @param options - `hex` has no effect: the syntax knows `0x` alone
  */
 export function tokensAtt(target: DecodedInstruction | Instruction, options: FormatOptions = {}): readonly Token[] {
-  const tokens: Token[] = []
-  writeAtt(new TokenWriter(target, { ...options, hex: 'prefix' }, tokens))
-  return tokens
+  return att.tokens(target, options)
 }
 
 /**
- * Prints an instruction in AT&T syntax: `lock add %eax, 0x10(%rbx,%rcx,4)`. A letter at the mnemonic says the size where
- * no register does.
+ * Prints an instruction in AT&T syntax: `lock add %eax, 0x10(%rbx,%rcx,4)`.
+ *
+ * A letter at the mnemonic says the size where no register does.
  *
  * @param target - what `decode` returned, or a record that `decodeInto` filled in
  * @param options - `hex` has no effect: the syntax knows `0x` alone
  */
 export function formatAtt(target: DecodedInstruction | Instruction, options: FormatOptions = {}): string {
-  const out = new TokenWriter(target, { ...options, hex: 'prefix' })
-  writeAtt(out)
-  return out.text
+  return att.text(target, options)
 }

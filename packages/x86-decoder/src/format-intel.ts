@@ -2,6 +2,16 @@
 import type { CodeInfo } from './codes.ts'
 import type { DecodedInstruction, MemoryOperand, Operand } from './decode.ts'
 import {
+  absoluteField,
+  displacementField,
+  farOffsetField,
+  immediateFields,
+  memorySymbol,
+  selectorField,
+  targetField,
+} from './fields.ts'
+import type { FormatOptions, Token } from './format-tokens.ts'
+import {
   hasHiddenAddressSize,
   hasSegmentPrefix,
   hiddenOperandSize,
@@ -9,14 +19,13 @@ import {
   prefixWords,
   roundedOperand,
   roundingWord,
-  TokenWriter,
   writeDecorations,
   writeDefaultFlags,
-  type FormatOptions,
-  type Token,
-} from './format-tokens.ts'
+} from './format-words.ts'
 import type { Instruction } from './instruction.ts'
 import { OperandKind } from './kinds.ts'
+import type { Field, LineWriter } from './line-writer.ts'
+import { Syntax } from './line-cache.ts'
 
 const SIZE_NAMES: Readonly<Record<number, string>> = {
   1: 'byte',
@@ -70,20 +79,27 @@ function sizeKeywords(info: CodeInfo, operand: MemoryOperand): readonly string[]
   }
 }
 
-function writeAddress(out: TokenWriter, operand: MemoryOperand): void {
-  const { base, index, scale, displacement, address } = operand
-  const { insn } = out
-  const symbol = address === undefined ? undefined : out.options.symbols?.(address)
-  if (base !== undefined) out.word('register', base)
-  if (symbol !== undefined) {
-    if (base !== undefined) out.sign('+')
+/** What follows RIP: a symbol, or the displacement. */
+const relativeField: Field = (out) => {
+  const symbol = out.options.symbols === undefined ? undefined : memorySymbol(out)
+  if (symbol === undefined) displacementField(out)
+  else {
+    out.sign('+')
     out.add('symbol', symbol)
+  }
+}
+
+function writeAddress(out: LineWriter, { base, index, scale, address }: MemoryOperand): void {
+  const { insn } = out
+  if (address !== undefined) {
+    if (base === undefined) out.field(absoluteField)
+    else {
+      out.word('register', base)
+      out.field(relativeField)
+    }
     return
   }
-  if (address !== undefined && base === undefined) {
-    out.number(BigInt.asUintN(insn.addressSize, displacement), 'address')
-    return
-  }
+  if (base !== undefined) out.word('register', base)
   if (index !== undefined) {
     if (base !== undefined) out.sign('+')
     out.word('register', index)
@@ -93,10 +109,10 @@ function writeAddress(out: TokenWriter, operand: MemoryOperand): void {
       out.add('number', String(scale))
     }
   }
-  if (insn.dispSize !== 0) out.displacement(displacement)
+  if (insn.dispSize !== 0) out.field(displacementField)
 }
 
-function writeMemory(out: TokenWriter, operand: MemoryOperand): void {
+function writeMemory(out: LineWriter, operand: MemoryOperand): void {
   for (const word of sizeKeywords(out.info, operand)) out.wordAndBlank('keyword', word)
   const { base, index, segment } = operand
   const isDestination = segment === 'es' && base !== undefined && out.info.repeat !== 'none'
@@ -109,7 +125,7 @@ function writeMemory(out: TokenWriter, operand: MemoryOperand): void {
   out.punctuation(']')
 }
 
-function writeOperand(out: TokenWriter, operand: Operand): void {
+function writeOperand(out: LineWriter, operand: Operand, position: number): void {
   switch (operand.kind) {
     case 'register':
       out.word('register', operand.name)
@@ -118,20 +134,20 @@ function writeOperand(out: TokenWriter, operand: Operand): void {
       writeMemory(out, operand)
       break
     case 'branch':
-      out.target(operand.target)
+      out.field(targetField)
       break
     case 'far-pointer':
-      out.number(BigInt(operand.selector))
+      out.field(selectorField)
       out.punctuation(':')
-      out.number(BigInt(operand.offset), 'address')
+      out.field(farOffsetField)
       break
     default:
-      out.number(operand.value)
+      out.field(immediateFields[position]!)
   }
 }
 
 /** The mnemonic, with the letters that name the long forms of MOV. */
-function spelling({ insn, info }: TokenWriter): string {
+function spelling({ insn, info }: LineWriter): string {
   const isLong =
     info.mnemonic === 'MOV' &&
     info.operands.some(
@@ -140,7 +156,7 @@ function spelling({ insn, info }: TokenWriter): string {
   return isLong ? 'movabs' : (SPELLINGS[info.mnemonic] ?? lowerCaseMnemonic(info))
 }
 
-function writeIntel(out: TokenWriter): void {
+function writeIntel(out: LineWriter): void {
   // The counter's size shows nowhere else.
   if (hasHiddenAddressSize(out)) out.wordAndBlank('prefix', `addr${out.insn.addressSize}`)
   if (out.insn.code !== 0) for (const word of prefixWords(out)) out.wordAndBlank('prefix', word)
@@ -157,32 +173,31 @@ function writeIntel(out: TokenWriter): void {
   for (let i = first; i < operands.length; i++) {
     if (i === first) out.operandGap()
     else out.comma()
-    const operand = operands[i] as Operand
-    writeOperand(out, operand)
+    const operand = operands[i]!
+    writeOperand(out, operand, i)
     writeDecorations(out, operand, i, '')
     if (rounding !== undefined && i === rounded) out.word('keyword', rounding)
   }
 }
 
+const intel: Syntax = /*#__PURE__*/ new Syntax(writeIntel)
+
 /**
- * The tokens of an instruction in Intel syntax: what `formatIntel` prints, in pieces that a tool can colour or link.
+ * Returns the tokens of an instruction in Intel syntax: the pieces of what `formatIntel` prints.
  *
  * @param target - what `decode` returned, or a record that `decodeInto` filled in
  */
 export function tokensIntel(target: DecodedInstruction | Instruction, options: FormatOptions = {}): readonly Token[] {
-  const tokens: Token[] = []
-  writeIntel(new TokenWriter(target, options, tokens))
-  return tokens
+  return intel.tokens(target, options)
 }
 
 /**
- * Prints an instruction in Intel syntax: `lock add dword ptr [rbx+rcx*4+0x10], eax`. Numbers are hexadecimal; what the form
- * sign-extends is printed with its sign.
+ * Prints an instruction in Intel syntax: `lock add dword ptr [rbx+rcx*4+0x10], eax`.
+ *
+ * Numbers are hexadecimal; what the form sign-extends is printed with its sign.
  *
  * @param target - what `decode` returned, or a record that `decodeInto` filled in
  */
 export function formatIntel(target: DecodedInstruction | Instruction, options: FormatOptions = {}): string {
-  const out = new TokenWriter(target, options)
-  writeIntel(out)
-  return out.text
+  return intel.text(target, options)
 }

@@ -1,6 +1,16 @@
 /** The syntax of NASM, the Netwide Assembler. */
 import type { DecodedInstruction, MemoryOperand, Operand } from './decode.ts'
 import {
+  absoluteField,
+  displacementField,
+  farOffsetField,
+  immediateFields,
+  memorySymbol,
+  selectorField,
+  targetField,
+} from './fields.ts'
+import type { FormatOptions, Token } from './format-tokens.ts'
+import {
   hasHiddenAddressSize,
   hasSegmentPrefix,
   hiddenOperandSize,
@@ -8,14 +18,13 @@ import {
   prefixWords,
   roundedOperand,
   roundingWord,
-  TokenWriter,
   writeDecorations,
   writeDefaultFlags,
-  type FormatOptions,
-  type Token,
-} from './format-tokens.ts'
+} from './format-words.ts'
 import type { Instruction } from './instruction.ts'
 import { OperandKind, PREFIX_ADDRESS_SIZE } from './kinds.ts'
+import type { Field, LineWriter } from './line-writer.ts'
+import { Syntax } from './line-cache.ts'
 import { segmentRegisterName } from './registers.ts'
 
 const SIZE_NAMES: Readonly<Record<number, string>> = {
@@ -56,15 +65,15 @@ const UNSIZED: ReadonlySet<string> = /*#__PURE__*/ new Set(
 )
 
 /** LOOP and JCXZ have 8-bit displacements alone, and no keyword before the target. */
-function hasShortTarget({ info }: TokenWriter): boolean {
+function hasShortTarget({ info }: LineWriter): boolean {
   return /^(LOOP|J[ER]?CXZ)/.test(info.mnemonic)
 }
 
-function isString({ info }: TokenWriter): boolean {
+function isString({ info }: LineWriter): boolean {
   return info.repeat !== 'none' || info.mnemonic === 'XLATB'
 }
 
-function writeSize(out: TokenWriter, operand: MemoryOperand): void {
+function writeSize(out: LineWriter, operand: MemoryOperand): void {
   const { info, insn } = out
   if (info.mnemonic === 'CALLF' || info.mnemonic === 'JMPF') {
     out.wordAndBlank('keyword', BITS_NAMES[insn.operandSize] as string)
@@ -75,8 +84,21 @@ function writeSize(out: TokenWriter, operand: MemoryOperand): void {
   if (name !== undefined && !UNSIZED.has(info.mnemonic)) out.wordAndBlank('keyword', name)
 }
 
-function writeMemory(out: TokenWriter, operand: MemoryOperand): void {
-  const { base, index, scale, displacement, address } = operand
+/** A symbol, or the distance from the instruction's start. */
+const relativeField: Field = (out) => {
+  const symbol = out.options.symbols === undefined ? undefined : memorySymbol(out)
+  if (symbol !== undefined) {
+    out.add('symbol', symbol)
+    return
+  }
+  // REL makes an absolute operand of a plain number; $ is where the instruction starts.
+  out.punctuation('$')
+  const distance = out.insn.dispLo + out.insn.length
+  out.displacement(distance | 0, distance < 0 ? -1 : 0)
+}
+
+function writeMemory(out: LineWriter, operand: MemoryOperand): void {
+  const { base, index, scale, address } = operand
   const { insn } = out
   writeSize(out, operand)
   out.punctuation('[')
@@ -94,13 +116,8 @@ function writeMemory(out: TokenWriter, operand: MemoryOperand): void {
     out.word('register', operand.segment)
     out.punctuation(':')
   }
-  const symbol = address === undefined ? undefined : out.options.symbols?.(address)
-  if (symbol !== undefined) out.add('symbol', symbol)
-  else if (isRelative) {
-    // REL makes an absolute operand of a plain number; $ is where the instruction starts.
-    out.punctuation('$')
-    out.displacement(displacement + BigInt(insn.length))
-  } else if (address !== undefined) out.number(address, 'address')
+  if (isRelative) out.field(relativeField)
+  else if (address !== undefined) out.field(absoluteField)
   else {
     if (base !== undefined) out.word('register', base)
     if (index !== undefined) {
@@ -111,30 +128,39 @@ function writeMemory(out: TokenWriter, operand: MemoryOperand): void {
         out.add('number', String(scale))
       }
     }
-    if (insn.dispSize !== 0) out.displacement(displacement)
+    if (insn.dispSize !== 0) out.field(displacementField)
   }
   out.punctuation(']')
 }
 
 /** A keyword before a target or an immediate, where its size is not the usual one. */
-function writeOperandSize(out: TokenWriter): void {
+function writeOperandSize(out: LineWriter): void {
   const bits = hiddenOperandSize(out)
   if (bits !== 0) out.wordAndBlank('keyword', BITS_NAMES[bits] as string)
 }
 
-function writeImmediate(out: TokenWriter, operand: Operand & { kind: 'immediate' }, position: number): void {
-  const { info } = out
-  const kind = info.operands[position]?.kind
-  if (kind === OperandKind.IMM64 && BigInt.asIntN(32, operand.value) === BigInt.asIntN(64, operand.value)) {
-    // Without it a number that fits would make the shorter form.
+/** A 64-bit immediate. Without the keywords a number that fits in 32 bits would make the shorter form. */
+const longImmediateField: Field = (out) => {
+  const { insn } = out
+  if (insn.immHi === insn.immLo >> 31) {
     out.wordAndBlank('keyword', 'strict')
     out.wordAndBlank('keyword', 'qword')
-  } else if (info.mnemonic === 'PUSH') writeOperandSize(out)
-  out.number(operand.value)
+  }
+  out.words(insn.immLo, insn.immHi)
+}
+
+function writeImmediate(out: LineWriter, position: number): void {
+  const { info } = out
+  if (info.operands[position]!.kind === OperandKind.IMM64) {
+    out.field(longImmediateField)
+    return
+  }
+  if (info.mnemonic === 'PUSH') writeOperandSize(out)
+  out.field(immediateFields[position]!)
 }
 
 /** NASM does not always find the shortest displacement to a plain number. */
-function writeDistance(out: TokenWriter, size: number): void {
+function writeDistance(out: LineWriter, size: number): void {
   const { info } = out
   if (hasShortTarget(out) || info.flow === 'transaction') return
   if (size === 1) out.wordAndBlank('keyword', 'short')
@@ -142,7 +168,7 @@ function writeDistance(out: TokenWriter, size: number): void {
   if (size !== 1) writeOperandSize(out)
 }
 
-function writeOperand(out: TokenWriter, operand: Operand, position: number): void {
+function writeOperand(out: LineWriter, operand: Operand, position: number): void {
   switch (operand.kind) {
     case 'register':
       // st(1) is st1 here, and the top is st0.
@@ -153,21 +179,21 @@ function writeOperand(out: TokenWriter, operand: Operand, position: number): voi
       break
     case 'branch':
       writeDistance(out, operand.size)
-      out.target(operand.target)
+      out.field(targetField)
       break
     case 'far-pointer':
       writeOperandSize(out)
-      out.number(BigInt(operand.selector))
+      out.field(selectorField)
       out.punctuation(':')
-      out.number(BigInt(operand.offset), 'address')
+      out.field(farOffsetField)
       break
     default:
-      writeImmediate(out, operand, position)
+      writeImmediate(out, position)
   }
 }
 
 /** Sizes and segments of operands that are not written. */
-function writeHiddenPrefixes(out: TokenWriter): void {
+function writeHiddenPrefixes(out: LineWriter): void {
   const { insn, info, operands } = out
   // In 64-bit mode the size of an address without registers is a prefix too.
   const isAbsolute =
@@ -188,7 +214,7 @@ function writeHiddenPrefixes(out: TokenWriter): void {
   }
 }
 
-function writeNasm(out: TokenWriter): void {
+function writeNasm(out: LineWriter): void {
   const { insn, info, operands } = out
   if (insn.code !== 0) {
     for (const word of prefixWords(out)) {
@@ -217,7 +243,7 @@ function writeNasm(out: TokenWriter): void {
   order.forEach((position, i) => {
     if (i === 0) out.operandGap()
     else out.comma()
-    const operand = operands[position] as Operand
+    const operand = operands[position]!
     writeOperand(out, operand, position)
     writeDecorations(out, operand, position, '')
     if (rounding !== undefined && position === rounded) {
@@ -227,25 +253,24 @@ function writeNasm(out: TokenWriter): void {
   })
 }
 
+const nasm: Syntax = /*#__PURE__*/ new Syntax(writeNasm)
+
 /**
- * The tokens of an instruction in NASM's syntax: what `formatNasm` prints, in pieces that a tool can colour or link.
+ * Returns the tokens of an instruction in NASM's syntax: the pieces of what `formatNasm` prints.
  *
  * @param target - what `decode` returned, or a record that `decodeInto` filled in
  */
 export function tokensNasm(target: DecodedInstruction | Instruction, options: FormatOptions = {}): readonly Token[] {
-  const tokens: Token[] = []
-  writeNasm(new TokenWriter(target, options, tokens))
-  return tokens
+  return nasm.tokens(target, options)
 }
 
 /**
- * Prints an instruction as NASM reads it: `lock add dword [rbx+rcx*4+0x10], eax`. RIP-relative operands are a
- * symbol or `$+0x10` after `rel`; string instructions have no operands.
+ * Prints an instruction as NASM reads it: `lock add dword [rbx+rcx*4+0x10], eax`.
+ *
+ * RIP-relative operands are a symbol or `$+0x10` after `rel`; string instructions have no operands.
  *
  * @param target - what `decode` returned, or a record that `decodeInto` filled in
  */
 export function formatNasm(target: DecodedInstruction | Instruction, options: FormatOptions = {}): string {
-  const out = new TokenWriter(target, options)
-  writeNasm(out)
-  return out.text
+  return nasm.text(target, options)
 }

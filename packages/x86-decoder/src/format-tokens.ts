@@ -1,18 +1,4 @@
-/** What the formatters of all syntaxes share: options, the token stream that text follows from, prefixes worth a word. */
-import { codeInfo, type CodeInfo } from './codes.ts'
-import { operandsOf, type DecodedInstruction, type MemoryOperand, type Operand } from './decode.ts'
-import { Instruction } from './instruction.ts'
-import {
-  OperandKind,
-  PREFIX_ADDRESS_SIZE,
-  PREFIX_LOCK,
-  PREFIX_REP,
-  PREFIX_REPNE,
-  PREFIX_REPNE_LAST,
-  PREFIX_SEGMENT,
-  REGISTER_RIP,
-} from './kinds.ts'
-import { segmentRegisterName } from './registers.ts'
+/** How to print an instruction, and the pieces that a printed one consists of. */
 
 /** How to print. */
 export interface FormatOptions {
@@ -24,18 +10,21 @@ export interface FormatOptions {
   readonly hex?: 'prefix' | 'suffix'
   /** Mnemonics, registers, keywords and hexadecimal digits in capitals; symbols stay as they are. */
   readonly upperCase?: boolean
-  /** `normal`: a blank after each comma; `tight`: none; `loose`: also around the + and - of an address. */
+  /**
+   * `normal`, the default: a blank after each comma (`mov rax, rbx`); `tight`: none, as objdump prints (`mov rax,rbx`);
+   * `loose`: blanks also around the + and - of an address.
+   */
   readonly spacing?: 'tight' | 'normal' | 'loose'
   /** Characters up to the first operand, filled with blanks; 0 unless given. */
   readonly mnemonicWidth?: number
 }
 
 /**
- * What a piece of a printed instruction is.
+ * Names the kind of a piece of a printed instruction.
  *
  * `prefix`: LOCK, REP and their like; `keyword`: a word of the syntax such as `ptr` or `far`; `number`: an immediate,
- * displacement or scale; `address`: where a branch goes or what an absolute operand is at; `symbol`: what the resolver
- * gave instead; `punctuation`: brackets, commas, signs, sigils; `space`: blanks.
+ * displacement or scale; `address`: a branch's target or an absolute operand; `symbol`: the resolver's text for an
+ * address; `punctuation`: brackets, commas, signs, sigils; `space`: blanks.
  */
 export type TokenKind =
   | 'prefix'
@@ -48,256 +37,17 @@ export type TokenKind =
   | 'punctuation'
   | 'space'
 
-/** A piece of a printed instruction. The texts of all of them, one after the other, are the line. */
+/** A piece of a printed instruction. The texts of all pieces, in order, are the line. */
 export interface Token {
+  /** The kind, by which a tool colours or links the piece. */
   readonly kind: TokenKind
+  /** The characters; never empty. */
   readonly text: string
 }
 
-/** The line that tokens make. */
+/** Joins tokens to the line that they make. */
 export function joinTokens(tokens: readonly Token[]): string {
   let text = ''
   for (const token of tokens) text += token.text
   return text
-}
-
-const MAX_EXACT: bigint = /*#__PURE__*/ BigInt(Number.MAX_SAFE_INTEGER)
-
-/** What a formatter looks at, and what it has written. */
-export class TokenWriter {
-  readonly insn: Instruction
-  readonly info: CodeInfo
-  readonly operands: readonly Operand[]
-  readonly options: FormatOptions
-  /** The line so far. */
-  text: string
-  /** The pieces of it, if anybody wants them. */
-  readonly tokens: Token[] | undefined
-
-  constructor(target: DecodedInstruction | Instruction, options: FormatOptions, tokens?: Token[]) {
-    this.insn = target instanceof Instruction ? target : target.instruction
-    this.info = codeInfo(this.insn.code)
-    // Whoever gave objects has the operands as well, unless they are for another address.
-    if (this.insn.code === 0) this.operands = []
-    else if (target instanceof Instruction) this.operands = operandsOf(target, options.address ?? 0n)
-    else if (options.address === undefined) this.operands = target.operands
-    else this.operands = operandsOf(target.instruction, options.address)
-    this.options = options
-    this.text = ''
-    this.tokens = tokens
-  }
-
-  /** Adds a token; `text` is in lower case and changes to capitals where they are asked for. */
-  word(kind: TokenKind, text: string): void {
-    this.add(kind, this.options.upperCase === true ? text.toUpperCase() : text)
-  }
-
-  /** Adds a token just as it is. */
-  add(kind: TokenKind, text: string): void {
-    this.text += text
-    if (this.tokens !== undefined) this.tokens.push({ kind, text })
-  }
-
-  punctuation(text: string): void {
-    this.add('punctuation', text)
-  }
-
-  /** A word and a blank, before the mnemonic or before an operand. */
-  wordAndBlank(kind: TokenKind, text: string): void {
-    this.word(kind, text)
-    this.add('space', ' ')
-  }
-
-  /** After the mnemonic: blanks up to the column of the operands. */
-  operandGap(): void {
-    const width = (this.options.mnemonicWidth ?? 0) - this.text.length
-    this.add('space', width > 1 ? ' '.repeat(width) : ' ')
-  }
-
-  comma(): void {
-    this.punctuation(',')
-    if (this.options.spacing !== 'tight') this.add('space', ' ')
-  }
-
-  /** A `+` or `-` within an address. */
-  sign(text: '+' | '-'): void {
-    const blank = this.options.spacing === 'loose'
-    if (blank) this.add('space', ' ')
-    this.punctuation(text)
-    if (blank) this.add('space', ' ')
-  }
-
-  /** A hexadecimal number, with its sign. */
-  number(value: bigint, kind: 'number' | 'address' = 'number'): void {
-    if (value < 0n) this.punctuation('-')
-    const { hex, upperCase } = this.options
-    const absolute = value < 0n ? -value : value
-    // Most are small, and a small number prints in a third of the time.
-    let digits = absolute <= MAX_EXACT ? Number(absolute).toString(16) : absolute.toString(16)
-    if (upperCase === true) digits = digits.toUpperCase()
-    if (hex !== 'suffix') this.add(kind, `0x${digits}`)
-    // A number starts with a digit, or it would be a name.
-    else this.add(kind, `${/^\d/.test(digits) ? '' : '0'}${digits}${upperCase === true ? 'H' : 'h'}`)
-  }
-
-  /** Where a branch goes: a symbol if it has one. */
-  target(address: bigint): void {
-    const symbol = this.options.symbols?.(address)
-    if (symbol === undefined) this.number(address, 'address')
-    else this.add('symbol', symbol)
-  }
-
-  /** The displacement after a base or index: `+0x10`, `-8`. */
-  displacement(value: bigint): void {
-    this.sign(value < 0n ? '-' : '+')
-    this.number(value < 0n ? -value : value)
-  }
-}
-
-const lowerCase: Map<string, string> = /*#__PURE__*/ new Map()
-
-/** A mnemonic in lower case. There are few, and they come again and again. */
-export function lowerCaseMnemonic({ mnemonic }: CodeInfo): string {
-  let text = lowerCase.get(mnemonic)
-  if (text === undefined) {
-    text = mnemonic.toLowerCase()
-    lowerCase.set(mnemonic, text)
-  }
-  return text
-}
-
-/** A prefix of the address size that no operand shows: that of LOOP's counter. */
-export function hasHiddenAddressSize({ insn, info }: TokenWriter): boolean {
-  return (insn.prefixes & PREFIX_ADDRESS_SIZE) !== 0 && info.mnemonic.startsWith('LOOP')
-}
-
-/** Mnemonics whose operand size no operand shows, if it is not the one that is usual in the mode. */
-const UNSHOWN: ReadonlySet<string> = /*#__PURE__*/ new Set([
-  'RET',
-  'RETF',
-  'LEAVE',
-  'ENTER',
-  'FLDENV',
-  'FNSTENV',
-  'FRSTOR',
-  'FNSAVE',
-])
-
-/**
- * The operand size in bits where neither operands nor mnemonic show it and it is not the one that the mode makes it; else 0.
- * A relative branch to a target that is cut to that size is such a case.
- */
-export function hiddenOperandSize({ insn, info, operands }: TokenWriter): number {
-  const { mnemonic } = info
-  const first = operands[0]
-  const isShown =
-    !UNSHOWN.has(mnemonic) &&
-    !(first?.kind === 'branch' && info.flow !== 'transaction') &&
-    first?.kind !== 'far-pointer' &&
-    !(mnemonic === 'PUSH' && first?.kind === 'immediate') &&
-    info.operands[0]?.kind !== OperandKind.FIXED_SEGMENT
-  if (isShown) return 0
-  const usual = info.default64 || info.force64 ? insn.mode : Math.min(insn.mode, 32)
-  return insn.operandSize === usual ? 0 : insn.operandSize
-}
-
-/** Whether a segment prefix stands before a memory operand: it was given, and it is what is in force. */
-export function hasSegmentPrefix({ insn }: TokenWriter, operand: MemoryOperand): boolean {
-  return insn.segmentOverride >= 0 && segmentRegisterName(insn.segmentOverride) === operand.segment
-}
-
-/** What EVEX says of registers by its rounding bit: `{rn-sae}`, `{sae}`; undefined = nothing. */
-export function roundingWord({ insn }: TokenWriter): string | undefined {
-  return ROUNDING_WORDS[insn.rounding]
-}
-
-/** Indexed by `Instruction.rounding`. */
-const ROUNDING_WORDS = [undefined, '{rn-sae}', '{rd-sae}', '{ru-sae}', '{rz-sae}', '{sae}'] as const
-
-/** Writes after a memory operand how often its element is repeated, and after the destination its mask; AT&T has a sigil. */
-export function writeDecorations(out: TokenWriter, operand: Operand, position: number, sigil: '' | '%'): void {
-  const { insn } = out
-  if (insn.evex === 0) return
-  if (operand.kind === 'memory' && operand.broadcast !== 0) out.word('keyword', `{1to${operand.broadcast}}`)
-  if (position !== 0 || insn.maskRegister === 0) return
-  out.punctuation(`{${sigil}`)
-  out.word('register', `k${insn.maskRegister}`)
-  out.punctuation('}')
-  if (insn.zeroing) out.word('keyword', '{z}')
-}
-
-/** Writes the default flags of CCMP and CTEST, which stand before the operands. */
-export function writeDefaultFlags(out: TokenWriter): void {
-  const { insn, info } = out
-  if (info.condition < 0) return
-  const names = ['of', 'sf', 'zf', 'cf'].filter((_, i) => ((insn.imm2 << i) & 8) !== 0)
-  out.operandGap()
-  out.word('keyword', `{dfv=${names.join()}}`)
-}
-
-/** The operand beside which the rounding stands: the last that is no immediate; -1 if there is no rounding. */
-export function roundedOperand({ insn, operands }: TokenWriter): number {
-  return insn.rounding === 0 ? -1 : operands.findLastIndex(({ kind }) => kind !== 'immediate')
-}
-
-/** An instruction of APX with nothing that its legacy or VEX form cannot say. */
-const isPromoted = ({ feature, evexNd, condition, mnemonic }: CodeInfo): boolean =>
-  feature.startsWith('APX_F') && evexNd !== 1 && condition < 0 && !APX_ALONE.test(mnemonic)
-
-/** Without a mask, broadcast, rounding, 512 bits and registers above 15 VEX says the same. */
-function isVexPossible(insn: Instruction, { hasVex, vexL, map, opcode }: CodeInfo): boolean {
-  if (!hasVex || insn.evex !== 0 || vexL === 2 || insn.reg > 15 || insn.vvvv > 15) return false
-  if (insn.isMemory === 0) return insn.rm < 16
-  // VEX shifts by an immediate registers alone.
-  const isShift = map === 1 && opcode >= 0x71 && opcode <= 0x73
-  return !isShift && (insn.base < 16 || insn.base === REGISTER_RIP) && insn.index < 16
-}
-
-/** Without a legacy form. */
-const APX_ALONE = /^(CFCMOV|PUSHP|POPP|JMPABS)/
-
-/** Features whose instructions came to AVX-512 first. */
-const SHARED_WITH_EVEX: ReadonlySet<string> = /*#__PURE__*/ new Set(['AVX_VNNI', 'AVX_IFMA', 'AVX_NE_CONVERT'])
-
-const WORTH_A_WORD = PREFIX_LOCK | PREFIX_REP | PREFIX_REPNE | PREFIX_SEGMENT
-const NO_WORDS: readonly string[] = []
-
-function isElided(elision: CodeInfo['elision'], locked: boolean, rep: boolean): boolean {
-  return elision === 'always' || (elision === 'locked' && locked) || (elision === 'release' && rep)
-}
-
-/** Prefixes that are worth a word: those that change what the instruction does, or hint at it. */
-export function prefixWords({ insn, info }: TokenWriter): readonly string[] {
-  const { prefixes } = insn
-  if ((prefixes & WORTH_A_WORD) === 0 && (info.encoding === 'legacy' || info.encoding === 'xop')) return NO_WORDS
-  const words: string[] = []
-  const repne = (prefixes & PREFIX_REPNE_LAST) !== 0
-  const rep = !repne && (prefixes & PREFIX_REP) !== 0
-  const mandatory = info.prefix === 'F2' || info.prefix === 'F3'
-  const memory = insn.isMemory !== 0
-  if (insn.segmentOverride === 3 && info.flow.startsWith('indirect') && !info.mnemonic.endsWith('F')) {
-    // Only of near ones: far ones are tracked whatever stands before them.
-    words.push('notrack')
-  }
-  if (!mandatory && (rep || repne)) {
-    if (info.repeat === 'rep') words.push(repne ? 'repne' : 'rep')
-    else if (info.repeat === 'repe') words.push(repne ? 'repne' : 'repe')
-    else if (memory && isElided(info.elision, (prefixes & PREFIX_LOCK) !== 0, rep)) {
-      words.push(repne ? 'xacquire' : 'xrelease')
-    } else if (
-      repne &&
-      (info.flow === 'branch' || info.flow.endsWith('jump') || info.flow.endsWith('call') || info.mnemonic === 'RET') &&
-      !/^(CALLF|JMPF|LOOP.*|J[ER]?CXZ)$/.test(info.mnemonic)
-    ) {
-      words.push('bnd')
-    }
-  }
-  // Before MOV CR0 it is part of CR8's encoding.
-  if ((prefixes & PREFIX_LOCK) !== 0 && info.lockable) words.push('lock')
-  if (insn.noFlags && info.noFlags === 'possible') words.push('{nf}')
-  // Without it an assembler takes the shorter legacy or VEX form.
-  else if (info.encoding === 'evex' && (isPromoted(info) || isVexPossible(insn, info))) words.push('{evex}')
-  // AVX-512 has instructions of the same names, which assemblers prefer.
-  if (info.encoding === 'vex' && SHARED_WITH_EVEX.has(info.feature)) words.push('{vex}')
-  return words
 }

@@ -1,7 +1,7 @@
 /** Operands of a decoded instruction, as numbers. */
-import { codeInfo } from './codes.ts'
+import { codeInfo, type CodeInfo } from './codes.ts'
 import type { Instruction } from './instruction.ts'
-import { OperandKind, PREFIX_EVEX, PREFIX_REX, REGISTER_HIGH_BYTE } from './kinds.ts'
+import { OperandKind, PREFIX_EVEX, PREFIX_REX, REGISTER_HIGH_BYTE, REGISTER_RIP } from './kinds.ts'
 
 /** Byte registers 4 to 7 are AH to BH unless a REX, REX2 or EVEX prefix makes them SPL to DIL. */
 function byteRegister(insn: Instruction, register: number): number {
@@ -92,6 +92,12 @@ export function bigintOf(lo: number, hi: number): bigint {
   return hi === lo >> 31 ? BigInt(lo) : (BigInt(hi) << 32n) | BigInt(lo >>> 0)
 }
 
+/** Bits that a branch's target is cut to. XBEGIN's fallback address is not cut to 16. */
+export function targetBits(insn: Instruction, { flow, operands }: CodeInfo): number {
+  if (operands[0]?.kind === OperandKind.ABS64) return 64
+  return flow === 'transaction' ? Math.max(insn.mode, 32) : insn.operandSize
+}
+
 /**
  * The offset in its code segment (EIP, RIP) that a relative branch goes to.
  *
@@ -100,10 +106,52 @@ export function bigintOf(lo: number, hi: number): bigint {
  * @returns the target, cut to the operand size; XBEGIN's fallback address, which is not cut to 16 bits
  */
 export function branchTarget(insn: Instruction, address: bigint): bigint {
+  const info = codeInfo(insn.code)
   const displacement = bigintOf(insn.immLo, insn.immHi)
-  const { flow, operands } = codeInfo(insn.code)
-  if (operands[0]?.kind === OperandKind.ABS64) return BigInt.asUintN(64, displacement)
-  const xbegin = flow === 'transaction'
-  const bits = xbegin ? Math.max(insn.mode, 32) : insn.operandSize
-  return BigInt.asUintN(bits, address + BigInt(insn.length) + displacement)
+  const isAbsolute = info.operands[0]?.kind === OperandKind.ABS64
+  return BigInt.asUintN(targetBits(insn, info), isAbsolute ? displacement : address + BigInt(insn.length) + displacement)
+}
+
+/**
+ * The address of a memory operand that the instruction alone determines: RIP-relative or absolute.
+ *
+ * @param address - offset of the instruction's first byte in its code segment
+ */
+export function memoryAddress(insn: Instruction, address: bigint): bigint {
+  const displacement = bigintOf(insn.dispLo, insn.dispHi)
+  const isRelative = insn.base === REGISTER_RIP
+  return BigInt.asUintN(insn.addressSize, isRelative ? address + BigInt(insn.length) + displacement : displacement)
+}
+
+/** Low word of the immediate that an operand of `kind` is, signed. */
+export function immediateLow(insn: Instruction, kind: OperandKind): number {
+  switch (kind) {
+    case OperandKind.ONE:
+      return 1
+    case OperandKind.IMM4:
+      return insn.immLo & 15
+    case OperandKind.IMM8_SECOND:
+    case OperandKind.DFV:
+      return insn.imm2
+    default:
+      return insn.immLo
+  }
+}
+
+/** High word of the immediate that an operand of `kind` is, signed. */
+export function immediateHigh(insn: Instruction, kind: OperandKind): number {
+  switch (kind) {
+    case OperandKind.ONE:
+    case OperandKind.IMM4:
+    case OperandKind.IMM8_SECOND:
+    case OperandKind.DFV:
+      return 0
+    default:
+      return insn.immHi
+  }
+}
+
+/** Whether the form sign-extends an immediate of `kind`, so that it is shown with its sign. */
+export function immediateIsSigned(kind: OperandKind): boolean {
+  return kind === OperandKind.IMM8_SX || kind === OperandKind.IMM32_SX
 }

@@ -1,0 +1,164 @@
+/** Words and marks around the operands that the syntaxes share: prefixes, masks, rounding, sizes that nothing else shows. */
+import type { CodeInfo } from './codes.ts'
+import type { MemoryOperand, Operand } from './decode.ts'
+import type { Instruction } from './instruction.ts'
+import {
+  OperandKind,
+  PREFIX_ADDRESS_SIZE,
+  PREFIX_LOCK,
+  PREFIX_REP,
+  PREFIX_REPNE,
+  PREFIX_REPNE_LAST,
+  PREFIX_SEGMENT,
+  REGISTER_RIP,
+} from './kinds.ts'
+import { segmentRegisterName } from './registers.ts'
+import type { LineWriter } from './line-writer.ts'
+
+const lowerCase: Map<string, string> = /*#__PURE__*/ new Map()
+
+/** A mnemonic in lower case. There are few, and they come again and again. */
+export function lowerCaseMnemonic({ mnemonic }: CodeInfo): string {
+  let text = lowerCase.get(mnemonic)
+  if (text === undefined) {
+    text = mnemonic.toLowerCase()
+    lowerCase.set(mnemonic, text)
+  }
+  return text
+}
+
+/** A prefix of the address size that no operand shows: that of LOOP's counter. */
+export function hasHiddenAddressSize({ insn, info }: LineWriter): boolean {
+  return (insn.prefixes & PREFIX_ADDRESS_SIZE) !== 0 && info.mnemonic.startsWith('LOOP')
+}
+
+/** Mnemonics whose operand size no operand shows, if it is not the one that is usual in the mode. */
+const UNSHOWN: ReadonlySet<string> = /*#__PURE__*/ new Set([
+  'RET',
+  'RETF',
+  'LEAVE',
+  'ENTER',
+  'FLDENV',
+  'FNSTENV',
+  'FRSTOR',
+  'FNSAVE',
+])
+
+/**
+ * The operand size in bits where neither operands nor mnemonic show it and it is not the one that the mode makes it; else 0.
+ * A relative branch to a target that is cut to that size is such a case.
+ */
+export function hiddenOperandSize({ insn, info, operands }: LineWriter): number {
+  const { mnemonic } = info
+  const first = operands[0]
+  const isShown =
+    !UNSHOWN.has(mnemonic) &&
+    !(first?.kind === 'branch' && info.flow !== 'transaction') &&
+    first?.kind !== 'far-pointer' &&
+    !(mnemonic === 'PUSH' && first?.kind === 'immediate') &&
+    info.operands[0]?.kind !== OperandKind.FIXED_SEGMENT
+  if (isShown) return 0
+  const usual = info.default64 || info.force64 ? insn.mode : Math.min(insn.mode, 32)
+  return insn.operandSize === usual ? 0 : insn.operandSize
+}
+
+/** Whether a segment prefix stands before a memory operand: it was given, and it is what is in force. */
+export function hasSegmentPrefix({ insn }: LineWriter, operand: MemoryOperand): boolean {
+  return insn.segmentOverride >= 0 && segmentRegisterName(insn.segmentOverride) === operand.segment
+}
+
+/** What EVEX says of registers by its rounding bit: `{rn-sae}`, `{sae}`; undefined = nothing. */
+export function roundingWord({ insn }: LineWriter): string | undefined {
+  return ROUNDING_WORDS[insn.rounding]
+}
+
+/** Indexed by `Instruction.rounding`. */
+const ROUNDING_WORDS = [undefined, '{rn-sae}', '{rd-sae}', '{ru-sae}', '{rz-sae}', '{sae}'] as const
+
+/** Writes after a memory operand how often its element is repeated, and after the destination its mask; AT&T has a sigil. */
+export function writeDecorations(out: LineWriter, operand: Operand, position: number, sigil: '' | '%'): void {
+  const { insn } = out
+  if (insn.evex === 0) return
+  if (operand.kind === 'memory' && operand.broadcast !== 0) out.word('keyword', `{1to${operand.broadcast}}`)
+  if (position !== 0 || insn.maskRegister === 0) return
+  out.punctuation(`{${sigil}`)
+  out.word('register', `k${insn.maskRegister}`)
+  out.punctuation('}')
+  if (insn.zeroing) out.word('keyword', '{z}')
+}
+
+/** Writes the default flags of CCMP and CTEST, which stand before the operands. */
+export function writeDefaultFlags(out: LineWriter): void {
+  const { insn, info } = out
+  if (info.condition < 0) return
+  const names = ['of', 'sf', 'zf', 'cf'].filter((_, i) => ((insn.imm2 << i) & 8) !== 0)
+  out.operandGap()
+  out.word('keyword', `{dfv=${names.join()}}`)
+}
+
+/** The operand beside which the rounding stands: the last that is no immediate; -1 if there is no rounding. */
+export function roundedOperand({ insn, operands }: LineWriter): number {
+  return insn.rounding === 0 ? -1 : operands.findLastIndex(({ kind }) => kind !== 'immediate')
+}
+
+/** An instruction of APX with nothing that its legacy or VEX form cannot say. */
+const isPromoted = ({ feature, evexNd, condition, mnemonic }: CodeInfo): boolean =>
+  feature.startsWith('APX_F') && evexNd !== 1 && condition < 0 && !APX_ALONE.test(mnemonic)
+
+/** Without a mask, broadcast, rounding, 512 bits and registers above 15 VEX says the same. */
+function isVexPossible(insn: Instruction, { hasVex, vexL, map, opcode }: CodeInfo): boolean {
+  if (!hasVex || insn.evex !== 0 || vexL === 2 || insn.reg > 15 || insn.vvvv > 15) return false
+  if (insn.isMemory === 0) return insn.rm < 16
+  // VEX shifts by an immediate registers alone.
+  const isShift = map === 1 && opcode >= 0x71 && opcode <= 0x73
+  return !isShift && (insn.base < 16 || insn.base === REGISTER_RIP) && insn.index < 16
+}
+
+/** Without a legacy form. */
+const APX_ALONE = /^(CFCMOV|PUSHP|POPP|JMPABS)/
+
+/** Features whose instructions came to AVX-512 first. */
+const SHARED_WITH_EVEX: ReadonlySet<string> = /*#__PURE__*/ new Set(['AVX_VNNI', 'AVX_IFMA', 'AVX_NE_CONVERT'])
+
+const WORTH_A_WORD = PREFIX_LOCK | PREFIX_REP | PREFIX_REPNE | PREFIX_SEGMENT
+const NO_WORDS: readonly string[] = []
+
+function isElided(elision: CodeInfo['elision'], locked: boolean, rep: boolean): boolean {
+  return elision === 'always' || (elision === 'locked' && locked) || (elision === 'release' && rep)
+}
+
+/** Prefixes that are worth a word: those that change what the instruction does, or hint at it. */
+export function prefixWords({ insn, info }: LineWriter): readonly string[] {
+  const { prefixes } = insn
+  if ((prefixes & WORTH_A_WORD) === 0 && (info.encoding === 'legacy' || info.encoding === 'xop')) return NO_WORDS
+  const words: string[] = []
+  const repne = (prefixes & PREFIX_REPNE_LAST) !== 0
+  const rep = !repne && (prefixes & PREFIX_REP) !== 0
+  const mandatory = info.prefix === 'F2' || info.prefix === 'F3'
+  const memory = insn.isMemory !== 0
+  if (insn.segmentOverride === 3 && info.flow.startsWith('indirect') && !info.mnemonic.endsWith('F')) {
+    // Only of near ones: far ones are tracked whatever stands before them.
+    words.push('notrack')
+  }
+  if (!mandatory && (rep || repne)) {
+    if (info.repeat === 'rep') words.push(repne ? 'repne' : 'rep')
+    else if (info.repeat === 'repe') words.push(repne ? 'repne' : 'repe')
+    else if (memory && isElided(info.elision, (prefixes & PREFIX_LOCK) !== 0, rep)) {
+      words.push(repne ? 'xacquire' : 'xrelease')
+    } else if (
+      repne &&
+      (info.flow === 'branch' || info.flow.endsWith('jump') || info.flow.endsWith('call') || info.mnemonic === 'RET') &&
+      !/^(CALLF|JMPF|LOOP.*|J[ER]?CXZ)$/.test(info.mnemonic)
+    ) {
+      words.push('bnd')
+    }
+  }
+  // Before MOV CR0 it is part of CR8's encoding.
+  if ((prefixes & PREFIX_LOCK) !== 0 && info.lockable) words.push('lock')
+  if (insn.noFlags && info.noFlags === 'possible') words.push('{nf}')
+  // Without it an assembler takes the shorter legacy or VEX form.
+  else if (info.encoding === 'evex' && (isPromoted(info) || isVexPossible(insn, info))) words.push('{evex}')
+  // AVX-512 has instructions of the same names, which assemblers prefer.
+  if (info.encoding === 'vex' && SHARED_WITH_EVEX.has(info.feature)) words.push('{vex}')
+  return words
+}

@@ -1,0 +1,162 @@
+/** What a syntax writes a line with: words, punctuation, and fields, the parts that hold a number of the instruction. */
+import { codeInfo, type CodeInfo } from './codes.ts'
+import { operandsOf, type DecodedInstruction, type Operand } from './decode.ts'
+import type { FormatOptions, Token, TokenKind } from './format-tokens.ts'
+import { prefixedHex, prefixedHexWords } from './hexadecimal.ts'
+import { Instruction } from './instruction.ts'
+
+/**
+ * Writes a part of a line that holds a displacement, an immediate or an address, or the symbol that stands for it.
+ *
+ * All other parts of a line follow from the instruction's form, prefixes and registers, so that a line can be kept with
+ * gaps for its fields (`line-cache.ts`). Only a field may look at the instruction's numbers or at the resolver of symbols.
+ */
+export type Field = (out: LineWriter) => void
+
+/** A line with gaps: the texts around the fields, one more than there are fields. */
+export interface Template {
+  readonly texts: readonly string[]
+  readonly fields: readonly Field[]
+}
+
+/** An instruction that is printed, and the line so far. */
+export class LineWriter {
+  readonly insn: Instruction
+  readonly info: CodeInfo
+  readonly options: FormatOptions
+  /** The line so far; of a template the text since its last field. */
+  text: string
+  readonly #target: DecodedInstruction | Instruction
+  /** The pieces of the line, for a caller that wants them. */
+  readonly #tokens: Token[] | undefined
+  #operands: readonly Operand[] | undefined
+  #template: { texts: string[]; fields: Field[] } | undefined
+
+  constructor(target: DecodedInstruction | Instruction, options: FormatOptions, tokens?: Token[]) {
+    this.insn = target instanceof Instruction ? target : target.instruction
+    this.info = codeInfo(this.insn.code)
+    this.options = options
+    this.text = ''
+    this.#target = target
+    this.#tokens = tokens
+    this.#operands = undefined
+    this.#template = undefined
+  }
+
+  /** Offset of the instruction's first byte in its code segment. */
+  get address(): bigint {
+    return this.options.address ?? (this.#target instanceof Instruction ? 0n : this.#target.address)
+  }
+
+  /** The operands as objects. */
+  get operands(): readonly Operand[] {
+    this.#operands ??= this.#readOperands()
+    return this.#operands
+  }
+
+  #readOperands(): readonly Operand[] {
+    if (this.insn.code === 0) return []
+    // A decoded instruction has them, unless they are for another address.
+    if (this.#target instanceof Instruction || this.options.address !== undefined)
+      return operandsOf(this.insn, this.address)
+    return this.#target.operands
+  }
+
+  /** Runs `write` on this writer and returns the line with gaps for its fields. */
+  template(write: (out: LineWriter) => void): Template {
+    const template = { texts: [] as string[], fields: [] as Field[] }
+    this.#template = template
+    write(this)
+    template.texts.push(this.text)
+    return template
+  }
+
+  /** Writes a field, or leaves the gap for it. */
+  field(write: Field): void {
+    const template = this.#template
+    if (template === undefined) {
+      write(this)
+      return
+    }
+    template.texts.push(this.text)
+    template.fields.push(write)
+    this.text = ''
+  }
+
+  /** Adds a token; `text` is in lower case and changes to capitals if the options ask for them. */
+  word(kind: TokenKind, text: string): void {
+    this.add(kind, this.options.upperCase === true ? text.toUpperCase() : text)
+  }
+
+  /** Adds a token just as it is. */
+  add(kind: TokenKind, text: string): void {
+    this.text += text
+    if (this.#tokens !== undefined) this.#tokens.push({ kind, text })
+  }
+
+  punctuation(text: string): void {
+    this.add('punctuation', text)
+  }
+
+  /** A word and a blank, before the mnemonic or before an operand. */
+  wordAndBlank(kind: TokenKind, text: string): void {
+    this.word(kind, text)
+    this.add('space', ' ')
+  }
+
+  /** Blanks after the mnemonic, up to the column of the operands. No field stands before it. */
+  operandGap(): void {
+    const width = (this.options.mnemonicWidth ?? 0) - this.text.length
+    this.add('space', width > 1 ? ' '.repeat(width) : ' ')
+  }
+
+  comma(): void {
+    this.punctuation(',')
+    if (this.options.spacing !== 'tight') this.add('space', ' ')
+  }
+
+  /** A `+` or `-` within an address. */
+  sign(text: '+' | '-'): void {
+    const blank = this.options.spacing === 'loose'
+    if (blank) this.add('space', ' ')
+    this.punctuation(text)
+    if (blank) this.add('space', ' ')
+  }
+
+  /** A hexadecimal number from two words, unsigned. */
+  words(lo: number, hi: number, kind: 'number' | 'address' = 'number'): void {
+    this.add(kind, this.#styled(hi === 0 ? prefixedHex(lo >>> 0) : prefixedHexWords(lo, hi)))
+  }
+
+  /** A hexadecimal number from 0 to 2^53 - 1. */
+  number(value: number, kind: 'number' | 'address' = 'number'): void {
+    this.add(kind, this.#styled(prefixedHex(value)))
+  }
+
+  /** A signed number of two words, with its sign: `-0x8`. */
+  signedWords(lo: number, hi: number): void {
+    if (hi < 0) this.punctuation('-')
+    this.#magnitude(lo, hi)
+  }
+
+  /** A signed number of two words after a base or index: `+0x10`, `-0x8`. */
+  displacement(lo: number, hi: number): void {
+    this.sign(hi < 0 ? '-' : '+')
+    this.#magnitude(lo, hi)
+  }
+
+  #magnitude(lo: number, hi: number): void {
+    if (hi >= 0) this.words(lo, hi)
+    else this.words(-lo | 0, lo === 0 ? -hi | 0 : ~hi)
+  }
+
+  /** The number in the case and with the mark that the options ask for. */
+  #styled(text: string): string {
+    const { hex, upperCase } = this.options
+    if (upperCase !== true && hex !== 'suffix') return text
+    const digits = upperCase === true ? text.slice(2).toUpperCase() : text.slice(2)
+    if (hex !== 'suffix') return `0x${digits}`
+    // A number starts with a digit, or it would be a name.
+    return `${/^\d/.test(digits) ? '' : '0'}${digits}${upperCase === true ? 'H' : 'h'}`
+  }
+}
