@@ -3,30 +3,25 @@
  *
  * Source: Intel SDM vol. 2A, chapter 2, "Instruction Format".
  */
-import * as common from './common-table.ts'
+import {
+  COMMON_CODE,
+  COMMON_ESCAPE,
+  COMMON_IMMEDIATE_SHIFT,
+  COMMON_LEGACY,
+  COMMON_MODRM,
+  COMMON_REGISTER,
+  COMMON_SIZE_SHIFT,
+} from './common-table.ts'
 import { decodeAny } from './decode-into.ts'
 import type { Instruction } from './instruction.ts'
-import * as kinds from './kinds.ts'
-import * as tables from './tables.ts'
+import { DECODED, PREFIX_REX, REGISTER_RIP, SEGMENT_DS, SEGMENT_SS } from './kinds.ts'
+import { commonTable } from './tables.ts'
 
-// Imports are read from a cell at each use; constants of this module are folded into the code.
-const COMMON_LEGACY = common.COMMON_LEGACY
-const COMMON_ESCAPE = common.COMMON_ESCAPE
-const COMMON_REGISTER = common.COMMON_REGISTER
-const COMMON_CODE = common.COMMON_CODE
-const COMMON_IMMEDIATE_SHIFT = common.COMMON_IMMEDIATE_SHIFT
-const COMMON_SIZE_SHIFT = common.COMMON_SIZE_SHIFT - 3
-const COMMON_MODRM = common.COMMON_MODRM
-const PREFIX_REX = kinds.PREFIX_REX
-const REGISTER_RIP = kinds.REGISTER_RIP
-const SEGMENT_DS = kinds.SEGMENT_DS
-const SEGMENT_SS = kinds.SEGMENT_SS
-const DECODED = kinds.DECODED
+/** Brings the operand size, in bytes in the entry, to where it is in bits. */
+const OPERAND_BITS_SHIFT = COMMON_SIZE_SHIFT - 3
 
 /** Where so many bytes may be read, none of them has to be counted. */
 const MAX_LENGTH = 15
-
-const commonTable = tables.commonTable
 
 /**
  * Decodes one instruction.
@@ -79,7 +74,7 @@ export function decodeInto(bytes: Uint8Array, offset: number, end: number, mode:
   insn.code = entry & COMMON_CODE
   insn.mode = bits
   insn.addressSize = bits
-  insn.operandSize = (entry >> COMMON_SIZE_SHIFT) & 0x78
+  insn.operandSize = (entry >> OPERAND_BITS_SHIFT) & 0x78
   // REX is 4xh, and its W goes from bit 3 to bit 6.
   insn.prefixes = ((rex >> 1) & PREFIX_REX) | ((rex & 8) << 3)
   insn.opcodeReg = (byte & 7) | ((rex & 1) << 3)

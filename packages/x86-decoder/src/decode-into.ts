@@ -6,94 +6,86 @@
  *
  * Source: Intel SDM vol. 2A, chapter 2, "Instruction Format".
  */
-import * as classes from './byte-classes.ts'
-import * as evexLeaf from './evex-leaf.ts'
-import { finishEvex } from './evex.ts'
+import {
+  CLASS_ADDRESS_SIZE,
+  CLASS_ESCAPE,
+  CLASS_EVEX,
+  CLASS_LOCK,
+  CLASS_OPCODE,
+  CLASS_OPERAND_SIZE,
+  CLASS_REP,
+  CLASS_REPNE,
+  CLASS_REX,
+  CLASS_REX2,
+  CLASS_VEX,
+  CLASS_XOP,
+  byteClasses,
+} from './byte-classes.ts'
+import { dword, finishRare, readOddImmediate, word } from './decode-rare.ts'
+import { EVEX_VECTOR_REG, EVEX_VECTOR_RM } from './evex-leaf.ts'
 import type { Instruction } from './instruction.ts'
-import * as kinds from './kinds.ts'
+import {
+  DECODED,
+  DECODE_AMD,
+  DECODE_NO_APX,
+  DECODE_NO_EVEX,
+  DECODE_NO_VEX,
+  DECODE_NO_XOP,
+  FIRST_FEATURE_BIT,
+  INVALID,
+  PREFIX_ADDRESS_SIZE,
+  PREFIX_EVEX,
+  PREFIX_LOCK,
+  PREFIX_OPERAND_SIZE,
+  PREFIX_REP,
+  PREFIX_REPNE,
+  PREFIX_REPNE_LAST,
+  PREFIX_REX,
+  PREFIX_REX2,
+  PREFIX_REX_W,
+  PREFIX_SEGMENT,
+  PREFIX_VEX,
+  REASON_LOCK,
+  REASON_OPCODE,
+  REASON_REGISTER,
+  REASON_TOO_LONG,
+  REASON_VEX_PREFIX,
+  REASON_VEX_VVVV,
+  REGISTER_RIP,
+  TRUNCATED,
+} from './kinds.ts'
 import { rex2Map } from './rex2.ts'
 import { loadTables } from './tables.ts'
-import * as trees from './tree.ts'
+import {
+  KEY_ADDRESS_SIZE,
+  KEY_B,
+  KEY_L,
+  KEY_ND,
+  KEY_NF,
+  KEY_OPERAND_SIZE,
+  KEY_PP,
+  KEY_SCC,
+  KEY_W,
+  LEAF_ANY_MOD,
+  LEAF_CHECK,
+  LEAF_CHECK_CONTROL,
+  LEAF_IMMEDIATE,
+  LEAF_IMPLIED_MEMORY,
+  LEAF_LOCK,
+  LEAF_RARE,
+  LEAF_SIZE_SHIFT,
+  LEAF_STRING_DESTINATION,
+  LEAF_VVVV,
+  MAPS,
+  MAP_EVEX,
+  TREE_LEGACY,
+  TREE_LONG,
+  TREE_LONG_AMD,
+  VEX_MAP_5,
+} from './tree.ts'
 
-// Imports are read from a cell at each use; constants of this module are folded into the code.
-const PREFIX_LOCK = kinds.PREFIX_LOCK
-const PREFIX_REP = kinds.PREFIX_REP
-const PREFIX_REPNE = kinds.PREFIX_REPNE
-const PREFIX_OPERAND_SIZE = kinds.PREFIX_OPERAND_SIZE
-const PREFIX_ADDRESS_SIZE = kinds.PREFIX_ADDRESS_SIZE
-const PREFIX_REX = kinds.PREFIX_REX
-const PREFIX_REX_W = kinds.PREFIX_REX_W
-const PREFIX_VEX = kinds.PREFIX_VEX
-const PREFIX_EVEX = kinds.PREFIX_EVEX
-const PREFIX_REX2 = kinds.PREFIX_REX2
-const PREFIX_SEGMENT = kinds.PREFIX_SEGMENT
-const PREFIX_REPNE_LAST = kinds.PREFIX_REPNE_LAST
-const REGISTER_RIP = kinds.REGISTER_RIP
-const DECODE_AMD = kinds.DECODE_AMD
-const DECODE_NO_APX = kinds.DECODE_NO_APX
-const DECODE_NO_EVEX = kinds.DECODE_NO_EVEX
-const DECODE_NO_VEX = kinds.DECODE_NO_VEX
-const DECODE_NO_XOP = kinds.DECODE_NO_XOP
-const DECODE_NO_3DNOW = kinds.DECODE_NO_3DNOW
-const FIRST_FEATURE_BIT = kinds.FIRST_FEATURE_BIT
-const CLASS_OPCODE = classes.CLASS_OPCODE
-const CLASS_REX = classes.CLASS_REX
-const CLASS_OPERAND_SIZE = classes.CLASS_OPERAND_SIZE
-const CLASS_ADDRESS_SIZE = classes.CLASS_ADDRESS_SIZE
-const CLASS_LOCK = classes.CLASS_LOCK
-const CLASS_REPNE = classes.CLASS_REPNE
-const CLASS_REP = classes.CLASS_REP
-const CLASS_VEX = classes.CLASS_VEX
-const CLASS_ESCAPE = classes.CLASS_ESCAPE
-const CLASS_XOP = classes.CLASS_XOP
-const CLASS_EVEX = classes.CLASS_EVEX
-const CLASS_REX2 = classes.CLASS_REX2
-const byteClasses = classes.byteClasses
-const MAP_3DNOW = trees.MAP_3DNOW
-const MAP_EVEX = trees.MAP_EVEX
-const MAPS = trees.MAPS
-const VEX_MAP_5 = trees.VEX_MAP_5
-const TREE_LEGACY = trees.TREE_LEGACY
-const TREE_LONG = trees.TREE_LONG
-const TREE_LONG_AMD = trees.TREE_LONG_AMD
-const LEAF_3DNOW = trees.LEAF_3DNOW
-const LEAF_ANY_MOD = trees.LEAF_ANY_MOD
-const LEAF_CHECK = trees.LEAF_CHECK
-const LEAF_CHECK_CONTROL = trees.LEAF_CHECK_CONTROL
-const LEAF_CHECK_DEBUG = trees.LEAF_CHECK_DEBUG
-const LEAF_CHECK_MASK = trees.LEAF_CHECK_MASK
-const LEAF_CHECK_TILE = trees.LEAF_CHECK_TILE
-const LEAF_CHECK_BOUND = trees.LEAF_CHECK_BOUND
-const LEAF_NO_RIP = trees.LEAF_NO_RIP
-const LEAF_CHECK_SEGMENT_WRITE = trees.LEAF_CHECK_SEGMENT_WRITE
-const LEAF_IMMEDIATE = trees.LEAF_IMMEDIATE
-const LEAF_IMPLIED_MEMORY = trees.LEAF_IMPLIED_MEMORY
-const LEAF_LOCK = trees.LEAF_LOCK
-const LEAF_MASKMOV = trees.LEAF_MASKMOV
-const LEAF_DISTINCT = trees.LEAF_DISTINCT
-const LEAF_EVEX = trees.LEAF_EVEX
-const LEAF_NO_66 = trees.LEAF_NO_66
-const LEAF_NO_REX2 = trees.LEAF_NO_REX2
-const LEAF_REG_3BIT = trees.LEAF_REG_3BIT
-const LEAF_RM_3BIT = trees.LEAF_RM_3BIT
-const LEAF_RARE = trees.LEAF_RARE
-const LEAF_SIB = trees.LEAF_SIB
-const LEAF_SIZE_SHIFT = trees.LEAF_SIZE_SHIFT - 3
-const LEAF_STRING_DESTINATION = trees.LEAF_STRING_DESTINATION
-const LEAF_STRING_SOURCE = trees.LEAF_STRING_SOURCE
-const LEAF_VSIB = trees.LEAF_VSIB
-const LEAF_VVVV = trees.LEAF_VVVV
-const KEY_PP = trees.KEY_PP
-const KEY_OPERAND_SIZE = trees.KEY_OPERAND_SIZE
-const KEY_ADDRESS_SIZE = trees.KEY_ADDRESS_SIZE
-const KEY_W = trees.KEY_W
-const KEY_L = trees.KEY_L
-const EVEX_VECTOR_REG = evexLeaf.EVEX_VECTOR_REG
-const EVEX_VECTOR_RM = evexLeaf.EVEX_VECTOR_RM
-const KEY_SCC = trees.KEY_SCC
-const KEY_ND = trees.KEY_ND
-const KEY_NF = trees.KEY_NF
-const KEY_B = trees.KEY_B
+/** Brings the operand size, in bytes in the entry, to where it is in bits. */
+const OPERAND_BITS_SHIFT = LEAF_SIZE_SHIFT - 3
 
 /** Bits of the mode that are bits of the key too: features that are absent. */
 const FEATURE_BITS = -(1 << FIRST_FEATURE_BIT)
@@ -135,17 +127,17 @@ function fail(insn: Instruction, length: number, reason: number): number {
   insn.code = 0
   insn.length = length > MAX_LENGTH ? MAX_LENGTH : length
   insn.reason = reason
-  return kinds.INVALID
+  return INVALID
 }
 
 /** The instruction goes on for `length` bytes at least, past the `have` bytes that there are. */
 function outOfBytes(insn: Instruction, length: number, have: number): number {
   // That it is too long is found out after the fetch of all 15 bytes, which may fault before.
-  if (have >= MAX_LENGTH) return fail(insn, length, kinds.REASON_TOO_LONG)
+  if (have >= MAX_LENGTH) return fail(insn, length, REASON_TOO_LONG)
   insn.code = 0
   insn.length = length > MAX_LENGTH ? MAX_LENGTH : length
   insn.reason = 0
-  return kinds.TRUNCATED
+  return TRUNCATED
 }
 
 /** Decodes any instruction: `decodeInto` for what is not common, or too near to the end to be read without counting. */
@@ -205,7 +197,7 @@ export function decodeAny(bytes: Uint8Array, offset: number, end: number, mode: 
     (byteClass === CLASS_XOP && (bytes[pos]! & 31) >= 8 && (mode & DECODE_NO_XOP) === 0)
   ) {
     if ((prefixes & (PREFIX_LOCK | PREFIX_REP | PREFIX_REPNE | PREFIX_OPERAND_SIZE)) !== 0 || rex !== 0) {
-      return fail(insn, pos - offset, kinds.REASON_VEX_PREFIX)
+      return fail(insn, pos - offset, REASON_VEX_PREFIX)
     }
     let payload = bytes[pos]!
     pos = (pos + 1) | 0
@@ -235,14 +227,14 @@ export function decodeAny(bytes: Uint8Array, offset: number, end: number, mode: 
     insn.evex = 0
     prefixes |= w === 0 ? PREFIX_VEX : PREFIX_VEX | PREFIX_REX_W
     key = ((payload & 3) << KEY_PP) | (l << KEY_L) | (w << KEY_W) | ((w + 1) << KEY_OPERAND_SIZE) | ((rex & 1) << KEY_B)
-    if (map === 0) return fail(insn, pos - offset, kinds.REASON_OPCODE)
+    if (map === 0) return fail(insn, pos - offset, REASON_OPCODE)
     if (pos >= limit) return outOfBytes(insn, pos - offset + 1, end - offset)
     byte = bytes[pos]!
     pos = (pos + 1) | 0
   } else if (byteClass === CLASS_EVEX && (long || bytes[pos]! >= 0xc0) && (mode & DECODE_NO_EVEX) === 0) {
     // Outside 64-bit mode 62 is BOUND unless what would be ModRM has mod = 3.
     if ((prefixes & (PREFIX_LOCK | PREFIX_REP | PREFIX_REPNE | PREFIX_OPERAND_SIZE)) !== 0 || rex !== 0) {
-      return fail(insn, pos - offset, kinds.REASON_VEX_PREFIX)
+      return fail(insn, pos - offset, REASON_VEX_PREFIX)
     }
     if (pos + 4 > limit) return outOfBytes(insn, pos - offset + 4, end - offset)
     const p0 = bytes[pos]!
@@ -274,9 +266,9 @@ export function decodeAny(bytes: Uint8Array, offset: number, end: number, mode: 
     // There is no fourth vector length. Both fixed bits are APX's, in 64-bit mode.
     const isFixed = (p0 & 8) === 0 && (p1 & 4) !== 0
     if (l === 3 || map === MAP_EVEX || (!isFixed && (!long || (mode & DECODE_NO_APX) !== 0)))
-      return fail(insn, pos - offset, kinds.REASON_OPCODE)
+      return fail(insn, pos - offset, REASON_OPCODE)
     // R' is ignored outside 64-bit mode, but V' must be 1: so do processors.
-    if (!long && (p2 & 8) === 0) return fail(insn, pos - offset, kinds.REASON_REGISTER)
+    if (!long && (p2 & 8) === 0) return fail(insn, pos - offset, REASON_REGISTER)
   } else {
     insn.vectorLength = 0
     insn.evex = 0
@@ -293,7 +285,7 @@ export function decodeAny(bytes: Uint8Array, offset: number, end: number, mode: 
       }
     } else if (byteClass === CLASS_REX2) {
       // A REX right before it is #UD.
-      if ((mode & DECODE_NO_APX) !== 0 || rex !== 0) return fail(insn, pos - offset, kinds.REASON_VEX_PREFIX)
+      if ((mode & DECODE_NO_APX) !== 0 || rex !== 0) return fail(insn, pos - offset, REASON_VEX_PREFIX)
       if (pos + 2 > limit) return outOfBytes(insn, pos - offset + 2, end - offset)
       rex = bytes[pos]! | 0x80
       map = bytes[pos]! >> 7
@@ -301,7 +293,7 @@ export function decodeAny(bytes: Uint8Array, offset: number, end: number, mode: 
       pos = (pos + 2) | 0
       prefixes |= PREFIX_REX2
       map = rex2Map(map, byte, rex, prefixes)
-      if (map < 0) return fail(insn, pos - offset, kinds.REASON_OPCODE)
+      if (map < 0) return fail(insn, pos - offset, REASON_OPCODE)
     }
     let operandSize = (mode & 16) === 0 ? 1 : 0
     if (prefixes !== 0) {
@@ -350,10 +342,10 @@ export function decodeAny(bytes: Uint8Array, offset: number, end: number, mode: 
       code = nodes[((key >> (place & 31)) & (place >> 5)) - code]!
     } while (code < 0)
   }
-  if (code === 0) return fail(insn, pos - offset, kinds.REASON_OPCODE)
+  if (code === 0) return fail(insn, pos - offset, REASON_OPCODE)
   insn.code = code
   const leaf = leaves[code]!
-  insn.operandSize = (leaf >> LEAF_SIZE_SHIFT) & 0x78
+  insn.operandSize = (leaf >> OPERAND_BITS_SHIFT) & 0x78
 
   // Operands of ModRM.
   const rm = (modrm & 7) | ((rex & 1) << 3) | (rex & 16)
@@ -465,7 +457,7 @@ export function decodeAny(bytes: Uint8Array, offset: number, end: number, mode: 
       }
     }
   }
-  if (vvvv !== 0 && (leaf & LEAF_VVVV) === 0) return fail(insn, pos - offset, kinds.REASON_VEX_VVVV)
+  if (vvvv !== 0 && (leaf & LEAF_VVVV) === 0) return fail(insn, pos - offset, REASON_VEX_VVVV)
   if ((prefixes & (PREFIX_LOCK | PREFIX_SEGMENT | PREFIX_REX2)) !== 0) {
     if ((prefixes & PREFIX_REX2) !== 0) {
       // Vector registers are sixteen without EVEX.
@@ -475,152 +467,12 @@ export function decodeAny(bytes: Uint8Array, offset: number, end: number, mode: 
     }
     if ((prefixes & PREFIX_LOCK) !== 0 && (isMemory === 0 || (leaf & LEAF_LOCK) === 0)) {
       // On AMD processors LOCK MOV CR0 is MOV CR8; `finishRare` has seen to it.
-      if ((leaf & LEAF_CHECK) !== LEAF_CHECK_CONTROL) return fail(insn, pos - offset, kinds.REASON_LOCK)
+      if ((leaf & LEAF_CHECK) !== LEAF_CHECK_CONTROL) return fail(insn, pos - offset, REASON_LOCK)
     }
     if (override >= 4 || (override >= 0 && !long)) segment = override
   }
   insn.segment = segment
   insn.isMemory = isMemory
   insn.length = pos - offset
-  return kinds.DECODED
-}
-
-/** The immediates that few instructions have. Returns 1 if it is a memory operand's address. */
-function readOddImmediate(
-  bytes: Uint8Array,
-  at: number,
-  size: number,
-  immediate: number,
-  offset: number,
-  insn: Instruction,
-): number {
-  insn.immOffset = offset
-  insn.immSize = size
-  insn.immHi = 0
-  switch (immediate) {
-    case 7:
-      insn.immLo = dword(bytes, at)
-      insn.immHi = dword(bytes, at + 4)
-      return 0
-    case 8:
-      insn.immLo = word(bytes, at)
-      insn.imm2 = bytes[at + 2]!
-      return 0
-    case 9:
-      insn.immLo = word(bytes, at)
-      insn.imm2 = word(bytes, at + 2)
-      return 0
-    case 10:
-      insn.immLo = dword(bytes, at)
-      insn.imm2 = word(bytes, at + 4)
-      return 0
-    case 11:
-      // An address, not a number: it is not sign-extended.
-      insn.dispLo = size === 2 ? word(bytes, at) : dword(bytes, at)
-      if (size === 8) insn.dispHi = dword(bytes, at + 4)
-      insn.dispOffset = offset
-      insn.dispSize = size
-      insn.immLo = 0
-      insn.immOffset = 0
-      insn.immSize = 0
-      return 1
-    default:
-      insn.immLo = bytes[at]!
-      insn.imm2 = bytes[at + 1]!
-      return 0
-  }
-}
-
-/** Checks and fields that few instructions have. Returns a reason to refuse the instruction, or 0. */
-function finishRare(insn: Instruction, leaf: number, prefixes: number, mode: number): number {
-  switch (leaf & LEAF_CHECK) {
-    case 0:
-      break
-    case LEAF_CHECK_CONTROL:
-      // LOCK MOV CR0 is AMD's way to CR8 outside 64-bit mode.
-      if ((prefixes & PREFIX_LOCK) !== 0) {
-        if ((mode & DECODE_AMD) === 0 || insn.reg !== 0) return kinds.REASON_LOCK
-        insn.reg |= 8
-      }
-      // CR0, CR2, CR3, CR4, CR8.
-      if (((0x11d >> insn.reg) & 1) === 0) return kinds.REASON_REGISTER
-      break
-    case LEAF_CHECK_DEBUG:
-      if (insn.reg > 7) return kinds.REASON_REGISTER
-      break
-    case LEAF_CHECK_MASK:
-      if (insn.reg > 7 || insn.vvvv > 7) return kinds.REASON_REGISTER
-      break
-    case LEAF_CHECK_BOUND:
-      // SDM vol. 2A, BNDMOV: #UD also with 16-bit addresses.
-      if (insn.addressSize === 16) return kinds.REASON_OPCODE
-      // In 64-bit mode 67 is ignored (SDM vol. 1, Appendix E).
-      if (insn.mode === 64) insn.addressSize = 64
-      if (insn.reg > 3 || ((leaf & LEAF_RM_3BIT) !== 0 && insn.mod === 3 && insn.rm > 3)) return kinds.REASON_REGISTER
-      if ((leaf & LEAF_NO_RIP) !== 0 && insn.base === REGISTER_RIP) return kinds.REASON_OPCODE
-      break
-    case LEAF_CHECK_TILE: {
-      const { reg, rm, vvvv } = insn
-      if (reg > 7) return kinds.REASON_REGISTER
-      if ((leaf & LEAF_VVVV) === 0) break
-      if (rm > 7 || vvvv > 7) return kinds.REASON_REGISTER
-      if (reg === rm || reg === vvvv || rm === vvvv) return kinds.REASON_SAME_REGISTER
-      break
-    }
-    default:
-      insn.reg &= 7
-      // There are six, and CS is not loaded by MOV.
-      if (insn.reg > 5 || (insn.reg === 1 && (leaf & LEAF_CHECK) === LEAF_CHECK_SEGMENT_WRITE))
-        return kinds.REASON_REGISTER
-  }
-  if ((leaf & LEAF_NO_66) !== 0 && (prefixes & PREFIX_OPERAND_SIZE) !== 0) return kinds.REASON_OPCODE
-  if ((leaf & LEAF_NO_REX2) !== 0 && (prefixes & PREFIX_REX2) !== 0) return kinds.REASON_OPCODE
-  if ((leaf & LEAF_SIB) !== 0 && (insn.rm & 7) !== 4) return kinds.REASON_OPCODE
-  if ((leaf & LEAF_VSIB) !== 0) {
-    // Without a SIB byte there is no index; 16-bit addresses have none.
-    if ((insn.rm & 7) !== 4 || insn.addressSize === 16) return kinds.REASON_OPCODE
-    // What would be no index is register 4.
-    if (insn.index < 0) insn.index = 4
-    const { index, reg, vvvv } = insn
-    if ((leaf & (LEAF_DISTINCT | LEAF_EVEX)) === LEAF_DISTINCT && (index === reg || index === vvvv || reg === vvvv))
-      return kinds.REASON_SAME_REGISTER
-  }
-  if ((leaf & LEAF_EVEX) !== 0) {
-    const reason = finishEvex(insn, leaf, evexLeaves[insn.code]!, mode)
-    if (reason !== 0) return reason
-  }
-  if ((leaf & LEAF_REG_3BIT) !== 0) insn.reg &= 7
-  if ((leaf & LEAF_RM_3BIT) !== 0) insn.rm &= 7
-  if ((leaf & LEAF_3DNOW) !== 0) {
-    const code = (mode & DECODE_NO_3DNOW) === 0 ? roots[MAP_3DNOW * 256 + insn.immLo]! : 0
-    if (code === 0) return kinds.REASON_OPCODE
-    insn.code = code
-    insn.opcodeOffset = insn.immOffset
-    insn.immLo = 0
-    insn.immOffset = 0
-    insn.immSize = 0
-  }
-  switch (leaf & LEAF_IMPLIED_MEMORY) {
-    case 0:
-      break
-    case LEAF_STRING_SOURCE:
-      insn.base = 6
-      break
-    case LEAF_STRING_DESTINATION:
-    case LEAF_MASKMOV:
-      insn.base = 7
-      break
-    default:
-      // XLATB
-      insn.base = 3
-  }
-  return 0
-}
-
-function word(bytes: Uint8Array, at: number): number {
-  return bytes[at]! | (bytes[at + 1]! << 8)
-}
-
-function dword(bytes: Uint8Array, at: number): number {
-  return bytes[at]! | (bytes[at + 1]! << 8) | (bytes[at + 2]! << 16) | (bytes[at + 3]! << 24)
+  return DECODED
 }

@@ -3,32 +3,38 @@
  *
  * Source: Intel SDM vol. 2A, "Intel AVX-512 Encoding", "#UD Equations for EVEX".
  */
-import * as leaves from './evex-leaf.ts'
+import {
+  EVEX_BROADCAST,
+  EVEX_BROADCAST_SHIFT,
+  EVEX_CONDITION,
+  EVEX_GENERAL_REG,
+  EVEX_MASKED,
+  EVEX_MASK_NEEDED,
+  EVEX_MASK_REG,
+  EVEX_ND_CHOSEN,
+  EVEX_NO_FLAGS,
+  EVEX_NO_RSP,
+  EVEX_PROMOTED,
+  EVEX_ROUNDING,
+  EVEX_SAE,
+  EVEX_SCALE,
+  EVEX_TILE_RM,
+  EVEX_VECTOR_RM,
+  EVEX_VVVV,
+  EVEX_ZEROING,
+  EVEX_ZEROING_REGISTER,
+} from './evex-leaf.ts'
 import { EVEX_B, EVEX_NF, EVEX_ROUNDING_SHIFT, EVEX_Z, type Instruction } from './instruction.ts'
-import * as kinds from './kinds.ts'
-import * as trees from './tree.ts'
-
-const LEAF_DISTINCT = trees.LEAF_DISTINCT
-const LEAF_VSIB = trees.LEAF_VSIB
-const EVEX_SCALE = leaves.EVEX_SCALE
-const EVEX_BROADCAST = leaves.EVEX_BROADCAST
-const EVEX_BROADCAST_SHIFT = leaves.EVEX_BROADCAST_SHIFT
-const EVEX_MASKED = leaves.EVEX_MASKED
-const EVEX_MASK_NEEDED = leaves.EVEX_MASK_NEEDED
-const EVEX_ZEROING = leaves.EVEX_ZEROING
-const EVEX_ZEROING_REGISTER = leaves.EVEX_ZEROING_REGISTER
-const EVEX_ROUNDING = leaves.EVEX_ROUNDING
-const EVEX_SAE = leaves.EVEX_SAE
-const EVEX_VECTOR_RM = leaves.EVEX_VECTOR_RM
-const EVEX_MASK_REG = leaves.EVEX_MASK_REG
-const EVEX_GENERAL_REG = leaves.EVEX_GENERAL_REG
-const EVEX_TILE_RM = leaves.EVEX_TILE_RM
-const EVEX_PROMOTED = leaves.EVEX_PROMOTED
-const EVEX_NO_FLAGS = leaves.EVEX_NO_FLAGS
-const EVEX_CONDITION = leaves.EVEX_CONDITION
-const EVEX_NO_RSP = leaves.EVEX_NO_RSP
-const EVEX_ND_CHOSEN = leaves.EVEX_ND_CHOSEN
-const EVEX_VVVV = leaves.EVEX_VVVV
+import {
+  DECODE_NO_APX,
+  REASON_EVEX,
+  REASON_OPCODE,
+  REASON_REGISTER,
+  REASON_SAME_REGISTER,
+  REASON_VEX_VVVV,
+  ROUNDING_SAE,
+} from './kinds.ts'
+import { LEAF_DISTINCT, LEAF_VSIB } from './tree.ts'
 
 /**
  * Finishes an EVEX instruction.
@@ -50,42 +56,41 @@ export function finishEvex(insn: Instruction, leaf: number, form: number, mode: 
   if ((payload & 16) !== 0) {
     if (isRegister) {
       if ((form & EVEX_ROUNDING) !== 0) evex |= (1 + insn.vectorLength) << EVEX_ROUNDING_SHIFT
-      else if ((form & EVEX_SAE) !== 0) evex |= kinds.ROUNDING_SAE << EVEX_ROUNDING_SHIFT
-      else return kinds.REASON_EVEX
+      else if ((form & EVEX_SAE) !== 0) evex |= ROUNDING_SAE << EVEX_ROUNDING_SHIFT
+      else return REASON_EVEX
       insn.vectorLength = 2
     } else {
       scale = (form & EVEX_BROADCAST) >> EVEX_BROADCAST_SHIFT
-      if (scale === 0) return kinds.REASON_EVEX
+      if (scale === 0) return REASON_EVEX
       evex |= EVEX_B
     }
   }
   if (mask === 0) {
-    if ((form & EVEX_MASK_NEEDED) !== 0) return kinds.REASON_EVEX
-  } else if ((form & EVEX_MASKED) === 0) return kinds.REASON_EVEX
+    if ((form & EVEX_MASK_NEEDED) !== 0) return REASON_EVEX
+  } else if ((form & EVEX_MASKED) === 0) return REASON_EVEX
   if ((payload & 0x80) !== 0) {
     // Memory is merged, never zeroed; zeroing needs a mask.
-    if (mask === 0 || (form & EVEX_ZEROING) === 0) return kinds.REASON_EVEX
-    if (!isRegister && (form & EVEX_ZEROING_REGISTER) !== 0) return kinds.REASON_EVEX
+    if (mask === 0 || (form & EVEX_ZEROING) === 0) return REASON_EVEX
+    if (!isRegister && (form & EVEX_ZEROING_REGISTER) !== 0) return REASON_EVEX
     evex |= EVEX_Z
   }
   insn.evex = evex
 
-  if ((form & EVEX_MASK_REG) !== 0 && insn.reg > 7) return kinds.REASON_REGISTER
+  if ((form & EVEX_MASK_REG) !== 0 && insn.reg > 7) return REASON_REGISTER
   // R16 and on are APX's.
-  if ((form & EVEX_GENERAL_REG) !== 0 && insn.reg > 15 && (mode & kinds.DECODE_NO_APX) !== 0)
-    return kinds.REASON_REGISTER
+  if ((form & EVEX_GENERAL_REG) !== 0 && insn.reg > 15 && (mode & DECODE_NO_APX) !== 0) return REASON_REGISTER
   if ((leaf & LEAF_VSIB) !== 0) {
     // V' belongs to the index.
     insn.index = (insn.index & 15) | (insn.vvvv & 16)
     insn.vvvv &= 15
   }
-  if (insn.vvvv !== 0 && (form & EVEX_VVVV) === 0) return kinds.REASON_VEX_VVVV
+  if (insn.vvvv !== 0 && (form & EVEX_VVVV) === 0) return REASON_VEX_VVVV
   // As in VEX its top bit is ignored outside 64-bit mode where it names a register.
   if (insn.mode !== 64) insn.vvvv &= 7
   if (isRegister) {
     // What is APX's X4 with memory is a reserved bit here.
-    if ((registers & 32) !== 0) return kinds.REASON_EVEX
-    if ((form & EVEX_TILE_RM) !== 0 && (insn.rm > 7 || (registers & 2) !== 0)) return kinds.REASON_REGISTER
+    if ((registers & 32) !== 0) return REASON_EVEX
+    if ((form & EVEX_TILE_RM) !== 0 && (insn.rm > 7 || (registers & 2) !== 0)) return REASON_REGISTER
     if ((form & EVEX_VECTOR_RM) !== 0) insn.rm = (insn.rm & 15) | ((registers & 2) << 3)
   } else if (insn.dispSize === 1) {
     const displacement = insn.dispLo << scale
@@ -95,7 +100,7 @@ export function finishEvex(insn: Instruction, leaf: number, form: number, mode: 
   if ((leaf & LEAF_DISTINCT) !== 0) {
     const { reg, rm, vvvv, index } = insn
     if ((leaf & LEAF_VSIB) !== 0 ? reg === index : reg === vvvv || (isRegister && reg === rm)) {
-      return kinds.REASON_SAME_REGISTER
+      return REASON_SAME_REGISTER
     }
   }
   return 0
@@ -108,28 +113,28 @@ export function finishEvex(insn: Instruction, leaf: number, form: number, mode: 
  * Source: Intel APX Architecture Specification, "Extended EVEX Prefix".
  */
 function finishPromoted(insn: Instruction, leaf: number, form: number, mode: number): number {
-  if ((mode & kinds.DECODE_NO_APX) !== 0) return kinds.REASON_OPCODE
+  if ((mode & DECODE_NO_APX) !== 0) return REASON_OPCODE
   const payload = insn.evex & 0xff
   insn.vectorLength = 0
   insn.evex = 0
   if ((form & EVEX_CONDITION) !== 0) {
-    if ((payload & 0xf0) !== 0) return kinds.REASON_EVEX
+    if ((payload & 0xf0) !== 0) return REASON_EVEX
     // The default flags are not inverted; V4 is a bit of the condition.
     insn.imm2 = ~insn.vvvv & 15
     insn.vvvv = 0
     return 0
   }
   // ND has chosen the form where there is a choice.
-  if ((payload & 0xe3) !== 0) return kinds.REASON_EVEX
-  if ((payload & 0x10) !== 0 && (form & EVEX_ND_CHOSEN) === 0) return kinds.REASON_EVEX
+  if ((payload & 0xe3) !== 0) return REASON_EVEX
+  if ((payload & 0x10) !== 0 && (form & EVEX_ND_CHOSEN) === 0) return REASON_EVEX
   if ((payload & 4) !== 0) {
-    if ((form & EVEX_NO_FLAGS) === 0) return kinds.REASON_EVEX
+    if ((form & EVEX_NO_FLAGS) === 0) return REASON_EVEX
     insn.evex = EVEX_NF
   }
   const { vvvv, rm } = insn
-  if (vvvv !== 0 && (form & EVEX_VVVV) === 0) return kinds.REASON_VEX_VVVV
-  if ((form & EVEX_MASK_REG) !== 0 && insn.reg > 7) return kinds.REASON_REGISTER
-  if ((form & EVEX_NO_RSP) !== 0 && (vvvv === 4 || rm === 4)) return kinds.REASON_REGISTER
-  if ((leaf & LEAF_DISTINCT) !== 0 && vvvv === rm) return kinds.REASON_SAME_REGISTER
+  if (vvvv !== 0 && (form & EVEX_VVVV) === 0) return REASON_VEX_VVVV
+  if ((form & EVEX_MASK_REG) !== 0 && insn.reg > 7) return REASON_REGISTER
+  if ((form & EVEX_NO_RSP) !== 0 && (vvvv === 4 || rm === 4)) return REASON_REGISTER
+  if ((leaf & LEAF_DISTINCT) !== 0 && vvvv === rm) return REASON_SAME_REGISTER
   return 0
 }

@@ -1,14 +1,7 @@
 /** The fields of printed lines that the syntaxes share: targets, immediates, displacements. */
 import { OperandKind } from './kinds.ts'
 import type { Field, LineWriter } from './line-writer.ts'
-import {
-  branchTarget,
-  immediateHigh,
-  immediateIsSigned,
-  immediateLow,
-  memoryAddress,
-  targetBits,
-} from './operands.ts'
+import { branchTarget, immediateHigh, immediateIsSigned, immediateLow, memoryAddress, targetBits } from './operands.ts'
 
 /** A 64-bit address as a number, which is negative for the upper half; far from 0 it is not exact. */
 const signedAddress = (address: bigint): number => Number(BigInt.asIntN(64, address))

@@ -109,7 +109,10 @@ export function branchTarget(insn: Instruction, address: bigint): bigint {
   const info = codeInfo(insn.code)
   const displacement = bigintOf(insn.immLo, insn.immHi)
   const isAbsolute = info.operands[0]?.kind === OperandKind.ABS64
-  return BigInt.asUintN(targetBits(insn, info), isAbsolute ? displacement : address + BigInt(insn.length) + displacement)
+  return BigInt.asUintN(
+    targetBits(insn, info),
+    isAbsolute ? displacement : address + BigInt(insn.length) + displacement,
+  )
 }
 
 /**
