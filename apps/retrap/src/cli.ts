@@ -1,8 +1,8 @@
 import { readFileSync } from 'node:fs'
 import { basename } from 'node:path'
 import type { DeviceFailure } from '@retrap/ioreq'
-import { Command, CommanderError, Option } from 'commander'
-import { CliError } from './cli-error.ts'
+import { type Command, Option } from 'commander'
+import { newProgram, runProgram } from './command-line.ts'
 import { runsInWorker, startBoardWorker } from './device-modules.ts'
 import { formatDeviceFailure, openTrace } from './device-reports.ts'
 import { deviceHelp, prepareDevices } from './devices.ts'
@@ -107,32 +107,16 @@ export async function runCli(args: readonly string[], host: CliHost): Promise<nu
   const finish = async (settings: SessionSettings): Promise<void> => {
     result = await runSession(settings, host)
   }
-  const program = createProgram(host, finish)
-  try {
-    await program.parseAsync([...args], { from: 'user' })
-    return result
-  } catch (error) {
-    if (error instanceof CommanderError) return error.exitCode === 0 ? ExitCode.PowerOff : ExitCode.Usage
-    const known = explain(error)
-    if (known === undefined) throw error
-    host.stderr.write(`retrap: ${known.message}\n`)
-    return known.code
-  }
+  const code = await runProgram(createProgram(host, finish), args, host)
+  return code === ExitCode.PowerOff ? result : code
 }
 
 type Finish = (settings: SessionSettings) => Promise<void>
 
 function createProgram(host: CliHost, finish: Finish): Command {
-  const program = new Command('retrap')
+  const program = newProgram(host)
     .version(packageVersion())
     .description('Boots unmodified x86 systems on an emulated PC. Without a command, a small guest of its own.')
-    .configureOutput({
-      writeOut: (text) => host.stdout.write(text),
-      writeErr: (text) => host.stderr.write(text),
-      // One line each, also where there is a suggestion on a second.
-      outputError: (text, write) => write(text.replace(/^error: /, 'retrap: ').replace('\n(', ' (')),
-    })
-    .exitOverride()
     // Options after a command's name are the command's.
     .enablePositionalOptions()
     .addHelpText('after', EXIT_CODES)
@@ -385,21 +369,4 @@ async function showing<T>(shown: FetchProgress, fetch: Promise<T>): Promise<T> {
     shown.stop('failed')
     throw error
   }
-}
-
-/** What to say of an error that is the user's to mend; undefined for one that is ours. */
-function explain(error: unknown): { readonly message: string; readonly code: number } | undefined {
-  if (error instanceof CliError) {
-    return { message: error.message, code: error.code === 'ERR_USAGE' ? ExitCode.Usage : ExitCode.Input }
-  }
-  // Packages report a caller's mistakes with a code of this form: here, that an image or a size will not do.
-  if (error instanceof Error && 'code' in error && /^ERR_[A-Z_]+$/.test(String(error.code)) && isOurs(error)) {
-    const file = error.name === 'LoaderError' || error.code === 'ERR_OPTION_ROM'
-    return { message: error.message, code: file ? ExitCode.Input : ExitCode.Usage }
-  }
-  return undefined
-}
-
-function isOurs(error: Error): boolean {
-  return ['LoaderError', 'MachineError', 'DeviceError', 'MemoryError', 'IoreqError'].includes(error.name)
 }

@@ -11,31 +11,40 @@ export interface ListingOutput {
 const CHUNK_LENGTH = 1 << 16
 
 /** Writes lines as fast as they are taken, and stops when nobody takes them any more. */
-export async function printLines(text: Iterable<string>, output: ListingOutput): Promise<void> {
+export function printLines(lines: Iterable<string>, output: ListingOutput): Promise<void> {
+  return printText(joinLines(lines), output)
+}
+
+function* joinLines(lines: Iterable<string>): Generator<string, void> {
+  let chunk = ''
+  for (const line of lines) {
+    chunk += `${line}\n`
+    if (chunk.length < CHUNK_LENGTH) continue
+    yield chunk
+    chunk = ''
+  }
+  yield chunk
+}
+
+/** As `printLines`, for text in pieces of any length. */
+export async function printText(pieces: Iterable<string>, output: ListingOutput): Promise<void> {
   let failure: Error | undefined
   let wake: (() => void) | undefined
   output.on('error', (error) => {
     failure = error
     wake?.()
   })
-  const send = async (chunk: string): Promise<void> => {
-    if (output.write(chunk) !== false || failure !== undefined) return
-    await new Promise<void>((resolve) => {
-      wake = resolve
-      output.once('drain', resolve)
-    })
-  }
-  let chunk = ''
-  for (const line of text) {
-    chunk += `${line}\n`
-    if (chunk.length < CHUNK_LENGTH) continue
-    // oxlint-disable-next-line no-await-in-loop -- one chunk after the other
-    await send(chunk)
-    chunk = ''
+  for (const piece of pieces) {
+    if (piece !== '' && output.write(piece) === false && failure === undefined) {
+      // oxlint-disable-next-line no-await-in-loop -- one piece after the other
+      await new Promise<void>((resolve) => {
+        wake = resolve
+        output.once('drain', resolve)
+      })
+    }
     // A reader such as head has seen enough.
     if (failure !== undefined) break
   }
-  if (failure === undefined && chunk !== '') await send(chunk)
   if (failure !== undefined && (!('code' in failure) || failure.code !== 'EPIPE')) {
     throw new CliError('ERR_INPUT', `the listing could not be written: ${(failure as Error).message}`)
   }

@@ -2,7 +2,7 @@
 import { type Command, Option } from 'commander'
 import { CliError } from '../cli-error.ts'
 import { readInput } from '../files.ts'
-import { type ListingOutput, printLines } from '../print-lines.ts'
+import { type ListingOutput, printText } from '../print-lines.ts'
 import { parseAddress, usage } from '../values.ts'
 import { isElf, readElf } from './elf.ts'
 import { cut, listSection, type ListingOptions, SYNTAXES, type Syntax } from './listing.ts'
@@ -70,7 +70,7 @@ export function addDisasm(
           : undefined
       const colour = wantsColour(flags.color, output, environment)
       try {
-        await printLines(lines({ ...loaded, sections: parts }, path, flags, colour, progress), output)
+        await printText(listing({ ...loaded, sections: parts }, path, flags, colour, progress), output)
       } finally {
         progress?.end()
       }
@@ -112,7 +112,8 @@ function cutAll(program: Program, path: string, { start, stop }: DisasmFlags): P
   return sections
 }
 
-function* lines(
+/** The whole listing, in pieces of many lines. */
+function* listing(
   program: Program,
   path: string,
   flags: DisasmFlags,
@@ -121,7 +122,7 @@ function* lines(
 ): Generator<string, void> {
   const { stop } = flags
   const mode = flags.mode === undefined ? program.mode : (Number(flags.mode) as Mode)
-  yield `${path}: ${program.format === 'raw' ? 'plain code' : program.format}, ${mode}-bit`
+  yield `${path}: ${program.format === 'raw' ? 'plain code' : program.format}, ${mode}-bit\n`
   let before = 0
   for (const section of program.sections) {
     const start = before
@@ -130,7 +131,7 @@ function* lines(
       ...(stop === undefined ? {} : { stop }),
       onProgress: (bytes) => progress?.report(start + bytes),
     }
-    yield ''
+    yield '\n'
     yield* listSection(section, options)
     before += section.bytes.length
   }

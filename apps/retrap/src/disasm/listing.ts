@@ -1,17 +1,22 @@
-/** The lines that `retrap disasm` prints. */
+/** The lines of `retrap disasm`, in pieces: many lines in one text, since each text that is handed on costs time. */
 import {
-  decodeAll,
-  type DecodedInstruction,
+  DECODED,
+  decodeInto,
   formatAtt,
   formatIntel,
   formatNasm,
   type FormatOptions,
+  Instruction,
+  INVALID,
+  reasonTexts,
+  REGISTER_RIP,
   type Token,
   type TokenKind,
   tokensAtt,
   tokensIntel,
   tokensNasm,
 } from '@retrap/x86-decoder'
+import { hexOf, PAGE_DIGITS, PAGE_MASK, PAGE_SHIFT, pageOffset } from './hex.ts'
 import type { Mode, Section } from './program.ts'
 import { SymbolTable } from './symbols.ts'
 
@@ -26,14 +31,14 @@ export interface ListingOptions {
   readonly start?: bigint
   /** No instruction starts at this address or after it. */
   readonly stop?: bigint
-  /** Called now and then with how many bytes of the section are listed. */
+  /** Called after each piece with the number of bytes of the section that are listed. */
   readonly onProgress?: (bytes: number) => void
 }
 
-/** Lines between two calls of `onProgress`. */
-const PROGRESS_LINES = 4096
+/** Characters of a piece of the listing. */
+const PIECE_LENGTH = 1 << 15
 
-type Formatter<T> = (target: DecodedInstruction, options: FormatOptions) => T
+type Formatter<T> = (target: Instruction, options: FormatOptions) => T
 
 const FORMATTERS: Readonly<Record<Syntax, Formatter<string>>> = {
   intel: formatIntel,
@@ -59,8 +64,8 @@ const COLOURS: Partial<Readonly<Record<TokenKind | 'label' | 'dim', string>>> = 
   dim: '2',
 }
 
-/** Columns for seven bytes, as objdump has them; longer instructions push the text to the right. */
-const BYTES_WIDTH = 21
+/** Columns for seven bytes and a blank, as objdump has them; longer instructions push the text to the right. */
+const BYTES_WIDTH = 22
 
 /** Cuts a section to a range of addresses; undefined if none of it is left. */
 export function cut(section: Section, start: bigint | undefined, stop: bigint | undefined): Section | undefined {
@@ -70,38 +75,98 @@ export function cut(section: Section, start: bigint | undefined, stop: bigint | 
   return { ...section, address: from, bytes: section.bytes.subarray(Number(from - section.address)) }
 }
 
-/** The lines of one section. A label stands before each place with a name. */
+/** The text of one section. A label stands before each place with a name. */
 export function* listSection(section: Section, options: ListingOptions): Generator<string, void> {
   const { mode, syntax, stop } = options
+  const { bytes, address: base } = section
   const paint = painter(options.colour)
   const symbols = new SymbolTable(section.symbols)
-  const format: FormatOptions = {
-    symbols: (address) => symbols.resolve(address),
-    spacing: syntax === 'att' ? 'tight' : 'normal',
-    mnemonicWidth: 8,
-  }
-  const last = section.address + BigInt(section.bytes.length)
+  const style = new LineOptions(base, symbols, syntax === 'att' ? 'tight' : 'normal')
+  const format = options.colour ? colouring(syntax, paint) : FORMATTERS[syntax]
+  const comment = (text: string): string => paint('dim', `  ${COMMENT_SIGNS[syntax]} ${text}`)
+  const last = base + BigInt(bytes.length)
   const digits = Math.max(4, (stop === undefined || stop > last ? last : stop).toString(16).length)
-  yield paint('dim', `${section.name}:`)
-  let count = 0
-  for (const decoded of decodeAll(section.bytes, { mode, address: section.address })) {
-    const { address } = decoded
-    if (stop !== undefined && address >= stop) return
-    if (++count % PROGRESS_LINES === 0) options.onProgress?.(Number(address - section.address))
-    const label = symbols.at(address)
-    if (label !== undefined) {
-      yield ''
-      yield `${paint('label', label)}:`
+  const end = stop === undefined || stop > last ? bytes.length : Number(stop - base)
+  const inFirstPage = Number(base & BigInt(PAGE_MASK))
+  const insn = new Instruction()
+  let label = symbols.indexFrom(base)
+  let labelAt = symbols.distance(label, base)
+  let page = -1
+  let pageText = ''
+  let piece = `${paint('dim', `${section.name}:`)}\n`
+  for (let at = 0; at < end;) {
+    const status = decodeInto(bytes, at, bytes.length, mode, insn)
+    const next = status === DECODED ? at + insn.length : status === INVALID ? at + 1 : bytes.length
+    if (at >= labelAt) {
+      if (at === labelAt) piece += `\n${paint('label', symbols.name(label))}:\n`
+      // A symbol within an instruction has no line.
+      while (labelAt < next) labelAt = symbols.distance(++label, base)
     }
-    const bytes = bytesOf(decoded, section)
-    const text = options.colour
-      ? TOKEN_FORMATTERS[syntax](decoded, format)
-          .map(({ kind, text: piece }) => paint(kind, piece))
-          .join('')
-      : FORMATTERS[syntax](decoded, format)
-    const comment = commentOn(decoded, symbols)
-    const tail = comment === '' ? '' : paint('dim', `  ${COMMENT_SIGNS[syntax]} ${comment}`)
-    yield `${paint('dim', address.toString(16).padStart(digits, '0'))}  ${bytes.padEnd(BYTES_WIDTH)} ${text}${tail}`
+    if ((inFirstPage + at) >>> PAGE_SHIFT !== page) {
+      page = (inFirstPage + at) >>> PAGE_SHIFT
+      pageText = ((base + BigInt(at)) >> BigInt(PAGE_SHIFT)).toString(16).padStart(digits - PAGE_DIGITS, '0')
+    }
+    const address = pageText + pageOffset((inFirstPage + at) & PAGE_MASK)
+    style.begin(at)
+    const text = format(insn, style)
+    piece += `${paint('dim', address)}  ${bytesOf(bytes, at, next)}${text}`
+    if (status !== DECODED) piece += comment(status === INVALID ? reasonTexts[insn.reason]! : 'the bytes end too early')
+    else if (style.isWorthComment(insn)) piece += comment(`0x${hexOf(style.asked)}`)
+    piece += '\n'
+    at = next
+    if (piece.length < PIECE_LENGTH) continue
+    yield piece
+    piece = ''
+    options.onProgress?.(at)
+  }
+  yield piece
+}
+
+/**
+ * Options of the formatters for one line after another. The address is made when it is asked for, and the resolver keeps
+ * what it was asked last.
+ */
+class LineOptions implements FormatOptions {
+  readonly spacing: 'tight' | 'normal'
+  readonly mnemonicWidth: number
+  readonly symbols: (address: bigint) => string | undefined
+  /** The address that the formatter asked a symbol for; only if it did so for the line at hand. */
+  asked: bigint
+  readonly #base: bigint
+  #at: number
+  #hasAsked: boolean
+  #hasSymbol: boolean
+
+  constructor(base: bigint, table: SymbolTable, spacing: 'tight' | 'normal') {
+    this.spacing = spacing
+    this.mnemonicWidth = 8
+    this.asked = 0n
+    this.#base = base
+    this.#at = 0
+    this.#hasAsked = false
+    this.#hasSymbol = false
+    this.symbols = (address) => {
+      const name = table.resolve(address)
+      this.asked = address
+      this.#hasAsked = true
+      this.#hasSymbol = name !== undefined
+      return name
+    }
+  }
+
+  get address(): bigint {
+    return this.#base + BigInt(this.#at)
+  }
+
+  /** Another line, of the instruction at this offset in the section. */
+  begin(at: number): void {
+    this.#at = at
+    this.#hasAsked = false
+  }
+
+  /** Whether the line leaves open an address: that behind a symbol, or behind a displacement from RIP. */
+  isWorthComment(insn: Instruction): boolean {
+    return this.#hasAsked && (this.#hasSymbol || (insn.isMemory !== 0 && insn.base === REGISTER_RIP))
   }
 }
 
@@ -115,28 +180,27 @@ function painter(colour: boolean): Paint {
   }
 }
 
-/** All bytes in hexadecimal. */
-const HEX = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, '0'))
+const colouring =
+  (syntax: Syntax, paint: Paint): Formatter<string> =>
+  (target, options) =>
+    TOKEN_FORMATTERS[syntax](target, options)
+      .map(({ kind, text }) => paint(kind, text))
+      .join('')
 
-/** The bytes of a line: of what is no instruction one, of what the section cuts off all that is there. */
-function bytesOf(decoded: DecodedInstruction, section: Section): string {
-  const at = Number(decoded.address - section.address)
-  const length =
-    decoded.status === 'decoded' ? decoded.length : decoded.status === 'invalid' ? 1 : section.bytes.length - at
-  let text = HEX[section.bytes[at] as number] as string
-  for (let i = at + 1; i < at + length; i++) text += ` ${HEX[section.bytes[i] as number] as string}`
-  return text
-}
+/** Bytes in hexadecimal and a blank each; pairs of them once they were asked for. */
+const BYTES = Array.from({ length: 256 }, (_, byte) => `${byte.toString(16).padStart(2, '0')} `)
+const PAIRS = Array.from<string>({ length: 1 << 16 })
+const BLANKS = Array.from({ length: BYTES_WIDTH + 1 }, (_, count) => ' '.repeat(count))
 
-/** The address behind a symbol or a displacement from RIP, and why something is no instruction. */
-function commentOn(decoded: DecodedInstruction, symbols: SymbolTable): string {
-  if (decoded.status !== 'decoded') return decoded.reason
-  for (const operand of decoded.operands) {
-    const isRelative = operand.kind === 'memory' && operand.base !== undefined
-    const address = operand.kind === 'branch' ? operand.target : operand.kind === 'memory' ? operand.address : undefined
-    if (address !== undefined && (isRelative || symbols.resolve(address) !== undefined)) {
-      return `0x${address.toString(16)}`
-    }
+/** The column of bytes. */
+function bytesOf(bytes: Uint8Array, from: number, to: number): string {
+  let text = ''
+  let at = from
+  for (; at + 1 < to; at += 2) {
+    const low = bytes[at]!
+    const high = bytes[at + 1]!
+    text += PAIRS[low | (high << 8)] ??= BYTES[low]! + BYTES[high]!
   }
-  return ''
+  if (at < to) text += BYTES[bytes[at]!]!
+  return text + BLANKS[Math.max(0, BYTES_WIDTH - 3 * (to - from))]!
 }

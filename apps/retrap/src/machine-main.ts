@@ -1,0 +1,40 @@
+/** The command line with machines in it. */
+import { createPc } from '@retrap/machine'
+import { formatIntel, decode } from '@retrap/x86-decoder'
+import { runCli, type CliHost } from './cli.ts'
+import type { Machine, MachineOptions } from './machine-contract.ts'
+import type { EndingSignal } from './session.ts'
+
+const ENDING_SIGNALS: readonly EndingSignal[] = ['SIGINT', 'SIGTERM', 'SIGHUP']
+
+/** A PC whose images are in its memory; what they were read into is given back now and not when a collector comes by. */
+async function createMachine(options: MachineOptions): Promise<Machine> {
+  const pc = await createPc(options)
+  const modules = (options.modules ?? []).map(({ bytes }) => bytes)
+  for (const image of [options.kernel, options.initrd, ...modules, options.firmware]) {
+    if (image?.buffer instanceof ArrayBuffer) image.buffer.transfer(0)
+  }
+  return pc
+}
+
+const host: CliHost = {
+  createMachine,
+  disassemble: ({ bytes, mode, address }) => formatIntel(decode(bytes, { mode, address })),
+  embeddedGuest: async () => (await import('./guest/index.ts')).buildGuestImage(),
+  stdin: process.stdin,
+  stdout: process.stdout,
+  stderr: process.stderr,
+  onSignal(listener) {
+    for (const signal of ENDING_SIGNALS) process.on(signal, listener)
+    return () => {
+      for (const signal of ENDING_SIGNALS) process.off(signal, listener)
+    }
+  },
+}
+
+/**
+ * Runs the command line on this process.
+ *
+ * @returns the exit code
+ */
+export const main = (args: readonly string[]): Promise<number> => runCli(args, host)
