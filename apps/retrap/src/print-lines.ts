@@ -3,7 +3,7 @@ import { CliError } from './cli-error.ts'
 /** Where the listing goes: a stream of Node's, as far as it matters here. */
 export interface ListingOutput {
   readonly isTTY?: boolean
-  write(data: string): unknown
+  write(data: string | Uint8Array): unknown
   on(event: 'error', listener: (error: Error) => void): unknown
   once(event: 'drain', listener: () => void): unknown
 }
@@ -27,7 +27,7 @@ function* joinLines(lines: Iterable<string>): Generator<string, void> {
 }
 
 /** As `printLines`, for text in pieces of any length. */
-export async function printText(pieces: Iterable<string>, output: ListingOutput): Promise<void> {
+export async function printText(pieces: Iterable<string | Uint8Array>, output: ListingOutput): Promise<void> {
   let failure: Error | undefined
   let wake: (() => void) | undefined
   output.on('error', (error) => {
@@ -35,7 +35,7 @@ export async function printText(pieces: Iterable<string>, output: ListingOutput)
     wake?.()
   })
   for (const piece of pieces) {
-    if (piece !== '' && output.write(piece) === false && failure === undefined) {
+    if (piece.length > 0 && output.write(piece) === false && failure === undefined) {
       // oxlint-disable-next-line no-await-in-loop -- one piece after the other
       await new Promise<void>((resolve) => {
         wake = resolve

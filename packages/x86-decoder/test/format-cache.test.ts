@@ -73,7 +73,8 @@ describe('numbers of the text are those of the operands', () => {
       if (decoded.info.condition >= 0) continue
       for (const operand of decoded.operands) {
         const number = shown(operand, decoded)
-        if (number !== undefined && !text.replaceAll(/\+(?=0x)/g, ' ').includes(number)) wrong.push(`${text}: ${number}`)
+        if (number !== undefined && !text.replaceAll(/\+(?=0x)/g, ' ').includes(number))
+          wrong.push(`${text}: ${number}`)
       }
     }
     expect(wrong).toEqual([])

@@ -119,7 +119,7 @@ function* listing(
   flags: DisasmFlags,
   colour: boolean,
   progress: ListingProgress | undefined,
-): Generator<string, void> {
+): Generator<string | Uint8Array, void> {
   const { stop } = flags
   const mode = flags.mode === undefined ? program.mode : (Number(flags.mode) as Mode)
   yield `${path}: ${program.format === 'raw' ? 'plain code' : program.format}, ${mode}-bit\n`

@@ -19,6 +19,7 @@ import {
 import { hexOf, PAGE_DIGITS, PAGE_MASK, PAGE_SHIFT, pageOffset } from './hex.ts'
 import type { Mode, Section } from './program.ts'
 import { SymbolTable } from './symbols.ts'
+import { TextBuffer } from './text-buffer.ts'
 
 export const SYNTAXES = ['intel', 'att', 'nasm'] as const
 export type Syntax = (typeof SYNTAXES)[number]
@@ -35,8 +36,9 @@ export interface ListingOptions {
   readonly onProgress?: (bytes: number) => void
 }
 
-/** Characters of a piece of the listing. */
-const PIECE_LENGTH = 1 << 15
+/** Bytes of a piece of the listing, and what the line that ends it may add. */
+const PIECE_BYTES = 1 << 16
+const LINE_BYTES = 1 << 10
 
 type Formatter<T> = (target: Instruction, options: FormatOptions) => T
 
@@ -76,7 +78,7 @@ export function cut(section: Section, start: bigint | undefined, stop: bigint | 
 }
 
 /** The text of one section. A label stands before each place with a name. */
-export function* listSection(section: Section, options: ListingOptions): Generator<string, void> {
+export function* listSection(section: Section, options: ListingOptions): Generator<Uint8Array, void> {
   const { mode, syntax, stop } = options
   const { bytes, address: base } = section
   const paint = painter(options.colour)
@@ -93,12 +95,14 @@ export function* listSection(section: Section, options: ListingOptions): Generat
   let labelAt = symbols.distance(label, base)
   let page = -1
   let pageText = ''
-  let piece = `${paint('dim', `${section.name}:`)}\n`
+  const out = new TextBuffer()
+  out.reserve(PIECE_BYTES + LINE_BYTES)
+  out.write(`${paint('dim', `${section.name}:`)}\n`)
   for (let at = 0; at < end;) {
     const status = decodeInto(bytes, at, bytes.length, mode, insn)
     const next = status === DECODED ? at + insn.length : status === INVALID ? at + 1 : bytes.length
     if (at >= labelAt) {
-      if (at === labelAt) piece += `\n${paint('label', symbols.name(label))}:\n`
+      if (at === labelAt) out.write(`\n${paint('label', symbols.name(label))}:\n`)
       // A symbol within an instruction has no line.
       while (labelAt < next) labelAt = symbols.distance(++label, base)
     }
@@ -106,20 +110,22 @@ export function* listSection(section: Section, options: ListingOptions): Generat
       page = (inFirstPage + at) >>> PAGE_SHIFT
       pageText = ((base + BigInt(at)) >> BigInt(PAGE_SHIFT)).toString(16).padStart(digits - PAGE_DIGITS, '0')
     }
-    const address = pageText + pageOffset((inFirstPage + at) & PAGE_MASK)
+    out.write(paint('dim', pageText + pageOffset((inFirstPage + at) & PAGE_MASK)))
+    out.write('  ')
+    out.writeHex(bytes, at, next, BYTES_WIDTH)
     style.begin(at)
-    const text = format(insn, style)
-    piece += `${paint('dim', address)}  ${bytesOf(bytes, at, next)}${text}`
-    if (status !== DECODED) piece += comment(status === INVALID ? reasonTexts[insn.reason]! : 'the bytes end too early')
-    else if (style.isWorthComment(insn)) piece += comment(`0x${hexOf(style.asked)}`)
-    piece += '\n'
+    out.write(format(insn, style))
+    if (status !== DECODED)
+      out.write(comment(status === INVALID ? reasonTexts[insn.reason]! : 'the bytes end too early'))
+    else if (style.isWorthComment(insn)) out.write(comment(`0x${hexOf(style.asked)}`))
+    out.endLine()
     at = next
-    if (piece.length < PIECE_LENGTH) continue
-    yield piece
-    piece = ''
+    if (out.length < PIECE_BYTES) continue
+    yield out.take()
+    out.reserve(PIECE_BYTES + LINE_BYTES)
     options.onProgress?.(at)
   }
-  yield piece
+  yield out.take()
 }
 
 /**
@@ -186,21 +192,3 @@ const colouring =
     TOKEN_FORMATTERS[syntax](target, options)
       .map(({ kind, text }) => paint(kind, text))
       .join('')
-
-/** Bytes in hexadecimal and a blank each; pairs of them once they were asked for. */
-const BYTES = Array.from({ length: 256 }, (_, byte) => `${byte.toString(16).padStart(2, '0')} `)
-const PAIRS = Array.from<string>({ length: 1 << 16 })
-const BLANKS = Array.from({ length: BYTES_WIDTH + 1 }, (_, count) => ' '.repeat(count))
-
-/** The column of bytes. */
-function bytesOf(bytes: Uint8Array, from: number, to: number): string {
-  let text = ''
-  let at = from
-  for (; at + 1 < to; at += 2) {
-    const low = bytes[at]!
-    const high = bytes[at + 1]!
-    text += PAIRS[low | (high << 8)] ??= BYTES[low]! + BYTES[high]!
-  }
-  if (at < to) text += BYTES[bytes[at]!]!
-  return text + BLANKS[Math.max(0, BYTES_WIDTH - 3 * (to - from))]!
-}

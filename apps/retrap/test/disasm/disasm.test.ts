@@ -262,6 +262,28 @@ test('a name reaches as far as its size', () => {
   expect(names).toEqual([undefined, 'function', 'function+0x7', undefined, 'label', undefined])
 })
 
+test('names of the upper half of the address space, where a double has no room for all digits', () => {
+  const top = 0xffff_ffff_8100_0000n
+  const table = new SymbolTable(
+    [1n, 2n, 3n, 2000n].map((n) => ({ name: `s${n}`, address: top + n, size: 1n, rank: 0 })),
+  )
+  const names = [0n, 1n, 2n, 3n, 4n, 1999n, 2000n, 4000n].map((n) => table.resolve(top + n))
+  expect(names).toEqual([undefined, 's1', 's2', 's3', undefined, undefined, 's2000', undefined])
+  expect([0n, 1n, 4n, 2000n, 2001n].map((n) => table.indexFrom(top + n))).toEqual([0, 0, 3, 3, 4])
+  expect([table.distance(3, top), table.distance(4, top)]).toEqual([2000, Infinity])
+})
+
+test('a listing of many pages and pieces has each line once, labels among them', async () => {
+  const bytes = new Uint8Array(200_000).fill(0x90)
+  const { stdout } = await disasm(bytes, '--address', '0xff0')
+  const lines = stdout.split('\n').slice(3, -1)
+  expect(lines).toHaveLength(bytes.length)
+  const wrong = lines.filter(
+    (line, i) => line !== `${(0xff0 + i).toString(16).padStart(5, '0')}  90                    nop`,
+  )
+  expect(wrong).toEqual([])
+})
+
 describe('progress of a listing that goes elsewhere', () => {
   test('appears after half a second, a few times a second, and leaves nothing behind', () => {
     let time = 0
