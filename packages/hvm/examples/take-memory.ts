@@ -1,10 +1,10 @@
 // A toolstack takes a page away from a guest while a device model is sending it.
-import { DeterministicClock, Domain } from '@retrap/hvm'
+import { DeterministicClock, X86Domain } from '@retrap/hvm'
 import { defineDevice, type DeviceDma } from '@retrap/device'
 import { MachineMemory } from '@retrap/memory'
 import { INVALID_MFN, P2mType } from '@retrap/p2m'
 
-const domain = new Domain({
+const domain = new X86Domain({
   memory: MachineMemory.create({ bytes: 8 << 20 }),
   vcpus: 1,
   clock: new DeterministicClock(),

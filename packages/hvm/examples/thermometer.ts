@@ -1,12 +1,12 @@
 // A guest whose IN waits for a device model that takes its time.
 import { setTimeout } from 'node:timers/promises'
-import { DeterministicClock, Domain } from '@retrap/hvm'
+import { DeterministicClock, X86Domain } from '@retrap/hvm'
 import { defineDevice } from '@retrap/device'
 import { MachineMemory } from '@retrap/memory'
 import { Assembler, ax, dx } from '@retrap/x86-assembler'
 
 const memory = MachineMemory.create({ bytes: 8 << 20 })
-const domain = new Domain({
+const domain = new X86Domain({
   memory,
   vcpus: 1,
   clock: new DeterministicClock(),

@@ -1,95 +1,32 @@
 import { TimerQueue } from '@retrap/device/host'
-import { createIoRequest, DeviceHost, IO_RETRY, IoDispatch, IOREQ_TYPE_PIO, IOREQ_WRITE } from '@retrap/ioreq'
-import type { DeviceModel, InterruptLine } from '@retrap/device'
-import type { DeviceFailure, DevicePlatform, FailurePolicy, IoTraceRecord, RemoteServer } from '@retrap/ioreq'
-import { InterruptFabric, interruptFabricBytes } from '@retrap/irqchip'
+import { DeviceHost, IO_RETRY, IoDispatch } from '@retrap/ioreq'
+import type { DeviceModel } from '@retrap/device'
+import type { DevicePlatform, IoRequest } from '@retrap/ioreq'
 import { guestMapOf, MapCache } from '@retrap/mapcache'
 import type { MachineMemory } from '@retrap/memory'
 import { FrameCounts, P2m } from '@retrap/p2m'
-import { X86Engine } from '@retrap/x86-cpu'
-import type { CpuModel } from '@retrap/x86-cpu'
+import type { Architecture } from './architecture.ts'
 import type { DomainClock } from './clock.ts'
 import { DirtyLogs } from './dirty-logs.ts'
+import type { DomainExit, DomainOptions, DomainServer } from './domain-options.ts'
 import { HvmError } from './errors.ts'
 import { FrameHolds } from './frame-holds.ts'
-import { SecondLevelFaults, type MemoryFailure } from './second-level.ts'
+import { SecondLevelFaults } from './second-level.ts'
 import { GuestMemory } from './guest-memory.ts'
-import { HvmVcpu, PHYSICAL_BITS } from './hvm-vcpu.ts'
 import { Invalidations, OUTSIDE, type WaitingParty } from './invalidation.ts'
 import { MemoryChanges, type MemoryChange } from './memory-change.ts'
 import { RunLoop } from './run-loop.ts'
-import type { Sleeper } from './run-loop.ts'
+import type { Paravirtual } from './paravirtual.ts'
+import type { Sleeper } from './sleeper.ts'
+import type { VirtualCpu } from './virtual-cpu.ts'
 import type { GuestMemoryHandles } from './worker-memory.ts'
-import type { X86Paravirtual } from './x86/paravirtual.ts'
-import type { DomainVapic } from './vapic/domain-vapic.ts'
-
-/** Why a domain stopped. */
-export type DomainExit =
-  | { readonly reason: 'power-off' }
-  | { readonly reason: 'reset' }
-  | { readonly reason: 'debug-exit'; readonly code: number }
-  | { readonly reason: 'triple-fault'; readonly vcpu: number }
-  | { readonly reason: 'stopped' }
-  /** The guest told its hypervisor why it shuts down; power-off and restart have reasons of their own. */
-  | { readonly reason: 'guest-shutdown'; readonly vcpu: number; readonly code: string }
-  | { readonly reason: 'memory-failure'; readonly failure: MemoryFailure }
-  | { readonly reason: 'device-failure'; readonly failure: DeviceFailure }
-  | { readonly reason: 'internal-error'; readonly vcpu: number; readonly error: unknown }
-
-/** What a {@link Domain} is made of. */
-export interface DomainOptions {
-  /** Has room for RAM, the arena of decoded code, and about 400 KiB a vCPU. */
-  readonly memory: MachineMemory
-  /** One for all domains in this memory; default its own. */
-  readonly frameCounts?: FrameCounts
-  /** vCPUs, 1–128. */
-  readonly vcpus: number
-  /** Real or deterministic time. */
-  readonly clock: DomainClock
-  /** 32 random bits a call: RDRAND and RDSEED. */
-  readonly random: () => number
-  /** How it waits. */
-  readonly sleeper: Sleeper
-  /** What a device model that breaks its contract leads to. */
-  readonly policy?: FailurePolicy
-  /** Told of device models that fail, whatever the policy. */
-  readonly onFailure?: (failure: DeviceFailure) => void
-  /** Milliseconds of host time that a device model may take to answer; default for ever. */
-  readonly deviceDeadlineMs?: number
-  /** Told of every access to a device; slow. */
-  readonly trace?: (record: IoTraceRecord) => void
-  /**
-   * Hands device models copies of what they map, and poisons those when they are released: who keeps a view reads DBH, and
-   * who writes it is found by {@link Domain.keptViews}. Slow.
-   */
-  readonly checkMappings?: boolean
-  /** Makes every model of this process asynchronous: see `DeviceHostOptions`. */
-  readonly deferDevices?: (callback: () => void) => void
-  /** Arena for decoded instructions; default that of `X86Engine`. */
-  readonly codeCacheBytes?: number
-  /** Count how often each instruction form runs (X86Engine.executionCounts). Slower. */
-  readonly profile?: boolean
-  /** Bits of linear addresses that its CPUs have: 57 with five-level paging. Default 48. */
-  readonly linearAddressBits?: 48 | 57
-}
-
-/** A server whose models live elsewhere: `SharedTransport` and `SocketTransport` of `@retrap/ioreq` are such. */
-export interface DomainServer {
-  readonly remote: RemoteServer
-  /** Handles what has arrived. */
-  pump?(): unknown
-  /** Handles what arrives while the event loop runs. */
-  watch?(): Promise<void>
-  close(): void
-}
-
-/** The TSC and the local APIC timers count nanoseconds. */
-export const TSC_HZ = 1_000_000_000
 
 /**
- * One guest: its memory map, vCPUs, interrupt controllers and device models, and the loop that runs them in turn.
+ * One guest: its memory map, device models and the loop that runs its vCPUs in turn.
+ *
+ * Its vCPUs and interrupt controllers come with an {@link Architecture}. `X86Domain` is the domain of a PC.
  */
-export class Domain {
+export class Domain<V extends VirtualCpu = VirtualCpu, A extends Architecture<V> = Architecture<V>> {
   /** The machine that it lives in. */
   readonly memory: MachineMemory
   /** Who holds which frame of machine memory. */
@@ -114,42 +51,22 @@ export class Domain {
   readonly platform: DevicePlatform
   /** The server of the models that live in this process. */
   readonly devices: DeviceHost
-  /** Local APICs, I/O APIC and i8259 pair. */
-  readonly interrupts: InterruptFabric
-  /** Generated code and decoded instructions, which its vCPUs share. */
-  readonly engine: X86Engine
-  /** By number; the first is the bootstrap processor. */
-  readonly vcpus: readonly HvmVcpu[]
-  /** Rate of the time-stamp counters. */
-  readonly tscPerNs: number = TSC_HZ / 1e9
-  /** 32 random bits a call. */
-  readonly random: () => number
-  /** The wire of a PCI function's interrupt pin; a machine with a bridge that routes them puts its own here. */
-  pciInterrupt: (device: number, pin: number) => InterruptLine = (device, pin) =>
-    this.interrupts.line(pciLine(device, pin))
-  /**
-   * The same for interrupts of the hypervisor's own, which must be down as soon as it says so: before the guest's EOI is
-   * seen to. Not a wire that leads through another thread.
-   */
-  ownPciInterrupt: (device: number, pin: number) => InterruptLine = this.pciInterrupt
-  /** Where guest writes to ROM go; by default they are lost. A board whose ROM lies over RAM puts its own here. */
-  romWrite: (gpa: number, size: number, lo: number, hi: number) => void = () => undefined
-  /** The TPR patcher, if there is one: it puts itself here. */
-  vapic: DomainVapic | null = null
+  /** Its vCPUs and interrupt controllers. */
+  readonly architecture: A
   readonly #sleeper: Sleeper
   readonly #servers: DomainServer[] = []
   readonly #memoryChanges: MemoryChanges
   /** What models have mapped, where that is checked. */
   readonly #checked: { readonly device: string; readonly cache: MapCache }[] = []
-  /** Interrupt 13: an x87 exception with CR0.NE clear. */
-  readonly #ferr: InterruptLine
   readonly #loop: RunLoop
-  #paravirtual: X86Paravirtual | null = null
+  #paravirtual: Paravirtual | null = null
 
-  constructor(options: DomainOptions) {
+  /**
+   * @param build - makes the vCPUs and interrupt controllers, of a domain that has everything else
+   */
+  constructor(options: DomainOptions, build: (domain: Domain) => A) {
     this.memory = options.memory
     this.clock = options.clock
-    this.random = options.random
     this.#sleeper = options.sleeper
     this.frameCounts = options.frameCounts ?? FrameCounts.create(options.memory)
     this.p2m = P2m.create(options.memory, { counts: this.frameCounts })
@@ -209,8 +126,7 @@ export class Domain {
       executing: () => this.#loop.current !== null,
       stop: () => this.#loop.current?.cpu.stop(),
     })
-    const vcpus: HvmVcpu[] = []
-    this.vcpus = vcpus
+    const vcpus: V[] = []
     this.#loop = new RunLoop({
       vcpus,
       clock: this.clock,
@@ -221,22 +137,6 @@ export class Domain {
       invalidations: this.invalidations,
       secondLevel: this.secondLevel,
       stopped: () => this.#memoryChanges.stopped(),
-    })
-    this.interrupts = new InterruptFabric({
-      cpus: options.vcpus,
-      clock: { now: () => this.clock.now(), timer: (callback) => this.timers.create(callback) },
-      wake: (cpu) => {
-        this.vcpus[cpu]?.updateEvents()
-        this.wake()
-      },
-      timerHz: TSC_HZ,
-      tscHz: TSC_HZ,
-      tscToNs: (cpu, lo, hi) => this.#tscToNs(cpu, lo, hi),
-      physicalBits: PHYSICAL_BITS,
-      state: {
-        buffer: options.memory.buffer,
-        byteOffset: options.memory.allocate(interruptFabricBytes(options.vcpus), 8, 'interrupt controllers'),
-      },
     })
     this.platform = {
       clock: this.clock,
@@ -250,10 +150,10 @@ export class Domain {
       },
       ...(options.memory.shared && { sharedMemory: this.#handles() }),
       modifiedMemory: (gfn, count) => this.dirtyLogs.modified(gfn, count),
-      interruptLine: (irq) => this.interrupts.line(irq),
-      pciInterrupt: (device, pin) => this.pciInterrupt(device, pin),
+      interruptLine: (irq) => this.architecture.interruptLine(irq),
+      pciInterrupt: (device, pin) => this.architecture.pciInterrupt(device, pin),
       signalMsi: (address, data) => {
-        if (this.#paravirtual?.takesMessage(address, data) !== true) this.interrupts.signalMsi(address, data)
+        if (this.#paravirtual?.takesMessage(address, data) !== true) this.architecture.signalMsi(address, data)
       },
       powerOff: () => this.stop({ reason: 'power-off' }),
       reset: () => this.stop({ reason: 'reset' }),
@@ -262,22 +162,10 @@ export class Domain {
     this.devices = new DeviceHost(this.dispatch, this.platform, {
       ...(options.deferDevices && { defer: options.deferDevices }),
     })
-    this.engine = new X86Engine(options.memory, {
-      ...(options.codeCacheBytes !== undefined && { codeCacheBytes: options.codeCacheBytes }),
-      profile: options.profile ?? false,
-    })
-    const model: CpuModel = {
-      tscHz: TSC_HZ,
-      crystalHz: TSC_HZ,
-      linearAddressBits: options.linearAddressBits ?? 48,
-    }
-    for (let id = 0; id < options.vcpus; id++) {
-      vcpus.push(new HvmVcpu(this, id, this.engine, model, this.interrupts.localApic(id)))
-    }
-    this.#ferr = this.interrupts.line(13)
-    this.#mapInterruptControllers()
+    this.architecture = build(this)
+    vcpus.push(...this.architecture.vcpus)
     this.p2m.onChange((gfn, count) => {
-      for (const vcpu of this.vcpus) vcpu.cpu.flushTlb(true)
+      for (const vcpu of vcpus) vcpu.mapChanged()
       if (this.secondLevel.changed(gfn, count)) this.wake()
     })
   }
@@ -286,28 +174,9 @@ export class Domain {
     return { memory: this.memory.memory, p2m: this.p2m.ma, frameCounts: this.frameCounts.ma }
   }
 
-  #tscToNs(cpu: number, lo: number, hi: number): number {
-    return this.vcpus[cpu]?.cpu.tscToHost(lo, hi, this.tscPerNs) ?? (hi * 0x1_0000_0000 + (lo >>> 0)) / this.tscPerNs
-  }
-
-  /** What Xen keeps inside the hypervisor: the I/O APIC's page and the i8259 pair's ports. */
-  #mapInterruptControllers(): void {
-    const { ioApic, i8259 } = this.interrupts
-    this.dispatch.mapInternalMmio('ioapic', 0xfec0_0000, 0x1000, {
-      read: (offset) => ioApic.read(offset),
-      write: (offset, _size, value) => ioApic.write(offset, value),
-    })
-    this.dispatch.mapInternalPorts('i8259 master', 0x20, 2, i8259.masterPorts)
-    this.dispatch.mapInternalPorts('i8259 slave', 0xa0, 2, i8259.slavePorts)
-    this.dispatch.mapInternalPorts('i8259 elcr', 0x4d0, 2, i8259.elcrPorts)
-    // A write clears the latched FERR#, and asserts IGNNE#; of the processors, a PC connects the first.
-    this.dispatch.mapInternalPorts('coprocessor error', 0xf0, 1, {
-      read: () => 0xff,
-      write: () => {
-        this.#ferr.set(false)
-        this.vcpus[0]?.cpu.ignoreNumericError()
-      },
-    })
+  /** By number; the first is the bootstrap processor. */
+  get vcpus(): readonly V[] {
+    return this.architecture.vcpus
   }
 
   /**
@@ -329,13 +198,8 @@ export class Domain {
     void server.watch?.()
   }
 
-  /** The interface for guests that {@link Domain.plug} was given; null for none: hypercalls are #UD then. */
-  get paravirtual(): X86Paravirtual | null {
-    return this.#paravirtual
-  }
-
-  /** Has the guest see a hypervisor's own interface: its CPUID leaves, MSRs, hypercalls and events. */
-  plug(paravirtual: X86Paravirtual): void {
+  /** Has the guest see a hypervisor's own interface. */
+  plug(paravirtual: Paravirtual): void {
     this.#paravirtual = paravirtual
     this.#loop.paravirtual = paravirtual
   }
@@ -345,18 +209,8 @@ export class Domain {
     for (const server of this.#servers.splice(0)) server.close()
   }
 
-  /**
-   * Makes a port access as vCPU 0 would, before the guest runs: for what firmware would have set.
-   *
-   * @param size - bytes: 1, 2 or 4
-   */
-  async writePort(port: number, size: number, value: number): Promise<void> {
-    const request = createIoRequest()
-    request.type = IOREQ_TYPE_PIO
-    request.direction = IOREQ_WRITE
-    request.addressLo = port
-    request.size = size
-    request.dataLo = value
+  /** Makes an access as vCPU 0 would, before the guest runs: one that firmware would have made. */
+  async access(request: IoRequest): Promise<void> {
     const pump = async (): Promise<void> => {
       await this.#sleeper.sleep(0)
       for (const server of this.#servers) server.pump?.()
@@ -423,23 +277,16 @@ export class Domain {
     return true
   }
 
-  /** FERR#. */
-  numericError(): void {
-    this.#ferr.set(true)
-  }
-
   /** Power-on state of everything but memory. */
   reset(): void {
     this.#loop.clear()
-    this.#ferr.set(false)
     // First of all, so that a model's handler has been told before its model is reset.
     for (const vcpu of this.vcpus) vcpu.cancelRequest()
-    this.vapic?.reset()
     this.dispatch.reset()
-    this.interrupts.reset()
+    this.architecture.reset()
     this.devices.reset()
     for (const { remote } of this.#servers) remote.reset()
-    for (const vcpu of this.vcpus) vcpu.cpu.reset(vcpu.id === 0)
+    for (const vcpu of this.vcpus) vcpu.reset()
     this.#paravirtual?.reset()
   }
 
@@ -483,9 +330,4 @@ export class Domain {
   get contended(): boolean {
     return this.#loop.contended
   }
-}
-
-/** The usual swizzle: pins of devices in turn on I/O APIC inputs 16–19. */
-function pciLine(device: number, pin: number): number {
-  return 16 + ((device + pin - 1) & 3)
 }

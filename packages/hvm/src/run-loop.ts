@@ -1,22 +1,12 @@
 import type { TimerQueue } from '@retrap/device/host'
 import type { IoDispatch } from '@retrap/ioreq'
-import type { Exit } from '@retrap/x86-cpu'
 import type { DomainClock } from './clock.ts'
-import type { DomainExit, DomainServer } from './domain.ts'
-import type { HvmVcpu } from './hvm-vcpu.ts'
+import type { DomainExit, DomainServer } from './domain-options.ts'
 import type { Invalidations } from './invalidation.ts'
 import type { SecondLevelFaults } from './second-level.ts'
 import type { Paravirtual } from './paravirtual.ts'
-
-/** How a domain waits; supplied by who knows the host. */
-export interface Sleeper {
-  /**
-   * Waits until `ms` milliseconds have passed or `wake` is called, and lets the event loop run; `Infinity`: until woken.
-   * 0: until the event loop has had one turn, which `wake` does not cut short, and another wait may be under way.
-   */
-  sleep(ms: number): Promise<void>
-  wake(): void
-}
+import type { Sleeper } from './sleeper.ts'
+import type { CpuExit, VirtualCpu } from './virtual-cpu.ts'
 
 /** Instructions a vCPU runs before timers are looked at and the next one has its turn. */
 const TURN = 100_000
@@ -34,13 +24,13 @@ const LOOK_AGAIN_MS = 50
 /** Host time that devices have to answer what is under way when one of them stops the machine. */
 const STOP_DEADLINE_MS = 1000
 
-const BLOCKED: Exit = { reason: 'blocked' }
+const BLOCKED: CpuExit = { reason: 'blocked' }
 /** The next microtask. */
 const NOW = Promise.resolve()
 
 /** What {@link RunLoop} drives. */
 export interface RunLoopParts {
-  readonly vcpus: readonly HvmVcpu[]
+  readonly vcpus: readonly VirtualCpu[]
   readonly clock: DomainClock
   readonly timers: TimerQueue
   readonly servers: readonly DomainServer[]
@@ -71,7 +61,7 @@ export class RunLoop {
   #slept = true
   /** Something has happened since all vCPUs were looked at; until then only those that were not asleep are. */
   #lookAtAll = true
-  readonly #awake: HvmVcpu[] = []
+  readonly #awake: VirtualCpu[] = []
   #awakeCount = 0
   /** vCPUs that did something in their last turns. */
   #busy = Infinity
@@ -85,7 +75,7 @@ export class RunLoop {
   /** A hypervisor's own interface for guests: a hypercall may stop a vCPU. */
   paravirtual: Pick<Paravirtual, 'mayRun' | 'beforeTurn' | 'afterTurn'> | null = null
   /** The vCPU that is executing now. */
-  current: HvmVcpu | null = null
+  current: VirtualCpu | null = null
   #ended: PromiseWithResolvers<DomainExit> | null = null
   readonly #exits: Record<string, number> = {}
   /** Of these, those that come with every access that is waited for. */
@@ -200,7 +190,7 @@ export class RunLoop {
     const count = all ? vcpus.length : this.#awakeCount
     if (all) this.#awakeCount = 0
     for (let i = 0; i < count; i++) {
-      const vcpu = (all ? vcpus[i] : awake[i]) as HvmVcpu
+      const vcpu = (all ? vcpus[i] : awake[i]) as VirtualCpu
       if (this.#exit !== null) return null
       const flagged = invalidations.flagged(vcpu.id)
       if (all && (flagged || !vcpu.dormant)) awake[this.#awakeCount++] = vcpu
@@ -217,7 +207,7 @@ export class RunLoop {
       const exit = cpu.run(turn)
       this.current = null
       this.#parts.stopped()
-      vcpu.vapic?.settle()
+      vcpu.turnEnded()
       const retired = cpu.retired - before
       clock.advance(retired)
       // Few that take long use the turn up as well.
@@ -284,7 +274,7 @@ export class RunLoop {
   }
 
   /** Before a flagged vCPU goes on: finishes what is in the middle, then has the notice sent and waits for its end. */
-  #mayGoOn(vcpu: HvmVcpu): boolean {
+  #mayGoOn(vcpu: VirtualCpu): boolean {
     if (this.#parts.invalidations.waits(vcpu.id)) return false
     if (vcpu.cpu.busy) {
       const exit = this.#settle(vcpu)
@@ -300,7 +290,7 @@ export class RunLoop {
   }
 
   /** Goes on with what a vCPU is in the middle of; nobody else changes the map meanwhile. */
-  #settle(vcpu: HvmVcpu): Exit | undefined {
+  #settle(vcpu: VirtualCpu): CpuExit | undefined {
     const { cpu } = vcpu
     const before = cpu.retired
     this.current = vcpu
@@ -312,13 +302,13 @@ export class RunLoop {
   }
 
   /** @returns whether it can go on at once */
-  #handle(vcpu: HvmVcpu, exit: Exit): boolean {
+  #handle(vcpu: VirtualCpu, exit: CpuExit): boolean {
     switch (exit.reason) {
       case 'budget':
       case 'pause':
         return true
       case 'shutdown':
-        this.stop({ reason: 'triple-fault', vcpu: vcpu.id })
+        this.stop({ reason: 'vcpu-shutdown', vcpu: vcpu.id })
         return false
       case 'error':
         this.stop({ reason: 'internal-error', vcpu: vcpu.id, error: exit.error })

@@ -5,7 +5,7 @@ import { al, dword, eax, ebx } from '@retrap/x86-assembler'
 import { STATUS_DONE } from '@retrap/x86-cpu'
 import { describe, expect, test } from 'vitest'
 import { DeterministicClock } from '../src/index.ts'
-import type { HvmVcpu } from '../src/index.ts'
+import type { X86Vcpu } from '../src/index.ts'
 import { EXIT_PORT, Guest, realClock } from './support/guest.ts'
 
 const CODE_PAGE = 0x6_0000
@@ -91,7 +91,7 @@ describe('a mapping that is held until a timer of the machine', () => {
       clock,
     })
     const { domain } = guest
-    const vcpu = domain.vcpus[0] as HvmVcpu
+    const vcpu = domain.vcpus[0] as X86Vcpu
     vcpu.hypercall = () => {
       const before = domain.invalidations.enter(0)
       domain.p2m.populate(CODE_PAGE >>> 12, 1)

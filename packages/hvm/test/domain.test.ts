@@ -539,7 +539,7 @@ describe('devices', () => {
 describe('how a domain ends', () => {
   test('a triple fault names the vCPU', async () => {
     const guest = new Guest((asm) => asm.lidt(ptr(0x9000)).ud2())
-    expect(await guest.run()).toEqual({ reason: 'triple-fault', vcpu: 0 })
+    expect(await guest.run()).toEqual({ reason: 'vcpu-shutdown', vcpu: 0 })
   })
 
   test('a guest that loops for ever can be stopped', async () => {
@@ -703,6 +703,6 @@ test('without a hypervisor of its own to see, a guest finds no leaves of one, an
     off(asm)
   })
   // #UD finds no gate, and neither does what follows from that.
-  expect(await bare.run()).toEqual({ reason: 'triple-fault', vcpu: 0 })
+  expect(await bare.run()).toEqual({ reason: 'vcpu-shutdown', vcpu: 0 })
   expect([bare.read32(RESULT), bare.read32(RESULT + 4)]).toEqual([0, 0])
 })

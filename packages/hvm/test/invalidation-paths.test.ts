@@ -8,7 +8,7 @@ import { type Assembler, al, byte, dword, eax, edi, esi, esp } from '@retrap/x86
 import { STATUS_DONE } from '@retrap/x86-cpu'
 import { describe, expect, test } from 'vitest'
 import { DeterministicClock } from '../src/index.ts'
-import type { Domain, HvmVcpu } from '../src/index.ts'
+import type { X86Domain, X86Vcpu } from '../src/index.ts'
 import { Emulator, ticks } from './support/emulator.ts'
 import { EXIT_PORT, Guest } from './support/guest.ts'
 
@@ -16,7 +16,7 @@ const PAGE = 0x60
 const MARK = 0x5000
 
 const leave = (asm: Assembler, code = 0): Assembler => asm.mov(al, code).out(EXIT_PORT, al).hlt()
-const vcpuOf = (domain: Domain, id = 0): HvmVcpu => domain.vcpus[id] as HvmVcpu
+const vcpuOf = (domain: X86Domain, id = 0): X86Vcpu => domain.vcpus[id] as X86Vcpu
 
 function mfnOf(p2m: P2m, gfn: number): number {
   const entry = new P2mEntry()
@@ -27,7 +27,7 @@ function mfnOf(p2m: P2m, gfn: number): number {
 const remove = (p2m: P2m, gfn = PAGE): void => p2m.remove(gfn, mfnOf(p2m, gfn))
 
 /** Makes VMCALL do something, as the vCPU's own doing. */
-function hypercall(domain: Domain, what: () => void): void {
+function hypercall(domain: X86Domain, what: () => void): void {
   const vcpu = vcpuOf(domain)
   vcpu.hypercall = () => {
     const before = domain.invalidations.enter(vcpu.id)
@@ -98,7 +98,7 @@ describe('a change made for another domain', () => {
 
 describe('hypercalls are not the only way to change the map', () => {
   const gfn = PAGE
-  const ways: readonly { way: string; change: (domain: Domain) => void; raised?: number }[] = [
+  const ways: readonly { way: string; change: (domain: X86Domain) => void; raised?: number }[] = [
     { way: 'remove', change: ({ p2m }) => remove(p2m) },
     { way: 'a hole inserted', change: ({ p2m }) => p2m.insert(gfn, INVALID_MFN, 0, P2mType.MMIO_DM) },
     {

@@ -5,7 +5,7 @@ import type { P2m } from '@retrap/p2m'
 import { type Assembler, al, byte, dword, eax, ebx, ecx, edx, esi } from '@retrap/x86-assembler'
 import { STATUS_CONTINUE, STATUS_DONE } from '@retrap/x86-cpu'
 import { describe, expect, test } from 'vitest'
-import type { Domain, HvmVcpu } from '../src/index.ts'
+import type { X86Domain, X86Vcpu } from '../src/index.ts'
 import { Emulator, ticks } from './support/emulator.ts'
 import { EXIT_PORT, Guest, PROTECTED, STACK } from './support/guest.ts'
 import type { GuestOptions } from './support/guest.ts'
@@ -33,7 +33,7 @@ function guestOf(programs: readonly ((asm: Assembler) => void)[], options: Omit<
   const guest = new Guest(first as (asm: Assembler) => void, { ...options, vcpus: programs.length })
   for (const [i, program] of others.entries()) {
     guest.program(PROGRAM + 0x1000 * i, 32, program)
-    const { cpu } = guest.domain.vcpus[i + 1] as HvmVcpu
+    const { cpu } = guest.domain.vcpus[i + 1] as X86Vcpu
     cpu.reset(true)
     cpu.load({ ...PROTECTED, registers: { rip: PROGRAM + 0x1000 * i, rsp: STACK - 0x1000 * (i + 1), rflags: 2 } })
   }
@@ -41,8 +41,8 @@ function guestOf(programs: readonly ((asm: Assembler) => void)[], options: Omit<
 }
 
 /** What VMCALL does, as a vCPU's own doing: the next part of a list of changes. */
-function hypercalls(domain: Domain, vcpu: number, ...parts: ((p2m: P2m) => void)[]): void {
-  const host = domain.vcpus[vcpu] as HvmVcpu
+function hypercalls(domain: X86Domain, vcpu: number, ...parts: ((p2m: P2m) => void)[]): void {
+  const host = domain.vcpus[vcpu] as X86Vcpu
   host.hypercall = () => {
     const before = domain.invalidations.enter(vcpu)
     parts.shift()?.(domain.p2m)
@@ -449,16 +449,16 @@ test('10: RAM removed and put back with another frame: nobody reaches the old on
 
 describe('9: a device model removes RAM itself', () => {
   const removes = (
-    wait: (domain: Domain) => Promise<unknown>,
-  ): { model: DeviceModel; domain?: Domain; done: string[] } => {
-    const made: { model: DeviceModel; domain?: Domain; done: string[] } = {
+    wait: (domain: X86Domain) => Promise<unknown>,
+  ): { model: DeviceModel; domain?: X86Domain; done: string[] } => {
+    const made: { model: DeviceModel; domain?: X86Domain; done: string[] } = {
       done: [],
       model: defineDevice({
         name: 'remover',
         mmio: { base: DEVICE, size: 0x1000 },
         read: async () => {
           try {
-            await wait(made.domain as Domain)
+            await wait(made.domain as X86Domain)
             made.done.push('done')
           } catch (error) {
             made.done.push((error as { code: string }).code)

@@ -3,7 +3,7 @@ import { defineDevice, type DeviceContext } from '@retrap/device'
 import { al, dword, eax, ebx, ecx, imm8, type Assembler } from '@retrap/x86-assembler'
 import { describe, expect, test } from 'vitest'
 import { restoreVcpu, saveVcpu } from '@retrap/x86-cpu'
-import { DeterministicClock, RealClock, type HvmVcpu } from '../src/index.ts'
+import { DeterministicClock, RealClock, type X86Vcpu } from '../src/index.ts'
 import { CODE, EXIT_PORT, Guest, PROTECTED } from './support/guest.ts'
 
 const DEVICE = 0x10_0000
@@ -89,7 +89,7 @@ test('an answer does not wait for a vCPU that is busy all the time', async () =>
     const self = asm.label()
     asm.bind(self).jmp(self)
   })
-  const second = (guest.domain.vcpus[1] as HvmVcpu).cpu
+  const second = (guest.domain.vcpus[1] as X86Vcpu).cpu
   second.load({ ...PROTECTED, registers: { ...PROTECTED.registers, rip: 0x2000 } })
   restoreVcpu(second, { ...guest.state(1), pending: guest.state(0).pending })
   expect((await guest.run()).reason).toBe('debug-exit')
@@ -179,7 +179,7 @@ describe('a device that stops the machine', () => {
     })
     const guest = new Guest((asm) => void asm.out(imm8(0x81), al).hlt(), { vcpus: 2, devices: [device] })
     // The second begins elsewhere, at once.
-    const second = (guest.domain.vcpus[1] as HvmVcpu).cpu
+    const second = (guest.domain.vcpus[1] as X86Vcpu).cpu
     guest.program(0x2000, 32, (asm) => void asm.in(al, imm8(0x80)).mov(dword(0x4000), eax).hlt())
     second.load({ ...PROTECTED, registers: { ...PROTECTED.registers, rip: 0x2000 } })
     restoreVcpu(second, { ...guest.state(1), pending: guest.state(0).pending })

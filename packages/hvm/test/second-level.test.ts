@@ -4,7 +4,7 @@ import { createIoRequest, IOREQ_TYPE_COPY } from '@retrap/ioreq'
 import { INVALID_MFN, P2M_EXECUTE, P2M_WRITE, P2mAccess, P2mEntry, P2mType, type P2m } from '@retrap/p2m'
 import { type Assembler, al, cr0, cr3, dword, eax, edi, esi, esp, imm32 } from '@retrap/x86-assembler'
 import { describe, expect, test } from 'vitest'
-import type { AccessViolation, HvmVcpu } from '../src/index.ts'
+import type { AccessViolation, X86Vcpu } from '../src/index.ts'
 import { CODE, EXIT_PORT, Guest, PROTECTED, STACK, type GuestOptions } from './support/guest.ts'
 
 const GFN = 0x60
@@ -61,7 +61,7 @@ describe('populate-on-demand', () => {
     vacate(p2m, GFN, 4)
     p2m.onDemand.mark(GFN, 4)
     p2m.onDemand.setCache(4)
-    expect((await guest.run()).reason).toBe('triple-fault')
+    expect((await guest.run()).reason).toBe('vcpu-shutdown')
     expect([guest.read32(RESULT), typeOf(p2m, GFN + 2), typeOf(p2m, GFN + 3)]).toEqual([
       1,
       P2mType.RAM_RW,
@@ -223,7 +223,7 @@ describe('paging', () => {
     const { guest } = guestOf((asm) => asm.mov(eax, imm32(GPA + 0xfff)).jmp(eax))
     guest.domain.guestMemory.load(GPA + 0xfff, Uint8Array.of(0xfb, 0xfa, 0xb0, 0, 0xe6, EXIT_PORT))
     await pager(guest, [GFN + 1])
-    const vcpu = guest.domain.vcpus[0] as HvmVcpu
+    const vcpu = guest.domain.vcpus[0] as X86Vcpu
     let taken = 0
     Object.assign(vcpu, {
       acknowledgeInterrupt: () => {

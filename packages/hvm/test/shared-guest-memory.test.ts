@@ -5,7 +5,7 @@ import { P2mEntry } from '@retrap/p2m'
 import { type Assembler, al, ax, byte, dx, eax } from '@retrap/x86-assembler'
 import { STATUS_DONE } from '@retrap/x86-cpu'
 import { afterEach, expect, test } from 'vitest'
-import type { Domain, HvmVcpu } from '../src/index.ts'
+import type { X86Domain, X86Vcpu } from '../src/index.ts'
 import { EXIT_PORT, Guest } from './support/guest.ts'
 
 const PAGE = 0x60
@@ -33,8 +33,8 @@ async function guestWithWorker(build: (asm: Assembler) => void): Promise<Guest> 
   return guest
 }
 
-function removePageAtVmcall(domain: Domain): number {
-  const vcpu = domain.vcpus[0] as HvmVcpu
+function removePageAtVmcall(domain: X86Domain): number {
+  const vcpu = domain.vcpus[0] as X86Vcpu
   const entry = new P2mEntry()
   domain.p2m.lookup(PAGE, entry)
   const { mfn } = entry

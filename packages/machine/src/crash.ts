@@ -1,4 +1,4 @@
-import type { Domain } from '@retrap/hvm'
+import type { X86Domain } from '@retrap/hvm'
 import {
   CS,
   SEG_BASE,
@@ -46,7 +46,7 @@ const NAMES = [
 const SEGMENT_NAMES = ['ES', 'CS', 'SS', 'DS', 'FS', 'GS']
 
 /** Registers and the current instruction of a vCPU. */
-export function describeCrash(domain: Domain, vcpu: number, message: string): CrashDetail {
+export function describeCrash(domain: X86Domain, vcpu: number, message: string): CrashDetail {
   const hvm = domain.vcpus[vcpu]
   if (hvm === undefined) return { message, vcpu }
   const { cpu } = hvm

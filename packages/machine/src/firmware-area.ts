@@ -1,5 +1,5 @@
 import type { ShadowRange } from '@retrap/devices'
-import type { Domain } from '@retrap/hvm'
+import type { X86Domain } from '@retrap/hvm'
 import { P2mEntry, P2mType } from '@retrap/p2m'
 
 const PAGE_BYTES = 4096
@@ -24,7 +24,7 @@ interface RomRegion {
  * Map Registers".
  */
 export class FirmwareArea {
-  readonly #domain: Domain
+  readonly #domain: X86Domain
   /** Frame of the bus's ROM and of the RAM behind it, for each page from 0xC0000. */
   readonly #rom: number[] = []
   readonly #ram: number[] = []
@@ -40,7 +40,7 @@ export class FirmwareArea {
    *
    * @param regions - the first is the whole image, ending at 4 GiB; the second its end, up to 1 MiB
    */
-  constructor(domain: Domain, image: Uint8Array, regions: readonly RomRegion[]) {
+  constructor(domain: X86Domain, image: Uint8Array, regions: readonly RomRegion[]) {
     this.#domain = domain
     const { memory, p2m, frameCounts } = domain
     const frames: number[] = []

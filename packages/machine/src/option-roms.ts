@@ -1,4 +1,4 @@
-import type { Domain } from '@retrap/hvm'
+import type { X86Domain } from '@retrap/hvm'
 import type { Vcpu } from '@retrap/x86-cpu'
 import { S_RIP } from '@retrap/x86-cpu'
 import { MachineError } from './errors.ts'
@@ -59,7 +59,7 @@ export function checkOptionRom({ name, bytes }: OptionRom): Uint8Array {
  * @throws LoaderError for a ROM that is none, or for which there is no room
  * @throws MachineError `ERR_OPTION_ROM` for one that does not return
  */
-export async function initialiseOptionRoms(domain: Domain, roms: readonly OptionRom[]): Promise<number[]> {
+export async function initialiseOptionRoms(domain: X86Domain, roms: readonly OptionRom[]): Promise<number[]> {
   const placed: number[] = []
   let next = FIRST
   for (const rom of roms) {
@@ -82,7 +82,7 @@ export async function initialiseOptionRoms(domain: Domain, roms: readonly Option
 }
 
 /** A far call of a ROM's entry: no PCI function, no Plug and Play, interrupts off. */
-async function callEntry(domain: Domain, name: string, gpa: number): Promise<void> {
+async function callEntry(domain: X86Domain, name: string, gpa: number): Promise<void> {
   const vcpu = domain.vcpus[0]
   if (vcpu === undefined) return
   const { cpu } = vcpu

@@ -1,5 +1,5 @@
 import { ACPI_PM, CMOS_CENTURY, HPET_BASE, Hpet, RESET_CONTROL } from '@retrap/devices'
-import { DeterministicClock, Domain, PHYSICAL_BITS, RealClock } from '@retrap/hvm'
+import { DeterministicClock, X86Domain, PHYSICAL_BITS, RealClock } from '@retrap/hvm'
 import type { DomainExit, DomainServer, DomainVapic, VapicStatistics } from '@retrap/hvm'
 import type { DeviceModel } from '@retrap/device'
 import type { DeviceFailure, DevicePlatform, FailurePolicy, IoDispatch, IoTraceRecord } from '@retrap/ioreq'
@@ -189,7 +189,7 @@ export async function createPc(options: PcOptions): Promise<Pc> {
 
 /** A PC. Made by {@link createPc}. */
 export class Pc {
-  readonly domain: Domain
+  readonly domain: X86Domain
   readonly memory: MachineMemory
   readonly serial: SerialPort
   /** The console that Xen gives its guests, hvc0 of Linux; without Xen it is silent. */
@@ -232,7 +232,7 @@ export class Pc {
     const epoch = options.epochSeconds ?? (deterministic ? DETERMINISTIC_EPOCH : Math.floor(Date.now() / 1000))
     const random = deterministic ? fixedRandom(0x7265_7472) : hostRandom()
     const xen = options.hypervisor === 'xen'
-    this.domain = new Domain({
+    this.domain = new X86Domain({
       memory: this.memory,
       vcpus: cpus,
       clock: deterministic ? new DeterministicClock() : new RealClock(hostClock),
@@ -459,7 +459,7 @@ export class Pc {
     switch (exit.reason) {
       case 'debug-exit':
         return { reason: 'debug-exit', code: exit.code }
-      case 'triple-fault':
+      case 'vcpu-shutdown':
         return {
           reason: 'triple-fault',
           detail: describeCrash(this.domain, exit.vcpu, `vCPU ${exit.vcpu} shut down after a triple fault`),

@@ -1,5 +1,5 @@
 import { DomainVapic } from '@retrap/hvm'
-import type { Domain, DomainVapicOptions } from '@retrap/hvm'
+import type { X86Domain, DomainVapicOptions } from '@retrap/hvm'
 import { buildVapicRom } from '@retrap/vapic'
 import type { FirmwareArea } from './firmware-area.ts'
 import type { OptionRom } from './option-roms.ts'
@@ -19,7 +19,7 @@ export function vapicRom(options: boolean | PcVapicOptions | undefined): readonl
 
 /** The patcher, which can write to ROM that firmware has locked. */
 export function createVapic(
-  domain: Domain,
+  domain: X86Domain,
   options: boolean | PcVapicOptions | undefined,
   area: () => FirmwareArea | undefined,
 ): DomainVapic {

@@ -1,11 +1,11 @@
 // A guest asks Xen for its version, and its toolstack writes to the store.
 import { defineDevice } from '@retrap/device'
-import { DeterministicClock, Domain } from '@retrap/hvm'
+import { DeterministicClock, X86Domain } from '@retrap/hvm'
 import { MachineMemory } from '@retrap/memory'
 import { Assembler, dx, eax, ebx } from '@retrap/x86-assembler'
 import { plugXen } from '@retrap/xen'
 
-const domain = new Domain({
+const domain = new X86Domain({
   memory: MachineMemory.create({ bytes: 8 << 20 }),
   vcpus: 1,
   clock: new DeterministicClock(),

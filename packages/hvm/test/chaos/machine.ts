@@ -1,5 +1,5 @@
-import { DeterministicClock, Domain } from '../../src/index.ts'
-import type { HvmError, HvmVcpu } from '../../src/index.ts'
+import { DeterministicClock, X86Domain } from '../../src/index.ts'
+import type { HvmError, X86Vcpu } from '../../src/index.ts'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { DeviceListener, connectDevices, startDeviceWorker } from '@retrap/ioreq/node'
@@ -73,8 +73,8 @@ interface Far {
 
 /** A domain with one vCPU that is driven by hand. */
 export class ChaosMachine {
-  readonly domain: Domain
-  readonly vcpu: HvmVcpu
+  readonly domain: X86Domain
+  readonly vcpu: X86Vcpu
   readonly cpu: Vcpu
   devices: Devices = new Devices()
   readonly transport: Transport
@@ -117,7 +117,7 @@ export class ChaosMachine {
     this.transport = transport
     const memory = MachineMemory.create({ bytes: 14 << 20 })
     this.memory = memory
-    this.domain = new Domain({
+    this.domain = new X86Domain({
       memory,
       vcpus: 1,
       clock: stoppedClock(),
@@ -130,7 +130,7 @@ export class ChaosMachine {
     const base = this.firstFrame * 0x1000
     this.ram = memory.u8.subarray(base, base + RAM_BYTES)
     this.view = new DataView(memory.buffer, base, RAM_BYTES)
-    this.vcpu = this.domain.vcpus[0] as HvmVcpu
+    this.vcpu = this.domain.vcpus[0] as X86Vcpu
     this.cpu = this.vcpu.cpu
     if (transport === 'at once') this.domain.attach(this.devices.model())
     else if (transport === 'promise') {
@@ -413,7 +413,7 @@ function turn(): Promise<void> {
   return new Promise((resolve) => void setImmediate(resolve))
 }
 
-async function inWorker(domain: Domain): Promise<Far> {
+async function inWorker(domain: X86Domain): Promise<Far> {
   const buffer = new SharedArrayBuffer(DEVICES_BYTES)
   const devices = new Devices(buffer)
   const transport = startDeviceWorker(domain.dispatch, domain.platform, {
@@ -444,7 +444,7 @@ async function inWorker(domain: Domain): Promise<Far> {
 }
 
 /** Devices behind a Unix socket; in this process, so that their log is at hand. */
-async function bySocket(domain: Domain): Promise<Far> {
+async function bySocket(domain: X86Domain): Promise<Far> {
   const devices = new Devices()
   const address = { path: join(tmpdir(), `retrap-chaos-${process.pid}-${Math.random().toString(36).slice(2)}.sock`) }
   const listener = await DeviceListener.listen(domain.dispatch, domain.platform, {

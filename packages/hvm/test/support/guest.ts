@@ -4,7 +4,7 @@ import { MachineMemory } from '@retrap/memory'
 import { Assembler } from '@retrap/x86-assembler'
 import { saveVcpu } from '@retrap/x86-cpu'
 import type { SavedCpu } from '@retrap/x86-cpu'
-import { DeterministicClock, Domain, RealClock } from '../../src/index.ts'
+import { DeterministicClock, X86Domain, RealClock } from '../../src/index.ts'
 import type { DomainClock, DomainExit, Sleeper } from '../../src/index.ts'
 
 /** Where guests start: flat 32-bit protected mode without paging. */
@@ -49,7 +49,7 @@ export interface GuestOptions {
 
 /** A domain of 1 MiB with a program of its own. */
 export class Guest {
-  readonly domain: Domain
+  readonly domain: X86Domain
   readonly memory: MachineMemory
   readonly sleeper: TestSleeper = new TestSleeper()
   /** Bytes that the guest wrote to port E9H. */
@@ -62,7 +62,7 @@ export class Guest {
       shared: options.shared ?? false,
     })
     let seed = 1
-    this.domain = new Domain({
+    this.domain = new X86Domain({
       memory: this.memory,
       vcpus: options.vcpus ?? 1,
       clock: options.clock ?? new DeterministicClock(),
@@ -101,7 +101,7 @@ export class Guest {
   }
 
   get boot() {
-    return (this.domain.vcpus[0] as Domain['vcpus'][number]).cpu
+    return (this.domain.vcpus[0] as X86Domain['vcpus'][number]).cpu
   }
 
   program(address: number, bits: 16 | 32, build: (asm: Assembler) => void): void {
@@ -135,7 +135,7 @@ export class Guest {
   }
 
   state(vcpu = 0): SavedCpu {
-    return saveVcpu((this.domain.vcpus[vcpu] as Domain['vcpus'][number]).cpu)
+    return saveVcpu((this.domain.vcpus[vcpu] as X86Domain['vcpus'][number]).cpu)
   }
 }
 

@@ -3,7 +3,7 @@ import { MachineMemory } from '@retrap/memory'
 import { INVALID_MFN, P2mEntry, P2mError, P2mType, type FrameCounts, type P2m } from '@retrap/p2m'
 import type { Rng } from '@retrap/tooling/soak'
 import { Assembler, dword, eax, ebp, ebx, ecx, edi, esi } from '@retrap/x86-assembler'
-import { DeterministicClock, Domain, OUTSIDE, type HvmVcpu, type Sleeper } from '@retrap/hvm'
+import { DeterministicClock, X86Domain, OUTSIDE, type X86Vcpu, type Sleeper } from '@retrap/hvm'
 import { plugXen } from '../../src/index.ts'
 import { PROTECTED } from '../support/guest.ts'
 import { baseOf, BUFFERED } from './parties.ts'
@@ -75,11 +75,11 @@ interface Outside {
  */
 export class DomainStage implements Stage {
   readonly memory: MachineMemory
-  readonly domain: Domain
+  readonly domain: X86Domain
   readonly counts: FrameCounts
   readonly history: FrameHistory
   readonly p2m: P2m
-  readonly dispatch: Domain['dispatch']
+  readonly dispatch: X86Domain['dispatch']
   free = 0
   readonly #turns = new Turns()
   #world: World | null = null
@@ -103,7 +103,7 @@ export class DomainStage implements Stage {
   private constructor() {
     const memory = MachineMemory.create({ bytes: (8 << 20) + VCPUS * (512 << 10) })
     this.memory = memory
-    this.domain = new Domain({
+    this.domain = new X86Domain({
       memory,
       vcpus: VCPUS,
       clock: new DeterministicClock(),
@@ -204,7 +204,7 @@ export class DomainStage implements Stage {
   }
 
   /** Gives a vCPU something to do. */
-  #commands(rng: Rng, { id, cpu }: HvmVcpu): void {
+  #commands(rng: Rng, { id, cpu }: X86Vcpu): void {
     const commands = new Words(0x100)
     const list = new Words(0x1000)
     for (let i = 0; i < MOST; i++) {

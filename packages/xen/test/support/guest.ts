@@ -1,4 +1,4 @@
-import { DeterministicClock, Domain } from '@retrap/hvm'
+import { DeterministicClock, X86Domain } from '@retrap/hvm'
 import type { DomainExit, Sleeper } from '@retrap/hvm'
 import { defineDevice } from '@retrap/device'
 import { MachineMemory } from '@retrap/memory'
@@ -37,13 +37,13 @@ export class TestSleeper implements Sleeper {
 
 /** A domain of 1 MiB with a program of its own. */
 export class Guest {
-  readonly domain: Domain
+  readonly domain: X86Domain
   readonly memory: MachineMemory
   readonly sleeper: TestSleeper = new TestSleeper()
 
   constructor(build: (asm: Assembler) => void) {
     this.memory = MachineMemory.create({ bytes: (8 << 20) + (512 << 10) })
-    this.domain = new Domain({
+    this.domain = new X86Domain({
       memory: this.memory,
       vcpus: 1,
       clock: new DeterministicClock(),
@@ -70,7 +70,7 @@ export class Guest {
   }
 
   get boot() {
-    return (this.domain.vcpus[0] as Domain['vcpus'][number]).cpu
+    return (this.domain.vcpus[0] as X86Domain['vcpus'][number]).cpu
   }
 
   program(address: number, bits: 16 | 32, build: (asm: Assembler) => void): void {

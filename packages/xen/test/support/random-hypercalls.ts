@@ -6,7 +6,7 @@ const MULTICALL = 13n
 const CONSOLE_IO = 18n
 const PATIENCE_NS = 1e9
 /** How a guest may end that has been treated like this. */
-const EXITS = ['stopped', 'power-off', 'reset', 'guest-shutdown', 'triple-fault']
+const EXITS = ['stopped', 'power-off', 'reset', 'guest-shutdown', 'vcpu-shutdown']
 
 /** A number below a bound. */
 export type Random = (below: number) => number

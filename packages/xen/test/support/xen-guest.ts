@@ -1,6 +1,6 @@
 import { defineDevice } from '@retrap/device'
-import { DeterministicClock, Domain } from '@retrap/hvm'
-import type { DomainExit, DomainOptions } from '@retrap/hvm'
+import { DeterministicClock, X86Domain } from '@retrap/hvm'
+import type { DomainExit, X86DomainOptions } from '@retrap/hvm'
 import { MachineMemory } from '@retrap/memory'
 import { Assembler, al } from '@retrap/x86-assembler'
 import { S_GPR } from '@retrap/x86-cpu'
@@ -33,12 +33,12 @@ export interface XenTestOptions {
   readonly xen?: XenOptions | undefined
   readonly vcpus?: number
   readonly memoryBytes?: number
-  readonly domain?: Partial<DomainOptions>
+  readonly domain?: Partial<X86DomainOptions>
 }
 
 /** A domain that makes hypercalls, one at a time, from code of its own. */
 export class XenTestGuest {
-  readonly domain: Domain
+  readonly domain: X86Domain
   readonly xen: XenGuest
   readonly memory: MachineMemory
   readonly mode: CallerMode
@@ -53,7 +53,7 @@ export class XenTestGuest {
   constructor(mode: CallerMode = '64', options: XenTestOptions = {}) {
     this.mode = mode
     this.memory = MachineMemory.create({ bytes: options.memoryBytes ?? 16 << 20 })
-    this.domain = new Domain({
+    this.domain = new X86Domain({
       memory: this.memory,
       vcpus: options.vcpus ?? 1,
       clock: new DeterministicClock(),
@@ -100,7 +100,7 @@ export class XenTestGuest {
 
   /** Makes a hypercall. @returns the result, as the caller's signed integer */
   async call(number: number | bigint, ...args: readonly (number | bigint)[]): Promise<number> {
-    const { cpu } = this.domain.vcpus[0] as Domain['vcpus'][number]
+    const { cpu } = this.domain.vcpus[0] as X86Domain['vcpus'][number]
     cpu.load(this.#state())
     const registers = this.mode === '64' ? NATIVE : COMPAT
     this.setRegister(RAX, BigInt(number))
@@ -115,7 +115,7 @@ export class XenTestGuest {
   }
 
   setRegister(index: number, value: bigint): void {
-    const { cpu } = this.domain.vcpus[0] as Domain['vcpus'][number]
+    const { cpu } = this.domain.vcpus[0] as X86Domain['vcpus'][number]
     cpu.u64[(S_GPR >>> 3) + index] = value
   }
 

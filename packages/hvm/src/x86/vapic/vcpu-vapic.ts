@@ -14,7 +14,8 @@ import {
   S_RIP,
   S_SEGMENTS,
 } from '@retrap/x86-cpu'
-import type { HvmVcpu } from '../hvm-vcpu.ts'
+import type { TprWatch } from '../tpr-watch.ts'
+import type { X86Vcpu } from '../vcpu.ts'
 
 const TPR_OFFSET = 0x80
 const CS_BASE = S_SEGMENTS + SEG_BYTES + SEG_BASE
@@ -49,10 +50,10 @@ export interface VcpuVapicOptions {
  * To that end such an instruction runs alone, in a logged pass, and the vCPU comes back to its domain after it. One that
  * has a device to wait for is noted anew in each pass, one that faults is not reported.
  */
-export class VcpuVapic {
+export class VcpuVapic implements TprWatch {
   /** Accesses are reported. */
   reporting = false
-  readonly #vcpu: HvmVcpu
+  readonly #vcpu: X86Vcpu
   readonly #patcher: VapicPatcher
   readonly #options: VcpuVapicOptions
   #noted: Noted = null
@@ -67,7 +68,7 @@ export class VcpuVapic {
   #refusals = 0
   #pause = 0
 
-  constructor(vcpu: HvmVcpu, patcher: VapicPatcher, options: VcpuVapicOptions) {
+  constructor(vcpu: X86Vcpu, patcher: VapicPatcher, options: VcpuVapicOptions) {
     this.#vcpu = vcpu
     this.#patcher = patcher
     this.#options = options

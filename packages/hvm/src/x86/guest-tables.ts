@@ -1,7 +1,7 @@
 import type { MachineMemory } from '@retrap/memory'
 import { P2M_READ, type P2m } from '@retrap/p2m'
 import { SECOND_LEVEL_FAULT, type TableReader, type TableStatus } from '@retrap/paging'
-import { SecondLevel, TABLE_WAIT, type SecondLevelFaults } from './second-level.ts'
+import { SecondLevel, TABLE_WAIT, type SecondLevelFaults } from '../second-level.ts'
 
 /** The guest's page tables, read through the p2m. */
 export class GuestTables implements TableReader {

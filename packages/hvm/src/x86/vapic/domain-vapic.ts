@@ -1,8 +1,8 @@
 /** The TPR patcher of a domain. */
 import { type PollMethod, type VapicHost, VapicPatcher, type VapicRegisters } from '@retrap/vapic'
 import { P2M_WRITE } from '@retrap/p2m'
-import type { Domain } from '../domain.ts'
-import type { HvmVcpu } from '../hvm-vcpu.ts'
+import type { X86Domain } from '../domain.ts'
+import type { X86Vcpu } from '../vcpu.ts'
 import { GuestRecord } from './record.ts'
 import { VcpuVapic } from './vcpu-vapic.ts'
 
@@ -41,12 +41,12 @@ export interface VapicStatistics {
  */
 export class DomainVapic {
   readonly patcher: VapicPatcher
-  readonly #domain: Domain
+  readonly #domain: X86Domain
   readonly #options: DomainVapicOptions
   readonly #vcpus: readonly VcpuVapic[]
   readonly #records = new Map<number, GuestRecord>()
 
-  constructor(domain: Domain, options: DomainVapicOptions = {}) {
+  constructor(domain: X86Domain, options: DomainVapicOptions = {}) {
     this.#domain = domain
     this.#options = options
     this.patcher = new VapicPatcher(this.#host())
@@ -56,7 +56,7 @@ export class DomainVapic {
       vcpu.vapic = watch
       return watch
     })
-    domain.vapic = this
+    domain.architecture.vapic = this
     domain.p2m.onChange(() => {
       for (const record of this.#records.values()) record.moved()
     })
@@ -73,8 +73,8 @@ export class DomainVapic {
     this.patcher.reset()
   }
 
-  #vcpu(id: number): HvmVcpu {
-    return this.#domain.vcpus[id] as HvmVcpu
+  #vcpu(id: number): X86Vcpu {
+    return this.#domain.vcpus[id] as X86Vcpu
   }
 
   #registers(id: number): VapicRegisters {

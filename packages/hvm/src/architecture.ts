@@ -1,0 +1,16 @@
+import type { InterruptLine } from '@retrap/device'
+import type { VirtualCpu } from './virtual-cpu.ts'
+
+/** A domain's vCPUs and interrupt controllers: all of it that depends on an instruction set. */
+export interface Architecture<V extends VirtualCpu = VirtualCpu> {
+  /** By number; as many as the domain's options say. */
+  readonly vcpus: readonly V[]
+  /** The wire to an input of the interrupt controllers. */
+  interruptLine(irq: number): InterruptLine
+  /** The wire of a PCI function's interrupt pin, 1–4. */
+  pciInterrupt(device: number, pin: number): InterruptLine
+  /** Delivers a device's message. */
+  signalMsi(address: number, data: number): void
+  /** Power-on of everything but the vCPUs, before that of device models. */
+  reset(): void
+}

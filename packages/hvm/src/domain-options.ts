@@ -1,0 +1,61 @@
+import type { DeviceFailure, FailurePolicy, IoTraceRecord, RemoteServer } from '@retrap/ioreq'
+import type { MachineMemory } from '@retrap/memory'
+import type { FrameCounts } from '@retrap/p2m'
+import type { DomainClock } from './clock.ts'
+import type { MemoryFailure } from './second-level.ts'
+import type { Sleeper } from './sleeper.ts'
+
+/** Why a domain stopped. */
+export type DomainExit =
+  | { readonly reason: 'power-off' }
+  | { readonly reason: 'reset' }
+  | { readonly reason: 'debug-exit'; readonly code: number }
+  /** A vCPU shut down for good: on x86, a triple fault. */
+  | { readonly reason: 'vcpu-shutdown'; readonly vcpu: number }
+  | { readonly reason: 'stopped' }
+  /** The guest told its hypervisor why it shuts down; power-off and restart have reasons of their own. */
+  | { readonly reason: 'guest-shutdown'; readonly vcpu: number; readonly code: string }
+  | { readonly reason: 'memory-failure'; readonly failure: MemoryFailure }
+  | { readonly reason: 'device-failure'; readonly failure: DeviceFailure }
+  | { readonly reason: 'internal-error'; readonly vcpu: number; readonly error: unknown }
+
+/** The parts that a domain of any instruction set is made of. */
+export interface DomainOptions {
+  /** Machine memory, with room for RAM and for what the vCPUs need: on x86 about 400 KiB each and the code cache. */
+  readonly memory: MachineMemory
+  /** One for all domains in this memory; default its own. */
+  readonly frameCounts?: FrameCounts
+  /** vCPUs, 1–128. */
+  readonly vcpus: number
+  /** Real or deterministic time. */
+  readonly clock: DomainClock
+  /** How it waits. */
+  readonly sleeper: Sleeper
+  /** What happens when a device model breaks its contract. Default `crash`. */
+  readonly policy?: FailurePolicy
+  /** Told of device models that fail, whatever the policy. */
+  readonly onFailure?: (failure: DeviceFailure) => void
+  /** Milliseconds of host time that a device model may take to answer; default for ever. */
+  readonly deviceDeadlineMs?: number
+  /** Told of every access to a device; slow. */
+  readonly trace?: (record: IoTraceRecord) => void
+  /**
+   * Hands device models copies of what they map, and poisons a copy when it is released: reads through a kept view give
+   * DBH, and writes through one are found by {@link Domain.keptViews}. Slow.
+   */
+  readonly checkMappings?: boolean
+  /** Makes every model of this process asynchronous: see `DeviceHostOptions`. */
+  readonly deferDevices?: (callback: () => void) => void
+}
+
+/** A server whose models live elsewhere: `SharedTransport` and `SocketTransport` of `@retrap/ioreq` are such. */
+export interface DomainServer {
+  /** This side's record of the server. */
+  readonly remote: RemoteServer
+  /** Handles the messages that have arrived. */
+  pump?(): unknown
+  /** Handles messages as they arrive while the event loop runs. */
+  watch?(): Promise<void>
+  /** Ends the server. */
+  close(): void
+}

@@ -1,0 +1,44 @@
+/**
+ * Why a processor has come back to its domain.
+ *
+ * `budget` and `pause`: it can go on at once. `blocked`: an access waits for its answer. `shutdown`: it has shut down for
+ * good, and its domain ends. `error`: an invariant does not hold; `error` says which. Any other reason: it has nothing to
+ * do until something happens.
+ */
+export interface CpuExit {
+  readonly reason: string
+  /** With the reason `error`. */
+  readonly error?: unknown
+}
+
+/** A processor as the run loop drives it. */
+export interface VirtualProcessor {
+  /** Instructions that have retired since power-on. */
+  readonly retired: number
+  /** Whether an instruction is under way: it waits for an answer. */
+  readonly busy: boolean
+  /** Executes up to `budget` instructions, from where it was. */
+  run(budget: number): CpuExit
+  /** Goes on with the instruction that is under way. @returns undefined when none is any more, else why it cannot finish */
+  settle(): CpuExit | undefined
+  /** Has `run` return at the end of the present instruction. */
+  stop(): void
+}
+
+/** A vCPU as its domain and the run loop see it, whatever its instruction set. */
+export interface VirtualCpu {
+  /** Its number in the domain; the first is the bootstrap processor. */
+  readonly id: number
+  /** What executes. */
+  readonly cpu: VirtualProcessor
+  /** Whether it has nothing to do until something happens. */
+  readonly dormant: boolean
+  /** It has come back from a turn, and no other vCPU executes. */
+  turnEnded(): void
+  /** Forgets what it has translated: the guest's map has changed. */
+  mapChanged(): void
+  /** Forgets the request in flight: its answer will be drained and dropped. */
+  cancelRequest(): void
+  /** Power-on. */
+  reset(): void
+}

@@ -1,0 +1,21 @@
+/** A local APIC's page of registers: 32 bits each, at multiples of 16 (SDM vol. 3A, "Local APIC Registers"). */
+import type { LocalApic } from '@retrap/irqchip'
+import type { Words } from '@retrap/x86-cpu'
+
+/** Reads from the page; an access that is narrower or not aligned sees part of a register. */
+export function readApicPage(apic: LocalApic, offset: number, size: number, into: Words): void {
+  const value = apic.read(offset & ~0xf) >>> 0
+  const shift = (offset & 0xf) * 8
+  into.hi = 0
+  if (shift >= 32) {
+    into.lo = 0
+    return
+  }
+  const part = value >>> shift
+  into.lo = size === 1 ? part & 0xff : size === 2 ? part & 0xffff : part
+}
+
+/** Writes to the page: aligned 32-bit stores alone are architectural, and narrower ones are dropped. */
+export function writeApicPage(apic: LocalApic, offset: number, size: number, lo: number): void {
+  if ((offset & 0xf) === 0 && size >= 4) apic.write(offset, lo >>> 0)
+}

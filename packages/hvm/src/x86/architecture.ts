@@ -1,0 +1,146 @@
+import type { InterruptLine } from '@retrap/device'
+import { InterruptFabric, interruptFabricBytes } from '@retrap/irqchip'
+import { X86Engine } from '@retrap/x86-cpu'
+import type { CpuModel } from '@retrap/x86-cpu'
+import type { Architecture } from '../architecture.ts'
+import type { Domain } from '../domain.ts'
+import type { DomainOptions } from '../domain-options.ts'
+import { PHYSICAL_BITS } from './guest-translation.ts'
+import type { X86Paravirtual } from './paravirtual.ts'
+import type { X86Surroundings } from './surroundings.ts'
+import { X86Vcpu } from './vcpu.ts'
+
+/** The TSC and the local APIC timers count nanoseconds. */
+export const TSC_HZ = 1_000_000_000
+
+/** ISA interrupt 13: an x87 exception with CR0.NE clear. */
+const FERR_IRQ = 13
+
+/** The parts that an x86 domain is made of. */
+export interface X86DomainOptions extends DomainOptions {
+  /** 32 random bits a call: RDRAND and RDSEED. */
+  readonly random: () => number
+  /** Arena for decoded instructions; default that of `X86Engine`. */
+  readonly codeCacheBytes?: number
+  /** Counts how often each instruction form runs (X86Engine.executionCounts). Slower. */
+  readonly profile?: boolean
+  /** Bits of linear addresses that its CPUs have: 57 with five-level paging. Default 48. */
+  readonly linearAddressBits?: 48 | 57
+}
+
+/** The wire of a PCI function's interrupt pin: device number, and pin 1–4. */
+export type PciWire = (device: number, pin: number) => InterruptLine
+
+/** Takes a guest's write to ROM: 1 to 8 bytes at a guest-physical address, as two words. */
+export type RomWrite = (gpa: number, size: number, lo: number, hi: number) => void
+
+/** The vCPUs and interrupt controllers of a PC, and the wires between them. */
+export class X86Architecture implements Architecture<X86Vcpu>, X86Surroundings {
+  readonly domain: Domain
+  readonly vcpus: readonly X86Vcpu[]
+  readonly cpus: number
+  readonly tscPerNs: number = TSC_HZ / 1e9
+  readonly random: () => number
+  /** Local APICs, I/O APIC and i8259 pair. */
+  readonly interrupts: InterruptFabric
+  /** Generated code and decoded instructions, which the vCPUs share. */
+  readonly engine: X86Engine
+  paravirtual: X86Paravirtual | null = null
+  /** The wire of a PCI function's interrupt pin. */
+  pciWire: PciWire = (device, pin) => this.interrupts.line(pciLine(device, pin))
+  romWrite: RomWrite = () => undefined
+  /** Reset with the interrupt controllers: the TPR patcher, if there is one. */
+  vapic: { reset(): void } | null = null
+  readonly #ferr: InterruptLine
+
+  constructor(domain: Domain, options: X86DomainOptions) {
+    const { memory, clock, timers } = domain
+    this.domain = domain
+    this.cpus = options.vcpus
+    this.random = options.random
+    const vcpus: X86Vcpu[] = []
+    this.vcpus = vcpus
+    this.interrupts = new InterruptFabric({
+      cpus: options.vcpus,
+      clock: { now: () => clock.now(), timer: (callback) => timers.create(callback) },
+      wake: (cpu) => {
+        vcpus[cpu]?.updateEvents()
+        domain.wake()
+      },
+      timerHz: TSC_HZ,
+      tscHz: TSC_HZ,
+      tscToNs: (cpu, lo, hi) => this.#tscToNs(cpu, lo, hi),
+      physicalBits: PHYSICAL_BITS,
+      state: {
+        buffer: memory.buffer,
+        byteOffset: memory.allocate(interruptFabricBytes(options.vcpus), 8, 'interrupt controllers'),
+      },
+    })
+    this.engine = new X86Engine(memory, {
+      ...(options.codeCacheBytes !== undefined && { codeCacheBytes: options.codeCacheBytes }),
+      profile: options.profile ?? false,
+    })
+    const model: CpuModel = {
+      tscHz: TSC_HZ,
+      crystalHz: TSC_HZ,
+      linearAddressBits: options.linearAddressBits ?? 48,
+    }
+    for (let id = 0; id < options.vcpus; id++) {
+      vcpus.push(new X86Vcpu(this, id, this.engine, model, this.interrupts.localApic(id)))
+    }
+    this.#ferr = this.interrupts.line(FERR_IRQ)
+    this.#mapInterruptControllers()
+  }
+
+  #tscToNs(cpu: number, lo: number, hi: number): number {
+    return this.vcpus[cpu]?.cpu.tscToHost(lo, hi, this.tscPerNs) ?? (hi * 0x1_0000_0000 + (lo >>> 0)) / this.tscPerNs
+  }
+
+  /** Puts the controllers that Xen keeps inside the hypervisor into the address space: I/O APIC and i8259 pair. */
+  #mapInterruptControllers(): void {
+    const { ioApic, i8259 } = this.interrupts
+    const { dispatch } = this.domain
+    dispatch.mapInternalMmio('ioapic', 0xfec0_0000, 0x1000, {
+      read: (offset) => ioApic.read(offset),
+      write: (offset, _size, value) => ioApic.write(offset, value),
+    })
+    dispatch.mapInternalPorts('i8259 master', 0x20, 2, i8259.masterPorts)
+    dispatch.mapInternalPorts('i8259 slave', 0xa0, 2, i8259.slavePorts)
+    dispatch.mapInternalPorts('i8259 elcr', 0x4d0, 2, i8259.elcrPorts)
+    // A write clears the latched FERR#, and asserts IGNNE#; of the processors, a PC connects the first.
+    dispatch.mapInternalPorts('coprocessor error', 0xf0, 1, {
+      read: () => 0xff,
+      write: () => {
+        this.#ferr.set(false)
+        this.vcpus[0]?.cpu.ignoreNumericError()
+      },
+    })
+  }
+
+  interruptLine(irq: number): InterruptLine {
+    return this.interrupts.line(irq)
+  }
+
+  pciInterrupt(device: number, pin: number): InterruptLine {
+    return this.pciWire(device, pin)
+  }
+
+  signalMsi(address: number, data: number): void {
+    this.interrupts.signalMsi(address, data)
+  }
+
+  numericError(): void {
+    this.#ferr.set(true)
+  }
+
+  reset(): void {
+    this.#ferr.set(false)
+    this.vapic?.reset()
+    this.interrupts.reset()
+  }
+}
+
+/** The usual swizzle: pins of devices in turn on I/O APIC inputs 16–19. */
+function pciLine(device: number, pin: number): number {
+  return 16 + ((device + pin - 1) & 3)
+}

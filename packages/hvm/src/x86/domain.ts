@@ -1,0 +1,82 @@
+import type { InterruptLine } from '@retrap/device'
+import { createIoRequest, IOREQ_TYPE_PIO, IOREQ_WRITE } from '@retrap/ioreq'
+import type { InterruptFabric } from '@retrap/irqchip'
+import type { X86Engine } from '@retrap/x86-cpu'
+import { Domain } from '../domain.ts'
+import { X86Architecture, type PciWire, type RomWrite, type X86DomainOptions } from './architecture.ts'
+import type { X86Paravirtual } from './paravirtual.ts'
+import type { X86Vcpu } from './vcpu.ts'
+
+/** A domain whose vCPUs are x86 processors, with the interrupt controllers of a PC. */
+export class X86Domain extends Domain<X86Vcpu, X86Architecture> {
+  /**
+   * The wire of a PCI function's interrupt pin, for interrupts of the hypervisor's own. Its level must follow at once,
+   * before the guest's EOI takes effect: not a wire that leads through another thread.
+   */
+  ownPciInterrupt: (device: number, pin: number) => InterruptLine
+
+  /** @throws MemoryError where `memory` has no room */
+  constructor(options: X86DomainOptions) {
+    super(options, (domain) => new X86Architecture(domain, options))
+    this.ownPciInterrupt = this.architecture.pciWire
+  }
+
+  /** Local APICs, I/O APIC and i8259 pair. */
+  get interrupts(): InterruptFabric {
+    return this.architecture.interrupts
+  }
+
+  /** Generated code and decoded instructions, which the vCPUs share. */
+  get engine(): X86Engine {
+    return this.architecture.engine
+  }
+
+  /** Rate of the time-stamp counters, in ticks per nanosecond. */
+  get tscPerNs(): number {
+    return this.architecture.tscPerNs
+  }
+
+  /** The wire of a PCI function's interrupt pin; a machine with a bridge that routes them puts its own here. */
+  get pciInterrupt(): PciWire {
+    return this.architecture.pciWire
+  }
+
+  set pciInterrupt(wire: PciWire) {
+    this.architecture.pciWire = wire
+  }
+
+  /** Takes guest writes to ROM; by default they are lost. A board whose ROM lies over RAM puts its own here. */
+  get romWrite(): RomWrite {
+    return this.architecture.romWrite
+  }
+
+  set romWrite(write: RomWrite) {
+    this.architecture.romWrite = write
+  }
+
+  /** The interface for guests that {@link X86Domain.plug} was given; null for none: hypercalls are #UD then. */
+  get paravirtual(): X86Paravirtual | null {
+    return this.architecture.paravirtual
+  }
+
+  /** Has the guest see a hypervisor's own interface: its CPUID leaves, MSRs, hypercalls and events. */
+  override plug(paravirtual: X86Paravirtual): void {
+    super.plug(paravirtual)
+    this.architecture.paravirtual = paravirtual
+  }
+
+  /**
+   * Makes a port access as vCPU 0 would, before the guest runs: one that firmware would have made.
+   *
+   * @param size - bytes: 1, 2 or 4
+   */
+  async writePort(port: number, size: number, value: number): Promise<void> {
+    const request = createIoRequest()
+    request.type = IOREQ_TYPE_PIO
+    request.direction = IOREQ_WRITE
+    request.addressLo = port
+    request.size = size
+    request.dataLo = value
+    await this.access(request)
+  }
+}

@@ -1,0 +1,187 @@
+import type { LocalApic } from '@retrap/irqchip'
+import {
+  ACCESS_FETCH,
+  ACCESS_READ,
+  ACCESS_WRITE,
+  PagingContext,
+  PagingMode,
+  PagingStructureCache,
+  WALK_OK,
+  WALK_SECOND_LEVEL,
+  WalkResult,
+  probe,
+  walk,
+} from '@retrap/paging'
+import { P2M_EXECUTE, P2M_READ, P2M_WRITE } from '@retrap/p2m'
+import { LoggedTables } from '@retrap/replay'
+import type { AccessLog } from '@retrap/replay'
+import { STATUS_DONE, STATUS_FAULT, STATUS_RESTART, STATUS_RETRY } from '@retrap/x86-cpu'
+import { S_CR0, S_CR3, S_CR4, S_EFER, S_PDPTE } from '@retrap/x86-cpu'
+import type { Translation } from '@retrap/x86-cpu'
+import type { Domain } from '../domain.ts'
+import { SecondLevel } from '../second-level.ts'
+import { GuestTables } from './guest-tables.ts'
+
+/** Physical-address bits, as CPUID reports them. */
+export const PHYSICAL_BITS = 40
+
+/** MAP_GLOBAL of `@retrap/paging`'s results. */
+const GLOBAL_FLAG = 0x100
+
+/** A vCPU's linear addresses: walks of its tables, and what the guest's map has behind them. */
+export class GuestTranslation {
+  /** Walks, and table entries that they read. */
+  readonly counts: { walks: number; tableReads: number }
+  readonly #vcpu: number
+  readonly #domain: Domain
+  readonly #apic: LocalApic
+  readonly #paging = new PagingContext({ maxPhysicalBits: PHYSICAL_BITS, pages1G: true, pse36: true, amd: false })
+  readonly #walk = new WalkResult()
+  readonly #cache = new PagingStructureCache()
+  readonly #tables: GuestTables
+  /** For people: walks that change nothing. */
+  readonly #peekTables: GuestTables
+  readonly #loggedTables: LoggedTables
+
+  /**
+   * @param log - the vCPU's, for walks of logged passes
+   * @param counts - counted up here
+   */
+  constructor(
+    vcpu: number,
+    domain: Domain,
+    apic: LocalApic,
+    log: AccessLog,
+    counts: { walks: number; tableReads: number },
+  ) {
+    this.#vcpu = vcpu
+    this.#domain = domain
+    this.#apic = apic
+    this.counts = counts
+    this.#tables = new GuestTables(domain.memory, domain.p2m, domain.secondLevel, vcpu)
+    this.#peekTables = new GuestTables(domain.memory, domain.p2m)
+    this.#loggedTables = new LoggedTables(log, this.#tables)
+  }
+
+  /** Takes control registers and PDPTEs from the processor's state. */
+  configure(u32: Uint32Array): void {
+    const at = (offset: number): number => u32[offset >>> 2] as number
+    this.#paging.configure(at(S_CR0), at(S_CR3), at(S_CR3 + 4), at(S_CR4), at(S_EFER))
+    for (let i = 0; i < 8; i++) this.#paging.pdptes[i] = at(S_PDPTE + 4 * i)
+  }
+
+  /** Drops cached table entries: INVLPG and its like. */
+  invalidate(scope: number, pcid: number): void {
+    this.#cache.invalidate(scope, pcid)
+  }
+
+  /** As `CpuHost.translate` of `@retrap/x86-cpu`. */
+  translate(lo: number, hi: number, access: number, into: Translation, log: AccessLog | null): number {
+    this.counts.walks++
+    const result = this.#walk
+    if (log !== null) log.beginWalk()
+    // A logged pass reads every entry, so that the log has it.
+    const status =
+      log === null
+        ? walk(this.#paging, this.#tables, lo, hi, access, result, this.#cache)
+        : walk(this.#paging, this.#loggedTables, lo, hi, access, result)
+    this.counts.tableReads += result.reads
+    if (status === WALK_SECOND_LEVEL) return waiting(access, log)
+    if (status !== WALK_OK) {
+      // A page fault drops the cached entries of the address, in a logged pass too.
+      this.#cache.drop(lo, hi, this.#paging.mode, this.#paging.pcid)
+      into.errorCode = result.pfec
+      return STATUS_FAULT
+    }
+    const gpa = result.gpa
+    into.gpa = gpa
+    into.global = (result.flags & GLOBAL_FLAG) !== 0
+    into.pageBytes = result.pageBytes
+    into.cacheable = true
+    if (this.#apic.decodes(gpa)) {
+      into.ma = -1
+      into.writable = false
+      return STATUS_DONE
+    }
+    const p2m = this.#domain.p2m
+    const write = (access & ACCESS_WRITE) !== 0
+    const fetch = (access & ACCESS_FETCH) !== 0
+    into.ma = fetch ? p2m.translateExecute(gpa) : p2m.translate(gpa)
+    into.writable = write && into.ma >= 0 && p2m.translateWrite(gpa) >= 0
+    if (into.ma >= 0 && (into.writable || !write)) return STATUS_DONE
+    // The frame is not what the access needs: the second-level fault.
+    const wanted = fetch ? P2M_EXECUTE : write ? P2M_WRITE : P2M_READ
+    switch (this.#domain.secondLevel.fault(this.#vcpu, gpa, wanted)) {
+      case SecondLevel.RESOLVED:
+        into.ma = p2m.translate(gpa)
+        into.writable = write && p2m.translateWrite(gpa) >= 0
+        return this.#domain.invalidations.flagged(this.#vcpu) ? this.#leaveSoon(access, log) : STATUS_DONE
+      case SecondLevel.WAIT:
+        return waiting(access, log)
+      case SecondLevel.DEVICE:
+        into.ma = -1
+        return STATUS_DONE
+      default:
+        return STATUS_DONE
+    }
+  }
+
+  /**
+   * The access has taken RAM from the map, and the vCPU is to send a notice before its next instruction: the present one
+   * goes on alone, in a logged pass. An instruction that is being fetched waits for the notice as well.
+   */
+  #leaveSoon(access: number, log: AccessLog | null): number {
+    if (log !== null) return STATUS_DONE
+    if ((access & ACCESS_FETCH) !== 0) this.#domain.wake()
+    return waiting(access, log)
+  }
+
+  /**
+   * Guest-physical address of a linear one, for the hypervisor's copies of what a hypercall's arguments point to. Walks
+   * the tables afresh, and sets A and D bits.
+   *
+   * @param access - `ACCESS_*` of `@retrap/paging`
+   * @returns −1 where the access is not allowed or would reach the local APIC
+   */
+  guestPhysical(lo: number, hi: number, access: number): number {
+    const { mode } = this.#paging
+    if (mode >= PagingMode.FOUR_LEVEL) {
+      const shift = mode === PagingMode.FOUR_LEVEL ? 16 : 7
+      if ((hi << shift) >> shift !== (hi | 0)) return -1
+    }
+    if (walk(this.#paging, this.#tables, lo, hi, access, this.#walk) !== WALK_OK) return -1
+    const { gpa } = this.#walk
+    return this.#apic.decodes(gpa) ? -1 : gpa
+  }
+
+  /** Guest-physical address that a linear one maps to now, for a supervisor; sets no A bits. −1: it is not mapped. */
+  linearToPhysical(lo: number, hi: number): number {
+    return this.#probe(lo, hi, ACCESS_READ)
+  }
+
+  /** Bytes at a linear address as the guest would fetch them; sets no A bits, and is shorter where nothing is mapped. */
+  peekCode(linear: bigint, length: number): Uint8Array {
+    const bytes: number[] = []
+    for (let i = 0; i < length; i++) {
+      const at = BigInt.asUintN(64, linear + BigInt(i))
+      const gpa = this.#probe(Number(at & 0xffff_ffffn), Number(at >> 32n), ACCESS_FETCH)
+      const ma = gpa < 0 ? -1 : this.#domain.p2m.translate(gpa)
+      if (ma < 0) break
+      bytes.push(this.#domain.memory.u8[ma] as number)
+    }
+    return Uint8Array.from(bytes)
+  }
+
+  #probe(lo: number, hi: number, access: number): number {
+    const status = probe(this.#paging, this.#peekTables, lo, hi, access, this.#walk)
+    return status === WALK_OK ? this.#walk.gpa : -1
+  }
+}
+
+/**
+ * The status of an access that waits for another party than a device. Outside a logged pass the instruction starts again in
+ * one; its bytes are fetched before there is one.
+ */
+function waiting(access: number, log: AccessLog | null): number {
+  return log === null && (access & ACCESS_FETCH) === 0 ? STATUS_RESTART : STATUS_RETRY
+}

@@ -1,0 +1,112 @@
+import { IOREQ_TYPE_COPY, IOREQ_WRITE, IO_DONE, IO_LOG, IO_RETRY, IO_UNHANDLED, createIoRequest } from '@retrap/ioreq'
+import type { IoDispatch } from '@retrap/ioreq'
+import { STATUS_ASK, STATUS_DONE, STATUS_RETRY, type Words } from '@retrap/x86-cpu'
+import type { Domain } from '../domain.ts'
+
+const TWO_32 = 0x1_0000_0000
+
+/** The request that a vCPU has in flight: it has at most one. */
+export class VcpuRequest {
+  /** The request has not been answered. */
+  inFlight: boolean = false
+  readonly #vcpu: number
+  readonly #cpu: { stop(): void }
+  readonly #dispatch: IoDispatch
+  readonly #secondLevel: Domain['secondLevel']
+  readonly #request = createIoRequest()
+
+  constructor(vcpu: number, cpu: { stop(): void }, domain: Domain) {
+    this.#vcpu = vcpu
+    this.#cpu = cpu
+    this.#dispatch = domain.dispatch
+    this.#secondLevel = domain.secondLevel
+  }
+
+  /**
+   * Takes the answer, if it is there. It belongs to the present access, whatever the p2m says of the address by now: the log
+   * has seen to it that the access is the same.
+   */
+  answer(into: Words | null): number {
+    const dispatch = this.#dispatch
+    const status = dispatch.takeResponse(this.#vcpu)
+    if (status === IO_RETRY) return STATUS_RETRY
+    this.inFlight = false
+    if (into !== null) {
+      into.lo = dispatch.lo
+      into.hi = dispatch.hi
+    }
+    return status === IO_DONE ? STATUS_DONE : this.statusOf(status)
+  }
+
+  /** Reads from a device, or sends the request. @returns an `IO_*` */
+  readOrSend(gpa: number, size: number): number {
+    const status = this.#dispatch.mmioReadOrSend(this.#vcpu, gpa, size)
+    this.inFlight = status === IO_RETRY
+    return status
+  }
+
+  /** Sends the request for one element. @returns an `IO_*` */
+  ask(type: number, direction: number, address: number, size: number, lo: number, hi: number): number {
+    const status = this.#dispatch.submitOne(this.#vcpu, type, direction, address, size, lo, hi)
+    this.inFlight = status === IO_RETRY
+    return status
+  }
+
+  /** Sends the request for one store, which a server may have claimed. @returns an `IO_*` */
+  store(gpa: number, size: number, lo: number, hi: number): number {
+    return this.repeat(IOREQ_TYPE_COPY, IOREQ_WRITE, gpa, size, lo, hi, 1, false, false)
+  }
+
+  /** Sends a request for several elements; with `pointer`, `hi:lo` is where in RAM they are. @returns an `IO_*` */
+  repeat(
+    type: number,
+    direction: number,
+    address: number,
+    size: number,
+    lo: number,
+    hi: number,
+    count: number,
+    down: boolean,
+    pointer: boolean,
+  ): number {
+    const request = this.#request
+    request.type = type
+    request.direction = direction
+    request.addressLo = address >>> 0
+    request.addressHi = Math.floor(address / TWO_32)
+    request.dataLo = lo >>> 0
+    request.dataHi = hi >>> 0
+    request.size = size
+    request.count = count
+    request.df = down
+    request.dataIsPointer = pointer
+    const claimant = type === IOREQ_TYPE_COPY && direction === IOREQ_WRITE ? this.#secondLevel.claimant(address) : null
+    const status = this.#dispatch.submit(this.#vcpu, request, claimant)
+    this.inFlight = status === IO_RETRY
+    return status
+  }
+
+  /** The `STATUS_*` of an `IO_*`. */
+  statusOf(status: number): number {
+    switch (status) {
+      case IO_DONE:
+      case IO_UNHANDLED:
+        return STATUS_DONE
+      case IO_RETRY:
+        return STATUS_RETRY
+      case IO_LOG:
+        return STATUS_ASK
+      default:
+        // The device broke its contract and the domain is to stop; until it does, the access reads as ones.
+        this.#cpu.stop()
+        return STATUS_DONE
+    }
+  }
+
+  /** Forgets the request: its answer will be drained and dropped. */
+  cancel(): void {
+    if (!this.inFlight) return
+    this.#dispatch.cancel(this.#vcpu)
+    this.inFlight = false
+  }
+}

@@ -1,0 +1,372 @@
+import { IOREQ_READ, IOREQ_TYPE_COPY, IOREQ_TYPE_PIO, IOREQ_WRITE, IO_LOG, IO_RETRY } from '@retrap/ioreq'
+import type { IoDispatch } from '@retrap/ioreq'
+import type { LocalApic } from '@retrap/irqchip'
+import { APIC_ICR, APIC_TPR, EVENT_EXTINT, EVENT_INIT, EVENT_INTERRUPT, EVENT_NMI, EVENT_SIPI } from '@retrap/irqchip'
+import { MSR_APIC_BASE } from '@retrap/irqchip'
+import { P2mEntry, P2mType } from '@retrap/p2m'
+import type { AccessLog } from '@retrap/replay'
+import { VAPIC_PORT } from '@retrap/vapic'
+import { STATUS_DONE, STATUS_FAULT, STATUS_RESTART, STATUS_RETRY, Vcpu } from '@retrap/x86-cpu'
+import type { CpuHost, CpuModel, Translation, Words, X86Engine } from '@retrap/x86-cpu'
+import type { Domain } from '../domain.ts'
+import type { VirtualCpu } from '../virtual-cpu.ts'
+import { NOT_THE_APICS, readApicMsr, writeApicMsr } from './apic-msrs.ts'
+import { readApicPage, writeApicPage } from './apic-page.ts'
+import { GuestTranslation } from './guest-translation.ts'
+import type { X86Surroundings } from './surroundings.ts'
+import { describeTopology } from './topology.ts'
+import type { TprWatch } from './tpr-watch.ts'
+import { VcpuRequest } from './vcpu-request.ts'
+
+const PAGE_BYTES = 0x1000
+const APIC_PAGE_BYTES = 0x1000
+const TWO_32 = 0x1_0000_0000
+
+/**
+ * One x86 vCPU of a domain: the processor, its local APIC, and its way to memory and devices.
+ */
+export class X86Vcpu implements CpuHost, VirtualCpu {
+  /** Its number in the domain. */
+  readonly id: number
+  /** The processor. */
+  readonly cpu: Vcpu
+  /** Its local APIC. */
+  readonly apic: LocalApic
+  readonly #world: X86Surroundings
+  readonly #domain: Domain
+  readonly #dispatch: IoDispatch
+  readonly #translation: GuestTranslation
+  readonly #request: VcpuRequest
+  readonly #entry = new P2mEntry()
+  /** Reports accesses to the task priority register, where there is a TPR patcher. */
+  vapic: TprWatch | null = null
+  /** Counts for statistics. */
+  readonly counts = {
+    portAccesses: 0,
+    mmioAccesses: 0,
+    apicAccesses: 0,
+    taskPriorityAccesses: 0,
+    msrAccesses: 0,
+    walks: 0,
+    tableReads: 0,
+    hypercalls: 0,
+  }
+
+  constructor(world: X86Surroundings, id: number, engine: X86Engine, model: CpuModel, apic: LocalApic) {
+    const { domain } = world
+    this.id = id
+    this.#world = world
+    this.#domain = domain
+    this.#dispatch = domain.dispatch
+    this.apic = apic
+    this.cpu = new Vcpu(engine, this, model)
+    this.#request = new VcpuRequest(id, this.cpu, domain)
+    this.#translation = new GuestTranslation(id, domain, apic, this.cpu.log, this.counts)
+  }
+
+  // ---------------------------------------------------------------- memory
+
+  translate(lo: number, hi: number, access: number, into: Translation, log: AccessLog | null): number {
+    return this.#translation.translate(lo, hi, access, into, log)
+  }
+
+  ramAddress(gpa: number): number {
+    return this.#isApicPage(gpa) ? -1 : this.#domain.secondLevel.translateWrite(gpa, this.id)
+  }
+
+  #isApicPage(gpa: number): boolean {
+    return this.apic.decodes(gpa)
+  }
+
+  physicalRead(gpa: number, size: number, into: Words, logged: boolean, mayWait: boolean): number {
+    if (this.#request.inFlight) return this.#request.answer(into)
+    if (this.vapic !== null && this.vapic.watches(gpa)) {
+      if (!logged) return STATUS_RESTART
+      this.vapic.accessed('read', gpa)
+    }
+    if (this.apic.decodes(gpa)) return this.#readApic(gpa & (APIC_PAGE_BYTES - 1), size, into)
+    // The read of a read-modify-write, which is always logged: only writes are claimed.
+    if (logged && this.#domain.secondLevel.claimant(gpa) !== null) return this.#readRam(gpa, size, into)
+    this.counts.mmioAccesses++
+    const dispatch = this.#dispatch
+    let status: number
+    if (mayWait) status = this.#request.readOrSend(gpa, size)
+    else if (logged) status = this.#request.ask(IOREQ_TYPE_COPY, IOREQ_READ, gpa, size, 0, 0)
+    else status = dispatch.mmioRead(gpa, size)
+    into.lo = dispatch.lo
+    into.hi = dispatch.hi
+    return this.#request.statusOf(status)
+  }
+
+  physicalWrite(gpa: number, size: number, lo: number, hi: number, logged: boolean, mayWait: boolean): number {
+    if (this.#request.inFlight) return this.#request.answer(null)
+    if (this.vapic?.watches(gpa) === true) {
+      if (!logged) return STATUS_RESTART
+      this.vapic.accessed('write', gpa)
+    }
+    if (this.#isApicPage(gpa)) {
+      // The processor sees what the write raises before its next instruction, so this one must run alone.
+      if (!logged && (this.cpu.interruptsEnabled || (gpa & (APIC_PAGE_BYTES - 1)) === APIC_ICR)) return STATUS_RESTART
+      this.#countApicAccess(gpa & (APIC_PAGE_BYTES - 1))
+      writeApicPage(this.apic, gpa & (APIC_PAGE_BYTES - 1), size, lo)
+      return STATUS_DONE
+    }
+    this.counts.mmioAccesses++
+    if (!logged && this.#domain.secondLevel.claimant(gpa) !== null) return STATUS_RESTART
+    if (logged) return this.#request.statusOf(this.#request.store(gpa, size, lo, hi))
+    const status = this.#dispatch.mmioWrite(gpa, size, lo, hi)
+    // Nobody claims it: the server is the one whose range it is.
+    return this.#request.statusOf(
+      status === IO_LOG && mayWait ? this.#request.ask(IOREQ_TYPE_COPY, IOREQ_WRITE, gpa, size, lo, hi) : status,
+    )
+  }
+
+  #readApic(offset: number, size: number, into: Words): number {
+    this.#countApicAccess(offset)
+    readApicPage(this.apic, offset, size, into)
+    return STATUS_DONE
+  }
+
+  #readRam(gpa: number, size: number, into: Words): number {
+    const { u8 } = this.#domain.memory
+    const ma = this.#domain.p2m.translate(gpa)
+    let lo = 0
+    let hi = 0
+    for (let i = 0; i < size; i++) {
+      const byte = u8[ma + i] as number
+      if (i < 4) lo |= byte << (8 * i)
+      else hi |= byte << (8 * (i - 4))
+    }
+    into.lo = lo >>> 0
+    into.hi = hi >>> 0
+    return STATUS_DONE
+  }
+
+  #countApicAccess(offset: number): void {
+    this.counts.apicAccesses++
+    if (offset === APIC_TPR) this.counts.taskPriorityAccesses++
+  }
+
+  romWrite(gpa: number, size: number, lo: number, hi: number): void {
+    // Others' frames, and what is no ROM any more, lose the store: no device hears of it.
+    const type = this.#domain.p2m.lookup(Math.floor(gpa / PAGE_BYTES), this.#entry)
+    if (type === P2mType.RAM_RO) this.#world.romWrite(gpa, size, lo, hi)
+  }
+
+  portRead(port: number, size: number, into: Words, logged: boolean, mayWait: boolean): number {
+    if (this.#request.inFlight) return this.#request.answer(into)
+    this.counts.portAccesses++
+    const dispatch = this.#dispatch
+    let status = logged ? IO_LOG : dispatch.portRead(port, size)
+    if (status === IO_LOG && (logged || mayWait))
+      status = this.#request.ask(IOREQ_TYPE_PIO, IOREQ_READ, port, size, 0, 0)
+    into.lo = dispatch.lo
+    into.hi = 0
+    return this.#request.statusOf(status)
+  }
+
+  portWrite(port: number, size: number, value: number, logged: boolean, mayWait: boolean): number {
+    if (this.#request.inFlight) return this.#request.answer(null)
+    if (port === VAPIC_PORT && this.vapic !== null) return this.vapic.portWrite(size, value, logged)
+    this.counts.portAccesses++
+    let status = logged ? IO_LOG : this.#dispatch.portWrite(port, size, value)
+    if (status === IO_LOG && (logged || mayWait))
+      status = this.#request.ask(IOREQ_TYPE_PIO, IOREQ_WRITE, port, size, value, 0)
+    return this.#request.statusOf(status)
+  }
+
+  repeat(
+    port: boolean,
+    write: boolean,
+    address: number,
+    size: number,
+    count: number,
+    down: boolean,
+    gpa: number,
+    into: Words,
+  ): number {
+    const dispatch = this.#dispatch
+    if (this.#request.inFlight) {
+      const status = this.#request.answer(null)
+      if (status !== STATUS_RETRY) this.counts[port ? 'portAccesses' : 'mmioAccesses'] += dispatch.count
+      into.lo = dispatch.count
+      return status
+    }
+    if (!port && (this.#isApicPage(address) || this.#domain.secondLevel.claimant(address) !== null)) {
+      into.lo = 0
+      return STATUS_DONE
+    }
+    const direction = write ? IOREQ_WRITE : IOREQ_READ
+    const type = port ? IOREQ_TYPE_PIO : IOREQ_TYPE_COPY
+    const fill = gpa < 0
+    const lo = fill ? into.lo : gpa >>> 0
+    const hi = fill ? into.hi : Math.floor(gpa / TWO_32)
+    const status = this.#request.repeat(type, direction, address, size, lo, hi, count, down, !fill)
+    if (status !== IO_RETRY) this.counts[port ? 'portAccesses' : 'mmioAccesses'] += dispatch.count
+    into.lo = dispatch.count
+    return this.#request.statusOf(status)
+  }
+
+  /** Guest-physical address that a linear one maps to now, for a supervisor; sets no A bits. −1: it is not mapped. */
+  linearToPhysical(lo: number, hi: number): number {
+    return this.#translation.linearToPhysical(lo, hi)
+  }
+
+  /** Bytes at a linear address as the guest would fetch them; sets no A bits, and is shorter where nothing is mapped. */
+  peekCode(linear: bigint, length: number): Uint8Array {
+    return this.#translation.peekCode(linear, length)
+  }
+
+  /**
+   * Guest-physical address of a linear one, for the hypervisor's copies of what a hypercall's arguments point to. Walks
+   * the tables afresh, and sets A and D bits.
+   *
+   * @param access - `ACCESS_*` of `@retrap/paging`
+   * @returns −1 where the access is not allowed or would reach the local APIC
+   */
+  guestPhysical(lo: number, hi: number, access: number): number {
+    return this.#translation.guestPhysical(lo, hi, access)
+  }
+
+  // ---------------------------------------------------------------- registers
+
+  readMsr(index: number, into: Words): number {
+    this.counts.msrAccesses++
+    const status = readApicMsr(this.apic, index, into)
+    if (status !== NOT_THE_APICS) return status
+    return this.#world.paravirtual?.readMsr(this.id, index, into) ?? STATUS_FAULT
+  }
+
+  writeMsr(index: number, lo: number, hi: number): number {
+    this.counts.msrAccesses++
+    const status = writeApicMsr(this.apic, index, lo, hi)
+    // The APIC's page may have moved.
+    if (index === MSR_APIC_BASE && status === STATUS_DONE) this.cpu.flushTlb(true)
+    if (status !== NOT_THE_APICS) return status
+    return this.#world.paravirtual?.writeMsr(this.id, index, lo, hi) ?? STATUS_FAULT
+  }
+
+  cpuid(leaf: number, subleaf: number, into: Uint32Array): void {
+    if (this.#world.paravirtual?.cpuid(this.id, leaf, subleaf, into) === true) return
+    describeTopology(this.apic, this.#world.cpus, leaf, subleaf, into)
+  }
+
+  hypercall(): number {
+    this.counts.hypercalls++
+    if (this.vapic?.hypercall() === true) return STATUS_DONE
+    const { paravirtual } = this.#world
+    const { invalidations } = this.#domain
+    if (paravirtual === null) return STATUS_FAULT
+    // What it takes from the map is this vCPU's doing: before its next instruction all device models have let go of it.
+    const before = invalidations.enter(this.id)
+    try {
+      return paravirtual.hypercall(this.id)
+    } finally {
+      invalidations.leave(before)
+    }
+  }
+
+  timestamp(into: Words): void {
+    // The TSC counts nanoseconds.
+    this.#domain.clock.read(into)
+  }
+
+  timeStampMoved(): void {
+    this.apic.tscChanged()
+    this.#world.paravirtual?.timeMoved()
+  }
+
+  random(into: Words): void {
+    into.lo = this.#world.random()
+    into.hi = this.#world.random()
+  }
+
+  acknowledgeInterrupt(): number {
+    const callback = this.#world.paravirtual?.pendingVector(this.id) ?? 0
+    if (callback !== 0) return callback
+    // A guest that keeps its task priority in its own memory has raised it since, or seen to its events.
+    if ((this.apic.record !== null || this.#world.paravirtual !== null) && !this.apic.hasInterrupt()) {
+      this.updateEvents()
+      return -1
+    }
+    const vector = this.apic.acknowledge()
+    this.updateEvents()
+    return vector
+  }
+
+  readTaskPriority(): number {
+    return this.apic.cr8
+  }
+
+  writeTaskPriority(value: number): void {
+    this.apic.cr8 = value
+    this.updateEvents()
+  }
+
+  controlChanged(): void {
+    this.#translation.configure(this.cpu.u32)
+  }
+
+  invalidate(scope: number, pcid: number): void {
+    this.#translation.invalidate(scope, pcid)
+  }
+
+  pause(): void {
+    if (this.#domain.contended) this.cpu.notePause()
+  }
+
+  // ---------------------------------------------------------------- events
+
+  /** It has nothing to do until something happens: halted, or waiting in a hypercall. */
+  get dormant(): boolean {
+    return this.cpu.dormant || this.#world.paravirtual?.blocks(this.id) === true
+  }
+
+  /** The local APIC has something for this vCPU, or no longer has. */
+  updateEvents(): void {
+    this.#world.paravirtual?.eventsChanged(this.id)
+    const events = this.apic.events()
+    if ((events & EVENT_INIT) !== 0 && this.apic.takeInit()) {
+      this.cancelRequest()
+      this.cpu.init()
+      this.#world.paravirtual?.apicReset(this.id)
+    }
+    if ((events & EVENT_SIPI) !== 0) {
+      const vector = this.apic.takeSipi()
+      if (vector >= 0) {
+        this.cpu.startup(vector)
+        this.#world.paravirtual?.started(this.id)
+      }
+    }
+    if ((events & EVENT_NMI) !== 0 && this.apic.takeNmi()) this.cpu.nmi()
+    const callback = this.#world.paravirtual?.pendingVector(this.id) ?? 0
+    this.cpu.setInterruptPending((events & (EVENT_INTERRUPT | EVENT_EXTINT)) !== 0 || callback !== 0)
+  }
+
+  /** Power-on. */
+  reset(): void {
+    this.cpu.reset(this.id === 0)
+  }
+
+  mapChanged(): void {
+    this.cpu.flushTlb(true)
+  }
+
+  turnEnded(): void {
+    this.vapic?.settle()
+  }
+
+  numericError(): void {
+    this.#world.numericError()
+  }
+
+  cancelled(): void {
+    this.cancelRequest()
+  }
+
+  /** Forgets the request in flight: its answer will be drained and dropped. */
+  cancelRequest(): void {
+    this.#domain.secondLevel.cancel(this.id)
+    this.#request.cancel()
+  }
+}
