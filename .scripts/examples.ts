@@ -2,20 +2,8 @@
 import { spawnSync } from 'node:child_process'
 import { globSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { printed, promised } from './release/readme.ts'
 import type { Member } from './workspace.ts'
-
-const MARK = '// Output:\n'
-
-/** The lines that an example's closing comment promises: all that follows `// Output:`. */
-function promised(source: string): string | undefined {
-  const at = source.lastIndexOf(MARK)
-  if (at < 0) return undefined
-  const lines = source
-    .slice(at + MARK.length)
-    .trimEnd()
-    .split('\n')
-  return lines.map((line) => line.replace(/^\/\/ ?/, '').trimEnd()).join('\n')
-}
 
 /** Runs every `examples/*.ts`. Returns one line per problem; none means that all of them hold. */
 export function checkExamples(all: readonly Member[]): string[] {
@@ -42,13 +30,9 @@ export function checkExamples(all: readonly Member[]): string[] {
         stdio: ['ignore', 'pipe', 'pipe'],
         timeout: 60_000,
       })
-      const printed = (run.stdout ?? '')
-        .split('\n')
-        .map((line) => line.trimEnd())
-        .join('\n')
-        .trimEnd()
+      const found = printed(run.stdout ?? '')
       if (run.status !== 0) problems.push(`${path}/${file}: exit code ${run.status}\n${run.stderr}`)
-      else if (printed !== expected) problems.push(`${path}/${file}: it prints\n${printed}\nand promises\n${expected}`)
+      else if (found !== expected) problems.push(`${path}/${file}: it prints\n${found}\nand promises\n${expected}`)
     }
   }
   return problems

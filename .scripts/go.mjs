@@ -29,8 +29,10 @@ async function main() {
         return await run(join(root, '.scripts/bench.ts'), args)
       case 'soak':
       case 'test':
-      case 'release':
         return await run('--conditions=retrap-source', [join(root, '.scripts', `${command}.ts`), ...args])
+      case 'release':
+        // changesets and turbo start pnpm by its name.
+        return await run(join(root, '.scripts/release.ts'), args, withPnpm())
       case 'prepack':
         prepack()
         return 0
@@ -210,9 +212,10 @@ function say(what) {
   if (!silent || process.stderr.isTTY) console.error(`retrap: ${what}`)
 }
 
-/** Runs the pinned pnpm. npm fetches it once; corepack is not used, because it refuses pnpm's signature. */
+/** Runs the pinned pnpm, and throws `failure` if it does not end well. */
 function pnpm(pnpmArgs, failure) {
-  const result = spawnSync('npx', ['--yes', `--package=pnpm@${pnpmVersion()}`, '--', 'pnpm', ...pnpmArgs], {
+  const [name, ...args] = [...withPnpm(), 'pnpm', ...pnpmArgs]
+  const result = spawnSync(name, args, {
     cwd: root,
     env: environment(),
     encoding: 'utf8',
@@ -223,6 +226,22 @@ function pnpm(pnpmArgs, failure) {
   if (result.status === 0) return
   if (silent) process.stderr.write(`${result.stdout ?? ''}${result.stderr ?? ''}`)
   throw new Error(result.error ? `${failure}: ${result.error.message}` : failure)
+}
+
+/**
+ * What a command begins with so that it finds the pinned pnpm on PATH. npm fetches it once; corepack is not used, because
+ * it refuses pnpm's signature. A script that the pinned pnpm has started finds that one: npm might have been given a
+ * registry that has no pnpm.
+ */
+function withPnpm() {
+  const isThere = process.env.npm_config_user_agent?.startsWith(`pnpm/${pnpmVersion()} `) && onPath('pnpm')
+  return isThere ? [] : ['npx', '--yes', `--package=pnpm@${pnpmVersion()}`, '--']
+}
+
+function onPath(name) {
+  const names = process.platform === 'win32' ? [`${name}.cmd`, `${name}.exe`] : [name]
+  const folders = (process.env.PATH ?? '').split(delimiter)
+  return folders.some((folder) => names.some((file) => existsSync(join(folder, file))))
 }
 
 /** The pinned version, which is written once: devEngines names the least that will do. */
@@ -242,13 +261,15 @@ function environment() {
   return { ...process.env, PATH: path, TURBO_TELEMETRY_DISABLED: '1', DO_NOT_TRACK: '1' }
 }
 
-/** Runs a program under Node 24 with our terminal, and resolves to its exit code. */
-function run(file, programArgs) {
+/** Runs a program under Node 24 with our terminal, `before` in front of it, and resolves to its exit code. */
+function run(file, programArgs, before = []) {
   return new Promise((resolve, reject) => {
-    const child = spawn(node24(), [file, ...programArgs], {
+    const [name, ...rest] = [...before, node24(), file, ...programArgs]
+    const child = spawn(name, rest, {
       cwd: process.env.INIT_CWD ?? root,
       env: environment(),
       stdio: 'inherit',
+      shell: before.length > 0 && process.platform === 'win32',
     })
     // A terminal's Ctrl-C reaches the program by itself; it decides what that means. A kill is passed on.
     process.on('SIGINT', () => {})

@@ -11,12 +11,14 @@ import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { checkChangelogs, notes } from './changesets.ts'
 import { checkManifests } from './manifests.ts'
+import { checkReadmes } from './release/readme.ts'
 import { git, stageCheckout } from './release/stage.ts'
-import { type Member, inOrder, members, pnpmVersion, root } from './workspace.ts'
+import { type Member, inOrder, members, root } from './workspace.ts'
 
 const USAGE = `usage: npm run release -- --dry-run     says what would be published, in which order, and changes nothing
        npm run release -- version       new versions and CHANGELOGs from the notes in .changeset; commit them
-       npm run release -- publish       publishes what the registry lacks; --registry URL for another than npm's`
+       npm run release -- publish       publishes what the registry lacks; --registry URL for another than npm's
+       npm run release -- readmes       lists what READMEs lack that a reader on npm needs`
 
 const CHECK = ['run', 'package:check', '--output-logs=errors-only', '--ui=stream']
 
@@ -39,6 +41,11 @@ function main(): number {
     case 'publish':
       publish(values.registry)
       return 0
+    case 'readmes': {
+      const problems = checkReadmes(members())
+      console.log(problems.join('\n'))
+      return problems.length > 0 ? 1 : 0
+    }
     default:
       console.error(USAGE)
       return 2
@@ -54,7 +61,7 @@ function version(): void {
   if (notes().length === 0) throw new ReleaseError('.changeset has no note: there is nothing to release')
   const before = new Map(published().map(({ manifest }) => [manifest.name, manifest.version]))
   try {
-    pinned('changeset', ['version'])
+    tool('changeset', ['version'])
     stopAt(checkChangelogs(members()))
   } catch (error) {
     git(root, 'checkout', '--quiet', '--', '.')
@@ -72,8 +79,9 @@ function publish(registry: string | undefined): void {
   if (notes().length > 0) throw new ReleaseError('.changeset has notes that no version has: npm run release -- version')
   const all = members()
   stopAt([...checkManifests(all), ...checkChangelogs(all)])
-  pinned('turbo', CHECK)
-  pinned('changeset', ['publish'], registry)
+  tool('turbo', CHECK)
+  const env = registry === undefined ? {} : { npm_config_registry: registry, pnpm_config_registry: registry }
+  tool('changeset', ['publish'], root, env)
 }
 
 /** Versions, packs and measures in a copy. */
@@ -84,7 +92,7 @@ function dryRun(): void {
     const before = published()
     stageCheckout(copy)
     run(process.execPath, [join(copy, '.scripts/go.mjs'), 'release', 'version'], copy)
-    pinned('turbo', CHECK, undefined, copy)
+    tool('turbo', CHECK, copy)
     let total = 0
     for (const { path, manifest } of before) {
       const { version: next } = JSON.parse(readFileSync(join(copy, path, 'package.json'), 'utf8')) as {
@@ -117,10 +125,9 @@ function stopAt(problems: readonly string[]): void {
   if (problems.length > 0) throw new ReleaseError(problems.join('\n'))
 }
 
-/** Runs a tool of the workspace with the pinned pnpm on PATH: changesets and turbo start it by its name. */
-function pinned(tool: string, args: readonly string[], registry?: string, cwd: string = root): void {
-  const npx = ['--yes', `--package=pnpm@${pnpmVersion()}`, '--', join(cwd, 'node_modules/.bin', tool), ...args]
-  run('npx', npx, cwd, registry === undefined ? {} : { npm_config_registry: registry, pnpm_config_registry: registry })
+/** Runs a tool of the workspace. It finds pnpm on PATH, where go.mjs has put it. */
+function tool(name: string, args: readonly string[], cwd: string = root, env?: Readonly<Record<string, string>>): void {
+  run(join(cwd, 'node_modules/.bin', name), args, cwd, env)
 }
 
 function run(name: string, args: readonly string[], cwd: string, env: Readonly<Record<string, string>> = {}): void {

@@ -8,10 +8,10 @@ import { type SpawnSyncReturns, spawnSync } from 'node:child_process'
 import { globSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { checkChangelogs, checkChangesets } from './changesets.ts'
-import { checkConsumer } from './consumer.ts'
 import { provideDebianPrograms } from '../packages/tooling/src/programs.ts'
 import { checkExamples } from './examples.ts'
 import { checkManifests } from './manifests.ts'
+import { rehearse } from './release/rehearsal.ts'
 import { type Member, has, members, pnpmVersion, root } from './workspace.ts'
 
 /** Two at a time is what the gate may use: two packages with one vitest worker each, or one package with two. */
@@ -70,9 +70,9 @@ function check(name: string, command: string, ...args: string[]): void {
 }
 
 /** Runs one of our own checks, which returns its problems. */
-function checkWith(name: string, find: () => string[]): void {
+async function checkWith(name: string, find: () => string[] | Promise<string[]>): Promise<void> {
   const started = performance.now()
-  const problems = find()
+  const problems = await find()
   report(name, problems.length === 0, problems.join('\n'), started)
 }
 
@@ -158,10 +158,10 @@ async function main(): Promise<number> {
     check('oxfmt', 'oxfmt', '--check')
     check('knip', 'knip', '--config', '.config/knip.json', '--no-progress', '--no-config-hints')
     check('turbo boundaries', 'turbo', 'boundaries')
-    checkWith('manifests', () => checkManifests(all))
-    checkWith('changesets', () => [...checkChangesets(all), ...checkChangelogs(all)])
-    checkWith('examples', () => checkExamples(all))
-    checkWith('packages in a project of their own', () => checkConsumer(all))
+    await checkWith('manifests', () => checkManifests(all))
+    await checkWith('changesets', () => [...checkChangesets(all), ...checkChangelogs(all)])
+    await checkWith('examples', () => checkExamples(all))
+    await checkWith('a release, rehearsed on a registry of its own', () => rehearse(all))
   }
   for (const { task, package: owner, execution } of tasks) {
     if (task !== 'test' && TASKS.includes(task) && execution !== undefined && execution.exitCode !== 0)

@@ -1,0 +1,82 @@
+// Child processes of the rehearsal: two at a time, and with no way to any host but this one.
+import { spawn } from 'node:child_process'
+
+/** What a process printed, and 0 if it ended well. */
+export interface Ended {
+  readonly status: number
+  readonly stdout: string
+  readonly stderr: string
+}
+
+/** Starts a program and resolves when it has ended; it is killed after `timeoutMs`. */
+export function run(
+  name: string,
+  args: readonly string[],
+  cwd: string,
+  env: Readonly<Record<string, string | undefined>> = {},
+  timeoutMs = 180_000,
+): Promise<Ended> {
+  return new Promise((resolve) => {
+    const child = spawn(name, args, {
+      cwd,
+      env: { ...process.env, ...env },
+      stdio: ['ignore', 'pipe', 'pipe'],
+      timeout: timeoutMs,
+      killSignal: 'SIGKILL',
+      shell: process.platform === 'win32',
+    })
+    let stdout = ''
+    let stderr = ''
+    child.stdout.setEncoding('utf8').on('data', (text: string) => (stdout += text))
+    child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text))
+    child.on('error', (error) => resolve({ status: 127, stdout, stderr: error.message }))
+    child.on('close', (code, signal) => resolve({ status: code ?? 1, stdout, stderr: stderr + (signal ?? '') }))
+  })
+}
+
+/** Returns a line with everything that a failed process printed; nothing if it ended well. */
+export function problemOf(what: string, ended: Ended): string[] {
+  return ended.status === 0 ? [] : [`${what}: exit code ${ended.status}\n${ended.stdout}${ended.stderr}`]
+}
+
+/** Runs jobs, two at a time, and returns the problems of all in the order of the jobs. */
+export async function inPairs(jobs: readonly (() => Promise<string[]>)[]): Promise<string[]> {
+  const results: string[][] = []
+  let next = 0
+  const work = async (): Promise<void> => {
+    while (next < jobs.length) {
+      const index = next++
+      results[index] = await (jobs[index] as () => Promise<string[]>)()
+    }
+  }
+  await Promise.all([work(), work()])
+  return results.flat()
+}
+
+/**
+ * The environment of a stranger: a registry, an npm cache and a pnpm store that begin empty, and a proxy that nobody
+ * serves, so that whatever asks another host fails.
+ */
+export function strangerEnvironment(folder: string, userconfig: string): Record<string, string> {
+  return {
+    npm_config_userconfig: userconfig,
+    npm_config_cache: `${folder}/npm-cache`,
+    npm_config_update_notifier: 'false',
+    npm_config_fund: 'false',
+    pnpm_config_store_dir: `${folder}/pnpm-store`,
+    pnpm_config_cache_dir: `${folder}/pnpm-cache`,
+    // The versions are seconds old.
+    pnpm_config_minimum_release_age: '0',
+    ...noOtherHost,
+  }
+}
+
+/** Sends traffic to every host but this one to a port where nothing listens. */
+export const noOtherHost: Readonly<Record<string, string>> = {
+  http_proxy: 'http://127.0.0.1:9',
+  https_proxy: 'http://127.0.0.1:9',
+  HTTP_PROXY: 'http://127.0.0.1:9',
+  HTTPS_PROXY: 'http://127.0.0.1:9',
+  no_proxy: '127.0.0.1,localhost',
+  NO_PROXY: '127.0.0.1,localhost',
+}

@@ -1,0 +1,92 @@
+// What the README of a package tells its reader to install and to run first.
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import type { Member } from '../workspace.ts'
+
+const MARK = '// Output:\n'
+
+/** The beginning of a README. */
+export interface FirstSteps {
+  /** The packages after `npm install`, or nothing if the README does not begin with that. */
+  readonly install: readonly string[] | undefined
+  /** The first program, or nothing if there is none. */
+  readonly program: string | undefined
+  /** What its closing comment says it prints. */
+  readonly output: string | undefined
+}
+
+/** Reads the first `npm install` line and the first TypeScript program of a README. */
+export function firstSteps({ folder }: Member): FirstSteps {
+  const text = readFileSync(join(folder, 'README.md'), 'utf8')
+  const blocks = [...text.matchAll(/^```(\w+)\n(.*?)^```$/gms)].map(([, language = '', code = '']) => ({
+    language,
+    code,
+  }))
+  const [first] = blocks
+  const install = first?.language === 'sh' ? /^npm install ([^-\n#][^\n#]*)/m.exec(first.code)?.[1] : undefined
+  const program = blocks.find(({ language }) => language === 'ts')?.code
+  return {
+    install: install?.trim().split(/\s+/),
+    program,
+    output: program === undefined ? undefined : promised(program),
+  }
+}
+
+/** The lines that a program's closing comment promises: all that follows `// Output:`. */
+export function promised(source: string): string | undefined {
+  const at = source.lastIndexOf(MARK)
+  if (at < 0) return undefined
+  const lines = source
+    .slice(at + MARK.length)
+    .trimEnd()
+    .split('\n')
+  return lines.map((line) => line.replace(/^\/\/ ?/, '').trimEnd()).join('\n')
+}
+
+/** What a program printed, as `promised` writes it. */
+export function printed(stdout: string): string {
+  return stdout
+    .split('\n')
+    .map((line) => line.trimEnd())
+    .join('\n')
+    .trimEnd()
+}
+
+/** The packages that a program imports, without Node's own. */
+export function imported(program: string): string[] {
+  const names = [...program.matchAll(/^(?:import|export)\b[^'"]*?['"]([^'"]+)['"]/gms)].map(([, name = '']) => name)
+  const packages = names
+    .filter((name) => !name.startsWith('node:') && !name.startsWith('.'))
+    .map((name) => (name.startsWith('@') ? name.split('/').slice(0, 2).join('/') : (name.split('/')[0] as string)))
+  return [...new Set(packages)]
+}
+
+/** Commands that only a checkout of this repository has. */
+const OURS = /\b(?:npm (?:run|test|start)|pnpm(?:@[\d.]+)? (?:--filter|exec|run)|npx (?:vitest|turbo|changeset))\b/
+
+/** Returns one line per thing that the README of a published library lacks, or should not have. */
+export function checkReadme(member: Member): string[] {
+  const { folder, path, manifest } = member
+  const text = readFileSync(join(folder, 'README.md'), 'utf8')
+  const { install, program, output } = firstSteps(member)
+  const problems: string[] = []
+  if (install === undefined) problems.push('its first block is not "npm install …"')
+  else {
+    if (!install.includes(manifest.name)) problems.push(`"npm install" does not name ${manifest.name}`)
+    for (const name of imported(program ?? '').filter((one) => !install.includes(one)))
+      problems.push(`"npm install" lacks ${name}, which its first program imports`)
+  }
+  if (program === undefined) problems.push('there is no program')
+  else if (output === undefined) problems.push('its first program has no closing "// Output:" comment')
+  for (const line of text.split('\n').filter((one) => OURS.test(one)))
+    problems.push(`a reader who installed the package cannot run: ${line.trim().slice(0, 100)}`)
+  if (!/^\|/m.test(text)) problems.push('there is no table of options and outcomes')
+  return problems.map((problem) => `${path}/README.md: ${problem}`)
+}
+
+/** The problems of all libraries' READMEs. */
+export function checkReadmes(all: readonly Member[]): string[] {
+  return all
+    .filter(({ path, manifest }) => path.startsWith('packages/') && manifest.private !== true)
+    .flatMap(checkReadme)
+}

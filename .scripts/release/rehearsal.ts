@@ -1,0 +1,332 @@
+// A release, rehearsed from the first command to its users: a copy of the checkout is versioned, built and published to
+// a registry on the loopback; every package is installed by itself with npm and pnpm in an empty folder, type-checked,
+// and its README's program is run; all of them together are bundled and measured; and one is upgraded alone.
+import {
+  existsSync,
+  globSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  realpathSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { transform } from 'esbuild'
+import { type Member, inOrder, root } from '../workspace.ts'
+import { bundleProblems } from './bundles.ts'
+import { type NodeVersion, provideNodes } from './nodes.ts'
+import { inPairs, noOtherHost, problemOf, run, strangerEnvironment } from './processes.ts'
+import { firstSteps, imported, printed } from './readme.ts'
+import { type Registry, startRegistry, TOKEN } from './registry.ts'
+import { commit, git, stageCheckout } from './stage.ts'
+
+interface Rehearsal {
+  readonly published: readonly Member[]
+  readonly registry: Registry
+  readonly nodes: readonly NodeVersion[]
+  /** The folder of everything that the rehearsal writes. */
+  readonly folder: string
+  /** The copy of the checkout. */
+  readonly copy: string
+  readonly env: Readonly<Record<string, string>>
+}
+
+/** Rehearses a release of all packages. Prints the sizes of bundles. Returns one line per problem. */
+export async function rehearse(all: readonly Member[]): Promise<string[]> {
+  const { nodes, absent } = provideNodes()
+  for (const line of absent) console.log(`       skipped: ${line}`)
+  const folder = mkdtempSync(join(realpathSync(tmpdir()), 'retrap-rehearsal-'))
+  const registry = await startRegistry()
+  try {
+    // The login of the one who publishes, and the registry of those who install.
+    const userconfig = join(folder, 'publisher.npmrc')
+    writeFileSync(userconfig, `${registry.url.replace('http:', '')}:_authToken=${TOKEN}\n`)
+    writeFileSync(join(folder, 'stranger.npmrc'), `registry=${registry.url}\n`)
+    const published = inOrder(all.filter(({ manifest }) => manifest.private !== true))
+    const env = strangerEnvironment(folder, join(folder, 'stranger.npmrc'))
+    const rehearsal: Rehearsal = { published, registry, nodes, folder, copy: join(folder, 'retrap'), env }
+    const stopped = await publishAll(rehearsal, userconfig)
+    if (stopped.length > 0) return stopped
+    for (const name of foreignPackages(published)) registry.addFolder(name)
+    return [
+      ...(await inPairs([
+        ...published.flatMap((member) => [
+          () => alone(rehearsal, member, 'npm'),
+          () => alone(rehearsal, member, 'pnpm'),
+        ]),
+      ])),
+      ...(await together(rehearsal)),
+      ...(await upgradeOne(rehearsal, userconfig)),
+      ...registry.refused.map((request) => `the registry could not answer ${request}`),
+    ]
+  } finally {
+    await registry.close()
+    rmSync(folder, { recursive: true, force: true })
+  }
+}
+
+/** The root script, in the copy, as a maintainer calls it. */
+async function release(rehearsal: Rehearsal, userconfig: string, action: string): Promise<string[]> {
+  const args = [join(rehearsal.copy, '.scripts/go.mjs'), 'release', action]
+  if (action === 'publish') args.push('--registry', rehearsal.registry.url)
+  // pnpm and the packages of the workspace come from the caches that installed this checkout.
+  const env = { ...noOtherHost, npm_config_userconfig: userconfig, npm_config_prefer_offline: 'true' }
+  return problemOf(`npm run release -- ${action}`, await run(process.execPath, args, rehearsal.copy, env, 600_000))
+}
+
+async function publishAll(rehearsal: Rehearsal, userconfig: string): Promise<string[]> {
+  const { copy, published, registry } = rehearsal
+  stageCheckout(copy)
+  if (published.some(({ manifest }) => manifest.version === '0.0.0' || hasNotes(copy))) {
+    const problems = await release(rehearsal, userconfig, 'version')
+    if (problems.length > 0) return problems
+    commit(copy, 'Versions')
+  }
+  const problems = await release(rehearsal, userconfig, 'publish')
+  if (problems.length > 0) return problems
+  const expected = published.map((member) => `${member.manifest.name}@${versionOf(rehearsal, member)}`)
+  const tags = git(copy, 'tag').split('\n')
+  return [
+    ...expected.filter((name) => !registry.published.includes(name)).map((name) => `${name} was not published`),
+    ...expected.filter((name) => !tags.includes(name)).map((name) => `there is no git tag ${name}`),
+    ...outOfOrder(rehearsal),
+  ]
+}
+
+function hasNotes(copy: string): boolean {
+  return globSync('.changeset/first-*.md', { cwd: copy }).length > 0
+}
+
+function versionOf({ copy }: Rehearsal, { path }: Member): string {
+  return (JSON.parse(readFileSync(join(copy, path, 'package.json'), 'utf8')) as { version: string }).version
+}
+
+/** A package that is published before one that it depends on cannot be installed for a moment. */
+function outOfOrder({ published, registry }: Rehearsal): string[] {
+  const order = registry.published.map((name) => name.replace(/@[^@]*$/, ''))
+  return published.flatMap(({ manifest }) =>
+    Object.keys(manifest.dependencies ?? {})
+      .filter((name) => order.indexOf(name) > order.indexOf(manifest.name))
+      .map((name) => `${manifest.name} was published before ${name}, which it depends on`),
+  )
+}
+
+/** The installed folders of all packages of others that the published ones need. */
+function foreignPackages(published: readonly Member[]): Set<string> {
+  const found = new Set<string>()
+  const add = (folder: string): void => {
+    const real = realpathSync(folder)
+    if (found.has(real)) return
+    found.add(real)
+    const { name, dependencies } = JSON.parse(readFileSync(join(real, 'package.json'), 'utf8')) as {
+      name: string
+      dependencies?: Record<string, string>
+    }
+    // pnpm puts the dependencies of a package beside it.
+    const modules = name.startsWith('@') ? dirname(dirname(real)) : dirname(real)
+    for (const needed of Object.keys(dependencies ?? {})) add(join(modules, needed))
+  }
+  for (const { folder, manifest } of published) {
+    for (const name of Object.keys(manifest.dependencies ?? {})) {
+      if (!name.startsWith('@retrap/')) add(join(folder, 'node_modules', name))
+    }
+  }
+  return found
+}
+
+type Client = 'npm' | 'pnpm'
+
+/** Makes an empty project and installs packages in it. */
+async function project(
+  rehearsal: Rehearsal,
+  name: string,
+  client: Client,
+  packages: readonly string[],
+): Promise<[string, string[]]> {
+  const folder = join(rehearsal.folder, 'projects', client, name)
+  mkdirSync(folder, { recursive: true })
+  writeFileSync(join(folder, 'package.json'), '{ "private": true, "type": "module" }\n')
+  const args = client === 'npm' ? ['install', '--no-audit', '--silent', ...packages] : ['add', ...packages]
+  const ended = await run(client, args, folder, rehearsal.env)
+  return [folder, problemOf(`${client} ${args.join(' ')}`, ended)]
+}
+
+/** One package, installed as its README says, with its program. */
+async function alone(rehearsal: Rehearsal, member: Member, client: Client): Promise<string[]> {
+  const { name } = member.manifest
+  if (member.path.startsWith('apps/')) return command(rehearsal, member, client)
+  const { install, program, output } = firstSteps(member)
+  const packages = install ?? [...new Set([name, ...imported(program ?? '')])]
+  const [folder, problems] = await project(rehearsal, name.replace('@retrap/', ''), client, packages)
+  if (problems.length > 0 || program === undefined) return problems
+  writeFileSync(join(folder, 'program.ts'), program)
+  // The oldest Node does not run TypeScript, and does not know `using`.
+  const { code } = await transform(program, { loader: 'ts', target: 'node22' })
+  writeFileSync(join(folder, 'program.js'), code)
+  if (client === 'pnpm') return runProgram(name, folder, output, rehearsal.nodes.slice(-1))
+  return [
+    ...copies(name, folder),
+    ...(await runProgram(name, folder, output, rehearsal.nodes)),
+    ...(await typeCheck(name, folder, 'program.ts', ['typescript'], 'both')),
+  ]
+}
+
+/** Two copies of a package are two sets of classes, and twice the memory. */
+function copies(name: string, folder: string): string[] {
+  const found = globSync('**/node_modules/@retrap/*/package.json', { cwd: folder })
+  const names = found.map((file) => file.replace(/^.*node_modules\//, ''))
+  return names
+    .filter((file, i) => names.indexOf(file) !== i)
+    .map((file) => `${name}: two copies of ${file} are installed`)
+}
+
+async function runProgram(
+  name: string,
+  folder: string,
+  output: string | undefined,
+  nodes: readonly NodeVersion[],
+): Promise<string[]> {
+  const problems: string[] = []
+  for (const { version, executable } of nodes) {
+    const ended = await run(executable, ['program.js'], folder, { NODE_OPTIONS: '', ...noOtherHost }, 60_000)
+    const what = `${name}: README.md's first program under Node ${version}`
+    if (ended.status !== 0) problems.push(...problemOf(what, ended))
+    else if (output !== undefined && printed(ended.stdout) !== output)
+      problems.push(`${what} prints\n${ended.stdout}\nand promises\n${output}`)
+  }
+  return problems
+}
+
+const RESOLUTIONS = [
+  { module: 'nodenext', moduleResolution: 'nodenext' },
+  { module: 'esnext', moduleResolution: 'bundler' },
+]
+
+/** What a program may count on: Node's types, a browser's, or both. */
+const HOSTS = {
+  node: { lib: ['es2024'], types: ['node'] },
+  browser: { lib: ['es2024', 'dom'], types: [] },
+  both: { lib: ['es2024', 'dom'], types: ['node'] },
+}
+
+/** Type-checks a file with every check on, those of declaration files too. */
+async function typeCheck(
+  name: string,
+  folder: string,
+  file: string,
+  compilers: readonly string[],
+  host: keyof typeof HOSTS,
+): Promise<string[]> {
+  const types = join(folder, 'node_modules/@types')
+  mkdirSync(types, { recursive: true })
+  if (!existsSync(join(types, 'node')))
+    symlinkSync(join(root, 'node_modules/@types/node'), join(types, 'node'), 'junction')
+  const problems: string[] = []
+  for (const resolution of RESOLUTIONS) {
+    const compilerOptions = {
+      ...HOSTS[host],
+      ...resolution,
+      strict: true,
+      target: 'es2024',
+      noEmit: true,
+      skipLibCheck: false,
+    }
+    const config = `tsconfig.${host}.${resolution.moduleResolution}.json`
+    writeFileSync(join(folder, config), JSON.stringify({ compilerOptions, files: [file] }))
+    for (const compiler of compilers) {
+      const tsc = join(root, 'node_modules', compiler, 'bin/tsc')
+      const what = `${name}: ${compiler} with ${config}`
+      problems.push(...problemOf(what, await run(process.execPath, [tsc, '-p', config], folder)))
+    }
+  }
+  return problems
+}
+
+/** The command, installed by itself, boots its guest; the guest powers off when its input ends. */
+async function command(rehearsal: Rehearsal, { manifest }: Member, client: Client): Promise<string[]> {
+  const [folder, problems] = await project(rehearsal, manifest.name, client, [manifest.name])
+  if (problems.length > 0) return problems
+  const main = join(folder, 'node_modules/retrap/dist/main.js')
+  for (const { version, executable } of client === 'npm' ? rehearsal.nodes : rehearsal.nodes.slice(-1)) {
+    const what = `retrap under Node ${version}`
+    problems.push(...problemOf(`${what}: --version`, await run(executable, [main, '--version'], folder)))
+    problems.push(...problemOf(what, await run(executable, [main], folder, noOtherHost, 60_000)))
+  }
+  return problems
+}
+
+const DEVICE = `
+import { defineDevice } from '@retrap/device'
+export const device = defineDevice({ name: 'mine', stateless: true })
+`
+const DEVICES = `
+import { startDeviceProcess, startDeviceWorker } from '@retrap/ioreq/node'
+import { createPc } from '@retrap/machine'
+const modules = [new URL('./device.mjs', import.meta.url).href]
+for (const start of [startDeviceProcess, startDeviceWorker]) {
+  const server = (dispatch, platform, realTime) => start(dispatch, platform, { name: 'mine', modules, realTime })
+  const pc = await createPc({ memoryBytes: 1 << 24, firmware: new Uint8Array(1 << 16), deviceServers: [server] })
+  pc.close()
+}
+`
+
+/** All packages in one project: their declarations beside each other, Workers and processes, bundles. */
+async function together(rehearsal: Rehearsal): Promise<string[]> {
+  const names = rehearsal.published.map(({ manifest }) => manifest.name)
+  const libraries = names.filter((name) => name !== 'retrap')
+  const [folder, problems] = await project(rehearsal, 'all', 'npm', names)
+  if (problems.length > 0) return problems
+  const imports = libraries.map((name, i) => `import * as p${i} from '${name}'`)
+  const uses = libraries.map(
+    (name, i) => `if (Object.keys(p${i}).length === 0) throw new Error('${name} exports nothing')`,
+  )
+  writeFileSync(join(folder, 'use.ts'), `${imports.join('\n')}\n${uses.join('\n')}\n`)
+  writeFileSync(join(folder, 'program.js'), `${imports.join('\n')}\n${uses.join('\n')}\n`)
+  writeFileSync(join(folder, 'device.mjs'), DEVICE)
+  writeFileSync(join(folder, 'devices.mjs'), DEVICES)
+  const compilers = ['typescript', 'typescript-5']
+  const main = [join(folder, 'node_modules/retrap/dist/main.js'), '--devices', 'worker', '--device']
+  return inPairs([
+    () => typeCheck('all packages', folder, 'use.ts', compilers, 'browser'),
+    () => typeCheck('all packages', folder, 'use.ts', compilers, 'node'),
+    () => runProgram('all packages', folder, undefined, rehearsal.nodes),
+    async () => problemOf('devices in Workers and processes', await run(process.execPath, ['devices.mjs'], folder)),
+    async () =>
+      problemOf('retrap --device', await run(process.execPath, [...main, './device.mjs,transport=worker'], folder)),
+    () => bundleProblems(folder, libraries),
+  ])
+}
+
+/** A patch of the package that most others depend on: they take it without a release of their own. */
+async function upgradeOne(rehearsal: Rehearsal, userconfig: string): Promise<string[]> {
+  const { copy, registry, published } = rehearsal
+  const memory = published.find(({ manifest }) => manifest.name === '@retrap/memory') as Member
+  const before = registry.published.length
+  writeFileSync(join(copy, '.changeset/one.md'), `---\n'@retrap/memory': patch\n---\n\nA rehearsal.\n`)
+  writeFileSync(
+    join(copy, memory.path, 'src/index.ts'),
+    `${readFileSync(join(copy, memory.path, 'src/index.ts'), 'utf8')}\n`,
+  )
+  commit(copy, 'A note')
+  const problems = await release(rehearsal, userconfig, 'version')
+  if (problems.length > 0) return problems
+  commit(copy, 'A version')
+  problems.push(...(await release(rehearsal, userconfig, 'publish')))
+  const patched = `@retrap/memory@${versionOf(rehearsal, memory)}`
+  const news = registry.published.slice(before)
+  if (news.join() !== patched) problems.push(`a patch of one package published ${news.join(', ')}; expected ${patched}`)
+  const folder = join(rehearsal.folder, 'projects/npm/all')
+  const ended = await run('npm', ['update', '--no-audit', '--silent', '@retrap/memory'], folder, rehearsal.env)
+  problems.push(...problemOf('npm update @retrap/memory', ended), ...copies('after the upgrade', folder))
+  const installed = join(folder, 'node_modules/@retrap/memory/package.json')
+  const { version } = JSON.parse(readFileSync(installed, 'utf8')) as { version: string }
+  if (version !== versionOf(rehearsal, memory)) problems.push(`npm update left @retrap/memory at ${version}`)
+  return [
+    ...problems,
+    ...(await runProgram('after the upgrade', folder, undefined, rehearsal.nodes.slice(-1))),
+    ...(await typeCheck('after the upgrade', folder, 'use.ts', ['typescript'], 'browser')),
+  ]
+}
