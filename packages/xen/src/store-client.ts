@@ -1,4 +1,3 @@
-import type { XenStore } from './store.ts'
 import {
   countOwned,
   find,
@@ -84,6 +83,21 @@ export interface StoreWatch {
   readonly token: string
 }
 
+/** @internal The store as its clients see it. */
+export interface StoreBackend {
+  /** The tree as it is now. */
+  readonly root: StoreNode
+  /** A number that no node has had. */
+  nextGeneration(): number
+  /** Makes changes, and tells those that watch. */
+  commit(changes: readonly StoreChange[]): void
+  /** @param tell - also tells the watcher at once, as a new watch does; default true */
+  addWatch(watch: StoreWatch, tell?: boolean): void
+  removeWatch(client: StoreClient, given: string, token: string): void
+  removeWatches(client: StoreClient): void
+  watchesOf(client: StoreClient): readonly StoreWatch[]
+}
+
 /** Told that something at or below a watched path may have changed. */
 type WatchListener = (path: string, token: string) => void
 
@@ -92,7 +106,7 @@ type WatchListener = (path: string, token: string) => void
  */
 export class StoreClient {
   readonly domain: number
-  readonly #store: XenStore
+  readonly #store: StoreBackend
   readonly #home: string
   readonly #transactions = new Map<number, Transaction>()
   #nextTransaction = 1
@@ -100,7 +114,7 @@ export class StoreClient {
   onWatch: WatchListener = () => undefined
 
   /** @internal Use {@link XenStore.connect}. */
-  constructor(store: XenStore, domain: number) {
+  constructor(store: StoreBackend, domain: number) {
     this.domain = domain
     this.#store = store
     this.#home = `/local/domain/${domain}`

@@ -1,5 +1,13 @@
 import { XenError } from './errors.ts'
-import { HOST, STORE_QUOTA, StoreClient, StoreRefusal, type StoreChange, type StoreWatch } from './store-client.ts'
+import {
+  HOST,
+  STORE_QUOTA,
+  type StoreBackend,
+  StoreClient,
+  StoreRefusal,
+  type StoreChange,
+  type StoreWatch,
+} from './store-client.ts'
 import {
   emptyNode,
   find,
@@ -24,7 +32,7 @@ export interface XenStoreState {
  *
  * Host calls take absolute paths and texts, may do everything, and throw `XenError` `ERR_STORE` for a path that is none.
  */
-export class XenStore {
+export class XenStore implements StoreBackend {
   #root: StoreNode
   #generation = 1
   readonly #watches: StoreWatch[] = []

@@ -8,9 +8,8 @@ import {
   type IoreqServer,
 } from '@retrap/ioreq'
 import { Model } from './model.ts'
-import type { Party } from './parties.ts'
 import type { Grip, Reach } from './witness.ts'
-import type { World } from './world.ts'
+import type { Party, World } from './world.ts'
 
 /** Models of this process, at the hypervisor's own server of them. */
 export class Host implements Party {

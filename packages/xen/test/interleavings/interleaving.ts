@@ -1,10 +1,9 @@
 import type { Rng } from '@retrap/tooling/soak'
 import { Emulator } from './emulator.ts'
 import { Host, Remote } from './hosts.ts'
-import type { Mutation } from './mutations.ts'
-import { baseOf, type Party } from './parties.ts'
+import { baseOf } from './parties.ts'
 import { Broken } from './witness.ts'
-import { World, type Stage } from './world.ts'
+import { World, type Mutation, type Party, type Stage } from './world.ts'
 
 /** Rounds in which everybody does all that is asked of him, after which nobody may still wait. */
 const ROUNDS = 60

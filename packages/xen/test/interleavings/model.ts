@@ -1,7 +1,7 @@
 import type { DeviceContext, DeviceModel, InvalidatedFrames } from '@retrap/device'
-import { BUFFERED, changeAndWait, copy, Held, rangeToMap, type Party } from './parties.ts'
+import { BUFFERED, changeAndWait, copy, Held, rangeToMap } from './parties.ts'
 import { FIRST_GFN, GFNS, type Reach } from './witness.ts'
-import type { World } from './world.ts'
+import type { Party, World } from './world.ts'
 
 interface Access {
   readonly vcpu: number

@@ -1,9 +1,6 @@
 import { OUTSIDE } from '@retrap/hvm'
 import type { LightStage } from './light-stage.ts'
-import type { World } from './world.ts'
-
-/** Makes the mechanism wrong in a world where nothing has happened yet. */
-export type Mutation = (world: World) => void
+import type { Mutation } from './world.ts'
 
 /** Ways to have it wrong, each of which somebody has gone. */
 export const MUTATIONS: Readonly<Record<string, Mutation>> = {

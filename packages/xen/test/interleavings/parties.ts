@@ -1,26 +1,6 @@
 import type { GuestMapping, GuestSegment } from '@retrap/device'
-import type { IoreqServer } from '@retrap/ioreq'
-import { FIRST_GFN, GFNS, type Holder, type Reach } from './witness.ts'
-import type { World } from './world.ts'
-
-/** A device model's server, as one of those that take part. */
-export interface Party extends Holder {
-  readonly server: IoreqServer
-  /** Guest-physical address of its registers. */
-  readonly base: number
-  /** Does one thing of its own choice; undefined if that was nothing. */
-  act(): string | undefined
-  /**
-   * Does all that is asked of it; whether there was anything.
-   *
-   * @param release - it also gives back what it holds
-   */
-  finish(release: boolean): boolean
-  /** Comes or goes, as a toolstack has it. */
-  setEnabled(enabled: boolean): void
-  /** Ends, with all that it holds. */
-  die(): void
-}
+import { FIRST_GFN, GFNS, type Reach } from './witness.ts'
+import type { Party, World } from './world.ts'
 
 /** Registers of the party with a number: two models of 4 KiB each, behind RAM and within what can be buffered. */
 export const baseOf = (number: number): number => 0x4_0000 + number * 0x2000

@@ -1,13 +1,20 @@
 import { createIoRequest, IO_RETRY, IOREQ_READ, IOREQ_TYPE_COPY, IOREQ_WRITE } from '@retrap/ioreq'
 import { BUFFERED } from './parties.ts'
 import { Broken, FIRST_GFN, GFNS, type Call } from './witness.ts'
-import type { LightStage } from './light-stage.ts'
 import type { World } from './world.ts'
+
+/** What a processor shares with the others. */
+interface Processors {
+  /** By vCPU: its request has no answer yet. */
+  readonly busy: boolean[]
+  /** One of them executes. */
+  executing: boolean
+}
 
 /** A processor as far as the map matters to it: `Domain` does the same with real ones. */
 export class Processor {
   readonly id: number
-  readonly #stage: LightStage
+  readonly #stage: Processors
   readonly #world: World
   readonly #request = createIoRequest()
   /** What its hypercall in progress has changed so far. */
@@ -15,7 +22,7 @@ export class Processor {
   /** Parts of that hypercall that are still to be made. */
   #parts = 0
 
-  constructor(stage: LightStage, world: World, id: number) {
+  constructor(stage: Processors, world: World, id: number) {
     this.#stage = stage
     this.#world = world
     this.id = id

@@ -1,11 +1,9 @@
-import type { DeviceFailure, DevicePlatform, IoDispatch } from '@retrap/ioreq'
+import type { DeviceFailure, DevicePlatform, IoDispatch, IoreqServer } from '@retrap/ioreq'
 import { guestMapOf, MapCache } from '@retrap/mapcache'
 import type { MachineMemory } from '@retrap/memory'
 import { P2mError, P2mType, type FrameCounts, type P2m } from '@retrap/p2m'
 import type { Rng } from '@retrap/tooling/soak'
 import type { Invalidations, MemoryChanges } from '@retrap/hvm'
-import type { Mutation } from './mutations.ts'
-import type { Party } from './parties.ts'
 import {
   Broken,
   type Call,
@@ -14,6 +12,7 @@ import {
   type FrameHistory,
   GFNS,
   Grip,
+  type Holder,
   MapWitness,
   type Reach,
 } from './witness.ts'
@@ -24,6 +23,28 @@ export const SPARE = 6
 
 /** A change of the map, by name. */
 type Change = readonly [name: string, make: () => unknown]
+
+/** A device model's server, as one of those that take part. */
+export interface Party extends Holder {
+  readonly server: IoreqServer
+  /** Guest-physical address of its registers. */
+  readonly base: number
+  /** Does one thing of its own choice; undefined if that was nothing. */
+  act(): string | undefined
+  /**
+   * Does all that is asked of it; whether there was anything.
+   *
+   * @param release - it also gives back what it holds
+   */
+  finish(release: boolean): boolean
+  /** Comes or goes, as a toolstack has it. */
+  setEnabled(enabled: boolean): void
+  /** Ends, with all that it holds. */
+  die(): void
+}
+
+/** Makes the mechanism wrong in a world where nothing has happened yet. */
+export type Mutation = (world: World) => void
 
 /** Where interleavings take place, one after the other: a guest, and its processors. */
 export interface Stage {
