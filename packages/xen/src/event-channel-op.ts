@@ -1,7 +1,10 @@
 import type { XenCall } from './call.ts'
-import { EventStatus, type EventChannels } from './event-channels.ts'
+import type { EventChannels } from './event-channels.ts'
+import { EventStatus } from './event-port.ts'
+import { FIFO_LINK_BITS } from './fifo-events.ts'
 import { Layout, type FieldType, type Values } from './layout.ts'
 import { XenErrno } from './numbers.ts'
+import { GUEST_FRAMES } from './xen-memory.ts'
 
 const ALLOC_UNBOUND = new Layout({ domain: 'u16', remote: 'u16', port: 'u32' })
 const BIND_INTERDOMAIN = new Layout({ remote: 'u16', remotePort: 'u32', port: 'u32' })
@@ -12,6 +15,9 @@ const PORT = new Layout({ port: 'u32' })
 const STATUS = new Layout({ domain: 'u16', port: 'u32', status: 'u32', vcpu: 'u32', first: 'u32', second: 'u32' })
 const BIND_VCPU = new Layout({ port: 'u32', vcpu: 'u32' })
 const RESET = new Layout({ domain: 'u16' })
+const INIT_CONTROL = new Layout({ gfn: 'u64', offset: 'u32', vcpu: 'u32', linkBits: 'u8' })
+const EXPAND_ARRAY = new Layout({ gfn: 'u64' })
+const SET_PRIORITY = new Layout({ port: 'u32', priority: 'u32' })
 
 type Operation = (call: XenCall, pointer: bigint) => number
 
@@ -68,6 +74,28 @@ function bindPirq(call: XenCall, pointer: bigint): number {
   return open(call, pointer)
 }
 
+/** Machine frame of RAM that the guest can write; −1 for what is none. */
+function writableFrame(call: XenCall, gfn: bigint): number {
+  const { memory } = call.xen
+  if (gfn >= GUEST_FRAMES || memory.isRom(Number(gfn))) return -1
+  return memory.ramAt(Number(gfn))
+}
+
+function initControl(call: XenCall, pointer: bigint): number {
+  const given = call.read(INIT_CONTROL, pointer)
+  if (given === null) return XenErrno.FAULT
+  const { channels } = call.xen.events
+  const result = channels.initControl(given.vcpu, writableFrame(call, given.gfn), given.offset)
+  if (result < 0) return result
+  return call.write(INIT_CONTROL, pointer, { linkBits: FIFO_LINK_BITS }) ? 0 : XenErrno.FAULT
+}
+
+function expandArray(call: XenCall, pointer: bigint): number {
+  const given = call.read(EXPAND_ARRAY, pointer)
+  if (given === null) return XenErrno.FAULT
+  return call.xen.events.channels.expandArray(writableFrame(call, given.gfn))
+}
+
 /** By number, EVTCHNOP_* (public/event_channel.h). */
 const OPERATIONS: readonly Operation[] = [
   opening(BIND_INTERDOMAIN, (channels, { remote, remotePort }) => channels.bindInterdomain(remote, remotePort)),
@@ -81,7 +109,9 @@ const OPERATIONS: readonly Operation[] = [
   plain(BIND_VCPU, (channels, { port, vcpu }) => channels.bindVcpu(port, vcpu)),
   plain(PORT, (channels, { port }) => channels.unmask(port)),
   plain(RESET, (channels, { domain }) => channels.resetAll(domain)),
-  // init_control, expand_array and set_priority are the FIFO kind's: without it guests take the 2-level one.
+  initControl,
+  expandArray,
+  plain(SET_PRIORITY, (channels, { port, priority }) => channels.setPriority(port, priority)),
 ]
 
 /** `event_channel_op`: command, pointer. */

@@ -1,15 +1,22 @@
+import type { XenDomain } from './domain.ts'
+import type { EventDelivery } from './event-delivery.ts'
+import {
+  CLOSED,
+  connectedTo,
+  type EventPort,
+  EventStatus,
+  ipiPort,
+  pirqPort,
+  rebound,
+  unboundTo,
+  virqPort,
+} from './event-port.ts'
+import { EventPortTable } from './event-port-table.ts'
+import { FifoEvents, type FifoEventsState, isPriority } from './fifo-events.ts'
+import type { HostChannel, HostPorts } from './host-ports.ts'
 import { Domid, XenErrno } from './numbers.ts'
 import type { SharedInfo } from './shared-info.ts'
-
-/** EVTCHNSTAT_* (public/event_channel.h). */
-export const EventStatus: {
-  readonly closed: 0
-  readonly unbound: 1
-  readonly interdomain: 2
-  readonly pirq: 3
-  readonly virq: 4
-  readonly ipi: 5
-} = { closed: 0, unbound: 1, interdomain: 2, pirq: 3, virq: 4, ipi: 5 }
+import { TwoLevelEvents } from './two-level-events.ts'
 
 /** VIRQ_* (public/xen.h): those that a guest gets. */
 export const VIRQ_TIMER = 0
@@ -18,42 +25,6 @@ const NR_VIRQS = 24
 /** VIRQs of which each vCPU has its own; all others are the domain's. */
 const PER_VCPU_VIRQS = [VIRQ_TIMER, VIRQ_DEBUG, 7, 13]
 
-/** One end of a channel, or a source of events. */
-export interface EventPort {
-  readonly status: number
-  /** vCPU that is told. */
-  vcpu: number
-  /** `unbound`, `interdomain`: the other end's domain. */
-  readonly remoteDomain: number
-  /** `interdomain`: the other end's port. */
-  readonly remotePort: number
-  readonly virq: number
-}
-
-/** The host's end of a channel. */
-export interface HostChannel {
-  /** Its number among the host's ports: what a guest binds to. */
-  readonly port: number
-  /** Whether a guest's port is at the other end. */
-  readonly bound: boolean
-  /** Raises the guest's event; nothing without a guest's port. */
-  send(): void
-  /** Ends it: the guest's port waits for another binding. */
-  close(): void
-}
-
-/** How the host makes channels with a guest. */
-export interface HostPorts {
-  /** A port of the host that the guest can bind to. `onEvent` is called in the middle of the guest's hypercall. */
-  openHostPort(onEvent: () => void): HostChannel
-  /**
-   * Binds to a port that the guest has made for the host: a back end does, with what the guest wrote to the store.
-   *
-   * @returns undefined if there is no such port
-   */
-  bindHost(guestPort: number, onEvent: () => void): HostChannel | undefined
-}
-
 interface HostEnd {
   guestPort: number
   readonly onEvent: () => void
@@ -61,12 +32,15 @@ interface HostEnd {
 
 /** Saved form of {@link EventChannels}. */
 export interface EventChannelsState {
-  readonly version: 1
+  readonly version: 2
   readonly ports: readonly (EventPort & { readonly port: number })[]
+  /** Null while the guest has the 2-level kind. */
+  readonly fifo: FifoEventsState | null
 }
 
 /**
- * The event channels of one domain, of the 2-level kind: ports, what is bound to them, and the bits that tell of events.
+ * The event channels of one domain: ports, what is bound to them, and their events, of the 2-level kind or, once the guest has
+ * asked for it, of the FIFO kind.
  *
  * What is not found or not allowed is a negated errno, as `event_channel_op` returns it. Numbers come from the guest and
  * are checked here.
@@ -74,23 +48,38 @@ export interface EventChannelsState {
  * Source: Xen's public/event_channel.h.
  */
 export class EventChannels implements HostPorts {
+  /** The guest's number. */
   readonly domain: number
-  readonly #info: SharedInfo
   readonly #vcpus: number
-  readonly #ports: (EventPort | undefined)[] = []
+  readonly #ports = new EventPortTable()
   readonly #hostEnds = new Map<number, HostEnd>()
   #nextHostPort = 1
-  readonly #upcall: (vcpu: number) => void
   readonly #pendingListeners: ((port: number) => void)[] = []
+  readonly #twoLevel: TwoLevelEvents
+  readonly #fifo: FifoEvents
+  #events: EventDelivery
 
   /**
+   * @param number - the guest's
    * @param upcall - a vCPU's pending flag has been set: it is to be interrupted
    */
-  constructor(domain: number, info: SharedInfo, vcpus: number, upcall: (vcpu: number) => void) {
-    this.domain = domain
-    this.#info = info
-    this.#vcpus = vcpus
-    this.#upcall = upcall
+  constructor(domain: XenDomain, number: number, info: SharedInfo, upcall: (vcpu: number) => void) {
+    this.domain = number
+    this.#vcpus = domain.vcpus.length
+    this.mark = (vcpu) => {
+      if (!info.setUpcallPending(vcpu)) upcall(vcpu)
+    }
+    this.#twoLevel = new TwoLevelEvents(info, this.mark)
+    this.#fifo = new FifoEvents(domain, this.mark)
+    this.#events = this.#twoLevel
+  }
+
+  /** A vCPU has something to look at: it is interrupted unless it knows. */
+  readonly mark: (vcpu: number) => void
+
+  /** Whether the guest has the FIFO kind. */
+  get isFifo(): boolean {
+    return this.#events === this.#fifo
   }
 
   /** Registers what is to be told of each port that becomes pending: vCPUs that poll. */
@@ -100,32 +89,27 @@ export class EventChannels implements HostPorts {
 
   /** Whether a port's event is waiting. */
   pending(port: number): boolean {
-    return this.isPort(port) && this.#info.pending(port)
+    return this.isPort(port) && this.#events.pending(port)
   }
 
   /** Whether a number can be a port of this guest. */
   isPort(port: number): boolean {
-    return port > 0 && port < this.#info.ports
+    return port > 0 && port < this.#events.ports
   }
 
   #at(port: number): EventPort | undefined {
-    return this.isPort(port) ? this.#ports[port] : undefined
+    return this.isPort(port) ? this.#ports.get(port) : undefined
   }
 
   #allocate(entry: EventPort): number {
-    const { ports } = this.#info
-    for (let port = 1; port < ports; port++) {
-      if (this.#ports[port] !== undefined) continue
-      this.#ports[port] = entry
-      return port
-    }
-    return XenErrno.NOSPC
+    const port = this.#ports.open(entry, this.#events.ports)
+    return port < 0 ? XenErrno.NOSPC : port
   }
 
   #free(port: number): void {
-    this.#ports[port] = undefined
+    this.#ports.close(port)
     // A port of the 64-bit layout has no bit in the other.
-    if (this.isPort(port)) this.#info.clearPending(port)
+    if (this.isPort(port)) this.#events.clearPending(port)
   }
 
   #knows(domain: number): boolean {
@@ -162,7 +146,7 @@ export class EventChannels implements HostPorts {
     if (other?.status !== EventStatus.unbound || other.remoteDomain !== this.domain) return XenErrno.INVAL
     const port = this.#allocate(connectedTo(this.domain, remotePort))
     if (port < 0) return port
-    this.#ports[remotePort] = { ...connectedTo(this.domain, port), vcpu: other.vcpu }
+    this.#ports.set(remotePort, rebound(other, connectedTo(this.domain, port)))
     // The other end may have sent before there was anybody to hear it.
     this.#setPending(port)
     return port
@@ -173,22 +157,22 @@ export class EventChannels implements HostPorts {
     if (!PER_VCPU_VIRQS.includes(virq) && vcpu !== 0) return XenErrno.INVAL
     if (vcpu >= this.#vcpus) return XenErrno.NOENT
     if (this.#virqPort(virq, vcpu) > 0) return XenErrno.EXIST
-    return this.#allocate({ status: EventStatus.virq, vcpu, remoteDomain: 0, remotePort: 0, virq })
+    return this.#allocate(virqPort(virq, vcpu))
   }
 
   bindIpi(vcpu: number): number {
     if (vcpu >= this.#vcpus) return XenErrno.NOENT
-    return this.#allocate({ status: EventStatus.ipi, vcpu, remoteDomain: 0, remotePort: 0, virq: 0 })
+    return this.#allocate(ipiPort(vcpu))
   }
 
   /** Connects a number of {@link Pirqs}, which sends events with {@link EventChannels.sendPirq}. */
   bindPirq(pirq: number): number {
     if (this.#pirqPort(pirq) > 0) return XenErrno.EXIST
-    return this.#allocate({ status: EventStatus.pirq, vcpu: 0, remoteDomain: pirq, remotePort: 0, virq: 0 })
+    return this.#allocate(pirqPort(pirq))
   }
 
   #pirqPort(pirq: number): number {
-    return this.#ports.findIndex((each) => each?.status === EventStatus.pirq && each.remoteDomain === pirq)
+    return this.#ports.find((each) => each.status === EventStatus.pirq && each.remoteDomain === pirq)
   }
 
   close(port: number): number {
@@ -211,8 +195,8 @@ export class EventChannels implements HostPorts {
       if (end !== undefined) end.guestPort = 0
       return
     }
-    const other = this.#ports[remotePort]
-    if (other !== undefined) this.#ports[remotePort] = { ...unboundTo(this.domain), vcpu: other.vcpu }
+    const other = this.#ports.get(remotePort)
+    if (other !== undefined) this.#ports.set(remotePort, rebound(other, unboundTo(this.domain)))
   }
 
   send(port: number): number {
@@ -238,7 +222,7 @@ export class EventChannels implements HostPorts {
     const owner = this.#self(domain)
     if (owner !== this.domain) return this.#knows(owner) ? XenErrno.PERM : XenErrno.SRCH
     if (!this.isPort(port)) return XenErrno.INVAL
-    return this.#ports[port] ?? CLOSED
+    return this.#ports.get(port) ?? CLOSED
   }
 
   bindVcpu(port: number, vcpu: number): number {
@@ -253,17 +237,71 @@ export class EventChannels implements HostPorts {
   unmask(port: number): number {
     const entry = this.#at(port)
     if (entry === undefined) return XenErrno.INVAL
-    const info = this.#info
-    if (info.unmask(port) && info.pending(port) && !info.select(entry.vcpu, port)) this.mark(entry.vcpu)
+    this.#events.unmask(port, entry)
     return 0
   }
 
-  /** Closes all, those too that a kernel of the other layout has left. */
+  /** @param priority - 0 highest to 15 lowest; the 2-level kind has none */
+  setPriority(port: number, priority: number): number {
+    const entry = this.#at(port)
+    if (!this.isFifo) return XenErrno.NOSYS
+    if (entry === undefined || !isPriority(priority)) return XenErrno.INVAL
+    entry.priority = priority
+    return 0
+  }
+
+  /**
+   * Gives a vCPU its control block: with the first, the guest has the FIFO kind, and what is pending stays so.
+   *
+   * @param mfn - the machine frame of RAM of the guest's; −1 for what is none
+   */
+  initControl(vcpu: number, mfn: number, offset: number): number {
+    if (vcpu >= this.#vcpus) return XenErrno.NOENT
+    const result = this.#fifo.initControl(vcpu, mfn, offset)
+    if (result < 0) return result
+    const first = !this.isFifo
+    for (const entry of this.#ports.all()) {
+      if (first && this.pending(entry.port)) this.#fifo.adopt(entry.port)
+      if (!first && entry.vcpu === vcpu) this.#fifo.retry(entry.port, entry)
+    }
+    this.#events = this.#fifo
+    return 0
+  }
+
+  /** Adds a page of event words. @param mfn - as for {@link EventChannels.initControl} */
+  expandArray(mfn: number): number {
+    if (!this.isFifo) return XenErrno.OPNOTSUPP
+    const ports = this.#fifo.expandArray(mfn)
+    if (typeof ports === 'number') return ports
+    for (const port of ports) {
+      const entry = this.#ports.get(port)
+      if (entry !== undefined) this.#fifo.raise(port, entry)
+    }
+    return 0
+  }
+
+  /** Machine frames of the guest's RAM that tell of events. */
+  get frames(): readonly number[] {
+    return this.#fifo.frames
+  }
+
+  /** A machine frame is no longer the guest's. */
+  released(mfn: number): void {
+    this.#fifo.released(mfn)
+  }
+
+  /** Closes all, those too that a kernel of the other layout has left; the guest has the 2-level kind again. */
   resetAll(domain: number): number {
     const owner = this.#self(domain)
     if (owner !== this.domain) return this.#knows(owner) ? XenErrno.PERM : XenErrno.SRCH
-    for (const [port, entry] of this.#ports.entries()) if (entry !== undefined) this.#end(port, entry)
+    for (const entry of this.#ports.all()) this.#end(entry.port, entry)
+    this.#useTwoLevel()
     return 0
+  }
+
+  #useTwoLevel(): void {
+    this.#fifo.close()
+    this.#events = this.#twoLevel
   }
 
   // ---------------------------------------------------------------- what others ask for
@@ -284,8 +322,8 @@ export class EventChannels implements HostPorts {
   /** @param vcpu - or −1 for whichever it is bound to now */
   #virqPort(virq: number, vcpu: number): number {
     const own = PER_VCPU_VIRQS.includes(virq)
-    return this.#ports.findIndex(
-      (each) => each?.status === EventStatus.virq && each.virq === virq && (!own || each.vcpu === vcpu),
+    return this.#ports.find(
+      (each) => each.status === EventStatus.virq && each.virq === virq && (!own || each.vcpu === vcpu),
     )
   }
 
@@ -315,7 +353,7 @@ export class EventChannels implements HostPorts {
     const channel = this.openHostPort(onEvent)
     const end = this.#hostEnds.get(channel.port)
     if (end !== undefined) end.guestPort = guestPort
-    this.#ports[guestPort] = { ...connectedTo(Domid.TOOLSTACK, channel.port), vcpu: entry.vcpu }
+    this.#ports.set(guestPort, rebound(entry, connectedTo(Domid.TOOLSTACK, channel.port)))
     return channel
   }
 
@@ -332,8 +370,8 @@ export class EventChannels implements HostPorts {
         // After a reset the number may be another's.
         if (this.#hostEnds.get(port) !== end) return
         this.#hostEnds.delete(port)
-        const entry = end.guestPort > 0 ? this.#ports[end.guestPort] : undefined
-        if (entry !== undefined) this.#ports[end.guestPort] = { ...unboundTo(Domid.TOOLSTACK), vcpu: entry.vcpu }
+        const entry = end.guestPort > 0 ? this.#ports.get(end.guestPort) : undefined
+        if (entry !== undefined) this.#ports.set(end.guestPort, rebound(entry, unboundTo(Domid.TOOLSTACK)))
         end.guestPort = 0
       },
     }
@@ -341,23 +379,16 @@ export class EventChannels implements HostPorts {
 
   /** Sets a port's bit and, unless that is masked, leads its vCPU to it. */
   #setPending(port: number): void {
-    const entry = this.#ports[port]
+    const entry = this.#ports.get(port)
     if (entry === undefined || !this.isPort(port)) return
-    const info = this.#info
-    // The order matters to a guest that looks on another vCPU: it reads selector, then pending bits.
-    if (info.setPending(port)) return
-    if (!info.masked(port) && !info.select(entry.vcpu, port)) this.mark(entry.vcpu)
+    if (this.#events.raise(port, entry)) return
     for (const listener of this.#pendingListeners) listener(port)
-  }
-
-  /** A vCPU has something to look at: it is interrupted unless it knows. */
-  mark(vcpu: number): void {
-    if (!this.#info.setUpcallPending(vcpu)) this.#upcall(vcpu)
   }
 
   /** Power-on: no port is open, and the host's ends are gone. */
   reset(): void {
-    this.#ports.length = 0
+    this.#useTwoLevel()
+    this.#ports.clear()
     for (const end of this.#hostEnds.values()) end.guestPort = 0
     this.#hostEnds.clear()
     this.#nextHostPort = 1
@@ -365,30 +396,26 @@ export class EventChannels implements HostPorts {
 
   save(): EventChannelsState {
     return {
-      version: 1,
-      ports: this.#ports.flatMap((entry, port) => (entry === undefined ? [] : [{ port, ...entry }])),
+      version: 2,
+      ports: this.#ports.all(),
+      fifo: this.isFifo ? this.#fifo.save() : null,
     }
   }
 
   /** Takes saved ports; those of host ends that are open here find them by their numbers. */
-  restore({ ports }: EventChannelsState): void {
-    this.#ports.length = 0
+  restore({ ports, fifo }: EventChannelsState): void {
+    this.#ports.clear()
+    this.#events = this.#twoLevel
+    if (fifo !== null) {
+      this.#fifo.restore(fifo)
+      this.#events = this.#fifo
+    }
     for (const { port, ...entry } of ports) {
-      this.#ports[port] = entry
+      this.#ports.set(port, entry)
       const end = entry.status === EventStatus.interdomain && entry.remoteDomain === Domid.TOOLSTACK
       if (!end) continue
       const host = this.#hostEnds.get(entry.remotePort)
       if (host !== undefined) host.guestPort = port
     }
   }
-}
-
-const CLOSED: EventPort = { status: EventStatus.closed, vcpu: 0, remoteDomain: 0, remotePort: 0, virq: 0 }
-
-function unboundTo(remoteDomain: number): EventPort {
-  return { status: EventStatus.unbound, vcpu: 0, remoteDomain, remotePort: 0, virq: 0 }
-}
-
-function connectedTo(remoteDomain: number, remotePort: number): EventPort {
-  return { status: EventStatus.interdomain, vcpu: 0, remoteDomain, remotePort, virq: 0 }
 }

@@ -24,12 +24,11 @@ const copyBytes = (compat: boolean): number => {
 }
 const QUERY = new Layout({ domid: 'u16', frames: 'u32', maxFrames: 'u32', status: 'i16' })
 const SET_VERSION = new Layout({ version: 'u32' })
+const STATUS_FRAMES = new Layout({ count: 'u32', domid: 'u16', status: 'i16', list: 'pointer' })
 const GET_VERSION = new Layout({ domid: 'u16', pad: 'u16', version: 'u32' })
 const SWAP = new Layout({ a: 'u32', b: 'u32', status: 'i16' })
 
 const PAGE = 0x1000
-/** The version that entries have. */
-const VERSION = 1
 
 /** `GNTMAP_*`. */
 const DEVICE_MAP = 1 << 0
@@ -122,8 +121,9 @@ function query(call: XenCall, pointer: bigint): number {
 function setVersion(call: XenCall, pointer: bigint): number {
   const request = call.read(SET_VERSION, pointer)
   if (request === null) return XenErrno.FAULT
-  const result = request.version === VERSION ? 0 : XenErrno.INVAL
-  return call.write(SET_VERSION, pointer, { version: VERSION }) ? result : XenErrno.FAULT
+  const { grants } = call.xen
+  const result = grants.setVersion(request.version)
+  return call.write(SET_VERSION, pointer, { version: grants.version }) ? result : XenErrno.FAULT
 }
 
 function getVersion(call: XenCall, pointer: bigint): number {
@@ -131,7 +131,23 @@ function getVersion(call: XenCall, pointer: bigint): number {
   if (request === null) return XenErrno.FAULT
   const denied = call.xen.ownDomain(request.domid)
   if (denied !== 0) return denied
-  return call.write(GET_VERSION, pointer, { version: VERSION }) ? 0 : XenErrno.FAULT
+  return call.write(GET_VERSION, pointer, { version: call.xen.grants.version }) ? 0 : XenErrno.FAULT
+}
+
+function statusFrames(call: XenCall, pointer: bigint): number {
+  const request = call.read(STATUS_FRAMES, pointer)
+  if (request === null) return XenErrno.FAULT
+  const { grants } = call.xen
+  let status: number = GrantStatus.OKAY
+  if (call.xen.ownDomain(request.domid) !== 0) status = foreignStatus(request.domid)
+  else if (grants.version === 1 || request.count > grants.statusFrames) status = GrantStatus.GENERAL_ERROR
+  else {
+    for (let i = 0; i < request.count && status === GrantStatus.OKAY; i++) {
+      const gfn = BigInt.asUintN(64, BigInt(grants.statusGfnOf(i)))
+      if (!call.writeElement('u64', request.list, i, gfn)) status = GrantStatus.BAD_VIRT_ADDR
+    }
+  }
+  return call.write(STATUS_FRAMES, pointer, { status }) ? 0 : XenErrno.FAULT
 }
 
 function swap(call: XenCall, pointer: bigint): number {
@@ -146,6 +162,7 @@ interface End {
   readonly gfn: number
   readonly mfn: number
   readonly done: () => void
+  readonly covers: (offset: number, length: number) => boolean
 }
 
 function copy(call: XenCall, pointer: bigint): number {
@@ -162,6 +179,9 @@ function copy(call: XenCall, pointer: bigint): number {
       typeof from === 'number' ? from : endOf(call, (flags & TARGET_GREF) !== 0, target.frame, target.domid, true)
     status = typeof to === 'number' ? to : GrantStatus.OKAY
     if (typeof from !== 'number' && typeof to !== 'number') {
+      if (!from.covers(source.offset, length) || !to.covers(target.offset, length)) status = GrantStatus.GENERAL_ERROR
+    }
+    if (typeof from !== 'number' && typeof to !== 'number' && status === GrantStatus.OKAY) {
       const { memory, guestMemory } = call.domain
       const bytes = memory.read(from.mfn * PAGE + source.offset, length)
       // Who logs writes hears of it, as long as the frame is still where its owner had it.
@@ -179,15 +199,21 @@ function endOf(call: XenCall, byRef: boolean, value: bigint, domid: number, writ
   if (byRef) {
     if (!own) return domid === Domid.TOOLSTACK ? GrantStatus.BAD_GNTREF : GrantStatus.BAD_DOMAIN
     const ref = Number(value & 0xffff_ffffn)
-    const mfn = xen.grants.acquire(ref, xen.domainId, write)
-    return mfn < 0 ? mfn : { gfn: xen.grants.usedFrame(ref), mfn, done: () => xen.grants.release(ref, write) }
+    const mfn = xen.grants.acquire(ref, xen.domainId, write, false)
+    if (mfn < 0) return mfn
+    return {
+      gfn: xen.grants.usedFrame(ref),
+      mfn,
+      done: () => xen.grants.release(ref, write),
+      covers: (offset, length) => xen.grants.covers(ref, offset, length),
+    }
   }
   // Others' frames are used by reference only.
   if (!own) return domid === Domid.TOOLSTACK ? GrantStatus.PERMISSION_DENIED : GrantStatus.BAD_DOMAIN
   const gfn = Number(value)
   const mfn = xen.memory.ramAt(gfn)
   if (mfn < 0 || (write && xen.memory.isRom(gfn))) return GrantStatus.BAD_PAGE
-  return { gfn, mfn, done: () => undefined }
+  return { gfn, mfn, done: () => undefined, covers: () => true }
 }
 
 const OPERATIONS: Readonly<Partial<Record<number, Operation>>> = {
@@ -197,6 +223,7 @@ const OPERATIONS: Readonly<Partial<Record<number, Operation>>> = {
   5: { bytes: copyBytes, element: copy },
   6: { bytes: (compat) => QUERY.size(compat), element: query, single: true },
   8: { bytes: (compat) => SET_VERSION.size(compat), element: setVersion, single: true },
+  9: { bytes: (compat) => STATUS_FRAMES.size(compat), element: statusFrames, single: true },
   10: { bytes: (compat) => GET_VERSION.size(compat), element: getVersion, single: true },
   11: { bytes: (compat) => SWAP.size(compat), element: swap },
 }

@@ -1,5 +1,17 @@
 import type { MachineMemory } from '@retrap/memory'
 import type { FrameCounts } from '@retrap/p2m'
+import {
+  GRANT_FORMATS,
+  GTF_PERMIT_ACCESS,
+  GTF_READ_ONLY,
+  GTF_READING,
+  GTF_TRANSITIVE,
+  GTF_TYPE_MASK,
+  GTF_WRITING,
+  type GrantFormat,
+  isWholePage,
+} from './grant-entries.ts'
+import { Domid, XenErrno } from './numbers.ts'
 import type { XenMemory } from './xen-memory.ts'
 
 /** `GNTST_*` (public header grant_table.h). */
@@ -23,22 +35,19 @@ export const MAX_GRANT_FRAMES = 64
 /** Mappings that there may be at a time. */
 const MAX_MAPPINGS = 4096
 
-/** An entry of version 1: flags, the domain that it is for, guest frame. */
-const ENTRY_BYTES = 8
-const ENTRIES_PER_FRAME = FRAME_BYTES / ENTRY_BYTES
-const FLAGS = 0
-const FRAME = 4
-
-const TYPE_MASK = 3
-const PERMIT_ACCESS = 1
-const READ_ONLY = 1 << 2
-const READING = 1 << 3
-const WRITING = 1 << 4
+/** Entries at the beginning that a change of version keeps: GNTTAB_NR_RESERVED_ENTRIES. */
+const RESERVED_ENTRIES = 8
+/** `grant_status_t`. */
+const STATUS_BYTES = 2
+const STATUS_PER_FRAME = FRAME_BYTES / STATUS_BYTES
 
 /** A grant that somebody uses. */
 interface Use {
   readonly gfn: number
   readonly mfn: number
+  /** The bytes of the frame that are granted. */
+  readonly from: number
+  readonly to: number
   readers: number
   writers: number
 }
@@ -53,16 +62,20 @@ interface Mapping {
 
 /** Saved form of a {@link GrantTable}, without its pages, which are machine memory. */
 export interface GrantTableState {
-  readonly version: 1
+  readonly version: 2
+  /** The version of the table's entries. */
+  readonly entries: 1 | 2
   /** Machine frames. */
   readonly frames: readonly number[]
+  /** Those of the status frames, of version 2. */
+  readonly statusFrames: readonly number[]
   readonly uses: readonly (Use & { readonly ref: number })[]
   readonly mappings: readonly (Mapping & { readonly handle: number })[]
 }
 
 /**
- * A guest's grant table, of version 1: pages of Xen's own, in which it says who may use which of its frames, and the uses
- * that are made of them. What is in the pages is the guest's to change at any time; what is used stays what it was.
+ * A guest's grant table: pages of Xen's own, in which it says which domain may use which of its frames, and the uses that are
+ * made of them. Version 2 has pages of its own in which Xen says what is in use. What is in the pages is the guest's to change at any time; what is used stays what it was.
  */
 export class GrantTable {
   readonly #machine: MachineMemory
@@ -70,6 +83,8 @@ export class GrantTable {
   readonly #memory: XenMemory
   /** Machine frames of the table; they stay until the domain's reset. */
   readonly #frames: number[] = []
+  readonly #statusFrames: number[] = []
+  #format: GrantFormat = GRANT_FORMATS[1]
   readonly #uses = new Map<number, Use>()
   readonly #mappings: (Mapping | null)[] = []
 
@@ -84,16 +99,93 @@ export class GrantTable {
     return this.#frames.length
   }
 
+  /** Frames of the machine that it takes. */
+  get machineFrames(): number {
+    return this.#frames.length + this.#statusFrames.length
+  }
+
+  /** Version of the entries. */
+  get version(): 1 | 2 {
+    return this.#format.version
+  }
+
   /** Makes the table at least so large. @returns false if it may not be, or there is no memory */
   grow(frames: number): boolean {
     if (frames > MAX_GRANT_FRAMES) return false
-    while (this.#frames.length < frames) {
+    // The status of a grant comes first: there is no entry without.
+    return this.#extend(this.#statusFrames, this.#statusFor(frames)) && this.#extend(this.#frames, frames)
+  }
+
+  /** Status frames of a table with so many frames. */
+  #statusFor(frames: number): number {
+    if (this.#format.version === 1) return 0
+    return Math.ceil((frames * this.#entriesPerFrame) / STATUS_PER_FRAME)
+  }
+
+  #extend(list: number[], frames: number): boolean {
+    while (list.length < frames) {
       const mfn = this.#machine.frames.tryAllocate(0)
       if (mfn < 0) return false
       this.#counts.adopt(mfn, 1)
-      this.#frames.push(mfn)
+      list.push(mfn)
     }
     return true
+  }
+
+  get #entriesPerFrame(): number {
+    return FRAME_BYTES / this.#format.bytes
+  }
+
+  /**
+   * Has entries of another version from now on, while no grant is in use. Of the entries, the reserved ones stay.
+   *
+   * @returns 0, or a negated errno
+   */
+  setVersion(version: number): number {
+    if (version !== 1 && version !== 2) return XenErrno.INVAL
+    const old = this.#format
+    if (version === old.version) return 0
+    if (this.#uses.size > 0) return XenErrno.BUSY
+    const { u32 } = this.#machine
+    const first = (this.#frames[0] ?? 0) * FRAME_BYTES
+    const reserved = Array.from({ length: this.#frames.length > 0 ? RESERVED_ENTRIES : 0 }, (_, ref) =>
+      old.read(this.#machine, first + ref * old.bytes),
+    )
+    const format = GRANT_FORMATS[version]
+    this.#format = format
+    if (!this.#extend(this.#statusFrames, this.#statusFor(this.#frames.length))) {
+      this.#format = old
+      this.#freeFrames(this.#statusFrames)
+      return XenErrno.NOMEM
+    }
+    if (version === 1) this.#freeFrames(this.#statusFrames)
+    for (const mfn of this.#frames) {
+      u32.fill(0, (mfn * FRAME_BYTES) >>> 2, ((mfn + 1) * FRAME_BYTES) >>> 2)
+      this.#machine.noteWrite(mfn * FRAME_BYTES, FRAME_BYTES)
+    }
+    for (const [ref, entry] of reserved.entries()) {
+      const words = isWholePage(entry) ? format.encode(entry) : null
+      if (words !== null) u32.set(words, (first + ref * format.bytes) >>> 2)
+    }
+    return 0
+  }
+
+  /** Machine frame of a status frame, for which the table grows; −1 if there can be none. */
+  statusPage(index: number): number {
+    if (this.#format.version === 1 || index < 0 || index >= this.#statusFor(MAX_GRANT_FRAMES)) return -1
+    if (index >= this.#statusFrames.length && !this.grow((index * STATUS_PER_FRAME) / this.#entriesPerFrame + 1))
+      return -1
+    return this.#statusFrames[index] as number
+  }
+
+  /** Status frames. */
+  get statusFrames(): number {
+    return this.#statusFrames.length
+  }
+
+  /** Guest frame of a status frame, or −1. */
+  statusGfnOf(index: number): number {
+    return this.#memory.placeOf(this.#statusFrames[index] ?? -1)
   }
 
   /** Machine frame of a page of the table, which grows for it; −1 if there can be none. */
@@ -103,35 +195,49 @@ export class GrantTable {
 
   /** Machine address of an entry; −1 if the table is not so long. */
   #entry(ref: number): number {
-    const frame = this.#frames[Math.floor(ref / ENTRIES_PER_FRAME)]
-    return frame === undefined ? -1 : frame * FRAME_BYTES + (ref % ENTRIES_PER_FRAME) * ENTRY_BYTES
+    const perFrame = this.#entriesPerFrame
+    const frame = this.#frames[Math.floor(ref / perFrame)]
+    return frame === undefined ? -1 : frame * FRAME_BYTES + (ref % perFrame) * this.#format.bytes
   }
 
   /**
    * Begins to use a grant.
    *
-   * @param domid - who
+   * @param domid - the user
+   * @param whole - it must be a page: parts of one, and grants of others' grants, can be copied only
    * @returns the machine frame, or a negative `GNTST_*`
    */
-  acquire(ref: number, domid: number, write: boolean): number {
+  acquire(ref: number, domid: number, write: boolean, whole: boolean): number {
     const ma = this.#entry(ref)
     if (ma < 0) return GrantStatus.BAD_GNTREF
-    const word = Atomics.load(this.#machine.u32, ma >>> 2)
-    const flags = word & 0xffff
-    if ((flags & TYPE_MASK) !== PERMIT_ACCESS || word >>> 16 !== domid) return GrantStatus.GENERAL_ERROR
-    if (write && (flags & READ_ONLY) !== 0) return GrantStatus.GENERAL_ERROR
+    const entry = this.#format.read(this.#machine, ma)
+    const { flags, from, to } = entry
+    const type = flags & GTF_TYPE_MASK
+    const transitive = type === GTF_TRANSITIVE && entry.through >= 0
+    if ((type !== GTF_PERMIT_ACCESS && !transitive) || entry.domid !== domid) return GrantStatus.GENERAL_ERROR
+    if (write && (flags & GTF_READ_ONLY) !== 0) return GrantStatus.GENERAL_ERROR
+    if (whole && !isWholePage(entry)) return GrantStatus.GENERAL_ERROR
+    // The other domain has granted nothing; passing on a grant of its own says nothing that the grant does not say.
+    if (transitive) return passedOn(entry.through, domid)
+    if (to > FRAME_BYTES) return GrantStatus.GENERAL_ERROR
     let use = this.#uses.get(ref)
     if (use === undefined) {
-      const gfn = this.#machine.u32[(ma + FRAME) >>> 2] as number
+      const gfn = entry.frame
       const mfn = this.#memory.ramAt(gfn)
       if (mfn < 0 || (write && this.#memory.isRom(gfn))) return GrantStatus.BAD_PAGE
-      use = { gfn, mfn, readers: 0, writers: 0 }
+      use = { gfn, mfn, from, to, readers: 0, writers: 0 }
       this.#uses.set(ref, use)
     }
     if (write) use.writers++
     else use.readers++
-    this.#mark(ma, write ? READING | WRITING : READING, 0)
+    this.#mark(ref, write ? GTF_READING | GTF_WRITING : GTF_READING, 0)
     return use.mfn
+  }
+
+  /** Whether bytes of a grant that is in use are granted. */
+  covers(ref: number, offset: number, length: number): boolean {
+    const use = this.#uses.get(ref)
+    return use !== undefined && offset >= use.from && offset + length <= use.to
   }
 
   /** Guest frame of a grant that is in use, as its owner has named it; −1 if it is not. */
@@ -147,18 +253,28 @@ export class GrantTable {
     else use.readers--
     const unused = use.readers + use.writers === 0
     if (unused) this.#uses.delete(ref)
-    this.#mark(this.#entry(ref), 0, (use.writers === 0 ? WRITING : 0) | (unused ? READING : 0))
+    this.#mark(ref, 0, (use.writers === 0 ? GTF_WRITING : 0) | (unused ? GTF_READING : 0))
   }
 
-  /** Sets and clears flags of an entry, of which the guest may change others meanwhile. */
-  #mark(ma: number, set: number, clear: number): void {
+  /** Machine address of the 16 bits that say how a grant is used. */
+  #useFlags(ref: number): number {
+    if (this.#format.version === 1) return this.#entry(ref)
+    const frame = this.#statusFrames[Math.floor(ref / STATUS_PER_FRAME)] as number
+    return frame * FRAME_BYTES + (ref % STATUS_PER_FRAME) * STATUS_BYTES
+  }
+
+  /** Sets and clears flags of a grant's use; the guest may change others meanwhile. */
+  #mark(ref: number, set: number, clear: number): void {
     const { u32 } = this.#machine
-    for (let old = Atomics.load(u32, (ma + FLAGS) >>> 2); ;) {
-      const seen = Atomics.compareExchange(u32, (ma + FLAGS) >>> 2, old, (old & ~clear) | set)
+    const ma = this.#useFlags(ref)
+    const at = ma >>> 2
+    const shift = (ma & 2) * 8
+    for (let old = Atomics.load(u32, at); ;) {
+      const seen = Atomics.compareExchange(u32, at, old, (old & ~(clear << shift)) | (set << shift))
       if (seen === old) break
       old = seen
     }
-    this.#machine.noteWrite(ma, 4)
+    this.#machine.noteWrite(at * 4, 4)
   }
 
   /**
@@ -170,7 +286,7 @@ export class GrantTable {
     let handle = this.#mappings.indexOf(null)
     if (handle < 0) handle = this.#mappings.length
     if (handle >= MAX_MAPPINGS) return GrantStatus.NO_SPACE
-    const mfn = this.acquire(ref, domid, write)
+    const mfn = this.acquire(ref, domid, write, true)
     if (mfn < 0) return mfn
     if (!this.#memory.mapGrant(gfn, mfn, write)) {
       this.release(ref, write)
@@ -205,8 +321,9 @@ export class GrantTable {
     if (first < 0 || second < 0) return GrantStatus.BAD_GNTREF
     if (a === b) return GrantStatus.OKAY
     if (this.#uses.has(a) || this.#uses.has(b)) return GrantStatus.EAGAIN
-    const held = this.#machine.read(first, ENTRY_BYTES)
-    this.#machine.write(first, this.#machine.read(second, ENTRY_BYTES))
+    const { bytes } = this.#format
+    const held = this.#machine.read(first, bytes)
+    this.#machine.write(first, this.#machine.read(second, bytes))
     this.#machine.write(second, held)
     return GrantStatus.OKAY
   }
@@ -218,15 +335,19 @@ export class GrantTable {
 
   save(): GrantTableState {
     return {
-      version: 1,
+      version: 2,
+      entries: this.#format.version,
       frames: [...this.#frames],
+      statusFrames: [...this.#statusFrames],
       uses: Array.from(this.#uses, ([ref, use]) => ({ ref, ...use })),
       mappings: this.#mappings.flatMap((mapping, handle) => (mapping === null ? [] : [{ handle, ...mapping }])),
     }
   }
 
   /** Takes a saved state, in the machine memory that it is of. */
-  restore({ frames, uses, mappings }: GrantTableState): void {
+  restore({ entries, frames, statusFrames, uses, mappings }: GrantTableState): void {
+    this.#format = GRANT_FORMATS[entries]
+    this.#statusFrames.splice(0, Infinity, ...statusFrames)
     this.#frames.splice(0, Infinity, ...frames)
     this.#uses.clear()
     for (const { ref, ...use } of uses) this.#uses.set(ref, use)
@@ -240,10 +361,22 @@ export class GrantTable {
     for (const [handle, mapping] of this.#mappings.entries()) if (mapping !== null) this.unmap(handle, mapping.gfn)
     this.#mappings.length = 0
     this.#uses.clear()
-    for (const mfn of this.#frames.splice(0)) {
+    this.#freeFrames(this.#statusFrames)
+    this.#freeFrames(this.#frames)
+    this.#format = GRANT_FORMATS[1]
+  }
+
+  #freeFrames(list: number[]): void {
+    for (const mfn of list.splice(0)) {
       this.#memory.displace(mfn)
       // Device models may have one mapped still: the last to let go of it frees it.
       this.#counts.drop(mfn, 1)
     }
   }
+}
+
+/** The status of a grant that passes on another domain's. */
+function passedOn(through: number, domid: number): number {
+  if (through === domid) return GrantStatus.GENERAL_ERROR
+  return through === Domid.TOOLSTACK ? GrantStatus.BAD_GNTREF : GrantStatus.BAD_DOMAIN
 }

@@ -34,10 +34,15 @@ export class GuestEvents {
     this.#held = domain.vcpus.map(() => -1)
     this.info = new SharedInfo(domain.memory, domain.vcpus.length, wallClock)
     this.upcalls = new EventUpcalls(domain, this.info)
-    this.channels = new EventChannels(domainId, this.info, domain.vcpus.length, (vcpu) => this.upcalls.raise(vcpu))
+    this.channels = new EventChannels(domain, domainId, this.info, (vcpu) => this.upcalls.raise(vcpu))
     this.vcpus = domain.vcpus.map((vcpu) => new XenVcpu(domain, vcpu, this.info, this.channels))
     // A frame that leaves the guest takes no vcpu_info with it: the hypervisor keeps those to itself from then on.
-    domain.p2m.onRelease((_gfn, mfn, order) => this.#released(mfn * 0x1000, 2 ** order * 0x1000))
+    domain.p2m.onRelease((_gfn, mfn, order) => {
+      this.#released(mfn * 0x1000, 2 ** order * 0x1000)
+      for (const frame of this.channels.frames) {
+        if (frame >= mfn && frame < mfn + 2 ** order && !this.#isRam(frame)) this.channels.released(frame)
+      }
+    })
     this.updateTime()
   }
 

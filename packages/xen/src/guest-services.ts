@@ -1,6 +1,7 @@
 import { ConsoleRing } from './console-ring.ts'
 import type { XenDomain } from './domain.ts'
-import type { EventChannels, HostChannel } from './event-channels.ts'
+import type { EventChannels } from './event-channels.ts'
+import type { HostChannel } from './host-ports.ts'
 import { GuestPage } from './guest-page.ts'
 import { XenStore, type XenStoreState } from './store.ts'
 import { StoreRing, type StoreRingState } from './store-ring.ts'

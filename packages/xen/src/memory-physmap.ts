@@ -1,5 +1,6 @@
 import { INVALID_MFN, isForeign, isRam } from '@retrap/p2m'
 import type { XenCall } from './call.ts'
+import type { GrantTable } from './grant-table.ts'
 import { Layout } from './layout.ts'
 import { preemptAt } from './memory-preempt.ts'
 import { XenErrno } from './numbers.ts'
@@ -25,6 +26,9 @@ const SPACE_GFN_RANGE = 3
 const SPACE_FOREIGN = 4
 const SPACE_DEVICE = 5
 
+/** `XENMAPIDX_grant_table_status`: an index among the status frames of version 2. */
+const GRANT_STATUS_INDEX = 0x8000_0000
+
 const MOST_PAGES = 0xffff
 
 /** `XENMEM_add_to_physmap`: a page of Xen's, or RAM from elsewhere in the map, appears at a guest frame. */
@@ -36,7 +40,7 @@ export function addToPhysmap(call: XenCall, start: number): number {
   if (space === SPACE_FOREIGN) return XenErrno.NOSYS
   const denied = call.xen.ownDomain(request.domid) || (space === SPACE_DEVICE ? XenErrno.ACCES : 0)
   if (denied !== 0) return denied
-  if (space !== SPACE_GFN_RANGE) return addOne(call, space, frame(index), frame(gfn))
+  if (space !== SPACE_GFN_RANGE) return addOne(call, space, indexOf(space, index), frame(gfn))
   if (size < start) return XenErrno.ILSEQ
   const mask = call.compat ? 0xffff_ffffn : 0xffff_ffff_ffff_ffffn
   if (index + BigInt(size) > mask || gfn + BigInt(size) > mask) return XenErrno.OVERFLOW
@@ -66,7 +70,7 @@ export function addToPhysmapBatch(call: XenCall, start: number): number {
     const result =
       space === SPACE_FOREIGN
         ? call.xen.foreignDomain(request.foreignDomid)
-        : addOne(call, space, frame(BigInt(index)), frame(BigInt(gfn)))
+        : addOne(call, space, indexOf(space, BigInt(index)), frame(BigInt(gfn)))
     if (!call.writeElement('i32', request.errors, i, result)) return XenErrno.FAULT
   }
   return 0
@@ -86,13 +90,22 @@ function frame(value: bigint): number {
   return value < GUEST_FRAMES ? Number(value) : GUEST_FRAMES
 }
 
+/** What an index says: a guest frame, or a page of Xen's own. */
+function indexOf(space: number, value: bigint): number {
+  return space === SPACE_GRANT_TABLE ? Number(value) : frame(value)
+}
+
+function grantPage(grants: GrantTable, index: number): number {
+  return index < GRANT_STATUS_INDEX ? grants.page(index) : grants.statusPage(index - GRANT_STATUS_INDEX)
+}
+
 function addOne(call: XenCall, space: number, index: number, gfn: number): number {
   const { memory } = call.xen
   if (gfn >= GUEST_FRAMES) return XenErrno.INVAL
   let mfn = INVALID_MFN
   if (space === SPACE_GFN) mfn = memory.ramAt(index)
   else if (space === SPACE_SHARED_INFO) mfn = index === 0 ? call.xen.sharedInfoFrame : INVALID_MFN
-  else if (space === SPACE_GRANT_TABLE) mfn = call.xen.grants.page(index)
+  else if (space === SPACE_GRANT_TABLE) mfn = grantPage(call.xen.grants, index)
   if (mfn === INVALID_MFN) return XenErrno.INVAL
   if (space === SPACE_GFN && index === gfn) return 0
   // What is there makes room: RAM goes back to the machine, a page of Xen's is unhooked.

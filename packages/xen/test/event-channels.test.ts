@@ -17,8 +17,6 @@ const OP = {
   bindVcpu: 8,
   unmask: 9,
   reset: 10,
-  initControl: 11,
-  expandArray: 12,
   setPriority: 13,
 } as const
 const E = { PERM: -1, NOENT: -2, SRCH: -3, FAULT: -14, EXIST: -17, INVAL: -22, NOSPC: -28, NOSYS: -38, TIME: -62 }
@@ -179,9 +177,7 @@ describe.each(LAYOUTS)('event_channel_op of $mode-bit guests (public/event_chann
     ['a vCPU for nobody’s port', OP.bindVcpu, [9, 0], E.INVAL],
     ['no vCPU for a port', OP.bindVcpu, [1, 7], E.NOENT],
     ['another domain reset', OP.reset, [0], E.PERM],
-    ['FIFO control blocks', OP.initControl, [0, 0, 0, 0], E.NOSYS],
-    ['FIFO arrays', OP.expandArray, [0, 0], E.NOSYS],
-    ['FIFO priorities', OP.setPriority, [1, 1], E.NOSYS],
+    ['a priority', OP.setPriority, [1, 1], E.NOSYS],
     ['an operation that there is not', 99, [0], E.NOSYS],
   ])('%s', async (_name, command, words, result) => {
     const guest = new EventGuest(mode)

@@ -66,7 +66,7 @@ describe.each(['64', '32'] as const)(
       const { domain } = guest
       const { xen } = guest
       const random = numbers(SEED + mode.length)
-      const all = (): number => guest.spareFrames + xen.memory.current + xen.grants.frames
+      const all = (): number => guest.spareFrames + xen.memory.current + xen.grants.machineFrames
       const total = all()
       let done = 0
       let changed = 0
@@ -96,7 +96,7 @@ describe.each(['64', '32'] as const)(
       }
       xen.reset()
       await guest.call(MEMORY_OP, 63)
-      expect(xen.grants.frames).toBe(0)
+      expect(xen.grants.machineFrames).toBe(0)
       expect(all()).toBe(total)
       // Tables are as many as what is left needs.
       const tables = domain.p2m.tableBytes

@@ -31,11 +31,16 @@ const counts = (text: string, name: string): number[] =>
 describe.skipIf(!hasApt)("Debian's kernel on Xen", () => {
   beforeAll(async () => void (await fetchLinux('linux-image-cloud-amd64')), DEADLINE_MS)
 
-  test.each([1, 4])(
-    'takes its events, clock, timers, store and console from it, with %i CPUs',
-    async (cpus) => {
+  test.each([
+    { cpus: 1, grants: 1 },
+    { cpus: 4, grants: 1 },
+    { cpus: 1, grants: 2 },
+    { cpus: 4, grants: 2 },
+  ])(
+    'takes its events, clock, timers, store and console from it: $cpus CPUs, version $grants of the grant table',
+    async ({ cpus, grants }) => {
       const text = await run(
-        ['--cpus', String(cpus), '--console', 'xen'],
+        ['--cpus', String(cpus), '--console', 'xen', '--append', `grant_table.version=${grants}`],
         'dmesg; cat /proc/interrupts',
         'cd /sys/devices/system; cat clocksource/clocksource0/current_clocksource; cat xen_memory/xen_memory0/target_kb',
         'cd /sys/hypervisor; cat type guest_type version/major version/minor uuid; ls /sys/bus/xen/drivers; cd /',
@@ -48,10 +53,10 @@ describe.skipIf(!hasApt)("Debian's kernel on Xen", () => {
         'Booting paravirtualized kernel on Xen HVM',
         'Xen: using vcpuop timer interface',
         'clocksource: Switched to clocksource xen',
-        'xen:events: Using 2-level ABI',
+        'xen:events: Using FIFO-based ABI',
         'xen:events: Xen HVM callback vector for event delivery is enabled',
         'xen:balloon: Initialising balloon driver',
-        'xen:grant_table: Grant tables using version 1 layout',
+        `xen:grant_table: Grant tables using version ${grants} layout`,
         'printk: console [hvc0] enabled',
         `installing Xen timer for CPU ${cpus - 1}`,
       ]) {
@@ -71,6 +76,15 @@ describe.skipIf(!hasApt)("Debian's kernel on Xen", () => {
       expect(text).toMatch(/^LOC:(?: +0)+ /m)
       const date = Number(/^(\d{10})$/m.exec(text)?.[1])
       expect(Math.abs(date - Date.now() / 1000)).toBeLessThan(DEADLINE_MS / 1000)
+    },
+    DEADLINE_MS,
+  )
+
+  test(
+    'takes events of the 2-level kind where it is told to',
+    async () => {
+      const text = await run(['--cpus', '2', '--console', 'xen', '--append', 'xen.fifo_events=0'], 'dmesg')
+      expect(text).toContain('] xen:events: Using 2-level ABI\n')
     },
     DEADLINE_MS,
   )

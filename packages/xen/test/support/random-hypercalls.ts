@@ -59,7 +59,7 @@ export class RandomCaller {
   /** Frames of the machine that are free, tables, the guest's, or its grant table. */
   get frames(): number {
     const { xen } = this.guest
-    return this.guest.spareFrames + xen.memory.current + xen.grants.frames
+    return this.guest.spareFrames + xen.memory.current + xen.grants.machineFrames
   }
 
   /** It can be called on: it has not ended, nor given away what calls stand on. */

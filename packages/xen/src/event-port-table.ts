@@ -1,0 +1,50 @@
+import type { EventPort } from './event-port.ts'
+
+/** A guest's ports by number. The first is 0, which is none. */
+export class EventPortTable {
+  readonly #entries: (EventPort | undefined)[] = []
+  /** No number below is free. */
+  #lowestFree = 1
+
+  /** The port with a number, if it is open. */
+  get(port: number): EventPort | undefined {
+    return this.#entries[port]
+  }
+
+  /** Gives a number another state. */
+  set(port: number, entry: EventPort): void {
+    this.#entries[port] = entry
+  }
+
+  /** Opens the first number that is free. @returns it, or −1 where all below `end` are taken */
+  open(entry: EventPort, end: number): number {
+    let port = this.#lowestFree
+    while (this.#entries[port] !== undefined) port++
+    this.#lowestFree = port
+    if (port >= end) return -1
+    this.#entries[port] = entry
+    return port
+  }
+
+  /** Frees a number. */
+  close(port: number): void {
+    this.#entries[port] = undefined
+    this.#lowestFree = Math.min(this.#lowestFree, port)
+  }
+
+  /** The number of the first port with a property; −1 for none. */
+  find(property: (entry: EventPort) => boolean): number {
+    return this.#entries.findIndex((entry) => entry !== undefined && property(entry))
+  }
+
+  /** All open ports, in order. */
+  all(): (EventPort & { readonly port: number })[] {
+    return this.#entries.flatMap((entry, port) => (entry === undefined ? [] : [{ port, ...entry }]))
+  }
+
+  /** Frees all numbers. */
+  clear(): void {
+    this.#entries.length = 0
+    this.#lowestFree = 1
+  }
+}

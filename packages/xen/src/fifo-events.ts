@@ -1,0 +1,303 @@
+import type { XenDomain } from './domain.ts'
+import type { EventDelivery, EventTarget } from './event-delivery.ts'
+import { XenErrno } from './numbers.ts'
+
+const PAGE = 0x1000
+
+/* public/event_channel.h, "FIFO ABI": an event word, and a vCPU's control block. */
+/** EVTCHN_FIFO_LINK_BITS: as wide as a port's number is in an event word. */
+export const FIFO_LINK_BITS = 17
+const PORTS = 1 << FIFO_LINK_BITS
+const LINK_MASK = PORTS - 1
+const PENDING = 1 << 31
+const MASKED = 1 << 30
+const LINKED = 1 << 29
+/** EVTCHN_FIFO_PRIORITY_MIN, as a number the largest. */
+const LOWEST_PRIORITY = 15
+/** EVTCHN_FIFO_PRIORITY_DEFAULT. */
+export const DEFAULT_PRIORITY = 7
+const QUEUES = LOWEST_PRIORITY + 1
+const READY = 0
+const HEADS = 8
+const CONTROL_BLOCK_BYTES = HEADS + 4 * QUEUES
+const CONTROL_BLOCK_ALIGNMENT = 8
+
+const WORDS_PER_PAGE = PAGE / 4
+const MOST_PAGES = PORTS / WORDS_PER_PAGE
+/** A page that is not, or no longer, there. */
+const NONE = -1
+
+/** Saved form of {@link FifoEvents}, for the machine memory that they were in. */
+export interface FifoEventsState {
+  readonly version: 1
+  /** Machine frames of the event words' pages; −1 for one that has left the guest. */
+  readonly pages: readonly number[]
+  /** Machine address of each vCPU's control block; −1 for none. */
+  readonly blocks: readonly number[]
+  /** Machine frames that are referenced. */
+  readonly held: readonly number[]
+  /** The port that was queued last, by vCPU and priority: 16 for each. */
+  readonly tails: readonly number[]
+  /** Ports, and the queue that each was put into last: 16 for each vCPU. */
+  readonly queues: readonly { readonly port: number; readonly queue: number }[]
+  /** Ports that are pending and have no event word. */
+  readonly early: readonly number[]
+}
+
+/**
+ * Events of the FIFO kind: a word for each port, and for each vCPU 16 queues of pending ports, linked through their words.
+ *
+ * The hypervisor appends at a queue's tail, the guest takes from its head and clears LINKED, so a tail whose LINKED is clear
+ * says that the queue has become empty. A port whose vCPU or priority changes while it is queued is taken where it is, and
+ * goes to its new queue the next time. vCPUs do not run while words are changed here, and BUSY is never needed.
+ *
+ * All words are the guest's to write: a link is never followed here.
+ *
+ * Source: Xen's public/event_channel.h, "FIFO ABI".
+ */
+export class FifoEvents implements EventDelivery {
+  readonly ports: number = PORTS
+  readonly #domain: XenDomain
+  readonly #notify: (vcpu: number) => void
+  /** Machine frames of the words' pages. */
+  readonly #pages: number[] = []
+  /** Machine address by vCPU. */
+  readonly #blocks: number[]
+  readonly #held: number[] = []
+  /** Machine frames of words and control blocks. */
+  frames: readonly number[] = []
+  readonly #tails: Uint32Array
+  readonly #queues = new Map<number, number>()
+  readonly #early = new Set<number>()
+
+  /** @param notify - a vCPU has something to look at */
+  constructor(domain: XenDomain, notify: (vcpu: number) => void) {
+    this.#domain = domain
+    this.#notify = notify
+    this.#blocks = domain.vcpus.map(() => NONE)
+    this.#tails = new Uint32Array(domain.vcpus.length * QUEUES)
+  }
+
+  // ---------------------------------------------------------------- set up by the guest
+
+  /**
+   * Gives a vCPU its control block.
+   *
+   * @param mfn - the machine frame of RAM of the guest's
+   * @returns 0, or a negated errno
+   */
+  initControl(vcpu: number, mfn: number, offset: number): number {
+    if (!validOffset(offset) || mfn < 0 || this.#blocks[vcpu] !== NONE) return XenErrno.INVAL
+    this.#hold(mfn)
+    this.#blocks[vcpu] = mfn * PAGE + offset
+    this.#listFrames()
+    return 0
+  }
+
+  /**
+   * Adds a page of event words.
+   *
+   * @param mfn - the machine frame of RAM of the guest's
+   * @returns ports that were pending without words and have them now, or a negated errno
+   */
+  expandArray(mfn: number): readonly number[] | number {
+    if (this.#pages.length === MOST_PAGES) return XenErrno.NOSPC
+    if (mfn < 0) return XenErrno.INVAL
+    this.#hold(mfn)
+    this.#pages.push(mfn)
+    this.#listFrames()
+    const ready = [...this.#early].filter((port) => this.#word(port) >= 0)
+    for (const port of ready) this.#early.delete(port)
+    return ready
+  }
+
+  /** Takes over a port that is pending in another kind of event channels. */
+  adopt(port: number): void {
+    this.#early.add(port)
+  }
+
+  /** The words are written without asking the map: while they are, the frames are nobody else's. */
+  #hold(mfn: number): void {
+    const { frameCounts } = this.#domain
+    if (frameCounts.count(mfn) > 0 && frameCounts.tryTake(mfn, 1)) this.#held.push(mfn)
+  }
+
+  #letGo(mfn: number): void {
+    const at = this.#held.indexOf(mfn)
+    if (at < 0) return
+    this.#held.splice(at, 1)
+    this.#domain.frameCounts.drop(mfn, 1)
+  }
+
+  /** A machine frame is no longer the guest's: the events that it had words for are pending without. */
+  released(mfn: number): void {
+    for (const [i, page] of this.#pages.entries()) {
+      if (page !== mfn) continue
+      for (let port = i * WORDS_PER_PAGE; port < (i + 1) * WORDS_PER_PAGE; port++) {
+        if (this.pending(port)) this.#early.add(port)
+      }
+      this.#pages[i] = NONE
+      this.#letGo(mfn)
+    }
+    for (const [vcpu, block] of this.#blocks.entries()) {
+      if (block === NONE || Math.floor(block / PAGE) !== mfn) continue
+      this.#blocks[vcpu] = NONE
+      this.#letGo(mfn)
+    }
+    this.#listFrames()
+  }
+
+  /** Ends this kind of event channels: its frames are the guest's alone. */
+  close(): void {
+    for (const mfn of this.#held.splice(0)) this.#domain.frameCounts.drop(mfn, 1)
+    this.#pages.length = 0
+    this.#blocks.fill(NONE)
+    this.#tails.fill(0)
+    this.#queues.clear()
+    this.#early.clear()
+    this.#listFrames()
+  }
+
+  #listFrames(): void {
+    const blocks = this.#blocks.map((block) => (block === NONE ? NONE : Math.floor(block / PAGE)))
+    this.frames = [...new Set([...this.#pages, ...blocks])].filter((mfn) => mfn !== NONE)
+  }
+
+  // ---------------------------------------------------------------- events
+
+  raise(port: number, target: EventTarget): boolean {
+    const ma = this.#word(port)
+    if (ma < 0) {
+      const before = this.#early.has(port)
+      this.#early.add(port)
+      return before
+    }
+    const before = this.#change(ma, PENDING, 0)
+    this.#enqueue(port, ma, target)
+    return (before & PENDING) !== 0
+  }
+
+  unmask(port: number, target: EventTarget): void {
+    const ma = this.#word(port)
+    if (ma < 0) return
+    this.#change(ma, 0, MASKED)
+    this.#enqueue(port, ma, target)
+  }
+
+  /** Looks again at a port whose vCPU has only now got its control block. */
+  retry(port: number, target: EventTarget): void {
+    const ma = this.#word(port)
+    if (ma >= 0) this.#enqueue(port, ma, target)
+  }
+
+  pending(port: number): boolean {
+    const ma = this.#word(port)
+    return ma < 0 ? this.#early.has(port) : (this.#load(ma) & PENDING) !== 0
+  }
+
+  clearPending(port: number): void {
+    this.#early.delete(port)
+    const ma = this.#word(port)
+    // A port that is queued stays there until the guest has passed it.
+    if (ma >= 0) this.#change(ma, 0, PENDING)
+  }
+
+  /** Puts a port that is pending into its queue, unless it is masked or in a queue. */
+  #enqueue(port: number, ma: number, { vcpu, priority }: EventTarget): void {
+    const block = this.#blocks[vcpu] as number
+    const word = this.#load(ma)
+    if (block === NONE || (word & PENDING) === 0 || (word & (MASKED | LINKED)) !== 0) return
+    this.#change(ma, LINKED, LINK_MASK)
+    const queue = vcpu * QUEUES + priority
+    const tail = this.#tails[queue] as number
+    this.#tails[queue] = port
+    // A tail that has been taken and is queued elsewhere by now says nothing of this queue.
+    const follows = tail !== 0 && tail !== port && this.#queues.get(tail) === queue && this.#append(tail, port)
+    this.#queues.set(port, queue)
+    if (follows) return
+    this.#store(block + HEADS + 4 * priority, port)
+    if ((this.#change(block + READY, 1 << priority, 0) & (1 << priority)) === 0) this.#notify(vcpu)
+  }
+
+  /** Links a port behind the one that was queued last. @returns false if that is queued no longer */
+  #append(tail: number, port: number): boolean {
+    const ma = this.#word(tail)
+    if (ma < 0 || (this.#load(ma) & LINKED) === 0) return false
+    this.#change(ma, port, LINK_MASK & ~port)
+    return true
+  }
+
+  // ---------------------------------------------------------------- the guest's memory
+
+  /** Machine address of a port's word; −1 if there is none. */
+  #word(port: number): number {
+    const page = this.#pages[Math.floor(port / WORDS_PER_PAGE)] ?? NONE
+    return page === NONE ? -1 : page * PAGE + 4 * (port % WORDS_PER_PAGE)
+  }
+
+  #load(ma: number): number {
+    return Atomics.load(this.#domain.memory.i32, ma >>> 2)
+  }
+
+  #store(ma: number, value: number): void {
+    Atomics.store(this.#domain.memory.i32, ma >>> 2, value)
+    this.#written(ma)
+  }
+
+  /** Sets and clears bits of a word. @returns what it was */
+  #change(ma: number, set: number, clear: number): number {
+    const { i32 } = this.#domain.memory
+    let old = this.#load(ma)
+    for (;;) {
+      const seen = Atomics.compareExchange(i32, ma >>> 2, old, (old & ~clear) | set)
+      if (seen === old) break
+      old = seen
+    }
+    this.#written(ma)
+    return old
+  }
+
+  #written(ma: number): void {
+    const { memory, p2m, dirtyLogs } = this.#domain
+    memory.noteWrite(ma, 4)
+    const gfn = p2m.guestFrame(Math.floor(ma / PAGE))
+    if (gfn >= 0) dirtyLogs.mark(gfn, 1)
+  }
+
+  // ---------------------------------------------------------------- state
+
+  save(): FifoEventsState {
+    return {
+      version: 1,
+      pages: [...this.#pages],
+      blocks: [...this.#blocks],
+      held: [...this.#held],
+      tails: [...this.#tails],
+      queues: Array.from(this.#queues, ([port, queue]) => ({ port, queue })),
+      early: [...this.#early],
+    }
+  }
+
+  /** Takes a saved state; words, control blocks and counts of frames come with machine memory. */
+  restore(state: FifoEventsState): void {
+    this.#pages.splice(0, Infinity, ...state.pages)
+    state.blocks.forEach((block, vcpu) => (this.#blocks[vcpu] = block))
+    this.#held.splice(0, Infinity, ...state.held)
+    this.#listFrames()
+    this.#tails.set(state.tails)
+    this.#queues.clear()
+    for (const { port, queue } of state.queues) this.#queues.set(port, queue)
+    this.#early.clear()
+    for (const port of state.early) this.#early.add(port)
+  }
+}
+
+/** Whether a control block can begin there: within its page, and aligned. */
+function validOffset(offset: number): boolean {
+  return offset <= PAGE - CONTROL_BLOCK_BYTES && offset % CONTROL_BLOCK_ALIGNMENT === 0
+}
+
+/** Whether a number is a priority. */
+export function isPriority(priority: number): boolean {
+  return priority >= 0 && priority <= LOWEST_PRIORITY
+}
