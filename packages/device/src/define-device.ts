@@ -1,26 +1,21 @@
-import type {
-  AccessRequest,
-  AccessSize,
-  DeviceContext,
-  DeviceModel,
-  RangeHandler,
-  RegionOptions,
-  Word64,
-} from './device.ts'
-import type { InvalidatedFrames } from './guest-memory.ts'
+import type { AccessRequest, AccessSize, RangeHandler, RegionOptions, Word64 } from './access.ts'
+import type { DeviceContext, DeviceModel } from './device-model.ts'
 import { DeviceError } from './errors.ts'
+import type { InvalidatedFrames } from './guest-memory.ts'
 
-/** The handlers of a {@link DeviceDefinition} or of one of its ranges. */
+/** Holds the handlers of a {@link DeviceDefinition} or of one of its ranges. */
 export interface DeviceHandlers {
   /** Absent: reads give all ones. */
   read?(offset: number, size: AccessSize, request?: AccessRequest): number | Promise<number>
   /** Absent: writes are dropped. */
   write?(offset: number, size: AccessSize, value: number, request?: AccessRequest): void | Promise<void>
+  /** 8-byte read; needed, together with `write64`, where `maximumAccess` is 8. */
   read64?(offset: number, into: Word64, request?: AccessRequest): void | Promise<void>
+  /** 8-byte write. */
   write64?(offset: number, lo: number, hi: number, request?: AccessRequest): void | Promise<void>
 }
 
-/** One range of a {@link DeviceDefinition}. Handlers that it lacks are the definition's own. */
+/** Describes one range of a {@link DeviceDefinition}. Handlers that it lacks are the definition's own. */
 export interface DeviceRange extends RegionOptions, DeviceHandlers {
   /** First port or guest-physical address. */
   readonly base: number
@@ -28,23 +23,37 @@ export interface DeviceRange extends RegionOptions, DeviceHandlers {
   readonly size: number
 }
 
-/** What {@link defineDevice} takes. */
+/** Describes a device model for {@link defineDevice}. Members without a comment are those of `DeviceModel`. */
 export interface DeviceDefinition extends DeviceHandlers {
+  /** Names the device; unique within a machine. */
   readonly name: string
   /**
    * True: no handler ever returns a promise, and accesses are made straight from the instruction.
    * Default false: a handler may take its time.
    */
   readonly synchronous?: boolean
+  /** Whether the model has nothing that a snapshot must hold. Default false: it has `save` and `restore`. */
+  readonly stateless?: boolean
+  /** Port ranges to claim. */
   readonly ports?: DeviceRange | readonly DeviceRange[]
+  /** Ranges of guest-physical addresses to claim. */
   readonly mmio?: DeviceRange | readonly DeviceRange[]
-  /** For lines, timers, DMA and PCI; called after the ranges have been claimed. */
+  /** Opens lines, timers, memory and PCI functions; called once, after the ranges have been claimed. */
   attach?(context: DeviceContext): void
+  /** See `DeviceModel.timeOffset`. */
   timeOffset?(seconds: number): void
+  /** See `DeviceModel.invalidate`. */
   invalidate?(frames: readonly InvalidatedFrames[] | null): void | Promise<void>
+  /** See `DeviceModel.reset`. */
   reset?(): void
+  /** See `DeviceModel.quiesce`. */
+  quiesce?(deadlineMs: number): void | Promise<void>
+  /** See `DeviceModel.resume`. */
+  resume?(): void
+  /** See `DeviceModel.save`. */
   save?(): unknown
-  restore?(state: unknown): void
+  /** See `DeviceModel.restore`. */
+  restore?(state: unknown): void | Promise<void>
 }
 
 const list = (ranges: DeviceRange | readonly DeviceRange[] | undefined): readonly DeviceRange[] =>
@@ -56,7 +65,7 @@ function handlerOf(range: DeviceRange, definition: DeviceDefinition): RangeHandl
   const read64 = range.read64?.bind(range) ?? definition.read64?.bind(definition)
   const write64 = range.write64?.bind(range) ?? definition.write64?.bind(definition)
   return {
-    // What nobody reads is all ones, as on a bus that nobody drives.
+    // An undriven bus reads as ones.
     read: read ?? (() => 0xffff_ffff),
     write: write ?? (() => {}),
     ...(read64 && { read64 }),
@@ -67,13 +76,15 @@ function handlerOf(range: DeviceRange, definition: DeviceDefinition): RangeHandl
 /**
  * Makes a {@link DeviceModel} from ranges and two functions.
  *
- * @throws DeviceError `ERR_INVALID` for a definition without a name
+ * @throws DeviceError `ERR_INVALID` for a definition without a name, for members of another type than theirs, and for a
+ *   definition with only one of `save` and `restore`
  */
 export function defineDevice(definition: DeviceDefinition): DeviceModel {
-  if (definition.name === '') throw new DeviceError('ERR_INVALID', 'a device model needs a name')
+  checkDefinition(definition)
   return {
     name: definition.name,
     synchronous: definition.synchronous ?? false,
+    ...(definition.stateless !== undefined && { stateless: definition.stateless }),
     attach(context: DeviceContext): void {
       for (const range of list(definition.ports)) {
         context.mapPorts(range.base, range.size, handlerOf(range, definition), range)
@@ -86,7 +97,44 @@ export function defineDevice(definition: DeviceDefinition): DeviceModel {
     ...(definition.timeOffset && { timeOffset: (seconds: number) => definition.timeOffset!(seconds) }),
     ...(definition.invalidate && { invalidate: definition.invalidate.bind(definition) }),
     ...(definition.reset && { reset: () => definition.reset!() }),
+    ...(definition.quiesce && { quiesce: definition.quiesce.bind(definition) }),
+    ...(definition.resume && { resume: () => definition.resume!() }),
     ...(definition.save && { save: () => definition.save!() }),
     ...(definition.restore && { restore: (state: unknown) => definition.restore!(state) }),
+  }
+}
+
+const FUNCTIONS = [
+  'read',
+  'write',
+  'read64',
+  'write64',
+  'attach',
+  'timeOffset',
+  'invalidate',
+  'reset',
+  'quiesce',
+  'resume',
+  'save',
+  'restore',
+] as const
+
+/** JavaScript hands over anything. */
+function checkDefinition(definition: unknown): void {
+  const bad = (what: string): DeviceError => new DeviceError('ERR_INVALID', `defineDevice: ${what}`)
+  if (typeof definition !== 'object' || definition === null) throw bad('expected an object that describes the device')
+  const given = definition as Readonly<Record<string, unknown>>
+  const { name } = given
+  if (typeof name !== 'string' || name === '') throw bad('a device model needs a name')
+  for (const member of FUNCTIONS) {
+    if (given[member] !== undefined && typeof given[member] !== 'function') {
+      throw bad(`${member} of ${name} is of type ${typeof given[member]}: expected a function`)
+    }
+  }
+  if ((given['save'] === undefined) !== (given['restore'] === undefined)) {
+    throw bad(`${name} has only one of save and restore: expected both, or stateless: true`)
+  }
+  if (given['stateless'] === true && given['save'] !== undefined) {
+    throw bad(`${name} is stateless and has save: expected one of the two`)
   }
 }

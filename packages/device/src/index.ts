@@ -9,18 +9,15 @@ export type {
   AccessSize,
   CancelSignal,
   CancelSignalShape,
-  Clock,
-  DeviceContext,
-  DeviceModel,
-  InterruptLine,
-  PciBus,
   RangeHandler,
   Region,
   RegionOptions,
   SynchronousRangeHandler,
-  Timer,
   Word64,
-} from './device.ts'
+} from './access.ts'
+export type { DeviceContext, DeviceModel } from './device-model.ts'
+export type { Clock, InterruptLine, Timer } from './wires.ts'
+export type { MemoryMode, MemoryWindowOptions, OwnedMemory, OwnedMemoryOptions } from './memory.ts'
 export type {
   DeviceDma,
   DeviceMemory,
@@ -34,5 +31,42 @@ export type {
   WritableGuestMapping,
   WritableGuestSegment,
 } from './guest-memory.ts'
-export type { PciBarOptions, PciFunction, PciFunctionOptions, PciFunctionState } from './pci-function.ts'
+export type {
+  MsiOptions,
+  MsixOptions,
+  PciBarOptions,
+  PciBridgeOptions,
+  PciBus,
+  PciCapability,
+  PciFunction,
+  PciFunctionOptions,
+  PciFunctionState,
+  PciMessages,
+  PciRomOptions,
+} from './pci-function.ts'
+export {
+  BlockError,
+  type BlockBackend,
+  type BlockErrorCode,
+  type BlockProperties,
+  type BlockRequest,
+  type DiskGeometry,
+} from './backends/block.ts'
+export type { PacketBackend, PacketClient } from './backends/packets.ts'
+export type {
+  ByteStreamBackend,
+  ByteStreamClient,
+  ModemInputs,
+  ModemOutputs,
+  SerialFormat,
+} from './backends/byte-stream.ts'
+export type {
+  CursorImage,
+  DisplayBackend,
+  DisplayClient,
+  DisplayMode,
+  DisplayRectangle,
+  PixelFormat,
+} from './backends/display.ts'
+export type { InputBackend, InputClient, InputEvent } from './backends/input.ts'
 export { defineDevice, type DeviceDefinition, type DeviceHandlers, type DeviceRange } from './define-device.ts'

@@ -1,20 +1,109 @@
-import type { InterruptLine, RangeHandler, RegionOptions, Region } from './device.ts'
+import type { RangeHandler, Region, RegionOptions } from './access.ts'
+import type { OwnedMemory } from './memory.ts'
+import type { InterruptLine } from './wires.ts'
 
-/** One base address register. */
+/**
+ * Describes one base address register.
+ *
+ * Source: PCI Local Bus Specification 3.0, §6.2.5.1, "Address Maps".
+ */
 export interface PciBarOptions extends RegionOptions {
-  /** Register number, 0–5. A 64-bit BAR takes two. */
+  /** Register number, 0–5 (0–1 in a bridge). A 64-bit BAR takes two. */
   readonly index: number
   readonly kind: 'io' | 'memory' | 'memory64'
-  /** A power of two; at least 4 for `io`, 16 for memory. */
-  readonly bytes: number
+  /** A power of two; at least 4 for `io`, 16 for memory. Default, with `memory`: the memory's size. */
+  readonly bytes?: number
+  /** Whether reads have no effect; it belongs in a bridge's prefetchable window. Default false. */
   readonly prefetchable?: boolean
-  readonly handler: RangeHandler
+  /** Answers accesses. Either this or `memory` is needed. */
+  readonly handler?: RangeHandler
+  /** Is shown where the guest puts the BAR, and moves with it. */
+  readonly memory?: OwnedMemory
 }
 
-/** A function's identity, BARs and hooks. Numbers as in the PCI Local Bus Specification 3.0, ch. 6. */
+/**
+ * Describes the expansion ROM BAR. The guest reads (and executes, if the memory says so) it while both its enable bit
+ * and memory decoding are on.
+ *
+ * Source: PCI Local Bus Specification 3.0, §6.2.5.2, "Expansion ROM Base Address Register".
+ */
+export interface PciRomOptions {
+  /** Its image; a power of two in size, normally of kind `rom`. */
+  readonly memory: OwnedMemory
+}
+
+/**
+ * Declares MSI: the contract keeps address, data, mask and pending bits.
+ *
+ * Source: PCI Local Bus Specification 3.0, §6.8.1, "MSI Capability Structure".
+ */
+export interface MsiOptions {
+  /** Messages that the function can tell apart. */
+  readonly vectors: 1 | 2 | 4 | 8 | 16 | 32
+  /** 64-bit message address. Default true. */
+  readonly wide?: boolean
+  /** Per-vector masking. Default false. */
+  readonly masking?: boolean
+  /** Place in configuration space; default the next free one from 0x40 up. */
+  readonly at?: number
+}
+
+/**
+ * Declares MSI-X: the contract keeps the table, the masks and the pending bits in a memory BAR.
+ *
+ * Source: PCI Local Bus Specification 3.0, §6.8.2, "MSI-X Capability and Table Structures".
+ */
+export interface MsixOptions {
+  /** 1–2048. */
+  readonly vectors: number
+  /**
+   * Where the table is: a memory BAR, and an offset in it that is a multiple of 8. A BAR that `bars` does not have is made
+   * for it. Accesses to the rest of the BAR are its handler's.
+   */
+  readonly table: { readonly bar: number; readonly offset?: number }
+  /** Where the pending bits are; default behind the table. */
+  readonly pba?: { readonly bar: number; readonly offset: number }
+  /** Place in configuration space; default the next free one from 0x40 up. */
+  readonly at?: number
+}
+
+/**
+ * Is a capability of which the contract knows nothing but its place in the list.
+ *
+ * Source: PCI Local Bus Specification 3.0, §6.7, "Capabilities List"; PCI Express Base Specification 3.0, §7.9,
+ * "PCI Express Extended Capabilities".
+ */
+export interface PciCapability {
+  /** Capability ID: 8 bits, or 16 for an extended one. */
+  readonly id: number
+  /** What follows ID and next pointer: from byte 2 on, or from byte 4 on for an extended one. */
+  readonly body: Uint8Array
+  /** Which bits of `body` the guest may write; default none. */
+  readonly writable?: Uint8Array
+  /** Version of an extended capability; makes it one (registers from 0x100 on). */
+  readonly extendedVersion?: number
+  /** Place in configuration space, a multiple of 4; default the next free one. */
+  readonly at?: number
+}
+
+/**
+ * Makes a function a PCI-to-PCI bridge: a type 1 header, and a bus below it.
+ *
+ * Source: PCI-to-PCI Bridge Architecture Specification 1.2, §3.2, "PCI-to-PCI Bridge Configuration Registers".
+ */
+export interface PciBridgeOptions {
+  /** Names the bus below, for `PciFunctionOptions.bus`; unique among the models of one server. */
+  readonly busName: string
+  /** I/O window: absent, 64 KiB or 4 GiB of addresses. Default `16`. */
+  readonly ioWindow?: 'none' | 16 | 32
+  /** Prefetchable window: absent, or of 32-bit or 64-bit addresses. Default `64`. */
+  readonly prefetchableWindow?: 'none' | 32 | 64
+}
+
+/** Is a function's identity, BARs, capabilities and hooks. Source: PCI Local Bus Specification 3.0, ch. 6. */
 export interface PciFunctionOptions {
-  /** Default 0. */
-  readonly bus?: number
+  /** Number of a root bus (default 0), or the `busName` of a bridge that has been added before. */
+  readonly bus?: number | string
   /** 0–31. */
   readonly device: number
   /** 0–7; default 0. */
@@ -24,13 +113,19 @@ export interface PciFunctionOptions {
   readonly revisionId?: number
   /** 24 bits: class, subclass, programming interface (0x060000 is a host bridge). */
   readonly classCode: number
-  /** Default 0; bit 7 says that the device has several functions. */
+  /** Default 0, or 1 with `bridge`; bit 7 says that the device has several functions. */
   readonly headerType?: number
   readonly subsystemVendorId?: number
   readonly subsystemId?: number
   /** INTA–INTD as 1–4; 0 (default): none. */
   readonly interruptPin?: 0 | 1 | 2 | 3 | 4
   readonly bars?: readonly PciBarOptions[]
+  readonly expansionRom?: PciRomOptions
+  readonly msi?: MsiOptions
+  readonly msix?: MsixOptions
+  /** Further capabilities, in the order of the list, after MSI and MSI-X. */
+  readonly capabilities?: readonly PciCapability[]
+  readonly bridge?: PciBridgeOptions
   /** Configuration space of 4096 bytes, as a PCI Express function has; beyond 256 only ECAM reaches. Default false. */
   readonly extendedConfig?: boolean
   /** Registers 0x40–0xFF (or any other) that the guest may write: [register, mask of writable bits (u32), initial value (u32)]. Registers are multiples of 4. */
@@ -39,28 +134,64 @@ export interface PciFunctionOptions {
   onWrite?(register: number, size: number): void
 }
 
-/** A registered function. */
+/** Sends the message interrupts that a function has declared. */
+export interface PciMessages {
+  /** The kind that the guest has switched on; MSI-X goes before MSI. `none`: the function is to use its INTx pin. */
+  readonly mode: 'none' | 'msi' | 'msix'
+  /** Vectors that the guest has enabled: 0 in mode `none`. */
+  readonly vectors: number
+  /**
+   * Sends a vector. While it is masked it is pending, and is sent when the guest unmasks it.
+   *
+   * @param vector - from 0; taken modulo the enabled vectors, as the specification asks of a function that got fewer
+   * @returns false in mode `none`: nothing has been sent
+   */
+  signal(vector: number): boolean
+  /** Takes back a pending vector whose cause has gone. */
+  clear(vector: number): void
+}
+
+/** Is a registered function. */
 export interface PciFunction {
+  /** Number of its bus now: below a bridge, the one that the guest has given it. */
   readonly bus: number
   readonly device: number
   readonly function: number
+  /** bus·256 + device·8 + function: its requester ID. */
+  readonly requester: number
   /** The 256 (or 4096) bytes of configuration space, little-endian. The device may change any of them; call `update` after changing command bits or BARs. */
   readonly config: Uint8Array
   /** The INTx wire, or null without an interrupt pin. */
   readonly interrupt: InterruptLine | null
-  /** The region behind BAR `index`, or null. Enabled while the guest has it decoded. */
+  /** MSI and MSI-X, or null where neither is declared. */
+  readonly messages: PciMessages | null
+  /** Returns the region behind BAR `index`, or null. It is enabled while the guest has it decoded. */
   bar(index: number): Region | null
-  /** Re-reads command register and BARs. */
+  /** Returns the place of a capability in configuration space, or −1. */
+  capability(id: number): number
+  /** Re-reads command register, BARs and windows. */
   update(): void
-  /** Back to the state after power-on. */
+  /** Returns to the state after power-on. */
   reset(): void
   save(): PciFunctionState
   restore(state: PciFunctionState): void
 }
 
-/** Saved form of a {@link PciFunction}. */
+/** Is the saved form of a {@link PciFunction}. */
 export interface PciFunctionState {
-  readonly version: 1
+  readonly version: 2
+  /** Configuration space, byte for byte. */
   readonly config: readonly number[]
+  /** The level at which the function drives its INTx pin. */
   readonly interruptLevel: boolean
+  /** Present with MSI. */
+  readonly msi?: { readonly pending: number }
+  /** Present with MSI-X. `table`: four words a vector; `pending`: the vectors that wait. */
+  readonly msix?: { readonly table: readonly number[]; readonly pending: readonly number[] }
+}
+
+/** Registers PCI functions. */
+export interface PciBus {
+  /** Adds a function. @throws DeviceError `ERR_EXISTS` where its place is taken, `ERR_NOT_FOUND` for an unknown bus */
+  add(options: PciFunctionOptions): PciFunction
 }

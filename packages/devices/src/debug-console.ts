@@ -24,6 +24,7 @@ export interface DebugConsoleOptions {
  */
 export class DebugConsole implements DeviceModel {
   readonly name: string
+  readonly stateless = true
   private readonly iobase: number
   private readonly batch: ByteBatch
 
@@ -46,6 +47,11 @@ export class DebugConsole implements DeviceModel {
 
   /** Hands the host what the guest has written so far. */
   flush(): void {
+    this.batch.flush()
+  }
+
+  /** Hands over what would be lost with the machine. */
+  quiesce(): void {
     this.batch.flush()
   }
 

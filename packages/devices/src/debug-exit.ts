@@ -20,6 +20,7 @@ export interface DebugExitOptions {
  */
 export class DebugExit implements DeviceModel {
   readonly name: string = 'isa-debug-exit'
+  readonly stateless = true
   private readonly iobase: number
   private readonly iosize: 1 | 2 | 4
 

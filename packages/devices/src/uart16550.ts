@@ -231,6 +231,11 @@ export class Uart16550 implements DeviceModel {
     this.update()
   }
 
+  /** Hands over what would be lost with the machine. */
+  quiesce(): void {
+    this.batch.flush()
+  }
+
   /** Hands the host what the guest has sent so far, without waiting for more. */
   flush(): void {
     this.batch.flush()

@@ -113,7 +113,7 @@ describe('the devices of a PC together', () => {
     expect([dispatch.lo, dispatch.hi]).toEqual([0x8086_a201, 10_000_000])
   })
 
-  test('what is saved is plain data, and restoring it gives the same again', () => {
+  test('what is saved is plain data, and restoring it gives the same again', async () => {
     const first = board()
     for (const [port, value] of [
       [0x43, 0x34],
@@ -128,18 +128,18 @@ describe('the devices of a PC together', () => {
     config(first.dispatch, 1, 0x60)
     first.dispatch.portWrite(0xcfc, 1, 0x0a)
     first.clock.time = 123_456_789
-    const saved = first.host.save()
+    const saved = await first.host.save()
     const plain = JSON.parse(JSON.stringify(saved)) as typeof saved
     expect(plain).toEqual(saved)
     const second = board()
     second.clock.time = first.clock.time
-    second.host.restore(plain)
-    expect(second.host.save()).toEqual(saved)
+    await second.host.restore(plain)
+    expect(await second.host.save()).toEqual(saved)
   })
 
-  test('a reset brings every device back to what it was', () => {
+  test('a reset brings every device back to what it was', async () => {
     const { dispatch, host, requests } = board()
-    const fresh = board().host.save()
+    const fresh = await board().host.save()
     for (const [port, value] of [
       [0x43, 0x34],
       [0x40, 0x12],
@@ -151,7 +151,7 @@ describe('the devices of a PC together', () => {
     ] as const)
       dispatch.portWrite(port, 1, value)
     host.reset()
-    expect(host.save()).toEqual(fresh)
+    expect(await host.save()).toEqual(fresh)
     expect(requests).toEqual([])
   })
 })

@@ -3,7 +3,7 @@ import { DeviceHost, IO_RETRY, IoDispatch } from '@retrap/ioreq'
 import type { DeviceModel } from '@retrap/device'
 import type { DevicePlatform, IoRequest } from '@retrap/ioreq'
 import { guestMapOf, MapCache } from '@retrap/mapcache'
-import type { MachineMemory } from '@retrap/memory'
+import { PAGE_BYTES, type MachineMemory } from '@retrap/memory'
 import { FrameCounts, P2m } from '@retrap/p2m'
 import type { Architecture } from './architecture.ts'
 import type { DomainClock } from './clock.ts'
@@ -13,6 +13,7 @@ import { HvmError } from './errors.ts'
 import { FrameHolds } from './frame-holds.ts'
 import { SecondLevelFaults } from './second-level.ts'
 import { GuestMemory } from './guest-memory.ts'
+import { OwnedMemories } from './owned-memories.ts'
 import { Invalidations, OUTSIDE, type WaitingParty } from './invalidation.ts'
 import { MemoryChanges, type MemoryChange } from './memory-change.ts'
 import { RunLoop } from './run-loop.ts'
@@ -35,6 +36,8 @@ export class Domain<V extends VirtualCpu = VirtualCpu, A extends Architecture<V>
   readonly p2m: P2m
   /** Logs of the RAM that is written, by vCPUs and device models alike. */
   readonly dirtyLogs: DirtyLogs
+  /** Memory that its device models own. */
+  readonly ownedMemories: OwnedMemories
   /** What is done where the map does not allow an access: RAM on demand, pagers, claimed writes. */
   readonly secondLevel: SecondLevelFaults
   /** Its RAM by guest-physical address. */
@@ -71,8 +74,15 @@ export class Domain<V extends VirtualCpu = VirtualCpu, A extends Architecture<V>
     this.frameCounts = options.frameCounts ?? FrameCounts.create(options.memory)
     this.p2m = P2m.create(options.memory, { counts: this.frameCounts })
     this.dirtyLogs = new DirtyLogs(this.p2m)
+    this.ownedMemories = new OwnedMemories({
+      memory: options.memory,
+      p2m: this.p2m,
+      frameCounts: this.frameCounts,
+      logs: this.dirtyLogs,
+    })
     this.secondLevel = new SecondLevelFaults({
       p2m: this.p2m,
+      owned: this.ownedMemories,
       logs: this.dirtyLogs,
       invalidations: {
         enter: (vcpu) => this.invalidations.enter(vcpu),
@@ -106,10 +116,11 @@ export class Domain<V extends VirtualCpu = VirtualCpu, A extends Architecture<V>
       guestMemory: this.guestMemory,
       ...(options.deviceDeadlineMs !== undefined && { deadlineMs: options.deviceDeadlineMs }),
       ...(options.trace && { trace: options.trace }),
-      allocatePage: (purpose) => ({
+      allocatePage: () => ({
         buffer: options.memory.buffer,
-        byteOffset: options.memory.allocate(0x1000, 0x1000, purpose),
+        byteOffset: options.memory.frames.allocate(0) * PAGE_BYTES,
       }),
+      freePage: ({ byteOffset }) => options.memory.frames.free(byteOffset / PAGE_BYTES),
     })
     const frames = new FrameHolds(this.frameCounts)
     const checked = options.checkMappings ?? false
@@ -148,6 +159,7 @@ export class Domain<V extends VirtualCpu = VirtualCpu, A extends Architecture<V>
         if (checked) this.#checked.push({ device, cache })
         return cache
       },
+      ownMemory: (device, memory) => this.ownedMemories.open(device, memory),
       ...(options.memory.shared && { sharedMemory: this.#handles() }),
       modifiedMemory: (gfn, count) => this.dirtyLogs.modified(gfn, count),
       interruptLine: (irq) => this.architecture.interruptLine(irq),

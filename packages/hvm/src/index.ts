@@ -35,4 +35,4 @@ export type { DomainVapicOptions, VapicStatistics } from './x86/vapic/domain-vap
 export { VcpuVapic } from './x86/vapic/vcpu-vapic.ts'
 export type { VcpuVapicOptions } from './x86/vapic/vcpu-vapic.ts'
 export { FrameHolds } from './frame-holds.ts'
-export { openGuestMemory, type GuestMemoryHandles } from './worker-memory.ts'
+export { openGuestMemory, openOwnedMemory, type GuestMemoryHandles } from './worker-memory.ts'

@@ -13,6 +13,7 @@ import {
 } from '@retrap/p2m'
 import type { DirtyLogs } from './dirty-logs.ts'
 import { OUTSIDE, type Invalidations } from './invalidation.ts'
+import type { OwnedMemories } from './owned-memories.ts'
 
 /** What becomes of an access that the p2m does not translate. */
 export const SecondLevel = {
@@ -52,6 +53,8 @@ export interface SecondLevelOptions {
   readonly p2m: P2m
   readonly logs: DirtyLogs
   readonly invalidations: Pick<Invalidations, 'enter' | 'leave'>
+  /** Memory of device models; default there is none. */
+  readonly owned?: Pick<OwnedMemories, 'trapsWrites' | 'forbidsExecution'>
   readonly dispatch: Pick<IoDispatch, 'server'>
   readonly vcpus: number
   onFailure(failure: MemoryFailure): void
@@ -165,6 +168,17 @@ export class SecondLevelFaults {
     return outcome === SecondLevel.RESOLVED ? this.#p2m.lookup(gfn, into) : type
   }
 
+  /**
+   * Whether reads of an address are of RAM although its writes are a device's: a server has claimed them, or it is the ROM
+   * of a model that takes them.
+   */
+  readsRam(gpa: number): boolean {
+    const gfn = Math.floor(gpa / FRAME)
+    const type = this.#p2m.lookup(gfn, this.#entry)
+    if (type === P2mType.IOREQ_SERVER) return this.claimant(gpa) !== null
+    return type === P2mType.RAM_RO && this.#options.owned?.trapsWrites(gfn) === true
+  }
+
   /** The server that has claimed writes to an address; null if there is none, and it is RAM or a device. */
   claimant(gpa: number): IoreqServer | null {
     const { writeClaim } = this.#p2m
@@ -214,7 +228,10 @@ export class SecondLevelFaults {
     const { rights, access } = this.#entry
     const given = rightsOf(type)
     if ((rights & wanted) !== 0) return SecondLevel.RESOLVED
-    if ((given & wanted) !== 0 && (rightsOfAccess(access) & wanted) === 0) return this.#violation(vcpu, gfn, wanted)
+    if ((given & wanted) !== 0 && (rightsOfAccess(access) & wanted) === 0) {
+      const forbidden = wanted === P2M_EXECUTE && this.#options.owned?.forbidsExecution(gfn) === true
+      return forbidden ? this.#fail('not-executable', vcpu, gfn) : this.#violation(vcpu, gfn, wanted)
+    }
     const p2m = this.#p2m
     switch (type) {
       case P2mType.RAM_LOGDIRTY:
@@ -239,8 +256,11 @@ export class SecondLevelFaults {
         if (this.#claimingServer() !== null) return SecondLevel.DEVICE
         p2m.writeClaim.remove(gfn, 1)
         return SecondLevel.RESOLVED
+      case P2mType.RAM_RO:
+        if (wanted === P2M_WRITE && this.#options.owned?.trapsWrites(gfn) === true) return SecondLevel.DEVICE
+        return wanted === P2M_EXECUTE ? this.#fail('not-executable', vcpu, gfn) : SecondLevel.DISCARD
       default:
-        // ROM, and others' and devices' frames that cannot be written; none of these can be executed but ROM.
+        // Others' and devices' frames that cannot be written; none of these can be executed.
         return wanted === P2M_EXECUTE ? this.#fail('not-executable', vcpu, gfn) : SecondLevel.DISCARD
     }
   }

@@ -28,3 +28,13 @@ export function openGuestMemory(
   const references = new FrameHolds(FrameCounts.attach(memory, handles.frameCounts))
   return (modified) => new MapCache({ memory, map: guestMapOf(p2m, modified), references })
 }
+
+/**
+ * Shows the device models of a Worker the memory that they own: what `ownedView` of `serveSharedDevices` takes.
+ *
+ * @param handles - as of {@link openGuestMemory}
+ */
+export function openOwnedMemory(handles: GuestMemoryHandles): (location: number, bytes: number) => Uint8Array {
+  const { u8 } = MachineMemory.attach(handles.memory)
+  return (location, bytes) => u8.subarray(location, location + bytes)
+}

@@ -1,5 +1,7 @@
-import { DeviceSet, type DeviceHostState, type DevicePlatform, type DeviceSetOwner } from './device-set.ts'
-import type { DeviceModel } from '@retrap/device'
+import { DeviceSet, type DeviceHostState, type DeviceSetOwner } from './device-set.ts'
+import type { DevicePlatform } from './platform.ts'
+import { DeviceError, type DeviceModel } from '@retrap/device'
+import { IoreqError } from './errors.ts'
 import type { IoDispatch } from './dispatch.ts'
 import type { InvalidationNotice } from './invalidation.ts'
 import { XEN_DMOP_IO_RANGE_MEMORY, XEN_DMOP_IO_RANGE_PCI, XEN_DMOP_IO_RANGE_PORT } from './layout.ts'
@@ -82,16 +84,33 @@ export class DeviceHost implements LocalRegions, IoreqTransport, DeviceSetOwner 
     this.#set.reset()
   }
 
-  save(): DeviceHostState {
+  /** See `DeviceSet.quiesce`. */
+  quiesce(deadlineMs: number): Promise<void> {
+    return this.#set.quiesce(deadlineMs)
+  }
+
+  /** Tells every model that the machine goes on. */
+  resume(): void {
+    this.#set.resume()
+  }
+
+  /**
+   * Saves every model and function.
+   *
+   * @throws DeviceError `ERR_STATE`, naming a model that has neither `save` nor `stateless: true`
+   */
+  save(): Promise<DeviceHostState> {
     return this.#set.save()
   }
 
   /**
-   * @throws IoreqError `ERR_INVALID` for another version, `ERR_NOT_FOUND` where the state names a model or function
-   * that is not there
+   * Restores every model and function.
+   *
+   * @throws DeviceError `ERR_STATE` for another version or what a model refuses, `ERR_NOT_FOUND` where state and models do
+   *   not fit
    */
-  restore(state: DeviceHostState): void {
-    this.#set.restore(state)
+  restore(state: DeviceHostState): Promise<void> {
+    return this.#set.restore(state)
   }
 
   // ---- LocalRegions ----
@@ -99,6 +118,11 @@ export class DeviceHost implements LocalRegions, IoreqTransport, DeviceSetOwner 
   /** @internal */
   regionAt(kind: 'port' | 'mmio', address: number): ClaimedRegion | null {
     return this.#set.regionAt(kind, address)
+  }
+
+  /** @internal */
+  allDirect(kind: 'port' | 'mmio', first: number, last: number): boolean {
+    return this.#set.allDirect(kind, first, last)
   }
 
   /** @internal */
@@ -196,15 +220,23 @@ export class DeviceHost implements LocalRegions, IoreqTransport, DeviceSetOwner 
   claimsChanged(kind: 'port' | 'mmio'): void {
     if (!this.#ready) return
     const type = kind === 'port' ? XEN_DMOP_IO_RANGE_PORT : XEN_DMOP_IO_RANGE_MEMORY
-    this.server.setRanges(
-      type,
-      this.#set.byPriority(kind).map((region) => [region.base, region.base + region.length - 1]),
+    const regions = this.#set.byPriority(kind)
+    claim(() =>
+      this.server.setRanges(
+        type,
+        regions.map(({ base, length }) => [base, base + length - 1]),
+      ),
     )
   }
 
   /** @internal */
-  functionAdded(bdf: number): void {
-    this.server.mapRange(XEN_DMOP_IO_RANGE_PCI, bdf, bdf)
+  functionsChanged(requesters: readonly number[]): void {
+    claim(() =>
+      this.server.setRanges(
+        XEN_DMOP_IO_RANGE_PCI,
+        requesters.map((requester) => [requester, requester]),
+      ),
+    )
   }
 
   /** @internal */
@@ -222,5 +254,15 @@ export class DeviceHost implements LocalRegions, IoreqTransport, DeviceSetOwner 
   /** @internal */
   failed(device: string, what: string, error: unknown): void {
     this.#dispatch.modelFailed(this.server, device, what, error)
+  }
+}
+
+/** What the server cannot claim is a model's mistake, or a guest's placing of a BAR. */
+function claim(make: () => void): void {
+  try {
+    make()
+  } catch (error) {
+    if (!(error instanceof IoreqError) || error.code === 'ERR_PROTOCOL' || error.code === 'ERR_BUSY') throw error
+    throw new DeviceError(error.code, error.message, { cause: error })
   }
 }

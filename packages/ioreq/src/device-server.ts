@@ -7,11 +7,15 @@ import {
   type Timer,
 } from '@retrap/device'
 import { checkDeadline } from '@retrap/device/host'
-import { DeviceSet, type DeviceHostState, type DevicePlatform, type DeviceSetOwner } from './device-set.ts'
+import { DeviceSet, type DeviceHostState, type DeviceSetOwner } from './device-set.ts'
+import { describe } from './model-state.ts'
+import type { DevicePlatform } from './platform.ts'
+import { RemoteMemories } from './remote-memory.ts'
+import { stateFromText, stateToText } from './state-text.ts'
 import { IoreqError } from './errors.ts'
 import { FRAME_VERSION, NO_VCPU, type Frame, type FrameRange } from './frames.ts'
 import { XEN_DMOP_IO_RANGE_MEMORY, XEN_DMOP_IO_RANGE_PCI, XEN_DMOP_IO_RANGE_PORT } from './layout.ts'
-import { MAX_DMA_BYTES } from './remote-server.ts'
+import { MAX_DMA_BYTES } from './limits.ts'
 import type { IoRequest } from './request.ts'
 
 /** A device server's way to its hypervisor. */
@@ -21,9 +25,10 @@ export interface DeviceLink {
   /** Answers the request of a vCPU, after all frames before. */
   answer(vcpu: number, lo: number, hi: number): void
   /**
-   * Moves memory while the caller waits, where that can be done. Without it the synchronous forms of `dma` throw.
+   * Moves memory while the caller waits, where that can be done. Without it the synchronous forms of `dma` and of owned
+   * memory throw.
    *
-   * @param frame - a `dmaRead` or `dmaWrite` with a call number
+   * @param frame - one that a `dmaDone` answers, with a call number
    */
   callSync?(frame: Frame): Extract<Frame, { kind: 'dmaDone' }>
 }
@@ -44,6 +49,11 @@ export interface DeviceServerOptions {
    * @param modified - to be called for guest frames that the model has written, when its bytes are there
    */
   openMemory?(modified: (gfn: number, count: number) => void): DeviceMemory
+  /**
+   * Shows memory that a model owns, where the machine's memory is shared with this thread: see `openOwnedMemory` of
+   * `@retrap/hvm`. Default: models copy by message, and `OwnedMemory.view` is null.
+   */
+  ownedView?(location: number, bytes: number): Uint8Array
 }
 
 class RemoteTimer implements Timer {
@@ -78,7 +88,6 @@ export class DeviceServer implements DeviceSetOwner {
   readonly #set: DeviceSet
   readonly #timers: RemoteTimer[] = []
   readonly #calls = new Map<number, (done: Extract<Frame, { kind: 'dmaDone' }>) => void>()
-  readonly #functions: FrameRange[] = []
   readonly #hello = Promise.withResolvers<void>()
   #lines = 0
   #nextCall = 1
@@ -193,12 +202,20 @@ export class DeviceServer implements DeviceSetOwner {
       case 'settle':
         return this.#reply(frame.call, () => '')
       case 'save':
-        return this.#reply(frame.call, () => JSON.stringify(this.#set.save()))
+        return this.#reply(frame.call, async () => stateToText(await this.#set.save()))
       case 'restore':
-        return this.#reply(frame.call, () => {
-          this.#set.restore(JSON.parse(frame.state) as DeviceHostState)
+        return this.#reply(frame.call, async () => {
+          await this.#set.restore(stateFromText(frame.state) as DeviceHostState)
           return ''
         })
+      case 'quiesce':
+        return this.#reply(frame.call, async () => {
+          await this.#set.quiesce(frame.deadline)
+          return ''
+        })
+      case 'resume':
+        this.setTime(frame.now)
+        return this.#set.resume()
       case 'dmaDone':
         this.#calls.get(frame.call)?.(frame)
         this.#calls.delete(frame.call)
@@ -228,11 +245,15 @@ export class DeviceServer implements DeviceSetOwner {
     }
   }
 
-  #reply(call: number, result: () => string): void {
+  #reply(call: number, result: () => string | Promise<string>): void {
+    const failed = (error: unknown): void =>
+      this.#link.send({ kind: 'called', call, error: describe(error), result: '' })
     try {
-      this.#link.send({ kind: 'called', call, error: '', result: result() })
+      const value = result()
+      if (typeof value === 'string') this.#link.send({ kind: 'called', call, error: '', result: value })
+      else value.then((text) => this.#link.send({ kind: 'called', call, error: '', result: text })).catch(failed)
     } catch (error) {
-      this.#link.send({ kind: 'called', call, error: messageOf(error), result: '' })
+      failed(error)
     }
   }
 
@@ -258,6 +279,14 @@ export class DeviceServer implements DeviceSetOwner {
   #platform(): DevicePlatform {
     const link = this.#link
     const openMemory = this.#options.openMemory?.bind(this.#options)
+    const view = this.#options.ownedView?.bind(this.#options)
+    const memories = new RemoteMemories({
+      send: (frame) => link.send(frame),
+      ...(link.callSync && { callSync: (frame) => (link.callSync as NonNullable<DeviceLink['callSync']>)(frame) }),
+      call: (frame) => this.#callAsync(frame),
+      nextCall: () => this.#nextCall++,
+      ...(view && { view }),
+    })
     return {
       clock: { now: () => this.#clock() },
       timer: (callback) => {
@@ -267,13 +296,14 @@ export class DeviceServer implements DeviceSetOwner {
         return timer
       },
       dma: this.#dma(),
+      ownMemory: (device, options) => memories.open(device, options),
       ...(openMemory && {
         openMemory: () => openMemory((gfn, count) => link.send({ kind: 'modified', gfn, count })),
       }),
       interruptLine: (irq) => this.#openLine((line) => ({ kind: 'openLine', line, irq })),
       pciInterrupt: (device, pin) =>
         this.#options.pciInterrupt?.(device, pin) ?? this.#openLine((line) => ({ kind: 'openPin', line, device, pin })),
-      signalMsi: (address, data) => link.send({ kind: 'msi', address, data }),
+      signalMsi: (address, data, requester) => link.send({ kind: 'msi', address, data, requester }),
       powerOff: () => link.send({ kind: 'powerOff' }),
       reset: () => link.send({ kind: 'resetMachine' }),
       exit: (code) => link.send({ kind: 'exit', code }),
@@ -298,17 +328,20 @@ export class DeviceServer implements DeviceSetOwner {
     }
   }
 
+  #callAsync(frame: Frame & { readonly call: number }): Promise<Extract<Frame, { kind: 'dmaDone' }>> {
+    const done = new Promise<Extract<Frame, { kind: 'dmaDone' }>>((resolve) => this.#calls.set(frame.call, resolve))
+    this.#link.send(frame)
+    return done
+  }
+
   #dma(): DevicePlatform['dma'] {
     const link = this.#link
     const callSync = (frame: Frame): Extract<Frame, { kind: 'dmaDone' }> => {
       if (link.callSync !== undefined) return link.callSync(frame)
       throw new DeviceError('ERR_PERMISSION', 'guest memory is in another process: use readAsync and writeAsync')
     }
-    const callAsync = (frame: Frame & { readonly call: number }): Promise<Extract<Frame, { kind: 'dmaDone' }>> => {
-      const done = new Promise<Extract<Frame, { kind: 'dmaDone' }>>((resolve) => this.#calls.set(frame.call, resolve))
-      link.send(frame)
-      return done
-    }
+    const callAsync = (frame: Frame & { readonly call: number }): Promise<Extract<Frame, { kind: 'dmaDone' }>> =>
+      this.#callAsync(frame)
     return {
       read: (gpa, into) =>
         eachPiece(gpa, into, (at, piece) => {
@@ -357,9 +390,9 @@ export class DeviceServer implements DeviceSetOwner {
   }
 
   /** @internal */
-  functionAdded(bdf: number): void {
-    this.#functions.push([bdf, bdf])
-    this.#link.send({ kind: 'claim', type: XEN_DMOP_IO_RANGE_PCI, ranges: this.#functions, buffered: [] })
+  functionsChanged(requesters: readonly number[]): void {
+    const ranges = requesters.map((requester): FrameRange => [requester, requester])
+    this.#link.send({ kind: 'claim', type: XEN_DMOP_IO_RANGE_PCI, ranges, buffered: [] })
   }
 
   /** @internal */
@@ -369,12 +402,12 @@ export class DeviceServer implements DeviceSetOwner {
 
   /** @internal */
   reject(vcpu: number, device: string, error: unknown): void {
-    this.#link.send({ kind: 'fault', vcpu, device, what: '', message: messageOf(error) })
+    this.#link.send({ kind: 'fault', vcpu, device, what: '', message: describe(error) })
   }
 
   /** @internal */
   failed(device: string, what: string, error: unknown): void {
-    this.#link.send({ kind: 'fault', vcpu: NO_VCPU, device, what, message: messageOf(error) })
+    this.#link.send({ kind: 'fault', vcpu: NO_VCPU, device, what, message: describe(error) })
   }
 }
 
@@ -383,10 +416,6 @@ function framesOf(gone: readonly FrameRange[], readOnly: readonly FrameRange[]):
     (writesOnly: boolean) =>
     ([first, last]: FrameRange): InvalidatedFrames => ({ gfn: first, count: last - first + 1, writesOnly })
   return [...gone.map(framesIn(false)), ...readOnly.map(framesIn(true))]
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error)
 }
 
 /** Memory in pieces of at most `MAX_DMA_BYTES`, until one cannot be moved. */

@@ -33,6 +33,8 @@ export interface IoDispatchOptions {
   readonly ecam?: readonly EcamWindow[]
   /** Supplies a zeroed 4096-byte page of machine memory for requests. Default: a buffer of its own. */
   allocatePage?(purpose: string): PageLocation
+  /** Takes such a page back: its server has gone. */
+  freePage?(page: PageLocation): void
 }
 
 export interface ServerOptions {

@@ -23,6 +23,7 @@ import {
 } from './layout.ts'
 import { MmioLookup, PortLookup } from './lookup.ts'
 import { PendingRequests } from './pending.ts'
+import { PieceAccess } from './pieces.ts'
 import { badAnswer, cut, isOneCall, readRegion, writeRegion } from '@retrap/device/host'
 import type { ClaimedRegion } from './region.ts'
 import { RegionTable } from './region-table.ts'
@@ -67,9 +68,14 @@ export class IoDispatch implements ServerOwner {
   readonly #failures: FailureHandler
   readonly #space: ConfigSpace
   readonly #trace: ((record: IoTraceRecord) => void) | undefined
+  /** Pages that were allocated for servers, to be given back. */
+  readonly #pages = new Map<IoreqServer, readonly PageLocation[]>()
   readonly #scratch: IoRequest = createIoRequest()
   readonly #one: IoRequest = createIoRequest()
-  readonly #bytes = new Uint8Array(8)
+  readonly #piecewise: PieceAccess = new PieceAccess((region) => this.#pieceFailed(region))
+  #pieceType = 0
+  #pieceDirection = 0
+  #pieceStatus = IO_DONE
   /** The last access that `#asynchronous` has found a server for, and which. */
   #askedServer: IoreqServer | null = null
   /** The region of it, where the server is of this process and one call of its handler answers; and where in it. */
@@ -119,11 +125,12 @@ export class IoDispatch implements ServerOwner {
     if (id < 0) {
       throw new IoreqError('ERR_NO_SPACE', `a domain has at most ${MAX_NR_IOREQ_SERVERS} ioreq servers`)
     }
-    const page = options.page ?? this.#allocate(`request page of ioreq server ${options.name}`)
+    const pages: PageLocation[] = []
+    const page = options.page ?? this.#allocate(`request page of ioreq server ${options.name}`, pages)
     const mode = options.bufferedMode ?? HVM_IOREQSRV_BUFIOREQ_OFF
     let ring: BufferedRing | null = null
     if (mode !== HVM_IOREQSRV_BUFIOREQ_OFF) {
-      const ringPage = options.ringPage ?? this.#allocate(`buffered ring of ioreq server ${options.name}`)
+      const ringPage = options.ringPage ?? this.#allocate(`buffered ring of ioreq server ${options.name}`, pages)
       ring = new BufferedRing(mode, ringPage.buffer, ringPage.byteOffset)
     }
     const server = new IoreqServer(
@@ -138,6 +145,7 @@ export class IoDispatch implements ServerOwner {
       options.local ?? null,
     )
     this.#servers[id] = server
+    this.#pages.set(server, pages)
     this.#options.invalidations?.serverChanged(server)
     return server
   }
@@ -147,18 +155,27 @@ export class IoDispatch implements ServerOwner {
     return this.#servers[id] ?? null
   }
 
-  #allocate(purpose: string): PageLocation {
-    return this.#options.allocatePage?.(purpose) ?? { buffer: new ArrayBuffer(IOREQ_PAGE_BYTES), byteOffset: 0 }
+  #allocate(purpose: string, pages: PageLocation[]): PageLocation {
+    const page = this.#options.allocatePage?.(purpose)
+    if (page === undefined) return { buffer: new ArrayBuffer(IOREQ_PAGE_BYTES), byteOffset: 0 }
+    pages.push(page)
+    return page
   }
 
   /** Claims ports for the hypervisor itself, before any server. Handlers answer at once. */
   mapInternalPorts(name: string, base: number, count: number, handler: RangeHandler, options?: RegionOptions): Region {
-    return this.#internal.map(name, 'port', base, count, handler, true, options)
+    return this.#internal.map(
+      { device: name, kind: 'port', base, length: count, handler, direct: true, window: null },
+      options,
+    )
   }
 
   /** Claims guest-physical addresses for the hypervisor itself, before any server. Handlers answer at once. */
   mapInternalMmio(name: string, gpa: number, bytes: number, handler: RangeHandler, options?: RegionOptions): Region {
-    return this.#internal.map(name, 'mmio', gpa, bytes, handler, true, options)
+    return this.#internal.map(
+      { device: name, kind: 'mmio', base: gpa, length: bytes, handler, direct: true, window: null },
+      options,
+    )
   }
 
   /** @internal */
@@ -187,6 +204,9 @@ export class IoDispatch implements ServerOwner {
     this.#rebuild('mmio')
     this.#pending.endAll(server)
     this.#options.invalidations?.serverChanged(server)
+    // Nobody looks into its slots any more: what waits in one has just been ended.
+    for (const page of this.#pages.get(server) ?? []) this.#options.freePage?.(page)
+    this.#pages.delete(server)
   }
 
   #rebuild(kind: 'port' | 'mmio'): void {
@@ -208,7 +228,7 @@ export class IoDispatch implements ServerOwner {
       if (offset + size <= region.length && size <= region.maximumAccess && size >= region.minimumAccess) {
         try {
           const value = region.handler.read(offset, size as 1 | 2 | 4)
-          if (typeof value === 'number') {
+          if (typeof value === 'number' && (value >>> 0 === value || (value | 0) === value)) {
             this.lo = size === 4 ? value >>> 0 : size === 1 ? value & 0xff : value & 0xffff
             this.hi = 0
             return IO_DONE
@@ -250,7 +270,7 @@ export class IoDispatch implements ServerOwner {
       if (size <= 4 && size !== 3 && size <= region.maximumAccess && size >= region.minimumAccess) {
         try {
           const value = region.handler.read(offset, size as 1 | 2 | 4)
-          if (typeof value === 'number') {
+          if (typeof value === 'number' && (value >>> 0 === value || (value | 0) === value)) {
             this.lo = size === 4 ? value >>> 0 : size === 1 ? value & 0xff : value & 0xffff
             this.hi = 0
             return IO_DONE
@@ -424,18 +444,12 @@ export class IoDispatch implements ServerOwner {
     }
   }
 
-  #localOf(party: RegionTable | IoreqServer): Pick<LocalRegions, 'regionAt'> | null {
+  #localOf(party: RegionTable | IoreqServer): Pick<LocalRegions, 'regionAt' | 'allDirect'> | null {
     return party instanceof RegionTable ? party : party.local
   }
 
   #allDirect(party: RegionTable | IoreqServer, kind: 'port' | 'mmio', first: number, last: number): boolean {
-    const local = this.#localOf(party)
-    if (local === null) return false
-    for (let at = first; at <= last; at++) {
-      const region = local.regionAt(kind, at)
-      if (region !== null && !region.direct) return false
-    }
-    return true
+    return this.#localOf(party)?.allDirect(kind, first, last) ?? false
   }
 
   /** Makes an access to direct regions, split where it leaves one of them. */
@@ -450,32 +464,25 @@ export class IoDispatch implements ServerOwner {
   ): number {
     const local = this.#localOf(party)!
     const type = kind === 'port' ? IOREQ_TYPE_PIO : IOREQ_TYPE_COPY
-    const bytes = this.#bytes
-    if (direction === IOREQ_WRITE) putBytes(bytes, 0, size, lo, hi)
-    for (let done = 0; done < size;) {
-      const region = local.regionAt(kind, address + done)!
-      const offset = address + done - region.base
-      const piece = Math.min(size - done, region.length - offset)
-      try {
-        if (direction === IOREQ_READ) {
-          readRegion(region, offset, piece, this)
-          putBytes(bytes, done, piece, this.lo, this.hi)
-        } else {
-          writeRegion(region, offset, piece, wordAt(bytes, done), wordAt(bytes, done + 4))
-        }
-      } catch (error) {
-        const status = this.#failed(region, type, direction, address + done, piece, error)
-        if (status !== IO_DONE) return status
-        if (direction === IOREQ_READ) putBytes(bytes, done, piece, this.lo, this.hi)
-      }
-      done += piece
-    }
-    if (direction === IOREQ_READ) {
-      bytes.fill(0, size)
-      this.lo = wordAt(bytes, 0)
-      this.hi = wordAt(bytes, 4)
+    const read = direction === IOREQ_READ
+    const pieces = this.#piecewise
+    this.#pieceType = type
+    this.#pieceDirection = direction
+    this.#pieceStatus = IO_DONE
+    pieces.perform(local, kind, read, address, size, lo, hi)
+    if (this.#pieceStatus !== IO_DONE) return this.#pieceStatus
+    if (read) {
+      this.lo = pieces.lo
+      this.hi = pieces.hi
     }
     return IO_DONE
+  }
+
+  /** A model has failed in one piece of an access; true: it goes on without it. */
+  #pieceFailed(region: ClaimedRegion): boolean {
+    const { failedAt, failedBytes, error } = this.#piecewise
+    this.#pieceStatus = this.#failed(region, this.#pieceType, this.#pieceDirection, failedAt, failedBytes, error)
+    return this.#pieceStatus === IO_DONE
   }
 
   // ---- logged accesses ----

@@ -41,6 +41,10 @@ export type CommandFrame =
   /** Asks for the models' state, as JSON in a `called` frame. */
   | { readonly kind: 'save'; readonly call: number }
   | { readonly kind: 'restore'; readonly call: number; readonly state: string }
+  /** Asks the models to bring their work to an end, in so many host milliseconds; a `called` frame follows. */
+  | { readonly kind: 'quiesce'; readonly call: number; readonly deadline: number }
+  /** The machine goes on after `quiesce` or `restore`. */
+  | { readonly kind: 'resume'; readonly now: number }
   | { readonly kind: 'dmaDone'; readonly call: number; readonly ok: boolean; readonly bytes: Uint8Array }
   | { readonly kind: 'detach'; readonly device: string }
   /** Asks for a `called` frame when nothing of guest memory is mapped, and nothing that was begun before is under way. */
@@ -89,7 +93,58 @@ export type EventFrame =
   | { readonly kind: 'openPin'; readonly line: number; readonly device: number; readonly pin: number }
   | { readonly kind: 'setLine'; readonly line: number; readonly level: boolean }
   | { readonly kind: 'pulseLine'; readonly line: number }
-  | { readonly kind: 'msi'; readonly address: number; readonly data: number }
+  | { readonly kind: 'msi'; readonly address: number; readonly data: number; readonly requester: number }
+  /**
+   * Allocates memory of a model, numbered by the sender. `flags`: 1 ROM, 2 executable, 4 trapped at first, 8 writes to ROM
+   * are the model's, 16 saved. The `dmaDone` frame that replies to call numbers other than 0 has, as an f64, where a Worker
+   * that shares machine memory finds it, or nothing.
+   */
+  | {
+      readonly kind: 'ownMemory'
+      readonly call: number
+      readonly memory: number
+      readonly device: string
+      readonly name: string
+      readonly length: number
+      readonly flags: number
+    }
+  /** Shows a part of a memory at an address. */
+  | {
+      readonly kind: 'placeMemory'
+      readonly placement: number
+      readonly memory: number
+      readonly gpa: number
+      readonly offset: number
+      readonly length: number
+    }
+  | { readonly kind: 'removePlacement'; readonly placement: number }
+  | { readonly kind: 'memoryMode'; readonly memory: number; readonly trapped: boolean }
+  | { readonly kind: 'memoryModified'; readonly memory: number; readonly offset: number; readonly length: number }
+  /** Answered by `dmaDone`, as are the following two; a write with call 0 is not. */
+  | {
+      readonly kind: 'memoryRead'
+      readonly call: number
+      readonly memory: number
+      readonly offset: number
+      readonly length: number
+    }
+  | {
+      readonly kind: 'memoryWrite'
+      readonly call: number
+      readonly memory: number
+      readonly offset: number
+      readonly bytes: Uint8Array
+    }
+  /** Takes the log of written pages: little-endian words of one bit a page. */
+  | {
+      readonly kind: 'memoryDirty'
+      readonly call: number
+      readonly memory: number
+      readonly offset: number
+      readonly length: number
+    }
+  | { readonly kind: 'memoryLog'; readonly memory: number; readonly on: boolean }
+  | { readonly kind: 'freeMemory'; readonly memory: number }
   /** Sets a timer, numbered by the sender, or with `Infinity` stops it. */
   | { readonly kind: 'armTimer'; readonly timer: number; readonly deadline: number }
   | { readonly kind: 'dmaRead'; readonly call: number; readonly gpa: number; readonly length: number }
@@ -116,7 +171,7 @@ export interface MessageFrame {
 export type Frame = CommandFrame | EventFrame | MessageFrame
 
 /** Version of the frames, in `hello`. */
-export const FRAME_VERSION = 1
+export const FRAME_VERSION = 2
 /** `vcpu` of a `fault` outside of any request. */
 export const NO_VCPU = 0xffff_ffff
 /** The longest frame: what is longer is refused before it is read. DMA is cut into pieces. */
@@ -139,6 +194,8 @@ const LAYOUTS: Readonly<Record<Frame['kind'], Layout>> = {
   detach: [11, ['device', 'text']],
   invalidate: [12, ['vcpu', 'u32'], ['all', 'flag'], ['gone', 'ranges'], ['readOnly', 'ranges']],
   drop: [13, ['call', 'u32']],
+  quiesce: [14, ['call', 'u32'], ['deadline', 'f64']],
+  resume: [15, ['now', 'f64']],
   message: [16, ['now', 'f64'], ['bytes', 'bytes']],
   ready: [32, ['name', 'text']],
   claim: [33, ['type', 'u32'], ['ranges', 'ranges'], ['buffered', 'ranges']],
@@ -148,7 +205,7 @@ const LAYOUTS: Readonly<Record<Frame['kind'], Layout>> = {
   openPin: [37, ['line', 'u32'], ['device', 'u32'], ['pin', 'u32']],
   setLine: [38, ['line', 'u32'], ['level', 'flag']],
   pulseLine: [39, ['line', 'u32']],
-  msi: [40, ['address', 'f64'], ['data', 'u32']],
+  msi: [40, ['address', 'f64'], ['data', 'u32'], ['requester', 'u32']],
   armTimer: [41, ['timer', 'u32'], ['deadline', 'f64']],
   dmaRead: [42, ['call', 'u32'], ['gpa', 'f64'], ['length', 'u32']],
   dmaWrite: [43, ['call', 'u32'], ['gpa', 'f64'], ['bytes', 'bytes']],
@@ -158,6 +215,24 @@ const LAYOUTS: Readonly<Record<Frame['kind'], Layout>> = {
   called: [47, ['call', 'u32'], ['error', 'text'], ['result', 'text']],
   wantFrames: [48],
   modified: [49, ['gfn', 'f64'], ['count', 'f64']],
+  ownMemory: [
+    50,
+    ['call', 'u32'],
+    ['memory', 'u32'],
+    ['device', 'text'],
+    ['name', 'text'],
+    ['length', 'f64'],
+    ['flags', 'u32'],
+  ],
+  placeMemory: [51, ['placement', 'u32'], ['memory', 'u32'], ['gpa', 'f64'], ['offset', 'f64'], ['length', 'f64']],
+  removePlacement: [52, ['placement', 'u32']],
+  memoryMode: [53, ['memory', 'u32'], ['trapped', 'flag']],
+  memoryModified: [54, ['memory', 'u32'], ['offset', 'f64'], ['length', 'f64']],
+  memoryRead: [55, ['call', 'u32'], ['memory', 'u32'], ['offset', 'f64'], ['length', 'u32']],
+  memoryWrite: [56, ['call', 'u32'], ['memory', 'u32'], ['offset', 'f64'], ['bytes', 'bytes']],
+  memoryDirty: [57, ['call', 'u32'], ['memory', 'u32'], ['offset', 'f64'], ['length', 'f64']],
+  memoryLog: [58, ['memory', 'u32'], ['on', 'flag']],
+  freeMemory: [59, ['memory', 'u32']],
 }
 
 const BY_CODE: ReadonlyMap<number, { readonly kind: Frame['kind']; readonly layout: Layout }> = new Map(

@@ -3,7 +3,8 @@ import { XEN_DMOP_IO_RANGE_MEMORY, XEN_DMOP_IO_RANGE_PORT } from './layout.ts'
 import type { IoreqServer } from './server.ts'
 import type { RegionTable } from './region-table.ts'
 
-const place = (kind: 'port' | 'mmio'): ClaimedRegion => new ClaimedRegion(null, '', kind, 0, 0, DEAD_HANDLER, false)
+const place = (kind: 'port' | 'mmio'): ClaimedRegion =>
+  new ClaimedRegion(null, { device: '', kind, base: 0, length: 0, handler: DEAD_HANDLER, direct: false, window: null })
 
 /** Stands for "not directly": nobody there, another process' server, or a port with a meaning of its own. */
 const NOT_DIRECT_PORT = place('port')

@@ -1,6 +1,6 @@
 import { DeviceError, type RangeHandler, type RegionOptions } from '@retrap/device'
 import { hex } from '@retrap/device/host'
-import { ClaimedRegion, type RegionOwner } from './region.ts'
+import { ClaimedRegion, type RegionClaim, type RegionOwner } from './region.ts'
 
 /** What was found at an address, and where else the same would be found: `first` … `end` − 1. */
 class Found {
@@ -31,19 +31,11 @@ export class RegionTable implements RegionOwner {
    *
    * @throws DeviceError `ERR_EXISTS` where it overlaps one of equal priority, `ERR_INVALID` for a bad range
    */
-  map(
-    device: string,
-    kind: 'port' | 'mmio',
-    base: number,
-    length: number,
-    handler: RangeHandler,
-    direct: boolean,
-    options?: RegionOptions,
-  ): ClaimedRegion {
-    const region = new ClaimedRegion(this, device, kind, base, length, handler, direct, options)
-    if (region.enabled) this.checkClaim(region, base)
+  map(claim: RegionClaim, options?: RegionOptions): ClaimedRegion {
+    const region = new ClaimedRegion(this, claim, options)
+    if (region.enabled) this.checkClaim(region, claim.base)
     this.regions.push(region)
-    if (region.enabled) this.#changed(kind)
+    if (region.enabled) this.claimChanged(region)
     return region
   }
 
@@ -62,6 +54,7 @@ export class RegionTable implements RegionOwner {
   }
 
   claimChanged(region: ClaimedRegion): void {
+    region.window?.follow(region.enabled ? region.base : -1)
     this.#changed(region.kind)
   }
 
@@ -69,6 +62,7 @@ export class RegionTable implements RegionOwner {
     const at = this.regions.indexOf(region)
     if (at < 0) return
     this.regions.splice(at, 1)
+    region.window?.follow(-1)
     this.#changed(region.kind)
   }
 
@@ -95,6 +89,16 @@ export class RegionTable implements RegionOwner {
         if (found.region === null || region.priority > found.region.priority) found.region = region
       }
     }
+  }
+
+  /** Whether nobody in `first` … `last` takes its time. */
+  allDirect(kind: 'port' | 'mmio', first: number, last: number): boolean {
+    for (let at = first; at <= last;) {
+      const region = this.regionAt(kind, at)
+      if (region !== null && !region.direct) return false
+      at = Math.max((kind === 'port' ? this.#port : this.#mmio).end, at + 1)
+    }
+    return true
   }
 
   /** Enabled regions of a kind, lowest priority first. */

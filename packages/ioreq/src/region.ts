@@ -1,5 +1,6 @@
 import { DeviceError, type RangeHandler, type Region, type RegionOptions } from '@retrap/device'
 import { hex } from '@retrap/device/host'
+import type { MemoryWindow } from './owned-memory.ts'
 import type { IoreqServer } from './server.ts'
 
 /** What a region's owner is told when its claim changes. */
@@ -10,6 +11,21 @@ export interface RegionOwner {
   claimChanged(region: ClaimedRegion): void
   /** The region is gone. */
   claimDropped(region: ClaimedRegion): void
+}
+
+/** Describes a region that is about to be claimed. */
+export interface RegionClaim {
+  /** Name of the device model. */
+  readonly device: string
+  readonly kind: 'port' | 'mmio'
+  readonly base: number
+  /** Ports or bytes. */
+  readonly length: number
+  readonly handler: RangeHandler
+  /** Accesses may be made without the request page. */
+  readonly direct: boolean
+  /** What it shows of a model's memory; null: nothing. */
+  readonly window: MemoryWindow | null
 }
 
 /** Answers for a model that was detached: ones on reads, writes dropped. */
@@ -40,22 +56,16 @@ export class ClaimedRegion implements Region {
   /** Writes may be delivered late. */
   readonly buffered: boolean
   enabled: boolean
+  /** What it shows of a model's memory, which follows it; null: nothing. */
+  window: MemoryWindow | null
   /** Name of the device model. */
   readonly device: string
   /** The server that answers for it, where look-ups know it. */
   server: IoreqServer | null = null
   readonly #owner: RegionOwner | null
 
-  constructor(
-    owner: RegionOwner | null,
-    device: string,
-    kind: 'port' | 'mmio',
-    base: number,
-    length: number,
-    handler: RangeHandler,
-    direct: boolean,
-    options: RegionOptions = {},
-  ) {
+  constructor(owner: RegionOwner | null, claim: RegionClaim, options: RegionOptions = {}) {
+    const { device, kind, base, length, handler, direct } = claim
     this.kind = kind
     this.base = base
     this.length = length
@@ -64,6 +74,7 @@ export class ClaimedRegion implements Region {
     this.minimumAccess = options.minimumAccess ?? 1
     this.priority = options.priority ?? 0
     this.direct = direct
+    this.window = claim.window
     this.buffered = options.buffered ?? false
     this.enabled = !(options.disabled ?? false)
     this.device = device

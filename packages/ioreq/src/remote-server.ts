@@ -1,8 +1,13 @@
-import type { DeviceHostState, DevicePlatform } from './device-set.ts'
+import type { DeviceHostState } from './device-set.ts'
+import { MAX_DMA_BYTES } from './limits.ts'
+import type { DevicePlatform } from './platform.ts'
+import { HeldMemories } from './remote-memory.ts'
+import { stateFromText, stateToText } from './state-text.ts'
 import type { DeviceMemory, InterruptLine, Timer } from '@retrap/device'
 import type { IoDispatch } from './dispatch.ts'
 import type { PageLocation } from './dispatch-options.ts'
 import { IoreqError } from './errors.ts'
+import { withDeadline } from './model-state.ts'
 import { FRAME_VERSION, NO_VCPU, type Frame, type FrameRange } from './frames.ts'
 import type { InvalidationNotice } from './invalidation.ts'
 import { XEN_DMOP_IO_RANGE_PCI } from './layout.ts'
@@ -62,6 +67,8 @@ export class RemoteServer implements IoreqTransport {
   readonly #closeListeners: (() => void)[] = []
   /** The models' way to guest memory, on this side. */
   readonly #memory: DeviceMemory | null
+  /** Memory that the models own. */
+  readonly #owned: HeldMemories
   /** The other end wants to know which frames an INVALIDATE request is about. */
   #wantsFrames = false
   #nextCall = 1
@@ -76,6 +83,13 @@ export class RemoteServer implements IoreqTransport {
     this.#link = link
     this.#options = options
     this.#memory = platform.openMemory?.(options.name) ?? null
+    this.#owned = new HeldMemories(
+      (device, memory) => {
+        if (platform.ownMemory !== undefined) return platform.ownMemory(device, memory)
+        throw new IoreqError('ERR_PERMISSION', 'this machine has no memory for device models')
+      },
+      (call, ok, bytes) => this.#send({ kind: 'dmaDone', call, ok, bytes }),
+    )
     this.ready = this.#ready.promise
     // Who does not ask must not be told by an unhandled rejection either.
     this.ready.catch(() => {})
@@ -132,12 +146,29 @@ export class RemoteServer implements IoreqTransport {
 
   /** The models' state. */
   async save(): Promise<DeviceHostState> {
-    return JSON.parse(await this.#call((call) => ({ kind: 'save', call }))) as DeviceHostState
+    return stateFromText(await this.#call((call) => ({ kind: 'save', call }))) as DeviceHostState
+  }
+
+  /**
+   * Has the models bring their work in flight to an end, or to a state that can be saved.
+   *
+   * @throws IoreqError `ERR_DEVICE`, naming the model that failed or was late
+   */
+  async quiesce(deadlineMs: number): Promise<void> {
+    await withDeadline(this.name, 'quiesce', deadlineMs + QUIESCE_GRACE_MS, async () => {
+      await this.#call((call) => ({ kind: 'quiesce', call, deadline: deadlineMs }))
+    })
+  }
+
+  /** Tells the models that the machine goes on. */
+  resume(): void {
+    this.#unsettled = true
+    this.#send({ kind: 'resume', now: this.now() })
   }
 
   /** @throws IoreqError `ERR_DEVICE` where the models refuse the state */
   async restore(state: DeviceHostState): Promise<void> {
-    await this.#call((call) => ({ kind: 'restore', call, state: JSON.stringify(state) }))
+    await this.#call((call) => ({ kind: 'restore', call, state: stateToText(state) }))
   }
 
   #call(frame: (call: number) => Frame): Promise<string> {
@@ -214,6 +245,7 @@ export class RemoteServer implements IoreqTransport {
     this.#closed = true
     for (const timer of this.#timers.values()) timer.cancel()
     for (const line of this.#lines.values()) line.set(false)
+    this.#owned.close()
     const error = new IoreqError('ERR_NOT_FOUND', `server ${this.name} is gone`)
     for (const call of this.#calls.values()) call.reject(error)
     this.#calls.clear()
@@ -281,7 +313,7 @@ export class RemoteServer implements IoreqTransport {
       case 'pulseLine':
         return this.#line(frame.line).pulse()
       case 'msi':
-        return platform.signalMsi(frame.address, frame.data)
+        return platform.signalMsi(frame.address, frame.data, frame.requester & 0xffff)
       case 'armTimer':
         return this.#arm(frame.timer, frame.deadline)
       case 'dmaRead':
@@ -318,6 +350,7 @@ export class RemoteServer implements IoreqTransport {
         this.#options.onMessage?.(frame.bytes)
         return
       default:
+        if (this.#owned.take(frame)) return
         throw new IoreqError('ERR_PROTOCOL', `a device server sent a ${frame.kind} frame`)
     }
   }
@@ -360,10 +393,10 @@ export class RemoteServer implements IoreqTransport {
   }
 }
 
-/** Bytes of guest memory in one frame. */
-export const MAX_DMA_BYTES: number = 1 << 16
-
 /** Guest-physical addresses have at most 52 bits. */
 const MAX_GFN = 2 ** 40
+
+/** What a reply may take beyond the models' own deadline. */
+const QUIESCE_GRACE_MS = 1000
 
 const NO_WIRE: InterruptLine = { set() {}, pulse() {} }

@@ -58,6 +58,8 @@ export interface ServerOwner {
 export interface LocalRegions {
   /** The enabled region of highest priority at an address, or null. */
   regionAt(kind: 'port' | 'mmio', address: number): ClaimedRegion | null
+  /** Whether nobody in `first` … `last` takes its time. */
+  allDirect(kind: 'port' | 'mmio', first: number, last: number): boolean
   /** Enabled regions of a kind, lowest priority first. */
   byPriority(kind: 'port' | 'mmio'): readonly ClaimedRegion[]
   /** Configuration access to a function of this server. */

@@ -1,5 +1,5 @@
 import type { AccessRequest, CancelSignal } from '@retrap/device'
-import { cut, isPromise, notNumber } from '@retrap/device/host'
+import { cut, isPromise, isWord, notNumber } from '@retrap/device/host'
 import { IOREQ_READ } from './layout.ts'
 import type { ClaimedRegion } from './region.ts'
 
@@ -102,7 +102,7 @@ export class Service {
   #end(value: unknown, last: boolean): void {
     // Given up meanwhile.
     if (this.access === null) return
-    if (this.#read && typeof value !== 'number') {
+    if (this.#read && !isWord(value)) {
       return this.#fail(notNumber(value))
     }
     this.finish()

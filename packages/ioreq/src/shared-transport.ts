@@ -1,4 +1,4 @@
-import type { DevicePlatform } from './device-set.ts'
+import type { DevicePlatform } from './platform.ts'
 import type { IoDispatch } from './dispatch.ts'
 import { Doorbell } from './doorbell.ts'
 import { STATE_IOREQ_INPROCESS, STATE_IOREQ_READY } from './layout.ts'

@@ -17,6 +17,7 @@ function machine(options: Partial<PciFunctionOptions> = {}) {
   let fn!: PciFunction
   made.host.attach({
     name: 'card',
+    stateless: true,
     attach(context) {
       fn = context.pci.add({
         device: 4,
@@ -135,14 +136,14 @@ describe('configuration space of a function (PCI 3.0, ch. 6)', () => {
     expect(seen).toEqual(['64+4', '65+1'])
   })
 
-  test('reset and save/restore', () => {
+  test('reset and save/restore', async () => {
     const { dispatch, host, fn, read, write } = machine()
     write(0x14, 0xfebf_0000)
     write(0x04, 2, 2)
-    const saved = structuredClone(host.save())
+    const saved = structuredClone(await host.save())
     host.reset()
     expect([read(0x14), read(0x04, 2), dispatch.mmioRead(0xfebf_0000, 4)]).toEqual([0, 0, IO_UNHANDLED])
-    host.restore(saved)
+    await host.restore(saved)
     expect([read(0x14), dispatch.mmioRead(0xfebf_0000, 4)]).toEqual([0xfebf_0000, IO_DONE])
     expect(() => fn.restore({ ...fn.save(), config: [] })).toThrow(DeviceError)
   })
@@ -164,28 +165,30 @@ describe('configuration space of a function (PCI 3.0, ch. 6)', () => {
     const { host } = machine()
     const attach = (c: Parameters<Parameters<typeof host.attach>[0]['attach']>[0]): void =>
       void c.pci.add({ device: 4, vendorId: 1, deviceId: 1, classCode: 0 })
-    expect(() => host.attach({ name: 'again', attach })).toThrow(/0x20/)
+    expect(() => host.attach({ name: 'again', attach })).toThrow(/0:4\.0/)
   })
 })
 
 describe('the models of a host', () => {
-  test('are saved and restored by name; an unknown name is refused', () => {
+  test('are saved and restored by name; an unknown name is refused', async () => {
     const { host } = makeMachine()
     let value = 7
     host.attach({
       name: 'a',
       attach: () => {},
       save: () => ({ value }),
-      restore: (s) => (value = (s as { value: number }).value),
+      restore: (s) => void (value = (s as { value: number }).value),
     })
-    host.attach({ name: 'b', attach: () => {} })
-    const saved = host.save()
+    host.attach({ name: 'b', stateless: true, attach: () => {} })
+    const saved = await host.save()
     expect(saved.devices).toEqual({ a: { value: 7 } })
     value = 0
-    host.restore(saved)
+    await host.restore(saved)
     expect(value).toBe(7)
-    expect(() => host.restore({ ...saved, devices: { c: 1 } })).toThrow(/device c/)
-    expect(() => host.restore({ ...saved, devices: { b: 1 } })).toThrow(DeviceError)
+    await expect(host.restore({ ...saved, devices: { a: { value: 1 }, c: 1 } })).rejects.toThrow(/device c/)
+    await expect(host.restore({ ...saved, devices: { b: 1 } })).rejects.toThrow(DeviceError)
+    await expect(host.restore({ ...saved, devices: {} })).rejects.toThrow(/device a/)
+    expect(value).toBe(7)
   })
 
   test('reach lines, messages, memory, time and the machine through their context', () => {

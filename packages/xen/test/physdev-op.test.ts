@@ -155,15 +155,15 @@ describe.each(MODES)('physdev_op, %s caller', (mode) => {
     const pirq = await free(guest)
     const port = await bind(guest, pirq)
     const { platform } = guest.domain
-    platform.signalMsi(0xfee0_0000 + pirq * 0x1000, 0)
+    platform.signalMsi(0xfee0_0000 + pirq * 0x1000, 0, 0)
     expect(take(guest, port)).toBe(true)
     // It is a message's from now on.
     expect([await one(guest, OP.status, pirq), await map(guest, 20, pirq)]).toEqual([0, pirq])
     expect(guest.xen.pirqs.assert(20)).toBe(false)
-    platform.signalMsi(0xfee0_0000 + pirq * 0x1000, 0x41)
+    platform.signalMsi(0xfee0_0000 + pirq * 0x1000, 0x41, 0)
     expect(take(guest, port)).toBe(false)
     // No such number: nobody's.
-    platform.signalMsi(0xfee0_0000 + 0x100 * 0x1_0000_0000, 0)
+    platform.signalMsi(0xfee0_0000 + 0x100 * 0x1_0000_0000, 0, 0)
     guest.domain.reset()
     expect(guest.xen.pirqs.isMapped(pirq)).toBe(false)
   })

@@ -1,4 +1,4 @@
-import type { RangeHandler, Word64 } from '../device.ts'
+import type { RangeHandler, RegionOptions, Word64 } from '../access.ts'
 import { DeviceError } from '../errors.ts'
 
 /** A range as an access to it needs it: how large its accesses may be, and who makes them. */
@@ -12,11 +12,41 @@ export interface AccessedRange {
   readonly minimumAccess: number
 }
 
-/** Makes the error for a read whose answer is not a number. An object is not asked what it is: it might throw. */
+/** Makes the error for a read with an answer of another kind. An object is not asked what it is: it might throw. */
 export function notNumber(value: unknown): DeviceError {
   const object = typeof value === 'function' || (typeof value === 'object' && value !== null)
   const what = object ? `a ${typeof value}` : `${typeof value} ${String(value as string | symbol)}`
-  return new DeviceError('ERR_DEVICE', `a read was answered with ${what}, not with a number`)
+  return new DeviceError('ERR_DEVICE', `a read was answered with ${what}: expected an integer from -2^31 to 2^32-1`)
+}
+
+/** Whether a value may be a handler's answer: an integer that 32 bits hold, signed or not. */
+export function isWord(value: unknown): value is number {
+  return typeof value === 'number' && (value >>> 0 === value || (value | 0) === value)
+}
+
+/** Checks what an 8-byte read has left, and makes it unsigned. */
+export function checkWord64(into: Word64): void {
+  if (!isWord(into.lo)) throw notNumber(into.lo)
+  if (!isWord(into.hi)) throw notNumber(into.hi)
+  into.lo >>>= 0
+  into.hi >>>= 0
+}
+
+/**
+ * Checks the handler and the options that a model claims a range with: JavaScript hands over anything.
+ *
+ * @throws DeviceError `ERR_INVALID`
+ */
+export function checkRegion(device: string, handler: RangeHandler, options: RegionOptions): void {
+  const bad = (what: string): DeviceError => new DeviceError('ERR_INVALID', `${device}: ${what}`)
+  const given = handler as Partial<RangeHandler> | null | undefined
+  if (typeof given?.read !== 'function' || typeof given.write !== 'function') {
+    throw bad('a range without a handler: expected an object with read and write')
+  }
+  const { maximumAccess = 4, minimumAccess = 1, priority = 0 } = options
+  if (![1, 2, 4, 8].includes(maximumAccess)) throw bad(`maximumAccess ${String(maximumAccess)}: expected 1, 2, 4 or 8`)
+  if (![1, 2, 4].includes(minimumAccess)) throw bad(`minimumAccess ${String(minimumAccess)}: expected 1, 2 or 4`)
+  if (!Number.isFinite(priority)) throw bad(`priority ${String(priority)}: expected a number`)
 }
 
 /** Cuts a handler's answer to its size; a size of 4 yields an unsigned word. */
@@ -37,7 +67,7 @@ export function badAnswer(read: boolean, answer: unknown): DeviceError | null {
 
 /** Checks the answer to a synchronous read; throws what {@link badAnswer} returns. */
 export function checkedNumber(value: number | Promise<number>): number {
-  if (typeof value === 'number') return value
+  if (isWord(value)) return value
   throw badAnswer(true, value) ?? notNumber(value)
 }
 
@@ -83,8 +113,7 @@ export function readRegion(region: AccessedRange, offset: number, size: number, 
     const at = offset + done
     if (piece === 8) {
       checkedVoid(handler.read64!(at, into))
-      into.lo >>>= 0
-      into.hi >>>= 0
+      checkWord64(into)
       return
     }
     let value: number

@@ -1,10 +1,10 @@
-import type { AccessRequest, RangeHandler, Word64 } from '../device.ts'
-import { cut, isPromise, merge, notNumber, pieceSize, take, type AccessedRange } from './access.ts'
+import type { AccessRequest, RangeHandler, Word64 } from '../access.ts'
+import { checkWord64, cut, isPromise, isWord, merge, notNumber, pieceSize, take, type AccessedRange } from './access.ts'
 
 async function number(handler: RangeHandler, offset: number, size: number, request: AccessRequest): Promise<number> {
   const answer = handler.read(offset, size as 1 | 2 | 4, request)
   const value: unknown = isPromise(answer) ? await answer : answer
-  if (typeof value !== 'number') throw notNumber(value)
+  if (!isWord(value)) throw notNumber(value)
   return value
 }
 
@@ -24,8 +24,7 @@ export async function readRegionAsync(
     const at = offset + done
     if (piece === 8) {
       await handler.read64!(at, into, request)
-      into.lo >>>= 0
-      into.hi >>>= 0
+      checkWord64(into)
       return
     }
     let value: number

@@ -6,10 +6,12 @@
 export {
   badAnswer,
   checkedNumber,
+  checkRegion,
   checkedVoid,
   cut,
   isOneCall,
   isPromise,
+  isWord,
   notNumber,
   readRegion,
   writeRegion,
@@ -17,5 +19,6 @@ export {
 } from './access.ts'
 export { readRegionAsync, writeRegionAsync } from './async-access.ts'
 export { hex } from '../errors.ts'
-export { PciConfigSpace, type BarMapper } from './pci-config-space.ts'
+export { PciConfigSpace, type BarRegion, type PciFunctionHost } from './pci-config-space.ts'
+export { PciTree, type PciTreeHost } from './pci-tree.ts'
 export { checkDeadline, TimerQueue } from './timer-queue.ts'

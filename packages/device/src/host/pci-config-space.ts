@@ -1,6 +1,12 @@
-import type { InterruptLine, Region } from '../device.ts'
-import { DeviceError } from '../errors.ts'
-import type { PciBarOptions, PciFunction, PciFunctionOptions, PciFunctionState } from '../pci-function.ts'
+import type { RangeHandler, Region, RegionOptions } from '../access.ts'
+import { DeviceError, hex } from '../errors.ts'
+import type { OwnedMemory } from '../memory.ts'
+import type { PciBarOptions, PciFunction, PciFunctionOptions, PciFunctionState, PciMessages } from '../pci-function.ts'
+import type { InterruptLine } from '../wires.ts'
+import { longOf, putLong, putWord, wordOf } from './config-bytes.ts'
+import { PciBridge, type WindowKind } from './pci-bridge.ts'
+import { PciCapabilities } from './pci-capabilities.ts'
+import { FunctionMessages, msixBarHandler, type MsixTable } from './pci-messages.ts'
 
 const VENDOR_ID = 0x00
 const DEVICE_ID = 0x02
@@ -11,46 +17,89 @@ const HEADER_TYPE = 0x0e
 const BAR0 = 0x10
 const SUBSYSTEM_VENDOR_ID = 0x2c
 const SUBSYSTEM_ID = 0x2e
+const EXPANSION_ROM = 0x30
+const EXPANSION_ROM_TYPE_1 = 0x38
 const INTERRUPT_LINE = 0x3c
 const INTERRUPT_PIN = 0x3d
 
 const COMMAND_IO = 1 << 0
 const COMMAND_MEMORY = 1 << 1
+const COMMAND_BUS_MASTER = 1 << 2
 const COMMAND_INTERRUPT_DISABLE = 1 << 10
 /** Bits of the command register that software may change. Bus master, parity, SERR and the three above. */
 const COMMAND_WRITABLE = 0x0547
 const STATUS_INTERRUPT = 1 << 3
+const ROM_ENABLE = 1 << 0
+const PAGE_BYTES = 4096
+const LEAST_ROM_BYTES = 2048
 
-/** Makes the region behind a BAR; it starts disabled and is moved to where the guest puts it. */
-export type BarMapper = (bar: PciBarOptions) => Region
+/** A region that a function wants behind a BAR: of a handler, or of owned memory. */
+export interface BarRegion extends RegionOptions {
+  readonly kind: 'port' | 'mmio'
+  readonly bytes: number
+  readonly handler?: RangeHandler
+  readonly memory?: OwnedMemory
+}
+
+/** What a function needs of the machine around it. */
+export interface PciFunctionHost {
+  /** Makes the region behind a BAR; it starts disabled and is moved to where the guest puts it. */
+  mapBar(bar: BarRegion): Region
+  /** The INTx wire, or null. */
+  readonly wire: InterruptLine | null
+  /** Sends a message interrupt. */
+  signalMsi(address: number, data: number, requester: number): void
+  /** The bridge above, or null on a root bus. */
+  readonly parent: PciConfigSpace | null
+  /** Bus numbers or windows of a bridge have changed. */
+  bridgeChanged?(bridge: PciConfigSpace): void
+}
+
+/** A region with the register that says where it is. */
+interface Decoder {
+  readonly region: Region
+  readonly register: number
+  readonly kind: 'io' | 'memory' | 'memory64' | 'rom'
+  readonly bytes: number
+  readonly window: WindowKind
+}
 
 /**
- * Configuration space of a type-0 function.
+ * Is the configuration space of one function, with what its registers decode.
  *
- * Source: PCI Local Bus Specification 3.0, ch. 6, "Configuration Space".
+ * Source: PCI Local Bus Specification 3.0, ch. 6, "Configuration Space"; PCI-to-PCI Bridge Architecture Specification
+ * 1.2, ch. 3, for type 1 headers.
  */
 export class PciConfigSpace implements PciFunction {
-  readonly bus: number
   readonly device: number
   readonly function: number
   readonly config: Uint8Array
   readonly interrupt: InterruptLine | null
+  readonly messages: PciMessages | null
+  /** The windows of a bridge, or null. */
+  readonly bridge: PciBridge | null
   readonly #options: PciFunctionOptions
+  readonly #host: PciFunctionHost
+  readonly #rootBus: number
   readonly #writable: Uint8Array
-  readonly #regions: (Region | null)[] = [null, null, null, null, null, null]
-  readonly #wire: InterruptLine | null
+  readonly #capabilities: PciCapabilities
+  readonly #messages: FunctionMessages
+  readonly #bars: (Decoder | undefined)[] = []
+  readonly #decoders: Decoder[] = []
   #level = false
 
-  constructor(options: PciFunctionOptions, mapBar: BarMapper, wire: InterruptLine | null) {
+  /** @throws DeviceError `ERR_INVALID`, `ERR_EXISTS`, `ERR_NO_SPACE` */
+  constructor(options: PciFunctionOptions, host: PciFunctionHost) {
     this.#options = options
+    this.#host = host
     const bytes = options.extendedConfig === true ? 4096 : 256
     this.config = new Uint8Array(bytes)
     this.#writable = new Uint8Array(bytes)
-    this.bus = options.bus ?? 0
+    this.#rootBus = typeof options.bus === 'number' ? options.bus : 0
     this.device = options.device
     this.function = options.function ?? 0
-    this.#wire = wire
-    checkIdentity(this)
+    checkIdentity(this.#rootBus, this.device, this.function)
+    const { wire } = host
     this.interrupt = wire && {
       set: (level) => this.#drive(level),
       pulse: () => {
@@ -58,109 +107,197 @@ export class PciConfigSpace implements PciFunction {
         this.#drive(false)
       },
     }
-    for (const bar of options.bars ?? []) this.#addBar(bar, mapBar)
-    this.#word(this.#writable, COMMAND, COMMAND_WRITABLE)
-    this.#writable[INTERRUPT_LINE] = 0xff
-    // Cache line size and latency timer: software writes them and reads them back.
-    this.#writable[0x0c] = 0xff
-    this.#writable[0x0d] = 0xff
-    for (const [register, mask] of options.writable ?? []) {
-      if (register % 4 !== 0 || register < 0 || register >= bytes) {
-        throw new DeviceError(
-          'ERR_INVALID',
-          `writable configuration register ${register}: expected a multiple of 4 below ${bytes}`,
-        )
-      }
-      this.#long(this.#writable, register, mask)
+    this.#capabilities = new PciCapabilities(this.#name, bytes, options)
+    this.#messages = new FunctionMessages(this.config, this.#capabilities, options, (address, data) =>
+      this.#send(address, data),
+    )
+    this.messages = options.msi === undefined && options.msix === undefined ? null : this.#messages
+    for (const { id, body, writable, extendedVersion: version, at } of options.capabilities ?? []) {
+      this.#capabilities.add(id, body, writable, { at, version })
     }
+    this.bridge = options.bridge === undefined ? null : new PciBridge(this.config, options.bridge)
+    for (const bar of this.#barOptions()) this.#addBar(bar)
+    if (options.expansionRom !== undefined) this.#addRom(options.expansionRom.memory)
+    this.#setWritable()
     this.#powerOn()
   }
 
-  #word(bytes: Uint8Array, at: number, value: number): void {
-    bytes[at] = value
-    bytes[at + 1] = value >>> 8
-  }
-  #long(bytes: Uint8Array, at: number, value: number): void {
-    this.#word(bytes, at, value)
-    this.#word(bytes, at + 2, value >>> 16)
-  }
-  #getWord(at: number): number {
-    return this.config[at]! | (this.config[at + 1]! << 8)
-  }
-  #getLong(at: number): number {
-    return (this.#getWord(at) | (this.#getWord(at + 2) << 16)) >>> 0
+  get #name(): string {
+    return `PCI function ${String(this.#options.bus ?? 0)}:${this.device}.${this.function}`
   }
 
-  #addBar(bar: PciBarOptions, mapBar: BarMapper): void {
-    const least = bar.kind === 'io' ? 4 : 16
-    const wide = bar.kind === 'memory64'
-    if (bar.index < 0 || bar.index > (wide ? 4 : 5) || this.#regions[bar.index] !== null) {
-      throw new DeviceError('ERR_INVALID', `BAR ${bar.index}: expected a free register, 0–5`)
+  get bus(): number {
+    return this.#host.parent === null ? this.#rootBus : (this.#host.parent.bridge as PciBridge).secondary
+  }
+
+  get requester(): number {
+    return (this.bus << 8) | (this.device << 3) | this.function
+  }
+
+  /** Whether configuration cycles for its bus reach it: every bridge above passes them on. */
+  get reachable(): boolean {
+    const { parent } = this.#host
+    return parent === null || (this.bus !== 0 && parent.#passes(this.bus))
+  }
+
+  #passes(bus: number): boolean {
+    const { secondary, subordinate } = this.bridge as PciBridge
+    if (secondary === 0 || bus < secondary || bus > subordinate) return false
+    const { parent } = this.#host
+    return parent === null || parent.#passes(bus)
+  }
+
+  /** The BARs with that of the MSI-X table, which the contract may have to make. */
+  #barOptions(): readonly PciBarOptions[] {
+    const bars = this.#options.bars ?? []
+    const { table } = this.#messages
+    if (table === null) return bars
+    const made: PciBarOptions[] = []
+    for (const index of new Set([table.tableBar, table.pbaBar])) {
+      const found = bars.find((bar) => bar.index === index)
+      const end = endInBar(table, index)
+      if (found === undefined) {
+        made.push({ index, kind: 'memory', bytes: Math.max(PAGE_BYTES, 2 ** Math.ceil(Math.log2(end))) })
+      } else if (found.kind === 'io' || found.memory !== undefined || (found.bytes ?? 0) < end) {
+        throw new DeviceError(
+          'ERR_INVALID',
+          `${this.#name}: BAR ${index}: MSI-X needs a memory BAR with a handler, of at least ${end} bytes`,
+        )
+      }
     }
-    if (bar.bytes < least || 2 ** Math.round(Math.log2(bar.bytes)) !== bar.bytes) {
+    return [...bars, ...made]
+  }
+
+  #addBar(bar: PciBarOptions): void {
+    const least = bar.kind === 'io' ? 4 : bar.memory === undefined ? 16 : PAGE_BYTES
+    const wide = bar.kind === 'memory64'
+    const { table } = this.#messages
+    const inTable = table !== null && (bar.index === table.tableBar || bar.index === table.pbaBar)
+    const last = (this.bridge === null ? 5 : 1) - (wide ? 1 : 0)
+    const taken = this.#bars[bar.index] !== undefined || (wide && this.#bars[bar.index + 1] !== undefined)
+    if (!Number.isInteger(bar.index) || bar.index < 0 || bar.index > last || taken || this.#isUpperHalf(bar.index)) {
+      throw new DeviceError('ERR_INVALID', `${this.#name}: BAR ${bar.index}: expected a free register, 0–${last}`)
+    }
+    if (!inTable && (bar.handler === undefined) === (bar.memory === undefined)) {
+      throw new DeviceError('ERR_INVALID', `${this.#name}: BAR ${bar.index}: expected a handler or memory`)
+    }
+    const bytes = bar.bytes ?? bar.memory?.bytes ?? 0
+    if (bytes < least || 2 ** Math.round(Math.log2(bytes)) !== bytes || bytes > (bar.memory?.bytes ?? Infinity)) {
       throw new DeviceError(
         'ERR_INVALID',
-        `BAR ${bar.index}: size ${bar.bytes}, expected a power of two from ${least} up`,
+        `${this.#name}: BAR ${bar.index}: size ${bytes}, expected a power of two from ${least} up${bar.memory ? ` to the memory's ${bar.memory.bytes}` : ''}`,
       )
     }
-    const at = BAR0 + 4 * bar.index
+    const register = BAR0 + 4 * bar.index
     // Address bits below the size are hard-wired to 0: writing ones and reading back is how software sizes a BAR.
     if (wide) {
-      const size = BigInt(bar.bytes)
-      const mask = BigInt.asUintN(64, -size)
-      this.#long(this.#writable, at, Number(mask & 0xffff_fff0n))
-      this.#long(this.#writable, at + 4, Number(mask >> 32n))
+      const mask = BigInt.asUintN(64, -BigInt(bytes))
+      putLong(this.#writable, register, Number(mask & 0xffff_fff0n))
+      putLong(this.#writable, register + 4, Number(mask >> 32n))
     } else {
-      const mask = bar.bytes >= 2 ** 32 ? 0 : -bar.bytes
-      this.#long(this.#writable, at, bar.kind === 'io' ? mask & ~3 : mask & ~0xf)
+      const mask = bytes >= 2 ** 32 ? 0 : -bytes
+      putLong(this.#writable, register, bar.kind === 'io' ? mask & ~3 : mask & ~0xf)
     }
-    this.#regions[bar.index] = mapBar(bar)
+    const handler = inTable ? msixBarHandler(bar.index, table, bar.handler, () => this.#messages.update()) : bar.handler
+    const region = this.#host.mapBar({
+      ...regionOptions(bar),
+      kind: bar.kind === 'io' ? 'port' : 'mmio',
+      bytes,
+      ...(handler && { handler }),
+      ...(bar.memory && { memory: bar.memory }),
+    })
+    const window = bar.kind === 'io' ? 'io' : bar.prefetchable === true ? 'prefetchable' : 'memory'
+    const decoder: Decoder = { region, register, kind: bar.kind, bytes, window }
+    this.#bars[bar.index] = decoder
+    this.#decoders.push(decoder)
+  }
+
+  #isUpperHalf(index: number): boolean {
+    return this.#bars[index - 1]?.kind === 'memory64'
+  }
+
+  #addRom(memory: OwnedMemory): void {
+    const { bytes } = memory
+    if (bytes < LEAST_ROM_BYTES || 2 ** Math.round(Math.log2(bytes)) !== bytes || bytes > 2 ** 24) {
+      throw new DeviceError(
+        'ERR_INVALID',
+        `${this.#name}: expansion ROM of ${bytes} bytes: expected a power of two up to 16 MiB`,
+      )
+    }
+    const register = this.bridge === null ? EXPANSION_ROM : EXPANSION_ROM_TYPE_1
+    putLong(this.#writable, register, (-bytes & 0xffff_f800) | ROM_ENABLE)
+    const region = this.#host.mapBar({ kind: 'mmio', bytes, memory })
+    this.#decoders.push({ region, register, kind: 'rom', bytes, window: 'memory' })
+  }
+
+  #setWritable(): void {
+    const mask = this.#writable
+    putWord(mask, COMMAND, COMMAND_WRITABLE)
+    mask[INTERRUPT_LINE] = 0xff
+    // Cache line size and latency timer: software writes them and reads them back.
+    mask[0x0c] = 0xff
+    mask[0x0d] = 0xff
+    this.bridge?.writableTo(mask)
+    this.#capabilities.writableTo(mask)
+    for (const [register, bits] of this.#options.writable ?? []) {
+      if (register % 4 !== 0 || register < 0 || register >= mask.length) {
+        throw new DeviceError(
+          'ERR_INVALID',
+          `writable configuration register ${register}: expected a multiple of 4 below ${mask.length}`,
+        )
+      }
+      putLong(mask, register, bits)
+    }
   }
 
   #powerOn(): void {
     const { config } = this
     const o = this.#options
     config.fill(0)
-    this.#word(config, VENDOR_ID, o.vendorId)
-    this.#word(config, DEVICE_ID, o.deviceId)
-    this.#long(config, REVISION_ID, ((o.classCode << 8) | (o.revisionId ?? 0)) >>> 0)
-    config[HEADER_TYPE] = o.headerType ?? 0
-    this.#word(config, SUBSYSTEM_VENDOR_ID, o.subsystemVendorId ?? 0)
-    this.#word(config, SUBSYSTEM_ID, o.subsystemId ?? 0)
+    putWord(config, VENDOR_ID, o.vendorId)
+    putWord(config, DEVICE_ID, o.deviceId)
+    putLong(config, REVISION_ID, ((o.classCode << 8) | (o.revisionId ?? 0)) >>> 0)
+    config[HEADER_TYPE] = o.headerType ?? (this.bridge === null ? 0 : 1)
+    if (this.bridge === null) {
+      putWord(config, SUBSYSTEM_VENDOR_ID, o.subsystemVendorId ?? 0)
+      putWord(config, SUBSYSTEM_ID, o.subsystemId ?? 0)
+    } else this.bridge.writeTo(config)
     config[INTERRUPT_PIN] = o.interruptPin ?? 0
-    for (const bar of o.bars ?? []) {
+    for (const bar of this.#barOptions()) {
       const kind = bar.kind === 'io' ? 1 : (bar.kind === 'memory64' ? 4 : 0) | (bar.prefetchable === true ? 8 : 0)
       config[BAR0 + 4 * bar.index] = kind
     }
+    this.#capabilities.writeTo(config)
     for (const [register, , initial] of o.writable ?? []) {
-      if (initial !== undefined) this.#long(config, register, initial)
+      if (initial !== undefined) putLong(config, register, initial)
     }
   }
 
   bar(index: number): Region | null {
-    return this.#regions[index] ?? null
+    return this.#bars[index]?.region ?? null
+  }
+
+  capability(id: number): number {
+    return this.#capabilities.find(id)
+  }
+
+  #command(): number {
+    return wordOf(this.config, COMMAND)
   }
 
   update(): void {
-    const command = this.#getWord(COMMAND)
+    const command = this.#command()
     // All off first: two BARs of one function may be swapped, and must not meet half-way.
     const places: { region: Region; base: number; on: boolean }[] = []
-    for (const bar of this.#options.bars ?? []) {
-      const region = this.#regions[bar.index]!
-      const at = BAR0 + 4 * bar.index
-      let base: number
-      let limit: number
-      if (bar.kind === 'io') {
-        base = (this.#getLong(at) & ~3) >>> 0
-        limit = 0x1_0000
-      } else {
-        base = (this.#getLong(at) & ~0xf) >>> 0
-        if (bar.kind === 'memory64') base += this.#getLong(at + 4) * 2 ** 32
-        limit = bar.kind === 'memory64' ? 2 ** 52 : 2 ** 32
-      }
-      // Base 0 is what an unconfigured BAR holds and all ones is a BAR being sized; neither is decoded.
+    for (const decoder of this.#decoders) {
+      const { region, bytes } = decoder
+      const base = this.#baseOf(decoder)
       const on =
-        (command & (bar.kind === 'io' ? COMMAND_IO : COMMAND_MEMORY)) !== 0 && base !== 0 && base + bar.bytes < limit
+        this.#decodes(decoder, command) &&
+        // Base 0 is what an unconfigured BAR holds and all ones is a BAR being sized; neither is decoded.
+        base !== 0 &&
+        base + bytes < limitOf(decoder) &&
+        this.#forwarded(decoder.window, base, bytes)
       if (region.enabled && (!on || region.base !== base)) region.disable()
       places.push({ region, base, on })
     }
@@ -177,13 +314,44 @@ export class PciConfigSpace implements PciFunction {
     this.#driveWire()
   }
 
+  #baseOf({ kind, register }: Decoder): number {
+    const low = longOf(this.config, register)
+    if (kind === 'io') return (low & ~3) >>> 0
+    if (kind === 'rom') return (low & 0xffff_f800) >>> 0
+    const base = (low & ~0xf) >>> 0
+    return kind === 'memory64' ? base + longOf(this.config, register + 4) * 2 ** 32 : base
+  }
+
+  #decodes({ kind, register }: Decoder, command: number): boolean {
+    if (kind === 'io') return (command & COMMAND_IO) !== 0
+    if ((command & COMMAND_MEMORY) === 0) return false
+    return kind !== 'rom' || ((this.config[register] as number) & ROM_ENABLE) !== 0
+  }
+
+  #forwarded(window: WindowKind, base: number, bytes: number): boolean {
+    const { parent } = this.#host
+    if (parent === null) return true
+    return (parent.bridge as PciBridge).forwards(window, base, bytes) && parent.#forwarded(window, base, bytes)
+  }
+
+  /** A function that may not be a bus master makes no memory writes, and a bridge that may not passes none on. */
+  #mayWrite(): boolean {
+    const { parent } = this.#host
+    return (this.#command() & COMMAND_BUS_MASTER) !== 0 && (parent === null || parent.#mayWrite())
+  }
+
+  #send(address: number, data: number): void {
+    if (this.#mayWrite()) this.#host.signalMsi(address, data, this.requester)
+  }
+
   #drive(level: boolean): void {
     this.#level = level
     this.#driveWire()
   }
+
   #driveWire(): void {
-    this.config[STATUS] = (this.config[STATUS]! & ~STATUS_INTERRUPT) | (this.#level ? STATUS_INTERRUPT : 0)
-    this.#wire?.set(this.#level && (this.#getWord(COMMAND) & COMMAND_INTERRUPT_DISABLE) === 0)
+    this.config[STATUS] = ((this.config[STATUS] as number) & ~STATUS_INTERRUPT) | (this.#level ? STATUS_INTERRUPT : 0)
+    this.#host.wire?.set(this.#level && (this.#command() & COMMAND_INTERRUPT_DISABLE) === 0)
   }
 
   /** Configuration read; registers past its end read as ones. */
@@ -198,41 +366,71 @@ export class PciConfigSpace implements PciFunction {
     for (let i = 0; i < size; i++) {
       const at = register + i
       if (at >= this.config.length) break
-      const mask = this.#writable[at]!
-      this.config[at] = (this.config[at]! & ~mask) | ((value >>> (8 * i)) & mask)
+      const mask = this.#writable[at] as number
+      this.config[at] = ((this.config[at] as number) & ~mask) | ((value >>> (8 * i)) & mask)
     }
-    if (register < BAR0 + 24) this.update()
+    if (register < 0x40) this.update()
+    this.#messages.update()
+    if (this.bridge !== null && (register < BAR0 || PciBridge.concerns(register, size)))
+      this.#host.bridgeChanged?.(this)
     this.#options.onWrite?.(register, size)
   }
 
   reset(): void {
     this.#level = false
+    this.#messages.reset()
     this.#powerOn()
     this.update()
+    if (this.bridge !== null) this.#host.bridgeChanged?.(this)
   }
 
   save(): PciFunctionState {
-    return { version: 1, config: Array.from(this.config), interruptLevel: this.#level }
+    return {
+      version: 2,
+      config: Array.from(this.config),
+      interruptLevel: this.#level,
+      ...this.#messages.save(),
+    }
   }
 
   restore(state: PciFunctionState): void {
-    if (state.version !== 1 || state.config.length !== this.config.length) {
+    if (state.version !== 2 || state.config.length !== this.config.length) {
       throw new DeviceError(
         'ERR_INVALID',
-        `PCI function state of version ${state.version} with ${state.config.length} bytes: expected 1, with ${this.config.length}`,
+        `PCI function state of version ${state.version} with ${state.config.length} bytes: expected 2, with ${this.config.length}`,
       )
     }
+    this.#messages.restore(state)
     this.config.set(state.config)
     this.#level = state.interruptLevel
     this.update()
+    if (this.bridge !== null) this.#host.bridgeChanged?.(this)
   }
 }
 
-function checkIdentity(f: PciFunction): void {
-  if (f.bus < 0 || f.bus > 255 || f.device < 0 || f.device > 31 || f.function < 0 || f.function > 7) {
-    throw new DeviceError(
-      'ERR_INVALID',
-      `PCI function ${f.bus}:${f.device}.${f.function}: expected bus 0–255, device 0–31, function 0–7`,
-    )
+function regionOptions({ maximumAccess, minimumAccess, priority, buffered }: RegionOptions): RegionOptions {
+  return {
+    disabled: true,
+    ...(maximumAccess !== undefined && { maximumAccess }),
+    ...(minimumAccess !== undefined && { minimumAccess }),
+    ...(priority !== undefined && { priority }),
+    ...(buffered !== undefined && { buffered }),
   }
+}
+
+function endInBar(table: MsixTable, bar: number): number {
+  return Math.max(bar === table.tableBar ? table.tableEnd : 0, bar === table.pbaBar ? table.pbaEnd : 0)
+}
+
+function limitOf({ kind }: Decoder): number {
+  return kind === 'io' ? 0x1_0000 : kind === 'memory64' ? 2 ** 52 : 2 ** 32
+}
+
+function checkIdentity(bus: number, device: number, fn: number): void {
+  const inRange = (value: number, last: number): boolean => Number.isInteger(value) && value >= 0 && value <= last
+  if (inRange(bus, 255) && inRange(device, 31) && inRange(fn, 7)) return
+  throw new DeviceError(
+    'ERR_INVALID',
+    `PCI function ${hex(bus)}:${device}.${fn}: expected bus 0–255, device 0–31, function 0–7`,
+  )
 }

@@ -1,4 +1,4 @@
-import type { Clock, Timer } from '../device.ts'
+import type { Clock, Timer } from '../wires.ts'
 import { DeviceError } from '../errors.ts'
 
 /**

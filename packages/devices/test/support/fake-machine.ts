@@ -79,6 +79,8 @@ export class FakeMachine {
     return {
       mapPorts: claim(this.ports),
       mapMmio: claim(this.mmio),
+      ownMemory: unused,
+      mapMemory: unused,
       interruptLine: (irq) => this.line(irq).holder(),
       signalMsi: () => {},
       dma: {

@@ -86,7 +86,7 @@ export class X86Vcpu implements CpuHost, VirtualCpu {
     }
     if (this.apic.decodes(gpa)) return this.#readApic(gpa & (APIC_PAGE_BYTES - 1), size, into)
     // The read of a read-modify-write, which is always logged: only writes are claimed.
-    if (logged && this.#domain.secondLevel.claimant(gpa) !== null) return this.#readRam(gpa, size, into)
+    if (logged && this.#domain.secondLevel.readsRam(gpa)) return this.#readRam(gpa, size, into)
     this.counts.mmioAccesses++
     const dispatch = this.#dispatch
     let status: number

@@ -159,7 +159,7 @@ describe('what a server sends before its answer is received before it, however n
         if (armed && far.state === STATE_IOREQ_READY) {
           armed = false
           far.accept(createIoRequest())
-          worker.send({ kind: 'msi', address: 0xfee0_0000, data: 0x40 })
+          worker.send({ kind: 'msi', address: 0xfee0_0000, data: 0x40, requester: 0 })
           far.answer(5, 0)
         }
         return plain.get.call(slot) as number

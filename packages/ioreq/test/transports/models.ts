@@ -49,6 +49,7 @@ export function contractModels(synchronous: boolean): DeviceModel[] {
   })
   const wide = defineDevice({
     name: 'wide',
+    stateless: true,
     synchronous,
     mmio: { base: WIDE_MMIO, size: 64, maximumAccess: 8, minimumAccess: 4 },
     read,
@@ -64,6 +65,7 @@ export function contractModels(synchronous: boolean): DeviceModel[] {
   })
   const buffered = defineDevice({
     name: 'buffered',
+    stateless: true,
     synchronous,
     mmio: { base: BUFFERED, size: 0x100, buffered: true },
     read,
@@ -90,6 +92,7 @@ function control(synchronous: boolean): DeviceModel {
   }
   return defineDevice({
     name: 'control',
+    stateless: true,
     synchronous,
     ports: [
       {
@@ -123,6 +126,7 @@ function dma(): DeviceModel {
   let context: DeviceContext
   return defineDevice({
     name: 'dma',
+    stateless: true,
     ports: [
       {
         base: DMA,
@@ -155,6 +159,7 @@ function bad(): DeviceModel {
   let timer: Timer
   return defineDevice({
     name: 'bad',
+    stateless: true,
     ports: { base: BAD, size: 8 },
     read(offset): number | Promise<number> {
       if (offset === BADLY.throw) throw new Error('thrown in a handler')
@@ -178,6 +183,7 @@ function bad(): DeviceModel {
 function pciFunction(synchronous: boolean): DeviceModel {
   return {
     name: 'function',
+    stateless: true,
     synchronous,
     attach(context) {
       const fn = context.pci.add({

@@ -74,7 +74,7 @@ async function world(
       return far === undefined ? host.save() : polled(far.remote.save(), turn)
     },
     async restore(state) {
-      if (far === undefined) host.restore(state)
+      if (far === undefined) await host.restore(state)
       else await polled(far.remote.restore(state), turn)
     },
     async resetModels() {

@@ -1,0 +1,92 @@
+/** Bytes of one access as a device model sees it. */
+export type AccessSize = 1 | 2 | 4
+
+/** A 64-bit value as two u32 words; the caller owns the object. */
+export interface Word64 {
+  lo: number
+  hi: number
+}
+
+/** The part of the host's `AbortSignal` that this package relies on. */
+export interface CancelSignalShape {
+  readonly aborted: boolean
+  addEventListener(type: 'abort', listener: () => void): void
+  removeEventListener(type: 'abort', listener: () => void): void
+}
+
+/** The host's own `AbortSignal` type where there is one, so that a signal can be passed to `fetch` and its like. */
+export type CancelSignal = typeof globalThis extends { AbortSignal: { prototype: infer S } } ? S : CancelSignalShape
+
+/**
+ * Describes the request behind an access; handlers of asynchronous models get it.
+ *
+ * `signal` aborts when the vCPU no longer wants the answer (reset, INIT, SIPI, set-context); a value that arrives
+ * afterwards is dropped. The controller is only made when `signal` is read.
+ */
+export interface AccessRequest {
+  readonly vcpu: number
+  readonly signal: CancelSignal
+}
+
+/**
+ * Answers accesses to a range of ports or of guest-physical addresses.
+ *
+ * `offset` counts bytes from the range's base. A handler is given unsigned values (0 … 2^32−1, limited to the size). It
+ * answers a read with an integer from −2^31 to 2^32−1, which is cut to the size; any other answer (a fraction, NaN, a
+ * larger number, no number) is a failure of the model. A handler of a synchronous model must not return a promise.
+ */
+export interface RangeHandler {
+  read(offset: number, size: AccessSize, request?: AccessRequest): number | Promise<number>
+  write(offset: number, size: AccessSize, value: number, request?: AccessRequest): void | Promise<void>
+  /** 8-byte read; needed, together with `write64`, where `maximumAccess` is 8. */
+  read64?(offset: number, into: Word64, request?: AccessRequest): void | Promise<void>
+  /** 8-byte write. */
+  write64?(offset: number, lo: number, hi: number, request?: AccessRequest): void | Promise<void>
+}
+
+/** A {@link RangeHandler} that answers at once. */
+export interface SynchronousRangeHandler extends RangeHandler {
+  read(offset: number, size: AccessSize): number
+  write(offset: number, size: AccessSize, value: number): void
+  read64?(offset: number, into: Word64): void
+  write64?(offset: number, lo: number, hi: number): void
+}
+
+/** How a range wants to be accessed. */
+export interface RegionOptions {
+  /** Larger accesses are split, lowest address first. Default 4; 8 needs `read64` and `write64`. */
+  readonly maximumAccess?: 1 | 2 | 4 | 8
+  /**
+   * Smaller accesses are widened: a read reads the aligned unit and takes its bytes out of it, a write reads the unit,
+   * merges and writes it. Default 1.
+   */
+  readonly minimumAccess?: 1 | 2 | 4
+  /**
+   * Where two regions of in-process models overlap, the higher priority answers accesses that *begin* in it
+   * (port 0xCF9 inside 0xCF8–0xCFB is the well-known case). Equal priorities may not overlap. Default 0.
+   */
+  readonly priority?: number
+  /** Start disabled. Default false. */
+  readonly disabled?: boolean
+  /**
+   * Writes need no answer: where the model is not in the vCPU's own process they go through the buffered ring, and the
+   * vCPU runs on. They stay in order with all other accesses to the model. Addresses up to 0xFFFFF. Default false.
+   */
+  readonly buffered?: boolean
+}
+
+/** A claimed range. Disabling, moving or unmapping takes effect with the next access. */
+export interface Region {
+  readonly kind: 'port' | 'mmio'
+  /** First port or guest-physical address. */
+  readonly base: number
+  /** Ports or bytes. */
+  readonly length: number
+  readonly enabled: boolean
+  enable(): void
+  disable(): void
+  /** Moves the range; keeps its length and whether it is enabled. */
+  move(base: number): void
+  /** Gives the range up for good. */
+  unmap(): void
+}

@@ -1,0 +1,90 @@
+import type { CancelSignal } from '../access.ts'
+
+/** Is a disk's geometry as old firmware asks for it. Zero: unknown. */
+export interface DiskGeometry {
+  readonly cylinders: number
+  readonly heads: number
+  readonly sectors: number
+}
+
+/** Describes how a disk is best used. */
+export interface BlockProperties {
+  /** Size in bytes; a multiple of `blockBytes`. */
+  readonly bytes: number
+  /** Smallest unit of a transfer, such as 512 or 4096. */
+  readonly blockBytes: number
+  /** Unit without read-modify-write below it, such as a physical sector; a multiple of `blockBytes`. */
+  readonly physicalBlockBytes: number
+  /** Largest single transfer in bytes. */
+  readonly maximumBytes: number
+  readonly readOnly: boolean
+  /** Whether `discard` may free storage. */
+  readonly discards: boolean
+  /** Hint for guests that address by cylinder, head and sector. */
+  readonly geometry?: DiskGeometry
+  /** Names the medium to the guest, where a model has a field for it. */
+  readonly serialNumber?: string
+}
+
+/** Qualifies one request of a disk. */
+export interface BlockRequest {
+  /** Aborts the request: its promise rejects, or resolves if the work was done already. */
+  readonly signal?: CancelSignal
+  /** A write is durable when its promise resolves (forced unit access). */
+  readonly durable?: boolean
+}
+
+/**
+ * Is a disk or other block medium, as a device model uses it.
+ *
+ * Offsets and lengths are in bytes and multiples of `blockBytes`. Requests may run at the same time and complete in any
+ * order; a model that needs an order awaits. A medium that cannot do what was asked rejects with a
+ * {@link BlockError}. The guest never sees its text, only what the model makes of its code.
+ */
+export interface BlockBackend {
+  /** The properties now. They change only with `onChange`. */
+  readonly properties: BlockProperties
+  /** Fills `into` from the medium. */
+  read(offset: number, into: Uint8Array, request?: BlockRequest): Promise<void>
+  /** Writes `from`, whose bytes the caller leaves alone until the promise settles. */
+  write(offset: number, from: Uint8Array, request?: BlockRequest): Promise<void>
+  /** Makes all completed writes durable. */
+  flush(request?: BlockRequest): Promise<void>
+  /** Tells that the content of a range is not needed; it reads as anything afterwards. */
+  discard(offset: number, bytes: number, request?: BlockRequest): Promise<void>
+  /** Makes a range read as zeros. */
+  writeZeroes(offset: number, bytes: number, request?: BlockRequest): Promise<void>
+  /** Calls back when the medium was resized, exchanged or removed (then `bytes` is 0). Returns how to stop it. */
+  onChange(listener: () => void): () => void
+}
+
+/**
+ * Codes of {@link BlockError}.
+ *
+ * | code | meaning |
+ * |---|---|
+ * | `ERR_RANGE` | beyond the end, or not a multiple of `blockBytes` |
+ * | `ERR_READ_ONLY` | the medium cannot be written |
+ * | `ERR_NO_SPACE` | the storage behind it is full |
+ * | `ERR_MEDIUM` | the storage behind it failed |
+ * | `ERR_NO_MEDIUM` | nothing is inserted |
+ * | `ERR_CANCELLED` | the request's signal aborted |
+ */
+export type BlockErrorCode =
+  | 'ERR_RANGE'
+  | 'ERR_READ_ONLY'
+  | 'ERR_NO_SPACE'
+  | 'ERR_MEDIUM'
+  | 'ERR_NO_MEDIUM'
+  | 'ERR_CANCELLED'
+
+/** Reports that a disk could not do what it was asked. Switch on `code`. */
+export class BlockError extends Error {
+  override readonly name: string = 'BlockError'
+  readonly code: BlockErrorCode
+
+  constructor(code: BlockErrorCode, message: string, options?: { readonly cause?: unknown }) {
+    super(message, options)
+    this.code = code
+  }
+}

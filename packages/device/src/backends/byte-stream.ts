@@ -1,0 +1,65 @@
+/** Is the level of each modem control output of a serial port. */
+export interface ModemOutputs {
+  readonly dataTerminalReady: boolean
+  readonly requestToSend: boolean
+}
+
+/** Is the level of each modem status input of a serial port. */
+export interface ModemInputs {
+  readonly clearToSend: boolean
+  readonly dataSetReady: boolean
+  readonly ringIndicator: boolean
+  readonly carrierDetect: boolean
+}
+
+/** Is the format of characters on a serial line, for back ends that have a real one. */
+export interface SerialFormat {
+  /** Bits a second. */
+  readonly rate: number
+  readonly dataBits: 5 | 6 | 7 | 8
+  readonly parity: 'none' | 'odd' | 'even' | 'mark' | 'space'
+  readonly stopBits: 1 | 1.5 | 2
+}
+
+/** Hears of a byte stream; a device model implements it. */
+export interface ByteStreamClient {
+  /**
+   * Takes bytes from the stream.
+   *
+   * @param bytes - valid until the call returns
+   * @returns how many were taken; the stream keeps the rest, and offers it again after `ready`
+   */
+  receive(bytes: Uint8Array): number
+  /** Tells that `send` accepts bytes again. */
+  drained(): void
+  /** Tells that the other end has sent a break. */
+  breakReceived?(): void
+  /** Tells that a modem status input has changed. */
+  modemChanged?(inputs: ModemInputs): void
+}
+
+/**
+ * Is a stream of bytes with another party, as a serial port's or a console's model uses it.
+ *
+ * Only `send` is needed of a plain sink, such as a log file.
+ */
+export interface ByteStreamBackend {
+  /**
+   * Sends bytes.
+   *
+   * @param bytes - the stream's to keep
+   * @returns false where the stream is full: these bytes were taken, and the model sends none before `drained`. A stream
+   *   that returns nothing is never full
+   */
+  send(bytes: Uint8Array): boolean | void
+  /** Names the model that hears of the stream, once. Absent: nothing ever comes from it, and it is never full. */
+  connect?(client: ByteStreamClient): void
+  /** Tells that the model has room again after `receive` took fewer bytes than were offered. */
+  ready?(): void
+  /** Starts or ends a break. */
+  setBreak?(on: boolean): void
+  /** Drives the modem control outputs. */
+  setModem?(outputs: ModemOutputs): void
+  /** Sets the format of characters. */
+  setFormat?(format: SerialFormat): void
+}

@@ -1,0 +1,70 @@
+/**
+ * Names the order of a pixel's bytes in memory, lowest address first. `x` is a byte without meaning.
+ *
+ * `rgb565` and `xrgb1555` are little-endian words with red in the highest bits.
+ */
+export type PixelFormat = 'bgrx8888' | 'rgbx8888' | 'xrgb8888' | 'xbgr8888' | 'bgr888' | 'rgb565' | 'xrgb1555'
+
+/** Describes what a display shows: pixels in rows. */
+export interface DisplayMode {
+  /** Pixels. */
+  readonly width: number
+  /** Rows. */
+  readonly height: number
+  readonly format: PixelFormat
+  /** Bytes from one row to the next. */
+  readonly stride: number
+}
+
+/** Is a rectangle in pixels. */
+export interface DisplayRectangle {
+  readonly x: number
+  readonly y: number
+  readonly width: number
+  readonly height: number
+}
+
+/** Is a cursor's image: `bgrx8888` with alpha in the fourth byte, premultiplied. */
+export interface CursorImage {
+  readonly width: number
+  readonly height: number
+  /** The pixel that is at the cursor's position. */
+  readonly hotX: number
+  readonly hotY: number
+  readonly pixels: Uint8Array
+}
+
+/** Hears of a display; a graphics card's model implements it. */
+export interface DisplayClient {
+  /** Tells the model to report its picture as a whole: somebody has begun to look. */
+  refresh(): void
+  /** Tells that a window of this size would like a mode of its own; a model may follow. */
+  preferredSize?(width: number, height: number): void
+}
+
+/**
+ * Is a surface that a graphics card's model draws on.
+ *
+ * A model sets a mode, keeps the bytes of the picture where it likes (usually in owned memory), and reports changes.
+ */
+export interface DisplayBackend {
+  /** Names the model that hears of the display, once. */
+  connect(client: DisplayClient): void
+  /** Whether anybody looks. A model need report nothing while nobody does. */
+  readonly visible: boolean
+  /** Milliseconds between two looks at the picture; a model reports changes no more often. */
+  readonly intervalMs: number
+  /** Sets size and format; the picture is unknown until `draw`. Null: the display is off. */
+  setMode(mode: DisplayMode | null): void
+  /**
+   * Shows parts of the picture.
+   *
+   * @param pixels - the whole picture in the mode's format, from its first row on; valid until the call returns
+   * @param dirty - what has changed; empty: nothing
+   */
+  draw(pixels: Uint8Array, dirty: readonly DisplayRectangle[]): void
+  /** Sets the image of a hardware cursor; null: none. */
+  setCursor?(image: CursorImage | null): void
+  /** Moves the hardware cursor. */
+  moveCursor?(x: number, y: number, visible: boolean): void
+}

@@ -1,0 +1,41 @@
+/** Hears of a network; a device model implements it. */
+export interface PacketClient {
+  /**
+   * Takes a frame from the network, from destination address to the end of the payload (no checksum).
+   *
+   * @param frame - valid until the call returns
+   * @returns false where the model has no room: the network keeps the frame, and offers it again after `ready`
+   */
+  receive(frame: Uint8Array): boolean
+  /** Tells that `send` accepts frames again. */
+  drained(): void
+  /** Tells that the cable was plugged in or pulled. */
+  linkChanged(up: boolean): void
+}
+
+/** Is a network, as a network card's model uses it. */
+export interface PacketBackend {
+  /** Names the model that hears of the network, once; until then frames are dropped. */
+  connect(client: PacketClient): void
+  /** Whether the cable is plugged in. */
+  readonly linkUp: boolean
+  /** Six bytes for the card's address, where the network prescribes one. */
+  readonly macAddress?: Uint8Array
+  /** Largest frame in bytes, header included; 1514 on Ethernet without tags. */
+  readonly maximumBytes: number
+  /**
+   * Sends a frame.
+   *
+   * @param frame - its bytes are the network's to read until the call returns
+   * @returns false where the network has no room: the frame was not taken, and `drained` follows
+   */
+  send(frame: Uint8Array): boolean
+  /** Tells that the model has room again after `receive` has returned false. */
+  ready(): void
+  /** Tells which frames the card wants; a network may pass on more. */
+  filter?(addresses: {
+    readonly promiscuous: boolean
+    readonly unicast: Uint8Array
+    readonly multicast: readonly Uint8Array[]
+  }): void
+}

@@ -1,0 +1,93 @@
+import type { RangeHandler, Region, RegionOptions } from './access.ts'
+import type { DeviceDma, InvalidatedFrames } from './guest-memory.ts'
+import type { MemoryWindowOptions, OwnedMemory, OwnedMemoryOptions } from './memory.ts'
+import type { PciBus } from './pci-function.ts'
+import type { Clock, InterruptLine, Timer } from './wires.ts'
+
+/** Is all that a device model knows of its machine. */
+export interface DeviceContext {
+  /** Claims ports `base` … `base + count − 1`. @throws DeviceError `ERR_EXISTS`, `ERR_INVALID` */
+  mapPorts(base: number, count: number, handler: RangeHandler, options?: RegionOptions): Region
+  /** Claims guest-physical addresses `gpa` … `gpa + bytes − 1`. @throws DeviceError `ERR_EXISTS`, `ERR_INVALID` */
+  mapMmio(gpa: number, bytes: number, handler: RangeHandler, options?: RegionOptions): Region
+  /**
+   * Allocates memory of the model's own; it is mapped nowhere yet.
+   *
+   * @throws DeviceError `ERR_INVALID`, `ERR_EXISTS` for a name that is taken, `ERR_NO_SPACE` where the machine has no room
+   */
+  ownMemory(options: OwnedMemoryOptions): OwnedMemory
+  /**
+   * Maps owned memory at a fixed guest-physical address.
+   *
+   * @param gpa - a multiple of 4096
+   * @throws DeviceError `ERR_EXISTS`, `ERR_INVALID`
+   */
+  mapMemory(gpa: number, memory: OwnedMemory, options?: MemoryWindowOptions): Region
+  /** Opens ISA interrupt 0–15, or an interrupt controller's input (GSI) from 16 up. Holders of one line are ORed. */
+  interruptLine(irq: number): InterruptLine
+  /**
+   * Writes `data` to a message address (0xFEExxxxx on a PC). Functions that declare MSI use `PciFunction.messages`.
+   *
+   * @param requester - bus·256 + device·8 + function that the write comes from; default the model's first PCI function,
+   *   or 0 (the root) where it has none
+   */
+  signalMsi(address: number, data: number, requester?: number): void
+  readonly dma: DeviceDma
+  readonly clock: Clock
+  /** Makes a timer that calls `callback` with the deadline that passed. It starts unarmed. */
+  timer(callback: (deadlineNs: number) => void): Timer
+  readonly pci: PciBus
+  /** Tells that the guest asked for its power to be cut (ACPI S5). */
+  requestPowerOff(): void
+  /** Tells that the guest asked for a system reset. */
+  requestReset(): void
+  /** Tells that the guest asked the machine's process to end with this status, 0–255 (`isa-debug-exit`). */
+  requestExit(code: number): void
+}
+
+/**
+ * Is a device model: a machine is given it, and `attach` makes it part of the machine.
+ *
+ * Saving goes `quiesce`, `save`, then `resume` when the machine goes on. Restoring goes `restore`, then `resume`. A model
+ * has `save` and `restore`, or says `stateless: true`; a machine with any other model cannot be saved.
+ */
+export interface DeviceModel {
+  /** Names the device in errors, traces and snapshots; unique within a machine. */
+  readonly name: string
+  /**
+   * Whether every handler answers at once, without a promise. Default true. An access to a synchronous model may be
+   * made straight from the instruction; one to any other goes through the request page, and its vCPU waits.
+   */
+  readonly synchronous?: boolean
+  /** Whether the model has nothing that a snapshot must hold. Owned memory and PCI registers are saved without it. */
+  readonly stateless?: boolean
+  /** Claims ranges, lines, memory and functions. Called once. */
+  attach(context: DeviceContext): void
+  /** Takes note that the guest's wall clock was moved by so many seconds (a TIMEOFFSET request). */
+  timeOffset?(seconds: number): void
+  /**
+   * Forgets guest RAM that has left the guest or may no longer be written (an INVALIDATE request), and releases mappings
+   * of it. The machine waits for mappings that the model still holds, and for a promise that it returns.
+   *
+   * @param frames - which RAM; null: any
+   */
+  invalidate?(frames: readonly InvalidatedFrames[] | null): void | Promise<void>
+  /** Returns to the power-on state. The model cancels its own timers. Owned memory keeps its bytes. */
+  reset?(): void
+  /**
+   * Brings work in flight to an end or to a state that `save` can hold, and starts none until `resume`: DMA, back-end
+   * requests, interrupts. No vCPU runs meanwhile.
+   *
+   * @param deadlineMs - host milliseconds that it may take; a promise that takes longer fails the save
+   */
+  quiesce?(deadlineMs: number): void | Promise<void>
+  /** Goes on after `quiesce` or `restore`. */
+  resume?(): void
+  /**
+   * Returns the state: a `version` and named fields of numbers, strings, booleans, null, arrays, plain objects and
+   * `Uint8Array`. It may be asynchronous.
+   */
+  save?(): unknown
+  /** Takes what `save` returned, perhaps in another process. @throws DeviceError `ERR_STATE`, see `savedState` */
+  restore?(state: unknown): void | Promise<void>
+}

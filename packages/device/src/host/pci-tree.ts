@@ -1,0 +1,187 @@
+import type { Region } from '../access.ts'
+import { DeviceError } from '../errors.ts'
+import type { PciFunctionOptions, PciFunctionState } from '../pci-function.ts'
+import type { InterruptLine } from '../wires.ts'
+import { PciConfigSpace, type BarRegion } from './pci-config-space.ts'
+
+/** What the functions of a server need of the machine. */
+export interface PciTreeHost {
+  mapBar(device: string, bar: BarRegion): Region
+  /** The wire of a root bus device's INTx pin (1–4), or null. */
+  wire(device: number, pin: number): InterruptLine | null
+  signalMsi(address: number, data: number, requester: number): void
+  /** Functions have come, gone, or got other bus numbers. */
+  changed(): void
+}
+
+interface Entry {
+  readonly owner: string
+  readonly key: string
+  readonly fn: PciConfigSpace
+  /** The bridge above, or null. */
+  readonly parent: Entry | null
+  /** The bus below, or undefined. */
+  readonly busName: string | undefined
+}
+
+/**
+ * Holds the PCI functions of one server, the buses below its bridges, and the way of configuration cycles to them.
+ *
+ * Source: PCI-to-PCI Bridge Architecture Specification 1.2, §3.1.2, "Configuration Transactions".
+ */
+export class PciTree {
+  readonly #host: PciTreeHost
+  /** By place, in the order of their coming: a bridge before what is below it. */
+  readonly #entries = new Map<string, Entry>()
+  /** By bus·256 + device·8 + function: those that configuration cycles reach now. */
+  #byRequester = new Map<number, Entry>()
+  /** Nothing is told while several change. */
+  #restoring = false
+
+  constructor(host: PciTreeHost) {
+    this.#host = host
+  }
+
+  /**
+   * Adds a function.
+   *
+   * @param owner - the model's name
+   * @throws DeviceError `ERR_EXISTS`, `ERR_NOT_FOUND`, `ERR_INVALID`, `ERR_NO_SPACE`
+   */
+  add(owner: string, options: PciFunctionOptions): PciConfigSpace {
+    const { bus = 0, device, function: number = 0, bridge } = options
+    const key = `${bus}:${device}.${number}`
+    if (this.#entries.has(key)) throw new DeviceError('ERR_EXISTS', `${owner}: PCI function ${key} is taken`)
+    const parent = typeof bus === 'number' ? null : this.#bridge(owner, bus)
+    if (bridge !== undefined && this.#find(bridge.busName) !== undefined) {
+      throw new DeviceError('ERR_EXISTS', `${owner}: there is a PCI bus ${bridge.busName} already`)
+    }
+    const pin = options.interruptPin ?? 0
+    const fn = new PciConfigSpace(options, {
+      mapBar: (bar) => this.#host.mapBar(owner, bar),
+      wire: pin === 0 ? null : this.#wire(parent, device, pin),
+      signalMsi: (address, data, requester) => this.#host.signalMsi(address, data, requester),
+      parent: parent?.fn ?? null,
+      bridgeChanged: (changed) => this.#bridgeChanged(changed),
+    })
+    this.#entries.set(key, { owner, key, fn, parent, busName: bridge?.busName })
+    this.#renumber()
+    return fn
+  }
+
+  #find(busName: string): Entry | undefined {
+    for (const entry of this.#entries.values()) if (entry.busName === busName) return entry
+    return undefined
+  }
+
+  #bridge(owner: string, busName: string): Entry {
+    const found = this.#find(busName)
+    if (found !== undefined) return found
+    throw new DeviceError('ERR_NOT_FOUND', `${owner}: there is no PCI bus ${busName}: expected the busName of a bridge`)
+  }
+
+  /** Pins of devices below a bridge arrive at its own, in turn (PCI-to-PCI Bridge 1.2, §9.1, "Interrupt Routing"). */
+  #wire(parent: Entry | null, device: number, pin: number): InterruptLine | null {
+    for (let above = parent; above !== null; above = above.parent) {
+      pin = ((pin - 1 + device) & 3) + 1
+      device = above.fn.device
+    }
+    return this.#host.wire(device, pin)
+  }
+
+  #bridgeChanged(bridge: PciConfigSpace): void {
+    if (this.#restoring) return
+    for (const { fn, parent } of this.#entries.values()) {
+      if (parent?.fn !== bridge) continue
+      // A bridge below tells its own.
+      if (bridge.bridge?.resets === true) fn.reset()
+      else {
+        fn.update()
+        if (fn.bridge !== null) this.#bridgeChanged(fn)
+      }
+    }
+    this.#renumber()
+  }
+
+  #renumber(): void {
+    const now = new Map<number, Entry>()
+    for (const entry of this.#entries.values()) {
+      // Two bridges with one bus number: the first has it, as nothing says which answers.
+      if (entry.fn.reachable && !now.has(entry.fn.requester)) now.set(entry.fn.requester, entry)
+    }
+    const before = this.#byRequester
+    this.#byRequester = now
+    if (before.size === now.size && [...now.keys()].every((requester) => before.has(requester))) return
+    this.#host.changed()
+  }
+
+  /** Requester IDs that configuration cycles reach now. */
+  requesters(): number[] {
+    return [...this.#byRequester.keys()]
+  }
+
+  /** Requester ID of a model's first function, or −1. */
+  firstOf(owner: string): number {
+    for (const entry of this.#entries.values()) if (entry.owner === owner) return entry.fn.requester
+    return -1
+  }
+
+  /** Name of the model that has the function there. */
+  ownerAt(requester: number): string | undefined {
+    return this.#byRequester.get(requester)?.owner
+  }
+
+  /** Configuration read of up to 4 bytes; ones where no function is. */
+  read(requester: number, register: number, size: number): number {
+    return this.#byRequester.get(requester)?.fn.configRead(register, size) ?? 0xffff_ffff
+  }
+
+  /** Configuration write of up to 4 bytes. */
+  write(requester: number, register: number, size: number, value: number): void {
+    this.#byRequester.get(requester)?.fn.configWrite(register, size, value)
+  }
+
+  /**
+   * Takes a model's functions out. Their ranges are the caller's to silence; the buses below its bridges stay unreachable.
+   *
+   * @param claimed - whether the server goes on answering, with ones, for their places
+   */
+  remove(owner: string, claimed: boolean): void {
+    for (const [key, entry] of this.#entries) if (entry.owner === owner) this.#entries.delete(key)
+    for (const [requester, entry] of this.#byRequester) {
+      if (entry.owner === owner) this.#byRequester.delete(requester)
+    }
+    if (!claimed) this.#host.changed()
+  }
+
+  /** Power-on state of every function. */
+  reset(): void {
+    for (const { fn } of this.#entries.values()) fn.reset()
+  }
+
+  save(): Record<string, PciFunctionState> {
+    const states: Record<string, PciFunctionState> = {}
+    for (const { key, fn } of this.#entries.values()) states[key] = fn.save()
+    return states
+  }
+
+  /** @throws DeviceError `ERR_NOT_FOUND` for a function that is not there; nothing has been restored then */
+  restore(states: Readonly<Record<string, PciFunctionState>>): void {
+    for (const key of Object.keys(states)) {
+      if (!this.#entries.has(key)) {
+        throw new DeviceError('ERR_NOT_FOUND', `saved state names PCI function ${key}, which is not there`)
+      }
+    }
+    this.#restoring = true
+    try {
+      // In this map's order: a bridge's windows are there before what they show.
+      for (const [key, { fn }] of this.#entries) {
+        const state = states[key]
+        if (state !== undefined) fn.restore(state)
+      }
+    } finally {
+      this.#restoring = false
+    }
+    this.#renumber()
+  }
+}

@@ -1,0 +1,107 @@
+import type { DeviceModel, InvalidatedFrames } from '@retrap/device'
+import { isPromise } from '@retrap/device/host'
+import { Countdown, type ModelMemory } from './device-memory.ts'
+
+/** A model as far as notices reach it. */
+export interface NoticedModel {
+  readonly model: DeviceModel
+  readonly detached: boolean
+  readonly memory: ModelMemory
+  /** Called when it has forgotten what it was told to, one for each time that it was told. */
+  readonly forgetting: Set<() => void>
+}
+
+/** Reports a model that failed outside of a request. */
+export type ReportFailure = (device: string, what: string, error: unknown) => void
+
+/** Has models drop what they have mapped of guest memory, and waits for it. */
+export class ModelNotices {
+  readonly #models: () => Iterable<NoticedModel>
+  readonly #failed: ReportFailure
+  /** For requests whose data is a pointer. */
+  readonly #dma: ModelMemory
+  /** By vCPU, what its next INVALIDATE request is about, where that has been said. */
+  readonly #announced = new Map<number, readonly InvalidatedFrames[] | null>()
+  /** Buffered writes that have been begun and not ended. */
+  readonly #buffered = new Set<Promise<void>>()
+
+  constructor(models: () => Iterable<NoticedModel>, dma: ModelMemory, failed: ReportFailure) {
+    this.#models = models
+    this.#dma = dma
+    this.#failed = failed
+  }
+
+  /** The next INVALIDATE request of a vCPU is about these frames only; null: about all. */
+  announce(vcpu: number, frames: readonly InvalidatedFrames[] | null): void {
+    this.#announced.set(vcpu, frames)
+  }
+
+  /** Takes what was announced; all where nothing was. */
+  takeAnnounced(vcpu: number): readonly InvalidatedFrames[] | null {
+    const frames = this.#announced.get(vcpu) ?? null
+    this.#announced.delete(vcpu)
+    return frames
+  }
+
+  /** A buffered write is under way: an invalidation waits for it. */
+  buffered(write: Promise<void>): void {
+    const ended = write.finally(() => void this.#buffered.delete(ended))
+    this.#buffered.add(ended)
+  }
+
+  /**
+   * Has all models drop what they have mapped of guest frames.
+   *
+   * @param frames - null: all
+   * @param done - called when no mapping of them is held, and what was in flight, buffered writes included, has ended
+   */
+  dropMappings(frames: readonly InvalidatedFrames[] | null, done: () => void): void {
+    const open = new Countdown(done)
+    for (const write of this.#buffered) open.promise(write)
+    drop(this.#dma, frames, open)
+    for (const each of this.#models()) {
+      // Forgotten before the model is told: what it maps from then on is what is there now.
+      drop(each.memory, frames, open)
+      if (!each.detached) this.#tell(each, frames, open)
+    }
+    open.start()
+  }
+
+  /** Tells a model what to forget. It has until its promise is settled, or until it is taken out. */
+  #tell({ model, forgetting }: NoticedModel, frames: readonly InvalidatedFrames[] | null, open: Countdown): void {
+    const failed = (error: unknown): void => this.#failed(model.name, 'invalidate', error)
+    try {
+      const promise: unknown = model.invalidate?.(frames)
+      if (!isPromise(promise)) return
+      const end = open.begin()
+      const ended = (): void => {
+        forgetting.delete(ended)
+        end()
+      }
+      forgetting.add(ended)
+      Promise.resolve(promise).catch(failed).then(ended, ended)
+    } catch (error) {
+      failed(error)
+    }
+  }
+
+  /** A model that still holds a mapping which has been asked for back, or has not forgotten what it was told to. */
+  get holder(): string | undefined {
+    for (const { model, memory, forgetting } of this.#models()) {
+      if (memory.holds || forgetting.size > 0) return model.name
+    }
+    return undefined
+  }
+
+  /** Ends all mappings of all models, for good. */
+  endMappings(): void {
+    this.#dma.close()
+    for (const { memory } of this.#models()) memory.close()
+  }
+}
+
+function drop(memory: ModelMemory, frames: readonly InvalidatedFrames[] | null, open: Countdown): void {
+  memory.drop(frames)
+  for (const each of memory.toEnd) open.mappings(each)
+  for (const each of memory.inFlight) open.promise(each)
+}

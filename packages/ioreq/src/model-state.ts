@@ -1,0 +1,101 @@
+import { DeviceError, type DeviceModel } from '@retrap/device'
+
+/** Whether a model keeps nothing that a snapshot must hold. */
+function isStateless(model: DeviceModel): boolean {
+  return model.stateless === true
+}
+
+/** Runs one step of a model's, and names the model where it fails. */
+async function step<T>(model: DeviceModel, what: string, action: () => T | Promise<T>): Promise<T> {
+  try {
+    return await action()
+  } catch (error) {
+    if (error instanceof DeviceError && error.code === 'ERR_STATE') throw error
+    throw new DeviceError('ERR_DEVICE', `${model.name}: ${what} failed: ${describe(error)}`, { cause: error })
+  }
+}
+
+/** Describes anything that was thrown, an error or not. */
+export function describe(error: unknown): string {
+  try {
+    return error instanceof Error ? error.message : String(error)
+  } catch {
+    return 'a value that cannot be printed was thrown'
+  }
+}
+
+/**
+ * Waits for a step of a model's, and no longer than allowed.
+ *
+ * @throws DeviceError `ERR_DEVICE`, naming the model and the step
+ */
+export async function withDeadline(
+  device: string,
+  what: string,
+  deadlineMs: number,
+  action: () => Promise<void>,
+): Promise<void> {
+  let timer: unknown
+  const late = new Promise<never>((_resolve, reject) => {
+    if (deadlineMs === Infinity) return
+    timer = setTimeout(
+      () => reject(new DeviceError('ERR_DEVICE', `${device}: ${what} took longer than ${deadlineMs} ms`)),
+      deadlineMs,
+    )
+  })
+  try {
+    await Promise.race([action(), late])
+  } catch (error) {
+    if (error instanceof DeviceError) throw error
+    throw new DeviceError('ERR_DEVICE', `${device}: ${what} failed: ${describe(error)}`, { cause: error })
+  } finally {
+    clearTimeout(timer)
+  }
+}
+
+/** @throws DeviceError `ERR_STATE`, naming a model that cannot be saved, before any is */
+export async function saveModels(models: readonly DeviceModel[]): Promise<Record<string, unknown>> {
+  for (const model of models) {
+    if (isStateless(model) || (model.save !== undefined && model.restore !== undefined)) continue
+    throw new DeviceError(
+      'ERR_STATE',
+      `device model ${model.name} cannot be saved: expected save and restore, or stateless: true`,
+    )
+  }
+  const states: Record<string, unknown> = {}
+  for (const model of models) {
+    if (!isStateless(model)) states[model.name] = await step(model, 'save', () => model.save?.())
+  }
+  return states
+}
+
+/**
+ * Checks that a saved state and the models fit.
+ *
+ * @returns restores the models
+ * @throws DeviceError `ERR_NOT_FOUND`
+ */
+export function restoreModels(
+  models: readonly DeviceModel[],
+  states: Readonly<Record<string, unknown>>,
+): () => Promise<void> {
+  const byName = new Map(models.map((model) => [model.name, model]))
+  for (const name of Object.keys(states)) {
+    if (byName.get(name)?.restore === undefined) {
+      throw new DeviceError(
+        'ERR_NOT_FOUND',
+        `saved state names device ${name}, which is not attached or cannot restore`,
+      )
+    }
+  }
+  for (const model of models) {
+    if (isStateless(model) || Object.hasOwn(states, model.name)) continue
+    throw new DeviceError('ERR_NOT_FOUND', `saved state has nothing of device ${model.name}, which has a state`)
+  }
+  return async () => {
+    for (const [name, saved] of Object.entries(states)) {
+      const model = byName.get(name) as DeviceModel
+      await step(model, 'restore', () => model.restore?.(saved))
+    }
+  }
+}

@@ -1,0 +1,83 @@
+import type {
+  Clock,
+  DeviceDma,
+  DeviceMemory,
+  Dma,
+  InterruptLine,
+  MemoryMode,
+  OwnedMemoryOptions,
+  Timer,
+} from '@retrap/device'
+
+/** Describes memory of a device model to the machine that holds it. */
+export interface PlatformMemoryOptions extends Omit<OwnedMemoryOptions, 'handler'> {
+  /** Writes to `rom` go to the model, whose range is at the same address. */
+  readonly trapsWrites: boolean
+}
+
+/** Is a place where a part of a model's memory is shown. */
+export interface MemoryPlacement {
+  /** Ends it. A second time does nothing. */
+  remove(): void
+}
+
+/**
+ * Is memory of a device model, on the machine's side. Arguments have been checked.
+ *
+ * Where the asynchronous forms are there, the bytes are out of reach: `view` is null and the synchronous ones throw.
+ */
+export interface PlatformMemory {
+  /** The bytes, where they are within reach. */
+  readonly view: Uint8Array | null
+  /** Where a Worker that shares the machine's memory finds the bytes; absent without such memory. */
+  readonly location?: number
+  setMode(mode: MemoryMode): void
+  /** Shows `bytes` of it from `offset` on at a guest-physical address, where the guest has nothing. */
+  place(gpa: number, offset: number, bytes: number): MemoryPlacement
+  read(offset: number, into: Uint8Array): void
+  write(offset: number, from: Uint8Array): void
+  modified(offset: number, bytes: number): void
+  readAsync?(offset: number, into: Uint8Array): Promise<void>
+  writeAsync?(offset: number, from: Uint8Array): Promise<void>
+  logWrites(on: boolean): void
+  takeDirty(offset: number, bytes: number, into: Uint32Array): number
+  takeDirtyAsync?(offset: number, bytes: number, into: Uint32Array): Promise<number>
+  /** Gives it back. */
+  free(): void
+}
+
+/** Is what device models reach the rest of the machine through. The machine supplies it. */
+export interface DevicePlatform {
+  readonly clock: Clock
+  /** Makes a timer on that clock, for instance `TimerQueue.create`. */
+  timer(callback: (deadlineNs: number) => void): Timer
+  /** Guest RAM. Without the asynchronous forms, they are the others at once. */
+  readonly dma: Dma & Partial<DeviceDma>
+  /**
+   * Gives a device model its own way to guest RAM, which knows what the model has mapped. Without it, models copy by `dma`
+   * and cannot map.
+   *
+   * @param device - whose it is: a model's name, or a server's
+   */
+  openMemory?(device: string): DeviceMemory
+  /**
+   * Allocates memory of a device model's own. Without it, models have none (`ERR_PERMISSION`).
+   *
+   * @throws DeviceError `ERR_NO_SPACE` where the machine has no room, `ERR_EXISTS` for a name that the model has used
+   */
+  ownMemory?(device: string, options: PlatformMemoryOptions): PlatformMemory
+  /** A timer has been set by models elsewhere, while the machine may be asleep until the next deadline that it knows of. */
+  timerArmed?(): void
+  /** What a Worker needs to reach guest RAM by itself, to be posted to it; absent where the machine's memory is not shared. */
+  readonly sharedMemory?: unknown
+  /** A model that reaches guest memory by itself has written frames of it. */
+  modifiedMemory?(gfn: number, count: number): void
+  interruptLine(irq: number): InterruptLine
+  /** The wire of one function's INTx pin (1–4). Without it, functions have no wire. */
+  pciInterrupt?(device: number, pin: number): InterruptLine
+  /** @param requester - bus·256 + device·8 + function that the message comes from */
+  signalMsi(address: number, data: number, requester: number): void
+  powerOff(): void
+  reset(): void
+  exit(code: number): void
+}
