@@ -7,6 +7,7 @@ import { PAGE_BYTES, type MachineMemory } from '@retrap/memory'
 import { FrameCounts, P2m } from '@retrap/p2m'
 import type { Architecture } from './architecture.ts'
 import type { DomainClock } from './clock.ts'
+import { restoreDevices, saveDevices, type DeviceParties, type DevicesState } from './device-state.ts'
 import { DirtyLogs } from './dirty-logs.ts'
 import type { DomainExit, DomainOptions, DomainServer } from './domain-options.ts'
 import { HvmError } from './errors.ts'
@@ -315,6 +316,33 @@ export class Domain<V extends VirtualCpu = VirtualCpu, A extends Architecture<V>
     if (waiting.length === 0) return
     const who = waiting.length === 1 ? `vCPU ${waiting[0]} waits` : `vCPUs ${waiting.join(', ')} wait`
     throw new HvmError('ERR_PENDING', `${who} for a device that has not answered within ${deadlineMs} ms`, waiting)
+  }
+
+  /**
+   * Saves all device models, wherever they live, with the memory that they own: every vCPU is brought between two
+   * instructions (see `settle`), the models to rest; afterwards the models go on. Not while `run` is under way.
+   *
+   * @param deadlineMs - host time that devices may take to answer, and models to come to rest
+   * @throws DeviceError `ERR_STATE`, naming a model that has neither `save` nor `stateless: true`; `ERR_DEVICE`, naming one
+   *   that failed or was late
+   * @throws HvmError `ERR_PENDING` as `settle`
+   */
+  async saveDevices(deadlineMs: number): Promise<DevicesState> {
+    await this.settle(deadlineMs)
+    return saveDevices(this.#deviceParties(), deadlineMs)
+  }
+
+  /**
+   * Restores all device models of a domain that was made with the same ones. Not while `run` is under way.
+   *
+   * @throws DeviceError `ERR_STATE`, `ERR_NOT_FOUND` where state and models do not fit
+   */
+  restoreDevices(state: DevicesState): Promise<void> {
+    return restoreDevices(this.#deviceParties(), state)
+  }
+
+  #deviceParties(): DeviceParties {
+    return { devices: this.devices, servers: this.#servers, memories: this.ownedMemories }
   }
 
   /** Instructions retired by all vCPUs. */

@@ -5,6 +5,7 @@
  */
 export { DeterministicClock, RealClock } from './clock.ts'
 export type { DomainClock, HostClock } from './clock.ts'
+export type { DevicesState } from './device-state.ts'
 export { DirtyLogs } from './dirty-logs.ts'
 export type { Architecture } from './architecture.ts'
 export { Domain } from './domain.ts'
@@ -15,6 +16,7 @@ export type { AccessViolation, MemoryFailure, SecondLevelOptions } from './secon
 export { HvmError } from './errors.ts'
 export type { HvmErrorCode } from './errors.ts'
 export { GuestMemory } from './guest-memory.ts'
+export { OwnedMemories, type OwnedMemoriesOptions, type OwnedMemoryState } from './owned-memories.ts'
 export { GuestTables } from './x86/guest-tables.ts'
 export { Invalidations, OUTSIDE } from './invalidation.ts'
 export type { EpochTicket, InvalidationOptions, WaitingParty } from './invalidation.ts'

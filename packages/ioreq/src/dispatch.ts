@@ -24,7 +24,7 @@ import {
 import { MmioLookup, PortLookup } from './lookup.ts'
 import { PendingRequests } from './pending.ts'
 import { PieceAccess } from './pieces.ts'
-import { badAnswer, cut, isOneCall, readRegion, writeRegion } from '@retrap/device/host'
+import { badAnswer, cut, isOneCall } from '@retrap/device/host'
 import type { ClaimedRegion } from './region.ts'
 import { RegionTable } from './region-table.ts'
 import { copyIoRequest, createIoRequest, type IoRequest } from './request.ts'

@@ -1,4 +1,4 @@
-import { DeviceError, type RangeHandler, type RegionOptions } from '@retrap/device'
+import { DeviceError, type RegionOptions } from '@retrap/device'
 import { hex } from '@retrap/device/host'
 import { ClaimedRegion, type RegionClaim, type RegionOwner } from './region.ts'
 

@@ -66,7 +66,7 @@ class Board {
     other.machine.ram.set(this.machine.ram)
     for (const [key, fn] of this.machine.functions) other.machine.functions.get(key)?.config.set(fn.config)
     const saved = this.models.map((model) => model.save?.())
-    other.models.forEach((model, i) => model.restore?.(JSON.parse(JSON.stringify(saved[i] ?? null))))
+    other.models.forEach((model, i) => void model.restore?.(JSON.parse(JSON.stringify(saved[i] ?? null))))
     for (const model of this.models) if (model instanceof devices.DebugConsole) model.flush()
     this.output = ''
     return other

@@ -1,0 +1,64 @@
+import { DeviceError } from '@retrap/device'
+import type { DeviceHost, DeviceHostState } from '@retrap/ioreq'
+import type { DomainServer } from './domain-options.ts'
+import type { OwnedMemories, OwnedMemoryState } from './owned-memories.ts'
+
+/** Is the saved form of all device models of a domain, with the memory that they own. */
+export interface DevicesState {
+  readonly version: 1
+  /** The models of the domain's own process. */
+  readonly local: DeviceHostState
+  /** The models that live elsewhere, by the name of their server. */
+  readonly servers: Readonly<Record<string, DeviceHostState>>
+  readonly memories: readonly OwnedMemoryState[]
+}
+
+/** The parts of a domain that have device models. */
+export interface DeviceParties {
+  readonly devices: DeviceHost
+  readonly servers: readonly DomainServer[]
+  readonly memories: OwnedMemories
+}
+
+/** Brings all models to rest, saves them, and lets them go on. See `Domain.saveDevices`. */
+export async function saveDevices(parties: DeviceParties, deadlineMs: number): Promise<DevicesState> {
+  const { devices, servers, memories } = parties
+  const remotes = servers.map(({ remote }) => remote)
+  try {
+    await Promise.all([devices.quiesce(deadlineMs), ...remotes.map((remote) => remote.quiesce(deadlineMs))])
+    const [local, ...states] = await Promise.all([devices.save(), ...remotes.map((remote) => remote.save())])
+    return {
+      version: 1,
+      local,
+      servers: Object.fromEntries(remotes.map((remote, i) => [remote.name, states[i] as DeviceHostState])),
+      memories: memories.save(),
+    }
+  } finally {
+    resume(parties)
+  }
+}
+
+/** Restores all models, and lets them go on. See `Domain.restoreDevices`. */
+export async function restoreDevices(parties: DeviceParties, state: DevicesState): Promise<void> {
+  const { devices, servers, memories } = parties
+  if (state.version !== 1) {
+    throw new DeviceError('ERR_STATE', `device state of version ${String(state.version)}: expected 1`)
+  }
+  const names = servers.map(({ remote }) => remote.name)
+  const missing = Object.keys(state.servers).find((name) => !names.includes(name))
+  if (missing !== undefined) {
+    throw new DeviceError('ERR_NOT_FOUND', `saved state names the device server ${missing}, which is not there`)
+  }
+  const absent = names.find((name) => !Object.hasOwn(state.servers, name))
+  if (absent !== undefined)
+    throw new DeviceError('ERR_NOT_FOUND', `saved state has nothing of the device server ${absent}`)
+  memories.restore(state.memories)
+  await devices.restore(state.local)
+  for (const { remote } of servers) await remote.restore(state.servers[remote.name] as DeviceHostState)
+  resume(parties)
+}
+
+function resume({ devices, servers }: DeviceParties): void {
+  devices.resume()
+  for (const { remote } of servers) remote.resume()
+}
