@@ -11,7 +11,9 @@ import {
   ICR_LOGICAL,
   ICR_TRIGGER_LEVEL,
 } from './apic-registers.ts'
-import type { LocalApic, LocalApicBus } from './local-apic.ts'
+import { IrqchipError } from './errors.ts'
+import type { LocalApic } from './local-apic.ts'
+import type { LocalApicBus } from './local-apic-options.ts'
 
 const NO_SHORTHAND = 0
 const SELF = 1
@@ -71,13 +73,14 @@ export class ApicBus implements LocalApicBus {
     this.#ioapic?.retry()
   }
 
-  sendIpi(source: LocalApic, icr: number, destination: number): void {
+  sendIpi(cpu: number, icr: number, destination: number): void {
     const mode = (icr >>> 8) & 7
     const vector = icr & 0xff
     // The level de-assertion of INIT only synchronised arbitration IDs, on buses that are gone.
     if (mode === DM_INIT && (icr & ICR_TRIGGER_LEVEL) !== 0 && (icr & ICR_LEVEL_ASSERT) === 0) return
     // ExtINT cannot be sent by a processor.
     if (mode === DM_EXTINT) return
+    const source = this.#of(cpu)
     const shorthand = (icr >>> 18) & 3
     if (shorthand === NO_SHORTHAND) {
       this.send(mode, vector, destination, (icr & ICR_LOGICAL) !== 0, false)
@@ -94,6 +97,11 @@ export class ApicBus implements LocalApicBus {
     for (const apic of this.#apics) {
       if (apic.present && (shorthand === ALL || apic !== source)) deliver(apic, mode, vector, false)
     }
+  }
+
+  #of(cpu: number): LocalApic {
+    for (const apic of this.#apics) if (apic.cpu === cpu) return apic
+    throw new IrqchipError('ERR_INVALID', `vCPU ${cpu} has no local APIC on this bus`)
   }
 
   /**

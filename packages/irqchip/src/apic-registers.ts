@@ -75,6 +75,9 @@ export const ICR_LOGICAL: number = 1 << 11
 export const ICR_LEVEL_ASSERT: number = 1 << 14
 export const ICR_TRIGGER_LEVEL: number = 1 << 15
 
+/** The lowest vector that an interrupt may have. */
+export const FIRST_LEGAL_VECTOR = 16
+
 /** A destination that all local APICs match. */
 export const DESTINATION_ALL = 0xffff_ffff
 

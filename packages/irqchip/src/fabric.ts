@@ -2,7 +2,9 @@ import { ApicBus, wideDestination } from './apic-bus.ts'
 import { IrqchipError } from './errors.ts'
 import { I8259_STATE_BYTES, I8259Pair, type I8259State } from './i8259.ts'
 import { IOAPIC_PINS, IOAPIC_STATE_BYTES, IoApic, type IoApicState } from './ioapic.ts'
-import { LOCAL_APIC_STATE_BYTES, LocalApic, type LocalApicState } from './local-apic.ts'
+import { LOCAL_APIC_STATE_BYTES } from './apic-layout.ts'
+import { LocalApic } from './local-apic.ts'
+import type { LocalApicState } from './local-apic-state.ts'
 import { ownRegion, type ApicClock, type StateRegion } from './time.ts'
 
 /** A wire to the interrupt controllers. */

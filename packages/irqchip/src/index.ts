@@ -5,14 +5,15 @@ export {
   type InterruptFabricState,
   type IrqLine,
 } from './fabric.ts'
-export {
-  LOCAL_APIC_STATE_BYTES,
-  LocalApic,
-  type LocalApicBus,
-  type LocalApicOptions,
-  type LocalApicState,
-  type TaskPriorityRecord,
-} from './local-apic.ts'
+export { LOCAL_APIC_STATE_BYTES } from './apic-layout.ts'
+export { LocalApic } from './local-apic.ts'
+export type { LocalApicBus, LocalApicOptions } from './local-apic-options.ts'
+export type { LocalApicState } from './local-apic-state.ts'
+export type { TaskPriorityRecord } from './task-priority.ts'
+export type { ApicEventsState } from './apic-events.ts'
+export type { ApicTimerState } from './apic-timer.ts'
+export type { LocalVectorTableState } from './local-vector-table.ts'
+export type { VectorRegistersState } from './vector-registers.ts'
 export { ApicBus, wideDestination, type IoApicPort } from './apic-bus.ts'
 export {
   IOAPIC_ADDRESS,

@@ -2,11 +2,11 @@ import { DM_FIXED, DM_LOWEST } from './apic-registers.ts'
 import { IrqchipError } from './errors.ts'
 import { ownRegion, type StateRegion } from './time.ts'
 
-/** Where the register page of the first I/O APIC is. */
+/** Guest-physical address of the first I/O APIC's register page. */
 export const IOAPIC_ADDRESS = 0xfec0_0000
-/** Inputs. */
+/** Counts the inputs of an I/O APIC. */
 export const IOAPIC_PINS = 24
-/** Bytes of machine memory that an I/O APIC's state takes. */
+/** Counts the bytes of machine memory that an I/O APIC's state takes. */
 export const IOAPIC_STATE_BYTES = 256
 
 const IOREGSEL = 0x00
@@ -35,14 +35,17 @@ export type SendMessage = (
   level: boolean,
 ) => boolean
 
-/** Saved form of an {@link IoApic}. */
+/** Holds the saved state of an {@link IoApic}. */
 export interface IoApicState {
-  readonly version: 1
-  /** Low and high word of each entry. */
-  readonly entries: readonly number[]
+  /** Version of this shape. */
+  readonly version: 2
+  /** Redirection entries by input: vector, mode and mask in the low word, the destination in the high word. */
+  readonly entries: readonly { readonly low: number; readonly high: number }[]
+  /** Register that is selected. */
   readonly select: number
+  /** Identification register. */
   readonly id: number
-  /** Levels of the inputs. */
+  /** Levels of the inputs, as bits. */
   readonly lines: number
 }
 
@@ -158,26 +161,35 @@ export class IoApic {
     for (let pin = 0; pin < IOAPIC_PINS; pin++) this.#levelPin(pin)
   }
 
+  /** Returns the state by name. */
   save(): IoApicState {
     const words = this.#words
     return {
-      version: 1,
-      entries: Array.from(words.subarray(0, 2 * IOAPIC_PINS), (w) => w >>> 0),
+      version: 2,
+      entries: Array.from({ length: IOAPIC_PINS }, (_, pin) => ({
+        low: words[2 * pin]! >>> 0,
+        high: words[2 * pin + 1]! >>> 0,
+      })),
       select: words[SELECT]!,
       id: words[ID]! >>> 0,
       lines: words[LINES]!,
     }
   }
 
-  /** @throws IrqchipError `ERR_STATE` for a state of another shape or version */
+  /**
+   * Takes a saved state.
+   *
+   * @throws IrqchipError `ERR_STATE` for another version or number of inputs
+   */
   restore(state: IoApicState): void {
-    if (state.version !== 1 || state.entries.length !== 2 * IOAPIC_PINS) {
+    if (state.version !== 2 || state.entries.length !== IOAPIC_PINS) {
       throw new IrqchipError(
         'ERR_STATE',
-        `I/O APIC state of version ${String(state.version)}: expected 1, with ${2 * IOAPIC_PINS} words`,
+        `I/O APIC state of version ${String(state.version)} with ${state.entries.length} inputs: ` +
+          `expected 2 with ${IOAPIC_PINS}`,
       )
     }
-    this.#words.set(state.entries)
+    state.entries.forEach(({ low, high }, pin) => this.#words.set([low, high], 2 * pin))
     this.#words[SELECT] = state.select
     this.#words[ID] = state.id
     this.#words[LINES] = state.lines

@@ -1,18 +1,8 @@
+import { ApicBase } from './apic-base.ts'
+import { matchesX2apicLogical, matchesXapicLogical } from './apic-destination.ts'
+import { ApicEvents, DELIVERABLE } from './apic-events.ts'
+import { DFR, ERRORS, ESR, ICR, ICR2, ID, LDR, LOCAL_APIC_STATE_BYTES, REGISTER_WORDS, SVR } from './apic-layout.ts'
 import {
-  APIC_APR,
-  APIC_BASE_ADDRESS,
-  APIC_BASE_BSP,
-  APIC_BASE_EN,
-  APIC_BASE_EXTD,
-  APIC_DFR,
-  APIC_EOI,
-  APIC_ESR,
-  APIC_ICR,
-  APIC_ICR2,
-  APIC_ID,
-  APIC_IRR,
-  APIC_ISR,
-  APIC_LDR,
   APIC_LVT_CMCI,
   APIC_LVT_ERROR,
   APIC_LVT_LINT0,
@@ -20,380 +10,231 @@ import {
   APIC_LVT_PMC,
   APIC_LVT_THERMAL,
   APIC_LVT_TIMER,
-  APIC_PPR,
-  APIC_RRD,
-  APIC_SELF_IPI,
   APIC_SVR,
-  APIC_TDCR,
-  APIC_TMCCT,
-  APIC_TMICT,
-  APIC_TMR,
-  APIC_TPR,
-  APIC_VERSION,
   DESTINATION_ALL,
   DM_EXTINT,
-  DM_FIXED,
-  DM_LOWEST,
   DM_NMI,
-  ESR_ILLEGAL_REGISTER,
   ESR_RECEIVED_ILLEGAL_VECTOR,
-  ESR_SEND_ILLEGAL_VECTOR,
   EVENT_EXTINT,
   EVENT_INIT,
   EVENT_INTERRUPT,
   EVENT_NMI,
-  EVENT_SIPI,
   EVENT_SMI,
-  ICR_WRITABLE,
+  FIRST_LEGAL_VECTOR,
   LVT_MASKED,
-  LVT_WRITABLE,
   SVR_ENABLE,
   SVR_SUPPRESS_EOI,
-  isApicRegister,
 } from './apic-registers.ts'
-import { matchesX2apicLogical, matchesXapicLogical } from './apic-destination.ts'
 import { ApicTimerUnit } from './apic-timer.ts'
+import { ApicPage } from './apic-page.ts'
 import { IrqchipError } from './errors.ts'
+import type { LocalApicBus, LocalApicOptions } from './local-apic-options.ts'
+import type { LocalApicState } from './local-apic-state.ts'
 import { LocalVectorTable, type LvtEvents } from './local-vector-table.ts'
-import { ownRegion, type ApicClock, type StateRegion } from './time.ts'
-import { isX2apicRegister, x2apicWriteAllowed } from './x2apic.ts'
-
-/** Bytes of machine memory that a local APIC's state takes. */
-export const LOCAL_APIC_STATE_BYTES = 512
-
-/*
- * State: 64 words of registers, at offset/16 of the register page, then these.
- */
-const BASE_LO = 64
-const BASE_HI = 65
-/** Events, and in bit 0 that they must be computed again. */
-const EVENTS = 66
-const SIPI_VECTOR = 67
-/** Errors since the last write of ESR. */
-const ERRORS = 68
-
-const RECHECK = 1 << 0
-const DELIVERABLE = EVENT_INTERRUPT | EVENT_EXTINT
-/** An ExtINT came as a message; `EVENT_EXTINT` accompanies it. */
-const EXTINT_MESSAGE = 1 << 8
-
-const ID = APIC_ID >> 4
-const TPR = APIC_TPR >> 4
-const PPR = APIC_PPR >> 4
-const LDR = APIC_LDR >> 4
-const DFR = APIC_DFR >> 4
-const SVR = APIC_SVR >> 4
-const ISR = APIC_ISR >> 4
-const TMR = APIC_TMR >> 4
-const IRR = APIC_IRR >> 4
-const ESR = APIC_ESR >> 4
-const ICR = APIC_ICR >> 4
-const ICR2 = APIC_ICR2 >> 4
-
-/** What a local APIC needs from the rest of the interrupt system. */
-export interface LocalApicBus {
-  /** Sends an interprocessor interrupt: the ICR's low word, and a destination in x2APIC width. */
-  sendIpi(source: LocalApic, icr: number, destination: number): void
-  /** A level-triggered interrupt has ended. */
-  broadcastEoi(vector: number): void
-  /** Fetches the i8259's vector: an INTA cycle. */
-  acknowledgePic(): number
-  /** What `events` gives has changed: the vCPU is to look at it. Also where an interrupt can no longer be delivered. */
-  wake(cpu: number): void
-  /** An APIC now takes what it refused, or has another address: level-triggered interrupts are tried again. */
-  receptionChanged(): void
-}
-
-export interface LocalApicOptions {
-  /** Index of the vCPU. */
-  readonly cpu: number
-  /** APIC ID; default the index. */
-  readonly apicId?: number
-  readonly bootstrap: boolean
-  readonly bus: LocalApicBus
-  readonly clock: ApicClock
-  /** Frequency that the timer divides. Default 1 GHz. */
-  readonly timerHz?: number
-  /** TSC frequency, for the deadline mode. Default 1 GHz. */
-  readonly tscHz?: number
-  /** When the vCPU's TSC reaches a value, in nanoseconds. Default: a TSC that was 0 at time 0. */
-  tscToNs?(lo: number, hi: number): number
-  /** Default true. */
-  readonly x2apic?: boolean
-  /** LVT entry for corrected machine checks. Default false. */
-  readonly cmci?: boolean
-  /** EOI broadcasts can be suppressed. Default true. */
-  readonly directedEoi?: boolean
-  /** Physical-address bits, for the checks of IA32_APIC_BASE. Default 40. */
-  readonly physicalBits?: number
-  readonly state?: StateRegion
-}
-
-/**
- * A guest's own copy of its task priority, in its memory: it changes it without telling, and finds there whether that
- * makes a difference. See `LocalApic.useRecord`.
- */
-export interface TaskPriorityRecord {
-  /** The task priority, 8 bits. */
-  read(): number
-  write(taskPriority: number): void
-  /**
-   * What the guest compares a new task priority with.
-   *
-   * @param inService - bits 7:4 of the highest vector in service; 0: none
-   * @param pending - the highest vector that is pending; 0: none
-   */
-  publish(inService: number, pending: number): void
-}
-
-/** Saved form of a {@link LocalApic}. */
-export interface LocalApicState {
-  readonly version: 1
-  /** Register words by offset/16, then the hidden state. */
-  readonly words: readonly number[]
-  readonly timerStartNs: number
-}
+import { TaskPriority, type TaskPriorityRecord } from './task-priority.ts'
+import { ownRegion } from './time.ts'
+import { VectorRegisters } from './vector-registers.ts'
 
 /**
  * A local APIC: xAPIC and x2APIC.
  *
- * Its state is a run of words in machine memory. `events` is what a vCPU looks at between instructions: one word,
- * zero while there is nothing to do. Whoever changes an input only sets a bit; the vCPU's own look computes what
- * follows from it.
+ * Its state is a run of words in machine memory. `events` is the word that a vCPU looks at between instructions, zero
+ * while there is nothing to do. A change of an input only sets a bit; the vCPU's own look computes what follows from it.
  *
  * Source: Intel SDM vol. 3A, ch. "Advanced Programmable Interrupt Controller (APIC)".
  */
 export class LocalApic implements LvtEvents {
+  /** Index of the vCPU. */
   readonly cpu: number
-  readonly words: Int32Array
+  readonly #words: Int32Array
   readonly #apicId: number
-  readonly #bootstrap: boolean
   readonly #bus: LocalApicBus
+  readonly #base: ApicBase
+  readonly #events: ApicEvents
+  readonly #vectors: VectorRegisters
+  readonly #priority: TaskPriority
   readonly #timer: ApicTimerUnit
   readonly #lvt: LocalVectorTable
-  readonly #doubles: Float64Array
-  readonly #x2apicThere: boolean
-  readonly #version: number
-  readonly #cmci: boolean
-  readonly #svrWritable: number
-  readonly #baseHiReserved: number
-  #record: TaskPriorityRecord | null = null
+  readonly #page: ApicPage
 
+  /** @throws IrqchipError `ERR_INVALID` for state at an address that is no multiple of 8 */
   constructor(options: LocalApicOptions) {
     const region = options.state ?? ownRegion(LOCAL_APIC_STATE_BYTES)
     if (region.byteOffset % 8 !== 0) {
       throw new IrqchipError('ERR_INVALID', `local APIC state at ${region.byteOffset}: expected a multiple of 8`)
     }
+    const words = new Int32Array(region.buffer, region.byteOffset, LOCAL_APIC_STATE_BYTES / 4)
+    const doubles = new Float64Array(region.buffer, region.byteOffset, LOCAL_APIC_STATE_BYTES / 8)
     this.cpu = options.cpu
-    this.words = new Int32Array(region.buffer, region.byteOffset, LOCAL_APIC_STATE_BYTES / 4)
-    this.#doubles = new Float64Array(region.buffer, region.byteOffset, LOCAL_APIC_STATE_BYTES / 8)
+    this.#words = words
     this.#apicId = options.apicId ?? options.cpu
-    this.#bootstrap = options.bootstrap
     this.#bus = options.bus
-    this.#x2apicThere = options.x2apic ?? true
-    this.#cmci = options.cmci ?? false
-    const directed = options.directedEoi ?? true
-    // Version 0x14: an integrated APIC. Bits 23:16: highest LVT entry.
-    this.#version = 0x14 | ((this.#cmci ? 6 : 5) << 16) | (directed ? 1 << 24 : 0)
-    this.#svrWritable = 0x1ff | (directed ? SVR_SUPPRESS_EOI : 0)
-    const bits = options.physicalBits ?? 40
-    this.#baseHiReserved = bits >= 64 ? 0 : ~((1 << (bits - 32)) - 1)
+    this.#base = new ApicBase(words, options.bootstrap, options.x2apic ?? true, options.physicalBits ?? 40)
+    this.#events = new ApicEvents(words)
+    this.#vectors = new VectorRegisters(words)
+    this.#priority = new TaskPriority(words)
     const tscPerNs = (options.tscHz ?? 1e9) / 1e9
-    const tscToNs = (lo: number, hi: number): number => Math.ceil((hi * 2 ** 32 + lo) / tscPerNs)
-    this.#timer = new ApicTimerUnit(
-      this.words,
-      this.#doubles,
-      options.clock,
-      options.timerHz ?? 1e9,
-      options.tscToNs?.bind(options) ?? tscToNs,
-      () => this.#lvt.deliver(APIC_LVT_TIMER),
-    )
-    this.#lvt = new LocalVectorTable(this.words, this)
+    this.#timer = new ApicTimerUnit(words, doubles, {
+      clock: options.clock,
+      timerHz: options.timerHz ?? 1e9,
+      tscToNs: options.tscToNs?.bind(options) ?? ((lo, hi) => Math.ceil((hi * 2 ** 32 + lo) / tscPerNs)),
+      fire: () => this.#lvt.deliver(APIC_LVT_TIMER),
+    })
+    this.#lvt = new LocalVectorTable(words, this)
+    const cmci = options.cmci ?? false
+    const directed = options.directedEoi ?? true
+    this.#page = new ApicPage({
+      cpu: options.cpu,
+      words,
+      base: this.#base,
+      bus: options.bus,
+      vectors: this.#vectors,
+      priority: this.#priority,
+      timer: this.#timer,
+      lvt: this.#lvt,
+      // Version 0x14: an integrated APIC. Bits 23:16: highest LVT entry.
+      version: 0x14 | ((cmci ? 6 : 5) << 16) | (directed ? 1 << 24 : 0),
+      cmci,
+      svrWritable: 0x1ff | (directed ? SVR_SUPPRESS_EOI : 0),
+      changed: () => this.#changed(),
+      error: (bit) => this.#error(bit),
+      accept: (vector, level) => this.accept(vector, level),
+    })
     this.reset()
   }
 
-  // ---- what the vCPU asks ----
+  // ---- for the vCPU ----
 
-  /** What waits for the vCPU: `EVENT_*` bits. 0 is the usual answer, and a cheap one. */
+  /** Returns the pending events: `EVENT_*` bits. 0 is the usual answer, and a cheap one. */
   events(): number {
-    const events = this.words[EVENTS]!
-    return (events & RECHECK) === 0 && this.#record === null ? events : this.#recheck()
+    return this.#events.stale || this.#priority.record !== null ? this.#look() : this.#events.current
   }
 
-  /** Whether `acknowledge` would yield a vector (the vCPU's IF is its own affair). */
+  /** Whether `acknowledge` would yield a vector; the vCPU's IF is not considered. */
   hasInterrupt(): boolean {
     return (this.events() & DELIVERABLE) !== 0
   }
 
   /**
-   * The INTA cycle: takes the vector that the vCPU is to deliver. With nothing pending any more it is the spurious
-   * vector, which is not in service.
+   * Performs the INTA cycle: takes the vector that the vCPU is to deliver.
+   *
+   * @returns the vector; with nothing pending any more the spurious vector, which is not in service
    */
   acknowledge(): number {
     const events = this.events()
     if ((events & EVENT_EXTINT) !== 0) {
       // The vector of an external controller is not subject to this APIC's priorities.
-      Atomics.and(this.words, EVENTS, ~(EVENT_EXTINT | EXTINT_MESSAGE))
+      this.#events.takeExtInt()
       const vector = this.#bus.acknowledgePic()
-      this.#recheck()
+      this.#look()
       return vector
     }
-    if ((events & EVENT_INTERRUPT) === 0) return this.words[SVR]! & 0xff
-    const vector = this.#highest(IRR)
-    const bit = 1 << (vector & 31)
-    Atomics.and(this.words, IRR + (vector >> 5), ~bit)
-    this.words[ISR + (vector >> 5)]! |= bit
-    // Not a change to tell of: whoever acknowledges looks at the rest by itself.
-    this.#recheck()
+    if ((events & EVENT_INTERRUPT) === 0) return this.#words[SVR]! & 0xff
+    const vector = this.#vectors.highestRequest
+    this.#vectors.accept(vector)
+    // The vCPU that acknowledges looks by itself: it is not told.
+    this.#look()
     return vector
   }
 
-  /** The vector that `acknowledge` would yield from this APIC, or −1; an ExtINT does not count. */
+  /** Returns the vector that `acknowledge` would yield from this APIC, or −1; an ExtINT does not count. */
   peek(): number {
-    return (this.events() & EVENT_INTERRUPT) === 0 ? -1 : this.#highest(IRR)
+    return (this.events() & EVENT_INTERRUPT) === 0 ? -1 : this.#vectors.highestRequest
   }
 
   /** Takes a pending NMI. */
   takeNmi(): boolean {
-    return this.#take(EVENT_NMI)
+    return this.#events.take(EVENT_NMI)
   }
 
   /** Takes a pending SMI. */
   takeSmi(): boolean {
-    return this.#take(EVENT_SMI)
+    return this.#events.take(EVENT_SMI)
   }
 
   /** Takes a pending INIT, which resets this APIC but for its ID and base. */
   takeInit(): boolean {
-    if (!this.#take(EVENT_INIT)) return false
+    if (!this.#events.take(EVENT_INIT)) return false
     this.#initReset()
     return true
   }
 
   /** Takes a pending SIPI: its vector, or −1. A vCPU that does not wait for one takes it and does nothing. */
   takeSipi(): number {
-    return this.#take(EVENT_SIPI) ? this.words[SIPI_VECTOR]! : -1
-  }
-
-  #take(event: number): boolean {
-    return (Atomics.and(this.words, EVENTS, ~event) & event) !== 0
+    return this.#events.takeStartup()
   }
 
   /** CR8: bits 7:4 of the task-priority register. */
   get cr8(): number {
-    return (this.#taskPriority >>> 4) & 0xf
+    return (this.#priority.value >>> 4) & 0xf
   }
   set cr8(value: number) {
-    this.#taskPriority = (value & 0xf) << 4
+    this.#priority.value = (value & 0xf) << 4
     this.#changed()
   }
 
   /**
-   * Has the guest's task priority live in a record of its own from now on; null: here again. It keeps its value. What
-   * follows from a record that the guest has changed is computed when something looks: `events`, a read of a register.
+   * Moves the guest's task priority into a record of its own; null: back. It keeps its value.
+   *
+   * The effects of a record that the guest has changed are computed at the next look: `events`, a read of a register.
    */
   useRecord(record: TaskPriorityRecord | null): void {
-    const value = this.#taskPriority
-    this.#record = record
-    this.#taskPriority = value
+    this.#priority.moveTo(record)
     this.#changed()
   }
 
-  /** Where the guest keeps its task priority, or null. */
+  /** Returns the record that the guest keeps its task priority in, or null. */
   get record(): TaskPriorityRecord | null {
-    return this.#record
+    return this.#priority.record
   }
 
-  /** The register, which follows the record where there is one. */
-  get #taskPriority(): number {
-    if (this.#record !== null) this.words[TPR] = this.#record.read()
-    return this.words[TPR]!
-  }
-  set #taskPriority(value: number) {
-    this.words[TPR] = value
-    this.#record?.write(value)
-  }
-
-  #recheck(): number {
-    const words = this.words
-    // Bit 0 goes first: an input that changes from here on sets it again.
-    Atomics.and(words, EVENTS, ~RECHECK)
+  /** Computes the deliverable events from their inputs. @returns all events */
+  #look(): number {
+    this.#events.beginLook()
     let events = 0
-    const inService = this.#updatePpr()
-    const pending = this.#highest(IRR)
-    this.#record?.publish(inService < 0 ? 0 : inService & 0xf0, pending < 0 ? 0 : pending)
-    if (this.#enabled && pending >> 4 > words[PPR]! >> 4) events |= EVENT_INTERRUPT
+    const inService = this.#vectors.highestInService
+    const pending = this.#vectors.highestRequest
+    const priority = this.#priority.processorPriority(inService)
+    this.#priority.record?.publish(inService < 0 ? 0 : inService & 0xf0, pending < 0 ? 0 : pending)
+    if (this.#enabled && pending >> 4 > priority >> 4) events |= EVENT_INTERRUPT
     if (this.#lvt.level(0) && this.#acceptsExtInt) events |= EVENT_EXTINT
-    let old = Atomics.load(words, EVENTS)
-    for (;;) {
-      const message = (old & EXTINT_MESSAGE) !== 0 ? EVENT_EXTINT : 0
-      const next = (old & ~DELIVERABLE) | events | message
-      const seen = Atomics.compareExchange(words, EVENTS, old, next)
-      if (seen === old) return next & ~RECHECK
-      old = seen
-    }
-  }
-
-  /** @returns the highest vector in service, or −1 */
-  #updatePpr(): number {
-    const tpr = this.#taskPriority
-    const isr = this.#highest(ISR)
-    this.words[PPR] = isr < 0 || tpr >>> 4 >= isr >>> 4 ? tpr : isr & 0xf0
-    return isr
-  }
-
-  /** An input of the events has changed and the vCPU will look. */
-  #touch(): void {
-    Atomics.or(this.words, EVENTS, RECHECK)
+    return this.#events.endLook(events)
   }
 
   /** An input of the events has changed: tells the vCPU if that makes a difference to it. */
   #changed(): void {
-    const before = this.words[EVENTS]! & DELIVERABLE
-    if ((this.#recheck() & DELIVERABLE) !== before) this.#bus.wake(this.cpu)
-  }
-
-  /** Highest bit of a 256-bit register, or −1. */
-  #highest(first: number): number {
-    const words = this.words
-    for (let i = 7; i >= 0; i--) {
-      const word = words[first + i]!
-      if (word !== 0) return 32 * i + 31 - Math.clz32(word)
-    }
-    return -1
+    const before = this.#events.current & DELIVERABLE
+    if ((this.#look() & DELIVERABLE) !== before) this.#bus.wake(this.cpu)
   }
 
   // ---- modes ----
 
   /** Whether the APIC is on, by IA32_APIC_BASE and by the spurious-vector register. */
   get #enabled(): boolean {
-    return (this.words[BASE_LO]! & APIC_BASE_EN) !== 0 && (this.words[SVR]! & SVR_ENABLE) !== 0
+    return this.#base.present && (this.#words[SVR]! & SVR_ENABLE) !== 0
   }
 
   /** Whether the APIC is on, by IA32_APIC_BASE (it may be disabled by software). CPUID's APIC bit follows it. */
   get present(): boolean {
-    return (this.words[BASE_LO]! & APIC_BASE_EN) !== 0
+    return this.#base.present
   }
 
-  /** Whether the register page is decoded, and where. */
+  /** Whether the register page is decoded. */
   get pageEnabled(): boolean {
-    return (this.words[BASE_LO]! & (APIC_BASE_EN | APIC_BASE_EXTD)) === APIC_BASE_EN
+    return this.#base.pageEnabled
   }
-  /** Whether an address lies in the page, and the page is decoded. For every access of a guest to a device. */
+  /** Whether an address lies in the page, and the page is decoded. Asked for every access of a guest to a device. */
   decodes(gpa: number): boolean {
-    const base = this.words[BASE_LO]!
-    return (
-      ((gpa ^ base) & ~0xfff) === 0 &&
-      (base & (APIC_BASE_EN | APIC_BASE_EXTD)) === APIC_BASE_EN &&
-      (gpa < 2 ** 32 ? 0 : Math.floor(gpa / 2 ** 32)) === this.words[BASE_HI]! >>> 0
-    )
+    return this.#base.decodes(gpa)
   }
+  /** Returns the guest-physical address of the register page. */
   get pageAddress(): number {
-    return (this.words[BASE_HI]! >>> 0) * 2 ** 32 + ((this.words[BASE_LO]! & ~0xfff) >>> 0)
+    return this.#base.pageAddress
   }
 
+  /** Whether the APIC is in x2APIC mode. */
   get x2apic(): boolean {
-    return (this.words[BASE_LO]! & APIC_BASE_EXTD) !== 0
+    return this.#base.x2apic
   }
 
   /** APIC ID: 8 bits in xAPIC mode. */
@@ -404,35 +245,29 @@ export class LocalApic implements LvtEvents {
   /** LINT0 as ExtINT (virtual wire), or an APIC that is off, whose LINT0 is the processor's INTR pin. */
   get #acceptsExtInt(): boolean {
     if (!this.present) return true
-    const lvt = this.words[APIC_LVT_LINT0 >> 4]!
+    const lvt = this.#words[APIC_LVT_LINT0 >> 4]!
     return (lvt & LVT_MASKED) === 0 && ((lvt >>> 8) & 7) === DM_EXTINT
   }
 
+  /** Low word of IA32_APIC_BASE. */
   get apicBaseLo(): number {
-    return this.words[BASE_LO]! >>> 0
+    return this.#base.lo
   }
+  /** High word of IA32_APIC_BASE. */
   get apicBaseHi(): number {
-    return this.words[BASE_HI]! >>> 0
+    return this.#base.hi
   }
 
   /**
-   * A write of IA32_APIC_BASE.
+   * Writes IA32_APIC_BASE.
    *
-   * @returns false for #GP: a reserved bit, or a step that the state machine does not have
+   * @returns false for #GP: a reserved bit, or a transition that does not exist
    */
   setApicBase(lo: number, hi: number): boolean {
-    const reserved = 0x2ff | (this.#x2apicThere ? 0 : APIC_BASE_EXTD)
-    if ((lo & reserved) !== 0 || (hi & this.#baseHiReserved) !== 0) return false
-    const modes = APIC_BASE_EN | APIC_BASE_EXTD
-    const old = this.words[BASE_LO]! & modes
-    const next = lo & modes
-    if (next === APIC_BASE_EXTD) return false
-    if (old === modes && next === APIC_BASE_EN) return false
-    if (old === 0 && next === modes) return false
-    this.words[BASE_LO] = lo
-    this.words[BASE_HI] = hi
-    if (next === 0 && old !== 0) this.#initReset()
-    else if (next !== old) this.#resetIdentity()
+    const change = this.#base.write(lo, hi)
+    if (change === 'refused') return false
+    if (change === 'off') this.#initReset()
+    else if (change === 'mode') this.#resetIdentity()
     this.#changed()
     this.#bus.receptionChanged()
     return true
@@ -440,40 +275,41 @@ export class LocalApic implements LvtEvents {
 
   // ---- reset ----
 
-  /** Power-on state. */
+  /** Restores the power-on state. */
   reset(): void {
-    const events = this.words[EVENTS]!
-    this.#record = null
-    this.words.fill(0)
-    this.words[BASE_LO] = APIC_BASE_ADDRESS | APIC_BASE_EN | (this.#bootstrap ? APIC_BASE_BSP : 0) | 0
+    const events = this.#events.current
+    this.#priority.record = null
+    this.#words.fill(0)
+    this.#base.reset()
     this.#initReset()
     if (events !== 0) this.#bus.wake(this.cpu)
   }
 
   /** State after INIT: as after power-on, but for base, ID and the lines' levels. A SIPI that came later stays. */
   #initReset(): void {
-    const { words } = this
-    words.fill(0, 0, 64)
-    this.#taskPriority = 0
+    const words = this.#words
+    words.fill(0, 0, REGISTER_WORDS)
+    this.#priority.value = 0
     words[ERRORS] = 0
-    Atomics.and(words, EVENTS, EVENT_SIPI | EVENT_INIT)
+    this.#events.initReset()
     words[DFR] = -1
     words[SVR] = 0xff
     this.#lvt.reset()
     this.#timer.stop()
     this.#resetIdentity()
-    this.#touch()
+    this.#events.touch()
   }
 
   #resetIdentity(): void {
-    const { words } = this
+    const words = this.#words
     words[ID] = this.x2apic ? this.#apicId : this.#apicId << 24
     if (this.x2apic) words[LDR] = ((this.#apicId >>> 4) << 16) | (1 << (this.#apicId & 15))
   }
 
   /**
-   * What firmware leaves behind for an operating system that it starts: the APIC on, the i8259 through LINT0, NMI
-   * through LINT1 ("virtual wire mode", MultiProcessor Specification 1.4 §3.6.2.2).
+   * Enters virtual wire mode, as firmware does before it starts an operating system.
+   *
+   * The APIC is on, the i8259 comes through LINT0, NMI through LINT1 (MultiProcessor Specification 1.4 §3.6.2.2).
    */
   enterVirtualWireMode(): void {
     this.write(APIC_SVR, SVR_ENABLE | 0xff)
@@ -485,147 +321,47 @@ export class LocalApic implements LvtEvents {
 
   /** Reads a register of the page. Only offsets that are multiples of 16 are registers; the rest reads 0. */
   read(offset: number): number {
-    if ((offset & 0xf) !== 0 || offset >= 0x400 || offset < 0) return 0
-    if (!this.#isRegister(offset)) {
-      this.#error(ESR_ILLEGAL_REGISTER)
-      return 0
-    }
-    return this.#get(offset)
+    return this.#page.read(offset)
   }
 
   /** Writes a register of the page. */
   write(offset: number, value: number): void {
-    if ((offset & 0xf) !== 0 || offset >= 0x400 || offset < 0) return
-    if (!this.#isRegister(offset)) {
-      this.#error(ESR_ILLEGAL_REGISTER)
-      return
-    }
-    this.#set(offset, value)
+    this.#page.write(offset, value)
   }
 
-  #isRegister(offset: number): boolean {
-    return isApicRegister(offset) || (offset === APIC_LVT_CMCI && this.#cmci)
+  /**
+   * Reads an x2APIC register by MSR index (0x800–0x8FF) into `lo` and `hi`.
+   *
+   * @returns false for #GP: not in x2APIC mode, no such register, or a write-only one
+   */
+  readMsr(index: number, into: { lo: number; hi: number }): boolean {
+    return this.#page.readMsr(index, into)
   }
 
-  #get(offset: number): number {
-    switch (offset) {
-      case APIC_VERSION:
-        return this.#version
-      case APIC_TPR:
-        return this.#taskPriority
-      case APIC_PPR:
-        this.#updatePpr()
-        return this.words[PPR]! >>> 0
-      case APIC_TMCCT:
-        return this.#timer.count()
-      // Arbitration priority and remote read went with the APIC bus; EOI is write-only.
-      case APIC_APR:
-      case APIC_RRD:
-      case APIC_EOI:
-        return 0
-      default:
-        return this.words[offset >> 4]! >>> 0
-    }
+  /**
+   * Writes an x2APIC register by MSR index.
+   *
+   * @returns false for #GP: not in x2APIC mode, no such register, a read-only one, or reserved bits
+   */
+  writeMsr(index: number, lo: number, hi: number): boolean {
+    return this.#page.writeMsr(index, lo, hi)
   }
 
-  #set(offset: number, value: number): void {
-    const { words } = this
-    switch (offset) {
-      case APIC_TPR:
-        this.#taskPriority = value & 0xff
-        this.#changed()
-        return
-      case APIC_EOI:
-        this.#endOfInterrupt()
-        return
-      case APIC_LDR:
-        words[LDR] = value & 0xff00_0000
-        this.#bus.receptionChanged()
-        return
-      case APIC_DFR:
-        words[DFR] = value | 0x0fff_ffff
-        this.#bus.receptionChanged()
-        return
-      case APIC_SVR:
-        this.#setSvr(value & this.#svrWritable)
-        return
-      case APIC_ESR:
-        words[ESR] = words[ERRORS]!
-        words[ERRORS] = 0
-        return
-      case APIC_ICR:
-        words[ICR] = value & ICR_WRITABLE
-        this.#sendIcr(words[ICR]!, this.#icrDestination())
-        return
-      case APIC_ICR2:
-        words[ICR2] = value & 0xff00_0000
-        return
-      case APIC_TMICT:
-        this.#timer.start(value >>> 0)
-        return
-      case APIC_TDCR:
-        this.#timer.divide(value & 0xb)
-        return
-      default:
-        if (LVT_WRITABLE[offset] !== undefined) this.#writeLvt(offset, value)
-      // ID, version, ISR and their like are read-only: such a write is ignored.
-    }
-  }
-
-  #icrDestination(): number {
-    const high = this.words[ICR2]!
-    if (this.x2apic) return high >>> 0
-    const destination = high >>> 24
-    return destination === 0xff ? DESTINATION_ALL : destination
-  }
-
-  #sendIcr(icr: number, destination: number): void {
-    const mode = (icr >>> 8) & 7
-    if ((mode === DM_FIXED || mode === DM_LOWEST) && (icr & 0xff) < 16) {
-      this.#error(ESR_SEND_ILLEGAL_VECTOR)
-      return
-    }
-    this.#bus.sendIpi(this, icr, destination)
-  }
-
-  #setSvr(value: number): void {
-    const { words } = this
-    words[SVR] = value
-    if ((value & SVR_ENABLE) === 0) {
-      this.#lvt.maskAll()
-    }
-    this.#changed()
-    if ((value & SVR_ENABLE) !== 0) this.#bus.receptionChanged()
-  }
-
-  #writeLvt(offset: number, value: number): void {
-    const old = this.words[offset >> 4]!
-    this.#lvt.write(offset, value, (this.words[SVR]! & SVR_ENABLE) === 0)
-    if (offset === APIC_LVT_TIMER) this.#timer.modeChanged(old)
-    this.#changed()
-  }
-
-  #endOfInterrupt(): void {
-    const { words } = this
-    const vector = this.#highest(ISR)
-    if (vector < 0) return
-    const index = vector >> 5
-    const bit = 1 << (vector & 31)
-    words[ISR + index]! &= ~bit
-    this.#changed()
-    if ((words[TMR + index]! & bit) === 0) return
-    this.#lvt.endOfInterrupt(vector)
-    if ((words[SVR]! & SVR_SUPPRESS_EOI) === 0) this.#bus.broadcastEoi(vector)
-  }
+  // ---- arrivals ----
 
   #error(bit: number): void {
-    this.words[ERRORS]! |= bit
-    // An illegal vector in this entry itself is recorded and goes no further.
-    const lvt = this.words[APIC_LVT_ERROR >> 4]!
-    if ((lvt & LVT_MASKED) === 0 && (lvt & 0xff) >= 16) this.accept(lvt & 0xff, false)
+    const lvt = this.#words[APIC_LVT_ERROR >> 4]!
+    const vector = lvt & 0xff
+    if ((lvt & LVT_MASKED) !== 0) {
+      this.#words[ERRORS]! |= bit
+    } else if (vector < FIRST_LEGAL_VECTOR) {
+      // The error's own interrupt is an error as well, and goes no further.
+      this.#words[ERRORS]! |= bit | ESR_RECEIVED_ILLEGAL_VECTOR
+    } else {
+      this.#words[ERRORS]! |= bit
+      this.accept(vector, false)
+    }
   }
-
-  // ---- what arrives ----
 
   /**
    * A fixed interrupt arrives.
@@ -634,51 +370,44 @@ export class LocalApic implements LvtEvents {
    */
   accept(vector: number, level: boolean): boolean {
     if (!this.#enabled) return false
-    if (vector < 16) {
+    if (vector < FIRST_LEGAL_VECTOR) {
       this.#error(ESR_RECEIVED_ILLEGAL_VECTOR)
       return false
     }
-    const index = vector >> 5
-    const bit = 1 << (vector & 31)
-    if (level) Atomics.or(this.words, TMR + index, bit)
-    else Atomics.and(this.words, TMR + index, ~bit)
-    Atomics.or(this.words, IRR + index, bit)
-    // The vCPU's own look computes what follows.
-    this.#touch()
+    this.#vectors.request(vector, level)
+    this.#events.touch()
     this.#bus.wake(this.cpu)
     return true
   }
 
-  /** An NMI arrives; a second one before the first was taken is the same one. */
+  /** Latches an NMI; a second one before the first was taken is the same one. */
   nmi(): void {
-    this.#latch(EVENT_NMI)
+    this.#events.latch(EVENT_NMI)
+    this.#bus.wake(this.cpu)
   }
 
-  /** An SMI arrives. */
+  /** Latches an SMI. */
   smi(): void {
-    this.#latch(EVENT_SMI)
+    this.#events.latch(EVENT_SMI)
+    this.#bus.wake(this.cpu)
   }
 
-  /** An INIT arrives; it overtakes a SIPI that was not taken yet. */
+  /** Latches an INIT, which overtakes a SIPI that was not taken. */
   init(): void {
-    Atomics.and(this.words, EVENTS, ~EVENT_SIPI)
-    this.#latch(EVENT_INIT)
+    this.#events.latchInit()
+    this.#bus.wake(this.cpu)
   }
 
-  /** A start-up message arrives: execution at `vector` · 4096. */
+  /** Latches a start-up message: execution begins at `vector` · 4096. */
   sipi(vector: number): void {
-    this.words[SIPI_VECTOR] = vector & 0xff
-    this.#latch(EVENT_SIPI)
+    this.#events.latchStartup(vector)
+    this.#bus.wake(this.cpu)
   }
 
-  /** An ExtINT message arrives: the vector is the i8259's. */
+  /** Latches an ExtINT message: the vector is the i8259's. */
   extInt(): void {
     if (this.present && !this.#enabled) return
-    this.#latch(EVENT_EXTINT | EXTINT_MESSAGE)
-  }
-
-  #latch(event: number): void {
-    Atomics.or(this.words, EVENTS, event)
+    this.#events.latchExtInt()
     this.#bus.wake(this.cpu)
   }
 
@@ -697,7 +426,7 @@ export class LocalApic implements LvtEvents {
   /** Performance-counter overflow (the PMC entry masks itself), thermal event, or corrected machine check. */
   signalLvt(entry: 'performance' | 'thermal' | 'cmci'): void {
     this.#lvt.deliver(entry === 'performance' ? APIC_LVT_PMC : entry === 'thermal' ? APIC_LVT_THERMAL : APIC_LVT_CMCI)
-    if (entry === 'performance') this.words[APIC_LVT_PMC >> 4]! |= LVT_MASKED
+    if (entry === 'performance') this.#words[APIC_LVT_PMC >> 4]! |= LVT_MASKED
   }
 
   /**
@@ -709,102 +438,91 @@ export class LocalApic implements LvtEvents {
     if (!this.present) return false
     if (destination === DESTINATION_ALL) return true
     if (!logical) return destination === this.apicId
-    const ldr = this.words[LDR]!
+    const ldr = this.#words[LDR]!
     return this.x2apic
       ? matchesX2apicLogical(ldr, destination)
-      : matchesXapicLogical(ldr >>> 24, this.words[DFR]! >>> 28, destination)
+      : matchesXapicLogical(ldr >>> 24, this.#words[DFR]! >>> 28, destination)
   }
 
-  /** Whether the APIC takes part in lowest-priority arbitration, and with what priority. */
+  /** Whether the APIC takes part in lowest-priority arbitration. */
   get arbitrates(): boolean {
     return this.#enabled
   }
+  /** Priority of the processor: the higher of task priority and service. */
   get processorPriority(): number {
-    this.#updatePpr()
-    return this.words[PPR]!
+    return this.#priority.processorPriority(this.#vectors.highestInService)
   }
 
-  // ---- x2APIC ----
+  // ---- timer ----
 
-  /**
-   * Reads an x2APIC register by MSR index (0x800–0x8FF) into `lo` and `hi`; see `readMsr`'s caller for #GP.
-   *
-   * @returns false for #GP: not in x2APIC mode, no such register, or a write-only one
-   */
-  readMsr(index: number, into: { lo: number; hi: number }): boolean {
-    const offset = (index & 0xff) << 4
-    if (!this.x2apic || !this.#isX2Register(offset) || offset === APIC_EOI || offset === APIC_SELF_IPI) return false
-    into.lo = this.#get(offset)
-    into.hi = offset === APIC_ICR ? this.words[ICR2]! >>> 0 : 0
-    return true
-  }
-
-  /**
-   * Writes an x2APIC register by MSR index.
-   *
-   * @returns false for #GP: not in x2APIC mode, no such register, a read-only one, or reserved bits
-   */
-  writeMsr(index: number, lo: number, hi: number): boolean {
-    const offset = (index & 0xff) << 4
-    if (!this.x2apic || !this.#isX2Register(offset) || !x2apicWriteAllowed(offset, lo, hi, this.#svrWritable)) {
-      return false
-    }
-    if (offset === APIC_ICR) {
-      // One 64-bit register; the destination is all of the high word.
-      this.words[ICR] = lo & ICR_WRITABLE
-      this.words[ICR2] = hi
-      this.#sendIcr(this.words[ICR]!, hi >>> 0)
-    } else if (offset === APIC_SELF_IPI) {
-      if (lo < 16) this.#error(ESR_SEND_ILLEGAL_VECTOR)
-      else this.accept(lo, false)
-    } else {
-      this.#set(offset, lo)
-    }
-    return true
-  }
-
-  #isX2Register(offset: number): boolean {
-    return isX2apicRegister(offset) || (offset === APIC_LVT_CMCI && this.#cmci)
-  }
-
-  /** IA32_TSC_DEADLINE. */
+  /** Low word of IA32_TSC_DEADLINE; 0 outside that mode. */
   get tscDeadlineLo(): number {
     return this.#timer.deadlineLo
   }
+  /** High word of IA32_TSC_DEADLINE; 0 outside that mode. */
   get tscDeadlineHi(): number {
     return this.#timer.deadlineHi
   }
 
-  /** A write of IA32_TSC_DEADLINE. */
+  /** Writes IA32_TSC_DEADLINE. A deadline in the past fires at once. */
   setTscDeadline(lo: number, hi: number): void {
     this.#timer.setDeadline(lo, hi)
   }
 
-  /** The TSC was changed or its offset was: a deadline is looked at anew. */
+  /** Tells that the TSC or its offset was changed: the time of the deadline is computed anew. */
   tscChanged(): void {
-    this.#timer.resume()
+    this.#timer.tscChanged()
   }
 
   // ---- state ----
 
+  /** Returns the state by name. */
   save(): LocalApicState {
     this.events()
-    return { version: 1, words: Array.from(this.words.subarray(0, 96)), timerStartNs: this.#doubles[48]! }
+    const words = this.#words
+    return {
+      version: 2,
+      baseLo: this.#base.lo,
+      baseHi: this.#base.hi,
+      taskPriority: this.#priority.value,
+      logicalDestination: words[LDR]! >>> 0,
+      destinationFormat: words[DFR]! >>> 0,
+      spuriousVector: words[SVR]!,
+      errorStatus: words[ESR]!,
+      errors: words[ERRORS]!,
+      commandLo: words[ICR]! >>> 0,
+      commandHi: words[ICR2]! >>> 0,
+      vectors: this.#vectors.save(),
+      lvt: this.#lvt.save(),
+      timer: this.#timer.save(),
+      events: this.#events.save(),
+    }
   }
 
-  /** @throws IrqchipError `ERR_STATE` for a state of another shape or version */
+  /**
+   * Takes a saved state.
+   *
+   * @throws IrqchipError `ERR_STATE` for another version
+   */
   restore(state: LocalApicState): void {
-    if (state.version !== 1 || state.words.length !== 96) {
-      throw new IrqchipError(
-        'ERR_STATE',
-        `local APIC state of version ${String(state.version)}: expected 1, with 96 words`,
-      )
+    if (state.version !== 2) {
+      throw new IrqchipError('ERR_STATE', `local APIC state of version ${String(state.version)}: expected 2`)
     }
-    this.words.set(state.words)
-    this.#taskPriority = state.words[TPR]!
-    this.#doubles[48] = state.timerStartNs
-    this.#touch()
+    const words = this.#words
+    this.#base.restore(state.baseLo, state.baseHi)
+    this.#resetIdentity()
+    this.#priority.value = state.taskPriority
+    words[LDR] = state.logicalDestination
+    words[DFR] = state.destinationFormat
+    words[SVR] = state.spuriousVector
+    words[ESR] = state.errorStatus
+    words[ERRORS] = state.errors
+    words[ICR] = state.commandLo
+    words[ICR2] = state.commandHi
+    this.#vectors.restore(state.vectors)
+    this.#lvt.restore(state.lvt)
+    this.#timer.restore(state.timer)
+    this.#events.restore(state.events)
     this.#bus.wake(this.cpu)
-    this.#timer.resume()
   }
 }

@@ -1,3 +1,4 @@
+import { LINT } from './apic-layout.ts'
 import {
   APIC_LVT_CMCI,
   APIC_LVT_ERROR,
@@ -16,26 +17,50 @@ import {
   LVT_WRITABLE,
 } from './apic-registers.ts'
 
-/** Word with the levels of LINT0 and LINT1, bits 0 and 1. */
-const LINT = 69
 const DELIVERY_MODE = 0x700
 
-const ENTRIES = [
-  APIC_LVT_CMCI,
-  APIC_LVT_TIMER,
-  APIC_LVT_THERMAL,
-  APIC_LVT_PMC,
-  APIC_LVT_LINT0,
-  APIC_LVT_LINT1,
-  APIC_LVT_ERROR,
-].map((offset) => offset >> 4)
+/** Offset of each entry, by the name that saved states have for it. */
+const ENTRIES = {
+  cmci: APIC_LVT_CMCI,
+  timer: APIC_LVT_TIMER,
+  thermal: APIC_LVT_THERMAL,
+  performance: APIC_LVT_PMC,
+  lint0: APIC_LVT_LINT0,
+  lint1: APIC_LVT_LINT1,
+  error: APIC_LVT_ERROR,
+} as const
+type EntryName = keyof typeof ENTRIES
+const NAMES = Object.keys(ENTRIES) as EntryName[]
 
-/** What an entry can cause. */
+/** Holds the saved state of the local vector table: each entry, and the levels of the pins. */
+export interface LocalVectorTableState {
+  /** LVT CMCI. */
+  readonly cmci: number
+  /** LVT timer. */
+  readonly timer: number
+  /** LVT thermal monitor. */
+  readonly thermal: number
+  /** LVT performance counter. */
+  readonly performance: number
+  /** LVT LINT0. */
+  readonly lint0: number
+  /** LVT LINT1. */
+  readonly lint1: number
+  /** LVT error. */
+  readonly error: number
+  /** Levels of LINT0 and LINT1. */
+  readonly pins: readonly [boolean, boolean]
+}
+
+/** Receives the events that entries of the table cause. */
 export interface LvtEvents {
-  /** A fixed interrupt; false if the APIC does not take it. */
+  /** Requests a fixed interrupt; false if the APIC does not take it. */
   accept(vector: number, level: boolean): boolean
+  /** Latches an NMI. */
   nmi(): void
+  /** Latches an SMI. */
   smi(): void
+  /** Latches an INIT. */
   init(): void
 }
 
@@ -56,12 +81,12 @@ export class LocalVectorTable {
 
   /** All entries masked and otherwise 0. */
   reset(): void {
-    for (const entry of ENTRIES) this.#words[entry] = LVT_MASKED
+    for (const name of NAMES) this.#words[ENTRIES[name] >> 4] = LVT_MASKED
   }
 
   /** Sets the mask bit of every entry. */
   maskAll(): void {
-    for (const entry of ENTRIES) this.#words[entry]! |= LVT_MASKED
+    for (const name of NAMES) this.#words[ENTRIES[name] >> 4]! |= LVT_MASKED
   }
 
   /**
@@ -141,5 +166,17 @@ export class LocalVectorTable {
       default:
       // ExtINT follows the line and not the edge; the rest is reserved.
     }
+  }
+
+  /** Returns the entries and pins by name. */
+  save(): LocalVectorTableState {
+    const entries = Object.fromEntries(NAMES.map((name) => [name, this.#words[ENTRIES[name] >> 4]!]))
+    return { ...(entries as Record<EntryName, number>), pins: [this.level(0), this.level(1)] }
+  }
+
+  /** Takes saved entries and pins. */
+  restore(state: LocalVectorTableState): void {
+    for (const name of NAMES) this.#words[ENTRIES[name] >> 4] = state[name]
+    this.#words[LINT] = (state.pins[0] ? 1 : 0) | (state.pins[1] ? 2 : 0)
   }
 }

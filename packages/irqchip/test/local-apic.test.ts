@@ -308,6 +308,25 @@ describe('errors (SDM vol. 3A, "Error Handling")', () => {
   })
 })
 
+describe('an error entry with an illegal vector (SDM vol. 3A, "Error Handling": Received Illegal Vector)', () => {
+  test.each([
+    { name: 'an illegal register', act: (a: LocalApic) => void a.read(0x10), esr: 0xc0 },
+    { name: 'sending an illegal vector', act: (a: LocalApic) => a.write(APIC_ICR, 0x0004_000f), esr: 0x60 },
+    { name: 'receiving an illegal vector', act: (a: LocalApic) => void a.accept(15, false), esr: 0x40 },
+  ])('$name: ESR has both errors, and nothing is requested', ({ act, esr }) => {
+    const { apic } = makeFabric()
+    apic.write(APIC_LVT_ERROR, 0x0f)
+    act(apic)
+    apic.write(APIC_ESR, 0)
+    expect([apic.read(APIC_ESR), apic.hasInterrupt()]).toEqual([esr, false])
+    // A masked entry generates no interrupt.
+    apic.write(APIC_LVT_ERROR, 0x1000f)
+    act(apic)
+    apic.write(APIC_ESR, 0)
+    expect(apic.read(APIC_ESR)).toBe(esr === 0x40 ? 0x40 : esr & ~0x40)
+  })
+})
+
 describe('local interrupt pins', () => {
   test('LINT1 as NMI, on the rising edge only', () => {
     const { apic } = makeFabric()
@@ -484,6 +503,58 @@ describe('timer (SDM vol. 3A, "APIC Timer"), at 1 GHz', () => {
     expect(queue.next).toBe(next[1])
   })
 
+  test('a one-shot count that has run out stays run out when the mode changes, noticed or not', () => {
+    for (const noticed of [true, false]) {
+      const { apic, advance, queue } = makeFabric()
+      apic.write(APIC_TDCR, 0xb)
+      apic.write(APIC_LVT_TIMER, 0x30)
+      apic.write(APIC_TMICT, 100)
+      if (noticed) advance(150)
+      else queue.time = 150
+      apic.write(APIC_LVT_TIMER, 0x20030)
+      expect([queue.next, apic.read(APIC_TMCCT)]).toEqual([Infinity, 0])
+      expect(apic.acknowledge()).toBe(0x30)
+      apic.write(APIC_EOI, 0)
+      advance(1000)
+      expect(apic.hasInterrupt()).toBe(false)
+    }
+  })
+
+  test.each([
+    { name: 'is masked', change: (a: LocalApic) => a.write(APIC_LVT_TIMER, 0x1_0030) },
+    { name: 'gets another vector', change: (a: LocalApic) => a.write(APIC_LVT_TIMER, 0x31) },
+    { name: 'becomes a deadline', change: (a: LocalApic) => a.write(APIC_LVT_TIMER, 0x4_0031) },
+    { name: 'is started again', change: (a: LocalApic) => a.write(APIC_TMICT, 100) },
+    { name: 'is stopped', change: (a: LocalApic) => a.write(APIC_TMICT, 0) },
+    { name: 'is divided otherwise', change: (a: LocalApic) => a.write(APIC_TDCR, 0) },
+  ])('an expiry that is due is delivered before the timer $name', ({ change }) => {
+    const { apic, queue } = makeFabric()
+    apic.write(APIC_TDCR, 0xb)
+    apic.write(APIC_LVT_TIMER, 0x30)
+    apic.write(APIC_TMICT, 100)
+    queue.time = 150
+    change(apic)
+    expect([apic.acknowledge(), apic.hasInterrupt()]).toEqual([0x30, false])
+  })
+
+  test('TSC deadline: one in the past fires in the write, without a look of the machine at its timers', () => {
+    const { apic, queue } = makeFabric()
+    queue.time = 5000
+    apic.write(APIC_LVT_TIMER, 0x40031)
+    for (const deadline of [1, 4999, 5000]) {
+      apic.setTscDeadline(deadline, 0)
+      expect([apic.hasInterrupt(), apic.tscDeadlineLo, queue.next]).toEqual([true, 0, Infinity])
+      expect(apic.acknowledge()).toBe(0x31)
+      apic.write(APIC_EOI, 0)
+    }
+    apic.setTscDeadline(5001, 0)
+    expect([apic.hasInterrupt(), queue.next]).toEqual([false, 5001])
+    // The TSC jumps: the deadline has passed.
+    queue.time = 6000
+    apic.tscChanged()
+    expect(apic.acknowledge()).toBe(0x31)
+  })
+
   test('TSC deadline: fires when the TSC has reached it, then reads 0', () => {
     const { apic, advance, queue } = makeFabric({ tscHz: 2e9 })
     apic.write(APIC_LVT_TIMER, 0x40031)
@@ -532,7 +603,38 @@ describe('state', () => {
     expect(b.apic.events()).toBe(a.apic.events())
     for (let offset = 0x20; offset < 0x3f0; offset += 16) expect(b.apic.read(offset)).toBe(a.apic.read(offset))
     expect([b.apic.takeNmi(), b.apic.acknowledge()]).toEqual([true, 0x77])
-    expect(() => b.apic.restore({ ...saved, words: [] })).toThrow(/96/)
+    expect(() => b.apic.restore({ ...saved, version: 1 as 2 })).toThrow(/version 1: expected 2/)
+    expect(() => b.apic.restore({ ...saved, vectors: { ...saved.vectors, requests: [] } })).toThrow(/requests of 0 words/)
+  })
+
+  test('a saved state names its fields, and a state that has been restored saves the same', () => {
+    const { apic, queue } = makeFabric()
+    apic.write(APIC_LVT_TIMER, 0x40031)
+    apic.setTscDeadline(0x1234, 7)
+    apic.write(APIC_LVT_LINT1, 0x400)
+    apic.write(APIC_ICR2, 0x0700_0000)
+    apic.accept(0x77, true)
+    apic.acknowledge()
+    apic.setLint(0, true)
+    apic.sipi(0x9a)
+    apic.smi()
+    apic.extInt()
+    apic.read(0x10)
+    const saved = apic.save()
+    expect(saved).toMatchObject({
+      version: 2,
+      spuriousVector: 0x1ff,
+      errors: 0x80,
+      commandHi: 0x0700_0000,
+      vectors: { inService: [0, 0, 0, 1 << 0x17, 0, 0, 0, 0] },
+      lvt: { timer: 0x40031, lint1: 0x400, pins: [true, false] },
+      timer: { deadlineLo: 0x1234, deadlineHi: 7, done: false },
+      events: { nmi: false, smi: true, init: false, startup: 0x9a, extInt: true },
+    })
+    const other = makeFabric().apic
+    other.restore(structuredClone(saved))
+    expect(other.save()).toEqual(saved)
+    expect(queue.next).toBe(7 * 2 ** 32 + 0x1234)
   })
 
   test('lives in the machine memory that it is given', () => {

@@ -131,3 +131,14 @@ describe('x2APIC MSRs (SDM vol. 3A, "x2APIC Register Address Space")', () => {
     expect(into).toEqual({ lo: 0x4051, hi: 0x1234_5678 })
   })
 })
+
+test.each([
+  { id: 0x07, ldr: 0x0000_0080 },
+  { id: 0x08, ldr: 0x0000_0100 },
+  { id: 0x2b, ldr: 0x0002_0800 },
+  { id: 0xff, ldr: 0x000f_8000 },
+])('LDR of APIC ID $id (SDM vol. 3A, "Deriving Logical x2APIC ID from the Local x2APIC ID")', ({ id, ldr }) => {
+  const { apic } = makeFabric({ apicIds: [id] })
+  expect(apic.setApicBase(BASE + EN + EXTD, 0)).toBe(true)
+  expect(apic.read(APIC_LDR)).toBe(ldr)
+})

@@ -1,0 +1,51 @@
+import type { ApicClock, StateRegion } from './time.ts'
+
+/** Connects a local APIC with the rest of the interrupt system. */
+export interface LocalApicBus {
+  /**
+   * Sends an interprocessor interrupt.
+   *
+   * @param cpu - the sender's vCPU
+   * @param icr - low word of the interrupt command register
+   * @param destination - in x2APIC width
+   */
+  sendIpi(cpu: number, icr: number, destination: number): void
+  /** A level-triggered interrupt has ended. */
+  broadcastEoi(vector: number): void
+  /** Fetches the i8259's vector: an INTA cycle. */
+  acknowledgePic(): number
+  /** The value of `events` has changed: the vCPU must look. Also called where an interrupt can no longer be delivered. */
+  wake(cpu: number): void
+  /** An APIC takes interrupts that it refused before, or has another address: level-triggered ones are tried again. */
+  receptionChanged(): void
+}
+
+/** Options of a {@link LocalApic}. */
+export interface LocalApicOptions {
+  /** Index of the vCPU. */
+  readonly cpu: number
+  /** APIC ID; default the index. */
+  readonly apicId?: number
+  /** Whether it is that of the bootstrap processor. */
+  readonly bootstrap: boolean
+  /** Way to the other controllers. */
+  readonly bus: LocalApicBus
+  /** The machine's clock. */
+  readonly clock: ApicClock
+  /** Frequency that the timer divides. Default 1 GHz. */
+  readonly timerHz?: number
+  /** TSC frequency, for the deadline mode. Default 1 GHz. */
+  readonly tscHz?: number
+  /** When the vCPU's TSC reaches a value, in nanoseconds. Default: a TSC that was 0 at time 0. */
+  tscToNs?(lo: number, hi: number): number
+  /** Whether it has x2APIC mode. Default true. */
+  readonly x2apic?: boolean
+  /** LVT entry for corrected machine checks. Default false. */
+  readonly cmci?: boolean
+  /** EOI broadcasts can be suppressed. Default true. */
+  readonly directedEoi?: boolean
+  /** Physical-address bits, for the checks of IA32_APIC_BASE. Default 40. */
+  readonly physicalBits?: number
+  /** {@link LOCAL_APIC_STATE_BYTES} bytes for the state; default a buffer of its own. */
+  readonly state?: StateRegion
+}
