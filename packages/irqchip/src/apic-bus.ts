@@ -20,16 +20,16 @@ const SELF = 1
 const ALL = 2
 const ALL_BUT_SELF = 3
 
-/** The side of an I/O APIC that the bus reaches. */
+/** Receives EOIs and second chances: the side of an I/O APIC that the bus reaches. */
 export interface IoApicPort {
   /** An EOI was broadcast. */
   eoi(vector: number): void
-  /** Messages that nobody took may be taken now. */
+  /** Tries messages again that no local APIC took. */
   retry(): void
 }
 
 /**
- * What connects the local APICs with each other, with the I/O APIC and with messages from devices.
+ * Connects the local APICs with each other, with the I/O APIC and with messages from devices.
  *
  * Source: Intel SDM vol. 3A, "Issuing Interprocessor Interrupts", "Interrupt Distribution", "Message Signalled
  * Interrupts".
@@ -42,6 +42,8 @@ export class ApicBus implements LocalApicBus {
   /** Where the next lowest-priority arbitration among equals begins. */
   #turn = 0
 
+  /** @param wake - tells a vCPU to look
+   * @param acknowledgePic - fetches the vector of the i8259 */
   constructor(wake: (cpu: number) => void, acknowledgePic: () => number) {
     this.#wake = wake
     this.#acknowledgePic = acknowledgePic
@@ -57,22 +59,27 @@ export class ApicBus implements LocalApicBus {
     this.#ioapic = ioapic
   }
 
+  /** Tells a vCPU to look at its events. */
   wake(cpu: number): void {
     this.#wake(cpu)
   }
 
+  /** Fetches the vector of the i8259. */
   acknowledgePic(): number {
     return this.#acknowledgePic()
   }
 
+  /** Broadcasts an EOI to the I/O APIC. */
   broadcastEoi(vector: number): void {
     this.#ioapic?.eoi(vector)
   }
 
+  /** Has the I/O APIC try its level-triggered interrupts again. */
   receptionChanged(): void {
     this.#ioapic?.retry()
   }
 
+  /** Sends an interprocessor interrupt; see {@link LocalApicBus.sendIpi}. */
   sendIpi(cpu: number, icr: number, destination: number): void {
     const mode = (icr >>> 8) & 7
     const vector = icr & 0xff
@@ -162,6 +169,7 @@ export class ApicBus implements LocalApicBus {
     )
   }
 
+  /** Index of the APIC at which the next lowest-priority arbitration among equals begins. */
   get turn(): number {
     return this.#turn
   }

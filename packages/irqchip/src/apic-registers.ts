@@ -4,75 +4,129 @@
  * Address Space".
  */
 
-/** Offsets of the 4 KiB register page; the x2APIC MSR of a register is 0x800 + offset/16. */
+// Offsets in the 4 KiB register page; the x2APIC MSR of a register is 0x800 + offset/16.
+
+/** Offset of the local APIC ID register. */
 export const APIC_ID = 0x020
+/** Offset of the version register. */
 export const APIC_VERSION = 0x030
+/** Offset of the task-priority register. */
 export const APIC_TPR = 0x080
+/** Offset of the arbitration-priority register, which reads 0. */
 export const APIC_APR = 0x090
+/** Offset of the processor-priority register. */
 export const APIC_PPR = 0x0a0
+/** Offset of the end-of-interrupt register. */
 export const APIC_EOI = 0x0b0
+/** Offset of the remote-read register, which reads 0. */
 export const APIC_RRD = 0x0c0
+/** Offset of the logical destination register. */
 export const APIC_LDR = 0x0d0
+/** Offset of the destination format register. */
 export const APIC_DFR = 0x0e0
+/** Offset of the spurious-interrupt vector register. */
 export const APIC_SVR = 0x0f0
+/** Offset of the first of eight in-service registers. */
 export const APIC_ISR = 0x100
+/** Offset of the first of eight trigger-mode registers. */
 export const APIC_TMR = 0x180
+/** Offset of the first of eight interrupt-request registers. */
 export const APIC_IRR = 0x200
+/** Offset of the error status register. */
 export const APIC_ESR = 0x280
+/** Offset of the LVT entry for corrected machine checks. */
 export const APIC_LVT_CMCI = 0x2f0
+/** Offset of the low word of the interrupt command register. */
 export const APIC_ICR = 0x300
+/** Offset of the high word of the interrupt command register. */
 export const APIC_ICR2 = 0x310
+/** Offset of the LVT entry of the timer. */
 export const APIC_LVT_TIMER = 0x320
+/** Offset of the LVT entry of the thermal monitor. */
 export const APIC_LVT_THERMAL = 0x330
+/** Offset of the LVT entry of performance counters. */
 export const APIC_LVT_PMC = 0x340
+/** Offset of the LVT entry of LINT0. */
 export const APIC_LVT_LINT0 = 0x350
+/** Offset of the LVT entry of LINT1. */
 export const APIC_LVT_LINT1 = 0x360
+/** Offset of the LVT entry for errors. */
 export const APIC_LVT_ERROR = 0x370
+/** Offset of the initial-count register. */
 export const APIC_TMICT = 0x380
+/** Offset of the current-count register. */
 export const APIC_TMCCT = 0x390
+/** Offset of the divide-configuration register. */
 export const APIC_TDCR = 0x3e0
+/** Offset of the self-IPI register, of x2APIC mode alone. */
 export const APIC_SELF_IPI = 0x3f0
 
-/** IA32_APIC_BASE. */
+/** Index of the MSR IA32_APIC_BASE. */
 export const MSR_APIC_BASE = 0x1b
+/** Bit of IA32_APIC_BASE: the bootstrap processor. */
 export const APIC_BASE_BSP: number = 1 << 8
+/** Bit of IA32_APIC_BASE: x2APIC mode. */
 export const APIC_BASE_EXTD: number = 1 << 10
+/** Bit of IA32_APIC_BASE: the APIC is on. */
 export const APIC_BASE_EN: number = 1 << 11
-/** Where the register page is after reset. */
+/** Guest-physical address of the register page after reset. */
 export const APIC_BASE_ADDRESS = 0xfee0_0000
-/** IA32_TSC_DEADLINE. */
+/** Index of the MSR IA32_TSC_DEADLINE. */
 export const MSR_TSC_DEADLINE = 0x6e0
-/** First and last MSR of the x2APIC. */
+/** Index of the first MSR of the x2APIC. */
 export const MSR_X2APIC_FIRST = 0x800
+/** Index of the last MSR of the x2APIC. */
 export const MSR_X2APIC_LAST = 0x8ff
 
+/** Bit of SVR: software has enabled the APIC. */
 export const SVR_ENABLE: number = 1 << 8
-/** No EOI broadcasts to the I/O APICs. */
+/** Bit of SVR: no EOI broadcasts to the I/O APICs. */
 export const SVR_SUPPRESS_EOI: number = 1 << 12
 
+/** Bit of an LVT entry: its level-triggered interrupt waits for an EOI. */
 export const LVT_REMOTE_IRR: number = 1 << 14
+/** Bit of an LVT entry: level-triggered. */
 export const LVT_LEVEL: number = 1 << 15
+/** Bit of an LVT entry: masked. */
 export const LVT_MASKED: number = 1 << 16
+/** Bits of the LVT timer entry that select the mode. */
 export const LVT_TIMER_MODE: number = 3 << 17
+/** Value of {@link LVT_TIMER_MODE}: one-shot. */
 export const LVT_TIMER_ONESHOT: number = 0 << 17
+/** Value of {@link LVT_TIMER_MODE}: periodic. */
 export const LVT_TIMER_PERIODIC: number = 1 << 17
+/** Value of {@link LVT_TIMER_MODE}: TSC deadline. */
 export const LVT_TIMER_TSC_DEADLINE: number = 2 << 17
 
+/** Bit of ESR: an IPI with a vector below 16 was not sent. */
 export const ESR_SEND_ILLEGAL_VECTOR: number = 1 << 5
+/** Bit of ESR: a message or an LVT entry had a vector below 16. */
 export const ESR_RECEIVED_ILLEGAL_VECTOR: number = 1 << 6
+/** Bit of ESR: an access to an offset without a register. */
 export const ESR_ILLEGAL_REGISTER: number = 1 << 7
 
-/** Delivery modes of ICR, LVT, redirection entries and messages, bits 10:8. */
+// Delivery modes of ICR, LVT, redirection entries and messages, bits 10:8.
+
+/** Delivery mode: the vector, to all destinations. */
 export const DM_FIXED = 0
+/** Delivery mode: the vector, to the destination of lowest priority. */
 export const DM_LOWEST = 1
+/** Delivery mode: SMI. */
 export const DM_SMI = 2
+/** Delivery mode: NMI. */
 export const DM_NMI = 4
+/** Delivery mode: INIT. */
 export const DM_INIT = 5
+/** Delivery mode: start-up message. */
 export const DM_STARTUP = 6
+/** Delivery mode: the vector is fetched from the i8259. */
 export const DM_EXTINT = 7
 
+/** Bit of ICR: the destination is logical. */
 export const ICR_LOGICAL: number = 1 << 11
+/** Bit of ICR: assert, not de-assert. */
 export const ICR_LEVEL_ASSERT: number = 1 << 14
+/** Bit of ICR: level-triggered. */
 export const ICR_TRIGGER_LEVEL: number = 1 << 15
 
 /** The lowest vector that an interrupt may have. */
@@ -81,13 +135,19 @@ export const FIRST_LEGAL_VECTOR = 16
 /** A destination that all local APICs match. */
 export const DESTINATION_ALL = 0xffff_ffff
 
-/** Bits of `LocalApic.events()`. */
+// Bits of `LocalApic.events()`.
+
+/** Event: a vector of this APIC can be acknowledged. */
 export const EVENT_INTERRUPT: number = 1 << 1
-/** The i8259's vector is to be fetched. */
+/** Event: a vector of the i8259 can be fetched. */
 export const EVENT_EXTINT: number = 1 << 2
+/** Event: an NMI is pending. */
 export const EVENT_NMI: number = 1 << 3
+/** Event: an INIT is pending. */
 export const EVENT_INIT: number = 1 << 4
+/** Event: a start-up message is pending. */
 export const EVENT_SIPI: number = 1 << 5
+/** Event: an SMI is pending. */
 export const EVENT_SMI: number = 1 << 6
 
 /** Writable bits of each register in the page's LVT part, by offset. */

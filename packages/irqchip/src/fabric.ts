@@ -7,15 +7,19 @@ import { LocalApic } from './local-apic.ts'
 import type { LocalApicState } from './local-apic-state.ts'
 import { ownRegion, type ApicClock, type StateRegion } from './time.ts'
 
-/** A wire to the interrupt controllers. */
+/** Drives an input of the interrupt controllers. */
 export interface IrqLine {
+  /** Drives the wire. */
   set(level: boolean): void
+  /** Raises the wire for a moment, where no other holder has it up. */
   pulse(): void
 }
 
+/** Options of an {@link InterruptFabric}. */
 export interface InterruptFabricOptions {
   /** vCPUs, 1–255. The first is the bootstrap processor. */
   readonly cpus: number
+  /** The machine's clock. */
   readonly clock: ApicClock
   /**
    * What a local APIC's `events` gives has changed: the vCPU is to look at it, and out of HLT if it is in it. Also
@@ -30,23 +34,29 @@ export interface InterruptFabricOptions {
   tscToNs?(cpu: number, lo: number, hi: number): number
   /** APIC ID of each vCPU; default its index. */
   readonly apicIds?: readonly number[]
+  /** Whether local APICs have x2APIC mode. Default true. */
   readonly x2apic?: boolean
+  /** Physical-address bits. Default 40. */
   readonly physicalBits?: number
   /** `interruptFabricBytes(cpus)` of machine memory, zeroed; default a buffer of its own. */
   readonly state?: StateRegion
 }
 
-/** Saved form of an {@link InterruptFabric}. */
+/** Holds the saved state of an {@link InterruptFabric}. */
 export interface InterruptFabricState {
+  /** Version of this shape. */
   readonly version: 1
+  /** State of each local APIC, by vCPU. */
   readonly localApics: readonly LocalApicState[]
+  /** State of the I/O APIC. */
   readonly ioApic: IoApicState
+  /** State of the i8259 pair. */
   readonly i8259: I8259State
-  /** Whose turn it is in lowest-priority arbitration among equals. */
+  /** Index of the APIC that comes first in the next arbitration among equals. */
   readonly arbitrationTurn: number
 }
 
-/** Machine memory that the state of all controllers takes, in bytes. */
+/** Counts the bytes of machine memory that the state of all controllers takes. */
 export function interruptFabricBytes(cpus: number): number {
   return I8259_STATE_BYTES + IOAPIC_STATE_BYTES + cpus * LOCAL_APIC_STATE_BYTES
 }
@@ -59,8 +69,11 @@ export function interruptFabricBytes(cpus: number): number {
  * LINT0 of every local APIC.
  */
 export class InterruptFabric {
+  /** Local APICs, by vCPU. */
   readonly localApics: readonly LocalApic[]
+  /** The I/O APIC. */
   readonly ioApic: IoApic
+  /** The i8259 pair. */
   readonly i8259: I8259Pair
   readonly #bus: ApicBus
   /** How many holders drive each line. */
@@ -219,6 +232,7 @@ export class InterruptFabric {
     this.#bus.turn = 0
   }
 
+  /** Returns the state of every controller. */
   save(): InterruptFabricState {
     return {
       version: 1,

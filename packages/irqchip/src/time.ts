@@ -2,6 +2,7 @@
 export interface ApicTimer {
   /** Sets the deadline in nanoseconds, replacing an earlier one. */
   arm(deadlineNs: number): void
+  /** Drops the deadline. */
   cancel(): void
 }
 
@@ -15,6 +16,7 @@ export interface ApicClock {
 
 /** Where a chip's state lives: inside machine memory, or in a buffer of its own. */
 export interface StateRegion {
+  /** Buffer that holds the state. */
   readonly buffer: ArrayBufferLike
   /** A multiple of 8. */
   readonly byteOffset: number
