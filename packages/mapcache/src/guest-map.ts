@@ -39,7 +39,7 @@ export interface P2mView {
   lookup(gfn: number, into: { mfn: number; type: number; order: number; rights: number }): number
 }
 
-/** Types of Xen's x86 p2m (xen/arch/x86/include/asm/p2m.h). What is not here is a hole to a device model. */
+/** Types of an x86 p2m, as `@retrap/p2m` numbers them. Any other is a hole to a device model. */
 const KIND_OF_TYPE: Readonly<Record<number, FrameKind>> = {
   0: 'ram', // ram_rw
   2: 'ram', // ram_logdirty: written like any other, and `dirtied` says so

@@ -2,8 +2,9 @@ import { P2mError } from './errors.ts'
 import { P2M_EXECUTE, P2M_READ, P2M_WRITE } from './types.ts'
 
 /**
- * What a frame's users are allowed, whatever its type is: the second mask on rights, for monitors. The numbers are
- * Xen's (`xenmem_access_t`, xen/include/public/memory.h, as `p2m_access_t` orders them).
+ * Accesses that a monitor leaves a frame, whatever its type is: the second mask on rights.
+ *
+ * The numbers are those of `xenmem_access_t` (xen/include/public/memory.h).
  */
 export const P2mAccess = {
   N: 0,

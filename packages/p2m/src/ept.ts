@@ -19,7 +19,7 @@ const WRITE_BACK = 6 << 3
 /** Software's mark on leaves, so that those of type INVALID and explicit MMIO_DM are not all zero. */
 const HI_LEAF = 0x8000_0000
 const ACCESS_SHIFT = 27
-/** Xen's `p2m_access_rwx`. */
+/** `XENMEM_access_rwx`. */
 const ACCESS_RWX = 7
 
 /** EPT entries. */
@@ -47,7 +47,7 @@ export const EPT: TableFormat = {
   tableLo(mfn) {
     return ((mfn << 12) | RWX) >>> 0
   },
-  // Of type RAM_RW, as in Xen.
+  // Of type RAM_RW, with all accesses.
   tableHi: ACCESS_RWX << ACCESS_SHIFT,
   isLeaf(lo, hi, level) {
     return hi >= HI_LEAF && (level === 1 || (level <= LEAF_LEVELS && (lo & LARGE) !== 0))

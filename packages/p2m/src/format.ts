@@ -41,3 +41,9 @@ export interface TableFormat {
 
 /** Levels of a table of 4 KiB leaves, 2 MiB leaves and 1 GiB leaves; some have one more above. */
 export const LEAF_LEVELS = 3
+
+/** MA of the table that an entry's low word points to. */
+export function tableOf(lo: number): number {
+  // Bits 31:12; a literal, because a walk of hardware's kind asks on each level.
+  return (lo & ~0xfff) >>> 0
+}

@@ -6,7 +6,7 @@ import { endContiguous } from './contiguous.ts'
 import { ControlWord, READ_ONLY_MOST, type ControlBlock } from './control-block.ts'
 import { hex, P2mError } from './errors.ts'
 import { FrameCounts } from './frame-counts.ts'
-import type { TableFormat } from './format.ts'
+import { type TableFormat, tableOf } from './format.ts'
 import { P2mEntry, RadixTable, type EntryPublisher, type TableShape } from './radix-table.ts'
 import { ReverseMap } from './reverse-map.ts'
 import {
@@ -269,7 +269,7 @@ export class MapCore implements EntryPublisher {
     for (const listener of this.changes) listener(gfn, size, lost)
     const kept = own && (this.kindsOf(type) & KIND_REACHABLE) !== 0 ? mfn : INVALID_MFN
     this.#leave(oldLo, oldHi, level, gfn, gfn, kept, sameFrame)
-    if (format.isTable(oldLo, oldHi, level)) table.free((oldLo & ~0xfff) >>> 0, level - 1)
+    if (format.isTable(oldLo, oldHi, level)) table.free(tableOf(oldLo), level - 1)
   }
 
   /** Where no table leads there is nothing to clear, and none is made. */
@@ -339,7 +339,7 @@ export class MapCore implements EntryPublisher {
       const lost = this.changes.length === 0 ? 0 : table.rightsBelow(lo, hi, level)
       for (const listener of this.changes) listener(gfn, 2 ** order, lost)
       this.#leave(lo, hi, level, gfn, gfn, INVALID_MFN, false)
-      if (this.format.isTable(lo, hi, level)) table.free((lo & ~0xfff) >>> 0, level - 1)
+      if (this.format.isTable(lo, hi, level)) table.free(tableOf(lo), level - 1)
     }
   }
 
@@ -350,7 +350,7 @@ export class MapCore implements EntryPublisher {
   #leave(lo: number, hi: number, level: number, gfn: number, base: number, kept: number, sameFrame: boolean): void {
     const { format } = this
     if (format.isTable(lo, hi, level)) {
-      const table = (lo & ~0xfff) >>> 2
+      const table = tableOf(lo) >>> 2
       for (let i = 0; i < 512; i++) {
         const word = table + i * 2
         const below = gfn + i * 2 ** ((level - 2) * 9)

@@ -11,7 +11,8 @@ import { INVALID_MFN, KIND_HOLE, KIND_RAM, P2mType } from './types.ts'
  * smaller than they are. A guest that boots with less memory than it believes to have lives on it until its balloon
  * driver has given back the rest; frames of zeros go back into the cache meanwhile.
  *
- * Source: Xen, docs/misc and xen/arch/x86/mm/p2m-pod.c (behaviour).
+ * Source: Xen, xen/include/public/memory.h (`XENMEM_set_pod_target`, `XENMEM_get_pod_target`,
+ * `XENMEMF_populate_on_demand`).
  */
 export interface PopulateOnDemand {
   /** Guest frames that have no machine frame yet. */

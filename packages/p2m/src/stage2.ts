@@ -1,3 +1,4 @@
+import { tableOf } from './format.ts'
 import { LO_VALID } from './lpae.ts'
 import type { MapCore } from './map-core.ts'
 
@@ -96,7 +97,7 @@ export class Stage2Map implements Stage2 {
         if (!format.isTable(lo, hi, level)) return false
         if ((lo & LO_VALID) !== 0) continue
         // One level down, before anybody can go there.
-        const below = (lo & ~0xfff) >>> 0
+        const below = tableOf(lo)
         for (let i = 0; i < 512; i++) this.#clearValid(below + i * 8)
         this.#setValid(ma, lo, hi)
       }

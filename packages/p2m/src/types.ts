@@ -1,4 +1,9 @@
-/** What a guest frame is. The numbers are Xen's (xen/arch/x86/include/asm/p2m.h), which go into leaves' bits 57:52. */
+/**
+ * Types of guest frames of x86 guests. They stand in leaves' bits 57:52.
+ *
+ * The numbers are those of Xen's p2m types. The types that a toolstack may set are `hvmmem_type_t` of
+ * xen/include/public/hvm/hvm_op.h.
+ */
 export const P2mType = {
   /** Ordinary RAM. */
   RAM_RW: 0,
@@ -38,8 +43,9 @@ export const P2mType = {
 export type P2mType = (typeof P2mType)[keyof typeof P2mType]
 
 /**
- * What a guest frame of an Arm guest is. The numbers are Xen's (xen/arch/arm/include/asm/p2m.h), which go into leaves'
- * bits 58:55. What no leaf covers is of type INVALID.
+ * Types of guest frames of Arm guests. They stand in leaves' bits 58:55; a frame that no leaf covers is INVALID.
+ *
+ * The numbers are those of Xen's p2m types.
  */
 export const ArmP2mType = {
   /** Nothing, or a device model's. */
@@ -107,7 +113,7 @@ export interface TypeTable {
 const OWN_RAM = KIND_RAM | KIND_OWN | KIND_FRAME
 const PLAIN = OWN_RAM | KIND_LARGE | KIND_PLAIN | KIND_REACHABLE
 
-/** x86. Source: `../shared/reference/p2m-mapcache.md`, "Types", after Xen's p2m.h. */
+/** Kinds and rights of the x86 types. */
 export const X86_TYPES: TypeTable = {
   kinds: [
     PLAIN,
