@@ -144,6 +144,37 @@ describe('a map that another thread changes', () => {
     expect([guest.counts.count(frame), guest.counts.count(guest.mfn(0x11))]).toEqual([2, 1])
   })
 
+  test('between the look-up and the reference, behind the first page of a run: the run is looked up again', () => {
+    guest.ram(0x10, 4)
+    const first = guest.mfn(0x10)
+    let run = 4
+    const map: GuestMap = {
+      lookup(gfn, into) {
+        const inRun = gfn >= 0x10 && gfn < 0x10 + run
+        Object.assign(into, {
+          kind: inRun ? 'ram' : 'hole',
+          mfn: inRun ? first + gfn - 0x10 : -1,
+          run: 0x10 + run - gfn,
+        })
+        if (!inRun) into.run = 1
+      },
+    }
+    const references: FrameReferences = {
+      tryTake(mfn, count) {
+        // The last two pages leave the guest now.
+        run = 2
+        return guest.counts.tryTake(mfn, count)
+      },
+      drop: (mfn, count) => guest.counts.drop(mfn, count),
+    }
+    const cache = new MapCache({ memory: guest.memory, map, references })
+    expect(cache.map(0x1_0000, 0x4000).segments.map(({ kind, length }) => [kind, length])).toEqual([
+      ['ram', 0x2000],
+      ['hole', 0x2000],
+    ])
+    expect([0, 1, 2, 3].map((page) => guest.counts.count(first + page))).toEqual([2, 2, 1, 1])
+  })
+
   test('and names a frame that is free: the cache says so', () => {
     const memory = MachineMemory.create({ bytes: 1 << 20 })
     const map: GuestMap = { lookup: (_gfn, into) => void Object.assign(into, { kind: 'ram', mfn: 100, run: 1 }) }
@@ -177,4 +208,16 @@ test('p2m types that only a hypervisor knows are holes to a device model', () =>
     ...Array.from({ length: 9 }, () => hole),
     'ram 77',
   ])
+})
+
+test.each([
+  { gpa: 0x1_0000, bytes: 1, dirty: [0x10] },
+  { gpa: 0x1_0ff0, bytes: 0x10, dirty: [0x10] },
+  { gpa: 0x1_0ff0, bytes: 0x11, dirty: [0x10, 0x11] },
+  { gpa: 0x1_0000, bytes: 0x2000, dirty: [0x10, 0x11] },
+])('a write of $bytes bytes at $gpa makes the pages dirty that it reaches, and no other', ({ gpa, bytes, dirty }) => {
+  guest.ram(0x10, 3)
+  guest.cache().write(gpa, new Uint8Array(bytes))
+  const pages = guest.dirty.flatMap(([gfn, count]) => Array.from({ length: count }, (_, i) => gfn + i))
+  expect(pages).toEqual(dirty)
 })

@@ -417,3 +417,30 @@ describe('the reference’s test cases', () => {
     expect(memory.frames.isAllocated(mfn)).toBe(false)
   })
 })
+
+test('a write claim leaves the access that a monitor has set, when it comes and when it goes', () => {
+  p2m.populate(0x200, 2)
+  p2m.setAccess(0x200, 1, P2mAccess.RX)
+  p2m.writeClaim.claim(1)
+  const both = (): unknown[] => [0x200, 0x201].map((gfn) => [typeAt(p2m, gfn), entryAt(p2m, gfn).access])
+  p2m.writeClaim.add(0x200, 2)
+  expect(both()).toEqual([
+    [T.IOREQ_SERVER, P2mAccess.RX],
+    [T.IOREQ_SERVER, P2mAccess.RWX],
+  ])
+  p2m.writeClaim.remove(0x200, 2)
+  expect(both()).toEqual([
+    [T.RAM_RW, P2mAccess.RX],
+    [T.RAM_RW, P2mAccess.RWX],
+  ])
+})
+
+test('a frame that has left is no guest frame, even where a device page of that number is mapped in its place', () => {
+  p2m.populate(0x200, 1)
+  const { mfn } = entryAt(p2m, 0x200)
+  expect(p2m.guestFrame(mfn)).toBe(0x200)
+  p2m.remove(0x200, mfn)
+  expect(p2m.guestFrame(mfn)).toBe(-1)
+  p2m.insert(0x200, mfn, 0, T.MMIO_DIRECT)
+  expect([entryAt(p2m, 0x200).mfn, p2m.guestFrame(mfn)]).toEqual([mfn, -1])
+})
