@@ -1,6 +1,6 @@
 import { PAGE_BYTES, type MachineMemory } from '@retrap/memory'
 import { P2mError } from './errors.ts'
-import { LEAF_LEVELS, type TableFormat, tableOf } from './format.ts'
+import { type TableFormat, tableOf } from './format.ts'
 import { INVALID_MFN, KIND_LARGE } from './types.ts'
 
 /** What `lookup` found. The caller owns it and passes it in. */
