@@ -86,6 +86,26 @@ describe('A32 and Thumb', () => {
     expect(vcpu.pc[0]).toBe(CODE_BASE + distance)
   })
 
+  // ldr r3, [r0, r2, …]; Arm ARM, "DecodeImmShift" and "Shift_C": an amount of 0 is 32 for LSR and ASR, and RRX for ROR.
+  test.each([
+    { shift: 'lsl #2', word: 0xe790_3102, base: 0, index: 1, carry: 0 },
+    { shift: 'lsr #32', word: 0xe790_3022, base: 4, index: 0x8000_0004, carry: 0 },
+    { shift: 'lsr #4', word: 0xe790_3222, base: 0, index: 0x4f, carry: 0 },
+    { shift: 'asr #32', word: 0xe790_3042, base: 5, index: 0x8000_0004, carry: 0 },
+    { shift: 'asr #32', word: 0xe790_3042, base: 4, index: 0x7fff_ffff, carry: 0 },
+    { shift: 'asr #4', word: 0xe790_3242, base: 8, index: 0xffff_ffc0, carry: 0 },
+    { shift: 'ror #4', word: 0xe790_3262, base: 5, index: 0xffff_ffff, carry: 0 },
+    { shift: 'rrx, carry clear', word: 0xe790_3062, base: 0, index: 9, carry: 0 },
+    { shift: 'rrx, carry set', word: 0xe790_3062, base: 0x8000_0000, index: 9, carry: 0x2000_0000 },
+  ])('an index shifted by $shift', ({ word, base, index, carry }) => {
+    const vcpu = at32(word, 0x10 | carry)
+    vcpu.x[0] = DEVICE_BASE + base
+    vcpu.x[4] = index
+    words(10, 20)
+    expect(finish(vcpu, DEVICE_BASE + 4, false)).toBe(Outcome.DONE)
+    expect(vcpu.x[6]).toBe(20)
+  })
+
   test('LDM of user registers', () => {
     // ldm r0, {r8, sp, lr}^ in IRQ mode
     const vcpu = at32(0xe8d0_6100, 0x12)

@@ -37,6 +37,16 @@ describe('a syndrome', () => {
     expect(decodeAbortSyndrome(0x939f_8006, 'esr').access).toMatchObject({ register: 31, registerBits: 64 })
   })
 
+  // DDI 0487, ESR_ELx, "ISS encoding for an exception from a Data Abort": FnV is valid for DFSC 010000 alone.
+  test.each([
+    { status: 0x10, fnv: true, valid: false },
+    { status: 0x10, fnv: false, valid: true },
+    { status: 0x05, fnv: true, valid: true },
+    { status: 0x11, fnv: true, valid: true },
+  ])('of status $status with FnV $fnv: the fault address is valid is $valid', ({ status, fnv, valid }) => {
+    expect(decodeAbortSyndrome(0x9200_0000 | (fnv ? 1 << 10 : 0) | status).faultAddressValid).toBe(valid)
+  })
+
   test('without ISV describes no access, whatever bits 23:14 hold', () => {
     expect(decodeAbortSyndrome(0x92ff_c007).access).toBeUndefined()
   })
