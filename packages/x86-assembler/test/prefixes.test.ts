@@ -7,20 +7,25 @@ import {
   Assembler,
   AssemblerError,
   byte,
+  ds,
   dword,
   eax,
   ebx,
   fs,
   ptr,
   qword,
+  r16,
   rax,
+  rbp,
   rbx,
   rcx,
   rsp,
+  ss,
   xmm1,
   xmm2,
   xmm3,
   xmm9,
+  xmmword,
   ymm1,
   ymm2,
   ymm3,
@@ -58,6 +63,12 @@ const CASES: readonly Case[] = [
   { gas: 'repz ret', build: (asm) => asm.prefix(0xf3).ret() },
   { gas: 'ds nop', build: (asm) => asm.prefix(0x3e).nop() },
   { gas: 'repne scasb', build: (asm) => asm.repne().scasb() },
+  // A prefix only where the segment is not the one that the base implies.
+  { gas: 'mov eax, ds:[rbx]', build: (asm) => asm.mov(eax, dword(rbx, { segment: ds })) },
+  { gas: 'mov eax, ss:[rbx]', build: (asm) => asm.mov(eax, dword(rbx, { segment: ss })) },
+  { gas: 'mov eax, ss:[rsp]', build: (asm) => asm.mov(eax, dword(rsp, { segment: ss })) },
+  { gas: 'mov eax, ds:[rsp]', build: (asm) => asm.mov(eax, dword(rsp, { segment: ds })) },
+  { gas: 'mov eax, ds:[rbx+rbp]', build: (asm) => asm.mov(eax, dword(rbx, { index: rbp, segment: ds })) },
   {
     gas: 'mov eax, fs:[rbx+rcx*4+8]',
     build: (asm) => asm.mov(eax, dword(rbx, { index: rcx, scale: 4, disp: 8, segment: fs })),
@@ -184,5 +195,20 @@ describe('asked for in words', () => {
       expect((error as AssemblerError).code).toBe(code)
       expect(String(error)).toContain(message)
     }
+  })
+})
+
+describe('registers from R16 on (APX specification, "Extended EVEX Prefix")', () => {
+  test('have no encoding in an instruction of VEX', () => {
+    const asm = new Assembler()
+    expect(() => asm.vblendps(xmm1, xmm2, xmmword(r16), 1)).toThrow(AssemblerError)
+    expect(() => asm.vblendps(xmm1, xmm2, xmmword(rbx, { index: r16 }), 1)).toThrow(AssemblerError)
+    expect(asm.assemble().bytes).toHaveLength(0)
+  })
+
+  test('make an instruction of VEX that EVEX has too one of EVEX', () => {
+    const { bytes } = new Assembler().vaddps(xmm1, xmm2, xmmword(r16)).vaddps(xmm1, xmm2, xmmword(rax)).assemble()
+    // B4 is bit 3 of the first payload byte.
+    expect(hexOf(bytes)).toBe('62 f9 6c 08 58 08 c5 e8 58 08')
   })
 })
