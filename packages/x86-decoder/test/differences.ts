@@ -125,11 +125,33 @@ export const infoDifferences: readonly (Difference & { readonly what: RegExp })[
   },
 ]
 
+/** An instruction of a program that we and another decoder see differently. */
+export interface Disagreement {
+  /** From the instruction on, 15 if there are so many. */
+  readonly bytes: Uint8Array
+  readonly mode: 16 | 32 | 64
+  /** The other's mnemonic. */
+  readonly theirs: string
+  /** Bytes that the other one has it have. */
+  readonly length: number
+}
+
+/** A row that also looks at the bytes: the text says what differs, this says that it is for the reason given. */
+interface CorpusDifference extends Difference {
+  readonly when?: (found: Disagreement) => boolean
+}
+
+/** Without some prefixes it is an instruction for us too, shorter by just these. */
+const isShorterWithout =
+  (...drop: readonly number[]) =>
+  ({ bytes, mode, length }: Disagreement): boolean =>
+    decodeInto(without(bytes, drop), 0, 15, mode, insn) === 0 && insn.length < length && insn.length >= length - 4
+
 /**
- * In programs: `objdump: bytes: text, ours NAME of N bytes for N`, or `llvm: …`. All of it is data that lies between functions, save
- * where it says otherwise.
+ * In programs: `objdump: bytes: text, ours NAME of N bytes for N`, or `llvm: …`; a reason stands behind `invalid`. All of
+ * it is data that lies between functions, save where it says otherwise.
  */
-export const corpusDifferences: readonly Difference[] = [
+export const corpusDifferences: readonly CorpusDifference[] = [
   {
     where: /^objdump: .*: \.byte 0x/,
     why: 'objdump stops at each symbol, and lists byte by byte what the symbol cuts: data, and symbols inside of instructions',
@@ -140,8 +162,9 @@ export const corpusDifferences: readonly Difference[] = [
     why: 'a prefix that means nothing is listed as an instruction of its own',
   },
   {
-    where: /: (?:\w\w )*f0 .*ours invalid/,
+    where: /ours invalid \(LOCK is not allowed here\)/,
     why: 'LOCK is #UD save with the listed instructions and a memory destination (SDM vol. 2A, LOCK)',
+    when: isShorterWithout(0xf0),
   },
   {
     where:
@@ -149,7 +172,8 @@ export const corpusDifferences: readonly Difference[] = [
     why: 'opcodes that repeat another, and what manuals mention in passing, are executed (AMD APM vol. 3, appendix A; SDM vol. 2D, Appendix A)',
   },
   {
-    where: /: (?:[\w.]+ )*mov +(?:[^,]*,\?|\?,|cs,|(?:\w+,)?[ct]r\d|(?:\w+,)?db\d).*ours invalid|: mov, ours invalid/,
+    where:
+      /: (?:[\w.]+ )*mov +(?:[^,]*,\?|\?,|cs,|(?:\w+,)?[ct]r\d|(?:\w+,)?db\d).*ours invalid \(no such register\)|: mov, ours invalid \(no such register\)/,
     why: 'MOV to CS, and to or from registers that do not exist, is #UD (SDM vol. 2B, MOV)',
   },
   {
@@ -161,8 +185,9 @@ export const corpusDifferences: readonly Difference[] = [
     why: 'FRSTPM is of the 80287XL alone; later it is no instruction (SDM vol. 2D, Appendix A, DB)',
   },
   {
-    where: /: (?:\w\w )*4\w c[45] .*ours invalid/,
-    why: 'REX before VEX is #UD (SDM vol. 2A, "VEX Prefix and Legacy Prefixes")',
+    where: /: (?:(?:26|2e|36|3e|6[4-7]|f[023]|4\w) )+(?:c[45]|62|d5) .*ours invalid \(a prefix before VEX/,
+    why: 'REX, 66, F2, F3 and LOCK before VEX are #UD (SDM vol. 2A, "VEX Prefix and Legacy Prefixes")',
+    when: isShorterWithout(0x66, 0xf0, 0xf2, 0xf3),
   },
   {
     where: /^objdump: (?:\w\w )*0f 18 .*: nop .*, ours PREFETCHIT[01] of/,
@@ -173,11 +198,14 @@ export const corpusDifferences: readonly Difference[] = [
     why: 'with mod = 0 a SIB base of 101b is a displacement of 32 bits whatever B3 and B4 are: LLVM writes R21 with a displacement, and reads it without',
   },
   {
-    where: /^llvm: (?:66|f[23]) .*: \w+, ours invalid of/,
+    where: /^llvm: (?:(?:26|2e|36|3e|6[457]|4\w|f0) )*(?:66|f[23]) .*: \w+, ours invalid \(no such instruction/,
     why: 'where the opcode says NP, 66, F2 and F3 are not ignored (SDM vol. 2A, "Instruction Column in the Opcode Summary Table"): #UD',
+    when: ({ bytes, mode, theirs }) => isWithout(0x66, 0xf2, 0xf3)(bytes, mode, theirs),
   },
   {
-    where: /^llvm: 62 .*: v\w+, ours invalid of [56] bytes/,
+    where: /^llvm: 62 .*: v\w+, ours invalid \(no such/,
+    when: ({ bytes: [, p0 = 0, p1 = 0, p2 = 0], mode }) =>
+      (p2 & 0x60) === 0x60 || (mode !== 64 && ((p0 & 8) !== 0 || (p1 & 4) === 0 || (p2 & 8) === 0)),
     why: 'EVEX with L\'L = 11b, or with APX\'s bits outside 64-bit mode, is #UD (SDM vol. 2A, "#UD Equations for EVEX"; iced-x86 agrees)',
   },
   {

@@ -1,8 +1,8 @@
 /** Our decoder against objdump, LLVM and iced-x86 on a program. */
 import { Code as IcedCode, Decoder, DecoderOptions, Instruction as IcedInstruction } from 'iced-x86'
-import { type CodeInfo, codes, decodeInto, Instruction } from '../../src/index.ts'
+import { type CodeInfo, codes, decodeInto, Instruction, reasonTexts } from '../../src/index.ts'
 import { DECODE_NO_APX } from '../../src/kinds.ts'
-import { corpusDifferences, decodingDifferences, type Difference } from '../differences.ts'
+import { corpusDifferences, decodingDifferences, type Disagreement } from '../differences.ts'
 import { hexOf } from './bytes.ts'
 import type { Code, Section } from './corpora.ts'
 import { icedOperands, ourOperands, sameMnemonic, sameOperands } from './iced.ts'
@@ -35,8 +35,11 @@ const SHOWN = 20
 const insn = new Instruction()
 const iced = new IcedInstruction()
 
-function note(outcome: Outcome, rows: readonly Difference[], text: string): void {
-  const row = rows.find(({ where }) => where.test(text))
+function note(outcome: Outcome, text: string, found?: Disagreement): void {
+  const row =
+    found === undefined
+      ? undefined
+      : corpusDifferences.find(({ where, when }) => where.test(text) && when?.(found) !== false)
   if (row !== undefined) outcome.known.set(row.why, (outcome.known.get(row.why) ?? 0) + 1)
   else {
     outcome.unknownCount++
@@ -45,7 +48,11 @@ function note(outcome: Outcome, rows: readonly Difference[], text: string): void
 }
 
 const nameOf = (status: number): string =>
-  status === 0 ? (codes[insn.code] as CodeInfo).mnemonic : status === 1 ? 'invalid' : 'truncated'
+  status === 0
+    ? (codes[insn.code] as CodeInfo).mnemonic
+    : status === 1
+      ? `invalid (${reasonTexts[insn.reason]!})`
+      : 'truncated'
 
 /** The section that an address is in, by the last one that was. */
 class Sections {
@@ -108,7 +115,7 @@ function compareIced(outcome: Outcome, decoder: Decoder, bytes: Uint8Array, at: 
   if (row !== undefined) outcome.known.set(row.why, (outcome.known.get(row.why) ?? 0) + 1)
   else {
     const operands = valid && icedValid ? ` (${ourOperands(insn, 0x1000n)} | ${icedOperands(iced)})` : ''
-    note(outcome, [], `${hexOf(bytes.subarray(at, at + 15))}: ${where}${operands}`)
+    note(outcome, `${hexOf(bytes.subarray(at, at + 15))}: ${where}${operands}`)
   }
 }
 
@@ -149,11 +156,13 @@ function compareLine(
   }
   if (status !== 0 && isBad) return status
   const hex = hexOf(bytes.subarray(at, at + Math.max(length, insn.length)))
-  note(
-    outcome,
-    corpusDifferences,
-    `objdump: ${hex}: ${line.text}, ours ${nameOf(status)} of ${insn.length} bytes for ${size}`,
-  )
+  const text = `objdump: ${hex}: ${line.text}, ours ${nameOf(status)} of ${insn.length} bytes for ${size}`
+  note(outcome, text, {
+    bytes: bytes.subarray(start, start + 15),
+    mode: mode as Disagreement['mode'],
+    theirs: mnemonic,
+    length: size,
+  })
   return status
 }
 
@@ -244,7 +253,7 @@ export function compareLlvm(code: Code, llvm: Llvm, extent: Extent): Outcome {
       if (!agrees) {
         const hex = hexOf(bytes.subarray(at, at + Math.max(length, insn.length)))
         const text = `llvm: ${hex}: ${length === 0 ? '(bad)' : word}, ours ${nameOf(status)} of ${insn.length} bytes for ${length}`
-        note(outcome, corpusDifferences, text)
+        note(outcome, text, { bytes: bytes.subarray(at, at + 15), mode, theirs: word, length })
       }
       at += length === 0 ? 1 : length
     }

@@ -4,6 +4,7 @@ import {
   FlowControl,
   type Instruction as IcedInstruction,
   type InstructionInfo,
+  MemorySizeExt,
   Mnemonic,
   OpAccess,
   OpKind,
@@ -26,6 +27,19 @@ const registerOrNone = (register: Register): string => (register === Register.No
 
 const unsigned = (value: bigint): string => `0x${BigInt.asUintN(64, value).toString(16)}`
 
+/** Memory for which our table has no size (0), and iced-x86 has one. A closed list. */
+const UNSIZED: readonly { readonly mnemonic: RegExp; readonly why: string }[] = [
+  { mnemonic: /^(Prefetch\w*|Cldemote)$/, why: 'a hint: nothing is read (SDM vol. 2B, PREFETCHh)' },
+  { mnemonic: /^Reservednop$/, why: 'PREFETCHRST2, which iced-x86 1.21 does not know: a hint too' },
+  { mnemonic: /^(Enqcmds?|Movdir64b)$/, why: 'the manual writes m512; the table has m, as assemblers take no keyword' },
+  { mnemonic: /^Aes\w+kl$/, why: 'the manual writes m384 and m512; the table has m, as assemblers take no keyword' },
+]
+
+function icedMemorySize(insn: IcedInstruction): number {
+  const mnemonic = Mnemonic[insn.mnemonic] as string
+  return UNSIZED.some((row) => row.mnemonic.test(mnemonic)) ? 0 : MemorySizeExt.size(insn.memorySize)
+}
+
 /** Iced's operands as text, one word each. */
 export function icedOperands(insn: IcedInstruction): string {
   const texts: string[] = []
@@ -41,10 +55,15 @@ export function icedOperands(insn: IcedInstruction): string {
       const index = registerOrNone(insn.memoryIndex)
       const displacement = insn.isIpRelMemoryOperand ? insn.ipRelMemoryAddress : insn.memoryDisplacement
       const segment = registerName(insn.memorySegment)
-      texts.push(`mem:${segment}:${base}:${index}:${insn.memoryIndexScale}:${unsigned(displacement)}`)
-    } else if (name.startsWith('MemoryES')) texts.push(`mem:es:${name.slice('MemoryES'.length).toLowerCase()}:-:1:0x0`)
-    else if (name.startsWith('MemorySeg')) {
-      texts.push(`mem:${registerName(insn.memorySegment)}:${name.slice('MemorySeg'.length).toLowerCase()}:-:1:0x0`)
+      texts.push(
+        `mem:${segment}:${base}:${index}:${insn.memoryIndexScale}:${unsigned(displacement)}:${icedMemorySize(insn)}`,
+      )
+    } else if (name.startsWith('MemoryES')) {
+      texts.push(`mem:es:${name.slice('MemoryES'.length).toLowerCase()}:-:1:0x0:${icedMemorySize(insn)}`)
+    } else if (name.startsWith('MemorySeg')) {
+      texts.push(
+        `mem:${registerName(insn.memorySegment)}:${name.slice('MemorySeg'.length).toLowerCase()}:-:1:0x0:${icedMemorySize(insn)}`,
+      )
     } else texts.push(unsigned(insn.immediate(i)))
   }
   return texts.join(', ')
@@ -67,8 +86,8 @@ export function ourOperands(insn: Instruction, address: bigint): string {
           const displacement = relative
             ? (operand.address ?? 0n)
             : BigInt.asUintN(insn.addressSize, operand.displacement)
-          const { segment, base = '-', index = '-', scale } = operand
-          return `mem:${segment}:${base}:${index}:${scale}:${unsigned(displacement)}`
+          const { segment, base = '-', index = '-', scale, size } = operand
+          return `mem:${segment}:${base}:${index}:${scale}:${unsigned(displacement)}:${size}`
         }
         default:
           return unsigned(operand.value)
