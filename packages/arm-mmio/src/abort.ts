@@ -13,9 +13,11 @@ export interface ArmAbort {
   readonly hsr: boolean
   /** FAR_EL2, HDFAR or HIFAR. */
   readonly farLo: number
+  /** FAR_EL2, high word. */
   readonly farHi: number
   /** HPFAR_EL2: bits 47:12 of the IPA in its bits 39:4. */
   readonly hpfarLo: number
+  /** HPFAR_EL2, high word. */
   readonly hpfarHi: number
 }
 

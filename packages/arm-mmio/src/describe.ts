@@ -63,6 +63,7 @@ export interface DescribedField {
   readonly name: string
   /** `31:26`. */
   readonly bits: string
+  /** Its value. */
   readonly value: number
   /** What the value means. */
   readonly text: string
@@ -70,6 +71,7 @@ export interface DescribedField {
 
 /** A syndrome in words. */
 export interface DescribedSyndrome {
+  /** The fields, the highest first. */
   readonly fields: readonly DescribedField[]
   /** What happened, in a sentence. */
   readonly sentence: string

@@ -79,11 +79,15 @@ export interface ArmEmulatorOptions {
 
 /** State between trap and completion. */
 export interface SavedAbort {
+  /** Version of the layout. */
   readonly version: 1
+  /** The abort that is being finished. */
   readonly abort: ArmAbort
   /** The syndrome describes the access: nothing is decoded. */
   readonly direct: boolean
+  /** The lock of the order that is held, or -1. */
   readonly lock: number
+  /** The accesses so far. */
   readonly log: SavedLog
 }
 
@@ -94,6 +98,7 @@ export interface SavedAbort {
  * have done has changed. `cancel` forgets the instruction, `save` and `restore` carry it elsewhere.
  */
 export class ArmEmulator {
+  /** The accesses of the instruction at hand. */
   readonly log: AccessLog
   /** Why the last abort was `UNHANDLED`. */
   reason: UnhandledReason

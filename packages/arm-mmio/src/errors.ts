@@ -3,7 +3,9 @@ export type ArmMmioErrorCode = 'ERR_SYNDROME' | 'ERR_STATE' | 'ERR_SAVED' | 'ERR
 
 /** What a caller did wrong. A guest cannot cause one. */
 export class ArmMmioError extends Error {
+  /** `ArmMmioError`. */
   override readonly name: string
+  /** What was wrong; callers switch on it. */
   readonly code: ArmMmioErrorCode
 
   constructor(code: ArmMmioErrorCode, message: string) {

@@ -14,6 +14,7 @@ export interface MmioExit {
   readonly data: Uint8Array
   /** In bytes: 1, 2, 4, 8. */
   readonly len: number
+  /** 1 for a write, 0 for a read. */
   readonly is_write: boolean
 }
 

@@ -38,6 +38,7 @@ export const NO_REGISTER = -1
  * `rn`. SIMD&FP registers are counted in `registerSize` units: D0…D31, or Q0…
  */
 export class LoadStore {
+  /** The instruction set. */
   set: InstructionSet
   /** The row of the table. Only valid after a successful decode. */
   form: Form
@@ -47,16 +48,23 @@ export class LoadStore {
   length: number
   /** A32 condition; 14 = always. */
   condition: number
+  /** First transferred register, or `NO_REGISTER`. */
   rt: number
+  /** Second transferred register, or `NO_REGISTER`. */
   rt2: number
+  /** Status or source register, or `NO_REGISTER`. */
   rs: number
+  /** Base register, or `NO_REGISTER`. */
   rn: number
+  /** Index register, or `NO_REGISTER`. */
   rm: number
+  /** How the base is used and written back. */
   addressing: Addressing
   /** Immediate offset in bytes. */
   offset: number
   /** The index register is subtracted (A32 and T32). */
   subtract: boolean
+  /** How the index register is extended or shifted. */
   extend: Extend
   /** Bits by which the index is shifted. */
   shift: number
@@ -78,7 +86,9 @@ export class LoadStore {
   step: number
   /** Bytes to which a SIMD structure's address must be aligned; 1 = any. */
   alignment: number
+  /** Acquire semantics. */
   acquire: boolean
+  /** Release semantics. */
   release: boolean
 
   constructor() {

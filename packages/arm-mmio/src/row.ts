@@ -32,20 +32,27 @@ export interface Field {
 export interface Form {
   /** Index in its set's table. */
   readonly index: number
+  /** In capitals, as the manual writes it. */
   readonly mnemonic: string
+  /** The operand column: text with placeholders. */
   readonly operands: string
+  /** What it does, in one word. */
   readonly operation: string
   /** Bytes of one access; 0 where fields decide. */
   readonly size: number
+  /** Words of the attribute column: see `row.ts`. */
   readonly attributes: ReadonlySet<string>
   /** `FEAT_` name, or `''` for the base architecture. */
   readonly feature: string
   /** Bits that are fixed, and their values. */
   readonly mask: number
+  /** The fixed bits. */
   readonly value: number
+  /** The fields of the encoding, by their letter. */
   readonly fields: ReadonlyMap<string, Field>
   /** Immediate: signed, and by what it is multiplied (0 = no immediate). */
   readonly immediateSigned: boolean
+  /** What the immediate is multiplied by; 0 = no immediate. */
   readonly immediateScale: number
   /** Fixed offset or writeback in bytes. */
   readonly by: number

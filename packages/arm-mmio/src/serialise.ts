@@ -48,6 +48,7 @@ export class DeviceOrder {
     return holder === 0 || holder === vcpu + 1
   }
 
+  /** Releases a lock that `lock` took for this vCPU. */
   unlock(lock: number, vcpu: number): void {
     Atomics.compareExchange(this.#words, lock, vcpu + 1, 0)
   }

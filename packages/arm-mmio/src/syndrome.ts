@@ -109,17 +109,21 @@ export type SyndromeFormat = 'esr' | 'hsr'
 export interface SyndromeAccess {
   /** Bytes: 1, 2, 4, 8. */
   readonly size: number
+  /** SSE: a loaded value is sign-extended. */
   readonly signExtend: boolean
   /** As the syndrome counts it: 31 is the zero register in ESR_EL2. */
   readonly register: number
   /** Bits of the register: 32 or 64. */
   readonly registerBits: 32 | 64
+  /** AR: the access has acquire or release semantics. */
   readonly acquireRelease: boolean
 }
 
 /** A data or instruction abort's syndrome, field by field. Fields that are not valid are undefined. */
 export interface AbortSyndrome {
+  /** EC. */
   readonly exceptionClass: number
+  /** Whether data or an instruction was accessed. */
   readonly kind: 'data' | 'instruction'
   /** Taken from a lower exception level, or from EL2 itself. */
   readonly from: 'lower' | 'same'
@@ -127,13 +131,19 @@ export interface AbortSyndrome {
   readonly length: 2 | 4
   /** Undefined where ISV is clear: the instruction must be decoded. */
   readonly access: SyndromeAccess | undefined
+  /** Whether FAR holds the address (FnV). */
   readonly faultAddressValid: boolean
+  /** EA: what it means is up to the implementation. */
   readonly externalAbortType: boolean
+  /** CM: the abort is of a cache maintenance or address translation instruction. */
   readonly cacheMaintenance: boolean
   /** The second stage failed on a walk of the first stage. */
   readonly stage1Walk: boolean
+  /** WnR: the access was a write. */
   readonly write: boolean
+  /** VNCR: the access went through VNCR_EL2. */
   readonly vncr: boolean
+  /** DFSC or IFSC. */
   readonly faultStatus: number
 }
 

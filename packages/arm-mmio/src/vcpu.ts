@@ -38,21 +38,29 @@ const SCTLR_E0E = 1 << 24
 export interface ArmSystemRegisters extends ArmTranslationRegisters {
   /** VBAR_EL1, or VBAR. */
   readonly vbarLo: number
+  /** VBAR_EL1, high word. */
   readonly vbarHi: number
 }
 
 /** System registers that an injected abort writes. */
 export interface ArmExceptionRegisters {
+  /** ESR_EL1, low word. */
   esrEl1: number
   /** FAR_EL1; DFAR in the low word. */
   farLo: number
+  /** FAR_EL1, high word. */
   farHi: number
+  /** ELR_EL1, low word. */
   elrLo: number
+  /** ELR_EL1, high word. */
   elrHi: number
+  /** SPSR_EL1. */
   spsrEl1: number
   /** AArch32. */
   dfsr: number
+  /** IFSR. */
   ifsr: number
+  /** IFAR. */
   ifar: number
 }
 
@@ -77,7 +85,9 @@ export interface ArmVcpu {
   readonly spsr: Uint32Array
   /** Its number among the vCPUs of its domain. */
   readonly id: number
+  /** Registers that control translation and exceptions. */
   readonly system: ArmSystemRegisters
+  /** Registers that an exception fills in. */
   readonly exception: ArmExceptionRegisters
 }
 

@@ -30,6 +30,7 @@ export type DeviceAnswer = (typeof DeviceAnswer)[keyof typeof DeviceAnswer]
 export interface ArmWorld {
   /** What an access would find now. */
   region(ipaLo: number, ipaHi: number): Region
+  /** Reads `size` bytes of RAM at an intermediate physical address. */
   readRam(ipaLo: number, ipaHi: number, size: number, into: Uint8Array, offset: number): void
   /** Stores what a retired instruction wrote. What is no RAM any more is dropped. */
   writeRam(ipaLo: number, ipaHi: number, size: number, from: Uint8Array, offset: number): void
@@ -42,6 +43,7 @@ export interface ArmWorld {
   device(log: AccessLog, index: number): DeviceAnswer
   /** Stops all other vCPUs while an instruction is translated and fetched. See `ArmEmulatorOptions.stopWorld`. */
   stopWorld?(): void
+  /** Ends what `stopWorld` began. */
   resumeWorld?(): void
   /**
    * Authenticates the pointer of LDRAA (`key` 0) and LDRAB (1): writes the address to `into[0]`, `into[1]`.

@@ -3,6 +3,7 @@ export class ByteWriter {
   #bytes: Uint8Array = new Uint8Array(256)
   #length = 0
 
+  /** The number of bytes so far. */
   get length(): number {
     return this.#length
   }
@@ -17,11 +18,13 @@ export class ByteWriter {
     this.#length = 0
   }
 
+  /** Appends a byte. */
   u8(value: number): void {
     if (this.#length === this.#bytes.length) this.#grow(1)
     this.#bytes[this.#length++] = value
   }
 
+  /** Appends bytes as they are. */
   raw(bytes: ArrayLike<number>): void {
     const count = bytes.length
     if (this.#length + count > this.#bytes.length) this.#grow(count)
@@ -79,10 +82,12 @@ export class ByteWriter {
     }
   }
 
+  /** Appends an f32, little-endian. */
   f32(value: number): void {
     this.raw(new Uint8Array(new Float32Array([value]).buffer))
   }
 
+  /** Appends an f64, little-endian. */
   f64(value: number): void {
     this.raw(new Uint8Array(new Float64Array([value]).buffer))
   }

@@ -7,19 +7,25 @@ import type { I32Like, Value, ValueOf } from './value.ts'
 
 /** A function's parameter and result types. At most one result. */
 export interface Signature {
+  /** The types of the parameters. */
   readonly params: readonly ValueType[]
+  /** The type of the result, if there is one. */
   readonly result?: ValueType | undefined
 }
 
 /** A function that can be called: imported or defined in the same module. */
 export interface Callee {
+  /** Its index among the functions of the module. */
   readonly index: number
+  /** The types of its parameters and its result. */
   readonly signature: Signature
 }
 
 /** A mutable local variable. */
 export interface Local<T extends ValueType = ValueType> {
+  /** Its WebAssembly type. */
   readonly type: T
+  /** Its index among the locals; parameters come first. */
   readonly index: number
   /** The variable's value *at the place of use*: an expression holding it sees later assignments. */
   readonly get: ValueOf[T]
@@ -27,6 +33,7 @@ export interface Local<T extends ValueType = ValueType> {
 
 /** A branch target inside the function being built. */
 export interface Label {
+  /** The number of blocks around it when it was opened. */
   readonly depth: number
 }
 
@@ -47,8 +54,11 @@ export function valueTypeCode(type: ValueType): number {
  * Builds the body of one WebAssembly function: statements are methods here, expressions are {@link Value}s.
  */
 export class FunctionBuilder implements Callee {
+  /** Its index among the functions of the module. */
   readonly index: number
+  /** Its name, in profiles and in stacks. */
   readonly name: string
+  /** The types of its parameters and its result. */
   readonly signature: Signature
   #params: readonly Local[]
   #body: ByteWriter | undefined = spare.pop() ?? new ByteWriter()
@@ -106,6 +116,7 @@ export class FunctionBuilder implements Callee {
     this.#scope = outer
   }
 
+  /** Stores a value in a local. */
   set<T extends ValueType>(local: Local<T>, value: ValueOf[T]): void {
     ;(value as Value).emit(this.#code)
     this.#code.u8(0x21)
@@ -131,6 +142,7 @@ export class FunctionBuilder implements Callee {
     })
   }
 
+  /** Stores a value in memory. */
   store<K extends StoreOp>(op: K, address: I32Like, value: ValueOf[PrefixType<K>], offset = 0): void {
     const [code, align] = STORES[op]
     I32.of(address).emit(this.#code)
@@ -177,6 +189,7 @@ export class FunctionBuilder implements Callee {
     callee: Callee & { readonly signature: { readonly result: T } },
     ...operands: Value[]
   ): ValueOf[T]
+  /** Calls a function without a result. */
   call(callee: Callee, ...operands: Value[]): undefined
   call(callee: Callee, ...operands: Value[]): Value | undefined {
     checkOperands(callee.signature, operands)
@@ -267,11 +280,13 @@ export class FunctionBuilder implements Callee {
     return result.get
   }
 
+  /** Branches to the end of a block, or to the start of a loop. */
   br(label: Label): void {
     this.#code.u8(0x0c)
     this.#code.leb(this.#distance(label))
   }
 
+  /** Branches where the condition is not 0. */
   brIf(condition: I32Like, label: Label): void {
     const test = I32.of(condition)
     if (test.known !== undefined) {
@@ -283,6 +298,7 @@ export class FunctionBuilder implements Callee {
     this.#code.leb(this.#distance(label))
   }
 
+  /** Branches by an index; `otherwise` where it is beyond the labels. */
   brTable(index: I32Like, labels: readonly Label[], otherwise: Label): void {
     I32.of(index).emit(this.#code)
     this.#code.u8(0x0e)
@@ -291,11 +307,13 @@ export class FunctionBuilder implements Callee {
     this.#code.leb(this.#distance(otherwise))
   }
 
+  /** Returns, with the value where the function has a result. */
   return(value?: Value | number): void {
     if (value !== undefined) (typeof value === 'number' ? I32.of(value) : value).emit(this.#code)
     this.#code.u8(0x0f)
   }
 
+  /** Traps. */
   unreachable(): void {
     this.#code.u8(0x00)
   }

@@ -10,16 +10,22 @@ export { FunctionBuilder } from './function-builder.ts'
 export type { Callee, Label, Local, Signature } from './function-builder.ts'
 export { ModuleBuilder } from './module-builder.ts'
 export type { MemoryImport } from './module-builder.ts'
+// The tables as types alone: the names and types of instructions follow from them.
 export type {
+  ATOMIC_RMW,
   AtomicRmwOp,
   LaneOp,
+  LANES,
   LoadOp,
+  LOADS,
+  NUMERIC,
   NumericOp,
   OperandsOf,
   PrefixType,
   ResultOf,
   StoreOp,
+  STORES,
   ValueType,
 } from './opcodes.ts'
 export { F32, F64, I32, I64, V128, Value, extractLane, numeric, replaceLane, select } from './value.ts'
-export type { I32Like, I64Like, ValueOf } from './value.ts'
+export type { Emit, I32Like, I64Like, LaneType, OperandValues, ValueOf } from './value.ts'

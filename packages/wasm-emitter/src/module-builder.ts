@@ -10,11 +10,15 @@ const KIND_MEMORY = 2
 
 /** The one memory of a module, imported. Sizes are in pages of 64 KiB. */
 export interface MemoryImport {
+  /** The module that it is imported from. */
   readonly module: string
+  /** Its name in that module. */
   readonly name: string
+  /** Pages that it has at least. */
   readonly initialPages: number
   /** Required for a shared memory. */
   readonly maximumPages?: number
+  /** Whether it is shared between threads. */
   readonly shared?: boolean
 }
 
@@ -52,6 +56,7 @@ export class ModuleBuilder {
     return this.#types.size - 1
   }
 
+  /** Imports the memory. Throws `WasmEmitterError` `ERR_DUPLICATE` for a second one. */
   importMemory(memory: MemoryImport): void {
     if (this.#memory !== undefined) throw new WasmEmitterError('ERR_DUPLICATE', 'a module has one memory')
     this.#memory = memory

@@ -479,9 +479,13 @@ export const LANES = {
 
 /** Names of side-effect free instructions. */
 export type NumericOp = keyof typeof NUMERIC
+/** Names of loads, atomic ones among them. */
 export type LoadOp = keyof typeof LOADS
+/** Names of stores, atomic ones among them. */
 export type StoreOp = keyof typeof STORES
+/** Names of atomic read-modify-write instructions. */
 export type AtomicRmwOp = keyof typeof ATOMIC_RMW
+/** Names of instructions that read or replace a lane of a vector. */
 export type LaneOp = keyof typeof LANES
 
 /** The type an instruction leaves on the stack. */

@@ -10,6 +10,7 @@ import type { LaneOp, NumericOp, OperandsOf, ResultOf, ValueType } from './opcod
  * out at once, so that the emitter is a partial evaluator: code for what is known never appears.
  */
 export abstract class Value<T extends ValueType = ValueType> {
+  /** The WebAssembly type. */
   readonly type: T
   constructor(type: T) {
     this.type = type
@@ -23,7 +24,8 @@ export type I32Like = I32 | number
 /** A bigint (or small number) that stands for an i64, or an i64 value. */
 export type I64Like = I64 | bigint | number
 
-type Emit = (out: ByteWriter) => void
+/** Appends the instructions of a value. */
+export type Emit = (out: ByteWriter) => void
 
 /** @returns the instruction applied to its operands, as an emission function */
 function apply(op: NumericOp, operands: readonly Value[]): Emit {
@@ -46,6 +48,7 @@ export class I32 extends Value<'i32'> {
     this.known = known
   }
 
+  /** Makes a value of a number; a value is returned as it is. */
   static of(value: I32Like): I32 {
     if (typeof value !== 'number') return value
     const constant = value | 0
@@ -55,6 +58,7 @@ export class I32 extends Value<'i32'> {
     }, constant)
   }
 
+  /** Appends the instructions that leave the value on the stack. */
   emit(out: ByteWriter): void {
     this.#emit(out)
   }
@@ -65,16 +69,19 @@ export class I32 extends Value<'i32'> {
     return new I32(apply(op, [this, right]))
   }
 
+  /** Adds, modulo 2^32. */
   add(other: I32Like): I32 {
     const right = I32.of(other)
     if (right.known === 0) return this
     if (this.known === 0) return right
     return this.#binary('i32.add', right, (a, b) => a + b)
   }
+  /** Subtracts, modulo 2^32. */
   sub(other: I32Like): I32 {
     const right = I32.of(other)
     return right.known === 0 ? this : this.#binary('i32.sub', right, (a, b) => a - b)
   }
+  /** Multiplies, modulo 2^32. */
   mul(other: I32Like): I32 {
     const right = I32.of(other)
     return right.known === 1 ? this : this.#binary('i32.mul', right, Math.imul)
@@ -83,97 +90,124 @@ export class I32 extends Value<'i32'> {
   divU(other: I32Like): I32 {
     return new I32(apply('i32.div_u', [this, I32.of(other)]))
   }
+  /** Divides signed numbers; traps on a divisor of 0 and on overflow. */
   divS(other: I32Like): I32 {
     return new I32(apply('i32.div_s', [this, I32.of(other)]))
   }
+  /** Gives the remainder of unsigned numbers; traps on a divisor of 0. */
   remU(other: I32Like): I32 {
     return new I32(apply('i32.rem_u', [this, I32.of(other)]))
   }
+  /** Gives the remainder of signed numbers; traps on a divisor of 0. */
   remS(other: I32Like): I32 {
     return new I32(apply('i32.rem_s', [this, I32.of(other)]))
   }
+  /** Combines the bits by AND. */
   and(other: I32Like): I32 {
     const right = I32.of(other)
     if (right.known === -1) return this
     if (right.known === 0 || this.known === 0) return I32.of(0)
     return this.#binary('i32.and', right, (a, b) => a & b)
   }
+  /** Combines the bits by OR. */
   or(other: I32Like): I32 {
     const right = I32.of(other)
     if (right.known === 0) return this
     if (this.known === 0) return right
     return this.#binary('i32.or', right, (a, b) => a | b)
   }
+  /** Combines the bits by exclusive OR. */
   xor(other: I32Like): I32 {
     const right = I32.of(other)
     return right.known === 0 ? this : this.#binary('i32.xor', right, (a, b) => a ^ b)
   }
+  /** Shifts left; the count is taken modulo 32. */
   shl(other: I32Like): I32 {
     const right = I32.of(other)
     return right.known === 0 ? this : this.#binary('i32.shl', right, (a, b) => a << b)
   }
+  /** Shifts right and fills with zeros; the count is taken modulo 32. */
   shrU(other: I32Like): I32 {
     const right = I32.of(other)
     return right.known === 0 ? this : this.#binary('i32.shr_u', right, (a, b) => (a >>> b) | 0)
   }
+  /** Shifts right and fills with the sign; the count is taken modulo 32. */
   shrS(other: I32Like): I32 {
     const right = I32.of(other)
     return right.known === 0 ? this : this.#binary('i32.shr_s', right, (a, b) => a >> b)
   }
+  /** Rotates left; the count is taken modulo 32. */
   rotl(other: I32Like): I32 {
     return this.#binary('i32.rotl', other, (a, b) => (a << (b & 31)) | (a >>> ((32 - b) & 31)))
   }
+  /** Rotates right; the count is taken modulo 32. */
   rotr(other: I32Like): I32 {
     return this.#binary('i32.rotr', other, (a, b) => (a >>> (b & 31)) | (a << ((32 - b) & 31)))
   }
+  /** Gives 1 where both are equal, else 0. */
   eq(other: I32Like): I32 {
     return this.#binary('i32.eq', other, (a, b) => +(a === b))
   }
+  /** Gives 1 where both differ, else 0. */
   ne(other: I32Like): I32 {
     return this.#binary('i32.ne', other, (a, b) => +(a !== b))
   }
+  /** Gives 1 where it is less, of signed numbers. */
   ltS(other: I32Like): I32 {
     return this.#binary('i32.lt_s', other, (a, b) => +(a < b))
   }
+  /** Gives 1 where it is less, of unsigned numbers. */
   ltU(other: I32Like): I32 {
     return this.#binary('i32.lt_u', other, (a, b) => +(a >>> 0 < b >>> 0))
   }
+  /** Gives 1 where it is greater, of signed numbers. */
   gtS(other: I32Like): I32 {
     return this.#binary('i32.gt_s', other, (a, b) => +(a > b))
   }
+  /** Gives 1 where it is greater, of unsigned numbers. */
   gtU(other: I32Like): I32 {
     return this.#binary('i32.gt_u', other, (a, b) => +(a >>> 0 > b >>> 0))
   }
+  /** Gives 1 where it is less or equal, of signed numbers. */
   leS(other: I32Like): I32 {
     return this.#binary('i32.le_s', other, (a, b) => +(a <= b))
   }
+  /** Gives 1 where it is less or equal, of unsigned numbers. */
   leU(other: I32Like): I32 {
     return this.#binary('i32.le_u', other, (a, b) => +(a >>> 0 <= b >>> 0))
   }
+  /** Gives 1 where it is greater or equal, of signed numbers. */
   geS(other: I32Like): I32 {
     return this.#binary('i32.ge_s', other, (a, b) => +(a >= b))
   }
+  /** Gives 1 where it is greater or equal, of unsigned numbers. */
   geU(other: I32Like): I32 {
     return this.#binary('i32.ge_u', other, (a, b) => +(a >>> 0 >= b >>> 0))
   }
   #unary(op: NumericOp, fold: (a: number) => number): I32 {
     return this.known === undefined ? new I32(apply(op, [this])) : I32.of(fold(this.known))
   }
+  /** Gives 1 where it is 0, else 0. */
   eqz(): I32 {
     return this.#unary('i32.eqz', (a) => +(a === 0))
   }
+  /** Counts the zeros above the highest 1. */
   clz(): I32 {
     return this.#unary('i32.clz', Math.clz32)
   }
+  /** Counts the zeros below the lowest 1. */
   ctz(): I32 {
     return this.#unary('i32.ctz', (a) => (a === 0 ? 32 : 31 - Math.clz32(a & -a)))
   }
+  /** Counts the ones. */
   popcnt(): I32 {
     return new I32(apply('i32.popcnt', [this]))
   }
+  /** Sign-extends the low 8 bits. */
   extend8S(): I32 {
     return this.#unary('i32.extend8_s', (a) => (a << 24) >> 24)
   }
+  /** Sign-extends the low 16 bits. */
   extend16S(): I32 {
     return this.#unary('i32.extend16_s', (a) => (a << 16) >> 16)
   }
@@ -203,6 +237,7 @@ export class I64 extends Value<'i64'> {
     this.known = known
   }
 
+  /** Makes a value of a number; a value is returned as it is. */
   static of(value: I64Like): I64 {
     if (value instanceof I64) return value
     const constant = BigInt.asIntN(64, BigInt(value))
@@ -212,6 +247,7 @@ export class I64 extends Value<'i64'> {
     }, constant)
   }
 
+  /** Appends the instructions that leave the value on the stack. */
   emit(out: ByteWriter): void {
     this.#emit(out)
   }
@@ -227,114 +263,146 @@ export class I64 extends Value<'i64'> {
     return new I32(apply(op, [this, right]))
   }
 
+  /** Adds, modulo 2^64. */
   add(other: I64Like): I64 {
     const right = I64.of(other)
     if (right.known === 0n) return this
     if (this.known === 0n) return right
     return this.#binary('i64.add', right, (a, b) => a + b)
   }
+  /** Subtracts, modulo 2^64. */
   sub(other: I64Like): I64 {
     const right = I64.of(other)
     return right.known === 0n ? this : this.#binary('i64.sub', right, (a, b) => a - b)
   }
+  /** Multiplies, modulo 2^64. */
   mul(other: I64Like): I64 {
     const right = I64.of(other)
     return right.known === 1n ? this : this.#binary('i64.mul', right, (a, b) => a * b)
   }
+  /** Divides unsigned numbers; traps on a divisor of 0. */
   divU(other: I64Like): I64 {
     return new I64(apply('i64.div_u', [this, I64.of(other)]))
   }
+  /** Divides signed numbers; traps on a divisor of 0 and on overflow. */
   divS(other: I64Like): I64 {
     return new I64(apply('i64.div_s', [this, I64.of(other)]))
   }
+  /** Gives the remainder of unsigned numbers; traps on a divisor of 0. */
   remU(other: I64Like): I64 {
     return new I64(apply('i64.rem_u', [this, I64.of(other)]))
   }
+  /** Gives the remainder of signed numbers; traps on a divisor of 0. */
   remS(other: I64Like): I64 {
     return new I64(apply('i64.rem_s', [this, I64.of(other)]))
   }
+  /** Combines the bits by AND. */
   and(other: I64Like): I64 {
     const right = I64.of(other)
     if (right.known === -1n) return this
     if (right.known === 0n || this.known === 0n) return I64.of(0)
     return this.#binary('i64.and', right, (a, b) => a & b)
   }
+  /** Combines the bits by OR. */
   or(other: I64Like): I64 {
     const right = I64.of(other)
     if (right.known === 0n) return this
     if (this.known === 0n) return right
     return this.#binary('i64.or', right, (a, b) => a | b)
   }
+  /** Combines the bits by exclusive OR. */
   xor(other: I64Like): I64 {
     const right = I64.of(other)
     return right.known === 0n ? this : this.#binary('i64.xor', right, (a, b) => a ^ b)
   }
+  /** Shifts left; the count is taken modulo 64. */
   shl(other: I64Like): I64 {
     const right = I64.of(other)
     return right.known === 0n ? this : this.#binary('i64.shl', right, (a, b) => a << (b & 63n))
   }
+  /** Shifts right and fills with zeros; the count is taken modulo 64. */
   shrU(other: I64Like): I64 {
     const right = I64.of(other)
     return right.known === 0n ? this : this.#binary('i64.shr_u', right, (a, b) => BigInt.asUintN(64, a) >> (b & 63n))
   }
+  /** Shifts right and fills with the sign; the count is taken modulo 64. */
   shrS(other: I64Like): I64 {
     const right = I64.of(other)
     return right.known === 0n ? this : this.#binary('i64.shr_s', right, (a, b) => a >> (b & 63n))
   }
+  /** Rotates left; the count is taken modulo 64. */
   rotl(other: I64Like): I64 {
     return new I64(apply('i64.rotl', [this, I64.of(other)]))
   }
+  /** Rotates right; the count is taken modulo 64. */
   rotr(other: I64Like): I64 {
     return new I64(apply('i64.rotr', [this, I64.of(other)]))
   }
+  /** Gives 1 where it is 0, else 0. */
   eqz(): I32 {
     return this.known === undefined ? new I32(apply('i64.eqz', [this])) : I32.of(+(this.known === 0n))
   }
+  /** Gives 1 where both are equal, else 0. */
   eq(other: I64Like): I32 {
     return this.#compare('i64.eq', other, (a, b) => a === b)
   }
+  /** Gives 1 where both differ, else 0. */
   ne(other: I64Like): I32 {
     return this.#compare('i64.ne', other, (a, b) => a !== b)
   }
+  /** Gives 1 where it is less, of signed numbers. */
   ltS(other: I64Like): I32 {
     return this.#compare('i64.lt_s', other, (a, b) => a < b)
   }
+  /** Gives 1 where it is less, of unsigned numbers. */
   ltU(other: I64Like): I32 {
     return this.#compare('i64.lt_u', other, (a, b) => BigInt.asUintN(64, a) < BigInt.asUintN(64, b))
   }
+  /** Gives 1 where it is greater, of signed numbers. */
   gtS(other: I64Like): I32 {
     return this.#compare('i64.gt_s', other, (a, b) => a > b)
   }
+  /** Gives 1 where it is greater, of unsigned numbers. */
   gtU(other: I64Like): I32 {
     return this.#compare('i64.gt_u', other, (a, b) => BigInt.asUintN(64, a) > BigInt.asUintN(64, b))
   }
+  /** Gives 1 where it is less or equal, of signed numbers. */
   leS(other: I64Like): I32 {
     return this.#compare('i64.le_s', other, (a, b) => a <= b)
   }
+  /** Gives 1 where it is less or equal, of unsigned numbers. */
   leU(other: I64Like): I32 {
     return this.#compare('i64.le_u', other, (a, b) => BigInt.asUintN(64, a) <= BigInt.asUintN(64, b))
   }
+  /** Gives 1 where it is greater or equal, of signed numbers. */
   geS(other: I64Like): I32 {
     return this.#compare('i64.ge_s', other, (a, b) => a >= b)
   }
+  /** Gives 1 where it is greater or equal, of unsigned numbers. */
   geU(other: I64Like): I32 {
     return this.#compare('i64.ge_u', other, (a, b) => BigInt.asUintN(64, a) >= BigInt.asUintN(64, b))
   }
+  /** Counts the zeros above the highest 1. */
   clz(): I64 {
     return new I64(apply('i64.clz', [this]))
   }
+  /** Counts the zeros below the lowest 1. */
   ctz(): I64 {
     return new I64(apply('i64.ctz', [this]))
   }
+  /** Counts the ones. */
   popcnt(): I64 {
     return new I64(apply('i64.popcnt', [this]))
   }
+  /** Sign-extends the low 8 bits. */
   extend8S(): I64 {
     return this.#extend('i64.extend8_s', 8)
   }
+  /** Sign-extends the low 16 bits. */
   extend16S(): I64 {
     return this.#extend('i64.extend16_s', 16)
   }
+  /** Sign-extends the low 32 bits. */
   extend32S(): I64 {
     return this.#extend('i64.extend32_s', 32)
   }
@@ -347,6 +415,7 @@ export class I64 extends Value<'i64'> {
       ? new I32(apply('i32.wrap_i64', [this]))
       : I32.of(Number(BigInt.asIntN(32, this.known)))
   }
+  /** Gives this value's bits as an f64. */
   asF64(): F64 {
     return new F64(apply('f64.reinterpret_i64', [this]))
   }
@@ -359,6 +428,7 @@ export class F32 extends Value<'f32'> {
     super('f32')
     this.#emit = emit
   }
+  /** Makes a value of a number; a value is returned as it is. */
   static of(value: F32 | number): F32 {
     if (typeof value !== 'number') return value
     return new F32((out) => {
@@ -366,9 +436,11 @@ export class F32 extends Value<'f32'> {
       out.f32(value)
     })
   }
+  /** Appends the instructions that leave the value on the stack. */
   emit(out: ByteWriter): void {
     this.#emit(out)
   }
+  /** Gives this value's bits as an i32. */
   asI32(): I32 {
     return new I32(apply('i32.reinterpret_f32', [this]))
   }
@@ -381,6 +453,7 @@ export class F64 extends Value<'f64'> {
     super('f64')
     this.#emit = emit
   }
+  /** Makes a value of a number; a value is returned as it is. */
   static of(value: F64 | number): F64 {
     if (typeof value !== 'number') return value
     return new F64((out) => {
@@ -388,9 +461,11 @@ export class F64 extends Value<'f64'> {
       out.f64(value)
     })
   }
+  /** Appends the instructions that leave the value on the stack. */
   emit(out: ByteWriter): void {
     this.#emit(out)
   }
+  /** Gives this value's bits as an i64. */
   asI64(): I64 {
     return new I64(apply('i64.reinterpret_f64', [this]))
   }
@@ -411,6 +486,7 @@ export class V128 extends Value<'v128'> {
       out.raw(copy)
     })
   }
+  /** Appends the instructions that leave the value on the stack. */
   emit(out: ByteWriter): void {
     this.#emit(out)
   }
@@ -428,10 +504,15 @@ export class V128 extends Value<'v128'> {
 
 /** The class of a value by its type name. */
 export interface ValueOf {
+  /** A 32-bit integer. */
   i32: I32
+  /** A 64-bit integer. */
   i64: I64
+  /** A 32-bit floating-point number. */
   f32: F32
+  /** A 64-bit floating-point number. */
   f64: F64
+  /** A vector of 128 bits. */
   v128: V128
 }
 
@@ -447,7 +528,8 @@ export function valueFrom<T extends ValueType>(type: T, emit: Emit): ValueOf[T] 
   return new classes[type](emit)
 }
 
-type OperandValues<P extends string> = P extends `${infer Head} ${infer Rest}`
+/** The values that an instruction takes, by its operand types in one string. */
+export type OperandValues<P extends string> = P extends `${infer Head} ${infer Rest}`
   ? [ValueOf[Extract<Head, ValueType>], ...OperandValues<Rest>]
   : [ValueOf[Extract<P, ValueType>]]
 
@@ -461,7 +543,8 @@ export function numeric<K extends NumericOp>(op: K, ...operands: OperandValues<O
   return valueFrom(result, apply(op, operands as readonly Value[]))
 }
 
-type LaneType<K extends LaneOp> = (typeof LANES)[K][1]
+/** The type of the lane that an instruction reads or replaces. */
+export type LaneType<K extends LaneOp> = (typeof LANES)[K][1]
 
 /** Reads lane `lane` of a vector: `extractLane('i32x4.extract_lane', v, 2)`. */
 export function extractLane<K extends Extract<LaneOp, `${string}.extract_lane${string}`>>(

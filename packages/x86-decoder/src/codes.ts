@@ -26,6 +26,7 @@ export type FlowKind =
 
 /** One operand of a code. */
 export interface OperandSpec {
+  /** What it is, and which field of the instruction names it. */
   readonly kind: OperandKind
   /**
    * Bytes of the operand in a register, of an encoded immediate, or of memory: 1, 2, 4, 8, 10, 16, 32…; 0 = none or varying.
@@ -34,6 +35,7 @@ export interface OperandSpec {
   readonly size: number
   /** Bytes of the operand if it is in memory; differs from `size` in forms such as `SMSW r32/m16`, `ADDSS xmm, xmm/m32`. */
   readonly memorySize: number
+  /** How the instruction uses it. */
   readonly access: OperandAccess
   /** Number of a fixed register, or -1. */
   readonly register: number
@@ -50,6 +52,7 @@ export interface CodeInfo {
   readonly mnemonic: string
   /** As the manual writes the form: `ADD r/m32, imm8`. */
   readonly form: string
+  /** In the order of Intel syntax. */
   readonly operands: readonly OperandSpec[]
   /** Effective operand size in bits: 8, 16, 32, 64; 0 where there is none. */
   readonly operandSize: 0 | 8 | 16 | 32 | 64
@@ -62,11 +65,13 @@ export interface CodeInfo {
   readonly encoding: 'legacy' | 'rex2' | 'vex' | 'xop' | 'evex'
   /** 0: one-byte, 1: 0F, 2: 0F 38, 3: 0F 3A, 4: 0F 0F, with the opcode after the operands (3DNow!); 8 to 10: XOP's. EVEX: 1 to 7. */
   readonly map: number
+  /** The opcode byte within its map. */
   readonly opcode: number
   /** The low three bits of the opcode name a register. */
   readonly opcodeRegister: boolean
   /** `''`: prefixes do not select; `NP`: none of 66 F3 F2 may be there; `NFx`: neither F3 nor F2; else that prefix must be. */
   readonly prefix: '' | 'NP' | 'NFx' | '66' | 'F3' | 'F2'
+  /** Whether there is a ModRM byte. */
   readonly modrm: boolean
   /** ModRM.reg as opcode extension, or -1. */
   readonly extension: number
@@ -74,6 +79,7 @@ export interface CodeInfo {
   readonly modrmByte: number
   /** Whether ModRM may or must name memory. */
   readonly memory: 'any' | 'only' | 'never'
+  /** The immediates of its encoding. */
   readonly immediate: Immediate
   /** `MODE_16`, `MODE_32`, `MODE_64` bits. */
   readonly modes: number
@@ -81,6 +87,7 @@ export interface CodeInfo {
   readonly addressSize: 0 | 16 | 32 | 64
   /** VEX.W, VEX.L (EVEX.W, EVEX.L'L): 0, 1, 2, or -1 = ignored (encode 0). With class `y` the operand size decides W. */
   readonly vexW: -1 | 0 | 1
+  /** VEX.L or EVEX.L'L: 0, 1, 2, or -1 = ignored (encode 0). */
   readonly vexL: -1 | 0 | 1 | 2
   /** EVEX.aaa and EVEX.z: no mask; merging only; zeroing too (not in memory); a mask that is not k0 must be named. */
   readonly masking: 'none' | 'merge' | 'zero' | 'required'
@@ -111,6 +118,7 @@ export interface CodeInfo {
   readonly sib: boolean
   /** #UD if memory is RIP-relative (MPX). */
   readonly noRip: boolean
+  /** Whether REP repeats it, or REPE and REPNE do. */
   readonly repeat: 'none' | 'rep' | 'repe'
   /** In 64-bit mode the operand size is 64 without REX.W, or 16 with 66. */
   readonly default64: boolean
@@ -124,6 +132,7 @@ export interface CodeInfo {
   readonly protectedOnly: boolean
   /** Another row encodes the same instruction; an assembler takes that one. */
   readonly alias: boolean
+  /** How execution goes on behind it. */
   readonly flow: FlowKind
   /**
    * CPUID feature in SDM spelling with underscores, `A+B` where both are needed, or `''` for the base architecture. REX2, and
@@ -132,7 +141,9 @@ export interface CodeInfo {
   readonly feature: string
   /** EFLAGS bits in their places. */
   readonly flagsRead: number
+  /** EFLAGS bits that it writes. */
   readonly flagsWritten: number
+  /** EFLAGS bits that it leaves undefined. */
   readonly flagsUndefined: number
 }
 

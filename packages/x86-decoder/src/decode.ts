@@ -19,6 +19,7 @@ import { generalRegisterName, registerName, segmentRegisterName } from './regist
 
 /** A register operand. */
 export interface RegisterOperand {
+  /** Tells it from operands of other kinds. */
   readonly kind: 'register'
   /** Lower-case name. */
   readonly name: string
@@ -26,14 +27,17 @@ export interface RegisterOperand {
   readonly register: number
   /** Bytes. */
   readonly size: number
+  /** How the instruction uses it. */
   readonly access: OperandAccess
 }
 
 /** A memory operand. */
 export interface MemoryOperand {
+  /** Tells it from operands of other kinds. */
   readonly kind: 'memory'
   /** Register names, or undefined. RIP-relative: base is `rip` or `eip`. Gathers have a vector register as index. */
   readonly base: string | undefined
+  /** Register name, or undefined. Gathers have a vector register. */
   readonly index: string | undefined
   /** 1, 2, 4 or 8. */
   readonly scale: number
@@ -47,35 +51,45 @@ export interface MemoryOperand {
   readonly size: number
   /** How many elements a broadcast makes of the one in memory (`{1to16}`); 0 = no broadcast. */
   readonly broadcast: number
+  /** How the instruction uses it. */
   readonly access: OperandAccess
 }
 
 /** An immediate operand. */
 export interface ImmediateOperand {
+  /** Tells it from operands of other kinds. */
   readonly kind: 'immediate'
   /** Signed where the form sign-extends, else unsigned. */
   readonly value: bigint
   /** Bytes in the encoding. */
   readonly size: number
+  /** How the instruction uses it. */
   readonly access: OperandAccess
 }
 
 /** A relative branch's target. */
 export interface BranchOperand {
+  /** Tells it from operands of other kinds. */
   readonly kind: 'branch'
   /** Offset in the code segment, from `DecodeOptions.address`. */
   readonly target: bigint
   /** Bytes in the encoding. */
   readonly size: number
+  /** How the instruction uses it. */
   readonly access: OperandAccess
 }
 
 /** A far pointer in the instruction. */
 export interface FarPointerOperand {
+  /** Tells it from operands of other kinds. */
   readonly kind: 'far-pointer'
+  /** Selector of the code segment. */
   readonly selector: number
+  /** Offset in the code segment. */
   readonly offset: number
+  /** Bytes in the encoding. */
   readonly size: number
+  /** How the instruction uses it. */
   readonly access: OperandAccess
 }
 
@@ -101,12 +115,15 @@ export interface DecodedInstruction {
   readonly status: 'decoded' | 'invalid' | 'truncated'
   /** Why it is invalid, in words; `valid` otherwise. */
   readonly reason: string
+  /** Offset of its first byte in the code segment. */
   readonly address: bigint
+  /** Bytes; what it means where it is not decoded says `status`. */
   readonly length: number
   /** The bytes of it: a view, not a copy. */
   readonly bytes: Uint8Array
   /** In capitals; `INVALID` if it is not decoded. */
   readonly mnemonic: string
+  /** In the order of Intel syntax; none where it is not decoded. */
   readonly operands: readonly Operand[]
   /** EVEX: the mask register that chooses elements of the destination, `k1` to `k7`; undefined = none. */
   readonly mask: string | undefined

@@ -6,7 +6,9 @@ export type DecoderErrorCode = 'ERR_MODE' | 'ERR_OFFSET' | 'ERR_BYTES' | 'ERR_AD
 
 /** Thrown for a caller's mistake. What the bytes hold never throws. */
 export class DecoderError extends Error {
+  /** `DecoderError`. */
   override readonly name = 'DecoderError'
+  /** What was wrong; callers switch on it. */
   readonly code: DecoderErrorCode
 
   constructor(code: DecoderErrorCode, message: string) {

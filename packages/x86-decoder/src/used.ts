@@ -8,7 +8,9 @@ import { impliedRows } from './table/implied.ts'
 
 /** A register that is used, by its lower-case name. What is written is named whole: a write of EAX in 64-bit mode is one of `rax`. */
 export interface UsedRegister {
+  /** Lower-case name of the whole register. */
   readonly name: string
+  /** How the instruction uses it. */
   readonly access: OperandAccess
 }
 
@@ -16,7 +18,9 @@ export interface UsedRegister {
 export interface UsedMemory {
   /** Names of registers, or undefined. The values are those before the instruction. */
   readonly segment: string
+  /** Name of the base register, or undefined. */
   readonly base: string | undefined
+  /** Name of the index register, or undefined. */
   readonly index: string | undefined
   /** 1, 2, 4 or 8. */
   readonly scale: number
@@ -24,6 +28,7 @@ export interface UsedMemory {
   readonly displacement: bigint
   /** Bytes; 0 = varying. */
   readonly size: number
+  /** How the instruction uses it. */
   readonly access: OperandAccess
 }
 
@@ -31,6 +36,7 @@ export interface UsedMemory {
 export interface UsedResources {
   /** Each once. */
   readonly registers: readonly UsedRegister[]
+  /** Memory that it reads or writes. */
   readonly memory: readonly UsedMemory[]
 }
 
