@@ -1,5 +1,6 @@
 import { asByte, dataOf, floats, formatItem } from './data.ts'
 import type { DataItem } from './data.ts'
+import { requireOneOf, requireOptions, requireText, requireWhole, shown } from './checks.ts'
 import { AssemblerError } from './errors.ts'
 import { assembleInstruction } from './instruction.ts'
 import { codeOfForm, formOfCode, mnemonicOfMethod } from './forms.ts'
@@ -11,7 +12,7 @@ import { requireOperand } from './operands.ts'
 import type { Operand } from './operands.ts'
 import type { Value } from './values.ts'
 import { codePadding } from './padding.ts'
-import { NO_PREFIXES, requireLegacyPrefix } from './prefixes.ts'
+import { ENCODING_KINDS, NO_PREFIXES, requireLegacyPrefix } from './prefixes.ts'
 import type { EncodingKind, HintPrefix, InstructionPrefixes } from './prefixes.ts'
 import { LaidOutProgram } from './program.ts'
 import type { Program, Relocation } from './program.ts'
@@ -62,6 +63,7 @@ export class Assembler {
 
   /** Throws `ERR_OPERAND` on options that make no sense. */
   constructor(options: AssemblerOptions = {}) {
+    requireOptions(options, 'the options of an assembler')
     this.#bits = requireBits(options.bits ?? 64)
     this.#current = {
       name: 'text',
@@ -91,8 +93,11 @@ export class Assembler {
    * @throws AssemblerError `ERR_LAYOUT` if it exists and the options ask for something else than before
    */
   section(name: string, options: SectionOptions = {}): this {
+    requireText(name, 'the name of a section')
+    requireOptions(options, 'the options of a section')
+    if (options.align !== undefined) requireWhole(options.align, 'the alignment of a section', 1)
     const address = options.address === undefined ? undefined : asWhole(options.address)
-    const load = typeof options.load === 'number' ? asWhole(options.load) : options.load
+    const load = options.load === undefined || options.load === 'none' ? options.load : asWhole(options.load)
     const existing = this.#sections.find((section) => section.name === name)
     if (existing === undefined) {
       const made: SectionPlan = {
@@ -124,6 +129,7 @@ export class Assembler {
    * @param name - for listings and `Program.symbols`; unique. Left out, one is made up.
    */
   label(name?: string): Label {
+    if (name !== undefined) requireText(name, 'the name of a label')
     let chosen = name ?? ''
     while (chosen === '' || (name === undefined && this.#names.has(chosen))) chosen = `L${++this.#anonymous}`
     if (this.#names.has(chosen)) {
@@ -182,13 +188,13 @@ export class Assembler {
    * It fails with `ERR_NO_FORM` if the instruction has no such form.
    */
   operandSize(bits: CodeBits): this {
-    this.#prefixes = { ...this.#prefixes, operandSize: bits }
+    this.#prefixes = { ...this.#prefixes, operandSize: requireBits(bits) }
     return this
   }
 
   /** The next instruction has this address size, where it has no memory operand to tell: LOOP, MOVSB, XLATB. */
   addressSize(bits: CodeBits): this {
-    this.#prefixes = { ...this.#prefixes, addressSize: bits }
+    this.#prefixes = { ...this.#prefixes, addressSize: requireBits(bits) }
     return this
   }
 
@@ -198,6 +204,7 @@ export class Assembler {
    * It fails with `ERR_NO_FORM` if the instruction has no such encoding.
    */
   encoding(kind: EncodingKind): this {
+    requireOneOf(kind, 'an encoding', ENCODING_KINDS)
     this.#prefixes = { ...this.#prefixes, encoding: kind }
     return this
   }
@@ -256,6 +263,7 @@ export class Assembler {
    * @throws AssemblerError `ERR_NO_FORM`, `ERR_AMBIGUOUS_SIZE`, `ERR_OPERAND`, `ERR_RANGE` or `ERR_PREFIX`
    */
   instruction(mnemonic: string, ...operands: readonly Operand[]): this {
+    requireText(mnemonic, 'a mnemonic')
     return this.#encode(mnemonic.toUpperCase(), undefined, operands)
   }
 
@@ -267,8 +275,10 @@ export class Assembler {
    * @throws AssemblerError as `instruction()`
    */
   form(form: number | string, ...operands: readonly Operand[]): this {
+    if (typeof form !== 'number') requireText(form, 'the name of a form')
     const code = typeof form === 'number' ? form : (codeOfForm(form, this.#prefixes.encoding) ?? -1)
-    if (formOfCode(code) === undefined) throw new AssemblerError('ERR_NO_FORM', `there is no form ${form}`)
+    if (!Number.isInteger(code) || formOfCode(code) === undefined)
+      throw new AssemblerError('ERR_NO_FORM', `there is no form ${form}`)
     return this.#encode(undefined, code, operands)
   }
 
@@ -317,25 +327,26 @@ export class Assembler {
 
   /** Text in UTF-8 without a terminator. */
   ascii(text: string): this {
+    requireText(text, 'what ascii() takes')
     return this.#data('ascii', 1, [text])
   }
 
   /** Text in UTF-8 with a zero byte after it. */
   asciz(text: string): this {
+    requireText(text, 'what asciz() takes')
     return this.#data('asciz', 1, [text, 0], [text])
   }
 
   /** Text in UTF-16 without a terminator, least significant byte first, as UEFI has it. */
   utf16(text: string): this {
+    requireText(text, 'what utf16() takes')
     const units = Array.from({ length: text.length }, (_, index) => text.charCodeAt(index))
     return this.#data('utf16', 2, units, [text])
   }
 
   /** `count` bytes of one value; 0 if not given. It costs no memory before the program is assembled. */
   fill(count: number, value = 0): this {
-    if (!Number.isInteger(count) || count < 0) {
-      throw new AssemblerError('ERR_RANGE', `cannot fill ${count} bytes`)
-    }
+    requireWhole(count, 'the number of bytes to fill', 0)
     return this.#add({ kind: 'fill', text: `fill ${count}, ${value}`, count, fill: asByte(value) })
   }
 
@@ -354,17 +365,14 @@ export class Assembler {
   }
 
   #align(boundary: number, fill: number | { readonly bits: CodeBits }, most = boundary): this {
-    if (!Number.isInteger(boundary) || boundary < 1) {
-      throw new AssemblerError('ERR_RANGE', `cannot align to ${boundary} bytes`)
-    }
+    requireWhole(boundary, 'the multiple to align to', 1)
+    requireWhole(most, 'the most bytes that alignment may take', 0)
     return this.#add({ kind: 'align', text: `align ${boundary}`, boundary, fill, most })
   }
 
   /** No-operations of `length` bytes in all, of as few instructions as they can be. */
   nops(length: number): this {
-    if (!Number.isInteger(length) || length < 0) {
-      throw new AssemblerError('ERR_RANGE', `there are no no-operations of ${length} bytes`)
-    }
+    requireWhole(length, 'the length of no-operations', 0, MOST_NOPS)
     addFixed(this.#current, `nops ${length}`, { bytes: codePadding(length, this.#bits), fixups: [] })
     return this
   }
@@ -426,9 +434,12 @@ export class Assembler {
 /** The mnemonic methods, from the decoder's table. */
 export interface Assembler extends Mnemonics {}
 
+/** No-operations are code that is executed; for more there is `fill`. */
+const MOST_NOPS = 1 << 24
+
 function requireBits(bits: CodeBits): CodeBits {
   if (bits === 16 || bits === 32 || bits === 64) return bits
-  throw new AssemblerError('ERR_OPERAND', `there is code of 16, 32 and 64 bits, not of ${String(bits)}`)
+  throw new AssemblerError('ERR_OPERAND', `there is code of 16, 32 and 64 bits, not of ${shown(bits)}`)
 }
 
 function relocationsOf(layout: Layout): Relocation[] {

@@ -1,4 +1,5 @@
 /** The bytes of data directives. */
+import { shown } from './checks.ts'
 import { AssemblerError } from './errors.ts'
 import { fitsEither, pushValue } from './fixups.ts'
 import type { Encoding, Fixup } from './fixups.ts'
@@ -28,7 +29,7 @@ export function dataOf(items: readonly DataItem[], size: 1 | 2 | 4 | 8): Encodin
     } else {
       const value = asValue(item) as bigint
       if (!fitsEither(value, size * 8)) {
-        throw new AssemblerError('ERR_RANGE', `${item} does not fit in ${size * 8} bits`)
+        throw new AssemblerError('ERR_RANGE', `${shown(item)} does not fit in ${size * 8} bits`)
       }
       pushValue(bytes, value, size)
     }
@@ -38,6 +39,9 @@ export function dataOf(items: readonly DataItem[], size: 1 | 2 | 4 | 8): Encodin
 
 /** Floating-point numbers of 4 or 8 bytes, least significant byte first. */
 export function floats(values: readonly number[], size: 4 | 8): Uint8Array {
+  for (const value of values) {
+    if (typeof value !== 'number') throw new AssemblerError('ERR_OPERAND', `${shown(value)} is no number`)
+  }
   const view = new DataView(new ArrayBuffer(values.length * size))
   for (const [index, value] of values.entries()) {
     if (size === 4) view.setFloat32(index * 4, value, true)
@@ -49,7 +53,7 @@ export function floats(values: readonly number[], size: 4 | 8): Uint8Array {
 /** The value of one byte. Throws `ERR_RANGE` on what is none. */
 export function asByte(value: number): number {
   if (Number.isInteger(value) && fitsEither(BigInt(value), 8)) return value & 0xff
-  throw new AssemblerError('ERR_RANGE', `${value} is not a byte to fill with`)
+  throw new AssemblerError('ERR_RANGE', `${shown(value)} is not a byte to fill with`)
 }
 
 function absoluteFixup(offset: number, size: 1 | 2 | 4 | 8, value: LabelExpression): Fixup {

@@ -1,3 +1,5 @@
+import { requireOneOf } from './checks.ts'
+
 /** A flag that the conditional compare of APX can set by itself. */
 export type DefaultFlag = 'of' | 'sf' | 'zf' | 'cf'
 
@@ -17,6 +19,7 @@ const FLAG_BITS: { readonly [Flag in DefaultFlag]: number } = { of: 8, sf: 4, zf
  * @param flags - those that are set where the condition does not hold; the others of OF, SF, ZF and CF are cleared
  */
 export function dfv(...flags: readonly DefaultFlag[]): DefaultFlags {
+  for (const flag of flags) requireOneOf(flag, 'a default flag', Object.keys(FLAG_BITS))
   return Object.freeze({ type: 'dfv', bits: flags.reduce((bits, flag) => bits | FLAG_BITS[flag], 0) })
 }
 

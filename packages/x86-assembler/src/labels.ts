@@ -1,3 +1,4 @@
+import { requireWhole } from './checks.ts'
 import { AssemblerError } from './errors.ts'
 
 /** A whole number as the encoder keeps it. Throws `ERR_OPERAND` on a fraction, an unsafe number, and what is no number. */
@@ -71,9 +72,8 @@ export class LabelExpression {
    */
   bits(low: number, width: number): LabelExpression {
     this.#requireWhole()
-    const isField =
-      Number.isInteger(low) && low >= 0 && low <= 63 && Number.isInteger(width) && width >= 1 && width <= 64
-    if (!isField) throw new AssemblerError('ERR_RANGE', `there are no ${width} bits from bit ${low} on in an address`)
+    requireWhole(low, 'the lowest bit of a field', 0, 63)
+    requireWhole(width, 'the width of a field', 1, 64)
     return new LabelExpression(this.base, this.subtrahend, this.addend, low, width)
   }
 

@@ -1,3 +1,4 @@
+import { requireRegister } from './checks.ts'
 import { AssemblerError } from './errors.ts'
 import type { Memory } from './memory.ts'
 import type { MaskableRegister, MaskRegister } from './register.ts'
@@ -21,6 +22,7 @@ export interface MaskedRegister<Of extends MaskableRegister = MaskableRegister> 
 }
 
 function requireMask(mask: MaskRegister): void {
+  requireRegister(mask, 'a mask')
   if (mask.number === 0) throw new AssemblerError('ERR_OPERAND', 'k0 cannot be a mask: it stands for none')
 }
 

@@ -1,3 +1,4 @@
+import { requireOneOf, requireOptions, requireRegister, shown } from './checks.ts'
 import { AssemblerError } from './errors.ts'
 import type { LabelExpression } from './labels.ts'
 import { maskedMemory } from './masked.ts'
@@ -119,7 +120,20 @@ export interface Broadcast<Size extends MemorySize = MemorySize> {
 /** What a memory constructor takes as its place. */
 export type Place = AddressRegister | RipRelative | Absolute | Value
 
+const WIDTHS = [8, 16, 32, 64, undefined]
+
+function requireMemoryOptions(options: MemoryOptions): void {
+  requireOptions(options, 'the options of a memory operand')
+  const { index, segment, dispBits, addressBits } = options
+  if (index !== undefined) requireRegister(index, 'an index')
+  if (segment !== undefined) requireRegister(segment, 'a segment', 'segment')
+  requireOneOf(dispBits, 'dispBits', [...WIDTHS, 0])
+  requireOneOf(addressBits, 'addressBits', [16, 32, 64, 0, undefined])
+}
+
 function memory<Size extends MemorySize>(size: Size, place: Place, options: MemoryOptions = {}): Memory<Size> {
+  requireMemoryOptions(options)
+  if (place === null) throw new AssemblerError('ERR_OPERAND', 'null is no place in memory')
   let base: AddressRegister | undefined
   let disp: bigint | LabelExpression = options.disp === undefined ? 0n : asValue(options.disp)
   let reference: 'rip' | 'absolute' | 'mode' = 'absolute'
@@ -142,7 +156,7 @@ function memory<Size extends MemorySize>(size: Size, place: Place, options: Memo
   }
   const scale = options.scale ?? 1
   if (scale !== 1 && scale !== 2 && scale !== 4 && scale !== 8) {
-    throw new AssemblerError('ERR_OPERAND', `an index is multiplied by 1, 2, 4 or 8, not by ${String(scale)}`)
+    throw new AssemblerError('ERR_OPERAND', `an index is multiplied by 1, 2, 4 or 8, not by ${shown(scale)}`)
   }
   return new MemoryOperand<Size>({
     size,
@@ -189,6 +203,7 @@ class MemoryOperand<Size extends MemorySize> implements Memory<Size> {
   }
 
   bcst(count: 2 | 4 | 8 | 16 | 32): Broadcast<Size> {
+    requireOneOf(count, 'the count of a broadcast', [2, 4, 8, 16, 32])
     return Object.freeze({ type: 'broadcast', memory: this, count })
   }
 }

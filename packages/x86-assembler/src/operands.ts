@@ -1,7 +1,8 @@
+import { requireRegister, shown } from './checks.ts'
 import { AssemblerError } from './errors.ts'
 import { formatFlags } from './flags.ts'
 import type { DefaultFlags } from './flags.ts'
-import type { LabelExpression } from './labels.ts'
+import { asWhole, type LabelExpression } from './labels.ts'
 import type { Masked, Rounding } from './masked.ts'
 import type { Absolute, Broadcast, Memory, MemorySize, RipRelative } from './memory.ts'
 import type { Register } from './register.ts'
@@ -141,6 +142,7 @@ function formatValue(value: bigint | LabelExpression): string {
 
 /** An operand as listings and messages show it: `qword [rbx + rcx*8 + 0x10]`. */
 export function formatOperand(operand: Operand): string {
+  requireOperand(operand, 0)
   if (typeof operand === 'number' || typeof operand === 'bigint') {
     return formatNumber(BigInt(operand))
   }
@@ -180,7 +182,14 @@ export function formatOperand(operand: Operand): string {
 
 /** Throws `ERR_OPERAND` on what is no operand: callers in plain JavaScript come with anything. */
 export function requireOperand(operand: Operand, index: number): void {
-  const isNumber = typeof operand === 'number' || typeof operand === 'bigint'
-  if (isNumber || (typeof operand === 'object' && operand !== null && 'type' in operand)) return
-  throw new AssemblerError('ERR_OPERAND', `operand ${index + 1} is no register, memory, label or number`)
+  if (typeof operand === 'number') asWhole(operand)
+  if (typeof operand === 'number' || typeof operand === 'bigint') return
+  if (typeof operand === 'object' && operand !== null && 'type' in operand) {
+    if (operand.type === 'register') requireRegister(operand, `operand ${index + 1}`)
+    return
+  }
+  throw new AssemblerError(
+    'ERR_OPERAND',
+    `operand ${index + 1} is ${shown(operand)}: no register, memory, label or number`,
+  )
 }

@@ -1,4 +1,5 @@
 import { codeInfo } from '@retrap/x86-decoder'
+import { shown } from './checks.ts'
 import { AssemblerError } from './errors.ts'
 import type { Form } from './form.ts'
 
@@ -13,6 +14,9 @@ import type { Form } from './form.ts'
  * - `evex`: with EVEX, though VEX would do
  */
 export type EncodingKind = 'legacy' | 'rex' | 'rex2' | 'vex' | 'vex3' | 'evex'
+
+/** All of them. */
+export const ENCODING_KINDS: readonly EncodingKind[] = ['legacy', 'rex', 'rex2', 'vex', 'vex3', 'evex']
 
 /** Prefixes that change nothing but how an instruction is executed. */
 export type HintPrefix = 'bnd' | 'notrack' | 'xacquire' | 'xrelease' | 'taken' | 'notTaken'
@@ -52,7 +56,10 @@ const LEGACY_PREFIXES: ReadonlySet<number> = new Set([0x26, 0x2e, 0x36, 0x3e, 0x
 /** Throws `ERR_PREFIX` on a byte that is no legacy prefix. */
 export function requireLegacyPrefix(value: number): void {
   if (!LEGACY_PREFIXES.has(value)) {
-    throw new AssemblerError('ERR_PREFIX', `0x${value.toString(16)} is no legacy prefix`)
+    throw new AssemblerError(
+      'ERR_PREFIX',
+      `${Number.isInteger(value) ? `0x${value.toString(16)}` : shown(value)} is no legacy prefix`,
+    )
   }
 }
 

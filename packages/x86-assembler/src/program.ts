@@ -1,5 +1,6 @@
+import { requireOptions, requireWhole, shown } from './checks.ts'
 import { AssemblerError } from './errors.ts'
-import type { Label } from './labels.ts'
+import { asWhole, Label } from './labels.ts'
 import type { Layout, LaidSection } from './layout.ts'
 
 /** A section as it came out. */
@@ -106,10 +107,14 @@ export class LaidOutProgram implements Program {
   }
 
   addressOf(label: Label): bigint {
+    if (!(label instanceof Label)) throw new AssemblerError('ERR_LABEL', `${shown(label)} is no label`)
     return this.#layout.addressOf(label)
   }
 
   flatten(options: FlattenOptions = {}): Uint8Array {
+    requireOptions(options, 'the options of flatten()')
+    if (options.size !== undefined) requireWhole(options.size, 'the size of the image', 0)
+    if (options.base !== undefined) asWhole(options.base)
     const ordered = this.sections
       .flatMap(({ name, load, bytes }) => (load === 'none' ? [] : [{ name, load, bytes }]))
       .toSorted((a, b) => (a.load < b.load ? -1 : a.load > b.load ? 1 : 0))
@@ -144,6 +149,7 @@ export class LaidOutProgram implements Program {
   }
 
   listing(options: ListingOptions = {}): string {
+    requireOptions(options, 'the options of listing()')
     const names = new Map<bigint, string[]>()
     for (const [name, address] of this.symbols) {
       const here = names.get(address)
