@@ -1,7 +1,7 @@
 /** Decoding for people: objects with names in them, on top of `decodeInto`. */
 import { codeInfo, type CodeInfo, type OperandAccess, type OperandSpec } from './codes.ts'
 import { decodeInto } from './decode-common.ts'
-import { DecoderError } from './errors.ts'
+import { DecoderError, requireAddress, requireOptions, shown } from './errors.ts'
 import { Instruction } from './instruction.ts'
 import { DECODED, OperandKind, reasonTexts, REGISTER_RIP, TRUNCATED } from './kinds.ts'
 import {
@@ -212,6 +212,8 @@ function memoryOperand(insn: Instruction, position: number, address: bigint): Me
  * @param address - offset of its first byte in the code segment
  */
 export function operandsOf(insn: Instruction, address: bigint): Operand[] {
+  if (!(insn instanceof Instruction)) throw new DecoderError('ERR_TARGET', `${shown(insn)} is no Instruction`)
+  requireAddress(address)
   return codeInfo(insn.code).operands.map((spec, position): Operand => {
     const { kind, size } = spec
     const access = accessOf(insn, spec, position)
@@ -241,24 +243,23 @@ export function operandsOf(insn: Instruction, address: bigint): Operand[] {
 function modeOf(options: DecodeOptions): number {
   const { mode = 64 } = options
   if (mode !== 16 && mode !== 32 && mode !== 64) {
-    throw new DecoderError('ERR_MODE', `mode is ${String(mode)}, expected 16, 32 or 64`)
+    throw new DecoderError('ERR_MODE', `mode is ${shown(mode)}, expected 16, 32 or 64`)
   }
   return mode | decoderOptions(options)
 }
 
 /** Callers in plain JavaScript come with arrays, numbers and strings, which would fail far from here, or give nonsense. */
-function requireInput(bytes: Uint8Array, { address }: DecodeOptions): void {
+function requireInput(bytes: Uint8Array, options: DecodeOptions): void {
+  requireOptions(options)
   // Not instanceof: arrays of another realm are as good.
   if (bytes?.[Symbol.toStringTag] !== 'Uint8Array')
     throw new DecoderError('ERR_BYTES', 'the bytes must be a Uint8Array')
-  if (address !== undefined && typeof address !== 'bigint') {
-    throw new DecoderError('ERR_ADDRESS', `address is ${String(address)}, expected a bigint`)
-  }
+  if (options.address !== undefined) requireAddress(options.address)
 }
 
 function offsetOf(bytes: Uint8Array, { offset = 0 }: DecodeOptions): number {
   if (!Number.isInteger(offset) || offset < 0 || offset > bytes.length) {
-    throw new DecoderError('ERR_OFFSET', `offset is ${offset}, expected an integer from 0 to ${bytes.length}`)
+    throw new DecoderError('ERR_OFFSET', `offset is ${shown(offset)}, expected an integer from 0 to ${bytes.length}`)
   }
   return offset
 }
@@ -301,11 +302,13 @@ export function decode(bytes: Uint8Array, options: DecodeOptions = {}): DecodedI
  *
  * @throws DecoderError as `decode` does
  */
-export function* decodeAll(bytes: Uint8Array, options: DecodeOptions = {}): Generator<DecodedInstruction, void> {
+export function decodeAll(bytes: Uint8Array, options: DecodeOptions = {}): Generator<DecodedInstruction, void> {
   requireInput(bytes, options)
-  const { address = 0n } = options
-  const offset = offsetOf(bytes, options)
-  const mode = modeOf(options)
+  // The call throws, and not the first step of the loop.
+  return sweep(bytes, offsetOf(bytes, options), modeOf(options), options.address ?? 0n)
+}
+
+function* sweep(bytes: Uint8Array, offset: number, mode: number, address: bigint): Generator<DecodedInstruction, void> {
   for (let at = offset; at < bytes.length;) {
     const decoded = decodeAt(bytes, at, mode, BigInt.asUintN(64, address + BigInt(at - offset)))
     yield decoded

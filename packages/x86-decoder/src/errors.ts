@@ -1,8 +1,8 @@
 /**
  * What a caller can do wrong: `ERR_MODE` no such mode, `ERR_OFFSET` outside the bytes, `ERR_BYTES` no bytes, `ERR_ADDRESS` no
- * bigint, `ERR_OPTION` no such vendor, or features that are no set.
+ * bigint, `ERR_OPTION` an option of another kind than its type says, `ERR_TARGET` no decoded instruction.
  */
-export type DecoderErrorCode = 'ERR_MODE' | 'ERR_OFFSET' | 'ERR_BYTES' | 'ERR_ADDRESS' | 'ERR_OPTION'
+export type DecoderErrorCode = 'ERR_MODE' | 'ERR_OFFSET' | 'ERR_BYTES' | 'ERR_ADDRESS' | 'ERR_OPTION' | 'ERR_TARGET'
 
 /** Thrown for a caller's mistake. What the bytes hold never throws. */
 export class DecoderError extends Error {
@@ -15,4 +15,22 @@ export class DecoderError extends Error {
     super(message)
     this.code = code
   }
+}
+
+/** A value as a message shows it, whatever it is. */
+export function shown(value: unknown): string {
+  if (typeof value === 'object' && value !== null) return Object.prototype.toString.call(value)
+  return typeof value === 'string' ? JSON.stringify(value) : typeof value === 'function' ? 'a function' : String(value)
+}
+
+/** Throws `ERR_ADDRESS` on what is no bigint. */
+export function requireAddress(address: unknown): void {
+  if (typeof address === 'bigint') return
+  throw new DecoderError('ERR_ADDRESS', `address is ${shown(address)}, expected a bigint`)
+}
+
+/** Throws `ERR_OPTION` on options that are no object. */
+export function requireOptions(options: unknown): void {
+  if (typeof options === 'object' && options !== null) return
+  throw new DecoderError('ERR_OPTION', `the options are ${shown(options)}, expected an object`)
 }

@@ -5,6 +5,7 @@
  */
 import type { CodeInfo } from './codes.ts'
 import type { DecodedInstruction } from './decode.ts'
+import { DecoderError, requireOptions, shown } from './errors.ts'
 import type { FormatOptions, Token } from './format-tokens.ts'
 import type { Instruction } from './instruction.ts'
 import { OperandKind } from './kinds.ts'
@@ -43,6 +44,26 @@ const isIrregular = ({ operands }: CodeInfo): boolean =>
 
 const hashOf = (form: number, registers: number, memory: number): number =>
   Math.imul(form ^ Math.imul(registers ^ Math.imul(memory, 0x9e3779b1), 0x85ebca6b), 0xc2b2ae35)
+
+const MAX_WIDTH = 1000
+
+/** Throws `ERR_OPTION` on options that are of another kind than their types say. */
+function requireFormatOptions(options: FormatOptions): void {
+  requireOptions(options)
+  const { hex = 'prefix', upperCase = false, spacing = 'normal', mnemonicWidth = 0 } = options
+  const isRight =
+    (hex === 'prefix' || hex === 'suffix') &&
+    typeof upperCase === 'boolean' &&
+    (spacing === 'tight' || spacing === 'normal' || spacing === 'loose') &&
+    Number.isInteger(mnemonicWidth) &&
+    mnemonicWidth >= 0 &&
+    mnemonicWidth <= MAX_WIDTH
+  if (isRight) return
+  const given = Object.entries({ hex, upperCase, spacing, mnemonicWidth }).map(
+    ([name, value]) => `${name} ${shown(value)}`,
+  )
+  throw new DecoderError('ERR_OPTION', `one of these options makes no sense: ${given.join(', ')}`)
+}
 
 /** The lines of one syntax in one style. */
 class LineCache {
@@ -155,6 +176,11 @@ export class Syntax {
   }
 
   #optionsOf(options: FormatOptions): FormatOptions {
+    // A cache exists for options that were found right.
+    if (options === null || this.#caches[0]?.fits(options) !== true) requireFormatOptions(options)
+    if (options.symbols !== undefined && typeof options.symbols !== 'function') {
+      throw new DecoderError('ERR_OPTION', `symbols is ${shown(options.symbols)}, expected a function`)
+    }
     return this.#isPrefixed && options.hex === 'suffix' ? { ...options, hex: 'prefix' } : options
   }
 

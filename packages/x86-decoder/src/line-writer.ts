@@ -1,6 +1,7 @@
 /** What a syntax writes a line with: words, punctuation, and fields, the parts that hold a number of the instruction. */
 import { codeInfo, type CodeInfo } from './codes.ts'
 import { operandsOf, type DecodedInstruction, type Operand } from './decode.ts'
+import { DecoderError, requireAddress, shown } from './errors.ts'
 import type { FormatOptions, Token, TokenKind } from './format-tokens.ts'
 import { prefixedHex, prefixedHexWords } from './hexadecimal.ts'
 import { Instruction } from './instruction.ts'
@@ -33,7 +34,9 @@ export class LineWriter {
   #template: { texts: string[]; fields: Field[] } | undefined
 
   constructor(target: DecodedInstruction | Instruction, options: FormatOptions, tokens?: Token[]) {
-    this.insn = target instanceof Instruction ? target : target.instruction
+    const insn = target instanceof Instruction ? target : target?.instruction
+    if (insn === undefined) throw new DecoderError('ERR_TARGET', `${shown(target)} is no decoded instruction`)
+    this.insn = insn
     this.info = codeInfo(this.insn.code)
     this.options = options
     this.text = ''
@@ -45,7 +48,10 @@ export class LineWriter {
 
   /** Offset of the instruction's first byte in its code segment. */
   get address(): bigint {
-    return this.options.address ?? (this.#target instanceof Instruction ? 0n : this.#target.address)
+    const { address } = this.options
+    if (address === undefined) return this.#target instanceof Instruction ? 0n : this.#target.address
+    requireAddress(address)
+    return address
   }
 
   /** The operands as objects. */

@@ -4,7 +4,7 @@
  * Source: Intel SDM vol. 2A, "Instruction Format", vol. 2D, Appendix A; AMD APM vol. 3, appendix A: what an opcode is
  * before the extension that took it.
  */
-import { DecoderError } from './errors.ts'
+import { DecoderError, requireOptions, shown } from './errors.ts'
 import {
   DECODE_AMD,
   DECODE_NO_3DNOW,
@@ -67,11 +67,13 @@ export interface ProcessorOptions {
  *
  * @throws DecoderError `ERR_OPTION` for another vendor, and for features that are no set
  */
-export function decoderOptions({ vendor = 'intel', features }: ProcessorOptions): number {
+export function decoderOptions(options: ProcessorOptions): number {
+  requireOptions(options)
+  const { vendor = 'intel', features } = options
   if (vendor !== 'intel' && vendor !== 'amd') {
-    throw new DecoderError('ERR_OPTION', `vendor is ${String(vendor)}, expected intel or amd`)
+    throw new DecoderError('ERR_OPTION', `vendor is ${shown(vendor)}, expected intel or amd`)
   }
-  if (features !== undefined && typeof features.has !== 'function') {
+  if (features !== undefined && typeof features?.has !== 'function') {
     throw new DecoderError('ERR_OPTION', 'features must be a set of names')
   }
   let bits = vendor === 'amd' ? DECODE_AMD : 0

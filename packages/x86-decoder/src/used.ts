@@ -1,7 +1,8 @@
 /** What an instruction uses: registers and memory, named by operands or not. */
 import { codeInfo, type CodeInfo, type OperandAccess, type OperandSpec } from './codes.ts'
 import { type MemoryOperand, operandsOf, type RegisterOperand } from './decode.ts'
-import type { Instruction } from './instruction.ts'
+import { DecoderError, shown } from './errors.ts'
+import { Instruction } from './instruction.ts'
 import { OperandKind, PREFIX_REP, PREFIX_REPNE, PREFIX_REX_W } from './kinds.ts'
 import { generalRegisterName, segmentRegisterName } from './registers.ts'
 import { impliedRows } from './table/implied.ts'
@@ -269,6 +270,7 @@ function addSpecial(uses: Uses, insn: Instruction, { mnemonic, operands }: CodeI
  * @param insn - a decoded instruction
  */
 export function usedResources(insn: Instruction): UsedResources {
+  if (!(insn instanceof Instruction)) throw new DecoderError('ERR_TARGET', `${shown(insn)} is no Instruction`)
   const info = codeInfo(insn.code)
   const uses = new Uses(insn)
   const repeats = info.repeat !== 'none' && (insn.prefixes & (PREFIX_REP | PREFIX_REPNE)) !== 0

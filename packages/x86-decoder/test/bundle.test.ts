@@ -19,17 +19,17 @@ function partsOf(code: string): string[] {
 
 describe('bundled with vite, minified and gzipped', () => {
   test.each([
-    { name: 'the decoder', imports: 'decodeInto, Instruction', limit: 60 * KB, parts: [] },
+    { name: 'the decoder', imports: 'decodeInto, Instruction', limit: 25 * KB, parts: [] },
     {
       name: 'with one formatter',
       imports: 'decodeInto, Instruction, formatIntel',
-      limit: 85 * KB,
+      limit: 66 * KB,
       parts: ['opcode tables', 'flags of instructions', 'Intel syntax'],
     },
     {
       name: 'with objects for people',
       imports: 'decode, decodeAll',
-      limit: 85 * KB,
+      limit: 66 * KB,
       parts: ['opcode tables', 'flags of instructions'],
     },
   ])('$name is at most $limit bytes and has nothing else in it', async ({ imports, limit, parts }) => {
@@ -40,9 +40,9 @@ describe('bundled with vite, minified and gzipped', () => {
     expect(partsOf(code)).toEqual(parts)
   })
 
-  test('everything is at most 100 KB', async () => {
+  test('everything is at most 80 KB', async () => {
     const code = await bundle("export * from '@retrap/x86-decoder'")
-    expect(gzipSync(code, { level: 9 }).length).toBeLessThanOrEqual(100 * KB)
+    expect(gzipSync(code, { level: 9 }).length).toBeLessThanOrEqual(80 * KB)
     expect(partsOf(code)).toEqual(Object.keys(MARKERS))
   })
 })
