@@ -23,6 +23,7 @@ export const ACPI_PM = {
   controlOffset: 4,
   /** 32-bit power-management timer. */
   timerOffset: 8,
+  /** Ports in the block. */
   blockBytes: 16,
   /** ISA line of the System Control Interrupt. */
   sciIrq: 9,
@@ -81,12 +82,19 @@ export interface AcpiPmOptions {
 
 /** Saved form of an {@link AcpiPm}. */
 export interface AcpiPmState {
+  /** Layout of the state. */
   readonly version: 1
+  /** PM1 status register, without the bits that are worked out from time. */
   readonly status: number
+  /** PM1 enable register. */
   readonly enable: number
+  /** PM1 control register. */
   readonly control: number
+  /** Changes of bit 31 of the timer that TMR_STS has taken account of. */
   readonly carries: number
+  /** The value last written to the SMI command port. */
   readonly smiCommand: number
+  /** The value of the port that follows the SMI command port. */
   readonly smiStatus: number
 }
 
@@ -100,6 +108,7 @@ export interface AcpiPmState {
  * 82371AB data sheet (290562), "Power Management PCI Configuration Registers".
  */
 export class AcpiPm implements DeviceModel {
+  /** Name of the model in errors, traces and snapshots. */
   readonly name: string = 'acpi-pm'
   private readonly options: AcpiPmOptions
   private status = 0
@@ -127,6 +136,7 @@ export class AcpiPm implements DeviceModel {
     this.control = this.resetControl()
   }
 
+  /** Claims the block’s ports and the SMI command port, and takes the SCI line. */
   attach(context: DeviceContext): void {
     this.context = context
     this.line = context.interruptLine(this.options.sciIrq ?? ACPI_PM.sciIrq)
@@ -283,6 +293,7 @@ export class AcpiPm implements DeviceModel {
     else this.timer?.cancel()
   }
 
+  /** Returns the registers to their state at power-on. */
   reset(): void {
     this.status = 0
     this.enable = 0
@@ -294,6 +305,7 @@ export class AcpiPm implements DeviceModel {
     this.update()
   }
 
+  /** Returns the state as plain data. */
   save(): AcpiPmState {
     this.advance()
     return {
@@ -307,6 +319,7 @@ export class AcpiPm implements DeviceModel {
     }
   }
 
+  /** Takes over a saved state. Throws `DeviceError` `ERR_STATE` for a state of another version. */
   restore(state: unknown): void {
     const saved = savedState<AcpiPmState>(this.name, state, 1)
     this.status = saved.status

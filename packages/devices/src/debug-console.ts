@@ -23,7 +23,9 @@ export interface DebugConsoleOptions {
  * QEMU's and Bochs's `isa-debugcon`. It holds no state.
  */
 export class DebugConsole implements DeviceModel {
+  /** Name of the model in errors, traces and snapshots. */
   readonly name: string
+  /** There is nothing to save. */
   readonly stateless = true
   private readonly iobase: number
   private readonly batch: ByteBatch
@@ -36,6 +38,7 @@ export class DebugConsole implements DeviceModel {
     this.batch = new ByteBatch(options.output)
   }
 
+  /** Claims the one port. */
   attach(context: DeviceContext): void {
     this.batch.attach(context)
     const port: SynchronousRangeHandler = {
@@ -55,6 +58,7 @@ export class DebugConsole implements DeviceModel {
     this.batch.flush()
   }
 
+  /** Hands the host what the guest has written so far. */
   reset(): void {
     this.batch.flush()
   }

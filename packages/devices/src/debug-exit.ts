@@ -19,7 +19,9 @@ export interface DebugExitOptions {
  * the interface of QEMU's `isa-debug-exit`. The status is never 0. Reads give 0.
  */
 export class DebugExit implements DeviceModel {
+  /** Name of the model in errors, traces and snapshots. */
   readonly name: string = 'isa-debug-exit'
+  /** There is nothing to save. */
   readonly stateless = true
   private readonly iobase: number
   private readonly iosize: 1 | 2 | 4
@@ -36,6 +38,7 @@ export class DebugExit implements DeviceModel {
       throw new DeviceError('ERR_OPTION', `isa-debug-exit: iosize ${String(this.iosize)}: expected 1, 2 or 4`)
   }
 
+  /** Claims the ports. */
   attach(context: DeviceContext): void {
     const port: SynchronousRangeHandler = {
       read: (): number => 0,

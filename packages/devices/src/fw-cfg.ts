@@ -11,12 +11,19 @@ const PORT_SELECTOR = 0x510
 const PORT_DMA = 0x514
 /** Keys that every instance has. */
 export const FW_CFG_KEY = {
+  /** The text "QEMU". */
   signature: 0x00,
+  /** Interfaces that are there: bit 0 the registers, bit 1 DMA. */
   id: 0x01,
+  /** Bytes of RAM, 64 bits. */
   ramSize: 0x03,
+  /** Processors at start, 16 bits. */
   cpus: 0x05,
+  /** Processors that there may be, 16 bits. */
   maximumCpus: 0x0f,
+  /** The directory of named items. */
   fileDirectory: 0x19,
+  /** Key of the first named item. */
   firstFile: 0x20,
 } as const
 
@@ -42,6 +49,7 @@ const ZEROES = new Uint8Array(CHUNK_BYTES)
 
 /** A blob that firmware reads by name or by key. */
 export interface FwCfgItem {
+  /** The contents; the device keeps a copy. */
   readonly bytes: Uint8Array
   /** The guest may write it, through DMA. Default false. */
   readonly writable?: boolean
@@ -57,10 +65,15 @@ export interface FwCfgOptions {
 
 /** Saved form of a {@link FwCfg}; of the items only what a guest can have changed. */
 export interface FwCfgState {
+  /** Layout of the state. */
   readonly version: 1
+  /** The selected item. */
   readonly key: number
+  /** Position of the next byte in it. */
   readonly offset: number
+  /** High half of the address that waits for its low half. */
   readonly dmaHigh: number
+  /** Items that a guest may write, by key, with their contents. */
   readonly written: readonly (readonly [key: number, bytes: readonly number[]])[]
 }
 
@@ -72,6 +85,7 @@ export interface FwCfgState {
  * (fw_cfg) Device".
  */
 export class FwCfg implements DeviceModel {
+  /** Name of the model in errors, traces and snapshots. */
   readonly name: string = 'fw-cfg'
   readonly #items = new Map<number, FwCfgItem>()
   #key = 0
@@ -116,6 +130,7 @@ export class FwCfg implements DeviceModel {
     this.#items.set(FW_CFG_KEY.fileDirectory, { bytes: directory })
   }
 
+  /** Claims selector, data and DMA ports. */
   attach(context: DeviceContext): void {
     this.#context = context
     const ports: SynchronousRangeHandler = {
@@ -197,12 +212,14 @@ export class FwCfg implements DeviceModel {
     return true
   }
 
+  /** Selects the signature again. What the guest has written into items stays. */
   reset(): void {
     this.#key = 0
     this.#offset = 0
     this.#dmaHigh = 0
   }
 
+  /** Returns the state as plain data. */
   save(): FwCfgState {
     const written = [...this.#items].filter(([, item]) => item.writable === true)
     return {
@@ -214,6 +231,7 @@ export class FwCfg implements DeviceModel {
     }
   }
 
+  /** Takes over a saved state. Throws `DeviceError` `ERR_STATE` for a state of another version. */
   restore(state: unknown): void {
     const saved = savedState<FwCfgState>(this.name, state, 1)
     for (const [key, bytes] of saved.written) {

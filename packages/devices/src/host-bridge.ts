@@ -10,7 +10,9 @@ const BIOS_BYTES = 0x1_0000
 
 /** How a range below 1 MiB is backed: by RAM, or by what lies on the bus (ROM). */
 export interface ShadowRange {
+  /** Guest-physical address of the first byte. */
   readonly gpa: number
+  /** Length, a multiple of 16 KiB. */
   readonly bytes: number
   /** Reads come from RAM. */
   readonly readRam: boolean
@@ -35,6 +37,7 @@ export interface HostBridgeOptions {
  * Map Registers".
  */
 export class HostBridge implements DeviceModel {
+  /** Name of the model in errors, traces and snapshots. */
   readonly name: string = 'host-bridge'
   private readonly options: HostBridgeOptions
   private pam: PciFunction | null = null
@@ -43,6 +46,7 @@ export class HostBridge implements DeviceModel {
     this.options = options
   }
 
+  /** Adds the PCI function 00:00.0. */
   attach(context: DeviceContext): void {
     this.pam = context.pci.add({
       device: 0,
@@ -92,11 +96,13 @@ export class HostBridge implements DeviceModel {
     })
   }
 
+  /** Reports how each range is backed, from the registers that the device host has put back. */
   reset(): void {
     // The device host has put the registers back; tell what follows from that.
     for (let register = PAM_FIRST; register <= PAM_LAST; register++) this.apply(register)
   }
 
+  /** Reports how each range is backed, from the registers that the device host has restored. */
   restore(): void {
     for (let register = PAM_FIRST; register <= PAM_LAST; register++) this.apply(register)
   }

@@ -70,10 +70,15 @@ export interface HpetOptions {
 
 /** Saved form of one comparator. */
 export interface HpetTimerState {
+  /** Low half of the Configuration and Capability register. */
   readonly config: number
+  /** Low half of the comparator. */
   readonly comparatorLo: number
+  /** High half of the comparator. */
   readonly comparatorHi: number
+  /** Low half of the period of a periodic comparator. */
   readonly periodLo: number
+  /** High half of the period of a periodic comparator. */
   readonly periodHi: number
   /** Tick of virtual time of the next match; null: none in sight. */
   readonly matchTick: number | null
@@ -83,13 +88,19 @@ export interface HpetTimerState {
 
 /** Saved form of an {@link Hpet}. */
 export interface HpetState {
+  /** Layout of the state. */
   readonly version: 1
+  /** General Configuration register. */
   readonly config: number
+  /** General Interrupt Status register. */
   readonly status: number
+  /** Low half of the main counter. */
   readonly counterLo: number
+  /** High half of the main counter. */
   readonly counterHi: number
   /** Tick of virtual time at which the counter, if enabled, held `counterLo` and `counterHi`. */
   readonly counterTick: number
+  /** The comparators, by number. */
   readonly timers: readonly HpetTimerState[]
 }
 
@@ -121,6 +132,7 @@ class Comparator {
  * Source: IA-PC HPET (High Precision Event Timers) Specification 1.0a.
  */
 export class Hpet implements DeviceModel {
+  /** Name of the model in errors, traces and snapshots. */
   readonly name: string = 'hpet'
   readonly #options: HpetOptions
   readonly #timers: readonly Comparator[]
@@ -154,6 +166,7 @@ export class Hpet implements DeviceModel {
     return this.#options.base ?? HPET_BASE
   }
 
+  /** Claims the registers and takes the lines that comparators can be routed to. */
   attach(context: DeviceContext): void {
     this.#context = context
     this.#clock = context.clock
@@ -376,6 +389,7 @@ export class Hpet implements DeviceModel {
     else this.#timer?.arm(next * HPET_PERIOD_NS)
   }
 
+  /** Returns the registers to their state at power-on. */
   reset(): void {
     const legacy = (this.#config & LEG_RT_CNF) !== 0
     this.#config = 0
@@ -398,6 +412,7 @@ export class Hpet implements DeviceModel {
     this.#update()
   }
 
+  /** Returns the state as plain data. */
   save(): HpetState {
     this.#update()
     return {
@@ -419,6 +434,7 @@ export class Hpet implements DeviceModel {
     }
   }
 
+  /** Takes over a saved state. Throws `DeviceError` `ERR_STATE` for a state of another version. */
   restore(state: unknown): void {
     const saved = savedState<HpetState>(this.name, state, 1)
     if (saved.timers.length !== this.#timers.length)

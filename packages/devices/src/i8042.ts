@@ -63,11 +63,17 @@ const NO_COMMAND = -1
 
 /** Saved form of an {@link I8042}. */
 export interface I8042State {
+  /** Layout of the state. */
   readonly version: 1
+  /** The controller’s 32 bytes of RAM; byte 0 is the command byte. */
   readonly ram: readonly number[]
+  /** Status register. */
   readonly status: number
+  /** Output buffer. */
   readonly data: number
+  /** Command that waits for its byte at port 0x60; −1: none. */
   readonly pending: number
+  /** Output port. */
   readonly outputPort: number
 }
 
@@ -81,6 +87,7 @@ export interface I8042State {
  * "Keyboard and Auxiliary Device Controller".
  */
 export class I8042 implements DeviceModel {
+  /** Name of the model in errors, traces and snapshots. */
   readonly name: string = 'i8042'
   private readonly ram = new Uint8Array(RAM_BYTES)
   private status = STATUS_UNLOCKED
@@ -96,6 +103,7 @@ export class I8042 implements DeviceModel {
     this.ram[0] = CB_KEYBOARD_DISABLED | CB_AUX_DISABLED | CB_TRANSLATE
   }
 
+  /** Claims ports 0x60 and 0x64 and takes ISA lines 1 and 12. */
   attach(context: DeviceContext): void {
     this.context = context
     this.keyboardLine = context.interruptLine(1)
@@ -235,6 +243,7 @@ export class I8042 implements DeviceModel {
     this.auxLine?.set((lines & OUTPUT_AUX_IRQ) !== 0 && (this.commandByte & CB_AUX_INTERRUPT) !== 0)
   }
 
+  /** Returns the registers to their state at power-on. */
   reset(): void {
     this.ram.fill(0)
     this.ram[0] = CB_KEYBOARD_DISABLED | CB_AUX_DISABLED | CB_TRANSLATE
@@ -245,6 +254,7 @@ export class I8042 implements DeviceModel {
     this.update()
   }
 
+  /** Returns the state as plain data. */
   save(): I8042State {
     return {
       version: 1,
@@ -256,6 +266,7 @@ export class I8042 implements DeviceModel {
     }
   }
 
+  /** Takes over a saved state. Throws `DeviceError` `ERR_STATE` for a state of another version. */
   restore(state: unknown): void {
     const saved = savedState<I8042State>(this.name, state, 1)
     this.ram.set(saved.ram)

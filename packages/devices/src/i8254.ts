@@ -39,9 +39,13 @@ export interface I8254Options {
 
 /** Saved form of an {@link I8254}. */
 export interface I8254State {
+  /** Layout of the state. */
   readonly version: 1
+  /** Counters 0, 1 and 2. */
   readonly channels: readonly I8254ChannelState[]
+  /** The bits of port 0x61 that can be written. */
   readonly control61: number
+  /** Whether an HPET has taken over the interrupt. */
   readonly suppressed: boolean
   /** Edges of counter 0 that were due and have not been given. */
   readonly late: LateEdgesState
@@ -67,6 +71,7 @@ export interface LegacyInterruptSource {
  * "NMI Status and Control Register".
  */
 export class I8254 implements DeviceModel, LegacyInterruptSource {
+  /** Name of the model in errors, traces and snapshots. */
   readonly name: string = 'i8254'
   readonly #options: I8254Options
   readonly #channels: readonly [I8254Channel, I8254Channel, I8254Channel] = [
@@ -87,6 +92,7 @@ export class I8254 implements DeviceModel, LegacyInterruptSource {
     this.#options = options
   }
 
+  /** Claims ports 0x40 to 0x43 and 0x61, and takes the line of counter 0. */
   attach(context: DeviceContext): void {
     this.#context = context
     this.#line = context.interruptLine(this.#options.irq ?? 0)
@@ -104,6 +110,7 @@ export class I8254 implements DeviceModel, LegacyInterruptSource {
     context.mapPorts(PORT_SYSTEM_CONTROL_B, 1, systemControl, { maximumAccess: 1 })
   }
 
+  /** Cuts counter 0 off from its line, or connects it again. */
   suppressInterrupt(suppressed: boolean): void {
     this.#suppressed = suppressed
     this.#update()
@@ -194,6 +201,7 @@ export class I8254 implements DeviceModel, LegacyInterruptSource {
     this.#line?.set(level)
   }
 
+  /** Returns the registers to their state at power-on. */
   reset(): void {
     // A power-on 8254 is undefined; counters that do nothing are what firmware can rely on.
     this.#channels.forEach((channel, index) => channel.restore(new I8254Channel(index !== 2).save()))
@@ -203,6 +211,7 @@ export class I8254 implements DeviceModel, LegacyInterruptSource {
     this.#update()
   }
 
+  /** Returns the state as plain data. */
   save(): I8254State {
     // The line too: a restored board drives it to the output of this moment.
     this.#update()
@@ -218,6 +227,7 @@ export class I8254 implements DeviceModel, LegacyInterruptSource {
     }
   }
 
+  /** Takes over a saved state. Throws `DeviceError` `ERR_STATE` for a state of another version. */
   restore(state: unknown): void {
     const saved = savedState<I8254State>(this.name, state, 1)
     saved.channels.forEach((channel, index) => this.#channels[index as 0 | 1 | 2].restore(channel))

@@ -25,6 +25,7 @@ export interface IsaBridgeOptions {
 
 /** Saved form of an {@link IsaBridge}. */
 export interface IsaBridgeState {
+  /** Layout of the state. */
   readonly version: 1
   /** Levels of the functions' INTx wires: bit `pin - 1` of element `device`. */
   readonly wires: readonly number[]
@@ -42,6 +43,7 @@ export interface IsaBridgeState {
  * Source: Intel 82371SB data sheet (290550), "PIRQx Route Control Registers".
  */
 export class IsaBridge implements DeviceModel {
+  /** Name of the model in errors, traces and snapshots. */
   readonly name: string = 'isa-bridge'
   private readonly device: number
   /** Asserted pins by device: bit pin − 1. */
@@ -59,6 +61,7 @@ export class IsaBridge implements DeviceModel {
       throw new DeviceError('ERR_OPTION', `isa-bridge: PCI device ${this.device}: expected an integer from 1 to 31`)
   }
 
+  /** Adds the PCI function and takes the lines that links drive. */
   attach(context: DeviceContext): void {
     this.context = context
     for (let link = 0; link < LINKS; link++) this.gsiLines.push(context.interruptLine(FIRST_LINK_GSI + link))
@@ -136,15 +139,18 @@ export class IsaBridge implements DeviceModel {
     for (let link = 0; link < LINKS; link++) this.drive(link)
   }
 
+  /** Returns the registers to their state at power-on. */
   reset(): void {
     this.wires.fill(0)
     this.update()
   }
 
+  /** Returns the state as plain data. */
   save(): IsaBridgeState {
     return { version: 1, wires: [...this.wires] }
   }
 
+  /** Takes over a saved state. Throws `DeviceError` `ERR_STATE` for a state of another version. */
   restore(state: unknown): void {
     this.wires.set(savedState<IsaBridgeState>(this.name, state, 1).wires)
     this.update()

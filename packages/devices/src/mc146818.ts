@@ -66,16 +66,27 @@ export interface Mc146818Options extends CmosConfiguration {
 
 /** Saved form of an {@link Mc146818}. */
 export interface Mc146818State {
+  /** Layout of the state. */
   readonly version: 1
+  /** Selected register. */
   readonly index: number
+  /** Bit 7 of port 0x70. */
   readonly nmiMasked: boolean
+  /** All 128 registers as bytes. */
   readonly cmos: readonly number[]
+  /** Seconds since 1970 that the clock showed at `baseNs`. */
   readonly baseSeconds: number
+  /** Virtual time at which that second began, in nanoseconds. */
   readonly baseNs: number
+  /** The weekday register minus the calendar’s weekday. */
   readonly weekdayShift: number
+  /** Register C without IRQF. */
   readonly flags: number
+  /** Second up to which alarm and update flags were taken. */
   readonly seenSeconds: number
+  /** Period up to which the periodic flag was taken. */
   readonly seenPeriods: number
+  /** Whether an HPET has taken over the interrupt. */
   readonly suppressed: boolean
 }
 
@@ -90,6 +101,7 @@ export interface Mc146818State {
  * Clock Registers".
  */
 export class Mc146818 implements DeviceModel, LegacyInterruptSource {
+  /** Name of the model in errors, traces and snapshots. */
   readonly name: string = 'mc146818'
   private readonly options: Mc146818Options
   /** All registers. Of the time registers only the alarms are always current; see `freeze`. */
@@ -131,6 +143,7 @@ export class Mc146818 implements DeviceModel, LegacyInterruptSource {
     return this.nmi
   }
 
+  /** Claims ports 0x70 and 0x71 and takes the interrupt line. */
   attach(context: DeviceContext): void {
     this.context = context
     this.line = context.interruptLine(this.options.irq ?? 8)
@@ -152,6 +165,7 @@ export class Mc146818 implements DeviceModel, LegacyInterruptSource {
     this.update()
   }
 
+  /** Cuts the clock off from its line, or connects it again. */
   suppressInterrupt(suppressed: boolean): void {
     this.suppressed = suppressed
     this.update()
@@ -382,6 +396,7 @@ export class Mc146818 implements DeviceModel, LegacyInterruptSource {
     this.update()
   }
 
+  /** Returns the state as plain data. */
   save(): Mc146818State {
     this.advance()
     return {
@@ -399,6 +414,7 @@ export class Mc146818 implements DeviceModel, LegacyInterruptSource {
     }
   }
 
+  /** Takes over a saved state. Throws `DeviceError` `ERR_STATE` for a state of another version. */
   restore(state: unknown): void {
     const saved = savedState<Mc146818State>(this.name, state, 1)
     this.index = saved.index

@@ -8,7 +8,9 @@ import {
 
 /** Saved form of a {@link PostCodePort}. */
 export interface PostCodeState {
+  /** Layout of the state. */
   readonly version: 1
+  /** The code written last. */
   readonly code: number
 }
 
@@ -18,6 +20,7 @@ export interface PostCodeState {
  * PC the port is a spare DMA page register.
  */
 export class PostCodePort implements DeviceModel {
+  /** Name of the model in errors, traces and snapshots. */
   readonly name: string = 'post-code'
   private readonly onCode: ((code: number) => void) | undefined
   private code = 0
@@ -32,6 +35,7 @@ export class PostCodePort implements DeviceModel {
     return this.code
   }
 
+  /** Claims port 0x80. */
   attach(context: DeviceContext): void {
     const port: SynchronousRangeHandler = {
       read: (): number => this.code,
@@ -43,14 +47,17 @@ export class PostCodePort implements DeviceModel {
     context.mapPorts(0x80, 1, port, { maximumAccess: 1 })
   }
 
+  /** Forgets the last code. */
   reset(): void {
     this.code = 0
   }
 
+  /** Returns the state as plain data. */
   save(): PostCodeState {
     return { version: 1, code: this.code }
   }
 
+  /** Takes over a saved state. Throws `DeviceError` `ERR_STATE` for a state of another version. */
   restore(state: unknown): void {
     this.code = savedState<PostCodeState>(this.name, state, 1).code
   }

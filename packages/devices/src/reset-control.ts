@@ -24,8 +24,11 @@ const A20_GATE = 0x02
 
 /** Saved form of a {@link ResetControl}. */
 export interface ResetControlState {
+  /** Layout of the state. */
   readonly version: 1
+  /** Register at port 0xCF9. */
   readonly control: number
+  /** Register at port 0x92. */
   readonly systemControl: number
 }
 
@@ -40,10 +43,12 @@ export interface ResetControlState {
  * "Port 92 Register".
  */
 export class ResetControl implements DeviceModel {
+  /** Name of the model in errors, traces and snapshots. */
   readonly name: string = 'reset-control'
   private control = 0
   private systemControl = A20_GATE
 
+  /** Claims ports 0xCF9 and 0x92. */
   attach(context: DeviceContext): void {
     const resetRegister: SynchronousRangeHandler = {
       read: (): number => this.control,
@@ -66,15 +71,18 @@ export class ResetControl implements DeviceModel {
     context.mapPorts(RESET_CONTROL.systemControlPort, 1, systemControl, { maximumAccess: 1 })
   }
 
+  /** Returns the registers to their state at power-on. */
   reset(): void {
     this.control = 0
     this.systemControl = A20_GATE
   }
 
+  /** Returns the state as plain data. */
   save(): ResetControlState {
     return { version: 1, control: this.control, systemControl: this.systemControl }
   }
 
+  /** Takes over a saved state. Throws `DeviceError` `ERR_STATE` for a state of another version. */
   restore(state: unknown): void {
     const saved = savedState<ResetControlState>(this.name, state, 1)
     this.control = saved.control

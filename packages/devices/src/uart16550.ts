@@ -74,9 +74,13 @@ const ERRORS_SHIFT = 8
 
 /** Modem lines that the far end drives. */
 export interface ModemLines {
+  /** CTS is asserted. */
   readonly clearToSend: boolean
+  /** DSR is asserted. */
   readonly dataSetReady: boolean
+  /** RI is asserted. */
   readonly ringIndicator: boolean
+  /** DCD is asserted. */
   readonly carrierDetect: boolean
 }
 
@@ -96,24 +100,41 @@ export interface Uart16550Options {
 
 /** Saved form of a {@link Uart16550}. */
 export interface Uart16550State {
+  /** Layout of the state. */
   readonly version: 1
+  /** Interrupt Enable Register. */
   readonly ier: number
+  /** Whether the FIFOs are on. */
   readonly fifos: boolean
+  /** Receive trigger level in characters. */
   readonly trigger: number
+  /** Line Control Register. */
   readonly lcr: number
+  /** Modem Control Register. */
   readonly mcr: number
+  /** Error bits of the Line Status Register and the latched overrun; the rest is worked out. */
   readonly lsr: number
+  /** Delta bits of the Modem Status Register. */
   readonly msr: number
+  /** Scratch Register. */
   readonly scr: number
+  /** Divisor latch. */
   readonly divisor: number
+  /** The transmitter-empty interrupt is pending. */
   readonly thrEmptyPending: boolean
+  /** The character timeout interrupt is pending. */
   readonly timeoutPending: boolean
+  /** Virtual time of the next character timeout in nanoseconds; null: none is due. */
   readonly timeoutAt: number | null
+  /** Lines of the far end as bits 7:4 of the Modem Status Register. */
   readonly modem: number
+  /** The host holds the transmitter. */
   readonly paused: boolean
   /** Characters with their error bits above the byte. */
   readonly received: readonly number[]
+  /** Characters from the host that the FIFO has had no room for. */
   readonly waiting: readonly number[]
+  /** Characters in the transmit FIFO. */
   readonly sending: readonly number[]
 }
 
@@ -129,6 +150,7 @@ export interface Uart16550State {
  * Source: National Semiconductor PC16550D data sheet (June 1995).
  */
 export class Uart16550 implements DeviceModel {
+  /** Name of the model in errors, traces and snapshots. */
   readonly name: string
   private readonly options: Uart16550Options
   private readonly batch: ByteBatch
@@ -167,6 +189,7 @@ export class Uart16550 implements DeviceModel {
     this.batch = new ByteBatch((bytes) => this.options.transmit?.(bytes))
   }
 
+  /** Claims the eight ports and takes the interrupt line. */
   attach(context: DeviceContext): void {
     this.context = context
     this.line = context.interruptLine(this.options.irq ?? 4)
@@ -472,6 +495,7 @@ export class Uart16550 implements DeviceModel {
     this.line?.set(gated && this.identify() !== IIR_NONE)
   }
 
+  /** Returns the registers to their state at power-on. */
   reset(): void {
     this.flush()
     this.ier = 0
@@ -489,6 +513,7 @@ export class Uart16550 implements DeviceModel {
     this.update()
   }
 
+  /** Returns the state as plain data. */
   save(): Uart16550State {
     this.flush()
     const deadline = this.timer?.deadlineNs ?? Infinity
@@ -514,6 +539,7 @@ export class Uart16550 implements DeviceModel {
     }
   }
 
+  /** Takes over a saved state. Throws `DeviceError` `ERR_STATE` for a state of another version. */
   restore(state: unknown): void {
     const saved = savedState<Uart16550State>(this.name, state, 1)
     this.ier = saved.ier

@@ -31,9 +31,13 @@ const LONGEST_LINE = 4096
 
 /** What a guest asks to have unplugged, bits of one word. */
 export const XenUnplug: {
+  /** Emulated IDE disks. */
   readonly ideDisks: 0x01
+  /** Emulated network adapters. */
   readonly nics: 0x02
+  /** Emulated IDE disks other than the primary master. */
   readonly auxiliaryIdeDisks: 0x04
+  /** Emulated NVMe disks. */
   readonly nvmeDisks: 0x08
 } = { ideDisks: 0x01, nics: 0x02, auxiliaryIdeDisks: 0x04, nvmeDisks: 0x08 }
 
@@ -49,8 +53,11 @@ export interface XenPlatformOptions {
 
 /** Saved form of a {@link XenPlatform}. */
 export interface XenPlatformState {
+  /** Layout of the state. */
   readonly version: 1
+  /** The flags that the guest has written. */
   readonly flags: number
+  /** Characters of a log line that has not ended. */
   readonly line: string
 }
 
@@ -61,6 +68,7 @@ export interface XenPlatformState {
  * Source: Xen's docs/misc/hvm-emulated-unplug.txt; identity and BARs as those of QEMU's `xen-platform`.
  */
 export class XenPlatform implements DeviceModel {
+  /** Name of the model in errors, traces and snapshots. */
   readonly name: string = 'xen-platform'
   private readonly device: number
   private readonly onUnplug: (what: number) => void
@@ -77,6 +85,7 @@ export class XenPlatform implements DeviceModel {
     this.onLog = options.onLog ?? ((): void => {})
   }
 
+  /** Claims ports 0x10 to 0x1F and adds the PCI function. */
   attach(context: DeviceContext): void {
     const fixed: SynchronousRangeHandler = {
       read: (offset: number, size: AccessSize): number => this.readFixed(offset, size),
@@ -132,16 +141,19 @@ export class XenPlatform implements DeviceModel {
     this.onLog(line)
   }
 
+  /** Returns the registers to their state at power-on. */
   reset(): void {
     this.flags = 0
     this.line = ''
     this.pci?.interrupt?.set(false)
   }
 
+  /** Returns the state as plain data. */
   save(): XenPlatformState {
     return { version: 1, flags: this.flags, line: this.line }
   }
 
+  /** Takes over a saved state. Throws `DeviceError` `ERR_STATE` for a state of another version. */
   restore(state: unknown): void {
     const { flags, line } = savedState<XenPlatformState>(this.name, state, 1)
     this.flags = flags

@@ -24,7 +24,9 @@ const XEN_PLATFORM_DEVICE = 2
 
 /** A PC's board as plain data, so that it can be built in another thread than the machine's. */
 export interface BoardDescription {
+  /** How the memory is laid out. */
   readonly map: PcMemoryMap
+  /** Number of processors. */
   readonly cpus: number
   /** Wall-clock time at power-on, seconds from 1970. */
   readonly epochSeconds: number

@@ -17,7 +17,9 @@ import {
 
 /** What is known of a crash: for people. */
 export interface CrashDetail {
+  /** What happened, as a sentence. */
   readonly message: string
+  /** Number of the vCPU; absent if it was none. */
   readonly vcpu?: number
   /** Registers by the names of the manuals, in the order to print them. */
   readonly registers?: Readonly<Record<string, bigint>>

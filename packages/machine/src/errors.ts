@@ -9,6 +9,7 @@ export type MachineErrorCode =
 
 /** A machine that cannot be made or used as asked. */
 export class MachineError extends Error {
+  /** Stable code to switch on. */
   readonly code: MachineErrorCode
   constructor(code: MachineErrorCode, message: string, options?: { readonly cause?: unknown }) {
     super(message, options)

@@ -6,8 +6,11 @@ import type { OptionRom } from './option-roms.ts'
 
 /** What firmware is told. */
 export interface FirmwareConfiguration {
+  /** How the memory is laid out. */
   readonly map: PcMemoryMap
+  /** Number of processors. */
   readonly cpus: number
+  /** What the ACPI tables say. */
   readonly board: AcpiBoard
   /** First port of the UART that firmware may use as its console. */
   readonly consolePort: number

@@ -8,6 +8,7 @@ import { LoaderError, hex } from './loaders/errors.ts'
 export interface OptionRom {
   /** Names it in errors and, for firmware that loads it by itself, in fw_cfg. */
   readonly name: string
+  /** The image, with its signature, size byte and checksum. */
   readonly bytes: Uint8Array
 }
 

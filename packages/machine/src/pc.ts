@@ -44,9 +44,11 @@ export interface PcOptions {
   readonly cpus?: number | undefined
   /** A Linux bzImage, a PVH ELF or a multiboot image. */
   readonly kernel?: Uint8Array | undefined
+  /** The kernel’s initial RAM disk, or the first module. */
   readonly initrd?: Uint8Array | undefined
   /** Files for a multiboot or PVH kernel, behind the initrd, each with a text of its own. */
   readonly modules?: readonly BootModule[] | undefined
+  /** The kernel’s command line, passed as it is given; default empty. */
   readonly commandLine?: string | undefined
   /** A flat firmware image that ends at 4 GiB; started at the reset vector unless a kernel is given. */
   readonly firmware?: Uint8Array | undefined
@@ -105,6 +107,7 @@ export type StartDeviceServer = (
 
 /** Why {@link Pc.run} ended. */
 export interface MachineExit {
+  /** Why it ended; after `timeout` and `stopped` the machine can be run on. */
   readonly reason:
     | 'power-off'
     | 'reset'
@@ -131,6 +134,7 @@ export interface SerialPort {
   pipeTo(sink: { write(bytes: Uint8Array): unknown }): void
 }
 
+/** Counts since power-on, over all vCPUs. */
 export interface PcStatistics {
   /** Retired by all vCPUs. */
   readonly instructions: number
@@ -138,16 +142,25 @@ export interface PcStatistics {
   readonly exits: Readonly<Record<string, number>>
   /** Memory accesses that generated code could not finish: TLB misses, devices, page-crossing accesses. */
   readonly tlbMisses: number
+  /** Page walks. */
   readonly walks: number
   /** Table entries that those walks have read. */
   readonly tableReads: number
+  /** Instructions decoded. */
   readonly decodedInstructions: number
+  /** Pages whose decoded instructions were dropped because they were written. */
   readonly codeInvalidations: number
+  /** Instructions executed by TypeScript handlers. */
   readonly systemInstructions: number
+  /** External interrupts delivered. */
   readonly interrupts: number
+  /** Exceptions delivered. */
   readonly exceptions: number
+  /** Accesses to I/O ports. */
   readonly portAccesses: number
+  /** Accesses to device memory. */
   readonly mmioAccesses: number
+  /** Accesses to a local APIC’s page. */
   readonly apicAccesses: number
   /** Accesses to task priority registers that trapped; `apicAccesses` has them too. */
   readonly tprTraps: number
@@ -189,8 +202,11 @@ export async function createPc(options: PcOptions): Promise<Pc> {
 
 /** A PC. Made by {@link createPc}. */
 export class Pc {
+  /** The machine’s inside: vCPUs, memory map, devices. */
   readonly domain: X86Domain
+  /** Machine memory, which guest RAM is part of. */
   readonly memory: MachineMemory
+  /** The first serial port. */
   readonly serial: SerialPort
   /** The console that Xen gives its guests, hvc0 of Linux; without Xen it is silent. */
   readonly xenConsole: SerialPort
@@ -494,6 +510,7 @@ export class Pc {
     }
   }
 
+  /** Returns counts since power-on. */
   statistics(): PcStatistics {
     const { vcpus, exits, instructions, engine } = this.domain
     const sum = (count: (vcpu: (typeof vcpus)[number]) => number): number =>
@@ -527,8 +544,11 @@ function isBuffered(model: DeviceModel): model is DeviceModel & { flush(): void 
 
 /** The part of an `AbortSignal` that is used. */
 export interface StopSignal {
+  /** Whether the signal has been given. */
   readonly aborted: boolean
+  /** Calls `listener` when the signal is given. */
   addEventListener(type: 'abort', listener: () => void): void
+  /** Takes a listener back. */
   removeEventListener(type: 'abort', listener: () => void): void
 }
 

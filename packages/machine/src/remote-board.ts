@@ -29,6 +29,7 @@ export interface BoardServerOptions {
   readonly realTime: boolean
   /** What to give to {@link serveBoard} in the other thread. */
   readonly board: BoardDescription
+  /** Receives what the board says beside its requests; hand it the bytes that the server posts. */
   readonly onMessage: (bytes: Uint8Array) => void
 }
 

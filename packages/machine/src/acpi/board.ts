@@ -36,6 +36,7 @@ export interface AcpiBoard {
   readonly reset: { readonly port: number; readonly value: number }
   /** CMOS byte that holds the century. */
   readonly centuryIndex: number
+  /** The HPET; absent: no HPET table. */
   readonly hpet?: AcpiHpet | undefined
   /** Memory window below 4 GiB that the PCI host bridge forwards, both inclusive. */
   readonly pciMemory: { readonly start: number; readonly end: number }
@@ -43,6 +44,7 @@ export interface AcpiBoard {
   readonly pciMemory64?: { readonly start: number; readonly end: number } | undefined
   /** PCI device number on bus 0 of the ISA bridge that holds the PIRQ route registers; absent: INTx reaches only GSIs 16 to 19. */
   readonly isaBridgeDevice?: number | undefined
+  /** Serial ports, in the order of their numbers; the DSDT names each. */
   readonly serialPorts: readonly AcpiSerialPort[]
   /** Whether there is an 8042-compatible keyboard controller. */
   readonly keyboardController: boolean

@@ -18,7 +18,9 @@ export type LoaderErrorCode =
 
 /** An image that cannot be booted, with the header field that says why. */
 export class LoaderError extends Error {
+  /** The class’s name. */
   override readonly name: string = 'LoaderError'
+  /** Stable code to switch on. */
   readonly code: LoaderErrorCode
   /** Field of the image's header, by its name in the boot protocol, or what else was looked at. */
   readonly field: string

@@ -3,7 +3,9 @@ import { resetState, type InitialState } from './guest.ts'
 
 /** A read-only mapping of part of a firmware image. */
 export interface FirmwareRegion {
+  /** Guest-physical address of the first byte. */
   readonly gpa: number
+  /** Length in bytes. */
   readonly bytes: number
   /** Where in the image it begins. */
   readonly offset: number
@@ -13,6 +15,7 @@ export interface FirmwareRegion {
 export interface LoadedFirmware {
   /** The whole image up to 4 GiB, and its end once more up to 1 MiB. */
   readonly regions: readonly FirmwareRegion[]
+  /** Registers of the first processor. */
   readonly state: InitialState
 }
 

@@ -13,7 +13,9 @@ export interface GuestMemoryWriter {
 
 /** One segment register with its hidden part. */
 export interface SegmentState {
+  /** The visible selector. */
   readonly selector: number
+  /** Linear address of its first byte. */
   readonly base: number
   /** Last byte offset, granularity applied. */
   readonly limit: number
@@ -23,12 +25,15 @@ export interface SegmentState {
 
 /** A descriptor-table register. */
 export interface TableState {
+  /** Linear address of the table. */
   readonly base: number
+  /** Offset of its last byte. */
   readonly limit: number
 }
 
 /** What a boot protocol wants the first processor's registers to be. Those not named are 0. */
 export interface InitialState {
+  /** The processor’s mode at the entry point. */
   readonly mode: 'real' | 'protected' | 'long'
   /** All values fit a number exactly: entry points and structures lie below 2^52. */
   readonly registers: Readonly<{
@@ -43,12 +48,19 @@ export interface InitialState {
     rip: number
     rflags: number
   }>
+  /** Segment registers, TR and LDTR with their hidden parts. */
   readonly segments: Readonly<Record<'cs' | 'ds' | 'es' | 'fs' | 'gs' | 'ss' | 'tr' | 'ldtr', SegmentState>>
+  /** Global descriptor table register. */
   readonly gdtr: TableState
+  /** Interrupt descriptor table register. */
   readonly idtr: TableState
+  /** CR0. */
   readonly cr0: number
+  /** CR3: GPA of the top page table, or 0. */
   readonly cr3: number
+  /** CR4. */
   readonly cr4: number
+  /** EFER. */
   readonly efer: number
 }
 

@@ -16,7 +16,9 @@ import {
 export interface LinuxImages {
   /** A bzImage. */
   readonly kernel: Uint8Array
+  /** The initial RAM disk; absent: none. */
   readonly initrd?: Uint8Array | undefined
+  /** The kernel’s command line, passed as it is given; default empty. */
   readonly commandLine?: string | undefined
   /** GPA of the ACPI RSDP, or 0. */
   readonly rsdpAddress?: number | undefined
@@ -24,10 +26,13 @@ export interface LinuxImages {
 
 /** Where things went, and how to start. */
 export interface LoadedKernel {
+  /** How the kernel was loaded and is entered. */
   readonly protocol: 'linux-64' | 'linux-32' | 'pvh' | 'multiboot'
+  /** Registers of the first processor. */
   readonly state: InitialState
-  /** GPA of the first byte of the kernel and of the first byte behind what it needs. */
+  /** GPA of the first byte of the kernel. */
   readonly kernelStart: number
+  /** GPA behind the last byte that the kernel needs. */
   readonly kernelEnd: number
   /** GPA of the initrd or of the first module, or null. */
   readonly initrdStart: number | null

@@ -10,7 +10,9 @@ export const E820: { readonly ram: 1; readonly reserved: 2; readonly acpi: 3; re
 
 /** One entry of the firmware's memory map. */
 export interface E820Entry {
+  /** Guest-physical address of the first byte. */
   readonly gpa: number
+  /** Length in bytes. */
   readonly bytes: number
   /** One of {@link E820}. */
   readonly type: number
@@ -18,7 +20,9 @@ export interface E820Entry {
 
 /** A stretch of guest-physical addresses. */
 export interface GuestRange {
+  /** Guest-physical address of the first byte. */
   readonly gpa: number
+  /** Length in bytes. */
   readonly bytes: number
 }
 

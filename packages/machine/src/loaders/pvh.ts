@@ -13,8 +13,11 @@ const DATA = 0x10
 
 /** What {@link loadPvh} and `loadMultiboot` take. */
 export interface BootImages {
+  /** The ELF image. */
   readonly kernel: Uint8Array
+  /** Further files, in the order in which the kernel finds them. */
   readonly modules?: readonly BootModule[] | undefined
+  /** The kernel’s command line, passed as it is given; default empty. */
   readonly commandLine?: string | undefined
   /** GPA of the ACPI RSDP, or 0. */
   readonly rsdpAddress?: number | undefined
@@ -22,7 +25,9 @@ export interface BootImages {
 
 /** A file that the boot protocol hands to the kernel. */
 export interface BootModule {
+  /** The file. */
   readonly bytes: Uint8Array
+  /** The text that the kernel finds with the file; default empty. */
   readonly commandLine?: string | undefined
 }
 
