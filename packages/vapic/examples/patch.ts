@@ -49,5 +49,6 @@ for (const { address, original, patch } of patcher.sites) {
 }
 
 // Output:
+// reports off
 // reports on
-// 80001000 a38000feff -> e883710c00
+// 80001000 a38000feff -> e87e710c00
