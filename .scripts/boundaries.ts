@@ -6,7 +6,6 @@ import { existsSync, globSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { type Member, inOrder, members, root } from './workspace.ts'
 
-const SCOPE = '@retrap/'
 const [BEGIN, END] = ['<!-- imports: node .scripts/boundaries.ts -->', '<!-- /imports -->']
 
 /** The workspace packages that a member's manifest names, as tags. */

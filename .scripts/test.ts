@@ -7,6 +7,7 @@
 import { type SpawnSyncReturns, spawnSync } from 'node:child_process'
 import { globSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { basename, join } from 'node:path'
+import { checkBoundaries } from './boundaries.ts'
 import { checkChangelogs, checkChangesets } from './changesets.ts'
 import { provideDebianPrograms } from '../packages/tooling/src/programs.ts'
 import { checkExamples } from './examples.ts'
@@ -158,6 +159,7 @@ async function main(): Promise<number> {
     check('oxfmt', 'oxfmt', '--check')
     check('knip', 'knip', '--config', '.config/knip.json', '--no-progress', '--no-config-hints')
     check('turbo boundaries', 'turbo', 'boundaries')
+    await checkWith('who imports whom', () => checkBoundaries(all))
     await checkWith('manifests', () => checkManifests(all))
     await checkWith('changesets', () => [...checkChangesets(all), ...checkChangelogs(all)])
     await checkWith('examples', () => checkExamples(all))

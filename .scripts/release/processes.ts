@@ -65,6 +65,8 @@ export function strangerEnvironment(folder: string, userconfig: string): Record<
     npm_config_fund: 'false',
     pnpm_config_store_dir: `${folder}/pnpm-store`,
     pnpm_config_cache_dir: `${folder}/pnpm-cache`,
+    // A package finds what its manifest names, and nothing that lies there by chance.
+    pnpm_config_hoist: 'false',
     // The versions are seconds old.
     pnpm_config_minimum_release_age: '0',
     ...noOtherHost,

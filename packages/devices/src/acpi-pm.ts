@@ -1,4 +1,3 @@
-import { IoreqError } from '@retrap/ioreq'
 import {
   type AccessSize,
   type DeviceContext,
@@ -192,8 +191,8 @@ export class AcpiPm implements DeviceModel {
       placed.move(base)
       placed.enable()
     } catch (error) {
-      // Another device is there; as with a BAR, the newcomer stays off.
-      if (!(error instanceof IoreqError)) throw error
+      // Another device is there; as with a BAR, the newcomer stays off. Hosts of models throw classes of their own.
+      if (!(error instanceof Error && 'code' in error && error.code === 'ERR_EXISTS')) throw error
     }
   }
 
