@@ -40,6 +40,7 @@ function order(path: string): number {
 /** All workspace packages: what is in `packages`, then programs, each in alphabetical order. */
 export function members(): Member[] {
   return globSync(['packages/*/package.json', 'apps/*/package.json'], { cwd: root })
+    .map((file) => file.replaceAll('\\', '/'))
     .sort((a, b) => order(a) - order(b) || (a < b ? -1 : 1))
     .map((file) => ({
       folder: join(root, dirname(file)),
