@@ -211,7 +211,7 @@ export class RunLoop {
       const retired = cpu.retired - before
       clock.advance(retired)
       // Few that take long use the turn up as well.
-      this.#unseen += exit.reason === 'budget' ? turn : retired
+      this.#unseen += exit.reason === 'budget' || exit.reason === 'yield' ? turn : retired
       paravirtual?.afterTurn(vcpu.id, exit.reason)
       if (exit.reason === 'blocked') {
         blocked++
@@ -305,6 +305,7 @@ export class RunLoop {
   #handle(vcpu: VirtualCpu, exit: CpuExit): boolean {
     switch (exit.reason) {
       case 'budget':
+      case 'yield':
       case 'pause':
         return true
       case 'shutdown':

@@ -208,18 +208,16 @@ describe('faults that change the map', () => {
     },
   )
 
-  test('a vCPU whose store to ROM is the cause waits, from the next branch on', async () => {
+  test('a vCPU whose store to ROM is the cause waits, from the next branch back on', async () => {
     const guest = new Guest(
       (asm) => {
-        const next = asm.label()
-        leave(
-          asm
-            .mov(byte(PAGE << 12), 7)
-            .jmp(next)
-            .bind(next)
-            .mov(byte(MARK), 1),
-          6,
-        )
+        const [store, mark] = [asm.label(), asm.label()]
+        asm.jmp(store).bind(mark)
+        leave(asm.mov(byte(MARK), 1), 6)
+        asm
+          .bind(store)
+          .mov(byte(PAGE << 12), 7)
+          .jmp(mark)
       },
       { vcpus: 2 },
     )

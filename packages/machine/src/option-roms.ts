@@ -119,7 +119,7 @@ async function callEntry(domain: X86Domain, name: string, gpa: number): Promise<
     domain.timers.expire()
     if (exit.reason === 'blocked') await domain.settle(DEVICE_DEADLINE_MS)
     else if (exit.reason === 'hlt' && hasReturned(cpu)) return
-    else if (exit.reason !== 'budget' && exit.reason !== 'pause') {
+    else if (exit.reason !== 'budget' && exit.reason !== 'yield' && exit.reason !== 'pause') {
       const cause = exit.reason === 'error' ? { cause: exit.error } : {}
       throw new MachineError('ERR_OPTION_ROM', `the entry of option ROM ${name} ended with: ${exit.reason}`, cause)
     }

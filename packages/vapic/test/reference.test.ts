@@ -105,24 +105,24 @@ describe('test cases that the reference implies', () => {
     const { area } = guest
     guest.run([0xa3, ...address], [0x20])
     const { patch } = guest.patcher.sites[1] ?? { patch: [] }
-    const run = guest.vcpu.run.bind(guest.vcpu)
+    const step = guest.vcpu.step.bind(guest.vcpu)
     const polled: boolean[] = []
     for (let moment = 1; ; moment++) {
       guest.board.load(area, Uint8Array.of(0, 0, 0, 0))
       guest.log.length = 0
       let steps = 0
       // The APIC raises vector 50h then.
-      guest.vcpu.run = (budget) => {
+      guest.vcpu.step = () => {
         if (++steps === moment) guest.board.load(area + 3, Uint8Array.of(0x50))
-        return run(budget)
+        return step()
       }
       guest.run([...patch], [0x20])
       if (steps < moment) break
       expect(guest.read32(area)).toBe(0x5000_0020)
       polled.push(guest.log.includes('poll'))
     }
-    guest.vcpu.run = run
-    // The processor stops at branches. Before the exchange it is seen; afterwards the APIC delivers it by itself.
+    guest.vcpu.step = step
+    // Before the exchange it is seen; afterwards the APIC delivers it by itself.
     const last = polled.lastIndexOf(true)
     expect(last).toBeGreaterThan(0)
     expect(polled.slice(0, last).every(Boolean)).toBe(true)

@@ -1,7 +1,7 @@
 import type { MachineMemory } from '@retrap/memory'
 import type { AccessMode } from './access-mode.ts'
 import type { Exit } from './exit.ts'
-import type { CpuHost } from './host.ts'
+import type { CpuHost, Words } from './host.ts'
 import type { InstructionFetch } from './instruction-fetch.ts'
 import type { MemoryAccess } from './memory-access.ts'
 import { NUMERIC_FAULT, NUMERIC_IGNORE } from './numeric-error.ts'
@@ -10,8 +10,9 @@ import type { OutsideEvents } from './outside-events.ts'
 import { PASS_ACCESS, PASS_EVENT, PASS_FETCHED, PASS_INSTRUCTION, PASS_PORT } from './pass.ts'
 import type { Pass } from './pass.ts'
 import type { QuickPort } from './quick-port.ts'
-import { R_SEGMENT } from './record.ts'
+import { R_OFFSET, R_SEGMENT } from './record.ts'
 import {
+  CS,
   EVENT_INIT,
   EVENT_INTERRUPT,
   EVENT_NMI,
@@ -19,6 +20,8 @@ import {
   EVENT_STOP,
   FLAG_TF,
   MODE_64,
+  SEG_BASE,
+  SEG_BYTES,
   SS,
   STATUS_CONTINUE,
   STATUS_DONE,
@@ -35,9 +38,13 @@ import {
   S_EFLAGS,
   S_EVENTS,
   S_FAULT_VECTOR,
+  S_ITERATIONS,
   S_MODE,
+  S_PAGE_BASE,
   S_PINNED,
   S_RECORD,
+  S_RIP,
+  S_SEGMENTS,
   S_SHADOW,
 } from './state-layout.ts'
 import { DR6_BT } from './system/architecture.ts'
@@ -64,15 +71,22 @@ const FIRST_SLICE = 20_000
 const SLICE = 100_000
 const SHORT_SLICES = 200
 
+const CS_BASE = S_SEGMENTS + SEG_BYTES * CS + SEG_BASE
+
 const EXIT_BUDGET: Exit = { reason: 'budget' }
 const EXIT_HLT: Exit = { reason: 'hlt' }
 const EXIT_BLOCKED: Exit = { reason: 'blocked' }
 const EXIT_PAUSE: Exit = { reason: 'pause' }
 const EXIT_SHUTDOWN: Exit = { reason: 'shutdown' }
+const EXIT_YIELD: Exit = { reason: 'yield' }
 const EXIT_WAIT: Exit = { reason: 'wait-for-sipi' }
 
-/** What a part of a repeated string instruction takes from the budget: about as many iterations (semantics/string.ts). */
-const REPEAT_COST = 64
+/** Logged passes in one run after which the host has its turn; fetching an instruction from a device takes as long as several. */
+const MOST_PASSES = 1024
+const FETCHED_PASSES = 16
+
+/** What the delivery of an event costs, in instructions, which take about as long. */
+const EVENT_COST = 64
 
 /** Status in place of an instruction's own: an instruction breakpoint's event, which is latched, is delivered instead. */
 const STATUS_EVENT = 254
@@ -133,7 +147,21 @@ export class Executor {
   readonly #numericError: NumericError
   readonly #counts: ExecutionCounts
   readonly #event = new PendingEvent()
+  readonly #place: Words = { lo: 0, hi: 0 }
   #slices = 0
+  /** {@link cost} at which the current turn is used up. */
+  #end = 0
+  /** What is not instructions in {@link cost}. */
+  #extra = 0
+  /** Between the last instruction and the next one a turn may end: see {@link Vcpu.run}. */
+  #mayEnd = true
+  /** Each instruction is executed alone, and a turn may end after any: see {@link step}. */
+  #stepwise = false
+  /** Logged passes of the current run. */
+  #passes = 0
+  /** Linear address of an instruction that is executed alone. */
+  #fromLo = 0
+  #fromHi = 0
   /** Instructions retired since the vCPU was made. */
   retired = 0
   /** PAUSE has been executed: the run ends. */
@@ -161,6 +189,20 @@ export class Executor {
     this.#counts = parts.counts
   }
 
+  /** What has been executed, in instructions; see {@link Vcpu.cost}. */
+  get cost(): number {
+    return this.retired + this.#extra
+  }
+
+  /** What is left of the current turn; zero or less where it is used up. */
+  get remaining(): number {
+    return this.#end - this.cost
+  }
+
+  get #isTurnOver(): boolean {
+    return (this.#mayEnd || this.#stepwise) && this.remaining <= 0
+  }
+
   get #stepping(): boolean {
     return this.#u32[S_STEPPING >>> 2] !== 0
   }
@@ -175,9 +217,17 @@ export class Executor {
     this.#u32[S_REPEATING >>> 2] = value ? 1 : 0
   }
 
-  /**
-   * Runs until `budget` instructions have retired or something else ends it.
-   */
+  /** Executes one instruction, or delivers one event; see {@link Vcpu.step}. */
+  step(): Exit {
+    this.#stepwise = true
+    try {
+      return this.run(1)
+    } finally {
+      this.#stepwise = false
+    }
+  }
+
+  /** Runs for a turn; see {@link Vcpu.run}. */
   run(budget: number): Exit {
     try {
       return this.#run(budget)
@@ -189,17 +239,15 @@ export class Executor {
 
   #run(budget: number): Exit {
     const u32 = this.#u32
-    let remaining = budget
+    this.#end = this.cost + budget
+    this.#passes = 0
     this.paused = false
     for (;;) {
       if (this.#pass.active) {
         if (((u32[S_EVENTS >>> 2] as number) & EVENT_INIT) !== 0) this.cancel()
         else {
-          const before = this.retired
-          const status = this.#pass.inPlace ? this.#runOn(remaining) : this.#nextPass()
+          const status = this.#pass.inPlace ? this.#runOn() : this.#nextPass()
           if (status === STATUS_RETRY && this.#pass.active) return EXIT_BLOCKED
-          // Events and iterations count, though they do not retire.
-          remaining -= Math.max(this.retired - before, 1)
           const exit = this.#finish(status)
           if (exit !== undefined) return exit
           continue
@@ -212,12 +260,11 @@ export class Executor {
       }
       // Not by the accessor: V8 calls its runtime for a private one.
       if ((u32[S_STEPPING >>> 2]! | u32[S_PENDING_DEBUG >>> 2]! | u32[S_PENDING_FAULT >>> 2]!) !== 0) {
-        if (remaining <= 0) return EXIT_BUDGET
+        if (this.#isTurnOver) return EXIT_BUDGET
         const stepping = this.#stepping
         this.#stepping = false
         if (afterInstruction(this.#system, stepping, this.#event)) {
           this.#event.resume ||= this.#repeating
-          remaining -= 1
           const exit = this.#deliverFirst()
           if (exit !== undefined) return exit
           continue
@@ -230,18 +277,11 @@ export class Executor {
       }
       if (u32[S_ACTIVITY >>> 2] !== ACTIVITY_RUNNING) return this.#idle()
       if (this.paused) return EXIT_PAUSE
-      if (remaining <= 0) return EXIT_BUDGET
-      const before = this.retired
-      const passes = this.#counts.loggedPasses
-      const status = this.#mustStep() ? this.#step() : this.#slice(remaining, 0)
+      if (this.#isTurnOver) return EXIT_BUDGET
+      if (this.#passes >= MOST_PASSES) return EXIT_YIELD
+      const status = this.#stepwise || this.#mustStep() ? this.#step() : this.#slice(0)
       const exit = this.#finish(status)
       if (exit !== undefined) return exit
-      // What it has ended with may have executed an instruction too, or an event's delivery.
-      remaining -= Math.max(1, this.retired - before)
-      // Iterations and faults do not count as retired, but must not run for ever, and take as long as many instructions; so do
-      // logged passes.
-      const slow = status === STATUS_CONTINUE || status === STATUS_FAULT || this.#counts.loggedPasses !== passes
-      if (slow) remaining -= REPEAT_COST
     }
   }
 
@@ -341,17 +381,58 @@ export class Executor {
   }
 
   /** Runs several instructions. @param record - the first one's, where it is not to be fetched; else 0 */
-  #slice(remaining: number, record: number): number {
+  #slice(record: number): number {
     const u32 = this.#u32
     this.#pass.leaveShadow(this.retired)
     this.#pass.begin()
-    const slice = Math.min(remaining, this.#slices < SHORT_SLICES ? FIRST_SLICE : SLICE)
+    const slice = Math.min(this.remaining, this.#slices < SHORT_SLICES ? FIRST_SLICE : SLICE)
     this.#slices++
     u32[S_BUDGET >>> 2] = slice
+    u32[S_ITERATIONS >>> 2] = 0
     this.#outside.settleAttention()
     const status = this.#interpreter.run(this.#state, record)
-    this.retired += slice - (this.#i32[S_BUDGET >>> 2] as number)
+    this.#count(slice)
+    if (status === STATUS_EXIT) {
+      const record = u32[S_RECORD >>> 2] as number
+      this.#fromLo = (u32[S_PAGE_BASE >>> 2]! + this.#memory.u16[(record + R_OFFSET) >>> 1]!) >>> 0
+      this.#fromHi = u32[(S_PAGE_BASE >>> 2) + 1] as number
+      this.#arrive(status)
+    } else this.#mayEnd = status === STATUS_LEAVE || status === STATUS_CONTINUE
     return status
+  }
+
+  /** Adds what generated code has executed with a budget. */
+  #count(budget: number): void {
+    const iterations = this.#u32[S_ITERATIONS >>> 2] as number
+    this.retired += budget - (this.#i32[S_BUDGET >>> 2] as number) - iterations
+    this.#extra += iterations
+  }
+
+  /** An instruction is executed alone from here: {@link #arrive} looks at where it leads. */
+  #depart(): void {
+    const place = this.#place
+    this.#linear(place)
+    this.#fromLo = place.lo
+    this.#fromHi = place.hi
+  }
+
+  /**
+   * An instruction has ended with a status. Further on in the same page no turn ends, as generated code has it for
+   * branches that are linked.
+   */
+  #arrive(status: number): void {
+    const place = this.#place
+    this.#linear(place)
+    const samePage = (place.lo ^ this.#fromLo) >>> 12 === 0 && place.hi === this.#fromHi
+    this.#mayEnd = status === STATUS_CONTINUE || !samePage || place.lo <= this.#fromLo
+  }
+
+  /** Linear address of RIP. */
+  #linear(into: Words): void {
+    const u32 = this.#u32
+    const long = u32[S_MODE >>> 2] === MODE_64
+    into.lo = long ? u32[S_RIP >>> 2]! : (u32[S_RIP >>> 2]! + u32[CS_BASE >>> 2]!) >>> 0
+    into.hi = long ? u32[(S_RIP >>> 2) + 1]! : 0
   }
 
   /** Single-stepping, breakpoints, and shadows that matter: one instruction at a time. */
@@ -375,10 +456,13 @@ export class Executor {
     if (status === STATUS_RESTART) return this.#beginFetched()
     if (status !== STATUS_DONE) return status
     this.#pass.beginAlone(false)
+    this.#depart()
     u32[S_BUDGET >>> 2] = 1
+    u32[S_ITERATIONS >>> 2] = 0
     const result = this.#interpreter.run(this.#state, this.#state + S_PINNED)
     this.#pass.endAlone()
-    this.retired += 1 - (this.#i32[S_BUDGET >>> 2] as number)
+    this.#count(1)
+    this.#arrive(result)
     return result
   }
 
@@ -428,9 +512,11 @@ export class Executor {
   }
 
   #completePort(): number {
+    this.#depart()
     const status = this.#quickPort.complete()
     if (status !== STATUS_DONE) return status
     this.retired++
+    this.#arrive(status)
     this.#pass.finish()
     return STATUS_LEAVE
   }
@@ -439,32 +525,39 @@ export class Executor {
    * Completes an instruction that waits in place, and runs the instructions after it at once. An event between the two
    * asks for attention before the second one.
    */
-  #runOn(remaining: number): number {
+  #runOn(): number {
     const u32 = this.#u32
     const alone =
-      remaining <= 1 ||
+      this.#stepwise ||
+      this.remaining <= 1 ||
       (u32[S_STEPPING >>> 2]! | u32[S_PENDING_DEBUG >>> 2]! | u32[S_PENDING_FAULT >>> 2]!) !== 0 ||
       this.#mustStep()
     if (alone) return this.#nextPass()
     if (this.#pass.state === PASS_PORT) {
       const status = this.#completePort()
-      return status === STATUS_RETRY ? status : this.#slice(remaining - 1, 0)
+      return status === STATUS_RETRY || this.#outside.urgent ? status : this.#slice(0)
     }
     const status = this.#access.answer()
     if (status !== STATUS_DONE) return status
+    if (this.#outside.urgent) return this.#completeAnswered()
     this.#pass.finish()
     this.#fetch.followPinned()
-    return this.#slice(remaining, this.#state + S_PINNED)
+    return this.#slice(this.#state + S_PINNED)
   }
 
   /** Completes, alone, an instruction that waits in place at its access, if there is an answer. */
   #completeAccess(): number {
     const answer = this.#access.answer()
-    if (answer !== STATUS_DONE) return answer
+    return answer === STATUS_DONE ? this.#completeAnswered() : answer
+  }
+
+  /** Executes, alone, the instruction whose access has been answered. */
+  #completeAnswered(): number {
     this.#pass.beginAlone(true)
     const status = this.#runPinned()
     // No writes are held, and the mode has not changed.
-    this.retired += 1 - (this.#i32[S_BUDGET >>> 2] as number)
+    this.#count(1)
+    this.#arrive(status)
     this.#pass.finish()
     this.#mode.useSet()
     return status
@@ -474,7 +567,9 @@ export class Executor {
   #runPinned(): number {
     const u32 = this.#u32
     this.#mode.missAll()
+    this.#depart()
     u32[S_BUDGET >>> 2] = 1
+    u32[S_ITERATIONS >>> 2] = 0
     u32[S_ATTENTION >>> 2] = 0
     return this.#interpreter.run(this.#state, this.#state + S_PINNED)
   }
@@ -482,9 +577,16 @@ export class Executor {
   /** Makes one logged pass of the instruction in the pinned record, which PASS_FETCHED fetches first. */
   #loggedPass(): number {
     this.#pass.beginLogged()
-    this.#u32[S_BUDGET >>> 2] = 1
-    const fetched = this.#pass.state === PASS_FETCHED ? this.#fetch.pinLogged(this.#pass.log) : STATUS_DONE
-    return this.#endPass(fetched === STATUS_DONE ? this.#runPinned() : fetched)
+    const fetches = this.#pass.state === PASS_FETCHED
+    this.#passes += fetches ? FETCHED_PASSES : 1
+    const fetched = fetches ? this.#fetch.pinLogged(this.#pass.log) : STATUS_DONE
+    if (fetched !== STATUS_DONE) return this.#endPass(fetched)
+    const status = this.#runPinned()
+    if (status !== STATUS_RETRY && status !== STATUS_ERROR) {
+      this.#count(1)
+      this.#arrive(status)
+    }
+    return this.#endPass(status)
   }
 
   #endPass(status: number): number {
@@ -492,10 +594,7 @@ export class Executor {
       this.#pass.suspend()
       return status
     }
-    if (status !== STATUS_FAULT && status !== STATUS_ERROR) {
-      this.#access.commit()
-      this.retired += 1 - (this.#i32[S_BUDGET >>> 2] as number)
-    }
+    if (status !== STATUS_FAULT && status !== STATUS_ERROR) this.#access.commit()
     this.#pass.log.end()
     this.#pass.finish()
     this.#mode.changed()
@@ -505,6 +604,7 @@ export class Executor {
   /** Forgets an instruction or a delivery that is in the middle: set-context, INIT, reset. */
   cancel(): void {
     this.#pass.cancel(this.retired)
+    this.#mayEnd = true
     this.#host.cancelled?.()
     this.#access.nonCanonical = false
     // The fault that a delivery has met is forgotten with it.
@@ -518,6 +618,7 @@ export class Executor {
   /** Delivers the latched event for the first time. */
   #deliverFirst(): Exit | undefined {
     this.#repeating = false
+    this.#extra += EVENT_COST
     const status = deliverEvent(this.#system, this.#event)
     if (status !== STATUS_RESTART) return this.#finishDelivery(status)
     this.#pass.startLogging(PASS_EVENT)
@@ -527,6 +628,7 @@ export class Executor {
   }
 
   #finishDelivery(status: number): Exit | undefined {
+    this.#mayEnd = true
     this.#access.nonCanonical = false
     this.#i32[S_FAULT_VECTOR >>> 2] = -1
     if (this.#u32[S_ACTIVITY >>> 2] === ACTIVITY_SHUTDOWN) return EXIT_SHUTDOWN
@@ -538,7 +640,6 @@ export class Executor {
   /** A logged pass over the delivery of the latched event. */
   #deliver(): number {
     this.#pass.beginLogged()
-    this.#u32[S_BUDGET >>> 2] = 1
     const status = deliverEvent(this.#system, this.#event)
     if (status !== STATUS_RETRY) this.#i32[S_FAULT_VECTOR >>> 2] = -1
     return this.#endPass(status)

@@ -4,6 +4,11 @@ export type Exit =
   | { readonly reason: 'hlt' }
   /** A device has been asked and has not answered; run again when it has. */
   | { readonly reason: 'blocked' }
+  /**
+   * Much host time may have passed, in instructions that are slow here: look at the clock. The turn goes on with the rest
+   * of its budget.
+   */
+  | { readonly reason: 'yield' }
   /** The budget is used up, or someone asked for attention. */
   | { readonly reason: 'budget' }
   /** PAUSE in what looks like a spin loop: another vCPU should run. */

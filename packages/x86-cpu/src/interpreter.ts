@@ -40,6 +40,7 @@ import {
   S_FLAGS_B,
   S_FLAGS_KIND,
   S_FLAGS_RESULT,
+  S_LOGGED,
   S_PAGE_BASE,
   S_RECORD,
   S_RIP,
@@ -206,6 +207,8 @@ interface MainLocals {
 
 interface MainLabels {
   readonly next: Label
+  /** The record at `target` is looked up, without a look at the budget: nothing has been executed. */
+  readonly locate: Label
   readonly jump: Label
   readonly slot: Label
   readonly fail: Label
@@ -337,13 +340,16 @@ class MainLoop {
       f.block((leave) => {
         f.block((fail) => {
           f.loop((next) => {
-            f.block((jump) => {
-              f.block((slot) => {
-                this.#cases({ next, jump, slot, fail })
+            f.block((locate) => {
+              f.block((jump) => {
+                f.block((slot) => {
+                  this.#cases({ next, locate, jump, slot, fail })
+                })
+                this.#followSlot(next, leaveAtTarget)
               })
-              this.#followSlot(next, leaveAtTarget)
+              this.#checkBudget(leaveAtTarget)
             })
-            this.#followTarget(next, leave, leaveAtTarget)
+            this.#followTarget(next, leave)
           })
         })
         // The instruction did not retire.
@@ -411,7 +417,10 @@ class MainLoop {
     const bodies: (() => void)[] = []
     bodies[OP_CONTINUE] = () => {
       f.set(l.budget, l.budget.get.add(1))
-      f.set(l.target, l.pageBase.get.add(f.loadExpression('i64.load16_u', l.record.get, R_OFFSET)))
+      const offset = f.let(f.loadExpression('i64.load16_u', l.record.get, R_OFFSET))
+      f.set(l.target, l.pageBase.get.add(offset))
+      // Where decoding has left off within a page depends on what was executed before; the end of the page does not.
+      f.brIf(offset.ltU(0x1000), labels.locate)
       f.br(labels.jump)
     }
     bodies[OP_LEAVE] = () => {
@@ -435,7 +444,7 @@ class MainLoop {
       // Where the second page is no longer what it was, this record and the next are dead.
       f.if(f.call(this.#imports.cross, l.record.get), () => this.#advance(labels.next))
       f.set(l.target, l.pageBase.get.add(f.loadExpression('i64.load16_u', l.record.get, R_OFFSET)))
-      f.br(labels.jump)
+      f.br(labels.locate)
     }
     for (const [i, source] of this.#inline.entries()) {
       bodies[OP_FIRST_FORM + i] = () => {
@@ -466,6 +475,8 @@ class MainLoop {
     const f = this.#f
     const l = this.#l
     if (kind !== 'plain') this.#spillFlags()
+    // Iterations of string instructions are charged to the budget.
+    if (kind === 'control') f.store('i32.store', this.#state, l.budget.get, S_BUDGET)
     const target = f.loadExpression('i32.load16_u', l.record.get, R_FUNCTION)
     this.#profile(target, OP_FIRST_FORM + this.#inline.length)
     const signature = { params: ['i32', 'i32', 'i32'], result: 'i32' } as const
@@ -475,6 +486,7 @@ class MainLoop {
     )
     if (kind !== 'plain') this.#reloadFlags()
     if (kind === 'control') {
+      f.set(l.budget, f.loadExpression('i32.load', this.#state, S_BUDGET))
       f.if(l.status.get.eq(STATUS_HANDLER), () =>
         this.#system(labels, f.loadExpression('i32.load', l.record.get, R_DISP)),
       )
@@ -530,16 +542,25 @@ class MainLoop {
     })
   }
 
+  /**
+   * Leaves at `target` if the budget is used up or attention is asked for. A place further on in the same page is not
+   * left at, so that every way of executing a program ends a turn at the same place: a branch that is linked does not
+   * come here at all. An instruction that is executed alone is always left.
+   */
   #checkBudget(leaveAtTarget: Label): void {
     const f = this.#f
-    f.brIf(this.#l.budget.get.leS(0).or(f.loadExpression('i32.load', this.#state, S_ATTENTION)), leaveAtTarget)
+    const l = this.#l
+    f.if(l.budget.get.leS(0).or(f.loadExpression('i32.load', this.#state, S_ATTENTION)), () => {
+      const offset = f.let(l.target.get.sub(l.pageBase.get))
+      const forward = offset.ltU(0x1000).and(offset.gtU(f.loadExpression('i64.load16_u', l.record.get, R_OFFSET)))
+      f.brIf(f.loadExpression('i32.load', this.#state, S_LOGGED).or(forward.eqz()), leaveAtTarget)
+    })
   }
 
-  /** A branch to any linear address. */
-  #followTarget(next: Label, leave: Label, leaveAtTarget: Label): void {
+  /** Goes on at any linear address. */
+  #followTarget(next: Label, leave: Label): void {
     const f = this.#f
     const l = this.#l
-    this.#checkBudget(leaveAtTarget)
     const entry = f.let(l.tlb.get.add(l.target.get.shrU(8).toI32().and(TLB_INDEX_MASK)))
     const page = f.let(l.target.get.and(-4096n))
     f.if(f.loadExpression('i64.load', entry, TLB_EXECUTE_OFFSET).eq(page), () => {

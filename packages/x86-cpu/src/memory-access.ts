@@ -391,6 +391,7 @@ export class MemoryAccess {
     // What the first pass has found out stands.
     const recorded = tag >= 0
     if (recorded && tag >>> 16 !== (REPEAT_OPERAND | size)) return 0
+    const iterations = recorded ? tag & 0xffff : count
     const user = this.#u32[S_CPL >>> 2] === 3 ? ACCESS_USER : 0
     const ac = (this.#u32[S_EFLAGS >>> 2]! & FLAG_AC) !== 0
     if (user !== 0 && ac && (this.#u32[S_CR0 >>> 2]! & CR0_AM) !== 0) return 0
@@ -419,11 +420,11 @@ export class MemoryAccess {
     if (!recorded && (!device || !backed)) return 0
     const kinds = port < 0 ? MMIO_KINDS : PORT_KINDS
     const kind = kinds[toDevice ? 1 : 0] as number
-    const index = log.access(kind, address >>> 0, high(address), size, accessTag(REPEAT_OPERAND | size, count))
+    const index = log.access(kind, address >>> 0, high(address), size, accessTag(REPEAT_OPERAND | size, iterations))
     if (log.state(index) === AccessState.COMPLETE) return 0
     this.#words.lo = otherLo
     this.#words.hi = otherHi
-    status = host.repeat(port >= 0, toDevice, address, size, count, down, gpa, this.#words)
+    status = host.repeat(port >= 0, toDevice, address, size, iterations, down, gpa, this.#words)
     if (status === STATUS_RETRY) log.wait(index)
     else log.complete(index)
     return status === STATUS_DONE ? this.#words.lo : -status

@@ -76,9 +76,13 @@ export class OutsideEvents {
     return (this.#u32[S_EVENTS >>> 2]! & EVENT_INTERRUPT) !== 0 && (this.#u32[S_EFLAGS >>> 2]! & FLAG_IF) !== 0
   }
 
+  /** An event waits that comes before the next instruction. */
+  get urgent(): boolean {
+    return (this.#u32[S_EVENTS >>> 2]! & (EVENT_INIT | EVENT_STOP)) !== 0 || this.interrupt || this.nmi
+  }
+
   /** Attention is asked for only where something can be done about it. */
   settleAttention(): void {
-    const now = (this.#u32[S_EVENTS >>> 2]! & (EVENT_INIT | EVENT_STOP)) !== 0
-    this.#u32[S_ATTENTION >>> 2] = now || this.interrupt || this.nmi ? 1 : 0
+    this.#u32[S_ATTENTION >>> 2] = this.urgent ? 1 : 0
   }
 }

@@ -164,6 +164,9 @@ export const S_CANONICAL_SHIFT = 0xdf0
 /** The next access by generated code has been made already: its data is in S_DATA. 32 bits. */
 export const S_ANSWERED = 0xdf8
 
+/** Iterations of string instructions since `run` set it to zero, which S_BUDGET has been charged for too. 32 bits. */
+export const S_ITERATIONS = 0xdfc
+
 /** TLB sets follow the registers: one per access mode, see tlb.ts. */
 export const S_TLB_SETS = 0x1000
 

@@ -156,6 +156,16 @@ export class Vcpu implements Cpu, CodeCacheClient {
     return this.#executor.retired
   }
 
+  /**
+   * What all that was executed since the vCPU was made has cost, in instructions: one for each that has retired and each
+   * iteration of a string instruction, 64 for each event that was delivered.
+   *
+   * It depends on architectural events alone, never on passes, caches or how devices answer.
+   */
+  get cost(): number {
+    return this.#executor.cost
+  }
+
   // ---------------------------------------------------------------- Cpu, for system instructions
 
   access(lo: number, hi: number, flags: number): number {
@@ -213,6 +223,10 @@ export class Vcpu implements Cpu, CodeCacheClient {
     // An instruction whose bytes a device holds is fetched for each iteration, however fast the device is.
     if (this.#pass.state === PASS_FETCHED) return 0
     return this.#access.repeat(port, otherLo, otherHi, lo, hi, flags, count, down)
+  }
+
+  affordableIterations(): number {
+    return this.log.nextKind() >= 0 ? Infinity : Math.max(1, this.#executor.remaining)
   }
 
   mayRepeat(): boolean {
@@ -317,10 +331,23 @@ export class Vcpu implements Cpu, CodeCacheClient {
   // ---------------------------------------------------------------- running
 
   /**
-   * Runs until `budget` instructions have retired or something else ends it.
+   * Runs until {@link Vcpu.cost} has grown by `budget`, or something else ends the run.
+   *
+   * A turn ends at the first place after that where control goes back or to another page, a string instruction or an
+   * event's delivery is between two steps, or it has just ended: the same place however the program is executed. A turn
+   * that was interrupted (`blocked`) goes on with the rest of its budget, which may be zero or less.
    */
   run(budget: number): Exit {
     return this.#executor.run(budget)
+  }
+
+  /**
+   * Executes one instruction or one iteration of a repeated one, or delivers one event: for debuggers.
+   *
+   * @returns `budget` when it has ended
+   */
+  step(): Exit {
+    return this.#executor.step()
   }
 
   /** An instruction, or the delivery of an event, is in the middle. */

@@ -78,7 +78,7 @@ function traps(pc: BareCpu): [number, number][] {
 
 /** Runs with TF set up to the HLT labelled `end`, which is trapped like all others. */
 function steps(pc: BareCpu, end: number): [number, number][] {
-  for (let i = 0; i < 200 && pc.rip !== end; i++) pc.run(1)
+  for (let i = 0; i < 200 && pc.rip !== end; i++) pc.step()
   expect(pc.rip).toBe(end)
   return traps(pc)
 }

@@ -157,7 +157,7 @@ describe.each([1, 3])('the access number %i of', (count) => {
     test('retires alone where the budget says so', () => {
       waiting(INC_BX, INC_BX, HLT)
       const { retired } = cpu
-      expect(cpu.run(1).reason).toBe('budget')
+      expect(cpu.step().reason).toBe('budget')
       expect(cpu.retired - retired).toBe(1)
       expect(registers()).toMatchObject({ rax, rbx: 0, rip: at + bytes.length - START })
       expect(cpu.run(100).reason).toBe('hlt')
@@ -179,7 +179,7 @@ describe.each([1, 3])('the access number %i of', (count) => {
       expect(cpu.run(100).reason).toBe('blocked')
       board.answers = true
       // The trap's handler does not count the instruction that POPF comes before.
-      while (cpu.run(1).reason === 'budget' && registers()['rdi'] === 0);
+      while (cpu.step().reason === 'budget' && registers()['rdi'] === 0);
       expect(registers()).toMatchObject({ rax, rbx: 0, rsi: 0, rdi: 1 })
     })
 

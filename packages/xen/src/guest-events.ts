@@ -112,7 +112,7 @@ export class GuestEvents {
     const state = this.vcpus[vcpu]
     if (state === undefined) return
     const waits = this.#blocked.has(vcpu)
-    if (!waits && (reason === 'budget' || reason === 'pause')) {
+    if (!waits && (reason === 'budget' || reason === 'yield' || reason === 'pause')) {
       // Alone it goes on at once.
       if (this.vcpus.length > 1 || state.down) state.enter(state.down ? Runstate.offline : Runstate.runnable)
     } else state.enter(state.isUp ? Runstate.blocked : Runstate.offline)

@@ -1,5 +1,5 @@
 import type { Rng } from '@retrap/tooling/soak'
-import type { Exit } from '@retrap/x86-cpu'
+import type { Exit, Vcpu } from '@retrap/x86-cpu'
 import { SEG_BYTES, SEG_SELECTOR, S_GPR, S_RIP, S_SCRATCH, S_SEGMENTS, S_XMM, saveVcpu } from '@retrap/x86-cpu'
 import { Adversary, isStoredCode } from './adversary.ts'
 import { compare, compareRam, compareRegisters, compareSaved, stillBusy } from './compare.ts'
@@ -162,7 +162,7 @@ export class Oracle {
       machine.devices.reset()
       machine.begin(mode, false)
       writeCode(machine, CODE, (entry as Entry).bytes)
-      machine.cpu.run(BUDGET)
+      runTurn(machine.cpu, BUDGET)
       return machine.cpu.u32[S_RIP >>> 2] !== HANDLERS + 6 * 16 + 1
     })
   }
@@ -382,7 +382,7 @@ export class Oracle {
   #runCalm(start: Start): Exit {
     const { cpu, ram } = this.#calm
     const { retired } = cpu
-    const exit = cpu.run(budgetOf(start))
+    const exit = runTurn(cpu, budgetOf(start))
     this.#astray = cpu.retired - retired > FEW && !tablesHold(ram, this.#tables)
     return exit
   }
@@ -404,7 +404,7 @@ export class Oracle {
     let access = ''
     const run = (): Exit => {
       const { logged } = wild.devices
-      const result = cpu.run(budget)
+      const result = runTurn(cpu, budget)
       const now = `${this.#begun} ${cpu.log.pending}`
       if (now !== access) this.#heard = logged
       access = now
@@ -573,6 +573,15 @@ export class Oracle {
 /** Iterations of a repeated instruction that have been completed. */
 function iterationsOf({ registers }: Start, { cpu }: ChaosMachine): number {
   return new DataView(registers.buffer).getUint32(RCX_BYTES, true) - (cpu.u32[(S_GPR + RCX_BYTES) >>> 2] as number)
+}
+
+/** Runs for a whole turn, however often the host has its own in between. */
+function runTurn(cpu: Vcpu, budget: number): Exit {
+  const end = cpu.cost + budget
+  for (;;) {
+    const exit = cpu.run(end - cpu.cost)
+    if (exit.reason !== 'yield') return exit
+  }
 }
 
 function budgetOf(start: Start): number {

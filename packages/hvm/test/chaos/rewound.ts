@@ -12,10 +12,10 @@ const RIP_WORD = S_RIP >>> 2
 const ACCESSED_DIRTY = 0x60
 const FLAG_RF = 0x1_0000
 
-/** Executes one instruction: with RF set, for generated code looks at its budget at branches only. */
+/** Executes one instruction, as the others do with RF set, which a repeated one leaves in frames. */
 function step({ cpu }: ChaosMachine): void {
   cpu.setRflags(cpu.materialiseFlags() | FLAG_RF)
-  cpu.run(1)
+  cpu.step()
 }
 
 /** A machine before an instruction, and what became of it when nothing disturbed it. */

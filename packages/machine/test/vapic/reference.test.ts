@@ -207,12 +207,12 @@ describe.each(roms)('7. An interrupt that comes while a helper runs is not lost:
       for (; addressOf(pc) !== low + 6; steps++) {
         if (steps === moment) boot.apic.accept(0x55, false)
         if (steps === moment) boot.updateEvents()
-        boot.cpu.run(1)
+        boot.cpu.step()
         boot.vapic?.settle()
         if (readLog(pc, 0).length > before + 1) break
       }
       // The interrupt's handler may lie in between: on to the entry that follows.
-      while (readLog(pc, 0).at(-1) !== 0x77 || readLog(pc, 0).length === before) boot.cpu.run(1)
+      while (readLog(pc, 0).at(-1) !== 0x77 || readLog(pc, 0).length === before) boot.cpu.step()
       const seen = readLog(pc, 0).slice(before)
       if (moment >= steps && seen.length === 1) break
       moments++

@@ -55,7 +55,7 @@ export function addressOf(pc: Pc, cpu = 0): number {
 export function stepTo(pc: Pc, target: number, times: number, further: number): void {
   const step = (): void => {
     const vcpu = pc.domain.vcpus[0]
-    const exit = vcpu?.cpu.run(1)
+    const exit = vcpu?.cpu.step()
     vcpu?.vapic?.settle()
     if (exit?.reason !== 'budget') throw new Error(`the guest ended with ${JSON.stringify(exit)}`)
   }

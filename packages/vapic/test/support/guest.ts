@@ -142,7 +142,7 @@ export class Guest implements VapicHost {
     })
     for (let steps = 0; steps < 20_000; steps++) {
       this.#eip = (ROM_GPA + (this.vcpu.u32[S_RIP >>> 2] as number)) >>> 0
-      if (this.vcpu.run(1).reason === 'hlt') return
+      if (this.vcpu.step().reason === 'hlt') return
     }
     throw new Error('the ROM did not return')
   }
@@ -173,7 +173,7 @@ export class Guest implements VapicHost {
     })
     for (let steps = 0; steps < 500; steps++) {
       this.#eip = this.vcpu.u32[S_RIP >>> 2] as number
-      const exit = this.vcpu.run(1)
+      const exit = this.vcpu.step()
       const report = this.#report
       this.#report = undefined
       if (report !== undefined && this.reporting) this.patcher.report(0, report)

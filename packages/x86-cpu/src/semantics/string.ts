@@ -11,8 +11,10 @@ import {
   STATUS_CONTINUE,
   STATUS_FAULT,
   S_ATTENTION,
+  S_BUDGET,
   S_EFLAGS,
   S_FAULT_VECTOR,
+  S_ITERATIONS,
   S_LOGGED,
   S_SEGMENTS,
 } from '../state-layout.ts'
@@ -33,9 +35,6 @@ const RAX = 0
 const RCX = 1
 const RSI = 6
 const RDI = 7
-
-/** Iterations, or bulk moves, that run without a look at whether someone wants the vCPU's attention. */
-const ROUNDS = 64
 
 /** Linear address of an element. */
 function elementAddress(c: Context, register: number, segment: I32, write: boolean): I64 {
@@ -108,8 +107,8 @@ function repeat(
     return
   }
   const size = c.form.addressSize
-  const rounds = f.local('i32')
-  f.set(rounds, I32.of(ROUNDS))
+  // The dispatch loop takes the budget back from the state.
+  c.jumps = true
   const one = f.load('i32.load', c.state, S_LOGGED)
   f.block((done: Label) => {
     // RCX = 0: nothing is accessed and no flag changes.
@@ -119,18 +118,19 @@ function repeat(
       const remaining = c.gprU(RCX, size)
       const count = f.local('i64')
       f.set(count, I64.of(0))
-      if (bulk !== undefined) f.if(one.eqz(), () => f.set(count, bulk(remaining)))
+      if (bulk !== undefined) f.if(one.eqz(), () => f.set(count, bulk(affordable(c, remaining))))
       f.if(count.get.eqz(), () => {
         iteration()
         f.set(count, I64.of(1))
       })
+      charge(c, count.get.toI32())
       const rest = f.let(zeroExtend(remaining.sub(count.get), size))
       c.setGpr(RCX, size, rest)
       f.brIf(rest.eqz(), done)
       if (stop !== undefined) f.brIf(stop(), done)
-      f.set(rounds, rounds.get.sub(1))
-      const leave = rounds.get
-        .eqz()
+      const leave = f
+        .loadExpression('i32.load', c.state, S_BUDGET)
+        .leS(0)
         .or(one)
         .or(f.loadExpression('i32.load', c.state, S_ATTENTION))
       f.if(leave, () => {
@@ -141,6 +141,25 @@ function repeat(
     })
   })
   finish?.()
+}
+
+/** Counts iterations, and takes them from the budget. */
+function charge(c: Context, iterations: I32): void {
+  const f = c.f
+  f.store('i32.store', c.state, f.loadExpression('i32.load', c.state, S_BUDGET).sub(iterations), S_BUDGET)
+  f.store('i32.store', c.state, f.loadExpression('i32.load', c.state, S_ITERATIONS).add(iterations), S_ITERATIONS)
+}
+
+/** As many of the remaining iterations as the budget has left, and at least one. */
+function affordable(c: Context, remaining: I64): I64 {
+  const budget = c.f.load('i32.load', c.state, S_BUDGET)
+  const most = c.f.ifElse(
+    'i64',
+    budget.gtS(0),
+    () => budget.toI64U(),
+    () => I64.of(1),
+  )
+  return least(c, remaining, c.let(most))
 }
 
 /** Host address of an element if its page is in the TLB, else 0; and how many elements are left in the page. */

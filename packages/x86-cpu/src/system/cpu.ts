@@ -76,6 +76,8 @@ export interface Cpu {
     count: number,
     down: boolean,
   ): number
+  /** Iterations that the turn's budget has left, at least one; unlimited where the log has what was decided. */
+  affordableIterations(): number
   /** Whether several iterations may go in one request: no event waits to come between them, or the log has what was decided. */
   mayRepeat(): boolean
   /**

@@ -1,6 +1,15 @@
 import type { Words } from '../host.ts'
 import { VECTOR_GP, VECTOR_UD } from '../vectors.ts'
-import { FLAGS_ARITHMETIC, FLAG_CF, STATUS_DONE, STATUS_EXIT, STATUS_FAULT, S_CR4, S_XCR0 } from '../state-layout.ts'
+import {
+  FLAGS_ARITHMETIC,
+  FLAG_CF,
+  STATUS_CONTINUE,
+  STATUS_DONE,
+  STATUS_EXIT,
+  STATUS_FAULT,
+  S_CR4,
+  S_XCR0,
+} from '../state-layout.ts'
 import { CR4_OSXSAVE, RAX, RCX, RDX } from './architecture.ts'
 import { registerOffset, type Handler } from './operands.ts'
 import { undefinedInstruction } from './software-interrupts.ts'
@@ -23,10 +32,14 @@ const cacheControl: Handler = (s) => {
   return STATUS_DONE
 }
 
+/** What a part of a hypercall takes from a turn's budget, in instructions. */
+const HYPERCALL_COST = 64
+
 // @isa: complete   0F 01 C1, 0F 01 D9   VMCALL, VMMCALL: to the host
 const hypercall: Handler = (s, record) => {
   const status = s.host.hypercall()
   if (status === STATUS_FAULT) s.raisePlain(VECTOR_UD)
+  if (status === STATUS_CONTINUE) s.countIterations(HYPERCALL_COST)
   s.check(status)
   return s.retireNext(record)
 }

@@ -50,6 +50,7 @@ export function iterated(s: System, form: Form, count: number, ...registers: rea
   const width = form.addressSize
   for (const register of registers) step(s, register, width, count * elementSize(form))
   if (form.repeat === 'none') return STATUS_DONE
+  s.countIterations(count)
   const lo = s.gpr(RCX) - count
   s.setGpr(RCX, width, lo >>> 0, (s.gprHi(RCX) - (lo < 0 ? 1 : 0)) >>> 0)
   return countIsZero(s, width) ? STATUS_DONE : STATUS_CONTINUE
@@ -65,7 +66,7 @@ function reach(s: System, form: Form, segment: number, register: number, write: 
   const offset = lowPart(s.gpr(register), width)
   if (form.repeat === 'none' || (s.get(S_EFLAGS) & FLAG_TF) !== 0 || !s.cpu.mayRepeat()) return 0
   const wide = width === 8 && s.gprHi(RCX) !== 0
-  let count = Math.min(most, wide ? PAGE_BYTES : lowPart(s.gpr(RCX), width))
+  let count = Math.min(most, s.cpu.affordableIterations(), wide ? PAGE_BYTES : lowPart(s.gpr(RCX), width))
   const down = goesDown(s)
   if (!s.mode64) {
     // An element that is not within the segment is left to the one that faults.

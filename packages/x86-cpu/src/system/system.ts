@@ -21,6 +21,7 @@ import {
   STATUS_EXIT,
   STATUS_FAULT,
   STATUS_JUMP,
+  S_BUDGET,
   S_CPL,
   S_CR0,
   S_CR4,
@@ -33,6 +34,7 @@ import {
   S_FAULT_HAS_ERROR,
   S_FAULT_VECTOR,
   S_GPR,
+  S_ITERATIONS,
   S_RIP,
   S_SEGMENTS,
   S_SHADOW,
@@ -244,6 +246,12 @@ export class System {
     const lo = this.get(S_RIP) + length
     this.lo = lo >>> 0
     this.hi = this.mode64 ? (this.get(S_RIP + 4) + (lo > 0xffff_ffff ? 1 : 0)) >>> 0 : 0
+  }
+
+  /** Counts iterations of a repeated instruction, or work that lasts as long, and takes them from the turn's budget. */
+  countIterations(count: number): void {
+    this.set(S_ITERATIONS, this.get(S_ITERATIONS) + count)
+    this.set(S_BUDGET, this.get(S_BUDGET) - count)
   }
 
   /** Status of an instruction that has retired and set RIP: something may have to happen before the next one. */

@@ -128,7 +128,7 @@ export const soak: Soak = {
       const traced = (pc.cpu.u32[S_EFLAGS >>> 2] as number) & FLAG_TF
       if ((traced | before) === 0 && !pc.cpu.log.active) pc.cpu.u32[S_SHADOW >>> 2] = SHADOW_MOV_SS
       before = traced
-      return pc.cpu.run(1)
+      return pc.cpu.step()
     })
     if (stopped.reason === 'error') return `error in pieces: ${String(stopped.error)}`
     if (stopped.reason === 'budget') return

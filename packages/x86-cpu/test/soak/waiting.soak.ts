@@ -50,6 +50,8 @@ const HANDLERS = 0x4000
 const HANDLER_BYTES = 32
 const IRQ = 0x40
 const BUDGET = 2000
+/** In place of a budget: one instruction. */
+const STEP = 0
 /** Code from here on runs into the end of the segment. */
 const REAL_END = 0xffc0
 const MOST_EXITS = 400
@@ -184,7 +186,7 @@ class Machine {
     let waited = 0
     let budget = BUDGET
     for (;;) {
-      const exit = cpu.run(budget)
+      const exit = budget === STEP ? cpu.step() : cpu.run(budget)
       if (exit.reason === 'error') throw exit.error
       budget = BUDGET
       if (
@@ -206,7 +208,7 @@ class Machine {
       this.#happens(given, wait)
       // INIT comes first.
       this.#ready = wait.event !== 'INIT'
-      if (this.#style === 'alone') budget = 1
+      if (this.#style === 'alone') budget = STEP
       else if (this.#style === 'runs on') budget = given.budgets[waited % PLANNED] as number
     }
   }

@@ -347,6 +347,22 @@ export class BareCpu {
     this.cpu.flushTlb(true)
   }
 
+  /** Executes one instruction, or delivers one event. */
+  step(): Exit {
+    const exit = this.cpu.step()
+    if (exit.reason === 'error') throw exit.error
+    return exit
+  }
+
+  /** Runs for a whole turn, however often the host has its own in between. */
+  turn(budget: number): Exit {
+    const end = this.cpu.cost + budget
+    for (;;) {
+      const exit = this.run(end - this.cpu.cost)
+      if (exit.reason !== 'yield') return exit
+    }
+  }
+
   /** Runs from CODE, or from where it stopped. */
   run(budget = 10_000): Exit {
     const exit = this.cpu.run(budget)

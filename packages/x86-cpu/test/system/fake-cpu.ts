@@ -152,6 +152,9 @@ export class FakeCpu implements Cpu {
   repeat(): number {
     return 0
   }
+  affordableIterations(): number {
+    return Infinity
+  }
   mayRepeat(): boolean {
     return true
   }

@@ -1,0 +1,279 @@
+import fc from 'fast-check'
+import {
+  al,
+  ax,
+  bl,
+  dword,
+  eax,
+  ebx,
+  ecx,
+  edi,
+  edx,
+  esi,
+  imm8,
+  qword,
+  r8,
+  r9,
+  rax,
+  rbx,
+  rsp,
+  word,
+  type Assembler,
+} from '@retrap/x86-assembler'
+import { expect, test } from 'vitest'
+import {
+  STATUS_ASK,
+  STATUS_DONE,
+  STATUS_RESTART,
+  STATUS_RETRY,
+  saveVcpu,
+  type CpuHost,
+  type Words,
+} from '../src/index.ts'
+import { BareCpu, CODE } from './support/bare-cpu.ts'
+
+/**
+ * What a turn costs, and where it ends, are functions of what the guest does alone: the same program ends each turn of a
+ * given budget at the same instruction, however its devices answer and whatever the caches hold.
+ */
+
+const DEVICE = 0x9000
+const RAM = 0x2_0000
+const HANDLER = 0x4000
+const PORT = 0x40
+
+/** How a machine's devices answer. */
+const STYLES = ['at once', 'restarts', 'asks', 'waits', 'waits elsewhere'] as const
+type Style = (typeof STYLES)[number]
+
+type Piece = (asm: Assembler) => void
+
+const device = (offset: number): number => DEVICE + offset
+
+const PIECES: Readonly<Record<string, Piece>> = {
+  work: (asm) => asm.inc(rbx).add(r8, rbx).xor(rax, rbx).nop(),
+  forward: (asm) => {
+    const skip = asm.label()
+    asm.test(bl, 1).jz(skip).inc(r9).bind(skip).inc(rbx)
+  },
+  loop: (asm) => {
+    asm.mov(ecx, 9)
+    const again = asm.here()
+    asm.inc(rbx).dec(ecx).jnz(again)
+  },
+  'slow loop': (asm) => {
+    asm.mov(ecx, 5)
+    const again = asm.here()
+    asm.inc(rbx).loop(again)
+  },
+  call: (asm) => {
+    const [next, body] = [asm.label(), asm.label()]
+    asm.call(body).jmp(next).bind(body).inc(r9).ret().bind(next)
+  },
+  'in port': (asm) => asm.in(al, imm8(PORT)).add(r8, rax),
+  'out port': (asm) => asm.out(imm8(PORT), al),
+  'device read': (asm) => asm.mov(eax, dword(device(8))).add(r8, rax),
+  'device write': (asm) => asm.mov(dword(device(16)), ebx),
+  'device modify': (asm) => asm.inc(dword(device(24))),
+  'device poll': (asm) => {
+    asm.mov(ecx, 7)
+    const again = asm.here()
+    asm
+      .mov(eax, dword(device(4)))
+      .dec(ecx)
+      .jnz(again)
+  },
+  'misaligned device': (asm) => asm.mov(rax, qword(device(0xffc))),
+  'push device': (asm) => asm.push(qword(device(32))).pop(rax),
+  fault: (asm) => asm.ud2(),
+  'page fault': (asm) => asm.mov(ax, word(0x7f_0000)),
+  'move string': (asm) =>
+    asm
+      .mov(esi, RAM)
+      .mov(edi, RAM + 0x1ff0)
+      .mov(ecx, 77)
+      .rep()
+      .movsb(),
+  'move far': (asm) =>
+    asm
+      .mov(esi, RAM)
+      .mov(edi, RAM + 0x800)
+      .mov(ecx, 700)
+      .rep()
+      .movsq(),
+  'store string': (asm) =>
+    asm
+      .mov(edi, RAM + 0xff0)
+      .mov(ecx, 1300)
+      .rep()
+      .stosd(),
+  'scan string': (asm) =>
+    asm
+      .mov(edi, RAM + 0x3000)
+      .mov(al, 1)
+      .mov(ecx, 300)
+      .repne()
+      .scasb(),
+  'compare strings': (asm) =>
+    asm
+      .mov(esi, RAM + 0x3000)
+      .mov(edi, RAM + 0x3100)
+      .mov(ecx, 90)
+      .repe()
+      .cmpsb(),
+  'string to device': (asm) => asm.mov(esi, RAM).mov(edi, device(64)).mov(ecx, 20).rep().movsb(),
+  'string from device': (asm) => asm.mov(esi, device(64)).mov(edi, RAM).mov(ecx, 20).rep().movsw(),
+  'fill device': (asm) => asm.mov(edi, device(128)).mov(ecx, 33).rep().stosb(),
+  'ins string': (asm) =>
+    asm
+      .mov(edx, PORT)
+      .mov(edi, RAM + 0x200)
+      .mov(ecx, 25)
+      .rep()
+      .insb(),
+  'outs string': (asm) =>
+    asm
+      .mov(edx, PORT)
+      .mov(esi, RAM + 0x200)
+      .mov(ecx, 25)
+      .rep()
+      .outsb(),
+  system: (asm) => asm.pushfq().popfq().cpuid(),
+}
+
+/** What changes below the program's feet between two runs, without its knowledge. */
+const UPSETS: readonly ((pc: BareCpu) => void)[] = [
+  () => {},
+  (pc) => pc.cpu.flushTlb(true),
+  (pc) => pc.engine.codeCache.flush(),
+  (pc) => {
+    pc.cpu.flushTlb(true)
+    pc.engine.codeCache.flush()
+  },
+  (pc) => void pc.cpu.run(0),
+]
+
+/** Devices that answer in one of the ways; what they answer is always the same. */
+function slowDevices(pc: BareCpu, style: Style, together: boolean): void {
+  const host: CpuHost = pc.host
+  let polls = 0
+  const ask = (logged: boolean, mayWait: boolean): number => {
+    if (style === 'at once') return STATUS_DONE
+    if (!logged) {
+      if (style === 'restarts') return STATUS_RESTART
+      if (style === 'asks' || !mayWait) return STATUS_ASK
+    }
+    if (style === 'restarts') return STATUS_DONE
+    const patience = style === 'waits elsewhere' ? 3 : 1
+    if (polls++ < patience) return STATUS_RETRY
+    polls = 0
+    return STATUS_DONE
+  }
+  const give = (status: number, into: Words): number => {
+    if (status !== STATUS_DONE) return status
+    into.lo = 0x5a5a_5a5a
+    into.hi = 0x5a5a_5a5a
+    return status
+  }
+  host.physicalRead = (_gpa, _size, into, logged, mayWait) => give(ask(logged, mayWait), into)
+  host.physicalWrite = (_gpa, _size, _lo, _hi, logged, mayWait) => ask(logged, mayWait)
+  host.portRead = (_port, _size, into, logged, mayWait) => give(ask(logged, mayWait), into)
+  host.portWrite = (_port, _size, _value, logged, mayWait) => ask(logged, mayWait)
+  if (!together) return
+  host.repeat = (_port, write, _address, size, count, _down, gpa, into) => {
+    const status = ask(true, false)
+    if (status !== STATUS_DONE) return status
+    if (!write) pc.load(gpa, new Uint8Array(size * count).fill(0x5a))
+    into.lo = count
+    return status
+  }
+}
+
+interface Program {
+  readonly start: number
+  readonly pieces: readonly string[]
+  readonly budgets: readonly number[]
+  readonly upsets: readonly number[]
+}
+
+const TURNS = 24
+
+/** Where each turn ends: instructions retired, cost, RIP and RSP; and the state at the end. */
+function turns(program: Program, style: Style, together: boolean, upset: boolean): string[] {
+  const pc = new BareCpu({ codeCacheBytes: 1 << 18 })
+  const { cpu } = pc
+  pc.host.devices.set(DEVICE >>> 12, { read: () => 0n, write: () => true })
+  slowDevices(pc, style, together)
+  pc.program((asm) => asm.add(qword(rsp), 2).iretq(), HANDLER)
+  pc.program((asm) => asm.pop(r8).add(qword(rsp), 8).iretq(), HANDLER + 0x40)
+  pc.vector(6, HANDLER)
+  pc.vector(14, HANDLER + 0x40)
+  pc.program((asm) => {
+    const again = asm.here()
+    for (const name of program.pieces) (PIECES[name] as Piece)(asm)
+    asm.jmp(again)
+  }, program.start)
+  pc.rip = program.start
+  const seen: string[] = []
+  let upsets = 0
+  for (let turn = 0; turn < TURNS; turn++) {
+    const end = cpu.cost + (program.budgets[turn % program.budgets.length] as number)
+    for (;;) {
+      const exit = pc.run(end - cpu.cost)
+      const which = program.upsets[upsets++ % program.upsets.length] as number
+      if (exit.reason === 'blocked' || exit.reason === 'yield') {
+        // A further run while nothing has been answered must change nothing either.
+        if (upset) UPSETS[which % (UPSETS.length - 1)]?.(pc)
+        continue
+      }
+      expect(exit.reason).toBe('budget')
+      if (upset) UPSETS[which]?.(pc)
+      break
+    }
+    seen.push(`${cpu.retired} ${cpu.cost} ${pc.rip.toString(16)} ${pc.register('rsp').toString(16)}`)
+  }
+  return [...seen, JSON.stringify(saveVcpu(cpu))]
+}
+
+test(
+  'a turn ends at the same instruction, at the same cost, in whichever way it is executed',
+  { timeout: 120_000 },
+  () => {
+    const program = fc.record({
+      start: fc.constantFrom(CODE, CODE + 0xf80, CODE + 0xfe0, 0x8fc0 - 0x400),
+      pieces: fc.array(fc.constantFrom(...Object.keys(PIECES)), { minLength: 1, maxLength: 8 }),
+      budgets: fc.array(fc.constantFrom(1, 2, 7, 30, 64, 100, 333, 1000), { minLength: 1, maxLength: 6 }),
+      upsets: fc.array(fc.nat(UPSETS.length - 1), { minLength: 1, maxLength: 9 }),
+    })
+    fc.assert(
+      fc.property(program, fc.constantFrom(...STYLES), fc.boolean(), (given, style, together) => {
+        expect(turns(given, style, together, true)).toEqual(turns(given, 'at once', false, false))
+      }),
+      { numRuns: 150, seed: 0x7425 },
+    )
+  },
+)
+
+test('iterations cost an instruction each, deliveries more', () => {
+  const cost = (build: Piece): [retired: number, cost: number] => {
+    const pc = new BareCpu()
+    pc.program((asm) => asm.add(qword(rsp), 2).iretq(), HANDLER)
+    pc.vector(6, HANDLER)
+    pc.program((asm) => {
+      build(asm)
+      asm.hlt()
+    })
+    expect(pc.run(100_000).reason).toBe('hlt')
+    return [pc.cpu.retired, pc.cpu.cost]
+  }
+  expect(cost((asm) => asm.nop().nop())).toEqual([3, 3])
+  expect(cost((asm) => asm.mov(edi, RAM).mov(ecx, 4096).rep().stosb())).toEqual([4, 4 + 4096])
+  expect(cost((asm) => asm.ud2())).toEqual([3, 3 + 64])
+})
+
+test('a repeated instruction stops at the iteration at which the budget is used up', () => {
+  const pc = new BareCpu()
+  pc.program((asm) => asm.mov(edi, RAM).mov(ecx, 4096).rep().stosb().hlt())
+  expect(pc.run(1002).reason).toBe('budget')
+  expect(pc.register('rcx')).toBe(3096n)
+})
