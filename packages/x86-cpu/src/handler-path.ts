@@ -25,10 +25,10 @@ export function systemForm(handler: Handler, form: Form): SystemForm {
 
 /**
  * Finds the memory operand whose address a handler needs before it runs. UD0 and UD1 raise #UD before the operand is
- * looked at; a masked move looks at the address of each element by itself.
+ * looked at; INVLPG checks no segment; a masked move looks at the address of each element by itself.
  */
 function addressedOperand(form: Form): number {
-  return /^UD|^VP?MASKMOV[DPQ]/.test(form.mnemonic) ? -1 : form.operands.findIndex((o) => o.kind === 'mem')
+  return /^UD|^INVLPG$|^VP?MASKMOV[DPQ]/.test(form.mnemonic) ? -1 : form.operands.findIndex((o) => o.kind === 'mem')
 }
 
 /** Computes the linear address of a record's memory operand into S_EA; non-zero if that raised an exception. */
@@ -79,7 +79,9 @@ export class HandlerPath {
 /** Size and rights of a memory operand, as the generated function `address` takes them. */
 function addressFlags(form: Form, operand: number): number {
   const { size, access } = form.operands[operand] as Form['operands'][number]
-  const rights = access === 'w' ? SLOW_WRITE : access === 'rw' ? SLOW_WRITE | SLOW_MODIFY : 0
+  // ARPL writes only where it must: its handler checks that by itself.
+  const readsFirst = form.mnemonic === 'ARPL'
+  const rights = readsFirst ? 0 : access === 'w' ? SLOW_WRITE : access === 'rw' ? SLOW_WRITE | SLOW_MODIFY : 0
   const bytes = size === 0 ? 1 : size
   return (bytes > 0xff ? bytes << 16 : bytes) | rights
 }

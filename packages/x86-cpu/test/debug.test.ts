@@ -449,6 +449,28 @@ describe('data breakpoints (SDM vol. 3B, "Data Memory and I/O Breakpoint Excepti
     expect(traps(pc)).toEqual([[at('after'), B0]])
   })
 
+  test.each([
+    { name: 'INT n', code: [0xcd, 0x40], vector: 0x40 },
+    { name: 'INT3', code: [0xcc], vector: 3 },
+    { name: 'UD2', code: [0x0f, 0x0b], vector: 6 },
+  ])('a hit of MOV SS before $name is reported at the first instruction of its handler', ({ code, vector }) => {
+    const { pc } = debugged((asm) => {
+      asm
+        .mov(ss, word(DATA))
+        .db(...code)
+        .hlt()
+    })
+    const handler = 0x7000
+    pc.program((asm) => asm.nop().bind(asm.label('second')).hlt(), handler)
+    pc.vector(vector, handler)
+    pc.load(DATA, [0x10, 0])
+    // DR0: two bytes, read or written.
+    pc.breakpoint(0, DATA, 0x7_0001)
+    expect(pc.run().reason).toBe('hlt')
+    expect(pc.rip).toBe(handler + 2)
+    expect(traps(pc)).toEqual([[handler, 1]])
+  })
+
   test('single-step and a data hit are reported together', () => {
     const { pc, at } = debugged((asm) =>
       asm.mov(dword(DATA), eax).bind(asm.label('after')).nop().bind(asm.label('end')).hlt(),

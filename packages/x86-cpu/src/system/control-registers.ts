@@ -40,6 +40,7 @@ import {
   EFER_LME,
   SYSTEM_TSS,
 } from './architecture.ts'
+import { locateUnchecked, startElements } from './element-address.ts'
 import {
   gated,
   isMemory,
@@ -226,7 +227,10 @@ export const clts: Handler = (s, record) => {
 
 // @isa: complete   0F 01 /7   INVLPG   "SDM vol. 2A, INVLPG"
 const invlpg: Handler = (s, record) => {
-  s.cpu.invalidatePage(s.get(S_EA), s.get(S_EA + 4))
+  // The operand is not accessed: neither its segment's limit and rights nor canonical form matter.
+  startElements(s, record)
+  locateUnchecked(s, record)
+  s.cpu.invalidatePage(s.linLo, s.linHi)
   return s.retireNext(record)
 }
 

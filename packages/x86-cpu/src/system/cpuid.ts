@@ -4,6 +4,7 @@ import type { CpuModel } from './cpu.ts'
 import { A_YMM, A_YMM_END } from './fpu-image.ts'
 import type { Handler } from './operands.ts'
 import { XCR0_AVX, XCR0_SSE, XCR0_X87 } from './processor.ts'
+import { MISC_ENABLE_HI_NO_XD, MISC_ENABLE_LIMIT_CPUID, S_MISC_ENABLE } from './system-state.ts'
 import type { System } from './system.ts'
 
 /**
@@ -59,6 +60,10 @@ function give(into: Uint32Array, a: number, b: number, c: number, d: number): vo
   into[3] = d
 }
 
+/** The highest basic leaf under IA32_MISC_ENABLE's limit; and the flag of leaf 0x8000_0001 that its bit 34 takes away. */
+const LIMITED_LEAF = 2
+const EXTENDED1_EDX_NX = 1 << 20
+
 /** Leaf 4: type (1 data, 2 instruction, 3 unified), level, ways and sets of 64-byte lines. */
 function giveCache(into: Uint32Array, type: number, level: number, ways: number, sets: number): void {
   give(into, type | (level << 5) | (1 << 8), 63 | ((ways - 1) << 22), sets - 1, 0)
@@ -71,12 +76,13 @@ function giveCache(into: Uint32Array, type: number, level: number, ways: number,
  */
 export function cpuidLeaf(s: System, model: CpuModel, leaf: number, subleaf: number, into: Uint32Array): void {
   into.fill(0)
+  const highest = (s.get(S_MISC_ENABLE) & MISC_ENABLE_LIMIT_CPUID) === 0 ? HIGHEST_LEAF : LIMITED_LEAF
   let known = leaf >>> 0
   // A leaf that is not there answers as the highest basic one.
-  if (known > HIGHEST_EXTENDED_LEAF || (known > HIGHEST_LEAF && known < 0x4000_0000)) known = HIGHEST_LEAF
+  if (known > HIGHEST_EXTENDED_LEAF || (known > highest && known < 0x4000_0000)) known = highest
   switch (known) {
     case 0:
-      give(into, HIGHEST_LEAF, ascii('Genu', 0), ascii('ntel', 0), ascii('ineI', 0))
+      give(into, highest, ascii('Genu', 0), ascii('ntel', 0), ascii('ineI', 0))
       return
     case 1: {
       const osxsave = (s.get(S_CR4) & CR4_OSXSAVE) === 0 ? 0 : LEAF1_ECX_OSXSAVE
@@ -130,6 +136,7 @@ export function cpuidLeaf(s: System, model: CpuModel, leaf: number, subleaf: num
       return
     case 0x8000_0001:
       give(into, 0, 0, EXTENDED1_ECX, EXTENDED1_EDX | (s.mode64 ? EXTENDED1_EDX_SYSCALL : 0))
+      if ((s.get(S_MISC_ENABLE + 4) & MISC_ENABLE_HI_NO_XD) !== 0) into[3]! &= ~EXTENDED1_EDX_NX
       return
     case 0x8000_0002:
     case 0x8000_0003:

@@ -1,7 +1,7 @@
 import type { Words } from '../host.ts'
 import { ADDRESS_16, ADDRESS_32, ADDRESS_CHECKED, R_ADDRESS, R_BASE, R_DISP, R_INDEX, R_SCALE } from '../record.ts'
 import { VECTOR_GP, VECTOR_SS } from '../vectors.ts'
-import { SS } from '../state-layout.ts'
+import { FS, SEG_BASE, SS } from '../state-layout.ts'
 import { segmentOf } from './operands.ts'
 import type { System } from './system.ts'
 
@@ -52,6 +52,19 @@ export function locateIndexed(s: System, record: number, lo: number, hi: number,
   addScaled(element, lo, hi, scale)
   truncate(s, record, element)
   s.linear(segmentOf(s, record), element.lo, element.hi, size, false)
+}
+
+/** Linear address of the operand itself, into `linLo` and `linHi`, whatever its segment allows. */
+export function locateUnchecked(s: System, record: number): void {
+  element.lo = common.lo
+  element.hi = common.hi
+  truncate(s, record, element)
+  const segment = segmentOf(s, record)
+  if (!s.mode64 || segment >= FS) {
+    add(element, s.segmentField(segment, SEG_BASE), s.mode64 ? s.segmentField(segment, SEG_BASE + 4) : 0)
+  }
+  s.linLo = element.lo
+  s.linHi = s.mode64 ? element.hi : 0
 }
 
 /** Linear address of the part of one operand at a distance in bytes, into `linLo` and `linHi`. */

@@ -1,11 +1,11 @@
 import { VECTOR_GP, VECTOR_NP, VECTOR_SS } from '../vectors.ts'
-import { CS, DS, ES, FS, GS, SEG_HIGH, SEG_SELECTOR, SS, S_GPR, S_SEGMENTS, SEG_BYTES } from '../state-layout.ts'
+import { CS, DS, ES, FS, GS, SEG_HIGH, SS, S_GPR } from '../state-layout.ts'
 import { ATTR_DB, ATTR_DPL_SHIFT, ATTR_S, RSP, TYPE_CODE, TYPE_CONFORMING } from './architecture.ts'
 import { CodeTarget } from './code-target.ts'
 import { Descriptor, isNull, queueAccessed, requireDescriptor, selectorIndex, setSegmentFrom } from './descriptors.ts'
 import { setRealCode } from './far-transfer.ts'
 import { immediate, type Handler } from './operands.ts'
-import { isUsable, setNullSegment } from './segment-cache.ts'
+import { dropSegment, isUsable, setNullSegment } from './segment-cache.ts'
 import type { System } from './system.ts'
 
 const stackDescriptor = new Descriptor()
@@ -110,9 +110,8 @@ function dropInnerSegments(s: System, level: number): void {
     const conforming = (attributes & (TYPE_CODE | TYPE_CONFORMING)) === (TYPE_CODE | TYPE_CONFORMING)
     const dpl = (attributes >>> ATTR_DPL_SHIFT) & 3
     if (!isUsable(s, segment) || ((attributes & ATTR_S) !== 0 && !conforming && dpl < level)) {
-      // A null selector that is there already loses its RPL too, but FS and GS keep the base that an MSR may hold.
-      if (isUsable(s, segment)) setNullSegment(s, segment, 0)
-      else s.set(S_SEGMENTS + segment * SEG_BYTES + SEG_SELECTOR, 0)
+      // A null selector that is there already loses its RPL.
+      dropSegment(s, segment)
     }
   }
 }

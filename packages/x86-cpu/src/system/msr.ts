@@ -26,10 +26,14 @@ import { ABOVE_PHYSICAL_HI, CR0_PG, EFER_LMA, EFER_LME, EFER_NXE, EFER_SCE, RAX,
 import type { Handler } from './operands.ts'
 import {
   MC_BANKS,
+  MISC_ENABLE_HI_NO_XD,
+  MISC_ENABLE_LIMIT_CPUID,
   MTRR_VARIABLE_COUNT,
   S_BIOS_SIGN_ID,
   S_MCG_STATUS,
+  S_MC_ADDR,
   S_MC_CTL,
+  S_MC_MISC,
   S_MISC_ENABLE,
   S_MTRR_DEF_TYPE,
   S_MTRR_FIXED,
@@ -74,10 +78,31 @@ const IA32_TSC_AUX = 0xc000_0103
 
 /** IA32_MTRRCAP: 8 variable ranges, fixed ranges, write-combining. */
 const MTRRCAP = MTRR_VARIABLE_COUNT | (1 << 8) | (1 << 10)
+/**
+ * What an MSR does with what is written to it (SDM vol. 4, "Architectural MSRs"; vol. 3B, "Machine-Check MSRs"; vol. 2C,
+ * "WRMSR": reserved bits are #GP(0)). Others are kept as they are written, and checked where {@link writeMsr} says so.
+ *
+ * | MSR | hardware | here |
+ * | --- | --- | --- |
+ * | IA32_MISC_ENABLE 0, 3, 16, 18, 23 | R/W: fast strings, thermal control, EIST, MONITOR, xTPR messages | R/W, without effect |
+ * | IA32_MISC_ENABLE 22 | R/W: CPUID leaf 0 says 2 | the same |
+ * | IA32_MISC_ENABLE 34 | R/W: no execute-disable, in CPUID and EFER | the same |
+ * | IA32_MISC_ENABLE 7, 11, 12 | read-only: performance monitoring 0, no BTS 1, no PEBS 1 | writes are ignored |
+ * | IA32_MISC_ENABLE, others | reserved | #GP(0) |
+ * | IA32_MCi_CTL | R/W; some processors take all zeros and all ones alone | all zeros, all ones; else #GP(0) |
+ * | IA32_MCi_STATUS | zero clears it, anything else is #GP(0) | the same; always zero |
+ * | IA32_MCi_ADDR, IA32_MCi_MISC | R/W where the bank has them | R/W |
+ * | IA32_MCG_STATUS | bits 2:0, others are reserved | the same |
+ * | IA32_DEBUGCTL | R/W for what the processor has: here nothing | zero; else #GP(0) |
+ * | IA32_BIOS_SIGN_ID, IA32_BIOS_UPDT_TRIG | written to load and identify a microcode update | writes are ignored |
+ * | IA32_MTRRCAP, IA32_MCG_CAP, IA32_ARCH_CAPABILITIES, IA32_PLATFORM_ID | read-only | writes are #GP(0) |
+ */
+
 /** IA32_MISC_ENABLE: fast strings; BTS and PEBS are not available. */
 export const MISC_ENABLE_RESET: number = (1 << 0) | (1 << 11) | (1 << 12)
-/** Bits of IA32_MISC_ENABLE that software may change: fast strings. */
-const MISC_ENABLE_WRITABLE = 1 << 0
+/** Bits of IA32_MISC_ENABLE that software may change, and those that it cannot although they exist. */
+const MISC_ENABLE_WRITABLE = (1 << 0) | (1 << 3) | (1 << 16) | (1 << 18) | MISC_ENABLE_LIMIT_CPUID | (1 << 23)
+const MISC_ENABLE_READ_ONLY = (1 << 7) | (1 << 11) | (1 << 12)
 /**
  * IA32_ARCH_CAPABILITIES. This processor executes nothing speculatively, so it has none of the vulnerabilities that the
  * NO bits stand for: RDCL, RSB fill on L1D (SKIP_L1DFL), SSB, MDS, page-size change, TAA, SBDR/SSDP, FBSDP, PSDP,
@@ -166,6 +191,12 @@ function isMachineCheckBank(index: number): boolean {
   return index >= IA32_MC0_CTL && index < IA32_MC0_CTL + 4 * MC_BANKS
 }
 
+/** State offset of a bank's control, address or miscellaneous register; −1 for its status register. */
+function machineCheckField(index: number): number {
+  const field = [S_MC_CTL, -1, S_MC_ADDR, S_MC_MISC][(index - IA32_MC0_CTL) & 3] as number
+  return field < 0 ? field : field + 8 * ((index - IA32_MC0_CTL) >> 2)
+}
+
 function give(s: System, lo: number, hi: number): void {
   s.lo = lo >>> 0
   s.hi = hi >>> 0
@@ -197,10 +228,10 @@ export function readMsr(s: System, index: number): void {
     default:
   }
   if (isMachineCheckBank(index)) {
-    // Status, address and miscellaneous registers hold nothing: no error is ever logged.
-    const control = S_MC_CTL + 8 * ((index - IA32_MC0_CTL) >> 2)
-    if (((index - IA32_MC0_CTL) & 3) === 0) give(s, s.get(control), s.get(control + 4))
-    else give(s, 0, 0)
+    const at = machineCheckField(index)
+    // No error is ever logged in a status register.
+    if (at < 0) give(s, 0, 0)
+    else give(s, s.get(at), s.get(at + 4))
     return
   }
   const status = s.host.readMsr(index, words)
@@ -238,6 +269,7 @@ function checkMtrr(s: System, index: number, lo: number, hi: number): void {
 
 function writeEfer(s: System, lo: number, hi: number): void {
   refuse(s, hi !== 0 || (lo & ~(EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE)) !== 0)
+  refuse(s, (lo & EFER_NXE) !== 0 && (s.get(S_MISC_ENABLE + 4) & MISC_ENABLE_HI_NO_XD) !== 0)
   const old = s.get(S_EFER)
   refuse(s, ((lo ^ old) & EFER_LME) !== 0 && (s.get(S_CR0) & CR0_PG) !== 0)
   // LMA is read-only: writes of it are ignored.
@@ -284,7 +316,8 @@ export function writeMsr(s: System, index: number, lo: number, hi: number): void
       refuse(s, hi !== 0 || (lo & ~0xcff) !== 0 || !isMtrrType(lo & 0xff))
       break
     case IA32_MISC_ENABLE:
-      s.set(S_MISC_ENABLE, (s.get(S_MISC_ENABLE) & ~MISC_ENABLE_WRITABLE) | (lo & MISC_ENABLE_WRITABLE))
+      refuse(s, (lo & ~(MISC_ENABLE_WRITABLE | MISC_ENABLE_READ_ONLY)) !== 0 || (hi & ~MISC_ENABLE_HI_NO_XD) !== 0)
+      s.set64(S_MISC_ENABLE, (s.get(S_MISC_ENABLE) & MISC_ENABLE_READ_ONLY) | (lo & MISC_ENABLE_WRITABLE), hi)
       return
     case IA32_DEBUGCTL:
       // No last-branch records, no branch-single-step: no bit exists.
@@ -313,9 +346,15 @@ export function writeMsr(s: System, index: number, lo: number, hi: number): void
     return
   }
   if (isMachineCheckBank(index)) {
-    const kind = (index - IA32_MC0_CTL) & 3
-    if (kind === 0) s.set64(S_MC_CTL + 8 * ((index - IA32_MC0_CTL) >> 2), lo, hi)
-    else refuse(s, lo !== 0 || hi !== 0)
+    const at = machineCheckField(index)
+    const control = ((index - IA32_MC0_CTL) & 3) === 0
+    const zeros = (lo | hi) === 0
+    const ones = (lo & hi) >>> 0 === 0xffff_ffff
+    if (at < 0) refuse(s, !zeros)
+    else {
+      refuse(s, control && !zeros && !ones)
+      s.set64(at, lo, hi)
+    }
     return
   }
   const status = s.host.writeMsr(index, lo, hi)

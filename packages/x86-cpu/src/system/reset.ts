@@ -58,7 +58,10 @@ import {
   S_ACTIVITY,
   S_BIOS_SIGN_ID,
   S_MCG_STATUS,
+  MC_BANKS,
+  S_MC_ADDR,
   S_MC_CTL,
+  S_MC_MISC,
   S_MISC_ENABLE,
   S_MTRR_DEF_TYPE,
   S_MTRR_FIXED,
@@ -141,7 +144,7 @@ function resetRest(s: System): void {
   s.set64(S_MCG_STATUS, 0, 0)
   s.set64(S_MTRR_DEF_TYPE, 0, 0)
   s.u32.fill(0, S_MTRR_FIXED >>> 2, S_MC_CTL >>> 2)
-  s.u32.fill(0, S_MC_CTL >>> 2, (S_MC_CTL + 32) >>> 2)
+  for (const bank of [S_MC_CTL, S_MC_ADDR, S_MC_MISC]) s.u32.fill(0, bank >>> 2, (bank >>> 2) + 2 * MC_BANKS)
   s.set(S_EVENTS, 0)
 }
 

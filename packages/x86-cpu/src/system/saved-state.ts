@@ -54,7 +54,9 @@ import {
   S_ACTIVITY,
   S_BIOS_SIGN_ID,
   S_MCG_STATUS,
+  S_MC_ADDR,
   S_MC_CTL,
+  S_MC_MISC,
   S_MISC_ENABLE,
   S_MTRR_DEF_TYPE,
   S_MTRR_FIXED,
@@ -88,7 +90,7 @@ export interface SavedSegment {
 
 /** The architectural state of a processor, as plain data. Field names are the registers'. */
 export interface SavedCpu {
-  readonly version: 2
+  readonly version: 3
   /** RAX … R15, RIP, RFLAGS, CR0 … CR8, XCR0, DR0 … DR7 and model-specific registers. */
   readonly registers: Readonly<Record<string, Hex>>
   readonly segments: Readonly<Record<string, SavedSegment>>
@@ -146,6 +148,8 @@ const REGISTERS: Fields = [
   ...numbered('mtrrFixed', MTRR_FIXED_COUNT, S_MTRR_FIXED),
   ...numbered('mtrrVariable', 2 * MTRR_VARIABLE_COUNT, S_MTRR_VARIABLE),
   ...numbered('mcCtl', MC_BANKS, S_MC_CTL),
+  ...numbered('mcAddr', MC_BANKS, S_MC_ADDR),
+  ...numbered('mcMisc', MC_BANKS, S_MC_MISC),
 ]
 
 const X87: Fields = [
@@ -213,7 +217,7 @@ export function saveState(s: System): SavedCpu {
   // A trap that the instruction has suppressed is not to come.
   if (s.get(S_STEP_SUPPRESSED) !== 0) pending['stepping'] = hex(0n)
   return {
-    version: 2,
+    version: 3,
     registers: { ...collect(s, REGISTERS), rflags: hex(BigInt(s.cpu.materialiseFlags() >>> 0)) },
     segments,
     x87: collect(s, X87),
@@ -249,8 +253,8 @@ function spreadBytes(s: System, offset: number, count: number, text: string | un
  * @throws X86CpuError `ERR_SAVED_STATE` if `saved` is of another version or lacks a field
  */
 export function restoreState(s: System, saved: SavedCpu): void {
-  if (saved.version !== 2)
-    throw new X86CpuError('ERR_SAVED_STATE', `saved processor state of version ${String(saved.version)}, expected 2`)
+  if (saved.version !== 3)
+    throw new X86CpuError('ERR_SAVED_STATE', `saved processor state of version ${String(saved.version)}, expected 3`)
   spread(s, REGISTERS, saved.registers)
   s.cpu.setRflags(Number(BigInt(lookUp(saved.registers, 'rflags'))))
   for (const [i, name] of SEGMENTS.entries()) {

@@ -119,6 +119,16 @@ export function setNullSegment(s: System, segment: number, selector: number): vo
 }
 
 /**
+ * Makes a segment register null on the way to an outer level: only the selector and the right to use it go (SDM vol. 2A,
+ * IRET: "SegmentSelector := 0; (* Segment selector is null *)"). Base and limit stay, and 64-bit mode goes on using the
+ * bases of FS and GS.
+ */
+export function dropSegment(s: System, segment: number): void {
+  const at = offsetOf(segment)
+  setSegment(s, segment, 0, s.get(at + SEG_BASE), s.get(at + SEG_BASE + 4), s.get(at + SEG_LIMIT), 0)
+}
+
+/**
  * Loads a segment register as real mode does: base and selector only, so that limits set up in protected mode stay. An
  * unusable segment becomes a 64 KiB one.
  */

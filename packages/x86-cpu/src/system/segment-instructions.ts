@@ -1,5 +1,5 @@
 import { SLOW_STACK } from '../access-flags.ts'
-import { VECTOR_GP, VECTOR_NP } from '../vectors.ts'
+import { VECTOR_GP, VECTOR_NP, VECTOR_SS } from '../vectors.ts'
 import {
   FLAG_ZF,
   GDTR,
@@ -7,7 +7,9 @@ import {
   LDTR,
   SEG_BASE,
   SEG_BYTES,
+  SEG_CAN_WRITE,
   SEG_LIMIT,
+  SEG_RIGHTS,
   SEG_SELECTOR,
   SHADOW_MOV_SS,
   SS,
@@ -47,6 +49,7 @@ import {
   kernelOnly,
   readOperand,
   registerOffset,
+  segmentOf,
   sizeOf,
   writeOperand,
   type Handler,
@@ -220,14 +223,32 @@ function verify(write: boolean): Handler {
   }
 }
 
+/** The operand has been checked for reading alone: segment limits are the same for a write, rights need not be. */
+function requireWritable(s: System, segment: number): void {
+  if ((s.segmentField(segment, SEG_RIGHTS) & SEG_CAN_WRITE) === 0) s.raise(segment === SS ? VECTOR_SS : VECTOR_GP, 0)
+}
+
 // @isa: complete   63 /r   ARPL   "SDM vol. 2A, ARPL"
 const arpl: Handler = (s, record, form) => {
   const destination = readOperand(s, record, form, 0, 2) & 0xffff
   const source = (s.u16[registerOffset(s, record, 1) >>> 1] as number) & 3
   const raise = (destination & 3) < source
-  if (raise) writeOperand(s, record, form, 0, (destination & 0xfffc) | source, 0, 2)
+  if (raise) {
+    if (isMemory(form, 0)) requireWritable(s, segmentOf(s, record))
+    writeOperand(s, record, form, 0, (destination & 0xfffc) | source, 0, 2)
+  }
   setZero(s, raise)
   return STATUS_DONE
+}
+
+/**
+ * Reads and checks the upper half of a 16-byte descriptor: its base must be canonical.
+ *
+ * Source: AMD APM vol. 3, "LLDT" and "LTR": #GP(selector) for a base in non-canonical form; the SDM does not say.
+ */
+function requireSystemBase(s: System, d: Descriptor, error: number): void {
+  requireUpperHalf(s, d, VECTOR_GP)
+  if (!s.isCanonicalBase(d.upper)) s.raise(VECTOR_GP, error)
 }
 
 // @isa: complete   0F 00 /2   LLDT   "SDM vol. 2A, LLDT"
@@ -242,7 +263,7 @@ const lldt: Handler = (s, record, form) => {
   requireDescriptor(s, selector, descriptor, VECTOR_GP)
   if (descriptor.isSegment || descriptor.type !== SYSTEM_LDT) s.raise(VECTOR_GP, error)
   if (!descriptor.present) s.raise(VECTOR_NP, error)
-  if (s.longMode) requireUpperHalf(s, descriptor, VECTOR_GP)
+  if (s.longMode) requireSystemBase(s, descriptor, error)
   s.commit()
   setSegmentFrom(s, LDTR, selector, descriptor)
   return STATUS_DONE
@@ -259,7 +280,7 @@ const ltr: Handler = (s, record, form) => {
   const fits = type === SYSTEM_TSS || (type === SYSTEM_TSS16 && !s.longMode)
   if (descriptor.isSegment || !fits) s.raise(VECTOR_GP, error)
   if (!descriptor.present) s.raise(VECTOR_NP, error)
-  if (s.longMode) requireUpperHalf(s, descriptor, VECTOR_GP)
+  if (s.longMode) requireSystemBase(s, descriptor, error)
   descriptor.high |= TSS_BUSY_BIT << 8
   queueTypeByte(s, descriptor)
   s.commit()

@@ -46,6 +46,14 @@ export const S_MTRR_FIXED = 0xe40
 export const S_MTRR_VARIABLE = 0xea0
 /** IA32_MCn_CTL, {@link MC_BANKS} × 64 bits. */
 export const S_MC_CTL = 0xf20
+/** IA32_MCn_ADDR and IA32_MCn_MISC, {@link MC_BANKS} × 64 bits each. */
+export const S_MC_ADDR = 0xf60
+export const S_MC_MISC = 0xf80
+
+/** IA32_MISC_ENABLE: CPUID has no leaves above 2. */
+export const MISC_ENABLE_LIMIT_CPUID: number = 1 << 22
+/** IA32_MISC_ENABLE, high word: there is no execute-disable bit. */
+export const MISC_ENABLE_HI_NO_XD: number = 1 << 2
 
 export const MTRR_VARIABLE_COUNT = 8
 export const MTRR_FIXED_COUNT = 11

@@ -13,6 +13,7 @@ import {
   FLAG_VM,
   FS,
   GS,
+  SEG_BASE,
   SS,
   S_CR4,
   S_EFER,
@@ -221,6 +222,26 @@ describe('RETF (SDM vol. 2B, "RET")', () => {
     expect([ES, DS, FS, GS].map((segment) => b.selector(segment))).toEqual([DATA3_SEL, 0, FREE_SEL, 0])
     expect([b.s.cpl, b.rsp, b.rip]).toEqual([3, STACK3, 0x1234])
   })
+
+  test.each(['RETF', 'IRETQ'])('%s outward: a segment that becomes null keeps its base and limit', (mnemonic) => {
+    const b = Bench.long64()
+    setSegment(b.s, FS, DATA0_SEL, 0x1234_5000, 0x7fff, 0xffff_ffff, 0xc093)
+    if (mnemonic === 'RETF') b.push(8, DATA3_SEL, STACK3, CODE3_SEL, 0x1234)
+    else b.push(8, DATA3_SEL, STACK3, 2, CODE3_SEL, 0x1234)
+    expect(b.outcome(mnemonic, { size: 8 })).toBe('ok')
+    expect([b.selector(FS), b.s.attributes(FS)]).toEqual([0, 0])
+    expect([b.s.segmentField(FS, SEG_BASE), b.s.segmentField(FS, SEG_BASE + 4)]).toEqual([0x1234_5000, 0x7fff])
+    b.s.linear(FS, 8, 0, 4, false)
+    expect([b.s.linLo, b.s.linHi]).toEqual([0x1234_5008, 0x7fff])
+  })
+
+  test('outward: a segment that becomes null cannot be used, whatever its base', () => {
+    const b = Bench.protected32()
+    setSegment(b.s, ES, DATA0_SEL, 0x1000, 0, 0xffff_ffff, 0xc093)
+    b.push(4, DATA3_SEL, STACK3, CODE3_SEL, 0x1234)
+    expect(b.outcome('RETF')).toBe('ok')
+    expect(b.outcome('STOSB', { operands: [] })).toBe('#GP(0)')
+  })
 })
 
 describe('IRET (SDM vol. 2A, "IRET/IRETD/IRETQ")', () => {
@@ -249,10 +270,11 @@ describe('IRET (SDM vol. 2A, "IRET/IRETD/IRETQ")', () => {
 
   test('a 16-bit image leaves the upper half of EFLAGS', () => {
     const b = Bench.protected32()
-    b.flags = 0x24_0202
+    // VIF and VIP are among what stays.
+    b.flags = 0x3c_0202
     b.push(2, 0x0ad5, CODE0_SEL, 0x1234)
     expect(b.outcome('IRET', { size: 2 })).toBe('ok')
-    expect(b.flags).toBe(0x24_0ad7)
+    expect(b.flags).toBe(0x3c_0ad7)
   })
 
   test('RF stays set while breakpoints are in use, and is of no interest otherwise', () => {

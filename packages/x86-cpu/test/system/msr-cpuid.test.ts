@@ -35,8 +35,13 @@ describe('MSRs (SDM vol. 4, "Architectural MSRs")', () => {
     { index: 0x201, good: 0xff_c000_0800n, bad: 0x100_0000_0800n },
     { index: 0x250, good: 0x0606_0606_0606_0606n, bad: 0x0207_0606_0606_0606n },
     { index: 0x26f, good: 0x0505_0505_0505_0505n, bad: 7n },
-    { index: 0x400, good: 0xffff_ffff_ffff_ffffn, bad: undefined },
+    { index: 0x400, good: 0xffff_ffff_ffff_ffffn, bad: NON_CANONICAL },
+    { index: 0x40c, good: 0n, bad: 0xffff_fffen },
     { index: 0x401, good: 0n, bad: 1n },
+    { index: 0x402, good: NON_CANONICAL, bad: undefined },
+    { index: 0x40f, good: 0xffff_ffff_ffff_fffen, bad: undefined },
+    { index: 0x1a0, good: 0x4_00c5_1809n, bad: 2n },
+    { index: 0x1a0, good: 0x1801n, bad: 1n << 35n },
     { index: 0x1d9, good: 0n, bad: 2n },
     { index: 0xfe, good: undefined, bad: 0n },
     { index: 0x10a, good: undefined, bad: 0n },
@@ -53,6 +58,30 @@ describe('MSRs (SDM vol. 4, "Architectural MSRs")', () => {
     expect(readBack(b, index)).toBe(before)
     const outer = Bench.long64(3)
     expect([write(outer, index, 0n), readBack(outer, index)]).toEqual(['#GP(0)', '#GP(0)'])
+  })
+
+  test('bits 7, 11 and 12 of IA32_MISC_ENABLE are read-only', () => {
+    const b = Bench.long64()
+    expect(write(b, 0x1a0, 0x80n)).toBe('ok')
+    expect(readBack(b, 0x1a0)).toBe(0x1800n)
+  })
+
+  test('IA32_MISC_ENABLE limits the leaves of CPUID, and takes execute-disable away', () => {
+    const b = Bench.long64()
+    const leaf = (number: number): number[] => {
+      const into = new Uint32Array(4)
+      cpuidLeaf(b.s, b.cpu.model, number, 0, into)
+      return [...into]
+    }
+    expect(write(b, 0x1a0, 1n << 22n)).toBe('ok')
+    expect([leaf(0)[0], leaf(7)]).toEqual([2, leaf(2)])
+    expect(leaf(0x8000_0000)[0]).toBe(0x8000_0008)
+    expect((leaf(0x8000_0001)[3] as number) & (1 << 20)).not.toBe(0)
+    expect(write(b, 0x1a0, 1n << 34n)).toBe('ok')
+    expect(leaf(0)[0]).toBe(0x16)
+    expect((leaf(0x8000_0001)[3] as number) & (1 << 20)).toBe(0)
+    expect(write(b, 0xc000_0080, 0xd01n)).toBe('#GP(0)')
+    expect(write(b, 0xc000_0080, 0x501n)).toBe('ok')
   })
 
   test('EFER: reserved bits, LME while paging, LMA read-only', () => {

@@ -3,6 +3,7 @@ import {
   DS,
   ES,
   FS,
+  GDTR,
   GS,
   SEG_BASE,
   SEG_HIGH,
@@ -14,7 +15,7 @@ import {
   S_GPR,
   S_SHADOW,
 } from '../../src/state-layout.ts'
-import { setSegment } from '../../src/system/segment-cache.ts'
+import { setSegment, setTableRegister } from '../../src/system/segment-cache.ts'
 import { Bench, DATA32, DPL3, FREE_SEL, GDT, descriptor, gprOffset, segmentOffset, STATUS_EXIT } from './bench.ts'
 
 /** MOV Sreg, AX on a machine whose free GDT entry holds `attributes`. */
@@ -287,6 +288,40 @@ describe('table registers', () => {
     expect(b.outcome('LTR', { offsets: [gprOffset(0)], operands: register })).toBe('#GP(38)')
     b.gdt(FREE_SEL, descriptor(0x1234_5000, 0x67, 0x81))
     expect(b.outcome('LTR', { offsets: [gprOffset(0)], operands: register })).toBe('#GP(38)')
+  })
+
+  test.each([
+    { mnemonic: 'LLDT', type: 0x82, upper: 0x8000n, result: '#GP(38)' },
+    { mnemonic: 'LTR', type: 0x89, upper: 0x8000n, result: '#GP(38)' },
+    { mnemonic: 'LLDT', type: 0x82, upper: 0xffff_8000n, result: 'ok' },
+    { mnemonic: 'LTR', type: 0x89, upper: 0x7fffn, result: 'ok' },
+  ])('$mnemonic of a base with $upper above bit 31: $result (AMD APM vol. 3)', ({ mnemonic, type, upper, result }) => {
+    const b = Bench.long64()
+    b.gdt(FREE_SEL, descriptor(0x5000, 0x67, type))
+    b.gdt(FREE_SEL + 8, upper)
+    b.s.setGpr(0, 4, FREE_SEL)
+    const before = b.cpu.view.getBigUint64(GDT + FREE_SEL, true)
+    expect(b.outcome(mnemonic, { offsets: [gprOffset(0)], operands: [{ kind: 'reg', size: 2 }] })).toBe(result)
+    if (result !== 'ok') expect(b.cpu.view.getBigUint64(GDT + FREE_SEL, true)).toBe(before)
+  })
+
+  test.each([
+    { last: 0x38 + 15, result: 'ok' },
+    { last: 0x38 + 14, result: '#GP(38)' },
+    { last: 0x38 + 8, result: '#GP(38)' },
+    { last: 0x38 + 7, result: '#GP(38)' },
+  ])('a 16-byte descriptor in a table whose limit is $last: $result', ({ last, result }) => {
+    for (const [mnemonic, type] of [
+      ['LLDT', 0x82],
+      ['LTR', 0x89],
+    ] as const) {
+      const b = Bench.long64()
+      b.gdt(FREE_SEL, descriptor(0x5000, 0x67, type))
+      b.gdt(FREE_SEL + 8, 0n)
+      setTableRegister(b.s, GDTR, GDT, 0, last)
+      b.s.setGpr(0, 4, FREE_SEL)
+      expect(b.outcome(mnemonic, { offsets: [gprOffset(0)], operands: [{ kind: 'reg', size: 2 }] })).toBe(result)
+    }
   })
 
   test('LGDT and SGDT: 24-bit base with 16-bit operands, 64-bit base in 64-bit mode', () => {
