@@ -169,11 +169,28 @@ export class CaseBuilder {
     const random = this.#random
     const size = this.#encoding.info.operands[0]?.size ?? 0
     if (random.chance(1, 4)) return
+    if (size > 1 && random.chance(1, 3) && this.#edgeQuotient(size)) return
     if (size === 1) this.setRegister(RAX, (BigInt(random.below(0x400)) * random.pick([1n, -1n])) & 0xffffn)
     else if (this.#encoding.info.mnemonic === 'IDIV' && random.chance()) {
       const negative = (this.register(RAX) >> BigInt(8 * size - 1)) & 1n
       this.setRegister(RDX, negative === 1n ? -1n : 0n)
     } else this.setRegister(RDX, BigInt(random.below(4)))
+  }
+
+  /** A dividend whose quotient is the last that fits, or the first that does not. @returns whether the divisor is a register */
+  #edgeQuotient(size: number): boolean {
+    const { info, insn } = this.#encoding
+    const random = this.#random
+    if (insn.isMemory !== 0 || [RAX, RDX, RSP].includes(insn.rm)) return false
+    const bits = BigInt(8 * size)
+    const signed = info.mnemonic === 'IDIV'
+    const divisor = BigInt(1 + random.below(8)) * (signed ? random.pick([1n, -1n]) : 1n)
+    const edges = signed ? [1n << (bits - 1n), -(1n << (bits - 1n))] : [1n << bits]
+    const dividend = (random.pick(edges) + BigInt(random.below(5) - 2)) * divisor + BigInt(random.below(3) - 1)
+    this.setRegister(insn.rm, BigInt.asUintN(8 * size, divisor))
+    this.setRegister(RAX, BigInt.asUintN(8 * size, dividend))
+    this.setRegister(RDX, BigInt.asUintN(8 * size, dividend >> bits))
+    return true
   }
 
   /** Makes the memory operand lie in the window, by the value of its base register. */
