@@ -2,8 +2,7 @@ import { Invalidate } from '@retrap/paging'
 import type { CpuHost } from './host.ts'
 import { S_CR3, S_CR4 } from './state-layout.ts'
 import type { Tlb } from './tlb.ts'
-
-const CR4_PCIDE = 1 << 17
+import { CR4_PCIDE } from './system/architecture.ts'
 
 /** What instructions forget of translations: in the TLB, and in what the host keeps beyond it. */
 export class AddressSpaces {

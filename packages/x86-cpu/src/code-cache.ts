@@ -1,3 +1,4 @@
+import { PAGE_BYTES } from '@retrap/memory'
 import { DECODED, Instruction, REASON_TOO_LONG, TRUNCATED, codeInfo, decodeInto } from '@retrap/x86-decoder'
 import type { CodeInfo } from '@retrap/x86-decoder'
 import type { MachineMemory } from '@retrap/memory'
@@ -18,11 +19,10 @@ import {
 } from './record.ts'
 import { MODE_16, MODE_32 } from './state-layout.ts'
 
-const PAGE = 0x1000
 /** The decoder counts in 31 bits, and so past the end of a page that ends at 2 GiB. */
 const HALF = 0x7fff_f000
 /** A slot for each byte offset: the machine address of the record that starts there, or 0. */
-const SLOT_BYTES = PAGE * 4
+const SLOT_BYTES = PAGE_BYTES * 4
 /** What is told apart of a frame where it is written: 64 lines of 64 bytes. */
 const LINE_SHIFT = 6
 /** Bytes that may say that there is no instruction. */
@@ -73,7 +73,7 @@ export class CodePage {
 
   /** Bytes have been decoded. @param end - exclusive; what lies beyond the page is another's */
   mark(start: number, end: number): void {
-    const last = Math.min(end, PAGE) - 1
+    const last = Math.min(end, PAGE_BYTES) - 1
     for (let line = start >>> LINE_SHIFT; line <= last >>> LINE_SHIFT; line++) {
       if (line < 32) this.linesLow |= 1 << line
       else this.linesHigh |= 1 << (line - 32)
@@ -148,7 +148,7 @@ export class CodeCache {
     }
     if (this.#memory.codeBits[frame] === 0) {
       this.#memory.codeBits[frame] = 1
-      for (const client of this.#clients) client.dropWritable(frame * PAGE)
+      for (const client of this.#clients) client.dropWritable(frame * PAGE_BYTES)
     }
     return page
   }
@@ -223,17 +223,17 @@ export class CodeCache {
     const { u32 } = this.#memory
     const insn = this.#insn
     const bits = page.mode === MODE_16 ? 16 : page.mode === MODE_32 ? 32 : 64
-    const upper = page.frame * PAGE >= HALF
+    const upper = page.frame * PAGE_BYTES >= HALF
     const bytes = upper ? this.#upperHalf : this.#memory.u8
-    const frame = page.frame * PAGE - (upper ? HALF : 0)
+    const frame = page.frame * PAGE_BYTES - (upper ? HALF : 0)
     const first = this.#next
     const slots = page.slots >>> 2
     let at = first
     let offset = start
     let ended = false
-    for (let n = 0; n < RUN_LIMIT && offset < PAGE; n++) {
+    for (let n = 0; n < RUN_LIMIT && offset < PAGE_BYTES; n++) {
       if (u32[slots + offset] !== 0) break
-      const status = decodeInto(bytes, frame + offset, frame + PAGE, bits | DECODER_OPTIONS, insn)
+      const status = decodeInto(bytes, frame + offset, frame + PAGE_BYTES, bits | DECODER_OPTIONS, insn)
       if (status === TRUNCATED) break
       if (status === DECODED) {
         const { op } = this.#lowering.write(at, insn, offset)
@@ -265,12 +265,12 @@ export class CodeCache {
    */
   crossing(page: CodePage, offset: number, second: CodePage): number {
     // The two pages' bytes, side by side.
-    const head = PAGE - offset
+    const head = PAGE_BYTES - offset
     const { u8, u32, i32 } = this.#memory
     if (this.#next + 3 * RECORD_BYTES > this.#end) return 0
     const bytes = this.#crossing
-    for (let i = 0; i < head; i++) bytes[i] = u8[page.frame * PAGE + offset + i] as number
-    for (let i = head; i < 16; i++) bytes[i] = u8[second.frame * PAGE + i - head] as number
+    for (let i = 0; i < head; i++) bytes[i] = u8[page.frame * PAGE_BYTES + offset + i] as number
+    for (let i = head; i < 16; i++) bytes[i] = u8[second.frame * PAGE_BYTES + i - head] as number
     const first = this.#next
     this.#writePseudo(first, OP_CROSS, offset)
     i32[(first + R_DISP) >>> 2] = second.slots
@@ -278,7 +278,7 @@ export class CodeCache {
     const length = u8[first + RECORD_BYTES + R_LENGTH] as number
     this.#writePseudo(first + 2 * RECORD_BYTES, OP_CONTINUE, offset + length)
     this.#next = first + 3 * RECORD_BYTES
-    page.mark(offset, PAGE)
+    page.mark(offset, PAGE_BYTES)
     second.mark(0, LONGEST)
     page.runs.push(first, 3, 0)
     second.runs.push(first, 3, page.slots + 4 * offset)

@@ -25,20 +25,22 @@ import {
   S_XCR0,
 } from './state-layout.ts'
 import { TLB_MISS, TLB_SUPERVISOR, TLB_SUPERVISOR_SMAP, TLB_USER } from './tlb.ts'
+import {
+  CR0_PE,
+  CR0_EM,
+  CR0_TS,
+  CR0_AM,
+  CR4_OSFXSR,
+  CR4_LA57,
+  CR4_OSXSAVE,
+  CR4_SMAP,
+  EFER_LMA,
+  ATTR_L,
+  ATTR_DB,
+} from './system/architecture.ts'
 
-const CR0_PE = 1
-const CR0_EM = 1 << 2
-const CR0_TS = 1 << 3
-const CR0_AM = 1 << 18
-const CR4_OSFXSR = 1 << 9
-const CR4_LA57 = 1 << 12
-const CR4_OSXSAVE = 1 << 18
-const CR4_SMAP = 1 << 21
 /** SSE and AVX state. */
 const XCR0_AVX_STATE = 6
-const EFER_LMA = 1 << 10
-const ATTR_L = 1 << 13
-const ATTR_DB = 1 << 14
 
 /**
  * What control registers, CS, SS and RFLAGS make of the processor: privilege level, code size, and which exceptions the

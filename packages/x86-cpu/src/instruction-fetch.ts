@@ -1,3 +1,4 @@
+import { PAGE_BYTES } from '@retrap/memory'
 import type { MachineMemory } from '@retrap/memory'
 import { ACCESS_FETCH, ACCESS_USER } from '@retrap/paging'
 import { AccessKind, AccessState, accessTag } from '@retrap/replay'
@@ -50,9 +51,7 @@ import {
 } from './state-layout.ts'
 import { TLB_EXECUTE, TLB_MISS } from './tlb.ts'
 import type { Tlb } from './tlb.ts'
-
-const PAGE = 0x1000
-const CR4_LA57 = 1 << 12
+import { CR4_LA57 } from './system/architecture.ts'
 
 /**
  * How a vCPU comes from a linear address to the record of the instruction there: translation, segment limit, the cache of
@@ -256,7 +255,7 @@ export class InstructionFetch {
 
   /** The code page after the one that holds a linear address; undefined with S_FETCH_STATUS where there is none. */
   #secondPage(lo: number, hi: number, mode: number): CodePage | undefined {
-    const next = ((lo & ~0xfff) + PAGE) >>> 0
+    const next = ((lo & ~0xfff) + PAGE_BYTES) >>> 0
     const nextHi = next === 0 && mode === MODE_64 ? (hi + 1) >>> 0 : hi
     const t = this.#secondTranslation
     if (!this.#translateFetch(next, nextHi, t)) return undefined

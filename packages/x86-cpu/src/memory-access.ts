@@ -1,3 +1,4 @@
+import { PAGE_BYTES } from '@retrap/memory'
 import type { MachineMemory } from '@retrap/memory'
 import { ACCESS_AC, ACCESS_IMPLICIT, ACCESS_READ, ACCESS_USER, ACCESS_WRITE } from '@retrap/paging'
 import { AccessKind, AccessState, accessTag } from '@retrap/replay'
@@ -43,15 +44,12 @@ import {
 } from './state-layout.ts'
 import { TLB_READ, TLB_WRITE } from './tlb.ts'
 import type { Tlb } from './tlb.ts'
+import { CR0_AM, CR4_LA57, EFER_LMA } from './system/architecture.ts'
 
-const PAGE = 0x1000
 /** Operand of the tag of a request for several iterations, with the bytes of an element. */
 const REPEAT_OPERAND = 0x80
 const PORT_KINDS: readonly number[] = [AccessKind.PORT_READ, AccessKind.PORT_WRITE]
 const MMIO_KINDS: readonly number[] = [AccessKind.MMIO_READ, AccessKind.MMIO_WRITE]
-const CR0_AM = 1 << 18
-const CR4_LA57 = 1 << 12
-const EFER_LMA = 1 << 10
 
 /** What {@link MemoryAccess} works with: parts of one vCPU. */
 export interface MemoryAccessParts {
@@ -69,7 +67,7 @@ export interface MemoryAccessParts {
 const DEVICE_KIND = SLOW_WRITE | SLOW_MODIFY | SLOW_IMPLICIT | SLOW_STACK | SLOW_PROBE
 
 export function newTranslation(): Translation {
-  return { gpa: 0, ma: -1, writable: false, cacheable: false, global: false, pageBytes: PAGE, errorCode: 0 }
+  return { gpa: 0, ma: -1, writable: false, cacheable: false, global: false, pageBytes: PAGE_BYTES, errorCode: 0 }
 }
 
 /** Addresses of a page that are kept; a device has few registers that are asked for all the time. */
@@ -151,7 +149,7 @@ export class MemoryAccess {
   systemAccess(lo: number, hi: number, flags: number): number {
     const size = flags & 0xff
     const set = (flags & SLOW_IMPLICIT) === 0 ? this.#mode.fillSet : this.#mode.implicitSet
-    if (set < 0 || this.dataBreakpoints || (lo & 0xfff) + size > PAGE) return this.access(lo, hi, flags)
+    if (set < 0 || this.dataBreakpoints || (lo & 0xfff) + size > PAGE_BYTES) return this.access(lo, hi, flags)
     const write = (flags & SLOW_WRITE) !== 0
     const page = this.#tlb.lookup(set, write || (flags & SLOW_MODIFY) !== 0 ? TLB_WRITE : TLB_READ, lo, hi)
     if (page < 0) return this.access(lo, hi, flags)
@@ -202,7 +200,7 @@ export class MemoryAccess {
       if (this.#breakpoints.matches(lo, hi, size, (flags & (SLOW_WRITE | SLOW_MODIFY)) !== 0)) return STATUS_RESTART
     }
     const access = this.#rights(flags)
-    const head = PAGE - (lo & 0xfff)
+    const head = PAGE_BYTES - (lo & 0xfff)
     // An access that crosses a page: both are translated before either is touched.
     let status = this.#translate(lo, hi, access, this.#first)
     if (status !== STATUS_DONE) return status
@@ -324,7 +322,7 @@ export class MemoryAccess {
       hi === this.#deviceHi &&
       (flags & DEVICE_KIND) === this.#deviceKind &&
       this.#deviceChanges === this.#tlb.changes &&
-      (lo & 0xfff) + (flags & 0xff) <= PAGE &&
+      (lo & 0xfff) + (flags & 0xff) <= PAGE_BYTES &&
       !this.dataBreakpoints &&
       this.#u32[S_TLB >>> 2] === this.#deviceSet
     )
@@ -610,7 +608,7 @@ export class MemoryAccess {
       this.#devicePage = lo >>> 12
       this.#deviceHi = hi | 0
       this.#deviceKind = flags & DEVICE_KIND
-      this.#devicePageGpas.setPage(t.gpa - (t.gpa % PAGE))
+      this.#devicePageGpas.setPage(t.gpa - (t.gpa % PAGE_BYTES))
       return
     }
     if (set < 0 || (this.dataBreakpoints && this.#breakpoints.watches(lo, hi))) return

@@ -11,8 +11,8 @@ import {
   S_FSW,
 } from './state-layout.ts'
 import { ACTIVITY_HALTED, S_ACTIVITY, S_IGNNE } from './system/system-state.ts'
+import { CR0_NE } from './system/architecture.ts'
 
-const CR0_NE = 1 << 5
 /** ES and B. */
 const FSW_SUMMARY = 0x8080
 const FSW_EXCEPTIONS = 0x3f

@@ -18,10 +18,9 @@ import {
   S_GPR,
   S_LOGGED,
 } from './state-layout.ts'
-import { RAX, RDX } from './system/architecture.ts'
+import { RAX, RDX, CR0_PE } from './system/architecture.ts'
 import type { System } from './system/system.ts'
 
-const CR0_PE = 1
 const S_DR7 = S_DR + 7 * 8
 const DR7_ENABLES = 0xff
 

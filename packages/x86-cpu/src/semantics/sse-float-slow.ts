@@ -27,6 +27,7 @@ import { finish } from './softfloat-round.ts'
 import { unpack, unpackInteger } from './softfloat-unpack.ts'
 import { eachElement, element, packed, vectorParameters, vectorTypes } from './vector-elements.ts'
 import type { Bits } from './vector-elements.ts'
+import { CR4_OSXMMEXCPT } from '../system/architecture.ts'
 
 /**
  * SSE floating point by software: exact in results, flags and exceptions. One function for an element of each operation,
@@ -42,7 +43,6 @@ export const MXCSR_DAZ = 0x40
 export const MXCSR_MASKS_SHIFT = 7
 export const MXCSR_RC_SHIFT = 13
 export const MXCSR_FTZ = 0x8000
-const CR4_OSXMMEXCPT = 0x400
 
 const EXCEPTIONS = 0x3f
 

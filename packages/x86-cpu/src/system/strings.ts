@@ -1,3 +1,4 @@
+import { PAGE_BYTES } from '@retrap/memory'
 import { SLOW_PROBE, SLOW_WRITE } from '../access-flags.ts'
 import type { Form } from '../semantics/form.ts'
 import { ES, FLAG_DF, FLAG_TF, SEG_HIGH, SEG_LOW, STATUS_CONTINUE, STATUS_DONE, S_EFLAGS } from '../state-layout.ts'
@@ -12,7 +13,6 @@ import type { System } from './system.ts'
  * page on each side. What cannot be had so is made one iteration a pass.
  */
 
-const PAGE_BYTES = 0x1000
 const SIZES: Readonly<Record<string, number>> = { B: 1, W: 2, D: 4, Q: 8 }
 
 /** Bytes of an element, which the mnemonic tells: DX is an operand too, and wider than a byte. */

@@ -1,3 +1,4 @@
+import { PAGE_BYTES } from '@retrap/memory'
 import type { CpuHost } from '../host.ts'
 import { SLOW_IMPLICIT, SLOW_PARTS_SHIFT, SLOW_PROBE, SLOW_STACK, SLOW_WRITE } from '../access-flags.ts'
 import { VECTOR_GP, VECTOR_SS, VECTOR_UD } from '../vectors.ts'
@@ -59,7 +60,6 @@ const Q_DATA_HI = 4
 const Q_WORDS = 5
 /** The largest access there is. */
 const BLOCK_BYTES = 64
-const PAGE_BYTES = 0x1000
 /** Return to virtual-8086 mode has the longest frame. */
 const FRAME_VALUES = 9
 
