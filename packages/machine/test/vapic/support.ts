@@ -74,7 +74,7 @@ export function advance(pc: Pc, turns: number, quantum: number): boolean {
       if (vcpu.cpu.dormant) continue
       const exit = vcpu.cpu.run(quantum)
       vcpu.vapic?.settle()
-      busy ||= exit.reason === 'budget' || exit.reason === 'pause'
+      busy ||= exit.reason === 'budget' || exit.reason === 'yield' || exit.reason === 'pause'
     }
     if (!busy) return false
   }

@@ -131,7 +131,7 @@ export const soak: Soak = {
       return pc.cpu.step()
     })
     if (stopped.reason === 'error') return `error in pieces: ${String(stopped.error)}`
-    if (stopped.reason === 'budget') return
+    if (stopped.reason === 'budget' || stopped.reason === 'yield') return
     const found = JSON.stringify(outcome(pieces, stopped))
     if (found !== expected) {
       const at = [...expected].findIndex((c, i) => c !== found[i])

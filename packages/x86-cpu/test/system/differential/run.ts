@@ -81,7 +81,7 @@ export function outputHere(program: Uint8Array, options: Omit<BareOptions, 'mode
   pc.rip = new DataView(program.buffer).getUint32(28, true)
   for (;;) {
     const exit = pc.run(100_000)
-    if (exit.reason === 'budget') continue
+    if (exit.reason === 'budget' || exit.reason === 'yield') continue
     if (exit.reason !== 'hlt')
       throw new Error(`the program ended with ${exit.reason} after ${out.length} bytes of results`)
     return Uint8Array.from(out)
@@ -111,6 +111,28 @@ function comparable(field: string, value: number, c: SegmentationCase, long: boo
   }
 }
 
+/** Attributes of a slot, as bits 55:40 of a descriptor. */
+function attributesOf(c: SegmentationCase, selector: number): number {
+  const slot = c.slots[((selector & ~7) - at.SLOT_SELECTOR) >> 3]
+  return slot === undefined || (selector & 4) !== 0 ? 0 : Number((slot >> 40n) & 0xffffn)
+}
+
+/**
+ * Whether QEMU departs from the manual in a case: a far CALL at CPL 3 through a call gate to conforming code of an inner
+ * level, for which QEMU changes the level and the stack.
+ *
+ * Source: SDM vol. 3A, "Accessing a Code Segment Through a Call Gate": "If a call or jump is made to a more privileged
+ * conforming destination code segment, the CPL is not changed and no stack switch occurs."
+ */
+function qemuDeparts(c: SegmentationCase): boolean {
+  const type = attributesOf(c, c.selector) & 0x1f
+  if (!c.operation.startsWith('call far') || (type !== 0x0c && type !== 0x04)) return false
+  const gate = c.slots[((c.selector & ~7) - at.SLOT_SELECTOR) >> 3] as bigint
+  const target = attributesOf(c, Number((gate >> 16n) & 0xffffn))
+  const conforming = (target & 0x1c) === 0x1c
+  return conforming && ((target >>> 5) & 3) < c.cpl
+}
+
 const hex = (_key: string, value: unknown): unknown =>
   typeof value === 'bigint' || typeof value === 'number' ? `0x${value.toString(16)}` : value
 
@@ -129,7 +151,7 @@ export function differences(cases: readonly SegmentationCase[], long: boolean): 
     const fields = at.RECORD_FIELDS.filter(
       (field) => comparable(field, a[field], c, long, a) !== comparable(field, b[field], c, long, b),
     )
-    if (fields.length === 0) continue
+    if (fields.length === 0 || qemuDeparts(c)) continue
     const text = fields.map((field) => `${field} ${a[field].toString(16)}, on QEMU ${b[field].toString(16)}`).join('; ')
     found.push(`${c.operation} at CPL ${c.cpl}: ${text} (vector ${a.vector.toString(16)}) ${JSON.stringify(c, hex)}`)
   }
