@@ -5,7 +5,7 @@ import { AddressSpaces } from './address-spaces.ts'
 import type { CodeCacheClient } from './code-cache.ts'
 import type { X86Engine } from './engine.ts'
 import { Executor } from './executor.ts'
-import type { ExecutionCounts, InterpreterExports } from './executor.ts'
+import type { ExecutionCounts, InterpreterExports } from './executor-parts.ts'
 import type { Exit } from './exit.ts'
 import { HandlerPath } from './handler-path.ts'
 import type { SystemForm } from './handler-path.ts'
@@ -51,6 +51,7 @@ import {
   S_STEPPING,
 } from './system/system-state.ts'
 import { TLB_BYTES, Tlb } from './tlb.ts'
+import { Turn } from './turn.ts'
 
 const STATE_BYTES = S_TLB_SETS + TLB_BYTES
 
@@ -81,6 +82,7 @@ export class Vcpu implements Cpu, CodeCacheClient {
   readonly #numericError: NumericError
   readonly #outside: OutsideEvents
   readonly #executor: Executor
+  readonly #turn: Turn
   /** Counts for statistics. */
   readonly counts: ExecutionCounts = { systemCalls: 0, faults: 0, interrupts: 0, loggedPasses: 0, steps: 0 }
 
@@ -131,6 +133,7 @@ export class Vcpu implements Cpu, CodeCacheClient {
       },
     })
     const interpreter = instance.exports as unknown as InterpreterExports
+    this.#turn = new Turn(this.u32, this.i32)
     this.#executor = new Executor({
       memory,
       host,
@@ -147,13 +150,14 @@ export class Vcpu implements Cpu, CodeCacheClient {
       outside: this.#outside,
       numericError: this.#numericError,
       counts: this.counts,
+      turn: this.#turn,
     })
     engine.codeCache.addClient(this)
   }
 
   /** Instructions retired since the vCPU was made. */
   get retired(): number {
-    return this.#executor.retired
+    return this.#turn.retired
   }
 
   /**
@@ -163,7 +167,7 @@ export class Vcpu implements Cpu, CodeCacheClient {
    * It depends on architectural events alone, never on passes, caches or how devices answer.
    */
   get cost(): number {
-    return this.#executor.cost
+    return this.#turn.cost
   }
 
   // ---------------------------------------------------------------- Cpu, for system instructions
@@ -226,7 +230,7 @@ export class Vcpu implements Cpu, CodeCacheClient {
   }
 
   affordableIterations(): number {
-    return this.log.nextKind() >= 0 ? Infinity : Math.max(1, this.#executor.remaining)
+    return this.log.nextKind() >= 0 ? Infinity : Math.max(1, this.#turn.remaining)
   }
 
   mayRepeat(): boolean {

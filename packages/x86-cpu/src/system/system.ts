@@ -43,6 +43,7 @@ import {
 import { R_LENGTH } from '../record.ts'
 import { ATTR_DB, ATTR_L, CR0_PE, CR4_LA57, EFER_LMA, RSP } from './architecture.ts'
 import type { Cpu } from './cpu.ts'
+import { BLOCK_BYTES, WriteQueue } from './write-queue.ts'
 import { S_PENDING_DEBUG, S_PENDING_FAULT } from './system-state.ts'
 
 /** Thrown to end an instruction before it has changed anything; never leaves `HandlerPath` and event delivery. */
@@ -50,16 +51,6 @@ export class Abandon extends Error {
   status: number = STATUS_FAULT
 }
 
-/** Writes that one instruction may have in its queue: FXSAVE, XSAVE and a call through a gate with 31 parameters fit. */
-const QUEUE_ENTRIES = 128
-const Q_LO = 0
-const Q_HI = 1
-const Q_FLAGS = 2
-const Q_DATA_LO = 3
-const Q_DATA_HI = 4
-const Q_WORDS = 5
-/** The largest access there is. */
-const BLOCK_BYTES = 64
 /** Return to virtual-8086 mode has the longest frame. */
 const FRAME_VALUES = 9
 
@@ -90,11 +81,7 @@ export class System {
   readonly frameLo: Uint32Array = new Uint32Array(FRAME_VALUES)
   readonly frameHi: Uint32Array = new Uint32Array(FRAME_VALUES)
   readonly abandoned: Abandon = new Abandon('an instruction was abandoned')
-  readonly #queue: Uint32Array = new Uint32Array(QUEUE_ENTRIES * Q_WORDS)
-  #queued = 0
-  /** Data of the one queued write that is longer than 8 bytes. */
-  readonly #block: Uint8Array = new Uint8Array(BLOCK_BYTES)
-  #blockQueued = false
+  readonly #queue = new WriteQueue()
 
   constructor(cpu: Cpu) {
     this.cpu = cpu
@@ -278,7 +265,7 @@ export class System {
   read(lo: number, hi: number, size: number, flags: number): void {
     this.check(this.cpu.access(lo, hi, size | flags))
     this.#takeData(size)
-    if (this.#queued !== 0) this.#overlay(lo, hi, size)
+    if (this.#queue.count !== 0) this.#overlay(lo, hi, size)
   }
 
   /** The same for one of several elements, which the log tells apart by their numbers. */
@@ -314,38 +301,20 @@ export class System {
 
   /** Replaces those bytes of the last read that a queued write will change. */
   #overlay(lo: number, hi: number, size: number): void {
-    const queue = this.#queue
     for (let i = 0; i < size; i++) {
       const at = (lo + i) >>> 0
-      const atHi = (hi + (at < lo >>> 0 ? 1 : 0)) >>> 0
-      for (let entry = 0; entry < this.#queued; entry++) {
-        const q = entry * Q_WORDS
-        const start = queue[q + Q_LO] as number
-        const distance = (at - start) >>> 0
-        if (distance >= ((queue[q + Q_FLAGS] as number) & 0xff)) continue
-        if (((queue[q + Q_HI] as number) + (at < start ? 1 : 0)) >>> 0 !== atHi) continue
-        const word = queue[q + (distance < 4 ? Q_DATA_LO : Q_DATA_HI)] as number
-        const isBlock = ((queue[q + Q_FLAGS] as number) & 0xff) > 8
-        const byte = isBlock ? (this.#block[distance] as number) : (word >>> ((distance & 3) * 8)) & 0xff
-        const shift = (i & 3) * 8
-        if (i < 4) this.lo = ((this.lo & ~(0xff << shift)) | (byte << shift)) >>> 0
-        else this.hi = ((this.hi & ~(0xff << shift)) | (byte << shift)) >>> 0
-      }
+      const byte = this.#queue.byteAt(at, (hi + (at < lo >>> 0 ? 1 : 0)) >>> 0)
+      if (byte < 0) continue
+      const shift = (i & 3) * 8
+      if (i < 4) this.lo = ((this.lo & ~(0xff << shift)) | (byte << shift)) >>> 0
+      else this.hi = ((this.hi & ~(0xff << shift)) | (byte << shift)) >>> 0
     }
   }
 
   /** Checks a write of 1 to 8 bytes and queues it. */
   write(lo: number, hi: number, size: number, dataLo: number, dataHi: number, flags: number): void {
     this.check(this.cpu.access(lo, hi, size | flags | SLOW_WRITE | SLOW_PROBE))
-    const at = this.#queued * Q_WORDS
-    if (at >= this.#queue.length) throw new RangeError('more writes than an instruction can have')
-    const queue = this.#queue
-    queue[at + Q_LO] = lo
-    queue[at + Q_HI] = hi
-    queue[at + Q_FLAGS] = size | flags | SLOW_WRITE
-    queue[at + Q_DATA_LO] = dataLo
-    queue[at + Q_DATA_HI] = dataHi
-    this.#queued++
+    this.#queue.add(lo, hi, size | flags, dataLo, dataHi)
   }
 
   /**
@@ -355,20 +324,11 @@ export class System {
    * @returns false if not; the caller then writes piece by piece, and meets the fault in its proper order
    */
   writeBlock(lo: number, hi: number, size: number, bytes: Uint8Array, from: number, flags: number): boolean {
-    if (this.#blockQueued || size > BLOCK_BYTES || (lo & (PAGE_BYTES - 1)) + size > PAGE_BYTES) return false
+    if (this.#queue.blockQueued || size > BLOCK_BYTES || (lo & (PAGE_BYTES - 1)) + size > PAGE_BYTES) return false
     const status = this.cpu.access(lo, hi, size | flags | SLOW_WRITE | SLOW_PROBE)
     if (status === STATUS_FAULT) return false
     this.check(status)
-    for (let i = 0; i < size; i++) this.#block[i] = bytes[from + i] as number
-    if (size > 8) this.#blockQueued = true
-    const at = this.#queued * Q_WORDS
-    const queue = this.#queue
-    queue[at + Q_LO] = lo
-    queue[at + Q_HI] = hi
-    queue[at + Q_FLAGS] = size | flags | SLOW_WRITE
-    queue[at + Q_DATA_LO] = wordOf(this.#block, 0)
-    queue[at + Q_DATA_HI] = wordOf(this.#block, 4)
-    this.#queued++
+    this.#queue.addBlock(lo, hi, size | flags, bytes, from)
     return true
   }
 
@@ -379,20 +339,17 @@ export class System {
   /** Makes the queued writes, in order. */
   commit(): void {
     const queue = this.#queue
-    const count = this.#queued
-    for (let entry = 0; entry < count; entry++) {
-      const at = entry * Q_WORDS
-      if (((queue[at + Q_FLAGS] as number) & 0xff) > 8) this.u8.set(this.#block, S_DATA)
-      else this.set64(S_DATA, queue[at + Q_DATA_LO] as number, queue[at + Q_DATA_HI] as number)
-      this.check(this.cpu.access(queue[at + Q_LO] as number, queue[at + Q_HI] as number, queue[at + Q_FLAGS] as number))
+    for (let entry = 0; entry < queue.count; entry++) {
+      if (queue.isBlock(entry)) this.u8.set(queue.block, S_DATA)
+      else this.set64(S_DATA, queue.dataLo(entry), queue.dataHi(entry))
+      this.check(this.cpu.access(queue.addressLo(entry), queue.addressHi(entry), queue.flags(entry)))
     }
     this.dropWrites()
   }
 
   /** Forgets queued writes: an event's delivery starts again as another event's. */
   dropWrites(): void {
-    this.#queued = 0
-    this.#blockQueued = false
+    this.#queue.clear()
   }
 
   /**
@@ -525,13 +482,4 @@ function isSignExtended(hi: number, shift: number): boolean {
 /** Flags of an access that is several pushes or pops of `size` bytes. */
 export function partsOf(size: number): number {
   return (31 - Math.clz32(size)) << SLOW_PARTS_SHIFT
-}
-
-function wordOf(bytes: Uint8Array, at: number): number {
-  return (
-    (bytes[at] as number) |
-    ((bytes[at + 1] as number) << 8) |
-    ((bytes[at + 2] as number) << 16) |
-    ((bytes[at + 3] as number) << 24)
-  )
 }

@@ -1,6 +1,6 @@
 import { DECODED, Instruction, codes, decodeInto } from '@retrap/x86-decoder'
 import { generateInterpreter } from '../../src/interpreter.ts'
-import type { FormSource } from '../../src/interpreter.ts'
+import type { FormSource } from '../../src/form-context.ts'
 import { Lowering, formOf, variantsOf } from '../../src/lower.ts'
 import { OP_LEAVE, RECORD_BYTES, R_OP } from '../../src/record.ts'
 import { TLB_WRITE_OFFSET } from '../../src/tlb-layout.ts'

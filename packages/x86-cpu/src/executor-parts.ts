@@ -1,0 +1,47 @@
+import type { MachineMemory } from '@retrap/memory'
+import type { AccessMode } from './access-mode.ts'
+import type { CpuHost } from './host.ts'
+import type { InstructionFetch } from './instruction-fetch.ts'
+import type { MemoryAccess } from './memory-access.ts'
+import type { NumericError } from './numeric-error.ts'
+import type { OutsideEvents } from './outside-events.ts'
+import type { Pass } from './pass.ts'
+import type { QuickPort } from './quick-port.ts'
+import type { System } from './system/system.ts'
+import type { Turn } from './turn.ts'
+
+/** Functions of the generated module. */
+export interface InterpreterExports {
+  run(state: number, record: number): number
+  address(state: number, record: number, sizeAndFlags: number): number
+}
+
+/** How much an executor has done, by kind. */
+export interface ExecutionCounts {
+  systemCalls: number
+  faults: number
+  interrupts: number
+  loggedPasses: number
+  steps: number
+}
+
+/** What an {@link Executor} runs: the parts of one vCPU. */
+export interface ExecutorParts {
+  readonly memory: MachineMemory
+  readonly host: CpuHost
+  /** Machine address of the state. */
+  readonly state: number
+  readonly u32: Uint32Array
+  readonly i32: Int32Array
+  readonly system: System
+  readonly interpreter: InterpreterExports
+  readonly access: MemoryAccess
+  readonly mode: AccessMode
+  readonly fetch: InstructionFetch
+  readonly pass: Pass
+  readonly quickPort: QuickPort
+  readonly outside: OutsideEvents
+  readonly numericError: NumericError
+  readonly counts: ExecutionCounts
+  readonly turn: Turn
+}
