@@ -237,7 +237,7 @@ function turns(program: Program, style: Style, together: boolean, upset: boolean
 
 test(
   'a turn ends at the same instruction, at the same cost, in whichever way it is executed',
-  { timeout: 120_000 },
+  { timeout: 240_000 },
   () => {
     const program = fc.record({
       start: fc.constantFrom(CODE, CODE + 0xf80, CODE + 0xfe0, 0x8fc0 - 0x400),
@@ -249,7 +249,7 @@ test(
       fc.property(program, fc.constantFrom(...STYLES), fc.boolean(), (given, style, together) => {
         expect(turns(given, style, together, true)).toEqual(turns(given, 'at once', false, false))
       }),
-      { numRuns: 150, seed: 0x7425 },
+      { numRuns: 80, seed: 0x7425 },
     )
   },
 )

@@ -6,4 +6,4 @@ test('whichever way an instruction waits for its device, the same happens, and a
   const { violations, smallest } = await runSoak(soak, { count: 600, seed: 1 })
   expect(smallest).toBeUndefined()
   expect(violations).toBe(0)
-}, 60_000)
+}, 240_000)
