@@ -166,7 +166,7 @@ export class AccessPath {
   /** IPA of an address that has been translated; -1 if it has not. */
   ipaOf(lo: number, hi: number): number {
     const page = this.#find((lo & ~0xfff) >>> 0, hi)
-    return page < 0 ? -1 : (this.#pageIpa[page] as number) + (lo & 0xfff)
+    return page < 0 ? -1 : this.#pageIpa[page]! + (lo & 0xfff)
   }
 
   /** Whether the guest maps an address that has been translated as Device memory. */

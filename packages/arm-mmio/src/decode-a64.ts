@@ -164,7 +164,7 @@ const EXTENDS = [Extend.UXTW, Extend.LSL, Extend.SXTW, Extend.SXTX] as const
 
 function decodeExtend(form: Form, word: number, insn: LoadStore): void {
   const option = extract(form.fields.get('e'), word)
-  insn.extend = EXTENDS[((option >> 1) & 2) | (option & 1)] as Extend
+  insn.extend = EXTENDS[((option >> 1) & 2) | (option & 1)]!
   insn.shift = extract(form.fields.get('S'), word) === 0 ? 0 : Math.log2(insn.elementSize || 8)
 }
 

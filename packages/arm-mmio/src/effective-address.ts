@@ -45,7 +45,7 @@ function add(into: EffectiveAddress, lo: number, hi: number, offset: number): vo
 function address64(vcpu: ArmVcpu, insn: LoadStore, into: EffectiveAddress): void {
   into.writeback = false
   if (insn.addressing === Addressing.LITERAL) {
-    add(into, vcpu.pc[0] as number, vcpu.pc[1] as number, insn.offset)
+    add(into, vcpu.pc[0]!, vcpu.pc[1]!, insn.offset)
     return
   }
   // System instructions have the address in Xt, copies in Xd.

@@ -342,8 +342,8 @@ export class ArmEmulator {
     let hi = 0
     if (this.#abort.hsr) lo = this.#guestRegister(register)
     else if (register < 31) {
-      lo = x[register * 2] as number
-      hi = x[register * 2 + 1] as number
+      lo = x[register * 2]!
+      hi = x[register * 2 + 1]!
     }
     putValue(this.#path.data, 0, size, lo, hi, bigEndian)
   }

@@ -357,7 +357,7 @@ export class Execution {
         this.#value.hi,
         this.#words,
       )
-      putValue(data, bytes + at, elementSize, this.#words[0] as number, this.#words[1] as number, bigEndian)
+      putValue(data, bytes + at, elementSize, this.#words[0]!, this.#words[1]!, bigEndian)
     }
     step = path.transfer(true, lo, hi, elementSize, elements, OPERAND_TARGET, bytes)
     if (step !== Step.DONE) return step

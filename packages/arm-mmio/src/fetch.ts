@@ -42,7 +42,7 @@ export class InstructionFetch {
   fetch(insn: LoadStore): Step {
     const { pstate } = this.#vcpu
     const thumb = isAArch32(this.#vcpu) && (pstate & PSTATE_T) !== 0
-    const lo = this.#vcpu.pc[0] as number
+    const lo = this.#vcpu.pc[0]!
     const first = this.#read(lo, thumb ? 2 : 4)
     if (first < 0) return Step.RETRY
     if (!thumb) {
@@ -60,7 +60,7 @@ export class InstructionFetch {
   /** Reads an instruction word or halfword; -1 if there is none. Instructions are little-endian. */
   #read(lo: number, size: number): number {
     const log = this.#log
-    const hi = isAArch32(this.#vcpu) ? 0 : (this.#vcpu.pc[1] as number)
+    const hi = isAArch32(this.#vcpu) ? 0 : this.#vcpu.pc[1]!
     const known = log.replaying
     if (!known) {
       const bracket = this.#stopWorld

@@ -5,7 +5,7 @@ const REGISTERS = 'r0 r1 r2 r3 r4 r5 r6 r7 r8 r9 r10 r11 r12 sp lr pc'.split(' '
 const CONDITIONS = ['eq', 'ne', 'hs', 'lo', 'mi', 'pl', 'vs', 'vc', 'hi', 'ls', 'ge', 'lt', 'gt', 'le', '', ''] as const
 const SHIFTS: readonly string[] = ['lsl', 'lsr', 'asr', 'ror', 'rrx']
 
-const name = (number: number): string => REGISTERS[number & 15] as string
+const name = (number: number): string => REGISTERS[number & 15]!
 
 /** Immediate with its sign; 0 subtracted is `#-0`, which is another encoding. */
 const signed = (insn: LoadStore): string => (insn.subtract && insn.offset === 0 ? '#-0' : `#${insn.offset}`)
@@ -102,6 +102,6 @@ export function formatA32(insn: LoadStore): string {
   const size = form.operands.startsWith('<Ht>') ? '.16' : ''
   const mnemonic = form.mnemonic.toLowerCase().replace('<mode>', mode(insn))
   // The condition stands before the mode that vector transfers spell out.
-  const start = `${mnemonic}${CONDITIONS[insn.condition] as string}${bits}${size}`
+  const start = `${mnemonic}${CONDITIONS[insn.condition]!}${bits}${size}`
   return `${start} ${form.operands.replaceAll(/<([^>]*)>/g, (_match, placeholder: string) => operand(insn, placeholder))}`
 }

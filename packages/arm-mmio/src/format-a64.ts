@@ -27,7 +27,7 @@ function vectorList(insn: LoadStore, arrangement: string): string {
 }
 
 const arrangement = (insn: LoadStore): string =>
-  ARRANGEMENTS[Math.log2(insn.elementSize) * 2 + (insn.registerSize === 16 ? 1 : 0)] as string
+  ARRANGEMENTS[Math.log2(insn.elementSize) * 2 + (insn.registerSize === 16 ? 1 : 0)]!
 
 const PREFETCH_TYPES = ['pld', 'pli', 'pst'] as const
 
@@ -67,7 +67,7 @@ function a64Mnemonic(insn: LoadStore): string {
   const { fields, mnemonic } = insn.form
   return mnemonic
     .toLowerCase()
-    .replace('<ar>', ORDERS[(insn.acquire ? 2 : 0) | (insn.release ? 1 : 0)] as string)
+    .replace('<ar>', ORDERS[(insn.acquire ? 2 : 0) | (insn.release ? 1 : 0)]!)
     .replace('<s>', insn.elementSize === 1 ? 'b' : insn.elementSize === 2 ? 'h' : '')
     .replace('<pme>', COPY_STAGES[extract(fields.get('p'), insn.word)] ?? '')
     .replace('<options>', () => {
@@ -112,7 +112,7 @@ function a64Operand(insn: LoadStore, name: string, address: string): string {
       return String(insn.lane)
     default:
   }
-  if (name.startsWith('lanes')) return vectorList(insn, LANES[insn.elementSize] as string)
+  if (name.startsWith('lanes')) return vectorList(insn, LANES[insn.elementSize]!)
   const match = /^(SP|[A-Z])([tusnm])(1?)$/.exec(name)
   if (match === null) return name
   const [, letter = '', role = '', next = ''] = match

@@ -93,8 +93,8 @@ function inject64(vcpu: ArmVcpu, abort: InjectedAbort): void {
     (exceptionClass * 2 ** 26 + (1 << 25) + (abort.write && !abort.instruction ? 1 << 6 : 0) + abort.status) >>> 0
   exception.farLo = abort.lo >>> 0
   exception.farHi = abort.hi >>> 0
-  exception.elrLo = vcpu.pc[0] as number
-  exception.elrHi = vcpu.pc[1] as number
+  exception.elrLo = vcpu.pc[0]!
+  exception.elrHi = vcpu.pc[1]!
   exception.spsrEl1 = vcpu.pstate >>> 0
   const offset = lower ? (isAArch32(vcpu) ? 0x600 : 0x400) : (vcpu.pstate & 1) === 0 ? 0 : 0x200
   // EL1h, all interrupts masked; condition flags and DIT stay.
@@ -121,7 +121,7 @@ function inject32(vcpu: ArmVcpu, abort: InjectedAbort): void {
     exception.farHi = 0
   }
   const link = aarch32Register(MODE_ABT, 14) * 2
-  vcpu.x[link] = (vcpu.pc[0] as number) + (abort.instruction ? 4 : 8)
+  vcpu.x[link] = vcpu.pc[0]! + (abort.instruction ? 4 : 8)
   vcpu.x[link + 1] = 0
   vcpu.spsr[1] = vcpu.pstate
   // Abort mode, A and I masked, F as it was, no IT block.

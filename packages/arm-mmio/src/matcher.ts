@@ -26,7 +26,7 @@ export class Matcher {
 
   /** The rows an encoding may belong to, the first that matches before the others; none if it is no load or store. */
   find(word: number, accept: (form: Form, word: number) => boolean): Form | undefined {
-    const bucket = this.#buckets[(word >>> this.#shift) & this.#mask] as readonly Form[]
+    const bucket = this.#buckets[(word >>> this.#shift) & this.#mask]!
     for (const form of bucket) {
       if (((word & form.mask) ^ form.value) === 0 && accept(form, word)) return form
     }

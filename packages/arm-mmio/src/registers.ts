@@ -22,12 +22,12 @@ function stackPointer(vcpu: ArmVcpu): number {
 /** Reads X0…X30, and 31 as the stack pointer or zero. */
 export function readX(vcpu: ArmVcpu, number: number, stack: boolean, into: RegisterValue): void {
   if (number < 31) {
-    into.lo = vcpu.x[number * 2] as number
-    into.hi = vcpu.x[number * 2 + 1] as number
+    into.lo = vcpu.x[number * 2]!
+    into.hi = vcpu.x[number * 2 + 1]!
   } else if (stack) {
     const at = stackPointer(vcpu)
-    into.lo = vcpu.sp[at] as number
-    into.hi = vcpu.sp[at + 1] as number
+    into.lo = vcpu.sp[at]!
+    into.hi = vcpu.sp[at + 1]!
   } else {
     into.lo = 0
     into.hi = 0
@@ -48,13 +48,13 @@ export function writeX(vcpu: ArmVcpu, number: number, stack: boolean, lo: number
 
 /** What an AArch32 instruction reads as PC: its address plus 8 in A32, plus 4 in Thumb. */
 export function pcValue(vcpu: ArmVcpu, set: InstructionSet): number {
-  return ((vcpu.pc[0] as number) + (set === InstructionSet.A32 ? 8 : 4)) >>> 0
+  return (vcpu.pc[0]! + (set === InstructionSet.A32 ? 8 : 4)) >>> 0
 }
 
 /** Reads R0…R15 in the current mode, or the user registers. */
 export function readR(vcpu: ArmVcpu, set: InstructionSet, number: number, user: boolean = false): number {
   if (number === 15) return pcValue(vcpu, set)
-  return vcpu.x[aarch32Register(user ? MODE_USR : vcpu.pstate & 15, number) * 2] as number
+  return vcpu.x[aarch32Register(user ? MODE_USR : vcpu.pstate & 15, number) * 2]!
 }
 
 /** Writes R0…R14 in the current mode, or the user registers. The upper half of the X register is 0 then. */

@@ -19,9 +19,9 @@ import {
 
 /** Goes on with the next instruction. */
 export function retire(vcpu: ArmVcpu, length: number): void {
-  const next = (vcpu.pc[0] as number) + length
+  const next = vcpu.pc[0]! + length
   vcpu.pc[0] = next
-  if (!isAArch32(vcpu) && next > 0xffff_ffff) (vcpu.pc[1] as number)++
+  if (!isAArch32(vcpu) && next > 0xffff_ffff) vcpu.pc[1]!++
   endOfInstruction(vcpu)
 }
 
@@ -68,7 +68,7 @@ export function returnTo(vcpu: ArmVcpu, target: number, saved: number): void {
 /** SPSR of the current mode; the mode's own state where it has none, which is unpredictable. */
 export function savedState(vcpu: ArmVcpu): number {
   const index = spsrIndex(vcpu.pstate & 15)
-  return index < 0 ? vcpu.pstate : (vcpu.spsr[index] as number)
+  return index < 0 ? vcpu.pstate : vcpu.spsr[index]!
 }
 
 /** PSTATE with another byte order. */

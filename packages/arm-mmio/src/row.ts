@@ -87,7 +87,7 @@ export function expandChoices(row: Row): Row[] {
       if (width === 0) return [each]
       return Array.from({ length: 1 << width }, (_, value) => {
         const pick = (text: string): string =>
-          text.replaceAll(group, (_match, inside: string) => inside.split('|')[value] as string)
+          text.replaceAll(group, (_match, inside: string) => inside.split('|')[value]!)
         let left = width
         return {
           encoding: each.encoding.replaceAll(letter, () => String((value >> --left) & 1)),

@@ -82,7 +82,7 @@ export class DeviceOrder {
       const at = LOCKS + other * MONITOR_WORDS
       const marked = Atomics.load(this.#words, at)
       if (other === vcpu || marked === 0 || this.#words[at + 2] !== (ipaHi | 0)) continue
-      const start = (this.#words[at + 1] as number) >>> 0
+      const start = this.#words[at + 1]! >>> 0
       if (start < (ipaLo >>> 0) + size && ipaLo >>> 0 < start + marked) Atomics.store(this.#words, at, 0)
     }
   }

@@ -20,7 +20,7 @@ export function putValue(data: Uint8Array, at: number, size: number, lo: number,
 export function getWord(data: Uint8Array, at: number, size: number, from: number, bigEndian: boolean): number {
   let word = 0
   for (let i = Math.min(size, from + 4) - 1; i >= from; i--) {
-    word = (word << 8) | (data[at + (bigEndian ? size - 1 - i : i)] as number)
+    word = (word << 8) | data[at + (bigEndian ? size - 1 - i : i)]!
   }
   return word >>> 0
 }
@@ -34,7 +34,7 @@ function copyBytes(
   size: number,
   bigEndian: boolean,
 ): void {
-  for (let i = 0; i < size; i++) to[toAt + i] = from[fromAt + (bigEndian ? size - 1 - i : i)] as number
+  for (let i = 0; i < size; i++) to[toAt + i] = from[fromAt + (bigEndian ? size - 1 - i : i)]!
 }
 
 /** Register of element `index` in a pair, or the n-th of a list. */

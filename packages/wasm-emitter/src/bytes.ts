@@ -29,7 +29,7 @@ export class ByteWriter {
     const count = bytes.length
     if (this.#length + count > this.#bytes.length) this.#grow(count)
     // Instructions have one to three bytes.
-    if (count < 4) for (let i = 0; i < count; i++) this.#bytes[this.#length + i] = bytes[i] as number
+    if (count < 4) for (let i = 0; i < count; i++) this.#bytes[this.#length + i] = bytes[i]!
     else this.#bytes.set(bytes, this.#length)
     this.#length += count
   }

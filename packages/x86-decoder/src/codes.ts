@@ -176,7 +176,7 @@ function eachRow(table: string, each: (head: string, word: string) => void): voi
   for (const line of table.split('\n')) {
     const columns = line.trim().split(/\s{2,}/)
     if (columns.length < 2) continue
-    for (const word of (columns[1] as string).split(' ')) each(columns[0] as string, word)
+    for (const word of columns[1]!.split(' ')) each(columns[0]!, word)
   }
 }
 
@@ -186,7 +186,7 @@ function readFlags(): Map<string, Flags> {
     const entry = flags.get(mnemonic) ?? { r: 0, w: 0, u: 0 }
     for (const part of head.split(' ')) {
       let bits = 0
-      for (const letter of part.slice(2)) bits |= FLAG_BITS[letter] as number
+      for (const letter of part.slice(2)) bits |= FLAG_BITS[letter]!
       entry[part[0] as 'r' | 'w' | 'u'] |= bits
     }
     flags.set(mnemonic, entry)
@@ -198,7 +198,7 @@ const VECTOR_LETTERS: Readonly<Record<number, string>> = { 16: 'x', 32: 'y', 64:
 
 /** Operand names of the manual: `r/m32`, `xmm1/m64`, `rel8`… */
 function operandName(form: Form, position: number): string {
-  const { kind, size, memorySize, register } = form.operands[position] as Form['operands'][number]
+  const { kind, size, memorySize, register } = form.operands[position]!
   const bits = size * 8
   const memory = memorySize === 0 ? 'm' : `m${memorySize * 8}`
   switch (kind) {
@@ -210,22 +210,22 @@ function operandName(form: Form, position: number): string {
     case OperandKind.RM:
       return size === memorySize ? `r/m${bits}` : `r${bits}/${memory}`
     case OperandKind.VSIB:
-      return `vm${memorySize * 8}${VECTOR_LETTERS[size] as string}`
+      return `vm${memorySize * 8}${VECTOR_LETTERS[size]!}`
     case OperandKind.MEM:
     case OperandKind.STRING_SOURCE:
     case OperandKind.STRING_DESTINATION:
     case OperandKind.XLAT:
       return memory
     case OperandKind.FIXED_REG: {
-      const name = ['AX', 'CX', 'DX', 'BX'][register] as string
-      return size === 1 ? `${name[0] as string}L` : size === 2 ? name : size === 4 ? `E${name}` : `R${name}`
+      const name = ['AX', 'CX', 'DX', 'BX'][register]!
+      return size === 1 ? `${name[0]!}L` : size === 2 ? name : size === 4 ? `E${name}` : `R${name}`
     }
     case OperandKind.ONE:
       return '1'
     case OperandKind.SEGMENT_REG:
       return 'Sreg'
     case OperandKind.FIXED_SEGMENT:
-      return ['ES', 'CS', 'SS', 'DS', 'FS', 'GS'][register] as string
+      return ['ES', 'CS', 'SS', 'DS', 'FS', 'GS'][register]!
     case OperandKind.CONTROL_REG:
       return 'CRn'
     case OperandKind.DEBUG_REG:
@@ -239,9 +239,9 @@ function operandName(form: Form, position: number): string {
     case OperandKind.XMM_RM_REG:
     case OperandKind.XMM_VVVV:
     case OperandKind.XMM_IS4:
-      return `${VECTOR_LETTERS[size] as string}mm`
+      return `${VECTOR_LETTERS[size]!}mm`
     case OperandKind.XMM_RM:
-      return `${VECTOR_LETTERS[size] as string}mm/${memory}`
+      return `${VECTOR_LETTERS[size]!}mm/${memory}`
     case OperandKind.MASK_REG:
     case OperandKind.MASK_RM_REG:
     case OperandKind.MASK_VVVV:
@@ -307,7 +307,7 @@ type EvexInfo = Pick<
 >
 
 function evexInfo({ attributes, evex, map, condition }: Form, code: number): EvexInfo {
-  const bits = loadTables().evexLeaves[code] as number
+  const bits = loadTables().evexLeaves[code]!
   const broadcast = (bits & EVEX_BROADCAST) >> EVEX_BROADCAST_SHIFT
   return {
     masking: attributes.has('kz') ? 'zero' : attributes.has('kx') ? 'required' : attributes.has('k') ? 'merge' : 'none',
@@ -386,14 +386,14 @@ function describe(form: Form, code: number): CodeInfo {
   if (indirect && flowKind === 'call') flowKind = 'indirect-call'
   let { r, w, u } = flags.get(flagsName(mnemonic)) ?? { r: 0, w: 0, u: 0 }
   if (isString) {
-    r = FLAG_BITS['D'] as number
+    r = FLAG_BITS['D']!
     if (attributes.has('repe')) w = 0x8d5
   }
   if (operands.some((operand) => operand.kind === OperandKind.CONTROL_REG || operand.kind === OperandKind.DEBUG_REG)) {
     u = 0x8d5
   }
   if (form.condition >= 0) {
-    r = CONDITION_FLAGS[form.condition >> 1] as number
+    r = CONDITION_FLAGS[form.condition >> 1]!
     w = 0x8d5
   }
   if (operands.some(({ kind }) => kind === OperandKind.ONE)) {
@@ -467,12 +467,12 @@ function readCode(code: number): CodeInfo {
   let row = 0
   for (let above = rowCodes.length - 1; above - row > 1;) {
     const middle = (row + above) >> 1
-    if ((rowCodes[middle] as number) <= code) row = middle
+    if (rowCodes[middle]! <= code) row = middle
     else above = middle
   }
-  const first = rowCodes[row] as number
+  const first = rowCodes[row]!
   readRow(row).forEach((form, i) => (known[first + i] ??= describe(form, first + i)))
-  return known[code] as CodeInfo
+  return known[code]!
 }
 
 /** An array that is filled when it is first looked at. */

@@ -38,10 +38,10 @@ const KNOWN_OF_MODRM = 0x78
 /** Where all instructions whose keys agree with `key` in the bits `known` lead: a code, or -1 if not to the same. */
 function settle(nodes: Int32Array, reference: number, key: number, known: number): number {
   if (reference >= 0) return reference
-  const place = nodes[~reference] as number
+  const place = nodes[~reference]!
   const shift = place & 31
   const mask = place >> 5
-  const child = (value: number): number => settle(nodes, nodes[value - reference] as number, key, known)
+  const child = (value: number): number => settle(nodes, nodes[value - reference]!, key, known)
   if (((mask << shift) & ~known) === 0) return child((key >> shift) & mask)
   const first = child(0)
   for (let value = 1; value < trees.nodeWidth(place); value++) if (child(value) !== first) return -1
@@ -70,19 +70,19 @@ export function makeCommonTable({ roots, hasModrm, nodes, leaves }: DecodeTables
   const table = Array.from<number>({ length: 2 * COMMON_LEGACY }).fill(0)
   const add = (at: number, cell: number, treesOfMode: readonly number[], key: number): void => {
     const indices = treesOfMode.map((tree) => tree * trees.MAPS * 256 + cell)
-    const modrm = hasModrm[indices[0] as number] as number
+    const modrm = hasModrm[indices[0]!]!
     const codeAt = (modrmBits: number): number => {
       const [code, ...others] = indices.map((index) =>
-        settle(nodes, roots[index] as number, key | modrmBits, KNOWN | KNOWN_OF_MODRM),
+        settle(nodes, roots[index]!, key | modrmBits, KNOWN | KNOWN_OF_MODRM),
       )
       return others.every((other) => other === code) ? (code as number) : -1
     }
-    const isOne = indices.every((index) => (roots[index] as number) >= 0)
+    const isOne = indices.every((index) => roots[index]! >= 0)
     const entries = Array.from({ length: isOne ? 1 : 16 }, (_, i) => {
       const code = codeAt(i << 3)
       return entryOf(code, leaves[code] ?? 0, modrm)
     })
-    if (entries.every((entry) => entry === entries[0])) table[at] = entries[0] as number
+    if (entries.every((entry) => entry === entries[0])) table[at] = entries[0]!
     else if (modrm !== 0) {
       table[at] = ~table.length
       table.push(...entries)

@@ -169,7 +169,7 @@ function accessOf(insn: Instruction, { access, kind, size }: OperandSpec, positi
 
 function memoryOperand(insn: Instruction, position: number, address: bigint): MemoryOperand {
   const info = codeInfo(insn.code)
-  const spec = info.operands[position] as CodeInfo['operands'][number]
+  const spec = info.operands[position]!
   const registerSize = insn.addressSize >> 3
   let displacement = bigintOf(insn.dispLo, insn.dispHi)
   let { base, index } = insn
@@ -271,7 +271,7 @@ function decodeAt(bytes: Uint8Array, offset: number, mode: number, address: bigi
   const info = codeInfo(instruction.code)
   return {
     status: status === DECODED ? 'decoded' : status === TRUNCATED ? 'truncated' : 'invalid',
-    reason: status === TRUNCATED ? 'the bytes end too early' : (reasonTexts[instruction.reason] as string),
+    reason: status === TRUNCATED ? 'the bytes end too early' : reasonTexts[instruction.reason]!,
     address,
     length,
     bytes: bytes.subarray(offset, offset + length),

@@ -192,7 +192,7 @@ function spelling(out: LineWriter): string {
   if (first === OperandKind.STI && operands.length === 2 && SWAPPED[mnemonic] !== undefined) return SWAPPED[mnemonic]
   const bits = SIZED_BY_MODE[mnemonic]
   if (bits !== undefined && insn.mode !== 64) {
-    const stem = (SPELLINGS[mnemonic] as string).replace(/w$/, '')
+    const stem = SPELLINGS[mnemonic]!.replace(/w$/, '')
     return bits === insn.mode ? stem : stem + (bits === 16 ? 'w' : 'l')
   }
   if ((mnemonic === 'SYSEXIT' || mnemonic === 'SYSRET') && insn.mode === 64) return `${mnemonic.toLowerCase()}l`

@@ -76,7 +76,7 @@ function isString({ info }: LineWriter): boolean {
 function writeSize(out: LineWriter, operand: MemoryOperand): void {
   const { info, insn } = out
   if (info.mnemonic === 'CALLF' || info.mnemonic === 'JMPF') {
-    out.wordAndBlank('keyword', BITS_NAMES[insn.operandSize] as string)
+    out.wordAndBlank('keyword', BITS_NAMES[insn.operandSize]!)
     out.wordAndBlank('keyword', 'far')
     return
   }
@@ -106,7 +106,7 @@ function writeMemory(out: LineWriter, operand: MemoryOperand): void {
   if (address !== undefined) {
     // Where no register says it, a size before the address does.
     if ((insn.mode !== 64 && insn.addressSize !== insn.mode) || insn.dispSize === 8) {
-      out.wordAndBlank('keyword', BITS_NAMES[insn.addressSize] as string)
+      out.wordAndBlank('keyword', BITS_NAMES[insn.addressSize]!)
     }
     if (isRelative) out.wordAndBlank('keyword', 'rel')
   }
@@ -136,7 +136,7 @@ function writeMemory(out: LineWriter, operand: MemoryOperand): void {
 /** A keyword before a target or an immediate, where its size is not the usual one. */
 function writeOperandSize(out: LineWriter): void {
   const bits = hiddenOperandSize(out)
-  if (bits !== 0) out.wordAndBlank('keyword', BITS_NAMES[bits] as string)
+  if (bits !== 0) out.wordAndBlank('keyword', BITS_NAMES[bits]!)
 }
 
 /** A 64-bit immediate. Without the keywords a number that fits in 32 bits would make the shorter form. */

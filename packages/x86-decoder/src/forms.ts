@@ -52,7 +52,7 @@ const known: (readonly Form[] | undefined)[] = [[invalidForm]]
 
 /** The forms of one row. */
 export function readRow(row: number): readonly Form[] {
-  return (known[row] ??= reader.read(rowLines()[row] as string))
+  return (known[row] ??= reader.read(rowLines()[row]!))
 }
 
 /** The forms of all rows, row by row. The index of a form in all of them, one after the other, is its code. */

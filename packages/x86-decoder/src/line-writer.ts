@@ -20,6 +20,12 @@ export interface Template {
   readonly fields: readonly Field[]
 }
 
+/** A template that is being written. */
+interface OpenTemplate {
+  readonly texts: string[]
+  readonly fields: Field[]
+}
+
 /** An instruction that is printed, and the line so far. */
 export class LineWriter {
   readonly insn: Instruction
@@ -31,7 +37,7 @@ export class LineWriter {
   /** The pieces of the line, for a caller that wants them. */
   readonly #tokens: Token[] | undefined
   #operands: readonly Operand[] | undefined
-  #template: { texts: string[]; fields: Field[] } | undefined
+  #template: OpenTemplate | undefined
 
   constructor(target: DecodedInstruction | Instruction, options: FormatOptions, tokens?: Token[]) {
     const insn = target instanceof Instruction ? target : target?.instruction
@@ -70,7 +76,7 @@ export class LineWriter {
 
   /** Runs `write` on this writer and returns the line with gaps for its fields. */
   template(write: (out: LineWriter) => void): Template {
-    const template = { texts: [] as string[], fields: [] as Field[] }
+    const template: OpenTemplate = { texts: [], fields: [] }
     this.#template = template
     write(this)
     template.texts.push(this.text)

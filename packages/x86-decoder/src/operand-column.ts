@@ -154,7 +154,7 @@ function sizeOf(suffix: string, bits: number): number {
     case 'hx':
     case 'qx':
     case 'ex':
-      return bits / 8 / (VECTOR_PARTS[suffix] as number)
+      return bits / 8 / VECTOR_PARTS[suffix]!
     case 'v':
     case 'as':
       return bits >> 3
@@ -190,11 +190,11 @@ function splitOperand(text: string): [letter: string, register: string, memory: 
   // Masks, tiles and bounds: two letters.
   if (/^[ktb][A-Z]/.test(text)) return [text.slice(0, 2), text.slice(2), text.slice(2)]
   // VSIB: `vxd` has an XMM register as index and elements of 4 bytes.
-  if (text.startsWith('v')) return ['v', INDEX_SIZES[text[1] as string] as string, text.slice(2)]
+  if (text.startsWith('v')) return ['v', INDEX_SIZES[text[1]!]!, text.slice(2)]
   const slash = text.indexOf('/')
   if (slash > 0) return ['E', text.slice(1, slash), text.slice(slash + 2)]
   const size = text.slice(1)
-  return [text[0] as string, size, size]
+  return [text[0]!, size, size]
 }
 
 function operandAt(text: string, bits: number, second: boolean): FormOperand {
@@ -324,7 +324,7 @@ export interface Shape {
 }
 
 function readShape(texts: readonly string[], bits: number): Shape {
-  const operands = texts.map((text, i) => operandAt(text, bits, i > 0 && /^I[bw]$/.test(texts[i - 1] as string)))
+  const operands = texts.map((text, i) => operandAt(text, bits, i > 0 && /^I[bw]$/.test(texts[i - 1]!)))
   let mod = 3
   let modrm = false
   for (const { kind } of operands) {

@@ -51,7 +51,7 @@ function unpackRoots(text: string): Int32Array {
   let code = 0
   let node = 0
   for (let at = 0; at < values.length; at++) {
-    const value = values[at] as number
+    const value = values[at]!
     if (value === 0) continue
     if ((value & 1) !== 0) {
       code += value >> 1
@@ -69,11 +69,11 @@ function packNodes(nodes: Int32Array): string {
   const values: number[] = []
   let code = 0
   for (let at = 0; at < nodes.length;) {
-    const place = nodes[at] as number
+    const place = nodes[at]!
     const end = at + nodeWidth(place)
     values.push(place)
     for (let child = at + 1; child <= end; child++) {
-      const reference = nodes[child] as number
+      const reference = nodes[child]!
       values.push(packReference(reference, code, at))
       if (reference > 0) code = reference
     }
@@ -90,7 +90,7 @@ function unpackNodes(text: string): Int32Array {
   let node = 0
   let end = -1
   for (let at = 0; at < values.length; at++) {
-    const value = values[at] as number
+    const value = values[at]!
     if (at > end) {
       nodes[at] = value
       node = at

@@ -28,15 +28,15 @@ const SEGMENTS = ['es', 'cs', 'ss', 'ds', 'fs', 'gs']
  */
 export function generalRegisterName(register: number, size: number): string {
   if (register === REGISTER_RIP) return size === 8 ? 'rip' : 'eip'
-  if (size === 8) return NAMES64[register] as string
-  if (size === 4) return NAMES32[register] as string
-  if (size === 2) return NAMES16[register] as string
-  return (register & REGISTER_HIGH_BYTE) !== 0 ? (HIGH8[register & 3] as string) : (NAMES8[register] as string)
+  if (size === 8) return NAMES64[register]!
+  if (size === 4) return NAMES32[register]!
+  if (size === 2) return NAMES16[register]!
+  return (register & REGISTER_HIGH_BYTE) !== 0 ? HIGH8[register & 3]! : NAMES8[register]!
 }
 
 /** Name of a segment register, ES CS SS DS FS GS = 0 to 5. */
 export function segmentRegisterName(segment: number): string {
-  return SEGMENTS[segment] as string
+  return SEGMENTS[segment]!
 }
 
 /** Name of the register that an operand of `kind` and `size` (bytes) is. */

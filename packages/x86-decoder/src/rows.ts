@@ -147,8 +147,8 @@ function parseOpcode(text: string): Opcode {
     result.prefix = 'NP'
     result.map = parseInt(tokens.shift() as string, 16)
   }
-  if (tokens.length > 1 && /^(NP|NFx|66|F3|F2)$/.test(tokens[0] as string)) result.prefix = tokens.shift() as string
-  if (/^M[4-7]$/.test(tokens[0] as string)) result.map = Number((tokens.shift() as string)[1])
+  if (tokens.length > 1 && /^(NP|NFx|66|F3|F2)$/.test(tokens[0]!)) result.prefix = tokens.shift()!
+  if (/^M[4-7]$/.test(tokens[0]!)) result.map = Number(tokens.shift()![1])
   const escape = /^0F (38 |3A |0F )?(?=[0-9A-F]{2})/.exec(tokens.join(' '))
   if (escape !== null) {
     result.map = ESCAPES.indexOf(escape[1] ?? '') + 1
@@ -272,7 +272,7 @@ export class RowReader {
     for (const bits of sizes) {
       // A row may have only some of the vector lengths.
       if (sizeClass === 'x' && attributes.lengths.length > 0 && !attributes.lengths.includes(bits >> 8)) continue
-      const name = names[names.length === 1 ? 0 : sizes.indexOf(bits)] as string
+      const name = names[names.length === 1 ? 0 : sizes.indexOf(bits)]!
       if (!attributes.words.has('scc')) this.add(opcode, name, column, attributes, sizeClass, bits, -1)
       else {
         SOURCE_CONDITIONS.forEach((suffix, condition) =>
@@ -342,7 +342,7 @@ export class RowReader {
         mod,
         reg: extension >= 0 ? 1 << extension : modrmByte >= 0 ? 1 << ((modrmByte >> 3) & 7) : 255,
         rm: modrmByte >= 0 ? 1 << (modrmByte & 7) : words.has('rm0') ? 1 : 255,
-        pp: PP_MASKS[opcode.prefix] as number,
+        pp: PP_MASKS[opcode.prefix]!,
         w: w < 0 ? 3 : 1 << w,
         l: l < 0 ? 15 : 1 << l,
         osLegacy: legacy,

@@ -5,7 +5,7 @@
  */
 import { evexBits } from './evex-leaf.ts'
 import { OperandKind } from './kinds.ts'
-import { type FormOperand, Immediate } from './operand-column.ts'
+import { Immediate } from './operand-column.ts'
 import { featureBit } from './options.ts'
 import type { Form } from './rows.ts'
 
@@ -175,7 +175,7 @@ function leafBits(form: Form): number {
   // The check of EVEX.vvvv is with EVEX's own.
   if (form.evex) bits |= LEAF_EVEX | LEAF_VVVV
   for (let position = 0; position < form.operands.length; position++) {
-    switch ((form.operands[position] as FormOperand).kind) {
+    switch (form.operands[position]!.kind) {
       case OperandKind.STRING_SOURCE:
         bits = (bits & ~LEAF_IMPLIED_MEMORY) | LEAF_STRING_SOURCE
         break
@@ -249,7 +249,7 @@ class TreeBuilder {
     this.restricted = new Uint16Array(forms.length)
     this.shared = new Map()
     for (let code = 1; code < forms.length; code++) {
-      const { reg, pp, mod, rm, w, l, b, as, scc, nd, nf } = (forms[code] as Form).selector
+      const { reg, pp, mod, rm, w, l, b, as, scc, nd, nf } = forms[code]!.selector
       this.restrict(code, REG, reg)
       this.restrict(code, PP, pp)
       this.restrict(code, MOD, mod)
@@ -267,15 +267,15 @@ class TreeBuilder {
   /** Chooses the kind of mode. */
   setSizes(sizes: SizeSet): void {
     for (let code = 1; code < this.forms.length; code++) {
-      this.restrict(code, OPERAND_SIZE, (this.forms[code] as Form).selector[sizes])
+      this.restrict(code, OPERAND_SIZE, this.forms[code]!.selector[sizes])
     }
   }
 
   private restrict(code: number, dimension: number, values: number): void {
     this.allowed[code * DIMENSIONS + dimension] = values
     const bit = 1 << dimension
-    const others = (this.restricted[code] as number) & ~bit
-    this.restricted[code] = values === (1 << (WIDTHS[dimension] as number)) - 1 ? others : others | bit
+    const others = this.restricted[code]! & ~bit
+    this.restricted[code] = values === (1 << WIDTHS[dimension]!) - 1 ? others : others | bit
   }
 
   /** The tree of one opcode: a code, or the complement of a node's index. */
@@ -287,7 +287,7 @@ class TreeBuilder {
   private build(candidates: readonly number[], depth: number): number {
     if (candidates.length === 0) return 0
     let restricted = 0
-    for (const code of candidates) restricted |= this.restricted[code] as number
+    for (const code of candidates) restricted |= this.restricted[code]!
     restricted >>= depth
     if (restricted === 0) return this.first(candidates, 0)
     // The lowest dimension that is restricted at all.
@@ -295,17 +295,17 @@ class TreeBuilder {
     const key = candidates.length > 3 ? `${dimension}:${candidates.join()}` : ''
     const known = this.shared.get(key)
     if (known !== undefined) return known
-    const width = WIDTHS[dimension] as number
+    const width = WIDTHS[dimension]!
     const children: number[] = []
     for (let value = 0; value < width; value++) {
       const fitting: number[] = []
       for (const code of candidates) {
-        if ((((this.allowed[code * DIMENSIONS + dimension] as number) >> value) & 1) !== 0) fitting.push(code)
+        if (((this.allowed[code * DIMENSIONS + dimension]! >> value) & 1) !== 0) fitting.push(code)
       }
       children.push(this.build(fitting, dimension + 1))
     }
-    let reference = children[0] as number
-    if (children.some((child) => child !== reference)) reference = this.node(PLACES[dimension] as number, children)
+    let reference = children[0]!
+    if (children.some((child) => child !== reference)) reference = this.node(PLACES[dimension]!, children)
     if (key !== '') this.shared.set(key, reference)
     return reference
   }
@@ -313,7 +313,7 @@ class TreeBuilder {
   /** The first candidate from `from` on or, for processors without its feature, the first of those after it. */
   private first(candidates: readonly number[], from: number): number {
     const code = candidates[from] ?? 0
-    const form = this.forms[code] as Form
+    const form = this.forms[code]!
     if (!form.attributes.has('else')) return code
     const otherwise = this.first(candidates, from + 1)
     return this.node(featureBit(form.feature) | (1 << 5), [code, otherwise])
@@ -357,15 +357,15 @@ export function compileTables(forms: readonly Form[]): DecodeTables {
       if (list === undefined) return
       const at = tree * MAPS * 256 + cell
       // Most opcodes are the same for AMD.
-      if (tree === TREE_LONG_AMD && list.every((code) => sameOnAmd(forms[code] as Form))) {
-        roots[at] = roots[TREE_LONG * MAPS * 256 + cell] as number
-        hasModrm[at] = hasModrm[TREE_LONG * MAPS * 256 + cell] as number
+      if (tree === TREE_LONG_AMD && list.every((code) => sameOnAmd(forms[code]!))) {
+        roots[at] = roots[TREE_LONG * MAPS * 256 + cell]!
+        hasModrm[at] = hasModrm[TREE_LONG * MAPS * 256 + cell]!
         return
       }
-      const candidates = list.filter((code) => (forms[code] as Form).selector[sizes] !== 0)
-      const first = forms[candidates[0] as number]
+      const candidates = list.filter((code) => forms[code]!.selector[sizes] !== 0)
+      const first = forms[candidates[0]!]
       if (first === undefined) return
-      if (candidates.some((code) => (forms[code] as Form).modrm !== first.modrm)) {
+      if (candidates.some((code) => forms[code]!.modrm !== first.modrm)) {
         throw new Error(`opcode table: rows of opcode ${cell.toString(16)} disagree about ModRM`)
       }
       hasModrm[at] = first.modrm ? 1 : 0

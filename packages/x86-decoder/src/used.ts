@@ -122,14 +122,14 @@ class Uses {
   /** A register of `impliedRows`. */
   named(name: string, bits: number): void {
     const { mode, operandSize, addressSize } = this.insn
-    const prefix = name[0] as string
+    const prefix = name[0]!
     const number = GENERAL.indexOf(name.slice(1))
     if (number >= 0 && 'raER'.includes(prefix)) {
       const sizes: Readonly<Record<string, number>> = {
         ...{ r: operandSize >> 3, a: addressSize >> 3 },
         ...{ E: 4, R: mode === 64 ? 8 : 4 },
       }
-      this.general(number, sizes[prefix] as number, bits)
+      this.general(number, sizes[prefix]!, bits)
     } else if (name.startsWith('ST')) {
       this.add(name === 'ST0' ? 'st' : `st(${name.slice(2)})`, bits)
     } else if (mode === 64 || !/^R\d/.test(name)) this.add(name.toLowerCase(), bits)
@@ -275,7 +275,7 @@ export function usedResources(insn: Instruction): UsedResources {
   const uses = new Uses(insn)
   const repeats = info.repeat !== 'none' && (insn.prefixes & (PREFIX_REP | PREFIX_REPNE)) !== 0
   operandsOf(insn, 0n).forEach((operand, position) => {
-    const spec = info.operands[position] as OperandSpec
+    const spec = info.operands[position]!
     const access = repeats ? repeated(operand.access) : operand.access
     if (operand.kind === 'register') addRegister(uses, insn, info, spec, operand, ACCESS_BITS[access])
     else if (operand.kind === 'memory') addMemory(uses, insn, info, spec, { ...operand, access }, repeats)
