@@ -4,6 +4,12 @@
  * Source: Arm ARM (DDI 0487), "MemAtomic".
  */
 
+/** The two words of a value. */
+interface Words {
+  readonly lo: number
+  readonly hi: number
+}
+
 /** Names of the operations, as the tables write them. */
 export type AtomicOperation = 'add' | 'clear' | 'eor' | 'set' | 'smax' | 'smin' | 'umax' | 'umin' | 'swap'
 
@@ -18,10 +24,8 @@ export type AtomicOperation = 'add' | 'clear' | 'eor' | 'set' | 'smax' | 'smin' 
 export function atomicResult(
   operation: AtomicOperation,
   bytes: number,
-  oldLo: number,
-  oldHi: number,
-  lo: number,
-  hi: number,
+  { lo: oldLo, hi: oldHi }: Words,
+  { lo, hi }: Words,
   into: Uint32Array,
 ): void {
   switch (operation) {

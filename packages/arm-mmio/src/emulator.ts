@@ -137,7 +137,15 @@ export class ArmEmulator {
     this.#world = world
     this.#path = new AccessPath(this.log, world, order, vcpu.id)
     this.#fetch = new InstructionFetch(vcpu, world, this.log, this.#path, options.stopWorld ?? false)
-    this.#execution = new Execution(vcpu, world, order, this.log, this.#path, zeroBlockBytes, options.copyOption ?? 'A')
+    this.#execution = new Execution({
+      vcpu,
+      world,
+      order,
+      log: this.log,
+      path: this.#path,
+      zeroBlockBytes,
+      copyOption: options.copyOption ?? 'A',
+    })
     this.#alwaysDecode = options.alwaysDecode ?? false
     this.#inject = (options.undecodable ?? 'inject') === 'inject'
     this.#active = false
@@ -288,12 +296,12 @@ export class ArmEmulator {
   #instructionAbort(abort: ArmAbort): Outcome {
     if ((abort.esr & ESR_S1PTW) !== 0) return this.#tableAbort(abort, true)
     if (hpfarValid(abort.esr) && this.#faultRegion(abort) === Region.RAM) return Outcome.RETRY
-    injectExternalAbort(this.#vcpu, abort.farLo, abort.farHi, false, true)
+    injectExternalAbort(this.#vcpu, abort.farLo, abort.farHi, 'fetch')
     return Outcome.INJECTED
   }
 
   #external(lo: number, hi: number, write: boolean): Outcome {
-    injectExternalAbort(this.#vcpu, lo, hi, write, false)
+    injectExternalAbort(this.#vcpu, lo, hi, write ? 'write' : 'read')
     return Outcome.INJECTED
   }
 
@@ -417,7 +425,7 @@ export class ArmEmulator {
     if (step === Step.TABLE) injectTableAbort(this.#vcpu, this.#path.walk.level, lo, hi, write, false)
     else if (step === Step.STAGE1) injectStage1Fault(this.#vcpu, this.#path.context, this.#path.walk, lo, hi, write)
     else if (step === Step.ALIGNMENT) injectAlignmentFault(this.#vcpu, lo, hi, write)
-    else injectExternalAbort(this.#vcpu, lo, hi, write, false)
+    else injectExternalAbort(this.#vcpu, lo, hi, write ? 'write' : 'read')
     return Outcome.INJECTED
   }
 

@@ -22,6 +22,17 @@ const UNSUPPORTED = new Set(['scalable', 'other'])
 const OPERAND = 0
 const OPERAND_TARGET = 1
 
+/** What an execution works with. */
+export interface ExecutionParts {
+  readonly vcpu: ArmVcpu
+  readonly world: ArmWorld
+  readonly order: DeviceOrder
+  readonly log: AccessLog
+  readonly path: AccessPath
+  readonly zeroBlockBytes: number
+  readonly copyOption: 'A' | 'B'
+}
+
 /** Executes instructions of one vCPU. */
 export class Execution {
   /** The access made last was a write. */
@@ -41,15 +52,7 @@ export class Execution {
   readonly #words: Uint32Array
   #authentic: boolean
 
-  constructor(
-    vcpu: ArmVcpu,
-    world: ArmWorld,
-    order: DeviceOrder,
-    log: AccessLog,
-    path: AccessPath,
-    zeroBlockBytes: number,
-    copyOption: 'A' | 'B',
-  ) {
+  constructor({ vcpu, world, order, log, path, zeroBlockBytes, copyOption }: ExecutionParts) {
     this.writing = false
     this.#vcpu = vcpu
     this.#world = world
@@ -347,16 +350,10 @@ export class Execution {
     for (let i = 0; i < elements; i++) {
       this.#atomicSource(insn, i)
       const at = i * elementSize
-      const oldHi = elementSize === 8 ? getWord(data, at, 8, 4, bigEndian) : 0
-      atomicResult(
-        operation,
-        elementSize,
-        getWord(data, at, elementSize, 0, bigEndian),
-        oldHi,
-        this.#value.lo,
-        this.#value.hi,
-        this.#words,
-      )
+      const old = this.#other
+      old.lo = getWord(data, at, elementSize, 0, bigEndian)
+      old.hi = elementSize === 8 ? getWord(data, at, 8, 4, bigEndian) : 0
+      atomicResult(operation, elementSize, old, this.#value, this.#words)
       putValue(data, bytes + at, elementSize, this.#words[0]!, this.#words[1]!, bigEndian)
     }
     step = path.transfer(true, lo, hi, elementSize, elements, OPERAND_TARGET, bytes)

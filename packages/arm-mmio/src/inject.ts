@@ -35,7 +35,9 @@ export interface InjectedAbort {
 }
 
 /** Makes the guest take a synchronous external abort on the access at an address. */
-export function injectExternalAbort(vcpu: ArmVcpu, lo: number, hi: number, write: boolean, instruction: boolean): void {
+export function injectExternalAbort(vcpu: ArmVcpu, lo: number, hi: number, access: 'read' | 'write' | 'fetch'): void {
+  const instruction = access === 'fetch'
+  const write = access === 'write'
   inject(vcpu, { instruction, write, lo, hi, status: STATUS_EXTERNAL, shortStatus: 0x08 })
 }
 

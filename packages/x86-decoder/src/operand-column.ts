@@ -338,21 +338,21 @@ function readShape(texts: readonly string[], bits: number): Shape {
 /** The operand column of a row. */
 export class OperandColumn {
   readonly sizeClass: SizeClass
-  private readonly texts: readonly string[]
-  private readonly shapes: Map<number, Shape>
+  readonly #texts: readonly string[]
+  readonly #shapes: Map<number, Shape>
 
   constructor(text: string) {
-    this.texts = text === '-' ? [] : text.split(',')
-    this.sizeClass = readClass(this.texts)
-    this.shapes = new Map()
+    this.#texts = text === '-' ? [] : text.split(',')
+    this.sizeClass = readClass(this.#texts)
+    this.#shapes = new Map()
   }
 
   /** The column at an operand size (class `a`: address size, `x`: vector length) of `bits`. */
   shape(bits: number): Shape {
-    let shape = this.shapes.get(bits)
+    let shape = this.#shapes.get(bits)
     if (shape === undefined) {
-      shape = readShape(this.texts, bits)
-      this.shapes.set(bits, shape)
+      shape = readShape(this.#texts, bits)
+      this.#shapes.set(bits, shape)
     }
     return shape
   }

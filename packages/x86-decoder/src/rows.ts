@@ -230,33 +230,44 @@ const SOURCE_CONDITIONS = 'O NO B AE E NE BE A S NS T F L GE LE G'.split(' ')
 /** Of class `x` with EVEX. */
 const EVEX_LENGTHS: readonly number[] = [128, 256, 512]
 
+/** A row at one size and condition. */
+interface Variant {
+  readonly opcode: Opcode
+  readonly mnemonic: string
+  readonly column: OperandColumn
+  readonly attributes: Attributes
+  readonly sizeClass: SizeClass
+  readonly bits: number
+  readonly condition: number
+}
+
 /** Reads rows. Columns that occur often are read once. */
 export class RowReader {
-  private forms: Form[] = []
-  private readonly operandColumns: Map<string, OperandColumn> = new Map()
-  private readonly attributeColumns: Map<string, Attributes> = new Map()
+  #forms: Form[] = []
+  readonly #operandColumns: Map<string, OperandColumn> = new Map()
+  readonly #attributeColumns: Map<string, Attributes> = new Map()
 
-  private operands(text: string): OperandColumn {
-    let column = this.operandColumns.get(text)
+  #operands(text: string): OperandColumn {
+    let column = this.#operandColumns.get(text)
     if (column === undefined) {
       column = new OperandColumn(text)
-      this.operandColumns.set(text, column)
+      this.#operandColumns.set(text, column)
     }
     return column
   }
 
-  private attributes(text: string): Attributes {
-    let attributes = this.attributeColumns.get(text)
+  #attributes(text: string): Attributes {
+    let attributes = this.#attributeColumns.get(text)
     if (attributes === undefined) {
       attributes = readAttributes(text)
-      this.attributeColumns.set(text, attributes)
+      this.#attributeColumns.set(text, attributes)
     }
     return attributes
   }
 
   /** The forms of one row. */
   read(line: string): Form[] {
-    this.forms = []
+    this.#forms = []
     const [opcodeText, nameText, operandText, attributeText = ''] = line.split(/ {2,}/) as [
       string,
       string,
@@ -265,33 +276,24 @@ export class RowReader {
     ]
     const opcode = parseOpcode(opcodeText)
     const names = nameText.split('/')
-    const column = this.operands(operandText)
-    const attributes = this.attributes(attributeText)
+    const column = this.#operands(operandText)
+    const attributes = this.#attributes(attributeText)
     const sizeClass = attributes.sizeClass === '' ? column.sizeClass : attributes.sizeClass
     const sizes = opcode.evex && sizeClass === 'x' ? EVEX_LENGTHS : CLASS_SIZES[sizeClass]
     for (const bits of sizes) {
       // A row may have only some of the vector lengths.
       if (sizeClass === 'x' && attributes.lengths.length > 0 && !attributes.lengths.includes(bits >> 8)) continue
       const name = names[names.length === 1 ? 0 : sizes.indexOf(bits)]!
-      if (!attributes.words.has('scc')) this.add(opcode, name, column, attributes, sizeClass, bits, -1)
+      const variant = { opcode, mnemonic: name, column, attributes, sizeClass, bits, condition: -1 }
+      if (!attributes.words.has('scc')) this.#add(variant)
       else {
-        SOURCE_CONDITIONS.forEach((suffix, condition) =>
-          this.add(opcode, name + suffix, column, attributes, sizeClass, bits, condition),
-        )
+        SOURCE_CONDITIONS.forEach((suffix, condition) => this.#add({ ...variant, mnemonic: name + suffix, condition }))
       }
     }
-    return this.forms
+    return this.#forms
   }
 
-  private add(
-    opcode: Opcode,
-    mnemonic: string,
-    column: OperandColumn,
-    attributes: Attributes,
-    sizeClass: SizeClass,
-    bits: number,
-    condition: number,
-  ): void {
+  #add({ opcode, mnemonic, column, attributes, sizeClass, bits, condition }: Variant): void {
     const { words, w } = attributes
     const byAddress = sizeClass === 'a'
     const byVector = sizeClass === 'x'
@@ -319,7 +321,7 @@ export class RowReader {
     const anyMod = words.has('anymod')
     const modrm = operandModrm || extension >= 0 || modrmByte >= 0
     const mod = anyMod ? 3 : words.has('reg') || modrmByte >= 0 ? 2 : operandMod
-    this.forms.push({
+    this.#forms.push({
       mnemonic,
       operands,
       operandSize: bySize ? bits : isByte ? 8 : 0,

@@ -232,101 +232,101 @@ function leafBits(form: Form): number {
 /** Builds the trees, of one kind of mode after the other. */
 class TreeBuilder {
   readonly nodes: number[]
-  private readonly forms: readonly Form[]
+  readonly #forms: readonly Form[]
   /** `[code * DIMENSIONS + dimension]`: the set of values that the form allows. */
-  private readonly allowed: Uint16Array
+  readonly #allowed: Uint16Array
   /** By code: bit set of the dimensions that the form restricts. */
-  private readonly restricted: Uint16Array
+  readonly #restricted: Uint16Array
   /** Trees of the opcode at hand by dimension and candidates: reserved rows make the same ones again and again. */
-  private shared: Map<string, number>
-  private readonly known: Map<string, number>
+  #shared: Map<string, number>
+  readonly #known: Map<string, number>
 
   constructor(forms: readonly Form[]) {
     this.nodes = []
-    this.known = new Map()
-    this.forms = forms
-    this.allowed = new Uint16Array(forms.length * DIMENSIONS)
-    this.restricted = new Uint16Array(forms.length)
-    this.shared = new Map()
+    this.#known = new Map()
+    this.#forms = forms
+    this.#allowed = new Uint16Array(forms.length * DIMENSIONS)
+    this.#restricted = new Uint16Array(forms.length)
+    this.#shared = new Map()
     for (let code = 1; code < forms.length; code++) {
       const { reg, pp, mod, rm, w, l, b, as, scc, nd, nf } = forms[code]!.selector
-      this.restrict(code, REG, reg)
-      this.restrict(code, PP, pp)
-      this.restrict(code, MOD, mod)
-      this.restrict(code, RM, rm)
-      this.restrict(code, W, w)
-      this.restrict(code, L, l)
-      this.restrict(code, B, b)
-      this.restrict(code, ADDRESS_SIZE, as)
-      this.restrict(code, SCC, scc)
-      this.restrict(code, ND, nd)
-      this.restrict(code, NF, nf)
+      this.#restrict(code, REG, reg)
+      this.#restrict(code, PP, pp)
+      this.#restrict(code, MOD, mod)
+      this.#restrict(code, RM, rm)
+      this.#restrict(code, W, w)
+      this.#restrict(code, L, l)
+      this.#restrict(code, B, b)
+      this.#restrict(code, ADDRESS_SIZE, as)
+      this.#restrict(code, SCC, scc)
+      this.#restrict(code, ND, nd)
+      this.#restrict(code, NF, nf)
     }
   }
 
   /** Chooses the kind of mode. */
   setSizes(sizes: SizeSet): void {
-    for (let code = 1; code < this.forms.length; code++) {
-      this.restrict(code, OPERAND_SIZE, this.forms[code]!.selector[sizes])
+    for (let code = 1; code < this.#forms.length; code++) {
+      this.#restrict(code, OPERAND_SIZE, this.#forms[code]!.selector[sizes])
     }
   }
 
-  private restrict(code: number, dimension: number, values: number): void {
-    this.allowed[code * DIMENSIONS + dimension] = values
+  #restrict(code: number, dimension: number, values: number): void {
+    this.#allowed[code * DIMENSIONS + dimension] = values
     const bit = 1 << dimension
-    const others = this.restricted[code]! & ~bit
-    this.restricted[code] = values === (1 << WIDTHS[dimension]!) - 1 ? others : others | bit
+    const others = this.#restricted[code]! & ~bit
+    this.#restricted[code] = values === (1 << WIDTHS[dimension]!) - 1 ? others : others | bit
   }
 
   /** The tree of one opcode: a code, or the complement of a node's index. */
   root(candidates: readonly number[]): number {
-    if (this.shared.size > 0) this.shared = new Map()
-    return this.build(candidates, 0)
+    if (this.#shared.size > 0) this.#shared = new Map()
+    return this.#build(candidates, 0)
   }
 
-  private build(candidates: readonly number[], depth: number): number {
+  #build(candidates: readonly number[], depth: number): number {
     if (candidates.length === 0) return 0
     let restricted = 0
-    for (const code of candidates) restricted |= this.restricted[code]!
+    for (const code of candidates) restricted |= this.#restricted[code]!
     restricted >>= depth
-    if (restricted === 0) return this.first(candidates, 0)
+    if (restricted === 0) return this.#first(candidates, 0)
     // The lowest dimension that is restricted at all.
     const dimension = depth + 31 - Math.clz32(restricted & -restricted)
     const key = candidates.length > 3 ? `${dimension}:${candidates.join()}` : ''
-    const known = this.shared.get(key)
+    const known = this.#shared.get(key)
     if (known !== undefined) return known
     const width = WIDTHS[dimension]!
     const children: number[] = []
     for (let value = 0; value < width; value++) {
       const fitting: number[] = []
       for (const code of candidates) {
-        if (((this.allowed[code * DIMENSIONS + dimension]! >> value) & 1) !== 0) fitting.push(code)
+        if (((this.#allowed[code * DIMENSIONS + dimension]! >> value) & 1) !== 0) fitting.push(code)
       }
-      children.push(this.build(fitting, dimension + 1))
+      children.push(this.#build(fitting, dimension + 1))
     }
     let reference = children[0]!
-    if (children.some((child) => child !== reference)) reference = this.node(PLACES[dimension]!, children)
-    if (key !== '') this.shared.set(key, reference)
+    if (children.some((child) => child !== reference)) reference = this.#node(PLACES[dimension]!, children)
+    if (key !== '') this.#shared.set(key, reference)
     return reference
   }
 
   /** The first candidate from `from` on or, for processors without its feature, the first of those after it. */
-  private first(candidates: readonly number[], from: number): number {
+  #first(candidates: readonly number[], from: number): number {
     const code = candidates[from] ?? 0
-    const form = this.forms[code]!
+    const form = this.#forms[code]!
     if (!form.attributes.has('else')) return code
-    const otherwise = this.first(candidates, from + 1)
-    return this.node(featureBit(form.feature) | (1 << 5), [code, otherwise])
+    const otherwise = this.#first(candidates, from + 1)
+    return this.#node(featureBit(form.feature) | (1 << 5), [code, otherwise])
   }
 
   /** A node, or the one that is the same already: opcodes and modes have much in common. */
-  private node(place: number, children: readonly number[]): number {
+  #node(place: number, children: readonly number[]): number {
     const key = `${place},${children.join()}`
-    const known = this.known.get(key)
+    const known = this.#known.get(key)
     if (known !== undefined) return known
     const reference = ~this.nodes.length
     this.nodes.push(place, ...children)
-    this.known.set(key, reference)
+    this.#known.set(key, reference)
     return reference
   }
 }

@@ -101,10 +101,10 @@ const GENERAL = ['AX', 'CX', 'DX', 'BX', 'SP', 'BP', 'SI', 'DI']
 class Uses {
   readonly registers: Map<string, number> = new Map()
   readonly memory: UsedMemory[] = []
-  private readonly insn: Instruction
+  readonly #insn: Instruction
 
   constructor(insn: Instruction) {
-    this.insn = insn
+    this.#insn = insn
   }
 
   add(name: string, bits: number): void {
@@ -115,13 +115,13 @@ class Uses {
   general(register: number, size: number, bits: number): void {
     const reads = bits & (READ | MAY_READ)
     this.add(generalRegisterName(register, size), reads)
-    const isWide = size === 4 && this.insn.mode === 64
+    const isWide = size === 4 && this.#insn.mode === 64
     this.add(generalRegisterName(register, isWide ? 8 : size), bits & ~reads)
   }
 
   /** A register of `impliedRows`. */
   named(name: string, bits: number): void {
-    const { mode, operandSize, addressSize } = this.insn
+    const { mode, operandSize, addressSize } = this.#insn
     const prefix = name[0]!
     const number = GENERAL.indexOf(name.slice(1))
     if (number >= 0 && 'raER'.includes(prefix)) {
@@ -137,7 +137,7 @@ class Uses {
 
   /** The segment counts where it has a base: always but in 64-bit mode, and FS and GS. */
   segment(name: string, bits: number = READ): void {
-    if (this.insn.mode !== 64 || name === 'fs' || name === 'gs') this.add(name, bits)
+    if (this.#insn.mode !== 64 || name === 'fs' || name === 'gs') this.add(name, bits)
   }
 
   /** Memory at a register. */
@@ -151,13 +151,13 @@ class Uses {
 
   /** Memory below or above a register of the stack. */
   stack(register: 4 | 5, displacement: number, size: number, access: OperandAccess): void {
-    this.at('ss', generalRegisterName(register, this.insn.mode >> 3), displacement, size, access)
+    this.at('ss', generalRegisterName(register, this.#insn.mode >> 3), displacement, size, access)
   }
 
   /** Pushes or pops slots of the operand size. POPA takes no notice of SP's. */
   slots(count: number): void {
-    const size = this.insn.operandSize >> 3
-    this.add(generalRegisterName(4, this.insn.mode >> 3), READ | WRITE)
+    const size = this.#insn.operandSize >> 3
+    this.add(generalRegisterName(4, this.#insn.mode >> 3), READ | WRITE)
     for (let i = 0; i < Math.abs(count); i++) {
       if (count > 0) this.stack(4, -size * (i + 1), size, 'w')
       else if (count !== -8 || i !== 3) this.stack(4, size * i, size, 'r')

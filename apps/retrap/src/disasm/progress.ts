@@ -15,12 +15,12 @@ const ERASE = '\u001B[K'
 
 /** How far a listing is. */
 export class ListingProgress {
-  private readonly terminal: ProgressTerminal
-  private readonly what: string
-  private readonly totalBytes: number
-  private readonly now: () => number
-  private next: number
-  private isShown: boolean
+  readonly #terminal: ProgressTerminal
+  readonly #what: string
+  readonly #totalBytes: number
+  readonly #now: () => number
+  #next: number
+  #isShown: boolean
 
   /**
    * @param what - what is listed
@@ -28,25 +28,25 @@ export class ListingProgress {
    * @param now - a clock in milliseconds
    */
   constructor(terminal: ProgressTerminal, what: string, totalBytes: number, now: () => number) {
-    this.terminal = terminal
-    this.what = what
-    this.totalBytes = totalBytes
-    this.now = now
-    this.next = now() + FIRST_MILLISECONDS
-    this.isShown = false
+    this.#terminal = terminal
+    this.#what = what
+    this.#totalBytes = totalBytes
+    this.#now = now
+    this.#next = now() + FIRST_MILLISECONDS
+    this.#isShown = false
   }
 
   /** So many bytes are listed. */
   report(bytes: number): void {
-    const time = this.now()
-    if (time < this.next) return
-    this.next = time + NEXT_MILLISECONDS
-    this.isShown = true
-    this.terminal.write(`\r${this.what}: ${Math.floor((100 * bytes) / this.totalBytes)} %${ERASE}`)
+    const time = this.#now()
+    if (time < this.#next) return
+    this.#next = time + NEXT_MILLISECONDS
+    this.#isShown = true
+    this.#terminal.write(`\r${this.#what}: ${Math.floor((100 * bytes) / this.#totalBytes)} %${ERASE}`)
   }
 
   /** The listing is over: the line disappears. */
   end(): void {
-    if (this.isShown) this.terminal.write(`\r${ERASE}`)
+    if (this.#isShown) this.#terminal.write(`\r${ERASE}`)
   }
 }
