@@ -34,8 +34,8 @@ export class Llvm {
 
   /** Compiles the program, or says why that is not possible here. */
   static make(): Llvm | string {
-    // Installed, or where .scripts/debian.ts unpacks what is not.
-    const unpacked = (process.env['PATH'] ?? '').split(':').map((path) => join(path, '../root/usr/lib'))
+    // Installed, or beside the folder of programs that were unpacked for the tests.
+    const unpacked = (process.env['PATH'] ?? '').split(':').map((path) => join(path, '../usr/lib'))
     const library = ['/usr/lib', ...unpacked]
       .flatMap((root) => [
         join(root, `llvm-${LLVM}/lib/libLLVM.so`),
