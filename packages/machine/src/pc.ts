@@ -33,6 +33,7 @@ import { RemoteBoard } from './remote-board.ts'
 import type { StartBoardServer } from './remote-board.ts'
 import { createVapic, vapicRom } from './vapic.ts'
 import type { PcVapicOptions } from './vapic.ts'
+import type { SerialPort } from './serial-port.ts'
 import { xenConsole, xenOptions } from './xen.ts'
 import type { BootModule, GuestMemoryWriter, InitialState, PcMemoryMap } from './loaders/index.ts'
 
@@ -122,16 +123,6 @@ export interface MachineExit {
   readonly code?: number
   /** `triple-fault`, `guest-crash` and `internal-error`. */
   readonly detail?: CrashDetail
-}
-
-/** The machine's first serial port, from outside. */
-export interface SerialPort {
-  /** Names who gets what the guest sends. */
-  onTransmit(listener: (bytes: Uint8Array) => void): void
-  /** Queues bytes for the guest; they wait until it takes them. */
-  receive(bytes: Uint8Array): void
-  /** Sends what the guest transmits on to anything with a `write`. */
-  pipeTo(sink: { write(bytes: Uint8Array): unknown }): void
 }
 
 /** Counts since power-on, over all vCPUs. */

@@ -1,6 +1,6 @@
 import type { XenConsole, XenOptions } from '@retrap/xen'
 import type { PcMemoryMap } from './loaders/index.ts'
-import type { SerialPort } from './pc.ts'
+import type { SerialPort } from './serial-port.ts'
 
 const PAGE_BYTES = 4096
 

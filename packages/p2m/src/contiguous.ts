@@ -1,6 +1,6 @@
-import { PAGE_BYTES } from '@retrap/memory'
-import type { MapCore } from './map-core.ts'
-import { P2mEntry } from './radix-table.ts'
+import { PAGE_BYTES, type MachineMemory } from '@retrap/memory'
+import type { TableFormat } from './format.ts'
+import { P2mEntry, type RadixTable } from './radix-table.ts'
 import { INVALID_MFN, KIND_LARGE } from './types.ts'
 
 /*
@@ -13,8 +13,17 @@ import { INVALID_MFN, KIND_LARGE } from './types.ts'
 /** 16 entries. */
 const GROUP_BYTES = 16 * 8
 
+/** The map whose entries are marked. */
+export interface ContiguousTables {
+  readonly memory: MachineMemory
+  readonly format: TableFormat
+  readonly table: Pick<RadixTable, 'lookup' | 'entryOf'>
+  /** Has TLBs forget what they hold of the map. */
+  flushTlb(): void
+}
+
 /** Takes the contiguous bit from an entry and its neighbours: a TLB may have them as one. */
-export function endContiguous(core: MapCore, ma: number): void {
+export function endContiguous(core: ContiguousTables, ma: number): void {
   const { u32 } = core.memory
   const first = ma - (ma % GROUP_BYTES)
   const old = u32.slice(first >>> 2, (first + GROUP_BYTES) >>> 2)
@@ -27,7 +36,7 @@ export function endContiguous(core: MapCore, ma: number): void {
 }
 
 /** Lets TLBs have 16 neighbours as one where they map consecutive, aligned frames: those of a range just mapped. */
-export function markContiguous(core: MapCore, gfn: number, count: number): void {
+export function markContiguous(core: ContiguousTables, gfn: number, count: number): void {
   const { u32 } = core.memory
   const { format, table } = core
   if (format.contiguous === 0) return
@@ -60,7 +69,7 @@ export function markContiguous(core: MapCore, gfn: number, count: number): void 
 }
 
 /** Whether 16 entries could be one, and are not marked as such yet. */
-function isContiguous(core: MapCore, ma: number, order: number): boolean {
+function isContiguous(core: ContiguousTables, ma: number, order: number): boolean {
   const { u32 } = core.memory
   const { format } = core
   const word = ma >>> 2

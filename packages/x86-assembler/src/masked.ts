@@ -1,39 +1,42 @@
 import { requireRegister } from './checks.ts'
 import { AssemblerError } from './errors.ts'
-import type { Memory } from './memory.ts'
-import type { MaskableRegister, MaskRegister } from './register.ts'
+
+/** A mask register, as far as operands under it are concerned. */
+interface Mask {
+  readonly number: number
+}
 
 /** A destination under a mask, made by `k()` of a register or of memory. */
-export interface Masked<Of extends MaskableRegister | Memory = MaskableRegister | Memory> {
+export interface Masked<Of = unknown> {
   /** Tells the kinds of operand apart. */
   readonly type: 'masked'
   /** What is written. */
   readonly operand: Of
   /** K1 to K7. */
-  readonly mask: MaskRegister
+  readonly mask: Mask
   /** Elements that the mask leaves out become 0 instead of keeping their value. */
   readonly zeroing: boolean
 }
 
 /** A register under a mask, which may also be zeroed where the mask is clear. */
-export interface MaskedRegister<Of extends MaskableRegister = MaskableRegister> extends Masked<Of> {
+export interface MaskedRegister<Of = unknown> extends Masked<Of> {
   /** Elements that the mask leaves out become 0. */
   z(): Masked<Of>
 }
 
-function requireMask(mask: MaskRegister): void {
+function requireMask(mask: Mask): void {
   requireRegister(mask, 'a mask')
   if (mask.number === 0) throw new AssemblerError('ERR_OPERAND', 'k0 cannot be a mask: it stands for none')
 }
 
 /** Memory under a mask. */
-export function maskedMemory<Of extends Memory>(operand: Of, mask: MaskRegister): Masked<Of> {
+export function maskedMemory<Of>(operand: Of, mask: Mask): Masked<Of> {
   requireMask(mask)
   return Object.freeze({ type: 'masked', operand, mask, zeroing: false })
 }
 
 /** A register under a mask. */
-export function maskedRegister<Of extends MaskableRegister>(operand: Of, mask: MaskRegister): MaskedRegister<Of> {
+export function maskedRegister<Of>(operand: Of, mask: Mask): MaskedRegister<Of> {
   requireMask(mask)
   return Object.freeze({
     type: 'masked',

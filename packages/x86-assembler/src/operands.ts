@@ -5,7 +5,7 @@ import type { DefaultFlags } from './flags.ts'
 import { asWhole, type LabelExpression } from './labels.ts'
 import type { Masked, Rounding } from './masked.ts'
 import type { Absolute, Broadcast, Memory, MemorySize, RipRelative } from './memory.ts'
-import type { Register } from './register.ts'
+import type { MaskableRegister, Register } from './register.ts'
 import { asValue } from './values.ts'
 import type { Value } from './values.ts'
 
@@ -51,7 +51,7 @@ export type Target = Value | BranchTarget
 export type Operand =
   | Register
   | Memory
-  | Masked
+  | Masked<MaskableRegister | Memory>
   | Broadcast
   | Rounding
   | DefaultFlags
