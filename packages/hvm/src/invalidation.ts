@@ -72,14 +72,16 @@ interface Waiter {
 }
 
 /**
- * Which RAM has left a guest and who has still to hear of it.
+ * Which RAM has left a guest, and which device models have still to hear of it.
  *
  * Each release of a RAM leaf, and each loss of the right to write one, is an *epoch*. A vCPU that has caused one by its
  * own hypercall or fault, and every vCPU where somebody else has, sends a notice before its next instruction and waits
  * until every server has acknowledged. Servers' acknowledgements only rise; other parties wait for them by tickets. Until
  * all have acknowledged, the frames stay referenced.
  *
- * Source: xen/common/ioreq.c (`ioreq_signal_mapcache_invalidate`), where one flag a domain was not enough.
+ * One flag for a domain is not enough: the vCPU that clears it would be the only one that waits.
+ *
+ * Source: Xen's public header hvm/ioreq.h, `IOREQ_TYPE_INVALIDATE`.
  */
 export class Invalidations implements InvalidationListener {
   /** Number of the last change. */

@@ -64,11 +64,15 @@ export interface SecondLevelOptions {
 
 const FRAME = 0x1000
 
+/** Deals with an access to a guest frame of one type. @returns one of `SecondLevel` */
+type Resolver = (vcpu: number, gfn: number, wanted: number) => number
+
 /**
  * Second-level faults: what a domain does where its map says no. Populates on demand, logs writes, asks the pager, makes
  * copies of shared frames, and finds the server that has claimed a write.
  *
- * Source: Xen, `hvm_hap_nested_page_fault` (xen/arch/x86/hvm/hvm.c), whose order of checks it has.
+ * Each type of frame has its row in a table, as in the README. A type says what accesses its frames can have at all; the access
+ * mask of a frame may take from that, and then a monitor decides (Xen's public header vm_event.h, `VM_EVENT_REASON_MEM_ACCESS`).
  */
 export class SecondLevelFaults {
   /**
@@ -79,12 +83,14 @@ export class SecondLevelFaults {
   onPageRequest: ((gfn: number, how: 'load' | 'resume') => void) | null = null
   /**
    * Told of accesses that `P2m.setAccess` does not allow. It may allow them; until somebody does, the vCPU waits. Without
-   * it, everything is allowed again, as in Xen.
+   * it, everything is allowed again.
    */
   onAccessViolation: ((violation: AccessViolation) => void) | null = null
   readonly #options: SecondLevelOptions
   readonly #p2m: P2m
   readonly #entry = new P2mEntry()
+  /** By type, for accesses that the type does not allow by itself. */
+  readonly #byType: Readonly<Partial<Record<number, Resolver>>>
   /** By vCPU: the frame that it waits for, and whose access violation has been told; −1 for none. */
   readonly #waiting: Float64Array
 
@@ -92,6 +98,18 @@ export class SecondLevelFaults {
     this.#options = options
     this.#p2m = options.p2m
     this.#waiting = new Float64Array(options.vcpus).fill(-1)
+    const page: Resolver = (vcpu, gfn) => this.#page(vcpu, gfn)
+    this.#byType = {
+      [P2mType.RAM_RO]: (vcpu, gfn, wanted) => this.#rom(vcpu, gfn, wanted),
+      [P2mType.RAM_LOGDIRTY]: (_vcpu, gfn, wanted) => this.#log(gfn, wanted),
+      [P2mType.POPULATE_ON_DEMAND]: (vcpu, gfn) => this.#populate(vcpu, gfn),
+      [P2mType.RAM_PAGING_OUT]: page,
+      [P2mType.RAM_PAGED]: page,
+      [P2mType.RAM_PAGING_IN]: page,
+      [P2mType.RAM_SHARED]: (_vcpu, gfn) => this.#copy(gfn),
+      [P2mType.RAM_BROKEN]: (vcpu, gfn) => this.#fail('broken', vcpu, gfn),
+      [P2mType.IOREQ_SERVER]: (_vcpu, gfn) => this.#claimed(gfn),
+    }
   }
 
   /** Whether a vCPU waits for a frame that has not changed since. */
@@ -232,37 +250,43 @@ export class SecondLevelFaults {
       const forbidden = wanted === P2M_EXECUTE && this.#options.owned?.forbidsExecution(gfn) === true
       return forbidden ? this.#fail('not-executable', vcpu, gfn) : this.#violation(vcpu, gfn, wanted)
     }
-    const p2m = this.#p2m
-    switch (type) {
-      case P2mType.RAM_LOGDIRTY:
-        if (wanted !== P2M_WRITE) return SecondLevel.RESOLVED
-        this.#options.logs.translateWrite(gfn * FRAME)
-        return SecondLevel.RESOLVED
-      case P2mType.POPULATE_ON_DEMAND: {
-        const outcome = p2m.onDemand.populate(gfn)
-        if (outcome === 'done') return SecondLevel.RESOLVED
-        return outcome === 'wait' ? this.#wait(vcpu, gfn) : this.#fail('out-of-memory', vcpu, gfn)
-      }
-      case P2mType.RAM_PAGING_OUT:
-      case P2mType.RAM_PAGED:
-      case P2mType.RAM_PAGING_IN:
-        return this.#page(vcpu, gfn)
-      case P2mType.RAM_SHARED:
-        p2m.unshare(gfn)
-        return SecondLevel.RESOLVED
-      case P2mType.RAM_BROKEN:
-        return this.#fail('broken', vcpu, gfn)
-      case P2mType.IOREQ_SERVER:
-        if (this.#claimingServer() !== null) return SecondLevel.DEVICE
-        p2m.writeClaim.remove(gfn, 1)
-        return SecondLevel.RESOLVED
-      case P2mType.RAM_RO:
-        if (wanted === P2M_WRITE && this.#options.owned?.trapsWrites(gfn) === true) return SecondLevel.DEVICE
-        return wanted === P2M_EXECUTE ? this.#fail('not-executable', vcpu, gfn) : SecondLevel.DISCARD
-      default:
-        // Others' and devices' frames that cannot be written; none of these can be executed.
-        return wanted === P2M_EXECUTE ? this.#fail('not-executable', vcpu, gfn) : SecondLevel.DISCARD
-    }
+    const resolver = this.#byType[type]
+    if (resolver !== undefined) return resolver(vcpu, gfn, wanted)
+    return this.#discard(vcpu, gfn, wanted)
+  }
+
+  /** Others' and devices' frames that cannot be written; none of them can be executed. */
+  #discard(vcpu: number, gfn: number, wanted: number): number {
+    return wanted === P2M_EXECUTE ? this.#fail('not-executable', vcpu, gfn) : SecondLevel.DISCARD
+  }
+
+  /** ROM, unless a device model owns it and asks for the writes. */
+  #rom(vcpu: number, gfn: number, wanted: number): number {
+    const traps = wanted === P2M_WRITE && this.#options.owned?.trapsWrites(gfn) === true
+    return traps ? SecondLevel.DEVICE : this.#discard(vcpu, gfn, wanted)
+  }
+
+  #log(gfn: number, wanted: number): number {
+    if (wanted === P2M_WRITE) this.#options.logs.translateWrite(gfn * FRAME)
+    return SecondLevel.RESOLVED
+  }
+
+  #populate(vcpu: number, gfn: number): number {
+    const outcome = this.#p2m.onDemand.populate(gfn)
+    if (outcome === 'done') return SecondLevel.RESOLVED
+    return outcome === 'wait' ? this.#wait(vcpu, gfn) : this.#fail('out-of-memory', vcpu, gfn)
+  }
+
+  #copy(gfn: number): number {
+    this.#p2m.unshare(gfn)
+    return SecondLevel.RESOLVED
+  }
+
+  /** Writes are the server's for as long as it claims them; then the frame is RAM again. */
+  #claimed(gfn: number): number {
+    if (this.#claimingServer() !== null) return SecondLevel.DEVICE
+    this.#p2m.writeClaim.remove(gfn, 1)
+    return SecondLevel.RESOLVED
   }
 
   #page(vcpu: number, gfn: number): number {

@@ -229,7 +229,7 @@ const INFO_NO_GFNS = 1
 /** Most frames that track_dirty_vram takes: 1 GiB. */
 const MOST_VRAM_FRAMES = 1 << 18
 
-/** What each field may be; −EINVAL otherwise. Source: Xen's xen/arch/x86/hvm/dm.c and common/ioreq.c. */
+/** What each field may be; −EINVAL otherwise. Source: Xen's public header hvm/dm_op.h. */
 const LIMITS: Readonly<Partial<Record<Operation['name'], (f: DmOpFields) => boolean>>> = {
   create: (f) => f['bufferedMode']! <= HVM_IOREQSRV_BUFIOREQ_ATOMIC,
   info: (f) => (f['flags']! & ~INFO_NO_GFNS) === 0,

@@ -437,7 +437,7 @@ export class AccessLog {
 
   /**
    * Held writes take each pass's data: the last pass is the one that retires. A device that has been asked has seen the
-   * data of its request; what later passes compute is dropped, as in Xen.
+   * data of its request; what later passes compute is dropped.
    */
   #dataMayChange(index: number): boolean {
     const kind = this.kind(index)

@@ -36,7 +36,7 @@ const ERRNO_BY_CODE: Readonly<Partial<Record<P2mError['code'], number>>> = {
  * (−EOPNOTSUPP), and memory types of caches are checked and have no effect, as there are no caches. Operations are not
  * split up: none comes back with part of it left.
  *
- * Source: Xen's public header hvm/dm_op.h, and what xen/arch/x86/hvm/dm.c checks.
+ * Source: Xen's public header hvm/dm_op.h.
  */
 export function dmPlatform(domain: XenDomain): DmPlatform {
   const interrupts = new EmulatorLines(domain)

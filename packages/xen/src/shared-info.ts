@@ -109,7 +109,7 @@ export class SharedInfo {
   }
 
   /**
-   * Takes the layout of the guest's present mode, as Xen does where drivers begin: when the page is mapped and when the
+   * Takes the layout of the guest's present mode, where drivers begin: when the page is mapped and when the
    * callback is set. What is in the page is not converted.
    */
   latch(longMode: boolean): void {
