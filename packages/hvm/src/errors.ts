@@ -4,6 +4,8 @@ export type HvmErrorCode =
   | 'ERR_PENDING'
   /** A wait that cannot end, because what it waits for waits for it. */
   | 'ERR_DEADLOCK'
+  /** A saved state of another version or shape. */
+  | 'ERR_STATE'
 
 /** A caller asked for something that cannot be done. */
 export class HvmError extends Error {

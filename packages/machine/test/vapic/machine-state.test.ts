@@ -3,6 +3,7 @@ import { DebugExit } from '@retrap/devices'
 import { type Assembler, al, byte, dword, eax, ebx, ecx, edx, fs } from '@retrap/x86-assembler'
 import { decodeSaved, encodeSaved, type PollMethod, VapicState } from '@retrap/vapic'
 import { describe, expect, test } from 'vitest'
+import type { DomainVapicState } from '@retrap/hvm'
 import type { Pc, PcVapicOptions } from '../../src/index.ts'
 import { everyForm } from './forms.ts'
 import { APIC, AT, buildKernel, EXIT_PORT, type Kernel, linear, RAM_BYTES } from './kernel.ts'
@@ -134,9 +135,10 @@ describe.each(roms)('%s', (_name, vapic) => {
         const target = await stopped(kernel, cpus, { ...vapic, poll })
         copyMemory(pc, target, [BASE_MEMORY, OPTION_ROMS, UPPER_MEMORY])
         copyProcessors(pc, target)
-        const stream = encodeSaved(pc.vapic?.patcher.save() as Parameters<typeof encodeSaved>[0])
+        const saved: DomainVapicState = JSON.parse(JSON.stringify(pc.vapic?.save()))
         const { state } = pc.vapic?.patcher ?? {}
-        target.vapic?.patcher.restore(decodeSaved(stream))
+        target.vapic?.restore({ ...saved, patcher: decodeSaved(encodeSaved(saved.patcher)) })
+        expect(target.vapic?.save()).toEqual(saved)
         expect(target.vapic?.patcher.state).toBe(state)
         pc = target
       }

@@ -1,11 +1,12 @@
 /** The scenarios that the reference asks for, by number and name, on the whole machine. */
 import { DebugExit } from '@retrap/devices'
+import type { DomainVapic, DomainVapicState } from '@retrap/hvm'
 import { type Assembler, al, byte, dword, eax, ebx, ecx, edi, esi, fs } from '@retrap/x86-assembler'
 import { describe, expect, test } from 'vitest'
 import { VapicState } from '@retrap/vapic'
 import type { Pc, PcVapicOptions } from '../../src/index.ts'
 import { everyForm } from './forms.ts'
-import { ALIAS, APIC, AT, EXIT_EXCEPTION, EXIT_PORT, KERNEL, linear, ODD_TPR, RAM_BYTES } from './kernel.ts'
+import { ALIAS, APIC, AT, EXIT_EXCEPTION, EXIT_PORT, KERNEL, type Kernel, linear, ODD_TPR, RAM_BYTES } from './kernel.ts'
 import { singleSteps } from './single-steps.ts'
 import { stockRom } from './stock.ts'
 import { readLog, runKernel, stormKernel } from './storm.ts'
@@ -504,6 +505,30 @@ test('accesses that no patch is there for are reported ever less often, and patc
   expect(sitesOf(pc).map((line) => line.split(' ')[1])).toContain('a38000feff')
   // All of them trap, whether reported or not.
   expect(pc.statistics().tprTraps).toBeGreaterThan(10_000)
+})
+
+test('how often accesses are reported is part of what is saved', async () => {
+  const compares = ({ asm }: Kernel): void => {
+    asm.mov(ecx, 10_000)
+    const again = asm.here()
+    asm
+      .cmp(dword(APIC + 0x80), 0)
+      .dec(ecx)
+      .jnz(again)
+  }
+  const first = await machineWith(compares)
+  expect(await first.run({ timeoutMs: 20_000 })).toMatchObject(FINISHED)
+  const saved = first.vapic?.save() as DomainVapicState
+  const next = await machineWith(compares)
+  // A fresh patcher asks again from the beginning; one that goes on asks as rarely as before.
+  next.vapic?.restore({ ...saved, patcher: (next.vapic as DomainVapic).patcher.save() })
+  expect(await next.run({ timeoutMs: 20_000 })).toMatchObject(FINISHED)
+  const refused = [first, next].map((pc) => pc.vapic?.patcher.counts.refused ?? 0)
+  expect(refused[0]).toBeGreaterThan(32)
+  expect(refused[1]).toBeLessThan(8)
+  for (const wrong of [{ version: 2 as 1 }, { vcpus: [] }]) {
+    expect(() => next.vapic?.restore({ ...saved, ...wrong })).toThrow(expect.objectContaining({ code: 'ERR_STATE' }))
+  }
 })
 
 test('an instruction that reads the register and then faults has not retired, and is not reported', async () => {

@@ -1,10 +1,11 @@
 /** The TPR patcher of a domain. */
-import { type PollMethod, type VapicHost, VapicPatcher, type VapicRegisters } from '@retrap/vapic'
+import { type PollMethod, type SavedVapic, type VapicHost, VapicPatcher, type VapicRegisters } from '@retrap/vapic'
 import { P2M_WRITE } from '@retrap/p2m'
+import { HvmError } from '../../errors.ts'
 import type { X86Domain } from '../domain.ts'
 import type { X86Vcpu } from '../vcpu.ts'
 import { GuestRecord } from './record.ts'
-import { VcpuVapic } from './vcpu-vapic.ts'
+import { VcpuVapic, type VcpuVapicState } from './vcpu-vapic.ts'
 
 const PAGE = 0x1000
 
@@ -25,6 +26,15 @@ export interface DomainVapicOptions {
   readonly unmapRom?: () => void
 }
 
+/** Saved form of a {@link DomainVapic}, for a domain whose memory and vCPUs have been saved with it. */
+export interface DomainVapicState {
+  readonly version: 1
+  /** The patcher's own, as QEMU's device saves it; `encodeSaved` of `@retrap/vapic` makes its bytes. */
+  readonly patcher: SavedVapic
+  /** By vCPU. */
+  readonly vcpus: readonly VcpuVapicState[]
+}
+
 /** What a domain's TPR patcher has done. */
 export interface VapicStatistics {
   readonly patchedSites: number
@@ -40,6 +50,7 @@ export interface VapicStatistics {
  * an instruction, or in the middle of one that waits for a device, whose bytes its log has pinned.
  */
 export class DomainVapic {
+  /** Finds instructions, and rewrites them. */
   readonly patcher: VapicPatcher
   readonly #domain: X86Domain
   readonly #options: DomainVapicOptions
@@ -62,6 +73,7 @@ export class DomainVapic {
     })
   }
 
+  /** Counts of what it has done since power-on. */
   statistics(): VapicStatistics {
     const { counts, sites, helperCalls } = this.patcher
     return { patchedSites: sites.length, polls: counts.polls, helperCalls }
@@ -71,6 +83,30 @@ export class DomainVapic {
   reset(): void {
     for (const watch of this.#vcpus) watch.forget()
     this.patcher.reset()
+  }
+
+  /**
+   * The state that is not in guest memory. The vCPUs are between two instructions, or in one that waits: that instruction
+   * reports its access anew when it goes on.
+   */
+  save(): DomainVapicState {
+    return { version: 1, patcher: this.patcher.save(), vcpus: this.#vcpus.map((vcpu) => vcpu.save()) }
+  }
+
+  /**
+   * Takes a saved state, after memory and vCPUs have been restored.
+   *
+   * @throws HvmError `ERR_STATE` for another version or number of vCPUs; VapicError `ERR_SAVED` for what the patcher cannot take
+   */
+  restore(state: DomainVapicState): void {
+    const { version, patcher, vcpus } = state
+    if (version !== 1 || vcpus.length !== this.#vcpus.length) {
+      const given = `TPR patcher's state of version ${String(version)} with ${vcpus.length} vCPUs`
+      throw new HvmError('ERR_STATE', `${given}: expected version 1 with ${this.#vcpus.length}`)
+    }
+    this.reset()
+    this.patcher.restore(patcher)
+    for (const [id, vcpu] of vcpus.entries()) this.#vcpus[id]?.restore(vcpu)
   }
 
   #vcpu(id: number): X86Vcpu {

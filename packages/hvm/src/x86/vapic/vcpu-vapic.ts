@@ -35,6 +35,14 @@ const LONGEST_PAUSE = 4096
 /** What the instruction under way has done that the patcher is to hear of. */
 type Noted = TprAccess | 'port' | null
 
+/** Saved form of a {@link VcpuVapic}. */
+export interface VcpuVapicState {
+  /** Reports that have been refused in a row. */
+  readonly refusals: number
+  /** Accesses that go by before the next report. */
+  readonly pause: number
+}
+
 /** How a vCPU's accesses are reported. */
 export interface VcpuVapicOptions {
   /** Report the instruction behind the access, as hypervisors do that hear of it too late. */
@@ -164,6 +172,16 @@ export class VcpuVapic implements TprWatch {
   #reported(patched: boolean): void {
     this.#refusals = patched ? 0 : this.#refusals + 1
     if (this.#refusals > PATIENCE) this.#pause = Math.min(2 ** (this.#refusals - PATIENCE), LONGEST_PAUSE)
+  }
+
+  save(): VcpuVapicState {
+    return { refusals: this.#refusals, pause: this.#pause }
+  }
+
+  restore({ refusals, pause }: VcpuVapicState): void {
+    this.forget()
+    this.#refusals = refusals
+    this.#pause = pause
   }
 
   /** Forgets what has been noted: reset. */
