@@ -9,6 +9,7 @@ export type HvmErrorCode =
 
 /** A caller asked for something that cannot be done. */
 export class HvmError extends Error {
+  /** What went wrong. */
   readonly code: HvmErrorCode
   /** The vCPUs concerned. */
   readonly vcpus: readonly number[]

@@ -14,6 +14,7 @@ export class FrameHolds implements FrameReferences {
     this.#counts = counts
   }
 
+  /** Takes a reference to each of a run of machine frames. @returns true: frames that are not counted are held without */
   tryTake(mfn: number, count: number): boolean {
     if (this.#counts.count(mfn) !== 0 && this.#counts.tryTake(mfn, count)) return true
     for (let frame = mfn; frame < mfn + count; frame++) {
@@ -23,6 +24,7 @@ export class FrameHolds implements FrameReferences {
     return true
   }
 
+  /** Drops a reference to each of a run of machine frames. */
   drop(mfn: number, count: number): void {
     if (this.#uncounted.size === 0) {
       this.#counts.drop(mfn, count)

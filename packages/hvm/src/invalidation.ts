@@ -20,8 +20,11 @@ const ROUNDS = 8
 
 /** What {@link Invalidations} works on. */
 export interface InvalidationOptions {
+  /** The guest's map, whose changes raise epochs. */
   readonly p2m: Pick<P2m, 'onRelease' | 'onChange' | 'lookup'>
+  /** Sends the notices. */
   readonly dispatch: Pick<IoDispatch, 'invalidate' | 'pending'>
+  /** vCPUs of the domain. */
   readonly vcpus: number
   /** Holds what has left the guest until every server has acknowledged. */
   readonly frames?: FrameReferences
@@ -33,6 +36,7 @@ export interface InvalidationOptions {
 
 /** A wait for all device models: that no RAM which had left the guest by then can be reached any more. */
 export interface EpochTicket {
+  /** The last change that is waited for. */
   readonly epoch: number
   /** Whether every server has acknowledged. */
   readonly acknowledged: boolean
@@ -90,6 +94,7 @@ export class Invalidations implements InvalidationListener {
   actor: number = OUTSIDE
   /** By vCPU: the last change of its own, and the last that a notice of its own has covered. */
   readonly own: Float64Array
+  /** By vCPU: the last change that a notice of its own has covered. */
   readonly noticed: Float64Array
   /** The last change by somebody else than a vCPU. */
   outside = 0
@@ -255,12 +260,14 @@ export class Invalidations implements InvalidationListener {
     return least
   }
 
+  /** A server has acknowledged all changes up to an epoch. */
   acknowledged(server: IoreqServer, epoch: number): void {
     const before = this.#acknowledged.get(server)
     if (before !== undefined && before < epoch) this.#acknowledged.set(server, epoch)
     this.#settle()
   }
 
+  /** A server was enabled or disabled, or has gone. */
   serverChanged(server: IoreqServer): void {
     const known = this.#acknowledged.get(server)
     if (!server.alive) this.#acknowledged.delete(server)

@@ -34,14 +34,19 @@ export const TABLE_WAIT = -2
 
 /** Guest frames that no access can go on with: broken, out of memory, or executed where that is not allowed. */
 export interface MemoryFailure {
+  /** Why the access cannot go on. */
   readonly cause: 'broken' | 'out-of-memory' | 'not-executable'
+  /** The vCPU that made it. */
   readonly vcpu: number
+  /** The guest frame. */
   readonly gfn: number
 }
 
 /** An access that the frame's type allows and its access mask does not. */
 export interface AccessViolation {
+  /** The vCPU that made it. */
   readonly vcpu: number
+  /** The guest frame. */
   readonly gfn: number
   /** `P2M_READ`, `P2M_WRITE` or `P2M_EXECUTE`. */
   readonly wanted: number
@@ -49,14 +54,21 @@ export interface AccessViolation {
   readonly access: number
 }
 
+/** The parts of a domain that {@link SecondLevelFaults} works on. */
 export interface SecondLevelOptions {
+  /** The guest's map. */
   readonly p2m: P2m
+  /** Logs of writes. */
   readonly logs: DirtyLogs
+  /** Told on whose behalf the map changes. */
   readonly invalidations: Pick<Invalidations, 'enter' | 'leave'>
   /** Memory of device models; default there is none. */
   readonly owned?: Pick<OwnedMemories, 'trapsWrites' | 'forbidsExecution'>
+  /** Finds the servers that have claimed writes. */
   readonly dispatch: Pick<IoDispatch, 'server'>
+  /** vCPUs of the domain. */
   readonly vcpus: number
+  /** A vCPU has made an access that cannot go on. */
   onFailure(failure: MemoryFailure): void
   /** A vCPU is to have its turn. */
   wake(): void

@@ -83,6 +83,7 @@ export class HvmParameters {
     return Array.from(this.#values, (value) => value.toString(16))
   }
 
+  /** Takes saved values. */
   restore(values: readonly string[]): void {
     for (const [index, value] of values.entries()) this.set(index, BigInt(`0x${value}`))
   }

@@ -5,8 +5,11 @@
 
 /** What a domain may do with a node. */
 export interface StorePermission {
+  /** The domain's number. */
   readonly domain: number
+  /** Whether it may read the node. */
   readonly read: boolean
+  /** Whether it may write the node, and make nodes below. */
   readonly write: boolean
 }
 
@@ -26,9 +29,13 @@ export interface StoreNode {
 
 /** A node of the store as data, and what is below it. */
 export interface SavedNode {
+  /** Its bytes. */
   readonly value: readonly number[]
+  /** Of which the first names the owner, and what all others may do. */
   readonly permissions: readonly StorePermission[]
+  /** The change of the store that wrote it last. */
   readonly generation: number
+  /** By name. */
   readonly children: Readonly<Record<string, SavedNode>>
 }
 

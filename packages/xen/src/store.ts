@@ -22,8 +22,11 @@ import {
 
 /** Saved form of a {@link XenStore}. */
 export interface XenStoreState {
+  /** Of this form. */
   readonly version: 1
+  /** The last change. */
   readonly generation: number
+  /** The tree. */
   readonly root: SavedNode
 }
 
@@ -43,12 +46,12 @@ export class XenStore implements StoreBackend {
     this.#host = this.connect(HOST)
   }
 
-  /** @internal */
+  /** @internal The tree as it is now. */
   get root(): StoreNode {
     return this.#root
   }
 
-  /** @internal */
+  /** @internal A number that no change has had. */
   nextGeneration(): number {
     return this.#generation++
   }
@@ -146,7 +149,7 @@ export class XenStore implements StoreBackend {
     return node === undefined || mayAccess(node, client.domain, false)
   }
 
-  /** @internal */
+  /** @internal Adds a watch. @param tell - also tells the watcher at once */
   addWatch(watch: StoreWatch, tell: boolean = true): void {
     const { client, given, token } = watch
     const own = this.watchesOf(client)
@@ -156,19 +159,19 @@ export class XenStore implements StoreBackend {
     if (tell) client.onWatch(given, token)
   }
 
-  /** @internal */
+  /** @internal Removes a client's watch. */
   removeWatch(client: StoreClient, given: string, token: string): void {
     const at = this.#watches.findIndex((each) => each.client === client && each.given === given && each.token === token)
     if (at < 0) throw new StoreRefusal('ENOENT')
     this.#watches.splice(at, 1)
   }
 
-  /** @internal */
+  /** @internal A client's watches. */
   watchesOf(client: StoreClient): readonly StoreWatch[] {
     return this.#watches.filter((each) => each.client === client)
   }
 
-  /** @internal */
+  /** @internal Removes all of a client's watches. */
   removeWatches(client: StoreClient): void {
     for (let i = this.#watches.length - 1; i >= 0; i--)
       if (this.#watches[i]?.client === client) this.#watches.splice(i, 1)

@@ -39,15 +39,21 @@ export interface XenOptions {
 
 /** Saved form of a {@link XenGuest}, without its pages, which are machine memory, and the store, which is its host's. */
 export interface XenGuestState {
+  /** Of this form. */
   readonly version: 1
+  /** Its memory, as hypercalls change it. */
   readonly memory: XenMemoryState
+  /** Its grant table, and what is in use of it. */
   readonly grants: GrantTableState
   /** By number, in hexadecimal. */
   readonly parameters: readonly string[]
   /** When each bites, or null. */
   readonly watchdogs: readonly (number | null)[]
+  /** vCPUs that wait in a hypercall. */
   readonly blocked: BlockedVcpusState
+  /** Devices' interrupts that are event channels. */
   readonly pirqs: PirqsState
+  /** Event channels, and each vCPU's share in them. */
   readonly events: GuestEventsState
   /** What `XENMEM_memory_map` tells, as the guest may have set it: bytes. */
   readonly memoryMap: readonly number[]
@@ -59,6 +65,7 @@ export interface XenGuestState {
 export class XenGuest {
   /** The domain that the guest is. */
   readonly domain: XenDomain
+  /** Its number among the host's guests. */
   readonly domainId: number
   /** 16 bytes. */
   readonly handle: Uint8Array
@@ -72,7 +79,7 @@ export class XenGuest {
   readonly hasPirqs: boolean
   /** @internal Numbers of those. */
   readonly pirqs: Pirqs
-  /** @internal */
+  /** @internal Its watchdogs. */
   readonly watchdogs: Watchdogs
   /** @internal vCPUs that wait in a hypercall. */
   readonly blocked: BlockedVcpus
@@ -163,6 +170,7 @@ export class XenGuest {
     return this.events.channels
   }
 
+  /** The state that is not in machine memory. */
   save(): XenGuestState {
     return {
       version: 1,

@@ -254,6 +254,7 @@ export class XenMemory {
 
   // ---------------------------------------------------------------- state
 
+  /** The state that is not in the map. */
   save(): XenMemoryState {
     return {
       version: 1,

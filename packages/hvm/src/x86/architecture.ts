@@ -36,18 +36,25 @@ export type RomWrite = (gpa: number, size: number, lo: number, hi: number) => vo
 
 /** The vCPUs and interrupt controllers of a PC, and the wires between them. */
 export class X86Architecture implements Architecture<X86Vcpu>, X86Surroundings {
+  /** The domain that they belong to. */
   readonly domain: Domain
+  /** By number; the first is the bootstrap processor. */
   readonly vcpus: readonly X86Vcpu[]
+  /** How many they are. */
   readonly cpus: number
+  /** Time-stamp counter ticks per nanosecond. */
   readonly tscPerNs: number = TSC_HZ / 1e9
+  /** 32 random bits a call. */
   readonly random: () => number
   /** Local APICs, I/O APIC and i8259 pair. */
   readonly interrupts: InterruptFabric
   /** Generated code and decoded instructions, which the vCPUs share. */
   readonly engine: X86Engine
+  /** The hypervisor's own interface that the guest sees; null for none. */
   paravirtual: X86Paravirtual | null = null
   /** The wire of a PCI function's interrupt pin. */
   pciWire: PciWire = (device, pin) => this.interrupts.line(pciLine(device, pin))
+  /** Takes guest writes to ROM. */
   romWrite: RomWrite = () => undefined
   /** Reset with the interrupt controllers: the TPR patcher, if there is one. */
   vapic: { reset(): void } | null = null
@@ -117,22 +124,27 @@ export class X86Architecture implements Architecture<X86Vcpu>, X86Surroundings {
     })
   }
 
+  /** A wire to one of the interrupt controllers' inputs. */
   interruptLine(irq: number): InterruptLine {
     return this.interrupts.line(irq)
   }
 
+  /** The wire of a PCI function's interrupt pin. */
   pciInterrupt(device: number, pin: number): InterruptLine {
     return this.pciWire(device, pin)
   }
 
+  /** Delivers a device's message to the local APICs. */
   signalMsi(address: number, data: number): void {
     this.interrupts.signalMsi(address, data)
   }
 
+  /** Asserts FERR#. */
   numericError(): void {
     this.#ferr.set(true)
   }
 
+  /** Power-on of interrupt controllers and TPR patcher. */
   reset(): void {
     this.#ferr.set(false)
     this.vapic?.reset()

@@ -21,6 +21,7 @@ export class GuestTables implements TableReader {
     this.#vcpu = vcpu
   }
 
+  /** Reads a 32-bit entry. @returns false where there is no memory */
   read32(gpa: number, into: Uint32Array): TableStatus {
     let ma = this.#p2m.translate(gpa)
     if (ma < 0) {
@@ -32,6 +33,7 @@ export class GuestTables implements TableReader {
     return true
   }
 
+  /** Reads a 64-bit entry as two words. @returns false where there is no memory */
   read64(gpa: number, into: Uint32Array): TableStatus {
     let ma = this.#p2m.translate(gpa)
     if (ma < 0) {
@@ -43,6 +45,7 @@ export class GuestTables implements TableReader {
     return true
   }
 
+  /** Replaces a 32-bit entry if it is as expected. @returns false if it is not */
   compareExchange32(gpa: number, expect: number, value: number): TableStatus {
     const ma = this.#writable(gpa)
     // A table in ROM loses the update.
@@ -50,6 +53,7 @@ export class GuestTables implements TableReader {
     return this.#memory.compareExchange32(ma, expect, value) && this.#changed(ma)
   }
 
+  /** Replaces a 64-bit entry if it is as expected. @returns false if it is not */
   compareExchange64(gpa: number, expectLo: number, expectHi: number, lo: number, hi: number): TableStatus {
     const ma = this.#writable(gpa)
     if (ma < 0) return ma === TABLE_WAIT ? SECOND_LEVEL_FAULT : true

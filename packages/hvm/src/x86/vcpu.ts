@@ -66,10 +66,12 @@ export class X86Vcpu implements CpuHost, VirtualCpu {
 
   // ---------------------------------------------------------------- memory
 
+  /** Translates a linear address on a TLB miss. */
   translate(lo: number, hi: number, access: number, into: Translation, log: AccessLog | null): number {
     return this.#translation.translate(lo, hi, access, into, log)
   }
 
+  /** Machine address of RAM that is about to be written; −1 for none. */
   ramAddress(gpa: number): number {
     return this.#isApicPage(gpa) ? -1 : this.#domain.secondLevel.translateWrite(gpa, this.id)
   }
@@ -78,6 +80,7 @@ export class X86Vcpu implements CpuHost, VirtualCpu {
     return this.apic.decodes(gpa)
   }
 
+  /** Reads from what is not plain RAM: local APIC or device. */
   physicalRead(gpa: number, size: number, into: Words, logged: boolean, mayWait: boolean): number {
     if (this.#request.inFlight) return this.#request.answer(into)
     if (this.vapic !== null && this.vapic.watches(gpa)) {
@@ -98,6 +101,7 @@ export class X86Vcpu implements CpuHost, VirtualCpu {
     return this.#request.statusOf(status)
   }
 
+  /** Writes to what is not plain RAM: local APIC or device. */
   physicalWrite(gpa: number, size: number, lo: number, hi: number, logged: boolean, mayWait: boolean): number {
     if (this.#request.inFlight) return this.#request.answer(null)
     if (this.vapic?.watches(gpa) === true) {
@@ -147,12 +151,14 @@ export class X86Vcpu implements CpuHost, VirtualCpu {
     if (offset === APIC_TPR) this.counts.taskPriorityAccesses++
   }
 
+  /** Takes a write to ROM. */
   romWrite(gpa: number, size: number, lo: number, hi: number): void {
     // Others' frames, and what is no ROM any more, lose the store: no device hears of it.
     const type = this.#domain.p2m.lookup(Math.floor(gpa / PAGE_BYTES), this.#entry)
     if (type === P2mType.RAM_RO) this.#world.romWrite(gpa, size, lo, hi)
   }
 
+  /** Reads from a port. */
   portRead(port: number, size: number, into: Words, logged: boolean, mayWait: boolean): number {
     if (this.#request.inFlight) return this.#request.answer(into)
     this.counts.portAccesses++
@@ -165,6 +171,7 @@ export class X86Vcpu implements CpuHost, VirtualCpu {
     return this.#request.statusOf(status)
   }
 
+  /** Writes to a port. */
   portWrite(port: number, size: number, value: number, logged: boolean, mayWait: boolean): number {
     if (this.#request.inFlight) return this.#request.answer(null)
     if (port === VAPIC_PORT && this.vapic !== null) return this.vapic.portWrite(size, value, logged)
@@ -175,6 +182,7 @@ export class X86Vcpu implements CpuHost, VirtualCpu {
     return this.#request.statusOf(status)
   }
 
+  /** Makes several elements of a repeated string instruction as one request. */
   repeat(
     port: boolean,
     write: boolean,
@@ -230,6 +238,7 @@ export class X86Vcpu implements CpuHost, VirtualCpu {
 
   // ---------------------------------------------------------------- registers
 
+  /** Reads an MSR that the processor itself does not have. */
   readMsr(index: number, into: Words): number {
     this.counts.msrAccesses++
     const status = readApicMsr(this.apic, index, into)
@@ -237,6 +246,7 @@ export class X86Vcpu implements CpuHost, VirtualCpu {
     return this.#world.paravirtual?.readMsr(this.id, index, into) ?? STATUS_FAULT
   }
 
+  /** Writes an MSR that the processor itself does not have. */
   writeMsr(index: number, lo: number, hi: number): number {
     this.counts.msrAccesses++
     const status = writeApicMsr(this.apic, index, lo, hi)
@@ -246,11 +256,13 @@ export class X86Vcpu implements CpuHost, VirtualCpu {
     return this.#world.paravirtual?.writeMsr(this.id, index, lo, hi) ?? STATUS_FAULT
   }
 
+  /** Adds to a CPUID leaf what depends on the domain. */
   cpuid(leaf: number, subleaf: number, into: Uint32Array): void {
     if (this.#world.paravirtual?.cpuid(this.id, leaf, subleaf, into) === true) return
     describeTopology(this.apic, this.#world.cpus, leaf, subleaf, into)
   }
 
+  /** Makes a hypercall: VMCALL or VMMCALL. */
   hypercall(): number {
     this.counts.hypercalls++
     if (this.vapic?.hypercall() === true) return STATUS_DONE
@@ -266,21 +278,25 @@ export class X86Vcpu implements CpuHost, VirtualCpu {
     }
   }
 
+  /** Reads the clock that the time-stamp counter counts. */
   timestamp(into: Words): void {
     // The TSC counts nanoseconds.
     this.#domain.clock.read(into)
   }
 
+  /** The guest has moved its time-stamp counter. */
   timeStampMoved(): void {
     this.apic.tscChanged()
     this.#world.paravirtual?.timeMoved()
   }
 
+  /** Draws 64 random bits. */
   random(into: Words): void {
     into.lo = this.#world.random()
     into.hi = this.#world.random()
   }
 
+  /** Takes the interrupt that is to be delivered. @returns its vector, or −1 if there is none any more */
   acknowledgeInterrupt(): number {
     const callback = this.#world.paravirtual?.pendingVector(this.id) ?? 0
     if (callback !== 0) return callback
@@ -294,23 +310,28 @@ export class X86Vcpu implements CpuHost, VirtualCpu {
     return vector
   }
 
+  /** Reads CR8. */
   readTaskPriority(): number {
     return this.apic.cr8
   }
 
+  /** Writes CR8. */
   writeTaskPriority(value: number): void {
     this.apic.cr8 = value
     this.updateEvents()
   }
 
+  /** Takes changed control registers over for walks. */
   controlChanged(): void {
     this.#translation.configure(this.cpu.u32)
   }
 
+  /** Drops cached table entries: INVLPG and its like. */
   invalidate(scope: number, pcid: number): void {
     this.#translation.invalidate(scope, pcid)
   }
 
+  /** PAUSE: ends the turn early where another vCPU has something to do. */
   pause(): void {
     if (this.#domain.contended) this.cpu.notePause()
   }
@@ -348,18 +369,22 @@ export class X86Vcpu implements CpuHost, VirtualCpu {
     this.cpu.reset(this.id === 0)
   }
 
+  /** Forgets what it has translated: the guest's map has changed. */
   mapChanged(): void {
     this.cpu.flushTlb(true)
   }
 
+  /** It has come back from a turn: the TPR patcher hears of its accesses. */
   turnEnded(): void {
     this.vapic?.settle()
   }
 
+  /** Asserts FERR#. */
   numericError(): void {
     this.#world.numericError()
   }
 
+  /** The processor has forgotten the instruction under way, and its request with it. */
   cancelled(): void {
     this.cancelRequest()
   }

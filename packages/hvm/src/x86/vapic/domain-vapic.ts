@@ -37,7 +37,9 @@ export interface DomainVapicState {
 
 /** What a domain's TPR patcher has done. */
 export interface VapicStatistics {
+  /** Instructions that have been rewritten. */
   readonly patchedSites: number
+  /** Times that helpers have asked for interrupts. */
   readonly polls: number
   /** Calls of helpers, which our own option ROM counts in its records; undefined for another ROM. */
   readonly helperCalls: number | undefined
