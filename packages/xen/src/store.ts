@@ -92,7 +92,11 @@ export class XenStore implements StoreBackend {
     return find(this.#root, this.#checked(path))?.permissions
   }
 
-  /** @param permissions - the first is the owner's, and what all others may do */
+  /**
+   * Sets which domains may read and write a node.
+   *
+   * @param permissions - the first names the owner, and what all others may do
+   */
   setPermissions(path: string, permissions: readonly StorePermission[]): void {
     const node = find(this.#root, this.#checked(path))
     if (node === undefined || permissions.length === 0) {
