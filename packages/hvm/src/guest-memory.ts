@@ -19,7 +19,7 @@ export class GuestMemory implements Dma {
     this.#map = faults ?? p2m
   }
 
-  /** @returns false if some byte is not RAM; what comes before it has been read */
+  /** Reads RAM and ROM. @returns false if some byte is not RAM; the bytes before it have been read */
   read(gpa: number, into: Uint8Array): boolean {
     for (let done = 0; done < into.length;) {
       const piece = Math.min(into.length - done, FRAME - ((gpa + done) % FRAME))
@@ -31,7 +31,7 @@ export class GuestMemory implements Dma {
     return true
   }
 
-  /** @returns false if some byte is not RAM; what comes before it has been written. ROM swallows its part */
+  /** Writes RAM; ROM swallows its part. @returns false if some byte is not RAM; the bytes before it have been written */
   write(gpa: number, from: Uint8Array): boolean {
     for (let done = 0; done < from.length;) {
       const piece = Math.min(from.length - done, FRAME - ((gpa + done) % FRAME))

@@ -6,6 +6,7 @@
  * do until something happens.
  */
 export interface CpuExit {
+  /** Why it came back. */
   readonly reason: string
   /** With the reason `error`. */
   readonly error?: unknown

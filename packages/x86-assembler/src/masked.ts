@@ -1,8 +1,11 @@
 import { requireRegister } from './checks.ts'
 import { AssemblerError } from './errors.ts'
 
-/** A mask register, as far as operands under it are concerned. */
-interface Mask {
+/** K1 to K7, as an operand under a mask has it. */
+export interface OperandMask {
+  /** Its name. */
+  readonly name: string
+  /** 1 to 7. */
   readonly number: number
 }
 
@@ -13,7 +16,7 @@ export interface Masked<Of = unknown> {
   /** What is written. */
   readonly operand: Of
   /** K1 to K7. */
-  readonly mask: Mask
+  readonly mask: OperandMask
   /** Elements that the mask leaves out become 0 instead of keeping their value. */
   readonly zeroing: boolean
 }
@@ -24,19 +27,19 @@ export interface MaskedRegister<Of = unknown> extends Masked<Of> {
   z(): Masked<Of>
 }
 
-function requireMask(mask: Mask): void {
+function requireMask(mask: OperandMask): void {
   requireRegister(mask, 'a mask')
   if (mask.number === 0) throw new AssemblerError('ERR_OPERAND', 'k0 cannot be a mask: it stands for none')
 }
 
 /** Memory under a mask. */
-export function maskedMemory<Of>(operand: Of, mask: Mask): Masked<Of> {
+export function maskedMemory<Of>(operand: Of, mask: OperandMask): Masked<Of> {
   requireMask(mask)
   return Object.freeze({ type: 'masked', operand, mask, zeroing: false })
 }
 
 /** A register under a mask. */
-export function maskedRegister<Of>(operand: Of, mask: Mask): MaskedRegister<Of> {
+export function maskedRegister<Of>(operand: Of, mask: OperandMask): MaskedRegister<Of> {
   requireMask(mask)
   return Object.freeze({
     type: 'masked',

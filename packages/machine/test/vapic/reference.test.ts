@@ -6,7 +6,18 @@ import { describe, expect, test } from 'vitest'
 import { VapicState } from '@retrap/vapic'
 import type { Pc, PcVapicOptions } from '../../src/index.ts'
 import { everyForm } from './forms.ts'
-import { ALIAS, APIC, AT, EXIT_EXCEPTION, EXIT_PORT, KERNEL, type Kernel, linear, ODD_TPR, RAM_BYTES } from './kernel.ts'
+import {
+  ALIAS,
+  APIC,
+  AT,
+  EXIT_EXCEPTION,
+  EXIT_PORT,
+  KERNEL,
+  type Kernel,
+  linear,
+  ODD_TPR,
+  RAM_BYTES,
+} from './kernel.ts'
 import { singleSteps } from './single-steps.ts'
 import { stockRom } from './stock.ts'
 import { readLog, runKernel, stormKernel } from './storm.ts'

@@ -28,6 +28,7 @@ export interface DomainVapicOptions {
 
 /** Saved form of a {@link DomainVapic}, for a domain whose memory and vCPUs have been saved with it. */
 export interface DomainVapicState {
+  /** Of this form. */
   readonly version: 1
   /** The patcher's own, as QEMU's device saves it; `encodeSaved` of `@retrap/vapic` makes its bytes. */
   readonly patcher: SavedVapic

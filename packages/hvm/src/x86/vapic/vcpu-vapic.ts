@@ -174,10 +174,12 @@ export class VcpuVapic implements TprWatch {
     if (this.#refusals > PATIENCE) this.#pause = Math.min(2 ** (this.#refusals - PATIENCE), LONGEST_PAUSE)
   }
 
+  /** How often accesses are reported. */
   save(): VcpuVapicState {
     return { refusals: this.#refusals, pause: this.#pause }
   }
 
+  /** Takes a saved state. */
   restore({ refusals, pause }: VcpuVapicState): void {
     this.forget()
     this.#refusals = refusals
