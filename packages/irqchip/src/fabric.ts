@@ -1,7 +1,7 @@
 import { ApicBus, wideDestination } from './apic-bus.ts'
 import { IrqchipError } from './errors.ts'
 import { I8259_STATE_BYTES, I8259Pair, type I8259State } from './i8259.ts'
-import { IOAPIC_PINS, IOAPIC_STATE_BYTES, IoApic, type IoApicState } from './ioapic.ts'
+import { IOAPIC_STATE_BYTES, MOST_IOAPIC_PINS, IoApic, type IoApicState } from './ioapic.ts'
 import { LOCAL_APIC_STATE_BYTES } from './apic-layout.ts'
 import { LocalApic } from './local-apic.ts'
 import type { LocalApicState } from './local-apic-state.ts'
@@ -38,6 +38,8 @@ export interface InterruptFabricOptions {
   readonly x2apic?: boolean
   /** Physical-address bits. Default 40. */
   readonly physicalBits?: number
+  /** Inputs of the I/O APIC, 24–48. Default 24. */
+  readonly ioApicPins?: number
   /** `interruptFabricBytes(cpus)` of machine memory, zeroed; default a buffer of its own. */
   readonly state?: StateRegion
 }
@@ -65,7 +67,7 @@ export function interruptFabricBytes(cpus: number): number {
  * All interrupt controllers of a PC and the wires between them.
  *
  * ISA interrupt n drives input n of the i8259 pair and of the I/O APIC, but for interrupt 0, which is input 2 there
- * (the MADT's interrupt source override says so). Inputs 16–23 are the I/O APIC's alone. The i8259's output drives
+ * (the MADT's interrupt source override says so). Inputs from 16 on are the I/O APIC's alone. The i8259's output drives
  * LINT0 of every local APIC.
  */
 export class InterruptFabric {
@@ -77,7 +79,7 @@ export class InterruptFabric {
   readonly i8259: I8259Pair
   readonly #bus: ApicBus
   /** How many holders drive each line. */
-  readonly #drivers = new Int32Array(IOAPIC_PINS)
+  readonly #drivers = new Int32Array(MOST_IOAPIC_PINS)
   #nmi = 0
   /**
    * Called before an interrupt that a level has raised ends: a line whose level depends on something in memory is
@@ -123,6 +125,7 @@ export class InterruptFabric {
       (mode, vector, destination, logical, level) =>
         this.#bus.send(mode, vector, wideDestination(destination), logical, level),
       take(IOAPIC_STATE_BYTES),
+      options.ioApicPins,
     )
     this.ioApic.beforeEndOfInterrupt = () => this.beforeEndOfInterrupt()
     this.#bus.connect(this.ioApic)
@@ -154,13 +157,13 @@ export class InterruptFabric {
   }
 
   /**
-   * A wire to interrupt `irq`: ISA 0–15, or input 16–23 of the I/O APIC. Several holders of one line are ORed.
+   * A wire to interrupt `irq`: ISA 0–15, or another input of the I/O APIC. Several holders of one line are ORed.
    *
    * @throws IrqchipError `ERR_INVALID` for another number, and for 2, where the second i8259 is
    */
   line(irq: number): IrqLine {
-    if (!Number.isInteger(irq) || irq < 0 || irq >= IOAPIC_PINS || irq === 2) {
-      throw new IrqchipError('ERR_INVALID', `interrupt line ${irq}: expected 0–${IOAPIC_PINS - 1}, and not 2`)
+    if (!Number.isInteger(irq) || irq < 0 || irq >= this.ioApic.pins || irq === 2) {
+      throw new IrqchipError('ERR_INVALID', `interrupt line ${irq}: expected 0–${this.ioApic.pins - 1}, and not 2`)
     }
     let mine = false
     return {

@@ -18,6 +18,7 @@ export { ApicBus, wideDestination, type IoApicPort } from './apic-bus.ts'
 export {
   IOAPIC_ADDRESS,
   IOAPIC_PINS,
+  MOST_IOAPIC_PINS,
   IOAPIC_STATE_BYTES,
   IoApic,
   type IoApicState,

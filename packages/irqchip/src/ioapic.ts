@@ -4,10 +4,12 @@ import { ownRegion, type StateRegion } from './time.ts'
 
 /** Guest-physical address of the first I/O APIC's register page. */
 export const IOAPIC_ADDRESS = 0xfec0_0000
-/** Counts the inputs of an I/O APIC. */
+/** Counts the inputs of an I/O APIC, where nothing else is asked for. */
 export const IOAPIC_PINS = 24
+/** Counts the inputs that an I/O APIC can have at most: those of Xen's hardware guests have so many. */
+export const MOST_IOAPIC_PINS = 48
 /** Counts the bytes of machine memory that an I/O APIC's state takes. */
-export const IOAPIC_STATE_BYTES = 256
+export const IOAPIC_STATE_BYTES = 512
 
 const IOREGSEL = 0x00
 const IOWIN = 0x10
@@ -22,9 +24,10 @@ const LOGICAL = 1 << 11
 const ENTRY_WRITABLE = 0x1afff
 
 /* State words: entries, two words each; then these. */
-const SELECT = 48
-const ID = 49
-const LINES = 50
+const SELECT = 2 * MOST_IOAPIC_PINS
+const ID = SELECT + 1
+/** Levels of the inputs: two words of bits. */
+const LINES = SELECT + 2
 
 /** Sends an interrupt message: delivery mode, vector, destination (8 bits), logical, level. */
 export type SendMessage = (
@@ -50,7 +53,7 @@ export interface IoApicState {
 }
 
 /**
- * An I/O APIC of version 0x20 with 24 inputs.
+ * An I/O APIC of version 0x20 with 24 inputs, or more.
  *
  * Inputs are "asserted" or not: the polarity bit is kept but not applied, for the lines of this machine carry
  * assertion, not volts.
@@ -58,12 +61,22 @@ export interface IoApicState {
  * Source: Intel 82093AA data sheet, and for the EOI register the 82801 I/O controller hubs' ("I/O APIC").
  */
 export class IoApic {
+  /** Inputs. */
+  readonly pins: number
   readonly #words: Int32Array
   readonly #send: SendMessage
   /** Called before an input's level is looked at again. */
   beforeEndOfInterrupt: () => void = () => undefined
 
-  constructor(send: SendMessage, state: StateRegion = ownRegion(IOAPIC_STATE_BYTES)) {
+  /**
+   * @param pins - 1 to 48
+   * @throws IrqchipError `ERR_INVALID` for another number of inputs
+   */
+  constructor(send: SendMessage, state: StateRegion = ownRegion(IOAPIC_STATE_BYTES), pins: number = IOAPIC_PINS) {
+    if (!Number.isInteger(pins) || pins < 1 || pins > MOST_IOAPIC_PINS) {
+      throw new IrqchipError('ERR_INVALID', `an I/O APIC with ${pins} inputs: expected 1–${MOST_IOAPIC_PINS}`)
+    }
+    this.pins = pins
     this.#words = new Int32Array(state.buffer, state.byteOffset, IOAPIC_STATE_BYTES / 4)
     this.#send = send
     this.reset()
@@ -71,10 +84,8 @@ export class IoApic {
 
   /** Power-on state. The levels of the inputs are their drivers' business and stay. */
   reset(): void {
-    const lines = this.#words[LINES]!
-    this.#words.fill(0)
-    this.#words[LINES] = lines
-    for (let pin = 0; pin < IOAPIC_PINS; pin++) this.#words[2 * pin] = MASKED
+    this.#words.fill(0, 0, LINES)
+    for (let pin = 0; pin < this.pins; pin++) this.#words[2 * pin] = MASKED
   }
 
   /** Reads the register page; 32-bit registers at 0x00 and 0x10. */
@@ -88,9 +99,9 @@ export class IoApic {
       case 2:
         return words[ID]! >>> 0
       case 1:
-        return ((IOAPIC_PINS - 1) << 16) | 0x20
+        return ((this.pins - 1) << 16) | 0x20
       default:
-        return select >= 0x10 && select < 0x10 + 2 * IOAPIC_PINS ? words[select - 0x10]! >>> 0 : 0
+        return select >= 0x10 && select < 0x10 + 2 * this.pins ? words[select - 0x10]! >>> 0 : 0
     }
   }
 
@@ -102,7 +113,7 @@ export class IoApic {
     else if (offset === IOWIN) {
       const select = words[SELECT]!
       if (select === 0) words[ID] = value & 0x0f00_0000
-      else if (select >= 0x10 && select < 0x10 + 2 * IOAPIC_PINS) this.#setEntry(select - 0x10, value)
+      else if (select >= 0x10 && select < 0x10 + 2 * this.pins) this.#setEntry(select - 0x10, value)
     }
   }
 
@@ -121,10 +132,11 @@ export class IoApic {
 
   /** Drives an input. */
   setPin(pin: number, level: boolean): void {
-    const bit = 1 << pin
-    const old = this.#words[LINES]!
+    const bit = 1 << (pin & 31)
+    const at = LINES + (pin >>> 5)
+    const old = this.#words[at]!
     if (((old & bit) !== 0) === level) return
-    this.#words[LINES] = level ? old | bit : old & ~bit
+    this.#words[at] = level ? old | bit : old & ~bit
     if (!level) return
     const entry = this.#words[2 * pin]!
     if (isLevel(entry)) this.#levelPin(pin)
@@ -135,7 +147,8 @@ export class IoApic {
   /** Sends a level-triggered interrupt while its input is up and no EOI is awaited. */
   #levelPin(pin: number): void {
     const entry = this.#words[2 * pin]!
-    if ((entry & (MASKED | REMOTE_IRR)) !== 0 || !isLevel(entry) || (this.#words[LINES]! & (1 << pin)) === 0) return
+    if ((entry & (MASKED | REMOTE_IRR)) !== 0 || !isLevel(entry)) return
+    if ((this.#words[LINES + (pin >>> 5)]! & (1 << (pin & 31))) === 0) return
     if (this.#deliver(pin, entry)) this.#words[2 * pin]! |= REMOTE_IRR
   }
 
@@ -148,7 +161,7 @@ export class IoApic {
   eoi(vector: number): void {
     this.beforeEndOfInterrupt()
     const words = this.#words
-    for (let pin = 0; pin < IOAPIC_PINS; pin++) {
+    for (let pin = 0; pin < this.pins; pin++) {
       const entry = words[2 * pin]!
       if ((entry & 0xff) !== vector || (entry & REMOTE_IRR) === 0) continue
       words[2 * pin] = entry & ~REMOTE_IRR
@@ -158,7 +171,7 @@ export class IoApic {
 
   /** The local APIC that was to take a level-triggered interrupt may take it now: tries again. */
   retry(): void {
-    for (let pin = 0; pin < IOAPIC_PINS; pin++) this.#levelPin(pin)
+    for (let pin = 0; pin < this.pins; pin++) this.#levelPin(pin)
   }
 
   /** Returns the state by name. */
@@ -166,13 +179,13 @@ export class IoApic {
     const words = this.#words
     return {
       version: 2,
-      entries: Array.from({ length: IOAPIC_PINS }, (_, pin) => ({
+      entries: Array.from({ length: this.pins }, (_, pin) => ({
         low: words[2 * pin]! >>> 0,
         high: words[2 * pin + 1]! >>> 0,
       })),
       select: words[SELECT]!,
       id: words[ID]! >>> 0,
-      lines: words[LINES]!,
+      lines: (words[LINES + 1]! >>> 0) * 2 ** 32 + (words[LINES]! >>> 0),
     }
   }
 
@@ -182,17 +195,18 @@ export class IoApic {
    * @throws IrqchipError `ERR_STATE` for another version or number of inputs
    */
   restore(state: IoApicState): void {
-    if (state.version !== 2 || state.entries.length !== IOAPIC_PINS) {
+    if (state.version !== 2 || state.entries.length !== this.pins) {
       throw new IrqchipError(
         'ERR_STATE',
         `I/O APIC state of version ${String(state.version)} with ${state.entries.length} inputs: ` +
-          `expected 2 with ${IOAPIC_PINS}`,
+          `expected 2 with ${this.pins}`,
       )
     }
     state.entries.forEach(({ low, high }, pin) => this.#words.set([low, high], 2 * pin))
     this.#words[SELECT] = state.select
     this.#words[ID] = state.id
     this.#words[LINES] = state.lines
+    this.#words[LINES + 1] = Math.floor(state.lines / 2 ** 32)
   }
 }
 

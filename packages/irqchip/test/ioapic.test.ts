@@ -54,6 +54,71 @@ describe('registers of the I/O APIC (82093AA data sheet, "I/O APIC Registers")',
   })
 })
 
+describe('an I/O APIC with 48 inputs, as guests of Xen have it', () => {
+  const make = () => makeFabric({ ioApicPins: 48 })
+
+  test('its version register says so, and each input has an entry', () => {
+    const { ioApic } = make().fabric
+    expect(readAt(ioApic, 1)).toBe(0x002f_0020)
+    for (let pin = 0; pin < 48; pin++) entry(ioApic, pin, 0x1_0000 | (0x20 + pin), pin << 24)
+    for (let pin = 0; pin < 48; pin++) {
+      expect([readAt(ioApic, 0x10 + 2 * pin), readAt(ioApic, 0x11 + 2 * pin)]).toEqual([
+        MASKED | (0x20 + pin),
+        pin << 24,
+      ])
+    }
+    writeAt(ioApic, 0x70, 0x41)
+    expect(readAt(ioApic, 0x70)).toBe(0)
+    ioApic.reset()
+    expect(readAt(ioApic, 0x6e)).toBe(MASKED)
+  })
+
+  test('edges and levels of the inputs from 24 on', () => {
+    const { fabric, apic } = make()
+    entry(fabric.ioApic, 31, 0x41)
+    entry(fabric.ioApic, 32, 0x42)
+    entry(fabric.ioApic, 47, 0x50 | LEVEL)
+    fabric.line(32).pulse()
+    expect(apic.acknowledge()).toBe(0x42)
+    apic.write(APIC_EOI, 0)
+    fabric.line(31).set(true)
+    expect(apic.acknowledge()).toBe(0x41)
+    apic.write(APIC_EOI, 0)
+    const last = fabric.line(47)
+    last.set(true)
+    expect([fabric.asserted(47), fabric.asserted(15)]).toEqual([true, false])
+    for (let i = 0; i < 2; i++) {
+      expect(apic.acknowledge()).toBe(0x50)
+      apic.write(APIC_EOI, 0)
+    }
+    last.set(false)
+    expect(apic.acknowledge()).toBe(0x50)
+    apic.write(APIC_EOI, 0)
+    expect(apic.hasInterrupt()).toBe(false)
+    expect(() => fabric.line(48)).toThrow(/expected 0–47/)
+  })
+
+  test('levels of all inputs are saved', () => {
+    const { fabric } = make()
+    fabric.line(40).set(true)
+    fabric.line(31).set(true)
+    const saved = JSON.parse(JSON.stringify(fabric.ioApic.save()))
+    expect(saved.lines).toBe(2 ** 40 + 2 ** 31)
+    const other = make()
+    entry(other.fabric.ioApic, 40, 0x40)
+    other.fabric.ioApic.restore(saved)
+    expect(other.fabric.ioApic.save()).toEqual(saved)
+    // As level: it is up.
+    entry(other.fabric.ioApic, 40, 0x40 | LEVEL)
+    expect(other.apic.acknowledge()).toBe(0x40)
+    expect(() => makeFabric().fabric.ioApic.restore(saved)).toThrow(/48 inputs: expected 2 with 24/)
+  })
+
+  test.each([0, 49, 1.5])('there are not %d', (pins) => {
+    expect(() => makeFabric({ ioApicPins: pins })).toThrow(/expected 1–48/)
+  })
+})
+
 describe('inputs that somebody else takes', () => {
   test('do not reach the I/O APIC while they are taken; the i8259 hears of them all the same', () => {
     const { fabric, apic } = makeFabric()

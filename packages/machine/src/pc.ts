@@ -34,7 +34,7 @@ import type { StartBoardServer } from './remote-board.ts'
 import { createVapic, vapicRom } from './vapic.ts'
 import type { PcVapicOptions } from './vapic.ts'
 import type { SerialPort } from './serial-port.ts'
-import { xenConsole, xenOptions } from './xen.ts'
+import { XEN_IOAPIC_PINS, xenConsole, xenOptions } from './xen.ts'
 import type { BootModule, GuestMemoryWriter, InitialState, PcMemoryMap } from './loaders/index.ts'
 
 /** How a PC is made. */
@@ -247,6 +247,7 @@ export class Pc {
       sleeper: new HostSleeper(),
       codeCacheBytes,
       profile: options.profile ?? false,
+      ...(xen && { ioApicPins: XEN_IOAPIC_PINS }),
       linearAddressBits: options.linearAddressBits ?? 48,
       ...(options.devicePlacement === 'deferred' && { deferDevices: laterTurn() }),
       ...(options.devicePolicy !== undefined && { policy: options.devicePolicy }),

@@ -4,6 +4,9 @@ import type { SerialPort } from './serial-port.ts'
 
 const PAGE_BYTES = 4096
 
+/** Inputs of the I/O APIC that a hardware guest of Xen finds (Xen's public header arch-x86/hvm/save.h, `VIOAPIC_NUM_PINS`). */
+export const XEN_IOAPIC_PINS = 48
+
 /**
  * What Xen tells the guest of its machine.
  *

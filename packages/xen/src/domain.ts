@@ -99,6 +99,8 @@ export interface XenDomain {
   readonly vcpus: readonly XenDomainVcpu[]
   /** Its interrupt controllers. */
   readonly interrupts: {
+    /** The I/O APIC, whose inputs the wires lead to. */
+    readonly ioApic: { readonly pins: number }
     /** A wire to one of the interrupt controllers' inputs. */
     line(gsi: number): InterruptLine
     /** Whether a wire is up. */

@@ -2,8 +2,6 @@ import { XenErrno } from './numbers.ts'
 
 /** Interrupts that a guest can be told of by event channels. */
 const PIRQS = 256
-/** Inputs of the I/O APIC: the numbers below are theirs. */
-const GSIS = 24
 /** Those of ISA devices, which are edges. */
 const ISA_GSIS = 16
 
@@ -16,6 +14,8 @@ const MSI = -2
 
 /** What the numbers are connected with. */
 export interface PirqWiring {
+  /** Inputs of the I/O APIC: the numbers below are theirs. */
+  readonly inputs: number
   /** Sends an event to what is bound to a number. @returns false if nothing is */
   send(pirq: number): boolean
   /** Whether an input of the I/O APIC is asserted. */
@@ -60,8 +60,9 @@ export class Pirqs {
 
   /** A number that nobody uses, for an input of the I/O APIC or for messages; an error if there is none. */
   #find(type: number): number {
-    if (type === TYPE_GSI) for (let pirq = ISA_GSIS; pirq < GSIS; pirq++) if (this.#isFree(pirq)) return pirq
-    for (let pirq = PIRQS - 1; pirq >= GSIS; pirq--) if (this.#isFree(pirq)) return pirq
+    if (type === TYPE_GSI)
+      for (let pirq = ISA_GSIS; pirq < this.#wiring.inputs; pirq++) if (this.#isFree(pirq)) return pirq
+    for (let pirq = PIRQS - 1; pirq >= this.#wiring.inputs; pirq--) if (this.#isFree(pirq)) return pirq
     return XenErrno.NOSPC
   }
 
@@ -81,7 +82,7 @@ export class Pirqs {
   mapGsi(gsi: number, pirq: number): number {
     const number = pirq < 0 ? this.#find(TYPE_GSI) : pirq
     if (number < 0) return number
-    if (!this.exists(number) || gsi < 0 || gsi >= GSIS) return XenErrno.INVAL
+    if (!this.exists(number) || gsi < 0 || gsi >= this.#wiring.inputs) return XenErrno.INVAL
     if (!this.isMapped(number) && !this.#sources.includes(gsi)) {
       this.#sources[number] = gsi
       this.#reserved.delete(number)

@@ -6,7 +6,6 @@ const CALLBACK_TYPE_GSI = 0
 const CALLBACK_TYPE_PCI_INTX = 1
 const CALLBACK_TYPE_VECTOR = 2
 
-const LAST_GSI = 23
 /** The second i8259's place is no wire. */
 const CASCADE = 2
 
@@ -83,7 +82,7 @@ export class EventUpcalls {
 
   #gsi(gsi: number): Wire | null {
     // GSI 0 is how a guest says none.
-    if (gsi === 0 || gsi === CASCADE || gsi > LAST_GSI) return null
+    if (gsi === 0 || gsi === CASCADE || gsi >= this.#domain.interrupts.ioApic.pins) return null
     return this.#domain.interrupts.line(gsi)
   }
 

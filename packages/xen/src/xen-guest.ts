@@ -127,6 +127,7 @@ export class XenGuest {
     })
     this.hasPirqs = options.pirqs ?? false
     this.pirqs = new Pirqs({
+      inputs: domain.interrupts.ioApic.pins,
       send: (pirq) => this.events.channels.sendPirq(pirq),
       asserted: (gsi) => domain.interrupts.asserted(gsi),
     })

@@ -214,6 +214,39 @@ describe.each<CallerMode>(['64', '32'])('FIFO event channels of a %s-bit guest',
     expect(guest.takeUpcall()).toBe(true)
   })
 
+  test('no upcall while the queue’s bit is still set', async () => {
+    const guest = await new FifoGuest(mode).start()
+    const [a, b] = [await guest.ipi(), await guest.ipi()]
+    await guest.send(a)
+    expect(guest.takeUpcall()).toBe(true)
+    // The guest has passed the event, and has not looked at the bit yet.
+    guest.setWord(a, 0)
+    await guest.send(b)
+    expect(guest.takeUpcall()).toBe(false)
+    expect(guest.take()).toEqual([b])
+  })
+
+  test('a link that is left in a word is no link', async () => {
+    const guest = await new FifoGuest(mode).start()
+    const port = await guest.ipi()
+    guest.setWord(port, 0x1234)
+    await guest.send(port)
+    expect(guest.word(port)).toBe((PENDING | LINKED) >>> 0)
+  })
+
+  test('a port that is connected anew keeps its priority', async () => {
+    const guest = await new FifoGuest(mode).start()
+    expect(await guest.op(OP.allocUnbound, SELF | (SELF << 16), 0)).toBe(0)
+    const loop = guest.read32(ARGUMENTS + 4)
+    expect(await guest.op(OP.setPriority, loop, 4)).toBe(0)
+    expect(await guest.op(OP.bindInterdomain, SELF, loop, 0)).toBe(0)
+    const other = guest.read32(ARGUMENTS + 8)
+    guest.take()
+    await guest.send(other)
+    expect(guest.ready()).toBe(1 << 4)
+    expect(guest.take()).toEqual([loop])
+  })
+
   test('urgent events first', async () => {
     const guest = await new FifoGuest(mode).start()
     const ports: number[] = []

@@ -192,6 +192,10 @@ describe.each<CallerMode>(['64', '32', 'compatibility'])('version 2 of the grant
     expect(await guest.copy([10, 0x100], [11, 0xfef], 1)).toBe(STATUS.general)
     expect(await guest.copy([11, 0xff0], [10, 0x100], 1)).toBe(STATUS.general)
     expect([guest.statusOf(10), guest.statusOf(11)]).toEqual([0, 0])
+    // All bytes of a page, as a part of it.
+    guest.grant(12, PERMIT | SUB_PAGE, GRANTED, 0x1000 << 16)
+    expect((await guest.mapGrant(12))[0]).toBe(STATUS.general)
+    expect(await guest.copy([12, 0], [11, 0xff0], 16)).toBe(STATUS.okay)
     // Bytes that no page has.
     guest.grant(12, PERMIT | SUB_PAGE, GRANTED, 0xff9 | (8 << 16))
     expect(await guest.copy([12, 0xff9], [11, 0xff0], 1)).toBe(STATUS.general)

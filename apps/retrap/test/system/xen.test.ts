@@ -62,6 +62,7 @@ describe.skipIf(!hasApt)("Debian's kernel on Xen", () => {
       ]) {
         expect(text).toContain(`] ${line}\n`)
       }
+      expect(text).toMatch(/IOAPIC\[0\]: apic_id \d+, version 32, address 0xfec00000, GSI 0-47$/m)
       expect(text).toMatch(/^xen\n(26[012]\d{3}|25\d{4})$/m)
       expect(text).toMatch(/^xen\nHVM\n4\n17\n[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/m)
       expect(text).toContain('xenconsole')

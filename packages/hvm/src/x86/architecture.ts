@@ -22,6 +22,8 @@ export interface X86DomainOptions extends DomainOptions {
   readonly random: () => number
   /** Arena for decoded instructions; default that of `X86Engine`. */
   readonly codeCacheBytes?: number
+  /** Inputs of the I/O APIC, 24–48: a guest of Xen finds 48. Default 24. */
+  readonly ioApicPins?: number
   /** Counts how often each instruction form runs (X86Engine.executionCounts). Slower. */
   readonly profile?: boolean
   /** Bits of linear addresses that its CPUs have: 57 with five-level paging. Default 48. */
@@ -78,6 +80,7 @@ export class X86Architecture implements Architecture<X86Vcpu>, X86Surroundings {
       tscHz: TSC_HZ,
       tscToNs: (cpu, lo, hi) => this.#tscToNs(cpu, lo, hi),
       physicalBits: PHYSICAL_BITS,
+      ...(options.ioApicPins !== undefined && { ioApicPins: options.ioApicPins }),
       state: {
         buffer: memory.buffer,
         byteOffset: memory.allocate(interruptFabricBytes(options.vcpus), 8, 'interrupt controllers'),
