@@ -53,7 +53,9 @@ export interface ExceptionHandlers {
 
 /** The decoded instructions of one frame in one mode. */
 export class CodePage {
+  /** Machine frame. */
   readonly frame: number
+  /** Mode that the code was decoded for: `MODE_*`. */
   readonly mode: number
   /** Machine address of the slot table. */
   readonly slots: number
@@ -64,6 +66,7 @@ export class CodePage {
   readonly runs: number[] = []
   /** Which lines hold bytes that have been decoded: 31:0 and 63:32. */
   linesLow = 0
+  /** Lines of the page with code, high half of the bits. */
   linesHigh = 0
   constructor(frame: number, mode: number, slots: number) {
     this.frame = frame
@@ -113,10 +116,13 @@ export class CodeCache {
   readonly #spared = new Map<number, number>()
   /** Statistics. */
   decoded = 0
+  /** Times that everything was dropped. */
   flushes = 0
+  /** Pages whose records were dropped because code was written. */
   invalidations = 0
 
   /**
+   * @internal
    * @param bytes - size of the arena
    * @param handlers - what stands for bytes that are no instruction
    */
@@ -131,6 +137,7 @@ export class CodeCache {
     memory.onCodeWrite((frame, first, last) => this.#written(frame, first, last))
   }
 
+  /** Adds a vCPU whose TLB drops writable entries of frames with code. */
   addClient(client: CodeCacheClient): void {
     this.#clients.push(client)
   }

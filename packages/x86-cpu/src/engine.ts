@@ -112,10 +112,13 @@ export const CODE_CACHE_BYTES: number = 32 << 20
  * What the vCPUs of one machine share: generated code and decoded instructions.
  */
 export class X86Engine {
+  /** Machine memory. */
   readonly memory: MachineMemory
   /** The compiled `WebAssembly.Module`; an object to users, because its type exists only where lib.dom does. */
   readonly module: object
+  /** Decoded instructions. */
   readonly codeCache: CodeCache
+  /** @internal The forms that TypeScript handlers execute. */
   readonly systemForms: SystemForm[] = []
   /** With the option `profile`: how often each form ran, by its key. */
   readonly executionCounts: (() => ReadonlyMap<string, bigint>) | undefined

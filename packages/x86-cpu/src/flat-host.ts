@@ -18,9 +18,11 @@ const TWO_32 = 0x1_0000_0000
  * interrupt comes. Extend it for more; a whole machine is `@retrap/hvm`'s.
  */
 export class FlatHost implements CpuHost {
+  /** Machine memory. */
   readonly memory: MachineMemory
   /** Machine address of guest-physical 0. */
   readonly ramMa: number
+  /** Bytes of RAM. */
   readonly ramBytes: number
   readonly #paging = new PagingContext({
     maxPhysicalBits: PHYSICAL_ADDRESS_BITS,
@@ -85,6 +87,7 @@ export class FlatHost implements CpuHost {
     }
   }
 
+  /** Walks the guest’s page tables for one byte. */
   translate(lo: number, hi: number, access: number, into: Translation, log: AccessLog | null): number {
     const result = this.#walk
     if (log !== null) log.beginWalk()
@@ -106,42 +109,51 @@ export class FlatHost implements CpuHost {
     return STATUS_DONE
   }
 
+  /** Returns the machine address of the RAM behind a guest-physical address, or −1. */
   ramAddress(gpa: number): number {
     return gpa < this.ramBytes ? this.ramMa + gpa : -1
   }
 
+  /** Reads what is not RAM. */
   physicalRead(_gpa: number, _size: number, into: Words, _logged: boolean, _mayWait: boolean): number {
     into.lo = 0xffff_ffff
     into.hi = 0xffff_ffff
     return STATUS_DONE
   }
 
+  /** Writes what is not RAM. */
   physicalWrite(_gpa: number, _size: number, _lo: number, _hi: number, _logged: boolean, _mayWait: boolean): number {
     return STATUS_DONE
   }
 
+  /** Serves IN of 1, 2 or 4 bytes. */
   portRead(_port: number, _size: number, into: Words, _logged: boolean, _mayWait: boolean): number {
     into.lo = 0xffff_ffff
     into.hi = 0
     return STATUS_DONE
   }
 
+  /** Serves OUT of 1, 2 or 4 bytes. */
   portWrite(_port: number, _size: number, _value: number, _logged: boolean, _mayWait: boolean): number {
     return STATUS_DONE
   }
 
+  /** Reads an MSR that the CPU does not hold itself; STATUS_FAULT becomes #GP(0). */
   readMsr(_index: number, _into: Words): number {
     return STATUS_FAULT
   }
 
+  /** Writes an MSR that the CPU does not hold itself; STATUS_FAULT becomes #GP(0). */
   writeMsr(_index: number, _lo: number, _hi: number): number {
     return STATUS_FAULT
   }
 
+  /** Changes what the CPU reports about itself. */
   cpuid(_leaf: number, _subleaf: number, _into: Uint32Array): void {
     // It has nothing to add.
   }
 
+  /** Serves VMCALL and VMMCALL; STATUS_FAULT becomes #UD. */
   hypercall(): number {
     return STATUS_FAULT
   }
@@ -159,18 +171,22 @@ export class FlatHost implements CpuHost {
     into.hi = 0
   }
 
+  /** Takes the highest pending maskable interrupt; returns its vector, or −1. */
   acknowledgeInterrupt(): number {
     return -1
   }
 
+  /** Reads the local APIC’s task priority as CR8 has it. */
   readTaskPriority(): number {
     return 0
   }
 
+  /** Writes the local APIC’s task priority as CR8 has it. */
   writeTaskPriority(_value: number): void {
     // There is no local APIC.
   }
 
+  /** Notes that registers which control paging have changed. */
   controlChanged(): void {
     const u32 = this.#vcpu?.u32
     if (u32 === undefined) return
@@ -179,10 +195,12 @@ export class FlatHost implements CpuHost {
     for (let i = 0; i < 8; i++) this.#paging.pdptes[i] = at(S_PDPTE + 4 * i)
   }
 
+  /** Notes a PAUSE instruction. */
   pause(): void {
     // Nobody else waits for a turn.
   }
 
+  /** Drops cached translations; `scope` is an `Invalidate` of `@retrap/paging`. */
   invalidate(scope: number, pcid: number): void {
     this.#cache.invalidate(scope, pcid)
   }

@@ -10,6 +10,7 @@ export interface Translation {
   writable: boolean
   /** May be cached at all. */
   cacheable: boolean
+  /** The page is global. */
   global: boolean
   /** Bytes of the page that the guest's tables map, 4096 and up. */
   pageBytes: number
@@ -19,7 +20,9 @@ export interface Translation {
 
 /** A 64-bit value as two words. */
 export interface Words {
+  /** Low 32 bits. */
   lo: number
+  /** High 32 bits. */
   hi: number
 }
 
@@ -56,6 +59,7 @@ export interface CpuHost {
   romWrite?(gpa: number, size: number, lo: number, hi: number): void
   /** IN: 1, 2 or 4 bytes. */
   portRead(port: number, size: number, into: Words, logged: boolean, mayWait: boolean): number
+  /** Serves OUT of 1, 2 or 4 bytes. */
   portWrite(port: number, size: number, value: number, logged: boolean, mayWait: boolean): number
   /**
    * Several iterations of a string instruction between a device and RAM, as one request of a logged pass: elements of
@@ -79,6 +83,7 @@ export interface CpuHost {
   ): number
   /** MSRs that the CPU does not hold itself. STATUS_FAULT becomes #GP(0). */
   readMsr(index: number, into: Words): number
+  /** Writes an MSR that the CPU does not hold itself; STATUS_FAULT becomes #GP(0). */
   writeMsr(index: number, lo: number, hi: number): number
   /** May change what the CPU reports about itself: `into` holds EAX, EBX, ECX, EDX as the CPU knows them. */
   cpuid(leaf: number, subleaf: number, into: Uint32Array): void
@@ -91,11 +96,13 @@ export interface CpuHost {
   timestamp(into: Words): void
   /** The guest has moved its time-stamp counter against the host's: IA32_TIME_STAMP_COUNTER or IA32_TSC_ADJUST was written. */
   timeStampMoved?(): void
+  /** Supplies 64 random bits for RDRAND and RDSEED. */
   random(into: Words): void
   /** Takes the highest pending maskable interrupt. @returns its vector, or -1 if it has gone */
   acknowledgeInterrupt(): number
   /** CR8 as the local APIC's task priority. */
   readTaskPriority(): number
+  /** Writes the local APIC’s task priority as CR8 has it. */
   writeTaskPriority(value: number): void
   /** CR0, CR3, CR4, EFER or the PDPTEs have changed: paging is set up again. `what` as `CONTROL_*`. */
   controlChanged(): void

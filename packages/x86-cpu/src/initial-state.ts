@@ -3,15 +3,17 @@ import type { System } from './system/system.ts'
 import { ACTIVITY_RUNNING, S_ACTIVITY, S_PENDING_DEBUG, S_PENDING_FAULT } from './system/system-state.ts'
 import { GDTR, IDTR, S_CR0, S_CR3, S_CR4, S_EFER, S_GPR, S_RIP, S_SHADOW } from './state-layout.ts'
 
+/** Names of the general registers, in the order of their numbers. */
 // prettier-ignore
-const REGISTER_NAMES = [
+export const REGISTER_NAMES = [
   'rax', 'rcx', 'rdx', 'rbx', 'rsp', 'rbp', 'rsi', 'rdi', 'r8', 'r9', 'r10', 'r11', 'r12', 'r13', 'r14', 'r15',
 ] as const
-/** In the order of segment numbers. */
-const SEGMENT_NAMES = ['es', 'cs', 'ss', 'ds', 'fs', 'gs', 'ldtr', 'tr'] as const
+/** Names of the segment registers, in the order of their numbers. */
+export const SEGMENT_NAMES = ['es', 'cs', 'ss', 'ds', 'fs', 'gs', 'ldtr', 'tr'] as const
 
 /** What a boot protocol wants registers to be; those not named are zero. */
 export interface InitialCpuState {
+  /** General registers, RIP and RFLAGS; absent ones are 0. */
   readonly registers: Readonly<Partial<Record<(typeof REGISTER_NAMES)[number] | 'rip' | 'rflags', number>>>
   /** Limits in bytes; attributes as descriptor bits 55:40. */
   readonly segments: Readonly<
@@ -20,11 +22,17 @@ export interface InitialCpuState {
       { readonly selector: number; readonly base: number; readonly limit: number; readonly attributes: number }
     >
   >
+  /** Global descriptor table register. */
   readonly gdtr: { readonly base: number; readonly limit: number }
+  /** Interrupt descriptor table register. */
   readonly idtr: { readonly base: number; readonly limit: number }
+  /** CR0. */
   readonly cr0: number
+  /** CR3. */
   readonly cr3: number
+  /** CR4. */
   readonly cr4: number
+  /** EFER. */
   readonly efer: number
 }
 

@@ -68,6 +68,7 @@ export const SEG_SELECTOR = 20
 export const SEG_ATTRIBUTES = 24
 /** `SEG_CAN_*`. */
 export const SEG_RIGHTS = 28
+/** Bytes of one segment register in the CPU’s state. */
 export const SEG_BYTES = 32
 
 export const SEG_CAN_READ = 1
@@ -75,21 +76,34 @@ export const SEG_CAN_WRITE = 2
 /** Base 0, all of 4 GiB, readable and writable, D/B set: nothing to check, and a stack with 32-bit pointers. */
 export const SEG_FLAT = 4
 
+/** Number of ES in the CPU’s state. */
 export const ES = 0
+/** Number of CS in the CPU’s state. */
 export const CS = 1
+/** Number of SS in the CPU’s state. */
 export const SS = 2
+/** Number of DS in the CPU’s state. */
 export const DS = 3
+/** Number of FS in the CPU’s state. */
 export const FS = 4
+/** Number of GS in the CPU’s state. */
 export const GS = 5
+/** Number of LDTR in the CPU’s state. */
 export const LDTR = 6
+/** Number of TR in the CPU’s state. */
 export const TR = 7
+/** Number of GDTR in the CPU’s state. */
 export const GDTR = 8
+/** Number of IDTR in the CPU’s state. */
 export const IDTR = 9
 
 /** Control registers, 8 bytes each: CR0, CR2, CR3, CR4, CR8 and XCR0. */
 export const S_CR0 = 0x240
+/** Offset of CR2 in the CPU’s state. */
 export const S_CR2 = 0x248
+/** Offset of CR3 in the CPU’s state. */
 export const S_CR3 = 0x250
+/** Offset of CR4 in the CPU’s state. */
 export const S_CR4 = 0x258
 export const S_CR8 = 0x260
 export const S_XCR0 = 0x268
@@ -204,7 +218,9 @@ export const FLAGS_ARITHMETIC: number = FLAG_CF | FLAG_PF | FLAG_AF | FLAG_ZF | 
 // S_MODE: what the bytes of a code page decode to.
 /** Default operand and address size: 16, 32 or 64 bits. */
 export const MODE_16 = 0
+/** Mode of code: 32-bit. */
 export const MODE_32 = 1
+/** Mode of code: 64-bit. */
 export const MODE_64 = 2
 
 // S_EVENTS.

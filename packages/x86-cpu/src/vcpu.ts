@@ -61,18 +61,29 @@ const STATE_BYTES = S_TLB_SETS + TLB_BYTES
  * It knows nothing of devices; what is not plain RAM it asks of its {@link CpuHost}.
  */
 export class Vcpu implements Cpu, CodeCacheClient {
+  /** Machine memory. */
   readonly memory: MachineMemory & MachineViews
+  /** The world around the CPU. */
   readonly host: CpuHost
+  /** Which processor it is. */
   readonly model: CpuModel
+  /** The engine that it runs on. */
   readonly engine: X86Engine
   /** Machine address of the state. */
   readonly state: number
+  /** All of machine memory as bytes. */
   readonly u8: Uint8Array
+  /** All of machine memory as 16-bit words. */
   readonly u16: Uint16Array
+  /** All of machine memory as 32-bit words. */
   readonly u32: Uint32Array
+  /** All of machine memory as signed 32-bit words. */
   readonly i32: Int32Array
+  /** All of machine memory as 64-bit words. */
   readonly u64: BigUint64Array
+  /** The log of the current instruction. */
   readonly log: AccessLog
+  /** @internal State of system instructions. */
   readonly system: System
   readonly #tlb: Tlb
   readonly #access: MemoryAccess
@@ -172,48 +183,59 @@ export class Vcpu implements Cpu, CodeCacheClient {
 
   // ---------------------------------------------------------------- Cpu, for system instructions
 
+  /** Makes a system instruction’s memory access; returns a status. */
   access(lo: number, hi: number, flags: number): number {
     return this.#access.systemAccess(lo >>> 0, hi >>> 0, flags)
   }
 
+  /** Makes a system instruction’s access by guest-physical address; returns a status. */
   accessPhysical(gpa: number, flags: number): number {
     return this.#access.accessPhysical(gpa, flags)
   }
 
+  /** Makes an access to a port; returns a status. */
   port(port: number, flags: number): number {
     return this.#access.port(port, flags)
   }
 
+  /** Drops TLB entries; `all`: global ones too. */
   flushTlb(all: boolean): void {
     // Whoever changes DR7 comes by here.
     if (all) this.#access.dataBreakpoints = hasDataBreakpoints(this.system)
     this.#spaces.flush(all)
   }
 
+  /** Drops the translations of one linear address. */
   invalidatePage(lo: number, hi: number): void {
     this.#spaces.invalidatePage(lo, hi)
   }
 
+  /** Drops translations as INVPCID does. */
   invalidatePcid(scope: number, pcid: number, lo: number, hi: number): void {
     this.#spaces.invalidatePcid(scope, pcid, lo, hi)
   }
 
+  /** Goes over to another address space; `keep`: its translations stay. */
   switchPcid(from: number, to: number, keep: boolean): void {
     this.#spaces.switchPcid(from, to, keep)
   }
 
+  /** Drops TLB entries for instruction fetches. */
   flushExecute(): void {
     this.#tlb.flushExecute()
   }
 
+  /** Drops TLB entries that allow writes to a machine frame. */
   dropWritable(frameMa: number): void {
     this.#tlb.dropWritable(frameMa)
   }
 
+  /** Works the mode out anew: CS, CR0, EFER or RFLAGS.VM have changed. */
   modeChanged(): void {
     this.#mode.changed()
   }
 
+  /** Makes several iterations of a string instruction; returns a status. */
   repeat(
     port: number,
     otherLo: number,
@@ -229,24 +251,29 @@ export class Vcpu implements Cpu, CodeCacheClient {
     return this.#access.repeat(port, otherLo, otherHi, lo, hi, flags, count, down)
   }
 
+  /** Returns how many iterations of a string instruction the turn has room for. */
   affordableIterations(): number {
     return this.log.nextKind() >= 0 ? Infinity : Math.max(1, this.#turn.remaining)
   }
 
+  /** Tells whether several iterations of a string instruction may go in one request. */
   mayRepeat(): boolean {
     // What comes up while a request is waited for is too late: the pass that made it has decided.
     return this.u32[S_EVENTS >>> 2] === 0 || this.log.nextKind() >= 0
   }
 
+  /** Tells whether an event may end a gather here. */
   mayEndGather(): boolean {
     if (this.u32[S_LOGGED >>> 2] !== 1 || this.log.nextKind() >= 0) return false
     return this.#outside.nmi || this.#outside.interrupt
   }
 
+  /** Returns RFLAGS with the arithmetic flags worked out. */
   materialiseFlags(): number {
     return ((this.u32[S_EFLAGS >>> 2] as number) & ~FLAGS_ARITHMETIC) | arithmeticFlags(this.u32) | 2
   }
 
+  /** Sets RFLAGS. */
   setRflags(value: number): void {
     this.u32[S_EFLAGS >>> 2] = (value & ~FLAGS_ARITHMETIC) | 2
     setArithmeticFlags(this.u32, value)
@@ -298,10 +325,12 @@ export class Vcpu implements Cpu, CodeCacheClient {
     this.u32[S_ATTENTION >>> 2] = 1
   }
 
+  /** Whether HLT waits for an event. */
   get halted(): boolean {
     return this.u32[S_ACTIVITY >>> 2] === ACTIVITY_HALTED
   }
 
+  /** Whether it waits for a start-up IPI. */
   get waitsForStartup(): boolean {
     return this.u32[S_ACTIVITY >>> 2] === ACTIVITY_WAIT_FOR_SIPI
   }

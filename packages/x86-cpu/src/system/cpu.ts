@@ -2,8 +2,11 @@ import type { CpuHost } from '../host.ts'
 
 /** Machine memory as the records of decoded instructions are read from it; index = machine address >> log2(bytes). */
 export interface MachineViews {
+  /** All of machine memory as bytes. */
   readonly u8: Uint8Array
+  /** All of machine memory as 16-bit words. */
   readonly u16: Uint16Array
+  /** All of machine memory as 32-bit words. */
   readonly u32: Uint32Array
 }
 
@@ -27,14 +30,21 @@ export const REPEAT_FILL = -2
  * The views are of the *state area*: index = offset of `state-layout.ts` >> log2(bytes).
  */
 export interface Cpu {
+  /** All of machine memory as bytes. */
   readonly u8: Uint8Array
+  /** All of machine memory as 16-bit words. */
   readonly u16: Uint16Array
+  /** All of machine memory as 32-bit words. */
   readonly u32: Uint32Array
+  /** All of machine memory as signed 32-bit words. */
   readonly i32: Int32Array
   /** For paths that run rarely. */
   readonly u64: BigUint64Array
+  /** Machine memory. */
   readonly memory: MachineViews
+  /** The world around the CPU. */
   readonly host: CpuHost
+  /** Which processor it is. */
   readonly model: CpuModel
 
   /**

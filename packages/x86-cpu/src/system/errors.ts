@@ -7,7 +7,9 @@ export type X86CpuErrorCode =
 
 /** A caller's mistake. Guests' mistakes are exceptions of the guest. */
 export class X86CpuError extends Error {
+  /** The class’s name. */
   override readonly name: string = 'X86CpuError'
+  /** Stable code to switch on. */
   readonly code: X86CpuErrorCode
 
   constructor(code: X86CpuErrorCode, message: string) {

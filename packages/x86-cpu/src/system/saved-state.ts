@@ -80,7 +80,9 @@ export type Hex = string
 
 /** A segment register with its hidden part. */
 export interface SavedSegment {
+  /** The visible selector. */
   readonly selector: number
+  /** Linear address of its first byte. */
   readonly base: Hex
   /** In bytes. */
   readonly limit: number
@@ -90,9 +92,11 @@ export interface SavedSegment {
 
 /** The architectural state of a processor, as plain data. Field names are the registers'. */
 export interface SavedCpu {
+  /** Layout of the state. */
   readonly version: 3
   /** RAX … R15, RIP, RFLAGS, CR0 … CR8, XCR0, DR0 … DR7 and model-specific registers. */
   readonly registers: Readonly<Record<string, Hex>>
+  /** Segment and descriptor-table registers, by name. */
   readonly segments: Readonly<Record<string, SavedSegment>>
   /** x87 words; `empty`: one bit for each physical register. */
   readonly x87: Readonly<Record<string, Hex>>
