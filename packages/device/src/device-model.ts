@@ -34,8 +34,11 @@ export interface DeviceContext {
   signalMsi(address: number, data: number, requester?: number): void
   readonly dma: DeviceDma
   readonly clock: Clock
-  /** Makes a timer that calls `callback` with the deadline that passed. It starts unarmed. */
-  timer(callback: (deadlineNs: number) => void): Timer
+  /**
+   * Makes a timer that calls `callback` with the deadline that passed. It starts unarmed. A promise that `callback` returns is
+   * part of what the deadline leads to: on deterministic time the machine waits for it, and a rejection fails the model.
+   */
+  timer(callback: (deadlineNs: number) => void | Promise<void>): Timer
   readonly pci: PciBus
   /** Tells that the guest asked for its power to be cut (ACPI S5). */
   requestPowerOff(): void

@@ -5,6 +5,7 @@ import {
   type DeviceModel,
   savedState,
   type SynchronousRangeHandler,
+  type Timer,
 } from '@retrap/device'
 
 const PORT_SELECTOR = 0x510
@@ -44,8 +45,11 @@ const DMA_BLOCK_BYTES = 16
 /** "QEMU CFG", which the DMA register reads as. */
 const DMA_SIGNATURE = [0x51, 0x45, 0x4d, 0x55, 0x20, 0x43, 0x46, 0x47] as const
 const TWO32 = 2 ** 32
-const CHUNK_BYTES = 0x1_0000
-const ZEROES = new Uint8Array(CHUNK_BYTES)
+/** A transfer moves so many bytes at once; what is left follows in slices of as many. */
+const SLICE_BYTES = 0x1_0000
+/** Virtual time from one slice to the next: 1.3 GB/s. */
+const SLICE_NS = 50_000
+const ZEROES = new Uint8Array(SLICE_BYTES)
 
 /** A blob that firmware reads by name or by key. */
 export interface FwCfgItem {
@@ -63,6 +67,20 @@ export interface FwCfgOptions {
   readonly keys?: ReadonlyMap<number, FwCfgItem>
 }
 
+/** A DMA read that is under way. */
+export interface FwCfgTransfer {
+  /** Guest-physical address of the command, whose control field tells the guest of the end. */
+  readonly gpa: number
+  /** The item. */
+  readonly key: number
+  /** Of the next byte in the item. */
+  readonly offset: number
+  /** Guest-physical address of the next byte. */
+  readonly address: number
+  /** Bytes that are still to be moved. */
+  readonly left: number
+}
+
 /** Saved form of a {@link FwCfg}; of the items only what a guest can have changed. */
 export interface FwCfgState {
   /** Layout of the state. */
@@ -73,13 +91,19 @@ export interface FwCfgState {
   readonly offset: number
   /** High half of the address that waits for its low half. */
   readonly dmaHigh: number
+  /** Null: no read is under way. */
+  readonly transfer: FwCfgTransfer | null
+  /** Virtual time at which it goes on, nanoseconds. */
+  readonly nextSliceAt: number | null
   /** Items that a guest may write, by key, with their contents. */
   readonly written: readonly (readonly [key: number, bytes: readonly number[]])[]
 }
 
 /**
  * QEMU's firmware configuration device, by which SeaBIOS and OVMF learn of
- * the machine: selector and data at ports 0x510 and 0x511, DMA at 0x514.
+ * the machine: selector and data at ports 0x510 and 0x511, DMA at 0x514. A DMA
+ * read of up to 64 KiB is done at once; a longer one goes on in slices while
+ * the guest runs, and a command that is given meanwhile fails.
  *
  * Source: QEMU, docs/specs/fw_cfg.rst, "QEMU Firmware Configuration
  * (fw_cfg) Device".
@@ -91,7 +115,10 @@ export class FwCfg implements DeviceModel {
   #key = 0
   #offset = 0
   #dmaHigh = 0
+  /** The read that is under way. */
+  #transfer: FwCfgTransfer | null = null
   #context: DeviceContext | null = null
+  #timer: Timer | null = null
 
   /** @throws DeviceError `ERR_OPTION` for a name or key that cannot be had */
   constructor(options: FwCfgOptions = {}) {
@@ -133,6 +160,7 @@ export class FwCfg implements DeviceModel {
   /** Claims selector, data and DMA ports. */
   attach(context: DeviceContext): void {
     this.#context = context
+    this.#timer = context.timer(() => this.#moveSlice())
     const ports: SynchronousRangeHandler = {
       read: (offset: number, size: AccessSize): number => {
         // The selector is write-only; the data port is a byte wide.
@@ -153,7 +181,7 @@ export class FwCfg implements DeviceModel {
         if (size !== 4) return
         // The register is big-endian: its high half comes first, and the low half starts the transfer.
         if (offset === 0) this.#dmaHigh = swap32(value)
-        else if (offset === 4) this.#transfer(this.#dmaHigh * TWO32 + swap32(value))
+        else if (offset === 4) this.#command(this.#dmaHigh * TWO32 + swap32(value))
       },
     }
     context.mapPorts(PORT_SELECTOR, 2, ports, { maximumAccess: 2 })
@@ -170,7 +198,7 @@ export class FwCfg implements DeviceModel {
     return this.#items.get(this.#key)?.bytes[this.#offset++] ?? 0
   }
 
-  #transfer(gpa: number): void {
+  #command(gpa: number): void {
     this.#dmaHigh = 0
     const dma = this.#context?.dma
     const block = new Uint8Array(DMA_BLOCK_BYTES)
@@ -179,27 +207,46 @@ export class FwCfg implements DeviceModel {
     const control = view.getUint32(0)
     const length = view.getUint32(4)
     const address = view.getUint32(8) * TWO32 + view.getUint32(12)
+    // The register takes one command at a time.
+    if (this.#transfer !== null) return this.#finish(gpa, false)
     if ((control & DMA_SELECT) !== 0) this.#select(control >>> 16)
-    let good = true
-    if ((control & DMA_READ) !== 0) good = this.#copyOut(address, length)
-    else if ((control & DMA_WRITE) !== 0) good = this.#copyIn(address, length)
-    else if ((control & DMA_SKIP) !== 0) this.#offset = Math.min(this.#offset + length, Number.MAX_SAFE_INTEGER)
-    // Zero says done; a transfer takes no time here.
-    view.setUint32(0, good ? 0 : DMA_ERROR)
-    dma.write(gpa, block.subarray(0, 4))
+    if ((control & DMA_READ) !== 0) {
+      this.#transfer = { gpa, key: this.#key, offset: this.#offset, address, left: length }
+      this.#offset += length
+      this.#moveSlice()
+    } else if ((control & DMA_WRITE) !== 0) this.#finish(gpa, this.#copyIn(address, length))
+    else {
+      if ((control & DMA_SKIP) !== 0) this.#offset = Math.min(this.#offset + length, Number.MAX_SAFE_INTEGER)
+      this.#finish(gpa, true)
+    }
   }
 
-  #copyOut(address: number, length: number): boolean {
-    const bytes = this.#items.get(this.#key)?.bytes ?? new Uint8Array(0)
-    for (let done = 0; done < length;) {
-      const at = this.#offset + done
-      const some = at < bytes.length ? bytes.subarray(at, Math.min(bytes.length, at + length - done)) : ZEROES
-      const chunk = some.subarray(0, Math.min(some.length, length - done))
-      if (this.#context?.dma.write(address + done, chunk) !== true) return false
-      done += chunk.length
+  /** Zero in the control field says done: the guest looks at it until then. */
+  #finish(gpa: number, good: boolean): void {
+    const control = new Uint8Array(4)
+    new DataView(control.buffer).setUint32(0, good ? 0 : DMA_ERROR)
+    this.#context?.dma.write(gpa, control)
+  }
+
+  /** Copies a part of an item to the guest, zeroes behind its end; the next part follows by itself. */
+  #moveSlice(): void {
+    const transfer = this.#transfer
+    if (transfer === null) return
+    const { gpa, key, offset, address, left } = transfer
+    const length = Math.min(left, SLICE_BYTES)
+    const bytes = this.#items.get(key)?.bytes
+    const held = Math.max(0, Math.min(length, (bytes?.length ?? 0) - offset))
+    const dma = this.#context?.dma
+    const good =
+      (held === 0 || dma?.write(address, bytes!.subarray(offset, offset + held)) === true) &&
+      (held === length || dma?.write(address + held, ZEROES.subarray(0, length - held)) === true)
+    if (!good || left === length) {
+      this.#transfer = null
+      this.#finish(gpa, good)
+      return
     }
-    this.#offset += length
-    return true
+    this.#transfer = { gpa, key, offset: offset + length, address: address + length, left: left - length }
+    this.#timer?.arm((this.#context?.clock.now() ?? 0) + SLICE_NS)
   }
 
   #copyIn(address: number, length: number): boolean {
@@ -217,6 +264,8 @@ export class FwCfg implements DeviceModel {
     this.#key = 0
     this.#offset = 0
     this.#dmaHigh = 0
+    this.#transfer = null
+    this.#timer?.cancel()
   }
 
   /** Returns the state as plain data. */
@@ -227,6 +276,8 @@ export class FwCfg implements DeviceModel {
       key: this.#key,
       offset: this.#offset,
       dmaHigh: this.#dmaHigh,
+      transfer: this.#transfer,
+      nextSliceAt: this.#transfer === null ? null : (this.#timer?.deadlineNs ?? null),
       written: written.map(([key, item]) => [key, [...item.bytes]] as const),
     }
   }
@@ -246,6 +297,8 @@ export class FwCfg implements DeviceModel {
     this.#key = saved.key
     this.#offset = saved.offset
     this.#dmaHigh = saved.dmaHigh
+    this.#transfer = saved.transfer
+    this.#timer?.arm(saved.nextSliceAt ?? Infinity)
   }
 }
 

@@ -92,6 +92,47 @@ describe('DMA', () => {
     expect(String.fromCharCode(...read(board().machine, 0x21, 4))).toBe('\0\0\0\0')
   })
 
+  test('a long read goes on in slices while the guest runs, and a command meanwhile fails', () => {
+    const { config, machine } = board()
+    machine.grow(0x10_0000)
+    machine.ram.fill(0xee, 0x200, 0x8_0000)
+    const view = new DataView(machine.ram.buffer)
+    expect(dma(machine, 0x0020_000a, 0x4_0000, 0x200)).toBe(0x0020_000a)
+    expect(String.fromCharCode(...machine.ram.subarray(0x200, 0x203))).toBe('one')
+    expect([machine.ram[0x200 + 0xffff], machine.ram[0x200 + 0x1_0000]]).toEqual([0, 0xee])
+    // Another command, elsewhere: this one is not touched.
+    view.setUint32(0x140, 0x0000_0002)
+    machine.out(0x514, 0, 4)
+    machine.out(0x518, 0x4001_0000, 4)
+    expect(view.getUint32(0x140)).toBe(1)
+    machine.advance(50_000)
+    expect([machine.ram[0x200 + 0x1_ffff], machine.ram[0x200 + 0x2_0000]]).toEqual([0, 0xee])
+    // It can be saved in the middle.
+    const other = board()
+    other.machine.time = machine.time
+    other.machine.grow(0x10_0000)
+    other.machine.ram.set(machine.ram)
+    other.config.restore(JSON.parse(JSON.stringify(config.save())))
+    for (const { ram, advance } of [machine, other.machine].map((each) => ({
+      ram: each.ram,
+      advance: () => each.advance(1_000_000),
+    }))) {
+      advance()
+      expect([ram[0x200 + 0x3_ffff], ram[0x200 + 0x4_0000]]).toEqual([0, 0xee])
+      expect(new DataView(ram.buffer).getUint32(0x100)).toBe(0)
+    }
+  })
+
+  test('a reset ends a read', () => {
+    const { config, machine } = board()
+    machine.grow(0x10_0000)
+    dma(machine, 0x0020_000a, 0x4_0000, 0x200)
+    config.reset()
+    machine.ram.fill(0xee)
+    machine.advance(1_000_000)
+    expect(machine.ram.every((byte) => byte === 0xee)).toBe(true)
+  })
+
   test('a target outside RAM gives an error', () => {
     expect(dma(board().machine, 0x0020_000a, 3, 0xffff_f000)).toBe(1)
   })

@@ -99,6 +99,7 @@ export class Domain<V extends VirtualCpu = VirtualCpu, A extends Architecture<V>
     this.dispatch = new IoDispatch({
       vcpus: options.vcpus,
       policy: options.policy ?? 'crash',
+      answersLater: options.clock.deterministic,
       onComplete: (_vcpu, mayRun) => {
         this.#sendIdle()
         this.#loop.answered(mayRun)
@@ -148,6 +149,7 @@ export class Domain<V extends VirtualCpu = VirtualCpu, A extends Architecture<V>
       dispatch: this.dispatch,
       invalidations: this.invalidations,
       secondLevel: this.secondLevel,
+      devices: { settle: () => this.devices.settle() },
       stopped: () => this.#memoryChanges.stopped(),
     })
     this.platform = {
@@ -207,6 +209,7 @@ export class Domain<V extends VirtualCpu = VirtualCpu, A extends Architecture<V>
    */
   addServer(server: DomainServer): void {
     this.#servers.push(server)
+    if (this.clock.deterministic) server.remote.onUnsettled = () => this.#loop.interrupt()
     // Answers and events wake a domain that waits; `watch` ends with the server.
     void server.watch?.()
   }
@@ -292,7 +295,7 @@ export class Domain<V extends VirtualCpu = VirtualCpu, A extends Architecture<V>
 
   /** Power-on state of everything but memory. */
   reset(): void {
-    this.#loop.clear()
+    this.#loop.reset()
     // First of all, so that a model's handler has been told before its model is reset.
     for (const vcpu of this.vcpus) vcpu.cancelRequest()
     this.dispatch.reset()

@@ -1,5 +1,5 @@
 import type { TimerQueue } from '@retrap/device/host'
-import type { IoDispatch } from '@retrap/ioreq'
+import type { DeviceHost, IoDispatch } from '@retrap/ioreq'
 import type { DomainClock } from './clock.ts'
 import type { DomainExit, DomainServer } from './domain-options.ts'
 import type { Invalidations } from './invalidation.ts'
@@ -7,15 +7,14 @@ import type { SecondLevelFaults } from './second-level.ts'
 import type { Paravirtual } from './paravirtual.ts'
 import type { Sleeper } from './sleeper.ts'
 import type { CpuExit, VirtualCpu } from './virtual-cpu.ts'
+import { TURN, VirtualRounds, type RoundsHost } from './virtual-rounds.ts'
 
-/** Instructions a vCPU runs before timers are looked at and the next one has its turn. */
-const TURN = 100_000
-/** The same where several take turns: what one asks of another, such as a TLB shootdown, waits for as many turns as there are. */
-const SHARED_TURN = 10_000
+/** The shortest turn, of instructions that take very long. */
+const SHORTEST_TURN = 256
 /** Host time between two visits to the event loop. */
 const EVENT_LOOP_NS = 4_000_000
-/** On the deterministic clock, rounds between two visits. */
-const EVENT_LOOP_ROUNDS = 32
+/** A turn that takes longer than this is too long, and one that takes less than a quarter may be longer. */
+const LONG_TURN_NS = 8_000_000
 /** Instructions between two looks at the host's clock, which takes as long as a round may; a round counts as so many. */
 const LOOK = 4096
 const ROUND_COST = 256
@@ -35,9 +34,11 @@ export interface RunLoopParts {
   readonly timers: TimerQueue
   readonly servers: readonly DomainServer[]
   readonly sleeper: Sleeper
-  readonly dispatch: Pick<IoDispatch, 'pending' | 'invalidationHolder'>
+  readonly dispatch: Pick<IoDispatch, 'pending' | 'unanswered' | 'invalidationHolder'>
   readonly invalidations: Pick<Invalidations, 'flagged' | 'resume' | 'waits'>
   readonly secondLevel: Pick<SecondLevelFaults, 'waits'>
+  /** Models of this process: what their handlers and timers have begun. */
+  readonly devices: Pick<DeviceHost, 'settle'>
   /** A vCPU has stopped executing: every vCPU is between two instructions, or waits for a device. */
   stopped(): void
 }
@@ -45,8 +46,9 @@ export interface RunLoopParts {
 /**
  * Runs a domain's vCPUs in turn, its timers, and its servers' events; and waits where nothing can go on.
  *
- * A device's answer may be one microtask away, and then nothing else is in between: neither a turn of the event loop nor
- * a timer of the host. The event loop has its turn every few milliseconds, and where an answer does not come without.
+ * On the host's clock a device's answer may be one microtask away, and then nothing else is in between: neither a turn of
+ * the event loop nor a timer of the host. The event loop has its turn every few milliseconds of host time, whatever the
+ * guest executes, and where an answer does not come without. On deterministic time {@link VirtualRounds} has the order.
  */
 export class RunLoop {
   readonly #parts: RunLoopParts
@@ -65,11 +67,19 @@ export class RunLoop {
   #awakeCount = 0
   /** vCPUs that did something in their last turns. */
   #busy = Infinity
-  /** When the event loop is to have its turn. */
+  /** When the event loop is to have its turn, on the host's clock. */
   #nextVisit = 0
-  #rounds = 0
+  /** When the host's clock was looked at last. */
+  #looked = 0
+  /** Instructions of a turn, as long as they do not take too long. */
+  #turn = TURN
   /** Instructions, and what rounds count for, since the host's clock was looked at. */
   #unseen = 0
+  /** The vCPU that executes has been stopped for a model elsewhere, and not because its turn is over. */
+  #interrupted = false
+  readonly #rounds: VirtualRounds | null
+  /** A vCPU waits for memory, and tries again when anything has happened. */
+  #stalled = false
   /** `run` is under way. */
   running = false
   /** A hypervisor's own interface for guests: a hypercall may stop a vCPU. */
@@ -83,6 +93,42 @@ export class RunLoop {
 
   constructor(parts: RunLoopParts) {
     this.#parts = parts
+    this.#rounds = parts.clock.deterministic ? new VirtualRounds(this.#roundsHost()) : null
+  }
+
+  #roundsHost(): RoundsHost {
+    const { vcpus, clock, timers, invalidations, dispatch, secondLevel } = this.#parts
+    return {
+      vcpus,
+      clock,
+      timers,
+      ended: () => this.#exit !== null,
+      settle: () => this.#settleModels(),
+      waitsForHost: () => this.#waitsForHost(),
+      waitsForMemory: (id) => secondLevel.waits(id),
+      waitForHost: (stalled) => {
+        this.#woken = false
+        this.#stalled = stalled
+        // Notices of what has left the guest go out, by halted vCPUs too: what is waited for may wait for them.
+        for (const vcpu of vcpus) {
+          if (invalidations.flagged(vcpu.id) && !dispatch.unanswered(vcpu.id)) this.#mayGoOn(vcpu)
+        }
+        return this.#sleep(0).then(this.#hostHadTurn)
+      },
+      visitDue: (instructions) => {
+        this.#unseen += instructions
+        return (this.#slept || this.#unseen >= LOOK) && this.#lookAtHost(performance.now() * 1e6)
+      },
+      sleep: (ms) => this.#sleep(ms),
+      flagged: (id) => invalidations.flagged(id),
+      mayGoOn: (vcpu) => this.#mayGoOn(vcpu),
+      mayRun: (vcpu) => this.paravirtual?.mayRun(vcpu.id) !== false && !vcpu.dormant,
+      execute: (vcpu, budget) => this.#execute(vcpu, budget),
+      interrupted: (vcpu) => this.#interrupted || this.#exit !== null || invalidations.flagged(vcpu.id),
+      handle: (vcpu, exit) => this.#count(vcpu, exit),
+      beginTurn: ({ id }) => this.paravirtual?.beforeTurn(id),
+      endTurn: ({ id }, reason) => this.paravirtual?.afterTurn(id, reason),
+    }
   }
 
   /** Exits by kind. */
@@ -92,7 +138,18 @@ export class RunLoop {
 
   /** Whether a vCPU that waits should let another run: one that is busy, or may have something to do now. */
   get contended(): boolean {
+    // On deterministic time this is a matter of the vCPUs alone: a guest may not notice what the host does, and when.
+    if (this.#rounds !== null) {
+      for (const vcpu of this.#parts.vcpus) if (vcpu !== this.current && !vcpu.dormant) return true
+      return false
+    }
     return this.#busy > 1 || this.#woken
+  }
+
+  /** A model elsewhere has been given something to do: on deterministic time no instruction is executed before it is done. */
+  interrupt(): void {
+    this.#interrupted = true
+    this.current?.cpu.stop()
   }
 
   /** Something has happened that a waiting loop must look at. */
@@ -123,6 +180,12 @@ export class RunLoop {
     this.#exit ??= exit
     for (const vcpu of this.#parts.vcpus) vcpu.cpu.stop()
     this.wake()
+  }
+
+  /** Power-on: the next round is the first. */
+  reset(): void {
+    this.#exit = null
+    this.#rounds?.reset()
   }
 
   /** Forgets an exit that was given. */
@@ -158,7 +221,7 @@ export class RunLoop {
   readonly #go = (): void => {
     try {
       let wait: Promise<unknown> | null
-      do wait = this.#round()
+      do wait = this.#rounds === null ? this.#round() : this.#rounds.run()
       while (wait === null && !this.#waiting && this.#exit === null)
       if (this.#exit !== null) this.#ended?.resolve(this.#exit)
       else if (wait !== null) wait.then(this.#go, this.#broken)
@@ -169,22 +232,45 @@ export class RunLoop {
 
   readonly #broken = (error: unknown): void => this.#ended?.reject(error)
 
+  /** Executes a vCPU. */
+  #execute(vcpu: VirtualCpu, budget: number): CpuExit {
+    this.#interrupted = false
+    this.current = vcpu
+    const exit = vcpu.cpu.run(budget)
+    this.current = null
+    this.#parts.stopped()
+    vcpu.turnEnded()
+    return exit
+  }
+
+  /** Counts an exit, and does what it asks for. @returns whether the vCPU can go on at once */
+  #count(vcpu: VirtualCpu, exit: CpuExit): boolean {
+    if (exit.reason === 'blocked') {
+      this.#blockedExits++
+      return false
+    }
+    this.#exits[exit.reason] = (this.#exits[exit.reason] ?? 0) + 1
+    return this.#handle(vcpu, exit)
+  }
+
   /** One turn of every vCPU that has something to do. @returns what is to be awaited before the next round, or null */
   #round(): Promise<unknown> | null {
-    const { vcpus, clock, timers, servers, invalidations, dispatch } = this.#parts
+    const { vcpus, clock, timers, invalidations, dispatch } = this.#parts
     const { paravirtual } = this
     this.#woken = false
-    const visit = this.#lookAtTime()
-    if (servers.length > 0) {
-      const settled = this.#pump()
-      if (settled !== null) return settled
+    this.#unseen += ROUND_COST
+    let visit = false
+    if (this.#slept || this.#unseen >= LOOK) {
+      const now = clock.now()
+      visit = this.#lookAtHost(now)
+      if (now >= timers.nextDeadlineNs) timers.expire()
     }
-    const turn = vcpus.length > 1 ? SHARED_TURN : TURN
+    for (const server of this.#parts.servers) server.pump?.()
     let busy = 0
     let ready = 0
     let blocked = 0
     const awake = this.#awake
-    // A paravirtual guest's vCPUs may be owed an event that could not be delivered before.
+    // Of a Xen guest's some are owed an event that could not be delivered before.
     const all = this.#lookAtAll || paravirtual !== null
     this.#lookAtAll = false
     const count = all ? vcpus.length : this.#awakeCount
@@ -199,29 +285,19 @@ export class RunLoop {
         continue
       }
       if (paravirtual?.mayRun(vcpu.id) === false) continue
-      const { cpu } = vcpu
       if (vcpu.dormant) continue
-      const before = cpu.retired
-      this.current = vcpu
+      const before = vcpu.cpu.retired
       paravirtual?.beforeTurn(vcpu.id)
-      const exit = cpu.run(turn)
-      this.current = null
-      this.#parts.stopped()
-      vcpu.turnEnded()
-      const retired = cpu.retired - before
-      clock.advance(retired)
+      const exit = this.#execute(vcpu, this.#turn)
+      const retired = vcpu.cpu.retired - before
       // Few that take long use the turn up as well.
-      this.#unseen += exit.reason === 'budget' || exit.reason === 'yield' ? turn : retired
+      this.#unseen += exit.reason === 'budget' || exit.reason === 'yield' ? LOOK : retired
       paravirtual?.afterTurn(vcpu.id, exit.reason)
-      if (exit.reason === 'blocked') {
-        blocked++
-        this.#blockedExits++
+      if (this.#count(vcpu, exit)) ready++
+      else {
+        if (exit.reason === 'blocked') blocked++
         if (retired > 0) busy++
-        continue
       }
-      this.#exits[exit.reason] = (this.#exits[exit.reason] ?? 0) + 1
-      if (this.#handle(vcpu, exit)) ready++
-      else if (retired > 0) busy++
     }
     this.#busy = ready + busy
     if (this.#exit !== null) return null
@@ -237,40 +313,35 @@ export class RunLoop {
       this.#askTurn()
       return null
     }
-    if (clock.deterministic && timers.nextDeadlineNs !== Infinity) {
-      clock.skipTo(timers.nextDeadlineNs)
-      return this.#sleep(0)
-    }
     return this.#sleep(this.#msToDeadline())
   }
 
-  /** Fires timers. @returns whether the event loop is to have its turn */
-  #lookAtTime(): boolean {
-    const { clock, timers } = this.#parts
-    if (clock.deterministic) {
-      timers.expire()
-      return ++this.#rounds % EVENT_LOOP_ROUNDS === 0
-    }
-    this.#unseen += ROUND_COST
-    if (!this.#slept && this.#unseen < LOOK) return false
-    const now = clock.now()
-    if (now >= timers.nextDeadlineNs) timers.expire()
-    // Whoever has slept has been there.
+  /**
+   * Takes a look at the host's clock: at how long turns take, too.
+   *
+   * @param now - nanoseconds
+   * @returns whether the event loop is to have its turn
+   */
+  #lookAtHost(now: number): boolean {
     if (this.#slept) this.#nextVisit = now + EVENT_LOOP_NS
+    else {
+      const took = now - this.#looked
+      if (took > LONG_TURN_NS) this.#turn = Math.max(SHORTEST_TURN, this.#turn >> 2)
+      else if (took < LONG_TURN_NS / 4) this.#turn = Math.min(TURN, this.#turn << 1)
+    }
+    this.#looked = now
     this.#slept = false
     this.#unseen = 0
     return now >= this.#nextVisit
   }
 
-  /** @returns what the models are still to say, where it must not depend on how quick their thread is; or null */
-  #pump(): Promise<unknown> | null {
-    const { clock, servers } = this.#parts
-    for (const server of servers) {
+  /** Lets models finish what they were last given to do. @returns what is to be awaited, or null: they have */
+  #settleModels(): Promise<unknown> | null {
+    for (const server of this.#parts.servers) {
       server.pump?.()
-      // What they make of a timer.
-      if (clock.deterministic && server.remote.unsettled) return server.remote.settle().catch(() => {})
+      if (server.remote.unsettled) return server.remote.settle().catch(() => {})
     }
-    return null
+    return this.#parts.devices.settle()
   }
 
   /** Before a flagged vCPU goes on: finishes what is in the middle, then has the notice sent and waits for its end. */
@@ -333,10 +404,28 @@ export class RunLoop {
     this.#slept = true
     if (!this.#waiting) return
     this.#waiting = false
-    if (this.#heldByMappings()) {
-      this.#parts.clock.skipTo(this.#parts.timers.nextDeadlineNs)
-      this.#go()
-    } else this.#sleep(this.#msToDeadline()).then(this.#go, this.#broken)
+    this.#sleep(this.#msToDeadline()).then(this.#go, this.#broken)
+  }
+
+  /**
+   * On deterministic time, the event loop has had its turn since a vCPU began to wait. That turn is taken even where the
+   * answer is there: a model may have more to do in promises of its own, at the virtual instant of its answer.
+   */
+  readonly #hostHadTurn = (): Promise<void> | void => {
+    if (this.#exit !== null || this.#woken || !(this.#stalled || this.#waitsForHost())) return
+    if (this.#stalled || !this.#heldByMappings()) return this.#sleep(Infinity).then(this.#turnForHost)
+    const { clock, timers } = this.#parts
+    clock.skipTo(timers.nextDeadlineNs)
+    timers.expire()
+  }
+
+  readonly #turnForHost = (): Promise<void> | void => (this.#exit === null ? this.#sleep(0) : undefined)
+
+  /** Whether an answer or an acknowledgement is still to come. */
+  #waitsForHost(): boolean {
+    const { vcpus, dispatch, invalidations } = this.#parts
+    for (const { id } of vcpus) if (dispatch.unanswered(id) || invalidations.waits(id)) return true
+    return false
   }
 
   /**

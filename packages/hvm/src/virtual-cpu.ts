@@ -16,6 +16,8 @@ export interface CpuExit {
 export interface VirtualProcessor {
   /** Instructions that have retired since power-on. */
   readonly retired: number
+  /** What all that was executed has cost, in instructions; a function of architectural events alone. */
+  readonly cost: number
   /** Whether an instruction is under way: it waits for an answer. */
   readonly busy: boolean
   /** Executes up to `budget` instructions, from where it was. */

@@ -7,7 +7,7 @@ import { STATUS_CONTINUE, STATUS_DONE } from '@retrap/x86-cpu'
 import { describe, expect, test } from 'vitest'
 import type { X86Domain, X86Vcpu } from '../src/index.ts'
 import { Emulator, ticks } from './support/emulator.ts'
-import { EXIT_PORT, Guest, PROTECTED, STACK } from './support/guest.ts'
+import { EXIT_PORT, Guest, PROTECTED, STACK, realClock } from './support/guest.ts'
 import type { GuestOptions } from './support/guest.ts'
 
 /** Where the programs of the second vCPU, and of later ones, are. */
@@ -30,7 +30,7 @@ function marks(guest: Guest, count = 2): number[] {
 /** A guest with a program a vCPU. */
 function guestOf(programs: readonly ((asm: Assembler) => void)[], options: Omit<GuestOptions, 'vcpus'> = {}): Guest {
   const [first, ...others] = programs
-  const guest = new Guest(first as (asm: Assembler) => void, { ...options, vcpus: programs.length })
+  const guest = new Guest(first as (asm: Assembler) => void, { clock: realClock(), ...options, vcpus: programs.length })
   for (const [i, program] of others.entries()) {
     guest.program(PROGRAM + 0x1000 * i, 32, program)
     const { cpu } = guest.domain.vcpus[i + 1] as X86Vcpu

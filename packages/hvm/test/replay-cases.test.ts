@@ -28,7 +28,7 @@ import {
   ss,
 } from '@retrap/x86-assembler'
 import { describe, expect, test } from 'vitest'
-import { CODE, STACK } from './support/guest.ts'
+import { CODE, realClock, STACK } from './support/guest.ts'
 import type { Guest } from './support/guest.ts'
 import {
   BUFFER,
@@ -113,7 +113,7 @@ describe('a guest pages memory out under an instruction', () => {
         leave(asm)
       },
       device,
-      { vcpus: 2, devices: [disk] },
+      { vcpus: 2, clock: realClock(), devices: [disk] },
     )
     guest.domain.guestMemory.write(BUFFER_GPA, bytes(GOOD))
     secondProgram(guest, (asm) => {

@@ -79,6 +79,15 @@ export class DeviceHost implements LocalRegions, IoreqTransport, DeviceSetOwner 
     return this.#set.detach(device)
   }
 
+  /**
+   * Lets models finish what no vCPU waits for: promises that their timers' callbacks returned.
+   *
+   * @returns settles with them; null: there are none
+   */
+  settle(): Promise<void> | null {
+    return this.#set.unsettled ? new Promise((resolve) => this.#set.settle(resolve)) : null
+  }
+
   /** Resets every model and function, in the order in which the models were attached. */
   reset(): void {
     this.#set.reset()

@@ -200,7 +200,7 @@ export class DeviceServer implements DeviceSetOwner {
         this.setTime(frame.now)
         return this.#guard('reset', () => this.#set.reset())
       case 'settle':
-        return this.#reply(frame.call, () => '')
+        return this.#set.settle(() => this.#reply(frame.call, () => ''))
       case 'save':
         return this.#reply(frame.call, async () => stateToText(await this.#set.save()))
       case 'restore':

@@ -10,7 +10,7 @@ import {
   type RegionOptions,
   type Timer,
 } from '@retrap/device'
-import { checkRegion, PciTree, type BarRegion } from '@retrap/device/host'
+import { isPromise, checkRegion, PciTree, type BarRegion } from '@retrap/device/host'
 import { ModelMemory } from './device-memory.ts'
 import { ModelNotices } from './model-notices.ts'
 import { ModelRequests } from './model-requests.ts'
@@ -185,12 +185,13 @@ export class DeviceSet {
     }
   }
 
-  #timer(attached: Attached, callback: (deadlineNs: number) => void): Timer {
+  #timer(attached: Attached, callback: (deadlineNs: number) => void | Promise<void>): Timer {
     const { name } = attached.model
     const timer = this.#platform.timer((deadlineNs) => {
       if (attached.detached) return
       try {
-        callback(deadlineNs)
+        const begun: unknown = callback(deadlineNs)
+        if (isPromise(begun)) this.#notices.begun(begun, name, `timer at ${deadlineNs} ns`)
       } catch (error) {
         this.#owner.failed(name, `timer at ${deadlineNs} ns`, error)
       }
@@ -307,6 +308,16 @@ export class DeviceSet {
   /** Serves one request; the owner gets its answer at once or later. A vCPU has at most one at a time. */
   serve(vcpu: number, request: IoRequest): void {
     this.#requests.serve(vcpu, request)
+  }
+
+  /** Whether models have promises under way that no vCPU waits for: of buffered writes, and of their timers. */
+  get unsettled(): boolean {
+    return this.#notices.unsettled
+  }
+
+  /** Calls back when those have settled; at once where there are none. */
+  settle(done: () => void): void {
+    this.#notices.settle(done)
   }
 
   /** Serves a write that nobody waits for, out of the buffered ring. */

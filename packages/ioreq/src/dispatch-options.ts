@@ -22,6 +22,11 @@ export interface IoDispatchOptions {
    * A model that never returns from a synchronous handler of the vCPU's own thread cannot be stopped by it.
    */
   readonly deadlineMs?: number
+  /**
+   * The answer of a server elsewhere is never taken in the pass that makes the request, however quick it is: what a vCPU does
+   * then does not depend on how quick. Default false.
+   */
+  readonly answersLater?: boolean
   /** Told of every access. While it is there, accesses take a slower way. */
   readonly trace?: (record: IoTraceRecord) => void
   onFailure?(failure: DeviceFailure): void

@@ -106,6 +106,7 @@ export class IoDispatch implements ServerOwner {
       answer: this,
       failures: this.#failures,
       deadlineMs: options.deadlineMs ?? Infinity,
+      answersLater: options.answersLater ?? false,
       onComplete: options.onComplete?.bind(options),
       trace: this.#trace,
       invalidations: options.invalidations,
@@ -739,6 +740,11 @@ export class IoDispatch implements ServerOwner {
   /** Whether a vCPU waits for an answer (or has one to take). */
   pending(vcpu: number): boolean {
     return this.#pending.has(vcpu)
+  }
+
+  /** Whether an answer, or an acknowledgement of an invalidation, is still to come for a vCPU. */
+  unanswered(vcpu: number): boolean {
+    return this.#pending.unanswered(vcpu)
   }
 
   /**

@@ -24,6 +24,8 @@ export class ModelNotices {
   readonly #announced = new Map<number, readonly InvalidatedFrames[] | null>()
   /** Buffered writes that have been begun and not ended. */
   readonly #buffered = new Set<Promise<void>>()
+  /** Promises of timers' callbacks that have not settled. */
+  readonly #begun = new Set<Promise<void>>()
 
   constructor(models: () => Iterable<NoticedModel>, dma: ModelMemory, failed: ReportFailure) {
     this.#models = models
@@ -47,6 +49,29 @@ export class ModelNotices {
   buffered(write: Promise<void>): void {
     const ended = write.finally(() => void this.#buffered.delete(ended))
     this.#buffered.add(ended)
+  }
+
+  /** A timer's callback has returned a promise. */
+  begun(promise: PromiseLike<unknown>, device: string, what: string): void {
+    const ended: Promise<void> = Promise.resolve(promise)
+      .then(
+        () => undefined,
+        (error: unknown) => this.#failed(device, what, error),
+      )
+      .finally(() => void this.#begun.delete(ended))
+    this.#begun.add(ended)
+  }
+
+  /** Whether models have promises under way that no vCPU waits for. */
+  get unsettled(): boolean {
+    return this.#buffered.size > 0 || this.#begun.size > 0
+  }
+
+  /** Calls back when those have settled; at once where there are none. */
+  settle(done: () => void): void {
+    const open = new Countdown(done)
+    for (const set of [this.#buffered, this.#begun]) for (const promise of set) open.promise(promise)
+    open.start()
   }
 
   /**

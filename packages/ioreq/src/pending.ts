@@ -94,6 +94,8 @@ export interface PendingOptions {
   readonly failures: FailureHandler
   /** Milliseconds of host time after which a server that has not answered counts as failed; `Infinity`: never. */
   readonly deadlineMs: number
+  /** As in `IoDispatchOptions`. */
+  readonly answersLater: boolean
   readonly onComplete: ((vcpu: number, mayRun: boolean) => void) | undefined
   readonly trace: ((record: IoTraceRecord) => void) | undefined
   readonly invalidations: InvalidationListener | undefined
@@ -136,6 +138,12 @@ export class PendingRequests {
   has(vcpu: number): boolean {
     const wait = this.#wait(vcpu)
     return wait.server !== null || wait.ended !== IO_RETRY || wait.invalidations > 0
+  }
+
+  /** Whether an answer or an acknowledgement is still to come. */
+  unanswered(vcpu: number): boolean {
+    const wait = this.#wait(vcpu)
+    return (wait.server !== null || wait.invalidations > 0) && !wait.completed
   }
 
   /** @throws IoreqError `ERR_BUSY` if the vCPU has a request already */
@@ -213,6 +221,12 @@ export class PendingRequests {
       this.#publish(vcpu, wait, server)
     } finally {
       wait.submitting = false
+    }
+    if (this.#options.answersLater && server.local === null && wait.ended === IO_RETRY) {
+      // A transport with patience has it by now, and tells nobody again.
+      const { state } = server.slot(vcpu)
+      wait.completed = state !== STATE_IOREQ_READY && state !== STATE_IOREQ_INPROCESS
+      return IO_RETRY
     }
     return this.#outcome(vcpu, wait)
   }

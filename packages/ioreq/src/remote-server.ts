@@ -74,6 +74,8 @@ export class RemoteServer implements IoreqTransport {
   #nextCall = 1
   #hasModels = false
   #unsettled = false
+  /** Called when `unsettled` becomes true: a machine on deterministic time executes nothing more before `settle`. */
+  onUnsettled: (() => void) | null = null
   #closed = false
 
   constructor(dispatch: IoDispatch, platform: DevicePlatform, link: ServerLink, options: RemoteServerOptions) {
@@ -123,14 +125,21 @@ export class RemoteServer implements IoreqTransport {
 
   /** Sends bytes to the models' end, to `DeviceServerOptions.onMessage`. */
   post(bytes: Uint8Array): void {
-    this.#unsettled = true
+    this.#busy()
     this.#send({ kind: 'message', now: this.now(), bytes })
   }
 
   /** Power-on state of all models. */
   reset(): void {
-    this.#unsettled = true
+    this.#busy()
     this.#send({ kind: 'reset', now: this.now() })
+  }
+
+  /** Something was sent whose effects nobody waits for. */
+  #busy(): void {
+    if (this.#unsettled) return
+    this.#unsettled = true
+    this.onUnsettled?.()
   }
 
   /** Whether something was sent that the models may still be busy with. */
@@ -188,7 +197,7 @@ export class RemoteServer implements IoreqTransport {
 
   /** @internal */
   notifyBuffered(): void {
-    this.#unsettled = true
+    this.#busy()
     this.#link.notifyBuffered()
   }
 
@@ -373,7 +382,7 @@ export class RemoteServer implements IoreqTransport {
     let timer = this.#timers.get(number)
     if (timer === undefined) {
       timer = this.#platform.timer((reached) => {
-        this.#unsettled = true
+        this.#busy()
         this.#send({ kind: 'timer', timer: number, deadline: reached, now: this.now() })
       })
       this.#timers.set(number, timer)

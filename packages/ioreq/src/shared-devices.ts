@@ -113,8 +113,8 @@ class SharedDevices {
   }
 
   #handle(frame: Frame): void {
-    // What the guest has asked for before it goes first.
-    if (frame.kind === 'drop') this.#serveRing()
+    // The guest's buffered writes from before these frames come first.
+    if (frame.kind === 'drop' || frame.kind === 'settle' || frame.kind === 'save') this.#serveRing()
     this.server.receive(frame)
   }
 

@@ -13,6 +13,8 @@ const PAGE = 0x1000
 const FLAG_AC = 1 << 18
 /** Frames, or as much other work, before a call is cut in two. */
 const WORK = 2048
+/** Work after which the vCPU's turn is over. */
+const LONG_WORK = 32
 
 /** Answers a hypercall: its result, or a negative error. With `call.preempted` set it is made again. */
 export type XenHypercall = (call: XenCall) => number
@@ -118,6 +120,11 @@ export class XenCall {
     if (this.#outer !== null) return this.#outer.shouldPreempt(work)
     this.#work += work
     return this.#work >= WORK || this.vcpu.cpu.interruptWaits
+  }
+
+  /** Whether the call has been as much work as thousands of instructions. */
+  get isLong(): boolean {
+    return this.#work >= LONG_WORK
   }
 
   /** Stops half way: the call comes again with this argument changed. The return value is for the handler to return. */

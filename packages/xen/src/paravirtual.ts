@@ -72,10 +72,9 @@ class Paravirtual implements XenCalls {
       return STATUS_DONE
     }
     call.giveRegisters(dispatch(call))
-    if (!call.preempted) return STATUS_DONE
-    // Timers and other vCPUs have their turn between two parts.
-    call.vcpu.cpu.stop()
-    return STATUS_CONTINUE
+    // A call is one instruction, but may be as much work as a turn: timers, other vCPUs and the host have theirs then.
+    if (call.preempted || call.isLong) call.vcpu.cpu.stop()
+    return call.preempted ? STATUS_CONTINUE : STATUS_DONE
   }
 
   cpuid(vcpu: number, leaf: number, subleaf: number, into: Uint32Array): boolean {

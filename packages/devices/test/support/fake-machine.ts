@@ -49,7 +49,7 @@ export class FakeLine {
 export class FakeMachine {
   time = 0
   readonly timers: TimerQueue = new TimerQueue({ now: () => this.time })
-  readonly ram = new Uint8Array(0x1_0000)
+  ram = new Uint8Array(0x1_0000)
   readonly functions = new Map<number, { options: PciFunctionOptions; config: Uint8Array }>()
   readonly requests: string[] = []
   private readonly ports: Claim[] = []
@@ -58,6 +58,11 @@ export class FakeMachine {
 
   constructor(...models: readonly DeviceModel[]) {
     for (const model of models) model.attach(this.context())
+  }
+
+  /** Has as much RAM from now on, all zeroes. */
+  grow(bytes: number): void {
+    this.ram = new Uint8Array(bytes)
   }
 
   line(irq: number): FakeLine {
@@ -102,7 +107,7 @@ export class FakeMachine {
         mapForWriting: unused,
       },
       clock: { now: () => this.time },
-      timer: (callback) => this.timers.create(callback),
+      timer: (callback) => this.timers.create((deadlineNs) => void callback(deadlineNs)),
       pci: { add: (options) => this.addFunction(options) },
       requestPowerOff: () => this.requests.push('power-off'),
       requestReset: () => this.requests.push('reset'),

@@ -35,6 +35,10 @@ export function assemble(...code: readonly (readonly [op: number, operand: numbe
 /** Executes instructions of one access each, which are made again as a whole when the access has to wait. */
 class ToyProcessor implements VirtualProcessor {
   retired = 0
+  /** Each instruction costs one. */
+  get cost(): number {
+    return this.retired
+  }
   busy = false
   pc = 0
   accumulator = 0

@@ -1,0 +1,184 @@
+import type { TimerQueue } from '@retrap/device/host'
+import type { DomainClock } from './clock.ts'
+import type { CpuExit, VirtualCpu } from './virtual-cpu.ts'
+
+/** Instructions of a vCPU's turn. */
+export const TURN = 10_000
+/** A device access that is waited for costs a turn as much as so many instructions. */
+const WAIT_COST = 100
+
+/** What the rounds ask of the loop that they are part of. */
+export interface RoundsHost {
+  readonly vcpus: readonly VirtualCpu[]
+  readonly clock: DomainClock
+  readonly timers: TimerQueue
+  /** The domain has an exit. */
+  ended(): boolean
+  /** Lets models finish what they were last given to do. @returns what is to be awaited, or null: they have */
+  settle(): Promise<unknown> | null
+  /** Whether an answer or an acknowledgement is still to come. */
+  waitsForHost(): boolean
+  /** Whether a vCPU waits for memory that a pager or the release of other memory brings. */
+  waitsForMemory(id: number): boolean
+  /**
+   * Waits until it may be there.
+   *
+   * @param stalled - a vCPU waits for memory: until anything has happened
+   */
+  waitForHost(stalled: boolean): Promise<unknown>
+  /** Whether the event loop is to have its turn, after so many more instructions. */
+  visitDue(instructions: number): boolean
+  /** 0: the event loop has one turn. `Infinity`: until something wakes the loop. */
+  sleep(ms: number): Promise<unknown>
+  /** Whether something is to be done before a vCPU's next instruction. */
+  flagged(id: number): boolean
+  /** Does that. @returns whether the vCPU may go on */
+  mayGoOn(vcpu: VirtualCpu): boolean
+  /** Whether a vCPU has something to execute. */
+  mayRun(vcpu: VirtualCpu): boolean
+  beginTurn(vcpu: VirtualCpu): void
+  execute(vcpu: VirtualCpu, budget: number): CpuExit
+  /** Whether it was stopped for the sake of a model, and goes on when that is done. */
+  interrupted(vcpu: VirtualCpu): boolean
+  /** Counts an exit, and does what it asks for. */
+  handle(vcpu: VirtualCpu, exit: CpuExit): void
+  endTurn(vcpu: VirtualCpu, reason: string): void
+}
+
+/**
+ * The order in which things happen on deterministic time: timers that are due, then each vCPU's turn, round by round. It
+ * follows from what the guest executes, and from nothing that the host does or how long it takes:
+ *
+ * - a device model is asked, and the machine waits for its answer: no vCPU executes, and no time passes. A write that
+ *   nobody waits for, and a timer's notice, are waited for in the same way when the model is in another thread or process;
+ * - when the answer is there, the same vCPU goes on with what is left of its turn;
+ * - the event loop may have its turn between any two turns of vCPUs, as often as the host's clock says. Nothing of the
+ *   guest's moves meanwhile.
+ */
+export class VirtualRounds {
+  readonly #host: RoundsHost
+  /** The vCPU whose turn it is, by position; all have had theirs: a round ends. */
+  #next = 0
+  /** The timers of this round have fired. */
+  #begun = false
+  #inTurn = false
+  /** What is left of the turn that is under way; it may be less than nothing where the vCPU is not between two steps. */
+  #left = 0
+  /** What it has taken. */
+  #spent = 0
+  /** In this round, a vCPU has executed something. */
+  #ran = false
+  /** In this round, a vCPU waits for memory. */
+  #stalled = false
+
+  constructor(host: RoundsHost) {
+    this.#host = host
+  }
+
+  /** Goes on until something is to be awaited. @returns it; null: the domain has an exit */
+  run(): Promise<unknown> | null {
+    const host = this.#host
+    let units = 0
+    while (!host.ended()) {
+      const settled = host.settle()
+      if (settled !== null) return settled
+      if (host.waitsForHost()) return host.waitForHost(false)
+      if (host.visitDue(units)) return host.sleep(0)
+      units = 0
+      if (!this.#begun) {
+        this.#begun = true
+        // What a model goes on with in a promise, it does before the guest executes again.
+        if (host.timers.expire() > 0) return host.sleep(0)
+      }
+      const vcpu = host.vcpus[this.#next]
+      if (vcpu !== undefined) units = this.#turn(vcpu)
+      else {
+        const wait = this.#endRound()
+        if (wait !== null) return wait
+      }
+    }
+    return null
+  }
+
+  /** @returns what is to be awaited where nothing is left that could happen by itself */
+  #endRound(): Promise<unknown> | null {
+    const host = this.#host
+    const stalled = this.#stalled
+    this.#next = 0
+    this.#begun = false
+    this.#stalled = false
+    const ran = this.#ran
+    this.#ran = false
+    if (ran) return null
+    if (stalled) return host.waitForHost(true)
+    if (host.timers.nextDeadlineNs === Infinity) return host.sleep(Infinity)
+    host.clock.skipTo(host.timers.nextDeadlineNs)
+    return null
+  }
+
+  /** Runs a vCPU until its turn is over, or it waits for the host. @returns what that took, in instructions */
+  #turn(vcpu: VirtualCpu): number {
+    const host = this.#host
+    if (host.flagged(vcpu.id) && !host.mayGoOn(vcpu)) {
+      // Where it waits for nobody, something else of this round has to happen first.
+      if (!host.waitsForHost()) {
+        this.#ran = true
+        this.#end(vcpu, 'blocked')
+      }
+      return TURN
+    }
+    if (!this.#inTurn) {
+      if (!host.mayRun(vcpu)) {
+        this.#next++
+        return 0
+      }
+      host.beginTurn(vcpu)
+      this.#inTurn = true
+      this.#left = TURN
+    }
+    const before = vcpu.cpu.cost
+    const exit = host.execute(vcpu, this.#left)
+    let cost = vcpu.cpu.cost - before
+    host.handle(vcpu, exit)
+    const stalled = exit.reason === 'blocked' && host.waitsForMemory(vcpu.id)
+    if (exit.reason === 'blocked' && !stalled) cost += WAIT_COST
+    this.#spent += cost
+    this.#left -= cost
+    // A vCPU that waits for memory leaves the others their turns: one of them may give some back.
+    this.#stalled ||= stalled
+    if (stalled || !this.#goesOn(vcpu, exit)) this.#end(vcpu, exit.reason)
+    else if (host.ended()) this.#account()
+    return Math.max(cost, exit.reason === 'yield' || stalled ? TURN : 1)
+  }
+
+  /** Whether a vCPU goes on with its turn when the host has done what it is to do. */
+  #goesOn(vcpu: VirtualCpu, exit: CpuExit): boolean {
+    if (exit.reason === 'yield') return true
+    if (exit.reason === 'budget') return this.#left > 0 && this.#host.interrupted(vcpu)
+    return exit.reason === 'blocked' && this.#left > 0
+  }
+
+  #end(vcpu: VirtualCpu, reason: string): void {
+    this.#account()
+    this.#host.endTurn(vcpu, reason)
+    this.#inTurn = false
+    this.#next++
+  }
+
+  /** Time passes for what a turn has taken. */
+  #account(): void {
+    if (this.#spent > 0) this.#ran = true
+    this.#host.clock.advance(this.#spent)
+    this.#spent = 0
+  }
+
+  /** Power-on: what was under way is no more. */
+  reset(): void {
+    this.#next = 0
+    this.#begun = false
+    this.#inTurn = false
+    this.#spent = 0
+    this.#ran = false
+    this.#stalled = false
+  }
+}

@@ -1,0 +1,64 @@
+import { defineDevice, type DeviceContext, type DeviceModel, type Timer } from '@retrap/device'
+
+/** A value to read; a write asks for DMA and an interrupt. The guest waits. */
+export const JITTER_PORT = 0x80
+/** A write asks for the same, and nobody waits. */
+export const JITTER_BUFFERED = 0x90
+/** Where the model's DMA goes: a word for each kind. */
+export const JITTER_MEMORY = 0x6000
+export const JITTER_VECTOR = 0x40
+
+/** Lets the host take its time: none, promises, turns of the event loop, or milliseconds. */
+async function pause(): Promise<void> {
+  const kind = Math.random()
+  if (kind < 0.3) return
+  if (kind < 0.6) for (let i = Math.random() * 6; i > 0; i--) await Promise.resolve()
+  else if (kind < 0.95)
+    for (let i = Math.random() * 6; i > 0; i--) await new Promise((resolve) => setImmediate(resolve))
+  else await new Promise((resolve) => setTimeout(resolve, Math.random() * 3))
+}
+
+export function jitterDevice(): DeviceModel {
+  let context: DeviceContext
+  let timer: Timer
+  let sum = 0
+  /** Reads a word of the guest's memory, changes it, and interrupts. */
+  const act = async (at: number, value: number): Promise<void> => {
+    const bytes = new Uint8Array(8)
+    const view = new DataView(bytes.buffer)
+    await pause()
+    await context.dma.readAsync(JITTER_MEMORY + at, bytes)
+    view.setUint32(0, Math.imul(view.getUint32(0, true), 31) + value, true)
+    view.setUint32(4, context.clock.now() >>> 0, true)
+    await pause()
+    await context.dma.writeAsync(JITTER_MEMORY + at, bytes)
+    sum = (Math.imul(sum, 17) + value) >>> 0
+    await pause()
+    context.signalMsi(0xfee0_0000, JITTER_VECTOR)
+  }
+  return defineDevice({
+    name: 'jitter',
+    ports: [
+      { base: JITTER_PORT, size: 1 },
+      { base: JITTER_BUFFERED, size: 1, buffered: true, write: (_offset, _size, value) => act(8, value) },
+    ],
+    attach(given) {
+      context = given
+      timer = given.timer(() => act(16, 1))
+    },
+    async read() {
+      await pause()
+      sum = (Math.imul(sum, 5) + 1) >>> 0
+      return sum & 0xff
+    },
+    async write(_offset, _size, value) {
+      timer.arm(context.clock.now() + 500 + 20 * value)
+      await act(0, value)
+    },
+    save: () => ({ version: 1, sum }),
+    restore: () => {},
+  })
+}
+
+/** For a Worker or a process, which imports this module. */
+export const jitter: DeviceModel = jitterDevice()
