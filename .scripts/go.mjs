@@ -27,6 +27,7 @@ async function main() {
       case 'bench':
         build()
         return await run(join(root, '.scripts/bench.ts'), args)
+      case 'mutate':
       case 'soak':
       case 'test':
         return await run('--conditions=retrap-source', [join(root, '.scripts', `${command}.ts`), ...args])

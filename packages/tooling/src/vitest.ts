@@ -1,8 +1,31 @@
 import { defaultServerConditions } from 'vite'
 import { defineConfig, type ViteUserConfig } from 'vitest/config'
 
+/** A change to one file that `npm run -s mutate` tries (.scripts/mutate.ts). */
+interface Mutation {
+  readonly file: string
+  readonly start: number
+  readonly end: number
+  readonly replacement: string
+}
+
+/** Makes the change that RETRAP_MUTATION names, in the text of the file that is read. */
+function mutate(text: string): NonNullable<ViteUserConfig['plugins']>[number] {
+  const { file, start, end, replacement } = JSON.parse(text) as Mutation
+  return {
+    name: 'retrap:mutation',
+    enforce: 'pre',
+    transform(code, id) {
+      return id.split('?')[0] === file ? code.slice(0, start) + replacement + code.slice(end) : undefined
+    },
+  }
+}
+
+const mutation = process.env['RETRAP_MUTATION']
+
 // One configuration for every package; each has a vitest.config.ts that re-exports it.
 const config: ViteUserConfig = defineConfig({
+  plugins: mutation === undefined ? [] : [mutate(mutation)],
   // Other packages resolve to their sources, so that tests need no build.
   ssr: { resolve: { conditions: ['retrap-source', ...defaultServerConditions] } },
   test: {
