@@ -9,27 +9,34 @@ const signedAddress = (address: bigint): number => Number(BigInt.asIntN(64, addr
 /** Sums of numbers up to this, displacements and lengths are exact. */
 const MAX_EXACT = 2 ** 52
 
+const LARGEST_EXACT: bigint = /*#__PURE__*/ BigInt(Number.MAX_SAFE_INTEGER)
+
 /** Writes an address, of which a number has the signed value. */
 function writeAddress(out: LineWriter, address: number, bits: number): void {
   if (bits === 64) out.words(address | 0, Math.floor(address / 2 ** 32) | 0, 'address')
   else out.number(bits === 32 ? address >>> 0 : address & 0xffff, 'address')
 }
 
+/** Writes an address of any size. */
+function writeExact(out: LineWriter, address: bigint): void {
+  if (address <= LARGEST_EXACT) out.number(Number(address), 'address')
+  else out.words(Number(BigInt.asIntN(32, address)), Number(BigInt.asIntN(32, address >> 32n)), 'address')
+}
+
 /** A branch's target: a symbol if it has one. */
 export const targetField: Field = (out) => {
   const { insn, info, options } = out
-  const symbol = options.symbols?.(branchTarget(insn, out.address))
-  if (symbol !== undefined) {
-    out.add('symbol', symbol)
+  if (options.symbols !== undefined) {
+    const target = branchTarget(insn, out.address)
+    const symbol = options.symbols(target)
+    if (symbol === undefined) writeExact(out, target)
+    else out.add('symbol', symbol)
     return
   }
   const address = signedAddress(out.address)
-  if (Math.abs(address) < MAX_EXACT && info.operands[0]!.kind !== OperandKind.ABS64) {
+  if (Math.abs(address) < MAX_EXACT && info.operands[0]!.kind !== OperandKind.ABS64)
     writeAddress(out, address + insn.length + insn.immLo, targetBits(insn, info))
-    return
-  }
-  const target = branchTarget(insn, out.address)
-  out.words(Number(BigInt.asIntN(32, target)), Number(BigInt.asIntN(32, target >> 32n)), 'address')
+  else writeExact(out, branchTarget(insn, out.address))
 }
 
 /** The selector of a far pointer. */

@@ -25,6 +25,7 @@ Examples:
   retrap disasm /bin/true
   retrap disasm vmlinux --start 0xffffffff81000000 --stop 0xffffffff81000100 --syntax att
   retrap disasm boot.img --mode 16 --address 0x7c00
+  objcopy -O binary -j .text main.o /dev/stdout | retrap disasm -
 
 A file that is neither ELF nor PE is plain code. Colour needs a terminal, and no NO_COLOR in the environment.`
 
@@ -34,11 +35,12 @@ export function addDisasm(
   output: ListingOutput,
   terminal: ProgressTerminal,
   environment: NodeJS.ProcessEnv,
+  input: () => AsyncIterable<Uint8Array> = () => process.stdin,
 ): void {
   program
     .command('disasm')
     .description('Disassemble a file: ELF, PE or plain x86 machine code')
-    .argument('<file>', 'what to disassemble')
+    .argument('<file>', 'what to disassemble; - reads the standard input')
     .addOption(
       new Option('--mode <bits>', 'size of the code segment (default: what the file says, else 64)').choices([
         '16',
@@ -60,7 +62,7 @@ export function addDisasm(
       if (flags.start !== undefined && flags.stop !== undefined && flags.stop <= flags.start) {
         throw usage(`--stop ${hex(flags.stop)} is not after --start ${hex(flags.start)}`)
       }
-      const loaded = load(await readInput(path, path), path, flags)
+      const loaded = load(path === '-' ? await readAll(input()) : await readInput(path, path), path, flags)
       const parts = cutAll(loaded, path, flags)
       const total = parts.reduce((sum, { bytes }) => sum + bytes.length, 0)
       // A listing on the terminal shows by itself how it goes on.
@@ -75,6 +77,27 @@ export function addDisasm(
         progress?.end()
       }
     })
+}
+
+/** As of files: Node's arrays hold no more. */
+const MAX_INPUT_BYTES = 2 ** 31
+
+/** A stream to its end. */
+async function readAll(stream: AsyncIterable<Uint8Array>): Promise<Uint8Array> {
+  const chunks: Uint8Array[] = []
+  let length = 0
+  for await (const chunk of stream) {
+    length += chunk.length
+    if (length > MAX_INPUT_BYTES) throw new CliError('ERR_INPUT', '-: it is larger than 2 GiB')
+    chunks.push(chunk)
+  }
+  const bytes = new Uint8Array(length)
+  let at = 0
+  for (const chunk of chunks) {
+    bytes.set(chunk, at)
+    at += chunk.length
+  }
+  return bytes
 }
 
 /** Whether to colour: on a terminal, unless it or the user asks for none (https://no-color.org). */

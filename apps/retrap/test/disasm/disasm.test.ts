@@ -6,7 +6,8 @@ import fc from 'fast-check'
 import { afterAll, describe, expect, test } from 'vitest'
 import { CliError } from '../../src/cli-error.ts'
 import { runCli } from '../../src/cli.ts'
-import { wantsColour } from '../../src/disasm/command.ts'
+import { newProgram, runProgram } from '../../src/command-line.ts'
+import { addDisasm, wantsColour } from '../../src/disasm/command.ts'
 import { readElf } from '../../src/disasm/elf.ts'
 import { peHeader, readPe } from '../../src/disasm/pe.ts'
 import { ListingProgress } from '../../src/disasm/progress.ts'
@@ -271,6 +272,29 @@ test('names of the upper half of the address space, where a double has no room f
   expect(names).toEqual([undefined, 's1', 's2', 's3', undefined, undefined, 's2000', undefined])
   expect([0n, 1n, 4n, 2000n, 2001n].map((n) => table.indexFrom(top + n))).toEqual([0, 0, 3, 3, 4])
   expect([table.distance(3, top), table.distance(4, top)]).toEqual([2000, Infinity])
+})
+
+test('reads the standard input where the file is -', async () => {
+  let listing = ''
+  const output = {
+    write: (data: string | Uint8Array) =>
+      (listing += String(typeof data === 'string' ? data : new TextDecoder().decode(data))),
+    on: () => {},
+    once: () => {},
+  }
+  async function* input(): AsyncGenerator<Uint8Array> {
+    yield Uint8Array.of(0x90, 0x0f)
+    yield Uint8Array.of(0x05, 0xc3)
+  }
+  const program = newProgram({ stdout: output, stderr: output })
+  addDisasm(program, output, output, {}, input)
+  expect(await runProgram(program, ['disasm', '-', '--address', '0x1000'], { stdout: output, stderr: output })).toBe(0)
+  expect(listing.split('\n').slice(3)).toEqual([
+    '1000  90                    nop',
+    '1001  0f 05                 syscall',
+    '1003  c3                    ret',
+    '',
+  ])
 })
 
 test('a listing of many pages and pieces has each line once, labels among them', async () => {
