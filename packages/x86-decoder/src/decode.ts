@@ -1,5 +1,6 @@
 /** Decoding for people: objects with names in them, on top of `decodeInto`. */
-import { codeInfo, type CodeInfo, type OperandAccess, type OperandSpec } from './codes.ts'
+import type { CodeInfo, OperandAccess, OperandSpec } from './code-info.ts'
+import { codeInfo } from './codes.ts'
 import { decodeInto } from './decode-common.ts'
 import { DecoderError, requireAddress, requireOptions, shown } from './errors.ts'
 import { Instruction } from './instruction.ts'

@@ -1,5 +1,5 @@
 /** Intel syntax, as GNU as reads it with `.intel_syntax noprefix`. */
-import type { CodeInfo } from './codes.ts'
+import type { CodeInfo } from './code-info.ts'
 import type { DecodedInstruction, MemoryOperand, Operand } from './decode.ts'
 import {
   absoluteField,

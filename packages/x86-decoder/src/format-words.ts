@@ -1,5 +1,5 @@
 /** Words and marks around the operands that the syntaxes share: prefixes, masks, rounding, sizes that nothing else shows. */
-import type { CodeInfo } from './codes.ts'
+import type { CodeInfo } from './code-info.ts'
 import type { MemoryOperand, Operand } from './decode.ts'
 import type { Instruction } from './instruction.ts'
 import {

@@ -1,5 +1,5 @@
 export { codeInfo, codes } from './codes.ts'
-export type { CodeInfo, FlowKind, OperandAccess, OperandSpec } from './codes.ts'
+export type { CodeInfo, FlowKind, OperandAccess, OperandSpec } from './code-info.ts'
 export { decode, decodeAll, operandsOf } from './decode.ts'
 export type {
   BranchOperand,

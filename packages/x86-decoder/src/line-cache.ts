@@ -3,7 +3,7 @@
  * one in a displacement, an immediate or a target alone, and a line with gaps is filled in a tenth of the time that it
  * takes to write.
  */
-import type { CodeInfo } from './codes.ts'
+import type { CodeInfo } from './code-info.ts'
 import type { DecodedInstruction } from './decode.ts'
 import { DecoderError, requireOptions, shown } from './errors.ts'
 import type { FormatOptions, Token } from './format-tokens.ts'

@@ -1,5 +1,6 @@
 /** What a syntax writes a line with: words, punctuation, and fields, the parts that hold a number of the instruction. */
-import { codeInfo, type CodeInfo } from './codes.ts'
+import type { CodeInfo } from './code-info.ts'
+import { codeInfo } from './codes.ts'
 import { operandsOf, type DecodedInstruction, type Operand } from './decode.ts'
 import { DecoderError, requireAddress, shown } from './errors.ts'
 import type { FormatOptions, Token, TokenKind } from './format-tokens.ts'

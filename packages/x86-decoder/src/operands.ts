@@ -1,5 +1,6 @@
 /** Operands of a decoded instruction, as numbers. */
-import { codeInfo, type CodeInfo } from './codes.ts'
+import type { CodeInfo } from './code-info.ts'
+import { codeInfo } from './codes.ts'
 import type { Instruction } from './instruction.ts'
 import { OperandKind, PREFIX_EVEX, PREFIX_REX, REGISTER_HIGH_BYTE, REGISTER_RIP } from './kinds.ts'
 

@@ -1,5 +1,6 @@
 /** What an instruction uses: registers and memory, named by operands or not. */
-import { codeInfo, type CodeInfo, type OperandAccess, type OperandSpec } from './codes.ts'
+import type { CodeInfo, OperandAccess, OperandSpec } from './code-info.ts'
+import { codeInfo } from './codes.ts'
 import { type MemoryOperand, operandsOf, type RegisterOperand } from './decode.ts'
 import { DecoderError, shown } from './errors.ts'
 import { Instruction } from './instruction.ts'
