@@ -1,4 +1,5 @@
 /** Syndromes in words. */
+import { requireSyndrome } from './checks.ts'
 import { type AbortSyndrome, decodeAbortSyndrome, ESR_ISV, faultName, type SyndromeFormat } from './syndrome.ts'
 
 /**
@@ -88,6 +89,7 @@ function bits(value: number, high: number, low: number): number {
  * @param value - ESR_EL2's low 32 bits, or HSR
  */
 export function describeSyndrome(value: number, format: SyndromeFormat = 'esr'): DescribedSyndrome {
+  requireSyndrome(value, format)
   const word = value >>> 0
   const fields: DescribedField[] = []
   const add = (name: string, high: number, low: number, text: (field: number) => string): void => {

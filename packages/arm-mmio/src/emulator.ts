@@ -3,6 +3,7 @@ import { ARM_FETCH, ARM_UNPRIVILEGED, ARM_WALK_TABLE, walkArm } from '@retrap/pa
 import { AccessKind, AccessLog, AccessState, accessTag, type SavedLog } from '@retrap/replay'
 import { type ArmAbort, faultIpa, hpfarValid } from './abort.ts'
 import { AccessPath, Step } from './access-path.ts'
+import { requireObject, shown } from './checks.ts'
 import { ArmMmioError } from './errors.ts'
 import { Execution } from './execution.ts'
 import { InstructionFetch } from './fetch.ts'
@@ -120,11 +121,21 @@ export class ArmEmulator {
    * @throws ArmMmioError `ERR_OPTION`
    */
   constructor(vcpu: ArmVcpu, world: ArmWorld, order: DeviceOrder, options: ArmEmulatorOptions = {}) {
-    const { zeroBlockBytes = 64 } = options
+    requireObject(vcpu, 'the vCPU', 'ERR_OPTION')
+    requireObject(world, 'the world', 'ERR_OPTION')
+    requireObject(order, 'the order', 'ERR_OPTION')
+    requireObject(options, 'the options', 'ERR_OPTION')
+    const { zeroBlockBytes = 64, undecodable = 'inject', copyOption = 'A' } = options
+    if (undecodable !== 'inject' && undecodable !== 'report') {
+      throw new ArmMmioError('ERR_OPTION', `undecodable is ${shown(undecodable)}, expected inject or report`)
+    }
+    if (copyOption !== 'A' && copyOption !== 'B') {
+      throw new ArmMmioError('ERR_OPTION', `copyOption is ${shown(copyOption)}, expected A or B`)
+    }
     if (![16, 32, 64, 128, 256, 512, 1024, 2048].includes(zeroBlockBytes)) {
       throw new ArmMmioError(
         'ERR_OPTION',
-        `zeroBlockBytes is ${zeroBlockBytes}; it must be a power of two from 16 to 2048`,
+        `zeroBlockBytes is ${shown(zeroBlockBytes)}; it must be a power of two from 16 to 2048`,
       )
     }
     if (options.stopWorld === true && (world.stopWorld === undefined || world.resumeWorld === undefined)) {
@@ -144,10 +155,10 @@ export class ArmEmulator {
       log: this.log,
       path: this.#path,
       zeroBlockBytes,
-      copyOption: options.copyOption ?? 'A',
+      copyOption,
     })
     this.#alwaysDecode = options.alwaysDecode ?? false
-    this.#inject = (options.undecodable ?? 'inject') === 'inject'
+    this.#inject = undecodable === 'inject'
     this.#active = false
     this.#direct = false
     this.#abort = { esr: 0, hsr: false, farLo: 0, farHi: 0, hpfarLo: 0, hpfarHi: 0 }
@@ -166,6 +177,7 @@ export class ArmEmulator {
    */
   handle(abort: ArmAbort): Outcome {
     if (this.#active) throw new ArmMmioError('ERR_STATE', 'an abort while another one of this vCPU is pending')
+    requireObject(abort, 'an abort', 'ERR_SYNDROME')
     const { esr } = abort
     const exceptionClass = esr >>> 26
     if (exceptionClass === EC_INSTRUCTION_ABORT_LOWER) return this.#instructionAbort(abort)
@@ -251,7 +263,8 @@ export class ArmEmulator {
    */
   restore(saved: SavedAbort): void {
     if (this.#active) throw new ArmMmioError('ERR_STATE', 'an instruction is in the middle')
-    if (saved.version !== 1) throw new ArmMmioError('ERR_SAVED', `version ${String(saved.version)}; this is version 1`)
+    requireObject(saved, 'a saved abort', 'ERR_SAVED')
+    if (saved.version !== 1) throw new ArmMmioError('ERR_SAVED', `version ${shown(saved.version)}; this is version 1`)
     this.log.restore(saved.log)
     if (!this.#path.restoreLock(saved.lock)) {
       this.log.cancel()

@@ -1,5 +1,10 @@
 /** What makes accesses of several vCPUs to one device indivisible. */
 
+import { requireCount, requireObject } from './checks.ts'
+
+/** More than any machine has. */
+const MAX_VCPUS = 1 << 16
+
 /** Locks of one domain. An access holds that of its address. */
 const LOCKS = 64
 /** Words of one vCPU's monitor: size (0 = open), low and high word of the IPA. */
@@ -7,6 +12,7 @@ const MONITOR_WORDS = 3
 
 /** Bytes of storage that {@link DeviceOrder} needs for a number of vCPUs. */
 export function deviceOrderBytes(vcpus: number): number {
+  requireCount(vcpus, 'the number of vCPUs', 1, MAX_VCPUS)
   return (LOCKS + vcpus * MONITOR_WORDS) * 4
 }
 
@@ -29,6 +35,11 @@ export class DeviceOrder {
     storage: ArrayBuffer | SharedArrayBuffer = new ArrayBuffer(deviceOrderBytes(vcpus)),
     byteOffset: number = 0,
   ) {
+    const bytes = deviceOrderBytes(vcpus)
+    requireObject(storage, 'the storage', 'ERR_OPTION')
+    requireCount(storage.byteLength, 'the length of the storage', bytes, Number.MAX_SAFE_INTEGER)
+    requireCount(byteOffset, 'the offset', 0, storage.byteLength - bytes)
+    requireCount(byteOffset % 4, 'the offset modulo 4', 0, 0)
     this.#words = new Int32Array(storage, byteOffset, LOCKS + vcpus * MONITOR_WORDS)
     this.#vcpus = vcpus
   }

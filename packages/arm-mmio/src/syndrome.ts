@@ -4,6 +4,7 @@
  * Source: Arm ARM (DDI 0487), "ESR_EL2, Exception Syndrome Register (EL2)", encodings "ISS encoding for an exception from a
  * Data Abort" and "… from an Instruction Abort"; part G, "HSR, Hyp Syndrome Register".
  */
+import { requireObject, requireSyndrome } from './checks.ts'
 import { ArmMmioError } from './errors.ts'
 
 // Exception classes, bits 31:26.
@@ -154,6 +155,7 @@ export interface AbortSyndrome {
  * @throws ArmMmioError `ERR_SYNDROME` if it is not that of a data or instruction abort
  */
 export function decodeAbortSyndrome(value: number, format: SyndromeFormat = 'esr'): AbortSyndrome {
+  requireSyndrome(value, format)
   const exceptionClass = (value >>> 26) & 0x3f
   const kind = abortKind(exceptionClass)
   if (kind === undefined) {
@@ -210,6 +212,7 @@ function abortKind(exceptionClass: number): 'data' | 'instruction' | undefined {
  * @throws ArmMmioError `ERR_SYNDROME` for a field that the format cannot hold
  */
 export function encodeAbortSyndrome(syndrome: AbortSyndrome, format: SyndromeFormat = 'esr'): number {
+  requireObject(syndrome, 'a syndrome', 'ERR_SYNDROME')
   const { access } = syndrome
   const flag = (set: boolean, bit: number): number => (set ? bit : 0)
   let value =

@@ -1,0 +1,63 @@
+// What plain JavaScript may hand over by mistake: the answer is an ArmMmioError, and never an error of the engine's.
+import { expect, test } from 'vitest'
+import {
+  ArmEmulator,
+  ArmMmioError,
+  createArmVcpu,
+  decodeAbortSyndrome,
+  describeSyndrome,
+  deviceOrderBytes,
+  DeviceOrder,
+  encodeAbortSyndrome,
+} from '../src/index.ts'
+
+const JUNK: readonly unknown[] = [
+  null,
+  Number.NaN,
+  1.5,
+  -1,
+  2 ** 60,
+  'x',
+  {},
+  [],
+  true,
+  () => 0,
+  Symbol('s'),
+  10n ** 30n,
+]
+
+type Anything = (...args: readonly unknown[]) => unknown
+const world = {} as never
+
+function strange(what: string, run: () => unknown): string[] {
+  try {
+    run()
+  } catch (error) {
+    if (!(error instanceof ArmMmioError)) return [`${what}: ${String(error)}`]
+  }
+  return []
+}
+
+test('junk is a mistake of the caller', () => {
+  const order = new DeviceOrder(1)
+  const make = (options: unknown): ArmEmulator => new ArmEmulator(createArmVcpu(), world, order, options as never)
+  const found = JUNK.flatMap((junk) => [
+    ...[decodeAbortSyndrome, describeSyndrome, encodeAbortSyndrome, deviceOrderBytes].flatMap((run) => [
+      ...strange(run.name, () => (run as Anything)(junk)),
+      ...strange(run.name, () => (run as Anything)(undefined)),
+      ...strange(run.name, () => (run as Anything)(0x9380_0007, junk)),
+    ]),
+    ...strange('DeviceOrder', () => new DeviceOrder(junk as never)),
+    ...strange('storage', () => new DeviceOrder(1, junk as never)),
+    ...strange('offset', () => new DeviceOrder(1, new ArrayBuffer(4096), junk as never)),
+    ...strange('vcpu', () => new ArmEmulator(null as never, junk as never, junk as never)),
+    ...strange('world', () => new ArmEmulator(createArmVcpu(), null as never, junk as never)),
+    ...strange('options', () => make(junk)),
+    ...['zeroBlockBytes', 'undecodable', 'copyOption'].flatMap((name) => strange(name, () => make({ [name]: junk }))),
+    ...strange('restore', () => make({}).restore(junk as never)),
+  ])
+  expect(found).toEqual([])
+  expect(() => make({ copyOption: 'C' })).toThrow('copyOption is "C"')
+  expect(() => new DeviceOrder(2, new ArrayBuffer(4))).toThrow(expect.objectContaining({ code: 'ERR_OPTION' }))
+  expect(() => make({}).handle(null as never)).toThrow(expect.objectContaining({ code: 'ERR_SYNDROME' }))
+})
