@@ -92,8 +92,9 @@ export class AccessPath {
 
   /** Takes again what a saved instruction held. */
   restoreLock(lock: number): boolean {
+    if (lock !== NO_LOCK && !this.#order.tryLock(lock, this.#vcpu)) return false
     this.#lock = lock
-    return lock === NO_LOCK || this.#order.tryLock(lock, this.#vcpu)
+    return true
   }
 
   /** The instruction has ended, in whatever way. */

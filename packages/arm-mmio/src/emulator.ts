@@ -12,7 +12,7 @@ import { injectAlignmentFault, injectExternalAbort, injectStage1Fault, injectTab
 import { LoadStore } from './load-store.ts'
 import { writeR, writeX } from './registers.ts'
 import { retire } from './retire.ts'
-import type { DeviceOrder } from './serialise.ts'
+import { type DeviceOrder, LOCKS } from './serialise.ts'
 import {
   EC_DATA_ABORT_LOWER,
   EC_INSTRUCTION_ABORT_LOWER,
@@ -265,6 +265,9 @@ export class ArmEmulator {
     if (this.#active) throw new ArmMmioError('ERR_STATE', 'an instruction is in the middle')
     requireObject(saved, 'a saved abort', 'ERR_SAVED')
     if (saved.version !== 1) throw new ArmMmioError('ERR_SAVED', `version ${shown(saved.version)}; this is version 1`)
+    if (!Number.isInteger(saved.lock) || saved.lock < -1 || saved.lock >= LOCKS) {
+      throw new ArmMmioError('ERR_SAVED', `lock is ${shown(saved.lock)}, expected -1 to ${LOCKS - 1}`)
+    }
     this.log.restore(saved.log)
     if (!this.#path.restoreLock(saved.lock)) {
       this.log.cancel()

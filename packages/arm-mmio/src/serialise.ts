@@ -6,7 +6,7 @@ import { requireCount, requireObject } from './checks.ts'
 const MAX_VCPUS = 1 << 16
 
 /** Locks of one domain. An access holds that of its address. */
-const LOCKS = 64
+export const LOCKS = 64
 /** Words of one vCPU's monitor: size (0 = open), low and high word of the IPA. */
 const MONITOR_WORDS = 3
 

@@ -67,6 +67,49 @@ describe('a saved instruction', () => {
   })
 })
 
+describe('the lock in a saved instruction', () => {
+  // ldadd x0, x1, [x2]
+  const begun = (order: DeviceOrder): { vcpu: Vcpu; saved: ReturnType<ArmEmulator['save']> } => {
+    world.late = true
+    const vcpu = at64(0xf820_0041)
+    vcpu.x[4] = DEVICE_BASE
+    const emulator = new ArmEmulator(vcpu, world, order)
+    expect(emulator.handle(abortAt(DEVICE_BASE, false))).toBe(Outcome.PENDING)
+    const saved = emulator.save()
+    emulator.cancel()
+    return { vcpu, saved }
+  }
+
+  test('may be -1, for none', () => {
+    const order = new DeviceOrder(2)
+    const { vcpu, saved } = begun(order)
+    const other = new ArmEmulator(vcpu, world, order)
+    other.restore({ ...saved, lock: -1 })
+    expect(other.save().lock).toBe(-1)
+    expect(order.tryLock(saved.lock, 1)).toBe(true)
+  })
+
+  test.each([-2, 64, 1.5, Number.NaN, 'x', undefined])('is no lock if it is %s', (lock) => {
+    const order = new DeviceOrder(2)
+    const { vcpu, saved } = begun(order)
+    const other = new ArmEmulator(vcpu, world, order)
+    expect(() => other.restore({ ...saved, lock: lock as number })).toThrow(
+      expect.objectContaining({ code: 'ERR_SAVED' }),
+    )
+    expect(other.active).toBe(false)
+  })
+
+  test('stays with another vCPU that holds it', () => {
+    const order = new DeviceOrder(2)
+    const { vcpu, saved } = begun(order)
+    expect(order.tryLock(saved.lock, 1)).toBe(true)
+    const other = new ArmEmulator(vcpu, world, order)
+    expect(() => other.restore(saved)).toThrow(expect.objectContaining({ code: 'ERR_SAVED' }))
+    other.cancel()
+    expect(order.tryLock(saved.lock, 0)).toBe(false)
+  })
+})
+
 describe('rights', () => {
   // ldtr x0, [x1] at EL1; the page is EL1's alone.
   test.each([
