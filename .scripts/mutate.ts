@@ -7,7 +7,7 @@
 //
 // No file is written: vitest reads the change from RETRAP_MUTATION (packages/tooling/src/vitest.ts).
 import { spawn } from 'node:child_process'
-import { globSync, readFileSync } from 'node:fs'
+import { globSync, readFileSync, rmSync } from 'node:fs'
 import { join, relative } from 'node:path'
 import { parseArgs } from 'node:util'
 import { provideDebianPrograms } from '../packages/tooling/src/programs.ts'
@@ -25,6 +25,12 @@ interface Equivalent {
 /** A test run that takes this many times as long as without a change has noticed it. */
 const PATIENCE = 5
 const LEAST_PATIENCE_MS = 60_000
+const QUICK_MS = 2000
+
+/** The part of vitest's report that matters here. */
+interface Report {
+  readonly testResults: readonly { readonly name: string; readonly startTime: number; readonly endTime: number }[]
+}
 
 /** A number from 0 up to 1, by a seed (mulberry32). */
 function generator(seed: number): () => number {
@@ -37,29 +43,55 @@ function generator(seed: number): () => number {
   }
 }
 
-/** Runs the tests that depend on a file. Resolves with whether they pass, and how long they took. */
-function runTests(
+/** How long the tests of each file took, by its path, the quickest first. */
+type Durations = ReadonlyMap<string, number>
+
+/** Runs vitest in a package. Resolves with its exit code; that of a run that takes too long is 124, as timeout(1) has it. */
+function runVitest(
   folder: string,
-  file: string,
-  mutation: Mutation | undefined,
-  limitMs: number,
-): Promise<{ readonly passed: boolean; readonly milliseconds: number }> {
-  const start = performance.now()
+  args: readonly string[],
+  change: object | undefined,
+  limitMs?: number,
+): Promise<number> {
   const vitest = join(folder, 'node_modules/vitest/vitest.mjs')
-  const change = mutation === undefined ? {} : { RETRAP_MUTATION: JSON.stringify({ file, ...mutation }) }
   return new Promise((resolve, reject) => {
-    const child = spawn(process.execPath, [vitest, 'related', file, '--run', '--bail=1', '--reporter=dot'], {
+    const child = spawn(process.execPath, [vitest, ...args, '--run', '--bail=1'], {
       cwd: folder,
-      env: { ...process.env, ...change },
+      env: { ...process.env, ...(change !== undefined && { RETRAP_MUTATION: JSON.stringify(change) }) },
       stdio: 'ignore',
     })
-    const timer = setTimeout(() => child.kill('SIGKILL'), limitMs)
+    const timer = limitMs === undefined ? undefined : setTimeout(() => child.kill('SIGKILL'), limitMs)
     child.once('error', reject)
     child.once('exit', (code) => {
       clearTimeout(timer)
-      resolve({ passed: code === 0, milliseconds: performance.now() - start })
+      resolve(code ?? 124)
     })
   })
+}
+
+/** Runs the tests that depend on a file as it is; undefined if they fail. */
+async function baseline(folder: string, path: string): Promise<Durations | undefined> {
+  // The reporter of the shared configuration (packages/tooling/src/vitest.ts).
+  const report = join(folder, 'temp/vitest.json')
+  rmSync(report, { force: true })
+  const code = await runVitest(folder, ['related', path], undefined)
+  if (code !== 0) return undefined
+  const { testResults } = JSON.parse(readFileSync(report, 'utf8')) as Report
+  const took = testResults.map(({ name, startTime, endTime }) => [name, endTime - startTime] as const)
+  return new Map(took.toSorted((a, b) => a[1] - b[1]))
+}
+
+/** Whether a change makes a test fail. The quick test files run first: nearly all changes are noticed by one of them. */
+async function isNoticed(folder: string, path: string, mutation: Mutation, durations: Durations): Promise<boolean> {
+  const quick = [...durations].filter(([, milliseconds]) => milliseconds <= QUICK_MS).map(([name]) => name)
+  const slow = [...durations.keys()].filter((name) => !quick.includes(name))
+  for (const files of [quick, slow].filter(({ length }) => length > 0)) {
+    const usual = files.reduce((sum, name) => sum + (durations.get(name) ?? 0), 0)
+    const limitMs = Math.max(LEAST_PATIENCE_MS, PATIENCE * usual)
+    // oxlint-disable-next-line no-await-in-loop -- the slow ones only where the quick ones notice nothing
+    if ((await runVitest(folder, [...files, '--reporter=dot'], { file: path, ...mutation }, limitMs)) !== 0) return true
+  }
+  return false
 }
 
 async function main(): Promise<number> {
@@ -88,7 +120,7 @@ async function main(): Promise<number> {
       return mutationsOf(source).map((mutation) => ({ path, source, mutation }))
     })
   const random = generator(seed)
-  const baselines = new Map<string, number>()
+  const baselines = new Map<string, Durations>()
   let equal = 0
   let noticed = 0
   let tried = 0
@@ -101,19 +133,15 @@ async function main(): Promise<number> {
       equal++
       continue
     }
-    let baseline = baselines.get(path)
-    if (baseline === undefined) {
-      // oxlint-disable-next-line no-await-in-loop -- the machine runs one test run at a time
-      const { passed, milliseconds } = await runTests(member.folder, path, undefined, Number.MAX_SAFE_INTEGER % 2 ** 31)
-      if (!passed) {
-        console.error(`mutate: the tests that depend on ${file} fail without any change`)
-        return 1
-      }
-      baseline = milliseconds
-      baselines.set(path, baseline)
-    }
     // oxlint-disable-next-line no-await-in-loop -- the machine runs one test run at a time
-    const { passed } = await runTests(member.folder, path, mutation, Math.max(LEAST_PATIENCE_MS, PATIENCE * baseline))
+    const durations = baselines.get(path) ?? (await baseline(member.folder, path))
+    if (durations === undefined) {
+      console.error(`mutate: the tests that depend on ${file} fail without any change`)
+      return 1
+    }
+    baselines.set(path, durations)
+    // oxlint-disable-next-line no-await-in-loop -- the machine runs one test run at a time
+    const passed = !(await isNoticed(member.folder, path, mutation, durations))
     tried++
     if (passed) console.log(`SURVIVED ${file}:${line}\n  - ${before}\n  + ${after}`)
     else {
