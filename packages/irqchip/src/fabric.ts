@@ -1,4 +1,6 @@
+import { describeArgument } from '@retrap/memory'
 import { ApicBus, wideDestination } from './apic-bus.ts'
+import { checkInteger, checkMethod, checkObject, checkRegion, checkState } from './arguments.ts'
 import { IrqchipError } from './errors.ts'
 import { I8259_STATE_BYTES, I8259Pair, type I8259State } from './i8259.ts'
 import { IOAPIC_STATE_BYTES, MOST_IOAPIC_PINS, IoApic, type IoApicState } from './ioapic.ts'
@@ -60,6 +62,7 @@ export interface InterruptFabricState {
 
 /** Counts the bytes of machine memory that the state of all controllers takes. */
 export function interruptFabricBytes(cpus: number): number {
+  checkInteger('cpus', cpus, 1, 255)
   return I8259_STATE_BYTES + IOAPIC_STATE_BYTES + cpus * LOCAL_APIC_STATE_BYTES
 }
 
@@ -93,18 +96,15 @@ export class InterruptFabric {
   intercept: (pin: number) => boolean = () => false
 
   constructor(options: InterruptFabricOptions) {
+    checkObject('options', options)
     const { cpus } = options
-    if (!Number.isInteger(cpus) || cpus < 1 || cpus > 255) {
-      throw new IrqchipError('ERR_INVALID', `${cpus} vCPUs: expected 1–255`)
-    }
     const bytes = interruptFabricBytes(cpus)
-    const { buffer, byteOffset } = options.state ?? ownRegion(bytes)
-    if (byteOffset + bytes > buffer.byteLength) {
-      throw new IrqchipError(
-        'ERR_INVALID',
-        `interrupt state of ${bytes} bytes at ${byteOffset} does not fit ${buffer.byteLength}`,
-      )
-    }
+    checkMethod(options, 'wake')
+    checkMethod(options, 'tscToNs', 'optional')
+    if (options.apicIds !== undefined) checkObject('apicIds', options.apicIds)
+    const region = options.state ?? ownRegion(bytes)
+    checkRegion(region, bytes)
+    const { buffer, byteOffset } = region
     let at = byteOffset
     const take = (size: number): StateRegion => {
       const region = { buffer, byteOffset: at }
@@ -152,7 +152,7 @@ export class InterruptFabric {
   localApic(cpu: number): LocalApic {
     const apic = this.localApics[cpu]
     if (apic === undefined)
-      throw new IrqchipError('ERR_INVALID', `vCPU ${cpu}: the machine has ${this.localApics.length}`)
+      throw new IrqchipError('ERR_INVALID', `vCPU ${describeArgument(cpu)}: the machine has ${this.localApics.length}`)
     return apic
   }
 
@@ -162,8 +162,12 @@ export class InterruptFabric {
    * @throws IrqchipError `ERR_INVALID` for another number, and for 2, where the second i8259 is
    */
   line(irq: number): IrqLine {
-    if (!Number.isInteger(irq) || irq < 0 || irq >= this.ioApic.pins || irq === 2) {
-      throw new IrqchipError('ERR_INVALID', `interrupt line ${irq}: expected 0–${this.ioApic.pins - 1}, and not 2`)
+    const { pins } = this.ioApic
+    if (!Number.isInteger(irq) || irq < 0 || irq >= pins || irq === 2) {
+      throw new IrqchipError(
+        'ERR_INVALID',
+        `interrupt line ${describeArgument(irq)}: expected 0–${pins - 1}, and not 2`,
+      )
     }
     let mine = false
     return {
@@ -250,16 +254,10 @@ export class InterruptFabric {
    * Takes a saved state. The levels of the wires come with it; devices that are restored afterwards drive them to
    * the same.
    *
-   * @throws IrqchipError `ERR_STATE` for another version or number of processors
+   * @throws IrqchipError `ERR_STATE` for another version, shape or number of processors; then nothing has changed
    */
   restore(state: InterruptFabricState): void {
-    if (state.version !== 1 || state.localApics.length !== this.localApics.length) {
-      throw new IrqchipError(
-        'ERR_STATE',
-        `interrupt state of version ${String(state.version)} with ${state.localApics.length} processors: ` +
-          `expected 1 with ${this.localApics.length}`,
-      )
-    }
+    checkState('interrupt state', state, this.save())
     this.i8259.restore(state.i8259)
     this.ioApic.restore(state.ioApic)
     this.localApics.forEach((apic, cpu) => apic.restore(state.localApics[cpu]!))

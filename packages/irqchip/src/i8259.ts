@@ -1,4 +1,4 @@
-import { IrqchipError } from './errors.ts'
+import { checkFunction, checkRegion, checkState } from './arguments.ts'
 import { I8259_CHIP_WORDS, I8259Chip, type I8259ChipState } from './i8259-chip.ts'
 import { ownRegion, type StateRegion } from './time.ts'
 
@@ -56,6 +56,8 @@ export class I8259Pair {
    * @param state - {@link I8259_STATE_BYTES} bytes for the state; by default a buffer of its own
    */
   constructor(output: (level: boolean) => void, state: StateRegion = ownRegion(I8259_STATE_BYTES)) {
+    checkFunction('output', output)
+    checkRegion(state, I8259_STATE_BYTES)
     this.#output = output
     const words = new Int32Array(state.buffer, state.byteOffset, I8259_STATE_BYTES / 4)
     this.#words = words
@@ -152,12 +154,10 @@ export class I8259Pair {
   /**
    * Takes a saved state.
    *
-   * @throws IrqchipError `ERR_STATE` for another version
+   * @throws IrqchipError `ERR_STATE` for another version or shape; then nothing has changed
    */
   restore(state: I8259State): void {
-    if (state.version !== 1) {
-      throw new IrqchipError('ERR_STATE', `i8259 state of version ${String(state.version)}: expected 1`)
-    }
+    checkState('i8259 state', state, this.save())
     this.#master.restore(state.master)
     this.#slave.restore(state.slave)
     this.#settle()

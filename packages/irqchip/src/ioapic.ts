@@ -1,5 +1,5 @@
 import { DM_FIXED, DM_LOWEST } from './apic-registers.ts'
-import { IrqchipError } from './errors.ts'
+import { checkFunction, checkInteger, checkRegion, checkState } from './arguments.ts'
 import { ownRegion, type StateRegion } from './time.ts'
 
 /** Guest-physical address of the first I/O APIC's register page. */
@@ -69,13 +69,14 @@ export class IoApic {
   beforeEndOfInterrupt: () => void = () => undefined
 
   /**
-   * @param pins - 1 to 48
-   * @throws IrqchipError `ERR_INVALID` for another number of inputs
+   * @param send - sends an interrupt message; returns whether a local APIC took it
+   * @param pins - inputs, 1 to 48
+   * @throws IrqchipError `ERR_INVALID` for another number of inputs, or an argument of the wrong type
    */
   constructor(send: SendMessage, state: StateRegion = ownRegion(IOAPIC_STATE_BYTES), pins: number = IOAPIC_PINS) {
-    if (!Number.isInteger(pins) || pins < 1 || pins > MOST_IOAPIC_PINS) {
-      throw new IrqchipError('ERR_INVALID', `an I/O APIC with ${pins} inputs: expected 1–${MOST_IOAPIC_PINS}`)
-    }
+    checkFunction('send', send)
+    checkRegion(state, IOAPIC_STATE_BYTES)
+    checkInteger('pins', pins, 1, MOST_IOAPIC_PINS)
     this.pins = pins
     this.#words = new Int32Array(state.buffer, state.byteOffset, IOAPIC_STATE_BYTES / 4)
     this.#send = send
@@ -192,16 +193,10 @@ export class IoApic {
   /**
    * Takes a saved state.
    *
-   * @throws IrqchipError `ERR_STATE` for another version or number of inputs
+   * @throws IrqchipError `ERR_STATE` for another version or shape; then nothing has changed
    */
   restore(state: IoApicState): void {
-    if (state.version !== 2 || state.entries.length !== this.pins) {
-      throw new IrqchipError(
-        'ERR_STATE',
-        `I/O APIC state of version ${String(state.version)} with ${state.entries.length} inputs: ` +
-          `expected 2 with ${this.pins}`,
-      )
-    }
+    checkState('I/O APIC state', state, this.save())
     state.entries.forEach(({ low, high }, pin) => this.#words.set([low, high], 2 * pin))
     this.#words[SELECT] = state.select
     this.#words[ID] = state.id

@@ -1,3 +1,4 @@
+import { checkFrequency, checkInteger, checkMethod, checkObject, checkRegion, checkState } from './arguments.ts'
 import { ApicBase } from './apic-base.ts'
 import { matchesX2apicLogical, matchesXapicLogical } from './apic-destination.ts'
 import { ApicEvents, DELIVERABLE } from './apic-events.ts'
@@ -27,7 +28,6 @@ import {
 } from './apic-registers.ts'
 import { ApicTimerUnit } from './apic-timer.ts'
 import { ApicPage } from './apic-page.ts'
-import { IrqchipError } from './errors.ts'
 import type { LocalApicBus, LocalApicOptions } from './local-apic-options.ts'
 import type { LocalApicState } from './local-apic-state.ts'
 import { LocalVectorTable, type LvtEvents } from './local-vector-table.ts'
@@ -57,12 +57,11 @@ export class LocalApic implements LvtEvents {
   readonly #lvt: LocalVectorTable
   readonly #page: ApicPage
 
-  /** @throws IrqchipError `ERR_INVALID` for state at an address that is no multiple of 8 */
+  /** @throws IrqchipError `ERR_INVALID` for an option of the wrong type or out of range */
   constructor(options: LocalApicOptions) {
+    checkOptions(options)
     const region = options.state ?? ownRegion(LOCAL_APIC_STATE_BYTES)
-    if (region.byteOffset % 8 !== 0) {
-      throw new IrqchipError('ERR_INVALID', `local APIC state at ${region.byteOffset}: expected a multiple of 8`)
-    }
+    checkRegion(region, LOCAL_APIC_STATE_BYTES)
     const words = new Int32Array(region.buffer, region.byteOffset, LOCAL_APIC_STATE_BYTES / 4)
     const doubles = new Float64Array(region.buffer, region.byteOffset, LOCAL_APIC_STATE_BYTES / 8)
     this.cpu = options.cpu
@@ -502,12 +501,10 @@ export class LocalApic implements LvtEvents {
   /**
    * Takes a saved state.
    *
-   * @throws IrqchipError `ERR_STATE` for another version
+   * @throws IrqchipError `ERR_STATE` for another version or shape; then nothing has changed
    */
   restore(state: LocalApicState): void {
-    if (state.version !== 2) {
-      throw new IrqchipError('ERR_STATE', `local APIC state of version ${String(state.version)}: expected 2`)
-    }
+    checkState('local APIC state', state, this.save())
     const words = this.#words
     this.#base.restore(state.baseLo, state.baseHi)
     this.#resetIdentity()
@@ -525,4 +522,18 @@ export class LocalApic implements LvtEvents {
     this.#events.restore(state.events)
     this.#bus.wake(this.cpu)
   }
+}
+
+function checkOptions(options: LocalApicOptions): void {
+  checkObject('options', options)
+  checkInteger('cpu', options.cpu, 0, 0xffff_fffe)
+  checkInteger('apicId', options.apicId ?? options.cpu, 0, 0xffff_fffe)
+  checkObject('clock', options.clock)
+  checkMethod(options.clock, 'now')
+  checkMethod(options.clock, 'timer')
+  checkObject('bus', options.bus)
+  checkFrequency('timerHz', options.timerHz)
+  checkFrequency('tscHz', options.tscHz)
+  checkMethod(options, 'tscToNs', 'optional')
+  checkInteger('physicalBits', options.physicalBits ?? 40, 32, 52)
 }

@@ -111,11 +111,13 @@ describe('an I/O APIC with 48 inputs, as guests of Xen have it', () => {
     // As level: it is up.
     entry(other.fabric.ioApic, 40, 0x40 | LEVEL)
     expect(other.apic.acknowledge()).toBe(0x40)
-    expect(() => makeFabric().fabric.ioApic.restore(saved)).toThrow(/48 inputs: expected 2 with 24/)
+    expect(() => makeFabric().fabric.ioApic.restore(saved)).toThrow(
+      /entries of I\/O APIC state has 48 elements: expected 24/,
+    )
   })
 
   test.each([0, 49, 1.5])('there are not %d', (pins) => {
-    expect(() => makeFabric({ ioApicPins: pins })).toThrow(/expected 1–48/)
+    expect(() => makeFabric({ ioApicPins: pins })).toThrow(/pins is .*: expected an integer from 1 to 48/)
   })
 })
 
@@ -305,7 +307,9 @@ describe('state', () => {
     b.fabric.line(10).set(true)
     b.fabric.localApic(1).write(APIC_EOI, 0)
     expect(b.fabric.localApic(1).acknowledge()).toBe(0x40)
-    expect(() => makeFabric({ cpus: 1 }).fabric.restore(saved)).toThrow(/processors/)
+    expect(() => makeFabric({ cpus: 1 }).fabric.restore(saved)).toThrow(
+      /localApics of interrupt state has 2 elements: expected 1/,
+    )
   })
 
   test('reset masks every entry; a line that is up stays up', () => {
@@ -320,6 +324,7 @@ describe('state', () => {
   })
 
   test('a machine has 1 to 255 processors', () => {
-    for (const cpus of [0, 256, 1.5]) expect(() => makeFabric({ cpus })).toThrow(/1–255/)
+    for (const cpus of [0, 256, 1.5])
+      expect(() => makeFabric({ cpus })).toThrow(/cpus is .*expected an integer from 1 to 255/)
   })
 })

@@ -1,3 +1,5 @@
+import { describeArgument } from './arguments.ts'
+
 /** What a caller of `@retrap/memory` can do wrong. Switch on it, never on a message. */
 export type MemoryErrorCode =
   /** Not enough free machine memory; `requestedBytes` and `freeBytes` say how far off. */
@@ -14,6 +16,8 @@ export type MemoryErrorCode =
   | 'ERR_NOT_ALLOCATED'
   /** `attach` was given a memory that holds no machine. */
   | 'ERR_HEADER'
+  /** An argument of the wrong type. */
+  | 'ERR_ARGUMENT'
   /** The host stores integers big-endian; guest words could not be plain typed-array elements. */
   | 'ERR_HOST'
 
@@ -31,7 +35,7 @@ export class MemoryError extends Error {
   }
 }
 
-/** `0x…` form of a number, for messages. */
+/** `0x…` form of a number, for messages; another value as it prints. */
 export function hex(value: number): string {
-  return `0x${value.toString(16)}`
+  return typeof value === 'number' ? `0x${value.toString(16)}` : describeArgument(value)
 }

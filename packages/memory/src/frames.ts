@@ -1,3 +1,4 @@
+import { describeArgument } from './arguments.ts'
 import { hex, MemoryError } from './errors.ts'
 import {
   PAGE_BYTES,
@@ -91,7 +92,7 @@ export class FrameAllocator {
   free(mfn: number, order: number = ORDER_4K): void {
     checkOrder(order)
     const count = 2 ** order
-    if (!(mfn > 0 && mfn + count <= this.#frames)) {
+    if (!(Number.isSafeInteger(mfn) && mfn > 0 && mfn + count <= this.#frames)) {
       throw new MemoryError('ERR_RANGE', `frame ${hex(mfn)} is outside machine memory`, { mfn, order })
     }
     if (mfn % count !== 0) {
@@ -117,7 +118,7 @@ export class FrameAllocator {
 
   /** Whether a frame is in use (frames of the header and of hypervisor regions always are). */
   isAllocated(mfn: number): boolean {
-    if (!(mfn >= 0 && mfn < this.#frames)) return false
+    if (!(Number.isSafeInteger(mfn) && mfn >= 0 && mfn < this.#frames)) return false
     return (((this.#u32[this.#bitmap + (mfn >>> 5)] as number) >>> (mfn & 31)) & 1) !== 0
   }
 
@@ -228,6 +229,10 @@ export class FrameAllocator {
 
 function checkOrder(order: number): void {
   if (order !== ORDER_4K && order !== ORDER_2M && order !== ORDER_1G) {
-    throw new MemoryError('ERR_ORDER', `order ${order}: expected 0 (4 KiB), 9 (2 MiB) or 18 (1 GiB)`, { order })
+    throw new MemoryError(
+      'ERR_ORDER',
+      `order ${describeArgument(order)}: expected 0 (4 KiB), 9 (2 MiB) or 18 (1 GiB)`,
+      { order },
+    )
   }
 }

@@ -3,6 +3,7 @@
  *
  * @packageDocumentation
  */
+export { describeArgument, hasMethods } from './arguments.ts'
 export { MemoryError, type MemoryErrorCode } from './errors.ts'
 export { FrameAllocator } from './frames.ts'
 export {

@@ -1,3 +1,4 @@
+import { describeArgument } from './arguments.ts'
 import { atomics64, wasmPages, type Atomics64 } from './atomics64.ts'
 import { hex, MemoryError } from './errors.ts'
 import { FrameAllocator } from './frames.ts'
@@ -101,6 +102,10 @@ export class MachineMemory {
    * @throws MemoryError `ERR_TOO_LARGE`, `ERR_RANGE`, or `ERR_NO_MEMORY` where the host refuses
    */
   static create(options: MachineMemoryOptions): MachineMemory {
+    const asked: unknown = (options as MachineMemoryOptions | undefined | null)?.bytes
+    if (typeof asked !== 'number') {
+      throw new MemoryError('ERR_ARGUMENT', `bytes is ${describeArgument(asked)}: expected a number of bytes`)
+    }
     const bytes = Math.ceil(options.bytes / GRANULE_BYTES) * GRANULE_BYTES
     if (!(bytes >= 2 * GRANULE_BYTES)) {
       throw new MemoryError('ERR_RANGE', `machine memory of ${options.bytes} bytes: expected 256 KiB or more`, {
@@ -130,7 +135,11 @@ export class MachineMemory {
    * @throws MemoryError `ERR_HEADER` if no machine was made in it
    */
   static attach(memory: WasmMemory): MachineMemory {
-    const u32 = new Uint32Array(memory.buffer)
+    const buffer: unknown = (memory as WasmMemory | undefined | null)?.buffer
+    if (!isBuffer(buffer) || buffer.byteLength % 4 !== 0 || buffer.byteLength < 2 * GRANULE_BYTES) {
+      throw new MemoryError('ERR_HEADER', `${describeArgument(memory)} is no WebAssembly memory with a machine`)
+    }
+    const u32 = new Uint32Array(buffer)
     if (
       u32[HEADER + H_MAGIC] !== HEADER_MAGIC ||
       u32[HEADER + H_VERSION] !== HEADER_VERSION ||
@@ -172,11 +181,20 @@ export class MachineMemory {
    * @throws MemoryError `ERR_NO_MEMORY`, `ERR_ALIGN`, `ERR_RANGE`
    */
   allocate(bytes: number, align: number, purpose: string): number {
-    if (!(Number.isSafeInteger(bytes) && bytes > 0)) {
-      throw new MemoryError('ERR_RANGE', `${purpose}: ${bytes} bytes asked for`, { requestedBytes: bytes })
+    if (typeof purpose !== 'string') {
+      throw new MemoryError('ERR_ARGUMENT', `purpose is ${describeArgument(purpose)}: expected text`)
     }
-    if (!(align >= 1 && align <= MAX_MACHINE_BYTES && Number.isInteger(Math.log2(align)))) {
-      throw new MemoryError('ERR_ALIGN', `${purpose}: alignment ${align} is not a power of two`, { align })
+    if (!(Number.isSafeInteger(bytes) && bytes > 0)) {
+      throw new MemoryError('ERR_RANGE', `${purpose}: ${describeArgument(bytes)} bytes: expected 1 or more`, {
+        requestedBytes: bytes,
+      })
+    }
+    if (
+      !(Number.isSafeInteger(align) && align >= 1 && align <= MAX_MACHINE_BYTES && Number.isInteger(Math.log2(align)))
+    ) {
+      throw new MemoryError('ERR_ALIGN', `${purpose}: alignment ${describeArgument(align)}: expected a power of two`, {
+        align,
+      })
     }
     const ma = this.frames.region(bytes, align, purpose)
     this.#regions.push({ ma, bytes, purpose })
@@ -217,6 +235,9 @@ export class MachineMemory {
    * @returns a function that takes it off again
    */
   onCodeWrite(listener: CodeWriteListener): () => void {
+    if (typeof listener !== 'function') {
+      throw new MemoryError('ERR_ARGUMENT', `listener is ${describeArgument(listener)}: expected a function`)
+    }
     this.#listeners.push(listener)
     return () => {
       const index = this.#listeners.indexOf(listener)
@@ -234,6 +255,9 @@ export class MachineMemory {
 
   /** Stores bytes and notes the write. @throws MemoryError `ERR_RANGE` */
   write(ma: number, bytes: Uint8Array): void {
+    if (!(bytes instanceof Uint8Array)) {
+      throw new MemoryError('ERR_ARGUMENT', `bytes is ${describeArgument(bytes)}: expected a Uint8Array`)
+    }
     this.#check(ma, bytes.length)
     this.u8.set(bytes, ma)
     this.noteWrite(ma, bytes.length)
@@ -242,6 +266,7 @@ export class MachineMemory {
   /** Stores `length` equal bytes and notes the write. @throws MemoryError `ERR_RANGE` */
   fill(ma: number, length: number, value: number): void {
     this.#check(ma, length)
+    checkValue(value)
     this.u8.fill(value, ma, ma + length)
     this.noteWrite(ma, length)
   }
@@ -280,6 +305,7 @@ export class MachineMemory {
   /** Any alignment; notes the write. */
   writeU8(ma: number, value: number): void {
     this.#check(ma, 1)
+    checkValue(value)
     this.u8[ma] = value
     this.noteWrite(ma, 1)
   }
@@ -287,6 +313,7 @@ export class MachineMemory {
   /** See {@link MachineMemory.writeU8}. */
   writeU16(ma: number, value: number): void {
     this.#check(ma, 2)
+    checkValue(value)
     this.#view.setUint16(ma, value, true)
     this.noteWrite(ma, 2)
   }
@@ -294,6 +321,7 @@ export class MachineMemory {
   /** See {@link MachineMemory.writeU8}. */
   writeU32(ma: number, value: number): void {
     this.#check(ma, 4)
+    checkValue(value)
     this.#view.setUint32(ma, value, true)
     this.noteWrite(ma, 4)
   }
@@ -358,10 +386,19 @@ export class MachineMemory {
   }
 
   #check(ma: number, length: number): void {
-    if (ma >= 0 && length >= 0 && ma + length <= this.byteLength) return
+    // The type first: a bigint would throw in the sum.
+    if (
+      Number.isSafeInteger(ma) &&
+      ma >= 0 &&
+      Number.isSafeInteger(length) &&
+      length >= 0 &&
+      ma + length <= this.byteLength
+    ) {
+      return
+    }
     throw new MemoryError(
       'ERR_RANGE',
-      `MA ${hex(ma)} + ${length} bytes is outside machine memory of ${hex(this.byteLength)} bytes`,
+      `MA ${hex(ma)} + ${describeArgument(length)} bytes is outside machine memory of ${hex(this.byteLength)} bytes`,
       { ma, length },
     )
   }
@@ -370,6 +407,15 @@ export class MachineMemory {
     this.#check(ma, 8)
     if (ma % 8 !== 0) throw new MemoryError('ERR_ALIGN', `MA ${hex(ma)} is not a multiple of 8`, { ma })
   }
+}
+
+function checkValue(value: number): void {
+  if (typeof value === 'number') return
+  throw new MemoryError('ERR_ARGUMENT', `value is ${describeArgument(value)}: expected a number`)
+}
+
+function isBuffer(value: unknown): value is ArrayBuffer | SharedArrayBuffer {
+  return value instanceof ArrayBuffer || (typeof SharedArrayBuffer === 'function' && value instanceof SharedArrayBuffer)
 }
 
 /** Writes the header of a fresh, all-zero memory. */

@@ -1,3 +1,4 @@
+import { describeArgument } from './arguments.ts'
 import { MemoryError } from './errors.ts'
 import { PAGE_BYTES, MAX_GUEST_RAM_BYTES, MAX_MACHINE_BYTES } from './layout.ts'
 
@@ -8,6 +9,10 @@ import { PAGE_BYTES, MAX_GUEST_RAM_BYTES, MAX_MACHINE_BYTES } from './layout.ts'
  * @throws MemoryError `ERR_TOO_LARGE` above {@link MAX_GUEST_RAM_BYTES}
  */
 export function machineBytesFor(guestRamBytes: number, hypervisorBytes: number = 64 << 20): number {
+  for (const bytes of [guestRamBytes, hypervisorBytes]) {
+    if (typeof bytes === 'number' && bytes >= 0) continue
+    throw new MemoryError('ERR_ARGUMENT', `${describeArgument(bytes)} bytes: expected a number from 0 on`)
+  }
   if (guestRamBytes > MAX_GUEST_RAM_BYTES) throw tooLarge('guest RAM', guestRamBytes, MAX_GUEST_RAM_BYTES)
   const bytes = guestRamBytes + hypervisorBytes + bookkeepingBytes(guestRamBytes + hypervisorBytes) + 0x20_0000
   if (bytes > MAX_MACHINE_BYTES) throw tooLarge('guest RAM with the hypervisor', bytes, MAX_MACHINE_BYTES)

@@ -1,3 +1,4 @@
+import { describeArgument } from '@retrap/memory'
 import {
   CR0_CD,
   CR0_NW,
@@ -18,6 +19,7 @@ import {
   PTE_G,
   PTE_P,
 } from './bits.ts'
+import { checkNumber, checkObject, checkReader } from './arguments.ts'
 import { PagingError } from './errors.ts'
 import type { TableReader } from './table-reader.ts'
 
@@ -103,6 +105,8 @@ export class PagingContext {
 
   /** @throws PagingError `ERR_MODE` for a processor that cannot be */
   constructor(cpu: PagingCpu) {
+    checkObject('cpu', cpu)
+    checkNumber('maxPhysicalBits', cpu.maxPhysicalBits)
     if (!(Number.isInteger(cpu.maxPhysicalBits) && cpu.maxPhysicalBits >= 32 && cpu.maxPhysicalBits <= 52)) {
       throw new PagingError('ERR_MODE', `MAXPHYADDR of ${cpu.maxPhysicalBits}: expected 32 to 52`, {
         maxPhysicalBits: cpu.maxPhysicalBits,
@@ -118,6 +122,7 @@ export class PagingContext {
    * @throws PagingError `ERR_MODE` if EFER.LMA is set without CR0.PG or CR4.PAE; nothing has changed then
    */
   configure(cr0: number, cr3Lo: number, cr3Hi: number, cr4: number, efer: number): void {
+    for (const [name, value] of Object.entries({ cr0, cr3Lo, cr3Hi, cr4, efer })) checkNumber(name, value)
     const lma = (efer & EFER_LMA) !== 0
     const paging = (cr0 & CR0_PG) !== 0
     const pae = (cr4 & CR4_PAE) !== 0
@@ -175,6 +180,7 @@ export class PagingContext {
    * Source: Intel SDM vol. 3A, "PDPTE Registers".
    */
   loadPdptes(reader: TableReader): boolean {
+    checkReader(reader)
     const loaded = new Uint32Array(8)
     const entry = new Uint32Array(2)
     for (let i = 0; i < 4; i++) {
@@ -199,8 +205,15 @@ export class PagingContext {
  * Source: Intel SDM vol. 3A, "PDPTE Registers". A MOV to CR3 always does.
  */
 export function reloadsPdptes(oldCr0: number, newCr0: number, oldCr4: number, newCr4: number): boolean {
+  for (const [name, value] of Object.entries({ oldCr0, newCr0, oldCr4, newCr4 })) checkNumber(name, value)
   return (
     ((oldCr0 ^ newCr0) & (CR0_CD | CR0_NW | CR0_PG)) !== 0 ||
     ((oldCr4 ^ newCr4) & (CR4_PAE | CR4_PGE | CR4_PSE | CR4_SMEP)) !== 0
   )
+}
+
+/** @throws PagingError `ERR_ARGUMENT` unless `value` is a PagingContext */
+export function checkContext(value: PagingContext): void {
+  if (value instanceof PagingContext) return
+  throw new PagingError('ERR_ARGUMENT', `context is ${describeArgument(value)}: expected a PagingContext`)
 }

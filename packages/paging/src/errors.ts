@@ -2,6 +2,8 @@
 export type PagingErrorCode =
   /** Control registers that contradict each other, or a processor that cannot be. */
   | 'ERR_MODE'
+  /** An argument of the wrong type. */
+  | 'ERR_ARGUMENT'
   /** A linear address outside 64 bits. */
   | 'ERR_ADDRESS'
   /** The {@link TableReader} keeps refusing exchanges of the value that it has just read. */

@@ -1,5 +1,6 @@
 import { PFEC_RSVD } from './bits.ts'
-import { PagingMode, type PagingContext } from './context.ts'
+import { checkBigint, checkObject, checkReader } from './arguments.ts'
+import { checkContext, type PagingContext, PagingMode } from './context.ts'
 import { type AccessOptions, translate, type Translation } from './translate.ts'
 import type { TableReader, TableStatus } from './table-reader.ts'
 
@@ -50,6 +51,10 @@ export function explain(
   linear: bigint,
   access: AccessOptions = {},
 ): Explanation {
+  checkContext(context)
+  checkReader(reader)
+  checkBigint('linear', linear)
+  checkObject('access', access)
   const seen: { gpa: number | undefined; value: bigint | undefined }[] = []
   if (context.mode === PagingMode.PAE && !context.cpu.amd) {
     const at = Number((linear >> 30n) & 3n) * 2

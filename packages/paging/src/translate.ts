@@ -16,7 +16,8 @@ import {
   WALK_OK,
   WALK_SECOND_LEVEL,
 } from './bits.ts'
-import { PagingMode, type PagingContext } from './context.ts'
+import { checkBigint, checkObject, checkReader } from './arguments.ts'
+import { checkContext, type PagingContext, PagingMode } from './context.ts'
 import { PagingError } from './errors.ts'
 import { patIndex } from './memory-type.ts'
 import type { TableReader } from './table-reader.ts'
@@ -77,6 +78,10 @@ export function translate(
   linear: bigint,
   access: AccessOptions = {},
 ): Translation {
+  checkContext(context)
+  checkReader(reader)
+  checkBigint('linear', linear)
+  checkObject('access', access)
   if (linear !== BigInt.asUintN(64, linear)) {
     throw new PagingError('ERR_ADDRESS', `linear address ${linear}: expected 64 bits, unsigned`)
   }
@@ -111,6 +116,11 @@ export function* mappings(
   reader: TableReader,
   range: LinearRange = {},
 ): Generator<Mapping, void, undefined> {
+  checkContext(context)
+  checkReader(reader)
+  checkObject('range', range)
+  if (range.start !== undefined) checkBigint('start', range.start)
+  if (range.stop !== undefined) checkBigint('stop', range.stop)
   const result = new WalkResult()
   const open = new Opened(context)
   const end = context.mode < PagingMode.FOUR_LEVEL ? 1n << 32n : 1n << (context.mode === 4 ? 48n : 57n)

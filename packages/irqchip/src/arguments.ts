@@ -1,0 +1,79 @@
+import { describeArgument } from '@retrap/memory'
+import { IrqchipError } from './errors.ts'
+import type { StateRegion } from './time.ts'
+
+/** The error for an argument. */
+function invalid(name: string, value: unknown, expected: string): IrqchipError {
+  return new IrqchipError('ERR_INVALID', `${name} is ${describeArgument(value)}: expected ${expected}`)
+}
+
+/** @throws IrqchipError `ERR_INVALID` unless `value` is an object */
+export function checkObject(name: string, value: unknown): void {
+  if (typeof value !== 'object' || value === null) throw invalid(name, value, 'an object')
+}
+
+/** @throws IrqchipError `ERR_INVALID` unless `value` is a function */
+export function checkFunction(name: string, value: unknown): void {
+  if (typeof value !== 'function') throw invalid(name, value, 'a function')
+}
+
+/** @throws IrqchipError `ERR_INVALID` unless an object has a method; where it may be left out, or nothing of that name */
+export function checkMethod(owner: object, name: string, optional: 'optional' | 'required' = 'required'): void {
+  const value = (owner as Readonly<Record<string, unknown>>)[name]
+  if (optional === 'required' || value !== undefined) checkFunction(name, value)
+}
+
+/** @throws IrqchipError `ERR_INVALID` unless `value` is an integer in a range */
+export function checkInteger(name: string, value: unknown, least: number, most: number): void {
+  if (Number.isInteger(value) && (value as number) >= least && (value as number) <= most) return
+  throw invalid(name, value, `an integer from ${least} to ${most}`)
+}
+
+/** @throws IrqchipError `ERR_INVALID` unless `value` is a finite frequency above 0, or is left out */
+export function checkFrequency(name: string, value: unknown): void {
+  if (value === undefined || (typeof value === 'number' && value > 0 && value < Infinity)) return
+  throw invalid(name, value, 'a frequency in Hz')
+}
+
+/** @throws IrqchipError `ERR_INVALID` unless a region has room for a state, at a multiple of 8 */
+export function checkRegion(region: StateRegion, bytes: number): void {
+  checkObject('state', region)
+  const { buffer, byteOffset } = region
+  checkObject('buffer of state', buffer)
+  const size = buffer.byteLength
+  if (typeof size !== 'number') throw invalid('buffer of state', buffer, 'a buffer')
+  checkInteger('byteOffset of state', byteOffset, 0, Number.MAX_SAFE_INTEGER)
+  if (byteOffset % 8 !== 0) throw invalid('byteOffset of state', byteOffset, 'a multiple of 8')
+  if (byteOffset + bytes > size) {
+    throw new IrqchipError('ERR_INVALID', `state of ${bytes} bytes at ${byteOffset} does not fit ${size}`)
+  }
+}
+
+/**
+ * Compares the shape of a saved state with that of one that fits: the same names, types, lengths and version.
+ *
+ * @param template - a state of the same controller
+ * @throws IrqchipError `ERR_STATE`, which names the first field that differs
+ */
+export function checkState(name: string, state: unknown, template: unknown): void {
+  const wrong = (expected: string): IrqchipError =>
+    new IrqchipError('ERR_STATE', `${name} is ${describeArgument(state)}: expected ${expected}`)
+  if (Array.isArray(template)) {
+    if (!Array.isArray(state)) throw wrong(`an array of ${template.length}`)
+    if (state.length !== template.length) {
+      throw new IrqchipError('ERR_STATE', `${name} has ${state.length} elements: expected ${template.length}`)
+    }
+    template.forEach((each, i) => checkState(`${name}[${i}]`, state[i], each))
+  } else if (typeof template === 'object' && template !== null) {
+    if (typeof state !== 'object' || state === null) throw wrong('an object')
+    const fields = state as Readonly<Record<string, unknown>>
+    const { version } = template as { version?: unknown }
+    if (version !== undefined && fields['version'] !== version) {
+      const found = describeArgument(fields['version'])
+      throw new IrqchipError('ERR_STATE', `${name} is of version ${found}: expected ${describeArgument(version)}`)
+    }
+    for (const [key, each] of Object.entries(template)) checkState(`${key} of ${name}`, fields[key], each)
+  } else if (typeof state !== typeof template || (typeof state === 'number' && !Number.isFinite(state))) {
+    throw wrong(typeof template === 'boolean' ? 'true or false' : 'a number')
+  }
+}
