@@ -1,7 +1,11 @@
+import { describeArgument } from '@retrap/memory'
+
 /** What a user of `@retrap/mapcache` can do wrong. */
 export type MapCacheErrorCode =
   /** A guest-physical address, a length or an offset outside what it can be. */
   | 'ERR_RANGE'
+  /** An argument of the wrong type. */
+  | 'ERR_ARGUMENT'
   /** An option, or a combination of them, that makes no cache. */
   | 'ERR_OPTION'
   /** A mapping used after its scope ended. */
@@ -31,5 +35,5 @@ export class MapCacheError extends Error {
 
 /** `0x…` form of a number, for messages. */
 export function hex(value: number): string {
-  return value < 0 ? String(value) : `0x${value.toString(16)}`
+  return typeof value !== 'number' || value < 0 ? describeArgument(value) : `0x${value.toString(16)}`
 }

@@ -1,3 +1,5 @@
+import { checkFunction, checkMethods } from './arguments.ts'
+
 /**
  * What a guest frame is to a device model: RAM, RAM that it must not write, a device's registers, or nothing.
  */
@@ -55,6 +57,8 @@ const KIND_OF_TYPE: Readonly<Record<number, FrameKind>> = {
  * @param dirtied - what is to be done for RAM that a device model wrote; default nothing
  */
 export function guestMapOf(p2m: P2mView, dirtied?: (gfn: number, count: number) => void): GuestMap {
+  checkMethods('p2m', p2m, 'lookup')
+  if (dirtied !== undefined) checkFunction('dirtied', dirtied)
   const entry = { mfn: -1, type: 0, order: 0, rights: 0 }
   const lookup = (gfn: number, into: GuestFrame): void => {
     p2m.lookup(gfn, entry)

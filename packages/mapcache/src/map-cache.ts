@@ -1,4 +1,5 @@
-import { PAGE_BYTES, type MachineMemory } from '@retrap/memory'
+import { describeArgument, PAGE_BYTES, type MachineMemory } from '@retrap/memory'
+import { checkBytes, checkFunction, checkMethods, checkNumber } from './arguments.ts'
 import { Development, type KeptView } from './development.ts'
 import { hex, MapCacheError } from './errors.ts'
 import type { FrameReferences, GuestMap } from './guest-map.ts'
@@ -67,9 +68,15 @@ export class MapCache {
   #closed = false
   #pieceBytes = 0
 
-  /** @throws MapCacheError `ERR_OPTION` */
+  /** @throws MapCacheError `ERR_OPTION` for sizes that make no cache, `ERR_ARGUMENT` for an option of the wrong type */
   constructor(options: MapCacheOptions) {
+    checkMethods('options', options)
     const { memory, map, references = null, budgetBytes = 2 ** 30, bucketBytes = 2 ** 20 } = options
+    checkMethods('memory', memory, 'noteWrite')
+    checkMethods('map', map, 'lookup')
+    if (references !== null) checkMethods('references', references, 'tryTake', 'drop')
+    checkNumber('budgetBytes', budgetBytes)
+    checkNumber('bucketBytes', bucketBytes)
     const pages = bucketBytes / PAGE_BYTES
     if (!(Number.isInteger(Math.log2(pages)) && pages >= 1 && pages <= 2 ** 18)) {
       throw new MapCacheError(
@@ -123,15 +130,17 @@ export class MapCache {
    * @throws as {@link MapCache.map}
    */
   with<T>(gpa: number, length: number, use: (mapping: Mapping) => T): T {
+    checkFunction('use', use)
     return during(this.#hold(gpa, length, false), use)
   }
 
   /** As {@link MapCache.with}, for writing. */
   withWriting<T>(gpa: number, length: number, use: (mapping: WritableMapping) => T): T {
+    checkFunction('use', use)
     return during(this.#hold(gpa, length, true), use)
   }
 
-  /** DMA from the guest. @returns false if some byte is not RAM; what comes before it has been read */
+  /** Copies from the guest. @returns false if some byte is not RAM; what comes before it has been read */
   read(gpa: number, into: Uint8Array): boolean {
     return this.readSome(gpa, into) === into.length
   }
@@ -143,6 +152,7 @@ export class MapCache {
 
   /** Copies out. @returns the bytes copied: those before the first one that is neither RAM nor ROM */
   readSome(gpa: number, into: Uint8Array): number {
+    checkBytes(into)
     this.#check(gpa, into.length)
     const u8 = this.#memory.u8
     for (let done = 0; done < into.length;) {
@@ -157,6 +167,7 @@ export class MapCache {
 
   /** Copies in, and counts the pages as written. @returns as {@link MapCache.readSome} */
   writeSome(gpa: number, from: Uint8Array): number {
+    checkBytes(from)
     this.#check(gpa, from.length)
     for (let done = 0; done < from.length;) {
       const ma = this.#writablePiece(gpa + done, from.length - done)
@@ -174,6 +185,7 @@ export class MapCache {
   /** Writes equal bytes. @returns as {@link MapCache.readSome} */
   fillSome(gpa: number, length: number, value: number): number {
     this.#check(gpa, length)
+    checkNumber('value', value)
     for (let done = 0; done < length;) {
       const ma = this.#writablePiece(gpa + done, length - done)
       if (ma < 0) return done
@@ -189,6 +201,7 @@ export class MapCache {
 
   /** Guest-physical address of the first byte of a view of a held mapping, or of a part of one; −1 if it is none. */
   gpaOf(view: Uint8Array): number {
+    checkBytes(view)
     for (let each = this.#held.newest; each !== null; each = each.older) {
       for (const { bytes, gpa } of each.segments) {
         if (bytes === null || bytes.buffer !== view.buffer) continue
@@ -348,7 +361,11 @@ export class MapCache {
   #check(gpa: number, length: number): void {
     if (this.#closed) throw new MapCacheError('ERR_CLOSED', 'this map cache has been closed')
     if (Number.isInteger(gpa) && Number.isSafeInteger(length) && gpa >= 0 && length >= 0) return
-    throw new MapCacheError('ERR_RANGE', `${length} bytes at GPA ${hex(gpa)}`, { gpa, length })
+    throw new MapCacheError(
+      'ERR_RANGE',
+      `${describeArgument(length)} bytes at GPA ${hex(gpa)}: expected integers from 0 on`,
+      { gpa, length },
+    )
   }
 }
 

@@ -1,3 +1,5 @@
+import { describeArgument } from '@retrap/memory'
+import { checkBytes, checkList, checkMethods, checkNumber } from './arguments.ts'
 import { MapCacheError } from './errors.ts'
 
 /** One piece of guest memory, as a device's descriptors name it. */
@@ -14,6 +16,7 @@ export interface GuestBytes {
 
 /** The bytes of a list. */
 export function lengthOf(list: readonly GuestRange[]): number {
+  checkList('list', list)
   let sum = 0
   for (const { length } of list) sum += length
   return sum
@@ -27,11 +30,13 @@ export function lengthOf(list: readonly GuestRange[]): number {
  * @throws MapCacheError `ERR_RANGE` for a negative `skip`
  */
 export function gather(guest: GuestBytes, list: readonly GuestRange[], into: Uint8Array, skip: number = 0): number {
+  checkMethods('guest', guest, 'readSome')
   return transfer(list, into, skip, (gpa, piece) => guest.readSome(gpa, piece))
 }
 
 /** Copies into a list of pieces of the guest; otherwise as {@link gather}. */
 export function scatter(guest: GuestBytes, list: readonly GuestRange[], from: Uint8Array, skip: number = 0): number {
+  checkMethods('guest', guest, 'writeSome')
   return transfer(list, from, skip, (gpa, piece) => guest.writeSome(gpa, piece))
 }
 
@@ -41,6 +46,14 @@ export function scatter(guest: GuestBytes, list: readonly GuestRange[], from: Ui
  * @returns the bytes copied: until `length`, or something is not RAM on either side
  */
 export function copyGuest(guest: GuestBytes, to: number, from: number, length: number): number {
+  checkMethods('guest', guest, 'readSome', 'writeSome')
+  checkNumber('to', to)
+  checkNumber('from', from)
+  if (!(Number.isSafeInteger(length) && length >= 0)) {
+    throw new MapCacheError('ERR_RANGE', `length ${describeArgument(length)}: expected an integer from 0 on`, {
+      length,
+    })
+  }
   const buffer = new Uint8Array(Math.min(length, 0x1_0000))
   for (let done = 0; done < length;) {
     const piece = buffer.subarray(0, Math.min(buffer.length, length - done))
@@ -58,7 +71,13 @@ function transfer(
   skip: number,
   move: (gpa: number, piece: Uint8Array) => number,
 ): number {
-  if (!(skip >= 0)) throw new MapCacheError('ERR_RANGE', `${skip} bytes to skip`, { skip })
+  checkList('list', list)
+  checkBytes(bytes)
+  if (!(Number.isSafeInteger(skip) && skip >= 0)) {
+    throw new MapCacheError('ERR_RANGE', `${describeArgument(skip)} bytes to skip: expected an integer from 0 on`, {
+      skip,
+    })
+  }
   let left = skip
   let done = 0
   for (const { gpa, length } of list) {

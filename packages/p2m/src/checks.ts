@@ -1,9 +1,33 @@
-import type { MachineMemory } from '@retrap/memory'
+import { describeArgument, hasMethods, MachineMemory } from '@retrap/memory'
 import { hex, P2mError } from './errors.ts'
 import { INVALID_MFN, KIND_DEVICE, KIND_HOLE, KIND_PLAIN, KIND_RAM, MAX_GFN } from './types.ts'
 
 /** Sizes of leaves, the largest first, as powers of two of 4 KiB. */
 export const ORDERS = [18, 9, 0] as const
+
+/** @throws P2mError `ERR_ARGUMENT` unless `value` is a machine's memory */
+export function checkMemory(value: MachineMemory): void {
+  if (value instanceof MachineMemory) return
+  throw new P2mError('ERR_ARGUMENT', `memory is ${describeArgument(value)}: expected a MachineMemory`)
+}
+
+/** @throws P2mError `ERR_ARGUMENT` unless `value` has what a map has */
+export function checkP2m(value: unknown): void {
+  if (hasMethods(value, 'lookup', 'onRelease', 'insert')) return
+  throw new P2mError('ERR_ARGUMENT', `p2m is ${describeArgument(value)}: expected a P2m`)
+}
+
+/** @throws P2mError `ERR_ARGUMENT` unless `value` is an object */
+export function checkObject(name: string, value: unknown): void {
+  if (typeof value === 'object' && value !== null) return
+  throw new P2mError('ERR_ARGUMENT', `${name} is ${describeArgument(value)}: expected an object`)
+}
+
+/** @throws P2mError `ERR_ARGUMENT` unless `value` is a function */
+export function checkListener(value: unknown): void {
+  if (typeof value === 'function') return
+  throw new P2mError('ERR_ARGUMENT', `listener is ${describeArgument(value)}: expected a function`)
+}
 
 /** Refuses what is not one naturally aligned run of guest frames. */
 export function checkRun(gfn: number, order: number, limit: number): void {

@@ -76,7 +76,7 @@ export class ControlBlock {
 
   /** @throws P2mError `ERR_STATE` if there is none at `ma` */
   constructor(memory: MachineMemory, ma: number) {
-    if (ma % PAGE_BYTES !== 0 || memory.u32[ma >>> 2] !== MAGIC) {
+    if (!Number.isSafeInteger(ma) || ma % PAGE_BYTES !== 0 || memory.u32[ma >>> 2] !== MAGIC) {
       throw new P2mError('ERR_STATE', `no map has its control block at machine address ${ma}`, { ma })
     }
     this.ma = ma

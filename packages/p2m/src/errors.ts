@@ -1,5 +1,9 @@
+import { describeArgument } from '@retrap/memory'
+
 /** What a caller of `@retrap/p2m` can do wrong. */
 export type P2mErrorCode =
+  /** An argument of the wrong type. */
+  | 'ERR_ARGUMENT'
   /** An order other than 0, 9 or 18. */
   | 'ERR_ORDER'
   /** A frame number that is not aligned to its order. */
@@ -35,7 +39,7 @@ export class P2mError extends Error {
   }
 }
 
-/** `0x…` form of a number, for messages. */
+/** `0x…` form of a number, for messages; another value as it prints. */
 export function hex(value: number): string {
-  return value < 0 ? String(value) : `0x${value.toString(16)}`
+  return typeof value !== 'number' || value < 0 ? describeArgument(value) : `0x${value.toString(16)}`
 }

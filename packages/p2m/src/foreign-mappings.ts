@@ -1,3 +1,4 @@
+import { checkObject, checkP2m } from './checks.ts'
 import { hex, P2mError } from './errors.ts'
 import type { FrameCounts } from './frame-counts.ts'
 import type { P2m } from './p2m.ts'
@@ -13,6 +14,8 @@ export class ForeignMappings {
   readonly #gfns = new Set<number>()
 
   constructor(p2m: P2m, counts: FrameCounts) {
+    checkP2m(p2m)
+    checkObject('counts', counts)
     this.#p2m = p2m
     this.#counts = counts
   }

@@ -1,4 +1,5 @@
 import type { MachineMemory } from '@retrap/memory'
+import { checkMemory } from './checks.ts'
 import { hex, P2mError } from './errors.ts'
 import { REVERSE_MAP_BYTES } from './reverse-map.ts'
 
@@ -23,11 +24,13 @@ export class FrameCounts {
    * @throws MemoryError `ERR_NO_MEMORY`
    */
   static create(memory: MachineMemory): FrameCounts {
+    checkMemory(memory)
     return new FrameCounts(memory, memory.allocate(memory.frameCount * (4 + REVERSE_MAP_BYTES), 4, 'frame counts'))
   }
 
   /** A further view, in a Worker or after a snapshot of machine memory. */
   static attach(memory: MachineMemory, ma: number): FrameCounts {
+    checkMemory(memory)
     return new FrameCounts(memory, ma)
   }
 
@@ -39,7 +42,7 @@ export class FrameCounts {
 
   /** References to a frame; 0 if it is free, or not counted. */
   count(mfn: number): number {
-    return mfn >= 0 && mfn < this.#counts.length ? Atomics.load(this.#counts, mfn) : 0
+    return Number.isSafeInteger(mfn) && mfn >= 0 && mfn < this.#counts.length ? Atomics.load(this.#counts, mfn) : 0
   }
 
   /**
@@ -118,7 +121,14 @@ export class FrameCounts {
   }
 
   #check(mfn: number, count: number): void {
-    if (Number.isSafeInteger(count) && count >= 1 && mfn > 0 && mfn + count <= this.#counts.length) return
+    if (
+      Number.isSafeInteger(count) &&
+      count >= 1 &&
+      Number.isSafeInteger(mfn) &&
+      mfn > 0 &&
+      mfn + count <= this.#counts.length
+    )
+      return
     throw new P2mError('ERR_RANGE', `${count} machine frames at ${hex(mfn)} are not in machine memory`, { mfn, count })
   }
 }

@@ -1,3 +1,4 @@
+import { checkP2m } from './checks.ts'
 import { hex, P2mError } from './errors.ts'
 import { P2mEntry } from './radix-table.ts'
 import type { P2m } from './p2m.ts'
@@ -31,7 +32,11 @@ export class LogDirty {
    * that is only partly in the range cannot be broken up: nothing is logged then
    */
   constructor(p2m: P2m, gfn: number, count: number, bits: Uint32Array = new Uint32Array(Math.ceil(count / 32))) {
-    if (!(gfn >= 0 && count >= 1 && gfn + count <= MAX_GFN) || bits.length * 32 < count) {
+    checkP2m(p2m)
+    if (
+      !(Number.isSafeInteger(gfn) && Number.isSafeInteger(count) && gfn >= 0 && count >= 1 && gfn + count <= MAX_GFN) ||
+      bits.length * 32 < count
+    ) {
       throw new P2mError('ERR_RANGE', `${count} guest frames at ${hex(gfn)} to log in ${bits.length * 32} bits`, {
         gfn,
         count,

@@ -1,4 +1,4 @@
-import { PAGE_BYTES } from '@retrap/memory'
+import { describeArgument, PAGE_BYTES } from '@retrap/memory'
 import { largestOrder } from './checks.ts'
 import { ControlWord } from './control-block.ts'
 import { hex, P2mError } from './errors.ts'
@@ -120,10 +120,12 @@ export class OnDemand implements PopulateOnDemand {
   }
 
   setCache(frames: number): number {
+    checkFrameCount(frames)
     return this.#core.change(() => this.#resize(frames))
   }
 
   setTarget(frames: number): number {
+    checkFrameCount(frames)
     const core = this.#core
     return core.change(() => {
       const { cached, entries } = this
@@ -372,4 +374,9 @@ export class OnDemand implements PopulateOnDemand {
     for (let word = mfn * 1024; word < (mfn + count) * 1024; word++) if (u32[word] !== 0) return false
     return true
   }
+}
+
+function checkFrameCount(frames: number): void {
+  if (Number.isSafeInteger(frames) && frames >= 0) return
+  throw new P2mError('ERR_RANGE', `${describeArgument(frames)} frames: expected an integer from 0 on`, { frames })
 }

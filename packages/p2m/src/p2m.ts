@@ -1,6 +1,6 @@
 import { PAGE_BYTES, type MachineMemory } from '@retrap/memory'
 import { checkAccess } from './access.ts'
-import { checkBacking, checkFrames, checkOrder, checkRun } from './checks.ts'
+import { checkBacking, checkFrames, checkListener, checkMemory, checkObject, checkOrder, checkRun } from './checks.ts'
 import { ControlBlock, ControlWord } from './control-block.ts'
 import { createTables, geometryOf, type P2mOptions } from './geometry.ts'
 import { Stage2Map, type Stage2 } from './stage2.ts'
@@ -56,6 +56,8 @@ export class P2m {
    * @throws P2mError `ERR_NO_MEMORY`
    */
   static create(memory: MachineMemory, options: P2mOptions = {}): P2m {
+    checkMemory(memory)
+    checkObject('options', options)
     return new P2m(memory, createTables(memory, options), options.stage2?.flushTlb)
   }
 
@@ -67,6 +69,7 @@ export class P2m {
    * @throws P2mError `ERR_STATE` if there is no map
    */
   static attach(memory: MachineMemory, ma: number, flushTlb?: (vmid: number) => void): P2m {
+    checkMemory(memory)
     return new P2m(memory, new ControlBlock(memory, ma), flushTlb)
   }
 
@@ -129,6 +132,7 @@ export class P2m {
    * @returns a function that takes it off again
    */
   onRelease(listener: ReleaseListener): () => void {
+    checkListener(listener)
     const core = this.#core
     core.releases = [...core.releases, listener]
     return () => {
@@ -143,6 +147,7 @@ export class P2m {
    * @returns a function that takes it off again
    */
   onChange(listener: ChangeListener): () => void {
+    checkListener(listener)
     const core = this.#core
     core.changes = [...core.changes, listener]
     return () => {
@@ -460,6 +465,7 @@ export class P2m {
    * {@link P2m.insertRange}
    */
   restore(state: P2mState): void {
+    checkObject('state', state)
     this.#core.change(() => restoreMap(this.#core, state))
     if (state.onDemandCache > 0) this.onDemand.setCache(state.onDemandCache)
   }

@@ -53,6 +53,9 @@ export function populate(core: MapCore, gfn: number, count: number, type: number
 /** See `P2m.remove`. */
 export function remove(core: MapCore, gfn: number, mfn: number, count: number): void {
   core.checkRange(gfn, count)
+  if (!Number.isSafeInteger(mfn)) {
+    throw new P2mError('ERR_RANGE', `machine frame ${hex(mfn)}: expected an integer`, { gfn })
+  }
   core.change(() => {
     if (checkMapped(core, gfn, mfn, count)) core.splitAround(gfn, count)
     for (let done = 0; done < count;) {

@@ -377,6 +377,7 @@ export class AccessLog {
 
   /** One record, for messages. */
   describe(index: number): AccessDescription {
+    if (!Number.isSafeInteger(index)) throw new ReplayError('ERR_STATE', `index ${String(index)}: expected an integer`)
     const size = this.size(index)
     const offset = this.dataOffset(index)
     const plain = {

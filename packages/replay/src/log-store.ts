@@ -41,6 +41,12 @@ export class LogStore {
 
   /** @throws ReplayError `ERR_STORAGE` */
   constructor(storage: ArrayBuffer | SharedArrayBuffer, byteOffset: number) {
+    const isStorage =
+      storage instanceof ArrayBuffer ||
+      (typeof SharedArrayBuffer === 'function' && storage instanceof SharedArrayBuffer)
+    if (!isStorage || !Number.isSafeInteger(byteOffset)) {
+      throw new ReplayError('ERR_STORAGE', 'a log needs a buffer and an offset in bytes')
+    }
     if (byteOffset % 8 !== 0 || byteOffset < 0 || byteOffset + LOG_BYTES > storage.byteLength) {
       throw new ReplayError('ERR_STORAGE', `a log needs ${LOG_BYTES} bytes at a multiple of 8, not at ${byteOffset}`)
     }

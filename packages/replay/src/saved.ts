@@ -48,6 +48,8 @@ export function saveLog(log: Source, walksOf: (index: number) => { born: number;
 
 /** For `AccessLog.restore`. */
 export function restoreLog(saved: SavedLog, into: Target): void {
+  if (typeof saved !== 'object' || saved === null) throw bad('expected an object')
+  if (!Array.isArray(saved.accesses)) throw bad('expected an array of accesses')
   if (saved.version !== 1) throw bad(`version ${String(saved.version)}, expected 1`)
   if (!saved.active) {
     if (saved.accesses.length > 0) throw bad('accesses of no instruction')
@@ -57,6 +59,7 @@ export function restoreLog(saved: SavedLog, into: Target): void {
   try {
     let pending = 0
     for (const access of saved.accesses) {
+      checkAccess(access)
       const kind = KIND_NAMES.indexOf(access.kind)
       const state = STATE_NAMES.indexOf(access.state)
       const data = bytesOfHex(access.data ?? '')
@@ -79,4 +82,15 @@ export function restoreLog(saved: SavedLog, into: Target): void {
 
 function bad(what: string): ReplayError {
   return new ReplayError('ERR_SAVED', `not a saved log: ${what}`)
+}
+
+/** Checks the types of an access's fields; their values are checked where they are used. */
+function checkAccess(access: SavedAccess): void {
+  if (typeof access !== 'object' || access === null) throw bad('an access that is not an object')
+  const { ordinal, address, size, tag, data } = access
+  for (const [name, value] of Object.entries({ ordinal, size, tag })) {
+    if (!Number.isSafeInteger(value)) throw bad(`${name} of an access that is not an integer`)
+  }
+  if (typeof address !== 'string') throw bad('address of an access that is not text')
+  if (data !== undefined && typeof data !== 'string') throw bad('data of an access that is not text')
 }

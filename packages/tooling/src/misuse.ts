@@ -15,7 +15,6 @@ const VALUES: readonly unknown[] = [
   {},
   [],
   () => 0,
-  Symbol('misuse'),
 ]
 
 /**

@@ -6,7 +6,9 @@
  *
  * Source: Intel SDM vol. 2, "MOV", "PUSH", "CALL"; the kvmvapic option ROM's interface.
  */
-import { PAGE_BYTES } from '@retrap/memory'
+import { describeArgument, PAGE_BYTES } from '@retrap/memory'
+import { checkAddress, checkBytes } from './arguments.ts'
+import { VapicError } from './errors.ts'
 import { codeInfo, DECODED, decodeInto, Instruction, MODE_32 } from '@retrap/x86-decoder'
 
 /** Tells whether an instruction reads or writes the task priority. */
@@ -75,6 +77,7 @@ const insn = new Instruction()
  * @param bytes - 32-bit code from the first byte of the instruction on; too few bytes are no instruction
  */
 export function findInstruction(bytes: Uint8Array): FoundInstruction | undefined {
+  checkBytes(bytes)
   if (decodeInto(bytes, 0, bytes.length, MODE_32, insn) !== DECODED) return undefined
   const row = byForm.get(codeInfo(insn.code).form)
   // With a prefix, or an address of another kind than disp32 alone, the instruction has another length.
@@ -95,6 +98,7 @@ export function findInstruction(bytes: Uint8Array): FoundInstruction | undefined
  * @param bytes - the ten bytes before the reported address, or as many as there are
  */
 export function findBackward(bytes: Uint8Array, access: TprAccess): FoundInstruction[] {
+  checkBytes(bytes)
   const found: FoundInstruction[] = []
   for (const length of lengths) {
     if (length > bytes.length) continue
@@ -125,6 +129,11 @@ function pushFor({ row, register, bytes }: FoundInstruction): readonly number[] 
  * @param handler - linear address of the helper
  */
 export function patchFor(found: FoundInstruction, site: number, handler: number): Uint8Array {
+  if (!tprInstructions.includes((found as FoundInstruction | undefined | null)?.row as TprInstruction)) {
+    throw new VapicError('ERR_OPTION', `found is ${describeArgument(found)}: expected what findInstruction returns`)
+  }
+  checkAddress('site', site)
+  checkAddress('handler', handler)
   const { length } = found.row
   const push = pushFor(found)
   const call = length - CALL_BYTES

@@ -1,4 +1,5 @@
 import { PAGE_BYTES } from '@retrap/memory'
+import { checkHost } from './arguments.ts'
 import { AnnouncedRom, ROM_BLOCK } from './announced-rom.ts'
 import { matches } from './bytes.ts'
 import { VapicError } from './errors.ts'
@@ -12,7 +13,7 @@ import {
   type TprAccess,
 } from './instructions.ts'
 import { kpcrNumber } from './kpcr.ts'
-import { noStructure, type SavedVapic, saveStructure } from './saved.ts'
+import { checkSaved, noStructure, type SavedVapic, saveStructure } from './saved.ts'
 import { type PatchedSite, PatchedSites } from './sites.ts'
 import { RECORD_ENABLED } from './structure.ts'
 import { UnpatchedCode } from './unpatched-code.ts'
@@ -88,8 +89,12 @@ export class VapicPatcher {
   /** `unpatch` has begun: nothing more is patched. */
   #leaving = false
 
-  /** @param host - the hypervisor around the patcher */
+  /**
+   * @param host - the hypervisor around the patcher
+   * @throws VapicError `ERR_OPTION` for a host without one of the methods
+   */
   constructor(host: VapicHost) {
+    checkHost(host)
     this.#host = host
     this.#sites = new PatchedSites(host)
   }
@@ -360,6 +365,7 @@ export class VapicPatcher {
    * @throws VapicError `ERR_SAVED` for another version or a state that does not exist
    */
   restore(saved: SavedVapic): void {
+    checkSaved(saved)
     const { version, state: stage, rom_state_paddr: structure } = saved
     if (version !== 1 || !Object.values<number>(VapicState).includes(stage)) {
       throw new VapicError('ERR_SAVED', `saved state of version ${version} with state ${stage}: expected 1 with 0 to 2`)

@@ -2,6 +2,8 @@
  * Migration state: that of the QEMU device "kvm-tpr-opt", version 1, field for field. All fields have 32 bits, in the order
  * of {@link SAVED_FIELDS}.
  */
+import { describeArgument } from '@retrap/memory'
+import { checkBytes } from './arguments.ts'
 import { VapicError } from './errors.ts'
 import type { Handlers, RomStructure } from './structure.ts'
 
@@ -82,8 +84,31 @@ const handlerWords = (handlers: SavedHandlers): number[] => [
   handlers.get_tpr_stack,
 ]
 
+/** @throws VapicError `ERR_SAVED`, which names the first field that differs, unless `saved` has the fields of a stream */
+export function checkSaved(saved: SavedVapic): void {
+  const template: SavedVapic = {
+    ...{ version: 1, rom_state: noStructure, state: 0, real_tpr_addr: 0 },
+    ...{ rom_state_vaddr: 0, vapic_paddr: 0, rom_state_paddr: 0 },
+  }
+  checkFields('the stream', saved, template)
+}
+
+function checkFields(name: string, value: unknown, template: unknown): void {
+  if (typeof template === 'number') {
+    if (typeof value === 'number' && value >>> 0 === value) return
+    throw new VapicError('ERR_SAVED', `${name} is ${describeArgument(value)}: expected an unsigned word`)
+  }
+  if (typeof value !== 'object' || value === null || (Array.isArray(template) && !Array.isArray(value))) {
+    throw new VapicError('ERR_SAVED', `${name} is ${describeArgument(value)}: expected ${describeArgument(template)}`)
+  }
+  for (const [key, each] of Object.entries(template as object)) {
+    checkFields(`${key} of ${name}`, (value as Readonly<Record<string, unknown>>)[key], each)
+  }
+}
+
 /** The stream's bytes, as QEMU sends them: big-endian, the structure's eight unused bytes first. */
 export function encodeSaved(saved: SavedVapic): Uint8Array {
+  checkSaved(saved)
   const { rom_state: rom } = saved
   const words = [
     rom.vaddr,
@@ -113,6 +138,7 @@ export function encodeSaved(saved: SavedVapic): Uint8Array {
  * @throws VapicError `ERR_SAVED` for another length
  */
 export function decodeSaved(bytes: Uint8Array): SavedVapic {
+  checkBytes(bytes)
   if (bytes.length !== SAVED_BYTES) {
     throw new VapicError('ERR_SAVED', `the stream has ${bytes.length} bytes; version 1 has ${SAVED_BYTES}`)
   }
