@@ -9,6 +9,7 @@ const WATCHED = 64
 export interface KeptView {
   /** Where the mapping's segment was. */
   readonly gpa: number
+  /** Size in bytes. */
   readonly length: number
 }
 

@@ -21,7 +21,9 @@ export type MapCacheErrorCode =
 
 /** Thrown for callers' mistakes. What a guest has at an address is a result. */
 export class MapCacheError extends Error {
+  /** Name of the class. */
   override readonly name = 'MapCacheError'
+  /** Code to switch on. */
   readonly code: MapCacheErrorCode
   /** The figures behind the message, by name; addresses and lengths in bytes. */
   readonly figures: Readonly<Record<string, number>>

@@ -7,6 +7,7 @@ export type FrameKind = 'ram' | 'rom' | 'mmio' | 'hole'
 
 /** Filled in by a {@link GuestMap}. */
 export class GuestFrame {
+  /** Kind of the frame. */
   kind: FrameKind = 'hole'
   /** Machine frame, for `ram` and `rom`; else −1. */
   mfn: number = -1
@@ -38,6 +39,7 @@ export interface FrameReferences {
 
 /** The part of a `P2m` that {@link guestMapOf} uses. */
 export interface P2mView {
+  /** Looks a guest frame up, into `into`; returns its type. */
   lookup(gfn: number, into: { mfn: number; type: number; order: number; rights: number }): number
 }
 

@@ -11,6 +11,7 @@ import { MAX_GFN, PageCache } from './page-cache.ts'
 
 /** What a {@link MapCache} is made of. */
 export interface MapCacheOptions {
+  /** Machine memory that holds the guest. */
   readonly memory: MachineMemory
   /** The guest's map; see `guestMapOf`. */
   readonly map: GuestMap
@@ -37,13 +38,17 @@ export interface MapCacheStatistics {
   readonly misses: number
   /** Buckets given up for room. */
   readonly evictions: number
+  /** Invalidations so far. */
   readonly invalidations: number
   /** Invalidations that had to wait for a held mapping. */
   readonly delayed: number
+  /** Buckets there are now. */
   readonly buckets: number
+  /** Pages that buckets know now. */
   readonly validPages: number
-  /** Mappings held now, and the most there have been at once. */
+  /** Mappings held now. */
   readonly held: number
+  /** The most mappings that were held at once. */
   readonly mostHeld: number
 }
 
@@ -241,6 +246,7 @@ export class MapCache {
     this.#pages.drop(0, MAX_GFN)
   }
 
+  /** Returns counts of what the cache has done, and has now. */
   get statistics(): MapCacheStatistics {
     const pages = this.#pages
     return {

@@ -3,6 +3,7 @@ import type { FrameKind } from './guest-map.ts'
 
 /** Bytes that are not to be written. The development mode finds those who cast that away. */
 export interface ReadonlyBytes extends ArrayLike<number>, Iterable<number> {
+  /** A view of a part. */
   subarray(start?: number, end?: number): ReadonlyBytes
   /** A copy. */
   slice(start?: number, end?: number): Uint8Array
@@ -10,11 +11,13 @@ export interface ReadonlyBytes extends ArrayLike<number>, Iterable<number> {
 
 /** A part of a mapping that is of one kind and, for `ram` and `rom`, in one piece of machine memory. */
 export interface Segment {
+  /** Kind of its frames. */
   readonly kind: FrameKind
   /** Guest-physical address of its first byte. */
   readonly gpa: number
   /** Distance from the mapping's first byte. */
   readonly offset: number
+  /** Size in bytes. */
   readonly length: number
   /** Its bytes while the mapping is held; null for `mmio` and `hole`. */
   readonly bytes: ReadonlyBytes | null
@@ -22,6 +25,7 @@ export interface Segment {
 
 /** A {@link Segment} that may be written. What is written to the `bytes` of `rom` is lost. */
 export interface WritableSegment extends Segment {
+  /** Its bytes while the mapping is held; null for `mmio` and `hole`. */
   readonly bytes: Uint8Array | null
 }
 
@@ -30,7 +34,9 @@ export interface WritableSegment extends Segment {
  * stays what it was under it, reused by nobody, and the guest that removed it waits.
  */
 export interface Mapping extends Disposable {
+  /** Guest-physical address of its first byte. */
   readonly gpa: number
+  /** Size in bytes. */
   readonly length: number
   /** False once it has been released, or its cache closed. */
   readonly held: boolean
@@ -53,7 +59,9 @@ export interface Mapping extends Disposable {
 
 /** A {@link Mapping} for writing: when it is released all its RAM counts as written. */
 export interface WritableMapping extends Mapping {
+  /** Its segments, in order and without gaps. @throws MapCacheError `ERR_RELEASED` */
   readonly segments: readonly WritableSegment[]
+  /** All of it in one piece. @throws MapCacheError `ERR_RELEASED`; `ERR_SCATTERED` unless it is one segment with bytes */
   readonly bytes: Uint8Array
   /**
    * Copies in from an offset on; ROM swallows its part.

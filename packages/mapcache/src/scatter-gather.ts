@@ -4,13 +4,17 @@ import { MapCacheError } from './errors.ts'
 
 /** One piece of guest memory, as a device's descriptors name it. */
 export interface GuestRange {
+  /** Guest-physical address of its first byte. */
   readonly gpa: number
+  /** Size in bytes. */
   readonly length: number
 }
 
 /** What the helpers here need: a `MapCache`. */
 export interface GuestBytes {
+  /** Copies out; see `MapCache.readSome`. */
   readSome(gpa: number, into: Uint8Array): number
+  /** Copies in; see `MapCache.writeSome`. */
   writeSome(gpa: number, from: Uint8Array): number
 }
 

@@ -23,7 +23,9 @@ export type MemoryErrorCode =
 
 /** Thrown for callers' mistakes; carries the numbers it speaks of. */
 export class MemoryError extends Error {
+  /** Name of the class. */
   override readonly name = 'MemoryError'
+  /** Code to switch on. */
   readonly code: MemoryErrorCode
   /** The figures behind the message, by name; addresses and sizes in bytes. */
   readonly figures: Readonly<Record<string, number>>

@@ -41,8 +41,11 @@ export type CodeWriteListener = (frame: number, first: number, last: number) => 
 
 /** A region that {@link MachineMemory.allocate} handed out. */
 export interface Region {
+  /** Machine address. */
   readonly ma: number
+  /** Size in bytes. */
   readonly bytes: number
+  /** What it is for, as `allocate` was told. */
   readonly purpose: string
 }
 
@@ -51,6 +54,7 @@ export interface Region {
  * Node's types alone.
  */
 export interface WasmMemory {
+  /** The bytes. */
   readonly buffer: ArrayBuffer
   /** Never called: a machine's memory does not grow. */
   grow(pages: number): number
@@ -66,15 +70,22 @@ export interface WasmMemory {
 export class MachineMemory {
   /** For generated code. */
   readonly memory: WasmMemory
+  /** The bytes. */
   readonly buffer: ArrayBuffer | SharedArrayBuffer
+  /** Size in bytes. */
   readonly byteLength: number
+  /** Whether other threads can attach to it. */
   readonly shared: boolean
   /** `byteLength / 4096`. */
   readonly frameCount: number
 
+  /** All of it, as bytes. */
   readonly u8: Uint8Array
+  /** All of it, as 16-bit words. */
   readonly u16: Uint16Array
+  /** All of it, as 32-bit words. */
   readonly u32: Uint32Array
+  /** All of it, as signed 32-bit words, for atomics. */
   readonly i32: Int32Array
   /** For people and tests; nothing hot may touch a `bigint`. */
   readonly u64: BigUint64Array

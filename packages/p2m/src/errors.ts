@@ -27,7 +27,9 @@ export type P2mErrorCode =
 
 /** Thrown for callers' mistakes. A guest's access to a hole is a result. */
 export class P2mError extends Error {
+  /** Name of the class. */
   override readonly name = 'P2mError'
+  /** Code to switch on. */
   readonly code: P2mErrorCode
   /** The figures behind the message, by name; frame numbers and orders. */
   readonly figures: Readonly<Record<string, number>>

@@ -12,9 +12,11 @@ import { isRam, MAX_GFN, P2mType } from './types.ts'
  * that write: the frame's bit is set, and it is RAM_RW again until `take`. A frame whose mapping changes is dirty.
  */
 export class LogDirty {
+  /** The map whose writes are logged. */
   readonly p2m: P2m
   /** First guest frame. */
   readonly gfn: number
+  /** Guest frames that are logged. */
   readonly count: number
   /** Bit `i % 32` of word `i / 32` is guest frame `gfn + i`. */
   readonly #bits: Uint32Array
@@ -81,6 +83,7 @@ export class LogDirty {
     }
   }
 
+  /** Tells whether a guest frame was written since it was last cleaned. */
   isDirty(gfn: number): boolean {
     const bit = gfn - this.gfn
     return bit >= 0 && bit < this.count && (((this.#bits[bit >>> 5] as number) >>> (bit & 31)) & 1) !== 0

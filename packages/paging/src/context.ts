@@ -61,18 +61,26 @@ const PDPTE_RESERVED_LO = 0x1e6
  * date by `configure` whenever CR0, CR3, CR4 or EFER change. Plain numbers throughout; booleans are 0 or 1.
  */
 export class PagingContext {
+  /** Processor model. */
   readonly cpu: PagingCpu
 
   /** One of `PagingMode`. */
   mode: number = PagingMode.NONE
   /** Guest-physical address of the first table. */
   root: number = 0
+  /** CR0.WP. */
   wp: number = 0
+  /** CR4.SMEP. */
   smep: number = 0
+  /** CR4.SMAP. */
   smap: number = 0
+  /** CR4.PSE. */
   pse: number = 0
+  /** EFER.NXE. */
   nxe: number = 0
+  /** CR4.PKE in long mode. */
   pke: number = 0
+  /** CR4.PKS in long mode. */
   pks: number = 0
   /** CR4.CET: read-only, dirty pages are shadow stacks. */
   cet: number = 0

@@ -11,7 +11,9 @@ export type PagingErrorCode =
 
 /** Thrown for callers' mistakes; a guest's page faults are results. */
 export class PagingError extends Error {
+  /** Name of the class. */
   override readonly name = 'PagingError'
+  /** Code to switch on. */
   readonly code: PagingErrorCode
   /** The figures behind the message, by name. */
   readonly figures: Readonly<Record<string, number>>

@@ -24,7 +24,9 @@ export interface WalkStep {
 
 /** What {@link explain} says. */
 export interface Explanation {
+  /** Every entry on the way. */
   readonly steps: readonly WalkStep[]
+  /** Result of the translation. */
   readonly outcome: Translation
 }
 

@@ -13,9 +13,9 @@ export type TableStatus = boolean | typeof SECOND_LEVEL_FAULT
  * A read must not be torn: the entry may be changing under another vCPU's hands.
  */
 export interface TableReader {
-  /** @returns false if no memory backs the address; the entry then counts as not present */
+  /** Reads a 32-bit entry. @returns false if no memory backs the address; the entry then counts as not present */
   read32(gpa: number, into: Uint32Array): TableStatus
-  /** @returns false if no memory backs the address; the entry then counts as not present */
+  /** Reads a 64-bit entry. @returns false if no memory backs the address; the entry then counts as not present */
   read64(gpa: number, into: Uint32Array): TableStatus
   /**
    * Sets A and D bits.

@@ -26,16 +26,23 @@ import { WalkResult } from './walk-result.ts'
 
 /** Rights and attributes of a mapping, for people. */
 export interface Mapping {
+  /** Linear address. */
   readonly linear: bigint
   /** Guest-physical address of that byte. */
   readonly gpa: number
+  /** Size of the page in bytes. */
   readonly pageBytes: number
+  /** Whether every entry on the way allows writes. */
   readonly writable: boolean
+  /** Whether every entry on the way allows CPL 3. */
   readonly user: boolean
+  /** Whether no entry on the way forbids execution. */
   readonly executable: boolean
+  /** Whether the leaf is global. */
   readonly global: boolean
-  /** A and D of the leaf. */
+  /** A of the leaf. */
   readonly accessed: boolean
+  /** D of the leaf. */
   readonly dirty: boolean
   /** The leaf's protection key, in long mode. */
   readonly pkey: number
@@ -55,8 +62,11 @@ export type Translation =
 
 /** An access, for people. All false: a supervisor's data read. */
 export interface AccessOptions {
+  /** A write. */
   readonly write?: boolean
+  /** An access at CPL 3. */
   readonly user?: boolean
+  /** An instruction fetch. */
   readonly fetch?: boolean
   /** See {@link ACCESS_IMPLICIT}. */
   readonly implicit?: boolean

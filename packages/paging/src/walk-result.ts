@@ -15,15 +15,17 @@ export class WalkResult {
   pkey: number = 0
   /** FAULT: the #PF error code. */
   pfec: number = 0
-  /** SECOND_LEVEL: guest-physical address of the table entry, and 1 if setting A or D was refused, 0 for reading it. */
+  /** SECOND_LEVEL: guest-physical address of the table entry. */
   tableGpa: number = -1
+  /** SECOND_LEVEL: 1 if setting A or D was refused, 0 if reading the entry was. */
   tableWrite: number = 0
   /** FAULT: level of the entry that ended the walk (1 is the last), of the leaf for a fault of rights. OK: the leaf's. */
   level: number = 0
   /** Table entries read from memory, those of restarts included. */
   reads: number = 0
-  /** The leaf entry as it is after the walk, for PWT, PCD and PAT. */
+  /** Low word of the leaf entry as it is after the walk, for PWT, PCD and PAT. */
   leafLo: number = 0
+  /** High word of the leaf entry. */
   leafHi: number = 0
   /** Guest-physical address of the leaf entry; −1 without one. */
   leafGpa: number = -1

@@ -195,6 +195,7 @@ export class AccessLog {
     return entry < this.count ? this.tag(entry) : -1
   }
 
+  /** Returns the kind of a record: one of `AccessKind`. */
   kind(index: number): number {
     return this.#store.field(index, E_KIND)
   }
@@ -209,6 +210,7 @@ export class AccessLog {
     return this.#store.field(index, E_SIZE)
   }
 
+  /** Returns the tag of a record. */
   tag(index: number): number {
     return this.#store.field(index, E_TAG)
   }

@@ -2,13 +2,17 @@ import type { AccessKindName, AccessStateName } from './kinds.ts'
 
 /** An access in a form for people: messages and dumps. */
 export interface AccessDescription {
+  /** Index of the record. */
   readonly ordinal: number
+  /** Kind of the access. */
   readonly kind: AccessKindName
   /** Hexadecimal. */
   readonly address: string
   /** In bytes. */
   readonly size: number
+  /** Tag that tells it from accesses that look alike. */
   readonly tag: number
+  /** State of the record. */
   readonly state: AccessStateName
   /** Hexadecimal bytes in memory order, once there are any. */
   readonly data?: string

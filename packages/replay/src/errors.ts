@@ -17,7 +17,9 @@ export type ReplayErrorCode =
 
 /** Thrown by {@link AccessLog}. */
 export class ReplayError extends Error {
+  /** Name of the class. */
   override readonly name: string = 'ReplayError'
+  /** Code to switch on. */
   readonly code: ReplayErrorCode
 
   constructor(code: ReplayErrorCode, message: string) {
@@ -31,6 +33,7 @@ export class ReplayError extends Error {
  * domain, because a device may already have acted on the recorded access.
  */
 export class ReplayMismatchError extends ReplayError {
+  /** Name of the class. */
   override readonly name: string = 'ReplayMismatchError'
   /** What the log holds; undefined where the pass made an access after the log said it was through. */
   readonly recorded: AccessDescription

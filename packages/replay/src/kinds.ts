@@ -35,7 +35,7 @@ export const AccessState = {
 export type AccessState = (typeof AccessState)[keyof typeof AccessState]
 
 /** By `AccessKind`; for messages and saved data. */
-export const KIND_NAMES = [
+export const KIND_NAMES: readonly AccessKindName[] = [
   'fetch',
   'walk-read',
   'walk-ad-write',
@@ -46,16 +46,26 @@ export const KIND_NAMES = [
   'mmio-read',
   'mmio-write',
   'rom-write',
-] as const
+]
 
 /** By `AccessState`. */
-export const STATE_NAMES = ['new', 'pending', 'complete'] as const
+export const STATE_NAMES: readonly AccessStateName[] = ['new', 'pending', 'complete']
 
-/** Name of an access kind. */
-export type AccessKindName = (typeof KIND_NAMES)[number]
+/** Names an access kind. */
+export type AccessKindName =
+  | 'fetch'
+  | 'walk-read'
+  | 'walk-ad-write'
+  | 'read'
+  | 'write'
+  | 'port-read'
+  | 'port-write'
+  | 'mmio-read'
+  | 'mmio-write'
+  | 'rom-write'
 
-/** Name of an access state. */
-export type AccessStateName = (typeof STATE_NAMES)[number]
+/** Names an access state. */
+export type AccessStateName = 'new' | 'pending' | 'complete'
 
 /**
  * Tells apart accesses of one instruction that would otherwise look alike.

@@ -11,13 +11,13 @@ export type TableAccessStatus = boolean | 2
  * a 64-bit entry is `into[0]` (low) and `into[1]` (high).
  */
 export interface TableAccess {
-  /** @returns false if there is no memory at that address */
+  /** Reads a 32-bit entry. @returns false if there is no memory at that address */
   read32(gpa: number, into: Uint32Array): TableAccessStatus
-  /** @returns false if there is no memory at that address */
+  /** Reads a 64-bit entry, low word first. @returns false if there is no memory at that address */
   read64(gpa: number, into: Uint32Array): TableAccessStatus
-  /** @returns false if the entry no longer holds `expect` */
+  /** Replaces a 32-bit entry. @returns false if it no longer holds `expect` */
   compareExchange32(gpa: number, expect: number, value: number): TableAccessStatus
-  /** @returns false if the entry no longer holds `expectHi:expectLo` */
+  /** Replaces a 64-bit entry. @returns false if it no longer holds `expectHi:expectLo` */
   compareExchange64(gpa: number, expectLo: number, expectHi: number, lo: number, hi: number): TableAccessStatus
 }
 
@@ -36,6 +36,7 @@ export class LoggedTables implements TableAccess {
     this.#tables = tables
   }
 
+  /** Reads a 32-bit entry into `into[0]`. */
   read32(gpa: number, into: Uint32Array): TableAccessStatus {
     const lo = gpa >>> 0
     const hi = (gpa / 0x1_0000_0000) >>> 0
@@ -53,6 +54,7 @@ export class LoggedTables implements TableAccess {
     return true
   }
 
+  /** Reads a 64-bit entry into `into[0]` (low) and `into[1]`. */
   read64(gpa: number, into: Uint32Array): TableAccessStatus {
     const lo = gpa >>> 0
     const hi = (gpa / 0x1_0000_0000) >>> 0
@@ -70,6 +72,7 @@ export class LoggedTables implements TableAccess {
     return true
   }
 
+  /** Replaces a 32-bit entry that still has the expected value. */
   compareExchange32(gpa: number, expect: number, value: number): TableAccessStatus {
     const status = this.#tables.compareExchange32(gpa, expect, value)
     if (status === false) this.#log.dropWalk()
@@ -78,6 +81,7 @@ export class LoggedTables implements TableAccess {
     return true
   }
 
+  /** Replaces a 64-bit entry that still has the expected value. */
   compareExchange64(gpa: number, expectLo: number, expectHi: number, lo: number, hi: number): TableAccessStatus {
     const status = this.#tables.compareExchange64(gpa, expectLo, expectHi, lo, hi)
     if (status === false) this.#log.dropWalk()

@@ -10,6 +10,7 @@ export interface SavedAccess extends AccessDescription {
 
 /** What `AccessLog.save` returns: plain data. */
 export interface SavedLog {
+  /** Version of this shape. */
   readonly version: 1
   /** Whether an instruction was under way; if not, there are no accesses. */
   readonly active: boolean

@@ -3,7 +3,9 @@ export type VapicErrorCode = 'ERR_STATE' | 'ERR_SAVED' | 'ERR_OPTION'
 
 /** What a caller did wrong. A guest cannot cause one. */
 export class VapicError extends Error {
+  /** Name of the class. */
   override readonly name: string
+  /** Code to switch on. */
   readonly code: VapicErrorCode
 
   constructor(code: VapicErrorCode, message: string) {

@@ -4,7 +4,9 @@
 export interface VapicRegisters {
   /** Linear address of the instruction: CS.base + EIP. At a port write that of the OUT; see `TprReport.behind` for reports. */
   readonly eip: number
+  /** Stack pointer. */
   readonly esp: number
+  /** Base of FS: where a kernel of this kind has its processor control region. */
   readonly fsBase: number
 }
 
@@ -13,9 +15,11 @@ export type PollMethod = 'vmcall' | 'vmmcall' | 'port'
 
 /** The world around the patcher. */
 export interface VapicHost {
+  /** vCPUs of the guest. */
   readonly vcpuCount: number
   /** What this processor's guests can execute. */
   readonly pollMethod: PollMethod
+  /** Returns the registers of a vCPU. */
   registers(vcpu: number): VapicRegisters
   /**
    * Reads guest memory as the vCPU's tables map it now, with a supervisor's rights. Touches no device and sets no A or D
@@ -28,7 +32,7 @@ export interface VapicHost {
   writeLinear(vcpu: number, address: number, from: Uint8Array): boolean
   /** Guest-physical address of a linear one; undefined if it is not mapped. */
   translate(vcpu: number, address: number): number | undefined
-  /** @returns false with nothing read if it is no memory */
+  /** Reads guest-physical memory. @returns false with nothing read if it is no memory */
   readPhysical(gpa: number, into: Uint8Array): boolean
   /** Writes RAM, and ROM that has been made writable. @returns false with nothing written if it is neither */
   writePhysical(gpa: number, from: Uint8Array): boolean
@@ -40,6 +44,7 @@ export interface VapicHost {
   reportTprAccesses(enabled: boolean): void
   /** Stops all vCPUs at instruction boundaries. */
   stopAll(): void
+  /** Lets all vCPUs run again. */
   resumeAll(): void
   /** Drops what has been decoded and translated of a range of guest-physical memory. */
   dropCode(gpa: number, bytes: number): void

@@ -9,15 +9,21 @@ import type { Handlers, RomStructure } from './structure.ts'
 
 /** Handlers as the stream has them. */
 export interface SavedHandlers {
+  /** Helper that sets the priority to a value on the stack. */
   readonly set_tpr: number
+  /** Helper that sets the priority to EAX. */
   readonly set_tpr_eax: number
+  /** Helpers that read the priority, by register. */
   readonly get_tpr: readonly number[]
+  /** Helper that reads the priority onto the stack. */
   readonly get_tpr_stack: number
 }
 
 /** The stream, by name. */
 export interface SavedVapic {
+  /** Version of the stream. */
   readonly version: 1
+  /** The structure of the ROM. */
   readonly rom_state: {
     readonly vaddr: number
     readonly fixup_start: number
@@ -31,9 +37,13 @@ export interface SavedVapic {
   }
   /** 0 inactive, 1 active, 2 standby. */
   readonly state: number
+  /** Linear address of the task priority register. */
   readonly real_tpr_addr: number
+  /** Linear address of the structure. */
   readonly rom_state_vaddr: number
+  /** Guest-physical address of the first record. */
   readonly vapic_paddr: number
+  /** Guest-physical address of the structure. */
   readonly rom_state_paddr: number
 }
 

@@ -7,7 +7,9 @@ import { CALL_BYTES } from './instructions.ts'
 export interface PatchedSite {
   /** Linear address. */
   readonly address: number
+  /** Bytes of the guest's instruction. */
   readonly original: Uint8Array
+  /** Bytes that took its place. */
   readonly patch: Uint8Array
 }
 

@@ -38,10 +38,13 @@ export const CALLS_SIGNATURE: readonly number[] = [0x72, 0x43, 0x6e, 0x74]
 
 /** Addresses of a set of handlers; 0: there is none. */
 export interface Handlers {
+  /** Sets the priority to a value on the stack, which it removes. */
   readonly set: number
+  /** Sets the priority to EAX. */
   readonly setEax: number
   /** EAX, ECX, EDX, EBX, ESP, EBP, ESI, EDI. */
   readonly get: readonly number[]
+  /** Replaces the dword below its return address by the priority. */
   readonly getStack: number
 }
 
@@ -49,13 +52,21 @@ export interface Handlers {
 export interface RomStructure {
   /** Its own address. */
   readonly self: number
+  /** Address of the fixup table. */
   readonly fixupStart: number
+  /** Address behind the fixup table. */
   readonly fixupEnd: number
+  /** Address of the first record. */
   readonly area: number
+  /** Bytes of all records. */
   readonly areaBytes: number
+  /** Logarithm of a record's size. */
   readonly shift: number
+  /** Linear address of the task priority register. */
   readonly realTpr: number
+  /** Helpers for one processor. */
   readonly up: Handlers
+  /** Helpers for several processors. */
   readonly mp: Handlers
 }
 

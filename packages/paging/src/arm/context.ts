@@ -10,16 +10,23 @@ import { PagingError } from '../errors.ts'
 export interface ArmTranslationRegisters {
   /** The regime is AArch64's: EL1 is. */
   readonly aarch64: boolean
+  /** SCTLR_EL1, or SCTLR. */
   readonly sctlr: number
   /** TCR_EL1, or TTBCR (low word only). */
   readonly tcrLo: number
+  /** High word of TCR_EL1. */
   readonly tcrHi: number
+  /** Low word of TTBR0. */
   readonly ttbr0Lo: number
+  /** High word of TTBR0. */
   readonly ttbr0Hi: number
+  /** Low word of TTBR1. */
   readonly ttbr1Lo: number
+  /** High word of TTBR1. */
   readonly ttbr1Hi: number
   /** MAIR_EL1; MAIR0 and MAIR1; with TEX remap PRRR and NMRR. */
   readonly mairLo: number
+  /** See {@link ArmTranslationRegisters.mairLo}. */
   readonly mairHi: number
   /** Domains of short descriptors. */
   readonly dacr: number
@@ -59,6 +66,7 @@ export interface ArmHalf {
   inputBits: number
   /** log2 of the granule. */
   granule: number
+  /** Bits of address that each level resolves. */
   stride: number
   /** Level at which a walk starts. */
   level: number
@@ -99,25 +107,33 @@ const IPS = [32, 36, 40, 42, 44, 48, 48, 48] as const
  * tables in big-endian order (SCTLR.EE); registers that ask for them are read as if the fields were reserved.
  */
 export class ArmPagingContext {
+  /** Format of the tables. */
   format: ArmFormat
-  /** By bit 55 of an address, or by TTBCR's split. */
+  /** Translation of the lower half: TTBR0's. Bit 55 of an address, or TTBCR's split, selects the half. */
   readonly lower: ArmHalf
+  /** Translation of the upper half: TTBR1's. */
   readonly upper: ArmHalf
+  /** SCTLR.WXN: what may be written is not executed. */
   writeExecuteNever: boolean
   /** SCTLR.UWXN (AArch32): PL1 does not execute what PL0 may write. */
   userWriteExecuteNever: boolean
-  /** Hardware sets the access flag, and the dirty state. */
+  /** TCR.HA: hardware sets the access flag. */
   hardwareAccess: boolean
+  /** TCR.HD: hardware sets the dirty state. */
   hardwareDirty: boolean
   /** Bits of address that descriptors may have: more is an address size fault (long formats). */
   outputBits: number
   /** SCTLR.AFE: AP[0] is the access flag (short descriptors). */
   accessFlagEnable: boolean
+  /** SCTLR.TRE: PRRR and NMRR give memory types (short descriptors). */
   texRemap: boolean
   /** TTBCR.N: bits of address by which TTBR1 is chosen (short descriptors). */
   split: number
+  /** Low word of MAIR, or PRRR. */
   mairLo: number
+  /** High word of MAIR, or NMRR. */
   mairHi: number
+  /** DACR (short descriptors). */
   dacr: number
 
   constructor() {

@@ -2,8 +2,11 @@
 import { PagingError } from '../errors.ts'
 
 // What an access is, as bits.
+/** Access bits of a read: none. */
 export const ARM_READ = 0
+/** Access bit: a write. */
 export const ARM_WRITE = 1
+/** Access bit: an instruction fetch. */
 export const ARM_FETCH = 2
 /** With the rights of EL0. */
 export const ARM_UNPRIVILEGED = 4
