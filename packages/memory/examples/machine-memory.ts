@@ -7,7 +7,7 @@ const ring = memory.allocate(4096, 4096, 'event ring')
 const frame = memory.frames.allocate()
 memory.write(frame * 4096, Uint8Array.of(0x0f, 0x0b)) // UD2
 
-// Somebody has decoded that frame's code, and wants to hear of writes that are not the CPU's own.
+// The code of that frame has been decoded: writes that are not the CPU's own must be heard of.
 memory.codeBits[frame] = 1
 memory.onCodeWrite((written) => {
   memory.codeBits[written] = 0
