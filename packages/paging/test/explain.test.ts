@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { explain, SECOND_LEVEL_FAULT, translate } from '../src/index.ts'
+import { explain, type TableReader, SECOND_LEVEL_FAULT, translate } from '../src/index.ts'
 import { buildPath, contextOf, CR4, entryGpa, LMA, Memory, NXE, registersFor } from './support/guest.ts'
 
 const shown = (steps: ReturnType<typeof explain>['steps']): string[] =>
@@ -63,9 +63,12 @@ describe('explain', () => {
 })
 
 test('a table that the second level refuses is no page fault', () => {
-  const memory = new Memory()
-  buildPath(memory, 4, 0n, 0x7000n)
-  const refused = { ...memory, read64: () => SECOND_LEVEL_FAULT } as unknown as Memory
+  const refused: TableReader = {
+    read32: () => SECOND_LEVEL_FAULT,
+    read64: () => SECOND_LEVEL_FAULT,
+    compareExchange32: () => false,
+    compareExchange64: () => false,
+  }
   expect(translate(contextOf(registersFor(4)), refused, 0n)).toEqual({
     ...{ kind: 'second-level', linear: 0n, tableGpa: 0x4000, level: 4 },
   })
