@@ -32,12 +32,12 @@ export class Bucket {
     const first = rom ? mfn + ROM : mfn
     for (let i = 0; i < count; i++) frames[page + i] = first + i
     const end = page + count
-    const after = end < runs.length && frames[end] === first + count ? (runs[end] as number) : 0
+    const after = end < runs.length && frames[end] === first + count ? runs[end]! : 0
     for (let i = 0; i < count; i++) runs[page + i] = count - i + after
     this.validPages += count
     // Those before it go on into it.
-    for (let at = page - 1; at >= 0 && runs[at] !== 0 && frames[at + 1] === (frames[at] as number) + 1; at--) {
-      runs[at] = (runs[at + 1] as number) + 1
+    for (let at = page - 1; at >= 0 && runs[at] !== 0 && frames[at + 1] === frames[at]! + 1; at--) {
+      runs[at] = runs[at + 1]! + 1
     }
   }
 
@@ -46,7 +46,7 @@ export class Bucket {
     const runs = this.runs
     runs.fill(0, page, page + count)
     this.validPages -= count
-    for (let at = page - 1; at >= 0 && (runs[at] as number) > page - at; at--) runs[at] = page - at
+    for (let at = page - 1; at >= 0 && runs[at]! > page - at; at--) runs[at] = page - at
   }
 }
 

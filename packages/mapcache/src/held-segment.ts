@@ -67,7 +67,7 @@ export class HeldSegment implements WritableSegment {
     for (let i = 0; i < bytes.length; i++) {
       if (bytes[i] === original[i]) continue
       changed = true
-      if (!discard) memory.u8[this.ma + i] = bytes[i] as number
+      if (!discard) memory.u8[this.ma + i] = bytes[i]!
     }
     bytes.set(memory.u8.subarray(this.ma, this.ma + this.length))
     original.set(bytes)

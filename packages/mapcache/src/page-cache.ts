@@ -76,7 +76,7 @@ export class PageCache {
   find(gpa: number, length: number): number {
     const shortcuts = this.#shortcuts
     const slot = shortcuts.slotOf(gpa)
-    if (!(gpa >= (shortcuts.starts[slot] as number) && gpa + length <= (shortcuts.ends[slot] as number))) return -1
+    if (!(gpa >= shortcuts.starts[slot]! && gpa + length <= shortcuts.ends[slot]!)) return -1
     const bucket = shortcuts.buckets[slot] as Bucket
     if (bucket === this.#last) this.shortcutHits++
     else {
@@ -85,7 +85,7 @@ export class PageCache {
       this.#last = bucket
     }
     this.kind = shortcuts.roms[slot] === 0 ? 'ram' : 'rom'
-    return gpa + (shortcuts.distances[slot] as number)
+    return gpa + shortcuts.distances[slot]!
   }
 
   /**
@@ -105,7 +105,7 @@ export class PageCache {
     const page = small === gfn ? small & (pages - 1) : gfn - index * pages
     let bucket = this.#last
     if (bucket !== null && bucket.index === index) {
-      const run = bucket.runs[page] as number
+      const run = bucket.runs[page]!
       if (run !== 0) {
         this.shortcutHits++
         this.#take(bucket, page, run, wanted)
@@ -116,7 +116,7 @@ export class PageCache {
       if (bucket !== null) {
         this.#buckets.touch(bucket)
         this.#last = bucket
-        const run = bucket.runs[page] as number
+        const run = bucket.runs[page]!
         if (run !== 0) {
           this.hits++
           this.#take(bucket, page, run, wanted)
@@ -126,7 +126,7 @@ export class PageCache {
     }
     this.misses++
     const filled = this.#fill(bucket, index, page)
-    if (filled !== null) this.#take(filled, page, filled.runs[page] as number, wanted)
+    if (filled !== null) this.#take(filled, page, filled.runs[page]!, wanted)
     else this.#answer(this.#frame.kind, -1, Math.min(wanted, this.#frame.run))
   }
 
@@ -153,7 +153,7 @@ export class PageCache {
   }
 
   #take(bucket: Bucket, page: number, run: number, wanted: number): void {
-    const frame = bucket.frames[page] as number
+    const frame = bucket.frames[page]!
     const rom = frame >= ROM
     this.kind = rom ? 'rom' : 'ram'
     this.mfn = rom ? frame - ROM : frame
@@ -225,11 +225,11 @@ export class PageCache {
     const end = Math.min(gfn + count - base, this.#pages)
     let page = Math.max(gfn - base, 0)
     while (page < end) {
-      const run = Math.min(bucket.runs[page] as number, end - page)
+      const run = Math.min(bucket.runs[page]!, end - page)
       if (run > 0) {
         this.#shortcuts.forget(bucket)
         bucket.clear(page, run)
-        this.#references?.drop((bucket.frames[page] as number) % ROM, run)
+        this.#references?.drop(bucket.frames[page]! % ROM, run)
       }
       page += Math.max(run, 1)
     }

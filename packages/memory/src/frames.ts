@@ -43,8 +43,8 @@ export class FrameAllocator {
     this.#u32 = u32
     this.#i32 = i32
     this.#noteWrite = noteWrite
-    this.#bitmap = (u32[HEADER + H_BITMAP_MA] as number) >>> 2
-    this.#frames = u32[HEADER + H_FRAMES] as number
+    this.#bitmap = u32[HEADER + H_BITMAP_MA]! >>> 2
+    this.#frames = u32[HEADER + H_FRAMES]!
   }
 
   /** 4 KiB frames that are free now. */
@@ -54,7 +54,7 @@ export class FrameAllocator {
 
   /** 4 KiB frames there were to hand out when the machine was made. */
   get totalFrames(): number {
-    return this.#u32[HEADER + H_TOTAL_FREE] as number
+    return this.#u32[HEADER + H_TOTAL_FREE]!
   }
 
   /**
@@ -112,14 +112,14 @@ export class FrameAllocator {
       this.#u32[this.#bitmap + (frame >>> 5)]! &= ~(1 << (frame & 31))
     }
     this.#u32[HEADER + H_FREE]! += count
-    if (mfn < (this.#u32[HEADER + H_LOWEST_FREE] as number)) this.#u32[HEADER + H_LOWEST_FREE] = mfn
+    if (mfn < this.#u32[HEADER + H_LOWEST_FREE]!) this.#u32[HEADER + H_LOWEST_FREE] = mfn
     this.#unlock()
   }
 
   /** Whether a frame is in use (frames of the header and of hypervisor regions always are). */
   isAllocated(mfn: number): boolean {
     if (!(Number.isSafeInteger(mfn) && mfn >= 0 && mfn < this.#frames)) return false
-    return (((this.#u32[this.#bitmap + (mfn >>> 5)] as number) >>> (mfn & 31)) & 1) !== 0
+    return ((this.#u32[this.#bitmap + (mfn >>> 5)]! >>> (mfn & 31)) & 1) !== 0
   }
 
   /** Cuts a region for {@link MachineMemory.allocate}, which has checked the arguments. */
@@ -145,8 +145,8 @@ export class FrameAllocator {
 
   #fromArena(bytes: number, align: number): number {
     const u32 = this.#u32
-    let start = Math.ceil((u32[HEADER + H_ARENA_NEXT] as number) / align) * align
-    if (start === 0 || start + bytes > (u32[HEADER + H_ARENA_END] as number)) {
+    let start = Math.ceil(u32[HEADER + H_ARENA_NEXT]! / align) * align
+    if (start === 0 || start + bytes > u32[HEADER + H_ARENA_END]!) {
       // The rest of the old arena is given up: regions live as long as the machine, so that there is little of it.
       const arena = this.#wholeFrames(ARENA_BYTES, PAGE_BYTES)
       if (arena < 0) return this.#wholeFrames(bytes, align)
@@ -163,8 +163,8 @@ export class FrameAllocator {
 
   #lowestFree(): number {
     const words = this.#frames >>> 5
-    for (let word = (this.#u32[HEADER + H_LOWEST_FREE] as number) >>> 5; word < words; word++) {
-      const used = this.#u32[this.#bitmap + word] as number
+    for (let word = this.#u32[HEADER + H_LOWEST_FREE]! >>> 5; word < words; word++) {
+      const used = this.#u32[this.#bitmap + word]!
       if (used === 0xffff_ffff) continue
       return word * 32 + (31 - Math.clz32(~used & -~used))
     }
@@ -172,7 +172,7 @@ export class FrameAllocator {
   }
 
   #lowestRun(count: number, align: number): number {
-    let start = Math.ceil((this.#u32[HEADER + H_LOWEST_FREE] as number) / align) * align
+    let start = Math.ceil(this.#u32[HEADER + H_LOWEST_FREE]! / align) * align
     while (start + count <= this.#frames) {
       const used = this.#lastUsed(start, count)
       if (used < 0) return start

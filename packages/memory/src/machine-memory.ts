@@ -173,8 +173,8 @@ export class MachineMemory {
     this.u32 = new Uint32Array(buffer)
     this.i32 = new Int32Array(buffer)
     this.u64 = new BigUint64Array(buffer)
-    this.generationMa = this.u32[HEADER + H_GENERATION_MA] as number
-    this.codeBitsMa = this.u32[HEADER + H_CODE_BITS_MA] as number
+    this.generationMa = this.u32[HEADER + H_GENERATION_MA]!
+    this.codeBitsMa = this.u32[HEADER + H_CODE_BITS_MA]!
     this.generation = new Uint32Array(buffer, this.generationMa, this.frameCount)
     this.codeBits = new Uint8Array(buffer, this.codeBitsMa, this.frameCount)
     this.#view = new DataView(buffer)
@@ -285,7 +285,7 @@ export class MachineMemory {
   /** Any alignment, little-endian. @throws MemoryError `ERR_RANGE` (as do all below) */
   readU8(ma: number): number {
     this.#check(ma, 1)
-    return this.u8[ma] as number
+    return this.u8[ma]!
   }
 
   /** See {@link MachineMemory.readU8}. */
@@ -364,8 +364,8 @@ export class MachineMemory {
       // One thread: nothing changes meanwhile, and plain loads are cheapest.
       const word = ma >>> 2
       const u32 = this.u32
-      into[0] = u32[word] as number
-      into[1] = u32[word + 1] as number
+      into[0] = u32[word]!
+      into[1] = u32[word + 1]!
       return
     }
     into[0] = this.#atomics.load(ma)

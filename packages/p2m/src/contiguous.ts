@@ -31,7 +31,7 @@ export function endContiguous(core: ContiguousTables, ma: number): void {
   core.flushTlb()
   const { contiguous } = core.format
   for (let at = 0; at < GROUP_BYTES; at += 8) {
-    core.memory.publishEntry(first + at, old[at >>> 2] as number, (old[(at >>> 2) + 1] as number) & ~contiguous)
+    core.memory.publishEntry(first + at, old[at >>> 2]!, old[(at >>> 2) + 1]! & ~contiguous)
   }
 }
 
@@ -59,11 +59,7 @@ export function markContiguous(core: ContiguousTables, gfn: number, count: numbe
   for (const [i, ma] of groups.entries()) {
     const entries = old[i] as Uint32Array
     for (let word = 0; word < entries.length; word += 2) {
-      core.memory.publishEntry(
-        ma + word * 4,
-        entries[word] as number,
-        (entries[word + 1] as number) | format.contiguous,
-      )
+      core.memory.publishEntry(ma + word * 4, entries[word]!, entries[word + 1]! | format.contiguous)
     }
   }
 }
@@ -73,8 +69,8 @@ function isContiguous(core: ContiguousTables, ma: number, order: number): boolea
   const { u32 } = core.memory
   const { format } = core
   const word = ma >>> 2
-  const lo = u32[word] as number
-  const hi = u32[word + 1] as number
+  const lo = u32[word]!
+  const hi = u32[word + 1]!
   if (!format.isLeaf(lo, hi, order / 9 + 1) || (hi & format.contiguous) !== 0) return false
   if (((format.types.kinds[format.typeOf(hi)] ?? 0) & KIND_LARGE) === 0) return false
   if ((lo & format.present) === 0 || (lo >>> 12) % (16 * 2 ** order) !== 0) return false

@@ -88,17 +88,17 @@ export class ControlBlock {
 
   /** MA of the top table, or of the first of several. */
   get root(): number {
-    return this.#u32[this.#base + C_ROOT] as number
+    return this.#u32[this.#base + C_ROOT]!
   }
 
   /** See `geometryOf`. */
   get shape(): number {
-    return this.#u32[this.#base + C_SHAPE] as number
+    return this.#u32[this.#base + C_SHAPE]!
   }
 
   /** MA of the frame counts; 0 without. */
   get counts(): number {
-    return this.#u32[this.#base + C_COUNTS] as number
+    return this.#u32[this.#base + C_COUNTS]!
   }
 
   /**
@@ -139,7 +139,7 @@ export class ControlBlock {
 
   /** Frames in use for tables. */
   get tables(): number {
-    return this.#u32[this.#base + C_TABLES] as number
+    return this.#u32[this.#base + C_TABLES]!
   }
 
   set tables(value: number) {
@@ -166,7 +166,7 @@ export class ControlBlock {
 
   /** Guest frames of a type. */
   frames(type: number): number {
-    return this.#u32[this.#base + C_FRAMES + type] as number
+    return this.#u32[this.#base + C_FRAMES + type]!
   }
 
   addFrames(type: number, count: number): void {
@@ -175,7 +175,7 @@ export class ControlBlock {
 
   /** One of the {@link ControlWord}s. */
   word(index: number): number {
-    return this.#u32[this.#base + C_WORDS + index] as number
+    return this.#u32[this.#base + C_WORDS + index]!
   }
 
   setWord(index: number, value: number): void {

@@ -86,7 +86,7 @@ export class LogDirty {
   /** Tells whether a guest frame was written since it was last cleaned. */
   isDirty(gfn: number): boolean {
     const bit = gfn - this.gfn
-    return bit >= 0 && bit < this.count && (((this.#bits[bit >>> 5] as number) >>> (bit & 31)) & 1) !== 0
+    return bit >= 0 && bit < this.count && ((this.#bits[bit >>> 5]! >>> (bit & 31)) & 1) !== 0
   }
 
   /**
@@ -118,7 +118,7 @@ export class LogDirty {
     try {
       this.#lockAll(into)
     } catch (error) {
-      for (let word = 0; word < this.#words; word++) Atomics.or(this.#bits, word, into[word] as number)
+      for (let word = 0; word < this.#words; word++) Atomics.or(this.#bits, word, into[word]!)
       throw error
     }
     return dirty
@@ -139,7 +139,7 @@ export class LogDirty {
     if (!this.#running) return
     let from = -1
     for (let at = 0; at <= this.count; at++) {
-      const set = at < this.count && (((taken[at >>> 5] as number) >>> (at & 31)) & 1) !== 0
+      const set = at < this.count && ((taken[at >>> 5]! >>> (at & 31)) & 1) !== 0
       if (set && from < 0) from = at
       if (set || from < 0) continue
       this.#retype(this.gfn + from, at - from, P2mType.RAM_RW, P2mType.RAM_LOGDIRTY)

@@ -236,8 +236,8 @@ export class MapCore implements EntryPublisher {
     const size = 2 ** order
     const level = order / 9 + 1
     const ma = table.path(gfn, order, this)
-    const oldLo = this.#u32[ma >>> 2] as number
-    const oldHi = this.#u32[(ma >>> 2) + 1] as number
+    const oldLo = this.#u32[ma >>> 2]!
+    const oldHi = this.#u32[(ma >>> 2) + 1]!
     const wasLeaf = format.isLeaf(oldLo, oldHi, level)
     const isLeaf = format.isLeaf(lo, hi, level)
     const type = isLeaf ? format.typeOf(hi) : 0
@@ -314,8 +314,8 @@ export class MapCore implements EntryPublisher {
   publish(ma: number, lo: number, hi: number): void {
     const { format } = this
     if (format.breakBeforeMake) {
-      if (((this.#u32[(ma >>> 2) + 1] as number) & format.contiguous) !== 0) endContiguous(this, ma)
-      if (((this.#u32[ma >>> 2] as number) & format.present) !== 0) {
+      if ((this.#u32[(ma >>> 2) + 1]! & format.contiguous) !== 0) endContiguous(this, ma)
+      if ((this.#u32[ma >>> 2]! & format.present) !== 0) {
         this.memory.publishEntry(ma, 0, 0)
         this.flushTlb()
       }
@@ -325,7 +325,7 @@ export class MapCore implements EntryPublisher {
 
   /** A removal, whose flush comes at the end of the change. */
   #publishHole(ma: number): void {
-    if (((this.#u32[(ma >>> 2) + 1] as number) & this.format.contiguous) !== 0) endContiguous(this, ma)
+    if ((this.#u32[(ma >>> 2) + 1]! & this.format.contiguous) !== 0) endContiguous(this, ma)
     this.memory.publishEntry(ma, 0, 0)
   }
 
@@ -354,7 +354,7 @@ export class MapCore implements EntryPublisher {
       for (let i = 0; i < 512; i++) {
         const word = table + i * 2
         const below = gfn + i * 2 ** ((level - 2) * 9)
-        this.#leave(this.#u32[word] as number, this.#u32[word + 1] as number, level - 1, below, base, kept, false)
+        this.#leave(this.#u32[word]!, this.#u32[word + 1]!, level - 1, below, base, kept, false)
       }
       return
     }

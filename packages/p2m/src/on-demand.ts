@@ -246,7 +246,7 @@ export class OnDemand implements PopulateOnDemand {
     const { control, memory } = this.#core
     const mfn = this.#headOf(order)
     if (mfn === 0) return -1
-    this.#setHead(order, memory.u32[mfn * 1024] as number)
+    this.#setHead(order, memory.u32[mfn * 1024]!)
     memory.u32[mfn * 1024] = 0
     control.setWord(ControlWord.POD_CACHED, this.cached - 2 ** order)
     return mfn

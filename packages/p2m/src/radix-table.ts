@@ -103,8 +103,8 @@ export class RadixTable {
       const word = table + this.#index(gfn, (level - 1) * 9) * 2
       // A former table may point anywhere.
       memory.readEntry(word < limit ? word * 4 : 0, words)
-      const lo = words[0] as number
-      const hi = words[1] as number
+      const lo = words[0]!
+      const hi = words[1]!
       common &= lo
       if (level === target || !format.isTable(lo, hi, level)) {
         this.#common = common
@@ -135,24 +135,24 @@ export class RadixTable {
     let table = this.#root
     let lo = 0
     if (this.levels === 4) {
-      lo = u32[(table >>> 2) + (index >>> 9) * 2] as number
+      lo = u32[(table >>> 2) + (index >>> 9) * 2]!
       if ((lo & present) === 0) return 0
       table = lo & ~0xfff
       index &= 511
     }
-    lo = u32[(table >>> 2) + index * 2] as number
+    lo = u32[(table >>> 2) + index * 2]!
     if ((lo & present) === 0) return 0
     if (((lo ^ leafFlip) & leafBit) !== 0) {
       this.#offset = 0x3fff_ffff
       return lo
     }
-    lo = u32[((lo & ~0xfff) >>> 2) + ((low >>> 21) & 511) * 2] as number
+    lo = u32[((lo & ~0xfff) >>> 2) + ((low >>> 21) & 511) * 2]!
     if ((lo & present) === 0) return 0
     if (((lo ^ leafFlip) & leafBit) !== 0) {
       this.#offset = 0x1f_ffff
       return lo
     }
-    lo = u32[((lo & ~0xfff) >>> 2) + ((low >>> 12) & 511) * 2] as number
+    lo = u32[((lo & ~0xfff) >>> 2) + ((low >>> 12) & 511) * 2]!
     this.#offset = 0xfff
     return (lo & present) === 0 ? 0 : lo
   }
@@ -290,8 +290,8 @@ export class RadixTable {
     const target = order / 9 + 1
     if (this.#descend(gfn, target) !== target || !format.isTable(this.#lo, this.#hi, target)) return false
     const word = tableOf(this.#lo) >>> 2
-    const lo = this.#u32[word] as number
-    const hi = this.#u32[word + 1] as number
+    const lo = this.#u32[word]!
+    const hi = this.#u32[word + 1]!
     this.wholeLo = 0
     this.wholeHi = 0
     let step = 0
@@ -331,7 +331,7 @@ export class RadixTable {
     for (let i = 0; i < 512; i++) {
       const word = table + i * 2
       const below = gfn + i * 2 ** ((level - 2) * 9)
-      const found = this.findBelow(this.#u32[word] as number, this.#u32[word + 1] as number, level - 1, below, kinds)
+      const found = this.findBelow(this.#u32[word]!, this.#u32[word + 1]!, level - 1, below, kinds)
       if (found >= 0) return found
     }
     return -1
@@ -346,7 +346,7 @@ export class RadixTable {
     let rights = 0
     for (let i = 0; i < 512; i++) {
       const word = table + i * 2
-      rights |= this.rightsBelow(this.#u32[word] as number, this.#u32[word + 1] as number, level - 1)
+      rights |= this.rightsBelow(this.#u32[word]!, this.#u32[word + 1]!, level - 1)
     }
     return rights
   }
@@ -360,8 +360,8 @@ export class RadixTable {
   #free(table: number, level: number): void {
     for (let i = 0; level > 1 && i < 512; i++) {
       const word = (table >>> 2) + i * 2
-      const lo = this.#u32[word] as number
-      if (this.format.isTable(lo, this.#u32[word + 1] as number, level)) this.#free(tableOf(lo), level - 1)
+      const lo = this.#u32[word]!
+      if (this.format.isTable(lo, this.#u32[word + 1]!, level)) this.#free(tableOf(lo), level - 1)
     }
     this.#memory.frames.free(table / PAGE_BYTES, 0)
     this.#control.tables--

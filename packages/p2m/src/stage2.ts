@@ -83,14 +83,14 @@ export class Stage2Map implements Stage2 {
       for (let level = table.levels; level >= 1; level--) {
         const ma = table.entryOf(gfn, level)
         if (ma < 0) return false
-        const lo = u32[ma >>> 2] as number
-        const hi = u32[(ma >>> 2) + 1] as number
+        const lo = u32[ma >>> 2]!
+        const hi = u32[(ma >>> 2) + 1]!
         if (format.isLeaf(lo, hi, level)) {
           // A TLB may take 16 of them as one, so that they are valid together.
           const group = (hi & format.contiguous) === 0 ? 1 : 16
           const first = ma - (ma % (group * 8))
           for (let at = first; at < first + group * 8; at += 8) {
-            this.#setValid(at, u32[at >>> 2] as number, u32[(at >>> 2) + 1] as number)
+            this.#setValid(at, u32[at >>> 2]!, u32[(at >>> 2) + 1]!)
           }
           return true
         }
@@ -108,9 +108,9 @@ export class Stage2Map implements Stage2 {
   /** @returns whether it was valid */
   #clearValid(ma: number): boolean {
     const { memory } = this.#core
-    const lo = memory.u32[ma >>> 2] as number
+    const lo = memory.u32[ma >>> 2]!
     if ((lo & LO_VALID) === 0) return false
-    memory.publishEntry(ma, lo & ~LO_VALID, memory.u32[(ma >>> 2) + 1] as number)
+    memory.publishEntry(ma, lo & ~LO_VALID, memory.u32[(ma >>> 2) + 1]!)
     return true
   }
 

@@ -194,7 +194,7 @@ export class PagingContext {
     for (let i = 0; i < 4; i++) {
       // Where there is no memory the entry reads as not present, as in all walks.
       if (!reader.read64(this.root + i * 8, entry)) continue
-      if (this.pdpteReserved(entry[0] as number, entry[1] as number)) return false
+      if (this.pdpteReserved(entry[0]!, entry[1]!)) return false
       loaded.set(entry, i * 2)
     }
     this.pdptes.set(loaded)

@@ -60,7 +60,7 @@ export class PagingStructureCache {
    * @returns the table's level, or 0 if there is none below the top
    */
   find(lo: number, hi: number, top: number, pcid: number): number {
-    const space = this.#spaces[pcid] as number
+    const space = this.#spaces[pcid]!
     const high = space * 32 + ((hi >>> 21) & 31)
     const words = this.#words
     const key = ((lo >>> 21) | (hi << 11)) >>> 0
@@ -75,8 +75,8 @@ export class PagingStructureCache {
   }
 
   #found(at: number, level: number): number {
-    const low = this.#words[at + 2] as number
-    this.table = (this.#words[at + 3] as number) * 0x1_0000_0000 + ((low & ~0xfff) >>> 0)
+    const low = this.#words[at + 2]!
+    this.table = this.#words[at + 3]! * 0x1_0000_0000 + ((low & ~0xfff) >>> 0)
     this.rights = low & 6
     this.nx = (low & ABOVE_NX) === 0 ? 0 : -1
     return level
@@ -99,7 +99,7 @@ export class PagingStructureCache {
     rights: number,
     nx: number,
   ): void {
-    const space = this.#spaces[pcid] as number
+    const space = this.#spaces[pcid]!
     const key = keyOf(lo, hi, level)
     const at = slotOf(key, level, space)
     const words = this.#words
@@ -140,7 +140,7 @@ export class PagingStructureCache {
    * @param top - level of the table that CR3 names
    */
   drop(lo: number, hi: number, top: number, pcid: number): void {
-    const space = this.#spaces[pcid] as number
+    const space = this.#spaces[pcid]!
     for (let level = 1; level < top; level++) this.#words[slotOf(keyOf(lo, hi, level), level, space) + 1] = 0
   }
 }
@@ -154,7 +154,7 @@ function keyOf(lo: number, hi: number, level: number): number {
 }
 
 function slotOf(key: number, level: number, space: number): number {
-  const count = COUNTS[level] as number
+  const count = COUNTS[level]!
   const mixed = key ^ (key >>> 9) ^ Math.imul(space, 0x9d)
-  return (BASE[level] as number) + (mixed & (count - 1)) * WORDS
+  return BASE[level]! + (mixed & (count - 1)) * WORDS
 }

@@ -67,11 +67,11 @@ export function walkPae(
         if (status === false) return fault(context, result, access, 0, 3)
         if (status !== true) return secondLevel(result, gpa, 0, 3)
       } else {
-        entry[0] = context.pdptes[pdpte * 2] as number
-        entry[1] = context.pdptes[pdpte * 2 + 1] as number
+        entry[0] = context.pdptes[pdpte * 2]!
+        entry[1] = context.pdptes[pdpte * 2 + 1]!
       }
-      const lo = entry[0] as number
-      const hi = entry[1] as number
+      const lo = entry[0]!
+      const hi = entry[1]!
       if ((lo & PTE_P) === 0) return fault(context, result, access, 0, 3)
       // Registers were checked when they were loaded; memory is at each use.
       if (context.cpu.amd && context.pdpteReserved(lo, hi)) {
@@ -93,8 +93,8 @@ export function walkPae(
         cause = 0
         break
       }
-      lo = entry[0] as number
-      hi = entry[1] as number
+      lo = entry[0]!
+      hi = entry[1]!
       if ((lo & PTE_P) === 0) {
         cause = 0
         break
@@ -133,8 +133,8 @@ export function walkPae(
         continue
       }
       if (cache !== null && first > level) {
-        const upperHi = (entries[3] as number) | 0
-        cache.put(linear, 0, 1, 0, entries[2] as number, upperHi & ADDRESS_HI, above, upperHi)
+        const upperHi = entries[3]! | 0
+        cache.put(linear, 0, 1, 0, entries[2]!, upperHi & ADDRESS_HI, above, upperHi)
       }
     }
     return mapped64(context, result, linear, level, flags, 0)
@@ -158,7 +158,7 @@ export function walkTwoLevel(
     let status = reader.read32(upperGpa, entry)
     if (status === false) return fault(context, result, access, 0, 2)
     if (status !== true) return secondLevel(result, upperGpa, 0, 2)
-    const upper = entry[0] as number
+    const upper = entry[0]!
     if ((upper & PTE_P) === 0) return fault(context, result, access, 0, 2)
     // Without CR4.PSE bit 7 is ignored.
     const large = context.pse !== 0 && (upper & PTE_PS) !== 0
@@ -172,7 +172,7 @@ export function walkTwoLevel(
       status = reader.read32(gpa, entry)
       if (status === false) return fault(context, result, access, 0, 1)
       if (status !== true) return secondLevel(result, gpa, 0, 1)
-      lo = entry[0] as number
+      lo = entry[0]!
       if ((lo & PTE_P) === 0) return fault(context, result, access, 0, 1)
     }
     const level = large ? 2 : 1

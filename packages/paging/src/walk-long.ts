@@ -64,8 +64,8 @@ export function walkLong(
         cause = 0
         break
       }
-      lo = entry[0] as number
-      hi = entry[1] as number
+      lo = entry[0]!
+      hi = entry[1]!
       if ((lo & PTE_P) === 0) {
         cause = 0
         break
@@ -136,8 +136,8 @@ function keep(
   let rights = firstRights
   let nx = firstNx
   for (let level = first; level > leaf; level--) {
-    const lo = entries[level * 2 - 2] as number
-    const hi = entries[level * 2 - 1] as number
+    const lo = entries[level * 2 - 2]!
+    const hi = entries[level * 2 - 1]!
     rights &= lo
     nx |= hi
     cache.put(linearLo, linearHi, level - 1, context.pcid, lo, hi & ADDRESS_HI, rights, nx)

@@ -61,11 +61,11 @@ export function setAccessed64(
   const entries = result.entries
   let wanted = (access & ACCESS_WRITE) === 0 ? PTE_A : PTE_A | PTE_D
   for (let level = leaf; level <= top; level++) {
-    const lo = entries[level * 2 - 2] as number
+    const lo = entries[level * 2 - 2]!
     if ((lo & wanted) !== wanted) {
-      const hi = entries[level * 2 - 1] as number
+      const hi = entries[level * 2 - 1]!
       const set = (lo | wanted) >>> 0
-      const gpa = result.entryGpas[level - 1] as number
+      const gpa = result.entryGpas[level - 1]!
       const status = reader.compareExchange64(gpa, lo, hi, set, hi)
       if (status !== true) return status === false ? EXCHANGE_LOST : refused(result, gpa, level)
       entries[level * 2 - 2] = set
@@ -88,8 +88,8 @@ export function mapped64(
   flags: number,
   pkey: number,
 ): number {
-  const lo = result.entries[level * 2 - 2] as number
-  const hi = result.entries[level * 2 - 1] as number
+  const lo = result.entries[level * 2 - 2]!
+  const hi = result.entries[level * 2 - 1]!
   const offsetMask = level === 1 ? 0xfff : level === 2 ? 0x1f_ffff : 0x3fff_ffff
   result.status = WALK_OK
   result.gpa = (hi & ADDRESS_HI) * 0x1_0000_0000 + (((lo & ~offsetMask) | (linearLo & offsetMask)) >>> 0)
@@ -99,7 +99,7 @@ export function mapped64(
   result.level = level
   result.leafLo = lo
   result.leafHi = hi
-  result.leafGpa = result.entryGpas[level - 1] as number
+  result.leafGpa = result.entryGpas[level - 1]!
   return WALK_OK
 }
 

@@ -70,12 +70,12 @@ export class AccessLog {
 
   /** 1 in the first pass; 0 when idle. */
   get pass(): number {
-    return this.#w[H_PASS] as number
+    return this.#w[H_PASS]!
   }
 
   /** Records there are, walk entries included. */
   get count(): number {
-    return this.#w[H_COUNT] as number
+    return this.#w[H_COUNT]!
   }
 
   /** Whether the next access has a record already. */
@@ -85,7 +85,7 @@ export class AccessLog {
 
   /** The record that waits for a device, or −1. */
   get pending(): number {
-    return (this.#w[H_PENDING] as number) - 1
+    return this.#w[H_PENDING]! - 1
   }
 
   /** Starts an instruction's first pass with an empty log. */
@@ -156,7 +156,7 @@ export class AccessLog {
   access(kind: number, lo: number, hi: number, size: number, tag: number): number {
     const w = this.#w
     const entry = this.#next()
-    if (entry < (w[H_COUNT] as number)) {
+    if (entry < w[H_COUNT]!) {
       if (
         w[at(entry, E_KIND)] !== kind ||
         w[at(entry, E_LO)] !== (lo | 0) ||
@@ -256,14 +256,14 @@ export class AccessLog {
     if (!this.#dataMayChange(index)) return
     const offset = this.dataOffset(index)
     const size = this.size(index)
-    for (let i = 0; i < size; i++) this.bytes[offset + i] = source[sourceOffset + i] as number
+    for (let i = 0; i < size; i++) this.bytes[offset + i] = source[sourceOffset + i]!
   }
 
   /** Copies an access's `size(index)` bytes out. */
   copyBytes(index: number, target: Uint8Array, targetOffset: number = 0): void {
     const offset = this.dataOffset(index)
     const size = this.size(index)
-    for (let i = 0; i < size; i++) target[targetOffset + i] = this.bytes[offset + i] as number
+    for (let i = 0; i < size; i++) target[targetOffset + i] = this.bytes[offset + i]!
   }
 
   /** The access has been performed, or, a RAM write, is held. */
@@ -295,7 +295,7 @@ export class AccessLog {
    * time; what is no longer RAM is dropped, as the store of a processor that was that late would be.
    */
   forEachHeldWrite(visit: HeldWriteVisitor): void {
-    const end = this.#w[H_CURSOR] as number
+    const end = this.#w[H_CURSOR]!
     for (let entry = 0; entry < end; entry++) {
       const kind = this.#w[at(entry, E_KIND)]
       if (kind !== AccessKind.WRITE && kind !== AccessKind.ROM_WRITE) continue
@@ -312,18 +312,18 @@ export class AccessLog {
    * @returns whether any byte was replaced
    */
   overlayOwnWrites(lo: number, hi: number, size: number, target: Uint8Array, targetOffset: number = 0): boolean {
-    const end = this.#w[H_CURSOR] as number
+    const end = this.#w[H_CURSOR]!
     const start = address(lo, hi)
     let replaced = false
     for (let entry = 0; entry < end; entry++) {
       if (this.#w[at(entry, E_KIND)] !== AccessKind.WRITE) continue
-      const first = address(this.#w[at(entry, E_LO)] as number, this.#w[at(entry, E_HI)] as number)
-      const last = first + (this.#w[at(entry, E_SIZE)] as number)
+      const first = address(this.#w[at(entry, E_LO)]!, this.#w[at(entry, E_HI)]!)
+      const last = first + this.#w[at(entry, E_SIZE)]!
       const from = Math.max(first, start)
       const to = Math.min(last, start + size)
-      const data = this.#w[at(entry, E_DATA)] as number
+      const data = this.#w[at(entry, E_DATA)]!
       for (let gpa = from; gpa < to; gpa++) {
-        target[targetOffset + gpa - start] = this.bytes[data + gpa - first] as number
+        target[targetOffset + gpa - start] = this.bytes[data + gpa - first]!
         replaced = true
       }
     }
@@ -432,9 +432,9 @@ export class AccessLog {
   /** Index of the next ordered record; `count` if there is none. Moves the cursor over walk entries. */
   #next(): number {
     const w = this.#w
-    const count = w[H_COUNT] as number
-    let entry = w[H_CURSOR] as number
-    while (entry < count && isWalk(w[at(entry, E_KIND)] as number)) entry++
+    const count = w[H_COUNT]!
+    let entry = w[H_CURSOR]!
+    while (entry < count && isWalk(w[at(entry, E_KIND)]!)) entry++
     return entry
   }
 

@@ -63,10 +63,10 @@ export class LogStore {
 
   /** A field of a record. @throws ReplayError `ERR_STATE` if there is no such record */
   field(index: number, field: number): number {
-    if (!(index >= 0 && index < (this.words[H_COUNT] as number))) {
+    if (!(index >= 0 && index < this.words[H_COUNT]!)) {
       throw new ReplayError('ERR_STATE', `there is no access #${index}`)
     }
-    return this.words[at(index, field)] as number
+    return this.words[at(index, field)]!
   }
 
   /**
@@ -104,8 +104,8 @@ export class LogStore {
   /** Adds a record in state NEW with zeroed data. @throws ReplayError `ERR_STATE`, `ERR_SIZE`, `ERR_CAPACITY` */
   append(kind: number, lo: number, hi: number, size: number, tag: number): number {
     const w = this.words
-    const entry = w[H_COUNT] as number
-    const data = w[H_DATA_USED] as number
+    const entry = w[H_COUNT]!
+    const data = w[H_DATA_USED]!
     if (w[H_ACTIVE] === 0) throw new ReplayError('ERR_STATE', 'an access outside an instruction')
     if (!(size > 0 && size <= MAX_ACCESS_BYTES)) throw new ReplayError('ERR_SIZE', `an access of ${size} bytes`)
     const room = (size + 7) & ~7
@@ -130,12 +130,12 @@ export class LogStore {
   }
 
   dataLo(index: number): number {
-    return (this.#data[this.field(index, E_DATA) >>> 2] as number) >>> 0
+    return this.#data[this.field(index, E_DATA) >>> 2]! >>> 0
   }
 
   dataHi(index: number): number {
     if (this.field(index, E_SIZE) <= 4) return 0
-    return (this.#data[(this.field(index, E_DATA) >>> 2) + 1] as number) >>> 0
+    return this.#data[(this.field(index, E_DATA) >>> 2) + 1]! >>> 0
   }
 
   /** Sets the data of a record of up to 8 bytes; bits beyond its size become zero. */

@@ -50,7 +50,7 @@ export class LoggedTables implements TableAccess {
     const status = this.#tables.read32(gpa, into)
     if (status === false) this.#log.recordNoEntry(lo, hi, 4)
     if (status !== true) return status
-    this.#log.recordWalkRead(lo, hi, 4, into[0] as number, 0)
+    this.#log.recordWalkRead(lo, hi, 4, into[0]!, 0)
     return true
   }
 
@@ -68,7 +68,7 @@ export class LoggedTables implements TableAccess {
     const status = this.#tables.read64(gpa, into)
     if (status === false) this.#log.recordNoEntry(lo, hi, 8)
     if (status !== true) return status
-    this.#log.recordWalkRead(lo, hi, 8, into[0] as number, into[1] as number)
+    this.#log.recordWalkRead(lo, hi, 8, into[0]!, into[1]!)
     return true
   }
 

@@ -46,17 +46,17 @@ export class WalkReads {
 
   find(lo: number, hi: number): number {
     const w = this.#w
-    const walk = w[H_WALK] as number
+    const walk = w[H_WALK]!
     let found = -1
     let born = NEVER
     for (let entry = this.#last(); entry >= 0; entry = this.#before(entry)) {
       if (w[at(entry, E_LO)] !== (lo | 0) || w[at(entry, E_HI)] !== (hi | 0)) continue
-      if ((w[at(entry, E_DIED)] as number) <= walk) continue
+      if (w[at(entry, E_DIED)]! <= walk) continue
       // Normally there is one left, and it was born before. Where a pass leaves out a walk that an earlier pass made
       // (its result being pinned), numbers run behind: the oldest value that is still good is the one.
-      if ((w[at(entry, E_BORN)] as number) >= born) continue
+      if (w[at(entry, E_BORN)]! >= born) continue
       found = entry
-      born = w[at(entry, E_BORN)] as number
+      born = w[at(entry, E_BORN)]!
     }
     if (found >= 0) w[at(found, E_USED)] = walk
     return found
@@ -74,9 +74,9 @@ export class WalkReads {
     w[at(entry, E_TAG)] = tag
     w[at(entry, E_LO)] = lo
     w[at(entry, E_HI)] = hi
-    w[at(entry, E_BORN)] = w[H_WALK] as number
+    w[at(entry, E_BORN)] = w[H_WALK]!
     w[at(entry, E_DIED)] = NEVER
-    w[at(entry, E_USED)] = w[H_WALK] as number
+    w[at(entry, E_USED)] = w[H_WALK]!
     this.#store.setData(entry, dataLo, dataHi)
     return entry
   }
@@ -92,15 +92,15 @@ export class WalkReads {
 
   drop(): void {
     const w = this.#w
-    const walk = w[H_WALK] as number
+    const walk = w[H_WALK]!
     for (let entry = this.#last(); entry >= 0; entry = this.#before(entry)) {
-      if (w[at(entry, E_USED)] === walk && (w[at(entry, E_DIED)] as number) > walk) w[at(entry, E_DIED)] = walk
+      if (w[at(entry, E_USED)] === walk && w[at(entry, E_DIED)]! > walk) w[at(entry, E_DIED)] = walk
     }
   }
 
   /** The walks that a record is good for: from `born` to before `died`. */
   walksOf(index: number): { born: number; died: number } {
-    return { born: this.#w[at(index, E_BORN)] as number, died: this.#w[at(index, E_DIED)] as number }
+    return { born: this.#w[at(index, E_BORN)]!, died: this.#w[at(index, E_DIED)]! }
   }
 
   /** Makes a walk read of a record just appended, for a restored log. */
@@ -111,11 +111,11 @@ export class WalkReads {
   }
 
   #last(): number {
-    return (this.#w[H_LAST_WALK] as number) - 1
+    return this.#w[H_LAST_WALK]! - 1
   }
 
   #before(entry: number): number {
-    return this.#w[at(entry, E_NEXT)] as number
+    return this.#w[at(entry, E_NEXT)]!
   }
 
   #link(entry: number): void {
@@ -134,7 +134,7 @@ export class WalkReads {
 
   #adWrite(lo: number, hi: number): number {
     const w = this.#w
-    for (let entry = (w[H_COUNT] as number) - 1; entry >= 0; entry--) {
+    for (let entry = w[H_COUNT]! - 1; entry >= 0; entry--) {
       if (w[at(entry, E_KIND)] !== AccessKind.WALK_AD_WRITE) continue
       if (w[at(entry, E_LO)] === (lo | 0) && w[at(entry, E_HI)] === (hi | 0)) return entry
     }

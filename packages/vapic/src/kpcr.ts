@@ -17,5 +17,5 @@ export function kpcrNumber(host: VapicHost, vcpu: number): number {
   const { fsBase } = host.registers(vcpu)
   const bytes = new Uint8Array(KPCR_NUMBER + 1)
   if (!host.readLinear(vcpu, fsBase, bytes)) return -1
-  return word(bytes, KPCR_SELF) === fsBase >>> 0 ? (bytes[KPCR_NUMBER] as number) : -1
+  return word(bytes, KPCR_SELF) === fsBase >>> 0 ? bytes[KPCR_NUMBER]! : -1
 }

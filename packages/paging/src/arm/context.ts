@@ -188,11 +188,11 @@ export class ArmPagingContext {
     this.format = ArmFormat.LONG_64
     this.hardwareAccess = (tcrHi & (1 << 7)) !== 0
     this.hardwareDirty = this.hardwareAccess && (tcrHi & (1 << 8)) !== 0
-    setHalf(this.lower, tcrLo & 63, TG0[(tcrLo >>> 14) & 3] as number, registers.ttbr0Lo, registers.ttbr0Hi)
-    setHalf(this.upper, (tcrLo >>> 16) & 63, TG1[(tcrLo >>> 30) & 3] as number, registers.ttbr1Lo, registers.ttbr1Hi)
+    setHalf(this.lower, tcrLo & 63, TG0[(tcrLo >>> 14) & 3]!, registers.ttbr0Lo, registers.ttbr0Hi)
+    setHalf(this.upper, (tcrLo >>> 16) & 63, TG1[(tcrLo >>> 30) & 3]!, registers.ttbr1Lo, registers.ttbr1Hi)
     this.lower.disabled ||= (tcrLo & (1 << 7)) !== 0
     this.upper.disabled ||= (tcrLo & (1 << 23)) !== 0
-    this.outputBits = IPS[tcrHi & 7] as number
+    this.outputBits = IPS[tcrHi & 7]!
     setTopByte(this.lower, tcrHi >>> 5, tcrHi >>> 19)
     setTopByte(this.upper, tcrHi >>> 6, tcrHi >>> 20)
     this.lower.unprivilegedDisabled = (tcrHi & (1 << 23)) !== 0

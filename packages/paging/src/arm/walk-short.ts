@@ -64,14 +64,14 @@ export function walkShort(
   result.tableIpa = half.table + (va >>> 20) * 4
   result.level = 1
   if (!reader.read32(result.tableIpa, entry)) return ARM_WALK_TABLE
-  const l1 = entry[0] as number
+  const l1 = entry[0]!
   let upperBits = 0
   if ((l1 & 3) === 0) return fault(result, TRANSLATION, 1)
   if ((l1 & 3) === 1) {
     result.tableIpa = ((l1 & ~0x3ff) >>> 0) + ((va >>> 12) & 0xff) * 4
     result.level = 2
     if (!reader.read32(result.tableIpa, entry)) return ARM_WALK_TABLE
-    const l2 = entry[0] as number
+    const l2 = entry[0]!
     if ((l2 & 3) === 0) return fault(result, TRANSLATION, 2)
     readPage(l1, l2)
   } else upperBits = readSection(l1)
@@ -105,7 +105,7 @@ function readSection(l1: number): number {
 
 /** Access flag, domain, rights and address. */
 function finish(context: ArmPagingContext, va: number, access: number, result: ArmWalkResult): number {
-  const word = result.entry[0] as number
+  const word = result.entry[0]!
   const { level } = result
   // SCTLR.AFE: AP[0] is the access flag. Short descriptors have no hardware management of it here.
   if (context.accessFlagEnable && (leaf.ap & 1) === 0) return fault(result, ACCESS_FLAG, level)

@@ -149,8 +149,8 @@ function walkLong(
       result.tableIpa = address
       result.level = level
       if (!reader.read64(address, entry)) return ARM_WALK_TABLE
-      const entryLo = entry[0] as number
-      const entryHi = entry[1] as number
+      const entryLo = entry[0]!
+      const entryHi = entry[1]!
       if ((entryLo & VALID) === 0) return fault(result, TRANSLATION, level)
       const isTable = (entryLo & TABLE) !== 0
       if (level === 3 && !isTable) return fault(result, TRANSLATION, level)
@@ -187,8 +187,8 @@ function finishLong(
   result: ArmWalkResult,
 ): number {
   const { entry, level } = result
-  const entryLo = entry[0] as number
-  const entryHi = entry[1] as number
+  const entryLo = entry[0]!
+  const entryHi = entry[1]!
   if ((entryHi & 0xffff) >= 2 ** (context.outputBits - 32)) return fault(result, ADDRESS_SIZE, level)
   if ((entryLo & ACCESS_FLAG_BIT) === 0 && !context.hardwareAccess) return fault(result, ACCESS_FLAG, level)
   // A writable-clean descriptor is writable, and its first write makes it dirty.
