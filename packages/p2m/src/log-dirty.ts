@@ -1,8 +1,9 @@
-import { checkP2m } from './checks.ts'
-import { hex, P2mError } from './errors.ts'
+import { describeArgument } from '@retrap/memory'
+import { checkP2m, checkRange } from './checks.ts'
+import { P2mError } from './errors.ts'
 import { P2mEntry } from './radix-table.ts'
 import type { P2m } from './p2m.ts'
-import { isRam, MAX_GFN, P2mType } from './types.ts'
+import { isRam, P2mType } from './types.ts'
 
 /**
  * Log-dirty mode for a range of guest frames: a bit for each that has been written since it was last asked, for
@@ -33,24 +34,19 @@ export class LogDirty {
    * @throws P2mError `ERR_TYPE` for a map of an Arm guest; `ERR_RANGE` for a range that is none, or for which `bits` are too few; `ERR_NO_MEMORY` where a leaf
    * that is only partly in the range cannot be broken up: nothing is logged then
    */
-  constructor(p2m: P2m, gfn: number, count: number, bits: Uint32Array = new Uint32Array(Math.ceil(count / 32))) {
+  constructor(p2m: P2m, gfn: number, count: number, bits?: Uint32Array) {
     checkP2m(p2m)
-    if (
-      !(Number.isSafeInteger(gfn) && Number.isSafeInteger(count) && gfn >= 0 && count >= 1 && gfn + count <= MAX_GFN) ||
-      bits.length * 32 < count
-    ) {
-      throw new P2mError('ERR_RANGE', `${count} guest frames at ${hex(gfn)} to log in ${bits.length * 32} bits`, {
-        gfn,
-        count,
-        bits: bits.length * 32,
-      })
+    checkRange(gfn, count)
+    if (bits !== undefined && !(bits instanceof Uint32Array && bits.length * 32 >= count)) {
+      const given = bits instanceof Uint32Array ? `${bits.length * 32} bits` : describeArgument(bits)
+      throw new P2mError('ERR_RANGE', `${given} to log ${count} guest frames: expected a bit for each`, { gfn, count })
     }
     if (p2m.format !== 'ept') throw new P2mError('ERR_TYPE', 'a map of an Arm guest has no logged RAM')
     this.p2m = p2m
     this.gfn = gfn
     this.count = count
-    this.#bits = bits
-    bits.fill(0)
+    this.#bits = bits ?? new Uint32Array(Math.ceil(count / 32))
+    this.#bits.fill(0)
     try {
       this.#retype(gfn, count, P2mType.RAM_RW, P2mType.RAM_LOGDIRTY)
     } catch (error) {

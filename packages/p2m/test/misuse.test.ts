@@ -28,8 +28,16 @@ describe('a value of the wrong kind throws a P2mError', () => {
     ['onDemand.setCache', p2m.onDemand.setCache.bind(p2m.onDemand) as never, [0]],
     ['paging.nominate', p2m.paging.nominate.bind(p2m.paging) as never, [0x9000]],
     ['writeClaim.claim', (server: never) => p2m.writeClaim.claim(server), [1]],
-    ['new LogDirty', (map: never) => new LogDirty(map), [p2m]],
-    ['new ForeignMappings', (...args: never[]) => new ForeignMappings(...(args as unknown as [never])), [p2m, counts]],
+    [
+      'new LogDirty',
+      (...args: never[]) => new LogDirty(...(args as unknown as [never, never, never])),
+      [p2m, 0x100, 16],
+    ],
+    [
+      'new ForeignMappings',
+      (...args: never[]) => new ForeignMappings(...(args as unknown as [never, never])),
+      [p2m, counts],
+    ],
     ['rightsOf', rightsOf as never, [P2mType.RAM_RW]],
     ['adopt', counts.adopt.bind(counts) as never, [frame, 1]],
     ['count', counts.count.bind(counts) as never, [frame]],
