@@ -59,11 +59,7 @@ export function markContiguous(core: ContiguousTables, gfn: number, count: numbe
   for (const [i, ma] of groups.entries()) {
     const entries = old[i] as Uint32Array
     for (let word = 0; word < entries.length; word += 2) {
-      core.memory.publishEntry(
-        ma + word * 4,
-        entries[word] as number,
-        entries[word + 1]! | format.contiguous,
-      )
+      core.memory.publishEntry(ma + word * 4, entries[word]!, entries[word + 1]! | format.contiguous)
     }
   }
 }
@@ -73,8 +69,8 @@ function isContiguous(core: ContiguousTables, ma: number, order: number): boolea
   const { u32 } = core.memory
   const { format } = core
   const word = ma >>> 2
-  const lo = u32[word] as number
-  const hi = u32[word + 1] as number
+  const lo = u32[word]!
+  const hi = u32[word + 1]!
   if (!format.isLeaf(lo, hi, order / 9 + 1) || (hi & format.contiguous) !== 0) return false
   if (((format.types.kinds[format.typeOf(hi)] ?? 0) & KIND_LARGE) === 0) return false
   if ((lo & format.present) === 0 || (lo >>> 12) % (16 * 2 ** order) !== 0) return false
