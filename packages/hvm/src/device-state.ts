@@ -5,11 +5,13 @@ import type { OwnedMemories, OwnedMemoryState } from './owned-memories.ts'
 
 /** Is the saved form of all device models of a domain, with the memory that they own. */
 export interface DevicesState {
+  /** Of this form. */
   readonly version: 1
   /** The models of the domain's own process. */
   readonly local: DeviceHostState
   /** The models that live elsewhere, by the name of their server. */
   readonly servers: Readonly<Record<string, DeviceHostState>>
+  /** The memories that models own. */
   readonly memories: readonly OwnedMemoryState[]
 }
 

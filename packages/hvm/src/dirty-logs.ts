@@ -3,8 +3,7 @@ import { LogDirty, P2mEntry, P2mType, type P2m } from '@retrap/p2m'
 const FRAME = 0x1000
 
 /**
- * Who logs which of a guest's RAM as it is written, for migration and for screens. Whoever writes RAM of the guest asks
- * here where it is; what is logged is marked then, and may be written until the log is taken the next time.
+ * Logs of the RAM that is written, for migration and for screens. Every writer of guest RAM asks here where it is; what is logged is marked then, and may be written until the log is taken the next time.
  */
 export class DirtyLogs {
   readonly #p2m: P2m
@@ -28,14 +27,13 @@ export class DirtyLogs {
     log.stop()
   }
 
-  /** Somebody who is no vCPU has written RAM. */
+  /** Marks RAM that no vCPU wrote. */
   mark(gfn: number, count: number): void {
     this.#p2m.dirtied(gfn, count)
   }
 
   /**
-   * Somebody has written RAM who could not say so to this thread's vCPUs: what has been translated of it dies, and it is
-   * marked.
+   * Marks RAM that another thread or process wrote, and drops the code that this thread's vCPUs have translated of it.
    */
   modified(gfn: number, count: number): void {
     const { memory } = this.#p2m

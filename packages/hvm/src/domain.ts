@@ -31,7 +31,7 @@ import type { GuestMemoryHandles } from './worker-memory.ts'
 export class Domain<V extends VirtualCpu = VirtualCpu, A extends Architecture<V> = Architecture<V>> {
   /** The machine that it lives in. */
   readonly memory: MachineMemory
-  /** Who holds which frame of machine memory. */
+  /** References to frames of machine memory. */
   readonly frameCounts: FrameCounts
   /** Its map of guest frames; empty at first. */
   readonly p2m: P2m
@@ -39,19 +39,19 @@ export class Domain<V extends VirtualCpu = VirtualCpu, A extends Architecture<V>
   readonly dirtyLogs: DirtyLogs
   /** Memory that its device models own. */
   readonly ownedMemories: OwnedMemories
-  /** What is done where the map does not allow an access: RAM on demand, pagers, claimed writes. */
+  /** Handles accesses that the map does not allow: RAM on demand, pagers, claimed writes. */
   readonly secondLevel: SecondLevelFaults
   /** Its RAM by guest-physical address. */
   readonly guestMemory: GuestMemory
   /** Its virtual time. */
   readonly clock: DomainClock
-  /** Timers on that time, of device models and local APICs. */
+  /** Timers on that time, of device models and interrupt controllers. */
   readonly timers: TimerQueue
   /** Where accesses that are not RAM go. */
   readonly dispatch: IoDispatch
   /** Which RAM has left the guest, and which device models have still to hear of it. */
   readonly invalidations: Invalidations
-  /** What device models reach of the domain, wherever they live. */
+  /** The domain as device models reach it, wherever they live. */
   readonly platform: DevicePlatform
   /** The server of the models that live in this process. */
   readonly devices: DeviceHost
@@ -60,7 +60,7 @@ export class Domain<V extends VirtualCpu = VirtualCpu, A extends Architecture<V>
   readonly #sleeper: Sleeper
   readonly #servers: DomainServer[] = []
   readonly #memoryChanges: MemoryChanges
-  /** What models have mapped, where that is checked. */
+  /** The models' mappings, where they are checked. */
   readonly #checked: { readonly device: string; readonly cache: MapCache }[] = []
   readonly #loop: RunLoop
   #paravirtual: Paravirtual | null = null
@@ -282,7 +282,7 @@ export class Domain<V extends VirtualCpu = VirtualCpu, A extends Architecture<V>
   #raised(actor: number): void {
     const { current } = this.#loop
     if (current !== null && (actor === OUTSIDE || actor === current.id)) current.cpu.stop()
-    // Those that are halted have notices to send too.
+    // Halted vCPUs have notices to send too.
     if (actor === OUTSIDE) this.wake()
   }
 
@@ -359,7 +359,7 @@ export class Domain<V extends VirtualCpu = VirtualCpu, A extends Architecture<V>
   async run(): Promise<DomainExit> {
     const exit = await this.#loop.run()
     if (exit.reason === 'stopped') this.#loop.clear()
-    // Whoever waits for acknowledgements need not wait until it runs again.
+    // A party that waits for acknowledgements need not wait until the domain runs again.
     if (this.invalidations.awaited) this.#sendIdle()
     return exit
   }

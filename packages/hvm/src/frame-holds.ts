@@ -2,8 +2,8 @@ import type { FrameReferences } from '@retrap/mapcache'
 import type { FrameCounts } from '@retrap/p2m'
 
 /**
- * References to the machine frames of a guest's RAM. Those that nobody counts, which a toolstack has put into the map
- * itself, are its own business: they are held without a reference.
+ * References to the machine frames of a guest's RAM. A frame that is not counted, because a toolstack put it into the map
+ * itself, is held without a reference.
  */
 export class FrameHolds implements FrameReferences {
   readonly #counts: FrameCounts

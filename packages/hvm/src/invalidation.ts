@@ -18,7 +18,7 @@ const MOST_RANGES = 64
 /** How often in a row servers that answer at once may cause what they must be told of. */
 const ROUNDS = 8
 
-/** What {@link Invalidations} works on. */
+/** The parts of a domain that {@link Invalidations} works on. */
 export interface InvalidationOptions {
   /** The guest's map, whose changes raise epochs. */
   readonly p2m: Pick<P2m, 'onRelease' | 'onChange' | 'lookup'>
@@ -52,7 +52,7 @@ export interface EpochTicket {
 
 /** A device model that waits, as its server and the request that it serves. */
 export interface WaitingParty {
-  /** Counts as having acknowledged. What it has mapped itself it knows. */
+  /** Counts as having acknowledged: the model knows its own mappings. */
   readonly server?: IoreqServer
   /** The vCPU whose request waits for this model. */
   readonly vcpu?: number
@@ -102,7 +102,7 @@ export class Invalidations implements InvalidationListener {
   readonly #dispatch: InvalidationOptions['dispatch']
   /** By vCPU: what the notice in flight covers; 0 without one. */
   readonly #sent: Float64Array
-  /** The last change that each server has acknowledged. One that came later had nothing of what was before. */
+  /** The last change that each server has acknowledged. A server that came later could reach nothing of before. */
   readonly #acknowledged = new Map<IoreqServer, number>()
   /** In order of epochs. */
   readonly #unsettled: Unsettled[] = []
@@ -140,7 +140,7 @@ export class Invalidations implements InvalidationListener {
   // ---- what has changed ----
 
   /**
-   * What the map changes from now on is a vCPU's own doing.
+   * Counts changes of the map from now on as a vCPU's own.
    *
    * @returns what `leave` takes
    */
@@ -217,7 +217,7 @@ export class Invalidations implements InvalidationListener {
   waits(vcpu: number): boolean {
     if (this.#sent[vcpu] === 0) return false
     if (this.latched(vcpu)) return true
-    // What the vCPU is in the middle of may ask a device next, and that request is to be no notice.
+    // The instruction under way may ask a device next, and that request must not be a notice.
     this.#concluded(vcpu)
     return false
   }

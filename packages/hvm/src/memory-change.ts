@@ -3,13 +3,13 @@ import { OUTSIDE, type EpochTicket, type Invalidations } from './invalidation.ts
 
 /** A change that has been made to a guest's map from outside. */
 export interface MemoryChange<T> {
-  /** What the change returned. */
+  /** The change's own result. */
   readonly result: T
   /** Until every device model has let go of what the change took away. */
   readonly ticket: EpochTicket
 }
 
-/** What {@link MemoryChanges} needs of a domain. */
+/** The vCPUs of a domain, as {@link MemoryChanges} stops them. */
 export interface VcpuStop {
   /** Whether a vCPU is in the middle of executing: between two instructions none is, nor while all wait for devices. */
   executing(): boolean
@@ -19,7 +19,7 @@ export interface VcpuStop {
 
 /**
  * Changes of a guest's map by a toolstack or a device model: made while every vCPU is between two instructions or waits
- * for a device, so that none goes on with what it has translated before. What they release every vCPU sends a notice of.
+ * for a device, so that none goes on with what it has translated before. Every vCPU sends a notice of the frames that they release.
  */
 export class MemoryChanges {
   readonly #p2m: P2m
@@ -33,7 +33,7 @@ export class MemoryChanges {
     this.#vcpus = vcpus
   }
 
-  /** Makes a change as soon as no vCPU executes; at once, where none does. What it throws rejects the promise. */
+  /** Makes a change as soon as no vCPU executes; at once, where none does. An error that the change throws rejects the promise. */
   request<T>(change: (p2m: P2m) => T): Promise<MemoryChange<T>> {
     if (!this.#vcpus.executing()) return promised(() => this.#make(change))
     return new Promise((resolve) => {

@@ -9,26 +9,32 @@ const LARGE_BYTES = 2 ** 21
 /** The least alignment at which machine memory gives out whole frames. */
 const FRAMES_ALIGN = 2 ** 16
 
-/** Is the saved form of one memory that a device model owns. */
+/** Saved form of one memory that a device model owns. */
 export interface OwnedMemoryState {
+  /** Of this form. */
   readonly version: 1
   /** Name of the device model. */
   readonly device: string
   /** Name among the model's memories. */
   readonly name: string
+  /** Its bytes. */
   readonly contents: Uint8Array
 }
 
-/** What {@link OwnedMemories} is made with. */
+/** The parts of a domain that {@link OwnedMemories} works on. */
 export interface OwnedMemoriesOptions {
+  /** The machine that the memories are taken from. */
   readonly memory: MachineMemory
+  /** The guest's map. */
   readonly p2m: P2m
+  /** References to machine frames. */
   readonly frameCounts: FrameCounts
+  /** Logs of writes. */
   readonly logs: DirtyLogs
 }
 
 /**
- * Is the memory that a domain's device models own: VRAM, flash, ROM. Its frames are machine memory, held for as long as the
+ * Memory that a domain's device models own: VRAM, flash, ROM. Its frames are machine memory, held for as long as the
  * model lives; where a region shows it, they are ordinary RAM or ROM of the guest's map, whose coming and going raises
  * invalidations as any other.
  *

@@ -1,5 +1,5 @@
 /**
- * What a domain asks of a hypervisor's own interface for guests, which may be plugged into it.
+ * A hypervisor's own interface for guests, as the domain that it is plugged into calls it.
  *
  * This part is the run loop's and the devices'; an instruction set adds what its processors ask.
  */

@@ -15,7 +15,7 @@ import type { DirtyLogs } from './dirty-logs.ts'
 import { OUTSIDE, type Invalidations } from './invalidation.ts'
 import type { OwnedMemories } from './owned-memories.ts'
 
-/** What becomes of an access that the p2m does not translate. */
+/** Outcomes of an access that the p2m does not translate. */
 export const SecondLevel = {
   /** It translates now. */
   RESOLVED: 0,
@@ -23,7 +23,7 @@ export const SecondLevel = {
   DEVICE: 1,
   /** It is memory that cannot be written: the write is lost. */
   DISCARD: 2,
-  /** Somebody else has to do something first; then it is to be tried again. */
+  /** Another party has to act first; then the access is to be tried again. */
   WAIT: 3,
 } as const
 
@@ -130,7 +130,7 @@ export class SecondLevelFaults {
   }
 
   /**
-   * Frames are something else now: who waits for one of them is to try again.
+   * Frames have changed: vCPUs that wait for one of them are to try again.
    *
    * @returns whether there is such a vCPU
    */
@@ -152,7 +152,7 @@ export class SecondLevelFaults {
   }
 
   /**
-   * As `P2m.translate`, after all that can be done at once for somebody who is no vCPU.
+   * As `P2m.translate`, after all that can be done at once for a party that is no vCPU.
    *
    * @param vcpu - whose doing it is; default nobody's
    */
@@ -240,7 +240,7 @@ export class SecondLevelFaults {
     const type = this.#p2m.lookup(gfn, entry)
     if (type === P2mType.MMIO_DM || type === P2mType.INVALID) return SecondLevel.DEVICE
     const { invalidations } = this.#options
-    // What is taken from the map to go on, zeros for instance, is this vCPU's doing.
+    // Frames that are taken from the map to go on, zeros for instance, count as this vCPU's doing.
     const before = invalidations.enter(vcpu)
     try {
       const outcome = this.#resolve(vcpu, gfn, type, wanted)

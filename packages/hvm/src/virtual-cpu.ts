@@ -32,7 +32,7 @@ export interface VirtualProcessor {
 export interface VirtualCpu {
   /** Its number in the domain; the first is the bootstrap processor. */
   readonly id: number
-  /** What executes. */
+  /** Its processor. */
   readonly cpu: VirtualProcessor
   /** Whether it has nothing to do until something happens. */
   readonly dormant: boolean

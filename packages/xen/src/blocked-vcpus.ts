@@ -18,7 +18,7 @@ export interface BlockedVcpusState {
  */
 export class BlockedVcpus {
   readonly #blocked: boolean[]
-  /** What each polls. */
+  /** By vCPU: the event channels that it polls. */
   readonly #ports: (readonly number[])[]
   readonly #timers: readonly Timer[]
   readonly #woken: () => void

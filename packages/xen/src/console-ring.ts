@@ -18,7 +18,7 @@ export class ConsoleRing {
   readonly #page: GuestPage
   readonly #notify: () => void
   readonly #transmit: (bytes: Uint8Array) => void
-  /** What was typed and is not in the ring yet. */
+  /** Typed bytes that are not in the ring yet. */
   #waiting: Uint8Array[] = []
 
   /**
@@ -80,7 +80,7 @@ export class ConsoleRing {
     return moved
   }
 
-  /** What was typed and is not in the ring yet. */
+  /** Typed bytes that are not in the ring yet. */
   save(): number[] {
     return this.#waiting.flatMap((bytes) => [...bytes])
   }

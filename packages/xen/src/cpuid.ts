@@ -20,12 +20,12 @@ const DOMID_PRESENT = 1 << 4
 /** Event channels' vectors of one vCPU each are there. */
 const UPCALL_VECTOR = 1 << 6
 
-/** What Xen's leaves say of. */
+/** Facts that Xen's leaves tell. */
 export interface CpuidFacts {
   readonly vcpu: number
   readonly domainId: number
   readonly tscKhz: number
-  /** What is added to the host's time-stamp counter, as two words. */
+  /** Offset to the host's time-stamp counter, as two words. */
   readonly tscOffsetLo: number
   readonly tscOffsetHi: number
 }

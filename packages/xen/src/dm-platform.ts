@@ -30,7 +30,7 @@ const ERRNO_BY_CODE: Readonly<Partial<Record<P2mError['code'], number>>> = {
 }
 
 /**
- * What a domain does of the operations that an emulator asks of it with `DmOps`: interrupts, memory, events, shutdown.
+ * The operations that an emulator asks of a domain with `DmOps`: interrupts, memory, events, shutdown.
  *
  * Departures from Xen: the kinds of events that a program raises itself (INT n and its like) cannot be injected
  * (−EOPNOTSUPP), and memory types of caches are checked and have no effect, as there are no caches. Operations are not

@@ -42,7 +42,7 @@ export interface EventChannelsState {
  * The event channels of one domain: ports, what is bound to them, and their events, of the 2-level kind or, once the guest has
  * asked for it, of the FIFO kind.
  *
- * What is not found or not allowed is a negated errno, as `event_channel_op` returns it. Numbers come from the guest and
+ * Methods answer with a negated errno where a port is not found or not allowed. Numbers come from the guest and
  * are checked here.
  *
  * Source: Xen's public/event_channel.h.
@@ -210,7 +210,7 @@ export class EventChannels implements HostPorts {
         this.#setPending(port)
         return 0
       case EventStatus.unbound:
-        // Nobody is there to hear it.
+        // There is no other end.
         return 0
       default:
         return XenErrno.INVAL

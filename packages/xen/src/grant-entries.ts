@@ -38,7 +38,7 @@ export interface GrantFormat {
   encode(entry: GrantEntry): readonly number[] | null
 }
 
-/** `struct grant_entry_v1`: flags, domain, frame. What is in use is marked in the flags. */
+/** `struct grant_entry_v1`: flags, domain, frame. The flags say how the grant is used. */
 const V1: GrantFormat = {
   version: 1,
   bytes: 8,
@@ -51,8 +51,8 @@ const V1: GrantFormat = {
 }
 
 /**
- * `union grant_entry_v2`: flags and domain as in version 1; a page and which of its bytes, or another grant. What is in use is
- * marked in the status frames.
+ * `union grant_entry_v2`: flags and domain as in version 1; a page and which of its bytes, or another grant. The status
+ * frames say how the grant is used.
  */
 const V2: GrantFormat = {
   version: 2,

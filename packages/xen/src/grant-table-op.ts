@@ -184,7 +184,7 @@ function copy(call: XenCall, pointer: bigint): number {
     if (typeof from !== 'number' && typeof to !== 'number' && status === GrantStatus.OKAY) {
       const { memory, guestMemory } = call.domain
       const bytes = memory.read(from.mfn * PAGE + source.offset, length)
-      // Who logs writes hears of it, as long as the frame is still where its owner had it.
+      // The write is logged, as long as the frame is still where its owner had it.
       if (call.xen.memory.ramAt(to.gfn) === to.mfn) guestMemory.write(to.gfn * PAGE + target.offset, bytes)
       else memory.write(to.mfn * PAGE + target.offset, bytes)
     }

@@ -41,7 +41,7 @@ const RESERVED_ENTRIES = 8
 const STATUS_BYTES = 2
 const STATUS_PER_FRAME = FRAME_BYTES / STATUS_BYTES
 
-/** A grant that somebody uses. */
+/** A grant that is in use. */
 interface Use {
   readonly gfn: number
   readonly mfn: number
@@ -67,7 +67,7 @@ export interface GrantTableState {
   readonly entries: 1 | 2
   /** Machine frames. */
   readonly frames: readonly number[]
-  /** Those of the status frames, of version 2. */
+  /** Machine frames of the status frames, of version 2. */
   readonly statusFrames: readonly number[]
   readonly uses: readonly (Use & { readonly ref: number })[]
   readonly mappings: readonly (Mapping & { readonly handle: number })[]
@@ -296,7 +296,7 @@ export class GrantTable {
     return handle
   }
 
-  /** What a handle has mapped: machine frame; −1 for none. */
+  /** Machine frame that a handle has mapped; −1 for none. */
   mapped(handle: number): number {
     return this.#mappings[handle]?.mfn ?? -1
   }

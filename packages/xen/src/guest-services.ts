@@ -15,7 +15,7 @@ const CONSOLE_GFN = 0xfefff
 const HOST = 0
 const KIB_PER_PAGE = 4
 
-/** What the store tells a guest of itself. */
+/** Facts that the store tells a guest of itself. */
 export interface GuestIdentity {
   readonly domainId: number
   readonly name: string
@@ -27,13 +27,13 @@ export interface GuestIdentity {
 
 /** A guest's console ring, from outside: hvc0 of Linux. */
 export interface XenConsole {
-  /** Names who gets what the guest prints; the bytes are the listener's to keep. */
+  /** Names the listener that gets all that the guest prints, and may keep the bytes. */
   onTransmit(listener: (bytes: Uint8Array) => void): void
   /** Queues bytes for the guest; they wait until it takes them. */
   receive(bytes: Uint8Array): void
 }
 
-/** What HVMOP_get_param tells of the pages and ports that are there from the beginning. */
+/** The pages and ports that are there from the beginning, as HVMOP_get_param tells of them. */
 export interface ServiceParameters {
   readonly storeGfn: number
   readonly storePort: number
@@ -46,12 +46,12 @@ export interface GuestServicesState {
   readonly version: 1
   readonly store: XenStoreState
   readonly ring: StoreRingState
-  /** What was typed on the console and the guest has not taken. */
+  /** Bytes typed on the console that the guest has not taken. */
   readonly typed: readonly number[]
 }
 
 /**
- * What a guest finds at the other ends of the rings that it is given: the store and a console.
+ * The other ends of the rings that a guest is given: the store and a console.
  */
 export class GuestServices {
   readonly store: XenStore = new XenStore()
@@ -142,7 +142,7 @@ function describeGuest(store: XenStore, identity: GuestIdentity, parameters: Ser
   const guest = (read: boolean, write: boolean): StorePermission => ({ domain: domainId, read, write })
   const readable = [{ domain: HOST, read: false, write: false }, guest(true, false)]
   const own = [guest(false, false)]
-  // What is made below a node has the node's permissions.
+  // A node has the permissions of the node that it is made below.
   store.write(`/vm/${uuid}`, '')
   store.write(home, '')
   for (const path of [`/vm/${uuid}`, home]) store.setPermissions(path, readable)

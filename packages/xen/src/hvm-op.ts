@@ -21,7 +21,7 @@ const MEMORY_RAM = 0
 const MEMORY_ROM = 1
 const MEMORY_DEVICE = 2
 
-/** `HVMOP_*` by number (public header hvm/hvm_op.h). What is not here is the toolstack's, or gone: -ENOSYS. */
+/** `HVMOP_*` by number (public header hvm/hvm_op.h). Other numbers are the toolstack's, or gone: -ENOSYS. */
 const OPERATIONS: Readonly<Partial<Record<number, XenHypercall>>> = {
   0: setParameter,
   1: getParameter,

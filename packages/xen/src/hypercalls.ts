@@ -13,7 +13,7 @@ import { vmAssist } from './vm-assist.ts'
 import { schedOp } from './sched-op.ts'
 import { xenVersion } from './xen-version.ts'
 
-/** What each hypercall does; a number that is not here is unknown to the guest. */
+/** Handlers by hypercall number; any other number is unknown to the guest. */
 const HYPERCALLS: Readonly<Partial<Record<number, XenHypercall>>> = {
   [Hypercall.MEMORY_OP]: memoryOp,
   [Hypercall.MULTICALL]: multicall(dispatch),

@@ -50,7 +50,7 @@ const privileged = (
   argument: Layout<Readonly<Record<string, 'u16' | 'u32' | 'u64' | 'pointer' | 'ulong'>>>,
 ): MemoryOperation => whole((call) => (call.read(argument, call.argument(1)) === null ? XenErrno.FAULT : XenErrno.PERM))
 
-/** `XENMEM_*` by number (public header memory.h). What is not here is -ENOSYS: there is no table of machine frames. */
+/** `XENMEM_*` by number (public header memory.h). Other numbers are -ENOSYS: there is no table of machine frames. */
 const OPERATIONS: Readonly<Partial<Record<number, MemoryOperation>>> = {
   0: increaseReservation,
   1: decreaseReservation,

@@ -90,7 +90,7 @@ function frame(value: bigint): number {
   return value < GUEST_FRAMES ? Number(value) : GUEST_FRAMES
 }
 
-/** What an index says: a guest frame, or a page of Xen's own. */
+/** An index: a guest frame, or a page of Xen's own. */
 function indexOf(space: number, value: bigint): number {
   return space === SPACE_GRANT_TABLE ? Number(value) : frame(value)
 }
@@ -108,7 +108,7 @@ function addOne(call: XenCall, space: number, index: number, gfn: number): numbe
   else if (space === SPACE_GRANT_TABLE) mfn = grantPage(call.xen.grants, index)
   if (mfn === INVALID_MFN) return XenErrno.INVAL
   if (space === SPACE_GFN && index === gfn) return 0
-  // What is there makes room: RAM goes back to the machine, a page of Xen's is unhooked.
+  // The frame at that place makes room: RAM goes back to the machine, a page of Xen's is taken out of the map.
   const type = memory.typeAt(gfn)
   if (isForeign(type)) return XenErrno.NXIO
   if (isRam(type) && !(space !== SPACE_GFN && memory.placeOf(mfn) === gfn) && memory.remove(gfn, 1) !== 1) {

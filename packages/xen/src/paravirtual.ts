@@ -10,7 +10,7 @@ import { XenGuest, type XenOptions } from './xen-guest.ts'
 /** CPUID leaves that are Xen's. */
 const RANGE = 0x100
 
-/** What the guest's domain asks of Xen: CPUID leaves, the hypercall page, hypercalls, events. */
+/** Xen as the guest's domain calls it: CPUID leaves, the hypercall page, hypercalls, events. */
 class Paravirtual implements XenCalls {
   readonly #xen: XenGuest
   readonly #calls: readonly XenCall[]

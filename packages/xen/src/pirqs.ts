@@ -2,17 +2,17 @@ import { XenErrno } from './numbers.ts'
 
 /** Interrupts that a guest can be told of by event channels. */
 const PIRQS = 256
-/** Those of ISA devices, which are edges. */
+/** Inputs of ISA devices, which are edges. */
 const ISA_GSIS = 16
 
 /** `MAP_PIRQ_TYPE_*` (public header physdev.h). */
 const TYPE_GSI = 1
 
-/** What a number stands for: an input of the I/O APIC, or one of these. */
+/** A number stands for an input of the I/O APIC, or for one of these. */
 const UNBOUND = -1
 const MSI = -2
 
-/** What the numbers are connected with. */
+/** The numbers' connections. */
 export interface PirqWiring {
   /** Inputs of the I/O APIC: the numbers below are theirs. */
   readonly inputs: number
@@ -74,7 +74,7 @@ export class Pirqs {
   }
 
   /**
-   * Connects a number with an input of the I/O APIC. What either is connected with already stays.
+   * Connects a number with an input of the I/O APIC. Connections that either has already stay.
    *
    * @param pirq - the number, or a negative one for any
    * @returns the number, or an error

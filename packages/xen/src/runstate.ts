@@ -22,7 +22,7 @@ export interface RunstateState {
   readonly spent: readonly number[]
 }
 
-/** What a vCPU has done with its time, in nanoseconds of system time. */
+/** A vCPU's times in each state, in nanoseconds of system time. */
 export class VcpuRunstate {
   state: number
   #since: number

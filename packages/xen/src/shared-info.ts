@@ -10,7 +10,7 @@ const UPCALL_MASK = 1
 /** vcpu_time_info within vcpu_info, in both layouts. */
 const VCPU_TIME = 32
 
-/** What differs between the layouts of 32-bit and 64-bit guests. */
+/** The differences between the layouts of 32-bit and 64-bit guests. */
 interface Layout {
   /** Ports that the bitmaps hold. */
   readonly ports: number
@@ -46,7 +46,7 @@ const LAYOUT_32: Layout = {
   wallClockHi: 2340,
 }
 
-/** What a guest's wall clock showed when its system time was 0. */
+/** A guest's wall clock when its system time was 0. */
 export interface WallClock {
   readonly seconds: number
   readonly nanoseconds: number
@@ -110,7 +110,7 @@ export class SharedInfo {
 
   /**
    * Takes the layout of the guest's present mode, where drivers begin: when the page is mapped and when the
-   * callback is set. What is in the page is not converted.
+   * callback is set. The page's contents are not converted.
    */
   latch(longMode: boolean): void {
     this.#layout = longMode ? LAYOUT_64 : LAYOUT_32

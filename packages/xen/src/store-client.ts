@@ -10,7 +10,7 @@ import {
   type StorePermission,
 } from './store-tree.ts'
 
-/** What the store answers instead of a result, by the names of the protocol (public/io/xs_wire.h, xsd_errors). */
+/** Answers of the store that refuse a request, by the names of the protocol (public/io/xs_wire.h, xsd_errors). */
 export type StoreErrno =
   | 'EINVAL'
   | 'EACCES'
@@ -34,7 +34,7 @@ export class StoreRefusal extends Error {
   }
 }
 
-/** What one guest may take up, as Xen's xenstored has it by default. */
+/** Limits of one guest, as Xen's xenstored has them by default. */
 export const STORE_QUOTA: Readonly<
   Record<'nodes' | 'valueBytes' | 'watches' | 'transactions' | 'transactionNodes' | 'permissions', number>
 > = { nodes: 1000, valueBytes: 2048, watches: 128, transactions: 10, transactionNodes: 1024, permissions: 5 }
@@ -152,7 +152,7 @@ export class StoreClient {
     return node
   }
 
-  /** The node, if this client may use it so. What is not there is only told to those who may read its surroundings. */
+  /** The node, if this client may use it so. A missing node is reported only to clients that may read the node above it. */
   #get(id: number, path: string, write: boolean): StoreNode {
     const node = this.#look(id, path)
     if (node !== undefined) {
@@ -163,7 +163,7 @@ export class StoreClient {
     throw new StoreRefusal('ENOENT')
   }
 
-  /** The node at a path, or the nearest one above it. What is below that cannot come without a change of it. */
+  /** The node at a path, or the nearest one above it. A node below cannot come without a change of that one. */
   #nearest(id: number, path: string): StoreNode {
     const there = namesOf(path).slice(0, this.#depthOf(id, path))
     return this.#look(id, `/${there.join('/')}`) ?? this.#root(id)
@@ -249,7 +249,7 @@ export class StoreClient {
     })
   }
 
-  /** Removes a node and all below it. One that is not there is no error if its parent is. */
+  /** Removes a node and all below it. A missing node is no error if its parent is there. */
   remove(id: number, path: string): void {
     if (path === '/') throw new StoreRefusal('EINVAL')
     const node = this.#look(id, path)

@@ -65,7 +65,7 @@ export class StoreRing {
   readonly #incoming: Uint8Array = new Uint8Array(STORE_HEADER_BYTES + STORE_PAYLOAD_MAX)
   #received = 0
   /**
-   * What the guest is to get, oldest first, and how much of the first it has got. Watch events are named by path and
+   * Messages for the guest, oldest first, and how much of the first it has got. Watch events are named by path and
    * token: one that is still to come says it all.
    */
   readonly #outgoing = new Map<string, Uint8Array>()

@@ -3,7 +3,7 @@
  * transaction's view of the store is its root.
  */
 
-/** What a domain may do with a node. */
+/** A domain's rights to a node. */
 export interface StorePermission {
   /** The domain's number. */
   readonly domain: number

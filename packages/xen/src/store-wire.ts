@@ -100,7 +100,7 @@ const refused =
     throw new StoreRefusal(errno)
   }
 
-/** What guests may not ask for. */
+/** Requests that guests may not make. */
 const privileged = refused('EACCES')
 
 function namesOf(names: readonly string[]): Uint8Array {

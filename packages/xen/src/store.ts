@@ -31,7 +31,7 @@ export interface XenStoreState {
 }
 
 /**
- * A machine's store: names and values that host and guest share, with watches and transactions. What xenstored is to Xen.
+ * A machine's store: names and values that host and guest share, with watches and transactions, as xenstored keeps it for Xen.
  *
  * Host calls take absolute paths and texts, may do everything, and throw `XenError` `ERR_STORE` for a path that is none.
  */
@@ -87,7 +87,7 @@ export class XenStore implements StoreBackend {
     return true
   }
 
-  /** Who may read and write a node; undefined where nothing is. */
+  /** Rights to a node; undefined where there is none. */
   permissions(path: string): readonly StorePermission[] | undefined {
     return find(this.#root, this.#checked(path))?.permissions
   }
@@ -181,12 +181,12 @@ export class XenStore implements StoreBackend {
       if (this.#watches[i]?.client === client) this.#watches.splice(i, 1)
   }
 
-  /** What is in it. Watches and transactions are their clients'. */
+  /** Its contents. Watches and transactions belong to their clients. */
   save(): XenStoreState {
     return { version: 1, generation: this.#generation, root: saveNode(this.#root) }
   }
 
-  /** Takes a saved state; nobody is told. */
+  /** Takes a saved state; no watch fires. */
   restore({ generation, root }: XenStoreState): void {
     this.#generation = generation
     this.#root = restoreNode(root)

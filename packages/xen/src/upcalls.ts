@@ -60,7 +60,7 @@ export class EventUpcalls {
     return { lo: this.#callbackLo, hi: this.#callbackHi }
   }
 
-  /** Sets HVM_PARAM_CALLBACK_IRQ, two words. What is no known way leaves the guest without callbacks. */
+  /** Sets HVM_PARAM_CALLBACK_IRQ, two words. An unknown way leaves the guest without callbacks. */
   setCallback(lo: number, hi: number): void {
     this.#choose(lo, hi)
     for (const { id } of this.#domain.vcpus) if (this.#info.upcallPending(id)) this.raise(id)
@@ -160,7 +160,7 @@ export class EventUpcalls {
     }
   }
 
-  /** Takes a saved state. What local APICs have taken already comes with their own. */
+  /** Takes a saved state. Interrupts that local APICs have taken come with their own state. */
   restore(state: EventUpcallsState): void {
     this.#choose(state.callbackLo, state.callbackHi)
     for (const { id } of this.#domain.vcpus) {

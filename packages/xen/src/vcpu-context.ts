@@ -82,7 +82,7 @@ const EFER_LMA = 1 << 10
 const EFER_NXE = 1 << 11
 const EFER_KNOWN = 1 | EFER_LME | EFER_LMA | EFER_NXE
 
-/** What a vCPU is to start with. */
+/** The state that a vCPU is to start with. */
 export interface VcpuContext {
   readonly state: InitialCpuState
   /** RAX RCX RDX RBX RSP RBP RSI RDI. */

@@ -12,7 +12,7 @@ const FLAGS = 29
 const TSC_STABLE = 1
 
 /**
- * What a vCPU's clock page says: how its time-stamp counter becomes the domain's system time, which is its virtual time.
+ * A vCPU's clock page: how its time-stamp counter becomes the domain's system time, which is its virtual time.
  *
  * The two run at one rate for good, so that a page holds until the guest moves the counter.
  *

@@ -14,13 +14,13 @@ import { Shutdown, shutdownExit } from './shutdown.ts'
 import { Watchdogs } from './watchdogs.ts'
 import { XenMemory, type XenMemoryState } from './xen-memory.ts'
 
-/** What a guest sees of Xen beyond what every guest sees; all has a default. */
+/** Settings of the Xen that a guest sees; each has a default. */
 export interface XenOptions {
   /** Its number among the host's guests, 1 to 7FEFH; default 1. */
   readonly domainId?: number
   /** Frames of RAM that it may have: what it can balloon up to. Default what its map holds when it first asks. */
   readonly maxFrames?: number
-  /** What it is told of its memory when it asks Xen. Default nothing: it is to ask its firmware. */
+  /** The answer to `XENMEM_memory_map`. Default none: the guest is to ask its firmware. */
   readonly memoryMap?: readonly XenMemoryRange[]
   /** Hears what the guest writes to the hypervisor's console. Without it, the guest is not allowed to. */
   readonly console?: (bytes: Uint8Array) => void
@@ -55,13 +55,13 @@ export interface XenGuestState {
   readonly pirqs: PirqsState
   /** Event channels, and each vCPU's share in them. */
   readonly events: GuestEventsState
-  /** What `XENMEM_memory_map` tells, as the guest may have set it: bytes. */
+  /** The answer to `XENMEM_memory_map`, which the guest may have set: bytes. */
   readonly memoryMap: readonly number[]
   /** Reason of a shutdown to come, `SHUTDOWN_*`, once it is settled. */
   readonly shutdown: number | null
 }
 
-/** What Xen keeps for one guest: its memory, grants, event channels, parameters, store and console. */
+/** Xen's state of one guest: its memory, grants, event channels, parameters, store and console. */
 export class XenGuest {
   /** The domain that the guest is. */
   readonly domain: XenDomain
@@ -71,9 +71,9 @@ export class XenGuest {
   readonly handle: Uint8Array
   /** Its RAM, as its hypercalls change it. */
   readonly memory: XenMemory
-  /** @internal What it lets others use of its RAM. */
+  /** @internal Its grant table. */
   readonly grants: GrantTable
-  /** What it and its toolstack leave for each other. */
+  /** Values that guest and toolstack leave for each other. */
   readonly parameters: HvmParameters = new HvmParameters()
   /** Devices' interrupts can be event channels. */
   readonly hasPirqs: boolean
@@ -83,7 +83,7 @@ export class XenGuest {
   readonly watchdogs: Watchdogs
   /** @internal vCPUs that wait in a hypercall. */
   readonly blocked: BlockedVcpus
-  /** What `XENMEM_memory_map` tells, encoded. */
+  /** The answer to `XENMEM_memory_map`, encoded. */
   memoryMap: Uint8Array
   /** As the guest was started with. */
   readonly #firstMemoryMap: Uint8Array

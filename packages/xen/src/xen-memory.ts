@@ -91,7 +91,7 @@ export class XenMemory {
     return this.typeAt(gfn) === P2mType.RAM_RO
   }
 
-  /** What a guest frame is; for `mfn` of the entry see {@link XenMemory.ramAt}. */
+  /** Type of a guest frame, one of `P2mType`; see {@link XenMemory.ramAt} for its machine frame. */
   typeAt(gfn: number): number {
     return this.#p2m.lookup(gfn, this.#entry)
   }
@@ -149,10 +149,10 @@ export class XenMemory {
   /** Takes RAM out of the map, and gives it back. @returns the frames taken, up to the first that is no RAM */
   remove(gfn: number, count: number): number {
     const p2m = this.#p2m
-    // What is allowed is what there was.
+    // Without a limit, the RAM of now is what is allowed.
     if (this.maximum < 0 || !isFrame(gfn)) return 0
     const frames = Math.min(count, GUEST_FRAMES - gfn)
-    // What has never been accessed gives no frame back: there is none.
+    // A frame that has never been accessed has no machine frame to give back.
     let onDemand = 0
     if (p2m.onDemand.entries > 0 && !tryTo(() => (onDemand = p2m.onDemand.decrease(gfn, frames)))) return 0
     let done = 0
@@ -182,7 +182,7 @@ export class XenMemory {
   #put(gfn: number, mfn: number, old: number): boolean {
     const p2m = this.#p2m
     if (old >= 0) this.#thinned.add(old - (old % TABLE_FRAMES))
-    // What a removal needs memory for comes first: a frame is never at two places.
+    // Tables that a removal needs come first: a frame is never at two places.
     const put = tryTo(() => {
       if (old >= 0) p2m.splitAround(old, 1)
       p2m.insert(gfn, mfn, 0, P2mType.RAM_RW)

@@ -31,8 +31,8 @@ export interface XenVcpuState {
 }
 
 /**
- * What Xen keeps for each vCPU of a hardware guest beside the processor itself: whether it is up, its timers, its
- * clock pages, and what it does with its time.
+ * Xen's state of a hardware guest's vCPU beside the processor itself: whether it is up, its timers, its clock pages, and
+ * its times in each state.
  */
 export class XenVcpu {
   readonly #domain: XenDomain
@@ -134,7 +134,7 @@ export class XenVcpu {
     return this.#writeRunstate()
   }
 
-  /** What the vCPU has done with its time up to now. */
+  /** The vCPU's times in each state up to now. */
   runstate(compat: boolean): Uint8Array {
     return this.#runstate.encode(compat, this.#domain.clock.now())
   }
@@ -151,7 +151,7 @@ export class XenVcpu {
     return area === null || this.#write(area.linear, this.runstate(area.compat))
   }
 
-  /** Writes to the guest's memory with the vCPU's own tables. What cannot be written now is not. */
+  /** Writes to the guest's memory with the vCPU's own tables. A part that cannot be written now is left out. */
   #write(linear: bigint, bytes: Uint8Array): boolean {
     for (let done = 0; done < bytes.length;) {
       const at = BigInt.asUintN(64, linear + BigInt(done))

@@ -4,7 +4,7 @@ import { XEN_MAJOR, XEN_MINOR, XenErrno, XenFeature } from './numbers.ts'
 
 const FEATURE_INFO = new Layout({ submapIndex: 'u32', submap: 'u32' })
 
-/** What this hypervisor does for a hardware guest. */
+/** The features that this hypervisor offers to a hardware guest. */
 const FEATURES: number =
   (1 << XenFeature.WRITABLE_PAGE_TABLES) |
   (1 << XenFeature.AUTO_TRANSLATED_PHYSMAP) |

@@ -1,7 +1,7 @@
 import type { Words } from '@retrap/x86-cpu'
 import type { Paravirtual } from '../paravirtual.ts'
 
-/** What x86 processors ask of a hypervisor's own interface for guests. `@retrap/xen` plugs one in. */
+/** A hypervisor's own interface for guests, as x86 processors call it. `@retrap/xen` has one. */
 export interface X86Paravirtual extends Paravirtual {
   /** Answers a CPUID leaf. @returns false for one that is not this interface's */
   cpuid(vcpu: number, leaf: number, subleaf: number, into: Uint32Array): boolean

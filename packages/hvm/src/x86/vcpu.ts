@@ -1,4 +1,4 @@
-import { IOREQ_READ, IOREQ_TYPE_COPY, IOREQ_TYPE_PIO, IOREQ_WRITE, IO_LOG, IO_RETRY } from '@retrap/ioreq'
+import { IOREQ_READ, IOREQ_TYPE_COPY, IOREQ_TYPE_PIO, IOREQ_WRITE, IO_DONE, IO_LOG, IO_RETRY } from '@retrap/ioreq'
 import type { IoDispatch } from '@retrap/ioreq'
 import type { LocalApic } from '@retrap/irqchip'
 import { APIC_ICR, APIC_TPR, EVENT_EXTINT, EVENT_INIT, EVENT_INTERRUPT, EVENT_NMI, EVENT_SIPI } from '@retrap/irqchip'
@@ -98,7 +98,7 @@ export class X86Vcpu implements CpuHost, VirtualCpu {
     else status = dispatch.mmioRead(gpa, size)
     into.lo = dispatch.lo
     into.hi = dispatch.hi
-    return this.#request.statusOf(status)
+    return status === IO_DONE ? STATUS_DONE : this.#request.statusOf(status)
   }
 
   /** Writes to what is not plain RAM: local APIC or device. */
@@ -119,7 +119,7 @@ export class X86Vcpu implements CpuHost, VirtualCpu {
     if (!logged && this.#domain.secondLevel.claimant(gpa) !== null) return STATUS_RESTART
     if (logged) return this.#request.statusOf(this.#request.store(gpa, size, lo, hi))
     const status = this.#dispatch.mmioWrite(gpa, size, lo, hi)
-    // Nobody claims it: the server is the one whose range it is.
+    // The write is not claimed: it goes to the server whose range it is in.
     return this.#request.statusOf(
       status === IO_LOG && mayWait ? this.#request.ask(IOREQ_TYPE_COPY, IOREQ_WRITE, gpa, size, lo, hi) : status,
     )
@@ -168,7 +168,7 @@ export class X86Vcpu implements CpuHost, VirtualCpu {
       status = this.#request.ask(IOREQ_TYPE_PIO, IOREQ_READ, port, size, 0, 0)
     into.lo = dispatch.lo
     into.hi = 0
-    return this.#request.statusOf(status)
+    return status === IO_DONE ? STATUS_DONE : this.#request.statusOf(status)
   }
 
   /** Writes to a port. */
@@ -179,7 +179,7 @@ export class X86Vcpu implements CpuHost, VirtualCpu {
     let status = logged ? IO_LOG : this.#dispatch.portWrite(port, size, value)
     if (status === IO_LOG && (logged || mayWait))
       status = this.#request.ask(IOREQ_TYPE_PIO, IOREQ_WRITE, port, size, value, 0)
-    return this.#request.statusOf(status)
+    return status === IO_DONE ? STATUS_DONE : this.#request.statusOf(status)
   }
 
   /** Makes several elements of a repeated string instruction as one request. */
@@ -212,7 +212,7 @@ export class X86Vcpu implements CpuHost, VirtualCpu {
     const status = this.#request.repeat(type, direction, address, size, lo, hi, count, down, !fill)
     if (status !== IO_RETRY) this.counts[port ? 'portAccesses' : 'mmioAccesses'] += dispatch.count
     into.lo = dispatch.count
-    return this.#request.statusOf(status)
+    return status === IO_DONE ? STATUS_DONE : this.#request.statusOf(status)
   }
 
   /** Guest-physical address that a linear one maps to now, for a supervisor; sets no A bits. −1: it is not mapped. */
@@ -269,7 +269,7 @@ export class X86Vcpu implements CpuHost, VirtualCpu {
     const { paravirtual } = this.#world
     const { invalidations } = this.#domain
     if (paravirtual === null) return STATUS_FAULT
-    // What it takes from the map is this vCPU's doing: before its next instruction all device models have let go of it.
+    // Frames that it takes from the map count as this vCPU's doing: all device models let go of them before its next instruction.
     const before = invalidations.enter(this.id)
     try {
       return paravirtual.hypercall(this.id)

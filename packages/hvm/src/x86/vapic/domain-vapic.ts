@@ -11,7 +11,7 @@ const PAGE = 0x1000
 
 /** How a domain's TPR patcher is set up. */
 export interface DomainVapicOptions {
-  /** What helpers ask for interrupts with. Default `vmcall`. */
+  /** The way in which helpers ask for interrupts. Default `vmcall`. */
   readonly poll?: PollMethod
   /**
    * Reports name the instruction after the access, and the patcher looks backward: what hypervisors give that hear of an
@@ -36,7 +36,7 @@ export interface DomainVapicState {
   readonly vcpus: readonly VcpuVapicState[]
 }
 
-/** What a domain's TPR patcher has done. */
+/** Counts of a domain's TPR patcher. */
 export interface VapicStatistics {
   /** Instructions that have been rewritten. */
   readonly patchedSites: number

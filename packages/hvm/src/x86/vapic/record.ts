@@ -12,7 +12,7 @@ export class GuestRecord implements TaskPriorityRecord {
   readonly #gpa: number
   /** Machine address; −1: to be looked up. */
   #ma = -1
-  /** What is answered while there is no memory. */
+  /** The priority that is read while there is no memory. */
   #last = 0
 
   constructor(memory: MachineMemory, p2m: P2m, gpa: number) {

@@ -32,7 +32,7 @@ const HYPERCALL_POLL = 1
 const PATIENCE = 32
 const LONGEST_PAUSE = 4096
 
-/** What the instruction under way has done that the patcher is to hear of. */
+/** The access of the instruction under way that the patcher is to hear of. */
 type Noted = TprAccess | 'port' | null
 
 /** Saved form of a {@link VcpuVapic}. */
