@@ -2,7 +2,7 @@ import { ACCESS_AC, ACCESS_READ, ACCESS_WRITE } from '@retrap/paging'
 import { MODE_64, S_CPL, S_GPR, S_MODE } from '@retrap/x86-cpu'
 import type { XenDomain, XenDomainVcpu } from './domain.ts'
 import { type FieldType, type Layout, type Values, bytesOf, get, put } from './layout.ts'
-import type { XenGuest } from './xen-guest.ts'
+import type { XenState } from './xen-state.ts'
 
 /** Registers of the arguments: RDI RSI RDX R10 R8 R9, and EBX ECX EDX ESI EDI EBP (public header arch-x86/xen-x86_64.h, xen-x86_32.h). */
 const NATIVE_ARGUMENTS = [7, 6, 2, 10, 8, 9] as const
@@ -27,7 +27,7 @@ export type XenHypercall = (call: XenCall) => number
  */
 export class XenCall {
   readonly domain: XenDomain
-  readonly xen: XenGuest
+  readonly xen: XenState
   readonly vcpu: XenDomainVcpu
   /** Its number. */
   number: number = 0
@@ -42,7 +42,7 @@ export class XenCall {
   #work = 0
 
   /** @param outer - the multicall that it is part of */
-  constructor(xen: XenGuest, vcpu: XenDomainVcpu, outer: XenCall | null = null) {
+  constructor(xen: XenState, vcpu: XenDomainVcpu, outer: XenCall | null = null) {
     this.xen = xen
     this.domain = xen.domain
     this.vcpu = vcpu

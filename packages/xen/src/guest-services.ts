@@ -3,7 +3,7 @@ import type { XenDomain } from './domain.ts'
 import type { EventChannels } from './event-channels.ts'
 import type { HostChannel } from './host-ports.ts'
 import { GuestPage } from './guest-page.ts'
-import { XenStore, type XenStoreState } from './store.ts'
+import { StoreService, type XenStoreState } from './store.ts'
 import { StoreRing, type StoreRingState } from './store-ring.ts'
 import type { StorePermission } from './store-tree.ts'
 import type { XenMemory } from './xen-memory.ts'
@@ -54,7 +54,7 @@ export interface GuestServicesState {
  * The other ends of the rings that a guest is given: the store and a console.
  */
 export class GuestServices {
-  readonly store: XenStore = new XenStore()
+  readonly store: StoreService = new StoreService()
   readonly console: XenConsole = {
     onTransmit: (listener) => {
       this.#transmit = listener
@@ -132,7 +132,12 @@ export class GuestServices {
 }
 
 /** Writes what a toolstack tells a guest, in the places that guests look for it. */
-function describeGuest(store: XenStore, identity: GuestIdentity, parameters: ServiceParameters, vcpus: number): void {
+function describeGuest(
+  store: StoreService,
+  identity: GuestIdentity,
+  parameters: ServiceParameters,
+  vcpus: number,
+): void {
   const { domainId, name, handle, frames } = identity
   const uuid = [...handle]
     .map((byte) => byte.toString(16).padStart(2, '0'))

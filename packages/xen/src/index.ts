@@ -3,8 +3,9 @@
  *
  * @packageDocumentation
  */
-export { plugXen } from './paravirtual.ts'
-export type { XenGuest, XenGuestState, XenOptions } from './xen-guest.ts'
+export { plugXen } from './plug.ts'
+export type { XenGuest, XenGuestMemory, XenGuestState, XenStore } from './guest.ts'
+export type { XenOptions } from './xen-state.ts'
 export type { XenCalls, XenDomain, XenDomainVcpu } from './domain.ts'
 export { dmPlatform } from './dm-platform.ts'
 export { XenError } from './errors.ts'
@@ -13,8 +14,6 @@ export { HvmParameter } from './hvm-parameters.ts'
 export type { HvmParameters } from './hvm-parameters.ts'
 export type { GuestShutdown, XenExit } from './shutdown.ts'
 export type { XenMemoryRange } from './memory-map.ts'
-export type { XenMemory } from './xen-memory.ts'
 export type { HostChannel, HostPorts } from './host-ports.ts'
 export type { XenConsole } from './guest-services.ts'
-export type { XenStore, XenStoreState } from './store.ts'
-export type { SavedNode, StorePermission } from './store-tree.ts'
+export type { StorePermission } from './store-tree.ts'

@@ -5,17 +5,17 @@ import type { XenCalls, XenDomain } from './domain.ts'
 import { hypercallPage } from './hypercall-page.ts'
 import { dispatch } from './hypercalls.ts'
 import { XenErrno } from './numbers.ts'
-import { XenGuest, type XenOptions } from './xen-guest.ts'
+import { type XenOptions, XenState } from './xen-state.ts'
 
 /** CPUID leaves that are Xen's. */
 const RANGE = 0x100
 
 /** Xen as the guest's domain calls it: CPUID leaves, the hypercall page, hypercalls, events. */
 class Paravirtual implements XenCalls {
-  readonly #xen: XenGuest
+  readonly #xen: XenState
   readonly #calls: readonly XenCall[]
 
-  constructor(xen: XenGuest) {
+  constructor(xen: XenState) {
     this.#xen = xen
     this.#calls = xen.domain.vcpus.map((vcpu) => new XenCall(xen, vcpu))
   }
@@ -109,14 +109,9 @@ class Paravirtual implements XenCalls {
   }
 }
 
-/**
- * Lets a domain's guest see Xen: CPUID leaves, MSR, hypercalls, events, store, console.
- *
- * To be called once, before the domain runs and before its memory is populated to the last frame: a few pages and guest
- * frames below 4 GiB are taken for what guest and hypervisor share.
- */
-export function plugXen(domain: XenDomain, options: XenOptions = {}): XenGuest {
-  const xen = new XenGuest(domain, options)
+/** Makes Xen's state of a guest, and has its domain call it. */
+export function plugState(domain: XenDomain, options: XenOptions = {}): XenState {
+  const xen = new XenState(domain, options)
   domain.plug(new Paravirtual(xen))
   return xen
 }

@@ -47,7 +47,7 @@ export const HOST = 0
 /** Paths that are events and no nodes. */
 const SPECIAL = ['@introduceDomain', '@releaseDomain']
 
-/** @internal A change of the store, done or to be done. */
+/** A change of the store, done or to be done. */
 export interface StoreChange {
   readonly path: string
   readonly apply: (root: StoreNode) => StoreNode
@@ -73,7 +73,7 @@ export interface StoreClientState {
   readonly nextTransaction: number
 }
 
-/** @internal */
+/** */
 export interface StoreWatch {
   readonly client: StoreClient
   /** Absolute. */
@@ -83,7 +83,7 @@ export interface StoreWatch {
   readonly token: string
 }
 
-/** @internal The store as its clients see it. */
+/** The store as its clients see it. */
 export interface StoreBackend {
   /** The tree as it is now. */
   readonly root: StoreNode
@@ -113,7 +113,7 @@ export class StoreClient {
   /** Told of watch events; paths as the watch named them. */
   onWatch: WatchListener = () => undefined
 
-  /** @internal Use {@link XenStore.connect}. */
+  /** Use {@link StoreService.connect}. */
   constructor(store: StoreBackend, domain: number) {
     this.domain = domain
     this.#store = store

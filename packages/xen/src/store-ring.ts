@@ -1,5 +1,5 @@
 import type { GuestPage } from './guest-page.ts'
-import type { XenStore } from './store.ts'
+import type { StoreService } from './store.ts'
 import type { StoreClient, StoreClientState } from './store-client.ts'
 import {
   answerStoreMessage,
@@ -56,7 +56,7 @@ export interface StoreRingState {
  * in the page and left alone until the guest connects anew.
  */
 export class StoreRing {
-  readonly #store: XenStore
+  readonly #store: StoreService
   readonly #page: GuestPage
   readonly #notify: () => void
   #client: StoreClient
@@ -76,7 +76,7 @@ export class StoreRing {
   #serving = false
 
   /** @param notify - tells the guest that its ring has changed */
-  constructor(store: XenStore, page: GuestPage, domain: number, notify: () => void) {
+  constructor(store: StoreService, page: GuestPage, domain: number, notify: () => void) {
     this.#store = store
     this.#page = page
     this.#domain = domain

@@ -1,3 +1,4 @@
+import type { XenStore } from './guest.ts'
 import { XenError } from './errors.ts'
 import {
   HOST,
@@ -20,7 +21,7 @@ import {
   type StorePermission,
 } from './store-tree.ts'
 
-/** Saved form of a {@link XenStore}. */
+/** Saved form of a {@link StoreService}. */
 export interface XenStoreState {
   /** Of this form. */
   readonly version: 1
@@ -35,7 +36,7 @@ export interface XenStoreState {
  *
  * Host calls take absolute paths and texts, may do everything, and throw `XenError` `ERR_STORE` for a path that is none.
  */
-export class XenStore implements StoreBackend {
+export class StoreService implements StoreBackend, XenStore {
   #root: StoreNode
   #generation = 1
   readonly #watches: StoreWatch[] = []
@@ -46,17 +47,17 @@ export class XenStore implements StoreBackend {
     this.#host = this.connect(HOST)
   }
 
-  /** @internal The tree as it is now. */
+  /** The tree as it is now. */
   get root(): StoreNode {
     return this.#root
   }
 
-  /** @internal A number that no change has had. */
+  /** A number that no change has had. */
   nextGeneration(): number {
     return this.#generation++
   }
 
-  /** @internal Access for a domain. */
+  /** Access for a domain. */
   connect(domain: number): StoreClient {
     return new StoreClient(this, domain)
   }
@@ -130,7 +131,7 @@ export class XenStore implements StoreBackend {
 
   // ---------------------------------------------------------------- clients
 
-  /** @internal Makes changes and tells the watches of them. */
+  /** Makes changes and tells the watches of them. */
   commit(changes: readonly StoreChange[]): void {
     const before = this.#root
     for (const change of changes) this.#root = change.apply(this.#root)
@@ -153,7 +154,7 @@ export class XenStore implements StoreBackend {
     return node === undefined || mayAccess(node, client.domain, false)
   }
 
-  /** @internal Adds a watch. @param tell - also tells the watcher at once */
+  /** Adds a watch. @param tell - also tells the watcher at once */
   addWatch(watch: StoreWatch, tell: boolean = true): void {
     const { client, given, token } = watch
     const own = this.watchesOf(client)
@@ -163,19 +164,19 @@ export class XenStore implements StoreBackend {
     if (tell) client.onWatch(given, token)
   }
 
-  /** @internal Removes a client's watch. */
+  /** Removes a client's watch. */
   removeWatch(client: StoreClient, given: string, token: string): void {
     const at = this.#watches.findIndex((each) => each.client === client && each.given === given && each.token === token)
     if (at < 0) throw new StoreRefusal('ENOENT')
     this.#watches.splice(at, 1)
   }
 
-  /** @internal A client's watches. */
+  /** A client's watches. */
   watchesOf(client: StoreClient): readonly StoreWatch[] {
     return this.#watches.filter((each) => each.client === client)
   }
 
-  /** @internal Removes all of a client's watches. */
+  /** Removes all of a client's watches. */
   removeWatches(client: StoreClient): void {
     for (let i = this.#watches.length - 1; i >= 0; i--)
       if (this.#watches[i]?.client === client) this.#watches.splice(i, 1)

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import type { XenGuestState } from '../src/index.ts'
+import type { XenSavedState } from '../src/xen-state.ts'
 import { ARGUMENTS, XenTestGuest } from './support/xen-guest.ts'
 
 const SELF = 0x7ff0
@@ -36,7 +36,7 @@ describe('what a guest has of Xen', () => {
     const { xen } = guest
     xen.blocked.block(0, [3, 4], 9 * SECOND)
     xen.memoryMap = Uint8Array.from({ length: 20 }, (_, i) => i)
-    const saved: XenGuestState = JSON.parse(JSON.stringify(xen.save()))
+    const saved: XenSavedState = JSON.parse(JSON.stringify(xen.save()))
     expect(saved).toMatchObject({
       memory: { maximum: 1200, unmapped: [{ order: 0 }] },
       grants: {
@@ -84,7 +84,7 @@ describe('what a guest has of Xen', () => {
   })
 
   test('a guest that has used nothing is as it was made', () => {
-    const saved: XenGuestState = JSON.parse(JSON.stringify(make().xen.save()))
+    const saved: XenSavedState = JSON.parse(JSON.stringify(make().xen.save()))
     const guest = make()
     guest.xen.restore(saved)
     expect(JSON.parse(JSON.stringify(guest.xen.save()))).toEqual(saved)

@@ -1,6 +1,7 @@
 import { type Assembler, al, byte, dword, eax, ebx, dx, ecx, edx, edi, esi, esp } from '@retrap/x86-assembler'
 import { describe, expect, test } from 'vitest'
-import { plugXen, type XenGuest } from '../src/index.ts'
+import { plugState } from '../src/paravirtual.ts'
+import type { XenState } from '../src/xen-state.ts'
 import { Guest } from './support/guest.ts'
 
 const VECTOR = 0x55
@@ -45,7 +46,7 @@ const METHODS: readonly Method[] = [
 const outcome = (guest: Guest): readonly number[] => [guest.read32(CALLS), guest.read32(FOUND)]
 
 /** A guest that sends itself events and counts what comes of it. */
-function eventGuest(method: Method, main: (asm: Assembler) => void): Guest & { readonly xen: XenGuest } {
+function eventGuest(method: Method, main: (asm: Assembler) => void): Guest & { readonly xen: XenState } {
   const guest = new Guest((asm) => {
     const handler = asm.label()
     const start = asm.label()
@@ -92,7 +93,7 @@ function eventGuest(method: Method, main: (asm: Assembler) => void): Guest & { r
     main(asm)
     asm.cli().mov(al, 0).out(0xf4, al)
   })
-  const xen = plugXen(guest.domain)
+  const xen = plugState(guest.domain)
   const { p2m } = guest.domain
   p2m.remove(SHARED / 0x1000, p2m.translate(SHARED) / 0x1000)
   p2m.insert(SHARED / 0x1000, xen.events.info.mfn, 0, 0)

@@ -1,6 +1,6 @@
 import { MachineMemory } from '@retrap/memory'
 import { GuestPage } from '../../src/guest-page.ts'
-import { XenStore } from '../../src/store.ts'
+import { StoreService } from '../../src/store.ts'
 import { StoreRing } from '../../src/store-ring.ts'
 
 /** Message types (public/io/xs_wire.h). */
@@ -46,7 +46,7 @@ export class StoreGuest {
   readonly memory: MachineMemory = MachineMemory.create({ bytes: 1 << 20 })
   /** MA of the ring. */
   readonly page: number = this.memory.allocate(0x1000, 0x1000, 'ring')
-  readonly store: XenStore = new XenStore()
+  readonly store: StoreService = new StoreService()
   readonly ring: StoreRing
   notified = 0
   #request = 1

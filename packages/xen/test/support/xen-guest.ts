@@ -5,8 +5,8 @@ import { MachineMemory } from '@retrap/memory'
 import { Assembler, al } from '@retrap/x86-assembler'
 import { S_GPR } from '@retrap/x86-cpu'
 import type { InitialCpuState } from '@retrap/x86-cpu'
-import { plugXen } from '../../src/index.ts'
-import type { XenGuest, XenOptions } from '../../src/index.ts'
+import { plugState } from '../../src/paravirtual.ts'
+import type { XenOptions, XenState } from '../../src/xen-state.ts'
 import { TestSleeper } from './guest.ts'
 
 /** 64-bit mode; 32-bit protected mode without paging; 32-bit code under a 64-bit kernel's tables; real-address mode. */
@@ -39,7 +39,7 @@ export interface XenTestOptions {
 /** A domain that makes hypercalls, one at a time, from code of its own. */
 export class XenTestGuest {
   readonly domain: X86Domain
-  readonly xen: XenGuest
+  readonly xen: XenState
   readonly memory: MachineMemory
   readonly mode: CallerMode
   readonly sleeper: TestSleeper = new TestSleeper()
@@ -62,7 +62,7 @@ export class XenTestGuest {
       codeCacheBytes: 1 << 20,
       ...options.domain,
     })
-    this.xen = plugXen(this.domain, options.xen)
+    this.xen = plugState(this.domain, options.xen)
     this.domain.p2m.populate(0, RAM_BYTES / 0x1000)
     this.domain.attach(
       defineDevice({

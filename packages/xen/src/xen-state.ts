@@ -1,12 +1,13 @@
 import { BlockedVcpus, type BlockedVcpusState } from './blocked-vcpus.ts'
 import type { XenDomain } from './domain.ts'
+import type { XenGuest } from './guest.ts'
 import { GrantTable, type GrantTableState } from './grant-table.ts'
 import { HvmParameter, HvmParameters } from './hvm-parameters.ts'
 import { GuestEvents, type GuestEventsState } from './guest-events.ts'
 import type { HostPorts } from './host-ports.ts'
 import { GuestServices } from './guest-services.ts'
 import type { XenConsole } from './guest-services.ts'
-import type { XenStore } from './store.ts'
+import type { StoreService } from './store.ts'
 import { type XenMemoryRange, encodeMemoryMap } from './memory-map.ts'
 import { Domid, XenErrno } from './numbers.ts'
 import { Pirqs, type PirqsState } from './pirqs.ts'
@@ -37,8 +38,8 @@ export interface XenOptions {
   readonly epochSeconds?: number
 }
 
-/** Saved form of a {@link XenGuest}, without its pages, which are machine memory, and the store, which is its host's. */
-export interface XenGuestState {
+/** Saved form of a {@link XenState}, without its pages, which are machine memory, and the store, which is its host's. */
+export interface XenSavedState {
   /** Of this form. */
   readonly version: 1
   /** Its memory, as hypercalls change it. */
@@ -62,7 +63,7 @@ export interface XenGuestState {
 }
 
 /** Xen's state of one guest: its memory, grants, event channels, parameters, store and console. */
-export class XenGuest {
+export class XenState implements XenGuest {
   /** The domain that the guest is. */
   readonly domain: XenDomain
   /** Its number among the host's guests. */
@@ -71,17 +72,17 @@ export class XenGuest {
   readonly handle: Uint8Array
   /** Its RAM, as its hypercalls change it. */
   readonly memory: XenMemory
-  /** @internal Its grant table. */
+  /** Its grant table. */
   readonly grants: GrantTable
   /** Values that guest and toolstack leave for each other. */
   readonly parameters: HvmParameters = new HvmParameters()
   /** Devices' interrupts can be event channels. */
   readonly hasPirqs: boolean
-  /** @internal Numbers of those. */
+  /** Numbers of those. */
   readonly pirqs: Pirqs
-  /** @internal Its watchdogs. */
+  /** Its watchdogs. */
   readonly watchdogs: Watchdogs
-  /** @internal vCPUs that wait in a hypercall. */
+  /** vCPUs that wait in a hypercall. */
   readonly blocked: BlockedVcpus
   /** The answer to `XENMEM_memory_map`, encoded. */
   memoryMap: Uint8Array
@@ -91,9 +92,9 @@ export class XenGuest {
   sharedInfoFrame: number
   /** See {@link XenOptions.console}. */
   readonly console: ((bytes: Uint8Array) => void) | undefined
-  /** @internal Event channels, and what each vCPU shares with the hypervisor. */
+  /** Event channels, and what each vCPU shares with the hypervisor. */
   readonly events: GuestEvents
-  /** @internal The store and the console. */
+  /** The store and the console. */
   readonly services: GuestServices
   /** Why it shuts down, once that is settled. */
   #shutdown: number | null = null
@@ -157,7 +158,7 @@ export class XenGuest {
   }
 
   /** Names and values that host and guest share. */
-  get store(): XenStore {
+  get store(): StoreService {
     return this.services.store
   }
 
@@ -172,7 +173,7 @@ export class XenGuest {
   }
 
   /** The state that is not in machine memory. */
-  save(): XenGuestState {
+  save(): XenSavedState {
     return {
       version: 1,
       memory: this.memory.save(),
@@ -188,7 +189,7 @@ export class XenGuest {
   }
 
   /** Takes a saved state, in the machine memory that it is of. */
-  restore(state: XenGuestState): void {
+  restore(state: XenSavedState): void {
     this.memory.restore(state.memory)
     this.grants.restore(state.grants)
     this.parameters.restore(state.parameters)
@@ -205,7 +206,7 @@ export class XenGuest {
     return this.hasPirqs && this.pirqs.message(address, data)
   }
 
-  /** @internal Settles the reason that a shutdown, now or later, will have: the first one given. */
+  /** Settles the reason that a shutdown, now or later, will have: the first one given. */
   latchShutdown(reason: number): void {
     this.#shutdown ??= reason & 0xff
   }

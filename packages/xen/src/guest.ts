@@ -1,0 +1,64 @@
+import type { XenConsole } from './guest-services.ts'
+import type { HostPorts } from './host-ports.ts'
+import type { HvmParameters } from './hvm-parameters.ts'
+import type { StorePermission } from './store-tree.ts'
+
+/** Names and values that host and guest share; paths are absolute, and the host may do everything. */
+export interface XenStore {
+  /** The text at a path, or undefined. @throws XenError `ERR_STORE` for a path that is none, as all of these */
+  read(path: string): string | undefined
+  /** Writes a text, and makes the nodes that lead to it. */
+  write(path: string, value: string | number): void
+  /** Names of the nodes below a path, or undefined where there is none. */
+  list(path: string): readonly string[] | undefined
+  /** Removes a node and all below it. @returns whether there was one */
+  remove(path: string): boolean
+  /** Rights to a node; undefined where there is none. */
+  permissions(path: string): readonly StorePermission[] | undefined
+  /**
+   * Sets which domains may read and write a node.
+   *
+   * @param permissions - the first names the owner, and what all others may do
+   */
+  setPermissions(path: string, permissions: readonly StorePermission[]): void
+  /** Calls a listener for each change at or below a path, and once at first. @returns a function that ends it */
+  watch(path: string, listener: (changed: string) => void): () => void
+}
+
+/** A guest's RAM, in frames of 4 KiB, as its hypercalls change it. */
+export interface XenGuestMemory {
+  /** Frames that it has. */
+  readonly current: number
+  /** Frames that it may have. */
+  readonly maximum: number
+  /** The highest guest frame that anything is mapped at. */
+  readonly highest: number
+}
+
+/** Saved form of a {@link XenGuest}: plain data with named fields, of which its version alone is public. */
+export interface XenGuestState {
+  /** Of this form. */
+  readonly version: 1
+}
+
+/** The Xen that one guest sees, from outside: the toolstack's side. */
+export interface XenGuest {
+  /** Its number among the host's guests. */
+  readonly domainId: number
+  /** Its UUID, 16 bytes. */
+  readonly handle: Uint8Array
+  /** Its RAM. */
+  readonly memory: XenGuestMemory
+  /** Values that guest and toolstack leave for each other. */
+  readonly parameters: HvmParameters
+  /** Names and values that host and guest share. */
+  readonly store: XenStore
+  /** Its console ring, hvc0 of Linux. */
+  readonly consoleRing: XenConsole
+  /** Event channels between the host and the guest. */
+  readonly ports: HostPorts
+  /** The state that is not in machine memory, without the store. */
+  save(): XenGuestState
+  /** Takes a saved state, in the machine memory that it is of. */
+  restore(state: XenGuestState): void
+}
