@@ -5,7 +5,9 @@ export type HostClock = () => number
 
 /** 64-bit nanoseconds as two u32 words; the caller owns the object. */
 export interface Nanoseconds {
+  /** Bits 31:0. */
   lo: number
+  /** Bits 63:32. */
   hi: number
 }
 
@@ -23,6 +25,7 @@ export interface DomainClock extends Clock {
 
 /** Follows the host's clock. */
 export class RealClock implements DomainClock {
+  /** Its time passes by itself. */
   readonly deterministic = false
   readonly #host: HostClock
   readonly #origin: number
@@ -32,30 +35,31 @@ export class RealClock implements DomainClock {
     this.#origin = host()
   }
 
+  /** Nanoseconds from power-on. */
   now(): number {
     return this.#host() - this.#origin
   }
 
+  /** The same as a 64-bit count, in two words. */
   read(into: Nanoseconds): void {
     split(0, this.now(), into)
   }
 
-  advance(): void {
-    // Time passes by itself.
-  }
+  /** Does nothing: time passes by itself. */
+  advance(): void {}
 
-  skipTo(): void {
-    // It cannot be hurried.
-  }
+  /** Does nothing: the host's time cannot be hurried. */
+  skipTo(): void {}
 }
 
 /**
  * Each retired instruction takes a fixed time; waiting takes none.
  *
  * Waiting can bring a guest to any time at once: a timer may be set for the year 2500. The time is therefore kept as whole
- * spans and a rest, so that instructions move it on exactly however late it is. What `now` gives is rounded above 2^53 ns.
+ * spans and a rest, so that instructions move it on exactly however late it is. `now` is rounded above 2^53 ns.
  */
 export class DeterministicClock implements DomainClock {
+  /** Its time follows from what the guest executes. */
   readonly deterministic = true
   readonly #nsPerInstruction: number
   #spans = 0
@@ -67,14 +71,17 @@ export class DeterministicClock implements DomainClock {
     this.#nsPerInstruction = nsPerInstruction
   }
 
+  /** Nanoseconds from power-on; rounded above 2^53. */
   now(): number {
     return this.#spans === 0 ? this.#ns : this.#spans * SPAN_NS + this.#ns
   }
 
+  /** The same as a 64-bit count, in two words. */
   read(into: Nanoseconds): void {
     split(this.#spans, this.#ns, into)
   }
 
+  /** Adds the time of retired instructions. */
   advance(instructions: number): void {
     this.#ns += instructions * this.#nsPerInstruction
     while (this.#ns >= SPAN_NS) {
@@ -83,6 +90,7 @@ export class DeterministicClock implements DomainClock {
     }
   }
 
+  /** Goes on to a time, unless it has passed. */
   skipTo(deadlineNs: number): void {
     if (deadlineNs <= this.now()) return
     this.#spans = Math.floor(deadlineNs / SPAN_NS)
