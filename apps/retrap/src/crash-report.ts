@@ -1,4 +1,4 @@
-import type { CrashDetail } from './machine-contract.ts'
+import type { CrashDetail } from '@retrap/machine'
 
 /** Turns an instruction into text; kept apart so that the report does not depend on how. */
 export type Disassemble = (instruction: NonNullable<CrashDetail['instruction']>) => string

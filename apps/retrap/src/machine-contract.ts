@@ -1,5 +1,5 @@
 import type { DeviceModel } from '@retrap/device'
-import type { PcOptions, PcStatistics, StartDeviceServer } from '@retrap/machine'
+import type { MachineExit, PcOptions, PcStatistics, StartDeviceServer } from '@retrap/machine'
 import type { P2mStatistics } from '@retrap/p2m'
 import type { ListedMap } from './p2m/listing.ts'
 
@@ -26,6 +26,7 @@ export interface MachineOptions {
   readonly sharedMemory?: boolean
   readonly checkMappings?: boolean
   readonly trace?: PcOptions['trace']
+  readonly serialPorts?: number
   readonly optionRoms?: readonly { readonly name: string; readonly bytes: Uint8Array }[]
   readonly vapic?: boolean
 }
@@ -38,7 +39,8 @@ export interface Machine {
     /** What devices have written after they had released it, where that is looked for. */
     keptViews?(): readonly { readonly device: string; readonly gpa: number; readonly length: number }[]
   }
-  readonly serial: MachineSerial
+  /** COM1 and so on. */
+  readonly serialPorts: readonly MachineSerial[]
   /** The console that Xen gives its guests; what a machine without one has stays silent. */
   readonly xenConsole: MachineSerial
   run(options: { readonly signal?: AbortSignal; readonly timeoutMs?: number }): Promise<MachineExit>
@@ -52,33 +54,6 @@ export interface MachineSerial {
   onTransmit(listener: (bytes: Uint8Array) => void): void
   /** Queues bytes for the guest; they wait until it takes them. */
   receive(bytes: Uint8Array): void
-}
-
-/** Why a machine stopped. */
-export interface MachineExit {
-  readonly reason:
-    | 'power-off'
-    | 'reset'
-    | 'debug-exit'
-    | 'triple-fault'
-    | 'guest-crash'
-    | 'suspend'
-    | 'timeout'
-    | 'stopped'
-    | 'internal-error'
-  /** For `debug-exit`: the process's exit status that the device asked for. */
-  readonly code?: number
-  /** For `triple-fault`, `guest-crash` and `internal-error`: what is known of it. */
-  readonly detail?: CrashDetail
-}
-
-export interface CrashDetail {
-  readonly message: string
-  readonly vcpu?: number
-  /** Registers by the names of the manuals, in the order to print them. */
-  readonly registers?: Readonly<Record<string, bigint>>
-  /** The instruction at which it happened; no bytes where there is no memory. */
-  readonly instruction?: { readonly address: bigint; readonly bytes: Uint8Array; readonly mode: 16 | 32 | 64 }
 }
 
 export interface MachineStatistics {

@@ -5,7 +5,8 @@ import { CliError } from './cli-error.ts'
 import { formatCrash, type Disassemble } from './crash-report.ts'
 import { flushDevices, type CreateDevices } from './devices.ts'
 import { ExitCode } from './exit-codes.ts'
-import type { CreateMachine, Machine, MachineExit, MachineOptions, MachineSerial } from './machine-contract.ts'
+import type { MachineExit } from '@retrap/machine'
+import type { CreateMachine, Machine, MachineOptions, MachineSerial } from './machine-contract.ts'
 import { SerialInput, type InputPolicy } from './serial-input.ts'
 import { formatStatistics, measure, Stopwatch } from './statistics.ts'
 import type { SerialTarget } from './values.ts'
@@ -81,7 +82,8 @@ export async function runSession(settings: SessionSettings, host: SessionHost): 
     const images = await settings.images()
     return host.createMachine({ ...settings.machine, ...images, devices: models, deviceServers: servers })
   }
-  const terminalOf = (of: Machine): MachineSerial => (settings.console === 'xen' ? of.xenConsole : of.serial)
+  const terminalOf = (of: Machine): MachineSerial =>
+    settings.console === 'xen' ? of.xenConsole : (of.serialPorts[0] as MachineSerial)
   let machine = await create()
   const output = await openOutput(settings.serial, host)
   output.onError(() => end(ExitCode.signal(constants.signals.SIGPIPE)))
@@ -98,7 +100,7 @@ export async function runSession(settings: SessionSettings, host: SessionHost): 
       output.write(bytes)
       input.transmitted(bytes)
     }
-    to.serial.onTransmit(print)
+    to.serialPorts[0]?.onTransmit(print)
     to.xenConsole.onTransmit(print)
   }
   connect(machine)

@@ -1,5 +1,6 @@
 import type { P2mStatistics } from '@retrap/p2m'
-import type { Machine, MachineExit } from './machine-contract.ts'
+import type { MachineExit } from '@retrap/machine'
+import type { Machine } from './machine-contract.ts'
 import { describeMap } from './p2m/listing.ts'
 
 /** What a run has cost. `--stats json` prints this object. */

@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
-import type { MachineExit } from '../src/machine-contract.ts'
+import type { MachineExit } from '@retrap/machine'
 import { runSession, type SessionSettings } from '../src/session.ts'
 import { FakeHost, type FakeProgram } from './support/fake-machine.ts'
 

@@ -29,6 +29,8 @@ const SEGMENT = 0xf000
 const BASE = SEGMENT * 16
 const OFFSET = 0xe000
 const RESET_OFFSET = 0xfff0
+/** The first byte behind the services' segment. */
+export const BIOS_SEGMENT_END: number = BASE + 0x1_0000
 const VECTORS = 256
 
 const SMAP = 0x534d_4150
@@ -43,7 +45,24 @@ const TRANSMITTER_EMPTY = 0x20
 const BDA_SEGMENT = 0x40
 const BDA_EQUIPMENT = 0x10
 const BDA_MEMORY_KIB = 0x13
+const BDA_RESUME = 0x67
 const BDA_TICKS = 0x6c
+const BDA_MIDNIGHT = 0x70
+const TICKS_PER_DAY = 0x18_00b0
+const CMOS_INDEX = 0x70
+const CMOS_DATA = 0x71
+const CMOS_SHUTDOWN = 0x0f
+/** Shutdown codes: go on at the far pointer at 40:67, with or without an end of interrupt first. */
+const SHUTDOWN_RESUME_EOI = 0x05
+const SHUTDOWN_RESUME = 0x0a
+const KEYBOARD_DATA = 0x60
+const MASTER_PIC = 0x20
+const SLAVE_PIC = 0xa0
+const PIC_EOI = 0x20
+/** Vectors of the master's interrupts and of the slave's. */
+const MASTER_VECTORS = 0x08
+const SLAVE_VECTORS = 0x70
+const USER_TICK = 0x1c
 const KIB = 1024
 const MIB = 1024 * KIB
 
@@ -58,9 +77,12 @@ export interface BiosServicesOptions {
 /**
  * Writes interrupt vectors and the few real-mode services that a kernel may
  * ask for although no firmware has run: memory maps, equipment, teletype
- * output on the serial port, ticks. Everything else is answered as a BIOS
- * answers what it does not have: carry set, AH = 86h. Kernels that go back to
- * real mode for a moment, such as Xen's, look for such things and do without.
+ * output on the serial port, ticks. For any other service carry is set and AH
+ * is 86h, as a BIOS says that it does not have it. Kernels that go back to real
+ * mode for a moment, such as Xen's, look for such services and do without.
+ *
+ * A processor that starts at the reset vector goes on where the CMOS shutdown
+ * code says, else the machine is reset.
  *
  * Source: IBM PC/AT Technical Reference, "System BIOS"; ACPI Specification
  * 6.5, 15.1, "INT 15H, E820H - Query System Address Map".
@@ -111,6 +133,8 @@ export function writeBiosServices(memory: GuestMemoryWriter, options: BiosServic
     clearCarry()
     asm.iret()
   })
+  emitInterrupts(asm, entries)
+  const start = emitStart(asm)
   const reset = asm.here()
   asm.mov(dx, options.reset.port).mov(al, options.reset.value).out(dx, al)
   const halted = asm.here()
@@ -122,7 +146,7 @@ export function writeBiosServices(memory: GuestMemoryWriter, options: BiosServic
   asm.mov(ah, UNSUPPORTED).iret()
   // The disks that there are not, serial and parallel ports, cassettes.
   for (const vector of [0x13, 0x14, 0x17]) entries[vector] = failed
-  asm.org(BASE + RESET_OFFSET).jmpf(far16(SEGMENT, reset.plus(-BASE)))
+  asm.org(BASE + RESET_OFFSET).jmpf(far16(SEGMENT, start.plus(-BASE)))
   const program = asm.assemble()
   memory.write(BASE + OFFSET, program.bytes)
 
@@ -133,6 +157,47 @@ export function writeBiosServices(memory: GuestMemoryWriter, options: BiosServic
     view.setUint16(4 * vector + 2, SEGMENT, true)
   }
   memory.write(0, vectors)
+}
+
+/** The handlers of hardware interrupts: the timer's counts ticks, the others end their interrupts. */
+function emitInterrupts(asm: Assembler, entries: Record<number, ReturnType<Assembler['label']>>): void {
+  const endSlave = asm.here()
+  asm.push(ax).mov(al, PIC_EOI).out(SLAVE_PIC, al).out(MASTER_PIC, al).pop(ax).iret()
+  const endMaster = asm.here()
+  asm.push(ax).mov(al, PIC_EOI).out(MASTER_PIC, al).pop(ax).iret()
+  for (let line = 0; line < 8; line++) {
+    entries[MASTER_VECTORS + line] = endMaster
+    entries[SLAVE_VECTORS + line] = endSlave
+  }
+
+  const today = asm.label()
+  entries[MASTER_VECTORS] = asm.here()
+  asm.push(ax).push(ds).push(BDA_SEGMENT).pop(ds).inc(dword(BDA_TICKS))
+  asm.cmp(dword(BDA_TICKS), TICKS_PER_DAY).jb(today).mov(dword(BDA_TICKS), 0).mov(byte(BDA_MIDNIGHT), 1)
+  asm.bind(today).int(USER_TICK).pop(ds).mov(al, PIC_EOI).out(MASTER_PIC, al).pop(ax).iret()
+
+  entries[MASTER_VECTORS + 1] = asm.here()
+  asm.push(ax).in(al, KEYBOARD_DATA).mov(al, PIC_EOI).out(MASTER_PIC, al).pop(ax).iret()
+}
+
+/**
+ * What the reset vector jumps to: with a shutdown code to go on, the far pointer at 40:67. It falls through otherwise.
+ *
+ * Source: IBM PC/AT Technical Reference, "Shutdown status byte".
+ */
+function emitStart(asm: Assembler): ReturnType<Assembler['label']> {
+  const resume = asm.label()
+  const none = asm.label()
+  const start = asm.here()
+  asm.cli().mov(al, CMOS_SHUTDOWN).out(CMOS_INDEX, al).in(al, CMOS_DATA).mov(ah, al)
+  // The code counts once.
+  asm.mov(al, CMOS_SHUTDOWN).out(CMOS_INDEX, al).mov(al, 0).out(CMOS_DATA, al)
+  asm.cmp(ah, SHUTDOWN_RESUME).je(resume).cmp(ah, SHUTDOWN_RESUME_EOI).jne(none)
+  asm.mov(al, PIC_EOI).out(SLAVE_PIC, al).out(MASTER_PIC, al)
+  // Nothing is known of the stack.
+  asm.bind(resume).mov(ax, BDA_SEGMENT).mov(ds, ax).jmpf(dword(BDA_RESUME))
+  asm.bind(none)
+  return start
 }
 
 /** INT 10h: teletype output, and the mode of a display of 80 columns. */

@@ -16,6 +16,7 @@ import type { DeviceModel } from '@retrap/device'
 import { firmwareConfiguration } from './firmware-configuration.ts'
 import type { FirmwareConfiguration } from './firmware-configuration.ts'
 import type { PcMemoryMap } from './loaders/index.ts'
+import { SERIAL_PORTS } from './serial-port.ts'
 
 /** PCI device number of the ISA bridge, whose functions the board's other PCI parts are. */
 export const ISA_BRIDGE_DEVICE = 1
@@ -30,16 +31,20 @@ export interface BoardDescription {
   readonly cpus: number
   /** Wall-clock time at power-on, seconds from 1970. */
   readonly epochSeconds: number
-  /** What firmware is told by fw_cfg; null without firmware. */
-  readonly firmware: FirmwareConfiguration | null
+  /** What a guest is told by fw_cfg. */
+  readonly configuration: FirmwareConfiguration
+  /** Whether firmware runs first. */
+  readonly firmware: boolean
+  /** Number of serial ports. */
+  readonly serialPorts: number
   /** Whether it has Xen's platform device. */
   readonly xen: boolean
 }
 
 /** Where the board's models reach out of their device contexts. */
 export interface BoardHooks {
-  /** The console's output. */
-  transmit(bytes: Uint8Array): void
+  /** The output of a serial port, counted from 0. */
+  transmit(port: number, bytes: Uint8Array): void
   /** Firmware has changed how a range below 1 MiB is backed. */
   shadow(range: ShadowRange): void
 }
@@ -47,18 +52,21 @@ export interface BoardHooks {
 /** The models of a PC's board, in the order to attach them in. */
 export interface Board {
   readonly models: readonly DeviceModel[]
-  readonly uart: Uart16550
+  /** In the order of the serial ports. */
+  readonly uarts: readonly Uart16550[]
   readonly isaBridge: IsaBridge
 }
 
 /** Makes the models of a board. */
 export function createBoard(description: BoardDescription, hooks: BoardHooks): Board {
-  const { map, cpus, epochSeconds, firmware } = description
+  const { map, cpus, epochSeconds, firmware, configuration, serialPorts } = description
   const { lowRamBytes, highRamBytes } = map
   const pit = new I8254()
   const rtc = new Mc146818({ epochSeconds, lowRamBytes, highRamBytes, cpus })
   const isaBridge = new IsaBridge()
-  const uart = new Uart16550({ transmit: (bytes) => hooks.transmit(bytes) })
+  const uarts = SERIAL_PORTS.slice(0, serialPorts).map(
+    (port, index) => new Uart16550({ ...port, transmit: (bytes) => hooks.transmit(index, bytes) }),
+  )
   const models: DeviceModel[] = [
     new HostBridge({ onShadow: (range) => hooks.shadow(range) }),
     isaBridge,
@@ -66,13 +74,13 @@ export function createBoard(description: BoardDescription, hooks: BoardHooks): B
     rtc,
     new Hpet({ legacySources: [pit, rtc] }),
     // Firmware looks for it on the PCI bus; kernels find it by their tables.
-    new AcpiPm(firmware === null ? {} : { pciDevice: ISA_BRIDGE_DEVICE }),
-    uart,
+    new AcpiPm(firmware ? { pciDevice: ISA_BRIDGE_DEVICE } : {}),
+    ...uarts,
     new I8042(),
     new ResetControl(),
     new PostCodePort(),
+    firmwareConfiguration(configuration),
   ]
   if (description.xen) models.push(new XenPlatform({ device: XEN_PLATFORM_DEVICE }))
-  if (firmware !== null) models.push(firmwareConfiguration(firmware))
-  return { models, uart, isaBridge }
+  return { models, uarts, isaBridge }
 }

@@ -3,6 +3,7 @@ export type MachineErrorCode =
   | 'ERR_MEMORY_SIZE'
   | 'ERR_CPUS'
   | 'ERR_NOTHING_TO_RUN'
+  | 'ERR_OPTION'
   | 'ERR_STATE'
   | 'ERR_DEVICES'
   | 'ERR_OPTION_ROM'

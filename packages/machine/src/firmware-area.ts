@@ -1,6 +1,7 @@
 import type { ShadowRange } from '@retrap/devices'
 import type { X86Domain } from '@retrap/hvm'
 import { P2mEntry, P2mType } from '@retrap/p2m'
+import { MachineError } from './errors.ts'
 
 const PAGE_BYTES = 4096
 /** The area that the PAM registers govern. */
@@ -13,6 +14,17 @@ interface RomRegion {
   readonly gpa: number
   readonly bytes: number
   readonly offset: number
+}
+
+/** The saved form of a {@link FirmwareArea}. */
+export interface FirmwareAreaState {
+  readonly version: 1
+  /** For each page from 0xC0000 to 0xFFFFF, what its PAM register says. */
+  readonly pages: readonly { readonly readRam: boolean; readonly writeRam: boolean }[]
+  /** Pages that are RAM whatever the PAM registers say. */
+  readonly unlocked: { readonly gpa: number; readonly bytes: number }
+  /** RAM behind pages that read ROM, which no guest-physical address leads to. Pages of zeros are left out. */
+  readonly hidden: readonly { readonly gpa: number; readonly bytes: Uint8Array }[]
 }
 
 /**
@@ -97,13 +109,58 @@ export class FirmwareArea {
     for (let at = gpa; at < gpa + bytes; at += PAGE_BYTES) this.#map(at)
   }
 
+  /** Saves what the map of guest memory does not show. */
+  save(): FirmwareAreaState {
+    const { memory } = this.#domain
+    const { first, end } = this.#unlocked
+    const hidden = this.#ram.flatMap((mfn, page) => {
+      if (this.#readsRam(page)) return []
+      const bytes = memory.read(mfn * PAGE_BYTES, PAGE_BYTES)
+      return bytes.some((byte) => byte !== 0) ? [{ gpa: AREA_BASE + page * PAGE_BYTES, bytes }] : []
+    })
+    return { version: 1, pages: [...this.#settings], unlocked: { gpa: first, bytes: end - first }, hidden }
+  }
+
+  /**
+   * Takes a saved state, of an area with the same image.
+   *
+   * @throws MachineError `ERR_STATE` for a state of another version or form
+   */
+  restore(state: FirmwareAreaState): void {
+    if (state.version !== 1 || state.pages.length !== AREA_PAGES) {
+      const what = `version ${state.version} with ${state.pages.length} pages`
+      throw new MachineError('ERR_STATE', `firmware area ${what}: expected version 1 with ${AREA_PAGES} pages`)
+    }
+    const { gpa, bytes } = state.unlocked
+    this.#unlocked = { first: gpa, end: gpa + bytes }
+    for (const [page, { readRam, writeRam }] of state.pages.entries()) {
+      this.#settings[page] = { readRam, writeRam }
+      this.#map(AREA_BASE + page * PAGE_BYTES)
+      if (!this.#readsRam(page)) this.#writeRam(page, 0, new Uint8Array(PAGE_BYTES))
+    }
+    for (const range of state.hidden) this.#writeRam((range.gpa - AREA_BASE) / PAGE_BYTES, 0, range.bytes)
+  }
+
+  /** Whether RAM is what a page reads. */
+  #readsRam(page: number): boolean {
+    return this.#settings[page]?.readRam === true || this.#isUnlocked(page)
+  }
+
+  #isUnlocked(page: number): boolean {
+    const gpa = AREA_BASE + page * PAGE_BYTES
+    return gpa >= this.#unlocked.first && gpa < this.#unlocked.end
+  }
+
+  #writeRam(page: number, offset: number, bytes: Uint8Array): void {
+    this.#domain.memory.write((this.#ram[page] as number) * PAGE_BYTES + offset, bytes)
+  }
+
   #map(gpa: number): void {
     const page = (gpa - AREA_BASE) / PAGE_BYTES
     const setting = this.#settings[page]
     if (setting === undefined) return
-    const unlocked = gpa >= this.#unlocked.first && gpa < this.#unlocked.end
-    const readRam = setting.readRam || unlocked
-    const writeRam = setting.writeRam || unlocked
+    const readRam = this.#readsRam(page)
+    const writeRam = setting.writeRam || this.#isUnlocked(page)
     const mfn = (readRam ? this.#ram : this.#rom)[page] as number
     this.#writesToRam[page] = writeRam && !readRam
     this.#domain.p2m.insert(gpa / PAGE_BYTES, mfn, 0, readRam && writeRam ? P2mType.RAM_RW : P2mType.RAM_RO)
@@ -114,6 +171,6 @@ export class FirmwareArea {
     if (this.#writesToRam[page] !== true) return
     const bytes = new Uint8Array(size)
     for (let i = 0; i < size; i++) bytes[i] = i < 4 ? lo >>> (8 * i) : hi >>> (8 * (i - 4))
-    this.#domain.memory.write((this.#ram[page] as number) * PAGE_BYTES + (gpa % PAGE_BYTES), bytes)
+    this.#writeRam(page, gpa % PAGE_BYTES, bytes)
   }
 }

@@ -1,167 +1,31 @@
-import { ACPI_PM, CMOS_CENTURY, HPET_BASE, Hpet, RESET_CONTROL } from '@retrap/devices'
-import { DeterministicClock, X86Domain, PHYSICAL_BITS, RealClock } from '@retrap/hvm'
-import type { DomainExit, DomainServer, DomainVapic, VapicStatistics } from '@retrap/hvm'
 import type { DeviceModel } from '@retrap/device'
-import type { DeviceFailure, DevicePlatform, FailurePolicy, IoDispatch, IoTraceRecord } from '@retrap/ioreq'
+import { DeterministicClock, PHYSICAL_BITS, RealClock, X86Domain } from '@retrap/hvm'
+import type { DomainVapic } from '@retrap/hvm'
+import type { DeviceFailure } from '@retrap/ioreq'
 import { MachineMemory } from '@retrap/memory'
-import type { P2mStatistics } from '@retrap/p2m'
 import { CODE_CACHE_BYTES } from '@retrap/x86-cpu'
 import { plugXen, type XenGuest } from '@retrap/xen'
-import { buildAcpiTables } from './acpi/index.ts'
 import type { AcpiBoard } from './acpi/index.ts'
-import { writeBiosServices } from './bios-services.ts'
-import { ISA_BRIDGE_DEVICE, createBoard } from './board.ts'
+import { describeBoard } from './board-description.ts'
+import { createBoard } from './board.ts'
 import type { BoardDescription, BoardHooks } from './board.ts'
-import { describeCrash } from './crash.ts'
-import type { CrashDetail } from './crash.ts'
+import { describeThrown } from './crash.ts'
+import { loadDirectly, mapResetVector, setDevices } from './direct-boot.ts'
 import { MachineError } from './errors.ts'
 import { FirmwareArea } from './firmware-area.ts'
 import { HostSleeper, fixedRandom, hostClock, hostRandom, laterTurn } from './host.ts'
-import {
-  PCI_HOLE_BASE,
-  PCI_HOLE_LAST,
-  loadFirmware,
-  loadKernel,
-  pcMemoryMap,
-  resetState,
-  writeBiosData,
-} from './loaders/index.ts'
+import { loadFirmware, pcMemoryMap, resetState } from './loaders/index.ts'
+import type { InitialState, PcMemoryMap } from './loaders/index.ts'
+import { machineExit, type MachineExit } from './machine-exit.ts'
 import { handOverMemoryTypes } from './mtrr.ts'
-import { checkOptionRom, initialiseOptionRoms } from './option-roms.ts'
+import { checkOptionRom } from './option-roms.ts'
 import type { OptionRom } from './option-roms.ts'
+import { checkPcOptions, type PcOptions, type StopSignal } from './pc-options.ts'
 import { RemoteBoard } from './remote-board.ts'
-import type { StartBoardServer } from './remote-board.ts'
+import { SERIAL_PORTS, SerialLine, type SerialPort } from './serial-port.ts'
+import { measurePc, type PcStatistics } from './statistics.ts'
 import { createVapic, vapicRom } from './vapic.ts'
-import type { PcVapicOptions } from './vapic.ts'
-import type { SerialPort } from './serial-port.ts'
 import { XEN_IOAPIC_PINS, xenConsole, xenOptions } from './xen.ts'
-import type { BootModule, GuestMemoryWriter, InitialState, PcMemoryMap } from './loaders/index.ts'
-
-/** How a PC is made. */
-export interface PcOptions {
-  /** Guest RAM in bytes: whole 4 KiB pages, 1 MiB to about 3.5 GiB. */
-  readonly memoryBytes: number
-  /** vCPUs, 1–128; default 1. */
-  readonly cpus?: number | undefined
-  /** A Linux bzImage, a PVH ELF or a multiboot image. */
-  readonly kernel?: Uint8Array | undefined
-  /** The kernel’s initial RAM disk, or the first module. */
-  readonly initrd?: Uint8Array | undefined
-  /** Files for a multiboot or PVH kernel, behind the initrd, each with a text of its own. */
-  readonly modules?: readonly BootModule[] | undefined
-  /** The kernel’s command line, passed as it is given; default empty. */
-  readonly commandLine?: string | undefined
-  /** A flat firmware image that ends at 4 GiB; started at the reset vector unless a kernel is given. */
-  readonly firmware?: Uint8Array | undefined
-  /**
-   * Adapters' firmware: firmware of the machine finds and initialises it; without any, and where a kernel is given, it is
-   * initialised as a BIOS would before the kernel starts. A TPR patcher is there for one that wants it.
-   */
-  readonly optionRoms?: readonly OptionRom[] | undefined
-  /** Patch the task-priority accesses of 32-bit guests into calls of an option ROM: ours with `true`. */
-  readonly vapic?: boolean | PcVapicOptions | undefined
-  /** What the guest sees itself run on: `none` (default), or `xen` with its hypercalls, store, console and platform device. */
-  readonly hypervisor?: 'none' | 'xen' | undefined
-  /** Models beside the board's own. */
-  readonly devices?: readonly DeviceModel[] | undefined
-  /**
-   * Where the board's models run: `inline` (default), straight from the instruction; `deferred`, where every access is
-   * answered in a later turn of the event loop; or in a thread of their own, which this starts. Models of `devices` are
-   * in this thread either way.
-   */
-  readonly devicePlacement?: 'inline' | 'deferred' | StartBoardServer | undefined
-  /** Start further servers whose models live elsewhere; the machine ends them with `close`. */
-  readonly deviceServers?: readonly StartDeviceServer[] | undefined
-  /** What a device model that fails leads to: the machine's end (default), or its own. */
-  readonly devicePolicy?: FailurePolicy | undefined
-  /** Milliseconds of host time that a device model may take for an answer; default for ever. */
-  readonly deviceDeadlineMs?: number | undefined
-  /** Told of device models that fail. */
-  readonly onDeviceFailure?: ((failure: DeviceFailure) => void) | undefined
-  /**
-   * Puts the machine into shared memory, so that device models in Workers can map the guest's: what
-   * `platform.sharedMemory` has is for `openGuestMemory` of `@retrap/hvm`.
-   */
-  readonly sharedMemory?: boolean | undefined
-  /** Find device models that keep views of guest memory: `pc.domain.keptViews()`. Slow. */
-  readonly checkMappings?: boolean | undefined
-  /** Told of every access to a device; slow. */
-  readonly trace?: ((record: IoTraceRecord) => void) | undefined
-  /** `real` (default) follows the host's clock; `deterministic` derives time from what the guest executes. */
-  readonly clock?: 'real' | 'deterministic' | undefined
-  /** Wall-clock time at power-on, seconds from 1970; default the host's, or a fixed one where time is deterministic. */
-  readonly epochSeconds?: number | undefined
-  /** Arena for decoded instructions, in bytes. */
-  readonly codeCacheBytes?: number | undefined
-  /** Count how often each instruction form runs; see `X86Engine.executionCounts`. Slower. */
-  readonly profile?: boolean | undefined
-  /** Bits of linear addresses: 57 for CPUs with five-level paging, which Linux then uses. Default 48. */
-  readonly linearAddressBits?: 48 | 57 | undefined
-}
-
-/** Starts a server whose models live in another thread or process. */
-export type StartDeviceServer = (
-  dispatch: IoDispatch,
-  platform: DevicePlatform,
-  realTime: boolean,
-) => DomainServer | Promise<DomainServer>
-
-/** Why {@link Pc.run} ended. */
-export interface MachineExit {
-  /** Why it ended; after `timeout` and `stopped` the machine can be run on. */
-  readonly reason:
-    | 'power-off'
-    | 'reset'
-    | 'debug-exit'
-    | 'triple-fault'
-    | 'guest-crash'
-    | 'suspend'
-    | 'timeout'
-    | 'stopped'
-    | 'internal-error'
-  /** `debug-exit`: the process's exit status that the device asked for. */
-  readonly code?: number
-  /** `triple-fault`, `guest-crash` and `internal-error`. */
-  readonly detail?: CrashDetail
-}
-
-/** Counts since power-on, over all vCPUs. */
-export interface PcStatistics {
-  /** Retired by all vCPUs. */
-  readonly instructions: number
-  /** How often vCPUs came back, by reason. */
-  readonly exits: Readonly<Record<string, number>>
-  /** Memory accesses that generated code could not finish: TLB misses, devices, page-crossing accesses. */
-  readonly tlbMisses: number
-  /** Page walks. */
-  readonly walks: number
-  /** Table entries that those walks have read. */
-  readonly tableReads: number
-  /** Instructions decoded. */
-  readonly decodedInstructions: number
-  /** Pages whose decoded instructions were dropped because they were written. */
-  readonly codeInvalidations: number
-  /** Instructions executed by TypeScript handlers. */
-  readonly systemInstructions: number
-  /** External interrupts delivered. */
-  readonly interrupts: number
-  /** Exceptions delivered. */
-  readonly exceptions: number
-  /** Accesses to I/O ports. */
-  readonly portAccesses: number
-  /** Accesses to device memory. */
-  readonly mmioAccesses: number
-  /** Accesses to a local APIC’s page. */
-  readonly apicAccesses: number
-  /** Accesses to task priority registers that trapped; `apicAccesses` has them too. */
-  readonly tprTraps: number
-  /** What the TPR patcher has done, where there is one. */
-  readonly vapic: VapicStatistics | undefined
-  /** The map of guest frames. */
-  readonly p2m: P2mStatistics
-  /** Machine memory in all: guest RAM, decoded code, vCPU state. */
-  readonly machineBytes: number
-}
 
 const MIB = 1 << 20
 /** vCPU state, logs, request pages and table frames, beside RAM and the code arena. */
@@ -171,14 +35,6 @@ const VCPU_OVERHEAD = 512 * 1024
 const FRAME_RECORD_SHARE = 256
 /** 2026-01-01, for machines whose runs must agree. */
 const DETERMINISTIC_EPOCH = 1_767_225_600
-const CONSOLE_PORT = 0x3f8
-/** 115200 baud, eight bits: kernels that only print leave their console as firmware has set it. */
-const CONSOLE_SETTINGS = [
-  [3, 0x83],
-  [0, 1],
-  [1, 0],
-  [3, 0x03],
-] as const
 /** SeaBIOS and its like read the reset value of EDX as the CPUID signature. */
 const CPU_SIGNATURE = 0x0002_06c2
 
@@ -197,35 +53,32 @@ export class Pc {
   readonly domain: X86Domain
   /** Machine memory, which guest RAM is part of. */
   readonly memory: MachineMemory
-  /** The first serial port. */
+  /** The first serial port, which is the console. */
   readonly serial: SerialPort
+  /** All serial ports: COM1 and so on. */
+  readonly serialPorts: readonly SerialPort[]
   /** The console that Xen gives its guests, hvc0 of Linux; without Xen it is silent. */
   readonly xenConsole: SerialPort
   /** The Xen that the guest sees, with `hypervisor: 'xen'`. */
   readonly xen: XenGuest | undefined
   /** The TPR patcher, where there is one. */
   readonly vapic: DomainVapic | undefined
-  #receive: (bytes: Uint8Array) => void = () => undefined
+  #receive: (port: number, bytes: Uint8Array) => void = () => undefined
   #flush: () => Promise<void> = async () => undefined
   /** Settle when the servers that live elsewhere have their models. */
   readonly #ready: Promise<void>[] = []
   #failure: DeviceFailure | undefined
   readonly #models: readonly DeviceModel[]
   #firmware: FirmwareArea | undefined
-  #transmit: (bytes: Uint8Array) => void = () => undefined
   #running = false
   readonly #map: PcMemoryMap
   readonly #acpi: AcpiBoard
+  readonly #lines: readonly SerialLine[]
   readonly #optionRoms: readonly OptionRom[]
 
   constructor(options: PcOptions) {
+    checkPcOptions(options)
     const cpus = options.cpus ?? 1
-    if (!Number.isInteger(cpus) || cpus < 1 || cpus > 128) {
-      throw new MachineError('ERR_CPUS', `${cpus} CPUs: expected 1–128`)
-    }
-    if (options.kernel === undefined && options.firmware === undefined) {
-      throw new MachineError('ERR_NOTHING_TO_RUN', 'neither a kernel nor a firmware image was given')
-    }
     const map = pcMemoryMap(options.memoryBytes)
     const firmwareBytes = options.firmware?.length ?? 0
     const codeCacheBytes = options.codeCacheBytes ?? CODE_CACHE_BYTES
@@ -261,20 +114,23 @@ export class Pc {
     })
     this.xen = xen ? plugXen(this.domain, xenOptions(map, epoch, random)) : undefined
     for (const range of map.ram) this.domain.p2m.populate(range.gpa / 4096, range.bytes / 4096)
-    this.serial = {
-      onTransmit: (listener) => {
-        this.#transmit = listener
-      },
-      receive: (bytes) => {
-        this.#receive(bytes)
-        this.domain.wake()
-      },
-      pipeTo: (sink) => {
-        this.#transmit = (bytes) => void sink.write(bytes)
-      },
-    }
+    if (options.kernel !== undefined) mapResetVector(this.domain)
+    const serialPorts = options.serialPorts ?? 1
+    this.#lines = SERIAL_PORTS.slice(0, serialPorts).map(
+      (_port, index) =>
+        new SerialLine((bytes) => {
+          this.#receive(index, bytes)
+          this.domain.wake()
+        }),
+    )
+    this.serialPorts = this.#lines
+    this.serial = this.#lines[0] as SerialLine
     this.xenConsole = xenConsole(this.xen?.consoleRing)
-    const acpi = this.#acpiBoard(map)
+    const acpi = describeBoard(
+      map,
+      this.domain.vcpus.map((vcpu) => vcpu.apic.apicId),
+      serialPorts,
+    )
     this.#map = map
     this.#acpi = acpi
     this.#optionRoms = [...vapicRom(options.vapic), ...(options.optionRoms ?? [])].map((rom) => ({
@@ -282,11 +138,19 @@ export class Pc {
       bytes: checkOptionRom(rom),
     }))
     if (this.#optionRoms.length > 0) this.vapic = createVapic(this.domain, options.vapic, () => this.#firmware)
-    const firmware =
-      options.firmware === undefined
-        ? null
-        : { map, cpus, board: acpi, consolePort: CONSOLE_PORT, optionRoms: this.#optionRoms }
-    this.#attachBoard({ map, cpus, epochSeconds: epoch, firmware, xen }, options.devicePlacement, !deterministic)
+    const configuration = {
+      map,
+      cpus,
+      board: acpi,
+      consolePort: SERIAL_PORTS[0]?.iobase ?? 0,
+      optionRoms: this.#optionRoms,
+    }
+    const firmware = options.firmware !== undefined
+    this.#attachBoard(
+      { map, cpus, epochSeconds: epoch, firmware, configuration, serialPorts, xen },
+      options.devicePlacement,
+      !deterministic,
+    )
     this.#models = options.devices ?? []
     for (const model of this.#models) this.domain.attach(model)
   }
@@ -301,7 +165,7 @@ export class Pc {
     }
     await Promise.all(this.#ready)
     if (options.kernel === undefined) return
-    for (const [register, value] of CONSOLE_SETTINGS) await domain.writePort(CONSOLE_PORT + register, 1, value)
+    await setDevices(domain, this.#acpi)
   }
 
   /** @internal Use {@link createPc}. */
@@ -325,8 +189,7 @@ export class Pc {
   }
 
   #whyNot(error: unknown): string {
-    const cause = this.#failure?.cause ?? error
-    return cause instanceof Error ? cause.message : String(cause)
+    return describeThrown(this.#failure?.cause ?? error)
   }
 
   /** Ends what runs beside the machine: threads and processes of device models. */
@@ -338,7 +201,7 @@ export class Pc {
   #attachBoard(description: BoardDescription, placement: PcOptions['devicePlacement'], realTime: boolean): void {
     const { domain } = this
     const hooks: BoardHooks = {
-      transmit: (bytes) => this.#transmit(bytes),
+      transmit: (port, bytes) => this.#lines[port]?.transmit(bytes),
       shadow: (range) => this.#firmware?.shadow(range),
     }
     if (typeof placement === 'function') {
@@ -352,80 +215,40 @@ export class Pc {
       domain.pciInterrupt = (device, pin) => remote.interruptInput(device, pin)
       domain.addServer(remote.server)
       this.#ready.push(remote.server.remote.ready)
-      this.#receive = (bytes) => remote.receive(bytes)
+      this.#receive = (port, bytes) => remote.receive(port, bytes)
       this.#flush = () => remote.flush()
       return
     }
-    const { models, uart, isaBridge } = createBoard(description, hooks)
+    const { models, uarts, isaBridge } = createBoard(description, hooks)
     domain.pciInterrupt = (device, pin) => isaBridge.interruptInput(device, pin)
     domain.ownPciInterrupt = domain.pciInterrupt
     for (const model of models) domain.attach(model)
-    this.#receive = (bytes) => uart.receive(bytes)
-    this.#flush = async () => uart.flush()
+    this.#receive = (port, bytes) => uarts[port]?.receive(bytes)
+    this.#flush = async () => {
+      for (const uart of uarts) uart.flush()
+    }
   }
 
   /** Loads what runs first, and sets the processors to it. */
   async #start(options: PcOptions): Promise<void> {
     let state: InitialState = resetState(CPU_SIGNATURE)
     const { domain } = this
-    const map = this.#map
-    const board = this.#acpi
     if (options.firmware !== undefined) {
       const loaded = loadFirmware(options.firmware, CPU_SIGNATURE)
       this.#firmware = new FirmwareArea(domain, options.firmware, loaded.regions)
       state = loaded.state
     }
     if (options.kernel !== undefined) {
-      // As firmware leaves it: RAM all over the area below 1 MiB.
-      this.#firmware?.shadow({ gpa: 0xc_0000, bytes: 0x4_0000, readRam: true, writeRam: true })
-      const acpi = buildAcpiTables(board)
-      const writer: GuestMemoryWriter = {
-        ramBytes: options.memoryBytes,
-        e820: map.e820,
-        write: (gpa, bytes) => {
-          if (!domain.guestMemory.load(gpa, bytes)) throw new Error(`loader wrote outside RAM at ${gpa.toString(16)}`)
-        },
-      }
-      writer.write(acpi.rsdpAddress, acpi.image)
-      writeBiosData(writer, { serialPorts: [CONSOLE_PORT] })
-      writeBiosServices(writer, { e820: map.e820, consolePort: CONSOLE_PORT, reset: board.reset })
-      // Before the kernel is there: what a ROM uses of RAM is its own then.
-      await initialiseOptionRoms(domain, this.#optionRoms)
-      state = loadKernel(writer, {
-        kernel: options.kernel,
-        initrd: options.initrd,
-        modules: options.modules,
-        commandLine: options.commandLine,
-        rsdpAddress: acpi.rsdpAddress,
-      }).state
-      // What firmware leaves behind: the boot processor's LINT0 takes the i8259's interrupts.
-      domain.vcpus[0]?.apic.enterVirtualWireMode()
+      const { kernel, initrd, modules, commandLine, memoryBytes } = options
+      const images = { kernel, initrd, modules, commandLine }
+      const optionRoms = this.#optionRoms
+      state = await loadDirectly(domain, { map: this.#map, memoryBytes, board: this.#acpi, optionRoms, images })
     }
     for (const vcpu of this.domain.vcpus) {
       vcpu.cpu.reset(vcpu.id === 0)
       if (options.kernel !== undefined) handOverMemoryTypes(vcpu.cpu, PHYSICAL_BITS)
     }
     this.domain.vcpus[0]?.cpu.load(state)
-  }
-
-  #acpiBoard(map: PcMemoryMap): AcpiBoard {
-    const { vcpus } = this.domain
-    return {
-      apicIds: vcpus.map((vcpu) => vcpu.apic.apicId),
-      localApicAddress: 0xfee0_0000,
-      ioapic: { id: vcpus.length, address: 0xfec0_0000 },
-      pmBase: ACPI_PM.base,
-      sciIrq: ACPI_PM.sciIrq,
-      smiCommand: { port: ACPI_PM.smiCommandPort, enable: ACPI_PM.acpiEnable, disable: ACPI_PM.acpiDisable },
-      s5SleepType: ACPI_PM.s5SleepType,
-      reset: { port: RESET_CONTROL.port, value: RESET_CONTROL.value },
-      centuryIndex: CMOS_CENTURY,
-      hpet: { address: HPET_BASE, capabilities: new Hpet().capabilities, minimumTick: 128 },
-      pciMemory: { start: Math.max(PCI_HOLE_BASE, map.lowRamBytes), end: PCI_HOLE_LAST },
-      isaBridgeDevice: ISA_BRIDGE_DEVICE,
-      serialPorts: [{ iobase: CONSOLE_PORT, irq: 4 }],
-      keyboardController: true,
-    }
   }
 
   /**
@@ -455,7 +278,7 @@ export class Pc {
       const exit = await domain.run()
       await this.#flush()
       for (const model of this.#models) if (isBuffered(model)) model.flush()
-      return timedOut && exit.reason === 'stopped' ? { reason: 'timeout' } : this.#exitOf(exit)
+      return timedOut && exit.reason === 'stopped' ? { reason: 'timeout' } : machineExit(domain, exit)
     } finally {
       if (timer !== undefined) clearTimeout(timer)
       options.signal?.removeEventListener('abort', stop)
@@ -463,85 +286,15 @@ export class Pc {
     }
   }
 
-  #exitOf(exit: DomainExit): MachineExit {
-    switch (exit.reason) {
-      case 'debug-exit':
-        return { reason: 'debug-exit', code: exit.code }
-      case 'vcpu-shutdown':
-        return {
-          reason: 'triple-fault',
-          detail: describeCrash(this.domain, exit.vcpu, `vCPU ${exit.vcpu} shut down after a triple fault`),
-        }
-      case 'guest-shutdown': {
-        if (exit.code === 'suspend') return { reason: 'suspend' }
-        // It asks for its memory to survive; a PC that is reset starts without.
-        if (exit.code === 'soft-reset') return { reason: 'reset' }
-        const what =
-          exit.code === 'watchdog' ? 'a watchdog of the guest has bitten' : 'the guest says that it has crashed'
-        return { reason: 'guest-crash', detail: describeCrash(this.domain, exit.vcpu, what) }
-      }
-      case 'internal-error': {
-        const text = exit.error instanceof Error ? (exit.error.stack ?? exit.error.message) : String(exit.error)
-        return { reason: 'internal-error', detail: describeCrash(this.domain, exit.vcpu, text) }
-      }
-      case 'device-failure': {
-        const { serverName, device, request, cause } = exit.failure
-        const why = cause instanceof Error ? cause.message : String(cause)
-        return {
-          reason: 'internal-error',
-          detail: { message: `device ${device} of server ${serverName} failed at ${request}: ${why}` },
-        }
-      }
-      case 'memory-failure': {
-        const { vcpu, gfn, cause } = exit.failure
-        const text = `guest frame 0x${gfn.toString(16)} cannot be accessed: ${cause}`
-        return { reason: 'internal-error', detail: describeCrash(this.domain, vcpu, text) }
-      }
-      default:
-        return { reason: exit.reason }
-    }
-  }
-
   /** Returns counts since power-on. */
   statistics(): PcStatistics {
-    const { vcpus, exits, instructions, engine } = this.domain
-    const sum = (count: (vcpu: (typeof vcpus)[number]) => number): number =>
-      vcpus.reduce((total, v) => total + count(v), 0)
-    return {
-      instructions,
-      exits: { ...exits },
-      tlbMisses: sum((v) => v.cpu.slowAccesses),
-      walks: sum((v) => v.counts.walks),
-      tableReads: sum((v) => v.counts.tableReads),
-      decodedInstructions: engine.codeCache.decoded,
-      codeInvalidations: engine.codeCache.invalidations,
-      systemInstructions: sum((v) => v.cpu.counts.systemCalls),
-      interrupts: sum((v) => v.cpu.counts.interrupts),
-      exceptions: sum((v) => v.cpu.counts.faults),
-      portAccesses: sum((v) => v.counts.portAccesses),
-      mmioAccesses: sum((v) => v.counts.mmioAccesses),
-      apicAccesses: sum((v) => v.counts.apicAccesses),
-      tprTraps: sum((v) => v.counts.taskPriorityAccesses),
-      vapic: this.vapic?.statistics(),
-      p2m: this.domain.p2m.statistics(),
-      machineBytes: this.memory.byteLength,
-    }
+    return measurePc(this)
   }
 }
 
 /** A model that keeps back what it has for the host: serial ports, the debug console. */
 function isBuffered(model: DeviceModel): model is DeviceModel & { flush(): void } {
   return 'flush' in model && typeof model.flush === 'function'
-}
-
-/** The part of an `AbortSignal` that is used. */
-export interface StopSignal {
-  /** Whether the signal has been given. */
-  readonly aborted: boolean
-  /** Calls `listener` when the signal is given. */
-  addEventListener(type: 'abort', listener: () => void): void
-  /** Takes a listener back. */
-  removeEventListener(type: 'abort', listener: () => void): void
 }
 
 /** Guest RAM wants whole 2 MiB leaves. */

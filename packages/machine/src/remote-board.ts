@@ -10,11 +10,11 @@ import type { Board, BoardDescription, BoardHooks } from './board.ts'
  * A board whose models run in another thread. What they say to the machine beside their requests goes in messages: a
  * kind (u8), and bytes.
  */
-/** To the machine: what the guest has sent on its console. */
+/** To the machine: number of a serial port (u8), and what the guest has sent on it. */
 const TRANSMIT = 1
 /** To the machine: a ShadowRange, as JSON. */
 const SHADOW = 2
-/** To the board: what is typed on the console. */
+/** To the board: number of a serial port (u8), and bytes for the guest. */
 const RECEIVE = 3
 /** To the board: PCI device, pin and level of a function that lives elsewhere. */
 const PIN = 4
@@ -54,7 +54,7 @@ export function serveBoard(
   let server: DeviceServer | undefined
   const post = (kind: number, bytes: Uint8Array): void => server?.post(message(kind, bytes))
   const board = createBoard(description, {
-    transmit: (bytes) => post(TRANSMIT, bytes),
+    transmit: (port, bytes) => post(TRANSMIT, message(port, bytes)),
     shadow: (range) => post(SHADOW, new TextEncoder().encode(JSON.stringify(range))),
   })
   const pins = new Map<number, InterruptLine>()
@@ -82,8 +82,8 @@ function message(kind: number, bytes: Uint8Array): Uint8Array {
 
 function receive(board: Board, pins: Map<number, InterruptLine>, bytes: Uint8Array): void {
   const [kind, device = 0, pin = 0, level = 0] = bytes
-  if (kind === RECEIVE) board.uart.receive(bytes.subarray(1))
-  else if (kind === FLUSH) board.uart.flush()
+  if (kind === RECEIVE) board.uarts[device]?.receive(bytes.subarray(2))
+  else if (kind === FLUSH) for (const uart of board.uarts) uart.flush()
   else if (kind === PIN) {
     const number = device * 4 + pin - 1
     const line = pins.get(number) ?? board.isaBridge.interruptInput(device, pin)
@@ -107,7 +107,7 @@ export class RemoteBoard {
       ...options,
       name: 'board',
       onMessage: (bytes) => {
-        if (bytes[0] === TRANSMIT) hooks.transmit(bytes.slice(1))
+        if (bytes[0] === TRANSMIT) hooks.transmit(bytes[1] as number, bytes.slice(2))
         else if (bytes[0] === SHADOW) hooks.shadow(JSON.parse(new TextDecoder().decode(bytes.slice(1))) as ShadowRange)
       },
     })
@@ -117,8 +117,8 @@ export class RemoteBoard {
     this.server.remote.post(message(kind, Uint8Array.from(bytes)))
   }
 
-  receive(bytes: Uint8Array): void {
-    this.server.remote.post(message(RECEIVE, bytes))
+  receive(port: number, bytes: Uint8Array): void {
+    this.server.remote.post(message(RECEIVE, message(port, bytes)))
   }
 
   /** The wire of an interrupt pin of a function that is not the board's. */

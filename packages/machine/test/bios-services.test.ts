@@ -144,3 +144,18 @@ test('a kernel that goes back to real mode finds the services of a BIOS', async 
     [0x10_0000n, BigInt(31 * MIB), 1],
   ])
 })
+
+test('the timer ticks from the start, with a handler that counts them', async () => {
+  const kernel = realModeKernel((asm) => {
+    const wait = asm.sti().here()
+    asm.cmp(dword(0x46c), 3).jb(wait).cli()
+  })
+  const pc = await createPc({
+    memoryBytes: 32 * MIB,
+    codeCacheBytes: 4 * MIB,
+    kernel,
+    clock: 'deterministic',
+    devices: [new DebugExit({ iobase: 0x501 })],
+  })
+  expect(await pc.run({ timeoutMs: 20_000 })).toMatchObject({ reason: 'debug-exit', code: 3 })
+})

@@ -10,6 +10,7 @@ export interface LinuxFields {
   magic?: number
   version?: number
   loadflags?: number
+  code32Start?: number
   alignment?: number
   relocatable?: number
   xloadflags?: number
@@ -34,6 +35,7 @@ export function linuxImage(fields: LinuxFields = {}): Uint8Array {
   view.setUint32(0x202, fields.magic ?? 0x5372_6448, true)
   view.setUint16(0x206, fields.version ?? 0x20f, true)
   image[0x211] = fields.loadflags ?? 0x01
+  view.setUint32(0x214, fields.code32Start ?? 0x10_0000, true)
   view.setUint32(0x22c, fields.initrdAddrMax ?? 0x7fff_ffff, true)
   view.setUint32(0x230, fields.alignment ?? 0x20_0000, true)
   image[0x234] = fields.relocatable ?? 1

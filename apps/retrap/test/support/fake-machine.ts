@@ -1,6 +1,7 @@
 import { EventEmitter } from 'node:events'
 import type { P2mLeaf } from '@retrap/p2m'
-import type { Machine, MachineExit, MachineOptions } from '../../src/machine-contract.ts'
+import type { MachineExit } from '@retrap/machine'
+import type { Machine, MachineOptions } from '../../src/machine-contract.ts'
 import type { EndingSignal, SessionHost } from '../../src/session.ts'
 
 /** What a test's guest can do: print, hear what is typed, and decide how the machine ends. */
@@ -93,13 +94,15 @@ export class FakeHost implements SessionHost {
           },
         },
       },
-      serial: {
-        onTransmit: (listener) => (transmit = listener),
-        receive(bytes) {
-          typed += new TextDecoder().decode(bytes)
-          for (const look of waiting) look()
+      serialPorts: [
+        {
+          onTransmit: (listener) => (transmit = listener),
+          receive(bytes) {
+            typed += new TextDecoder().decode(bytes)
+            for (const look of waiting) look()
+          },
         },
-      },
+      ],
       xenConsole: {
         onTransmit: (listener) => (transmitXen = listener),
         receive: (bytes) => (this.typedXen += new TextDecoder().decode(bytes)),

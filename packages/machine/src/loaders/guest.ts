@@ -181,6 +181,20 @@ export function resetState(signature: number): InitialState {
   }
 }
 
+/** Real mode with all data segments at `segment`, the code at `ip` of the segment, interrupts off. */
+export function realModeState(segment: number, ip: number, sp: number): InitialState {
+  const data: SegmentState = { selector: segment, base: segment * 16, limit: 0xffff, attributes: 0x0093 }
+  const cs = { selector: segment + (ip >> 4), base: segment * 16 + ip, limit: 0xffff, attributes: 0x009b }
+  const reset = resetState(0)
+  return {
+    ...reset,
+    registers: { ...NO_REGISTERS, rip: 0, rsp: sp },
+    segments: { ...reset.segments, cs, ds: data, es: data, fs: data, gs: data, ss: data },
+    idtr: { base: 0, limit: 0x3ff },
+    cr0: CR0_ET,
+  }
+}
+
 /** Bytes of RAM from `gpa` to the end of the RAM entry that holds it; 0 if it is not RAM. */
 export function ramFrom(memory: GuestMemoryWriter, gpa: number): number {
   for (const entry of memory.e820)

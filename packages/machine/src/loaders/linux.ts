@@ -5,6 +5,7 @@ import {
   longModeState,
   pageDown,
   pageUp,
+  realModeState,
   ramFrom,
   requireRam,
   writeZeroes,
@@ -27,7 +28,7 @@ export interface LinuxImages {
 /** Where things went, and how to start. */
 export interface LoadedKernel {
   /** How the kernel was loaded and is entered. */
-  readonly protocol: 'linux-64' | 'linux-32' | 'pvh' | 'multiboot'
+  readonly protocol: 'linux-64' | 'linux-32' | 'linux-16' | 'pvh' | 'multiboot'
   /** Registers of the first processor. */
   readonly state: InitialState
   /** GPA of the first byte of the kernel. */
@@ -50,6 +51,7 @@ const LOADFLAGS = 0x211
 const CODE32_START = 0x214
 const RAMDISK_IMAGE = 0x218
 const RAMDISK_SIZE = 0x21c
+const HEAP_END_PTR = 0x224
 const CMD_LINE_PTR = 0x228
 const INITRD_ADDR_MAX = 0x22c
 const KERNEL_ALIGNMENT = 0x230
@@ -74,6 +76,7 @@ const BOOT_PARAMS_BYTES = 4096
 const BOOT_FLAG_VALUE = 0xaa55
 const HDRS = 0x5372_6448
 const LOADED_HIGH = 0x01
+const CAN_USE_HEAP = 0x80
 const XLF_KERNEL_64 = 0x01
 const XLF_CAN_BE_LOADED_ABOVE_4G = 0x02
 /** "No assigned id". */
@@ -93,6 +96,10 @@ const COMMAND_LINE = 0x2_0000
 const BOOT_CS = 0x10
 const BOOT_DS = 0x18
 const ONE_MIB = 0x10_0000
+/** In the segment of the setup sectors: their entry; the end of heap and stack, where the command line begins. */
+const SETUP_BASE = 0x200
+const REAL_MODE_STACK = 0xe000
+const COMMAND_LINE_LIMIT = 0x1fff
 const FOUR_GIB = 2 ** 32
 
 /** Whether an image is a bzImage: both of its magic numbers are there. */
@@ -103,8 +110,9 @@ export function isLinux(image: Uint8Array): boolean {
 }
 
 /**
- * Loads a bzImage by the 64-bit boot protocol, or by the 32-bit one where the
- * kernel has no 64-bit entry.
+ * Loads a bzImage by the 64-bit boot protocol, by the 32-bit one where the
+ * kernel has no 64-bit entry, or by the 16-bit one where it has no entry in
+ * protected mode, as programs that ask the BIOS for everything (iPXE).
  *
  * @throws LoaderError naming the field of the setup header that cannot be booted
  *
@@ -113,6 +121,7 @@ export function isLinux(image: Uint8Array): boolean {
  */
 export function loadLinux(memory: GuestMemoryWriter, images: LinuxImages): LoadedKernel {
   const header = parseHeader(images.kernel)
+  if (header.realModeOnly) return loadRealMode(memory, header, images)
   const commandLine = commandLineBytes(images.commandLine ?? '', header.cmdlineSize)
   const kernelStart = placeKernel(memory, header)
   const kernelEnd = kernelStart + header.initSize
@@ -166,7 +175,41 @@ export function loadLinux(memory: GuestMemoryWriter, images: LinuxImages): Loade
   return { protocol: 'linux-64', state, ...placed }
 }
 
+/**
+ * Loads an image that starts in real mode: its setup sectors with their header at 0x10000, the rest at 1 MiB.
+ *
+ * Source: Linux, Documentation/arch/x86/boot.rst, "Loading The Rest of The Kernel", "Running the Kernel".
+ */
+function loadRealMode(memory: GuestMemoryWriter, header: SetupHeader, images: LinuxImages): LoadedKernel {
+  const initrd = images.initrd ?? new Uint8Array(0)
+  const commandLine = commandLineBytes(images.commandLine ?? '', Math.min(header.cmdlineSize, COMMAND_LINE_LIMIT))
+  const kernelEnd = ONE_MIB + header.initSize
+  requireRam(memory, 'syssize', ONE_MIB, header.initSize)
+  const initrdStart = initrd.length === 0 ? null : placeInitrd(memory, header, ONE_MIB, kernelEnd, initrd.length)
+  const setup = header.setup.slice()
+  const view = new DataView(setup.buffer)
+  setup[TYPE_OF_LOADER] = LOADER_UNKNOWN
+  setup[LOADFLAGS] = (setup[LOADFLAGS] as number) | CAN_USE_HEAP
+  view.setUint16(HEAP_END_PTR, REAL_MODE_STACK - SETUP_BASE, true)
+  view.setUint32(CMD_LINE_PTR, BOOT_PARAMS + REAL_MODE_STACK, true)
+  if (initrdStart !== null) {
+    view.setUint32(RAMDISK_IMAGE, initrdStart, true)
+    view.setUint32(RAMDISK_SIZE, initrd.length, true)
+    memory.write(initrdStart, initrd)
+  }
+  requireRam(memory, 'setup and command line', BOOT_PARAMS, REAL_MODE_STACK + commandLine.length)
+  memory.write(BOOT_PARAMS, setup)
+  memory.write(BOOT_PARAMS + REAL_MODE_STACK, commandLine)
+  memory.write(ONE_MIB, header.payload)
+  const state = realModeState(BOOT_PARAMS >> 4, SETUP_BASE, REAL_MODE_STACK)
+  return { protocol: 'linux-16', state, kernelStart: ONE_MIB, kernelEnd, initrdStart }
+}
+
 interface SetupHeader {
+  /** The setup sectors. */
+  readonly setup: Uint8Array
+  /** There is no entry in protected mode. */
+  readonly realModeOnly: boolean
   /** The protected-mode part. */
   readonly payload: Uint8Array
   readonly entry64: boolean
@@ -233,6 +276,8 @@ function parseHeader(kernel: Uint8Array): SetupHeader {
   return {
     // What follows in the file, such as a signature, is not the kernel's.
     payload: kernel.subarray(setupBytes, setupBytes + payloadBytes),
+    setup: kernel.subarray(0, setupBytes),
+    realModeOnly: view.getUint32(CODE32_START, true) === 0,
     entry64: (xloadflags & XLF_KERNEL_64) !== 0,
     preferredAddress: version >= 0x20a ? Number(view.getBigUint64(PREF_ADDRESS, true)) : ONE_MIB,
     // Older kernels do not say; three times the image is what loaders have always left them.

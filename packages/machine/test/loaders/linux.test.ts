@@ -105,6 +105,41 @@ describe('32-bit boot protocol', () => {
   })
 })
 
+describe('16-bit boot protocol, for an image without an entry in protected mode', () => {
+  const fields = { version: 0x207, code32Start: 0 }
+  const ram = new GuestRam(32)
+  const loaded = load(ram, fields, 100, 'shell')
+  const setup = 0x1_0000
+
+  test('the setup sectors go to 0x10000 and the rest to 1 MiB', () => {
+    const image = linuxImage(fields)
+    expect([loaded.protocol, loaded.kernelStart]).toEqual(['linux-16', MIB])
+    expect(ram.bytes.subarray(setup, setup + 0x1f1)).toEqual(image.subarray(0, 0x1f1))
+    expect(ram.bytes.subarray(setup + 0x264, setup + 2048)).toEqual(image.subarray(0x264, 2048))
+    expect(ram.bytes.subarray(MIB, MIB + 4096)).toEqual(image.subarray(2048))
+  })
+
+  test('the header has the loader’s fields', () => {
+    expect(ram.bytes[setup + 0x210]).toBe(0xff)
+    // CAN_USE_HEAP, and the heap's end without the 0x200 that the protocol leaves out.
+    expect(ram.bytes[setup + 0x211]).toBe(0x81)
+    expect(ram.view.getUint16(setup + 0x224, true)).toBe(0xde00)
+    const commandLine = ram.u32(setup + 0x228)
+    expect(commandLine).toBe(setup + 0xe000)
+    expect(String.fromCharCode(...ram.bytes.subarray(commandLine, commandLine + 6))).toBe('shell\0')
+    expect([ram.u32(setup + 0x218), ram.u32(setup + 0x21c)]).toEqual([loaded.initrdStart, 100])
+  })
+
+  test('the processor is in real mode behind the boot sector, with all data segments at the header', () => {
+    const { mode, registers, segments, cr0 } = loaded.state
+    expect({ mode, cr0 }).toEqual({ mode: 'real', cr0: 0x10 })
+    expect(registers).toMatchObject({ rip: 0, rsp: 0xe000, rflags: 2 })
+    expect(segments.cs).toMatchObject({ selector: 0x1020, base: 0x1_0200 })
+    for (const name of ['ds', 'es', 'fs', 'gs', 'ss'] as const)
+      expect(segments[name]).toMatchObject({ selector: 0x1000, base: 0x1_0000, limit: 0xffff })
+  })
+})
+
 describe('placement', () => {
   test.each([{ given: 'preferred address in RAM', mib: 64, fields: { prefAddress: 32 * MIB }, start: 32 * MIB }])(
     '$given: the kernel goes to $start',
@@ -122,6 +157,10 @@ describe('placement', () => {
     },
   ])('$given lies at $at', ({ fields, at }) => {
     expect(load(new GuestRam(32), fields, 100).initrdStart).toBe(at)
+  })
+
+  test('an initrd of whole pages ends with the page that initrd_addr_max is the last byte of', () => {
+    expect(load(new GuestRam(32), { initrdAddrMax: 0x17f_ffff }, 8192).initrdStart).toBe(24 * MIB - 8192)
   })
 
   test('no initrd leaves its fields zero', () => {

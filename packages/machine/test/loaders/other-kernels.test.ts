@@ -227,6 +227,11 @@ describe('images that cannot be booted', () => {
       kernel: addressed(MIB, MIB, MIB - 8, 0, MIB),
       field: 'load_end_addr',
     },
+    {
+      given: 'multiboot: entry_addr just behind',
+      kernel: addressed(MIB, MIB, 0, 0, MIB + addressed(0, 0, 0, 0, 0).length),
+      field: 'entry_addr',
+    },
     { given: 'multiboot: entry_addr outside', kernel: addressed(MIB, MIB, 0, 0, MIB + 4096), field: 'entry_addr' },
     {
       given: 'multiboot: outside RAM',

@@ -1,0 +1,114 @@
+import type { X86Domain } from '@retrap/hvm'
+import { P2mEntry, P2mType } from '@retrap/p2m'
+import { buildAcpiTables, type AcpiBoard } from './acpi/index.ts'
+import { BIOS_SEGMENT_END, writeBiosServices } from './bios-services.ts'
+import { loadKernel, writeBiosData } from './loaders/index.ts'
+import type { GuestMemoryWriter, InitialState, KernelImages, PcMemoryMap } from './loaders/index.ts'
+import { initialiseOptionRoms, type OptionRom } from './option-roms.ts'
+
+const PAGE_BYTES = 4096
+const LAST_GFN = 0xf_ffff
+
+/** A kernel that starts without firmware, and the machine that it starts on. */
+export interface DirectBoot {
+  readonly map: PcMemoryMap
+  readonly memoryBytes: number
+  readonly board: AcpiBoard
+  readonly optionRoms: readonly OptionRom[]
+  readonly images: Omit<KernelImages, 'rsdpAddress'>
+}
+
+/** A write to a port. */
+type PortWrite = readonly [port: number, value: number]
+
+const MASTER = 0x20
+const SLAVE = 0xa0
+const COUNTER_0 = 0x40
+const COUNTER_CONTROL = 0x43
+
+/**
+ * What a BIOS's self-test writes to the interrupt controllers and the timer. Vectors are 08h to 0Fh and 70h to 77h. Timer,
+ * keyboard and cascade are open, for which there are handlers. Counter 0 ticks 18.2 times a second.
+ *
+ * Source: IBM PC/AT Technical Reference, "System BIOS", interrupt vectors; Intel 8259A data sheet, ICW1 to ICW4.
+ */
+const SELF_TEST: readonly PortWrite[] = [
+  [MASTER, 0x11],
+  [MASTER + 1, 0x08],
+  [MASTER + 1, 0x04],
+  [MASTER + 1, 0x01],
+  [SLAVE, 0x11],
+  [SLAVE + 1, 0x70],
+  [SLAVE + 1, 0x02],
+  [SLAVE + 1, 0x01],
+  [MASTER + 1, 0xf8],
+  [SLAVE + 1, 0xff],
+  [COUNTER_CONTROL, 0x36],
+  [COUNTER_0, 0],
+  [COUNTER_0, 0],
+]
+
+/** 115200 baud, eight bits: kernels that only print leave their console as firmware has set it. */
+const LINE_SETTINGS = [
+  [3, 0x83],
+  [0, 1],
+  [1, 0],
+  [3, 0x03],
+] as const
+
+/** Sets devices as firmware would have set them. */
+export async function setDevices(domain: X86Domain, board: AcpiBoard): Promise<void> {
+  const lines = board.serialPorts.flatMap(({ iobase }) =>
+    LINE_SETTINGS.map(([register, value]): PortWrite => [iobase + register, value]),
+  )
+  // oxlint-disable-next-line no-await-in-loop -- one after the other
+  for (const [port, value] of [...SELF_TEST, ...lines]) await domain.writePort(port, 1, value)
+}
+
+/**
+ * Loads a kernel and what it finds of firmware.
+ *
+ * @returns what the boot protocol wants the first processor's registers to be
+ * @throws LoaderError, MachineError
+ */
+export async function loadDirectly(domain: X86Domain, boot: DirectBoot): Promise<InitialState> {
+  const { map, board } = boot
+  const acpi = buildAcpiTables(board)
+  const writer: GuestMemoryWriter = {
+    ramBytes: boot.memoryBytes,
+    e820: map.e820,
+    write: (gpa, bytes) => {
+      if (!domain.guestMemory.load(gpa, bytes)) throw new Error(`loader wrote outside RAM at ${gpa.toString(16)}`)
+    },
+  }
+  const consolePort = board.serialPorts[0]?.iobase ?? 0
+  writer.write(acpi.rsdpAddress, acpi.image)
+  writeBiosData(writer, { serialPorts: board.serialPorts.map(({ iobase }) => iobase) })
+  writeBiosServices(writer, { e820: map.e820, consolePort, reset: board.reset })
+  fillResetVector(domain)
+  // Before the kernel is there: what a ROM uses of RAM is its own then.
+  await initialiseOptionRoms(domain, boot.optionRoms)
+  const { state } = loadKernel(writer, { ...boot.images, rsdpAddress: acpi.rsdpAddress })
+  // What firmware leaves behind: the boot processor's LINT0 takes the i8259's interrupts.
+  domain.vcpus[0]?.apic.enterVirtualWireMode()
+  return state
+}
+
+/**
+ * Maps the page where a processor starts after INIT, as ROM that ends at 4 GiB. To be called before there are device
+ * servers, which would be told of a change of the map.
+ */
+export function mapResetVector({ memory, frameCounts, p2m }: X86Domain): void {
+  const mfn = memory.frames.allocate(0)
+  frameCounts.adopt(mfn, 1)
+  p2m.insert(LAST_GFN, mfn, 0, P2mType.RAM_RO)
+}
+
+/** Copies the last page of the BIOS to the reset vector. */
+function fillResetVector({ memory, guestMemory, p2m }: X86Domain): void {
+  const page = new Uint8Array(PAGE_BYTES)
+  guestMemory.read(BIOS_SEGMENT_END - PAGE_BYTES, page)
+  const entry = new P2mEntry()
+  p2m.lookup(LAST_GFN, entry)
+  memory.write(entry.mfn * PAGE_BYTES, page)
+}

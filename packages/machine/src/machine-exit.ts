@@ -1,0 +1,60 @@
+import type { X86Domain, DomainExit } from '@retrap/hvm'
+import { describeCrash, describeThrown, type CrashDetail } from './crash.ts'
+
+/** Why {@link Pc.run} ended. */
+export interface MachineExit {
+  /** Why it ended; after `timeout` and `stopped` the machine can be run on. */
+  readonly reason:
+    | 'power-off'
+    | 'reset'
+    | 'debug-exit'
+    | 'triple-fault'
+    | 'guest-crash'
+    | 'suspend'
+    | 'timeout'
+    | 'stopped'
+    | 'internal-error'
+  /** `debug-exit`: the process's exit status that the device asked for. */
+  readonly code?: number
+  /** `triple-fault`, `guest-crash` and `internal-error`. */
+  readonly detail?: CrashDetail
+}
+
+/** Why a machine ended, for people, from why its domain did. */
+export function machineExit(domain: X86Domain, exit: DomainExit): MachineExit {
+  switch (exit.reason) {
+    case 'debug-exit':
+      return { reason: 'debug-exit', code: exit.code }
+    case 'vcpu-shutdown':
+      return {
+        reason: 'triple-fault',
+        detail: describeCrash(domain, exit.vcpu, `vCPU ${exit.vcpu} shut down after a triple fault`),
+      }
+    case 'guest-shutdown': {
+      if (exit.code === 'suspend') return { reason: 'suspend' }
+      // It asks for its memory to survive; a PC that is reset starts without.
+      if (exit.code === 'soft-reset') return { reason: 'reset' }
+      const what =
+        exit.code === 'watchdog' ? 'a watchdog of the guest has bitten' : 'the guest says that it has crashed'
+      return { reason: 'guest-crash', detail: describeCrash(domain, exit.vcpu, what) }
+    }
+    case 'internal-error': {
+      const text = describeThrown(exit.error, true)
+      return { reason: 'internal-error', detail: describeCrash(domain, exit.vcpu, text) }
+    }
+    case 'device-failure': {
+      const { serverName, device, request, cause } = exit.failure
+      return {
+        reason: 'internal-error',
+        detail: { message: `device ${device} of server ${serverName} failed at ${request}: ${describeThrown(cause)}` },
+      }
+    }
+    case 'memory-failure': {
+      const { vcpu, gfn, cause } = exit.failure
+      const text = `guest frame 0x${gfn.toString(16)} cannot be accessed: ${cause}`
+      return { reason: 'internal-error', detail: describeCrash(domain, vcpu, text) }
+    }
+    default:
+      return { reason: exit.reason }
+  }
+}

@@ -1,0 +1,189 @@
+import type { DeviceModel } from '@retrap/device'
+import type { DomainServer } from '@retrap/hvm'
+import type { DeviceFailure, DevicePlatform, FailurePolicy, IoDispatch, IoTraceRecord } from '@retrap/ioreq'
+import { MachineError } from './errors.ts'
+import type { BootModule } from './loaders/index.ts'
+import type { OptionRom } from './option-roms.ts'
+import type { StartBoardServer } from './remote-board.ts'
+import { SERIAL_PORTS } from './serial-port.ts'
+import type { PcVapicOptions } from './vapic.ts'
+
+/** How a PC is made. */
+export interface PcOptions {
+  /** Guest RAM in bytes: whole 4 KiB pages, 1 MiB to about 3.5 GiB. */
+  readonly memoryBytes: number
+  /** vCPUs, 1–128; default 1. */
+  readonly cpus?: number | undefined
+  /** A Linux bzImage, a PVH ELF or a multiboot image. */
+  readonly kernel?: Uint8Array | undefined
+  /** The kernel’s initial RAM disk, or the first module. */
+  readonly initrd?: Uint8Array | undefined
+  /** Files for a multiboot or PVH kernel, behind the initrd, each with a text of its own. */
+  readonly modules?: readonly BootModule[] | undefined
+  /** The kernel’s command line, passed as it is given; default empty. */
+  readonly commandLine?: string | undefined
+  /** A flat firmware image that ends at 4 GiB, started at the reset vector instead of a kernel. */
+  readonly firmware?: Uint8Array | undefined
+  /**
+   * Adapters' firmware: firmware of the machine finds and initialises it; without any, and where a kernel is given, it is
+   * initialised as a BIOS would before the kernel starts. A TPR patcher is there for one that wants it.
+   */
+  readonly optionRoms?: readonly OptionRom[] | undefined
+  /** Patch the task-priority accesses of 32-bit guests into calls of an option ROM: ours with `true`. */
+  readonly vapic?: boolean | PcVapicOptions | undefined
+  /** What the guest sees itself run on: `none` (default), or `xen` with its hypercalls, store, console and platform device. */
+  readonly hypervisor?: 'none' | 'xen' | undefined
+  /** Serial ports, 1–4 (COM1 to COM4); default 1. The first is the console. */
+  readonly serialPorts?: number | undefined
+  /** Models beside the board's own. */
+  readonly devices?: readonly DeviceModel[] | undefined
+  /**
+   * Where the board's models run: `inline` (default), straight from the instruction; `deferred`, where every access is
+   * answered in a later turn of the event loop; or in a thread of their own, which this starts. Models of `devices` are
+   * in this thread either way.
+   */
+  readonly devicePlacement?: 'inline' | 'deferred' | StartBoardServer | undefined
+  /** Start further servers whose models live elsewhere; the machine ends them with `close`. */
+  readonly deviceServers?: readonly StartDeviceServer[] | undefined
+  /** What a device model that fails leads to: the machine's end (default), or its own. */
+  readonly devicePolicy?: FailurePolicy | undefined
+  /** Milliseconds of host time that a device model may take for an answer; default for ever. */
+  readonly deviceDeadlineMs?: number | undefined
+  /** Told of device models that fail. */
+  readonly onDeviceFailure?: ((failure: DeviceFailure) => void) | undefined
+  /**
+   * Puts the machine into shared memory, so that device models in Workers can map the guest's: what
+   * `platform.sharedMemory` has is for `openGuestMemory` of `@retrap/hvm`.
+   */
+  readonly sharedMemory?: boolean | undefined
+  /** Find device models that keep views of guest memory: `pc.domain.keptViews()`. Slow. */
+  readonly checkMappings?: boolean | undefined
+  /** Told of every access to a device; slow. */
+  readonly trace?: ((record: IoTraceRecord) => void) | undefined
+  /** `real` (default) follows the host's clock; `deterministic` derives time from what the guest executes. */
+  readonly clock?: 'real' | 'deterministic' | undefined
+  /** Wall-clock time at power-on, seconds from 1970; default the host's, or a fixed one where time is deterministic. */
+  readonly epochSeconds?: number | undefined
+  /** Arena for decoded instructions, in bytes. */
+  readonly codeCacheBytes?: number | undefined
+  /** Count how often each instruction form runs; see `X86Engine.executionCounts`. Slower. */
+  readonly profile?: boolean | undefined
+  /** Bits of linear addresses: 57 for CPUs with five-level paging, which Linux then uses. Default 48. */
+  readonly linearAddressBits?: 48 | 57 | undefined
+}
+
+/** Starts a server whose models live in another thread or process. */
+export type StartDeviceServer = (
+  dispatch: IoDispatch,
+  platform: DevicePlatform,
+  realTime: boolean,
+) => DomainServer | Promise<DomainServer>
+
+/** What an option of {@link PcOptions} must be, where the type checker has not looked. */
+interface Rule {
+  readonly expected: string
+  accepts(value: unknown): boolean
+}
+
+const isBytes = (value: unknown): boolean => value instanceof Uint8Array
+const oneOf = (...values: readonly unknown[]): Rule => ({
+  expected: values.map((value) => (typeof value === 'string' ? `'${value}'` : String(value))).join(' or '),
+  accepts: (value) => values.includes(value),
+})
+const arrayOf = (what: string, accepts: (value: unknown) => boolean): Rule => ({
+  expected: `an array of ${what}`,
+  accepts: (value) => Array.isArray(value) && value.every(accepts),
+})
+const wholeFrom = (least: number, most: number): Rule => ({
+  expected: `a whole number from ${least} to ${most}`,
+  accepts: (value) => Number.isInteger(value) && (value as number) >= least && (value as number) <= most,
+})
+const typed = (type: string, expected: string): Rule => ({ expected, accepts: (value) => typeof value === type })
+const object = (value: unknown): value is Readonly<Record<string, unknown>> =>
+  typeof value === 'object' && value !== null
+const image: Rule = { expected: "the image's bytes, a Uint8Array", accepts: isBytes }
+const flag = typed('boolean', 'true or false')
+const callback = typed('function', 'a function')
+
+const RULES: Readonly<Partial<Record<keyof PcOptions, Rule>>> = {
+  kernel: image,
+  initrd: image,
+  firmware: image,
+  modules: arrayOf('{ bytes: Uint8Array, commandLine: string }', (value) => object(value) && isBytes(value['bytes'])),
+  optionRoms: arrayOf(
+    '{ name: string, bytes: Uint8Array }',
+    (value) => object(value) && typeof value['name'] === 'string' && isBytes(value['bytes']),
+  ),
+  commandLine: typed('string', 'text'),
+  vapic: {
+    expected: 'true, false or { rom: Uint8Array }',
+    accepts: (value) => typeof value === 'boolean' || object(value),
+  },
+  hypervisor: oneOf('none', 'xen'),
+  serialPorts: wholeFrom(1, SERIAL_PORTS.length),
+  devices: arrayOf('device models', (value) => object(value) && typeof value['attach'] === 'function'),
+  devicePlacement: {
+    expected: "'inline', 'deferred' or a function that starts a server",
+    accepts: (value) => value === 'inline' || value === 'deferred' || typeof value === 'function',
+  },
+  deviceServers: arrayOf('functions that start a server', (value) => typeof value === 'function'),
+  devicePolicy: oneOf('crash', 'detach'),
+  deviceDeadlineMs: {
+    expected: 'a number of milliseconds above 0',
+    accepts: (value) => typeof value === 'number' && value > 0,
+  },
+  onDeviceFailure: callback,
+  trace: callback,
+  sharedMemory: flag,
+  checkMappings: flag,
+  profile: flag,
+  clock: oneOf('real', 'deterministic'),
+  epochSeconds: wholeFrom(0, Number.MAX_SAFE_INTEGER),
+  codeCacheBytes: wholeFrom(1, 2 ** 32),
+  linearAddressBits: oneOf(48, 57),
+}
+
+/**
+ * Checks what a caller without a type checker may have got wrong.
+ *
+ * @throws MachineError `ERR_OPTION`, `ERR_CPUS` or `ERR_NOTHING_TO_RUN`, naming the option, its value and what was expected
+ */
+export function checkPcOptions(options: PcOptions): void {
+  if (!object(options)) throw new MachineError('ERR_OPTION', `options ${show(options)}: expected an object`)
+  for (const [name, rule] of Object.entries(RULES)) {
+    const value: unknown = options[name as keyof PcOptions]
+    if (value !== undefined && !rule.accepts(value)) {
+      throw new MachineError('ERR_OPTION', `${name} ${show(value)}: expected ${rule.expected}`)
+    }
+  }
+  const cpus = options.cpus ?? 1
+  if (!Number.isInteger(cpus) || cpus < 1 || cpus > 128) {
+    throw new MachineError('ERR_CPUS', `${show(cpus)} CPUs: expected 1–128`)
+  }
+  if (options.kernel === undefined && options.firmware === undefined) {
+    throw new MachineError('ERR_NOTHING_TO_RUN', 'neither a kernel nor a firmware image was given')
+  }
+  if (options.kernel !== undefined && options.firmware !== undefined) {
+    throw new MachineError(
+      'ERR_OPTION',
+      'both a kernel and firmware were given: expected one; firmware starts no kernel',
+    )
+  }
+}
+
+/** A value in a message, however large it is. */
+function show(value: unknown): string {
+  if (typeof value === 'string') return `'${value.length > 60 ? `${value.slice(0, 60)}…` : value}'`
+  if (typeof value !== 'object' || value === null) return String(value)
+  return Array.isArray(value) ? `an array of ${value.length}` : 'an object'
+}
+
+/** The part of an `AbortSignal` that is used. */
+export interface StopSignal {
+  /** Whether the signal has been given. */
+  readonly aborted: boolean
+  /** Calls `listener` when the signal is given. */
+  addEventListener(type: 'abort', listener: () => void): void
+  /** Takes a listener back. */
+  removeEventListener(type: 'abort', listener: () => void): void
+}

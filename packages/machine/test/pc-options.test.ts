@@ -1,0 +1,50 @@
+import { describe, expect, test } from 'vitest'
+import { createPc, MachineError, type PcOptions } from '../src/index.ts'
+import { multibootKernel } from './support/kernels.ts'
+
+const kernel = multibootKernel((asm) => asm.hlt())
+const SMALL = { memoryBytes: 4 << 20, codeCacheBytes: 4 << 20, kernel }
+
+/** What a JavaScript user may write. */
+describe('an option of the wrong kind is refused, with its name, its value and what was expected', () => {
+  test.each<[string, unknown]>([
+    ["kernel '/boot/vmlinuz': expected the image's bytes, a Uint8Array", { kernel: '/boot/vmlinuz' }],
+    ['kernel an object: expected', { kernel: new ArrayBuffer(8) }],
+    ['initrd 5: expected', { initrd: 5 }],
+    ['firmware null: expected', { kernel: undefined, firmware: null }],
+    ['modules an object: expected an array of', { modules: {} }],
+    ['modules an array of 1: expected an array of', { modules: ['a file'] }],
+    ['optionRoms an array of 1: expected an array of', { optionRoms: [{ bytes: new Uint8Array(1) }] }],
+    ['commandLine an array of 2: expected text', { commandLine: ['console=ttyS0', 'quiet'] }],
+    ["hypervisor 'kvm': expected 'none' or 'xen'", { hypervisor: 'kvm' }],
+    ['serialPorts 0: expected a whole number from 1 to 4', { serialPorts: 0 }],
+    ['serialPorts 5: expected a whole number from 1 to 4', { serialPorts: 5 }],
+    ['devices an array of 1: expected an array of device models', { devices: [{ name: 'x' }] }],
+    ["devicePlacement 'elsewhere': expected 'inline', 'deferred' or a function", { devicePlacement: 'elsewhere' }],
+    ['deviceServers an array of 1: expected', { deviceServers: [null] }],
+    ["devicePolicy 'ignore': expected 'crash' or 'detach'", { devicePolicy: 'ignore' }],
+    ['deviceDeadlineMs 0: expected', { deviceDeadlineMs: 0 }],
+    ['deviceDeadlineMs NaN: expected', { deviceDeadlineMs: Number.NaN }],
+    ["trace 'ioreq': expected a function", { trace: 'ioreq' }],
+    ["clock 'wall': expected 'real' or 'deterministic'", { clock: 'wall' }],
+    ["sharedMemory 'yes': expected true or false", { sharedMemory: 'yes' }],
+    ['epochSeconds 1.5: expected a whole number', { epochSeconds: 1.5 }],
+    ['linearAddressBits 52: expected 48 or 57', { linearAddressBits: 52 }],
+    ['vapic 1: expected true, false or { rom: Uint8Array }', { vapic: 1 }],
+    ["'4' CPUs: expected", { cpus: '4' }],
+    ['both a kernel and firmware were given', { firmware: new Uint8Array(65_536) }],
+  ])('%s', async (message, wrong) => {
+    const making = createPc({ ...SMALL, ...(wrong as Partial<PcOptions>) })
+    await expect(making).rejects.toBeInstanceOf(MachineError)
+    await expect(making).rejects.toThrow(message)
+  })
+
+  test.each([undefined, null, 'vmlinuz'])('options %o', async (options) => {
+    await expect(createPc(options as unknown as PcOptions)).rejects.toMatchObject({ code: 'ERR_OPTION' })
+  })
+
+  test.each([undefined, '512M', 4n])('memoryBytes %s', async (memoryBytes) => {
+    const making = createPc({ ...SMALL, memoryBytes: memoryBytes as unknown as number })
+    await expect(making).rejects.toMatchObject({ code: expect.stringMatching(/^ERR_/) })
+  })
+})
