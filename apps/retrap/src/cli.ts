@@ -16,7 +16,8 @@ import { buildInitramfs, SHELL_PROMPT } from './linux/initramfs.ts'
 import { addP2m, type MapImageFlags } from './p2m/command.ts'
 import type { ListingOutput } from './print-lines.ts'
 import type { InputPolicy } from './serial-input.ts'
-import { runSession, type MachineImages, type SessionHost, type SessionSettings } from './session.ts'
+import type { SessionHost } from './host.ts'
+import { runSession, type MachineImages, type SessionSettings } from './session.ts'
 import {
   parseCpus,
   parseDevice,
@@ -41,7 +42,8 @@ export interface CliHost extends SessionHost {
 interface MachineFlags {
   readonly memory: number
   readonly cpus: number
-  readonly serial: SerialTarget
+  readonly serial?: readonly SerialTarget[]
+  readonly reboot?: boolean
   readonly hypervisor?: 'none' | 'xen'
   readonly console?: 'serial' | 'xen'
   readonly device?: readonly DeviceArgument[]
@@ -87,12 +89,14 @@ const EXIT_CODES = `
 Exit codes:
   0     the guest powered off, or you left with Ctrl-A x
   2     an option makes no sense
-  70    internal error (registers and instruction on stderr)
-  74    a file or a download could not be used
+  70    internal error, or a device that failed (registers and instruction on stderr)
+  74    a file or a download could not be used, or the output could not be written
   86    triple fault (registers and instruction on stderr)
+  88    the guest told Xen that it has crashed, or one of its watchdogs has bitten
+  90    the guest's kernel panicked (linux --command)
   124   --timeout passed
   odd   the guest wrote v to isa-debug-exit: (v << 1) | 1
-  128+n ended by signal n
+  128+n ended by signal n: 129 SIGHUP, 130 SIGINT, 141 the reader of the output went away, 143 SIGTERM
 
 The terminal is the guest's serial console, or with --console xen the one that Xen gives it. Ctrl-A x leaves, Ctrl-A Ctrl-A sends Ctrl-A, Ctrl-C goes to the guest.`
 
@@ -119,6 +123,7 @@ function createProgram(host: CliHost, finish: Finish): Command {
     .description('Boots unmodified x86 systems on an emulated PC. Without a command, a small guest of its own.')
     // Options after a command's name are the command's.
     .enablePositionalOptions()
+    .helpCommand('help [command]', 'Show the help of a command')
     .addHelpText('after', EXIT_CODES)
   machineOptions(program, '64M')
     .allowExcessArguments()
@@ -182,7 +187,6 @@ function packageVersion(): string {
 }
 
 function machineOptions(command: Command, memory: string): Command {
-  const stdio: SerialTarget = { kind: 'stdio' }
   return command
     .addOption(
       new Option('--memory <size>', 'guest RAM: 512M, 1G, 512MiB')
@@ -190,8 +194,10 @@ function machineOptions(command: Command, memory: string): Command {
         .default(parseMemory(memory), memory),
     )
     .option('--cpus <count>', 'virtual CPUs', parseCpus, 1)
-    .addOption(
-      new Option('--serial <where>', 'stdio, file:FILE or none').argParser(parseSerial).default(stdio, 'stdio'),
+    .option(
+      '--serial <where>',
+      'where the first serial port leads, then the next (repeatable, up to 4): stdio, tcp:[HOST:]PORT or unix:PATH to listen on, file:FILE, pty (needs socat) or none (default: stdio)',
+      addSerial,
     )
     .addOption(
       new Option('--hypervisor <name>', 'what the guest sees itself run on').choices(['none', 'xen']).default('none'),
@@ -224,6 +230,7 @@ function machineOptions(command: Command, memory: string): Command {
     .option('--check-mappings', 'find devices that keep views of guest memory which they have released (slow)')
     .option('--trace <what>', 'print every access to a device: ioreq, or ioreq:FILE', parseTrace)
     .option('--timeout <seconds>', 'end after this time, with exit code 124', parseSeconds('--timeout'))
+    .option('--no-reboot', 'end when the guest resets its machine, with exit code 0')
     .addOption(new Option('--stats <form>', 'print what the run cost to stderr').choices(['json', 'text']))
     .option('--deterministic', 'derive time from instructions, so that runs agree')
     .allowExcessArguments(false)
@@ -266,7 +273,8 @@ function settingsFor(
     },
     images: async () => ({ ...(await images()), ...(await readOptionRoms(flags.optionRom)) }),
     devices: prepareDevices(flags.device ?? [], host),
-    serial: flags.serial,
+    serial: flags.serial ?? [{ kind: 'stdio' }],
+    ...(flags.reboot === false && { noReboot: true }),
     console: flags.console ?? 'serial',
     input,
     ...(flags.timeout === undefined ? {} : { timeoutMs: flags.timeout }),
@@ -274,10 +282,24 @@ function settingsFor(
   }
 }
 
+const MOST_SERIAL_PORTS = 4
+
+function addSerial(text: string, before: readonly SerialTarget[] = []): readonly SerialTarget[] {
+  const target = parseSerial(text)
+  if (before.length === MOST_SERIAL_PORTS) throw usage(`--serial ${text}: a PC has ${MOST_SERIAL_PORTS} serial ports`)
+  if (target.kind === 'stdio' && before.some(({ kind }) => kind === 'stdio')) {
+    throw usage('--serial stdio: the terminal is connected to a serial port already')
+  }
+  return [...before, target]
+}
+
 /** Whether the options name something to run. */
 function checkImages(flags: ImageFlags): void {
   if (flags.kernel === undefined && flags.firmware === undefined) {
     throw usage('nothing to run; give --kernel FILE or --firmware FILE')
+  }
+  if (flags.kernel !== undefined && flags.firmware !== undefined) {
+    throw usage('--firmware cannot start a kernel yet; leave it out, and the kernel starts directly')
   }
   if (flags.kernel === undefined && [flags.initrd, flags.append, flags.module].some((flag) => flag !== undefined)) {
     throw usage('--initrd, --module and --append belong to a kernel; give --kernel FILE too')

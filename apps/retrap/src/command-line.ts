@@ -2,6 +2,7 @@
 import { Command, CommanderError } from 'commander'
 import { CliError } from './cli-error.ts'
 import { ExitCode } from './exit-codes.ts'
+import { replacementOf } from './foreign-options.ts'
 
 /** Where a program writes, as far as it matters here. */
 interface Outputs {
@@ -15,10 +16,17 @@ export function newProgram(outputs: Outputs): Command {
     .configureOutput({
       writeOut: (text) => outputs.stdout.write(text),
       writeErr: (text) => outputs.stderr.write(text),
-      // One line each, also where there is a suggestion on a second.
-      outputError: (text, write) => write(text.replace(/^error: /, 'retrap: ').replace('\n(', ' (')),
+      outputError: (text, write) => write(describeMistake(text)),
     })
     .exitOverride()
+}
+
+/** A mistake in one line, also where there is a suggestion on a second. */
+function describeMistake(text: string): string {
+  const [, option = ''] = /^error: unknown option '([^'=]+)/.exec(text) ?? []
+  const instead = replacementOf(option)
+  if (instead !== undefined) return `retrap: there is no ${option}; ${instead}\n`
+  return text.replace(/^error: /, 'retrap: ').replace('\n(', ' (')
 }
 
 /**

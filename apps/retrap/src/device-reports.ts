@@ -1,13 +1,13 @@
 import { openSync, writeSync } from 'node:fs'
+import { describeThrown } from '@retrap/machine'
 import { formatTrace, type DeviceFailure, type IoTraceRecord } from '@retrap/ioreq'
 import { CliError } from './cli-error.ts'
-import type { SessionOutput } from './session.ts'
+import type { SessionOutput } from './host.ts'
 import type { TraceTarget } from './values.ts'
 
 /** What there is to say of a device that was taken out. */
 export function formatDeviceFailure({ serverName, device, request, cause }: DeviceFailure): string {
-  const why = cause instanceof Error ? cause.message : String(cause)
-  return `retrap: device ${device} of server ${serverName} failed at ${request} and was taken out: ${why}\n`
+  return `retrap: device ${device} of server ${serverName} failed at ${request} and was taken out: ${describeThrown(cause)}\n`
 }
 
 /** Lines that go out in one piece. */

@@ -4,7 +4,7 @@ import { openSync, writeSync } from 'node:fs'
 import type { StartDeviceServer } from '@retrap/machine'
 import { CliError } from './cli-error.ts'
 import { namesModule, prepareModule } from './device-modules.ts'
-import type { SessionOutput } from './session.ts'
+import type { SessionOutput } from './host.ts'
 import { parseWhole, usage, type DeviceArgument } from './values.ts'
 
 /** Where a device's text may go. */

@@ -16,6 +16,8 @@ export const ExitCode = {
   TripleFault: 86,
   /** The guest told Xen that it has crashed, or one of its watchdogs has bitten. */
   GuestCrash: 88,
+  /** With `--command`: the guest's kernel has panicked. */
+  GuestPanic: 90,
   /** The time that `--timeout` allows has passed (as timeout(1) says it). */
   Timeout: 124,
   /** Ended by SIGINT, SIGTERM or SIGHUP: 128 and the signal's number (as shells say it). */

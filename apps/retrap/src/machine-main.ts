@@ -3,7 +3,7 @@ import { createPc } from '@retrap/machine'
 import { formatIntel, decode } from '@retrap/x86-decoder'
 import { runCli, type CliHost } from './cli.ts'
 import type { Machine, MachineOptions } from './machine-contract.ts'
-import type { EndingSignal } from './session.ts'
+import type { EndingSignal } from './host.ts'
 
 const ENDING_SIGNALS: readonly EndingSignal[] = ['SIGINT', 'SIGTERM', 'SIGHUP']
 
@@ -17,6 +17,9 @@ async function createMachine(options: MachineOptions): Promise<Machine> {
   return pc
 }
 
+/** Output waits for a reader, and the process does not. */
+let abandoned = false
+
 const host: CliHost = {
   createMachine,
   disassemble: ({ bytes, mode, address }) => formatIntel(decode(bytes, { mode, address })),
@@ -24,6 +27,13 @@ const host: CliHost = {
   stdin: process.stdin,
   stdout: process.stdout,
   stderr: process.stderr,
+  onUncaught(listener) {
+    process.on('uncaughtException', listener)
+    return () => process.off('uncaughtException', listener)
+  },
+  abandonOutput() {
+    abandoned = true
+  },
   onSignal(listener) {
     for (const signal of ENDING_SIGNALS) process.on(signal, listener)
     return () => {
@@ -37,4 +47,8 @@ const host: CliHost = {
  *
  * @returns the exit code
  */
-export const main = (args: readonly string[]): Promise<number> => runCli(args, host)
+export async function main(args: readonly string[]): Promise<number> {
+  const code = await runCli(args, host)
+  if (abandoned) process.exit(code)
+  return code
+}

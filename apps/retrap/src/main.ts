@@ -2,8 +2,15 @@
 // A young generation of V8's default size would take 40 MiB that the guest's memory budget does not have.
 import { ExitCode } from './exit-codes.ts'
 
+const OLDEST_NODE = 22
+
 try {
   const args = process.argv.slice(2)
+  // Nothing else has been loaded yet: an older Node would fail somewhere in the middle.
+  if (Number.parseInt(process.versions.node) < OLDEST_NODE) {
+    console.error(`retrap: Node ${OLDEST_NODE} or later is needed; this is ${process.version}`)
+    process.exit(ExitCode.Usage)
+  }
   // A machine takes longer to load than most programs take to list.
   const { main } = await (args[0] === 'disasm' ? import('./disasm/main.ts') : import('./machine-main.ts'))
   process.exitCode = await main(args)

@@ -1,12 +1,14 @@
-import { createWriteStream, type WriteStream } from 'node:fs'
 import { constants } from 'node:os'
 import { setImmediate } from 'node:timers/promises'
-import { CliError } from './cli-error.ts'
-import { formatCrash, type Disassemble } from './crash-report.ts'
+import { describeThrown, type MachineExit } from '@retrap/machine'
+import { formatCrash } from './crash-report.ts'
 import { flushDevices, type CreateDevices } from './devices.ts'
 import { ExitCode } from './exit-codes.ts'
-import type { MachineExit } from '@retrap/machine'
-import type { CreateMachine, Machine, MachineOptions, MachineSerial } from './machine-contract.ts'
+import type { SessionHost } from './host.ts'
+import type { Machine, MachineOptions, MachineSerial } from './machine-contract.ts'
+import { OutputWatch } from './output-watch.ts'
+import { PanicWatch } from './panic-watch.ts'
+import { openFarEnd, type FarEnd } from './serial/far-end.ts'
 import { SerialInput, type InputPolicy } from './serial-input.ts'
 import { formatStatistics, measure, Stopwatch } from './statistics.ts'
 import type { SerialTarget } from './values.ts'
@@ -19,48 +21,29 @@ export type MachineImages = Pick<
 
 /** One machine to run, and how it meets the outside. */
 export interface SessionSettings {
-  readonly machine: Omit<MachineOptions, 'devices' | 'deviceServers' | keyof MachineImages>
+  readonly machine: Omit<MachineOptions, 'devices' | 'deviceServers' | 'serialPorts' | keyof MachineImages>
   /** Reads what the machine starts; asked anew after a reset, since a machine may take them to pieces. */
   readonly images: () => Promise<MachineImages>
   readonly devices: CreateDevices
-  readonly serial: SerialTarget
+  /** Where each serial port leads; at most one of them is `stdio`. */
+  readonly serial: readonly SerialTarget[]
   /** Which of the guest's consoles gets what is typed. Both are printed. */
   readonly console: 'serial' | 'xen'
   readonly input: InputPolicy
   readonly timeoutMs?: number
   readonly stats?: 'json' | 'text'
-}
-
-export type EndingSignal = 'SIGINT' | 'SIGTERM' | 'SIGHUP'
-
-/** The process around a session, as a value so that tests can stand in for it. */
-export interface SessionHost {
-  readonly createMachine: CreateMachine
-  readonly disassemble: Disassemble
-  readonly stdin: SessionInput
-  readonly stdout: SessionOutput
-  readonly stderr: SessionOutput
-  /** Calls back when the process is asked to end; returns how to stop listening. */
-  onSignal(listener: (signal: EndingSignal) => void): () => void
-}
-
-export interface SessionInput {
-  readonly isTTY?: boolean
-  setRawMode?(raw: boolean): unknown
-  on(event: 'data', listener: (bytes: Uint8Array) => void): unknown
-  on(event: 'end', listener: () => void): unknown
-  removeAllListeners(): unknown
-  resume(): unknown
-  pause(): unknown
-  unref?(): unknown
-}
-
-export interface SessionOutput {
-  write(data: Uint8Array | string): unknown
-  on(event: 'error', listener: (error: Error) => void): unknown
+  /** A guest that resets its machine ends the run. */
+  readonly noReboot?: boolean
 }
 
 const KEYS = '\r\nCtrl-A x  leave\r\nCtrl-A Ctrl-A  send Ctrl-A\r\nCtrl-A h  this help\r\n'
+
+/** Why a session ends, where the machine does not say so. */
+interface Ending {
+  readonly code: number
+  /** A line for stderr. */
+  readonly message?: string
+}
 
 /**
  * Runs a machine with the terminal as its serial console until the guest or the user ends it.
@@ -68,94 +51,250 @@ const KEYS = '\r\nCtrl-A x  leave\r\nCtrl-A Ctrl-A  send Ctrl-A\r\nCtrl-A h  thi
  * @returns the exit code for the process; see {@link ExitCode}
  */
 export async function runSession(settings: SessionSettings, host: SessionHost): Promise<number> {
-  const stopwatch = new Stopwatch()
-  const stop = new AbortController()
-  let endedBy: number | undefined
-  const end = (code: number): void => {
-    endedBy ??= code
-    stop.abort()
-  }
-
-  let devices = await settings.devices()
-  const create = async (): Promise<Machine> => {
-    const { models, servers } = devices
-    const images = await settings.images()
-    return host.createMachine({ ...settings.machine, ...images, devices: models, deviceServers: servers })
-  }
-  const terminalOf = (of: Machine): MachineSerial =>
-    settings.console === 'xen' ? of.xenConsole : (of.serialPorts[0] as MachineSerial)
-  let machine = await create()
-  const output = await openOutput(settings.serial, host)
-  output.onError(() => end(ExitCode.signal(constants.signals.SIGPIPE)))
-  const input = new SerialInput({
-    policy: settings.serial.kind === 'stdio' ? settings.input : { kind: 'pass' },
-    interactive: host.stdin.isTTY === true,
-    send: (bytes) => terminalOf(machine).receive(bytes),
-    onLeave: () => end(ExitCode.PowerOff),
-    onHelp: () => host.stderr.write(KEYS),
-    onRoom: () => host.stdin.resume(),
-  })
-  const connect = (to: Machine): void => {
-    const print = (bytes: Uint8Array): void => {
-      output.write(bytes)
-      input.transmitted(bytes)
-    }
-    to.serialPorts[0]?.onTransmit(print)
-    to.xenConsole.onTransmit(print)
-  }
-  connect(machine)
-  const forgetSignals = host.onSignal((signal) => end(ExitCode.signal(constants.signals[signal])))
-  // A guest that halts for good leaves nothing else that would keep the process; it is still the user's to end.
-  const alive = setInterval(() => {}, 0x7fff_ffff)
-  const closeInput = settings.serial.kind === 'stdio' ? openInput(host, input) : () => {}
-
+  const session = new Session(settings, host)
   try {
+    await session.open()
+    return await session.run()
+  } finally {
+    await session.close()
+  }
+}
+
+class Session {
+  readonly #settings: SessionSettings
+  readonly #host: SessionHost
+  readonly #stopwatch = new Stopwatch()
+  /** The session is to end, whatever the machine does. */
+  readonly #stop = new AbortController()
+  /** The user has ended the run: output that waits for its reader waits no longer. */
+  readonly #lastCall = new AbortController()
+  readonly #closing: (() => void)[] = []
+  readonly #input: SerialInput
+  readonly #panic: PanicWatch
+  #farEnds: readonly (FarEnd | null)[] = []
+  #watch: OutputWatch | undefined
+  #machine: Machine | undefined
+  #ending: Ending | undefined
+  /** Pauses the machine for readers that stall. */
+  #pause = new AbortController()
+
+  constructor(settings: SessionSettings, host: SessionHost) {
+    this.#settings = settings
+    this.#host = host
+    this.#input = new SerialInput({
+      policy: this.#usesStdio ? settings.input : { kind: 'pass' },
+      interactive: host.stdin.isTTY === true,
+      send: (bytes) => this.#terminal?.receive(bytes),
+      onLeave: () => this.#end({ code: ExitCode.PowerOff }, true),
+      onHelp: () => host.stderr.write(KEYS),
+      onRoom: () => host.stdin.resume(),
+    })
+    this.#panic = new PanicWatch((reason) =>
+      this.#end({ code: ExitCode.GuestPanic, message: `the guest's kernel has panicked: ${reason}` }, false),
+    )
+  }
+
+  get #usesStdio(): boolean {
+    return this.#settings.serial.some(({ kind }) => kind === 'stdio')
+  }
+
+  /** Where what is typed goes. */
+  get #terminal(): MachineSerial | undefined {
+    if (this.#settings.console === 'xen') return this.#machine?.xenConsole
+    const port = this.#settings.serial.findIndex(({ kind }) => kind === 'stdio')
+    return this.#machine?.serialPorts[port]
+  }
+
+  /** Gives readers a moment for what is left. */
+  #callLast(): void {
+    setTimeout(() => this.#lastCall.abort(), LAST_CALL_MS).unref()
+  }
+
+  /** @param hurry - output does not wait for its readers for longer than a moment */
+  #end(ending: Ending, hurry: boolean): void {
+    this.#ending ??= ending
+    this.#stop.abort()
+    if (hurry) this.#callLast()
+  }
+
+  /** Opens what the session stands on. @throws CliError if a serial port cannot be opened */
+  async open(): Promise<void> {
+    const { serial } = this.#settings
+    const { stdout, stderr } = this.#host
+    this.#closing.push(
+      this.#host.onSignal((signal) => this.#end({ code: ExitCode.signal(constants.signals[signal]) }, true)),
+      this.#host.onUncaught((thrown) => this.#uncaught(thrown)),
+    )
+    const farEnds: (FarEnd | null)[] = []
+    this.#farEnds = farEnds
+    for (const [i, target] of serial.entries()) {
+      const name = `serial port ${i + 1}`
+      // oxlint-disable-next-line no-await-in-loop -- in order, so that what they say is
+      const end = target.kind === 'stdio' ? null : await openFarEnd(target, name, stderr)
+      farEnds.push(end)
+      end?.onReceive((bytes) => this.#machine?.serialPorts[i]?.receive(bytes))
+      const where = target.kind === 'file' ? target.path : name
+      end?.onError((error) =>
+        this.#end({ code: ExitCode.Input, message: `cannot write ${where}: ${error.message}` }, true),
+      )
+    }
+    stdout.on('error', (error) => this.#unwritable(error))
+    // There is nowhere left to say so.
+    stderr.on('error', () => {})
+    const outputs = [stdout, stderr, ...farEnds.filter((end) => end !== null)]
+    this.#watch = new OutputWatch(outputs, () => this.#pause.abort())
+  }
+
+  /** The reader of stdout has gone, or stdout cannot be written. */
+  #unwritable(error: Error): void {
+    const gone = 'code' in error && error.code === 'EPIPE'
+    if (gone) this.#end({ code: ExitCode.signal(constants.signals.SIGPIPE) }, true)
+    else this.#end({ code: ExitCode.Input, message: `cannot write the output: ${error.message}` }, true)
+  }
+
+  /** A device module has thrown outside of any request, or something of ours has. */
+  #uncaught(thrown: unknown): void {
+    const message = `nothing caught what was thrown, by a device module or by retrap: ${describeThrown(thrown, true)}`
+    this.#end({ code: ExitCode.InternalError, message }, false)
+  }
+
+  /** Runs machines until one ends for good. @returns the exit code */
+  async run(): Promise<number> {
+    const settings = this.#settings
+    const host = this.#host
+    let devices = await settings.devices()
+    const create = async (): Promise<Machine> => {
+      const { models, servers } = devices
+      const serialPorts = Math.max(1, settings.serial.length)
+      const images = await settings.images()
+      const made = await host.createMachine({
+        ...settings.machine,
+        ...images,
+        ...(serialPorts > 1 && { serialPorts }),
+        devices: models,
+        deviceServers: servers,
+      })
+      this.#connect(made)
+      return made
+    }
+    this.#machine = await create()
+    if (this.#usesStdio) this.#closing.push(openInput(host, this.#input))
     let resets = 0
     let exit: MachineExit
     for (;;) {
-      // Making the machine may already have taken all the time there was.
-      const left =
-        settings.timeoutMs === undefined ? undefined : Math.max(0, settings.timeoutMs - stopwatch.wallSeconds() * 1000)
-      exit = await machine.run({ signal: stop.signal, ...(left === undefined ? {} : { timeoutMs: left }) })
+      // oxlint-disable-next-line no-await-in-loop -- one machine after the other
+      exit = await this.#runMachine(this.#machine)
       flushDevices(devices.models)
-      for (const { device, gpa, length } of machine.domain.keptViews?.() ?? []) {
-        const where = `${length} bytes at guest address 0x${gpa.toString(16)}`
-        host.stderr.write(`device ${device} has written a view of guest memory after its release: ${where}\n`)
-      }
+      this.#reportKeptViews(this.#machine)
       if (exit.reason !== 'reset') break
+      if (settings.noReboot === true) {
+        host.stderr.write('retrap: the guest has reset the machine (--no-reboot)\n')
+        break
+      }
       // A PC starts again when it is reset. Memory would survive, but what is loaded into it would not.
       resets++
-      // One that does nothing else leaves no room for keys and timers otherwise.
+      // A guest that does nothing else leaves no room for keys and timers otherwise.
+      // oxlint-disable-next-line no-await-in-loop
       await setImmediate()
-      if (settings.timeoutMs !== undefined && stopwatch.wallSeconds() * 1000 >= settings.timeoutMs) {
+      if (this.#millisecondsLeft() <= 0) {
         exit = { reason: 'timeout' }
         break
       }
-      machine.close?.()
+      this.#machine.close?.()
+      // oxlint-disable-next-line no-await-in-loop
       devices = await settings.devices()
-      machine = await create()
-      connect(machine)
+      // oxlint-disable-next-line no-await-in-loop
+      this.#machine = await create()
     }
-    const exitCode = exit.reason === 'stopped' ? (endedBy ?? ExitCode.PowerOff) : exitCodeOf(exit)
+    return this.#report(exit, resets)
+  }
+
+  /** Runs one machine to its end, with pauses while readers of its output stall. */
+  async #runMachine(machine: Machine): Promise<MachineExit> {
+    for (;;) {
+      this.#pause = new AbortController()
+      const left = this.#millisecondsLeft()
+      const signal = AbortSignal.any([this.#stop.signal, this.#pause.signal])
+      // oxlint-disable-next-line no-await-in-loop -- one run after the other
+      const exit = await machine.run({ signal, ...(left === Infinity ? {} : { timeoutMs: left }) })
+      if (exit.reason !== 'stopped' || this.#stop.signal.aborted) return exit
+      // oxlint-disable-next-line no-await-in-loop
+      await this.#watch?.drained(this.#stop.signal, this.#millisecondsLeft())
+      if (this.#stop.signal.aborted) return exit
+      if (this.#millisecondsLeft() <= 0) return { reason: 'timeout' }
+    }
+  }
+
+  /** Making the machine may already have taken all the time there was. */
+  #millisecondsLeft(): number {
+    const { timeoutMs } = this.#settings
+    return timeoutMs === undefined ? Infinity : Math.max(0, timeoutMs - this.#stopwatch.wallSeconds() * 1000)
+  }
+
+  #connect(machine: Machine): void {
+    const { input, serial } = this.#settings
+    const print = (bytes: Uint8Array): void => {
+      this.#host.stdout.write(bytes)
+      this.#input.transmitted(bytes)
+      if (input.kind === 'script') this.#panic.transmitted(bytes)
+    }
+    for (const [i] of serial.entries()) {
+      const end = this.#farEnds[i]
+      machine.serialPorts[i]?.onTransmit(end === null || end === undefined ? print : (bytes) => end.write(bytes))
+    }
+    machine.xenConsole.onTransmit(this.#usesStdio ? print : (bytes) => this.#farEnds[0]?.write(bytes))
+  }
+
+  #reportKeptViews(machine: Machine): void {
+    for (const { device, gpa, length } of machine.domain.keptViews?.() ?? []) {
+      const where = `${length} bytes at guest address 0x${gpa.toString(16)}`
+      this.#host.stderr.write(`device ${device} has written a view of guest memory after its release: ${where}\n`)
+    }
+  }
+
+  /** Says on stderr why the run has ended, where that is not plain. @returns the exit code */
+  #report(exit: MachineExit, resets: number): number {
+    const { stderr, disassemble } = this.#host
+    const ending = exit.reason === 'stopped' ? this.#ending : undefined
+    const exitCode = ending?.code ?? exitCodeOf(exit)
+    if (ending?.message !== undefined) stderr.write(`retrap: ${ending.message}\n`)
     const title = CRASHES[exit.reason]
-    if (title !== undefined) {
-      host.stderr.write(formatCrash(title, exit.detail, host.disassemble))
+    if (title !== undefined) stderr.write(formatCrash(title, exit.detail, disassemble))
+    const { timeoutMs, stats, machine } = this.#settings
+    if (exit.reason === 'timeout') {
+      this.#callLast()
+      stderr.write(`retrap: ended by --timeout after ${(timeoutMs ?? 0) / 1000} s\n`)
     }
-    if (settings.stats !== undefined) {
-      const guestBytes = settings.machine.memoryBytes
-      const statistics = measure({ machine, stopwatch, exit, exitCode, guestBytes, resets })
-      host.stderr.write(settings.stats === 'json' ? `${JSON.stringify(statistics)}\n` : formatStatistics(statistics))
+    if (stats !== undefined && this.#machine !== undefined) {
+      const stopwatch = this.#stopwatch
+      const guestBytes = machine.memoryBytes
+      const statistics = measure({ machine: this.#machine, stopwatch, exit, exitCode, guestBytes, resets })
+      stderr.write(stats === 'json' ? `${JSON.stringify(statistics)}\n` : formatStatistics(statistics))
     }
     return exitCode
-  } finally {
-    machine.close?.()
-    clearInterval(alive)
-    input.stop()
-    closeInput()
-    forgetSignals()
-    await output.close()
+  }
+
+  /** Ends what the session has begun. A guest's last words wait for their reader, unless the user has ended the run. */
+  async close(): Promise<void> {
+    this.#machine?.close?.()
+    this.#input.stop()
+    this.#panic.stop()
+    if (this.#watch !== undefined) {
+      const { stdout, stderr } = this.#host
+      const left = await this.#watch.empty([stdout, stderr], this.#lastCall.signal)
+      if (left > 0) {
+        this.#host.stderr.write(`retrap: ${left} bytes of output are lost: their reader did not take them\n`)
+        this.#host.abandonOutput()
+      }
+      this.#watch.stop()
+    }
+    for (const close of this.#closing.toReversed()) close()
+    await Promise.all(this.#farEnds.flatMap((end) => (end === null ? [] : [end.close()])))
   }
 }
+
+/** How long output waits for its reader when the user has ended the run. */
+const LAST_CALL_MS = 150
 
 /** Exits that registers are shown for, as people read them. */
 const CRASHES: Readonly<Partial<Record<MachineExit['reason'], string>>> = {
@@ -203,41 +342,4 @@ function openInput(host: SessionHost, input: SerialInput): () => void {
     stdin.unref?.()
     if (terminal) stdin.setRawMode?.(false)
   }
-}
-
-interface Output {
-  write(bytes: Uint8Array): void
-  onError(listener: () => void): void
-  close(): Promise<void>
-}
-
-async function openOutput(target: SerialTarget, host: SessionHost): Promise<Output> {
-  switch (target.kind) {
-    case 'none':
-      return { write() {}, onError() {}, close: async () => {} }
-    case 'stdio':
-      return {
-        write: (bytes) => void host.stdout.write(bytes),
-        onError: (listener) => void host.stdout.on('error', listener),
-        close: async () => {},
-      }
-    case 'file': {
-      const file = await openFile(target.path)
-      return {
-        write: (bytes) => void file.write(bytes),
-        onError: (listener) => void file.on('error', listener),
-        close: () => new Promise((resolve) => file.end(resolve)),
-      }
-    }
-  }
-}
-
-/** Opens a file for writing, or says in a line why it cannot be. */
-export async function openFile(path: string): Promise<WriteStream> {
-  const { promise, resolve, reject } = Promise.withResolvers<void>()
-  const file = createWriteStream(path)
-  file.once('open', () => resolve())
-  file.once('error', (error) => reject(new CliError('ERR_INPUT', `cannot write ${path}: ${error.message}`)))
-  await promise
-  return file
 }

@@ -1,10 +1,13 @@
 import { CliError } from './cli-error.ts'
 
-/** How the serial port is connected. */
+/** How a serial port is connected. */
 export type SerialTarget =
   | { readonly kind: 'stdio' }
   | { readonly kind: 'none' }
   | { readonly kind: 'file'; readonly path: string }
+  | { readonly kind: 'tcp'; readonly host: string; readonly port: number }
+  | { readonly kind: 'unix'; readonly path: string }
+  | { readonly kind: 'pty' }
 
 /** A `--device` argument: its name, and its properties by key. */
 export interface DeviceArgument {
@@ -61,9 +64,21 @@ export function parseSeconds(option: string, examples = '30 or 0.5'): (text: str
 }
 
 export function parseSerial(text: string): SerialTarget {
-  if (text === 'stdio' || text === 'none') return { kind: text }
-  if (text.startsWith('file:') && text.length > 5) return { kind: 'file', path: text.slice(5) }
-  throw usage(`--serial '${text}' is unknown; give stdio, file:FILE or none`)
+  if (text === 'stdio' || text === 'none' || text === 'pty') return { kind: text }
+  const [, kind, rest = ''] = /^(file|unix|tcp):(.+)$/.exec(text) ?? []
+  if (kind === 'file' || kind === 'unix') return { kind, path: rest }
+  if (kind === 'tcp') return parseTcp(rest)
+  throw usage(`--serial '${text}' is unknown; give stdio, tcp:PORT, unix:PATH, file:FILE, pty or none`)
+}
+
+/** `PORT` or `HOST:PORT`, to listen on; without a host nobody on another machine can connect. */
+function parseTcp(text: string): SerialTarget {
+  const [, host = '127.0.0.1', digits = ''] = /^(?:(.+):)?(\d+)$/.exec(text) ?? []
+  const port = Number(digits)
+  if (digits === '' || port > 0xffff) {
+    throw usage(`--serial tcp:${text} names no port to listen on; write tcp:4444 or tcp:0.0.0.0:4444`)
+  }
+  return { kind: 'tcp', host: host.replace(/^\[(.*)\]$/, '$1'), port }
 }
 
 /** Where a trace of accesses goes: stderr without a path. */

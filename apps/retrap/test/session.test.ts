@@ -10,7 +10,7 @@ const SETTINGS: SessionSettings = {
   machine: { memoryBytes: 64 << 20, cpus: 1, clock: 'real' },
   images: async () => ({}),
   devices: async () => ({ models: [], servers: [] }),
-  serial: { kind: 'stdio' },
+  serial: [{ kind: 'stdio' }],
   console: 'serial',
   input: { kind: 'pass' },
 }
@@ -90,8 +90,18 @@ describe('the terminal', () => {
   test('that goes away ends the run', async () => {
     const host = new FakeHost(forEver)
     const run = runSession(SETTINGS, host)
-    setImmediate(() => host.stdout.emit('error', new Error('EPIPE')))
+    setImmediate(() => host.stdout.emit('error', Object.assign(new Error('write EPIPE'), { code: 'EPIPE' })))
     expect(await run).toBe(141)
+    expect(host.stderr.text).toBe('')
+  })
+
+  test('that cannot be written ends the run with a reason', async () => {
+    const host = new FakeHost(forEver)
+    const run = runSession(SETTINGS, host)
+    const full = Object.assign(new Error('ENOSPC: no space left on device, write'), { code: 'ENOSPC' })
+    setImmediate(() => host.stdout.emit('error', full))
+    expect(await run).toBe(74)
+    expect(host.stderr.text).toBe('retrap: cannot write the output: ENOSPC: no space left on device, write\n')
   })
 
   test('is left alone where the serial port goes to a file', async () => {
@@ -100,16 +110,115 @@ describe('the terminal', () => {
       print('to the file\n')
       return { reason: 'power-off' }
     })
-    expect(await runSession({ ...SETTINGS, serial: { kind: 'file', path } }, host)).toBe(0)
+    expect(await runSession({ ...SETTINGS, serial: [{ kind: 'file', path }] }, host)).toBe(0)
     expect(await readFile(path, 'utf8')).toBe('to the file\n')
     expect(host.stdout.text).toBe('')
   })
 
   test('file that cannot be written is an error that names it', async () => {
-    const serial = { kind: 'file', path: '/nonexistent/log' } as const
+    const serial = [{ kind: 'file', path: '/nonexistent/log' }] as const
     await expect(runSession({ ...SETTINGS, serial }, new FakeHost(forEver))).rejects.toThrow(
       'cannot write /nonexistent/log',
     )
+  })
+})
+
+describe('a reader that stalls', () => {
+  test('has the machine wait, and go on when it reads again', async () => {
+    let runs = 0
+    const host: FakeHost = new FakeHost(() => {
+      runs++
+      if (runs === 2) return Promise.resolve({ reason: 'power-off' })
+      host.stdout.writableLength = 2 << 20
+      setTimeout(() => (host.stdout.writableLength = 0), 200)
+      return new Promise(() => {})
+    })
+    const started = performance.now()
+    expect(await runSession(SETTINGS, host)).toBe(0)
+    expect(runs).toBe(2)
+    expect(performance.now() - started).toBeGreaterThan(150)
+    expect(host.abandoned).toBe(false)
+  })
+
+  test.each<[string, Partial<SessionSettings>, (host: FakeHost) => void, number]>([
+    ['--timeout', { timeoutMs: 300 }, () => {}, 124],
+    ['a signal', {}, (host) => host.signal?.('SIGTERM'), 143],
+    ['Ctrl-A x', {}, (host) => type(host, '\u0001x'), 0],
+  ])('does not hold up %s, and what is lost is said', async (_what, settings, act, code) => {
+    const host = new FakeHost(forEver)
+    host.stdout.writableLength = 2 << 20
+    const started = performance.now()
+    const run = runSession({ ...SETTINGS, ...settings }, host)
+    setTimeout(() => act(host), 100)
+    expect(await run).toBe(code)
+    expect(performance.now() - started).toBeLessThan(5000)
+    expect(host.stderr.text).toContain('2097152 bytes of output are lost: their reader did not take them')
+    expect(host.abandoned).toBe(true)
+  })
+
+  test('gets the last words of a guest that powers off', async () => {
+    const host = new FakeHost(async () => ({ reason: 'power-off' }))
+    host.stdout.writableLength = 100
+    setTimeout(() => (host.stdout.writableLength = 0), 600)
+    const started = performance.now()
+    expect(await runSession(SETTINGS, host)).toBe(0)
+    expect(performance.now() - started).toBeGreaterThan(550)
+    expect([host.stderr.text, host.abandoned]).toEqual(['', false])
+  })
+})
+
+describe('what nothing catches', () => {
+  test.each([
+    ['an error', new Error('in a timer'), /in a timer/],
+    ['a value that cannot be printed', Object.create(null), /a value that cannot be printed/],
+  ])('%s ends the run with 70', async (_what, thrown, text) => {
+    const host = new FakeHost(forEver)
+    const run = runSession(SETTINGS, host)
+    setImmediate(() => host.uncaught?.(thrown))
+    expect(await run).toBe(70)
+    expect(host.stderr.text).toMatch(/^retrap: nothing caught what was thrown, by a device module or by retrap: /)
+    expect(host.stderr.text).toMatch(text)
+    expect(host.uncaught).toBeUndefined()
+  })
+})
+
+test('--timeout says that it ended the run', async () => {
+  const host = new FakeHost(forEver)
+  await runSession({ ...SETTINGS, timeoutMs: 20 }, host)
+  expect(host.stderr.text).toBe('retrap: ended by --timeout after 0.02 s\n')
+})
+
+test('without reboots a reset ends the run', async () => {
+  const host = new FakeHost(async () => ({ reason: 'reset' }))
+  expect(await runSession({ ...SETTINGS, noReboot: true }, host)).toBe(0)
+  expect(host.created).toHaveLength(1)
+  expect(host.stderr.text).toBe('retrap: the guest has reset the machine (--no-reboot)\n')
+})
+
+describe("a guest's panic", () => {
+  const panic = 'Kernel panic - not syncing: Attempted to kill init!\r\n'
+  const script = { kind: 'script', prompt: /# $/, lines: ['true'] } as const
+
+  test.each([
+    ['with its end', `${panic}CPU: 0\r\n---[ end Kernel panic - not syncing: Attempted to kill init! ]---\r\n`],
+    ['whose end does not come', panic],
+  ])('ends a scripted run with 90: %s', async (_what, text) => {
+    const host = new FakeHost(({ print }) => {
+      // In pieces, as a serial port gives it.
+      for (const piece of text.match(/.{1,7}/gs) ?? []) print(piece)
+      return new Promise(() => {})
+    })
+    expect(await runSession({ ...SETTINGS, input: script }, host)).toBe(90)
+    expect(host.stderr.text).toBe("retrap: the guest's kernel has panicked: Attempted to kill init!\n")
+  })
+
+  test('is for the user to read in any other run', async () => {
+    const host = new FakeHost(async ({ print }) => {
+      print(panic)
+      await new Promise((resolve) => setTimeout(resolve, 1200))
+      return { reason: 'power-off' }
+    })
+    expect(await runSession(SETTINGS, host)).toBe(0)
   })
 })
 

@@ -61,7 +61,21 @@ describe('a serial target', () => {
     ['none', { kind: 'none' }],
     ['file:/tmp/log:1', { kind: 'file', path: '/tmp/log:1' }],
   ])('%s', (text, target) => expect(parseSerial(text)).toEqual(target))
-  test.each(['file:', 'pty', ''])('%s is refused', (text) => expect(() => parseSerial(text)).toThrow('is unknown'))
+  test.each([
+    ['pty', { kind: 'pty' }],
+    ['unix:/tmp/port', { kind: 'unix', path: '/tmp/port' }],
+    ['tcp:4444', { kind: 'tcp', host: '127.0.0.1', port: 4444 }],
+    ['tcp:0.0.0.0:0', { kind: 'tcp', host: '0.0.0.0', port: 0 }],
+    ['tcp:[::1]:65535', { kind: 'tcp', host: '::1', port: 65_535 }],
+  ])('%s is understood', (text, target) => expect(parseSerial(text)).toEqual(target))
+
+  test.each(['file:', 'com1', 'unix:', ''])('%s is refused', (text) =>
+    expect(() => parseSerial(text)).toThrow('is unknown'),
+  )
+
+  test.each(['tcp:localhost', 'tcp:65536', 'tcp:host:', 'tcp:-1'])('%s is refused', (text) =>
+    expect(() => parseSerial(text)).toThrow('names no port to listen on'),
+  )
 })
 
 describe('a device argument', () => {

@@ -96,6 +96,6 @@ export function addP2m(program: Command, host: MapHost): void {
 
 /** Runs it without a terminal. A guest that ends earlier has its last map shown. */
 async function runFor(machine: Machine, ms: number): Promise<void> {
-  machine.serial.onTransmit(() => {})
+  machine.serialPorts[0]?.onTransmit(() => {})
   await machine.run({ timeoutMs: ms })
 }

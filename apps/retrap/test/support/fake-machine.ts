@@ -2,7 +2,7 @@ import { EventEmitter } from 'node:events'
 import type { P2mLeaf } from '@retrap/p2m'
 import type { MachineExit } from '@retrap/machine'
 import type { Machine, MachineOptions } from '../../src/machine-contract.ts'
-import type { EndingSignal, SessionHost } from '../../src/session.ts'
+import type { EndingSignal, SessionHost } from '../../src/host.ts'
 
 /** What a test's guest can do: print, hear what is typed, and decide how the machine ends. */
 export interface FakeGuest {
@@ -28,6 +28,8 @@ class FakeStdin extends EventEmitter {
 
 class FakeOutput extends EventEmitter {
   text = ''
+  /** What the reader has not taken. */
+  writableLength = 0
   write(data: Uint8Array | string): void {
     this.text += typeof data === 'string' ? data : new TextDecoder().decode(data)
   }
@@ -55,6 +57,19 @@ export class FakeHost implements SessionHost {
 
   readonly disassemble = ({ bytes }: { bytes: Uint8Array }): string => `<${bytes.length} bytes>`
   readonly embeddedGuest = (): Uint8Array => new TextEncoder().encode('embedded guest')
+
+  uncaught: ((thrown: unknown) => void) | undefined
+  /** Whether the process ends although output waits. */
+  abandoned = false
+
+  onUncaught(listener: (thrown: unknown) => void): () => void {
+    this.uncaught = listener
+    return () => (this.uncaught = undefined)
+  }
+
+  abandonOutput(): void {
+    this.abandoned = true
+  }
 
   onSignal(listener: (signal: EndingSignal) => void): () => void {
     this.signal = listener

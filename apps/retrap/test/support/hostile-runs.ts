@@ -170,6 +170,8 @@ function hostOf(output: string[], errors: string[]): CliHost {
     stdout: collector(output),
     stderr: collector(errors),
     onSignal: () => () => undefined,
+    onUncaught: () => () => undefined,
+    abandonOutput: () => undefined,
   }
 }
 

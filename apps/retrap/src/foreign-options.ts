@@ -1,0 +1,60 @@
+/** What replaces an option of QEMU's here. */
+const REPLACEMENTS: Readonly<Record<string, string>> = {
+  '-m': 'write --memory 512M',
+  '-smp': 'write --cpus 2',
+  '-kernel': 'write retrap run --kernel FILE',
+  '-initrd': 'write retrap run --kernel FILE --initrd FILE',
+  '-append': "write retrap run --kernel FILE --append 'TEXT'",
+  '-bios': 'write retrap run --firmware FILE',
+  '-pflash': 'write retrap run --firmware FILE',
+  '-nographic': 'leave it out: the terminal is the serial console',
+  '-serial': 'write --serial stdio, tcp:4444, unix:PATH, file:FILE, pty or none',
+  '-device': 'write --device NAME,key=value; retrap run --help names the devices',
+  '-debugcon': 'write --device isa-debugcon,chardev=stdio',
+  '-option-rom': 'write retrap run --option-rom FILE',
+  '-no-reboot': 'write --no-reboot',
+  '-no-shutdown': 'leave it out: a guest that powers off ends the run',
+  '-icount': 'write --deterministic',
+  '-trace': 'write --trace ioreq',
+  '-d': 'write --trace ioreq, or --stats text',
+  '-h': 'write --help',
+  '-help': 'write --help',
+  '-version': 'write --version',
+  '-M': 'leave it out: there is one machine, a PC',
+  '-machine': 'leave it out: there is one machine, a PC',
+  '-accel': 'leave it out: the processor is always emulated',
+  '-enable-kvm': 'leave it out: the processor is always emulated',
+  '-cpu': 'leave it out: there is one processor model yet',
+  '-display': 'leave it out: there is no display yet, and the console is the serial port',
+  '-vga': 'leave it out: there is no display yet, and the console is the serial port',
+  '-vnc': 'leave it out: there is no display yet, and the console is the serial port',
+  '-curses': 'leave it out: there is no display yet, and the console is the serial port',
+  '-drive': 'there are no disks yet; give the system as --kernel and --initrd',
+  '-blockdev': 'there are no disks yet; give the system as --kernel and --initrd',
+  '-hda': 'there are no disks yet; give the system as --kernel and --initrd',
+  '-hdb': 'there are no disks yet; give the system as --kernel and --initrd',
+  '-disk': 'there are no disks yet; give the system as --kernel and --initrd',
+  '-cdrom': 'there are no disks yet; give the system as --kernel and --initrd',
+  '-fda': 'there are no disks yet; give the system as --kernel and --initrd',
+  '-boot': 'there are no disks yet; give the system as --kernel and --initrd',
+  '-snapshot': 'there are no disks yet; give the system as --kernel and --initrd',
+  '-net': 'there is no network yet',
+  '-netdev': 'there is no network yet',
+  '-nic': 'there is no network yet',
+  '-monitor': 'there is no monitor yet; Ctrl-A x leaves',
+  '-qmp': 'there is no monitor yet; Ctrl-A x leaves',
+  '-gdb': 'there is no debugger interface yet; --trace ioreq prints accesses to devices',
+  '-s': 'there is no debugger interface yet; --trace ioreq prints accesses to devices',
+  '-S': 'there is no debugger interface yet; --trace ioreq prints accesses to devices',
+  '-loadvm': 'there are no snapshots yet',
+}
+
+/**
+ * Returns what to write instead of an option that QEMU's users know, with one dash or two.
+ *
+ * @returns undefined for an option that is unknown there too
+ */
+export function replacementOf(option: string): string | undefined {
+  const name = option.replace(/^--/, '-')
+  return Object.hasOwn(REPLACEMENTS, name) ? REPLACEMENTS[name] : undefined
+}
