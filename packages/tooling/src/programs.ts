@@ -17,6 +17,7 @@ const PROGRAMS: ProgramTable = [
   { packages: ['binutils'], programs: ['as', 'objcopy', 'objdump'] },
   { packages: ['gcc'], programs: ['gcc'] },
   { packages: ['nasm'], programs: ['nasm'] },
+  { packages: ['socat'], programs: ['socat'] },
   { packages: ['acpica-tools'], programs: ['iasl'] },
   { packages: ['llvm'], programs: ['llvm-mc', 'llvm-objdump'] },
   { packages: ['llvm-22'], programs: ['llvm-mc-22', 'llvm-objdump-22'] },
