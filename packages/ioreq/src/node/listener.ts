@@ -152,6 +152,9 @@ export class SocketTransport {
   }
 }
 
+/** Connections at a time that have not said who they are. */
+const MAX_STRANGERS = 16
+
 /** Waits for device processes on a socket, and makes a server of the domain of each that connects. */
 export class DeviceListener {
   readonly #server: Server
@@ -162,6 +165,8 @@ export class DeviceListener {
   readonly #accepted: SocketTransport[] = []
   readonly #waiting: ((transport: SocketTransport) => void)[] = []
   readonly #sockets = new Set<Socket>()
+  /** Connections that have not been accepted, the oldest first. */
+  readonly #strangers = new Set<PacketSocket>()
 
   private constructor(dispatch: IoDispatch, platform: DevicePlatform, options: DeviceListenerOptions) {
     this.#dispatch = dispatch
@@ -208,7 +213,15 @@ export class DeviceListener {
     this.#sockets.add(socket)
     socket.on('close', () => this.#sockets.delete(socket))
     const packets = new PacketSocket(socket)
-    packets.openWithin(this.#options.openMs ?? 5000)
+    // The oldest of them has had the most time to say who it is.
+    const [oldest] = this.#strangers
+    if (oldest !== undefined && this.#strangers.size >= MAX_STRANGERS) {
+      this.#strangers.delete(oldest)
+      oldest.destroy()
+    }
+    this.#strangers.add(packets)
+    socket.on('close', () => this.#strangers.delete(packets))
+    packets.awaitOpening(this.#options.openMs ?? 5000)
     packets.onOpen = (opening, received) => {
       packets.onOpen = null
       const why = this.#open(packets, opening, received)
@@ -228,6 +241,7 @@ export class DeviceListener {
         return error instanceof Error ? error.message : String(error)
       }
     }
+    this.#strangers.delete(packets)
     packets.accept(transport.received)
     transport.connect(packets, received)
     return null

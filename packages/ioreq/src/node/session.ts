@@ -15,11 +15,14 @@ const PACKET_REFUSE = 3
 const PACKET_DATA = 4
 const PACKET_ACK = 5
 const HEADER_BYTES = 9
+const LENGTH_BYTES = 4
 
 /** Bytes that wait for an acknowledgement, above which a sender should wait for {@link Session.drained}. */
 const HIGH_WATER = 1 << 20
 /** Bytes above which the receiver has given up on us. */
 const LIMIT = 1 << 26
+/** The longest opening: names and a token. Nothing longer is kept of a connection that has not been accepted. */
+const MAX_OPENING_BYTES = 1 << 14
 /** Frames after which a receiver acknowledges at once; otherwise at the end of the event loop's turn. */
 const ACK_EVERY = 64
 
@@ -31,6 +34,16 @@ function packet(kind: number, word: number, bytes: Uint8Array): Uint8Array {
   view.setUint32(5, word, true)
   out.set(bytes, HEADER_BYTES)
   return out
+}
+
+function joined(chunks: readonly Uint8Array[], length: number): Uint8Array {
+  const bytes = new Uint8Array(length)
+  let at = 0
+  for (const chunk of chunks) {
+    bytes.set(chunk, at)
+    at += chunk.length
+  }
+  return bytes
 }
 
 const NOTHING = new Uint8Array(0)
@@ -49,7 +62,13 @@ export interface Opening {
 /** The packets of one socket. */
 export class PacketSocket {
   readonly #socket: Socket
-  #rest = new Uint8Array(0)
+  /** Bytes of packets that are not complete. */
+  #chunks: Uint8Array[] = []
+  #chunkBytes = 0
+  /** How many bytes there must be for the next packet to be complete, as far as is known. */
+  #wanted = LENGTH_BYTES
+  /** This end listens, and OPEN has not been accepted yet. */
+  #isStranger = false
   #deadline: NodeJS.Timeout | undefined
   onOpen: ((opening: Opening, received: number) => void) | null = null
   onAccept: ((received: number) => void) | null = null
@@ -83,6 +102,12 @@ export class PacketSocket {
     this.#deadline = setTimeout(() => this.#socket.destroy(), ms).unref()
   }
 
+  /** For the end that listens: takes nothing but OPEN until that is accepted, which must be soon. */
+  awaitOpening(ms: number): void {
+    this.#isStranger = true
+    this.openWithin(ms)
+  }
+
   #end(error: Error | null): void {
     const told = this.onEnd
     this.onEnd = null
@@ -90,25 +115,34 @@ export class PacketSocket {
   }
 
   #push(chunk: Uint8Array): void {
-    let bytes: Uint8Array = chunk
-    if (this.#rest.length > 0) {
-      bytes = new Uint8Array(this.#rest.length + chunk.length)
-      bytes.set(this.#rest)
-      bytes.set(chunk, this.#rest.length)
-    }
+    this.#chunks.push(chunk)
+    this.#chunkBytes += chunk.length
+    // Bytes are joined when a packet is complete: a peer that sends few at a time must not have them copied each time.
+    if (this.#chunkBytes < this.#wanted) return
+    const bytes = this.#chunks.length === 1 ? chunk : joined(this.#chunks, this.#chunkBytes)
     let at = 0
-    while (bytes.length - at >= 4) {
+    this.#wanted = LENGTH_BYTES
+    while (bytes.length - at >= LENGTH_BYTES) {
       const view = new DataView(bytes.buffer, bytes.byteOffset + at, bytes.length - at)
       const length = view.getUint32(0, true)
-      if (length < HEADER_BYTES - 4 || length > MAX_FRAME_BYTES + HEADER_BYTES) {
+      const most = this.#isStranger ? MAX_OPENING_BYTES : MAX_FRAME_BYTES + HEADER_BYTES
+      if (length < HEADER_BYTES - LENGTH_BYTES || length > most) {
         throw new IoreqError('ERR_PROTOCOL', `a packet of ${length} bytes`)
       }
-      if (bytes.length - at - 4 < length) break
-      this.#take(view.getUint8(4), view.getUint32(5, true), bytes.subarray(at + HEADER_BYTES, at + 4 + length))
-      at += 4 + length
+      this.#wanted = LENGTH_BYTES + length
+      if (bytes.length - at < this.#wanted) break
+      const kind = view.getUint8(4)
+      if (this.#isStranger && kind !== PACKET_OPEN) {
+        throw new IoreqError('ERR_PROTOCOL', `a packet of kind ${kind} where a connection is to say who it is`)
+      }
+      this.#take(kind, view.getUint32(5, true), bytes.subarray(at + HEADER_BYTES, at + this.#wanted))
+      at += this.#wanted
+      this.#wanted = LENGTH_BYTES
     }
-    // A copy: `slice` of a Buffer is none.
-    this.#rest = new Uint8Array(bytes.subarray(at))
+    // A copy: the socket's buffer may be a large one, and `slice` of a Buffer copies nothing.
+    const rest = new Uint8Array(bytes.subarray(at))
+    this.#chunks = rest.length === 0 ? [] : [rest]
+    this.#chunkBytes = rest.length
   }
 
   #take(kind: number, word: number, bytes: Uint8Array): void {
@@ -134,9 +168,12 @@ export class PacketSocket {
   }
   accept(received: number): void {
     clearTimeout(this.#deadline)
+    this.#isStranger = false
     this.#socket.write(packet(PACKET_ACCEPT, received, NOTHING))
   }
   refuse(why: string): void {
+    // Nothing more is read. The deadline ends a connection whose other side does not.
+    this.#socket.pause()
     this.#socket.end(packet(PACKET_REFUSE, 0, encoder.encode(why)))
   }
   data(bytes: Uint8Array): void {

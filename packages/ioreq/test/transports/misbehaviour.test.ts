@@ -1,5 +1,6 @@
+import { EventEmitter } from 'node:events'
 import { createConnection, type Socket } from 'node:net'
-import { afterEach, describe, expect, test } from 'vitest'
+import { afterEach, describe, expect, test, vi } from 'vitest'
 import {
   createIoRequest,
   decodeFrame,
@@ -21,6 +22,7 @@ import {
   type Frame,
 } from '../../src/index.ts'
 import { connectDevices, DeviceListener, startDeviceWorker, type SocketTransport } from '../../src/node/index.ts'
+import { PacketSocket } from '../../src/node/session.ts'
 import { SharedEnd } from '../../src/shared-memory.ts'
 import { makeMachine, STATUS } from '../machine.ts'
 import { contractModels, REGISTERS } from './models.ts'
@@ -383,7 +385,6 @@ describe('a socket', () => {
       what: 'sends the beginning of a packet',
       act: (raw: Raw) => void raw.socket.write(Buffer.from([200, 0, 0, 0, 1])),
     },
-    { what: 'sends everything but an opening', act: (raw: Raw) => raw.packet(5, 0, Buffer.alloc(0)) },
     {
       what: 'is refused and goes on talking',
       act: (raw: Raw) => {
@@ -405,6 +406,52 @@ describe('a socket', () => {
     await tick(150)
     expect(dispatch.server(1)?.alive).toBe(true)
     expect((await listener.accept()).connected).toBe(true)
+  })
+
+  test.each([
+    ['sends anything but an opening first', (raw: Raw) => raw.packet(5, 0, Buffer.alloc(0))],
+    ['announces an opening of 1 MiB', (raw: Raw) => void raw.socket.write(Buffer.from([0, 0, 16, 0, 1]))],
+    ['sends an opening of 32 KiB', (raw: Raw) => raw.hello({ name: 'x'.repeat(32_768) })],
+  ])('a connection that %s is cut at once', async (_what, act) => {
+    const { port: at } = await listen({ openMs: 60_000 })
+    const raw = new Raw(at)
+    const closed = new Promise((resolve) => raw.socket.on('close', resolve))
+    act(raw)
+    await closed
+  })
+
+  test('of many connections that say nothing the oldest are cut, and a server still gets in', async () => {
+    const { port: at, listener } = await listen({ openMs: 60_000 })
+    const cut: number[] = []
+    for (let i = 0; i < 20; i++) {
+      const raw = new Raw(at)
+      open.push({ close: () => raw.socket.destroy() })
+      raw.socket.on('close', () => cut.push(i))
+      await new Promise((resolve) => raw.socket.on('connect', resolve))
+      await tick(5)
+    }
+    open.push(await connectDevices({ address: listener.address, name: 'prompt' }, () => {}))
+    expect((await listener.accept()).connected).toBe(true)
+    // Twenty and the server's: the five oldest had to go.
+    await vi.waitFor(() => expect(cut).toEqual([0, 1, 2, 3, 4]))
+  })
+
+  test('a packet that comes in many pieces is copied a few times, not once a piece', () => {
+    const socket = new EventEmitter() as EventEmitter & Socket
+    socket.setNoDelay = () => socket
+    const packets = new PacketSocket(socket)
+    const received: number[] = []
+    packets.onData = (_number, bytes) => void received.push(bytes.length)
+    const body = 1 << 19
+    const packet = Buffer.alloc(9 + body)
+    packet.writeUInt32LE(5 + body, 0)
+    packet[4] = 4
+    const spy = vi.spyOn(Uint8Array.prototype, 'set')
+    for (let at = 0; at < packet.length; at += 100) socket.emit('data', packet.subarray(at, at + 100))
+    const copied = spy.mock.calls.reduce((sum, [from]) => sum + from.length, 0)
+    spy.mockRestore()
+    expect(received).toEqual([body])
+    expect(copied).toBeLessThan(2 * packet.length)
   })
 
   test('a hypervisor that takes a connection and says nothing cannot be reached', async () => {
