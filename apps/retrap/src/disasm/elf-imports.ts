@@ -2,7 +2,7 @@
  * Names of what an ELF file takes from shared libraries: the slots that the dynamic linker fills in, and the stubs of the
  * procedure linkage table that jump through them. Source: System V ABI, "Procedure Linkage Table".
  */
-import type { ElfHeader } from './elf.ts'
+import type { ElfHeader } from './elf-header.ts'
 import type { FileReader, Symbol } from './program.ts'
 
 const SHT_RELA = 4

@@ -1,5 +1,6 @@
 /** Code and symbols of ELF files. Source: System V ABI, "Object Files", with its AMD64 and i386 supplements. */
 import { CliError } from '../cli-error.ts'
+import type { ElfHeader } from './elf-header.ts'
 import { importedSymbols } from './elf-imports.ts'
 import { FileReader, type Mode, type Program, type Section, type Symbol } from './program.ts'
 
@@ -22,18 +23,6 @@ const STB_LOCAL = 0
 const SHN_UNDEF = 0
 const SHN_LORESERVE = 0xff00
 const SHN_XINDEX = 0xffff
-
-/** A section header, in numbers of one size. */
-export interface ElfHeader {
-  readonly name: string
-  readonly type: number
-  readonly flags: bigint
-  readonly address: bigint
-  readonly offset: number
-  readonly size: number
-  readonly link: number
-  readonly entrySize: number
-}
 
 export function isElf(bytes: Uint8Array): boolean {
   return bytes[0] === 0x7f && bytes[1] === 0x45 && bytes[2] === 0x4c && bytes[3] === 0x46

@@ -3,15 +3,8 @@ import { closeSync, fstatSync, openSync, readSync } from 'node:fs'
 import type { TableReader } from '@retrap/paging'
 import { CliError } from '../cli-error.ts'
 import { troubleWith } from '../files.ts'
+import type { DumpRange } from './dump-range.ts'
 import { type DumpedCpu, isElfCore, readElfCore } from './elf-core.ts'
-
-/** A run of guest-physical memory that a file holds. */
-export interface DumpRange {
-  readonly gpa: number
-  readonly bytes: number
-  /** Where it is in the file. */
-  readonly offset: number
-}
 
 const CHUNK = 4096
 /** 128 MiB of tables are a guest with 64 GiB of mappings; beyond that chunks are read again. */

@@ -4,7 +4,7 @@
  * Source: System V ABI, "Program Header"; QEMU, docs and target/i386/arch_dump.c for the layout of its notes.
  */
 import { CliError } from '../cli-error.ts'
-import type { DumpRange } from './dump.ts'
+import type { DumpRange } from './dump-range.ts'
 
 /** Control registers of a CPU, as QEMU's note has them. */
 export interface DumpedCpu {
