@@ -7,7 +7,7 @@ export interface LateEdgesState {
 }
 
 /** Late edges follow one another in this part of the period. */
-const CATCH_UP = 8
+const CATCH_UP = 32
 /** A host that was away for longer than a second gives the edges of the last second only. */
 const LIMIT_SECONDS = 1
 const LIMIT_EDGES = 1000
@@ -16,7 +16,7 @@ const LIMIT_EDGES = 1000
  * The edges that a periodic timer owes to its interrupt line.
  *
  * An interrupt controller has one bit for an edge: two that come before the guest takes the first are one to it. When the
- * host was busy and several periods have passed at one look, their edges are therefore given one by one, an eighth of the
+ * host was busy and several periods have passed at one look, their edges are therefore given one by one, a 32nd of the
  * period apart in virtual time, until none is owed. A kernel that counts ticks to see whether its timer works, or to keep
  * the time of day, so gets all of them.
  */

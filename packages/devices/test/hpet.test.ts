@@ -171,15 +171,15 @@ describe('comparators', () => {
     machine.leap(5_555)
     expect(machine.line(20).edges).toBe(1)
     expect(machine.load64(comparator(0))).toBe(600n)
-    // Five were due. An eighth of the period, 13 ticks, is between two of them.
-    machine.advance(124)
+    // Five were due. A 32nd of the period, 4 ticks, is between two of them.
+    machine.advance(34)
     expect(machine.line(20).edges).toBe(1)
     machine.advance(1)
     expect(machine.line(20).edges).toBe(2)
-    machine.advance(6_100 - 5_555 - 125)
+    machine.advance(5_999 - 5_555 - 35)
     expect(machine.line(20).edges).toBe(5)
     machine.advance(100 * 1_000)
-    expect(machine.line(20).edges).toBe(106)
+    expect(machine.line(20).edges).toBe(105)
   })
 
   test('periodic: edges that are owed are dropped where the timer is set anew or switched off', () => {

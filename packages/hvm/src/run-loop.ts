@@ -15,6 +15,9 @@ const SHORTEST_TURN = 256
 const EVENT_LOOP_NS = 4_000_000
 /** A turn that takes longer than this is too long, and one that takes less than a quarter may be longer. */
 const LONG_TURN_NS = 8_000_000
+/** A timer that is due within this time makes the turn shorter, so that it is not late by a whole one. */
+const SOON_NS = 200_000
+const SOON_TURN = 2000
 /** Instructions between two looks at the host's clock, which takes as long as a round may; a round counts as so many. */
 const LOOK = 4096
 const ROUND_COST = 256
@@ -71,6 +74,8 @@ export class RunLoop {
   #nextVisit = 0
   /** When the host's clock was looked at last. */
   #looked = 0
+  /** A timer is due within a short turn or two. */
+  #timerSoon = false
   /** Instructions of a turn, as long as they do not take too long. */
   #turn = TURN
   /** Instructions, and what rounds count for, since the host's clock was looked at. */
@@ -264,7 +269,9 @@ export class RunLoop {
       const now = clock.now()
       visit = this.#lookAtHost(now)
       if (now >= timers.nextDeadlineNs) timers.expire()
+      this.#timerSoon = timers.nextDeadlineNs < now + SOON_NS
     }
+    const turn = this.#timerSoon ? Math.min(this.#turn, SOON_TURN) : this.#turn
     for (const server of this.#parts.servers) server.pump?.()
     let busy = 0
     let ready = 0
@@ -288,7 +295,7 @@ export class RunLoop {
       if (vcpu.dormant) continue
       const before = vcpu.cpu.retired
       paravirtual?.beforeTurn(vcpu.id)
-      const exit = this.#execute(vcpu, this.#turn)
+      const exit = this.#execute(vcpu, turn)
       const retired = vcpu.cpu.retired - before
       // Few that take long use the turn up as well.
       this.#unseen += exit.reason === 'budget' || exit.reason === 'yield' ? LOOK : retired

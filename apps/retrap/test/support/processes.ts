@@ -1,7 +1,8 @@
 import { spawn } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 
-const MAIN = fileURLToPath(new URL('../../src/main.ts', import.meta.url))
+/** The command line, as source. */
+export const MAIN: string = fileURLToPath(new URL('../../src/main.ts', import.meta.url))
 
 /** How a program ended, and what it said. */
 export interface Finished {
