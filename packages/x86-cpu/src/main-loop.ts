@@ -116,13 +116,16 @@ export class MainLoop {
         f.block((fail) => {
           f.loop((next) => {
             f.block((locate) => {
-              f.block((jump) => {
-                f.block((slot) => {
-                  this.#cases({ next, locate, jump, slot, fail })
+              f.block((pause) => {
+                f.block((jump) => {
+                  f.block((slot) => {
+                    this.#cases({ next, locate, jump, slot, fail })
+                  })
+                  this.#followSlot(next, pause)
                 })
-                this.#followSlot(next, leaveAtTarget)
+                f.brIf(this.#mustPause().eqz(), locate)
               })
-              this.#checkBudget(leaveAtTarget)
+              this.#leaveWhereTurnsEnd(leaveAtTarget)
             })
             this.#followTarget(next, leave)
           })
@@ -304,11 +307,11 @@ export class MainLoop {
   }
 
   /** A taken branch within the page: `slot` is four times the offset. Falls out to the full look-up where nothing is decoded there. */
-  #followSlot(next: Label, leaveAtTarget: Label): void {
+  #followSlot(next: Label, pause: Label): void {
     const f = this.#f
     const l = this.#l
     f.set(l.target, l.pageBase.get.add(l.slot.get.shrU(2).toI64U()))
-    this.#checkBudget(leaveAtTarget)
+    f.brIf(this.#mustPause(), pause)
     const record = f.load('i32.load', l.slots.get.add(l.slot.get))
     f.if(record, () => {
       f.store('i32.store', l.record.get, record, R_DISP)
@@ -317,19 +320,22 @@ export class MainLoop {
     })
   }
 
+  /** The budget is used up, or attention is asked for. */
+  #mustPause(): I32 {
+    return this.#l.budget.get.leS(0).or(this.#f.loadExpression('i32.load', this.#state, S_ATTENTION))
+  }
+
   /**
-   * Leaves at `target` if the budget is used up or attention is asked for. A place further on in the same page is not
-   * left at, so that every way of executing a program ends a turn at the same place: a branch that is linked does not
-   * come here at all. An instruction that is executed alone is always left.
+   * Leaves at `target`, unless it lies further on in the same page: so every way of executing a program ends a turn at
+   * the same place, for a branch that is linked does not come here at all. An instruction that is executed alone is
+   * always left.
    */
-  #checkBudget(leaveAtTarget: Label): void {
+  #leaveWhereTurnsEnd(leaveAtTarget: Label): void {
     const f = this.#f
     const l = this.#l
-    f.if(l.budget.get.leS(0).or(f.loadExpression('i32.load', this.#state, S_ATTENTION)), () => {
-      const offset = f.let(l.target.get.sub(l.pageBase.get))
-      const forward = offset.ltU(0x1000).and(offset.gtU(f.loadExpression('i64.load16_u', l.record.get, R_OFFSET)))
-      f.brIf(f.loadExpression('i32.load', this.#state, S_LOGGED).or(forward.eqz()), leaveAtTarget)
-    })
+    const offset = f.let(l.target.get.sub(l.pageBase.get))
+    const forward = offset.ltU(0x1000).and(offset.gtU(f.loadExpression('i64.load16_u', l.record.get, R_OFFSET)))
+    f.brIf(f.loadExpression('i32.load', this.#state, S_LOGGED).or(forward.eqz()), leaveAtTarget)
   }
 
   /** Goes on at any linear address. */
