@@ -20,7 +20,7 @@ import { MemoryChanges, type MemoryChange } from './memory-change.ts'
 import { RunLoop } from './run-loop.ts'
 import type { Paravirtual } from './paravirtual.ts'
 import type { Sleeper } from './sleeper.ts'
-import type { VirtualCpu } from './virtual-cpu.ts'
+import type { CpuExit, VirtualCpu } from './virtual-cpu.ts'
 import type { GuestMemoryHandles } from './worker-memory.ts'
 
 /**
@@ -361,6 +361,21 @@ export class Domain<V extends VirtualCpu = VirtualCpu, A extends Architecture<V>
     if (exit.reason === 'stopped') this.#loop.clear()
     // A party that waits for acknowledgements need not wait until the domain runs again.
     if (this.invalidations.awaited) this.#sendIdle()
+    return exit
+  }
+
+  /**
+   * Has one vCPU execute outside of `run`, as a machine does that stands in for firmware, and fires timers that are due.
+   *
+   * @param vcpu - one of the domain's
+   * @param instructions - how many it may retire
+   * @returns why it has stopped; after `blocked`, {@link Domain.settle} waits for the device
+   */
+  runVcpu(vcpu: VirtualCpu, instructions: number): CpuExit {
+    const before = vcpu.cpu.retired
+    const exit = this.#loop.execute(vcpu, instructions)
+    this.clock.advance(vcpu.cpu.retired - before)
+    this.timers.expire()
     return exit
   }
 

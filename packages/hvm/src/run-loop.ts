@@ -128,7 +128,7 @@ export class RunLoop {
       flagged: (id) => invalidations.flagged(id),
       mayGoOn: (vcpu) => this.#mayGoOn(vcpu),
       mayRun: (vcpu) => this.paravirtual?.mayRun(vcpu.id) !== false && !vcpu.dormant,
-      execute: (vcpu, budget) => this.#execute(vcpu, budget),
+      execute: (vcpu, budget) => this.execute(vcpu, budget),
       interrupted: (vcpu) => this.#interrupted || this.#exit !== null || invalidations.flagged(vcpu.id),
       handle: (vcpu, exit) => this.#count(vcpu, exit),
       beginTurn: ({ id }) => this.paravirtual?.beforeTurn(id),
@@ -237,8 +237,8 @@ export class RunLoop {
 
   readonly #broken = (error: unknown): void => this.#ended?.reject(error)
 
-  /** Executes a vCPU. */
-  #execute(vcpu: VirtualCpu, budget: number): CpuExit {
+  /** Executes a vCPU. Its exit, and the time that has passed, are the caller's to account for. */
+  execute(vcpu: VirtualCpu, budget: number): CpuExit {
     this.#interrupted = false
     this.current = vcpu
     const exit = vcpu.cpu.run(budget)
@@ -295,7 +295,7 @@ export class RunLoop {
       if (vcpu.dormant) continue
       const before = vcpu.cpu.retired
       paravirtual?.beforeTurn(vcpu.id)
-      const exit = this.#execute(vcpu, turn)
+      const exit = this.execute(vcpu, turn)
       const retired = vcpu.cpu.retired - before
       // Few that take long use the turn up as well.
       this.#unseen += exit.reason === 'budget' || exit.reason === 'yield' ? LOOK : retired

@@ -112,11 +112,7 @@ async function callEntry(domain: X86Domain, name: string, gpa: number): Promise<
   })
   const before = cpu.retired
   while (cpu.retired - before < LIMIT) {
-    const start = cpu.retired
-    const exit = cpu.run(SLICE)
-    vcpu.vapic?.settle()
-    domain.clock.advance(cpu.retired - start)
-    domain.timers.expire()
+    const exit = domain.runVcpu(vcpu, SLICE)
     if (exit.reason === 'blocked') await domain.settle(DEVICE_DEADLINE_MS)
     else if (exit.reason === 'hlt' && hasReturned(cpu)) return
     else if (exit.reason !== 'budget' && exit.reason !== 'yield' && exit.reason !== 'pause') {
