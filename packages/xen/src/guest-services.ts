@@ -2,6 +2,7 @@ import { ConsoleRing } from './console-ring.ts'
 import type { XenDomain } from './domain.ts'
 import type { EventChannels } from './event-channels.ts'
 import type { HostChannel } from './host-ports.ts'
+import type { XenConsole } from './guest.ts'
 import { GuestPage } from './guest-page.ts'
 import { StoreService, type XenStoreState } from './store.ts'
 import { StoreRing, type StoreRingState } from './store-ring.ts'
@@ -23,14 +24,6 @@ export interface GuestIdentity {
   readonly handle: Uint8Array
   /** RAM, in frames of 4 KiB. */
   readonly frames: number
-}
-
-/** A guest's console ring, from outside: hvc0 of Linux. */
-export interface XenConsole {
-  /** Names the listener that gets all that the guest prints, and may keep the bytes. */
-  onTransmit(listener: (bytes: Uint8Array) => void): void
-  /** Queues bytes for the guest; they wait until it takes them. */
-  receive(bytes: Uint8Array): void
 }
 
 /** The pages and ports that are there from the beginning, as HVMOP_get_param tells of them. */

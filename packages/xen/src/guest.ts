@@ -1,4 +1,3 @@
-import type { XenConsole } from './guest-services.ts'
 import type { HostPorts } from './host-ports.ts'
 import type { HvmParameters } from './hvm-parameters.ts'
 import type { StorePermission } from './store-tree.ts'
@@ -23,6 +22,14 @@ export interface XenStore {
   setPermissions(path: string, permissions: readonly StorePermission[]): void
   /** Calls a listener for each change at or below a path, and once at first. @returns a function that ends it */
   watch(path: string, listener: (changed: string) => void): () => void
+}
+
+/** A guest's console ring, from outside: hvc0 of Linux. */
+export interface XenConsole {
+  /** Names the listener that gets all that the guest prints, and may keep the bytes. */
+  onTransmit(listener: (bytes: Uint8Array) => void): void
+  /** Queues bytes for the guest; they wait until it takes them. */
+  receive(bytes: Uint8Array): void
 }
 
 /** A guest's RAM, in frames of 4 KiB, as its hypercalls change it. */

@@ -4,7 +4,7 @@
  * @packageDocumentation
  */
 export { plugXen } from './plug.ts'
-export type { XenGuest, XenGuestMemory, XenGuestState, XenStore } from './guest.ts'
+export type { XenConsole, XenGuest, XenGuestMemory, XenGuestState, XenStore } from './guest.ts'
 export type { XenOptions } from './xen-state.ts'
 export type { XenCalls, XenDomain, XenDomainVcpu } from './domain.ts'
 export { dmPlatform } from './dm-platform.ts'
@@ -15,5 +15,4 @@ export type { HvmParameters } from './hvm-parameters.ts'
 export type { GuestShutdown, XenExit } from './shutdown.ts'
 export type { XenMemoryRange } from './memory-map.ts'
 export type { HostChannel, HostPorts } from './host-ports.ts'
-export type { XenConsole } from './guest-services.ts'
 export type { StorePermission } from './store-tree.ts'
