@@ -1,6 +1,6 @@
 import { statSync } from 'node:fs'
 import { resolve } from 'node:path'
-import { pathToFileURL } from 'node:url'
+import { fileURLToPath, pathToFileURL } from 'node:url'
 import type { DeviceModel } from '@retrap/device'
 import { importModels, startDeviceProcess, startDeviceWorker } from '@retrap/ioreq/node'
 import type { StartBoardServer, StartDeviceServer } from '@retrap/machine'
@@ -17,6 +17,15 @@ export interface DeviceModule {
   readonly models?: (machine: number) => Promise<readonly DeviceModel[]>
   /** Starts what runs them elsewhere. */
   readonly server?: StartDeviceServer
+}
+
+/**
+ * Returns the line that lets an editor check the types of a device module without an installation of its own: the whole of
+ * a `tsconfig.json` beside it.
+ */
+export function moduleTypesLine(): string {
+  const config = fileURLToPath(import.meta.resolve('@retrap/device/tsconfig.user.json'))
+  return `{ "extends": ${JSON.stringify(config)} }`
 }
 
 /** Whether a `--device` names a module, not one of our devices. */

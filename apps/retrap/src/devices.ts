@@ -3,7 +3,7 @@ import { DebugConsole, DebugExit } from '@retrap/devices'
 import { openSync, writeSync } from 'node:fs'
 import type { StartDeviceServer } from '@retrap/machine'
 import { CliError } from './cli-error.ts'
-import { namesModule, prepareModule } from './device-modules.ts'
+import { moduleTypesLine, namesModule, prepareModule } from './device-modules.ts'
 import type { SessionOutput } from './host.ts'
 import { parseWhole, usage, type DeviceArgument } from './values.ts'
 
@@ -38,7 +38,7 @@ const KINDS: Readonly<Record<string, DeviceKind>> = {
     prepare(properties, host) {
       const iobase = properties.whole('iobase', 0xe9, 0xffff)
       const output = openSink(properties.text('chardev', 'stdio'), host)
-      return () => new DebugConsole({ iobase, output })
+      return () => new DebugConsole({ iobase, stream: { send: output } })
     },
   },
 }
@@ -97,6 +97,7 @@ export function deviceHelp(): string {
     ...lines,
     '  FILE            a module that exports device models of your own (defineDevice of @retrap/device)',
     '    transport     where they run: inline, worker or process (inline)',
+    `  To check the types of FILE in an editor, put this into a tsconfig.json beside it: ${moduleTypesLine()}`,
   ].join('\n')
 }
 

@@ -9,7 +9,7 @@ import { FakeHost } from './support/fake-machine.ts'
 const file = join(tmpdir(), `retrap-image-${process.pid}`)
 beforeAll(() => writeFile(file, 'image'))
 
-const deviceModule = fileURLToPath(new URL('../../../packages/ioreq/examples/my-device.ts', import.meta.url))
+const deviceModule = fileURLToPath(new URL('../../../packages/device/examples/my-device.ts', import.meta.url))
 const image = new TextEncoder().encode('image')
 const powerOff = (): FakeHost => new FakeHost(async () => ({ reason: 'power-off' }))
 

@@ -55,3 +55,12 @@ export function savedState<T extends { readonly version: number }>(
 export function hex(value: number): string {
   return value < 0 ? `-0x${(-value).toString(16)}` : `0x${value.toString(16)}`
 }
+
+/** Describes anything that was thrown: an error by its message, and whatever cannot be printed by saying so. */
+export function describe(error: unknown): string {
+  try {
+    return error instanceof Error ? String(error.message) : String(error)
+  } catch {
+    return 'a value that cannot be printed'
+  }
+}

@@ -20,7 +20,7 @@ const host = new DeviceHost(dispatch, {
   reset: () => {},
   exit: () => {},
 })
-const serial = new Uart16550({ transmit: (bytes) => console.log(`sent: ${String.fromCharCode(...bytes)}`) })
+const serial = new Uart16550({ stream: { send: (bytes) => console.log(`sent: ${String.fromCharCode(...bytes)}`) } })
 host.attach(serial)
 host.attach(new Mc146818({ epochSeconds: 951_782_399, lowRamBytes: 2 ** 29, highRamBytes: 0, cpus: 1 }))
 

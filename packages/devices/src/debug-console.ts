@@ -1,5 +1,6 @@
 import {
   type AccessSize,
+  type ByteStreamBackend,
   type DeviceContext,
   DeviceError,
   type DeviceModel,
@@ -14,8 +15,8 @@ export const DEBUG_CONSOLE_READBACK = 0xe9
 export interface DebugConsoleOptions {
   /** The port; default 0x402. */
   readonly iobase?: number
-  /** Takes what the guest writes, in batches; each array is the receiver's own. */
-  readonly output: (bytes: Uint8Array) => void
+  /** Takes what the guest writes, in batches. A guest has no way to learn that it is full. */
+  readonly stream: ByteStreamBackend
 }
 
 /**
@@ -35,7 +36,7 @@ export class DebugConsole implements DeviceModel {
     if (!Number.isInteger(this.iobase) || this.iobase < 0 || this.iobase > 0xffff)
       throw new DeviceError('ERR_OPTION', `isa-debugcon: iobase ${this.iobase}: expected an integer from 0 to 0xffff`)
     this.name = `isa-debugcon-${this.iobase.toString(16)}`
-    this.batch = new ByteBatch(options.output)
+    this.batch = new ByteBatch((bytes) => void options.stream.send(bytes))
   }
 
   /** Claims the one port. */

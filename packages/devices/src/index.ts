@@ -21,5 +21,5 @@ export { IsaBridge, type IsaBridgeOptions, type IsaBridgeState } from './isa-bri
 export { CMOS_CENTURY, Mc146818, type Mc146818Options, type Mc146818State } from './mc146818.ts'
 export { PostCodePort, type PostCodeState } from './post-code.ts'
 export { RESET_CONTROL, ResetControl, type ResetControlState } from './reset-control.ts'
-export { Uart16550, type ModemLines, type Uart16550Options, type Uart16550State } from './uart16550.ts'
+export { Uart16550, type Uart16550Options, type Uart16550State } from './uart16550.ts'
 export { XenPlatform, XenUnplug, type XenPlatformOptions, type XenPlatformState } from './xen-platform.ts'

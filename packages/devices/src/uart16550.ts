@@ -1,9 +1,11 @@
 import {
   type AccessSize,
+  type ByteStreamBackend,
   type DeviceContext,
   DeviceError,
   type DeviceModel,
   type InterruptLine,
+  type ModemInputs,
   savedState,
   type SynchronousRangeHandler,
   type Timer,
@@ -71,18 +73,8 @@ const MSR_DELTA_RI = 0x04
 const BAUD_BASE = 115_200
 /** Errors of a received character ride above its byte in the queues. */
 const ERRORS_SHIFT = 8
-
-/** Modem lines that the far end drives. */
-export interface ModemLines {
-  /** CTS is asserted. */
-  readonly clearToSend: boolean
-  /** DSR is asserted. */
-  readonly dataSetReady: boolean
-  /** RI is asserted. */
-  readonly ringIndicator: boolean
-  /** DCD is asserted. */
-  readonly carrierDetect: boolean
-}
+/** Characters of a stream that wait outside the FIFO before the stream has to. */
+const MAX_WAITING = 256
 
 /** Options of {@link Uart16550}. */
 export interface Uart16550Options {
@@ -92,10 +84,8 @@ export interface Uart16550Options {
   readonly iobase?: number
   /** ISA line; default 4. */
   readonly irq?: number
-  /** Takes what the guest sends, in batches; each array is the receiver's own. */
-  readonly transmit?: (bytes: Uint8Array) => void
-  /** Told when the guest begins or ends a break condition. */
-  readonly onBreak?: (active: boolean) => void
+  /** The other end of the line; default nothing is connected. */
+  readonly stream?: ByteStreamBackend
 }
 
 /** Saved form of a {@link Uart16550}. */
@@ -176,6 +166,8 @@ export class Uart16550 implements DeviceModel {
   /** Far end's modem lines as MSR bits 7:4. */
   private modem = MSR_CTS | MSR_DSR | MSR_DCD
   private paused = false
+  /** The stream was offered less room than it wanted. */
+  private short = false
   private context: DeviceContext | null = null
   private line: InterruptLine | null = null
   private timer: Timer | null = null
@@ -186,7 +178,16 @@ export class Uart16550 implements DeviceModel {
       throw new DeviceError('ERR_OPTION', `uart16550: iobase ${iobase}: expected an integer from 0 to 0xfff8`)
     this.options = options
     this.name = options.name ?? `serial-${iobase.toString(16)}`
-    this.batch = new ByteBatch((bytes) => this.options.transmit?.(bytes))
+    this.batch = new ByteBatch((bytes) => {
+      // The stream has these, and takes no more for now: the guest's FIFO fills, and its driver waits.
+      if (this.options.stream?.send(bytes) === false) this.pauseTransmit()
+    })
+    this.options.stream?.connect?.({
+      receive: (bytes) => this.offer(bytes),
+      drained: () => this.resumeTransmit(),
+      breakReceived: () => this.sendBreak(),
+      modemChanged: (inputs) => this.setModemLines(inputs),
+    })
   }
 
   /** Claims the eight ports and takes the interrupt line. */
@@ -216,6 +217,14 @@ export class Uart16550 implements DeviceModel {
     return this.waiting.length
   }
 
+  /** Takes as many bytes of the stream as there is room for; it is told when there is more. */
+  private offer(bytes: Uint8Array): number {
+    const taken = Math.min(bytes.length, Math.max(0, MAX_WAITING - this.waiting.length))
+    this.short = taken < bytes.length
+    if (taken > 0) this.receive(bytes.subarray(0, taken))
+    return taken
+  }
+
   /** Bytes from the host that the guest's FIFO has not had room for yet. */
   get receiveQueueBytes(): number {
     return this.waiting.length
@@ -229,7 +238,7 @@ export class Uart16550 implements DeviceModel {
   }
 
   /** Sets the far end's modem lines; a change raises the guest's modem status interrupt. */
-  setModemLines(lines: ModemLines): void {
+  setModemLines(lines: ModemInputs): void {
     const before = this.modemStatus()
     this.modem =
       (lines.clearToSend ? MSR_CTS : 0) |
@@ -318,7 +327,9 @@ export class Uart16550 implements DeviceModel {
         break
       case MCR: {
         const before = this.modemStatus()
+        const changed = (this.mcr ^ value) & (MCR_DTR | MCR_RTS | MCR_LOOP)
         this.mcr = value & MCR_WRITABLE
+        if (changed !== 0) this.driveModem()
         this.noteModemChange(before)
         // The host's characters were held off while the receiver listened to the transmitter.
         this.refill()
@@ -333,6 +344,15 @@ export class Uart16550 implements DeviceModel {
         return
     }
     this.update()
+  }
+
+  /** In loopback the outputs do not leave the chip: the far end sees them inactive. */
+  private driveModem(): void {
+    const out = (this.mcr & MCR_LOOP) === 0 ? this.mcr : 0
+    this.options.stream?.setModem?.({
+      dataTerminalReady: (out & MCR_DTR) !== 0,
+      requestToSend: (out & MCR_RTS) !== 0,
+    })
   }
 
   private writeInterruptEnable(value: number): void {
@@ -365,7 +385,7 @@ export class Uart16550 implements DeviceModel {
     this.lcr = value
     if (changed === 0) return
     const active = (value & LCR_BREAK) !== 0
-    if ((this.mcr & MCR_LOOP) === 0) this.options.onBreak?.(active)
+    if ((this.mcr & MCR_LOOP) === 0) this.options.stream?.setBreak?.(active)
     else if (active) this.loopBack((LSR_BI | LSR_FE) << ERRORS_SHIFT)
   }
 
@@ -408,6 +428,9 @@ export class Uart16550 implements DeviceModel {
     if ((this.mcr & MCR_LOOP) !== 0) return
     const room = this.fifos ? FIFO_BYTES : 1
     while (this.waiting.length > 0 && this.received.length < room) this.accept(this.waiting.shift())
+    if (!this.short || this.waiting.length > 0) return
+    this.short = false
+    this.options.stream?.ready?.()
   }
 
   private accept(character: number): void {

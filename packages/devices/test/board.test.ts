@@ -31,7 +31,7 @@ function board(): { dispatch: IoDispatch; host: DeviceHost; requests: string[]; 
     new devices.AcpiPm({ pciDevice: 1 }),
     new devices.Uart16550(),
     new devices.Uart16550({ iobase: 0x2f8, irq: 3 }),
-    new devices.DebugConsole({ output: () => {} }),
+    new devices.DebugConsole({ stream: { send: () => {} } }),
     new devices.DebugExit({ iobase: 0xf4, iosize: 4 }),
     new devices.ResetControl(),
     new devices.I8042(),

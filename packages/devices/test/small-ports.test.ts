@@ -30,7 +30,7 @@ describe('isa-debug-exit', () => {
 describe('debug console', () => {
   test('reads 0xE9 and gives what is written, in batches', () => {
     const batches: string[] = []
-    const console = new DebugConsole({ output: (b) => batches.push(String.fromCharCode(...b)) })
+    const console = new DebugConsole({ stream: { send: (b) => void batches.push(String.fromCharCode(...b)) } })
     const machine = new FakeMachine(console)
     expect(machine.in(0x402)).toBe(0xe9)
     for (const c of 'boot\n') machine.out(0x402, c.charCodeAt(0))
@@ -43,7 +43,9 @@ describe('debug console', () => {
 
   test('a batch that is full goes at once', () => {
     let count = 0
-    const machine = new FakeMachine(new DebugConsole({ iobase: 0xe9, output: (b) => (count += b.length) }))
+    const machine = new FakeMachine(
+      new DebugConsole({ iobase: 0xe9, stream: { send: (b) => void (count += b.length) } }),
+    )
     for (let i = 0; i < 1025; i++) machine.out(0xe9, 0x2e)
     expect(count).toBe(1024)
   })

@@ -1,4 +1,5 @@
 import fc from 'fast-check'
+import type { ByteStreamClient } from '@retrap/device'
 import { describe, expect, test } from 'vitest'
 import { Uart16550 } from '../src/uart16550.ts'
 import { FakeMachine } from './support/fake-machine.ts'
@@ -22,7 +23,7 @@ function port(options: ConstructorParameters<typeof Uart16550>[0] = {}): {
   sent: () => string
 } {
   let text = ''
-  const uart = new Uart16550({ transmit: (bytes) => (text += String.fromCharCode(...bytes)), ...options })
+  const uart = new Uart16550({ stream: { send: (bytes) => void (text += String.fromCharCode(...bytes)) }, ...options })
   const machine = new FakeMachine(uart)
   return { uart, machine, sent: () => (uart.flush(), text) }
 }
@@ -68,7 +69,7 @@ describe('registers', () => {
 describe('transmitter', () => {
   test('sends in order and hands over in batches', () => {
     const batches: string[] = []
-    const { machine } = port({ transmit: (b) => batches.push(String.fromCharCode(...b)) })
+    const { machine } = port({ stream: { send: (b) => void batches.push(String.fromCharCode(...b)) } })
     machine.out(LCR, 0x03)
     for (const byte of bytes('hello')) machine.out(DATA, byte)
     expect(batches).toEqual([])
@@ -128,7 +129,7 @@ describe('transmitter', () => {
 
   test('break is told to the host', () => {
     const breaks: boolean[] = []
-    const { machine } = port({ onBreak: (active) => breaks.push(active) })
+    const { machine } = port({ stream: { send: () => {}, setBreak: (active) => void breaks.push(active) } })
     machine.out(LCR, 0x43)
     machine.out(LCR, 0x03)
     expect(breaks).toEqual([true, false])
@@ -356,5 +357,81 @@ describe('as a channel', () => {
 
   test.each([{ iobase: -1 }, { iobase: 0xfff9 }, { iobase: 1.5 }])('iobase $iobase is refused', ({ iobase }) => {
     expect(() => new Uart16550({ iobase })).toThrow(/expected an integer from 0 to 0xfff8/)
+  })
+})
+
+describe('a byte stream at the other end', () => {
+  function streamed() {
+    const sent: string[] = []
+    const seen: unknown[] = []
+    let client: ByteStreamClient | undefined
+    let full = false
+    let readies = 0
+    const uart = new Uart16550({
+      stream: {
+        send: (bytes) => (sent.push(String.fromCharCode(...bytes)), !full),
+        connect: (given) => (client = given),
+        ready: () => readies++,
+        setModem: (outputs) => seen.push(outputs),
+      },
+    })
+    const machine = new FakeMachine(uart)
+    machine.out(LCR, 3)
+    return {
+      uart,
+      machine,
+      sent,
+      seen,
+      client: client as ByteStreamClient,
+      fill: () => (full = true),
+      readies: () => readies,
+    }
+  }
+
+  test('that is full holds the transmitter until it has drained; nothing is lost', () => {
+    const { uart, machine, sent, client, fill } = streamed()
+    fill()
+    machine.out(0x3f8, 0x41)
+    uart.flush()
+    expect(sent).toEqual(['A'])
+    machine.out(0x3f8, 0x42)
+    // The transmitter is not empty any more.
+    expect(machine.in(0x3fd) & 0x20).toBe(0)
+    uart.flush()
+    expect(sent).toEqual(['A'])
+    client.drained()
+    uart.flush()
+    expect([sent, machine.in(0x3fd) & 0x20]).toEqual([['A', 'B'], 0x20])
+  })
+
+  test('is told when there is room for what was not taken', () => {
+    const { machine, client, readies } = streamed()
+    const bytes = Uint8Array.from({ length: 400 }, (_, i) => i)
+    const taken = client.receive(bytes)
+    expect(taken).toBeLessThan(400)
+    expect(readies()).toBe(0)
+    const got: number[] = []
+    for (let i = 0; i < taken; i++) got.push(machine.in(0x3f8))
+    expect(got).toEqual([...bytes.subarray(0, taken)])
+    expect(readies()).toBe(1)
+    expect(client.receive(bytes.subarray(taken))).toBe(400 - taken)
+  })
+
+  test('sees the modem outputs, and drives the inputs', () => {
+    const { machine, seen, client } = streamed()
+    machine.out(0x3fc, 0x03)
+    machine.out(0x3fc, 0x01)
+    machine.out(0x3fc, 0x11)
+    expect(seen).toEqual([
+      { dataTerminalReady: true, requestToSend: true },
+      { dataTerminalReady: true, requestToSend: false },
+      { dataTerminalReady: false, requestToSend: false },
+    ])
+    machine.out(0x3fc, 0x00)
+    machine.in(0x3fe)
+    client.modemChanged?.({ clearToSend: false, dataSetReady: true, ringIndicator: false, carrierDetect: true })
+    expect(machine.in(0x3fe)).toBe(0xa1)
+    client.breakReceived?.()
+    expect(machine.in(0x3fd) & 0x10).toBe(0x10)
   })
 })

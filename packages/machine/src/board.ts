@@ -65,7 +65,7 @@ export function createBoard(description: BoardDescription, hooks: BoardHooks): B
   const rtc = new Mc146818({ epochSeconds, lowRamBytes, highRamBytes, cpus })
   const isaBridge = new IsaBridge()
   const uarts = SERIAL_PORTS.slice(0, serialPorts).map(
-    (port, index) => new Uart16550({ ...port, transmit: (bytes) => hooks.transmit(index, bytes) }),
+    (port, index) => new Uart16550({ ...port, stream: { send: (bytes) => hooks.transmit(index, bytes) } }),
   )
   const models: DeviceModel[] = [
     new HostBridge({ onShadow: (range) => hooks.shadow(range) }),

@@ -73,7 +73,7 @@ describe('firmware below 1 MiB', () => {
       ...SMALL,
       firmware: image,
       devices: [
-        new DebugConsole({ iobase: 0xe9, output: (bytes) => void seen.push(...bytes) }),
+        new DebugConsole({ iobase: 0xe9, stream: { send: (bytes) => void seen.push(...bytes) } }),
         new DebugExit({ iobase: 0x501 }),
       ],
     })
@@ -124,7 +124,7 @@ describe('power management, where firmware puts it', () => {
       firmware: image,
       clock: 'deterministic',
       devices: [
-        new DebugConsole({ iobase: 0xe9, output: (bytes) => void seen.push(...bytes) }),
+        new DebugConsole({ iobase: 0xe9, stream: { send: (bytes) => void seen.push(...bytes) } }),
         new DebugExit({ iobase: 0x501 }),
       ],
     })

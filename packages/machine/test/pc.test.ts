@@ -312,7 +312,7 @@ describe('how a run ends', () => {
       asm.mov(al, 'o'.charCodeAt(0)).mov(dx, imm16(0x402)).out(dx, al).mov(al, 'k'.charCodeAt(0)).out(dx, al)
       powerOff(asm)
     })
-    await run({ kernel, devices: [new DebugConsole({ output: (bytes) => lines.push(...bytes) })] })
+    await run({ kernel, devices: [new DebugConsole({ stream: { send: (bytes) => void lines.push(...bytes) } })] })
     expect(String.fromCharCode(...lines)).toBe('ok')
   })
 })

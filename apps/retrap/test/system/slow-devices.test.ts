@@ -11,7 +11,7 @@ const hasApt = await Apt.isAvailable()
 if (!hasApt) console.warn('SKIPPED: booting Debian needs apt, which is not on this machine')
 
 const DEADLINE_MS = 240_000
-const THERMOMETER = fileURLToPath(new URL('../../../../packages/ioreq/examples/my-device.ts', import.meta.url))
+const THERMOMETER = fileURLToPath(new URL('../../../../packages/device/examples/my-device.ts', import.meta.url))
 /** What a kernel says when something about its machine is wrong. */
 const COMPLAINT = /BUG:|WARNING:|Oops|Call Trace|soft lockup|rcu.*stall|panic|unchecked MSR|lost/
 

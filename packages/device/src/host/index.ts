@@ -18,7 +18,7 @@ export {
   type AccessedRange,
 } from './access.ts'
 export { readRegionAsync, writeRegionAsync } from './async-access.ts'
-export { hex } from '../errors.ts'
+export { describe, hex } from '../errors.ts'
 export { PciConfigSpace, type BarRegion, type PciFunctionHost } from './pci-config-space.ts'
 export { PciTree, type PciTreeHost } from './pci-tree.ts'
 export { checkDeadline, TimerQueue } from './timer-queue.ts'

@@ -39,15 +39,15 @@ class Board {
     const note = (from: string) => (bytes: Uint8Array) => void (this.output += `${from}:${bytes.join()};`)
     const pit = new devices.I8254()
     const rtc = new devices.Mc146818({ epochSeconds: 1e9, lowRamBytes: 1 << 29, highRamBytes: 0, cpus: 1 })
-    this.com1 = new devices.Uart16550({ transmit: note('com1') })
+    this.com1 = new devices.Uart16550({ stream: { send: note('com1') } })
     this.models = [
       pit,
       rtc,
       new devices.Hpet({ legacySources: [pit, rtc] }),
       this.pm,
       this.com1,
-      new devices.Uart16550({ iobase: 0x2f8, irq: 3, transmit: note('com2') }),
-      new devices.DebugConsole({ output: note('debug') }),
+      new devices.Uart16550({ iobase: 0x2f8, irq: 3, stream: { send: note('com2') } }),
+      new devices.DebugConsole({ stream: { send: note('debug') } }),
       new devices.ResetControl(),
       new devices.I8042(),
       new devices.PostCodePort(),

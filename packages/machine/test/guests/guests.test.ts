@@ -32,7 +32,7 @@ describe('a guest on the whole machine', () => {
       codeCacheBytes: 4 << 20,
       firmware: make(),
       clock: 'deterministic',
-      devices: [new DebugConsole({ iobase: 0xe9, output: print }), new DebugExit({ iobase: 0x501 })],
+      devices: [new DebugConsole({ iobase: 0xe9, stream: { send: print } }), new DebugExit({ iobase: 0x501 })],
     })
     const exit = await pc.run({ timeoutMs: 20_000 })
     await expect(text).toMatchFileSnapshot(`expected/${name}.txt`)
