@@ -1,5 +1,5 @@
 import { workerData } from 'node:worker_threads'
-import { openGuestMemory, type GuestMemoryHandles } from '@retrap/hvm'
+import { openGuestMemory, openOwnedMemory, type GuestMemoryHandles } from '@retrap/hvm'
 import { serveSharedDevices, type SharedDeviceMemory } from '@retrap/ioreq'
 import { importModels } from '@retrap/ioreq/node'
 
@@ -14,5 +14,5 @@ await serveSharedDevices(
   async (server) => {
     for (const model of await importModels(modules)) server.attach(model)
   },
-  { openMemory: openGuestMemory(data) },
+  { openMemory: openGuestMemory(data), ownedView: openOwnedMemory(data) },
 )

@@ -6,9 +6,8 @@ import {
   type InvalidatedFrames,
   type Timer,
 } from '@retrap/device'
-import { checkDeadline } from '@retrap/device/host'
+import { checkDeadline, describe } from '@retrap/device/host'
 import { DeviceSet, type DeviceHostState, type DeviceSetOwner } from './device-set.ts'
-import { describe } from './model-state.ts'
 import type { DevicePlatform } from './platform.ts'
 import { RemoteMemories } from './remote-memory.ts'
 import { stateFromText, stateToText } from './state-text.ts'

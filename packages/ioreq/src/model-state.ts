@@ -1,4 +1,5 @@
 import { DeviceError, type DeviceModel } from '@retrap/device'
+import { describe } from '@retrap/device/host'
 
 /** Whether a model keeps nothing that a snapshot must hold. */
 function isStateless(model: DeviceModel): boolean {
@@ -12,15 +13,6 @@ async function step<T>(model: DeviceModel, what: string, action: () => T | Promi
   } catch (error) {
     if (error instanceof DeviceError && error.code === 'ERR_STATE') throw error
     throw new DeviceError('ERR_DEVICE', `${model.name}: ${what} failed: ${describe(error)}`, { cause: error })
-  }
-}
-
-/** Describes anything that was thrown, an error or not. */
-export function describe(error: unknown): string {
-  try {
-    return error instanceof Error ? error.message : String(error)
-  } catch {
-    return 'a value that cannot be printed was thrown'
   }
 }
 

@@ -36,6 +36,8 @@ export interface RemoteServerOptions {
   readonly name: string
   /** Whether the platform's clock runs on by itself between two requests. Default true. */
   readonly realTime?: boolean
+  /** How long the models may take to be attached before the server has failed, in milliseconds. Default 30 seconds. */
+  readonly readyMs?: number
   /** What the models send to whoever made the machine. */
   onMessage?(bytes: Uint8Array): void
   /** The server has ended, for whatever reason: what runs its models can be stopped. */
@@ -61,6 +63,7 @@ export class RemoteServer implements IoreqTransport {
   readonly #link: ServerLink
   readonly #options: RemoteServerOptions
   readonly #ready = Promise.withResolvers<void>()
+  readonly #readyTimer: unknown
   readonly #lines = new Map<number, InterruptLine>()
   readonly #timers = new Map<number, Timer>()
   readonly #calls = new Map<number, Call>()
@@ -95,6 +98,10 @@ export class RemoteServer implements IoreqTransport {
     this.ready = this.#ready.promise
     // Who does not ask must not be told by an unhandled rejection either.
     this.ready.catch(() => {})
+    const { readyMs = READY_MS } = options
+    this.#readyTimer = setTimeout(() => {
+      this.failed(new IoreqError('ERR_DEVICE', `the models of server ${this.name} were not there within ${readyMs} ms`))
+    }, readyMs)
     this.server = dispatch.createServer({
       name: options.name,
       transport: this,
@@ -252,6 +259,7 @@ export class RemoteServer implements IoreqTransport {
   closed(): void {
     if (this.#closed) return
     this.#closed = true
+    clearTimeout(this.#readyTimer)
     for (const timer of this.#timers.values()) timer.cancel()
     for (const line of this.#lines.values()) line.set(false)
     this.#owned.close()
@@ -299,6 +307,7 @@ export class RemoteServer implements IoreqTransport {
     switch (frame.kind) {
       case 'ready':
         this.#hasModels = true
+        clearTimeout(this.#readyTimer)
         this.server.setState(true)
         this.#ready.resolve()
         return
@@ -404,6 +413,9 @@ export class RemoteServer implements IoreqTransport {
 
 /** Guest-physical addresses have at most 52 bits. */
 const MAX_GFN = 2 ** 40
+
+/** Default of `RemoteServerOptions.readyMs`. */
+const READY_MS = 30_000
 
 /** What a reply may take beyond the models' own deadline. */
 const QUIESCE_GRACE_MS = 1000

@@ -14,6 +14,7 @@ import {
   type DevicePlatform,
   type IoDispatchOptions,
   type IoRequest,
+  type PlatformMemory,
 } from '../src/index.ts'
 
 /** Names of the statuses, so that a failing row says what it got. */
@@ -61,7 +62,13 @@ export function makeMachine(
     set: (level: boolean) => void events.push(`${name}=${level ? 1 : 0}`),
     pulse: () => void events.push(`${name} pulse`),
   })
+  const memories: FakeMemory[] = []
   const platform: DevicePlatform = {
+    ownMemory: (_device, { bytes, contents }) => {
+      const memory = new FakeMemory(bytes, contents)
+      memories.push(memory)
+      return memory
+    },
     clock,
     timer: (callback) => timers.create(callback),
     dma,
@@ -76,7 +83,57 @@ export function makeMachine(
   const host = new DeviceHost(dispatch, platform, hostOptions)
   for (const model of models) host.attach(model)
   const request = (fields: Partial<IoRequest>): IoRequest => ({ ...createIoRequest(), ...fields })
-  return { dispatch, host, platform, ram, failures, completed, events, clock, timers, request }
+  return { dispatch, host, platform, ram, failures, completed, events, clock, timers, request, memories }
+}
+
+/** Memory of a model on a machine that has no guest: it remembers where it is shown. */
+export class FakeMemory implements PlatformMemory {
+  readonly bytes: Uint8Array
+  readonly view = null
+  placed: string[] = []
+  mode = 'memory'
+  logged = false
+  #dirty = new Set<number>()
+
+  constructor(bytes: number, contents?: Uint8Array) {
+    this.bytes = new Uint8Array(bytes)
+    this.bytes.set(contents ?? [])
+  }
+  setMode(mode: 'memory' | 'trapped'): void {
+    this.mode = mode
+  }
+  place(gpa: number, offset: number, bytes: number): { remove(): void } {
+    const what = `${gpa.toString(16)}: ${bytes.toString(16)} from ${offset.toString(16)}`
+    this.placed.push(what)
+    return { remove: () => void (this.placed = this.placed.filter((each) => each !== what)) }
+  }
+  read(offset: number, into: Uint8Array): void {
+    into.set(this.bytes.subarray(offset, offset + into.length))
+  }
+  write(offset: number, from: Uint8Array): void {
+    this.bytes.set(from, offset)
+    this.modified(offset, from.length)
+  }
+  modified(offset: number, bytes: number): void {
+    for (let at = offset; this.logged && at < offset + bytes; at++) this.#dirty.add(at >>> 12)
+  }
+  logWrites(on: boolean): void {
+    this.logged = on
+    this.#dirty.clear()
+  }
+  takeDirty(offset: number, bytes: number, into: Uint32Array): number {
+    into.fill(0)
+    let dirty = 0
+    for (let page = 0; page < bytes >>> 12; page++) {
+      if (!this.#dirty.delete((offset >>> 12) + page)) continue
+      into[page >>> 5]! |= 1 << (page & 31)
+      dirty++
+    }
+    return dirty
+  }
+  free(): void {
+    this.placed = []
+  }
 }
 
 /** A model over one range that records what it is asked; a byte at offset n reads as n. */

@@ -2,6 +2,7 @@ import { text } from 'node:stream/consumers'
 import { connectDevices } from './client.ts'
 import type { SocketAddress } from './listener.ts'
 import { attachModules } from './modules.ts'
+import { endWithParent } from './parent-watch.ts'
 
 // The program of a device process; see startDeviceProcess. What it is to do comes as JSON on standard input.
 const task = JSON.parse(await text(process.stdin)) as {
@@ -9,7 +10,12 @@ const task = JSON.parse(await text(process.stdin)) as {
   readonly token: string
   readonly name: string
   readonly modules: readonly string[]
+  /** Process ID of the hypervisor. */
+  readonly parent: number
+  /** The folder of the socket: the hypervisor removes it, or this process where the hypervisor has been killed. */
+  readonly folder: string
 }
+endWithParent(task.parent, task.folder)
 const client = await connectDevices(task, (server) => attachModules(server, task.modules))
 const error = await client.closed
 if (error !== null) console.error(`retrap devices ${task.name}: ${error.message}`)

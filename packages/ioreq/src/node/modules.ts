@@ -1,17 +1,55 @@
+import { register, registerHooks } from 'node:module'
 import type { DeviceModel } from '@retrap/device'
 import type { DeviceServer } from '../index.ts'
 import { IoreqError } from '../errors.ts'
 
+/** How long a module may take to load, in milliseconds: its top level may wait for something that never comes. */
+export const MODULE_DEADLINE_MS = 10_000
+
+/** Specifiers that every module gets from here. */
+const SHARED = /^@retrap\/device(?:\/|$)/
+let provided = false
+
 /**
- * Imports modules and returns the device models that they export, by whatever names.
+ * Gives every module that this thread imports from now on the one instance of `@retrap/device` that this package uses,
+ * wherever the module's file lies and whether or not it has an installation of its own.
+ */
+export function provideDevicePackage(): void {
+  if (provided) return
+  provided = true
+  const parentURL = import.meta.url
+  if (typeof registerHooks === 'function') {
+    registerHooks({
+      resolve: (specifier, context, next) =>
+        next(specifier, SHARED.test(specifier) ? { ...context, parentURL } : context),
+    })
+    return
+  }
+  // Node before 22.15: hooks run in a thread of their own, and are a module of their own.
+  const hooks = `
+    const shared = ${String(SHARED)}
+    export const resolve = (specifier, context, next) =>
+      next(specifier, shared.test(specifier) ? { ...context, parentURL: ${JSON.stringify(parentURL)} } : context)
+  `
+  register(`data:text/javascript,${encodeURIComponent(hooks)}`)
+}
+
+/**
+ * Imports modules and returns the device models that they export, by whatever names. A module finds `@retrap/device`
+ * wherever its file lies.
  *
  * @param urls - anything that `import` takes
- * @throws IoreqError `ERR_NOT_FOUND` for a module without a model
+ * @param deadlineMs - how long each may take; default 10 seconds
+ * @throws IoreqError `ERR_NOT_FOUND` for a module without a model, `ERR_DEVICE` for one that does not come to its end
  */
-export async function importModels(urls: readonly string[]): Promise<DeviceModel[]> {
+export async function importModels(
+  urls: readonly string[],
+  deadlineMs: number = MODULE_DEADLINE_MS,
+): Promise<DeviceModel[]> {
+  provideDevicePackage()
   const models: DeviceModel[] = []
   for (const url of urls) {
-    const exported = Object.values((await import(url)) as Record<string, unknown>)
+    const exported = Object.values((await within(deadlineMs, url)) as Record<string, unknown>)
     const found = [...new Set(exported)].filter(isModel)
     if (found.length === 0) {
       throw new IoreqError('ERR_NOT_FOUND', `${url} exports no device model: see defineDevice of @retrap/device`)
@@ -19,6 +57,22 @@ export async function importModels(urls: readonly string[]): Promise<DeviceModel
     models.push(...found)
   }
   return models
+}
+
+async function within(deadlineMs: number, url: string): Promise<unknown> {
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<never>((_resolve, reject) => {
+    timer = setTimeout(() => {
+      reject(
+        new IoreqError('ERR_DEVICE', `${url} has not been loaded within ${deadlineMs} ms: its top level still waits`),
+      )
+    }, deadlineMs)
+  })
+  try {
+    return await Promise.race([import(url), late])
+  } finally {
+    clearTimeout(timer)
+  }
 }
 
 /** Attaches the models of modules to a server. */

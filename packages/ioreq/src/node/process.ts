@@ -45,7 +45,9 @@ export async function startDeviceProcess(
     stdio: ['pipe', 'inherit', 'inherit'],
   })
   child.stdin.on('error', () => {})
-  child.stdin.end(JSON.stringify({ address: listener.address, token, name: options.name, modules: options.modules }))
+  const { name, modules } = options
+  const { pid: parent } = process
+  child.stdin.end(JSON.stringify({ address: listener.address, token, name, modules, parent, folder }))
   const ended = new Promise<string>((resolve) => {
     child.once('error', (error) => resolve(`cannot be started: ${error.message}`))
     child.once('exit', (code, signal) => resolve(`ended with ${code ?? signal}`))

@@ -20,6 +20,8 @@ import {
   DMA,
   DO,
   FUNCTION_DEVICE,
+  OWN,
+  OWNED,
   REGISTERS,
   REGISTERS_MMIO,
   WIDE_MMIO,
@@ -215,6 +217,31 @@ describe.each(KINDS)('$name', { timeout: DEADLINE_MS }, (kind) => {
     await world.restore(state)
     expect(await done(mmioRead(REGISTERS_MMIO))).toBe(0x1234_5678)
     await expect(world.restore({ ...state, devices: { other: {} } })).rejects.toThrow(/other/)
+  })
+
+  test('a model owns memory: it is placed, read, written, logged and trapped, wherever the model lives', async () => {
+    await start({})
+    const { memories } = world
+    const own = async (action: number): Promise<number> => {
+      await done(portWrite(OWNED, action))
+      return done(portRead(OWNED, 4))
+    }
+    const [memory] = memories
+    expect(memory?.placed).toEqual(['60000: 2000 from 1000'])
+    expect(memory?.bytes[0]).toBe(7)
+    await own(OWN.write)
+    expect([...(memory?.bytes.subarray(0x1ffe, 0x2002) ?? [])]).toEqual([1, 2, 3, 4])
+    expect(await own(OWN.read)).toBe(0x1234)
+    expect(await own(OWN.dirty)).toBe(0x206)
+    expect(await own(OWN.dirty)).toBe(0)
+    // A process of its own has no other way than to ask.
+    expect(await own(OWN.sync)).toBe(
+      /process|socket/i.test(kind.name) && !kind.name.startsWith('in process') ? 0xee : 3,
+    )
+    await own(OWN.trap)
+    expect(memory?.mode).toBe('trapped')
+    await own(OWN.unmap)
+    expect(memory?.placed).toEqual([])
   })
 
   test('the machine’s own requests arrive: power off, reset, exit', async () => {

@@ -1,4 +1,13 @@
-import { defineDevice, type DeviceContext, type DeviceModel, type InterruptLine, type Timer } from '@retrap/device'
+import {
+  defineDevice,
+  DeviceError,
+  type DeviceContext,
+  type DeviceModel,
+  type InterruptLine,
+  type OwnedMemory,
+  type Region,
+  type Timer,
+} from '@retrap/device'
 
 /*
  * The models of the transports' contract tests. They run wherever the transport takes them: nothing here may need the
@@ -12,6 +21,10 @@ export const DMA = 0x210
 export const BAD = 0x220
 export const BUFFERED = 0xa_0000
 export const FUNCTION_DEVICE = 4
+export const OWNED = 0x230
+export const OWNED_MMIO = 0x6_0000
+/** What a byte written to port OWNED does with the memory; a read says what came of it. */
+export const OWN = { write: 1, read: 2, trap: 3, dirty: 4, sync: 5, unmap: 6 } as const
 
 /** What a byte written to port CONTROL does. */
 export const DO = { raise: 1, lower: 2, pulse: 3, msi: 4, arm: 5, cancel: 6, powerOff: 7, reset: 8, exit: 9 } as const
@@ -71,7 +84,7 @@ export function contractModels(synchronous: boolean): DeviceModel[] {
     read,
     write: (offset, size, value) => void log.push(`b${size}@${offset}=${value.toString(16)}`),
   })
-  return [registers, wide, buffered, control(synchronous), dma(), bad(), pciFunction(synchronous)]
+  return [registers, wide, buffered, control(synchronous), dma(), bad(), owner(), pciFunction(synchronous)]
 }
 
 function control(synchronous: boolean): DeviceModel {
@@ -151,6 +164,49 @@ function dma(): DeviceModel {
     ],
     attach(given) {
       context = given
+    },
+  })
+}
+
+/** Memory of its own, of four pages, which it reads and writes where it lives. */
+function owner(): DeviceModel {
+  let memory: OwnedMemory
+  let window: Region
+  let result = 0
+  const act: Record<number, () => void | Promise<void>> = {
+    [OWN.write]: () => memory.writeAsync(0x1ffe, Uint8Array.of(1, 2, 3, 4)),
+    async [OWN.read]() {
+      const bytes = new Uint8Array(4)
+      await memory.readAsync(0x1ffe, bytes)
+      result = bytes.reduce((sum, byte) => sum * 16 + byte, 0)
+    },
+    [OWN.trap]: () => memory.setMode('trapped'),
+    async [OWN.dirty]() {
+      const bits = new Uint32Array(1)
+      const dirty = await memory.takeDirtyAsync(0, 4 * 4096, bits)
+      result = dirty * 0x100 + (bits[0] ?? 0)
+    },
+    [OWN.sync]() {
+      try {
+        const bytes = new Uint8Array(1)
+        memory.read(0x2000, bytes)
+        result = bytes[0] ?? 0
+      } catch (error) {
+        result = error instanceof DeviceError && error.code === 'ERR_PERMISSION' ? 0xee : 0xff
+      }
+    },
+    [OWN.unmap]: () => window.unmap(),
+  }
+  return defineDevice({
+    name: 'owner',
+    stateless: true,
+    ports: { base: OWNED, size: 4 },
+    read: () => result,
+    write: (_offset, _size, value) => act[value]?.(),
+    attach(context) {
+      memory = context.ownMemory({ name: 'ram', bytes: 4 * 4096, contents: Uint8Array.of(7) })
+      window = context.mapMemory(OWNED_MMIO, memory, { offset: 4096, bytes: 2 * 4096 })
+      memory.logWrites(true)
     },
   })
 }

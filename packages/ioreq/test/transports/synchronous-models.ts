@@ -1,3 +1,3 @@
 import { contractModels } from './models.ts'
 
-export const [registers, wide, buffered, control, dma, bad, pciFunction] = contractModels(true)
+export const [registers, wide, buffered, control, dma, bad, owner, pciFunction] = contractModels(true)
