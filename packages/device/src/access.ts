@@ -3,14 +3,19 @@ export type AccessSize = 1 | 2 | 4
 
 /** A 64-bit value as two u32 words; the caller owns the object. */
 export interface Word64 {
+  /** Bits 31:0, unsigned. */
   lo: number
+  /** Bits 63:32, unsigned. */
   hi: number
 }
 
 /** The part of the host's `AbortSignal` that this package relies on. */
 export interface CancelSignalShape {
+  /** Whether it has aborted. */
   readonly aborted: boolean
+  /** Calls back when it aborts. */
   addEventListener(type: 'abort', listener: () => void): void
+  /** Takes a listener back. */
   removeEventListener(type: 'abort', listener: () => void): void
 }
 
@@ -24,7 +29,9 @@ export type CancelSignal = typeof globalThis extends { AbortSignal: { prototype:
  * afterwards is dropped. The controller is only made when `signal` is read.
  */
 export interface AccessRequest {
+  /** Number of the vCPU that waits. */
   readonly vcpu: number
+  /** Aborts when the vCPU no longer wants the answer. */
   readonly signal: CancelSignal
 }
 
@@ -36,7 +43,9 @@ export interface AccessRequest {
  * larger number, no number) is a failure of the model. A handler of a synchronous model must not return a promise.
  */
 export interface RangeHandler {
+  /** Reads 1, 2 or 4 bytes. */
   read(offset: number, size: AccessSize, request?: AccessRequest): number | Promise<number>
+  /** Writes 1, 2 or 4 bytes. */
   write(offset: number, size: AccessSize, value: number, request?: AccessRequest): void | Promise<void>
   /** 8-byte read; needed, together with `write64`, where `maximumAccess` is 8. */
   read64?(offset: number, into: Word64, request?: AccessRequest): void | Promise<void>
@@ -46,9 +55,13 @@ export interface RangeHandler {
 
 /** A {@link RangeHandler} that answers at once. */
 export interface SynchronousRangeHandler extends RangeHandler {
+  /** Reads 1, 2 or 4 bytes. */
   read(offset: number, size: AccessSize): number
+  /** Writes 1, 2 or 4 bytes. */
   write(offset: number, size: AccessSize, value: number): void
+  /** Reads 8 bytes. */
   read64?(offset: number, into: Word64): void
+  /** Writes 8 bytes. */
   write64?(offset: number, lo: number, hi: number): void
 }
 
@@ -77,13 +90,17 @@ export interface RegionOptions {
 
 /** A claimed range. Disabling, moving or unmapping takes effect with the next access. */
 export interface Region {
+  /** Ports or guest-physical addresses. */
   readonly kind: 'port' | 'mmio'
   /** First port or guest-physical address. */
   readonly base: number
   /** Ports or bytes. */
   readonly length: number
+  /** Whether it answers. */
   readonly enabled: boolean
+  /** Answers again. @throws DeviceError `ERR_EXISTS` */
   enable(): void
+  /** Stops answering; keeps the place. */
   disable(): void
   /** Moves the range; keeps its length and whether it is enabled. */
   move(base: number): void

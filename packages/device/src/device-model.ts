@@ -32,13 +32,16 @@ export interface DeviceContext {
    *   or 0 (the root) where it has none
    */
   signalMsi(address: number, data: number, requester?: number): void
+  /** Access to guest memory. */
   readonly dma: DeviceDma
+  /** The machine's virtual time. */
   readonly clock: Clock
   /**
    * Makes a timer that calls `callback` with the deadline that passed. It starts unarmed. A promise that `callback` returns is
    * part of what the deadline leads to: on deterministic time the machine waits for it, and a rejection fails the model.
    */
   timer(callback: (deadlineNs: number) => void | Promise<void>): Timer
+  /** The machine's PCI buses. */
   readonly pci: PciBus
   /** Tells that the guest asked for its power to be cut (ACPI S5). */
   requestPowerOff(): void

@@ -26,7 +26,9 @@ export type DeviceErrorCode =
 
 /** Reports a caller's mistake, or a device model's. Switch on `code`, never on the text. */
 export class DeviceError extends Error {
+  /** The class's name, for people. */
   override readonly name: string = 'DeviceError'
+  /** Says what went wrong. */
   readonly code: DeviceErrorCode
 
   constructor(code: DeviceErrorCode, message: string, options?: { readonly cause?: unknown }) {

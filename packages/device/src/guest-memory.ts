@@ -2,12 +2,15 @@
 
 /** Access to guest RAM by guest-physical address. False: some byte of the range is not RAM; RAM bytes before it may have been transferred. */
 export interface Dma {
+  /** Copies out. */
   read(gpa: number, into: Uint8Array): boolean
+  /** Copies in; ROM swallows its part. */
   write(gpa: number, from: Uint8Array): boolean
 }
 
 /** Bytes of the guest that are not to be written. */
 export interface ReadonlyGuestBytes extends ArrayLike<number>, Iterable<number> {
+  /** A view of a part. */
   subarray(start?: number, end?: number): ReadonlyGuestBytes
   /** A copy. */
   slice(start?: number, end?: number): Uint8Array
@@ -21,6 +24,7 @@ export interface GuestSegment {
   readonly gpa: number
   /** Distance from the mapping's first byte. */
   readonly offset: number
+  /** Bytes. */
   readonly length: number
   /** Its bytes while the mapping is held. */
   readonly bytes: ReadonlyGuestBytes | null
@@ -28,6 +32,7 @@ export interface GuestSegment {
 
 /** A {@link GuestSegment} that may be written; what is written to `rom` is lost. */
 export interface WritableGuestSegment extends GuestSegment {
+  /** Its bytes, which may be written while the mapping is held. */
   readonly bytes: Uint8Array | null
 }
 
@@ -36,7 +41,9 @@ export interface WritableGuestSegment extends GuestSegment {
  * it was under it, nobody else gets it, and the guest that removed it waits. After its end, its members throw.
  */
 export interface GuestMapping extends Disposable {
+  /** Guest-physical address of its first byte. */
   readonly gpa: number
+  /** Bytes. */
   readonly length: number
   /** Whether it has not ended. */
   readonly held: boolean
@@ -52,6 +59,7 @@ export interface GuestMapping extends Disposable {
 
 /** A {@link GuestMapping} for writing: at its end all its RAM counts as written. */
 export interface WritableGuestMapping extends GuestMapping {
+  /** What it covers, in order and without gaps. */
   readonly segments: readonly WritableGuestSegment[]
   /** Copies in from an offset on; returns the bytes before the first one that is not memory. ROM swallows its part. */
   write(offset: number, from: Uint8Array): number
@@ -78,6 +86,7 @@ export interface MappableDma extends Dma {
  * an address kept by other means is not waited for when the guest gives the memory up.
  */
 export interface DeviceDma extends MappableDma {
+  /** Copies out; false where some byte is not RAM. */
   readAsync(gpa: number, into: Uint8Array): Promise<boolean>
   /** In order with the model's other doings: the guest sees the bytes before an interrupt or answer that follows. */
   writeAsync(gpa: number, from: Uint8Array): Promise<boolean>
@@ -85,7 +94,9 @@ export interface DeviceDma extends MappableDma {
 
 /** Guest frames of an invalidation. */
 export interface InvalidatedFrames {
+  /** First guest frame. */
   readonly gfn: number
+  /** How many. */
   readonly count: number
   /** They are what they were, but may not be written any more: mappings for reading may stay. */
   readonly writesOnly: boolean
@@ -93,6 +104,7 @@ export interface InvalidatedFrames {
 
 /** What is still to be released before an invalidation can be acknowledged. */
 export interface MappingsToEnd {
+  /** Whether nothing is held any more. */
   readonly done: boolean
   /** Calls back when it is done: at once, if it is. */
   onDone(callback: () => void): void

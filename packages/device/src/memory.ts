@@ -47,7 +47,9 @@ export interface OwnedMemoryOptions {
  * everywhere, in order with everything else that the model does.
  */
 export interface OwnedMemory {
+  /** Its name among the memories of its model. */
   readonly name: string
+  /** Size. */
   readonly bytes: number
   /** How the guest reaches it now. */
   readonly mode: MemoryMode

@@ -10,6 +10,7 @@ import type { InterruptLine } from './wires.ts'
 export interface PciBarOptions extends RegionOptions {
   /** Register number, 0–5 (0–1 in a bridge). A 64-bit BAR takes two. */
   readonly index: number
+  /** Ports, 32-bit memory, or 64-bit memory. */
   readonly kind: 'io' | 'memory' | 'memory64'
   /** A power of two; at least 4 for `io`, 16 for memory. Default, with `memory`: the memory's size. */
   readonly bytes?: number
@@ -108,23 +109,33 @@ export interface PciFunctionOptions {
   readonly device: number
   /** 0–7; default 0. */
   readonly function?: number
+  /** Vendor ID. */
   readonly vendorId: number
+  /** Device ID. */
   readonly deviceId: number
+  /** Revision; default 0. */
   readonly revisionId?: number
   /** 24 bits: class, subclass, programming interface (0x060000 is a host bridge). */
   readonly classCode: number
   /** Default 0, or 1 with `bridge`; bit 7 says that the device has several functions. */
   readonly headerType?: number
+  /** Subsystem vendor ID; default 0. */
   readonly subsystemVendorId?: number
+  /** Subsystem ID; default 0. */
   readonly subsystemId?: number
   /** INTA–INTD as 1–4; 0 (default): none. */
   readonly interruptPin?: 0 | 1 | 2 | 3 | 4
+  /** Base address registers. */
   readonly bars?: readonly PciBarOptions[]
+  /** Its option ROM. */
   readonly expansionRom?: PciRomOptions
+  /** Declares MSI. */
   readonly msi?: MsiOptions
+  /** Declares MSI-X. */
   readonly msix?: MsixOptions
   /** Further capabilities, in the order of the list, after MSI and MSI-X. */
   readonly capabilities?: readonly PciCapability[]
+  /** Makes it a bridge. */
   readonly bridge?: PciBridgeOptions
   /** Configuration space of 4096 bytes, as a PCI Express function has; beyond 256 only ECAM reaches. Default false. */
   readonly extendedConfig?: boolean
@@ -155,7 +166,9 @@ export interface PciMessages {
 export interface PciFunction {
   /** Number of its bus now: below a bridge, the one that the guest has given it. */
   readonly bus: number
+  /** Device number, 0–31. */
   readonly device: number
+  /** Function number, 0–7. */
   readonly function: number
   /** bus·256 + device·8 + function: its requester ID. */
   readonly requester: number
@@ -173,12 +186,15 @@ export interface PciFunction {
   update(): void
   /** Returns to the state after power-on. */
   reset(): void
+  /** Returns configuration space, wire and message state. */
   save(): PciFunctionState
+  /** Takes what `save` returned. @throws DeviceError `ERR_STATE`, `ERR_INVALID` */
   restore(state: PciFunctionState): void
 }
 
 /** Is the saved form of a {@link PciFunction}. */
 export interface PciFunctionState {
+  /** Layout of this record. */
   readonly version: 2
   /** Configuration space, byte for byte. */
   readonly config: readonly number[]

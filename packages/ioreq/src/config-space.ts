@@ -10,8 +10,11 @@ const ECAM_BUS_BYTES = 256 * ECAM_FUNCTION_BYTES
 export interface EcamWindow {
   /** Address of bus 0, device 0, function 0 of the segment. */
   readonly base: number
+  /** PCI segment; default 0. */
   readonly segment?: number
+  /** First bus of the window. */
   readonly firstBus: number
+  /** Last bus of the window. */
   readonly lastBus: number
 }
 

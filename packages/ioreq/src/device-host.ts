@@ -28,6 +28,7 @@ export interface DeviceHostOptions {
  * deferred.
  */
 export class DeviceHost implements LocalRegions, IoreqTransport, DeviceSetOwner {
+  /** The server that answers for the models. */
   readonly server: IoreqServer
   readonly #dispatch: IoDispatch
   readonly #set: DeviceSet
@@ -124,43 +125,43 @@ export class DeviceHost implements LocalRegions, IoreqTransport, DeviceSetOwner 
 
   // ---- LocalRegions ----
 
-  /** @internal */
+  /** @internal See `LocalRegions`. */
   regionAt(kind: 'port' | 'mmio', address: number): ClaimedRegion | null {
     return this.#set.regionAt(kind, address)
   }
 
-  /** @internal */
+  /** @internal See `LocalRegions`. */
   allDirect(kind: 'port' | 'mmio', first: number, last: number): boolean {
     return this.#set.allDirect(kind, first, last)
   }
 
-  /** @internal */
+  /** @internal See `LocalRegions`. */
   byPriority(kind: 'port' | 'mmio'): readonly ClaimedRegion[] {
     return this.#set.byPriority(kind)
   }
 
-  /** @internal */
+  /** @internal See `LocalRegions`. */
   configRead(bdf: number, register: number, size: number): number {
     return this.#set.configRead(bdf, register, size)
   }
 
-  /** @internal */
+  /** @internal See `LocalRegions`. */
   configWrite(bdf: number, register: number, size: number, value: number): void {
     this.#set.configWrite(bdf, register, size, value)
   }
 
-  /** @internal */
+  /** @internal See `LocalRegions`. */
   functionOwner(bdf: number): string | undefined {
     return this.#set.functionOwner(bdf)
   }
 
-  /** @internal */
+  /** @internal See `LocalRegions`. */
   call(vcpu: number, request: IoRequest): void {
     this.#paged[vcpu] = 0
     this.#set.serve(vcpu, request)
   }
 
-  /** @internal */
+  /** @internal See `LocalRegions`. */
   callHandler(
     vcpu: number,
     region: ClaimedRegion,
@@ -175,7 +176,7 @@ export class DeviceHost implements LocalRegions, IoreqTransport, DeviceSetOwner 
 
   // ---- IoreqTransport ----
 
-  /** @internal */
+  /** @internal See `IoreqTransport`. */
   timeOffset(request: IoRequest): boolean {
     this.#set.serveBuffered(request)
     return true
@@ -193,32 +194,32 @@ export class DeviceHost implements LocalRegions, IoreqTransport, DeviceSetOwner 
     this.#set.serve(vcpu, this.#request)
   }
 
-  /** @internal */
+  /** @internal See `IoreqTransport`. */
   deviceAt(kind: 'port' | 'mmio', address: number): string | undefined {
     return this.#set.regionAt(kind, address)?.device
   }
 
-  /** @internal */
+  /** @internal See `IoreqTransport`. */
   cancel(vcpu: number): void {
     this.#set.cancel(vcpu)
   }
 
-  /** @internal */
+  /** @internal See `IoreqTransport`. */
   announce(vcpu: number, notice: InvalidationNotice): void {
     this.#set.announce(vcpu, notice.frames)
   }
 
-  /** @internal */
+  /** @internal See `IoreqTransport`. */
   dropMappings(done: () => void): void {
     this.#set.dropMappings(null, done)
   }
 
-  /** @internal */
+  /** @internal See `IoreqTransport`. */
   holder(): string | undefined {
     return this.#set.holder
   }
 
-  /** @internal */
+  /** @internal See `IoreqTransport`. */
   endMappings(): void {
     this.#set.endMappings()
   }
@@ -238,7 +239,7 @@ export class DeviceHost implements LocalRegions, IoreqTransport, DeviceSetOwner 
     )
   }
 
-  /** @internal */
+  /** @internal See `DeviceSetOwner`. */
   functionsChanged(requesters: readonly number[]): void {
     claim(() =>
       this.server.setRanges(
@@ -248,19 +249,19 @@ export class DeviceHost implements LocalRegions, IoreqTransport, DeviceSetOwner 
     )
   }
 
-  /** @internal */
+  /** @internal See `DeviceSetOwner`. */
   answer(vcpu: number, lo: number, hi: number, last: boolean): void {
     if (this.#paged[vcpu] === 0) return this.server.returned(vcpu, lo, hi, last)
     this.server.slot(vcpu).answer(lo, hi)
     this.server.answered(vcpu, last)
   }
 
-  /** @internal */
+  /** @internal See `DeviceSetOwner`. */
   reject(vcpu: number, device: string, error: unknown): void {
     this.#dispatch.serverFailed(this.server, vcpu, device === '' ? this.server.name : device, error)
   }
 
-  /** @internal */
+  /** @internal See `DeviceSetOwner`. */
   failed(device: string, what: string, error: unknown): void {
     this.#dispatch.modelFailed(this.server, device, what, error)
   }

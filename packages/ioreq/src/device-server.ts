@@ -373,7 +373,7 @@ export class DeviceServer implements DeviceSetOwner {
 
   // ---- DeviceSetOwner ----
 
-  /** @internal */
+  /** @internal See `DeviceSetOwner`. */
   claimsChanged(kind: 'port' | 'mmio'): void {
     const regions = this.#set.byPriority(kind)
     const range = ({ base, length }: { readonly base: number; readonly length: number }): FrameRange => [
@@ -388,23 +388,23 @@ export class DeviceServer implements DeviceSetOwner {
     })
   }
 
-  /** @internal */
+  /** @internal See `DeviceSetOwner`. */
   functionsChanged(requesters: readonly number[]): void {
     const ranges = requesters.map((requester): FrameRange => [requester, requester])
     this.#link.send({ kind: 'claim', type: XEN_DMOP_IO_RANGE_PCI, ranges, buffered: [] })
   }
 
-  /** @internal */
+  /** @internal See `DeviceSetOwner`. */
   answer(vcpu: number, lo: number, hi: number): void {
     this.#link.answer(vcpu, lo, hi)
   }
 
-  /** @internal */
+  /** @internal See `DeviceSetOwner`. */
   reject(vcpu: number, device: string, error: unknown): void {
     this.#link.send({ kind: 'fault', vcpu, device, what: '', message: describe(error) })
   }
 
-  /** @internal */
+  /** @internal See `DeviceSetOwner`. */
   failed(device: string, what: string, error: unknown): void {
     this.#link.send({ kind: 'fault', vcpu: NO_VCPU, device, what, message: describe(error) })
   }

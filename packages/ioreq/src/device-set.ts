@@ -23,6 +23,7 @@ import type { IoRequest } from './request.ts'
 
 /** Is the saved form of a set of models: each model's own, by name, and its PCI functions. */
 export interface DeviceHostState {
+  /** Layout of this record. */
   readonly version: 2
   /** By the model's name; stateless ones have none. */
   readonly devices: Readonly<Record<string, unknown>>
@@ -408,7 +409,11 @@ export class DeviceSet {
     this.#notify('resume', (model) => model.resume?.())
   }
 
-  /** @throws DeviceError `ERR_STATE`, with the model's name, for one that has neither `save` nor `stateless: true` */
+  /**
+   * Saves every model and function.
+   *
+   * @throws DeviceError `ERR_STATE`, with the model's name, for one that has neither `save` nor `stateless: true`
+   */
   async save(): Promise<DeviceHostState> {
     return {
       version: 2,
@@ -419,6 +424,8 @@ export class DeviceSet {
   }
 
   /**
+   * Restores every model and function.
+   *
    * @throws DeviceError `ERR_STATE` for another version or what a model refuses, `ERR_NOT_FOUND` where the state names a
    *   model or function that is not there, or has none of a model that is
    */

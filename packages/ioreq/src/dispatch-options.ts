@@ -5,6 +5,7 @@ import type { InvalidationListener } from './invalidation.ts'
 import type { IoreqTransport, LocalRegions } from './server.ts'
 import type { IoTraceRecord } from './trace.ts'
 
+/** Describes a domain's dispatcher. */
 export interface IoDispatchOptions {
   /** vCPUs of the domain, 1–128. */
   readonly vcpus: number
@@ -29,6 +30,7 @@ export interface IoDispatchOptions {
   readonly answersLater?: boolean
   /** Told of every access. While it is there, accesses take a slower way. */
   readonly trace?: (record: IoTraceRecord) => void
+  /** Told of every model that breaks its contract. */
   onFailure?(failure: DeviceFailure): void
   /** Guest RAM, for requests whose data is a pointer. */
   readonly guestMemory?: Pick<Dma, 'read' | 'write'>
@@ -42,26 +44,34 @@ export interface IoDispatchOptions {
   freePage?(page: PageLocation): void
 }
 
+/** Describes a new server. */
 export interface ServerOptions {
+  /** Names it in errors and traces. */
   readonly name: string
+  /** How it is reached. */
   readonly transport: IoreqTransport
   /** Where the request page is, and the ring if there is one. Default: as the domain's other pages. */
   readonly page?: PageLocation
+  /** Where the buffered ring is. */
   readonly ringPage?: PageLocation
   /** `HVM_IOREQSRV_BUFIOREQ_*`; default off. */
   readonly bufferedMode?: number
-  /** @internal */
+  /** @internal The models of this process. */
   readonly local?: LocalRegions
 }
 
 /** 4096 zeroed bytes. */
 export interface PageLocation {
+  /** The buffer that holds it. */
   readonly buffer: ArrayBufferLike
+  /** Where it begins. */
   readonly byteOffset: number
 }
 
 /** Saved form of the dispatcher's own state. */
 export interface IoDispatchState {
+  /** Layout of this record. */
   readonly version: 1
+  /** The latched CF8. */
   readonly configAddress: number
 }

@@ -56,6 +56,7 @@ export class IoDispatch implements ServerOwner {
   count = 0
   /** The latched CF8. */
   readonly config: ConfigAddress
+  /** vCPUs of the domain. */
   readonly vcpus: number
   readonly #options: IoDispatchOptions
   readonly #servers: (IoreqServer | null)[] = new Array<IoreqServer | null>(MAX_NR_IOREQ_SERVERS).fill(null)
@@ -179,14 +180,14 @@ export class IoDispatch implements ServerOwner {
     )
   }
 
-  /** @internal */
+  /** @internal A server's ranges have changed. */
   rangesChanged(server: IoreqServer, type: number): void {
     if (!server.enabled) return
     if (type === XEN_DMOP_IO_RANGE_PORT) this.#rebuild('port')
     else if (type === XEN_DMOP_IO_RANGE_MEMORY) this.#rebuild('mmio')
   }
 
-  /** @internal */
+  /** @internal A server has been enabled or disabled. */
   stateChanged(server: IoreqServer): void {
     if (server.enabled) {
       // Ports of the event channels; a server that changes one is found out when the next request is sent.
@@ -198,7 +199,7 @@ export class IoDispatch implements ServerOwner {
     this.#options.invalidations?.serverChanged(server)
   }
 
-  /** @internal */
+  /** @internal A server has been destroyed. */
   destroyed(server: IoreqServer): void {
     this.#servers[server.id] = null
     this.#rebuild('port')
@@ -830,10 +831,12 @@ export class IoDispatch implements ServerOwner {
 
   // ---- state ----
 
+  /** Returns the latched configuration address. */
   save(): IoDispatchState {
     return { version: 1, configAddress: this.config.value }
   }
 
+  /** Takes what `save` returned. @throws IoreqError `ERR_INVALID` */
   restore(state: IoDispatchState): void {
     if (state.version !== 1)
       throw new IoreqError('ERR_INVALID', `dispatcher state of version ${String(state.version)}: expected 1`)

@@ -184,18 +184,31 @@ export type DmOpHandler = (fields: DmOpFields, bulk: Uint8Array) => number
 
 /** What a domain does of the operations that have nothing to do with servers. What is absent is −EOPNOTSUPP. */
 export interface DmPlatform {
+  /** `XEN_DMOP_track_dirty_vram`. */
   readonly trackDirtyVram?: DmOpHandler
+  /** `XEN_DMOP_set_pci_intx_level`. */
   readonly setPciIntx?: DmOpHandler
+  /** `XEN_DMOP_set_isa_irq_level`. */
   readonly setIsaIrq?: DmOpHandler
+  /** `XEN_DMOP_set_pci_link_route`. */
   readonly setPciLink?: DmOpHandler
+  /** `XEN_DMOP_modified_memory`. */
   readonly modifiedMemory?: DmOpHandler
+  /** `XEN_DMOP_set_mem_type`. */
   readonly setMemType?: DmOpHandler
+  /** `XEN_DMOP_inject_event`. */
   readonly injectEvent?: DmOpHandler
+  /** `XEN_DMOP_inject_msi`. */
   readonly injectMsi?: DmOpHandler
+  /** `XEN_DMOP_map_mem_type_to_ioreq_server`. */
   readonly mapMemType?: DmOpHandler
+  /** `XEN_DMOP_remote_shutdown`. */
   readonly remoteShutdown?: DmOpHandler
+  /** `XEN_DMOP_relocate_memory`. */
   readonly relocateMemory?: DmOpHandler
+  /** `XEN_DMOP_pin_memory_cacheattr`. */
   readonly pinCacheAttributes?: DmOpHandler
+  /** `XEN_DMOP_set_irq_level`. */
   readonly setIrqLevel?: DmOpHandler
 }
 

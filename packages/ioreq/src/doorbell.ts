@@ -20,6 +20,7 @@ const MOST_RESTS = 4096
 export class Doorbell {
   /** To be handed to another thread, which makes a doorbell of its own over it. */
   readonly words: Int32Array
+  /** Which word of the buffer it is. */
   readonly index: number
   /** How often it still blocks without looking first; and how often after the next time in vain. */
   #rests = 0

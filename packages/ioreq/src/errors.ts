@@ -24,7 +24,9 @@ export type IoreqErrorCode =
 
 /** What a caller of this package did wrong. Switch on `code`, never on the text. */
 export class IoreqError extends Error {
+  /** The class's name, for people. */
   override readonly name: string = 'IoreqError'
+  /** Says what went wrong. */
   readonly code: IoreqErrorCode
 
   constructor(code: IoreqErrorCode, message: string, options?: { readonly cause?: unknown }) {

@@ -15,12 +15,15 @@ import { allOnes } from './words.ts'
 
 /** How a device model broke its contract. */
 export interface DeviceFailure {
+  /** ID of the server; −1 for the hypervisor's own handlers. */
   readonly server: number
+  /** Its name. */
   readonly serverName: string
   /** The model within the server, where that is known. */
   readonly device: string
   /** The access in words, such as "mmio read of 4 bytes at 0xfed00000". */
   readonly request: string
+  /** What was thrown, or an error that says what was wrong. */
   readonly cause: unknown
 }
 

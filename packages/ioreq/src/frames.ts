@@ -162,8 +162,11 @@ export type EventFrame =
 
 /** Either way: bytes whose meaning is between the models and whoever made the machine, such as keys and pixels. */
 export interface MessageFrame {
+  /** Tells frames apart. */
   readonly kind: 'message'
+  /** The machine's clock. */
   readonly now: number
+  /** What is said. */
   readonly bytes: Uint8Array
 }
 

@@ -66,7 +66,9 @@ export const MAX_NR_IO_RANGES = 256
 
 /** Range types of `map_io_range_to_ioreq_server`. */
 export const XEN_DMOP_IO_RANGE_PORT = 0
+/** Guest-physical addresses. */
 export const XEN_DMOP_IO_RANGE_MEMORY = 1
+/** PCI functions: segment·2^16 + BDF. */
 export const XEN_DMOP_IO_RANGE_PCI = 2
 
 /** High word of a PCI_CONFIG address: segment 31:16, bus 15:8, device 7:3, function 2:0. The low word is the register. */

@@ -165,7 +165,9 @@ export class ModelOwnedMemory implements OwnedMemory {
 
 /** A part of a model's memory, which follows the region that it is shown in. */
 export class MemoryWindow {
+  /** First byte of the memory in it. */
   readonly offset: number
+  /** Size. */
   readonly bytes: number
   readonly #memory: PlatformMemory
   #placement: MemoryPlacement | null = null
@@ -177,7 +179,11 @@ export class MemoryWindow {
     this.bytes = bytes
   }
 
-  /** @param gpa - −1: nowhere */
+  /**
+   * Shows the part at an address, or nowhere.
+   *
+   * @param gpa - −1: nowhere
+   */
   follow(gpa: number): void {
     if (gpa === this.#gpa) return
     this.#placement?.remove()

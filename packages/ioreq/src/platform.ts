@@ -31,16 +31,25 @@ export interface PlatformMemory {
   readonly view: Uint8Array | null
   /** Where a Worker that shares the machine's memory finds the bytes; absent without such memory. */
   readonly location?: number
+  /** Switches between memory and trapped access. */
   setMode(mode: MemoryMode): void
   /** Shows `bytes` of it from `offset` on at a guest-physical address, where the guest has nothing. */
   place(gpa: number, offset: number, bytes: number): MemoryPlacement
+  /** Copies out. */
   read(offset: number, into: Uint8Array): void
+  /** Copies in. */
   write(offset: number, from: Uint8Array): void
+  /** The model has written through `view`. */
   modified(offset: number, bytes: number): void
+  /** Copies out, by message. */
   readAsync?(offset: number, into: Uint8Array): Promise<void>
+  /** Copies in, by message. */
   writeAsync?(offset: number, from: Uint8Array): Promise<void>
+  /** Begins or ends the log of written pages. */
   logWrites(on: boolean): void
+  /** Reads and clears which pages have been written. */
   takeDirty(offset: number, bytes: number, into: Uint32Array): number
+  /** Does so by message. */
   takeDirtyAsync?(offset: number, bytes: number, into: Uint32Array): Promise<number>
   /** Gives it back. */
   free(): void
@@ -48,6 +57,7 @@ export interface PlatformMemory {
 
 /** Is what device models reach the rest of the machine through. The machine supplies it. */
 export interface DevicePlatform {
+  /** The machine's virtual time. */
   readonly clock: Clock
   /** Makes a timer on that clock, for instance `TimerQueue.create`. */
   timer(callback: (deadlineNs: number) => void): Timer
@@ -72,12 +82,20 @@ export interface DevicePlatform {
   readonly sharedMemory?: unknown
   /** A model that reaches guest memory by itself has written frames of it. */
   modifiedMemory?(gfn: number, count: number): void
+  /** Opens an interrupt controllers' input. */
   interruptLine(irq: number): InterruptLine
   /** The wire of one function's INTx pin (1–4). Without it, functions have no wire. */
   pciInterrupt?(device: number, pin: number): InterruptLine
-  /** @param requester - bus·256 + device·8 + function that the message comes from */
+  /**
+   * Delivers a message interrupt.
+   *
+   * @param requester - bus·256 + device·8 + function that the message comes from
+   */
   signalMsi(address: number, data: number, requester: number): void
+  /** The guest asked for its power to be cut. */
   powerOff(): void
+  /** The guest asked for a system reset. */
   reset(): void
+  /** The guest asked that the machine's process end with this status. */
   exit(code: number): void
 }

@@ -17,10 +17,13 @@ export interface RegionOwner {
 export interface RegionClaim {
   /** Name of the device model. */
   readonly device: string
+  /** Ports or guest-physical addresses. */
   readonly kind: 'port' | 'mmio'
+  /** First port or guest-physical address. */
   readonly base: number
   /** Ports or bytes. */
   readonly length: number
+  /** Makes the accesses. */
   readonly handler: RangeHandler
   /** Accesses may be made without the request page. */
   readonly direct: boolean
@@ -44,17 +47,25 @@ export const DEAD_HANDLER: RangeHandler = {
  * a plain one, in constant shape.
  */
 export class ClaimedRegion implements Region {
+  /** Ports or guest-physical addresses. */
   readonly kind: 'port' | 'mmio'
+  /** First port or guest-physical address. */
   base: number
+  /** Ports or bytes. */
   readonly length: number
+  /** Makes the accesses. */
   handler: RangeHandler
+  /** Larger accesses are split. */
   readonly maximumAccess: number
+  /** Smaller accesses are widened. */
   readonly minimumAccess: number
+  /** Which of two overlapping regions answers: the higher. */
   readonly priority: number
   /** Accesses may be made without the request page. */
   readonly direct: boolean
   /** Writes may be delivered late. */
   readonly buffered: boolean
+  /** Whether it answers. */
   enabled: boolean
   /** What it shows of a model's memory, which follows it; null: nothing. */
   window: MemoryWindow | null
@@ -115,6 +126,7 @@ export class ClaimedRegion implements Region {
     }
   }
 
+  /** Answers again. @throws DeviceError `ERR_EXISTS` */
   enable(): void {
     if (this.enabled) return
     this.#owner?.checkClaim(this, this.base)
@@ -122,12 +134,14 @@ export class ClaimedRegion implements Region {
     this.#owner?.claimChanged(this)
   }
 
+  /** Stops answering; keeps the place. */
   disable(): void {
     if (!this.enabled) return
     this.enabled = false
     this.#owner?.claimChanged(this)
   }
 
+  /** Moves it. @throws DeviceError `ERR_EXISTS`, `ERR_INVALID` */
   move(base: number): void {
     if (base === this.base) return
     this.#checkPlace(base)
@@ -136,6 +150,7 @@ export class ClaimedRegion implements Region {
     if (this.enabled) this.#owner?.claimChanged(this)
   }
 
+  /** Gives it up for good. */
   unmap(): void {
     this.enabled = false
     this.#owner?.claimDropped(this)

@@ -17,6 +17,7 @@ import type { IoreqServer, IoreqTransport } from './server.ts'
 export interface ServerLink {
   /** Where the server's request page and ring are; default the domain's memory. */
   readonly page?: PageLocation
+  /** Where the buffered ring is; default the domain's memory. */
   readonly ringPage?: PageLocation
   /** Sends a frame after all frames before. */
   send(frame: Frame): void
@@ -54,7 +55,9 @@ interface Call {
  * memory for them. Whatever comes over the link is checked; what is not right fails the server, never the process.
  */
 export class RemoteServer implements IoreqTransport {
+  /** The server in the domain. */
   readonly server: IoreqServer
+  /** Names the server in errors and traces. */
   readonly name: string
   /** Settles when the models are attached, or the server has failed before that. */
   readonly ready: Promise<void>
@@ -182,7 +185,11 @@ export class RemoteServer implements IoreqTransport {
     this.#send({ kind: 'resume', now: this.now() })
   }
 
-  /** @throws IoreqError `ERR_DEVICE` where the models refuse the state */
+  /**
+   * Restores the models.
+   *
+   * @throws IoreqError `ERR_DEVICE` where the models refuse the state
+   */
   async restore(state: DeviceHostState): Promise<void> {
     await this.#call((call) => ({ kind: 'restore', call, state: stateToText(state) }))
   }
@@ -197,18 +204,18 @@ export class RemoteServer implements IoreqTransport {
 
   // ---- IoreqTransport ----
 
-  /** @internal */
+  /** @internal See `IoreqTransport`. */
   notify(vcpu: number): void {
     this.#link.notify(vcpu)
   }
 
-  /** @internal */
+  /** @internal See `IoreqTransport`. */
   notifyBuffered(): void {
     this.#busy()
     this.#link.notifyBuffered()
   }
 
-  /** @internal */
+  /** @internal See `IoreqTransport`. */
   cancel(vcpu: number): void {
     this.#send({ kind: 'cancel', vcpu })
   }
@@ -238,7 +245,7 @@ export class RemoteServer implements IoreqTransport {
     else done()
   }
 
-  /** @internal */
+  /** @internal See `IoreqTransport`. */
   endMappings(): void {
     this.#memory?.close()
   }
@@ -255,7 +262,7 @@ export class RemoteServer implements IoreqTransport {
     this.server.destroy()
   }
 
-  /** @internal */
+  /** @internal See `IoreqTransport`. */
   closed(): void {
     if (this.#closed) return
     this.#closed = true

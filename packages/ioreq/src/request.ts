@@ -5,12 +5,17 @@ import { IOREQ_TYPE_COPY, IOREQ_WRITE } from './layout.ts'
  * `address` is `hi`·2^32 + `lo` of the ABI's 64-bit field; data likewise.
  */
 export interface IoRequest {
+  /** `IOREQ_TYPE_*`. */
   type: number
   /** `IOREQ_READ` or `IOREQ_WRITE`. */
   direction: number
+  /** Bits 31:0 of the address. */
   addressLo: number
+  /** Bits 63:32 of the address. */
   addressHi: number
+  /** Bits 31:0 of the data. */
   dataLo: number
+  /** Bits 63:32 of the data. */
   dataHi: number
   /** Elements; more than one for a string instruction. */
   count: number

@@ -17,6 +17,7 @@ import type { InvalidationNotice } from './invalidation.ts'
  * the slot and then calls {@link IoreqServer.answered}, at once or later.
  */
 export interface IoreqTransport {
+  /** A request has been published in this vCPU's slot. */
   notify(vcpu: number): void
   /** Handles what the server has sent before an answer that has been found in a slot: it is to be seen first. */
   receive?(): void
@@ -47,10 +48,15 @@ export interface IoreqTransport {
 
 /** The part of the dispatcher that servers call. */
 export interface ServerOwner {
+  /** A server's ranges have changed. */
   rangesChanged(server: IoreqServer, type: number): void
+  /** A server's slot has changed. */
   answered(server: IoreqServer, vcpu: number, mayRun: boolean): void
+  /** A model of this process has answered. */
   returned(server: IoreqServer, vcpu: number, lo: number, hi: number, mayRun: boolean): void
+  /** A server has been enabled or disabled. */
   stateChanged(server: IoreqServer): void
+  /** A server has been destroyed. */
   destroyed(server: IoreqServer): void
 }
 
@@ -64,6 +70,7 @@ export interface LocalRegions {
   byPriority(kind: 'port' | 'mmio'): readonly ClaimedRegion[]
   /** Configuration access to a function of this server. */
   configRead(bdf: number, register: number, size: number): number
+  /** Configuration write to a function of this server. */
   configWrite(bdf: number, register: number, size: number, value: number): void
   /** The model that has added a function. */
   functionOwner(bdf: number): string | undefined
@@ -89,19 +96,25 @@ export interface LocalRegions {
  * The methods have the semantics of the `dm_op` of the same name.
  */
 export class IoreqServer {
+  /** Its number in the domain. */
   readonly id: number
+  /** Names it in errors and traces. */
   readonly name: string
+  /** Its request page. */
   readonly page: IoreqPage
   /** The ring of buffered requests, or null without one. */
   readonly ring: BufferedRing | null
+  /** `HVM_IOREQSRV_BUFIOREQ_*`. */
   readonly bufferedMode: number
+  /** How it is reached. */
   readonly transport: IoreqTransport
-  /** @internal */
+  /** @internal The models of this process, or null. */
   readonly local: LocalRegions | null
   /** Ranges by type: port, memory, PCI. */
   readonly ranges: readonly [RangeSet, RangeSet, RangeSet]
   /** Port and memory ranges whose writes go through the ring; see `setBufferedRanges`. */
   readonly bufferedRanges: readonly [RangeSet, RangeSet]
+  /** Whether accesses reach it. */
   enabled = false
   /** @internal Slots whose request was cancelled and whose answer is still to come. */
   readonly draining: Uint8Array
@@ -239,7 +252,7 @@ export class IoreqServer {
     return this.page.slot(vcpu)
   }
 
-  /** @internal */
+  /** @internal Puts a request into a vCPU's slot. */
   publish(vcpu: number, request: IoRequest): void {
     this.page.slot(vcpu).publish(request)
   }

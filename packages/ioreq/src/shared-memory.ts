@@ -26,9 +26,11 @@ const BYTES = EVENTS_AT + sharedStreamBytes(STREAM_BYTES)
 
 /** What is posted to a device Worker; see `serveSharedDevices`. */
 export interface SharedDeviceMemory {
+  /** Page, ring, streams and bells. */
   readonly buffer: SharedArrayBuffer
   /** Rung for the hypervisor; several servers may share it. */
   readonly doorbell: Int32Array
+  /** Which word the hypervisor's bell is. */
   readonly doorbellIndex: number
 }
 

@@ -25,7 +25,9 @@ export interface SharedTransportOptions extends RemoteServerOptions {
 export class SharedTransport {
   /** To be posted to the Worker, which calls `serveSharedDevices` with it. */
   readonly memory: SharedDeviceMemory
+  /** The hypervisor's end of the server. */
   readonly remote: RemoteServer
+  /** Rung when the server has something. */
   readonly doorbell: Doorbell
   readonly #end: SharedEnd
   readonly #patienceMs: number

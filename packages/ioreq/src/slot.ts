@@ -40,6 +40,7 @@ const ALL_BUT_PAD = 0xffff_0000
 export class IoreqSlot {
   /** The words of the page, and where this slot's begin. */
   readonly words: Int32Array
+  /** First word of the slot. */
   readonly base: number
   readonly #shared: boolean
 
@@ -76,36 +77,42 @@ export class IoreqSlot {
     }
   }
 
+  /** Bits 31:0 of the address. */
   get addressLo(): number {
     return this.#get(ADDR_LO)
   }
   set addressLo(value: number) {
     this.#set(ADDR_LO, value)
   }
+  /** Bits 63:32 of the address. */
   get addressHi(): number {
     return this.#get(ADDR_HI)
   }
   set addressHi(value: number) {
     this.#set(ADDR_HI, value)
   }
+  /** Bits 31:0 of the data. */
   get dataLo(): number {
     return this.#get(DATA_LO)
   }
   set dataLo(value: number) {
     this.#set(DATA_LO, value)
   }
+  /** Bits 63:32 of the data. */
   get dataHi(): number {
     return this.#get(DATA_HI)
   }
   set dataHi(value: number) {
     this.#set(DATA_HI, value)
   }
+  /** Elements of a string. */
   get count(): number {
     return this.#get(COUNT)
   }
   set count(value: number) {
     this.#set(COUNT, value)
   }
+  /** Bytes of an element. */
   get size(): number {
     return this.#get(SIZE)
   }
@@ -119,6 +126,7 @@ export class IoreqSlot {
   set eventPort(value: number) {
     this.#set(VP_EPORT, value)
   }
+  /** Whether the data is a guest-physical address. */
   get dataIsPointer(): boolean {
     return (this.#flags() & DATA_IS_PTR) !== 0
   }
@@ -132,12 +140,14 @@ export class IoreqSlot {
   set direction(value: number) {
     this.#setFlagBits(1 << DIR_SHIFT, value << DIR_SHIFT)
   }
+  /** Whether the string goes down. */
   get df(): boolean {
     return (this.#flags() & DF) !== 0
   }
   set df(value: boolean) {
     this.#setFlagBits(DF, value ? DF : 0)
   }
+  /** `IOREQ_TYPE_*`. */
   get type(): number {
     return this.#flags() >>> TYPE_SHIFT
   }
@@ -230,6 +240,7 @@ export class IoreqSlot {
 
 /** A page of `ioreq_t`, one for each vCPU. */
 export class IoreqPage {
+  /** The page, as words. */
   readonly words: Int32Array
   readonly #slots: readonly IoreqSlot[]
 

@@ -20,14 +20,17 @@ export type IoTraceEvent = 'done' | 'unhandled' | 'sent' | 'buffered' | 'answere
 
 /** One line of a request trace. The fields of `request` are the sender's and change after the call. */
 export interface IoTraceRecord {
+  /** What has happened to the access. */
   readonly event: IoTraceEvent
   /** −1 where it is not known: an access that was made without the request page. */
   readonly vcpu: number
   /** The server's name; `hypervisor` for its own handlers, '' for nobody. */
   readonly server: string
+  /** The access. */
   readonly request: Readonly<IoRequest>
   /** Data written, or the answer to a read; of no meaning for a read that has none yet. */
   readonly lo: number
+  /** Bits 63:32 of the value. */
   readonly hi: number
 }
 

@@ -2,8 +2,11 @@ import type { CancelSignal } from '../access.ts'
 
 /** Is a disk's geometry as old firmware asks for it. Zero: unknown. */
 export interface DiskGeometry {
+  /** Cylinders. */
   readonly cylinders: number
+  /** Heads. */
   readonly heads: number
+  /** Sectors of a track. */
   readonly sectors: number
 }
 
@@ -17,6 +20,7 @@ export interface BlockProperties {
   readonly physicalBlockBytes: number
   /** Largest single transfer in bytes. */
   readonly maximumBytes: number
+  /** Whether writes are refused. */
   readonly readOnly: boolean
   /** Whether `discard` may free storage. */
   readonly discards: boolean
@@ -80,7 +84,9 @@ export type BlockErrorCode =
 
 /** Reports that a disk could not do what it was asked. Switch on `code`. */
 export class BlockError extends Error {
+  /** The class's name, for people. */
   override readonly name: string = 'BlockError'
+  /** Says what went wrong. */
   readonly code: BlockErrorCode
 
   constructor(code: BlockErrorCode, message: string, options?: { readonly cause?: unknown }) {

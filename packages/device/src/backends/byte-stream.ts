@@ -1,14 +1,20 @@
 /** Is the level of each modem control output of a serial port. */
 export interface ModemOutputs {
+  /** DTR is asserted. */
   readonly dataTerminalReady: boolean
+  /** RTS is asserted. */
   readonly requestToSend: boolean
 }
 
 /** Is the level of each modem status input of a serial port. */
 export interface ModemInputs {
+  /** CTS is asserted. */
   readonly clearToSend: boolean
+  /** DSR is asserted. */
   readonly dataSetReady: boolean
+  /** RI is asserted. */
   readonly ringIndicator: boolean
+  /** DCD is asserted. */
   readonly carrierDetect: boolean
 }
 
@@ -16,8 +22,11 @@ export interface ModemInputs {
 export interface SerialFormat {
   /** Bits a second. */
   readonly rate: number
+  /** Bits of a character. */
   readonly dataBits: 5 | 6 | 7 | 8
+  /** Parity bit. */
   readonly parity: 'none' | 'odd' | 'even' | 'mark' | 'space'
+  /** Stop bits. */
   readonly stopBits: 1 | 1.5 | 2
 }
 

@@ -11,6 +11,7 @@ export interface DisplayMode {
   readonly width: number
   /** Rows. */
   readonly height: number
+  /** Order of a pixel's bytes. */
   readonly format: PixelFormat
   /** Bytes from one row to the next. */
   readonly stride: number
@@ -18,19 +19,27 @@ export interface DisplayMode {
 
 /** Is a rectangle in pixels. */
 export interface DisplayRectangle {
+  /** Leftmost pixel. */
   readonly x: number
+  /** First row. */
   readonly y: number
+  /** Pixels of a row. */
   readonly width: number
+  /** Rows. */
   readonly height: number
 }
 
 /** Is a cursor's image: `bgrx8888` with alpha in the fourth byte, premultiplied. */
 export interface CursorImage {
+  /** Pixels of a row. */
   readonly width: number
+  /** Rows. */
   readonly height: number
   /** The pixel that is at the cursor's position. */
   readonly hotX: number
+  /** Row of it. */
   readonly hotY: number
+  /** Four bytes a pixel, row by row. */
   readonly pixels: Uint8Array
 }
 

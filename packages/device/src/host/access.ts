@@ -3,6 +3,7 @@ import { DeviceError } from '../errors.ts'
 
 /** A range as an access to it needs it: how large its accesses may be, and who makes them. */
 export interface AccessedRange {
+  /** Makes the accesses. */
   readonly handler: RangeHandler
   /** Ports or bytes. */
   readonly length: number

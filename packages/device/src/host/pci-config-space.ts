@@ -35,9 +35,13 @@ const LEAST_ROM_BYTES = 2048
 
 /** A region that a function wants behind a BAR: of a handler, or of owned memory. */
 export interface BarRegion extends RegionOptions {
+  /** Ports or guest-physical addresses. */
   readonly kind: 'port' | 'mmio'
+  /** Ports or bytes. */
   readonly bytes: number
+  /** Answers accesses. */
   readonly handler?: RangeHandler
+  /** Is shown there. */
   readonly memory?: OwnedMemory
 }
 
@@ -71,10 +75,15 @@ interface Decoder {
  * 1.2, ch. 3, for type 1 headers.
  */
 export class PciConfigSpace implements PciFunction {
+  /** Device number, 0–31. */
   readonly device: number
+  /** Function number, 0–7. */
   readonly function: number
+  /** See `PciFunction.config`. */
   readonly config: Uint8Array
+  /** See `PciFunction.interrupt`. */
   readonly interrupt: InterruptLine | null
+  /** See `PciFunction.messages`. */
   readonly messages: PciMessages | null
   /** The windows of a bridge, or null. */
   readonly bridge: PciBridge | null
@@ -126,10 +135,12 @@ export class PciConfigSpace implements PciFunction {
     return `PCI function ${String(this.#options.bus ?? 0)}:${this.device}.${this.function}`
   }
 
+  /** See `PciFunction.bus`. */
   get bus(): number {
     return this.#host.parent === null ? this.#rootBus : (this.#host.parent.bridge as PciBridge).secondary
   }
 
+  /** See `PciFunction.requester`. */
   get requester(): number {
     return (this.bus << 8) | (this.device << 3) | this.function
   }
@@ -273,10 +284,12 @@ export class PciConfigSpace implements PciFunction {
     }
   }
 
+  /** See `PciFunction.bar`. */
   bar(index: number): Region | null {
     return this.#bars[index]?.region ?? null
   }
 
+  /** See `PciFunction.capability`. */
   capability(id: number): number {
     return this.#capabilities.find(id)
   }
@@ -285,6 +298,7 @@ export class PciConfigSpace implements PciFunction {
     return wordOf(this.config, COMMAND)
   }
 
+  /** Re-reads command register, BARs and windows. */
   update(): void {
     const command = this.#command()
     // All off first: two BARs of one function may be swapped, and must not meet half-way.
@@ -376,6 +390,7 @@ export class PciConfigSpace implements PciFunction {
     this.#options.onWrite?.(register, size)
   }
 
+  /** Returns to the state after power-on. */
   reset(): void {
     this.#level = false
     this.#messages.reset()
@@ -384,6 +399,7 @@ export class PciConfigSpace implements PciFunction {
     if (this.bridge !== null) this.#host.bridgeChanged?.(this)
   }
 
+  /** Returns configuration space, wire and message state. */
   save(): PciFunctionState {
     return {
       version: 2,
@@ -393,6 +409,7 @@ export class PciConfigSpace implements PciFunction {
     }
   }
 
+  /** Takes what `save` returned. @throws DeviceError */
   restore(state: PciFunctionState): void {
     if (state.version !== 2 || state.config.length !== this.config.length) {
       throw new DeviceError(

@@ -6,9 +6,11 @@ import { PciConfigSpace, type BarRegion } from './pci-config-space.ts'
 
 /** What the functions of a server need of the machine. */
 export interface PciTreeHost {
+  /** Makes the region behind a BAR of a model's function. */
   mapBar(device: string, bar: BarRegion): Region
   /** The wire of a root bus device's INTx pin (1–4), or null. */
   wire(device: number, pin: number): InterruptLine | null
+  /** Sends a message interrupt. */
   signalMsi(address: number, data: number, requester: number): void
   /** Functions have come, gone, or got other bus numbers. */
   changed(): void
@@ -159,13 +161,18 @@ export class PciTree {
     for (const { fn } of this.#entries.values()) fn.reset()
   }
 
+  /** Returns the state of every function, by place. */
   save(): Record<string, PciFunctionState> {
     const states: Record<string, PciFunctionState> = {}
     for (const { key, fn } of this.#entries.values()) states[key] = fn.save()
     return states
   }
 
-  /** @throws DeviceError `ERR_NOT_FOUND` for a function that is not there; nothing has been restored then */
+  /**
+   * Restores every function, bridges first.
+   *
+   * @throws DeviceError `ERR_NOT_FOUND` for a function that is not there; nothing has been restored then
+   */
   restore(states: Readonly<Record<string, PciFunctionState>>): void {
     for (const key of Object.keys(states)) {
       if (!this.#entries.has(key)) {

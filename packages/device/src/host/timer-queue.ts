@@ -81,7 +81,7 @@ export class TimerQueue {
     }
   }
 
-  /** @internal */
+  /** @internal Puts an armed timer into the queue. */
   insert(timer: QueuedTimer): void {
     timer.sequence = this.#sequence++
     timer.position = this.#heap.length
@@ -93,7 +93,7 @@ export class TimerQueue {
     }
   }
 
-  /** @internal */
+  /** @internal Takes a timer out of the queue. */
   remove(timer: QueuedTimer): void {
     const heap = this.#heap
     const at = timer.position

@@ -8,6 +8,7 @@ import { PacketSocket, Session } from './session.ts'
 
 /** How a device process finds its hypervisor; see {@link connectDevices}. */
 export interface DeviceClientOptions extends DeviceServerOptions {
+  /** Where the hypervisor listens. */
   readonly address: SocketAddress
   /** What the hypervisor's listener asks for. */
   readonly token?: string
@@ -24,6 +25,7 @@ const RETRY_MS = 50
  * Models reach guest memory by `dma.readAsync` and `dma.writeAsync`; everything else is as in the domain's own process.
  */
 export class DeviceClient {
+  /** Serves the models of this process. */
   readonly server: DeviceServer
   /** Settles when the hypervisor has ended the server (null), or with what went wrong. */
   readonly closed: Promise<Error | null>
@@ -70,6 +72,7 @@ export class DeviceClient {
     return this.#session.writable
   }
 
+  /** Settles when the hypervisor has taken what was posted. */
   drained(): Promise<void> {
     return this.#session.drained()
   }

@@ -12,6 +12,7 @@ export type SocketAddress = { readonly path: string } | { readonly host?: string
 
 /** What a {@link DeviceListener} is made with. */
 export interface DeviceListenerOptions {
+  /** Where to listen. */
   readonly address: SocketAddress
   /** What device processes must know. Default: nothing; who reaches the socket may serve. */
   readonly token?: string
@@ -30,6 +31,7 @@ export interface DeviceListenerOptions {
  * the two say survives the loss of a connection, within `reconnectMs`.
  */
 export class SocketTransport {
+  /** The hypervisor's end of the server. */
   readonly remote: RemoteServer
   readonly #session: Session
   readonly #reconnectMs: number
@@ -79,6 +81,7 @@ export class SocketTransport {
     return this.#session.writable
   }
 
+  /** Settles when the other process has taken what was posted. */
   drained(): Promise<void> {
     return this.#session.drained()
   }
@@ -88,12 +91,12 @@ export class SocketTransport {
     this.remote.close()
   }
 
-  /** @internal */
+  /** @internal Packets taken from the other process. */
   get received(): number {
     return this.#session.received
   }
 
-  /** @internal */
+  /** @internal Goes on over a new connection. */
   connect(socket: PacketSocket, peerReceived: number): void {
     clearTimeout(this.#timer)
     this.#session.connect(socket, peerReceived)

@@ -15,6 +15,7 @@ export interface DeviceProcessOptions extends Pick<DeviceListenerOptions, 'recon
   readonly name: string
   /** Modules whose exported device models the process runs: URLs, as `import` takes them. */
   readonly modules: readonly string[]
+  /** Takes what the models send to the machine's maker. */
   onMessage?(bytes: Uint8Array): void
   /** Default: a Unix socket of its own, or a named pipe on Windows. */
   readonly address?: DeviceListenerOptions['address']
