@@ -273,6 +273,22 @@ for (const start of [startDeviceProcess, startDeviceWorker]) {
 }
 `
 
+/** A device module that lies in no project: the command gives it its own instance of the contract. */
+async function outside(main: readonly string[]): Promise<string[]> {
+  const folder = mkdtempSync(join(tmpdir(), 'retrap-outside-'))
+  try {
+    writeFileSync(join(folder, 'device.mjs'), DEVICE)
+    const problems: string[] = []
+    for (const transport of ['inline', 'worker', 'process']) {
+      const device = `./device.mjs,transport=${transport}`
+      problems.push(...problemOf(`retrap --device ${device}`, await run(process.execPath, [...main, device], folder)))
+    }
+    return problems
+  } finally {
+    rmSync(folder, { recursive: true, force: true })
+  }
+}
+
 /** All packages in one project: their declarations beside each other, Workers and processes, bundles. */
 async function together(rehearsal: Rehearsal): Promise<string[]> {
   const names = rehearsal.published.map(({ manifest }) => manifest.name)
@@ -296,6 +312,7 @@ async function together(rehearsal: Rehearsal): Promise<string[]> {
     async () => problemOf('devices in Workers and processes', await run(process.execPath, ['devices.mjs'], folder)),
     async () =>
       problemOf('retrap --device', await run(process.execPath, [...main, './device.mjs,transport=worker'], folder)),
+    () => outside(main),
     () => bundleProblems(folder, libraries),
   ])
 }

@@ -1,7 +1,7 @@
 import type { EcamWindow } from './config-space.ts'
 import type { Dma } from '@retrap/device'
 import type { DeviceFailure, FailurePolicy } from './failures.ts'
-import type { InvalidationListener } from './invalidation.ts'
+import type { InvalidationListener } from './invalidation-listener.ts'
 import type { IoreqTransport, LocalRegions } from './server.ts'
 import type { IoTraceRecord } from './trace.ts'
 

@@ -21,7 +21,7 @@ import {
   XEN_DMOP_IO_RANGE_PCI,
   XEN_DMOP_IO_RANGE_PORT,
 } from './layout.ts'
-import { MmioLookup, PortLookup } from './lookup.ts'
+import { MmioLookup, PortLookup, type ServedRegion } from './lookup.ts'
 import { PendingRequests } from './pending.ts'
 import { PieceAccess } from './pieces.ts'
 import { badAnswer, cut, isOneCall } from '@retrap/device/host'
@@ -64,7 +64,7 @@ export class IoDispatch implements ServerOwner {
   readonly #ports = new PortLookup()
   readonly #mmio = new MmioLookup()
   readonly #portMap: Uint16Array
-  readonly #portRegions: readonly ClaimedRegion[]
+  readonly #portRegions: readonly ServedRegion[]
   readonly #pending: PendingRequests
   readonly #failures: FailureHandler
   readonly #space: ConfigSpace

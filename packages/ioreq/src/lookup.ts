@@ -3,15 +3,26 @@ import { XEN_DMOP_IO_RANGE_MEMORY, XEN_DMOP_IO_RANGE_PORT } from './layout.ts'
 import type { IoreqServer } from './server.ts'
 import type { RegionTable } from './region-table.ts'
 
-const place = (kind: 'port' | 'mmio'): ClaimedRegion =>
-  new ClaimedRegion(null, { device: '', kind, base: 0, length: 0, handler: DEAD_HANDLER, direct: false, window: null })
+/** A region as look-ups have it: with the server that answers. */
+export type ServedRegion = ClaimedRegion & { server: IoreqServer | null }
+
+const place = (kind: 'port' | 'mmio'): ServedRegion =>
+  new ClaimedRegion(null, {
+    device: '',
+    kind,
+    base: 0,
+    length: 0,
+    handler: DEAD_HANDLER,
+    direct: false,
+    window: null,
+  }) as ServedRegion
 
 /** Stands for "not directly": nobody there, another process' server, or a port with a meaning of its own. */
 const NOT_DIRECT_PORT = place('port')
 const NOT_DIRECT_MMIO = place('mmio')
 
 /** Stands for what a server of another thread or process claims. */
-function elsewhere(kind: 'port' | 'mmio', server: IoreqServer): ClaimedRegion {
+function elsewhere(kind: 'port' | 'mmio', server: IoreqServer): ServedRegion {
   const region = place(kind)
   region.server = server
   return region
@@ -29,7 +40,7 @@ const ECAM_BUS_BYTES = 1 << 20
  */
 export class PortLookup {
   readonly map: Uint16Array = new Uint16Array(0x1_0000)
-  readonly regions: ClaimedRegion[] = [NOT_DIRECT_PORT]
+  readonly regions: ServedRegion[] = [NOT_DIRECT_PORT]
 
   rebuild(servers: readonly (IoreqServer | null)[], internal: RegionTable): void {
     this.map.fill(0)
@@ -44,17 +55,17 @@ export class PortLookup {
       } else {
         for (const region of server.local.byPriority('port')) {
           region.server = server
-          this.#paint(region)
+          this.#paint(region as ServedRegion)
         }
       }
     }
-    for (const region of internal.byPriority('port')) this.#paint(region)
+    for (const region of internal.byPriority('port')) this.#paint(region as ServedRegion)
     // The latch and the PCI decoding of CONFIG_DATA come before any range.
     this.map[CONFIG_ADDRESS] = 0
     this.map.fill(0, CONFIG_DATA, CONFIG_DATA + 4)
   }
 
-  #paint(region: ClaimedRegion): void {
+  #paint(region: ServedRegion): void {
     this.map.fill(this.regions.length, region.base, region.base + region.length)
     this.regions.push(region)
   }
@@ -63,18 +74,18 @@ export class PortLookup {
 /** Which region answers for each guest-physical address: disjoint segments in ascending order. */
 export class MmioLookup {
   starts: Float64Array = new Float64Array(1)
-  regions: ClaimedRegion[] = [NOT_DIRECT_MMIO]
+  regions: ServedRegion[] = [NOT_DIRECT_MMIO]
   /** The segment of the last look-up. */
   hitStart = 0
   hitEnd = 0
-  hit: ClaimedRegion = NOT_DIRECT_MMIO
+  hit: ServedRegion = NOT_DIRECT_MMIO
 
   rebuild(
     servers: readonly (IoreqServer | null)[],
     internal: RegionTable,
     ecam: readonly { readonly base: number; readonly firstBus: number; readonly lastBus: number }[] = [],
   ): void {
-    const painted: { start: number; end: number; region: ClaimedRegion }[] = []
+    const painted: { start: number; end: number; region: ServedRegion }[] = []
     for (const server of servers) {
       if (server === null || !server.enabled) continue
       if (server.local === null) {
@@ -84,11 +95,12 @@ export class MmioLookup {
       } else {
         for (const r of server.local.byPriority('mmio')) {
           r.server = server
-          painted.push({ start: r.base, end: r.base + r.length, region: r })
+          painted.push({ start: r.base, end: r.base + r.length, region: r as ServedRegion })
         }
       }
     }
-    for (const r of internal.byPriority('mmio')) painted.push({ start: r.base, end: r.base + r.length, region: r })
+    for (const r of internal.byPriority('mmio'))
+      painted.push({ start: r.base, end: r.base + r.length, region: r as ServedRegion })
 
     for (const { base, firstBus, lastBus } of ecam) {
       const start = base + firstBus * ECAM_BUS_BYTES
@@ -107,7 +119,7 @@ export class MmioLookup {
   }
 
   /** The region at `gpa`; remembers its segment. */
-  find(gpa: number): ClaimedRegion {
+  find(gpa: number): ServedRegion {
     if (gpa >= this.hitStart && gpa < this.hitEnd) return this.hit
     const { starts } = this
     let low = 0

@@ -1,7 +1,8 @@
 import type { Word64 } from '@retrap/device'
 import { IoreqError } from './errors.ts'
 import { describeRequest, requestAddress, type FailureHandler } from './failures.ts'
-import { INVALIDATE_ALL, type InvalidationListener, type InvalidationNotice } from './invalidation.ts'
+import type { InvalidationListener } from './invalidation-listener.ts'
+import { INVALIDATE_ALL, type InvalidationNotice } from './invalidation.ts'
 import {
   IOREQ_READ,
   IOREQ_TYPE_COPY,

@@ -1,7 +1,6 @@
 import { DeviceError, type RangeHandler, type Region, type RegionOptions } from '@retrap/device'
 import { hex } from '@retrap/device/host'
 import type { MemoryWindow } from './owned-memory.ts'
-import type { IoreqServer } from './server.ts'
 
 /** What a region's owner is told when its claim changes. */
 export interface RegionOwner {
@@ -71,8 +70,8 @@ export class ClaimedRegion implements Region {
   window: MemoryWindow | null
   /** Name of the device model. */
   readonly device: string
-  /** The server that answers for it, where look-ups know it. */
-  server: IoreqServer | null = null
+  /** The server that answers for it, where look-ups know it: see `ServedRegion`. */
+  server: object | null = null
   readonly #owner: RegionOwner | null
 
   constructor(owner: RegionOwner | null, claim: RegionClaim, options: RegionOptions = {}) {
