@@ -10,7 +10,7 @@ export interface Architecture<V extends VirtualCpu = VirtualCpu> {
   /** The wire of a PCI function's interrupt pin, 1–4. */
   pciInterrupt(device: number, pin: number): InterruptLine
   /** Delivers a device's message. */
-  signalMsi(address: number, data: number): void
+  signalMsi(address: number, data: number, requester: number): void
   /** Power-on of everything but the vCPUs, before that of device models. */
   reset(): void
 }

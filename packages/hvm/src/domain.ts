@@ -167,8 +167,9 @@ export class Domain<V extends VirtualCpu = VirtualCpu, A extends Architecture<V>
       modifiedMemory: (gfn, count) => this.dirtyLogs.modified(gfn, count),
       interruptLine: (irq) => this.architecture.interruptLine(irq),
       pciInterrupt: (device, pin) => this.architecture.pciInterrupt(device, pin),
-      signalMsi: (address, data) => {
-        if (this.#paravirtual?.takesMessage(address, data) !== true) this.architecture.signalMsi(address, data)
+      signalMsi: (address, data, requester) => {
+        if (this.#paravirtual?.takesMessage(address, data) === true) return
+        this.architecture.signalMsi(address, data, requester)
       },
       powerOff: () => this.stop({ reason: 'power-off' }),
       reset: () => this.stop({ reason: 'reset' }),

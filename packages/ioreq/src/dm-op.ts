@@ -1,6 +1,6 @@
 import type { IoDispatch } from './dispatch.ts'
 import { IoreqError, type IoreqErrorCode } from './errors.ts'
-import { HVM_IOREQSRV_BUFIOREQ_ATOMIC, MAX_NR_IOREQ_SERVERS } from './layout.ts'
+import { HVM_IOREQSRV_BUFIOREQ_ATOMIC, MAX_NR_IOREQ_SERVERS, XEN_DMOP_IO_RANGE_PCI } from './layout.ts'
 import type { IoreqServer, IoreqTransport } from './server.ts'
 
 /*
@@ -198,7 +198,7 @@ export interface DmPlatform {
   readonly setMemType?: DmOpHandler
   /** `XEN_DMOP_inject_event`. */
   readonly injectEvent?: DmOpHandler
-  /** `XEN_DMOP_inject_msi`. */
+  /** `XEN_DMOP_inject_msi`; the field `requester` is the emulator's first PCI function, or 0. */
   readonly injectMsi?: DmOpHandler
   /** `XEN_DMOP_map_mem_type_to_ioreq_server`. */
   readonly mapMemType?: DmOpHandler
@@ -338,6 +338,9 @@ export class DmOps {
       case 'vcpus':
         view.setUint32(HEADER_BYTES, this.#dispatch.vcpus, true)
         return 0
+      case 'injectMsi':
+        // The operation has no requester: the emulator's function stands for it.
+        return this.#platform[name]?.({ ...fields, requester: this.#requester() }, bulk) ?? -DM_ERRNO.EOPNOTSUPP
       case 'mapMemType':
         // The claim is one of the caller's own servers.
         this.#server(fields)
@@ -345,6 +348,15 @@ export class DmOps {
       default:
         return this.#platform[name]?.(fields, bulk) ?? -DM_ERRNO.EOPNOTSUPP
     }
+  }
+
+  /** The first PCI function of the emulator's servers, without its segment; 0 without one. */
+  #requester(): number {
+    for (const server of this.#own) {
+      const functions = server.ranges[XEN_DMOP_IO_RANGE_PCI]
+      if (functions.count > 0) return functions.start(0) & 0xffff
+    }
+    return 0
   }
 
   /** The caller's server of an id. */

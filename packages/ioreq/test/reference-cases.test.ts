@@ -468,6 +468,21 @@ test('256th and 257th range', () => {
   expect(map(1000)).toBe(-DM_ERRNO.ENOSPC)
 })
 
+test('inject_msi has no requester: the emulator’s first function stands for it', () => {
+  const seen: number[] = []
+  const machine = makeMachine()
+  const ops = new DmOps(machine.dispatch, { notify() {} }, 'emulator', {
+    injectMsi: (fields) => (seen.push(fields['requester'] ?? -1), 0),
+  })
+  const inject = new Uint8Array(24)
+  inject[0] = 14
+  expect(ops.execute(inject)).toBe(0)
+  expect(ops.execute(Uint8Array.of(1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0))).toBe(0)
+  machine.dispatch.server(1)?.mapRange(XEN_DMOP_IO_RANGE_PCI, 0x1_0218, 0x1_0218)
+  expect(ops.execute(inject)).toBe(0)
+  expect(seen).toEqual([0, 0x218])
+})
+
 describe('Non-zero pad in every op', () => {
   /** Bytes of each operation's structure, and where its padding is; from Xen's public header. */
   const ops: readonly (readonly [op: number, size: number, pads: readonly number[]])[] = [

@@ -306,6 +306,28 @@ describe('how a run ends', () => {
     expect(exit.detail?.message).toMatch(/broken.*fed90004.*no sensor/)
   })
 
+  test.each<[string, unknown]>([
+    ['an object without a string', Object.create(null)],
+    [
+      'one whose string throws',
+      {
+        toString: () => {
+          throw new Error('no')
+        },
+      },
+    ],
+    ['a symbol', Symbol('why')],
+  ])('a device model that throws %s ends the machine all the same', async (_, thrown) => {
+    const kernel = multibootKernel((asm) => asm.mov(eax, dword(0xfed9_0004)).hlt())
+    const read = (): number => {
+      throw thrown
+    }
+    const broken = defineDevice({ name: 'broken', synchronous: true, mmio: { base: 0xfed9_0000, size: 0x1000 }, read })
+    const { exit } = await run({ kernel, devices: [broken] })
+    expect(exit.reason).toBe('internal-error')
+    expect(exit.detail?.message).toMatch(/broken.*fed90004.*(cannot be printed|Symbol)/)
+  })
+
   test('the debug console gives its last line, ended or not', async () => {
     const lines: number[] = []
     const kernel = multibootKernel((asm) => {
