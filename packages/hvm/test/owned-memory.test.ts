@@ -9,7 +9,8 @@ import {
   type PciFunction,
 } from '@retrap/device'
 import { P2mEntry, P2mType } from '@retrap/p2m'
-import { al, Assembler, dword, dx, eax, ebx, esi } from '@retrap/x86-assembler'
+import { startDeviceWorker } from '@retrap/ioreq/node'
+import { al, Assembler, byte, dword, dx, eax, ebx, esi, imm32 } from '@retrap/x86-assembler'
 import { describe, expect, test } from 'vitest'
 import { EXIT_PORT, Guest, type GuestOptions } from './support/guest.ts'
 
@@ -382,3 +383,53 @@ describe('an end', () => {
     expect(() => make(() => {}, options)).toThrow(DeviceError)
   })
 })
+
+test('a model in a Worker that shares the machine’s memory sees its own in place; code that it writes is executed', async () => {
+  const guest = new Guest(
+    (asm) => {
+      asm
+        .mov(dword(BASE + 8), 0x5a)
+        .mov(al, 8)
+        .mov(dx, 0x300)
+        .out(dx, al)
+        .in(al, dx)
+        .mov(byte(RESULT), al)
+      asm
+        .mov(dx, 0x304)
+        .in(al, dx)
+        .mov(byte(RESULT + 1), al)
+        .in(al, dx)
+        .mov(byte(RESULT + 2), al)
+      // mov al, 1; ret: the model makes it mov al, 2.
+      asm
+        .mov(dword(BASE), imm32(0x00c3_01b0))
+        .mov(ebx, BASE)
+        .call(ebx)
+        .mov(byte(RESULT + 3), al)
+      asm.mov(al, 1).mov(dx, 0x300).out(dx, al).mov(al, 2).mov(dx, 0x304).out(dx, al)
+      asm.call(ebx).mov(byte(RESULT + 4), al)
+      leave(asm)
+    },
+    { shared: true },
+  )
+  const { domain } = guest
+  const transport = startDeviceWorker(domain.dispatch, domain.platform, {
+    name: 'owner',
+    modules: [],
+    program: new URL('support/owning-worker.ts', import.meta.url),
+    data: domain.platform.sharedMemory,
+    realTime: false,
+  })
+  try {
+    domain.addServer(transport)
+    await transport.remote.ready
+    expect(await guest.run()).toEqual(DONE)
+    const bytes = new Uint8Array(5)
+    domain.guestMemory.read(RESULT, bytes)
+    expect([...bytes]).toEqual([0x5a, 1, 0, 1, 2])
+  } finally {
+    transport.close()
+  }
+  // With its server, the memory goes.
+  expect(domain.p2m.translate(BASE)).toBe(-1)
+}, 30_000)
