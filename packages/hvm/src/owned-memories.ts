@@ -1,7 +1,7 @@
 import { DeviceError, type MemoryMode } from '@retrap/device'
 import type { MemoryPlacement, PlatformMemory, PlatformMemoryOptions } from '@retrap/ioreq'
 import { MemoryError, PAGE_BYTES, type MachineMemory } from '@retrap/memory'
-import { P2mAccess, P2mEntry, P2mType, type FrameCounts, type LogDirty, type P2m } from '@retrap/p2m'
+import { P2mAccess, P2mEntry, P2mError, P2mType, type FrameCounts, type LogDirty, type P2m } from '@retrap/p2m'
 import type { DirtyLogs } from './dirty-logs.ts'
 
 /** From this size on a memory is aligned so that large leaves can map it. */
@@ -191,7 +191,13 @@ class DomainMemory implements PlatformMemory {
       runs: [],
     }
     this.#placements.add(placement)
-    if (this.#mode === 'memory') this.#map(placement)
+    try {
+      if (this.#mode === 'memory') this.#map(placement)
+    } catch (error) {
+      this.#placements.delete(placement)
+      this.#unmap(placement)
+      throw error
+    }
     return {
       remove: () => {
         if (this.#placements.delete(placement)) this.#unmap(placement)
@@ -205,12 +211,18 @@ class DomainMemory implements PlatformMemory {
     const { gfn, first, count } = placement
     const mfn = this.location / PAGE_BYTES + first
     const access = this.executable ? P2mAccess.RWX : P2mAccess.RW
-    for (const [at, length] of this.#holes(gfn, count)) {
-      p2m.insertRange(at, mfn + at - gfn, length, this.#type)
-      if (!this.executable) p2m.setAccess(at, length, access)
-      const run: Run = { gfn: at, first: first + at - gfn, count: length, log: null }
-      placement.runs.push(run)
-      if (this.#dirty !== null) this.#startLog(run)
+    try {
+      for (const [at, length] of this.#holes(gfn, count)) {
+        const run: Run = { gfn: at, first: first + at - gfn, count: length, log: null }
+        placement.runs.push(run)
+        p2m.insertRange(at, mfn + at - gfn, length, this.#type)
+        if (!this.executable) p2m.setAccess(at, length, access)
+        if (this.#dirty !== null) this.#startLog(run)
+      }
+    } catch (error) {
+      if (!(error instanceof P2mError)) throw error
+      const what = `${this.#device}: memory ${this.#name} cannot be mapped: ${error.message}`
+      throw new DeviceError('ERR_NO_SPACE', what, { cause: error })
     }
   }
 

@@ -130,7 +130,13 @@ export class ClaimedRegion implements Region {
     if (this.enabled) return
     this.#owner?.checkClaim(this, this.base)
     this.enabled = true
-    this.#owner?.claimChanged(this)
+    try {
+      this.#owner?.claimChanged(this)
+    } catch (error) {
+      // All ranges are taken, or the machine has no room for the tables of its memory: it stays off.
+      this.disable()
+      throw error
+    }
   }
 
   /** Stops answering; keeps the place. */

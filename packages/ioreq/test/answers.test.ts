@@ -1,8 +1,16 @@
 /** What a model hands over is validated: answers, ranges, numbers; and what it throws is printed, whatever it is. */
-import { defineDevice, DeviceError, type DeviceModel } from '@retrap/device'
+import { defineDevice, DeviceError, type DeviceModel, type Region } from '@retrap/device'
 import { describe, expect, test } from 'vitest'
-import { createIoRequest, IO_DONE, IO_FAILED, IO_RETRY, IOREQ_READ, IOREQ_TYPE_PIO } from '../src/index.ts'
-import { makeMachine } from './machine.ts'
+import {
+  createIoRequest,
+  IO_DONE,
+  IO_FAILED,
+  IO_RETRY,
+  IO_UNHANDLED,
+  IOREQ_READ,
+  IOREQ_TYPE_PIO,
+} from '../src/index.ts'
+import { FakeMemory, makeMachine } from './machine.ts'
 
 const BAD: [string, unknown][] = [
   ['NaN', NaN],
@@ -122,6 +130,47 @@ test('pages of servers are given back: a thousand connections later there are as
     dispatch.createServer({ name: `s${i}`, transport: { notify: () => {} }, bufferedMode: 2 }).destroy()
   }
   expect(free.size).toBe(before)
+})
+
+test('a BAR that the machine cannot map stays off, and the guest goes on', () => {
+  const { host, dispatch } = makeMachine(
+    {},
+    [],
+    {},
+    {
+      ownMemory: (_device, { bytes }) => {
+        const memory = new FakeMemory(bytes)
+        memory.place = () => {
+          throw new DeviceError('ERR_NO_SPACE', 'no room for tables')
+        }
+        return memory
+      },
+    },
+  )
+  let bar: Region | null | undefined
+  host.attach({
+    name: 'm',
+    attach(context) {
+      const memory = context.ownMemory({ name: 'vram', bytes: 4096 })
+      bar = context.pci
+        .add({
+          device: 1,
+          vendorId: 1,
+          deviceId: 1,
+          classCode: 0,
+          bars: [{ index: 0, kind: 'memory', memory }],
+        })
+        .bar(0)
+    },
+  })
+  const config = (register: number, value: number): void => {
+    dispatch.portWrite(0xcf8, 4, 0x8000_0800 | register)
+    expect(dispatch.portWrite(0xcfc, 4, value)).toBe(IO_DONE)
+  }
+  config(0x10, 0xe000_0000)
+  config(0x04, 2)
+  expect(bar?.enabled).toBe(false)
+  expect(dispatch.mmioRead(0xe000_0000, 4)).toBe(IO_UNHANDLED)
 })
 
 test('the message of a model’s own requester is its first function', () => {
