@@ -54,7 +54,9 @@ export function printed(stdout: string): string {
 
 /** The packages that a program imports, without Node's own. */
 export function imported(program: string): string[] {
-  const names = [...program.matchAll(/^(?:import|export)\b[^'"]*?['"]([^'"]+)['"]/gms)].map(([, name = '']) => name)
+  const names = [...program.matchAll(/^(?:import|export)\b(?:[^'"]*?\bfrom)?\s*['"]([^'"]+)['"]/gms)].map(
+    ([, name = '']) => name,
+  )
   const packages = names
     .filter((name) => !name.startsWith('node:') && !name.startsWith('.'))
     .map((name) => (name.startsWith('@') ? name.split('/').slice(0, 2).join('/') : (name.split('/')[0] as string)))
