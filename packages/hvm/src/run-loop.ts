@@ -116,7 +116,9 @@ export class RunLoop {
         this.#stalled = stalled
         // Notices of what has left the guest go out, by halted vCPUs too: what is waited for may wait for them.
         for (const vcpu of vcpus) {
-          if (invalidations.flagged(vcpu.id) && !dispatch.unanswered(vcpu.id)) this.#mayGoOn(vcpu)
+          if (!invalidations.flagged(vcpu.id) || dispatch.unanswered(vcpu.id)) continue
+          // A vCPU that may go on now is what was waited for.
+          if (this.#mayGoOn(vcpu)) this.#woken = true
         }
         return this.#sleep(0).then(this.#hostHadTurn)
       },

@@ -68,8 +68,8 @@ export class VirtualRounds {
   #spent = 0
   /** In this round, a vCPU has executed something. */
   #ran = false
-  /** In this round, a vCPU waits for memory. */
-  #stalled = false
+  /** vCPUs that have had to wait for memory in this round. */
+  #stalled = 0
 
   constructor(host: RoundsHost) {
     this.#host = host
@@ -106,11 +106,15 @@ export class VirtualRounds {
     const stalled = this.#stalled
     this.#next = 0
     this.#begun = false
-    this.#stalled = false
+    this.#stalled = 0
     const ran = this.#ran
     this.#ran = false
     if (ran) return null
-    if (stalled) return host.waitForHost(true)
+    if (stalled > 0) {
+      // The memory may have come since: then nothing else may be there to end a wait.
+      const waiting = host.vcpus.filter(({ id }) => host.waitsForMemory(id)).length
+      return waiting < stalled ? null : host.waitForHost(true)
+    }
     if (host.timers.nextDeadlineNs === Infinity) return host.sleep(Infinity)
     host.clock.skipTo(host.timers.nextDeadlineNs)
     return null
@@ -140,12 +144,14 @@ export class VirtualRounds {
     const exit = host.execute(vcpu, this.#left)
     let cost = vcpu.cpu.cost - before
     host.handle(vcpu, exit)
+    // A vCPU that was stopped before it executed anything has its turn before time goes on.
+    if (exit.reason === 'budget' || exit.reason === 'pause') this.#ran = true
     const stalled = exit.reason === 'blocked' && host.waitsForMemory(vcpu.id)
     if (exit.reason === 'blocked' && !stalled) cost += WAIT_COST
     this.#spent += cost
     this.#left -= cost
     // A vCPU that waits for memory leaves the others their turns: one of them may give some back.
-    this.#stalled ||= stalled
+    if (stalled) this.#stalled++
     if (stalled || !this.#goesOn(vcpu, exit)) this.#end(vcpu, exit.reason)
     else if (host.ended()) this.#account()
     return Math.max(cost, exit.reason === 'yield' || stalled ? TURN : 1)
@@ -179,6 +185,6 @@ export class VirtualRounds {
     this.#inTurn = false
     this.#spent = 0
     this.#ran = false
-    this.#stalled = false
+    this.#stalled = 0
   }
 }
