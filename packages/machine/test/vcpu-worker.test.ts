@@ -84,9 +84,10 @@ test(
     // Where the Worker was not there with its answer at once.
     expect(awaits.blocked).toBeGreaterThan(0)
     const blocks = await inWorker(kernel)
-    // No vCPU has ever come back for a device's sake.
-    expect(blocks).toEqual({ ...awaits, blocked: 0 })
-    expect(await onMainThread(kernel, 5000)).toEqual({ ...awaits, blocked: 0 })
+    // On deterministic time a vCPU comes back once for each request, however soon its answer is there.
+    expect(awaits.blocked).toBeGreaterThan(READS)
+    expect(blocks).toEqual(awaits)
+    expect(await onMainThread(kernel, 5000)).toEqual(awaits)
   },
   DEADLINE_MS,
 )
