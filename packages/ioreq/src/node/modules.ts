@@ -1,4 +1,5 @@
-import { register, registerHooks } from 'node:module'
+// Node 22.12 has no registerHooks: a name that a module lacks cannot be imported.
+import * as nodeModule from 'node:module'
 import type { DeviceModel } from '@retrap/device'
 import type { DeviceServer } from '../index.ts'
 import { IoreqError } from '../errors.ts'
@@ -18,8 +19,8 @@ export function provideDevicePackage(): void {
   if (provided) return
   provided = true
   const parentURL = import.meta.url
-  if (typeof registerHooks === 'function') {
-    registerHooks({
+  if (typeof nodeModule.registerHooks === 'function') {
+    nodeModule.registerHooks({
       resolve: (specifier, context, next) =>
         next(specifier, SHARED.test(specifier) ? { ...context, parentURL } : context),
     })
@@ -31,7 +32,7 @@ export function provideDevicePackage(): void {
     export const resolve = (specifier, context, next) =>
       next(specifier, shared.test(specifier) ? { ...context, parentURL: ${JSON.stringify(parentURL)} } : context)
   `
-  register(`data:text/javascript,${encodeURIComponent(hooks)}`)
+  nodeModule.register(`data:text/javascript,${encodeURIComponent(hooks)}`)
 }
 
 /**
