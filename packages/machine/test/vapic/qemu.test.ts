@@ -152,6 +152,8 @@ describe.skipIf(!available)("QEMU's patcher and ours", () => {
       cr4: 0x10,
       efer: 0,
     })
+    // The kernel had masked the interrupt controllers before that; here they are as a BIOS leaves them.
+    for (const port of [0x21, 0xa1]) await pc.domain.writePort(port, 1, 0xff)
     const patcher = pc.vapic?.patcher
     patcher?.restore(decodeSaved(sectionOf(qemu.stream)))
     expect([patcher?.state, patcher?.isEnabled(0)]).toEqual([VapicState.ACTIVE, true])
