@@ -4,7 +4,7 @@ import type { MemoryWindowOptions, OwnedMemory, OwnedMemoryOptions } from './mem
 import type { PciBus } from './pci-function.ts'
 import type { Clock, InterruptLine, Timer } from './wires.ts'
 
-/** Is all that a device model knows of its machine. */
+/** All that a device model knows of its machine. */
 export interface DeviceContext {
   /** Claims ports `base` … `base + count − 1`. @throws DeviceError `ERR_EXISTS`, `ERR_INVALID` */
   mapPorts(base: number, count: number, handler: RangeHandler, options?: RegionOptions): Region
@@ -52,7 +52,7 @@ export interface DeviceContext {
 }
 
 /**
- * Is a device model: a machine is given it, and `attach` makes it part of the machine.
+ * A device model: a machine is given it, and `attach` makes it part of the machine.
  *
  * Saving goes `quiesce`, `save`, then `resume` when the machine goes on. Restoring goes `restore`, then `resume`. A model
  * has `save` and `restore`, or says `stateless: true`; a machine with any other model cannot be saved.

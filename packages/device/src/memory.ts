@@ -35,7 +35,7 @@ export interface OwnedMemoryOptions {
 }
 
 /**
- * Is memory of a device model that the guest reaches at RAM speed: VRAM, flash, ROM, a frame buffer.
+ * Memory of a device model that the guest reaches at RAM speed: VRAM, flash, ROM, a frame buffer.
  *
  * `DeviceContext.mapMemory` maps it at a fixed address, a PCI BAR or expansion ROM where the guest puts it; it may be
  * mapped in several windows at once. Guest RAM at the same addresses stays in front of it, and owned memory in front of

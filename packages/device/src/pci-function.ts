@@ -69,7 +69,7 @@ export interface MsixOptions {
 }
 
 /**
- * Is a capability of which the contract knows nothing but its place in the list.
+ * A capability of which the contract knows nothing but its place in the list.
  *
  * Source: PCI Local Bus Specification 3.0, §6.7, "Capabilities List"; PCI Express Base Specification 3.0, §7.9,
  * "PCI Express Extended Capabilities".
@@ -101,7 +101,7 @@ export interface PciBridgeOptions {
   readonly prefetchableWindow?: 'none' | 32 | 64
 }
 
-/** Is a function's identity, BARs, capabilities and hooks. Source: PCI Local Bus Specification 3.0, ch. 6. */
+/** A function's identity, BARs, capabilities and hooks. Source: PCI Local Bus Specification 3.0, ch. 6. */
 export interface PciFunctionOptions {
   /** Number of a root bus (default 0), or the `busName` of a bridge that has been added before. */
   readonly bus?: number | string
@@ -162,7 +162,7 @@ export interface PciMessages {
   clear(vector: number): void
 }
 
-/** Is a registered function. */
+/** A registered function. */
 export interface PciFunction {
   /** Number of its bus now: below a bridge, the one that the guest has given it. */
   readonly bus: number
@@ -192,7 +192,7 @@ export interface PciFunction {
   restore(state: PciFunctionState): void
 }
 
-/** Is the saved form of a {@link PciFunction}. */
+/** The saved form of a {@link PciFunction}. */
 export interface PciFunctionState {
   /** Layout of this record. */
   readonly version: 2

@@ -1,4 +1,4 @@
-/** Is a wire to the interrupt controllers. */
+/** A wire to the interrupt controllers. */
 export interface InterruptLine {
   /** Drives the wire; driving it to the level that it has changes nothing. */
   set(level: boolean): void
@@ -6,13 +6,13 @@ export interface InterruptLine {
   pulse(): void
 }
 
-/** Is the machine's virtual time. */
+/** The machine's virtual time. */
 export interface Clock {
   /** Nanoseconds from power-on: whole and exact for 104 days (2^53), then rounded to what a number holds. Never goes back. */
   now(): number
 }
 
-/** Is one deadline on the machine's clock. */
+/** One deadline on the machine's clock. */
 export interface Timer {
   /** Nanoseconds on the machine's clock, or `Infinity` while not armed. */
   readonly deadlineNs: number

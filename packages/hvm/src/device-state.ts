@@ -3,7 +3,7 @@ import type { DeviceHost, DeviceHostState } from '@retrap/ioreq'
 import type { DomainServer } from './domain-options.ts'
 import type { OwnedMemories, OwnedMemoryState } from './owned-memories.ts'
 
-/** Is the saved form of all device models of a domain, with the memory that they own. */
+/** The saved form of all device models of a domain, with the memory that they own. */
 export interface DevicesState {
   /** Of this form. */
   readonly version: 1

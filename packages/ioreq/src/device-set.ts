@@ -21,7 +21,7 @@ import { DEAD_HANDLER, type ClaimedRegion } from './region.ts'
 import { RegionTable } from './region-table.ts'
 import type { IoRequest } from './request.ts'
 
-/** Is the saved form of a set of models: each model's own, by name, and its PCI functions. */
+/** The saved form of a set of models: each model's own, by name, and its PCI functions. */
 export interface DeviceHostState {
   /** Layout of this record. */
   readonly version: 2

@@ -15,14 +15,14 @@ export interface PlatformMemoryOptions extends Omit<OwnedMemoryOptions, 'handler
   readonly trapsWrites: boolean
 }
 
-/** Is a place where a part of a model's memory is shown. */
+/** A place where a part of a model's memory is shown. */
 export interface MemoryPlacement {
   /** Ends it. A second time does nothing. */
   remove(): void
 }
 
 /**
- * Is memory of a device model, on the machine's side. Arguments have been checked.
+ * Memory of a device model, on the machine's side. Arguments have been checked.
  *
  * Where the asynchronous forms are there, the bytes are out of reach: `view` is null and the synchronous ones throw.
  */
@@ -55,7 +55,7 @@ export interface PlatformMemory {
   free(): void
 }
 
-/** Is what device models reach the rest of the machine through. The machine supplies it. */
+/** The rest of the machine, as device models reach it. The machine supplies it. */
 export interface DevicePlatform {
   /** The machine's virtual time. */
   readonly clock: Clock

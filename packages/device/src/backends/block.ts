@@ -1,6 +1,6 @@
 import type { CancelSignal } from '../access.ts'
 
-/** Is a disk's geometry as old firmware asks for it. Zero: unknown. */
+/** A disk's geometry as old firmware asks for it. Zero: unknown. */
 export interface DiskGeometry {
   /** Cylinders. */
   readonly cylinders: number
@@ -39,7 +39,7 @@ export interface BlockRequest {
 }
 
 /**
- * Is a disk or other block medium, as a device model uses it.
+ * A disk or other block medium, as a device model uses it.
  *
  * Offsets and lengths are in bytes and multiples of `blockBytes`. Requests may run at the same time and complete in any
  * order; a model that needs an order awaits. A medium that cannot do what was asked rejects with a

@@ -1,4 +1,4 @@
-/** Is the level of each modem control output of a serial port. */
+/** The level of each modem control output of a serial port. */
 export interface ModemOutputs {
   /** DTR is asserted. */
   readonly dataTerminalReady: boolean
@@ -6,7 +6,7 @@ export interface ModemOutputs {
   readonly requestToSend: boolean
 }
 
-/** Is the level of each modem status input of a serial port. */
+/** The level of each modem status input of a serial port. */
 export interface ModemInputs {
   /** CTS is asserted. */
   readonly clearToSend: boolean
@@ -18,7 +18,7 @@ export interface ModemInputs {
   readonly carrierDetect: boolean
 }
 
-/** Is the format of characters on a serial line, for back ends that have a real one. */
+/** The format of characters on a serial line, for back ends that have a real one. */
 export interface SerialFormat {
   /** Bits a second. */
   readonly rate: number
@@ -48,7 +48,7 @@ export interface ByteStreamClient {
 }
 
 /**
- * Is a stream of bytes with another party, as a serial port's or a console's model uses it.
+ * A stream of bytes with another party, as a serial port's or a console's model uses it.
  *
  * Only `send` is needed of a plain sink, such as a log file.
  */

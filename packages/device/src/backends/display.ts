@@ -17,7 +17,7 @@ export interface DisplayMode {
   readonly stride: number
 }
 
-/** Is a rectangle in pixels. */
+/** A rectangle in pixels. */
 export interface DisplayRectangle {
   /** Leftmost pixel. */
   readonly x: number
@@ -29,7 +29,7 @@ export interface DisplayRectangle {
   readonly height: number
 }
 
-/** Is a cursor's image: `bgrx8888` with alpha in the fourth byte, premultiplied. */
+/** A cursor's image: `bgrx8888` with alpha in the fourth byte, premultiplied. */
 export interface CursorImage {
   /** Pixels of a row. */
   readonly width: number
@@ -52,7 +52,7 @@ export interface DisplayClient {
 }
 
 /**
- * Is a surface that a graphics card's model draws on.
+ * A surface that a graphics card's model draws on.
  *
  * A model sets a mode, keeps the bytes of the picture where it likes (usually in owned memory), and reports changes.
  */

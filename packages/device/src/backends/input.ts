@@ -1,5 +1,5 @@
 /**
- * Is one event of a keyboard or pointer.
+ * One event of a keyboard or pointer.
  *
  * Keys are usages of the HID Keyboard/Keypad page (0x07), buttons of the Button page (0x09): 1 left, 2 right, 3 middle.
  *
@@ -23,7 +23,7 @@ export interface InputClient {
   input(events: readonly InputEvent[]): number
 }
 
-/** Is a source of input, as a keyboard's or pointer's model uses it. */
+/** A source of input, as a keyboard's or pointer's model uses it. */
 export interface InputBackend {
   /** Names the model that takes the events, once. */
   connect(client: InputClient): void

@@ -13,7 +13,7 @@ export interface PacketClient {
   linkChanged(up: boolean): void
 }
 
-/** Is a network, as a network card's model uses it. */
+/** A network, as a network card's model uses it. */
 export interface PacketBackend {
   /** Names the model that hears of the network, once; until then frames are dropped. */
   connect(client: PacketClient): void

@@ -69,7 +69,7 @@ interface Decoder {
 }
 
 /**
- * Is the configuration space of one function, with what its registers decode.
+ * The configuration space of one function, with what its registers decode.
  *
  * Source: PCI Local Bus Specification 3.0, ch. 6, "Configuration Space"; PCI-to-PCI Bridge Architecture Specification
  * 1.2, ch. 3, for type 1 headers.

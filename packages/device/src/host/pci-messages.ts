@@ -24,7 +24,7 @@ const MAX_VECTORS = 2048
 export type SendMessage = (address: number, data: number) => void
 
 /**
- * Is the message interrupts of one function: its MSI and MSI-X capabilities, the table, masks and pending bits.
+ * The message interrupts of one function: its MSI and MSI-X capabilities, the table, masks and pending bits.
  *
  * Source: PCI Local Bus Specification 3.0, §6.8, "Message Signaled Interrupts".
  */
@@ -181,7 +181,7 @@ function placeMsi(
   return { at, vectors, upper: wide ? at + 8 : -1, data: at + data, mask: masking ? at + data + 4 : -1 }
 }
 
-/** Is an MSI-X table with its pending bits, and how a BAR reaches them. */
+/** An MSI-X table with its pending bits, and how a BAR reaches them. */
 export class MsixTable {
   /** Place of the capability. */
   readonly at: number
