@@ -17,6 +17,7 @@ import type { Form } from './semantics/form.ts'
 import { instructionSemantics, stringSemantics } from './semantics/index.ts'
 import type { Semantics } from './semantics/table.ts'
 import { isOffered } from './features.ts'
+import { STATUS_EXIT } from './state-layout.ts'
 import { handlers } from './system/handlers.ts'
 import type { Handler } from './system/operands.ts'
 
@@ -28,10 +29,14 @@ function semanticsOf(info: CodeInfo, form: Form): Semantics | undefined {
   return instructionSemantics[info.mnemonic]
 }
 
-/** PAUSE tells the host of what looks like a spin loop; the turn ends here, where a lock that was let go is still free. */
+/**
+ * PAUSE tells the host of what looks like a spin loop. A turn that the host ends then ends right behind it: a lock that was
+ * let go in front of PAUSE is still free when the next vCPU runs.
+ */
 const pause: Handler = (s, record) => {
   s.host.pause()
-  return s.retireNext(record)
+  s.advance(record)
+  return STATUS_EXIT
 }
 
 const allHandlers: Readonly<Record<string, Handler>> = { ...handlers, PAUSE: pause }

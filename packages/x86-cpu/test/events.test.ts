@@ -321,8 +321,9 @@ describe('budget and attention', () => {
       const loop = asm.here()
       asm.pause().inc(ebx).jmp(loop)
     })
+    // Right behind PAUSE: a lock that was let go in front of it is still free.
     expect(pc.run(1000).reason).toBe('pause')
-    expect(pc.register('rbx')).toBeLessThanOrEqual(1n)
+    expect(pc.register('rbx')).toBe(0n)
     expect(pc.host.pauses).toBe(1)
   })
 })
