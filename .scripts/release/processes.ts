@@ -1,5 +1,8 @@
 // Child processes of the rehearsal: two at a time, and with no way to any host but this one.
-import { spawn } from 'node:child_process'
+import { spawn, spawnSync } from 'node:child_process'
+import { existsSync } from 'node:fs'
+import { delimiter, join } from 'node:path'
+import { pnpmVersion } from '../workspace.ts'
 
 /** What a process printed, and 0 if it ended well. */
 export interface Ended {
@@ -54,11 +57,29 @@ export async function inPairs(jobs: readonly (() => Promise<string[]>)[]): Promi
 }
 
 /**
+ * Returns the folder that has the pinned pnpm's program. npx fetches it once; it need not be installed.
+ *
+ * @throws Error where npx cannot have it
+ */
+function pnpmFolder(): string {
+  const npx = ['--yes', `--package=pnpm@${pnpmVersion()}`, '--', 'node', '-p', '"process.env.PATH"']
+  const { status, stdout, stderr } = spawnSync('npx', npx, { encoding: 'utf8', shell: true })
+  const program = process.platform === 'win32' ? 'pnpm.cmd' : 'pnpm'
+  const found = stdout
+    .trim()
+    .split(delimiter)
+    .find((folder) => existsSync(join(folder, program)))
+  if (status !== 0 || found === undefined) throw new Error(`npx does not provide pnpm: ${stderr}`)
+  return found
+}
+
+/**
  * The environment of a stranger: a registry, an npm cache and a pnpm store that begin empty, and a proxy that nobody
  * serves, so that whatever asks another host fails.
  */
 export function strangerEnvironment(folder: string, userconfig: string): Record<string, string> {
   return {
+    PATH: [pnpmFolder(), process.env['PATH'] ?? ''].join(delimiter),
     npm_config_userconfig: userconfig,
     npm_config_cache: `${folder}/npm-cache`,
     npm_config_update_notifier: 'false',
