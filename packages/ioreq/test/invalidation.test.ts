@@ -279,3 +279,19 @@ describe('models of this process', () => {
     expect([a.closed, b.closed]).toEqual([true, true])
   })
 })
+
+test('a server that does not answer is not waited for once it is disabled', () => {
+  const { dispatch, completed } = makeMachine()
+  const server = dispatch.createServer({ name: 'silent', transport: { notify: () => {} } })
+  server.setState(true)
+  expect(dispatch.invalidate(0)).toBe(IO_RETRY)
+  server.setState(false)
+  expect(completed).toEqual([0])
+  // The answer that comes after all is dropped, and is not taken for a later one.
+  expect(server.slot(0).accept(createIoRequest())).toBe(true)
+  server.slot(0).answer(0, 0)
+  server.answered(0)
+  expect(completed).toEqual([0])
+  server.setState(true)
+  expect(dispatch.invalidate(0)).toBe(IO_RETRY)
+})
