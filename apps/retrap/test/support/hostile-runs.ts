@@ -89,7 +89,7 @@ export class HostileRuns {
     let violation: string | undefined
     if (seconds > timeoutSeconds + OVERRUN_SECONDS) violation = `took ${seconds.toFixed(1)} s of processor time`
     else if (code % 2 === 0 && !DOCUMENTED.has(code)) violation = `ended with exit code ${code}`
-    else if (code !== 0 && code !== 124 && code % 2 === 0 && errors.length === 0)
+    else if (code !== 0 && code % 2 === 0 && errors.length === 0)
       violation = `ended with exit code ${code} without a word`
     return this.#end(code, output, errors, violation)
   }
