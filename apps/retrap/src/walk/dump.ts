@@ -44,6 +44,7 @@ export class MemoryDump implements TableReader {
       if (!raw && isElfCore(head)) {
         const core = readElfCore((offset, bytes) => this.#bytes(offset, bytes))
         this.format = 'ELF core'
+        for (const range of core.ranges) checkInside(range, status.size)
         this.ranges = sorted(core.ranges)
         this.cpus = core.cpus
       } else if (!raw && head.byteLength >= LIME_HEADER && head.getUint32(0, true) === LIME_MAGIC) {
@@ -146,6 +147,13 @@ export class MemoryDump implements TableReader {
     }
     return ranges
   }
+}
+
+/** @throws CliError `ERR_INPUT` for a range that the file does not have as a whole */
+function checkInside({ gpa, bytes, offset }: DumpRange, size: number): void {
+  if (offset + bytes <= size) return
+  const what = `the memory at 0x${gpa.toString(16)} is ${bytes} bytes at offset ${offset} of a file of ${size} bytes`
+  throw new CliError('ERR_INPUT', `this ELF core file cannot be used: ${what}; it may be cut off`)
 }
 
 function sorted(ranges: readonly DumpRange[]): DumpRange[] {

@@ -1,7 +1,7 @@
 /**
  * ELF core files with guest-physical memory: QEMU's dump-guest-memory, kdump's vmcore.
  *
- * Source: System V ABI, "Program Header"; QEMU, docs and target/i386/arch_dump.c for the layout of its notes.
+ * Source: System V ABI, "Program Header". The notes' layout is that of dumps which QEMU has written.
  */
 import { CliError } from '../cli-error.ts'
 import type { DumpRange } from './dump-range.ts'

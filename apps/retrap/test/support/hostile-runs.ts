@@ -23,8 +23,10 @@ const DOCUMENTED: ReadonlySet<number> = new Set([
 const OVERRUN_SECONDS = 1
 /** Wall time after which a run counts as hung; the machine may be busy. */
 const HANG_MS = 60_000
-/** Memory is compared at these distances, after so many runs that have filled caches. */
+/** Memory is compared at these distances. */
 const MEMORY_INTERVAL = 250
+/** Runs until memory has come to what it stays at: caches are filled, and the memory of dead machines comes back late. */
+const WARM_UP_RUNS = 2000
 const MEMORY_GROWTH_BYTES = 64 * 1024 * 1024
 
 /** What one run has come to. */
@@ -113,7 +115,7 @@ export class HostileRuns {
     this.#collect()
     const { heapUsed, external } = process.memoryUsage()
     const used = heapUsed + external
-    if (this.#memory === 0) this.#memory = used
+    if (this.#runs <= WARM_UP_RUNS) this.#memory = Math.max(this.#memory, used)
     if (used - this.#memory <= MEMORY_GROWTH_BYTES) return undefined
     const growth = ((used - this.#memory) / 1024 / 1024).toFixed(0)
     this.#memory = used

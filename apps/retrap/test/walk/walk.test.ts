@@ -29,6 +29,14 @@ async function walk(
   }
 }
 
+/** A core file whose one segment of memory begins at an offset near 2^64. */
+function withFarMemory(core: Uint8Array): Uint8Array {
+  const copy = Uint8Array.from(core)
+  // The second program header, behind the notes': p_offset.
+  new DataView(copy.buffer).setBigUint64(64 + 56 + 8, 0xffff_ffff_0000_0000n, true)
+  return copy
+}
+
 const KERNEL = '0xffffffff81000123'
 
 describe('a walk', () => {
@@ -236,6 +244,20 @@ describe('what cannot be done is said in one line', () => {
       args: ['0'],
       code: 74,
       says: 'its program headers are cut off',
+    },
+    {
+      what: 'a core file whose memory is cut off',
+      file: core.subarray(0, -1),
+      args: ['0'],
+      code: 74,
+      says: 'of a file of',
+    },
+    {
+      what: 'a core file whose memory lies beyond what a file can have',
+      file: withFarMemory(core),
+      args: ['0'],
+      code: 74,
+      says: 'of a file of',
     },
     {
       what: 'a LiME file that is cut off',
