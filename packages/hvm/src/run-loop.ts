@@ -299,7 +299,7 @@ export class RunLoop {
       paravirtual?.beforeTurn(vcpu.id)
       const exit = this.execute(vcpu, turn)
       const retired = vcpu.cpu.retired - before
-      // Few that take long use the turn up as well.
+      // A turn that is used up by few slow instructions also has the clock looked at.
       this.#unseen += exit.reason === 'budget' || exit.reason === 'yield' ? LOOK : retired
       paravirtual?.afterTurn(vcpu.id, exit.reason)
       if (this.#count(vcpu, exit)) ready++
@@ -310,7 +310,7 @@ export class RunLoop {
     }
     this.#busy = ready + busy
     if (this.#exit !== null) return null
-    // Who has just come to a halt may have made time pass.
+    // A vCPU that has just halted may have made time pass.
     if (ready > 0 || this.#woken || (busy > 0 && blocked === 0)) {
       if (visit) return this.#sleep(0)
       // An answer that is a microtask away does not wait for the others' turns of the event loop.

@@ -206,7 +206,7 @@ export class IoDispatch implements ServerOwner {
     this.#rebuild('mmio')
     this.#pending.endAll(server)
     this.#options.invalidations?.serverChanged(server)
-    // Nobody looks into its slots any more: what waits in one has just been ended.
+    // Its requests have just been ended, so no slot of its pages is in use.
     for (const page of this.#pages.get(server) ?? []) this.#options.freePage?.(page)
     this.#pages.delete(server)
   }

@@ -172,7 +172,7 @@ export class ModelRequests {
     const pointer = into.hi * 2 ** 32 + into.lo
     const bytes = new Uint8Array(8)
     for (let i = 0; i < count; i++) {
-      // Nobody wants the elements that are left, and their memory may be another's by now.
+      // The request is cancelled: the remaining elements are dropped, and their memory may have a new owner.
       if (access.cancelled) return
       // The port of a string instruction stays; its memory side moves.
       const at = kind === 'port' ? address : address + i * step

@@ -73,10 +73,10 @@ export class TimerQueue {
     return fired
   }
 
-  /** Those that have had their share of this look are due again from now on, in the order that they had. */
+  /** Queues again the timers that reached their limit of callbacks in this look, in their order. */
   #armLate(): void {
     for (const timer of this.#late.splice(0)) {
-      // One that another's callback has armed or cancelled meanwhile has changed its mind.
+      // Another timer's callback may have armed or cancelled this one meanwhile.
       if (timer.position < 0 && timer.deadlineNs !== Infinity) this.insert(timer)
     }
   }
