@@ -17,7 +17,7 @@ import {
   R_OP,
 } from './record.ts'
 import { TLB_EXECUTE_OFFSET, TLB_INDEX_MASK } from './tlb-layout.ts'
-import type { Library } from './semantics/context.ts'
+import type { Library } from './semantics/library.ts'
 import {
   STATUS_EXIT,
   STATUS_HANDLER,

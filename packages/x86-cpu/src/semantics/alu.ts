@@ -1,6 +1,6 @@
 import { I64 } from '@retrap/wasm-emitter'
 import { FLAG_AF, FLAG_CF, FLAG_OF } from '../state-layout.ts'
-import { flagBit, signExtend } from './context.ts'
+import { flagBit, signExtend } from './integer.ts'
 import type { Context } from './context.ts'
 import type { SemanticsTable } from './table.ts'
 

@@ -1,6 +1,6 @@
 import { I32, I64 } from '@retrap/wasm-emitter'
 import { FLAG_CF, FLAG_ZF } from '../state-layout.ts'
-import { choose, flagBit, signExtend, zeroExtend } from './context.ts'
+import { choose, flagBit, signExtend, zeroExtend } from './integer.ts'
 import type { Context } from './context.ts'
 import type { SemanticsTable } from './table.ts'
 

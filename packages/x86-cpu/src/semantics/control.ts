@@ -16,7 +16,7 @@ import {
 } from '../state-layout.ts'
 import { SLOW_STACK, SLOW_WRITE } from '../access-flags.ts'
 import { VECTOR_GP } from '../vectors.ts'
-import { loadOp, storeOp, zeroExtend } from './context.ts'
+import { loadOp, storeOp, zeroExtend } from './integer.ts'
 import type { Context } from './context.ts'
 import { CONDITIONS } from './move.ts'
 import type { Semantics, SemanticsTable } from './table.ts'

@@ -8,7 +8,7 @@ import type { SharedFunction } from './softfloat-layout.ts'
 import { finish } from './softfloat-round.ts'
 import { unpack } from './softfloat-unpack.ts'
 import { callSlow } from './sse-float-operands.ts'
-import { guarded } from './sse-float-slow.ts'
+import { guarded } from './mxcsr.ts'
 import type { SemanticsTable } from './table.ts'
 import { eachElement, element, vectorParameters, vectorTypes } from './vector-elements.ts'
 

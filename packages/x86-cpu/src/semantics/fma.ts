@@ -20,7 +20,7 @@ import {
   vectorResult,
   zeroMask,
 } from './sse-float-operands.ts'
-import { guarded } from './sse-float-slow.ts'
+import { guarded } from './mxcsr.ts'
 import type { Semantics, SemanticsTable } from './table.ts'
 import { eachElement, element, vectorParameters, vectorTypes, withElement } from './vector-elements.ts'
 import type { Bits } from './vector-elements.ts'

@@ -1,5 +1,5 @@
 import { I32, I64 } from '@retrap/wasm-emitter'
-import type { Callee, FunctionBuilder, ModuleBuilder } from '@retrap/wasm-emitter'
+import type { Callee, FunctionBuilder, ModuleBuilder, ValueType } from '@retrap/wasm-emitter'
 import {
   ADDRESS_16,
   ADDRESS_32,
@@ -42,8 +42,31 @@ import {
 } from '../state-layout.ts'
 import { SLOW_MODIFY, SLOW_WRITE } from '../access-flags.ts'
 import { VECTOR_GP, VECTOR_SS } from '../vectors.ts'
-import { flatOffset, isFlat32 } from './context.ts'
-import type { Library } from './context.ts'
+import { flatOffset, isFlat32 } from './addressing.ts'
+
+/** Functions of the generated module that semantics may call. */
+export interface Library {
+  /** (state, address low, address high, flags) → status; data in S_DATA. */
+  readonly slowAccess: Callee & { readonly signature: { readonly result: 'i32' } }
+  /** (state, record) → offset within the segment, for any addressing form. */
+  readonly offset: Callee & { readonly signature: { readonly result: 'i64' } }
+  /** (state, segment, offset, size | SLOW_WRITE | SLOW_MODIFY) → linear address outside 64-bit mode, checked; raises by setting S_FAULT_VECTOR ≠ -1. */
+  readonly checkSegment: Callee & { readonly signature: { readonly result: 'i64' } }
+  /** (state, record, size | SLOW_WRITE | SLOW_MODIFY) → linear address; raises by setting S_FAULT_VECTOR ≠ -1. For anything but R_ADDRESS = 0. */
+  readonly slowAddress: Callee & { readonly signature: { readonly result: 'i64' } }
+  /** slowAddress, quicker in 32-bit code. */
+  readonly checkedAddress: Callee & { readonly signature: { readonly result: 'i64' } }
+  /** slowAddress with a signed displacement added to the offset before it is truncated. */
+  readonly slowAddressMoved: Callee & { readonly signature: { readonly result: 'i64' } }
+  /** (kind, a, b, result) → the six arithmetic flags. */
+  readonly flags: Callee & { readonly signature: { readonly result: 'i32' } }
+  /** Functions that families share, made on first use: see {@link Context.shared}. */
+  readonly shared: Map<string, FunctionBuilder>
+  /** Declares another function of the module. */
+  define(name: string, params: readonly ValueType[], result: ValueType | undefined): FunctionBuilder
+  /** Its body has been built. */
+  complete(f: FunctionBuilder): void
+}
 
 /** (address low, address high, flags) → status; data in S_DATA. */
 type AccessImport = Callee & { readonly signature: { readonly result: 'i32' } }

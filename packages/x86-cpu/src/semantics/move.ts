@@ -1,6 +1,7 @@
 import { I64, type I32 } from '@retrap/wasm-emitter'
 import { FLAG_CF, FLAG_DF, FLAG_ZF, S_EFLAGS, S_GPR } from '../state-layout.ts'
-import { choose, flagBit, signExtend, zeroExtend, flatOffset } from './context.ts'
+import { flatOffset } from './addressing.ts'
+import { choose, flagBit, signExtend, zeroExtend } from './integer.ts'
 import type { Context } from './context.ts'
 import type { Semantics, SemanticsTable } from './table.ts'
 

@@ -1,7 +1,7 @@
 import { I64, type FunctionBuilder, type I32 } from '@retrap/wasm-emitter'
 import { FLAG_CF, FLAG_OF, S_SCRATCH } from '../state-layout.ts'
 import { VECTOR_DE } from '../vectors.ts'
-import { choose, signExtend, zeroExtend } from './context.ts'
+import { choose, signExtend, zeroExtend } from './integer.ts'
 import type { Context } from './context.ts'
 import type { SemanticsTable } from './table.ts'
 

@@ -1,6 +1,6 @@
 import { I64 } from '@retrap/wasm-emitter'
 import { FLAG_CF, FLAG_OF } from '../state-layout.ts'
-import { choose, signExtend, zeroExtend } from './context.ts'
+import { choose, signExtend, zeroExtend } from './integer.ts'
 import type { Context } from './context.ts'
 import { countOf } from './move.ts'
 import type { SemanticsTable } from './table.ts'

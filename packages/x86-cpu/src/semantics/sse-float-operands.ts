@@ -4,7 +4,7 @@ import { S_MXCSR } from '../state-layout.ts'
 import type { Context } from './context.ts'
 import { F_TEMPORARY, ROUND_NEAREST } from './softfloat-layout.ts'
 import type { SharedFunction } from './softfloat-layout.ts'
-import { MXCSR_RC_SHIFT } from './sse-float-slow.ts'
+import { MXCSR_RC_SHIFT } from './mxcsr.ts'
 import { withElement } from './vector-elements.ts'
 import type { Bits } from './vector-elements.ts'
 

@@ -28,8 +28,8 @@ import type { Float } from './sse-float-operands.ts'
 import { roundingOfMxcsr, sseApproximations, sseDotProduct } from './sse-float-compound.ts'
 import { sseConversions } from './convert-sse.ts'
 import { sseFloatMoves } from './sse-float-move.ts'
+import { PREDICATES } from './sse-float-elements.ts'
 import {
-  PREDICATES,
   binarySlow,
   compareFlagsSlow,
   compareSlow,
@@ -40,7 +40,7 @@ import {
   packedSquareRootSlow,
   squareRootSlow,
 } from './sse-float-slow.ts'
-import type { BinaryOperation } from './sse-float-slow.ts'
+import type { BinaryOperation } from './sse-float-elements.ts'
 import type { Bits } from './vector-elements.ts'
 import type { Semantics, SemanticsTable } from './table.ts'
 import { FLAG_CF, FLAG_PF, FLAG_ZF } from '../state-layout.ts'

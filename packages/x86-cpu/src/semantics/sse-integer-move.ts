@@ -1,7 +1,7 @@
 import { I32, numeric, replaceLane } from '@retrap/wasm-emitter'
 import type { I64 } from '@retrap/wasm-emitter'
 import { S_FTAG_EMPTY, S_FTOP } from '../state-layout.ts'
-import { loadOp } from './context.ts'
+import { loadOp } from './integer.ts'
 import type { Alignment, Context } from './context.ts'
 import { begin, finish, isMmx, pendingX87, readVectors, writeMmx, zeroVector } from './sse-integer-operands.ts'
 import type { Semantics, SemanticsTable } from './table.ts'

@@ -1,7 +1,7 @@
 import { I32, I64, V128, numeric, select } from '@retrap/wasm-emitter'
 import type { FunctionBuilder } from '@retrap/wasm-emitter'
 import { FLAG_CF, FLAG_OF, FLAG_SF, FLAG_ZF, S_GPR, S_XMM } from '../state-layout.ts'
-import { choose, flagBit } from './context.ts'
+import { choose, flagBit } from './integer.ts'
 import type { Context } from './context.ts'
 import { IOTA, begin, immediateByte, words, zeroVector } from './sse-integer-operands.ts'
 import type { Semantics, SemanticsTable } from './table.ts'

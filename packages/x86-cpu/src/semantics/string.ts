@@ -20,7 +20,7 @@ import {
 } from '../state-layout.ts'
 import { SLOW_WRITE } from '../access-flags.ts'
 import { TLB_INDEX_MASK, TLB_WRITE_OFFSET } from '../tlb-layout.ts'
-import { loadOp, signExtend, storeOp, zeroExtend } from './context.ts'
+import { loadOp, signExtend, storeOp, zeroExtend } from './integer.ts'
 import type { Context } from './context.ts'
 import type { SemanticsTable } from './table.ts'
 

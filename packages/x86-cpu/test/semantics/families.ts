@@ -9,7 +9,7 @@ import { decimal } from '../../src/semantics/decimal.ts'
 import { move } from '../../src/semantics/move.ts'
 import { multiplication } from '../../src/semantics/multiply.ts'
 import { shifts } from '../../src/semantics/shift.ts'
-import { isStringForm } from '../../src/lower.ts'
+import { isStringForm } from '../../src/code-forms.ts'
 import { modesOf } from './encode.ts'
 
 /** What can be run natively but not compared, and why. */

@@ -1,0 +1,119 @@
+import { I64 } from '@retrap/wasm-emitter'
+import type { I32 } from '@retrap/wasm-emitter'
+import {
+  FLAGS_ADD,
+  FLAGS_EXPLICIT,
+  FLAGS_RESULT,
+  FLAGS_SUB,
+  FLAG_CF,
+  FLAG_OF,
+  FLAG_PF,
+  FLAG_SF,
+  FLAG_ZF,
+} from '../state-layout.ts'
+import { CC_B, CC_BE, CC_E, CC_L, CC_LE, CC_O, CC_P, CC_S } from './condition-codes.ts'
+import { MemoryContext } from './memory-context.ts'
+
+/** What the lazy flags are held in: locals in the interpreter's main function, memory elsewhere. */
+export interface FlagStore {
+  readonly kind: I32
+  readonly a: I64
+  readonly b: I64
+  readonly result: I64
+  set(kind: number | I32, a: I64, b: I64, result: I64): void
+}
+
+/** The arithmetic flags as a semantic function sets and reads them: lazily, from the last operation. */
+export abstract class FlagContext extends MemoryContext {
+  usesFlags = false
+  protected abstract readonly flagStore: FlagStore
+
+  /** After `result = a + b`; all sign-extended from the operand size. */
+  flagsAdd(a: I64, b: I64, result: I64): void {
+    this.usesFlags = true
+    this.flagStore.set(FLAGS_ADD, a, b, result)
+  }
+
+  /** After `result = a - b`; all sign-extended. */
+  flagsSub(a: I64, b: I64, result: I64): void {
+    this.usesFlags = true
+    this.flagStore.set(FLAGS_SUB, a, b, result)
+  }
+
+  /** CF = OF = AF = 0, the rest from the sign-extended result. */
+  flagsLogic(result: I64): void {
+    this.usesFlags = true
+    this.flagStore.set(FLAGS_SUB, result, I64.of(0), result)
+  }
+
+  /** ZF, SF and PF from the sign-extended result; CF, AF and OF as given at their RFLAGS positions. */
+  flagsResult(result: I64, bits: I64): void {
+    this.usesFlags = true
+    this.flagStore.set(FLAGS_RESULT, I64.of(0), bits, result)
+  }
+
+  /** All six as given at their RFLAGS positions; other bits must be clear. */
+  flagsExplicit(bits: I64): void {
+    this.usesFlags = true
+    const known = this.let(bits)
+    this.flagStore.set(FLAGS_EXPLICIT, I64.of(0), known, known.and(FLAG_ZF).eqz().toI64U())
+  }
+
+  /** The six arithmetic flags at their RFLAGS positions. */
+  allFlags(): I32 {
+    this.usesFlags = true
+    const { kind, a, b, result } = this.flagStore
+    return this.f.call(this.library.flags, kind, a, b, result)
+  }
+
+  /** CF as 0 or 1. */
+  carry(): I32 {
+    this.usesFlags = true
+    const { kind, a, b } = this.flagStore
+    return this.f.ifElse(
+      'i32',
+      kind.eq(FLAGS_SUB),
+      () => a.ltU(b),
+      () => this.allFlags().and(FLAG_CF),
+    )
+  }
+
+  /** 1 if condition `code` (0–15, `CC_*`, odd = negated) holds, else 0. */
+  condition(code: number): I32 {
+    this.usesFlags = true
+    const { kind, a, b, result } = this.flagStore
+    const base = code & ~1
+    const negate = (value: I32): I32 => ((code & 1) === 0 ? value : value.eqz())
+    if (base === CC_E) return this.let(negate(result.eqz()))
+    const generic = (): I32 => {
+      const flags = this.let(this.allFlags())
+      const bit = (mask: number): I32 => flags.and(mask).ne(0)
+      switch (base) {
+        case CC_O:
+          return bit(FLAG_OF)
+        case CC_B:
+          return bit(FLAG_CF)
+        case CC_BE:
+          return bit(FLAG_CF | FLAG_ZF)
+        case CC_S:
+          return bit(FLAG_SF)
+        case CC_P:
+          return bit(FLAG_PF)
+        case CC_L:
+          return bit(FLAG_SF).ne(bit(FLAG_OF))
+        default:
+          return bit(FLAG_SF).ne(bit(FLAG_OF)).or(bit(FLAG_ZF))
+      }
+    }
+    const quick: Record<number, () => I32> = {
+      [CC_B]: () => a.ltU(b),
+      [CC_BE]: () => a.leU(b),
+      [CC_S]: () => result.ltS(0),
+      [CC_L]: () => a.ltS(b),
+      [CC_LE]: () => a.leS(b),
+    }
+    const fast = quick[base]
+    if (fast === undefined) return this.let(negate(generic()))
+    return this.let(negate(this.f.ifElse('i32', kind.eq(FLAGS_SUB), fast, generic)))
+  }
+}

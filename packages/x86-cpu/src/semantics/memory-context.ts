@@ -1,0 +1,319 @@
+import { I32 } from '@retrap/wasm-emitter'
+import type {
+  FunctionBuilder,
+  I32Like,
+  I64,
+  LoadOp,
+  PrefixType,
+  StoreOp,
+  V128,
+  Value,
+  ValueOf,
+  ValueType,
+} from '@retrap/wasm-emitter'
+import { SLOW_MODIFY, SLOW_PROBE, SLOW_WRITE } from '../access-flags.ts'
+import { R_ADDRESS } from '../record.ts'
+import {
+  STATUS_FAULT,
+  STATUS_HANDLER,
+  S_DATA,
+  S_FAULT_ERROR,
+  S_FAULT_HAS_ERROR,
+  S_FAULT_VECTOR,
+  S_LOGGED,
+} from '../state-layout.ts'
+import { TLB_INDEX_MASK, TLB_WRITE_OFFSET } from '../tlb-layout.ts'
+import { VECTOR_GP } from '../vectors.ts'
+import { flatOffset, isFlat32 } from './addressing.ts'
+import type { Form } from './form.ts'
+import { loadOp, storeOp } from './integer.ts'
+import type { Library } from './library.ts'
+
+/**
+ * Memory as a semantic function sees it: addresses of operands, and accesses through the TLB that leave the instruction
+ * where they cannot be finished.
+ */
+export abstract class MemoryContext {
+  readonly f: FunctionBuilder
+  readonly form: Form
+  readonly library: Library
+  readonly state: I32
+  readonly record: I32
+  protected readonly tlb: I32
+  /** Set by the family: SLOW_DIRECT or 0, or'ed into every access. */
+  accessFlags = 0
+  /** Control goes elsewhere than to the next instruction. */
+  jumps = false
+  #address: I64 | undefined
+
+  constructor(f: FunctionBuilder, form: Form, library: Library, state: I32, record: I32, tlb: I32) {
+    this.f = f
+    this.form = form
+    this.library = library
+    this.state = state
+    this.record = record
+    this.tlb = tlb
+  }
+
+  /** A function of its own, of which there are many: what is rare in it is left to functions that all share. */
+  protected abstract readonly isCold: boolean
+
+  /** Ends the instruction with a status other than done; nothing may have changed. */
+  abstract fail(status: I32Like): void
+
+  protected operand(i: number): Form['operands'][number] {
+    const operand = this.form.operands[i]
+    if (operand === undefined) throw new RangeError(`${this.form.mnemonic} has no operand ${i}`)
+    return operand
+  }
+
+  let<V extends Value>(value: V): V {
+    return this.f.let(value)
+  }
+
+  // ---------------------------------------------------------------- operands that lie in memory
+
+  /** Linear address of memory operand `i`, evaluated once; `bytes` (default: the operand's size) are checked against the segment. */
+  address(i: number, bytes: number = this.operand(i).size): I64 {
+    if (this.#address !== undefined) return this.#address
+    const { f, record, state } = this
+    const ea = f.local('i64')
+    const kind = f.load('i32.load8_u', record, R_ADDRESS)
+    const sizeAndFlags = I32.of(bytes | segmentFlags(this.operand(i).access))
+    const call = (callee: Library['slowAddress']): void => {
+      f.set(ea, f.call(callee, state, record, sizeAndFlags))
+      f.if(f.loadExpression('i32.load', state, S_FAULT_VECTOR).ne(-1), () => this.fail(STATUS_FAULT))
+    }
+    f.if(
+      kind.eqz(),
+      () => f.set(ea, flatOffset(f, state, record)),
+      () => {
+        if (this.isCold) call(this.library.checkedAddress)
+        else
+          f.if(
+            isFlat32(f, state, record, kind),
+            () => f.set(ea, flatOffset(f, state, record).and(0xffff_ffffn)),
+            () => call(this.library.slowAddress),
+          )
+      },
+    )
+    this.#address = ea.get
+    return ea.get
+  }
+
+  /** Machine address of the TLB set in use. */
+  tlbBase(): I32 {
+    return this.tlb
+  }
+
+  /** Whether the record's address is {@link flatOffset} and nothing else. */
+  isFlatAddress(): I32 {
+    return this.f.loadExpression('i32.load8_u', this.record, R_ADDRESS).eqz()
+  }
+
+  /** Address of memory operand `i` moved by `bytes` before segment and truncation apply (BT with a register index). */
+  displacedAddress(i: number, bytes: I64): I64 {
+    const { f, record, state } = this
+    const { size, access } = this.operand(i)
+    const ea = f.local('i64')
+    const moved = f.let(bytes)
+    f.if(
+      this.isFlatAddress(),
+      () => f.set(ea, flatOffset(f, state, record).add(moved)),
+      () => {
+        const flags = I32.of(size | segmentFlags(access))
+        f.set(ea, f.call(this.library.slowAddressMoved, state, record, flags, moved) as I64)
+        f.if(f.loadExpression('i32.load', state, S_FAULT_VECTOR).ne(-1), () => this.fail(STATUS_FAULT))
+      },
+    )
+    return ea.get
+  }
+
+  // ---------------------------------------------------------------- accesses
+
+  /** An integer of `size` bytes at a linear address, sign-extended. */
+  loadInteger(ea: I64, size: number, flags = 0): I64 {
+    return this.loadMemory(loadOp(size, true), ea, size, flags)
+  }
+
+  /** Reads `size` bytes with a load instruction; `ea` must be a local or a constant. */
+  loadMemory<K extends LoadOp>(op: K, ea: I64, size: number, flags = 0): ValueOf[PrefixType<K>] {
+    const f = this.f
+    const type = op.slice(0, op.indexOf('.')) as PrefixType<K>
+    const result = f.local(type)
+    const { entry, distance } = this.#probe(ea, 0)
+    f.if(
+      distance.ltU(0x1001 - size),
+      () => f.set(result, f.loadExpression(op, f.loadExpression('i32.load', entry, 8).add(distance.toI32()), 0)),
+      () => {
+        this.slow(ea, size | flags | this.accessFlags)
+        f.set(result, f.loadExpression(op, this.state, S_DATA))
+      },
+    )
+    return result.get
+  }
+
+  storeMemory<K extends StoreOp>(op: K, ea: I64, size: number, value: ValueOf[PrefixType<K>], flags = 0): void {
+    const f = this.f
+    const { entry, distance } = this.#probe(ea, TLB_WRITE_OFFSET)
+    f.if(
+      distance.ltU(0x1001 - size),
+      () => f.store(op, f.loadExpression('i32.load', entry, TLB_WRITE_OFFSET + 8).add(distance.toI32()), value, 0),
+      () => {
+        f.store(op, this.state, value, S_DATA)
+        this.slow(ea, size | flags | SLOW_WRITE | this.accessFlags)
+      },
+    )
+  }
+
+  /** {@link modify} for a linear address. */
+  modifyMemory(ea: I64, size: number, compute: (old: I64) => I64): void {
+    const f = this.f
+    const host = f.local('i32')
+    const old = f.local('i64')
+    const { entry, distance } = this.#probe(ea, TLB_WRITE_OFFSET)
+    f.if(
+      distance.ltU(0x1001 - size),
+      () => {
+        f.set(host, f.loadExpression('i32.load', entry, TLB_WRITE_OFFSET + 8).add(distance.toI32()))
+        f.set(old, f.loadExpression(loadOp(size, true), host.get, 0))
+      },
+      () => {
+        f.set(host, I32.of(0))
+        this.slow(ea, size | SLOW_MODIFY)
+        f.set(old, f.loadExpression(loadOp(size, true), this.state, S_DATA))
+      },
+    )
+    const value = this.let(compute(old.get))
+    f.if(
+      host.get,
+      () => f.store(storeOp(size), host.get, value, 0),
+      () => {
+        f.store('i64.store', this.state, value, S_DATA)
+        this.slow(ea, size | SLOW_WRITE)
+      },
+    )
+  }
+
+  /** Checks that the byte at memory operand `i` can be read, without reading it. */
+  probeRead(i: number): void {
+    const ea = this.address(i, 1)
+    const { distance } = this.#probe(ea, 0)
+    this.f.if(distance.geU(0x1000), () => this.slow(ea, 1 | SLOW_PROBE))
+  }
+
+  /** Checks that `size` bytes at `ea` can be written, without writing: before the first of several writes. */
+  probeWrite(ea: I64, size: number): void {
+    const { distance } = this.#probe(ea, TLB_WRITE_OFFSET)
+    this.f.if(distance.geU(0x1001 - size), () => this.slow(ea, size | SLOW_WRITE | SLOW_PROBE))
+  }
+
+  /**
+   * In a logged pass, before a read that may be a device's: checks that what the same instruction writes elsewhere can be
+   * written, and has the log hold that translation. A device that has been read cannot be read again, so nothing should
+   * be left that can fail. Faults keep their order, since the read is checked first. Not where the value that is read may
+   * raise an exception: the page that was not written must stay clean.
+   */
+  reserve(from: I64, to: () => I64, size: number, flags = 0): void {
+    const logged = this.f.loadExpression('i32.load', this.state, S_LOGGED).eq(1)
+    this.f.if(logged, () => {
+      this.slow(from, size | SLOW_PROBE)
+      this.slow(to(), size | flags | SLOW_WRITE | SLOW_PROBE)
+    })
+  }
+
+  /** Reads 32 bytes as two lanes. */
+  protected loadTwoLanes(ea: I64): readonly V128[] {
+    const f = this.f
+    const [low, high] = [f.local('v128'), f.local('v128')]
+    const { entry, distance } = this.#probe(ea, 0)
+    const take = (at: I32, offset: number): void => {
+      f.set(low, f.loadExpression('v128.load', at, offset))
+      f.set(high, f.loadExpression('v128.load', at, offset + 16))
+    }
+    f.if(
+      distance.ltU(0x1001 - 32),
+      () => take(f.let(f.loadExpression('i32.load', entry, 8).add(distance.toI32())), 0),
+      () => {
+        this.slow(ea, 32 | this.accessFlags)
+        take(this.state, S_DATA)
+      },
+    )
+    return [low.get, high.get]
+  }
+
+  /** Writes 32 bytes as two lanes. */
+  protected storeTwoLanes(ea: I64, low: V128, high: V128): void {
+    const f = this.f
+    const { entry, distance } = this.#probe(ea, TLB_WRITE_OFFSET)
+    const put = (at: I32, offset: number): void => {
+      f.store('v128.store', at, low, offset)
+      f.store('v128.store', at, high, offset + 16)
+    }
+    f.if(
+      distance.ltU(0x1001 - 32),
+      () => put(f.let(f.loadExpression('i32.load', entry, TLB_WRITE_OFFSET + 8).add(distance.toI32())), 0),
+      () => {
+        put(this.state, S_DATA)
+        this.slow(ea, 32 | SLOW_WRITE | this.accessFlags)
+      },
+    )
+  }
+
+  requireAligned(ea: I64, bytes: number): void {
+    this.f.if(ea.toI32().and(bytes - 1), () => this.raise(VECTOR_GP, 0))
+  }
+
+  #probe(ea: I64, table: number): { entry: I32; distance: I64 } {
+    const entry = this.let(this.tlb.add(ea.shrU(8).toI32().and(TLB_INDEX_MASK)))
+    const distance = this.let(ea.sub(this.f.loadExpression('i64.load', entry, table)))
+    return { entry, distance }
+  }
+
+  /** The out-of-line access; leaves the instruction unless it is done. */
+  protected slow(ea: I64, flags: number): void {
+    const { slowAccess } = this.library
+    const status = this.f.call(slowAccess, this.state, ea.toI32(), ea.shrU(32).toI32(), I32.of(flags))
+    this.f.if(status, () => this.fail(status))
+  }
+
+  // ---------------------------------------------------------------- outcome and shared functions
+
+  /** Raises an exception; nothing may have changed. */
+  raise(vector: I32Like, errorCode?: I32Like): void {
+    const { f, state } = this
+    f.store('i32.store', state, I32.of(vector), S_FAULT_VECTOR)
+    f.store('i32.store', state, I32.of(errorCode ?? 0), S_FAULT_ERROR)
+    f.store('i32.store', state, I32.of(errorCode === undefined ? 0 : 1), S_FAULT_HAS_ERROR)
+    this.fail(STATUS_FAULT)
+  }
+
+  /** Leaves the instruction to its TypeScript handler; nothing may have changed. For `partial` semantics only. */
+  useHandler(): void {
+    this.jumps = true
+    this.fail(STATUS_HANDLER)
+  }
+
+  /** A module function that several families share, generated on first use. */
+  shared<R extends ValueType | undefined>(
+    name: string,
+    params: readonly ValueType[],
+    result: R,
+    build: (f: FunctionBuilder) => void,
+  ): FunctionBuilder & { readonly signature: { readonly result: R } } {
+    let known = this.library.shared.get(name)
+    if (known === undefined) {
+      known = this.library.define(name, params, result)
+      this.library.shared.set(name, known)
+      build(known)
+      this.library.complete(known)
+    }
+    return known as FunctionBuilder & { readonly signature: { readonly result: R } }
+  }
+}
+
+/** Which rights a segment needs for an operand's access. */
+function segmentFlags(access: 'r' | 'w' | 'rw' | 'n' | undefined): number {
+  if (access === 'w') return SLOW_WRITE
+  return access === 'rw' ? SLOW_WRITE | SLOW_MODIFY : 0
+}
