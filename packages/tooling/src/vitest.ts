@@ -12,11 +12,16 @@ interface Mutation {
 /** Makes the change that RETRAP_MUTATION names, in the text of the file that is read. */
 function mutate(text: string): NonNullable<ViteUserConfig['plugins']>[number] {
   const { file, start, end, replacement } = JSON.parse(text) as Mutation
+  const isIt = (id: string): boolean => id.split('?')[0] === file
   return {
     name: 'retrap:mutation',
     enforce: 'pre',
     transform(code, id) {
-      return id.split('?')[0] === file ? code.slice(0, start) + replacement + code.slice(end) : undefined
+      return isIt(id) ? code.slice(0, start) + replacement + code.slice(end) : undefined
+    },
+    // The key of vitest's cache on disk is the text of the file, which does not have the change.
+    configureVitest({ defineCacheKeyGenerator }) {
+      defineCacheKeyGenerator(({ id }) => (isIt(id) ? false : undefined))
     },
   }
 }

@@ -1,0 +1,24 @@
+/** The changes to sources that `npm run -s mutate` makes while vitest reads them. */
+import { spawnSync } from 'node:child_process'
+import { readFileSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import { expect, test } from 'vitest'
+
+const folder = fileURLToPath(new URL('..', import.meta.url))
+const file = fileURLToPath(new URL('../src/skip.ts', import.meta.url))
+
+/** Runs the tests of `src/skip.ts` with other text in front of it. @returns vitest's exit code */
+function run(replacement: string): number | null {
+  const vitest = fileURLToPath(new URL('../node_modules/vitest/vitest.mjs', import.meta.url))
+  const { status } = spawnSync(process.execPath, [vitest, 'test/skip.test.ts', '--run', '--reporter=dot'], {
+    cwd: folder,
+    env: { ...process.env, RETRAP_MUTATION: JSON.stringify({ file, start: 0, end: 0, replacement }) },
+  })
+  return status
+}
+
+test('a change is in force although vitest has read the file before, with and without another change', () => {
+  const text = readFileSync(file, 'utf8')
+  expect(['// nothing\n', 'throw new Error("changed");\n', '// nothing\n'].map(run)).toEqual([0, 1, 0])
+  expect(readFileSync(file, 'utf8')).toBe(text)
+})
