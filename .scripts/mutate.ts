@@ -7,8 +7,10 @@
 //
 // No file is written: vitest reads the change from RETRAP_MUTATION (packages/tooling/src/vitest.ts).
 import { spawn } from 'node:child_process'
-import { globSync, readFileSync, rmSync } from 'node:fs'
+import { existsSync, globSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { createRequire } from 'node:module'
 import { join, relative } from 'node:path'
+import { pathToFileURL } from 'node:url'
 import { parseArgs } from 'node:util'
 import { provideDebianPrograms } from '../packages/tooling/src/programs.ts'
 import { lineOf, type Mutation, mutationsOf } from './mutations.ts'
@@ -22,14 +24,33 @@ interface Equivalent {
   readonly why: string
 }
 
+/** Test files run in groups by how long they take: nearly all changes are noticed by one of the first group. */
+const QUICK_MS = 2000
+const GROUPS_MS = [QUICK_MS, 10_000, Infinity]
 /** A test run that takes this many times as long as without a change has noticed it. */
 const PATIENCE = 5
 const LEAST_PATIENCE_MS = 60_000
-const QUICK_MS = 2000
+/** How long a group may take whose test files have not run before. */
+const PATIENCE_AT_FIRST_MS = 900_000
 
 /** The part of vitest's report that matters here. */
 interface Report {
-  readonly testResults: readonly { readonly name: string; readonly startTime: number; readonly endTime: number }[]
+  readonly testResults: readonly {
+    readonly name: string
+    readonly status: string
+    readonly startTime: number
+    readonly endTime: number
+  }[]
+}
+
+/** The part of vitest's programming interface that matters here. */
+interface VitestModule {
+  createVitest(this: void, mode: 'test', options: object): Promise<Vitest>
+}
+interface Vitest {
+  readonly config: { related?: string[] }
+  getRelevantTestSpecifications(): Promise<readonly { readonly moduleId: string }[]>
+  close(): Promise<void>
 }
 
 /** A number from 0 up to 1, by a seed (mulberry32). */
@@ -43,55 +64,123 @@ function generator(seed: number): () => number {
   }
 }
 
-/** How long the tests of each file took, by its path, the quickest first. */
-type Durations = ReadonlyMap<string, number>
+/** A package's tests: which depend on a file, how long each takes, and whether a change makes one fail. */
+class Tests {
+  readonly #folder: string
+  readonly #vitest: Vitest
+  /** Milliseconds by path from the folder, from this run of the program and earlier ones. */
+  readonly #durations: Map<string, number>
+  /** The test files that have been seen to pass without a change. */
+  readonly #good = new Set<string>()
 
-/** Runs vitest in a package. Resolves with its exit code; that of a run that takes too long is 124, as timeout(1) has it. */
+  private constructor(folder: string, vitest: Vitest) {
+    this.#folder = folder
+    this.#vitest = vitest
+    const file = this.#durationsFile
+    this.#durations = new Map(existsSync(file) ? Object.entries(JSON.parse(readFileSync(file, 'utf8')) as object) : [])
+  }
+
+  static async of(folder: string): Promise<Tests> {
+    const node = createRequire(join(folder, 'package.json')).resolve('vitest/node')
+    const { createVitest } = (await import(pathToFileURL(node).href)) as VitestModule
+    return new Tests(folder, await createVitest('test', { root: folder, watch: false, related: [], reporters: [] }))
+  }
+
+  get #durationsFile(): string {
+    return join(this.#folder, 'temp/durations.json')
+  }
+
+  /** Runs the tests that depend on a file, with a change to it. @returns whether one of them fails or does not end */
+  async notice(path: string, mutation: Mutation): Promise<boolean> {
+    this.#vitest.config.related = [path]
+    const related = await this.#vitest.getRelevantTestSpecifications()
+    const files = related.map(({ moduleId }) => relative(this.#folder, moduleId))
+    const group = (file: string): number =>
+      GROUPS_MS.findIndex((limit) => (this.#durations.get(file) ?? QUICK_MS + 1) <= limit)
+    for (const some of GROUPS_MS.map((_, i) => files.filter((file) => group(file) === i))) {
+      // oxlint-disable-next-line no-await-in-loop -- the slow ones only where the quick ones notice nothing
+      if (some.length > 0 && (await this.#isNoticed(some, { file: path, ...mutation }))) return true
+    }
+    return false
+  }
+
+  async #isNoticed(files: readonly string[], change: object): Promise<boolean> {
+    const known = files.map((file) => this.#durations.get(file))
+    const limitMs = known.includes(undefined)
+      ? PATIENCE_AT_FIRST_MS
+      : Math.max(LEAST_PATIENCE_MS, PATIENCE * known.reduce<number>((sum, took) => sum + (took ?? 0), 0))
+    const { code, failed } = await this.#run(files, change, limitMs)
+    if (code === 0) return false
+    for (const file of failed) {
+      if (this.#good.has(file)) continue
+      // oxlint-disable-next-line no-await-in-loop -- the machine runs one test run at a time
+      if ((await this.#run([file], undefined, PATIENCE_AT_FIRST_MS)).code !== 0)
+        throw new Error(`${file} fails without any change`)
+      this.#good.add(file)
+    }
+    return true
+  }
+
+  /** Runs test files to the first failure. The exit code of a run that takes too long is 124, as timeout(1) has it. */
+  async #run(
+    files: readonly string[],
+    change: object | undefined,
+    limitMs: number,
+  ): Promise<{ readonly code: number; readonly failed: readonly string[] }> {
+    // The reporter of the shared configuration writes it (packages/tooling/src/vitest.ts).
+    const report = join(this.#folder, 'temp/vitest.json')
+    rmSync(report, { force: true })
+    const code = await runVitest(this.#folder, files, change, limitMs)
+    if (!existsSync(report)) return { code, failed: [] }
+    const { testResults } = JSON.parse(readFileSync(report, 'utf8')) as Report
+    const failed: string[] = []
+    for (const { name, status, startTime, endTime } of testResults) {
+      const file = relative(this.#folder, name)
+      if (status === 'passed') this.#durations.set(file, Math.round(endTime - startTime))
+      else failed.push(file)
+    }
+    writeFileSync(this.#durationsFile, JSON.stringify(Object.fromEntries(this.#durations)))
+    return { code, failed }
+  }
+
+  async close(): Promise<void> {
+    await this.#vitest.close()
+  }
+}
+
+/** Runs vitest in a package. Resolves with its exit code, or with 124 when the time is over. */
 function runVitest(
   folder: string,
-  args: readonly string[],
+  files: readonly string[],
   change: object | undefined,
-  limitMs?: number,
+  limitMs: number,
 ): Promise<number> {
   const vitest = join(folder, 'node_modules/vitest/vitest.mjs')
   return new Promise((resolve, reject) => {
-    const child = spawn(process.execPath, [vitest, ...args, '--run', '--bail=1'], {
+    const child = spawn(process.execPath, [vitest, ...files, '--run', '--bail=1'], {
       cwd: folder,
       env: { ...process.env, ...(change !== undefined && { RETRAP_MUTATION: JSON.stringify(change) }) },
       stdio: 'ignore',
+      // A group of its own: a change may hold a worker in a loop, and the worker outlives vitest then.
+      detached: process.platform !== 'win32',
     })
-    const timer = limitMs === undefined ? undefined : setTimeout(() => child.kill('SIGKILL'), limitMs)
+    const kill = (): void => {
+      if (process.platform === 'win32') child.kill('SIGKILL')
+      else process.kill(-(child.pid as number), 'SIGKILL')
+    }
+    const onSignal = (): void => {
+      kill()
+      process.exit(130)
+    }
+    const timer = setTimeout(kill, limitMs)
+    process.once('SIGINT', onSignal).once('SIGTERM', onSignal)
     child.once('error', reject)
     child.once('exit', (code) => {
       clearTimeout(timer)
+      process.off('SIGINT', onSignal).off('SIGTERM', onSignal)
       resolve(code ?? 124)
     })
   })
-}
-
-/** Runs the tests that depend on a file as it is; undefined if they fail. */
-async function baseline(folder: string, path: string): Promise<Durations | undefined> {
-  // The reporter of the shared configuration (packages/tooling/src/vitest.ts).
-  const report = join(folder, 'temp/vitest.json')
-  rmSync(report, { force: true })
-  const code = await runVitest(folder, ['related', path], undefined)
-  if (code !== 0) return undefined
-  const { testResults } = JSON.parse(readFileSync(report, 'utf8')) as Report
-  const took = testResults.map(({ name, startTime, endTime }) => [name, endTime - startTime] as const)
-  return new Map(took.toSorted((a, b) => a[1] - b[1]))
-}
-
-/** Whether a change makes a test fail. The quick test files run first: nearly all changes are noticed by one of them. */
-async function isNoticed(folder: string, path: string, mutation: Mutation, durations: Durations): Promise<boolean> {
-  const quick = [...durations].filter(([, milliseconds]) => milliseconds <= QUICK_MS).map(([name]) => name)
-  const slow = [...durations.keys()].filter((name) => !quick.includes(name))
-  for (const files of [quick, slow].filter(({ length }) => length > 0)) {
-    const usual = files.reduce((sum, name) => sum + (durations.get(name) ?? 0), 0)
-    const limitMs = Math.max(LEAST_PATIENCE_MS, PATIENCE * usual)
-    // oxlint-disable-next-line no-await-in-loop -- the slow ones only where the quick ones notice nothing
-    if ((await runVitest(folder, [...files, '--reporter=dot'], { file: path, ...mutation }, limitMs)) !== 0) return true
-  }
-  return false
 }
 
 async function main(): Promise<number> {
@@ -120,7 +209,7 @@ async function main(): Promise<number> {
       return mutationsOf(source).map((mutation) => ({ path, source, mutation }))
     })
   const random = generator(seed)
-  const baselines = new Map<string, Durations>()
+  const tests = await Tests.of(member.folder)
   let equal = 0
   let noticed = 0
   let tried = 0
@@ -134,14 +223,7 @@ async function main(): Promise<number> {
       continue
     }
     // oxlint-disable-next-line no-await-in-loop -- the machine runs one test run at a time
-    const durations = baselines.get(path) ?? (await baseline(member.folder, path))
-    if (durations === undefined) {
-      console.error(`mutate: the tests that depend on ${file} fail without any change`)
-      return 1
-    }
-    baselines.set(path, durations)
-    // oxlint-disable-next-line no-await-in-loop -- the machine runs one test run at a time
-    const passed = !(await isNoticed(member.folder, path, mutation, durations))
+    const passed = !(await tests.notice(path, mutation))
     tried++
     if (passed) console.log(`SURVIVED ${file}:${line}\n  - ${before}\n  + ${after}`)
     else {
@@ -151,10 +233,16 @@ async function main(): Promise<number> {
       )
     }
   }
+  await tests.close()
   console.log(
     `mutate ${name}: ${tried} changes, ${noticed} noticed, ${tried - noticed} survived, ${equal} drawn that change nothing; --seed ${seed}`,
   )
   return tried === noticed ? 0 : 1
 }
 
-process.exitCode = await main()
+try {
+  process.exitCode = await main()
+} catch (error) {
+  console.error(`mutate: ${error instanceof Error ? error.message : String(error)}`)
+  process.exitCode = 2
+}
