@@ -1,6 +1,6 @@
 import { STATE_IOREQ_NONE } from '@retrap/ioreq'
 import { AccessKind, AccessLog, AccessState } from '@retrap/replay'
-import { S_GPR } from '@retrap/x86-cpu'
+import { DEVICE_LOGGED, S_GPR } from '@retrap/x86-cpu'
 import { codes } from '@retrap/x86-decoder'
 import { runSoak } from '@retrap/tooling/soak'
 import { expect, test } from 'vitest'
@@ -148,9 +148,9 @@ const mutations: readonly (readonly [name: string, Mutation])[] = [
     'a register committed early',
     ({ vcpu, cpu }) => {
       const read = vcpu.physicalRead.bind(vcpu)
-      vcpu.physicalRead = (gpa, size, into, logged, mayWait) => {
-        const status = read(gpa, size, into, logged, mayWait)
-        if (logged) cpu.u32[S_GPR >>> 2] = into.lo
+      vcpu.physicalRead = (gpa, size, into, how) => {
+        const status = read(gpa, size, into, how)
+        if (how === DEVICE_LOGGED) cpu.u32[S_GPR >>> 2] = into.lo
         return status
       }
     },

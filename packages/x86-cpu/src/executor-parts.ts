@@ -1,7 +1,9 @@
 import type { MachineMemory } from '@retrap/memory'
 import type { AccessMode } from './access-mode.ts'
 import type { CpuHost } from './host.ts'
+import type { DeviceAccess } from './device-access.ts'
 import type { InstructionFetch } from './instruction-fetch.ts'
+import type { LoggedAccess } from './logged-access.ts'
 import type { MemoryAccess } from './memory-access.ts'
 import type { NumericError } from './numeric-error.ts'
 import type { OutsideEvents } from './outside-events.ts'
@@ -41,6 +43,8 @@ export interface ExecutorParts {
   readonly system: System
   readonly interpreter: InterpreterExports
   readonly access: MemoryAccess
+  readonly device: DeviceAccess
+  readonly logged: LoggedAccess
   readonly mode: AccessMode
   readonly fetch: InstructionFetch
   readonly pass: Pass

@@ -1,5 +1,6 @@
 import type { MachineMemory } from '@retrap/memory'
 import type { AccessMode } from './access-mode.ts'
+import type { DeviceAccess } from './device-access.ts'
 import type { ExecutionCounts, ExecutorParts } from './executor-parts.ts'
 import type { Exit } from './exit.ts'
 import { InstructionPasses } from './instruction-passes.ts'
@@ -90,6 +91,7 @@ export class Executor {
   readonly #i32: Int32Array
   readonly #system: System
   readonly #access: MemoryAccess
+  readonly #device: DeviceAccess
   readonly #mode: AccessMode
   readonly #interpreter: ExecutorParts['interpreter']
   readonly #fetch: InstructionFetch
@@ -118,6 +120,7 @@ export class Executor {
     this.#i32 = parts.i32
     this.#system = parts.system
     this.#access = parts.access
+    this.#device = parts.device
     this.#mode = parts.mode
     this.#interpreter = parts.interpreter
     this.#fetch = parts.fetch
@@ -405,7 +408,7 @@ export class Executor {
       const status = this.#passes.completePort()
       return status === STATUS_RETRY || this.#outside.urgent ? status : this.#slice(0)
     }
-    const status = this.#access.answer()
+    const status = this.#device.answer()
     if (status !== STATUS_DONE) return status
     if (this.#outside.urgent) return this.#passes.completeAnswered()
     this.#pass.finish()

@@ -3,7 +3,7 @@ import { ACCESS_WRITE, PagingContext, PagingStructureCache, WALK_OK, WalkResult,
 import type { TableReader } from '@retrap/paging'
 import { LoggedTables } from '@retrap/replay'
 import type { AccessLog } from '@retrap/replay'
-import type { CpuHost, Translation, Words } from './host.ts'
+import type { CpuHost, DeviceAccessMode, Translation, Words } from './host.ts'
 import { STATUS_DONE, STATUS_FAULT, S_CR0, S_CR3, S_CR4, S_EFER, S_PDPTE } from './state-layout.ts'
 import { PHYSICAL_ADDRESS_BITS } from './system/architecture.ts'
 import type { Vcpu } from './vcpu.ts'
@@ -115,26 +115,26 @@ export class FlatHost implements CpuHost {
   }
 
   /** Reads what is not RAM. */
-  physicalRead(_gpa: number, _size: number, into: Words, _logged: boolean, _mayWait: boolean): number {
+  physicalRead(_gpa: number, _size: number, into: Words, _how: DeviceAccessMode): number {
     into.lo = 0xffff_ffff
     into.hi = 0xffff_ffff
     return STATUS_DONE
   }
 
   /** Writes what is not RAM. */
-  physicalWrite(_gpa: number, _size: number, _lo: number, _hi: number, _logged: boolean, _mayWait: boolean): number {
+  physicalWrite(_gpa: number, _size: number, _lo: number, _hi: number, _how: DeviceAccessMode): number {
     return STATUS_DONE
   }
 
   /** Serves IN of 1, 2 or 4 bytes. */
-  portRead(_port: number, _size: number, into: Words, _logged: boolean, _mayWait: boolean): number {
+  portRead(_port: number, _size: number, into: Words, _how: DeviceAccessMode): number {
     into.lo = 0xffff_ffff
     into.hi = 0
     return STATUS_DONE
   }
 
   /** Serves OUT of 1, 2 or 4 bytes. */
-  portWrite(_port: number, _size: number, _value: number, _logged: boolean, _mayWait: boolean): number {
+  portWrite(_port: number, _size: number, _value: number, _how: DeviceAccessMode): number {
     return STATUS_DONE
   }
 

@@ -26,6 +26,44 @@ export interface Words {
   hi: number
 }
 
+/** The access is made now or not at all: STATUS_RESTART or STATUS_ASK if not. It is not in the log. */
+export const DEVICE_PLAIN = 0
+/**
+ * Not in the log either, but all that its pass would have there. Where the host would say STATUS_ASK it may take the access
+ * as a logged one at once: with STATUS_RETRY it is recorded, and comes again as {@link DEVICE_LOGGED}.
+ */
+export const DEVICE_MAY_WAIT = 1
+/** The access is recorded in the log, and comes again after STATUS_RETRY. */
+export const DEVICE_LOGGED = 2
+
+/** How an access to a device is made. */
+export type DeviceAccessMode = typeof DEVICE_PLAIN | typeof DEVICE_MAY_WAIT | typeof DEVICE_LOGGED
+
+/**
+ * Several iterations of a string instruction between a device and RAM, as one request of a logged pass. The CPU owns the
+ * record and reuses it.
+ */
+export interface RepeatRequest {
+  /** The device is at a port, not at guest-physical addresses. */
+  port: boolean
+  /** The device is written. */
+  write: boolean
+  /** The port, or the guest-physical address of the first element. */
+  address: number
+  /** Bytes of an element: 1, 2, 4 or 8. */
+  size: number
+  /** Iterations to make; the host leaves how many it has made, 0 if they are to be made one by one. */
+  count: number
+  /** Addresses go downwards, on both sides. */
+  down: boolean
+  /** Guest-physical address of the first element in RAM; all lie in one frame. −1: each element is stored `hi:lo`. */
+  gpa: number
+  /** Low word of the value to store. */
+  lo: number
+  /** High word of the value to store. */
+  hi: number
+}
+
 /**
  * What a CPU asks of the world around it. One per vCPU. Statuses are STATUS_DONE, STATUS_FAULT and STATUS_RETRY;
  * nothing may throw.
@@ -43,44 +81,28 @@ export interface CpuHost {
   /**
    * Reads 1, 2, 4 or 8 bytes of what is not RAM.
    *
-   * @param logged - the access is recorded in the log, and comes again after STATUS_RETRY. Otherwise it is made now or
-   *   not at all: with STATUS_RESTART it comes again, logged, in a pass of the instruction alone; with STATUS_ASK the
-   *   same, or at once, logged, where there is nothing else to log
-   * @param mayWait - of one that is not logged: it is all that its pass would have in the log, and where STATUS_ASK
-   *   would be said it may be taken as a logged one at once. With STATUS_RETRY it is recorded, and comes again, logged
+   * @returns STATUS_DONE; STATUS_RETRY if it is logged, or has been taken as a logged one; else STATUS_RESTART: it comes
+   *   again, logged, in a pass of the instruction alone; or STATUS_ASK: the same, or at once, logged, where there is
+   *   nothing else to log
    */
-  physicalRead(gpa: number, size: number, into: Words, logged: boolean, mayWait: boolean): number
-  /** Writes it. */
-  physicalWrite(gpa: number, size: number, lo: number, hi: number, logged: boolean, mayWait: boolean): number
+  physicalRead(gpa: number, size: number, into: Words, how: DeviceAccessMode): number
+  /** Writes 1, 2, 4 or 8 bytes of what is not RAM. */
+  physicalWrite(gpa: number, size: number, lo: number, hi: number, how: DeviceAccessMode): number
   /**
    * A store to what is memory but may not be written: 1, 2, 4 or 8 bytes, told of when the instruction has retired.
    * Without it, such stores are lost.
    */
   romWrite?(gpa: number, size: number, lo: number, hi: number): void
   /** IN: 1, 2 or 4 bytes. */
-  portRead(port: number, size: number, into: Words, logged: boolean, mayWait: boolean): number
+  portRead(port: number, size: number, into: Words, how: DeviceAccessMode): number
   /** Serves OUT of 1, 2 or 4 bytes. */
-  portWrite(port: number, size: number, value: number, logged: boolean, mayWait: boolean): number
+  portWrite(port: number, size: number, value: number, how: DeviceAccessMode): number
   /**
-   * Several iterations of a string instruction between a device and RAM, as one request of a logged pass: elements of
-   * `size` bytes at a port, or (`port` false) at guest-physical addresses from `address` on, and in RAM from `gpa` on,
-   * which all lie in one frame. `down`: both go downwards. Without it, iterations are made one by one.
+   * Makes several iterations of a string instruction. Without it, they are made one by one.
    *
-   * @param write - to the device
-   * @param gpa - or −1: every element is stored the value that is in `into`
-   * @param into - `lo` becomes the number of iterations made; 0 if they are to be made one by one
    * @returns STATUS_DONE or STATUS_RETRY
    */
-  repeat?(
-    port: boolean,
-    write: boolean,
-    address: number,
-    size: number,
-    count: number,
-    down: boolean,
-    gpa: number,
-    into: Words,
-  ): number
+  repeat?(request: RepeatRequest): number
   /** MSRs that the CPU does not hold itself. STATUS_FAULT becomes #GP(0). */
   readMsr(index: number, into: Words): number
   /** Writes an MSR that the CPU does not hold itself; STATUS_FAULT becomes #GP(0). */

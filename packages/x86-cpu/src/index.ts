@@ -10,7 +10,8 @@ export type { X86EngineOptions } from './engine.ts'
 export type { ExecutionCounts } from './executor-parts.ts'
 export type { Exit } from './exit.ts'
 export { FlatHost } from './flat-host.ts'
-export type { CpuHost, Translation, Words } from './host.ts'
+export { DEVICE_LOGGED, DEVICE_MAY_WAIT, DEVICE_PLAIN } from './host.ts'
+export type { CpuHost, DeviceAccessMode, RepeatRequest, Translation, Words } from './host.ts'
 export { readModelSpecificRegister, restoreVcpu, saveVcpu, writeModelSpecificRegister } from './inspect.ts'
 export {
   CS,
@@ -53,7 +54,7 @@ export {
   S_XMM,
   TR,
 } from './state-layout.ts'
-export type { Cpu, CpuModel, MachineViews } from './system/cpu.ts'
+export type { Cpu, CpuModel, Iterations, MachineViews } from './system/cpu.ts'
 export { X86CpuError } from './system/errors.ts'
 export type { X86CpuErrorCode } from './system/errors.ts'
 export type { Hex, SavedCpu, SavedSegment } from './system/saved-state.ts'

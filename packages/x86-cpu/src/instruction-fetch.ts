@@ -5,8 +5,8 @@ import { AccessKind, AccessState, accessTag } from '@retrap/replay'
 import type { AccessLog } from '@retrap/replay'
 import type { AccessMode } from './access-mode.ts'
 import type { CodeCache, CodePage } from './code-cache.ts'
+import { DEVICE_LOGGED } from './host.ts'
 import type { CpuHost, Translation, Words } from './host.ts'
-import { newTranslation } from './memory-access.ts'
 import {
   OP_CONTINUE,
   OP_CROSS,
@@ -52,6 +52,7 @@ import {
 import { TLB_EXECUTE, TLB_MISS } from './tlb.ts'
 import type { Tlb } from './tlb.ts'
 import { CR4_LA57 } from './system/architecture.ts'
+import { newTranslation } from './translation.ts'
 
 /**
  * How a vCPU comes from a linear address to the record of the instruction there: translation, segment limit, the cache of
@@ -366,7 +367,7 @@ export class InstructionFetch {
       : log.access(AccessKind.FETCH, lo, hi, 1, accessTag(0, position))
     if (log.state(index) !== AccessState.COMPLETE) {
       if (device) {
-        const status = this.host.physicalRead(t.gpa, 1, this.#words, true, false)
+        const status = this.host.physicalRead(t.gpa, 1, this.#words, DEVICE_LOGGED)
         if (status === STATUS_RETRY) log.wait(index)
         if (status !== STATUS_DONE) return status
       } else this.#words.lo = this.memory.u8[t.ma] as number

@@ -1,7 +1,8 @@
 import type { AccessMode } from './access-mode.ts'
+import type { DeviceAccess } from './device-access.ts'
 import type { ExecutorParts } from './executor-parts.ts'
 import type { InstructionFetch } from './instruction-fetch.ts'
-import type { MemoryAccess } from './memory-access.ts'
+import type { LoggedAccess } from './logged-access.ts'
 import { PASS_FETCHED, PASS_INSTRUCTION } from './pass.ts'
 import type { Pass } from './pass.ts'
 import type { QuickPort } from './quick-port.ts'
@@ -25,7 +26,8 @@ export class InstructionPasses {
   readonly #state: number
   readonly #u32: Uint32Array
   readonly #interpreter: ExecutorParts['interpreter']
-  readonly #access: MemoryAccess
+  readonly #device: DeviceAccess
+  readonly #logged: LoggedAccess
   readonly #mode: AccessMode
   readonly #fetch: InstructionFetch
   readonly #pass: Pass
@@ -38,7 +40,8 @@ export class InstructionPasses {
     this.#state = parts.state
     this.#u32 = parts.u32
     this.#interpreter = parts.interpreter
-    this.#access = parts.access
+    this.#device = parts.device
+    this.#logged = parts.logged
     this.#mode = parts.mode
     this.#fetch = parts.fetch
     this.#pass = parts.pass
@@ -90,7 +93,7 @@ export class InstructionPasses {
 
   /** Completes, alone, an instruction that waits in place at its access, if there is an answer. */
   completeAccess(): number {
-    const answer = this.#access.answer()
+    const answer = this.#device.answer()
     return answer === STATUS_DONE ? this.completeAnswered() : answer
   }
 
@@ -136,7 +139,7 @@ export class InstructionPasses {
       this.#pass.suspend()
       return status
     }
-    if (status !== STATUS_FAULT && status !== STATUS_ERROR) this.#access.commit()
+    if (status !== STATUS_FAULT && status !== STATUS_ERROR) this.#logged.commit()
     this.#pass.log.end()
     this.#pass.finish()
     this.#mode.changed()

@@ -1,4 +1,5 @@
 import { AccessKind, accessTag } from '@retrap/replay'
+import { DEVICE_LOGGED, DEVICE_MAY_WAIT } from './host.ts'
 import type { CpuHost, Words } from './host.ts'
 import type { Pass } from './pass.ts'
 import type { PortForm } from './port-form.ts'
@@ -62,13 +63,13 @@ export class QuickPort {
     if (form.write) {
       const value = s.gpr(RAX)
       const cut = size === 4 ? value : size === 2 ? value & 0xffff : value & 0xff
-      const status = this.#host.portWrite(port, size, cut, false, true)
+      const status = this.#host.portWrite(port, size, cut, DEVICE_MAY_WAIT)
       if (status === STATUS_ASK) return STATUS_RESTART
       if (status === STATUS_RETRY) this.#wait(form, record, port, cut)
       // What the device has raised comes before the next instruction, not at the next branch.
       return status !== STATUS_DONE || u32[S_ATTENTION >>> 2] === 0 ? status : s.retireNext(record)
     }
-    const status = this.#host.portRead(port, size, this.#answer, false, true)
+    const status = this.#host.portRead(port, size, this.#answer, DEVICE_MAY_WAIT)
     if (status === STATUS_ASK) return STATUS_RESTART
     if (status === STATUS_RETRY) this.#wait(form, record, port, 0)
     if (status !== STATUS_DONE) return status
@@ -93,10 +94,10 @@ export class QuickPort {
     const { log, portForm, port, length } = this.#pass
     const { write, size } = portForm as PortForm
     if (write) {
-      const status = this.#host.portWrite(port, size, log.dataLo(log.pending), true, false)
+      const status = this.#host.portWrite(port, size, log.dataLo(log.pending), DEVICE_LOGGED)
       if (status !== STATUS_DONE) return status
     } else {
-      const status = this.#host.portRead(port, size, this.#answer, true, false)
+      const status = this.#host.portRead(port, size, this.#answer, DEVICE_LOGGED)
       if (status !== STATUS_DONE) return status
       this.#system.writeRegister(S_GPR + 8 * RAX, size, this.#answer.lo, 0)
     }

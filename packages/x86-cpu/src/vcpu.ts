@@ -9,16 +9,21 @@ import type { ExecutionCounts, InterpreterExports } from './executor-parts.ts'
 import type { Exit } from './exit.ts'
 import { HandlerPath } from './handler-path.ts'
 import type { SystemForm } from './handler-path.ts'
+import { DeviceAccess } from './device-access.ts'
 import type { CpuHost } from './host.ts'
 import { loadInitialState } from './initial-state.ts'
 import type { InitialCpuState } from './initial-state.ts'
 import { InstructionFetch } from './instruction-fetch.ts'
 import { arithmeticFlags, setArithmeticFlags } from './lazy-flags.ts'
+import { LoggedAccess } from './logged-access.ts'
 import { MemoryAccess } from './memory-access.ts'
 import { NumericError } from './numeric-error.ts'
 import { OutsideEvents } from './outside-events.ts'
 import { PASS_FETCHED, Pass } from './pass.ts'
+import { PlainMemory } from './plain-memory.ts'
+import { PortAccess } from './port-access.ts'
 import { QuickPort } from './quick-port.ts'
+import { RepeatedAccess } from './repeated-access.ts'
 import {
   EVENT_INIT,
   EVENT_INTERRUPT,
@@ -38,8 +43,8 @@ import {
   S_TSC_OFFSET,
   S_TWO_TO_28,
 } from './state-layout.ts'
-import { dataBreakpointsOf, hasDataBreakpoints } from './system/breakpoints.ts'
-import type { Cpu, CpuModel, MachineViews } from './system/cpu.ts'
+import { DataBreakpoints } from './system/breakpoints.ts'
+import type { Cpu, CpuModel, Iterations, MachineViews } from './system/cpu.ts'
 import { RESET_POWER_ON, resetState } from './system/reset.ts'
 import { System } from './system/system.ts'
 import {
@@ -51,6 +56,7 @@ import {
   S_STEPPING,
 } from './system/system-state.ts'
 import { TLB_BYTES, Tlb } from './tlb.ts'
+import { LinearTranslation } from './translation.ts'
 import { Turn } from './turn.ts'
 
 const STATE_BYTES = S_TLB_SETS + TLB_BYTES
@@ -87,6 +93,9 @@ export class Vcpu implements Cpu, CodeCacheClient {
   readonly system: System
   readonly #tlb: Tlb
   readonly #access: MemoryAccess
+  readonly #ports: PortAccess
+  readonly #repeated: RepeatedAccess
+  readonly #breakpoints: DataBreakpoints
   readonly #spaces: AddressSpaces
   readonly #mode: AccessMode
   readonly #pass: Pass
@@ -118,15 +127,20 @@ export class Vcpu implements Cpu, CodeCacheClient {
     this.#mode = new AccessMode(this.u32, this.#tlb)
     this.#pass = new Pass(this.u32, this.log, this.counts)
     this.system = new System(this)
-    this.#access = new MemoryAccess({
-      memory,
-      host,
-      tlb: this.#tlb,
-      pass: this.#pass,
-      mode: this.#mode,
-      breakpoints: dataBreakpointsOf(this.system),
-      state,
-    })
+    const { u32 } = this
+    const { log } = this
+    const tlb = this.#tlb
+    const pass = this.#pass
+    const breakpoints = new DataBreakpoints(this.system)
+    const translation = new LinearTranslation(host, tlb, log, u32)
+    const plain = new PlainMemory(memory, state)
+    const logged = new LoggedAccess(host, log, plain, u32)
+    const device = new DeviceAccess({ host, tlb, pass, logged, breakpoints, u32 })
+    const mode = this.#mode
+    this.#breakpoints = breakpoints
+    this.#ports = new PortAccess(host, log, u32)
+    this.#repeated = new RepeatedAccess(host, log, translation, breakpoints, u32)
+    this.#access = new MemoryAccess({ memory, host, tlb, mode, translation, plain, logged, device, breakpoints, u32 })
     const fetch = new InstructionFetch(memory, host, engine.codeCache, this.#tlb, this.#mode, state)
     this.u32[S_TWO_TO_28 >>> 2] = 0x1000_0000
     this.i32[S_FAULT_VECTOR >>> 2] = -1
@@ -154,6 +168,8 @@ export class Vcpu implements Cpu, CodeCacheClient {
       system: this.system,
       interpreter,
       access: this.#access,
+      device,
+      logged,
       mode: this.#mode,
       fetch,
       pass: this.#pass,
@@ -195,13 +211,13 @@ export class Vcpu implements Cpu, CodeCacheClient {
 
   /** Makes an access to a port; returns a status. */
   port(port: number, flags: number): number {
-    return this.#access.port(port, flags)
+    return this.#ports.access(port, flags)
   }
 
   /** Drops TLB entries; `all`: global ones too. */
   flushTlb(all: boolean): void {
-    // Whoever changes DR7 comes by here.
-    if (all) this.#access.dataBreakpoints = hasDataBreakpoints(this.system)
+    // A change of DR7 flushes everything.
+    if (all) this.#breakpoints.refresh()
     this.#spaces.flush(all)
   }
 
@@ -236,19 +252,10 @@ export class Vcpu implements Cpu, CodeCacheClient {
   }
 
   /** Makes several iterations of a string instruction; returns a status. */
-  repeat(
-    port: number,
-    otherLo: number,
-    otherHi: number,
-    lo: number,
-    hi: number,
-    flags: number,
-    count: number,
-    down: boolean,
-  ): number {
+  repeat(iterations: Iterations): number {
     // An instruction whose bytes a device holds is fetched for each iteration, however fast the device is.
     if (this.#pass.state === PASS_FETCHED) return 0
-    return this.#access.repeat(port, otherLo, otherHi, lo, hi, flags, count, down)
+    return this.#repeated.make(iterations)
   }
 
   /** Returns how many iterations of a string instruction the turn has room for. */

@@ -22,12 +22,15 @@ import {
 } from '@retrap/x86-assembler'
 import { expect, test } from 'vitest'
 import {
+  DEVICE_LOGGED,
+  DEVICE_PLAIN,
   STATUS_ASK,
   STATUS_DONE,
   STATUS_RESTART,
   STATUS_RETRY,
   saveVcpu,
   type CpuHost,
+  type DeviceAccessMode,
   type Words,
 } from '../src/index.ts'
 import { BareCpu, CODE } from './support/bare-cpu.ts'
@@ -157,11 +160,11 @@ const UPSETS: readonly ((pc: BareCpu) => void)[] = [
 function slowDevices(pc: BareCpu, style: Style, together: boolean): void {
   const host: CpuHost = pc.host
   let polls = 0
-  const ask = (logged: boolean, mayWait: boolean): number => {
+  const ask = (how: DeviceAccessMode): number => {
     if (style === 'at once') return STATUS_DONE
-    if (!logged) {
+    if (how !== DEVICE_LOGGED) {
       if (style === 'restarts') return STATUS_RESTART
-      if (style === 'asks' || !mayWait) return STATUS_ASK
+      if (style === 'asks' || how === DEVICE_PLAIN) return STATUS_ASK
     }
     if (style === 'restarts') return STATUS_DONE
     const patience = style === 'waits elsewhere' ? 3 : 1
@@ -175,16 +178,15 @@ function slowDevices(pc: BareCpu, style: Style, together: boolean): void {
     into.hi = 0x5a5a_5a5a
     return status
   }
-  host.physicalRead = (_gpa, _size, into, logged, mayWait) => give(ask(logged, mayWait), into)
-  host.physicalWrite = (_gpa, _size, _lo, _hi, logged, mayWait) => ask(logged, mayWait)
-  host.portRead = (_port, _size, into, logged, mayWait) => give(ask(logged, mayWait), into)
-  host.portWrite = (_port, _size, _value, logged, mayWait) => ask(logged, mayWait)
+  host.physicalRead = (_gpa, _size, into, how) => give(ask(how), into)
+  host.physicalWrite = (_gpa, _size, _lo, _hi, how) => ask(how)
+  host.portRead = (_port, _size, into, how) => give(ask(how), into)
+  host.portWrite = (_port, _size, _value, how) => ask(how)
   if (!together) return
-  host.repeat = (_port, write, _address, size, count, _down, gpa, into) => {
-    const status = ask(true, false)
+  host.repeat = ({ write, size, count, gpa }) => {
+    const status = ask(DEVICE_LOGGED)
     if (status !== STATUS_DONE) return status
     if (!write) pc.load(gpa, new Uint8Array(size * count).fill(0x5a))
-    into.lo = count
     return status
   }
 }

@@ -1,9 +1,9 @@
 // An instruction whose one access waits for its device stands where it is; with the answer the processor runs on from there.
 import { MachineMemory } from '@retrap/memory'
 import { beforeEach, describe, expect, test } from 'vitest'
-import { FlatHost, saveVcpu, Vcpu, X86Engine } from '../src/index.ts'
+import { DEVICE_LOGGED, DEVICE_PLAIN, FlatHost, saveVcpu, Vcpu, X86Engine } from '../src/index.ts'
 import { STATUS_ASK, STATUS_DONE, STATUS_RETRY } from '../src/state-layout.ts'
-import type { Words } from '../src/index.ts'
+import type { DeviceAccessMode, Words } from '../src/index.ts'
 
 const START = 0x7000
 const HANDLER = 0x8000
@@ -25,44 +25,37 @@ class Board extends FlatHost {
     this.interrupt = -1
   }
 
-  #access(what: string, logged: boolean, mayWait: boolean): number {
+  #access(what: string, how: DeviceAccessMode): number {
     if (!this.#asked) {
-      if (!logged && !mayWait) return STATUS_ASK
+      if (how === DEVICE_PLAIN) return STATUS_ASK
       this.accesses.push(what)
       this.#asked = true
       return STATUS_RETRY
     }
-    expect(logged).toBe(true)
+    expect(how).toBe(DEVICE_LOGGED)
     if (!this.answers) return STATUS_RETRY
     this.#asked = false
     this.answers = false
     return STATUS_DONE
   }
 
-  override physicalRead(gpa: number, size: number, into: Words, logged: boolean, mayWait: boolean): number {
+  override physicalRead(gpa: number, size: number, into: Words, how: DeviceAccessMode): number {
     into.lo = VALUE
     into.hi = 0
-    return this.#access(`read ${size} at ${gpa.toString(16)}`, logged, mayWait)
+    return this.#access(`read ${size} at ${gpa.toString(16)}`, how)
   }
 
-  override physicalWrite(
-    gpa: number,
-    size: number,
-    lo: number,
-    _hi: number,
-    logged: boolean,
-    mayWait: boolean,
-  ): number {
-    return this.#access(`write ${size} at ${gpa.toString(16)}: ${lo.toString(16)}`, logged, mayWait)
+  override physicalWrite(gpa: number, size: number, lo: number, _hi: number, how: DeviceAccessMode): number {
+    return this.#access(`write ${size} at ${gpa.toString(16)}: ${lo.toString(16)}`, how)
   }
 
-  override portRead(port: number, size: number, into: Words, logged: boolean, mayWait: boolean): number {
+  override portRead(port: number, size: number, into: Words, how: DeviceAccessMode): number {
     into.lo = VALUE
-    return this.#access(`in ${size} at ${port.toString(16)}`, logged, mayWait)
+    return this.#access(`in ${size} at ${port.toString(16)}`, how)
   }
 
-  override portWrite(port: number, size: number, value: number, logged: boolean, mayWait: boolean): number {
-    return this.#access(`out ${size} at ${port.toString(16)}: ${value.toString(16)}`, logged, mayWait)
+  override portWrite(port: number, size: number, value: number, how: DeviceAccessMode): number {
+    return this.#access(`out ${size} at ${port.toString(16)}: ${value.toString(16)}`, how)
   }
 
   override acknowledgeInterrupt(): number {

@@ -137,9 +137,12 @@ function describeGuest(
     .join('')
     .replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5')
   const home = `/local/domain/${domainId}`
-  const guest = (read: boolean, write: boolean): StorePermission => ({ domain: domainId, read, write })
-  const readable = [{ domain: HOST, read: false, write: false }, guest(true, false)]
-  const own = [guest(false, false)]
+  // The first entry names the owner, whose own rights it does not limit.
+  const readable: StorePermission[] = [
+    { domain: HOST, read: false, write: false },
+    { domain: domainId, read: true, write: false },
+  ]
+  const own: StorePermission[] = [{ domain: domainId, read: false, write: false }]
   // A node has the permissions of the node that it is made below.
   store.write(`/vm/${uuid}`, '')
   store.write(home, '')

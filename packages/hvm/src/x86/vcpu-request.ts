@@ -1,6 +1,17 @@
-import { IOREQ_TYPE_COPY, IOREQ_WRITE, IO_DONE, IO_LOG, IO_RETRY, IO_UNHANDLED, createIoRequest } from '@retrap/ioreq'
+import {
+  IOREQ_READ,
+  IOREQ_TYPE_COPY,
+  IOREQ_TYPE_PIO,
+  IOREQ_WRITE,
+  IO_DONE,
+  IO_LOG,
+  IO_RETRY,
+  IO_UNHANDLED,
+  createIoRequest,
+} from '@retrap/ioreq'
 import type { IoDispatch } from '@retrap/ioreq'
-import { STATUS_ASK, STATUS_DONE, STATUS_RETRY, type Words } from '@retrap/x86-cpu'
+import { STATUS_ASK, STATUS_DONE, STATUS_RETRY } from '@retrap/x86-cpu'
+import type { RepeatRequest, Words } from '@retrap/x86-cpu'
 import type { Domain } from '../domain.ts'
 
 const TWO_32 = 0x1_0000_0000
@@ -54,33 +65,38 @@ export class VcpuRequest {
 
   /** Sends the request for one store, which a server may have claimed. @returns an `IO_*` */
   store(gpa: number, size: number, lo: number, hi: number): number {
-    return this.repeat(IOREQ_TYPE_COPY, IOREQ_WRITE, gpa, size, lo, hi, 1, false, false)
-  }
-
-  /** Sends a request for several elements; with `pointer`, `hi:lo` is where in RAM they are. @returns an `IO_*` */
-  repeat(
-    type: number,
-    direction: number,
-    address: number,
-    size: number,
-    lo: number,
-    hi: number,
-    count: number,
-    down: boolean,
-    pointer: boolean,
-  ): number {
     const request = this.#request
-    request.type = type
-    request.direction = direction
-    request.addressLo = address >>> 0
-    request.addressHi = Math.floor(address / TWO_32)
+    request.type = IOREQ_TYPE_COPY
+    request.direction = IOREQ_WRITE
     request.dataLo = lo >>> 0
     request.dataHi = hi >>> 0
-    request.size = size
+    request.count = 1
+    request.df = false
+    request.dataIsPointer = false
+    return this.#send(gpa, size)
+  }
+
+  /** Sends a request for several elements. @returns a `STATUS_*` */
+  repeat({ port, write, address, size, count, down, gpa, lo, hi }: RepeatRequest): number {
+    const request = this.#request
+    const fill = gpa < 0
+    request.type = port ? IOREQ_TYPE_PIO : IOREQ_TYPE_COPY
+    request.direction = write ? IOREQ_WRITE : IOREQ_READ
+    request.dataLo = (fill ? lo : gpa) >>> 0
+    request.dataHi = fill ? hi >>> 0 : Math.floor(gpa / TWO_32)
     request.count = count
     request.df = down
-    request.dataIsPointer = pointer
-    const claimant = type === IOREQ_TYPE_COPY && direction === IOREQ_WRITE ? this.#secondLevel.claimant(address) : null
+    request.dataIsPointer = !fill
+    return this.statusOf(this.#send(address, size))
+  }
+
+  #send(address: number, size: number): number {
+    const request = this.#request
+    request.addressLo = address >>> 0
+    request.addressHi = Math.floor(address / TWO_32)
+    request.size = size
+    const store = request.type === IOREQ_TYPE_COPY && request.direction === IOREQ_WRITE
+    const claimant = store ? this.#secondLevel.claimant(address) : null
     const status = this.#dispatch.submit(this.#vcpu, request, claimant)
     this.inFlight = status === IO_RETRY
     return status

@@ -1,4 +1,4 @@
-import { IOREQ_READ, IOREQ_TYPE_COPY, IOREQ_TYPE_PIO, IOREQ_WRITE, IO_DONE, IO_LOG, IO_RETRY } from '@retrap/ioreq'
+import { IOREQ_READ, IOREQ_TYPE_COPY, IOREQ_TYPE_PIO, IOREQ_WRITE, IO_DONE, IO_LOG } from '@retrap/ioreq'
 import type { IoDispatch } from '@retrap/ioreq'
 import type { LocalApic } from '@retrap/irqchip'
 import { APIC_ICR, APIC_TPR, EVENT_EXTINT, EVENT_INIT, EVENT_INTERRUPT, EVENT_NMI, EVENT_SIPI } from '@retrap/irqchip'
@@ -6,8 +6,17 @@ import { MSR_APIC_BASE } from '@retrap/irqchip'
 import { P2mEntry, P2mType } from '@retrap/p2m'
 import type { AccessLog } from '@retrap/replay'
 import { VAPIC_PORT } from '@retrap/vapic'
-import { STATUS_DONE, STATUS_FAULT, STATUS_RESTART, STATUS_RETRY, Vcpu } from '@retrap/x86-cpu'
-import type { CpuHost, CpuModel, Translation, Words, X86Engine } from '@retrap/x86-cpu'
+import {
+  DEVICE_LOGGED,
+  DEVICE_MAY_WAIT,
+  DEVICE_PLAIN,
+  STATUS_DONE,
+  STATUS_FAULT,
+  STATUS_RESTART,
+  STATUS_RETRY,
+  Vcpu,
+} from '@retrap/x86-cpu'
+import type { CpuHost, CpuModel, DeviceAccessMode, RepeatRequest, Translation, Words, X86Engine } from '@retrap/x86-cpu'
 import type { Domain } from '../domain.ts'
 import type { VirtualCpu } from '../virtual-cpu.ts'
 import { NOT_THE_APICS, readApicMsr, writeApicMsr } from './apic-msrs.ts'
@@ -20,7 +29,6 @@ import { VcpuRequest } from './vcpu-request.ts'
 
 const PAGE_BYTES = 0x1000
 const APIC_PAGE_BYTES = 0x1000
-const TWO_32 = 0x1_0000_0000
 
 /**
  * One x86 vCPU of a domain: the processor, its local APIC, and its way to memory and devices.
@@ -81,20 +89,20 @@ export class X86Vcpu implements CpuHost, VirtualCpu {
   }
 
   /** Reads from what is not plain RAM: local APIC or device. */
-  physicalRead(gpa: number, size: number, into: Words, logged: boolean, mayWait: boolean): number {
+  physicalRead(gpa: number, size: number, into: Words, how: DeviceAccessMode): number {
     if (this.#request.inFlight) return this.#request.answer(into)
     if (this.vapic !== null && this.vapic.watches(gpa)) {
-      if (!logged) return STATUS_RESTART
+      if (how !== DEVICE_LOGGED) return STATUS_RESTART
       this.vapic.accessed('read', gpa)
     }
     if (this.apic.decodes(gpa)) return this.#readApic(gpa & (APIC_PAGE_BYTES - 1), size, into)
     // The read of a read-modify-write, which is always logged: only writes are claimed.
-    if (logged && this.#domain.secondLevel.readsRam(gpa)) return this.#readRam(gpa, size, into)
+    if (how === DEVICE_LOGGED && this.#domain.secondLevel.readsRam(gpa)) return this.#readRam(gpa, size, into)
     this.counts.mmioAccesses++
     const dispatch = this.#dispatch
     let status: number
-    if (mayWait) status = this.#request.readOrSend(gpa, size)
-    else if (logged) status = this.#request.ask(IOREQ_TYPE_COPY, IOREQ_READ, gpa, size, 0, 0)
+    if (how === DEVICE_MAY_WAIT) status = this.#request.readOrSend(gpa, size)
+    else if (how === DEVICE_LOGGED) status = this.#request.ask(IOREQ_TYPE_COPY, IOREQ_READ, gpa, size, 0, 0)
     else status = dispatch.mmioRead(gpa, size)
     into.lo = dispatch.lo
     into.hi = dispatch.hi
@@ -102,26 +110,29 @@ export class X86Vcpu implements CpuHost, VirtualCpu {
   }
 
   /** Writes to what is not plain RAM: local APIC or device. */
-  physicalWrite(gpa: number, size: number, lo: number, hi: number, logged: boolean, mayWait: boolean): number {
+  physicalWrite(gpa: number, size: number, lo: number, hi: number, how: DeviceAccessMode): number {
     if (this.#request.inFlight) return this.#request.answer(null)
     if (this.vapic?.watches(gpa) === true) {
-      if (!logged) return STATUS_RESTART
+      if (how !== DEVICE_LOGGED) return STATUS_RESTART
       this.vapic.accessed('write', gpa)
     }
     if (this.#isApicPage(gpa)) {
       // The processor sees what the write raises before its next instruction, so this one must run alone.
-      if (!logged && (this.cpu.interruptsEnabled || (gpa & (APIC_PAGE_BYTES - 1)) === APIC_ICR)) return STATUS_RESTART
+      if (how !== DEVICE_LOGGED && (this.cpu.interruptsEnabled || (gpa & (APIC_PAGE_BYTES - 1)) === APIC_ICR))
+        return STATUS_RESTART
       this.#countApicAccess(gpa & (APIC_PAGE_BYTES - 1))
       writeApicPage(this.apic, gpa & (APIC_PAGE_BYTES - 1), size, lo)
       return STATUS_DONE
     }
     this.counts.mmioAccesses++
-    if (!logged && this.#domain.secondLevel.claimant(gpa) !== null) return STATUS_RESTART
-    if (logged) return this.#request.statusOf(this.#request.store(gpa, size, lo, hi))
+    if (how !== DEVICE_LOGGED && this.#domain.secondLevel.claimant(gpa) !== null) return STATUS_RESTART
+    if (how === DEVICE_LOGGED) return this.#request.statusOf(this.#request.store(gpa, size, lo, hi))
     const status = this.#dispatch.mmioWrite(gpa, size, lo, hi)
     // The write is not claimed: it goes to the server whose range it is in.
     return this.#request.statusOf(
-      status === IO_LOG && mayWait ? this.#request.ask(IOREQ_TYPE_COPY, IOREQ_WRITE, gpa, size, lo, hi) : status,
+      status === IO_LOG && how === DEVICE_MAY_WAIT
+        ? this.#request.ask(IOREQ_TYPE_COPY, IOREQ_WRITE, gpa, size, lo, hi)
+        : status,
     )
   }
 
@@ -159,12 +170,12 @@ export class X86Vcpu implements CpuHost, VirtualCpu {
   }
 
   /** Reads from a port. */
-  portRead(port: number, size: number, into: Words, logged: boolean, mayWait: boolean): number {
+  portRead(port: number, size: number, into: Words, how: DeviceAccessMode): number {
     if (this.#request.inFlight) return this.#request.answer(into)
     this.counts.portAccesses++
     const dispatch = this.#dispatch
-    let status = logged ? IO_LOG : dispatch.portRead(port, size)
-    if (status === IO_LOG && (logged || mayWait))
+    let status = how === DEVICE_LOGGED ? IO_LOG : dispatch.portRead(port, size)
+    if (status === IO_LOG && how !== DEVICE_PLAIN)
       status = this.#request.ask(IOREQ_TYPE_PIO, IOREQ_READ, port, size, 0, 0)
     into.lo = dispatch.lo
     into.hi = 0
@@ -172,47 +183,29 @@ export class X86Vcpu implements CpuHost, VirtualCpu {
   }
 
   /** Writes to a port. */
-  portWrite(port: number, size: number, value: number, logged: boolean, mayWait: boolean): number {
+  portWrite(port: number, size: number, value: number, how: DeviceAccessMode): number {
     if (this.#request.inFlight) return this.#request.answer(null)
-    if (port === VAPIC_PORT && this.vapic !== null) return this.vapic.portWrite(size, value, logged)
+    if (port === VAPIC_PORT && this.vapic !== null) return this.vapic.portWrite(size, value, how === DEVICE_LOGGED)
     this.counts.portAccesses++
-    let status = logged ? IO_LOG : this.#dispatch.portWrite(port, size, value)
-    if (status === IO_LOG && (logged || mayWait))
+    let status = how === DEVICE_LOGGED ? IO_LOG : this.#dispatch.portWrite(port, size, value)
+    if (status === IO_LOG && how !== DEVICE_PLAIN)
       status = this.#request.ask(IOREQ_TYPE_PIO, IOREQ_WRITE, port, size, value, 0)
     return status === IO_DONE ? STATUS_DONE : this.#request.statusOf(status)
   }
 
   /** Makes several elements of a repeated string instruction as one request. */
-  repeat(
-    port: boolean,
-    write: boolean,
-    address: number,
-    size: number,
-    count: number,
-    down: boolean,
-    gpa: number,
-    into: Words,
-  ): number {
-    const dispatch = this.#dispatch
-    if (this.#request.inFlight) {
-      const status = this.#request.answer(null)
-      if (status !== STATUS_RETRY) this.counts[port ? 'portAccesses' : 'mmioAccesses'] += dispatch.count
-      into.lo = dispatch.count
-      return status
+  repeat(request: RepeatRequest): number {
+    const { port, address } = request
+    if (!this.#request.inFlight && !port) {
+      if (this.#isApicPage(address) || this.#domain.secondLevel.claimant(address) !== null) {
+        request.count = 0
+        return STATUS_DONE
+      }
     }
-    if (!port && (this.#isApicPage(address) || this.#domain.secondLevel.claimant(address) !== null)) {
-      into.lo = 0
-      return STATUS_DONE
-    }
-    const direction = write ? IOREQ_WRITE : IOREQ_READ
-    const type = port ? IOREQ_TYPE_PIO : IOREQ_TYPE_COPY
-    const fill = gpa < 0
-    const lo = fill ? into.lo : gpa >>> 0
-    const hi = fill ? into.hi : Math.floor(gpa / TWO_32)
-    const status = this.#request.repeat(type, direction, address, size, lo, hi, count, down, !fill)
-    if (status !== IO_RETRY) this.counts[port ? 'portAccesses' : 'mmioAccesses'] += dispatch.count
-    into.lo = dispatch.count
-    return status === IO_DONE ? STATUS_DONE : this.#request.statusOf(status)
+    const status = this.#request.inFlight ? this.#request.answer(null) : this.#request.repeat(request)
+    request.count = this.#dispatch.count
+    if (status !== STATUS_RETRY) this.counts[port ? 'portAccesses' : 'mmioAccesses'] += request.count
+    return status
   }
 
   /** Guest-physical address that a linear one maps to now, for a supervisor; sets no A bits. −1: it is not mapped. */

@@ -88,7 +88,8 @@ function inverseMixColumns(f: FunctionBuilder, v: V128): V128 {
   return mixColumns(f, f.let(xor(v, four)))
 }
 
-function round(inverse: boolean, last: boolean): Semantics {
+/** A round of encryption, or of decryption (`inverse`); the last one mixes no columns. */
+function round({ inverse, last }: { readonly inverse: boolean; readonly last: boolean }): Semantics {
   return binary((c, state, key) => {
     const shifted = shiftRows(state, inverse)
     const table = inverse ? lookUp(c, 'inverseSBox', INVERSE_S_BOX) : lookUp(c, 'sBox', S_BOX)
@@ -107,10 +108,10 @@ function assist(c: Context, v: V128): V128 {
 }
 
 export const aes: SemanticsTable = {
-  AESENC: round(false, false),
-  AESENCLAST: round(false, true),
-  AESDEC: round(true, false),
-  AESDECLAST: round(true, true),
+  AESENC: round({ inverse: false, last: false }),
+  AESENCLAST: round({ inverse: false, last: true }),
+  AESDEC: round({ inverse: true, last: false }),
+  AESDECLAST: round({ inverse: true, last: true }),
   AESIMC: unary((c, v) => inverseMixColumns(c.f, v)),
   AESKEYGENASSIST: unary(assist),
 }

@@ -194,7 +194,8 @@ function setMask(c: Context, control: I32, isWords: I32, result: I32): void {
   if (c.form.vex) f.store('v128.store', c.state, zeroVector(), S_XMM + 16)
 }
 
-function compareStrings(explicit: boolean, index: boolean): Semantics {
+function compareStrings(lengths: 'explicit' | 'implicit', output: 'index' | 'mask'): Semantics {
+  const explicit = lengths === 'explicit'
   return {
     direct: true,
     emit: (c) => {
@@ -215,7 +216,7 @@ function compareStrings(explicit: boolean, index: boolean): Semantics {
         .or(flagBit(lengthA.ltU(count), FLAG_SF))
         .or(flagBit(result.and(1), FLAG_OF))
       c.flagsExplicit(flags)
-      if (index) setIndex(c, control, result, count)
+      if (output === 'index') setIndex(c, control, result, count)
       else setMask(c, control, isWords, result)
     },
   }
@@ -234,9 +235,9 @@ export function testBits(c: Context, mask?: V128): void {
 }
 
 export const integerStrings: SemanticsTable = {
-  PCMPESTRI: compareStrings(true, true),
-  PCMPESTRM: compareStrings(true, false),
-  PCMPISTRI: compareStrings(false, true),
-  PCMPISTRM: compareStrings(false, false),
+  PCMPESTRI: compareStrings('explicit', 'index'),
+  PCMPESTRM: compareStrings('explicit', 'mask'),
+  PCMPISTRI: compareStrings('implicit', 'index'),
+  PCMPISTRM: compareStrings('implicit', 'mask'),
   PTEST: { direct: true, emit: (c) => testBits(c) },
 }

@@ -156,7 +156,14 @@ function storeQuietly(c: Context): void {
   f.call(pop(c), c.state)
 }
 
-function storeInteger(pops: boolean, truncate: boolean): (c: Context) => void {
+/** FIST and its like: which of them pop, and which truncate whatever the rounding control says. */
+function storeInteger({
+  pops,
+  truncate,
+}: {
+  readonly pops: boolean
+  readonly truncate: boolean
+}): (c: Context) => void {
   return (c) => {
     enterX87(c)
     const bits = 8 * c.sizeOf(0)
@@ -225,8 +232,8 @@ export const x87Stores: SemanticsTable = {
   FST: { emit: store(false) },
   FSTP: { emit: store(true) },
   FSTPNCE: { emit: storeQuietly },
-  FIST: { emit: storeInteger(false, false) },
-  FISTP: { emit: storeInteger(true, false) },
-  FISTTP: { emit: storeInteger(true, true) },
+  FIST: { emit: storeInteger({ pops: false, truncate: false }) },
+  FISTP: { emit: storeInteger({ pops: true, truncate: false }) },
+  FISTTP: { emit: storeInteger({ pops: true, truncate: true }) },
   FBSTP: { emit: storeDecimal },
 }

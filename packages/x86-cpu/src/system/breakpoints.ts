@@ -103,12 +103,6 @@ export function matchDataBreakpoints(s: System, lo: number, hi: number, size: nu
   return hit ? conditions : 0
 }
 
-/** Notes the data breakpoints that an access meets: the trap comes when the instruction has retired. */
-export function noteDataBreakpoints(s: System, lo: number, hi: number, size: number, write: boolean): void {
-  const conditions = matchDataBreakpoints(s, lo, hi, size, write)
-  if (conditions !== 0) s.set(S_PENDING_DEBUG, s.get(S_PENDING_DEBUG) | conditions)
-}
-
 /** Whether an enabled data breakpoint lies in the 4 KiB page of a linear address. */
 export function pageHasDataBreakpoint(s: System, lo: number, hi: number): boolean {
   const dr7 = s.get(DR7)
@@ -136,21 +130,35 @@ export function matchPortBreakpoints(s: System, port: number, size: number): voi
   if (hit) s.set(S_PENDING_DEBUG, s.get(S_PENDING_DEBUG) | conditions)
 }
 
-/** What the path of data accesses asks about data breakpoints. */
-export interface DataBreakpoints {
-  /** Whether an access meets one. */
-  matches(lo: number, hi: number, size: number, write: boolean): boolean
-  /** Notes those that an access meets, for the end of the instruction. */
-  note(lo: number, hi: number, size: number, write: boolean): void
-  /** Whether a page has one, so that its accesses must not be found in the TLB. */
-  watches(lo: number, hi: number): boolean
-}
+/** The data breakpoints of a processor's debug registers, as the path of data accesses asks for them. */
+export class DataBreakpoints {
+  readonly #system: System
+  /** Some data breakpoint is enabled; {@link refresh} derives it. */
+  enabled = false
 
-/** The data breakpoints of a processor's debug registers. */
-export function dataBreakpointsOf(s: System): DataBreakpoints {
-  return {
-    matches: (lo, hi, size, write) => matchDataBreakpoints(s, lo, hi, size, write) !== 0,
-    note: (lo, hi, size, write) => noteDataBreakpoints(s, lo, hi, size, write),
-    watches: (lo, hi) => pageHasDataBreakpoint(s, lo, hi),
+  constructor(system: System) {
+    this.#system = system
+  }
+
+  /** Takes a change of DR7 over. */
+  refresh(): void {
+    this.enabled = hasDataBreakpoints(this.#system)
+  }
+
+  /** Whether an access meets one. */
+  matches(lo: number, hi: number, size: number, write: boolean): boolean {
+    return matchDataBreakpoints(this.#system, lo, hi, size, write) !== 0
+  }
+
+  /** Notes those that an access meets: the trap comes when the instruction has retired. */
+  note(lo: number, hi: number, size: number, write: boolean): void {
+    const s = this.#system
+    const conditions = matchDataBreakpoints(s, lo, hi, size, write)
+    if (conditions !== 0) s.set(S_PENDING_DEBUG, s.get(S_PENDING_DEBUG) | conditions)
+  }
+
+  /** Whether the page of an address has one, so that its accesses must not be found in the TLB. */
+  watches(lo: number, hi: number): boolean {
+    return pageHasDataBreakpoint(this.#system, lo, hi)
   }
 }

@@ -25,6 +25,32 @@ export const REPEAT_MOVE = -1
 export const REPEAT_FILL = -2
 
 /**
+ * Iterations of a string instruction between a port and memory, or between two places in memory of which one is a device's.
+ * Elements lie within a page on each side.
+ */
+export interface Iterations {
+  /**
+   * The port; or REPEAT_MOVE: the source is memory at `otherHi:otherLo`, the destination memory at `hi:lo`; or REPEAT_FILL:
+   * `otherHi:otherLo` is what is stored at `hi:lo`, which is a device's.
+   */
+  port: number
+  /** Low word of the source's address or of the value. */
+  otherLo: number
+  /** High word of the source's address or of the value. */
+  otherHi: number
+  /** Low word of the first element's linear address. */
+  lo: number
+  /** High word of the first element's linear address. */
+  hi: number
+  /** Bytes of an element; SLOW_WRITE: memory at `hi:lo` is written. */
+  flags: number
+  /** The most that may be made. */
+  count: number
+  /** Addresses go downwards. */
+  down: boolean
+}
+
+/**
  * What system instructions and event delivery need of the processor that they run on.
  *
  * The views are of the *state area*: index = offset of `state-layout.ts` >> log2(bytes).
@@ -67,25 +93,11 @@ export interface Cpu {
    */
   port(port: number, flags: number): number
   /**
-   * In a logged pass: several iterations of a string instruction between a port and memory, or between two places in
-   * memory of which one is a device's. Elements must lie within a page on each side.
+   * In a logged pass: makes several iterations of a string instruction as one request.
    *
-   * @param port - or REPEAT_MOVE: the source is memory at `otherHi:otherLo`, the destination memory at `hi:lo`; or
-   *   REPEAT_FILL: `otherHi:otherLo` is what is stored at `hi:lo`, which is a device's
-   * @param flags - bytes of an element; SLOW_WRITE: memory at `hi:lo` is written
-   * @param down - addresses go downwards
    * @returns the number made; 0 if they are to be made one by one; −STATUS_RETRY or −STATUS_FAULT
    */
-  repeat(
-    port: number,
-    otherLo: number,
-    otherHi: number,
-    lo: number,
-    hi: number,
-    flags: number,
-    count: number,
-    down: boolean,
-  ): number
+  repeat(iterations: Iterations): number
   /** Iterations that the turn's budget has left, at least one; unlimited where the log has what was decided. */
   affordableIterations(): number
   /** Whether several iterations may go in one request: no event waits to come between them, or the log has what was decided. */

@@ -85,6 +85,26 @@ function reach(s: System, form: Form, segment: number, register: number, write: 
   return Math.min(count, down ? Math.floor(within / size) + 1 : Math.floor((PAGE_BYTES - within) / size))
 }
 
+/**
+ * Makes `count` iterations as one request, between a port or `other` and the memory that `linLo` and `linHi` have.
+ *
+ * @returns how many; 0: make the next one alone
+ */
+function request(s: System, port: number, otherLo: number, otherHi: number, flags: number, count: number): number {
+  const { iterations } = s
+  iterations.port = port
+  iterations.otherLo = otherLo
+  iterations.otherHi = otherHi
+  iterations.lo = s.linLo
+  iterations.hi = s.linHi
+  iterations.flags = flags
+  iterations.count = count
+  iterations.down = goesDown(s)
+  const made = s.cpu.repeat(iterations)
+  if (made < 0) s.check(-made)
+  return made
+}
+
 /** Several iterations of INS (SLOW_WRITE) or OUTS as one request. @returns how many; 0: make the next one alone */
 export function repeatPort(
   s: System,
@@ -96,8 +116,7 @@ export function repeatPort(
 ): number {
   const count = reach(s, form, segment, register, (flags & SLOW_WRITE) !== 0, PAGE_BYTES)
   if (count < 2) return 0
-  const made = s.cpu.repeat(port, 0, 0, s.linLo, s.linHi, flags, count, goesDown(s))
-  if (made < 0) s.check(-made)
+  const made = request(s, port, 0, 0, flags, count)
   if (made > 0) matchPortBreakpoints(s, port, flags & 0xff)
   return made
 }
@@ -112,8 +131,7 @@ const moveString: Handler = (s, record, form) => {
   const [sourceLo, sourceHi] = [s.linLo, s.linHi]
   if (count >= 2) count = reach(s, form, ES, RDI, true, count)
   if (count >= 2) {
-    const made = s.cpu.repeat(REPEAT_MOVE, sourceLo, sourceHi, s.linLo, s.linHi, size | SLOW_WRITE, count, goesDown(s))
-    if (made < 0) s.check(-made)
+    const made = request(s, REPEAT_MOVE, sourceLo, sourceHi, size | SLOW_WRITE, count)
     if (made > 0) return iterated(s, form, made, RSI, RDI)
   }
   s.linear(from, lowPart(s.gpr(RSI), addressSize), addressSize === 8 ? s.gprHi(RSI) : 0, size, false)
@@ -137,8 +155,7 @@ const storeString: Handler = (s, _record, form) => {
   const [lo, hi] = [s.gpr(RAX), s.gprHi(RAX)]
   const count = reach(s, form, ES, RDI, true, PAGE_BYTES)
   if (count >= 2) {
-    const made = s.cpu.repeat(REPEAT_FILL, lo, hi, s.linLo, s.linHi, size | SLOW_WRITE, count, goesDown(s))
-    if (made < 0) s.check(-made)
+    const made = request(s, REPEAT_FILL, lo, hi, size | SLOW_WRITE, count)
     if (made > 0) return iterated(s, form, made, RDI)
   }
   s.linear(ES, lowPart(s.gpr(RDI), addressSize), addressSize === 8 ? s.gprHi(RDI) : 0, size, true)

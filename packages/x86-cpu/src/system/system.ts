@@ -42,7 +42,7 @@ import {
 } from '../state-layout.ts'
 import { R_LENGTH } from '../record.ts'
 import { ATTR_DB, ATTR_L, CR0_PE, CR4_LA57, EFER_LMA, RSP } from './architecture.ts'
-import type { Cpu } from './cpu.ts'
+import type { Cpu, Iterations } from './cpu.ts'
 import { BLOCK_BYTES, WriteQueue } from './write-queue.ts'
 import { S_PENDING_DEBUG, S_PENDING_FAULT } from './system-state.ts'
 
@@ -80,6 +80,8 @@ export class System {
   /** What {@link readFrame} gave. */
   readonly frameLo: Uint32Array = new Uint32Array(FRAME_VALUES)
   readonly frameHi: Uint32Array = new Uint32Array(FRAME_VALUES)
+  /** What a string handler asks of {@link Cpu.repeat}. */
+  readonly iterations: Iterations = { port: 0, otherLo: 0, otherHi: 0, lo: 0, hi: 0, flags: 0, count: 0, down: false }
   readonly abandoned: Abandon = new Abandon('an instruction was abandoned')
   readonly #queue = new WriteQueue()
 

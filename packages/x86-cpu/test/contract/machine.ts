@@ -3,8 +3,8 @@ import { ACCESS_WRITE, PagingContext, WALK_OK, WalkResult, walk } from '@retrap/
 import type { TableReader } from '@retrap/paging'
 import { AccessKind, AccessState, LoggedTables } from '@retrap/replay'
 import type { AccessLog } from '@retrap/replay'
-import { Vcpu, X86Engine } from '../../src/index.ts'
-import type { CpuHost, InitialCpuState, Translation, Words } from '../../src/index.ts'
+import { DEVICE_LOGGED, Vcpu, X86Engine } from '../../src/index.ts'
+import type { CpuHost, DeviceAccessMode, InitialCpuState, Translation, Words } from '../../src/index.ts'
 import * as S from '../../src/state-layout.ts'
 import {
   CODE,
@@ -235,9 +235,9 @@ class ContractHost implements CpuHost, TableReader {
     return S.STATUS_DONE
   }
 
-  physicalRead(gpa: number, size: number, into: Words, logged: boolean): number {
+  physicalRead(gpa: number, size: number, into: Words, how: DeviceAccessMode): number {
     if (gpa + size > RAM_BYTES) throw new Error(`read of nothing at ${gpa.toString(16)}`)
-    const status = this.#ask({ kind: 'read', address: gpa, size, lo: 0, hi: 0 }, logged)
+    const status = this.#ask({ kind: 'read', address: gpa, size, lo: 0, hi: 0 }, how === DEVICE_LOGGED)
     if (status !== S.STATUS_DONE) return status
     let lo = 0
     let hi = 0
@@ -251,30 +251,30 @@ class ContractHost implements CpuHost, TableReader {
     return status
   }
 
-  physicalWrite(gpa: number, size: number, lo: number, hi: number, logged: boolean): number {
+  physicalWrite(gpa: number, size: number, lo: number, hi: number, how: DeviceAccessMode): number {
     const mask = size >= 4 ? 0xffff_ffff : (1 << (8 * size)) - 1
     const status = this.#ask(
       { kind: 'write', address: gpa, size, lo: (lo & mask) >>> 0, hi: size === 8 ? hi >>> 0 : 0 },
-      logged,
+      how === DEVICE_LOGGED,
     )
     if (status !== S.STATUS_DONE) return status
     for (let i = 0; i < size; i++) this.#memory.u8[this.#base + gpa + i] = i < 4 ? lo >>> (8 * i) : hi >>> (8 * (i - 4))
     return status
   }
 
-  portRead(port: number, size: number, into: Words, logged: boolean): number {
+  portRead(port: number, size: number, into: Words, how: DeviceAccessMode): number {
     const status = this.plan.ports
-      ? this.#ask({ kind: 'in', address: port, size, lo: 0, hi: 0 }, logged)
+      ? this.#ask({ kind: 'in', address: port, size, lo: 0, hi: 0 }, how === DEVICE_LOGGED)
       : S.STATUS_DONE
     into.lo = Math.imul(port + 1, 0x9e37_79b1)
     into.hi = 0
     return status
   }
 
-  portWrite(port: number, size: number, value: number, logged: boolean): number {
+  portWrite(port: number, size: number, value: number, how: DeviceAccessMode): number {
     const mask = size === 4 ? 0xffff_ffff : (1 << (8 * size)) - 1
     return this.plan.ports
-      ? this.#ask({ kind: 'out', address: port, size, lo: (value & mask) >>> 0, hi: 0 }, logged)
+      ? this.#ask({ kind: 'out', address: port, size, lo: (value & mask) >>> 0, hi: 0 }, how === DEVICE_LOGGED)
       : S.STATUS_DONE
   }
 

@@ -33,7 +33,15 @@ import {
   cr3,
   Assembler,
 } from '@retrap/x86-assembler'
-import { restoreVcpu, saveVcpu, type CpuHost, type Words } from '../../src/index.ts'
+import {
+  DEVICE_LOGGED,
+  DEVICE_PLAIN,
+  restoreVcpu,
+  saveVcpu,
+  type CpuHost,
+  type DeviceAccessMode,
+  type Words,
+} from '../../src/index.ts'
 import { STATUS_ASK, STATUS_DONE, STATUS_RESTART, STATUS_RETRY, S_CR4 } from '../../src/state-layout.ts'
 import { BareCpu, IDT, PAGE_TABLE, RAM_BYTES, type TestDevice } from '../support/bare-cpu.ts'
 
@@ -118,12 +126,11 @@ class Machine {
     this.pc = pc
     pc.cpu.u32[S_CR4 >>> 2]! |= 0x600
     const host: CpuHost = pc.host
-    host.physicalRead = (gpa, size, into, logged, mayWait) => this.#access('read', gpa, size, into, logged, mayWait)
-    host.physicalWrite = (gpa, size, lo, hi, logged, mayWait) =>
-      this.#access(`write ${lo.toString(16)}:${hi.toString(16)}`, gpa, size, null, logged, mayWait)
-    host.portRead = (port, size, into, logged, mayWait) => this.#access('in', port, size, into, logged, mayWait)
-    host.portWrite = (port, size, value, logged, mayWait) =>
-      this.#access(`out ${value.toString(16)}`, port, size, null, logged, mayWait)
+    host.physicalRead = (gpa, size, into, how) => this.#access('read', gpa, size, into, how)
+    host.physicalWrite = (gpa, size, lo, hi, how) =>
+      this.#access(`write ${lo.toString(16)}:${hi.toString(16)}`, gpa, size, null, how)
+    host.portRead = (port, size, into, how) => this.#access('in', port, size, into, how)
+    host.portWrite = (port, size, value, how) => this.#access(`out ${value.toString(16)}`, port, size, null, how)
     host.cancelled = () => void (this.#asked = false)
     handlers(pc)
     this.#initial = saveVcpu(pc.cpu)
@@ -135,10 +142,14 @@ class Machine {
     return this.#ram
   }
 
-  #access(what: string, at: number, size: number, into: Words | null, logged: boolean, mayWait: boolean): number {
+  #access(what: string, at: number, size: number, into: Words | null, how: DeviceAccessMode): number {
     const style = this.#style
     if (!this.#asked) {
-      if (style !== 'at once' && !logged && (style === 'restarts' || style === 'asks' || !mayWait))
+      if (
+        style !== 'at once' &&
+        how !== DEVICE_LOGGED &&
+        (style === 'restarts' || style === 'asks' || how === DEVICE_PLAIN)
+      )
         return style === 'restarts' ? STATUS_RESTART : STATUS_ASK
       this.accesses.push(`${what} ${size} at ${at.toString(16)}`)
       if (style !== 'at once') {

@@ -6,6 +6,8 @@ import { LoggedTables } from '@retrap/replay'
 import type { AccessLog } from '@retrap/replay'
 import {
   type CpuHost,
+  DEVICE_LOGGED,
+  type DeviceAccessMode,
   type Exit,
   type InitialCpuState,
   STATUS_DONE,
@@ -149,19 +151,26 @@ export class BareHost implements CpuHost {
     this.seen.push(`${name} write ${at.toString(16)}/${size}=${value.toString(16)}`)
     return STATUS_DONE
   }
-  physicalRead(gpa: number, size: number, into: Words, logged: boolean): number {
-    return this.#ask('mmio', this.devices.get(Math.floor(gpa / 0x1000)), gpa & 0xfff, size, into, logged)
+  physicalRead(gpa: number, size: number, into: Words, how: DeviceAccessMode): number {
+    return this.#ask('mmio', this.devices.get(Math.floor(gpa / 0x1000)), gpa & 0xfff, size, into, how === DEVICE_LOGGED)
   }
-  physicalWrite(gpa: number, size: number, lo: number, hi: number, logged: boolean): number {
+  physicalWrite(gpa: number, size: number, lo: number, hi: number, how: DeviceAccessMode): number {
     if (this.rom.has(Math.floor(gpa / 0x1000))) return STATUS_DONE
     const value = (BigInt(hi >>> 0) << 32n) | BigInt(lo >>> 0)
-    return this.#tell('mmio', this.devices.get(Math.floor(gpa / 0x1000)), gpa & 0xfff, size, value, logged)
+    return this.#tell(
+      'mmio',
+      this.devices.get(Math.floor(gpa / 0x1000)),
+      gpa & 0xfff,
+      size,
+      value,
+      how === DEVICE_LOGGED,
+    )
   }
-  portRead(port: number, size: number, into: Words, logged: boolean): number {
-    return this.#ask('port', this.ports.get(port), port, size, into, logged)
+  portRead(port: number, size: number, into: Words, how: DeviceAccessMode): number {
+    return this.#ask('port', this.ports.get(port), port, size, into, how === DEVICE_LOGGED)
   }
-  portWrite(port: number, size: number, value: number, logged: boolean): number {
-    return this.#tell('port', this.ports.get(port), port, size, BigInt(value >>> 0), logged)
+  portWrite(port: number, size: number, value: number, how: DeviceAccessMode): number {
+    return this.#tell('port', this.ports.get(port), port, size, BigInt(value >>> 0), how === DEVICE_LOGGED)
   }
   readMsr(): number {
     return STATUS_FAULT

@@ -22,11 +22,7 @@ import {
   S_XCR0,
   S_XMM,
 } from '../../src/state-layout.ts'
-import {
-  noteDataBreakpoints,
-  matchInstructionBreakpoints,
-  pageHasDataBreakpoint,
-} from '../../src/system/breakpoints.ts'
+import { DataBreakpoints, matchInstructionBreakpoints, pageHasDataBreakpoint } from '../../src/system/breakpoints.ts'
 import { afterInstruction, checkInstructionBreakpoint, needsStepping } from '../../src/system/debug.ts'
 import { X86CpuError } from '../../src/system/errors.ts'
 import { PendingEvent } from '../../src/system/events.ts'
@@ -69,7 +65,7 @@ describe('breakpoints and traps (SDM vol. 3B, "Debug Exceptions")', () => {
   ])('an access of $size bytes at $at, kind $kind, write $write: $hit', ({ at, size, kind, write, hit }) => {
     const b = Bench.protected32()
     arm(b, 2, 0x5001, kind, 4)
-    noteDataBreakpoints(b.s, at, 0, size, write)
+    new DataBreakpoints(b.s).note(at, 0, size, write)
     expect(b.s.get(S_PENDING_DEBUG)).toBe(hit ? 4 : 0)
     expect(pageHasDataBreakpoint(b.s, 0x5fff, 0)).toBe(kind !== 0)
   })
