@@ -1,4 +1,4 @@
-// Boots Debian's cloud kernel on a random machine, lets the shell work, and checks what it computes against this process.
+// Boots one of Debian's kernels on a random machine, lets the shell work, and checks what it computes against this process.
 import type { Rng, Soak } from '@retrap/tooling/soak'
 import { createHash } from 'node:crypto'
 import { fetchLinux } from '../../src/linux/debian.ts'
@@ -11,6 +11,7 @@ interface Work {
 }
 
 const DEADLINE_MS = 300_000
+const PACKAGES = ['linux-image-cloud-amd64', 'linux-image-amd64'] as const
 /** What a kernel says when something about its machine is wrong. */
 const COMPLAINT = /BUG:|WARNING:|Oops|Call Trace|soft lockup|rcu.*stall|panic|unchecked MSR|segfault/
 
@@ -54,14 +55,16 @@ export const soak: Soak = {
   name: 'boot',
   count: 20,
   async setup() {
-    await fetchLinux('linux-image-cloud-amd64')
+    for (const name of PACKAGES) await fetchLinux(name)
   },
   async step(rng) {
     const cpus = rng.between(1, 8)
-    const memory = rng.between(128, 1024)
+    const kernel = rng.chance(1, 4) ? PACKAGES[1] : PACKAGES[0]
+    const memory = rng.chance(1, 8) ? 3584 : rng.between(kernel === PACKAGES[0] ? 128 : 256, 1024)
     const deterministic = rng.chance()
     const works = Array.from({ length: rng.between(1, 4) }, () => rng.pick(WORKS)(rng))
-    const args = ['linux', '--cpus', `${cpus}`, '--memory', `${memory}M`, ...(deterministic ? ['--deterministic'] : [])]
+    const machine = ['--package', kernel, '--cpus', `${cpus}`, '--memory', `${memory}M`]
+    const args = ['linux', ...machine, ...(deterministic ? ['--deterministic'] : [])]
     rng.note('machine', args.join(' '))
     rng.note('input', works.map(({ command }) => command).join('\n'))
 

@@ -48,7 +48,12 @@ export const soak: Soak = {
   async step(rng) {
     const memory = rng.between(192, 512)
     const wide = rng.chance(3, 4)
-    const append = ['quiet', ...(rng.chance(1, 4) ? ['xen_no_vector_callback'] : [])]
+    const append = [
+      'quiet',
+      `grant_table.version=${rng.pick([1, 2])}`,
+      ...(rng.chance(1, 4) ? ['xen_no_vector_callback'] : []),
+      ...(rng.chance(1, 4) ? ['xen.fifo_events=0'] : []),
+    ]
     const args = [
       ...(wide ? ['linux'] : ['run', ...system32]),
       ...['--hypervisor', 'xen', '--memory', `${memory}M`, '--cpus', `${rng.between(1, 6)}`],

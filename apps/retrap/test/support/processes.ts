@@ -1,6 +1,9 @@
 import { spawn } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 
+/** Node keeps here what it has compiled of the sources, types removed: half of the time that the command takes to start. */
+const COMPILED = fileURLToPath(new URL('../../node_modules/.cache/compiled', import.meta.url))
+
 /** The command line, as source. */
 export const MAIN: string = fileURLToPath(new URL('../../src/main.ts', import.meta.url))
 
@@ -32,7 +35,10 @@ export function runRetrap(args: readonly string[], options: ProcessOptions): Pro
 /** Runs any program to its end. */
 export function runProgram(file: string, args: readonly string[], options: ProcessOptions): Promise<Finished> {
   const { promise, resolve, reject } = Promise.withResolvers<Finished>()
-  const child = spawn(file, args, { stdio: 'pipe', env: { ...process.env, ...options.env } })
+  const child = spawn(file, args, {
+    stdio: 'pipe',
+    env: { ...process.env, NODE_COMPILE_CACHE: COMPILED, ...options.env },
+  })
   let stdout = ''
   let stderr = ''
   const deadline = setTimeout(() => {
