@@ -1,8 +1,9 @@
-// npm run release -- --dry-run | version | publish
+// npm run release -- --dry-run | rehearse | version | publish
 //
-// --dry-run says what the other two would do, and does it in a copy only. `version` turns the notes of .changeset into
+// --dry-run says what the last two would do, and does it in a copy only. `rehearse` does both in a copy, with a registry
+// on the loopback, and then what users do with the packages. `version` turns the notes of .changeset into
 // versions and CHANGELOGs. `publish` builds and checks every package, and publishes in the order of dependencies those
-// whose version the registry lacks; it creates a git tag for each. Both need a checkout without changes of its own:
+// whose version the registry lacks; it creates a git tag for each. The last two need a checkout without changes of its own:
 // what they leave behind after a failure is undone.
 import { type SpawnSyncReturns, spawnSync } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs'
@@ -12,10 +13,12 @@ import { parseArgs } from 'node:util'
 import { checkChangelogs, notes } from './changesets.ts'
 import { checkManifests } from './manifests.ts'
 import { checkReadmes } from './release/readme.ts'
+import { rehearse } from './release/rehearsal.ts'
 import { git, stageCheckout } from './release/stage.ts'
 import { type Member, inOrder, members, root } from './workspace.ts'
 
 const USAGE = `usage: npm run release -- --dry-run     says what would be published, in which order, and changes nothing
+       npm run release -- rehearse      releases a copy to a registry of its own, and uses every package from there
        npm run release -- version       new versions and CHANGELOGs from the notes in .changeset; commit them
        npm run release -- publish       publishes what the registry lacks; --registry URL for another than npm's
        npm run release -- readmes       lists what READMEs lack that a reader on npm needs`
@@ -25,7 +28,7 @@ const CHECK = ['run', 'package:check', '--output-logs=errors-only', '--ui=stream
 /** A mistake of the caller, or a check that stops the release. */
 class ReleaseError extends Error {}
 
-function main(): number {
+async function main(): Promise<number> {
   const { positionals, values } = parseArgs({
     allowPositionals: true,
     options: { 'dry-run': { type: 'boolean' }, registry: { type: 'string' } },
@@ -35,21 +38,25 @@ function main(): number {
     case '--dry-run':
       dryRun()
       return 0
+    case 'rehearse':
+      return print(await rehearse(members(), 'whole'))
     case 'version':
       version()
       return 0
     case 'publish':
       publish(values.registry)
       return 0
-    case 'readmes': {
-      const problems = checkReadmes(members())
-      console.log(problems.join('\n'))
-      return problems.length > 0 ? 1 : 0
-    }
+    case 'readmes':
+      return print(checkReadmes(members()))
     default:
       console.error(USAGE)
       return 2
   }
+}
+
+function print(problems: readonly string[]): number {
+  for (const problem of problems) console.log(problem)
+  return problems.length > 0 ? 1 : 0
 }
 
 function published(): Member[] {
@@ -146,7 +153,7 @@ function run(name: string, args: readonly string[], cwd: string, env: Readonly<R
 }
 
 try {
-  process.exitCode = main()
+  process.exitCode = await main()
 } catch (error) {
   console.error(`release: ${error instanceof Error ? error.message : String(error)}`)
   process.exitCode = 1

@@ -1,6 +1,10 @@
 // A release, rehearsed from the first command to its users: a copy of the checkout is versioned, built and published to
 // a registry on the loopback; every package is installed by itself with npm and pnpm in an empty folder, type-checked,
 // and its README's program is run; all of them together are bundled and measured; and one is upgraded alone.
+//
+// The short form, for the gate, publishes the versions as they stand: the gate has built and checked just these files,
+// so turbo's cache has them. It leaves out npm for single packages, which is less strict than pnpm about what a manifest
+// lacks, and all that is not about one package's contents: versions, old compilers, the upgrade.
 import {
   existsSync,
   globSync,
@@ -13,7 +17,7 @@ import {
   writeFileSync,
 } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { dirname, join } from 'node:path'
+import { basename, dirname, join } from 'node:path'
 import { transform } from 'esbuild'
 import { type Member, inOrder, root } from '../workspace.ts'
 import { bundleProblems } from './bundles.ts'
@@ -23,6 +27,12 @@ import { firstSteps, imported, printed } from './readme.ts'
 import { type Registry, startRegistry, TOKEN } from './registry.ts'
 import { commit, git, stageCheckout } from './stage.ts'
 
+/** Everything, or what the gate runs each time. */
+export type Extent = 'whole' | 'short'
+
+/** As turbo.json says; a copy of the same files finds there what the gate has built. */
+const TURBO_CACHE = 'node_modules/.cache/turbo'
+
 interface Rehearsal {
   readonly published: readonly Member[]
   readonly registry: Registry
@@ -31,11 +41,12 @@ interface Rehearsal {
   readonly folder: string
   /** The copy of the checkout. */
   readonly copy: string
+  readonly extent: Extent
   readonly env: Readonly<Record<string, string>>
 }
 
 /** Rehearses a release of all packages. Prints the sizes of bundles. Returns one line per problem. */
-export async function rehearse(all: readonly Member[]): Promise<string[]> {
+export async function rehearse(all: readonly Member[], extent: Extent): Promise<string[]> {
   const { nodes, absent } = provideNodes()
   for (const line of absent) console.log(`       skipped: ${line}`)
   const folder = mkdtempSync(join(realpathSync(tmpdir()), 'retrap-rehearsal-'))
@@ -47,19 +58,19 @@ export async function rehearse(all: readonly Member[]): Promise<string[]> {
     writeFileSync(join(folder, 'stranger.npmrc'), `registry=${registry.url}\n`)
     const published = inOrder(all.filter(({ manifest }) => manifest.private !== true))
     const env = strangerEnvironment(folder, join(folder, 'stranger.npmrc'))
-    const rehearsal: Rehearsal = { published, registry, nodes, folder, copy: join(folder, 'retrap'), env }
+    const rehearsal: Rehearsal = { published, registry, nodes, folder, copy: join(folder, 'retrap'), extent, env }
     const stopped = await publishAll(rehearsal, userconfig)
     if (stopped.length > 0) return stopped
     for (const name of foreignPackages(published)) registry.addFolder(name)
     return [
-      ...(await inPairs([
-        ...published.flatMap((member) => [
-          () => alone(rehearsal, member, 'npm'),
+      ...(await inPairs(
+        published.flatMap((member) => [
+          ...(extent === 'whole' ? [() => alone(rehearsal, member, 'npm')] : []),
           () => alone(rehearsal, member, 'pnpm'),
         ]),
-      ])),
+      )),
       ...(await together(rehearsal)),
-      ...(await upgradeOne(rehearsal, userconfig)),
+      ...(extent === 'whole' ? await upgradeOne(rehearsal, userconfig) : []),
       ...registry.refused.map((request) => `the registry could not answer ${request}`),
     ]
   } finally {
@@ -73,14 +84,22 @@ async function release(rehearsal: Rehearsal, userconfig: string, action: string)
   const args = [join(rehearsal.copy, '.scripts/go.mjs'), 'release', action]
   if (action === 'publish') args.push('--registry', rehearsal.registry.url)
   // pnpm and the packages of the workspace come from the caches that installed this checkout.
-  const env = { ...noOtherHost, npm_config_userconfig: userconfig, npm_config_prefer_offline: 'true' }
+  const env = {
+    ...noOtherHost,
+    npm_config_userconfig: userconfig,
+    npm_config_prefer_offline: 'true',
+    ...(rehearsal.extent === 'short' ? { TURBO_CACHE_DIR: join(root, TURBO_CACHE) } : {}),
+  }
   return problemOf(`npm run release -- ${action}`, await run(process.execPath, args, rehearsal.copy, env, 600_000))
 }
 
 async function publishAll(rehearsal: Rehearsal, userconfig: string): Promise<string[]> {
   const { copy, published, registry } = rehearsal
   stageCheckout(copy)
-  if (published.some(({ manifest }) => manifest.version === '0.0.0' || hasNotes(copy))) {
+  // What was never released has no version to publish.
+  const isNew = published.some(({ manifest }) => manifest.version === '0.0.0')
+  if (rehearsal.extent === 'short' && !isNew) withoutNotes(copy)
+  else if (isNew || notesOf(copy).length > 0) {
     const problems = await release(rehearsal, userconfig, 'version')
     if (problems.length > 0) return problems
     commit(copy, 'Versions')
@@ -96,8 +115,15 @@ async function publishAll(rehearsal: Rehearsal, userconfig: string): Promise<str
   ]
 }
 
-function hasNotes(copy: string): boolean {
-  return globSync('.changeset/first-*.md', { cwd: copy }).length > 0
+/** Nothing with notes is published; the short form tries no versions. */
+function withoutNotes(copy: string): void {
+  const notes = notesOf(copy)
+  for (const note of notes) rmSync(join(copy, note))
+  if (notes.length > 0) commit(copy, 'No notes')
+}
+
+function notesOf(copy: string): string[] {
+  return globSync('.changeset/*.md', { cwd: copy }).filter((file) => basename(file) !== 'README.md')
 }
 
 function versionOf({ copy }: Rehearsal, { path }: Member): string {
@@ -303,7 +329,7 @@ async function together(rehearsal: Rehearsal): Promise<string[]> {
   writeFileSync(join(folder, 'program.js'), `${imports.join('\n')}\n${uses.join('\n')}\n`)
   writeFileSync(join(folder, 'device.mjs'), DEVICE)
   writeFileSync(join(folder, 'devices.mjs'), DEVICES)
-  const compilers = ['typescript', 'typescript-5']
+  const compilers = rehearsal.extent === 'whole' ? ['typescript', 'typescript-5'] : ['typescript']
   const main = [join(folder, 'node_modules/retrap/dist/main.js'), '--devices', 'worker', '--device']
   return inPairs([
     () => typeCheck('all packages', folder, 'use.ts', compilers, 'browser'),
