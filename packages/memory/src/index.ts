@@ -7,6 +7,8 @@ export { describeArgument, hasMethods } from './arguments.ts'
 export { MemoryError, type MemoryErrorCode } from './errors.ts'
 export { FrameAllocator } from './frames.ts'
 export {
+  FRAME_DECODED,
+  FRAME_MONITORED,
   MAX_GUEST_RAM_BYTES,
   MAX_MACHINE_BYTES,
   ORDER_1G,

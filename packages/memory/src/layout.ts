@@ -20,6 +20,11 @@ export const MAX_MACHINE_BYTES = 0x1_0000_0000
  */
 export const MAX_GUEST_RAM_BYTES = 0xe000_0000
 
+/** Bit of `MachineMemory.codeBits`: a vCPU holds decoded code of the frame. */
+export const FRAME_DECODED = 1
+/** Bit of `MachineMemory.codeBits`: a vCPU monitors a line of the frame, as MONITOR and MWAIT of x86 do. */
+export const FRAME_MONITORED = 2
+
 /** A WebAssembly memory is sized in these. */
 export const WASM_PAGE_BYTES = 0x1_0000
 

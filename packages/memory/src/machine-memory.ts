@@ -34,8 +34,8 @@ export interface MachineMemoryOptions {
 }
 
 /**
- * Called with the MFN of a frame whose code bit is set and that was written, and with the first and the last byte of it
- * that were. Whoever set the bit clears it.
+ * Called with the MFN of a frame that has bits in `codeBits` and was written, and with the first and the last byte of it
+ * that were. The part that has set a bit clears it.
  */
 export type CodeWriteListener = (frame: number, first: number, last: number) => void
 
@@ -92,7 +92,7 @@ export class MachineMemory {
 
   /** By MFN: changes whenever something other than the CPU's own fast stores writes the frame. */
   readonly generation: Uint32Array
-  /** By MFN: non-zero while a vCPU holds translated or decoded code of the frame. */
+  /** By MFN: `FRAME_DECODED` and `FRAME_MONITORED`. A vCPU reports its own stores to frames with a bit too. */
   readonly codeBits: Uint8Array
   /** MA of `generation[0]`, for generated code. */
   readonly generationMa: number
@@ -241,7 +241,7 @@ export class MachineMemory {
   }
 
   /**
-   * Registers a vCPU's code cache, called on writes to frames with a code bit.
+   * Registers a listener, called on writes to frames that have bits in `codeBits`.
    *
    * @returns a function that takes it off again
    */

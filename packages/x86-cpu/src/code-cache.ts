@@ -1,4 +1,4 @@
-import { PAGE_BYTES } from '@retrap/memory'
+import { FRAME_DECODED, PAGE_BYTES } from '@retrap/memory'
 import { DECODED, Instruction, REASON_TOO_LONG, TRUNCATED, codeInfo, decodeInto } from '@retrap/x86-decoder'
 import type { CodeInfo } from '@retrap/x86-decoder'
 import type { MachineMemory } from '@retrap/memory'
@@ -153,8 +153,9 @@ export class CodeCache {
       this.#next += SLOT_BYTES
       this.#pages.set(key, page)
     }
-    if (this.#memory.codeBits[frame] === 0) {
-      this.#memory.codeBits[frame] = 1
+    const { codeBits } = this.#memory
+    if ((codeBits[frame]! & FRAME_DECODED) === 0) {
+      codeBits[frame]! |= FRAME_DECODED
       for (const client of this.#clients) client.dropWritable(frame * PAGE_BYTES)
     }
     return page
@@ -162,7 +163,7 @@ export class CodeCache {
 
   /** Drops everything. */
   flush(): void {
-    for (const page of this.#pages.values()) this.#memory.codeBits[page.frame] = 0
+    for (const page of this.#pages.values()) this.#memory.codeBits[page.frame]! &= ~FRAME_DECODED
     this.#pages.clear()
     this.#spared.clear()
     this.#next = this.#start
@@ -172,6 +173,7 @@ export class CodeCache {
 
   /** Bytes of a frame with code have been written. */
   #written(frame: number, first: number, last: number): void {
+    if ((this.#memory.codeBits[frame]! & FRAME_DECODED) === 0) return
     for (let mode = 0; mode < 3; mode++) {
       if (this.#pages.get(frame * 4 + mode)?.holds(first, last) === true) {
         this.invalidateFrame(frame)
@@ -204,7 +206,7 @@ export class CodeCache {
       page.linesHigh = 0
     }
     // Execute tables may go on pointing to the slot tables, which are empty: the next fetch marks the frame again.
-    codeBits[frame] = 0
+    codeBits[frame]! &= ~FRAME_DECODED
   }
 
   /**

@@ -5,6 +5,8 @@ import type { Form, FormOperand, OperandKind as FormKind, Repeat } from './seman
 /** Mnemonics whose behaviour depends on 64-bit mode beyond their operand size. */
 const LONG_SENSITIVE = /^(PUSH(FQ)?|POP(FQ)?|CALL|RET|JMP|LEAVE|J[A-Z]+|LOOP.*)$/
 const LOOPS = /^LOOP/
+/** Mnemonics whose handlers compute an address by themselves. */
+const ADDRESSING = /^(LOOP|MASKMOV|MONITOR$)/
 
 /** What distinguishes the forms of one code. */
 export interface Variant {
@@ -145,7 +147,7 @@ export function formOf(info: CodeInfo, variant: Variant): Form {
     vex: info.encoding === 'vex',
     lock: false,
     repeat: string ? variant.repeat : 'none',
-    addressSize: string || LOOPS.test(info.mnemonic) || info.mnemonic.startsWith('MASKMOV') ? variant.addressSize : 0,
+    addressSize: string || ADDRESSING.test(info.mnemonic) ? variant.addressSize : 0,
   }
 }
 

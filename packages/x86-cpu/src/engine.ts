@@ -9,6 +9,7 @@ import { generateInterpreter } from './interpreter.ts'
 import type { FormSource } from './form-context.ts'
 import type { InterpreterCode } from './interpreter.ts'
 import { formOf, isStringForm, variantsOf } from './code-forms.ts'
+import { MonitoredLines } from './line-monitor.ts'
 import { Lowering } from './lower.ts'
 import { OP_FIRST_FORM, OP_SYSTEM } from './record.ts'
 import { SLOW_DIRECT } from './access-flags.ts'
@@ -124,6 +125,8 @@ export class X86Engine {
   readonly module: object
   /** Decoded instructions. */
   readonly codeCache: CodeCache
+  /** @internal The lines that vCPUs monitor. */
+  readonly monitoredLines: MonitoredLines
   /** @internal The forms that TypeScript handlers execute. */
   readonly systemForms: SystemForm[] = []
   /** With the option `profile`: how often each form ran, by its key. */
@@ -140,6 +143,7 @@ export class X86Engine {
     this.executionCounts = profileAt === undefined ? undefined : () => countsOf(memory, profileAt, code)
     this.memory = memory
     this.module = module
+    this.monitoredLines = new MonitoredLines(memory)
     this.mainBytes = code.mainBytes
     const undefinedForm = this.#systemForm(handlers['UD2'] as Handler, UNDEFINED_FORM)
     const lowering = new Lowering(memory, (info, form) => {

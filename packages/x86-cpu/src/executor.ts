@@ -48,10 +48,13 @@ import type { System } from './system/system.ts'
 import type { Turn } from './turn.ts'
 import {
   ACTIVITY_HALTED,
+  ACTIVITY_MWAIT,
   ACTIVITY_RUNNING,
   ACTIVITY_SHUTDOWN,
   ACTIVITY_WAIT_FOR_SIPI,
+  MWAIT_BREAKS,
   S_ACTIVITY,
+  S_MWAIT_EXTENSIONS,
   S_PENDING_DEBUG,
   S_PENDING_FAULT,
   S_REPEATING,
@@ -67,6 +70,7 @@ const SHORT_SLICES = 200
 
 const EXIT_BUDGET: Exit = { reason: 'budget' }
 const EXIT_HLT: Exit = { reason: 'hlt' }
+const EXIT_MWAIT: Exit = { reason: 'mwait' }
 const EXIT_BLOCKED: Exit = { reason: 'blocked' }
 const EXIT_PAUSE: Exit = { reason: 'pause' }
 const EXIT_SHUTDOWN: Exit = { reason: 'shutdown' }
@@ -245,6 +249,8 @@ export class Executor {
     switch (this.#u32[S_ACTIVITY >>> 2]) {
       case ACTIVITY_HALTED:
         return EXIT_HLT
+      case ACTIVITY_MWAIT:
+        return EXIT_MWAIT
       case ACTIVITY_SHUTDOWN:
         return EXIT_SHUTDOWN
       default:
@@ -504,6 +510,9 @@ export class Executor {
       this.#counts.interrupts++
       return this.#deliverFirst()
     }
+    // A masked interrupt is not taken, but MWAIT may have been told to end for it.
+    const breaks = (u32[S_MWAIT_EXTENSIONS >>> 2]! & MWAIT_BREAKS) !== 0
+    if (activity === ACTIVITY_MWAIT && breaks && (events & EVENT_INTERRUPT) !== 0) this.#system.cpu.endMonitor()
     return undefined
   }
 }

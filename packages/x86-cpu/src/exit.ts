@@ -2,6 +2,8 @@
 export type Exit =
   /** HLT: nothing to do until an event. */
   | { readonly reason: 'hlt' }
+  /** MWAIT: nothing to do until the monitored line is written, or an event comes. */
+  | { readonly reason: 'mwait' }
   /** A device has been asked and has not answered; run again when it has. */
   | { readonly reason: 'blocked' }
   /**

@@ -30,6 +30,7 @@ export const FEATURES: ReadonlySet<string> = new Set([
   'INVPCID',
   'LZCNT',
   'MMX',
+  'MONITOR',
   'MOVBE',
   'MSR',
   'PAUSE',

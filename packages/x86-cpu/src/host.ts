@@ -138,6 +138,8 @@ export interface CpuHost {
    * stands still until an interrupt, which a PC makes of it. Without it, the exception is #MF whatever CR0.NE says.
    */
   numericError?(): void
+  /** A vCPU that waited in MWAIT can go on: the line that it monitors has been written, or its translation may have changed. */
+  monitorTriggered?(): void
   /** PAUSE: what looks like a spin loop. */
   pause(): void
   /**

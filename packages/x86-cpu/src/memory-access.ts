@@ -165,6 +165,21 @@ export class MemoryAccess {
     return status
   }
 
+  /** Translates one byte as a load of it would; with STATUS_DONE, `locatedGpa` and `locatedMa` say where it is. */
+  locate(lo: number, hi: number): number {
+    return this.access(lo, hi, 1 | SLOW_PROBE)
+  }
+
+  /** Guest-physical address that {@link MemoryAccess.locate} has found. */
+  get locatedGpa(): number {
+    return this.#first.gpa
+  }
+
+  /** Its machine address; -1 where it is not RAM. */
+  get locatedMa(): number {
+    return this.#first.ma
+  }
+
   /** A guest-physical access of up to 8 bytes, data in S_DATA. Never faults. */
   accessPhysical(gpa: number, flags: number): number {
     const translation = this.#first

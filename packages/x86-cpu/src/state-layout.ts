@@ -181,6 +181,11 @@ export const S_ANSWERED = 0xdf8
 /** Iterations of string instructions since `run` set it to zero, which S_BUDGET has been charged for too. 32 bits. */
 export const S_ITERATIONS = 0xdfc
 
+/** Machine address of the line that MONITOR has armed; 0 for none. */
+export const S_MONITOR_LINE = 0xfc0
+/** Its guest-physical address, 64 bits. */
+export const S_MONITOR_ADDRESS = 0xfc8
+
 /** TLB sets follow the registers: one per access mode, see tlb.ts. */
 export const S_TLB_SETS = 0x1000
 

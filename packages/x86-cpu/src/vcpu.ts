@@ -14,6 +14,7 @@ import type { CpuHost } from './host.ts'
 import { loadInitialState } from './initial-state.ts'
 import type { InitialCpuState } from './initial-state.ts'
 import { InstructionFetch } from './instruction-fetch.ts'
+import { LineMonitor } from './line-monitor.ts'
 import { arithmeticFlags, setArithmeticFlags } from './lazy-flags.ts'
 import { LoggedAccess } from './logged-access.ts'
 import { MemoryAccess } from './memory-access.ts'
@@ -31,6 +32,7 @@ import {
   EVENT_STOP,
   FLAGS_ARITHMETIC,
   FLAG_IF,
+  STATUS_DONE,
   STATUS_ERROR,
   S_ATTENTION,
   S_DATA,
@@ -49,6 +51,8 @@ import { RESET_POWER_ON, resetState } from './system/reset.ts'
 import { System } from './system/system.ts'
 import {
   ACTIVITY_HALTED,
+  ACTIVITY_MWAIT,
+  ACTIVITY_RUNNING,
   ACTIVITY_WAIT_FOR_SIPI,
   S_ACTIVITY,
   S_PENDING_DEBUG,
@@ -103,6 +107,7 @@ export class Vcpu implements Cpu, CodeCacheClient {
   readonly #outside: OutsideEvents
   readonly #executor: Executor
   readonly #turn: Turn
+  readonly #monitor: LineMonitor
   /** Counts for statistics. */
   readonly counts: ExecutionCounts = { systemCalls: 0, faults: 0, interrupts: 0, loggedPasses: 0, steps: 0 }
 
@@ -124,6 +129,7 @@ export class Vcpu implements Cpu, CodeCacheClient {
     this.#spaces = new AddressSpaces(this.#tlb, host, this.u32)
     this.#numericError = new NumericError(this.u32, host)
     this.#outside = new OutsideEvents(this.u32)
+    this.#monitor = new LineMonitor(this.u32, engine.monitoredLines, () => host.monitorTriggered?.())
     this.#mode = new AccessMode(this.u32, this.#tlb)
     this.#pass = new Pass(this.u32, this.log, this.counts)
     this.system = new System(this)
@@ -180,6 +186,7 @@ export class Vcpu implements Cpu, CodeCacheClient {
       turn: this.#turn,
     })
     engine.codeCache.addClient(this)
+    engine.monitoredLines.add(this, this.#monitor)
   }
 
   /** Instructions retired since the vCPU was made. */
@@ -216,6 +223,7 @@ export class Vcpu implements Cpu, CodeCacheClient {
 
   /** Drops TLB entries; `all`: global ones too. */
   flushTlb(all: boolean): void {
+    this.#monitor.trigger()
     // A change of DR7 flushes everything.
     if (all) this.#breakpoints.refresh()
     this.#spaces.flush(all)
@@ -223,16 +231,19 @@ export class Vcpu implements Cpu, CodeCacheClient {
 
   /** Drops the translations of one linear address. */
   invalidatePage(lo: number, hi: number): void {
+    this.#monitor.trigger()
     this.#spaces.invalidatePage(lo, hi)
   }
 
   /** Drops translations as INVPCID does. */
   invalidatePcid(scope: number, pcid: number, lo: number, hi: number): void {
+    this.#monitor.trigger()
     this.#spaces.invalidatePcid(scope, pcid, lo, hi)
   }
 
   /** Goes over to another address space; `keep`: its translations stay. */
   switchPcid(from: number, to: number, keep: boolean): void {
+    this.#monitor.trigger()
     this.#spaces.switchPcid(from, to, keep)
   }
 
@@ -248,7 +259,26 @@ export class Vcpu implements Cpu, CodeCacheClient {
 
   /** Works the mode out anew: CS, CR0, EFER or RFLAGS.VM have changed. */
   modeChanged(): void {
+    this.#monitor.trigger()
     this.#mode.changed()
+  }
+
+  /** Translates a byte as a load of it would, and arms its line for MWAIT; returns a status. */
+  monitor(lo: number, hi: number): number {
+    const status = this.#access.locate(lo, hi)
+    if (status === STATUS_DONE) this.#monitor.arm(this.#access.locatedGpa, this.#access.locatedMa)
+    return status
+  }
+
+  /** Arms the line of a byte for MWAIT; with `ma` -1 a wait ends. */
+  armMonitor(gpa: number, ma: number): void {
+    if (ma >= 0) this.#monitor.arm(gpa, ma)
+    else if (this.u32[S_ACTIVITY >>> 2] === ACTIVITY_MWAIT) this.u32[S_ACTIVITY >>> 2] = ACTIVITY_RUNNING
+  }
+
+  /** Ends the monitoring of a line, and a wait for it. */
+  endMonitor(): void {
+    this.#monitor.trigger()
   }
 
   /** Makes several iterations of a string instruction; returns a status. */
@@ -342,11 +372,11 @@ export class Vcpu implements Cpu, CodeCacheClient {
     return this.u32[S_ACTIVITY >>> 2] === ACTIVITY_WAIT_FOR_SIPI
   }
 
-  /** `run` would come back at once: halted, or waiting for a start-up IPI, and nothing has happened since. */
+  /** `run` would come back at once: HLT, MWAIT or the wait for a start-up IPI goes on, and nothing has happened since. */
   get dormant(): boolean {
     const activity = this.u32[S_ACTIVITY >>> 2]
     return (
-      (activity === ACTIVITY_HALTED || activity === ACTIVITY_WAIT_FOR_SIPI) &&
+      (activity === ACTIVITY_HALTED || activity === ACTIVITY_MWAIT || activity === ACTIVITY_WAIT_FOR_SIPI) &&
       this.u32[S_EVENTS >>> 2] === 0 &&
       !this.#pass.active &&
       (this.u32[S_STEPPING >>> 2]! | this.u32[S_PENDING_DEBUG >>> 2]! | this.u32[S_PENDING_FAULT >>> 2]!) === 0

@@ -67,7 +67,7 @@ describe('saved state', () => {
   test('another version, and state with something missing, are refused by name', () => {
     const { cpu } = new BareCpu()
     const saved = saveVcpu(cpu)
-    expect(() => restoreVcpu(cpu, { ...saved, version: 1 as 3 })).toThrow('version 1, expected 3')
+    expect(() => restoreVcpu(cpu, { ...saved, version: 1 as 4 })).toThrow('version 1, expected 4')
     const { cr3: _cr3, ...registers } = saved.registers
     expect(() => restoreVcpu(cpu, { ...saved, registers })).toThrow('cr3')
   })

@@ -324,6 +324,11 @@ export class X86Vcpu implements CpuHost, VirtualCpu {
     this.#translation.invalidate(scope, pcid)
   }
 
+  /** The line that MWAIT waits for has been written: the vCPU is to have its turn. */
+  monitorTriggered(): void {
+    this.#domain.wake()
+  }
+
   /** PAUSE: ends the turn early where another vCPU has something to do. */
   pause(): void {
     if (this.#domain.contended) this.cpu.notePause()

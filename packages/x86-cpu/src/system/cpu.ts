@@ -119,6 +119,17 @@ export interface Cpu {
    */
   switchPcid(from: number, to: number, keep: boolean): void
   /**
+   * MONITOR: translates a byte as a load of it would, and arms its line; the line of a byte that is not RAM cannot be
+   * armed.
+   *
+   * @returns as {@link Cpu.access}
+   */
+  monitor(lo: number, hi: number): number
+  /** Arms the line of a byte of RAM, as a restored state has it; `ma` -1: there is no RAM, and a wait ends. */
+  armMonitor(gpa: number, ma: number): void
+  /** Ends the monitoring of a line, and a wait for it. */
+  endMonitor(): void
+  /**
    * After a change of CS, SS, CR0, CR4, XCR0, EFER, RFLAGS.AC or RFLAGS.VM: derives S_CPL (real mode 0, virtual-8086 mode 3,
    * else SS.DPL), S_MODE, S_TLB and the gates.
    */

@@ -1,10 +1,11 @@
+import { MONITOR_LINE_BYTES } from '../line-monitor.ts'
 import { STATUS_DONE, S_CR4, S_XCR0 } from '../state-layout.ts'
 import { CR4_OSXSAVE, PHYSICAL_ADDRESS_BITS, RAX, RBX, RCX, RDX } from './architecture.ts'
 import type { CpuModel } from './cpu.ts'
 import { A_YMM, A_YMM_END } from './fpu-image.ts'
 import type { Handler } from './operands.ts'
 import { XCR0_AVX, XCR0_SSE, XCR0_X87 } from './processor.ts'
-import { MISC_ENABLE_HI_NO_XD, MISC_ENABLE_LIMIT_CPUID, S_MISC_ENABLE } from './system-state.ts'
+import { MISC_ENABLE_HI_NO_XD, MISC_ENABLE_LIMIT_CPUID, MISC_ENABLE_MONITOR, S_MISC_ENABLE } from './system-state.ts'
 import type { System } from './system.ts'
 
 /**
@@ -26,6 +27,7 @@ const LEAF1_EDX = bits(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 12, 13, 14, 15, 16, 17,
 // RDRAND hypervisor.
 const LEAF1_ECX = bits(0, 1, 9, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 28, 29, 30, 31)
 const LEAF1_ECX_OSXSAVE = 1 << 27
+const LEAF1_ECX_MONITOR = 1 << 3
 // Leaf 7, EBX: FSGSBASE TSC_ADJUST BMI1 AVX2 SMEP BMI2 ERMS INVPCID RDSEED ADX SMAP CLFLUSHOPT CLWB SHA.
 const LEAF7_EBX = bits(0, 1, 3, 5, 7, 8, 9, 10, 18, 19, 20, 23, 24, 29)
 // Leaf 7, ECX: UMIP GFNI VAES VPCLMULQDQ.
@@ -40,6 +42,9 @@ const EXTENDED1_ECX = bits(0, 5, 8)
 // Leaf 8000_0001, EDX: SYSCALL (64-bit mode only), NX, 1-GByte pages, RDTSCP, LM.
 const EXTENDED1_EDX = bits(20, 26, 27, 29)
 const EXTENDED1_EDX_SYSCALL = 1 << 11
+
+/** Leaf 5, ECX: EDX lists the waits that there are; MWAIT takes ECX bit 0. */
+const MONITOR_EXTENSIONS = bits(0, 1)
 
 const BRAND = 'retrap virtual x86-64 processor'
 
@@ -85,9 +90,10 @@ export function cpuidLeaf(s: System, model: CpuModel, leaf: number, subleaf: num
       give(into, highest, ascii('Genu', 0), ascii('ntel', 0), ascii('ineI', 0))
       return
     case 1: {
+      const monitor = (s.get(S_MISC_ENABLE) & MISC_ENABLE_MONITOR) === 0 ? 0 : LEAF1_ECX_MONITOR
       const osxsave = (s.get(S_CR4) & CR4_OSXSAVE) === 0 ? 0 : LEAF1_ECX_OSXSAVE
       // CLFLUSH line: 8 × 8 bytes; one logical processor; the host puts the APIC ID into bits 31:24.
-      give(into, SIGNATURE, (8 << 8) | (1 << 16), LEAF1_ECX | osxsave, LEAF1_EDX)
+      give(into, SIGNATURE, (8 << 8) | (1 << 16), LEAF1_ECX | monitor | osxsave, LEAF1_EDX)
       return
     }
     case 2:
@@ -98,6 +104,10 @@ export function cpuidLeaf(s: System, model: CpuModel, leaf: number, subleaf: num
       if (subleaf === 0) giveCache(into, 1, 1, 8, 64)
       else if (subleaf === 1) giveCache(into, 2, 1, 8, 64)
       else if (subleaf === 2) giveCache(into, 3, 2, 8, 512)
+      return
+    case 5:
+      // Smallest and largest line; extensions are listed, and masked interrupts can break a wait; one kind of C1.
+      give(into, MONITOR_LINE_BYTES, MONITOR_LINE_BYTES, MONITOR_EXTENSIONS, 1 << 4)
       return
     case 6:
       // ARAT: the APIC timer never stops.

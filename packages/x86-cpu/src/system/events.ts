@@ -163,6 +163,7 @@ export function deliverEvent(s: System, event: PendingEvent): number {
       if (status !== 0) return status
       s.set(S_SHADOW, 0)
       s.set(S_ACTIVITY, ACTIVITY_RUNNING)
+      s.cpu.endMonitor()
       if (event.type === EVENT_TYPE_NMI) s.set(S_NMI_BLOCKED, 1)
       return s.retired()
     }

@@ -10,6 +10,7 @@ import { fpuEnvironmentHandlers } from './fpu-environment.ts'
 import { fpuStateHandlers } from './fpu-state.ts'
 import { interruptReturnHandlers } from './interrupt-return.ts'
 import { ioHandlers } from './io.ts'
+import { monitorHandlers } from './monitor.ts'
 import { msrHandlers } from './msr.ts'
 import { maskedMoveHandlers } from './masked-move.ts'
 import { registerOffset, type Handler } from './operands.ts'
@@ -52,6 +53,7 @@ export const handlers: Readonly<Record<string, Handler>> = {
   ...flagHandlers,
   ...stackHandlers,
   ...processorHandlers,
+  ...monitorHandlers,
   ...ioHandlers,
   ...stringHandlers,
   ...fpuStateHandlers,

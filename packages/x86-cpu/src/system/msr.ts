@@ -28,6 +28,7 @@ import {
   MC_BANKS,
   MISC_ENABLE_HI_NO_XD,
   MISC_ENABLE_LIMIT_CPUID,
+  MISC_ENABLE_MONITOR,
   MTRR_VARIABLE_COUNT,
   S_BIOS_SIGN_ID,
   S_MCG_STATUS,
@@ -84,7 +85,8 @@ const MTRRCAP = MTRR_VARIABLE_COUNT | (1 << 8) | (1 << 10)
  *
  * | MSR | hardware | here |
  * | --- | --- | --- |
- * | IA32_MISC_ENABLE 0, 3, 16, 18, 23 | R/W: fast strings, thermal control, EIST, MONITOR, xTPR messages | R/W, without effect |
+ * | IA32_MISC_ENABLE 0, 3, 16, 23 | R/W: fast strings, thermal control, EIST, xTPR messages | R/W, without effect |
+ * | IA32_MISC_ENABLE 18 | R/W: MONITOR and MWAIT exist, and CPUID says so | the same |
  * | IA32_MISC_ENABLE 22 | R/W: CPUID leaf 0 says 2 | the same |
  * | IA32_MISC_ENABLE 34 | R/W: no execute-disable, in CPUID and EFER | the same |
  * | IA32_MISC_ENABLE 7, 11, 12 | read-only: performance monitoring 0, no BTS 1, no PEBS 1 | writes are ignored |
@@ -98,10 +100,10 @@ const MTRRCAP = MTRR_VARIABLE_COUNT | (1 << 8) | (1 << 10)
  * | IA32_MTRRCAP, IA32_MCG_CAP, IA32_ARCH_CAPABILITIES, IA32_PLATFORM_ID | read-only | writes are #GP(0) |
  */
 
-/** IA32_MISC_ENABLE: fast strings; BTS and PEBS are not available. */
-export const MISC_ENABLE_RESET: number = (1 << 0) | (1 << 11) | (1 << 12)
+/** IA32_MISC_ENABLE: fast strings, MONITOR; BTS and PEBS are not available. */
+export const MISC_ENABLE_RESET: number = (1 << 0) | (1 << 11) | (1 << 12) | MISC_ENABLE_MONITOR
 /** Bits of IA32_MISC_ENABLE that software may change, and those that it cannot although they exist. */
-const MISC_ENABLE_WRITABLE = (1 << 0) | (1 << 3) | (1 << 16) | (1 << 18) | MISC_ENABLE_LIMIT_CPUID | (1 << 23)
+const MISC_ENABLE_WRITABLE = (1 << 0) | (1 << 3) | (1 << 16) | MISC_ENABLE_MONITOR | MISC_ENABLE_LIMIT_CPUID | (1 << 23)
 const MISC_ENABLE_READ_ONLY = (1 << 7) | (1 << 11) | (1 << 12)
 /**
  * IA32_ARCH_CAPABILITIES. This processor executes nothing speculatively, so it has none of the vulnerabilities that the

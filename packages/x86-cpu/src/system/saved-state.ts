@@ -22,6 +22,8 @@ import {
   S_GPR,
   S_KERNEL_GS_BASE,
   S_LSTAR,
+  S_MONITOR_ADDRESS,
+  S_MONITOR_LINE,
   S_MXCSR,
   S_PAT,
   S_PDPTE,
@@ -68,6 +70,7 @@ import {
   S_PENDING_FAULT_ERROR,
   S_PENDING_FAULT_HAS_ERROR,
   S_IGNNE,
+  S_MWAIT_EXTENSIONS,
   S_REPEATING,
   S_SIPI_VECTOR,
   S_STEPPING,
@@ -93,7 +96,7 @@ export interface SavedSegment {
 /** The architectural state of a processor, as plain data. Field names are the registers'. */
 export interface SavedCpu {
   /** Layout of the state. */
-  readonly version: 3
+  readonly version: 4
   /** RAX … R15, RIP, RFLAGS, CR0 … CR8, XCR0, DR0 … DR7 and model-specific registers. */
   readonly registers: Readonly<Record<string, Hex>>
   /** Segment and descriptor-table registers, by name. */
@@ -183,6 +186,8 @@ const PENDING: Fields = [
   ['repeating', S_REPEATING, 4],
   ['ignne', S_IGNNE, 4],
   ['startupVector', S_SIPI_VECTOR, 4],
+  ['monitorAddress', S_MONITOR_ADDRESS, 8],
+  ['mwaitExtensions', S_MWAIT_EXTENSIONS, 4],
 ]
 
 const SEGMENTS: readonly string[] = ['es', 'cs', 'ss', 'ds', 'fs', 'gs', 'ldtr', 'tr', 'gdtr', 'idtr']
@@ -220,8 +225,9 @@ export function saveState(s: System): SavedCpu {
   const pending = collect(s, PENDING)
   // A trap that the instruction has suppressed is not to come.
   if (s.get(S_STEP_SUPPRESSED) !== 0) pending['stepping'] = hex(0n)
+  pending['monitorArmed'] = hex(s.get(S_MONITOR_LINE) === 0 ? 0n : 1n)
   return {
-    version: 3,
+    version: 4,
     registers: { ...collect(s, REGISTERS), rflags: hex(BigInt(s.cpu.materialiseFlags() >>> 0)) },
     segments,
     x87: collect(s, X87),
@@ -251,14 +257,21 @@ function spreadBytes(s: System, offset: number, count: number, text: string | un
   for (let i = 0; i < count; i++) s.u8[offset + i] = Number.parseInt(text.slice(2 * i, 2 * i + 2), 16)
 }
 
+/** Arms the monitored line again: its frame may be another one now. Where there is none any more, a wait ends. */
+function rearm(s: System, armed: boolean): void {
+  const gpa = s.get(S_MONITOR_ADDRESS + 4) * 0x1_0000_0000 + s.get(S_MONITOR_ADDRESS)
+  s.cpu.armMonitor(gpa, armed ? s.host.ramAddress(gpa) : -1)
+}
+
 /**
  * Puts back what {@link saveState} returned.
  *
  * @throws X86CpuError `ERR_SAVED_STATE` if `saved` is of another version or lacks a field
  */
 export function restoreState(s: System, saved: SavedCpu): void {
-  if (saved.version !== 3)
-    throw new X86CpuError('ERR_SAVED_STATE', `saved processor state of version ${String(saved.version)}, expected 3`)
+  if (saved.version !== 4)
+    throw new X86CpuError('ERR_SAVED_STATE', `saved processor state of version ${String(saved.version)}, expected 4`)
+  s.cpu.endMonitor()
   spread(s, REGISTERS, saved.registers)
   s.cpu.setRflags(Number(BigInt(lookUp(saved.registers, 'rflags'))))
   for (const [i, name] of SEGMENTS.entries()) {
@@ -278,4 +291,5 @@ export function restoreState(s: System, saved: SavedCpu): void {
   s.host.controlChanged()
   s.cpu.flushTlb(true)
   s.cpu.modeChanged()
+  rearm(s, Number(BigInt(lookUp(saved.pending, 'monitorArmed'))) !== 0)
 }

@@ -50,6 +50,14 @@ export const S_MC_CTL = 0xf20
 export const S_MC_ADDR = 0xf60
 export const S_MC_MISC = 0xf80
 
+/** ECX of the MWAIT that waits. */
+export const S_MWAIT_EXTENSIONS = 0xfc4
+
+/** MWAIT, ECX: a masked interrupt ends the wait too. */
+export const MWAIT_BREAKS = 1
+
+/** IA32_MISC_ENABLE: MONITOR and MWAIT exist. */
+export const MISC_ENABLE_MONITOR: number = 1 << 18
 /** IA32_MISC_ENABLE: CPUID has no leaves above 2. */
 export const MISC_ENABLE_LIMIT_CPUID: number = 1 << 22
 /** IA32_MISC_ENABLE, high word: there is no execute-disable bit. */
@@ -68,3 +76,5 @@ export const ACTIVITY_HALTED = 1
 export const ACTIVITY_SHUTDOWN = 2
 /** After INIT of an application processor: until a start-up IPI. */
 export const ACTIVITY_WAIT_FOR_SIPI = 3
+/** MWAIT: until the monitored line is written, or an event comes that ends a wait. */
+export const ACTIVITY_MWAIT = 4

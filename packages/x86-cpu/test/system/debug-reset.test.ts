@@ -177,7 +177,7 @@ describe('reset and saved state', () => {
   test('state that is not complete is refused', () => {
     const b = Bench.long64()
     const saved = saveState(b.s)
-    expect(() => restoreState(b.s, { ...saved, version: 1 as 3 })).toThrow(X86CpuError)
+    expect(() => restoreState(b.s, { ...saved, version: 1 as 4 })).toThrow(X86CpuError)
     expect(() => restoreState(b.s, { ...saved, registers: {} })).toThrow(/rax/)
     expect(() => restoreState(b.s, { ...saved, ymm: ['00'] })).toThrow(X86CpuError)
   })

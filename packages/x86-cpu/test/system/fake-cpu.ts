@@ -193,6 +193,14 @@ export class FakeCpu implements Cpu {
     this.invalidated.push(`${from} → ${to}${keep ? ' keep' : ''}`)
   }
 
+  monitor(): number {
+    return S.STATUS_DONE
+  }
+
+  armMonitor(): void {}
+
+  endMonitor(): void {}
+
   modeChanged(): void {
     const s = this.system
     const protectedMode = (s.get(S.S_CR0) & 1) !== 0

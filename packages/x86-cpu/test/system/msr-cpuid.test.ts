@@ -160,8 +160,8 @@ describe('CPUID (SDM vol. 2A, "CPUID")', () => {
     const [, ebx1 = 0, ecx1 = 0, edx1 = 0] = leaf(b, 1)
     const [, ebx7 = 0, ecx7 = 0] = leaf(b, 7)
     const bit = (word: number, n: number): boolean => ((word >>> n) & 1) !== 0
-    // DTES64, MONITOR, VMX, SMX, and DS, ACPI, HTT, TM.
-    expect([2, 3, 5, 6].filter((n) => bit(ecx1, n))).toEqual([])
+    // DTES64, VMX, SMX, and DS, ACPI, HTT, TM.
+    expect([2, 5, 6].filter((n) => bit(ecx1, n))).toEqual([])
     expect([21, 22, 28, 29].filter((n) => bit(edx1, n))).toEqual([])
     // HLE, RTM, MPX, AVX-512.
     expect([4, 11, 14, 16, 17, 30, 31].filter((n) => bit(ebx7, n))).toEqual([])
