@@ -2,7 +2,19 @@ import type { MachineMemory } from '@retrap/memory'
 import type { AccessMode } from './access-mode.ts'
 import type { DeviceAccess } from './device-access.ts'
 import type { ExecutionCounts, ExecutorParts } from './executor-parts.ts'
+import {
+  EXIT_BLOCKED,
+  EXIT_BUDGET,
+  EXIT_HLT,
+  EXIT_MWAIT,
+  EXIT_PAUSE,
+  EXIT_SHUTDOWN,
+  EXIT_WAIT,
+  EXIT_YIELD,
+  failed,
+} from './exit.ts'
 import type { Exit } from './exit.ts'
+import { EventDelivery } from './event-delivery.ts'
 import { InstructionPasses } from './instruction-passes.ts'
 import type { CpuHost } from './host.ts'
 import type { InstructionFetch } from './instruction-fetch.ts'
@@ -12,16 +24,11 @@ import type { NumericError } from './numeric-error.ts'
 import type { OutsideEvents } from './outside-events.ts'
 import { PASS_ACCESS, PASS_EVENT, PASS_PORT } from './pass.ts'
 import type { Pass } from './pass.ts'
-import { R_OFFSET, R_SEGMENT } from './record.ts'
+import { R_OFFSET } from './record.ts'
 import {
   EVENT_INIT,
-  EVENT_INTERRUPT,
   EVENT_NMI,
-  EVENT_SIPI,
-  EVENT_STOP,
   FLAG_TF,
-  MODE_64,
-  SS,
   STATUS_CONTINUE,
   STATUS_DONE,
   STATUS_EXIT,
@@ -34,16 +41,13 @@ import {
   S_EFLAGS,
   S_EVENTS,
   S_FAULT_VECTOR,
-  S_MODE,
   S_PAGE_BASE,
   S_PINNED,
   S_RECORD,
   S_SHADOW,
 } from './state-layout.ts'
-import { DR6_BT } from './system/architecture.ts'
-import { afterInstruction, checkInstructionBreakpoint, needsStepping } from './system/debug.ts'
-import { EVENT_TYPE_EXTERNAL, EVENT_TYPE_NMI, PendingEvent, deliverEvent } from './system/events.ts'
-import { RESET_INIT, resetState, startAt } from './system/reset.ts'
+import { needsStepping } from './system/debug.ts'
+import { RESET_INIT, resetState } from './system/reset.ts'
 import type { System } from './system/system.ts'
 import type { Turn } from './turn.ts'
 import {
@@ -51,31 +55,18 @@ import {
   ACTIVITY_MWAIT,
   ACTIVITY_RUNNING,
   ACTIVITY_SHUTDOWN,
-  ACTIVITY_WAIT_FOR_SIPI,
-  MWAIT_BREAKS,
   S_ACTIVITY,
-  S_MWAIT_EXTENSIONS,
   S_PENDING_DEBUG,
   S_PENDING_FAULT,
   S_REPEATING,
   S_STEPPING,
   S_STEP_SUPPRESSED,
 } from './system/system-state.ts'
-import { VECTOR_GP, VECTOR_SS } from './vectors.ts'
 
 /** Instructions that run before `run` looks around. The first rounds are short, so that V8 gets to replace baseline code. */
 const FIRST_SLICE = 20_000
 const SLICE = 100_000
 const SHORT_SLICES = 200
-
-const EXIT_BUDGET: Exit = { reason: 'budget' }
-const EXIT_HLT: Exit = { reason: 'hlt' }
-const EXIT_MWAIT: Exit = { reason: 'mwait' }
-const EXIT_BLOCKED: Exit = { reason: 'blocked' }
-const EXIT_PAUSE: Exit = { reason: 'pause' }
-const EXIT_SHUTDOWN: Exit = { reason: 'shutdown' }
-const EXIT_YIELD: Exit = { reason: 'yield' }
-const EXIT_WAIT: Exit = { reason: 'wait-for-sipi' }
 
 /** Logged passes in one run after which the host has its turn. */
 const MOST_PASSES = 1024
@@ -105,7 +96,7 @@ export class Executor {
   readonly #counts: ExecutionCounts
   readonly #turn: Turn
   readonly #passes: InstructionPasses
-  readonly #event = new PendingEvent()
+  readonly #delivery: EventDelivery
   #slices = 0
   /** Each instruction is executed alone, and a turn may end after any: see {@link step}. */
   #stepwise = false
@@ -134,6 +125,7 @@ export class Executor {
     this.#counts = parts.counts
     this.#turn = parts.turn
     this.#passes = new InstructionPasses(parts)
+    this.#delivery = new EventDelivery(parts, this.#passes)
   }
 
   get #isTurnOver(): boolean {
@@ -170,7 +162,7 @@ export class Executor {
       return this.#run(budget)
     } catch (error) {
       // A broken invariant, such as a replay that goes another way: nothing can go on from here.
-      return this.#fail(error)
+      return failed(error)
     }
   }
 
@@ -190,7 +182,7 @@ export class Executor {
           continue
         }
       }
-      if (this.#isInitDue()) {
+      if (this.#delivery.isInitDue) {
         this.#outside.clear(EVENT_INIT | EVENT_NMI)
         this.cancel()
         resetState(this.#system, RESET_INIT, this.bootstrap)
@@ -200,15 +192,14 @@ export class Executor {
         if (this.#isTurnOver) return EXIT_BUDGET
         const stepping = this.#stepping
         this.#stepping = false
-        if (afterInstruction(this.#system, stepping, this.#event)) {
-          this.#event.resume ||= this.#repeating
-          const exit = this.#deliverFirst()
+        if (this.#delivery.latchTrap(stepping)) {
+          const exit = this.#delivery.deliver()
           if (exit !== undefined) return exit
           continue
         }
       }
       if (u32[S_SHADOW >>> 2] === 0) {
-        const exit = this.#takeEvents()
+        const exit = this.#delivery.take()
         if (exit !== undefined) return exit
         if (this.#pass.active) continue
       }
@@ -241,7 +232,7 @@ export class Executor {
       }
       return undefined
     } catch (error) {
-      return this.#fail(error)
+      return failed(error)
     }
   }
 
@@ -272,7 +263,7 @@ export class Executor {
         this.#repeating = true
         return undefined
       case STATUS_EVENT:
-        return this.#deliverFirst()
+        return this.#delivery.deliver()
       case STATUS_FAULT: {
         const numeric = this.#numericError.take()
         if (numeric !== NUMERIC_FAULT) {
@@ -285,10 +276,8 @@ export class Executor {
         this.#stepping = false
         this.#repeating = false
         this.#pass.restoreDebug()
-        this.#event.latchFault(this.#system)
-        this.#adjustStackFault()
-        this.#i32[S_FAULT_VECTOR >>> 2] = -1
-        return this.#deliverFirst()
+        this.#delivery.latchFault()
+        return this.#delivery.deliver()
       }
       case STATUS_RESTART:
         return this.#beginLogged()
@@ -298,25 +287,12 @@ export class Executor {
       case STATUS_STEP: {
         const next = this.#step()
         return next === STATUS_STEP
-          ? this.#fail(new Error('an instruction that cannot be fetched alone'))
+          ? failed(new Error('an instruction that cannot be fetched alone'))
           : this.#finish(next)
       }
       default:
-        return this.#fail(this.error ?? this.#fetch.error ?? new Error(`unexpected status ${status}`))
+        return failed(this.error ?? this.#fetch.error ?? new Error(`unexpected status ${status}`))
     }
-  }
-
-  #fail(error: unknown): Exit {
-    return { reason: 'error', error }
-  }
-
-  /** Generated code raises #GP for any non-canonical operand; one in SS is #SS (SDM vol. 1, "Canonical Addressing"). */
-  #adjustStackFault(): void {
-    const operand = this.#access.nonCanonical
-    this.#access.nonCanonical = false
-    if (!operand || this.#event.vector !== VECTOR_GP || this.#u32[S_MODE >>> 2] !== MODE_64) return
-    const record = this.#u32[S_RECORD >>> 2] as number
-    if (((this.#memory.u8[record + R_SEGMENT] as number) & 7) === SS) this.#event.vector = VECTOR_SS
   }
 
   /** Runs several instructions. @param record - the first one's, where it is not to be fetched; else 0 */
@@ -353,7 +329,7 @@ export class Executor {
     this.#counts.steps++
     this.#pass.begin()
     u32[S_STEP_SUPPRESSED >>> 2] = 0
-    if (checkInstructionBreakpoint(this.#system, this.#event)) return STATUS_EVENT
+    if (this.#delivery.latchBreakpoint()) return STATUS_EVENT
     this.#stepping = ((u32[S_EFLAGS >>> 2] as number) & FLAG_TF) !== 0
     this.#pass.leaveShadow(this.#turn.retired)
     const status = this.#fetch.pinCurrent()
@@ -388,7 +364,7 @@ export class Executor {
   #nextPass(): number {
     switch (this.#pass.state) {
       case PASS_EVENT:
-        return this.#deliver()
+        return this.#delivery.deliverLogged()
       case PASS_PORT:
         return this.#passes.completePort()
       case PASS_ACCESS:
@@ -434,85 +410,5 @@ export class Executor {
     this.#repeating = false
     if (this.#numericError.ignoring) this.#numericError.settle(STATUS_DONE)
     this.#mode.changed()
-  }
-
-  /** Delivers the latched event for the first time. */
-  #deliverFirst(): Exit | undefined {
-    this.#repeating = false
-    this.#turn.addEvent()
-    const status = deliverEvent(this.#system, this.#event)
-    if (status !== STATUS_RESTART) return this.#finishDelivery(status)
-    this.#pass.startLogging(PASS_EVENT)
-    const logged = this.#deliver()
-    if (logged === STATUS_RETRY) return EXIT_BLOCKED
-    return this.#finishDelivery(logged)
-  }
-
-  #finishDelivery(status: number): Exit | undefined {
-    this.#turn.mayEnd = true
-    this.#access.nonCanonical = false
-    this.#i32[S_FAULT_VECTOR >>> 2] = -1
-    if (this.#u32[S_ACTIVITY >>> 2] === ACTIVITY_SHUTDOWN) return EXIT_SHUTDOWN
-    return status === STATUS_FAULT || status === STATUS_RESTART
-      ? this.#fail(new Error(`event delivery ended with status ${status}`))
-      : undefined
-  }
-
-  /** A logged pass over the delivery of the latched event. */
-  #deliver(): number {
-    this.#pass.beginLogged()
-    const status = deliverEvent(this.#system, this.#event)
-    if (status !== STATUS_RETRY) this.#i32[S_FAULT_VECTOR >>> 2] = -1
-    return this.#passes.endPass(status)
-  }
-
-  // ---------------------------------------------------------------- events between instructions
-
-  /**
-   * INIT is next: no shadow holds it off, and the traps of the instruction before it come later. The trap of a task switch
-   * comes first, and so does the fault that one has ended with (SDM vol. 3A, table "Priority Among Concurrent Events").
-   */
-  #isInitDue(): boolean {
-    const u32 = this.#u32
-    if (((u32[S_EVENTS >>> 2] as number) & EVENT_INIT) === 0) return false
-    return ((u32[S_PENDING_DEBUG >>> 2] as number) & DR6_BT) === 0 && u32[S_PENDING_FAULT >>> 2] === 0
-  }
-
-  #takeEvents(): Exit | undefined {
-    const u32 = this.#u32
-    const events = u32[S_EVENTS >>> 2] as number
-    if (events === 0) return undefined
-    if ((events & EVENT_STOP) !== 0) {
-      this.#outside.clear(EVENT_STOP)
-      return EXIT_BUDGET
-    }
-    if ((events & EVENT_SIPI) !== 0) {
-      this.#outside.clear(EVENT_SIPI)
-      if (u32[S_ACTIVITY >>> 2] === ACTIVITY_WAIT_FOR_SIPI) startAt(this.#system, this.#outside.startupVector)
-      return undefined
-    }
-    const activity = u32[S_ACTIVITY >>> 2] as number
-    if (activity === ACTIVITY_WAIT_FOR_SIPI) return undefined
-    if (this.#outside.nmi) {
-      this.#outside.clear(EVENT_NMI)
-      this.#event.setInterrupt(EVENT_TYPE_NMI, 2, this.#repeating)
-      this.#counts.interrupts++
-      return this.#deliverFirst()
-    }
-    if (activity === ACTIVITY_SHUTDOWN) return undefined
-    if (this.#outside.interrupt) {
-      const vector = this.#host.acknowledgeInterrupt()
-      if (vector < 0) {
-        this.#outside.clear(EVENT_INTERRUPT)
-        return undefined
-      }
-      this.#event.setInterrupt(EVENT_TYPE_EXTERNAL, vector, this.#repeating)
-      this.#counts.interrupts++
-      return this.#deliverFirst()
-    }
-    // A masked interrupt is not taken, but MWAIT may have been told to end for it.
-    const breaks = (u32[S_MWAIT_EXTENSIONS >>> 2]! & MWAIT_BREAKS) !== 0
-    if (activity === ACTIVITY_MWAIT && breaks && (events & EVENT_INTERRUPT) !== 0) this.#system.cpu.endMonitor()
-    return undefined
   }
 }

@@ -21,3 +21,18 @@ export type Exit =
   | { readonly reason: 'wait-for-sipi' }
   /** A broken invariant of the CPU itself. */
   | { readonly reason: 'error'; readonly error: unknown }
+
+// Exits that say no more than their reason: made once.
+export const EXIT_BUDGET: Exit = { reason: 'budget' }
+export const EXIT_HLT: Exit = { reason: 'hlt' }
+export const EXIT_MWAIT: Exit = { reason: 'mwait' }
+export const EXIT_BLOCKED: Exit = { reason: 'blocked' }
+export const EXIT_PAUSE: Exit = { reason: 'pause' }
+export const EXIT_SHUTDOWN: Exit = { reason: 'shutdown' }
+export const EXIT_YIELD: Exit = { reason: 'yield' }
+export const EXIT_WAIT: Exit = { reason: 'wait-for-sipi' }
+
+/** Makes the exit of a broken invariant. */
+export function failed(error: unknown): Exit {
+  return { reason: 'error', error }
+}

@@ -1,15 +1,10 @@
 import { PAGE_BYTES } from '@retrap/memory'
-import type { CpuHost } from '../host.ts'
 import { SLOW_IMPLICIT, SLOW_PARTS_SHIFT, SLOW_PROBE, SLOW_STACK, SLOW_WRITE } from '../access-flags.ts'
 import { VECTOR_GP, VECTOR_SS, VECTOR_UD } from '../vectors.ts'
 import {
-  CS,
   FLAG_IF,
-  FLAG_IOPL,
   FLAG_TF,
-  FLAG_VM,
   FS,
-  SEG_ATTRIBUTES,
   SEG_BASE,
   SEG_BYTES,
   SEG_CAN_READ,
@@ -23,26 +18,23 @@ import {
   STATUS_FAULT,
   STATUS_JUMP,
   S_BUDGET,
-  S_CPL,
-  S_CR0,
   S_CR4,
   S_DATA,
-  S_EFER,
   S_EFLAGS,
   S_ELEMENT,
   S_EVENTS,
   S_FAULT_ERROR,
   S_FAULT_HAS_ERROR,
   S_FAULT_VECTOR,
-  S_GPR,
   S_ITERATIONS,
   S_RIP,
   S_SEGMENTS,
   S_SHADOW,
 } from '../state-layout.ts'
 import { R_LENGTH } from '../record.ts'
-import { ATTR_DB, ATTR_L, CR0_PE, CR4_LA57, EFER_LMA, RSP } from './architecture.ts'
-import type { Cpu, Iterations } from './cpu.ts'
+import { CR4_LA57, RSP } from './architecture.ts'
+import type { Iterations } from './cpu.ts'
+import { Registers } from './registers.ts'
 import { BLOCK_BYTES, WriteQueue } from './write-queue.ts'
 import { S_PENDING_DEBUG, S_PENDING_FAULT } from './system-state.ts'
 
@@ -62,13 +54,7 @@ const FRAME_VALUES = 9
  * {@link commit}; reads see those that wait. Whatever cannot go on throws {@link abandon}, so a handler changes
  * registers, flags and segments only after `commit`, its last access.
  */
-export class System {
-  readonly cpu: Cpu
-  readonly host: CpuHost
-  readonly u8: Uint8Array
-  readonly u16: Uint16Array
-  readonly u32: Uint32Array
-  readonly i32: Int32Array
+export class System extends Registers {
   /** What the last read gave, zero-extended; both unsigned. */
   lo = 0
   hi = 0
@@ -84,96 +70,6 @@ export class System {
   readonly iterations: Iterations = { port: 0, otherLo: 0, otherHi: 0, lo: 0, hi: 0, flags: 0, count: 0, down: false }
   readonly abandoned: Abandon = new Abandon('an instruction was abandoned')
   readonly #queue = new WriteQueue()
-
-  constructor(cpu: Cpu) {
-    this.cpu = cpu
-    this.host = cpu.host
-    this.u8 = cpu.u8
-    this.u16 = cpu.u16
-    this.u32 = cpu.u32
-    this.i32 = cpu.i32
-  }
-
-  // ---------------------------------------------------------------- state
-
-  /** The 32-bit word at a state offset, unsigned. */
-  get(offset: number): number {
-    return this.u32[offset >>> 2] as number
-  }
-
-  set(offset: number, value: number): void {
-    this.u32[offset >>> 2] = value
-  }
-
-  /** Sets both words of a 64-bit field. */
-  set64(offset: number, lo: number, hi: number): void {
-    this.u32[offset >>> 2] = lo
-    this.u32[(offset >>> 2) + 1] = hi
-  }
-
-  gpr(number: number): number {
-    return this.u32[(S_GPR >>> 2) + 2 * number] as number
-  }
-
-  gprHi(number: number): number {
-    return this.u32[(S_GPR >>> 2) + 2 * number + 1] as number
-  }
-
-  /** Writes a general register as an instruction of operand size 2, 4 or 8 does. */
-  setGpr(number: number, size: number, lo: number, hi = 0): void {
-    this.writeRegister(S_GPR + 8 * number, size, lo, hi)
-  }
-
-  /** The same for a register given by its state offset; size 1 too. */
-  writeRegister(offset: number, size: number, lo: number, hi: number): void {
-    if (size === 8) this.set64(offset, lo, hi)
-    else if (size === 4) this.set64(offset, lo, 0)
-    else if (size === 2) this.u16[offset >>> 1] = lo
-    else this.u8[offset] = lo
-  }
-
-  segmentField(segment: number, field: number): number {
-    return this.u32[(S_SEGMENTS + segment * SEG_BYTES + field) >>> 2] as number
-  }
-
-  attributes(segment: number): number {
-    return this.segmentField(segment, SEG_ATTRIBUTES)
-  }
-
-  get cpl(): number {
-    return this.get(S_CPL)
-  }
-
-  get iopl(): number {
-    return (this.get(S_EFLAGS) & FLAG_IOPL) >>> 12
-  }
-
-  get protectedMode(): boolean {
-    return (this.get(S_CR0) & CR0_PE) !== 0
-  }
-
-  get v86(): boolean {
-    return (this.get(S_EFLAGS) & FLAG_VM) !== 0
-  }
-
-  /** Real-address or virtual-8086 mode. */
-  get realSegments(): boolean {
-    return !this.protectedMode || this.v86
-  }
-
-  /** IA-32e mode: compatibility or 64-bit mode. */
-  get longMode(): boolean {
-    return (this.get(S_EFER) & EFER_LMA) !== 0
-  }
-
-  get mode64(): boolean {
-    return this.longMode && (this.attributes(CS) & ATTR_L) !== 0
-  }
-
-  /** Bytes of the stack pointer in use: 2, 4 or 8. */
-  get stackAddressSize(): number {
-    return this.mode64 ? 8 : (this.attributes(SS) & ATTR_DB) === 0 ? 2 : 4
-  }
 
   // ---------------------------------------------------------------- outcome
 
@@ -215,18 +111,6 @@ export class System {
 
   requireCpl0(): void {
     if (this.cpl !== 0) this.raise(VECTOR_GP, 0)
-  }
-
-  /** Sets RIP to the instruction that follows the current one. */
-  advance(record: number): void {
-    this.advanceBy(this.cpu.memory.u8[record + R_LENGTH] as number)
-  }
-
-  /** The same, of an instruction of so many bytes. */
-  advanceBy(length: number): void {
-    const lo = this.get(S_RIP) + length
-    if (this.mode64) this.set64(S_RIP, lo, this.get(S_RIP + 4) + (lo > 0xffff_ffff ? 1 : 0))
-    else this.set64(S_RIP, lo, 0)
   }
 
   /** RIP of the following instruction, into `lo` and `hi`. */

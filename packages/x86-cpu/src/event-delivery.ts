@@ -1,0 +1,186 @@
+import type { MachineMemory } from '@retrap/memory'
+import type { ExecutionCounts, ExecutorParts } from './executor-parts.ts'
+import { EXIT_BLOCKED, EXIT_BUDGET, EXIT_SHUTDOWN, failed } from './exit.ts'
+import type { Exit } from './exit.ts'
+import type { CpuHost } from './host.ts'
+import type { InstructionPasses } from './instruction-passes.ts'
+import type { MemoryAccess } from './memory-access.ts'
+import type { OutsideEvents } from './outside-events.ts'
+import { PASS_EVENT } from './pass.ts'
+import type { Pass } from './pass.ts'
+import { R_SEGMENT } from './record.ts'
+import {
+  EVENT_INIT,
+  EVENT_INTERRUPT,
+  EVENT_NMI,
+  EVENT_SIPI,
+  EVENT_STOP,
+  MODE_64,
+  SS,
+  STATUS_FAULT,
+  STATUS_RESTART,
+  STATUS_RETRY,
+  S_EVENTS,
+  S_FAULT_VECTOR,
+  S_MODE,
+  S_RECORD,
+} from './state-layout.ts'
+import { DR6_BT } from './system/architecture.ts'
+import { afterInstruction, checkInstructionBreakpoint } from './system/debug.ts'
+import { EVENT_TYPE_EXTERNAL, EVENT_TYPE_NMI, PendingEvent, deliverEvent } from './system/events.ts'
+import { startAt } from './system/reset.ts'
+import type { System } from './system/system.ts'
+import {
+  ACTIVITY_MWAIT,
+  ACTIVITY_SHUTDOWN,
+  ACTIVITY_WAIT_FOR_SIPI,
+  MWAIT_BREAKS,
+  S_ACTIVITY,
+  S_MWAIT_EXTENSIONS,
+  S_PENDING_DEBUG,
+  S_PENDING_FAULT,
+  S_REPEATING,
+} from './system/system-state.ts'
+import type { Turn } from './turn.ts'
+import { VECTOR_GP, VECTOR_SS } from './vectors.ts'
+
+/** Takes events between two instructions, and delivers the one that is latched, in logged passes where it meets a device. */
+export class EventDelivery {
+  readonly #memory: MachineMemory
+  readonly #host: CpuHost
+  readonly #u32: Uint32Array
+  readonly #i32: Int32Array
+  readonly #system: System
+  readonly #access: MemoryAccess
+  readonly #pass: Pass
+  readonly #passes: InstructionPasses
+  readonly #outside: OutsideEvents
+  readonly #counts: ExecutionCounts
+  readonly #turn: Turn
+  readonly #event = new PendingEvent()
+
+  constructor(parts: ExecutorParts, passes: InstructionPasses) {
+    this.#memory = parts.memory
+    this.#host = parts.host
+    this.#u32 = parts.u32
+    this.#i32 = parts.i32
+    this.#system = parts.system
+    this.#access = parts.access
+    this.#pass = parts.pass
+    this.#passes = passes
+    this.#outside = parts.outside
+    this.#counts = parts.counts
+    this.#turn = parts.turn
+  }
+
+  // ---------------------------------------------------------------- which event is next
+
+  /**
+   * INIT is next: no shadow holds it off, and the traps of the instruction before it come later. The trap of a task switch
+   * comes first, and so does the fault that one has ended with (SDM vol. 3A, table "Priority Among Concurrent Events").
+   */
+  get isInitDue(): boolean {
+    const u32 = this.#u32
+    if ((u32[S_EVENTS >>> 2]! & EVENT_INIT) === 0) return false
+    return (u32[S_PENDING_DEBUG >>> 2]! & DR6_BT) === 0 && u32[S_PENDING_FAULT >>> 2] === 0
+  }
+
+  /** Latches the trap or fault that the last instruction has left. @returns false: there is none */
+  latchTrap(stepping: boolean): boolean {
+    if (!afterInstruction(this.#system, stepping, this.#event)) return false
+    this.#event.resume ||= this.#u32[S_REPEATING >>> 2] !== 0
+    return true
+  }
+
+  /** Latches the breakpoint of the instruction at RIP. @returns false: there is none */
+  latchBreakpoint(): boolean {
+    return checkInstructionBreakpoint(this.#system, this.#event)
+  }
+
+  /** Latches the exception that an instruction has raised. */
+  latchFault(): void {
+    this.#event.latchFault(this.#system)
+    this.#adjustStackFault()
+    this.#i32[S_FAULT_VECTOR >>> 2] = -1
+  }
+
+  /** Generated code raises #GP for any non-canonical operand; one in SS is #SS (SDM vol. 1, "Canonical Addressing"). */
+  #adjustStackFault(): void {
+    const operand = this.#access.nonCanonical
+    this.#access.nonCanonical = false
+    if (!operand || this.#event.vector !== VECTOR_GP || this.#u32[S_MODE >>> 2] !== MODE_64) return
+    const record = this.#u32[S_RECORD >>> 2]!
+    if ((this.#memory.u8[record + R_SEGMENT]! & 7) === SS) this.#event.vector = VECTOR_SS
+  }
+
+  /** Takes what waits outside. @returns an exit where it ends the run */
+  take(): Exit | undefined {
+    const u32 = this.#u32
+    const events = u32[S_EVENTS >>> 2]!
+    if (events === 0) return undefined
+    if ((events & EVENT_STOP) !== 0) {
+      this.#outside.clear(EVENT_STOP)
+      return EXIT_BUDGET
+    }
+    if ((events & EVENT_SIPI) !== 0) {
+      this.#outside.clear(EVENT_SIPI)
+      if (u32[S_ACTIVITY >>> 2] === ACTIVITY_WAIT_FOR_SIPI) startAt(this.#system, this.#outside.startupVector)
+      return undefined
+    }
+    const activity = u32[S_ACTIVITY >>> 2]!
+    if (activity === ACTIVITY_WAIT_FOR_SIPI) return undefined
+    if (this.#outside.nmi) {
+      this.#outside.clear(EVENT_NMI)
+      return this.#interrupt(EVENT_TYPE_NMI, 2)
+    }
+    if (activity === ACTIVITY_SHUTDOWN) return undefined
+    if (this.#outside.interrupt) {
+      const vector = this.#host.acknowledgeInterrupt()
+      if (vector >= 0) return this.#interrupt(EVENT_TYPE_EXTERNAL, vector)
+      this.#outside.clear(EVENT_INTERRUPT)
+      return undefined
+    }
+    // A masked interrupt is not taken, but MWAIT may have been told to end for it.
+    const breaks = (u32[S_MWAIT_EXTENSIONS >>> 2]! & MWAIT_BREAKS) !== 0
+    if (activity === ACTIVITY_MWAIT && breaks && (events & EVENT_INTERRUPT) !== 0) this.#system.cpu.endMonitor()
+    return undefined
+  }
+
+  #interrupt(type: number, vector: number): Exit | undefined {
+    this.#event.setInterrupt(type, vector, this.#u32[S_REPEATING >>> 2] !== 0)
+    this.#counts.interrupts++
+    return this.deliver()
+  }
+
+  // ---------------------------------------------------------------- delivery
+
+  /** Delivers the latched event for the first time. */
+  deliver(): Exit | undefined {
+    this.#u32[S_REPEATING >>> 2] = 0
+    this.#turn.addEvent()
+    const status = deliverEvent(this.#system, this.#event)
+    if (status !== STATUS_RESTART) return this.#finish(status)
+    this.#pass.startLogging(PASS_EVENT)
+    const logged = this.deliverLogged()
+    if (logged === STATUS_RETRY) return EXIT_BLOCKED
+    return this.#finish(logged)
+  }
+
+  #finish(status: number): Exit | undefined {
+    this.#turn.mayEnd = true
+    this.#access.nonCanonical = false
+    this.#i32[S_FAULT_VECTOR >>> 2] = -1
+    if (this.#u32[S_ACTIVITY >>> 2] === ACTIVITY_SHUTDOWN) return EXIT_SHUTDOWN
+    return status === STATUS_FAULT || status === STATUS_RESTART
+      ? failed(new Error(`event delivery ended with status ${status}`))
+      : undefined
+  }
+
+  /** Makes a logged pass over the delivery of the latched event. @returns a status */
+  deliverLogged(): number {
+    this.#pass.beginLogged()
+    const status = deliverEvent(this.#system, this.#event)
+    if (status !== STATUS_RETRY) this.#i32[S_FAULT_VECTOR >>> 2] = -1
+    return this.#passes.endPass(status)
+  }
+}
