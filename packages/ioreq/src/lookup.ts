@@ -1,4 +1,4 @@
-import { DEAD_HANDLER, ClaimedRegion } from './region.ts'
+import { ClaimedRegion, DEAD_HANDLER, sizesUpTo } from './region.ts'
 import { XEN_DMOP_IO_RANGE_MEMORY, XEN_DMOP_IO_RANGE_PORT } from './layout.ts'
 import type { IoreqServer } from './server.ts'
 import type { RegionTable } from './region-table.ts'
@@ -32,14 +32,18 @@ const CONFIG_ADDRESS = 0xcf8
 const CONFIG_DATA = 0xcfc
 const ECAM_BUS_BYTES = 1 << 20
 
+/** The bits of a port's entry that are the index of its region. */
+export const PORT_REGION = 0xffff
+
 /**
- * Which region answers for each port.
+ * Finds the region that answers for each port.
  *
  * Painted in ascending precedence, so that a port's region is that of the highest party that claims the port. If that
- * region holds the whole access it is the one to answer: no higher party claims even the first byte.
+ * region holds the whole access, it answers: no higher party claims even the first byte. An entry has the index of the
+ * region, and the sizes of accesses that this region takes at once, so that an access needs a single look.
  */
 export class PortLookup {
-  readonly map: Uint16Array = new Uint16Array(0x1_0000)
+  readonly map: Uint32Array = new Uint32Array(0x1_0000)
   readonly regions: ServedRegion[] = [NOT_DIRECT_PORT]
 
   rebuild(servers: readonly (IoreqServer | null)[], internal: RegionTable): void {
@@ -66,8 +70,13 @@ export class PortLookup {
   }
 
   #paint(region: ServedRegion): void {
-    this.map.fill(this.regions.length, region.base, region.base + region.length)
-    this.regions.push(region)
+    const { base, length, directSizes } = region
+    const index = this.regions.push(region) - 1
+    this.map.fill(index | directSizes, base, base + length)
+    // The last places are too near to the end for the larger accesses.
+    for (let left = 1; left < Math.min(4, length + 1); left++) {
+      this.map[base + length - left] = index | (directSizes & sizesUpTo(left))
+    }
   }
 }
 

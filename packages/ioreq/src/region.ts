@@ -2,6 +2,17 @@ import { DeviceError, type RangeHandler, type Region, type RegionOptions } from 
 import { hex } from '@retrap/device/host'
 import type { MemoryWindow } from './owned-memory.ts'
 
+/** The bit for an access of `size` bytes in {@link ClaimedRegion.directSizes}. */
+const sizeBit = (size: number): number => 1 << (16 + size)
+
+/** The set of all sizes up to this one. */
+export const sizesUpTo = (size: number): number => sizeBit(size + 1) - 1
+
+/** Whether an access of `size` bytes is in a set of sizes, {@link ClaimedRegion.directSizes}. */
+export function isDirectCall(sizes: number, size: number): boolean {
+  return ((sizes >>> (16 + size)) & 1) !== 0
+}
+
 /** What a region's owner is told when its claim changes. */
 export interface RegionOwner {
   /** Checks a claim that is about to be made; throws DeviceError where it may not be. */
@@ -62,6 +73,11 @@ export class ClaimedRegion implements Region {
   readonly priority: number
   /** Accesses may be made without the request page. */
   readonly direct: boolean
+  /**
+   * The sizes of accesses that one call of the handler makes at once: bit 16 + size, so that a look-up's entry can have
+   * an index below. 0 where the region is not direct.
+   */
+  readonly directSizes: number
   /** Writes may be delivered late. */
   readonly buffered: boolean
   /** Whether it answers. */
@@ -84,6 +100,11 @@ export class ClaimedRegion implements Region {
     this.minimumAccess = options.minimumAccess ?? 1
     this.priority = options.priority ?? 0
     this.direct = direct
+    let sizes = 0
+    for (const size of direct ? [1, 2, 4] : []) {
+      if (size >= this.minimumAccess && size <= this.maximumAccess) sizes |= sizeBit(size)
+    }
+    this.directSizes = sizes
     this.window = claim.window
     this.buffered = options.buffered ?? false
     this.enabled = !(options.disabled ?? false)

@@ -22,7 +22,7 @@ export function notNumber(value: unknown): DeviceError {
 
 /** Whether a value may be a handler's answer: an integer that 32 bits hold, signed or not. */
 export function isWord(value: unknown): value is number {
-  return typeof value === 'number' && (value >>> 0 === value || (value | 0) === value)
+  return typeof value === 'number' && ((value | 0) === value || value >>> 0 === value)
 }
 
 /** Checks what an 8-byte read has left, and makes it unsigned. */
@@ -55,28 +55,26 @@ export function cut(value: number, size: number): number {
   return size === 4 ? value >>> 0 : size === 1 ? value & 0xff : value & 0xffff
 }
 
-/** Returns the error for an answer that a synchronous model may not give; null for one that it may. */
-export function badAnswer(read: boolean, answer: unknown): DeviceError | null {
-  if (isPromise(answer)) {
-    // The model broke its word; a rejection of its promise must not reach the process as well.
-    Promise.resolve(answer).catch(() => {})
-    return new DeviceError('ERR_DEVICE', 'a model that is declared synchronous returned a promise')
-  }
-  // Only a read has an answer; a write may return anything else.
-  return read ? notNumber(answer) : null
+/** Makes the error for a synchronous model's answer to a read that is no word. */
+export function badRead(answer: unknown): DeviceError {
+  return isPromise(answer) ? promised(answer) : notNumber(answer)
 }
 
-/** Checks the answer to a synchronous read; throws what {@link badAnswer} returns. */
+function promised(answer: PromiseLike<unknown>): DeviceError {
+  // The model broke its word; a rejection of its promise must not reach the process as well.
+  Promise.resolve(answer).catch(() => {})
+  return new DeviceError('ERR_DEVICE', 'a model that is declared synchronous returned a promise')
+}
+
+/** Checks the answer to a synchronous read; throws what {@link badRead} returns. */
 export function checkedNumber(value: number | Promise<number>): number {
   if (isWord(value)) return value
-  throw badAnswer(true, value) ?? notNumber(value)
+  throw badRead(value)
 }
 
-/** As {@link checkedNumber}, for writes. */
+/** Checks the answer to a synchronous write: a model may return anything but a promise. */
 export function checkedVoid(value: void | Promise<void>): void {
-  if (value === undefined) return
-  const error = badAnswer(false, value)
-  if (error !== null) throw error
+  if (value !== undefined && isPromise(value)) throw promised(value)
 }
 
 /** Whether a handler's answer is still to come. */

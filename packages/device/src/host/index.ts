@@ -4,7 +4,7 @@
  * @packageDocumentation
  */
 export {
-  badAnswer,
+  badRead,
   checkedNumber,
   checkRegion,
   checkedVoid,
