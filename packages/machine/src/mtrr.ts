@@ -24,15 +24,15 @@ const VALID = 1n << 11n
 /**
  * Leaves a processor's memory types as a PC's firmware does when it starts an operating system: write-back by default, the
  * hole below 4 GiB and the VGA window uncacheable, ROM write-protected. The PAT stays as reset has left it. All processors
- * of a machine must agree.
+ * of a machine must agree. A model without MTRRs has nothing to set.
  *
  * Source: SDM vol. 3A, "Memory Type Range Registers (MTRRs)".
- *
- * @param physicalBits - width of physical addresses, as CPUID reports it
  */
-export function handOverMemoryTypes(vcpu: Vcpu, physicalBits: number): void {
+export function handOverMemoryTypes(vcpu: Vcpu): void {
+  const { processor } = vcpu
+  if (!processor.has('MTRR')) return
   const hole = BigInt(PCI_HOLE_BASE)
-  const mask = ((1n << BigInt(physicalBits)) - 1n) & ~((1n << 32n) - hole - 1n)
+  const mask = ((1n << BigInt(processor.paging.maxPhysicalBits)) - 1n) & ~((1n << 32n) - hole - 1n)
   const registers: [number, bigint][] = [
     [IA32_MTRR_FIX64K_00000, WRITE_BACK],
     [IA32_MTRR_FIX16K_80000, WRITE_BACK],

@@ -1,6 +1,8 @@
 import type { DeviceModel } from '@retrap/device'
 import type { DomainServer } from '@retrap/hvm'
 import type { DeviceFailure, DevicePlatform, FailurePolicy, IoDispatch, IoTraceRecord } from '@retrap/ioreq'
+import { Processor, X86CpuError, cpuModel } from '@retrap/x86-cpu'
+import type { CpuModel } from '@retrap/x86-cpu'
 import { MachineError } from './errors.ts'
 import type { BootModule } from './loaders/index.ts'
 import type { OptionRom } from './option-roms.ts'
@@ -68,8 +70,11 @@ export interface PcOptions {
   readonly codeCacheBytes?: number | undefined
   /** Count how often each instruction form runs; see `X86Engine.executionCounts`. Slower. */
   readonly profile?: boolean | undefined
-  /** Bits of linear addresses: 57 for CPUs with five-level paging, which Linux then uses. Default 48. */
-  readonly linearAddressBits?: 48 | 57 | undefined
+  /**
+   * The processor: a model of `CPU_MODELS` with changes, such as `max` (default), `core2,-sse4_1` or `max,+la57`; see
+   * `cpuModel` of `@retrap/x86-cpu`.
+   */
+  readonly cpu?: CpuModel | string | undefined
 }
 
 /** Starts a server whose models live in another thread or process. */
@@ -140,7 +145,7 @@ const RULES: Readonly<Partial<Record<keyof PcOptions, Rule>>> = {
   clock: oneOf('real', 'deterministic'),
   epochSeconds: wholeFrom(0, Number.MAX_SAFE_INTEGER),
   codeCacheBytes: wholeFrom(1, 2 ** 32),
-  linearAddressBits: oneOf(48, 57),
+  cpu: { expected: 'a name or a CpuModel', accepts: (value) => typeof value === 'string' || object(value) },
 }
 
 /**
@@ -160,6 +165,7 @@ export function checkPcOptions(options: PcOptions): void {
   if (!Number.isInteger(cpus) || cpus < 1 || cpus > 128) {
     throw new MachineError('ERR_CPUS', `${show(cpus)} CPUs: expected 1–128`)
   }
+  checkCpu(options.cpu ?? 'max', cpus)
   if (options.kernel === undefined && options.firmware === undefined) {
     throw new MachineError('ERR_NOTHING_TO_RUN', 'neither a kernel nor a firmware image was given')
   }
@@ -168,6 +174,20 @@ export function checkPcOptions(options: PcOptions): void {
       'ERR_OPTION',
       'both a kernel and firmware were given: expected one; firmware starts no kernel',
     )
+  }
+}
+
+/** @throws MachineError `ERR_OPTION` for a processor that cannot be, `ERR_CPUS` for several that could not start each other */
+function checkCpu(cpu: CpuModel | string, cpus: number): void {
+  let processor: Processor
+  try {
+    processor = new Processor(typeof cpu === 'string' ? cpuModel(cpu) : cpu)
+  } catch (error) {
+    if (!(error instanceof X86CpuError)) throw error
+    throw new MachineError('ERR_OPTION', `cpu ${show(cpu)}: ${error.message}`, { cause: error })
+  }
+  if (cpus > 1 && !processor.has('APIC')) {
+    throw new MachineError('ERR_CPUS', `${cpus} CPUs of ${processor.model.name}: without apic expected 1`)
   }
 }
 

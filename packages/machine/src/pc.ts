@@ -1,5 +1,5 @@
 import type { DeviceModel } from '@retrap/device'
-import { DeterministicClock, PHYSICAL_BITS, RealClock, X86Domain } from '@retrap/hvm'
+import { DeterministicClock, RealClock, X86Domain } from '@retrap/hvm'
 import type { DomainVapic } from '@retrap/hvm'
 import type { DeviceFailure } from '@retrap/ioreq'
 import { MachineMemory } from '@retrap/memory'
@@ -35,8 +35,6 @@ const VCPU_OVERHEAD = 512 * 1024
 const FRAME_RECORD_SHARE = 256
 /** 2026-01-01, for machines whose runs must agree. */
 const DETERMINISTIC_EPOCH = 1_767_225_600
-/** SeaBIOS and its like read the reset value of EDX as the CPUID signature. */
-const CPU_SIGNATURE = 0x0002_06c2
 
 /**
  * Assembles a PC: memory, vCPUs, interrupt controllers, board devices, ACPI tables, and what it starts.
@@ -101,7 +99,7 @@ export class Pc {
       codeCacheBytes,
       profile: options.profile ?? false,
       ...(xen && { ioApicPins: XEN_IOAPIC_PINS }),
-      linearAddressBits: options.linearAddressBits ?? 48,
+      ...(options.cpu !== undefined && { cpu: options.cpu }),
       ...(options.devicePlacement === 'deferred' && { deferDevices: laterTurn() }),
       ...(options.devicePolicy !== undefined && { policy: options.devicePolicy }),
       ...(options.deviceDeadlineMs !== undefined && { deviceDeadlineMs: options.deviceDeadlineMs }),
@@ -231,10 +229,12 @@ export class Pc {
 
   /** Loads what runs first, and sets the processors to it. */
   async #start(options: PcOptions): Promise<void> {
-    let state: InitialState = resetState(CPU_SIGNATURE)
     const { domain } = this
+    // SeaBIOS and its like read the reset value of EDX as the CPUID signature.
+    const { signature } = domain.engine.processor.model
+    let state: InitialState = resetState(signature)
     if (options.firmware !== undefined) {
-      const loaded = loadFirmware(options.firmware, CPU_SIGNATURE)
+      const loaded = loadFirmware(options.firmware, signature)
       this.#firmware = new FirmwareArea(domain, options.firmware, loaded.regions)
       state = loaded.state
     }
@@ -246,7 +246,7 @@ export class Pc {
     }
     for (const vcpu of this.domain.vcpus) {
       vcpu.cpu.reset(vcpu.id === 0)
-      if (options.kernel !== undefined) handOverMemoryTypes(vcpu.cpu, PHYSICAL_BITS)
+      if (options.kernel !== undefined) handOverMemoryTypes(vcpu.cpu)
     }
     this.domain.vcpus[0]?.cpu.load(state)
   }

@@ -2,7 +2,6 @@ import { FRAME_DECODED, PAGE_BYTES } from '@retrap/memory'
 import { DECODED, Instruction, REASON_TOO_LONG, TRUNCATED, codeInfo, decodeInto } from '@retrap/x86-decoder'
 import type { CodeInfo } from '@retrap/x86-decoder'
 import type { MachineMemory } from '@retrap/memory'
-import { DECODER_OPTIONS } from './features.ts'
 import type { Lowering } from './lower.ts'
 import {
   OP_CONTINUE,
@@ -105,6 +104,7 @@ export class CodeCache {
   readonly #upperHalf: Uint8Array
   readonly #lowering: Lowering
   readonly #handlers: ExceptionHandlers
+  readonly #decoderOptions: number
   readonly #start: number
   readonly #end: number
   #next: number
@@ -125,12 +125,20 @@ export class CodeCache {
    * @internal
    * @param bytes - size of the arena
    * @param handlers - what stands for bytes that are no instruction
+   * @param decoderOptions - option bits of `decodeInto`: what bytes mean to the engine's processor
    */
-  constructor(memory: MachineMemory, lowering: Lowering, bytes: number, handlers: ExceptionHandlers) {
+  constructor(
+    memory: MachineMemory,
+    lowering: Lowering,
+    bytes: number,
+    handlers: ExceptionHandlers,
+    decoderOptions: number,
+  ) {
     this.#memory = memory
     this.#upperHalf = memory.u8.subarray(HALF)
     this.#lowering = lowering
     this.#handlers = handlers
+    this.#decoderOptions = decoderOptions
     this.#start = memory.allocate(bytes, 64, 'decoded instructions')
     this.#end = this.#start + bytes
     this.#next = this.#start
@@ -242,7 +250,7 @@ export class CodeCache {
     let ended = false
     for (let n = 0; n < RUN_LIMIT && offset < PAGE_BYTES; n++) {
       if (u32[slots + offset] !== 0) break
-      const status = decodeInto(bytes, frame + offset, frame + PAGE_BYTES, bits | DECODER_OPTIONS, insn)
+      const status = decodeInto(bytes, frame + offset, frame + PAGE_BYTES, bits | this.#decoderOptions, insn)
       if (status === TRUNCATED) break
       if (status === DECODED) {
         const { op } = this.#lowering.write(at, insn, offset)
@@ -318,7 +326,7 @@ export class CodeCache {
   decodeBytes(at: number, bytes: Uint8Array, count: number, mode: number, offset: number): number {
     const insn = this.#insn
     const bits = mode === MODE_16 ? 16 : mode === MODE_32 ? 32 : 64
-    const status = decodeInto(bytes, 0, count, bits | DECODER_OPTIONS, insn)
+    const status = decodeInto(bytes, 0, count, bits | this.#decoderOptions, insn)
     if (status !== DECODED) {
       this.#writeException(at, offset)
       return status === TRUNCATED ? count + 1 : 1

@@ -3,7 +3,7 @@ import type { CodeInfo, OperandSpec } from '@retrap/x86-decoder'
 import type { Form, FormOperand, OperandKind as FormKind, Repeat } from './semantics/form.ts'
 
 /** Mnemonics whose behaviour depends on 64-bit mode beyond their operand size. */
-const LONG_SENSITIVE = /^(PUSH(FQ)?|POP(FQ)?|CALL|RET|JMP|LEAVE|J[A-Z]+|LOOP.*)$/
+const LONG_SENSITIVE = /^(PUSH(FQ)?|POP(FQ)?|CALL|RET|JMP|LEAVE|J[A-Z]+|LOOP.*|LAHF|SAHF)$/
 const LOOPS = /^LOOP/
 /** Mnemonics whose handlers compute an address by themselves. */
 const ADDRESSING = /^(LOOP|MASKMOV|MONITOR$)/

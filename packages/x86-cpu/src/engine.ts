@@ -14,11 +14,14 @@ import { Lowering } from './lower.ts'
 import { OP_FIRST_FORM, OP_SYSTEM } from './record.ts'
 import { SLOW_DIRECT } from './access-flags.ts'
 import { VECTOR_GP } from './vectors.ts'
+import { cpuModel } from './model/models.ts'
+import type { CpuModel } from './model/cpu-model.ts'
+import { Processor } from './model/processor.ts'
 import { formKey } from './semantics/form.ts'
 import type { Form } from './semantics/form.ts'
 import { instructionSemantics, stringSemantics } from './semantics/index.ts'
 import type { Semantics } from './semantics/table.ts'
-import { isOffered } from './features.ts'
+import { isImplemented } from './features.ts'
 import { STATUS_EXIT } from './state-layout.ts'
 import { handlers } from './system/handlers.ts'
 import type { Handler } from './system/operands.ts'
@@ -48,14 +51,6 @@ function isDirect(semantics: Semantics, form: Form): boolean {
   if (semantics.direct !== true) return false
   const memory = form.operands.filter((o) => o.kind === 'mem')
   return memory.every((o) => o.access !== 'rw')
-}
-
-/** Of the virtualisation extensions only the calls to a hypervisor exist: it decides whether they do. */
-const HYPERCALLS: ReadonlySet<string> = new Set(['VMCALL', 'VMMCALL'])
-
-function isImplemented(info: CodeInfo): boolean {
-  if (info.mnemonic === 'INVALID' || info.encoding === 'evex') return false
-  return isOffered(info.feature) || HYPERCALLS.has(info.mnemonic)
 }
 
 function* sources(): Generator<FormSource> {
@@ -106,6 +101,8 @@ function countsOf(memory: MachineMemory, at: number, code: InterpreterCode): Rea
 
 /** How an engine is made. */
 export interface X86EngineOptions {
+  /** The processor that its vCPUs are: a model, or a text for {@link cpuModel}. Default `max`. */
+  readonly cpu?: CpuModel | string
   /** Arena for decoded instructions; default {@link CODE_CACHE_BYTES}. */
   readonly codeCacheBytes?: number
   /** Count how often each form runs: for choosing the hot ones. Slower. */
@@ -123,6 +120,8 @@ export class X86Engine {
   readonly memory: MachineMemory
   /** The compiled `WebAssembly.Module`; an object to users, because its type exists only where lib.dom does. */
   readonly module: object
+  /** The processor that every vCPU of the engine is: decoded instructions are shared. */
+  readonly processor: Processor
   /** Decoded instructions. */
   readonly codeCache: CodeCache
   /** @internal The lines that vCPUs monitor. */
@@ -136,8 +135,11 @@ export class X86Engine {
 
   /**
    * @throws MemoryError if machine memory is too small for the arena
+   * @throws X86CpuError `ERR_CPU_MODEL` for a processor that cannot be
    */
   constructor(memory: MachineMemory, options: X86EngineOptions = {}) {
+    const { cpu = 'max' } = options
+    this.processor = new Processor(typeof cpu === 'string' ? cpuModel(cpu) : cpu)
     const profileAt = options.profile === true ? memory.allocate(PROFILE_BYTES, 8, 'execution counts') : undefined
     const { module, code } = interpreterFor(memory, profileAt)
     this.executionCounts = profileAt === undefined ? undefined : () => countsOf(memory, profileAt, code)
@@ -147,7 +149,7 @@ export class X86Engine {
     this.mainBytes = code.mainBytes
     const undefinedForm = this.#systemForm(handlers['UD2'] as Handler, UNDEFINED_FORM)
     const lowering = new Lowering(memory, (info, form) => {
-      if (!isImplemented(info)) return { op: OP_SYSTEM, fn: undefinedForm }
+      if (!this.processor.executes(info, form.long)) return { op: OP_SYSTEM, fn: undefinedForm }
       const semantics = semanticsOf(info, form)
       const generated = semantics === undefined ? undefined : code.codes.get(formKey(form))
       if (generated !== undefined && semantics?.partial !== true) return generated
@@ -155,10 +157,9 @@ export class X86Engine {
       const fn = handler === undefined ? undefinedForm : this.#systemForm(handler, form)
       return generated === undefined ? { op: OP_SYSTEM, fn } : { ...generated, handler: fn }
     })
-    this.codeCache = new CodeCache(memory, lowering, options.codeCacheBytes ?? CODE_CACHE_BYTES, {
-      undefined: undefinedForm,
-      tooLong: this.#systemForm(tooLong, UNDEFINED_FORM),
-    })
+    const exceptions = { undefined: undefinedForm, tooLong: this.#systemForm(tooLong, UNDEFINED_FORM) }
+    const arenaBytes = options.codeCacheBytes ?? CODE_CACHE_BYTES
+    this.codeCache = new CodeCache(memory, lowering, arenaBytes, exceptions, this.processor.decoderOptions)
   }
 
   #systemForm(handler: Handler, form: Form): number {

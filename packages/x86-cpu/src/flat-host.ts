@@ -5,7 +5,6 @@ import { LoggedTables } from '@retrap/replay'
 import type { AccessLog } from '@retrap/replay'
 import type { CpuHost, DeviceAccessMode, Translation, Words } from './host.ts'
 import { STATUS_DONE, STATUS_FAULT, S_CR0, S_CR3, S_CR4, S_EFER, S_PDPTE } from './state-layout.ts'
-import { PHYSICAL_ADDRESS_BITS } from './system/architecture.ts'
 import type { Vcpu } from './vcpu.ts'
 
 /** MAP_GLOBAL of `@retrap/paging`'s results. */
@@ -24,12 +23,8 @@ export class FlatHost implements CpuHost {
   readonly ramMa: number
   /** Bytes of RAM. */
   readonly ramBytes: number
-  readonly #paging = new PagingContext({
-    maxPhysicalBits: PHYSICAL_ADDRESS_BITS,
-    pages1G: true,
-    pse36: true,
-    amd: false,
-  })
+  /** Of the processor that {@link FlatHost.attach} is given. */
+  #paging = new PagingContext({ maxPhysicalBits: 40, pages1G: true, pse36: true, amd: false })
   readonly #walk = new WalkResult()
   readonly #cache = new PagingStructureCache()
   readonly #tables: TableReader
@@ -50,6 +45,7 @@ export class FlatHost implements CpuHost {
   /** The vCPU that was made with this host; before its first reset. */
   attach(vcpu: Vcpu): void {
     this.#vcpu = vcpu
+    this.#paging = new PagingContext(vcpu.processor.paging)
     this.#loggedTables = new LoggedTables(vcpu.log, this.#tables)
   }
 

@@ -54,7 +54,13 @@ export {
   S_XMM,
   TR,
 } from './state-layout.ts'
-export type { Cpu, CpuModel, Iterations, MachineViews } from './system/cpu.ts'
+export type { CpuModel, CpuVendor } from './model/cpu-model.ts'
+export { CPU_FEATURES } from './model/feature-table.ts'
+export type { CpuFeature, CpuidWord } from './model/feature-table.ts'
+export { CPU_MODELS, cpuModel } from './model/models.ts'
+export type { CpuModelSummary } from './model/models.ts'
+export { Processor } from './model/processor.ts'
+export type { Cpu, CpuClocks, Iterations, MachineViews } from './system/cpu.ts'
 export { X86CpuError } from './system/errors.ts'
 export type { X86CpuErrorCode } from './system/errors.ts'
 export type { Hex, SavedCpu, SavedSegment } from './system/saved-state.ts'

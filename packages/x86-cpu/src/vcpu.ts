@@ -46,7 +46,8 @@ import {
   S_TWO_TO_28,
 } from './state-layout.ts'
 import { DataBreakpoints } from './system/breakpoints.ts'
-import type { Cpu, CpuModel, Iterations, MachineViews } from './system/cpu.ts'
+import type { Processor } from './model/processor.ts'
+import type { Cpu, CpuClocks, Iterations, MachineViews } from './system/cpu.ts'
 import { RESET_POWER_ON, resetState } from './system/reset.ts'
 import { System } from './system/system.ts'
 import {
@@ -76,7 +77,9 @@ export class Vcpu implements Cpu, CodeCacheClient {
   /** The world around the CPU. */
   readonly host: CpuHost
   /** Which processor it is. */
-  readonly model: CpuModel
+  readonly processor: Processor
+  /** The rates of its clocks. */
+  readonly clocks: CpuClocks
   /** The engine that it runs on. */
   readonly engine: X86Engine
   /** Machine address of the state. */
@@ -111,12 +114,13 @@ export class Vcpu implements Cpu, CodeCacheClient {
   /** Counts for statistics. */
   readonly counts: ExecutionCounts = { systemCalls: 0, faults: 0, interrupts: 0, loggedPasses: 0, steps: 0 }
 
-  constructor(engine: X86Engine, host: CpuHost, model: CpuModel) {
+  constructor(engine: X86Engine, host: CpuHost, clocks: CpuClocks) {
     const memory = engine.memory
     this.engine = engine
     this.memory = memory
     this.host = host
-    this.model = model
+    this.processor = engine.processor
+    this.clocks = clocks
     const state = memory.allocate(STATE_BYTES, 0x1000, 'vCPU state')
     this.state = state
     this.u8 = memory.u8.subarray(state, state + S_TLB_SETS)

@@ -364,7 +364,7 @@ describe('process-context identifiers', () => {
 
 describe('five-level paging', () => {
   function machine(): BareCpu {
-    const pc = new BareCpu({ linearAddressBits: 57 })
+    const pc = new BareCpu({ cpu: 'max,+la57' })
     handle(pc)
     for (const vector of [13, 14]) pc.vector(vector, HANDLER)
     // Entries 0 and 1 of the new top: the first 2^48 bytes, and once more.
@@ -405,7 +405,7 @@ describe('five-level paging', () => {
   })
 
   test('with four levels, bit 47 must be, whatever the processor could do', () => {
-    const pc = new BareCpu({ linearAddressBits: 57 })
+    const pc = new BareCpu({ cpu: 'max,+la57' })
     handle(pc)
     pc.vector(13, HANDLER)
     run(pc, (asm) => asm.mov(rsi, HIGH).mov(rbx, qword(rsi)))

@@ -1,8 +1,12 @@
 import { rax } from '@retrap/x86-assembler'
 import { codes } from '@retrap/x86-decoder'
 import { describe, expect, test } from 'vitest'
-import { DECODER_OPTIONS, FEATURES } from '../src/features.ts'
+import { FEATURES } from '../src/features.ts'
+import { cpuModel } from '../src/model/models.ts'
+import { Processor } from '../src/model/processor.ts'
 import { BareCpu } from './support/bare-cpu.ts'
+
+const DECODER_OPTIONS = new Processor(cpuModel('max')).decoderOptions
 
 const HANDLER = 0x5200
 

@@ -19,7 +19,7 @@ test.skipIf(!hasApt)(
       kernel: Uint8Array.from(await readFile(kernelPath)),
       initrd: buildInitramfs(await readFile(busyboxPath)),
       commandLine: 'console=ttyS0',
-      linearAddressBits: 57,
+      cpu: 'max,+la57',
       clock: 'deterministic',
     })
     const commands = ['grep -E "^flags|^address" /proc/cpuinfo\n', 'poweroff -f\n']

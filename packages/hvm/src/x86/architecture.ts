@@ -1,17 +1,19 @@
 import type { InterruptLine } from '@retrap/device'
 import { InterruptFabric, interruptFabricBytes } from '@retrap/irqchip'
 import { X86Engine } from '@retrap/x86-cpu'
-import type { CpuModel } from '@retrap/x86-cpu'
+import type { CpuClocks, CpuModel } from '@retrap/x86-cpu'
 import type { Architecture } from '../architecture.ts'
 import type { Domain } from '../domain.ts'
 import type { DomainOptions } from '../domain-options.ts'
-import { PHYSICAL_BITS } from './guest-translation.ts'
 import type { X86Paravirtual } from './paravirtual.ts'
 import type { X86Surroundings } from './surroundings.ts'
 import { X86Vcpu } from './vcpu.ts'
 
 /** The TSC and the local APIC timers count nanoseconds. */
 export const TSC_HZ = 1_000_000_000
+
+/** IA32_APIC_BASE: the local APIC is on. */
+const APIC_BASE_EN = 1 << 11
 
 /** ISA interrupt 13: an x87 exception with CR0.NE clear. */
 const FERR_IRQ = 13
@@ -26,8 +28,8 @@ export interface X86DomainOptions extends DomainOptions {
   readonly ioApicPins?: number
   /** Counts how often each instruction form runs (X86Engine.executionCounts). Slower. */
   readonly profile?: boolean
-  /** Bits of linear addresses that its CPUs have: 57 with five-level paging. Default 48. */
-  readonly linearAddressBits?: 48 | 57
+  /** The processor that its vCPUs are: a model, or a text for `cpuModel` of `@retrap/x86-cpu`. Default `max`. */
+  readonly cpu?: CpuModel | string
 }
 
 /** The wire of a PCI function's interrupt pin: device number, and pin 1–4. */
@@ -67,6 +69,12 @@ export class X86Architecture implements Architecture<X86Vcpu>, X86Surroundings {
     this.domain = domain
     this.cpus = options.vcpus
     this.random = options.random
+    this.engine = new X86Engine(memory, {
+      ...(options.cpu !== undefined && { cpu: options.cpu }),
+      ...(options.codeCacheBytes !== undefined && { codeCacheBytes: options.codeCacheBytes }),
+      profile: options.profile ?? false,
+    })
+    const { processor } = this.engine
     const vcpus: X86Vcpu[] = []
     this.vcpus = vcpus
     this.interrupts = new InterruptFabric({
@@ -79,27 +87,27 @@ export class X86Architecture implements Architecture<X86Vcpu>, X86Surroundings {
       timerHz: TSC_HZ,
       tscHz: TSC_HZ,
       tscToNs: (cpu, lo, hi) => this.#tscToNs(cpu, lo, hi),
-      physicalBits: PHYSICAL_BITS,
+      physicalBits: processor.paging.maxPhysicalBits,
+      x2apic: processor.has('X2APIC'),
       ...(options.ioApicPins !== undefined && { ioApicPins: options.ioApicPins }),
       state: {
         buffer: memory.buffer,
         byteOffset: memory.allocate(interruptFabricBytes(options.vcpus), 8, 'interrupt controllers'),
       },
     })
-    this.engine = new X86Engine(memory, {
-      ...(options.codeCacheBytes !== undefined && { codeCacheBytes: options.codeCacheBytes }),
-      profile: options.profile ?? false,
-    })
-    const model: CpuModel = {
-      tscHz: TSC_HZ,
-      crystalHz: TSC_HZ,
-      linearAddressBits: options.linearAddressBits ?? 48,
-    }
+    const clocks: CpuClocks = { tscHz: TSC_HZ, crystalHz: TSC_HZ }
     for (let id = 0; id < options.vcpus; id++) {
-      vcpus.push(new X86Vcpu(this, id, this.engine, model, this.interrupts.localApic(id)))
+      vcpus.push(new X86Vcpu(this, id, this.engine, clocks, this.interrupts.localApic(id)))
     }
     this.#ferr = this.interrupts.line(FERR_IRQ)
     this.#mapInterruptControllers()
+    this.#withoutApics()
+  }
+
+  /** Switches the local APICs off for good where the model has none: the i8259 pair then interrupts the processor. */
+  #withoutApics(): void {
+    if (this.engine.processor.has('APIC')) return
+    for (const apic of this.interrupts.localApics) apic.setApicBase((apic.apicBaseLo & ~APIC_BASE_EN) >>> 0, 0)
   }
 
   #tscToNs(cpu: number, lo: number, hi: number): number {
@@ -152,6 +160,7 @@ export class X86Architecture implements Architecture<X86Vcpu>, X86Surroundings {
     this.#ferr.set(false)
     this.vapic?.reset()
     this.interrupts.reset()
+    this.#withoutApics()
   }
 }
 

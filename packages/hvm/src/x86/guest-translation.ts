@@ -12,6 +12,7 @@ import {
   probe,
   walk,
 } from '@retrap/paging'
+import type { PagingCpu } from '@retrap/paging'
 import { P2M_EXECUTE, P2M_READ, P2M_WRITE } from '@retrap/p2m'
 import { LoggedTables } from '@retrap/replay'
 import type { AccessLog } from '@retrap/replay'
@@ -21,9 +22,6 @@ import type { Translation } from '@retrap/x86-cpu'
 import type { Domain } from '../domain.ts'
 import { SecondLevel } from '../second-level.ts'
 import { GuestTables } from './guest-tables.ts'
-
-/** Physical-address bits, as CPUID reports them. */
-export const PHYSICAL_BITS = 40
 
 /** MAP_GLOBAL of `@retrap/paging`'s results. */
 const GLOBAL_FLAG = 0x100
@@ -35,7 +33,7 @@ export class GuestTranslation {
   readonly #vcpu: number
   readonly #domain: Domain
   readonly #apic: LocalApic
-  readonly #paging = new PagingContext({ maxPhysicalBits: PHYSICAL_BITS, pages1G: true, pse36: true, amd: false })
+  readonly #paging: PagingContext
   readonly #walk = new WalkResult()
   readonly #cache = new PagingStructureCache()
   readonly #tables: GuestTables
@@ -44,17 +42,20 @@ export class GuestTranslation {
   readonly #loggedTables: LoggedTables
 
   /**
+   * @param processor - what the walker needs to know of it
    * @param log - the vCPU's, for walks of logged passes
    * @param counts - counted up here
    */
   constructor(
     vcpu: number,
     domain: Domain,
+    processor: PagingCpu,
     apic: LocalApic,
     log: AccessLog,
     counts: { walks: number; tableReads: number },
   ) {
     this.#vcpu = vcpu
+    this.#paging = new PagingContext(processor)
     this.#domain = domain
     this.#apic = apic
     this.counts = counts

@@ -16,7 +16,15 @@ import {
   STATUS_RETRY,
   Vcpu,
 } from '@retrap/x86-cpu'
-import type { CpuHost, CpuModel, DeviceAccessMode, RepeatRequest, Translation, Words, X86Engine } from '@retrap/x86-cpu'
+import type {
+  CpuClocks,
+  CpuHost,
+  DeviceAccessMode,
+  RepeatRequest,
+  Translation,
+  Words,
+  X86Engine,
+} from '@retrap/x86-cpu'
 import type { Domain } from '../domain.ts'
 import type { VirtualCpu } from '../virtual-cpu.ts'
 import { NOT_THE_APICS, readApicMsr, writeApicMsr } from './apic-msrs.ts'
@@ -60,16 +68,16 @@ export class X86Vcpu implements CpuHost, VirtualCpu {
     hypercalls: 0,
   }
 
-  constructor(world: X86Surroundings, id: number, engine: X86Engine, model: CpuModel, apic: LocalApic) {
+  constructor(world: X86Surroundings, id: number, engine: X86Engine, clocks: CpuClocks, apic: LocalApic) {
     const { domain } = world
     this.id = id
     this.#world = world
     this.#domain = domain
     this.#dispatch = domain.dispatch
     this.apic = apic
-    this.cpu = new Vcpu(engine, this, model)
+    this.cpu = new Vcpu(engine, this, clocks)
     this.#request = new VcpuRequest(id, this.cpu, domain)
-    this.#translation = new GuestTranslation(id, domain, apic, this.cpu.log, this.counts)
+    this.#translation = new GuestTranslation(id, domain, engine.processor.paging, apic, this.cpu.log, this.counts)
   }
 
   // ---------------------------------------------------------------- memory
@@ -252,7 +260,7 @@ export class X86Vcpu implements CpuHost, VirtualCpu {
   /** Adds to a CPUID leaf what depends on the domain. */
   cpuid(leaf: number, subleaf: number, into: Uint32Array): void {
     if (this.#world.paravirtual?.cpuid(this.id, leaf, subleaf, into) === true) return
-    describeTopology(this.apic, this.#world.cpus, leaf, subleaf, into)
+    describeTopology(this.cpu.processor, this.apic, this.#world.cpus, leaf, subleaf, into)
   }
 
   /** Makes a hypercall: VMCALL or VMMCALL. */

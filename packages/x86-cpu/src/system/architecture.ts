@@ -23,7 +23,7 @@ export const CR4_TSD: number = 1 << 2
 export const CR4_DE: number = 1 << 3
 export const CR4_PSE: number = 1 << 4
 export const CR4_PAE: number = 1 << 5
-const CR4_MCE: number = 1 << 6
+export const CR4_MCE: number = 1 << 6
 export const CR4_PGE: number = 1 << 7
 export const CR4_PCE: number = 1 << 8
 export const CR4_OSFXSR: number = 1 << 9
@@ -35,41 +35,21 @@ export const CR4_PCIDE: number = 1 << 17
 export const CR4_OSXSAVE: number = 1 << 18
 export const CR4_SMEP: number = 1 << 20
 export const CR4_SMAP: number = 1 << 21
-/** Bits that CPUID offers; any other raises #GP. LA57 only where the model has it. */
-export const CR4_DEFINED: number =
-  CR4_VME |
-  CR4_PVI |
-  CR4_TSD |
-  CR4_DE |
-  CR4_PSE |
-  CR4_PAE |
-  CR4_MCE |
-  CR4_PGE |
-  CR4_PCE |
-  CR4_OSFXSR |
-  CR4_OSXMMEXCPT |
-  CR4_UMIP |
-  CR4_FSGSBASE |
-  CR4_PCIDE |
-  CR4_OSXSAVE |
-  CR4_SMEP |
-  CR4_SMAP
-
 // IA32_EFER.
 export const EFER_SCE: number = 1 << 0
 export const EFER_LME: number = 1 << 8
 export const EFER_LMA: number = 1 << 10
 export const EFER_NXE: number = 1 << 11
 
-/** Bits of guest-physical addresses (CPUID leaf 0x8000_0008). */
-export const PHYSICAL_ADDRESS_BITS = 40
+// XCR0: state components of XSAVE. x87 can never be off, and AVX needs SSE.
+export const XCR0_X87: number = 1 << 0
+export const XCR0_SSE: number = 1 << 1
+export const XCR0_AVX: number = 1 << 2
+
 /** CR3 bits 11:0 with CR4.PCIDE: the process-context identifier. */
 export const CR3_PCID = 0xfff
 /** Bit 63 of a value for CR3 with CR4.PCIDE, in its high word: nothing is to be dropped. */
 export const CR3_KEEP_HI = 0x8000_0000
-/** Bits 63:32 of an entry or of CR3 that lie above the physical address. */
-export const ABOVE_PHYSICAL_HI: number = (0xffff_ffff << (PHYSICAL_ADDRESS_BITS - 32)) >>> 0
-
 /** DR6.BT: a switch to a task whose T flag is set. */
 export const DR6_BT: number = 1 << 15
 

@@ -15,7 +15,6 @@ import {
   TR,
 } from '../state-layout.ts'
 import {
-  ABOVE_PHYSICAL_HI,
   ATTR_L,
   ATTR_TYPE,
   CR0_CD,
@@ -29,7 +28,6 @@ import {
   CR0_TS,
   CR3_KEEP_HI,
   CR3_PCID,
-  CR4_DEFINED,
   CR4_LA57,
   CR4_PAE,
   CR4_PCIDE,
@@ -75,11 +73,12 @@ const PDPTE_RESERVED_LO = 0x1e6
  */
 export function loadPageDirectoryPointers(s: System, cr3: number): void {
   const table = (cr3 & ~31) >>> 0
+  const { abovePhysicalHi } = s.cpu.processor
   for (let i = 0; i < 4; i++) {
     s.check(s.cpu.accessPhysical(table + 8 * i, 8))
     const lo = s.get(S_DATA)
     const hi = s.get(S_DATA + 4)
-    if ((lo & 1) !== 0 && ((lo & PDPTE_RESERVED_LO) !== 0 || (hi & ABOVE_PHYSICAL_HI) !== 0)) s.raise(VECTOR_GP, 0)
+    if ((lo & 1) !== 0 && ((lo & PDPTE_RESERVED_LO) !== 0 || (hi & abovePhysicalHi) !== 0)) s.raise(VECTOR_GP, 0)
     pdptes[2 * i] = lo
     pdptes[2 * i + 1] = hi
   }
@@ -128,7 +127,7 @@ function writeCr3(s: System, lo: number, hi: number): void {
   const identified = (s.get(S_CR4) & CR4_PCIDE) !== 0
   // Bit 63 is no part of CR3, but says whether translations are dropped; without PCID it is reserved like its neighbours.
   const address = identified ? hi & ~CR3_KEEP_HI : hi
-  if ((address & ABOVE_PHYSICAL_HI) !== 0) s.raise(VECTOR_GP, 0)
+  if ((address & s.cpu.processor.abovePhysicalHi) !== 0) s.raise(VECTOR_GP, 0)
   if (usesPdptes(s)) loadPageDirectoryPointers(s, lo)
   const old = s.get(S_CR3)
   s.set64(S_CR3, lo, address)
@@ -138,8 +137,7 @@ function writeCr3(s: System, lo: number, hi: number): void {
 }
 
 function writeCr4(s: System, lo: number, hi: number): void {
-  const defined = s.cpu.model.linearAddressBits === 57 ? CR4_DEFINED | CR4_LA57 : CR4_DEFINED
-  if (hi !== 0 || (lo & ~defined) !== 0) s.raise(VECTOR_GP, 0)
+  if (hi !== 0 || (lo & ~s.cpu.processor.cr4) !== 0) s.raise(VECTOR_GP, 0)
   const old = s.get(S_CR4)
   const changed = old ^ lo
   if (s.longMode && ((lo & CR4_PAE) === 0 || (changed & CR4_LA57) !== 0)) s.raise(VECTOR_GP, 0)

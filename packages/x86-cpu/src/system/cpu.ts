@@ -1,4 +1,5 @@
 import type { CpuHost } from '../host.ts'
+import type { Processor } from '../model/processor.ts'
 
 /** Machine memory as the records of decoded instructions are read from it; index = machine address >> log2(bytes). */
 export interface MachineViews {
@@ -10,14 +11,12 @@ export interface MachineViews {
   readonly u32: Uint32Array
 }
 
-/** What cannot be changed about a processor once it is made. */
-export interface CpuModel {
+/** The rates that a processor's clocks run at. */
+export interface CpuClocks {
   /** Rate of the time-stamp counter, in Hz. */
   readonly tscHz: number
   /** Rate of the core crystal clock, which is also the local APIC timer's input, in Hz. */
   readonly crystalHz: number
-  /** Bits of linear addresses: 48, or 57 for a processor with five-level paging (CR4.LA57). Default 48. */
-  readonly linearAddressBits?: 48 | 57
 }
 
 /** In place of a port number for {@link Cpu.repeat}: MOVS, STOS. */
@@ -71,7 +70,9 @@ export interface Cpu {
   /** The world around the CPU. */
   readonly host: CpuHost
   /** Which processor it is. */
-  readonly model: CpuModel
+  readonly processor: Processor
+  /** The rates of its clocks. */
+  readonly clocks: CpuClocks
 
   /**
    * One access at a linear address, of at most 64 bytes, data in S_DATA.

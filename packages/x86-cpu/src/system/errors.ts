@@ -4,6 +4,8 @@ export type X86CpuErrorCode =
   | 'ERR_SAVED_STATE'
   /** State was asked for in the middle of an instruction. */
   | 'ERR_BUSY'
+  /** A CPU model that does not exist, or a feature without those that it needs. */
+  | 'ERR_CPU_MODEL'
 
 /** A caller's mistake. Guests' mistakes are exceptions of the guest. */
 export class X86CpuError extends Error {

@@ -16,7 +16,7 @@ import {
   S_XCR0,
   S_XMM,
 } from '../state-layout.ts'
-import { CR0_EM, CR0_TS, CR4_OSXSAVE, RAX } from './architecture.ts'
+import { CR0_EM, CR0_TS, CR4_OSXSAVE, RAX, XCR0_AVX, XCR0_SSE, XCR0_X87 } from './architecture.ts'
 import {
   A_HEADER,
   A_MXCSR,
@@ -34,7 +34,6 @@ import {
 } from './fpu-image.ts'
 import { gated } from './operands.ts'
 import type { Handler } from './operands.ts'
-import { XCR0_AVX, XCR0_SSE, XCR0_X87 } from './processor.ts'
 import type { System } from './system.ts'
 
 const image = new FpuImage()

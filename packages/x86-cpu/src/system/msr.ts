@@ -22,7 +22,7 @@ import {
   S_SYSENTER_ESP,
   S_TSC_AUX,
 } from '../state-layout.ts'
-import { ABOVE_PHYSICAL_HI, CR0_PG, EFER_LMA, EFER_LME, EFER_NXE, EFER_SCE, RAX, RCX, RDX } from './architecture.ts'
+import { CR0_PG, EFER_LMA, EFER_LME, EFER_NXE, RAX, RCX, RDX } from './architecture.ts'
 import type { Handler } from './operands.ts'
 import {
   MC_BANKS,
@@ -206,6 +206,7 @@ function give(s: System, lo: number, hi: number): void {
 
 /** Reads an MSR into `s.lo` and `s.hi`. @throws #GP(0) for one that does not exist */
 export function readMsr(s: System, index: number): void {
+  refuse(s, s.cpu.processor.lacksMsr(index >>> 0))
   const field = fieldOf(index)
   if (field >= 0) {
     give(s, s.get(field), s.get(field + 4))
@@ -263,14 +264,14 @@ function areTypes(word: number, pat: boolean): boolean {
 /** Whether a write to an MTRR is legal (SDM vol. 3A, "MTRR Feature Identification", "Setting Memory Ranges with MTRRs"). */
 function checkMtrr(s: System, index: number, lo: number, hi: number): void {
   if (index >= IA32_MTRR_PHYSBASE0 && index < IA32_MTRR_PHYSBASE0 + 2 * MTRR_VARIABLE_COUNT) {
-    refuse(s, (hi & ABOVE_PHYSICAL_HI) !== 0)
+    refuse(s, (hi & s.cpu.processor.abovePhysicalHi) !== 0)
     if ((index & 1) === 0) refuse(s, (lo & 0xf00) !== 0 || !isMtrrType(lo & 0xff))
     else refuse(s, (lo & 0x7ff) !== 0)
   } else refuse(s, !areTypes(lo, false) || !areTypes(hi, false))
 }
 
 function writeEfer(s: System, lo: number, hi: number): void {
-  refuse(s, hi !== 0 || (lo & ~(EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE)) !== 0)
+  refuse(s, hi !== 0 || (lo & ~s.cpu.processor.efer) !== 0)
   refuse(s, (lo & EFER_NXE) !== 0 && (s.get(S_MISC_ENABLE + 4) & MISC_ENABLE_HI_NO_XD) !== 0)
   const old = s.get(S_EFER)
   refuse(s, ((lo ^ old) & EFER_LME) !== 0 && (s.get(S_CR0) & CR0_PG) !== 0)
@@ -285,6 +286,7 @@ function writeEfer(s: System, lo: number, hi: number): void {
 
 /** Writes an MSR. @throws #GP(0) for one that does not exist, and for values that it cannot hold */
 export function writeMsr(s: System, index: number, lo: number, hi: number): void {
+  refuse(s, s.cpu.processor.lacksMsr(index >>> 0))
   switch (index) {
     case IA32_EFER:
       writeEfer(s, lo, hi)

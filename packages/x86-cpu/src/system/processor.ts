@@ -10,7 +10,7 @@ import {
   S_CR4,
   S_XCR0,
 } from '../state-layout.ts'
-import { CR4_OSXSAVE, RAX, RCX, RDX } from './architecture.ts'
+import { CR4_OSXSAVE, RAX, RCX, RDX, XCR0_AVX, XCR0_SSE, XCR0_X87 } from './architecture.ts'
 import { registerOffset, type Handler } from './operands.ts'
 import { undefinedInstruction } from './software-interrupts.ts'
 import type { System } from './system.ts'
@@ -66,17 +66,12 @@ const xgetbv: Handler = (s) => {
   return STATUS_DONE
 }
 
-/** XCR0 bits that exist. x87 can never be off, and AVX needs SSE. */
-export const XCR0_X87 = 1
-export const XCR0_SSE = 2
-export const XCR0_AVX = 4
-
 // @isa: complete   0F 01 D1   XSETBV   "SDM vol. 2C, XSETBV"
 const xsetbv: Handler = (s) => {
   requireXsave(s)
   s.requireCpl0()
   const lo = s.gpr(RAX)
-  const known = s.gpr(RDX) === 0 && (lo & ~(XCR0_X87 | XCR0_SSE | XCR0_AVX)) === 0
+  const known = s.gpr(RDX) === 0 && (lo & ~s.cpu.processor.xcr0) === 0
   const consistent = (lo & XCR0_X87) !== 0 && ((lo & XCR0_AVX) === 0 || (lo & XCR0_SSE) !== 0)
   if (s.gpr(RCX) !== 0 || !known || !consistent) s.raise(VECTOR_GP, 0)
   s.set64(S_XCR0, lo, 0)

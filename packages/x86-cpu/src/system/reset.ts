@@ -41,7 +41,6 @@ import {
   TR,
 } from '../state-layout.ts'
 import { ATTR_P, CR0_CD, CR0_ET, CR0_NW, FLAG_FIXED, RDX, SYSTEM_LDT, SYSTEM_TSS_BUSY } from './architecture.ts'
-import { SIGNATURE } from './cpuid.ts'
 import { MXCSR_INITIAL, initialiseX87 } from './fpu-image.ts'
 import { MISC_ENABLE_RESET } from './msr.ts'
 import {
@@ -93,7 +92,7 @@ const DR7_RESET = 0x400
 export function resetState(s: System, kind: number, bootstrap: boolean): void {
   const powerOn = kind === RESET_POWER_ON
   s.u32.fill(0, S_GPR >>> 2, (S_GPR + 128) >>> 2)
-  s.set64(S_GPR + 8 * RDX, SIGNATURE, 0)
+  s.set64(S_GPR + 8 * RDX, s.cpu.processor.model.signature, 0)
   s.set64(S_RIP, 0xfff0, 0)
   s.cpu.setRflags(FLAG_FIXED)
   setSegment(s, CS, 0xf000, 0xffff_0000, 0, 0xffff, REAL_MODE_CODE_ATTRIBUTES)

@@ -296,7 +296,7 @@ export class System extends Registers {
    * rather than CR4.LA57 (SDM vol. 1, "Canonical Addressing").
    */
   isCanonicalBase(hi: number): boolean {
-    return isSignExtended(hi, this.cpu.model.linearAddressBits === 57 ? 7 : 16)
+    return isSignExtended(hi, this.cpu.processor.canonicalShift)
   }
 
   // ---------------------------------------------------------------- stack

@@ -99,7 +99,7 @@ export function compare(cases: readonly PagingCase[], levels: Levels): Compariso
   const program = image(levels, cases)
   const ours =
     cases[0]?.keys === undefined
-      ? records(levels, outputHere(program, { linearAddressBits: levels === 5 ? 57 : 48 }))
+      ? records(levels, outputHere(program, { cpu: levels === 5 ? 'max,+la57' : 'max' }))
       : walked(cases, levels)
   const theirs = records(levels, outputOnQemu(program))
   const found: string[] = []

@@ -9,10 +9,13 @@ import {
   decodeInto,
 } from '@retrap/x86-decoder'
 import type { CodeInfo } from '@retrap/x86-decoder'
-import { DECODER_OPTIONS } from '../../src/features.ts'
+import { cpuModel } from '../../src/model/models.ts'
+import { Processor } from '../../src/model/processor.ts'
 import { BAND, CODE, CODE_SELECTORS, CODE_SELECTORS_16, CS_16, WINDOW } from './layout.ts'
 import type { Mode } from './layout.ts'
 import type { Choice } from './random.ts'
+
+const DECODER_OPTIONS = new Processor(cpuModel('max')).decoderOptions
 
 /** One instruction as bytes, at an address of its own. */
 export interface Encoding {

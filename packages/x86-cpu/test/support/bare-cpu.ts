@@ -8,8 +8,10 @@ import {
   type CpuHost,
   DEVICE_LOGGED,
   type DeviceAccessMode,
+  type CpuModel,
   type Exit,
   type InitialCpuState,
+  type Processor,
   STATUS_DONE,
   STATUS_FAULT,
   STATUS_RESTART,
@@ -66,7 +68,7 @@ export class BareHost implements CpuHost {
   /** Accesses that devices saw, in order. */
   readonly seen: string[] = []
   cpu!: Vcpu
-  readonly #paging = new PagingContext({ maxPhysicalBits: 40, pages1G: true, pse36: true, amd: false })
+  readonly #paging: PagingContext
   readonly #walk = new WalkResult()
   /** Walks without a log begin here; null for none. */
   cache: PagingStructureCache | null = new PagingStructureCache()
@@ -77,7 +79,8 @@ export class BareHost implements CpuHost {
   readonly #tables: TableReader
   #logged: LoggedTables | undefined
 
-  constructor(memory: MachineMemory, ramMa: number) {
+  constructor(memory: MachineMemory, ramMa: number, processor: Processor) {
+    this.#paging = new PagingContext(processor.paging)
     this.memory = memory
     this.ramMa = ramMa
     const at = (gpa: number): number => (gpa >= 0 && gpa < RAM_BYTES ? ramMa + gpa : -1)
@@ -237,7 +240,8 @@ export type GeneralRegister = (typeof GENERAL)[number]
 export interface BareOptions {
   readonly mode?: 'real' | 'protected' | 'long'
   readonly codeCacheBytes?: number
-  readonly linearAddressBits?: 48 | 57
+  /** As `X86EngineOptions.cpu`. */
+  readonly cpu?: CpuModel | string
 }
 
 /**
@@ -256,12 +260,12 @@ export class BareCpu {
     this.mode = options.mode ?? 'long'
     this.memory = MachineMemory.create({ bytes: 16 << 20 })
     const ramMa = this.memory.allocate(RAM_BYTES, 0x1000, 'RAM')
-    this.engine = new X86Engine(this.memory, { codeCacheBytes: options.codeCacheBytes ?? 1 << 20 })
-    this.host = new BareHost(this.memory, ramMa)
-    this.cpu = new Vcpu(this.engine, this.host, {
-      ...{ tscHz: 1e9, crystalHz: 1e9 },
-      linearAddressBits: options.linearAddressBits ?? 48,
+    this.engine = new X86Engine(this.memory, {
+      cpu: options.cpu ?? 'max',
+      codeCacheBytes: options.codeCacheBytes ?? 1 << 20,
     })
+    this.host = new BareHost(this.memory, ramMa, this.engine.processor)
+    this.cpu = new Vcpu(this.engine, this.host, { tscHz: 1e9, crystalHz: 1e9 })
     this.host.cpu = this.cpu
     this.#view = new DataView(this.memory.buffer, ramMa, RAM_BYTES)
     this.cpu.reset(true)

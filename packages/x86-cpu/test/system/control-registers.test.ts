@@ -14,6 +14,8 @@ import {
   TR,
 } from '../../src/state-layout.ts'
 import { setSegment } from '../../src/system/segment-cache.ts'
+import { cpuModel } from '../../src/model/models.ts'
+import { Processor } from '../../src/model/processor.ts'
 import { Bench, TSS, gprOffset } from './bench.ts'
 
 const move = (b: Bench, to: number, value: number, high = 0): string => {
@@ -257,7 +259,7 @@ describe('MOV to control registers (SDM vol. 2B, "MOV—Move to/from Control Reg
     const LA57 = 1 << 12
     const wide = (make: () => Bench): Bench => {
       const b = make()
-      Object.assign(b.cpu.model, { linearAddressBits: 57 })
+      b.cpu.processor = new Processor(cpuModel('max,+la57'))
       return b
     }
 

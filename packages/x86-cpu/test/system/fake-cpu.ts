@@ -2,7 +2,9 @@ import type { CpuHost, Words } from '../../src/host.ts'
 import { SLOW_IMPLICIT, SLOW_PROBE, SLOW_STACK, SLOW_WRITE } from '../../src/access-flags.ts'
 import { VECTOR_GP, VECTOR_PF, VECTOR_SS } from '../../src/vectors.ts'
 import * as S from '../../src/state-layout.ts'
-import type { Cpu, CpuModel, MachineViews } from '../../src/system/cpu.ts'
+import type { Cpu, CpuClocks, MachineViews } from '../../src/system/cpu.ts'
+import { cpuModel } from '../../src/model/models.ts'
+import { Processor } from '../../src/model/processor.ts'
 import { RESET_POWER_ON, resetState } from '../../src/system/reset.ts'
 import { System } from '../../src/system/system.ts'
 
@@ -86,7 +88,8 @@ export class FakeCpu implements Cpu {
   readonly u64: BigUint64Array
   readonly memory: MachineViews
   readonly host: FakeHost = new FakeHost()
-  readonly model: CpuModel = { tscHz: 1_000_000_000, crystalHz: 1_000_000_000 }
+  processor: Processor = new Processor(cpuModel('max'))
+  readonly clocks: CpuClocks = { tscHz: 1_000_000_000, crystalHz: 1_000_000_000 }
   readonly view: DataView
   readonly bytes: Uint8Array
   /** Page numbers. */

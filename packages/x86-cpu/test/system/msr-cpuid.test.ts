@@ -70,7 +70,7 @@ describe('MSRs (SDM vol. 4, "Architectural MSRs")', () => {
     const b = Bench.long64()
     const leaf = (number: number): number[] => {
       const into = new Uint32Array(4)
-      cpuidLeaf(b.s, b.cpu.model, number, 0, into)
+      cpuidLeaf(b.s, number, 0, into)
       return [...into]
     }
     expect(write(b, 0x1a0, 1n << 22n)).toBe('ok')
@@ -144,7 +144,7 @@ describe('MSRs (SDM vol. 4, "Architectural MSRs")', () => {
 describe('CPUID (SDM vol. 2A, "CPUID")', () => {
   const leaf = (b: Bench, number: number, subleaf = 0): number[] => {
     const into = new Uint32Array(4)
-    cpuidLeaf(b.s, b.cpu.model, number, subleaf, into)
+    cpuidLeaf(b.s, number, subleaf, into)
     return [...into]
   }
   test('vendor and highest leaves', () => {

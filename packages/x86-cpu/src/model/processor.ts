@@ -1,0 +1,201 @@
+import type { PagingCpu } from '@retrap/paging'
+import { decoderOptions } from '@retrap/x86-decoder'
+import type { CodeInfo } from '@retrap/x86-decoder'
+import { decoderFeatures, isImplemented } from '../features.ts'
+import {
+  CR4_DE,
+  CR4_FSGSBASE,
+  CR4_LA57,
+  CR4_MCE,
+  CR4_OSFXSR,
+  CR4_OSXMMEXCPT,
+  CR4_OSXSAVE,
+  CR4_PAE,
+  CR4_PCE,
+  CR4_PCIDE,
+  CR4_PGE,
+  CR4_PSE,
+  CR4_PVI,
+  CR4_SMAP,
+  CR4_SMEP,
+  CR4_TSD,
+  CR4_UMIP,
+  CR4_VME,
+  EFER_LMA,
+  EFER_LME,
+  EFER_NXE,
+  EFER_SCE,
+  XCR0_AVX,
+  XCR0_SSE,
+  XCR0_X87,
+} from '../system/architecture.ts'
+import { checkCpuModel, type CpuModel } from './cpu-model.ts'
+import { CPU_FEATURES, type CpuidWord } from './feature-table.ts'
+import { absentMsrs } from './msr-table.ts'
+
+type BitsOf = readonly (readonly [feature: string, bits: number])[]
+
+/** Bits of CR4 that come with a feature (SDM vol. 3A, "Control Registers"). */
+const CR4_BITS: BitsOf = [
+  ['VME', CR4_VME | CR4_PVI],
+  ['TSC', CR4_TSD],
+  ['DE', CR4_DE],
+  ['PSE', CR4_PSE],
+  ['PAE', CR4_PAE],
+  ['MCE', CR4_MCE],
+  ['PGE', CR4_PGE],
+  ['RDPMC', CR4_PCE],
+  ['FXSR', CR4_OSFXSR],
+  ['SSE', CR4_OSXMMEXCPT],
+  ['UMIP', CR4_UMIP],
+  ['LA57', CR4_LA57],
+  ['FSGSBASE', CR4_FSGSBASE],
+  ['PCID', CR4_PCIDE],
+  ['XSAVE', CR4_OSXSAVE],
+  ['SMEP', CR4_SMEP],
+  ['SMAP', CR4_SMAP],
+]
+
+/** Bits of IA32_EFER that come with a feature. */
+const EFER_BITS: BitsOf = [
+  ['SYSCALL', EFER_SCE],
+  ['LM', EFER_LME | EFER_LMA],
+  ['NX', EFER_NXE],
+]
+
+/** State components of XSAVE that come with a feature. */
+const XCR0_BITS: BitsOf = [
+  ['FPU', XCR0_X87],
+  ['SSE', XCR0_SSE],
+  ['AVX', XCR0_AVX],
+]
+
+/** Feature flags of AMD's leaf 8000_0001H EDX that repeat those of leaf 1 (AMD APM vol. 3, appendix E). */
+const AMD_REPEATED = 0x0183_f3ff
+/** AMD's leaf 8000_0001H EDX bit 22: SSE's instructions on MMX registers. */
+const AMD_MMXEXT = 1 << 22
+
+/**
+ * A processor model, digested: what instructions look at while they run is a number or a flag here.
+ */
+export class Processor {
+  /** The model. */
+  readonly model: CpuModel
+  /** AMD's rules hold; otherwise Intel's. */
+  readonly amd: boolean
+  /** What the page walker needs to know of it. */
+  readonly paging: PagingCpu
+  /** Option bits for `decodeInto` of `@retrap/x86-decoder`: what bytes mean to it. */
+  readonly decoderOptions: number
+  /** @internal Bits of CR4 that exist. */
+  readonly cr4: number
+  /** @internal Bits of IA32_EFER that exist. */
+  readonly efer: number
+  /** @internal Bits of XCR0 that exist; 0 without XSAVE. */
+  readonly xcr0: number
+  /** Bits of linear addresses: 32, 48, or 57 with five-level paging. */
+  readonly linearAddressBits: 32 | 48 | 57
+  /** @internal By how much a shift left and back right leaves the largest canonical address alone. */
+  readonly canonicalShift: number
+  /** @internal Bits 63:32 of an entry or of CR3 that lie above the physical address. */
+  readonly abovePhysicalHi: number
+  /** @internal A null selector clears the base of FS and GS. */
+  readonly nullClearsBase: boolean
+  /** @internal FXSAVE and XSAVE always save the x87 error pointers; otherwise only while an exception is pending. */
+  readonly savesErrorPointers: boolean
+  /** @internal Highest basic leaf of CPUID: at least that of a feature. */
+  readonly highestLeaf: number
+  /** @internal Highest extended leaf of CPUID: at least that of a feature. */
+  readonly highestExtendedLeaf: number
+  readonly #decoderFeatures: ReadonlySet<string>
+  readonly #absentMsrs: ReadonlySet<number>
+  /** Feature flags of a leaf's registers, by leaf and sub-leaf. */
+  readonly #words = new Map<number, Uint32Array>()
+
+  /** @throws X86CpuError `ERR_CPU_MODEL` for a model that cannot be */
+  constructor(model: CpuModel) {
+    checkCpuModel(model)
+    this.model = model
+    const bits = (table: BitsOf): number =>
+      table.reduce((all, [feature, value]) => (model.features.has(feature) ? all | value : all), 0)
+    this.amd = model.vendor === 'AuthenticAMD'
+    this.paging = {
+      maxPhysicalBits: model.physicalAddressBits,
+      pages1G: this.has('PDPE1GB'),
+      pse36: this.has('PSE36'),
+      amd: this.amd,
+    }
+    this.#decoderFeatures = decoderFeatures(model.features)
+    this.decoderOptions = decoderOptions({ vendor: this.amd ? 'amd' : 'intel', features: this.#decoderFeatures })
+    this.cr4 = bits(CR4_BITS)
+    this.efer = bits(EFER_BITS)
+    this.xcr0 = this.has('XSAVE') ? bits(XCR0_BITS) : 0
+    this.linearAddressBits = this.has('LA57') ? 57 : this.has('LM') ? 48 : 32
+    this.canonicalShift = this.has('LA57') ? 7 : 16
+    // A shift by 32 would be one by 0, but 52 − 32 is the most.
+    this.abovePhysicalHi = ~((1 << (model.physicalAddressBits - 32)) - 1) >>> 0
+    this.nullClearsBase = !this.amd || this.has('NULL_BASE')
+    this.savesErrorPointers = !this.amd || this.has('XSAVEERPTR')
+    this.#absentMsrs = absentMsrs(model)
+    let highest = model.highestLeaf
+    let highestExtended = model.highestExtendedLeaf
+    for (const feature of CPU_FEATURES) {
+      if (feature.cpuid === undefined || !model.features.has(feature.name)) continue
+      const { word, bit } = feature.cpuid
+      this.#setBits(word, 1 << bit)
+      if (word.leaf < 0x8000_0000) highest = Math.max(highest, word.leaf)
+      else highestExtended = Math.max(highestExtended, word.leaf)
+    }
+    if (this.has('XSAVE')) highest = Math.max(highest, 0xd)
+    this.highestLeaf = highest
+    this.highestExtendedLeaf = highestExtended
+    if (this.amd) this.#repeatForAmd()
+  }
+
+  #setBits({ leaf, subleaf, register }: CpuidWord, value: number): void {
+    const key = leaf * 16 + subleaf
+    const words = this.#words.get(key) ?? new Uint32Array(4)
+    words[register]! |= value
+    this.#words.set(key, words)
+  }
+
+  #repeatForAmd(): void {
+    const word = { leaf: 0x8000_0001, subleaf: 0, register: 3 }
+    this.#setBits(word, this.flags(1, 0, 3) & AMD_REPEATED)
+    if (this.has('SSE')) this.#setBits(word, AMD_MMXEXT)
+  }
+
+  /** Whether it has a feature of the table. */
+  has(feature: string): boolean {
+    return this.model.features.has(feature)
+  }
+
+  /**
+   * The CPUID leaf whose values a leaf answers with; −1 for zeros.
+   *
+   * @param highest - highest basic leaf; the model's unless given
+   */
+  answeringLeaf(leaf: number, highest: number = this.highestLeaf): number {
+    if (leaf >= 0x4000_0000 && leaf < 0x8000_0000) return -1
+    if (leaf <= highest || (leaf >= 0x8000_0000 && leaf <= this.highestExtendedLeaf)) return leaf
+    // Intel's processors answer a leaf that is not there with the highest basic one, AMD's with zeros.
+    return this.amd ? -1 : highest
+  }
+
+  /** Whether it executes an instruction, in 64-bit mode (`long`) or outside; otherwise that is #UD. */
+  executes(info: CodeInfo, long: boolean): boolean {
+    // In 64-bit mode these two are a feature of their own.
+    if (long && (info.mnemonic === 'LAHF' || info.mnemonic === 'SAHF') && !this.has('LAHF_LM')) return false
+    return isImplemented(info, this.#decoderFeatures)
+  }
+
+  /** @internal Whether a model-specific register is none of this model's. */
+  lacksMsr(index: number): boolean {
+    return this.#absentMsrs.size > 0 && this.#absentMsrs.has(index)
+  }
+
+  /** The feature flags in a register of a CPUID leaf: 0 EAX to 3 EDX. The leaf may add other values to them. */
+  flags(leaf: number, subleaf: number, register: number): number {
+    return this.#words.get(leaf * 16 + subleaf)?.[register] ?? 0
+  }
+}

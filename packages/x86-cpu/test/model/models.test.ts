@@ -1,0 +1,201 @@
+import { describe, expect, test } from 'vitest'
+import { CPU_FEATURES } from '../../src/model/feature-table.ts'
+import { CPU_MODELS, cpuModel } from '../../src/model/models.ts'
+import { Processor } from '../../src/model/processor.ts'
+import { S_CR4, S_GPR } from '../../src/state-layout.ts'
+import { cpuidLeaf } from '../../src/system/cpuid.ts'
+import { resetState, RESET_POWER_ON } from '../../src/system/reset.ts'
+import { X86CpuError } from '../../src/system/errors.ts'
+import { Bench, gprOffset } from '../system/bench.ts'
+
+function on(cpu: string, make: () => Bench = () => Bench.protected32()): Bench {
+  const b = make()
+  b.cpu.processor = new Processor(cpuModel(cpu))
+  return b
+}
+
+function leaf(b: Bench, number: number, subleaf = 0): number[] {
+  const into = new Uint32Array(4)
+  cpuidLeaf(b.s, number, subleaf, into)
+  return [...into]
+}
+
+describe('a model by its name', () => {
+  test.each([
+    ['core3', "no CPU model 'core3': expected max, pentium, core2, opteron"],
+    ['core2,+avx2', 'core2,+avx2: avx2 needs xsave, avx'],
+    ['core2,+avx', 'core2,+avx: avx needs xsave'],
+    ['pentium,+lm', 'pentium,+lm: lm needs pae, mmx, fxsr, sse, sse2, syscall'],
+    ['core2,-sse3', 'core2,-sse3: ssse3 needs sse3; sse4_1 needs sse3'],
+    ['max,-fpu', 'max,-fpu: fpu is missing; every model has it'],
+    ['max,+avx512f', "no CPU feature 'avx512f'"],
+    ['max,sse3', "'sse3': expected +FEATURE, -FEATURE, vendor= or physical-bits="],
+    ['max,vendor=via', 'vendor=via: expected intel or amd'],
+    ['max,speed=9', "'speed=': expected vendor or physical-bits"],
+    ['max,physical-bits=53', 'physicalAddressBits 53: expected a whole number from 32 to 52'],
+    ['max,physical-bits=', 'physicalAddressBits 0: expected a whole number from 32 to 52'],
+    ['max,+xsaveerptr', 'max,+xsaveerptr: xsaveerptr needs vendor=AuthenticAMD'],
+  ])('%s: %s', (text, message) => {
+    expect(() => cpuModel(text)).toThrow(new X86CpuError('ERR_CPU_MODEL', message))
+  })
+
+  test('features are written in any case, with any of the usual signs', () => {
+    for (const text of ['Core2,-SSE4.1', 'core2,-sse4-1', 'core2, -sse4_1']) {
+      expect(cpuModel(text).features.has('SSE4_1')).toBe(false)
+    }
+    expect(cpuModel('core2,+xsave,+avx,+avx2').features.has('AVX2')).toBe(true)
+    expect(cpuModel('core2,physical-bits=38').physicalAddressBits).toBe(38)
+  })
+
+  test('another vendor brings the features that are its own', () => {
+    expect(cpuModel('max,vendor=amd').vendor).toBe('AuthenticAMD')
+    expect(cpuModel('max,vendor=AuthenticAMD').features.has('XSAVEERPTR')).toBe(true)
+    expect(cpuModel('max').features.has('XSAVEERPTR')).toBe(false)
+  })
+
+  test('every model has whatever its features need', () => {
+    for (const { name, model } of CPU_MODELS) expect(() => new Processor(model), name).not.toThrow()
+  })
+
+  test('a model of a caller is checked', () => {
+    const model = cpuModel('core2')
+    expect(() => new Processor({ ...model, vendor: 'CyrixInstead' as never })).toThrow('vendor')
+    expect(() => new Processor({ ...model, features: new Set(['FPU', 'AVX2']) })).toThrow('avx2 needs')
+    expect(() => new Processor({ ...model, features: ['FPU'] as never })).toThrow('expected a Set')
+    expect(() => new Processor({ ...model, brand: 'x'.repeat(48) })).toThrow('brand')
+    expect(() => new Processor(null as never)).toThrow(X86CpuError)
+  })
+})
+
+describe('CPUID of the models (Intel AP-485; AMD 32559, "CPUID")', () => {
+  const ascii = (words: readonly number[]): string =>
+    String.fromCharCode(...words.flatMap((w) => [w & 255, (w >>> 8) & 255, (w >>> 16) & 255, w >>> 24]))
+
+  test('pentium: 0000_03BFH, and nothing above leaf 1', () => {
+    const b = on('pentium')
+    expect(leaf(b, 0)).toEqual([1, 0x756e_6547, 0x6c65_746e, 0x4965_6e69])
+    expect(leaf(b, 1)).toEqual([0x52c, 0x1_0000, 0x8000_0000, 0x3bf])
+    expect(leaf(b, 7)).toEqual(leaf(b, 1))
+    expect(leaf(b, 0x8000_0000)).toEqual(leaf(b, 1))
+  })
+
+  test('core2: up to SSE4.1, 36 bits', () => {
+    const b = on('core2', () => Bench.long64())
+    expect(leaf(b, 0)[0]).toBe(0xa)
+    expect(leaf(b, 1)).toEqual([0x1_0676, 0x1_0800, 0x8008_2209, 0x078b_fbff])
+    expect(leaf(b, 7)).toEqual([0, 0, 0, 0])
+    expect(leaf(b, 0x8000_0001)).toEqual([0, 0, 1, 0x2010_0800])
+    expect(leaf(b, 0x8000_0008)[0]).toBe(0x3024)
+    expect(leaf(b, 0x8000_0007)[3]).toBe(0)
+  })
+
+  test('opteron: AuthenticAMD, whose leaf 8000_0001H repeats leaf 1', () => {
+    const b = on('opteron')
+    const [highest = 0, ebx = 0, ecx = 0, edx = 0] = leaf(b, 0)
+    expect(ascii([ebx, edx, ecx])).toBe('AuthenticAMD')
+    expect(highest).toBe(1)
+    expect(leaf(b, 1)).toEqual([0x4_0f12, 0x1_0800, 0x8000_2001, 0x078b_fbff])
+    // SYSCALL outside 64-bit mode too; NX, MMXEXT, RDTSCP, LM, and bits 24, 23, 17 to 12 and 9 to 0 of leaf 1.
+    expect(leaf(b, 0x8000_0001)).toEqual([0x4_0f12, 0, 0x101, 0x29d3_fbff])
+    expect(leaf(b, 0x8000_0000)).toEqual([0x8000_0018, ebx, ecx, edx])
+    expect(leaf(b, 0x8000_0008)[0]).toBe(0x3028)
+    // A leaf that is not there is zeros, where Intel's processors answer as the highest basic one.
+    expect(leaf(b, 4)).toEqual([0, 0, 0, 0])
+    expect(leaf(b, 0x8000_0099)).toEqual([0, 0, 0, 0])
+  })
+
+  test('a feature that is added brings its leaf, one that is removed takes its bit', () => {
+    const b = on('opteron,+smep')
+    expect([leaf(b, 0)[0], leaf(b, 7)[1]]).toEqual([7, 1 << 7])
+    for (const { name, cpuid } of CPU_FEATURES) {
+      if (cpuid === undefined) continue
+      const { word, bit } = cpuid
+      const full = cpuModel('max,vendor=amd,+la57')
+      const without = { ...full, features: new Set(full.features) }
+      const gone = new Set([name])
+      // Whatever needs it goes too.
+      for (let before = 0; before !== gone.size;) {
+        before = gone.size
+        for (const each of CPU_FEATURES) if (each.needs.some((needed) => gone.has(needed))) gone.add(each.name)
+      }
+      for (const each of gone) without.features.delete(each)
+      if (name === 'FPU') continue
+      const has = new Processor(full).flags(word.leaf, word.subleaf, word.register)
+      const lacks = new Processor(without).flags(word.leaf, word.subleaf, word.register)
+      expect([(has >>> bit) & 1, (lacks >>> bit) & 1], name).toEqual([1, 0])
+    }
+  })
+
+  test('no two features share a bit', () => {
+    const places = CPU_FEATURES.filter((f) => f.cpuid !== undefined).map(({ cpuid }) => JSON.stringify(cpuid))
+    expect(new Set(places).size).toBe(places.length)
+  })
+
+  test('RDX after reset is the signature', () => {
+    const b = on('pentium')
+    resetState(b.s, RESET_POWER_ON, true)
+    expect(b.s.gpr(2)).toBe(0x52c)
+  })
+})
+
+describe('bits that a model lacks are reserved', () => {
+  test.each([
+    ['pentium', 0x5f],
+    ['core2', 0x7ff],
+    ['opteron', 0x7ff],
+    // PCIDE is refused outside IA-32e mode.
+    ['max', 0x35_0fff],
+    ['max,+la57', 0x35_1fff],
+    ['max,-pge,-smep', 0x25_0f7f],
+  ])('CR4 of %s', (cpu, bits) => {
+    let taken = 0
+    for (let bit = 0; bit < 32; bit++) {
+      const b = on(cpu)
+      b.s.set64(S_GPR, 1 << bit, 0)
+      const operands = [
+        { kind: 'system', size: 4 },
+        { kind: 'reg', size: 4 },
+      ] as const
+      if (b.outcome('MOV', { offsets: [S_CR4, gprOffset(0)], operands }) === 'ok') taken |= 1 << bit
+    }
+    expect(taken).toBe(bits)
+  })
+
+  const readable = (b: Bench, index: number): boolean => {
+    b.s.setGpr(1, 4, index)
+    return b.outcome('RDMSR') === 'ok'
+  }
+  const MSRS = [
+    0x10, 0x17, 0x3b, 0x8b, 0xfe, 0x10a, 0x174, 0x179, 0x1a0, 0x1d9, 0x200, 0x277, 0x2ff, 0x400, 0xc000_0080,
+    0xc000_0081, 0xc000_0082, 0xc000_0100, 0xc000_0103,
+  ]
+  test.each([
+    ['pentium', [0x10]],
+    ['core2', MSRS.filter((index) => ![0x3b, 0x10a, 0xc000_0103].includes(index))],
+    ['opteron', MSRS.filter((index) => ![0x17, 0x3b, 0x10a, 0x1a0].includes(index))],
+    ['max', MSRS],
+    ['max,-mtrr', MSRS.filter((index) => ![0xfe, 0x200, 0x2ff].includes(index))],
+    ['max,-rdtscp', MSRS.filter((index) => index !== 0xc000_0103)],
+  ])('MSRs of %s', (cpu, expected) => {
+    const b = on(cpu)
+    expect(MSRS.filter((index) => readable(b, index))).toEqual(expected)
+  })
+
+  test.each([
+    ['max', 0x901],
+    ['max,-nx', 0x101],
+    ['core2', 0x901],
+    ['opteron', 0x901],
+  ])('EFER of %s', (cpu, bits) => {
+    const b = on(cpu)
+    let taken = 0
+    for (let bit = 0; bit < 32; bit++) {
+      b.s.setGpr(1, 4, 0xc000_0080)
+      b.s.setGpr(0, 4, 1 << bit)
+      b.s.setGpr(2, 4, 0)
+      // LMA is read-only: a write of it is ignored.
+      if (bit !== 10 && b.outcome('WRMSR') === 'ok') taken |= 1 << bit
+    }
+    expect(taken).toBe(bits)
+  })
+})
