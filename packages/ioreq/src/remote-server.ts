@@ -90,6 +90,14 @@ export class RemoteServer implements IoreqTransport {
     this.#platform = platform
     this.#link = link
     this.#options = options
+    // Before all that must be ended with the server: a domain that has no room for it throws here.
+    this.server = dispatch.createServer({
+      name: options.name,
+      transport: this,
+      bufferedMode: 2,
+      ...(link.page && { page: link.page }),
+      ...(link.ringPage && { ringPage: link.ringPage }),
+    })
     this.#memory = platform.openMemory?.(options.name) ?? null
     this.#owned = new HeldMemories(
       (device, memory) => {
@@ -105,13 +113,6 @@ export class RemoteServer implements IoreqTransport {
     this.#readyTimer = setTimeout(() => {
       this.failed(new IoreqError('ERR_DEVICE', `the models of server ${this.name} were not there within ${readyMs} ms`))
     }, readyMs)
-    this.server = dispatch.createServer({
-      name: options.name,
-      transport: this,
-      bufferedMode: 2,
-      ...(link.page && { page: link.page }),
-      ...(link.ringPage && { ringPage: link.ringPage }),
-    })
     this.#send({
       kind: 'hello',
       version: FRAME_VERSION,

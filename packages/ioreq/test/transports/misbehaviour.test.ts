@@ -14,6 +14,7 @@ import {
   IOREQ_TYPE_PIO,
   IoreqPage,
   MAX_FRAME_BYTES,
+  RemoteServer,
   SharedTransport,
   STATE_IOREQ_INPROCESS,
   STATE_IOREQ_READY,
@@ -176,6 +177,28 @@ describe('what a server sends before its answer is received before it, however n
     transport.pump()
     expect(order).toEqual(patienceMs > 0 ? ['interrupt', 'done'] : ['retry', 'interrupt', 'complete'])
   })
+})
+
+test('a server that the domain has no room for leaves nothing behind: no timer, no mapping', async () => {
+  const opened: string[] = []
+  const { dispatch, platform, failures } = makeMachine(
+    {},
+    [],
+    {},
+    {
+      openMemory: (name) => (opened.push(name), { close: () => {} } as never),
+    },
+  )
+  const link = { send: () => {}, notify: () => {}, notifyBuffered: () => {}, close: () => {} }
+  const make = (): RemoteServer => new RemoteServer(dispatch, platform, link, { name: 'one more', readyMs: 1 })
+  // One is the machine's own host.
+  const others = Array.from({ length: 7 }, make)
+  opened.length = 0
+  expect(make).toThrow(/at most 8/)
+  for (const other of others) other.close()
+  // An uncaught error of the timer would fail the test.
+  await tick(5)
+  expect([opened, failures]).toEqual([[], []])
 })
 
 describe('a Worker', () => {
