@@ -1,7 +1,8 @@
 // Runs of the command line on hostile input, in this process: how each ends, and what must hold of every end.
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setTimeout } from 'node:timers/promises'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import { Worker } from 'node:worker_threads'
@@ -36,6 +37,13 @@ export interface HostileRun {
   readonly output: string
   /** What is wrong with its end, or undefined. */
   readonly violation: string | undefined
+}
+
+/** What differs from a run of the machine that the command line makes by itself. */
+export interface HostileRunOptions {
+  readonly createMachine?: CliHost['createMachine']
+  /** Whether an exit code that `--help` does not list is to be expected here. */
+  isDocumented?(code: number, errors: string): boolean
 }
 
 /** The command line with hostile input, run again and again in one process. */
@@ -75,38 +83,57 @@ export class HostileRuns {
    *
    * @param timeoutSeconds - what `args` give as `--timeout`; for commands without one, the time they may take
    */
-  async run(args: readonly string[], timeoutSeconds: number): Promise<HostileRun> {
+  async run(args: readonly string[], timeoutSeconds: number, options: HostileRunOptions = {}): Promise<HostileRun> {
     const output: string[] = []
     const errors: string[] = []
-    Atomics.add(this.#heartbeat, 0, 1)
-    const before = process.cpuUsage()
-    let code: number
-    try {
-      code = await runCli(args, hostOf(output, errors))
-    } catch (error) {
-      return this.#end(ExitCode.InternalError, output, errors, `threw ${describe(error)}`)
-    }
-    const { user, system } = process.cpuUsage(before)
-    const seconds = (user + system) / 1e6
-    let violation: string | undefined
-    if (seconds > timeoutSeconds + OVERRUN_SECONDS) violation = `took ${seconds.toFixed(1)} s of processor time`
-    else if (code % 2 === 0 && !DOCUMENTED.has(code)) violation = `ended with exit code ${code}`
-    else if (code !== 0 && code % 2 === 0 && errors.length === 0)
-      violation = `ended with exit code ${code} without a word`
-    return this.#end(code, output, errors, violation)
-  }
-
-  #end(code: number, output: readonly string[], errors: readonly string[], found: string | undefined): HostileRun {
-    const text = errors.join('')
-    const stray = this.#stray.shift()
-    const violation = stray === undefined ? (found ?? this.#growth()) : `left a stray error: ${describe(stray)}`
+    let code: number = ExitCode.InternalError
+    const violation = await this.watch(timeoutSeconds, async () => {
+      const host = hostOf(output, errors)
+      code = await runCli(args, options.createMachine === undefined ? host : { ...host, ...options })
+      if (code % 2 !== 0) return undefined
+      if (!DOCUMENTED.has(code) && options.isDocumented?.(code, errors.join('')) !== true)
+        return `ended with exit code ${code}`
+      if (code !== 0 && DOCUMENTED.has(code) && errors.length === 0)
+        return `ended with exit code ${code} without a word`
+      return undefined
+    })
     this.codes.set(code, (this.codes.get(code) ?? 0) + 1)
+    const text = errors.join('')
     return {
       code,
       errors: text,
       output: output.join(''),
       violation: violation === undefined ? undefined : `${violation}\n${text.slice(0, 2000)}`,
     }
+  }
+
+  /**
+   * Does something hostile, and looks at what must hold after it.
+   *
+   * @param action - resolves to what was wrong, if anything was
+   * @returns what was wrong: `action`'s word, a throw, a stray error, too much time, or memory that has grown
+   */
+  async watch(seconds: number, action: () => Promise<string | undefined>): Promise<string | undefined> {
+    Atomics.add(this.#heartbeat, 0, 1)
+    const [before, begun] = [process.cpuUsage(), waitedSeconds()]
+    let found: string | undefined
+    try {
+      const hang = new AbortController()
+      const hung = setTimeout(HANG_MS / 2, `has not ended after ${HANG_MS / 2000} s`, { signal: hang.signal })
+      found = await Promise.race([action(), hung])
+      hang.abort()
+      hung.catch(() => undefined)
+    } catch (error) {
+      found = `threw ${describe(error)}`
+    }
+    const { user, system } = process.cpuUsage(before)
+    const took = (user + system) / 1e6
+    const waited = waitedSeconds() - begun
+    if (took > seconds + OVERRUN_SECONDS) found ??= `took ${took.toFixed(1)} s of processor time`
+    if (waited > seconds + OVERRUN_SECONDS)
+      found ??= `took ${waited.toFixed(1)} s, without what it waited for a processor`
+    const stray = this.#stray.shift()
+    return stray === undefined ? (found ?? this.#growth()) : `left a stray error: ${describe(stray)}`
   }
 
   /** Compares memory in use with what was in use when caches had been filled. */
@@ -130,6 +157,16 @@ export class HostileRuns {
     process.off('unhandledRejection', this.#onStray)
     rmSync(this.folder, { recursive: true, force: true })
     await this.#watchdog.terminate()
+  }
+}
+
+/** Seconds that have passed for this thread: those in which it wanted a processor and had none do not count. Linux only. */
+function waitedSeconds(): number {
+  try {
+    const [, delayed] = readFileSync('/proc/self/schedstat', 'utf8').split(' ')
+    return performance.now() / 1000 - Number(delayed) / 1e9
+  } catch {
+    return 0
   }
 }
 

@@ -1,0 +1,160 @@
+// Frames between a hypervisor and a device server whose fields are true, at the edges, or nonsense.
+import { createIoRequest, encodeFrame, NO_VCPU, type CommandFrame, type EventFrame, type Frame } from '@retrap/ioreq'
+import type { Rng } from '@retrap/tooling/soak'
+
+/** Kinds of fields, by what a sender that keeps to the protocol would put there. */
+const FIELDS = {
+  number: (rng: Rng) => rng.below(4),
+  vcpu: (rng: Rng) => rng.pick([0, 0, 1, NO_VCPU]),
+  word: (rng: Rng) => rng.u32(),
+  flag: (rng: Rng) => rng.chance(),
+  bits: (rng: Rng) => rng.below(32),
+  irq: (rng: Rng) => rng.below(16),
+  gpa: (rng: Rng) => rng.pick([0xa_0000, 0xb_0000, 0x8000, 0xc000_0000, 0xfee0_1000, 0x1_0000_0000]),
+  offset: (rng: Rng) => rng.pick([0, 4096, 8192, 1]),
+  length: (rng: Rng) => rng.pick([4, 4096, 1, 8192, 0x1_0000]),
+  pages: (rng: Rng) => rng.pick([4096, 8192, 0x1_0000]),
+  time: (rng: Rng) => rng.pick([0, 1, 1e6, 2e7, Infinity]),
+  text: (rng: Rng) => rng.pick(['x', '', 'registers', '__proto__', '\u{1f4a5}', 'x'.repeat(5000)]),
+  state: (rng: Rng) => rng.pick(['{}', '', '{"devices":{}}', '{"devices":{"x":1},"version":7}', 'null', '[', '1e999']),
+  bytes: (rng: Rng) => new Uint8Array(rng.pick([0, 1, 4, 4096, 100, 0x1_0000])).fill(rng.below(256)),
+  ranges: (rng: Rng) =>
+    Array.from({ length: rng.pick([1, 0, 2, 9, 300]) }, (): readonly [number, number] => {
+      const first = rng.chance(1, 100) ? edge(rng) : rng.pick([0x100, 0xa_0000, 0xb_0000, 0x4000]) + rng.below(0x100)
+      return [first, rng.chance(1, 100) ? edge(rng) : first + rng.pick([0xff, 0, 0xfff])]
+    }),
+  type: (rng: Rng) => rng.below(3),
+  ioreq: (rng: Rng) => ({
+    ...createIoRequest(),
+    addressLo: rng.pick([0x100, 0x8000, 0x200, 0]) + rng.below(64),
+    addressHi: rng.chance(1, 8) ? rng.u32() : 0,
+    size: rng.pick([1, 2, 4, 8, 0, 3, 255]),
+    count: rng.pick([1, 1, 1, 0, 64]),
+    type: rng.pick([0, 1, 2, 7, 8, 15]),
+    direction: rng.below(2),
+    dataLo: rng.u32(),
+  }),
+} as const
+
+type FieldKind = keyof typeof FIELDS
+type Shape = Readonly<Record<string, FieldKind>>
+
+const EVENTS: Readonly<Record<EventFrame['kind'], Shape>> = {
+  ready: { name: 'text' },
+  claim: { type: 'type', ranges: 'ranges', buffered: 'ranges' },
+  answer: { vcpu: 'vcpu', sequence: 'number', lo: 'word', hi: 'word' },
+  fault: { vcpu: 'vcpu', device: 'text', what: 'text', message: 'text' },
+  openLine: { line: 'number', irq: 'irq' },
+  openPin: { line: 'number', device: 'number', pin: 'number' },
+  setLine: { line: 'number', level: 'flag' },
+  pulseLine: { line: 'number' },
+  msi: { address: 'gpa', data: 'word', requester: 'word' },
+  armTimer: { timer: 'number', deadline: 'time' },
+  dmaRead: { call: 'number', gpa: 'gpa', length: 'length' },
+  dmaWrite: { call: 'number', gpa: 'gpa', bytes: 'bytes' },
+  powerOff: {},
+  resetMachine: {},
+  exit: { code: 'word' },
+  called: { call: 'number', error: 'text', result: 'state' },
+  wantFrames: {},
+  modified: { gfn: 'number', count: 'number' },
+  ownMemory: { call: 'number', memory: 'number', device: 'text', name: 'text', length: 'pages', flags: 'bits' },
+  placeMemory: { placement: 'number', memory: 'number', gpa: 'gpa', offset: 'offset', length: 'pages' },
+  removePlacement: { placement: 'number' },
+  memoryMode: { memory: 'number', trapped: 'flag' },
+  memoryModified: { memory: 'number', offset: 'offset', length: 'length' },
+  memoryRead: { call: 'number', memory: 'number', offset: 'offset', length: 'length' },
+  memoryWrite: { call: 'number', memory: 'number', offset: 'offset', bytes: 'bytes' },
+  memoryDirty: { call: 'number', memory: 'number', offset: 'offset', length: 'pages' },
+  memoryLog: { memory: 'number', on: 'flag' },
+  freeMemory: { memory: 'number' },
+}
+
+const COMMANDS: Readonly<Record<CommandFrame['kind'], Shape>> = {
+  hello: { version: 'number', vcpus: 'number', realTime: 'flag', now: 'time' },
+  request: { vcpu: 'vcpu', sequence: 'number', now: 'time', request: 'ioreq' },
+  buffered: { now: 'time', request: 'ioreq' },
+  cancel: { vcpu: 'vcpu' },
+  timer: { timer: 'number', deadline: 'time', now: 'time' },
+  reset: { now: 'time' },
+  settle: { call: 'number' },
+  save: { call: 'number' },
+  restore: { call: 'number', state: 'state' },
+  quiesce: { call: 'number', deadline: 'number' },
+  resume: { now: 'time' },
+  dmaDone: { call: 'number', ok: 'flag', bytes: 'bytes' },
+  detach: { device: 'text' },
+  drop: { call: 'number' },
+  invalidate: { vcpu: 'vcpu', all: 'flag', gone: 'ranges', readOnly: 'ranges' },
+}
+
+const SHAPES: Readonly<Record<Frame['kind'], Shape>> = {
+  ...EVENTS,
+  ...COMMANDS,
+  message: { now: 'time', bytes: 'bytes' },
+}
+/** Most of them are wrong at any moment, or end the run. */
+const SELDOM: readonly Frame['kind'][] = [
+  ...(['answer', 'called', 'fault', 'ready', 'claim'] as const),
+  ...(['ownMemory', 'placeMemory', 'freeMemory', 'powerOff', 'resetMachine', 'exit'] as const),
+]
+const EVENT_KINDS = (Object.keys(EVENTS) as Frame['kind'][]).filter((kind) => !SELDOM.includes(kind))
+const COMMAND_KINDS = Object.keys(COMMANDS) as Frame['kind'][]
+const ALL_KINDS = Object.keys(SHAPES) as Frame['kind'][]
+
+/** What a device server says first: what it claims, and interrupt lines and memories for what it says later. */
+export const introduction = (device: string): readonly Frame[] => [
+  { kind: 'wantFrames' },
+  ...[0, 1, 2, 3].map((line) => ({ kind: 'openLine', line, irq: 4 + line }) as const),
+  ...[0, 1, 2, 3].map((memory) => {
+    const flags = [0, 2, 5, 16][memory] ?? 0
+    return { kind: 'ownMemory', call: 0, memory, device, name: `m${memory}`, length: 0x1_0000, flags } as const
+  }),
+  { kind: 'placeMemory', placement: 9, memory: 1, gpa: 0xb_0000, offset: 0, length: 0x2000 },
+  { kind: 'claim', type: 0, ranges: [[0x100, 0x1ff]], buffered: [] },
+  {
+    kind: 'claim',
+    type: 1,
+    ranges: [
+      [0xa_0000, 0xa_7fff],
+      [0xa_8000, 0xa_8fff],
+    ],
+    buffered: [[0xa_8000, 0xa_8fff]],
+  },
+  { kind: 'ready', name: 'liar' },
+]
+
+/** A number at which arithmetic or a table ends. */
+function edge(rng: Rng): number {
+  return rng.pick([
+    ...[0, 1, 7, 8, 63, 64, 0xff, 0x100, 0xfff, 0x1001, 0xffff, 0x1_0000, 0x7fff_ffff, 0x8000_0000, 0xffff_ffff],
+    ...[2 ** 32, 2 ** 40, 2 ** 52, 2 ** 53, 2 ** 64, 1e308, -1, -4096, 0.5, 4096.5, 5e-324],
+    ...[NaN, Infinity, -Infinity, -0],
+  ])
+}
+
+/**
+ * One frame of the given kind.
+ *
+ * @param truth - one number of so many is no true one; 0: all are
+ */
+export function frameOf(rng: Rng, kind: Frame['kind'], truth = 8): Frame {
+  const frame: Record<string, unknown> = { kind }
+  for (const [name, field] of Object.entries(SHAPES[kind])) {
+    const value: unknown = FIELDS[field](rng)
+    frame[name] = typeof value === 'number' && truth > 0 && rng.chance(1, truth) ? edge(rng) : value
+  }
+  return frame as unknown as Frame
+}
+
+/** A frame that a device server (`event`) or a hypervisor (`command`) sends, or now and then one of the other side's. */
+export function anyFrame(rng: Rng, side: 'event' | 'command', truth = 8): Frame {
+  if (truth > 0 && rng.chance(1, 5 * truth)) return frameOf(rng, rng.pick(ALL_KINDS), truth)
+  if (side === 'event' && rng.chance(1, 30)) return frameOf(rng, rng.pick(SELDOM), truth)
+  return frameOf(rng, rng.pick(side === 'event' ? EVENT_KINDS : COMMAND_KINDS), truth)
+}
+
+/** A frame's bytes without the length, which a packet has. */
+export function frameBytes(frame: Frame): Uint8Array {
+  return encodeFrame(frame).subarray(4)
+}
