@@ -141,7 +141,8 @@ export class VirtualRounds {
       this.#left = TURN
     }
     const before = vcpu.cpu.cost
-    const exit = host.execute(vcpu, this.#left)
+    const budget = this.#left
+    const exit = host.execute(vcpu, budget)
     let cost = vcpu.cpu.cost - before
     host.handle(vcpu, exit)
     // A vCPU that was stopped before it executed anything has its turn before time goes on.
@@ -154,7 +155,9 @@ export class VirtualRounds {
     if (stalled) this.#stalled++
     if (stalled || !this.#goesOn(vcpu, exit)) this.#end(vcpu, exit.reason)
     else if (host.ended()) this.#account()
-    return Math.max(cost, exit.reason === 'yield' || stalled ? TURN : 1)
+    // A turn that was stopped early may have taken any time of the host: a hypercall is one instruction of much work.
+    const early = exit.reason === 'yield' || stalled || (exit.reason === 'budget' && cost < budget)
+    return Math.max(cost, early ? TURN : 1)
   }
 
   /** Whether a vCPU goes on with its turn when the host has done what it is to do. */

@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 
 /** Node keeps here what it has compiled of the sources, types removed: half of the time that the command takes to start. */
-const COMPILED = fileURLToPath(new URL('../../node_modules/.cache/compiled', import.meta.url))
+export const COMPILED: string = fileURLToPath(new URL('../../node_modules/.cache/compiled', import.meta.url))
 
 /** The command line, as source. */
 export const MAIN: string = fileURLToPath(new URL('../../src/main.ts', import.meta.url))

@@ -1,0 +1,108 @@
+import { spawn } from 'node:child_process'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
+import { processTime } from '@retrap/tooling/processor-time'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { hostileKernels, type HostileKernel } from '../support/hostile-kernels.ts'
+import { COMPILED, MAIN } from '../support/processes.ts'
+
+const TIME_OF_END = fileURLToPath(new URL('../support/time-of-end.ts', import.meta.url))
+/** Processor time counts, so that a busy host makes no difference. */
+const LIMIT_MS = 200
+/** The kernel is at it for so long before it is asked to end. */
+const AT_IT_MS = 250
+const DEADLINE_MS = 60_000
+
+/** Ways to ask a run to end, with the exit code of each. */
+const ENDS = {
+  SIGTERM: { code: 143 },
+  'Ctrl-A x': { code: 0 },
+  '--timeout': { code: 124 },
+} as const
+type End = keyof typeof ENDS
+
+let folder = ''
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'retrap-ends-'))
+})
+afterAll(() => rm(folder, { recursive: true }))
+
+/** Starts a kernel and ends it. @returns the exit code, and the processor time from the wish to the end */
+async function endOf({ name, image, args }: HostileKernel, end: End, timeoutMs: number) {
+  const file = join(folder, name.replaceAll(' ', '-'))
+  await writeFile(file, image)
+  const timed = end === '--timeout'
+  const child = spawn(
+    process.execPath,
+    [
+      ...['--conditions=retrap-source', '--import', TIME_OF_END, MAIN, 'run', '--kernel', file, ...args],
+      ...(timed ? ['--timeout', String(timeoutMs / 1000)] : []),
+    ],
+    {
+      stdio: 'pipe',
+      env: { ...process.env, NODE_COMPILE_CACHE: COMPILED, ...(timed && { RETRAP_DEADLINE_MS: String(timeoutMs) }) },
+    },
+  )
+  const hung = globalThis.setTimeout(() => child.kill('SIGKILL'), DEADLINE_MS)
+  let stderr = ''
+  child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text))
+  const begun = new Promise<boolean>((resolve) => {
+    child.stdout.once('data', () => resolve(true))
+    child.once('close', () => resolve(false))
+  })
+  const closed = new Promise<number | null>((resolve) => child.once('close', resolve))
+  const began = await begun
+  let before = NaN
+  if (began && !timed) {
+    await setTimeout(AT_IT_MS)
+    before = processTime(child.pid ?? 0) * 1000
+    if (end === 'SIGTERM') child.kill('SIGTERM')
+    else child.stdin.write('\u0001x')
+  }
+  const code = await closed
+  clearTimeout(hung)
+  const [, used = 'NaN', after = 'NaN'] = /^processor time (\d+) (\w+)\n$/m.exec(stderr) ?? []
+  return { code, began, stderr, ms: timed ? Number(after) / 1000 : Number(used) / 1000 - before }
+}
+
+const kernels = hostileKernels()
+const title = ({ name, args }: HostileKernel): string => [name, ...args].join(' ')
+
+describe.skipIf(process.platform !== 'linux')(
+  'a run ends within 200 ms of processor time, whatever the guest does,',
+  () => {
+    test.each(kernels.map((kernel) => [title(kernel), kernel] as const))(
+      'at SIGTERM: %s',
+      async (_title, kernel) => {
+        const { code, began, ms, stderr } = await endOf(kernel, 'SIGTERM', 0)
+        expect([began, code], stderr).toEqual([true, ENDS.SIGTERM.code])
+        expect(ms).toBeLessThan(LIMIT_MS)
+      },
+      DEADLINE_MS,
+    )
+
+    const longest = kernels.filter(({ name }) => name.startsWith('grant copies'))
+    test.each(
+      longest.flatMap((kernel) =>
+        (['Ctrl-A x', '--timeout'] as const).map((end) => [end, title(kernel), kernel] as const),
+      ),
+    )(
+      'at %s: %s',
+      async (end, _title, kernel) => {
+        // On a busy host the command may take longer to start than a short time to run.
+        for (let timeoutMs = 1500; ; timeoutMs *= 4) {
+          // oxlint-disable-next-line no-await-in-loop -- only until the kernel has run
+          const { code, began, ms, stderr } = await endOf(kernel, end, timeoutMs)
+          if (end === '--timeout' && (!began || Number.isNaN(ms)) && timeoutMs < 20_000) continue
+          expect([began, code], stderr).toEqual([true, ENDS[end].code])
+          expect(ms).toBeLessThan(LIMIT_MS)
+          return
+        }
+      },
+      2 * DEADLINE_MS,
+    )
+  },
+)
