@@ -27,7 +27,7 @@ import {
   st1,
   word,
 } from '@retrap/x86-assembler'
-import { S_CR0 } from '@retrap/x86-cpu'
+import { restoreVcpu, saveVcpu } from '@retrap/x86-cpu'
 import { describe, expect, test } from 'vitest'
 import { DeterministicClock } from '../src/index.ts'
 import { CODE, EXIT_PORT, Guest, IDT, STACK, realClock } from './support/guest.ts'
@@ -628,7 +628,9 @@ describe('x87 exceptions with CR0.NE clear', () => {
       wait(asm)
       off(asm)
     })
-    guest.boot.u32[S_CR0 >>> 2]! &= ~0x20
+    const saved = saveVcpu(guest.boot)
+    const cr0 = `0x${(BigInt(saved.registers['cr0'] ?? 0) & ~0x20n).toString(16)}` as const
+    restoreVcpu(guest.boot, { ...saved, registers: { ...saved.registers, cr0 } })
     guest.domain.vcpus[0]?.apic.enterVirtualWireMode()
     guest.vector(0x75, 0x7000)
     guest.program(0x7000, 32, (asm) => {

@@ -1,6 +1,6 @@
 import { STATE_IOREQ_NONE } from '@retrap/ioreq'
 import { AccessKind, AccessLog, AccessState } from '@retrap/replay'
-import { DEVICE_LOGGED, S_GPR } from '@retrap/x86-cpu'
+import { DEVICE_LOGGED } from '@retrap/x86-cpu'
 import { codes } from '@retrap/x86-decoder'
 import { runSoak } from '@retrap/tooling/soak'
 import { expect, test } from 'vitest'
@@ -150,7 +150,7 @@ const mutations: readonly (readonly [name: string, Mutation])[] = [
       const read = vcpu.physicalRead.bind(vcpu)
       vcpu.physicalRead = (gpa, size, into, how) => {
         const status = read(gpa, size, into, how)
-        if (how === DEVICE_LOGGED) cpu.u32[S_GPR >>> 2] = into.lo
+        if (how === DEVICE_LOGGED) cpu.registers.generalWords[0] = into.lo
         return status
       }
     },
@@ -218,7 +218,7 @@ const mishaps: readonly (readonly [name: string, Mutation])[] = [
       log.cancel = () => {
         for (let i = 0; i < log.count; i++)
           if (log.kind(i) === AccessKind.MMIO_READ && log.state(i) === AccessState.COMPLETE)
-            cpu.u32[S_GPR >>> 2] = log.dataLo(i)
+            cpu.registers.generalWords[0] = log.dataLo(i)
         return prototype.cancel.call(log)
       }
     },

@@ -1,19 +1,5 @@
 import type { X86Domain } from '@retrap/hvm'
-import {
-  CS,
-  SEG_BASE,
-  SEG_BYTES,
-  S_CR0,
-  S_CR2,
-  S_CR3,
-  S_CR4,
-  S_EFER,
-  S_GPR,
-  S_MODE,
-  S_RIP,
-  S_SEGMENTS,
-  SEG_SELECTOR,
-} from '@retrap/x86-cpu'
+import { CS } from '@retrap/x86-cpu'
 
 /** What is known of a crash: for people. */
 export interface CrashDetail {
@@ -52,19 +38,18 @@ export function describeCrash(domain: X86Domain, vcpu: number, message: string):
   const hvm = domain.vcpus[vcpu]
   if (hvm === undefined) return { message, vcpu }
   const { cpu } = hvm
-  const registers: Record<string, bigint> = { RIP: cpu.read64(S_RIP), RFLAGS: BigInt(cpu.materialiseFlags() >>> 0) }
-  for (const [i, name] of NAMES.entries()) registers[name] = cpu.read64(S_GPR + 8 * i)
-  for (const [i, name] of SEGMENT_NAMES.entries()) {
-    registers[name] = BigInt(cpu.u32[(S_SEGMENTS + SEG_BYTES * i + SEG_SELECTOR) >>> 2] as number)
-  }
-  registers['CR0'] = cpu.read64(S_CR0)
-  registers['CR2'] = cpu.read64(S_CR2)
-  registers['CR3'] = cpu.read64(S_CR3)
-  registers['CR4'] = cpu.read64(S_CR4)
-  registers['EFER'] = cpu.read64(S_EFER)
-  const mode = ([16, 32, 64] as const)[cpu.u32[S_MODE >>> 2] as number] ?? 16
-  const base = mode === 64 ? 0n : cpu.read64(S_SEGMENTS + SEG_BYTES * CS + SEG_BASE)
-  const address = BigInt.asUintN(64, base + cpu.read64(S_RIP))
+  const state = cpu.registers
+  const registers: Record<string, bigint> = { RIP: state.rip, RFLAGS: BigInt(cpu.materialiseFlags() >>> 0) }
+  for (const [i, name] of NAMES.entries()) registers[name] = state.general[i]!
+  for (const [i, name] of SEGMENT_NAMES.entries()) registers[name] = BigInt(state.selector(i))
+  registers['CR0'] = BigInt(state.cr0)
+  registers['CR2'] = state.cr2
+  registers['CR3'] = state.cr3
+  registers['CR4'] = BigInt(state.cr4)
+  registers['EFER'] = BigInt(state.efer)
+  const mode = ([16, 32, 64] as const)[state.mode] ?? 16
+  const base = mode === 64 ? 0n : state.segmentBase(CS)
+  const address = BigInt.asUintN(64, base + state.rip)
   const bytes = hvm.peekCode(address, 15)
   return { message, vcpu, registers, instruction: { address, bytes, mode } }
 }

@@ -1,6 +1,5 @@
 import type { X86Domain } from '@retrap/hvm'
 import type { Vcpu } from '@retrap/x86-cpu'
-import { S_RIP } from '@retrap/x86-cpu'
 import { MachineError } from './errors.ts'
 import { LoaderError, hex } from './loaders/errors.ts'
 
@@ -124,6 +123,6 @@ async function callEntry(domain: X86Domain, name: string, gpa: number): Promise<
 }
 
 /** Whether it is the HLT at `RETURN` that has been executed. */
-function hasReturned({ u32 }: Vcpu): boolean {
-  return u32[S_RIP >>> 2] === RETURN + 1
+function hasReturned({ registers }: Vcpu): boolean {
+  return registers.eip === RETURN + 1
 }

@@ -4,7 +4,7 @@ import type { TableReader } from '@retrap/paging'
 import { LoggedTables } from '@retrap/replay'
 import type { AccessLog } from '@retrap/replay'
 import type { CpuHost, DeviceAccessMode, Translation, Words } from './host.ts'
-import { STATUS_DONE, STATUS_FAULT, S_CR0, S_CR3, S_CR4, S_EFER, S_PDPTE } from './state-layout.ts'
+import { STATUS_DONE, STATUS_FAULT } from './state-layout.ts'
 import type { Vcpu } from './vcpu.ts'
 
 /** MAP_GLOBAL of `@retrap/paging`'s results. */
@@ -184,11 +184,7 @@ export class FlatHost implements CpuHost {
 
   /** Notes that registers which control paging have changed. */
   controlChanged(): void {
-    const u32 = this.#vcpu?.u32
-    if (u32 === undefined) return
-    const at = (offset: number): number => u32[offset >>> 2] as number
-    this.#paging.configure(at(S_CR0), at(S_CR3), at(S_CR3 + 4), at(S_CR4), at(S_EFER))
-    for (let i = 0; i < 8; i++) this.#paging.pdptes[i] = at(S_PDPTE + 4 * i)
+    this.#vcpu?.registers.configurePaging(this.#paging)
   }
 
   /** Notes a PAUSE instruction. */

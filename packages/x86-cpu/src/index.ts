@@ -3,6 +3,7 @@
  *
  * @packageDocumentation
  */
+export { CpuRegisters } from './cpu-registers.ts'
 export { CodeCache, CodePage } from './code-cache.ts'
 export type { CodeCacheClient } from './code-cache.ts'
 export { CODE_CACHE_BYTES, X86Engine, unimplementedMnemonics } from './engine.ts'
@@ -25,11 +26,6 @@ export {
   MODE_16,
   MODE_32,
   MODE_64,
-  SEG_ATTRIBUTES,
-  SEG_BASE,
-  SEG_BYTES,
-  SEG_LIMIT,
-  SEG_SELECTOR,
   SS,
   STATUS_ASK,
   STATUS_CONTINUE,
@@ -37,21 +33,6 @@ export {
   STATUS_FAULT,
   STATUS_RESTART,
   STATUS_RETRY,
-  S_CPL,
-  S_CR0,
-  S_CR2,
-  S_CR3,
-  S_CR4,
-  S_EFER,
-  S_FAULT_VECTOR,
-  S_FPR,
-  S_GPR,
-  S_MODE,
-  S_PDPTE,
-  S_RIP,
-  S_SCRATCH,
-  S_SEGMENTS,
-  S_XMM,
   TR,
 } from './state-layout.ts'
 export type { CpuModel, CpuVendor } from './model/cpu-model.ts'

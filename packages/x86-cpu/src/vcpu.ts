@@ -3,6 +3,7 @@ import { AccessLog, LOG_BYTES } from '@retrap/replay'
 import { AccessMode } from './access-mode.ts'
 import { AddressSpaces } from './address-spaces.ts'
 import type { CodeCacheClient } from './code-cache.ts'
+import { CpuRegisters } from './cpu-registers.ts'
 import type { X86Engine } from './engine.ts'
 import { Executor } from './executor.ts'
 import type { ExecutionCounts, InterpreterExports } from './executor-parts.ts'
@@ -94,6 +95,8 @@ export class Vcpu implements Cpu, CodeCacheClient {
   readonly i32: Int32Array
   /** All of machine memory as 64-bit words. */
   readonly u64: BigUint64Array
+  /** Registers by name. */
+  readonly registers: CpuRegisters
   /** The log of the current instruction. */
   readonly log: AccessLog
   /** @internal State of system instructions. */
@@ -128,6 +131,7 @@ export class Vcpu implements Cpu, CodeCacheClient {
     this.u32 = memory.u32.subarray(state >>> 2, (state + S_TLB_SETS) >>> 2)
     this.i32 = memory.i32.subarray(state >>> 2, (state + S_TLB_SETS) >>> 2)
     this.u64 = memory.u64.subarray(state >>> 3, (state + S_TLB_SETS) >>> 3)
+    this.registers = new CpuRegisters(this)
     this.log = new AccessLog(memory.buffer, memory.allocate(LOG_BYTES, 8, 'access log'))
     this.#tlb = new Tlb(memory, state)
     this.#spaces = new AddressSpaces(this.#tlb, host, this.u32)

@@ -1,5 +1,5 @@
 import { ACCESS_AC, ACCESS_READ, ACCESS_WRITE } from '@retrap/paging'
-import { MODE_64, S_CPL, S_GPR, S_MODE } from '@retrap/x86-cpu'
+import { MODE_64 } from '@retrap/x86-cpu'
 import type { XenDomain, XenDomainVcpu } from './domain.ts'
 import { type FieldType, type Layout, type Values, bytesOf, get, put } from './layout.ts'
 import type { XenState } from './xen-state.ts'
@@ -58,8 +58,8 @@ export class XenCall {
 
   /** Takes number and arguments from the vCPU's registers. @returns false for a caller that may make no hypercalls */
   takeRegisters(): boolean {
-    const { u32 } = this.vcpu.cpu
-    this.compat = u32[S_MODE >>> 2] !== MODE_64
+    const { mode, cpl } = this.vcpu.cpu.registers
+    this.compat = mode !== MODE_64
     const registers = this.compat ? COMPAT_ARGUMENTS : NATIVE_ARGUMENTS
     for (let i = 0; i < ARGUMENTS; i++) this.#arguments[i] = this.#register(registers[i] as number)
     const number = this.#register(0)
@@ -67,7 +67,7 @@ export class XenCall {
     this.preempted = false
     this.#work = 0
     // Real mode counts as ring 0, virtual-8086 mode as ring 3.
-    return u32[S_CPL >>> 2] === 0
+    return cpl === 0
   }
 
   /** Takes number and arguments from an entry of a multicall's list. */
@@ -87,12 +87,12 @@ export class XenCall {
   }
 
   #register(index: number): bigint {
-    const value = this.vcpu.cpu.u64[(S_GPR >>> 3) + index] as bigint
+    const value = this.vcpu.cpu.registers.general[index]!
     return this.compat ? value & 0xffff_ffffn : value
   }
 
   #setRegister(index: number, value: bigint): void {
-    this.vcpu.cpu.u64[(S_GPR >>> 3) + index] = this.compat ? value & 0xffff_ffffn : value
+    this.vcpu.cpu.registers.general[index] = this.compat ? value & 0xffff_ffffn : value
   }
 
   /** An argument as wide as the caller: a pointer. */

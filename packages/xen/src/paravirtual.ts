@@ -1,4 +1,4 @@
-import { MODE_64, STATUS_CONTINUE, STATUS_DONE, STATUS_FAULT, S_MODE } from '@retrap/x86-cpu'
+import { MODE_64, STATUS_CONTINUE, STATUS_DONE, STATUS_FAULT } from '@retrap/x86-cpu'
 import { XenCall } from './call.ts'
 import { XEN_CPUID_BASE, XEN_MSR_HYPERCALL_PAGE, xenCpuid } from './cpuid.ts'
 import type { XenCalls, XenDomain } from './domain.ts'
@@ -104,7 +104,7 @@ class Paravirtual implements XenCalls {
     if (memory.ramAt(gfn) < 0 || memory.isRom(gfn)) return STATUS_FAULT
     domain.guestMemory.write(gpa, hypercallPage())
     // Drivers begin with this write: the shared structures take the layout of the mode that they run in.
-    events.info.latch((this.#calls[vcpu] as XenCall).vcpu.cpu.u32[S_MODE >>> 2] === MODE_64)
+    events.info.latch((this.#calls[vcpu] as XenCall).vcpu.cpu.registers.mode === MODE_64)
     return STATUS_DONE
   }
 }

@@ -1,4 +1,3 @@
-import { S_GPR, S_RIP } from '@retrap/x86-cpu'
 import type { InitialCpuState, Vcpu } from '@retrap/x86-cpu'
 import type { XenCall } from './call.ts'
 import { Layout } from './layout.ts'
@@ -93,8 +92,8 @@ export interface VcpuContext {
 /** Sets what a vCPU starts with. */
 export function loadContext(cpu: Vcpu, { state, registers, rip }: VcpuContext): void {
   cpu.load(state)
-  for (const [i, value] of registers.entries()) cpu.u64[(S_GPR >>> 3) + i] = value
-  cpu.u64[S_RIP >>> 3] = rip
+  for (const [i, value] of registers.entries()) cpu.registers.general[i] = value
+  cpu.registers.rip = rip
 }
 
 /** Reads what VCPUOP_initialise points to. @returns a negative error for a bad pointer, or for what no vCPU can start with */

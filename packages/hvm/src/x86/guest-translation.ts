@@ -17,8 +17,7 @@ import { P2M_EXECUTE, P2M_READ, P2M_WRITE } from '@retrap/p2m'
 import { LoggedTables } from '@retrap/replay'
 import type { AccessLog } from '@retrap/replay'
 import { STATUS_DONE, STATUS_FAULT, STATUS_RESTART, STATUS_RETRY } from '@retrap/x86-cpu'
-import { S_CR0, S_CR3, S_CR4, S_EFER, S_PDPTE } from '@retrap/x86-cpu'
-import type { Translation } from '@retrap/x86-cpu'
+import type { CpuRegisters, Translation } from '@retrap/x86-cpu'
 import type { Domain } from '../domain.ts'
 import { SecondLevel } from '../second-level.ts'
 import { GuestTables } from './guest-tables.ts'
@@ -64,11 +63,9 @@ export class GuestTranslation {
     this.#loggedTables = new LoggedTables(log, this.#tables)
   }
 
-  /** Takes control registers and PDPTEs from the processor's state. */
-  configure(u32: Uint32Array): void {
-    const at = (offset: number): number => u32[offset >>> 2] as number
-    this.#paging.configure(at(S_CR0), at(S_CR3), at(S_CR3 + 4), at(S_CR4), at(S_EFER))
-    for (let i = 0; i < 8; i++) this.#paging.pdptes[i] = at(S_PDPTE + 4 * i)
+  /** Takes control registers and PDPTEs from the processor. */
+  configure(registers: CpuRegisters): void {
+    registers.configurePaging(this.#paging)
   }
 
   /** Drops cached table entries: INVLPG and its like. */

@@ -324,7 +324,7 @@ export class X86Vcpu implements CpuHost, VirtualCpu {
 
   /** Takes changed control registers over for walks. */
   controlChanged(): void {
-    this.#translation.configure(this.cpu.u32)
+    this.#translation.configure(this.cpu.registers)
   }
 
   /** Drops cached table entries: INVLPG and its like. */

@@ -1,4 +1,4 @@
-import { S_FAULT_VECTOR, S_FPR, S_RIP, S_SCRATCH, S_SEGMENTS, saveVcpu } from '@retrap/x86-cpu'
+import { saveVcpu } from '@retrap/x86-cpu'
 import { LOGGED, describeAccess } from './devices.ts'
 import type { ChaosMachine } from './machine.ts'
 
@@ -56,16 +56,13 @@ function registersDiffer(calm: ChaosMachine, wild: ChaosMachine): string {
   // Nothing is saved in the middle of an instruction.
   const difference = wild.cpu.busy ? undefined : firstDifference(saveVcpu(calm.cpu), saveVcpu(wild.cpu), '')
   if (difference !== undefined) return difference
-  const [a, b] = [calm.cpu.u32, wild.cpu.u32]
-  const at = a.findIndex((word, i) => isRegister(4 * i) && word !== b[i])
-  return `the word at ${(4 * at).toString(16)} of the state is ${a[at]?.toString(16)} and ${b[at]?.toString(16)}`
-}
-
-/** Whether an offset in the state is that of a register. */
-function isRegister(offset: number): boolean {
-  return (
-    offset < S_RIP + 8 || (offset >= S_SEGMENTS && offset < S_FAULT_VECTOR) || (offset >= S_FPR && offset < S_SCRATCH)
-  )
+  for (const [i, a] of calm.registers().entries()) {
+    const b = wild.registers()[i]!
+    const at = a.findIndex((byte, j) => byte !== b[j])
+    const offset = (a.byteOffset - calm.cpu.u8.byteOffset + at).toString(16)
+    if (at >= 0) return `the byte at ${offset} of the state is ${a[at]?.toString(16)} and ${b[at]?.toString(16)}`
+  }
+  return 'the arithmetic flags differ'
 }
 
 /** Where two trees of plain data part. */

@@ -7,17 +7,7 @@ import { MachineMemory } from '@retrap/memory'
 import { P2mType } from '@retrap/p2m'
 import type { IoreqServer } from '@retrap/ioreq'
 import type { InterruptFabricState } from '@retrap/irqchip'
-import {
-  S_FAULT_VECTOR,
-  S_FPR,
-  S_GPR,
-  S_PDPTE,
-  S_RIP,
-  S_SCRATCH,
-  S_SEGMENTS,
-  restoreVcpu,
-  saveVcpu,
-} from '@retrap/x86-cpu'
+import { restoreVcpu, saveVcpu } from '@retrap/x86-cpu'
 import type { SavedCpu, Vcpu } from '@retrap/x86-cpu'
 import { DEVICES_BYTES, Devices } from './devices.ts'
 import type { SavedDevices } from './devices.ts'
@@ -150,7 +140,7 @@ export class ChaosMachine {
           registers: { ...saved.registers, ...ENTRY_POINTS, xcr0: '0x7' },
           x87: { ...saved.x87, control: '0x37f', empty, mxcsr: '0x1f80' },
         })
-        this.cpu.u32[S_PDPTE >>> 2] = mode.paging === 'pae' ? PDPTE_0 : 0
+        this.cpu.registers.pdptes[0] = mode.paging === 'pae' ? PDPTE_0 : 0
         return this.cpu.u8.slice()
       })
       this.#states.push(states)
@@ -230,8 +220,7 @@ export class ChaosMachine {
 
   /** Parts of the state that an instruction may change. */
   registers(): readonly Uint8Array[] {
-    const { u8 } = this.cpu
-    return [u8.subarray(S_GPR, S_RIP + 8), u8.subarray(S_SEGMENTS, S_FAULT_VECTOR), u8.subarray(S_FPR, S_SCRATCH)]
+    return this.cpu.registers.parts
   }
 
   /**

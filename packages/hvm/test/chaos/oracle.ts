@@ -1,6 +1,6 @@
 import type { Rng } from '@retrap/tooling/soak'
 import type { Exit, Vcpu } from '@retrap/x86-cpu'
-import { SEG_BYTES, SEG_SELECTOR, S_GPR, S_RIP, S_SCRATCH, S_SEGMENTS, S_XMM, saveVcpu } from '@retrap/x86-cpu'
+import { TR, saveVcpu } from '@retrap/x86-cpu'
 import { Adversary, isStoredCode } from './adversary.ts'
 import { compare, compareRam, compareRegisters, compareSaved, stillBusy } from './compare.ts'
 import { corpus } from './corpus.ts'
@@ -57,7 +57,6 @@ const DATA_PAGES = [0xe, 0xf, 0x12, 0x14, 0x15, 0x16, 0x17] as const
 /** Bytes of the frames that interrupts leave below the end of a stack. */
 const FRAME_BYTES = 0x60
 /** Selector of TR in the state. */
-const S_TASK = S_SEGMENTS + 7 * SEG_BYTES + SEG_SELECTOR
 /** Offset of RCX among the general registers. */
 const RCX_BYTES = 8
 const FLAG_DF = 0x400
@@ -163,7 +162,7 @@ export class Oracle {
       machine.begin(mode, false)
       writeCode(machine, CODE, (entry as Entry).bytes)
       runTurn(machine.cpu, BUDGET)
-      return machine.cpu.u32[S_RIP >>> 2] !== HANDLERS + 6 * 16 + 1
+      return machine.cpu.registers.eip !== HANDLERS + 6 * 16 + 1
     })
   }
 
@@ -236,9 +235,12 @@ export class Oracle {
     }
     // Vector registers too, of which the upper halves stay zero.
     for (const { cpu } of [this.#calm, this.#wild]) {
-      cpu.u8.fill(0, S_XMM, S_SCRATCH)
+      cpu.registers.vectors.fill(0)
       for (let i = 0; i < 16; i++)
-        cpu.u8.set(this.#calm.ram.subarray(windowFrame(0) + 16 * i, windowFrame(0) + 16 * i + 16), S_XMM + 64 * i)
+        cpu.registers.vectors.set(
+          this.#calm.ram.subarray(windowFrame(0) + 16 * i, windowFrame(0) + 16 * i + 16),
+          64 * i,
+        )
     }
   }
 
@@ -254,12 +256,13 @@ export class Oracle {
 
   #setRegisters(machine: ChaosMachine, number: number, start: Start): void {
     const { cpu } = machine
-    const vectors = cpu.u8.slice(S_XMM, S_SCRATCH)
+    const { registers } = cpu
+    const vectors = registers.vectors.slice()
     machine.begin(number, start.fullX87)
-    cpu.u8.set(vectors, S_XMM)
-    if (start.indices !== undefined) cpu.u8.set(start.indices, S_XMM + 64 * 5)
-    cpu.u8.set(start.registers, S_GPR)
-    cpu.u32[S_RIP >>> 2] = (MODES[number] as Mode).bits === 16 ? start.linear - CODE : start.linear
+    registers.vectors.set(vectors)
+    if (start.indices !== undefined) registers.vectors.set(start.indices, 64 * 5)
+    new Uint8Array(registers.general.buffer, registers.general.byteOffset).set(start.registers)
+    registers.eip = (MODES[number] as Mode).bits === 16 ? start.linear - CODE : start.linear
     cpu.setRflags(start.flags)
   }
 
@@ -282,7 +285,7 @@ export class Oracle {
       await this.#wild.acknowledged()
     }
     this.#tables.set(calm.ram.subarray(TABLES, TABLES_END))
-    const task = calm.cpu.u32[S_TASK >>> 2] as number
+    const task = calm.cpu.registers.selector(TR)
     const { replayed } = coverage
     const interrupted = start.interrupts === 'during'
     const [calmExit, wildExit] = interrupted
@@ -315,7 +318,7 @@ export class Oracle {
     }
     if (coverage.replayed > replayed) coverage.romStores += calm.romStores.length
     if (start.repeats && coverage.replayed > replayed) this.#noteRepeat(start)
-    if (calm.cpu.u32[S_TASK >>> 2] !== task && coverage.replayed > replayed) coverage.taskSwitches++
+    if (calm.cpu.registers.selector(TR) !== task && coverage.replayed > replayed) coverage.taskSwitches++
     return compare(calm, wild) ?? (damaged ? LOST : undefined)
   }
 
@@ -323,9 +326,9 @@ export class Oracle {
   #noteRepeat({ form, flags, registers }: Start): void {
     const { coverage } = this
     coverage.noteRepeat(form, (flags & FLAG_DF) !== 0, this.#place)
-    const { u32 } = this.#calm.cpu
-    const left = u32[(S_GPR + RCX_BYTES) >>> 2] as number
-    const handler = ((u32[S_RIP >>> 2] as number) - HANDLERS) >>> 4
+    const { generalWords, eip } = this.#calm.cpu.registers
+    const left = generalWords[RCX_BYTES >>> 2]!
+    const handler = (eip - HANDLERS) >>> 4
     const began = new DataView(registers.buffer).getUint32(RCX_BYTES, true)
     if (handler < 32 && left !== 0 && left < began) coverage.faultsMidway++
   }
@@ -335,7 +338,7 @@ export class Oracle {
     const quiet = start.interrupts === 'none' && !LETS_THROUGH.test(start.form) && !this.#calm.cpu.interruptsEnabled
     const before = plan !== undefined && isCancellation(plan.happening) ? new Rewound(this.#calm) : undefined
     if (plan?.happening === 'set-context') plan.context = saveVcpu(this.#calm.cpu)
-    const task = this.#calm.cpu.u32[S_TASK >>> 2]
+    const task = this.#calm.cpu.registers.selector(TR)
     const exit = this.#runCalm(start)
     // One that nothing lets through may come up at any time, and changes nothing.
     const interrupts = quiet && rng.below(2) === 1
@@ -344,7 +347,7 @@ export class Oracle {
     const accesses = this.#calm.devices.logged / LOGGED
     if (this.#astray || !tablesHold(this.#calm.ram, this.#tables) || exit.reason === 'budget') plan.left = 0
     else if (plan.pagedOut < 0 && plan.only === undefined) plan.left = 1 + rng.below(Math.max(1, accesses))
-    plan.switchesTask = this.#calm.cpu.u32[S_TASK >>> 2] !== task
+    plan.switchesTask = this.#calm.cpu.registers.selector(TR) !== task
     const wild = await this.#runWild(rng, start, interrupts, plan, before)
     return wild === CANCELLED ? this.#again(rng, number, start, plan) : [exit, wild]
   }
@@ -498,7 +501,7 @@ export class Oracle {
    */
   #canCancel({ happening }: Plan, retired: number): boolean {
     if (this.#delivers && retired > 0 && happening === 'cancel') return false
-    const at = (this.#wild.cpu.u32[S_RIP >>> 2] as number) - HANDLERS
+    const at = this.#wild.cpu.registers.eip - HANDLERS
     return retired < MOST_BEFORE && (at < 0 || at >= HANDLERS_BYTES)
   }
 
@@ -572,7 +575,7 @@ export class Oracle {
 
 /** Iterations of a repeated instruction that have been completed. */
 function iterationsOf({ registers }: Start, { cpu }: ChaosMachine): number {
-  return new DataView(registers.buffer).getUint32(RCX_BYTES, true) - (cpu.u32[(S_GPR + RCX_BYTES) >>> 2] as number)
+  return new DataView(registers.buffer).getUint32(RCX_BYTES, true) - cpu.registers.generalWords[RCX_BYTES >>> 2]!
 }
 
 /** Runs for a whole turn, however often the host has its own in between. */

@@ -1,14 +1,12 @@
 /** The machine that need not wait, brought to where the other was cancelled. */
-import { S_CR2, S_GPR, S_RIP, S_SCRATCH, S_XMM } from '@retrap/x86-cpu'
 import { INTERRUPT } from './kinds.ts'
 import { describeAccess, LOGGED } from './devices.ts'
 import type { SavedDevices } from './devices.ts'
 import { TABLES, TABLES_END } from './layout.ts'
 import type { ChaosMachine } from './machine.ts'
 
-/** Words of registers in the state, of which programs use the lower half. */
-const RCX_WORD = (S_GPR + 8) >>> 2
-const RIP_WORD = S_RIP >>> 2
+/** The word of RCX, of which programs use the lower half. */
+const RCX_WORD = 2
 const ACCESSED_DIRTY = 0x60
 const FLAG_RF = 0x1_0000
 
@@ -40,7 +38,7 @@ export class Rewound {
   /** The instruction has ended. */
   ended(): void {
     const { ram, devices, cpu } = this.#machine
-    this.#vectors = cpu.u8.slice(S_XMM, S_SCRATCH)
+    this.#vectors = cpu.registers.vectors.slice()
     this.#after = ram.slice()
     this.#log = devices.log.slice(0, devices.logged)
   }
@@ -69,20 +67,21 @@ export class Rewound {
     machine.endInterrupts()
     if (iterations === 0) return
     // As many iterations as the other has made, of an instruction that is to make no more.
-    const count = cpu.u32[RCX_WORD] as number
-    const rip = cpu.u32[RIP_WORD] as number
+    const { registers } = cpu
+    const count = registers.generalWords[RCX_WORD]!
+    const { eip } = registers
     const flags = cpu.materialiseFlags()
-    cpu.u32[RCX_WORD] = iterations
+    registers.generalWords[RCX_WORD] = iterations
     while (cpu.retired === before + retired) step(machine)
-    cpu.u32[RCX_WORD] = count - iterations
-    cpu.u32[RIP_WORD] = rip
+    registers.generalWords[RCX_WORD] = count - iterations
+    registers.eip = eip
     // Those of a repeated comparison are set when it ends (Intel SDM vol. 2B, "REP").
     cpu.setRflags(flags)
   }
 
   /** A fault that ends a gather leaves the elements before it in their registers (Intel SDM vol. 2C, "VGATHERDPD"). */
   gatherElements(): void {
-    this.#machine.cpu.u8.set(this.#vectors, S_XMM)
+    this.#machine.cpu.registers.vectors.set(this.#vectors)
   }
 
   /**
@@ -90,7 +89,7 @@ export class Rewound {
    * when the fault is generated).
    */
   adoptFaultAddress({ cpu }: ChaosMachine): void {
-    this.#machine.cpu.u64[S_CR2 >>> 3] = cpu.u64[S_CR2 >>> 3] as bigint
+    this.#machine.cpu.registers.cr2 = cpu.registers.cr2
   }
 
   /**

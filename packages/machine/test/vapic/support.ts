@@ -1,6 +1,6 @@
 import { defineDevice, type DeviceModel } from '@retrap/device'
 import { dword, eax, esp } from '@retrap/x86-assembler'
-import { restoreVcpu, saveVcpu, S_RIP, S_SEGMENTS } from '@retrap/x86-cpu'
+import { restoreVcpu, saveVcpu, CS } from '@retrap/x86-cpu'
 import type { Pc, PcOptions } from '@retrap/machine'
 import { buildKernel, type Kernel, type KernelOptions, KERNEL, TPR } from './kernel.ts'
 import { machineFor } from './storm.ts'
@@ -47,8 +47,9 @@ export function bytesAt(pc: Pc, at: number, length: number): number[] {
 
 /** Where a processor is: linear address of its next instruction. */
 export function addressOf(pc: Pc, cpu = 0): number {
-  const { u32 } = pc.domain.vcpus[cpu]?.cpu ?? { u32: new Uint32Array(1024) }
-  return ((u32[S_RIP >>> 2] as number) + (u32[(S_SEGMENTS + 32) >>> 2] as number)) >>> 0
+  const registers = pc.domain.vcpus[cpu]?.cpu.registers
+  if (registers === undefined) return 0
+  return (registers.eip + registers.segmentBaseLo(CS)) >>> 0
 }
 
 /** Lets the first processor execute until it is at `target`, as often as `times`, and then `further` instructions. */

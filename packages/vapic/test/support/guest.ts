@@ -3,7 +3,7 @@
  * processor is real; the task priority register is a page without memory behind it.
  */
 import { MachineMemory } from '@retrap/memory'
-import { FlatHost, S_GPR, S_RIP, saveVcpu, Vcpu, X86Engine } from '@retrap/x86-cpu'
+import { FlatHost, saveVcpu, Vcpu, X86Engine } from '@retrap/x86-cpu'
 import { readStructure, ROM_STRUCTURE, type TprReport, type VapicHost, VapicPatcher } from '../../src/index.ts'
 
 const RAM_BYTES = 0x40_0000
@@ -141,7 +141,7 @@ export class Guest implements VapicHost {
       efer: 0,
     })
     for (let steps = 0; steps < 20_000; steps++) {
-      this.#eip = (ROM_GPA + (this.vcpu.u32[S_RIP >>> 2] as number)) >>> 0
+      this.#eip = (ROM_GPA + this.vcpu.registers.eip) >>> 0
       if (this.vcpu.step().reason === 'hlt') return
     }
     throw new Error('the ROM did not return')
@@ -172,7 +172,7 @@ export class Guest implements VapicHost {
       efer: 0,
     })
     for (let steps = 0; steps < 500; steps++) {
-      this.#eip = this.vcpu.u32[S_RIP >>> 2] as number
+      this.#eip = this.vcpu.registers.eip
       const exit = this.vcpu.step()
       const report = this.#report
       this.#report = undefined
@@ -184,7 +184,7 @@ export class Guest implements VapicHost {
   }
 
   registersNow(): number[] {
-    return Array.from({ length: 8 }, (_, register) => this.vcpu.u32[(S_GPR >>> 2) + register * 2] as number)
+    return Array.from({ length: 8 }, (_, register) => this.vcpu.registers.generalWords[register * 2]!)
   }
 
   flagsNow(): number {
@@ -214,7 +214,7 @@ export class Guest implements VapicHost {
   // The patcher's view.
 
   registers(): { eip: number; esp: number; fsBase: number } {
-    return { eip: this.#eip, esp: this.vcpu.u32[(S_GPR >>> 2) + 8] as number, fsBase: KERNEL + KPCR }
+    return { eip: this.#eip, esp: this.vcpu.registers.generalWords[8]!, fsBase: KERNEL + KPCR }
   }
 
   translate(_vcpu: number, address: number): number | undefined {

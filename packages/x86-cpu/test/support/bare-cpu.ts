@@ -16,19 +16,12 @@ import {
   STATUS_FAULT,
   STATUS_RESTART,
   STATUS_RETRY,
-  S_CR0,
-  S_CR3,
-  S_CR4,
-  S_EFER,
-  S_GPR,
-  S_PDPTE,
-  S_RIP,
   type Translation,
   Vcpu,
   type Words,
   X86Engine,
 } from '@retrap/x86-cpu'
-import { S_DR } from '../../src/state-layout.ts'
+import { S_CR0, S_CR3, S_CR4, S_DR, S_EFER, S_GPR, S_PDPTE, S_RIP } from '../../src/state-layout.ts'
 import { S_ACTIVITY } from '../../src/system/system-state.ts'
 
 /** Guest RAM of a bare processor: GPA 0 up. */

@@ -3,7 +3,6 @@ import { DeterministicClock, X86Domain } from '@retrap/hvm'
 import type { DomainExit, X86DomainOptions } from '@retrap/hvm'
 import { MachineMemory } from '@retrap/memory'
 import { Assembler, al } from '@retrap/x86-assembler'
-import { S_GPR } from '@retrap/x86-cpu'
 import type { InitialCpuState } from '@retrap/x86-cpu'
 import { plugState } from '../../src/paravirtual.ts'
 import type { XenOptions, XenState } from '../../src/xen-state.ts'
@@ -111,12 +110,12 @@ export class XenTestGuest {
   }
 
   register(index: number): bigint {
-    return this.domain.vcpus[0]?.cpu.u64[(S_GPR >>> 3) + index] ?? 0n
+    return this.domain.vcpus[0]?.cpu.registers.general[index] ?? 0n
   }
 
   setRegister(index: number, value: bigint): void {
     const { cpu } = this.domain.vcpus[0] as X86Domain['vcpus'][number]
-    cpu.u64[(S_GPR >>> 3) + index] = value
+    cpu.registers.general[index] = value
   }
 
   #state(): InitialCpuState {

@@ -1,27 +1,14 @@
 /** One vCPU's side of the TPR patcher. */
 import type { TprAccess, VapicPatcher, VapicRegisters } from '@retrap/vapic'
 import { VapicState } from '@retrap/vapic'
-import {
-  FS,
-  MODE_32,
-  SEG_BASE,
-  SEG_BYTES,
-  STATUS_DONE,
-  STATUS_RESTART,
-  S_CPL,
-  S_GPR,
-  S_MODE,
-  S_RIP,
-  S_SEGMENTS,
-} from '@retrap/x86-cpu'
+import { CS, FS, MODE_32, STATUS_DONE, STATUS_RESTART } from '@retrap/x86-cpu'
 import type { TprWatch } from '../tpr-watch.ts'
 import type { X86Vcpu } from '../vcpu.ts'
 
 const TPR_OFFSET = 0x80
-const CS_BASE = S_SEGMENTS + SEG_BYTES + SEG_BASE
-const FS_BASE = S_SEGMENTS + SEG_BYTES * FS + SEG_BASE
-const RAX = S_GPR
-const RSP = S_GPR + 4 * 8
+// Low words of general registers.
+const EAX = 0
+const ESP = 2 * 4
 /** VMCALL's number for polling. */
 const HYPERCALL_POLL = 1
 
@@ -99,7 +86,7 @@ export class VcpuVapic implements TprWatch {
   /** It makes one, in a logged pass. */
   accessed(access: TprAccess, gpa: number): void {
     // The patches are 32-bit code.
-    if (this.#vcpu.cpu.u32[S_MODE >>> 2] !== MODE_32) return
+    if (this.#vcpu.cpu.registers.mode !== MODE_32) return
     this.#gpa = gpa
     this.#note(access)
   }
@@ -119,17 +106,17 @@ export class VcpuVapic implements TprWatch {
 
   /** A hypercall. @returns whether it was a helper's poll */
   hypercall(): boolean {
-    const { u32 } = this.#vcpu.cpu
+    const { registers } = this.#vcpu.cpu
     if (
-      u32[RAX >>> 2] !== HYPERCALL_POLL ||
-      u32[S_MODE >>> 2] !== MODE_32 ||
-      u32[S_CPL >>> 2] !== 0 ||
+      registers.generalWords[EAX] !== HYPERCALL_POLL ||
+      registers.mode !== MODE_32 ||
+      registers.cpl !== 0 ||
       this.#patcher.state === VapicState.INACTIVE
     ) {
       return false
     }
     this.#patcher.poll(this.#vcpu.id)
-    u32[RAX >>> 2] = 0
+    registers.generalWords[EAX] = 0
     return true
   }
 
@@ -142,10 +129,10 @@ export class VcpuVapic implements TprWatch {
   }
 
   #readRegisters(): void {
-    const { u32 } = this.#vcpu.cpu
-    this.#at.eip = ((u32[CS_BASE >>> 2] as number) + (u32[S_RIP >>> 2] as number)) >>> 0
-    this.#at.esp = u32[RSP >>> 2] as number
-    this.#at.fsBase = u32[FS_BASE >>> 2] as number
+    const { registers } = this.#vcpu.cpu
+    this.#at.eip = (registers.segmentBaseLo(CS) + registers.eip) >>> 0
+    this.#at.esp = registers.generalWords[ESP]!
+    this.#at.fsBase = registers.segmentBaseLo(FS)
   }
 
   /** The registers of the instruction that is being reported, or those of now. */
