@@ -150,6 +150,7 @@ export class Domain<V extends VirtualCpu = VirtualCpu, A extends Architecture<V>
       invalidations: this.invalidations,
       secondLevel: this.secondLevel,
       devices: { settle: () => this.devices.settle() },
+      deviceDeadlineMs: options.deviceDeadlineMs,
       stopped: () => this.#memoryChanges.stopped(),
     })
     this.platform = {

@@ -1,5 +1,5 @@
 import type { TimerQueue } from '@retrap/device/host'
-import type { DeviceHost, IoDispatch } from '@retrap/ioreq'
+import { IoreqError, type DeviceHost, type IoDispatch, type RemoteServer } from '@retrap/ioreq'
 import type { DomainClock } from './clock.ts'
 import type { DomainExit, DomainServer } from './domain-options.ts'
 import type { Invalidations } from './invalidation.ts'
@@ -42,6 +42,8 @@ export interface RunLoopParts {
   readonly secondLevel: Pick<SecondLevelFaults, 'waits'>
   /** Models of this process: what their handlers and timers have begun. */
   readonly devices: Pick<DeviceHost, 'settle'>
+  /** Milliseconds of host time that models elsewhere may take to settle; default for ever. */
+  readonly deviceDeadlineMs?: number | undefined
   /** A vCPU has stopped executing: every vCPU is between two instructions, or waits for a device. */
   stopped(): void
 }
@@ -85,6 +87,10 @@ export class RunLoop {
   readonly #rounds: VirtualRounds | null
   /** A vCPU waits for memory, and tries again when anything has happened. */
   #stalled = false
+  /** Models elsewhere settle; a `run` that was stopped meanwhile leaves that to the next. */
+  #settling: Promise<void> | null = null
+  /** Ends the wait for models that settle: the domain is stopped. */
+  #endWait: (() => void) | null = null
   /** `run` is under way. */
   running = false
   /** A hypervisor's own interface for guests: a hypercall may stop a vCPU. */
@@ -186,6 +192,7 @@ export class RunLoop {
   stop(exit: DomainExit): void {
     this.#exit ??= exit
     for (const vcpu of this.#parts.vcpus) vcpu.cpu.stop()
+    this.#endWait?.()
     this.wake()
   }
 
@@ -348,9 +355,35 @@ export class RunLoop {
   #settleModels(): Promise<unknown> | null {
     for (const server of this.#parts.servers) {
       server.pump?.()
-      if (server.remote.unsettled) return server.remote.settle().catch(() => {})
+      if (this.#settling === null && server.remote.unsettled) this.#settling = this.#settleServer(server.remote)
+      if (this.#settling !== null) return this.#orStopped(this.#settling)
     }
-    return this.#parts.devices.settle()
+    const settled = this.#parts.devices.settle()
+    return settled === null ? null : this.#orStopped(settled)
+  }
+
+  /** Waits for models elsewhere. A server whose models take too long fails, as one does that is late with an answer. */
+  async #settleServer(remote: RemoteServer): Promise<void> {
+    const { deviceDeadlineMs } = this.#parts
+    const late = (): void =>
+      remote.failed(new IoreqError('ERR_DEVICE', `its models have not settled within ${deviceDeadlineMs} ms`))
+    const timer = deviceDeadlineMs === undefined ? undefined : setTimeout(late, deviceDeadlineMs)
+    try {
+      await remote.settle()
+    } catch {
+      // The server has failed, and the domain has been told.
+    } finally {
+      clearTimeout(timer)
+      this.#settling = null
+    }
+  }
+
+  /** Waits for models, or until the domain is stopped: a model that never settles must not hold it. */
+  #orStopped(settled: Promise<unknown>): Promise<unknown> {
+    return new Promise((resolve, reject) => {
+      this.#endWait = () => resolve(undefined)
+      settled.then(resolve, reject)
+    })
   }
 
   /** Before a flagged vCPU goes on: finishes what is in the middle, then has the notice sent and waits for its end. */
