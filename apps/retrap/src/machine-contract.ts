@@ -52,8 +52,10 @@ export interface Machine {
 export interface MachineSerial {
   /** Names who gets what the guest sends. The bytes are the listener's to keep. */
   onTransmit(listener: (bytes: Uint8Array) => void): void
-  /** Queues bytes for the guest; they wait until it takes them. */
-  receive(bytes: Uint8Array): void
+  /** Queues bytes for the guest. @returns false where so many wait that the sender should hold back until `onDrain` */
+  receive(bytes: Uint8Array): boolean
+  /** Names the listener that hears that there is room again. */
+  onDrain(listener: () => void): void
 }
 
 export interface MachineStatistics {

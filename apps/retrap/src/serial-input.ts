@@ -24,7 +24,8 @@ export interface SerialInputOptions {
   readonly policy: InputPolicy
   /** Whether a person is typing. Then nothing is paced: the person sees the prompt. */
   readonly interactive: boolean
-  readonly send: (bytes: Uint8Array) => void
+  /** Hands bytes to the guest. @returns false where so many wait that no more should come before `drained` */
+  readonly send: (bytes: Uint8Array) => boolean
   /** Ctrl-A x. */
   readonly onLeave: () => void
   /** Ctrl-A h. */
@@ -41,6 +42,8 @@ export class SerialInput {
   /** Typed before there was a shell, or not yet a whole line of a pipe. */
   #pending: number[] = []
   #wasFull = false
+  /** The guest does not take what it was sent. */
+  #blocked = false
 
   constructor(options: SerialInputOptions) {
     this.#options = options
@@ -53,17 +56,24 @@ export class SerialInput {
     }
   }
 
-  /** Whether so much waits for the guest that its source should pause. */
+  /**
+   * Whether so much waits for the guest that its source should pause. A person's never should: the keys that leave the
+   * guest come the same way. Other keys are lost then, as on a real line.
+   */
   get isFull(): boolean {
-    this.#wasFull = (this.#feeder?.queuedBytes ?? 0) + this.#pending.length >= FULL_BYTES
+    this.#wasFull = !this.#options.interactive && this.#hasNoRoom
     return this.#wasFull
+  }
+
+  get #hasNoRoom(): boolean {
+    return this.#blocked || (this.#feeder?.queuedBytes ?? 0) + this.#pending.length >= FULL_BYTES
   }
 
   /** Takes input of the user's. */
   typed(bytes: Uint8Array): void {
     const { forGuest, leave, help } = this.#filter.push(bytes)
     if (help) this.#options.onHelp()
-    if (forGuest.length > 0) this.#forward(forGuest)
+    if (forGuest.length > 0 && !(this.#options.interactive && this.#hasNoRoom)) this.#forward(forGuest)
     if (leave) this.#options.onLeave()
   }
 
@@ -79,25 +89,35 @@ export class SerialInput {
   transmitted(bytes: Uint8Array): void {
     this.#feeder?.transmitted(bytes)
     if (this.#options.interactive && this.#feeder?.isReady === true && this.#pending.length > 0) {
-      this.#options.send(Uint8Array.from(this.#pending))
+      this.#send(Uint8Array.from(this.#pending))
       this.#pending = []
     }
+  }
+
+  /** The guest has taken what it was sent, or there is a new machine. */
+  drained(): void {
+    this.#blocked = false
+    if (this.#wasFull && !this.isFull) this.#options.onRoom()
   }
 
   stop(): void {
     this.#feeder?.stop()
   }
 
+  #send(bytes: Uint8Array): void {
+    this.#blocked = !this.#options.send(bytes)
+  }
+
   #feed(bytes: Uint8Array): void {
-    this.#options.send(bytes)
+    this.#send(bytes)
     if (this.#wasFull && !this.isFull) this.#options.onRoom()
   }
 
   #forward(bytes: Uint8Array): void {
-    const { policy, interactive, send } = this.#options
+    const { policy, interactive } = this.#options
     if (policy.kind === 'script') return
     if (policy.kind !== 'shell' || (interactive && this.#feeder?.isReady === true)) {
-      send(bytes)
+      this.#send(bytes)
       return
     }
     for (const byte of bytes) {

@@ -84,7 +84,7 @@ class Session {
     this.#input = new SerialInput({
       policy: this.#usesStdio ? settings.input : { kind: 'pass' },
       interactive: host.stdin.isTTY === true,
-      send: (bytes) => this.#terminal?.receive(bytes),
+      send: (bytes) => this.#terminalOf(this.#machine)?.receive(bytes) ?? true,
       onLeave: () => this.#end({ code: ExitCode.PowerOff }, true),
       onHelp: () => host.stderr.write(KEYS),
       onRoom: () => host.stdin.resume(),
@@ -99,10 +99,10 @@ class Session {
   }
 
   /** Where what is typed goes. */
-  get #terminal(): MachineSerial | undefined {
-    if (this.#settings.console === 'xen') return this.#machine?.xenConsole
+  #terminalOf(machine: Machine | undefined): MachineSerial | undefined {
+    if (this.#settings.console === 'xen') return machine?.xenConsole
     const port = this.#settings.serial.findIndex(({ kind }) => kind === 'stdio')
-    return this.#machine?.serialPorts[port]
+    return machine?.serialPorts[port]
   }
 
   /** Gives readers a moment for what is left. */
@@ -132,7 +132,7 @@ class Session {
       // oxlint-disable-next-line no-await-in-loop -- in order, so that what they say is
       const end = target.kind === 'stdio' ? null : await openFarEnd(target, name, stderr)
       farEnds.push(end)
-      end?.onReceive((bytes) => this.#machine?.serialPorts[i]?.receive(bytes))
+      end?.onReceive((bytes) => this.#machine?.serialPorts[i]?.receive(bytes) ?? true)
       const where = target.kind === 'file' ? target.path : name
       end?.onError((error) =>
         this.#end({ code: ExitCode.Input, message: `cannot write ${where}: ${error.message}` }, true),
@@ -240,9 +240,15 @@ class Session {
     }
     for (const [i] of serial.entries()) {
       const end = this.#farEnds[i]
-      machine.serialPorts[i]?.onTransmit(end === null || end === undefined ? print : (bytes) => end.write(bytes))
+      const port = machine.serialPorts[i]
+      port?.onTransmit(end === null || end === undefined ? print : (bytes) => end.write(bytes))
+      if (end !== null && end !== undefined) port?.onDrain(() => end.resume())
+      // Of an earlier machine's guest nothing waits any more.
+      end?.resume()
     }
     machine.xenConsole.onTransmit(this.#usesStdio ? print : (bytes) => this.#farEnds[0]?.write(bytes))
+    this.#terminalOf(machine)?.onDrain(() => this.#input.drained())
+    this.#input.drained()
   }
 
   #reportKeptViews(machine: Machine): void {

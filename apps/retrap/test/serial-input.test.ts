@@ -40,16 +40,20 @@ describe('the way to the guest', () => {
 
   const connect = (policy: InputPolicy, interactive = false) => {
     const sent: string[] = []
+    const takes = { all: true }
     const events: string[] = []
     const input = new SerialInput({
       policy,
       interactive,
-      send: (data) => sent.push(text(data)),
+      send: (data) => {
+        sent.push(text(data))
+        return takes.all
+      },
       onLeave: () => events.push('leave'),
       onHelp: () => events.push('help'),
       onRoom: () => events.push('room'),
     })
-    return { input, sent, events }
+    return { input, sent, events, takes }
   }
   const shell: InputPolicy = { kind: 'shell', prompt: /\/\S* # $/ }
   // As busybox prints it: it asks the terminal where the cursor is.
@@ -119,6 +123,29 @@ describe('the way to the guest', () => {
     input.transmitted(bytes(PROMPT))
     input.typed(bytes('r'))
     expect(sent).toEqual(['ea', 'r'])
+  })
+
+  test('asks a pipe to wait while the guest takes nothing', () => {
+    const { input, sent, events, takes } = connect({ kind: 'pass' })
+    takes.all = false
+    input.typed(bytes('a'))
+    expect(input.isFull).toBe(true)
+    takes.all = true
+    input.drained()
+    expect([input.isFull, events, sent]).toEqual([false, ['room'], ['a']])
+  })
+
+  test('loses keys of a person whose guest takes nothing, but for those that leave it', () => {
+    const { input, sent, events, takes } = connect({ kind: 'pass' }, true)
+    takes.all = false
+    input.typed(bytes('a'))
+    input.typed(bytes('b'))
+    expect(input.isFull).toBe(false)
+    input.typed(bytes('\u0001x'))
+    expect([sent, events]).toEqual([['a'], ['leave']])
+    input.drained()
+    input.typed(bytes('c'))
+    expect(sent).toEqual(['a', 'c'])
   })
 
   test('asks a pipe to wait when much is queued, and calls it when there is room', () => {

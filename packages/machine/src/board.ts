@@ -17,6 +17,7 @@ import { firmwareConfiguration } from './firmware-configuration.ts'
 import type { FirmwareConfiguration } from './firmware-configuration.ts'
 import type { PcMemoryMap } from './loaders/index.ts'
 import { SERIAL_PORTS } from './serial-port.ts'
+import { SerialStream } from './serial-stream.ts'
 
 /** PCI device number of the ISA bridge, whose functions the board's other PCI parts are. */
 export const ISA_BRIDGE_DEVICE = 1
@@ -45,6 +46,8 @@ export interface BoardDescription {
 export interface BoardHooks {
   /** The output of a serial port, counted from 0. */
   transmit(port: number, bytes: Uint8Array): void
+  /** A serial port has taken so many of the bytes that were queued for it. */
+  taken(port: number, count: number): void
   /** Firmware has changed how a range below 1 MiB is backed. */
   shadow(range: ShadowRange): void
 }
@@ -54,6 +57,8 @@ export interface Board {
   readonly models: readonly DeviceModel[]
   /** In the order of the serial ports. */
   readonly uarts: readonly Uart16550[]
+  /** Their far ends, in the same order. */
+  readonly serialStreams: readonly SerialStream[]
   readonly isaBridge: IsaBridge
 }
 
@@ -64,9 +69,15 @@ export function createBoard(description: BoardDescription, hooks: BoardHooks): B
   const pit = new I8254()
   const rtc = new Mc146818({ epochSeconds, lowRamBytes, highRamBytes, cpus })
   const isaBridge = new IsaBridge()
-  const uarts = SERIAL_PORTS.slice(0, serialPorts).map(
-    (port, index) => new Uart16550({ ...port, stream: { send: (bytes) => hooks.transmit(index, bytes) } }),
+  const ports = SERIAL_PORTS.slice(0, serialPorts)
+  const serialStreams = ports.map(
+    (_port, index) =>
+      new SerialStream(
+        (bytes) => hooks.transmit(index, bytes),
+        (count) => hooks.taken(index, count),
+      ),
   )
+  const uarts = ports.map((port, index) => new Uart16550({ ...port, stream: serialStreams[index]! }))
   const models: DeviceModel[] = [
     new HostBridge({ onShadow: (range) => hooks.shadow(range) }),
     isaBridge,
@@ -82,5 +93,5 @@ export function createBoard(description: BoardDescription, hooks: BoardHooks): B
     firmwareConfiguration(configuration),
   ]
   if (description.xen) models.push(new XenPlatform({ device: XEN_PLATFORM_DEVICE }))
-  return { models, uarts, isaBridge }
+  return { models, uarts, serialStreams, isaBridge }
 }

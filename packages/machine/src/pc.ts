@@ -200,6 +200,7 @@ export class Pc {
     const { domain } = this
     const hooks: BoardHooks = {
       transmit: (port, bytes) => this.#lines[port]?.transmit(bytes),
+      taken: (port, count) => this.#lines[port]?.taken(count),
       shadow: (range) => this.#firmware?.shadow(range),
     }
     if (typeof placement === 'function') {
@@ -217,11 +218,11 @@ export class Pc {
       this.#flush = () => remote.flush()
       return
     }
-    const { models, uarts, isaBridge } = createBoard(description, hooks)
+    const { models, uarts, serialStreams, isaBridge } = createBoard(description, hooks)
     domain.pciInterrupt = (device, pin) => isaBridge.interruptInput(device, pin)
     domain.ownPciInterrupt = domain.pciInterrupt
     for (const model of models) domain.attach(model)
-    this.#receive = (port, bytes) => uarts[port]?.receive(bytes)
+    this.#receive = (port, bytes) => serialStreams[port]?.receive(bytes)
     this.#flush = async () => {
       for (const uart of uarts) uart.flush()
     }

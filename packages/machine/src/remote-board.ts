@@ -20,6 +20,8 @@ const RECEIVE = 3
 const PIN = 4
 /** To the board: hand over what is held back. */
 const FLUSH = 5
+/** To the machine: number of a serial port (u8), and how many bytes for the guest its UART has taken (u32). */
+const TAKEN = 6
 
 /** What the server of a board is started with; see `PcOptions.devicePlacement`. */
 export interface BoardServerOptions {
@@ -55,6 +57,7 @@ export function serveBoard(
   const post = (kind: number, bytes: Uint8Array): void => server?.post(message(kind, bytes))
   const board = createBoard(description, {
     transmit: (port, bytes) => post(TRANSMIT, message(port, bytes)),
+    taken: (port, count) => post(TAKEN, message(port, new Uint8Array(Uint32Array.of(count).buffer))),
     shadow: (range) => post(SHADOW, new TextEncoder().encode(JSON.stringify(range))),
   })
   const pins = new Map<number, InterruptLine>()
@@ -82,7 +85,7 @@ function message(kind: number, bytes: Uint8Array): Uint8Array {
 
 function receive(board: Board, pins: Map<number, InterruptLine>, bytes: Uint8Array): void {
   const [kind, device = 0, pin = 0, level = 0] = bytes
-  if (kind === RECEIVE) board.uarts[device]?.receive(bytes.subarray(2))
+  if (kind === RECEIVE) board.serialStreams[device]?.receive(bytes.slice(2))
   else if (kind === FLUSH) for (const uart of board.uarts) uart.flush()
   else if (kind === PIN) {
     const number = device * 4 + pin - 1
@@ -108,6 +111,8 @@ export class RemoteBoard {
       name: 'board',
       onMessage: (bytes) => {
         if (bytes[0] === TRANSMIT) hooks.transmit(bytes[1] as number, bytes.slice(2))
+        else if (bytes[0] === TAKEN)
+          hooks.taken(bytes[1] as number, new Uint32Array(bytes.slice(2).buffer)[0] as number)
         else if (bytes[0] === SHADOW) hooks.shadow(JSON.parse(new TextDecoder().decode(bytes.slice(1))) as ShadowRange)
       },
     })

@@ -10,20 +10,52 @@ export const SERIAL_PORTS: readonly { readonly iobase: number; readonly irq: num
 export interface SerialPort {
   /** Names the listener that gets all that the guest sends. */
   onTransmit(listener: (bytes: Uint8Array) => void): void
-  /** Queues bytes for the guest; they wait until it takes them. */
-  receive(bytes: Uint8Array): void
+  /**
+   * Queues bytes for the guest; they wait until it takes them.
+   *
+   * @returns false once 16 KiB wait: these bytes are queued too, and the sender should hold back until `onDrain`
+   */
+  receive(bytes: Uint8Array): boolean
+  /** Names the listener that hears that the guest has taken most bytes after `receive` returned false. */
+  onDrain(listener: () => void): void
   /** Sends on all that the guest transmits, to anything with a `write`. */
   pipeTo(sink: { write(bytes: Uint8Array): unknown }): void
 }
 
+/** So many bytes may wait for the guest before the sender holds back, and half of that when it goes on. */
+const WAITING_BYTES = 16_384
+
 /** The machine's end of a {@link SerialPort}. */
 export class SerialLine implements SerialPort {
-  readonly receive: (bytes: Uint8Array) => void
+  readonly #send: (bytes: Uint8Array) => void
   #listener: (bytes: Uint8Array) => void = () => {}
+  #drained: () => void = () => {}
+  /** Bytes that the board has and the guest's UART has not. */
+  #waiting = 0
+  #full = false
 
-  /** @param receive - takes bytes for the guest */
-  constructor(receive: (bytes: Uint8Array) => void) {
-    this.receive = receive
+  /** @param send - hands bytes to the board, which keeps them */
+  constructor(send: (bytes: Uint8Array) => void) {
+    this.#send = send
+  }
+
+  receive(bytes: Uint8Array): boolean {
+    this.#waiting += bytes.length
+    this.#send(bytes.slice())
+    this.#full = this.#waiting >= WAITING_BYTES
+    return !this.#full
+  }
+
+  onDrain(listener: () => void): void {
+    this.#drained = listener
+  }
+
+  /** The UART has taken bytes. */
+  taken(count: number): void {
+    this.#waiting -= count
+    if (!this.#full || this.#waiting > WAITING_BYTES / 2) return
+    this.#full = false
+    this.#drained()
   }
 
   onTransmit(listener: (bytes: Uint8Array) => void): void {

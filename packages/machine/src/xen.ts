@@ -29,7 +29,9 @@ export function xenOptions(map: PcMemoryMap, epochSeconds: number, random: () =>
 export function xenConsole(ring: XenConsole | undefined): SerialPort {
   return {
     onTransmit: (listener) => ring?.onTransmit(listener),
-    receive: (bytes) => ring?.receive(bytes),
+    // Where there is no console, nobody waits for what is dropped.
+    receive: (bytes) => ring?.receive(bytes) ?? true,
+    onDrain: (listener) => ring?.onDrain(listener),
     pipeTo: (sink) => ring?.onTransmit((bytes) => void sink.write(bytes)),
   }
 }

@@ -2,7 +2,7 @@ import { ACPI_PM } from '@retrap/devices'
 import { defineDevice } from '@retrap/device'
 import { IOREQ_TYPE_INVALIDATE, type IoTraceRecord } from '@retrap/ioreq'
 import { startDeviceProcess, startDeviceWorker } from '@retrap/ioreq/node'
-import { al, ax, dword, dx, eax, ecx, edx, esi, imm16, imm8, type Assembler } from '@retrap/x86-assembler'
+import { al, ax, dword, dx, eax, ebx, ecx, edx, esi, imm16, imm8, type Assembler } from '@retrap/x86-assembler'
 import { afterEach, describe, expect, test } from 'vitest'
 import { createPc, MachineError, type Pc, type PcOptions, type StartBoardServer } from '../src/index.ts'
 import { multibootKernel } from './support/kernels.ts'
@@ -48,6 +48,21 @@ function guest(asm: Assembler): void {
     .hlt()
 }
 
+/** Reads bytes, prints the two low bytes of their sum, and powers off by ACPI. */
+function reader(asm: Assembler, count: number): void {
+  asm.mov(ecx, count).xor(ebx, ebx).xor(eax, eax)
+  const next = asm.here()
+  asm.mov(edx, COM1 + 5)
+  const wait = asm.here()
+  asm.in(al, dx).test(al, 1).jz(wait).mov(edx, COM1).in(al, dx).add(ebx, eax).dec(ecx).jnz(next)
+  asm.mov(eax, ebx).out(dx, al).shr(eax, 8).out(dx, al)
+  asm
+    .mov(dx, imm16(ACPI_PM.base + 4))
+    .mov(eax, 0x2000 | (ACPI_PM.s5SleepType << 10))
+    .out(dx, ax)
+    .hlt()
+}
+
 describe.each<{ how: string; options: Partial<PcOptions> }>([
   { how: 'inline', options: {} },
   { how: 'deferred', options: { devicePlacement: 'deferred' } },
@@ -66,6 +81,35 @@ describe.each<{ how: string; options: Partial<PcOptions> }>([
     })
     const exit = await pc.run({ timeoutMs: 30_000 })
     expect([exit.reason, text]).toEqual(['power-off', 'ready\nkD'])
+  })
+
+  test('has a sender hold back while its guest reads slowly, and loses nothing', async () => {
+    const pieces = 20
+    const piece = Uint8Array.from({ length: 1000 }, (_, i) => i * 7)
+    pc = await createPc({ ...SMALL, kernel: multibootKernel((asm) => reader(asm, pieces * piece.length)), ...options })
+    let printed: number[] = []
+    let sent = 0
+    const answers: boolean[] = []
+    let drains = 0
+    // To the end, or for as long as there is room.
+    const send = (): void => {
+      while (sent < pieces && answers.at(-1) !== false) {
+        sent++
+        answers.push(pc.serial.receive(piece))
+      }
+    }
+    pc.serial.onDrain(() => {
+      drains++
+      answers.push(true)
+      send()
+    })
+    pc.serial.onTransmit((bytes) => (printed = [...printed, ...bytes]))
+    send()
+    expect(sent).toBe(17)
+    const exit = await pc.run({ timeoutMs: 30_000 })
+    const sum = piece.reduce((total, byte) => total + byte, 0) * pieces
+    expect([exit.reason, sent, drains]).toEqual(['power-off', pieces, 1])
+    expect(printed).toEqual([sum & 0xff, (sum >> 8) & 0xff])
   })
 })
 

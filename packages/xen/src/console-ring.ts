@@ -10,6 +10,9 @@ const IN_PROD = 3076
 const OUT_CONS = 3080
 const OUT_PROD = 3084
 
+/** So many typed bytes may wait for the guest before the sender holds back, and half of that when it goes on. */
+const WAITING_BYTES = 16_384
+
 /**
  * The host's end of a guest's console ring. Indices that claim more than the rings hold are a guest's mistake: what is
  * there is dropped, and the ring goes on from where the guest says it is.
@@ -20,6 +23,10 @@ export class ConsoleRing {
   readonly #transmit: (bytes: Uint8Array) => void
   /** Typed bytes that are not in the ring yet. */
   #waiting: Uint8Array[] = []
+  #waitingBytes = 0
+  #full = false
+  /** Called when the guest has taken most of the bytes after `receive` returned false. */
+  drained: () => void = () => undefined
 
   /**
    * @param transmit - gets what the guest prints; the bytes are its to keep
@@ -34,13 +41,18 @@ export class ConsoleRing {
   /** Power-on: the page is as new. */
   reset(): void {
     this.#waiting = []
+    this.#waitingBytes = 0
+    this.#tellOfRoom()
     for (const index of [IN_CONS, IN_PROD, OUT_CONS, OUT_PROD]) this.#page.write32(index, 0)
   }
 
-  /** Queues input for the guest. */
-  receive(bytes: Uint8Array): void {
+  /** Queues input for the guest. @returns false where so much waits that the sender should hold back */
+  receive(bytes: Uint8Array): boolean {
     this.#waiting.push(bytes.slice())
+    this.#waitingBytes += bytes.length
+    this.#full = this.#waitingBytes >= WAITING_BYTES
     this.service()
+    return !this.#full
   }
 
   /** The guest has sent its event, or there is input for it: moves all that can be moved. */
@@ -49,6 +61,13 @@ export class ConsoleRing {
     const typed = this.#give()
     if (printed !== undefined || typed) this.#notify()
     if (printed !== undefined && printed.length > 0) this.#transmit(printed)
+    this.#tellOfRoom()
+  }
+
+  #tellOfRoom(): void {
+    if (!this.#full || this.#waitingBytes > WAITING_BYTES / 2) return
+    this.#full = false
+    this.drained()
   }
 
   #take(): Uint8Array | undefined {
@@ -74,6 +93,7 @@ export class ConsoleRing {
       page.writeRing(IN, IN_BYTES, producer, first.subarray(0, count))
       page.write32(IN_PROD, (producer + count) >>> 0)
       moved = true
+      this.#waitingBytes -= count
       if (count === first.length) this.#waiting.shift()
       else this.#waiting[0] = first.subarray(count)
     }
@@ -87,5 +107,7 @@ export class ConsoleRing {
 
   restore(waiting: readonly number[]): void {
     this.#waiting = waiting.length === 0 ? [] : [Uint8Array.from(waiting)]
+    this.#waitingBytes = waiting.length
+    this.#tellOfRoom()
   }
 }

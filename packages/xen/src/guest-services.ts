@@ -53,6 +53,9 @@ export class GuestServices {
       this.#transmit = listener
     },
     receive: (bytes) => this.#consoleRing.receive(bytes),
+    onDrain: (listener) => {
+      this.#consoleRing.drained = listener
+    },
   }
   readonly #memory: XenMemory
   /** MA of the rings' pages. */

@@ -28,8 +28,14 @@ export interface XenStore {
 export interface XenConsole {
   /** Names the listener that gets all that the guest prints, and may keep the bytes. */
   onTransmit(listener: (bytes: Uint8Array) => void): void
-  /** Queues bytes for the guest; they wait until it takes them. */
-  receive(bytes: Uint8Array): void
+  /**
+   * Queues bytes for the guest; they wait until it takes them.
+   *
+   * @returns false once 16 KiB wait: these bytes are queued too, and the sender should hold back until `onDrain`
+   */
+  receive(bytes: Uint8Array): boolean
+  /** Names the listener that hears that the guest has taken most bytes after `receive` returned false. */
+  onDrain(listener: () => void): void
 }
 
 /** A guest's RAM, in frames of 4 KiB, as its hypercalls change it. */

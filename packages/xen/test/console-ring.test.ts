@@ -10,11 +10,14 @@ const OUT_PROD = 0xc0c
 function ring(): { console: ConsoleRing; view: DataView; printed: number[][] } {
   const bytes = new Uint8Array(4096)
   const view = new DataView(bytes.buffer)
-  const page: Pick<GuestPage, 'read32' | 'write32' | 'readRing'> = {
+  const page: Pick<GuestPage, 'read32' | 'write32' | 'readRing' | 'writeRing'> = {
     read32: (at) => view.getUint32(at, true),
     write32: (at, value) => view.setUint32(at, value >>> 0, true),
     readRing: (at, size, from, into) => {
       for (let i = 0; i < into.length; i++) into[i] = bytes[at + ((from + i) % size)]!
+    },
+    writeRing: (at, size, from, data) => {
+      for (let i = 0; i < data.length; i++) bytes[at + ((from + i) % size)] = data[i]!
     },
   }
   const printed: number[][] = []
@@ -40,4 +43,20 @@ test.each([
   console.service()
   expect(printed.map(({ length }) => length)).toEqual(prints)
   expect(view.getUint32(OUT_CONS, true)).toBe(view.getUint32(OUT_PROD, true))
+})
+
+test('a sender holds back while the guest takes nothing, and goes on when most is taken', () => {
+  const { console, view } = ring()
+  let drains = 0
+  console.drained = () => drains++
+  const sent = Array.from({ length: 17 }, () => console.receive(new Uint8Array(1000)))
+  // 1 KiB is in the ring.
+  expect(sent.indexOf(false)).toBe(-1)
+  expect(console.receive(new Uint8Array(1000))).toBe(false)
+  for (let taken = 0; taken < 18_000; taken += 1000) {
+    const left = 18_000 - 1024 - taken
+    expect(drains).toBe(left > 8192 ? 0 : 1)
+    view.setUint32(0xc00, view.getUint32(0xc00, true) + 1000, true)
+    console.service()
+  }
 })

@@ -10,14 +10,17 @@ import type { SerialTarget } from '../values.ts'
 export interface FarEnd extends WatchedOutput {
   /** Takes what the guest has sent. */
   write(bytes: Uint8Array): void
-  /** Names who gets what is sent to the guest. */
-  onReceive(listener: (bytes: Uint8Array) => void): void
+  /** Names the listener of what is sent to the guest. It returns false where no more should come before `resume`. */
+  onReceive(listener: (bytes: Uint8Array) => boolean): void
+  /** Lets bytes for the guest come again. */
+  resume(): void
   /** Names who hears that it cannot be written any more. */
   onError(listener: (error: Error) => void): void
   close(): Promise<void>
 }
 
 const noListener = (): void => {}
+const takesAll = (): boolean => true
 
 /**
  * Opens a serial port's far end. What a person needs to know of it is written to `say`.
@@ -31,7 +34,7 @@ export async function openFarEnd(
 ): Promise<FarEnd> {
   switch (target.kind) {
     case 'none':
-      return { write() {}, onReceive() {}, onError() {}, close: () => Promise.resolve() }
+      return { write() {}, onReceive() {}, resume() {}, onError() {}, close: () => Promise.resolve() }
     case 'file':
       return fileEnd(await openFile(target.path))
     case 'tcp':
@@ -60,24 +63,30 @@ function fileEnd(file: WriteStream): FarEnd {
     },
     write: (bytes) => void file.write(bytes),
     onReceive() {},
+    resume() {},
     onError: (listener) => void file.on('error', listener),
     close: () => new Promise((resolve) => (file.destroyed ? resolve() : file.end(resolve))),
   }
 }
 
-/** A socket that listens. One program is connected at a time; what the guest sends while there is none is lost. */
+/**
+ * A socket that listens. One program is connected at a time, until all that it sent has been taken; output of the guest
+ * is lost while there is none.
+ */
 async function listen(
   where: { readonly host: string; readonly port: number } | { readonly path: string },
   name: string,
   say: SessionOutput,
 ): Promise<FarEnd> {
-  let receive: (bytes: Uint8Array) => void = noListener
+  let receive: (bytes: Uint8Array) => boolean = takesAll
   let peer: Socket | undefined
   const server = createServer((socket) => {
     if (peer !== undefined) return void socket.destroy()
     peer = socket
     socket.setNoDelay(true)
-    socket.on('data', (bytes) => receive(bytes))
+    socket.on('data', (bytes) => {
+      if (!receive(bytes)) socket.pause()
+    })
     // A lost connection is no failure: the next one goes on.
     socket.on('error', noListener)
     socket.on('close', () => (peer = undefined))
@@ -92,6 +101,7 @@ async function listen(
     },
     write: (bytes) => void peer?.write(bytes),
     onReceive: (listener) => (receive = listener),
+    resume: () => void peer?.resume(),
     onError() {},
     async close() {
       const closed = new Promise((resolve) => server.close(resolve))
@@ -134,7 +144,11 @@ async function openPty(name: string, say: SessionOutput): Promise<FarEnd> {
       return socat.stdin.writableLength
     },
     write: (bytes) => void socat.stdin.write(bytes),
-    onReceive: (listener) => void socat.stdout.on('data', listener),
+    onReceive: (listener) =>
+      void socat.stdout.on('data', (bytes: Buffer) => {
+        if (!listener(bytes)) socat.stdout.pause()
+      }),
+    resume: () => void socat.stdout.resume(),
     onError: (listener) => void socat.once('close', () => listener(new Error('socat has ended'))),
     close() {
       socat.removeAllListeners('close')

@@ -6,6 +6,7 @@ import { connect, type NetConnectOpts } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { skipNote } from '@retrap/tooling/skip'
+import { setTimeout } from 'node:timers/promises'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { openFarEnd, type FarEnd } from '../../src/serial/far-end.ts'
 import type { SerialTarget } from '../../src/values.ts'
@@ -25,11 +26,15 @@ afterEach(async () => {
 /** Opens a far end; returns it with what it said and what it has received. */
 async function opened(target: Exclude<SerialTarget, { kind: 'stdio' }>) {
   let said = ''
-  let received = ''
+  const pieces: Buffer[] = []
   const say = { write: (text: string | Uint8Array) => (said += String(text)), on: () => {} }
   end = await openFarEnd(target, 'serial port 2', say)
-  end.onReceive((bytes) => (received += Buffer.from(bytes).toString()))
-  return { end, said: () => said, received: () => received }
+  const takes = { all: true }
+  end.onReceive((bytes) => {
+    pieces.push(Buffer.from(bytes))
+    return takes.all
+  })
+  return { end, said: () => said, received: () => Buffer.concat(pieces).toString(), takes }
 }
 
 const text = (value: string): Uint8Array => new TextEncoder().encode(value)
@@ -77,6 +82,23 @@ describe.each<[string, () => SerialTarget, RegExp, (said: string) => NetConnectO
     await once(second, 'close')
     first.destroy()
     expect(port.writableLength).toBe(0)
+  })
+
+  test('has programs wait while the guest takes nothing', async () => {
+    const { end: port, said, received, takes } = await opened(target() as Exclude<SerialTarget, { kind: 'stdio' }>)
+    takes.all = false
+    const client = connect(address(said()))
+    const most = 8 << 20
+    client.write(Buffer.alloc(most, 'x'))
+    await vi.waitFor(() => expect(received().length).toBeGreaterThan(0))
+    const first = received().length
+    await setTimeout(200)
+    expect(received().length).toBe(first)
+    expect(client.writableLength).toBeGreaterThan(most / 2)
+    takes.all = true
+    port.resume()
+    await vi.waitFor(() => expect(received().length).toBe(most))
+    client.destroy()
   })
 
   test('counts what a program does not read, and closes without waiting for it', async () => {

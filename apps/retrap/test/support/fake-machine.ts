@@ -115,12 +115,18 @@ export class FakeHost implements SessionHost {
           receive(bytes) {
             typed += new TextDecoder().decode(bytes)
             for (const look of waiting) look()
+            return true
           },
+          onDrain() {},
         },
       ],
       xenConsole: {
         onTransmit: (listener) => (transmitXen = listener),
-        receive: (bytes) => (this.typedXen += new TextDecoder().decode(bytes)),
+        receive: (bytes) => {
+          this.typedXen += new TextDecoder().decode(bytes)
+          return true
+        },
+        onDrain() {},
       },
       run: async ({ signal, timeoutMs }) => {
         this.timeouts.push(timeoutMs)
