@@ -15,8 +15,8 @@ export interface SessionHost {
   onSignal(listener: (signal: EndingSignal) => void): () => void
   /** Calls back with what was thrown where nobody catches it; returns how to stop listening. */
   onUncaught(listener: (thrown: unknown) => void): () => void
-  /** Ends the process as soon as its exit code is known, although output waits for its reader. */
-  abandonOutput(): void
+  /** Ends the process as soon as its exit code is known, although output waits for its reader, or a device model is late. */
+  abandon(): void
 }
 
 /** Where keys come from. */

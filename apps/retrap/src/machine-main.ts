@@ -17,7 +17,7 @@ async function createMachine(options: MachineOptions): Promise<Machine> {
   return pc
 }
 
-/** Output waits for a reader, and the process does not. */
+/** Output waits for a reader, or a machine for its devices, and the process does not. */
 let abandoned = false
 
 const host: CliHost = {
@@ -31,7 +31,7 @@ const host: CliHost = {
     process.on('uncaughtException', listener)
     return () => process.off('uncaughtException', listener)
   },
-  abandonOutput() {
+  abandon() {
     abandoned = true
   },
   onSignal(listener) {

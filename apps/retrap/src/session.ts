@@ -38,6 +38,12 @@ export interface SessionSettings {
 
 const KEYS = '\r\nCtrl-A x  leave\r\nCtrl-A Ctrl-A  send Ctrl-A\r\nCtrl-A h  this help\r\n'
 
+/** A machine, and the models of this process that it was given. */
+interface Made {
+  readonly machine: Machine
+  readonly models: MachineOptions['devices']
+}
+
 /** Why a session ends, where the machine does not say so. */
 interface Ending {
   readonly code: number
@@ -160,34 +166,23 @@ class Session {
 
   /** Runs machines until one ends for good. @returns the exit code */
   async run(): Promise<number> {
-    const settings = this.#settings
+    const { noReboot } = this.#settings
     const host = this.#host
-    let devices = await settings.devices()
-    const create = async (): Promise<Machine> => {
-      const { models, servers } = devices
-      const serialPorts = Math.max(1, settings.serial.length)
-      const images = await settings.images()
-      const made = await host.createMachine({
-        ...settings.machine,
-        ...images,
-        ...(serialPorts > 1 && { serialPorts }),
-        devices: models,
-        deviceServers: servers,
-      })
-      this.#connect(made)
-      return made
-    }
-    this.#machine = await create()
-    if (this.#usesStdio) this.#closing.push(openInput(host, this.#input))
+    let made = await this.#make()
+    if (made !== null && this.#usesStdio) this.#closing.push(openInput(host, this.#input))
     let resets = 0
     let exit: MachineExit
     for (;;) {
+      if (made === null) {
+        exit = { reason: this.#stop.signal.aborted ? 'stopped' : 'timeout' }
+        break
+      }
       // oxlint-disable-next-line no-await-in-loop -- one machine after the other
-      exit = await this.#runMachine(this.#machine)
-      flushDevices(devices.models)
-      this.#reportKeptViews(this.#machine)
+      exit = await this.#runMachine(made.machine)
+      flushDevices(made.models)
+      this.#reportKeptViews(made.machine)
       if (exit.reason !== 'reset') break
-      if (settings.noReboot === true) {
+      if (noReboot === true) {
         host.stderr.write('retrap: the guest has reset the machine (--no-reboot)\n')
         break
       }
@@ -196,17 +191,54 @@ class Session {
       // A guest that does nothing else leaves no room for keys and timers otherwise.
       // oxlint-disable-next-line no-await-in-loop
       await setImmediate()
-      if (this.#millisecondsLeft() <= 0) {
-        exit = { reason: 'timeout' }
-        break
-      }
-      this.#machine.close?.()
+      made.machine.close?.()
       // oxlint-disable-next-line no-await-in-loop
-      devices = await settings.devices()
-      // oxlint-disable-next-line no-await-in-loop
-      this.#machine = await create()
+      made = await this.#make()
     }
     return this.#report(exit, resets)
+  }
+
+  /**
+   * Makes a machine. Neither the user nor `--timeout` waits for files and device models that take their time.
+   *
+   * @returns null where the session is to end before the machine is there
+   */
+  async #make(): Promise<Made | null> {
+    const left = this.#millisecondsLeft()
+    if (left <= 0 || this.#stop.signal.aborted) return null
+    const made = this.#create()
+    const over = new AbortController()
+    const end = AbortSignal.any([this.#stop.signal, over.signal])
+    const timer = left === Infinity ? undefined : setTimeout(() => over.abort(), left)
+    try {
+      const first = await Promise.race([made, new Promise<null>((resolve) => (end.onabort = () => resolve(null)))])
+      if (first !== null) {
+        this.#machine = first.machine
+        return first
+      }
+    } finally {
+      clearTimeout(timer)
+      end.onabort = null
+    }
+    // What a device model waits for may keep the process for long.
+    this.#host.abandon()
+    made.then(({ machine }) => machine.close?.()).catch(() => {})
+    return null
+  }
+
+  async #create(): Promise<Made> {
+    const settings = this.#settings
+    const { models, servers } = await settings.devices()
+    const serialPorts = Math.max(1, settings.serial.length)
+    const machine = await this.#host.createMachine({
+      ...settings.machine,
+      ...(await settings.images()),
+      ...(serialPorts > 1 && { serialPorts }),
+      devices: models,
+      deviceServers: servers,
+    })
+    this.#connect(machine)
+    return { machine, models }
   }
 
   /** Runs one machine to its end, with pauses while readers of its output stall. */
@@ -290,7 +322,7 @@ class Session {
       const left = await this.#watch.empty([stdout, stderr], this.#lastCall.signal)
       if (left > 0) {
         this.#host.stderr.write(`retrap: ${left} bytes of output are lost: their reader did not take them\n`)
-        this.#host.abandonOutput()
+        this.#host.abandon()
       }
       this.#watch.stop()
     }

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import type { MachineExit } from '@retrap/machine'
+import type { Machine } from '../src/machine-contract.ts'
 import { runSession, type SessionSettings } from '../src/session.ts'
 import { FakeHost, type FakeProgram } from './support/fake-machine.ts'
 
@@ -45,6 +46,23 @@ describe('the exit code', () => {
 
   test('is 124 when the time is over', async () => {
     expect(await runSession({ ...SETTINGS, timeoutMs: 20 }, new FakeHost(forEver))).toBe(124)
+  })
+})
+
+describe('a machine whose device models are not there yet', () => {
+  test.each<[string, Partial<SessionSettings>, (host: FakeHost) => void, number, string]>([
+    ['--timeout', { timeoutMs: 20 }, () => {}, 124, 'retrap: ended by --timeout after 0.02 s\n'],
+    ['a signal', {}, (host) => host.signal?.('SIGINT'), 130, ''],
+  ])('does not hold up %s, and is closed when it is made', async (_what, settings, act, code, text) => {
+    const made = Promise.withResolvers<Machine>()
+    const closed = Promise.withResolvers<void>()
+    const host = Object.assign(new FakeHost(forEver), { createMachine: () => made.promise })
+    setTimeout(() => act(host), 10)
+    expect(await runSession({ ...SETTINGS, ...settings }, host)).toBe(code)
+    expect([host.stderr.text, host.abandoned]).toEqual([text, true])
+    const machine = await new FakeHost(forEver).createMachine({ ...SETTINGS.machine, devices: [], deviceServers: [] })
+    made.resolve({ ...machine, close: () => closed.resolve() })
+    await closed.promise
   })
 })
 

@@ -67,7 +67,7 @@ export class FakeHost implements SessionHost {
     return () => (this.uncaught = undefined)
   }
 
-  abandonOutput(): void {
+  abandon(): void {
     this.abandoned = true
   }
 

@@ -210,7 +210,7 @@ function hostOf(output: string[], errors: string[]): CliHost {
     stderr: collector(errors),
     onSignal: () => () => undefined,
     onUncaught: () => () => undefined,
-    abandonOutput: () => undefined,
+    abandon: () => undefined,
   }
 }
 
