@@ -17,6 +17,7 @@ import { addP2m, type MapImageFlags } from './p2m/command.ts'
 import type { ListingOutput } from './print-lines.ts'
 import type { InputPolicy } from './serial-input.ts'
 import type { SessionHost } from './host.ts'
+import { parseCpu } from './cpu-option.ts'
 import { runSession, type MachineImages, type SessionSettings } from './session.ts'
 import {
   parseCpus,
@@ -41,6 +42,7 @@ export interface CliHost extends SessionHost {
 /** Options that every machine takes. */
 interface MachineFlags {
   readonly memory: number
+  readonly cpu?: string
   readonly cpus: number
   readonly serial?: readonly SerialTarget[]
   readonly reboot?: boolean
@@ -193,6 +195,11 @@ function machineOptions(command: Command, memory: string): Command {
         .argParser(parseMemory)
         .default(parseMemory(memory), memory),
     )
+    .option(
+      '--cpu <model>',
+      'processor: a model, and features to add or remove, such as core2,-sse4_1; --cpu help lists them (default: max)',
+      parseCpu((text) => command.configureOutput().writeOut?.(text)),
+    )
     .option('--cpus <count>', 'virtual CPUs', parseCpus, 1)
     .option(
       '--serial <where>',
@@ -257,6 +264,7 @@ function settingsFor(
     machine: {
       memoryBytes: flags.memory,
       cpus: flags.cpus,
+      ...(flags.cpu !== undefined && { cpu: flags.cpu }),
       clock: flags.deterministic === true ? 'deterministic' : 'real',
       ...(flags.hypervisor === 'xen' && { hypervisor: flags.hypervisor }),
       ...(flags.devices === 'async' && { devicePlacement: 'deferred' as const }),

@@ -24,7 +24,7 @@ const REPLACEMENTS: Readonly<Record<string, string>> = {
   '-machine': 'leave it out: there is one machine, a PC',
   '-accel': 'leave it out: the processor is always emulated',
   '-enable-kvm': 'leave it out: the processor is always emulated',
-  '-cpu': 'leave it out: there is one processor model yet',
+  '-cpu': 'write --cpu core2; retrap run --cpu help lists the models',
   '-display': 'leave it out: there is no display yet, and the console is the serial port',
   '-vga': 'leave it out: there is no display yet, and the console is the serial port',
   '-vnc': 'leave it out: there is no display yet, and the console is the serial port',

@@ -100,7 +100,11 @@ export class Lowering {
     // A near branch with a 16-bit operand size wraps within 64 KiB, wherever the segment lies: never static.
     const target = offset + insn.length + insn.immLo
     const fixed =
-      relative && (long || info.operandSize === 32) && insn.immHi === insn.immLo >> 31 && target >= 0 && target < 0x1000
+      relative &&
+      (long ? info.operandSize !== 16 : info.operandSize === 32) &&
+      insn.immHi === insn.immLo >> 31 &&
+      target >= 0 &&
+      target < 0x1000
     const inPage = !fixed ? 'no' : target > offset ? 'forward' : 'back'
     const lowered = this.#lookUp(info, insn, long, inPage)
     const { u8, u16 } = this.#views

@@ -75,6 +75,15 @@ const AMD_REPEATED = 0x0183_f3ff
 /** AMD's leaf 8000_0001H EDX bit 22: SSE's instructions on MMX registers. */
 const AMD_MMXEXT = 1 << 22
 
+/** Leaves whose sub-leaves differ. In all others ECX does not matter. */
+const LEAVES_BY_SUBLEAF: ReadonlySet<number> = new Set(
+  CPU_FEATURES.flatMap(({ cpuid }) => (cpuid !== undefined && cpuid.word.subleaf > 0 ? [cpuid.word.leaf] : [])),
+)
+
+function wordsKey(leaf: number, subleaf: number): number {
+  return LEAVES_BY_SUBLEAF.has(leaf) ? leaf + subleaf * 2 ** 32 : leaf
+}
+
 /**
  * A processor model, digested: what instructions look at while they run is a number or a flag here.
  */
@@ -153,7 +162,7 @@ export class Processor {
   }
 
   #setBits({ leaf, subleaf, register }: CpuidWord, value: number): void {
-    const key = leaf * 16 + subleaf
+    const key = wordsKey(leaf, subleaf)
     const words = this.#words.get(key) ?? new Uint32Array(4)
     words[register]! |= value
     this.#words.set(key, words)
@@ -196,6 +205,6 @@ export class Processor {
 
   /** The feature flags in a register of a CPUID leaf: 0 EAX to 3 EDX. The leaf may add other values to them. */
   flags(leaf: number, subleaf: number, register: number): number {
-    return this.#words.get(leaf * 16 + subleaf)?.[register] ?? 0
+    return this.#words.get(wordsKey(leaf, subleaf))?.[register] ?? 0
   }
 }

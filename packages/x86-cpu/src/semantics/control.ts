@@ -161,7 +161,11 @@ function jumpTo(c: Context, target: I64): void {
 
 /** The target of a relative branch outside the page: an offset in the code segment, checked; in 64-bit mode a linear address. */
 function relativeTarget(c: Context): I64 {
-  if (c.form.long) return c.let(c.pageBase().add(c.immediate()))
+  if (c.form.long) {
+    const linear = c.pageBase().add(c.immediate())
+    // AMD's processors take an operand-size prefix here as elsewhere: the target is 16 bits wide. Intel's ignore it.
+    return c.let(c.form.size === 2 ? zeroExtend(linear, 2) : linear)
+  }
   const target = c.let(zeroExtend(c.nextRip().add(c.immediate()), c.form.size))
   checkTarget(c, target)
   return target

@@ -55,10 +55,12 @@ import type { System } from './system.ts'
 
 /** Whether PAE paging is in use: the four PDPTEs are registers. */
 export function usesPdptes(s: System): boolean {
-  return pdptesFor(s.get(S_CR0), s.get(S_CR4), s.get(S_EFER))
+  return pdptesFor(s, s.get(S_CR0), s.get(S_CR4), s.get(S_EFER))
 }
 
-function pdptesFor(cr0: number, cr4: number, efer: number): boolean {
+function pdptesFor(s: System, cr0: number, cr4: number, efer: number): boolean {
+  // AMD's processors read the entries from memory in each walk (APM vol. 2, "Page-Directory-Pointer Entries").
+  if (s.cpu.processor.amd) return false
   return (cr0 & CR0_PG) !== 0 && (cr4 & CR4_PAE) !== 0 && (efer & EFER_LMA) === 0
 }
 
@@ -110,7 +112,7 @@ function writeCr0(s: System, lo: number, hi: number): void {
       efer |= EFER_LMA
     }
   }
-  if (reloadsPdptes(old, value, cr4, cr4) && pdptesFor(value, cr4, efer)) {
+  if (reloadsPdptes(old, value, cr4, cr4) && pdptesFor(s, value, cr4, efer)) {
     loadPageDirectoryPointers(s, s.get(S_CR3))
   }
   s.set(S_CR0, value)
@@ -142,7 +144,7 @@ function writeCr4(s: System, lo: number, hi: number): void {
   const changed = old ^ lo
   if (s.longMode && ((lo & CR4_PAE) === 0 || (changed & CR4_LA57) !== 0)) s.raise(VECTOR_GP, 0)
   if ((changed & lo & CR4_PCIDE) !== 0 && (!s.longMode || (s.get(S_CR3) & CR3_PCID) !== 0)) s.raise(VECTOR_GP, 0)
-  if (reloadsPdptes(0, 0, old, lo) && pdptesFor(s.get(S_CR0), lo, s.get(S_EFER))) {
+  if (reloadsPdptes(0, 0, old, lo) && pdptesFor(s, s.get(S_CR0), lo, s.get(S_EFER))) {
     loadPageDirectoryPointers(s, s.get(S_CR3))
   }
   s.set(S_CR4, lo)

@@ -26,7 +26,7 @@ export const MXCSR_INITIAL = 0x1f80
 const A_FCW = 0
 const A_FSW = 2
 const A_FTW = 4
-const A_FOP = 6
+export const A_FOP = 6
 const A_FIP = 8
 const A_FCS = 12
 const A_FDP = 16
@@ -43,6 +43,8 @@ export const A_YMM = 576
 export const A_YMM_END = 832
 export const A_YMM_END_LEGACY = 704
 
+/** Exception summary of FSW. */
+export const FSW_ES: number = 1 << 7
 /** Exception flags of FSW, and ES and B, which sum up those that FCW does not mask. */
 const FSW_EXCEPTIONS = 0x3f
 const FSW_SUMMARY = 0x8080
@@ -121,6 +123,14 @@ export class FpuImage {
     s.set(S_FCW, (view.getUint16(A_FCW, true) & 0x1f7f) | 0x40)
     setStatusWord(s, view.getUint16(A_FSW, true))
     s.set(S_FTAG_EMPTY, ~(this.bytes[A_FTW] as number) & 0xff)
+    summariseExceptions(s)
+    for (let i = 0; i < 8; i++) {
+      const to = stackRegister(s, i)
+      const from = A_ST + 16 * i
+      for (let j = 0; j < 10; j++) s.u8[to + j] = this.bytes[from + j] as number
+    }
+    // As when they are saved: AMD's processors restore the error pointers with a pending exception alone.
+    if (!s.cpu.processor.savesErrorPointers && (view.getUint16(A_FSW, true) & FSW_ES) === 0) return
     s.set(S_FOP, view.getUint16(A_FOP, true) & 0x7ff)
     const high = view.getUint32(A_FCS, true)
     s.set64(S_FIP, view.getUint32(A_FIP, true), wide ? high : 0)
@@ -128,12 +138,6 @@ export class FpuImage {
     const dataHigh = view.getUint32(A_FDS, true)
     s.set64(S_FDP, view.getUint32(A_FDP, true), wide ? dataHigh : 0)
     s.set(S_FDS, wide ? 0 : dataHigh & 0xffff)
-    for (let i = 0; i < 8; i++) {
-      const to = stackRegister(s, i)
-      const from = A_ST + 16 * i
-      for (let j = 0; j < 10; j++) s.u8[to + j] = this.bytes[from + j] as number
-    }
-    summariseExceptions(s)
   }
 
   /** Bytes 24–31. */

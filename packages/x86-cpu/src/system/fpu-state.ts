@@ -18,6 +18,7 @@ import {
 } from '../state-layout.ts'
 import { CR0_EM, CR0_TS, CR4_OSXSAVE, RAX, XCR0_AVX, XCR0_SSE, XCR0_X87 } from './architecture.ts'
 import {
+  A_FOP,
   A_HEADER,
   A_MXCSR,
   A_ST,
@@ -28,6 +29,7 @@ import {
   A_YMM_END,
   A_YMM_END_LEGACY,
   FCW_INITIAL,
+  FSW_ES,
   FpuImage,
   MXCSR_MASK,
   initialiseX87,
@@ -59,6 +61,19 @@ function requireAlignment(s: System, bytes: 16 | 64): void {
   if ((s.get(S_EA) & (bytes - 1)) !== 0) s.raise(VECTOR_GP, 0)
 }
 
+/**
+ * Whether FXSAVE and XSAVE save the x87 unit's opcode and instruction and data pointers. AMD's processors do so while an
+ * exception is pending, or always if CPUID 8000_0008H, EBX bit 2 is set (APM vol. 2, "FXSAVE and FXRSTOR Instructions").
+ */
+function savesErrorPointers(s: System): boolean {
+  return s.cpu.processor.savesErrorPointers || (s.get(S_FSW) & FSW_ES) !== 0
+}
+
+function transfer(s: System, lo: number, hi: number, from: number, to: number, checking: boolean): void {
+  if (checking) image.probe(s, lo, hi, from, to)
+  else image.store(s, lo, hi, from, to)
+}
+
 // @isa: complete   0F AE /0   FXSAVE, FXSAVE64   "SDM vol. 2A, FXSAVE"
 const fxsave: Handler = (s, _record, form) => {
   requireAlignment(s, 16)
@@ -67,8 +82,12 @@ const fxsave: Handler = (s, _record, form) => {
   image.takeX87(s, form.size === 8)
   image.takeMxcsr(s)
   image.takeVectors(s, A_XMM, 0, vectorCount(s))
-  image.probe(s, lo, hi, 0, xmmEnd(s))
-  image.store(s, lo, hi, 0, xmmEnd(s))
+  const pointers = savesErrorPointers(s)
+  for (let pass = 0; pass < 2; pass++) {
+    const checking = pass === 0
+    if (!pointers) transfer(s, lo, hi, 0, A_FOP, checking)
+    transfer(s, lo, hi, pointers ? 0 : A_MXCSR, xmmEnd(s), checking)
+  }
   return STATUS_DONE
 }
 
@@ -145,9 +164,10 @@ function save(optimise: boolean): Handler {
     if (mxcsr) image.takeMxcsr(s)
     if (sse) image.takeVectors(s, A_XMM, 0, vectorCount(s))
     if (avx) image.takeVectors(s, A_YMM, 16, vectorCount(s))
+    const pointers = savesErrorPointers(s)
     for (let pass = 0; pass < 2; pass++) {
       const checking = pass === 0
-      if (x87) transfer(s, lo, hi, 0, A_MXCSR, checking)
+      if (x87) transfer(s, lo, hi, 0, pointers ? A_MXCSR : A_FOP, checking)
       if (mxcsr) transfer(s, lo, hi, A_MXCSR, A_ST, checking)
       if (x87) transfer(s, lo, hi, A_ST, A_XMM, checking)
       if (sse) transfer(s, lo, hi, A_XMM, end, checking)
@@ -156,11 +176,6 @@ function save(optimise: boolean): Handler {
     }
     return STATUS_DONE
   }
-}
-
-function transfer(s: System, lo: number, hi: number, from: number, to: number, checking: boolean): void {
-  if (checking) image.probe(s, lo, hi, from, to)
-  else image.store(s, lo, hi, from, to)
 }
 
 // @isa: complete   0F AE /5   XRSTOR, XRSTOR64: standard form   "SDM vol. 1, Operation of XRSTOR"

@@ -36,9 +36,11 @@ import {
   S_MC_CTL,
   S_MC_MISC,
   S_MISC_ENABLE,
+  S_HWCR,
   S_MTRR_DEF_TYPE,
   S_MTRR_FIXED,
   S_MTRR_VARIABLE,
+  S_SYSCFG,
   S_TSC_ADJUST,
 } from './system-state.ts'
 import type { System } from './system.ts'
@@ -77,6 +79,12 @@ const IA32_GS_BASE = 0xc000_0101
 const IA32_KERNEL_GS_BASE = 0xc000_0102
 const IA32_TSC_AUX = 0xc000_0103
 
+// AMD's (AMD publication 32559, "BIOS and Kernel Developer's Guide for AMD NPT Family 0Fh Processors").
+const SYSCFG = 0xc001_0010
+const HWCR = 0xc001_0015
+const NB_CFG = 0xc001_001f
+const INTERRUPT_PENDING = 0xc001_0055
+
 /** IA32_MTRRCAP: 8 variable ranges, fixed ranges, write-combining. */
 const MTRRCAP = MTRR_VARIABLE_COUNT | (1 << 8) | (1 << 10)
 /**
@@ -97,6 +105,9 @@ const MTRRCAP = MTRR_VARIABLE_COUNT | (1 << 8) | (1 << 10)
  * | IA32_MCG_STATUS | bits 2:0, others are reserved | the same |
  * | IA32_DEBUGCTL | R/W for what the processor has: here nothing | zero; else #GP(0) |
  * | IA32_BIOS_SIGN_ID, IA32_BIOS_UPDT_TRIG | written to load and identify a microcode update | writes are ignored |
+ * | SYSCFG 17 to 22 | R/W: buses, and which MTRRs divide DRAM from MMIO | R/W, without effect |
+ * | NB_CFG, interrupt pending message | R/W: settings of the northbridge | zero; writes are ignored |
+ * | HWCR 31:0 | R/W: SMM lock, caches, wrap-around | R/W, without effect |
  * | IA32_MTRRCAP, IA32_MCG_CAP, IA32_ARCH_CAPABILITIES, IA32_PLATFORM_ID | read-only | writes are #GP(0) |
  */
 
@@ -126,6 +137,9 @@ const ARCH_CAPABILITIES =
   (1 << 27)
 /** IA32_ARCH_CAPABILITIES, high word: ITS_NO (62). */
 const ARCH_CAPABILITIES_HI = 1 << 30
+
+/** Bits of SYSCFG that exist: 17 to 22. */
+const SYSCFG_DEFINED = 0x7e_0000
 
 const words: Words = { lo: 0, hi: 0 }
 
@@ -170,6 +184,10 @@ function fieldOf(index: number): number {
       return S_KERNEL_GS_BASE
     case IA32_TSC_AUX:
       return S_TSC_AUX
+    case SYSCFG:
+      return S_SYSCFG
+    case HWCR:
+      return S_HWCR
     default:
       return mtrrField(index)
   }
@@ -226,6 +244,8 @@ export function readMsr(s: System, index: number): void {
       give(s, MC_BANKS, 0)
       return
     case IA32_PLATFORM_ID:
+    case NB_CFG:
+    case INTERRUPT_PENDING:
       give(s, 0, 0)
       return
     default:
@@ -313,6 +333,12 @@ export function writeMsr(s: System, index: number, lo: number, hi: number): void
     case IA32_TSC_AUX:
       refuse(s, hi !== 0)
       break
+    case SYSCFG:
+      refuse(s, hi !== 0 || (lo & ~SYSCFG_DEFINED) !== 0)
+      break
+    case HWCR:
+      refuse(s, hi !== 0)
+      break
     case IA32_PAT:
       refuse(s, !areTypes(lo, true) || !areTypes(hi, true))
       break
@@ -331,6 +357,8 @@ export function writeMsr(s: System, index: number, lo: number, hi: number): void
       // Software writes zero and CPUID then reports the update's revision; it never changes.
       return
     case IA32_BIOS_UPDT_TRIG:
+    case NB_CFG:
+    case INTERRUPT_PENDING:
       return
     case IA32_MCG_STATUS:
       refuse(s, hi !== 0 || (lo & ~7) !== 0)

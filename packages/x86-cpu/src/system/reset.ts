@@ -56,6 +56,7 @@ import {
   ACTIVITY_WAIT_FOR_SIPI,
   S_ACTIVITY,
   S_BIOS_SIGN_ID,
+  S_HWCR,
   S_MCG_STATUS,
   MC_BANKS,
   S_MC_ADDR,
@@ -68,6 +69,7 @@ import {
   S_PENDING_DEBUG,
   S_PENDING_FAULT,
   S_STEP_SUPPRESSED,
+  S_SYSCFG,
   S_TSC_ADJUST,
 } from './system-state.ts'
 
@@ -140,7 +142,7 @@ function resetRest(s: System): void {
   s.set64(S_MISC_ENABLE, MISC_ENABLE_RESET, 0)
   s.set64(S_BIOS_SIGN_ID, 0, 1)
   s.set64(S_TSC_ADJUST, 0, 0)
-  s.set64(S_MCG_STATUS, 0, 0)
+  for (const offset of [S_MCG_STATUS, S_SYSCFG, S_HWCR]) s.set64(offset, 0, 0)
   s.set64(S_MTRR_DEF_TYPE, 0, 0)
   s.u32.fill(0, S_MTRR_FIXED >>> 2, S_MC_CTL >>> 2)
   for (const bank of [S_MC_CTL, S_MC_ADDR, S_MC_MISC]) s.u32.fill(0, bank >>> 2, (bank >>> 2) + 2 * MC_BANKS)

@@ -60,6 +60,7 @@ import {
   S_MC_CTL,
   S_MC_MISC,
   S_MISC_ENABLE,
+  S_HWCR,
   S_MTRR_DEF_TYPE,
   S_MTRR_FIXED,
   S_MTRR_VARIABLE,
@@ -75,6 +76,7 @@ import {
   S_SIPI_VECTOR,
   S_STEPPING,
   S_STEP_SUPPRESSED,
+  S_SYSCFG,
   S_TSC_ADJUST,
 } from './system-state.ts'
 
@@ -151,6 +153,8 @@ const REGISTERS: Fields = [
   ['miscEnable', S_MISC_ENABLE, 8],
   ['biosSignId', S_BIOS_SIGN_ID, 8],
   ['mcgStatus', S_MCG_STATUS, 8],
+  ['syscfg', S_SYSCFG, 8],
+  ['hwcr', S_HWCR, 8],
   ['mtrrDefType', S_MTRR_DEF_TYPE, 8],
   ...numbered('mtrrFixed', MTRR_FIXED_COUNT, S_MTRR_FIXED),
   ...numbered('mtrrVariable', 2 * MTRR_VARIABLE_COUNT, S_MTRR_VARIABLE),

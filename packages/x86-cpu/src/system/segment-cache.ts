@@ -112,10 +112,21 @@ function markFlat(s: System, segment: number): void {
   s.set(at + SEG_RIGHTS, flat ? rights | SEG_FLAT : rights)
 }
 
-/** Loads a null selector: the base is cleared, as Intel processors do, and every access fails. */
+/**
+ * Loads a null selector: every access fails from now on. Intel's processors clear the base, which 64-bit mode goes on
+ * using of FS and GS; AMD's do so if CPUID 8000_0021H, EAX bit 6 is set.
+ */
 export function setNullSegment(s: System, segment: number, selector: number): void {
   // A null SS exists in 64-bit mode only. Its DPL goes on telling the privilege level.
-  setSegment(s, segment, selector, 0, 0, 0, segment === SS ? (selector & 3) << ATTR_DPL_SHIFT : 0)
+  if (segment === SS) setSegment(s, segment, selector, 0, 0, 0, (selector & 3) << ATTR_DPL_SHIFT)
+  else if (s.cpu.processor.nullClearsBase) setSegment(s, segment, selector, 0, 0, 0, 0)
+  else keepBase(s, segment, selector)
+}
+
+/** Takes the right to use a segment register away, and leaves base and limit. */
+function keepBase(s: System, segment: number, selector: number): void {
+  const at = offsetOf(segment)
+  setSegment(s, segment, selector, s.get(at + SEG_BASE), s.get(at + SEG_BASE + 4), s.get(at + SEG_LIMIT), 0)
 }
 
 /**
@@ -124,8 +135,7 @@ export function setNullSegment(s: System, segment: number, selector: number): vo
  * bases of FS and GS.
  */
 export function dropSegment(s: System, segment: number): void {
-  const at = offsetOf(segment)
-  setSegment(s, segment, 0, s.get(at + SEG_BASE), s.get(at + SEG_BASE + 4), s.get(at + SEG_LIMIT), 0)
+  keepBase(s, segment, 0)
 }
 
 /**

@@ -9,9 +9,11 @@ import {
   GS,
   SEG_BASE,
   SEG_BYTES,
+  SEG_LIMIT,
   SS,
   STATUS_DONE,
   S_CR4,
+  S_CSTAR,
   S_EFER,
   S_GPR,
   S_KERNEL_GS_BASE,
@@ -53,48 +55,97 @@ const FLAT_STACK = ATTR_P | ATTR_S | ATTR_G | ATTR_DB | TYPE_WRITABLE | TYPE_ACC
 /** RFLAGS that SYSRET takes from R11 (SDM vol. 2B, "SYSRET"): RF, VM and reserved bits are not among them. */
 const SYSRET_FLAGS = 0x003c_7fd7
 
-/** Flat CS and SS of a level, as the fast system calls set them without reading a table. `long`: 64-bit code. */
-function setFlatSegments(s: System, cs: number, ss: number, level: number, long: boolean): void {
-  const dpl = level << ATTR_DPL_SHIFT
-  setSegment(s, CS, cs & 0xffff, 0, 0, 0xffff_ffff, FLAT_CODE | dpl | (long ? ATTR_L : ATTR_DB))
-  setSegment(s, SS, ss & 0xffff, 0, 0, 0xffff_ffff, FLAT_STACK | dpl)
+/** Flat CS of a level, as the fast system calls set it without reading a table. `long`: 64-bit code. */
+function setFlatCode(s: System, selector: number, level: number, long: boolean): void {
+  const attributes = FLAT_CODE | (level << ATTR_DPL_SHIFT) | (long ? ATTR_L : ATTR_DB)
+  setSegment(s, CS, selector & 0xffff, 0, 0, 0xffff_ffff, attributes)
 }
 
-// @isa: complete   0F 05   SYSCALL   "SDM vol. 2B, SYSCALL"
+/** The same for SS. */
+function setFlatStack(s: System, selector: number, level: number): void {
+  setSegment(s, SS, selector & 0xffff, 0, 0, 0xffff_ffff, FLAT_STACK | (level << ATTR_DPL_SHIFT))
+}
+
+function setFlatSegments(s: System, cs: number, ss: number, level: number, long: boolean): void {
+  setFlatCode(s, cs, level, long)
+  setFlatStack(s, ss, level)
+}
+
+/** SYSCALL and SYSRET: on Intel's processors in 64-bit mode alone, on AMD's in every mode; #UD where they are off. */
+function requireSyscall(s: System): void {
+  if ((!s.mode64 && !s.cpu.processor.amd) || (s.get(S_EFER) & EFER_SCE) === 0) s.undefinedOpcode()
+}
+
+// @isa: complete   0F 05   SYSCALL   "SDM vol. 2B, SYSCALL; AMD APM vol. 3, SYSCALL"
 export const syscall: Handler = (s, record) => {
-  // In compatibility mode, and everywhere else, Intel processors raise #UD.
-  if (!s.mode64 || (s.get(S_EFER) & EFER_SCE) === 0) s.undefinedOpcode()
+  requireSyscall(s)
   const flags = s.cpu.materialiseFlags()
-  s.nextRip(record)
-  s.set64(S_GPR + 8 * RCX, s.lo, s.hi)
-  s.set64(S_GPR + 8 * R11, flags & ~FLAG_RF, 0)
-  s.set64(S_RIP, s.get(S_LSTAR), s.get(S_LSTAR + 4))
-  const flagsAfter = (flags & ~s.get(S_SFMASK) & ~FLAG_RF) | FLAG_FIXED
-  s.cpu.setRflags(flagsAfter)
   const cs = s.get(S_STAR + 4) & 0xfffc
-  setFlatSegments(s, cs, cs + 8, 0, true)
+  s.nextRip(record)
+  let flagsAfter: number
+  if (s.longMode) {
+    const target = s.mode64 ? S_LSTAR : S_CSTAR
+    s.set64(S_GPR + 8 * RCX, s.lo, s.hi)
+    s.set64(S_GPR + 8 * R11, flags & ~FLAG_RF, 0)
+    s.set64(S_RIP, s.get(target), s.get(target + 4))
+    flagsAfter = (flags & ~s.get(S_SFMASK) & ~FLAG_RF) | FLAG_FIXED
+  } else {
+    // AMD's legacy mode: STAR has the target, and R11 does not exist.
+    s.setGpr(RCX, 4, s.lo)
+    s.set64(S_RIP, s.get(S_STAR), 0)
+    flagsAfter = (flags & ~(FLAG_VM | FLAG_IF | FLAG_RF)) | FLAG_FIXED
+  }
+  s.cpu.setRflags(flagsAfter)
+  setFlatSegments(s, cs, cs + 8, 0, s.longMode)
   s.cpu.modeChanged()
   // A single-step trap that SFMASK masks is not taken at the kernel's entry.
   if ((flags & ~flagsAfter & FLAG_TF) !== 0) s.set(S_STEP_SUPPRESSED, 1)
   return s.retired()
 }
 
-// @isa: complete   0F 07   SYSRET   "SDM vol. 2B, SYSRET"
+// @isa: complete   0F 07   SYSRET   "SDM vol. 2B, SYSRET; AMD APM vol. 3, SYSRET"
 const sysret: Handler = (s, _record, form) => {
-  if (!s.mode64 || (s.get(S_EFER) & EFER_SCE) === 0) s.undefinedOpcode()
+  requireSyscall(s)
+  const { amd } = s.cpu.processor
+  if (!s.protectedMode) s.raise(VECTOR_GP, 0)
   s.requireCpl0()
-  const long = form.size === 8
-  if (long && !s.isCanonical(s.gprHi(RCX))) s.raise(VECTOR_GP, 0)
-  s.set64(S_RIP, s.gpr(RCX), long ? s.gprHi(RCX) : 0)
-  s.cpu.setRflags((s.gpr(R11) & SYSRET_FLAGS) | FLAG_FIXED)
+  const long = s.mode64 && form.size === 8
+  // AMD's processors take any RCX: the fetch at the outer level faults.
+  if (long && !amd && !s.isCanonical(s.gprHi(RCX))) s.raise(VECTOR_GP, 0)
   const base = s.get(S_STAR + 4) >>> 16
-  setFlatSegments(s, (base + (long ? 16 : 0)) | 3, (base + 8) | 3, 3, long)
+  const flags = s.mode64 ? s.gpr(R11) & SYSRET_FLAGS : s.cpu.materialiseFlags() | FLAG_IF
+  s.set64(S_RIP, s.gpr(RCX), long ? s.gprHi(RCX) : 0)
+  s.cpu.setRflags(flags | FLAG_FIXED)
+  setFlatCode(s, (base + (long ? 16 : 0)) | 3, 3, long)
+  if (amd) setStackSelector(s, base + 8)
+  else setFlatStack(s, (base + 8) | 3, 3)
   s.cpu.modeChanged()
   return s.retired()
 }
 
+/** AMD's SYSRET: the selector of SS, and nothing else of it. Its DPL tells the privilege level here, and so is 3. */
+function setStackSelector(s: System, selector: number): void {
+  const at = S_SEGMENTS + SS * SEG_BYTES
+  const attributes = s.attributes(SS) | (3 << ATTR_DPL_SHIFT)
+  setSegment(
+    s,
+    SS,
+    selector & 0xffff,
+    s.get(at + SEG_BASE),
+    s.get(at + SEG_BASE + 4),
+    s.get(at + SEG_LIMIT),
+    attributes,
+  )
+}
+
+/** SYSENTER and SYSEXIT: not in long mode on AMD's processors (APM vol. 3, SYSENTER). */
+function requireSysenter(s: System): void {
+  if (s.longMode && s.cpu.processor.amd) s.undefinedOpcode()
+}
+
 // @isa: complete   0F 34   SYSENTER   "SDM vol. 2B, SYSENTER"
 const sysenter: Handler = (s) => {
+  requireSysenter(s)
   const cs = s.get(S_SYSENTER_CS) & 0xfffc
   if (!s.protectedMode || cs === 0) s.raise(VECTOR_GP, 0)
   const long = s.longMode
@@ -108,6 +159,7 @@ const sysenter: Handler = (s) => {
 
 // @isa: complete   0F 35   SYSEXIT   "SDM vol. 2B, SYSEXIT"
 const sysexit: Handler = (s, _record, form) => {
+  requireSysenter(s)
   const cs = s.get(S_SYSENTER_CS) & 0xfffc
   if (!s.protectedMode || s.cpl !== 0 || cs === 0) s.raise(VECTOR_GP, 0)
   const long = form.size === 8

@@ -58,6 +58,10 @@ export const MWAIT_BREAKS = 1
 
 /** IA32_MISC_ENABLE: MONITOR and MWAIT exist. */
 export const MISC_ENABLE_MONITOR: number = 1 << 18
+/** AMD's SYSCFG and HWCR, 64 bits each. */
+export const S_SYSCFG = 0xfa0
+export const S_HWCR = 0xfa8
+
 /** IA32_MISC_ENABLE: CPUID has no leaves above 2. */
 export const MISC_ENABLE_LIMIT_CPUID: number = 1 << 22
 /** IA32_MISC_ENABLE, high word: there is no execute-disable bit. */

@@ -126,6 +126,13 @@ describe('CPUID of the models (Intel AP-485; AMD 32559, "CPUID")', () => {
     }
   })
 
+  test('ECX matters to leaves with sub-leaves alone', () => {
+    const b = on('max', () => Bench.long64())
+    for (const number of [1, 0x8000_0001, 0x8000_0007]) expect(leaf(b, number, 0xdead_beef)).toEqual(leaf(b, number))
+    expect(leaf(b, 7, 1)).not.toEqual(leaf(b, 7))
+    expect(leaf(b, 7, 16)).toEqual([0, 0, 0, 0])
+  })
+
   test('no two features share a bit', () => {
     const places = CPU_FEATURES.filter((f) => f.cpuid !== undefined).map(({ cpuid }) => JSON.stringify(cpuid))
     expect(new Set(places).size).toBe(places.length)
@@ -179,6 +186,30 @@ describe('bits that a model lacks are reserved', () => {
   ])('MSRs of %s', (cpu, expected) => {
     const b = on(cpu)
     expect(MSRS.filter((index) => readable(b, index))).toEqual(expected)
+  })
+
+  test('AMD keeps SYSCFG and HWCR; those of the northbridge are zero', () => {
+    for (const [index, value, kept] of [
+      [0xc001_0010, 0x4_0000, 0x4_0000],
+      [0xc001_0015, 0x40, 0x40],
+      [0xc001_001f, 0x40, 0],
+      [0xc001_0055, 0x40, 0],
+    ] as const) {
+      const b = on('opteron')
+      const access = (mnemonic: string, lo: number): string => {
+        b.s.setGpr(1, 4, index)
+        b.s.setGpr(0, 4, lo)
+        b.s.setGpr(2, 4, 0)
+        return b.outcome(mnemonic)
+      }
+      expect([access('WRMSR', value), access('RDMSR', 0), b.s.gpr(0)]).toEqual(['ok', 'ok', kept])
+      expect(on('core2').outcome('RDMSR')).toBe('#GP(0)')
+    }
+    const b = on('opteron')
+    b.s.setGpr(1, 4, 0xc001_0010)
+    b.s.setGpr(0, 4, 1)
+    b.s.setGpr(2, 4, 0)
+    expect(b.outcome('WRMSR')).toBe('#GP(0)')
   })
 
   test.each([
