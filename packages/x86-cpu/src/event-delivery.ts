@@ -10,7 +10,6 @@ import { PASS_EVENT } from './pass.ts'
 import type { Pass } from './pass.ts'
 import { R_SEGMENT } from './record.ts'
 import {
-  EVENT_INIT,
   EVENT_INTERRUPT,
   EVENT_NMI,
   EVENT_SIPI,
@@ -81,8 +80,23 @@ export class EventDelivery {
    */
   get isInitDue(): boolean {
     const u32 = this.#u32
-    if ((u32[S_EVENTS >>> 2]! & EVENT_INIT) === 0) return false
+    if (!this.#outside.init) return false
     return (u32[S_PENDING_DEBUG >>> 2]! & DR6_BT) === 0 && u32[S_PENDING_FAULT >>> 2] === 0
+  }
+
+  /**
+   * SMI is next: it comes before INIT, and what that waits for it waits for as well (the same table; of the two of one
+   * class the first). A processor that waits for a start-up IPI holds it off.
+   */
+  get isSmiDue(): boolean {
+    const u32 = this.#u32
+    if (!this.#outside.smi || u32[S_ACTIVITY >>> 2] === ACTIVITY_WAIT_FOR_SIPI) return false
+    return (u32[S_PENDING_DEBUG >>> 2]! & DR6_BT) === 0 && u32[S_PENDING_FAULT >>> 2] === 0
+  }
+
+  /** Latches the system-management interrupt. Its delivery takes it away. */
+  latchSmi(): void {
+    this.#event.setSystemManagement()
   }
 
   /** Latches the trap or fault that the last instruction has left. @returns false: there is none */
@@ -156,7 +170,6 @@ export class EventDelivery {
 
   /** Delivers the latched event for the first time. */
   deliver(): Exit | undefined {
-    this.#u32[S_REPEATING >>> 2] = 0
     this.#turn.addEvent()
     const status = deliverEvent(this.#system, this.#event)
     if (status !== STATUS_RESTART) return this.#finish(status)
@@ -167,6 +180,7 @@ export class EventDelivery {
   }
 
   #finish(status: number): Exit | undefined {
+    this.#u32[S_REPEATING >>> 2] = 0
     this.#turn.mayEnd = true
     this.#access.nonCanonical = false
     this.#i32[S_FAULT_VECTOR >>> 2] = -1

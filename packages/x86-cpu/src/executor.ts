@@ -61,6 +61,9 @@ import {
   S_REPEATING,
   S_STEPPING,
   S_STEP_SUPPRESSED,
+  S_SMM,
+  SMM_ENTERING,
+  SMM_OUTSIDE,
 } from './system/system-state.ts'
 
 /** Instructions that run before `run` looks around. The first rounds are short, so that V8 gets to replace baseline code. */
@@ -173,7 +176,7 @@ export class Executor {
     this.paused = false
     for (;;) {
       if (this.#pass.active) {
-        if (((u32[S_EVENTS >>> 2] as number) & EVENT_INIT) !== 0) this.cancel()
+        if (this.#outside.init) this.cancel()
         else {
           const status = this.#pass.inPlace ? this.#runOn() : this.#nextPass()
           if (status === STATUS_RETRY && this.#pass.active) return EXIT_BLOCKED
@@ -181,6 +184,12 @@ export class Executor {
           if (exit !== undefined) return exit
           continue
         }
+      }
+      if (this.#delivery.isSmiDue) {
+        this.#delivery.latchSmi()
+        const exit = this.#delivery.deliver()
+        if (exit !== undefined) return exit
+        continue
       }
       if (this.#delivery.isInitDue) {
         this.#outside.clear(EVENT_INIT | EVENT_NMI)
@@ -221,7 +230,7 @@ export class Executor {
   settle(): Exit | undefined {
     try {
       while (this.#pass.active) {
-        if (((this.#u32[S_EVENTS >>> 2] as number) & EVENT_INIT) !== 0) {
+        if (this.#outside.init) {
           this.cancel()
           break
         }
@@ -403,6 +412,8 @@ export class Executor {
     this.#pass.cancel(this.#turn.retired)
     this.#turn.mayEnd = true
     this.#host.cancelled?.()
+    // The delivery of an SMI is forgotten, the SMI is not.
+    if (this.#u32[S_SMM >>> 2] === SMM_ENTERING) this.#u32[S_SMM >>> 2] = SMM_OUTSIDE
     this.#access.nonCanonical = false
     // The fault that a delivery has met is forgotten with it.
     this.#i32[S_FAULT_VECTOR >>> 2] = -1

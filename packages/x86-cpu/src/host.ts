@@ -76,6 +76,14 @@ export interface CpuHost {
    * @returns STATUS_DONE; STATUS_FAULT with `into.errorCode`; STATUS_RETRY
    */
   translate(lo: number, hi: number, access: number, into: Translation, log: AccessLog | null): number
+  /**
+   * Finds what is behind a guest-physical address that the processor accesses by itself: PDPTEs, the state save area.
+   * `access` and `into` as in {@link CpuHost.translate}; `into.cacheable`, `global` and `pageBytes` do not matter. Without
+   * it, {@link CpuHost.ramAddress} is asked, and nothing is waited for.
+   *
+   * @returns STATUS_DONE; STATUS_RETRY, or outside a logged pass STATUS_RESTART, where memory is to come first
+   */
+  translatePhysical?(gpa: number, access: number, into: Translation, log: AccessLog | null): number
   /** Machine address of the plain RAM that backs a guest-physical address for writing, or -1. */
   ramAddress(gpa: number): number
   /**
@@ -140,6 +148,8 @@ export interface CpuHost {
   numericError?(): void
   /** A vCPU that waited in MWAIT can go on: the line that it monitors has been written, or its translation may have changed. */
   monitorTriggered?(): void
+  /** RSM has left system-management mode: INIT is no longer held off. */
+  systemManagementLeft?(): void
   /** PAUSE: what looks like a spin loop. */
   pause(): void
   /**

@@ -1,6 +1,13 @@
 import { setSegment, setTableRegister } from './system/segment-cache.ts'
 import type { System } from './system/system.ts'
-import { ACTIVITY_RUNNING, S_ACTIVITY, S_PENDING_DEBUG, S_PENDING_FAULT } from './system/system-state.ts'
+import {
+  ACTIVITY_RUNNING,
+  S_ACTIVITY,
+  S_PENDING_DEBUG,
+  S_PENDING_FAULT,
+  S_IO_STATE,
+  S_SMM,
+} from './system/system-state.ts'
 import { GDTR, IDTR, S_CR0, S_CR3, S_CR4, S_EFER, S_GPR, S_RIP, S_SHADOW } from './state-layout.ts'
 
 /** Names of the general registers, in the order of their numbers. */
@@ -54,5 +61,5 @@ export function loadInitialState(s: System, state: InitialCpuState): void {
   set(S_CR3, state.cr3)
   set(S_CR4, state.cr4)
   set(S_EFER, state.efer)
-  for (const offset of [S_SHADOW, S_PENDING_DEBUG, S_PENDING_FAULT]) s.set(offset, 0)
+  for (const offset of [S_SHADOW, S_PENDING_DEBUG, S_PENDING_FAULT, S_SMM, S_IO_STATE]) s.set(offset, 0)
 }

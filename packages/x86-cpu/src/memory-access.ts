@@ -6,7 +6,7 @@ import { SLOW_IMPLICIT, SLOW_MODIFY, SLOW_PROBE, SLOW_STACK, SLOW_WRITE } from '
 import { isDirect } from './device-access.ts'
 import type { DeviceAccess } from './device-access.ts'
 import { DEVICE_MAY_WAIT, DEVICE_PLAIN } from './host.ts'
-import type { CpuHost, Translation } from './host.ts'
+import type { Translation } from './host.ts'
 import type { LoggedAccess } from './logged-access.ts'
 import type { PlainMemory } from './plain-memory.ts'
 import {
@@ -35,7 +35,6 @@ import { VECTOR_AC, VECTOR_GP, VECTOR_SS } from './vectors.ts'
 /** The parts of one vCPU that {@link MemoryAccess} works with. */
 export interface MemoryAccessParts {
   readonly memory: MachineMemory
-  readonly host: CpuHost
   readonly tlb: Tlb
   readonly mode: AccessMode
   readonly translation: LinearTranslation
@@ -53,7 +52,6 @@ export interface MemoryAccessParts {
  */
 export class MemoryAccess {
   readonly #memory: MachineMemory
-  readonly #host: CpuHost
   readonly #tlb: Tlb
   readonly #mode: AccessMode
   readonly #translation: LinearTranslation
@@ -69,7 +67,6 @@ export class MemoryAccess {
 
   constructor(parts: MemoryAccessParts) {
     this.#memory = parts.memory
-    this.#host = parts.host
     this.#tlb = parts.tlb
     this.#mode = parts.mode
     this.#translation = parts.translation
@@ -182,11 +179,8 @@ export class MemoryAccess {
 
   /** A guest-physical access of up to 8 bytes, data in S_DATA. Never faults. */
   accessPhysical(gpa: number, flags: number): number {
-    const translation = this.#first
-    translation.gpa = gpa
-    translation.ma = this.#host.ramAddress(gpa)
-    translation.writable = translation.ma >= 0
-    return this.#perform(translation, 0, flags & 0xff, flags)
+    const status = this.#translation.physical(gpa, flags, this.#first)
+    return status === STATUS_DONE ? this.#perform(this.#first, 0, flags & 0xff, flags) : status
   }
 
   /** One piece within a page; `at` is its offset in S_DATA. */

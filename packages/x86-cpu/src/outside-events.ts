@@ -3,6 +3,7 @@ import {
   EVENT_INTERRUPT,
   EVENT_NMI,
   EVENT_SIPI,
+  EVENT_SMI,
   EVENT_STOP,
   FLAG_IF,
   S_ATTENTION,
@@ -12,6 +13,7 @@ import {
 import {
   ACTIVITY_WAIT_FOR_SIPI,
   PENDING_EXTERNAL,
+  SMM_OUTSIDE,
   S_ACTIVITY,
   S_NMI_BLOCKED,
   S_PENDING_FAULT,
@@ -19,6 +21,7 @@ import {
   S_PENDING_FAULT_ERROR,
   S_PENDING_FAULT_HAS_ERROR,
   S_SIPI_VECTOR,
+  S_SMM,
 } from './system/system-state.ts'
 
 /** What others tell a processor while it runs: its pins, and its owner's wish that it come back. Kept in the state area. */
@@ -40,10 +43,10 @@ export class OutsideEvents {
     this.#u32[S_EVENTS >>> 2]! &= ~events
   }
 
-  /** A start-up IPI, for a processor that waits for one or is about to. */
+  /** A start-up IPI, for a processor that waits for one or is about to; lost in system-management mode. */
   startup(vector: number): void {
     const u32 = this.#u32
-    if (u32[S_ACTIVITY >>> 2] !== ACTIVITY_WAIT_FOR_SIPI && (u32[S_EVENTS >>> 2]! & EVENT_INIT) === 0) return
+    if (u32[S_ACTIVITY >>> 2] !== ACTIVITY_WAIT_FOR_SIPI && !this.init) return
     u32[S_SIPI_VECTOR >>> 2] = vector & 0xff
     this.raise(EVENT_SIPI)
   }
@@ -66,6 +69,16 @@ export class OutsideEvents {
     return this.#u32[S_SIPI_VECTOR >>> 2] as number
   }
 
+  /** An INIT waits that is not held off by system-management mode, or by an SMI that is being delivered. */
+  get init(): boolean {
+    return (this.#u32[S_EVENTS >>> 2]! & EVENT_INIT) !== 0 && this.#u32[S_SMM >>> 2] === SMM_OUTSIDE
+  }
+
+  /** An SMI waits, and the processor is not in system-management mode. */
+  get smi(): boolean {
+    return (this.#u32[S_EVENTS >>> 2]! & EVENT_SMI) !== 0 && this.#u32[S_SMM >>> 2] === SMM_OUTSIDE
+  }
+
   /** An NMI waits that is not held off. */
   get nmi(): boolean {
     return (this.#u32[S_EVENTS >>> 2]! & EVENT_NMI) !== 0 && this.#u32[S_NMI_BLOCKED >>> 2] === 0
@@ -78,7 +91,7 @@ export class OutsideEvents {
 
   /** An event waits that comes before the next instruction. */
   get urgent(): boolean {
-    return (this.#u32[S_EVENTS >>> 2]! & (EVENT_INIT | EVENT_STOP)) !== 0 || this.interrupt || this.nmi
+    return (this.#u32[S_EVENTS >>> 2]! & EVENT_STOP) !== 0 || this.interrupt || this.nmi || this.smi || this.init
   }
 
   /** Attention is asked for only where something can be done about it. */

@@ -20,6 +20,7 @@ import {
   S_LOGGED,
 } from './state-layout.ts'
 import { RAX, RDX, CR0_PE } from './system/architecture.ts'
+import { IO_IMMEDIATE, IO_INPUT, noteIo } from './system/io-state.ts'
 import type { System } from './system/system.ts'
 
 const S_DR7 = S_DR + 7 * 8
@@ -67,14 +68,24 @@ export class QuickPort {
       if (status === STATUS_ASK) return STATUS_RESTART
       if (status === STATUS_RETRY) this.#wait(form, record, port, cut)
       // What the device has raised comes before the next instruction, not at the next branch.
-      return status !== STATUS_DONE || u32[S_ATTENTION >>> 2] === 0 ? status : s.retireNext(record)
+      return status !== STATUS_DONE || u32[S_ATTENTION >>> 2] === 0 ? status : this.#retire(form, record, port)
     }
     const status = this.#host.portRead(port, size, this.#answer, DEVICE_MAY_WAIT)
     if (status === STATUS_ASK) return STATUS_RESTART
     if (status === STATUS_RETRY) this.#wait(form, record, port, 0)
     if (status !== STATUS_DONE) return status
     s.writeRegister(S_GPR + 8 * RAX, size, this.#answer.lo, 0)
-    return u32[S_ATTENTION >>> 2] === 0 ? status : s.retireNext(record)
+    return u32[S_ATTENTION >>> 2] === 0 ? status : this.#retire(form, record, port)
+  }
+
+  /** An event comes before the next instruction. */
+  #retire(form: PortForm, record: number, port: number): number {
+    this.#note(form, port)
+    return this.#system.retireNext(record)
+  }
+
+  #note({ write, immediate, size }: PortForm, port: number): void {
+    noteIo(this.#system, (write ? 0 : IO_INPUT) | (immediate ? IO_IMMEDIATE : 0), port, size)
   }
 
   /** The access has been sent, and that is the first pass: it goes into the log. */
@@ -102,6 +113,7 @@ export class QuickPort {
       this.#system.writeRegister(S_GPR + 8 * RAX, size, this.#answer.lo, 0)
     }
     log.end()
+    this.#note(portForm as PortForm, port)
     this.#system.advanceBy(length)
     return STATUS_DONE
   }

@@ -220,6 +220,21 @@ export const FLAG_ID: number = 1 << 21
 /** The six that are lazy. */
 export const FLAGS_ARITHMETIC: number = FLAG_CF | FLAG_PF | FLAG_AF | FLAG_ZF | FLAG_SF | FLAG_OF
 
+/** All that exist, without bit 1. */
+export const FLAGS_DEFINED: number =
+  FLAGS_ARITHMETIC |
+  FLAG_TF |
+  FLAG_IF |
+  FLAG_DF |
+  FLAG_IOPL |
+  FLAG_NT |
+  FLAG_RF |
+  FLAG_VM |
+  FLAG_AC |
+  FLAG_VIF |
+  FLAG_VIP |
+  FLAG_ID
+
 // S_MODE: what the bytes of a code page decode to.
 /** Default operand and address size: 16, 32 or 64 bits. */
 export const MODE_16 = 0
@@ -234,6 +249,8 @@ export const EVENT_INTERRUPT = 1
 export const EVENT_NMI = 2
 export const EVENT_INIT = 4
 export const EVENT_SIPI = 8
+/** A system-management interrupt. */
+export const EVENT_SMI = 32
 /** The owner wants `run` to return. */
 export const EVENT_STOP = 16
 

@@ -5,6 +5,7 @@ import { SLOW_IMPLICIT, SLOW_MODIFY, SLOW_WRITE } from './access-flags.ts'
 import type { CpuHost, Translation } from './host.ts'
 import {
   FLAG_AC,
+  STATUS_DONE,
   STATUS_FAULT,
   S_CPL,
   S_EFLAGS,
@@ -57,6 +58,19 @@ export class LinearTranslation {
     this.#u32[S_FAULT_ADDRESS >>> 2] = lo
     this.#u32[(S_FAULT_ADDRESS >>> 2) + 1] = hi
     return this.raise(VECTOR_PF, into.errorCode)
+  }
+
+  /** Finds what is behind a guest-physical address, to read or, with SLOW_WRITE, to write. @returns a status; no fault */
+  physical(gpa: number, flags: number, into: Translation): number {
+    const host = this.#host
+    if (host.translatePhysical === undefined) {
+      into.gpa = gpa
+      into.ma = host.ramAddress(gpa)
+      into.writable = into.ma >= 0
+      return STATUS_DONE
+    }
+    const access = (flags & SLOW_WRITE) === 0 ? ACCESS_READ : ACCESS_WRITE
+    return host.translatePhysical(gpa, access, into, this.#u32[S_LOGGED >>> 2] === 1 ? this.#log : null)
   }
 
   /** Raises an exception with an error code. @returns STATUS_FAULT */

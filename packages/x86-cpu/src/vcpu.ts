@@ -30,6 +30,7 @@ import {
   EVENT_INIT,
   EVENT_INTERRUPT,
   EVENT_NMI,
+  EVENT_SMI,
   EVENT_STOP,
   FLAGS_ARITHMETIC,
   FLAG_IF,
@@ -56,9 +57,11 @@ import {
   ACTIVITY_MWAIT,
   ACTIVITY_RUNNING,
   ACTIVITY_WAIT_FOR_SIPI,
+  SMM_OUTSIDE,
   S_ACTIVITY,
   S_PENDING_DEBUG,
   S_PENDING_FAULT,
+  S_SMM,
   S_STEPPING,
 } from './system/system-state.ts'
 import { TLB_BYTES, Tlb } from './tlb.ts'
@@ -154,7 +157,7 @@ export class Vcpu implements Cpu, CodeCacheClient {
     this.#breakpoints = breakpoints
     this.#ports = new PortAccess(host, log, u32)
     this.#repeated = new RepeatedAccess(host, log, translation, breakpoints, u32)
-    this.#access = new MemoryAccess({ memory, host, tlb, mode, translation, plain, logged, device, breakpoints, u32 })
+    this.#access = new MemoryAccess({ memory, tlb, mode, translation, plain, logged, device, breakpoints, u32 })
     const fetch = new InstructionFetch(memory, host, engine.codeCache, this.#tlb, this.#mode, state)
     this.u32[S_TWO_TO_28 >>> 2] = 0x1000_0000
     this.i32[S_FAULT_VECTOR >>> 2] = -1
@@ -310,7 +313,7 @@ export class Vcpu implements Cpu, CodeCacheClient {
   /** Tells whether an event may end a gather here. */
   mayEndGather(): boolean {
     if (this.u32[S_LOGGED >>> 2] !== 1 || this.log.nextKind() >= 0) return false
-    return this.#outside.nmi || this.#outside.interrupt
+    return this.#outside.nmi || this.#outside.interrupt || this.#outside.smi
   }
 
   /** Returns RFLAGS with the arithmetic flags worked out. */
@@ -335,6 +338,19 @@ export class Vcpu implements Cpu, CodeCacheClient {
   /** Latches a non-maskable interrupt. */
   nmi(): void {
     this.#outside.raise(EVENT_NMI)
+  }
+
+  /** Latches a system-management interrupt; one that comes in system-management mode waits for RSM. */
+  smi(): void {
+    this.#outside.raise(EVENT_SMI)
+  }
+
+  /**
+   * Whether its accesses are those of system-management mode: the host may let it see other memory than otherwise. The
+   * delivery of an SMI counts, too.
+   */
+  get inSystemManagement(): boolean {
+    return this.u32[S_SMM >>> 2] !== SMM_OUTSIDE
   }
 
   /**

@@ -7,6 +7,7 @@ import type { Domain } from '../domain.ts'
 import type { DomainOptions } from '../domain-options.ts'
 import type { X86Paravirtual } from './paravirtual.ts'
 import type { X86Surroundings } from './surroundings.ts'
+import type { SystemManagementMemory } from './system-management.ts'
 import { X86Vcpu } from './vcpu.ts'
 
 /** The TSC and the local APIC timers count nanoseconds. */
@@ -56,6 +57,8 @@ export class X86Architecture implements Architecture<X86Vcpu>, X86Surroundings {
   readonly engine: X86Engine
   /** The hypervisor's own interface that the guest sees; null for none. */
   paravirtual: X86Paravirtual | null = null
+  /** Memory that vCPUs see in system-management mode alone; null for none. */
+  systemManagementMemory: SystemManagementMemory | null = null
   /** The wire of a PCI function's interrupt pin. */
   pciWire: PciWire = (device, pin) => this.interrupts.line(pciLine(device, pin))
   /** Takes guest writes to ROM. */

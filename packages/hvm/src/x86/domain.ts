@@ -5,6 +5,7 @@ import type { X86Engine } from '@retrap/x86-cpu'
 import { Domain } from '../domain.ts'
 import { X86Architecture, type PciWire, type RomWrite, type X86DomainOptions } from './architecture.ts'
 import type { X86Paravirtual } from './paravirtual.ts'
+import type { SystemManagementMemory } from './system-management.ts'
 import type { X86Vcpu } from './vcpu.ts'
 
 /** A domain whose vCPUs are x86 processors, with the interrupt controllers of a PC. */
@@ -52,6 +53,19 @@ export class X86Domain extends Domain<X86Vcpu, X86Architecture> {
 
   set romWrite(write: RomWrite) {
     this.architecture.romWrite = write
+  }
+
+  /** Memory that vCPUs see in system-management mode alone, which a chipset with SMRAM puts here; null for none. */
+  get systemManagementMemory(): SystemManagementMemory | null {
+    return this.architecture.systemManagementMemory
+  }
+
+  set systemManagementMemory(memory: SystemManagementMemory | null) {
+    this.architecture.systemManagementMemory = memory
+    for (const vcpu of this.vcpus) {
+      vcpu.controlChanged()
+      vcpu.mapChanged()
+    }
   }
 
   /** The interface for guests that {@link X86Domain.plug} was given; null for none: hypercalls are #UD then. */

@@ -2,6 +2,7 @@ import type { MachineMemory } from '@retrap/memory'
 import { P2M_READ, type P2m } from '@retrap/p2m'
 import { SECOND_LEVEL_FAULT, type TableReader, type TableStatus } from '@retrap/paging'
 import { SecondLevel, TABLE_WAIT, type SecondLevelFaults } from '../second-level.ts'
+import type { SystemManagementMemory } from './system-management.ts'
 
 /** The guest's page tables, read through the p2m. */
 export class GuestTables implements TableReader {
@@ -9,6 +10,8 @@ export class GuestTables implements TableReader {
   readonly #p2m: P2m
   readonly #faults: SecondLevelFaults | null
   readonly #vcpu: number
+  /** Memory that is seen in place of what the guest's map has; null for none. */
+  managed: SystemManagementMemory | null = null
 
   /**
    * @param faults - asked where the map does not have a table; default it is absent
@@ -23,7 +26,7 @@ export class GuestTables implements TableReader {
 
   /** Reads a 32-bit entry. @returns false where there is no memory */
   read32(gpa: number, into: Uint32Array): TableStatus {
-    let ma = this.#p2m.translate(gpa)
+    let ma = this.#find(gpa)
     if (ma < 0) {
       if (this.#wait(gpa)) return SECOND_LEVEL_FAULT
       ma = this.#p2m.translate(gpa)
@@ -35,7 +38,7 @@ export class GuestTables implements TableReader {
 
   /** Reads a 64-bit entry as two words. @returns false where there is no memory */
   read64(gpa: number, into: Uint32Array): TableStatus {
-    let ma = this.#p2m.translate(gpa)
+    let ma = this.#find(gpa)
     if (ma < 0) {
       if (this.#wait(gpa)) return SECOND_LEVEL_FAULT
       ma = this.#p2m.translate(gpa)
@@ -60,7 +63,14 @@ export class GuestTables implements TableReader {
     return this.#memory.compareExchangeEntry(ma, expectLo, expectHi, lo, hi) && this.#changed(ma)
   }
 
+  #find(gpa: number): number {
+    const ma = this.managed === null ? -1 : this.managed.machineAddress(gpa)
+    return ma >= 0 ? ma : this.#p2m.translate(gpa)
+  }
+
   #writable(gpa: number): number {
+    const ma = this.managed === null ? -1 : this.managed.machineAddress(gpa)
+    if (ma >= 0) return ma
     return this.#faults === null ? this.#p2m.translateWrite(gpa) : this.#faults.tableWrite(gpa, this.#vcpu)
   }
 

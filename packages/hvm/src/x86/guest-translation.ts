@@ -21,6 +21,7 @@ import type { CpuRegisters, Translation } from '@retrap/x86-cpu'
 import type { Domain } from '../domain.ts'
 import { SecondLevel } from '../second-level.ts'
 import { GuestTables } from './guest-tables.ts'
+import type { SystemManagementMemory } from './system-management.ts'
 
 /** MAP_GLOBAL of `@retrap/paging`'s results. */
 const GLOBAL_FLAG = 0x100
@@ -39,6 +40,7 @@ export class GuestTranslation {
   /** For people: walks that change nothing. */
   readonly #peekTables: GuestTables
   readonly #loggedTables: LoggedTables
+  #managed: SystemManagementMemory | null = null
 
   /**
    * @param processor - what the walker needs to know of it
@@ -61,6 +63,12 @@ export class GuestTranslation {
     this.#tables = new GuestTables(domain.memory, domain.p2m, domain.secondLevel, vcpu)
     this.#peekTables = new GuestTables(domain.memory, domain.p2m)
     this.#loggedTables = new LoggedTables(log, this.#tables)
+  }
+
+  /** Memory that is seen in place of what the guest's map has: in system-management mode; null for none. */
+  set managed(memory: SystemManagementMemory | null) {
+    this.#managed = memory
+    this.#tables.managed = memory
   }
 
   /** Takes control registers and PDPTEs from the processor. */
@@ -91,15 +99,24 @@ export class GuestTranslation {
       into.errorCode = result.pfec
       return STATUS_FAULT
     }
-    const gpa = result.gpa
-    into.gpa = gpa
     into.global = (result.flags & GLOBAL_FLAG) !== 0
     into.pageBytes = result.pageBytes
+    return this.locate(result.gpa, access, into, log)
+  }
+
+  /** Finds what is behind a guest-physical address; as `CpuHost.translatePhysical` of `@retrap/x86-cpu`. */
+  locate(gpa: number, access: number, into: Translation, log: AccessLog | null): number {
+    into.gpa = gpa
     into.cacheable = true
     if (this.#apic.decodes(gpa)) {
       into.ma = -1
       into.writable = false
       return STATUS_DONE
+    }
+    if (this.#managed !== null) {
+      into.ma = this.#managed.machineAddress(gpa)
+      into.writable = into.ma >= 0 && (access & ACCESS_WRITE) !== 0
+      if (into.ma >= 0) return STATUS_DONE
     }
     const p2m = this.#domain.p2m
     const write = (access & ACCESS_WRITE) !== 0
@@ -163,7 +180,8 @@ export class GuestTranslation {
     for (let i = 0; i < length; i++) {
       const at = BigInt.asUintN(64, linear + BigInt(i))
       const gpa = this.#probe(Number(at & 0xffff_ffffn), Number(at >> 32n), ACCESS_FETCH)
-      const ma = gpa < 0 ? -1 : this.#domain.p2m.translate(gpa)
+      const managed = gpa < 0 ? -1 : (this.#managed?.machineAddress(gpa) ?? -1)
+      const ma = gpa < 0 || managed >= 0 ? managed : this.#domain.p2m.translate(gpa)
       if (ma < 0) break
       bytes.push(this.#domain.memory.u8[ma] as number)
     }

@@ -1,5 +1,6 @@
 import type { Domain } from '../domain.ts'
 import type { X86Paravirtual } from './paravirtual.ts'
+import type { SystemManagementMemory } from './system-management.ts'
 
 /** The surroundings of an x86 vCPU, beside its processor and its local APIC. */
 export interface X86Surroundings {
@@ -9,6 +10,8 @@ export interface X86Surroundings {
   readonly cpus: number
   /** The hypervisor's own interface that the guest sees; null for none. */
   readonly paravirtual: X86Paravirtual | null
+  /** Memory that vCPUs see in system-management mode; null: what they see otherwise. */
+  readonly systemManagementMemory: SystemManagementMemory | null
   /** 32 random bits a call. */
   random(): number
   /** Takes a guest's write to ROM. */

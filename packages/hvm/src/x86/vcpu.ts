@@ -1,7 +1,16 @@
 import { IOREQ_READ, IOREQ_TYPE_COPY, IOREQ_TYPE_PIO, IOREQ_WRITE, IO_DONE, IO_LOG } from '@retrap/ioreq'
 import type { IoDispatch } from '@retrap/ioreq'
 import type { LocalApic } from '@retrap/irqchip'
-import { APIC_ICR, APIC_TPR, EVENT_EXTINT, EVENT_INIT, EVENT_INTERRUPT, EVENT_NMI, EVENT_SIPI } from '@retrap/irqchip'
+import {
+  APIC_ICR,
+  APIC_TPR,
+  EVENT_EXTINT,
+  EVENT_INIT,
+  EVENT_INTERRUPT,
+  EVENT_NMI,
+  EVENT_SIPI,
+  EVENT_SMI,
+} from '@retrap/irqchip'
 import { MSR_APIC_BASE } from '@retrap/irqchip'
 import { P2mEntry, P2mType } from '@retrap/p2m'
 import type { AccessLog } from '@retrap/replay'
@@ -31,6 +40,7 @@ import { NOT_THE_APICS, readApicMsr, writeApicMsr } from './apic-msrs.ts'
 import { readApicPage, writeApicPage } from './apic-page.ts'
 import { GuestTranslation } from './guest-translation.ts'
 import type { X86Surroundings } from './surroundings.ts'
+import type { SystemManagementMemory } from './system-management.ts'
 import { describeTopology } from './topology.ts'
 import type { TprWatch } from './tpr-watch.ts'
 import { VcpuRequest } from './vcpu-request.ts'
@@ -89,7 +99,21 @@ export class X86Vcpu implements CpuHost, VirtualCpu {
 
   /** Machine address of RAM that is about to be written; −1 for none. */
   ramAddress(gpa: number): number {
-    return this.#isApicPage(gpa) ? -1 : this.#domain.secondLevel.translateWrite(gpa, this.id)
+    if (this.#isApicPage(gpa)) return -1
+    const managed = this.#managedMemory?.machineAddress(gpa) ?? -1
+    return managed >= 0 ? managed : this.#domain.secondLevel.translateWrite(gpa, this.id)
+  }
+
+  /** Translates the guest-physical address of an access of the processor itself. */
+  translatePhysical(gpa: number, access: number, into: Translation, log: AccessLog | null): number {
+    // The delivery of an SMI comes here first.
+    this.#translation.managed = this.#managedMemory
+    return this.#translation.locate(gpa, access, into, log)
+  }
+
+  /** System-management memory, where the processor sees it now. */
+  get #managedMemory(): SystemManagementMemory | null {
+    return this.cpu.inSystemManagement ? this.#world.systemManagementMemory : null
   }
 
   #isApicPage(gpa: number): boolean {
@@ -324,6 +348,7 @@ export class X86Vcpu implements CpuHost, VirtualCpu {
 
   /** Takes changed control registers over for walks. */
   controlChanged(): void {
+    this.#translation.managed = this.#managedMemory
     this.#translation.configure(this.cpu.registers)
   }
 
@@ -353,21 +378,35 @@ export class X86Vcpu implements CpuHost, VirtualCpu {
   updateEvents(): void {
     this.#world.paravirtual?.eventsChanged(this.id)
     const events = this.apic.events()
-    if ((events & EVENT_INIT) !== 0 && this.apic.takeInit()) {
+    // INIT waits for RSM; a start-up IPI does not, and is lost.
+    const managed = this.cpu.inSystemManagement
+    if ((events & EVENT_INIT) !== 0 && !managed && this.apic.takeInit()) {
       this.cancelRequest()
       this.cpu.init()
       this.#world.paravirtual?.apicReset(this.id)
     }
     if ((events & EVENT_SIPI) !== 0) {
       const vector = this.apic.takeSipi()
-      if (vector >= 0) {
+      if (vector >= 0 && !managed) {
         this.cpu.startup(vector)
         this.#world.paravirtual?.started(this.id)
       }
     }
+    if ((events & EVENT_SMI) !== 0 && this.apic.takeSmi()) this.cpu.smi()
     if ((events & EVENT_NMI) !== 0 && this.apic.takeNmi()) this.cpu.nmi()
     const callback = this.#world.paravirtual?.pendingVector(this.id) ?? 0
     this.cpu.setInterruptPending((events & (EVENT_INTERRUPT | EVENT_EXTINT)) !== 0 || callback !== 0)
+  }
+
+  /** Asserts SMI#, as a chipset does. */
+  smi(): void {
+    this.cpu.smi()
+    this.#domain.wake()
+  }
+
+  /** Takes an INIT that has waited for RSM. */
+  systemManagementLeft(): void {
+    this.updateEvents()
   }
 
   /** Power-on. */

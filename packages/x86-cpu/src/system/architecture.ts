@@ -50,6 +50,11 @@ export const XCR0_AVX: number = 1 << 2
 export const CR3_PCID = 0xfff
 /** Bit 63 of a value for CR3 with CR4.PCIDE, in its high word: nothing is to be dropped. */
 export const CR3_KEEP_HI = 0x8000_0000
+/** Values that reserved bits have: DR6 31:16, 11:4 and DR7 bit 10 are ones; DR6 bit 12, DR7 bits 15:14 and 12 zeros. */
+export const DR6_ONES = 0xffff_0ff0
+export const DR6_WRITABLE = 0xe00f
+export const DR7_ONES = 0x400
+export const DR7_WRITABLE = 0xffff_23ff
 /** DR6.BT: a switch to a task whose T flag is set. */
 export const DR6_BT: number = 1 << 15
 

@@ -14,7 +14,7 @@ import {
   S_FAULT_VECTOR,
   S_SHADOW,
 } from '../state-layout.ts'
-import { CR4_DE } from './architecture.ts'
+import { CR4_DE, DR6_ONES, DR6_WRITABLE, DR7_ONES, DR7_WRITABLE } from './architecture.ts'
 import { hasInstructionBreakpoints, matchInstructionBreakpoints } from './breakpoints.ts'
 import type { PendingEvent } from './events.ts'
 import { registerOffset, type Handler } from './operands.ts'
@@ -26,11 +26,6 @@ const DR6_BD = 1 << 13
 /** DR6.BS: single step. */
 const DR6_BS = 1 << 14
 const DR7_GD = 1 << 13
-/** Values that reserved bits have: DR6 31:16, 11:4 and DR7 bit 10 are ones; DR6 bit 12, DR7 bits 15:14 and 12 zeros. */
-const DR6_ONES = 0xffff_0ff0
-const DR6_WRITABLE = 0xe00f
-const DR7_ONES = 0x400
-const DR7_WRITABLE = 0xffff_23ff
 
 /** The debug register that an operand names, 4 and 5 as their aliases or #UD. */
 function debugRegister(s: System, offset: number): number {

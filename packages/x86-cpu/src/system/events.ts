@@ -12,6 +12,7 @@ import {
   S_SHADOW,
 } from '../state-layout.ts'
 import { Delivery, SOURCE_EVENT, deliver } from './interrupt-delivery.ts'
+import { enterSystemManagement } from './system-management.ts'
 import { Abandon, type System } from './system.ts'
 import {
   ACTIVITY_RUNNING,
@@ -29,6 +30,8 @@ import {
 export const EVENT_TYPE_EXTERNAL = 0
 export const EVENT_TYPE_NMI = 2
 const EVENT_TYPE_EXCEPTION = 3
+/** A system-management interrupt, which has no such number. */
+const EVENT_TYPE_SMI = 8
 
 const DR6_OFFSET = S_DR + 6 * 8
 const DR7_OFFSET = S_DR + 7 * 8
@@ -63,6 +66,12 @@ export class PendingEvent {
     this.errorCode = 0
     this.debugBits = 0
     this.resume = resume
+  }
+
+  /** A system-management interrupt. */
+  setSystemManagement(): void {
+    this.type = EVENT_TYPE_SMI
+    this.resume = false
   }
 
   /** A #DB trap, or with `fault` one that comes before its instruction. */
@@ -148,6 +157,7 @@ function recordException(s: System, event: PendingEvent): void {
  *   after a triple fault; STATUS_RETRY; STATUS_RESTART
  */
 export function deliverEvent(s: System, event: PendingEvent): number {
+  if (event.type === EVENT_TYPE_SMI) return attempt(s, enterSystemManagement)
   recordException(s, event)
   delivery.vector = event.vector
   delivery.source = SOURCE_EVENT
@@ -158,7 +168,7 @@ export function deliverEvent(s: System, event: PendingEvent): number {
   delivery.resume = event.resume
   let exception = event.type === EVENT_TYPE_EXCEPTION
   for (;;) {
-    const status = attempt(s)
+    const status = attempt(s, deliverLatched)
     if (status !== STATUS_FAULT) {
       if (status !== 0) return status
       s.set(S_SHADOW, 0)
@@ -190,13 +200,17 @@ export function deliverEvent(s: System, event: PendingEvent): number {
   }
 }
 
-/** One delivery. @returns 0 if the handler was entered, or the status that ended it */
-function attempt(s: System): number {
+function deliverLatched(s: System): number {
+  deliver(s, delivery)
+  return 0
+}
+
+/** One delivery. @returns what it returned, or the status that ended it */
+function attempt(s: System, make: (s: System) => number): number {
   s.ext = 1
   s.dropWrites()
   try {
-    deliver(s, delivery)
-    return 0
+    return make(s)
   } catch (error) {
     if (error instanceof Abandon) return error.status
     throw error

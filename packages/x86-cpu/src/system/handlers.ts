@@ -20,6 +20,7 @@ import { softwareInterruptHandlers } from './software-interrupts.ts'
 import { stackHandlers } from './stack-instructions.ts'
 import { syscallHandlers } from './syscall.ts'
 import { stringHandlers } from './strings.ts'
+import { systemManagementHandlers } from './system-management.ts'
 import { timeHandlers } from './time-stamp.ts'
 
 /** MOV, PUSH and POP with a system register: which kind it is shows in the register's state offset. */
@@ -54,6 +55,7 @@ export const handlers: Readonly<Record<string, Handler>> = {
   ...stackHandlers,
   ...processorHandlers,
   ...monitorHandlers,
+  ...systemManagementHandlers,
   ...ioHandlers,
   ...stringHandlers,
   ...fpuStateHandlers,

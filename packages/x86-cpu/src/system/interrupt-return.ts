@@ -15,6 +15,7 @@ import {
   FLAG_VIP,
   FLAG_VM,
   FLAGS_ARITHMETIC,
+  FLAGS_DEFINED,
   FS,
   GS,
   SEG_BASE,
@@ -129,7 +130,7 @@ function toV86(s: System, offset: number, selector: number, image: number): numb
   s.readFrame(9, 4)
   const value = (i: number): number => s.frameLo[i] as number
   if (offset > 0xffff) s.raise(VECTOR_GP, 0)
-  s.cpu.setRflags((image & V86_FLAGS) | FLAG_FIXED)
+  s.cpu.setRflags((image & FLAGS_DEFINED) | FLAG_FIXED)
   setV86Segment(s, SS, value(4) & 0xffff)
   setV86Segment(s, ES, value(5) & 0xffff)
   setV86Segment(s, DS, value(6) & 0xffff)
@@ -141,20 +142,6 @@ function toV86(s: System, offset: number, selector: number, image: number): numb
   s.cpu.modeChanged()
   return s.retired()
 }
-
-const V86_FLAGS =
-  FLAGS_ARITHMETIC |
-  FLAG_TF |
-  FLAG_IF |
-  FLAG_DF |
-  FLAG_IOPL |
-  FLAG_NT |
-  FLAG_RF |
-  FLAG_VM |
-  FLAG_AC |
-  FLAG_VIF |
-  FLAG_VIP |
-  FLAG_ID
 
 export const interruptReturnHandlers: Readonly<Record<string, Handler>> = {
   IRET: interruptReturn,

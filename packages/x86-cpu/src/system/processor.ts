@@ -12,7 +12,6 @@ import {
 } from '../state-layout.ts'
 import { CR4_OSXSAVE, RAX, RCX, RDX, XCR0_AVX, XCR0_SSE, XCR0_X87 } from './architecture.ts'
 import { registerOffset, type Handler } from './operands.ts'
-import { undefinedInstruction } from './software-interrupts.ts'
 import type { System } from './system.ts'
 import { ACTIVITY_HALTED, S_ACTIVITY } from './system-state.ts'
 
@@ -89,5 +88,4 @@ export const processorHandlers: Readonly<Record<string, Handler>> = {
   RDSEED: random,
   XGETBV: xgetbv,
   XSETBV: xsetbv,
-  RSM: undefinedInstruction,
 }

@@ -71,17 +71,22 @@ import {
   S_STEP_SUPPRESSED,
   S_SYSCFG,
   S_TSC_ADJUST,
+  S_IO_STATE,
+  S_SMBASE,
+  S_SMM,
 } from './system-state.ts'
 
 /** Power-on and RESET. */
 export const RESET_POWER_ON = 0
-/** INIT: x87, SSE, MSRs, XCR0, CR0.CD and CR0.NW keep their values. */
+/** INIT: x87, SSE, MSRs, XCR0, SMBASE, CR0.CD and CR0.NW keep their values. */
 export const RESET_INIT = 1
 
 /** Write back everywhere until software says otherwise: entries WB, WT, UC−, UC, twice. */
 const PAT_RESET_LO = 0x0007_0406
 const DR6_RESET = 0xffff_0ff0
 const DR7_RESET = 0x400
+/** SDM vol. 3C, "SMBASE Relocation". */
+const SMBASE_RESET = 0x3_0000
 
 /**
  * Puts the processor into the state after power-on or INIT.
@@ -117,7 +122,16 @@ export function resetState(s: System, kind: number, bootstrap: boolean): void {
   s.set(S_DR + 56, DR7_RESET)
   s.set64(S_EFER, 0, 0)
   s.set64(S_DEBUGCTL, 0, 0)
-  for (const offset of [S_SHADOW, S_NMI_BLOCKED, S_PENDING_DEBUG, S_PENDING_FAULT, S_STEP_SUPPRESSED]) s.set(offset, 0)
+  for (const offset of [
+    S_SHADOW,
+    S_NMI_BLOCKED,
+    S_PENDING_DEBUG,
+    S_PENDING_FAULT,
+    S_STEP_SUPPRESSED,
+    S_SMM,
+    S_IO_STATE,
+  ])
+    s.set(offset, 0)
   s.set(S_ACTIVITY, bootstrap ? ACTIVITY_RUNNING : ACTIVITY_WAIT_FOR_SIPI)
   if (powerOn) resetRest(s)
   s.host.controlChanged()
@@ -141,6 +155,7 @@ function resetRest(s: System): void {
   s.set64(S_PAT, PAT_RESET_LO, PAT_RESET_LO)
   s.set64(S_MISC_ENABLE, MISC_ENABLE_RESET, 0)
   s.set64(S_BIOS_SIGN_ID, 0, 1)
+  s.set(S_SMBASE, SMBASE_RESET)
   s.set64(S_TSC_ADJUST, 0, 0)
   for (const offset of [S_MCG_STATUS, S_SYSCFG, S_HWCR]) s.set64(offset, 0, 0)
   s.set64(S_MTRR_DEF_TYPE, 0, 0)

@@ -71,6 +71,13 @@ import {
   S_PENDING_FAULT_ERROR,
   S_PENDING_FAULT_HAS_ERROR,
   S_IGNNE,
+  S_IO_ADDRESS,
+  S_IO_COUNT,
+  S_IO_INDEX,
+  S_IO_RIP,
+  S_IO_STATE,
+  S_SMBASE,
+  S_SMM,
   S_MWAIT_EXTENSIONS,
   S_REPEATING,
   S_SIPI_VECTOR,
@@ -192,6 +199,13 @@ const PENDING: Fields = [
   ['startupVector', S_SIPI_VECTOR, 4],
   ['monitorAddress', S_MONITOR_ADDRESS, 8],
   ['mwaitExtensions', S_MWAIT_EXTENSIONS, 4],
+  ['systemManagement', S_SMM, 4],
+  ['smbase', S_SMBASE, 4],
+  ['ioState', S_IO_STATE, 4],
+  ['ioRip', S_IO_RIP, 8],
+  ['ioAddress', S_IO_ADDRESS, 8],
+  ['ioCount', S_IO_COUNT, 8],
+  ['ioIndex', S_IO_INDEX, 8],
 ]
 
 const SEGMENTS: readonly string[] = ['es', 'cs', 'ss', 'ds', 'fs', 'gs', 'ldtr', 'tr', 'gdtr', 'idtr']

@@ -65,7 +65,7 @@ function signed(value: number, size: number): number {
 }
 
 // @isa: complete   0F FF, 0F B9, 0F 0B   UD0, UD1, UD2; and whatever is not offered
-export const undefinedInstruction: Handler = (s) => s.undefinedOpcode()
+const undefinedInstruction: Handler = (s) => s.undefinedOpcode()
 
 export const softwareInterruptHandlers: Readonly<Record<string, Handler>> = {
   INT: int,

@@ -53,6 +53,30 @@ export const S_MC_MISC = 0xf80
 /** ECX of the MWAIT that waits. */
 export const S_MWAIT_EXTENSIONS = 0xfc4
 
+/** System-management mode: `SMM_*`. */
+export const S_SMM = 0xfd0
+/** SMBASE, 32 bits: where SMI's handler and the state save area are. */
+export const S_SMBASE = 0xfd4
+/**
+ * The I/O instruction that has retired with an SMI pending, which comes right after it: the I/O state field of Intel's
+ * save area, or 0.
+ */
+export const S_IO_STATE = 0xfd8
+/** RIP of that instruction, 64 bits. */
+export const S_IO_RIP = 0xfe0
+/** Linear address of its memory operand, 64 bits. */
+export const S_IO_ADDRESS = 0xfe8
+/** RCX, and RSI or RDI, before its last iteration, 64 bits each. */
+export const S_IO_COUNT = 0xff0
+export const S_IO_INDEX = 0xff8
+
+/** Out of system-management mode. */
+export const SMM_OUTSIDE = 0
+/** In it: SMI, NMI and INIT are held off. */
+export const SMM_INSIDE = 1
+/** SMI is being delivered: memory is seen as from inside. */
+export const SMM_ENTERING = 2
+
 /** MWAIT, ECX: a masked interrupt ends the wait too. */
 export const MWAIT_BREAKS = 1
 

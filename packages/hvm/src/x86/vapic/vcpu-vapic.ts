@@ -73,6 +73,8 @@ export class VcpuVapic implements TprWatch {
   watches(gpa: number): boolean {
     if (
       !this.reporting ||
+      // A patch is made in the guest's own code, which the handler of an SMI is not.
+      this.#vcpu.cpu.inSystemManagement ||
       (gpa & 0xfff) !== TPR_OFFSET ||
       !(this.#vcpu.apic.decodes(gpa) || gpa - TPR_OFFSET === this.#options.apicPage)
     ) {
