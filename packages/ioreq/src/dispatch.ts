@@ -1,14 +1,13 @@
-import { BufferedRing } from './buffered-ring.ts'
 import type { ConfigAddress } from './config-address.ts'
 import { ConfigSpace } from './config-space.ts'
 import type { RangeHandler, Region, RegionOptions } from '@retrap/device'
-import type { IoDispatchOptions, IoDispatchState, PageLocation, ServerOptions } from './dispatch-options.ts'
+import type { IoDispatchOptions, IoDispatchState, ServerOptions } from './dispatch-options.ts'
 import { IoreqError } from './errors.ts'
 import { INVALIDATE_ALL, type InvalidationNotice } from './invalidation.ts'
-import { FailureHandler, requestAddress } from './failures.ts'
+import { FailureHandler } from './failures.ts'
+import { ImmediateAccess } from './immediate.ts'
+import type { InvalidationListener } from './invalidation-listener.ts'
 import {
-  HVM_IOREQSRV_BUFIOREQ_OFF,
-  IOREQ_PAGE_BYTES,
   IOREQ_READ,
   IOREQ_SLOTS,
   IOREQ_TYPE_COPY,
@@ -16,23 +15,26 @@ import {
   IOREQ_TYPE_PIO,
   IOREQ_TYPE_TIMEOFFSET,
   IOREQ_WRITE,
-  MAX_NR_IOREQ_SERVERS,
   XEN_DMOP_IO_RANGE_MEMORY,
-  XEN_DMOP_IO_RANGE_PCI,
   XEN_DMOP_IO_RANGE_PORT,
 } from './layout.ts'
 import { MmioLookup, PORT_REGION, PortLookup, type ServedRegion } from './lookup.ts'
+import { allDirect, Parties } from './parties.ts'
 import { PendingRequests } from './pending.ts'
-import { PieceAccess } from './pieces.ts'
 import { badRead, checkedVoid, cut, isOneCall } from '@retrap/device/host'
 import { isDirectCall, type ClaimedRegion } from './region.ts'
 import { RegionTable } from './region-table.ts'
-import { copyIoRequest, createIoRequest, type IoRequest } from './request.ts'
-import { IoreqServer, type LocalRegions, type ServerOwner } from './server.ts'
-import { IoreqPage } from './slot.ts'
-import { IO_DONE, IO_LOG, IO_UNHANDLED } from './status.ts'
+import {
+  copyIoRequest,
+  createIoRequest,
+  elementAddress,
+  requestAddress,
+  setElement,
+  type IoRequest,
+} from './request.ts'
+import type { IoreqServer, ServerOwner } from './server.ts'
+import { IO_DONE, IO_LOG } from './status.ts'
 import type { IoTraceRecord } from './trace.ts'
-import { allOnes, putBytes, wordAt } from './words.ts'
 
 const NO_REGIONS = new RegionTable(() => {})
 
@@ -58,25 +60,21 @@ export class IoDispatch implements ServerOwner {
   readonly config: ConfigAddress
   /** vCPUs of the domain. */
   readonly vcpus: number
-  readonly #options: IoDispatchOptions
-  readonly #servers: (IoreqServer | null)[] = new Array<IoreqServer | null>(MAX_NR_IOREQ_SERVERS).fill(null)
-  readonly #internal: RegionTable
+  readonly #parties: Parties
   readonly #ports = new PortLookup()
   readonly #mmio = new MmioLookup()
   readonly #portMap: Uint32Array
   readonly #portRegions: readonly ServedRegion[]
+  readonly #immediate: ImmediateAccess
   readonly #pending: PendingRequests
   readonly #failures: FailureHandler
+  readonly #invalidations: InvalidationListener | undefined
   readonly #space: ConfigSpace
   readonly #trace: ((record: IoTraceRecord) => void) | undefined
-  /** Pages that were allocated for servers, to be given back. */
-  readonly #pages = new Map<IoreqServer, readonly PageLocation[]>()
-  readonly #scratch: IoRequest = createIoRequest()
+  /** A request of another type than the guest's, or one that goes into a ring. */
+  readonly #sent: IoRequest = createIoRequest()
+  /** An access that is not one call of one handler. */
   readonly #one: IoRequest = createIoRequest()
-  readonly #piecewise: PieceAccess = new PieceAccess((region) => this.#pieceFailed(region))
-  #pieceType = 0
-  #pieceDirection = 0
-  #pieceStatus = IO_DONE
   /** The last access that `#asynchronous` has found a server for, and which. */
   #askedServer: IoreqServer | null = null
   /** The region of it, where the server is of this process and one call of its handler answers; and where in it. */
@@ -94,14 +92,22 @@ export class IoDispatch implements ServerOwner {
       )
     }
     this.vcpus = options.vcpus
-    this.#options = options
+    this.#invalidations = options.invalidations
     this.#space = new ConfigSpace(options.ecam ?? [])
     this.config = this.#space.address
     this.#trace = options.trace?.bind(options)
-    this.#internal = new RegionTable((kind) => this.#rebuild(kind))
+    this.#parties = new Parties(options.vcpus, options, (kind) => this.#rebuild(kind))
     this.#portMap = this.#ports.map
     this.#portRegions = this.#ports.regions
     this.#failures = new FailureHandler(options.policy ?? 'crash', this, options.onFailure?.bind(options))
+    this.#immediate = new ImmediateAccess({
+      parties: this.#parties,
+      space: this.#space,
+      failures: this.#failures,
+      answer: this,
+      guestMemory: options.guestMemory,
+      trace: this.#trace,
+    })
     this.#pending = new PendingRequests({
       vcpus: options.vcpus,
       answer: this,
@@ -111,7 +117,7 @@ export class IoDispatch implements ServerOwner {
       onComplete: options.onComplete?.bind(options),
       trace: this.#trace,
       invalidations: options.invalidations,
-      servers: () => this.#servers.filter((server) => server !== null),
+      servers: () => this.#parties.present(),
     })
   }
 
@@ -123,50 +129,19 @@ export class IoDispatch implements ServerOwner {
    * @throws IoreqError `ERR_NO_SPACE` where there are eight already
    */
   createServer(options: ServerOptions): IoreqServer {
-    const id = this.#servers.indexOf(null)
-    if (id < 0) {
-      throw new IoreqError('ERR_NO_SPACE', `a domain has at most ${MAX_NR_IOREQ_SERVERS} ioreq servers`)
-    }
-    const pages: PageLocation[] = []
-    const page = options.page ?? this.#allocate(`request page of ioreq server ${options.name}`, pages)
-    const mode = options.bufferedMode ?? HVM_IOREQSRV_BUFIOREQ_OFF
-    let ring: BufferedRing | null = null
-    if (mode !== HVM_IOREQSRV_BUFIOREQ_OFF) {
-      const ringPage = options.ringPage ?? this.#allocate(`buffered ring of ioreq server ${options.name}`, pages)
-      ring = new BufferedRing(mode, ringPage.buffer, ringPage.byteOffset)
-    }
-    const server = new IoreqServer(
-      this,
-      id,
-      options.name,
-      this.vcpus,
-      new IoreqPage(page.buffer, page.byteOffset),
-      ring,
-      mode,
-      options.transport,
-      options.local ?? null,
-    )
-    this.#servers[id] = server
-    this.#pages.set(server, pages)
-    this.#options.invalidations?.serverChanged(server)
+    const server = this.#parties.create(this, options)
+    this.#invalidations?.serverChanged(server)
     return server
   }
 
   /** The server with this id, or null. */
   server(id: number): IoreqServer | null {
-    return this.#servers[id] ?? null
-  }
-
-  #allocate(purpose: string, pages: PageLocation[]): PageLocation {
-    const page = this.#options.allocatePage?.(purpose)
-    if (page === undefined) return { buffer: new ArrayBuffer(IOREQ_PAGE_BYTES), byteOffset: 0 }
-    pages.push(page)
-    return page
+    return this.#parties.servers[id] ?? null
   }
 
   /** Claims ports for the hypervisor itself, before any server. Handlers answer at once. */
   mapInternalPorts(name: string, base: number, count: number, handler: RangeHandler, options?: RegionOptions): Region {
-    return this.#internal.map(
+    return this.#parties.internal.map(
       { device: name, kind: 'port', base, length: count, handler, direct: true, window: null },
       options,
     )
@@ -174,7 +149,7 @@ export class IoDispatch implements ServerOwner {
 
   /** Claims guest-physical addresses for the hypervisor itself, before any server. Handlers answer at once. */
   mapInternalMmio(name: string, gpa: number, bytes: number, handler: RangeHandler, options?: RegionOptions): Region {
-    return this.#internal.map(
+    return this.#parties.internal.map(
       { device: name, kind: 'mmio', base: gpa, length: bytes, handler, direct: true, window: null },
       options,
     )
@@ -196,26 +171,25 @@ export class IoDispatch implements ServerOwner {
     this.#rebuild('port')
     this.#rebuild('mmio')
     if (!server.enabled) this.#pending.disabled(server)
-    this.#options.invalidations?.serverChanged(server)
+    this.#invalidations?.serverChanged(server)
   }
 
   /** @internal A server has been destroyed. */
   destroyed(server: IoreqServer): void {
-    this.#servers[server.id] = null
+    this.#parties.remove(server)
     this.#rebuild('port')
     this.#rebuild('mmio')
     this.#pending.endAll(server)
-    this.#options.invalidations?.serverChanged(server)
+    this.#invalidations?.serverChanged(server)
     // Its requests have just been ended, so no slot of its pages is in use.
-    for (const page of this.#pages.get(server) ?? []) this.#options.freePage?.(page)
-    this.#pages.delete(server)
+    this.#parties.freePages(server)
   }
 
   #rebuild(kind: 'port' | 'mmio'): void {
     this.#askedServer = null
-    // Nothing is found directly while accesses are traced: all of them come by `#direct`.
-    const servers = this.#trace === undefined ? this.#servers : []
-    const internal = this.#trace === undefined ? this.#internal : NO_REGIONS
+    // Nothing is found directly while accesses are traced: all of them come by `ImmediateAccess`.
+    const servers = this.#trace === undefined ? this.#parties.servers : []
+    const internal = this.#trace === undefined ? this.#parties.internal : NO_REGIONS
     if (kind === 'port') this.#ports.rebuild(servers, internal)
     else this.#mmio.rebuild(servers, internal, this.#space.windows)
   }
@@ -293,7 +267,12 @@ export class IoDispatch implements ServerOwner {
     if (!region.direct && server !== null && server.local !== null && gpa + size <= mmio.hitEnd) {
       const offset = gpa - region.base
       if (isOneCall(region, offset, size)) {
-        return this.#sendTo(vcpu, server, region, offset, IOREQ_TYPE_COPY, IOREQ_READ, gpa, size, 0, 0)
+        const request = this.#pending.prepare(vcpu)
+        setElement(request, IOREQ_TYPE_COPY, IOREQ_READ, gpa, size)
+        request.dataLo = 0
+        request.dataHi = 0
+        this.count = 1
+        return this.#pending.sendPrepared(vcpu, server, region, offset)
       }
     }
     const status = this.mmioRead(gpa, size)
@@ -319,168 +298,11 @@ export class IoDispatch implements ServerOwner {
 
   /** All accesses that are not one call of one region's handler. */
   #direct(type: number, direction: number, address: number, size: number, lo: number, hi: number): number {
-    const status = this.#directly(type, direction, address, size, lo, hi)
-    if (this.#trace !== undefined && status !== IO_LOG)
-      this.#traceDirect(status, type, direction, address, size, lo, hi)
-    return status
-  }
-
-  #traceDirect(
-    status: number,
-    type: number,
-    direction: number,
-    address: number,
-    size: number,
-    lo: number,
-    hi: number,
-  ): void {
-    const party = this.#select(type === IOREQ_TYPE_PIO ? 'port' : 'mmio', address, address + size - 1)
-    const config = this.#space.decodes(type, address, size)
-    const server = config ? this.#configServer() : party
-    const request = createIoRequest()
-    request.type = config ? IOREQ_TYPE_PCI_CONFIG : type
-    request.direction = direction
-    request.addressLo = config ? this.#space.register : address >>> 0
-    request.addressHi = config ? this.#space.bdf : Math.floor(address / 2 ** 32)
-    request.size = size
-    const read = direction === IOREQ_READ
-    this.#trace!({
-      event: status === IO_DONE ? 'done' : status === IO_UNHANDLED ? 'unhandled' : 'ended',
-      vcpu: -1,
-      server: server === null || server === undefined ? '' : server instanceof IoreqServer ? server.name : 'hypervisor',
-      request,
-      lo: read ? this.lo : lo >>> 0,
-      hi: read ? this.hi : hi >>> 0,
-    })
-  }
-
-  #directly(type: number, direction: number, address: number, size: number, lo: number, hi: number): number {
-    if (this.#space.decodes(type, address, size)) {
-      const server = this.#configServer()
-      if (server === null) return this.#unhandled(size)
-      return server.local === null ? IO_LOG : this.#configAccess(server, direction, size, lo, hi)
-    }
-    const kind = type === IOREQ_TYPE_PIO ? 'port' : 'mmio'
-    const last = address + size - 1
-    const party = this.#select(kind, address, last)
-    if (party !== null && !this.#allDirect(party, kind, address, last)) return IO_LOG
-    // The dword is latched and still forwarded.
-    if (direction === IOREQ_WRITE && this.#space.isLatch(type, address, size)) this.config.value = lo >>> 0
-    if (party === null) return this.#nobody(type, direction, address, size)
-    return this.#pieces(party, kind, direction, address, size, lo, hi)
-  }
-
-  /** An access that no range holds. */
-  #nobody(type: number, direction: number, address: number, size: number): number {
-    // Where there are PCI functions and no model of a host bridge has claimed the port, the latch itself answers.
-    if (this.#space.isLatch(type, address, size) && this.#hasFunctions()) {
-      if (direction === IOREQ_READ) {
-        this.lo = this.config.value
-        this.hi = 0
-      }
-      return IO_DONE
-    }
-    return this.#unhandled(size)
-  }
-
-  #hasFunctions(): boolean {
-    return this.#servers.some((server) => server !== null && server.ranges[XEN_DMOP_IO_RANGE_PCI].count > 0)
-  }
-
-  #unhandled(size: number): number {
-    allOnes(size, this)
-    return IO_UNHANDLED
-  }
-
-  /** The hypervisor's own table, a server, or null: whoever has all of `first` … `last`. */
-  #select(kind: 'port' | 'mmio', first: number, last: number): RegionTable | IoreqServer | null {
-    if (this.#covers(this.#internal, kind, first, last)) return this.#internal
-    const type = kind === 'port' ? XEN_DMOP_IO_RANGE_PORT : XEN_DMOP_IO_RANGE_MEMORY
-    return this.#selectServer(type, first, last)
-  }
-
-  #covers(table: RegionTable, kind: 'port' | 'mmio', first: number, last: number): boolean {
-    for (let at = first; at <= last;) {
-      const region = table.regionAt(kind, at)
-      if (region === null) return false
-      at = region.base + region.length
-    }
-    return true
-  }
-
-  #selectServer(type: number, first: number, last: number): IoreqServer | null {
-    for (let id = MAX_NR_IOREQ_SERVERS - 1; id >= 0; id--) {
-      const server = this.#servers[id]!
-      if (server !== null && server.enabled && server.ranges[type as 0 | 1 | 2].contains(first, last)) return server
-    }
-    return null
-  }
-
-  /** The server with the function that `#space.decodes` has found, or null. */
-  #configServer(): IoreqServer | null {
-    return this.#selectServer(XEN_DMOP_IO_RANGE_PCI, this.#space.bdf, this.#space.bdf)
-  }
-
-  #configAccess(server: IoreqServer, direction: number, size: number, lo: number, hi: number): number {
-    const local = server.local!
-    const bdf = this.#space.bdf
-    const register = this.#space.register
-    try {
-      this.hi = 0
-      if (direction === IOREQ_READ) {
-        this.lo = local.configRead(bdf, register, Math.min(size, 4)) >>> 0
-        if (size > 4) this.hi = local.configRead(bdf, register + 4, size - 4) >>> 0
-        if (size < 4) this.lo = cut(this.lo, size)
-      } else {
-        local.configWrite(bdf, register, Math.min(size, 4), lo)
-        if (size > 4) local.configWrite(bdf, register + 4, size - 4, hi)
-      }
-      return IO_DONE
-    } catch (error) {
-      const device = local.functionOwner(bdf) ?? server.name
-      return this.#failures.fail(server, device, IOREQ_TYPE_PCI_CONFIG, direction, register, size, error)
-    }
-  }
-
-  #localOf(party: RegionTable | IoreqServer): Pick<LocalRegions, 'regionAt' | 'allDirect'> | null {
-    return party instanceof RegionTable ? party : party.local
-  }
-
-  #allDirect(party: RegionTable | IoreqServer, kind: 'port' | 'mmio', first: number, last: number): boolean {
-    return this.#localOf(party)?.allDirect(kind, first, last) ?? false
-  }
-
-  /** Makes an access to direct regions, split where it leaves one of them. */
-  #pieces(
-    party: RegionTable | IoreqServer,
-    kind: 'port' | 'mmio',
-    direction: number,
-    address: number,
-    size: number,
-    lo: number,
-    hi: number,
-  ): number {
-    const local = this.#localOf(party)!
-    const type = kind === 'port' ? IOREQ_TYPE_PIO : IOREQ_TYPE_COPY
-    const read = direction === IOREQ_READ
-    const pieces = this.#piecewise
-    this.#pieceType = type
-    this.#pieceDirection = direction
-    this.#pieceStatus = IO_DONE
-    pieces.perform(local, kind, read, address, size, lo, hi)
-    if (this.#pieceStatus !== IO_DONE) return this.#pieceStatus
-    if (read) {
-      this.lo = pieces.lo
-      this.hi = pieces.hi
-    }
-    return IO_DONE
-  }
-
-  /** A model has failed in one piece of an access; true: it goes on without it. */
-  #pieceFailed(region: ClaimedRegion): boolean {
-    const { failedAt, failedBytes, error } = this.#piecewise
-    this.#pieceStatus = this.#failed(region, this.#pieceType, this.#pieceDirection, failedAt, failedBytes, error)
-    return this.#pieceStatus === IO_DONE
+    const request = this.#one
+    setElement(request, type, direction, address, size)
+    request.dataLo = lo >>> 0
+    request.dataHi = hi >>> 0
+    return this.#immediate.perform(request)
   }
 
   // ---- logged accesses ----
@@ -495,39 +317,18 @@ export class IoDispatch implements ServerOwner {
     lo: number,
     hi: number,
   ): number {
+    const request = this.#pending.prepare(vcpu)
+    setElement(request, type, direction, address, size)
+    request.dataLo = lo >>> 0
+    request.dataHi = hi >>> 0
     // The direct call that came before has found it.
     const known = address === this.#askedAddress && size === this.#askedSize && type === this.#askedType
     const server = known ? this.#askedServer : null
     if (server !== null && (server.ring === null || direction === IOREQ_READ)) {
-      return this.#sendTo(vcpu, server, this.#askedRegion, this.#askedOffset, type, direction, address, size, lo, hi)
+      this.count = 1
+      return this.#pending.sendPrepared(vcpu, server, this.#askedRegion, this.#askedOffset)
     }
-    const request = this.#one
-    request.type = type
-    request.direction = direction
-    request.addressLo = address >>> 0
-    request.addressHi = Math.floor(address / 2 ** 32)
-    request.dataLo = lo >>> 0
-    request.dataHi = hi >>> 0
-    request.size = size
     return this.submit(vcpu, request)
-  }
-
-  #sendTo(
-    vcpu: number,
-    server: IoreqServer,
-    region: ClaimedRegion | null,
-    offset: number,
-    type: number,
-    direction: number,
-    address: number,
-    size: number,
-    lo: number,
-    hi: number,
-  ): number {
-    const pending = this.#pending
-    pending.checkFree(vcpu)
-    this.count = 1
-    return pending.sendOne(vcpu, server, region, offset, type, direction, address, size, lo, hi)
   }
 
   /**
@@ -542,7 +343,7 @@ export class IoDispatch implements ServerOwner {
     const { size, count, type, direction } = request
     if ((size !== 1 && size !== 2 && size !== 4 && size !== 8) || (type === IOREQ_TYPE_PIO && size === 8)) {
       // Such a size never reaches a server.
-      return this.#unhandled(size)
+      return this.#immediate.unhandled(size)
     }
     if ((type !== IOREQ_TYPE_PIO && type !== IOREQ_TYPE_COPY) || count < 1) {
       throw new IoreqError('ERR_INVALID', `request of type ${type} with ${count} elements cannot be submitted`)
@@ -560,46 +361,42 @@ export class IoDispatch implements ServerOwner {
       const status = this.#attempt(type, direction, address, size, request.dataLo, request.dataHi)
       if (status !== IO_LOG) return status
     }
-    const sent = this.#scratch
+    if (this.#space.decodes(type, address, size)) return this.#submitConfig(vcpu, request)
+    return this.#submitRange(vcpu, request, address)
+  }
+
+  /** Makes an access to the PCI function that the configuration space has decoded. */
+  #submitConfig(vcpu: number, request: IoRequest): number {
+    const { bdf, register } = this.#space
+    const server = this.#parties.selectFunction(bdf)
+    if (server === null) return this.#immediate.unhandled(request.size)
+    if (server.local !== null) return this.#immediate.elements(request, null)
+    const sent = this.#sent
     copyIoRequest(request, sent)
-    let server: IoreqServer | null = null
-    if (this.#space.decodes(type, address, size)) {
-      server = this.#configServer()
-      if (server === null) return this.#unhandled(size)
-      const { local } = server
-      if (local !== null) {
-        const owner = server
-        return this.#elements(request, address, 0, (_at, lo, hi) => this.#configAccess(owner, direction, size, lo, hi))
-      }
-      sent.type = IOREQ_TYPE_PCI_CONFIG
-      sent.addressHi = this.#space.bdf
-      sent.addressLo = this.#space.register
-    }
-    if (server === null) {
-      const kind = type === IOREQ_TYPE_PIO ? 'port' : 'mmio'
-      // The port of a string instruction stays; its memory side moves.
-      const step = type === IOREQ_TYPE_PIO ? 0 : request.df ? -size : size
-      const span = (count - 1) * Math.abs(step)
-      const first = request.df ? address - span : address
-      const last = request.df ? address + size - 1 : address + span + size - 1
-      const party = this.#select(kind, first, last)
-      if (direction === IOREQ_WRITE && this.#space.isLatch(type, address, size))
-        this.config.value = request.dataLo >>> 0
-      if (party === null) {
-        if (count === 1) return this.#nobody(type, direction, address, size)
-        this.count = 0
-        return this.#unhandled(size)
-      }
-      if (this.#allDirect(party, kind, first, last)) {
-        return this.#elements(request, address, step, (at, lo, hi) =>
-          this.#pieces(party, kind, direction, at, size, lo, hi),
-        )
-      }
-      if (party instanceof RegionTable) throw new Error('invariant: internal regions are direct')
-      server = party
-      if (direction === IOREQ_WRITE && this.#buffer(vcpu, server, sent, first, last)) return IO_DONE
-    }
+    sent.type = IOREQ_TYPE_PCI_CONFIG
+    sent.addressHi = bdf
+    sent.addressLo = register
     return this.#pending.send(vcpu, server, sent)
+  }
+
+  /** Makes an access to ports or guest-physical addresses, of all its elements if one claimant has them all. */
+  #submitRange(vcpu: number, request: IoRequest, address: number): number {
+    const { size, count, type, direction } = request
+    const kind = type === IOREQ_TYPE_PIO ? 'port' : 'mmio'
+    const end = elementAddress(request, count - 1)
+    const first = Math.min(address, end)
+    const last = Math.max(address, end) + size - 1
+    const party = this.#parties.select(kind, first, last)
+    if (direction === IOREQ_WRITE && this.#space.isLatch(type, address, size)) this.config.value = request.dataLo
+    if (party === null) {
+      if (count === 1) return this.#immediate.unclaimed(request)
+      this.count = 0
+      return this.#immediate.unhandled(size)
+    }
+    if (allDirect(party, kind, first, last)) return this.#immediate.elements(request, party)
+    if (party instanceof RegionTable) throw new Error('invariant: internal regions are direct')
+    if (direction === IOREQ_WRITE && this.#buffer(vcpu, party, request, first, last)) return IO_DONE
+    return this.#pending.send(vcpu, party, request)
   }
 
   /** Puts a write into the server's ring, where that is declared and possible. */
@@ -635,8 +432,8 @@ export class IoDispatch implements ServerOwner {
     request.dataLo = Number(BigInt.asUintN(32, seconds))
     request.dataHi = Number(BigInt.asUintN(32, seconds >> 32n))
     let missed = 0
-    for (const server of this.#servers) {
-      if (server === null || !server.enabled) continue
+    for (const server of this.#parties.present()) {
+      if (!server.enabled) continue
       if (server.transport.timeOffset?.(request) === true) continue
       if (server.ring?.produce(request) === true) this.#notifyBuffered(server)
       else missed++
@@ -695,43 +492,6 @@ export class IoDispatch implements ServerOwner {
       return direction === IOREQ_READ ? this.portRead(address, size) : this.portWrite(address, size, lo)
     }
     return direction === IOREQ_READ ? this.mmioRead(address, size) : this.mmioWrite(address, size, lo, hi)
-  }
-
-  /**
-   * Makes the direct accesses of a string instruction.
-   *
-   * @param step - from one element's address to the next one's; 0 for a port
-   */
-  #elements(
-    request: IoRequest,
-    address: number,
-    step: number,
-    access: (at: number, lo: number, hi: number) => number,
-  ): number {
-    const { size, count, direction } = request
-    const pointer = request.dataHi * 2 ** 32 + request.dataLo
-    const bytes = new Uint8Array(size)
-    for (let i = 0; i < count; i++) {
-      let lo = request.dataLo
-      let hi = request.dataHi
-      const memory = pointer + (request.df ? -i * size : i * size)
-      if (request.dataIsPointer && direction === IOREQ_WRITE) {
-        bytes.fill(0xff)
-        this.#options.guestMemory?.read(memory, bytes)
-        lo = wordAt(bytes, 0)
-        hi = wordAt(bytes, 4)
-      }
-      const status = access(address + i * step, lo, hi)
-      if (status !== IO_DONE) {
-        this.count = i
-        return i > 0 && status === IO_UNHANDLED ? IO_DONE : status
-      }
-      if (request.dataIsPointer && direction === IOREQ_READ) {
-        putBytes(bytes, 0, size, this.lo, this.hi)
-        this.#options.guestMemory?.write(memory, bytes)
-      }
-    }
-    return IO_DONE
   }
 
   /** Whether a vCPU waits for an answer (or has one to take). */
@@ -808,9 +568,7 @@ export class IoDispatch implements ServerOwner {
     size: number,
     error: unknown,
   ): number {
-    const party = this.#select(type === IOREQ_TYPE_PIO ? 'port' : 'mmio', address, address + size - 1)
-    const server = party instanceof IoreqServer ? party : null
-    return this.#failures.fail(server, region.device, type, direction, address, size, error)
+    return this.#immediate.failed(region, { type, direction, address, size }, error)
   }
 
   // ---- state ----

@@ -8,7 +8,7 @@ import {
   IOREQ_TYPE_PIO,
   IOREQ_TYPE_TIMEOFFSET,
 } from './layout.ts'
-import type { IoRequest } from './request.ts'
+import { requestAddress, type IoRequest } from './request.ts'
 import type { IoreqServer } from './server.ts'
 import { IO_DONE, IO_FAILED } from './status.ts'
 import { allOnes } from './words.ts'
@@ -25,6 +25,16 @@ export interface DeviceFailure {
   readonly request: string
   /** What was thrown, or an error that says what was wrong. */
   readonly cause: unknown
+}
+
+/** An access that a model has failed in. */
+export interface FailedAccess {
+  /** `IOREQ_TYPE_*`. */
+  readonly type: number
+  /** `IOREQ_READ` or `IOREQ_WRITE`. */
+  readonly direction: number
+  readonly address: number
+  readonly size: number
 }
 
 /** What a domain does about a model that breaks its contract. */
@@ -49,17 +59,9 @@ export class FailureHandler {
    * @param server - null for the hypervisor's own handlers, which cannot be detached
    * @returns `IO_FAILED`, or `IO_DONE` under the policy `detach`; the answer is ones
    */
-  fail(
-    server: IoreqServer | null,
-    device: string,
-    type: number,
-    direction: number,
-    address: number,
-    size: number,
-    cause: unknown,
-  ): number {
-    this.#report(server, device, phrase(type, direction, address, size), cause)
-    allOnes(size, this.#answer)
+  fail(server: IoreqServer | null, device: string, access: FailedAccess, cause: unknown): number {
+    this.#report(server, device, phrase(access), cause)
+    allOnes(access.size, this.#answer)
     if (this.policy === 'crash' || server === null) return IO_FAILED
     this.#detach(server, device)
     return IO_DONE
@@ -82,7 +84,7 @@ export class FailureHandler {
 }
 
 /** An access in words. */
-export function phrase(type: number, direction: number, address: number, size: number): string {
+export function phrase({ type, direction, address, size }: FailedAccess): string {
   const kinds: Record<number, string> = {
     [IOREQ_TYPE_PIO]: 'port',
     [IOREQ_TYPE_COPY]: 'mmio',
@@ -94,12 +96,13 @@ export function phrase(type: number, direction: number, address: number, size: n
   return `${kind} ${direction === IOREQ_READ ? 'read' : 'write'} of ${size} bytes at ${hex(address)}`
 }
 
-/** A request in words. */
-export function describeRequest(request: IoRequest): string {
-  return phrase(request.type, request.direction, requestAddress(request), request.size)
+/** A request as an access. */
+export function accessOf(request: IoRequest): FailedAccess {
+  const { type, direction, size } = request
+  return { type, direction, address: requestAddress(request), size }
 }
 
-/** A request's address as one number. */
-export function requestAddress(request: IoRequest): number {
-  return request.addressHi * 2 ** 32 + request.addressLo
+/** A request in words. */
+export function describeRequest(request: IoRequest): string {
+  return phrase(accessOf(request))
 }

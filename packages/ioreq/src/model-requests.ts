@@ -1,5 +1,5 @@
 import { DeviceError, type Word64 } from '@retrap/device'
-import { hex, isOneCall, readRegionAsync, writeRegion, writeRegionAsync, type PciTree } from '@retrap/device/host'
+import { hex, isOneCall, SplitAccess, type PciTree } from '@retrap/device/host'
 import type { ModelMemory } from './device-memory.ts'
 import {
   IOREQ_READ,
@@ -13,7 +13,7 @@ import type { ModelNotices } from './model-notices.ts'
 import { PieceAccess } from './pieces.ts'
 import type { ClaimedRegion } from './region.ts'
 import type { RegionTable } from './region-table.ts'
-import type { IoRequest } from './request.ts'
+import { elementAddress, elementPointer, requestAddress, type IoRequest } from './request.ts'
 import { PendingAccess, Service, type ServiceOwner } from './service.ts'
 import { putBytes, wordAt } from './words.ts'
 
@@ -74,7 +74,7 @@ export class ModelRequests {
     const access = service.begin()
     if (type === IOREQ_TYPE_PCI_CONFIG) return this.#serveConfig(vcpu, access, request)
     if (type !== IOREQ_TYPE_PIO && type !== IOREQ_TYPE_COPY) return this.#serveNotice(vcpu, access, request)
-    const address = request.addressHi * 2 ** 32 + request.addressLo
+    const address = requestAddress(request)
     const kind = type === IOREQ_TYPE_PIO ? 'port' : 'mmio'
     const { dataLo } = request
     if (count === 1 && !request.dataIsPointer) {
@@ -89,7 +89,7 @@ export class ModelRequests {
     }
     const copy = { ...request }
     const into = { lo: request.dataLo, hi: request.dataHi }
-    this.#serveLater(access, copy, address, into).then(
+    this.#serveLater(access, copy, into).then(
       () => this.#answer(vcpu, access, into.lo, into.hi),
       (error: unknown) => this.#reject(vcpu, access, this.#table.regionAt(kind, address)?.device ?? '', error),
     )
@@ -104,23 +104,23 @@ export class ModelRequests {
     if (region === null || address - region.base + size > region.length) return
     const failed = (error: unknown): void =>
       this.#options.failed(region.device, `buffered write of ${size} bytes at ${hex(address)}`, error)
-    try {
-      if (region.direct) writeRegion(region, address - region.base, size, dataLo, dataHi)
-      else {
-        const access = new PendingAccess(-1)
-        const write = writeRegionAsync(region, address - region.base, size, dataLo, dataHi, access).catch(failed)
-        this.#options.notices.buffered(write)
-      }
-    } catch (error) {
-      failed(error)
+    if (region.direct) {
+      if (this.#pieces.write(this.#table, kind, address, size, dataLo, dataHi) !== null) failed(this.#pieces.error)
+      return
     }
+    const split = new SplitAccess<ClaimedRegion>()
+    split.begin(this.#table, kind, address, size, dataLo, dataHi)
+    this.#options.notices.buffered(this.#calls(split, false, new PendingAccess(-1)).catch(failed))
   }
 
   /** An access that synchronous models answer, piece by piece. */
   #serveAtOnce(vcpu: number, access: PendingAccess, kind: 'port' | 'mmio', request: IoRequest, address: number): void {
     const { direction, size, dataLo, dataHi } = request
     const pieces = this.#pieces
-    const failure = pieces.perform(this.#table, kind, direction === IOREQ_READ, address, size, dataLo, dataHi)
+    const failure =
+      direction === IOREQ_READ
+        ? pieces.read(this.#table, kind, address, size)
+        : pieces.write(this.#table, kind, address, size, dataLo, dataHi)
     if (failure !== null) return this.#reject(vcpu, access, failure.device, pieces.error)
     this.#answer(vcpu, access, pieces.lo, pieces.hi)
   }
@@ -164,59 +164,37 @@ export class ModelRequests {
     this.#options.timeOffset((hi | 0) * 2 ** 32 + lo)
   }
 
-  async #serveLater(access: PendingAccess, request: IoRequest, address: number, into: Word64): Promise<void> {
-    const { type, direction, count, size, df, dataIsPointer } = request
+  async #serveLater(access: PendingAccess, request: IoRequest, into: Word64): Promise<void> {
+    const { type, direction, count, size, dataIsPointer } = request
     const { dma } = this.#options
     const kind = type === IOREQ_TYPE_PIO ? 'port' : 'mmio'
-    const step = df ? -size : size
-    const pointer = into.hi * 2 ** 32 + into.lo
+    const read = direction === IOREQ_READ
+    const split = new SplitAccess<ClaimedRegion>()
     const bytes = new Uint8Array(8)
     for (let i = 0; i < count; i++) {
       // The request is cancelled: the remaining elements are dropped, and their memory may have a new owner.
       if (access.cancelled) return
-      // The port of a string instruction stays; its memory side moves.
-      const at = kind === 'port' ? address : address + i * step
-      if (dataIsPointer) {
+      putBytes(bytes, 0, 8, request.dataLo, request.dataHi)
+      if (dataIsPointer && !read) {
         bytes.fill(0xff)
-        if (direction !== IOREQ_READ) await dma.readAsync(pointer + i * step, bytes.subarray(0, size))
-      } else putBytes(bytes, 0, 8, into.lo, into.hi)
-      await this.#element(access, kind, direction === IOREQ_READ, at, size, bytes)
-      if (direction === IOREQ_READ && !access.cancelled) {
-        if (dataIsPointer) await dma.writeAsync(pointer + i * step, bytes.subarray(0, size))
-        else {
-          bytes.fill(0, size)
-          into.lo = wordAt(bytes, 0)
-          into.hi = wordAt(bytes, 4)
-        }
+        await dma.readAsync(elementPointer(request, i), bytes.subarray(0, size))
+      }
+      split.begin(this.#table, kind, elementAddress(request, i), size, wordAt(bytes, 0), wordAt(bytes, 4))
+      await this.#calls(split, read, access)
+      if (!read || access.cancelled) continue
+      if (dataIsPointer) {
+        putBytes(bytes, 0, size, split.lo, split.hi)
+        await dma.writeAsync(elementPointer(request, i), bytes.subarray(0, size))
+      } else {
+        into.lo = split.lo
+        into.hi = split.hi
       }
     }
   }
 
-  /** One element, split where it leaves a region. */
-  async #element(
-    access: PendingAccess,
-    kind: 'port' | 'mmio',
-    read: boolean,
-    at: number,
-    size: number,
-    bytes: Uint8Array,
-  ): Promise<void> {
-    const part: Word64 = { lo: 0, hi: 0 }
-    for (let done = 0; done < size;) {
-      // Ranges may have changed since the request was sent: what is no longer claimed reads as ones.
-      const region = this.#table.regionAt(kind, at + done)
-      if (region === null) {
-        bytes[done++] = 0xff
-        continue
-      }
-      const offset = at + done - region.base
-      const piece = Math.min(size - done, region.length - offset)
-      if (read) {
-        await readRegionAsync(region, offset, piece, part, access)
-        putBytes(bytes, done, piece, part.lo, part.hi)
-      } else await writeRegionAsync(region, offset, piece, wordAt(bytes, done), wordAt(bytes, done + 4), access)
-      done += piece
-    }
+  /** Makes the calls of one access, one after another. */
+  async #calls(split: SplitAccess<ClaimedRegion>, read: boolean, access: PendingAccess): Promise<void> {
+    while (split.next()) await split.callLater(read, access)
   }
 
   #answer(vcpu: number, access: PendingAccess, lo: number, hi: number): void {

@@ -1,91 +1,24 @@
 import type { Word64 } from '@retrap/device'
 import { IoreqError } from './errors.ts'
-import { describeRequest, requestAddress, type FailureHandler } from './failures.ts'
+import { Deadlines } from './deadlines.ts'
+import { accessOf, describeRequest, type FailureHandler } from './failures.ts'
 import type { InvalidationListener } from './invalidation-listener.ts'
-import { INVALIDATE_ALL, type InvalidationNotice } from './invalidation.ts'
-import {
-  IOREQ_READ,
-  IOREQ_TYPE_COPY,
-  IOREQ_TYPE_INVALIDATE,
-  IOREQ_TYPE_PIO,
-  IOREQ_WRITE,
-  STATE_IOREQ_INPROCESS,
-  STATE_IOREQ_NONE,
-  STATE_IOREQ_READY,
-  STATE_IORESP_READY,
-} from './layout.ts'
+import type { InvalidationNotice } from './invalidation.ts'
+import { Invalidations } from './invalidations.ts'
+import { IOREQ_READ, STATE_IOREQ_INPROCESS, STATE_IOREQ_NONE, STATE_IOREQ_READY, STATE_IORESP_READY } from './layout.ts'
 import { cut } from '@retrap/device/host'
 import type { ClaimedRegion } from './region.ts'
-import { copyIoRequest, createIoRequest, type IoRequest } from './request.ts'
+import { copyIoRequest, type IoRequest } from './request.ts'
 import type { IoreqServer } from './server.ts'
 import { IO_DONE, IO_FAILED, IO_RETRY, IO_UNHANDLED } from './status.ts'
 import type { IoTraceEvent, IoTraceRecord } from './trace.ts'
+import { deviceOf, isOpen, Wait } from './wait.ts'
 import { allOnes } from './words.ts'
 
 /** Where answers are left. */
 interface Answer extends Word64 {
   /** Elements. */
   count: number
-}
-
-/** What one vCPU waits for. */
-class Wait {
-  server: IoreqServer | null = null
-  readonly request: IoRequest = createIoRequest()
-  /** The slot is still draining a cancelled request; ours is published after it. */
-  queued = false
-  submitting = false
-  /** Whose handler one call of answers it, where that has been found already. */
-  region: ClaimedRegion | null = null
-  offset = 0
-  /** A model of this process has answered: `lo` and `hi`. */
-  returned = false
-  lo = 0
-  hi = 0
-  /** `IO_RETRY` unless the wait is over without an answer. */
-  ended: number = IO_RETRY
-  seenState: number = STATE_IOREQ_NONE
-  completed = false
-  /** When the request was sent, on the host's clock in milliseconds; only kept where there is a deadline. */
-  since = 0
-  /** INVALIDATE requests that have not been acknowledged. */
-  invalidations = 0
-  /** What they are about. */
-  notice: InvalidationNotice = INVALIDATE_ALL
-  /** Counts the invalidations that there have been. */
-  round = 0
-}
-
-/** `IoreqServer.invalidating`: the request is in the slot; it waits until the slot has drained. */
-const SENT = 1
-const QUEUED = 2
-/** It is disabled: there is no request, only what it has mapped is waited for. */
-const DROPPING = 3
-
-/** The request of an invalidation. Its data is not adopted by anybody. */
-const INVALIDATE: IoRequest = {
-  ...createIoRequest(),
-  type: IOREQ_TYPE_INVALIDATE,
-  direction: IOREQ_WRITE,
-  size: 4,
-  dataLo: 0xffff_ffff,
-  dataHi: 0xffff_ffff,
-}
-
-/** A host timer, as Node has it: one that is not referenced keeps no process alive. */
-interface HostTimer {
-  ref?(): unknown
-  unref?(): unknown
-}
-
-/** A cancelled request whose answer is still to come. */
-interface Draining {
-  readonly server: IoreqServer
-  readonly vcpu: number
-  /** As {@link Wait.since}. */
-  readonly since: number
-  /** The model that has it, where that is known; a notice is all of theirs. */
-  readonly device: string | undefined
 }
 
 export interface PendingOptions {
@@ -115,9 +48,8 @@ export class PendingRequests {
   readonly #options: PendingOptions
   readonly #answer: Answer
   readonly #failures: FailureHandler
-  /** Cancelled requests whose answer is still to come, for the deadline. */
-  readonly #draining: Draining[] = []
-  #watchdog: HostTimer | null = null
+  readonly #invalidations: Invalidations
+  readonly #deadlines: Deadlines
   /** Neither a trace nor a deadline: an answer is only taken. */
   readonly #plain: boolean
 
@@ -127,6 +59,30 @@ export class PendingRequests {
     this.#options = options
     this.#answer = options.answer
     this.#failures = options.failures
+    const serverFailed = this.serverFailed.bind(this)
+    this.#invalidations = new Invalidations({
+      failures: options.failures,
+      listener: options.invalidations,
+      servers: () => options.servers(),
+      trace: (event, vcpu, server, request) =>
+        this.#trace(event, vcpu, server, request, request.dataLo, request.dataHi),
+      wrongFreeSlot: (server, vcpu) => this.#wrongFreeSlot(server, vcpu),
+      started: (wait) => this.#deadlines.start(wait),
+      answered: (server, vcpu) => this.answered(server, vcpu, false),
+      serverFailed,
+      drain: (server, vcpu, wait) => this.#drain(server, vcpu, wait, undefined),
+      completed: (vcpu, wait) => {
+        this.#deadlines.relax()
+        this.#complete(vcpu, wait)
+      },
+    })
+    this.#deadlines = new Deadlines({
+      deadlineMs: options.deadlineMs,
+      waits: this.#waits,
+      failures: options.failures,
+      unacknowledged: (vcpu) => this.#invalidations.unacknowledged(vcpu),
+      serverFailed,
+    })
   }
 
   #wait(vcpu: number): Wait {
@@ -143,8 +99,7 @@ export class PendingRequests {
 
   /** Whether an answer or an acknowledgement is still to come. */
   unanswered(vcpu: number): boolean {
-    const wait = this.#wait(vcpu)
-    return (wait.server !== null || wait.invalidations > 0) && !wait.completed
+    return isOpen(this.#wait(vcpu))
   }
 
   /** @throws IoreqError `ERR_BUSY` if the vCPU has a request already */
@@ -167,35 +122,23 @@ export class PendingRequests {
   }
 
   /**
-   * The same for one element whose data is in the request.
+   * Returns a vCPU's own request, to be described and sent by `sendPrepared`, or as any other.
+   *
+   * @throws IoreqError `ERR_BUSY` if the vCPU has a request already
+   */
+  prepare(vcpu: number): IoRequest {
+    this.checkFree(vcpu)
+    return this.#wait(vcpu).request
+  }
+
+  /**
+   * Sends the prepared request, of one element.
    *
    * @param region - of a server of this process: whose handler one call of answers it; null where that is to be found
    * @param offset - within that region
    */
-  sendOne(
-    vcpu: number,
-    server: IoreqServer,
-    region: ClaimedRegion | null,
-    offset: number,
-    type: number,
-    direction: number,
-    address: number,
-    size: number,
-    lo: number,
-    hi: number,
-  ): number {
+  sendPrepared(vcpu: number, server: IoreqServer, region: ClaimedRegion | null, offset: number): number {
     const wait = this.#wait(vcpu)
-    const { request } = wait
-    request.type = type
-    request.direction = direction
-    request.addressLo = address >>> 0
-    request.addressHi = Math.floor(address / 2 ** 32)
-    request.dataLo = lo >>> 0
-    request.dataHi = hi >>> 0
-    request.count = 1
-    request.size = size
-    request.df = false
-    request.dataIsPointer = false
     wait.region = region
     wait.offset = offset
     return this.#send(vcpu, wait, server)
@@ -205,7 +148,7 @@ export class PendingRequests {
     wait.server = server
     wait.completed = false
     wait.returned = false
-    this.#startClock(wait)
+    this.#deadlines.start(wait)
     if (server.draining[vcpu] !== 0) {
       // The slot still holds a request that nobody wants. Ours follows it.
       wait.queued = true
@@ -290,7 +233,7 @@ export class PendingRequests {
     const { request } = wait
     const { size } = request
     wait.server = null
-    this.#relax()
+    this.#deadlines.relax()
     if (wait.ended !== IO_RETRY) {
       const status = wait.ended
       wait.ended = IO_RETRY
@@ -375,10 +318,10 @@ export class PendingRequests {
     }
   }
 
-  /** A slot's answer is nobody's, but it has to come before the slot is used again. */
+  /** A slot's response is dropped, but it has to come before the slot is used again. */
   #drain(server: IoreqServer, vcpu: number, { since }: Wait, device: string | undefined): void {
     server.draining[vcpu] = 1
-    if (this.#options.deadlineMs !== Infinity) this.#draining.push({ server, vcpu, since, device })
+    this.#deadlines.cancelled(server, vcpu, since, device)
   }
 
   /** A server's slot has changed. @param mayRun - see `IoDispatchOptions.onComplete` */
@@ -390,11 +333,10 @@ export class PendingRequests {
       this.#drained(server, vcpu, wait)
       return
     }
-    if (server.invalidating[vcpu] === SENT) {
+    if (this.#invalidations.inSlot(server, vcpu)) {
       const { state } = server.slot(vcpu)
       if (state === STATE_IOREQ_READY || state === STATE_IOREQ_INPROCESS) return
-      server.slot(vcpu).state = STATE_IOREQ_NONE
-      this.#acknowledged(server, vcpu, wait)
+      this.#invalidations.acknowledgedInSlot(server, vcpu, wait)
       return
     }
     if (wait.server !== server) {
@@ -431,16 +373,13 @@ export class PendingRequests {
   #drained(server: IoreqServer, vcpu: number, wait: Wait): void {
     server.slot(vcpu).state = STATE_IOREQ_NONE
     server.draining[vcpu] = 0
-    const at = this.#draining.findIndex((one) => one.server === server && one.vcpu === vcpu)
-    if (at >= 0) this.#draining.splice(at, 1)
+    this.#deadlines.drained(server, vcpu)
     this.#trace('drained', vcpu, server, wait.request, 0, 0)
     if (!server.alive) return
-    if (server.invalidating[vcpu] === QUEUED) {
-      this.#startClock(wait)
-      this.#publishInvalidation(server, vcpu, wait)
-    } else if (wait.server === server && wait.queued) {
+    if (this.#invalidations.slotFree(server, vcpu, wait)) return
+    if (wait.server === server && wait.queued) {
       wait.queued = false
-      this.#startClock(wait)
+      this.#deadlines.start(wait)
       this.#publish(vcpu, wait, server)
     }
   }
@@ -460,88 +399,30 @@ export class PendingRequests {
   // ---- invalidation ----
 
   /**
-   * Sends INVALIDATE to all enabled servers at once. One that is disabled, and has something mapped all the same, drops
-   * it without being asked.
+   * Has all servers drop what they have mapped of guest memory.
    *
    * @returns `IO_DONE` if all have acknowledged already, else `IO_RETRY`: `onComplete` follows the last one
    */
   invalidate(vcpu: number, notice: InvalidationNotice): number {
     this.checkFree(vcpu)
-    const wait = this.#wait(vcpu)
-    wait.submitting = true
-    wait.completed = false
-    wait.notice = notice
-    wait.round++
-    this.#startClock(wait)
-    // Counted before the first is sent: servers that answer at once must not look like the last one.
-    const servers = this.#options.servers()
-    wait.invalidations = servers.length
-    for (const server of servers) {
-      if (!server.enabled) this.#dropDisabled(server, vcpu, wait)
-      else if (server.draining[vcpu] !== 0) server.invalidating[vcpu] = QUEUED
-      else this.#publishInvalidation(server, vcpu, wait)
-    }
-    wait.submitting = false
-    if (wait.invalidations > 0) return IO_RETRY
-    this.#relax()
-    return IO_DONE
+    const status = this.#invalidations.begin(vcpu, this.#wait(vcpu), notice)
+    if (status === IO_DONE) this.#deadlines.relax()
+    return status
   }
 
-  #dropDisabled(server: IoreqServer, vcpu: number, wait: Wait): void {
-    server.invalidating[vcpu] = DROPPING
-    const { transport } = server
-    const { round } = wait
-    if (transport.dropMappings === undefined) this.#acknowledged(server, vcpu, wait, false)
-    else {
-      transport.dropMappings(() => {
-        if (wait.round === round) this.#acknowledged(server, vcpu, wait)
-      })
-    }
-  }
-
-  /**
-   * A server has been disabled. Nobody can tell whether it still answers; that it has nothing mapped any more is
-   * enough.
-   */
+  /** A server has been disabled: that it has nothing mapped any more is enough. */
   disabled(server: IoreqServer): void {
-    for (const [vcpu, wait] of this.#waits.entries()) {
-      if (server.invalidating[vcpu] === 0) continue
-      // Its answer, should it come, is nobody's.
-      if (server.invalidating[vcpu] === SENT) this.#drain(server, vcpu, wait, undefined)
-      this.#dropDisabled(server, vcpu, wait)
-    }
+    for (const [vcpu, wait] of this.#waits.entries()) this.#invalidations.disabled(server, vcpu, wait)
   }
 
-  #publishInvalidation(server: IoreqServer, vcpu: number, wait: Wait): void {
-    server.invalidating[vcpu] = SENT
-    const wrong = this.#wrongFreeSlot(server, vcpu)
-    if (wrong !== null) {
-      this.#failures.failOutside(server, server.name, 'invalidate', new IoreqError('ERR_DEVICE', wrong))
-      this.#acknowledged(server, vcpu, wait, false)
-      return
-    }
-    this.#trace('sent', vcpu, server, INVALIDATE, INVALIDATE.dataLo, INVALIDATE.dataHi)
-    try {
-      server.transport.announce?.(vcpu, wait.notice)
-      server.slot(vcpu).publish(INVALIDATE)
-      server.transport.notify(vcpu)
-      // A transport with patience has waited for the answer, and tells nobody.
-      if (server.invalidating[vcpu] === SENT) this.answered(server, vcpu, false)
-    } catch (error) {
-      this.serverFailed(server, vcpu, server.name, error)
-    }
+  /** A model that keeps a vCPU's invalidation waiting, where that is known. */
+  holder(vcpu: number): string | undefined {
+    return this.#invalidations.holder(vcpu)
   }
 
-  /** @param dropped - false: it is not waited for, but may have something mapped when it is enabled again */
-  #acknowledged(server: IoreqServer, vcpu: number, wait: Wait, dropped = true): void {
-    if (server.invalidating[vcpu] === 0) return
-    server.invalidating[vcpu] = 0
-    this.#trace('answered', vcpu, server, INVALIDATE, INVALIDATE.dataLo, INVALIDATE.dataHi)
-    wait.invalidations--
-    if (dropped) this.#options.invalidations?.acknowledged(server, wait.notice.epoch)
-    if (wait.invalidations > 0) return
-    this.#relax()
-    this.#complete(vcpu, wait)
+  /** Fails servers that have had a request for too long. @returns as `Deadlines.expire` */
+  expire(now: number): number {
+    return this.#deadlines.expire(now)
   }
 
   // ---- servers that go or fail ----
@@ -551,11 +432,9 @@ export class PendingRequests {
     for (const [vcpu, wait] of this.#waits.entries()) {
       server.draining[vcpu] = 0
       if (wait.server === server && wait.ended === IO_RETRY) this.#end(vcpu, wait, IO_UNHANDLED)
-      this.#acknowledged(server, vcpu, wait)
+      this.#invalidations.acknowledged(server, vcpu, wait)
     }
-    for (let i = this.#draining.length - 1; i >= 0; i--) {
-      if (this.#draining[i]!.server === server) this.#draining.splice(i, 1)
-    }
+    this.#deadlines.forget(server)
   }
 
   /** The server of a pending request cannot answer it. */
@@ -571,15 +450,14 @@ export class PendingRequests {
     if (server.invalidating[vcpu] !== 0) {
       this.#failures.failOutside(server, device, 'invalidate', error)
       // A server that the policy lets be has dropped nothing, for all that anybody knows.
-      this.#acknowledged(server, vcpu, wait, false)
+      this.#invalidations.notWaitedFor(server, vcpu, wait)
       return
     }
     if (wait.server !== server) {
       this.#failures.failOutside(server, device, 'no request', error)
       return
     }
-    const { type, direction, size } = wait.request
-    const status = this.#failures.fail(server, device, type, direction, requestAddress(wait.request), size, error)
+    const status = this.#failures.fail(server, device, accessOf(wait.request), error)
     this.#end(vcpu, wait, status === IO_DONE ? IO_UNHANDLED : status)
   }
 
@@ -597,110 +475,7 @@ export class PendingRequests {
   }
 
   #fail(wait: Wait, server: IoreqServer, what: string): number {
-    const { type, direction, size } = wait.request
     const error = new IoreqError('ERR_DEVICE', what)
-    return this.#failures.fail(server, server.name, type, direction, requestAddress(wait.request), size, error)
+    return this.#failures.fail(server, server.name, accessOf(wait.request), error)
   }
-
-  // ---- deadlines ----
-
-  #startClock(wait: Wait): void {
-    if (this.#options.deadlineMs === Infinity) return
-    wait.since = performance.now()
-    if (this.#watchdog === null) this.#watch(this.#options.deadlineMs)
-    else this.#watchdog.ref?.()
-  }
-
-  #watch(ms: number): void {
-    this.#watchdog = setTimeout(() => {
-      this.#watchdog = null
-      const next = this.expire(performance.now())
-      if (next !== Infinity) this.#watch(next)
-    }, ms) as HostTimer
-  }
-
-  /** Where nothing is pending, the deadline's timer must not keep the process. */
-  #relax(): void {
-    if (this.#watchdog === null) return
-    for (const wait of this.#waits) if (wait.server !== null || wait.invalidations > 0) return
-    this.#watchdog.unref?.()
-  }
-
-  /**
-   * Fails servers that have had a request for too long. The host's timers call this by themselves; a vCPU that blocks its
-   * thread calls it when it wakes.
-   *
-   * @param now - the host's clock, `performance.now()`
-   * @returns milliseconds until the next deadline, or `Infinity`
-   */
-  expire(now: number): number {
-    const { deadlineMs } = this.#options
-    let next = Infinity
-    for (const [vcpu, wait] of this.#waits.entries()) {
-      const open = (wait.server !== null || wait.invalidations > 0) && !wait.completed
-      if (!open) continue
-      const left = wait.since + deadlineMs - now
-      if (left > 0) next = Math.min(next, left)
-      else {
-        this.#late(vcpu, wait)
-        if (wait.invalidations > 0) next = Math.min(next, deadlineMs)
-      }
-    }
-    for (const { server, vcpu, since, device } of this.#draining.slice()) {
-      const left = since + deadlineMs - now
-      if (left > 0) next = Math.min(next, left)
-      else if (server.draining[vcpu] !== 0) this.#hung(server, vcpu, device ?? server.transport.holder?.())
-    }
-    return next
-  }
-
-  #late(vcpu: number, wait: Wait): void {
-    if (wait.server !== null) {
-      // A request behind a cancelled one: that one is late, and has a deadline of its own.
-      if (!wait.queued) this.#hung(wait.server, vcpu, deviceOf(wait.server, wait.request))
-      return
-    }
-    for (const server of this.#options.servers()) {
-      // As above for one that is queued.
-      const state = server.invalidating[vcpu]
-      if (state === SENT || state === DROPPING) this.#lateNotice(server, vcpu, wait)
-    }
-  }
-
-  /** A model that keeps a vCPU's invalidation waiting, where that is known: all others that do must be known as well. */
-  holder(vcpu: number): string | undefined {
-    let holder: string | undefined
-    for (const server of this.#options.servers()) {
-      if (server.invalidating[vcpu] === 0) continue
-      holder = server.transport.holder?.()
-      if (holder === undefined) return undefined
-    }
-    return holder
-  }
-
-  /** A server has not dropped what it had mapped. Where one model is known to hold it up, that one is to blame. */
-  #lateNotice(server: IoreqServer, vcpu: number, wait: Wait): void {
-    const holder = server.transport.holder?.()
-    const what = holder === undefined ? 'no answer' : 'guest memory is still mapped, and was to be released,'
-    const error = new IoreqError('ERR_DEVICE', `${what} within ${this.#options.deadlineMs} ms`)
-    if (holder === undefined || this.#failures.policy === 'crash') {
-      this.serverFailed(server, vcpu, holder ?? server.name, error)
-      return
-    }
-    this.#failures.failOutside(server, holder, 'invalidate', error)
-    // The others of its models have their time from now on.
-    if (server.invalidating[vcpu] !== 0) wait.since = performance.now()
-  }
-
-  #hung(server: IoreqServer, vcpu: number, device: string | undefined): void {
-    const error = new IoreqError('ERR_DEVICE', `no answer within ${this.#options.deadlineMs} ms`)
-    this.serverFailed(server, vcpu, device ?? server.name, error)
-  }
-}
-
-/** The model of a server that has a request, where that is known. */
-function deviceOf(server: IoreqServer, request: IoRequest): string | undefined {
-  const { type } = request
-  const kind = type === IOREQ_TYPE_PIO ? 'port' : type === IOREQ_TYPE_COPY ? 'mmio' : undefined
-  return kind && server.transport.deviceAt?.(kind, requestAddress(request))
 }

@@ -1,4 +1,4 @@
-import { IOREQ_TYPE_COPY, IOREQ_WRITE } from './layout.ts'
+import { IOREQ_TYPE_COPY, IOREQ_TYPE_PIO, IOREQ_WRITE } from './layout.ts'
 
 /**
  * One request, field by field as in `ioreq_t`. Mutable and owned by whoever made it, so that a vCPU needs only one.
@@ -56,3 +56,32 @@ export function copyIoRequest(from: IoRequest, to: IoRequest): void {
   to.df = from.df
   to.dataIsPointer = from.dataIsPointer
 }
+
+/** Describes one element, whose data are in the request: the caller sets them. */
+export function setElement(request: IoRequest, type: number, direction: number, address: number, size: number): void {
+  request.type = type
+  request.direction = direction
+  request.addressLo = address >>> 0
+  request.addressHi = Math.floor(address / 2 ** 32)
+  request.count = 1
+  request.size = size
+  request.df = false
+  request.dataIsPointer = false
+}
+
+/** Returns a request's address as one number. */
+export function requestAddress(request: IoRequest): number {
+  return request.addressHi * 2 ** 32 + request.addressLo
+}
+
+/** Returns the address of element `i`: the port of a string instruction stays, its memory side moves. */
+export function elementAddress(request: IoRequest, i: number): number {
+  return requestAddress(request) + (request.type === IOREQ_TYPE_PIO ? 0 : i * elementStep(request))
+}
+
+/** Returns where element `i` is in guest memory, for a request whose data is a pointer. */
+export function elementPointer(request: IoRequest, i: number): number {
+  return request.dataHi * 2 ** 32 + request.dataLo + i * elementStep(request)
+}
+
+const elementStep = ({ df, size }: IoRequest): number => (df ? -size : size)

@@ -91,6 +91,26 @@ export interface LocalRegions {
   ): void
 }
 
+/** @internal What a server is made of. */
+export interface ServerParts {
+  /** Its number in the domain. */
+  readonly id: number
+  /** Names it in errors and traces. */
+  readonly name: string
+  /** vCPUs of the domain. */
+  readonly vcpus: number
+  /** Its request page. */
+  readonly page: IoreqPage
+  /** The ring of buffered requests, or null without one. */
+  readonly ring: BufferedRing | null
+  /** `HVM_IOREQSRV_BUFIOREQ_*`. */
+  readonly bufferedMode: number
+  /** How it is reached. */
+  readonly transport: IoreqTransport
+  /** The models of this process, or null. */
+  readonly local: LocalRegions | null
+}
+
 /**
  * An ioreq server of a domain: the ranges that it answers for, its page of requests, and whether it is enabled.
  * The methods have the semantics of the `dm_op` of the same name.
@@ -124,17 +144,8 @@ export class IoreqServer {
   #alive = true
 
   /** @internal */
-  constructor(
-    owner: ServerOwner,
-    id: number,
-    name: string,
-    vcpus: number,
-    page: IoreqPage,
-    ring: BufferedRing | null,
-    bufferedMode: number,
-    transport: IoreqTransport,
-    local: LocalRegions | null,
-  ) {
+  constructor(owner: ServerOwner, parts: ServerParts) {
+    const { id, name, vcpus, page, ring, bufferedMode, transport, local } = parts
     this.#owner = owner
     this.id = id
     this.name = name

@@ -1,4 +1,4 @@
-import { phrase } from './failures.ts'
+import { describeRequest } from './failures.ts'
 import { IOREQ_READ } from './layout.ts'
 import type { IoRequest } from './request.ts'
 
@@ -37,8 +37,7 @@ export interface IoTraceRecord {
 /** A trace record as a line, such as `vcpu 0 devices answered: port read of 1 bytes at 0x3fd = 0x60`. */
 export function formatTrace(record: IoTraceRecord): string {
   const { event, vcpu, server, request, lo, hi } = record
-  const address = request.addressHi * 2 ** 32 + request.addressLo
-  const what = phrase(request.type, request.direction, address, request.size)
+  const what = describeRequest(request)
   const many = request.count === 1 ? '' : ` × ${request.count}${request.df ? ' down' : ''}`
   const read = request.direction === IOREQ_READ
   const known = !read || event === 'done' || event === 'answered' || event === 'unhandled' || event === 'ended'

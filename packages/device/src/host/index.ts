@@ -13,11 +13,9 @@ export {
   isPromise,
   isWord,
   notNumber,
-  readRegion,
-  writeRegion,
   type AccessedRange,
 } from './access.ts'
-export { readRegionAsync, writeRegionAsync } from './async-access.ts'
+export { SplitAccess, type PlacedRange, type RangeSource } from './split-access.ts'
 export { describe, hex } from '../errors.ts'
 export { PciConfigSpace, type BarRegion, type PciFunctionHost } from './pci-config-space.ts'
 export { PciTree, type PciTreeHost } from './pci-tree.ts'

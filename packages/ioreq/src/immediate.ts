@@ -1,0 +1,208 @@
+import type { Dma, Word64 } from '@retrap/device'
+import { cut } from '@retrap/device/host'
+import type { ConfigSpace } from './config-space.ts'
+import type { FailedAccess, FailureHandler } from './failures.ts'
+import { IOREQ_READ, IOREQ_TYPE_PCI_CONFIG, IOREQ_TYPE_PIO, IOREQ_WRITE } from './layout.ts'
+import { allDirect, localRegions, type Parties, type Party } from './parties.ts'
+import { PieceAccess } from './pieces.ts'
+import type { ClaimedRegion } from './region.ts'
+import { createIoRequest, elementAddress, elementPointer, requestAddress, type IoRequest } from './request.ts'
+import { IoreqServer } from './server.ts'
+import { IO_DONE, IO_LOG, IO_UNHANDLED } from './status.ts'
+import type { IoTraceRecord } from './trace.ts'
+import { allOnes, putBytes, wordAt } from './words.ts'
+
+/** What accesses that are made at once stand on. */
+export interface ImmediateAccessOptions {
+  readonly parties: Parties
+  readonly space: ConfigSpace
+  readonly failures: FailureHandler
+  /** Where answers are left; of a string, how many elements have been made. */
+  readonly answer: Word64 & { count: number }
+  readonly guestMemory: Pick<Dma, 'read' | 'write'> | undefined
+  readonly trace: ((record: IoTraceRecord) => void) | undefined
+}
+
+/** Makes the accesses that the hypervisor's handlers and this process' synchronous models answer at once. */
+export class ImmediateAccess {
+  readonly #parties: Parties
+  readonly #space: ConfigSpace
+  readonly #failures: FailureHandler
+  readonly #answer: Word64 & { count: number }
+  readonly #guestMemory: Pick<Dma, 'read' | 'write'> | undefined
+  readonly #trace: ((record: IoTraceRecord) => void) | undefined
+  readonly #pieces = new PieceAccess((region) => this.#pieceFailed(region))
+  /** Of the present access. */
+  #type = 0
+  #direction = 0
+  #status = IO_DONE
+
+  constructor(options: ImmediateAccessOptions) {
+    this.#parties = options.parties
+    this.#space = options.space
+    this.#failures = options.failures
+    this.#answer = options.answer
+    this.#guestMemory = options.guestMemory
+    this.#trace = options.trace
+  }
+
+  /** Makes an access of one element. @returns `IO_LOG`, having done nothing, where it cannot be made at once */
+  perform(request: IoRequest): number {
+    const status = this.#perform(request)
+    if (this.#trace !== undefined && status !== IO_LOG) this.#traceAccess(status, request)
+    return status
+  }
+
+  #perform(request: IoRequest): number {
+    const { type, direction, size, dataLo } = request
+    const address = requestAddress(request)
+    if (this.#space.decodes(type, address, size)) {
+      const server = this.#parties.selectFunction(this.#space.bdf)
+      if (server === null) return this.unhandled(size)
+      return server.local === null ? IO_LOG : this.#config(server, request)
+    }
+    const kind = type === IOREQ_TYPE_PIO ? 'port' : 'mmio'
+    const last = address + size - 1
+    const party = this.#parties.select(kind, address, last)
+    if (party !== null && !allDirect(party, kind, address, last)) return IO_LOG
+    // The dword is latched and still forwarded.
+    if (direction === IOREQ_WRITE && this.#space.isLatch(type, address, size)) this.#space.address.value = dataLo
+    if (party === null) return this.unclaimed(request)
+    return this.#split(party, request, address, dataLo, request.dataHi)
+  }
+
+  /** Makes an access that no range holds. */
+  unclaimed({ type, direction, size, addressLo }: IoRequest): number {
+    // Where there are PCI functions and no model of a host bridge has claimed the port, the latch itself answers.
+    if (this.#space.isLatch(type, addressLo, size) && this.#parties.hasFunctions()) {
+      if (direction === IOREQ_READ) {
+        this.#answer.lo = this.#space.address.value
+        this.#answer.hi = 0
+      }
+      return IO_DONE
+    }
+    return this.unhandled(size)
+  }
+
+  /** Leaves the answer of an access that nobody takes. */
+  unhandled(size: number): number {
+    allOnes(size, this.#answer)
+    return IO_UNHANDLED
+  }
+
+  /**
+   * Makes the elements of a string instruction, or an access whose data is a pointer.
+   *
+   * @param party - has direct regions there; null: it is for the function that the configuration space has decoded
+   */
+  elements(request: IoRequest, party: Party | null): number {
+    const { size, count, direction, dataIsPointer } = request
+    const owner = party === null ? this.#parties.selectFunction(this.#space.bdf) : null
+    const bytes = new Uint8Array(size)
+    const answer = this.#answer
+    for (let i = 0; i < count; i++) {
+      let lo = request.dataLo
+      let hi = request.dataHi
+      if (dataIsPointer && direction === IOREQ_WRITE) {
+        bytes.fill(0xff)
+        this.#guestMemory?.read(elementPointer(request, i), bytes)
+        lo = wordAt(bytes, 0)
+        hi = wordAt(bytes, 4)
+      }
+      const status =
+        party === null
+          ? this.#config(owner!, request, lo, hi)
+          : this.#split(party, request, elementAddress(request, i), lo, hi)
+      if (status !== IO_DONE) {
+        answer.count = i
+        return i > 0 && status === IO_UNHANDLED ? IO_DONE : status
+      }
+      if (dataIsPointer && direction === IOREQ_READ) {
+        putBytes(bytes, 0, size, answer.lo, answer.hi)
+        this.#guestMemory?.write(elementPointer(request, i), bytes)
+      }
+    }
+    return IO_DONE
+  }
+
+  /** Makes an access to the function that the configuration space has decoded. */
+  #config(server: IoreqServer, request: IoRequest, lo = request.dataLo, hi = request.dataHi): number {
+    const { direction, size } = request
+    const answer = this.#answer
+    const local = server.local!
+    const { bdf, register } = this.#space
+    try {
+      answer.hi = 0
+      if (direction === IOREQ_READ) {
+        answer.lo = local.configRead(bdf, register, Math.min(size, 4)) >>> 0
+        if (size > 4) answer.hi = local.configRead(bdf, register + 4, size - 4) >>> 0
+        if (size < 4) answer.lo = cut(answer.lo, size)
+      } else {
+        local.configWrite(bdf, register, Math.min(size, 4), lo)
+        if (size > 4) local.configWrite(bdf, register + 4, size - 4, hi)
+      }
+      return IO_DONE
+    } catch (error) {
+      const device = local.functionOwner(bdf) ?? server.name
+      const access = { type: IOREQ_TYPE_PCI_CONFIG, direction, address: register, size }
+      return this.#failures.fail(server, device, access, error)
+    }
+  }
+
+  /** Makes an access to direct regions, split where it leaves one of them. */
+  #split(party: Party, request: IoRequest, address: number, lo: number, hi: number): number {
+    const { type, direction, size } = request
+    const local = localRegions(party)!
+    const kind = type === IOREQ_TYPE_PIO ? 'port' : 'mmio'
+    const pieces = this.#pieces
+    this.#type = type
+    this.#direction = direction
+    this.#status = IO_DONE
+    if (direction === IOREQ_READ) pieces.read(local, kind, address, size)
+    else pieces.write(local, kind, address, size, lo, hi)
+    if (this.#status !== IO_DONE) return this.#status
+    if (direction === IOREQ_READ) {
+      this.#answer.lo = pieces.lo
+      this.#answer.hi = pieces.hi
+    }
+    return IO_DONE
+  }
+
+  /** A model has failed in one piece of an access; true: it goes on without it. */
+  #pieceFailed(region: ClaimedRegion): boolean {
+    const { failedAt: address, failedBytes: size, error } = this.#pieces
+    const access = { type: this.#type, direction: this.#direction, address, size }
+    this.#status = this.failed(region, access, error)
+    return this.#status === IO_DONE
+  }
+
+  /** A handler of this process has failed in an access. @returns as `FailureHandler.fail` */
+  failed(region: ClaimedRegion, access: FailedAccess, error: unknown): number {
+    const { type, address, size } = access
+    const party = this.#parties.select(type === IOREQ_TYPE_PIO ? 'port' : 'mmio', address, address + size - 1)
+    return this.#failures.fail(party instanceof IoreqServer ? party : null, region.device, access, error)
+  }
+
+  #traceAccess(status: number, { type, direction, addressLo, addressHi, size, dataLo, dataHi }: IoRequest): void {
+    const address = addressHi * 2 ** 32 + addressLo
+    const config = this.#space.decodes(type, address, size)
+    const party = config
+      ? this.#parties.selectFunction(this.#space.bdf)
+      : this.#parties.select(type === IOREQ_TYPE_PIO ? 'port' : 'mmio', address, address + size - 1)
+    const request = createIoRequest()
+    request.type = config ? IOREQ_TYPE_PCI_CONFIG : type
+    request.direction = direction
+    request.addressLo = config ? this.#space.register : addressLo
+    request.addressHi = config ? this.#space.bdf : addressHi
+    request.size = size
+    const read = direction === IOREQ_READ
+    this.#trace!({
+      event: status === IO_DONE ? 'done' : status === IO_UNHANDLED ? 'unhandled' : 'ended',
+      vcpu: -1,
+      server: party === null ? '' : party instanceof IoreqServer ? party.name : 'hypervisor',
+      request,
+      lo: read ? this.#answer.lo : dataLo,
+      hi: read ? this.#answer.hi : dataHi,
+    })
+  }
+}

@@ -1,0 +1,46 @@
+import { INVALIDATE_ALL, type InvalidationNotice } from './invalidation.ts'
+import { IOREQ_TYPE_COPY, IOREQ_TYPE_PIO, STATE_IOREQ_NONE } from './layout.ts'
+import type { ClaimedRegion } from './region.ts'
+import { createIoRequest, requestAddress, type IoRequest } from './request.ts'
+import type { IoreqServer } from './server.ts'
+import { IO_RETRY } from './status.ts'
+
+/** What one vCPU waits for: an answer, or acknowledgements of an invalidation. */
+export class Wait {
+  server: IoreqServer | null = null
+  readonly request: IoRequest = createIoRequest()
+  /** The slot is still draining a cancelled request; ours is published after it. */
+  queued = false
+  submitting = false
+  /** Whose handler one call of answers it, where that has been found already. */
+  region: ClaimedRegion | null = null
+  offset = 0
+  /** A model of this process has answered: `lo` and `hi`. */
+  returned = false
+  lo = 0
+  hi = 0
+  /** `IO_RETRY` unless the wait is over without an answer. */
+  ended: number = IO_RETRY
+  seenState: number = STATE_IOREQ_NONE
+  completed = false
+  /** When the request was sent, on the host's clock in milliseconds; only kept where there is a deadline. */
+  since = 0
+  /** INVALIDATE requests that have not been acknowledged. */
+  invalidations = 0
+  /** What they are about. */
+  notice: InvalidationNotice = INVALIDATE_ALL
+  /** Counts the invalidations that there have been. */
+  round = 0
+}
+
+/** Whether an answer or an acknowledgement is still to come. */
+export function isOpen(wait: Wait): boolean {
+  return (wait.server !== null || wait.invalidations > 0) && !wait.completed
+}
+
+/** The model of a server that has a request, where that is known. */
+export function deviceOf(server: IoreqServer, request: IoRequest): string | undefined {
+  const { type } = request
+  const kind = type === IOREQ_TYPE_PIO ? 'port' : type === IOREQ_TYPE_COPY ? 'mmio' : undefined
+  return kind && server.transport.deviceAt?.(kind, requestAddress(request))
+}
