@@ -5,6 +5,9 @@ import type { AtomicRmwOp, LoadOp, PrefixType, StoreOp, ValueType } from './opco
 import { I32, valueFrom } from './value.ts'
 import type { I32Like, Value, ValueOf } from './value.ts'
 
+/** An instruction's bytes, and log2 of the alignment that it requires: only atomic ones require any. */
+type Encoding = readonly [code: readonly number[], align?: number]
+
 /** A function's parameter and result types. At most one result. */
 export interface Signature {
   /** The types of the parameters. */
@@ -130,25 +133,25 @@ export class FunctionBuilder implements Callee {
 
   /** A load that happens where the value is used: only for a value used once, before any store that may alias. */
   loadExpression<K extends LoadOp>(op: K, address: I32Like, offset = 0): ValueOf[PrefixType<K>] {
-    const [code, align] = LOADS[op]
+    const [code, align]: Encoding = LOADS[op]
     const base = I32.of(address)
     const type = op.slice(0, op.indexOf('.')) as PrefixType<K>
     return valueFrom(type, (out) => {
       base.emit(out)
       out.raw(code)
       // Guest addresses are arbitrary: claim no alignment, except where atomics demand it.
-      out.leb(code[0] === 0xfe ? align : 0)
+      out.leb(align ?? 0)
       out.leb(offset)
     })
   }
 
   /** Stores a value in memory. */
   store<K extends StoreOp>(op: K, address: I32Like, value: ValueOf[PrefixType<K>], offset = 0): void {
-    const [code, align] = STORES[op]
+    const [code, align]: Encoding = STORES[op]
     I32.of(address).emit(this.#code)
     ;(value as Value).emit(this.#code)
     this.#code.raw(code)
-    this.#code.leb(code[0] === 0xfe ? align : 0)
+    this.#code.leb(align ?? 0)
     this.#code.leb(offset)
   }
 
