@@ -91,8 +91,12 @@ describe.skipIf(!hasQemu)(
     })
 
     test('finds memory above 4 GiB and its chipset on the other board', { timeout: 30_000 }, async () => {
-      const { text, code } = await run(['-M', 'q35', '-m', '5G'], 'off\n')
+      const { text, code } = await run(['-M', 'q35', '-m', '5G', '-cpu', 'max'], 'off\n')
       expect(text).toContain('5120 MiB of RAM')
+      // The part of CPUID leaf 7 that QEMU 7.2 emulates.
+      const features = /features +([^]*?)\nMemory/.exec(text)?.[1]?.split(/\s+/) ?? []
+      const extended = 'fsgsbase bmi1 avx2 smep bmi2 erms adx smap clflushopt clwb umip pku la57'
+      expect(features).toEqual(expect.arrayContaining(extended.split(' ')))
       expect(text).toMatch(/0100000000-01bfffffff +3072 MiB {2}RAM/)
       expect(code).toBe(0)
     })

@@ -187,6 +187,21 @@ describe('MSI-X (PCI Local Bus 3.0, §6.8.2)', () => {
     expect(handler.read(0x830, 4)).toBe(0)
   })
 
+  test('a message that is withdrawn is pending no longer, and none becomes pending by it', () => {
+    const { fn, entry, write, handler, messages } = card()
+    write(COMMAND, BUS_MASTER, 2)
+    write(0x42, 0x8000, 2)
+    entry(1, 0xfee0_0000, 0, 0x31, 1)
+    fn.messages?.signal(1)
+    expect(handler.read(0x830, 4)).toBe(2)
+    // Vector 4 of three is vector 1, as it is where it is signalled.
+    fn.messages?.clear(4)
+    fn.messages?.clear(2)
+    expect(handler.read(0x830, 4)).toBe(0)
+    entry(1, 0xfee0_0000, 0, 0x31, 0)
+    expect(messages).toEqual([])
+  })
+
   test('state: table and pending vectors are saved, and a reset masks all', () => {
     const first = card(40)
     first.write(COMMAND, BUS_MASTER, 2)

@@ -49,6 +49,12 @@ describe('calendar', () => {
         })
         expect(secondsFromCivil(into)).toBe(seconds)
       }),
+      // The last day of 400 years, and the days around it.
+      {
+        examples: ['2000-02-28', '2000-02-29', '2000-03-01', '2100-02-28', '2100-03-01'].map((day) => [
+          Date.parse(day) / 1000,
+        ]),
+      },
     )
   })
 })
@@ -94,6 +100,15 @@ describe('time registers (century, year, month, day, weekday, hour, minute, seco
     set(11, 0x00)
     machine.advance(SECOND)
     expect(get(4)).toBe(shows)
+  })
+
+  test.each([0, 2, 4, 6, 7, 8, 9, 0x32])('register %i shows the time when it is the first that is read', (index) => {
+    const shown = clock()
+    shown.machine.advance(2 * SECOND)
+    time(shown.get)
+    const { machine, get } = clock()
+    machine.advance(2 * SECOND)
+    expect(get(index)).toBe(shown.get(index))
   })
 
   test('time set under SET starts from there, and the weekday is the guest’s own', () => {

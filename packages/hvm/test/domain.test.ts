@@ -1,5 +1,6 @@
 import { defineDevice } from '@retrap/device'
 import { P2mType } from '@retrap/p2m'
+import { ACCESS_WRITE } from '@retrap/paging'
 import {
   type Assembler,
   al,
@@ -103,6 +104,12 @@ describe('memory', () => {
 })
 
 describe('the local APIC', () => {
+  test('is no memory for a hypercall’s arguments', () => {
+    const [vcpu] = new Guest(off).domain.vcpus
+    expect(vcpu?.guestPhysical(0x1234, 0, ACCESS_WRITE)).toBe(0x1234)
+    expect(vcpu?.guestPhysical(APIC + 0x80, 0, ACCESS_WRITE)).toBe(-1)
+  })
+
   test('its page answers the vCPU that looks, and follows IA32_APIC_BASE', async () => {
     const guest = new Guest((asm) => {
       asm.mov(eax, dword(APIC + 0x30)).movzx(eax, al)

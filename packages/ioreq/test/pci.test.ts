@@ -188,6 +188,9 @@ describe('the models of a host', () => {
     await expect(host.restore({ ...saved, devices: { a: { value: 1 }, c: 1 } })).rejects.toThrow(/device c/)
     await expect(host.restore({ ...saved, devices: { b: 1 } })).rejects.toThrow(DeviceError)
     await expect(host.restore({ ...saved, devices: {} })).rejects.toThrow(/device a/)
+    for (const none of [null, undefined, 2, 'x', {}, { ...saved, version: 1 }]) {
+      await expect(host.restore(none as never)).rejects.toThrow(/expected 2/)
+    }
     expect(value).toBe(7)
   })
 

@@ -149,6 +149,25 @@ describe('a paging-structure cache (SDM vol. 3A, "Paging-Structure Caches")', ()
     expect(read(ACCESS_WRITE)).toMatchObject({ status: WALK_FAULT, pfec: 0x0b, level: 3 })
   })
 
+  test.each([3, 4, 5].flatMap((mode) => [0, 0x4020_1000].map((linear) => ({ mode, linear }))))(
+    'an entry that has led to a fault is not used again: $mode levels, linear address $linear',
+    ({ mode, linear }) => {
+      // A leaf that is not there, and one whose rights are too few.
+      for (const bad of [0n, 0x7023n]) {
+        const { memory, context, read } = guest(mode)
+        buildPath(memory, mode, BigInt(linear), 0x7000n)
+        if (mode === 3) context.loadPdptes(memory)
+        const [leaf, directory] = [entryGpa(mode, 1, BigInt(linear)), entryGpa(mode, 2, BigInt(linear))]
+        expect(read(ACCESS_USER, linear).status).toBe(WALK_OK)
+        memory.store(leaf, bad)
+        memory.store(directory, 0n)
+        expect(read(ACCESS_USER, linear)).toMatchObject({ status: WALK_FAULT, level: 2 })
+        memory.store(leaf, 0x7027n)
+        expect(read(ACCESS_USER, linear)).toMatchObject({ status: WALK_FAULT, level: 2 })
+      }
+    },
+  )
+
   test('address-space numbers run out after 2^27 invalidations, and everything is dropped', () => {
     const { cache, memory, context } = guest()
     const result = new WalkResult()

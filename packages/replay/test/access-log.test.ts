@@ -62,6 +62,22 @@ describe('ordered accesses', () => {
     expect(log.dataLo(log.access(AccessKind.READ, 0x1000, 0, 1, accessTag(2)))).toBe(2)
   })
 
+  test.each([
+    { size: 1, lo: 0xef, hi: 0 },
+    { size: 2, lo: 0xcdef, hi: 0 },
+    { size: 3, lo: 0xab_cdef, hi: 0 },
+    { size: 4, lo: 0x89ab_cdef, hi: 0 },
+    { size: 5, lo: 0x89ab_cdef, hi: 0xff },
+    { size: 6, lo: 0x89ab_cdef, hi: 0xffff },
+    { size: 7, lo: 0x89ab_cdef, hi: 0xff_ffff },
+    { size: 8, lo: 0x89ab_cdef, hi: 0xffff_ffff },
+  ])('an access of $size bytes keeps no others', ({ size, lo, hi }) => {
+    const log = started()
+    const index = log.access(AccessKind.READ, 0x1000, 0, size, accessTag(1))
+    log.setData(index, 0x89ab_cdef, 0xffff_ffff)
+    expect([log.dataLo(index) >>> 0, log.dataHi(index) >>> 0]).toEqual([lo, hi])
+  })
+
   test('instruction bytes are pinned', () => {
     const log = started()
     const fetch = log.access(AccessKind.FETCH, 0x8100_0ff8, 0xffff_ffff, 8, 0)

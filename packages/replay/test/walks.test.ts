@@ -119,6 +119,23 @@ describe('page walks of a logged instruction', () => {
     expect(walk([0x1000, 0x2008])).toEqual(second)
   })
 
+  test.each([0x1000, 0xffff_f000, 0x1_0000_0000, 0xf_ffff_ffff_f000])(
+    'A and D bits of an entry at %i are set there',
+    (gpa) => {
+      const { log, memory, tables } = machine()
+      memory.memory.set(gpa, 1)
+      log.beginWalk()
+      tables.compareExchange64(gpa, 1, 0, 0x21, 0)
+      memory.memory.set(gpa + 8, 1)
+      tables.compareExchange32(gpa + 8, 1, 0x21)
+      const at = [0, 1].map((i) => [log.kind(i), log.addressHi(i) * 2 ** 32 + log.addressLo(i), log.size(i)])
+      expect(at).toEqual([
+        [AccessKind.WALK_AD_WRITE, gpa, 8],
+        [AccessKind.WALK_AD_WRITE, gpa + 8, 4],
+      ])
+    },
+  )
+
   test('an endless race on an entry takes no further room', () => {
     const { log, memory, tables } = machine()
     const into = new Uint32Array(2)

@@ -29,7 +29,7 @@ import {
   short,
   word,
   xmm1,
-  xmm17,
+  xmm16,
   xmm2,
   zmm1,
   zmm2,
@@ -223,6 +223,13 @@ describe('labels as values', () => {
   })
 })
 
+test('a place is shown as the sum that it is', () => {
+  const asm = new Assembler()
+  const [from, to] = [asm.label('from'), asm.label('to')]
+  const shown = [to.plus(5), to.plus(-5), to.plus(0), to.plus(-5).minus(from), to.plus(7).bits(8, 16)].map(String)
+  expect(shown).toEqual(['to + 5', 'to - 5', 'to', 'to - from - 5', '(to + 7)[23:8]'])
+})
+
 describe('forcing a longer form', () => {
   test.each<{ what: string; build: (asm: Assembler) => unknown; bytes: string }>([
     { what: 'an immediate', build: (asm) => asm.add(ebx, imm32(1)), bytes: '81 c3 01 00 00 00' },
@@ -402,7 +409,7 @@ describe('mistakes with operands', () => {
     },
     {
       what: 'a register that the encoding cannot name',
-      build: (asm) => asm.instruction('addps', xmm17, xmm1),
+      build: (asm) => asm.instruction('addps', xmm16, xmm1),
       code: 'ERR_NO_FORM',
       message: 'addps xmm, xmm/m128; registers from 16 on need EVEX, or REX2 if they are general registers',
     },
@@ -490,6 +497,12 @@ describe('mistakes with operands', () => {
       build: (asm) => asm.vpgatherdd(xmm1, dword(rax, { index: xmm1 }), xmm2),
       code: 'ERR_OPERAND',
       message: 'vpgatherdd: its registers must differ',
+    },
+    {
+      what: 'a gather by VEX whose index is one of the upper sixteen',
+      build: (asm) => asm.form('VPGATHERDD xmm, vm32x, xmm', xmm1, dword(rax, { index: xmm16 }), xmm2),
+      code: 'ERR_NO_FORM',
+      message: 'vpgatherdd',
     },
     {
       what: 'an immediate that the usual form cannot hold',

@@ -1,4 +1,4 @@
-import { describe, expect, test } from 'vitest'
+import { describe, expect, test, vi } from 'vitest'
 import {
   codes,
   decode,
@@ -13,6 +13,7 @@ import {
   tokensIntel,
   tokensNasm,
 } from '../src/index.ts'
+import { LineWriter } from '../src/line-writer.ts'
 import { bytesOf } from './support/bytes.ts'
 import { randomInstructions } from './support/reassemble.ts'
 
@@ -49,6 +50,22 @@ test.each(syntaxes)('%s: lines in many styles, in turn, are what the tokens are'
     }
   }
   expect(wrong).toEqual([])
+})
+
+test('a line is written once, in as many styles and among as many lines as there are places for', () => {
+  const lines = randomInstructions(64, 5, 2000)
+  const style: FormatOptions = { mnemonicWidth: 11 }
+  const spy = vi.spyOn(LineWriter.prototype, 'template')
+  const written = (): number => {
+    spy.mockClear()
+    for (const line of lines) formatIntel(line, style)
+    return spy.mock.calls.length
+  }
+  const first = written()
+  expect(first).toBeLessThanOrEqual(lines.length)
+  // Some lines of one place push each other out.
+  expect(written()).toBeLessThan(first / 4)
+  spy.mockRestore()
 })
 
 /** The number that an operand shows, as its object has it. */

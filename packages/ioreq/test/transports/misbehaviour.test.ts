@@ -201,6 +201,27 @@ test('a server that the domain has no room for leaves nothing behind: no timer, 
   expect([opened, failures]).toEqual([[], []])
 })
 
+test.each([0.5, 1, 20])(
+  'a server that rings and does not answer holds the thread for %d ms, and no longer',
+  (patienceMs) => {
+    const { dispatch, platform } = makeMachine({})
+    const transport = new SharedTransport(dispatch, platform, { name: 'bell', patienceMs })
+    transport.remote.server.mapRange(XEN_DMOP_IO_RANGE_PORT, 0x100, 0x1ff)
+    transport.remote.server.setState(true)
+    const started = performance.now()
+    let rings = 0
+    transport.doorbell.waitSync = () => {
+      rings++
+      if (performance.now() - started > 2000) throw new Error('the thread is held')
+      return true
+    }
+    expect(dispatch.submit(0, port)).toBe(IO_RETRY)
+    expect(rings).toBeGreaterThan(1)
+    expect(performance.now() - started).toBeGreaterThanOrEqual(patienceMs)
+    transport.remote.close()
+  },
+)
+
 describe('a Worker', () => {
   test.each([
     { what: 'whose module cannot be loaded', module: 'file:///nowhere.ts', message: /nowhere/ },

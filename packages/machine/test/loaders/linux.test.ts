@@ -140,6 +140,12 @@ describe('16-bit boot protocol, for an image without an entry in protected mode'
   })
 })
 
+test('16-bit boot protocol: an initrd that would lie over the kernel is refused', () => {
+  const old = { version: 0x20a, code32Start: 0, initSize: 12 * MIB }
+  expect(load(new GuestRam(16), old, 2 * MIB).initrdStart).toBe(14 * MIB)
+  expect(() => load(new GuestRam(16), old, 4 * MIB)).toThrow(/initrd size: .* expected at most 3145728 bytes/)
+})
+
 describe('placement', () => {
   test.each([{ given: 'preferred address in RAM', mib: 64, fields: { prefAddress: 32 * MIB }, start: 32 * MIB }])(
     '$given: the kernel goes to $start',
