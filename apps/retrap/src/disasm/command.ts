@@ -5,6 +5,7 @@ import { readInput } from '../files.ts'
 import { type ListingOutput, printText } from '../print-lines.ts'
 import { parseAddress, usage } from '../values.ts'
 import { isElf, readElf } from './elf.ts'
+import { KnownLines } from './known-lines.ts'
 import { cut, listSection, type ListingOptions, SYNTAXES, type Syntax } from './listing.ts'
 import { peHeader, readPe } from './pe.ts'
 import { ListingProgress, type ProgressTerminal } from './progress.ts'
@@ -146,6 +147,7 @@ function* listing(
   const { stop } = flags
   const mode = flags.mode === undefined ? program.mode : (Number(flags.mode) as Mode)
   yield `${path}: ${program.format === 'raw' ? 'plain code' : program.format}, ${mode}-bit\n`
+  const known = new KnownLines(mode)
   let before = 0
   for (const section of program.sections) {
     const start = before
@@ -155,7 +157,7 @@ function* listing(
       onProgress: (bytes) => progress?.report(start + bytes),
     }
     yield '\n'
-    yield* listSection(section, options)
+    yield* listSection(section, options, known)
     before += section.bytes.length
   }
 }

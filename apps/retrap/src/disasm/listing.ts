@@ -17,6 +17,7 @@ import {
   tokensNasm,
 } from '@retrap/x86-decoder'
 import { hexOf, PAGE_DIGITS, PAGE_MASK, PAGE_SHIFT, pageOffset } from './hex.ts'
+import { type Formatted, KnownLines, MARK } from './known-lines.ts'
 import type { Mode, Section } from './program.ts'
 import { SymbolTable } from './symbols.ts'
 import { TextBuffer } from './text-buffer.ts'
@@ -77,12 +78,20 @@ export function cut(section: Section, start: bigint | undefined, stop: bigint | 
   return { ...section, address: from, bytes: section.bytes.subarray(Number(from - section.address)) }
 }
 
-/** The text of one section. A label stands before each place with a name. */
-export function* listSection(section: Section, options: ListingOptions): Generator<Uint8Array, void> {
+/**
+ * The text of one section. A label stands before each place with a name.
+ *
+ * @param known - lines of the sections before
+ */
+export function* listSection(
+  section: Section,
+  options: ListingOptions,
+  known: KnownLines = new KnownLines(options.mode),
+): Generator<Uint8Array, void> {
   const { mode, syntax, stop } = options
   const { bytes, address: base } = section
   const paint = painter(options.colour)
-  const symbols = new SymbolTable(section.symbols)
+  const symbols = new SymbolTable(section.symbols, base)
   const style = new LineOptions(base, symbols, syntax === 'att' ? 'tight' : 'normal')
   const format = options.colour ? colouring(syntax, paint) : FORMATTERS[syntax]
   const comment = (text: string): string => paint('dim', `  ${COMMENT_SIGNS[syntax]} ${text}`)
@@ -91,10 +100,15 @@ export function* listSection(section: Section, options: ListingOptions): Generat
   const end = stop === undefined || stop > last ? bytes.length : Number(stop - base)
   const inFirstPage = Number(base & BigInt(PAGE_MASK))
   const insn = new Instruction()
-  let label = symbols.indexFrom(base)
-  let labelAt = symbols.distance(label, base)
+  // Colour is for a person, who reads less of it.
+  const isPlain = !options.colour
+  let label = symbols.indexFrom(0)
+  let labelAt = symbols.at(label)
   let page = -1
   let pageText = ''
+  known.enter(base, symbols)
+  const commentSign = `  ${COMMENT_SIGNS[syntax]} 0x`
+  const formatted = () => style.formatted(insn, format as Formatter<string>)
   const out = new TextBuffer()
   out.reserve(PIECE_BYTES + LINE_BYTES)
   out.write(`${paint('dim', `${section.name}:`)}\n`)
@@ -104,21 +118,31 @@ export function* listSection(section: Section, options: ListingOptions): Generat
     if (at >= labelAt) {
       if (at === labelAt) out.write(`\n${paint('label', symbols.name(label))}:\n`)
       // A symbol within an instruction has no line.
-      while (labelAt < next) labelAt = symbols.distance(++label, base)
+      while (labelAt < next) labelAt = symbols.at(++label)
     }
     if ((inFirstPage + at) >>> PAGE_SHIFT !== page) {
       page = (inFirstPage + at) >>> PAGE_SHIFT
       pageText = ((base + BigInt(at)) >> BigInt(PAGE_SHIFT)).toString(16).padStart(digits - PAGE_DIGITS, '0')
     }
-    out.write(paint('dim', pageText + pageOffset((inFirstPage + at) & PAGE_MASK)))
-    out.write('  ')
-    out.writeHex(bytes, at, next, BYTES_WIDTH)
-    style.begin(at)
-    out.write(format(insn, style))
-    if (status !== DECODED)
-      out.write(comment(status === INVALID ? reasonTexts[insn.reason]! : 'the bytes end too early'))
-    else if (style.isWorthComment(insn)) out.write(comment(`0x${hexOf(style.asked)}`))
-    out.endLine()
+    if (isPlain) {
+      out.write(pageText)
+      out.write(pageOffset((inFirstPage + at) & PAGE_MASK))
+    } else out.write(paint('dim', pageText + pageOffset((inFirstPage + at) & PAGE_MASK)))
+    if (!isPlain || status !== DECODED || !known.write(out, bytes, at, insn, BYTES_WIDTH, commentSign)) {
+      const from = out.length
+      out.write('  ')
+      out.writeHex(bytes, at, next, BYTES_WIDTH)
+      style.begin(at)
+      out.write(format(insn, style))
+      if (status !== DECODED)
+        out.write(comment(status === INVALID ? reasonTexts[insn.reason]! : 'the bytes end too early'))
+      else if (style.isWorthComment(insn)) out.write(comment(`0x${hexOf(style.asked)}`))
+      out.endLine()
+      if (isPlain && status === DECODED) {
+        if (style.hasAsked) known.keepGap(insn, at, formatted)
+        else if (!style.hasAddress) known.keepPlain(out, from)
+      }
+    }
     at = next
     if (out.length < PIECE_BYTES) continue
     yield out.take()
@@ -140,8 +164,13 @@ class LineOptions implements FormatOptions {
   asked: bigint
   readonly #base: bigint
   #at: number
-  #hasAsked: boolean
+  /** The formatter has asked for a symbol. */
+  hasAsked: boolean
+  /** The formatter has read the address, so that the line may depend on it. */
+  hasAddress: boolean
   #hasSymbol: boolean
+  /** What the formatter is answered in place of a symbol: the mark, or nothing. */
+  #answer: typeof MARK | '' | undefined
 
   constructor(base: bigint, table: SymbolTable, spacing: 'tight' | 'normal') {
     this.spacing = spacing
@@ -149,30 +178,46 @@ class LineOptions implements FormatOptions {
     this.asked = 0n
     this.#base = base
     this.#at = 0
-    this.#hasAsked = false
+    this.hasAsked = false
     this.#hasSymbol = false
+    this.#answer = undefined
+    this.hasAddress = false
     this.symbols = (address) => {
-      const name = table.resolve(address)
       this.asked = address
-      this.#hasAsked = true
+      this.hasAsked = true
+      if (this.#answer !== undefined) return this.#answer === MARK ? MARK : undefined
+      const name = table.resolve(address)
       this.#hasSymbol = name !== undefined
       return name
     }
   }
 
   get address(): bigint {
+    this.hasAddress = true
     return this.#base + BigInt(this.#at)
   }
 
   /** Another line, of the instruction at this offset in the section. */
   begin(at: number): void {
     this.#at = at
-    this.#hasAsked = false
+    this.hasAsked = false
+    this.hasAddress = false
+  }
+
+  /** The line at hand with a mark for its symbol, and without any. */
+  formatted(insn: Instruction, format: Formatter<string>): Formatted {
+    const { asked } = this
+    this.#answer = MARK
+    const marked = format(insn, this)
+    this.#answer = ''
+    const unnamed = format(insn, this)
+    this.#answer = undefined
+    return { marked, unnamed, asked }
   }
 
   /** Whether the line leaves open an address: that behind a symbol, or behind a displacement from RIP. */
   isWorthComment(insn: Instruction): boolean {
-    return this.#hasAsked && (this.#hasSymbol || (insn.isMemory !== 0 && insn.base === REGISTER_RIP))
+    return this.hasAsked && (this.#hasSymbol || (insn.isMemory !== 0 && insn.base === REGISTER_RIP))
   }
 }
 

@@ -12,6 +12,10 @@ const DIGITS: Uint16Array = Uint16Array.from({ length: 256 }, (_, byte) => {
   return text.charCodeAt(0) | (text.charCodeAt(1) << 8)
 })
 
+const DIGIT: Uint8Array = Uint8Array.from('0123456789abcdef', (digit) => digit.charCodeAt(0))
+/** Of a number up to 2^53. */
+const MOST_DIGITS = 14
+
 const encoder = new TextEncoder()
 
 /** UTF-8 text that grows until it is taken. */
@@ -67,6 +71,43 @@ export class TextBuffer {
     }
     while (at < end) bytes[at++] = BLANK
     this.#length = at
+  }
+
+  /** Copies bytes. */
+  copy(source: Uint8Array, from: number, to: number): void {
+    this.#ensure(to - from)
+    const bytes = this.#bytes
+    let at = this.#length
+    for (let i = from; i < to; i++) bytes[at++] = source[i]!
+    this.#length = at
+  }
+
+  /** The digits of an address in hexadecimal: `base` and a distance from it, whose sum is not negative. */
+  writeNumber(base: bigint, distance: number): void {
+    const sum = Number(base) + distance
+    if (sum > Number.MAX_SAFE_INTEGER) this.write((base + BigInt(distance)).toString(16))
+    else {
+      this.#ensure(MOST_DIGITS)
+      const bytes = this.#bytes
+      let digits = 1
+      for (let rest = sum; rest >= 16; rest = Math.floor(rest / 16)) digits++
+      this.#length += digits
+      let high = Math.floor(sum / 2 ** 24)
+      let low = sum % 2 ** 24
+      for (let at = this.#length - 1, i = 0; i < digits; i++, at--) {
+        if (i === 6) {
+          low = high % 2 ** 24
+          high = Math.floor(high / 2 ** 24)
+        } else if (i === 12) low = high
+        bytes[at] = DIGIT[low & 15]!
+        low >>>= 4
+      }
+    }
+  }
+
+  /** The buffer that the text is in, as it is now. */
+  get bytes(): Uint8Array {
+    return this.#bytes
   }
 
   /** Ends a line. */
