@@ -58,10 +58,15 @@ export function hex(value: number): string {
   return value < 0 ? `-0x${(-value).toString(16)}` : `0x${value.toString(16)}`
 }
 
-/** Describes anything that was thrown: an error by its message, and whatever cannot be printed by saying so. */
-export function describe(error: unknown): string {
+/**
+ * Describes a value that was thrown: an error by its message, and a value that cannot be made into text by saying so.
+ *
+ * @param stack - an error is described by its stack
+ */
+export function describeThrown(thrown: unknown, stack = false): string {
   try {
-    return error instanceof Error ? String(error.message) : String(error)
+    if (!(thrown instanceof Error)) return String(thrown)
+    return String(stack ? (thrown.stack ?? thrown.message) : thrown.message)
   } catch {
     return 'a value that cannot be printed'
   }

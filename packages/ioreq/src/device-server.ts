@@ -6,7 +6,7 @@ import {
   type InvalidatedFrames,
   type Timer,
 } from '@retrap/device'
-import { checkDeadline, describe } from '@retrap/device/host'
+import { checkDeadline, describeThrown } from '@retrap/device/host'
 import { DeviceSet, type DeviceHostState, type DeviceSetOwner } from './device-set.ts'
 import type { DevicePlatform } from './platform.ts'
 import { RemoteMemories } from './remote-memory.ts'
@@ -246,7 +246,7 @@ export class DeviceServer implements DeviceSetOwner {
 
   #reply(call: number, result: () => string | Promise<string>): void {
     const failed = (error: unknown): void =>
-      this.#link.send({ kind: 'called', call, error: describe(error), result: '' })
+      this.#link.send({ kind: 'called', call, error: describeThrown(error), result: '' })
     try {
       const value = result()
       if (typeof value === 'string') this.#link.send({ kind: 'called', call, error: '', result: value })
@@ -401,12 +401,12 @@ export class DeviceServer implements DeviceSetOwner {
 
   /** @internal See `DeviceSetOwner`. */
   reject(vcpu: number, device: string, error: unknown): void {
-    this.#link.send({ kind: 'fault', vcpu, device, what: '', message: describe(error) })
+    this.#link.send({ kind: 'fault', vcpu, device, what: '', message: describeThrown(error) })
   }
 
   /** @internal See `DeviceSetOwner`. */
   failed(device: string, what: string, error: unknown): void {
-    this.#link.send({ kind: 'fault', vcpu: NO_VCPU, device, what, message: describe(error) })
+    this.#link.send({ kind: 'fault', vcpu: NO_VCPU, device, what, message: describeThrown(error) })
   }
 }
 

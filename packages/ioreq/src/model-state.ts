@@ -1,5 +1,5 @@
 import { DeviceError, type DeviceModel } from '@retrap/device'
-import { describe } from '@retrap/device/host'
+import { describeThrown } from '@retrap/device/host'
 
 /** Whether a model keeps nothing that a snapshot must hold. */
 function isStateless(model: DeviceModel): boolean {
@@ -12,7 +12,7 @@ async function step<T>(model: DeviceModel, what: string, action: () => T | Promi
     return await action()
   } catch (error) {
     if (error instanceof DeviceError && error.code === 'ERR_STATE') throw error
-    throw new DeviceError('ERR_DEVICE', `${model.name}: ${what} failed: ${describe(error)}`, { cause: error })
+    throw new DeviceError('ERR_DEVICE', `${model.name}: ${what} failed: ${describeThrown(error)}`, { cause: error })
   }
 }
 
@@ -39,7 +39,7 @@ export async function withDeadline(
     await Promise.race([action(), late])
   } catch (error) {
     if (error instanceof DeviceError) throw error
-    throw new DeviceError('ERR_DEVICE', `${device}: ${what} failed: ${describe(error)}`, { cause: error })
+    throw new DeviceError('ERR_DEVICE', `${device}: ${what} failed: ${describeThrown(error)}`, { cause: error })
   } finally {
     clearTimeout(timer)
   }

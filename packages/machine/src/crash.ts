@@ -53,17 +53,3 @@ export function describeCrash(domain: X86Domain, vcpu: number, message: string):
   const bytes = hvm.peekCode(address, 15)
   return { message, vcpu, registers, instruction: { address, bytes, mode } }
 }
-
-/**
- * Describes a value that was thrown. Anything can be thrown, also a value that throws when it is made into text.
- *
- * @param stack - with an error's stack
- */
-export function describeThrown(thrown: unknown, stack = false): string {
-  try {
-    if (!(thrown instanceof Error)) return String(thrown)
-    return String(stack ? (thrown.stack ?? thrown.message) : thrown.message)
-  } catch {
-    return 'a value that cannot be printed'
-  }
-}

@@ -5,7 +5,7 @@
  */
 export { ACPI_DEFAULT_BASE, buildAcpiTables } from './acpi/index.ts'
 export type { AcpiBoard, AcpiHpet, AcpiSerialPort, AcpiTables } from './acpi/index.ts'
-export { describeThrown } from './crash.ts'
+export { describeThrown } from '@retrap/device/host'
 export type { CrashDetail } from './crash.ts'
 export { MachineError } from './errors.ts'
 export type { MachineErrorCode } from './errors.ts'

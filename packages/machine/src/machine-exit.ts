@@ -1,5 +1,6 @@
 import type { X86Domain, DomainExit } from '@retrap/hvm'
-import { describeCrash, describeThrown, type CrashDetail } from './crash.ts'
+import { describeThrown } from '@retrap/device/host'
+import { describeCrash, type CrashDetail } from './crash.ts'
 
 /** Why {@link Pc.run} ended. */
 export interface MachineExit {

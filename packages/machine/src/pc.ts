@@ -1,3 +1,4 @@
+import { describeThrown } from '@retrap/device/host'
 import type { DeviceModel } from '@retrap/device'
 import { DeterministicClock, RealClock, X86Domain } from '@retrap/hvm'
 import type { DomainVapic } from '@retrap/hvm'
@@ -9,7 +10,6 @@ import type { AcpiBoard } from './acpi/index.ts'
 import { describeBoard } from './board-description.ts'
 import { createBoard } from './board.ts'
 import type { BoardDescription, BoardHooks } from './board.ts'
-import { describeThrown } from './crash.ts'
 import { loadDirectly, mapResetVector, setDevices } from './direct-boot.ts'
 import { MachineError } from './errors.ts'
 import { FirmwareArea } from './firmware-area.ts'
@@ -122,7 +122,7 @@ export class Pc {
         }),
     )
     this.serialPorts = this.#lines
-    this.serial = this.#lines[0] as SerialLine
+    this.serial = this.#lines[0]!
     this.xenConsole = xenConsole(this.xen?.consoleRing)
     const acpi = describeBoard(
       map,

@@ -16,7 +16,7 @@ export {
   type AccessedRange,
 } from './access.ts'
 export { SplitAccess, type PlacedRange, type RangeSource } from './split-access.ts'
-export { describe, hex } from '../errors.ts'
+export { describeThrown, hex } from '../errors.ts'
 export { PciConfigSpace, type BarRegion, type PciFunctionHost } from './pci-config-space.ts'
 export { PciTree, type PciTreeHost } from './pci-tree.ts'
 export { checkDeadline, TimerQueue } from './timer-queue.ts'
