@@ -116,12 +116,21 @@ function rewrite(file: string, pattern: RegExp, by: string): void {
   )
 }
 
+/** The longest line that oxfmt leaves as it is; as in .oxfmtrc.json. */
+const PRINT_WIDTH = 120
+
+/** Writes the rules as oxfmt does, one level deep in turbo.json: a list stands on one line where it fits. */
+function formatted(boundaries: Boundaries): string {
+  const json = JSON.stringify(boundaries, null, 2).replaceAll('\n', '\n  ')
+  return json.replace(/\[([^[\]]*)\]/g, (list: string, items: string, at: number) => {
+    const line = `[${items.trim().replace(/\s*\n\s*/g, ' ')}]`
+    const column = at - json.lastIndexOf('\n', at) - 1
+    return column + line.length <= PRINT_WIDTH ? line : list
+  })
+}
+
 function update(all: readonly Member[]): void {
-  rewrite(
-    join(root, 'turbo.json'),
-    /"boundaries": \{.*\}\n\}\n$/s,
-    `"boundaries": ${JSON.stringify(rules(all), null, 2)}\n}\n`,
-  )
+  rewrite(join(root, 'turbo.json'), /"boundaries": \{.*\}\n\}\n$/s, `"boundaries": ${formatted(rules(all))}\n}\n`)
   rewrite(join(root, 'README.md'), new RegExp(`${BEGIN}.*${END}`, 's'), picture(all))
   for (const member of all)
     rewrite(join(member.folder, 'turbo.json'), /"tags": \[.*?\]/s, `"tags": ["${tagOf(member)}"]`)
