@@ -143,7 +143,7 @@ export class Apt {
     const empty = ['-o', `Dir::Cache::Archives=${join(this.#directory, 'empty')}`]
     const list = await this.#run('apt-get', [...empty, '--print-uris', ...install], names[0] ?? '')
     // 'URI' FILE SIZE HASH
-    const files = [...list.matchAll(/^'[^']+' (\S+\.deb) /gm)].map((match) => match[1] as string)
+    const files = [...list.matchAll(/^'[^']+' (\S+\.deb) /gm)].map((match) => match[1]!)
     await this.#run('apt-get', install, names[0] ?? '', onProgress)
     return files.map((file) => join(this.#directory, 'cache', 'archives', file))
   }

@@ -109,20 +109,20 @@ export interface AcpiPmState {
 export class AcpiPm implements DeviceModel {
   /** Name of the model in errors, traces and snapshots. */
   readonly name: string = 'acpi-pm'
-  private readonly options: AcpiPmOptions
-  private status = 0
-  private enable = 0
-  private control = 0
+  readonly #options: AcpiPmOptions
+  #status = 0
+  #enable = 0
+  #control = 0
   /** Times that bit 31 of the timer had changed when TMR_STS was last looked after. */
-  private carries = 0
-  private smiCommand = 0
-  private smiStatus = 0
-  private context: DeviceContext | null = null
-  private line: InterruptLine | null = null
-  private timer: Timer | null = null
-  private pci: PciFunction | null = null
+  #carries = 0
+  #smiCommand = 0
+  #smiStatus = 0
+  #context: DeviceContext | null = null
+  #line: InterruptLine | null = null
+  #timer: Timer | null = null
+  #pci: PciFunction | null = null
   /** The block once more, where firmware has placed it. */
-  private placed: Region | null = null
+  #placed: Region | null = null
 
   constructor(options: AcpiPmOptions = {}) {
     const base = options.base ?? ACPI_PM.base
@@ -131,28 +131,28 @@ export class AcpiPm implements DeviceModel {
         'ERR_OPTION',
         `acpi-pm: base 0x${base.toString(16)}: expected a multiple of 16 up to 0xfff0`,
       )
-    this.options = options
-    this.control = this.resetControl()
+    this.#options = options
+    this.#control = this.#resetControl()
   }
 
   /** Claims the block’s ports and the SMI command port, and takes the SCI line. */
   attach(context: DeviceContext): void {
-    this.context = context
-    this.line = context.interruptLine(this.options.sciIrq ?? ACPI_PM.sciIrq)
-    this.timer = context.timer(() => this.update())
+    this.#context = context
+    this.#line = context.interruptLine(this.#options.sciIrq ?? ACPI_PM.sciIrq)
+    this.#timer = context.timer(() => this.#update())
     const registers: SynchronousRangeHandler = {
-      read: (offset: number, size: AccessSize): number => this.read(offset, size),
+      read: (offset: number, size: AccessSize): number => this.#read(offset, size),
       write: (offset: number, size: AccessSize, value: number): void => {
-        for (let i = 0; i < size; i++) this.writeByte(offset + i, (value >>> (8 * i)) & 0xff, i === size - 1)
+        for (let i = 0; i < size; i++) this.#writeByte(offset + i, (value >>> (8 * i)) & 0xff, i === size - 1)
       },
     }
-    const base = this.options.base ?? ACPI_PM.base
+    const base = this.#options.base ?? ACPI_PM.base
     context.mapPorts(base, ACPI_PM.blockBytes, registers)
-    if (this.options.pciDevice !== undefined) {
-      this.placed = context.mapPorts(base + ACPI_PM.blockBytes, ACPI_PM.blockBytes, registers)
-      this.placed.disable()
-      this.pci = context.pci.add({
-        device: this.options.pciDevice,
+    if (this.#options.pciDevice !== undefined) {
+      this.#placed = context.mapPorts(base + ACPI_PM.blockBytes, ACPI_PM.blockBytes, registers)
+      this.#placed.disable()
+      this.#pci = context.pci.add({
+        device: this.#options.pciDevice,
         function: 3,
         vendorId: 0x8086,
         deviceId: 0x7113,
@@ -166,25 +166,25 @@ export class AcpiPm implements DeviceModel {
           [0x90, 0xfff0, 1],
           [0xd0, 0x000f_0000],
         ],
-        onWrite: (): void => this.place(),
+        onWrite: (): void => this.#place(),
       })
     }
-    if (this.options.smiCommand ?? true) {
+    if (this.#options.smiCommand ?? true) {
       const smi: SynchronousRangeHandler = {
-        read: (offset: number): number => (offset === 0 ? this.smiCommand : this.smiStatus),
-        write: (offset: number, _size: AccessSize, value: number): void => this.writeSmi(offset, value),
+        read: (offset: number): number => (offset === 0 ? this.#smiCommand : this.#smiStatus),
+        write: (offset: number, _size: AccessSize, value: number): void => this.#writeSmi(offset, value),
       }
       context.mapPorts(ACPI_PM.smiCommandPort, 2, smi, { maximumAccess: 1 })
     }
   }
 
   /** Follows PMBA and its enable bit. */
-  private place(): void {
-    const { pci, placed } = this
+  #place(): void {
+    const pci = this.#pci
+    const placed = this.#placed
     if (pci === null || placed === null) return
-    const base = ((pci.config[PMBA] as number) | ((pci.config[PMBA + 1] as number) << 8)) & PMBA_MASK
-    const on =
-      ((pci.config[PMREGMISC] as number) & PMIOSE) !== 0 && base !== 0 && base !== (this.options.base ?? ACPI_PM.base)
+    const base = (pci.config[PMBA]! | (pci.config[PMBA + 1]! << 8)) & PMBA_MASK
+    const on = (pci.config[PMREGMISC]! & PMIOSE) !== 0 && base !== 0 && base !== (this.#options.base ?? ACPI_PM.base)
     if (placed.enabled && (!on || placed.base !== base)) placed.disable()
     if (!on || placed.enabled) return
     try {
@@ -198,136 +198,136 @@ export class AcpiPm implements DeviceModel {
 
   /** Presses the power button: an event that an OS in ACPI mode acts on. */
   pressPowerButton(): void {
-    this.status |= PWRBTN
-    this.update()
+    this.#status |= PWRBTN
+    this.#update()
   }
 
   /** Whether the guest has switched to ACPI mode. */
   get acpiMode(): boolean {
-    return (this.control & SCI_EN) !== 0
+    return (this.#control & SCI_EN) !== 0
   }
 
-  private resetControl(): number {
-    return (this.options.smiCommand ?? true) ? 0 : SCI_EN
+  #resetControl(): number {
+    return (this.#options.smiCommand ?? true) ? 0 : SCI_EN
   }
 
-  private ticks(): number {
-    return this.context === null ? 0 : PM_TIMER_RATE.ticksAt(this.context.clock.now())
+  #ticks(): number {
+    return this.#context === null ? 0 : PM_TIMER_RATE.ticksAt(this.#context.clock.now())
   }
 
-  private read(offset: number, size: AccessSize): number {
+  #read(offset: number, size: AccessSize): number {
     // The timer alone is read often; the rest is put together bytewise.
-    if (offset === ACPI_PM.timerOffset && size === 4) return this.ticks() % 0x1_0000_0000
-    this.update()
+    if (offset === ACPI_PM.timerOffset && size === 4) return this.#ticks() % 0x1_0000_0000
+    this.#update()
     let value = 0
-    for (let i = size - 1; i >= 0; i--) value = value * 256 + this.readByte(offset + i)
+    for (let i = size - 1; i >= 0; i--) value = value * 256 + this.#readByte(offset + i)
     return value
   }
 
-  private readByte(offset: number): number {
+  #readByte(offset: number): number {
     const shift = 8 * (offset & 1)
     switch (offset & ~1) {
       case 0:
-        return (this.status >> shift) & 0xff
+        return (this.#status >> shift) & 0xff
       case 2:
-        return (this.enable >> shift) & 0xff
+        return (this.#enable >> shift) & 0xff
       case 4:
-        return (this.control >> shift) & 0xff
+        return (this.#control >> shift) & 0xff
       case 8:
       case 10:
-        return Math.floor((this.ticks() % 0x1_0000_0000) / 2 ** (8 * (offset - 8))) & 0xff
+        return Math.floor((this.#ticks() % 0x1_0000_0000) / 2 ** (8 * (offset - 8))) & 0xff
       default:
         return 0
     }
   }
 
-  private writeByte(offset: number, value: number, last: boolean): void {
+  #writeByte(offset: number, value: number, last: boolean): void {
     const shift = 8 * (offset & 1)
     const bits = value << shift
     const kept = 0xff00 >> shift
-    this.advance()
+    this.#advance()
     switch (offset & ~1) {
       case 0:
-        this.status &= ~bits
+        this.#status &= ~bits
         break
       case 2:
-        this.enable = ((this.enable & kept) | bits) & ENABLE_BITS
+        this.#enable = ((this.#enable & kept) | bits) & ENABLE_BITS
         break
       case 4: {
         // SCI_EN is the firmware's; GBL_RLS and SLP_EN always read as zero.
         const writable = BM_RLD | SLP_TYP
-        this.control = (this.control & (kept | ~writable)) | (bits & writable)
-        if ((bits & SLP_EN) !== 0 && (this.control & SLP_TYP) >> SLP_TYP_SHIFT === ACPI_PM.s5SleepType)
-          this.context?.requestPowerOff()
+        this.#control = (this.#control & (kept | ~writable)) | (bits & writable)
+        if ((bits & SLP_EN) !== 0 && (this.#control & SLP_TYP) >> SLP_TYP_SHIFT === ACPI_PM.s5SleepType)
+          this.#context?.requestPowerOff()
         break
       }
       default:
         break
     }
-    if (last) this.update()
+    if (last) this.#update()
   }
 
-  private writeSmi(offset: number, value: number): void {
+  #writeSmi(offset: number, value: number): void {
     if (offset === 1) {
-      this.smiStatus = value
+      this.#smiStatus = value
       return
     }
-    this.smiCommand = value
-    if (value === ACPI_PM.acpiEnable) this.control |= SCI_EN
-    else if (value === ACPI_PM.acpiDisable) this.control &= ~SCI_EN
-    this.update()
+    this.#smiCommand = value
+    if (value === ACPI_PM.acpiEnable) this.#control |= SCI_EN
+    else if (value === ACPI_PM.acpiDisable) this.#control &= ~SCI_EN
+    this.#update()
   }
 
-  private advance(): void {
-    const carries = Math.floor(this.ticks() / CARRY_TICKS)
-    if (carries !== this.carries) this.status |= TMR
-    this.carries = carries
+  #advance(): void {
+    const carries = Math.floor(this.#ticks() / CARRY_TICKS)
+    if (carries !== this.#carries) this.#status |= TMR
+    this.#carries = carries
   }
 
-  private update(): void {
-    this.advance()
-    this.line?.set((this.control & SCI_EN) !== 0 && (this.status & this.enable) !== 0)
-    if ((this.enable & TMR) !== 0 && (this.status & TMR) === 0)
-      this.timer?.arm(PM_TIMER_RATE.nanosecondsAt((this.carries + 1) * CARRY_TICKS))
-    else this.timer?.cancel()
+  #update(): void {
+    this.#advance()
+    this.#line?.set((this.#control & SCI_EN) !== 0 && (this.#status & this.#enable) !== 0)
+    if ((this.#enable & TMR) !== 0 && (this.#status & TMR) === 0)
+      this.#timer?.arm(PM_TIMER_RATE.nanosecondsAt((this.#carries + 1) * CARRY_TICKS))
+    else this.#timer?.cancel()
   }
 
   /** Returns the registers to their state at power-on. */
   reset(): void {
-    this.status = 0
-    this.enable = 0
-    this.control = this.resetControl()
-    this.carries = Math.floor(this.ticks() / CARRY_TICKS)
-    this.smiCommand = 0
-    this.smiStatus = 0
-    this.place()
-    this.update()
+    this.#status = 0
+    this.#enable = 0
+    this.#control = this.#resetControl()
+    this.#carries = Math.floor(this.#ticks() / CARRY_TICKS)
+    this.#smiCommand = 0
+    this.#smiStatus = 0
+    this.#place()
+    this.#update()
   }
 
   /** Returns the state as plain data. */
   save(): AcpiPmState {
-    this.advance()
+    this.#advance()
     return {
       version: 1,
-      status: this.status & STATUS_BITS,
-      enable: this.enable,
-      control: this.control,
-      carries: this.carries,
-      smiCommand: this.smiCommand,
-      smiStatus: this.smiStatus,
+      status: this.#status & STATUS_BITS,
+      enable: this.#enable,
+      control: this.#control,
+      carries: this.#carries,
+      smiCommand: this.#smiCommand,
+      smiStatus: this.#smiStatus,
     }
   }
 
   /** Takes over a saved state. Throws `DeviceError` `ERR_STATE` for a state of another version. */
   restore(state: unknown): void {
     const saved = savedState<AcpiPmState>(this.name, state, 1)
-    this.status = saved.status
-    this.enable = saved.enable
-    this.control = saved.control
-    this.carries = saved.carries
-    this.smiCommand = saved.smiCommand
-    this.smiStatus = saved.smiStatus
-    this.place()
-    this.update()
+    this.#status = saved.status
+    this.#enable = saved.enable
+    this.#control = saved.control
+    this.#carries = saved.carries
+    this.#smiCommand = saved.smiCommand
+    this.#smiStatus = saved.smiStatus
+    this.#place()
+    this.#update()
   }
 }

@@ -9,33 +9,33 @@ const BATCH_BYTES = 1024
  * when a batch is full, a millisecond after its first byte, or on `flush`.
  */
 export class ByteBatch {
-  private readonly sink: (bytes: Uint8Array) => void
-  private readonly bytes = new Uint8Array(BATCH_BYTES)
-  private count = 0
-  private context: DeviceContext | null = null
-  private timer: Timer | null = null
+  readonly #sink: (bytes: Uint8Array) => void
+  readonly #bytes = new Uint8Array(BATCH_BYTES)
+  #count = 0
+  #context: DeviceContext | null = null
+  #timer: Timer | null = null
 
   constructor(sink: (bytes: Uint8Array) => void) {
-    this.sink = sink
+    this.#sink = sink
   }
 
   attach(context: DeviceContext): void {
-    this.context = context
-    this.timer = context.timer(() => this.flush())
+    this.#context = context
+    this.#timer = context.timer(() => this.flush())
   }
 
   push(byte: number): void {
-    if (this.count === 0 && this.context !== null) this.timer?.arm(this.context.clock.now() + BATCH_DELAY_NS)
-    this.bytes[this.count++] = byte
-    if (this.count === BATCH_BYTES) this.flush()
+    if (this.#count === 0 && this.#context !== null) this.#timer?.arm(this.#context.clock.now() + BATCH_DELAY_NS)
+    this.#bytes[this.#count++] = byte
+    if (this.#count === BATCH_BYTES) this.flush()
   }
 
   /** Hands over what is there. The sink gets a copy of its own. */
   flush(): void {
-    if (this.count === 0) return
-    const bytes = this.bytes.slice(0, this.count)
-    this.count = 0
-    this.timer?.cancel()
-    this.sink(bytes)
+    if (this.#count === 0) return
+    const bytes = this.#bytes.slice(0, this.#count)
+    this.#count = 0
+    this.#timer?.cancel()
+    this.#sink(bytes)
   }
 }

@@ -1,43 +1,43 @@
 /** A first-in-first-out queue of bytes (or other u16 values) without a limit; storage doubles as needed. */
 export class ByteQueue {
-  private items = new Uint16Array(64)
-  private first = 0
-  private count = 0
+  #items = new Uint16Array(64)
+  #first = 0
+  #count = 0
 
   get length(): number {
-    return this.count
+    return this.#count
   }
 
   push(item: number): void {
-    if (this.count === this.items.length) {
-      const bigger = new Uint16Array(2 * this.items.length)
-      for (let i = 0; i < this.count; i++) bigger[i] = this.items[(this.first + i) % this.items.length] as number
-      this.items = bigger
-      this.first = 0
+    if (this.#count === this.#items.length) {
+      const bigger = new Uint16Array(2 * this.#items.length)
+      for (let i = 0; i < this.#count; i++) bigger[i] = this.#items[(this.#first + i) % this.#items.length]!
+      this.#items = bigger
+      this.#first = 0
     }
-    this.items[(this.first + this.count++) % this.items.length] = item
+    this.#items[(this.#first + this.#count++) % this.#items.length] = item
   }
 
   /** Takes the oldest item; −1 if there is none. */
   shift(): number {
-    if (this.count === 0) return -1
-    const item = this.items[this.first] as number
-    this.first = (this.first + 1) % this.items.length
-    this.count--
+    if (this.#count === 0) return -1
+    const item = this.#items[this.#first]!
+    this.#first = (this.#first + 1) % this.#items.length
+    this.#count--
     return item
   }
 
   /** The item `index` places behind the oldest; −1 if there is none. */
   at(index: number): number {
-    return index < this.count ? (this.items[(this.first + index) % this.items.length] as number) : -1
+    return index < this.#count ? this.#items[(this.#first + index) % this.#items.length]! : -1
   }
 
   clear(): void {
-    this.first = 0
-    this.count = 0
+    this.#first = 0
+    this.#count = 0
   }
 
   toArray(): number[] {
-    return Array.from({ length: this.count }, (_, i) => this.at(i))
+    return Array.from({ length: this.#count }, (_, i) => this.at(i))
   }
 }

@@ -44,7 +44,7 @@ export function fillCmos(cmos: Uint8Array, configuration: CmosConfiguration): vo
   cmos[CMOS.above4GibIn64Kib + 2] = Math.floor(high / 0x1_0000) & 0xff
   cmos[CMOS.cpusMinusOne] = Math.min(0xff, cpus - 1)
   let sum = 0
-  for (let index = CHECKSUM_FIRST; index <= CHECKSUM_LAST; index++) sum += cmos[index] as number
+  for (let index = CHECKSUM_FIRST; index <= CHECKSUM_LAST; index++) sum += cmos[index]!
   // The checksum is kept high byte first.
   cmos[CMOS.checksum] = sum >> 8
   cmos[CMOS.checksum + 1] = sum & 0xff

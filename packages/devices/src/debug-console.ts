@@ -28,39 +28,39 @@ export class DebugConsole implements DeviceModel {
   readonly name: string
   /** There is nothing to save. */
   readonly stateless = true
-  private readonly iobase: number
-  private readonly batch: ByteBatch
+  readonly #iobase: number
+  readonly #batch: ByteBatch
 
   constructor(options: DebugConsoleOptions) {
-    this.iobase = options.iobase ?? 0x402
-    if (!Number.isInteger(this.iobase) || this.iobase < 0 || this.iobase > 0xffff)
-      throw new DeviceError('ERR_OPTION', `isa-debugcon: iobase ${this.iobase}: expected an integer from 0 to 0xffff`)
-    this.name = `isa-debugcon-${this.iobase.toString(16)}`
-    this.batch = new ByteBatch((bytes) => void options.stream.send(bytes))
+    this.#iobase = options.iobase ?? 0x402
+    if (!Number.isInteger(this.#iobase) || this.#iobase < 0 || this.#iobase > 0xffff)
+      throw new DeviceError('ERR_OPTION', `isa-debugcon: iobase ${this.#iobase}: expected an integer from 0 to 0xffff`)
+    this.name = `isa-debugcon-${this.#iobase.toString(16)}`
+    this.#batch = new ByteBatch((bytes) => void options.stream.send(bytes))
   }
 
   /** Claims the one port. */
   attach(context: DeviceContext): void {
-    this.batch.attach(context)
+    this.#batch.attach(context)
     const port: SynchronousRangeHandler = {
       read: (): number => DEBUG_CONSOLE_READBACK,
-      write: (_offset: number, _size: AccessSize, value: number): void => this.batch.push(value),
+      write: (_offset: number, _size: AccessSize, value: number): void => this.#batch.push(value),
     }
-    context.mapPorts(this.iobase, 1, port, { maximumAccess: 1 })
+    context.mapPorts(this.#iobase, 1, port, { maximumAccess: 1 })
   }
 
   /** Hands the host what the guest has written so far. */
   flush(): void {
-    this.batch.flush()
+    this.#batch.flush()
   }
 
   /** Hands over what would be lost with the machine. */
   quiesce(): void {
-    this.batch.flush()
+    this.#batch.flush()
   }
 
   /** Hands the host what the guest has written so far. */
   reset(): void {
-    this.batch.flush()
+    this.#batch.flush()
   }
 }

@@ -23,19 +23,19 @@ export class DebugExit implements DeviceModel {
   readonly name: string = 'isa-debug-exit'
   /** There is nothing to save. */
   readonly stateless = true
-  private readonly iobase: number
-  private readonly iosize: 1 | 2 | 4
+  readonly #iobase: number
+  readonly #iosize: 1 | 2 | 4
 
   constructor(options: DebugExitOptions = {}) {
-    this.iobase = options.iobase ?? 0x501
-    this.iosize = options.iosize ?? 2
-    if (!Number.isInteger(this.iobase) || this.iobase < 0 || this.iobase + this.iosize > 0x1_0000)
+    this.#iobase = options.iobase ?? 0x501
+    this.#iosize = options.iosize ?? 2
+    if (!Number.isInteger(this.#iobase) || this.#iobase < 0 || this.#iobase + this.#iosize > 0x1_0000)
       throw new DeviceError(
         'ERR_OPTION',
-        `isa-debug-exit: iobase ${this.iobase}: expected an integer from 0 to ${0x1_0000 - this.iosize}`,
+        `isa-debug-exit: iobase ${this.#iobase}: expected an integer from 0 to ${0x1_0000 - this.#iosize}`,
       )
-    if (this.iosize !== 1 && this.iosize !== 2 && this.iosize !== 4)
-      throw new DeviceError('ERR_OPTION', `isa-debug-exit: iosize ${String(this.iosize)}: expected 1, 2 or 4`)
+    if (this.#iosize !== 1 && this.#iosize !== 2 && this.#iosize !== 4)
+      throw new DeviceError('ERR_OPTION', `isa-debug-exit: iosize ${String(this.#iosize)}: expected 1, 2 or 4`)
   }
 
   /** Claims the ports. */
@@ -44,6 +44,6 @@ export class DebugExit implements DeviceModel {
       read: (): number => 0,
       write: (_offset: number, _size: AccessSize, value: number): void => context.requestExit(((value << 1) | 1) >>> 0),
     }
-    context.mapPorts(this.iobase, this.iosize, port, { maximumAccess: this.iosize })
+    context.mapPorts(this.#iobase, this.#iosize, port, { maximumAccess: this.#iosize })
   }
 }

@@ -39,16 +39,16 @@ export interface HostBridgeOptions {
 export class HostBridge implements DeviceModel {
   /** Name of the model in errors, traces and snapshots. */
   readonly name: string = 'host-bridge'
-  private readonly options: HostBridgeOptions
-  private pam: PciFunction | null = null
+  readonly #options: HostBridgeOptions
+  #pam: PciFunction | null = null
 
   constructor(options: HostBridgeOptions = {}) {
-    this.options = options
+    this.#options = options
   }
 
   /** Adds the PCI function 00:00.0. */
   attach(context: DeviceContext): void {
-    this.pam = context.pci.add({
+    this.#pam = context.pci.add({
       device: 0,
       vendorId: 0x8086,
       deviceId: 0x1237,
@@ -70,25 +70,25 @@ export class HostBridge implements DeviceModel {
         // SMRAM at 0x72 shares its dword with MTT.
       ],
       onWrite: (register: number, size: number): void => {
-        for (let at = Math.max(register, PAM_FIRST); at < register + size && at <= PAM_LAST; at++) this.apply(at)
+        for (let at = Math.max(register, PAM_FIRST); at < register + size && at <= PAM_LAST; at++) this.#apply(at)
       },
     })
   }
 
-  private apply(register: number): void {
-    const value = this.pam?.config[register] ?? 0
+  #apply(register: number): void {
+    const value = this.#pam?.config[register] ?? 0
     if (register === PAM_FIRST) {
       // PAM0's low half is reserved; the high half covers the BIOS area as one.
-      this.report(BIOS_BASE, BIOS_BYTES, value >> 4)
+      this.#report(BIOS_BASE, BIOS_BYTES, value >> 4)
       return
     }
     const gpa = 0xc_0000 + 2 * PAM_SEGMENT_BYTES * (register - PAM_FIRST - 1)
-    this.report(gpa, PAM_SEGMENT_BYTES, value & 15)
-    this.report(gpa + PAM_SEGMENT_BYTES, PAM_SEGMENT_BYTES, value >> 4)
+    this.#report(gpa, PAM_SEGMENT_BYTES, value & 15)
+    this.#report(gpa + PAM_SEGMENT_BYTES, PAM_SEGMENT_BYTES, value >> 4)
   }
 
-  private report(gpa: number, bytes: number, attributes: number): void {
-    this.options.onShadow?.({
+  #report(gpa: number, bytes: number, attributes: number): void {
+    this.#options.onShadow?.({
       gpa,
       bytes,
       readRam: (attributes & PAM_READ) !== 0,
@@ -99,12 +99,12 @@ export class HostBridge implements DeviceModel {
   /** Reports how each range is backed, from the registers that the device host has put back. */
   reset(): void {
     // The device host has put the registers back; tell what follows from that.
-    for (let register = PAM_FIRST; register <= PAM_LAST; register++) this.apply(register)
+    for (let register = PAM_FIRST; register <= PAM_LAST; register++) this.#apply(register)
   }
 
   /** Reports how each range is backed, from the registers that the device host has restored. */
   restore(): void {
-    for (let register = PAM_FIRST; register <= PAM_LAST; register++) this.apply(register)
+    for (let register = PAM_FIRST; register <= PAM_LAST; register++) this.#apply(register)
   }
 
   /** Nothing of its own: see {@link HostBridge}. */

@@ -369,7 +369,7 @@ export class Hpet implements DeviceModel {
     const tick = this.#tick()
     let next = Infinity
     for (let index = 0; index < this.#timers.length; index++) {
-      const timer = this.#timers[index] as Comparator
+      const timer = this.#timers[index]!
       const matches = this.#advance(timer, tick)
       const level = (timer.config & TN_INT_TYPE_LEVEL) !== 0
       const enabled = (timer.config & TN_INT_ENB) !== 0
@@ -448,7 +448,7 @@ export class Hpet implements DeviceModel {
     this.#counterHi = saved.counterHi
     this.#counterTick = saved.counterTick
     saved.timers.forEach((from, index) => {
-      const timer = this.#timers[index] as Comparator
+      const timer = this.#timers[index]!
       timer.config = from.config & ~TN_VAL_SET
       timer.valueSet = (from.config & TN_VAL_SET) !== 0
       timer.comparatorLo = from.comparatorLo

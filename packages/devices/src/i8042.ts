@@ -89,95 +89,95 @@ export interface I8042State {
 export class I8042 implements DeviceModel {
   /** Name of the model in errors, traces and snapshots. */
   readonly name: string = 'i8042'
-  private readonly ram = new Uint8Array(RAM_BYTES)
-  private status = STATUS_UNLOCKED
-  private data = 0
+  readonly #ram = new Uint8Array(RAM_BYTES)
+  #status = STATUS_UNLOCKED
+  #data = 0
   /** Command that waits for its byte at port 0x60. */
-  private pending = NO_COMMAND
-  private outputPort = OUTPUT_NOT_RESET | OUTPUT_A20
-  private context: DeviceContext | null = null
-  private keyboardLine: InterruptLine | null = null
-  private auxLine: InterruptLine | null = null
+  #pending = NO_COMMAND
+  #outputPort = OUTPUT_NOT_RESET | OUTPUT_A20
+  #context: DeviceContext | null = null
+  #keyboardLine: InterruptLine | null = null
+  #auxLine: InterruptLine | null = null
 
   constructor() {
-    this.ram[0] = CB_KEYBOARD_DISABLED | CB_AUX_DISABLED | CB_TRANSLATE
+    this.#ram[0] = CB_KEYBOARD_DISABLED | CB_AUX_DISABLED | CB_TRANSLATE
   }
 
   /** Claims ports 0x60 and 0x64 and takes ISA lines 1 and 12. */
   attach(context: DeviceContext): void {
-    this.context = context
-    this.keyboardLine = context.interruptLine(1)
-    this.auxLine = context.interruptLine(12)
+    this.#context = context
+    this.#keyboardLine = context.interruptLine(1)
+    this.#auxLine = context.interruptLine(12)
     const dataPort: SynchronousRangeHandler = {
       read: (): number => {
-        this.status &= ~(STATUS_OBF | STATUS_AUX_OBF | STATUS_TIMEOUT)
-        this.update()
-        return this.data
+        this.#status &= ~(STATUS_OBF | STATUS_AUX_OBF | STATUS_TIMEOUT)
+        this.#update()
+        return this.#data
       },
-      write: (_offset: number, _size: AccessSize, value: number): void => this.writeData(value),
+      write: (_offset: number, _size: AccessSize, value: number): void => this.#writeData(value),
     }
     const commandPort: SynchronousRangeHandler = {
-      read: (): number => this.status,
-      write: (_offset: number, _size: AccessSize, value: number): void => this.command(value),
+      read: (): number => this.#status,
+      write: (_offset: number, _size: AccessSize, value: number): void => this.#command(value),
     }
     context.mapPorts(PORT_DATA, 1, dataPort, { maximumAccess: 1 })
     context.mapPorts(PORT_COMMAND, 1, commandPort, { maximumAccess: 1 })
   }
 
-  private get commandByte(): number {
-    return this.ram[0] as number
+  get #commandByte(): number {
+    return this.#ram[0]!
   }
 
-  private command(command: number): void {
-    this.status |= STATUS_COMMAND
-    this.pending = NO_COMMAND
+  #command(command: number): void {
+    this.#status |= STATUS_COMMAND
+    this.#pending = NO_COMMAND
     if (command >= READ_RAM_FIRST && command <= READ_RAM_LAST) {
-      this.answer(this.ram[command - READ_RAM_FIRST] as number)
+      this.#answer(this.#ram[command - READ_RAM_FIRST]!)
       return
     }
     if (
       (command >= WRITE_RAM_FIRST && command <= WRITE_RAM_LAST) ||
       (command >= WRITE_OUTPUT_PORT && command <= WRITE_AUX)
     ) {
-      this.pending = command
+      this.#pending = command
       return
     }
     if (command >= PULSE_FIRST) {
       // Bits that are 0 pulse low; bit 0 is the processor's reset.
-      if ((command & 1) === 0) this.context?.requestReset()
+      if ((command & 1) === 0) this.#context?.requestReset()
       return
     }
     switch (command) {
       case DISABLE_AUX:
-        this.setCommandByte(this.commandByte | CB_AUX_DISABLED)
+        this.#setCommandByte(this.#commandByte | CB_AUX_DISABLED)
         break
       case ENABLE_AUX:
-        this.setCommandByte(this.commandByte & ~CB_AUX_DISABLED)
+        this.#setCommandByte(this.#commandByte & ~CB_AUX_DISABLED)
         break
       case TEST_AUX:
       case TEST_KEYBOARD:
-        this.answer(INTERFACE_GOOD)
+        this.#answer(INTERFACE_GOOD)
         break
       case SELF_TEST:
-        this.ram[0] = this.commandByte | CB_KEYBOARD_DISABLED | CB_AUX_DISABLED
-        this.status |= STATUS_SYSTEM
-        this.answer(SELF_TEST_PASSED)
+        this.#ram[0] = this.#commandByte | CB_KEYBOARD_DISABLED | CB_AUX_DISABLED
+        this.#status |= STATUS_SYSTEM
+        this.#answer(SELF_TEST_PASSED)
         break
       case DISABLE_KEYBOARD:
-        this.setCommandByte(this.commandByte | CB_KEYBOARD_DISABLED)
+        this.#setCommandByte(this.#commandByte | CB_KEYBOARD_DISABLED)
         break
       case ENABLE_KEYBOARD:
-        this.setCommandByte(this.commandByte & ~CB_KEYBOARD_DISABLED)
+        this.#setCommandByte(this.#commandByte & ~CB_KEYBOARD_DISABLED)
         break
       case READ_INPUT_PORT:
-        this.answer(INPUT_PORT)
+        this.#answer(INPUT_PORT)
         break
       case READ_OUTPUT_PORT:
-        this.answer(this.outputPort | OUTPUT_IDLE_LINES | this.outputInterrupts())
+        this.#answer(this.#outputPort | OUTPUT_IDLE_LINES | this.#outputInterrupts())
         break
       case READ_TEST_INPUTS:
         // Clock and data lines of an idle keyboard and mouse are high.
-        this.answer(0x03)
+        this.#answer(0x03)
         break
       default:
         // Unknown commands are ignored, as the ROM of the controller does.
@@ -185,95 +185,95 @@ export class I8042 implements DeviceModel {
     }
   }
 
-  private writeData(value: number): void {
-    this.status &= ~STATUS_COMMAND
-    const command = this.pending
-    this.pending = NO_COMMAND
+  #writeData(value: number): void {
+    this.#status &= ~STATUS_COMMAND
+    const command = this.#pending
+    this.#pending = NO_COMMAND
     if (command >= WRITE_RAM_FIRST && command <= WRITE_RAM_LAST) {
-      if (command === WRITE_RAM_FIRST) this.setCommandByte(value)
-      else this.ram[command - WRITE_RAM_FIRST] = value
+      if (command === WRITE_RAM_FIRST) this.#setCommandByte(value)
+      else this.#ram[command - WRITE_RAM_FIRST] = value
       return
     }
     switch (command) {
       case WRITE_OUTPUT_PORT:
-        this.outputPort = value & (OUTPUT_NOT_RESET | OUTPUT_A20)
-        if ((value & OUTPUT_NOT_RESET) === 0) this.context?.requestReset()
+        this.#outputPort = value & (OUTPUT_NOT_RESET | OUTPUT_A20)
+        if ((value & OUTPUT_NOT_RESET) === 0) this.#context?.requestReset()
         break
       case WRITE_KEYBOARD_BUFFER:
-        this.answer(value)
+        this.#answer(value)
         break
       case WRITE_AUX_BUFFER:
-        this.answer(value, STATUS_AUX_OBF)
+        this.#answer(value, STATUS_AUX_OBF)
         break
       case WRITE_AUX:
         // Writing to a device enables its clock.
-        this.ram[0] = this.commandByte & ~CB_AUX_DISABLED
-        this.answer(DEVICE_TIMEOUT, STATUS_AUX_OBF | STATUS_TIMEOUT)
+        this.#ram[0] = this.#commandByte & ~CB_AUX_DISABLED
+        this.#answer(DEVICE_TIMEOUT, STATUS_AUX_OBF | STATUS_TIMEOUT)
         break
       default:
-        this.ram[0] = this.commandByte & ~CB_KEYBOARD_DISABLED
-        this.answer(DEVICE_TIMEOUT, STATUS_TIMEOUT)
+        this.#ram[0] = this.#commandByte & ~CB_KEYBOARD_DISABLED
+        this.#answer(DEVICE_TIMEOUT, STATUS_TIMEOUT)
         break
     }
   }
 
-  private setCommandByte(value: number): void {
-    this.ram[0] = value
-    this.status = (this.status & ~STATUS_SYSTEM) | ((value & CB_SYSTEM) === 0 ? 0 : STATUS_SYSTEM)
-    this.update()
+  #setCommandByte(value: number): void {
+    this.#ram[0] = value
+    this.#status = (this.#status & ~STATUS_SYSTEM) | ((value & CB_SYSTEM) === 0 ? 0 : STATUS_SYSTEM)
+    this.#update()
   }
 
-  private answer(value: number, flags = 0): void {
-    this.data = value
-    this.status = (this.status & ~(STATUS_AUX_OBF | STATUS_TIMEOUT)) | STATUS_OBF | flags
+  #answer(value: number, flags = 0): void {
+    this.#data = value
+    this.#status = (this.#status & ~(STATUS_AUX_OBF | STATUS_TIMEOUT)) | STATUS_OBF | flags
     // A new byte is a new edge, even where the last one was never read.
-    this.keyboardLine?.set(false)
-    this.auxLine?.set(false)
-    this.update()
+    this.#keyboardLine?.set(false)
+    this.#auxLine?.set(false)
+    this.#update()
   }
 
-  private outputInterrupts(): number {
-    if ((this.status & STATUS_OBF) === 0) return 0
-    return (this.status & STATUS_AUX_OBF) === 0 ? OUTPUT_KEYBOARD_IRQ : OUTPUT_AUX_IRQ
+  #outputInterrupts(): number {
+    if ((this.#status & STATUS_OBF) === 0) return 0
+    return (this.#status & STATUS_AUX_OBF) === 0 ? OUTPUT_KEYBOARD_IRQ : OUTPUT_AUX_IRQ
   }
 
-  private update(): void {
-    const lines = this.outputInterrupts()
-    this.keyboardLine?.set((lines & OUTPUT_KEYBOARD_IRQ) !== 0 && (this.commandByte & CB_KEYBOARD_INTERRUPT) !== 0)
-    this.auxLine?.set((lines & OUTPUT_AUX_IRQ) !== 0 && (this.commandByte & CB_AUX_INTERRUPT) !== 0)
+  #update(): void {
+    const lines = this.#outputInterrupts()
+    this.#keyboardLine?.set((lines & OUTPUT_KEYBOARD_IRQ) !== 0 && (this.#commandByte & CB_KEYBOARD_INTERRUPT) !== 0)
+    this.#auxLine?.set((lines & OUTPUT_AUX_IRQ) !== 0 && (this.#commandByte & CB_AUX_INTERRUPT) !== 0)
   }
 
   /** Returns the registers to their state at power-on. */
   reset(): void {
-    this.ram.fill(0)
-    this.ram[0] = CB_KEYBOARD_DISABLED | CB_AUX_DISABLED | CB_TRANSLATE
-    this.status = STATUS_UNLOCKED
-    this.data = 0
-    this.pending = NO_COMMAND
-    this.outputPort = OUTPUT_NOT_RESET | OUTPUT_A20
-    this.update()
+    this.#ram.fill(0)
+    this.#ram[0] = CB_KEYBOARD_DISABLED | CB_AUX_DISABLED | CB_TRANSLATE
+    this.#status = STATUS_UNLOCKED
+    this.#data = 0
+    this.#pending = NO_COMMAND
+    this.#outputPort = OUTPUT_NOT_RESET | OUTPUT_A20
+    this.#update()
   }
 
   /** Returns the state as plain data. */
   save(): I8042State {
     return {
       version: 1,
-      ram: [...this.ram],
-      status: this.status,
-      data: this.data,
-      pending: this.pending,
-      outputPort: this.outputPort,
+      ram: [...this.#ram],
+      status: this.#status,
+      data: this.#data,
+      pending: this.#pending,
+      outputPort: this.#outputPort,
     }
   }
 
   /** Takes over a saved state. Throws `DeviceError` `ERR_STATE` for a state of another version. */
   restore(state: unknown): void {
     const saved = savedState<I8042State>(this.name, state, 1)
-    this.ram.set(saved.ram)
-    this.status = saved.status
-    this.data = saved.data
-    this.pending = saved.pending
-    this.outputPort = saved.outputPort
-    this.update()
+    this.#ram.set(saved.ram)
+    this.#status = saved.status
+    this.#data = saved.data
+    this.#pending = saved.pending
+    this.#outputPort = saved.outputPort
+    this.#update()
   }
 }

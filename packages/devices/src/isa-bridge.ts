@@ -45,28 +45,28 @@ export interface IsaBridgeState {
 export class IsaBridge implements DeviceModel {
   /** Name of the model in errors, traces and snapshots. */
   readonly name: string = 'isa-bridge'
-  private readonly device: number
+  readonly #device: number
   /** Asserted pins by device: bit pin − 1. */
-  private readonly wires = new Uint8Array(32)
-  private readonly gsiLines: InterruptLine[] = []
+  readonly #wires = new Uint8Array(32)
+  readonly #gsiLines: InterruptLine[] = []
   /** One holder a link and ISA line, so that links that share a line are ORed. */
-  private readonly isaLines: (InterruptLine | null)[] = Array.from({ length: LINKS }, () => null)
-  private readonly isaRoutes: number[] = Array.from({ length: LINKS }, () => -1)
-  private context: DeviceContext | null = null
-  private bridge: PciFunction | null = null
+  readonly #isaLines: (InterruptLine | null)[] = Array.from({ length: LINKS }, () => null)
+  readonly #isaRoutes: number[] = Array.from({ length: LINKS }, () => -1)
+  #context: DeviceContext | null = null
+  #bridge: PciFunction | null = null
 
   constructor(options: IsaBridgeOptions = {}) {
-    this.device = options.device ?? 1
-    if (!Number.isInteger(this.device) || this.device < 1 || this.device > 31)
-      throw new DeviceError('ERR_OPTION', `isa-bridge: PCI device ${this.device}: expected an integer from 1 to 31`)
+    this.#device = options.device ?? 1
+    if (!Number.isInteger(this.#device) || this.#device < 1 || this.#device > 31)
+      throw new DeviceError('ERR_OPTION', `isa-bridge: PCI device ${this.#device}: expected an integer from 1 to 31`)
   }
 
   /** Adds the PCI function and takes the lines that links drive. */
   attach(context: DeviceContext): void {
-    this.context = context
-    for (let link = 0; link < LINKS; link++) this.gsiLines.push(context.interruptLine(FIRST_LINK_GSI + link))
-    this.bridge = context.pci.add({
-      device: this.device,
+    this.#context = context
+    for (let link = 0; link < LINKS; link++) this.#gsiLines.push(context.interruptLine(FIRST_LINK_GSI + link))
+    this.#bridge = context.pci.add({
+      device: this.#device,
       vendorId: 0x8086,
       deviceId: 0x7000,
       classCode: 0x06_0100,
@@ -83,7 +83,7 @@ export class IsaBridge implements DeviceModel {
         [0xac, 0xffff_ffff],
       ],
       onWrite: (register: number, size: number): void => {
-        if (register + size > PIRQ_ROUTE_FIRST && register < PIRQ_ROUTE_FIRST + LINKS) this.update()
+        if (register + size > PIRQ_ROUTE_FIRST && register < PIRQ_ROUTE_FIRST + LINKS) this.#update()
       },
     })
   }
@@ -98,11 +98,11 @@ export class IsaBridge implements DeviceModel {
     const bit = 1 << (pin - 1)
     const link = (device + pin - 1) & 3
     const set = (level: boolean): void => {
-      const before = this.wires[device] as number
+      const before = this.#wires[device]!
       const after = level ? before | bit : before & ~bit
       if (after === before) return
-      this.wires[device] = after
-      this.drive(link)
+      this.#wires[device] = after
+      this.#drive(link)
     }
     return {
       set,
@@ -113,46 +113,46 @@ export class IsaBridge implements DeviceModel {
     }
   }
 
-  private linkLevel(link: number): boolean {
-    for (let device = 0; device < this.wires.length; device++) {
-      const pins = this.wires[device] as number
+  #linkLevel(link: number): boolean {
+    for (let device = 0; device < this.#wires.length; device++) {
+      const pins = this.#wires[device]!
       if (pins !== 0 && (pins & (1 << ((link - device) & 3))) !== 0) return true
     }
     return false
   }
 
-  private drive(link: number): void {
-    const level = this.linkLevel(link)
-    this.gsiLines[link]?.set(level)
-    const route = this.bridge?.config[PIRQ_ROUTE_FIRST + link] ?? ROUTE_DISABLED
+  #drive(link: number): void {
+    const level = this.#linkLevel(link)
+    this.#gsiLines[link]?.set(level)
+    const route = this.#bridge?.config[PIRQ_ROUTE_FIRST + link] ?? ROUTE_DISABLED
     const irq = route & ROUTE_IRQ
     const target = (route & ROUTE_DISABLED) === 0 && ((ROUTABLE >> irq) & 1) !== 0 ? irq : -1
-    if (target !== this.isaRoutes[link]) {
-      this.isaLines[link]?.set(false)
-      this.isaRoutes[link] = target
-      this.isaLines[link] = target < 0 ? null : (this.context?.interruptLine(target) ?? null)
+    if (target !== this.#isaRoutes[link]) {
+      this.#isaLines[link]?.set(false)
+      this.#isaRoutes[link] = target
+      this.#isaLines[link] = target < 0 ? null : (this.#context?.interruptLine(target) ?? null)
     }
-    this.isaLines[link]?.set(level)
+    this.#isaLines[link]?.set(level)
   }
 
-  private update(): void {
-    for (let link = 0; link < LINKS; link++) this.drive(link)
+  #update(): void {
+    for (let link = 0; link < LINKS; link++) this.#drive(link)
   }
 
   /** Returns the registers to their state at power-on. */
   reset(): void {
-    this.wires.fill(0)
-    this.update()
+    this.#wires.fill(0)
+    this.#update()
   }
 
   /** Returns the state as plain data. */
   save(): IsaBridgeState {
-    return { version: 1, wires: [...this.wires] }
+    return { version: 1, wires: [...this.#wires] }
   }
 
   /** Takes over a saved state. Throws `DeviceError` `ERR_STATE` for a state of another version. */
   restore(state: unknown): void {
-    this.wires.set(savedState<IsaBridgeState>(this.name, state, 1).wires)
-    this.update()
+    this.#wires.set(savedState<IsaBridgeState>(this.name, state, 1).wires)
+    this.#update()
   }
 }

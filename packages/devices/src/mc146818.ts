@@ -103,255 +103,257 @@ export interface Mc146818State {
 export class Mc146818 implements DeviceModel, LegacyInterruptSource {
   /** Name of the model in errors, traces and snapshots. */
   readonly name: string = 'mc146818'
-  private readonly options: Mc146818Options
+  readonly #options: Mc146818Options
   /** All registers. Of the time registers only the alarms are always current; see `freeze`. */
-  private readonly cmos = new Uint8Array(CMOS_BYTES)
-  private index = 0
-  private nmi = false
+  readonly #cmos = new Uint8Array(CMOS_BYTES)
+  #index = 0
+  #nmi = false
   /** Seconds since 1970 that the clock showed at `baseNs`, the beginning of that second. */
-  private baseSeconds: number
-  private baseNs = 0
+  #baseSeconds: number
+  #baseNs = 0
   /** What the weekday register shows minus the calendar's weekday. */
-  private weekdayShift = 0
-  private flags = 0
+  #weekdayShift = 0
+  #flags = 0
   /** Second and periodic tick up to which flags were taken. */
-  private seenSeconds = 0
-  private seenPeriods = 0
-  private suppressed = false
-  private readonly civil: CivilTime = { year: 1970, month: 1, day: 1, hour: 0, minute: 0, second: 0, weekday: 4 }
-  private context: DeviceContext | null = null
-  private line: InterruptLine | null = null
-  private timer: Timer | null = null
+  #seenSeconds = 0
+  #seenPeriods = 0
+  #suppressed = false
+  readonly #civil: CivilTime = { year: 1970, month: 1, day: 1, hour: 0, minute: 0, second: 0, weekday: 4 }
+  #context: DeviceContext | null = null
+  #line: InterruptLine | null = null
+  #timer: Timer | null = null
 
   constructor(options: Mc146818Options) {
     if (!Number.isFinite(options.epochSeconds))
       throw new DeviceError('ERR_OPTION', `mc146818: epochSeconds ${options.epochSeconds}: expected a finite number`)
     if (!Number.isInteger(options.cpus) || options.cpus < 1)
       throw new DeviceError('ERR_OPTION', `mc146818: ${options.cpus} cpus: expected at least 1`)
-    this.options = options
-    this.baseSeconds = Math.floor(options.epochSeconds)
-    this.baseNs = 0 - Math.floor((options.epochSeconds - this.baseSeconds) * SECOND_NS)
-    fillCmos(this.cmos, options)
-    this.cmos[REG_A] = A_DIVIDER_32768 | 6
-    this.cmos[REG_B] = B_24H
-    this.cmos[REG_D] = D_VRT
-    this.seenSeconds = this.baseSeconds
+    this.#options = options
+    this.#baseSeconds = Math.floor(options.epochSeconds)
+    this.#baseNs = 0 - Math.floor((options.epochSeconds - this.#baseSeconds) * SECOND_NS)
+    fillCmos(this.#cmos, options)
+    this.#cmos[REG_A] = A_DIVIDER_32768 | 6
+    this.#cmos[REG_B] = B_24H
+    this.#cmos[REG_D] = D_VRT
+    this.#seenSeconds = this.#baseSeconds
   }
 
   /** Whether the guest has masked NMIs through bit 7 of port 0x70. */
   get nmiMasked(): boolean {
-    return this.nmi
+    return this.#nmi
   }
 
   /** Claims ports 0x70 and 0x71 and takes the interrupt line. */
   attach(context: DeviceContext): void {
-    this.context = context
-    this.line = context.interruptLine(this.options.irq ?? 8)
-    this.timer = context.timer(() => this.update())
+    this.#context = context
+    this.#line = context.interruptLine(this.#options.irq ?? 8)
+    this.#timer = context.timer(() => this.#update())
     const ports: SynchronousRangeHandler = {
       // The index register is write-only.
-      read: (offset: number): number => (offset === 0 ? 0xff : this.readRegister(this.index)),
+      read: (offset: number): number => (offset === 0 ? 0xff : this.#readRegister(this.#index)),
       write: (offset: number, _size: AccessSize, value: number): void => {
         if (offset === 0) {
-          this.index = value & 0x7f
-          this.nmi = (value & 0x80) !== 0
+          this.#index = value & 0x7f
+          this.#nmi = (value & 0x80) !== 0
         } else {
-          this.writeRegister(this.index, value)
+          this.#writeRegister(this.#index, value)
         }
       },
     }
     context.mapPorts(PORT_INDEX, 2, ports, { maximumAccess: 1 })
-    this.seenPeriods = this.periods()
-    this.update()
+    this.#seenPeriods = this.#periods()
+    this.#update()
   }
 
   /** Cuts the clock off from its line, or connects it again. */
   suppressInterrupt(suppressed: boolean): void {
-    this.suppressed = suppressed
-    this.update()
+    this.#suppressed = suppressed
+    this.#update()
   }
 
-  private get regA(): number {
-    return this.cmos[REG_A] as number
+  get #regA(): number {
+    return this.#cmos[REG_A]!
   }
 
-  private get regB(): number {
-    return this.cmos[REG_B] as number
+  get #regB(): number {
+    return this.#cmos[REG_B]!
   }
 
-  private now(): number {
-    return this.context === null ? 0 : this.context.clock.now()
+  #now(): number {
+    return this.#context === null ? 0 : this.#context.clock.now()
   }
 
   /** Whether seconds pass: the divider runs and SET is clear. */
-  private running(): boolean {
-    return (this.regA & A_DIVIDER) === A_DIVIDER_32768 && (this.regB & B_SET) === 0
+  #running(): boolean {
+    return (this.#regA & A_DIVIDER) === A_DIVIDER_32768 && (this.#regB & B_SET) === 0
   }
 
-  private seconds(now: number): number {
-    return this.running() ? this.baseSeconds + Math.floor((now - this.baseNs) / SECOND_NS) : this.baseSeconds
+  #seconds(now: number): number {
+    return this.#running() ? this.#baseSeconds + Math.floor((now - this.#baseNs) / SECOND_NS) : this.#baseSeconds
   }
 
   /** Periods of the periodic interrupt since power-on; 0 while it is off. */
-  private periods(): number {
-    const ticks = this.periodTicks()
-    return ticks === 0 ? 0 : Math.floor(RTC_RATE.ticksAt(this.now()) / ticks)
+  #periods(): number {
+    const ticks = this.#periodTicks()
+    return ticks === 0 ? 0 : Math.floor(RTC_RATE.ticksAt(this.#now()) / ticks)
   }
 
   /** Length of the periodic interrupt's period in ticks of 32.768 kHz, 0 for none. */
-  private periodTicks(): number {
-    const rate = this.regA & A_RATE
-    if (rate === 0 || (this.regA & A_DIVIDER) !== A_DIVIDER_32768) return 0
+  #periodTicks(): number {
+    const rate = this.#regA & A_RATE
+    if (rate === 0 || (this.#regA & A_DIVIDER) !== A_DIVIDER_32768) return 0
     // Rates 1 and 2 repeat 8 and 9 when the time base is 32.768 kHz.
     return 1 << (rate < 3 ? rate + 6 : rate - 1)
   }
 
-  private encode(value: number): number {
-    return (this.regB & B_BINARY) === 0 ? (Math.floor(value / 10) << 4) | (value % 10) : value
+  #encode(value: number): number {
+    return (this.#regB & B_BINARY) === 0 ? (Math.floor(value / 10) << 4) | (value % 10) : value
   }
 
-  private decode(value: number): number {
-    return (this.regB & B_BINARY) === 0 ? (value >> 4) * 10 + (value & 15) : value
+  #decode(value: number): number {
+    return (this.#regB & B_BINARY) === 0 ? (value >> 4) * 10 + (value & 15) : value
   }
 
-  private encodeHour(hour: number): number {
-    if ((this.regB & B_24H) !== 0) return this.encode(hour)
+  #encodeHour(hour: number): number {
+    if ((this.#regB & B_24H) !== 0) return this.#encode(hour)
     const twelve = hour % 12 === 0 ? 12 : hour % 12
-    return this.encode(twelve) | (hour >= 12 ? HOUR_PM : 0)
+    return this.#encode(twelve) | (hour >= 12 ? HOUR_PM : 0)
   }
 
-  private decodeHour(value: number): number {
-    if ((this.regB & B_24H) !== 0) return this.decode(value)
-    return (this.decode(value & ~HOUR_PM) % 12) + ((value & HOUR_PM) === 0 ? 0 : 12)
+  #decodeHour(value: number): number {
+    if ((this.#regB & B_24H) !== 0) return this.#decode(value)
+    return (this.#decode(value & ~HOUR_PM) % 12) + ((value & HOUR_PM) === 0 ? 0 : 12)
   }
 
   /** Writes the current time into the time registers. */
-  private freeze(now: number): void {
-    const { civil, cmos } = this
-    civilFromSeconds(this.seconds(now), civil)
-    cmos[SECONDS] = this.encode(civil.second)
-    cmos[MINUTES] = this.encode(civil.minute)
-    cmos[HOURS] = this.encodeHour(civil.hour)
-    cmos[WEEKDAY] = this.encode(((civil.weekday + this.weekdayShift) % 7) + 1)
-    cmos[DAY] = this.encode(civil.day)
-    cmos[MONTH] = this.encode(civil.month)
-    cmos[YEAR] = this.encode(civil.year % 100)
-    cmos[CMOS_CENTURY] = this.encode(Math.floor(civil.year / 100) % 100)
+  #freeze(now: number): void {
+    const civil = this.#civil
+    const cmos = this.#cmos
+    civilFromSeconds(this.#seconds(now), civil)
+    cmos[SECONDS] = this.#encode(civil.second)
+    cmos[MINUTES] = this.#encode(civil.minute)
+    cmos[HOURS] = this.#encodeHour(civil.hour)
+    cmos[WEEKDAY] = this.#encode(((civil.weekday + this.#weekdayShift) % 7) + 1)
+    cmos[DAY] = this.#encode(civil.day)
+    cmos[MONTH] = this.#encode(civil.month)
+    cmos[YEAR] = this.#encode(civil.year % 100)
+    cmos[CMOS_CENTURY] = this.#encode(Math.floor(civil.year / 100) % 100)
   }
 
   /** Sets the clock going from the time registers; the second begins at `baseNs`. */
-  private thaw(baseNs: number): void {
-    const { civil, cmos } = this
-    const field = (index: number): number => this.decode(cmos[index] as number)
+  #thaw(baseNs: number): void {
+    const civil = this.#civil
+    const cmos = this.#cmos
+    const field = (index: number): number => this.#decode(cmos[index]!)
     civil.year = field(CMOS_CENTURY) * 100 + field(YEAR)
     civil.month = field(MONTH)
     civil.day = field(DAY)
-    civil.hour = this.decodeHour(cmos[HOURS] as number)
+    civil.hour = this.#decodeHour(cmos[HOURS]!)
     civil.minute = field(MINUTES)
     civil.second = field(SECONDS)
-    this.baseSeconds = secondsFromCivil(civil)
-    this.baseNs = baseNs
+    this.#baseSeconds = secondsFromCivil(civil)
+    this.#baseNs = baseNs
     const shown = field(WEEKDAY) - 1
-    civilFromSeconds(this.baseSeconds, civil)
-    this.weekdayShift = (((shown - civil.weekday) % 7) + 7) % 7
-    this.seenSeconds = this.baseSeconds
+    civilFromSeconds(this.#baseSeconds, civil)
+    this.#weekdayShift = (((shown - civil.weekday) % 7) + 7) % 7
+    this.#seenSeconds = this.#baseSeconds
   }
 
-  private readRegister(index: number): number {
-    const now = this.now()
+  #readRegister(index: number): number {
+    const now = this.#now()
     if (isTime(index)) {
-      if (this.running()) this.freeze(now)
-      return this.cmos[index] as number
+      if (this.#running()) this.#freeze(now)
+      return this.#cmos[index]!
     }
     switch (index) {
       case REG_A: {
         // The update ends where the next second begins.
-        const into = (now - this.baseNs) % SECOND_NS
-        return this.regA | (this.running() && into >= SECOND_NS - UIP_NS ? A_UIP : 0)
+        const into = (now - this.#baseNs) % SECOND_NS
+        return this.#regA | (this.#running() && into >= SECOND_NS - UIP_NS ? A_UIP : 0)
       }
       case REG_C: {
-        this.advance()
-        const flags = this.flags | (this.interrupting() ? C_IRQF : 0)
-        this.flags = 0
-        this.update()
+        this.#advance()
+        const flags = this.#flags | (this.#interrupting() ? C_IRQF : 0)
+        this.#flags = 0
+        this.#update()
         return flags
       }
       case REG_D:
         return D_VRT
       default:
-        return this.cmos[index] as number
+        return this.#cmos[index]!
     }
   }
 
-  private writeRegister(index: number, value: number): void {
-    this.advance()
-    const now = this.now()
-    const wasRunning = this.running()
+  #writeRegister(index: number, value: number): void {
+    this.#advance()
+    const now = this.#now()
+    const wasRunning = this.#running()
     if (isTime(index)) {
       if (wasRunning) {
-        this.freeze(now)
-        this.cmos[index] = value
+        this.#freeze(now)
+        this.#cmos[index] = value
         // The divider is not touched: the second ends when it would have ended.
-        this.thaw(now - ((now - this.baseNs) % SECOND_NS))
+        this.#thaw(now - ((now - this.#baseNs) % SECOND_NS))
       } else {
-        this.cmos[index] = value
+        this.#cmos[index] = value
       }
     } else if (index === REG_A || index === REG_B) {
-      this.writeControl(index, value, now, wasRunning)
+      this.#writeControl(index, value, now, wasRunning)
     } else if (index !== REG_C && index !== REG_D) {
-      this.cmos[index] = value
+      this.#cmos[index] = value
     }
-    this.update()
+    this.#update()
   }
 
-  private writeControl(index: number, value: number, now: number, wasRunning: boolean): void {
-    const { cmos } = this
+  #writeControl(index: number, value: number, now: number, wasRunning: boolean): void {
+    const cmos = this.#cmos
     // Time registers keep what they show; the data mode only changes how they are read from then on.
-    if (wasRunning) this.freeze(now)
-    const dividerWas = this.regA & A_DIVIDER
+    if (wasRunning) this.#freeze(now)
+    const dividerWas = this.#regA & A_DIVIDER
     if (index === REG_A) cmos[REG_A] = value & ~A_UIP
     else {
       cmos[REG_B] = value
       // "When SET goes to 1, UIE is cleared."
       if ((value & B_SET) !== 0) cmos[REG_B] = value & ~B_UIE
     }
-    if (this.running()) {
+    if (this.#running()) {
       if (!wasRunning) {
         // The first update comes half a second after the divider's reset ends; clearing SET leaves its phase alone.
         const phase =
-          dividerWas === A_DIVIDER_32768 ? (((now - this.baseNs) % SECOND_NS) + SECOND_NS) % SECOND_NS : SECOND_NS / 2
-        this.thaw(now - phase)
+          dividerWas === A_DIVIDER_32768 ? (((now - this.#baseNs) % SECOND_NS) + SECOND_NS) % SECOND_NS : SECOND_NS / 2
+        this.#thaw(now - phase)
       } else if (index === REG_B) {
-        this.thaw(now - ((now - this.baseNs) % SECOND_NS))
+        this.#thaw(now - ((now - this.#baseNs) % SECOND_NS))
       }
     }
-    this.seenPeriods = this.periods()
+    this.#seenPeriods = this.#periods()
   }
 
-  private interrupting(): boolean {
+  #interrupting(): boolean {
     // Flags C_PF, C_AF and C_UF stand where B_PIE, B_AIE and B_UIE do.
-    return (this.flags & this.regB & (B_PIE | B_AIE | B_UIE)) !== 0
+    return (this.#flags & this.#regB & (B_PIE | B_AIE | B_UIE)) !== 0
   }
 
   /** Takes the flags of what has happened since the last look. */
-  private advance(): void {
-    const seconds = this.seconds(this.now())
-    if (seconds > this.seenSeconds) {
-      this.flags |= C_UF
-      if (this.alarmDistance(this.seenSeconds) <= seconds - this.seenSeconds) this.flags |= C_AF
-      this.seenSeconds = seconds
+  #advance(): void {
+    const seconds = this.#seconds(this.#now())
+    if (seconds > this.#seenSeconds) {
+      this.#flags |= C_UF
+      if (this.#alarmDistance(this.#seenSeconds) <= seconds - this.#seenSeconds) this.#flags |= C_AF
+      this.#seenSeconds = seconds
     }
-    const periods = this.periods()
-    if (periods > this.seenPeriods) this.flags |= C_PF
-    this.seenPeriods = periods
+    const periods = this.#periods()
+    if (periods > this.#seenPeriods) this.#flags |= C_PF
+    this.#seenPeriods = periods
   }
 
   /** Seconds from `seconds` to the next alarm, at least 1; Infinity if the alarm registers name no time. */
-  private alarmDistance(seconds: number): number {
+  #alarmDistance(seconds: number): number {
     const [hours, minutes, secs] = [HOURS_ALARM, MINUTES_ALARM, SECONDS_ALARM].map((index) => {
-      const raw = this.cmos[index] as number
+      const raw = this.#cmos[index]!
       if ((raw & ALARM_ANY) === ALARM_ANY) return -1
-      return index === HOURS_ALARM ? this.decodeHour(raw) : this.decode(raw)
+      return index === HOURS_ALARM ? this.#decodeHour(raw) : this.#decode(raw)
     }) as [number, number, number]
     const start = (((seconds + 1) % SECONDS_PER_DAY) + SECONDS_PER_DAY) % SECONDS_PER_DAY
     let at = start
@@ -366,20 +368,22 @@ export class Mc146818 implements DeviceModel, LegacyInterruptSource {
     return Infinity
   }
 
-  private update(): void {
-    this.advance()
-    const { line, timer, regB } = this
+  #update(): void {
+    this.#advance()
+    const line = this.#line
+    const timer = this.#timer
+    const regB = this.#regB
     if (line === null || timer === null) return
-    line.set(!this.suppressed && this.interrupting())
+    line.set(!this.#suppressed && this.#interrupting())
     // What is flagged already needs no timer: its line stays up until register C is read.
-    const wanted = regB & ~this.flags
+    const wanted = regB & ~this.#flags
     let next = Infinity
-    if ((wanted & B_PIE) !== 0 && this.periodTicks() !== 0)
-      next = RTC_RATE.nanosecondsAt((this.seenPeriods + 1) * this.periodTicks())
-    if (this.running()) {
-      const beginning = this.baseNs + (this.seenSeconds - this.baseSeconds) * SECOND_NS
+    if ((wanted & B_PIE) !== 0 && this.#periodTicks() !== 0)
+      next = RTC_RATE.nanosecondsAt((this.#seenPeriods + 1) * this.#periodTicks())
+    if (this.#running()) {
+      const beginning = this.#baseNs + (this.#seenSeconds - this.#baseSeconds) * SECOND_NS
       if ((wanted & B_UIE) !== 0) next = Math.min(next, beginning + SECOND_NS)
-      if ((wanted & B_AIE) !== 0) next = Math.min(next, beginning + this.alarmDistance(this.seenSeconds) * SECOND_NS)
+      if ((wanted & B_AIE) !== 0) next = Math.min(next, beginning + this.#alarmDistance(this.#seenSeconds) * SECOND_NS)
     }
     if (next === Infinity) timer.cancel()
     else timer.arm(next)
@@ -387,47 +391,47 @@ export class Mc146818 implements DeviceModel, LegacyInterruptSource {
 
   /** The reset pin: interrupts off. Time, alarm and RAM live on the battery. */
   reset(): void {
-    this.advance()
-    this.cmos[REG_B] = this.regB & ~(B_PIE | B_AIE | B_UIE)
-    this.flags = 0
-    this.index = 0
-    this.nmi = false
-    this.suppressed = false
-    this.update()
+    this.#advance()
+    this.#cmos[REG_B] = this.#regB & ~(B_PIE | B_AIE | B_UIE)
+    this.#flags = 0
+    this.#index = 0
+    this.#nmi = false
+    this.#suppressed = false
+    this.#update()
   }
 
   /** Returns the state as plain data. */
   save(): Mc146818State {
-    this.advance()
+    this.#advance()
     return {
       version: 1,
-      index: this.index,
-      nmiMasked: this.nmi,
-      cmos: [...this.cmos],
-      baseSeconds: this.baseSeconds,
-      baseNs: this.baseNs,
-      weekdayShift: this.weekdayShift,
-      flags: this.flags,
-      seenSeconds: this.seenSeconds,
-      seenPeriods: this.seenPeriods,
-      suppressed: this.suppressed,
+      index: this.#index,
+      nmiMasked: this.#nmi,
+      cmos: [...this.#cmos],
+      baseSeconds: this.#baseSeconds,
+      baseNs: this.#baseNs,
+      weekdayShift: this.#weekdayShift,
+      flags: this.#flags,
+      seenSeconds: this.#seenSeconds,
+      seenPeriods: this.#seenPeriods,
+      suppressed: this.#suppressed,
     }
   }
 
   /** Takes over a saved state. Throws `DeviceError` `ERR_STATE` for a state of another version. */
   restore(state: unknown): void {
     const saved = savedState<Mc146818State>(this.name, state, 1)
-    this.index = saved.index
-    this.nmi = saved.nmiMasked
-    this.cmos.set(saved.cmos)
-    this.baseSeconds = saved.baseSeconds
-    this.baseNs = saved.baseNs
-    this.weekdayShift = saved.weekdayShift
-    this.flags = saved.flags
-    this.seenSeconds = saved.seenSeconds
-    this.seenPeriods = saved.seenPeriods
-    this.suppressed = saved.suppressed
-    this.update()
+    this.#index = saved.index
+    this.#nmi = saved.nmiMasked
+    this.#cmos.set(saved.cmos)
+    this.#baseSeconds = saved.baseSeconds
+    this.#baseNs = saved.baseNs
+    this.#weekdayShift = saved.weekdayShift
+    this.#flags = saved.flags
+    this.#seenSeconds = saved.seenSeconds
+    this.#seenPeriods = saved.seenPeriods
+    this.#suppressed = saved.suppressed
+    this.#update()
   }
 }
 

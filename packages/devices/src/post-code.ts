@@ -22,26 +22,26 @@ export interface PostCodeState {
 export class PostCodePort implements DeviceModel {
   /** Name of the model in errors, traces and snapshots. */
   readonly name: string = 'post-code'
-  private readonly onCode: ((code: number) => void) | undefined
-  private code = 0
+  readonly #onCode: ((code: number) => void) | undefined
+  #code = 0
 
   /** @param onCode - told each code written */
   constructor(onCode?: (code: number) => void) {
-    this.onCode = onCode
+    this.#onCode = onCode
   }
 
   /** The code written last. */
   get lastCode(): number {
-    return this.code
+    return this.#code
   }
 
   /** Claims port 0x80. */
   attach(context: DeviceContext): void {
     const port: SynchronousRangeHandler = {
-      read: (): number => this.code,
+      read: (): number => this.#code,
       write: (_offset: number, _size: AccessSize, value: number): void => {
-        this.code = value
-        this.onCode?.(value)
+        this.#code = value
+        this.#onCode?.(value)
       },
     }
     context.mapPorts(0x80, 1, port, { maximumAccess: 1 })
@@ -49,16 +49,16 @@ export class PostCodePort implements DeviceModel {
 
   /** Forgets the last code. */
   reset(): void {
-    this.code = 0
+    this.#code = 0
   }
 
   /** Returns the state as plain data. */
   save(): PostCodeState {
-    return { version: 1, code: this.code }
+    return { version: 1, code: this.#code }
   }
 
   /** Takes over a saved state. Throws `DeviceError` `ERR_STATE` for a state of another version. */
   restore(state: unknown): void {
-    this.code = savedState<PostCodeState>(this.name, state, 1).code
+    this.#code = savedState<PostCodeState>(this.name, state, 1).code
   }
 }

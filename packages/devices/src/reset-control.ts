@@ -45,24 +45,24 @@ export interface ResetControlState {
 export class ResetControl implements DeviceModel {
   /** Name of the model in errors, traces and snapshots. */
   readonly name: string = 'reset-control'
-  private control = 0
-  private systemControl = A20_GATE
+  #control = 0
+  #systemControl = A20_GATE
 
   /** Claims ports 0xCF9 and 0x92. */
   attach(context: DeviceContext): void {
     const resetRegister: SynchronousRangeHandler = {
-      read: (): number => this.control,
+      read: (): number => this.#control,
       write: (_offset: number, _size: AccessSize, value: number): void => {
-        const rises = (value & ~this.control & RST_CPU) !== 0
-        this.control = value & (SYS_RST | RST_CPU | FULL_RST)
+        const rises = (value & ~this.#control & RST_CPU) !== 0
+        this.#control = value & (SYS_RST | RST_CPU | FULL_RST)
         if (rises) context.requestReset()
       },
     }
     const systemControl: SynchronousRangeHandler = {
-      read: (): number => this.systemControl,
+      read: (): number => this.#systemControl,
       write: (_offset: number, _size: AccessSize, value: number): void => {
-        const rises = (value & ~this.systemControl & FAST_RESET) !== 0
-        this.systemControl = value & (FAST_RESET | A20_GATE)
+        const rises = (value & ~this.#systemControl & FAST_RESET) !== 0
+        this.#systemControl = value & (FAST_RESET | A20_GATE)
         if (rises) context.requestReset()
       },
     }
@@ -73,19 +73,19 @@ export class ResetControl implements DeviceModel {
 
   /** Returns the registers to their state at power-on. */
   reset(): void {
-    this.control = 0
-    this.systemControl = A20_GATE
+    this.#control = 0
+    this.#systemControl = A20_GATE
   }
 
   /** Returns the state as plain data. */
   save(): ResetControlState {
-    return { version: 1, control: this.control, systemControl: this.systemControl }
+    return { version: 1, control: this.#control, systemControl: this.#systemControl }
   }
 
   /** Takes over a saved state. Throws `DeviceError` `ERR_STATE` for a state of another version. */
   restore(state: unknown): void {
     const saved = savedState<ResetControlState>(this.name, state, 1)
-    this.control = saved.control
-    this.systemControl = saved.systemControl
+    this.#control = saved.control
+    this.#systemControl = saved.systemControl
   }
 }

@@ -70,41 +70,41 @@ export interface XenPlatformState {
 export class XenPlatform implements DeviceModel {
   /** Name of the model in errors, traces and snapshots. */
   readonly name: string = 'xen-platform'
-  private readonly device: number
-  private readonly onUnplug: (what: number) => void
-  private readonly onLog: (line: string) => void
-  private flags = 0
-  private line = ''
-  private pci: PciFunction | null = null
+  readonly #device: number
+  readonly #onUnplug: (what: number) => void
+  readonly #onLog: (line: string) => void
+  #flags = 0
+  #line = ''
+  #pci: PciFunction | null = null
 
   constructor(options: XenPlatformOptions = {}) {
-    this.device = options.device ?? 2
-    if (!Number.isInteger(this.device) || this.device < 1 || this.device > 31)
-      throw new DeviceError('ERR_OPTION', `xen-platform: PCI device ${this.device}: expected an integer from 1 to 31`)
-    this.onUnplug = options.onUnplug ?? ((): void => {})
-    this.onLog = options.onLog ?? ((): void => {})
+    this.#device = options.device ?? 2
+    if (!Number.isInteger(this.#device) || this.#device < 1 || this.#device > 31)
+      throw new DeviceError('ERR_OPTION', `xen-platform: PCI device ${this.#device}: expected an integer from 1 to 31`)
+    this.#onUnplug = options.onUnplug ?? ((): void => {})
+    this.#onLog = options.onLog ?? ((): void => {})
   }
 
   /** Claims ports 0x10 to 0x1F and adds the PCI function. */
   attach(context: DeviceContext): void {
     const fixed: SynchronousRangeHandler = {
-      read: (offset: number, size: AccessSize): number => this.readFixed(offset, size),
-      write: (offset: number, size: AccessSize, value: number): void => this.writeFixed(offset, size, value),
+      read: (offset: number, size: AccessSize): number => this.#readFixed(offset, size),
+      write: (offset: number, size: AccessSize, value: number): void => this.#writeFixed(offset, size, value),
     }
     const io: SynchronousRangeHandler = {
       read: (offset: number, size: AccessSize): number =>
-        offset === IO_FLAGS && size === 1 ? this.flags : 0xffff_ffff,
+        offset === IO_FLAGS && size === 1 ? this.#flags : 0xffff_ffff,
       write: (offset: number, size: AccessSize, value: number): void => {
         if (size !== 1) return
-        if (offset === IO_FLAGS) this.flags = value & FLAGS_WRITABLE
-        else if (offset === IO_LOG) this.log(value)
+        if (offset === IO_FLAGS) this.#flags = value & FLAGS_WRITABLE
+        else if (offset === IO_LOG) this.#log(value)
       },
     }
     // Until the guest has put frames there.
     const memory: SynchronousRangeHandler = { read: (): number => 0, write: (): void => {} }
     context.mapPorts(FIXED_PORTS, FIXED_PORT_COUNT, fixed)
-    this.pci = context.pci.add({
-      device: this.device,
+    this.#pci = context.pci.add({
+      device: this.#device,
       vendorId: 0x5853,
       deviceId: 0x0001,
       revisionId: 1,
@@ -119,44 +119,44 @@ export class XenPlatform implements DeviceModel {
     })
   }
 
-  private readFixed(offset: number, size: AccessSize): number {
+  #readFixed(offset: number, size: AccessSize): number {
     if (offset === UNPLUG && size === 2) return MAGIC
-    if (offset === UNPLUG && size === 1) return this.flags
+    if (offset === UNPLUG && size === 1) return this.#flags
     if (offset === VERSION && size === 1) return PROTOCOL_VERSION
     return 0xffff_ffff
   }
 
-  private writeFixed(offset: number, size: AccessSize, value: number): void {
+  #writeFixed(offset: number, size: AccessSize, value: number): void {
     // Product and build number of the guest's drivers, of which none are refused, need no answer.
-    if (offset === UNPLUG && size === 2) this.onUnplug(value)
-    else if (offset === UNPLUG && size === 1) this.flags = value & FLAGS_WRITABLE
-    else if (offset === VERSION && size === 1) this.log(value)
+    if (offset === UNPLUG && size === 2) this.#onUnplug(value)
+    else if (offset === UNPLUG && size === 1) this.#flags = value & FLAGS_WRITABLE
+    else if (offset === VERSION && size === 1) this.#log(value)
   }
 
-  private log(character: number): void {
-    if (character !== 0x0a) this.line += character >= 0x20 && character < 0x7f ? String.fromCharCode(character) : '?'
-    if (character !== 0x0a && this.line.length < LONGEST_LINE) return
-    const { line } = this
-    this.line = ''
-    this.onLog(line)
+  #log(character: number): void {
+    if (character !== 0x0a) this.#line += character >= 0x20 && character < 0x7f ? String.fromCharCode(character) : '?'
+    if (character !== 0x0a && this.#line.length < LONGEST_LINE) return
+    const line = this.#line
+    this.#line = ''
+    this.#onLog(line)
   }
 
   /** Returns the registers to their state at power-on. */
   reset(): void {
-    this.flags = 0
-    this.line = ''
-    this.pci?.interrupt?.set(false)
+    this.#flags = 0
+    this.#line = ''
+    this.#pci?.interrupt?.set(false)
   }
 
   /** Returns the state as plain data. */
   save(): XenPlatformState {
-    return { version: 1, flags: this.flags, line: this.line }
+    return { version: 1, flags: this.#flags, line: this.#line }
   }
 
   /** Takes over a saved state. Throws `DeviceError` `ERR_STATE` for a state of another version. */
   restore(state: unknown): void {
     const { flags, line } = savedState<XenPlatformState>(this.name, state, 1)
-    this.flags = flags
-    this.line = line
+    this.#flags = flags
+    this.#line = line
   }
 }

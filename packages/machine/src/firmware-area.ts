@@ -78,7 +78,7 @@ export class FirmwareArea {
     }
     for (const { gpa, bytes, offset } of regions) {
       for (let at = 0; at < bytes; at += PAGE_BYTES) {
-        const mfn = frames[(offset + at) / PAGE_BYTES] as number
+        const mfn = frames[(offset + at) / PAGE_BYTES]!
         const page = (gpa + at) / PAGE_BYTES - AREA_FIRST_GFN
         if (page < AREA_PAGES) this.#rom[page] = mfn
         else p2m.insert((gpa + at) / PAGE_BYTES, mfn, 0, P2mType.RAM_RO)
@@ -152,7 +152,7 @@ export class FirmwareArea {
   }
 
   #writeRam(page: number, offset: number, bytes: Uint8Array): void {
-    this.#domain.memory.write((this.#ram[page] as number) * PAGE_BYTES + offset, bytes)
+    this.#domain.memory.write(this.#ram[page]! * PAGE_BYTES + offset, bytes)
   }
 
   #map(gpa: number): void {
@@ -161,7 +161,7 @@ export class FirmwareArea {
     if (setting === undefined) return
     const readRam = this.#readsRam(page)
     const writeRam = setting.writeRam || this.#isUnlocked(page)
-    const mfn = (readRam ? this.#ram : this.#rom)[page] as number
+    const mfn = (readRam ? this.#ram : this.#rom)[page]!
     this.#writesToRam[page] = writeRam && !readRam
     this.#domain.p2m.insert(gpa / PAGE_BYTES, mfn, 0, readRam && writeRam ? P2mType.RAM_RW : P2mType.RAM_RO)
   }

@@ -91,7 +91,7 @@ export function hostRandom(): () => number {
       host.crypto.getRandomValues(batch)
       next = 0
     }
-    return batch[next++] as number
+    return batch[next++]!
   }
 }
 

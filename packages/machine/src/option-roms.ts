@@ -73,7 +73,7 @@ export async function initialiseOptionRoms(domain: X86Domain, roms: readonly Opt
     // A ROM may keep less of itself than it needed to begin with.
     const header = new Uint8Array(3)
     domain.guestMemory.read(next, header)
-    const left = (header[2] as number) * BLOCK
+    const left = header[2]! * BLOCK
     if (left === 0) continue
     placed.push(next)
     next = Math.ceil((next + left) / ALIGNMENT) * ALIGNMENT

@@ -110,9 +110,8 @@ export class RemoteBoard {
       ...options,
       name: 'board',
       onMessage: (bytes) => {
-        if (bytes[0] === TRANSMIT) hooks.transmit(bytes[1] as number, bytes.slice(2))
-        else if (bytes[0] === TAKEN)
-          hooks.taken(bytes[1] as number, new Uint32Array(bytes.slice(2).buffer)[0] as number)
+        if (bytes[0] === TRANSMIT) hooks.transmit(bytes[1]!, bytes.slice(2))
+        else if (bytes[0] === TAKEN) hooks.taken(bytes[1]!, new Uint32Array(bytes.slice(2).buffer)[0]!)
         else if (bytes[0] === SHADOW) hooks.shadow(JSON.parse(new TextDecoder().decode(bytes.slice(1))) as ShadowRange)
       },
     })

@@ -15,8 +15,8 @@ export const XEN_IOAPIC_PINS = 48
 export function xenOptions(map: PcMemoryMap, epochSeconds: number, random: () => number): XenOptions {
   const handle = new Uint8Array(Uint32Array.from({ length: 4 }, random).buffer)
   // A UUID of random numbers (RFC 9562, 5.4).
-  handle[6] = ((handle[6] as number) & 0x0f) | 0x40
-  handle[8] = ((handle[8] as number) & 0x3f) | 0x80
+  handle[6] = (handle[6]! & 0x0f) | 0x40
+  handle[8] = (handle[8]! & 0x3f) | 0x80
   return {
     handle,
     epochSeconds,

@@ -77,7 +77,7 @@ export class PageCache {
     const shortcuts = this.#shortcuts
     const slot = shortcuts.slotOf(gpa)
     if (!(gpa >= shortcuts.starts[slot]! && gpa + length <= shortcuts.ends[slot]!)) return -1
-    const bucket = shortcuts.buckets[slot] as Bucket
+    const bucket = shortcuts.buckets[slot]!
     if (bucket === this.#last) this.shortcutHits++
     else {
       this.hits++

@@ -57,7 +57,7 @@ export function markContiguous(core: ContiguousTables, gfn: number, count: numbe
   for (const ma of groups) for (let at = 0; at < GROUP_BYTES; at += 8) core.memory.publishEntry(ma + at, 0, 0)
   core.flushTlb()
   for (const [i, ma] of groups.entries()) {
-    const entries = old[i] as Uint32Array
+    const entries = old[i]!
     for (let word = 0; word < entries.length; word += 2) {
       core.memory.publishEntry(ma + word * 4, entries[word]!, entries[word + 1]! | format.contiguous)
     }

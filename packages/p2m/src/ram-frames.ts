@@ -23,7 +23,7 @@ export function takeRam(memory: MachineMemory, gfn: number, count: number): RamR
     // The largest first: smaller ones would break up the runs that these need.
     const here = pieces.filter((piece) => piece.order === order)
     const taken = takeUpTo(frames, order, here.length)
-    for (const [i, mfn] of taken.entries()) runs.push({ gfn: (here[i] as Piece).gfn, mfn, order })
+    for (const [i, mfn] of taken.entries()) runs.push({ gfn: here[i]!.gfn, mfn, order })
     const rest = here.slice(taken.length)
     if (order === 0 && rest.length > 0) {
       for (const run of runs) frames.free(run.mfn, run.order)

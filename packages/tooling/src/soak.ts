@@ -134,7 +134,7 @@ class Choices implements Rng {
   }
 
   pick<T>(choices: readonly T[]): T {
-    return choices[this.below(choices.length)] as T
+    return choices[this.below(choices.length)]!
   }
 
   bytes(length: number): Uint8Array {
@@ -304,5 +304,5 @@ async function shrink(
 function isSmaller(a: readonly number[], b: readonly number[]): boolean {
   if (a.length !== b.length) return a.length < b.length
   const at = a.findIndex((value, i) => value !== b[i])
-  return at >= 0 && (a[at] as number) < (b[at] as number)
+  return at >= 0 && a[at]! < b[at]!
 }

@@ -148,7 +148,7 @@ function single(asm: Assembler, helpers: Helpers, { area }: Places): void {
 
   TARGETS.forEach((target, i) => {
     if (target === undefined) return
-    asm.bind(helpers.get[i] as Label).out(VAPIC_PORT, al)
+    asm.bind(helpers.get[i]!).out(VAPIC_PORT, al)
     asm
       .mov(target, calls)
       .lea(target, dword(target, { disp: 1 }))
@@ -198,11 +198,7 @@ function several(asm: Assembler, helpers: Helpers, { area, shift, realTpr }: Pla
     const saved = target === ecx ? eax : ecx
     const direct = asm.label()
     const done = asm.label()
-    asm
-      .bind(helpers.get[i] as Label)
-      .pushfd()
-      .cli()
-      .out(VAPIC_PORT, al)
+    asm.bind(helpers.get[i]!).pushfd().cli().out(VAPIC_PORT, al)
     asm.push(saved).mov(cl, byte(shift)).movzx(offset, number).shl(offset, cl)
     asm.test(byte(offset, { disp: area.plus(RECORD_ENABLED) }), 1).jz(direct)
     asm.inc(dword(offset, { disp: area.plus(RECORD_CALLS) }))
@@ -211,10 +207,7 @@ function several(asm: Assembler, helpers: Helpers, { area, shift, realTpr }: Pla
     asm.bind(direct).mov(target, dword(realTpr)).mov(target, dword(target)).jmp(done)
   })
 
-  asm
-    .bind(helpers.getStack)
-    .push(eax)
-    .call(helpers.get[0] as Label)
+  asm.bind(helpers.getStack).push(eax).call(helpers.get[0]!)
   asm
     .mov(dword(esp, { disp: 8 }), eax)
     .pop(eax)

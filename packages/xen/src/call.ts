@@ -61,7 +61,7 @@ export class XenCall {
     const { mode, cpl } = this.vcpu.cpu.registers
     this.compat = mode !== MODE_64
     const registers = this.compat ? COMPAT_ARGUMENTS : NATIVE_ARGUMENTS
-    for (let i = 0; i < ARGUMENTS; i++) this.#arguments[i] = this.#register(registers[i] as number)
+    for (let i = 0; i < ARGUMENTS; i++) this.#arguments[i] = this.#register(registers[i]!)
     const number = this.#register(0)
     this.number = number < 0x1_0000n ? Number(number) : -1
     this.preempted = false
@@ -83,7 +83,7 @@ export class XenCall {
     this.#setRegister(0, BigInt(this.preempted ? this.number : result))
     if (!this.preempted) return
     const registers = this.compat ? COMPAT_ARGUMENTS : NATIVE_ARGUMENTS
-    for (let i = 0; i < ARGUMENTS; i++) this.#setRegister(registers[i] as number, this.#arguments[i] as bigint)
+    for (let i = 0; i < ARGUMENTS; i++) this.#setRegister(registers[i]!, this.#arguments[i]!)
   }
 
   #register(index: number): bigint {
@@ -97,7 +97,7 @@ export class XenCall {
 
   /** An argument as wide as the caller: a pointer. */
   argument(index: number): bigint {
-    return this.#arguments[index] as bigint
+    return this.#arguments[index]!
   }
 
   /** An argument as an unsigned 32-bit number: a command, a count. */
@@ -185,7 +185,7 @@ export class XenCall {
     const start = pointer + BigInt(index * layout.size(this.compat))
     for (const name in values) {
       const at = start + BigInt(layout.offset(name, this.compat))
-      if (!this.writeElement(layout.fields[name] as FieldType, at, 0, values[name] as number | bigint)) return false
+      if (!this.writeElement(layout.fields[name]!, at, 0, values[name] as number | bigint)) return false
     }
     return true
   }

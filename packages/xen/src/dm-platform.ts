@@ -146,7 +146,7 @@ class EmulatorLines {
   }
 
   #drive(link: number): void {
-    this.#linkLines[link]?.set((this.#driven[link] as number) > 0)
+    this.#linkLines[link]?.set(this.#driven[link]! > 0)
   }
 }
 

@@ -204,12 +204,12 @@ export class FifoEvents implements EventDelivery {
 
   /** Puts a port that is pending into its queue, unless it is masked or in a queue. */
   #enqueue(port: number, ma: number, { vcpu, priority }: EventTarget): void {
-    const block = this.#blocks[vcpu] as number
+    const block = this.#blocks[vcpu]!
     const word = this.#load(ma)
     if (block === NONE || (word & PENDING) === 0 || (word & (MASKED | LINKED)) !== 0) return
     this.#change(ma, LINKED, LINK_MASK)
     const queue = vcpu * QUEUES + priority
-    const tail = this.#tails[queue] as number
+    const tail = this.#tails[queue]!
     this.#tails[queue] = port
     // A tail that has been taken and is queued elsewhere by now says nothing of this queue.
     const follows = tail !== 0 && tail !== port && this.#queues.get(tail) === queue && this.#append(tail, port)

@@ -175,7 +175,7 @@ export class GrantTable {
     if (this.#format.version === 1 || index < 0 || index >= this.#statusFor(MAX_GRANT_FRAMES)) return -1
     if (index >= this.#statusFrames.length && !this.grow((index * STATUS_PER_FRAME) / this.#entriesPerFrame + 1))
       return -1
-    return this.#statusFrames[index] as number
+    return this.#statusFrames[index]!
   }
 
   /** Status frames. */
@@ -190,7 +190,7 @@ export class GrantTable {
 
   /** Machine frame of a page of the table, which grows for it; −1 if there can be none. */
   page(index: number): number {
-    return index >= 0 && this.grow(index + 1) ? (this.#frames[index] as number) : -1
+    return index >= 0 && this.grow(index + 1) ? this.#frames[index]! : -1
   }
 
   /** Machine address of an entry; −1 if the table is not so long. */
@@ -259,7 +259,7 @@ export class GrantTable {
   /** Machine address of the 16 bits that say how a grant is used. */
   #useFlags(ref: number): number {
     if (this.#format.version === 1) return this.#entry(ref)
-    const frame = this.#statusFrames[Math.floor(ref / STATUS_PER_FRAME)] as number
+    const frame = this.#statusFrames[Math.floor(ref / STATUS_PER_FRAME)]!
     return frame * FRAME_BYTES + (ref % STATUS_PER_FRAME) * STATUS_BYTES
   }
 

@@ -72,7 +72,7 @@ export class GuestEvents {
   }
 
   #letGo(vcpu: number): void {
-    const mfn = this.#held[vcpu] as number
+    const mfn = this.#held[vcpu]!
     this.#held[vcpu] = -1
     if (mfn >= 0) this.#domain.frameCounts.drop(mfn, 1)
   }

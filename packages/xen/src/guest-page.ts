@@ -23,13 +23,13 @@ export class GuestPage {
   /** Copies bytes out of a ring at `ring`, from a free-running index on. */
   readRing(ring: number, ringBytes: number, index: number, into: Uint8Array): void {
     const { u8 } = this.#memory
-    for (let i = 0; i < into.length; i++) into[i] = u8[this.#ma + ring + (((index + i) >>> 0) % ringBytes)] as number
+    for (let i = 0; i < into.length; i++) into[i] = u8[this.#ma + ring + (((index + i) >>> 0) % ringBytes)]!
   }
 
   /** Copies bytes into a ring. */
   writeRing(ring: number, ringBytes: number, index: number, from: Uint8Array): void {
     const { u8 } = this.#memory
-    for (let i = 0; i < from.length; i++) u8[this.#ma + ring + (((index + i) >>> 0) % ringBytes)] = from[i] as number
+    for (let i = 0; i < from.length; i++) u8[this.#ma + ring + (((index + i) >>> 0) % ringBytes)] = from[i]!
     this.#memory.noteWrite(this.#ma + ring, ringBytes)
   }
 }

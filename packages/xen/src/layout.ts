@@ -57,14 +57,14 @@ export class Layout<const F extends Readonly<Record<string, FieldType>>> {
 
   /** Where a field begins. */
   offset(field: keyof F & string, compat: boolean): number {
-    return (compat ? this.#compat : this.#native).offsets[field] as number
+    return (compat ? this.#compat : this.#native).offsets[field]!
   }
 
   /** The fields' values. */
   decode(view: DataView, compat: boolean): Values<F> {
     const values: Record<string, number | bigint> = {}
     for (const name in this.fields) {
-      values[name] = get(view, this.offset(name, compat), this.fields[name] as FieldType, compat)
+      values[name] = get(view, this.offset(name, compat), this.fields[name]!, compat)
     }
     return values as Values<F>
   }
@@ -73,7 +73,7 @@ export class Layout<const F extends Readonly<Record<string, FieldType>>> {
   encode(view: DataView, values: Partial<Values<F>>, compat: boolean): void {
     for (const name in values) {
       const value = values[name] as number | bigint
-      put(view, this.offset(name, compat), this.fields[name] as FieldType, value, compat)
+      put(view, this.offset(name, compat), this.fields[name]!, value, compat)
     }
   }
 }

@@ -66,7 +66,7 @@ class Paravirtual implements XenCalls {
 
   /** Leaves the vCPU's registers as the call's end, or its next part, has them. STATUS_CONTINUE: execute VMCALL again. */
   hypercall(vcpu: number): number {
-    const call = this.#calls[vcpu] as XenCall
+    const call = this.#calls[vcpu]!
     if (!call.takeRegisters()) {
       call.giveRegisters(XenErrno.PERM)
       return STATUS_DONE
@@ -104,7 +104,7 @@ class Paravirtual implements XenCalls {
     if (memory.ramAt(gfn) < 0 || memory.isRom(gfn)) return STATUS_FAULT
     domain.guestMemory.write(gpa, hypercallPage())
     // Drivers begin with this write: the shared structures take the layout of the mode that they run in.
-    events.info.latch((this.#calls[vcpu] as XenCall).vcpu.cpu.registers.mode === MODE_64)
+    events.info.latch(this.#calls[vcpu]!.vcpu.cpu.registers.mode === MODE_64)
     return STATUS_DONE
   }
 }

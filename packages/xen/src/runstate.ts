@@ -47,7 +47,7 @@ export class VcpuRunstate {
     view.setInt32(0, this.state, true)
     view.setBigUint64(entry, BigInt(Math.floor(this.#since)), true)
     for (let i = 0; i < STATES; i++) {
-      const spent = (this.#spent[i] as number) + (i === this.state ? now - this.#since : 0)
+      const spent = this.#spent[i]! + (i === this.state ? now - this.#since : 0)
       view.setBigUint64(entry + 8 + 8 * i, BigInt(Math.floor(spent)), true)
     }
     return bytes

@@ -123,11 +123,11 @@ export class SharedInfo {
     const { u32, i32 } = this.#memory
     const at = (this.#page + wallClock) >>> 2
     // An odd version says that an update is under way.
-    Atomics.store(i32, at, ((u32[at] as number) + 1) | 1)
+    Atomics.store(i32, at, (u32[at]! + 1) | 1)
     u32[at + 1] = seconds >>> 0
     u32[at + 2] = nanoseconds
     u32[(this.#page + wallClockHi) >>> 2] = Math.floor(seconds / 2 ** 32)
-    Atomics.store(i32, at, (u32[at] as number) + 1)
+    Atomics.store(i32, at, u32[at]! + 1)
     this.#memory.noteWrite(this.#page, 0x1000)
   }
 
@@ -135,7 +135,7 @@ export class SharedInfo {
 
   /** MA of a vCPU's `vcpu_info`. */
   vcpuInfo(vcpu: number): number {
-    return this.#vcpuInfo[vcpu] as number
+    return this.#vcpuInfo[vcpu]!
   }
 
   /** MA of a vCPU's `vcpu_time_info`. */

@@ -103,7 +103,7 @@ export class EventUpcalls {
   raise(vcpu: number): void {
     const target = this.#domain.vcpus[vcpu]
     if (target === undefined) return
-    const own = this.#vectors[vcpu] as number
+    const own = this.#vectors[vcpu]!
     if (own !== 0) this.#owed[vcpu] = !target.apic.accept(own, false)
     else if (this.#vector !== 0) {
       target.updateEvents()

@@ -110,9 +110,9 @@ export class XenVcpu {
   updateTime(stable: boolean): void {
     const at = this.#info.vcpuTime(this.#vcpu.id)
     const { memory } = this.#domain
-    const bytes = vcpuTimeInfo(this.#domain, this.#vcpu.id, memory.u32[at >>> 2] as number, stable)
+    const bytes = vcpuTimeInfo(this.#domain, this.#vcpu.id, memory.u32[at >>> 2]!, stable)
     // The version is odd while the rest is changed, and is stored last.
-    Atomics.store(memory.i32, at >>> 2, (memory.u32[at >>> 2] as number) | 1)
+    Atomics.store(memory.i32, at >>> 2, memory.u32[at >>> 2]! | 1)
     memory.u8.set(bytes.subarray(4), at + 4)
     Atomics.store(memory.i32, at >>> 2, new DataView(bytes.buffer).getInt32(0, true))
     memory.noteWrite(at, bytes.length)

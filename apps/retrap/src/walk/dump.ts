@@ -97,7 +97,7 @@ export class MemoryDump implements TableReader {
     let high = this.ranges.length
     while (low < high) {
       const middle = (low + high) >>> 1
-      if ((this.ranges[middle] as DumpRange).gpa <= gpa) low = middle + 1
+      if (this.ranges[middle]!.gpa <= gpa) low = middle + 1
       else high = middle
     }
     const range = this.ranges[low - 1]

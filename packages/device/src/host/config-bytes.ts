@@ -1,6 +1,6 @@
 /** Reads a little-endian word. */
 export function wordOf(bytes: Uint8Array, at: number): number {
-  return (bytes[at] as number) | ((bytes[at + 1] as number) << 8)
+  return bytes[at]! | (bytes[at + 1]! << 8)
 }
 
 /** Reads a little-endian doubleword, unsigned. */

@@ -65,12 +65,12 @@ export class PciBridge {
 
   /** Number of the bus below; 0 before the guest has set it: the bridge passes nothing on. */
   get secondary(): number {
-    return this.#config[SECONDARY_BUS] as number
+    return this.#config[SECONDARY_BUS]!
   }
 
   /** The highest bus number behind it. */
   get subordinate(): number {
-    return this.#config[SUBORDINATE_BUS] as number
+    return this.#config[SUBORDINATE_BUS]!
   }
 
   /** Whether the guest holds the bus below in reset. */
@@ -102,8 +102,8 @@ export class PciBridge {
     const { ioWindow = 16 } = this.#options
     if (ioWindow === 'none') return NOTHING
     const upper = ioWindow === 32
-    const base = ((config[IO_BASE] as number) & 0xf0) << 8
-    const limit = (((config[IO_LIMIT] as number) & 0xf0) << 8) | 0xfff
+    const base = (config[IO_BASE]! & 0xf0) << 8
+    const limit = ((config[IO_LIMIT]! & 0xf0) << 8) | 0xfff
     return upper
       ? [base + wordOf(config, IO_BASE_UPPER) * 0x1_0000, limit + wordOf(config, IO_LIMIT_UPPER) * 0x1_0000]
       : [base, limit]

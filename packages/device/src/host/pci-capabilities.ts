@@ -98,7 +98,7 @@ export class PciCapabilities {
     const extended = this.#placed.filter((each) => each.version >= 0)
     const [head] = plain
     if (head !== undefined) {
-      putWord(config, STATUS, (config[STATUS] as number) | STATUS_CAPABILITIES)
+      putWord(config, STATUS, config[STATUS]! | STATUS_CAPABILITIES)
       config[POINTER] = head.at
     }
     plain.forEach(({ id, at, body }, i) => {

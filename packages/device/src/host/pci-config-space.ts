@@ -339,7 +339,7 @@ export class PciConfigSpace implements PciFunction {
   #decodes({ kind, register }: Decoder, command: number): boolean {
     if (kind === 'io') return (command & COMMAND_IO) !== 0
     if ((command & COMMAND_MEMORY) === 0) return false
-    return kind !== 'rom' || ((this.config[register] as number) & ROM_ENABLE) !== 0
+    return kind !== 'rom' || (this.config[register]! & ROM_ENABLE) !== 0
   }
 
   #forwarded(window: WindowKind, base: number, bytes: number): boolean {
@@ -364,7 +364,7 @@ export class PciConfigSpace implements PciFunction {
   }
 
   #driveWire(): void {
-    this.config[STATUS] = ((this.config[STATUS] as number) & ~STATUS_INTERRUPT) | (this.#level ? STATUS_INTERRUPT : 0)
+    this.config[STATUS] = (this.config[STATUS]! & ~STATUS_INTERRUPT) | (this.#level ? STATUS_INTERRUPT : 0)
     this.#host.wire?.set(this.#level && (this.#command() & COMMAND_INTERRUPT_DISABLE) === 0)
   }
 
@@ -380,8 +380,8 @@ export class PciConfigSpace implements PciFunction {
     for (let i = 0; i < size; i++) {
       const at = register + i
       if (at >= this.config.length) break
-      const mask = this.#writable[at] as number
-      this.config[at] = ((this.config[at] as number) & ~mask) | ((value >>> (8 * i)) & mask)
+      const mask = this.#writable[at]!
+      this.config[at] = (this.config[at]! & ~mask) | ((value >>> (8 * i)) & mask)
     }
     if (register < 0x40) this.update()
     this.#messages.update()

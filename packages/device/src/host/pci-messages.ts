@@ -246,15 +246,15 @@ export class MsixTable {
   }
 
   isMasked(vector: number): boolean {
-    return ((this.#entries[4 * vector + 3] as number) & ENTRY_MASKED) !== 0
+    return (this.#entries[4 * vector + 3]! & ENTRY_MASKED) !== 0
   }
 
   address(vector: number): number {
-    return (this.#entries[4 * vector + 1] as number) * 2 ** 32 + (this.#entries[4 * vector] as number)
+    return this.#entries[4 * vector + 1]! * 2 ** 32 + this.#entries[4 * vector]!
   }
 
   data(vector: number): number {
-    return this.#entries[4 * vector + 2] as number
+    return this.#entries[4 * vector + 2]!
   }
 
   setPending(vector: number, pending: boolean): void {
@@ -267,7 +267,7 @@ export class MsixTable {
   pending(): number[] {
     const found: number[] = []
     for (let word = 0; word < this.#pending.length; word++) {
-      const bits = this.#pending[word] as number
+      const bits = this.#pending[word]!
       for (let bit = 0; bits >>> bit !== 0 && bit < 32; bit++)
         if (((bits >>> bit) & 1) !== 0) found.push(32 * word + bit)
     }
@@ -297,10 +297,10 @@ export class MsixTable {
   /** Returns the doubleword at an offset of a BAR, or −1 where neither table nor pending bits are. */
   load(bar: number, offset: number): number {
     if (bar === this.tableBar && offset >= this.tableOffset && offset < this.tableEnd) {
-      return this.#entries[(offset - this.tableOffset) >>> 2] as number
+      return this.#entries[(offset - this.tableOffset) >>> 2]!
     }
     if (bar === this.pbaBar && offset >= this.pbaOffset && offset < this.pbaEnd) {
-      return this.#pending[(offset - this.pbaOffset) >>> 2] as number
+      return this.#pending[(offset - this.pbaOffset) >>> 2]!
     }
     return -1
   }

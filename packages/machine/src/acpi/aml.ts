@@ -133,10 +133,10 @@ export function string(text: string): Aml {
 export function eisaId(id: string): Aml {
   const match = /^([A-Z]{3})([0-9A-F]{4})$/.exec(id)
   if (match === null) throw new RangeError(`EISA id '${id}': expected three letters and four hex digits`)
-  const letters = match[1] as string
+  const letters = match[1]!
   let code = 0
   for (const letter of letters) code = (code << 5) | (letter.charCodeAt(0) - 0x40)
-  const product = Number.parseInt(match[2] as string, 16)
+  const product = Number.parseInt(match[2]!, 16)
   // The id is a byte string, most significant byte first; AML keeps it as a little-endian integer.
   return integer((code >>> 8) + (code & 0xff) * 0x100 + (product >>> 8) * 0x1_0000 + (product & 0xff) * 0x100_0000)
 }

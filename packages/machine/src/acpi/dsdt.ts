@@ -81,7 +81,7 @@ function interruptRouting(links: boolean): Aml[] {
   }
   const toGsi = table((link) => [aml.integer(0), aml.integer(FIRST_LINK_GSI + link)])
   if (!links) return [aml.name('_PRT', toGsi)]
-  const toLink = table((link) => [aml.path(`\\_SB.${LINKS[link] as string}`), aml.integer(0)])
+  const toLink = table((link) => [aml.path(`\\_SB.${LINKS[link]!}`), aml.integer(0)])
   return [
     aml.name('PRTA', toGsi),
     aml.name('PRTP', toLink),
@@ -98,7 +98,7 @@ function interruptRouting(links: boolean): Aml[] {
 /** The four PCI interrupt links, set through the ISA bridge's PIRQ route registers. */
 function pciLinks(): Aml {
   const links = LINKS.map((link, index) => {
-    const route = aml.path(`\\_SB.PCI0.ISA.${ROUTES[index] as string}`)
+    const route = aml.path(`\\_SB.PCI0.ISA.${ROUTES[index]!}`)
     return aml.device(
       link,
       aml.name('_HID', aml.eisaId('PNP0C0F')),

@@ -48,12 +48,12 @@ export function relocatableAcpi(board: AcpiBoard): RelocatableAcpi {
   const view = new DataView(image.buffer)
   const script: Uint8Array[] = [allocate(TABLES_FILE, 64, ZONE_HIGH), allocate(RSDP_FILE, 16, ZONE_FSEG)]
   const link = (signature: string, pointers: readonly (readonly [number, number])[]): void => {
-    const at = addresses[signature] as number
+    const at = addresses[signature]!
     for (const [offset, size] of pointers) script.push(addPointer(TABLES_FILE, at + offset, size))
     script.push(addChecksum(TABLES_FILE, at + CHECKSUM_OFFSET, at, view.getUint32(at + 4, true)))
   }
   const entries = (signature: string, size: number): (readonly [number, number])[] => {
-    const bytes = view.getUint32((addresses[signature] as number) + 4, true) - TABLE_HEADER_BYTES
+    const bytes = view.getUint32(addresses[signature]! + 4, true) - TABLE_HEADER_BYTES
     return Array.from({ length: bytes / size }, (_, i) => [TABLE_HEADER_BYTES + i * size, size] as const)
   }
   link('FACP', FADT_POINTERS)

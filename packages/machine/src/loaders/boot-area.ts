@@ -6,13 +6,13 @@ import { pageUp, ramFrom, type GuestMemoryWriter } from './guest.ts'
  * information.
  */
 export class BootArea {
-  private readonly memory: GuestMemoryWriter
-  private next: number
+  readonly #memory: GuestMemoryWriter
+  #next: number
 
   /** @param from - first GPA that is free; what is given out lies in the RAM entry that holds it */
   constructor(memory: GuestMemoryWriter, from: number) {
-    this.memory = memory
-    this.next = pageUp(from)
+    this.#memory = memory
+    this.#next = pageUp(from)
   }
 
   /**
@@ -22,8 +22,8 @@ export class BootArea {
    * @throws LoaderError `ERR_NO_ROOM` naming `what`
    */
   place(what: string, bytes: Uint8Array, alignment: 16 | 4096 = 16): number {
-    const at = Math.ceil(this.next / alignment) * alignment
-    const room = ramFrom(this.memory, at)
+    const at = Math.ceil(this.#next / alignment) * alignment
+    const room = ramFrom(this.#memory, at)
     if (room < bytes.length)
       throw new LoaderError(
         'ERR_NO_ROOM',
@@ -31,23 +31,23 @@ export class BootArea {
         `${bytes.length} bytes`,
         `at most ${room} bytes from ${hex(at)} on; give the machine more memory`,
       )
-    this.memory.write(at, bytes)
-    this.next = at + bytes.length
+    this.#memory.write(at, bytes)
+    this.#next = at + bytes.length
     return at
   }
 
   /** First GPA behind what was given out. */
   get end(): number {
-    return this.next
+    return this.#next
   }
 }
 
 /** A growing little-endian structure. */
 export class StructureWriter {
-  private readonly bytes: number[] = []
+  readonly #bytes: number[] = []
 
   u32(value: number): this {
-    for (let i = 0; i < 4; i++) this.bytes.push((value >>> (8 * i)) & 0xff)
+    for (let i = 0; i < 4; i++) this.#bytes.push((value >>> (8 * i)) & 0xff)
     return this
   }
 
@@ -56,13 +56,13 @@ export class StructureWriter {
   }
 
   get length(): number {
-    return this.bytes.length
+    return this.#bytes.length
   }
 
   /** The structure, padded with zeroes to `length` bytes. */
-  finish(length: number = this.bytes.length): Uint8Array {
+  finish(length: number = this.#bytes.length): Uint8Array {
     const out = new Uint8Array(length)
-    out.set(this.bytes)
+    out.set(this.#bytes)
     return out
   }
 }

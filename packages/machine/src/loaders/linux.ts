@@ -131,7 +131,7 @@ export function loadLinux(memory: GuestMemoryWriter, images: LinuxImages): Loade
   const params = new Uint8Array(BOOT_PARAMS_BYTES)
   const view = new DataView(params.buffer)
   // The header ends where its jump instruction lands.
-  const headerEnd = HEADER + (images.kernel[JUMP_OFFSET] as number)
+  const headerEnd = HEADER + images.kernel[JUMP_OFFSET]!
   params.set(images.kernel.subarray(SETUP_SECTS, headerEnd), SETUP_SECTS)
   params[TYPE_OF_LOADER] = LOADER_UNKNOWN
   view.setUint32(CODE32_START, kernelStart, true)
@@ -189,7 +189,7 @@ function loadRealMode(memory: GuestMemoryWriter, header: SetupHeader, images: Li
   const setup = header.setup.slice()
   const view = new DataView(setup.buffer)
   setup[TYPE_OF_LOADER] = LOADER_UNKNOWN
-  setup[LOADFLAGS] = (setup[LOADFLAGS] as number) | CAN_USE_HEAP
+  setup[LOADFLAGS] = setup[LOADFLAGS]! | CAN_USE_HEAP
   view.setUint16(HEAP_END_PTR, REAL_MODE_STACK - SETUP_BASE, true)
   view.setUint32(CMD_LINE_PTR, BOOT_PARAMS + REAL_MODE_STACK, true)
   if (initrdStart !== null) {
@@ -242,19 +242,14 @@ function parseHeader(kernel: Uint8Array): SetupHeader {
       `${version >> 8}.${version & 0xff}`,
       'boot protocol 2.6 or later (Linux 2.6.22)',
     )
-  const loadflags = kernel[LOADFLAGS] as number
+  const loadflags = kernel[LOADFLAGS]!
   if ((loadflags & LOADED_HIGH) === 0)
     throw new LoaderError('ERR_FIELD', 'loadflags', loadflags, 'bit 0 (LOADED_HIGH): a bzImage, not a zImage')
-  const headerEnd = HEADER + (kernel[JUMP_OFFSET] as number)
+  const headerEnd = HEADER + kernel[JUMP_OFFSET]!
   if (headerEnd > E820_TABLE || headerEnd < CMDLINE_SIZE + 4)
-    throw new LoaderError(
-      'ERR_FIELD',
-      'jump',
-      kernel[JUMP_OFFSET] as number,
-      'a jump that ends the header inside boot_params',
-    )
+    throw new LoaderError('ERR_FIELD', 'jump', kernel[JUMP_OFFSET]!, 'a jump that ends the header inside boot_params')
 
-  const sectors = kernel[SETUP_SECTS] as number
+  const sectors = kernel[SETUP_SECTS]!
   const setupBytes = ((sectors === 0 ? DEFAULT_SETUP_SECTS : sectors) + 1) * SECTOR_BYTES
   const payloadBytes = view.getUint32(SYSSIZE, true) * PARAGRAPH_BYTES
   if (payloadBytes === 0) throw new LoaderError('ERR_FIELD', 'syssize', 0, 'the size of the protected-mode code')
