@@ -185,16 +185,18 @@ export class Executor {
           continue
         }
       }
-      if (this.#delivery.isSmiDue) {
-        this.#delivery.latchSmi()
-        const exit = this.#delivery.deliver()
-        if (exit !== undefined) return exit
-        continue
-      }
-      if (this.#delivery.isInitDue) {
-        this.#outside.clear(EVENT_INIT | EVENT_NMI)
-        this.cancel()
-        resetState(this.#system, RESET_INIT, this.bootstrap)
+      if (u32[S_EVENTS >>> 2] !== 0) {
+        if (this.#delivery.isSmiDue) {
+          this.#delivery.latchSmi()
+          const exit = this.#delivery.deliver()
+          if (exit !== undefined) return exit
+          continue
+        }
+        if (this.#delivery.isInitDue) {
+          this.#outside.clear(EVENT_INIT | EVENT_NMI)
+          this.cancel()
+          resetState(this.#system, RESET_INIT, this.bootstrap)
+        }
       }
       // Not by the accessor: V8 calls its runtime for a private one.
       if ((u32[S_STEPPING >>> 2]! | u32[S_PENDING_DEBUG >>> 2]! | u32[S_PENDING_FAULT >>> 2]!) !== 0) {

@@ -91,7 +91,9 @@ export class OutsideEvents {
 
   /** An event waits that comes before the next instruction. */
   get urgent(): boolean {
-    return (this.#u32[S_EVENTS >>> 2]! & EVENT_STOP) !== 0 || this.interrupt || this.nmi || this.smi || this.init
+    const events = this.#u32[S_EVENTS >>> 2]!
+    if (events === 0) return false
+    return (events & EVENT_STOP) !== 0 || this.interrupt || this.nmi || this.smi || this.init
   }
 
   /** Attention is asked for only where something can be done about it. */

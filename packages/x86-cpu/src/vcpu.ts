@@ -57,10 +57,12 @@ import {
   ACTIVITY_MWAIT,
   ACTIVITY_RUNNING,
   ACTIVITY_WAIT_FOR_SIPI,
+  SMBASE_RESET,
   SMM_OUTSIDE,
   S_ACTIVITY,
   S_PENDING_DEBUG,
   S_PENDING_FAULT,
+  S_SMBASE,
   S_SMM,
   S_STEPPING,
 } from './system/system-state.ts'
@@ -160,6 +162,7 @@ export class Vcpu implements Cpu, CodeCacheClient {
     this.#access = new MemoryAccess({ memory, tlb, mode, translation, plain, logged, device, breakpoints, u32 })
     const fetch = new InstructionFetch(memory, host, engine.codeCache, this.#tlb, this.#mode, state)
     this.u32[S_TWO_TO_28 >>> 2] = 0x1000_0000
+    this.u32[S_SMBASE >>> 2] = SMBASE_RESET
     this.i32[S_FAULT_VECTOR >>> 2] = -1
     const quickPort = new QuickPort(this.system, host, this.#pass)
     const handlers = new HandlerPath(this.system, quickPort, (record, sizeAndFlags) =>

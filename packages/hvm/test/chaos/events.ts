@@ -32,6 +32,8 @@ export type Cancellation = (typeof CANCELLATIONS)[number]
 export const UNDISTURBING = [
   /** To a processor that does not wait for one. */
   'SIPI',
+  /** A system-management interrupt, whose handler ends at once. */
+  'SMI',
   /** The machine's state at the end of the instruction, in another machine. */
   'snapshot',
   /** The log, to plain data and back. */
@@ -73,6 +75,7 @@ export function isCancellation(happening: Happening): happening is Cancellation 
 }
 
 const MSI_ADDRESS = 0xfee0_0000
+const DELIVER_SMI = 0x200
 const DELIVER_INIT = 0x500
 const DELIVER_SIPI = 0x600
 /** The page of a start-up IPI: HLT all over. */
@@ -109,6 +112,11 @@ export function cancelBy(machine: ChaosMachine, { happening, mode, context }: Pl
 /** A start-up IPI for a vCPU that is running. */
 export function sendStartup(machine: ChaosMachine): void {
   machine.quietly(() => machine.domain.interrupts.signalMsi(MSI_ADDRESS, DELIVER_SIPI | STARTUP_PAGE))
+}
+
+/** A system-management interrupt, as a chipset's message. */
+export function sendSmi(machine: ChaosMachine): void {
+  machine.quietly(() => machine.domain.interrupts.signalMsi(MSI_ADDRESS, DELIVER_SMI))
 }
 
 /** Replaces a log by itself. */

@@ -34,6 +34,11 @@ const APIC_ENABLED = 0x1ff
 const SETTLE_MS = 20_000
 const END_OF_INTERRUPT = 0xb0
 
+/** After reset. */
+const SMBASE = 0x3_0000
+const SMRAM_BYTES = 0x1_0000
+const SMI_HANDLER = 0x8000
+
 /** A machine between two instructions. */
 export interface SavedMachine {
   readonly cpu: SavedCpu
@@ -117,6 +122,7 @@ export class ChaosMachine {
     })
     this.firstFrame = memory.frames.tryAllocate(9)
     this.domain.p2m.insertRange(0, this.firstFrame, RAM_BYTES / 0x1000, P2mType.RAM_RW)
+    this.#addSmram()
     const base = this.firstFrame * 0x1000
     this.ram = memory.u8.subarray(base, base + RAM_BYTES)
     this.view = new DataView(memory.buffer, base, RAM_BYTES)
@@ -158,6 +164,16 @@ export class ChaosMachine {
       apic.write(END_OF_INTERRUPT, 0)
       if (this.#more > 0) this.interrupt(vector, this.#more)
       return vector
+    }
+  }
+
+  /** Memory at SMBASE that system-management mode alone sees, with a handler that ends at once. */
+  #addSmram(): void {
+    const smram = this.memory.allocate(SMRAM_BYTES, 0x1000, 'SMRAM')
+    // RSM.
+    this.memory.write(smram + SMI_HANDLER, Uint8Array.of(0x0f, 0xaa))
+    this.domain.systemManagementMemory = {
+      machineAddress: (gpa) => (gpa >= SMBASE && gpa < SMBASE + SMRAM_BYTES ? smram + gpa - SMBASE : -1),
     }
   }
 

@@ -7,7 +7,7 @@ import { corpus } from './corpus.ts'
 import type { Entry } from './corpus.ts'
 import { Coverage, placeOf } from './coverage.ts'
 import type { Place } from './coverage.ts'
-import { cancelBy, isCancellation, logAsData, sendStartup, waitingFor } from './events.ts'
+import { cancelBy, isCancellation, logAsData, sendSmi, sendStartup, waitingFor } from './events.ts'
 import type { Plan, WaitingFor } from './events.ts'
 import { LOGGED } from './devices.ts'
 import { hook } from './hooks.ts'
@@ -446,6 +446,7 @@ export class Oracle {
         } else {
           coverage.noteHappening(plan.happening, this.#waitingFor(plan))
           if (plan.happening === 'SIPI') sendStartup(wild)
+          else if (plan.happening === 'SMI') sendSmi(wild)
           else if (plan.happening === 'log as data') {
             this.#restoresLog = true
             logAsData(cpu.log)

@@ -72,6 +72,7 @@ import {
   S_SYSCFG,
   S_TSC_ADJUST,
   S_IO_STATE,
+  SMBASE_RESET,
   S_SMBASE,
   S_SMM,
 } from './system-state.ts'
@@ -85,8 +86,6 @@ export const RESET_INIT = 1
 const PAT_RESET_LO = 0x0007_0406
 const DR6_RESET = 0xffff_0ff0
 const DR7_RESET = 0x400
-/** SDM vol. 3C, "SMBASE Relocation". */
-const SMBASE_RESET = 0x3_0000
 
 /**
  * Puts the processor into the state after power-on or INIT.

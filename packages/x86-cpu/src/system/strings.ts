@@ -7,6 +7,7 @@ import { matchPortBreakpoints } from './breakpoints.ts'
 import { REPEAT_FILL, REPEAT_MOVE } from './cpu.ts'
 import { segmentOf, type Handler } from './operands.ts'
 import type { System } from './system.ts'
+import { SMBASE_RESET, S_SMBASE } from './system-state.ts'
 
 /**
  * Repeated string instructions that meet a device: several iterations go to it as one request, as far as they lie in one
@@ -105,7 +106,12 @@ function request(s: System, port: number, otherLo: number, otherHi: number, flag
   return made
 }
 
-/** Several iterations of INS (SLOW_WRITE) or OUTS as one request. @returns how many; 0: make the next one alone */
+/**
+ * Several iterations of INS (SLOW_WRITE) or OUTS as one request. Each is made alone where firmware has set up SMIs: a
+ * chipset's SMI comes after the very iteration that causes it, and its handler may have that one made again.
+ *
+ * @returns how many; 0: make the next one alone
+ */
 export function repeatPort(
   s: System,
   form: Form,
@@ -114,6 +120,7 @@ export function repeatPort(
   register: number,
   flags: number,
 ): number {
+  if (s.get(S_SMBASE) !== SMBASE_RESET) return 0
   const count = reach(s, form, segment, register, (flags & SLOW_WRITE) !== 0, PAGE_BYTES)
   if (count < 2) return 0
   const made = request(s, port, 0, 0, flags, count)

@@ -70,6 +70,9 @@ export const S_IO_ADDRESS = 0xfe8
 export const S_IO_COUNT = 0xff0
 export const S_IO_INDEX = 0xff8
 
+/** SMBASE after reset (SDM vol. 3C, "SMBASE Relocation"). */
+export const SMBASE_RESET = 0x3_0000
+
 /** Out of system-management mode. */
 export const SMM_OUTSIDE = 0
 /** In it: SMI, NMI and INIT are held off. */

@@ -66,8 +66,13 @@ export function outputOnQemu(program: Uint8Array): Uint8Array {
 }
 
 /** The same here, until it halts. */
-export function outputHere(program: Uint8Array, options: Omit<BareOptions, 'mode'> = {}): Uint8Array {
+export function outputHere(
+  program: Uint8Array,
+  options: Omit<BareOptions, 'mode'> = {},
+  prepare: (pc: BareCpu) => void = () => undefined,
+): Uint8Array {
   const pc = new BareCpu({ ...options, mode: 'protected' })
+  prepare(pc)
   const out: number[] = []
   pc.host.ports.set(at.RESULT_PORT, {
     read: () => 0n,
