@@ -130,7 +130,12 @@ export class PagingContext {
    * @throws PagingError `ERR_MODE` if EFER.LMA is set without CR0.PG or CR4.PAE; nothing has changed then
    */
   configure(cr0: number, cr3Lo: number, cr3Hi: number, cr4: number, efer: number): void {
-    for (const [name, value] of Object.entries({ cr0, cr3Lo, cr3Hi, cr4, efer })) checkNumber(name, value)
+    // Each by itself: this runs at every MOV to CR3.
+    checkNumber('cr0', cr0)
+    checkNumber('cr3Lo', cr3Lo)
+    checkNumber('cr3Hi', cr3Hi)
+    checkNumber('cr4', cr4)
+    checkNumber('efer', efer)
     const lma = (efer & EFER_LMA) !== 0
     const paging = (cr0 & CR0_PG) !== 0
     const pae = (cr4 & CR4_PAE) !== 0
@@ -213,7 +218,10 @@ export class PagingContext {
  * Source: Intel SDM vol. 3A, "PDPTE Registers". A MOV to CR3 always does.
  */
 export function reloadsPdptes(oldCr0: number, newCr0: number, oldCr4: number, newCr4: number): boolean {
-  for (const [name, value] of Object.entries({ oldCr0, newCr0, oldCr4, newCr4 })) checkNumber(name, value)
+  checkNumber('oldCr0', oldCr0)
+  checkNumber('newCr0', newCr0)
+  checkNumber('oldCr4', oldCr4)
+  checkNumber('newCr4', newCr4)
   return (
     ((oldCr0 ^ newCr0) & (CR0_CD | CR0_NW | CR0_PG)) !== 0 ||
     ((oldCr4 ^ newCr4) & (CR4_PAE | CR4_PGE | CR4_PSE | CR4_SMEP)) !== 0
