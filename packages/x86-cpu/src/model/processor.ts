@@ -84,6 +84,8 @@ function wordsKey(leaf: number, subleaf: number): number {
   return LEAVES_BY_SUBLEAF.has(leaf) ? leaf + subleaf * 2 ** 32 : leaf
 }
 
+const NO_FLAGS = new Uint32Array(4)
+
 /**
  * A processor model, digested: what instructions look at while they run is a number or a flag here.
  */
@@ -205,6 +207,11 @@ export class Processor {
 
   /** The feature flags in a register of a CPUID leaf: 0 EAX to 3 EDX. The leaf may add other values to them. */
   flags(leaf: number, subleaf: number, register: number): number {
-    return this.#words.get(wordsKey(leaf, subleaf))?.[register] ?? 0
+    return this.featureWords(leaf, subleaf)[register] ?? 0
+  }
+
+  /** @internal The feature flags in EAX, EBX, ECX and EDX of a CPUID leaf. Not to be changed. */
+  featureWords(leaf: number, subleaf: number): Uint32Array {
+    return this.#words.get(wordsKey(leaf, subleaf)) ?? NO_FLAGS
   }
 }

@@ -49,7 +49,7 @@ export function cpuidLeaf(s: System, leaf: number, subleaf: number, into: Uint32
   const highest = limited ? Math.min(LIMITED_LEAF, processor.highestLeaf) : processor.highestLeaf
   const known = processor.answeringLeaf(leaf >>> 0, highest)
   if (known < 0) return
-  for (let register = 0; register < 4; register++) into[register] = processor.flags(known, subleaf >>> 0, register)
+  into.set(processor.featureWords(known, subleaf >>> 0))
   switch (known) {
     case 0:
       give(into, highest, ascii(model.vendor, 0), ascii(model.vendor, 8), ascii(model.vendor, 4))
