@@ -75,7 +75,11 @@ export class FunctionContext extends Context {
   }
 
   fail(status: I32Like): void {
-    this.f.return(I32.of(status))
+    if (this.failure === undefined) this.f.return(I32.of(status))
+    else {
+      this.f.set(this.failure.status, I32.of(status))
+      this.f.br(this.failure.label)
+    }
   }
 
   jumpLinear(target: I64): void {

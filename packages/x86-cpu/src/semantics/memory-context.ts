@@ -3,7 +3,9 @@ import type {
   FunctionBuilder,
   I32Like,
   I64,
+  Label,
   LoadOp,
+  Local,
   PrefixType,
   StoreOp,
   V128,
@@ -44,6 +46,8 @@ export abstract class MemoryContext {
   accessFlags = 0
   /** Control goes elsewhere than to the next instruction. */
   jumps = false
+  /** Where the instruction goes instead of ending with a status: a repeated one has made progress by then. */
+  failure: { readonly label: Label; readonly status: Local<'i32'> } | undefined
   #address: I64 | undefined
 
   constructor(f: FunctionBuilder, form: Form, library: Library, state: I32, record: I32, tlb: I32) {

@@ -8,6 +8,8 @@ import {
   FS,
   SEG_BASE,
   SEG_BYTES,
+  SEG_FLAT,
+  SEG_RIGHTS,
   STATUS_CONTINUE,
   STATUS_FAULT,
   S_ATTENTION,
@@ -110,49 +112,55 @@ function repeat(
   // The dispatch loop takes the budget back from the state.
   c.jumps = true
   const one = f.load('i32.load', c.state, S_LOGGED)
-  f.block((done: Label) => {
-    // RCX = 0: nothing is accessed and no flag changes.
-    const initial = c.gprU(RCX, size)
-    f.if(initial.eqz(), () => f.return(0))
-    f.loop((next) => {
-      const remaining = c.gprU(RCX, size)
-      const count = f.local('i64')
-      f.set(count, I64.of(0))
-      if (bulk !== undefined) f.if(one.eqz(), () => f.set(count, bulk(affordable(c, remaining))))
-      f.if(count.get.eqz(), () => {
-        iteration()
-        f.set(count, I64.of(1))
+  // Iterations are counted in a local, and charged where the instruction is left.
+  const budget = f.load('i32.load', c.state, S_BUDGET)
+  const left = f.local('i32')
+  f.set(left, budget)
+  const charge = (): void => {
+    const made = f.loadExpression('i32.load', c.state, S_ITERATIONS).add(budget.sub(left.get))
+    f.store('i32.store', c.state, made, S_ITERATIONS)
+    f.store('i32.store', c.state, left.get, S_BUDGET)
+  }
+  const status = f.local('i32')
+  f.block((failed: Label) => {
+    c.failure = { label: failed, status }
+    f.block((done: Label) => {
+      // RCX = 0: nothing is accessed and no flag changes.
+      const initial = c.gprU(RCX, size)
+      f.if(initial.eqz(), () => f.return(0))
+      f.loop((next) => {
+        const remaining = c.gprU(RCX, size)
+        const count = f.local('i64')
+        f.set(count, I64.of(0))
+        if (bulk !== undefined) f.if(one.eqz(), () => f.set(count, bulk(affordable(c, remaining, left.get))))
+        f.if(count.get.eqz(), () => {
+          iteration()
+          f.set(count, I64.of(1))
+        })
+        f.set(left, left.get.sub(count.get.toI32()))
+        const rest = f.let(zeroExtend(remaining.sub(count.get), size))
+        c.setGpr(RCX, size, rest)
+        f.brIf(rest.eqz(), done)
+        if (stop !== undefined) f.brIf(stop(), done)
+        const attention = f.loadExpression('i32.load', c.state, S_ATTENTION)
+        f.if(left.get.leS(0).or(one).or(attention), () => {
+          if (finish !== undefined) f.if(f.loadExpression('i32.load', c.state, S_EFLAGS).and(FLAG_TF), finish)
+          c.fail(STATUS_CONTINUE)
+        })
+        f.br(next)
       })
-      charge(c, count.get.toI32())
-      const rest = f.let(zeroExtend(remaining.sub(count.get), size))
-      c.setGpr(RCX, size, rest)
-      f.brIf(rest.eqz(), done)
-      if (stop !== undefined) f.brIf(stop(), done)
-      const leave = f
-        .loadExpression('i32.load', c.state, S_BUDGET)
-        .leS(0)
-        .or(one)
-        .or(f.loadExpression('i32.load', c.state, S_ATTENTION))
-      f.if(leave, () => {
-        if (finish !== undefined) f.if(f.loadExpression('i32.load', c.state, S_EFLAGS).and(FLAG_TF), finish)
-        f.return(STATUS_CONTINUE)
-      })
-      f.br(next)
     })
+    c.failure = undefined
+    charge()
+    finish?.()
+    f.return(0)
   })
-  finish?.()
-}
-
-/** Counts iterations, and takes them from the budget. */
-function charge(c: Context, iterations: I32): void {
-  const f = c.f
-  f.store('i32.store', c.state, f.loadExpression('i32.load', c.state, S_BUDGET).sub(iterations), S_BUDGET)
-  f.store('i32.store', c.state, f.loadExpression('i32.load', c.state, S_ITERATIONS).add(iterations), S_ITERATIONS)
+  charge()
+  f.return(status.get)
 }
 
 /** As many of the remaining iterations as the budget has left, and at least one. */
-function affordable(c: Context, remaining: I64): I64 {
-  const budget = c.f.load('i32.load', c.state, S_BUDGET)
+function affordable(c: Context, remaining: I64, budget: I32): I64 {
   const most = c.f.ifElse(
     'i64',
     budget.gtS(0),
@@ -185,9 +193,25 @@ function least(c: Context, a: I64, b: I64): I64 {
   )
 }
 
-/** Bulk work goes upwards, and only where offsets cannot wrap or leave the segment: 64-bit mode with 64-bit addresses. */
+/** Bulk work goes upwards, and only where offsets cannot wrap or leave the segment: 64-bit addresses, or flat segments. */
 function bulkPossible(c: Context): boolean {
-  return c.form.long && c.form.addressSize === 8
+  if (c.form.repeat === 'none') return false
+  return c.form.long ? c.form.addressSize === 8 : c.form.addressSize === 4
+}
+
+/** Whether bulk work may use these segments: outside 64-bit mode they must be flat. A page does not reach beyond 4 GiB. */
+function isBulkSegment(c: Context, ...segments: readonly I32[]): I32 {
+  if (c.form.long) return I32.of(1)
+  const rights = segments.map((segment) =>
+    c.f.loadExpression('i32.load8_u', c.state.add(segment.mul(SEG_BYTES)), S_SEGMENTS + SEG_RIGHTS),
+  )
+  return c.let(rights.reduce((all, each) => all.and(each)).and(SEG_FLAT))
+}
+
+/** Linear address of an element for bulk work. */
+function bulkAddress(c: Context, register: number, segment: I32, write: boolean): I64 {
+  // A flat segment has no base, and nothing to check.
+  return c.form.long ? elementAddress(c, register, segment, write) : c.gprU(register, 4)
 }
 
 /** A device may take several iterations at once: system/strings.ts. */
@@ -202,12 +226,13 @@ function moveString(c: Context): void {
   leaveToHandler(c)
   const segment = sourceSegment(c)
   const by = stride(c)
+  const flat = bulkPossible(c) ? isBulkSegment(c, segment, I32.of(ES)) : I32.of(0)
   const bulk: Bulk = (remaining) => {
     const done = f.local('i64')
     f.set(done, I64.of(0))
-    f.if(by.gtS(0), () => {
-      const from = hostOf(c, elementAddress(c, RSI, segment, false), 0)
-      const to = hostOf(c, elementAddress(c, RDI, I32.of(ES), true), TLB_WRITE_OFFSET)
+    f.if(by.gtS(0).and(flat.ne(0)), () => {
+      const from = hostOf(c, bulkAddress(c, RSI, segment, false), 0)
+      const to = hostOf(c, bulkAddress(c, RDI, I32.of(ES), true), TLB_WRITE_OFFSET)
       const count = least(c, remaining, least(c, from.elements, to.elements))
       const bytes = f.let(count.shl(Math.log2(size)))
       // A destination a little above the source repeats a pattern: element by element, then.
@@ -242,11 +267,12 @@ function storeString(c: Context): void {
   leaveToHandler(c)
   const by = stride(c)
   const value = c.gprU(RAX, size)
+  const flat = bulkPossible(c) ? isBulkSegment(c, I32.of(ES)) : I32.of(0)
   const bulk: Bulk = (remaining) => {
     const done = f.local('i64')
     f.set(done, I64.of(0))
-    f.if(by.gtS(0), () => {
-      const to = hostOf(c, elementAddress(c, RDI, I32.of(ES), true), TLB_WRITE_OFFSET)
+    f.if(by.gtS(0).and(flat.ne(0)), () => {
+      const to = hostOf(c, bulkAddress(c, RDI, I32.of(ES), true), TLB_WRITE_OFFSET)
       const count = least(c, remaining, to.elements)
       const bytes = f.let(count.shl(Math.log2(size)))
       f.if(to.host.ne(0).and(count.ne(0)), () => {
