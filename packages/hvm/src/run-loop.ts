@@ -9,6 +9,8 @@ import type { Sleeper } from './sleeper.ts'
 import type { CpuExit, VirtualCpu } from './virtual-cpu.ts'
 import { TURN, VirtualRounds, type RoundsHost } from './virtual-rounds.ts'
 
+/** The longest turn of a vCPU that shares the thread with no other: not much longer than SOON_NS. */
+const LONGEST_TURN = 4 * TURN
 /** The shortest turn, of instructions that take very long. */
 const SHORTEST_TURN = 256
 /** Host time between two visits to the event loop. */
@@ -343,7 +345,8 @@ export class RunLoop {
     else {
       const took = now - this.#looked
       if (took > LONG_TURN_NS) this.#turn = Math.max(SHORTEST_TURN, this.#turn >> 2)
-      else if (took < LONG_TURN_NS / 4) this.#turn = Math.min(TURN, this.#turn << 1)
+      else if (took < LONG_TURN_NS / 4)
+        this.#turn = Math.min(this.#parts.vcpus.length === 1 ? LONGEST_TURN : TURN, this.#turn << 1)
     }
     this.#looked = now
     this.#slept = false
