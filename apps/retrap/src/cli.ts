@@ -231,7 +231,7 @@ function machineOptions(command: Command, memory: string): Command {
     )
     .option(
       '--device-deadline <seconds>',
-      'a device that answers later than this has failed',
+      'a device that answers later than this has failed (default: none; 30 with --deterministic)',
       parseSeconds('--device-deadline', '5 or 0.5'),
     )
     .option('--check-mappings', 'find devices that keep views of guest memory which they have released (slow)')

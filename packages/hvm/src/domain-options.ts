@@ -35,7 +35,10 @@ export interface DomainOptions {
   readonly policy?: FailurePolicy
   /** Told of device models that fail, whatever the policy. */
   readonly onFailure?: (failure: DeviceFailure) => void
-  /** Milliseconds of host time that a device model may take to answer; default for ever. */
+  /**
+   * Milliseconds of host time that a device model may take to answer; `Infinity`: for ever. Default for ever on a real
+   * clock. On deterministic time, where the whole machine waits meanwhile, 30 seconds.
+   */
   readonly deviceDeadlineMs?: number
   /** Told of every access to a device; slow. */
   readonly trace?: (record: IoTraceRecord) => void

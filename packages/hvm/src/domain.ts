@@ -23,6 +23,9 @@ import type { Sleeper } from './sleeper.ts'
 import type { CpuExit, VirtualCpu } from './virtual-cpu.ts'
 import type { GuestMemoryHandles } from './worker-memory.ts'
 
+/** Host time that a device model may take where all of the machine waits for it. */
+const VIRTUAL_DEADLINE_MS = 30_000
+
 /**
  * One guest: its memory map, device models and the loop that runs its vCPUs in turn.
  *
@@ -96,6 +99,7 @@ export class Domain<V extends VirtualCpu = VirtualCpu, A extends Architecture<V>
     })
     this.guestMemory = new GuestMemory(options.memory, this.p2m, this.secondLevel)
     this.timers = new TimerQueue(options.clock)
+    const deviceDeadlineMs = options.deviceDeadlineMs ?? (options.clock.deterministic ? VIRTUAL_DEADLINE_MS : Infinity)
     this.dispatch = new IoDispatch({
       vcpus: options.vcpus,
       policy: options.policy ?? 'crash',
@@ -116,7 +120,7 @@ export class Domain<V extends VirtualCpu = VirtualCpu, A extends Architecture<V>
         this.invalidations.fail(new HvmError('ERR_PENDING', what, []))
       },
       guestMemory: this.guestMemory,
-      ...(options.deviceDeadlineMs !== undefined && { deadlineMs: options.deviceDeadlineMs }),
+      deadlineMs: deviceDeadlineMs,
       ...(options.trace && { trace: options.trace }),
       allocatePage: () => ({
         buffer: options.memory.buffer,
@@ -149,8 +153,11 @@ export class Domain<V extends VirtualCpu = VirtualCpu, A extends Architecture<V>
       dispatch: this.dispatch,
       invalidations: this.invalidations,
       secondLevel: this.secondLevel,
-      devices: { settle: () => this.devices.settle() },
-      deviceDeadlineMs: options.deviceDeadlineMs,
+      devices: {
+        settle: () => this.devices.settle(),
+        failUnsettled: (error) => this.devices.failUnsettled(error),
+      },
+      deviceDeadlineMs,
       stopped: () => this.#memoryChanges.stopped(),
     })
     this.platform = {

@@ -2,6 +2,7 @@ import type { TimerQueue } from '@retrap/device/host'
 import { IoreqError, type DeviceHost, type IoDispatch, type RemoteServer } from '@retrap/ioreq'
 import type { DomainClock } from './clock.ts'
 import type { DomainExit, DomainServer } from './domain-options.ts'
+import { afterHostTime } from './host-timer.ts'
 import type { Invalidations } from './invalidation.ts'
 import type { SecondLevelFaults } from './second-level.ts'
 import type { Paravirtual } from './paravirtual.ts'
@@ -43,9 +44,9 @@ export interface RunLoopParts {
   readonly invalidations: Pick<Invalidations, 'flagged' | 'resume' | 'waits'>
   readonly secondLevel: Pick<SecondLevelFaults, 'waits'>
   /** Models of this process: what their handlers and timers have begun. */
-  readonly devices: Pick<DeviceHost, 'settle'>
-  /** Milliseconds of host time that models elsewhere may take to settle; default for ever. */
-  readonly deviceDeadlineMs?: number | undefined
+  readonly devices: Pick<DeviceHost, 'settle' | 'failUnsettled'>
+  /** Milliseconds of host time that models may take to settle; `Infinity`: for ever. */
+  readonly deviceDeadlineMs: number
   /** A vCPU has stopped executing: every vCPU is between two instructions, or waits for a device. */
   stopped(): void
 }
@@ -362,7 +363,22 @@ export class RunLoop {
       if (this.#settling !== null) return this.#orStopped(this.#settling)
     }
     const settled = this.#parts.devices.settle()
-    return settled === null ? null : this.#orStopped(settled)
+    return settled === null ? null : this.#orStopped(this.#settleDevices(settled))
+  }
+
+  /** Waits for models of this process. Those that take too long have failed. */
+  async #settleDevices(settled: Promise<unknown>): Promise<void> {
+    const { deviceDeadlineMs, devices } = this.#parts
+    const late = Promise.withResolvers<void>()
+    const cancel = afterHostTime(deviceDeadlineMs, () => {
+      devices.failUnsettled(new IoreqError('ERR_DEVICE', `it has not settled within ${deviceDeadlineMs} ms`))
+      late.resolve()
+    })
+    try {
+      await Promise.race([settled, late.promise])
+    } finally {
+      cancel()
+    }
   }
 
   /** Waits for models elsewhere. A server whose models take too long fails, as one does that is late with an answer. */
@@ -370,13 +386,13 @@ export class RunLoop {
     const { deviceDeadlineMs } = this.#parts
     const late = (): void =>
       remote.failed(new IoreqError('ERR_DEVICE', `its models have not settled within ${deviceDeadlineMs} ms`))
-    const timer = deviceDeadlineMs === undefined ? undefined : setTimeout(late, deviceDeadlineMs)
+    const cancel = afterHostTime(deviceDeadlineMs, late)
     try {
       await remote.settle()
     } catch {
       // The server has failed, and the domain has been told.
     } finally {
-      clearTimeout(timer)
+      cancel()
       this.#settling = null
     }
   }

@@ -9,6 +9,9 @@ interface HostTimer {
   unref?(): unknown
 }
 
+/** The longest time that a host timer takes: 2^31 - 1 ms. It is looked at again then. */
+const LONGEST_TIMER_MS = 0x7fff_ffff
+
 /** A cancelled request whose answer is still to come. */
 interface Draining {
   readonly server: IoreqServer
@@ -52,11 +55,14 @@ export class Deadlines {
   }
 
   #watch(ms: number): void {
-    this.#watchdog = setTimeout(() => {
-      this.#watchdog = null
-      const next = this.expire(performance.now())
-      if (next !== Infinity) this.#watch(next)
-    }, ms) as HostTimer
+    this.#watchdog = setTimeout(
+      () => {
+        this.#watchdog = null
+        const next = this.expire(performance.now())
+        if (next !== Infinity) this.#watch(next)
+      },
+      Math.min(ms, LONGEST_TIMER_MS),
+    ) as HostTimer
   }
 
   /** A wait has ended: where nothing is pending, the timer must not keep the process. */

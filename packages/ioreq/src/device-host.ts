@@ -89,6 +89,15 @@ export class DeviceHost implements LocalRegions, IoreqTransport, DeviceSetOwner 
     return this.#set.unsettled ? new Promise((resolve) => this.#set.settle(resolve)) : null
   }
 
+  /**
+   * Reports the models that `settle` waits for as failed; the policy decides what follows.
+   *
+   * @param error - the cause of the failure
+   */
+  failUnsettled(error: unknown): void {
+    this.#set.failUnsettled(error)
+  }
+
   /** Resets every model and function, in the order in which the models were attached. */
   reset(): void {
     this.#set.reset()

@@ -321,6 +321,11 @@ export class DeviceSet {
     this.#notices.settle(done)
   }
 
+  /** Reports the models whose promises have not settled as failed, with this error. */
+  failUnsettled(error: unknown): void {
+    this.#notices.failUnsettled(error)
+  }
+
   /** Serves a write that nobody waits for, out of the buffered ring. */
   serveBuffered(request: IoRequest): void {
     this.#requests.serveBuffered(request)

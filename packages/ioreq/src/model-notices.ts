@@ -11,6 +11,12 @@ export interface NoticedModel {
   readonly forgetting: Set<() => void>
 }
 
+/** What a model has begun and not ended. */
+interface Begun {
+  readonly device: string
+  readonly what: string
+}
+
 /** Reports a model that failed outside of a request. */
 export type ReportFailure = (device: string, what: string, error: unknown) => void
 
@@ -23,9 +29,9 @@ export class ModelNotices {
   /** By vCPU, what its next INVALIDATE request is about, where that has been said. */
   readonly #announced = new Map<number, readonly InvalidatedFrames[] | null>()
   /** Buffered writes that have been begun and not ended. */
-  readonly #buffered = new Set<Promise<void>>()
+  readonly #buffered = new Map<Promise<void>, Begun>()
   /** Promises of timers' callbacks that have not settled. */
-  readonly #begun = new Set<Promise<void>>()
+  readonly #begun = new Map<Promise<void>, Begun>()
 
   constructor(models: () => Iterable<NoticedModel>, dma: ModelMemory, failed: ReportFailure) {
     this.#models = models
@@ -46,9 +52,9 @@ export class ModelNotices {
   }
 
   /** A buffered write is under way: an invalidation waits for it. */
-  buffered(write: Promise<void>): void {
+  buffered(write: Promise<void>, device: string, what: string): void {
     const ended = write.finally(() => void this.#buffered.delete(ended))
-    this.#buffered.add(ended)
+    this.#buffered.set(ended, { device, what })
   }
 
   /** A timer's callback has returned a promise. */
@@ -59,7 +65,7 @@ export class ModelNotices {
         (error: unknown) => this.#failed(device, what, error),
       )
       .finally(() => void this.#begun.delete(ended))
-    this.#begun.add(ended)
+    this.#begun.set(ended, { device, what })
   }
 
   /** Whether models have promises under way that no vCPU waits for. */
@@ -70,8 +76,17 @@ export class ModelNotices {
   /** Calls back when those have settled; at once where there are none. */
   settle(done: () => void): void {
     const open = new Countdown(done)
-    for (const set of [this.#buffered, this.#begun]) for (const promise of set) open.promise(promise)
+    for (const each of [this.#buffered, this.#begun]) for (const promise of each.keys()) open.promise(promise)
     open.start()
+  }
+
+  /** Reports the models whose promises have not settled as failed, and waits for those promises no longer. */
+  failUnsettled(error: unknown): void {
+    for (const each of [this.#buffered, this.#begun]) {
+      const late = [...each.values()]
+      each.clear()
+      for (const { device, what } of late) this.#failed(device, what, error)
+    }
   }
 
   /**
@@ -82,7 +97,7 @@ export class ModelNotices {
    */
   dropMappings(frames: readonly InvalidatedFrames[] | null, done: () => void): void {
     const open = new Countdown(done)
-    for (const write of this.#buffered) open.promise(write)
+    for (const write of this.#buffered.keys()) open.promise(write)
     drop(this.#dma, frames, open)
     for (const each of this.#models()) {
       // Forgotten before the model is told: what it maps from then on is what is there now.

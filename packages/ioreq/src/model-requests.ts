@@ -102,15 +102,16 @@ export class ModelRequests {
     const kind = type === IOREQ_TYPE_PIO ? 'port' : 'mmio'
     const region = this.#table.regionAt(kind, address)
     if (region === null || address - region.base + size > region.length) return
-    const failed = (error: unknown): void =>
-      this.#options.failed(region.device, `buffered write of ${size} bytes at ${hex(address)}`, error)
+    const what = `buffered write of ${size} bytes at ${hex(address)}`
+    const failed = (error: unknown): void => this.#options.failed(region.device, what, error)
     if (region.direct) {
       if (this.#pieces.write(this.#table, kind, address, size, dataLo, dataHi) !== null) failed(this.#pieces.error)
       return
     }
     const split = new SplitAccess<ClaimedRegion>()
     split.begin(this.#table, kind, address, size, dataLo, dataHi)
-    this.#options.notices.buffered(this.#calls(split, false, new PendingAccess(-1)).catch(failed))
+    const written = this.#calls(split, false, new PendingAccess(-1)).catch(failed)
+    this.#options.notices.buffered(written, region.device, what)
   }
 
   /** An access that synchronous models answer, piece by piece. */

@@ -49,7 +49,10 @@ export interface PcOptions {
   readonly deviceServers?: readonly StartDeviceServer[] | undefined
   /** What a device model that fails leads to: the machine's end (default), or its own. */
   readonly devicePolicy?: FailurePolicy | undefined
-  /** Milliseconds of host time that a device model may take for an answer; default for ever. */
+  /**
+   * Milliseconds of host time that a device model may take for an answer; `Infinity`: for ever. Default for ever on the
+   * real clock, 30 seconds on the deterministic one, where the whole machine waits meanwhile.
+   */
   readonly deviceDeadlineMs?: number | undefined
   /** Told of device models that fail. */
   readonly onDeviceFailure?: ((failure: DeviceFailure) => void) | undefined
