@@ -14,6 +14,8 @@ import {
   S_GPR,
   S_MODE,
   S_PDPTE,
+  S_PKRS,
+  S_PKRU,
   S_RIP,
   S_SCRATCH,
   S_SEGMENTS,
@@ -125,10 +127,12 @@ export class CpuRegisters {
     return this.#u32[(S_SEGMENTS + SEG_BYTES * segment + SEG_SELECTOR) >>> 2]!
   }
 
-  /** Hands the control registers and PDPTEs to a context of page walks. */
+  /** Hands the control registers, PDPTEs and rights of protection keys to a context of page walks. */
   configurePaging(paging: PagingContext): void {
     const u32 = this.#u32
     paging.configure(this.cr0, u32[S_CR3 >>> 2]!, u32[(S_CR3 >>> 2) + 1]!, this.cr4, this.efer)
     paging.pdptes.set(this.pdptes)
+    paging.pkru = u32[S_PKRU >>> 2]!
+    paging.pkrs = u32[S_PKRS >>> 2]!
   }
 }

@@ -1,8 +1,9 @@
 import type { MachineMemory } from '@retrap/memory'
-import { ACCESS_WRITE, PagingContext, PagingStructureCache, WALK_OK, WalkResult, walk } from '@retrap/paging'
+import { ACCESS_WRITE, MAP_USER, PagingContext, PagingStructureCache, WALK_OK, WalkResult, walk } from '@retrap/paging'
 import type { TableReader } from '@retrap/paging'
 import { LoggedTables } from '@retrap/replay'
 import type { AccessLog } from '@retrap/replay'
+import { KEY_USER } from './host.ts'
 import type { CpuHost, DeviceAccessMode, Translation, Words } from './host.ts'
 import { STATUS_DONE, STATUS_FAULT } from './state-layout.ts'
 import type { Vcpu } from './vcpu.ts'
@@ -102,6 +103,7 @@ export class FlatHost implements CpuHost {
     into.cacheable = true
     into.global = (result.flags & GLOBAL_FLAG) !== 0
     into.pageBytes = result.pageBytes
+    into.key = result.pkey | ((result.flags & MAP_USER) === 0 ? 0 : KEY_USER)
     return STATUS_DONE
   }
 

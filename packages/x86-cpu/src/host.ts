@@ -1,5 +1,8 @@
 import type { AccessLog } from '@retrap/replay'
 
+/** In {@link Translation.key}: PKRU has the rights of the key, otherwise IA32_PKRS. */
+export const KEY_USER = 16
+
 /** What a linear page maps to: filled in by {@link CpuHost.translate}. Caller-owned, numbers only. */
 export interface Translation {
   /** Guest-physical address of the byte. */
@@ -14,6 +17,8 @@ export interface Translation {
   global: boolean
   /** Bytes of the page that the guest's tables map, 4096 and up. */
   pageBytes: number
+  /** Protection key of the page, 0–15, and {@link KEY_USER} for a user's page: which of PKRU and IA32_PKRS has its rights. */
+  key: number
   /** #PF error code where the status is fault. */
   errorCode: number
 }

@@ -12,6 +12,7 @@ export type { ExecutionCounts } from './executor-parts.ts'
 export type { Exit } from './exit.ts'
 export { FlatHost } from './flat-host.ts'
 export { DEVICE_LOGGED, DEVICE_MAY_WAIT, DEVICE_PLAIN } from './host.ts'
+export { KEY_USER } from './host.ts'
 export type { CpuHost, DeviceAccessMode, RepeatRequest, Translation, Words } from './host.ts'
 export { readModelSpecificRegister, restoreVcpu, saveVcpu, writeModelSpecificRegister } from './inspect.ts'
 export {

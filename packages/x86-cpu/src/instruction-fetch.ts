@@ -273,7 +273,7 @@ export class InstructionFetch {
   /** Lets generated code find a code page by itself. */
   #fillExecute(lo: number, hi: number, page: CodePage, t: Translation): void {
     if (!t.cacheable || this.#mode.executeSet === TLB_MISS || this.u32[S_LOGGED >>> 2] !== 0) return
-    this.#tlb.fill(this.#mode.executeSet, TLB_EXECUTE, lo, hi, page.slots, t.global, t.pageBytes)
+    this.#tlb.fill(this.#mode.executeSet, TLB_EXECUTE, lo, hi, page.slots, t)
   }
 
   #secondPageHolds(record: number, lo: number, hi: number, mode: number): boolean {

@@ -211,9 +211,9 @@ export class MemoryAccess {
     }
     if (set < 0 || (this.#breakpoints.enabled && this.#breakpoints.watches(lo, hi))) return
     const page = t.ma & ~0xfff
-    if ((access & ACCESS_WRITE) === 0) this.#tlb.fill(set, TLB_READ, lo, hi, page >>> 0, t.global, t.pageBytes)
+    if ((access & ACCESS_WRITE) === 0) this.#tlb.fill(set, TLB_READ, lo, hi, page >>> 0, t)
     else if (t.writable && this.#memory.codeBits[page >>> 12] === 0) {
-      this.#tlb.fill(set, TLB_WRITE, lo, hi, page >>> 0, t.global, t.pageBytes)
+      this.#tlb.fill(set, TLB_WRITE, lo, hi, page >>> 0, t)
     }
   }
 }

@@ -186,6 +186,11 @@ export const S_MONITOR_LINE = 0xfc0
 /** Its guest-physical address, 64 bits. */
 export const S_MONITOR_ADDRESS = 0xfc8
 
+/** PKRU, 32 bits: rights of users' pages by protection key. */
+export const S_PKRU = 0xfb0
+/** IA32_PKRS, 32 bits that exist: the same for supervisors' pages. */
+export const S_PKRS = 0xfb4
+
 /** TLB sets follow the registers: one per access mode, see tlb.ts. */
 export const S_TLB_SETS = 0x1000
 

@@ -35,6 +35,16 @@ export const TLB_BYTES: number = SETS * SET_BYTES
 /** Entries that can be valid at once. */
 const JOURNAL = (SETS - 1) * 3 * ENTRIES
 
+/** What is kept of a page beside its address; a `Translation` has it. */
+export interface TlbPage {
+  /** Good in every address space. */
+  readonly global: boolean
+  /** Bytes of the page that the guest's tables map. */
+  readonly pageBytes: number
+  /** As `Translation.key`. */
+  readonly key: number
+}
+
 // The last word of an entry.
 /** Kept where non-global entries go, and good in every address space (PCID). */
 const FLAG_GLOBAL = 1
@@ -48,6 +58,9 @@ const FLAG_VALID = 0x20
 const FLAG_NOTED_GLOBAL = 0x40
 const FLAG_NOTED_LOCAL = 0x80
 const FLAG_NOTED = 0xc0
+/** Protection key, five bits: `Translation.key`. */
+const KEY_SHIFT = 8
+const FLAG_KEY = 0x1f00
 
 /** By frame number modulo their count: whether a frame was made writable since everything was dropped. */
 const WRITABLE_MARKS = 1024
@@ -81,6 +94,8 @@ export class Tlb {
   readonly #localLarge = new Set<number>()
   readonly #localHuge = new Set<number>()
   readonly #writable = new Uint8Array(WRITABLE_MARKS)
+  /** Keys of pages that there may be entries of, one bit each, since everything was dropped. */
+  #keys = 0
   /** There may be entries, of this address space or of another. */
   #filled = false
   /** By PCID, the one that has been away longest first. */
@@ -118,9 +133,11 @@ export class Tlb {
    * @param lo - linear address, low word; any byte of the page
    * @param target - machine address of the page's first byte, or of its slot table
    */
-  fill(set: number, table: number, lo: number, hi: number, target: number, global: boolean, pageBytes: number): void {
+  fill(set: number, table: number, lo: number, hi: number, target: number, page: TlbPage): void {
     const entry = this.#base + set * SET_BYTES + table + ((lo >>> 8) & 0x3ff0)
-    this.#write(entry, lo & ~0xfff, hi, target, (global ? FLAG_GLOBAL : 0) | sizeFlag(pageBytes))
+    const { global, pageBytes, key } = page
+    this.#keys |= 1 << key
+    this.#write(entry, lo & ~0xfff, hi, target, (global ? FLAG_GLOBAL : 0) | sizeFlag(pageBytes) | (key << KEY_SHIFT))
   }
 
   #write(entry: number, lo: number, hi: number, target: number, flags: number): void {
@@ -169,6 +186,7 @@ export class Tlb {
     if (!all) return
     this.#filled = false
     this.#writable.fill(0)
+    this.#keys = 0
     this.#parked.clear()
     this.#globalLarge.clear()
     this.#globalHuge.clear()
@@ -241,7 +259,7 @@ export class Tlb {
         words[at + 1] as number,
         words[at + 2] as number,
         words[at + 3] as number,
-        flags & (FLAG_GLOBAL | FLAG_SIZE),
+        flags & (FLAG_GLOBAL | FLAG_SIZE | FLAG_KEY),
       )
     }
   }
@@ -286,6 +304,36 @@ export class Tlb {
       const bits = size === FLAG_2M ? 21 : size === FLAG_4M ? 22 : 30
       if ((u32[word]! ^ lo) >>> bits === 0) this.#invalidate(entry)
     }
+  }
+
+  /**
+   * Protection keys have lost rights: what has been translated for data of their pages is dropped, in all address spaces.
+   *
+   * @param keys - one bit for each `Translation.key`
+   */
+  dropKeys(keys: number): void {
+    this.changes++
+    // Nearly all pages have key 0, whose rights hardly ever change.
+    if ((this.#keys & keys) === 0) return
+    this.#dropKeysOf(this.#globals, this.#globalCount, keys)
+    this.#dropKeysOf(this.#locals, this.#localCount, keys)
+    for (const { words, length } of this.#parked.values()) {
+      for (let at = 0; at < length; at += PARKED_WORDS) {
+        if (this.#isDataOf(words[at] as number, words[at + 4] as number, keys)) words[at + 4] = 0
+      }
+    }
+  }
+
+  #dropKeysOf(journal: Uint32Array, count: number, keys: number): void {
+    for (let i = 0; i < count; i++) {
+      const entry = journal[i] as number
+      if (this.#isDataOf(entry, this.#u32[(entry >>> 2) + 3] as number, keys)) this.#invalidate(entry)
+    }
+  }
+
+  /** Whether an entry is for reads or writes of a page with one of some keys. Fetches are not subject to keys. */
+  #isDataOf(entry: number, flags: number, keys: number): boolean {
+    return ((keys >>> ((flags & FLAG_KEY) >>> KEY_SHIFT)) & 1) !== 0 && this.#tableOf(entry) !== TLB_EXECUTE
   }
 
   #tableOf(entry: number): number {

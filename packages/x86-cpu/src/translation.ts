@@ -20,7 +20,16 @@ import { VECTOR_PF } from './vectors.ts'
 
 /** Makes the result of a translation, for its owner to reuse. */
 export function newTranslation(): Translation {
-  return { gpa: 0, ma: -1, writable: false, cacheable: false, global: false, pageBytes: PAGE_BYTES, errorCode: 0 }
+  return {
+    gpa: 0,
+    ma: -1,
+    writable: false,
+    cacheable: false,
+    global: false,
+    pageBytes: PAGE_BYTES,
+    key: 0,
+    errorCode: 0,
+  }
 }
 
 /** Translates a vCPU's linear addresses by its host, logged in a logged pass, and raises what goes wrong. */

@@ -243,6 +243,11 @@ export class Vcpu implements Cpu, CodeCacheClient {
     this.#spaces.flush(all)
   }
 
+  /** Drops the translations for data of pages with some protection keys, one bit for each `Translation.key`. */
+  dropKeys(keys: number): void {
+    this.#tlb.dropKeys(keys)
+  }
+
   /** Drops the translations of one linear address. */
   invalidatePage(lo: number, hi: number): void {
     this.#monitor.trigger()

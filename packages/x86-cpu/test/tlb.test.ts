@@ -13,6 +13,9 @@ import {
   TLB_WRITE,
   Tlb,
 } from '../src/tlb.ts'
+import type { TlbPage } from '../src/tlb.ts'
+
+const ofPage = (global: boolean, pageBytes: number, key = 0): TlbPage => ({ global, pageBytes, key })
 
 const memory = MachineMemory.create({ bytes: 2 << 20 })
 const state = memory.allocate(S_TLB_SETS + TLB_BYTES, 0x1000, 'vCPU state')
@@ -43,7 +46,7 @@ describe('the TLB', () => {
 
   test('an entry is found for each byte of its page, in its own set and table only', () => {
     const tlb = new Tlb(memory, state)
-    tlb.fill(TLB_USER, TLB_WRITE, 0x1234_5678, 0xffff_8000, 0xabc000, false, 0x1000)
+    tlb.fill(TLB_USER, TLB_WRITE, 0x1234_5678, 0xffff_8000, 0xabc000, ofPage(false, 0x1000))
     expect(lookUp(tlb, TLB_USER, TLB_WRITE, 0x1234_5000, 0xffff_8000)).toBe(0xabc000)
     expect(lookUp(tlb, TLB_USER, TLB_WRITE, 0x1234_5fff, 0xffff_8000)).toBe(0xabc000)
     expect(lookUp(tlb, TLB_USER, TLB_WRITE, 0x1234_4fff, 0xffff_8000)).toBe(-1)
@@ -55,8 +58,8 @@ describe('the TLB', () => {
 
   test('a flush that keeps global pages keeps those only', () => {
     const tlb = new Tlb(memory, state)
-    tlb.fill(TLB_SUPERVISOR, TLB_READ, 0x1000, 0, 0x5000, true, 0x1000)
-    tlb.fill(TLB_SUPERVISOR, TLB_READ, 0x2000, 0, 0x6000, false, 0x1000)
+    tlb.fill(TLB_SUPERVISOR, TLB_READ, 0x1000, 0, 0x5000, ofPage(true, 0x1000))
+    tlb.fill(TLB_SUPERVISOR, TLB_READ, 0x2000, 0, 0x6000, ofPage(false, 0x1000))
     tlb.flush(false)
     expect(lookUp(tlb, TLB_SUPERVISOR, TLB_READ, 0x1000, 0)).toBe(0x5000)
     expect(lookUp(tlb, TLB_SUPERVISOR, TLB_READ, 0x2000, 0)).toBe(-1)
@@ -68,8 +71,8 @@ describe('the TLB', () => {
     const tlb = new Tlb(memory, state)
     for (const set of SETS) {
       for (const table of TABLES) {
-        tlb.fill(set, table, 0x7000, 5, 0x9000, true, 0x1000)
-        tlb.fill(set, table, 0x8000, 5, 0xa000, true, 0x1000)
+        tlb.fill(set, table, 0x7000, 5, 0x9000, ofPage(true, 0x1000))
+        tlb.fill(set, table, 0x8000, 5, 0xa000, ofPage(true, 0x1000))
       }
     }
     tlb.invalidatePage(0x7123, 5)
@@ -86,7 +89,7 @@ describe('the TLB', () => {
     (pageBytes) => {
       const tlb = new Tlb(memory, state)
       const start = 0x4000_0000
-      tlb.fill(TLB_USER, TLB_READ, start + 0x3000, 0, 0x9000, false, pageBytes)
+      tlb.fill(TLB_USER, TLB_READ, start + 0x3000, 0, 0x9000, ofPage(false, pageBytes))
       tlb.invalidatePage(start + pageBytes - 1, 0)
       expect(lookUp(tlb, TLB_USER, TLB_READ, start + 0x3000, 0)).toBe(-1)
     },
@@ -94,9 +97,9 @@ describe('the TLB', () => {
 
   test('INVLPG of a fragment keeps what is not of its large page', () => {
     const tlb = new Tlb(memory, state)
-    tlb.fill(TLB_USER, TLB_READ, 0x4000_3000, 0, 0x9000, true, 0x20_0000)
-    tlb.fill(TLB_USER, TLB_READ, 0x4020_4000, 0, 0xa000, false, 0x20_0000)
-    tlb.fill(TLB_USER, TLB_READ, 0x4000_5000, 0, 0xb000, false, 0x1000)
+    tlb.fill(TLB_USER, TLB_READ, 0x4000_3000, 0, 0x9000, ofPage(true, 0x20_0000))
+    tlb.fill(TLB_USER, TLB_READ, 0x4020_4000, 0, 0xa000, ofPage(false, 0x20_0000))
+    tlb.fill(TLB_USER, TLB_READ, 0x4000_5000, 0, 0xb000, ofPage(false, 0x1000))
     tlb.invalidatePage(0x4010_0000, 0)
     expect(lookUp(tlb, TLB_USER, TLB_READ, 0x4000_3000, 0)).toBe(-1)
     expect(lookUp(tlb, TLB_USER, TLB_READ, 0x4020_4000, 0)).toBe(0xa000)
@@ -106,12 +109,12 @@ describe('the TLB', () => {
   describe('with address spaces', () => {
     test('entries go away with theirs and come back; global ones stay', () => {
       const tlb = new Tlb(memory, state)
-      tlb.fill(TLB_USER, TLB_READ, 0x1000, 7, 0x5000, false, 0x1000)
-      tlb.fill(TLB_SUPERVISOR, TLB_READ, 0x2000, 7, 0x6000, true, 0x1000)
+      tlb.fill(TLB_USER, TLB_READ, 0x1000, 7, 0x5000, ofPage(false, 0x1000))
+      tlb.fill(TLB_SUPERVISOR, TLB_READ, 0x2000, 7, 0x6000, ofPage(true, 0x1000))
       tlb.exchange(0, 5)
       expect(lookUp(tlb, TLB_USER, TLB_READ, 0x1000, 7)).toBe(-1)
       expect(lookUp(tlb, TLB_SUPERVISOR, TLB_READ, 0x2000, 7)).toBe(0x6000)
-      tlb.fill(TLB_USER, TLB_READ, 0x1000, 7, 0x8000, false, 0x1000)
+      tlb.fill(TLB_USER, TLB_READ, 0x1000, 7, 0x8000, ofPage(false, 0x1000))
       tlb.exchange(5, 0)
       expect(lookUp(tlb, TLB_USER, TLB_READ, 0x1000, 7)).toBe(0x5000)
       tlb.exchange(0, 5)
@@ -122,7 +125,7 @@ describe('the TLB', () => {
       const tlb = new Tlb(memory, state)
       for (const drop of [() => tlb.dropParked(3), () => tlb.dropAllParked(), () => tlb.flush(true)]) {
         tlb.exchange(0, 3)
-        tlb.fill(TLB_USER, TLB_READ, 0x1000, 7, 0x5000, false, 0x1000)
+        tlb.fill(TLB_USER, TLB_READ, 0x1000, 7, 0x5000, ofPage(false, 0x1000))
         tlb.exchange(3, 0)
         drop()
         tlb.exchange(0, 3)
@@ -133,7 +136,7 @@ describe('the TLB', () => {
 
     test('fragments of large pages come back as such', () => {
       const tlb = new Tlb(memory, state)
-      tlb.fill(TLB_USER, TLB_READ, 0x4000_3000, 0, 0x9000, false, 0x20_0000)
+      tlb.fill(TLB_USER, TLB_READ, 0x4000_3000, 0, 0x9000, ofPage(false, 0x20_0000))
       tlb.exchange(0, 1)
       tlb.exchange(1, 0)
       expect(lookUp(tlb, TLB_USER, TLB_READ, 0x4000_3000, 0)).toBe(0x9000)
@@ -143,7 +146,7 @@ describe('the TLB', () => {
 
     test('frames that hold code now, and moved code pages, are noticed while away', () => {
       const tlb = new Tlb(memory, state)
-      for (const table of TABLES) tlb.fill(TLB_USER, table, 0x7000, 0, 0x9000, false, 0x1000)
+      for (const table of TABLES) tlb.fill(TLB_USER, table, 0x7000, 0, 0x9000, ofPage(false, 0x1000))
       tlb.exchange(0, 1)
       tlb.dropWritable(0x9000)
       tlb.flushExecute()
@@ -154,7 +157,7 @@ describe('the TLB', () => {
     test('more of them than are kept lose the one that was away longest', () => {
       const tlb = new Tlb(memory, state)
       for (let pcid = 0; pcid < 12; pcid++) {
-        tlb.fill(TLB_USER, TLB_READ, 0x1000, 0, 0x1000 * (pcid + 1), false, 0x1000)
+        tlb.fill(TLB_USER, TLB_READ, 0x1000, 0, 0x1000 * (pcid + 1), ofPage(false, 0x1000))
         tlb.exchange(pcid, pcid + 1)
       }
       // From the latest back: those that are left are found, with what is theirs.
@@ -172,8 +175,8 @@ describe('the TLB', () => {
   test('a frame that holds code now leaves the write tables of all modes, and stays readable', () => {
     const tlb = new Tlb(memory, state)
     for (const set of SETS)
-      for (const table of TABLES) tlb.fill(set, table, 0x7000 + 0x1000 * set, 0, 0x9000, false, 0x1000)
-    tlb.fill(TLB_USER, TLB_WRITE, 0xf000, 0, 0xb000, false, 0x1000)
+      for (const table of TABLES) tlb.fill(set, table, 0x7000 + 0x1000 * set, 0, 0x9000, ofPage(false, 0x1000))
+    tlb.fill(TLB_USER, TLB_WRITE, 0xf000, 0, 0xb000, ofPage(false, 0x1000))
     tlb.dropWritable(0x9000)
     for (const set of SETS) {
       expect(lookUp(tlb, set, TLB_WRITE, 0x7000 + 0x1000 * set, 0)).toBe(-1)
@@ -185,7 +188,7 @@ describe('the TLB', () => {
 
   test('moved code pages leave the execute tables only', () => {
     const tlb = new Tlb(memory, state)
-    for (const table of TABLES) tlb.fill(TLB_USER, table, 0x7000, 0, 0x9000, true, 0x1000)
+    for (const table of TABLES) tlb.fill(TLB_USER, table, 0x7000, 0, 0x9000, ofPage(true, 0x1000))
     tlb.flushExecute()
     expect(TABLES.map((table) => lookUp(tlb, TLB_USER, table, 0x7000, 0))).toEqual([0x9000, 0x9000, -1])
   })
@@ -206,11 +209,16 @@ describe('the TLB', () => {
           host: fc.integer({ min: 1, max: 200 }),
           global: fc.boolean(),
           pageBytes: fc.constantFrom(0x1000, 0x20_0000, 0x40_0000, 0x4000_0000),
+          key: fc.constantFrom(0, 1, 16, 31),
         }),
       },
       { weight: 2, arbitrary: fc.record({ kind: fc.constant('invalidate' as const), page }) },
       { weight: 1, arbitrary: fc.record({ kind: fc.constant('flush' as const), all: fc.boolean() }) },
       { weight: 2, arbitrary: fc.record({ kind: fc.constant('exchange' as const), to: fc.nat({ max: 3 }) }) },
+      {
+        weight: 1,
+        arbitrary: fc.record({ kind: fc.constant('keys' as const), keys: fc.constantFrom(1, 2, 1 << 16, -1) }),
+      },
       { weight: 1, arbitrary: fc.record({ kind: fc.constant('forget' as const), pcid: fc.nat({ max: 3 }) }) },
       {
         weight: 1,
@@ -225,6 +233,7 @@ describe('the TLB', () => {
           global: boolean
           pcid: number
           pageBytes: number
+          key: number
           set: number
           table: number
           lo: number
@@ -233,13 +242,13 @@ describe('the TLB', () => {
         let pcid = 0
         // By page, and for pages that are not global by PCID.
         const model = new Map<string, Entry>()
-        const keyOf = (e: Omit<Entry, 'host' | 'pageBytes'>): string =>
+        const keyOf = (e: Omit<Entry, 'host' | 'pageBytes' | 'key'>): string =>
           `${e.set} ${e.table} ${e.lo} ${e.hi} ${e.global ? 'global' : e.pcid}`
         for (const a of actions) {
           if (a.kind === 'fill') {
-            tlb.fill(a.set, a.table, a.page.lo, a.page.hi, a.host << 12, a.global, a.pageBytes)
-            const { set, table, global, pageBytes } = a
-            const e = { host: a.host << 12, global, pcid, pageBytes, set, table, ...a.page }
+            tlb.fill(a.set, a.table, a.page.lo, a.page.hi, a.host << 12, ofPage(a.global, a.pageBytes, a.key))
+            const { set, table, global, pageBytes, key } = a
+            const e = { host: a.host << 12, global, pcid, pageBytes, key, set, table, ...a.page }
             for (const either of [false, true]) model.delete(keyOf({ ...e, global: either }))
             model.set(keyOf(e), e)
           } else if (a.kind === 'invalidate') {
@@ -255,6 +264,11 @@ describe('the TLB', () => {
           } else if (a.kind === 'exchange') {
             if (a.to !== pcid) tlb.exchange(pcid, a.to)
             pcid = a.to
+          } else if (a.kind === 'keys') {
+            tlb.dropKeys(a.keys)
+            for (const [key, e] of model) {
+              if (((a.keys >>> e.key) & 1) !== 0 && e.table !== TLB_EXECUTE) model.delete(key)
+            }
           } else if (a.kind === 'forget') {
             if (a.pcid !== pcid) {
               tlb.dropParked(a.pcid)
@@ -282,10 +296,30 @@ describe('the TLB', () => {
     )
   })
 
+  test('keys that lose rights take the data of their pages along, not the code', () => {
+    const tlb = new Tlb(memory, state)
+    for (const table of TABLES) {
+      for (const key of [0, 5, 16, 21])
+        tlb.fill(TLB_USER, table, 0x1000 * (key + 1), 0, 0x1000 * (key + 1), ofPage(key === 21, 0x1000, key))
+    }
+    const kept = (key: number): boolean[] =>
+      TABLES.map((table) => lookUp(tlb, TLB_USER, table, 0x1000 * (key + 1), 0) !== -1)
+    tlb.dropKeys((1 << 5) | (1 << 21))
+    expect([0, 5, 16, 21].map(kept)).toEqual(
+      [0, 5, 16, 21].map((key) => TABLES.map((table) => table === TLB_EXECUTE || (key !== 5 && key !== 21))),
+    )
+    // What has been put aside with its address space does not come back either.
+    tlb.fill(TLB_USER, TLB_READ, 0x6000, 0, 0x6000, ofPage(false, 0x1000, 5))
+    tlb.exchange(0, 1)
+    tlb.dropKeys(1 << 5)
+    tlb.exchange(1, 0)
+    expect([kept(5)[0], kept(0)[0]]).toEqual([false, true])
+  })
+
   test('more fills than the journal holds are flushed all the same', () => {
     const tlb = new Tlb(memory, state)
     for (let i = 0; i < 10_000; i++)
-      tlb.fill(TLB_USER, TLB_READ, (i % 1024) << 12, i >>> 10, 0x1000 * (i + 1), false, 0x1000)
+      tlb.fill(TLB_USER, TLB_READ, (i % 1024) << 12, i >>> 10, 0x1000 * (i + 1), ofPage(false, 0x1000))
     expect(lookUp(tlb, TLB_USER, TLB_READ, (9999 % 1024) << 12, 9999 >>> 10)).toBe(0x1000 * 10_000)
     tlb.flush(true)
     for (let i = 0; i < 10_000; i++) expect(lookUp(tlb, TLB_USER, TLB_READ, (i % 1024) << 12, i >>> 10)).toBe(-1)

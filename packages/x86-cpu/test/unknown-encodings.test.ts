@@ -33,9 +33,6 @@ describe('what the processor does not have is #UD (SDM vol. 2A, "#UD Equations f
     { name: 'REX2', bytes: [0xd5, 0x10, 0x01, 0xc1] },
     { name: 'JMPABS', bytes: [0xd5, 0x00, 0xa1, 0, 0, 0, 0, 0, 0, 0, 0] },
     { name: 'KMOVW, VEX', bytes: [0xc5, 0xf8, 0x90, 0xc1] },
-    { name: 'XSAVEC, though XSAVE and XSAVEOPT exist', bytes: [0x0f, 0xc7, 0x23] },
-    { name: 'XSAVES', bytes: [0x0f, 0xc7, 0x2b] },
-    { name: 'XRSTORS', bytes: [0x0f, 0xc7, 0x1b] },
     { name: 'TILEZERO', bytes: [0xc4, 0xe2, 0x7b, 0x49, 0xc0] },
   ])('$name', ({ bytes }) => expect(endOf(bytes)).toBe('#UD'))
 

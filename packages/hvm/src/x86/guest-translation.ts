@@ -3,6 +3,7 @@ import {
   ACCESS_FETCH,
   ACCESS_READ,
   ACCESS_WRITE,
+  MAP_USER,
   PagingContext,
   PagingMode,
   PagingStructureCache,
@@ -16,7 +17,7 @@ import type { PagingCpu } from '@retrap/paging'
 import { P2M_EXECUTE, P2M_READ, P2M_WRITE } from '@retrap/p2m'
 import { LoggedTables } from '@retrap/replay'
 import type { AccessLog } from '@retrap/replay'
-import { STATUS_DONE, STATUS_FAULT, STATUS_RESTART, STATUS_RETRY } from '@retrap/x86-cpu'
+import { KEY_USER, STATUS_DONE, STATUS_FAULT, STATUS_RESTART, STATUS_RETRY } from '@retrap/x86-cpu'
 import type { CpuRegisters, Translation } from '@retrap/x86-cpu'
 import type { Domain } from '../domain.ts'
 import { SecondLevel } from '../second-level.ts'
@@ -101,6 +102,7 @@ export class GuestTranslation {
     }
     into.global = (result.flags & GLOBAL_FLAG) !== 0
     into.pageBytes = result.pageBytes
+    into.key = result.pkey | ((result.flags & MAP_USER) === 0 ? 0 : KEY_USER)
     return this.locate(result.gpa, access, into, log)
   }
 

@@ -14,6 +14,8 @@ import {
   CR4_PCE,
   CR4_PCIDE,
   CR4_PGE,
+  CR4_PKE,
+  CR4_PKS,
   CR4_PSE,
   CR4_PVI,
   CR4_SMAP,
@@ -26,6 +28,7 @@ import {
   EFER_NXE,
   EFER_SCE,
   XCR0_AVX,
+  XCR0_PKRU,
   XCR0_SSE,
   XCR0_X87,
 } from '../system/architecture.ts'
@@ -54,6 +57,8 @@ const CR4_BITS: BitsOf = [
   ['XSAVE', CR4_OSXSAVE],
   ['SMEP', CR4_SMEP],
   ['SMAP', CR4_SMAP],
+  ['PKU', CR4_PKE],
+  ['PKS', CR4_PKS],
 ]
 
 /** Bits of IA32_EFER that come with a feature. */
@@ -68,6 +73,7 @@ const XCR0_BITS: BitsOf = [
   ['FPU', XCR0_X87],
   ['SSE', XCR0_SSE],
   ['AVX', XCR0_AVX],
+  ['PKU', XCR0_PKRU],
 ]
 
 /** Feature flags of AMD's leaf 8000_0001H EDX that repeat those of leaf 1 (AMD APM vol. 3, appendix E). */
@@ -112,12 +118,18 @@ export class Processor {
   readonly abovePhysicalHi: number
   /** @internal A null selector clears the base of FS and GS. */
   readonly nullClearsBase: boolean
-  /** @internal FXSAVE and XSAVE always save the x87 error pointers; otherwise only while an exception is pending. */
+  /** @internal FXSAVE and XSAVE save the x87 error pointers; otherwise zeros, unless an exception is pending. */
   readonly savesErrorPointers: boolean
+  /** @internal FXRSTOR and XRSTOR restore them; otherwise only if the image has a pending exception. */
+  readonly restoresErrorPointers: boolean
   /** @internal Highest basic leaf of CPUID: at least that of a feature. */
   readonly highestLeaf: number
   /** @internal Highest extended leaf of CPUID: at least that of a feature. */
   readonly highestExtendedLeaf: number
+  /** @internal XRSTOR takes the compacted form. */
+  readonly restoresCompacted: boolean
+  /** @internal XGETBV takes ECX = 1. */
+  readonly tellsInUse: boolean
   readonly #decoderFeatures: ReadonlySet<string>
   readonly #absentMsrs: ReadonlySet<number>
   /** Feature flags of a leaf's registers, by leaf and sub-leaf. */
@@ -146,7 +158,10 @@ export class Processor {
     // A shift by 32 would be one by 0, but 52 − 32 is the most.
     this.abovePhysicalHi = ~((1 << (model.physicalAddressBits - 32)) - 1) >>> 0
     this.nullClearsBase = !this.amd || this.has('NULL_BASE')
-    this.savesErrorPointers = !this.amd || this.has('XSAVEERPTR')
+    this.savesErrorPointers = !this.amd
+    this.restoresErrorPointers = !this.amd || this.has('XSAVEERPTR')
+    this.restoresCompacted = this.has('XSAVEC')
+    this.tellsInUse = this.has('XGETBV1')
     this.#absentMsrs = absentMsrs(model)
     let highest = model.highestLeaf
     let highestExtended = model.highestExtendedLeaf

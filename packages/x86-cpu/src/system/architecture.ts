@@ -35,6 +35,10 @@ export const CR4_PCIDE: number = 1 << 17
 export const CR4_OSXSAVE: number = 1 << 18
 export const CR4_SMEP: number = 1 << 20
 export const CR4_SMAP: number = 1 << 21
+/** Protection keys for users' pages, and for supervisors'. */
+export const CR4_PKE: number = 1 << 22
+export const CR4_PKS: number = 1 << 24
+
 // IA32_EFER.
 export const EFER_SCE: number = 1 << 0
 export const EFER_LME: number = 1 << 8
@@ -45,6 +49,7 @@ export const EFER_NXE: number = 1 << 11
 export const XCR0_X87: number = 1 << 0
 export const XCR0_SSE: number = 1 << 1
 export const XCR0_AVX: number = 1 << 2
+export const XCR0_PKRU: number = 1 << 9
 
 /** CR3 bits 11:0 with CR4.PCIDE: the process-context identifier. */
 export const CR3_PCID = 0xfff

@@ -32,6 +32,8 @@ import {
   CR4_PAE,
   CR4_PCIDE,
   CR4_PGE,
+  CR4_PKE,
+  CR4_PKS,
   CR4_PSE,
   CR4_SMEP,
   EFER_LMA,
@@ -150,7 +152,10 @@ function writeCr4(s: System, lo: number, hi: number): void {
   s.set(S_CR4, lo)
   if (changed === 0) return
   s.host.controlChanged()
-  if ((changed & (CR4_PAE | CR4_PGE | CR4_PSE | CR4_SMEP)) !== 0 || (changed & old & CR4_PCIDE) !== 0) {
+  if (
+    (changed & (CR4_PAE | CR4_PGE | CR4_PSE | CR4_SMEP | CR4_PKE | CR4_PKS)) !== 0 ||
+    (changed & old & CR4_PCIDE) !== 0
+  ) {
     s.cpu.flushTlb(true)
   }
   s.cpu.modeChanged()

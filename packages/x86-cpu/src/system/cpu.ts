@@ -110,6 +110,8 @@ export interface Cpu {
   mayEndGather(): boolean
   /** Forgets translations: those of the current address space but global pages, or everything. */
   flushTlb(all: boolean): void
+  /** Forgets translations for data of pages whose protection keys have lost rights; one bit for each `Translation.key`. */
+  dropKeys(keys: number): void
   /** INVLPG: forgets the translations of a page, global ones too. */
   invalidatePage(lo: number, hi: number): void
   /** INVPCID, whose type is `scope` (`Invalidate` of `@retrap/paging`). */

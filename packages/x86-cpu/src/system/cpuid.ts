@@ -1,13 +1,16 @@
 import { MONITOR_LINE_BYTES } from '../line-monitor.ts'
 import { STATUS_DONE, S_CR4, S_XCR0 } from '../state-layout.ts'
-import { CR4_OSXSAVE, RAX, RBX, RCX, RDX, XCR0_AVX } from './architecture.ts'
-import { A_YMM, A_YMM_END } from './fpu-image.ts'
+import { CR4_OSXSAVE, CR4_PKE, RAX, RBX, RCX, RDX } from './architecture.ts'
 import type { Handler } from './operands.ts'
 import { MISC_ENABLE_HI_NO_XD, MISC_ENABLE_LIMIT_CPUID, MISC_ENABLE_MONITOR, S_MISC_ENABLE } from './system-state.ts'
+import { COMPONENTS, compactedSize, standardSize } from './state-components.ts'
 import type { System } from './system.ts'
 
 const LEAF1_ECX_OSXSAVE = 1 << 27
 const LEAF1_ECX_MONITOR = 1 << 3
+const LEAF7_ECX_OSPKE = 1 << 4
+/** Leaf DH, sub-leaf 1, EAX: XSAVEC, XSAVES. */
+const COMPACTED_FORMS = (1 << 1) | (1 << 3)
 const EXTENDED1_EDX_SYSCALL = 1 << 11
 
 /** Leaf 5, ECX: EDX lists the waits that there are (bit 0); MWAIT takes ECX bit 0 (bit 1). */
@@ -80,7 +83,9 @@ export function cpuidLeaf(s: System, leaf: number, subleaf: number, into: Uint32
       give(into, 1 << 2, 0, 0, 0)
       return
     case 7:
-      if (subleaf === 0) into[0] = processor.flags(7, 1, 0) === 0 ? 0 : 1
+      if (subleaf !== 0) return
+      into[0] = processor.flags(7, 1, 0) === 0 ? 0 : 1
+      if ((s.get(S_CR4) & CR4_PKE) !== 0) into[2]! |= LEAF7_ECX_OSPKE
       return
     case 0xb:
       // One thread a core; the host fills in APIC ID and number of processors.
@@ -142,13 +147,18 @@ export function cpuidLeaf(s: System, leaf: number, subleaf: number, into: Uint32
 
 const L1_CACHE = (32 << 24) | (8 << 16) | (1 << 8) | 64
 
-/** Leaf DH: what there is; bytes that XSAVE needs as XCR0 is now, and at most. */
+/** Leaf DH: what there is; bytes that XSAVE needs as XCR0 is now, and at most; sizes and offsets of components. */
 function giveStateComponents(s: System, subleaf: number, into: Uint32Array): void {
   const { xcr0 } = s.cpu.processor
-  if (subleaf === 0 && xcr0 !== 0) {
-    const size = (components: number): number => ((components & XCR0_AVX) === 0 ? A_YMM : A_YMM_END)
-    give(into, xcr0, size(s.get(S_XCR0)), size(xcr0), 0)
-  } else if (subleaf === 2 && (xcr0 & XCR0_AVX) !== 0) give(into, A_YMM_END - A_YMM, A_YMM, 0, 0)
+  if (xcr0 === 0) return
+  const enabled = s.get(S_XCR0)
+  if (subleaf === 0) give(into, xcr0, standardSize(enabled), standardSize(xcr0), 0)
+  // IA32_XSS has no bits: the area of XSAVES is that of XSAVEC.
+  else if (subleaf === 1) into[1] = (into[0]! & COMPACTED_FORMS) === 0 ? 0 : compactedSize(enabled)
+  else {
+    const component = COMPONENTS.find(({ number }) => number === subleaf)
+    if (component !== undefined && (xcr0 & component.bit) !== 0) give(into, component.size, component.standard, 0, 0)
+  }
 }
 
 /** EAX and EBX as the smallest terms of crystal : TSC. */

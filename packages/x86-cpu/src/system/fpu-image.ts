@@ -26,7 +26,7 @@ export const MXCSR_INITIAL = 0x1f80
 const A_FCW = 0
 const A_FSW = 2
 const A_FTW = 4
-export const A_FOP = 6
+const A_FOP = 6
 const A_FIP = 8
 const A_FCS = 12
 const A_FDP = 16
@@ -38,13 +38,15 @@ export const A_XMM = 160
 export const A_XMM_END = 416
 export const A_XMM_END_LEGACY = 288
 export const A_HEADER = 512
+/** In the header: which components an area in the compacted form has room for, and bit 63. */
+export const A_XCOMP_BV = 520
 /** Upper halves of the YMM registers, in the standard format; CPUID leaf DH, sub-leaf 2. */
 export const A_YMM = 576
-export const A_YMM_END = 832
-export const A_YMM_END_LEGACY = 704
+/** Where the last component ends: PKRU, behind the YMM registers. */
+const A_END = 840
 
 /** Exception summary of FSW. */
-export const FSW_ES: number = 1 << 7
+const FSW_ES: number = 1 << 7
 /** Exception flags of FSW, and ES and B, which sum up those that FCW does not mask. */
 const FSW_EXCEPTIONS = 0x3f
 const FSW_SUMMARY = 0x8080
@@ -88,7 +90,7 @@ export function initialiseX87(s: System): void {
  * occupy byte ranges; which of them are transferred is the instruction's business.
  */
 export class FpuImage {
-  readonly bytes: Uint8Array = new Uint8Array(A_YMM_END)
+  readonly bytes: Uint8Array = new Uint8Array(A_END)
   readonly #view: DataView = new DataView(this.bytes.buffer)
 
   word(offset: number): number {
@@ -106,16 +108,23 @@ export class FpuImage {
     view.setUint16(A_FSW, statusWord(s), true)
     // The abridged tag word: 1 = not empty, by physical register.
     view.setUint16(A_FTW, ~s.get(S_FTAG_EMPTY) & 0xff, true)
-    view.setUint16(A_FOP, s.get(S_FOP) & 0x7ff, true)
-    view.setUint32(A_FIP, s.get(S_FIP), true)
-    view.setUint32(A_FCS, wide ? s.get(S_FIP + 4) : s.get(S_FCS) & 0xffff, true)
-    view.setUint32(A_FDP, s.get(S_FDP), true)
-    view.setUint32(A_FDS, wide ? s.get(S_FDP + 4) : s.get(S_FDS) & 0xffff, true)
+    // AMD's processors save the error pointers while an exception is pending, and zeros otherwise (seen on Zen 4).
+    if (s.cpu.processor.savesErrorPointers || (s.get(S_FSW) & FSW_ES) !== 0) this.#takeErrorPointers(s, wide)
+    else this.bytes.fill(0, A_FOP, A_MXCSR)
     for (let i = 0; i < 8; i++) {
       const from = stackRegister(s, i)
       const to = A_ST + 16 * i
       for (let j = 0; j < 16; j++) this.bytes[to + j] = j < 10 ? (s.u8[from + j] as number) : 0
     }
+  }
+
+  #takeErrorPointers(s: System, wide: boolean): void {
+    const view = this.#view
+    view.setUint16(A_FOP, s.get(S_FOP) & 0x7ff, true)
+    view.setUint32(A_FIP, s.get(S_FIP), true)
+    view.setUint32(A_FCS, wide ? s.get(S_FIP + 4) : s.get(S_FCS) & 0xffff, true)
+    view.setUint32(A_FDP, s.get(S_FDP), true)
+    view.setUint32(A_FDS, wide ? s.get(S_FDP + 4) : s.get(S_FDS) & 0xffff, true)
   }
 
   giveX87(s: System, wide: boolean): void {
@@ -129,8 +138,8 @@ export class FpuImage {
       const from = A_ST + 16 * i
       for (let j = 0; j < 10; j++) s.u8[to + j] = this.bytes[from + j] as number
     }
-    // As when they are saved: AMD's processors restore the error pointers with a pending exception alone.
-    if (!s.cpu.processor.savesErrorPointers && (view.getUint16(A_FSW, true) & FSW_ES) === 0) return
+    // AMD's processors restore them with a pending exception alone, or always if CPUID 8000_0008H, EBX bit 2 is set.
+    if (!s.cpu.processor.restoresErrorPointers && (view.getUint16(A_FSW, true) & FSW_ES) === 0) return
     s.set(S_FOP, view.getUint16(A_FOP, true) & 0x7ff)
     const high = view.getUint32(A_FCS, true)
     s.set64(S_FIP, view.getUint32(A_FIP, true), wide ? high : 0)

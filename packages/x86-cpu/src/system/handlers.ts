@@ -15,6 +15,7 @@ import { msrHandlers } from './msr.ts'
 import { maskedMoveHandlers } from './masked-move.ts'
 import { registerOffset, type Handler } from './operands.ts'
 import { processorHandlers } from './processor.ts'
+import { protectionKeyHandlers } from './protection-keys.ts'
 import { popSegment, pushSegment, segmentHandlers, segmentMoves } from './segment-instructions.ts'
 import { softwareInterruptHandlers } from './software-interrupts.ts'
 import { stackHandlers } from './stack-instructions.ts'
@@ -54,6 +55,7 @@ export const handlers: Readonly<Record<string, Handler>> = {
   ...flagHandlers,
   ...stackHandlers,
   ...processorHandlers,
+  ...protectionKeyHandlers,
   ...monitorHandlers,
   ...systemManagementHandlers,
   ...ioHandlers,

@@ -14,6 +14,7 @@ import {
   S_KERNEL_GS_BASE,
   S_LSTAR,
   S_PAT,
+  S_PKRS,
   S_SEGMENTS,
   S_SFMASK,
   S_STAR,
@@ -21,6 +22,7 @@ import {
   S_SYSENTER_EIP,
   S_SYSENTER_ESP,
   S_TSC_AUX,
+  S_XSS,
 } from '../state-layout.ts'
 import { CR0_PG, EFER_LMA, EFER_LME, EFER_NXE, RAX, RCX, RDX } from './architecture.ts'
 import type { Handler } from './operands.ts'
@@ -43,6 +45,7 @@ import {
   S_SYSCFG,
   S_TSC_ADJUST,
 } from './system-state.ts'
+import { setPkrs } from './protection-keys.ts'
 import type { System } from './system.ts'
 import { setSegmentBase } from './segment-cache.ts'
 import { readTimeStamp, writeTimeStamp, writeTscAdjust } from './time-stamp.ts'
@@ -69,6 +72,8 @@ const IA32_MTRR_FIX4K_C0000 = 0x268
 export const IA32_PAT = 0x277
 export const IA32_MTRR_DEF_TYPE = 0x2ff
 const IA32_MC0_CTL = 0x400
+const IA32_PKRS = 0x6e1
+const IA32_XSS = 0xda0
 export const IA32_EFER = 0xc000_0080
 const IA32_STAR = 0xc000_0081
 const IA32_LSTAR = 0xc000_0082
@@ -104,6 +109,7 @@ const MTRRCAP = MTRR_VARIABLE_COUNT | (1 << 8) | (1 << 10)
  * | IA32_MCi_ADDR, IA32_MCi_MISC | R/W where the bank has them | R/W |
  * | IA32_MCG_STATUS | bits 2:0, others are reserved | the same |
  * | IA32_DEBUGCTL | R/W for what the processor has: here nothing | zero; else #GP(0) |
+ * | IA32_XSS | R/W for the supervisor state that XSAVES manages: here none | zero; else #GP(0) |
  * | IA32_BIOS_SIGN_ID, IA32_BIOS_UPDT_TRIG | written to load and identify a microcode update | writes are ignored |
  * | SYSCFG 17 to 22 | R/W: buses, and which MTRRs divide DRAM from MMIO | R/W, without effect |
  * | NB_CFG, interrupt pending message | R/W: settings of the northbridge | zero; writes are ignored |
@@ -184,6 +190,8 @@ function fieldOf(index: number): number {
       return S_KERNEL_GS_BASE
     case IA32_TSC_AUX:
       return S_TSC_AUX
+    case IA32_XSS:
+      return S_XSS
     case SYSCFG:
       return S_SYSCFG
     case HWCR:
@@ -239,6 +247,9 @@ export function readMsr(s: System, index: number): void {
       return
     case IA32_ARCH_CAPABILITIES:
       give(s, ARCH_CAPABILITIES, ARCH_CAPABILITIES_HI)
+      return
+    case IA32_PKRS:
+      give(s, s.get(S_PKRS), 0)
       return
     case IA32_MCG_CAP:
       give(s, MC_BANKS, 0)
@@ -333,6 +344,10 @@ export function writeMsr(s: System, index: number, lo: number, hi: number): void
     case IA32_TSC_AUX:
       refuse(s, hi !== 0)
       break
+    case IA32_PKRS:
+      refuse(s, hi !== 0)
+      setPkrs(s, lo)
+      return
     case SYSCFG:
       refuse(s, hi !== 0 || (lo & ~SYSCFG_DEFINED) !== 0)
       break
@@ -348,6 +363,10 @@ export function writeMsr(s: System, index: number, lo: number, hi: number): void
     case IA32_MISC_ENABLE:
       refuse(s, (lo & ~(MISC_ENABLE_WRITABLE | MISC_ENABLE_READ_ONLY)) !== 0 || (hi & ~MISC_ENABLE_HI_NO_XD) !== 0)
       s.set64(S_MISC_ENABLE, (s.get(S_MISC_ENABLE) & MISC_ENABLE_READ_ONLY) | (lo & MISC_ENABLE_WRITABLE), hi)
+      return
+    case IA32_XSS:
+      // XSAVES manages no supervisor state: no bit exists.
+      refuse(s, lo !== 0 || hi !== 0)
       return
     case IA32_DEBUGCTL:
       // No last-branch records, no branch-single-step: no bit exists.

@@ -12,6 +12,7 @@ import {
 } from '../state-layout.ts'
 import { CR4_OSXSAVE, RAX, RCX, RDX, XCR0_AVX, XCR0_SSE, XCR0_X87 } from './architecture.ts'
 import { registerOffset, type Handler } from './operands.ts'
+import { inUse } from './state-components.ts'
 import type { System } from './system.ts'
 import { ACTIVITY_HALTED, S_ACTIVITY } from './system-state.ts'
 
@@ -59,9 +60,11 @@ function requireXsave(s: System): void {
 // @isa: complete   0F 01 D0   XGETBV   "SDM vol. 2C, XGETBV"
 const xgetbv: Handler = (s) => {
   requireXsave(s)
-  if (s.gpr(RCX) !== 0) s.raise(VECTOR_GP, 0)
-  s.setGpr(RAX, 4, s.get(S_XCR0))
-  s.setGpr(RDX, 4, s.get(S_XCR0 + 4))
+  const register = s.gpr(RCX)
+  // ECX = 1: those of XCR0's components that are in use.
+  if (register !== 0 && (register !== 1 || !s.cpu.processor.tellsInUse)) s.raise(VECTOR_GP, 0)
+  s.setGpr(RAX, 4, register === 0 ? s.get(S_XCR0) : s.get(S_XCR0) & inUse(s))
+  s.setGpr(RDX, 4, 0)
   return STATUS_DONE
 }
 

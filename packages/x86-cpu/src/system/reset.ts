@@ -27,6 +27,8 @@ import {
   S_MXCSR,
   S_PAT,
   S_PDPTE,
+  S_PKRS,
+  S_PKRU,
   S_RIP,
   S_SFMASK,
   S_SHADOW,
@@ -149,6 +151,8 @@ function resetRest(s: System): void {
   s.set(S_MXCSR, MXCSR_INITIAL)
   s.set64(S_XCR0, 1, 0)
   s.set64(S_XSS, 0, 0)
+  s.set(S_PKRU, 0)
+  s.set(S_PKRS, 0)
   for (const offset of [S_STAR, S_LSTAR, S_CSTAR, S_SFMASK, S_KERNEL_GS_BASE, S_TSC_AUX]) s.set64(offset, 0, 0)
   for (const offset of [S_SYSENTER_CS, S_SYSENTER_ESP, S_SYSENTER_EIP]) s.set64(offset, 0, 0)
   s.set64(S_PAT, PAT_RESET_LO, PAT_RESET_LO)

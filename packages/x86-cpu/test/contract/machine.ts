@@ -1,9 +1,9 @@
 import { MachineMemory } from '@retrap/memory'
-import { ACCESS_WRITE, PagingContext, WALK_OK, WalkResult, walk } from '@retrap/paging'
+import { ACCESS_WRITE, MAP_USER, PagingContext, WALK_OK, WalkResult, walk } from '@retrap/paging'
 import type { TableReader } from '@retrap/paging'
 import { AccessKind, AccessState, LoggedTables } from '@retrap/replay'
 import type { AccessLog } from '@retrap/replay'
-import { DEVICE_LOGGED, Vcpu, X86Engine } from '../../src/index.ts'
+import { DEVICE_LOGGED, KEY_USER, Vcpu, X86Engine } from '../../src/index.ts'
 import type { CpuHost, DeviceAccessMode, InitialCpuState, Translation, Words } from '../../src/index.ts'
 import * as S from '../../src/state-layout.ts'
 import {
@@ -199,6 +199,7 @@ class ContractHost implements CpuHost, TableReader {
     into.gpa = result.gpa
     into.global = false
     into.pageBytes = result.pageBytes
+    into.key = result.pkey | ((result.flags & MAP_USER) === 0 ? 0 : KEY_USER)
     into.cacheable = true
     into.ma = this.ramAddress(result.gpa)
     into.writable = (access & ACCESS_WRITE) !== 0 && into.ma >= 0
@@ -311,11 +312,7 @@ class ContractHost implements CpuHost, TableReader {
   }
   writeTaskPriority(): void {}
   controlChanged(): void {
-    const u32 = this.vcpu?.u32
-    if (u32 === undefined) return
-    const at = (offset: number): number => u32[offset >>> 2] as number
-    this.#paging.configure(at(S.S_CR0), at(S.S_CR3), at(S.S_CR3 + 4), at(S.S_CR4), at(S.S_EFER))
-    for (let i = 0; i < 8; i++) this.#paging.pdptes[i] = at(S.S_PDPTE + 4 * i)
+    this.vcpu?.registers.configurePaging(this.#paging)
   }
   pause(): void {}
   invalidate(): void {}
@@ -720,10 +717,10 @@ function initialState(cs: number, supervisor: boolean, narrow: boolean): Initial
     },
     gdtr: { base: GDT, limit: 0x7f },
     idtr: narrow ? { base: IDT_32, limit: VECTORS * 8 - 1 } : { base: IDT, limit: VECTORS * 16 - 1 },
-    // CR4: PAE, OSFXSR, OSXMMEXCPT, FSGSBASE, OSXSAVE; EFER: SCE, LME, LMA, NXE.
+    // CR4: PAE, OSFXSR, OSXMMEXCPT, FSGSBASE, OSXSAVE, PKE; EFER: SCE, LME, LMA, NXE.
     cr0: 0x8005_0033,
     cr3: narrow ? PD_NARROW : PML4,
-    cr4: narrow ? 0x0004_0600 : 0x0005_0620,
+    cr4: narrow ? 0x0004_0600 : 0x0045_0620,
     efer: narrow ? 0 : 0xd01,
   }
 }

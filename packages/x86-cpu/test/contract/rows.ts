@@ -99,6 +99,34 @@ export const rows: readonly Row[] = [
     memory: [...header(4), [AREA + 24, 4, 0x1f80]],
   },
   { name: 'XSAVE of all there is', code: '480fae26', registers: { rsi: AREA, rax: -1, rdx: -1 }, memory: header(0) },
+  { name: 'XSAVEC', code: '0fc726', registers: { rsi: AREA, rax: 3, rdx: 0 } },
+  { name: 'XSAVEC64 of all there is', code: '480fc726', registers: { rsi: AREA, rax: -1, rdx: -1 } },
+  { name: 'XSAVES64', code: '480fc72e', supervisor: true, registers: { rsi: AREA, rax: -1, rdx: -1 } },
+  { name: 'XSAVES of a user', ends: 13, code: '0fc72e', registers: { rsi: AREA, rax: -1, rdx: -1 } },
+  {
+    name: 'XRSTOR of the compacted form',
+    code: '480fae2e',
+    registers: { rsi: AREA, rax: 7, rdx: 0 },
+    memory: [...compacted(6, 7), [AREA + 24, 4, 0x1f80]],
+  },
+  {
+    name: 'XRSTORS64',
+    code: '480fc71e',
+    supervisor: true,
+    registers: { rsi: AREA, rax: 7, rdx: 0 },
+    memory: [...compacted(5, 7), [AREA + 24, 4, 0x1f80]],
+  },
+  {
+    name: 'XRSTORS of the standard form',
+    ends: 13,
+    code: '480fc71e',
+    supervisor: true,
+    registers: { rsi: AREA, rax: 7, rdx: 0 },
+    memory: header(3),
+  },
+  { name: 'WRPKRU', code: '0f01ef', registers: { rax: 0x5555_5550, rcx: 0, rdx: 0 } },
+  { name: 'WRPKRU with EDX', ends: 13, code: '0f01ef', registers: { rax: 0, rcx: 0, rdx: 1 } },
+  { name: 'RDPKRU', code: '0f01ee', registers: { rcx: 0 } },
   { name: 'FNSAVE', code: 'dd36', registers: { rsi: AREA } },
   { name: 'FRSTOR', code: 'dd26', registers: { rsi: EDGE - 60 } },
   { name: 'FNSTENV', code: 'd936', registers: { rsi: EDGE - 13 } },
@@ -462,6 +490,11 @@ export const rows: readonly Row[] = [
 
 function header(bits: number): [number, number, number][] {
   return Array.from({ length: 16 }, (_, i) => [AREA + 512 + 4 * i, 4, i === 0 ? bits : 0])
+}
+
+/** A header of the compacted form. */
+function compacted(bits: number, layout: number): [number, number, number][] {
+  return header(bits).map(([at, bytes, value], i) => [at, bytes, i === 2 ? layout : i === 3 ? 0x8000_0000 | 0 : value])
 }
 
 function table(base: number, limit: number): [number, number, number][] {

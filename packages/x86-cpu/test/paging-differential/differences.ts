@@ -1,7 +1,6 @@
 import { PFEC_P, PFEC_RSVD, PFEC_W } from '@retrap/paging'
 import { outputHere, outputOnQemu } from '../system/differential/run.ts'
 import { entryFor, image, type Levels, linearOf, OPERATIONS, type PagingCase, records } from './program.ts'
-import { walked } from './walked.ts'
 
 /** The choices that cases are drawn with; `@retrap/tooling/soak`'s generator has them. */
 export interface Choices {
@@ -94,13 +93,10 @@ export interface Comparison {
   readonly outcomes: ReadonlyMap<string, number>
 }
 
-/** Makes accesses here and on QEMU; with protection keys, which the processor here lacks, by `walk` alone. */
+/** Makes accesses here and on QEMU. */
 export function compare(cases: readonly PagingCase[], levels: Levels): Comparison {
   const program = image(levels, cases)
-  const ours =
-    cases[0]?.keys === undefined
-      ? records(levels, outputHere(program, { cpu: levels === 5 ? 'max,+la57' : 'max' }))
-      : walked(cases, levels)
+  const ours = records(levels, outputHere(program, { cpu: levels === 5 ? 'max,+la57' : 'max' }))
   const theirs = records(levels, outputOnQemu(program))
   const found: string[] = []
   const outcomes = new Map<string, number>()

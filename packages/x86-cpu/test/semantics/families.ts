@@ -16,6 +16,7 @@ import { modesOf } from './encode.ts'
 const EXCLUDED: readonly (readonly [reason: string, names: RegExp])[] = [
   ['enters the host kernel', /^(SYSCALL|SYSENTER|VMCALL|VMMCALL|VMFUNC)$/],
   ['reads what the host has', /^(RDTSCP?|RDPMC|CPUID|RDPID|RDRAND|RDSEED|XGETBV|SGDT|SIDT|SLDT|STR|SMSW)$/],
+  ['depends on what the host’s kernel has switched on', /^(RDPKRU|WRPKRU)$/],
   ['depends on the processor’s extended state', /^(XSAVE|XRSTOR|FXSAVE|FXRSTOR)/],
   [
     'virtualisation and monitoring',

@@ -1,12 +1,13 @@
 import { Assembler } from '@retrap/x86-assembler'
 import { MachineMemory } from '@retrap/memory'
-import { ACCESS_WRITE, PagingContext, PagingStructureCache, WALK_OK, WalkResult, walk } from '@retrap/paging'
+import { ACCESS_WRITE, MAP_USER, PagingContext, PagingStructureCache, WALK_OK, WalkResult, walk } from '@retrap/paging'
 import type { TableReader } from '@retrap/paging'
 import { LoggedTables } from '@retrap/replay'
 import type { AccessLog } from '@retrap/replay'
 import {
   type CpuHost,
   DEVICE_LOGGED,
+  KEY_USER,
   type DeviceAccessMode,
   type CpuModel,
   type Exit,
@@ -21,7 +22,7 @@ import {
   type Words,
   X86Engine,
 } from '@retrap/x86-cpu'
-import { S_CR0, S_CR3, S_CR4, S_DR, S_EFER, S_GPR, S_PDPTE, S_RIP } from '../../src/state-layout.ts'
+import { S_DR, S_GPR, S_RIP } from '../../src/state-layout.ts'
 import { S_ACTIVITY } from '../../src/system/system-state.ts'
 
 /** Guest RAM of a bare processor: GPA 0 up. */
@@ -121,6 +122,7 @@ export class BareHost implements CpuHost {
     into.cacheable = true
     into.global = (this.#walk.flags & 0x100) !== 0
     into.pageBytes = this.#walk.pageBytes
+    into.key = this.#walk.pkey | ((this.#walk.flags & MAP_USER) === 0 ? 0 : KEY_USER)
     return STATUS_DONE
   }
   ramAddress(gpa: number): number {
@@ -196,9 +198,7 @@ export class BareHost implements CpuHost {
   }
   writeTaskPriority(): void {}
   controlChanged(): void {
-    const at = (offset: number): number => this.cpu.u32[offset >>> 2] as number
-    this.#paging.configure(at(S_CR0), at(S_CR3), at(S_CR3 + 4), at(S_CR4), at(S_EFER))
-    for (let i = 0; i < 8; i++) this.#paging.pdptes[i] = at(S_PDPTE + 4 * i)
+    this.cpu.registers.configurePaging(this.#paging)
   }
   pause(): void {
     this.pauses++

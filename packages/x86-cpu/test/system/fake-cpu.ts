@@ -184,6 +184,12 @@ export class FakeCpu implements Cpu {
     this.flushes.push(all)
   }
 
+  /** Keys that were dropped. */
+  readonly droppedKeys: number[] = []
+  dropKeys(keys: number): void {
+    this.droppedKeys.push(keys)
+  }
+
   /** What `Cpu`'s invalidations were called with. */
   readonly invalidated: string[] = []
   invalidatePage(lo: number, hi: number): void {

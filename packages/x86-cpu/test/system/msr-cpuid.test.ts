@@ -165,16 +165,22 @@ describe('CPUID (SDM vol. 2A, "CPUID")', () => {
     expect([21, 22, 28, 29].filter((n) => bit(edx1, n))).toEqual([])
     // HLE, RTM, MPX, AVX-512.
     expect([4, 11, 14, 16, 17, 30, 31].filter((n) => bit(ebx7, n))).toEqual([])
-    // AVX512-VBMI, PKU, WAITPKG, AVX512-VBMI2, CET, AVX512-VNNI and -BITALG, LA57.
-    expect([1, 3, 5, 6, 7, 11, 12, 16].filter((n) => bit(ecx7, n))).toEqual([])
+    // AVX512-VBMI, OSPKE, WAITPKG, AVX512-VBMI2, CET, AVX512-VNNI and -BITALG, LA57.
+    expect([1, 4, 5, 6, 7, 11, 12, 16].filter((n) => bit(ecx7, n))).toEqual([])
     expect(ebx1 & 0xff00).toBe(0x800)
   })
   test('the area of XSAVE is as large as what XCR0 enables', () => {
     const b = Bench.long64()
-    expect(leaf(b, 0xd)).toEqual([7, 576, 832, 0])
+    expect(leaf(b, 0xd)).toEqual([0x207, 576, 840, 0])
     b.s.set(S_XCR0, 7)
-    expect(leaf(b, 0xd)).toEqual([7, 832, 832, 0])
+    expect(leaf(b, 0xd)).toEqual([0x207, 832, 840, 0])
+    expect(leaf(b, 0xd, 1)).toEqual([0xf, 832, 0, 0])
     expect(leaf(b, 0xd, 2)).toEqual([256, 576, 0, 0])
+    expect(leaf(b, 0xd, 9)).toEqual([8, 832, 0, 0])
+    expect(leaf(b, 0xd, 3)).toEqual([0, 0, 0, 0])
+    // Without AVX, PKRU lies where the YMM registers would; in the standard form it does not move.
+    b.s.set(S_XCR0, 0x203)
+    expect([leaf(b, 0xd)[1], leaf(b, 0xd, 1)[1]]).toEqual([840, 584])
   })
   test('OSXSAVE follows CR4, SYSCALL the mode', () => {
     const b = Bench.long64()
