@@ -100,7 +100,7 @@ export class XenTestGuest {
   /** Makes a hypercall. @returns the result, as the caller's signed integer */
   async call(number: number | bigint, ...args: readonly (number | bigint)[]): Promise<number> {
     const { cpu } = this.domain.vcpus[0] as X86Domain['vcpus'][number]
-    cpu.load(this.#state())
+    cpu.load(this.state())
     const registers = this.mode === '64' ? NATIVE : COMPAT
     this.setRegister(RAX, BigInt(number))
     for (const [i, value] of args.entries()) this.setRegister(registers[i] as number, BigInt(value))
@@ -118,7 +118,8 @@ export class XenTestGuest {
     cpu.registers.general[index] = value
   }
 
-  #state(): InitialCpuState {
+  /** The registers that a call begins with. */
+  state(): InitialCpuState {
     const long = this.mode === '64' || this.mode === 'compatibility'
     const real = this.mode === 'real'
     const dpl = this.ring << 5
