@@ -3,7 +3,7 @@ import { defineDevice } from '@retrap/device'
 import { Assembler, al, ax, cs, ds, dword, eax, ebx, ecx, edx, esi, word } from '@retrap/x86-assembler'
 import { restoreVcpu, saveVcpu } from '@retrap/x86-cpu'
 import { describe, expect, test } from 'vitest'
-import { DeterministicClock } from '../src/index.ts'
+import { DeterministicClock, VcpuVapic } from '../src/index.ts'
 import type { X86Vcpu } from '../src/index.ts'
 import { EXIT_PORT, Guest, PROTECTED, STACK, realClock } from './support/guest.ts'
 
@@ -209,4 +209,43 @@ describe('SMRAM', () => {
     expect(memory.readU16(smram + 0x100)).toBe(9)
     expect(memory.readU32(smram + 0xfef8)).toBe(0xa_0000)
   })
+})
+
+test('the TPR patcher leaves the handler of an SMI alone', () => {
+  const guest = new Guest((asm) => leave(asm.mov(dword(ICR), SMI | SELF)))
+  smiHandler(guest, (asm) => asm.hlt())
+  const vcpu = guest.domain.vcpus[0] as X86Vcpu
+  const watch = new VcpuVapic(vcpu, undefined as never, { behind: false, apicPage: -1 })
+  watch.reporting = true
+  expect(watch.watches(APIC + 0x80)).toBe(true)
+  vcpu.cpu.smi()
+  vcpu.cpu.run(100)
+  expect([vcpu.cpu.inSystemManagement, watch.watches(APIC + 0x80)]).toEqual([true, false])
+})
+
+test.each(clocks)('a state save area that a pager has is waited for, on $time time', async ({ clock }) => {
+  const guest = new Guest(
+    (asm) =>
+      leave(
+        asm
+          .mov(ebx, 0x1234)
+          .mov(dword(ICR), SMI | SELF)
+          .inc(ebx),
+      ),
+    { clock: clock() },
+  )
+  smiHandler(guest, counts)
+  const { p2m, secondLevel } = guest.domain
+  const asked: string[] = []
+  secondLevel.onPageRequest = (gfn, how) => {
+    asked.push(`${how} ${gfn.toString(16)}`)
+    setTimeout(() => {
+      p2m.paging.resume(gfn)
+    }, 5)
+  }
+  p2m.paging.nominate((SMBASE + 0xf000) >>> 12)
+  expect(await guest.run()).toEqual({ reason: 'debug-exit', code: 1 })
+  expect([guest.read32(COUNT), guest.state().registers['rbx'], asked]).toEqual([1, '0x1235', ['resume 3f']])
+  // RBX in the area: Intel's map.
+  expect(guest.read32(SMBASE + 0xff74)).toBe(0x1234)
 })

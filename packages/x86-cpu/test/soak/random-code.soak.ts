@@ -33,13 +33,15 @@ function randomCode(rng: Rng): Uint8Array {
   return Uint8Array.from(bytes.slice(0, CODE_BYTES))
 }
 
-interface Case {
+/** A program of random bytes. */
+export interface Case {
   readonly mode: (typeof MODES)[number]
   readonly code: Uint8Array
   readonly registers: readonly number[]
 }
 
-function prepare({ mode, code, registers }: Case, codeCacheBytes: number): BareCpu {
+/** A processor that is about to execute it. */
+export function prepare({ mode, code, registers }: Case, codeCacheBytes: number): BareCpu {
   const pc = new BareCpu({ mode, codeCacheBytes })
   pc.load(CODE, code)
   for (const [i, name] of REGISTERS.entries()) pc.setRegister(name, registers[i] as number)
@@ -82,8 +84,22 @@ function prepare({ mode, code, registers }: Case, codeCacheBytes: number): BareC
   return pc
 }
 
+/** Draws a program, and notes it. */
+export function drawCase(rng: Rng): Case {
+  const given: Case = {
+    mode: rng.pick(MODES),
+    code: randomCode(rng),
+    registers: REGISTERS.map(() =>
+      rng.pick([rng.below(0x1_0000), 0x9000 + rng.below(0x1000), CODE + rng.below(CODE_BYTES), rng.u32()]),
+    ),
+  }
+  rng.note('mode', given.mode)
+  rng.note('code', () => Buffer.from(given.code.subarray(0, 64)).toString('hex'))
+  return given
+}
+
 /** Runs to a halt or shutdown, or gives up after so many turns: a string instruction may have 2^32 iterations to go. */
-function finish(pc: BareCpu, turns: number, next: (pc: BareCpu) => Exit): Exit {
+export function finish(pc: BareCpu, turns: number, next: (pc: BareCpu) => Exit): Exit {
   for (let i = 0; ; i++) {
     const exit = next(pc)
     if (exit.reason === 'hlt' || exit.reason === 'shutdown' || exit.reason === 'error') return exit
@@ -107,15 +123,7 @@ export const soak: Soak = {
   name: 'random-code',
   count: 300,
   step(rng) {
-    const given: Case = {
-      mode: rng.pick(MODES),
-      code: randomCode(rng),
-      registers: REGISTERS.map(() =>
-        rng.pick([rng.below(0x1_0000), 0x9000 + rng.below(0x1000), CODE + rng.below(CODE_BYTES), rng.u32()]),
-      ),
-    }
-    rng.note('mode', given.mode)
-    rng.note('code', () => Buffer.from(given.code.subarray(0, 64)).toString('hex'))
+    const given = drawCase(rng)
     const whole = prepare(given, 1 << 20)
     const exit = finish(whole, 200, (pc) => pc.cpu.run(BUDGET))
     if (exit.reason === 'error') return `error: ${String(exit.error)}`
