@@ -36,6 +36,22 @@ let sockets = 0
 
 type Stop = () => Promise<void> | void
 
+/** What is to be ended with a run; what comes after that is ended at once. */
+class Ends {
+  readonly #stops: Stop[] = []
+  #isOver = false
+
+  add(stop: Stop): void {
+    if (this.#isOver) void stop()
+    else this.#stops.push(stop)
+  }
+
+  async end(): Promise<void> {
+    this.#isOver = true
+    for (const stop of this.#stops.splice(0).toReversed()) await stop()
+  }
+}
+
 /** What lies to one machine: further options for it, and how to end the liars. */
 interface Liars {
   options(): Partial<PcOptions>
@@ -81,7 +97,7 @@ function drawProcesses(rng: Rng, folder: string): Liars {
   const wishes = drawWishes(rng)
   rng.note('processes', () => [first, ...others].map(describePlan).join('\n  '))
   rng.note('asked', wishes.join(', '))
-  const stops: Stop[] = []
+  const ends = new Ends()
   const start: StartDeviceServer = async (dispatch, platform, realTime) => {
     const path = join(folder, `socket-${sockets++}`)
     const address = { path }
@@ -93,23 +109,21 @@ function drawProcesses(rng: Rng, folder: string): Liars {
       openMs: 20,
       onMessage: (transport, bytes) => transport.remote.post(bytes),
     })
-    stops.push(() => listener.close())
+    ends.add(() => listener.close())
     const accepted = listener.accept()
     const liars = [first, ...others].map((plan) => new LyingDevices(plan, path, token))
     for (const [i, liar] of liars.entries()) {
       void liar.start(i > 0 || !truthful)
-      stops.push(() => liar.stop())
+      ends.add(() => liar.stop())
     }
     const transport = await Promise.race([accepted, setTimeout(500)])
     if (transport === undefined) throw new IoreqError('ERR_DEVICE', 'no device process has connected')
-    stops.push(pester(transport.remote, wishes))
+    ends.add(pester(transport.remote, wishes))
     return transport
   }
   return {
     options: () => ({ deviceServers: [start] }),
-    async stop() {
-      for (const stop of stops.splice(0).toReversed()) await stop()
-    },
+    stop: () => ends.end(),
   }
 }
 
@@ -126,7 +140,7 @@ function drawScribbler(rng: Rng): Liars {
     ...Array.from({ length: rng.below(10) }, () => anyFrame(rng, 'event', 30)),
   ]
   rng.note('Worker', () => JSON.stringify([frames.map(({ kind }) => kind), scribbles]))
-  const stops: Stop[] = []
+  const ends = new Ends()
   const start: StartDeviceServer = (dispatch: IoDispatch, platform: DevicePlatform, realTime: boolean) => {
     const transport = new SharedTransport(dispatch, platform, { name: 'scribbler', realTime })
     const { buffer, doorbell, doorbellIndex } = transport.memory
@@ -144,7 +158,7 @@ function drawScribbler(rng: Rng): Liars {
     words[EVENTS_AT / 4] = at
     ring()
     let isStopped = false
-    stops.push(() => void (isStopped = true))
+    ends.add(() => void (isStopped = true))
     void (async () => {
       await transport.remote.ready.catch(() => undefined)
       for (const scribble of scribbles) {
@@ -161,9 +175,7 @@ function drawScribbler(rng: Rng): Liars {
   }
   return {
     options: () => ({ deviceServers: [start] }),
-    stop: async () => {
-      for (const stop of stops.splice(0)) await stop()
-    },
+    stop: () => ends.end(),
   }
 }
 

@@ -109,7 +109,7 @@ export function drawPlan(rng: Rng, side: 'event' | 'command', truthful: boolean)
 
 function drawAct(rng: Rng, side: 'event' | 'command', truth: number): Act {
   const bytes = frameBytes(anyFrame(rng, side, truth))
-  if (truth === 0 || !rng.chance(3, truth)) return { what: 'send', bytes, times: rng.chance(1, 40) ? 2000 : 1 }
+  if (truth === 0 || !rng.chance(3, truth)) return { what: 'send', bytes, times: rng.chance(1, 40) ? 300 : 1 }
   switch (rng.below(11)) {
     case 0:
       return { what: 'wait', ms: rng.below(8) }
