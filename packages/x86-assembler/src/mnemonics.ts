@@ -195,26 +195,26 @@ export interface Mnemonics {
   aesdec(...operands: [XmmRegister, XmmRegister | M128]): this
   /** AESDEC128KL: xmm, m. */
   aesdec128kl(...operands: [XmmRegister, Memory]): this
-  /** AESDEC256KL: xmm, m. */
-  aesdec256kl(...operands: [XmmRegister, Memory]): this
+  /** AESDEC256KL: xmm, m512. */
+  aesdec256kl(...operands: [XmmRegister, M512]): this
   /** AESDECLAST: xmm, xmm/m128. */
   aesdeclast(...operands: [XmmRegister, XmmRegister | M128]): this
   /** AESDECWIDE128KL: m. */
   aesdecwide128kl(...operands: [Memory]): this
-  /** AESDECWIDE256KL: m. */
-  aesdecwide256kl(...operands: [Memory]): this
+  /** AESDECWIDE256KL: m512. */
+  aesdecwide256kl(...operands: [M512]): this
   /** AESENC: xmm, xmm/m128. */
   aesenc(...operands: [XmmRegister, XmmRegister | M128]): this
   /** AESENC128KL: xmm, m. */
   aesenc128kl(...operands: [XmmRegister, Memory]): this
-  /** AESENC256KL: xmm, m. */
-  aesenc256kl(...operands: [XmmRegister, Memory]): this
+  /** AESENC256KL: xmm, m512. */
+  aesenc256kl(...operands: [XmmRegister, M512]): this
   /** AESENCLAST: xmm, xmm/m128. */
   aesenclast(...operands: [XmmRegister, XmmRegister | M128]): this
   /** AESENCWIDE128KL: m. */
   aesencwide128kl(...operands: [Memory]): this
-  /** AESENCWIDE256KL: m. */
-  aesencwide256kl(...operands: [Memory]): this
+  /** AESENCWIDE256KL: m512. */
+  aesencwide256kl(...operands: [M512]): this
   /** AESIMC: xmm, xmm/m128. */
   aesimc(...operands: [XmmRegister, XmmRegister | M128]): this
   /** AESKEYGENASSIST: xmm, xmm/m128, imm8. */
@@ -743,9 +743,9 @@ export interface Mnemonics {
   endbr32(): this
   /** ENDBR64. */
   endbr64(): this
-  /** ENQCMD: r16, m; r32, m; r64, m. */
+  /** ENQCMD: r16, m512; r32, m512; r64, m512. */
   enqcmd(...operands: EnqcmdOperands): this
-  /** ENQCMDS: r16, m; r32, m; r64, m. */
+  /** ENQCMDS: r16, m512; r32, m512; r64, m512. */
   enqcmds(...operands: EnqcmdOperands): this
   /** ENTER: imm16, imm8. */
   enter(...operands: [Immediate, Immediate]): this
@@ -1239,7 +1239,7 @@ export interface Mnemonics {
   /** LDTILECFG: m512. */
   ldtilecfg(...operands: [M512]): this
   /** LEA: r16, m; r32, m; r64, m. */
-  lea(...operands: EnqcmdOperands): this
+  lea(...operands: [Gp16, Memory] | [Gp32, Memory] | [Gp64, Memory]): this
   /** LEAVE. */
   leave(): this
   /** LES: r16, m32; r32, m48. */
@@ -1364,7 +1364,7 @@ export interface Mnemonics {
   movd(...operands: [MmxRegister, Rm32] | [XmmRegister, Rm32] | [Rm32, MmxRegister] | [Rm32, XmmRegister]): this
   /** MOVDDUP: xmm, xmm/m64. */
   movddup(...operands: [XmmRegister, XmmRegister | M64]): this
-  /** MOVDIR64B: r16, m; r32, m; r64, m. */
+  /** MOVDIR64B: r16, m512; r32, m512; r64, m512. */
   movdir64b(...operands: EnqcmdOperands): this
   /** MOVDIRI: m32, r32; m64, r64. */
   movdiri(...operands: [M32, Gp32] | [M64, Gp64]): this

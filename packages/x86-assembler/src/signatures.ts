@@ -28,7 +28,6 @@ import type {
   YmmK,
   ZmmK,
 } from './operand-types.ts'
-import type { Memory } from './memory.ts'
 import type { Immediate } from './operands.ts'
 import type {
   BoundRegister,
@@ -132,8 +131,8 @@ export type CtestaOperands =
   | [DefaultFlags, Rm16, Immediate]
   | [DefaultFlags, Rm32, Immediate]
   | [DefaultFlags, Rm64, Immediate]
-/** Operands of ENQCMD and of 3 more. */
-export type EnqcmdOperands = [Gp16, Memory] | [Gp32, Memory] | [Gp64, Memory]
+/** Operands of ENQCMD and of 2 more. */
+export type EnqcmdOperands = [Gp16, M512] | [Gp32, M512] | [Gp64, M512]
 /** Operands of FADD and of 7 more. */
 export type FaddOperands = [M32] | [X87Register, X87Register] | [M64]
 /** Operands of KADDB and of 26 more. */

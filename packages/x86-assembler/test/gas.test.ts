@@ -86,7 +86,6 @@ const DIFFERENCES: readonly Difference[] = [
     why: 'gas leaves out 67 where no memory is named, and then it is #UD (SDM vol. 2A, BNDCL)',
   },
   { mnemonics: ['RDMSR', 'WRMSRNS'], bits: 64, operands: /,/, why: 'gas 2.40 has no immediate for them' },
-  { mnemonics: ['LDTILECFG', 'STTILECFG'], bits: 64, why: 'gas takes no size with them' },
   {
     mnemonics: /^VCVTU?(SI2SD|DQ2PD)$/,
     operands: /\{r/,
@@ -104,6 +103,9 @@ function isDifference(one: Case & { readonly text: string }, bits: number): bool
   )
 }
 
+/** Mnemonics of 64 bytes of memory with which gas takes no size. */
+const KEYLESS = /^(LDTILECFG|STTILECFG|MOVDIR64B|ENQCMDS?|AES(ENC|DEC)(WIDE)?256KL)$/
+
 function gasText({ form, feature, operands, address, bytes }: Case): string {
   const isBranch = form.slots.some(({ kind }) => kind === 'relative')
   const text = isBranch
@@ -112,7 +114,8 @@ function gasText({ form, feature, operands, address, bytes }: Case): string {
   // AVX-512 has instructions of the same names, which gas prefers.
   const isNewer = /^AVX_(VNNI|IFMA|NE_CONVERT)$/.test(feature)
   const prefix = form.encoding === 'evex' ? '{evex} ' : isNewer ? '{vex} ' : ''
-  return `${prefix}${form.mnemonic.toLowerCase()} ${text}`
+  const sized = KEYLESS.test(form.mnemonic) ? text.replace('ZMMWORD PTR ', '') : text
+  return `${prefix}${form.mnemonic.toLowerCase()} ${sized}`
 }
 
 describe.skipIf(!hasGas())(`every form agrees with GNU as${skipNote(hasGas(), 'binutils are not installed')}`, () => {

@@ -69,6 +69,13 @@ function sizeKeywords(info: CodeInfo, operand: MemoryOperand): readonly string[]
     case 'CLWB':
     case 'LDTILECFG':
     case 'STTILECFG':
+    case 'MOVDIR64B':
+    case 'ENQCMD':
+    case 'ENQCMDS':
+    case 'AESENC256KL':
+    case 'AESDEC256KL':
+    case 'AESENCWIDE256KL':
+    case 'AESDECWIDE256KL':
       return []
     case 'CALLF':
     case 'JMPF':

@@ -43,7 +43,18 @@ export type Immediate = (typeof Immediate)[keyof typeof Immediate]
 /** Parts of a vector register: of 16 bytes with VEX.L = 0, of 32 with VEX.L = 1, of 64 with EVEX.L'L = 2. */
 const VECTOR_PARTS: Readonly<Record<string, number>> = { x: 1, hx: 2, qx: 4, ex: 8 }
 
-const SIZES: Readonly<Record<string, number>> = { b: 1, w: 2, d: 4, q: 8, t: 10, dq: 16, qq: 32, oq: 64, fx: 512 }
+const SIZES: Readonly<Record<string, number>> = {
+  b: 1,
+  w: 2,
+  d: 4,
+  q: 8,
+  t: 10,
+  dq: 16,
+  qq: 32,
+  oq: 64,
+  kl: 48,
+  fx: 512,
+}
 
 /** The index register of VSIB memory: XMM, YMM, ZMM, as long as the vectors, half as long. */
 const INDEX_SIZES: Readonly<Record<string, string>> = { x: 'dq', y: 'qq', z: 'oq', V: 'x', U: 'hx' }

@@ -349,9 +349,9 @@ EVEX.NFx M4 F7 /4    MUL           Ev          APX_F o64 nf
 EVEX.NFx M4 F7 /5    IMUL          Ev          APX_F o64 nf
 EVEX.NFx M4 F7 /6    DIV           Ev          APX_F o64 nf
 EVEX.NFx M4 F7 /7    IDIV          Ev          APX_F o64 nf
-EVEX.66 M4 F8        MOVDIR64B     Gas,M       APX_F+MOVDIR64B w0 o64
-EVEX.F2 M4 F8        ENQCMD        Gas,M       APX_F+ENQCMD w0 o64
-EVEX.F3 M4 F8        ENQCMDS       Gas,M       APX_F+ENQCMD w0 o64 cpl0
+EVEX.66 M4 F8        MOVDIR64B     Gas,Moq     APX_F+MOVDIR64B w0 o64
+EVEX.F2 M4 F8        ENQCMD        Gas,Moq     APX_F+ENQCMD w0 o64
+EVEX.F3 M4 F8        ENQCMDS       Gas,Moq     APX_F+ENQCMD w0 o64 cpl0
 EVEX.F2 M4 F8        URDMSR        Gq,Rq       APX_F+USER_MSR w0 o64
 EVEX.F3 M4 F8        UWRMSR        Gq,Rq       APX_F+USER_MSR w0 o64
 EVEX.NP M4 F9        MOVDIRI       My,Gy       APX_F+MOVDIRI o64

@@ -288,9 +288,9 @@ F2 0F 38 F1    CRC32       Gy,Ev       SSE4_2
 NP 0F 38 F6    WRSSD/WRSSQ  My,Gy       CET_SS protected
 66 0F 38 F6    ADCX        Gy,Ey       ADX
 F3 0F 38 F6    ADOX        Gy,Ey       ADX
-66 0F 38 F8    MOVDIR64B   Gas,M       MOVDIR64B
-F2 0F 38 F8    ENQCMD      Gas,M       ENQCMD
-F3 0F 38 F8    ENQCMDS     Gas,M       ENQCMD cpl0
+66 0F 38 F8    MOVDIR64B   Gas,Moq     MOVDIR64B
+F2 0F 38 F8    ENQCMD      Gas,Moq     ENQCMD
+F3 0F 38 F8    ENQCMDS     Gas,Moq     ENQCMD cpl0
 F2 0F 38 F8    URDMSR      Gq,Rq       USER_MSR o64
 F3 0F 38 F8    UWRMSR      Gq,Rq       USER_MSR o64
 NP 0F 38 F9    MOVDIRI     My,Gy       MOVDIRI

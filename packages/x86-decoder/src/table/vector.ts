@@ -349,20 +349,20 @@ NP 0F 38 CB       SHA256RNDS2       Vdq,Wdq,XMM0   SHA
 NP 0F 38 CC       SHA256MSG1        Vdq,Wdq        SHA
 NP 0F 38 CD       SHA256MSG2        Vdq,Wdq        SHA
 66 0F 38 CF       GF2P8MULB         Vdq,Wdq        GFNI
-F3 0F 38 D8 /0    AESENCWIDE128KL   M              AESKLE+WIDE_KL
-F3 0F 38 D8 /1    AESDECWIDE128KL   M              AESKLE+WIDE_KL
-F3 0F 38 D8 /2    AESENCWIDE256KL   M              AESKLE+WIDE_KL
-F3 0F 38 D8 /3    AESDECWIDE256KL   M              AESKLE+WIDE_KL
+F3 0F 38 D8 /0    AESENCWIDE128KL   Mkl            AESKLE+WIDE_KL
+F3 0F 38 D8 /1    AESDECWIDE128KL   Mkl            AESKLE+WIDE_KL
+F3 0F 38 D8 /2    AESENCWIDE256KL   Moq            AESKLE+WIDE_KL
+F3 0F 38 D8 /3    AESDECWIDE256KL   Moq            AESKLE+WIDE_KL
 66 0F 38 DB       AESIMC            Vdq,Wdq        AES
 66 0F 38 DC       AESENC            Vdq,Wdq        AES
 F3 0F 38 DC       LOADIWKEY         Vdq,Udq        KL cpl0
-F3 0F 38 DC       AESENC128KL       Vdq,M          AESKLE
+F3 0F 38 DC       AESENC128KL       Vdq,Mkl        AESKLE
 66 0F 38 DD       AESENCLAST        Vdq,Wdq        AES
-F3 0F 38 DD       AESDEC128KL       Vdq,M          AESKLE
+F3 0F 38 DD       AESDEC128KL       Vdq,Mkl        AESKLE
 66 0F 38 DE       AESDEC            Vdq,Wdq        AES
-F3 0F 38 DE       AESENC256KL       Vdq,M          AESKLE
+F3 0F 38 DE       AESENC256KL       Vdq,Moq        AESKLE
 66 0F 38 DF       AESDECLAST        Vdq,Wdq        AES
-F3 0F 38 DF       AESDEC256KL       Vdq,M          AESKLE
+F3 0F 38 DF       AESDEC256KL       Vdq,Moq        AESKLE
 F3 0F 38 FA       ENCODEKEY128      Gd,Rd          AESKLE
 F3 0F 38 FB       ENCODEKEY256      Gd,Rd          AESKLE
 66 0F 3A 08       ROUNDPS           Vdq,Wdq,Ib     SSE4_1

@@ -31,8 +31,6 @@ const unsigned = (value: bigint): string => `0x${BigInt.asUintN(64, value).toStr
 const UNSIZED: readonly { readonly mnemonic: RegExp; readonly why: string }[] = [
   { mnemonic: /^(Prefetch\w*|Cldemote)$/, why: 'a hint: nothing is read (SDM vol. 2B, PREFETCHh)' },
   { mnemonic: /^Reservednop$/, why: 'PREFETCHRST2, which iced-x86 1.21 does not know: a hint too' },
-  { mnemonic: /^(Enqcmds?|Movdir64b)$/, why: 'the manual writes m512; the table has m, as assemblers take no keyword' },
-  { mnemonic: /^Aes\w+kl$/, why: 'the manual writes m384 and m512; the table has m, as assemblers take no keyword' },
 ]
 
 function icedMemorySize(insn: IcedInstruction): number {
