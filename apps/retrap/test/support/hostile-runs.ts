@@ -56,6 +56,8 @@ export class HostileRuns {
   readonly #onStray = (error: unknown): void => void this.#stray.push(error)
   #runs = 0
   #memory = 0
+  /** Memory in use when it was looked at last. */
+  #latest = Infinity
   /** How often each exit code came. */
   readonly codes: Map<number, number> = new Map()
 
@@ -141,7 +143,9 @@ export class HostileRuns {
     if (++this.#runs % MEMORY_INTERVAL !== 0) return undefined
     this.#collect()
     const { heapUsed, external } = process.memoryUsage()
-    const used = heapUsed + external
+    // The lesser of two: a machine that is being given up may still be there at one of them.
+    const used = Math.min(heapUsed + external, this.#latest)
+    this.#latest = heapUsed + external
     if (this.#runs <= WARM_UP_RUNS) this.#memory = Math.max(this.#memory, used)
     if (used - this.#memory <= MEMORY_GROWTH_BYTES) return undefined
     const growth = ((used - this.#memory) / 1024 / 1024).toFixed(0)
