@@ -1,3 +1,5 @@
+import { checkText, wrong } from './checks.ts'
+
 /** A growable byte string with the integer encodings of the WebAssembly binary format ("Values", core specification 5.2). */
 export class ByteWriter {
   #bytes: Uint8Array = new Uint8Array(256)
@@ -20,13 +22,15 @@ export class ByteWriter {
 
   /** Appends a byte. */
   u8(value: number): void {
+    if (typeof value !== 'number') throw wrong('a byte', value, 'a number')
     if (this.#length === this.#bytes.length) this.#grow(1)
     this.#bytes[this.#length++] = value
   }
 
   /** Appends bytes as they are. */
   raw(bytes: ArrayLike<number>): void {
-    const count = bytes.length
+    const count = (bytes as ArrayLike<number> | null)?.length
+    if (typeof count !== 'number') throw wrong('a list of bytes', bytes, 'an array')
     if (this.#length + count > this.#bytes.length) this.#grow(count)
     // Instructions have one to three bytes.
     if (count < 4) for (let i = 0; i < count; i++) this.#bytes[this.#length + i] = bytes[i]!
@@ -36,16 +40,20 @@ export class ByteWriter {
 
   /** Appends everything another writer holds. */
   append(other: ByteWriter): void {
+    checkWriter(other)
     this.raw(other.#bytes.subarray(0, other.#length))
   }
 
   /** Appends bytes `from` to `to` of another writer. */
   appendRange(other: ByteWriter, from: number, to: number): void {
+    checkWriter(other)
+    for (const at of [from, to]) if (typeof at !== 'number') throw wrong('a position', at, 'a number')
     this.raw(other.#bytes.subarray(from, to))
   }
 
   /** Unsigned LEB128 of a u32. */
   leb(value: number): void {
+    if (typeof value !== 'number') throw wrong('an integer', value, 'a number')
     let rest = value >>> 0
     while (rest > 0x7f) {
       this.u8((rest & 0x7f) | 0x80)
@@ -56,6 +64,7 @@ export class ByteWriter {
 
   /** Signed LEB128 of an i32. */
   leb32(value: number): void {
+    if (typeof value !== 'number') throw wrong('an integer', value, 'a number')
     let rest = value | 0
     for (;;) {
       const low = rest & 0x7f
@@ -70,6 +79,7 @@ export class ByteWriter {
 
   /** Signed LEB128 of an i64. */
   leb64(value: bigint): void {
+    if (typeof value !== 'bigint') throw wrong('an integer', value, 'a bigint')
     let rest = BigInt.asIntN(64, value)
     for (;;) {
       const low = Number(rest & 0x7fn)
@@ -84,16 +94,19 @@ export class ByteWriter {
 
   /** Appends an f32, little-endian. */
   f32(value: number): void {
+    if (typeof value !== 'number') throw wrong('a value', value, 'a number')
     this.raw(new Uint8Array(new Float32Array([value]).buffer))
   }
 
   /** Appends an f64, little-endian. */
   f64(value: number): void {
+    if (typeof value !== 'number') throw wrong('a value', value, 'a number')
     this.raw(new Uint8Array(new Float64Array([value]).buffer))
   }
 
   /** A name: length in bytes, then UTF-8. Only ASCII is needed here. */
   name(text: string): void {
+    checkText('a name', text)
     this.leb(text.length)
     for (let i = 0; i < text.length; i++) this.u8(text.charCodeAt(i) & 0x7f)
   }
@@ -103,4 +116,9 @@ export class ByteWriter {
     next.set(this.#bytes.subarray(0, this.#length))
     this.#bytes = next
   }
+}
+
+/** Checks a writer. */
+export function checkWriter(value: unknown): void {
+  if (!(value instanceof ByteWriter)) throw wrong('a writer', value, 'a ByteWriter')
 }

@@ -1,8 +1,9 @@
-import { ByteWriter } from './bytes.ts'
+import { ByteWriter, checkWriter } from './bytes.ts'
+import { checkFunction, checkIndex, checkList, checkObject, checkText, entryOf, wrong } from './checks.ts'
 import { WasmEmitterError } from './errors.ts'
 import { ATOMIC_RMW, LOADS, STORES } from './opcodes.ts'
 import type { AtomicRmwOp, LoadOp, PrefixType, StoreOp, ValueType } from './opcodes.ts'
-import { I32, valueFrom } from './value.ts'
+import { checkValue, I32, valueFrom } from './value.ts'
 import type { I32Like, Value, ValueOf } from './value.ts'
 
 /** An instruction's bytes, and log2 of the alignment that it requires: only atomic ones require any. */
@@ -50,7 +51,26 @@ const BLOCK_VOID = 0x40
 
 /** The binary code of a value type ("Value Types", core specification 5.3). */
 export function valueTypeCode(type: ValueType): number {
-  return VALUE_TYPE_CODES[type]
+  return entryOf(VALUE_TYPE_CODES, 'a type', type)
+}
+
+/** Checks the types of a function. */
+export function checkSignature(signature: Signature): void {
+  checkObject('a signature', signature)
+  checkList('the parameters of a signature', signature.params)
+  for (const type of signature.params) valueTypeCode(type)
+  if (signature.result !== undefined) valueTypeCode(signature.result)
+}
+
+/** Checks what is to be called. */
+export function checkCallee(callee: Callee): void {
+  checkObject('a function to call', callee)
+  checkIndex('the index of a function', callee.index)
+  checkSignature(callee.signature)
+}
+
+function checkLocal(local: Local): void {
+  if (!Number.isInteger((local as Local | null)?.index)) throw wrong('a local', local, 'what local() returns')
 }
 
 /**
@@ -72,6 +92,9 @@ export class FunctionBuilder implements Callee {
   #depth = 0
 
   constructor(index: number, name: string, signature: Signature) {
+    checkIndex('the index of a function', index)
+    checkText('the name of a function', name)
+    checkSignature(signature)
     this.index = index
     this.name = name
     this.signature = signature
@@ -93,6 +116,7 @@ export class FunctionBuilder implements Callee {
 
   /** A new mutable variable, zero at the function's entry, living to the end of the enclosing {@link FunctionBuilder.scope}. */
   local<T extends ValueType>(type: T): Local<T> {
+    valueTypeCode(type)
     let local = this.#free[type].pop() as Local<T> | undefined
     if (local === undefined) {
       local = makeLocal(type, this.signature.params.length + this.#localTypes.length)
@@ -104,6 +128,7 @@ export class FunctionBuilder implements Callee {
 
   /** Evaluates now, once, into a fresh local; constants stay constants. */
   let<V extends Value>(value: V): V {
+    checkValue(value)
     if ((value as { known?: unknown }).known !== undefined) return value
     const local = this.local(value.type)
     this.set(local, value as never)
@@ -112,6 +137,7 @@ export class FunctionBuilder implements Callee {
 
   /** Locals made inside are given back at its end. */
   scope(build: () => void): void {
+    checkFunction('what a scope holds', build)
     const outer = this.#scope
     this.#scope = []
     build()
@@ -121,6 +147,8 @@ export class FunctionBuilder implements Callee {
 
   /** Stores a value in a local. */
   set<T extends ValueType>(local: Local<T>, value: ValueOf[T]): void {
+    checkLocal(local)
+    checkValue(value as Value, local.type)
     ;(value as Value).emit(this.#code)
     this.#code.u8(0x21)
     this.#code.leb(local.index)
@@ -133,7 +161,8 @@ export class FunctionBuilder implements Callee {
 
   /** A load that happens where the value is used: only for a value used once, before any store that may alias. */
   loadExpression<K extends LoadOp>(op: K, address: I32Like, offset = 0): ValueOf[PrefixType<K>] {
-    const [code, align]: Encoding = LOADS[op]
+    const [code, align]: Encoding = entryOf(LOADS, 'a load', op)
+    checkIndex('an offset', offset)
     const base = I32.of(address)
     const type = op.slice(0, op.indexOf('.')) as PrefixType<K>
     return valueFrom(type, (out) => {
@@ -147,7 +176,9 @@ export class FunctionBuilder implements Callee {
 
   /** Stores a value in memory. */
   store<K extends StoreOp>(op: K, address: I32Like, value: ValueOf[PrefixType<K>], offset = 0): void {
-    const [code, align]: Encoding = STORES[op]
+    const [code, align]: Encoding = entryOf(STORES, 'a store', op)
+    checkValue(value as Value, op.slice(0, op.indexOf('.')) as ValueType)
+    checkIndex('an offset', offset)
     I32.of(address).emit(this.#code)
     ;(value as Value).emit(this.#code)
     this.#code.raw(code)
@@ -162,8 +193,11 @@ export class FunctionBuilder implements Callee {
     operands: readonly ValueOf[PrefixType<K>][],
     offset = 0,
   ): ValueOf[PrefixType<K>] {
-    const [code, align] = ATOMIC_RMW[op]
+    const [code, align] = entryOf(ATOMIC_RMW, 'an atomic instruction', op)
     const type = op.slice(0, op.indexOf('.')) as PrefixType<K>
+    checkList('the operands', operands)
+    for (const operand of operands) checkValue(operand as Value, type)
+    checkIndex('an offset', offset)
     const base = I32.of(address)
     const value = valueFrom(type, (out) => {
       base.emit(out)
@@ -195,6 +229,7 @@ export class FunctionBuilder implements Callee {
   /** Calls a function without a result. */
   call(callee: Callee, ...operands: Value[]): undefined
   call(callee: Callee, ...operands: Value[]): Value | undefined {
+    checkCallee(callee)
     checkOperands(callee.signature, operands)
     const emit = (out: ByteWriter): void => {
       for (const operand of operands) operand.emit(out)
@@ -206,6 +241,8 @@ export class FunctionBuilder implements Callee {
 
   /** Calls through table 0. `typeIndex` comes from {@link ModuleBuilder.typeIndex}. */
   callIndirect(signature: Signature, typeIndex: number, entry: I32Like, ...operands: Value[]): Value | undefined {
+    checkSignature(signature)
+    checkIndex('the index of a type', typeIndex)
     checkOperands(signature, operands)
     const target = I32.of(entry)
     return this.#finishCall(signature, (out) => {
@@ -236,6 +273,7 @@ export class FunctionBuilder implements Callee {
   }
 
   #structured(code: number, build: (label: Label) => void): void {
+    checkFunction('what a block holds', build)
     this.#code.u8(code)
     this.#code.u8(BLOCK_VOID)
     const label = { depth: this.#depth++ }
@@ -247,6 +285,8 @@ export class FunctionBuilder implements Callee {
   /** Only the arm that can run is emitted where the condition is known. */
   if(condition: I32Like, then: () => void, otherwise?: () => void): void {
     const test = I32.of(condition)
+    checkFunction('an arm', then)
+    if (otherwise !== undefined) checkFunction('an arm', otherwise)
     if (test.known !== undefined) {
       if (test.known !== 0) then()
       else otherwise?.()
@@ -273,6 +313,9 @@ export class FunctionBuilder implements Callee {
     otherwise: () => ValueOf[T],
   ): ValueOf[T] {
     const test = I32.of(condition)
+    valueTypeCode(type)
+    checkFunction('an arm', then)
+    checkFunction('an arm', otherwise)
     if (test.known !== undefined) return test.known === 0 ? otherwise() : then()
     const result = this.local(type)
     this.if(
@@ -292,6 +335,7 @@ export class FunctionBuilder implements Callee {
   /** Branches where the condition is not 0. */
   brIf(condition: I32Like, label: Label): void {
     const test = I32.of(condition)
+    this.#distance(label)
     if (test.known !== undefined) {
       if (test.known !== 0) this.br(label)
       return
@@ -303,6 +347,7 @@ export class FunctionBuilder implements Callee {
 
   /** Branches by an index; `otherwise` where it is beyond the labels. */
   brTable(index: I32Like, labels: readonly Label[], otherwise: Label): void {
+    checkList('the labels', labels)
     I32.of(index).emit(this.#code)
     this.#code.u8(0x0e)
     this.#code.leb(labels.length)
@@ -312,7 +357,11 @@ export class FunctionBuilder implements Callee {
 
   /** Returns, with the value where the function has a result. */
   return(value?: Value | number): void {
-    if (value !== undefined) (typeof value === 'number' ? I32.of(value) : value).emit(this.#code)
+    if (value !== undefined) {
+      const result = typeof value === 'number' ? I32.of(value) : value
+      checkValue(result, this.signature.result)
+      result.emit(this.#code)
+    }
     this.#code.u8(0x0f)
   }
 
@@ -328,6 +377,7 @@ export class FunctionBuilder implements Callee {
 
   /** Writes the function's entry in the code section, without its size. The function takes nothing more after that. */
   finish(out: ByteWriter): void {
+    checkWriter(out)
     if (this.#depth !== 0) throw new WasmEmitterError('ERR_STRUCTURE', `${this.name}: ${this.#depth} open block(s)`)
     const body = this.#code
     const runs: { type: ValueType; count: number }[] = []
@@ -360,6 +410,8 @@ export class FunctionBuilder implements Callee {
   }
 
   #distance(label: Label): number {
+    if (!Number.isInteger((label as Label | null)?.depth))
+      throw wrong('a label', label, 'what block() or loop() hands over')
     const distance = this.#depth - label.depth - 1
     if (distance < 0) throw new WasmEmitterError('ERR_STRUCTURE', `${this.name}: branch to a label that is not open`)
     return distance
@@ -376,6 +428,7 @@ function makeLocal<T extends ValueType>(type: T, index: number): Local<T> {
 
 function checkOperands(signature: Signature, operands: readonly Value[]): void {
   const { params } = signature
+  for (const operand of operands) checkValue(operand)
   if (operands.length === params.length && operands.every((operand, i) => operand.type === params[i])) return
   const given = operands.map((operand) => operand.type).join(' ')
   throw new WasmEmitterError('ERR_TYPE', `call expects (${params.join(' ')}), given (${given})`)

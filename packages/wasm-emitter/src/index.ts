@@ -27,5 +27,7 @@ export type {
   STORES,
   ValueType,
 } from './opcodes.ts'
-export { F32, F64, I32, I64, V128, Value, extractLane, numeric, replaceLane, select } from './value.ts'
-export type { Emit, I32Like, I64Like, LaneType, OperandValues, ValueOf } from './value.ts'
+export { extractLane, numeric, replaceLane, select } from './instructions.ts'
+export type { LaneType, OperandValues } from './instructions.ts'
+export { F32, F64, I32, I64, V128, Value } from './value.ts'
+export type { Emit, I32Like, I64Like, ValueOf } from './value.ts'

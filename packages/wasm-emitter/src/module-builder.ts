@@ -1,6 +1,7 @@
 import { ByteWriter } from './bytes.ts'
+import { checkIndex, checkList, checkObject, checkText } from './checks.ts'
 import { WasmEmitterError } from './errors.ts'
-import { FunctionBuilder, valueTypeCode } from './function-builder.ts'
+import { checkCallee, checkSignature, FunctionBuilder, valueTypeCode } from './function-builder.ts'
 import type { Callee, Signature } from './function-builder.ts'
 
 const FUNCREF = 0x70
@@ -43,6 +44,7 @@ export class ModuleBuilder {
 
   /** The index of a function type, made on first use. */
   typeIndex(signature: Signature): number {
+    checkSignature(signature)
     const key = `${signature.params.join(',')}:${signature.result ?? ''}`
     const known = this.#types.get(key)
     if (known !== undefined) return known
@@ -59,6 +61,11 @@ export class ModuleBuilder {
   /** Imports the memory. Throws `WasmEmitterError` `ERR_DUPLICATE` for a second one. */
   importMemory(memory: MemoryImport): void {
     if (this.#memory !== undefined) throw new WasmEmitterError('ERR_DUPLICATE', 'a module has one memory')
+    checkObject('a memory', memory)
+    checkText("the memory's module", memory.module)
+    checkText("the memory's name", memory.name)
+    checkIndex("the memory's size", memory.initialPages, 2 ** 16 + 1)
+    if (memory.maximumPages !== undefined) checkIndex("the memory's largest size", memory.maximumPages, 2 ** 16 + 1)
     this.#memory = memory
   }
 
@@ -66,6 +73,8 @@ export class ModuleBuilder {
   importFunction<S extends Signature>(module: string, name: string, signature: S): Callee & { readonly signature: S } {
     if (this.#functions.length > 0)
       throw new WasmEmitterError('ERR_STRUCTURE', `import ${name} after the first function`)
+    checkText('the module of a function', module)
+    checkText('the name of a function', name)
     const callee = { index: this.#imports.length, signature }
     this.#imports.push({ module, name, callee, type: this.typeIndex(signature) })
     return callee
@@ -77,6 +86,7 @@ export class ModuleBuilder {
     signature: S,
     options: { readonly export?: boolean } = {},
   ): FunctionBuilder & { readonly signature: S } {
+    checkObject('the options of a function', options)
     const builder = new FunctionBuilder(this.#imports.length + this.#functions.length, name, signature)
     this.#functionTypes.push(this.typeIndex(signature))
     this.#functions.push(builder)
@@ -86,6 +96,8 @@ export class ModuleBuilder {
 
   /** Takes a function's body as it is, and gives back what building it took. {@link ModuleBuilder.build} does so with the rest. */
   complete(f: FunctionBuilder): void {
+    if (!(f instanceof FunctionBuilder) || this.#functions[f.index - this.#imports.length] !== f)
+      throw new WasmEmitterError('ERR_STRUCTURE', 'only a function of this module can be completed in it')
     const from = this.#code.length
     f.finish(this.#code)
     this.#entries[f.index - this.#imports.length] = { from, to: this.#code.length }
@@ -94,6 +106,9 @@ export class ModuleBuilder {
   /** Table 0, holding these functions from entry 0 on. */
   table(elements: readonly Callee[], exportName?: string): void {
     if (this.#table !== undefined) throw new WasmEmitterError('ERR_DUPLICATE', 'a module has one table here')
+    checkList('the elements of a table', elements)
+    for (const callee of elements) checkCallee(callee)
+    if (exportName !== undefined) checkText('the name of a table', exportName)
     this.#table = { elements, exportName }
   }
 
@@ -147,7 +162,7 @@ export class ModuleBuilder {
       s.leb(this.#functions.length)
       for (const [i, f] of this.#functions.entries()) {
         if (this.#entries[i] === undefined) this.complete(f)
-        const { from, to } = this.#entries[i] as { from: number; to: number }
+        const { from, to } = this.#entries[i]!
         s.leb(to - from)
         s.appendRange(this.#code, from, to)
       }

@@ -1,6 +1,7 @@
 import type { ByteWriter } from './bytes.ts'
-import { LANES, NUMERIC } from './opcodes.ts'
-import type { LaneOp, NumericOp, OperandsOf, ResultOf, ValueType } from './opcodes.ts'
+import { checkIndex, checkObject, wrong } from './checks.ts'
+import { NUMERIC } from './opcodes.ts'
+import type { NumericOp, ValueType } from './opcodes.ts'
 
 /**
  * A value known when the code runs, or already when it is generated.
@@ -27,8 +28,10 @@ export type I64Like = I64 | bigint | number
 /** Appends the instructions of a value. */
 export type Emit = (out: ByteWriter) => void
 
+const notEmit = (emit: unknown): Error => wrong('what emits a value', emit, 'a function')
+
 /** @returns the instruction applied to its operands, as an emission function */
-function apply(op: NumericOp, operands: readonly Value[]): Emit {
+export function apply(op: NumericOp, operands: readonly Value[]): Emit {
   const code = NUMERIC[op][0]
   return (out) => {
     for (const operand of operands) operand.emit(out)
@@ -44,13 +47,15 @@ export class I32 extends Value<'i32'> {
 
   constructor(emit: Emit, known?: number) {
     super('i32')
+    if (typeof emit !== 'function') throw notEmit(emit)
     this.#emit = emit
     this.known = known
   }
 
   /** Makes a value of a number; a value is returned as it is. */
   static of(value: I32Like): I32 {
-    if (typeof value !== 'number') return value
+    if (value instanceof I32) return value
+    if (!Number.isInteger(value)) throw wrong('a value', value, 'an i32 or an integer')
     const constant = value | 0
     return new I32((out) => {
       out.u8(0x41)
@@ -233,6 +238,7 @@ export class I64 extends Value<'i64'> {
 
   constructor(emit: Emit, known?: bigint) {
     super('i64')
+    if (typeof emit !== 'function') throw notEmit(emit)
     this.#emit = emit
     this.known = known
   }
@@ -240,6 +246,9 @@ export class I64 extends Value<'i64'> {
   /** Makes a value of a number; a value is returned as it is. */
   static of(value: I64Like): I64 {
     if (value instanceof I64) return value
+    if (typeof value !== 'bigint' && !Number.isInteger(value)) {
+      throw wrong('a value', value, 'an i64, a bigint or an integer')
+    }
     const constant = BigInt.asIntN(64, BigInt(value))
     return new I64((out) => {
       out.u8(0x42)
@@ -426,11 +435,13 @@ export class F32 extends Value<'f32'> {
   readonly #emit: Emit
   constructor(emit: Emit) {
     super('f32')
+    if (typeof emit !== 'function') throw notEmit(emit)
     this.#emit = emit
   }
   /** Makes a value of a number; a value is returned as it is. */
   static of(value: F32 | number): F32 {
-    if (typeof value !== 'number') return value
+    if (value instanceof F32) return value
+    if (typeof value !== 'number') throw wrong('a value', value, 'an f32 or a number')
     return new F32((out) => {
       out.u8(0x43)
       out.f32(value)
@@ -451,11 +462,13 @@ export class F64 extends Value<'f64'> {
   readonly #emit: Emit
   constructor(emit: Emit) {
     super('f64')
+    if (typeof emit !== 'function') throw notEmit(emit)
     this.#emit = emit
   }
   /** Makes a value of a number; a value is returned as it is. */
   static of(value: F64 | number): F64 {
-    if (typeof value !== 'number') return value
+    if (value instanceof F64) return value
+    if (typeof value !== 'number') throw wrong('a value', value, 'an f64 or a number')
     return new F64((out) => {
       out.u8(0x44)
       out.f64(value)
@@ -476,11 +489,12 @@ export class V128 extends Value<'v128'> {
   readonly #emit: Emit
   constructor(emit: Emit) {
     super('v128')
+    if (typeof emit !== 'function') throw notEmit(emit)
     this.#emit = emit
   }
   /** A constant from its 16 bytes, in memory order. */
   static of(bytes: ArrayLike<number>): V128 {
-    const copy = Array.from({ length: 16 }, (_, i) => bytes[i] ?? 0)
+    const copy = sixteen('byte', bytes, 256)
     return new V128((out) => {
       out.raw([0xfd, 0x0c])
       out.raw(copy)
@@ -492,7 +506,8 @@ export class V128 extends Value<'v128'> {
   }
   /** Picks 16 bytes out of the 32 of `this` (0–15) and `other` (16–31). */
   shuffle(other: V128, lanes: ArrayLike<number>): V128 {
-    const copy = Array.from({ length: 16 }, (_, i) => lanes[i] ?? 0)
+    if (!(other instanceof V128)) throw wrong('a value', other, 'a v128')
+    const copy = sixteen('lane', lanes, 32)
     return new V128((out) => {
       this.emit(out)
       other.emit(out)
@@ -500,6 +515,16 @@ export class V128 extends Value<'v128'> {
       out.raw(copy)
     })
   }
+}
+
+/** Copies up to 16 numbers below `limit`; those that are absent are 0. */
+function sixteen(what: string, numbers: ArrayLike<number>, limit: number): number[] {
+  checkObject(`list of ${what}s`, numbers)
+  return Array.from({ length: 16 }, (_, i) => {
+    const number = numbers[i] ?? 0
+    checkIndex(`${what} ${i}`, number, limit)
+    return number
+  })
 }
 
 /** The class of a value by its type name. */
@@ -516,6 +541,13 @@ export interface ValueOf {
   v128: V128
 }
 
+/** Checks a value of a type; of any, where none is given. */
+export function checkValue(value: Value, type?: ValueType): void {
+  if (!(value instanceof Value))
+    throw wrong('a value', value, type === undefined ? 'a value' : `a value of type ${type}`)
+  if (type !== undefined && value.type !== type) throw wrong('the type of a value', value.type, type)
+}
+
 /** Makes a value of a type from what emits it. */
 export function valueFrom<T extends ValueType>(type: T, emit: Emit): ValueOf[T] {
   const classes: { readonly [K in ValueType]: new (emit: Emit) => ValueOf[K] } = {
@@ -526,64 +558,4 @@ export function valueFrom<T extends ValueType>(type: T, emit: Emit): ValueOf[T] 
     v128: V128,
   }
   return new classes[type](emit)
-}
-
-/** The values that an instruction takes, by its operand types in one string. */
-export type OperandValues<P extends string> = P extends `${infer Head} ${infer Rest}`
-  ? [ValueOf[Extract<Head, ValueType>], ...OperandValues<Rest>]
-  : [ValueOf[Extract<P, ValueType>]]
-
-/**
- * Any side-effect free instruction by its WebAssembly name, typed by its signature:
- * `numeric('f64.add', a, b)`, `numeric('i8x16.add', v, w)`. Nothing is folded.
- */
-export function numeric<K extends NumericOp>(op: K, ...operands: OperandValues<OperandsOf<K>>): ValueOf[ResultOf<K>] {
-  const signature = NUMERIC[op][1]
-  const result = signature.slice(signature.indexOf(':') + 1) as ResultOf<K>
-  return valueFrom(result, apply(op, operands as readonly Value[]))
-}
-
-/** The type of the lane that an instruction reads or replaces. */
-export type LaneType<K extends LaneOp> = (typeof LANES)[K][1]
-
-/** Reads lane `lane` of a vector: `extractLane('i32x4.extract_lane', v, 2)`. */
-export function extractLane<K extends Extract<LaneOp, `${string}.extract_lane${string}`>>(
-  op: K,
-  vector: V128,
-  lane: number,
-): ValueOf[LaneType<K>] {
-  const [code, type] = LANES[op]
-  return valueFrom(type as LaneType<K>, (out) => {
-    vector.emit(out)
-    out.raw(code)
-    out.u8(lane)
-  })
-}
-
-/** A vector with lane `lane` replaced: `replaceLane('i16x8.replace_lane', v, 7, x)`. */
-export function replaceLane<K extends Extract<LaneOp, `${string}.replace_lane`>>(
-  op: K,
-  vector: V128,
-  lane: number,
-  value: ValueOf[LaneType<K>],
-): V128 {
-  const code = LANES[op][0]
-  return new V128((out) => {
-    vector.emit(out)
-    ;(value as Value).emit(out)
-    out.raw(code)
-    out.u8(lane)
-  })
-}
-
-/** `condition ? whenTrue : whenFalse`; both sides are evaluated. A known condition picks its side at once. */
-export function select<V extends Value>(condition: I32Like, whenTrue: V, whenFalse: V): V {
-  const test = I32.of(condition)
-  if (test.known !== undefined) return test.known === 0 ? whenFalse : whenTrue
-  return valueFrom(whenTrue.type, (out) => {
-    whenTrue.emit(out)
-    whenFalse.emit(out)
-    test.emit(out)
-    out.u8(0x1b)
-  }) as unknown as V
 }
