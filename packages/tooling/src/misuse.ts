@@ -17,6 +17,32 @@ const VALUES: readonly unknown[] = [
   () => 0,
 ]
 
+/** Values of every kind, also those that cannot be made into text: what a thorough package withstands. */
+export const JUNK: readonly unknown[] = [...VALUES, Symbol('s'), new Date(0), Object.create(null)]
+
+type ErrorClass = abstract new (...args: never[]) => Error
+
+/** Collects what calls have thrown that is not of a package's error class. */
+export class Untyped {
+  /** A line for each, once. */
+  readonly found: Set<string> = new Set()
+  readonly #typed: ErrorClass
+
+  /** @param typed - the package's error class */
+  constructor(typed: ErrorClass) {
+    this.#typed = typed
+  }
+
+  /** Makes a call. */
+  attempt(what: string, call: () => unknown): void {
+    try {
+      call()
+    } catch (error) {
+      if (!(error instanceof this.#typed)) this.found.add(`${what}: ${String(error)}`)
+    }
+  }
+}
+
 /**
  * Calls a function with each of its arguments replaced by each value, and lists the errors that are not typed.
  *
@@ -25,24 +51,15 @@ const VALUES: readonly unknown[] = [
  * @param typed - the package's error class
  * @returns a line for each error of another class
  */
-export function misuses(
-  call: (...args: never[]) => unknown,
-  args: readonly unknown[],
-  typed: abstract new (...args: never[]) => Error,
-): string[] {
-  const found: string[] = []
+export function misuses(call: (...args: never[]) => unknown, args: readonly unknown[], typed: ErrorClass): string[] {
+  const untyped = new Untyped(typed)
   args.forEach((_, position) => {
     for (const value of VALUES) {
       const given = args.map((arg, i) => (i === position ? value : arg))
-      try {
-        call(...(given as never[]))
-      } catch (error) {
-        if (error instanceof typed) continue
-        found.push(`argument ${position} = ${describe(value)}: ${String(error)}`)
-      }
+      untyped.attempt(`argument ${position} = ${describe(value)}`, () => call(...(given as never[])))
     }
   })
-  return found
+  return [...untyped.found]
 }
 
 function describe(value: unknown): string {

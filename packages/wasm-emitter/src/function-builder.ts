@@ -108,6 +108,8 @@ export class FunctionBuilder implements Callee {
 
   /** Parameter `i`, which must be of `type`. */
   param<T extends ValueType>(i: number, type: T): Local<T> {
+    checkIndex('the index of a parameter', i)
+    valueTypeCode(type)
     const local = this.#params[i]
     if (local?.type !== type)
       throw new WasmEmitterError('ERR_TYPE', `parameter ${i} of ${this.name} is ${local?.type}, not ${type}`)

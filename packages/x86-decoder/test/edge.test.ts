@@ -1,4 +1,5 @@
 // What plain JavaScript may hand over by mistake: the answer is a DecoderError, and never an error of the engine's.
+import { JUNK, Untyped } from '@retrap/tooling/misuse'
 import { describe, expect, test } from 'vitest'
 import {
   decode,
@@ -14,40 +15,16 @@ import {
   usedResources,
 } from '../src/index.ts'
 
-const JUNK: readonly unknown[] = [
-  null,
-  Number.NaN,
-  1.5,
-  Infinity,
-  -1,
-  2 ** 60,
-  'x',
-  {},
-  [],
-  true,
-  () => 0,
-  Symbol('s'),
-  10n ** 30n,
-  new Date(0),
-  Object.create(null),
-]
-
 type Anything = (...args: readonly unknown[]) => unknown
 
 const code = Uint8Array.of(0xe8, 1, 2, 3, 4, 0x90)
 const call = decode(code)
 
-/** Calls with junk; what is thrown and is no DecoderError. */
+/** Makes calls, and returns what was thrown and is no DecoderError. */
 function strange(run: Anything, ...argumentLists: readonly (readonly unknown[])[]): string[] {
-  const found = new Set<string>()
-  for (const list of argumentLists) {
-    try {
-      run(...list)
-    } catch (error) {
-      if (!(error instanceof DecoderError)) found.add(String(error))
-    }
-  }
-  return [...found]
+  const untyped = new Untyped(DecoderError)
+  for (const list of argumentLists) untyped.attempt('call', () => run(...list))
+  return [...untyped.found]
 }
 
 describe('junk is a mistake', () => {
