@@ -21,9 +21,15 @@ const LONGEST = 8
 /** Room for the texts; when it is full, all places are given up. */
 const ARENA_BYTES = 1 << 20
 
-/** A line has a gap for an address; the text is known for one with a symbol, or without. Plain lines have neither bit. */
+/**
+ * A line has a gap for an address. Its text is known for an address with a symbol; without one, a branch has the address
+ * there, and memory the displacement, whose sign stands in place of the last character before the gap or is a minus of
+ * its own. Plain lines have no bit.
+ */
 const WITH_SYMBOL = 1
 const WITH_NUMBER = 2
+const WITH_DISPLACEMENT = 4
+const SIGN_BEFORE = 8
 
 /** Stands for a symbol. No name has it: names end before the first zero byte. */
 export const MARK = '\0'
@@ -54,6 +60,7 @@ export class KnownLines {
   #askedLow = 0
   #askedHigh = 0
   #askedLength = 0
+  #isKnown = false
   #gap = 0
   #gapBytes = 0
 
@@ -84,27 +91,33 @@ export class KnownLines {
       out.copy(this.#texts, start, end)
       return true
     }
-    const target = next + (insn.isMemory === 0 ? insn.immLo : insn.dispLo)
+    const isBranch = insn.isMemory === 0
+    const target = next + (isBranch ? insn.immLo : insn.dispLo)
     if (target < this.#first || target >= this.#last) return false
     const symbols = this.#symbols!
     const index = symbols.indexOf(target)
-    if ((kind & (index < 0 ? WITH_NUMBER : WITH_SYMBOL)) === 0) return false
+    const displacement = insn.dispLo
+    if (index < 0 && (isBranch ? (kind & WITH_NUMBER) === 0 : (kind & WITH_DISPLACEMENT) === 0 || displacement === 0))
+      return false
     out.write('  ')
     out.writeHex(code, at, next, bytesWidth)
-    out.copy(this.#texts, start, split)
-    if (index < 0) {
-      out.write('0x')
-      out.writeNumber(this.#base, target)
-    } else {
+    out.copy(this.#texts, start, index < 0 && (kind & SIGN_BEFORE) !== 0 ? split - 1 : split)
+    if (index >= 0) {
       out.write(symbols.name(index))
       const offset = target - symbols.at(index)
       if (offset !== 0) {
         out.write('+0x')
         out.writeNumber(0n, offset)
       }
+    } else if (isBranch) {
+      out.write('0x')
+      out.writeNumber(this.#base, target)
+    } else {
+      out.write(signOf(displacement, (kind & SIGN_BEFORE) !== 0))
+      out.writeNumber(0n, Math.abs(displacement))
     }
     out.copy(this.#texts, split, end)
-    if (index >= 0) {
+    if (index >= 0 || !isBranch) {
       out.write(sign)
       out.writeNumber(this.#base, target)
     }
@@ -127,17 +140,26 @@ export class KnownLines {
         this.#isBranch[insn.code] = 1
       return
     }
-    if (this.#place < 0) return
+    // Where it is known, the line at hand is an exception.
+    if (this.#place < 0 || this.#isKnown) return
     const { marked, unnamed, asked } = format()
     const target = at + insn.length + (isMemory ? insn.dispLo : insn.immLo)
     const mark = marked.indexOf(MARK)
     if (asked !== this.#base + BigInt(target) || mark < 0 || mark !== marked.lastIndexOf(MARK)) return
     const head = marked.slice(0, mark)
     const tail = marked.slice(mark + 1)
-    const isNumber = !isMemory && unnamed === `${head}0x${asked.toString(16)}${tail}`
+    let kind = WITH_SYMBOL
+    if (!isMemory) {
+      if (unnamed === `${head}0x${asked.toString(16)}${tail}`) kind |= WITH_NUMBER
+    } else {
+      const isBefore = head.endsWith('+')
+      const before = isBefore ? head.slice(0, -1) : head
+      const displacement = `${signOf(insn.dispLo, isBefore)}${Math.abs(insn.dispLo).toString(16)}`
+      if (unnamed === before + displacement + tail) kind |= WITH_DISPLACEMENT | (isBefore ? SIGN_BEFORE : 0)
+    }
     // What formatters write beside symbols is plain ASCII.
     const text = Uint8Array.from(head + tail, (character) => character.charCodeAt(0))
-    this.#keep(WITH_SYMBOL | (isNumber ? WITH_NUMBER : 0), text, 0, text.length, head.length)
+    this.#keep(kind, text, 0, text.length, head.length)
   }
 
   #find(code: Uint8Array, at: number, next: number, insn: Instruction): boolean {
@@ -172,7 +194,8 @@ export class KnownLines {
     this.#askedLow = low
     this.#askedHigh = high
     this.#askedLength = kind
-    return places[place + LENGTH] === kind && places[place + LOW] === low && places[place + HIGH] === high
+    this.#isKnown = places[place + LENGTH] === kind && places[place + LOW] === low && places[place + HIGH] === high
+    return this.#isKnown
   }
 
   #keep(kind: number, source: Uint8Array, from: number, to: number, split: number): void {
@@ -193,4 +216,10 @@ export class KnownLines {
     this.#used += to - from
     places[place + END] = this.#used
   }
+}
+
+/** What stands before the digits of a displacement. */
+function signOf(displacement: number, isBefore: boolean): string {
+  if (displacement < 0) return '-0x'
+  return isBefore ? '+0x' : '0x'
 }
