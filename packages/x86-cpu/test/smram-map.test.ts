@@ -243,3 +243,33 @@ describe('RSM shuts down', () => {
     expect(pc.run().reason).toBe('shutdown')
   })
 })
+
+/** A handler that leaves anything behind in its save area. */
+describe('RSM from random bytes', () => {
+  test.each(['max', 'max,vendor=amd', 'pentium'] as const)('breaks no invariant of %s', (cpu) => {
+    let state = 12_345
+    const random = (): number => (state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0)
+    const reasons = new Map<string, number>()
+    for (let run = 0; run < 40; run++) {
+      const mode = cpu === 'pentium' ? 'protected' : 'long'
+      const pc = machine({ cpu, mode })
+      pc.program((asm) => smi(asm).hlt())
+      while (!pc.cpu.inSystemManagement) pc.step()
+      // Control registers and EFER stay, or nearly all of it would shut down.
+      const kept = [0xffe0, 0xffe4, 0xfff0, 0xfff4, 0xfff8, 0xfffc, 0xfe40, 0xfe44, 0xfef8, 0xfe70, 0xfed0, 0xfed4]
+      const amd = [0xff00, 0xff48, 0xff4c, 0xff50, 0xff54, 0xff58, 0xff5c]
+      for (let at = 0xfc00; at < 0x1_0000; at += 4) {
+        if (!kept.includes(at) && !amd.includes(at) && random() % 3 === 0) pc.write32(area(at), random())
+      }
+      for (let i = 0; i < 40; i++) {
+        const { reason } = pc.cpu.run(200)
+        if (reason !== 'budget' && reason !== 'yield') {
+          reasons.set(reason, (reasons.get(reason) ?? 0) + 1)
+          break
+        }
+      }
+    }
+    expect(reasons.get('error') ?? 0).toBe(0)
+    expect(reasons.size).toBeGreaterThan(0)
+  })
+})

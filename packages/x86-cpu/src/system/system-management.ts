@@ -15,6 +15,8 @@ import {
   SEG_BASE,
   SEG_LIMIT,
   SEG_SELECTOR,
+  SHADOW_MOV_SS,
+  SHADOW_STI,
   SS,
   STATUS_EXIT,
   S_CR0,
@@ -103,6 +105,9 @@ const HANDLER = 0x8000
 const END = 0x1_0000
 /** I/O restart, low byte: RSM makes the I/O instruction again. */
 const RESTART = 0xff
+
+/** Bits of a segment register's attributes; bits 11:8 are a descriptor's limit. */
+const ATTRIBUTES_DEFINED = 0xf0ff
 
 const DR6 = S_DR + 6 * 8
 const DR7 = S_DR + 7 * 8
@@ -301,14 +306,19 @@ function resume(s: System, map: SaveMap): void {
       table,
       s.segmentField(table, SEG_BASE),
       s.segmentField(table, SEG_BASE + 4),
-      s.segmentField(table, SEG_LIMIT),
+      s.segmentField(table, SEG_LIMIT) & 0xffff,
     )
   }
+  // A handler may write anything: what the rest of the processor relies on holds again.
+  s.set(S_SHADOW, s.get(S_SHADOW) & (SHADOW_STI | SHADOW_MOV_SS))
+  s.set(S_PENDING_DEBUG, s.get(S_PENDING_DEBUG) & DR6_WRITABLE)
+  s.set(S_STEPPING, s.get(S_STEPPING) & 1)
   const restarts = image.getUint8(places.restart - IMAGE_START) === RESTART
   if (restarts && (low(places.io) & map.ioValid) !== 0) restartIo(s, map)
   s.set(S_NMI_BLOCKED, places.nmi !== 0 ? image.getUint8(places.nmi - IMAGE_START) & 1 : 0)
   const halted = (image.getUint8(places.halt - IMAGE_START) & 1) !== 0
   s.set(S_ACTIVITY, low(places.shutdown) !== 0 ? ACTIVITY_SHUTDOWN : halted ? ACTIVITY_HALTED : ACTIVITY_RUNNING)
+  if (!s.mode64) s.set(S_RIP + 4, 0)
   s.set(S_SMM, SMM_OUTSIDE)
   changed(s)
   s.host.systemManagementLeft?.()
@@ -323,7 +333,7 @@ function loadSegment(s: System, segment: number): void {
     s.segmentField(segment, SEG_BASE),
     s.segmentField(segment, SEG_BASE + 4),
     s.segmentField(segment, SEG_LIMIT),
-    s.segmentField(segment, SEG_ATTRIBUTES),
+    s.segmentField(segment, SEG_ATTRIBUTES) & ATTRIBUTES_DEFINED,
   )
 }
 
