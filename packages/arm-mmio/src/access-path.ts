@@ -27,6 +27,20 @@ export const Step = {
 /** One of the `Step` numbers. */
 export type Step = (typeof Step)[keyof typeof Step]
 
+/**
+ * What a row of an instruction's accesses does. Bit 0: it writes; the bits above are the operand, which tells the accesses
+ * of one instruction apart together with the element.
+ */
+export const Row = {
+  LOAD: 0,
+  STORE: 1,
+  /** Writes where, or after, the instruction has read. */
+  STORE_BACK: 3,
+} as const
+
+/** One of the `Row` numbers. */
+export type Row = (typeof Row)[keyof typeof Row]
+
 const NO_LOCK = -1
 
 /** One instruction's accesses. Made once per vCPU. */
@@ -51,6 +65,8 @@ export class AccessPath {
   readonly #pageAccess: number[]
   #pages: number
   #aarch32: boolean
+  /** The row of accesses that is being made. */
+  #row: Row
   /** Record of the log whose device has answered with an external abort; -1 if none has. */
   failed: number
   #lock: number
@@ -74,6 +90,7 @@ export class AccessPath {
     this.#pageAccess = [0, 0, 0]
     this.#pages = 0
     this.#aarch32 = false
+    this.#row = Row.LOAD
     this.failed = -1
     this.#lock = NO_LOCK
     this.#hold = false
@@ -175,24 +192,13 @@ export class AccessPath {
     return this.#pageDevice[this.#find((lo & ~0xfff) >>> 0, hi)] ?? false
   }
 
-  /**
-   * Makes the accesses of a row of elements, the lowest address first, from or to `data`.
-   *
-   * @param operand - tells the accesses of one instruction apart, together with the element
-   */
-  transfer(
-    write: boolean,
-    lo: number,
-    hi: number,
-    elementSize: number,
-    elements: number,
-    operand: number,
-    dataAt: number = 0,
-  ): Step {
+  /** Makes the accesses of a row of elements, the lowest address first, from or to `data`. */
+  transfer(row: Row, lo: number, hi: number, elementSize: number, elements: number, dataAt: number = 0): Step {
+    this.#row = row
     let at = lo
     let atHi = hi
     for (let element = 0; element < elements; element++) {
-      const step = this.#element(write, at, atHi, elementSize, operand, element, dataAt + element * elementSize)
+      const step = this.#element(at, atHi, elementSize, element, dataAt + element * elementSize)
       if (step !== Step.DONE) return step
       at += elementSize
       if (at > 0xffff_ffff) {
@@ -204,55 +210,33 @@ export class AccessPath {
   }
 
   /** One element: one access if it is aligned, quadwords as two; else, if a device is in its way, byte by byte. */
-  #element(
-    write: boolean,
-    lo: number,
-    hi: number,
-    size: number,
-    operand: number,
-    element: number,
-    dataAt: number,
-  ): Step {
+  #element(lo: number, hi: number, size: number, element: number, dataAt: number): Step {
     const unit = size === 16 ? 8 : size
-    if (lo % unit !== 0) {
-      const inRam = this.#isRam(lo, hi) && this.#isRam(lo + size - 1, hi)
-      if (inRam && (lo & 0xfff) + size <= 4096 && size <= 8)
-        return this.#piece(write, lo, hi, size, accessTag(operand, element * 16), dataAt)
-      if (!inRam && this.#pageDevice[this.#find((lo & ~0xfff) >>> 0, hi)] === true) {
-        this.faultLo = lo
-        this.faultHi = hi
-        return Step.ALIGNMENT
-      }
-      return this.#pieces(write, lo, hi, size, 1, operand, element, dataAt)
+    if (lo % unit === 0) return this.#pieces(lo, hi, size, unit, element, dataAt)
+    const inRam = this.#isRam(lo, hi) && this.#isRam(lo + size - 1, hi)
+    if (inRam && (lo & 0xfff) + size <= 4096 && size <= 8)
+      return this.#piece(lo, hi, size, this.#tag(element, 0), dataAt)
+    if (!inRam && this.#pageDevice[this.#find((lo & ~0xfff) >>> 0, hi)] === true) {
+      this.faultLo = lo
+      this.faultHi = hi
+      return Step.ALIGNMENT
     }
-    return this.#pieces(write, lo, hi, size, unit, operand, element, dataAt)
+    return this.#pieces(lo, hi, size, 1, element, dataAt)
   }
 
-  #pieces(
-    write: boolean,
-    lo: number,
-    hi: number,
-    size: number,
-    unit: number,
-    operand: number,
-    element: number,
-    dataAt: number,
-  ): Step {
+  #pieces(lo: number, hi: number, size: number, unit: number, element: number, dataAt: number): Step {
     for (let offset = 0; offset < size; offset += unit) {
       const at = lo + offset
       const wrapped = at > 0xffff_ffff
       const atHi = wrapped ? (this.#aarch32 ? 0 : (hi + 1) >>> 0) : hi
-      const step = this.#piece(
-        write,
-        at >>> 0,
-        atHi,
-        unit,
-        accessTag(operand, element * 16 + (offset & 15)),
-        dataAt + offset,
-      )
+      const step = this.#piece(at >>> 0, atHi, unit, this.#tag(element, offset & 15), dataAt + offset)
       if (step !== Step.DONE) return step
     }
     return Step.DONE
+  }
+
+  #tag(element: number, offset: number): number {
+    return accessTag(this.#row >> 1, element * 16 + offset)
   }
 
   #isRam(lo: number, hi: number): boolean {
@@ -261,7 +245,8 @@ export class AccessPath {
   }
 
   /** One access. */
-  #piece(write: boolean, lo: number, hi: number, size: number, tag: number, dataAt: number): Step {
+  #piece(lo: number, hi: number, size: number, tag: number, dataAt: number): Step {
+    const write = (this.#row & 1) !== 0
     const ipa = this.ipaOf(lo, hi)
     const ipaLo = ipa >>> 0
     const ipaHi = Math.floor(ipa / 2 ** 32)
