@@ -61,11 +61,11 @@ export class SerialInput {
    * guest come the same way. Other keys are lost then, as on a real line.
    */
   get isFull(): boolean {
-    this.#wasFull = !this.#options.interactive && this.#hasNoRoom
+    this.#wasFull = !this.#options.interactive && this.#hasNoRoom()
     return this.#wasFull
   }
 
-  get #hasNoRoom(): boolean {
+  #hasNoRoom(): boolean {
     return this.#blocked || (this.#feeder?.queuedBytes ?? 0) + this.#pending.length >= FULL_BYTES
   }
 
@@ -73,7 +73,7 @@ export class SerialInput {
   typed(bytes: Uint8Array): void {
     const { forGuest, leave, help } = this.#filter.push(bytes)
     if (help) this.#options.onHelp()
-    if (forGuest.length > 0 && !(this.#options.interactive && this.#hasNoRoom)) this.#forward(forGuest)
+    if (forGuest.length > 0 && !(this.#options.interactive && this.#hasNoRoom())) this.#forward(forGuest)
     if (leave) this.#options.onLeave()
   }
 

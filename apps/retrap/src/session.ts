@@ -88,7 +88,7 @@ class Session {
     this.#settings = settings
     this.#host = host
     this.#input = new SerialInput({
-      policy: this.#usesStdio ? settings.input : { kind: 'pass' },
+      policy: this.#usesStdio() ? settings.input : { kind: 'pass' },
       interactive: host.stdin.isTTY === true,
       send: (bytes) => this.#terminalOf(this.#machine)?.receive(bytes) ?? true,
       onLeave: () => this.#end({ code: ExitCode.PowerOff }, true),
@@ -100,7 +100,7 @@ class Session {
     )
   }
 
-  get #usesStdio(): boolean {
+  #usesStdio(): boolean {
     return this.#settings.serial.some(({ kind }) => kind === 'stdio')
   }
 
@@ -169,7 +169,7 @@ class Session {
     const { noReboot } = this.#settings
     const host = this.#host
     let made = await this.#make()
-    if (made !== null && this.#usesStdio) this.#closing.push(openInput(host, this.#input))
+    if (made !== null && this.#usesStdio()) this.#closing.push(openInput(host, this.#input))
     let resets = 0
     let exit: MachineExit
     for (;;) {
@@ -278,7 +278,7 @@ class Session {
       // Of an earlier machine's guest nothing waits any more.
       end?.resume()
     }
-    machine.xenConsole.onTransmit(this.#usesStdio ? print : (bytes) => this.#farEnds[0]?.write(bytes))
+    machine.xenConsole.onTransmit(this.#usesStdio() ? print : (bytes) => this.#farEnds[0]?.write(bytes))
     this.#terminalOf(machine)?.onDrain(() => this.#input.drained())
     this.#input.drained()
   }

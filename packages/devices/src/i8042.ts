@@ -124,7 +124,7 @@ export class I8042 implements DeviceModel {
     context.mapPorts(PORT_COMMAND, 1, commandPort, { maximumAccess: 1 })
   }
 
-  get #commandByte(): number {
+  #commandByte(): number {
     return this.#ram[0]!
   }
 
@@ -149,25 +149,25 @@ export class I8042 implements DeviceModel {
     }
     switch (command) {
       case DISABLE_AUX:
-        this.#setCommandByte(this.#commandByte | CB_AUX_DISABLED)
+        this.#setCommandByte(this.#commandByte() | CB_AUX_DISABLED)
         break
       case ENABLE_AUX:
-        this.#setCommandByte(this.#commandByte & ~CB_AUX_DISABLED)
+        this.#setCommandByte(this.#commandByte() & ~CB_AUX_DISABLED)
         break
       case TEST_AUX:
       case TEST_KEYBOARD:
         this.#answer(INTERFACE_GOOD)
         break
       case SELF_TEST:
-        this.#ram[0] = this.#commandByte | CB_KEYBOARD_DISABLED | CB_AUX_DISABLED
+        this.#ram[0] = this.#commandByte() | CB_KEYBOARD_DISABLED | CB_AUX_DISABLED
         this.#status |= STATUS_SYSTEM
         this.#answer(SELF_TEST_PASSED)
         break
       case DISABLE_KEYBOARD:
-        this.#setCommandByte(this.#commandByte | CB_KEYBOARD_DISABLED)
+        this.#setCommandByte(this.#commandByte() | CB_KEYBOARD_DISABLED)
         break
       case ENABLE_KEYBOARD:
-        this.#setCommandByte(this.#commandByte & ~CB_KEYBOARD_DISABLED)
+        this.#setCommandByte(this.#commandByte() & ~CB_KEYBOARD_DISABLED)
         break
       case READ_INPUT_PORT:
         this.#answer(INPUT_PORT)
@@ -207,11 +207,11 @@ export class I8042 implements DeviceModel {
         break
       case WRITE_AUX:
         // Writing to a device enables its clock.
-        this.#ram[0] = this.#commandByte & ~CB_AUX_DISABLED
+        this.#ram[0] = this.#commandByte() & ~CB_AUX_DISABLED
         this.#answer(DEVICE_TIMEOUT, STATUS_AUX_OBF | STATUS_TIMEOUT)
         break
       default:
-        this.#ram[0] = this.#commandByte & ~CB_KEYBOARD_DISABLED
+        this.#ram[0] = this.#commandByte() & ~CB_KEYBOARD_DISABLED
         this.#answer(DEVICE_TIMEOUT, STATUS_TIMEOUT)
         break
     }
@@ -239,8 +239,8 @@ export class I8042 implements DeviceModel {
 
   #update(): void {
     const lines = this.#outputInterrupts()
-    this.#keyboardLine?.set((lines & OUTPUT_KEYBOARD_IRQ) !== 0 && (this.#commandByte & CB_KEYBOARD_INTERRUPT) !== 0)
-    this.#auxLine?.set((lines & OUTPUT_AUX_IRQ) !== 0 && (this.#commandByte & CB_AUX_INTERRUPT) !== 0)
+    this.#keyboardLine?.set((lines & OUTPUT_KEYBOARD_IRQ) !== 0 && (this.#commandByte() & CB_KEYBOARD_INTERRUPT) !== 0)
+    this.#auxLine?.set((lines & OUTPUT_AUX_IRQ) !== 0 && (this.#commandByte() & CB_AUX_INTERRUPT) !== 0)
   }
 
   /** Returns the registers to their state at power-on. */

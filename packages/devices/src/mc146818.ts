@@ -171,11 +171,11 @@ export class Mc146818 implements DeviceModel, LegacyInterruptSource {
     this.#update()
   }
 
-  get #regA(): number {
+  #regA(): number {
     return this.#cmos[REG_A]!
   }
 
-  get #regB(): number {
+  #regB(): number {
     return this.#cmos[REG_B]!
   }
 
@@ -185,7 +185,7 @@ export class Mc146818 implements DeviceModel, LegacyInterruptSource {
 
   /** Whether seconds pass: the divider runs and SET is clear. */
   #running(): boolean {
-    return (this.#regA & A_DIVIDER) === A_DIVIDER_32768 && (this.#regB & B_SET) === 0
+    return (this.#regA() & A_DIVIDER) === A_DIVIDER_32768 && (this.#regB() & B_SET) === 0
   }
 
   #seconds(now: number): number {
@@ -200,28 +200,28 @@ export class Mc146818 implements DeviceModel, LegacyInterruptSource {
 
   /** Length of the periodic interrupt's period in ticks of 32.768 kHz, 0 for none. */
   #periodTicks(): number {
-    const rate = this.#regA & A_RATE
-    if (rate === 0 || (this.#regA & A_DIVIDER) !== A_DIVIDER_32768) return 0
+    const rate = this.#regA() & A_RATE
+    if (rate === 0 || (this.#regA() & A_DIVIDER) !== A_DIVIDER_32768) return 0
     // Rates 1 and 2 repeat 8 and 9 when the time base is 32.768 kHz.
     return 1 << (rate < 3 ? rate + 6 : rate - 1)
   }
 
   #encode(value: number): number {
-    return (this.#regB & B_BINARY) === 0 ? (Math.floor(value / 10) << 4) | (value % 10) : value
+    return (this.#regB() & B_BINARY) === 0 ? (Math.floor(value / 10) << 4) | (value % 10) : value
   }
 
   #decode(value: number): number {
-    return (this.#regB & B_BINARY) === 0 ? (value >> 4) * 10 + (value & 15) : value
+    return (this.#regB() & B_BINARY) === 0 ? (value >> 4) * 10 + (value & 15) : value
   }
 
   #encodeHour(hour: number): number {
-    if ((this.#regB & B_24H) !== 0) return this.#encode(hour)
+    if ((this.#regB() & B_24H) !== 0) return this.#encode(hour)
     const twelve = hour % 12 === 0 ? 12 : hour % 12
     return this.#encode(twelve) | (hour >= 12 ? HOUR_PM : 0)
   }
 
   #decodeHour(value: number): number {
-    if ((this.#regB & B_24H) !== 0) return this.#decode(value)
+    if ((this.#regB() & B_24H) !== 0) return this.#decode(value)
     return (this.#decode(value & ~HOUR_PM) % 12) + ((value & HOUR_PM) === 0 ? 0 : 12)
   }
 
@@ -269,7 +269,7 @@ export class Mc146818 implements DeviceModel, LegacyInterruptSource {
       case REG_A: {
         // The update ends where the next second begins.
         const into = (now - this.#baseNs) % SECOND_NS
-        return this.#regA | (this.#running() && into >= SECOND_NS - UIP_NS ? A_UIP : 0)
+        return this.#regA() | (this.#running() && into >= SECOND_NS - UIP_NS ? A_UIP : 0)
       }
       case REG_C: {
         this.#advance()
@@ -310,7 +310,7 @@ export class Mc146818 implements DeviceModel, LegacyInterruptSource {
     const cmos = this.#cmos
     // Time registers keep what they show; the data mode only changes how they are read from then on.
     if (wasRunning) this.#freeze(now)
-    const dividerWas = this.#regA & A_DIVIDER
+    const dividerWas = this.#regA() & A_DIVIDER
     if (index === REG_A) cmos[REG_A] = value & ~A_UIP
     else {
       cmos[REG_B] = value
@@ -332,7 +332,7 @@ export class Mc146818 implements DeviceModel, LegacyInterruptSource {
 
   #interrupting(): boolean {
     // Flags C_PF, C_AF and C_UF stand where B_PIE, B_AIE and B_UIE do.
-    return (this.#flags & this.#regB & (B_PIE | B_AIE | B_UIE)) !== 0
+    return (this.#flags & this.#regB() & (B_PIE | B_AIE | B_UIE)) !== 0
   }
 
   /** Takes the flags of what has happened since the last look. */
@@ -372,7 +372,7 @@ export class Mc146818 implements DeviceModel, LegacyInterruptSource {
     this.#advance()
     const line = this.#line
     const timer = this.#timer
-    const regB = this.#regB
+    const regB = this.#regB()
     if (line === null || timer === null) return
     line.set(!this.#suppressed && this.#interrupting())
     // What is flagged already needs no timer: its line stays up until register C is read.
@@ -392,7 +392,7 @@ export class Mc146818 implements DeviceModel, LegacyInterruptSource {
   /** The reset pin: interrupts off. Time, alarm and RAM live on the battery. */
   reset(): void {
     this.#advance()
-    this.#cmos[REG_B] = this.#regB & ~(B_PIE | B_AIE | B_UIE)
+    this.#cmos[REG_B] = this.#regB() & ~(B_PIE | B_AIE | B_UIE)
     this.#flags = 0
     this.#index = 0
     this.#nmi = false

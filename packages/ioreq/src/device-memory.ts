@@ -62,17 +62,17 @@ export class ModelMemory implements DeviceDma {
   }
 
   readAsync(gpa: number, into: Uint8Array): Promise<boolean> {
-    const far = this.#far?.readAsync
+    const far = this.#far()?.readAsync
     return far === undefined ? promised(() => this.read(gpa, into)) : this.#fly(far.call(this.#source.dma, gpa, into))
   }
 
   writeAsync(gpa: number, from: Uint8Array): Promise<boolean> {
-    const far = this.#far?.writeAsync
+    const far = this.#far()?.writeAsync
     return far === undefined ? promised(() => this.write(gpa, from)) : this.#fly(far.call(this.#source.dma, gpa, from))
   }
 
   /** Transfers that take their time: where memory is not within reach. */
-  get #far(): MemorySource['dma'] | undefined {
+  #far(): MemorySource['dma'] | undefined {
     return this.#source.openMemory === undefined ? this.#source.dma : undefined
   }
 

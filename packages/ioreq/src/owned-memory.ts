@@ -59,7 +59,7 @@ export class ModelOwnedMemory implements OwnedMemory {
 
   setMode(mode: MemoryMode): void {
     if (mode !== 'memory' && mode !== 'trapped') {
-      throw new DeviceError('ERR_INVALID', `${this.#who}: mode ${String(mode)}: expected memory or trapped`)
+      throw new DeviceError('ERR_INVALID', `${this.#who()}: mode ${String(mode)}: expected memory or trapped`)
     }
     this.#check()
     if (mode === this.#mode) return
@@ -115,27 +115,27 @@ export class ModelOwnedMemory implements OwnedMemory {
   #checkDirty(offset: number, bytes: number, into: Uint32Array): void {
     this.#check(offset, bytes)
     if (!this.#logged)
-      throw new DeviceError('ERR_INVALID', `${this.#who}: writes are not logged: call logWrites(true) first`)
+      throw new DeviceError('ERR_INVALID', `${this.#who()}: writes are not logged: call logWrites(true) first`)
     const words = Math.ceil(bytes / MEMORY_PAGE_BYTES / 32)
     if (offset % MEMORY_PAGE_BYTES !== 0 || bytes === 0 || into.length < words) {
       throw new DeviceError(
         'ERR_INVALID',
-        `${this.#who}: dirty pages of ${bytes} bytes at ${hex(offset)} in ${into.length} words: expected whole pages, and ${words} words`,
+        `${this.#who()}: dirty pages of ${bytes} bytes at ${hex(offset)} in ${into.length} words: expected whole pages, and ${words} words`,
       )
     }
   }
 
-  get #who(): string {
+  #who(): string {
     return `${this.#device}: memory ${this.name}`
   }
 
   #check(offset = 0, bytes = 0): void {
-    if (this.#freed) throw new DeviceError('ERR_PERMISSION', `${this.#who}: the model has been taken out`)
+    if (this.#freed) throw new DeviceError('ERR_PERMISSION', `${this.#who()}: the model has been taken out`)
     const good = Number.isSafeInteger(offset) && Number.isSafeInteger(bytes) && offset >= 0 && bytes >= 0
     if (good && offset + bytes <= this.bytes) return
     throw new DeviceError(
       'ERR_INVALID',
-      `${this.#who}: ${bytes} bytes at ${String(offset)}: expected a part of its ${this.bytes}`,
+      `${this.#who()}: ${bytes} bytes at ${String(offset)}: expected a part of its ${this.bytes}`,
     )
   }
 
@@ -149,7 +149,7 @@ export class ModelOwnedMemory implements OwnedMemory {
     if (offset % MEMORY_PAGE_BYTES !== 0 || bytes % MEMORY_PAGE_BYTES !== 0 || bytes === 0) {
       throw new DeviceError(
         'ERR_INVALID',
-        `${this.#who}: a window of ${bytes} bytes at ${hex(offset)}: expected multiples of ${MEMORY_PAGE_BYTES}`,
+        `${this.#who()}: a window of ${bytes} bytes at ${hex(offset)}: expected multiples of ${MEMORY_PAGE_BYTES}`,
       )
     }
     return new MemoryWindow(this.#memory, offset, bytes)

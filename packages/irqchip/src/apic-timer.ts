@@ -65,18 +65,18 @@ export class ApicTimerUnit {
     this.#timer = world.clock.timer(() => this.#expired())
   }
 
-  get #mode(): number {
+  #mode(): number {
     return this.#words[LVT_TIMER]! & LVT_TIMER_MODE
   }
-  get #initial(): number {
+  #initial(): number {
     return this.#words[TIMER_INITIAL]! >>> 0
   }
-  get #start(): number {
+  #start(): number {
     return this.#doubles[TIMER_START]!
   }
 
   /** Nanoseconds of one count. */
-  get #nsPerCount(): number {
+  #nsPerCount(): number {
     const code = this.#words[TIMER_DIVIDE]!
     const shift = (((code & 8) >> 1) | (code & 3)) + 1
     // Code 111 divides by 1; the others by 2 to 128.
@@ -84,26 +84,26 @@ export class ApicTimerUnit {
   }
 
   /** The time of the next expiry; infinite where nothing runs. */
-  get #due(): number {
+  #due(): number {
     const words = this.#words
-    if (this.#mode === LVT_TIMER_TSC_DEADLINE) {
+    if (this.#mode() === LVT_TIMER_TSC_DEADLINE) {
       const lo = words[DEADLINE_LO]! >>> 0
       const hi = words[DEADLINE_HI]! >>> 0
       return lo === 0 && hi === 0 ? Infinity : this.#world.tscToNs(lo, hi)
     }
-    const initial = this.#initial
-    return initial === 0 || words[TIMER_DONE] !== 0 ? Infinity : this.#start + initial * this.#nsPerCount
+    const initial = this.#initial()
+    return initial === 0 || words[TIMER_DONE] !== 0 ? Infinity : this.#start() + initial * this.#nsPerCount()
   }
 
   /** Handles an expiry that is due: to be called before a register changes, the LVT entry too. */
   settle(): void {
-    if (this.#due <= this.#world.clock.now()) this.#expired()
+    if (this.#due() <= this.#world.clock.now()) this.#expired()
   }
 
   /** Starts or stops the count: a write of the initial-count register. */
   start(initial: number): void {
     // In TSC-deadline mode the register does not exist.
-    if (this.#mode === LVT_TIMER_TSC_DEADLINE) return
+    if (this.#mode() === LVT_TIMER_TSC_DEADLINE) return
     this.settle()
     this.#words[TIMER_INITIAL] = initial
     this.#words[TIMER_DONE] = 0
@@ -113,11 +113,11 @@ export class ApicTimerUnit {
 
   /** The current-count register. */
   count(): number {
-    const initial = this.#initial
-    if (initial === 0 || this.#words[TIMER_DONE] !== 0 || this.#mode === LVT_TIMER_TSC_DEADLINE) return 0
-    const passed = Math.floor((this.#world.clock.now() - this.#start) / this.#nsPerCount)
+    const initial = this.#initial()
+    if (initial === 0 || this.#words[TIMER_DONE] !== 0 || this.#mode() === LVT_TIMER_TSC_DEADLINE) return 0
+    const passed = Math.floor((this.#world.clock.now() - this.#start()) / this.#nsPerCount())
     if (passed < initial) return initial - passed
-    return this.#mode === LVT_TIMER_PERIODIC ? initial - (passed % initial) : 0
+    return this.#mode() === LVT_TIMER_PERIODIC ? initial - (passed % initial) : 0
   }
 
   /** The divide configuration changes: the count that is left goes on at the new rate. */
@@ -125,14 +125,14 @@ export class ApicTimerUnit {
     this.settle()
     const left = this.count()
     this.#words[TIMER_DIVIDE] = value
-    this.#doubles[TIMER_START] = this.#world.clock.now() - (this.#initial - left) * this.#nsPerCount
+    this.#doubles[TIMER_START] = this.#world.clock.now() - (this.#initial() - left) * this.#nsPerCount()
     this.resume()
   }
 
   /** The LVT entry has changed from `old`; `settle` was called before. */
   modeChanged(old: number): void {
     const before = old & LVT_TIMER_MODE
-    const after = this.#mode
+    const after = this.#mode()
     if (before === after) return
     // To or from TSC-deadline mode the timer is disarmed; else the period that runs is the last, or the first, of its mode.
     if (before === LVT_TIMER_TSC_DEADLINE || after === LVT_TIMER_TSC_DEADLINE) this.stop()
@@ -141,16 +141,16 @@ export class ApicTimerUnit {
 
   /** IA32_TSC_DEADLINE, low word; 0 in the other modes. */
   get deadlineLo(): number {
-    return this.#mode === LVT_TIMER_TSC_DEADLINE ? this.#words[DEADLINE_LO]! >>> 0 : 0
+    return this.#mode() === LVT_TIMER_TSC_DEADLINE ? this.#words[DEADLINE_LO]! >>> 0 : 0
   }
   /** IA32_TSC_DEADLINE, high word; 0 in the other modes. */
   get deadlineHi(): number {
-    return this.#mode === LVT_TIMER_TSC_DEADLINE ? this.#words[DEADLINE_HI]! >>> 0 : 0
+    return this.#mode() === LVT_TIMER_TSC_DEADLINE ? this.#words[DEADLINE_HI]! >>> 0 : 0
   }
 
   /** A write of IA32_TSC_DEADLINE: arms, or disarms with 0; ignored in the other modes. */
   setDeadline(lo: number, hi: number): void {
-    if (this.#mode !== LVT_TIMER_TSC_DEADLINE) return
+    if (this.#mode() !== LVT_TIMER_TSC_DEADLINE) return
     this.settle()
     this.#words[DEADLINE_LO] = lo
     this.#words[DEADLINE_HI] = hi
@@ -159,7 +159,7 @@ export class ApicTimerUnit {
 
   /** The TSC, its offset or the deadline has changed: a deadline that has passed fires now, not at the next look. */
   tscChanged(): void {
-    if (this.#mode === LVT_TIMER_TSC_DEADLINE) this.settle()
+    if (this.#mode() === LVT_TIMER_TSC_DEADLINE) this.settle()
     this.resume()
   }
 
@@ -174,20 +174,20 @@ export class ApicTimerUnit {
 
   /** Arms the machine's timer from the registers. */
   resume(): void {
-    const due = this.#due
+    const due = this.#due()
     if (due === Infinity) this.#timer.cancel()
     else this.#timer.arm(due)
   }
 
   #expired(): void {
-    if (this.#mode === LVT_TIMER_TSC_DEADLINE) {
+    if (this.#mode() === LVT_TIMER_TSC_DEADLINE) {
       this.#words[DEADLINE_LO] = 0
       this.#words[DEADLINE_HI] = 0
       this.#timer.cancel()
-    } else if (this.#mode === LVT_TIMER_PERIODIC) {
+    } else if (this.#mode() === LVT_TIMER_PERIODIC) {
       // Expiries that the machine was late for are one: the IRR has one bit for them.
-      const period = this.#initial * this.#nsPerCount
-      const start = this.#start
+      const period = this.#initial() * this.#nsPerCount()
+      const start = this.#start()
       this.#doubles[TIMER_START] = start + Math.floor((this.#world.clock.now() - start) / period) * period
       this.resume()
     } else {
@@ -201,9 +201,9 @@ export class ApicTimerUnit {
   save(): ApicTimerState {
     const words = this.#words
     return {
-      initialCount: this.#initial,
+      initialCount: this.#initial(),
       divide: words[TIMER_DIVIDE]!,
-      startNs: this.#start,
+      startNs: this.#start(),
       done: words[TIMER_DONE] !== 0,
       deadlineLo: words[DEADLINE_LO]! >>> 0,
       deadlineHi: words[DEADLINE_HI]! >>> 0,

@@ -167,14 +167,14 @@ export class I8259Chip {
   // ---- priorities ----
 
   /** The interrupt request register. */
-  get #requests(): number {
+  #requests(): number {
     const w = this.#words
     const level = w[W.elcr]!
     return (w[W.edges]! & ~level) | ((w[W.lines]! | w[W.pulses]!) & level)
   }
 
   /** Inputs in service that count: special mask mode leaves out those that are masked. */
-  get #serving(): number {
+  #serving(): number {
     const w = this.#words
     return w[W.specialMask] === 0 ? w[W.inService]! : w[W.inService]! & ~w[W.mask]!
   }
@@ -193,9 +193,9 @@ export class I8259Chip {
   /** The input that INT is up for; −1 while INT is down. */
   get winner(): number {
     const w = this.#words
-    const wanted = this.#turned(this.#requests & ~w[W.mask]!)
+    const wanted = this.#turned(this.#requests() & ~w[W.mask]!)
     if (wanted === 0) return -1
-    const serving = this.#turned(this.#serving)
+    const serving = this.#turned(this.#serving())
     const bestServed = serving & -serving
     // With nothing in service this is all ones.
     let open = bestServed - 1
@@ -237,7 +237,7 @@ export class I8259Chip {
       return input < 0 ? 0 : POLL_INTERRUPT | input
     }
     if (port === 1) return w[W.mask]!
-    return w[W.readIsr] === 0 ? this.#requests : w[W.inService]!
+    return w[W.readIsr] === 0 ? this.#requests() : w[W.inService]!
   }
 
   /** Tells whether a byte for the command port ends an interrupt. */
@@ -292,7 +292,7 @@ export class I8259Chip {
     const command = OCW2[value >>> 5]!
     if (command.automatic !== undefined) w[W.rotateOnAeoi] = command.automatic
     if (command.about === 'none') return
-    const input = command.about === 'named' ? value & 7 : this.#best(this.#turned(this.#serving))
+    const input = command.about === 'named' ? value & 7 : this.#best(this.#turned(this.#serving()))
     if (input < 0) return
     if (command.ends) w[W.inService]! &= ~(1 << input)
     if (command.rotates) w[W.first] = (input + 1) & 7

@@ -195,8 +195,8 @@ export class LocalApic implements LvtEvents {
     const pending = this.#vectors.highestRequest
     const priority = this.#priority.processorPriority(inService)
     this.#priority.record?.publish(inService < 0 ? 0 : inService & 0xf0, pending < 0 ? 0 : pending)
-    if (this.#enabled && pending >> 4 > priority >> 4) events |= EVENT_INTERRUPT
-    if (this.#lvt.level(0) && this.#acceptsExtInt) events |= EVENT_EXTINT
+    if (this.#enabled() && pending >> 4 > priority >> 4) events |= EVENT_INTERRUPT
+    if (this.#lvt.level(0) && this.#acceptsExtInt()) events |= EVENT_EXTINT
     return this.#events.endLook(events)
   }
 
@@ -209,7 +209,7 @@ export class LocalApic implements LvtEvents {
   // ---- modes ----
 
   /** Whether the APIC is on, by IA32_APIC_BASE and by the spurious-vector register. */
-  get #enabled(): boolean {
+  #enabled(): boolean {
     return this.#base.present && (this.#words[SVR]! & SVR_ENABLE) !== 0
   }
 
@@ -242,7 +242,7 @@ export class LocalApic implements LvtEvents {
   }
 
   /** LINT0 as ExtINT (virtual wire), or an APIC that is off, whose LINT0 is the processor's INTR pin. */
-  get #acceptsExtInt(): boolean {
+  #acceptsExtInt(): boolean {
     if (!this.present) return true
     const lvt = this.#words[APIC_LVT_LINT0 >> 4]!
     return (lvt & LVT_MASKED) === 0 && ((lvt >>> 8) & 7) === DM_EXTINT
@@ -368,7 +368,7 @@ export class LocalApic implements LvtEvents {
    * @returns whether the APIC took it: it must be enabled
    */
   accept(vector: number, level: boolean): boolean {
-    if (!this.#enabled) return false
+    if (!this.#enabled()) return false
     if (vector < FIRST_LEGAL_VECTOR) {
       this.#error(ESR_RECEIVED_ILLEGAL_VECTOR)
       return false
@@ -405,7 +405,7 @@ export class LocalApic implements LvtEvents {
 
   /** Latches an ExtINT message: the vector is the i8259's. */
   extInt(): void {
-    if (this.present && !this.#enabled) return
+    if (this.present && !this.#enabled()) return
     this.#events.latchExtInt()
     this.#bus.wake(this.cpu)
   }
@@ -445,7 +445,7 @@ export class LocalApic implements LvtEvents {
 
   /** Whether the APIC takes part in lowest-priority arbitration. */
   get arbitrates(): boolean {
-    return this.#enabled
+    return this.#enabled()
   }
   /** Priority of the processor: the higher of task priority and service. */
   get processorPriority(): number {

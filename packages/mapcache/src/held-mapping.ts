@@ -53,7 +53,7 @@ export class HeldMapping implements WritableMapping {
     this.length = length
     this.writable = writable
     this.#ma = ma
-    if (segments !== null) this.#rarities.parts = segments
+    if (segments !== null) this.#rarities().parts = segments
   }
 
   get orphaned(): boolean {
@@ -65,20 +65,20 @@ export class HeldMapping implements WritableMapping {
     return this.#rare !== null && this.#rare.pinned
   }
 
-  get #rarities(): Rarities {
+  #rarities(): Rarities {
     this.#rare ??= new Rarities()
     return this.#rare
   }
 
-  get #segments(): readonly HeldSegment[] {
-    const rare = this.#rarities
+  #segments(): readonly HeldSegment[] {
+    const rare = this.#rarities()
     rare.parts ??= [new HeldSegment(this.#owner.memory, 'ram', this.gpa, 0, this.length, this.#ma, false)]
     return rare.parts
   }
 
   get segments(): readonly HeldSegment[] {
     if (!this.held) throw this.#released()
-    return this.#segments
+    return this.#segments()
   }
 
   get bytes(): Uint8Array {
@@ -88,27 +88,29 @@ export class HeldMapping implements WritableMapping {
       // looks for a species first and takes half as long again.
       return new Uint8Array(this.#owner.memory.buffer, this.#ma, this.length)
     }
-    const only = this.#segments.length === 1 ? this.#segments[0]?.bytes : null
+    const only = this.#segments().length === 1 ? this.#segments()[0]?.bytes : null
     if (only !== null && only !== undefined) return only
     if (this.length === 0) return new Uint8Array()
-    const parts = this.#segments.map(({ kind, length }) => `${kind} ${hex(length)}`).join(', ')
+    const parts = this.#segments()
+      .map(({ kind, length }) => `${kind} ${hex(length)}`)
+      .join(', ')
     throw new MapCacheError('ERR_SCATTERED', `GPA ${hex(this.gpa)} + ${hex(this.length)} is not one piece: ${parts}`, {
       gpa: this.gpa,
       length: this.length,
-      segments: this.#segments.length,
+      segments: this.#segments().length,
     })
   }
 
   /** Whether a machine frame under it belongs to one of these guest frames. */
   overlaps(gfn: number, count: number): boolean {
     if (this.#ma >= 0) return this.gpa < (gfn + count) * PAGE_BYTES && this.gpa + this.length > gfn * PAGE_BYTES
-    for (const segment of this.#segments) if (segment.overlaps(gfn, count)) return true
+    for (const segment of this.#segments()) if (segment.overlaps(gfn, count)) return true
     return false
   }
 
   /** Has an invalidation wait for its release. */
   delay(invalidation: PendingInvalidation): void {
-    const rare = this.#rarities
+    const rare = this.#rarities()
     rare.orphaned = true
     rare.waiting ??= []
     rare.waiting.push(invalidation)
@@ -119,14 +121,14 @@ export class HeldMapping implements WritableMapping {
   pin(): void {
     const references = this.#owner.references
     if (this.pinned || references === null) return
-    for (const segment of this.#segments) {
+    for (const segment of this.#segments()) {
       if (segment.ma < 0 || references.tryTake(segment.mfn, segment.frames)) continue
       throw new MapCacheError('ERR_UNOWNED', `machine frame ${hex(segment.mfn)} is in use and belongs to nobody`, {
         mfn: segment.mfn,
         gpa: segment.gpa,
       })
     }
-    this.#rarities.pinned = true
+    this.#rarities().pinned = true
   }
 
   read(offset: number, into: Uint8Array): number {
@@ -134,7 +136,7 @@ export class HeldMapping implements WritableMapping {
     const u8 = this.#owner.memory.u8
     if (this.#owner.development !== null) this.#settle()
     let done = 0
-    for (const segment of this.#segments) {
+    for (const segment of this.#segments()) {
       const skip = offset + done - segment.offset
       if (skip >= segment.length) continue
       if (done === into.length || segment.ma < 0) break
@@ -155,7 +157,7 @@ export class HeldMapping implements WritableMapping {
     }
     if (this.#owner.development !== null) this.#settle()
     let done = 0
-    for (const segment of this.#segments) {
+    for (const segment of this.#segments()) {
       const skip = offset + done - segment.offset
       if (skip >= segment.length) continue
       if (done === from.length || segment.ma < 0) break
@@ -202,7 +204,7 @@ export class HeldMapping implements WritableMapping {
       if (this.writable) this.#written()
       return true
     }
-    for (const segment of this.#segments) {
+    for (const segment of this.#segments()) {
       development?.poison(segment)
       if (segment.ma < 0) continue
       if (this.writable && segment.kind === 'ram') {
@@ -228,7 +230,7 @@ export class HeldMapping implements WritableMapping {
 
   #settle(): boolean {
     let changed = false
-    for (const segment of this.#segments) {
+    for (const segment of this.#segments()) {
       if (segment.settle(this.#owner.memory, !this.writable || segment.kind === 'rom')) changed = true
     }
     return changed

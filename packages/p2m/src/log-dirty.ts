@@ -93,7 +93,7 @@ export class LogDirty {
    */
   peek(into: Uint32Array): number {
     let dirty = 0
-    for (let word = 0; word < this.#words; word++) {
+    for (let word = 0; word < this.#words(); word++) {
       const bits = Atomics.load(this.#bits, word)
       into[word] = bits
       dirty += ones(bits)
@@ -114,7 +114,7 @@ export class LogDirty {
     try {
       this.#lockAll(into)
     } catch (error) {
-      for (let word = 0; word < this.#words; word++) Atomics.or(this.#bits, word, into[word]!)
+      for (let word = 0; word < this.#words(); word++) Atomics.or(this.#bits, word, into[word]!)
       throw error
     }
     return dirty
@@ -122,7 +122,7 @@ export class LogDirty {
 
   #exchange(into: Uint32Array): number {
     let dirty = 0
-    for (let word = 0; word < this.#words; word++) {
+    for (let word = 0; word < this.#words(); word++) {
       const bits = Atomics.exchange(this.#bits, word, 0)
       into[word] = bits
       dirty += ones(bits)
@@ -152,7 +152,7 @@ export class LogDirty {
     this.p2m.coalesce(this.gfn, this.count)
   }
 
-  get #words(): number {
+  #words(): number {
     return Math.ceil(this.count / 32)
   }
 

@@ -151,9 +151,9 @@ export class FunctionBuilder implements Callee {
   set<T extends ValueType>(local: Local<T>, value: ValueOf[T]): void {
     checkLocal(local)
     checkValue(value as Value, local.type)
-    ;(value as Value).emit(this.#code)
-    this.#code.u8(0x21)
-    this.#code.leb(local.index)
+    ;(value as Value).emit(this.#code())
+    this.#code().u8(0x21)
+    this.#code().leb(local.index)
   }
 
   /** Loads now, into a fresh local. `offset` is the static, unsigned offset. */
@@ -181,11 +181,11 @@ export class FunctionBuilder implements Callee {
     const [code, align]: Encoding = entryOf(STORES, 'a store', op)
     checkValue(value as Value, op.slice(0, op.indexOf('.')) as ValueType)
     checkIndex('an offset', offset)
-    I32.of(address).emit(this.#code)
-    ;(value as Value).emit(this.#code)
-    this.#code.raw(code)
-    this.#code.leb(align ?? 0)
-    this.#code.leb(offset)
+    I32.of(address).emit(this.#code())
+    ;(value as Value).emit(this.#code())
+    this.#code().raw(code)
+    this.#code().leb(align ?? 0)
+    this.#code().leb(offset)
   }
 
   /** An atomic read-modify-write; yields the old value. The address must be naturally aligned, or the code traps. */
@@ -213,14 +213,14 @@ export class FunctionBuilder implements Callee {
 
   /** Copies `bytes` bytes; overlapping areas are handled as by memmove. */
   memoryCopy(destination: I32Like, source: I32Like, bytes: I32Like): void {
-    for (const value of [destination, source, bytes]) I32.of(value).emit(this.#code)
-    this.#code.raw([0xfc, 0x0a, 0, 0])
+    for (const value of [destination, source, bytes]) I32.of(value).emit(this.#code())
+    this.#code().raw([0xfc, 0x0a, 0, 0])
   }
 
   /** Sets `bytes` bytes to the low byte of `value`. */
   memoryFill(destination: I32Like, value: I32Like, bytes: I32Like): void {
-    for (const operand of [destination, value, bytes]) I32.of(operand).emit(this.#code)
-    this.#code.raw([0xfc, 0x0b, 0])
+    for (const operand of [destination, value, bytes]) I32.of(operand).emit(this.#code())
+    this.#code().raw([0xfc, 0x0b, 0])
   }
 
   /** Calls a function; its result, if any, is in a fresh local. */
@@ -258,7 +258,7 @@ export class FunctionBuilder implements Callee {
 
   #finishCall(signature: Signature, emit: (out: ByteWriter) => void): Value | undefined {
     if (signature.result === undefined) {
-      emit(this.#code)
+      emit(this.#code())
       return undefined
     }
     return this.let(valueFrom(signature.result, emit) as Value)
@@ -276,12 +276,12 @@ export class FunctionBuilder implements Callee {
 
   #structured(code: number, build: (label: Label) => void): void {
     checkFunction('what a block holds', build)
-    this.#code.u8(code)
-    this.#code.u8(BLOCK_VOID)
+    this.#code().u8(code)
+    this.#code().u8(BLOCK_VOID)
     const label = { depth: this.#depth++ }
     build(label)
     this.#depth--
-    this.#code.u8(0x0b)
+    this.#code().u8(0x0b)
   }
 
   /** Only the arm that can run is emitted where the condition is known. */
@@ -294,17 +294,17 @@ export class FunctionBuilder implements Callee {
       else otherwise?.()
       return
     }
-    test.emit(this.#code)
-    this.#code.u8(0x04)
-    this.#code.u8(BLOCK_VOID)
+    test.emit(this.#code())
+    this.#code().u8(0x04)
+    this.#code().u8(BLOCK_VOID)
     this.#depth++
     then()
     if (otherwise !== undefined) {
-      this.#code.u8(0x05)
+      this.#code().u8(0x05)
       otherwise()
     }
     this.#depth--
-    this.#code.u8(0x0b)
+    this.#code().u8(0x0b)
   }
 
   /** A value from one of two arms, of which only one is evaluated. */
@@ -330,8 +330,8 @@ export class FunctionBuilder implements Callee {
 
   /** Branches to the end of a block, or to the start of a loop. */
   br(label: Label): void {
-    this.#code.u8(0x0c)
-    this.#code.leb(this.#distance(label))
+    this.#code().u8(0x0c)
+    this.#code().leb(this.#distance(label))
   }
 
   /** Branches where the condition is not 0. */
@@ -342,19 +342,19 @@ export class FunctionBuilder implements Callee {
       if (test.known !== 0) this.br(label)
       return
     }
-    test.emit(this.#code)
-    this.#code.u8(0x0d)
-    this.#code.leb(this.#distance(label))
+    test.emit(this.#code())
+    this.#code().u8(0x0d)
+    this.#code().leb(this.#distance(label))
   }
 
   /** Branches by an index; `otherwise` where it is beyond the labels. */
   brTable(index: I32Like, labels: readonly Label[], otherwise: Label): void {
     checkList('the labels', labels)
-    I32.of(index).emit(this.#code)
-    this.#code.u8(0x0e)
-    this.#code.leb(labels.length)
-    for (const label of labels) this.#code.leb(this.#distance(label))
-    this.#code.leb(this.#distance(otherwise))
+    I32.of(index).emit(this.#code())
+    this.#code().u8(0x0e)
+    this.#code().leb(labels.length)
+    for (const label of labels) this.#code().leb(this.#distance(label))
+    this.#code().leb(this.#distance(otherwise))
   }
 
   /** Returns, with the value where the function has a result. */
@@ -362,14 +362,14 @@ export class FunctionBuilder implements Callee {
     if (value !== undefined) {
       const result = typeof value === 'number' ? I32.of(value) : value
       checkValue(result, this.signature.result)
-      result.emit(this.#code)
+      result.emit(this.#code())
     }
-    this.#code.u8(0x0f)
+    this.#code().u8(0x0f)
   }
 
   /** Traps. */
   unreachable(): void {
-    this.#code.u8(0x00)
+    this.#code().u8(0x00)
   }
 
   /** Bytes of code so far, without local declarations. */
@@ -381,7 +381,7 @@ export class FunctionBuilder implements Callee {
   finish(out: ByteWriter): void {
     checkWriter(out)
     if (this.#depth !== 0) throw new WasmEmitterError('ERR_STRUCTURE', `${this.name}: ${this.#depth} open block(s)`)
-    const body = this.#code
+    const body = this.#code()
     const runs: { type: ValueType; count: number }[] = []
     for (const type of this.#localTypes) {
       const last = runs.at(-1)
@@ -406,7 +406,7 @@ export class FunctionBuilder implements Callee {
   }
 
   /** Where statements go. */
-  get #code(): ByteWriter {
+  #code(): ByteWriter {
     if (this.#body === undefined) throw new WasmEmitterError('ERR_STRUCTURE', `${this.name} is complete already`)
     return this.#body
   }

@@ -17,25 +17,25 @@ export class AddressSpaces {
   }
 
   /** The current PCID. */
-  get #pcid(): number {
+  #pcid(): number {
     return (this.#u32[S_CR4 >>> 2]! & CR4_PCIDE) === 0 ? 0 : this.#u32[S_CR3 >>> 2]! & 0xfff
   }
 
   /** @param all - global pages too */
   flush(all: boolean): void {
     this.#tlb.flush(all)
-    this.#host.invalidate(all ? Invalidate.ALL : Invalidate.PCID, this.#pcid, 0, 0)
+    this.#host.invalidate(all ? Invalidate.ALL : Invalidate.PCID, this.#pcid(), 0, 0)
   }
 
   /** INVLPG. */
   invalidatePage(lo: number, hi: number): void {
     this.#tlb.invalidatePage(lo >>> 0, hi >>> 0)
-    this.#host.invalidate(Invalidate.ADDRESS, this.#pcid, lo >>> 0, hi >>> 0)
+    this.#host.invalidate(Invalidate.ADDRESS, this.#pcid(), lo >>> 0, hi >>> 0)
   }
 
   /** INVPCID. */
   invalidatePcid(scope: number, pcid: number, lo: number, hi: number): void {
-    const current = pcid === this.#pcid
+    const current = pcid === this.#pcid()
     switch (scope) {
       case Invalidate.ADDRESS:
         // Of another address space all goes, which is allowed and hardly ever asked for.

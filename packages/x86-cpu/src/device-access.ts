@@ -2,12 +2,12 @@ import { PAGE_BYTES } from '@retrap/memory'
 import { AccessKind } from '@retrap/replay'
 import type { AccessLog } from '@retrap/replay'
 import { SLOW_DIRECT, SLOW_IMPLICIT, SLOW_MODIFY, SLOW_PROBE, SLOW_STACK, SLOW_WRITE } from './access-flags.ts'
-import { DEVICE_LOGGED } from './host.ts'
+import { DEVICE_LOGGED, DEVICE_MAY_WAIT } from './host.ts'
 import type { CpuHost, DeviceAccessMode, Translation, Words } from './host.ts'
 import type { LoggedAccess } from './logged-access.ts'
 import type { Pass } from './pass.ts'
 import { highWord, lowWord } from './plain-memory.ts'
-import { STATUS_DONE, STATUS_RESTART, STATUS_RETRY, S_DATA, S_TLB } from './state-layout.ts'
+import { STATUS_ASK, STATUS_DONE, STATUS_RESTART, STATUS_RETRY, S_DATA, S_TLB, S_TLB_MISSES } from './state-layout.ts'
 import type { DataBreakpoints } from './system/breakpoints.ts'
 import type { Tlb } from './tlb.ts'
 import { newTranslation } from './translation.ts'
@@ -92,23 +92,34 @@ export class DeviceAccess {
   }
 
   /**
-   * Whether an access is to the device page of the last one, in the same way: with all that a TLB entry would have stood
-   * for. Devices are asked again and again, and a walk takes longer than most of them.
+   * Makes an access to the device page of the last one, if it is made in the same way: with all that a TLB entry would have
+   * stood for. Devices are asked again and again, and a walk takes longer than most of them.
+   *
+   * @param lo - and `hi`: signed, as they come from WebAssembly
+   * @returns a status; −1: it is another page, or another way
    */
-  isLast(lo: number, hi: number, flags: number): boolean {
-    return (
-      lo >>> 12 === this.#lastPage &&
-      hi === this.#lastHi &&
-      (flags & DEVICE_KIND) === this.#lastKind &&
-      this.#lastChanges === this.#tlb.changes &&
-      (lo & (PAGE_BYTES - 1)) + (flags & 0xff) <= PAGE_BYTES &&
-      !this.#breakpoints.enabled &&
-      this.#u32[S_TLB >>> 2] === this.#lastSet
+  makeAgain(lo: number, hi: number, flags: number): number {
+    const offset = lo & (PAGE_BYTES - 1)
+    if (
+      lo >>> 12 !== this.#lastPage ||
+      hi !== this.#lastHi ||
+      (flags & DEVICE_KIND) !== this.#lastKind ||
+      this.#lastChanges !== this.#tlb.changes ||
+      offset + (flags & 0xff) > PAGE_BYTES ||
+      this.#u32[S_TLB >>> 2] !== this.#lastSet
     )
+      return -1
+    this.#u32[S_TLB_MISSES >>> 2]!++
+    // As a TLB would have it: no walk, and none to log.
+    if (!isDirect(flags)) return STATUS_RESTART
+    const status = this.make(this.#lastGpas.at(offset), flags, DEVICE_MAY_WAIT)
+    return status === STATUS_ASK ? STATUS_RESTART : status
   }
 
-  /** Remembers the page of an access, for {@link isLast}. */
+  /** Remembers the page of an access, for {@link makeAgain}. */
   remember(lo: number, hi: number, flags: number, gpa: number): void {
+    // A breakpoint's accesses are looked at one by one. Enabling one flushes the TLB, which ends what is remembered.
+    if (this.#breakpoints.enabled) return
     this.#lastChanges = this.#tlb.changes
     // The TLB set that generated code uses stands for the mode, and for a logged pass.
     this.#lastSet = this.#u32[S_TLB >>> 2]!
@@ -116,11 +127,6 @@ export class DeviceAccess {
     this.#lastHi = hi | 0
     this.#lastKind = flags & DEVICE_KIND
     this.#lastGpas.setPage(gpa - (gpa % PAGE_BYTES))
-  }
-
-  /** Guest-physical address of an offset in the remembered page. */
-  lastGpa(offset: number): number {
-    return this.#lastGpas.at(offset)
   }
 
   /** Makes an access that is direct (see {@link isDirect}). */

@@ -131,21 +131,18 @@ export class Executor {
     this.#delivery = new EventDelivery(parts, this.#passes)
   }
 
-  get #isTurnOver(): boolean {
+  #isTurnOver(): boolean {
     return (this.#turn.mayEnd || this.#stepwise) && this.#turn.remaining <= 0
   }
 
-  get #stepping(): boolean {
+  #stepping(): boolean {
     return this.#u32[S_STEPPING >>> 2] !== 0
   }
-  set #stepping(value: boolean) {
+  #setStepping(value: boolean): void {
     this.#u32[S_STEPPING >>> 2] = value ? 1 : 0
   }
 
-  get #repeating(): boolean {
-    return this.#u32[S_REPEATING >>> 2] !== 0
-  }
-  set #repeating(value: boolean) {
+  #setRepeating(value: boolean): void {
     this.#u32[S_REPEATING >>> 2] = value ? 1 : 0
   }
 
@@ -198,11 +195,10 @@ export class Executor {
           resetState(this.#system, RESET_INIT, this.bootstrap)
         }
       }
-      // Not by the accessor: V8 calls its runtime for a private one.
       if ((u32[S_STEPPING >>> 2]! | u32[S_PENDING_DEBUG >>> 2]! | u32[S_PENDING_FAULT >>> 2]!) !== 0) {
-        if (this.#isTurnOver) return EXIT_BUDGET
-        const stepping = this.#stepping
-        this.#stepping = false
+        if (this.#isTurnOver()) return EXIT_BUDGET
+        const stepping = this.#stepping()
+        this.#setStepping(false)
         if (this.#delivery.latchTrap(stepping)) {
           const exit = this.#delivery.deliver()
           if (exit !== undefined) return exit
@@ -216,7 +212,7 @@ export class Executor {
       }
       if (u32[S_ACTIVITY >>> 2] !== ACTIVITY_RUNNING) return this.#idle()
       if (this.paused) return EXIT_PAUSE
-      if (this.#isTurnOver) return EXIT_BUDGET
+      if (this.#isTurnOver()) return EXIT_BUDGET
       if (this.#passes.count >= MOST_PASSES) return EXIT_YIELD
       const status = this.#stepwise || this.#mustStep() ? this.#step() : this.#slice(0)
       const exit = this.#finish(status)
@@ -271,21 +267,21 @@ export class Executor {
         this.#u32[S_REPEATING >>> 2] = 0
         return undefined
       case STATUS_CONTINUE:
-        this.#repeating = true
+        this.#setRepeating(true)
         return undefined
       case STATUS_EVENT:
         return this.#delivery.deliver()
       case STATUS_FAULT: {
         const numeric = this.#numericError.take()
         if (numeric !== NUMERIC_FAULT) {
-          this.#stepping = false
+          this.#setStepping(false)
           this.#pass.restoreDebug()
           return numeric === NUMERIC_IGNORE ? this.#finish(this.#step()) : undefined
         }
         this.#counts.faults++
         // What the instruction met before it faulted, it meets again.
-        this.#stepping = false
-        this.#repeating = false
+        this.#setStepping(false)
+        this.#setRepeating(false)
         this.#pass.restoreDebug()
         this.#delivery.latchFault()
         return this.#delivery.deliver()
@@ -341,7 +337,7 @@ export class Executor {
     this.#pass.begin()
     u32[S_STEP_SUPPRESSED >>> 2] = 0
     if (this.#delivery.latchBreakpoint()) return STATUS_EVENT
-    this.#stepping = ((u32[S_EFLAGS >>> 2] as number) & FLAG_TF) !== 0
+    this.#setStepping(((u32[S_EFLAGS >>> 2] as number) & FLAG_TF) !== 0)
     this.#pass.leaveShadow(this.#turn.retired)
     const status = this.#fetch.pinCurrent()
     if (status === STATUS_RESTART) return this.#passes.startFetched()
@@ -366,7 +362,7 @@ export class Executor {
       return
     }
     // The instruction's bytes are not there yet.
-    this.#stepping = false
+    this.#setStepping(false)
     pass.restoreDebug()
     pass.restoreShadow(this.#turn.retired)
   }
@@ -419,8 +415,8 @@ export class Executor {
     this.#access.nonCanonical = false
     // The fault that a delivery has met is forgotten with it.
     this.#i32[S_FAULT_VECTOR >>> 2] = -1
-    this.#stepping = false
-    this.#repeating = false
+    this.#setStepping(false)
+    this.#setRepeating(false)
     if (this.#numericError.ignoring) this.#numericError.settle(STATUS_DONE)
     this.#mode.changed()
   }

@@ -5,7 +5,7 @@ import type { AccessMode } from './access-mode.ts'
 import { SLOW_IMPLICIT, SLOW_MODIFY, SLOW_PROBE, SLOW_STACK, SLOW_WRITE } from './access-flags.ts'
 import { isDirect } from './device-access.ts'
 import type { DeviceAccess } from './device-access.ts'
-import { DEVICE_MAY_WAIT, DEVICE_PLAIN } from './host.ts'
+import { DEVICE_PLAIN } from './host.ts'
 import type { Translation } from './host.ts'
 import type { LoggedAccess } from './logged-access.ts'
 import type { PlainMemory } from './plain-memory.ts'
@@ -99,12 +99,8 @@ export class MemoryAccess {
    * @param lo - and `hi`: signed, as they come from WebAssembly. A number above 2^31 would be an allocation
    */
   generatedAccess(lo: number, hi: number, flags: number): number {
-    if (!this.#device.isLast(lo, hi, flags)) return this.access(lo >>> 0, hi >>> 0, flags)
-    this.#u32[S_TLB_MISSES >>> 2]!++
-    // As a TLB would have it: no walk, and none to log.
-    if (!isDirect(flags)) return STATUS_RESTART
-    const status = this.#device.make(this.#device.lastGpa(lo & (PAGE_BYTES - 1)), flags, DEVICE_MAY_WAIT)
-    return status === STATUS_ASK ? STATUS_RESTART : status
+    const status = this.#device.makeAgain(lo, hi, flags)
+    return status >= 0 ? status : this.access(lo >>> 0, hi >>> 0, flags)
   }
 
   /** One linear access; see `Cpu.access`. */

@@ -119,7 +119,7 @@ export class GrantTable {
   /** Status frames of a table with so many frames. */
   #statusFor(frames: number): number {
     if (this.#format.version === 1) return 0
-    return Math.ceil((frames * this.#entriesPerFrame) / STATUS_PER_FRAME)
+    return Math.ceil((frames * this.#entriesPerFrame()) / STATUS_PER_FRAME)
   }
 
   #extend(list: number[], frames: number): boolean {
@@ -132,7 +132,7 @@ export class GrantTable {
     return true
   }
 
-  get #entriesPerFrame(): number {
+  #entriesPerFrame(): number {
     return FRAME_BYTES / this.#format.bytes
   }
 
@@ -173,7 +173,7 @@ export class GrantTable {
   /** Machine frame of a status frame, for which the table grows; −1 if there can be none. */
   statusPage(index: number): number {
     if (this.#format.version === 1 || index < 0 || index >= this.#statusFor(MAX_GRANT_FRAMES)) return -1
-    if (index >= this.#statusFrames.length && !this.grow((index * STATUS_PER_FRAME) / this.#entriesPerFrame + 1))
+    if (index >= this.#statusFrames.length && !this.grow((index * STATUS_PER_FRAME) / this.#entriesPerFrame() + 1))
       return -1
     return this.#statusFrames[index]!
   }
@@ -195,7 +195,7 @@ export class GrantTable {
 
   /** Machine address of an entry; −1 if the table is not so long. */
   #entry(ref: number): number {
-    const perFrame = this.#entriesPerFrame
+    const perFrame = this.#entriesPerFrame()
     const frame = this.#frames[Math.floor(ref / perFrame)]
     return frame === undefined ? -1 : frame * FRAME_BYTES + (ref % perFrame) * this.#format.bytes
   }

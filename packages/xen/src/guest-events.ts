@@ -81,18 +81,18 @@ export class GuestEvents {
   placeVcpuInfo(vcpu: number, ma: number): void {
     this.#hold(vcpu, Math.floor(ma / 0x1000))
     this.info.moveVcpuInfo(vcpu, ma)
-    this.vcpus[vcpu]?.updateTime(this.#stable)
+    this.vcpus[vcpu]?.updateTime(this.#stable())
     this.channels.mark(vcpu)
   }
 
-  get #stable(): boolean {
+  #stable(): boolean {
     const [first, ...others] = this.#domain.vcpus.map((vcpu) => vcpu.cpu.tscOffset)
     return others.every((each) => each === first)
   }
 
   /** Clock pages of all vCPUs: a time-stamp counter was moved. */
   updateTime(): void {
-    const stable = this.#stable
+    const stable = this.#stable()
     for (const vcpu of this.vcpus) vcpu.updateTime(stable)
   }
 

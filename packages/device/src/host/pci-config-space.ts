@@ -116,7 +116,7 @@ export class PciConfigSpace implements PciFunction {
         this.#drive(false)
       },
     }
-    this.#capabilities = new PciCapabilities(this.#name, bytes, options)
+    this.#capabilities = new PciCapabilities(this.#name(), bytes, options)
     this.#messages = new FunctionMessages(this.config, this.#capabilities, options, (address, data) =>
       this.#send(address, data),
     )
@@ -131,7 +131,7 @@ export class PciConfigSpace implements PciFunction {
     this.#powerOn()
   }
 
-  get #name(): string {
+  #name(): string {
     return `PCI function ${String(this.#options.bus ?? 0)}:${this.device}.${this.function}`
   }
 
@@ -172,7 +172,7 @@ export class PciConfigSpace implements PciFunction {
       } else if (found.kind === 'io' || found.memory !== undefined || (found.bytes ?? 0) < end) {
         throw new DeviceError(
           'ERR_INVALID',
-          `${this.#name}: BAR ${index}: MSI-X needs a memory BAR with a handler, of at least ${end} bytes`,
+          `${this.#name()}: BAR ${index}: MSI-X needs a memory BAR with a handler, of at least ${end} bytes`,
         )
       }
     }
@@ -187,16 +187,16 @@ export class PciConfigSpace implements PciFunction {
     const last = (this.bridge === null ? 5 : 1) - (wide ? 1 : 0)
     const taken = this.#bars[bar.index] !== undefined || (wide && this.#bars[bar.index + 1] !== undefined)
     if (!Number.isInteger(bar.index) || bar.index < 0 || bar.index > last || taken || this.#isUpperHalf(bar.index)) {
-      throw new DeviceError('ERR_INVALID', `${this.#name}: BAR ${bar.index}: expected a free register, 0–${last}`)
+      throw new DeviceError('ERR_INVALID', `${this.#name()}: BAR ${bar.index}: expected a free register, 0–${last}`)
     }
     if (!inTable && (bar.handler === undefined) === (bar.memory === undefined)) {
-      throw new DeviceError('ERR_INVALID', `${this.#name}: BAR ${bar.index}: expected a handler or memory`)
+      throw new DeviceError('ERR_INVALID', `${this.#name()}: BAR ${bar.index}: expected a handler or memory`)
     }
     const bytes = bar.bytes ?? bar.memory?.bytes ?? 0
     if (bytes < least || 2 ** Math.round(Math.log2(bytes)) !== bytes || bytes > (bar.memory?.bytes ?? Infinity)) {
       throw new DeviceError(
         'ERR_INVALID',
-        `${this.#name}: BAR ${bar.index}: size ${bytes}, expected a power of two from ${least} up${bar.memory ? ` to the memory's ${bar.memory.bytes}` : ''}`,
+        `${this.#name()}: BAR ${bar.index}: size ${bytes}, expected a power of two from ${least} up${bar.memory ? ` to the memory's ${bar.memory.bytes}` : ''}`,
       )
     }
     const register = BAR0 + 4 * bar.index
@@ -232,7 +232,7 @@ export class PciConfigSpace implements PciFunction {
     if (bytes < LEAST_ROM_BYTES || 2 ** Math.round(Math.log2(bytes)) !== bytes || bytes > 2 ** 24) {
       throw new DeviceError(
         'ERR_INVALID',
-        `${this.#name}: expansion ROM of ${bytes} bytes: expected a power of two up to 16 MiB`,
+        `${this.#name()}: expansion ROM of ${bytes} bytes: expected a power of two up to 16 MiB`,
       )
     }
     const register = this.bridge === null ? EXPANSION_ROM : EXPANSION_ROM_TYPE_1

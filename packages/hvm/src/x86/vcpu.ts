@@ -100,19 +100,19 @@ export class X86Vcpu implements CpuHost, VirtualCpu {
   /** Machine address of RAM that is about to be written; −1 for none. */
   ramAddress(gpa: number): number {
     if (this.#isApicPage(gpa)) return -1
-    const managed = this.#managedMemory?.machineAddress(gpa) ?? -1
+    const managed = this.#managedMemory()?.machineAddress(gpa) ?? -1
     return managed >= 0 ? managed : this.#domain.secondLevel.translateWrite(gpa, this.id)
   }
 
   /** Translates the guest-physical address of an access of the processor itself. */
   translatePhysical(gpa: number, access: number, into: Translation, log: AccessLog | null): number {
     // The delivery of an SMI comes here first.
-    this.#translation.managed = this.#managedMemory
+    this.#translation.managed = this.#managedMemory()
     return this.#translation.locate(gpa, access, into, log)
   }
 
   /** System-management memory, where the processor sees it now. */
-  get #managedMemory(): SystemManagementMemory | null {
+  #managedMemory(): SystemManagementMemory | null {
     return this.cpu.inSystemManagement ? this.#world.systemManagementMemory : null
   }
 
@@ -160,12 +160,10 @@ export class X86Vcpu implements CpuHost, VirtualCpu {
     if (how !== DEVICE_LOGGED && this.#domain.secondLevel.claimant(gpa) !== null) return STATUS_RESTART
     if (how === DEVICE_LOGGED) return this.#request.statusOf(this.#request.store(gpa, size, lo, hi))
     const status = this.#dispatch.mmioWrite(gpa, size, lo, hi)
+    if (status === IO_DONE) return STATUS_DONE
+    if (status !== IO_LOG || how !== DEVICE_MAY_WAIT) return this.#request.statusOf(status)
     // The write is not claimed: it goes to the server whose range it is in.
-    return this.#request.statusOf(
-      status === IO_LOG && how === DEVICE_MAY_WAIT
-        ? this.#request.ask(IOREQ_TYPE_COPY, IOREQ_WRITE, gpa, size, lo, hi)
-        : status,
-    )
+    return this.#request.statusOf(this.#request.ask(IOREQ_TYPE_COPY, IOREQ_WRITE, gpa, size, lo, hi))
   }
 
   #readApic(offset: number, size: number, into: Words): number {
@@ -348,7 +346,7 @@ export class X86Vcpu implements CpuHost, VirtualCpu {
 
   /** Takes changed control registers over for walks. */
   controlChanged(): void {
-    this.#translation.managed = this.#managedMemory
+    this.#translation.managed = this.#managedMemory()
     this.#translation.configure(this.cpu.registers)
   }
 

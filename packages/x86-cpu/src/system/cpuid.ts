@@ -52,7 +52,8 @@ export function cpuidLeaf(s: System, leaf: number, subleaf: number, into: Uint32
   const highest = limited ? Math.min(LIMITED_LEAF, processor.highestLeaf) : processor.highestLeaf
   const known = processor.answeringLeaf(leaf >>> 0, highest)
   if (known < 0) return
-  into.set(processor.featureWords(known, subleaf >>> 0))
+  const flags = processor.featureWords(known, subleaf >>> 0)
+  give(into, flags[0]!, flags[1]!, flags[2]!, flags[3]!)
   switch (known) {
     case 0:
       give(into, highest, ascii(model.vendor, 0), ascii(model.vendor, 8), ascii(model.vendor, 4))

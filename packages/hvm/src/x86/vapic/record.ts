@@ -27,12 +27,12 @@ export class GuestRecord implements TaskPriorityRecord {
   }
 
   /** A record lies in one frame: it is aligned to its size. */
-  get #address(): number {
+  #address(): number {
     return this.#ma < 0 ? (this.#ma = this.#p2m.translateWrite(this.#gpa)) : this.#ma
   }
 
   read(): number {
-    const ma = this.#address
+    const ma = this.#address()
     return ma < 0 ? this.#last : (this.#last = this.#memory.u8[ma] as number)
   }
 
@@ -47,7 +47,7 @@ export class GuestRecord implements TaskPriorityRecord {
   }
 
   #store(offset: number, value: number): void {
-    const ma = this.#address
+    const ma = this.#address()
     const { u8, codeBits } = this.#memory
     if (ma < 0 || u8[ma + offset] === value) return
     u8[ma + offset] = value
