@@ -42,6 +42,30 @@ describe('addresses of 32-bit code wrap at 4 GiB (SDM vol. 1, "Flat and segmente
   })
 })
 
+test.each([
+  { at: 0xffff_fff6, below: [0x34, 0x12], above: [] },
+  { at: 0xffff_fffe, below: [0x34, 0x12], above: [0x55, 0x66, 0x77] },
+  { at: 0xffff_fffd, below: [0x34, 0x12, 0x55], above: [0x66, 0x77] },
+])('64-bit code: the parts of an operand at $at lie on both sides of 4 GiB', ({ at, below, above }) => {
+  const pc = new BareCpu()
+  pc.write64(PDPT + 8 * 3, BigInt(DIRECTORY | 7))
+  pc.write64(DIRECTORY + 8 * 511, BigInt(TABLE | 7))
+  pc.write64(TABLE + 8 * 511, BigInt(LAST_PAGE | 7))
+  const above4G = 0x2_1000
+  pc.write64(PDPT + 8 * 4, BigInt(0x30_a007))
+  pc.write64(0x30_a000, BigInt(0x30_b007))
+  pc.write64(0x30_b000, BigInt(above4G | 7))
+  const state = initialState('long')
+  pc.cpu.load({ ...state, gdtr: { base: 0x77_6655, limit: 0x1234 } })
+  // sgdt [rbx]; hlt
+  pc.load(CODE, [0x0f, 0x01, 0x03, 0xf4])
+  pc.setRegister('rbx', at)
+  expect(pc.run().reason).toBe('hlt')
+  const low = LAST_PAGE + (at & 0xfff)
+  expect(below.map((_, i) => pc.read8(low + i))).toEqual(below)
+  expect(above.map((_, i) => pc.read8(above4G + i))).toEqual(above)
+})
+
 describe('IDIV r64: quotients fit from −2^63 to 2^63 − 1 (SDM vol. 2A, "IDIV")', () => {
   const minimum = -(1n << 63n)
   const rows = [minimum, minimum + 1n, -1n, 0n, 1n, -minimum - 1n].flatMap((quotient) =>
