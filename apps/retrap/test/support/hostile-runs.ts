@@ -174,17 +174,26 @@ function waitedSeconds(): number {
   }
 }
 
-/** Ends the process when runs stop beginning: its event loop is held, and cannot say so itself. */
+/** Ends the process when runs stop beginning: its event loop is held, and cannot say so itself. It says where. */
 const WATCHDOG = `
 const { workerData: { heartbeat, hangMs, name } } = require('node:worker_threads')
+const { Session } = require('node:inspector')
+const { writeSync } = require('node:fs')
 let seen = -1
 setInterval(() => {
   const now = Atomics.load(heartbeat, 0)
-  if (now === seen && now !== 0) {
-    require('node:fs').writeSync(2, name + ': run ' + now + ' has held the process for ' + hangMs + ' ms\\n')
+  if (now !== seen || now === 0) return void (seen = now)
+  writeSync(2, name + ': run ' + now + ' has held the process for ' + hangMs + ' ms\\n')
+  const session = new Session()
+  session.connectToMainThread()
+  session.on('Debugger.paused', ({ params }) => {
+    for (const { functionName, url, location } of params.callFrames)
+      writeSync(2, '  at ' + functionName + ' (' + url + ':' + (location.lineNumber + 1) + ')\\n')
     process.kill(process.pid, 'SIGKILL')
-  }
-  seen = now
+  })
+  session.post('Debugger.enable')
+  session.post('Debugger.pause')
+  setTimeout(() => process.kill(process.pid, 'SIGKILL'), 5000)
 }, hangMs)
 `
 
