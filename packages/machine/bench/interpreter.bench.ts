@@ -2,36 +2,13 @@
 // v86 with its JIT off, then on. Both start one firmware image; a program writes a byte to COM1 when it starts and one
 // when it is done, and the processor time of all threads in between counts. The three take turns, and the best time of
 // each counts. Ratios are speed against speed: more than 1 is faster than v86.
+import { endFirmware, enterFlat, FIRMWARE_BASE } from '@retrap/guest-code'
 import { fileURLToPath } from 'node:url'
 import { createPc } from '@retrap/machine'
 import { threadsTime } from '@retrap/tooling/processor-time'
-import {
-  Assembler,
-  al,
-  ax,
-  cr0,
-  ds,
-  dword,
-  dx,
-  eax,
-  ebp,
-  ebx,
-  ecx,
-  edi,
-  edx,
-  es,
-  esi,
-  esp,
-  far16,
-  far32,
-  ptr,
-  ss,
-} from '@retrap/x86-assembler'
+import { Assembler, al, dword, dx, eax, ebp, ebx, ecx, edi, edx, esi, ptr } from '@retrap/x86-assembler'
 import { V86 } from 'v86'
 
-const IMAGE_BYTES = 0x1_0000
-/** Where the image is aliased below 1 MiB. */
-const BASE = 0xf_0000
 const COM1 = 0x3f8
 
 interface Workload {
@@ -110,16 +87,9 @@ const PASSES = 3
 
 /** A firmware image: reset vector, flat protected mode, the workloads one after another, halt. */
 function buildImage(): Uint8Array {
-  const asm = new Assembler({ bits: 16, address: BASE })
-  const [gdt, gdtr] = [asm.label('gdt'), asm.label('gdtr')]
-  const [flat, halt] = [asm.label('flat'), asm.label('halt')]
-  asm.cli().mov(ax, 0xf000).mov(ds, ax)
-  asm.operandSize(32).lgdt(ptr(gdtr.minus(BASE)))
-  asm.mov(eax, cr0).or(al, 1).mov(cr0, eax).jmpf(far32(8, flat))
-  asm.align(8).bind(gdt).dq(0n).dq(0x00cf_9b00_0000_ffffn).dq(0x00cf_9300_0000_ffffn)
-  asm.bind(gdtr).dw(23).dd(gdt)
-  asm.bits(32).bind(flat)
-  asm.mov(ax, 16).mov(ds, ax).mov(es, ax).mov(ss, ax).mov(esp, 0x18_0000)
+  const asm = new Assembler({ bits: 16, address: FIRMWARE_BASE })
+  const halt = asm.label('halt')
+  enterFlat(asm, 0x18_0000)
   const say = (character: string): void => void asm.mov(dx, COM1).mov(al, character.charCodeAt(0)).out(dx, al)
   for (const [i, workload] of WORKLOADS.entries()) {
     for (let round = 0; round < ROUNDS; round++) {
@@ -129,11 +99,7 @@ function buildImage(): Uint8Array {
     }
   }
   asm.bind(halt).hlt().jmp(halt)
-  asm
-    .org(BASE + IMAGE_BYTES - 16)
-    .bits(16)
-    .jmpf(far16(0xf000, 0))
-    .org(BASE + IMAGE_BYTES)
+  endFirmware(asm)
   return asm.assemble().bytes
 }
 

@@ -2,6 +2,7 @@
 // (npm) and on QEMU's TCG; then the round trips of other transports against the least that the host can do. Times are
 // processor time of all threads in the guest's loops and awaits, else the time of day; the best of several rounds.
 // Ratios are speed against speed: more than 1 is faster than the peer.
+import { endFirmware, enterFlat, FIRMWARE_BASE } from '@retrap/guest-code'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { Session } from 'node:inspector/promises'
@@ -25,28 +26,9 @@ import {
 import { startDeviceWorker } from '@retrap/ioreq/node'
 import { createPc, type PcOptions } from '@retrap/machine'
 import { threadsTime } from '@retrap/tooling/processor-time'
-import {
-  Assembler,
-  al,
-  ax,
-  cr0,
-  ds,
-  dword,
-  dx,
-  eax,
-  ecx,
-  es,
-  esp,
-  far16,
-  far32,
-  imm8,
-  ptr,
-  ss,
-} from '@retrap/x86-assembler'
+import { Assembler, al, dword, dx, eax, ecx, imm8 } from '@retrap/x86-assembler'
 import { V86 } from 'v86'
 
-const IMAGE_BYTES = 0x1_0000
-const BASE = 0xf_0000
 const COM1 = 0x3f8
 /** QEMU's debug console answers reads here, and v86 and we make a device that does. */
 const PORT = 0xe9
@@ -97,16 +79,9 @@ const WORKER_LOOPS: readonly Loop[] = [
 
 /** A firmware image: flat protected mode, then each loop several times, with a mark on COM1 before and after. */
 function buildImage(loops: readonly Loop[] = LOOPS, accesses: number = ACCESSES, rounds: number = ROUNDS): Uint8Array {
-  const asm = new Assembler({ bits: 16, address: BASE })
-  const [gdt, gdtr] = [asm.label('gdt'), asm.label('gdtr')]
-  const [flat, halt] = [asm.label('flat'), asm.label('halt')]
-  asm.cli().mov(ax, 0xf000).mov(ds, ax)
-  asm.operandSize(32).lgdt(ptr(gdtr.minus(BASE)))
-  asm.mov(eax, cr0).or(al, 1).mov(cr0, eax).jmpf(far32(8, flat))
-  asm.align(8).bind(gdt).dq(0n).dq(0x00cf_9b00_0000_ffffn).dq(0x00cf_9300_0000_ffffn)
-  asm.bind(gdtr).dw(23).dd(gdt)
-  asm.bits(32).bind(flat)
-  asm.mov(ax, 16).mov(ds, ax).mov(es, ax).mov(ss, ax).mov(esp, 0x18_0000)
+  const asm = new Assembler({ bits: 16, address: FIRMWARE_BASE })
+  const halt = asm.label('halt')
+  enterFlat(asm, 0x18_0000)
   const say = (code: number): void => void asm.mov(dx, COM1).mov(al, code).out(dx, al)
   for (let round = 0; round < rounds; round++) {
     for (const [i, { access }] of loops.entries()) {
@@ -119,11 +94,7 @@ function buildImage(loops: readonly Loop[] = LOOPS, accesses: number = ACCESSES,
     }
   }
   asm.bind(halt).hlt().jmp(halt)
-  asm
-    .org(BASE + IMAGE_BYTES - 16)
-    .bits(16)
-    .jmpf(far16(0xf000, 0))
-    .org(BASE + IMAGE_BYTES)
+  endFirmware(asm)
   return asm.assemble().bytes
 }
 

@@ -1,4 +1,5 @@
 // Firmware that misuses everything a guest can reach: every mode of the processor, wrecked tables, every device.
+import { enterProtectedMode } from '@retrap/guest-code'
 import type { Rng } from '@retrap/tooling/soak'
 import {
   al,
@@ -18,12 +19,9 @@ import {
   edx,
   es,
   esi,
-  esp,
   far16,
   far32,
-  fs,
   fword,
-  gs,
   imm32,
   sp,
   ss,
@@ -145,23 +143,25 @@ function emitStart(asm: Assembler, mode: Mode, payload: ReturnType<Assembler['la
     .movsd()
   const gdt = asm.label('gdt pointer')
   const idt = asm.label('idt pointer')
-  const next = asm.label('protected')
   if (mode === 'real') {
     asm.jmp(payload)
     return
   }
-  asm.operandSize(32).lgdt(fword(gdt.bits(0, 16), { segment: cs }))
   asm.operandSize(32).lidt(fword(idt.bits(0, 16), { segment: cs }))
-  asm.mov(eax, cr0).or(eax, 1).mov(cr0, eax)
-  if (mode === '16-bit protected') asm.jmp(far16(CODE_16, payload.bits(0, 16)))
-  else asm.jmp(far32(CODE_32, next))
-  asm
-    .bind(gdt)
-    .dw(8 * GDT_ENTRIES - 1)
-    .dd(GDT)
-  asm.bind(idt).dw(0xfff).dd(IDT)
-  if (mode === '16-bit protected') return
-  asm.bits(32).bind(next).mov(ax, DATA).mov(ds, ax).mov(es, ax).mov(ss, ax).mov(fs, ax).mov(gs, ax).mov(esp, STACK)
+  const gdtr = fword(gdt.bits(0, 16), { segment: cs })
+  const tables = (): void => {
+    asm
+      .bind(gdt)
+      .dw(8 * GDT_ENTRIES - 1)
+      .dd(GDT)
+    asm.bind(idt).dw(0xfff).dd(IDT)
+  }
+  if (mode === '16-bit protected') {
+    asm.operandSize(32).lgdt(gdtr).mov(eax, cr0).or(al, 1).mov(cr0, eax)
+    asm.jmp(far16(CODE_16, payload.bits(0, 16)))
+    return tables()
+  }
+  enterProtectedMode(asm, { gdtr, code: CODE_32, data: DATA, stack: STACK, between: tables })
   if (mode !== '32-bit') {
     const pae = mode !== '32-bit paging'
     asm.mov(eax, imm32(pae ? 0x6b0 : 0x690)).mov(cr4, eax)

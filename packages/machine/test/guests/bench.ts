@@ -4,7 +4,6 @@ import {
   Assembler as Builder,
   ax,
   byte,
-  cr0,
   ds,
   dword,
   dx,
@@ -18,14 +17,13 @@ import {
   esi,
   esp,
   far16,
-  far32,
   fs,
   fword,
   gs,
   type Label,
-  ss,
   word,
 } from '@retrap/x86-assembler'
+import { descriptor, enterProtectedMode, FLAT } from '@retrap/guest-code'
 
 /**
  * A bench for processor tests that run on any PC: a firmware image of 64 KiB that goes to flat 32-bit protected mode,
@@ -69,20 +67,6 @@ const BASE = 0xf_0000
 const GDT_ENTRIES = 32
 /** What a fault prints of EFLAGS: TF, IF, DF, IOPL, NT and VM. The status flags are often undefined, RF is not everywhere right. */
 const SHOWN_FLAGS = 0x2_7700
-
-/** A segment descriptor: base, limit in its units, access byte, and flags G, D/B, L, AVL as a nibble. */
-export function descriptor(base: number, limit: number, access: number, flags: number): bigint {
-  const b = BigInt(base)
-  const l = BigInt(limit)
-  return (
-    (l & 0xffffn) |
-    ((b & 0xff_ffffn) << 16n) |
-    (BigInt(access) << 40n) |
-    (((l >> 16n) & 15n) << 48n) |
-    (BigInt(flags) << 52n) |
-    ((b >> 24n) << 56n)
-  )
-}
 
 /** What a test writes its code with. */
 export class Bench {
@@ -170,7 +154,7 @@ export function guest(build: (bench: Bench) => void): Uint8Array {
   const hex = asm.label('hex')
   const stubs = asm.label('stubs')
   const bench = new Bench(asm, text, hex)
-  const start = enterProtectedMode(asm, stubs)
+  const start = prepare(asm, stubs)
   build(bench)
   // isa-debug-exit: the process ends with 1.
   asm.mov(edx, 0x501).xor(eax, eax).out(dx, al).hlt()
@@ -186,40 +170,42 @@ export function guest(build: (bench: Bench) => void): Uint8Array {
 }
 
 /** From real mode to flat 32-bit code, with GDT, IDT and TSS in RAM. */
-function enterProtectedMode(asm: Assembler, stubs: Label): Label {
-  const main = asm.label('main')
+function prepare(asm: Assembler, stubs: Label): Label {
   const start = asm.label('start')
   const table = asm.label('gdt')
   const romGdtr = asm.label('romGdtr')
   const gdtr = asm.label('gdtr')
   const idtr = asm.label('idtr')
-  asm.bind(start).cli().cld().mov(ax, 0xf000).mov(ds, ax)
-  asm.operandSize(32).lgdt(fword(romGdtr.plus(-BASE)))
-  asm.mov(eax, cr0).or(al, 1).mov(cr0, eax).jmpf(far32(SELECTOR.code, main))
-  asm.align(16)
   const descriptors = new Array<bigint>(GDT_ENTRIES).fill(0n)
   const put = (selector: number, value: bigint): void => void (descriptors[selector >> 3] = value)
-  put(SELECTOR.code, descriptor(0, 0xf_ffff, 0x9b, 0xc))
-  put(SELECTOR.data, descriptor(0, 0xf_ffff, 0x93, 0xc))
+  put(SELECTOR.code, FLAT.code)
+  put(SELECTOR.data, FLAT.data)
   put(SELECTOR.userCode, descriptor(0, 0xf_ffff, 0xfb, 0xc))
   put(SELECTOR.userData, descriptor(0, 0xf_ffff, 0xf3, 0xc))
   put(SELECTOR.tss, descriptor(AT.tss, 0x67, 0x89, 0))
   put(SELECTOR.tss2, descriptor(AT.tss2, 0x67, 0x89, 0))
   put(SELECTOR.code16, descriptor(0, 0xffff, 0x9b, 0))
   put(SELECTOR.data16, descriptor(0, 0xffff, 0x93, 0))
-  asm.bind(table).dq(...descriptors)
-  asm
-    .bind(romGdtr)
-    .dw(8 * GDT_ENTRIES - 1)
-    .dd(table)
-  asm
-    .bind(gdtr)
-    .dw(8 * GDT_ENTRIES - 1)
-    .dd(AT.gdt)
-  asm.bind(idtr).dw(0x7ff).dd(AT.idt)
-
-  asm.bits(32).bind(main)
-  asm.mov(ax, SELECTOR.data).mov(ds, ax).mov(es, ax).mov(ss, ax).mov(fs, ax).mov(gs, ax).mov(esp, AT.stack)
+  asm.bind(start).cli().cld().mov(ax, 0xf000).mov(ds, ax)
+  enterProtectedMode(asm, {
+    gdtr: fword(romGdtr.plus(-BASE)),
+    code: SELECTOR.code,
+    data: SELECTOR.data,
+    stack: AT.stack,
+    between() {
+      asm.align(16)
+      asm.bind(table).dq(...descriptors)
+      asm
+        .bind(romGdtr)
+        .dw(8 * GDT_ENTRIES - 1)
+        .dd(table)
+      asm
+        .bind(gdtr)
+        .dw(8 * GDT_ENTRIES - 1)
+        .dd(AT.gdt)
+      asm.bind(idtr).dw(0x7ff).dd(AT.idt)
+    },
+  })
   asm
     .mov(esi, table)
     .mov(edi, AT.gdt)

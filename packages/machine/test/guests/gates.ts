@@ -1,3 +1,4 @@
+import { descriptor } from '@retrap/guest-code'
 import {
   al,
   ax,
@@ -20,7 +21,7 @@ import {
   ss,
   word,
 } from '@retrap/x86-assembler'
-import { AT, descriptor, guest, SELECTOR } from './bench.ts'
+import { AT, guest, SELECTOR } from './bench.ts'
 
 const GATE = 0x50
 const GATE16 = 0x58

@@ -1,3 +1,4 @@
+import { descriptor } from '@retrap/guest-code'
 import {
   al,
   type Assembler,
@@ -24,7 +25,7 @@ import {
   ss,
   word,
 } from '@retrap/x86-assembler'
-import { AT, descriptor, guest, SELECTOR } from './bench.ts'
+import { AT, guest, SELECTOR } from './bench.ts'
 
 const APIC = 0xfee0_0000
 const VECTOR = 0x50

@@ -21,13 +21,13 @@ import {
   es,
   esi,
   esp,
-  far32,
   fs,
   fword,
   gs,
   type Label,
   ss,
 } from '@retrap/x86-assembler'
+import { descriptor, enterProtectedMode, FLAT } from '@retrap/guest-code'
 import { elfImage, join, multibootHeader } from '@retrap/tooling/images'
 
 /** Linear address of guest-physical 0. */
@@ -129,30 +129,20 @@ function emitPaging(asm: Assembler): void {
 /** From real mode to the kernel, whose entry is at its end: where start-up IPIs lead. */
 function buildTrampoline(): Uint8Array {
   const asm = new Assembler({ bits: 16, address: AT.trampoline })
-  const protectedMode = asm.label()
   const pointer = asm.label()
-  asm.cli().xor(ax, ax).mov(ds, ax).lgdt(fword(pointer))
-  asm.mov(eax, cr0).or(eax, 1).mov(cr0, eax).jmpf(far32(SELECTOR.code, protectedMode))
-  asm.align(4).bind(pointer).dw(0x3ff).dd(GDT)
-  asm.bits(32).bind(protectedMode)
-  asm.mov(eax, SELECTOR.data).mov(ds, ax).mov(es, ax).mov(ss, ax).mov(gs, ax)
+  asm.cli().xor(ax, ax).mov(ds, ax)
+  enterProtectedMode(asm, {
+    gdtr: fword(pointer),
+    code: SELECTOR.code,
+    data: SELECTOR.data,
+    between: () => void asm.align(4).bind(pointer).dw(0x3ff).dd(GDT),
+  })
   emitPaging(asm)
   asm
     .mov(eax, dword(AT.trampoline + ENTRY))
     .jmp(eax)
     .org(AT.trampoline + ENTRY)
   return asm.assemble().bytes
-}
-
-function descriptor(base: number, access: number): bigint {
-  const b = BigInt(base)
-  return (
-    0x00c0_0000_0000_ffffn |
-    0x000f_0000_0000_0000n |
-    (BigInt(access) << 40n) |
-    ((b & 0xff_ffffn) << 16n) |
-    ((b >> 24n) << 56n)
-  )
 }
 
 function emitKernel(asm: Assembler, options: KernelOptions): void {
@@ -267,8 +257,8 @@ function emitKernel(asm: Assembler, options: KernelOptions): void {
     .dd(linear(AT.tables))
     .dw(0)
   asm.dw(0x3ff).dd(GDT).dw(0)
-  asm.dq(0n, descriptor(0, 0x9b), descriptor(0, 0x93))
-  for (let cpu = 0; cpu < cpus; cpu++) asm.dq(descriptor(linear(AT.kpcr + cpu * 0x1000), 0x93))
+  asm.dq(0n, FLAT.code, FLAT.data)
+  for (let cpu = 0; cpu < cpus; cpu++) asm.dq(descriptor(linear(AT.kpcr + cpu * 0x1000), 0xf_ffff, 0x93, 0xc))
 }
 
 /** The first 8 MiB at 0, at KERNEL and (4 MiB) at ALIAS; two pages of the kernel's window changed places. */
