@@ -1,10 +1,10 @@
 import type { TimerQueue } from '@retrap/device/host'
-import { IoreqError, type DeviceHost, type IoDispatch, type RemoteServer } from '@retrap/ioreq'
+import type { IoDispatch } from '@retrap/ioreq'
 import type { DomainClock } from './clock.ts'
-import type { DomainExit, DomainServer } from './domain-options.ts'
-import { afterHostTime } from './host-timer.ts'
+import type { DomainExit } from './domain-options.ts'
 import type { Invalidations } from './invalidation.ts'
 import type { SecondLevelFaults } from './second-level.ts'
+import { ModelSettling, type ModelSettlingParts } from './model-settling.ts'
 import type { Paravirtual } from './paravirtual.ts'
 import type { Sleeper } from './sleeper.ts'
 import type { CpuExit, VirtualCpu } from './virtual-cpu.ts'
@@ -34,19 +34,14 @@ const BLOCKED: CpuExit = { reason: 'blocked' }
 const NOW = Promise.resolve()
 
 /** What {@link RunLoop} drives. */
-export interface RunLoopParts {
+export interface RunLoopParts extends ModelSettlingParts {
   readonly vcpus: readonly VirtualCpu[]
   readonly clock: DomainClock
   readonly timers: TimerQueue
-  readonly servers: readonly DomainServer[]
   readonly sleeper: Sleeper
   readonly dispatch: Pick<IoDispatch, 'pending' | 'unanswered' | 'invalidationHolder'>
   readonly invalidations: Pick<Invalidations, 'flagged' | 'resume' | 'waits'>
   readonly secondLevel: Pick<SecondLevelFaults, 'waits'>
-  /** Models of this process: what their handlers and timers have begun. */
-  readonly devices: Pick<DeviceHost, 'settle' | 'failUnsettled'>
-  /** Milliseconds of host time that models may take to settle; `Infinity`: for ever. */
-  readonly deviceDeadlineMs: number
   /** A vCPU has stopped executing: every vCPU is between two instructions, or waits for a device. */
   stopped(): void
 }
@@ -90,10 +85,7 @@ export class RunLoop {
   readonly #rounds: VirtualRounds | null
   /** A vCPU waits for memory, and tries again when anything has happened. */
   #stalled = false
-  /** Models elsewhere settle; a `run` that was stopped meanwhile leaves that to the next. */
-  #settling: Promise<void> | null = null
-  /** Ends the wait for models that settle: the domain is stopped. */
-  #endWait: (() => void) | null = null
+  readonly #settling: ModelSettling
   /** `run` is under way. */
   running = false
   /** A hypervisor's own interface for guests: a hypercall may stop a vCPU. */
@@ -107,6 +99,7 @@ export class RunLoop {
 
   constructor(parts: RunLoopParts) {
     this.#parts = parts
+    this.#settling = new ModelSettling(parts)
     this.#rounds = parts.clock.deterministic ? new VirtualRounds(this.#roundsHost()) : null
   }
 
@@ -117,7 +110,7 @@ export class RunLoop {
       clock,
       timers,
       ended: () => this.#exit !== null,
-      settle: () => this.#settleModels(),
+      settle: () => this.#settling.begin(),
       waitsForHost: () => this.#waitsForHost(),
       waitsForMemory: (id) => secondLevel.waits(id),
       waitForHost: (stalled) => {
@@ -195,7 +188,7 @@ export class RunLoop {
   stop(exit: DomainExit): void {
     this.#exit ??= exit
     for (const vcpu of this.#parts.vcpus) vcpu.cpu.stop()
-    this.#endWait?.()
+    this.#settling.stop()
     this.wake()
   }
 
@@ -353,56 +346,6 @@ export class RunLoop {
     this.#slept = false
     this.#unseen = 0
     return now >= this.#nextVisit
-  }
-
-  /** Lets models finish what they were last given to do. @returns what is to be awaited, or null: they have */
-  #settleModels(): Promise<unknown> | null {
-    for (const server of this.#parts.servers) {
-      server.pump?.()
-      if (this.#settling === null && server.remote.unsettled) this.#settling = this.#settleServer(server.remote)
-      if (this.#settling !== null) return this.#orStopped(this.#settling)
-    }
-    const settled = this.#parts.devices.settle()
-    return settled === null ? null : this.#orStopped(this.#settleDevices(settled))
-  }
-
-  /** Waits for models of this process. Those that take too long have failed. */
-  async #settleDevices(settled: Promise<unknown>): Promise<void> {
-    const { deviceDeadlineMs, devices } = this.#parts
-    const late = Promise.withResolvers<void>()
-    const cancel = afterHostTime(deviceDeadlineMs, () => {
-      devices.failUnsettled(new IoreqError('ERR_DEVICE', `it has not settled within ${deviceDeadlineMs} ms`))
-      late.resolve()
-    })
-    try {
-      await Promise.race([settled, late.promise])
-    } finally {
-      cancel()
-    }
-  }
-
-  /** Waits for models elsewhere. A server whose models take too long fails, as one does that is late with an answer. */
-  async #settleServer(remote: RemoteServer): Promise<void> {
-    const { deviceDeadlineMs } = this.#parts
-    const late = (): void =>
-      remote.failed(new IoreqError('ERR_DEVICE', `its models have not settled within ${deviceDeadlineMs} ms`))
-    const cancel = afterHostTime(deviceDeadlineMs, late)
-    try {
-      await remote.settle()
-    } catch {
-      // The server has failed, and the domain has been told.
-    } finally {
-      cancel()
-      this.#settling = null
-    }
-  }
-
-  /** Waits for models, or until the domain is stopped: a model that never settles must not hold it. */
-  #orStopped(settled: Promise<unknown>): Promise<unknown> {
-    return new Promise((resolve, reject) => {
-      this.#endWait = () => resolve(undefined)
-      settled.then(resolve, reject)
-    })
   }
 
   /** Before a flagged vCPU goes on: finishes what is in the middle, then has the notice sent and waits for its end. */
