@@ -96,12 +96,15 @@ describe.skipIf(!hasApt)('systems other than Linux', () => {
     DEADLINE_MS,
   )
 
-  test.each(['x64', 'ia32'])(
-    'memtest86+ (%s) runs its first test without errors',
-    async (variant) => {
+  test.each([
+    ['x64', 'max'],
+    ['ia32', 'pentium'],
+  ])(
+    'memtest86+ (%s) runs its first test without errors on %s',
+    async (variant, cpu) => {
       const kernel = await fetchFile('memtest86+', `boot/memtest86+${variant}.bin`)
       const { code, stdout } = await runRetrap(
-        ['run', '--kernel', kernel, '--append', 'console=ttyS0,115200', '--memory', '64M'],
+        ['run', '--kernel', kernel, '--append', 'console=ttyS0,115200', '--memory', '64M', '--cpu', cpu],
         {
           answers: [{ to: '0xffffffff', type: LEAVE }],
           deadlineMs: DEADLINE_MS,

@@ -36,14 +36,14 @@ function records(bytes: Uint8Array): Record[] {
 }
 
 /** What a multiboot image sends to RESULT_PORT on QEMU, until it writes 10H to EXIT_PORT. */
-export function outputOnQemu(program: Uint8Array): Uint8Array {
+export function outputOnQemu(program: Uint8Array, cpu = 'max'): Uint8Array {
   const folder = mkdtempSync(join(tmpdir(), 'retrap-differential-'))
   try {
     const kernel = join(folder, 'image')
     const output = join(folder, 'output')
     writeFileSync(kernel, program)
     writeFileSync(output, '')
-    const options = ['-accel', 'tcg', '-cpu', 'max', '-m', '32', '-display', 'none', '-no-reboot', '-kernel', kernel]
+    const options = ['-accel', 'tcg', '-cpu', cpu, '-m', '32', '-display', 'none', '-no-reboot', '-kernel', kernel]
     const result = spawnSync(
       'qemu-system-x86_64',
       [
