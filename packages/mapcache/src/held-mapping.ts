@@ -72,8 +72,14 @@ export class HeldMapping implements WritableMapping {
 
   #segments(): readonly HeldSegment[] {
     const rare = this.#rarities()
-    rare.parts ??= [new HeldSegment(this.#owner.memory, 'ram', this.gpa, 0, this.length, this.#ma, false)]
+    rare.parts ??= [this.#whole()]
     return rare.parts
+  }
+
+  /** The mapping as one segment. */
+  #whole(): HeldSegment {
+    const { gpa, length } = this
+    return new HeldSegment(this.#owner.memory, { kind: 'ram', gpa, offset: 0, length, ma: this.#ma, copied: false })
   }
 
   get segments(): readonly HeldSegment[] {

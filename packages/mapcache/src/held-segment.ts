@@ -2,6 +2,19 @@ import { PAGE_BYTES, type MachineMemory } from '@retrap/memory'
 import type { FrameKind } from './guest-map.ts'
 import type { WritableSegment } from './mapping.ts'
 
+/** What a segment is made of. */
+interface SegmentParts {
+  readonly kind: FrameKind
+  readonly gpa: number
+  /** Where it begins in the mapping. */
+  readonly offset: number
+  readonly length: number
+  /** Machine address; −1 where there is none. */
+  readonly ma: number
+  /** The holder gets a copy instead of the bytes themselves. */
+  readonly copied: boolean
+}
+
 /** A part of a held mapping. */
 export class HeldSegment implements WritableSegment {
   readonly kind: FrameKind
@@ -14,16 +27,7 @@ export class HeldSegment implements WritableSegment {
   /** What the copy that the holder has was made of, where it has a copy. */
   readonly #original: Uint8Array | null
 
-  /** @param copied - the holder gets a copy instead of the bytes themselves */
-  constructor(
-    memory: MachineMemory,
-    kind: FrameKind,
-    gpa: number,
-    offset: number,
-    length: number,
-    ma: number,
-    copied: boolean,
-  ) {
+  constructor(memory: MachineMemory, { kind, gpa, offset, length, ma, copied }: SegmentParts) {
     this.kind = kind
     this.gpa = gpa
     this.offset = offset

@@ -295,7 +295,7 @@ export class MapCache {
         bytes += this.#pieceBytes
       }
       const copied = this.#development !== null || (writable && kind === 'rom')
-      segments.push(new HeldSegment(this.#memory, kind, at, done, bytes, ma, copied))
+      segments.push(new HeldSegment(this.#memory, { kind, gpa: at, offset: done, length: bytes, ma, copied }))
       done += bytes
     }
     return segments

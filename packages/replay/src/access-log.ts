@@ -415,7 +415,7 @@ export class AccessLog {
     restoreLog(saved, {
       begin: () => this.begin(),
       abandon: () => this.#store.reset(),
-      append: (kind, lo, hi, size, tag, state, data, born, died) => {
+      append: ({ kind, lo, hi, size, tag, state, data, born, died }) => {
         const entry = this.#store.append(kind, lo, hi, size, tag)
         this.bytes.set(data, this.dataOffset(entry))
         this.#w[at(entry, E_STATE)] = state

@@ -23,20 +23,24 @@ interface Source {
   dump(): AccessDescription[]
 }
 
+/** An access as numbers. */
+interface RestoredAccess {
+  readonly kind: number
+  readonly lo: number
+  readonly hi: number
+  readonly size: number
+  readonly tag: number
+  readonly state: number
+  readonly data: Uint8Array
+  /** The walks that read it, of a walk read. */
+  readonly born: number
+  readonly died: number
+}
+
 interface Target {
   begin(): void
   abandon(): void
-  append(
-    kind: number,
-    lo: number,
-    hi: number,
-    size: number,
-    tag: number,
-    state: number,
-    data: Uint8Array,
-    born: number,
-    died: number,
-  ): void
+  append(access: RestoredAccess): void
 }
 
 /** For `AccessLog.save`. */
@@ -70,10 +74,10 @@ export function restoreLog(saved: SavedLog, into: Target): void {
       if (kind === AccessKind.WALK_READ && access.walks === undefined) throw bad(`walk read ${access.ordinal}`)
       if (!/^0x[0-9a-f]{1,16}$/.test(access.address)) throw bad(`address ${access.address}`)
       const address = BigInt(access.address)
-      into.append(
-        ...([kind, Number(address & 0xffff_ffffn), Number(address >> 32n), access.size, access.tag, state] as const),
-        ...([data, access.walks?.born ?? 0, access.walks?.died ?? 0] as const),
-      )
+      const lo = Number(address & 0xffff_ffffn)
+      const hi = Number(address >> 32n)
+      const { size, tag, walks: { born, died } = { born: 0, died: 0 } } = access
+      into.append({ kind, lo, hi, size, tag, state, data, born, died })
     }
   } catch (error) {
     into.abandon()
