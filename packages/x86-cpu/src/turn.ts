@@ -1,4 +1,4 @@
-import type { Words } from './host.ts'
+import { PAGE_BYTES, PAGE_SHIFT } from '@retrap/memory'
 import {
   CS,
   MODE_64,
@@ -13,6 +13,8 @@ import {
 } from './state-layout.ts'
 
 const CS_BASE = S_SEGMENTS + SEG_BYTES * CS + SEG_BASE
+/** The offset in a page. */
+const OFFSET = PAGE_BYTES - 1
 
 /** What the delivery of an event costs, in instructions, which take about as long. */
 const EVENT_COST = 64
@@ -24,12 +26,11 @@ const EVENT_COST = 64
 export class Turn {
   readonly #u32: Uint32Array
   readonly #i32: Int32Array
-  readonly #place: Words = { lo: 0, hi: 0 }
   /** {@link cost} at which the turn is used up. */
   #end = 0
   /** What is not instructions in {@link cost}. */
   #extra = 0
-  /** Linear address of an instruction that is executed alone. */
+  /** Linear address of an instruction that is executed alone; both words signed. */
   #fromLo = 0
   #fromHi = 0
   /** Instructions retired since the vCPU was made. */
@@ -77,15 +78,14 @@ export class Turn {
 
   /** An instruction is executed alone from here: {@link arrive} looks at where it leads. */
   depart(): void {
-    const place = this.#place
-    this.#linear(place)
-    this.departFrom(place.lo, place.hi)
+    this.#fromLo = this.#linearLo()
+    this.#fromHi = this.#linearHi()
   }
 
   /** The same for the instruction at a linear address. */
   departFrom(lo: number, hi: number): void {
-    this.#fromLo = lo
-    this.#fromHi = hi
+    this.#fromLo = lo | 0
+    this.#fromHi = hi | 0
   }
 
   /**
@@ -93,17 +93,18 @@ export class Turn {
    * branches that are linked.
    */
   arrive(status: number): void {
-    const place = this.#place
-    this.#linear(place)
-    const samePage = (place.lo ^ this.#fromLo) >>> 12 === 0 && place.hi === this.#fromHi
-    this.mayEnd = status === STATUS_CONTINUE || !samePage || place.lo <= this.#fromLo
+    const lo = this.#linearLo()
+    const samePage = (lo ^ this.#fromLo) >>> PAGE_SHIFT === 0 && this.#linearHi() === this.#fromHi
+    this.mayEnd = status === STATUS_CONTINUE || !samePage || (lo & OFFSET) <= (this.#fromLo & OFFSET)
   }
 
-  /** Linear address of RIP. */
-  #linear(into: Words): void {
+  /** Low word of RIP's linear address; signed, which V8 keeps without an object. */
+  #linearLo(): number {
     const u32 = this.#u32
-    const long = u32[S_MODE >>> 2] === MODE_64
-    into.lo = long ? u32[S_RIP >>> 2]! : (u32[S_RIP >>> 2]! + u32[CS_BASE >>> 2]!) >>> 0
-    into.hi = long ? u32[(S_RIP >>> 2) + 1]! : 0
+    return u32[S_MODE >>> 2] === MODE_64 ? u32[S_RIP >>> 2]! | 0 : (u32[S_RIP >>> 2]! + u32[CS_BASE >>> 2]!) | 0
+  }
+
+  #linearHi(): number {
+    return this.#u32[S_MODE >>> 2] === MODE_64 ? this.#u32[(S_RIP >>> 2) + 1]! | 0 : 0
   }
 }
