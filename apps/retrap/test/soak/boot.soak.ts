@@ -63,7 +63,8 @@ export const soak: Soak = {
     const memory = rng.chance(1, 8) ? 3584 : rng.between(kernel === PACKAGES[0] ? 128 : 256, 1024)
     const deterministic = rng.chance()
     const works = Array.from({ length: rng.between(1, 4) }, () => rng.pick(WORKS)(rng))
-    const machine = ['--package', kernel, '--cpus', `${cpus}`, '--memory', `${memory}M`]
+    const cpu = rng.pick(['max', 'max,+la57', 'max,vendor=amd', 'core2', 'opteron'])
+    const machine = ['--package', kernel, '--cpu', cpu, '--cpus', `${cpus}`, '--memory', `${memory}M`]
     const args = ['linux', ...machine, ...(deterministic ? ['--deterministic'] : [])]
     rng.note('machine', args.join(' '))
     rng.note('input', works.map(({ command }) => command).join('\n'))
