@@ -131,7 +131,8 @@ export class SocketTransport {
       if (ring === null || !ring.consume(request)) return
       this.#session.send({ kind: 'buffered', now: this.remote.now(), request })
     }
-    if (this.#draining) return
+    // Of a session that has ended nothing drains.
+    if (this.#draining || this.#session.closed) return
     this.#draining = true
     void this.#session.drained().then(() => {
       this.#draining = false

@@ -239,6 +239,11 @@ export class Session {
     return this.#socket !== null
   }
 
+  /** Nothing is sent or taken any more. */
+  get closed(): boolean {
+    return this.#closed
+  }
+
   /** False: the receiver lags. Wait for `drained`. */
   get writable(): boolean {
     return this.#unackedBytes < HIGH_WATER
