@@ -141,14 +141,18 @@ const ROWS: readonly Row[] = [
   ['INVARIANT_TSC', '80000007.edx', 8, 'TSC'],
   ['XSAVEERPTR', '80000008.ebx', 2, 'FXSR'],
   ['NULL_BASE', '80000021.eax', 6, 'LM'],
+  ['SRSO_NO', '80000021.eax', 29],
   // CPUID says nothing of these; processors before the P6 family lack them.
   ['NOPL', '', 0],
   ['RDPMC', '', 0],
   ['APIC_BASE', '', 0, 'APIC MSR'],
 ]
 
-/** Features of AMD's processors: error pointers that are always saved, null selectors that clear a base. */
-const AMD_ONLY: ReadonlySet<string> = new Set(['XSAVEERPTR', 'NULL_BASE'])
+/**
+ * Features of AMD's processors: error pointers that are always restored, null selectors that clear a base, no speculative
+ * return stack overflow.
+ */
+const AMD_ONLY: ReadonlySet<string> = new Set(['XSAVEERPTR', 'NULL_BASE', 'SRSO_NO'])
 
 /** All features, in the order of their CPUID words. */
 export const CPU_FEATURES: readonly CpuFeature[] = ROWS.map(([name, word, bit, needs = '']) => ({
