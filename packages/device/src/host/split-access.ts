@@ -88,7 +88,6 @@ export class SplitAccess<Range extends PlacedRange = PlacedRange> implements Wor
       this.#skipped = at % minimumAccess
       size = minimumAccess
       this.#covered = Math.min(this.#covered, size - this.#skipped)
-      if (this.#covered === 3) this.#covered = 2
     }
     this.#offset = at - this.#skipped
     this.#size = size as 1 | 2 | 4 | 8
