@@ -411,6 +411,25 @@ describe('virtual wire mode', () => {
     expect([apic.takeNmi(), fabric.localApic(1).takeNmi()]).toEqual([true, false])
   })
 
+  test('LINT1 is high while any of its wires is: each rise of the whole is one NMI', () => {
+    const { fabric, apic } = makeFabric({}, false)
+    apic.enterVirtualWireMode()
+    const [one, other] = [fabric.nmiLine(), fabric.nmiLine()]
+    const steps = [
+      () => one.pulse(),
+      () => other.pulse(),
+      () => one.set(true),
+      () => other.set(true),
+      () => one.set(false),
+      () => one.set(true),
+      () => other.set(false),
+      () => one.set(false),
+      () => other.set(true),
+    ]
+    const taken = steps.map((step) => (step(), apic.takeNmi()))
+    expect(taken).toEqual([true, true, true, false, false, false, false, false, true])
+  })
+
   test('a second request keeps the wire busy after the first acknowledgement', () => {
     const { fabric, apic } = makeFabric({}, false)
     apic.enterVirtualWireMode()

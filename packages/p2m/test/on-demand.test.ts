@@ -44,8 +44,9 @@ describe('populate-on-demand', () => {
   test('gives 2 MiB at the first access where both are to be had, and frames otherwise', () => {
     p2m.onDemand.mark(0x200, 0x400)
     expect(p2m.onDemand.setCache(0x201)).toBe(0x201)
-    touch(0x234)
+    touch(0x3f4)
     expect([entryAt(p2m, 0x200).order, p2m.onDemand.entries, p2m.onDemand.cached]).toEqual([9, 0x200, 1])
+    expect([typeAt(p2m, 0x3ff), typeAt(p2m, 0x400)]).toEqual([RAM_RW, POPULATE_ON_DEMAND])
     touch(0x434)
     expect([entryAt(p2m, 0x434).order, typeAt(p2m, 0x435), p2m.onDemand.entries, p2m.onDemand.cached]).toEqual([
       0,
