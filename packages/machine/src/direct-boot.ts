@@ -1,3 +1,4 @@
+import { PAGE_BYTES } from '@retrap/memory'
 import type { X86Domain } from '@retrap/hvm'
 import { P2mEntry, P2mType } from '@retrap/p2m'
 import { buildAcpiTables, type AcpiBoard } from './acpi/index.ts'
@@ -6,7 +7,6 @@ import { loadKernel, writeBiosData } from './loaders/index.ts'
 import type { GuestMemoryWriter, InitialState, KernelImages, PcMemoryMap } from './loaders/index.ts'
 import { initialiseOptionRoms, type OptionRom } from './option-roms.ts'
 
-const PAGE_BYTES = 4096
 const LAST_GFN = 0xf_ffff
 
 /** A kernel that starts without firmware, and the machine that it starts on. */

@@ -1,9 +1,9 @@
+import { PAGE_BYTES } from '@retrap/memory'
 import type { ShadowRange } from '@retrap/devices'
 import type { X86Domain } from '@retrap/hvm'
 import { P2mEntry, P2mType } from '@retrap/p2m'
 import { MachineError } from './errors.ts'
 
-const PAGE_BYTES = 4096
 /** The area that the PAM registers govern. */
 const AREA_FIRST_GFN = 0xc0
 const AREA_PAGES = 0x40

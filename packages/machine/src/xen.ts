@@ -1,8 +1,7 @@
+import { PAGE_BYTES } from '@retrap/memory'
 import type { XenConsole, XenOptions } from '@retrap/xen'
 import type { PcMemoryMap } from './loaders/index.ts'
 import type { SerialPort } from './serial-port.ts'
-
-const PAGE_BYTES = 4096
 
 /** Inputs of the I/O APIC that a hardware guest of Xen finds (Xen's public header arch-x86/hvm/save.h, `VIOAPIC_NUM_PINS`). */
 export const XEN_IOAPIC_PINS = 48

@@ -11,6 +11,18 @@ export type { X86EngineOptions } from './engine.ts'
 export type { ExecutionCounts } from './executor-parts.ts'
 export type { Exit } from './exit.ts'
 export { FlatHost } from './flat-host.ts'
+export {
+  CR0_CD,
+  CR0_ET,
+  CR0_NW,
+  CR0_PE,
+  CR0_PG,
+  CR4_PAE,
+  EFER_LMA,
+  EFER_LME,
+  EFER_NXE,
+  EFER_SCE,
+} from './system/architecture.ts'
 export { DEVICE_LOGGED, DEVICE_MAY_WAIT, DEVICE_PLAIN } from './host.ts'
 export { KEY_USER } from './host.ts'
 export type { CpuHost, DeviceAccessMode, RepeatRequest, Translation, Words } from './host.ts'

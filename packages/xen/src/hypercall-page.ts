@@ -1,6 +1,6 @@
+import { PAGE_BYTES } from '@retrap/memory'
 import { Hypercall } from './numbers.ts'
 
-const PAGE_BYTES = 0x1000
 const STUB_BYTES = 32
 
 /** Opcodes of the stubs: MOV EAX, imm32; VMCALL; RET; UD2; INT3 between them. */

@@ -1,3 +1,4 @@
+import { CR0_PE, CR0_PG, CR4_PAE, EFER_LMA, EFER_LME, EFER_NXE, EFER_SCE } from '@retrap/x86-cpu'
 import type { InitialCpuState, Vcpu } from '@retrap/x86-cpu'
 import type { XenCall } from './call.ts'
 import { Layout } from './layout.ts'
@@ -73,13 +74,7 @@ const FLAT_CODE_64 = 0xa09b
 const FLAT_DATA = 0xc093
 const BUSY_TSS = 0x8b
 
-const CR0_PE = 1
-const CR0_PG = 0x8000_0000
-const CR4_PAE = 1 << 5
-const EFER_LME = 1 << 8
-const EFER_LMA = 1 << 10
-const EFER_NXE = 1 << 11
-const EFER_KNOWN = 1 | EFER_LME | EFER_LMA | EFER_NXE
+const EFER_KNOWN = EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE
 
 /** The state that a vCPU is to start with. */
 export interface VcpuContext {

@@ -1,3 +1,4 @@
+import { PAGE_BYTES } from '@retrap/memory'
 import { IOREQ_READ, IOREQ_TYPE_COPY, IOREQ_TYPE_PIO, IOREQ_WRITE, IO_DONE, IO_LOG } from '@retrap/ioreq'
 import type { IoDispatch } from '@retrap/ioreq'
 import type { LocalApic } from '@retrap/irqchip'
@@ -45,7 +46,6 @@ import { describeTopology } from './topology.ts'
 import type { TprWatch } from './tpr-watch.ts'
 import { VcpuRequest } from './vcpu-request.ts'
 
-const PAGE_BYTES = 0x1000
 const APIC_PAGE_BYTES = 0x1000
 
 /**

@@ -1,3 +1,4 @@
+import { PAGE_BYTES } from '@retrap/memory'
 import { LoaderError } from './errors.ts'
 import { resetState, type InitialState } from './guest.ts'
 
@@ -23,7 +24,6 @@ const FOUR_GIB = 2 ** 32
 const ONE_MIB = 0x10_0000
 const LIMIT = 16 * ONE_MIB
 const LEGACY_BYTES = 128 * 1024
-const PAGE_BYTES = 4096
 
 /**
  * Lays out a flat firmware image as the ROM of a PC: it ends at 4 GiB, where

@@ -1,3 +1,5 @@
+import { PAGE_BYTES } from '@retrap/memory'
+import { CR0_CD, CR0_ET, CR0_NW, CR0_PE, CR0_PG, CR4_PAE, EFER_LMA, EFER_LME } from '@retrap/x86-cpu'
 import { hex, LoaderError } from './errors.ts'
 import { E820, type E820Entry } from './memory-map.ts'
 
@@ -63,15 +65,6 @@ export interface InitialState {
   /** EFER. */
   readonly efer: number
 }
-
-/** Control register and EFER bits that loaders set. */
-export const CR0_PE: number = 1 << 0
-export const CR0_ET: number = 1 << 4
-export const CR0_NW_CD = 0x6000_0000
-export const CR0_PG = 0x8000_0000
-export const CR4_PAE: number = 1 << 5
-export const EFER_LME: number = 1 << 8
-export const EFER_LMA: number = 1 << 10
 
 const RFLAGS_FIXED = 0x2
 const FLAT_LIMIT = 0xffff_ffff
@@ -174,7 +167,7 @@ export function resetState(signature: number): InitialState {
     },
     gdtr: { base: 0, limit: 0xffff },
     idtr: { base: 0, limit: 0xffff },
-    cr0: CR0_NW_CD | CR0_ET,
+    cr0: CR0_NW | CR0_CD | CR0_ET,
     cr3: 0,
     cr4: 0,
     efer: 0,
@@ -251,6 +244,5 @@ export function commandLineBytes(text: string, limit: number): Uint8Array {
   return Uint8Array.from(bytes)
 }
 
-export const PAGE_BYTES = 4096
 export const pageUp = (value: number): number => Math.ceil(value / PAGE_BYTES) * PAGE_BYTES
 export const pageDown = (value: number): number => Math.floor(value / PAGE_BYTES) * PAGE_BYTES

@@ -1,3 +1,4 @@
+import { PAGE_BYTES } from '@retrap/memory'
 import { LoaderError } from './errors.ts'
 
 /** Kinds of E820 entry (ACPI 6.5, 15.2, "Address Range Types"). */
@@ -41,7 +42,6 @@ export interface PcMemoryMap {
 const KIB = 1024
 const MIB = 1024 * KIB
 const FOUR_GIB = 2 ** 32
-const PAGE_BYTES = 4096
 /** Segment of the extended BIOS data area, the last KiB of base memory. */
 export const EBDA_BASE = 0x9_fc00
 const VGA_WINDOW = 0xa_0000

@@ -1,16 +1,21 @@
 /** Bits of control registers, descriptors and vectors' error codes, named as Intel SDM vol. 3A names them. */
 
 // CR0 (SDM vol. 3A, "Control Registers").
+/** CR0.PE: protected mode. */
 export const CR0_PE: number = 1 << 0
 export const CR0_MP: number = 1 << 1
 export const CR0_EM: number = 1 << 2
 export const CR0_TS: number = 1 << 3
+/** CR0.ET: always set. */
 export const CR0_ET: number = 1 << 4
 export const CR0_NE: number = 1 << 5
 const CR0_WP: number = 1 << 16
 export const CR0_AM: number = 1 << 18
+/** CR0.NW: not write-through. */
 export const CR0_NW: number = 1 << 29
+/** CR0.CD: caches are off. */
 export const CR0_CD: number = 1 << 30
+/** CR0.PG: paging. A negative number, as all bit operations give it. */
 export const CR0_PG: number = 1 << 31
 /** Bits that exist. Others read as zero; writes of them in the low half are ignored. */
 export const CR0_DEFINED: number =
@@ -22,6 +27,7 @@ export const CR4_PVI: number = 1 << 1
 export const CR4_TSD: number = 1 << 2
 export const CR4_DE: number = 1 << 3
 export const CR4_PSE: number = 1 << 4
+/** CR4.PAE: tables of 64-bit entries. */
 export const CR4_PAE: number = 1 << 5
 export const CR4_MCE: number = 1 << 6
 export const CR4_PGE: number = 1 << 7
@@ -40,9 +46,13 @@ export const CR4_PKE: number = 1 << 22
 export const CR4_PKS: number = 1 << 24
 
 // IA32_EFER.
+/** IA32_EFER.SCE: SYSCALL and SYSRET. */
 export const EFER_SCE: number = 1 << 0
+/** IA32_EFER.LME: paging is long mode’s. */
 export const EFER_LME: number = 1 << 8
+/** IA32_EFER.LMA: long mode is active. */
 export const EFER_LMA: number = 1 << 10
+/** IA32_EFER.NXE: pages may forbid execution. */
 export const EFER_NXE: number = 1 << 11
 
 // XCR0: state components of XSAVE. x87 can never be off, and AVX needs SSE.
