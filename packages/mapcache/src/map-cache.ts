@@ -347,7 +347,11 @@ export class MapCache {
 
   #invalidate(gfn: number, count: number, writersOnly: boolean): Invalidation {
     if (!(Number.isSafeInteger(gfn) && Number.isSafeInteger(count) && gfn >= 0 && count >= 1)) {
-      throw new MapCacheError('ERR_RANGE', `${count} guest frames at ${hex(gfn)}: expected at least 1`, { gfn, count })
+      throw new MapCacheError(
+        'ERR_RANGE',
+        `${describeArgument(count)} guest frames at ${hex(gfn)}: expected at least 1`,
+        { gfn, count },
+      )
     }
     this.#invalidations++
     let invalidation: PendingInvalidation | null = null

@@ -1,3 +1,4 @@
+import { describeArgument } from '@retrap/memory'
 import { P2mError } from './errors.ts'
 import { P2M_EXECUTE, P2M_READ, P2M_WRITE } from './types.ts'
 
@@ -37,6 +38,6 @@ export function rightsOfAccess(access: number): number {
 
 /** Refuses what is none. */
 export function checkAccess(access: number): void {
-  if (access in RIGHTS) return
-  throw new P2mError('ERR_TYPE', `access ${access}: expected one of P2mAccess`, { access })
+  if (typeof access === 'number' && access in RIGHTS) return
+  throw new P2mError('ERR_TYPE', `access ${describeArgument(access)}: expected one of P2mAccess`, { access })
 }

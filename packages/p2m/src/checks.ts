@@ -42,7 +42,7 @@ export function checkRange(gfn: number, count: number, limit: number = MAX_GFN):
   if (Number.isSafeInteger(gfn) && Number.isSafeInteger(count) && gfn >= 0 && count >= 1 && gfn + count <= limit) return
   throw new P2mError(
     'ERR_RANGE',
-    `${count} guest frames at ${hex(gfn)}: expected at least 1, below 2^${Math.log2(limit)}`,
+    `${describeArgument(count)} guest frames at ${hex(gfn)}: expected at least 1, below 2^${Math.log2(limit)}`,
     {
       gfn,
       count,
@@ -54,7 +54,11 @@ export function checkRange(gfn: number, count: number, limit: number = MAX_GFN):
 export function checkFrames(memory: MachineMemory, mfn: number, count: number): void {
   // Frame 0 is never anybody's.
   if (Number.isSafeInteger(mfn) && mfn > 0 && mfn + count <= memory.frameCount) return
-  throw new P2mError('ERR_RANGE', `${count} machine frames at ${hex(mfn)} are not in machine memory`, { mfn, count })
+  throw new P2mError(
+    'ERR_RANGE',
+    `${describeArgument(count)} machine frames at ${hex(mfn)} are not in machine memory`,
+    { mfn, count },
+  )
 }
 
 /**
@@ -68,10 +72,13 @@ export function checkBacking(memory: MachineMemory, mfn: number, count: number, 
     return
   }
   if ((kinds & KIND_HOLE) === 0 || (kinds & KIND_RAM) !== 0) {
-    throw new P2mError('ERR_TYPE', `type ${type} cannot be inserted`, { type })
+    throw new P2mError('ERR_TYPE', `type ${describeArgument(type)} cannot be inserted`, { type })
   }
   if (mfn === INVALID_MFN) return
-  throw new P2mError('ERR_TYPE', `type ${type} has no machine frame, but ${hex(mfn)} was given`, { type, mfn })
+  throw new P2mError('ERR_TYPE', `type ${describeArgument(type)} has no machine frame, but ${hex(mfn)} was given`, {
+    type,
+    mfn,
+  })
 }
 
 /** The largest order that both frame numbers are aligned to and `count` has room for. */
@@ -86,7 +93,9 @@ export function largestOrder(gfn: number, mfn: number, count: number): number {
 /** Refuses a size that no leaf has. */
 export function checkOrder(order: number): void {
   if (order === 0 || order === 9 || order === 18) return
-  throw new P2mError('ERR_ORDER', `order ${order}: expected 0 (4 KiB), 9 (2 MiB) or 18 (1 GiB)`, { order })
+  throw new P2mError('ERR_ORDER', `order ${describeArgument(order)}: expected 0 (4 KiB), 9 (2 MiB) or 18 (1 GiB)`, {
+    order,
+  })
 }
 
 /** The error for a frame of somebody else's in the way. */

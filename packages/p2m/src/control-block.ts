@@ -1,4 +1,4 @@
-import { PAGE_BYTES, type MachineMemory } from '@retrap/memory'
+import { describeArgument, PAGE_BYTES, type MachineMemory } from '@retrap/memory'
 import { P2mError } from './errors.ts'
 
 const MAGIC = 0x6d32_7031
@@ -77,7 +77,7 @@ export class ControlBlock {
   /** @throws P2mError `ERR_STATE` if there is none at `ma` */
   constructor(memory: MachineMemory, ma: number) {
     if (!Number.isSafeInteger(ma) || ma % PAGE_BYTES !== 0 || memory.u32[ma >>> 2] !== MAGIC) {
-      throw new P2mError('ERR_STATE', `no map has its control block at machine address ${ma}`, { ma })
+      throw new P2mError('ERR_STATE', `no map has its control block at machine address ${describeArgument(ma)}`, { ma })
     }
     this.ma = ma
     this.#u32 = memory.u32

@@ -1,4 +1,4 @@
-import type { MachineMemory } from '@retrap/memory'
+import { describeArgument, type MachineMemory } from '@retrap/memory'
 import { checkMemory } from './checks.ts'
 import { hex, P2mError } from './errors.ts'
 import { REVERSE_MAP_BYTES } from './reverse-map.ts'
@@ -129,6 +129,10 @@ export class FrameCounts {
       mfn + count <= this.#counts.length
     )
       return
-    throw new P2mError('ERR_RANGE', `${count} machine frames at ${hex(mfn)} are not in machine memory`, { mfn, count })
+    throw new P2mError(
+      'ERR_RANGE',
+      `${describeArgument(count)} machine frames at ${hex(mfn)} are not in machine memory`,
+      { mfn, count },
+    )
   }
 }

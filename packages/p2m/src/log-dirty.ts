@@ -39,7 +39,11 @@ export class LogDirty {
     checkRange(gfn, count)
     if (bits !== undefined && !(bits instanceof Uint32Array && bits.length * 32 >= count)) {
       const given = bits instanceof Uint32Array ? `${bits.length * 32} bits` : describeArgument(bits)
-      throw new P2mError('ERR_RANGE', `${given} to log ${count} guest frames: expected a bit for each`, { gfn, count })
+      throw new P2mError(
+        'ERR_RANGE',
+        `${given} to log ${describeArgument(count)} guest frames: expected a bit for each`,
+        { gfn, count },
+      )
     }
     if (p2m.format !== 'ept') throw new P2mError('ERR_TYPE', 'a map of an Arm guest has no logged RAM')
     this.p2m = p2m

@@ -1,4 +1,4 @@
-import { PAGE_BYTES, type MachineMemory } from '@retrap/memory'
+import { describeArgument, PAGE_BYTES, type MachineMemory } from '@retrap/memory'
 import { checkAccess } from './access.ts'
 import { checkBacking, checkFrames, checkListener, checkMemory, checkObject, checkOrder, checkRun } from './checks.ts'
 import { ControlBlock, ControlWord } from './control-block.ts'
@@ -230,7 +230,7 @@ export class P2m {
     this.#core.checkRange(gfn, 1)
     const core = this.#core
     if ((core.kindsOf(type) & KIND_FOREIGN) === 0) {
-      throw new P2mError('ERR_TYPE', `type ${type} is not another's frame`, { type })
+      throw new P2mError('ERR_TYPE', `type ${describeArgument(type)} is not another's frame`, { type })
     }
     checkFrames(this.memory, mfn, 1)
     core.begin()

@@ -1,3 +1,4 @@
+import { describeArgument } from '@retrap/memory'
 import { anothersFrame, checkBacking, largestOrder } from './checks.ts'
 import { hex, P2mError } from './errors.ts'
 import { markContiguous } from './contiguous.ts'
@@ -31,7 +32,8 @@ export function insertRange(core: MapCore, gfn: number, mfn: number, count: numb
 /** See `P2m.populate`. */
 export function populate(core: MapCore, gfn: number, count: number, type: number): void {
   core.checkRange(gfn, count)
-  if ((core.kindsOf(type) & KIND_PLAIN) === 0) throw new P2mError('ERR_TYPE', `type ${type} is not RAM`, { type })
+  if ((core.kindsOf(type) & KIND_PLAIN) === 0)
+    throw new P2mError('ERR_TYPE', `type ${describeArgument(type)} is not RAM`, { type })
   core.change(() => {
     checkReplaceable(core, gfn, count, type, INVALID_MFN)
     const runs = takeRam(core.memory, gfn, count)
@@ -135,7 +137,9 @@ export function contiguous(core: MapCore, gfn: number, most: number): number {
 /** See `P2m.setType`. */
 export function setType(core: MapCore, gfn: number, count: number, type: number, from: number): number {
   if ((core.kindsOf(type) & KIND_PLAIN) === 0) {
-    throw new P2mError('ERR_TYPE', `type ${type} is not ordinary RAM; insert or remove instead`, { type })
+    throw new P2mError('ERR_TYPE', `type ${describeArgument(type)} is not ordinary RAM; insert or remove instead`, {
+      type,
+    })
   }
   return changeLeaves(core, gfn, count, (entry) => {
     const { type: old } = entry

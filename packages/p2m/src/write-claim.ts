@@ -1,3 +1,4 @@
+import { describeArgument } from '@retrap/memory'
 import { ControlWord } from './control-block.ts'
 import { hex, P2mError } from './errors.ts'
 import type { MapCore } from './map-core.ts'
@@ -67,7 +68,7 @@ export class IoreqServerClaim implements WriteClaim {
     this.#core.change(() => {
       if (this.server >= 0 || this.frames > 0) {
         const who = this.server >= 0 ? `server ${this.server} has it` : `${this.frames} frames of the last one are left`
-        throw new P2mError('ERR_BUSY', `server ${server} cannot claim writes: ${who}`, { server })
+        throw new P2mError('ERR_BUSY', `server ${describeArgument(server)} cannot claim writes: ${who}`, { server })
       }
       this.#core.control.setWord(ControlWord.IOREQ_CLAIM, server + 1)
     })
@@ -76,7 +77,10 @@ export class IoreqServerClaim implements WriteClaim {
   end(server: number): void {
     this.#core.change(() => {
       if (this.server !== server) {
-        throw new P2mError('ERR_BUSY', `server ${server} does not claim writes`, { server, claimant: this.server })
+        throw new P2mError('ERR_BUSY', `server ${describeArgument(server)} does not claim writes`, {
+          server,
+          claimant: this.server,
+        })
       }
       this.#core.control.setWord(ControlWord.IOREQ_CLAIM, 0)
     })
