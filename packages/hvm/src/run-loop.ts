@@ -253,6 +253,11 @@ export class RunLoop {
     return exit
   }
 
+  /** Lets servers take what their clients have sent. */
+  #pump(): void {
+    for (const server of this.#parts.servers) server.pump?.()
+  }
+
   /** Counts an exit, and does what it asks for. @returns whether the vCPU can go on at once */
   #count(vcpu: VirtualCpu, exit: CpuExit): boolean {
     if (exit.reason === 'blocked') {
@@ -277,7 +282,7 @@ export class RunLoop {
       this.#timerSoon = timers.nextDeadlineNs < now + SOON_NS
     }
     const turn = this.#timerSoon ? Math.min(this.#turn, SOON_TURN) : this.#turn
-    for (const server of this.#parts.servers) server.pump?.()
+    if (this.#parts.servers.length > 0) this.#pump()
     let busy = 0
     let ready = 0
     let blocked = 0
@@ -305,11 +310,12 @@ export class RunLoop {
       // A turn that is used up by few slow instructions also has the clock looked at.
       this.#unseen += exit.reason === 'budget' || exit.reason === 'yield' ? LOOK : retired
       paravirtual?.afterTurn(vcpu.id, exit.reason)
-      if (this.#count(vcpu, exit)) ready++
-      else {
-        if (exit.reason === 'blocked') blocked++
+      if (exit.reason === 'blocked') {
+        blocked++
+        this.#blockedExits++
         if (retired > 0) busy++
-      }
+      } else if (this.#count(vcpu, exit)) ready++
+      else if (retired > 0) busy++
     }
     this.#busy = ready + busy
     if (this.#exit !== null) return null
