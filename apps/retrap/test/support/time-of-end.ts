@@ -1,6 +1,7 @@
-// To be loaded into a process with --import: says at its end how much processor time it has used, in microseconds, and
-// how much of that after the deadline that `RETRAP_DEADLINE_MS` names by its length. The last line on stderr.
-import { writeSync } from 'node:fs'
+// To be loaded into a process with --import: says at its end how much processor time its main thread has used, in
+// nanoseconds, and how much of that after the deadline that `RETRAP_DEADLINE_MS` names by its length. The last line on
+// stderr.
+import { readFileSync, writeSync } from 'node:fs'
 import { Worker } from 'node:worker_threads'
 
 /** A timer's length when some of the time has already been used. */
@@ -19,8 +20,7 @@ const words = new Int32Array(shared)
 const doubles = new Float64Array(shared)
 Atomics.wait(words, 0, 0)
 Atomics.wait(words, 1, 0, Math.max(0, doubles[1] - performance.timeOrigin - performance.now()))
-const { user, system } = process.cpuUsage()
-doubles[2] = user + system
+doubles[2] = Number(require('node:fs').readFileSync('/proc/self/task/' + process.pid + '/schedstat', 'latin1').split(' ')[0])
 `
 
 if (!Number.isNaN(wanted)) {
@@ -38,7 +38,6 @@ if (!Number.isNaN(wanted)) {
 }
 
 process.on('exit', () => {
-  const { user, system } = process.cpuUsage()
-  const used = user + system
+  const used = Number(readFileSync(`/proc/self/task/${process.pid}/schedstat`, 'latin1').split(' ')[0])
   writeSync(2, `processor time ${used} ${doubles[2] === 0 ? 'unknown' : used - (doubles[2] as number)}\n`)
 })
