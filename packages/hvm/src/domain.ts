@@ -229,9 +229,10 @@ export class Domain<V extends VirtualCpu = VirtualCpu, A extends Architecture<V>
     this.#loop.paravirtual = paravirtual
   }
 
-  /** Ends the servers whose models live elsewhere. */
+  /** Ends the servers whose models live elsewhere, and the host timer of deadlines. */
   close(): void {
     for (const server of this.#servers.splice(0)) server.close()
+    this.dispatch.close()
   }
 
   /** Makes an access as vCPU 0 would, before the guest runs: one that firmware would have made. */

@@ -40,6 +40,7 @@ export class Deadlines {
   readonly #deadlineMs: number
   readonly #draining: Draining[] = []
   #watchdog: HostTimer | null = null
+  #isClosed = false
 
   constructor(options: DeadlinesOptions) {
     this.#options = options
@@ -48,7 +49,7 @@ export class Deadlines {
 
   /** A vCPU's request has been sent. */
   start(wait: Wait): void {
-    if (this.#deadlineMs === Infinity) return
+    if (this.#deadlineMs === Infinity || this.#isClosed) return
     wait.since = performance.now()
     if (this.#watchdog === null) this.#watch(this.#deadlineMs)
     else this.#watchdog.ref?.()
@@ -70,6 +71,13 @@ export class Deadlines {
     if (this.#watchdog === null) return
     for (const wait of this.#options.waits) if (wait.server !== null || wait.invalidations > 0) return
     this.#watchdog.unref?.()
+  }
+
+  /** Ends the host timer, which would hold the machine's memory until the deadline. */
+  close(): void {
+    clearTimeout(this.#watchdog as number | undefined)
+    this.#watchdog = null
+    this.#isClosed = true
   }
 
   /** A cancelled request keeps its deadline. */

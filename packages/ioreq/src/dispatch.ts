@@ -558,6 +558,11 @@ export class IoDispatch implements ServerOwner {
     return this.#pending.expire(now)
   }
 
+  /** Ends the host timer of deadlines: nothing is sent or answered any more. */
+  close(): void {
+    this.#pending.close()
+  }
+
   /** @internal A model failed outside of an access, in a timer for instance. */
   modelFailed(server: IoreqServer, device: string, what: string, error: unknown): void {
     this.#failures.failOutside(server, device, what, error)

@@ -420,6 +420,11 @@ export class PendingRequests {
     return this.#invalidations.holder(vcpu)
   }
 
+  /** Ends the host's timer. */
+  close(): void {
+    this.#deadlines.close()
+  }
+
   /** Fails servers that have had a request for too long. @returns as `Deadlines.expire` */
   expire(now: number): number {
     return this.#deadlines.expire(now)

@@ -1,5 +1,5 @@
 /** Requests to the models of this process, which no page holds: whose an answer is, and whose handler is called. */
-import { beforeEach, describe, expect, test } from 'vitest'
+import { beforeEach, describe, expect, test, vi } from 'vitest'
 import { defineDevice, type DeviceModel, type Region } from '@retrap/device'
 import {
   DeviceHost,
@@ -60,6 +60,16 @@ function ask(dispatch: IoDispatch, port: number): number {
 }
 
 const taken = (dispatch: IoDispatch): [number, number] => [dispatch.takeResponse(0), dispatch.lo]
+
+test('a dispatcher that is closed leaves no timer for the deadline of a request', () => {
+  vi.useFakeTimers()
+  const { dispatch, failures } = makeBoth({ policy: 'detach', deadlineMs: 1000 })
+  expect(ask(dispatch, first.base)).toBe(IO_RETRY)
+  expect(vi.getTimerCount()).toBe(1)
+  dispatch.close()
+  expect([vi.getTimerCount(), failures]).toEqual([0, []])
+  vi.useRealTimers()
+})
 
 describe('an answer', () => {
   test('says that the vCPU may run on where it comes by itself, and only then', async () => {
