@@ -16,7 +16,7 @@ import {
   rsp,
 } from '@retrap/x86-assembler'
 import { describe, expect, test } from 'vitest'
-import { Vcpu, restoreVcpu, saveVcpu, writeModelSpecificRegister } from '../src/index.ts'
+import { Vcpu, restoreVcpu, saveVcpu, readModelSpecificRegister, writeModelSpecificRegister } from '../src/index.ts'
 import { FLAG_IF, S_EFLAGS } from '../src/state-layout.ts'
 import { ACTIVITY_MWAIT, ACTIVITY_RUNNING } from '../src/system/system-state.ts'
 import { BareCpu, BareHost, CODE, PAGE_TABLE, RAM_BYTES, STACK, initialState } from './support/bare-cpu.ts'
@@ -408,4 +408,13 @@ describe('a saved wait', () => {
     restoreVcpu(there.cpu, saveVcpu(pc.cpu))
     expect(there.run().reason).toBe('hlt')
   })
+})
+
+test.each([
+  ['MSR_PKG_CST_CONFIG_CONTROL', 0xe2],
+  ['MSR_POWER_CTL', 0x1fc],
+])('%s is there where MWAIT is, for an idle driver to set: Xen 4.17 does', (_name, index) => {
+  const { cpu } = new BareCpu()
+  expect(writeModelSpecificRegister(cpu, index, 0x1234n)).toBe(true)
+  expect(readModelSpecificRegister(cpu, index)).toBe(0n)
 })

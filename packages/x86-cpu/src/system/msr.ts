@@ -57,6 +57,8 @@ export const IA32_TSC_ADJUST = 0x3b
 const IA32_BIOS_UPDT_TRIG = 0x79
 export const IA32_BIOS_SIGN_ID = 0x8b
 const IA32_MTRRCAP = 0xfe
+/** How deep the package may sleep, and what demotes a request for that. */
+const PKG_CST_CONFIG_CONTROL = 0xe2
 const IA32_ARCH_CAPABILITIES = 0x10a
 const IA32_SYSENTER_CS = 0x174
 const IA32_SYSENTER_ESP = 0x175
@@ -65,6 +67,7 @@ export const IA32_MCG_CAP = 0x179
 export const IA32_MCG_STATUS = 0x17a
 export const IA32_MISC_ENABLE = 0x1a0
 const IA32_DEBUGCTL = 0x1d9
+const POWER_CTL = 0x1fc
 const IA32_MTRR_PHYSBASE0 = 0x200
 const IA32_MTRR_FIX64K_00000 = 0x250
 const IA32_MTRR_FIX16K_80000 = 0x258
@@ -111,6 +114,7 @@ const MTRRCAP = MTRR_VARIABLE_COUNT | (1 << 8) | (1 << 10)
  * | IA32_DEBUGCTL | R/W for what the processor has: here nothing | zero; else #GP(0) |
  * | IA32_XSS | R/W for the supervisor state that XSAVES manages: here none | zero; else #GP(0) |
  * | IA32_BIOS_SIGN_ID, IA32_BIOS_UPDT_TRIG | written to load and identify a microcode update | writes are ignored |
+ * | MSR_PKG_CST_CONFIG_CONTROL, MSR_POWER_CTL | R/W: C-states of the package, promotion to C1E | zero; writes are ignored |
  * | SYSCFG 17 to 22 | R/W: buses, and which MTRRs divide DRAM from MMIO | R/W, without effect |
  * | NB_CFG, interrupt pending message | R/W: settings of the northbridge | zero; writes are ignored |
  * | HWCR 31:0 | R/W: SMM lock, caches, wrap-around | R/W, without effect |
@@ -255,6 +259,8 @@ export function readMsr(s: System, index: number): void {
       give(s, MC_BANKS, 0)
       return
     case IA32_PLATFORM_ID:
+    case PKG_CST_CONFIG_CONTROL:
+    case POWER_CTL:
     case NB_CFG:
     case INTERRUPT_PENDING:
       give(s, 0, 0)
@@ -376,6 +382,8 @@ export function writeMsr(s: System, index: number, lo: number, hi: number): void
       // Software writes zero and CPUID then reports the update's revision; it never changes.
       return
     case IA32_BIOS_UPDT_TRIG:
+    case PKG_CST_CONFIG_CONTROL:
+    case POWER_CTL:
     case NB_CFG:
     case INTERRUPT_PENDING:
       return
