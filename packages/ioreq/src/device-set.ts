@@ -373,11 +373,13 @@ export class DeviceSet {
     this.#notices.endMappings()
   }
 
-  #notify(what: string, tell: (model: DeviceModel) => void): void {
+  #notify(what: string, tell: (model: DeviceModel) => unknown): void {
     for (const { model, detached } of this.#attached.values()) {
       if (detached) continue
       try {
-        tell(model)
+        // A promise is more than the contract asks of a model: if it rejects, the model has failed.
+        const begun = tell(model)
+        if (isPromise(begun)) this.#notices.begun(begun, model.name, what)
       } catch (error) {
         this.#owner.failed(model.name, what, error)
       }
@@ -389,7 +391,7 @@ export class DeviceSet {
   /** Resets every model and function, in the order in which the models were attached. */
   reset(): void {
     this.#tree.reset()
-    for (const { model, detached } of this.#attached.values()) if (!detached) model.reset?.()
+    this.#notify('reset', (model) => model.reset?.())
   }
 
   #present(): DeviceModel[] {

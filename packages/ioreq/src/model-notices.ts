@@ -57,7 +57,7 @@ export class ModelNotices {
     this.#buffered.set(ended, { device, what })
   }
 
-  /** A timer's callback has returned a promise. */
+  /** A callback that no vCPU waits for, a timer's for instance, has returned a promise. */
   begun(promise: PromiseLike<unknown>, device: string, what: string): void {
     const ended: Promise<void> = Promise.resolve(promise)
       .then(

@@ -71,6 +71,32 @@ test('a dispatcher that is closed leaves no timer for the deadline of a request'
   vi.useRealTimers()
 })
 
+test.each(['reset', 'resume'] as const)(
+  'a model whose %s throws or rejects has failed; the others hear of it',
+  async (what) => {
+    const told: string[] = []
+    const models = [
+      defineDevice({
+        name: 'throws',
+        stateless: true,
+        [what]() {
+          throw new Error('at once')
+        },
+      }),
+      defineDevice({ name: 'rejects', stateless: true, [what]: () => Promise.reject(new Error('later')) as never }),
+      defineDevice({ name: 'last', stateless: true, [what]: () => void told.push('last') }),
+    ]
+    const { host, failures } = makeMachine({ policy: 'detach' }, models)
+    host[what]()
+    expect(told).toEqual(['last'])
+    await host.settle()
+    expect(failures.map(({ device, request, cause }) => [device, request, String(cause)])).toEqual([
+      ['throws', what, 'Error: at once'],
+      ['rejects', what, 'Error: later'],
+    ])
+  },
+)
+
 describe('an answer', () => {
   test('says that the vCPU may run on where it comes by itself, and only then', async () => {
     const now = defineDevice({ name: 'now', ports: { base: 0x300, size: 4 }, read: () => 3 })
