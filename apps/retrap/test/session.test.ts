@@ -44,6 +44,16 @@ describe('the exit code', () => {
     expect(host.signal).toBeUndefined()
   })
 
+  test('is that of a signal that comes while the guest resets; no other machine is made', async () => {
+    let made = 0
+    const host = new FakeHost(async () => {
+      made++
+      setImmediate(() => host.signal?.('SIGINT'))
+      return { reason: 'reset' }
+    })
+    expect([await runSession(SETTINGS, host), made]).toEqual([130, 1])
+  })
+
   test('is 124 when the time is over', async () => {
     expect(await runSession({ ...SETTINGS, timeoutMs: 20 }, new FakeHost(forEver))).toBe(124)
   })
