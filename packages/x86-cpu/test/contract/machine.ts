@@ -439,7 +439,7 @@ export class ContractMachine {
     const state = this.#state
     const u8 = this.#memory.u8
     const view = new DataView(input.buffer, input.byteOffset, IN_BYTES)
-    const cs = view.getUint32(IN_CS, true)
+    const cs = view.getUint16(IN_CS, true)
     // A run that went wrong may have left an instruction in the middle.
     vcpu.cancel()
     u8.set(this.#templates[used ? 1 : 0], this.#base)
@@ -569,7 +569,7 @@ class Scribble {
 
 /** Linear address of a case's instruction; 16-bit code has a base. */
 function linearRip(input: DataView): number {
-  return input.getUint32(IN_RIP, true) + (input.getUint32(IN_CS, true) === CS_16 ? CODE : 0)
+  return input.getUint32(IN_RIP, true) + (input.getUint16(IN_CS, true) === CS_16 ? CODE : 0)
 }
 
 function stateKey(cs: number, supervisor: boolean, narrow: boolean): string {

@@ -9,6 +9,7 @@ import {
   CODE_SELECTORS,
   CODE_SELECTORS_16,
   CS_16,
+  DATA_16,
   DATA_SELECTORS,
   FX_BYTES,
   FX_XMM,
@@ -20,6 +21,8 @@ import {
   IN_RFLAGS,
   IN_RIP,
   IN_YMM,
+  READ_ONLY_16,
+  USER_DATA,
   WINDOW,
   YMM_BYTES,
   selectorOf,
@@ -77,7 +80,8 @@ export class CaseBuilder {
     const { insn, long, mode, at } = this.#encoding
     const random = this.#random
     this.#view.setUint32(IN_RIP, mode === 16 ? at - CODE : at, true)
-    this.#view.setUint32(IN_CS, selectorOf(mode), true)
+    const data = mode !== 16 ? USER_DATA : random.chance(1, 8) ? READ_ONLY_16 : DATA_16
+    this.#view.setUint32(IN_CS, selectorOf(mode) | (data << 16), true)
     this.#view.setBigUint64(
       IN_RFLAGS,
       BigInt((random.u32() & ARITHMETIC) | (random.chance(1, 8) ? DIRECTION : 0) | 0x202),

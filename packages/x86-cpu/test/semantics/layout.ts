@@ -23,6 +23,7 @@ export const FX_XMM = 160
 
 /** A case: offsets in bytes. */
 export const IN_RIP = 0
+/** CS, and in the upper half what DS and ES hold. */
 export const IN_CS = 4
 export const IN_RFLAGS = 8
 /** RAX RCX RDX RBX RSP RBP RSI RDI R8…R15. */
@@ -57,9 +58,13 @@ export const OUT_BYTES: number = OUT_BAND + BAND_BYTES
 export const CS_64 = 0x33
 export const CS_32 = 0x23
 export const USER_DATA = 0x2b
-/** Segments of a local descriptor table: 16-bit code at CODE, and data and a stack with 16-bit pointers at WINDOW; 64 KiB each. */
+/**
+ * Segments of a local descriptor table: 16-bit code at CODE, data and a stack with 16-bit pointers at WINDOW, and the same
+ * data read-only; 64 KiB each.
+ */
 export const CS_16 = 0x0f
 export const DATA_16 = 0x17
+export const READ_ONLY_16 = 0x1f
 
 /** What far transfers go to, now and then: user code of all sizes, and what is no such thing. */
 export const CODE_SELECTORS: readonly number[] = [

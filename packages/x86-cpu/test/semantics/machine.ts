@@ -40,6 +40,7 @@ import {
   OUT_SEGMENTS,
   OUT_VECTOR,
   OUT_YMM,
+  READ_ONLY_16,
   USER_DATA,
   WINDOW,
   WINDOW_BYTES,
@@ -170,7 +171,7 @@ export class TestMachine {
   readonly #windowMa: number
   readonly #codeMa: number
   readonly #systemMa: number
-  /** The state before a case, by code segment. */
+  /** The state before a case, by its word at IN_CS. */
   readonly #initial = new Map<number, Uint8Array>()
   readonly #state: Uint8Array
   readonly #zeros = Buffer.alloc(WINDOW_BYTES)
@@ -188,12 +189,17 @@ export class TestMachine {
     this.vcpu = new Vcpu(engine, this.#host, { tscHz: 1e9, crystalHz: 1e9 })
     this.#state = memory.u8.subarray(this.vcpu.state, this.vcpu.state + STATE_BYTES)
     this.#writeTables()
-    for (const mode of [16, 32, 64] as const) {
+    for (const [mode, data] of [
+      [16, DATA_16],
+      [16, READ_ONLY_16],
+      [32, USER_DATA],
+      [64, USER_DATA],
+    ] as const) {
       this.vcpu.reset(true)
-      this.vcpu.load(userState(mode))
+      this.vcpu.load(userState(mode, data))
       // XCR0: x87, SSE and AVX.
       this.vcpu.u32[S.S_XCR0 >>> 2] = 7
-      this.#initial.set(selectorOf(mode), this.#state.slice())
+      this.#initial.set(selectorOf(mode) | (data << 16), this.#state.slice())
     }
   }
 
@@ -213,6 +219,7 @@ export class TestMachine {
     descriptor(0x30, 0x00af_fb00_0000_ffffn)
     view.setBigUint64(at(LDT) + (CS_16 & ~7), 0x2000_fb00_0000_ffffn, true)
     view.setBigUint64(at(LDT) + (DATA_16 & ~7), 0x1000_f300_0000_ffffn, true)
+    view.setBigUint64(at(LDT) + (READ_ONLY_16 & ~7), 0x1000_f100_0000_ffffn, true)
     // IST1.
     view.setBigUint64(at(TSS) + 0x24, BigInt(STACK_TOP), true)
     // No I/O permission bitmap within the limit.
@@ -254,8 +261,7 @@ export class TestMachine {
     const state = this.#state
     const from = new DataView(input.buffer, input.byteOffset, input.byteLength)
     const to = new DataView(output.buffer, output.byteOffset, output.byteLength)
-    const cs = from.getUint32(IN_CS, true)
-    state.set(this.#initial.get(cs) as Uint8Array)
+    state.set(this.#initial.get(from.getUint32(IN_CS, true)) as Uint8Array)
     state.set(input.subarray(IN_GPR, IN_GPR + 128), S.S_GPR)
     vcpu.u32[S.S_RIP >>> 2] = from.getUint32(IN_RIP, true)
     vcpu.u32[(S.S_RIP >>> 2) + 1] = 0
@@ -351,11 +357,12 @@ export class TestMachine {
   }
 }
 
-function userState(mode: Mode): InitialCpuState {
-  const data =
+function userState(mode: Mode, dataSelector: number): InitialCpuState {
+  const stack =
     mode === 16
       ? { selector: DATA_16, base: WINDOW, limit: 0xffff, attributes: 0x00f3 }
       : { selector: USER_DATA, base: 0, limit: 0xffff_ffff, attributes: 0xc0f3 }
+  const data = dataSelector === READ_ONLY_16 ? { ...stack, selector: READ_ONLY_16, attributes: 0x00f1 } : stack
   const none = { selector: 0, base: 0, limit: 0, attributes: 0 }
   return {
     registers: { rip: CODE, rflags: 0x202 },
@@ -365,7 +372,7 @@ function userState(mode: Mode): InitialCpuState {
         32: { selector: CS_32, base: 0, limit: 0xffff_ffff, attributes: 0xc0fb },
         16: { selector: CS_16, base: CODE, limit: 0xffff, attributes: 0x00fb },
       }[mode],
-      ss: data,
+      ss: stack,
       ds: data,
       es: data,
       fs: none,

@@ -31,9 +31,12 @@
 #define YMM_OFFSET 576
 #define CS_16 0x0f
 #define DATA_16 0x17
+#define READ_ONLY_16 0x1f
 
 struct input {
-  uint32_t rip, cs;
+  uint32_t rip;
+  /* What DS and ES hold is in `data`. */
+  uint16_t cs, data;
   uint64_t rflags, gpr[16];
   uint8_t fx[FX_BYTES], ymm[YMM_BYTES], band[BAND_BYTES];
 };
@@ -134,9 +137,9 @@ static void handler(int signal, siginfo_t *info, void *context) {
   for (int i = 0; i < 16; i++) g[order[i]] = (greg_t)in->gpr[i];
   g[REG_RIP] = in->rip;
   g[REG_EFL] = (greg_t)in->rflags;
-  uint64_t data = in->cs == CS_16 ? DATA_16 : 0x2b;
-  g[REG_CSGSFS] = (greg_t)((uint64_t)in->cs | data << 48);
-  if (data != 0x2b) set_data_segments(DATA_16);
+  uint64_t stack = in->cs == CS_16 ? DATA_16 : 0x2b;
+  g[REG_CSGSFS] = (greg_t)((uint64_t)in->cs | stack << 48);
+  if (in->data != 0x2b) set_data_segments(in->data);
   memcpy(fx, in->fx, FX_BYTES);
   /* The header of the XSAVE area says which parts of the frame are restored. */
   uint32_t magic;
@@ -155,7 +158,11 @@ static void handler(int signal, siginfo_t *info, void *context) {
 static int set_descriptors(void) {
   struct user_desc code = {.entry_number = CS_16 >> 3, .base_addr = CODE, .limit = 0xffff, .contents = 2};
   struct user_desc data = {.entry_number = DATA_16 >> 3, .base_addr = WINDOW, .limit = 0xffff, .contents = 0};
-  return syscall(SYS_modify_ldt, 1, &code, sizeof code) == 0 && syscall(SYS_modify_ldt, 1, &data, sizeof data) == 0;
+  struct user_desc constants = data;
+  constants.entry_number = READ_ONLY_16 >> 3;
+  constants.read_exec_only = 1;
+  return syscall(SYS_modify_ldt, 1, &code, sizeof code) == 0 && syscall(SYS_modify_ldt, 1, &data, sizeof data) == 0 &&
+         syscall(SYS_modify_ldt, 1, &constants, sizeof constants) == 0;
 }
 
 static void read_all(void *into, size_t bytes) {
