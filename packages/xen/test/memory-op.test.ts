@@ -247,7 +247,7 @@ describe('continuations', () => {
     const hypercall = calls.hypercall.bind(calls)
     calls.hypercall = (vcpu) => {
       const status = hypercall(vcpu)
-      seen.push({ command: Number(guest.register(7)), rip: guest.register(16), released })
+      seen.push({ command: Number(guest.register(7)), rip: guest.rip, released })
       return status
     }
     reservation(guest, ARGUMENTS, [], { list: LONG, count })

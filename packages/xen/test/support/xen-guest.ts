@@ -113,6 +113,10 @@ export class XenTestGuest {
     return this.domain.vcpus[0]?.cpu.registers.general[index] ?? 0n
   }
 
+  get rip(): bigint {
+    return this.domain.vcpus[0]?.cpu.registers.rip ?? 0n
+  }
+
   setRegister(index: number, value: bigint): void {
     const { cpu } = this.domain.vcpus[0] as X86Domain['vcpus'][number]
     cpu.registers.general[index] = value
