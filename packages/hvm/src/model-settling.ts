@@ -17,8 +17,8 @@ export interface ModelSettlingParts {
  */
 export class ModelSettling {
   readonly #parts: ModelSettlingParts
-  /** Models elsewhere settle; a run that was stopped meanwhile leaves that to the next. */
-  #elsewhere: Promise<void> | null = null
+  /** A server whose models settle; a run that was stopped meanwhile leaves that to the next. */
+  #elsewhere: { readonly remote: RemoteServer; readonly settled: Promise<void> } | null = null
   /** Ends the wait: the domain is stopped. */
   #endWait: (() => void) | null = null
 
@@ -28,13 +28,19 @@ export class ModelSettling {
 
   /** Lets models finish. @returns what is to be awaited, or null: they have */
   begin(): Promise<unknown> | null {
-    for (const server of this.#parts.servers) {
+    const { servers, devices } = this.#parts
+    for (const server of servers) {
       server.pump?.()
-      if (this.#elsewhere === null && server.remote.unsettled) this.#elsewhere = this.#settleServer(server.remote)
-      if (this.#elsewhere !== null) return this.#orStopped(this.#elsewhere)
+      const { remote } = server
+      if (this.#elsewhere === null && remote.unsettled)
+        this.#elsewhere = { remote, settled: this.#settleServer(remote) }
+      if (this.#elsewhere !== null) {
+        const { remote: awaited, settled } = this.#elsewhere
+        return this.#wait(settled, 'its models have', (error) => awaited.failed(error))
+      }
     }
-    const settled = this.#parts.devices.settle()
-    return settled === null ? null : this.#orStopped(this.#settleDevices(settled))
+    const settled = devices.settle()
+    return settled === null ? null : this.#wait(settled, 'it has', (error) => devices.failUnsettled(error))
   }
 
   /** Ends the wait that is under way: a model that never settles must not hold a domain that is stopped. */
@@ -42,41 +48,34 @@ export class ModelSettling {
     this.#endWait?.()
   }
 
-  /** Waits for models of this process. */
-  async #settleDevices(settled: Promise<unknown>): Promise<void> {
-    const { deviceDeadlineMs, devices } = this.#parts
-    const late = Promise.withResolvers<void>()
-    const cancel = afterHostTime(deviceDeadlineMs, () => {
-      devices.failUnsettled(new IoreqError('ERR_DEVICE', `it has not settled within ${deviceDeadlineMs} ms`))
-      late.resolve()
-    })
-    try {
-      await Promise.race([settled, late.promise])
-    } finally {
-      cancel()
-    }
-  }
-
-  /** Waits for models elsewhere. A server whose models take too long fails, as one does that is late with an answer. */
   async #settleServer(remote: RemoteServer): Promise<void> {
-    const { deviceDeadlineMs } = this.#parts
-    const late = (): void =>
-      remote.failed(new IoreqError('ERR_DEVICE', `its models have not settled within ${deviceDeadlineMs} ms`))
-    const cancel = afterHostTime(deviceDeadlineMs, late)
     try {
       await remote.settle()
     } catch {
       // The server has failed, and the domain has been told.
     } finally {
-      cancel()
       this.#elsewhere = null
     }
   }
 
-  #orStopped(settled: Promise<unknown>): Promise<unknown> {
-    return new Promise((resolve, reject) => {
-      this.#endWait = () => resolve(undefined)
-      settled.then(resolve, reject)
+  /**
+   * Waits for models, or for the domain to be stopped. The deadline begins again with each wait, and a stopped domain has
+   * none.
+   *
+   * @param who - the subject of the error's message
+   */
+  async #wait(settled: Promise<unknown>, who: string, fail: (error: IoreqError) => void): Promise<void> {
+    const { deviceDeadlineMs } = this.#parts
+    const ended = Promise.withResolvers<void>()
+    this.#endWait = ended.resolve
+    const cancel = afterHostTime(deviceDeadlineMs, () => {
+      fail(new IoreqError('ERR_DEVICE', `${who} not settled within ${deviceDeadlineMs} ms`))
+      ended.resolve()
     })
+    try {
+      await Promise.race([settled, ended.promise])
+    } finally {
+      cancel()
+    }
   }
 }

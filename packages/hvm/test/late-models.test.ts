@@ -97,3 +97,13 @@ test('no deadline is longer than any other', async () => {
   expect((await guest.run()).reason).toBe('stopped')
   expect(guest.failures).toHaveLength(0)
 })
+
+test('a domain that is stopped while it waits has no deadline; the next run begins a new one', async () => {
+  const guest = machine(settlesLater(), 'detach', 60)
+  setTimeout(() => guest.domain.stop({ reason: 'stopped' }), 20)
+  expect(await guest.run()).toEqual({ reason: 'stopped' })
+  await new Promise((resolve) => setTimeout(resolve, 120))
+  expect(guest.failures).toEqual([])
+  expect(await guest.run()).toEqual({ reason: 'debug-exit', code: 0 })
+  expect(guest.failures.map(({ device }) => device)).toEqual(['settles later'])
+})

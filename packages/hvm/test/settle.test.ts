@@ -43,3 +43,12 @@ test('a server that takes longer than the devices’ deadline has failed', async
     'IoreqError: its models have not settled within 20 ms',
   ])
 })
+
+test('a stopped domain has no deadline for them', async () => {
+  const { guest, domain, remote } = waiting(60)
+  setTimeout(() => domain.stop({ reason: 'stopped' }), 20)
+  expect(await guest.run()).toEqual({ reason: 'stopped' })
+  await new Promise((resolve) => setTimeout(resolve, 120))
+  expect(guest.failures).toEqual([])
+  remote.close()
+})
