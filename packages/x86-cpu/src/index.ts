@@ -6,7 +6,7 @@
 export { CpuRegisters } from './cpu-registers.ts'
 export { CodeCache, CodePage } from './code-cache.ts'
 export type { CodeCacheClient } from './code-cache.ts'
-export { CODE_CACHE_BYTES, X86Engine, unimplementedMnemonics } from './engine.ts'
+export { CODE_CACHE_BYTES, X86Engine } from './engine.ts'
 export type { X86EngineOptions } from './engine.ts'
 export type { ExecutionCounts } from './executor-parts.ts'
 export type { Exit } from './exit.ts'

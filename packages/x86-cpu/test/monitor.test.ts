@@ -143,7 +143,7 @@ describe('a store ends the wait', () => {
     expect(other.run(1000).reason).toBe('hlt')
     pc.load(LINE, [1])
     expect(pc.run().reason).toBe('hlt')
-    // Nobody monitors the page any more: stores to it are fast again.
+    // No vCPU monitors the page now, so stores to it are fast again.
     expect(pc.memory.codeBits[(pc.host.ramMa + PAGE) >>> 12]).toBe(0)
   })
 

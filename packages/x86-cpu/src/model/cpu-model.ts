@@ -1,7 +1,7 @@
 import { X86CpuError } from '../system/errors.ts'
 import { CPU_FEATURES, FEATURE_BY_NAME } from './feature-table.ts'
 
-/** Who makes a processor, as CPUID leaf 0 spells it: the rules that differ between the two follow from it. */
+/** The maker of a processor, as CPUID leaf 0 spells it. It decides the rules in which the two makers differ. */
 export type CpuVendor = 'GenuineIntel' | 'AuthenticAMD'
 
 /** A kind of processor: what CPUID says of it, and what software finds. */

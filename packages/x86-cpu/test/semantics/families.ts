@@ -1,6 +1,6 @@
 import { codes } from '@retrap/x86-decoder'
 import type { CodeInfo } from '@retrap/x86-decoder'
-import { unimplementedMnemonics } from '../../src/index.ts'
+import { unimplementedMnemonics } from '../../src/engine.ts'
 import { isOffered } from '../../src/features.ts'
 import { alu } from '../../src/semantics/alu.ts'
 import { bitOperations } from '../../src/semantics/bits.ts'
