@@ -133,7 +133,7 @@ export class Deadlines {
       return
     }
     for (const one of this.#options.unacknowledged(vcpu)) {
-      // One that fails may take others with it.
+      // The failure of one server may end the wait for others.
       if (one.invalidating[vcpu] !== 0) this.#lateNotice(one, vcpu, wait)
     }
   }

@@ -203,7 +203,7 @@ export class IoDispatch implements ServerOwner {
     if (isDirectCall(entry, size)) {
       try {
         const value = region.handler.read(port - region.base, size as 1 | 2 | 4)
-        // As \`isWord\`, which costs half a nanosecond here.
+        // As `isWord`, which costs half a nanosecond here.
         if (typeof value === 'number' && ((value | 0) === value || value >>> 0 === value)) {
           this.lo = size === 4 ? value >>> 0 : size === 1 ? value & 0xff : value & 0xffff
           this.hi = 0
@@ -246,7 +246,7 @@ export class IoDispatch implements ServerOwner {
     if (isDirectCall(region.directSizes, size) && gpa + size <= this.#mmio.hitEnd) {
       try {
         const value = region.handler.read(gpa - region.base, size as 1 | 2 | 4)
-        // As \`isWord\`, which costs half a nanosecond here.
+        // As `isWord`, which costs half a nanosecond here.
         if (typeof value === 'number' && ((value | 0) === value || value >>> 0 === value)) {
           this.lo = size === 4 ? value >>> 0 : size === 1 ? value & 0xff : value & 0xffff
           this.hi = 0

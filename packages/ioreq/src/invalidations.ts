@@ -161,7 +161,7 @@ export class Invalidations {
 
   /** The servers that have a vCPU's notice and have not acknowledged it. */
   unacknowledged(vcpu: number): IoreqServer[] {
-    // One that is queued waits behind a cancelled request, which has a deadline of its own.
+    // A queued notice waits behind a cancelled request, which has a deadline of its own.
     const waiting = ({ invalidating }: IoreqServer): boolean =>
       invalidating[vcpu] === SENT || invalidating[vcpu] === DROPPING
     return this.#options.servers().filter(waiting)
