@@ -182,7 +182,7 @@ const UNDEFINED_FORM: Form = {
   addressSize: 0,
 }
 
-/** @internal Mnemonics of implemented features that nothing executes, for the test that there are none. */
+/** Mnemonics of implemented features that nothing executes, for the test that there are none. */
 export function unimplementedMnemonics(): readonly string[] {
   const missing = new Set<string>()
   for (const info of codes) {
