@@ -298,6 +298,8 @@ class Session {
     if (ending?.message !== undefined) stderr.write(`retrap: ${ending.message}\n`)
     const title = CRASHES[exit.reason]
     if (title !== undefined) stderr.write(formatCrash(title, exit.detail, disassemble))
+    const requested = exit.reason === 'debug-exit' ? (exit.code ?? 0) : 0
+    if (requested !== 0 && requested % 2 === 0) stderr.write(deviceExitLine(requested, exitCode))
     const { timeoutMs, stats, machine } = this.#settings
     if (exit.reason === 'timeout') {
       this.#callLast()
@@ -339,6 +341,15 @@ const CRASHES: Readonly<Partial<Record<MachineExit['reason'], string>>> = {
   'triple-fault': 'triple fault',
   'guest-crash': 'guest crash',
   'internal-error': 'internal error',
+}
+
+/**
+ * The line for an exit code that isa-debug-exit cannot produce: any device model may request any code, and without
+ * this line its request for 86 would look like a triple fault.
+ */
+function deviceExitLine(requested: number, exitCode: number): string {
+  const bits = requested === exitCode ? '' : `, the low 8 bits of ${requested}`
+  return `retrap: a device model ended the run with exit code ${exitCode}${bits}\n`
 }
 
 function exitCodeOf(exit: MachineExit): number {

@@ -216,6 +216,22 @@ test('--timeout says that it ended the run', async () => {
   expect(host.stderr.text).toBe('retrap: ended by --timeout after 0.02 s\n')
 })
 
+describe('a device model that ends the run with an exit code', () => {
+  test.each<[number, number, string]>([
+    [86, 86, 'retrap: a device model ended the run with exit code 86\n'],
+    [4, 4, 'retrap: a device model ended the run with exit code 4\n'],
+    [462_822_486, 86, 'retrap: a device model ended the run with exit code 86, the low 8 bits of 462822486\n'],
+    [256, 0, 'retrap: a device model ended the run with exit code 0, the low 8 bits of 256\n'],
+    [0, 0, ''],
+    // All that isa-debug-exit can give: the program that watches it knows what they mean.
+    [33, 33, ''],
+    [0x1_0003, 3, ''],
+  ])('%d: the process ends with %d', async (code, status, text) => {
+    const host = new FakeHost(async () => ({ reason: 'debug-exit', code }))
+    expect([await runSession(SETTINGS, host), host.stderr.text]).toEqual([status, text])
+  })
+})
+
 test('without reboots a reset ends the run', async () => {
   const host = new FakeHost(async () => ({ reason: 'reset' }))
   expect(await runSession({ ...SETTINGS, noReboot: true }, host)).toBe(0)

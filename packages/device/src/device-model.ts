@@ -47,7 +47,10 @@ export interface DeviceContext {
   requestPowerOff(): void
   /** Tells that the guest asked for a system reset. */
   requestReset(): void
-  /** Tells that the guest asked the machine's process to end with this status, 0–255 (`isa-debug-exit`). */
+  /**
+   * Tells that the guest asked the machine's process to end with this status (`isa-debug-exit`). It is a u32; a process's
+   * status keeps the low 8 bits.
+   */
   requestExit(code: number): void
 }
 

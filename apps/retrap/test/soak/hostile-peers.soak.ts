@@ -192,7 +192,7 @@ function drawModels(rng: Rng): Liars {
 
 /** Exit codes and messages that only a liar can be the cause of. */
 function isDocumented(code: number, errors: string): boolean {
-  // `DeviceContext.requestExit` takes any code.
+  // `DeviceContext.requestExit` takes any code; the command line says which codes a device has requested.
   if (code !== ExitCode.InternalError) return code < 256
   return /device|server/.test(errors)
 }

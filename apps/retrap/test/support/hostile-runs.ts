@@ -95,8 +95,7 @@ export class HostileRuns {
       if (code % 2 !== 0) return undefined
       if (!DOCUMENTED.has(code) && options.isDocumented?.(code, errors.join('')) !== true)
         return `ended with exit code ${code}`
-      if (code !== 0 && DOCUMENTED.has(code) && errors.length === 0)
-        return `ended with exit code ${code} without a word`
+      if (code !== 0 && errors.length === 0) return `ended with exit code ${code} without a word`
       return undefined
     })
     this.codes.set(code, (this.codes.get(code) ?? 0) + 1)
