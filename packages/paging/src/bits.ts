@@ -60,23 +60,8 @@ export const WALK_SECOND_LEVEL = 2
 /** What a {@link TableReader} returns, instead of true or false, for a fault of the second level. */
 export const SECOND_LEVEL_FAULT = 2
 
-// Control register bits.
-export const CR0_CD = 0x4000_0000
-export const CR0_NW = 0x2000_0000
-export const CR0_PG = 0x8000_0000
-export const CR0_WP = 0x1_0000
-export const CR4_PSE = 0x10
-export const CR4_PAE = 0x20
-export const CR4_PGE = 0x80
-export const CR4_LA57 = 0x1000
-export const CR4_PCIDE = 0x2_0000
-export const CR4_SMEP = 0x10_0000
-export const CR4_SMAP = 0x20_0000
-export const CR4_PKE = 0x40_0000
-export const CR4_CET = 0x80_0000
-export const CR4_PKS = 0x100_0000
-export const EFER_LMA = 0x400
-export const EFER_NXE = 0x800
+/** Reserved bits of a present PDPTE, low word: 1, 2 and 8:5 (SDM, "PAE Paging"). */
+export const PDPTE_RESERVED_LO = 0x1e6
 
 // Table entry bits, low word.
 export const PTE_P = 0x01

@@ -1,4 +1,5 @@
 import { describeArgument } from '@retrap/memory'
+import { PDPTE_RESERVED_LO, PTE_G, PTE_P } from './bits.ts'
 import {
   CR0_CD,
   CR0_NW,
@@ -16,9 +17,7 @@ import {
   CR4_SMEP,
   EFER_LMA,
   EFER_NXE,
-  PTE_G,
-  PTE_P,
-} from './bits.ts'
+} from './control-registers.ts'
 import { checkNumber, checkObject, checkReader } from './arguments.ts'
 import { PagingError } from './errors.ts'
 import type { TableReader } from './table-reader.ts'
@@ -53,8 +52,6 @@ export interface PagingCpu {
 }
 
 const ADDRESS_HI = 0xf_ffff
-/** PDPTE bits 1, 2 and 8:5, "PAE paging" in the SDM. */
-const PDPTE_RESERVED_LO = 0x1e6
 
 /**
  * What a walk depends on beside the tables: a vCPU's control registers, digested. One object per vCPU, brought up to

@@ -17,6 +17,7 @@ export {
   MAP_SHADOW_STACK,
   MAP_USER,
   MAP_WRITABLE,
+  PDPTE_RESERVED_LO,
   PFEC_I,
   PFEC_P,
   PFEC_PK,
@@ -29,6 +30,26 @@ export {
   WALK_OK,
   WALK_SECOND_LEVEL,
 } from './bits.ts'
+export {
+  CR0_CD,
+  CR0_NW,
+  CR0_PE,
+  CR0_PG,
+  CR0_WP,
+  CR4_CET,
+  CR4_LA57,
+  CR4_PAE,
+  CR4_PCIDE,
+  CR4_PGE,
+  CR4_PKE,
+  CR4_PKS,
+  CR4_PSE,
+  CR4_SMAP,
+  CR4_SMEP,
+  EFER_LMA,
+  EFER_LME,
+  EFER_NXE,
+} from './control-registers.ts'
 export { PagingContext, PagingMode, reloadsPdptes, type PagingCpu } from './context.ts'
 export { PagingError, type PagingErrorCode } from './errors.ts'
 export { explain, type Explanation, type WalkStep } from './explain.ts'

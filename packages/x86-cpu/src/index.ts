@@ -13,10 +13,15 @@ export type { Exit } from './exit.ts'
 export { FlatHost } from './flat-host.ts'
 export {
   CR0_CD,
+  CR0_EM,
   CR0_ET,
+  CR0_MP,
+  CR0_NE,
   CR0_NW,
   CR0_PE,
   CR0_PG,
+  CR4_OSFXSR,
+  CR4_OSXMMEXCPT,
   CR4_PAE,
   EFER_LMA,
   EFER_LME,

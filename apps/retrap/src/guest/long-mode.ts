@@ -1,17 +1,12 @@
 import { al, cr0, cr3, cr4, dword, dx, eax, ebx, ecx, edi, edx, esi, far32, rsp } from '@retrap/x86-assembler'
 import type { Label } from '@retrap/x86-assembler'
+import { CR0_EM, CR0_MP, CR0_NE, CR0_PG, CR4_OSFXSR, CR4_OSXMMEXCPT, CR4_PAE, EFER_LME } from '@retrap/x86-cpu'
 import type { Guest } from './guest.ts'
 import { PAGE_TABLES, PORT, SELECTOR, STACK_TOP, UNCACHED_FROM_GIBIBYTE } from './memory-map.ts'
 
 const CPUID_EXTENDED = 0x8000_0000
 const CPUID_LM = 1 << 29
 const MSR_EFER = 0xc000_0080
-const EFER_LME = 1 << 8
-const CR0_PG = 0x8000_0000
-const CR0_EM = 1 << 2
-const CR0_MP_NE = (1 << 1) | (1 << 5)
-const CR4_PAE = 1 << 5
-const CR4_OSFXSR_OSXMMEXCPT = (1 << 9) | (1 << 10)
 
 // Paging-structure entries: SDM vol. 3A, "4-Level Paging".
 const PRESENT_WRITABLE = 0b11
@@ -45,7 +40,7 @@ export function emitLongMode(guest: Guest, entry: Label, next: Label): void {
   emitPageTables(guest)
   asm
     .mov(eax, cr4)
-    .or(eax, CR4_PAE | CR4_OSFXSR_OSXMMEXCPT)
+    .or(eax, CR4_PAE | CR4_OSFXSR | CR4_OSXMMEXCPT)
     .mov(cr4, eax)
   asm.mov(eax, PAGE_TABLES.pml4).mov(cr3, eax)
   asm.mov(ecx, MSR_EFER).rdmsr().or(eax, EFER_LME).wrmsr()
@@ -53,7 +48,7 @@ export function emitLongMode(guest: Guest, entry: Label, next: Label): void {
   asm
     .mov(eax, cr0)
     .and(eax, ~CR0_EM)
-    .or(eax, CR0_PG | CR0_MP_NE)
+    .or(eax, CR0_PG | CR0_MP | CR0_NE)
     .mov(cr0, eax)
 
   const long = asm.label('long')

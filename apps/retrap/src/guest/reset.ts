@@ -1,9 +1,9 @@
 import { al, ax, cr0, cs, ds, eax, es, esp, far16, far32, fs, fword, gs, imm32, ss } from '@retrap/x86-assembler'
 import type { Label } from '@retrap/x86-assembler'
+import { CR0_PE } from '@retrap/x86-cpu'
 import type { Guest } from './guest.ts'
 import { PORT, RESET_VECTOR, ROM, SELECTOR, STACK_TOP } from './memory-map.ts'
 
-const CR0_PE = 1
 const FAST_A20 = 0b10
 const FAST_RESET = 0b01
 

@@ -1,5 +1,18 @@
 /** What a walk depends on beside the tables: control registers, from options or from the dump. */
-import { PagingContext, PagingMode } from '@retrap/paging'
+import {
+  CR0_PE,
+  CR0_PG,
+  CR0_WP,
+  CR4_LA57,
+  CR4_PAE,
+  CR4_PGE,
+  CR4_PSE,
+  EFER_LMA,
+  EFER_LME,
+  EFER_NXE,
+  PagingContext,
+  PagingMode,
+} from '@retrap/paging'
 import { usage } from '../values.ts'
 import type { MemoryDump } from './dump.ts'
 
@@ -17,19 +30,18 @@ export interface RegisterFlags {
   readonly amd?: boolean
 }
 
-const CR0_PE_WP_PG = 0x8001_0001n
-const CR4_PSE_PGE = 0x90n
-const CR4_PAE = 0x20n
-const CR4_LA57 = 0x1000n
-const EFER_LME_LMA = 0x500n
-const EFER_NXE = 0x800n
+const PAGING = BigInt((CR0_PE | CR0_WP | CR0_PG) >>> 0)
+const TWO_LEVEL = BigInt(CR4_PSE | CR4_PGE)
+const PAE = TWO_LEVEL | BigInt(CR4_PAE)
+const NX = BigInt(EFER_NXE)
+const LONG = BigInt(EFER_LME | EFER_LMA | EFER_NXE)
 
 const MODE_REGISTERS: Readonly<Record<(typeof MODES)[number], { cr0: bigint; cr4: bigint; efer: bigint }>> = {
-  none: { cr0: 1n, cr4: 0n, efer: 0n },
-  '2-level': { cr0: CR0_PE_WP_PG, cr4: CR4_PSE_PGE, efer: 0n },
-  pae: { cr0: CR0_PE_WP_PG, cr4: CR4_PSE_PGE | CR4_PAE, efer: EFER_NXE },
-  '4-level': { cr0: CR0_PE_WP_PG, cr4: CR4_PSE_PGE | CR4_PAE, efer: EFER_LME_LMA | EFER_NXE },
-  '5-level': { cr0: CR0_PE_WP_PG, cr4: CR4_PSE_PGE | CR4_PAE | CR4_LA57, efer: EFER_LME_LMA | EFER_NXE },
+  none: { cr0: BigInt(CR0_PE), cr4: 0n, efer: 0n },
+  '2-level': { cr0: PAGING, cr4: TWO_LEVEL, efer: 0n },
+  pae: { cr0: PAGING, cr4: PAE, efer: NX },
+  '4-level': { cr0: PAGING, cr4: PAE, efer: LONG },
+  '5-level': { cr0: PAGING, cr4: PAE | BigInt(CR4_LA57), efer: LONG },
 }
 
 /**
@@ -69,9 +81,9 @@ function registersOf(flags: RegisterFlags, dump: MemoryDump): { cr0: bigint; cr3
   const fromMode = mode === undefined ? undefined : MODE_REGISTERS[mode]
   const cr3 = flags.cr3 ?? cpu?.cr3 ?? (mode === 'none' ? 0n : undefined)
   if (cr3 === undefined) throw usage('the dump has no registers; give --cr3, where the tables begin')
-  const cr0 = flags.cr0 ?? fromMode?.cr0 ?? cpu?.cr0 ?? CR0_PE_WP_PG
+  const cr0 = flags.cr0 ?? fromMode?.cr0 ?? cpu?.cr0 ?? PAGING
   const cr4 = flags.cr4 ?? fromMode?.cr4 ?? cpu?.cr4 ?? 0n
-  const long = cpu?.long === true ? EFER_LME_LMA | EFER_NXE : EFER_NXE
+  const long = cpu?.long === true ? LONG : NX
   return { cr0, cr3, cr4, efer: flags.efer ?? fromMode?.efer ?? long }
 }
 

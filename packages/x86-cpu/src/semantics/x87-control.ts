@@ -2,6 +2,7 @@ import { I32, I64, select } from '@retrap/wasm-emitter'
 import type { FunctionBuilder } from '@retrap/wasm-emitter'
 import { S_CR0, S_FCS, S_FCW, S_FDP, S_FDS, S_FIP, S_FOP, S_FSW, S_FTAG_EMPTY, S_FTOP } from '../state-layout.ts'
 import { VECTOR_MF, VECTOR_NM } from '../vectors.ts'
+import { CR0_MP, CR0_TS } from '../system/architecture.ts'
 import type { Context } from './context.ts'
 import { FSW_C1, FSW_SUMMARY, enterX87, notePointers, pop, stackIndex } from './x87-stack.ts'
 import type { SemanticsTable } from './table.ts'
@@ -15,8 +16,8 @@ const FCW_ALWAYS = 0x40
 const EXCEPTIONS = 0x3f
 /** Cleared by FNCLEX: exceptions, stack fault, summary and busy. */
 const FSW_CLEARED = 0x80ff
-/** CR0.MP and CR0.TS, of which WAIT wants both. */
-const CR0_MP_TS = 0xa
+/** WAIT raises #NM where both are set. */
+const CR0_MP_TS = CR0_MP | CR0_TS
 const FSW_ES = 0x80
 
 /** (state): ES and B as masks and flags have it. */

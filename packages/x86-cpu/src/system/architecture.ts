@@ -1,22 +1,41 @@
 /** Bits of control registers, descriptors and vectors' error codes, named as Intel SDM vol. 3A names them. */
 
+import { CR0_CD, CR0_NW, CR0_PE, CR0_PG, CR0_WP } from '@retrap/paging'
+
+// Control register bits that decide paging are paging's.
+export {
+  CR0_CD,
+  CR0_NW,
+  CR0_PE,
+  CR0_PG,
+  CR0_WP,
+  CR4_LA57,
+  CR4_PAE,
+  CR4_PCIDE,
+  CR4_PGE,
+  CR4_PKE,
+  CR4_PKS,
+  CR4_PSE,
+  CR4_SMAP,
+  CR4_SMEP,
+  EFER_LMA,
+  EFER_LME,
+  EFER_NXE,
+} from '@retrap/paging'
+
 // CR0 (SDM vol. 3A, "Control Registers").
-/** CR0.PE: protected mode. */
-export const CR0_PE: number = 1 << 0
+/** CR0.MP: WAIT obeys CR0.TS. */
 export const CR0_MP: number = 1 << 1
+/** CR0.EM: there is no x87 unit. */
 export const CR0_EM: number = 1 << 2
+/** CR0.TS: the task has been switched. */
 export const CR0_TS: number = 1 << 3
 /** CR0.ET: always set. */
 export const CR0_ET: number = 1 << 4
+/** CR0.NE: x87 errors raise #MF. */
 export const CR0_NE: number = 1 << 5
-const CR0_WP: number = 1 << 16
+/** CR0.AM: EFLAGS.AC enables alignment checks. */
 export const CR0_AM: number = 1 << 18
-/** CR0.NW: not write-through. */
-export const CR0_NW: number = 1 << 29
-/** CR0.CD: caches are off. */
-export const CR0_CD: number = 1 << 30
-/** CR0.PG: paging. A negative number, as all bit operations give it. */
-export const CR0_PG: number = 1 << 31
 /** Bits that exist. Others read as zero; writes of them in the low half are ignored. */
 export const CR0_DEFINED: number =
   CR0_PE | CR0_MP | CR0_EM | CR0_TS | CR0_ET | CR0_NE | CR0_WP | CR0_AM | CR0_NW | CR0_CD | CR0_PG
@@ -26,34 +45,19 @@ export const CR4_VME: number = 1 << 0
 export const CR4_PVI: number = 1 << 1
 export const CR4_TSD: number = 1 << 2
 export const CR4_DE: number = 1 << 3
-export const CR4_PSE: number = 1 << 4
-/** CR4.PAE: tables of 64-bit entries. */
-export const CR4_PAE: number = 1 << 5
 export const CR4_MCE: number = 1 << 6
-export const CR4_PGE: number = 1 << 7
 export const CR4_PCE: number = 1 << 8
+/** CR4.OSFXSR: SSE and FXSAVE are enabled. */
 export const CR4_OSFXSR: number = 1 << 9
+/** CR4.OSXMMEXCPT: SSE errors raise #XM. */
 export const CR4_OSXMMEXCPT: number = 1 << 10
 export const CR4_UMIP: number = 1 << 11
-export const CR4_LA57: number = 1 << 12
 export const CR4_FSGSBASE: number = 1 << 16
-export const CR4_PCIDE: number = 1 << 17
 export const CR4_OSXSAVE: number = 1 << 18
-export const CR4_SMEP: number = 1 << 20
-export const CR4_SMAP: number = 1 << 21
-/** Protection keys for users' pages, and for supervisors'. */
-export const CR4_PKE: number = 1 << 22
-export const CR4_PKS: number = 1 << 24
 
 // IA32_EFER.
 /** IA32_EFER.SCE: SYSCALL and SYSRET. */
 export const EFER_SCE: number = 1 << 0
-/** IA32_EFER.LME: paging is long mode’s. */
-export const EFER_LME: number = 1 << 8
-/** IA32_EFER.LMA: long mode is active. */
-export const EFER_LMA: number = 1 << 10
-/** IA32_EFER.NXE: pages may forbid execution. */
-export const EFER_NXE: number = 1 << 11
 
 // XCR0: state components of XSAVE. x87 can never be off, and AVX needs SSE.
 export const XCR0_X87: number = 1 << 0

@@ -1,4 +1,4 @@
-import { Invalidate, reloadsPdptes } from '@retrap/paging'
+import { Invalidate, PDPTE_RESERVED_LO, reloadsPdptes } from '@retrap/paging'
 import { VECTOR_GP } from '../vectors.ts'
 import {
   CS,
@@ -26,6 +26,7 @@ import {
   CR0_PE,
   CR0_PG,
   CR0_TS,
+  CR0_WP,
   CR3_KEEP_HI,
   CR3_PCID,
   CR4_LA57,
@@ -67,8 +68,6 @@ function pdptesFor(s: System, cr0: number, cr4: number, efer: number): boolean {
 }
 
 const pdptes = new Uint32Array(8)
-/** Reserved bits of a present PDPTE, low word: 1, 2, 5–8. */
-const PDPTE_RESERVED_LO = 0x1e6
 
 /**
  * Loads the PDPTE registers from the table that CR3 names; all four or none.
@@ -120,7 +119,7 @@ function writeCr0(s: System, lo: number, hi: number): void {
   s.set(S_CR0, value)
   s.set(S_EFER, efer)
   if ((changed & CR0_PE) !== 0 && (value & CR0_PE) === 0) openSegmentsForRealMode(s)
-  if ((changed & (CR0_PG | (1 << 16))) !== 0) {
+  if ((changed & (CR0_PG | CR0_WP)) !== 0) {
     s.host.controlChanged()
     s.cpu.flushTlb(true)
   }
