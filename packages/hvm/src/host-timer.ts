@@ -1,9 +1,8 @@
-/** The longest time that a host timer takes; longer ones would fire at once. */
-const LONGEST_TIMER_MS = 0x7fff_ffff
+import { LONGEST_HOST_TIMER_MS } from '@retrap/device/host'
 
-/** Calls back after host time, if that is not longer than timers can be. @returns how to cancel */
+/** Calls back after host time; never, where that is longer than a host timer can be. @returns how to cancel */
 export function afterHostTime(ms: number, callback: () => void): () => void {
-  if (ms > LONGEST_TIMER_MS) return () => {}
+  if (ms > LONGEST_HOST_TIMER_MS) return () => {}
   const timer = setTimeout(callback, ms)
   return () => clearTimeout(timer)
 }

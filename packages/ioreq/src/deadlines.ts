@@ -1,3 +1,4 @@
+import { LONGEST_HOST_TIMER_MS } from '@retrap/device/host'
 import { IoreqError } from './errors.ts'
 import type { FailureHandler } from './failures.ts'
 import type { IoreqServer } from './server.ts'
@@ -8,9 +9,6 @@ interface HostTimer {
   ref?(): unknown
   unref?(): unknown
 }
-
-/** The longest time that a host timer takes: 2^31 - 1 ms. It is looked at again then. */
-const LONGEST_TIMER_MS = 0x7fff_ffff
 
 /** A cancelled request whose answer is still to come. */
 interface Draining {
@@ -62,7 +60,8 @@ export class Deadlines {
         const next = this.expire(performance.now())
         if (next !== Infinity) this.#watch(next)
       },
-      Math.min(ms, LONGEST_TIMER_MS),
+      // A deadline further away is looked at again then.
+      Math.min(ms, LONGEST_HOST_TIMER_MS),
     ) as HostTimer
   }
 
