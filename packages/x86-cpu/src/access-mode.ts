@@ -1,7 +1,7 @@
+import type { Tlb } from '@retrap/engine'
 import { deriveMode, implicitSet } from './execution-mode.ts'
 import { MODE_16, S_LOGGED, S_MODE, S_TLB } from './state-layout.ts'
-import { TLB_MISS, TLB_SUPERVISOR } from './tlb.ts'
-import type { Tlb } from './tlb.ts'
+import { TLB_MISS, TLB_SUPERVISOR } from './tlb-sets.ts'
 
 /** The TLB set of the current access mode: which one accesses look into, and which one translations are kept in. */
 export class AccessMode {

@@ -1,7 +1,7 @@
+import type { Tlb } from '@retrap/engine'
 import { Invalidate } from '@retrap/paging'
 import type { CpuHost } from './host.ts'
 import { S_CR3, S_CR4 } from './state-layout.ts'
-import type { Tlb } from './tlb.ts'
 import { CR4_PCIDE } from './system/architecture.ts'
 
 /** What instructions forget of translations: in the TLB, and in what the host keeps beyond it. */

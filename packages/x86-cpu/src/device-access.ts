@@ -1,3 +1,4 @@
+import type { Tlb } from '@retrap/engine'
 import { PAGE_BYTES } from '@retrap/memory'
 import { AccessKind } from '@retrap/replay'
 import type { AccessLog } from '@retrap/replay'
@@ -9,7 +10,6 @@ import type { Pass } from './pass.ts'
 import { highWord, lowWord } from './plain-memory.ts'
 import { STATUS_ASK, STATUS_DONE, STATUS_RESTART, STATUS_RETRY, S_DATA, S_TLB, S_TLB_MISSES } from './state-layout.ts'
 import type { DataBreakpoints } from './system/breakpoints.ts'
-import type { Tlb } from './tlb.ts'
 import { newTranslation } from './translation.ts'
 
 /** The flags that select an access's rights and its route to a device. */

@@ -24,7 +24,7 @@ import {
   S_X87_GATE,
   S_XCR0,
 } from './state-layout.ts'
-import { TLB_MISS, TLB_SUPERVISOR, TLB_SUPERVISOR_SMAP, TLB_USER } from './tlb.ts'
+import { TLB_MISS, TLB_SUPERVISOR, TLB_SUPERVISOR_SMAP, TLB_USER } from './tlb-sets.ts'
 import {
   CR0_PE,
   CR0_EM,

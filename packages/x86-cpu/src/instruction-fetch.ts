@@ -1,4 +1,6 @@
 import { PAGE_BYTES } from '@retrap/memory'
+import { TLB_EXECUTE } from '@retrap/engine'
+import type { Tlb } from '@retrap/engine'
 import type { MachineMemory } from '@retrap/memory'
 import { ACCESS_FETCH, ACCESS_USER } from '@retrap/paging'
 import { AccessKind, AccessState, accessTag } from '@retrap/replay'
@@ -49,8 +51,7 @@ import {
   S_SEGMENTS,
   S_SLOTS,
 } from './state-layout.ts'
-import { TLB_EXECUTE, TLB_MISS } from './tlb.ts'
-import type { Tlb } from './tlb.ts'
+import { TLB_MISS } from './tlb-sets.ts'
 import { CR4_LA57 } from './system/architecture.ts'
 import { newTranslation } from './translation.ts'
 

@@ -16,7 +16,7 @@ import {
   R_OFFSET,
   R_OP,
 } from './record.ts'
-import { TLB_EXECUTE_OFFSET, TLB_INDEX_MASK } from './tlb-layout.ts'
+import { TLB_EXECUTE, TLB_INDEX_MASK } from '@retrap/engine'
 import type { Library } from './semantics/library.ts'
 import {
   STATUS_EXIT,
@@ -215,9 +215,9 @@ export class MainLoop {
       // The second page's execute entry leads to the code page that the record was made from: nothing has changed.
       const next = f.let(l.pageBase.get.add(0x1000))
       const entry = f.let(l.tlb.get.add(next.shrU(8).toI32().and(TLB_INDEX_MASK)))
-      const known = f.loadExpression('i64.load', entry, TLB_EXECUTE_OFFSET).eq(next)
+      const known = f.loadExpression('i64.load', entry, TLB_EXECUTE).eq(next)
       const expected = f.loadExpression('i32.load', l.record.get, R_DISP)
-      const same = f.loadExpression('i32.load', entry, TLB_EXECUTE_OFFSET + 8).eq(expected)
+      const same = f.loadExpression('i32.load', entry, TLB_EXECUTE + 8).eq(expected)
       f.if(known.and(same), () => this.#advance(labels.next))
       // Where the second page is no longer what it was, this record and the next are dead.
       f.if(f.call(this.#imports.cross, l.record.get), () => this.#advance(labels.next))
@@ -344,8 +344,8 @@ export class MainLoop {
     const l = this.#l
     const entry = f.let(l.tlb.get.add(l.target.get.shrU(8).toI32().and(TLB_INDEX_MASK)))
     const page = f.let(l.target.get.and(-4096n))
-    f.if(f.loadExpression('i64.load', entry, TLB_EXECUTE_OFFSET).eq(page), () => {
-      f.set(l.slots, f.loadExpression('i32.load', entry, TLB_EXECUTE_OFFSET + 8))
+    f.if(f.loadExpression('i64.load', entry, TLB_EXECUTE).eq(page), () => {
+      f.set(l.slots, f.loadExpression('i32.load', entry, TLB_EXECUTE + 8))
       f.set(l.pageBase, page)
       f.store('i64.store', this.#state, page, S_PAGE_BASE)
       const record = f.load('i32.load', l.slots.get.add(l.target.get.toI32().and(0xfff).shl(2)))

@@ -191,7 +191,7 @@ export const S_PKRU = 0xfb0
 /** IA32_PKRS, 32 bits that exist: the same for supervisors' pages. */
 export const S_PKRS = 0xfb4
 
-/** TLB sets follow the registers: one per access mode, see tlb.ts. */
+/** TLB sets follow the registers, one for each access mode; see `Tlb` of the engine. */
 export const S_TLB_SETS = 0x1000
 
 // Kinds of S_FLAGS_KIND.

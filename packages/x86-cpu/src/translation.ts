@@ -1,3 +1,4 @@
+import type { Tlb } from '@retrap/engine'
 import { PAGE_BYTES } from '@retrap/memory'
 import { ACCESS_AC, ACCESS_IMPLICIT, ACCESS_READ, ACCESS_USER, ACCESS_WRITE } from '@retrap/paging'
 import type { AccessLog } from '@retrap/replay'
@@ -15,7 +16,6 @@ import {
   S_FAULT_VECTOR,
   S_LOGGED,
 } from './state-layout.ts'
-import type { Tlb } from './tlb.ts'
 import { VECTOR_PF } from './vectors.ts'
 
 /** Makes the result of a translation, for its owner to reuse. */

@@ -1,3 +1,4 @@
+import { Tlb, tlbBytes } from '@retrap/engine'
 import type { MachineMemory } from '@retrap/memory'
 import { AccessLog, LOG_BYTES } from '@retrap/replay'
 import { AccessMode } from './access-mode.ts'
@@ -66,11 +67,11 @@ import {
   S_SMM,
   S_STEPPING,
 } from './system/system-state.ts'
-import { TLB_BYTES, Tlb } from './tlb.ts'
+import { TLB_MODES } from './tlb-sets.ts'
 import { LinearTranslation } from './translation.ts'
 import { Turn } from './turn.ts'
 
-const STATE_BYTES = S_TLB_SETS + TLB_BYTES
+const STATE_BYTES = S_TLB_SETS + tlbBytes(TLB_MODES)
 
 /**
  * One virtual processor: x86 in real, protected, virtual-8086, compatibility and 64-bit mode.
@@ -138,7 +139,7 @@ export class Vcpu implements Cpu, CodeCacheClient {
     this.u64 = memory.u64.subarray(state >>> 3, (state + S_TLB_SETS) >>> 3)
     this.registers = new CpuRegisters(this)
     this.log = new AccessLog(memory.buffer, memory.allocate(LOG_BYTES, 8, 'access log'))
-    this.#tlb = new Tlb(memory, state)
+    this.#tlb = new Tlb(memory, state + S_TLB_SETS, TLB_MODES)
     this.#spaces = new AddressSpaces(this.#tlb, host, this.u32)
     this.#numericError = new NumericError(this.u32, host)
     this.#outside = new OutsideEvents(this.u32)

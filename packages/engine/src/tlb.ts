@@ -1,52 +1,31 @@
 import type { MachineMemory } from '@retrap/memory'
-import { TLB_EXECUTE_OFFSET, TLB_WRITE_OFFSET } from './tlb-layout.ts'
-import { S_TLB_SETS } from './state-layout.ts'
-
-/**
- * The software TLB: for each access mode a set of three direct-mapped tables (read, write, execute) of 1024 entries.
- *
- * An entry is 16 bytes: 64-bit tag (linear address of the page), 32-bit machine address of the page (read, write) or of
- * the code page's slot table (execute), and what generated code does not look at: `FLAG_*`. Generated code subtracts the tag from an address and compares the distance with
- * the page size (engine.md, "TLB"). An invalid tag lies in a page with other index bits, so that no address comes near it.
- */
-
-/** Access modes: what decides permissions besides the tables, short of what makes everything be looked up anew. */
-export const TLB_USER = 0
-/** Supervisor, where SMAP does not apply: CR4.SMAP = 0, or RFLAGS.AC = 1. */
-export const TLB_SUPERVISOR = 1
-/** Supervisor under SMAP. */
-export const TLB_SUPERVISOR_SMAP = 2
-/** Holds nothing, ever: logged passes, data breakpoints, alignment checks. */
-export const TLB_MISS = 3
+import { TLB_EXECUTE, TLB_INDEX_MASK, TLB_WRITE } from './tlb-layout.ts'
 
 const ENTRIES = 1024
 const TABLE_BYTES = ENTRIES * 16
 const SET_BYTES = 3 * TABLE_BYTES
-const SETS = 4
 
-/** Tables by number. */
-export const TLB_READ = 0
-export const TLB_WRITE: number = TLB_WRITE_OFFSET
-export const TLB_EXECUTE: number = TLB_EXECUTE_OFFSET
+/**
+ * Returns the bytes of machine memory that a TLB takes.
+ *
+ * @param modes - access modes that it keeps translations of
+ */
+export function tlbBytes(modes: number): number {
+  return (modes + 1) * SET_BYTES
+}
 
-/** Bytes of state that the TLB takes. */
-export const TLB_BYTES: number = SETS * SET_BYTES
-
-/** Entries that can be valid at once. */
-const JOURNAL = (SETS - 1) * 3 * ENTRIES
-
-/** What is kept of a page beside its address; a `Translation` has it. */
+/** The properties of a translated page that decide when its entry is dropped. */
 export interface TlbPage {
-  /** Good in every address space. */
+  /** The page is mapped in every address space. */
   readonly global: boolean
-  /** Bytes of the page that the guest's tables map. */
+  /** Bytes of the page that the guest's tables map: 4 KiB, 2 MiB, 4 MiB or 1 GiB. */
   readonly pageBytes: number
-  /** As `Translation.key`. */
+  /** Protection key of the page, 0–31; see {@link Tlb.dropKeys}. */
   readonly key: number
 }
 
 // The last word of an entry.
-/** Kept where non-global entries go, and good in every address space (PCID). */
+/** Valid in every address space. */
 const FLAG_GLOBAL = 1
 /** The guest's tables map a larger page: 2 MiB, 4 MiB, 1 GiB. */
 const FLAG_2M = 2
@@ -54,39 +33,54 @@ const FLAG_4M = 4
 const FLAG_1G = 6
 const FLAG_SIZE = 6
 const FLAG_VALID = 0x20
-/** It is in the journal of global entries; in the other one. It may be in both, or be there and not be valid. */
+/** The entry is in the journal of global entries, where it may also be while it is invalid. */
 const FLAG_NOTED_GLOBAL = 0x40
+/** The entry is in the journal of the other entries; it may be in both. */
 const FLAG_NOTED_LOCAL = 0x80
 const FLAG_NOTED = 0xc0
-/** Protection key, five bits: `Translation.key`. */
+/** Protection key, five bits. */
 const KEY_SHIFT = 8
 const FLAG_KEY = 0x1f00
 
-/** By frame number modulo their count: whether a frame was made writable since everything was dropped. */
+/** Marks of frames, by frame number modulo their count: a write entry was made since everything was dropped. */
 const WRITABLE_MARKS = 1024
 
-/** Address spaces whose entries are kept while another one is current. */
+/** Most address spaces whose entries are kept while another one is current. */
 const MOST_PARKED = 8
 const PARKED_WORDS = 5
 
-/** The entries of an address space that is not the current one: entry address, then the entry's four words. */
+/** The entries of an address space that is not the current one. */
 interface Parked {
+  /** Groups of five: address of the entry, then its four words. */
   words: Uint32Array
   /** Words in use. */
   length: number
-  /** Its execute entries are out of date. */
+  /** Execute tables were flushed since: the execute entries are not to come back. */
   staleExecute: boolean
 }
 
+/**
+ * A software TLB in machine memory, for generated code and TypeScript.
+ *
+ * It has a set for each access mode: what selects an access's permissions beside the guest's tables, such as the privilege
+ * level. A set has three direct-mapped tables (read, write, execute) of 1024 entries of 16 bytes: 64-bit tag (linear
+ * address of the page), 32-bit machine address of the page (read, write) or of the code page's slot table (execute), and
+ * a word of flags that generated code does not read. Generated code subtracts the tag from an address and compares the
+ * distance with the page size. An invalid tag lies in a page with other index bits, so that the distance is always larger.
+ *
+ * One more set, the miss set, never holds an entry: with it every access takes the slow path.
+ */
 export class Tlb {
-  /** Counts what takes translations away; for whoever keeps one of a page that is no RAM. */
+  /** Counts the calls that may have dropped an entry; to validate copies of translations that are kept elsewhere. */
   changes = 0
+  /** Number of the set that holds nothing. */
+  readonly missSet: number
   readonly #u32: Uint32Array
   readonly #base: number
-  /** Addresses of all global entries that may be valid, each once, and of all others: a flush costs what was filled. */
-  readonly #globals = new Uint32Array(JOURNAL)
+  /** Journals: addresses of the global entries that may be valid, each once, and of all others. A flush costs what was filled. */
+  readonly #globals: Uint32Array
   #globalCount = 0
-  readonly #locals = new Uint32Array(JOURNAL)
+  readonly #locals: Uint32Array
   #localCount = 0
   /** Linear 4 MiB and 1 GiB regions of which there may be fragments of large pages: global ones, and others. */
   readonly #globalLarge = new Set<number>()
@@ -94,18 +88,25 @@ export class Tlb {
   readonly #localLarge = new Set<number>()
   readonly #localHuge = new Set<number>()
   readonly #writable = new Uint8Array(WRITABLE_MARKS)
-  /** Keys of pages that there may be entries of, one bit each, since everything was dropped. */
+  /** Protection keys of the entries made since everything was dropped, one bit each. */
   #keys = 0
-  /** There may be entries, of this address space or of another. */
+  /** An entry was made since everything was dropped. */
   #filled = false
-  /** By PCID, the one that has been away longest first. */
+  /** By address space, the one that has been away longest first. */
   readonly #parked = new Map<number, Parked>()
 
-  /** @param state - machine address of the vCPU's state */
-  constructor(memory: MachineMemory, state: number) {
+  /**
+   * @param at - machine address of {@link tlbBytes} bytes, 16-byte aligned
+   * @param modes - access modes: sets that hold entries
+   */
+  constructor(memory: MachineMemory, at: number, modes: number) {
     this.#u32 = memory.u32
-    this.#base = state + S_TLB_SETS
-    for (let set = 0; set < SETS; set++) {
+    this.#base = at
+    this.missSet = modes
+    const entries = modes * 3 * ENTRIES
+    this.#globals = new Uint32Array(entries)
+    this.#locals = new Uint32Array(entries)
+    for (let set = 0; set <= modes; set++) {
       for (let table = 0; table < 3; table++) {
         for (let i = 0; i < ENTRIES; i++) {
           const entry = this.#base + set * SET_BYTES + table * TABLE_BYTES + i * 16
@@ -116,7 +117,7 @@ export class Tlb {
     }
   }
 
-  /** Machine address of a set. */
+  /** Returns the machine address of a set, for generated code. */
   setAddress(set: number): number {
     return this.#base + set * SET_BYTES
   }
@@ -130,11 +131,16 @@ export class Tlb {
   }
 
   /**
+   * Makes an entry.
+   *
+   * @param set - access mode
+   * @param table - {@link TLB_READ}, {@link TLB_WRITE} or {@link TLB_EXECUTE}
    * @param lo - linear address, low word; any byte of the page
+   * @param hi - high word
    * @param target - machine address of the page's first byte, or of its slot table
    */
   fill(set: number, table: number, lo: number, hi: number, target: number, page: TlbPage): void {
-    const entry = this.#base + set * SET_BYTES + table + ((lo >>> 8) & 0x3ff0)
+    const entry = this.#base + set * SET_BYTES + table + ((lo >>> 8) & TLB_INDEX_MASK)
     const { global, pageBytes, key } = page
     this.#keys |= 1 << key
     this.#write(entry, lo & ~0xfff, hi, target, (global ? FLAG_GLOBAL : 0) | sizeFlag(pageBytes) | (key << KEY_SHIFT))
@@ -166,9 +172,9 @@ export class Tlb {
     else (global ? this.#globalLarge : this.#localLarge).add(hi * 0x400 + (lo >>> 22))
   }
 
-  /** Machine address of the page that an entry has, or -1. */
+  /** Returns the target of the entry for a linear address, or -1. */
   lookup(set: number, table: number, lo: number, hi: number): number {
-    const word = (this.#base + set * SET_BYTES + table + ((lo >>> 8) & 0x3ff0)) >>> 2
+    const word = (this.#base + set * SET_BYTES + table + ((lo >>> 8) & TLB_INDEX_MASK)) >>> 2
     const hit = this.#u32[word] === (lo & ~0xfff) >>> 0 && this.#u32[word + 1] === hi >>> 0
     return hit ? (this.#u32[word + 2] as number) : -1
   }
@@ -180,7 +186,7 @@ export class Tlb {
    */
   flush(all: boolean): void {
     this.changes++
-    // Whoever changes the guest's map comes by here for every vCPU, also for those that sleep.
+    // A change of the guest's memory map flushes the TLB of every vCPU, also of those that sleep.
     if (!this.#filled) return
     this.#dropLocals(undefined)
     if (!all) return
@@ -199,7 +205,7 @@ export class Tlb {
     this.#globalCount = 0
   }
 
-  /** Drops all entries that are not global; those that are valid go `to` somewhere. */
+  /** Drops all entries that are not global; copies the valid ones `to` a store. */
   #dropLocals(to: Parked | undefined): void {
     const u32 = this.#u32
     for (let i = 0; i < this.#localCount; i++) {
@@ -226,8 +232,13 @@ export class Tlb {
   }
 
   /**
-   * MOV to CR3 that keeps what address spaces have (PCID): the entries of `from` are put aside, and those of `to`, if
-   * they have been put aside before, come back.
+   * Changes the address space and keeps the entries of the old one.
+   *
+   * The entries of `from` are put aside; those of `to` come back, if they were put aside before. Global entries stay.
+   * Eight address spaces are kept.
+   *
+   * @param from - number (x86: PCID, Arm: ASID) of the address space that was current
+   * @param to - number of the new one
    */
   exchange(from: number, to: number): void {
     this.changes++
@@ -264,17 +275,21 @@ export class Tlb {
     }
   }
 
-  /** Drops what an address space that is not the current one has. */
-  dropParked(pcid: number): void {
-    this.#parked.delete(pcid)
+  /** Drops the entries of an address space that is not the current one. */
+  dropParked(space: number): void {
+    this.#parked.delete(space)
   }
 
-  /** Drops what all address spaces but the current one have. */
+  /** Drops the entries of all address spaces but the current one. */
   dropAllParked(): void {
     this.#parked.clear()
   }
 
-  /** INVLPG: the page's entries in all modes, global ones too, and all fragments of the large page that it may be in. */
+  /**
+   * Drops a page's entries in all access modes, global ones too.
+   *
+   * If the page belongs to a larger one of the guest's tables, all entries of that are dropped.
+   */
   invalidatePage(lo: number, hi: number): void {
     this.changes++
     const large = hi * 0x400 + (lo >>> 22)
@@ -286,9 +301,9 @@ export class Tlb {
       this.#dropFragments(this.#locals, this.#localCount, lo, hi)
     }
     const page = (lo & ~0xfff) >>> 0
-    for (let set = 0; set < TLB_MISS; set++) {
+    for (let set = 0; set < this.missSet; set++) {
       for (let table = 0; table < 3; table++) {
-        const entry = this.#base + set * SET_BYTES + table * TABLE_BYTES + ((lo >>> 8) & 0x3ff0)
+        const entry = this.#base + set * SET_BYTES + table * TABLE_BYTES + ((lo >>> 8) & TLB_INDEX_MASK)
         if (this.#u32[entry >>> 2] === page && this.#u32[(entry >>> 2) + 1] === hi >>> 0) this.#invalidate(entry)
       }
     }
@@ -307,13 +322,15 @@ export class Tlb {
   }
 
   /**
-   * Protection keys have lost rights: what has been translated for data of their pages is dropped, in all address spaces.
+   * Drops the read and write entries of pages with some protection keys, in all address spaces.
    *
-   * @param keys - one bit for each `Translation.key`
+   * To be called when the keys have lost rights.
+   *
+   * @param keys - one bit for each {@link TlbPage.key}
    */
   dropKeys(keys: number): void {
     this.changes++
-    // Nearly all pages have key 0, whose rights hardly ever change.
+    // Nearly all pages have key 0, whose rights rarely change.
     if ((this.#keys & keys) === 0) return
     this.#dropKeysOf(this.#globals, this.#globalCount, keys)
     this.#dropKeysOf(this.#locals, this.#localCount, keys)
@@ -331,7 +348,7 @@ export class Tlb {
     }
   }
 
-  /** Whether an entry is for reads or writes of a page with one of some keys. Fetches are not subject to keys. */
+  /** Returns whether an entry is for reads or writes, of a page with one of some keys. Keys do not restrict fetches. */
   #isDataOf(entry: number, flags: number, keys: number): boolean {
     return ((keys >>> ((flags & FLAG_KEY) >>> KEY_SHIFT)) & 1) !== 0 && this.#tableOf(entry) !== TLB_EXECUTE
   }
@@ -341,7 +358,7 @@ export class Tlb {
     return offset - (offset % TABLE_BYTES)
   }
 
-  /** Forgets the execute tables: code pages have moved, or decode to something else. */
+  /** Drops all execute entries: slot tables have moved, or the code of the pages decodes to something else. */
   flushExecute(): void {
     this.#dropExecute(this.#globals, this.#globalCount)
     this.#dropExecute(this.#locals, this.#localCount)
@@ -355,7 +372,11 @@ export class Tlb {
     }
   }
 
-  /** No linear page is writable at this machine address any more: the frame now holds decoded code. */
+  /**
+   * Drops all write entries of a frame, in all address spaces: its writes must be seen from now on.
+   *
+   * @param frameMa - machine address of the frame
+   */
   dropWritable(frameMa: number): void {
     if (this.#writable[(frameMa >>> 12) & (WRITABLE_MARKS - 1)] === 0) return
     this.#dropWritableOf(this.#globals, this.#globalCount, frameMa)

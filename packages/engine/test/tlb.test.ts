@@ -1,24 +1,18 @@
 import { MachineMemory } from '@retrap/memory'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { S_TLB_SETS } from '../src/state-layout.ts'
-import {
-  TLB_BYTES,
-  TLB_EXECUTE,
-  TLB_MISS,
-  TLB_READ,
-  TLB_SUPERVISOR,
-  TLB_SUPERVISOR_SMAP,
-  TLB_USER,
-  TLB_WRITE,
-  Tlb,
-} from '../src/tlb.ts'
+import { TLB_EXECUTE, TLB_READ, TLB_WRITE } from '../src/tlb-layout.ts'
+import { Tlb, tlbBytes } from '../src/tlb.ts'
 import type { TlbPage } from '../src/tlb.ts'
+
+const MODES = 3
+/** Access modes, and the miss set after them. */
+const [TLB_USER, TLB_SUPERVISOR, TLB_SUPERVISOR_SMAP, TLB_MISS] = [0, 1, 2, MODES]
 
 const ofPage = (global: boolean, pageBytes: number, key = 0): TlbPage => ({ global, pageBytes, key })
 
 const memory = MachineMemory.create({ bytes: 2 << 20 })
-const state = memory.allocate(S_TLB_SETS + TLB_BYTES, 0x1000, 'vCPU state')
+const at = memory.allocate(tlbBytes(MODES), 0x1000, 'TLB')
 
 /** What generated code does: the host page of a linear address, or -1. */
 function lookUp(tlb: Tlb, set: number, table: number, lo: number, hi: number): number {
@@ -34,7 +28,7 @@ const TABLES = [TLB_READ, TLB_WRITE, TLB_EXECUTE]
 
 describe('the TLB', () => {
   test('when new, no address is found in any set or table', () => {
-    const tlb = new Tlb(memory, state)
+    const tlb = new Tlb(memory, at, MODES)
     for (const set of [...SETS, TLB_MISS]) {
       for (const table of TABLES) {
         for (const lo of [0, 0xfff, 0x1000, 0x3f_f000, 0x40_0000, 0xffff_f000, 0xffff_ffff]) {
@@ -45,7 +39,7 @@ describe('the TLB', () => {
   })
 
   test('an entry is found for each byte of its page, in its own set and table only', () => {
-    const tlb = new Tlb(memory, state)
+    const tlb = new Tlb(memory, at, MODES)
     tlb.fill(TLB_USER, TLB_WRITE, 0x1234_5678, 0xffff_8000, 0xabc000, ofPage(false, 0x1000))
     expect(lookUp(tlb, TLB_USER, TLB_WRITE, 0x1234_5000, 0xffff_8000)).toBe(0xabc000)
     expect(lookUp(tlb, TLB_USER, TLB_WRITE, 0x1234_5fff, 0xffff_8000)).toBe(0xabc000)
@@ -57,7 +51,7 @@ describe('the TLB', () => {
   })
 
   test('a flush that keeps global pages keeps those only', () => {
-    const tlb = new Tlb(memory, state)
+    const tlb = new Tlb(memory, at, MODES)
     tlb.fill(TLB_SUPERVISOR, TLB_READ, 0x1000, 0, 0x5000, ofPage(true, 0x1000))
     tlb.fill(TLB_SUPERVISOR, TLB_READ, 0x2000, 0, 0x6000, ofPage(false, 0x1000))
     tlb.flush(false)
@@ -68,7 +62,7 @@ describe('the TLB', () => {
   })
 
   test('INVLPG drops the page in all modes and tables, and nothing else', () => {
-    const tlb = new Tlb(memory, state)
+    const tlb = new Tlb(memory, at, MODES)
     for (const set of SETS) {
       for (const table of TABLES) {
         tlb.fill(set, table, 0x7000, 5, 0x9000, ofPage(true, 0x1000))
@@ -87,7 +81,7 @@ describe('the TLB', () => {
   test.each([0x20_0000, 0x40_0000, 0x4000_0000])(
     'INVLPG of any byte of a page of %i bytes drops all of it',
     (pageBytes) => {
-      const tlb = new Tlb(memory, state)
+      const tlb = new Tlb(memory, at, MODES)
       const start = 0x4000_0000
       tlb.fill(TLB_USER, TLB_READ, start + 0x3000, 0, 0x9000, ofPage(false, pageBytes))
       tlb.invalidatePage(start + pageBytes - 1, 0)
@@ -96,7 +90,7 @@ describe('the TLB', () => {
   )
 
   test('INVLPG of a fragment keeps what is not of its large page', () => {
-    const tlb = new Tlb(memory, state)
+    const tlb = new Tlb(memory, at, MODES)
     tlb.fill(TLB_USER, TLB_READ, 0x4000_3000, 0, 0x9000, ofPage(true, 0x20_0000))
     tlb.fill(TLB_USER, TLB_READ, 0x4020_4000, 0, 0xa000, ofPage(false, 0x20_0000))
     tlb.fill(TLB_USER, TLB_READ, 0x4000_5000, 0, 0xb000, ofPage(false, 0x1000))
@@ -108,7 +102,7 @@ describe('the TLB', () => {
 
   describe('with address spaces', () => {
     test('entries go away with theirs and come back; global ones stay', () => {
-      const tlb = new Tlb(memory, state)
+      const tlb = new Tlb(memory, at, MODES)
       tlb.fill(TLB_USER, TLB_READ, 0x1000, 7, 0x5000, ofPage(false, 0x1000))
       tlb.fill(TLB_SUPERVISOR, TLB_READ, 0x2000, 7, 0x6000, ofPage(true, 0x1000))
       tlb.exchange(0, 5)
@@ -122,7 +116,7 @@ describe('the TLB', () => {
     })
 
     test('one that is dropped while it is away does not come back', () => {
-      const tlb = new Tlb(memory, state)
+      const tlb = new Tlb(memory, at, MODES)
       for (const drop of [() => tlb.dropParked(3), () => tlb.dropAllParked(), () => tlb.flush(true)]) {
         tlb.exchange(0, 3)
         tlb.fill(TLB_USER, TLB_READ, 0x1000, 7, 0x5000, ofPage(false, 0x1000))
@@ -135,7 +129,7 @@ describe('the TLB', () => {
     })
 
     test('fragments of large pages come back as such', () => {
-      const tlb = new Tlb(memory, state)
+      const tlb = new Tlb(memory, at, MODES)
       tlb.fill(TLB_USER, TLB_READ, 0x4000_3000, 0, 0x9000, ofPage(false, 0x20_0000))
       tlb.exchange(0, 1)
       tlb.exchange(1, 0)
@@ -145,7 +139,7 @@ describe('the TLB', () => {
     })
 
     test('frames that hold code now, and moved code pages, are noticed while away', () => {
-      const tlb = new Tlb(memory, state)
+      const tlb = new Tlb(memory, at, MODES)
       for (const table of TABLES) tlb.fill(TLB_USER, table, 0x7000, 0, 0x9000, ofPage(false, 0x1000))
       tlb.exchange(0, 1)
       tlb.dropWritable(0x9000)
@@ -155,7 +149,7 @@ describe('the TLB', () => {
     })
 
     test('more of them than are kept lose the one that was away longest', () => {
-      const tlb = new Tlb(memory, state)
+      const tlb = new Tlb(memory, at, MODES)
       for (let pcid = 0; pcid < 12; pcid++) {
         tlb.fill(TLB_USER, TLB_READ, 0x1000, 0, 0x1000 * (pcid + 1), ofPage(false, 0x1000))
         tlb.exchange(pcid, pcid + 1)
@@ -173,7 +167,7 @@ describe('the TLB', () => {
   })
 
   test('a frame that holds code now leaves the write tables of all modes, and stays readable', () => {
-    const tlb = new Tlb(memory, state)
+    const tlb = new Tlb(memory, at, MODES)
     for (const set of SETS)
       for (const table of TABLES) tlb.fill(set, table, 0x7000 + 0x1000 * set, 0, 0x9000, ofPage(false, 0x1000))
     tlb.fill(TLB_USER, TLB_WRITE, 0xf000, 0, 0xb000, ofPage(false, 0x1000))
@@ -187,7 +181,7 @@ describe('the TLB', () => {
   })
 
   test('moved code pages leave the execute tables only', () => {
-    const tlb = new Tlb(memory, state)
+    const tlb = new Tlb(memory, at, MODES)
     for (const table of TABLES) tlb.fill(TLB_USER, table, 0x7000, 0, 0x9000, ofPage(true, 0x1000))
     tlb.flushExecute()
     expect(TABLES.map((table) => lookUp(tlb, TLB_USER, table, 0x7000, 0))).toEqual([0x9000, 0x9000, -1])
@@ -227,7 +221,7 @@ describe('the TLB', () => {
     )
     fc.assert(
       fc.property(fc.array(action, { maxLength: 60 }), (actions) => {
-        const tlb = new Tlb(memory, state)
+        const tlb = new Tlb(memory, at, MODES)
         interface Entry {
           host: number
           global: boolean
@@ -297,7 +291,7 @@ describe('the TLB', () => {
   })
 
   test('keys that lose rights take the data of their pages along, not the code', () => {
-    const tlb = new Tlb(memory, state)
+    const tlb = new Tlb(memory, at, MODES)
     for (const table of TABLES) {
       for (const key of [0, 5, 16, 21])
         tlb.fill(TLB_USER, table, 0x1000 * (key + 1), 0, 0x1000 * (key + 1), ofPage(key === 21, 0x1000, key))
@@ -317,7 +311,7 @@ describe('the TLB', () => {
   })
 
   test('more fills than the journal holds are flushed all the same', () => {
-    const tlb = new Tlb(memory, state)
+    const tlb = new Tlb(memory, at, MODES)
     for (let i = 0; i < 10_000; i++)
       tlb.fill(TLB_USER, TLB_READ, (i % 1024) << 12, i >>> 10, 0x1000 * (i + 1), ofPage(false, 0x1000))
     expect(lookUp(tlb, TLB_USER, TLB_READ, (9999 % 1024) << 12, 9999 >>> 10)).toBe(0x1000 * 10_000)
