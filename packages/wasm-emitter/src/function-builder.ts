@@ -1,39 +1,16 @@
 import { ByteWriter, checkWriter } from './bytes.ts'
-import { checkFunction, checkIndex, checkList, checkObject, checkText, entryOf, wrong } from './checks.ts'
+import { checkFunction, checkIndex, checkList, checkText, entryOf, wrong } from './checks.ts'
 import { WasmEmitterError } from './errors.ts'
 import { ATOMIC_RMW, LOADS, STORES } from './opcodes.ts'
 import type { AtomicRmwOp, LoadOp, PrefixType, StoreOp, ValueType } from './opcodes.ts'
-import { checkValue, I32, valueFrom } from './value.ts'
-import type { I32Like, Value, ValueOf } from './value.ts'
+import { checkLocal, makeLocal, type Local } from './local.ts'
+import { I32, type I32Like } from './scalar.ts'
+import { checkCallee, checkOperands, checkSignature, valueTypeCode, type Callee, type Signature } from './signature.ts'
+import { checkValue, type Value } from './value.ts'
+import { valueFrom, type ValueOf } from './value-of.ts'
 
 /** An instruction's bytes, and log2 of the alignment that it requires: only atomic ones require any. */
 type Encoding = readonly [code: readonly number[], align?: number]
-
-/** A function's parameter and result types. At most one result. */
-export interface Signature {
-  /** The types of the parameters. */
-  readonly params: readonly ValueType[]
-  /** The type of the result, if there is one. */
-  readonly result?: ValueType | undefined
-}
-
-/** A function that can be called: imported or defined in the same module. */
-export interface Callee {
-  /** Its index among the functions of the module. */
-  readonly index: number
-  /** The types of its parameters and its result. */
-  readonly signature: Signature
-}
-
-/** A mutable local variable. */
-export interface Local<T extends ValueType = ValueType> {
-  /** Its WebAssembly type. */
-  readonly type: T
-  /** Its index among the locals; parameters come first. */
-  readonly index: number
-  /** The variable's value *at the place of use*: an expression holding it sees later assignments. */
-  readonly get: ValueOf[T]
-}
 
 /** A branch target inside the function being built. */
 export interface Label {
@@ -46,32 +23,7 @@ const spare: ByteWriter[] = []
 const NONE: never[] = []
 const NOTHING_FREE: Record<ValueType, Local[]> = { i32: NONE, i64: NONE, f32: NONE, f64: NONE, v128: NONE }
 
-const VALUE_TYPE_CODES: Readonly<Record<ValueType, number>> = { i32: 0x7f, i64: 0x7e, f32: 0x7d, f64: 0x7c, v128: 0x7b }
 const BLOCK_VOID = 0x40
-
-/** The binary code of a value type ("Value Types", core specification 5.3). */
-export function valueTypeCode(type: ValueType): number {
-  return entryOf(VALUE_TYPE_CODES, 'a type', type)
-}
-
-/** Checks the types of a function. */
-export function checkSignature(signature: Signature): void {
-  checkObject('a signature', signature)
-  checkList('the parameters of a signature', signature.params)
-  for (const type of signature.params) valueTypeCode(type)
-  if (signature.result !== undefined) valueTypeCode(signature.result)
-}
-
-/** Checks what is to be called. */
-export function checkCallee(callee: Callee): void {
-  checkObject('a function to call', callee)
-  checkIndex('the index of a function', callee.index)
-  checkSignature(callee.signature)
-}
-
-function checkLocal(local: Local): void {
-  if (!Number.isInteger((local as Local | null)?.index)) throw wrong('a local', local, 'what local() returns')
-}
 
 /**
  * Builds the body of one WebAssembly function: statements are methods here, expressions are {@link Value}s.
@@ -391,7 +343,7 @@ export class FunctionBuilder implements Callee {
     out.leb(runs.length)
     for (const { type, count } of runs) {
       out.leb(count)
-      out.u8(VALUE_TYPE_CODES[type])
+      out.u8(valueTypeCode(type))
     }
     out.append(body)
     out.u8(0x0b)
@@ -418,20 +370,4 @@ export class FunctionBuilder implements Callee {
     if (distance < 0) throw new WasmEmitterError('ERR_STRUCTURE', `${this.name}: branch to a label that is not open`)
     return distance
   }
-}
-
-function makeLocal<T extends ValueType>(type: T, index: number): Local<T> {
-  const get = valueFrom(type, (out) => {
-    out.u8(0x20)
-    out.leb(index)
-  })
-  return { type, index, get }
-}
-
-function checkOperands(signature: Signature, operands: readonly Value[]): void {
-  const { params } = signature
-  for (const operand of operands) checkValue(operand)
-  if (operands.length === params.length && operands.every((operand, i) => operand.type === params[i])) return
-  const given = operands.map((operand) => operand.type).join(' ')
-  throw new WasmEmitterError('ERR_TYPE', `call expects (${params.join(' ')}), given (${given})`)
 }

@@ -1,8 +1,10 @@
 import { checkIndex, entryOf, wrong } from './checks.ts'
 import { LANES, NUMERIC } from './opcodes.ts'
 import type { LaneOp, NumericOp, OperandsOf, ResultOf, ValueType } from './opcodes.ts'
-import { apply, checkValue, I32, V128, valueFrom } from './value.ts'
-import type { I32Like, Value, ValueOf } from './value.ts'
+import { I32, type I32Like } from './scalar.ts'
+import { apply, checkValue, type Value } from './value.ts'
+import { valueFrom, type ValueOf } from './value-of.ts'
+import { V128 } from './vector.ts'
 
 /** The values that an instruction takes, by its operand types in one string. */
 export type OperandValues<P extends string> = P extends `${infer Head} ${infer Rest}`

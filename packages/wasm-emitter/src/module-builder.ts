@@ -1,8 +1,8 @@
 import { ByteWriter } from './bytes.ts'
 import { checkIndex, checkList, checkObject, checkText } from './checks.ts'
 import { WasmEmitterError } from './errors.ts'
-import { checkCallee, checkSignature, FunctionBuilder, valueTypeCode } from './function-builder.ts'
-import type { Callee, Signature } from './function-builder.ts'
+import { FunctionBuilder } from './function-builder.ts'
+import { checkCallee, checkSignature, valueTypeCode, type Callee, type Signature } from './signature.ts'
 
 const FUNCREF = 0x70
 const KIND_FUNCTION = 0

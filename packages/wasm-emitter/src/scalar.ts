@@ -1,0 +1,456 @@
+import type { ByteWriter } from './bytes.ts'
+import { wrong } from './checks.ts'
+import type { NumericOp } from './opcodes.ts'
+import { apply, checkEmit, Value, type Emit } from './value.ts'
+
+// Integers and floating-point numbers are converted into one another, so their classes stand together.
+
+/** A number that stands for an i32, or an i32 value. */
+export type I32Like = I32 | number
+/** A bigint (or small number) that stands for an i64, or an i64 value. */
+export type I64Like = I64 | bigint | number
+
+/** A 32-bit integer. Signedness belongs to the operation, as in WebAssembly. */
+export class I32 extends Value<'i32'> {
+  readonly #emit: Emit
+  /** The value, where it is known at generation time (as a signed number). */
+  readonly known: number | undefined
+
+  constructor(emit: Emit, known?: number) {
+    super('i32')
+    checkEmit(emit)
+    this.#emit = emit
+    this.known = known
+  }
+
+  /** Makes a value of a number; a value is returned as it is. */
+  static of(value: I32Like): I32 {
+    if (value instanceof I32) return value
+    if (!Number.isInteger(value)) throw wrong('a value', value, 'an i32 or an integer')
+    const constant = value | 0
+    return new I32((out) => {
+      out.u8(0x41)
+      out.leb32(constant)
+    }, constant)
+  }
+
+  /** Appends the instructions that leave the value on the stack. */
+  emit(out: ByteWriter): void {
+    this.#emit(out)
+  }
+
+  #binary(op: NumericOp, other: I32Like, fold: (a: number, b: number) => number): I32 {
+    const right = I32.of(other)
+    if (this.known !== undefined && right.known !== undefined) return I32.of(fold(this.known, right.known))
+    return new I32(apply(op, [this, right]))
+  }
+
+  /** Adds, modulo 2^32. */
+  add(other: I32Like): I32 {
+    const right = I32.of(other)
+    if (right.known === 0) return this
+    if (this.known === 0) return right
+    return this.#binary('i32.add', right, (a, b) => a + b)
+  }
+  /** Subtracts, modulo 2^32. */
+  sub(other: I32Like): I32 {
+    const right = I32.of(other)
+    return right.known === 0 ? this : this.#binary('i32.sub', right, (a, b) => a - b)
+  }
+  /** Multiplies, modulo 2^32. */
+  mul(other: I32Like): I32 {
+    const right = I32.of(other)
+    return right.known === 1 ? this : this.#binary('i32.mul', right, Math.imul)
+  }
+  /** Division and remainder are never folded: the trap on zero belongs to run time. */
+  divU(other: I32Like): I32 {
+    return new I32(apply('i32.div_u', [this, I32.of(other)]))
+  }
+  /** Divides signed numbers; traps on a divisor of 0 and on overflow. */
+  divS(other: I32Like): I32 {
+    return new I32(apply('i32.div_s', [this, I32.of(other)]))
+  }
+  /** Gives the remainder of unsigned numbers; traps on a divisor of 0. */
+  remU(other: I32Like): I32 {
+    return new I32(apply('i32.rem_u', [this, I32.of(other)]))
+  }
+  /** Gives the remainder of signed numbers; traps on a divisor of 0. */
+  remS(other: I32Like): I32 {
+    return new I32(apply('i32.rem_s', [this, I32.of(other)]))
+  }
+  /** Combines the bits by AND. */
+  and(other: I32Like): I32 {
+    const right = I32.of(other)
+    if (right.known === -1) return this
+    if (right.known === 0 || this.known === 0) return I32.of(0)
+    return this.#binary('i32.and', right, (a, b) => a & b)
+  }
+  /** Combines the bits by OR. */
+  or(other: I32Like): I32 {
+    const right = I32.of(other)
+    if (right.known === 0) return this
+    if (this.known === 0) return right
+    return this.#binary('i32.or', right, (a, b) => a | b)
+  }
+  /** Combines the bits by exclusive OR. */
+  xor(other: I32Like): I32 {
+    const right = I32.of(other)
+    return right.known === 0 ? this : this.#binary('i32.xor', right, (a, b) => a ^ b)
+  }
+  /** Shifts left; the count is taken modulo 32. */
+  shl(other: I32Like): I32 {
+    const right = I32.of(other)
+    return right.known === 0 ? this : this.#binary('i32.shl', right, (a, b) => a << b)
+  }
+  /** Shifts right and fills with zeros; the count is taken modulo 32. */
+  shrU(other: I32Like): I32 {
+    const right = I32.of(other)
+    return right.known === 0 ? this : this.#binary('i32.shr_u', right, (a, b) => (a >>> b) | 0)
+  }
+  /** Shifts right and fills with the sign; the count is taken modulo 32. */
+  shrS(other: I32Like): I32 {
+    const right = I32.of(other)
+    return right.known === 0 ? this : this.#binary('i32.shr_s', right, (a, b) => a >> b)
+  }
+  /** Rotates left; the count is taken modulo 32. */
+  rotl(other: I32Like): I32 {
+    return this.#binary('i32.rotl', other, (a, b) => (a << (b & 31)) | (a >>> ((32 - b) & 31)))
+  }
+  /** Rotates right; the count is taken modulo 32. */
+  rotr(other: I32Like): I32 {
+    return this.#binary('i32.rotr', other, (a, b) => (a >>> (b & 31)) | (a << ((32 - b) & 31)))
+  }
+  /** Gives 1 where both are equal, else 0. */
+  eq(other: I32Like): I32 {
+    return this.#binary('i32.eq', other, (a, b) => +(a === b))
+  }
+  /** Gives 1 where both differ, else 0. */
+  ne(other: I32Like): I32 {
+    return this.#binary('i32.ne', other, (a, b) => +(a !== b))
+  }
+  /** Gives 1 where it is less, of signed numbers. */
+  ltS(other: I32Like): I32 {
+    return this.#binary('i32.lt_s', other, (a, b) => +(a < b))
+  }
+  /** Gives 1 where it is less, of unsigned numbers. */
+  ltU(other: I32Like): I32 {
+    return this.#binary('i32.lt_u', other, (a, b) => +(a >>> 0 < b >>> 0))
+  }
+  /** Gives 1 where it is greater, of signed numbers. */
+  gtS(other: I32Like): I32 {
+    return this.#binary('i32.gt_s', other, (a, b) => +(a > b))
+  }
+  /** Gives 1 where it is greater, of unsigned numbers. */
+  gtU(other: I32Like): I32 {
+    return this.#binary('i32.gt_u', other, (a, b) => +(a >>> 0 > b >>> 0))
+  }
+  /** Gives 1 where it is less or equal, of signed numbers. */
+  leS(other: I32Like): I32 {
+    return this.#binary('i32.le_s', other, (a, b) => +(a <= b))
+  }
+  /** Gives 1 where it is less or equal, of unsigned numbers. */
+  leU(other: I32Like): I32 {
+    return this.#binary('i32.le_u', other, (a, b) => +(a >>> 0 <= b >>> 0))
+  }
+  /** Gives 1 where it is greater or equal, of signed numbers. */
+  geS(other: I32Like): I32 {
+    return this.#binary('i32.ge_s', other, (a, b) => +(a >= b))
+  }
+  /** Gives 1 where it is greater or equal, of unsigned numbers. */
+  geU(other: I32Like): I32 {
+    return this.#binary('i32.ge_u', other, (a, b) => +(a >>> 0 >= b >>> 0))
+  }
+  #unary(op: NumericOp, fold: (a: number) => number): I32 {
+    return this.known === undefined ? new I32(apply(op, [this])) : I32.of(fold(this.known))
+  }
+  /** Gives 1 where it is 0, else 0. */
+  eqz(): I32 {
+    return this.#unary('i32.eqz', (a) => +(a === 0))
+  }
+  /** Counts the zeros above the highest 1. */
+  clz(): I32 {
+    return this.#unary('i32.clz', Math.clz32)
+  }
+  /** Counts the zeros below the lowest 1. */
+  ctz(): I32 {
+    return this.#unary('i32.ctz', (a) => (a === 0 ? 32 : 31 - Math.clz32(a & -a)))
+  }
+  /** Counts the ones. */
+  popcnt(): I32 {
+    return new I32(apply('i32.popcnt', [this]))
+  }
+  /** Sign-extends the low 8 bits. */
+  extend8S(): I32 {
+    return this.#unary('i32.extend8_s', (a) => (a << 24) >> 24)
+  }
+  /** Sign-extends the low 16 bits. */
+  extend16S(): I32 {
+    return this.#unary('i32.extend16_s', (a) => (a << 16) >> 16)
+  }
+  /** Zero-extends to 64 bits. */
+  toI64U(): I64 {
+    return this.known === undefined ? new I64(apply('i64.extend_i32_u', [this])) : I64.of(BigInt(this.known >>> 0))
+  }
+  /** Sign-extends to 64 bits. */
+  toI64S(): I64 {
+    return this.known === undefined ? new I64(apply('i64.extend_i32_s', [this])) : I64.of(BigInt(this.known))
+  }
+  /** This value's bits as an f32. */
+  asF32(): F32 {
+    return new F32(apply('f32.reinterpret_i32', [this]))
+  }
+}
+
+/** A 64-bit integer. */
+export class I64 extends Value<'i64'> {
+  readonly #emit: Emit
+  /** The value, where it is known at generation time (as a signed bigint). */
+  readonly known: bigint | undefined
+
+  constructor(emit: Emit, known?: bigint) {
+    super('i64')
+    checkEmit(emit)
+    this.#emit = emit
+    this.known = known
+  }
+
+  /** Makes a value of a number; a value is returned as it is. */
+  static of(value: I64Like): I64 {
+    if (value instanceof I64) return value
+    if (typeof value !== 'bigint' && !Number.isInteger(value)) {
+      throw wrong('a value', value, 'an i64, a bigint or an integer')
+    }
+    const constant = BigInt.asIntN(64, BigInt(value))
+    return new I64((out) => {
+      out.u8(0x42)
+      out.leb64(constant)
+    }, constant)
+  }
+
+  /** Appends the instructions that leave the value on the stack. */
+  emit(out: ByteWriter): void {
+    this.#emit(out)
+  }
+
+  #binary(op: NumericOp, other: I64Like, fold: (a: bigint, b: bigint) => bigint): I64 {
+    const right = I64.of(other)
+    if (this.known !== undefined && right.known !== undefined) return I64.of(fold(this.known, right.known))
+    return new I64(apply(op, [this, right]))
+  }
+  #compare(op: NumericOp, other: I64Like, fold: (a: bigint, b: bigint) => boolean): I32 {
+    const right = I64.of(other)
+    if (this.known !== undefined && right.known !== undefined) return I32.of(+fold(this.known, right.known))
+    return new I32(apply(op, [this, right]))
+  }
+
+  /** Adds, modulo 2^64. */
+  add(other: I64Like): I64 {
+    const right = I64.of(other)
+    if (right.known === 0n) return this
+    if (this.known === 0n) return right
+    return this.#binary('i64.add', right, (a, b) => a + b)
+  }
+  /** Subtracts, modulo 2^64. */
+  sub(other: I64Like): I64 {
+    const right = I64.of(other)
+    return right.known === 0n ? this : this.#binary('i64.sub', right, (a, b) => a - b)
+  }
+  /** Multiplies, modulo 2^64. */
+  mul(other: I64Like): I64 {
+    const right = I64.of(other)
+    return right.known === 1n ? this : this.#binary('i64.mul', right, (a, b) => a * b)
+  }
+  /** Divides unsigned numbers; traps on a divisor of 0. */
+  divU(other: I64Like): I64 {
+    return new I64(apply('i64.div_u', [this, I64.of(other)]))
+  }
+  /** Divides signed numbers; traps on a divisor of 0 and on overflow. */
+  divS(other: I64Like): I64 {
+    return new I64(apply('i64.div_s', [this, I64.of(other)]))
+  }
+  /** Gives the remainder of unsigned numbers; traps on a divisor of 0. */
+  remU(other: I64Like): I64 {
+    return new I64(apply('i64.rem_u', [this, I64.of(other)]))
+  }
+  /** Gives the remainder of signed numbers; traps on a divisor of 0. */
+  remS(other: I64Like): I64 {
+    return new I64(apply('i64.rem_s', [this, I64.of(other)]))
+  }
+  /** Combines the bits by AND. */
+  and(other: I64Like): I64 {
+    const right = I64.of(other)
+    if (right.known === -1n) return this
+    if (right.known === 0n || this.known === 0n) return I64.of(0)
+    return this.#binary('i64.and', right, (a, b) => a & b)
+  }
+  /** Combines the bits by OR. */
+  or(other: I64Like): I64 {
+    const right = I64.of(other)
+    if (right.known === 0n) return this
+    if (this.known === 0n) return right
+    return this.#binary('i64.or', right, (a, b) => a | b)
+  }
+  /** Combines the bits by exclusive OR. */
+  xor(other: I64Like): I64 {
+    const right = I64.of(other)
+    return right.known === 0n ? this : this.#binary('i64.xor', right, (a, b) => a ^ b)
+  }
+  /** Shifts left; the count is taken modulo 64. */
+  shl(other: I64Like): I64 {
+    const right = I64.of(other)
+    return right.known === 0n ? this : this.#binary('i64.shl', right, (a, b) => a << (b & 63n))
+  }
+  /** Shifts right and fills with zeros; the count is taken modulo 64. */
+  shrU(other: I64Like): I64 {
+    const right = I64.of(other)
+    return right.known === 0n ? this : this.#binary('i64.shr_u', right, (a, b) => BigInt.asUintN(64, a) >> (b & 63n))
+  }
+  /** Shifts right and fills with the sign; the count is taken modulo 64. */
+  shrS(other: I64Like): I64 {
+    const right = I64.of(other)
+    return right.known === 0n ? this : this.#binary('i64.shr_s', right, (a, b) => a >> (b & 63n))
+  }
+  /** Rotates left; the count is taken modulo 64. */
+  rotl(other: I64Like): I64 {
+    return new I64(apply('i64.rotl', [this, I64.of(other)]))
+  }
+  /** Rotates right; the count is taken modulo 64. */
+  rotr(other: I64Like): I64 {
+    return new I64(apply('i64.rotr', [this, I64.of(other)]))
+  }
+  /** Gives 1 where it is 0, else 0. */
+  eqz(): I32 {
+    return this.known === undefined ? new I32(apply('i64.eqz', [this])) : I32.of(+(this.known === 0n))
+  }
+  /** Gives 1 where both are equal, else 0. */
+  eq(other: I64Like): I32 {
+    return this.#compare('i64.eq', other, (a, b) => a === b)
+  }
+  /** Gives 1 where both differ, else 0. */
+  ne(other: I64Like): I32 {
+    return this.#compare('i64.ne', other, (a, b) => a !== b)
+  }
+  /** Gives 1 where it is less, of signed numbers. */
+  ltS(other: I64Like): I32 {
+    return this.#compare('i64.lt_s', other, (a, b) => a < b)
+  }
+  /** Gives 1 where it is less, of unsigned numbers. */
+  ltU(other: I64Like): I32 {
+    return this.#compare('i64.lt_u', other, (a, b) => BigInt.asUintN(64, a) < BigInt.asUintN(64, b))
+  }
+  /** Gives 1 where it is greater, of signed numbers. */
+  gtS(other: I64Like): I32 {
+    return this.#compare('i64.gt_s', other, (a, b) => a > b)
+  }
+  /** Gives 1 where it is greater, of unsigned numbers. */
+  gtU(other: I64Like): I32 {
+    return this.#compare('i64.gt_u', other, (a, b) => BigInt.asUintN(64, a) > BigInt.asUintN(64, b))
+  }
+  /** Gives 1 where it is less or equal, of signed numbers. */
+  leS(other: I64Like): I32 {
+    return this.#compare('i64.le_s', other, (a, b) => a <= b)
+  }
+  /** Gives 1 where it is less or equal, of unsigned numbers. */
+  leU(other: I64Like): I32 {
+    return this.#compare('i64.le_u', other, (a, b) => BigInt.asUintN(64, a) <= BigInt.asUintN(64, b))
+  }
+  /** Gives 1 where it is greater or equal, of signed numbers. */
+  geS(other: I64Like): I32 {
+    return this.#compare('i64.ge_s', other, (a, b) => a >= b)
+  }
+  /** Gives 1 where it is greater or equal, of unsigned numbers. */
+  geU(other: I64Like): I32 {
+    return this.#compare('i64.ge_u', other, (a, b) => BigInt.asUintN(64, a) >= BigInt.asUintN(64, b))
+  }
+  /** Counts the zeros above the highest 1. */
+  clz(): I64 {
+    return new I64(apply('i64.clz', [this]))
+  }
+  /** Counts the zeros below the lowest 1. */
+  ctz(): I64 {
+    return new I64(apply('i64.ctz', [this]))
+  }
+  /** Counts the ones. */
+  popcnt(): I64 {
+    return new I64(apply('i64.popcnt', [this]))
+  }
+  /** Sign-extends the low 8 bits. */
+  extend8S(): I64 {
+    return this.#extend('i64.extend8_s', 8)
+  }
+  /** Sign-extends the low 16 bits. */
+  extend16S(): I64 {
+    return this.#extend('i64.extend16_s', 16)
+  }
+  /** Sign-extends the low 32 bits. */
+  extend32S(): I64 {
+    return this.#extend('i64.extend32_s', 32)
+  }
+  #extend(op: NumericOp, bits: number): I64 {
+    return this.known === undefined ? new I64(apply(op, [this])) : I64.of(BigInt.asIntN(bits, this.known))
+  }
+  /** The low 32 bits. */
+  toI32(): I32 {
+    return this.known === undefined
+      ? new I32(apply('i32.wrap_i64', [this]))
+      : I32.of(Number(BigInt.asIntN(32, this.known)))
+  }
+  /** Gives this value's bits as an f64. */
+  asF64(): F64 {
+    return new F64(apply('f64.reinterpret_i64', [this]))
+  }
+}
+
+/** A 32-bit floating-point value. */
+export class F32 extends Value<'f32'> {
+  readonly #emit: Emit
+  constructor(emit: Emit) {
+    super('f32')
+    checkEmit(emit)
+    this.#emit = emit
+  }
+  /** Makes a value of a number; a value is returned as it is. */
+  static of(value: F32 | number): F32 {
+    if (value instanceof F32) return value
+    if (typeof value !== 'number') throw wrong('a value', value, 'an f32 or a number')
+    return new F32((out) => {
+      out.u8(0x43)
+      out.f32(value)
+    })
+  }
+  /** Appends the instructions that leave the value on the stack. */
+  emit(out: ByteWriter): void {
+    this.#emit(out)
+  }
+  /** Gives this value's bits as an i32. */
+  asI32(): I32 {
+    return new I32(apply('i32.reinterpret_f32', [this]))
+  }
+}
+
+/** A 64-bit floating-point value. */
+export class F64 extends Value<'f64'> {
+  readonly #emit: Emit
+  constructor(emit: Emit) {
+    super('f64')
+    checkEmit(emit)
+    this.#emit = emit
+  }
+  /** Makes a value of a number; a value is returned as it is. */
+  static of(value: F64 | number): F64 {
+    if (value instanceof F64) return value
+    if (typeof value !== 'number') throw wrong('a value', value, 'an f64 or a number')
+    return new F64((out) => {
+      out.u8(0x44)
+      out.f64(value)
+    })
+  }
+  /** Appends the instructions that leave the value on the stack. */
+  emit(out: ByteWriter): void {
+    this.#emit(out)
+  }
+  /** Gives this value's bits as an i64. */
+  asI64(): I64 {
+    return new I64(apply('i64.reinterpret_f64', [this]))
+  }
+}
