@@ -1,8 +1,52 @@
 /**
- * The parts that emulated processors share, whatever their instruction set: today the TLB.
+ * The parts that emulated processors share, whatever their instruction set: records of decoded instructions, the dispatch
+ * loop that executes them, and the TLB.
  *
  * @packageDocumentation
  */
+export { DispatchLoop, FORM_SIGNATURE } from './dispatch-loop.ts'
+export type { DispatchImports, DispatchLabels, DispatchLocals, HeldState, I32Callee } from './dispatch-loop.ts'
+export { generateInterpreter, importDispatch, importMachineMemory } from './interpreter.ts'
+export type {
+  FormCall,
+  FormCode,
+  InlineForms,
+  InterpreterCode,
+  InterpreterForms,
+  InterpreterMemory,
+} from './interpreter.ts'
+export {
+  OP_CALL,
+  OP_CALL_CONTROL,
+  OP_CALL_SPILLED,
+  OP_CONTINUE,
+  OP_CROSS,
+  OP_DEAD,
+  OP_FIRST_FORM,
+  OP_LEAVE,
+  OP_SYSTEM,
+  RECORD_BYTES,
+  R_FUNCTION,
+  R_LENGTH,
+  R_LINK,
+  R_OFFSET,
+  R_OP,
+} from './record.ts'
+export type { StateLayout } from './state-layout.ts'
+export {
+  STATUS_ASK,
+  STATUS_CONTINUE,
+  STATUS_DONE,
+  STATUS_ERROR,
+  STATUS_EXIT,
+  STATUS_FAULT,
+  STATUS_HANDLER,
+  STATUS_JUMP,
+  STATUS_LEAVE,
+  STATUS_RESTART,
+  STATUS_RETRY,
+  STATUS_STEP,
+} from './status.ts'
 export { Tlb, tlbBytes } from './tlb.ts'
 export type { TlbPage } from './tlb.ts'
 export { TLB_EXECUTE, TLB_INDEX_MASK, TLB_READ, TLB_WRITE } from './tlb-layout.ts'

@@ -1,3 +1,5 @@
+import { OP_FIRST_FORM } from '@retrap/engine'
+import type { InterpreterCode } from '@retrap/engine'
 import type { MachineMemory } from '@retrap/memory'
 import { codeInfo, codes } from '@retrap/x86-decoder'
 import type { CodeInfo } from '@retrap/x86-decoder'
@@ -5,13 +7,12 @@ import { CodeCache } from './code-cache.ts'
 import { systemForm } from './handler-path.ts'
 import type { SystemForm } from './handler-path.ts'
 import { HOT_FORMS } from './hot-forms.ts'
-import { generateInterpreter } from './interpreter.ts'
+import { generateX86Interpreter } from './interpreter.ts'
 import type { FormSource } from './form-context.ts'
-import type { InterpreterCode } from './interpreter.ts'
 import { formOf, isStringForm, variantsOf } from './code-forms.ts'
 import { MonitoredLines } from './line-monitor.ts'
 import { Lowering } from './lower.ts'
-import { OP_FIRST_FORM, OP_SYSTEM } from './record.ts'
+import { OP_SYSTEM } from './record.ts'
 import { SLOW_DIRECT } from './access-flags.ts'
 import { VECTOR_GP } from './vectors.ts'
 import { cpuModel } from './model/models.ts'
@@ -81,7 +82,7 @@ function interpreterFor(memory: MachineMemory, profileAt: number | undefined): C
   const key = `${memory.shared ? `shared ${maximumPages}` : 'plain'} ${profileAt ?? ''}`
   let known = compiled.get(key)
   if (known === undefined) {
-    const code = generateInterpreter(sources(), HOT_FORMS, { shared: memory.shared, maximumPages, profileAt })
+    const code = generateX86Interpreter(sources(), HOT_FORMS, { shared: memory.shared, maximumPages, profileAt })
     known = { code, module: new WebAssembly.Module(code.bytes as Uint8Array<ArrayBuffer>) }
     compiled.set(key, known)
   }

@@ -3,6 +3,7 @@
  *
  * @packageDocumentation
  */
+export { STATUS_ASK, STATUS_CONTINUE, STATUS_DONE, STATUS_FAULT, STATUS_RESTART, STATUS_RETRY } from '@retrap/engine'
 export { CpuRegisters } from './cpu-registers.ts'
 export { CodeCache, CodePage } from './code-cache.ts'
 export type { CodeCacheClient } from './code-cache.ts'
@@ -32,27 +33,7 @@ export { DEVICE_LOGGED, DEVICE_MAY_WAIT, DEVICE_PLAIN } from './host.ts'
 export { KEY_USER } from './host.ts'
 export type { CpuHost, DeviceAccessMode, RepeatRequest, Translation, Words } from './host.ts'
 export { readModelSpecificRegister, restoreVcpu, saveVcpu, writeModelSpecificRegister } from './inspect.ts'
-export {
-  CS,
-  DS,
-  ES,
-  FS,
-  GDTR,
-  GS,
-  IDTR,
-  LDTR,
-  MODE_16,
-  MODE_32,
-  MODE_64,
-  SS,
-  STATUS_ASK,
-  STATUS_CONTINUE,
-  STATUS_DONE,
-  STATUS_FAULT,
-  STATUS_RESTART,
-  STATUS_RETRY,
-  TR,
-} from './state-layout.ts'
+export { CS, DS, ES, FS, GDTR, GS, IDTR, LDTR, MODE_16, MODE_32, MODE_64, SS, TR } from './state-layout.ts'
 export type { CpuModel, CpuVendor } from './model/cpu-model.ts'
 export { CPU_FEATURES } from './model/feature-table.ts'
 export type { CpuFeature, CpuidWord } from './model/feature-table.ts'

@@ -1,83 +1,113 @@
+import { generateInterpreter, importDispatch, importMachineMemory } from '@retrap/engine'
+import type {
+  DispatchLabels,
+  DispatchLocals,
+  FormCall,
+  InlineForms,
+  InterpreterCode,
+  InterpreterForms,
+} from '@retrap/engine'
 import { ModuleBuilder } from '@retrap/wasm-emitter'
-import type { Callee } from '@retrap/wasm-emitter'
-import { OP_CALL, OP_CALL_CONTROL, OP_CALL_FLAGS, OP_FIRST_FORM } from './record.ts'
+import type { FunctionBuilder, I32 } from '@retrap/wasm-emitter'
+import { FunctionContext, InlineContext } from './form-context.ts'
+import type { FormSource, MainLocals } from './form-context.ts'
 import { formKey } from './semantics/form.ts'
 import { buildLibrary } from './semantics/library.ts'
-import { STATUS_DONE } from './state-layout.ts'
-
-import { FunctionContext } from './form-context.ts'
-import type { FormSource } from './form-context.ts'
-import { MainLoop } from './main-loop.ts'
-
-/** How the interpreter executes a form: what goes into R_OP and R_FUNCTION of its records. */
-export interface FormCode {
-  readonly op: number
-  readonly fn: number
-}
-
-export interface InterpreterCode {
-  readonly bytes: Uint8Array
-  readonly codes: ReadonlyMap<string, FormCode>
-  /** Bytes of the main function, which V8 must be able to optimise quickly (engine.md: under 40 KB). */
-  readonly mainBytes: number
-}
+import type { Library } from './semantics/library.ts'
+import { STATE_LAYOUT, S_FLAGS_A, S_FLAGS_B, S_FLAGS_KIND, S_FLAGS_RESULT } from './state-layout.ts'
 
 export interface InterpreterOptions {
   readonly shared: boolean
   /** Size of a shared memory, in 64 KiB pages. */
   readonly maximumPages: number
-  /** Machine address of 64-bit counters, one for each case and then one for each table entry: how often it ran. */
+  /** Machine address of 64-bit counters of executions, one for each case and then one for each table entry. */
   readonly profileAt?: number | undefined
 }
 
+/** The hot forms in the dispatch loop, with the lazy flags in locals. */
+class X86InlineForms implements InlineForms<FormSource> {
+  readonly #f: FunctionBuilder
+  readonly #library: Library
+  readonly #locals: MainLocals
+  readonly #state: I32
+
+  constructor(f: FunctionBuilder, library: Library, locals: DispatchLocals) {
+    this.#f = f
+    this.#library = library
+    this.#state = f.param(0, 'i32').get
+    this.#locals = {
+      ...locals,
+      kind: f.local('i32'),
+      a: f.local('i64'),
+      b: f.local('i64'),
+      result: f.local('i64'),
+    }
+  }
+
+  emit(source: FormSource, labels: DispatchLabels): void {
+    source.semantics.emit(new InlineContext(this.#f, source, this.#library, this.#locals, labels))
+  }
+
+  spill(): void {
+    const { kind, a, b, result } = this.#locals
+    this.#f.store('i32.store', this.#state, kind.get, S_FLAGS_KIND)
+    this.#f.store('i64.store', this.#state, a.get, S_FLAGS_A)
+    this.#f.store('i64.store', this.#state, b.get, S_FLAGS_B)
+    this.#f.store('i64.store', this.#state, result.get, S_FLAGS_RESULT)
+  }
+
+  reload(): void {
+    const f = this.#f
+    const { kind, a, b, result } = this.#locals
+    f.set(kind, f.loadExpression('i32.load', this.#state, S_FLAGS_KIND))
+    f.set(a, f.loadExpression('i64.load', this.#state, S_FLAGS_A))
+    f.set(b, f.loadExpression('i64.load', this.#state, S_FLAGS_B))
+    f.set(result, f.loadExpression('i64.load', this.#state, S_FLAGS_RESULT))
+  }
+}
+
+/** x86's forms, as the engine generates an interpreter from them. */
+class X86Forms implements InterpreterForms<FormSource> {
+  readonly forms: Iterable<FormSource>
+  readonly hot: ReadonlySet<string>
+  readonly #library: Library
+
+  constructor(forms: Iterable<FormSource>, hot: ReadonlySet<string>, library: Library) {
+    this.forms = forms
+    this.hot = hot
+    this.#library = library
+  }
+
+  keyOf({ form }: FormSource): string {
+    return formKey(form)
+  }
+
+  emitFunction(f: FunctionBuilder, source: FormSource): FormCall {
+    const context = new FunctionContext(f, source, this.#library)
+    if (source.form.vex) context.requireVex()
+    source.semantics.emit(context)
+    return context.jumps ? 'control' : context.usesFlags ? 'spilled' : 'plain'
+  }
+
+  inline(f: FunctionBuilder, locals: DispatchLocals): InlineForms<FormSource> {
+    return new X86InlineForms(f, this.#library, locals)
+  }
+}
+
 /**
- * Generates the interpreter: one function with a loop over `br_table` for the hot forms, and a table of functions for
- * all others (engine.md, "Interpreter").
+ * Generates the interpreter of x86.
  *
- * @param hot - keys of the forms to inline, in order of their cases
+ * @param hot - keys of the forms to inline
  */
-export function generateInterpreter(
-  sources: Iterable<FormSource>,
+export function generateX86Interpreter(
+  forms: Iterable<FormSource>,
   hot: ReadonlySet<string>,
   options: InterpreterOptions,
 ): InterpreterCode {
   const module = new ModuleBuilder()
-  module.importMemory({
-    module: 'cpu',
-    name: 'memory',
-    initialPages: 1,
-    ...(options.shared ? { maximumPages: options.maximumPages, shared: true } : {}),
-  })
-  const slowAccess = module.importFunction('cpu', 'access', { params: ['i32', 'i32', 'i32'], result: 'i32' } as const)
-  const system = module.importFunction('cpu', 'system', { params: ['i32', 'i32'], result: 'i32' } as const)
-  const fetch = module.importFunction('cpu', 'fetch', { params: ['i32', 'i32'], result: 'i32' } as const)
-  const cross = module.importFunction('cpu', 'cross', { params: ['i32'], result: 'i32' } as const)
-  const library = buildLibrary(module, slowAccess)
-
-  const codes = new Map<string, FormCode>()
-  const elements: Callee[] = []
-  const inline: FormSource[] = []
-  for (const source of sources) {
-    const key = formKey(source.form)
-    if (codes.has(key)) continue
-    if (hot.has(key)) {
-      codes.set(key, { op: OP_FIRST_FORM + inline.length, fn: 0 })
-      inline.push(source)
-      continue
-    }
-    const f = module.function(key, { params: ['i32', 'i32', 'i32'], result: 'i32' } as const)
-    const context = new FunctionContext(f, source, library)
-    if (source.form.vex) context.requireVex()
-    source.semantics.emit(context)
-    f.return(STATUS_DONE)
-    module.complete(f)
-    const op = context.jumps ? OP_CALL_CONTROL : context.usesFlags ? OP_CALL_FLAGS : OP_CALL
-    codes.set(key, { op, fn: elements.length })
-    elements.push(f)
-  }
-  module.table(elements)
-  const callType = module.typeIndex({ params: ['i32', 'i32', 'i32'], result: 'i32' })
-  const main = module.function('run', { params: ['i32', 'i32'], result: 'i32' } as const, { export: true })
-  new MainLoop(main, library, { system, fetch, cross, callType }, inline, options.profileAt).build()
-  return { bytes: module.build(), codes, mainBytes: main.codeBytes }
+  importMachineMemory(module, options)
+  const access = module.importFunction('cpu', 'access', { params: ['i32', 'i32', 'i32'], result: 'i32' } as const)
+  const imports = importDispatch(module)
+  const library = buildLibrary(module, access)
+  return generateInterpreter(module, imports, STATE_LAYOUT, new X86Forms(forms, hot, library), options.profileAt)
 }

@@ -1,17 +1,18 @@
-/**
- * A decoded instruction as the interpreter wants it: 32 bytes in machine memory. Records of a straight run of
- * instructions follow one another.
- */
-export const RECORD_BYTES = 32
+import * as engine from '@retrap/engine'
 
-/** Which case of the interpreter's dispatch executes it; `OP_*` or a hot form. 16 bits. */
-export const R_OP = 0
-/** Offset of the instruction's first byte from the page's first. 16 bits. */
-export const R_OFFSET = 2
-/** Entry in the interpreter's table for a form that is not inline, or the index of a TypeScript handler. 16 bits. */
-export const R_FUNCTION = 4
-/** Length in bytes. 8 bits. */
-export const R_LENGTH = 6
+// Bound to constants of this package: V8 folds those into code, and loads constants of other packages wherever they are used.
+export const RECORD_BYTES: number = engine.RECORD_BYTES
+export const R_OP: number = engine.R_OP
+export const R_OFFSET: number = engine.R_OFFSET
+export const R_FUNCTION: number = engine.R_FUNCTION
+export const R_LENGTH: number = engine.R_LENGTH
+export const OP_CONTINUE: number = engine.OP_CONTINUE
+export const OP_DEAD: number = engine.OP_DEAD
+export const OP_LEAVE: number = engine.OP_LEAVE
+export const OP_SYSTEM: number = engine.OP_SYSTEM
+export const OP_CROSS: number = engine.OP_CROSS
+
+// The fields of x86's records, in the bytes that the engine leaves to the instruction set.
 /** `ADDRESS_*`: how the effective address is made. 8 bits. */
 export const R_ADDRESS = 7
 /** State offsets of up to three register operands, in operand order. 16 bits each. */
@@ -27,10 +28,10 @@ export const R_SCALE = 18
 /** Segment register, 0–5, in bits 2:0; bit 7: R_DISP is `SEGMENT_LINK`. 8 bits. */
 export const R_SEGMENT = 19
 /**
- * Branches within the page: machine address of the target's record once it is known, else 0. Both records die together.
- * Forms that may end with STATUS_HANDLER: the handler's index. Else the displacement, sign-extended when used; for RIP-relative operands relative to the page. 32 bits.
+ * The engine's link, for branches within the page and forms that may end with STATUS_HANDLER. Else the displacement,
+ * sign-extended when used; for RIP-relative operands relative to the page. 32 bits.
  */
-export const R_DISP = 20
+export const R_DISP: number = engine.R_LINK
 /** R_SEGMENT of a record whose R_DISP is a link. */
 export const SEGMENT_LINK = 0x80
 /** Immediate: 64 bits, sign- or zero-extended as the form has it. Branches: see `OP_*`. */
@@ -47,26 +48,3 @@ export const ADDRESS_16 = 4
 export const ADDRESS_DISP64 = 8
 /** Not 64-bit mode: limits and rights of the segment are checked. */
 export const ADDRESS_CHECKED = 16
-
-// Dispatch cases that are not instructions.
-/** Go on at page base + R_OFFSET: the end of a decoded run. */
-export const OP_CONTINUE = 0
-/**
- * Bit of a dead record's R_OP. Dispatch takes such a record for OP_CONTINUE; the other bits tell what it was, for the
- * instruction that is being executed.
- */
-export const OP_DEAD = 0x8000
-/** Leave with everything retired; the next instruction is at page base + R_OFFSET. */
-export const OP_LEAVE = 1
-/** Call R_FUNCTION of the table: neither reads nor writes flags, next instruction follows. */
-export const OP_CALL = 2
-/** The same, with the lazy flags in memory around it. */
-export const OP_CALL_FLAGS = 3
-/** The same, with the lazy flags in memory around it; it may end with STATUS_JUMP. */
-export const OP_CALL_CONTROL = 4
-/** Call TypeScript handler R_FUNCTION. */
-export const OP_SYSTEM = 5
-/** Check that the next page still holds what the following, page-crossing record was decoded from. */
-export const OP_CROSS = 6
-/** The first case that is a form of an instruction. */
-export const OP_FIRST_FORM = 7

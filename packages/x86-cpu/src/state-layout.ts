@@ -1,3 +1,5 @@
+import * as engine from '@retrap/engine'
+
 /**
  * Where each part of a vCPU's state lies, as byte offsets from the state's machine address. TypeScript and generated
  * code use the same offsets. Everything a vCPU is lives here, so that it can move to another thread.
@@ -265,31 +267,48 @@ export const SHADOW_STI = 1
 /** After MOV SS / POP SS: interrupts and debug traps wait for one instruction. */
 export const SHADOW_MOV_SS = 2
 
-// How an instruction ended.
+// How an instruction ended. Bound to constants of this package: V8 folds those into code, and loads constants of other
+// packages wherever they are used.
 /** It has retired. */
-export const STATUS_DONE = 0
+export const STATUS_DONE: number = engine.STATUS_DONE
 /** It raised the exception in S_FAULT_*; nothing else has changed. */
-export const STATUS_FAULT = 1
+export const STATUS_FAULT: number = engine.STATUS_FAULT
 /** A device has not answered yet; nothing has changed. */
-export const STATUS_RETRY = 2
+export const STATUS_RETRY: number = engine.STATUS_RETRY
 /** It met a device outside a logged pass; nothing has changed. */
-export const STATUS_RESTART = 3
+export const STATUS_RESTART: number = engine.STATUS_RESTART
 /** It has retired and S_RIP, the mode or the privilege level have changed. */
-export const STATUS_JUMP = 4
+export const STATUS_JUMP: number = engine.STATUS_JUMP
 /** It has retired, and `run` must return to its owner or look at events before the next instruction. */
-export const STATUS_EXIT = 5
+export const STATUS_EXIT: number = engine.STATUS_EXIT
+/** A repeated string instruction made progress and is not finished: S_RIP stays on it. */
+export const STATUS_CONTINUE: number = engine.STATUS_CONTINUE
 /** The budget is used up, or attention was asked for; S_RIP is the next instruction. */
-export const STATUS_LEAVE = 7
+export const STATUS_LEAVE: number = engine.STATUS_LEAVE
 /** The next instruction needs to be executed on its own, with checks that generated code does not make. */
-export const STATUS_STEP = 8
+export const STATUS_STEP: number = engine.STATUS_STEP
 /** Generated code leaves the instruction to its TypeScript handler; nothing has changed. */
-export const STATUS_HANDLER = 9
+export const STATUS_HANDLER: number = engine.STATUS_HANDLER
 /**
  * Of an access outside a logged pass: it was not made, because its device may take its time. It can be asked there and
  * then where the access is logged and is its instruction's only one; else as STATUS_RESTART.
  */
-export const STATUS_ASK = 10
+export const STATUS_ASK: number = engine.STATUS_ASK
 /** A broken invariant of ours: `Vcpu.run` returns an `error` exit. */
-export const STATUS_ERROR = 255
-/** A repeated string instruction made progress and is not finished: S_RIP stays on it. */
-export const STATUS_CONTINUE = 6
+export const STATUS_ERROR: number = engine.STATUS_ERROR
+
+/** The fields that the engine uses. */
+export const STATE_LAYOUT: engine.StateLayout = {
+  programCounter: S_RIP,
+  programCounterBase: S_SEGMENTS + SEG_BYTES * CS + SEG_BASE,
+  programCounterMask: S_RIP_MASK,
+  pageBase: S_PAGE_BASE,
+  slots: S_SLOTS,
+  record: S_RECORD,
+  entry: S_ENTRY,
+  budget: S_BUDGET,
+  attention: S_ATTENTION,
+  alone: S_LOGGED,
+  tlb: S_TLB,
+  fetchStatus: S_FETCH_STATUS,
+}

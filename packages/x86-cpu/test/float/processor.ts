@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { DECODED, Instruction, codes, decodeInto } from '@retrap/x86-decoder'
 import type { CodeInfo } from '@retrap/x86-decoder'
-import { generateInterpreter } from '../../src/interpreter.ts'
+import { generateX86Interpreter } from '../../src/interpreter.ts'
 import { formOf, isStringForm, variantsOf } from '../../src/code-forms.ts'
 import { Lowering } from '../../src/lower.ts'
 import { OP_LEAVE, OP_SYSTEM, R_OP } from '../../src/record.ts'
@@ -173,7 +173,7 @@ export class Processor {
       if (semantics === undefined) return []
       return [...variantsOf(info)].map((variant) => ({ form: formOf(info, variant), semantics, accessFlags: 0 }))
     })
-    const code = generateInterpreter(sources, NOTHING_HOT as Parameters<typeof generateInterpreter>[1], {
+    const code = generateX86Interpreter(sources, NOTHING_HOT as Parameters<typeof generateX86Interpreter>[1], {
       shared: false,
       maximumPages: 0,
     })

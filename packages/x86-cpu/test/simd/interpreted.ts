@@ -1,5 +1,5 @@
 import { DECODED, Instruction, codes, decodeInto } from '@retrap/x86-decoder'
-import { generateInterpreter } from '../../src/interpreter.ts'
+import { generateX86Interpreter } from '../../src/interpreter.ts'
 import type { FormSource } from '../../src/form-context.ts'
 import { formOf, variantsOf } from '../../src/code-forms.ts'
 import { Lowering } from '../../src/lower.ts'
@@ -73,7 +73,7 @@ export class Interpreted {
       if (semantics === undefined) continue
       for (const variant of variantsOf(info)) sources.push({ form: formOf(info, variant), semantics, accessFlags: 0 })
     }
-    const code = generateInterpreter(sources, new Set(), { shared: false, maximumPages: 0 })
+    const code = generateX86Interpreter(sources, new Set(), { shared: false, maximumPages: 0 })
     const memory = new WebAssembly.Memory({ initial: 8 })
     const unexpected = (): never => {
       throw new Error('left the instruction')

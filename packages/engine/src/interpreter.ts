@@ -1,0 +1,151 @@
+import type { Callee, FunctionBuilder, ModuleBuilder } from '@retrap/wasm-emitter'
+import { DispatchLoop, FORM_SIGNATURE } from './dispatch-loop.ts'
+import type { DispatchImports, DispatchLabels, DispatchLocals, HeldState } from './dispatch-loop.ts'
+import { OP_CALL, OP_CALL_CONTROL, OP_CALL_SPILLED, OP_FIRST_FORM } from './record.ts'
+import type { StateLayout } from './state-layout.ts'
+import { STATUS_DONE } from './status.ts'
+
+/** How the interpreter executes a form: {@link R_OP} and {@link R_FUNCTION} of its records. */
+export interface FormCode {
+  /** Case of the dispatch. */
+  readonly op: number
+  /** Entry of the function table; 0 for an inlined form. */
+  readonly fn: number
+}
+
+/** A generated interpreter. */
+export interface InterpreterCode {
+  /** The module, in the WebAssembly binary format. */
+  readonly bytes: Uint8Array
+  /** How each form is executed, by its key. */
+  readonly codes: ReadonlyMap<string, FormCode>
+  /** Bytes of the main function. V8 optimises up to about 40 KB within a second; see {@link generateInterpreter}. */
+  readonly mainBytes: number
+}
+
+/**
+ * What a form's function needs around its call: nothing; the held state in memory; or that, and a look at where control
+ * goes, for a function that may end with {@link STATUS_JUMP} or {@link STATUS_HANDLER} or uses the budget.
+ */
+export type FormCall = 'plain' | 'spilled' | 'control'
+
+/** The forms of an instruction set inlined in the dispatch loop, and the state that they hold in locals. */
+export interface InlineForms<Form> extends HeldState {
+  /** Emits a form. Control that falls out of its code goes on with the next record. */
+  emit(form: Form, labels: DispatchLabels): void
+}
+
+/** The forms of an instruction set, for {@link generateInterpreter}. A form is a kind of instruction with its operand kinds. */
+export interface InterpreterForms<Form> {
+  /** All forms; of several with one key the first is taken. */
+  readonly forms: Iterable<Form>
+  /** Keys of the forms to inline. */
+  readonly hot: ReadonlySet<string>
+  /** Returns a form's key. */
+  keyOf(form: Form): string
+  /**
+   * Emits a form as a function `(state, record, tlb) → status`. Control that falls out of its code ends with
+   * {@link STATUS_DONE}.
+   *
+   * @param f - of type {@link FORM_SIGNATURE}
+   */
+  emitFunction(f: FunctionBuilder, form: Form): FormCall
+  /**
+   * Declares the locals of held state in the main function.
+   *
+   * @param f - the main function, with parameters `(state, record)`
+   * @param locals - the dispatch loop's
+   */
+  inline(f: FunctionBuilder, locals: DispatchLocals): InlineForms<Form>
+}
+
+/** The memory that a generated module works on. */
+export interface InterpreterMemory {
+  /** Machine memory is shared between threads. */
+  readonly shared: boolean
+  /** Size of a shared memory, in 64 KiB pages. */
+  readonly maximumPages: number
+}
+
+/**
+ * Imports machine memory into a module, as `cpu.memory`.
+ *
+ * @param module - without a memory
+ */
+export function importMachineMemory(module: ModuleBuilder, { shared, maximumPages }: InterpreterMemory): void {
+  module.importMemory({
+    module: 'cpu',
+    name: 'memory',
+    initialPages: 1,
+    ...(shared ? { maximumPages, shared: true } : {}),
+  })
+}
+
+/**
+ * Imports the dispatch loop's host functions into a module, as `cpu.system`, `cpu.fetch` and `cpu.cross`.
+ *
+ * @param module - without a function of its own
+ */
+export function importDispatch(module: ModuleBuilder): DispatchImports {
+  const system = module.importFunction('cpu', 'system', { params: ['i32', 'i32'], result: 'i32' } as const)
+  const fetch = module.importFunction('cpu', 'fetch', { params: ['i32', 'i32'], result: 'i32' } as const)
+  const cross = module.importFunction('cpu', 'cross', { params: ['i32'], result: 'i32' } as const)
+  return { system, fetch, cross }
+}
+
+const CALL_OPS: Readonly<Record<FormCall, number>> = {
+  plain: OP_CALL,
+  spilled: OP_CALL_SPILLED,
+  control: OP_CALL_CONTROL,
+}
+
+/**
+ * Generates an interpreter and completes its module.
+ *
+ * The exported function `run(state, record) → status` is a {@link DispatchLoop} with the hot forms inlined; every other
+ * form is a function of the module's table. Keep the main function under 40 KB: the time that V8 takes to optimise it
+ * grows faster than its size.
+ *
+ * @param module - with its memory, imports and library functions
+ * @param imports - as {@link importDispatch} returned them
+ * @param layout - the fields of the processor's state
+ * @param source - the instruction set
+ * @param profileAt - machine address of 64-bit counters of executions, one for each case, then one for each table entry;
+ *   absent, nothing is counted
+ */
+export function generateInterpreter<Form>(
+  module: ModuleBuilder,
+  imports: DispatchImports,
+  layout: StateLayout,
+  source: InterpreterForms<Form>,
+  profileAt?: number,
+): InterpreterCode {
+  const codes = new Map<string, FormCode>()
+  const elements: Callee[] = []
+  const inlined: Form[] = []
+  for (const form of source.forms) {
+    const key = source.keyOf(form)
+    if (codes.has(key)) continue
+    if (source.hot.has(key)) {
+      codes.set(key, { op: OP_FIRST_FORM + inlined.length, fn: 0 })
+      inlined.push(form)
+      continue
+    }
+    const f = module.function(key, FORM_SIGNATURE)
+    const call = source.emitFunction(f, form)
+    f.return(STATUS_DONE)
+    module.complete(f)
+    codes.set(key, { op: CALL_OPS[call], fn: elements.length })
+    elements.push(f)
+  }
+  module.table(elements)
+  const callType = module.typeIndex(FORM_SIGNATURE)
+  const main = module.function('run', { params: ['i32', 'i32'], result: 'i32' } as const, { export: true })
+  const loop = new DispatchLoop(main, layout, imports, callType, profileAt)
+  const forms = source.inline(main, loop.locals)
+  loop.build(
+    forms,
+    inlined.map((form) => (labels) => forms.emit(form, labels)),
+  )
+  return { bytes: module.build(), codes, mainBytes: main.codeBytes }
+}

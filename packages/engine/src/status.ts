@@ -1,0 +1,27 @@
+/** How an instruction ended: it has retired. Each `STATUS_*` is a result of generated code and of the host's functions. */
+export const STATUS_DONE = 0
+/** The instruction raised an exception, which the state describes; nothing else has changed. */
+export const STATUS_FAULT = 1
+/** A device has not answered yet; nothing has changed. */
+export const STATUS_RETRY = 2
+/** The instruction met a device outside a logged pass; nothing has changed. */
+export const STATUS_RESTART = 3
+/** The instruction has retired and has set the program counter; mode and privilege level may have changed too. */
+export const STATUS_JUMP = 4
+/** The instruction has retired, and the interpreter must return to its caller before the next one. */
+export const STATUS_EXIT = 5
+/** A repeated instruction made progress and is not finished: the program counter stays on it. */
+export const STATUS_CONTINUE = 6
+/** The budget is used up, or attention was requested; the program counter is at the next instruction. */
+export const STATUS_LEAVE = 7
+/** The next instruction must be executed alone, with checks that generated code does not make. */
+export const STATUS_STEP = 8
+/** Generated code leaves the instruction to its host function; nothing has changed. */
+export const STATUS_HANDLER = 9
+/**
+ * An access outside a logged pass was not made, because its device may take time. Where the access is logged and is the
+ * only one of its instruction it can be made in place; elsewhere as {@link STATUS_RESTART}.
+ */
+export const STATUS_ASK = 10
+/** An invariant of the emulator is broken: the run ends with an error. */
+export const STATUS_ERROR = 255
