@@ -37,6 +37,12 @@ export class ByteQueue {
     this.#count = 0
   }
 
+  /** Takes over what `toArray` returned. */
+  fill(items: readonly number[]): void {
+    this.clear()
+    for (const item of items) this.push(item)
+  }
+
   toArray(): number[] {
     return Array.from({ length: this.#count }, (_, i) => this.at(i))
   }

@@ -10,7 +10,7 @@ import {
   type Timer,
   type Word64,
 } from '@retrap/device'
-import { LateEdges, type LateEdgesState } from './late-edges.ts'
+import { Comparator, HIGH, LOW, type HpetTimerState } from './hpet-comparator.ts'
 import type { LegacyInterruptSource } from './i8254.ts'
 
 /** GPA of the register block on every PC. */
@@ -35,28 +35,13 @@ const LEG_RT_CAP = 1 << 15
 const VENDOR_ID = 0x8086
 const FEMTOSECONDS_PER_NS = 1_000_000
 
+/** Lines of comparators 0 and 1 with legacy replacement: those of the 8254 and of the RTC. */
+const LEGACY_LINES = [0, 8] as const
+
 const ENABLE_CNF = 1 << 0
 const LEG_RT_CNF = 1 << 1
 
-const TN_INT_TYPE_LEVEL = 1 << 1
-const TN_INT_ENB = 1 << 2
-const TN_TYPE_PERIODIC = 1 << 3
-const TN_PER_INT_CAP = 1 << 4
-const TN_SIZE_CAP = 1 << 5
-const TN_VAL_SET = 1 << 6
-const TN_32MODE = 1 << 8
-const TN_ROUTE_SHIFT = 9
-const TN_ROUTE_MASK = 0x1f << TN_ROUTE_SHIFT
-const TN_WRITABLE = TN_INT_TYPE_LEVEL | TN_INT_ENB | TN_TYPE_PERIODIC | TN_32MODE
-/** I/O APIC inputs that a timer may use: 20 to 23, which no ISA line and no PCI link uses. */
-const ROUTE_CAP = 0x00f0_0000
-
 const TWO32 = 0x1_0000_0000
-/** Matches further away than this many ticks (over a year) are not waited for; a number stays exact below. */
-const FAR = 2 ** 50
-const NO_ROUTE = -1
-const LOW = 1
-const HIGH = 2
 
 /** Options of {@link Hpet}. */
 export interface HpetOptions {
@@ -66,24 +51,6 @@ export interface HpetOptions {
   readonly timers?: number
   /** What legacy replacement cuts off: the 8254's counter 0 and the RTC. */
   readonly legacySources?: readonly LegacyInterruptSource[]
-}
-
-/** Saved form of one comparator. */
-export interface HpetTimerState {
-  /** Low half of the Configuration and Capability register. */
-  readonly config: number
-  /** Low half of the comparator. */
-  readonly comparatorLo: number
-  /** High half of the comparator. */
-  readonly comparatorHi: number
-  /** Low half of the period of a periodic comparator. */
-  readonly periodLo: number
-  /** High half of the period of a periodic comparator. */
-  readonly periodHi: number
-  /** Tick of virtual time of the next match; null: none in sight. */
-  readonly matchTick: number | null
-  /** Edges that were due and have not been given. */
-  readonly late: LateEdgesState
 }
 
 /** Saved form of an {@link Hpet}. */
@@ -102,22 +69,6 @@ export interface HpetState {
   readonly counterTick: number
   /** The comparators, by number. */
   readonly timers: readonly HpetTimerState[]
-}
-
-class Comparator {
-  config = 0
-  comparatorLo = 0xffff_ffff
-  comparatorHi = 0xffff_ffff
-  periodLo = 0
-  periodHi = 0
-  /** Tick of virtual time at which the counter next equals the comparator, or Infinity. */
-  matchTick = Infinity
-  /** The next write of the comparator sets it and not only the period. */
-  valueSet = false
-  /** The line last used, so that a change of route lets go of it. */
-  line: InterruptLine | null = null
-  route = NO_ROUTE
-  readonly late = new LateEdges(1e9 / HPET_PERIOD_NS)
 }
 
 /**
@@ -147,13 +98,14 @@ export class Hpet implements DeviceModel {
   #clock: Clock | null = null
   #context: DeviceContext | null = null
   #timer: Timer | null = null
+  readonly #interruptLine = (route: number): InterruptLine | null => this.#context?.interruptLine(route) ?? null
 
   constructor(options: HpetOptions = {}) {
     const count = options.timers ?? 3
     if (!Number.isInteger(count) || count < 3 || count > 32)
       throw new DeviceError('ERR_OPTION', `hpet: ${count} timers: expected 3 to 32`)
     this.#options = options
-    this.#timers = Array.from({ length: count }, () => new Comparator())
+    this.#timers = Array.from({ length: count }, () => new Comparator(1e9 / HPET_PERIOD_NS))
   }
 
   /** Low half of the General Capabilities register, which the ACPI HPET table repeats. */
@@ -231,11 +183,10 @@ export class Hpet implements DeviceModel {
     if (timer === undefined) return 0
     switch (register & (TIMER_BYTES - 1)) {
       case TN_CONF:
-        return high ? ROUTE_CAP : timer.config | TN_PER_INT_CAP | TN_SIZE_CAP
+        return timer.readConfig(high)
       case TN_COMPARATOR:
         this.#update()
-        if (high) return (timer.config & TN_32MODE) === 0 ? timer.comparatorHi : 0
-        return timer.comparatorLo
+        return timer.readComparator(high)
       default:
         return 0
     }
@@ -277,31 +228,14 @@ export class Hpet implements DeviceModel {
     const timer = this.#timers[Math.floor((register - TIMERS) / TIMER_BYTES)]
     if (timer === undefined) return
     switch (register & (TIMER_BYTES - 1)) {
-      case TN_CONF: {
+      case TN_CONF:
         if ((halves & LOW) === 0) return
-        const route = (lo & TN_ROUTE_MASK) >> TN_ROUTE_SHIFT
-        // "If the value is not supported, the value read back will not match."
-        const kept = (ROUTE_CAP >>> route) & 1 ? lo & TN_ROUTE_MASK : timer.config & TN_ROUTE_MASK
-        const before = timer.config
-        timer.config = (lo & TN_WRITABLE) | kept
-        timer.valueSet = (lo & TN_VAL_SET) !== 0
-        if (((before ^ timer.config) & (TN_32MODE | TN_TYPE_PERIODIC)) !== 0) this.#aim(timer, tick)
-        if ((timer.config & TN_INT_TYPE_LEVEL) === 0) this.#status &= ~(1 << this.#timers.indexOf(timer))
+        if (timer.writeConfig(lo)) this.#aim(timer, tick)
+        if (!timer.isLevel()) this.#status &= ~(1 << this.#timers.indexOf(timer))
         return
-      }
-      case TN_COMPARATOR: {
-        const periodic = (timer.config & TN_TYPE_PERIODIC) !== 0
-        if (periodic) {
-          if ((halves & LOW) !== 0) timer.periodLo = lo
-          if ((halves & HIGH) !== 0) timer.periodHi = hi
-          if (!timer.valueSet) return
-        }
-        timer.valueSet = false
-        if ((halves & LOW) !== 0) timer.comparatorLo = lo
-        if ((halves & HIGH) !== 0) timer.comparatorHi = hi
-        this.#aim(timer, tick)
+      case TN_COMPARATOR:
+        if (timer.writeComparator(halves, lo, hi)) this.#aim(timer, tick)
         return
-      }
       default:
         return
     }
@@ -309,59 +243,14 @@ export class Hpet implements DeviceModel {
 
   /** Works out when the counter next equals the comparator. */
   #aim(timer: Comparator, tick: number): void {
-    timer.matchTick = Infinity
-    timer.late.forget()
-    if ((this.#config & ENABLE_CNF) === 0) return
+    if ((this.#config & ENABLE_CNF) === 0) return timer.stop()
     this.#readCounter(tick)
-    let distance = timer.comparatorLo - this.#nowLo
-    const borrow = distance < 0 ? 1 : 0
-    distance += borrow * TWO32
-    if ((timer.config & TN_32MODE) === 0) {
-      const high = timer.comparatorHi - this.#nowHi - borrow
-      distance += (high < 0 ? high + TWO32 : high) * TWO32
-    }
-    if (distance < FAR) timer.matchTick = tick + distance
-  }
-
-  #period(timer: Comparator): number {
-    return (timer.config & TN_32MODE) === 0 ? timer.periodHi * TWO32 + timer.periodLo : timer.periodLo
-  }
-
-  /** Takes the matches up to `tick`. @returns how many there were */
-  #advance(timer: Comparator, tick: number): number {
-    if (timer.matchTick > tick) return 0
-    let matches = 1
-    const period = this.#period(timer)
-    if ((timer.config & TN_TYPE_PERIODIC) !== 0 && period > 0) {
-      const steps = Math.floor((tick - timer.matchTick) / period) + 1
-      const ahead = steps * period
-      matches = steps
-      timer.matchTick = ahead < FAR ? timer.matchTick + ahead : Infinity
-      const sum = timer.comparatorLo + (ahead % TWO32)
-      timer.comparatorLo = sum % TWO32
-      if ((timer.config & TN_32MODE) === 0)
-        timer.comparatorHi = (timer.comparatorHi + Math.floor(ahead / TWO32) + Math.floor(sum / TWO32)) % TWO32
-    } else if ((timer.config & TN_32MODE) !== 0) {
-      // The low halves meet again when the counter has gone round.
-      timer.matchTick += (Math.floor((tick - timer.matchTick) / TWO32) + 1) * TWO32
-    } else {
-      timer.matchTick = Infinity
-    }
-    return matches
+    timer.aim(tick, this.#nowLo, this.#nowHi)
   }
 
   #lineOf(index: number, timer: Comparator): InterruptLine | null {
-    const chosen = (timer.config & TN_ROUTE_MASK) >> TN_ROUTE_SHIFT
-    let route = NO_ROUTE
-    if ((this.#config & LEG_RT_CNF) !== 0 && index < 2) route = index === 0 ? 0 : 8
-    // The reset value 0 is not in the capability mask: connected to nothing.
-    else if (((ROUTE_CAP >>> chosen) & 1) !== 0) route = chosen
-    if (route !== timer.route) {
-      timer.line?.set(false)
-      timer.route = route
-      timer.line = route === NO_ROUTE ? null : (this.#context?.interruptLine(route) ?? null)
-    }
-    return timer.line
+    const legacy = (this.#config & LEG_RT_CNF) !== 0 && index < 2
+    return timer.line(legacy ? LEGACY_LINES[index]! : null, this.#interruptLine)
   }
 
   /** Takes all matches that are due, drives the lines, and sets the host timer. */
@@ -370,18 +259,17 @@ export class Hpet implements DeviceModel {
     let next = Infinity
     for (let index = 0; index < this.#timers.length; index++) {
       const timer = this.#timers[index]!
-      const matches = this.#advance(timer, tick)
-      const level = (timer.config & TN_INT_TYPE_LEVEL) !== 0
-      const enabled = (timer.config & TN_INT_ENB) !== 0
+      const matches = timer.advance(tick)
+      const level = timer.isLevel()
+      const enabled = timer.isEnabled()
       const line = this.#lineOf(index, timer)
       if (level) {
         if (matches > 0) this.#status |= 1 << index
         line?.set(enabled && (this.#status & (1 << index)) !== 0)
       } else {
         line?.set(false)
-        const periodic = (timer.config & TN_TYPE_PERIODIC) !== 0
         if (!enabled) timer.late.forget()
-        else if (timer.late.take(matches, tick, periodic ? this.#period(timer) : 0)) line?.pulse()
+        else if (timer.late.take(matches, tick, timer.period())) line?.pulse()
       }
       if (enabled || level) next = Math.min(next, timer.matchTick, timer.late.next)
     }
@@ -397,17 +285,7 @@ export class Hpet implements DeviceModel {
     this.#counterLo = 0
     this.#counterHi = 0
     this.#counterTick = 0
-    for (const timer of this.#timers) {
-      timer.line?.set(false)
-      timer.config = 0
-      timer.comparatorLo = 0xffff_ffff
-      timer.comparatorHi = 0xffff_ffff
-      timer.periodLo = 0
-      timer.periodHi = 0
-      timer.matchTick = Infinity
-      timer.valueSet = false
-      timer.late.forget()
-    }
+    for (const timer of this.#timers) timer.reset()
     if (legacy) for (const source of this.#options.legacySources ?? []) source.suppressInterrupt(false)
     this.#update()
   }
@@ -422,15 +300,7 @@ export class Hpet implements DeviceModel {
       counterLo: this.#counterLo,
       counterHi: this.#counterHi,
       counterTick: this.#counterTick,
-      timers: this.#timers.map((timer) => ({
-        config: timer.config | (timer.valueSet ? TN_VAL_SET : 0),
-        comparatorLo: timer.comparatorLo,
-        comparatorHi: timer.comparatorHi,
-        periodLo: timer.periodLo,
-        periodHi: timer.periodHi,
-        matchTick: timer.matchTick === Infinity ? null : timer.matchTick,
-        late: timer.late.save(),
-      })),
+      timers: this.#timers.map((timer) => timer.save()),
     }
   }
 
@@ -447,17 +317,7 @@ export class Hpet implements DeviceModel {
     this.#counterLo = saved.counterLo
     this.#counterHi = saved.counterHi
     this.#counterTick = saved.counterTick
-    saved.timers.forEach((from, index) => {
-      const timer = this.#timers[index]!
-      timer.config = from.config & ~TN_VAL_SET
-      timer.valueSet = (from.config & TN_VAL_SET) !== 0
-      timer.comparatorLo = from.comparatorLo
-      timer.comparatorHi = from.comparatorHi
-      timer.periodLo = from.periodLo
-      timer.periodHi = from.periodHi
-      timer.matchTick = from.matchTick ?? Infinity
-      timer.late.restore(from.late)
-    })
+    saved.timers.forEach((from, index) => this.#timers[index]!.restore(from))
     this.#update()
   }
 }

@@ -1,3 +1,8 @@
+import { CounterPort } from './i8254-port.ts'
+import type { I8254ChannelState } from './i8254-state.ts'
+
+const NONE = -1
+
 /**
  * One counter of an 8254, in closed form: its state is brought up to a tick
  * on demand, in constant time, however many ticks have passed.
@@ -5,58 +10,8 @@
  * Source: Intel 8254 Programmable Interval Timer data sheet (231164),
  * "Operational Description" and "Mode Definitions".
  */
-
-/** Saved form of one counter; ticks count from power-on. */
-export interface I8254ChannelState {
-  /** Bits 5:0 of the control word. */
-  readonly control: number
-  /** Count register in ticks, 1 to 65536; in BCD, to 10000. */
-  readonly countRegister: number
-  /** Counting element at `tick`; mode 3 has `left` instead. */
-  readonly count: number
-  /** Mode 3: ticks left of the half cycle. */
-  readonly left: number
-  /** The half cycle that runs was loaded with an odd count. */
-  readonly odd: boolean
-  /** Tick of virtual time for which the counts hold. */
-  readonly tick: number
-  /** Tick at which the count register goes to the counting element; −1: none. */
-  readonly loadTick: number
-  /** Level of the output. */
-  readonly out: boolean
-  /** Modes 0, 1, 4 and 5: the terminal count has been reached, or nothing was loaded. */
-  readonly fired: boolean
-  /** Mode 0: false between the two bytes of a count, which stop it. */
-  readonly counting: boolean
-  /** Level of the gate input. */
-  readonly gate: boolean
-  /** The count register has not been loaded into the counting element. */
-  readonly nullCount: boolean
-  /** A count has been written since the control word. */
-  readonly written: boolean
-  /** The next write is the high byte. */
-  readonly writeHigh: boolean
-  /** Low byte that waits for its high byte. */
-  readonly lowByte: number
-  /** The next read is the high byte. */
-  readonly readHigh: boolean
-  /** Latched count. */
-  readonly latchedCount: number
-  /** Bytes of the latched count that are still to be read. */
-  readonly latchedBytes: number
-  /** Latched status byte; −1: none. */
-  readonly latchedStatus: number
-}
-
-/** RW field of the control word. */
-const RW_LOW = 1
-const RW_HIGH = 2
-const RW_BOTH = 3
-const NONE = -1
-
 export class I8254Channel {
-  /** Control word bits 5:0: RW, mode as written, BCD. */
-  #control = 0
+  readonly #port = new CounterPort()
   #mode = 0
   #modulus = 0x1_0000
   /** CR as a number of ticks, 1 … modulus. */
@@ -77,12 +32,6 @@ export class I8254Channel {
   #nullCount = true
   /** A count was written since the control word. */
   #written = false
-  #writeHigh = false
-  #lowByte = 0
-  #readHigh = false
-  #latchedCount = NONE
-  #latchedBytes = 0
-  #latchedStatus = NONE
   #gateInput: boolean
   #output = false
   /** Rising edges of OUT since `takeRises`. */
@@ -114,29 +63,21 @@ export class I8254Channel {
     this.sync(tick)
     // Until a new count is loaded, the counting element holds what it held.
     this.#count = this.#liveCount()
-    this.#control = control
-    const mode = (control >> 1) & 7
-    this.#mode = mode > 5 ? mode - 4 : mode
-    this.#modulus = (control & 1) === 0 ? 0x1_0000 : 10_000
+    this.#port.writeControl(control)
+    this.#setMode(control)
     this.#countRegister = this.#modulus
     this.#loadTick = NONE
     this.#fired = true
     this.#counting = false
     this.#nullCount = true
     this.#written = false
-    this.#writeHigh = false
-    this.#readHigh = false
-    this.#latchedCount = NONE
-    this.#latchedStatus = NONE
     this.#drive(this.#mode !== 0)
   }
 
   writeCount(tick: number, byte: number): void {
     this.sync(tick)
-    const rw = this.#control >> 4
-    if (rw === RW_BOTH && !this.#writeHigh) {
-      this.#lowByte = byte
-      this.#writeHigh = true
+    const count = this.#port.write(byte)
+    if (count === NONE) {
       if (this.#mode === 0) {
         // "Writing the first byte disables counting. OUT is set low immediately."
         this.#counting = false
@@ -146,9 +87,7 @@ export class I8254Channel {
       }
       return
     }
-    this.#writeHigh = false
-    const raw = rw === RW_LOW ? byte : rw === RW_HIGH ? byte << 8 : this.#lowByte | (byte << 8)
-    this.#countRegister = this.#decode(raw)
+    this.#countRegister = count
     this.#nullCount = true
     const first = !this.#written
     this.#written = true
@@ -173,33 +112,22 @@ export class I8254Channel {
 
   /** Reads a byte: latched status, latched count, or the live count. */
   readCount(tick: number): number {
-    if (this.#latchedStatus !== NONE) {
-      const status = this.#latchedStatus
-      this.#latchedStatus = NONE
-      return status
-    }
+    const status = this.#port.takeStatus()
+    if (status !== NONE) return status
     this.sync(tick)
-    const value = this.#latchedCount === NONE ? this.#encodedCount() : this.#latchedCount
-    const rw = this.#control >> 4
-    const high = rw === RW_HIGH || (rw === RW_BOTH && this.#readHigh)
-    if (rw === RW_BOTH) this.#readHigh = !this.#readHigh
-    if (this.#latchedCount !== NONE && --this.#latchedBytes === 0) this.#latchedCount = NONE
-    return high ? value >> 8 : value & 0xff
+    return this.#port.read(this.#liveCount())
   }
 
   /** Counter latch: holds the count until it has been read. A second latch before that is ignored. */
   latchCount(tick: number): void {
-    if (this.#latchedCount !== NONE) return
     this.sync(tick)
-    this.#latchedCount = this.#encodedCount()
-    this.#latchedBytes = this.#control >> 4 === RW_BOTH ? 2 : 1
+    this.#port.latchCount(this.#liveCount())
   }
 
   /** Read-back of status: OUT, null count, and the control word as written. */
   latchStatus(tick: number): void {
-    if (this.#latchedStatus !== NONE) return
     this.sync(tick)
-    this.#latchedStatus = (this.#output ? 0x80 : 0) | (this.#nullCount ? 0x40 : 0) | this.#control
+    this.#port.latchStatus((this.#output ? 0x80 : 0) | (this.#nullCount ? 0x40 : 0))
   }
 
   setGate(tick: number, gate: boolean): void {
@@ -361,12 +289,6 @@ export class I8254Channel {
     this.#output = level
   }
 
-  #decode(raw: number): number {
-    if (this.#modulus === 0x1_0000) return raw === 0 ? 0x1_0000 : raw
-    const decimal = (raw >> 12) * 1000 + ((raw >> 8) & 15) * 100 + ((raw >> 4) & 15) * 10 + (raw & 15)
-    return decimal === 0 ? 10_000 : decimal
-  }
-
   /** What the counting element holds. */
   #liveCount(): number {
     if (this.#mode !== 3 || !this.#counting) return this.#count
@@ -374,20 +296,15 @@ export class I8254Channel {
     return 2 * (this.#output && this.#odd ? this.#left - 1 : this.#left)
   }
 
-  #encodedCount(): number {
-    const count = this.#liveCount() % this.#modulus
-    if (this.#modulus === 0x1_0000) return count
-    return (
-      (Math.floor(count / 1000) << 12) |
-      ((Math.floor(count / 100) % 10) << 8) |
-      ((Math.floor(count / 10) % 10) << 4) |
-      (count % 10)
-    )
+  #setMode(control: number): void {
+    const mode = (control >> 1) & 7
+    this.#mode = mode > 5 ? mode - 4 : mode
+    this.#modulus = this.#port.modulus()
   }
 
   save(): I8254ChannelState {
     return {
-      control: this.#control,
+      ...this.#port.save(),
       countRegister: this.#countRegister,
       count: this.#count,
       left: this.#left,
@@ -400,20 +317,12 @@ export class I8254Channel {
       gate: this.#gateInput,
       nullCount: this.#nullCount,
       written: this.#written,
-      writeHigh: this.#writeHigh,
-      lowByte: this.#lowByte,
-      readHigh: this.#readHigh,
-      latchedCount: this.#latchedCount,
-      latchedBytes: this.#latchedBytes,
-      latchedStatus: this.#latchedStatus,
     }
   }
 
   restore(state: I8254ChannelState): void {
-    const mode = (state.control >> 1) & 7
-    this.#control = state.control
-    this.#mode = mode > 5 ? mode - 4 : mode
-    this.#modulus = (state.control & 1) === 0 ? 0x1_0000 : 10_000
+    this.#port.restore(state)
+    this.#setMode(state.control)
     this.#countRegister = state.countRegister
     this.#count = state.count
     this.#left = state.left
@@ -426,12 +335,6 @@ export class I8254Channel {
     this.#gateInput = state.gate
     this.#nullCount = state.nullCount
     this.#written = state.written
-    this.#writeHigh = state.writeHigh
-    this.#lowByte = state.lowByte
-    this.#readHigh = state.readHigh
-    this.#latchedCount = state.latchedCount
-    this.#latchedBytes = state.latchedBytes
-    this.#latchedStatus = state.latchedStatus
     this.#rises = 0
   }
 }

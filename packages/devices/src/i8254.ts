@@ -7,7 +7,8 @@ import {
   type SynchronousRangeHandler,
   type Timer,
 } from '@retrap/device'
-import { I8254Channel, type I8254ChannelState } from './i8254-channel.ts'
+import { I8254Channel } from './i8254-channel.ts'
+import type { I8254ChannelState } from './i8254-state.ts'
 import { LateEdges, type LateEdgesState } from './late-edges.ts'
 import { PIT_RATE } from './tick-rate.ts'
 

@@ -8,30 +8,17 @@ import {
   type SynchronousRangeHandler,
   type Timer,
 } from '@retrap/device'
-import { civilFromSeconds, secondsFromCivil, SECONDS_PER_DAY, type CivilTime } from './calendar.ts'
 import { fillCmos, type CmosConfiguration } from './cmos-layout.ts'
 import type { LegacyInterruptSource } from './i8254.ts'
+import { B_24H, isTime, REG_B, RtcTime } from './rtc-time.ts'
 import { RTC_RATE } from './tick-rate.ts'
 
 const PORT_INDEX = 0x70
 const CMOS_BYTES = 128
 
-const SECONDS = 0
-const SECONDS_ALARM = 1
-const MINUTES = 2
-const MINUTES_ALARM = 3
-const HOURS = 4
-const HOURS_ALARM = 5
-const WEEKDAY = 6
-const DAY = 7
-const MONTH = 8
-const YEAR = 9
 const REG_A = 10
-const REG_B = 11
 const REG_C = 12
 const REG_D = 13
-/** CMOS byte that holds the century, as the FADT says. */
-export const CMOS_CENTURY = 0x32
 
 const A_UIP = 0x80
 const A_DIVIDER = 0x70
@@ -41,16 +28,11 @@ const B_SET = 0x80
 const B_PIE = 0x40
 const B_AIE = 0x20
 const B_UIE = 0x10
-const B_BINARY = 0x04
-const B_24H = 0x02
 const C_IRQF = 0x80
 const C_PF = 0x40
 const C_AF = 0x20
 const C_UF = 0x10
 const D_VRT = 0x80
-const HOUR_PM = 0x80
-/** An alarm byte with its two top bits set matches everything. */
-const ALARM_ANY = 0xc0
 
 const SECOND_NS = 1_000_000_000
 /** UIP rises 244 µs before the update, which takes 1984 µs at 32.768 kHz. */
@@ -104,21 +86,19 @@ export class Mc146818 implements DeviceModel, LegacyInterruptSource {
   /** Name of the model in errors, traces and snapshots. */
   readonly name: string = 'mc146818'
   readonly #options: Mc146818Options
-  /** All registers. Of the time registers only the alarms are always current; see `freeze`. */
+  /** All registers. Of the time registers only the alarms are always current; see `RtcTime.write`. */
   readonly #cmos = new Uint8Array(CMOS_BYTES)
+  readonly #time = new RtcTime(this.#cmos)
   #index = 0
   #nmi = false
   /** Seconds since 1970 that the clock showed at `baseNs`, the beginning of that second. */
   #baseSeconds: number
   #baseNs = 0
-  /** What the weekday register shows minus the calendar's weekday. */
-  #weekdayShift = 0
   #flags = 0
   /** Second and periodic tick up to which flags were taken. */
   #seenSeconds = 0
   #seenPeriods = 0
   #suppressed = false
-  readonly #civil: CivilTime = { year: 1970, month: 1, day: 1, hour: 0, minute: 0, second: 0, weekday: 4 }
   #context: DeviceContext | null = null
   #line: InterruptLine | null = null
   #timer: Timer | null = null
@@ -206,63 +186,17 @@ export class Mc146818 implements DeviceModel, LegacyInterruptSource {
     return 1 << (rate < 3 ? rate + 6 : rate - 1)
   }
 
-  #encode(value: number): number {
-    return (this.#regB() & B_BINARY) === 0 ? (Math.floor(value / 10) << 4) | (value % 10) : value
-  }
-
-  #decode(value: number): number {
-    return (this.#regB() & B_BINARY) === 0 ? (value >> 4) * 10 + (value & 15) : value
-  }
-
-  #encodeHour(hour: number): number {
-    if ((this.#regB() & B_24H) !== 0) return this.#encode(hour)
-    const twelve = hour % 12 === 0 ? 12 : hour % 12
-    return this.#encode(twelve) | (hour >= 12 ? HOUR_PM : 0)
-  }
-
-  #decodeHour(value: number): number {
-    if ((this.#regB() & B_24H) !== 0) return this.#decode(value)
-    return (this.#decode(value & ~HOUR_PM) % 12) + ((value & HOUR_PM) === 0 ? 0 : 12)
-  }
-
-  /** Writes the current time into the time registers. */
-  #freeze(now: number): void {
-    const civil = this.#civil
-    const cmos = this.#cmos
-    civilFromSeconds(this.#seconds(now), civil)
-    cmos[SECONDS] = this.#encode(civil.second)
-    cmos[MINUTES] = this.#encode(civil.minute)
-    cmos[HOURS] = this.#encodeHour(civil.hour)
-    cmos[WEEKDAY] = this.#encode(((civil.weekday + this.#weekdayShift) % 7) + 1)
-    cmos[DAY] = this.#encode(civil.day)
-    cmos[MONTH] = this.#encode(civil.month)
-    cmos[YEAR] = this.#encode(civil.year % 100)
-    cmos[CMOS_CENTURY] = this.#encode(Math.floor(civil.year / 100) % 100)
-  }
-
   /** Sets the clock going from the time registers; the second begins at `baseNs`. */
   #thaw(baseNs: number): void {
-    const civil = this.#civil
-    const cmos = this.#cmos
-    const field = (index: number): number => this.#decode(cmos[index]!)
-    civil.year = field(CMOS_CENTURY) * 100 + field(YEAR)
-    civil.month = field(MONTH)
-    civil.day = field(DAY)
-    civil.hour = this.#decodeHour(cmos[HOURS]!)
-    civil.minute = field(MINUTES)
-    civil.second = field(SECONDS)
-    this.#baseSeconds = secondsFromCivil(civil)
+    this.#baseSeconds = this.#time.read()
     this.#baseNs = baseNs
-    const shown = field(WEEKDAY) - 1
-    civilFromSeconds(this.#baseSeconds, civil)
-    this.#weekdayShift = (((shown - civil.weekday) % 7) + 7) % 7
     this.#seenSeconds = this.#baseSeconds
   }
 
   #readRegister(index: number): number {
     const now = this.#now()
     if (isTime(index)) {
-      if (this.#running()) this.#freeze(now)
+      if (this.#running()) this.#time.write(this.#seconds(now))
       return this.#cmos[index]!
     }
     switch (index) {
@@ -291,7 +225,7 @@ export class Mc146818 implements DeviceModel, LegacyInterruptSource {
     const wasRunning = this.#running()
     if (isTime(index)) {
       if (wasRunning) {
-        this.#freeze(now)
+        this.#time.write(this.#seconds(now))
         this.#cmos[index] = value
         // The divider is not touched: the second ends when it would have ended.
         this.#thaw(now - ((now - this.#baseNs) % SECOND_NS))
@@ -309,7 +243,7 @@ export class Mc146818 implements DeviceModel, LegacyInterruptSource {
   #writeControl(index: number, value: number, now: number, wasRunning: boolean): void {
     const cmos = this.#cmos
     // Time registers keep what they show; the data mode only changes how they are read from then on.
-    if (wasRunning) this.#freeze(now)
+    if (wasRunning) this.#time.write(this.#seconds(now))
     const dividerWas = this.#regA() & A_DIVIDER
     if (index === REG_A) cmos[REG_A] = value & ~A_UIP
     else {
@@ -340,32 +274,12 @@ export class Mc146818 implements DeviceModel, LegacyInterruptSource {
     const seconds = this.#seconds(this.#now())
     if (seconds > this.#seenSeconds) {
       this.#flags |= C_UF
-      if (this.#alarmDistance(this.#seenSeconds) <= seconds - this.#seenSeconds) this.#flags |= C_AF
+      if (this.#time.alarmDistance(this.#seenSeconds) <= seconds - this.#seenSeconds) this.#flags |= C_AF
       this.#seenSeconds = seconds
     }
     const periods = this.#periods()
     if (periods > this.#seenPeriods) this.#flags |= C_PF
     this.#seenPeriods = periods
-  }
-
-  /** Seconds from `seconds` to the next alarm, at least 1; Infinity if the alarm registers name no time. */
-  #alarmDistance(seconds: number): number {
-    const [hours, minutes, secs] = [HOURS_ALARM, MINUTES_ALARM, SECONDS_ALARM].map((index) => {
-      const raw = this.#cmos[index]!
-      if ((raw & ALARM_ANY) === ALARM_ANY) return -1
-      return index === HOURS_ALARM ? this.#decodeHour(raw) : this.#decode(raw)
-    }) as [number, number, number]
-    const start = (((seconds + 1) % SECONDS_PER_DAY) + SECONDS_PER_DAY) % SECONDS_PER_DAY
-    let at = start
-    // At most a day of hours, then an hour of minutes, then a minute of seconds.
-    for (let guard = 0; guard < 24 + 60 + 60 + 3; guard++) {
-      const inDay = at % SECONDS_PER_DAY
-      if (hours >= 0 && Math.floor(inDay / 3600) !== hours) at += 3600 - (inDay % 3600)
-      else if (minutes >= 0 && Math.floor(inDay / 60) % 60 !== minutes) at += 60 - (inDay % 60)
-      else if (secs >= 0 && inDay % 60 !== secs) at += 1
-      else return at - start + 1
-    }
-    return Infinity
   }
 
   #update(): void {
@@ -383,7 +297,8 @@ export class Mc146818 implements DeviceModel, LegacyInterruptSource {
     if (this.#running()) {
       const beginning = this.#baseNs + (this.#seenSeconds - this.#baseSeconds) * SECOND_NS
       if ((wanted & B_UIE) !== 0) next = Math.min(next, beginning + SECOND_NS)
-      if ((wanted & B_AIE) !== 0) next = Math.min(next, beginning + this.#alarmDistance(this.#seenSeconds) * SECOND_NS)
+      if ((wanted & B_AIE) !== 0)
+        next = Math.min(next, beginning + this.#time.alarmDistance(this.#seenSeconds) * SECOND_NS)
     }
     if (next === Infinity) timer.cancel()
     else timer.arm(next)
@@ -410,7 +325,7 @@ export class Mc146818 implements DeviceModel, LegacyInterruptSource {
       cmos: [...this.#cmos],
       baseSeconds: this.#baseSeconds,
       baseNs: this.#baseNs,
-      weekdayShift: this.#weekdayShift,
+      weekdayShift: this.#time.weekdayShift,
       flags: this.#flags,
       seenSeconds: this.#seenSeconds,
       seenPeriods: this.#seenPeriods,
@@ -426,7 +341,7 @@ export class Mc146818 implements DeviceModel, LegacyInterruptSource {
     this.#cmos.set(saved.cmos)
     this.#baseSeconds = saved.baseSeconds
     this.#baseNs = saved.baseNs
-    this.#weekdayShift = saved.weekdayShift
+    this.#time.weekdayShift = saved.weekdayShift
     this.#flags = saved.flags
     this.#seenSeconds = saved.seenSeconds
     this.#seenPeriods = saved.seenPeriods
@@ -434,10 +349,3 @@ export class Mc146818 implements DeviceModel, LegacyInterruptSource {
     this.#update()
   }
 }
-
-const isTime = (index: number): boolean =>
-  index === CMOS_CENTURY ||
-  index === SECONDS ||
-  index === MINUTES ||
-  index === HOURS ||
-  (index >= WEEKDAY && index <= YEAR)

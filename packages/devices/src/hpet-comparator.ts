@@ -1,0 +1,222 @@
+import type { InterruptLine } from '@retrap/device'
+import { LateEdges, type LateEdgesState } from './late-edges.ts'
+
+const TN_INT_TYPE_LEVEL = 1 << 1
+const TN_INT_ENB = 1 << 2
+const TN_TYPE_PERIODIC = 1 << 3
+const TN_PER_INT_CAP = 1 << 4
+const TN_SIZE_CAP = 1 << 5
+const TN_VAL_SET = 1 << 6
+const TN_32MODE = 1 << 8
+const TN_ROUTE_SHIFT = 9
+const TN_ROUTE_MASK = 0x1f << TN_ROUTE_SHIFT
+const TN_WRITABLE = TN_INT_TYPE_LEVEL | TN_INT_ENB | TN_TYPE_PERIODIC | TN_32MODE
+/** I/O APIC inputs that a timer may use: 20 to 23, which no ISA line and no PCI link uses. */
+const ROUTE_CAP = 0x00f0_0000
+
+const TWO32 = 0x1_0000_0000
+/** Matches further away than this many ticks (over a year) are not waited for; a number stays exact below. */
+const FAR = 2 ** 50
+const NO_ROUTE = -1
+
+/** The half, or halves, of a 64-bit register that a write reaches. */
+export const LOW = 1
+export const HIGH = 2
+
+/** Saved form of one comparator. */
+export interface HpetTimerState {
+  /** Low half of the Configuration and Capability register. */
+  readonly config: number
+  /** Low half of the comparator. */
+  readonly comparatorLo: number
+  /** High half of the comparator. */
+  readonly comparatorHi: number
+  /** Low half of the period of a periodic comparator. */
+  readonly periodLo: number
+  /** High half of the period of a periodic comparator. */
+  readonly periodHi: number
+  /** Tick of virtual time of the next match; null: none in sight. */
+  readonly matchTick: number | null
+  /** Edges that were due and have not been given. */
+  readonly late: LateEdgesState
+}
+
+/**
+ * One comparator of an HPET: its registers, and the ticks at which the main counter matches it.
+ *
+ * Source: IA-PC HPET Specification 1.0a, "Timer N Configuration and Capabilities Register", "Timer N Comparator Register".
+ */
+export class Comparator {
+  /** Tick of virtual time at which the counter next equals the comparator, or Infinity. */
+  matchTick: number = Infinity
+  readonly late: LateEdges
+  #config = 0
+  #comparatorLo = 0xffff_ffff
+  #comparatorHi = 0xffff_ffff
+  #periodLo = 0
+  #periodHi = 0
+  /** The next write of the comparator sets it and not only the period. */
+  #valueSet = false
+  /** The line last used, so that a change of route releases it. */
+  #line: InterruptLine | null = null
+  #route = NO_ROUTE
+
+  /** @param hz - rate of the main counter */
+  constructor(hz: number) {
+    this.late = new LateEdges(hz)
+  }
+
+  /** Whether its interrupt is a level. */
+  isLevel(): boolean {
+    return (this.#config & TN_INT_TYPE_LEVEL) !== 0
+  }
+
+  /** Whether it may interrupt. */
+  isEnabled(): boolean {
+    return (this.#config & TN_INT_ENB) !== 0
+  }
+
+  /** Ticks from one match to the next; 0: it is not periodic. */
+  period(): number {
+    if ((this.#config & TN_TYPE_PERIODIC) === 0) return 0
+    return (this.#config & TN_32MODE) === 0 ? this.#periodHi * TWO32 + this.#periodLo : this.#periodLo
+  }
+
+  /** Reads a half of the Configuration and Capability register. */
+  readConfig(high: boolean): number {
+    return high ? ROUTE_CAP : this.#config | TN_PER_INT_CAP | TN_SIZE_CAP
+  }
+
+  /** Reads a half of the comparator. */
+  readComparator(high: boolean): number {
+    if (!high) return this.#comparatorLo
+    return (this.#config & TN_32MODE) === 0 ? this.#comparatorHi : 0
+  }
+
+  /** Writes the low half of the configuration. @returns whether the next match is to be worked out again */
+  writeConfig(lo: number): boolean {
+    const route = (lo & TN_ROUTE_MASK) >> TN_ROUTE_SHIFT
+    // "If the value is not supported, the value read back will not match."
+    const kept = (ROUTE_CAP >>> route) & 1 ? lo & TN_ROUTE_MASK : this.#config & TN_ROUTE_MASK
+    const before = this.#config
+    this.#config = (lo & TN_WRITABLE) | kept
+    this.#valueSet = (lo & TN_VAL_SET) !== 0
+    return ((before ^ this.#config) & (TN_32MODE | TN_TYPE_PERIODIC)) !== 0
+  }
+
+  /**
+   * Writes the comparator: of a periodic one without VAL_SET the period alone.
+   *
+   * @param halves - `LOW`, `HIGH` or both
+   * @returns whether the next match is to be worked out again
+   */
+  writeComparator(halves: number, lo: number, hi: number): boolean {
+    if ((this.#config & TN_TYPE_PERIODIC) !== 0) {
+      if ((halves & LOW) !== 0) this.#periodLo = lo
+      if ((halves & HIGH) !== 0) this.#periodHi = hi
+      if (!this.#valueSet) return false
+    }
+    this.#valueSet = false
+    if ((halves & LOW) !== 0) this.#comparatorLo = lo
+    if ((halves & HIGH) !== 0) this.#comparatorHi = hi
+    return true
+  }
+
+  /** The counter stands: there is no match. */
+  stop(): void {
+    this.matchTick = Infinity
+    this.late.forget()
+  }
+
+  /** Works out when the running counter, which is `counterHi:counterLo` at `tick`, next equals the comparator. */
+  aim(tick: number, counterLo: number, counterHi: number): void {
+    this.stop()
+    let distance = this.#comparatorLo - counterLo
+    const borrow = distance < 0 ? 1 : 0
+    distance += borrow * TWO32
+    if ((this.#config & TN_32MODE) === 0) {
+      const high = this.#comparatorHi - counterHi - borrow
+      distance += (high < 0 ? high + TWO32 : high) * TWO32
+    }
+    if (distance < FAR) this.matchTick = tick + distance
+  }
+
+  /** Takes the matches up to `tick`. @returns how many there were */
+  advance(tick: number): number {
+    if (this.matchTick > tick) return 0
+    let matches = 1
+    const period = this.period()
+    if (period > 0) {
+      const steps = Math.floor((tick - this.matchTick) / period) + 1
+      const ahead = steps * period
+      matches = steps
+      this.matchTick = ahead < FAR ? this.matchTick + ahead : Infinity
+      const sum = this.#comparatorLo + (ahead % TWO32)
+      this.#comparatorLo = sum % TWO32
+      if ((this.#config & TN_32MODE) === 0)
+        this.#comparatorHi = (this.#comparatorHi + Math.floor(ahead / TWO32) + Math.floor(sum / TWO32)) % TWO32
+    } else if ((this.#config & TN_32MODE) !== 0) {
+      // The low halves meet again when the counter has gone round.
+      this.matchTick += (Math.floor((tick - this.matchTick) / TWO32) + 1) * TWO32
+    } else {
+      this.matchTick = Infinity
+    }
+    return matches
+  }
+
+  /**
+   * Returns its interrupt line, and releases the one that it had before a change of route.
+   *
+   * @param legacy - line of legacy replacement, which is in force; null: it is not
+   */
+  line(legacy: number | null, lineOf: (route: number) => InterruptLine | null): InterruptLine | null {
+    const chosen = (this.#config & TN_ROUTE_MASK) >> TN_ROUTE_SHIFT
+    let route = NO_ROUTE
+    if (legacy !== null) route = legacy
+    // The reset value 0 is not in the capability mask: connected to nothing.
+    else if (((ROUTE_CAP >>> chosen) & 1) !== 0) route = chosen
+    if (route !== this.#route) {
+      this.#line?.set(false)
+      this.#route = route
+      this.#line = route === NO_ROUTE ? null : lineOf(route)
+    }
+    return this.#line
+  }
+
+  /** Returns the registers to their state at power-on. */
+  reset(): void {
+    this.#line?.set(false)
+    this.#config = 0
+    this.#comparatorLo = 0xffff_ffff
+    this.#comparatorHi = 0xffff_ffff
+    this.#periodLo = 0
+    this.#periodHi = 0
+    this.#valueSet = false
+    this.stop()
+  }
+
+  /** Returns the state as plain data. */
+  save(): HpetTimerState {
+    return {
+      config: this.#config | (this.#valueSet ? TN_VAL_SET : 0),
+      comparatorLo: this.#comparatorLo,
+      comparatorHi: this.#comparatorHi,
+      periodLo: this.#periodLo,
+      periodHi: this.#periodHi,
+      matchTick: this.matchTick === Infinity ? null : this.matchTick,
+      late: this.late.save(),
+    }
+  }
+
+  /** Takes over a saved state. */
+  restore(from: HpetTimerState): void {
+    this.#config = from.config & ~TN_VAL_SET
+    this.#valueSet = (from.config & TN_VAL_SET) !== 0
+    this.#comparatorLo = from.comparatorLo
+    this.#comparatorHi = from.comparatorHi
+    this.#periodLo = from.periodLo
+    this.#periodHi = from.periodHi
+    this.matchTick = from.matchTick ?? Infinity
+    this.late.restore(from.late)
+  }
+}

@@ -1,0 +1,39 @@
+/** Saved form of a `Uart16550`. */
+export interface Uart16550State {
+  /** Layout of the state. */
+  readonly version: 1
+  /** Interrupt Enable Register. */
+  readonly ier: number
+  /** Whether the FIFOs are on. */
+  readonly fifos: boolean
+  /** Receive trigger level in characters. */
+  readonly trigger: number
+  /** Line Control Register. */
+  readonly lcr: number
+  /** Modem Control Register. */
+  readonly mcr: number
+  /** Error bits of the Line Status Register and the latched overrun; the rest is worked out. */
+  readonly lsr: number
+  /** Delta bits of the Modem Status Register. */
+  readonly msr: number
+  /** Scratch Register. */
+  readonly scr: number
+  /** Divisor latch. */
+  readonly divisor: number
+  /** The transmitter-empty interrupt is pending. */
+  readonly thrEmptyPending: boolean
+  /** The character timeout interrupt is pending. */
+  readonly timeoutPending: boolean
+  /** Virtual time of the next character timeout in nanoseconds; null: none is due. */
+  readonly timeoutAt: number | null
+  /** Lines of the far end as bits 7:4 of the Modem Status Register. */
+  readonly modem: number
+  /** The host holds the transmitter. */
+  readonly paused: boolean
+  /** Characters with their error bits above the byte. */
+  readonly received: readonly number[]
+  /** Characters from the host that the FIFO has had no room for. */
+  readonly waiting: readonly number[]
+  /** Characters in the transmit FIFO. */
+  readonly sending: readonly number[]
+}
