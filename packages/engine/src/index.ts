@@ -1,9 +1,12 @@
 /**
- * The parts that emulated processors share, whatever their instruction set: records of decoded instructions, the dispatch
- * loop that executes them, and the TLB.
+ * The parts that emulated processors share, whatever their instruction set: records of decoded instructions and their
+ * cache, the dispatch loop that executes them, and the TLB.
  *
  * @packageDocumentation
  */
+export { CodeCache } from './code-cache.ts'
+export type { CodeCacheClient } from './code-cache.ts'
+export { CodePage } from './code-page.ts'
 export { DispatchLoop, FORM_SIGNATURE } from './dispatch-loop.ts'
 export type { DispatchImports, DispatchLabels, DispatchLocals, HeldState, I32Callee } from './dispatch-loop.ts'
 export { generateInterpreter, importDispatch, importMachineMemory } from './interpreter.ts'
@@ -32,6 +35,7 @@ export {
   R_OFFSET,
   R_OP,
 } from './record.ts'
+export type { RecordDecoder } from './record-decoder.ts'
 export type { StateLayout } from './state-layout.ts'
 export {
   STATUS_ASK,

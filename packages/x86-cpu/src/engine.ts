@@ -1,9 +1,8 @@
-import { OP_FIRST_FORM } from '@retrap/engine'
+import { CodeCache, OP_FIRST_FORM } from '@retrap/engine'
 import type { InterpreterCode } from '@retrap/engine'
 import type { MachineMemory } from '@retrap/memory'
 import { codeInfo, codes } from '@retrap/x86-decoder'
 import type { CodeInfo } from '@retrap/x86-decoder'
-import { CodeCache } from './code-cache.ts'
 import { systemForm } from './handler-path.ts'
 import type { SystemForm } from './handler-path.ts'
 import { HOT_FORMS } from './hot-forms.ts'
@@ -13,6 +12,7 @@ import { formOf, isStringForm, variantsOf } from './code-forms.ts'
 import { MonitoredLines } from './line-monitor.ts'
 import { Lowering } from './lower.ts'
 import { OP_SYSTEM } from './record.ts'
+import { X86RecordDecoder } from './record-decoder.ts'
 import { SLOW_DIRECT } from './access-flags.ts'
 import { VECTOR_GP } from './vectors.ts'
 import { cpuModel } from './model/models.ts'
@@ -160,7 +160,8 @@ export class X86Engine {
     })
     const exceptions = { undefined: undefinedForm, tooLong: this.#systemForm(tooLong, UNDEFINED_FORM) }
     const arenaBytes = options.codeCacheBytes ?? CODE_CACHE_BYTES
-    this.codeCache = new CodeCache(memory, lowering, arenaBytes, exceptions, this.processor.decoderOptions)
+    const decoder = new X86RecordDecoder(memory, lowering, exceptions, this.processor.decoderOptions)
+    this.codeCache = new CodeCache(memory, decoder, arenaBytes)
   }
 
   #systemForm(handler: Handler, form: Form): number {

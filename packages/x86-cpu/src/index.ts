@@ -3,10 +3,18 @@
  *
  * @packageDocumentation
  */
-export { STATUS_ASK, STATUS_CONTINUE, STATUS_DONE, STATUS_FAULT, STATUS_RESTART, STATUS_RETRY } from '@retrap/engine'
+export {
+  CodeCache,
+  CodePage,
+  STATUS_ASK,
+  STATUS_CONTINUE,
+  STATUS_DONE,
+  STATUS_FAULT,
+  STATUS_RESTART,
+  STATUS_RETRY,
+} from '@retrap/engine'
+export type { CodeCacheClient } from '@retrap/engine'
 export { CpuRegisters } from './cpu-registers.ts'
-export { CodeCache, CodePage } from './code-cache.ts'
-export type { CodeCacheClient } from './code-cache.ts'
 export { CODE_CACHE_BYTES, X86Engine } from './engine.ts'
 export type { X86EngineOptions } from './engine.ts'
 export type { ExecutionCounts } from './executor-parts.ts'

@@ -1,12 +1,11 @@
 import { PAGE_BYTES } from '@retrap/memory'
 import { TLB_EXECUTE } from '@retrap/engine'
-import type { Tlb } from '@retrap/engine'
+import type { CodeCache, CodePage, Tlb } from '@retrap/engine'
 import type { MachineMemory } from '@retrap/memory'
 import { ACCESS_FETCH, ACCESS_USER } from '@retrap/paging'
 import { AccessKind, AccessState, accessTag } from '@retrap/replay'
 import type { AccessLog } from '@retrap/replay'
 import type { AccessMode } from './access-mode.ts'
-import type { CodeCache, CodePage } from './code-cache.ts'
 import { DEVICE_LOGGED } from './host.ts'
 import type { CpuHost, Translation, Words } from './host.ts'
 import {

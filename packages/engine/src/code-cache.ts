@@ -1,0 +1,266 @@
+import { FRAME_DECODED, PAGE_BYTES } from '@retrap/memory'
+import type { MachineMemory } from '@retrap/memory'
+import { CodePage } from './code-page.ts'
+import { OP_CONTINUE, OP_CROSS, OP_DEAD, RECORD_BYTES, R_LENGTH, R_LINK, R_OFFSET, R_OP } from './record.ts'
+import type { RecordDecoder } from './record-decoder.ts'
+
+/** Decoders count in 31 bits, and count past the end of a page that ends at 2 GiB. */
+const HALF = 0x7fff_f000
+/** A slot for each byte offset: the machine address of the record that starts there, or 0. */
+const SLOT_BYTES = PAGE_BYTES * 4
+/**
+ * Writes beside a frame's code that leave the code alone. Each takes the slow path, so a frame that has become data, or is
+ * written more than it is executed, loses its code after all.
+ */
+const SPARED_WRITES = 256
+/** Instructions decoded at once. Most of what follows a branch is never executed. */
+const RUN_LIMIT = 32
+
+/** A processor that is told when records move. */
+export interface CodeCacheClient {
+  /** Forgets where code pages are: all records are gone. */
+  flushExecute(): void
+  /** Forgets that a frame may be written directly: it holds code from now on, and its writes must be seen. */
+  dropWritable(frameMa: number): void
+}
+
+/**
+ * Decoded instructions, cached by frame and mode in an arena of machine memory.
+ *
+ * All processors of a machine share one: records name registers relative to a processor's state. A write to a frame with
+ * code kills the records of that frame, if the write is near decoded bytes: each gets {@link OP_DEAD}, so that a run that
+ * is being executed looks up its next instruction anew. When the arena is full everything is dropped.
+ */
+export class CodeCache {
+  readonly #memory: MachineMemory
+  /** Machine memory from {@link HALF} on. */
+  readonly #upperHalf: Uint8Array
+  readonly #decoder: RecordDecoder
+  readonly #start: number
+  readonly #end: number
+  #next: number
+  readonly #pages = new Map<number, CodePage>()
+  readonly #clients: CodeCacheClient[] = []
+  /** The bytes of an instruction in two pages, side by side. */
+  readonly #crossing: Uint8Array
+  /** Writes beside the code of a frame, since it was decoded. */
+  readonly #spared = new Map<number, number>()
+  /** Count of instructions decoded. */
+  decoded = 0
+  /** Count of times that everything was dropped. */
+  flushes = 0
+  /** Count of frames whose records were dropped because code was written. */
+  invalidations = 0
+
+  /**
+   * Makes an empty cache.
+   *
+   * @param bytes - size of the arena; at least 64 KiB
+   * @throws MemoryError if machine memory has no room for the arena
+   */
+  constructor(memory: MachineMemory, decoder: RecordDecoder, bytes: number) {
+    this.#memory = memory
+    this.#upperHalf = memory.u8.subarray(HALF)
+    this.#decoder = decoder
+    this.#crossing = new Uint8Array(2 * decoder.longestBytes)
+    this.#start = memory.allocate(bytes, 64, 'decoded instructions')
+    this.#end = this.#start + bytes
+    this.#next = this.#start
+    memory.onCodeWrite((frame, first, last) => this.#written(frame, first, last))
+  }
+
+  /** Adds a processor whose TLB drops write entries of frames with code. */
+  addClient(client: CodeCacheClient): void {
+    this.#clients.push(client)
+  }
+
+  /** Returns the code page of a frame, made if need be. From now on, writes to the frame are seen. */
+  page(frame: number, mode: number): CodePage {
+    const key = this.#key(frame, mode)
+    let page = this.#pages.get(key)
+    if (page === undefined) {
+      if (this.#next + SLOT_BYTES > this.#end) this.flush()
+      page = new CodePage(frame, mode, this.#next)
+      this.#memory.u32.fill(0, page.slots >>> 2, (page.slots + SLOT_BYTES) >>> 2)
+      this.#next += SLOT_BYTES
+      this.#pages.set(key, page)
+    }
+    const { codeBits } = this.#memory
+    if ((codeBits[frame]! & FRAME_DECODED) === 0) {
+      codeBits[frame]! |= FRAME_DECODED
+      for (const client of this.#clients) client.dropWritable(frame * PAGE_BYTES)
+    }
+    return page
+  }
+
+  #key(frame: number, mode: number): number {
+    return frame * this.#decoder.modes + mode
+  }
+
+  /** Drops everything. */
+  flush(): void {
+    for (const page of this.#pages.values()) this.#memory.codeBits[page.frame]! &= ~FRAME_DECODED
+    this.#pages.clear()
+    this.#spared.clear()
+    this.#next = this.#start
+    this.flushes++
+    for (const client of this.#clients) client.flushExecute()
+  }
+
+  /** Bytes of a frame with code have been written. */
+  #written(frame: number, first: number, last: number): void {
+    if ((this.#memory.codeBits[frame]! & FRAME_DECODED) === 0) return
+    for (let mode = 0; mode < this.#decoder.modes; mode++) {
+      if (this.#pages.get(this.#key(frame, mode))?.holds(first, last) === true) {
+        this.invalidateFrame(frame)
+        return
+      }
+    }
+    const spared = (this.#spared.get(frame) ?? 0) + 1
+    if (spared > SPARED_WRITES) this.invalidateFrame(frame)
+    else this.#spared.set(frame, spared)
+  }
+
+  /** Kills the records of a frame in all modes: its bytes have changed. */
+  invalidateFrame(frame: number): void {
+    const { u16, u32, codeBits } = this.#memory
+    this.invalidations++
+    this.#spared.delete(frame)
+    for (let mode = 0; mode < this.#decoder.modes; mode++) {
+      const page = this.#pages.get(this.#key(frame, mode))
+      if (page === undefined) continue
+      u32.fill(0, page.slots >>> 2, (page.slots + SLOT_BYTES) >>> 2)
+      for (let i = 0; i < page.runs.length; i += 3) {
+        const first = page.runs[i] as number
+        const count = page.runs[i + 1] as number
+        const slot = page.runs[i + 2] as number
+        if (slot !== 0 && u32[slot >>> 2] === first) u32[slot >>> 2] = 0
+        for (let n = 0; n < count; n++) u16[(first + n * RECORD_BYTES + R_OP) >>> 1]! |= OP_DEAD
+      }
+      page.runs.length = 0
+      page.linesLow = 0
+      page.linesHigh = 0
+    }
+    // Execute tables may go on pointing to the slot tables, which are empty: the next fetch marks the frame again.
+    codeBits[frame]! &= ~FRAME_DECODED
+  }
+
+  /**
+   * Returns the record of the instruction at an offset of a page; decodes it, and what follows, if need be.
+   *
+   * @returns its machine address; 0 if the instruction crosses into the next page: then {@link CodeCache.crossing}
+   */
+  record(page: CodePage, offset: number): number {
+    const known = this.#memory.u32[(page.slots >>> 2) + offset] as number
+    return known !== 0 ? known : this.#decodeRun(page, offset)
+  }
+
+  #reserve(records: number): boolean {
+    if (this.#next + records * RECORD_BYTES <= this.#end) return true
+    this.flush()
+    return false
+  }
+
+  #decodeRun(given: CodePage, start: number): number {
+    let page = given
+    // A flush forgets the page that was asked for; ask again.
+    if (!this.#reserve(RUN_LIMIT + 1)) page = this.page(given.frame, given.mode)
+    const { u32 } = this.#memory
+    const decoder = this.#decoder
+    const upper = page.frame * PAGE_BYTES >= HALF
+    const bytes = upper ? this.#upperHalf : this.#memory.u8
+    const frame = page.frame * PAGE_BYTES - (upper ? HALF : 0)
+    const first = this.#next
+    const slots = page.slots >>> 2
+    let at = first
+    let offset = start
+    let marked = start
+    for (let n = 0; n < RUN_LIMIT && offset < PAGE_BYTES; n++) {
+      if (u32[slots + offset] !== 0) break
+      const length = decoder.decode(bytes, frame + offset, frame + PAGE_BYTES, page.mode, at, offset)
+      if (length === 0) break
+      u32[slots + offset] = at
+      this.decoded++
+      at += RECORD_BYTES
+      marked = offset + decoder.extentBytes
+      offset += length
+      if (decoder.endsRun) break
+    }
+    // The instruction at `start` itself crosses the page.
+    if (at === first) return 0
+    page.mark(start, marked)
+    this.#writePseudo(at, OP_CONTINUE, offset)
+    at += RECORD_BYTES
+    page.runs.push(first, (at - first) / RECORD_BYTES, 0)
+    this.#next = at
+    return first
+  }
+
+  /**
+   * Makes the records of an instruction that lies in two pages.
+   *
+   * They are a check that the second page is still mapped, the instruction, and a continuation. A write to either frame
+   * kills them.
+   *
+   * @returns machine address of the first; 0 if the arena is full
+   */
+  crossing(page: CodePage, offset: number, second: CodePage): number {
+    const head = PAGE_BYTES - offset
+    const { u8, u32, i32 } = this.#memory
+    const { longestBytes } = this.#decoder
+    if (this.#next + 3 * RECORD_BYTES > this.#end) return 0
+    const bytes = this.#crossing
+    for (let i = 0; i < head; i++) bytes[i] = u8[page.frame * PAGE_BYTES + offset + i] as number
+    for (let i = 0; i < longestBytes; i++) bytes[head + i] = u8[second.frame * PAGE_BYTES + i] as number
+    const first = this.#next
+    this.#writePseudo(first, OP_CROSS, offset)
+    i32[(first + R_LINK) >>> 2] = second.slots
+    this.decodeBytes(first + RECORD_BYTES, bytes, head + longestBytes, page.mode, offset)
+    const length = u8[first + RECORD_BYTES + R_LENGTH] as number
+    this.#writePseudo(first + 2 * RECORD_BYTES, OP_CONTINUE, offset + length)
+    this.#next = first + 3 * RECORD_BYTES
+    page.mark(offset, PAGE_BYTES)
+    second.mark(0, longestBytes)
+    page.runs.push(first, 3, 0)
+    second.runs.push(first, 3, page.slots + 4 * offset)
+    u32[(page.slots >>> 2) + offset] = first
+    this.decoded++
+    return first
+  }
+
+  /** Returns whether an {@link OP_CROSS} record was made from this second page. */
+  crossesInto(record: number, second: CodePage): boolean {
+    const { u16, i32 } = this.#memory
+    // The walk to the second page may have killed it.
+    return u16[(record + R_OP) >>> 1] === OP_CROSS && (i32[(record + R_LINK) >>> 2] as number) >>> 0 === second.slots
+  }
+
+  /** Kills an {@link OP_CROSS} record whose second page has become another, and clears its slot. */
+  dropCrossing(page: CodePage, record: number): void {
+    const { u16, u32 } = this.#memory
+    u32[(page.slots >>> 2) + (u16[(record + R_OFFSET) >>> 1] as number)] = 0
+    for (let n = 0; n < 3; n++) u16[(record + n * RECORD_BYTES + R_OP) >>> 1]! |= OP_DEAD
+  }
+
+  /**
+   * Decodes one instruction from bytes that are not a page's, into a record outside the cache.
+   *
+   * @returns its length; more than `count` if it needs further bytes; 1 for bytes that are no instruction
+   */
+  decodeBytes(at: number, bytes: Uint8Array, count: number, mode: number, offset: number): number {
+    const length = this.#decoder.decode(bytes, 0, count, mode, at, offset)
+    return length === 0 ? count + 1 : length
+  }
+
+  #writePseudo(at: number, op: number, offset: number): void {
+    const { u16, u32 } = this.#memory
+    u32.fill(0, at >>> 2, (at + RECORD_BYTES) >>> 2)
+    u16[(at + R_OP) >>> 1] = op
+    u16[(at + R_OFFSET) >>> 1] = offset
+  }
+
+  /** Bytes of the arena in use. */
+  get usedBytes(): number {
+    return this.#next - this.#start
+  }
+}
