@@ -7,14 +7,14 @@ export type { EcamWindow } from './config-space.ts'
 export type { IoDispatchOptions, IoDispatchState, PageLocation, ServerOptions } from './dispatch-options.ts'
 export type { InvalidationListener } from './invalidation-listener.ts'
 export { INVALIDATE_ALL, type InvalidationNotice } from './invalidation.ts'
-export { DeviceServer, type DeviceLink, type DeviceServerOptions } from './device-server.ts'
+export { DeviceServer } from './device-server.ts'
+export type { DeviceLink, DeviceServerOptions } from './device-server-options.ts'
 export { MAX_DMA_BYTES } from './limits.ts'
 export { RemoteServer, type RemoteServerOptions, type ServerLink } from './remote-server.ts'
+export { decodeFrame, encodeFrame } from './frame-coding.ts'
+export { FrameReader } from './frame-reader.ts'
 export {
-  decodeFrame,
-  encodeFrame,
   FRAME_VERSION,
-  FrameReader,
   MAX_FRAME_BYTES,
   NO_VCPU,
   type CommandFrame,

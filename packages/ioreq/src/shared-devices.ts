@@ -1,5 +1,6 @@
 import { BufferedRing } from './buffered-ring.ts'
-import { DeviceServer, type DeviceServerOptions } from './device-server.ts'
+import { DeviceServer } from './device-server.ts'
+import type { DeviceServerOptions } from './device-server-options.ts'
 import type { Frame } from './frames.ts'
 import { HVM_IOREQSRV_BUFIOREQ_ATOMIC, IOREQ_TYPE_INVALIDATE } from './layout.ts'
 import { createIoRequest } from './request.ts'

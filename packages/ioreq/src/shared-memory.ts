@@ -1,6 +1,8 @@
 import { Doorbell } from './doorbell.ts'
 import { IoreqError } from './errors.ts'
-import { encodeFrame, FrameReader, type Frame } from './frames.ts'
+import { encodeFrame } from './frame-coding.ts'
+import { FrameReader } from './frame-reader.ts'
+import type { Frame } from './frames.ts'
 import { IOREQ_PAGE_BYTES } from './layout.ts'
 import { SharedStream, sharedStreamBytes } from './shared-stream.ts'
 

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { createConnection } from 'node:net'
-import { DeviceServer, type DeviceServerOptions } from '../device-server.ts'
+import { DeviceServer } from '../device-server.ts'
+import type { DeviceServerOptions } from '../device-server-options.ts'
 import { IoreqError } from '../errors.ts'
 import type { Frame } from '../frames.ts'
 import type { SocketAddress } from './listener.ts'

@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net'
-import { encodeFrame, decodeFrame, MAX_FRAME_BYTES, type Frame } from '../frames.ts'
+import { decodeFrame, encodeFrame } from '../frame-coding.ts'
+import { MAX_FRAME_BYTES, type Frame } from '../frames.ts'
 import { IoreqError } from '../errors.ts'
 
 /*

@@ -1,0 +1,213 @@
+import { DeviceError, type Clock, type DeviceMemory, type InterruptLine, type Timer } from '@retrap/device'
+import { checkDeadline } from '@retrap/device/host'
+import type { DeviceLink, DeviceServerOptions } from './device-server-options.ts'
+import type { Frame } from './frames.ts'
+import { MAX_DMA_BYTES } from './limits.ts'
+import type { DevicePlatform, PlatformMemory, PlatformMemoryOptions } from './platform.ts'
+import { RemoteMemories } from './remote-memory.ts'
+
+type DmaDone = Extract<Frame, { kind: 'dmaDone' }>
+
+class LinkedTimer implements Timer {
+  readonly #send: (deadline: number) => void
+  readonly callback: (deadlineNs: number) => void
+  deadlineNs = Infinity
+
+  constructor(send: (deadline: number) => void, callback: (deadlineNs: number) => void) {
+    this.#send = send
+    this.callback = callback
+  }
+
+  arm(deadlineNs: number): void {
+    checkDeadline(deadlineNs)
+    this.deadlineNs = deadlineNs
+    this.#send(deadlineNs)
+  }
+
+  cancel(): void {
+    if (this.deadlineNs !== Infinity) this.arm(Infinity)
+  }
+}
+
+/** The machine as models see it that a link separates from their hypervisor: its clock, timers, lines and memory. */
+export class LinkedPlatform implements DevicePlatform {
+  readonly clock: Clock = { now: () => this.#time() }
+  readonly dma: DevicePlatform['dma']
+  readonly openMemory?: () => DeviceMemory
+  /** The machine's clock follows the host's. */
+  realTime = false
+  readonly #link: DeviceLink
+  readonly #options: DeviceServerOptions
+  readonly #memories: RemoteMemories
+  readonly #timers: LinkedTimer[] = []
+  readonly #calls = new Map<number, (done: DmaDone) => void>()
+  #lines = 0
+  #nextCall = 1
+  #now = 0
+  /** The host's clock when `#now` was learnt; NaN: a moment ago. */
+  #learnt = NaN
+
+  constructor(link: DeviceLink, options: DeviceServerOptions) {
+    this.#link = link
+    this.#options = options
+    const openMemory = options.openMemory?.bind(options)
+    const view = options.ownedView?.bind(options)
+    const callSync = link.callSync?.bind(link)
+    this.#memories = new RemoteMemories({
+      send: (frame) => link.send(frame),
+      ...(callSync && { callSync }),
+      call: (frame) => this.#call(frame),
+      nextCall: () => this.#nextCall++,
+      ...(view && { view }),
+    })
+    if (openMemory !== undefined) {
+      this.openMemory = () => openMemory((gfn, count) => link.send({ kind: 'modified', gfn, count }))
+    }
+    this.dma = this.#dma(callSync)
+  }
+
+  // ---- time ----
+
+  /** Learns the machine's time. It runs on from the first look at it, or from `yieldTime`. */
+  setTime(now: number): void {
+    this.#now = now
+    this.#learnt = NaN
+  }
+
+  /** To be called before the event loop runs: from here on the machine's time passes without a request to tell. */
+  yieldTime(): void {
+    if (this.realTime && Number.isNaN(this.#learnt)) this.#learnt = performance.now()
+  }
+
+  #time(): number {
+    if (!this.realTime) return this.#now
+    // The host's clock is not asked for each request, only where a model wants to know.
+    const host = performance.now()
+    if (Number.isNaN(this.#learnt)) this.#learnt = host
+    return this.#now + (host - this.#learnt) * 1e6
+  }
+
+  timer(callback: (deadlineNs: number) => void): Timer {
+    const number = this.#timers.length
+    const send = (deadline: number): void => this.#link.send({ kind: 'armTimer', timer: number, deadline })
+    const timer = new LinkedTimer(send, callback)
+    this.#timers.push(timer)
+    return timer
+  }
+
+  /** The clock has reached a timer's deadline. */
+  expire(number: number, deadline: number): void {
+    const timer = this.#timers[number]
+    // It may have been armed anew, or stopped, while the notice was under way.
+    if (timer === undefined || timer.deadlineNs !== deadline) return
+    timer.deadlineNs = Infinity
+    timer.callback(deadline)
+  }
+
+  // ---- interrupts and the machine's state ----
+
+  interruptLine(irq: number): InterruptLine {
+    return this.#openLine((line) => ({ kind: 'openLine', line, irq }))
+  }
+
+  pciInterrupt(device: number, pin: number): InterruptLine {
+    return (
+      this.#options.pciInterrupt?.(device, pin) ?? this.#openLine((line) => ({ kind: 'openPin', line, device, pin }))
+    )
+  }
+
+  #openLine(frame: (line: number) => Frame): InterruptLine {
+    const line = this.#lines++
+    const link = this.#link
+    let driven = false
+    link.send(frame(line))
+    return {
+      set: (level) => {
+        if (level === driven) return
+        driven = level
+        link.send({ kind: 'setLine', line, level })
+      },
+      pulse: () => {
+        driven = false
+        link.send({ kind: 'pulseLine', line })
+      },
+    }
+  }
+
+  signalMsi(address: number, data: number, requester: number): void {
+    this.#link.send({ kind: 'msi', address, data, requester })
+  }
+
+  powerOff(): void {
+    this.#link.send({ kind: 'powerOff' })
+  }
+
+  reset(): void {
+    this.#link.send({ kind: 'resetMachine' })
+  }
+
+  exit(code: number): void {
+    this.#link.send({ kind: 'exit', code })
+  }
+
+  // ---- memory ----
+
+  ownMemory(device: string, options: PlatformMemoryOptions): PlatformMemory {
+    return this.#memories.open(device, options)
+  }
+
+  /** A `dmaDone` frame has come. */
+  reply(frame: DmaDone): void {
+    this.#calls.get(frame.call)?.(frame)
+    this.#calls.delete(frame.call)
+  }
+
+  #call(frame: Frame & { readonly call: number }): Promise<DmaDone> {
+    const done = new Promise<DmaDone>((resolve) => this.#calls.set(frame.call, resolve))
+    this.#link.send(frame)
+    return done
+  }
+
+  #dma(sync: ((frame: Frame) => DmaDone) | undefined): DevicePlatform['dma'] {
+    const callSync = (frame: Frame): DmaDone => {
+      if (sync !== undefined) return sync(frame)
+      throw new DeviceError('ERR_PERMISSION', 'guest memory is in another process: use readAsync and writeAsync')
+    }
+    return {
+      read: (gpa, into) =>
+        eachPiece(gpa, into, (at, piece) => {
+          const done = callSync({ kind: 'dmaRead', call: this.#nextCall++, gpa: at, length: piece.length })
+          piece.set(done.bytes)
+          return done.ok
+        }),
+      write: (gpa, from) =>
+        eachPiece(gpa, from, (at, bytes) => callSync({ kind: 'dmaWrite', call: this.#nextCall++, gpa: at, bytes }).ok),
+      readAsync: async (gpa, into) => {
+        for (let at = 0; at < into.length; at += MAX_DMA_BYTES) {
+          const piece = into.subarray(at, at + MAX_DMA_BYTES)
+          const call = this.#nextCall++
+          const done = await this.#call({ kind: 'dmaRead', call, gpa: gpa + at, length: piece.length })
+          piece.set(done.bytes)
+          if (!done.ok) return false
+        }
+        return true
+      },
+      writeAsync: async (gpa, from) => {
+        for (let at = 0; at < from.length; at += MAX_DMA_BYTES) {
+          const bytes = from.subarray(at, at + MAX_DMA_BYTES)
+          const done = await this.#call({ kind: 'dmaWrite', call: this.#nextCall++, gpa: gpa + at, bytes })
+          if (!done.ok) return false
+        }
+        return true
+      },
+    }
+  }
+}
+
+/** Moves memory in pieces of at most `MAX_DMA_BYTES`, until one cannot be moved. */
+function eachPiece(gpa: number, bytes: Uint8Array, move: (gpa: number, piece: Uint8Array) => boolean): boolean {
+  for (let at = 0; at < bytes.length; at += MAX_DMA_BYTES) {
+    if (!move(gpa + at, bytes.subarray(at, at + MAX_DMA_BYTES))) return false
+  }
+  return true
+}
