@@ -38,6 +38,7 @@ export {
 export type { RecordDecoder } from './record-decoder.ts'
 export type { StateLayout } from './state-layout.ts'
 export {
+  STATUS_ANSWERED,
   STATUS_ASK,
   STATUS_CONTINUE,
   STATUS_DONE,

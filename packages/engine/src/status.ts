@@ -23,5 +23,10 @@ export const STATUS_HANDLER = 9
  * only one of its instruction it can be made in place; elsewhere as {@link STATUS_RESTART}.
  */
 export const STATUS_ASK = 10
+/**
+ * The device of an access outside a logged pass has answered, and attention was requested meanwhile: nothing has changed,
+ * and the instruction is executed again, alone, with that answer.
+ */
+export const STATUS_ANSWERED = 11
 /** An invariant of the emulator is broken: the run ends with an error. */
 export const STATUS_ERROR = 255

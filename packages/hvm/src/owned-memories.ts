@@ -246,13 +246,11 @@ class DomainMemory implements PlatformMemory {
 
   /** Makes holes of the frames that are still this memory's. */
   #unmap(placement: Placement): void {
-    const { p2m, memory } = this.#options
+    const { p2m } = this.#options
     const entry = this.#entry
     for (const run of placement.runs.splice(0)) {
       this.#stopLog(run)
       const mfn = this.location / PAGE_BYTES + run.first
-      // A processor that executes here is to look for its next instruction, not to go on with those that it has decoded.
-      if (this.executable) memory.noteWrite(mfn * PAGE_BYTES, run.count * PAGE_BYTES)
       for (let done = 0; done < run.count;) {
         p2m.lookup(run.gfn + done, entry)
         const at = run.gfn + done

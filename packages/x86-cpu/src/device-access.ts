@@ -8,7 +8,18 @@ import type { CpuHost, DeviceAccessMode, Translation, Words } from './host.ts'
 import type { LoggedAccess } from './logged-access.ts'
 import type { Pass } from './pass.ts'
 import { highWord, lowWord } from './plain-memory.ts'
-import { STATUS_ASK, STATUS_DONE, STATUS_RESTART, STATUS_RETRY, S_DATA, S_TLB, S_TLB_MISSES } from './state-layout.ts'
+import {
+  STATUS_ANSWERED,
+  STATUS_ASK,
+  STATUS_DONE,
+  STATUS_RESTART,
+  STATUS_RETRY,
+  S_ATTENTION,
+  S_DATA,
+  S_LOGGED,
+  S_TLB,
+  S_TLB_MISSES,
+} from './state-layout.ts'
 import type { DataBreakpoints } from './system/breakpoints.ts'
 import { newTranslation } from './translation.ts'
 
@@ -136,13 +147,25 @@ export class DeviceAccess {
       const status = this.#host.physicalRead(gpa, size, this.#words, how)
       if (status === STATUS_RETRY) this.#wait(gpa, size, false, 0, 0)
       else this.#takeWords()
-      return status
+      return this.#u32[S_ATTENTION >>> 2] === 0 ? status : this.#retireAlone(status)
     }
     const lo = lowWord(this.#u32[DATA]!, size)
     const hi = size === 8 ? this.#u32[DATA + 1]! : 0
     const status = this.#host.physicalWrite(gpa, size, lo, hi, how)
     if (status === STATUS_RETRY) this.#wait(gpa, size, true, lo, hi)
-    return status
+    return this.#u32[S_ATTENTION >>> 2] === 0 ? status : this.#retireAlone(status)
+  }
+
+  /**
+   * Has the instruction retire alone where its device may have raised an event or changed the map: both precede the next
+   * instruction, which generated code would run on to. An instruction that is executed alone is left anyway.
+   *
+   * @param status - the access's
+   */
+  #retireAlone(status: number): number {
+    if (status !== STATUS_DONE || this.#u32[S_LOGGED >>> 2] !== 0) return status
+    this.#pass.answered()
+    return STATUS_ANSWERED
   }
 
   /** Logs an access that has been sent and that is all of the first pass. */
@@ -152,10 +175,11 @@ export class DeviceAccess {
     this.#pass.askedAccess(gpa, size, write)
   }
 
-  /** Stores to ROM, which no instruction waits for. */
-  storeToRom(gpa: number, size: number): void {
+  /** Stores to ROM, which no instruction waits for. @returns a status */
+  storeToRom(gpa: number, size: number): number {
     const hi = size === 8 ? this.#u32[DATA + 1]! : 0
     this.#host.romWrite?.(gpa, size, lowWord(this.#u32[DATA]!, size), hi)
+    return this.#u32[S_ATTENTION >>> 2] === 0 ? STATUS_DONE : this.#retireAlone(STATUS_DONE)
   }
 
   /**
@@ -163,8 +187,8 @@ export class DeviceAccess {
    * becomes a logged one where it stands. Such a pass would have logged this access's walk by now; so the walk is made
    * again, logged, and then the access. (The page of the last device is found without a walk.)
    *
-   * @returns STATUS_RETRY: {@link answer} is next; STATUS_DONE if there is an answer; STATUS_RESTART, with nothing done,
-   *   if it cannot be
+   * @returns STATUS_RETRY: {@link answer} is next; STATUS_DONE or STATUS_ANSWERED if there is an answer; STATUS_RESTART,
+   *   with nothing done, if it cannot be
    */
   ask(lo: number, hi: number, access: number, flags: number): number {
     const t: Translation = this.#translation
@@ -195,7 +219,7 @@ export class DeviceAccess {
       this.#pass.askedAccess(gpa, size, write)
     } else log.cancel()
     if (status === STATUS_DONE && !write) this.#takeWords()
-    return status
+    return this.#u32[S_ATTENTION >>> 2] === 0 ? status : this.#retireAlone(status)
   }
 
   #makeLogged(gpa: number, size: number, write: boolean, lo: number, hi: number): number {

@@ -29,6 +29,7 @@ import {
   EVENT_INIT,
   EVENT_NMI,
   FLAG_TF,
+  STATUS_ANSWERED,
   STATUS_CONTINUE,
   STATUS_DONE,
   STATUS_EXIT,
@@ -286,6 +287,9 @@ export class Executor {
         this.#delivery.latchFault()
         return this.#delivery.deliver()
       }
+      case STATUS_ANSWERED:
+        this.#fetch.pin(this.#u32[S_RECORD >>> 2] as number)
+        return this.#finish(this.#passes.completeAnswered())
       case STATUS_RESTART:
         return this.#beginLogged()
       case STATUS_RETRY:

@@ -3,7 +3,7 @@ import { portForm } from './port-form.ts'
 import type { PortForm } from './port-form.ts'
 import type { QuickPort } from './quick-port.ts'
 import type { Form } from './semantics/form.ts'
-import { STATUS_CONTINUE, STATUS_DONE, STATUS_FAULT } from './state-layout.ts'
+import { STATUS_CONTINUE, STATUS_DONE, STATUS_FAULT, S_ATTENTION } from './state-layout.ts'
 import type { Handler } from './system/operands.ts'
 import { S_PENDING_DEBUG } from './system/system-state.ts'
 import { Abandon, type System } from './system/system.ts'
@@ -59,18 +59,18 @@ export class HandlerPath {
     const s = this.#system
     const { handler, form, memoryOperand, port } = target
     try {
-      if (port !== null) {
-        const status = this.#quickPort.run(port, record)
-        if (status !== STATUS_CONTINUE) return status
+      let status = port === null ? STATUS_CONTINUE : this.#quickPort.run(port, record)
+      if (status === STATUS_CONTINUE) {
+        if (memoryOperand >= 0) {
+          handler.gate?.(s)
+          if (this.#addressOperand(record, addressFlags(form, memoryOperand)) !== 0) return STATUS_FAULT
+        }
+        s.dropWrites()
+        status = handler(s, record, form)
       }
-      if (memoryOperand >= 0) {
-        handler.gate?.(s)
-        if (this.#addressOperand(record, addressFlags(form, memoryOperand)) !== 0) return STATUS_FAULT
-      }
-      s.dropWrites()
-      const status = handler(s, record, form)
-      // The trap of a port breakpoint follows at once.
-      return status === STATUS_DONE && s.get(S_PENDING_DEBUG) !== 0 ? s.retireNext(record) : status
+      // What a device has raised, or done to the map, and the trap of a port breakpoint precede the next instruction.
+      const followed = status === STATUS_DONE && (s.get(S_ATTENTION) | s.get(S_PENDING_DEBUG)) !== 0
+      return followed ? s.retireNext(record) : status
     } catch (error) {
       if (error instanceof Abandon) return error.status
       throw error

@@ -148,8 +148,12 @@ export class MemoryAccess {
       if (status !== STATUS_DONE) return status
       status = this.#perform(this.#second, head, size - head, flags)
     } else {
+      const { changes } = this.#tlb
       status = this.#perform(this.#first, 0, size, flags)
-      if (status === STATUS_DONE || status === STATUS_ASK) this.#fill(lo, hi, access, flags)
+      // The device may have changed the map: the translation is of before.
+      if ((status === STATUS_DONE || status === STATUS_ASK) && changes === this.#tlb.changes) {
+        this.#fill(lo, hi, access, flags)
+      }
       if (status === STATUS_ASK) return this.#device.ask(lo, hi, access, flags)
     }
     if (status === STATUS_DONE && this.#breakpoints.enabled && (flags & (SLOW_PROBE | SLOW_IMPLICIT)) === 0) {
@@ -191,8 +195,7 @@ export class MemoryAccess {
     }
     if (!isDirect(flags) || size !== (flags & 0xff)) return STATUS_RESTART
     if (t.ma < 0) return this.#device.make(t.gpa, flags, DEVICE_PLAIN)
-    this.#device.storeToRom(t.gpa, size)
-    return STATUS_DONE
+    return this.#device.storeToRom(t.gpa, size)
   }
 
   /** Puts what was found into the TLB, where it may be kept. */

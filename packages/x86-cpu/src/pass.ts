@@ -125,7 +125,7 @@ export class Pass {
     return true
   }
 
-  /** The answer is in S_DATA: the next access by generated code finds it. The instruction runs on among others. */
+  /** The answer is in S_DATA: the next access by generated code finds it. */
   answered(): void {
     // Nothing of the instruction can fail any more.
     this.log.end()

@@ -44,7 +44,10 @@ export const S_TLB_MISSES = 0x0e0
 /** Non-zero while a logged pass runs. */
 export const S_LOGGED = 0x0e4
 
-/** Non-zero: generated code leaves at the next taken branch, or the next look at it. */
+/**
+ * Non-zero: something precedes the next instruction, an event or a look at what is mapped there. Generated code leaves at
+ * the next taken branch; an instruction that calls a device or a handler is left as soon as it has retired.
+ */
 export const S_ATTENTION = 0x0e8
 /** Vector of the exception that any SSE / x87 / MMX instruction raises now (6 or 7), or 0. From CR0 and CR4. */
 export const S_SSE_GATE = 0x0ec
@@ -294,6 +297,11 @@ export const STATUS_HANDLER: number = engine.STATUS_HANDLER
  * then where the access is logged and is its instruction's only one; else as STATUS_RESTART.
  */
 export const STATUS_ASK: number = engine.STATUS_ASK
+/**
+ * Of an access outside a logged pass: its device has answered, and something has come up that precedes the next
+ * instruction. The answer is in S_DATA, and S_ANSWERED is set: the instruction is executed again, alone.
+ */
+export const STATUS_ANSWERED: number = engine.STATUS_ANSWERED
 /** A broken invariant of ours: `Vcpu.run` returns an `error` exit. */
 export const STATUS_ERROR: number = engine.STATUS_ERROR
 

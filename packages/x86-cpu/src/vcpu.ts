@@ -244,6 +244,15 @@ export class Vcpu implements Cpu, CodeCacheClient {
     this.#spaces.flush(all)
   }
 
+  /**
+   * The host's map of guest-physical addresses has changed: drops all translations. The next instruction is looked up and
+   * finds the new map, also where a device makes the change while it answers an access.
+   */
+  mapChanged(): void {
+    this.flushTlb(true)
+    this.u32[S_ATTENTION >>> 2] = 1
+  }
+
   /** Drops the translations for data of pages with some protection keys, one bit for each `Translation.key`. */
   dropKeys(keys: number): void {
     this.#tlb.dropKeys(keys)

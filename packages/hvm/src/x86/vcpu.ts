@@ -2,16 +2,7 @@ import { PAGE_BYTES } from '@retrap/memory'
 import { IOREQ_READ, IOREQ_TYPE_COPY, IOREQ_TYPE_PIO, IOREQ_WRITE, IO_DONE, IO_LOG } from '@retrap/ioreq'
 import type { IoDispatch } from '@retrap/ioreq'
 import type { LocalApic } from '@retrap/irqchip'
-import {
-  APIC_ICR,
-  APIC_TPR,
-  EVENT_EXTINT,
-  EVENT_INIT,
-  EVENT_INTERRUPT,
-  EVENT_NMI,
-  EVENT_SIPI,
-  EVENT_SMI,
-} from '@retrap/irqchip'
+import { APIC_TPR, EVENT_EXTINT, EVENT_INIT, EVENT_INTERRUPT, EVENT_NMI, EVENT_SIPI, EVENT_SMI } from '@retrap/irqchip'
 import { MSR_APIC_BASE } from '@retrap/irqchip'
 import { P2mEntry, P2mType } from '@retrap/p2m'
 import type { AccessLog } from '@retrap/replay'
@@ -149,9 +140,6 @@ export class X86Vcpu implements CpuHost, VirtualCpu {
       this.vapic.accessed('write', gpa)
     }
     if (this.#isApicPage(gpa)) {
-      // The processor sees what the write raises before its next instruction, so this one must run alone.
-      if (how !== DEVICE_LOGGED && (this.cpu.interruptsEnabled || (gpa & (APIC_PAGE_BYTES - 1)) === APIC_ICR))
-        return STATUS_RESTART
       this.#countApicAccess(gpa & (APIC_PAGE_BYTES - 1))
       writeApicPage(this.apic, gpa & (APIC_PAGE_BYTES - 1), size, lo)
       return STATUS_DONE
@@ -414,7 +402,7 @@ export class X86Vcpu implements CpuHost, VirtualCpu {
 
   /** Forgets what it has translated: the guest's map has changed. */
   mapChanged(): void {
-    this.cpu.flushTlb(true)
+    this.cpu.mapChanged()
   }
 
   /** It has come back from a turn: the TPR patcher hears of its accesses. */

@@ -36,18 +36,16 @@ export function noteIo(s: System, type: number, port: number, size: number): boo
  *
  * @param index - RDI of INS, RSI of OUTS
  * @param made - iterations; the linear address of the first one's element is in `linLo` and `linHi`
- * @returns whether an SMI comes next
  */
-export function noteStringIo(s: System, form: Form, port: number, index: number, made: number): boolean {
+export function noteStringIo(s: System, form: Form, port: number, index: number, made: number): void {
   const size = elementSize(form)
   const repeated = form.repeat === 'none' ? 0 : IO_REPEATED
-  if (!noteIo(s, (index === RDI ? IO_INPUT : 0) | IO_STRING | repeated, port, size)) return false
+  if (!noteIo(s, (index === RDI ? IO_INPUT : 0) | IO_STRING | repeated, port, size)) return
   const forward = (s.get(S_EFLAGS) & FLAG_DF) === 0 ? size : -size
   const at = s.linLo + (made - 1) * forward
   s.set64(S_IO_ADDRESS, at >>> 0, s.carryHi(s.linLo, s.linHi, at - s.linLo))
   undo(s, S_IO_INDEX, index, form.addressSize, -forward)
   undo(s, S_IO_COUNT, RCX, form.addressSize, repeated === 0 ? 0 : 1)
-  return true
 }
 
 /** A register before the last iteration, which has moved it by `-by`; only its part of `width` bytes moves. */

@@ -1,7 +1,7 @@
 import { SLOW_DIRECT, SLOW_PROBE, SLOW_WRITE } from '../access-flags.ts'
 import { VECTOR_GP } from '../vectors.ts'
 import type { Form } from '../semantics/form.ts'
-import { ES, SEG_BASE, SEG_LIMIT, STATUS_DONE, S_ATTENTION, S_DATA, S_GPR, TR } from '../state-layout.ts'
+import { ES, SEG_BASE, SEG_LIMIT, STATUS_DONE, S_DATA, S_GPR, TR } from '../state-layout.ts'
 import { ATTR_TYPE, RAX, RDI, RDX, RSI, SYSTEM_TSS } from './architecture.ts'
 import { matchPortBreakpoints } from './breakpoints.ts'
 import { IO_IMMEDIATE, IO_INPUT, noteIo, noteStringIo } from './io-state.ts'
@@ -45,7 +45,8 @@ export const input: Handler = (s, record, form) => {
   s.check(s.cpu.port(port, size | SLOW_DIRECT))
   s.writeRegister(S_GPR + 8 * RAX, size, s.get(S_DATA), 0)
   matchPortBreakpoints(s, port, size)
-  return noteIo(s, IO_INPUT | immediateType(form, 1), port, size) ? s.retireNext(record) : STATUS_DONE
+  noteIo(s, IO_INPUT | immediateType(form, 1), port, size)
+  return STATUS_DONE
 }
 
 // @isa: complete   E6 E7 EE EF   OUT   "SDM vol. 2B, OUT"
@@ -57,15 +58,14 @@ export const output: Handler = (s, record, form) => {
   s.check(s.cpu.port(port, size | SLOW_DIRECT | SLOW_WRITE))
   matchPortBreakpoints(s, port, size)
   noteIo(s, immediateType(form, 0), port, size)
-  // What the device has raised comes before the next instruction, not at the next branch.
-  return s.get(S_ATTENTION) === 0 ? STATUS_DONE : s.retireNext(record)
+  return STATUS_DONE
 }
 
-/** Ends iterations of INS (`index` RDI) or OUTS (RSI). An SMI comes before the instruction that follows. */
-function moved(s: System, record: number, form: Form, port: number, index: number, made: number): number {
+/** Ends iterations of INS (`index` RDI) or OUTS (RSI). */
+function moved(s: System, form: Form, port: number, index: number, made: number): number {
   const status = iterated(s, form, made, index)
-  const noted = noteStringIo(s, form, port, index, made)
-  return noted && status === STATUS_DONE ? s.retireNext(record) : status
+  noteStringIo(s, form, port, index, made)
+  return status
 }
 
 // @isa: complete   6C 6D   INS   "SDM vol. 2A, INS/INSB/INSW/INSD"; one iteration a call, or a request for several
@@ -77,7 +77,7 @@ const inputString: Handler = (s, record, form) => {
   checkPorts(s, port, size)
   const hi = addressSize === 8 ? s.gprHi(RDI) : 0
   const made = repeatPort(s, form, port, ES, RDI, size | SLOW_WRITE)
-  if (made > 0) return moved(s, record, form, port, RDI, made)
+  if (made > 0) return moved(s, form, port, RDI, made)
   s.linear(ES, lowPart(s.gpr(RDI), addressSize), hi, size, true)
   // The destination is checked before the port is read: a port cannot be read again.
   s.check(s.cpu.access(s.linLo, s.linHi, size | SLOW_WRITE | SLOW_PROBE))
@@ -85,7 +85,7 @@ const inputString: Handler = (s, record, form) => {
   s.write(s.linLo, s.linHi, size, s.get(S_DATA), 0, 0)
   s.commit()
   matchPortBreakpoints(s, port, size)
-  return moved(s, record, form, port, RDI, 1)
+  return moved(s, form, port, RDI, 1)
 }
 
 // @isa: complete   6E 6F   OUTS   "SDM vol. 2B, OUTS/OUTSB/OUTSW/OUTSD"; likewise
@@ -97,13 +97,13 @@ const outputString: Handler = (s, record, form) => {
   checkPorts(s, port, size)
   const hi = addressSize === 8 ? s.gprHi(RSI) : 0
   const made = repeatPort(s, form, port, segmentOf(s, record), RSI, size)
-  if (made > 0) return moved(s, record, form, port, RSI, made)
+  if (made > 0) return moved(s, form, port, RSI, made)
   s.linear(segmentOf(s, record), lowPart(s.gpr(RSI), addressSize), hi, size, false)
   s.read(s.linLo, s.linHi, size, 0)
   s.set64(S_DATA, s.lo, 0)
   s.check(s.cpu.port(port, size | SLOW_DIRECT | SLOW_WRITE))
   matchPortBreakpoints(s, port, size)
-  return moved(s, record, form, port, RSI, 1)
+  return moved(s, form, port, RSI, 1)
 }
 
 export const ioHandlers: Readonly<Record<string, Handler>> = {
