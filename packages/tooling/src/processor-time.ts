@@ -1,4 +1,4 @@
-// Processor time of whole processes, for benches that compare a process of ours with a peer's: all threads count.
+// Processor time of whole processes, and the time for which they have waited for a processor: all threads count.
 import { readdirSync, readFileSync } from 'node:fs'
 
 /**
@@ -33,4 +33,39 @@ export function processTime(pid: number): number {
   } catch {
     return NaN
   }
+}
+
+/**
+ * The time for which threads of this process have waited for a processor since this object was made. The main thread's
+ * own wait is not enough: it may sleep until a helper thread (garbage collection, compilation) that has no processor is
+ * done. Waits at the same time add up, so a limit on the rest is looser on a busy host, and exact on a quiet one.
+ */
+export class ProcessorDelay {
+  readonly #before: ReadonlyMap<string, number> = delays()
+
+  /** Seconds; NaN where the host does not tell (other than Linux). A thread that has ended meanwhile does not count. */
+  seconds(): number {
+    let sum = this.#before.size === 0 ? NaN : 0
+    for (const [task, nanoseconds] of delays()) sum += nanoseconds - (this.#before.get(task) ?? 0)
+    return sum / 1e9
+  }
+}
+
+/** Nanoseconds that each living thread of this process has waited for a processor since it began. */
+function delays(): Map<string, number> {
+  const found = new Map<string, number>()
+  let tasks: readonly string[] = []
+  try {
+    tasks = readdirSync('/proc/self/task')
+  } catch {
+    return found
+  }
+  for (const task of tasks) {
+    try {
+      found.set(task, Number(readFileSync(`/proc/self/task/${task}/schedstat`, 'utf8').split(' ')[1]))
+    } catch {
+      // It has ended since its name was read.
+    }
+  }
+  return found
 }

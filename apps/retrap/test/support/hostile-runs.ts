@@ -1,5 +1,5 @@
 // Runs of the command line on hostile input, in this process: how each ends, and what must hold of every end.
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
@@ -7,6 +7,7 @@ import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import { Worker } from 'node:worker_threads'
 import { createPc } from '@retrap/machine'
+import { ProcessorDelay } from '@retrap/tooling/processor-time'
 import { decode, formatIntel } from '@retrap/x86-decoder'
 import { runCli, type CliHost } from '../../src/cli.ts'
 import { ExitCode } from '../../src/exit-codes.ts'
@@ -116,7 +117,7 @@ export class HostileRuns {
    */
   async watch(seconds: number, action: () => Promise<string | undefined>): Promise<string | undefined> {
     Atomics.add(this.#heartbeat, 0, 1)
-    const [before, begun] = [process.cpuUsage(), waitedSeconds()]
+    const [before, begun, delay] = [process.cpuUsage(), performance.now(), new ProcessorDelay()]
     let found: string | undefined
     try {
       const hang = new AbortController()
@@ -129,7 +130,7 @@ export class HostileRuns {
     }
     const { user, system } = process.cpuUsage(before)
     const took = (user + system) / 1e6
-    const waited = waitedSeconds() - begun
+    const waited = (performance.now() - begun) / 1000 - delay.seconds()
     if (took > seconds + OVERRUN_SECONDS) found ??= `took ${took.toFixed(1)} s of processor time`
     if (waited > seconds + OVERRUN_SECONDS)
       found ??= `took ${waited.toFixed(1)} s, without what it waited for a processor`
@@ -160,16 +161,6 @@ export class HostileRuns {
     process.off('unhandledRejection', this.#onStray)
     rmSync(this.folder, { recursive: true, force: true })
     await this.#watchdog.terminate()
-  }
-}
-
-/** Seconds that have passed for this thread: those in which it wanted a processor and had none do not count. Linux only. */
-function waitedSeconds(): number {
-  try {
-    const [, delayed] = readFileSync('/proc/self/schedstat', 'utf8').split(' ')
-    return performance.now() / 1000 - Number(delayed) / 1e9
-  } catch {
-    return 0
   }
 }
 
