@@ -1,23 +1,12 @@
-import {
-  DeviceError,
-  type DeviceContext,
-  type DeviceModel,
-  type InvalidatedFrames,
-  type OwnedMemory,
-  type PciFunctionState,
-  type RangeHandler,
-  type Region,
-  type RegionOptions,
-  type Timer,
-} from '@retrap/device'
-import { isPromise, checkRegion, PciTree, type BarRegion } from '@retrap/device/host'
+import { DeviceError, type DeviceModel, type InvalidatedFrames, type PciFunctionState } from '@retrap/device'
+import { isPromise, PciTree } from '@retrap/device/host'
+import { AttachedModel, type ModelSurroundings } from './attached-model.ts'
 import { ModelMemory } from './device-memory.ts'
 import { ModelNotices } from './model-notices.ts'
 import { ModelRequests } from './model-requests.ts'
 import { restoreModels, saveModels, withDeadline } from './model-state.ts'
-import { ModelOwnedMemory, windowHandler } from './owned-memory.ts'
 import type { DevicePlatform } from './platform.ts'
-import { DEAD_HANDLER, type ClaimedRegion } from './region.ts'
+import type { ClaimedRegion } from './region.ts'
 import { RegionTable } from './region-table.ts'
 import type { IoRequest } from './request.ts'
 
@@ -47,45 +36,24 @@ export interface DeviceSetOwner {
   failed(device: string, what: string, error: unknown): void
 }
 
-interface Attached {
-  readonly model: DeviceModel
-  detached: boolean
-  readonly timers: Timer[]
-  readonly memory: ModelMemory
-  /** Memory of its own, by name. */
-  readonly owned: Map<string, ModelOwnedMemory>
-  /** Called when it has forgotten what it was told to, one for each time that it was told. */
-  readonly forgetting: Set<() => void>
-}
-
-/** A region that is about to be claimed. */
-interface Claim {
-  readonly kind: 'port' | 'mmio'
-  readonly base: number
-  readonly length: number
-  readonly handler: RangeHandler
-  readonly options: RegionOptions
-}
-
 /**
  * Holds device models and serves requests with them: in the domain's own process, in a Worker, in another process.
  * One set belongs to one ioreq server.
  */
 export class DeviceSet {
-  readonly #platform: DevicePlatform
   readonly #owner: DeviceSetOwner
   readonly #table: RegionTable
   readonly #tree: PciTree
   readonly #notices: ModelNotices
   readonly #requests: ModelRequests
-  readonly #attached = new Map<string, Attached>()
+  readonly #surroundings: ModelSurroundings
+  readonly #attached = new Map<string, AttachedModel>()
 
   constructor(platform: DevicePlatform, owner: DeviceSetOwner) {
-    this.#platform = platform
     this.#owner = owner
     this.#table = new RegionTable((kind) => owner.claimsChanged(kind))
     this.#tree = new PciTree({
-      mapBar: (device, bar) => this.#mapBar(device, bar),
+      mapBar: (device, bar) => (this.#attached.get(device) as AttachedModel).mapBar(bar),
       wire: (device, pin) => platform.pciInterrupt?.(device, pin) ?? null,
       signalMsi: (address, data, requester) => platform.signalMsi(address, data, requester),
       changed: () => owner.functionsChanged(this.#tree.requesters()),
@@ -93,6 +61,13 @@ export class DeviceSet {
     const dma = new ModelMemory(platform, 'requests')
     const failed = (device: string, what: string, error: unknown): void => owner.failed(device, what, error)
     this.#notices = new ModelNotices(() => this.#attached.values(), dma, failed)
+    this.#surroundings = {
+      platform,
+      table: this.#table,
+      tree: this.#tree,
+      begun: (promise, device, what) => this.#notices.begun(promise, device, what),
+      failed,
+    }
     this.#requests = new ModelRequests({
       table: this.#table,
       tree: this.#tree,
@@ -117,24 +92,13 @@ export class DeviceSet {
     if (this.#attached.has(model.name)) {
       throw new DeviceError('ERR_EXISTS', `a device model named ${model.name} is attached already`)
     }
-    const attached: Attached = {
-      model,
-      detached: false,
-      timers: [],
-      memory: new ModelMemory(this.#platform, model.name),
-      owned: new Map(),
-      forgetting: new Set(),
-    }
+    const attached = new AttachedModel(model, this.#surroundings)
     this.#attached.set(model.name, attached)
     try {
-      model.attach(this.#context(attached))
+      model.attach(attached.context())
     } catch (error) {
       this.#attached.delete(model.name)
-      for (const region of this.#table.regions.filter((r) => r.device === model.name)) region.unmap()
-      this.#tree.remove(model.name, false)
-      for (const timer of attached.timers) timer.cancel()
-      for (const memory of attached.owned.values()) memory.free()
-      attached.memory.close()
+      attached.undo()
       throw error
     }
   }
@@ -147,96 +111,6 @@ export class DeviceSet {
   /** The model of this name, or undefined. */
   model(name: string): DeviceModel | undefined {
     return this.#attached.get(name)?.model
-  }
-
-  #context(attached: Attached): DeviceContext {
-    const { model, owned } = attached
-    const platform = this.#platform
-    const map = (claim: Claim): Region => this.#map(model, claim)
-    return {
-      mapPorts: (base, length, handler, options = {}) => map({ kind: 'port', base, length, handler, options }),
-      mapMmio: (base, length, handler, options = {}) => map({ kind: 'mmio', base, length, handler, options }),
-      ownMemory: (options) => {
-        const memory = new ModelOwnedMemory(platform, model.name, options)
-        owned.set(memory.name, memory)
-        return memory
-      },
-      mapMemory: (gpa, memory, { offset = 0, bytes, ...options } = {}) =>
-        this.#mapMemory(model.name, gpa, memory, offset, bytes ?? memory.bytes - offset, options),
-      interruptLine: (irq) => {
-        checkInteger(model.name, 'interrupt line', irq, 0xffff_ffff)
-        return platform.interruptLine(irq)
-      },
-      signalMsi: (address, data, requester) => {
-        checkInteger(model.name, 'message address', address, Number.MAX_SAFE_INTEGER)
-        checkInteger(model.name, 'message data', data, 0xffff_ffff)
-        checkInteger(model.name, 'requester', requester ?? 0, 0xffff)
-        platform.signalMsi(address, data, requester ?? Math.max(this.#tree.firstOf(model.name), 0))
-      },
-      dma: attached.memory,
-      clock: platform.clock,
-      timer: (callback) => this.#timer(attached, callback),
-      pci: { add: (options) => this.#tree.add(model.name, options) },
-      requestPowerOff: () => platform.powerOff(),
-      requestReset: () => platform.reset(),
-      requestExit: (code) => {
-        checkInteger(model.name, 'exit code', code, 0xffff_ffff)
-        platform.exit(code)
-      },
-    }
-  }
-
-  #timer(attached: Attached, callback: (deadlineNs: number) => void | Promise<void>): Timer {
-    const { name } = attached.model
-    const timer = this.#platform.timer((deadlineNs) => {
-      if (attached.detached) return
-      try {
-        const begun: unknown = callback(deadlineNs)
-        if (isPromise(begun)) this.#notices.begun(begun, name, `timer at ${deadlineNs} ns`)
-      } catch (error) {
-        this.#owner.failed(name, `timer at ${deadlineNs} ns`, error)
-      }
-    })
-    attached.timers.push(timer)
-    return timer
-  }
-
-  #map(model: DeviceModel, { kind, base, length, handler, options }: Claim): ClaimedRegion {
-    checkRegion(model.name, handler, options)
-    const direct = model.synchronous ?? true
-    return this.#table.map({ device: model.name, kind, base, length, handler, direct, window: null }, options)
-  }
-
-  #mapMemory(
-    device: string,
-    gpa: number,
-    memory: OwnedMemory,
-    offset: number,
-    bytes: number,
-    options: RegionOptions,
-  ): ClaimedRegion {
-    const { model, owned } = this.#attached.get(device) as Attached
-    const found = owned.get(memory.name)
-    if (found === undefined || found !== memory) {
-      throw new DeviceError('ERR_INVALID', `${device}: memory ${memory.name} is not this model's own`)
-    }
-    if (gpa % 4096 !== 0) {
-      throw new DeviceError(
-        'ERR_INVALID',
-        `${device}: memory ${memory.name} at ${String(gpa)}: expected a multiple of 4096`,
-      )
-    }
-    const window = found.window(offset, bytes)
-    const handler = windowHandler(found.handler, offset)
-    const direct = model.synchronous ?? true
-    return this.#table.map({ device, kind: 'mmio', base: gpa, length: bytes, handler, direct, window }, options)
-  }
-
-  #mapBar(device: string, { kind, bytes, handler, memory, ...options }: BarRegion): Region {
-    const disabled = { ...options, disabled: true }
-    if (memory !== undefined) return this.#mapMemory(device, 0, memory, 0, bytes, disabled)
-    const { model } = this.#attached.get(device) as Attached
-    return this.#map(model, { kind, base: 0, length: bytes, handler: handler ?? DEAD_HANDLER, options: disabled })
   }
 
   /** The enabled region of highest priority at an address, or null. */
@@ -276,19 +150,7 @@ export class DeviceSet {
   detach(device: string): boolean {
     const attached = this.#attached.get(device)
     if (attached === undefined) return false
-    attached.detached = true
-    for (const timer of attached.timers) timer.cancel()
-    for (const region of this.#table.regions) {
-      if (region.device !== device) continue
-      region.handler = DEAD_HANDLER
-      region.window?.follow(-1)
-      region.window = null
-    }
-    for (const memory of attached.owned.values()) memory.free()
-    this.#tree.remove(device, true)
-    // Last: an INVALIDATE request that waited for it is answered now.
-    attached.memory.close()
-    for (const ended of attached.forgetting) ended()
+    attached.detach()
     return true
   }
 
@@ -451,10 +313,4 @@ function checkModel(model: unknown): asserts model is DeviceModel {
   const { name, attach } = (typeof model === 'object' && model !== null ? model : {}) as Partial<DeviceModel>
   if (typeof name === 'string' && name !== '' && typeof attach === 'function') return
   throw new DeviceError('ERR_INVALID', 'what was attached is no device model: expected a name and attach()')
-}
-
-/** Checks a number that a model hands over. */
-function checkInteger(device: string, what: string, value: number, largest: number): void {
-  if (Number.isSafeInteger(value) && value >= 0 && value <= largest) return
-  throw new DeviceError('ERR_INVALID', `${device}: ${what} ${String(value)}: expected an integer from 0 to ${largest}`)
 }

@@ -1,9 +1,9 @@
 import type { DeviceHostState } from './device-set.ts'
-import { MAX_DMA_BYTES } from './limits.ts'
 import type { DevicePlatform } from './platform.ts'
+import { HeldPlatform } from './held-platform.ts'
 import { HeldMemories } from './remote-memory.ts'
 import { stateFromText, stateToText } from './state-text.ts'
-import type { DeviceMemory, InterruptLine, Timer } from '@retrap/device'
+import type { DeviceMemory } from '@retrap/device'
 import type { IoDispatch } from './dispatch.ts'
 import type { PageLocation } from './dispatch-options.ts'
 import { IoreqError } from './errors.ts'
@@ -67,12 +67,12 @@ export class RemoteServer implements IoreqTransport {
   readonly #options: RemoteServerOptions
   readonly #ready = Promise.withResolvers<void>()
   readonly #readyTimer: unknown
-  readonly #lines = new Map<number, InterruptLine>()
-  readonly #timers = new Map<number, Timer>()
   readonly #calls = new Map<number, Call>()
   readonly #closeListeners: (() => void)[] = []
   /** The models' way to guest memory, on this side. */
   readonly #memory: DeviceMemory | null
+  /** Their interrupt lines, timers and DMA. */
+  readonly #held: HeldPlatform
   /** Memory that the models own. */
   readonly #owned: HeldMemories
   /** The other end wants to know which frames an INVALIDATE request is about. */
@@ -99,6 +99,12 @@ export class RemoteServer implements IoreqTransport {
       ...(link.ringPage && { ringPage: link.ringPage }),
     })
     this.#memory = platform.openMemory?.(options.name) ?? null
+    this.#held = new HeldPlatform({
+      platform,
+      memory: this.#memory,
+      send: (frame) => this.#send(frame),
+      busy: () => this.#busy(),
+    })
     this.#owned = new HeldMemories(
       (device, memory) => {
         if (platform.ownMemory !== undefined) return platform.ownMemory(device, memory)
@@ -268,8 +274,7 @@ export class RemoteServer implements IoreqTransport {
     if (this.#closed) return
     this.#closed = true
     clearTimeout(this.#readyTimer)
-    for (const timer of this.#timers.values()) timer.cancel()
-    for (const line of this.#lines.values()) line.set(false)
+    this.#held.close()
     this.#owned.close()
     const error = new IoreqError('ERR_NOT_FOUND', `server ${this.name} is gone`)
     for (const call of this.#calls.values()) call.reject(error)
@@ -311,7 +316,6 @@ export class RemoteServer implements IoreqTransport {
   }
 
   #handle(frame: Frame): void {
-    const platform = this.#platform
     switch (frame.kind) {
       case 'ready':
         this.#hasModels = true
@@ -328,42 +332,6 @@ export class RemoteServer implements IoreqTransport {
         return
       case 'fault':
         return this.#fault(frame.vcpu, frame.device, frame.what, frame.message)
-      case 'openLine':
-        this.#lines.set(frame.line, platform.interruptLine(frame.irq))
-        return
-      case 'openPin':
-        this.#lines.set(frame.line, platform.pciInterrupt?.(frame.device, frame.pin) ?? NO_WIRE)
-        return
-      case 'setLine':
-        return this.#line(frame.line).set(frame.level)
-      case 'pulseLine':
-        return this.#line(frame.line).pulse()
-      case 'msi':
-        return platform.signalMsi(frame.address, frame.data, frame.requester & 0xffff)
-      case 'armTimer':
-        return this.#arm(frame.timer, frame.deadline)
-      case 'dmaRead':
-        return this.#dmaRead(frame.call, frame.gpa, frame.length)
-      case 'dmaWrite': {
-        const ok = (this.#memory ?? platform.dma).write(frame.gpa, frame.bytes)
-        if (frame.call !== 0) this.#send({ kind: 'dmaDone', call: frame.call, ok, bytes: new Uint8Array(0) })
-        return
-      }
-      case 'modified': {
-        const { gfn, count } = frame
-        if (
-          !(Number.isSafeInteger(gfn) && gfn >= 0 && count >= 1 && gfn + count <= MAX_GFN && Number.isInteger(count))
-        ) {
-          throw new IoreqError('ERR_PROTOCOL', `${count} frames from ${gfn} on were modified, which there cannot be`)
-        }
-        return platform.modifiedMemory?.(gfn, count)
-      }
-      case 'powerOff':
-        return platform.powerOff()
-      case 'resetMachine':
-        return platform.reset()
-      case 'exit':
-        return platform.exit(frame.code)
       case 'called': {
         const call = this.#calls.get(frame.call)
         this.#calls.delete(frame.call)
@@ -376,7 +344,7 @@ export class RemoteServer implements IoreqTransport {
         this.#options.onMessage?.(frame.bytes)
         return
       default:
-        if (this.#owned.take(frame)) return
+        if (this.#held.take(frame) || this.#owned.take(frame)) return
         throw new IoreqError('ERR_PROTOCOL', `a device server sent a ${frame.kind} frame`)
     }
   }
@@ -388,44 +356,10 @@ export class RemoteServer implements IoreqTransport {
     else if (vcpu === NO_VCPU) this.#dispatch.modelFailed(this.server, device, what, error)
     else this.#dispatch.serverFailed(this.server, vcpu, device === '' ? this.name : device, error)
   }
-
-  #line(number: number): InterruptLine {
-    const line = this.#lines.get(number)
-    if (line === undefined) throw new IoreqError('ERR_PROTOCOL', `interrupt line ${number} has not been opened`)
-    return line
-  }
-
-  #arm(number: number, deadline: number): void {
-    let timer = this.#timers.get(number)
-    if (timer === undefined) {
-      timer = this.#platform.timer((reached) => {
-        this.#busy()
-        this.#send({ kind: 'timer', timer: number, deadline: reached, now: this.now() })
-      })
-      this.#timers.set(number, timer)
-    }
-    if (Number.isNaN(deadline)) throw new IoreqError('ERR_PROTOCOL', `timer ${number} was armed for NaN`)
-    timer.arm(deadline)
-    this.#platform.timerArmed?.()
-  }
-
-  #dmaRead(call: number, gpa: number, length: number): void {
-    if (length > MAX_DMA_BYTES) {
-      throw new IoreqError('ERR_PROTOCOL', `a DMA read of ${length} bytes: expected at most ${MAX_DMA_BYTES}`)
-    }
-    const bytes = new Uint8Array(length)
-    const ok = (this.#memory ?? this.#platform.dma).read(gpa, bytes)
-    this.#send({ kind: 'dmaDone', call, ok, bytes })
-  }
 }
-
-/** Guest-physical addresses have at most 52 bits. */
-const MAX_GFN = 2 ** 40
 
 /** Default of `RemoteServerOptions.readyMs`. */
 const READY_MS = 30_000
 
 /** What a reply may take beyond the models' own deadline. */
 const QUIESCE_GRACE_MS = 1000
-
-const NO_WIRE: InterruptLine = { set() {}, pulse() {} }
