@@ -6,6 +6,8 @@
  */
 export { CodeCache } from './code-cache.ts'
 export type { CodeCacheClient } from './code-cache.ts'
+export { CodeFetch } from './code-fetch.ts'
+export type { CodeSpace, CodeTranslation } from './code-fetch.ts'
 export { CodePage } from './code-page.ts'
 export { DispatchLoop, FORM_SIGNATURE } from './dispatch-loop.ts'
 export type { DispatchImports, DispatchLabels, DispatchLocals, HeldState, I32Callee } from './dispatch-loop.ts'
@@ -54,4 +56,5 @@ export {
 } from './status.ts'
 export { Tlb, tlbBytes } from './tlb.ts'
 export type { TlbPage } from './tlb.ts'
+export { Turn } from './turn.ts'
 export { TLB_EXECUTE, TLB_INDEX_MASK, TLB_READ, TLB_WRITE } from './tlb-layout.ts'

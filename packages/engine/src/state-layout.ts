@@ -10,6 +10,8 @@ export interface StateLayout {
   readonly programCounterBase?: number
   /** 64-bit field with the bits that the program counter has in the current mode; absent where it has all 64. */
   readonly programCounterMask?: number
+  /** Mode of the code: below {@link RecordDecoder.modes}. */
+  readonly mode: number
   /** Linear address of the code page that is being executed, 64 bits. */
   readonly pageBase: number
   /** Machine address of the slot table of that code page. */
@@ -20,6 +22,8 @@ export interface StateLayout {
   readonly entry: number
   /** Instructions that may still retire before the interpreter returns. */
   readonly budget: number
+  /** Iterations of repeated instructions, which have been charged to the budget too. */
+  readonly iterations: number
   /** Non-zero: the interpreter returns at the next backward branch, or branch to another page. */
   readonly attention: number
   /** Non-zero: one instruction is executed alone, so every branch leaves the interpreter. */

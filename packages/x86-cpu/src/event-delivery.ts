@@ -1,3 +1,4 @@
+import type { Turn } from '@retrap/engine'
 import type { MachineMemory } from '@retrap/memory'
 import type { ExecutionCounts, ExecutorParts } from './executor-parts.ts'
 import { EXIT_BLOCKED, EXIT_BUDGET, EXIT_SHUTDOWN, failed } from './exit.ts'
@@ -40,7 +41,6 @@ import {
   S_PENDING_FAULT,
   S_REPEATING,
 } from './system/system-state.ts'
-import type { Turn } from './turn.ts'
 import { VECTOR_GP, VECTOR_SS } from './vectors.ts'
 
 /** Takes events between two instructions, and delivers the one that is latched, in logged passes where it meets a device. */

@@ -1,3 +1,4 @@
+import type { Turn } from '@retrap/engine'
 import type { MachineMemory } from '@retrap/memory'
 import type { AccessMode } from './access-mode.ts'
 import type { CpuHost } from './host.ts'
@@ -10,7 +11,6 @@ import type { OutsideEvents } from './outside-events.ts'
 import type { Pass } from './pass.ts'
 import type { QuickPort } from './quick-port.ts'
 import type { System } from './system/system.ts'
-import type { Turn } from './turn.ts'
 
 /** Functions of the generated module. */
 export interface InterpreterExports {

@@ -1,3 +1,4 @@
+import type { Turn } from '@retrap/engine'
 import type { MachineMemory } from '@retrap/memory'
 import type { AccessMode } from './access-mode.ts'
 import type { DeviceAccess } from './device-access.ts'
@@ -50,7 +51,6 @@ import {
 import { needsStepping } from './system/debug.ts'
 import { RESET_INIT, resetState } from './system/reset.ts'
 import type { System } from './system/system.ts'
-import type { Turn } from './turn.ts'
 import {
   ACTIVITY_HALTED,
   ACTIVITY_MWAIT,
@@ -66,11 +66,6 @@ import {
   SMM_ENTERING,
   SMM_OUTSIDE,
 } from './system/system-state.ts'
-
-/** Instructions that run before `run` looks around. The first rounds are short, so that V8 gets to replace baseline code. */
-const FIRST_SLICE = 20_000
-const SLICE = 100_000
-const SHORT_SLICES = 200
 
 /** Logged passes in one run after which the host has its turn. */
 const MOST_PASSES = 1024
@@ -101,7 +96,6 @@ export class Executor {
   readonly #turn: Turn
   readonly #passes: InstructionPasses
   readonly #delivery: EventDelivery
-  #slices = 0
   /** Each instruction is executed alone, and a turn may end after any: see {@link step}. */
   #stepwise = false
   /** PAUSE has been executed: the run ends. */
@@ -302,7 +296,7 @@ export class Executor {
           : this.#finish(next)
       }
       default:
-        return failed(this.error ?? this.#fetch.error ?? new Error(`unexpected status ${status}`))
+        return failed(this.error ?? this.#fetch.code.error ?? new Error(`unexpected status ${status}`))
     }
   }
 
@@ -311,9 +305,7 @@ export class Executor {
     const u32 = this.#u32
     this.#pass.leaveShadow(this.#turn.retired)
     this.#pass.begin()
-    const slice = Math.min(this.#turn.remaining, this.#slices < SHORT_SLICES ? FIRST_SLICE : SLICE)
-    this.#slices++
-    this.#turn.allow(slice)
+    const slice = this.#turn.allowSlice()
     this.#outside.settleAttention()
     const status = this.#interpreter.run(this.#state, record)
     this.#turn.settle(slice)

@@ -1,3 +1,4 @@
+import type { Turn } from '@retrap/engine'
 import type { AccessMode } from './access-mode.ts'
 import type { DeviceAccess } from './device-access.ts'
 import type { ExecutorParts } from './executor-parts.ts'
@@ -16,7 +17,6 @@ import {
   S_PINNED,
   S_RECORD,
 } from './state-layout.ts'
-import type { Turn } from './turn.ts'
 
 /** Fetching an instruction from a device takes as long as several passes. */
 const FETCHED_PASSES = 16

@@ -1,4 +1,4 @@
-import { Tlb, tlbBytes } from '@retrap/engine'
+import { Tlb, Turn, tlbBytes } from '@retrap/engine'
 import type { CodeCacheClient } from '@retrap/engine'
 import type { MachineMemory } from '@retrap/memory'
 import { AccessLog, LOG_BYTES } from '@retrap/replay'
@@ -44,6 +44,7 @@ import {
   S_FAULT_VECTOR,
   S_LOGGED,
   S_TLB_MISSES,
+  STATE_LAYOUT,
   S_TLB_SETS,
   S_TSC_OFFSET,
   S_TWO_TO_28,
@@ -69,7 +70,6 @@ import {
 } from './system/system-state.ts'
 import { TLB_MODES } from './tlb-sets.ts'
 import { LinearTranslation } from './translation.ts'
-import { Turn } from './turn.ts'
 
 const STATE_BYTES = S_TLB_SETS + tlbBytes(TLB_MODES)
 
@@ -174,12 +174,12 @@ export class Vcpu implements Cpu, CodeCacheClient {
         memory: memory.memory,
         access: (lo: number, hi: number, flags: number) => this.#access.generatedAccess(lo, hi, flags),
         system: (fn: number, record: number) => this.#system(handlers, fn, record),
-        fetch: (lo: number, hi: number) => fetch.fetch(lo >>> 0, hi >>> 0),
-        cross: (record: number) => fetch.cross(record),
+        fetch: (lo: number, hi: number) => fetch.code.fetch(lo >>> 0, hi >>> 0),
+        cross: (record: number) => fetch.code.cross(record),
       },
     })
     const interpreter = instance.exports as unknown as InterpreterExports
-    this.#turn = new Turn(this.u32, this.i32)
+    this.#turn = new Turn(this.u32, this.i32, STATE_LAYOUT)
     this.#executor = new Executor({
       memory,
       host,

@@ -1,0 +1,222 @@
+import { PAGE_BYTES, PAGE_SHIFT } from '@retrap/memory'
+import type { MachineMemory } from '@retrap/memory'
+import type { CodeCache } from './code-cache.ts'
+import type { CodePage } from './code-page.ts'
+import { OP_CROSS, R_OFFSET, R_OP } from './record.ts'
+import type { StateLayout } from './state-layout.ts'
+import { STATUS_DONE, STATUS_ERROR, STATUS_FAULT, STATUS_STEP } from './status.ts'
+import { TLB_EXECUTE } from './tlb-layout.ts'
+import type { Tlb, TlbPage } from './tlb.ts'
+
+/** The translation of one byte of code. */
+export interface CodeTranslation extends TlbPage {
+  /** Machine address of the byte where plain memory holds it, else −1. */
+  readonly ma: number
+  /** The translation may go into the TLB. */
+  readonly cacheable: boolean
+}
+
+/** How an instruction set finds code. One object per processor. */
+export interface CodeSpace<Into extends CodeTranslation> {
+  /** TLB set that keeps execute entries now; the miss set where none may be kept. */
+  readonly executeSet: number
+  /** The same for the second page of an instruction: the miss set where such a page must be checked each time. */
+  readonly secondPageSet: number
+  /**
+   * Checks that an instruction may begin at a linear address, before that is translated.
+   *
+   * @returns STATUS_DONE; STATUS_FAULT with the exception in the state; STATUS_STEP if the bytes must be checked one by one
+   */
+  check(lo: number, hi: number): number
+  /**
+   * Translates the linear address of a byte of code.
+   *
+   * @returns STATUS_DONE; STATUS_FAULT with the exception in the state; or another status that the interpreter ends with
+   */
+  translate(lo: number, hi: number, into: Into): number
+  /** Returns the high word of the linear address whose low word has just wrapped to zero. */
+  nextHigh(hi: number): number
+  /** Takes back an exception of {@link CodeSpace.translate}: the fetch was not the program's. */
+  dropFault(): void
+}
+
+/**
+ * Finds the record of the instruction at a linear address: the `fetch` and `cross` imports of the dispatch loop.
+ *
+ * It translates the address, finds or decodes the record in the code cache, and makes execute entries of the TLB, with
+ * which generated code finds the next records of the page by itself.
+ */
+export class CodeFetch<Into extends CodeTranslation> {
+  /** The error that was thrown, after STATUS_ERROR. */
+  error: unknown = undefined
+  readonly #memory: MachineMemory
+  readonly #state: number
+  readonly #u32: Uint32Array
+  readonly #cache: CodeCache
+  readonly #tlb: Tlb
+  readonly #space: CodeSpace<Into>
+  readonly #translation: Into
+  readonly #secondTranslation: Into
+  /** Indices of the state's fields. */
+  readonly #mode: number
+  readonly #pageBase: number
+  readonly #slots: number
+  readonly #alone: number
+  readonly #status: number
+  /** Offset of the entry record. */
+  readonly #entry: number
+
+  /**
+   * Makes the look-up of one processor.
+   *
+   * @param state - machine address of the processor's state
+   * @param newTranslation - makes an object for {@link CodeSpace.translate} to fill in; called twice
+   */
+  constructor(
+    memory: MachineMemory,
+    state: number,
+    layout: StateLayout,
+    cache: CodeCache,
+    tlb: Tlb,
+    space: CodeSpace<Into>,
+    newTranslation: () => Into,
+  ) {
+    this.#memory = memory
+    this.#state = state
+    this.#u32 = memory.u32.subarray(state >>> 2)
+    this.#cache = cache
+    this.#tlb = tlb
+    this.#space = space
+    this.#translation = newTranslation()
+    this.#secondTranslation = newTranslation()
+    this.#mode = layout.mode >>> 2
+    this.#pageBase = layout.pageBase >>> 2
+    this.#slots = layout.slots >>> 2
+    this.#alone = layout.alone >>> 2
+    this.#status = layout.fetchStatus >>> 2
+    this.#entry = layout.entry
+  }
+
+  /**
+   * Finds the record at a linear address, to run on from there.
+   *
+   * @param lo - low word, unsigned
+   * @param hi - high word, unsigned
+   * @returns machine address of the record; 0 with the reason in {@link StateLayout.fetchStatus}
+   */
+  fetch(lo: number, hi: number): number {
+    try {
+      const record = this.#locate(lo, hi, this.#space.executeSet)
+      if (record === 0) this.leaveAt(lo, hi)
+      return record
+    } catch (error) {
+      this.error = error
+      this.leaveAt(lo, hi)
+      this.#u32[this.#status] = STATUS_ERROR
+      return 0
+    }
+  }
+
+  /** Finds the record at a linear address, to execute it alone: as {@link CodeFetch.fetch}, but the TLB gets no entry of its page. */
+  fetchOne(lo: number, hi: number): number {
+    return this.#locate(lo, hi, this.#tlb.missSet)
+  }
+
+  /** Makes the dispatch loop report a linear address as the program counter. */
+  leaveAt(lo: number, hi: number): void {
+    this.#u32[this.#pageBase] = lo & ~(PAGE_BYTES - 1)
+    this.#u32[this.#pageBase + 1] = hi
+    this.#memory.u16[(this.#state + this.#entry + R_OFFSET) >>> 1] = lo & (PAGE_BYTES - 1)
+  }
+
+  /** Returns 1 if the page-crossing instruction after an `OP_CROSS` record is still the one mapped there, else 0. */
+  cross(record: number): number {
+    const { u16 } = this.#memory
+    const lo = (this.#u32[this.#pageBase]! + u16[(record + R_OFFSET) >>> 1]!) >>> 0
+    const hi = this.#u32[this.#pageBase + 1] as number
+    if (u16[(record + R_OP) >>> 1] !== OP_CROSS) return 0
+    if (this.#secondPageHolds(record, lo, hi)) return 1
+    // If the second page is missing, the fetch that follows raises the fault; else it decodes the instruction anew.
+    this.#space.dropFault()
+    const t = this.#translation
+    if (this.#space.translate(lo, hi, t) === STATUS_DONE && t.ma >= 0) {
+      this.#cache.dropCrossing(this.#pageOf(t), record)
+    }
+    this.#space.dropFault()
+    return 0
+  }
+
+  #pageOf(t: Into): CodePage {
+    return this.#cache.page(t.ma >>> PAGE_SHIFT, this.#u32[this.#mode]!)
+  }
+
+  #end(status: number): number {
+    this.#u32[this.#status] = status
+    return 0
+  }
+
+  /** @param set - TLB set that gets an entry of the page */
+  #locate(lo: number, hi: number, set: number): number {
+    const u32 = this.#u32
+    const cache = this.#cache
+    const space = this.#space
+    const checked = space.check(lo, hi)
+    if (checked !== STATUS_DONE) return this.#end(checked)
+    const t = this.#translation
+    const translated = space.translate(lo, hi, t)
+    if (translated !== STATUS_DONE) return this.#end(translated)
+    if (t.ma < 0) return this.#end(STATUS_STEP)
+    const page = this.#pageOf(t)
+    u32[this.#pageBase] = lo & ~(PAGE_BYTES - 1)
+    u32[this.#pageBase + 1] = hi
+    u32[this.#slots] = page.slots
+    this.#fillExecute(set, lo, hi, page, t)
+    const offset = lo & (PAGE_BYTES - 1)
+    let record = cache.record(page, offset)
+    if (record !== 0) {
+      // Decoding may have dropped everything, this page included.
+      u32[this.#slots] = this.#pageOf(t).slots
+      if (u32[this.#slots] !== page.slots && set !== this.#tlb.missSet) this.#tlb.flushExecute()
+      if (this.#memory.u16[(record + R_OP) >>> 1] !== OP_CROSS || this.#secondPageHolds(record, lo, hi)) return record
+      if (u32[this.#status] === STATUS_FAULT) return 0
+      cache.dropCrossing(page, record)
+    }
+    const second = this.#secondPage(lo, hi)
+    if (second === undefined) return 0
+    record = cache.crossing(this.#pageOf(t), offset, second)
+    if (record === 0) {
+      cache.flush()
+      record = cache.crossing(this.#pageOf(t), offset, cache.page(second.frame, second.mode))
+    }
+    u32[this.#slots] = this.#pageOf(t).slots
+    return record
+  }
+
+  /** Returns the code page after the one that holds a linear address; undefined with the reason in the state. */
+  #secondPage(lo: number, hi: number): CodePage | undefined {
+    const space = this.#space
+    const next = ((lo & ~(PAGE_BYTES - 1)) + PAGE_BYTES) >>> 0
+    const nextHi = next === 0 ? space.nextHigh(hi) : hi
+    const t = this.#secondTranslation
+    const status = space.translate(next, nextHi, t)
+    if (status !== STATUS_DONE || t.ma < 0) {
+      this.#end(status === STATUS_DONE ? STATUS_STEP : status)
+      return undefined
+    }
+    const page = this.#pageOf(t)
+    this.#fillExecute(space.secondPageSet, next, nextHi, page, t)
+    return page
+  }
+
+  /** Lets generated code find a code page by itself. */
+  #fillExecute(set: number, lo: number, hi: number, page: CodePage, t: Into): void {
+    if (!t.cacheable || set === this.#tlb.missSet || this.#u32[this.#alone] !== 0) return
+    this.#tlb.fill(set, TLB_EXECUTE, lo, hi, page.slots, t)
+  }
+
+  #secondPageHolds(record: number, lo: number, hi: number): boolean {
+    this.#u32[this.#status] = STATUS_DONE
+    const second = this.#secondPage(lo, hi)
+    return second !== undefined && this.#cache.crossesInto(record, second)
+  }
+}

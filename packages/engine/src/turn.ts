@@ -1,0 +1,135 @@
+import { PAGE_BYTES, PAGE_SHIFT } from '@retrap/memory'
+import type { StateLayout } from './state-layout.ts'
+import { STATUS_CONTINUE } from './status.ts'
+
+/** The offset in a page. */
+const OFFSET = PAGE_BYTES - 1
+
+/** Cost of the delivery of an event, in instructions, which take about as long. */
+const EVENT_COST = 64
+
+/** Instructions that the interpreter executes in one call. The first calls are short, so that V8 gets to replace baseline code. */
+const FIRST_SLICE = 20_000
+const SLICE = 100_000
+const SHORT_SLICES = 200
+
+/**
+ * What a processor has executed, and where its current turn ends.
+ *
+ * Both are functions of architectural events alone, so that every way of executing a program agrees: freely, in slices of
+ * any length, and one instruction at a time. A turn ends once its cost is used up, after the next backward branch, branch
+ * to another page, or event; not after a forward branch within a page, which generated code follows without a check.
+ */
+export class Turn {
+  readonly #u32: Uint32Array
+  readonly #i32: Int32Array
+  /** Indices of the state's fields. */
+  readonly #counter: number
+  readonly #base: number
+  readonly #mask: number
+  readonly #budget: number
+  readonly #iterations: number
+  /** {@link Turn.cost} at which the turn is used up. */
+  #end = 0
+  /** The part of {@link Turn.cost} that is not instructions. */
+  #extra = 0
+  #slices = 0
+  /** Linear address of an instruction that is executed alone; both words signed. */
+  #fromLo = 0
+  #fromHi = 0
+  /** Instructions retired since the processor was made. */
+  retired = 0
+  /** The turn may end before the next instruction. */
+  mayEnd = true
+
+  /**
+   * Makes the account of one processor.
+   *
+   * @param u32 - the state area
+   * @param i32 - the same
+   */
+  constructor(u32: Uint32Array, i32: Int32Array, layout: StateLayout) {
+    this.#u32 = u32
+    this.#i32 = i32
+    this.#counter = layout.programCounter >>> 2
+    this.#base = (layout.programCounterBase ?? -4) >> 2
+    this.#mask = (layout.programCounterMask ?? -4) >> 2
+    this.#budget = layout.budget >>> 2
+    this.#iterations = layout.iterations >>> 2
+  }
+
+  /** What has been executed, in instructions: an iteration of a repeated one is 1, an event 64. */
+  get cost(): number {
+    return this.retired + this.#extra
+  }
+
+  /** What is left of the turn; zero or less where it is used up. */
+  get remaining(): number {
+    return this.#end - this.cost
+  }
+
+  /** Begins a turn. */
+  begin(budget: number): void {
+    this.#end = this.cost + budget
+  }
+
+  /** Charges the delivery of an event. */
+  addEvent(): void {
+    this.#extra += EVENT_COST
+  }
+
+  /** Hands the interpreter a budget of instructions and iterations. */
+  allow(budget: number): void {
+    this.#u32[this.#budget] = budget
+    this.#u32[this.#iterations] = 0
+  }
+
+  /** Hands the interpreter the next slice of the turn. @returns its budget, for {@link Turn.settle} */
+  allowSlice(): number {
+    const slice = Math.min(this.remaining, this.#slices < SHORT_SLICES ? FIRST_SLICE : SLICE)
+    this.#slices++
+    this.allow(slice)
+    return slice
+  }
+
+  /** Adds what the interpreter has executed of the budget that it had. */
+  settle(budget: number): void {
+    const iterations = this.#u32[this.#iterations] as number
+    this.retired += budget - (this.#i32[this.#budget] as number) - iterations
+    this.#extra += iterations
+  }
+
+  /** Notes the address of an instruction that is executed alone, for {@link Turn.arrive}. */
+  depart(): void {
+    this.#fromLo = this.#linearLo()
+    this.#fromHi = this.#linearHi()
+  }
+
+  /** Notes the linear address of an instruction, for {@link Turn.arrive}. */
+  departFrom(lo: number, hi: number): void {
+    this.#fromLo = lo | 0
+    this.#fromHi = hi | 0
+  }
+
+  /**
+   * Decides whether the turn may end after an instruction that ended with a status. It may not where the instruction leads
+   * further on in the same page: generated code makes no check there.
+   */
+  arrive(status: number): void {
+    const lo = this.#linearLo()
+    const samePage = (lo ^ this.#fromLo) >>> PAGE_SHIFT === 0 && this.#linearHi() === this.#fromHi
+    this.mayEnd = status === STATUS_CONTINUE || !samePage || (lo & OFFSET) <= (this.#fromLo & OFFSET)
+  }
+
+  /** Low word of the program counter's linear address; signed, which V8 keeps without an object. */
+  #linearLo(): number {
+    const counter = this.#u32[this.#counter] as number
+    return this.#base < 0 ? counter | 0 : (counter + this.#u32[this.#base]!) | 0
+  }
+
+  /** High word. Where the program counter has a base it has either 32 bits, or 64 and a base of zero. */
+  #linearHi(): number {
+    const counter = this.#u32[this.#counter + 1] as number
+    return this.#mask < 0 ? counter | 0 : counter & this.#u32[this.#mask + 1]!
+  }
+}
