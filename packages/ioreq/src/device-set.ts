@@ -4,7 +4,7 @@ import { AttachedModel, type ModelSurroundings } from './attached-model.ts'
 import { ModelMemory } from './device-memory.ts'
 import { ModelNotices } from './model-notices.ts'
 import { ModelRequests } from './model-requests.ts'
-import { restoreModels, saveModels, withDeadline } from './model-state.ts'
+import { checkDeadline, restoreModels, saveModels, withDeadline } from './model-state.ts'
 import type { DevicePlatform } from './platform.ts'
 import type { ClaimedRegion } from './region.ts'
 import { RegionTable } from './region-table.ts'
@@ -263,9 +263,11 @@ export class DeviceSet {
   /**
    * Has every model bring its work in flight to an end or to a state that can be saved.
    *
-   * @throws DeviceError `ERR_DEVICE`, with the model's name, for one that fails or is not done in time
+   * @throws DeviceError `ERR_INVALID` for a deadline that is negative or no number; `ERR_DEVICE`, with the model's name,
+   * for one that fails or is not done in time
    */
   async quiesce(deadlineMs: number): Promise<void> {
+    checkDeadline(deadlineMs)
     await Promise.all(
       this.#present().map((model) =>
         withDeadline(model.name, 'quiesce', deadlineMs, async () => await model.quiesce?.(deadlineMs)),

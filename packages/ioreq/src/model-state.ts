@@ -1,5 +1,5 @@
 import { DeviceError, type DeviceModel } from '@retrap/device'
-import { describeThrown } from '@retrap/device/host'
+import { describeThrown, LONGEST_HOST_TIMER_MS } from '@retrap/device/host'
 
 /** Whether a model keeps nothing that a snapshot must hold. */
 function isStateless(model: DeviceModel): boolean {
@@ -16,8 +16,14 @@ async function step<T>(model: DeviceModel, what: string, action: () => T | Promi
   }
 }
 
+/** @throws DeviceError `ERR_INVALID` for a deadline that is no number of milliseconds from 0 on */
+export function checkDeadline(deadlineMs: number): void {
+  if (!(typeof deadlineMs === 'number' && deadlineMs >= 0))
+    throw new DeviceError('ERR_INVALID', `a deadline of ${String(deadlineMs)} ms: expected a number from 0 to Infinity`)
+}
+
 /**
- * Waits for a step of a model's, and no longer than allowed.
+ * Waits for a step of a model's, and no longer than allowed. A deadline that no timer of the host can hold never passes.
  *
  * @throws DeviceError `ERR_DEVICE`, naming the model and the step
  */
@@ -29,7 +35,7 @@ export async function withDeadline(
 ): Promise<void> {
   let timer: unknown
   const late = new Promise<never>((_resolve, reject) => {
-    if (deadlineMs === Infinity) return
+    if (deadlineMs > LONGEST_HOST_TIMER_MS) return
     timer = setTimeout(
       () => reject(new DeviceError('ERR_DEVICE', `${device}: ${what} took longer than ${deadlineMs} ms`)),
       deadlineMs,

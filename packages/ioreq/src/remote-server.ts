@@ -7,7 +7,7 @@ import type { DeviceMemory } from '@retrap/device'
 import type { IoDispatch } from './dispatch.ts'
 import type { PageLocation } from './dispatch-options.ts'
 import { IoreqError } from './errors.ts'
-import { withDeadline } from './model-state.ts'
+import { checkDeadline, withDeadline } from './model-state.ts'
 import { FRAME_VERSION, NO_VCPU, type Frame, type FrameRange } from './frames.ts'
 import type { InvalidationNotice } from './invalidation.ts'
 import { XEN_DMOP_IO_RANGE_PCI } from './layout.ts'
@@ -178,9 +178,11 @@ export class RemoteServer implements IoreqTransport {
   /**
    * Has the models bring their work in flight to an end, or to a state that can be saved.
    *
+   * @throws DeviceError `ERR_INVALID` for a deadline that is negative or no number
    * @throws IoreqError `ERR_DEVICE`, naming the model that failed or was late
    */
   async quiesce(deadlineMs: number): Promise<void> {
+    checkDeadline(deadlineMs)
     await withDeadline(this.name, 'quiesce', deadlineMs + QUIESCE_GRACE_MS, async () => {
       await this.#call((call) => ({ kind: 'quiesce', call, deadline: deadlineMs }))
     })
