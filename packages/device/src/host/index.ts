@@ -18,6 +18,7 @@ export {
 export { SplitAccess, type PlacedRange, type RangeSource } from './split-access.ts'
 export { describeThrown, hex } from '../errors.ts'
 export { LONGEST_HOST_TIMER_MS } from './host-timer.ts'
-export { PciConfigSpace, type BarRegion, type PciFunctionHost } from './pci-config-space.ts'
+export { PciConfigSpace, type PciFunctionHost } from './pci-config-space.ts'
+export type { BarRegion } from './pci-decoders.ts'
 export { PciTree, type PciTreeHost } from './pci-tree.ts'
 export { checkDeadline, TimerQueue } from './timer-queue.ts'

@@ -1,12 +1,12 @@
-import type { RangeHandler, Region, RegionOptions } from '../access.ts'
+import type { Region } from '../access.ts'
 import { DeviceError, hex } from '../errors.ts'
-import type { OwnedMemory } from '../memory.ts'
-import type { PciBarOptions, PciFunction, PciFunctionOptions, PciFunctionState, PciMessages } from '../pci-function.ts'
+import type { PciFunction, PciFunctionOptions, PciFunctionState, PciMessages } from '../pci-function.ts'
 import type { InterruptLine } from '../wires.ts'
-import { longOf, putLong, putWord, wordOf } from './config-bytes.ts'
+import { putLong, putWord, wordOf } from './config-bytes.ts'
 import { PciBridge, type WindowKind } from './pci-bridge.ts'
 import { PciCapabilities } from './pci-capabilities.ts'
-import { FunctionMessages, msixBarHandler, type MsixTable } from './pci-messages.ts'
+import { PciDecoders, type BarRegion } from './pci-decoders.ts'
+import { FunctionMessages } from './pci-messages.ts'
 
 const VENDOR_ID = 0x00
 const DEVICE_ID = 0x02
@@ -17,33 +17,14 @@ const HEADER_TYPE = 0x0e
 const BAR0 = 0x10
 const SUBSYSTEM_VENDOR_ID = 0x2c
 const SUBSYSTEM_ID = 0x2e
-const EXPANSION_ROM = 0x30
-const EXPANSION_ROM_TYPE_1 = 0x38
 const INTERRUPT_LINE = 0x3c
 const INTERRUPT_PIN = 0x3d
 
-const COMMAND_IO = 1 << 0
-const COMMAND_MEMORY = 1 << 1
 const COMMAND_BUS_MASTER = 1 << 2
 const COMMAND_INTERRUPT_DISABLE = 1 << 10
-/** Bits of the command register that software may change. Bus master, parity, SERR and the three above. */
+/** Bits of the command register that software may change. I/O, memory, bus master, parity, SERR and interrupt disable. */
 const COMMAND_WRITABLE = 0x0547
 const STATUS_INTERRUPT = 1 << 3
-const ROM_ENABLE = 1 << 0
-const PAGE_BYTES = 4096
-const LEAST_ROM_BYTES = 2048
-
-/** A region that a function wants behind a BAR: of a handler, or of owned memory. */
-export interface BarRegion extends RegionOptions {
-  /** Ports or guest-physical addresses. */
-  readonly kind: 'port' | 'mmio'
-  /** Ports or bytes. */
-  readonly bytes: number
-  /** Answers accesses. */
-  readonly handler?: RangeHandler
-  /** Is shown there. */
-  readonly memory?: OwnedMemory
-}
 
 /** What a function needs of the machine around it. */
 export interface PciFunctionHost {
@@ -57,15 +38,6 @@ export interface PciFunctionHost {
   readonly parent: PciConfigSpace | null
   /** Bus numbers or windows of a bridge have changed. */
   bridgeChanged?(bridge: PciConfigSpace): void
-}
-
-/** A region with the register that says where it is. */
-interface Decoder {
-  readonly region: Region
-  readonly register: number
-  readonly kind: 'io' | 'memory' | 'memory64' | 'rom'
-  readonly bytes: number
-  readonly window: WindowKind
 }
 
 /**
@@ -93,8 +65,7 @@ export class PciConfigSpace implements PciFunction {
   readonly #writable: Uint8Array
   readonly #capabilities: PciCapabilities
   readonly #messages: FunctionMessages
-  readonly #bars: (Decoder | undefined)[] = []
-  readonly #decoders: Decoder[] = []
+  readonly #decoders: PciDecoders
   #level = false
 
   /** @throws DeviceError `ERR_INVALID`, `ERR_EXISTS`, `ERR_NO_SPACE` */
@@ -125,8 +96,15 @@ export class PciConfigSpace implements PciFunction {
       this.#capabilities.add(id, body, writable, { at, version })
     }
     this.bridge = options.bridge === undefined ? null : new PciBridge(this.config, options.bridge)
-    for (const bar of this.#barOptions()) this.#addBar(bar)
-    if (options.expansionRom !== undefined) this.#addRom(options.expansionRom.memory)
+    this.#decoders = new PciDecoders({
+      name: this.#name(),
+      config: this.config,
+      bridge: this.bridge !== null,
+      options,
+      messages: this.#messages,
+      mapBar: (bar) => host.mapBar(bar),
+      forwarded: (window, base, length) => this.#forwarded(window, base, length),
+    })
     this.#setWritable()
     this.#powerOn()
   }
@@ -158,89 +136,6 @@ export class PciConfigSpace implements PciFunction {
     return parent === null || parent.#passes(bus)
   }
 
-  /** The BARs with that of the MSI-X table, which the contract may have to make. */
-  #barOptions(): readonly PciBarOptions[] {
-    const bars = this.#options.bars ?? []
-    const { table } = this.#messages
-    if (table === null) return bars
-    const made: PciBarOptions[] = []
-    for (const index of new Set([table.tableBar, table.pbaBar])) {
-      const found = bars.find((bar) => bar.index === index)
-      const end = endInBar(table, index)
-      if (found === undefined) {
-        made.push({ index, kind: 'memory', bytes: Math.max(PAGE_BYTES, 2 ** Math.ceil(Math.log2(end))) })
-      } else if (found.kind === 'io' || found.memory !== undefined || (found.bytes ?? 0) < end) {
-        throw new DeviceError(
-          'ERR_INVALID',
-          `${this.#name()}: BAR ${index}: MSI-X needs a memory BAR with a handler, of at least ${end} bytes`,
-        )
-      }
-    }
-    return [...bars, ...made]
-  }
-
-  #addBar(bar: PciBarOptions): void {
-    const least = bar.kind === 'io' ? 4 : bar.memory === undefined ? 16 : PAGE_BYTES
-    const wide = bar.kind === 'memory64'
-    const { table } = this.#messages
-    const inTable = table !== null && (bar.index === table.tableBar || bar.index === table.pbaBar)
-    const last = (this.bridge === null ? 5 : 1) - (wide ? 1 : 0)
-    const taken = this.#bars[bar.index] !== undefined || (wide && this.#bars[bar.index + 1] !== undefined)
-    if (!Number.isInteger(bar.index) || bar.index < 0 || bar.index > last || taken || this.#isUpperHalf(bar.index)) {
-      throw new DeviceError('ERR_INVALID', `${this.#name()}: BAR ${bar.index}: expected a free register, 0–${last}`)
-    }
-    if (!inTable && (bar.handler === undefined) === (bar.memory === undefined)) {
-      throw new DeviceError('ERR_INVALID', `${this.#name()}: BAR ${bar.index}: expected a handler or memory`)
-    }
-    const bytes = bar.bytes ?? bar.memory?.bytes ?? 0
-    if (bytes < least || 2 ** Math.round(Math.log2(bytes)) !== bytes || bytes > (bar.memory?.bytes ?? Infinity)) {
-      throw new DeviceError(
-        'ERR_INVALID',
-        `${this.#name()}: BAR ${bar.index}: size ${bytes}, expected a power of two from ${least} up${bar.memory ? ` to the memory's ${bar.memory.bytes}` : ''}`,
-      )
-    }
-    const register = BAR0 + 4 * bar.index
-    // Address bits below the size are hard-wired to 0: writing ones and reading back is how software sizes a BAR.
-    if (wide) {
-      const mask = BigInt.asUintN(64, -BigInt(bytes))
-      putLong(this.#writable, register, Number(mask & 0xffff_fff0n))
-      putLong(this.#writable, register + 4, Number(mask >> 32n))
-    } else {
-      const mask = bytes >= 2 ** 32 ? 0 : -bytes
-      putLong(this.#writable, register, bar.kind === 'io' ? mask & ~3 : mask & ~0xf)
-    }
-    const handler = inTable ? msixBarHandler(bar.index, table, bar.handler, () => this.#messages.update()) : bar.handler
-    const region = this.#host.mapBar({
-      ...regionOptions(bar),
-      kind: bar.kind === 'io' ? 'port' : 'mmio',
-      bytes,
-      ...(handler && { handler }),
-      ...(bar.memory && { memory: bar.memory }),
-    })
-    const window = bar.kind === 'io' ? 'io' : bar.prefetchable === true ? 'prefetchable' : 'memory'
-    const decoder: Decoder = { region, register, kind: bar.kind, bytes, window }
-    this.#bars[bar.index] = decoder
-    this.#decoders.push(decoder)
-  }
-
-  #isUpperHalf(index: number): boolean {
-    return this.#bars[index - 1]?.kind === 'memory64'
-  }
-
-  #addRom(memory: OwnedMemory): void {
-    const { bytes } = memory
-    if (bytes < LEAST_ROM_BYTES || 2 ** Math.round(Math.log2(bytes)) !== bytes || bytes > 2 ** 24) {
-      throw new DeviceError(
-        'ERR_INVALID',
-        `${this.#name()}: expansion ROM of ${bytes} bytes: expected a power of two up to 16 MiB`,
-      )
-    }
-    const register = this.bridge === null ? EXPANSION_ROM : EXPANSION_ROM_TYPE_1
-    putLong(this.#writable, register, (-bytes & 0xffff_f800) | ROM_ENABLE)
-    const region = this.#host.mapBar({ kind: 'mmio', bytes, memory })
-    this.#decoders.push({ region, register, kind: 'rom', bytes, window: 'memory' })
-  }
-
   #setWritable(): void {
     const mask = this.#writable
     putWord(mask, COMMAND, COMMAND_WRITABLE)
@@ -249,6 +144,7 @@ export class PciConfigSpace implements PciFunction {
     mask[0x0c] = 0xff
     mask[0x0d] = 0xff
     this.bridge?.writableTo(mask)
+    this.#decoders.writableTo(mask)
     this.#capabilities.writableTo(mask)
     for (const [register, bits] of this.#options.writable ?? []) {
       if (register % 4 !== 0 || register < 0 || register >= mask.length) {
@@ -274,10 +170,7 @@ export class PciConfigSpace implements PciFunction {
       putWord(config, SUBSYSTEM_ID, o.subsystemId ?? 0)
     } else this.bridge.writeTo(config)
     config[INTERRUPT_PIN] = o.interruptPin ?? 0
-    for (const bar of this.#barOptions()) {
-      const kind = bar.kind === 'io' ? 1 : (bar.kind === 'memory64' ? 4 : 0) | (bar.prefetchable === true ? 8 : 0)
-      config[BAR0 + 4 * bar.index] = kind
-    }
+    this.#decoders.writeTo(config)
     this.#capabilities.writeTo(config)
     for (const [register, , initial] of o.writable ?? []) {
       if (initial !== undefined) putLong(config, register, initial)
@@ -286,7 +179,7 @@ export class PciConfigSpace implements PciFunction {
 
   /** See `PciFunction.bar`. */
   bar(index: number): Region | null {
-    return this.#bars[index]?.region ?? null
+    return this.#decoders.bar(index)
   }
 
   /** See `PciFunction.capability`. */
@@ -300,46 +193,8 @@ export class PciConfigSpace implements PciFunction {
 
   /** Re-reads command register, BARs and windows. */
   update(): void {
-    const command = this.#command()
-    // All off first: two BARs of one function may be swapped, and must not meet half-way.
-    const places: { region: Region; base: number; on: boolean }[] = []
-    for (const decoder of this.#decoders) {
-      const { region, bytes } = decoder
-      const base = this.#baseOf(decoder)
-      const on =
-        this.#decodes(decoder, command) &&
-        // Base 0 is what an unconfigured BAR holds and all ones is a BAR being sized; neither is decoded.
-        base !== 0 &&
-        base + bytes < limitOf(decoder) &&
-        this.#forwarded(decoder.window, base, bytes)
-      if (region.enabled && (!on || region.base !== base)) region.disable()
-      places.push({ region, base, on })
-    }
-    for (const { region, base, on } of places) {
-      if (!on || region.enabled) continue
-      try {
-        region.move(base)
-        region.enable()
-      } catch (error) {
-        // The guest has put the BAR over another device. On a bus both would answer; here the newcomer stays off.
-        if (!(error instanceof DeviceError)) throw error
-      }
-    }
+    this.#decoders.update(this.#command())
     this.#driveWire()
-  }
-
-  #baseOf({ kind, register }: Decoder): number {
-    const low = longOf(this.config, register)
-    if (kind === 'io') return (low & ~3) >>> 0
-    if (kind === 'rom') return (low & 0xffff_f800) >>> 0
-    const base = (low & ~0xf) >>> 0
-    return kind === 'memory64' ? base + longOf(this.config, register + 4) * 2 ** 32 : base
-  }
-
-  #decodes({ kind, register }: Decoder, command: number): boolean {
-    if (kind === 'io') return (command & COMMAND_IO) !== 0
-    if ((command & COMMAND_MEMORY) === 0) return false
-    return kind !== 'rom' || (this.config[register]! & ROM_ENABLE) !== 0
   }
 
   #forwarded(window: WindowKind, base: number, bytes: number): boolean {
@@ -423,24 +278,6 @@ export class PciConfigSpace implements PciFunction {
     this.update()
     if (this.bridge !== null) this.#host.bridgeChanged?.(this)
   }
-}
-
-function regionOptions({ maximumAccess, minimumAccess, priority, buffered }: RegionOptions): RegionOptions {
-  return {
-    disabled: true,
-    ...(maximumAccess !== undefined && { maximumAccess }),
-    ...(minimumAccess !== undefined && { minimumAccess }),
-    ...(priority !== undefined && { priority }),
-    ...(buffered !== undefined && { buffered }),
-  }
-}
-
-function endInBar(table: MsixTable, bar: number): number {
-  return Math.max(bar === table.tableBar ? table.tableEnd : 0, bar === table.pbaBar ? table.pbaEnd : 0)
-}
-
-function limitOf({ kind }: Decoder): number {
-  return kind === 'io' ? 0x1_0000 : kind === 'memory64' ? 2 ** 52 : 2 ** 32
 }
 
 function checkIdentity(bus: number, device: number, fn: number): void {

@@ -2,7 +2,8 @@ import type { Region } from '../access.ts'
 import { DeviceError } from '../errors.ts'
 import type { PciFunctionOptions, PciFunctionState } from '../pci-function.ts'
 import type { InterruptLine } from '../wires.ts'
-import { PciConfigSpace, type BarRegion } from './pci-config-space.ts'
+import { PciConfigSpace } from './pci-config-space.ts'
+import type { BarRegion } from './pci-decoders.ts'
 
 /** What the functions of a server need of the machine. */
 export interface PciTreeHost {
