@@ -1,36 +1,30 @@
 /** Finishes data aborts: from a syndrome to device accesses and back to registers. */
 import { ARM_FETCH, ARM_UNPRIVILEGED, ARM_WALK_TABLE, walkArm } from '@retrap/paging'
-import { AccessKind, AccessLog, AccessState, accessTag, type SavedLog } from '@retrap/replay'
+import { AccessKind, AccessLog, AccessState, type SavedLog } from '@retrap/replay'
 import { type ArmAbort, faultIpa, hpfarValid } from './abort.ts'
 import { AccessPath, Step } from './access-path.ts'
 import { requireObject, shown } from './checks.ts'
+import { type ArmEmulatorOptions, checkOptions } from './emulator-options.ts'
 import { ArmMmioError } from './errors.ts'
 import { Execution } from './execution.ts'
 import { InstructionFetch } from './fetch.ts'
 import { explains } from './explain.ts'
 import { injectAlignmentFault, injectExternalAbort, injectStage1Fault, injectTableAbort } from './inject.ts'
 import { LoadStore } from './load-store.ts'
-import { writeR, writeX } from './registers.ts'
 import { retire } from './retire.ts'
 import { type DeviceOrder, LOCKS } from './serialise.ts'
 import {
   EC_DATA_ABORT_LOWER,
   EC_INSTRUCTION_ABORT_LOWER,
   ESR_FSC,
-  ESR_IL,
-  ESR_ISV,
   ESR_S1PTW,
   ESR_CM,
-  ESR_SAS_SHIFT,
-  ESR_SF,
-  ESR_SRT_SHIFT,
-  ESR_SSE,
   ESR_VNCR,
   ESR_WNR,
   faultKind,
 } from './syndrome.ts'
-import { getWord, putValue } from './transfer.ts'
-import { type ArmVcpu, isAArch32, isBigEndian, isUser } from './vcpu.ts'
+import { isWholeAccess, makeSyndromeAccess } from './syndrome-access.ts'
+import { type ArmVcpu, isAArch32, isUser } from './vcpu.ts'
 import { type ArmWorld, Region } from './world.ts'
 
 /** How handling an abort ended. */
@@ -61,22 +55,6 @@ export type UnhandledReason =
   | 'fault-status'
   /** The instruction is no load or store, or one that cannot be emulated: `instruction` says which. */
   | 'instruction'
-
-/** Choices of a caller. */
-export interface ArmEmulatorOptions {
-  /** Decode the instruction even where the syndrome is valid: for processors with erratum 766422. */
-  readonly alwaysDecode?: boolean
-  /** Stop all other vCPUs between translating PC and reading the instruction. The world must have `stopWorld`. */
-  readonly stopWorld?: boolean
-  /** What happens where the instruction cannot be emulated: an external abort, or the caller decides. */
-  readonly undecodable?: 'inject' | 'report'
-  /** Bytes of DC ZVA: 4 << DCZID_EL0.BS. */
-  readonly zeroBlockBytes?: number
-  /** How the processor's memory copies keep their progress (the Arm ARM's options). */
-  readonly copyOption?: 'A' | 'B'
-  /** Where the log lives; a vCPU's own by default. */
-  readonly log?: AccessLog
-}
 
 /** State between trap and completion. */
 export interface SavedAbort {
@@ -121,26 +99,8 @@ export class ArmEmulator {
    * @throws ArmMmioError `ERR_OPTION`
    */
   constructor(vcpu: ArmVcpu, world: ArmWorld, order: DeviceOrder, options: ArmEmulatorOptions = {}) {
-    requireObject(vcpu, 'the vCPU', 'ERR_OPTION')
-    requireObject(world, 'the world', 'ERR_OPTION')
-    requireObject(order, 'the order', 'ERR_OPTION')
-    requireObject(options, 'the options', 'ERR_OPTION')
+    checkOptions(vcpu, world, order, options)
     const { zeroBlockBytes = 64, undecodable = 'inject', copyOption = 'A' } = options
-    if (undecodable !== 'inject' && undecodable !== 'report') {
-      throw new ArmMmioError('ERR_OPTION', `undecodable is ${shown(undecodable)}, expected inject or report`)
-    }
-    if (copyOption !== 'A' && copyOption !== 'B') {
-      throw new ArmMmioError('ERR_OPTION', `copyOption is ${shown(copyOption)}, expected A or B`)
-    }
-    if (![16, 32, 64, 128, 256, 512, 1024, 2048].includes(zeroBlockBytes)) {
-      throw new ArmMmioError(
-        'ERR_OPTION',
-        `zeroBlockBytes is ${shown(zeroBlockBytes)}; it must be a power of two from 16 to 2048`,
-      )
-    }
-    if (options.stopWorld === true && (world.stopWorld === undefined || world.resumeWorld === undefined)) {
-      throw new ArmMmioError('ERR_OPTION', 'stopWorld is asked for, and the world has no stopWorld and resumeWorld')
-    }
     this.log = options.log ?? new AccessLog()
     this.reason = ''
     this.instruction = new LoadStore()
@@ -334,59 +294,13 @@ export class ArmEmulator {
     return this.#direct ? this.#directPass() : this.#decodedPass()
   }
 
-  /** The syndrome says it all: one access, one register. */
+  /** The syndrome describes the access: nothing is decoded. */
   #directPass(): Outcome {
-    const { esr, hsr, farLo, farHi } = this.#abort
-    const vcpu = this.#vcpu
-    const { data } = this.#path
-    const write = (esr & ESR_WNR) !== 0
-    const size = 1 << ((esr >>> ESR_SAS_SHIFT) & 3)
-    const register = (esr >>> ESR_SRT_SHIFT) & (hsr ? 15 : 31)
-    const bigEndian = isBigEndian(vcpu)
-    const ipa = faultIpa(this.#abort)
-    if (write) this.#syndromeStore(register, size, bigEndian)
-    const step = this.#path.device(write, ipa >>> 0, Math.floor(ipa / 2 ** 32), size, accessTag(0), 0)
-    if (step !== Step.DONE) return this.#stopped(step, farLo, farHi, write)
-    if (!write)
-      this.#syndromeLoad(
-        register,
-        size,
-        (esr & ESR_SSE) !== 0,
-        getWord(data, 0, size, 0, bigEndian),
-        size > 4 ? getWord(data, 0, size, 4, bigEndian) : 0,
-      )
-    retire(vcpu, (esr & ESR_IL) === 0 ? 2 : 4)
+    const { esr, farLo, farHi } = this.#abort
+    const step = makeSyndromeAccess(this.#vcpu, this.#path, this.#abort)
+    if (step !== Step.DONE) return this.#stopped(step, farLo, farHi, (esr & ESR_WNR) !== 0)
     this.#end(false)
     return Outcome.DONE
-  }
-
-  #syndromeStore(register: number, size: number, bigEndian: boolean): void {
-    const { x } = this.#vcpu
-    let lo = 0
-    let hi = 0
-    if (this.#abort.hsr) lo = this.#guestRegister(register)
-    else if (register < 31) {
-      lo = x[register * 2]!
-      hi = x[register * 2 + 1]!
-    }
-    putValue(this.#path.data, 0, size, lo, hi, bigEndian)
-  }
-
-  /** HSR counts registers as the guest's mode does. */
-  #guestRegister(register: number): number {
-    return this.#execution.readGuestRegister(register)
-  }
-
-  #syndromeLoad(register: number, size: number, signExtend: boolean, lo: number, hi: number): void {
-    let low = lo
-    let high = hi
-    if (signExtend && size < 8) {
-      const shift = 32 - Math.min(size, 4) * 8
-      low = (lo << shift) >> shift
-      high = low < 0 && (this.#abort.esr & ESR_SF) !== 0 && !this.#abort.hsr ? 0xffff_ffff : 0
-    }
-    if (this.#abort.hsr) writeR(this.#vcpu, register, low)
-    else writeX(this.#vcpu, register, false, low, high)
   }
 
   /** The instruction says what the syndrome does not. */
@@ -451,13 +365,4 @@ export class ArmEmulator {
     }
     return false
   }
-}
-
-/**
- * Whether the syndrome describes one access: it is valid, and the address aligned, so that no part is on another page. (HSR
- * counts PC as a register, for which it is never valid.)
- */
-function isWholeAccess({ esr, hsr, farLo }: ArmAbort): boolean {
-  if ((esr & ESR_ISV) === 0 || (hsr && ((esr >>> ESR_SRT_SHIFT) & 15) === 15)) return false
-  return (farLo & ((1 << ((esr >>> ESR_SAS_SHIFT) & 3)) - 1)) === 0
 }

@@ -8,8 +8,8 @@ import { returnFromException, saveState, stackAddress } from './execute-mode.ts'
 import { load, store, tableBranch, zero, transfer64, tagsAndMaintenance } from './execute-plain.ts'
 import { ExecutionPass, type ExecutionParts } from './execution-pass.ts'
 import type { Extent } from './explain.ts'
-import { InstructionSet, type LoadStore } from './load-store.ts'
-import { readR, readX } from './registers.ts'
+import type { LoadStore } from './load-store.ts'
+import { readX } from './registers.ts'
 import { isUser } from './vcpu.ts'
 
 /** Operations that this package recognises and cannot carry out. */
@@ -26,11 +26,6 @@ export class Execution {
   /** The access made last was a write. */
   get writing(): boolean {
     return this.#pass.writing
-  }
-
-  /** A register as an AArch32 hypervisor's syndrome numbers it. */
-  readGuestRegister(number: number): number {
-    return readR(this.#pass.vcpu, InstructionSet.A32, number)
   }
 
   /** Whether the instruction can be carried out. */
