@@ -62,8 +62,9 @@ export async function inPairs(jobs: readonly (() => Promise<string[]>)[]): Promi
  * @throws Error where npx cannot have it
  */
 function pnpmFolder(): string {
-  const npx = ['--yes', `--package=pnpm@${pnpmVersion()}`, '--', 'node', '-p', '"process.env.PATH"']
-  const { status, stdout, stderr } = spawnSync('npx', npx, { encoding: 'utf8', shell: true })
+  // One line: a shell does not escape arguments that are given apart (Node's DEP0190).
+  const npx = `npx --yes --package=pnpm@${pnpmVersion()} -- node -p "process.env.PATH"`
+  const { status, stdout, stderr } = spawnSync(npx, { encoding: 'utf8', shell: true })
   const program = process.platform === 'win32' ? 'pnpm.cmd' : 'pnpm'
   const found = stdout
     .trim()
