@@ -28,7 +28,7 @@ export const thermometer = defineDevice({
   },
   async write(offset, _size, value) {
     if (offset === ALARM) ring(0)
-    if (offset === ALARM) timer.arm(context.clock.now() + value * 1e6)
+    if (offset === ALARM) timer.armAfter(value * 1e6)
     if (offset === REPORT) await context.dma.writeAsync(value, Uint8Array.of(degrees))
   },
 })

@@ -1,4 +1,4 @@
-import type { RangeHandler, Region, RegionOptions } from './access.ts'
+import type { RangeHandler, Region, RegionOptions, Word64 } from './access.ts'
 import type { DeviceDma, InvalidatedFrames } from './guest-memory.ts'
 import type { MemoryWindowOptions, OwnedMemory, OwnedMemoryOptions } from './memory.ts'
 import type { PciBus } from './pci-function.ts'
@@ -39,8 +39,10 @@ export interface DeviceContext {
   /**
    * Makes a timer that calls `callback` with the deadline that passed. It starts unarmed. A promise that `callback` returns is
    * part of what the deadline leads to: on deterministic time the machine waits for it, and a rejection fails the model.
+   *
+   * @param callback - see {@link TimerCallback}
    */
-  timer(callback: (deadlineNs: number) => void | Promise<void>): Timer
+  timer(callback: (deadlineNs: number, deadline: Readonly<Word64>) => void | Promise<void>): Timer
   /** The machine's PCI buses. */
   readonly pci: PciBus
   /** Tells that the guest asked for its power to be cut (ACPI S5). */

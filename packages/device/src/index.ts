@@ -16,7 +16,8 @@ export type {
   Word64,
 } from './access.ts'
 export type { DeviceContext, DeviceModel } from './device-model.ts'
-export type { Clock, InterruptLine, Timer } from './wires.ts'
+export { Instant } from './instant.ts'
+export type { Clock, InterruptLine, Timer, TimerCallback } from './wires.ts'
 export type { MemoryMode, MemoryWindowOptions, OwnedMemory, OwnedMemoryOptions } from './memory.ts'
 export type {
   DeviceDma,

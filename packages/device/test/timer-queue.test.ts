@@ -1,11 +1,25 @@
 import { describe, expect, test } from 'vitest'
 import * as fc from 'fast-check'
 import { TimerQueue } from '../src/host/index.ts'
+import { Instant, type Word64 } from '../src/index.ts'
 
-const make = () => {
-  const clock = { time: 0, now: () => clock.time }
+const make = (start: number | bigint = 0) => {
+  const clock = {
+    exact: Instant.from(start),
+    set time(ns: number | bigint) {
+      clock.exact.set(Instant.from(ns))
+    },
+    now: () => clock.exact.toNumber(),
+    read: (into: Word64) => {
+      into.lo = clock.exact.lo
+      into.hi = clock.exact.hi
+    },
+  }
   return { clock, queue: new TimerQueue(clock) }
 }
+
+const bigint = ({ lo, hi }: Readonly<Word64>): bigint => (BigInt(hi) << 32n) | BigInt(lo)
+const NEVER = 2n ** 64n - 1n
 
 describe('timers of a machine', () => {
   test('fire in order of deadline, then of arming, and once', () => {
@@ -41,26 +55,76 @@ describe('timers of a machine', () => {
   })
 
   test('a look ends however short a period is, and the others fire', () => {
-    const { clock, queue } = make()
-    clock.time = 2 ** 62
+    const { clock, queue } = make(2n ** 62n)
     let periods = 0
-    // The resolution of the time is 512 ns here.
-    const shortest = queue.create((at) => {
+    const shortest = queue.create((_, at) => {
       periods++
-      shortest.arm(at + 1)
+      shortest.armAfter(1, at)
     })
     const other = queue.create(() => fired.push('other'))
     const fired: string[] = []
-    shortest.arm(clock.time - 1024)
-    other.arm(clock.time)
+    shortest.armAfter(-1024, clock.exact)
+    other.armAfter(-1000)
     expect(queue.expire()).toBe(65)
     expect([periods, fired.length]).toEqual([64, 1])
     // It is still due, and goes on with the next look.
-    expect([shortest.deadlineNs, queue.nextDeadlineNs]).toEqual([clock.time - 1024, clock.time - 1024])
+    const next = new Instant()
+    expect([shortest.readDeadline(next), next.toBigInt()]).toEqual([true, 2n ** 62n - 1024n + 64n])
+    expect([queue.readNextDeadline(next), next.toBigInt()]).toEqual([true, 2n ** 62n - 1024n + 64n])
     queue.expire()
     expect(periods).toBe(128)
     shortest.cancel()
     expect([shortest.deadlineNs, queue.nextDeadlineNs, queue.expire()]).toEqual([Infinity, Infinity, 0])
+    expect([shortest.readDeadline(next), next.isNever, queue.readNextDeadline(next)]).toEqual([false, true, false])
+  })
+
+  test.each([2n ** 53n - 4n, 2n ** 53n + 1n, 2n ** 62n - 3n, 2n ** 64n - 30n])(
+    'a period of a nanosecond is exact from %d ns on',
+    (start) => {
+      const { clock, queue } = make(start)
+      const fired: bigint[] = []
+      const timer = queue.create((_, deadline) => {
+        fired.push(bigint(deadline))
+        timer.armAfter(1, deadline)
+      })
+      timer.armAfter(1)
+      for (let i = 1n; i <= 20n; i++) {
+        clock.time = start + i
+        expect(queue.expire()).toBe(1)
+        expect(fired).toEqual([start + i])
+        fired.length = 0
+      }
+    },
+  )
+
+  test('no deadline is reached beyond the last instant', () => {
+    const { clock, queue } = make(2n ** 64n - 10n)
+    let fired = 0
+    const timer = queue.create(() => fired++)
+    for (const delay of [9, 10, 2 ** 53, 2 ** 64, Infinity]) {
+      timer.armAfter(delay)
+      expect([timer.deadlineNs, queue.nextDeadlineNs]).toEqual([Infinity, Infinity])
+    }
+    timer.arm(2 ** 64)
+    expect(timer.deadlineNs).toBe(Infinity)
+    timer.armAfter(8)
+    clock.time = NEVER
+    expect([queue.expire(), fired]).toEqual([1, 1])
+  })
+
+  test('a deadline is never early: a fraction of a nanosecond counts as a whole one', () => {
+    const { clock, queue } = make()
+    const timer = queue.create(() => {})
+    timer.arm(10.25)
+    expect(timer.deadlineNs).toBe(11)
+    timer.armAfter(0.5, Instant.from(2n ** 60n))
+    const deadline = new Instant()
+    timer.readDeadline(deadline)
+    expect(deadline.toBigInt()).toBe(2n ** 60n + 1n)
+    timer.arm(-Infinity)
+    expect([timer.deadlineNs, queue.expire()]).toEqual([0, 1])
+    timer.armAfter(-5, clock.exact)
+    expect([timer.deadlineNs, queue.expire()]).toEqual([0, 1])
   })
 
   test('one that has had its share of a look can be armed and cancelled by another', () => {
@@ -87,13 +151,15 @@ describe('timers of a machine', () => {
     queue.create(() => fired++).arm(10)
     const timer = queue.create(() => {})
     timer.arm(20)
-    expect(() => timer.arm(deadline as number)).toThrow(
-      expect.objectContaining({
-        name: 'DeviceError',
-        code: 'ERR_INVALID',
-        message: expect.stringContaining('expected'),
-      }),
-    )
+    const refused = expect.objectContaining({
+      name: 'DeviceError',
+      code: 'ERR_INVALID',
+      message: expect.stringContaining('expected'),
+    })
+    expect(() => timer.arm(deadline as number)).toThrow(refused)
+    expect(() => timer.armAfter(deadline as number)).toThrow(refused)
+    expect(() => timer.armAfter(1, { lo: deadline as number, hi: 0 })).toThrow(refused)
+    expect(() => timer.armAfter(1, { lo: 0, hi: deadline as number })).toThrow(refused)
     expect(timer.deadlineNs).toBe(20)
     clock.time = 10
     queue.expire()
@@ -120,33 +186,59 @@ describe('timers of a machine', () => {
     expect(told).toBe(2)
   })
 
-  test('agrees with a sorted list', () => {
+  test('agrees with a sorted list of bigints, at any time', () => {
+    const start = fc.oneof(
+      fc.constantFrom(0n, 2n ** 32n - 50n, 2n ** 53n - 50n, 2n ** 53n + 1n, 2n ** 62n - 50n, 2n ** 64n - 300n),
+      fc.bigInt(0n, NEVER),
+    )
+    const delay = fc.oneof(fc.nat(100), fc.maxSafeNat())
+    const step = fc.record({
+      which: fc.nat(15),
+      at: fc.option(delay),
+      // A deadline is set from now, or from the instant that the timer's last callback was given.
+      periodic: fc.boolean(),
+      pass: fc.oneof(fc.nat(5), fc.nat(5), fc.bigInt(0n, 2n ** 60n).map(Number)),
+    })
     fc.assert(
-      fc.property(fc.array(fc.tuple(fc.nat(15), fc.option(fc.nat(100)), fc.nat(5)), { maxLength: 100 }), (steps) => {
-        const { clock, queue } = make()
-        const model = new Map<number, { at: number; order: number }>()
-        let expected: number[] = []
-        let fired: number[] = []
-        const timers = Array.from({ length: 16 }, (_, i) => queue.create(() => fired.push(i)))
+      fc.property(start, fc.array(step, { maxLength: 100 }), (first, steps) => {
+        const { clock, queue } = make(first)
+        const model = new Map<number, { at: bigint; order: number }>()
+        const last = Array.from({ length: 16 }, () => new Instant())
+        let fired: (number | bigint)[] = []
+        const timers = Array.from({ length: 16 }, (_, i) =>
+          queue.create((ns, deadline) => {
+            expect(ns).toBe(Number(bigint(deadline)))
+            fired.push(i, bigint(deadline))
+            last[i]!.set(deadline)
+          }),
+        )
         let order = 0
-        for (const [which, at, pass] of steps) {
+        let now = clock.exact.toBigInt()
+        const next = new Instant()
+        for (const { which, at, periodic, pass } of steps) {
           if (at === null) {
             timers[which]!.cancel()
             model.delete(which)
           } else {
-            timers[which]!.arm(clock.time + at)
-            model.set(which, { at: clock.time + at, order: order++ })
+            const from = periodic ? last[which]! : undefined
+            timers[which]!.armAfter(at, from)
+            const deadline = (from?.toBigInt() ?? now) + BigInt(at)
+            if (deadline < NEVER) model.set(which, { at: deadline, order: order++ })
+            else model.delete(which)
           }
-          expect(queue.nextDeadlineNs).toBe(Math.min(Infinity, ...[...model.values()].map((m) => m.at)))
-          clock.time += pass
-          expected = [...model]
-            .filter(([, m]) => m.at <= clock.time)
-            .toSorted(([, a], [, b]) => a.at - b.at || a.order - b.order)
-            .map(([i]) => i)
-          for (const i of expected) model.delete(i)
+          const earliest = [...model.values()].reduce((least, m) => (m.at < least ? m.at : least), NEVER)
+          expect(queue.nextDeadlineNs).toBe(earliest === NEVER ? Infinity : Number(earliest))
+          expect([queue.readNextDeadline(next), next.toBigInt()]).toEqual([earliest !== NEVER, earliest])
+          now += BigInt(pass)
+          if (now > NEVER) now = NEVER
+          clock.time = now
+          const expected = [...model]
+            .filter(([, m]) => m.at <= now)
+            .toSorted(([, a], [, b]) => (a.at === b.at ? a.order - b.order : a.at < b.at ? -1 : 1))
+          for (const [i] of expected) model.delete(i)
           fired = []
           queue.expire()
-          expect(fired).toEqual(expected)
+          expect(fired).toEqual(expected.flatMap(([i, m]) => [i, m.at]))
         }
       }),
     )

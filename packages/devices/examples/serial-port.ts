@@ -1,10 +1,11 @@
 import { Mc146818, Uart16550 } from '@retrap/devices'
+import { Instant, type Clock } from '@retrap/device'
 import { TimerQueue } from '@retrap/device/host'
 import { DeviceHost, IoDispatch } from '@retrap/ioreq'
 
 // A board of two devices, with nothing around it but wires and a clock.
 let nowNs = 0
-const clock = { now: () => nowNs }
+const clock: Clock = { now: () => nowNs, read: (into) => Object.assign(into, Instant.from(nowNs).save()) }
 const timers = new TimerQueue(clock)
 const dispatch = new IoDispatch({ vcpus: 1 })
 const host = new DeviceHost(dispatch, {

@@ -9,7 +9,9 @@ import {
   savedState,
   type SynchronousRangeHandler,
   type Timer,
+  type Word64,
 } from '@retrap/device'
+import { TickCounter } from './tick-counter.ts'
 import { PM_TIMER_RATE } from './tick-rate.ts'
 
 /** Where the power-management block lies and what its values mean; the FADT and the DSDT repeat these. */
@@ -82,7 +84,9 @@ export interface AcpiPmOptions {
 /** Saved form of an {@link AcpiPm}. */
 export interface AcpiPmState {
   /** Layout of the state. */
-  readonly version: 1
+  readonly version: 2
+  /** Where the timer's ticks are counted from: nanoseconds of the machine's clock, 64 bits. */
+  readonly origin: Word64
   /** PM1 status register, without the bits that are worked out from time. */
   readonly status: number
   /** PM1 enable register. */
@@ -113,7 +117,12 @@ export class AcpiPm implements DeviceModel {
   #status = 0
   #enable = 0
   #control = 0
-  /** Times that bit 31 of the timer had changed when TMR_STS was last looked after. */
+  /** The timer. Steps of its origin are whole turns of its 32 bits. */
+  readonly #counter = new TickCounter(PM_TIMER_RATE, 2 * CARRY_TICKS, (ticks) => {
+    this.#advance(ticks)
+    this.#carries -= ticks / CARRY_TICKS
+  })
+  /** Times that bit 31 of the timer had changed, from the origin on, when TMR_STS was last looked after. */
   #carries = 0
   #smiCommand = 0
   #smiStatus = 0
@@ -138,6 +147,7 @@ export class AcpiPm implements DeviceModel {
   /** Claims the block’s ports and the SMI command port, and takes the SCI line. */
   attach(context: DeviceContext): void {
     this.#context = context
+    this.#counter.attach(context.clock)
     this.#line = context.interruptLine(this.#options.sciIrq ?? ACPI_PM.sciIrq)
     this.#timer = context.timer(() => this.#update())
     const registers: SynchronousRangeHandler = {
@@ -212,7 +222,7 @@ export class AcpiPm implements DeviceModel {
   }
 
   #ticks(): number {
-    return this.#context === null ? 0 : PM_TIMER_RATE.ticksAt(this.#context.clock.now())
+    return this.#counter.now()
   }
 
   #read(offset: number, size: AccessSize): number {
@@ -245,7 +255,7 @@ export class AcpiPm implements DeviceModel {
     const shift = 8 * (offset & 1)
     const bits = value << shift
     const kept = 0xff00 >> shift
-    this.#advance()
+    this.#advance(this.#ticks())
     switch (offset & ~1) {
       case 0:
         this.#status &= ~bits
@@ -278,18 +288,21 @@ export class AcpiPm implements DeviceModel {
     this.#update()
   }
 
-  #advance(): void {
-    const carries = Math.floor(this.#ticks() / CARRY_TICKS)
+  /** Takes the carry up to a tick. */
+  #advance(tick: number): void {
+    const carries = Math.floor(tick / CARRY_TICKS)
     if (carries !== this.#carries) this.#status |= TMR
     this.#carries = carries
   }
 
   #update(): void {
-    this.#advance()
+    this.#advance(this.#ticks())
     this.#line?.set((this.#control & SCI_EN) !== 0 && (this.#status & this.#enable) !== 0)
+    const timer = this.#timer
+    if (timer === null) return
     if ((this.#enable & TMR) !== 0 && (this.#status & TMR) === 0)
-      this.#timer?.arm(PM_TIMER_RATE.nanosecondsAt((this.#carries + 1) * CARRY_TICKS))
-    else this.#timer?.cancel()
+      this.#counter.arm(timer, (this.#carries + 1) * CARRY_TICKS)
+    else timer.cancel()
   }
 
   /** Returns the registers to their state at power-on. */
@@ -306,9 +319,10 @@ export class AcpiPm implements DeviceModel {
 
   /** Returns the state as plain data. */
   save(): AcpiPmState {
-    this.#advance()
+    this.#advance(this.#ticks())
     return {
-      version: 1,
+      version: 2,
+      origin: this.#counter.save(),
       status: this.#status & STATUS_BITS,
       enable: this.#enable,
       control: this.#control,
@@ -320,7 +334,8 @@ export class AcpiPm implements DeviceModel {
 
   /** Takes over a saved state. Throws `DeviceError` `ERR_STATE` for a state of another version. */
   restore(state: unknown): void {
-    const saved = savedState<AcpiPmState>(this.name, state, 1)
+    const saved = savedState<AcpiPmState>(this.name, state, 2)
+    this.#counter.restore(saved.origin)
     this.#status = saved.status
     this.#enable = saved.enable
     this.#control = saved.control

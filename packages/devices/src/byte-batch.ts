@@ -12,7 +12,6 @@ export class ByteBatch {
   readonly #sink: (bytes: Uint8Array) => void
   readonly #bytes = new Uint8Array(BATCH_BYTES)
   #count = 0
-  #context: DeviceContext | null = null
   #timer: Timer | null = null
 
   constructor(sink: (bytes: Uint8Array) => void) {
@@ -20,12 +19,11 @@ export class ByteBatch {
   }
 
   attach(context: DeviceContext): void {
-    this.#context = context
     this.#timer = context.timer(() => this.flush())
   }
 
   push(byte: number): void {
-    if (this.#count === 0 && this.#context !== null) this.#timer?.arm(this.#context.clock.now() + BATCH_DELAY_NS)
+    if (this.#count === 0) this.#timer?.armAfter(BATCH_DELAY_NS)
     this.#bytes[this.#count++] = byte
     if (this.#count === BATCH_BYTES) this.flush()
   }

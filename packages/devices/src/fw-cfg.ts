@@ -3,9 +3,11 @@ import {
   type DeviceContext,
   DeviceError,
   type DeviceModel,
+  Instant,
   savedState,
   type SynchronousRangeHandler,
   type Timer,
+  type Word64,
 } from '@retrap/device'
 
 const PORT_SELECTOR = 0x510
@@ -84,7 +86,7 @@ export interface FwCfgTransfer {
 /** Saved form of a {@link FwCfg}; of the items only what a guest can have changed. */
 export interface FwCfgState {
   /** Layout of the state. */
-  readonly version: 1
+  readonly version: 2
   /** The selected item. */
   readonly key: number
   /** Position of the next byte in it. */
@@ -93,8 +95,8 @@ export interface FwCfgState {
   readonly dmaHigh: number
   /** Null: no read is under way. */
   readonly transfer: FwCfgTransfer | null
-  /** Virtual time at which it goes on, nanoseconds. */
-  readonly nextSliceAt: number | null
+  /** Time at which it goes on: nanoseconds of the machine's clock, 64 bits. */
+  readonly nextSliceAt: Word64 | null
   /** Items that a guest may write, by key, with their contents. */
   readonly written: readonly (readonly [key: number, bytes: readonly number[]])[]
 }
@@ -246,7 +248,7 @@ export class FwCfg implements DeviceModel {
       return
     }
     this.#transfer = { gpa, key, offset: offset + length, address: address + length, left: left - length }
-    this.#timer?.arm((this.#context?.clock.now() ?? 0) + SLICE_NS)
+    this.#timer?.armAfter(SLICE_NS)
   }
 
   #copyIn(address: number, length: number): boolean {
@@ -271,20 +273,22 @@ export class FwCfg implements DeviceModel {
   /** Returns the state as plain data. */
   save(): FwCfgState {
     const written = [...this.#items].filter(([, item]) => item.writable === true)
+    const nextSliceAt = new Instant()
+    const armed = this.#transfer !== null && this.#timer?.readDeadline(nextSliceAt) === true
     return {
-      version: 1,
+      version: 2,
       key: this.#key,
       offset: this.#offset,
       dmaHigh: this.#dmaHigh,
       transfer: this.#transfer,
-      nextSliceAt: this.#transfer === null ? null : (this.#timer?.deadlineNs ?? null),
+      nextSliceAt: armed ? nextSliceAt.save() : null,
       written: written.map(([key, item]) => [key, [...item.bytes]] as const),
     }
   }
 
   /** Takes over a saved state. Throws `DeviceError` `ERR_STATE` for a state of another version. */
   restore(state: unknown): void {
-    const saved = savedState<FwCfgState>(this.name, state, 1)
+    const saved = savedState<FwCfgState>(this.name, state, 2)
     for (const [key, bytes] of saved.written) {
       const item = this.#items.get(key)
       if (item === undefined || item.bytes.length !== bytes.length)
@@ -298,7 +302,8 @@ export class FwCfg implements DeviceModel {
     this.#offset = saved.offset
     this.#dmaHigh = saved.dmaHigh
     this.#transfer = saved.transfer
-    this.#timer?.arm(saved.nextSliceAt ?? Infinity)
+    if (saved.nextSliceAt === null) this.#timer?.cancel()
+    else this.#timer?.armAfter(0, saved.nextSliceAt)
   }
 }
 

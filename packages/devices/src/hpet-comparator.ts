@@ -1,5 +1,6 @@
 import type { InterruptLine } from '@retrap/device'
 import { LateEdges, type LateEdgesState } from './late-edges.ts'
+import { HPET_RATE } from './tick-rate.ts'
 
 const TN_INT_TYPE_LEVEL = 1 << 1
 const TN_INT_ENB = 1 << 2
@@ -15,8 +16,11 @@ const TN_WRITABLE = TN_INT_TYPE_LEVEL | TN_INT_ENB | TN_TYPE_PERIODIC | TN_32MOD
 const ROUTE_CAP = 0x00f0_0000
 
 const TWO32 = 0x1_0000_0000
-/** Matches further away than this many ticks (over a year) are not waited for; a number stays exact below. */
-const FAR = 2 ** 50
+/** A match that is further away is waited for in laps of so many ticks (65 days): their nanoseconds are exact in a number. */
+const LAP_TICKS = 2 ** 49
+const LAP_HIGH = LAP_TICKS / TWO32
+/** High half of a distance that ends after the machine's clock does, at 2^64 ns. */
+const NEVER_HIGH = Math.ceil((TWO32 * HPET_RATE.ticks) / HPET_RATE.nanoseconds)
 const NO_ROUTE = -1
 
 /** The half, or halves, of a 64-bit register that a write reaches. */
@@ -35,8 +39,10 @@ export interface HpetTimerState {
   readonly periodLo: number
   /** High half of the period of a periodic comparator. */
   readonly periodHi: number
-  /** Tick of virtual time of the next match; null: none in sight. */
+  /** Tick of the next match, less `laps` × 2^49; null: there is none. */
   readonly matchTick: number | null
+  /** Whole 2^49 ticks that the match is further away. */
+  readonly laps: number
   /** Edges that were due and have not been given. */
   readonly late: LateEdgesState
 }
@@ -47,9 +53,11 @@ export interface HpetTimerState {
  * Source: IA-PC HPET Specification 1.0a, "Timer N Configuration and Capabilities Register", "Timer N Comparator Register".
  */
 export class Comparator {
-  /** Tick of virtual time at which the counter next equals the comparator, or Infinity. */
+  /** Tick at which the counter next equals the comparator once no laps are left, or Infinity. */
   matchTick: number = Infinity
-  readonly late: LateEdges
+  readonly late: LateEdges = new LateEdges((HPET_RATE.ticks * 1e9) / HPET_RATE.nanoseconds)
+  /** The match is so many times `LAP_TICKS` later: 64 bits of ticks do not fit a number. */
+  #laps = 0
   #config = 0
   #comparatorLo = 0xffff_ffff
   #comparatorHi = 0xffff_ffff
@@ -61,11 +69,6 @@ export class Comparator {
   #line: InterruptLine | null = null
   #route = NO_ROUTE
 
-  /** @param hz - rate of the main counter */
-  constructor(hz: number) {
-    this.late = new LateEdges(hz)
-  }
-
   /** Whether its interrupt is a level. */
   isLevel(): boolean {
     return (this.#config & TN_INT_TYPE_LEVEL) !== 0
@@ -76,7 +79,7 @@ export class Comparator {
     return (this.#config & TN_INT_ENB) !== 0
   }
 
-  /** Ticks from one match to the next; 0: it is not periodic. */
+  /** Ticks from one match to the next, rounded above 2^53; 0: it is not periodic. */
   period(): number {
     if ((this.#config & TN_TYPE_PERIODIC) === 0) return 0
     return (this.#config & TN_32MODE) === 0 ? this.#periodHi * TWO32 + this.#periodLo : this.#periodLo
@@ -125,43 +128,63 @@ export class Comparator {
   /** The counter stands: there is no match. */
   stop(): void {
     this.matchTick = Infinity
+    this.#laps = 0
     this.late.forget()
   }
 
   /** Works out when the running counter, which is `counterHi:counterLo` at `tick`, next equals the comparator. */
   aim(tick: number, counterLo: number, counterHi: number): void {
     this.stop()
-    let distance = this.#comparatorLo - counterLo
-    const borrow = distance < 0 ? 1 : 0
-    distance += borrow * TWO32
-    if ((this.#config & TN_32MODE) === 0) {
-      const high = this.#comparatorHi - counterHi - borrow
-      distance += (high < 0 ? high + TWO32 : high) * TWO32
-    }
-    if (distance < FAR) this.matchTick = tick + distance
+    const low = this.#comparatorLo - counterLo
+    const borrow = low < 0 ? 1 : 0
+    const high = (this.#config & TN_32MODE) === 0 ? (this.#comparatorHi - counterHi - borrow) >>> 0 : 0
+    this.#moveMatch(tick, low + borrow * TWO32, high)
+  }
+
+  /** Sets the match to so many ticks, 64 bits, after a tick. */
+  #moveMatch(tick: number, lo: number, hi: number): void {
+    const never = hi >= NEVER_HIGH
+    this.#laps = never ? 0 : Math.floor(hi / LAP_HIGH)
+    this.matchTick = never ? Infinity : tick + (hi % LAP_HIGH) * TWO32 + lo
+  }
+
+  /** The ticks are counted from an origin that is so many ticks later. */
+  shift(ticks: number): void {
+    this.matchTick -= ticks
+    this.late.shift(ticks)
   }
 
   /** Takes the matches up to `tick`. @returns how many there were */
   advance(tick: number): number {
+    while (this.#laps > 0 && this.matchTick <= tick) {
+      this.#laps--
+      this.matchTick += LAP_TICKS
+    }
     if (this.matchTick > tick) return 0
-    let matches = 1
     const period = this.period()
-    if (period > 0) {
-      const steps = Math.floor((tick - this.matchTick) / period) + 1
-      const ahead = steps * period
-      matches = steps
-      this.matchTick = ahead < FAR ? this.matchTick + ahead : Infinity
-      const sum = this.#comparatorLo + (ahead % TWO32)
-      this.#comparatorLo = sum % TWO32
-      if ((this.#config & TN_32MODE) === 0)
-        this.#comparatorHi = (this.#comparatorHi + Math.floor(ahead / TWO32) + Math.floor(sum / TWO32)) % TWO32
-    } else if ((this.#config & TN_32MODE) !== 0) {
+    if (period > 0) return this.#advancePeriods(tick, period)
+    if ((this.#config & TN_32MODE) !== 0) {
       // The low halves meet again when the counter has gone round.
       this.matchTick += (Math.floor((tick - this.matchTick) / TWO32) + 1) * TWO32
     } else {
       this.matchTick = Infinity
     }
-    return matches
+    return 1
+  }
+
+  /** Moves comparator and match on by whole periods. @returns how many */
+  #advancePeriods(tick: number, period: number): number {
+    // The match is at most one step of the origin ago: only periods that are shorter pass more than once.
+    const short = period < LAP_TICKS
+    const periods = short ? Math.floor((tick - this.matchTick) / period) + 1 : 1
+    const lo = short ? (periods * period) % TWO32 : this.#periodLo
+    const hi = short ? Math.floor((periods * period) / TWO32) : this.#periodHi
+    this.#moveMatch(this.matchTick, lo, hi)
+    const sum = this.#comparatorLo + lo
+    this.#comparatorLo = sum % TWO32
+    if ((this.#config & TN_32MODE) === 0)
+      this.#comparatorHi = (this.#comparatorHi + hi + Math.floor(sum / TWO32)) % TWO32
+    return periods
   }
 
   /**
@@ -204,6 +227,7 @@ export class Comparator {
       periodLo: this.#periodLo,
       periodHi: this.#periodHi,
       matchTick: this.matchTick === Infinity ? null : this.matchTick,
+      laps: this.#laps,
       late: this.late.save(),
     }
   }
@@ -217,6 +241,7 @@ export class Comparator {
     this.#periodLo = from.periodLo
     this.#periodHi = from.periodHi
     this.matchTick = from.matchTick ?? Infinity
+    this.#laps = from.laps
     this.late.restore(from.late)
   }
 }

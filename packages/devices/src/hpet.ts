@@ -1,6 +1,5 @@
 import {
   type AccessSize,
-  type Clock,
   type DeviceContext,
   DeviceError,
   type DeviceModel,
@@ -12,13 +11,15 @@ import {
 } from '@retrap/device'
 import { Comparator, HIGH, LOW, type HpetTimerState } from './hpet-comparator.ts'
 import type { LegacyInterruptSource } from './i8254.ts'
+import { TickCounter } from './tick-counter.ts'
+import { HPET_RATE } from './tick-rate.ts'
 
 /** GPA of the register block on every PC. */
 export const HPET_BASE = 0xfed0_0000
 /** Bytes of the register block. */
 export const HPET_BYTES = 0x400
 /** Nanoseconds of one main counter tick (100 MHz). */
-export const HPET_PERIOD_NS = 10
+export const HPET_PERIOD_NS: number = HPET_RATE.nanoseconds
 
 const GCAP_ID = 0x000
 const GEN_CONF = 0x010
@@ -56,7 +57,9 @@ export interface HpetOptions {
 /** Saved form of an {@link Hpet}. */
 export interface HpetState {
   /** Layout of the state. */
-  readonly version: 1
+  readonly version: 2
+  /** Where ticks are counted from: nanoseconds of the machine's clock, 64 bits. */
+  readonly origin: Word64
   /** General Configuration register. */
   readonly config: number
   /** General Interrupt Status register. */
@@ -65,7 +68,7 @@ export interface HpetState {
   readonly counterLo: number
   /** High half of the main counter. */
   readonly counterHi: number
-  /** Tick of virtual time at which the counter, if enabled, held `counterLo` and `counterHi`. */
+  /** Tick at which the counter, if enabled, held `counterLo` and `counterHi`. */
   readonly counterTick: number
   /** The comparators, by number. */
   readonly timers: readonly HpetTimerState[]
@@ -95,7 +98,7 @@ export class Hpet implements DeviceModel {
   /** Result of `readCounter`. */
   #nowLo = 0
   #nowHi = 0
-  #clock: Clock | null = null
+  readonly #ticks = new TickCounter(HPET_RATE, 1, (ticks) => this.#originMoved(ticks))
   #context: DeviceContext | null = null
   #timer: Timer | null = null
   readonly #interruptLine = (route: number): InterruptLine | null => this.#context?.interruptLine(route) ?? null
@@ -105,7 +108,7 @@ export class Hpet implements DeviceModel {
     if (!Number.isInteger(count) || count < 3 || count > 32)
       throw new DeviceError('ERR_OPTION', `hpet: ${count} timers: expected 3 to 32`)
     this.#options = options
-    this.#timers = Array.from({ length: count }, () => new Comparator(1e9 / HPET_PERIOD_NS))
+    this.#timers = Array.from({ length: count }, () => new Comparator())
   }
 
   /** Low half of the General Capabilities register, which the ACPI HPET table repeats. */
@@ -121,7 +124,7 @@ export class Hpet implements DeviceModel {
   /** Claims the registers and takes the lines that comparators can be routed to. */
   attach(context: DeviceContext): void {
     this.#context = context
-    this.#clock = context.clock
+    this.#ticks.attach(context.clock)
     this.#timer = context.timer(() => this.#update())
     const handler: SynchronousRangeHandler = {
       read: (offset: number): number => this.#readWord(offset & ~3),
@@ -139,7 +142,14 @@ export class Hpet implements DeviceModel {
   }
 
   #tick(): number {
-    return this.#clock === null ? 0 : Math.floor(this.#clock.now() / HPET_PERIOD_NS)
+    return this.#ticks.now()
+  }
+
+  #originMoved(ticks: number): void {
+    this.#take(ticks)
+    this.#rebase(ticks)
+    this.#counterTick = 0
+    for (const timer of this.#timers) timer.shift(ticks)
   }
 
   /** Main counter at `tick`, into `nowLo` and `nowHi`. */
@@ -253,9 +263,17 @@ export class Hpet implements DeviceModel {
     return timer.line(legacy ? LEGACY_LINES[index]! : null, this.#interruptLine)
   }
 
-  /** Takes all matches that are due, drives the lines, and sets the host timer. */
+  /** Takes all matches that are due, drives the lines, and sets the machine's timer. */
   #update(): void {
-    const tick = this.#tick()
+    const next = this.#take(this.#tick())
+    const timer = this.#timer
+    if (timer === null) return
+    if (next === Infinity) timer.cancel()
+    else this.#ticks.arm(timer, next)
+  }
+
+  /** Takes all matches up to a tick and drives the lines. @returns the tick of the next look; Infinity: none is needed */
+  #take(tick: number): number {
     let next = Infinity
     for (let index = 0; index < this.#timers.length; index++) {
       const timer = this.#timers[index]!
@@ -273,8 +291,7 @@ export class Hpet implements DeviceModel {
       }
       if (enabled || level) next = Math.min(next, timer.matchTick, timer.late.next)
     }
-    if (next === Infinity) this.#timer?.cancel()
-    else this.#timer?.arm(next * HPET_PERIOD_NS)
+    return next
   }
 
   /** Returns the registers to their state at power-on. */
@@ -294,7 +311,8 @@ export class Hpet implements DeviceModel {
   save(): HpetState {
     this.#update()
     return {
-      version: 1,
+      version: 2,
+      origin: this.#ticks.save(),
       config: this.#config,
       status: this.#status >>> 0,
       counterLo: this.#counterLo,
@@ -306,12 +324,13 @@ export class Hpet implements DeviceModel {
 
   /** Takes over a saved state. Throws `DeviceError` `ERR_STATE` for a state of another version. */
   restore(state: unknown): void {
-    const saved = savedState<HpetState>(this.name, state, 1)
+    const saved = savedState<HpetState>(this.name, state, 2)
     if (saved.timers.length !== this.#timers.length)
       throw new DeviceError(
         'ERR_STATE',
         `hpet: saved state of ${saved.timers.length} timers: expected ${this.#timers.length}`,
       )
+    this.#ticks.restore(saved.origin)
     this.#config = saved.config
     this.#status = saved.status
     this.#counterLo = saved.counterLo

@@ -188,6 +188,12 @@ export class I8254Channel {
     this.#advance(tick)
   }
 
+  /** The ticks are counted from an origin that is so many ticks later; the counter has been brought up to there. */
+  shift(ticks: number): void {
+    this.#tick -= ticks
+    if (this.#loadTick !== NONE) this.#loadTick -= ticks
+  }
+
   #load(): void {
     this.#loadTick = NONE
     this.#nullCount = false

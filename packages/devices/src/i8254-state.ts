@@ -1,4 +1,4 @@
-/** Saved form of one counter; ticks count from power-on. */
+/** Saved form of one counter; ticks count from the origin that is saved with the chip. */
 export interface I8254ChannelState {
   /** Bits 5:0 of the control word. */
   readonly control: number
@@ -10,7 +10,7 @@ export interface I8254ChannelState {
   readonly left: number
   /** The half cycle that runs was loaded with an odd count. */
   readonly odd: boolean
-  /** Tick of virtual time for which the counts hold. */
+  /** Tick for which the counts hold. */
   readonly tick: number
   /** Tick at which the count register goes to the counting element; −1: none. */
   readonly loadTick: number

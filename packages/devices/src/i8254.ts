@@ -6,10 +6,12 @@ import {
   savedState,
   type SynchronousRangeHandler,
   type Timer,
+  type Word64,
 } from '@retrap/device'
 import { I8254Channel } from './i8254-channel.ts'
 import type { I8254ChannelState } from './i8254-state.ts'
 import { LateEdges, type LateEdgesState } from './late-edges.ts'
+import { TickCounter } from './tick-counter.ts'
 import { PIT_RATE } from './tick-rate.ts'
 
 const PORT_COUNTERS = 0x40
@@ -41,7 +43,9 @@ export interface I8254Options {
 /** Saved form of an {@link I8254}. */
 export interface I8254State {
   /** Layout of the state. */
-  readonly version: 1
+  readonly version: 2
+  /** Where the ticks of all parts are counted from: nanoseconds of the machine's clock, 64 bits. */
+  readonly origin: Word64
   /** Counters 0, 1 and 2. */
   readonly channels: readonly I8254ChannelState[]
   /** The bits of port 0x61 that can be written. */
@@ -80,12 +84,13 @@ export class I8254 implements DeviceModel, LegacyInterruptSource {
     new I8254Channel(true),
     new I8254Channel(false),
   ]
+  /** Steps keep the phase of the refresh toggle. */
+  readonly #ticks = new TickCounter(PIT_RATE, 2 * REFRESH_TICKS, (ticks) => this.#originMoved(ticks))
   readonly #late = new LateEdges((PIT_RATE.ticks * 1e9) / PIT_RATE.nanoseconds)
   /** The level of the line. */
   #level = false
   #control61 = 0
   #suppressed = false
-  #context: DeviceContext | null = null
   #line: InterruptLine | null = null
   #timer: Timer | null = null
 
@@ -95,7 +100,7 @@ export class I8254 implements DeviceModel, LegacyInterruptSource {
 
   /** Claims ports 0x40 to 0x43 and 0x61, and takes the line of counter 0. */
   attach(context: DeviceContext): void {
-    this.#context = context
+    this.#ticks.attach(context.clock)
     this.#line = context.interruptLine(this.#options.irq ?? 0)
     this.#timer = context.timer(() => this.#update())
     const counters: SynchronousRangeHandler = {
@@ -118,7 +123,15 @@ export class I8254 implements DeviceModel, LegacyInterruptSource {
   }
 
   #now(): number {
-    return this.#context === null ? 0 : PIT_RATE.ticksAt(this.#context.clock.now())
+    return this.#ticks.now()
+  }
+
+  #originMoved(ticks: number): void {
+    for (const channel of this.#channels) {
+      channel.sync(ticks)
+      channel.shift(ticks)
+    }
+    this.#late.shift(ticks)
   }
 
   #readCounter(index: 0 | 1 | 2): number {
@@ -194,7 +207,7 @@ export class I8254 implements DeviceModel, LegacyInterruptSource {
     }
     const next = Math.min(channel.nextChange(), this.#late.next)
     if (next === Infinity) timer.cancel()
-    else timer.arm(PIT_RATE.nanosecondsAt(next))
+    else this.#ticks.arm(timer, next)
   }
 
   #drive(level: boolean): void {
@@ -219,7 +232,8 @@ export class I8254 implements DeviceModel, LegacyInterruptSource {
     const tick = this.#now()
     for (const channel of this.#channels) channel.sync(tick)
     return {
-      version: 1,
+      version: 2,
+      origin: this.#ticks.save(),
       channels: this.#channels.map((channel) => channel.save()),
       control61: this.#control61,
       suppressed: this.#suppressed,
@@ -230,7 +244,8 @@ export class I8254 implements DeviceModel, LegacyInterruptSource {
 
   /** Takes over a saved state. Throws `DeviceError` `ERR_STATE` for a state of another version. */
   restore(state: unknown): void {
-    const saved = savedState<I8254State>(this.name, state, 1)
+    const saved = savedState<I8254State>(this.name, state, 2)
+    this.#ticks.restore(saved.origin)
     saved.channels.forEach((channel, index) => this.#channels[index as 0 | 1 | 2].restore(channel))
     this.#control61 = saved.control61
     this.#suppressed = saved.suppressed

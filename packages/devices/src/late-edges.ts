@@ -65,6 +65,11 @@ export class LateEdges {
     this.#notBefore = 0
   }
 
+  /** The ticks are counted from an origin that is so many ticks later. */
+  shift(ticks: number): void {
+    this.#notBefore = Math.max(0, this.#notBefore - ticks)
+  }
+
   save(): LateEdgesState {
     return { owed: this.#owed, notBefore: this.#notBefore }
   }

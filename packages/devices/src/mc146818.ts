@@ -3,14 +3,17 @@ import {
   type DeviceContext,
   DeviceError,
   type DeviceModel,
+  Instant,
   type InterruptLine,
   savedState,
   type SynchronousRangeHandler,
   type Timer,
+  type Word64,
 } from '@retrap/device'
 import { fillCmos, type CmosConfiguration } from './cmos-layout.ts'
 import type { LegacyInterruptSource } from './i8254.ts'
 import { B_24H, isTime, REG_B, RtcTime } from './rtc-time.ts'
+import { TickCounter } from './tick-counter.ts'
 import { RTC_RATE } from './tick-rate.ts'
 
 const PORT_INDEX = 0x70
@@ -35,6 +38,10 @@ const C_UF = 0x10
 const D_VRT = 0x80
 
 const SECOND_NS = 1_000_000_000
+/** The base moves on by so many seconds (12 days), so that nanoseconds since then are exact. */
+const STEP_SECONDS = 2 ** 20
+/** The longest period of the periodic interrupt, in ticks of 32.768 kHz; the others divide it. */
+const LONGEST_PERIOD_TICKS = 1 << 14
 /** UIP rises 244 µs before the update, which takes 1984 µs at 32.768 kHz. */
 const UIP_NS = 244_000 + 1_984_000
 
@@ -49,17 +56,19 @@ export interface Mc146818Options extends CmosConfiguration {
 /** Saved form of an {@link Mc146818}. */
 export interface Mc146818State {
   /** Layout of the state. */
-  readonly version: 1
+  readonly version: 2
   /** Selected register. */
   readonly index: number
   /** Bit 7 of port 0x70. */
   readonly nmiMasked: boolean
   /** All 128 registers as bytes. */
   readonly cmos: readonly number[]
-  /** Seconds since 1970 that the clock showed at `baseNs`. */
+  /** Seconds since 1970 that the clock showed at `base`. */
   readonly baseSeconds: number
-  /** Virtual time at which that second began, in nanoseconds. */
-  readonly baseNs: number
+  /** Time at which that second began: nanoseconds of the machine's clock, 64 bits. It may lie before power-on. */
+  readonly base: Word64
+  /** Where periods are counted from, in the same unit. */
+  readonly origin: Word64
   /** The weekday register minus the calendar’s weekday. */
   readonly weekdayShift: number
   /** Register C without IRQF. */
@@ -91,9 +100,11 @@ export class Mc146818 implements DeviceModel, LegacyInterruptSource {
   readonly #time = new RtcTime(this.#cmos)
   #index = 0
   #nmi = false
-  /** Seconds since 1970 that the clock showed at `baseNs`, the beginning of that second. */
+  /** Seconds since 1970 that the clock showed at `base`, the beginning of that second. Both move on together. */
   #baseSeconds: number
-  #baseNs = 0
+  readonly #base = new Instant()
+  readonly #now = new Instant()
+  readonly #ticks = new TickCounter(RTC_RATE, LONGEST_PERIOD_TICKS, (ticks) => this.#originMoved(ticks))
   #flags = 0
   /** Second and periodic tick up to which flags were taken. */
   #seenSeconds = 0
@@ -110,7 +121,6 @@ export class Mc146818 implements DeviceModel, LegacyInterruptSource {
       throw new DeviceError('ERR_OPTION', `mc146818: ${options.cpus} cpus: expected at least 1`)
     this.#options = options
     this.#baseSeconds = Math.floor(options.epochSeconds)
-    this.#baseNs = 0 - Math.floor((options.epochSeconds - this.#baseSeconds) * SECOND_NS)
     fillCmos(this.#cmos, options)
     this.#cmos[REG_A] = A_DIVIDER_32768 | 6
     this.#cmos[REG_B] = B_24H
@@ -126,6 +136,10 @@ export class Mc146818 implements DeviceModel, LegacyInterruptSource {
   /** Claims ports 0x70 and 0x71 and takes the interrupt line. */
   attach(context: DeviceContext): void {
     this.#context = context
+    this.#ticks.attach(context.clock)
+    context.clock.read(this.#base)
+    const { epochSeconds } = this.#options
+    this.#base.add(-Math.floor((epochSeconds - Math.floor(epochSeconds)) * SECOND_NS))
     this.#line = context.interruptLine(this.#options.irq ?? 8)
     this.#timer = context.timer(() => this.#update())
     const ports: SynchronousRangeHandler = {
@@ -159,8 +173,24 @@ export class Mc146818 implements DeviceModel, LegacyInterruptSource {
     return this.#cmos[REG_B]!
   }
 
-  #now(): number {
-    return this.#context === null ? 0 : this.#context.clock.now()
+  /** Nanoseconds since the base, which may move on first. */
+  #elapsed(): number {
+    if (this.#context === null) return 0
+    this.#context.clock.read(this.#now)
+    let elapsed = this.#now.since(this.#base)
+    while (elapsed >= STEP_SECONDS * SECOND_NS) {
+      this.#base.add(STEP_SECONDS * SECOND_NS)
+      if (this.#running()) this.#baseSeconds += STEP_SECONDS
+      elapsed = this.#now.since(this.#base)
+    }
+    return elapsed
+  }
+
+  #originMoved(ticks: number): void {
+    const period = this.#periodTicks()
+    if (period === 0) return
+    if (ticks / period > this.#seenPeriods) this.#flags |= C_PF
+    this.#seenPeriods = 0
   }
 
   /** Whether seconds pass: the divider runs and SET is clear. */
@@ -168,14 +198,14 @@ export class Mc146818 implements DeviceModel, LegacyInterruptSource {
     return (this.#regA() & A_DIVIDER) === A_DIVIDER_32768 && (this.#regB() & B_SET) === 0
   }
 
-  #seconds(now: number): number {
-    return this.#running() ? this.#baseSeconds + Math.floor((now - this.#baseNs) / SECOND_NS) : this.#baseSeconds
+  #seconds(elapsed: number): number {
+    return this.#running() ? this.#baseSeconds + Math.floor(elapsed / SECOND_NS) : this.#baseSeconds
   }
 
-  /** Periods of the periodic interrupt since power-on; 0 while it is off. */
+  /** Periods of the periodic interrupt since the origin of the ticks; 0 while it is off. */
   #periods(): number {
-    const ticks = this.#periodTicks()
-    return ticks === 0 ? 0 : Math.floor(RTC_RATE.ticksAt(this.#now()) / ticks)
+    const period = this.#periodTicks()
+    return period === 0 ? 0 : Math.floor(this.#ticks.now() / period)
   }
 
   /** Length of the periodic interrupt's period in ticks of 32.768 kHz, 0 for none. */
@@ -186,23 +216,23 @@ export class Mc146818 implements DeviceModel, LegacyInterruptSource {
     return 1 << (rate < 3 ? rate + 6 : rate - 1)
   }
 
-  /** Sets the clock going from the time registers; the second begins at `baseNs`. */
-  #thaw(baseNs: number): void {
+  /** Sets the clock going from the time registers; the second begins so many nanoseconds after the base, which moves there. */
+  #thaw(ns: number): void {
     this.#baseSeconds = this.#time.read()
-    this.#baseNs = baseNs
+    this.#base.add(ns)
     this.#seenSeconds = this.#baseSeconds
   }
 
   #readRegister(index: number): number {
-    const now = this.#now()
+    const elapsed = this.#elapsed()
     if (isTime(index)) {
-      if (this.#running()) this.#time.write(this.#seconds(now))
+      if (this.#running()) this.#time.write(this.#seconds(elapsed))
       return this.#cmos[index]!
     }
     switch (index) {
       case REG_A: {
         // The update ends where the next second begins.
-        const into = (now - this.#baseNs) % SECOND_NS
+        const into = elapsed % SECOND_NS
         return this.#regA() | (this.#running() && into >= SECOND_NS - UIP_NS ? A_UIP : 0)
       }
       case REG_C: {
@@ -221,29 +251,29 @@ export class Mc146818 implements DeviceModel, LegacyInterruptSource {
 
   #writeRegister(index: number, value: number): void {
     this.#advance()
-    const now = this.#now()
+    const elapsed = this.#elapsed()
     const wasRunning = this.#running()
     if (isTime(index)) {
       if (wasRunning) {
-        this.#time.write(this.#seconds(now))
+        this.#time.write(this.#seconds(elapsed))
         this.#cmos[index] = value
         // The divider is not touched: the second ends when it would have ended.
-        this.#thaw(now - ((now - this.#baseNs) % SECOND_NS))
+        this.#thaw(elapsed - (elapsed % SECOND_NS))
       } else {
         this.#cmos[index] = value
       }
     } else if (index === REG_A || index === REG_B) {
-      this.#writeControl(index, value, now, wasRunning)
+      this.#writeControl(index, value, elapsed, wasRunning)
     } else if (index !== REG_C && index !== REG_D) {
       this.#cmos[index] = value
     }
     this.#update()
   }
 
-  #writeControl(index: number, value: number, now: number, wasRunning: boolean): void {
+  #writeControl(index: number, value: number, elapsed: number, wasRunning: boolean): void {
     const cmos = this.#cmos
     // Time registers keep what they show; the data mode only changes how they are read from then on.
-    if (wasRunning) this.#time.write(this.#seconds(now))
+    if (wasRunning) this.#time.write(this.#seconds(elapsed))
     const dividerWas = this.#regA() & A_DIVIDER
     if (index === REG_A) cmos[REG_A] = value & ~A_UIP
     else {
@@ -254,11 +284,10 @@ export class Mc146818 implements DeviceModel, LegacyInterruptSource {
     if (this.#running()) {
       if (!wasRunning) {
         // The first update comes half a second after the divider's reset ends; clearing SET leaves its phase alone.
-        const phase =
-          dividerWas === A_DIVIDER_32768 ? (((now - this.#baseNs) % SECOND_NS) + SECOND_NS) % SECOND_NS : SECOND_NS / 2
-        this.#thaw(now - phase)
+        const phase = dividerWas === A_DIVIDER_32768 ? elapsed % SECOND_NS : SECOND_NS / 2
+        this.#thaw(elapsed - phase)
       } else if (index === REG_B) {
-        this.#thaw(now - ((now - this.#baseNs) % SECOND_NS))
+        this.#thaw(elapsed - (elapsed % SECOND_NS))
       }
     }
     this.#seenPeriods = this.#periods()
@@ -271,7 +300,7 @@ export class Mc146818 implements DeviceModel, LegacyInterruptSource {
 
   /** Takes the flags of what has happened since the last look. */
   #advance(): void {
-    const seconds = this.#seconds(this.#now())
+    const seconds = this.#seconds(this.#elapsed())
     if (seconds > this.#seenSeconds) {
       this.#flags |= C_UF
       if (this.#time.alarmDistance(this.#seenSeconds) <= seconds - this.#seenSeconds) this.#flags |= C_AF
@@ -291,17 +320,18 @@ export class Mc146818 implements DeviceModel, LegacyInterruptSource {
     line.set(!this.#suppressed && this.#interrupting())
     // What is flagged already needs no timer: its line stays up until register C is read.
     const wanted = regB & ~this.#flags
+    // All from the base on.
     let next = Infinity
     if ((wanted & B_PIE) !== 0 && this.#periodTicks() !== 0)
-      next = RTC_RATE.nanosecondsAt((this.#seenPeriods + 1) * this.#periodTicks())
+      next = this.#ticks.nanosecondsUntil((this.#seenPeriods + 1) * this.#periodTicks(), this.#base)
     if (this.#running()) {
-      const beginning = this.#baseNs + (this.#seenSeconds - this.#baseSeconds) * SECOND_NS
+      const beginning = (this.#seenSeconds - this.#baseSeconds) * SECOND_NS
       if ((wanted & B_UIE) !== 0) next = Math.min(next, beginning + SECOND_NS)
       if ((wanted & B_AIE) !== 0)
         next = Math.min(next, beginning + this.#time.alarmDistance(this.#seenSeconds) * SECOND_NS)
     }
     if (next === Infinity) timer.cancel()
-    else timer.arm(next)
+    else timer.armAfter(next, this.#base)
   }
 
   /** The reset pin: interrupts off. Time, alarm and RAM live on the battery. */
@@ -319,12 +349,13 @@ export class Mc146818 implements DeviceModel, LegacyInterruptSource {
   save(): Mc146818State {
     this.#advance()
     return {
-      version: 1,
+      version: 2,
       index: this.#index,
       nmiMasked: this.#nmi,
       cmos: [...this.#cmos],
       baseSeconds: this.#baseSeconds,
-      baseNs: this.#baseNs,
+      base: this.#base.save(),
+      origin: this.#ticks.save(),
       weekdayShift: this.#time.weekdayShift,
       flags: this.#flags,
       seenSeconds: this.#seenSeconds,
@@ -335,12 +366,13 @@ export class Mc146818 implements DeviceModel, LegacyInterruptSource {
 
   /** Takes over a saved state. Throws `DeviceError` `ERR_STATE` for a state of another version. */
   restore(state: unknown): void {
-    const saved = savedState<Mc146818State>(this.name, state, 1)
+    const saved = savedState<Mc146818State>(this.name, state, 2)
     this.#index = saved.index
     this.#nmi = saved.nmiMasked
     this.#cmos.set(saved.cmos)
     this.#baseSeconds = saved.baseSeconds
-    this.#baseNs = saved.baseNs
+    this.#base.set(saved.base)
+    this.#ticks.restore(saved.origin)
     this.#time.weekdayShift = saved.weekdayShift
     this.#flags = saved.flags
     this.#seenSeconds = saved.seenSeconds

@@ -1,7 +1,7 @@
 /**
  * A clock that divides virtual time into ticks: `ticks` of them in every
  * `nanoseconds`. Exact at any time that a number holds, because the whole
- * periods are split off before multiplying.
+ * periods are split off before multiplying. `TickCounter` counts from an origin that moves on.
  */
 export class TickRate {
   readonly ticks: number
@@ -12,7 +12,7 @@ export class TickRate {
     this.nanoseconds = nanoseconds
   }
 
-  /** Ticks completed `ns` nanoseconds after power-on. */
+  /** Ticks completed `ns` nanoseconds after the first began. */
   ticksAt(ns: number): number {
     const periods = Math.floor(ns / this.nanoseconds)
     return periods * this.ticks + Math.floor(((ns - periods * this.nanoseconds) * this.ticks) / this.nanoseconds)
@@ -31,3 +31,5 @@ export const PIT_RATE: TickRate = new TickRate(105, 88_000)
 export const PM_TIMER_RATE: TickRate = new TickRate(315, 88_000)
 /** The 32.768 kHz of a watch crystal. */
 export const RTC_RATE: TickRate = new TickRate(4096, 125_000_000)
+/** The main counter of an HPET, 100 MHz. */
+export const HPET_RATE: TickRate = new TickRate(1, 10)

@@ -1,4 +1,4 @@
-import type { DeviceContext, Timer } from '@retrap/device'
+import { Instant, type DeviceContext, type Timer } from '@retrap/device'
 import { ByteQueue } from './byte-queue.ts'
 import { LSR_BI, LSR_DR, LSR_ERRORS, LSR_FE, LSR_FIFO_ERROR, LSR_OE, LSR_PE } from './uart16550-registers.ts'
 import type { Uart16550State } from './uart16550-state.ts'
@@ -40,7 +40,6 @@ export class Receiver {
   #timeoutPending = false
   /** The stream was offered less room than it wanted. */
   #short = false
-  #context: DeviceContext | null = null
   #timer: Timer | null = null
 
   constructor(ports: ReceiverPorts) {
@@ -48,7 +47,6 @@ export class Receiver {
   }
 
   attach(context: DeviceContext): void {
-    this.#context = context
     this.#timer = context.timer(() => {
       this.#timeoutPending = this.#received.length > 0 && this.fifos
       this.#ports.timedOut()
@@ -179,20 +177,20 @@ export class Receiver {
   /** "No characters for 4 character times, and none read": the count begins again with each arrival and each read. */
   #restartTimeout(): void {
     const timer = this.#timer
-    const context = this.#context
-    if (timer === null || context === null) return
+    if (timer === null) return
     if (!this.fifos || this.#received.length === 0) timer.cancel()
-    else timer.arm(context.clock.now() + this.#ports.timeoutNs())
+    else timer.armAfter(this.#ports.timeoutNs())
   }
 
   save(): Pick<Uart16550State, 'fifos' | 'trigger' | 'lsr' | 'timeoutPending' | 'timeoutAt' | 'received' | 'waiting'> {
-    const deadline = this.#timer?.deadlineNs ?? Infinity
+    const timeoutAt = new Instant()
+    const armed = this.#timer?.readDeadline(timeoutAt) === true
     return {
       fifos: this.fifos,
       trigger: this.#trigger,
       lsr: this.#errors,
       timeoutPending: this.#timeoutPending,
-      timeoutAt: deadline === Infinity ? null : deadline,
+      timeoutAt: armed ? timeoutAt.save() : null,
       received: this.#received.toArray(),
       waiting: this.#waiting.toArray(),
     }
@@ -205,6 +203,6 @@ export class Receiver {
     this.#received.fill(saved.received)
     this.#waiting.fill(saved.waiting)
     if (saved.timeoutAt === null) this.#timer?.cancel()
-    else this.#timer?.arm(saved.timeoutAt)
+    else this.#timer?.armAfter(0, saved.timeoutAt)
   }
 }

@@ -1,7 +1,9 @@
+import type { Word64 } from '@retrap/device'
+
 /** Saved form of a `Uart16550`. */
 export interface Uart16550State {
   /** Layout of the state. */
-  readonly version: 1
+  readonly version: 2
   /** Interrupt Enable Register. */
   readonly ier: number
   /** Whether the FIFOs are on. */
@@ -24,8 +26,8 @@ export interface Uart16550State {
   readonly thrEmptyPending: boolean
   /** The character timeout interrupt is pending. */
   readonly timeoutPending: boolean
-  /** Virtual time of the next character timeout in nanoseconds; null: none is due. */
-  readonly timeoutAt: number | null
+  /** Time of the next character timeout: nanoseconds of the machine's clock, 64 bits; null: none is due. */
+  readonly timeoutAt: Word64 | null
   /** Lines of the far end as bits 7:4 of the Modem Status Register. */
   readonly modem: number
   /** The host holds the transmitter. */

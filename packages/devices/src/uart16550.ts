@@ -365,7 +365,7 @@ export class Uart16550 implements DeviceModel {
   save(): Uart16550State {
     this.flush()
     return {
-      version: 1,
+      version: 2,
       ...this.#receiver.save(),
       ier: this.#ier,
       lcr: this.#lcr,
@@ -382,7 +382,7 @@ export class Uart16550 implements DeviceModel {
 
   /** Takes over a saved state. Throws `DeviceError` `ERR_STATE` for a state of another version. */
   restore(state: unknown): void {
-    const saved = savedState<Uart16550State>(this.name, state, 1)
+    const saved = savedState<Uart16550State>(this.name, state, 2)
     this.#ier = saved.ier
     this.#lcr = saved.lcr
     this.#modem.control = saved.mcr

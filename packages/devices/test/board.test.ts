@@ -1,20 +1,24 @@
-import type { DeviceModel } from '@retrap/device'
+import { type Clock, type DeviceModel, Instant, type Word64 } from '@retrap/device'
 import { TimerQueue } from '@retrap/device/host'
 import { DeviceHost, IoDispatch } from '@retrap/ioreq'
 import { describe, expect, test } from 'vitest'
 import * as devices from '../src/index.ts'
 
 /** Every device of a PC on a real device host. */
-function board(): { dispatch: IoDispatch; host: DeviceHost; requests: string[]; clock: { time: number } } {
-  const clock = { time: 0 }
+function board(): { dispatch: IoDispatch; host: DeviceHost; requests: string[]; clock: Clock & { time: number } } {
+  const clock = {
+    time: 0,
+    now: () => clock.time,
+    read: (into: Word64) => void Object.assign(into, Instant.from(clock.time).save()),
+  }
   const requests: string[] = []
-  const timers = new TimerQueue({ now: () => clock.time })
+  const timers = new TimerQueue(clock)
   const dispatch = new IoDispatch({ vcpus: 1, onFailure: (failure) => requests.push(JSON.stringify(failure)) })
   const pit = new devices.I8254()
   const rtc = new devices.Mc146818({ epochSeconds: 0, lowRamBytes: 1 << 29, highRamBytes: 0, cpus: 2 })
   const isaBridge = new devices.IsaBridge()
   const host = new DeviceHost(dispatch, {
-    clock: { now: () => clock.time },
+    clock,
     timer: (callback) => timers.create(callback),
     dma: { read: () => false, write: () => false },
     interruptLine: () => ({ set: () => {}, pulse: () => {} }),

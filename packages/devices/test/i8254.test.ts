@@ -317,6 +317,6 @@ describe('the timer in a machine', () => {
   })
 
   test('state of another version is refused', () => {
-    expect(() => new I8254().restore({ version: 7 })).toThrow(/version 7: expected 1/)
+    expect(() => new I8254().restore({ version: 7 })).toThrow(/version 7: expected 2/)
   })
 })

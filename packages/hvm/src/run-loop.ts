@@ -1,3 +1,4 @@
+import { Instant } from '@retrap/device'
 import type { TimerQueue } from '@retrap/device/host'
 import type { IoDispatch } from '@retrap/ioreq'
 import type { DomainClock } from './clock.ts'
@@ -425,7 +426,9 @@ export class RunLoop {
     if (this.#exit !== null || this.#woken || !(this.#stalled || this.#waitsForHost())) return
     if (this.#stalled || !this.#heldByMappings()) return this.#sleep(Infinity).then(this.#turnForHost)
     const { clock, timers } = this.#parts
-    clock.skipTo(timers.nextDeadlineNs)
+    const deadline = new Instant()
+    if (!timers.readNextDeadline(deadline)) return
+    clock.skipTo(deadline)
     timers.expire()
   }
 

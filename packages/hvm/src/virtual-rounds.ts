@@ -1,3 +1,4 @@
+import { Instant } from '@retrap/device'
 import type { TimerQueue } from '@retrap/device/host'
 import type { DomainClock } from './clock.ts'
 import type { CpuExit, VirtualCpu } from './virtual-cpu.ts'
@@ -70,6 +71,8 @@ export class VirtualRounds {
   #ran = false
   /** vCPUs that have had to wait for memory in this round. */
   #stalled = 0
+  /** Where time goes on to when all vCPUs wait. */
+  readonly #deadline = new Instant()
 
   constructor(host: RoundsHost) {
     this.#host = host
@@ -115,8 +118,8 @@ export class VirtualRounds {
       const waiting = host.vcpus.filter(({ id }) => host.waitsForMemory(id)).length
       return waiting < stalled ? null : host.waitForHost(true)
     }
-    if (host.timers.nextDeadlineNs === Infinity) return host.sleep(Infinity)
-    host.clock.skipTo(host.timers.nextDeadlineNs)
+    if (!host.timers.readNextDeadline(this.#deadline)) return host.sleep(Infinity)
+    host.clock.skipTo(this.#deadline)
     return null
   }
 

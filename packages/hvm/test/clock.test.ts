@@ -1,3 +1,4 @@
+import { Instant } from '@retrap/device'
 import { describe, expect, test } from 'vitest'
 import { DeterministicClock, RealClock } from '../src/index.ts'
 
@@ -17,32 +18,59 @@ describe('virtual time', () => {
     const clock = new DeterministicClock(2)
     clock.advance(100)
     expect(clock.now()).toBe(200)
-    clock.skipTo(150)
+    clock.skipTo(Instant.from(150))
     expect(clock.now()).toBe(200)
-    clock.skipTo(1e9)
+    clock.skipTo(Instant.from(1e9))
     clock.advance(1)
     expect(clock.now()).toBe(1e9 + 2)
     expect(clock.deterministic).toBe(true)
   })
 
-  test.each([0, 2 ** 50 - 1, 2 ** 53, 2 ** 62, 2 ** 63])('deterministic time moves on exactly from %i ns', (late) => {
+  const STARTS = [0n, 2n ** 50n - 1n, 2n ** 53n - 1n, 2n ** 53n + 1n, 2n ** 62n + 1n, 2n ** 63n, 2n ** 64n - 2n ** 42n]
+
+  const read = (clock: DeterministicClock): bigint => {
+    const into = new Instant()
+    clock.read(into)
+    return into.toBigInt()
+  }
+
+  test.each(STARTS)('deterministic time moves on exactly from %d ns', (late) => {
     const clock = new DeterministicClock()
-    const read = (): bigint => {
-      const into = { lo: 0, hi: 0 }
-      clock.read(into)
-      return (BigInt(into.hi) << 32n) | BigInt(into.lo)
-    }
-    clock.skipTo(late)
-    let expected = BigInt(late)
-    expect(read()).toBe(expected)
+    clock.skipTo(Instant.from(late))
+    let expected = late
+    expect(read(clock)).toBe(expected)
     for (const step of [1, 1, 1, 7, 100_000, 1, 3, 2 ** 40 + 1, 1]) {
       clock.advance(step)
       expected += BigInt(step)
-      expect(read()).toBe(expected)
+      expect(read(clock)).toBe(expected)
       expect(clock.now()).toBe(Number(expected))
+      clock.skipTo(Instant.from(expected - 1n))
+      expect(read(clock)).toBe(expected)
     }
-    // What is rounded to a time before is no skip.
-    clock.skipTo(clock.now())
-    expect(read()).toBe(expected)
+    clock.skipTo(Instant.from(expected + 1n))
+    expect(read(clock)).toBe(expected + 1n)
+  })
+
+  test.each([0.1, 0.37, 1 / 3, 2.5])(
+    'parts of a nanosecond add up the same at any time: %d ns an instruction',
+    (ns) => {
+      const steps = Array.from({ length: 2000 }, (_, i) => 1 + (i % 97))
+      const ends = STARTS.map((start) => {
+        const clock = new DeterministicClock(ns, Instant.from(start))
+        for (const step of steps) clock.advance(step)
+        return read(clock) - start
+      })
+      expect(new Set(ends).size).toBe(1)
+      const total = steps.reduce((sum, step) => sum + step, 0) * ns
+      expect(Math.abs(Number(ends[0]) - total)).toBeLessThanOrEqual(1)
+    },
+  )
+
+  test('time ends after 584 years', () => {
+    const clock = new DeterministicClock(1, Instant.from(2n ** 64n - 3n))
+    for (const expected of [2n ** 64n - 2n, 2n ** 64n - 1n, 2n ** 64n - 1n]) {
+      clock.advance(1)
+      expect(read(clock)).toBe(expected)
+    }
   })
 })

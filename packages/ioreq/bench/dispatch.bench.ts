@@ -5,7 +5,7 @@
 import { performance } from 'node:perf_hooks'
 import { TimerQueue } from '@retrap/device/host'
 import { createIoRequest, DeviceHost, IoDispatch, IOREQ_READ, IOREQ_TYPE_PIO } from '@retrap/ioreq'
-import type { DeviceModel } from '@retrap/device'
+import type { Clock, DeviceModel } from '@retrap/device'
 
 const ROUNDS = 7
 const ACCESSES = 1_000_000
@@ -24,7 +24,7 @@ const models = Array.from({ length: DEVICES }, (_, i): DeviceModel => {
 })
 
 const dispatch = new IoDispatch({ vcpus: 1 })
-const clock = { now: () => 0 }
+const clock: Clock = { now: () => 0, read: (into) => Object.assign(into, { lo: 0, hi: 0 }) }
 const timers = new TimerQueue(clock)
 const nothing = (): void => {}
 const host = new DeviceHost(dispatch, {

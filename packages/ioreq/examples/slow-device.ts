@@ -1,5 +1,5 @@
 // A device model that takes its time, driven as a machine drives it.
-import { defineDevice } from '@retrap/device'
+import { defineDevice, type Clock } from '@retrap/device'
 import { TimerQueue } from '@retrap/device/host'
 import { createIoRequest, DeviceHost, IO_RETRY, IoDispatch, IOREQ_READ } from '@retrap/ioreq'
 
@@ -14,7 +14,7 @@ const thermometer = defineDevice({
 
 const answered = Promise.withResolvers<number>()
 const dispatch = new IoDispatch({ vcpus: 1, onComplete: (vcpu) => answered.resolve(vcpu) })
-const clock = { now: () => 0 }
+const clock: Clock = { now: () => 0, read: (into) => Object.assign(into, { lo: 0, hi: 0 }) }
 const timers = new TimerQueue(clock)
 const line = { set() {}, pulse() {} }
 const host = new DeviceHost(dispatch, {

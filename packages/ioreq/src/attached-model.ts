@@ -101,13 +101,13 @@ export class AttachedModel {
     }
   }
 
-  #timer(callback: (deadlineNs: number) => void | Promise<void>): Timer {
+  #timer(callback: Parameters<DeviceContext['timer']>[0]): Timer {
     const surroundings = this.#surroundings
     const { name } = this.model
-    const timer = surroundings.platform.timer((deadlineNs) => {
+    const timer = surroundings.platform.timer((deadlineNs, deadline) => {
       if (this.detached) return
       try {
-        const promise: unknown = callback(deadlineNs)
+        const promise: unknown = callback(deadlineNs, deadline)
         if (isPromise(promise)) surroundings.begun(promise, name, `timer at ${deadlineNs} ns`)
       } catch (error) {
         surroundings.failed(name, `timer at ${deadlineNs} ns`, error)

@@ -1,4 +1,4 @@
-import type { DeviceModel, InvalidatedFrames } from '@retrap/device'
+import type { DeviceModel, InvalidatedFrames, Word64 } from '@retrap/device'
 import { describeThrown } from '@retrap/device/host'
 import type { DeviceLink, DeviceServerOptions } from './device-server-options.ts'
 import { DeviceSet, type DeviceHostState, type DeviceSetOwner } from './device-set.ts'
@@ -8,6 +8,7 @@ import { XEN_DMOP_IO_RANGE_MEMORY, XEN_DMOP_IO_RANGE_PCI, XEN_DMOP_IO_RANGE_PORT
 import { LinkedPlatform } from './linked-platform.ts'
 import type { IoRequest } from './request.ts'
 import { stateFromText, stateToText } from './state-text.ts'
+import { timeOf } from './time.ts'
 
 /**
  * Serves requests with device models that live outside of the hypervisor's thread: the other end of a `RemoteServer`.
@@ -53,7 +54,7 @@ export class DeviceServer implements DeviceSetOwner {
 
   /** Sends bytes to whoever made the machine. */
   post(bytes: Uint8Array): void {
-    this.#link.send({ kind: 'message', now: this.#platform.clock.now(), bytes })
+    this.#link.send({ kind: 'message', now: timeOf(this.#platform.clock), bytes })
   }
 
   /** The model of this name, or undefined. */
@@ -79,7 +80,7 @@ export class DeviceServer implements DeviceSetOwner {
   // ---- what the hypervisor sends ----
 
   /** Learns the machine's time. It runs on from the first look at it, or from `yieldTime`. */
-  setTime(now: number): void {
+  setTime(now: Readonly<Word64>): void {
     this.#platform.setTime(now)
   }
 

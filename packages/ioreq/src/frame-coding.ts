@@ -1,19 +1,20 @@
+import type { Word64 } from '@retrap/device'
 import { IoreqError } from './errors.ts'
 import { MAX_FRAME_BYTES, type Frame, type FrameRange } from './frames.ts'
 import { IOREQ_BYTES, STATE_IOREQ_READY } from './layout.ts'
 import { createIoRequest, type IoRequest } from './request.ts'
 import { IoreqSlot } from './slot.ts'
 
-type FieldType = 'u32' | 'f64' | 'flag' | 'text' | 'bytes' | 'ranges' | 'ioreq'
+type FieldType = 'u32' | 'f64' | 'u64' | 'flag' | 'text' | 'bytes' | 'ranges' | 'ioreq'
 type Layout = readonly [code: number, ...fields: (readonly [name: string, type: FieldType])[]]
 
 const LAYOUTS: Readonly<Record<Frame['kind'], Layout>> = {
-  hello: [1, ['version', 'u32'], ['vcpus', 'u32'], ['realTime', 'flag'], ['now', 'f64']],
-  request: [2, ['vcpu', 'u32'], ['sequence', 'u32'], ['now', 'f64'], ['request', 'ioreq']],
-  buffered: [3, ['now', 'f64'], ['request', 'ioreq']],
+  hello: [1, ['version', 'u32'], ['vcpus', 'u32'], ['realTime', 'flag'], ['now', 'u64']],
+  request: [2, ['vcpu', 'u32'], ['sequence', 'u32'], ['now', 'u64'], ['request', 'ioreq']],
+  buffered: [3, ['now', 'u64'], ['request', 'ioreq']],
   cancel: [4, ['vcpu', 'u32']],
-  timer: [5, ['timer', 'u32'], ['deadline', 'f64'], ['now', 'f64']],
-  reset: [6, ['now', 'f64']],
+  timer: [5, ['timer', 'u32'], ['deadline', 'u64'], ['now', 'u64']],
+  reset: [6, ['now', 'u64']],
   settle: [7, ['call', 'u32']],
   save: [8, ['call', 'u32']],
   restore: [9, ['call', 'u32'], ['state', 'text']],
@@ -22,8 +23,8 @@ const LAYOUTS: Readonly<Record<Frame['kind'], Layout>> = {
   invalidate: [12, ['vcpu', 'u32'], ['all', 'flag'], ['gone', 'ranges'], ['readOnly', 'ranges']],
   drop: [13, ['call', 'u32']],
   quiesce: [14, ['call', 'u32'], ['deadline', 'f64']],
-  resume: [15, ['now', 'f64']],
-  message: [16, ['now', 'f64'], ['bytes', 'bytes']],
+  resume: [15, ['now', 'u64']],
+  message: [16, ['now', 'u64'], ['bytes', 'bytes']],
   ready: [32, ['name', 'text']],
   claim: [33, ['type', 'u32'], ['ranges', 'ranges'], ['buffered', 'ranges']],
   answer: [34, ['vcpu', 'u32'], ['sequence', 'u32'], ['lo', 'u32'], ['hi', 'u32']],
@@ -33,7 +34,7 @@ const LAYOUTS: Readonly<Record<Frame['kind'], Layout>> = {
   setLine: [38, ['line', 'u32'], ['level', 'flag']],
   pulseLine: [39, ['line', 'u32']],
   msi: [40, ['address', 'f64'], ['data', 'u32'], ['requester', 'u32']],
-  armTimer: [41, ['timer', 'u32'], ['deadline', 'f64']],
+  armTimer: [41, ['timer', 'u32'], ['deadline', 'u64']],
   dmaRead: [42, ['call', 'u32'], ['gpa', 'f64'], ['length', 'u32']],
   dmaWrite: [43, ['call', 'u32'], ['gpa', 'f64'], ['bytes', 'bytes']],
   powerOff: [44],
@@ -69,13 +70,14 @@ const BY_CODE: ReadonlyMap<number, { readonly kind: Frame['kind']; readonly layo
 const encoder = new TextEncoder()
 const decoder = new TextDecoder()
 
-type FieldValue = number | boolean | string | Uint8Array | readonly FrameRange[] | IoRequest
+type FieldValue = number | boolean | string | Word64 | Uint8Array | readonly FrameRange[] | IoRequest
 
 function fieldBytes(type: FieldType, value: FieldValue): number {
   switch (type) {
     case 'u32':
       return 4
     case 'f64':
+    case 'u64':
       return 8
     case 'flag':
       return 1
@@ -125,6 +127,10 @@ function putField(view: DataView, bytes: Uint8Array, at: number, type: FieldType
       return
     case 'f64':
       view.setFloat64(at, value as number, true)
+      return
+    case 'u64':
+      view.setUint32(at, (value as Word64).lo, true)
+      view.setUint32(at + 4, (value as Word64).hi, true)
       return
     case 'flag':
       bytes[at] = value === true ? 1 : 0
@@ -182,6 +188,10 @@ function readField(view: DataView, bytes: Uint8Array, type: FieldType, take: (le
       return view.getUint32(take(4), true)
     case 'f64':
       return view.getFloat64(take(8), true)
+    case 'u64': {
+      const from = take(8)
+      return { lo: view.getUint32(from, true), hi: view.getUint32(from + 4, true) }
+    }
     case 'flag':
       return bytes[take(1)] !== 0
     case 'bytes':

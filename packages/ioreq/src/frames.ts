@@ -1,9 +1,10 @@
+import type { Word64 } from '@retrap/device'
 import type { IoRequest } from './request.ts'
 
 /*
  * What a hypervisor and a device server in another thread, process or machine say to each other, beside the request
  * pages that they may share. A frame is a u32 length of what follows, a kind (u8), and the fields of that kind in
- * order, little-endian. `now` is always the machine's clock when the frame was sent, in nanoseconds.
+ * order, little-endian. `now` is always the machine's clock when the frame was sent: nanoseconds, 64 bits.
  */
 
 /** Range of addresses, or of guest frames, both ends inclusive. */
@@ -17,22 +18,22 @@ export type CommandFrame =
       readonly version: number
       readonly vcpus: number
       readonly realTime: boolean
-      readonly now: number
+      readonly now: Word64
     }
   /** A request, where the two do not share its page. Its answer names the same sequence number. */
   | {
       readonly kind: 'request'
       readonly vcpu: number
       readonly sequence: number
-      readonly now: number
+      readonly now: Word64
       readonly request: IoRequest
     }
   /** A write out of the buffered ring. */
-  | { readonly kind: 'buffered'; readonly now: number; readonly request: IoRequest }
+  | { readonly kind: 'buffered'; readonly now: Word64; readonly request: IoRequest }
   | { readonly kind: 'cancel'; readonly vcpu: number }
   /** The clock has reached a timer's deadline. */
-  | { readonly kind: 'timer'; readonly timer: number; readonly deadline: number; readonly now: number }
-  | { readonly kind: 'reset'; readonly now: number }
+  | { readonly kind: 'timer'; readonly timer: number; readonly deadline: Word64; readonly now: Word64 }
+  | { readonly kind: 'reset'; readonly now: Word64 }
   /** Asks for a `called` frame when all before it has been handled. */
   | { readonly kind: 'settle'; readonly call: number }
   /** Asks for the models' state, as JSON in a `called` frame. */
@@ -41,7 +42,7 @@ export type CommandFrame =
   /** Asks the models to bring their work to an end, in so many host milliseconds; a `called` frame follows. */
   | { readonly kind: 'quiesce'; readonly call: number; readonly deadline: number }
   /** The machine goes on after `quiesce` or `restore`. */
-  | { readonly kind: 'resume'; readonly now: number }
+  | { readonly kind: 'resume'; readonly now: Word64 }
   | { readonly kind: 'dmaDone'; readonly call: number; readonly ok: boolean; readonly bytes: Uint8Array }
   | { readonly kind: 'detach'; readonly device: string }
   /** Asks for a `called` frame when nothing of guest memory is mapped, and nothing that was begun before is under way. */
@@ -142,8 +143,8 @@ export type EventFrame =
     }
   | { readonly kind: 'memoryLog'; readonly memory: number; readonly on: boolean }
   | { readonly kind: 'freeMemory'; readonly memory: number }
-  /** Sets a timer, numbered by the sender, or with `Infinity` stops it. */
-  | { readonly kind: 'armTimer'; readonly timer: number; readonly deadline: number }
+  /** Sets a timer, numbered by the sender, or with 2^64 − 1 stops it. */
+  | { readonly kind: 'armTimer'; readonly timer: number; readonly deadline: Word64 }
   | { readonly kind: 'dmaRead'; readonly call: number; readonly gpa: number; readonly length: number }
   /** Call 0 wants no reply. */
   | { readonly kind: 'dmaWrite'; readonly call: number; readonly gpa: number; readonly bytes: Uint8Array }
@@ -162,7 +163,7 @@ export interface MessageFrame {
   /** Tells frames apart. */
   readonly kind: 'message'
   /** The machine's clock. */
-  readonly now: number
+  readonly now: Word64
   /** What is said. */
   readonly bytes: Uint8Array
 }
@@ -171,7 +172,7 @@ export interface MessageFrame {
 export type Frame = CommandFrame | EventFrame | MessageFrame
 
 /** Version of the frames, in `hello`. */
-export const FRAME_VERSION = 2
+export const FRAME_VERSION = 3
 /** `vcpu` of a `fault` outside of any request. */
 export const NO_VCPU = 0xffff_ffff
 /** The longest frame: what is longer is refused before it is read. DMA is cut into pieces. */

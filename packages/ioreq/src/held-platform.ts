@@ -1,8 +1,9 @@
-import type { DeviceMemory, InterruptLine, Timer } from '@retrap/device'
+import type { DeviceMemory, InterruptLine, Timer, Word64 } from '@retrap/device'
 import { IoreqError } from './errors.ts'
 import type { EventFrame, Frame } from './frames.ts'
 import { MAX_DMA_BYTES } from './limits.ts'
 import type { DevicePlatform } from './platform.ts'
+import { timeOf } from './time.ts'
 
 /** Guest-physical addresses have at most 52 bits. */
 const MAX_GFN = 2 ** 40
@@ -89,17 +90,17 @@ export class HeldPlatform {
     return line
   }
 
-  #arm(number: number, deadline: number): void {
+  #arm(number: number, deadline: Word64): void {
     let timer = this.#timers.get(number)
     if (timer === undefined) {
-      timer = this.#platform.timer((reached) => {
+      timer = this.#platform.timer((_, { lo, hi }) => {
         this.#options.busy()
-        this.#options.send({ kind: 'timer', timer: number, deadline: reached, now: this.#platform.clock.now() })
+        const now = timeOf(this.#platform.clock)
+        this.#options.send({ kind: 'timer', timer: number, deadline: { lo, hi }, now })
       })
       this.#timers.set(number, timer)
     }
-    if (Number.isNaN(deadline)) throw new IoreqError('ERR_PROTOCOL', `timer ${number} was armed for NaN`)
-    timer.arm(deadline)
+    timer.armAfter(0, deadline)
     this.#platform.timerArmed?.()
   }
 

@@ -1,5 +1,14 @@
-import { DeviceError, type Clock, type DeviceMemory, type InterruptLine, type Timer } from '@retrap/device'
-import { checkDeadline } from '@retrap/device/host'
+import {
+  DeviceError,
+  Instant,
+  type Clock,
+  type DeviceMemory,
+  type InterruptLine,
+  type Timer,
+  type TimerCallback,
+  type Word64,
+} from '@retrap/device'
+import { setDeadline } from '@retrap/device/host'
 import type { DeviceLink, DeviceServerOptions } from './device-server-options.ts'
 import type { Frame } from './frames.ts'
 import { MAX_DMA_BYTES } from './limits.ts'
@@ -9,29 +18,62 @@ import { RemoteMemories } from './remote-memory.ts'
 type DmaDone = Extract<Frame, { kind: 'dmaDone' }>
 
 class LinkedTimer implements Timer {
-  readonly #send: (deadline: number) => void
-  readonly callback: (deadlineNs: number) => void
-  deadlineNs = Infinity
+  readonly #clock: Clock
+  readonly #send: (deadline: Word64) => void
+  readonly callback: TimerCallback
+  /** “Never” while not armed. */
+  readonly deadline: Instant = new Instant().clear()
 
-  constructor(send: (deadline: number) => void, callback: (deadlineNs: number) => void) {
+  constructor(clock: Clock, send: (deadline: Word64) => void, callback: TimerCallback) {
+    this.#clock = clock
     this.#send = send
     this.callback = callback
   }
 
+  get deadlineNs(): number {
+    return this.deadline.toNumber()
+  }
+
   arm(deadlineNs: number): void {
-    checkDeadline(deadlineNs)
-    this.deadlineNs = deadlineNs
-    this.#send(deadlineNs)
+    this.armAfter(deadlineNs, POWER_ON)
+  }
+
+  armAfter(delayNs: number, from?: Readonly<Word64>): void {
+    const deadline = new Instant()
+    if (from === undefined) this.#clock.read(deadline)
+    setDeadline(deadline, delayNs, from ?? deadline)
+    this.#set(deadline)
+  }
+
+  readDeadline(into: Word64): boolean {
+    into.lo = this.deadline.lo
+    into.hi = this.deadline.hi
+    return !this.deadline.isNever
   }
 
   cancel(): void {
-    if (this.deadlineNs !== Infinity) this.arm(Infinity)
+    if (!this.deadline.isNever) this.#set(new Instant().clear())
+  }
+
+  #set(deadline: Instant): void {
+    this.deadline.set(deadline)
+    this.#send(deadline.save())
   }
 }
 
+/** Where `arm` counts from. */
+const POWER_ON: Readonly<Word64> = new Instant()
+
 /** The machine as models see it that a link separates from their hypervisor: its clock, timers, lines and memory. */
 export class LinkedPlatform implements DevicePlatform {
-  readonly clock: Clock = { now: () => this.#time() }
+  readonly clock: Clock = {
+    now: () => this.#time().toNumber(),
+    read: (into) => {
+      const { lo, hi } = this.#time()
+      into.lo = lo
+      into.hi = hi
+    },
+  }
   readonly dma: DevicePlatform['dma']
   readonly openMemory?: () => DeviceMemory
   /** The machine's clock follows the host's. */
@@ -43,7 +85,10 @@ export class LinkedPlatform implements DevicePlatform {
   readonly #calls = new Map<number, (done: DmaDone) => void>()
   #lines = 0
   #nextCall = 1
-  #now = 0
+  /** The machine's time when it was told last. */
+  readonly #now = new Instant()
+  /** The machine's time, as a model asks for it. */
+  readonly #present = new Instant()
   /** The host's clock when `#now` was learnt; NaN: a moment ago. */
   #learnt = NaN
 
@@ -69,8 +114,8 @@ export class LinkedPlatform implements DevicePlatform {
   // ---- time ----
 
   /** Learns the machine's time. It runs on from the first look at it, or from `yieldTime`. */
-  setTime(now: number): void {
-    this.#now = now
+  setTime(now: Readonly<Word64>): void {
+    this.#now.set(now)
     this.#learnt = NaN
   }
 
@@ -79,29 +124,31 @@ export class LinkedPlatform implements DevicePlatform {
     if (this.realTime && Number.isNaN(this.#learnt)) this.#learnt = performance.now()
   }
 
-  #time(): number {
-    if (!this.realTime) return this.#now
+  #time(): Instant {
+    const present = this.#present.set(this.#now)
+    if (!this.realTime) return present
     // The host's clock is not asked for each request, only where a model wants to know.
     const host = performance.now()
     if (Number.isNaN(this.#learnt)) this.#learnt = host
-    return this.#now + (host - this.#learnt) * 1e6
+    return present.add(Math.floor((host - this.#learnt) * 1e6))
   }
 
-  timer(callback: (deadlineNs: number) => void): Timer {
+  timer(callback: TimerCallback): Timer {
     const number = this.#timers.length
-    const send = (deadline: number): void => this.#link.send({ kind: 'armTimer', timer: number, deadline })
-    const timer = new LinkedTimer(send, callback)
+    const send = (deadline: Word64): void => this.#link.send({ kind: 'armTimer', timer: number, deadline })
+    const timer = new LinkedTimer(this.clock, send, callback)
     this.#timers.push(timer)
     return timer
   }
 
   /** The clock has reached a timer's deadline. */
-  expire(number: number, deadline: number): void {
+  expire(number: number, deadline: Word64): void {
     const timer = this.#timers[number]
     // It may have been armed anew, or stopped, while the notice was under way.
-    if (timer === undefined || timer.deadlineNs !== deadline) return
-    timer.deadlineNs = Infinity
-    timer.callback(deadline)
+    if (timer === undefined || !timer.deadline.equals(deadline)) return
+    const { deadlineNs } = timer
+    timer.deadline.clear()
+    timer.callback(deadlineNs, deadline)
   }
 
   // ---- interrupts and the machine's state ----

@@ -7,6 +7,7 @@ import type {
   MemoryMode,
   OwnedMemoryOptions,
   Timer,
+  TimerCallback,
 } from '@retrap/device'
 
 /** Describes memory of a device model to the machine that holds it. */
@@ -60,7 +61,7 @@ export interface DevicePlatform {
   /** The machine's virtual time. */
   readonly clock: Clock
   /** Makes a timer on that clock, for instance `TimerQueue.create`. */
-  timer(callback: (deadlineNs: number) => void): Timer
+  timer(callback: TimerCallback): Timer
   /** Guest RAM. Without the asynchronous forms, they are the others at once. */
   readonly dma: Dma & Partial<DeviceDma>
   /**

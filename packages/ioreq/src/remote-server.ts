@@ -3,7 +3,7 @@ import type { DevicePlatform } from './platform.ts'
 import { HeldPlatform } from './held-platform.ts'
 import { HeldMemories } from './remote-memory.ts'
 import { stateFromText, stateToText } from './state-text.ts'
-import type { DeviceMemory } from '@retrap/device'
+import type { DeviceMemory, Word64 } from '@retrap/device'
 import type { IoDispatch } from './dispatch.ts'
 import type { PageLocation } from './dispatch-options.ts'
 import { IoreqError } from './errors.ts'
@@ -12,6 +12,7 @@ import { FRAME_VERSION, NO_VCPU, type Frame, type FrameRange } from './frames.ts
 import type { InvalidationNotice } from './invalidation.ts'
 import { XEN_DMOP_IO_RANGE_PCI } from './layout.ts'
 import type { IoreqServer, IoreqTransport } from './server.ts'
+import { timeOf } from './time.ts'
 
 /** A way to a device server: what differs between a Worker, a socket and any other. */
 export interface ServerLink {
@@ -124,13 +125,13 @@ export class RemoteServer implements IoreqTransport {
       version: FRAME_VERSION,
       vcpus: dispatch.vcpus,
       realTime: options.realTime ?? true,
-      now: platform.clock.now(),
+      now: this.now(),
     })
   }
 
-  /** The machine's clock. */
-  now(): number {
-    return this.#platform.clock.now()
+  /** The machine's clock: nanoseconds, 64 bits. */
+  now(): Word64 {
+    return timeOf(this.#platform.clock)
   }
 
   #send(frame: Frame): void {

@@ -1,3 +1,4 @@
+import type { Word64 } from '@retrap/device'
 import { BufferedRing } from './buffered-ring.ts'
 import { DeviceServer } from './device-server.ts'
 import type { DeviceServerOptions } from './device-server-options.ts'
@@ -65,6 +66,7 @@ class SharedDevices {
   readonly #ring: BufferedRing
   readonly #request = createIoRequest()
   readonly #bufferedRequest = createIoRequest()
+  readonly #time: Word64 = { lo: 0, hi: 0 }
   readonly #blockMs: number
   /** Frames that arrived while a model waited for its memory; they are handled after it. */
   #later: Frame[] = []
@@ -147,10 +149,15 @@ class SharedDevices {
       if (this.#end.takeBuffered()) this.#serveRing()
       if (request.type === IOREQ_TYPE_INVALIDATE) this.#receiveAll()
       this.#taken[vcpu] = 1
-      server.setTime(this.#end.now)
+      this.#learnTime()
       server.serve(vcpu, request)
     }
     return any
+  }
+
+  #learnTime(): void {
+    this.#end.readTime(this.#time)
+    this.server.setTime(this.#time)
   }
 
   #receiveAll(): boolean {
@@ -168,7 +175,7 @@ class SharedDevices {
     let any = false
     while (this.#ring.consume(request)) {
       any = true
-      server.setTime(this.#end.now)
+      this.#learnTime()
       server.serveBuffered(request)
     }
     return any

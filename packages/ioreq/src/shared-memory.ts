@@ -1,3 +1,4 @@
+import type { Word64 } from '@retrap/device'
 import { Doorbell } from './doorbell.ts'
 import { IoreqError } from './errors.ts'
 import { encodeFrame } from './frame-coding.ts'
@@ -17,8 +18,13 @@ const WORD_DEVICE_BELL = 1
 const WORD_CLOSED = 2
 /** The hypervisor has put something into the ring. */
 const WORD_BUFFERED = 3
-/** The machine's clock (f64) when the last request was published. */
-const NOW_BYTE = 64
+/**
+ * The machine's clock when the last request was published: a count of how often it was written, and two places of two
+ * words for it. The count says which place is valid; the next time goes into the other. So a reader looks again only where
+ * two times were written meanwhile, and never waits for a writer that does not run.
+ */
+const WORD_TIMES = 16
+const WORD_TIME = 18
 const PAGE_AT = IOREQ_PAGE_BYTES
 const RING_AT = 2 * IOREQ_PAGE_BYTES
 const COMMANDS_AT = 3 * IOREQ_PAGE_BYTES
@@ -52,7 +58,6 @@ export class SharedEnd {
   /** Rung by this side. */
   readonly otherBell: Doorbell
   readonly #words: Int32Array
-  readonly #now: Float64Array
   readonly #out: SharedStream
   readonly #in: SharedStream
   readonly #reader: FrameReader
@@ -67,7 +72,6 @@ export class SharedEnd {
       throw new IoreqError('ERR_INVALID', `${buffer.byteLength} bytes are no memory of a device server`)
     }
     this.#words = words
-    this.#now = new Float64Array(buffer, NOW_BYTE, 1)
     this.page = { buffer, byteOffset: PAGE_AT }
     this.ringPage = { buffer, byteOffset: RING_AT }
     const hypervisorBell = new Doorbell(memory.doorbell, memory.doorbellIndex)
@@ -82,11 +86,27 @@ export class SharedEnd {
     this.#reader = new FrameReader(onFrame)
   }
 
-  get now(): number {
-    return this.#now[0]!
+  /** The hypervisor's side: publishes the machine's clock. */
+  setTime({ lo, hi }: Readonly<Word64>): void {
+    const words = this.#words
+    const times = (words[WORD_TIMES]! + 1) | 0
+    const at = WORD_TIME + 2 * (times & 1)
+    Atomics.store(words, at, lo | 0)
+    Atomics.store(words, at + 1, hi | 0)
+    Atomics.store(words, WORD_TIMES, times)
   }
-  set now(value: number) {
-    this.#now[0] = value
+
+  /** The devices' side: reads the clock that was published last. */
+  readTime(into: Word64): void {
+    const words = this.#words
+    let times
+    do {
+      times = Atomics.load(words, WORD_TIMES)
+      const at = WORD_TIME + 2 * (times & 1)
+      into.lo = Atomics.load(words, at) >>> 0
+      into.hi = Atomics.load(words, at + 1) >>> 0
+      // Written twice meanwhile: the two words may belong to different times.
+    } while (Atomics.load(words, WORD_TIMES) !== times)
   }
 
   /** The hypervisor's side: says that there is something in the ring, and rings. */

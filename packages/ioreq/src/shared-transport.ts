@@ -1,3 +1,4 @@
+import type { Clock, Word64 } from '@retrap/device'
 import type { DevicePlatform } from './platform.ts'
 import type { IoDispatch } from './dispatch.ts'
 import { Doorbell } from './doorbell.ts'
@@ -30,6 +31,8 @@ export class SharedTransport {
   /** Rung when the server has something. */
   readonly doorbell: Doorbell
   readonly #end: SharedEnd
+  readonly #clock: Clock
+  readonly #time: Word64 = { lo: 0, hi: 0 }
   readonly #patienceMs: number
   /** vCPUs whose request is in a slot. */
   readonly #outstanding: Uint8Array
@@ -44,6 +47,7 @@ export class SharedTransport {
     this.#outstanding = new Uint8Array(dispatch.vcpus)
     const end = new SharedEnd(this.memory, 'hypervisor', (frame) => this.remote.take(frame))
     this.#end = end
+    this.#clock = platform.clock
     this.remote = new RemoteServer(
       dispatch,
       platform,
@@ -54,7 +58,7 @@ export class SharedTransport {
         notify: (vcpu) => this.#notify(vcpu),
         receive: () => void this.#receive(),
         notifyBuffered: () => {
-          end.now = this.remote.now()
+          this.#publishTime()
           end.ringBuffered()
         },
         close: () => {
@@ -68,9 +72,14 @@ export class SharedTransport {
     )
   }
 
+  #publishTime(): void {
+    this.#clock.read(this.#time)
+    this.#end.setTime(this.#time)
+  }
+
   #notify(vcpu: number): void {
     this.#outstanding[vcpu] = 1
-    this.#end.now = this.remote.now()
+    this.#publishTime()
     this.#end.otherBell.ring()
     if (this.#patienceMs > 0) this.#waitFor(vcpu)
   }

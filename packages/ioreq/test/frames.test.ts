@@ -4,6 +4,7 @@ import { createIoRequest, decodeFrame, encodeFrame, FrameReader, IoreqError, typ
 
 const u32 = fc.integer({ min: 0, max: 0xffff_ffff })
 const f64 = fc.double({ noNaN: true })
+const u64 = fc.record({ lo: u32, hi: u32 })
 const bytes = fc.uint8Array({ maxLength: 300 })
 const text = fc.string({ unit: 'grapheme', maxLength: 40 })
 const ranges = fc.array(fc.tuple(fc.nat(2 ** 31), fc.nat(2 ** 31)), { maxLength: 20 })
@@ -25,18 +26,18 @@ const request = fc
 const kind = <K extends Frame['kind']>(name: K) => fc.constant(name)
 /** One of each kind that there is; the compiler checks their fields. */
 const frame: fc.Arbitrary<Frame> = fc.oneof(
-  fc.record({ kind: kind('hello'), version: u32, vcpus: u32, realTime: fc.boolean(), now: f64 }),
-  fc.record({ kind: kind('request'), vcpu: u32, sequence: u32, now: f64, request }),
-  fc.record({ kind: kind('buffered'), now: f64, request }),
+  fc.record({ kind: kind('hello'), version: u32, vcpus: u32, realTime: fc.boolean(), now: u64 }),
+  fc.record({ kind: kind('request'), vcpu: u32, sequence: u32, now: u64, request }),
+  fc.record({ kind: kind('buffered'), now: u64, request }),
   fc.record({ kind: kind('cancel'), vcpu: u32 }),
-  fc.record({ kind: kind('timer'), timer: u32, deadline: f64, now: f64 }),
-  fc.record({ kind: kind('reset'), now: f64 }),
+  fc.record({ kind: kind('timer'), timer: u32, deadline: u64, now: u64 }),
+  fc.record({ kind: kind('reset'), now: u64 }),
   fc.record({ kind: fc.constantFrom('settle' as const, 'save' as const, 'drop' as const), call: u32 }),
   fc.record({ kind: kind('restore'), call: u32, state: text }),
   fc.record({ kind: kind('dmaDone'), call: u32, ok: fc.boolean(), bytes }),
   fc.record({ kind: kind('detach'), device: text }),
   fc.record({ kind: kind('invalidate'), vcpu: u32, all: fc.boolean(), gone: ranges, readOnly: ranges }),
-  fc.record({ kind: kind('message'), now: f64, bytes }),
+  fc.record({ kind: kind('message'), now: u64, bytes }),
   fc.record({ kind: kind('ready'), name: text }),
   fc.record({ kind: kind('claim'), type: u32, ranges, buffered: ranges }),
   fc.record({ kind: kind('answer'), vcpu: u32, sequence: u32, lo: u32, hi: u32 }),
@@ -46,14 +47,14 @@ const frame: fc.Arbitrary<Frame> = fc.oneof(
   fc.record({ kind: kind('setLine'), line: u32, level: fc.boolean() }),
   fc.record({ kind: kind('pulseLine'), line: u32 }),
   fc.record({ kind: kind('msi'), address: f64, data: u32, requester: u32 }),
-  fc.record({ kind: kind('armTimer'), timer: u32, deadline: f64 }),
+  fc.record({ kind: kind('armTimer'), timer: u32, deadline: u64 }),
   fc.record({ kind: kind('dmaRead'), call: u32, gpa: f64, length: u32 }),
   fc.record({ kind: kind('dmaWrite'), call: u32, gpa: f64, bytes }),
   fc.record({ kind: fc.constantFrom('powerOff' as const, 'resetMachine' as const, 'wantFrames' as const) }),
   fc.record({ kind: kind('modified'), gfn: f64, count: f64 }),
   fc.record({ kind: kind('exit'), code: u32 }),
   fc.record({ kind: kind('quiesce'), call: u32, deadline: f64 }),
-  fc.record({ kind: kind('resume'), now: f64 }),
+  fc.record({ kind: kind('resume'), now: u64 }),
   fc.record({ kind: kind('ownMemory'), call: u32, memory: u32, device: text, name: text, length: f64, flags: u32 }),
   fc.record({ kind: kind('placeMemory'), placement: u32, memory: u32, gpa: f64, offset: f64, length: f64 }),
   fc.record({ kind: kind('removePlacement'), placement: u32 }),

@@ -1,4 +1,4 @@
-import type { DeviceModel } from '@retrap/device'
+import { Instant, type DeviceModel, type Word64 } from '@retrap/device'
 import { TimerQueue } from '@retrap/device/host'
 import {
   createIoRequest,
@@ -37,7 +37,20 @@ export function makeMachine(
   const failures: DeviceFailure[] = []
   const completed: number[] = []
   const events: string[] = []
-  const clock = { time: 0, now: () => clock.time }
+  const exact = new Instant()
+  const clock = {
+    get time(): number | bigint {
+      return exact.toBigInt()
+    },
+    set time(ns) {
+      exact.set(Instant.from(ns))
+    },
+    now: () => exact.toNumber(),
+    read: (into: Word64) => {
+      into.lo = exact.lo
+      into.hi = exact.hi
+    },
+  }
   const timers = new TimerQueue(clock)
   const dma = {
     read: (gpa: number, into: Uint8Array) => {

@@ -15,10 +15,13 @@ const due: (() => void)[] = []
 const fabric = new InterruptFabric({
   cpus: 2,
   clock: {
-    now: () => now,
+    read: (into) => {
+      into.lo = now // bits 31:0; `hi` has the others
+      into.hi = 0
+    },
     timer: (callback) => ({
-      arm: (deadlineNs) => {
-        console.log('timer armed for', deadlineNs, 'ns')
+      armAfter: (delayNs, from) => {
+        console.log('timer armed for', from.lo + delayNs, 'ns')
         due.push(callback)
       },
       cancel: () => {},

@@ -56,5 +56,10 @@ export const DEADLINE_LO = 72
 export const DEADLINE_HI = 73
 /** 1 when the one-shot count has run out. */
 export const TIMER_DONE = 74
-/** Index in doubles: the time at which the count, or the period that runs, began. */
-export const TIMER_START = 48
+/**
+ * Indices in doubles: the time at which the count, or the period that runs, began. Nanoseconds in two words of 32 bits, and
+ * a rest below a nanosecond in parts of the denominator that a tick's length has. The time may lie before power-on.
+ */
+export const TIMER_START_LO = 48
+export const TIMER_START_HI = 49
+export const TIMER_START_REST = 50

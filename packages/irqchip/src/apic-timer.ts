@@ -1,3 +1,4 @@
+import { Instant, type Word64 } from '@retrap/device'
 import {
   DEADLINE_HI,
   DEADLINE_LO,
@@ -5,9 +6,12 @@ import {
   TIMER_DIVIDE,
   TIMER_DONE,
   TIMER_INITIAL,
-  TIMER_START,
+  TIMER_START_HI,
+  TIMER_START_LO,
+  TIMER_START_REST,
 } from './apic-layout.ts'
 import { LVT_TIMER_MODE, LVT_TIMER_PERIODIC, LVT_TIMER_TSC_DEADLINE } from './apic-registers.ts'
+import { Ratio } from './ratio.ts'
 import type { ApicClock, ApicTimer } from './time.ts'
 
 /** Holds the saved state of a local APIC's timer; its LVT entry is saved with the others. */
@@ -16,8 +20,10 @@ export interface ApicTimerState {
   readonly initialCount: number
   /** Divide-configuration register. */
   readonly divide: number
-  /** Time at which the count, or the period that runs, began; nanoseconds of the machine's clock. */
-  readonly startNs: number
+  /** Time at which the count, or the period that runs, began: nanoseconds of the machine's clock, 64 bits. */
+  readonly start: Word64
+  /** Rest of that time below a nanosecond, in parts of the tick length's denominator. */
+  readonly startRest: number
   /** The one-shot count has run out. */
   readonly done: boolean
   /** IA32_TSC_DEADLINE, low word. */
@@ -32,8 +38,8 @@ export interface ApicTimerWorld {
   readonly clock: ApicClock
   /** Frequency that the divider divides. */
   readonly timerHz: number
-  /** The time at which the vCPU's TSC reaches a value. */
-  tscToNs(lo: number, hi: number): number
+  /** Reads the time at which the vCPU's TSC reaches a value; a time that has passed if it has. */
+  tscToNs(lo: number, hi: number, into: Word64): void
   /** Delivers the timer's LVT entry. */
   fire(): void
 }
@@ -44,6 +50,8 @@ export interface ApicTimerWorld {
  * The count is not kept but computed from the time at which it was started; only the next expiry is a timer of the
  * machine. The machine may be late with it. So each change of a register first handles an expiry that is due by then.
  *
+ * Times are exact: a period whose length is no whole number of nanoseconds begins with the rest of the one before.
+ *
  * Source: Intel SDM vol. 3A, "APIC Timer", "TSC-Deadline Mode".
  */
 export class ApicTimerUnit {
@@ -51,7 +59,13 @@ export class ApicTimerUnit {
   readonly #doubles: Float64Array
   readonly #world: ApicTimerWorld
   readonly #timer: ApicTimer
-  readonly #ticksPerNs: number
+  /** Nanoseconds of a tick, before the divider. */
+  readonly #tickNs: Ratio
+  /** Ticks of a nanosecond. */
+  readonly #ticks: Ratio
+  readonly #now = new Instant()
+  /** The result of `#due`, and the start that is computed with. */
+  readonly #at = new Instant()
 
   /**
    * @param words - the local APIC's state
@@ -61,7 +75,8 @@ export class ApicTimerUnit {
     this.#words = words
     this.#doubles = doubles
     this.#world = world
-    this.#ticksPerNs = world.timerHz / 1e9
+    this.#tickNs = new Ratio(1e9, world.timerHz)
+    this.#ticks = new Ratio(world.timerHz, 1e9)
     this.#timer = world.clock.timer(() => this.#expired())
   }
 
@@ -71,33 +86,65 @@ export class ApicTimerUnit {
   #initial(): number {
     return this.#words[TIMER_INITIAL]! >>> 0
   }
-  #start(): number {
-    return this.#doubles[TIMER_START]!
-  }
 
-  /** Nanoseconds of one count. */
-  #nsPerCount(): number {
+  /** Ticks of one count: a power of two. */
+  #divider(): number {
     const code = this.#words[TIMER_DIVIDE]!
     const shift = (((code & 8) >> 1) | (code & 3)) + 1
     // Code 111 divides by 1; the others by 2 to 128.
-    return (1 << (shift & 7)) / this.#ticksPerNs
+    return 1 << (shift & 7)
   }
 
-  /** The time of the next expiry; infinite where nothing runs. */
-  #due(): number {
+  /** The time at which the count began. */
+  #start(into: Instant): Instant {
+    into.lo = this.#doubles[TIMER_START_LO]!
+    into.hi = this.#doubles[TIMER_START_HI]!
+    return into
+  }
+
+  #setStart(at: Readonly<Word64>, rest: number): void {
+    this.#doubles[TIMER_START_LO] = at.lo
+    this.#doubles[TIMER_START_HI] = at.hi
+    this.#doubles[TIMER_START_REST] = rest
+  }
+
+  /** Ticks that have passed since the count began. */
+  #passed(): number {
+    const now = this.#now
+    this.#world.clock.read(now)
+    const ticks = this.#ticks
+    const passed = ticks.of(now.since(this.#start(this.#at)))
+    const ahead = this.#doubles[TIMER_START_REST]! - ticks.remainder
+    return ahead > 0 ? passed - Math.ceil(ahead / ticks.denominator) : passed
+  }
+
+  /** Nanoseconds from `#start` to the end of so many ticks, rounded up. */
+  #nsOf(ticks: number): number {
+    const ns = this.#tickNs.of(ticks)
+    return ns + Math.ceil((this.#doubles[TIMER_START_REST]! + this.#tickNs.remainder) / this.#tickNs.denominator)
+  }
+
+  /** Reads the time of the next expiry into `#at`. @returns false where nothing runs */
+  #due(): boolean {
     const words = this.#words
     if (this.#mode() === LVT_TIMER_TSC_DEADLINE) {
       const lo = words[DEADLINE_LO]! >>> 0
       const hi = words[DEADLINE_HI]! >>> 0
-      return lo === 0 && hi === 0 ? Infinity : this.#world.tscToNs(lo, hi)
+      if (lo === 0 && hi === 0) return false
+      this.#world.tscToNs(lo, hi, this.#at)
+      return true
     }
     const initial = this.#initial()
-    return initial === 0 || words[TIMER_DONE] !== 0 ? Infinity : this.#start() + initial * this.#nsPerCount()
+    if (initial === 0 || words[TIMER_DONE] !== 0) return false
+    this.#start(this.#at).add(this.#nsOf(initial * this.#divider()))
+    return true
   }
 
   /** Handles an expiry that is due: to be called before a register changes, the LVT entry too. */
   settle(): void {
-    if (this.#due() <= this.#world.clock.now()) this.#expired()
+    if (!this.#due()) return
+    this.#world.clock.read(this.#now)
+    if (!this.#now.isBefore(this.#at)) this.#expired()
   }
 
   /** Starts or stops the count: a write of the initial-count register. */
@@ -107,7 +154,8 @@ export class ApicTimerUnit {
     this.settle()
     this.#words[TIMER_INITIAL] = initial
     this.#words[TIMER_DONE] = 0
-    this.#doubles[TIMER_START] = this.#world.clock.now()
+    this.#world.clock.read(this.#now)
+    this.#setStart(this.#now, 0)
     this.resume()
   }
 
@@ -115,7 +163,7 @@ export class ApicTimerUnit {
   count(): number {
     const initial = this.#initial()
     if (initial === 0 || this.#words[TIMER_DONE] !== 0 || this.#mode() === LVT_TIMER_TSC_DEADLINE) return 0
-    const passed = Math.floor((this.#world.clock.now() - this.#start()) / this.#nsPerCount())
+    const passed = Math.floor(this.#passed() / this.#divider())
     if (passed < initial) return initial - passed
     return this.#mode() === LVT_TIMER_PERIODIC ? initial - (passed % initial) : 0
   }
@@ -123,9 +171,13 @@ export class ApicTimerUnit {
   /** The divide configuration changes: the count that is left goes on at the new rate. */
   divide(value: number): void {
     this.settle()
-    const left = this.count()
+    const counted = this.#initial() - this.count()
     this.#words[TIMER_DIVIDE] = value
-    this.#doubles[TIMER_START] = this.#world.clock.now() - (this.#initial() - left) * this.#nsPerCount()
+    const ns = this.#tickNs.of(counted * this.#divider())
+    const { denominator, remainder } = this.#tickNs
+    this.#world.clock.read(this.#now)
+    this.#now.add(-ns - (remainder === 0 ? 0 : 1))
+    this.#setStart(this.#now, remainder === 0 ? 0 : denominator - remainder)
     this.resume()
   }
 
@@ -174,9 +226,8 @@ export class ApicTimerUnit {
 
   /** Arms the machine's timer from the registers. */
   resume(): void {
-    const due = this.#due()
-    if (due === Infinity) this.#timer.cancel()
-    else this.#timer.arm(due)
+    if (this.#due()) this.#timer.armAfter(0, this.#at)
+    else this.#timer.cancel()
   }
 
   #expired(): void {
@@ -186,9 +237,12 @@ export class ApicTimerUnit {
       this.#timer.cancel()
     } else if (this.#mode() === LVT_TIMER_PERIODIC) {
       // Expiries that the machine was late for are one: the IRR has one bit for them.
-      const period = this.#initial() * this.#nsPerCount()
-      const start = this.#start()
-      this.#doubles[TIMER_START] = start + Math.floor((this.#world.clock.now() - start) / period) * period
+      const passed = this.#passed()
+      const ns = this.#tickNs.of(passed - (passed % (this.#initial() * this.#divider())))
+      const rest = this.#doubles[TIMER_START_REST]! + this.#tickNs.remainder
+      const { denominator } = this.#tickNs
+      const carry = rest >= denominator ? 1 : 0
+      this.#setStart(this.#start(this.#at).add(ns + carry), rest - carry * denominator)
       this.resume()
     } else {
       this.#words[TIMER_DONE] = 1
@@ -203,7 +257,8 @@ export class ApicTimerUnit {
     return {
       initialCount: this.#initial(),
       divide: words[TIMER_DIVIDE]!,
-      startNs: this.#start(),
+      start: this.#start(this.#at).save(),
+      startRest: this.#doubles[TIMER_START_REST]!,
       done: words[TIMER_DONE] !== 0,
       deadlineLo: words[DEADLINE_LO]! >>> 0,
       deadlineHi: words[DEADLINE_HI]! >>> 0,
@@ -218,7 +273,7 @@ export class ApicTimerUnit {
     words[TIMER_DONE] = state.done ? 1 : 0
     words[DEADLINE_LO] = state.deadlineLo
     words[DEADLINE_HI] = state.deadlineHi
-    this.#doubles[TIMER_START] = state.startNs
+    this.#setStart(state.start, state.startRest)
     this.resume()
   }
 }

@@ -29,10 +29,13 @@ export function checkInteger(name: string, value: unknown, least: number, most: 
   throw invalid(name, value, `an integer from ${least} to ${most}`)
 }
 
-/** @throws IrqchipError `ERR_INVALID` unless `value` is a finite frequency above 0, or is left out */
+/** Times are computed exactly for frequencies up to this one; see `Ratio`. */
+const HIGHEST_HZ = 2 ** 33
+
+/** @throws IrqchipError `ERR_INVALID` unless `value` is a whole frequency from 1 Hz to 2^33 Hz, or is left out */
 export function checkFrequency(name: string, value: unknown): void {
-  if (value === undefined || (typeof value === 'number' && value > 0 && value < Infinity)) return
-  throw invalid(name, value, 'a frequency in Hz')
+  if (value === undefined || (Number.isInteger(value) && Number(value) > 0 && Number(value) <= HIGHEST_HZ)) return
+  throw invalid(name, value, 'a frequency in whole Hz, up to 2^33')
 }
 
 /** @throws IrqchipError `ERR_INVALID` unless a region has room for a state, at a multiple of 8 */

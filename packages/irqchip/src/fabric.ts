@@ -1,3 +1,4 @@
+import type { Word64 } from '@retrap/device'
 import { describeArgument } from '@retrap/memory'
 import { ApicBus, wideDestination } from './apic-bus.ts'
 import { checkInteger, checkMethod, checkObject, checkRegion, checkState } from './arguments.ts'
@@ -32,8 +33,11 @@ export interface InterruptFabricOptions {
   readonly timerHz?: number
   /** TSC frequency. Default 1 GHz. */
   readonly tscHz?: number
-  /** When a vCPU's TSC reaches a value, in nanoseconds. Default: TSCs that were 0 at time 0. */
-  tscToNs?(cpu: number, lo: number, hi: number): number
+  /**
+   * Reads the time at which a vCPU's TSC reaches a value: nanoseconds of the clock, 64 bits; a time that has passed if it
+   * has. Default: TSCs that were 0 at time 0.
+   */
+  tscToNs?(cpu: number, lo: number, hi: number, into: Word64): void
   /** APIC ID of each vCPU; default its index. */
   readonly apicIds?: readonly number[]
   /** Whether local APICs have x2APIC mode. Default true. */
@@ -138,7 +142,7 @@ export class InterruptFabric {
         clock: options.clock,
         timerHz: options.timerHz ?? 1e9,
         tscHz: options.tscHz ?? 1e9,
-        ...(options.tscToNs && { tscToNs: (lo, hi) => options.tscToNs!(cpu, lo, hi) }),
+        ...(options.tscToNs && { tscToNs: (lo, hi, into) => options.tscToNs!(cpu, lo, hi, into) }),
         x2apic: options.x2apic ?? true,
         physicalBits: options.physicalBits ?? 40,
         state: take(LOCAL_APIC_STATE_BYTES),

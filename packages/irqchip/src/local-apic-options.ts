@@ -1,3 +1,4 @@
+import type { Word64 } from '@retrap/device'
 import type { ApicClock, StateRegion } from './time.ts'
 
 /** Connects a local APIC with the rest of the interrupt system. */
@@ -36,8 +37,11 @@ export interface LocalApicOptions {
   readonly timerHz?: number
   /** TSC frequency, for the deadline mode. Default 1 GHz. */
   readonly tscHz?: number
-  /** When the vCPU's TSC reaches a value, in nanoseconds. Default: a TSC that was 0 at time 0. */
-  tscToNs?(lo: number, hi: number): number
+  /**
+   * Reads the time at which the vCPU's TSC reaches a value: nanoseconds of the clock, 64 bits; a time that has passed if it
+   * has. Default: a TSC that was 0 at time 0.
+   */
+  tscToNs?(lo: number, hi: number, into: Word64): void
   /** Whether it has x2APIC mode. Default true. */
   readonly x2apic?: boolean
   /** LVT entry for corrected machine checks. Default false. */

@@ -6,7 +6,7 @@ import type { VectorRegistersState } from './vector-registers.ts'
 /** Holds the saved state of a local APIC. Registers are unsigned words. */
 export interface LocalApicState {
   /** Version of this shape. */
-  readonly version: 2
+  readonly version: 3
   /** IA32_APIC_BASE, low word. */
   readonly baseLo: number
   /** IA32_APIC_BASE, high word. */

@@ -1,3 +1,4 @@
+import { Instant } from '@retrap/device'
 import { checkFrequency, checkInteger, checkMethod, checkObject, checkRegion, checkState } from './arguments.ts'
 import { ApicBase } from './apic-base.ts'
 import { matchesX2apicLogical, matchesXapicLogical } from './apic-destination.ts'
@@ -26,12 +27,13 @@ import {
   SVR_ENABLE,
   SVR_SUPPRESS_EOI,
 } from './apic-registers.ts'
-import { ApicTimerUnit } from './apic-timer.ts'
+import { ApicTimerUnit, type ApicTimerWorld } from './apic-timer.ts'
 import { ApicPage } from './apic-page.ts'
 import type { LocalApicBus, LocalApicOptions } from './local-apic-options.ts'
 import type { LocalApicState } from './local-apic-state.ts'
 import { LocalVectorTable, type LvtEvents } from './local-vector-table.ts'
 import { TaskPriority, type TaskPriorityRecord } from './task-priority.ts'
+import { Ratio } from './ratio.ts'
 import { ownRegion } from './time.ts'
 import { VectorRegisters } from './vector-registers.ts'
 
@@ -72,11 +74,10 @@ export class LocalApic implements LvtEvents {
     this.#events = new ApicEvents(words)
     this.#vectors = new VectorRegisters(words)
     this.#priority = new TaskPriority(words)
-    const tscPerNs = (options.tscHz ?? 1e9) / 1e9
     this.#timer = new ApicTimerUnit(words, doubles, {
       clock: options.clock,
       timerHz: options.timerHz ?? 1e9,
-      tscToNs: options.tscToNs?.bind(options) ?? ((lo, hi) => Math.ceil((hi * 2 ** 32 + lo) / tscPerNs)),
+      tscToNs: options.tscToNs?.bind(options) ?? tscSinceZero(options.tscHz ?? 1e9),
       fire: () => this.#lvt.deliver(APIC_LVT_TIMER),
     })
     this.#lvt = new LocalVectorTable(words, this)
@@ -480,7 +481,7 @@ export class LocalApic implements LvtEvents {
     this.events()
     const words = this.#words
     return {
-      version: 2,
+      version: 3,
       baseLo: this.#base.lo,
       baseHi: this.#base.hi,
       taskPriority: this.#priority.value,
@@ -524,12 +525,25 @@ export class LocalApic implements LvtEvents {
   }
 }
 
+/** When a TSC that was 0 at time 0 reaches a value. */
+function tscSinceZero(hz: number): ApicTimerWorld['tscToNs'] {
+  const ratio = new Ratio(1e9, hz)
+  const at = new Instant()
+  return (lo, hi, into) => {
+    at.lo = 0
+    at.hi = ratio.word(hi, 0)
+    at.add(ratio.word(lo, ratio.remainder) + (ratio.remainder === 0 ? 0 : 1))
+    into.lo = at.lo
+    into.hi = at.hi
+  }
+}
+
 function checkOptions(options: LocalApicOptions): void {
   checkObject('options', options)
   checkInteger('cpu', options.cpu, 0, 0xffff_fffe)
   checkInteger('apicId', options.apicId ?? options.cpu, 0, 0xffff_fffe)
   checkObject('clock', options.clock)
-  checkMethod(options.clock, 'now')
+  checkMethod(options.clock, 'read')
   checkMethod(options.clock, 'timer')
   checkObject('bus', options.bus)
   checkFrequency('timerHz', options.timerHz)

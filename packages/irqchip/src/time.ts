@@ -1,15 +1,17 @@
+import type { Word64 } from '@retrap/device'
+
 /** One deadline on the machine's clock. */
 export interface ApicTimer {
-  /** Sets the deadline in nanoseconds, replacing an earlier one. */
-  arm(deadlineNs: number): void
+  /** Sets the deadline to `delayNs` nanoseconds after an instant, replacing an earlier one. */
+  armAfter(delayNs: number, from: Readonly<Word64>): void
   /** Drops the deadline. */
   cancel(): void
 }
 
-/** The machine's virtual time, as the interrupt controllers need it. */
+/** The machine's virtual time, as the interrupt controllers need it. `Clock` and `TimerQueue` of `@retrap/device` have it. */
 export interface ApicClock {
-  /** Nanoseconds from power-on. */
-  now(): number
+  /** Reads the time: whole nanoseconds from power-on, 64 bits. */
+  read(into: Word64): void
   /** Makes a timer that calls `callback` when its deadline has passed. */
   timer(callback: () => void): ApicTimer
 }

@@ -603,7 +603,7 @@ describe('state', () => {
     expect(b.apic.events()).toBe(a.apic.events())
     for (let offset = 0x20; offset < 0x3f0; offset += 16) expect(b.apic.read(offset)).toBe(a.apic.read(offset))
     expect([b.apic.takeNmi(), b.apic.acknowledge()]).toEqual([true, 0x77])
-    expect(() => b.apic.restore({ ...saved, version: 1 as 2 })).toThrow(/version 1: expected 2/)
+    expect(() => b.apic.restore({ ...saved, version: 2 as 3 })).toThrow(/version 2: expected 3/)
     const short = { ...saved, vectors: { ...saved.vectors, requests: [] } }
     expect(() => b.apic.restore(short)).toThrow(/requests of vectors of .* has 0 elements: expected 8/)
   })
@@ -623,7 +623,7 @@ describe('state', () => {
     apic.read(0x10)
     const saved = apic.save()
     expect(saved).toMatchObject({
-      version: 2,
+      version: 3,
       spuriousVector: 0x1ff,
       errors: 0x80,
       commandHi: 0x0700_0000,

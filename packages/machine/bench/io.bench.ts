@@ -13,6 +13,7 @@ import { fileURLToPath } from 'node:url'
 import { Worker } from 'node:worker_threads'
 import { defineDevice, type DeviceModel } from '@retrap/device'
 import { TimerQueue } from '@retrap/device/host'
+import { RealClock } from '@retrap/hvm'
 import {
   createIoRequest,
   DeviceHost,
@@ -241,7 +242,7 @@ async function guestLoops(image: Uint8Array): Promise<void> {
 }
 
 const nothing = (): void => undefined
-const clock = { now: () => performance.now() * 1e6 }
+const clock = new RealClock(() => performance.now() * 1e6)
 const timers = new TimerQueue(clock)
 const platform: DevicePlatform = {
   clock,

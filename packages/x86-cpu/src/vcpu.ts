@@ -12,7 +12,7 @@ import type { Exit } from './exit.ts'
 import { HandlerPath } from './handler-path.ts'
 import type { SystemForm } from './handler-path.ts'
 import { DeviceAccess } from './device-access.ts'
-import type { CpuHost } from './host.ts'
+import type { CpuHost, Words } from './host.ts'
 import { loadInitialState } from './initial-state.ts'
 import type { InitialCpuState } from './initial-state.ts'
 import { InstructionFetch } from './instruction-fetch.ts'
@@ -54,6 +54,7 @@ import type { Processor } from './model/processor.ts'
 import type { Cpu, CpuClocks, Iterations, MachineViews } from './system/cpu.ts'
 import { RESET_POWER_ON, resetState } from './system/reset.ts'
 import { System } from './system/system.ts'
+import { advanceToTsc } from './system/time-stamp.ts'
 import {
   ACTIVITY_HALTED,
   ACTIVITY_MWAIT,
@@ -523,10 +524,13 @@ export class Vcpu implements Cpu, CodeCacheClient {
     return this.read64(S_TSC_OFFSET)
   }
 
-  /** When this vCPU's TSC reaches a value, in nanoseconds of the host's clock. */
-  tscToHost(lo: number, hi: number, ticksPerNs: number): number {
-    const offset = BigInt.asIntN(64, this.read64(S_TSC_OFFSET))
-    return Number(((BigInt(hi >>> 0) << 32n) | BigInt(lo >>> 0)) - offset) / ticksPerNs
+  /**
+   * Moves a count of the host's counter on to where this vCPU's TSC reaches a value; leaves it where the TSC has passed it.
+   *
+   * @param counter - as `CpuHost.timestamp` returns it; 2^64 − 1 afterwards if the TSC gets there later than the counter ends
+   */
+  tscDeadline(lo: number, hi: number, counter: Words): void {
+    advanceToTsc(this.system, lo, hi, counter)
   }
 
   /** Reads a 64-bit field of the state, for people. */

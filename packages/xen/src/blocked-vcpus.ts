@@ -1,14 +1,15 @@
-import type { Timer } from '@retrap/device'
+import type { Timer, Word64 } from '@retrap/device'
 import type { TimerQueue } from '@retrap/device/host'
+import { deadlineOf } from './system-time.ts'
 
 /** Saved form of {@link BlockedVcpus}: those that wait. */
 export interface BlockedVcpusState {
-  readonly version: 1
+  readonly version: 2
   readonly vcpus: readonly {
     readonly vcpu: number
     readonly ports: readonly number[]
-    /** Null for no time. */
-    readonly deadlineNs: number | null
+    /** Nanoseconds on the domain's clock, 64 bits; null for no time. */
+    readonly deadline: Word64 | null
   }[]
 }
 
@@ -40,12 +41,12 @@ export class BlockedVcpus {
    * It waits from now on.
    *
    * @param ports - event channels that wake it
-   * @param deadlineNs - on the domain's clock; `Infinity` for none
+   * @param deadline - on the domain's clock; null for none
    */
-  block(vcpu: number, ports: readonly number[], deadlineNs: number): void {
+  block(vcpu: number, ports: readonly number[], deadline: Readonly<Word64> | null): void {
     this.#blocked[vcpu] = true
     this.#ports[vcpu] = ports
-    if (deadlineNs !== Infinity) this.#timers[vcpu]?.arm(deadlineNs)
+    if (deadline !== null) this.#timers[vcpu]?.armAfter(0, deadline)
   }
 
   /** Something has happened that it is to look at. */
@@ -65,17 +66,17 @@ export class BlockedVcpus {
   save(): BlockedVcpusState {
     const vcpus = [...this.#blocked.keys()].filter((vcpu) => this.has(vcpu))
     return {
-      version: 1,
+      version: 2,
       vcpus: vcpus.map((vcpu) => {
-        const deadline = this.#timers[vcpu]?.deadlineNs ?? Infinity
-        return { vcpu, ports: this.#ports[vcpu] ?? [], deadlineNs: deadline === Infinity ? null : deadline }
+        const timer = this.#timers[vcpu]
+        return { vcpu, ports: this.#ports[vcpu] ?? [], deadline: timer === undefined ? null : deadlineOf(timer) }
       }),
     }
   }
 
   restore({ vcpus }: BlockedVcpusState): void {
     this.reset()
-    for (const { vcpu, ports, deadlineNs } of vcpus) this.block(vcpu, ports, deadlineNs ?? Infinity)
+    for (const { vcpu, ports, deadline } of vcpus) this.block(vcpu, ports, deadline)
   }
 
   /** Power-on: nobody waits. */

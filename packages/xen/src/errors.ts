@@ -1,7 +1,9 @@
 /** What went wrong, for programs. */
 export type XenErrorCode =
   /** A path or permission that the store cannot have. */
-  'ERR_STORE'
+  | 'ERR_STORE'
+  /** A saved state of another version. */
+  | 'ERR_STATE'
 
 /** A caller asked for something that cannot be done. */
 export class XenError extends Error {

@@ -51,7 +51,7 @@ export interface XenGuestMemory {
 /** Saved form of a {@link XenGuest}: plain data with named fields, of which its version alone is public. */
 export interface XenGuestState {
   /** Of this form. */
-  readonly version: 1
+  readonly version: 2
 }
 
 /** The Xen that one guest sees, from outside: the toolstack's side. */
@@ -72,6 +72,10 @@ export interface XenGuest {
   readonly ports: HostPorts
   /** The state that is not in machine memory, without the store. */
   save(): XenGuestState
-  /** Takes a saved state, in the machine memory that it is of. */
+  /**
+   * Takes a saved state, in the machine memory that it is of.
+   *
+   * @throws XenError `ERR_STATE` for a state of another version
+   */
   restore(state: XenGuestState): void
 }

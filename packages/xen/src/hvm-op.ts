@@ -3,6 +3,7 @@ import type { XenCall, XenHypercall } from './call.ts'
 import { HvmParameter } from './hvm-parameters.ts'
 import { Layout } from './layout.ts'
 import { XenErrno } from './numbers.ts'
+import { systemTime } from './system-time.ts'
 import { GUEST_FRAMES } from './xen-memory.ts'
 
 const PARAMETER = new Layout({ domid: 'u16', pad: 'u16', index: 'u32', value: 'u64' })
@@ -39,7 +40,7 @@ const OPERATIONS: Readonly<Partial<Record<number, XenHypercall>>> = {
   },
   // get_time
   10: (call) => {
-    const now = BigInt(Math.floor(call.domain.clock.now()))
+    const now = systemTime(call.domain.clock)
     return call.write(GET_TIME, call.argument(1), { now }) ? 0 : XenErrno.FAULT
   },
   // xentrace: nobody takes the record

@@ -1,3 +1,4 @@
+import { Instant } from '@retrap/device'
 import type { XenCall, XenHypercall } from './call.ts'
 import { Layout } from './layout.ts'
 import { XenErrno } from './numbers.ts'
@@ -44,7 +45,7 @@ const OPERATIONS: readonly XenHypercall[] = [
 /** Waits for an interrupt; event channels may interrupt from now on. */
 function block(call: XenCall): number {
   call.xen.events.info.unmaskUpcalls(call.vcpu.id)
-  wait(call, [], Infinity)
+  wait(call, [], null)
   return 0
 }
 
@@ -62,14 +63,14 @@ function poll(call: XenCall): number {
     if (channels.pending(Number(port))) return 0
     ports.push(Number(port))
   }
-  wait(call, ports, request.timeout === 0n ? Infinity : Number(request.timeout))
+  wait(call, ports, request.timeout === 0n ? null : Instant.from(request.timeout))
   return 0
 }
 
-function wait(call: XenCall, ports: readonly number[], deadlineNs: number): void {
+function wait(call: XenCall, ports: readonly number[], deadline: Instant | null): void {
   const { vcpu, xen } = call
   if (vcpu.cpu.interruptWaits) return
-  xen.blocked.block(vcpu.id, ports, deadlineNs)
+  xen.blocked.block(vcpu.id, ports, deadline)
   vcpu.cpu.stop()
 }
 

@@ -1,4 +1,6 @@
+import { Instant } from '@retrap/device'
 import type { XenCall } from './call.ts'
+import { systemTime } from './system-time.ts'
 
 const TWO_32 = 0x1_0000_0000n
 /** About 13 days. */
@@ -13,9 +15,9 @@ const SOON_NS = 100_000_000n
 export function setTimerOp(call: XenCall): number {
   const words = call.compat ? call.argument(0) + call.argument(1) * TWO_32 : call.argument(0)
   const timeout = BigInt.asIntN(64, words)
-  const now = BigInt(Math.floor(call.domain.clock.now()))
+  const now = systemTime(call.domain.clock)
   const odd = timeout < 0n || timeout - now > FAR_NS
-  const deadline = timeout === 0n ? Infinity : Number(odd ? now + SOON_NS : timeout)
+  const deadline = timeout === 0n ? null : Instant.from(odd ? now + SOON_NS : timeout)
   call.xen.events.vcpus[call.vcpu.id]?.setSingleShot(deadline)
   return 0
 }

@@ -1,7 +1,9 @@
+import { Instant } from '@retrap/device'
 import type { XenCall } from './call.ts'
 import { Layout } from './layout.ts'
 import { XenErrno } from './numbers.ts'
 import { VCPU_INFO_BYTES } from './shared-info.ts'
+import { systemTime } from './system-time.ts'
 import { loadContext, readContext } from './vcpu-context.ts'
 import { GUEST_FRAMES } from './xen-memory.ts'
 import type { XenVcpu } from './xen-vcpu.ts'
@@ -13,8 +15,7 @@ const VCPU_INFO = new Layout({ gfn: 'u64', offset: 'u32', reserved: 'u32' })
 
 const SINGLE_SHOT_FUTURE = 1
 const SHORTEST_PERIOD_NS = 1_000_000n
-/** Farther away than any clock here gets. */
-const LONGEST_NS = 2n ** 62n
+const LONGEST_PERIOD_NS = 2n ** 62n
 
 /** A vCPU as an operation sees it: number and state, and whether the caller is that vCPU. */
 interface Target {
@@ -69,8 +70,8 @@ function registerRunstate(call: XenCall, { state, self }: Target, pointer: bigin
 function setPeriodic(call: XenCall, { state }: Target, pointer: bigint): number {
   const set = call.read(PERIODIC, pointer)
   if (set === null) return XenErrno.FAULT
-  if (set.period < SHORTEST_PERIOD_NS || set.period > LONGEST_NS) return XenErrno.INVAL
-  state.setPeriod(Number(set.period))
+  if (set.period < SHORTEST_PERIOD_NS || set.period > LONGEST_PERIOD_NS) return XenErrno.INVAL
+  state.setPeriod(Instant.from(set.period))
   return 0
 }
 
@@ -78,9 +79,8 @@ function setSingleShot(call: XenCall, { state, self }: Target, pointer: bigint):
   if (!self) return XenErrno.INVAL
   const set = call.read(SINGLE_SHOT, pointer)
   if (set === null) return XenErrno.FAULT
-  const timeout = Number(set.timeout)
-  if ((set.flags & SINGLE_SHOT_FUTURE) !== 0 && timeout < call.domain.clock.now()) return XenErrno.TIME
-  state.setSingleShot(set.timeout > LONGEST_NS ? Infinity : timeout)
+  if ((set.flags & SINGLE_SHOT_FUTURE) !== 0 && set.timeout < systemTime(call.domain.clock)) return XenErrno.TIME
+  state.setSingleShot(Instant.from(set.timeout))
   return 0
 }
 
@@ -121,13 +121,13 @@ const OPERATIONS: readonly Operation[] = [
   registerRunstate,
   setPeriodic,
   (_call, { state }) => {
-    state.setPeriod(0)
+    state.setPeriod(new Instant())
     return 0
   },
   setSingleShot,
   (_call, { state, self }) => {
     if (!self) return XenErrno.INVAL
-    state.setSingleShot(Infinity)
+    state.setSingleShot(null)
     return 0
   },
   registerVcpuInfo,

@@ -1,5 +1,6 @@
 import type { XenDomain } from './domain.ts'
 import { tscScale } from './cpuid.ts'
+import { systemTime } from './system-time.ts'
 
 /* struct vcpu_time_info (public/xen.h). */
 export const VCPU_TIME_BYTES = 32
@@ -10,6 +11,7 @@ const MULTIPLIER = 24
 const SHIFT = 28
 const FLAGS = 29
 const TSC_STABLE = 1
+const KHZ_OF_A_TICK_PER_NS = 1e6
 
 /**
  * A vCPU's clock page: how its time-stamp counter becomes the domain's system time, which is its virtual time.
@@ -22,10 +24,11 @@ const TSC_STABLE = 1
 export function vcpuTimeInfo(domain: XenDomain, vcpu: number, version: number, stable: boolean): Uint8Array {
   const bytes = new Uint8Array(VCPU_TIME_BYTES)
   const view = new DataView(bytes.buffer)
-  const now = BigInt(Math.floor(domain.clock.now()))
-  const ticks = BigInt(Math.floor(Number(now) * domain.tscPerNs))
+  const now = systemTime(domain.clock)
+  const kHz = domain.tscPerNs * KHZ_OF_A_TICK_PER_NS
+  const ticks = (now * BigInt(Math.round(kHz))) / BigInt(KHZ_OF_A_TICK_PER_NS)
   const offset = domain.vcpus[vcpu]?.cpu.tscOffset ?? 0n
-  const [multiplier, shift] = tscScale(domain.tscPerNs * 1e6)
+  const [multiplier, shift] = tscScale(kHz)
   view.setUint32(VERSION, ((version | 1) + 1) >>> 0, true)
   view.setBigUint64(TSC_TIMESTAMP, BigInt.asUintN(64, ticks + offset), true)
   view.setBigUint64(SYSTEM_TIME, now, true)

@@ -1,5 +1,6 @@
-import type { Timer } from '@retrap/device'
+import type { Timer, Word64 } from '@retrap/device'
 import type { TimerQueue } from '@retrap/device/host'
+import { deadlineOf } from './system-time.ts'
 import { XenErrno } from './numbers.ts'
 
 const WATCHDOGS = 2
@@ -8,11 +9,9 @@ const NS_PER_SECOND = 1e9
 /** A domain's watchdogs: one that is not told in time that all is well ends the domain. */
 export class Watchdogs {
   readonly #timers: readonly Timer[]
-  readonly #now: () => number
   readonly #inUse: boolean[] = Array.from({ length: WATCHDOGS }, () => false)
 
-  constructor(timers: TimerQueue, now: () => number, bite: () => void) {
-    this.#now = now
+  constructor(timers: TimerQueue, bite: () => void) {
     this.#timers = this.#inUse.map(() => timers.create(bite))
   }
 
@@ -28,7 +27,7 @@ export class Watchdogs {
     if (number !== 0 && this.#inUse[index] !== true) return XenErrno.INVAL
     const timer = this.#timers[index]
     this.#inUse[index] = number === 0 || seconds !== 0
-    if (this.#inUse[index]) timer?.arm(this.#now() + seconds * NS_PER_SECOND)
+    if (this.#inUse[index]) timer?.armAfter(seconds * NS_PER_SECOND)
     else timer?.cancel()
     return number === 0 ? index + 1 : 0
   }
@@ -40,16 +39,16 @@ export class Watchdogs {
   }
 
   /** Deadlines of those in use, null for the others. */
-  save(): (number | null)[] {
-    return this.#timers.map((timer, i) => (this.#inUse[i] === true ? timer.deadlineNs : null))
+  save(): (Word64 | null)[] {
+    return this.#timers.map((timer, i) => (this.#inUse[i] === true ? deadlineOf(timer) : null))
   }
 
-  restore(deadlines: readonly (number | null)[]): void {
+  restore(deadlines: readonly (Word64 | null)[]): void {
     this.reset()
     for (const [i, deadline] of deadlines.entries()) {
       if (deadline === null || i >= WATCHDOGS) continue
       this.#inUse[i] = true
-      this.#timers[i]?.arm(deadline)
+      this.#timers[i]?.armAfter(0, deadline)
     }
   }
 }

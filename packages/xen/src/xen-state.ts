@@ -1,5 +1,7 @@
+import type { Word64 } from '@retrap/device'
 import { BlockedVcpus, type BlockedVcpusState } from './blocked-vcpus.ts'
 import type { XenDomain } from './domain.ts'
+import { XenError } from './errors.ts'
 import type { XenConsole, XenGuest } from './guest.ts'
 import { GrantTable, type GrantTableState } from './grant-table.ts'
 import { HvmParameter, HvmParameters } from './hvm-parameters.ts'
@@ -40,15 +42,15 @@ export interface XenOptions {
 /** Saved form of a {@link XenState}, without its pages, which are machine memory, and the store, which is its host's. */
 export interface XenSavedState {
   /** Of this form. */
-  readonly version: 1
+  readonly version: 2
   /** Its memory, as hypercalls change it. */
   readonly memory: XenMemoryState
   /** Its grant table, and what is in use of it. */
   readonly grants: GrantTableState
   /** By number, in hexadecimal. */
   readonly parameters: readonly string[]
-  /** When each bites, or null. */
-  readonly watchdogs: readonly (number | null)[]
+  /** When each bites: nanoseconds on the domain's clock, 64 bits; or null. */
+  readonly watchdogs: readonly (Word64 | null)[]
   /** vCPUs that wait in a hypercall. */
   readonly blocked: BlockedVcpusState
   /** Devices' interrupts that are event channels. */
@@ -104,11 +106,7 @@ export class XenState implements XenGuest {
     this.handle = Uint8Array.from({ length: 16 }, (_, i) => options.handle?.[i] ?? 0)
     this.memory = new XenMemory(domain, options.maxFrames)
     this.grants = new GrantTable(domain.memory, domain.frameCounts, this.memory)
-    this.watchdogs = new Watchdogs(
-      domain.timers,
-      () => domain.clock.now(),
-      () => this.shutDown(0, Shutdown.WATCHDOG),
-    )
+    this.watchdogs = new Watchdogs(domain.timers, () => this.shutDown(0, Shutdown.WATCHDOG))
     this.blocked = new BlockedVcpus(domain.vcpus.length, domain.timers, () => domain.wake())
     this.#firstMemoryMap = encodeMemoryMap(options.memoryMap ?? [])
     this.memoryMap = this.#firstMemoryMap
@@ -174,7 +172,7 @@ export class XenState implements XenGuest {
   /** The state that is not in machine memory. */
   save(): XenSavedState {
     return {
-      version: 1,
+      version: 2,
       memory: this.memory.save(),
       grants: this.grants.save(),
       parameters: this.parameters.save(),
@@ -187,8 +185,14 @@ export class XenState implements XenGuest {
     }
   }
 
-  /** Takes a saved state, in the machine memory that it is of. */
+  /**
+   * Takes a saved state, in the machine memory that it is of.
+   *
+   * @throws XenError `ERR_STATE` for a state of another version
+   */
   restore(state: XenSavedState): void {
+    const { version } = state as { readonly version: unknown }
+    if (version !== 2) throw new XenError('ERR_STATE', `Xen's saved state is of version ${String(version)}: expected 2`)
     this.memory.restore(state.memory)
     this.grants.restore(state.grants)
     this.parameters.restore(state.parameters)

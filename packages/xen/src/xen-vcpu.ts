@@ -1,12 +1,15 @@
-import type { Timer } from '@retrap/device'
+import { Instant, type Timer, type Word64 } from '@retrap/device'
 import { ACCESS_WRITE } from '@retrap/paging'
 import type { XenDomain, XenDomainVcpu } from './domain.ts'
 import { VIRQ_TIMER, type EventChannels } from './event-channels.ts'
 import { Runstate, VcpuRunstate, type RunstateState } from './runstate.ts'
 import type { SharedInfo } from './shared-info.ts'
+import { deadlineOf } from './system-time.ts'
 import { vcpuTimeInfo } from './vcpu-time.ts'
 
 const PAGE = 0x1000
+const TWO_32 = 0x1_0000_0000
+const OFF: Readonly<Word64> = { lo: 0, hi: 0 }
 
 /** An area of the guest's, by linear address in the tables that its vCPU happens to run on. */
 interface GuestArea {
@@ -17,14 +20,16 @@ interface GuestArea {
 
 /** Saved form of a {@link XenVcpu}; areas as hexadecimal linear addresses. */
 export interface XenVcpuState {
-  readonly version: 1
+  readonly version: 2
   readonly down: boolean
   readonly initialised: boolean
   readonly placed: boolean
-  readonly singleShotNs: number | null
-  /** 0: the periodic timer is off. */
-  readonly periodNs: number
-  readonly nextPeriodNs: number | null
+  /** When it is due: nanoseconds of system time, 64 bits. */
+  readonly singleShot: Word64 | null
+  /** Nanoseconds, 64 bits; 0: the periodic timer is off. */
+  readonly period: Word64
+  /** When it is due. */
+  readonly nextPeriod: Word64 | null
   readonly runstate: RunstateState
   readonly runstateArea: { readonly linear: string; readonly compat: boolean } | null
   readonly timeArea: { readonly linear: string; readonly compat: boolean } | null
@@ -40,7 +45,9 @@ export class XenVcpu {
   readonly #info: SharedInfo
   readonly #singleShot: Timer
   readonly #periodic: Timer
-  #period = 0
+  /** 0: off. */
+  readonly #period = new Instant()
+  readonly #now = new Instant()
   readonly #runstate: VcpuRunstate
   #runstateArea: GuestArea | null = null
   #timeArea: GuestArea | null = null
@@ -56,21 +63,33 @@ export class XenVcpu {
     this.#vcpu = vcpu
     this.#info = info
     this.initialised = vcpu.id === 0
-    this.#runstate = new VcpuRunstate(vcpu.id === 0 ? Runstate.running : Runstate.offline, domain.clock.now())
+    this.#runstate = new VcpuRunstate(vcpu.id === 0 ? Runstate.running : Runstate.offline, this.#time())
     const tick = (): void => channels.raiseVirq(VIRQ_TIMER, vcpu.id)
     this.#singleShot = domain.timers.create(tick)
-    this.#periodic = domain.timers.create((deadline) => {
+    this.#periodic = domain.timers.create((_, deadline) => {
       // One tick for all that the host was late for.
-      const late = Math.floor((domain.clock.now() - deadline) / this.#period)
-      this.#periodic.arm(deadline + (late + 1) * this.#period)
+      const period = this.#period.toNumber()
+      const late = Math.floor(this.#time().since(deadline) / period)
+      this.#armPeriodic(late === 0 ? deadline : new Instant().set(deadline).add(late * period))
       tick()
     })
+  }
+
+  /** System time, until it is asked for again. */
+  #time(): Instant {
+    this.#domain.clock.read(this.#now)
+    return this.#now
+  }
+
+  #armPeriodic(from: Readonly<Word64>): void {
+    const { lo, hi } = this.#period
+    this.#periodic.armAfter(lo, new Instant().set(from).add(hi * TWO_32))
   }
 
   /** Power-on. */
   reset(): void {
     this.#singleShot.cancel()
-    this.setPeriod(0)
+    this.setPeriod(OFF)
     this.#runstateArea = null
     this.#timeArea = null
     this.down = false
@@ -85,17 +104,17 @@ export class XenVcpu {
 
   // ---------------------------------------------------------------- timers
 
-  /** @param deadlineNs - in system time; Infinity: none */
-  setSingleShot(deadlineNs: number): void {
-    if (deadlineNs === Infinity) this.#singleShot.cancel()
-    else this.#singleShot.arm(deadlineNs)
+  /** @param deadline - in system time; null: none */
+  setSingleShot(deadline: Readonly<Word64> | null): void {
+    if (deadline === null) this.#singleShot.cancel()
+    else this.#singleShot.armAfter(0, deadline)
   }
 
-  /** @param periodNs - 0: none */
-  setPeriod(periodNs: number): void {
-    this.#period = periodNs
-    if (periodNs === 0) this.#periodic.cancel()
-    else this.#periodic.arm(this.#domain.clock.now() + periodNs)
+  /** @param period - nanoseconds, 64 bits; 0: none */
+  setPeriod(period: Readonly<Word64>): void {
+    this.#period.set(period)
+    if (this.#period.equals(OFF)) this.#periodic.cancel()
+    else this.#armPeriodic(this.#time())
   }
 
   // ---------------------------------------------------------------- clock pages
@@ -136,13 +155,13 @@ export class XenVcpu {
 
   /** The vCPU's times in each state up to now. */
   runstate(compat: boolean): Uint8Array {
-    return this.#runstate.encode(compat, this.#domain.clock.now())
+    return this.#runstate.encode(compat, this.#time())
   }
 
   /** The vCPU goes on, or stops for a while. */
   enter(state: number): void {
     if (this.#runstate.state === state) return
-    this.#runstate.enter(state, this.#domain.clock.now())
+    this.#runstate.enter(state, this.#time())
     if (this.#runstateArea !== null) this.#writeRunstate()
   }
 
@@ -170,13 +189,13 @@ export class XenVcpu {
     const area = (given: GuestArea | null): XenVcpuState['timeArea'] =>
       given === null ? null : { linear: given.linear.toString(16), compat: given.compat }
     return {
-      version: 1,
+      version: 2,
       down: this.down,
       initialised: this.initialised,
       placed: this.placed,
-      singleShotNs: this.#singleShot.deadlineNs === Infinity ? null : this.#singleShot.deadlineNs,
-      periodNs: this.#period,
-      nextPeriodNs: this.#period === 0 ? null : this.#periodic.deadlineNs,
+      singleShot: deadlineOf(this.#singleShot),
+      period: this.#period.save(),
+      nextPeriod: deadlineOf(this.#periodic),
       runstate: this.#runstate.save(),
       runstateArea: area(this.#runstateArea),
       timeArea: area(this.#timeArea),
@@ -189,9 +208,9 @@ export class XenVcpu {
     this.down = state.down
     this.initialised = state.initialised
     this.placed = state.placed
-    this.setSingleShot(state.singleShotNs ?? Infinity)
-    this.setPeriod(state.periodNs)
-    if (state.nextPeriodNs !== null) this.#periodic.arm(state.nextPeriodNs)
+    this.setSingleShot(state.singleShot)
+    this.setPeriod(state.period)
+    if (state.nextPeriod !== null) this.#periodic.armAfter(0, state.nextPeriod)
     this.#runstate.restore(state.runstate)
     this.#runstateArea = area(state.runstateArea)
     this.#timeArea = area(state.timeArea)

@@ -1,4 +1,5 @@
 import { al, dword, eax, ebx, ecx, edx } from '@retrap/x86-assembler'
+import { Instant } from '@retrap/device'
 import { P2mType } from '@retrap/p2m'
 import { describe, expect, test } from 'vitest'
 import { ARGUMENTS, type CallerMode, RAM_BYTES, XenTestGuest } from './support/xen-guest.ts'
@@ -61,7 +62,7 @@ class EventGuest extends XenTestGuest {
   }
 
   clockSkip(ns: number): void {
-    this.domain.clock.skipTo(this.domain.clock.now() + ns)
+    this.domain.clock.skipTo(Instant.from(this.domain.clock.now() + ns))
   }
 
   /** Makes the next call write IA32_TIME_STAMP_COUNTER instead. */
@@ -378,14 +379,14 @@ describe.each(LAYOUTS)('vcpu_op of $mode-bit guests (public/vcpu.h)', ({ mode, p
     expect(await set(at, 0)).toBe(0)
     guest.domain.timers.expire()
     expect(guest.bit(pending, port)).toBe(false)
-    clock.skipTo(at)
+    clock.skipTo(Instant.from(at))
     guest.domain.timers.expire()
     expect(guest.bit(pending, port)).toBe(true)
     guest.write32(guest.page + pending, 0)
     expect(await set(at - 1, 1)).toBe(E.TIME)
     expect(await set(at + 1e9, 1)).toBe(0)
     expect(await guest.call(VCPU_OP, VCPUOP.stopSingleShot, 0, 0)).toBe(0)
-    clock.skipTo(at + 2e9)
+    clock.skipTo(Instant.from(at + 2e9))
     guest.domain.timers.expire()
     expect(guest.bit(pending, port)).toBe(false)
   })
@@ -407,12 +408,12 @@ describe.each(LAYOUTS)('vcpu_op of $mode-bit guests (public/vcpu.h)', ({ mode, p
     const ticks: boolean[] = []
     const start = clock.now()
     for (const ms of [9, 11, 19, 21, 75, 79, 82]) {
-      clock.skipTo(start + ms * 1e6)
+      clock.skipTo(Instant.from(start + ms * 1e6))
       ticks.push(take())
     }
     expect(ticks).toEqual([false, true, false, true, true, false, true])
     expect(await guest.call(VCPU_OP, VCPUOP.stopPeriodic, 0, 0)).toBe(0)
-    clock.skipTo(clock.now() + 1e9)
+    clock.skipTo(Instant.from(clock.now() + 1e9))
     expect(take()).toBe(false)
   })
 
@@ -546,8 +547,8 @@ test('a guest goes on from what was saved', async () => {
   const timer = await before.open(OP.bindVirq, 2, 0, 0)
   const ipi = await before.open(OP.bindIpi, 1, 1)
   before.events.upcalls.setVector(1, 0x40)
-  before.events.vcpus[0]?.setSingleShot(before.domain.clock.now() + 5e9)
-  before.events.vcpus[1]?.setPeriod(3e9)
+  before.events.vcpus[0]?.setSingleShot(Instant.from(before.domain.clock.now() + 5e9))
+  before.events.vcpus[1]?.setPeriod(Instant.from(3e9))
   const saved: unknown = JSON.parse(JSON.stringify(before.events.save()))
 
   const after = new EventGuest('32', 2)
@@ -557,7 +558,7 @@ test('a guest goes on from what was saved', async () => {
   expect(after.events.info.ports).toBe(1024)
   for (const guest of [before, after]) {
     guest.write32(0x5_0040, 0, 0)
-    guest.domain.clock.skipTo(before.domain.clock.now() + 5e9)
+    guest.domain.clock.skipTo(Instant.from(before.domain.clock.now() + 5e9))
     guest.domain.timers.expire()
     expect(guest.bit(2048, timer)).toBe(true)
     expect(guest.read32(0x5_0040)).toBe(1)

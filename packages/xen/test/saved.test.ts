@@ -1,3 +1,4 @@
+import { Instant } from '@retrap/device'
 import { describe, expect, test } from 'vitest'
 import type { XenSavedState } from '../src/xen-state.ts'
 import { ARGUMENTS, XenTestGuest } from './support/xen-guest.ts'
@@ -34,7 +35,7 @@ describe('what a guest has of Xen', () => {
     const guest = make()
     await use(guest)
     const { xen } = guest
-    xen.blocked.block(0, [3, 4], 9 * SECOND)
+    xen.blocked.block(0, [3, 4], Instant.from(2n ** 62n + 1n))
     xen.memoryMap = Uint8Array.from({ length: 20 }, (_, i) => i)
     const saved: XenSavedState = JSON.parse(JSON.stringify(xen.save()))
     expect(saved).toMatchObject({
@@ -43,11 +44,11 @@ describe('what a guest has of Xen', () => {
         mappings: [{ handle: 0, ref: 10, gfn: PLACE, write: true }],
         uses: [{ ref: 10, gfn: GRANTED, writers: 1 }],
       },
-      blocked: { vcpus: [{ vcpu: 0, ports: [3, 4], deadlineNs: 9 * SECOND }] },
+      blocked: { vcpus: [{ vcpu: 0, ports: [3, 4], deadline: { lo: 1, hi: 2 ** 30 } }] },
       pirqs: { sources: [{ pirq: 16, source: 9 }], reserved: [255] },
       shutdown: 3,
     })
-    expect(saved.watchdogs[0]).toBeGreaterThan(59 * SECOND)
+    expect(new Instant().set(saved.watchdogs[0]!).toNumber()).toBeGreaterThan(59 * SECOND)
     expect(saved.parameters[34]).toBe('1234')
 
     // Another view of the same machine memory, that has gone another way.
@@ -59,6 +60,7 @@ describe('what a guest has of Xen', () => {
     xen.restore(saved)
     expect(xen.memoryMap[19]).toBe(19)
     expect(JSON.parse(JSON.stringify(xen.save()))).toEqual(saved)
+    expect(() => xen.restore({ ...saved, version: 1 as 2 })).toThrow(/version 1: expected 2/)
     expect(guest.domain.vcpus[0]?.dormant).toBe(true)
     xen.blocked.pending(4)
 

@@ -14,7 +14,10 @@ const FIELDS = {
   offset: (rng: Rng) => rng.pick([0, 4096, 8192, 1]),
   length: (rng: Rng) => rng.pick([4, 4096, 1, 8192, 0x1_0000]),
   pages: (rng: Rng) => rng.pick([4096, 8192, 0x1_0000]),
-  time: (rng: Rng) => rng.pick([0, 1, 1e6, 2e7, Infinity]),
+  time: (rng: Rng) => ({
+    lo: rng.pick([0, 1, 1e6, 2e7, 0xffff_ffff]),
+    hi: rng.pick([0, 0, 0, 1, 0x20_0000, 0xffff_ffff]),
+  }),
   text: (rng: Rng) => rng.pick(['x', '', 'registers', '__proto__', '\u{1f4a5}', 'x'.repeat(5000)]),
   state: (rng: Rng) => rng.pick(['{}', '', '{"devices":{}}', '{"devices":{"x":1},"version":7}', 'null', '[', '1e999']),
   bytes: (rng: Rng) => new Uint8Array(rng.pick([0, 1, 4, 4096, 100, 0x1_0000])).fill(rng.below(256)),

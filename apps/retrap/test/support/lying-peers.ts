@@ -432,7 +432,7 @@ export class LyingHypervisor extends Player {
     if (welcome === 'refuse') return this.write(packet(PACKET.refuse, 0, Buffer.from('no')))
     this.write(packet(PACKET.accept, welcome === 'accept' ? 0 : 1000, new Uint8Array(0)))
     if (this.#connections > 1) return
-    const hello = { kind: 'hello', version: 2, vcpus: 2, realTime: true, now: 0 } as const
+    const hello = { kind: 'hello', version: 3, vcpus: 2, realTime: true, now: { lo: 0, hi: 0 } } as const
     if (this.plan.acts.length % 4 !== 0) this.write(this.data(frameBytes(hello)))
     void this.play().catch(() => undefined)
   }

@@ -1,11 +1,15 @@
-import type { Clock, Timer } from '../wires.ts'
-import { DeviceError } from '../errors.ts'
+import type { Word64 } from '../access.ts'
+import { Instant } from '../instant.ts'
+import type { Clock, Timer, TimerCallback } from '../wires.ts'
+import { setDeadline } from './deadline.ts'
 
 /**
  * Callbacks that one timer gets in one look. A periodic timer catches up with the periods that have passed, but a guest
  * chooses the period: however short it is, a look ends.
  */
 const CALLBACKS_A_LOOK = 64
+/** Where `arm` counts from. */
+const POWER_ON: Readonly<Word64> = new Instant()
 
 /**
  * The timers of a machine, on one clock.
@@ -29,17 +33,29 @@ export class TimerQueue {
    * Called when an earlier deadline than all others has been armed, so that a machine that sleeps can wake in time.
    */
   onEarlier: (() => void) | null = null
+  readonly #now = new Instant()
+  /** The deadline that the callback of the moment is given. */
+  readonly #reached = new Instant()
 
   constructor(clock: Clock) {
     this.#clock = clock
   }
 
-  /** The earliest deadline on the clock, or `Infinity`. */
+  /** The earliest deadline on the clock, rounded above 2^53, or `Infinity`. */
   nextDeadlineNs: number = Infinity
 
-  /** A timer that calls `callback` with its deadline once the clock has reached it. */
-  create(callback: (deadlineNs: number) => void): Timer {
-    return new QueuedTimer(this, callback)
+  /** Reads the earliest deadline exactly. @returns false while no timer is armed: then `into` becomes 2^64 − 1 */
+  readNextDeadline(into: Word64): boolean {
+    const first = this.#heap[0]
+    if (first !== undefined) return first.readDeadline(into)
+    into.lo = 0xffff_ffff
+    into.hi = 0xffff_ffff
+    return false
+  }
+
+  /** Creates a timer that calls `callback` with its deadline once the clock has reached it. */
+  create(callback: TimerCallback): Timer {
+    return new QueuedTimer(this, this.#clock, callback)
   }
 
   /**
@@ -50,24 +66,25 @@ export class TimerQueue {
    */
   expire(): number {
     let fired = 0
-    const now = this.#clock.now()
+    const now = this.#now
+    this.#clock.read(now)
     const look = ++this.#look
-    while (this.nextDeadlineNs <= now) {
-      const timer = this.#heap[0]!
-      const deadline = timer.deadlineNs
+    const reached = this.#reached
+    for (let timer = this.#heap[0]; timer !== undefined && !now.isBefore(timer.deadline); timer = this.#heap[0]) {
       this.remove(timer)
       if (timer.look !== look) {
         timer.look = look
         timer.callbacks = 0
       }
       if (timer.callbacks === CALLBACKS_A_LOOK) {
-        timer.deadlineNs = deadline
         this.#late.push(timer)
         continue
       }
       timer.callbacks++
       fired++
-      timer.callback(deadline)
+      reached.set(timer.deadline)
+      timer.deadline.clear()
+      timer.callback(reached.toNumber(), reached)
     }
     if (this.#late.length > 0) this.#armLate()
     return fired
@@ -77,7 +94,7 @@ export class TimerQueue {
   #armLate(): void {
     for (const timer of this.#late.splice(0)) {
       // Another timer's callback may have armed or cancelled this one meanwhile.
-      if (timer.position < 0 && timer.deadlineNs !== Infinity) this.insert(timer)
+      if (timer.position < 0 && !timer.deadline.isNever) this.insert(timer)
     }
   }
 
@@ -93,13 +110,12 @@ export class TimerQueue {
     }
   }
 
-  /** @internal Takes a timer out of the queue. */
+  /** @internal Takes a timer out of the queue. It keeps its deadline. */
   remove(timer: QueuedTimer): void {
     const heap = this.#heap
     const at = timer.position
     const last = heap.pop()!
     timer.position = -1
-    timer.deadlineNs = Infinity
     if (last !== timer) {
       heap[at] = last
       last.position = at
@@ -132,7 +148,7 @@ export class TimerQueue {
 }
 
 function before(a: QueuedTimer, b: QueuedTimer): boolean {
-  return a.deadlineNs < b.deadlineNs || (a.deadlineNs === b.deadlineNs && a.sequence < b.sequence)
+  return a.deadline.isBefore(b.deadline) || (a.sequence < b.sequence && a.deadline.equals(b.deadline))
 }
 
 function swap(heap: QueuedTimer[], a: QueuedTimer, b: QueuedTimer): void {
@@ -145,8 +161,10 @@ function swap(heap: QueuedTimer[], a: QueuedTimer, b: QueuedTimer): void {
 
 class QueuedTimer implements Timer {
   readonly #queue: TimerQueue
-  readonly callback: (deadlineNs: number) => void
-  deadlineNs: number = Infinity
+  readonly #clock: Clock
+  readonly callback: TimerCallback
+  /** “Never” while not armed. */
+  readonly deadline: Instant = new Instant().clear()
   sequence: number = 0
   /** Index in the heap, −1 while not in it. */
   position: number = -1
@@ -154,33 +172,39 @@ class QueuedTimer implements Timer {
   look: number = 0
   callbacks: number = 0
 
-  constructor(queue: TimerQueue, callback: (deadlineNs: number) => void) {
+  constructor(queue: TimerQueue, clock: Clock, callback: TimerCallback) {
     this.#queue = queue
+    this.#clock = clock
     this.callback = callback
   }
 
+  get deadlineNs(): number {
+    return this.deadline.toNumber()
+  }
+
   arm(deadlineNs: number): void {
-    checkDeadline(deadlineNs)
+    this.armAfter(deadlineNs, POWER_ON)
+  }
+
+  armAfter(delayNs: number, from?: Readonly<Word64>): void {
+    if (from === undefined) this.#clock.read(scratch)
+    setDeadline(scratch, delayNs, from ?? scratch)
     if (this.position >= 0) this.#queue.remove(this)
-    this.deadlineNs = deadlineNs
-    if (deadlineNs !== Infinity) this.#queue.insert(this)
+    this.deadline.set(scratch)
+    if (!scratch.isNever) this.#queue.insert(this)
+  }
+
+  readDeadline(into: Word64): boolean {
+    into.lo = this.deadline.lo
+    into.hi = this.deadline.hi
+    return !this.deadline.isNever
   }
 
   cancel(): void {
     if (this.position >= 0) this.#queue.remove(this)
-    this.deadlineNs = Infinity
+    this.deadline.clear()
   }
 }
 
-/**
- * Checks what a model arms a timer for. A deadline that compares with nothing would stop the timers of the whole machine.
- *
- * @throws DeviceError `ERR_INVALID` for what is not a number, or NaN
- */
-export function checkDeadline(deadlineNs: number): void {
-  if (typeof deadlineNs === 'number' && !Number.isNaN(deadlineNs)) return
-  throw new DeviceError(
-    'ERR_INVALID',
-    `a timer was armed for ${String(deadlineNs)}: expected nanoseconds on the machine's clock, or Infinity`,
-  )
-}
+/** A deadline before it is a timer's. */
+const scratch = new Instant()

@@ -1,14 +1,16 @@
-import type {
-  AccessSize,
-  DeviceContext,
-  DeviceModel,
-  InterruptLine,
-  PciFunction,
-  PciFunctionOptions,
-  RangeHandler,
-  Region,
-  RegionOptions,
-  Word64,
+import {
+  Instant,
+  type AccessSize,
+  type Clock,
+  type DeviceContext,
+  type DeviceModel,
+  type InterruptLine,
+  type PciFunction,
+  type PciFunctionOptions,
+  type RangeHandler,
+  type Region,
+  type RegionOptions,
+  type Word64,
 } from '@retrap/device'
 import { TimerQueue } from '@retrap/device/host'
 
@@ -47,8 +49,16 @@ export class FakeLine {
 
 /** A machine of devices alone: ports, MMIO, lines, RAM, PCI and a clock that the test turns. */
 export class FakeMachine {
-  time = 0
-  readonly timers: TimerQueue = new TimerQueue({ now: () => this.time })
+  readonly exact: Instant
+  readonly #powerOn: Instant
+  readonly #clock: Clock = {
+    now: () => this.exact.toNumber(),
+    read: (into) => {
+      into.lo = this.exact.lo
+      into.hi = this.exact.hi
+    },
+  }
+  readonly timers: TimerQueue = new TimerQueue(this.#clock)
   ram = new Uint8Array(0x1_0000)
   readonly functions = new Map<number, { options: PciFunctionOptions; config: Uint8Array }>()
   readonly requests: string[] = []
@@ -57,7 +67,26 @@ export class FakeMachine {
   private readonly lines = new Map<number, FakeLine>()
 
   constructor(...models: readonly DeviceModel[]) {
+    this.exact = new Instant()
+    this.#powerOn = new Instant()
     for (const model of models) model.attach(this.context())
+  }
+
+  /** A machine whose clock shows `start` at power-on, in nanoseconds. */
+  static at(start: bigint, ...models: readonly DeviceModel[]): FakeMachine {
+    const machine = new FakeMachine()
+    machine.exact.set(Instant.from(start))
+    machine.#powerOn.set(machine.exact)
+    for (const model of models) model.attach(machine.context())
+    return machine
+  }
+
+  /** Nanoseconds since power-on. */
+  get time(): number {
+    return this.exact.since(this.#powerOn)
+  }
+  set time(ns: number) {
+    this.exact.set(this.#powerOn).add(ns)
   }
 
   /** Has as much RAM from now on, all zeroes. */
@@ -106,8 +135,8 @@ export class FakeMachine {
         map: unused,
         mapForWriting: unused,
       },
-      clock: { now: () => this.time },
-      timer: (callback) => this.timers.create((deadlineNs) => void callback(deadlineNs)),
+      clock: this.#clock,
+      timer: (callback) => this.timers.create((deadlineNs, deadline) => void callback(deadlineNs, deadline)),
       pci: { add: (options) => this.addFunction(options) },
       requestPowerOff: () => this.requests.push('power-off'),
       requestReset: () => this.requests.push('reset'),
@@ -135,17 +164,18 @@ export class FakeMachine {
 
   /** Turns the clock forward, firing timers at their deadlines on the way. */
   advance(ns: number): void {
-    const end = this.time + ns
-    while (this.timers.nextDeadlineNs <= end) {
-      this.time = Math.max(this.time, this.timers.nextDeadlineNs)
+    const end = new Instant().set(this.exact).add(ns)
+    const next = new Instant()
+    while (this.timers.readNextDeadline(next) && !end.isBefore(next)) {
+      if (this.exact.isBefore(next)) this.exact.set(next)
       this.timers.expire()
     }
-    this.time = end
+    this.exact.set(end)
   }
 
   /** Turns the clock forward at once, as a host that was away does; timers fire late. */
   leap(ns: number): void {
-    this.time += ns
+    this.exact.add(ns)
     this.timers.expire()
   }
 

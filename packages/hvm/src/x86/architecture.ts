@@ -1,4 +1,4 @@
-import type { InterruptLine } from '@retrap/device'
+import type { InterruptLine, Word64 } from '@retrap/device'
 import { InterruptFabric, interruptFabricBytes } from '@retrap/irqchip'
 import { X86Engine } from '@retrap/x86-cpu'
 import type { CpuClocks, CpuModel } from '@retrap/x86-cpu'
@@ -82,14 +82,14 @@ export class X86Architecture implements Architecture<X86Vcpu>, X86Surroundings {
     this.vcpus = vcpus
     this.interrupts = new InterruptFabric({
       cpus: options.vcpus,
-      clock: { now: () => clock.now(), timer: (callback) => timers.create(callback) },
+      clock: { read: (into) => clock.read(into), timer: (callback) => timers.create(callback) },
       wake: (cpu) => {
         vcpus[cpu]?.updateEvents()
         domain.wake()
       },
       timerHz: TSC_HZ,
       tscHz: TSC_HZ,
-      tscToNs: (cpu, lo, hi) => this.#tscToNs(cpu, lo, hi),
+      tscToNs: (cpu, lo, hi, into) => this.#tscToNs(cpu, lo, hi, into),
       physicalBits: processor.paging.maxPhysicalBits,
       x2apic: processor.has('X2APIC'),
       ...(options.ioApicPins !== undefined && { ioApicPins: options.ioApicPins }),
@@ -113,8 +113,10 @@ export class X86Architecture implements Architecture<X86Vcpu>, X86Surroundings {
     for (const apic of this.interrupts.localApics) apic.setApicBase((apic.apicBaseLo & ~APIC_BASE_EN) >>> 0, 0)
   }
 
-  #tscToNs(cpu: number, lo: number, hi: number): number {
-    return this.vcpus[cpu]?.cpu.tscToHost(lo, hi, this.tscPerNs) ?? (hi * 0x1_0000_0000 + (lo >>> 0)) / this.tscPerNs
+  /** The counter that a vCPU's TSC is an offset from is the clock. */
+  #tscToNs(cpu: number, lo: number, hi: number, into: Word64): void {
+    this.domain.clock.read(into)
+    this.vcpus[cpu]?.cpu.tscDeadline(lo, hi, into)
   }
 
   /** Puts the controllers that Xen keeps inside the hypervisor into the address space: I/O APIC and i8259 pair. */

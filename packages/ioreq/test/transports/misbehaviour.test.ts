@@ -100,7 +100,6 @@ describe('a server that shares its page, and scribbles into it', () => {
       what: 'a reply that nobody waits for',
       bytes: [...encodeFrame({ kind: 'called', call: 9, error: '', result: '' })],
     },
-    { what: 'a timer for NaN', bytes: [...encodeFrame({ kind: 'armTimer', timer: 0, deadline: NaN })] },
     { what: 'a DMA of all memory', bytes: [...encodeFrame({ kind: 'dmaRead', call: 1, gpa: 0, length: 0xffff_ffff })] },
     { what: 'a frame without an end', bytes: [255, 255, 255, 255, 1] },
   ])('sends $what', async ({ bytes }) => {
@@ -245,14 +244,21 @@ describe('a Worker', () => {
 })
 
 describe('frames', () => {
+  const LATE = { lo: 0xffff_fffe, hi: 0x8000_0001 }
   test('come out of a stream however it is cut', () => {
     const frames: Frame[] = [
-      { kind: 'hello', version: 1, vcpus: 2, realTime: true, now: 1.5 },
-      { kind: 'request', vcpu: 1, sequence: 7, now: 2, request: { ...port, count: 3, df: true, dataHi: 0xffff_ffff } },
+      { kind: 'hello', version: 1, vcpus: 2, realTime: true, now: { lo: 1, hi: 2 } },
+      {
+        kind: 'request',
+        vcpu: 1,
+        sequence: 7,
+        now: LATE,
+        request: { ...port, count: 3, df: true, dataHi: 0xffff_ffff },
+      },
       { kind: 'claim', type: 1, ranges: [[0, 2 ** 52 - 1]], buffered: [] },
-      { kind: 'message', now: 0, bytes: Uint8Array.from([1, 2, 3]) },
+      { kind: 'message', now: LATE, bytes: Uint8Array.from([1, 2, 3]) },
       { kind: 'fault', vcpu: 0, device: 'ü', what: '', message: '…' },
-      { kind: 'armTimer', timer: 1, deadline: Infinity },
+      { kind: 'armTimer', timer: 1, deadline: { lo: 0xffff_ffff, hi: 0xffff_ffff } },
       { kind: 'powerOff' },
     ]
     const bytes = new Uint8Array(frames.flatMap((frame) => [...encodeFrame(frame)]))
@@ -268,7 +274,7 @@ describe('frames', () => {
     const bytes = encodeFrame({ kind: 'fault', vcpu: 0, device: 'abc', what: 'd', message: 'efg' }).subarray(4)
     for (let length = 0; length < bytes.length; length++) expect(() => decodeFrame(bytes.subarray(0, length))).toThrow()
     expect(() => decodeFrame(Uint8Array.from([...bytes, 0]))).toThrow(/expected/)
-    const long = { kind: 'message' as const, now: 0, bytes: new Uint8Array(MAX_FRAME_BYTES) }
+    const long = { kind: 'message' as const, now: LATE, bytes: new Uint8Array(MAX_FRAME_BYTES) }
     expect(() => encodeFrame(long)).toThrow(/at most/)
   })
 })

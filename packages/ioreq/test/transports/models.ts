@@ -1,4 +1,5 @@
 import {
+  Instant,
   defineDevice,
   DeviceError,
   type DeviceContext,
@@ -92,12 +93,14 @@ function control(synchronous: boolean): DeviceModel {
   let line: InterruptLine
   let timer: Timer
   let fired = 0
+  const now = new Instant()
+  const reached = new Instant()
   const act: Record<number, () => void> = {
     [DO.raise]: () => line.set(true),
     [DO.lower]: () => line.set(false),
     [DO.pulse]: () => line.pulse(),
     [DO.msi]: () => context.signalMsi(0xfee0_1000, 0x31),
-    [DO.arm]: () => timer.arm(context.clock.now() + 1000),
+    [DO.arm]: () => timer.armAfter(1000),
     [DO.cancel]: () => timer.cancel(),
     [DO.powerOff]: () => context.requestPowerOff(),
     [DO.reset]: () => context.requestReset(),
@@ -114,7 +117,16 @@ function control(synchronous: boolean): DeviceModel {
         read: () => fired,
         write: (_offset, _size, value) => act[value]!(),
       },
-      { base: CONTROL + 4, size: 4, read: () => context.clock.now() },
+      {
+        base: CONTROL + 4,
+        size: 4,
+        read: () => {
+          context.clock.read(now)
+          return now.lo
+        },
+      },
+      // When the timer was due last.
+      { base: CONTROL + 8, size: 8, read: (offset) => (offset === 0 ? reached.lo : reached.hi) },
     ],
     reset() {
       fired = 0
@@ -124,11 +136,12 @@ function control(synchronous: boolean): DeviceModel {
     attach(given) {
       context = given
       line = given.interruptLine(5)
-      timer = given.timer((deadline) => {
+      timer = given.timer((deadlineNs, deadline) => {
         fired++
-        // As late as it was armed for, on the machine's own clock.
-        line.set(deadline % 2000 === 0)
-        line.set(true)
+        reached.set(deadline)
+        line.set(deadlineNs === reached.toNumber())
+        // A second one follows, a nanosecond later.
+        if (fired % 2 === 1) timer.armAfter(1, deadline)
       })
     },
   })

@@ -108,7 +108,7 @@ function randomInterrupts(rng: Rng): string | void {
   const believed: boolean[] = new Array<boolean>(CPUS).fill(false)
   const fabric: InterruptFabric = new InterruptFabric({
     cpus: CPUS,
-    clock: { now: () => 0, timer: () => ({ arm() {}, cancel() {} }) },
+    clock: { read() {}, timer: () => ({ armAfter() {}, cancel() {} }) },
     wake: (cpu) => (believed[cpu] = fabric.localApic(cpu).hasInterrupt()),
   })
   const model = new NaiveFabric()

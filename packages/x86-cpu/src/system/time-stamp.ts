@@ -16,6 +16,28 @@ export function readTimeStamp(s: System): void {
   s.hi = ((words.hi >>> 0) + s.get(S_TSC_OFFSET + 4) + (lo > 0xffff_ffff ? 1 : 0)) >>> 0
 }
 
+/**
+ * Moves a count of the host's counter on to where the TSC reaches a value; leaves it where the TSC is there or beyond, in
+ * unsigned comparison. Where the host's counter ends before, it becomes 2^64 − 1.
+ */
+export function advanceToTsc(s: System, lo: number, hi: number, counter: Words): void {
+  const tscLo = counter.lo + s.get(S_TSC_OFFSET)
+  const tscHi = (counter.hi + s.get(S_TSC_OFFSET + 4) + (tscLo > 0xffff_ffff ? 1 : 0)) >>> 0
+  let leftLo = (lo >>> 0) - (tscLo >>> 0)
+  let leftHi = (hi >>> 0) - tscHi
+  if (leftLo < 0) {
+    leftLo += 0x1_0000_0000
+    leftHi--
+  }
+  if (leftHi < 0) return
+  const sum = counter.lo + leftLo
+  counter.lo = sum >>> 0
+  counter.hi += leftHi + (sum > 0xffff_ffff ? 1 : 0)
+  if (counter.hi <= 0xffff_ffff) return
+  counter.lo = 0xffff_ffff
+  counter.hi = 0xffff_ffff
+}
+
 /** Adds a 64-bit difference to a field. */
 function add(s: System, offset: number, lo: number, hi: number): void {
   const sum = s.get(offset) + lo

@@ -1,6 +1,8 @@
+import * as fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { GS, SEG_BASE, S_CR4, S_GPR, S_KERNEL_GS_BASE, S_XCR0 } from '../../src/state-layout.ts'
 import { cpuidLeaf } from '../../src/system/cpuid.ts'
+import { advanceToTsc } from '../../src/system/time-stamp.ts'
 import { Bench } from './bench.ts'
 
 describe('MSRs (SDM vol. 4, "Architectural MSRs")', () => {
@@ -118,6 +120,23 @@ describe('MSRs (SDM vol. 4, "Architectural MSRs")', () => {
     expect(readBack(b, 0x10)).toBe(0x1_0000_0010n)
     expect(b.outcome('RDTSCP')).toBe('ok')
     expect([b.s.gpr(0), b.s.gpr(2), b.s.gpr(1)]).toEqual([0x10, 1, 0])
+  })
+
+  test('the host’s counter at which the counter reaches a value is exact', () => {
+    const b = Bench.long64()
+    const word = fc.bigInt(0n, 2n ** 64n - 1n)
+    const near = fc.tuple(word, fc.bigInt(-5n, 5n)).map(([value, by]) => BigInt.asUintN(64, value + by))
+    fc.assert(
+      fc.property(word, word, fc.oneof(word, near), (host, tsc, deadline) => {
+        const counter = { lo: Number(host & 0xffff_ffffn), hi: Number(host >> 32n) }
+        b.cpu.host.tsc = host
+        expect(write(b, 0x10, tsc)).toBe('ok')
+        advanceToTsc(b.s, Number(deadline & 0xffff_ffffn), Number(deadline >> 32n), counter)
+        const at = deadline > tsc ? host + deadline - tsc : host
+        const last = 2n ** 64n - 1n
+        expect((BigInt(counter.hi) << 32n) | BigInt(counter.lo)).toBe(at > last ? last : at)
+      }),
+    )
   })
 
   test('others are the host’s', () => {

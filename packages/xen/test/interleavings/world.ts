@@ -125,8 +125,14 @@ export class World {
     this.changes = changes
     const nothing = { set: () => undefined, pulse: () => undefined }
     this.platform = {
-      clock: { now: () => this.at },
-      timer: () => ({ deadlineNs: Infinity, arm: () => undefined, cancel: () => undefined }),
+      clock: { now: () => this.at, read: (into) => Object.assign(into, { lo: this.at, hi: 0 }) },
+      timer: () => ({
+        deadlineNs: Infinity,
+        arm: () => undefined,
+        armAfter: () => undefined,
+        readDeadline: () => false,
+        cancel: () => undefined,
+      }),
       dma: { read: () => false, write: () => false },
       interruptLine: () => nothing,
       signalMsi: () => undefined,

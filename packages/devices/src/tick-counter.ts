@@ -1,0 +1,77 @@
+import { Instant, type Clock, type Timer, type Word64 } from '@retrap/device'
+import type { TickRate } from './tick-rate.ts'
+
+/** The origin moves on in steps of at most this many nanoseconds (13 days): a few of them are exact in a number. */
+const LONGEST_STEP_NS = 2 ** 50
+
+/**
+ * Counts the ticks of a model's clock from an origin, at first the time when the model was attached.
+ *
+ * The origin moves on with time, by whole steps, so that ticks and nanoseconds since then stay exact in a number for ever.
+ * The model's own ticks move with it.
+ */
+export class TickCounter {
+  readonly #rate: TickRate
+  readonly #stepTicks: number
+  readonly #stepNs: number
+  readonly #moved: (ticks: number) => void
+  readonly #origin = new Instant()
+  readonly #now = new Instant()
+  #clock: Clock | null = null
+
+  /**
+   * @param multiple - a step is a multiple of so many ticks, so that a division by them keeps its phase
+   * @param moved - the origin moves on by so many ticks: the model brings itself up to that tick, then takes them off all its
+   *   ticks. It does not ask for the time meanwhile
+   */
+  constructor(rate: TickRate, multiple: number, moved: (ticks: number) => void) {
+    let divisor = multiple
+    for (let rest = rate.ticks; rest !== 0;) [divisor, rest] = [rest, divisor % rest]
+    let periods = multiple / divisor
+    while (2 * periods * rate.nanoseconds <= LONGEST_STEP_NS) periods *= 2
+    this.#rate = rate
+    this.#stepTicks = periods * rate.ticks
+    this.#stepNs = periods * rate.nanoseconds
+    this.#moved = moved
+  }
+
+  /** Begins to count. */
+  attach(clock: Clock): void {
+    this.#clock = clock
+    clock.read(this.#origin)
+  }
+
+  /** Ticks completed since the origin, which may move on first; 0 before `attach`. */
+  now(): number {
+    const clock = this.#clock
+    if (clock === null) return 0
+    clock.read(this.#now)
+    let ns = this.#now.since(this.#origin)
+    while (ns >= this.#stepNs) {
+      this.#moved(this.#stepTicks)
+      this.#origin.add(this.#stepNs)
+      ns = this.#now.since(this.#origin)
+    }
+    return this.#rate.ticksAt(ns)
+  }
+
+  /** Arms a timer for the first nanosecond at which a tick is completed. */
+  arm(timer: Timer, tick: number): void {
+    timer.armAfter(this.#rate.nanosecondsAt(tick), this.#origin)
+  }
+
+  /** Nanoseconds from an instant, not far from now, to the first one at which a tick is completed. */
+  nanosecondsUntil(tick: number, from: Readonly<Word64>): number {
+    return this.#origin.since(from) + this.#rate.nanosecondsAt(tick)
+  }
+
+  /** The origin, to be saved with the model's ticks. */
+  save(): Word64 {
+    return this.#origin.save()
+  }
+
+  /** Takes a saved origin. */
+  restore(origin: Readonly<Word64>): void {
+    this.#origin.set(origin)
+  }
+}
