@@ -13,22 +13,12 @@ import {
 } from './event-port.ts'
 import { EventPortTable } from './event-port-table.ts'
 import { FifoEvents, type FifoEventsState, isPriority } from './fifo-events.ts'
+import { HostEnds, type HostEnd } from './host-ends.ts'
 import type { HostChannel, HostPorts } from './host-ports.ts'
 import { Domid, XenErrno } from './numbers.ts'
 import type { SharedInfo } from './shared-info.ts'
 import { TwoLevelEvents } from './two-level-events.ts'
-
-/** VIRQ_* (public/xen.h): those that a guest gets. */
-export const VIRQ_TIMER = 0
-export const VIRQ_DEBUG = 1
-const NR_VIRQS = 24
-/** VIRQs of which each vCPU has its own; all others are the domain's. */
-const PER_VCPU_VIRQS = [VIRQ_TIMER, VIRQ_DEBUG, 7, 13]
-
-interface HostEnd {
-  guestPort: number
-  readonly onEvent: () => void
-}
+import { isPerVcpu, NR_VIRQS } from './virq.ts'
 
 /** Saved form of {@link EventChannels}. */
 export interface EventChannelsState {
@@ -52,8 +42,7 @@ export class EventChannels implements HostPorts {
   readonly domain: number
   readonly #vcpus: number
   readonly #ports = new EventPortTable()
-  readonly #hostEnds = new Map<number, HostEnd>()
-  #nextHostPort = 1
+  readonly #hostEnds = new HostEnds()
   readonly #pendingListeners: ((port: number) => void)[] = []
   readonly #twoLevel: TwoLevelEvents
   readonly #fifo: FifoEvents
@@ -154,7 +143,7 @@ export class EventChannels implements HostPorts {
 
   bindVirq(virq: number, vcpu: number): number {
     if (virq >= NR_VIRQS) return XenErrno.INVAL
-    if (!PER_VCPU_VIRQS.includes(virq) && vcpu !== 0) return XenErrno.INVAL
+    if (!isPerVcpu(virq) && vcpu !== 0) return XenErrno.INVAL
     if (vcpu >= this.#vcpus) return XenErrno.NOENT
     if (this.#virqPort(virq, vcpu) > 0) return XenErrno.EXIST
     return this.#allocate(virqPort(virq, vcpu))
@@ -191,8 +180,7 @@ export class EventChannels implements HostPorts {
   #disconnect({ status, remoteDomain, remotePort }: EventPort): void {
     if (status !== EventStatus.interdomain) return
     if (remoteDomain === Domid.TOOLSTACK) {
-      const end = this.#hostEnds.get(remotePort)
-      if (end !== undefined) end.guestPort = 0
+      this.#hostEnds.connect(remotePort, 0)
       return
     }
     const other = this.#ports.get(remotePort)
@@ -229,7 +217,7 @@ export class EventChannels implements HostPorts {
     if (vcpu >= this.#vcpus) return XenErrno.NOENT
     const entry = this.#at(port)
     if (entry === undefined || entry.status === EventStatus.ipi) return XenErrno.INVAL
-    if (entry.status === EventStatus.virq && PER_VCPU_VIRQS.includes(entry.virq)) return XenErrno.INVAL
+    if (entry.status === EventStatus.virq && isPerVcpu(entry.virq)) return XenErrno.INVAL
     entry.vcpu = vcpu
     return 0
   }
@@ -308,7 +296,7 @@ export class EventChannels implements HostPorts {
 
   /** Raises a virtual interrupt, where the guest has bound it. */
   raiseVirq(virq: number, vcpu: number): void {
-    const port = this.#virqPort(virq, PER_VCPU_VIRQS.includes(virq) ? vcpu : -1)
+    const port = this.#virqPort(virq, isPerVcpu(virq) ? vcpu : -1)
     if (port > 0) this.#setPending(port)
   }
 
@@ -321,17 +309,15 @@ export class EventChannels implements HostPorts {
 
   /** @param vcpu - or −1 for whichever it is bound to now */
   #virqPort(virq: number, vcpu: number): number {
-    const own = PER_VCPU_VIRQS.includes(virq)
+    const own = isPerVcpu(virq)
     return this.#ports.find(
       (each) => each.status === EventStatus.virq && each.virq === virq && (!own || each.vcpu === vcpu),
     )
   }
 
   openHostPort(onEvent: () => void): HostChannel {
-    const port = this.#nextHostPort++
     const end: HostEnd = { guestPort: 0, onEvent }
-    this.#hostEnds.set(port, end)
-    return this.#hostChannel(port, end)
+    return this.#hostChannel(this.#hostEnds.open(end), end)
   }
 
   /**
@@ -342,8 +328,7 @@ export class EventChannels implements HostPorts {
   connectHost(onEvent: () => void): { readonly channel: HostChannel; readonly guestPort: number } {
     const channel = this.openHostPort(onEvent)
     const guestPort = this.#allocate(connectedTo(Domid.TOOLSTACK, channel.port))
-    const end = this.#hostEnds.get(channel.port)
-    if (end !== undefined) end.guestPort = Math.max(0, guestPort)
+    this.#hostEnds.connect(channel.port, Math.max(0, guestPort))
     return { channel, guestPort }
   }
 
@@ -351,8 +336,7 @@ export class EventChannels implements HostPorts {
     const entry = this.#at(guestPort)
     if (entry?.status !== EventStatus.unbound || entry.remoteDomain !== Domid.TOOLSTACK) return undefined
     const channel = this.openHostPort(onEvent)
-    const end = this.#hostEnds.get(channel.port)
-    if (end !== undefined) end.guestPort = guestPort
+    this.#hostEnds.connect(channel.port, guestPort)
     this.#ports.set(guestPort, rebound(entry, connectedTo(Domid.TOOLSTACK, channel.port)))
     return channel
   }
@@ -367,9 +351,7 @@ export class EventChannels implements HostPorts {
         if (end.guestPort > 0) this.#setPending(end.guestPort)
       },
       close: () => {
-        // After a reset the number may be another's.
-        if (this.#hostEnds.get(port) !== end) return
-        this.#hostEnds.delete(port)
+        if (!this.#hostEnds.close(port, end)) return
         const entry = end.guestPort > 0 ? this.#ports.get(end.guestPort) : undefined
         if (entry !== undefined) this.#ports.set(end.guestPort, rebound(entry, unboundTo(Domid.TOOLSTACK)))
         end.guestPort = 0
@@ -389,9 +371,7 @@ export class EventChannels implements HostPorts {
   reset(): void {
     this.#useTwoLevel()
     this.#ports.clear()
-    for (const end of this.#hostEnds.values()) end.guestPort = 0
-    this.#hostEnds.clear()
-    this.#nextHostPort = 1
+    this.#hostEnds.reset()
   }
 
   save(): EventChannelsState {
@@ -414,8 +394,7 @@ export class EventChannels implements HostPorts {
       this.#ports.set(port, entry)
       const end = entry.status === EventStatus.interdomain && entry.remoteDomain === Domid.TOOLSTACK
       if (!end) continue
-      const host = this.#hostEnds.get(entry.remotePort)
-      if (host !== undefined) host.guestPort = port
+      this.#hostEnds.connect(entry.remotePort, port)
     }
   }
 }

@@ -1,0 +1,42 @@
+/** The host's end of an event channel. */
+export interface HostEnd {
+  /** The guest's port; 0: it is not bound. */
+  guestPort: number
+  readonly onEvent: () => void
+}
+
+/** The ports of the toolstack's domain that are connected to a guest, or wait for it. */
+export class HostEnds {
+  readonly #ends = new Map<number, HostEnd>()
+  #next = 1
+
+  /** Opens a port that the guest may bind. @returns its number */
+  open(end: HostEnd): number {
+    const port = this.#next++
+    this.#ends.set(port, end)
+    return port
+  }
+
+  get(port: number): HostEnd | undefined {
+    return this.#ends.get(port)
+  }
+
+  /** Connects a port to one of the guest's, or with 0 disconnects it; a port that is not open stays so. */
+  connect(port: number, guestPort: number): void {
+    const end = this.#ends.get(port)
+    if (end !== undefined) end.guestPort = guestPort
+  }
+
+  /** Closes a port that still is this end's: after a reset its number may be another's. @returns whether it was */
+  close(port: number, end: HostEnd): boolean {
+    if (this.#ends.get(port) !== end) return false
+    return this.#ends.delete(port)
+  }
+
+  /** Closes all: power-on. */
+  reset(): void {
+    for (const end of this.#ends.values()) end.guestPort = 0
+    this.#ends.clear()
+    this.#next = 1
+  }
+}
