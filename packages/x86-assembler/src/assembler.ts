@@ -1,46 +1,24 @@
+import type { AssemblerOptions, CodeBits, SectionOptions } from './assembler-options.ts'
+import { requireOneOf, requireOptions, requireText, requireWhole, shown } from './checks.ts'
 import { asByte, dataOf, floats, formatItem } from './data.ts'
 import type { DataItem } from './data.ts'
-import { requireOneOf, requireOptions, requireText, requireWhole, shown } from './checks.ts'
 import { AssemblerError } from './errors.ts'
-import { assembleInstruction } from './instruction.ts'
 import { codeOfForm, formOfCode, mnemonicOfMethod } from './forms.ts'
-import { asWhole, Label } from './labels.ts'
-import { addFixed, ByteStore, layOut } from './layout.ts'
-import type { Binding, Fragment, Layout, SectionPlan } from './layout.ts'
+import { assembleInstruction } from './instruction.ts'
+import { asWhole } from './labels.ts'
+import type { Label } from './labels.ts'
+import { addFixed } from './layout.ts'
+import type { Fragment } from './layout.ts'
 import type { Mnemonics } from './mnemonics.ts'
 import { requireOperand } from './operands.ts'
 import type { Operand } from './operands.ts'
-import type { Value } from './values.ts'
 import { codePadding } from './padding.ts'
 import { ENCODING_KINDS, NO_PREFIXES, requireLegacyPrefix } from './prefixes.ts'
 import type { EncodingKind, HintPrefix, InstructionPrefixes } from './prefixes.ts'
-import { LaidOutProgram } from './program.ts'
-import type { Program, Relocation } from './program.ts'
+import { ProgramPlan } from './program-plan.ts'
+import type { Program } from './program.ts'
 import { InstructionText } from './source-text.ts'
-
-/** The width of code: 16 for real mode and 16-bit segments, 32 for protected mode, 64 for long mode. */
-export type CodeBits = 16 | 32 | 64
-
-/** How an `Assembler` starts. */
-export interface AssemblerOptions {
-  /** Mode of the first instructions; 64 if not given. */
-  readonly bits?: CodeBits
-  /** Address of the first section, `text`; 0 if not given. */
-  readonly address?: number | bigint
-}
-
-/** Where a section goes. */
-export interface SectionOptions {
-  /** What its labels are counted from; by default it follows the section before. */
-  readonly address?: number | bigint
-  /**
-   * Where `Program.flatten()` puts it, if that is not its address (code that runs elsewhere than it is stored).
-   * `'none'`: nowhere; it only gives names to memory that the program uses.
-   */
-  readonly load?: number | bigint | 'none'
-  /** Alignment in bytes of a section that follows another; 16 if not given. */
-  readonly align?: number
-}
+import type { Value } from './values.ts'
 
 /**
  * A builder of x86 programs: one method a mnemonic, and methods for labels, data and sections. Every method that adds
@@ -54,26 +32,14 @@ export interface SectionOptions {
 // oxlint-disable-next-line typescript/no-unsafe-declaration-merging -- the static block at its end makes it true
 export class Assembler {
   #bits: CodeBits
-  readonly #sections: SectionPlan[] = []
-  #current: SectionPlan
-  readonly #bindings = new Map<Label, Binding>()
-  readonly #names = new Set<string>()
-  #anonymous = 0
+  readonly #plan: ProgramPlan
   #prefixes: InstructionPrefixes = NO_PREFIXES
 
   /** Throws `ERR_OPERAND` on options that make no sense. */
   constructor(options: AssemblerOptions = {}) {
     requireOptions(options, 'the options of an assembler')
     this.#bits = requireBits(options.bits ?? 64)
-    this.#current = {
-      name: 'text',
-      address: asWhole(options.address ?? 0),
-      load: undefined,
-      align: 16,
-      fragments: [],
-      settled: new ByteStore(),
-    }
-    this.#sections.push(this.#current)
+    this.#plan = new ProgramPlan(options.address ?? 0)
   }
 
   /** The mode that instructions are encoded for at this point. */
@@ -93,33 +59,7 @@ export class Assembler {
    * @throws AssemblerError `ERR_LAYOUT` if it exists and the options ask for something else than before
    */
   section(name: string, options: SectionOptions = {}): this {
-    requireText(name, 'the name of a section')
-    requireOptions(options, 'the options of a section')
-    if (options.align !== undefined) requireWhole(options.align, 'the alignment of a section', 1)
-    const address = options.address === undefined ? undefined : asWhole(options.address)
-    const load = options.load === undefined || options.load === 'none' ? options.load : asWhole(options.load)
-    const existing = this.#sections.find((section) => section.name === name)
-    if (existing === undefined) {
-      const made: SectionPlan = {
-        name,
-        address,
-        load,
-        align: options.align ?? 16,
-        fragments: [],
-        settled: new ByteStore(),
-      }
-      this.#sections.push(made)
-      this.#current = made
-      return this
-    }
-    if (
-      (address !== undefined && existing.address !== address) ||
-      (load !== undefined && existing.load !== load) ||
-      (options.align !== undefined && existing.align !== options.align)
-    ) {
-      throw new AssemblerError('ERR_LAYOUT', `section ${name} was placed elsewhere when it was made`)
-    }
-    this.#current = existing
+    this.#plan.section(name, options)
     return this
   }
 
@@ -129,26 +69,12 @@ export class Assembler {
    * @param name - for listings and `Program.symbols`; unique. Left out, one is made up.
    */
   label(name?: string): Label {
-    if (name !== undefined) requireText(name, 'the name of a label')
-    let chosen = name ?? ''
-    while (chosen === '' || (name === undefined && this.#names.has(chosen))) chosen = `L${++this.#anonymous}`
-    if (this.#names.has(chosen)) {
-      throw new AssemblerError('ERR_LABEL', `there is a label ${chosen} already`)
-    }
-    this.#names.add(chosen)
-    return new Label(chosen)
+    return this.#plan.label(name)
   }
 
   /** Puts a label in front of what comes next. Throws `ERR_LABEL` if it has a place already. */
   bind(label: Label): this {
-    if (!(label instanceof Label)) throw new AssemblerError('ERR_LABEL', 'what is bound must be a label')
-    if (this.#bindings.has(label)) {
-      throw new AssemblerError('ERR_LABEL', `label ${label.name} is bound twice`)
-    }
-    this.#bindings.set(label, {
-      section: this.#current,
-      fragment: this.#current.fragments.length,
-    })
+    this.#plan.bind(label)
     return this
   }
 
@@ -291,7 +217,7 @@ export class Assembler {
     const text = new InstructionText(result.mnemonic, operands, prefixes)
     if (only === undefined || more !== undefined)
       return this.#add({ kind: 'choice', text, encodings: result.encodings })
-    addFixed(this.#current, text, only)
+    addFixed(this.#plan.current, text, only)
     return this
   }
 
@@ -373,7 +299,7 @@ export class Assembler {
   /** No-operations of `length` bytes in all, of as few instructions as they can be. */
   nops(length: number): this {
     requireWhole(length, 'the length of no-operations', 0, MOST_NOPS)
-    addFixed(this.#current, `nops ${length}`, { bytes: codePadding(length, this.#bits), fixups: [] })
+    addFixed(this.#plan.current, `nops ${length}`, { bytes: codePadding(length, this.#bits), fixups: [] })
     return this
   }
 
@@ -400,21 +326,18 @@ export class Assembler {
         'a prefix, size or encoding was asked for, and no instruction came after it',
       )
     }
-    const layout = layOut(this.#sections, this.#bindings)
-    const symbols = new Map<string, bigint>()
-    for (const label of this.#bindings.keys()) symbols.set(label.name, layout.addressOf(label))
-    return new LaidOutProgram(layout, symbols, relocationsOf(layout))
+    return this.#plan.layOut()
   }
 
   #add(fragment: Fragment): this {
-    this.#current.fragments.push(fragment)
+    this.#plan.current.fragments.push(fragment)
     return this
   }
 
   #data(name: string, size: 1 | 2 | 4 | 8, items: readonly DataItem[], shown: readonly DataItem[] = items): this {
     const encoding = dataOf(items, size)
     const text = { toString: () => `${name} ${shown.map(formatItem).join(', ')}` }
-    addFixed(this.#current, text, encoding)
+    addFixed(this.#plan.current, text, encoding)
     return this
   }
 
@@ -440,18 +363,4 @@ const MOST_NOPS = 1 << 24
 function requireBits(bits: CodeBits): CodeBits {
   if (bits === 16 || bits === 32 || bits === 64) return bits
   throw new AssemblerError('ERR_OPERAND', `there is code of 16, 32 and 64 bits, not of ${shown(bits)}`)
-}
-
-function relocationsOf(layout: Layout): Relocation[] {
-  const out: Relocation[] = []
-  for (const section of layout.sections) {
-    for (const [index, fragment] of section.plan.fragments.entries()) {
-      const offset = section.offsets[index] ?? 0
-      for (const { kind, value, size, offset: field } of section.fixupsOf(fragment)) {
-        if (kind === 'relative' || typeof value === 'bigint' || !value.isAddress) continue
-        out.push({ section: section.plan.name, offset: offset + field, size })
-      }
-    }
-  }
-  return out
 }

@@ -1,5 +1,5 @@
 export { Assembler } from './assembler.ts'
-export type { AssemblerOptions, CodeBits, SectionOptions } from './assembler.ts'
+export type { AssemblerOptions, CodeBits, SectionOptions } from './assembler-options.ts'
 export { AssemblerError } from './errors.ts'
 export type { AssemblerErrorCode } from './errors.ts'
 export { dfv } from './flags.ts'
