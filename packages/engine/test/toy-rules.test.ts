@@ -1,0 +1,151 @@
+import { PAGE_BYTES } from '@retrap/memory'
+import { describe, expect, test } from 'vitest'
+import { SYSTEM, encode } from './toy/encoding.ts'
+import type { Source } from './toy/encoding.ts'
+import { INLINABLE } from './toy/forms.ts'
+import { originOf } from './toy/machine.ts'
+import type { ToyMachine, ToyPage } from './toy/machine.ts'
+import { ToyProcessor } from './toy/processor.ts'
+
+const hot: ReadonlySet<string> = new Set(INLINABLE)
+const ORIGIN = originOf(false)
+const page = (frame: number): ToyPage => ({ frame, writable: true, device: false })
+const HALT: Source = { op: 'sys', value: SYSTEM.halt }
+
+/** A processor that has run a program, with bytes that are no instructions around it. */
+function run(
+  program: readonly Source[],
+  { start = 0, budget = 1000, ...rest }: Partial<ToyMachine> & { readonly budget?: number } = {},
+): ToyProcessor {
+  const bytes = encode(program)
+  const linear = new Uint8Array(2 * PAGE_BYTES).fill(0xff)
+  linear.set(bytes, start)
+  const processor = new ToyProcessor(
+    {
+      relocated: false,
+      pages: [page(0), page(1), page(0), undefined],
+      frames: [linear.slice(0, PAGE_BYTES), linear.slice(PAGE_BYTES)],
+      registers: [],
+      start,
+      handler: 0x800,
+      ...rest,
+    },
+    { hot },
+  )
+  processor.run(budget)
+  return processor
+}
+
+/** Offset of instruction `i` in a program. */
+const offsetOf = (program: readonly Source[], i: number): number => encode(program.slice(0, i)).length
+
+describe('code that is written while it runs', () => {
+  const increment = 0x0102_010c // sys 1; and its second byte again
+  const rewrite = (target: number): Source[] => [
+    { op: 'movi', rd: 1, value: increment },
+    { op: 'adr', rd: 2, value: target },
+    { op: 'store', rd: 2, rs: 1 },
+    { op: 'nop' },
+    { op: 'nop' },
+    { op: 'nop' },
+    { op: 'nop' },
+    HALT,
+  ]
+
+  test('a store into the next instructions takes effect at once', () => {
+    const program = rewrite(0)
+    const from = offsetOf(program, 1)
+    const processor = run(rewrite(offsetOf(program, 3) - from))
+    expect(processor.seen).toMatchObject({ halted: true, log: [] })
+    expect(processor.seen.registers[0]).toBe(1n)
+  })
+
+  test('so does a store through another page that maps the same frame', () => {
+    const program = rewrite(0)
+    const from = offsetOf(program, 1)
+    const aliased = rewrite(offsetOf(program, 3) - from + 2 * PAGE_BYTES)
+    expect(run(aliased).seen.registers[0]).toBe(1n)
+  })
+
+  test('data beside the code leaves the code alone, 256 times', () => {
+    const stores = (count: number): Source[] => [
+      { op: 'adr', rd: 2, value: 0x400 },
+      { op: 'movi', rd: 3, value: count },
+      { op: 'store', rd: 2, rs: 3 },
+      { op: 'movi', rd: 4, value: 1 },
+      { op: 'sub', rd: 3, rs: 4 },
+      { op: 'bz', value: 3 },
+      { op: 'jmp', value: -(3 + 6 + 2 + 2 + 3) },
+      HALT,
+    ]
+    expect(run(stores(256), { budget: 10_000 }).cache.invalidations).toBe(0)
+    expect(run(stores(257), { budget: 10_000 }).cache.invalidations).toBe(1)
+  })
+})
+
+describe('an instruction in two pages', () => {
+  const program: Source[] = [{ op: 'movi', rd: 1, value: 0x1234_5678 }, HALT]
+
+  test('is executed whole, and addresses pass 4 GiB between its bytes', () => {
+    const { seen } = run(program, { start: PAGE_BYTES - 3 })
+    expect(seen.registers[1]).toBe(0x1234_5678n)
+    expect(seen).toMatchObject({ halted: true, retired: 2, pc: ORIGIN + BigInt(PAGE_BYTES + 5) })
+  })
+
+  test('faults at the first byte of a second page that is not mapped, with nothing changed', () => {
+    const { seen } = run(program, { start: PAGE_BYTES - 3, pages: [page(0)], budget: 1 })
+    expect(seen.log).toEqual([`0 fault 2 ${(ORIGIN + BigInt(PAGE_BYTES)).toString(16)}`])
+    expect(seen.registers[7]).toBe(ORIGIN + BigInt(PAGE_BYTES - 3))
+    expect(seen.registers[1]).toBe(0n)
+  })
+
+  test('follows its second page when another frame is mapped there', () => {
+    const linear = new Uint8Array(3 * PAGE_BYTES).fill(0xff)
+    // movi, with one byte of its immediate in the first page; then the other frame is mapped, whose jump leads back to it.
+    const remap: Source = { op: 'sys', value: SYSTEM.remap }
+    const start = PAGE_BYTES - 3
+    linear.set(encode([{ op: 'movi', rd: 1, value: 0x1111_1111 }, remap]), start)
+    const second = encode([{ op: 'movi', rd: 1, value: 0x2222_2222 }, HALT, { op: 'jmp', value: -11 }])
+    linear.set(second.slice(3), 2 * PAGE_BYTES)
+    const { seen } = run([], {
+      start,
+      pages: [page(0), page(1), page(2)],
+      frames: [0, 1, 2].map((i) => linear.slice(i * PAGE_BYTES, (i + 1) * PAGE_BYTES)),
+      registers: [0n, 0n, 1n, 2n],
+    })
+    // The byte in the first page stays, the three in the second change.
+    expect(seen.registers[1]).toBe(0x2222_2211n)
+    expect(seen).toMatchObject({ halted: true, log: [] })
+  })
+})
+
+describe('turns and attention', () => {
+  const forward: Source[] = [
+    { op: 'sys', value: SYSTEM.attention },
+    { op: 'bz', value: 1 },
+    { op: 'nop' },
+    { op: 'movi', rd: 1, value: 5 },
+    { op: 'jmp', value: -6 - 3 },
+  ]
+
+  test('attention is noticed after the next backward branch, not after a forward one', () => {
+    const { seen } = run(forward, { budget: 4 })
+    expect(seen.log).toEqual(['4 attention'])
+  })
+
+  test('a turn ends late rather than at a forward branch', () => {
+    const { seen } = run(forward.slice(1), { budget: 1 })
+    expect(seen).toMatchObject({ retired: 3, pc: ORIGIN + 3n })
+  })
+
+  test('a repeated instruction ends a turn between two iterations', () => {
+    const { seen } = run([{ op: 'count', rd: 1, rs: 2 }, HALT], { registers: [0n, 0n, 100n], budget: 40 })
+    expect(seen).toMatchObject({ retired: 0, cost: 40, pc: ORIGIN })
+    expect(seen.registers.slice(1, 3)).toEqual([40n, 60n])
+  })
+
+  test('an exception costs 64 instructions', () => {
+    const { seen } = run([{ op: 'sys', value: SYSTEM.trap }], { budget: 1 })
+    expect(seen).toMatchObject({ retired: 0, cost: 64, pc: ORIGIN + 0x800n })
+  })
+})

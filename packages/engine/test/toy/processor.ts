@@ -1,0 +1,379 @@
+import { MachineMemory, PAGE_BYTES } from '@retrap/memory'
+import { ModuleBuilder } from '@retrap/wasm-emitter'
+import {
+  CodeCache,
+  CodeFetch,
+  OP_CROSS,
+  OP_DEAD,
+  OP_LEAVE,
+  RECORD_BYTES,
+  R_LENGTH,
+  R_LINK,
+  R_OFFSET,
+  R_OP,
+  STATUS_CONTINUE,
+  STATUS_DONE,
+  STATUS_EXIT,
+  STATUS_FAULT,
+  STATUS_JUMP,
+  STATUS_LEAVE,
+  STATUS_STEP,
+  TLB_READ,
+  TLB_WRITE,
+  Tlb,
+  Turn,
+  generateInterpreter,
+  importDispatch,
+  importMachineMemory,
+  tlbBytes,
+} from '../../src/index.ts'
+import type { CodeSpace, InterpreterCode } from '../../src/index.ts'
+import { LONGEST_BYTES, SYSTEM } from './encoding.ts'
+import { ToyDecoder } from './decoder.ts'
+import { ToyForms, WRITE } from './forms.ts'
+import { baseOf, originOf } from './machine.ts'
+import type { Seen, ToyMachine, ToyPage } from './machine.ts'
+import * as S from './state.ts'
+
+/** The interpreter's module for a set of inlined forms. */
+interface Compiled {
+  readonly code: InterpreterCode
+  readonly module: WebAssembly.Module
+}
+
+const compiled = new Map<string, Compiled>()
+
+/** Generates the toy's interpreter. */
+export function toyInterpreter(hot: ReadonlySet<string>, relocated: boolean): Compiled {
+  const key = [relocated, ...hot].join()
+  let known = compiled.get(key)
+  if (known === undefined) {
+    const module = new ModuleBuilder()
+    importMachineMemory(module, { shared: false, maximumPages: 0 })
+    const access = module.importFunction('cpu', 'access', { params: ['i32', 'i32', 'i32'], result: 'i32' } as const)
+    const imports = importDispatch(module)
+    const layout = relocated ? S.RELOCATED : S.WIDE
+    const code = generateInterpreter(module, imports, layout, new ToyForms(hot, access, layout))
+    known = { code, module: new WebAssembly.Module(Uint8Array.from(code.bytes)) }
+    compiled.set(key, known)
+  }
+  return known
+}
+
+interface ToyTranslation {
+  ma: number
+  cacheable: boolean
+  writable: boolean
+  global: boolean
+  pageBytes: number
+  key: number
+}
+
+const newTranslation = (): ToyTranslation => ({
+  ma: -1,
+  cacheable: true,
+  writable: false,
+  global: false,
+  pageBytes: PAGE_BYTES,
+  key: 0,
+})
+
+/** How a toy processor is made. */
+export interface ToyOptions {
+  /** Keys of the inlined forms. */
+  readonly hot: ReadonlySet<string>
+  /** Each instruction is executed alone. */
+  readonly alone?: boolean
+  readonly arenaBytes?: number
+}
+
+/** A processor of the toy instruction set, made of the engine's parts. */
+export class ToyProcessor implements CodeSpace<ToyTranslation> {
+  readonly executeSet = 0
+  readonly secondPageSet = 0
+  readonly cache: CodeCache
+  readonly #relocated: boolean
+  readonly #memory: MachineMemory
+  readonly #state: number
+  readonly #u32: Uint32Array
+  readonly #u64: BigUint64Array
+  readonly #pages: (ToyPage | undefined)[]
+  readonly #frames: readonly number[]
+  readonly #handler: bigint
+  readonly #tlb: Tlb
+  readonly #turn: Turn
+  readonly #fetch: CodeFetch<ToyTranslation>
+  readonly #interpret: (state: number, record: number) => number
+  readonly #alone: boolean
+  readonly #scratch = newTranslation()
+  readonly #bytes = new Uint8Array(LONGEST_BYTES)
+  #halted = false
+  readonly #log: string[] = []
+
+  constructor(machine: ToyMachine, { hot, alone = false, arenaBytes = 256 << 10 }: ToyOptions) {
+    const { relocated } = machine
+    this.#relocated = relocated
+    this.#alone = alone
+    const memory = MachineMemory.create({ bytes: 1 << 20 })
+    this.#memory = memory
+    this.#state = memory.allocate(S.S_TLB_SETS + tlbBytes(1), 64, 'toy processor')
+    this.#u32 = memory.u32.subarray(this.#state >>> 2)
+    this.#u64 = memory.u64.subarray(this.#state >>> 3)
+    this.#frames = machine.frames.map((bytes) => {
+      const at = memory.allocate(PAGE_BYTES, PAGE_BYTES, 'frame')
+      memory.write(at, bytes)
+      return at
+    })
+    this.#pages = [...machine.pages]
+    const { code, module } = toyInterpreter(hot, relocated)
+    const layout = relocated ? S.RELOCATED : S.WIDE
+    this.cache = new CodeCache(memory, new ToyDecoder(memory, code.codes), arenaBytes)
+    this.#tlb = new Tlb(memory, this.#state + S.S_TLB_SETS, 1)
+    this.cache.addClient({
+      flushExecute: () => this.#tlb.flushExecute(),
+      dropWritable: (frameMa) => this.#tlb.dropWritable(frameMa),
+    })
+    this.#fetch = new CodeFetch(memory, this.#state, layout, this.cache, this.#tlb, this, newTranslation)
+    this.#turn = new Turn(this.#u32, memory.i32.subarray(this.#state >>> 2), layout)
+    this.#u32[S.S_TLB >>> 2] = this.#tlb.setAddress(0)
+    this.#u64[S.S_BASE >>> 3] = baseOf(relocated)
+    this.#u64[S.S_MASK >>> 3] = 0xffff_ffffn
+    this.#handler = originOf(relocated) + BigInt(machine.handler) - baseOf(relocated)
+    this.#u64[S.S_PC >>> 3] = originOf(relocated) + BigInt(machine.start) - baseOf(relocated)
+    for (const [i, value] of machine.registers.entries()) this.#u64[i] = value
+    const { exports } = new WebAssembly.Instance(module, {
+      cpu: {
+        memory: memory.memory,
+        access: (lo: number, hi: number, flags: number) => this.#access(lo >>> 0, hi >>> 0, flags),
+        system: (number: number, record: number) => this.#system(number, record),
+        fetch: (lo: number, hi: number) => this.#fetch.fetch(lo >>> 0, hi >>> 0),
+        cross: (record: number) => this.#fetch.cross(record),
+      },
+    })
+    this.#interpret = exports['run'] as (state: number, record: number) => number
+  }
+
+  get seen(): Seen {
+    return {
+      registers: Array.from({ length: 8 }, (_, i) => this.#u64[i]!),
+      pc: this.#u64[S.S_PC >>> 3]!,
+      result: this.#u64[S.S_RESULT >>> 3]!,
+      mode: this.#u32[S.S_MODE >>> 2]!,
+      halted: this.#halted,
+      retired: this.#turn.retired,
+      cost: this.#turn.cost,
+      log: [...this.#log],
+      memory: this.#frames.map((at) => this.#memory.read(at, PAGE_BYTES)),
+    }
+  }
+
+  run(budget: number): void {
+    const turn = this.#turn
+    turn.begin(budget)
+    for (;;) {
+      if (turn.mayEnd && this.#u32[S.S_ATTENTION >>> 2] !== 0) {
+        this.#u32[S.S_ATTENTION >>> 2] = 0
+        this.#log.push(`${turn.retired} attention`)
+      }
+      if (this.#halted || (turn.mayEnd && turn.remaining <= 0)) return
+      let status = this.#alone ? this.#step() : this.#slice()
+      if (status === STATUS_STEP) status = this.#step()
+      if (status === STATUS_FAULT) this.#deliver()
+      else if (status > STATUS_LEAVE) throw new Error(`status ${status}`, { cause: this.#fetch.error })
+    }
+  }
+
+  #slice(): number {
+    const turn = this.#turn
+    const slice = turn.allowSlice()
+    const status = this.#interpret(this.#state, 0)
+    turn.settle(slice)
+    turn.mayEnd = status === STATUS_LEAVE || status === STATUS_CONTINUE
+    return status
+  }
+
+  /** Executes one instruction from a copy of its record, which nothing overwrites. */
+  #step(): number {
+    const pc = this.#u64[S.S_PC >>> 3]! + baseOf(this.#relocated)
+    const [lo, hi] = [Number(pc & 0xffff_ffffn), Number((pc >> 32n) & 0xffff_ffffn)]
+    const { u8, u16, u32 } = this.#memory
+    const pinned = this.#state + S.S_PINNED
+    this.#u32[S.S_ALONE >>> 2] = 1
+    let record = this.#fetch.fetchOne(lo, hi)
+    if (record === 0) {
+      const reason = this.#u32[S.S_FETCH_STATUS >>> 2]!
+      const status = reason === STATUS_STEP ? this.#fetchBytes(pinned, pc) : reason
+      if (status !== STATUS_DONE) return status
+    } else {
+      if (u16[(record + R_OP) >>> 1] === OP_CROSS) record += RECORD_BYTES
+      u32.copyWithin(pinned >>> 2, record >>> 2, (record + RECORD_BYTES) >>> 2)
+    }
+    u16[(pinned + R_OP) >>> 1]! &= OP_DEAD - 1
+    // The link of a branch would lead past the one instruction; the host function of `jr` is no link.
+    const host = u32[(pinned + R_LINK) >>> 2] === SYSTEM.badJump
+    if (!host) u32[(pinned + R_LINK) >>> 2] = 0
+    const next = pinned + RECORD_BYTES
+    u16[(next + R_OP) >>> 1] = OP_LEAVE
+    u16[(next + R_OFFSET) >>> 1] = u16[(pinned + R_OFFSET) >>> 1]! + u8[pinned + R_LENGTH]!
+    this.#turn.depart()
+    this.#turn.allow(1)
+    const status = this.#interpret(this.#state, pinned)
+    this.#turn.settle(1)
+    this.#turn.arrive(status)
+    this.#u32[S.S_ALONE >>> 2] = 0
+    return status
+  }
+
+  /** Decodes an instruction whose bytes generated code cannot reach. */
+  #fetchBytes(record: number, pc: bigint): number {
+    const lo = Number(pc & 0xffff_ffffn)
+    this.#fetch.leaveAt(lo, Number(pc >> 32n))
+    for (let count = 0; ; count++) {
+      const offset = lo & (PAGE_BYTES - 1)
+      if (count > 0) {
+        const mode = this.#u32[S.S_MODE >>> 2]!
+        if (this.cache.decodeBytes(record, this.#bytes, count, mode, offset) <= count) return STATUS_DONE
+      }
+      const at = pc + BigInt(count)
+      const [atLo, atHi] = [Number(at & 0xffff_ffffn), Number(at >> 32n)]
+      if (!this.#locate(atLo, atHi, this.#scratch)) return S.raise(this.#u32, S.FAULT_FETCH, atLo, atHi)
+      this.#bytes[count] = this.#memory.u8[this.#scratch.ma]!
+    }
+  }
+
+  #deliver(): void {
+    const { retired } = this.#turn
+    const address = this.#u64[S.S_FAULT_ADDRESS >>> 3]!
+    this.#log.push(`${retired} fault ${this.#u32[S.S_FAULT >>> 2]} ${address.toString(16)}`)
+    this.#u32[S.S_FAULT >>> 2] = 0
+    this.#u64[7] = this.#u64[S.S_PC >>> 3]!
+    this.#u64[S.S_PC >>> 3] = this.#handler
+    this.#turn.addEvent()
+    this.#turn.mayEnd = true
+    this.#u32[S.S_ALONE >>> 2] = 0
+  }
+
+  // ---------------------------------------------------------------- linear memory
+
+  #page(lo: number, hi: number): ToyPage | undefined {
+    const address = (BigInt(hi >>> 0) << 32n) | BigInt(lo >>> 0)
+    const origin = originOf(this.#relocated)
+    return address < origin ? undefined : this.#pages[Number((address - origin) / BigInt(PAGE_BYTES))]
+  }
+
+  /** Finds the byte of a linear address, also of a device. */
+  #locate(lo: number, hi: number, into: ToyTranslation): boolean {
+    const page = this.#page(lo, hi)
+    if (page === undefined) return false
+    into.ma = this.#frames[page.frame]! + (lo & (PAGE_BYTES - 1))
+    into.writable = page.writable
+    into.cacheable = !page.device
+    return true
+  }
+
+  check(): number {
+    return STATUS_DONE
+  }
+
+  translate(lo: number, hi: number, into: ToyTranslation): number {
+    if (!this.#locate(lo, hi, into)) return S.raise(this.#u32, S.FAULT_FETCH, lo, hi)
+    if (!into.cacheable) into.ma = -1
+    return STATUS_DONE
+  }
+
+  nextHigh(hi: number): number {
+    return this.#relocated ? hi : (hi + 1) >>> 0
+  }
+
+  dropFault(): void {
+    this.#u32[S.S_FAULT >>> 2] = 0
+  }
+
+  /** The import `access`: four bytes that the TLB does not have, in two pages, or of a device. */
+  #access(lo: number, hi: number, flags: number): number {
+    const write = (flags & WRITE) !== 0
+    const data = this.#state + S.S_DATA
+    const { u8 } = this.#memory
+    const bytes = [0, 1, 2, 3].map((i) => {
+      const at = lo + i
+      return [at >>> 0, at > 0xffff_ffff ? (hi + 1) >>> 0 : hi] as const
+    })
+    for (const [atLo, atHi] of bytes) {
+      const known = this.#locate(atLo, atHi, this.#scratch)
+      if (!known || (write && !this.#scratch.writable)) return S.raise(this.#u32, S.FAULT_DATA, atLo, atHi)
+    }
+    const whole = (lo & (PAGE_BYTES - 1)) <= PAGE_BYTES - 4
+    for (const [i, [atLo, atHi]] of bytes.entries()) {
+      this.#locate(atLo, atHi, this.#scratch)
+      const { ma } = this.#scratch
+      if (!write) u8[data + i] = u8[ma]!
+      else if (!whole) this.#memory.writeU8(ma, u8[data + i]!)
+      else if (i === 0) this.#memory.writeU32(ma, this.#memory.u32[data >>> 2]!)
+    }
+    this.#locate(lo, hi, this.#scratch)
+    const frame = this.#scratch.ma & ~(PAGE_BYTES - 1)
+    const set = { global: false, pageBytes: PAGE_BYTES, key: 0 }
+    if (!this.#scratch.cacheable) return STATUS_DONE
+    if (!write) this.#tlb.fill(0, TLB_READ, lo, hi, frame, set)
+    else if (this.#memory.codeBits[frame >>> 12] === 0) this.#tlb.fill(0, TLB_WRITE, lo, hi, frame, set)
+    return STATUS_DONE
+  }
+
+  // ---------------------------------------------------------------- the host's functions
+
+  #system(number: number, record: number): number {
+    const pc = this.#u64[S.S_PC >>> 3]!
+    const linear = pc + baseOf(this.#relocated)
+    const next = pc + BigInt(this.#memory.u8[record + R_LENGTH]!)
+    const fault = (kind: number, address: bigint): number =>
+      S.raise(this.#u32, kind, Number(address & 0xffff_ffffn), Number(address >> 32n))
+    const registers = this.#u64
+    switch (number) {
+      case SYSTEM.halt:
+        this.#halted = true
+        this.#u64[S.S_PC >>> 3] = next
+        return STATUS_EXIT
+      case SYSTEM.increment:
+        registers[0]!++
+        return STATUS_DONE
+      case SYSTEM.go: {
+        const target = registers[1]! - baseOf(this.#relocated)
+        this.#u64[S.S_PC >>> 3] = this.#relocated ? target & 0xffff_ffffn : target
+        return STATUS_JUMP
+      }
+      case SYSTEM.trap:
+        return fault(S.FAULT_TRAP, linear)
+      case SYSTEM.mode:
+        this.#u32[S.S_MODE >>> 2]! ^= 1
+        this.#tlb.flushExecute()
+        this.#u64[S.S_PC >>> 3] = next
+        return STATUS_JUMP
+      case SYSTEM.attention:
+        this.#u32[S.S_ATTENTION >>> 2] = 1
+        return STATUS_DONE
+      case SYSTEM.remap: {
+        const [a, b] = [Number(registers[2]! & 3n), Number(registers[3]! & 3n)]
+        const page = this.#pages[a]
+        this.#pages[a] = this.#pages[b]
+        this.#pages[b] = page
+        for (const i of [a, b]) {
+          const address = originOf(this.#relocated) + BigInt(i * PAGE_BYTES)
+          this.#tlb.invalidatePage(Number(address & 0xffff_ffffn), Number(address >> 32n))
+        }
+        this.#u64[S.S_PC >>> 3] = next
+        return STATUS_JUMP
+      }
+      case SYSTEM.dma: {
+        const frame = this.#frames[Number(registers[3]! & 3n) % this.#frames.length]!
+        this.#memory.writeU32(frame + Number(registers[2]! & 0xffcn), Number(registers[4]! & 0xffff_ffffn))
+        return STATUS_DONE
+      }
+      case SYSTEM.badJump: {
+        const rs = (this.#memory.u16[(record + 10) >>> 1]! - S.S_REGISTERS) >>> 3
+        return fault(S.FAULT_JUMP, registers[rs]!)
+      }
+      default:
+        return fault(S.FAULT_UNDEFINED, linear)
+    }
+  }
+}
