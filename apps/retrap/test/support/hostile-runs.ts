@@ -30,6 +30,9 @@ const MEMORY_INTERVAL = 250
 /** Runs until memory has come to what it stays at: caches are filled, and the memory of dead machines comes back late. */
 const WARM_UP_RUNS = 2000
 const MEMORY_GROWTH_BYTES = 64 * 1024 * 1024
+/** How long the memory of machines that have just ended may still be held, and how often it is looked at. */
+const LAST_MACHINES_MS = 1000
+const MEMORY_LOOK_MS = 100
 
 /** What one run has come to. */
 export interface HostileRun {
@@ -57,8 +60,6 @@ export class HostileRuns {
   readonly #onStray = (error: unknown): void => void this.#stray.push(error)
   #runs = 0
   #memory = 0
-  /** Memory in use when it was looked at last. */
-  #latest = Infinity
   /** How often each exit code came. */
   readonly codes: Map<number, number> = new Map()
 
@@ -135,22 +136,31 @@ export class HostileRuns {
     if (waited > seconds + OVERRUN_SECONDS)
       found ??= `took ${waited.toFixed(1)} s, without what it waited for a processor`
     const stray = this.#stray.shift()
-    return stray === undefined ? (found ?? this.#growth()) : `left a stray error: ${describe(stray)}`
+    return stray === undefined ? (found ?? (await this.#growth())) : `left a stray error: ${describe(stray)}`
   }
 
   /** Compares memory in use with what was in use when caches had been filled. */
-  #growth(): string | undefined {
+  async #growth(): Promise<string | undefined> {
     if (++this.#runs % MEMORY_INTERVAL !== 0) return undefined
-    this.#collect()
-    const { heapUsed, external } = process.memoryUsage()
-    // The lesser of two: a machine that is being given up may still be there at one of them.
-    const used = Math.min(heapUsed + external, this.#latest)
-    this.#latest = heapUsed + external
+    const used = await this.#memoryInUse()
     if (this.#runs <= WARM_UP_RUNS) this.#memory = Math.max(this.#memory, used)
     if (used - this.#memory <= MEMORY_GROWTH_BYTES) return undefined
     const growth = ((used - this.#memory) / 1024 / 1024).toFixed(0)
     this.#memory = used
     return `memory has grown by ${growth} MiB in ${this.#runs} runs`
+  }
+
+  /** Collects until no more is given back: sockets and timers of the last machines still hold their memory for a while. */
+  async #memoryInUse(): Promise<number> {
+    let least = Infinity
+    for (let waits = 0; waits < LAST_MACHINES_MS / MEMORY_LOOK_MS; waits++) {
+      this.#collect()
+      const { heapUsed, external } = process.memoryUsage()
+      least = Math.min(least, heapUsed + external)
+      // oxlint-disable-next-line no-await-in-loop -- one look after the other
+      await setTimeout(MEMORY_LOOK_MS)
+    }
+    return least
   }
 
   /** Prints how often each exit code came, and ends. */
