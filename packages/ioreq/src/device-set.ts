@@ -4,7 +4,7 @@ import { AttachedModel, type ModelSurroundings } from './attached-model.ts'
 import { ModelMemory } from './device-memory.ts'
 import { ModelNotices } from './model-notices.ts'
 import { ModelRequests } from './model-requests.ts'
-import { checkDeadline, restoreModels, saveModels, withDeadline } from './model-state.ts'
+import { checkTimeLimit, restoreModels, saveModels, withDeadline } from './model-state.ts'
 import type { DevicePlatform } from './platform.ts'
 import type { ClaimedRegion } from './region.ts'
 import { RegionTable } from './region-table.ts'
@@ -267,7 +267,7 @@ export class DeviceSet {
    * for one that fails or is not done in time
    */
   async quiesce(deadlineMs: number): Promise<void> {
-    checkDeadline(deadlineMs)
+    checkTimeLimit(deadlineMs)
     await Promise.all(
       this.#present().map((model) =>
         withDeadline(model.name, 'quiesce', deadlineMs, async () => await model.quiesce?.(deadlineMs)),

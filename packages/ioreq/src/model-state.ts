@@ -17,7 +17,7 @@ async function step<T>(model: DeviceModel, what: string, action: () => T | Promi
 }
 
 /** @throws DeviceError `ERR_INVALID` for a deadline that is no number of milliseconds from 0 on */
-export function checkDeadline(deadlineMs: number): void {
+export function checkTimeLimit(deadlineMs: number): void {
   if (!(typeof deadlineMs === 'number' && deadlineMs >= 0))
     throw new DeviceError('ERR_INVALID', `a deadline of ${String(deadlineMs)} ms: expected a number from 0 to Infinity`)
 }

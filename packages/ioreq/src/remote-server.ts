@@ -7,7 +7,7 @@ import type { DeviceMemory, Word64 } from '@retrap/device'
 import type { IoDispatch } from './dispatch.ts'
 import type { PageLocation } from './dispatch-options.ts'
 import { IoreqError } from './errors.ts'
-import { checkDeadline, withDeadline } from './model-state.ts'
+import { checkTimeLimit, withDeadline } from './model-state.ts'
 import { FRAME_VERSION, NO_VCPU, type Frame, type FrameRange } from './frames.ts'
 import type { InvalidationNotice } from './invalidation.ts'
 import { XEN_DMOP_IO_RANGE_PCI } from './layout.ts'
@@ -183,7 +183,7 @@ export class RemoteServer implements IoreqTransport {
    * @throws IoreqError `ERR_DEVICE`, naming the model that failed or was late
    */
   async quiesce(deadlineMs: number): Promise<void> {
-    checkDeadline(deadlineMs)
+    checkTimeLimit(deadlineMs)
     await withDeadline(this.name, 'quiesce', deadlineMs + QUIESCE_GRACE_MS, async () => {
       await this.#call((call) => ({ kind: 'quiesce', call, deadline: deadlineMs }))
     })
