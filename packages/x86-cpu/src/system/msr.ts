@@ -25,23 +25,19 @@ import {
   S_XSS,
 } from '../state-layout.ts'
 import { CR0_PG, EFER_LMA, EFER_LME, EFER_NXE, RAX, RCX, RDX } from './architecture.ts'
+import { isMachineCheckBank, readMachineCheck, writeMachineCheck } from './machine-check.ts'
+import { areTypes, IA32_MTRR_DEF_TYPE, IA32_MTRRCAP, isMtrrType, MTRRCAP, mtrrField, mtrrHolds } from './mtrr.ts'
 import type { Handler } from './operands.ts'
 import {
   MC_BANKS,
   MISC_ENABLE_HI_NO_XD,
   MISC_ENABLE_LIMIT_CPUID,
   MISC_ENABLE_MONITOR,
-  MTRR_VARIABLE_COUNT,
   S_BIOS_SIGN_ID,
   S_MCG_STATUS,
-  S_MC_ADDR,
-  S_MC_CTL,
-  S_MC_MISC,
   S_MISC_ENABLE,
   S_HWCR,
   S_MTRR_DEF_TYPE,
-  S_MTRR_FIXED,
-  S_MTRR_VARIABLE,
   S_SYSCFG,
   S_TSC_ADJUST,
 } from './system-state.ts'
@@ -56,7 +52,6 @@ const IA32_PLATFORM_ID = 0x17
 export const IA32_TSC_ADJUST = 0x3b
 const IA32_BIOS_UPDT_TRIG = 0x79
 export const IA32_BIOS_SIGN_ID = 0x8b
-const IA32_MTRRCAP = 0xfe
 /** How deep the package may sleep, and what demotes a request for that. */
 const PKG_CST_CONFIG_CONTROL = 0xe2
 const IA32_ARCH_CAPABILITIES = 0x10a
@@ -68,13 +63,7 @@ export const IA32_MCG_STATUS = 0x17a
 export const IA32_MISC_ENABLE = 0x1a0
 const IA32_DEBUGCTL = 0x1d9
 const POWER_CTL = 0x1fc
-const IA32_MTRR_PHYSBASE0 = 0x200
-const IA32_MTRR_FIX64K_00000 = 0x250
-const IA32_MTRR_FIX16K_80000 = 0x258
-const IA32_MTRR_FIX4K_C0000 = 0x268
 export const IA32_PAT = 0x277
-export const IA32_MTRR_DEF_TYPE = 0x2ff
-const IA32_MC0_CTL = 0x400
 const IA32_PKRS = 0x6e1
 const IA32_XSS = 0xda0
 export const IA32_EFER = 0xc000_0080
@@ -93,8 +82,6 @@ const HWCR = 0xc001_0015
 const NB_CFG = 0xc001_001f
 const INTERRUPT_PENDING = 0xc001_0055
 
-/** IA32_MTRRCAP: 8 variable ranges, fixed ranges, write-combining. */
-const MTRRCAP = MTRR_VARIABLE_COUNT | (1 << 8) | (1 << 10)
 /**
  * What an MSR does with what is written to it (SDM vol. 4, "Architectural MSRs"; vol. 3B, "Machine-Check MSRs"; vol. 2C,
  * "WRMSR": reserved bits are #GP(0)). Others are kept as they are written, and checked where {@link writeMsr} says so.
@@ -153,80 +140,35 @@ const SYSCFG_DEFINED = 0x7e_0000
 
 const words: Words = { lo: 0, hi: 0 }
 
+/** State offsets of the MSRs that are plain 64-bit fields. */
+const FIELDS: ReadonlyMap<number, number> = new Map([
+  [IA32_SYSENTER_CS, S_SYSENTER_CS],
+  [IA32_SYSENTER_ESP, S_SYSENTER_ESP],
+  [IA32_SYSENTER_EIP, S_SYSENTER_EIP],
+  [IA32_TSC_ADJUST, S_TSC_ADJUST],
+  [IA32_BIOS_SIGN_ID, S_BIOS_SIGN_ID],
+  [IA32_MCG_STATUS, S_MCG_STATUS],
+  [IA32_MISC_ENABLE, S_MISC_ENABLE],
+  [IA32_DEBUGCTL, S_DEBUGCTL],
+  [IA32_PAT, S_PAT],
+  [IA32_MTRR_DEF_TYPE, S_MTRR_DEF_TYPE],
+  [IA32_EFER, S_EFER],
+  [IA32_STAR, S_STAR],
+  [IA32_LSTAR, S_LSTAR],
+  [IA32_CSTAR, S_CSTAR],
+  [IA32_FMASK, S_SFMASK],
+  [IA32_FS_BASE, S_SEGMENTS + FS * SEG_BYTES + SEG_BASE],
+  [IA32_GS_BASE, S_SEGMENTS + GS * SEG_BYTES + SEG_BASE],
+  [IA32_KERNEL_GS_BASE, S_KERNEL_GS_BASE],
+  [IA32_TSC_AUX, S_TSC_AUX],
+  [IA32_XSS, S_XSS],
+  [SYSCFG, S_SYSCFG],
+  [HWCR, S_HWCR],
+])
+
 /** State offset of an MSR that is a plain 64-bit field, or −1. */
 function fieldOf(index: number): number {
-  switch (index) {
-    case IA32_SYSENTER_CS:
-      return S_SYSENTER_CS
-    case IA32_SYSENTER_ESP:
-      return S_SYSENTER_ESP
-    case IA32_SYSENTER_EIP:
-      return S_SYSENTER_EIP
-    case IA32_TSC_ADJUST:
-      return S_TSC_ADJUST
-    case IA32_BIOS_SIGN_ID:
-      return S_BIOS_SIGN_ID
-    case IA32_MCG_STATUS:
-      return S_MCG_STATUS
-    case IA32_MISC_ENABLE:
-      return S_MISC_ENABLE
-    case IA32_DEBUGCTL:
-      return S_DEBUGCTL
-    case IA32_PAT:
-      return S_PAT
-    case IA32_MTRR_DEF_TYPE:
-      return S_MTRR_DEF_TYPE
-    case IA32_EFER:
-      return S_EFER
-    case IA32_STAR:
-      return S_STAR
-    case IA32_LSTAR:
-      return S_LSTAR
-    case IA32_CSTAR:
-      return S_CSTAR
-    case IA32_FMASK:
-      return S_SFMASK
-    case IA32_FS_BASE:
-      return S_SEGMENTS + FS * SEG_BYTES + SEG_BASE
-    case IA32_GS_BASE:
-      return S_SEGMENTS + GS * SEG_BYTES + SEG_BASE
-    case IA32_KERNEL_GS_BASE:
-      return S_KERNEL_GS_BASE
-    case IA32_TSC_AUX:
-      return S_TSC_AUX
-    case IA32_XSS:
-      return S_XSS
-    case SYSCFG:
-      return S_SYSCFG
-    case HWCR:
-      return S_HWCR
-    default:
-      return mtrrField(index)
-  }
-}
-
-function mtrrField(index: number): number {
-  if (index >= IA32_MTRR_PHYSBASE0 && index < IA32_MTRR_PHYSBASE0 + 2 * MTRR_VARIABLE_COUNT) {
-    return S_MTRR_VARIABLE + 8 * (index - IA32_MTRR_PHYSBASE0)
-  }
-  if (index === IA32_MTRR_FIX64K_00000) return S_MTRR_FIXED
-  if (index === IA32_MTRR_FIX16K_80000 || index === IA32_MTRR_FIX16K_80000 + 1) {
-    return S_MTRR_FIXED + 8 * (1 + index - IA32_MTRR_FIX16K_80000)
-  }
-  if (index >= IA32_MTRR_FIX4K_C0000 && index < IA32_MTRR_FIX4K_C0000 + 8) {
-    return S_MTRR_FIXED + 8 * (3 + index - IA32_MTRR_FIX4K_C0000)
-  }
-  return -1
-}
-
-function isMachineCheckBank(index: number): boolean {
-  return index >= IA32_MC0_CTL && index < IA32_MC0_CTL + 4 * MC_BANKS
-}
-
-/** State offset of a bank's control, address or miscellaneous register; −1 for its status register. */
-function machineCheckField(index: number): number {
-  const field = [S_MC_CTL, -1, S_MC_ADDR, S_MC_MISC][(index - IA32_MC0_CTL) & 3] as number
-  return field < 0 ? field : field + 8 * ((index - IA32_MC0_CTL) >> 2)
+  return FIELDS.get(index) ?? mtrrField(index)
 }
 
 function give(s: System, lo: number, hi: number): void {
@@ -268,10 +210,7 @@ export function readMsr(s: System, index: number): void {
     default:
   }
   if (isMachineCheckBank(index)) {
-    const at = machineCheckField(index)
-    // No error is ever logged in a status register.
-    if (at < 0) give(s, 0, 0)
-    else give(s, s.get(at), s.get(at + 4))
+    readMachineCheck(s, index)
     return
   }
   const status = s.host.readMsr(index, words)
@@ -282,29 +221,6 @@ export function readMsr(s: System, index: number): void {
 
 function refuse(s: System, when: boolean): void {
   if (when) s.raise(VECTOR_GP, 0)
-}
-
-/** Memory types 0, 1, 4, 5, 6. */
-function isMtrrType(type: number): boolean {
-  return type === 0 || type === 1 || (type >= 4 && type <= 6)
-}
-
-/** The four bytes of a fixed-range MTRR, or with `pat` of IA32_PAT, where 7 (UC−) is a type too. */
-function areTypes(word: number, pat: boolean): boolean {
-  for (let shift = 0; shift < 32; shift += 8) {
-    const type = (word >>> shift) & 0xff
-    if (!(isMtrrType(type) || (pat && type === 7))) return false
-  }
-  return true
-}
-
-/** Whether a write to an MTRR is legal (SDM vol. 3A, "MTRR Feature Identification", "Setting Memory Ranges with MTRRs"). */
-function checkMtrr(s: System, index: number, lo: number, hi: number): void {
-  if (index >= IA32_MTRR_PHYSBASE0 && index < IA32_MTRR_PHYSBASE0 + 2 * MTRR_VARIABLE_COUNT) {
-    refuse(s, (hi & s.cpu.processor.abovePhysicalHi) !== 0)
-    if ((index & 1) === 0) refuse(s, (lo & 0xf00) !== 0 || !isMtrrType(lo & 0xff))
-    else refuse(s, (lo & 0x7ff) !== 0)
-  } else refuse(s, !areTypes(lo, false) || !areTypes(hi, false))
 }
 
 function writeEfer(s: System, lo: number, hi: number): void {
@@ -400,20 +316,12 @@ export function writeMsr(s: System, index: number, lo: number, hi: number): void
   }
   const field = fieldOf(index)
   if (field >= 0) {
-    if (mtrrField(index) >= 0) checkMtrr(s, index, lo, hi)
+    refuse(s, mtrrField(index) >= 0 && !mtrrHolds(s, index, lo, hi))
     s.set64(field, lo, hi)
     return
   }
   if (isMachineCheckBank(index)) {
-    const at = machineCheckField(index)
-    const control = ((index - IA32_MC0_CTL) & 3) === 0
-    const zeros = (lo | hi) === 0
-    const ones = (lo & hi) >>> 0 === 0xffff_ffff
-    if (at < 0) refuse(s, !zeros)
-    else {
-      refuse(s, control && !zeros && !ones)
-      s.set64(at, lo, hi)
-    }
+    refuse(s, !writeMachineCheck(s, index, lo, hi))
     return
   }
   const status = s.host.writeMsr(index, lo, hi)
