@@ -1,3 +1,4 @@
+import { EngineError } from './errors.ts'
 import { FRAME_DECODED, PAGE_BYTES } from '@retrap/memory'
 import type { MachineMemory } from '@retrap/memory'
 import { CodePage } from './code-page.ts'
@@ -15,6 +16,9 @@ const SLOT_BYTES = PAGE_BYTES * 4
 const SPARED_WRITES = 256
 /** Instructions decoded at once. Most of what follows a branch is never executed. */
 const RUN_LIMIT = 32
+
+/** Bytes of the smallest arena, 64 KiB: an instruction in two pages takes two slot tables and its records. */
+export const MINIMUM_ARENA_BYTES: number = 64 << 10
 
 /** A processor that is told when records move. */
 export interface CodeCacheClient {
@@ -55,10 +59,17 @@ export class CodeCache {
   /**
    * Makes an empty cache.
    *
-   * @param bytes - size of the arena; at least 64 KiB
+   * @param bytes - size of the arena; at least {@link MINIMUM_ARENA_BYTES}
+   * @throws EngineError `ERR_ARENA_SIZE` for a smaller arena
    * @throws MemoryError if machine memory has no room for the arena
    */
   constructor(memory: MachineMemory, decoder: RecordDecoder, bytes: number) {
+    if (!(bytes >= MINIMUM_ARENA_BYTES)) {
+      throw new EngineError(
+        'ERR_ARENA_SIZE',
+        `the code cache is ${bytes} bytes: expected ${MINIMUM_ARENA_BYTES} or more`,
+      )
+    }
     this.#memory = memory
     this.#upperHalf = memory.u8.subarray(HALF)
     this.#decoder = decoder

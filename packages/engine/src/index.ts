@@ -4,13 +4,15 @@
  *
  * @packageDocumentation
  */
-export { CodeCache } from './code-cache.ts'
+export { CodeCache, MINIMUM_ARENA_BYTES } from './code-cache.ts'
 export type { CodeCacheClient } from './code-cache.ts'
 export { CodeFetch } from './code-fetch.ts'
 export type { CodeSpace, CodeTranslation } from './code-fetch.ts'
 export { CodePage } from './code-page.ts'
 export { DispatchLoop, FORM_SIGNATURE } from './dispatch-loop.ts'
 export type { DispatchImports, DispatchLabels, DispatchLocals, HeldState, I32Callee } from './dispatch-loop.ts'
+export { EngineError } from './errors.ts'
+export type { EngineErrorCode } from './errors.ts'
 export { generateInterpreter, importDispatch, importMachineMemory } from './interpreter.ts'
 export type {
   FormCall,

@@ -69,7 +69,7 @@ export interface PcOptions {
   readonly clock?: 'real' | 'deterministic' | undefined
   /** Wall-clock time at power-on, seconds from 1970; default the host's, or a fixed one where time is deterministic. */
   readonly epochSeconds?: number | undefined
-  /** Arena for decoded instructions, in bytes. */
+  /** Bytes of the arena for decoded instructions, 64 KiB or more. */
   readonly codeCacheBytes?: number | undefined
   /** Count how often each instruction form runs; see `X86Engine.executionCounts`. Slower. */
   readonly profile?: boolean | undefined
@@ -147,7 +147,7 @@ const RULES: Readonly<Partial<Record<keyof PcOptions, Rule>>> = {
   profile: flag,
   clock: oneOf('real', 'deterministic'),
   epochSeconds: wholeFrom(0, Number.MAX_SAFE_INTEGER),
-  codeCacheBytes: wholeFrom(1, 2 ** 32),
+  codeCacheBytes: wholeFrom(64 << 10, 2 ** 32),
   cpu: { expected: 'a name or a CpuModel', accepts: (value) => typeof value === 'string' || object(value) },
 }
 

@@ -104,7 +104,7 @@ function countsOf(memory: MachineMemory, at: number, code: InterpreterCode): Rea
 export interface X86EngineOptions {
   /** The processor that its vCPUs are: a model, or a text for {@link cpuModel}. Default `max`. */
   readonly cpu?: CpuModel | string
-  /** Arena for decoded instructions; default {@link CODE_CACHE_BYTES}. */
+  /** Bytes of the arena for decoded instructions, 64 KiB or more; default {@link CODE_CACHE_BYTES}. */
   readonly codeCacheBytes?: number
   /** Count how often each form runs: for choosing the hot ones. Slower. */
   readonly profile?: boolean
@@ -136,6 +136,7 @@ export class X86Engine {
 
   /**
    * @throws MemoryError if machine memory is too small for the arena
+   * @throws EngineError `ERR_ARENA_SIZE` if the arena is smaller than 64 KiB
    * @throws X86CpuError `ERR_CPU_MODEL` for a processor that cannot be
    */
   constructor(memory: MachineMemory, options: X86EngineOptions = {}) {

@@ -1,0 +1,60 @@
+import { MachineMemory, PAGE_BYTES } from '@retrap/memory'
+import { describe, expect, test } from 'vitest'
+import { CodeCache, MINIMUM_ARENA_BYTES } from '../src/code-cache.ts'
+import { EngineError } from '../src/errors.ts'
+import { RECORD_BYTES, R_LENGTH, R_OFFSET } from '../src/record.ts'
+import type { RecordDecoder } from '../src/record-decoder.ts'
+
+const FRAMES = 8
+
+/** Instructions of two bytes, in one mode. */
+class PairDecoder implements RecordDecoder {
+  readonly modes = 1
+  readonly longestBytes = 2
+  readonly endsRun = false
+  readonly extentBytes = 2
+  readonly #memory: MachineMemory
+
+  constructor(memory: MachineMemory) {
+    this.#memory = memory
+  }
+
+  decode(_bytes: Uint8Array, start: number, end: number, _mode: number, record: number, offset: number): number {
+    if (start + 2 > end) return 0
+    this.#memory.u32.fill(0, record >>> 2, (record + RECORD_BYTES) >>> 2)
+    this.#memory.u16[(record + R_OFFSET) >>> 1] = offset
+    this.#memory.u8[record + R_LENGTH] = 2
+    return 2
+  }
+}
+
+describe('the arena of a code cache', () => {
+  test.each([0, -1, Number.NaN, 4096, MINIMUM_ARENA_BYTES - 1])('of %d bytes is refused', (bytes) => {
+    const memory = MachineMemory.create({ bytes: 1 << 20 })
+    const make = (): CodeCache => new CodeCache(memory, new PairDecoder(memory), bytes)
+    expect(make).toThrow(EngineError)
+    expect(make).toThrow(expect.objectContaining({ code: 'ERR_ARENA_SIZE' }))
+  })
+
+  test('of the smallest size holds what it hands out, and nothing beyond it is written', () => {
+    const memory = MachineMemory.create({ bytes: 1 << 20 })
+    const code = memory.allocate(FRAMES * PAGE_BYTES, PAGE_BYTES, 'code') / PAGE_BYTES
+    const cache = new CodeCache(memory, new PairDecoder(memory), MINIMUM_ARENA_BYTES)
+    const beyond = memory.allocate(64 << 10, 64, 'beyond the arena')
+    memory.fill(beyond, 64 << 10, 0x5a)
+    for (let i = 0; i < 200; i++) {
+      const frame = code + (i % FRAMES)
+      const offset = (i * 22) % (PAGE_BYTES - 2)
+      expect(cache.record(cache.page(frame, 0), offset)).not.toBe(0)
+      const second = cache.page(code + ((i + 1) % FRAMES), 0)
+      let crossing = cache.crossing(cache.page(frame, 0), PAGE_BYTES - 1, second)
+      if (crossing === 0) {
+        cache.flush()
+        crossing = cache.crossing(cache.page(frame, 0), PAGE_BYTES - 1, cache.page(second.frame, 0))
+      }
+      expect(crossing).not.toBe(0)
+    }
+    expect(memory.read(beyond, 64 << 10).every((byte) => byte === 0x5a)).toBe(true)
+    expect(cache.flushes).toBeGreaterThan(50)
+  })
+})
