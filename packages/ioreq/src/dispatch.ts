@@ -200,37 +200,53 @@ export class IoDispatch implements ServerOwner {
   portRead(port: number, size: number): number {
     const entry = this.#portMap[port]!
     const region = this.#portRegions[entry & PORT_REGION]!
-    if (isDirectCall(entry, size)) {
-      try {
-        const value = region.handler.read(port - region.base, size as 1 | 2 | 4)
-        // As `isWord`, which costs half a nanosecond here.
-        if (typeof value === 'number' && ((value | 0) === value || value >>> 0 === value)) {
-          this.lo = size === 4 ? value >>> 0 : size === 1 ? value & 0xff : value & 0xffff
-          this.hi = 0
-          return IO_DONE
-        }
-        throw badRead(value)
-      } catch (error) {
-        return this.#failed(region, IOREQ_TYPE_PIO, IOREQ_READ, port, size, error)
-      }
-    }
+    if (isDirectCall(entry, size)) return this.#readDirectly(region, IOREQ_TYPE_PIO, port, size)
     if (!region.direct && region.server !== null && this.#asynchronous(IOREQ_TYPE_PIO, port, size) !== null)
       return IO_LOG
     return this.#direct(IOREQ_TYPE_PIO, IOREQ_READ, port, size, 0, 0)
+  }
+
+  /** {@link IoDispatch.portRead} for a vCPU that can wait: instead of `IO_LOG`, the request is sent as by `submitOne`. */
+  portReadOrSend(vcpu: number, port: number, size: number): number {
+    const entry = this.#portMap[port]!
+    const region = this.#portRegions[entry & PORT_REGION]!
+    return isDirectCall(entry, size)
+      ? this.#readDirectly(region, IOREQ_TYPE_PIO, port, size)
+      : this.#slowPortRead(vcpu, region, port, size)
+  }
+
+  /** `portReadOrSend` where no call of a handler answers at once. */
+  #slowPortRead(vcpu: number, region: ServedRegion, port: number, size: number): number {
+    const { server } = region
+    // The region is the highest that claims the first port, so it has all of an access that it holds.
+    if (!region.direct && server !== null && server.local !== null && isOneCall(region, port - region.base, size)) {
+      return this.#readLater(vcpu, server, region, IOREQ_TYPE_PIO, port, size)
+    }
+    const status = this.portRead(port, size)
+    return status === IO_LOG ? this.submitOne(vcpu, IOREQ_TYPE_PIO, IOREQ_READ, port, size, 0, 0) : status
+  }
+
+  /** Reads by one call of a region's handler, at once. */
+  #readDirectly(region: ServedRegion, type: number, address: number, size: number): number {
+    try {
+      const value = region.handler.read(address - region.base, size as 1 | 2 | 4)
+      // As `isWord`, which costs half a nanosecond here.
+      if (typeof value === 'number' && ((value | 0) === value || value >>> 0 === value)) {
+        this.lo = size === 4 ? value >>> 0 : size === 1 ? value & 0xff : value & 0xffff
+        this.hi = 0
+        return IO_DONE
+      }
+      throw badRead(value)
+    } catch (error) {
+      return this.#failed(region, type, IOREQ_READ, address, size, error)
+    }
   }
 
   /** Writes 1, 2 or 4 bytes to a port. */
   portWrite(port: number, size: number, value: number): number {
     const entry = this.#portMap[port]!
     const region = this.#portRegions[entry & PORT_REGION]!
-    if (isDirectCall(entry, size)) {
-      try {
-        checkedVoid(region.handler.write(port - region.base, size as 1 | 2 | 4, cut(value, size)))
-        return IO_DONE
-      } catch (error) {
-        return this.#failed(region, IOREQ_TYPE_PIO, IOREQ_WRITE, port, size, error)
-      }
-    }
+    if (isDirectCall(entry, size)) return this.#writeDirectly(region, IOREQ_TYPE_PIO, port, size, value)
     if (!region.direct && region.server !== null && this.#asynchronous(IOREQ_TYPE_PIO, port, size) !== null)
       return IO_LOG
     return this.#direct(IOREQ_TYPE_PIO, IOREQ_WRITE, port, size, value, 0)
@@ -244,18 +260,7 @@ export class IoDispatch implements ServerOwner {
   /** {@link IoDispatch.mmioRead} of the region that has just been found. */
   #mmioRead(region: ServedRegion, gpa: number, size: number): number {
     if (isDirectCall(region.directSizes, size) && gpa + size <= this.#mmio.hitEnd) {
-      try {
-        const value = region.handler.read(gpa - region.base, size as 1 | 2 | 4)
-        // As `isWord`, which costs half a nanosecond here.
-        if (typeof value === 'number' && ((value | 0) === value || value >>> 0 === value)) {
-          this.lo = size === 4 ? value >>> 0 : size === 1 ? value & 0xff : value & 0xffff
-          this.hi = 0
-          return IO_DONE
-        }
-        throw badRead(value)
-      } catch (error) {
-        return this.#failed(region, IOREQ_TYPE_COPY, IOREQ_READ, gpa, size, error)
-      }
+      return this.#readDirectly(region, IOREQ_TYPE_COPY, gpa, size)
     }
     if (!region.direct && region.server !== null && this.#asynchronous(IOREQ_TYPE_COPY, gpa, size) !== null)
       return IO_LOG
@@ -266,17 +271,22 @@ export class IoDispatch implements ServerOwner {
   mmioReadOrSend(vcpu: number, gpa: number, size: number): number {
     const mmio = this.#mmio
     const region = mmio.find(gpa)
+    return isDirectCall(region.directSizes, size) && gpa + size <= mmio.hitEnd
+      ? this.#readDirectly(region, IOREQ_TYPE_COPY, gpa, size)
+      : this.#slowMmioRead(vcpu, region, gpa, size)
+  }
+
+  /** `mmioReadOrSend` where no call of a handler answers at once. */
+  #slowMmioRead(vcpu: number, region: ServedRegion, gpa: number, size: number): number {
     const { server } = region
-    if (!region.direct && server !== null && server.local !== null && gpa + size <= mmio.hitEnd) {
-      const offset = gpa - region.base
-      if (isOneCall(region, offset, size)) {
-        const request = this.#pending.prepare(vcpu)
-        setElement(request, IOREQ_TYPE_COPY, IOREQ_READ, gpa, size)
-        request.dataLo = 0
-        request.dataHi = 0
-        this.count = 1
-        return this.#pending.sendPrepared(vcpu, server, region, offset)
-      }
+    if (
+      !region.direct &&
+      server !== null &&
+      server.local !== null &&
+      gpa + size <= this.#mmio.hitEnd &&
+      isOneCall(region, gpa - region.base, size)
+    ) {
+      return this.#readLater(vcpu, server, region, IOREQ_TYPE_COPY, gpa, size)
     }
     const status = this.#mmioRead(region, gpa, size)
     return status === IO_LOG ? this.submitOne(vcpu, IOREQ_TYPE_COPY, IOREQ_READ, gpa, size, 0, 0) : status
@@ -287,16 +297,21 @@ export class IoDispatch implements ServerOwner {
     const mmio = this.#mmio
     const region = mmio.find(gpa)
     if (isDirectCall(region.directSizes, size) && gpa + size <= mmio.hitEnd) {
-      try {
-        checkedVoid(region.handler.write(gpa - region.base, size as 1 | 2 | 4, cut(lo, size)))
-        return IO_DONE
-      } catch (error) {
-        return this.#failed(region, IOREQ_TYPE_COPY, IOREQ_WRITE, gpa, size, error)
-      }
+      return this.#writeDirectly(region, IOREQ_TYPE_COPY, gpa, size, lo)
     }
     if (!region.direct && region.server !== null && this.#asynchronous(IOREQ_TYPE_COPY, gpa, size) !== null)
       return IO_LOG
     return this.#direct(IOREQ_TYPE_COPY, IOREQ_WRITE, gpa, size, lo, hi)
+  }
+
+  /** Writes by one call of a region's handler, at once. */
+  #writeDirectly(region: ServedRegion, type: number, address: number, size: number, value: number): number {
+    try {
+      checkedVoid(region.handler.write(address - region.base, size as 1 | 2 | 4, cut(value, size)))
+      return IO_DONE
+    } catch (error) {
+      return this.#failed(region, type, IOREQ_WRITE, address, size, error)
+    }
   }
 
   /** All accesses that are not one call of one region's handler. */
@@ -306,6 +321,24 @@ export class IoDispatch implements ServerOwner {
     request.dataLo = lo >>> 0
     request.dataHi = hi >>> 0
     return this.#immediate.perform(request)
+  }
+
+  /** Sends a read that one call of a region's handler answers, in its time. */
+  #readLater(
+    vcpu: number,
+    server: IoreqServer,
+    region: ServedRegion,
+    type: number,
+    address: number,
+    size: number,
+  ): number {
+    const wait = this.#pending.prepare(vcpu)
+    const { request } = wait
+    setElement(request, type, IOREQ_READ, address, size)
+    request.dataLo = 0
+    request.dataHi = 0
+    this.count = 1
+    return this.#pending.sendPrepared(vcpu, wait, server, region, address - region.base)
   }
 
   // ---- logged accesses ----
@@ -320,7 +353,8 @@ export class IoDispatch implements ServerOwner {
     lo: number,
     hi: number,
   ): number {
-    const request = this.#pending.prepare(vcpu)
+    const wait = this.#pending.prepare(vcpu)
+    const { request } = wait
     setElement(request, type, direction, address, size)
     request.dataLo = lo >>> 0
     request.dataHi = hi >>> 0
@@ -329,7 +363,7 @@ export class IoDispatch implements ServerOwner {
     const server = known ? this.#askedServer : null
     if (server !== null && (server.ring === null || direction === IOREQ_READ)) {
       this.count = 1
-      return this.#pending.sendPrepared(vcpu, server, this.#askedRegion, this.#askedOffset)
+      return this.#pending.sendPrepared(vcpu, wait, server, this.#askedRegion, this.#askedOffset)
     }
     return this.submit(vcpu, request)
   }

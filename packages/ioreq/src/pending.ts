@@ -87,14 +87,17 @@ export class PendingRequests {
 
   #wait(vcpu: number): Wait {
     const wait = this.#waits[vcpu]
-    if (wait === undefined) throw new IoreqError('ERR_INVALID', `vCPU ${vcpu}: the domain has ${this.#waits.length}`)
+    if (wait === undefined) throw this.#noVcpu(vcpu)
     return wait
+  }
+
+  #noVcpu(vcpu: number): IoreqError {
+    return new IoreqError('ERR_INVALID', `vCPU ${vcpu}: the domain has ${this.#waits.length}`)
   }
 
   /** Whether a vCPU waits for an answer (or has one to take), or for an acknowledgement. */
   has(vcpu: number): boolean {
-    const wait = this.#wait(vcpu)
-    return wait.server !== null || wait.ended !== IO_RETRY || wait.invalidations > 0
+    return isTaken(this.#wait(vcpu))
   }
 
   /** Whether an answer or an acknowledgement is still to come. */
@@ -104,13 +107,8 @@ export class PendingRequests {
 
   /** @throws IoreqError `ERR_BUSY` if the vCPU has a request already */
   checkFree(vcpu: number): void {
-    if (!this.has(vcpu)) return
     const wait = this.#wait(vcpu)
-    const what =
-      wait.invalidations > 0
-        ? `${wait.invalidations} servers to acknowledge an invalidation`
-        : describeRequest(wait.request)
-    throw new IoreqError('ERR_BUSY', `vCPU ${vcpu} already waits for ${what}`)
+    if (isTaken(wait)) throw busy(vcpu, wait)
   }
 
   /** Sends a request to a server; the status is that of an answer if there is one at once. */
@@ -122,26 +120,41 @@ export class PendingRequests {
   }
 
   /**
-   * Returns a vCPU's own request, to be described and sent by `sendPrepared`, or as any other.
+   * Returns the wait of a vCPU. The caller describes its request, and sends it by `sendPrepared`, or as any other.
    *
    * @throws IoreqError `ERR_BUSY` if the vCPU has a request already
    */
-  prepare(vcpu: number): IoRequest {
-    this.checkFree(vcpu)
-    return this.#wait(vcpu).request
+  prepare(vcpu: number): Wait {
+    const wait = this.#wait(vcpu)
+    if (isTaken(wait)) throw busy(vcpu, wait)
+    return wait
   }
 
   /**
    * Sends the prepared request, of one element.
    *
-   * @param region - of a server of this process: whose handler one call of answers it; null where that is to be found
+   * @param region - of a server of this process: one call of its handler answers; null where it is to be found
    * @param offset - within that region
    */
-  sendPrepared(vcpu: number, server: IoreqServer, region: ClaimedRegion | null, offset: number): number {
-    const wait = this.#wait(vcpu)
+  sendPrepared(vcpu: number, wait: Wait, server: IoreqServer, region: ClaimedRegion | null, offset: number): number {
     wait.region = region
     wait.offset = offset
-    return this.#send(vcpu, wait, server)
+    const { local } = server
+    if (region === null || local === null || !this.#plain || server.draining[vcpu] !== 0) {
+      return this.#send(vcpu, wait, server)
+    }
+    // The rest is `#send` and `#publish` for this case, which every access to an asynchronous model of this process is.
+    wait.server = server
+    wait.completed = false
+    wait.returned = false
+    wait.submitting = true
+    const { size, direction, dataLo } = wait.request
+    try {
+      local.callHandler(vcpu, region, offset, size as 1 | 2 | 4, direction, dataLo)
+    } finally {
+      wait.submitting = false
+    }
+    return wait.returned || wait.ended !== IO_RETRY ? this.#outcome(vcpu, wait) : IO_RETRY
   }
 
   #send(vcpu: number, wait: Wait, server: IoreqServer): number {
@@ -216,9 +229,7 @@ export class PendingRequests {
   take(vcpu: number): number {
     const wait = this.#wait(vcpu)
     const { server, request } = wait
-    if (server === null && wait.ended === IO_RETRY) {
-      throw new IoreqError('ERR_NOT_FOUND', `vCPU ${vcpu} has no request to take an answer of`)
-    }
+    if (server === null && wait.ended === IO_RETRY) throw nothingToTake(vcpu)
     if (wait.returned && this.#plain && server !== null && wait.ended === IO_RETRY && server.local !== null) {
       wait.server = null
       this.#take(wait.lo, wait.hi, request.size, request.count)
@@ -483,4 +494,21 @@ export class PendingRequests {
     const error = new IoreqError('ERR_DEVICE', what)
     return this.#failures.fail(server, server.name, accessOf(wait.request), error)
   }
+}
+
+/** Whether a vCPU waits for an answer (or has one to take), or for an acknowledgement. */
+function isTaken(wait: Wait): boolean {
+  return wait.server !== null || wait.ended !== IO_RETRY || wait.invalidations > 0
+}
+
+function busy(vcpu: number, wait: Wait): IoreqError {
+  const what =
+    wait.invalidations > 0
+      ? `${wait.invalidations} servers to acknowledge an invalidation`
+      : describeRequest(wait.request)
+  return new IoreqError('ERR_BUSY', `vCPU ${vcpu} already waits for ${what}`)
+}
+
+function nothingToTake(vcpu: number): IoreqError {
+  return new IoreqError('ERR_NOT_FOUND', `vCPU ${vcpu} has no request to take an answer of`)
 }

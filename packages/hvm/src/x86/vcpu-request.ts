@@ -49,8 +49,15 @@ export class VcpuRequest {
     return status === IO_DONE ? STATUS_DONE : this.statusOf(status)
   }
 
-  /** Reads from a device, or sends the request. @returns an `IO_*` */
-  readOrSend(gpa: number, size: number): number {
+  /** Reads from a port, or sends the request. @returns an `IO_*` */
+  portReadOrSend(port: number, size: number): number {
+    const status = this.#dispatch.portReadOrSend(this.#vcpu, port, size)
+    this.inFlight = status === IO_RETRY
+    return status
+  }
+
+  /** Reads from a device's memory, or sends the request. @returns an `IO_*` */
+  mmioReadOrSend(gpa: number, size: number): number {
     const status = this.#dispatch.mmioReadOrSend(this.#vcpu, gpa, size)
     this.inFlight = status === IO_RETRY
     return status

@@ -113,7 +113,11 @@ export class X86Vcpu implements CpuHost, VirtualCpu {
 
   /** Reads from what is not plain RAM: local APIC or device. */
   physicalRead(gpa: number, size: number, into: Words, how: DeviceAccessMode): number {
-    if (this.#request.inFlight) return this.#request.answer(into)
+    return this.#request.inFlight ? this.#request.answer(into) : this.#newPhysicalRead(gpa, size, into, how)
+  }
+
+  /** `physicalRead` without a request in flight. */
+  #newPhysicalRead(gpa: number, size: number, into: Words, how: DeviceAccessMode): number {
     if (this.vapic !== null && this.vapic.watches(gpa)) {
       if (how !== DEVICE_LOGGED) return STATUS_RESTART
       this.vapic.accessed('read', gpa)
@@ -123,10 +127,7 @@ export class X86Vcpu implements CpuHost, VirtualCpu {
     if (how === DEVICE_LOGGED && this.#domain.secondLevel.readsRam(gpa)) return this.#readRam(gpa, size, into)
     this.counts.mmioAccesses++
     const dispatch = this.#dispatch
-    let status: number
-    if (how === DEVICE_MAY_WAIT) status = this.#request.readOrSend(gpa, size)
-    else if (how === DEVICE_LOGGED) status = this.#request.ask(IOREQ_TYPE_COPY, IOREQ_READ, gpa, size, 0, 0)
-    else status = dispatch.mmioRead(gpa, size)
+    const status = how === DEVICE_MAY_WAIT ? this.#request.mmioReadOrSend(gpa, size) : this.#readMmio(gpa, size, how)
     into.lo = dispatch.lo
     into.hi = dispatch.hi
     return status === IO_DONE ? STATUS_DONE : this.#request.statusOf(status)
@@ -152,6 +153,13 @@ export class X86Vcpu implements CpuHost, VirtualCpu {
     if (status !== IO_LOG || how !== DEVICE_MAY_WAIT) return this.#request.statusOf(status)
     // The write is not claimed: it goes to the server whose range it is in.
     return this.#request.statusOf(this.#request.ask(IOREQ_TYPE_COPY, IOREQ_WRITE, gpa, size, lo, hi))
+  }
+
+  /** Reads from a device's memory in a logged pass, or where nothing can wait. @returns an `IO_*` */
+  #readMmio(gpa: number, size: number, how: DeviceAccessMode): number {
+    return how === DEVICE_LOGGED
+      ? this.#request.ask(IOREQ_TYPE_COPY, IOREQ_READ, gpa, size, 0, 0)
+      : this.#dispatch.mmioRead(gpa, size)
   }
 
   #readApic(offset: number, size: number, into: Words): number {
@@ -189,20 +197,33 @@ export class X86Vcpu implements CpuHost, VirtualCpu {
 
   /** Reads from a port. */
   portRead(port: number, size: number, into: Words, how: DeviceAccessMode): number {
-    if (this.#request.inFlight) return this.#request.answer(into)
+    return this.#request.inFlight ? this.#request.answer(into) : this.#newPortRead(port, size, into, how)
+  }
+
+  /** `portRead` without a request in flight. */
+  #newPortRead(port: number, size: number, into: Words, how: DeviceAccessMode): number {
     this.counts.portAccesses++
     const dispatch = this.#dispatch
-    let status = how === DEVICE_LOGGED ? IO_LOG : dispatch.portRead(port, size)
-    if (status === IO_LOG && how !== DEVICE_PLAIN)
-      status = this.#request.ask(IOREQ_TYPE_PIO, IOREQ_READ, port, size, 0, 0)
+    const status = how === DEVICE_MAY_WAIT ? this.#request.portReadOrSend(port, size) : this.#readPort(port, size, how)
     into.lo = dispatch.lo
     into.hi = 0
     return status === IO_DONE ? STATUS_DONE : this.#request.statusOf(status)
   }
 
+  /** The same from a port. */
+  #readPort(port: number, size: number, how: DeviceAccessMode): number {
+    return how === DEVICE_LOGGED
+      ? this.#request.ask(IOREQ_TYPE_PIO, IOREQ_READ, port, size, 0, 0)
+      : this.#dispatch.portRead(port, size)
+  }
+
   /** Writes to a port. */
   portWrite(port: number, size: number, value: number, how: DeviceAccessMode): number {
-    if (this.#request.inFlight) return this.#request.answer(null)
+    return this.#request.inFlight ? this.#request.answer(null) : this.#newPortWrite(port, size, value, how)
+  }
+
+  /** `portWrite` without a request in flight. */
+  #newPortWrite(port: number, size: number, value: number, how: DeviceAccessMode): number {
     if (port === VAPIC_PORT && this.vapic !== null) return this.vapic.portWrite(size, value, how === DEVICE_LOGGED)
     this.counts.portAccesses++
     let status = how === DEVICE_LOGGED ? IO_LOG : this.#dispatch.portWrite(port, size, value)
