@@ -158,7 +158,7 @@ export class Domain<V extends VirtualCpu = VirtualCpu, A extends Architecture<V>
         failUnsettled: (error) => this.devices.failUnsettled(error),
       },
       deviceDeadlineMs,
-      stopped: () => this.#memoryChanges.stopped(),
+      memoryChanges: this.#memoryChanges,
     })
     this.platform = {
       clock: this.clock,
@@ -299,8 +299,12 @@ export class Domain<V extends VirtualCpu = VirtualCpu, A extends Architecture<V>
   /** Sends the notices of vCPUs that nobody runs; false while `run` does it. */
   #sendIdle(): boolean {
     if (this.#loop.running) return false
-    for (const vcpu of this.vcpus) if (!vcpu.cpu.busy) this.invalidations.resume(vcpu.id)
+    this.#sendNotices()
     return true
+  }
+
+  #sendNotices(): void {
+    for (const vcpu of this.vcpus) if (!vcpu.cpu.busy) this.invalidations.resume(vcpu.id)
   }
 
   /** Power-on state of everything but memory. */

@@ -44,7 +44,10 @@ export class MemoryChanges {
 
   /** To be called when a vCPU has stopped executing: makes the changes that wait for it. */
   stopped(): void {
-    if (this.#waiting.length === 0) return
+    if (this.#waiting.length > 0) this.#makeAll()
+  }
+
+  #makeAll(): void {
     const waiting = this.#waiting
     this.#waiting = []
     for (const make of waiting) make()

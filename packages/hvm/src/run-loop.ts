@@ -5,6 +5,7 @@ import type { DomainClock } from './clock.ts'
 import type { DomainExit } from './domain-options.ts'
 import type { Invalidations } from './invalidation.ts'
 import type { SecondLevelFaults } from './second-level.ts'
+import type { MemoryChanges } from './memory-change.ts'
 import { ModelSettling, type ModelSettlingParts } from './model-settling.ts'
 import type { Paravirtual } from './paravirtual.ts'
 import type { Sleeper } from './sleeper.ts'
@@ -43,8 +44,8 @@ export interface RunLoopParts extends ModelSettlingParts {
   readonly dispatch: Pick<IoDispatch, 'pending' | 'unanswered' | 'invalidationHolder'>
   readonly invalidations: Pick<Invalidations, 'flagged' | 'resume' | 'waits'>
   readonly secondLevel: Pick<SecondLevelFaults, 'waits'>
-  /** A vCPU has stopped executing: every vCPU is between two instructions, or waits for a device. */
-  stopped(): void
+  /** Made when a vCPU has stopped executing: every vCPU is between two instructions, or waits for a device. */
+  readonly memoryChanges: Pick<MemoryChanges, 'stopped'>
 }
 
 /**
@@ -249,7 +250,7 @@ export class RunLoop {
     this.current = vcpu
     const exit = vcpu.cpu.run(budget)
     this.current = null
-    this.#parts.stopped()
+    this.#parts.memoryChanges.stopped()
     vcpu.turnEnded()
     return exit
   }
@@ -271,17 +272,11 @@ export class RunLoop {
 
   /** One turn of every vCPU that has something to do. @returns what is to be awaited before the next round, or null */
   #round(): Promise<unknown> | null {
-    const { vcpus, clock, timers, invalidations, dispatch } = this.#parts
+    const { vcpus, invalidations, dispatch } = this.#parts
     const { paravirtual } = this
     this.#woken = false
     this.#unseen += ROUND_COST
-    let visit = false
-    if (this.#slept || this.#unseen >= LOOK) {
-      const now = clock.now()
-      visit = this.#lookAtHost(now)
-      if (now >= timers.nextDeadlineNs) timers.expire()
-      this.#timerSoon = timers.nextDeadlineNs < now + SOON_NS
-    }
+    const visit = (this.#slept || this.#unseen >= LOOK) && this.#lookAtTime()
     const turn = this.#timerSoon ? Math.min(this.#turn, SOON_TURN) : this.#turn
     if (this.#parts.servers.length > 0) this.#pump()
     let busy = 0
@@ -308,14 +303,17 @@ export class RunLoop {
       paravirtual?.beforeTurn(vcpu.id)
       const exit = this.execute(vcpu, turn)
       const retired = vcpu.cpu.retired - before
-      // A turn that is used up by few slow instructions also has the clock looked at.
-      this.#unseen += exit.reason === 'budget' || exit.reason === 'yield' ? LOOK : retired
       paravirtual?.afterTurn(vcpu.id, exit.reason)
       if (exit.reason === 'blocked') {
+        this.#unseen += retired
         blocked++
         this.#blockedExits++
         if (retired > 0) busy++
-      } else if (this.#count(vcpu, exit)) ready++
+        continue
+      }
+      // A turn that is used up by few slow instructions also has the clock looked at.
+      this.#unseen += exit.reason === 'budget' || exit.reason === 'yield' ? LOOK : retired
+      if (this.#count(vcpu, exit)) ready++
       else if (retired > 0) busy++
     }
     this.#busy = ready + busy
@@ -333,6 +331,16 @@ export class RunLoop {
       return null
     }
     return this.#sleep(this.#msToDeadline())
+  }
+
+  /** Fires timers that are due. @returns whether the event loop is to have its turn */
+  #lookAtTime(): boolean {
+    const { clock, timers } = this.#parts
+    const now = clock.now()
+    const visit = this.#lookAtHost(now)
+    if (now >= timers.nextDeadlineNs) timers.expire()
+    this.#timerSoon = timers.nextDeadlineNs < now + SOON_NS
+    return visit
   }
 
   /**
@@ -378,7 +386,7 @@ export class RunLoop {
     this.current = vcpu
     const exit = cpu.settle()
     this.current = null
-    this.#parts.stopped()
+    this.#parts.memoryChanges.stopped()
     this.#parts.clock.advance(cpu.retired - before)
     return exit
   }

@@ -120,19 +120,23 @@ export class GuestTranslation {
       into.writable = into.ma >= 0 && (access & ACCESS_WRITE) !== 0
       if (into.ma >= 0) return STATUS_DONE
     }
-    const p2m = this.#domain.p2m
+    const { p2m } = this.#domain
     const write = (access & ACCESS_WRITE) !== 0
-    const fetch = (access & ACCESS_FETCH) !== 0
-    into.ma = fetch ? p2m.translateExecute(gpa) : p2m.translate(gpa)
+    into.ma = (access & ACCESS_FETCH) === 0 ? p2m.translate(gpa) : p2m.translateExecute(gpa)
     into.writable = write && into.ma >= 0 && p2m.translateWrite(gpa) >= 0
-    if (into.ma >= 0 && (into.writable || !write)) return STATUS_DONE
-    // The frame is not what the access needs: the second-level fault.
-    const wanted = fetch ? P2M_EXECUTE : write ? P2M_WRITE : P2M_READ
-    switch (this.#domain.secondLevel.fault(this.#vcpu, gpa, wanted)) {
+    return into.ma >= 0 && (into.writable || !write) ? STATUS_DONE : this.#secondLevelFault(gpa, access, into, log)
+  }
+
+  /** The frame is not what the access needs. */
+  #secondLevelFault(gpa: number, access: number, into: Translation, log: AccessLog | null): number {
+    const { p2m, secondLevel, invalidations } = this.#domain
+    const write = (access & ACCESS_WRITE) !== 0
+    const wanted = (access & ACCESS_FETCH) !== 0 ? P2M_EXECUTE : write ? P2M_WRITE : P2M_READ
+    switch (secondLevel.fault(this.#vcpu, gpa, wanted)) {
       case SecondLevel.RESOLVED:
         into.ma = p2m.translate(gpa)
         into.writable = write && p2m.translateWrite(gpa) >= 0
-        return this.#domain.invalidations.flagged(this.#vcpu) ? this.#leaveSoon(access, log) : STATUS_DONE
+        return invalidations.flagged(this.#vcpu) ? this.#leaveSoon(access, log) : STATUS_DONE
       case SecondLevel.WAIT:
         return waiting(access, log)
       case SecondLevel.DEVICE:
