@@ -21,7 +21,6 @@ const SHORT_SLICES = 200
  * to another page, or event; not after a forward branch within a page, which generated code follows without a check.
  */
 export class Turn {
-  readonly #u32: Uint32Array
   readonly #i32: Int32Array
   /** Indices of the state's fields. */
   readonly #counter: number
@@ -45,11 +44,9 @@ export class Turn {
   /**
    * Makes the account of one processor.
    *
-   * @param u32 - the state area
-   * @param i32 - the same
+   * @param i32 - the state area
    */
-  constructor(u32: Uint32Array, i32: Int32Array, layout: StateLayout) {
-    this.#u32 = u32
+  constructor(i32: Int32Array, layout: StateLayout) {
     this.#i32 = i32
     this.#counter = layout.programCounter >>> 2
     this.#base = (layout.programCounterBase ?? -4) >> 2
@@ -80,8 +77,9 @@ export class Turn {
 
   /** Hands the interpreter a budget of instructions and iterations. */
   allow(budget: number): void {
-    this.#u32[this.#budget] = budget
-    this.#u32[this.#iterations] = 0
+    const i32 = this.#i32
+    i32[this.#budget] = budget
+    i32[this.#iterations] = 0
   }
 
   /** Hands the interpreter the next slice of the turn. @returns its budget, for {@link Turn.settle} */
@@ -94,8 +92,9 @@ export class Turn {
 
   /** Adds what the interpreter has executed of the budget that it had. */
   settle(budget: number): void {
-    const iterations = this.#u32[this.#iterations] as number
-    this.retired += budget - (this.#i32[this.#budget] as number) - iterations
+    const i32 = this.#i32
+    const iterations = i32[this.#iterations] as number
+    this.retired += budget - (i32[this.#budget] as number) - iterations
     this.#extra += iterations
   }
 
@@ -123,13 +122,13 @@ export class Turn {
 
   /** Low word of the program counter's linear address; signed, which V8 keeps without an object. */
   #linearLo(): number {
-    const counter = this.#u32[this.#counter] as number
-    return this.#base < 0 ? counter | 0 : (counter + this.#u32[this.#base]!) | 0
+    const counter = this.#i32[this.#counter] as number
+    return this.#base < 0 ? counter : (counter + this.#i32[this.#base]!) | 0
   }
 
   /** High word. Where the program counter has a base it has either 32 bits, or 64 and a base of zero. */
   #linearHi(): number {
-    const counter = this.#u32[this.#counter + 1] as number
-    return this.#mask < 0 ? counter | 0 : counter & this.#u32[this.#mask + 1]!
+    const counter = this.#i32[this.#counter + 1] as number
+    return this.#mask < 0 ? counter : counter & this.#i32[this.#mask + 1]!
   }
 }

@@ -131,7 +131,8 @@ export class CpuRegisters {
   configurePaging(paging: PagingContext): void {
     const u32 = this.#u32
     paging.configure(this.cr0, u32[S_CR3 >>> 2]!, u32[(S_CR3 >>> 2) + 1]!, this.cr4, this.efer)
-    paging.pdptes.set(this.pdptes)
+    // At every MOV to CR3: a part of an array would be an object.
+    for (let i = 0; i < 8; i++) paging.pdptes[i] = u32[(S_PDPTE >>> 2) + i]!
     paging.pkru = u32[S_PKRU >>> 2]!
     paging.pkrs = u32[S_PKRS >>> 2]!
   }

@@ -266,21 +266,8 @@ export class Executor {
         return undefined
       case STATUS_EVENT:
         return this.#delivery.deliver()
-      case STATUS_FAULT: {
-        const numeric = this.#numericError.take()
-        if (numeric !== NUMERIC_FAULT) {
-          this.#setStepping(false)
-          this.#pass.restoreDebug()
-          return numeric === NUMERIC_IGNORE ? this.#finish(this.#step()) : undefined
-        }
-        this.#counts.faults++
-        // What the instruction met before it faulted, it meets again.
-        this.#setStepping(false)
-        this.#setRepeating(false)
-        this.#pass.restoreDebug()
-        this.#delivery.latchFault()
-        return this.#delivery.deliver()
-      }
+      case STATUS_FAULT:
+        return this.#deliverFault()
       case STATUS_ANSWERED:
         this.#fetch.pin(this.#u32[S_RECORD >>> 2] as number)
         return this.#finish(this.#passes.completeAnswered())
@@ -289,33 +276,56 @@ export class Executor {
       case STATUS_RETRY:
         if (!this.#pass.active) this.#waitInPlace()
         return EXIT_BLOCKED
-      case STATUS_STEP: {
-        const next = this.#step()
-        return next === STATUS_STEP
-          ? failed(new Error('an instruction that cannot be fetched alone'))
-          : this.#finish(next)
-      }
+      case STATUS_STEP:
+        return this.#finishAlone()
       default:
         return failed(this.error ?? this.#fetch.code.error ?? new Error(`unexpected status ${status}`))
     }
   }
 
+  /** An instruction has faulted; x87 exceptions may have another way to the guest. */
+  #deliverFault(): Exit | undefined {
+    const numeric = this.#numericError.take()
+    this.#setStepping(false)
+    // What the instruction met before it faulted, it meets again.
+    this.#pass.restoreDebug()
+    if (numeric !== NUMERIC_FAULT) return numeric === NUMERIC_IGNORE ? this.#finish(this.#step()) : undefined
+    this.#counts.faults++
+    this.#setRepeating(false)
+    this.#delivery.latchFault()
+    return this.#delivery.deliver()
+  }
+
+  /** The next instruction cannot be executed among others. */
+  #finishAlone(): Exit | undefined {
+    const status = this.#step()
+    return status === STATUS_STEP
+      ? failed(new Error('an instruction that cannot be fetched alone'))
+      : this.#finish(status)
+  }
+
   /** Runs several instructions. @param record - the first one's, where it is not to be fetched; else 0 */
   #slice(record: number): number {
-    const u32 = this.#u32
-    this.#pass.leaveShadow(this.#turn.retired)
-    this.#pass.begin()
-    const slice = this.#turn.allowSlice()
+    const pass = this.#pass
+    const turn = this.#turn
+    pass.leaveShadow(turn.retired)
+    pass.begin()
+    const slice = turn.allowSlice()
     this.#outside.settleAttention()
     const status = this.#interpreter.run(this.#state, record)
-    this.#turn.settle(slice)
-    if (status === STATUS_EXIT) {
-      const record = u32[S_RECORD >>> 2] as number
-      const lo = (u32[S_PAGE_BASE >>> 2]! + this.#memory.u16[(record + R_OFFSET) >>> 1]!) >>> 0
-      this.#turn.departFrom(lo, u32[(S_PAGE_BASE >>> 2) + 1] as number)
-      this.#turn.arrive(status)
-    } else this.#turn.mayEnd = status === STATUS_LEAVE || status === STATUS_CONTINUE
+    turn.settle(slice)
+    if (status === STATUS_EXIT) this.#leaveRecord()
+    else turn.mayEnd = status === STATUS_LEAVE || status === STATUS_CONTINUE
     return status
+  }
+
+  /** A handler has set RIP: the turn may end where the branch that this was would let it. */
+  #leaveRecord(): void {
+    const u32 = this.#u32
+    const record = u32[S_RECORD >>> 2] as number
+    const lo = (u32[S_PAGE_BASE >>> 2]! + this.#memory.u16[(record + R_OFFSET) >>> 1]!) >>> 0
+    this.#turn.departFrom(lo, u32[(S_PAGE_BASE >>> 2) + 1] as number)
+    this.#turn.arrive(STATUS_EXIT)
   }
 
   /** Single-stepping, breakpoints, and shadows that matter: one instruction at a time. */

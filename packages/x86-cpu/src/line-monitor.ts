@@ -103,8 +103,10 @@ export class LineMonitor {
    * in MWAIT goes on.
    */
   trigger(): void {
-    const { line } = this
-    if (line === 0) return
+    if (this.line !== 0) this.#release(this.line)
+  }
+
+  #release(line: number): void {
     this.#u32[S_MONITOR_LINE >>> 2] = 0
     this.#u32[S_MONITOR_ADDRESS >>> 2] = 0
     this.#u32[(S_MONITOR_ADDRESS >>> 2) + 1] = 0

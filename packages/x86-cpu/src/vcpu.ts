@@ -180,7 +180,7 @@ export class Vcpu implements Cpu, CodeCacheClient {
       },
     })
     const interpreter = instance.exports as unknown as InterpreterExports
-    this.#turn = new Turn(this.u32, this.i32, STATE_LAYOUT)
+    this.#turn = new Turn(this.i32, STATE_LAYOUT)
     this.#executor = new Executor({
       memory,
       host,

@@ -134,7 +134,7 @@ export class ToyProcessor implements CodeSpace<ToyTranslation> {
       dropWritable: (frameMa) => this.#tlb.dropWritable(frameMa),
     })
     this.#fetch = new CodeFetch(memory, this.#state, layout, this.cache, this.#tlb, this, newTranslation)
-    this.#turn = new Turn(this.#u32, memory.i32.subarray(this.#state >>> 2), layout)
+    this.#turn = new Turn(memory.i32.subarray(this.#state >>> 2), layout)
     this.#u32[S.S_TLB >>> 2] = this.#tlb.setAddress(0)
     this.#u64[S.S_BASE >>> 3] = baseOf(relocated)
     this.#u64[S.S_MASK >>> 3] = 0xffff_ffffn

@@ -86,11 +86,25 @@ const LEAVES_BY_SUBLEAF: ReadonlySet<number> = new Set(
   CPU_FEATURES.flatMap(({ cpuid }) => (cpuid !== undefined && cpuid.word.subleaf > 0 ? [cpuid.word.leaf] : [])),
 )
 
-function wordsKey(leaf: number, subleaf: number): number {
-  return LEAVES_BY_SUBLEAF.has(leaf) ? leaf + subleaf * 2 ** 32 : leaf
+/** Feature flags of a leaf. */
+interface LeafFlags {
+  /** Its sub-leaves differ; otherwise there is one, whatever ECX says. */
+  readonly differs: boolean
+  /** EAX to EDX of each sub-leaf; holes are zeros. */
+  readonly words: Uint32Array[]
 }
 
+/** The first extended leaf. */
+const EXTENDED = 0x8000_0000
+
 const NO_FLAGS = new Uint32Array(4)
+
+/** Four characters of a text as CPUID reports them, the first in bits 7:0. */
+export function asciiWord(text: string, at: number): number {
+  let word = 0
+  for (let i = 0; i < 4; i++) word |= (text.charCodeAt(at + i) || 0) << (8 * i)
+  return word
+}
 
 /**
  * A processor model, digested: what instructions look at while they run is a number or a flag here.
@@ -132,8 +146,11 @@ export class Processor {
   readonly tellsInUse: boolean
   readonly #decoderFeatures: ReadonlySet<string>
   readonly #absentMsrs: ReadonlySet<number>
-  /** Feature flags of a leaf's registers, by leaf and sub-leaf. */
-  readonly #words = new Map<number, Uint32Array>()
+  /** By basic leaf; and by extended leaf, less {@link EXTENDED}. */
+  readonly #basic: LeafFlags[] = []
+  readonly #extended: LeafFlags[] = []
+  /** @internal The vendor's name in CPUID's registers EBX, EDX and ECX, in this order. */
+  readonly vendorWords: readonly [ebx: number, edx: number, ecx: number]
 
   /** @throws X86CpuError `ERR_CPU_MODEL` for a model that cannot be */
   constructor(model: CpuModel) {
@@ -142,6 +159,7 @@ export class Processor {
     const bits = (table: BitsOf): number =>
       table.reduce((all, [feature, value]) => (model.features.has(feature) ? all | value : all), 0)
     this.amd = model.vendor === 'AuthenticAMD'
+    this.vendorWords = [asciiWord(model.vendor, 0), asciiWord(model.vendor, 4), asciiWord(model.vendor, 8)]
     this.paging = {
       maxPhysicalBits: model.physicalAddressBits,
       pages1G: this.has('PDPE1GB'),
@@ -169,7 +187,7 @@ export class Processor {
       if (feature.cpuid === undefined || !model.features.has(feature.name)) continue
       const { word, bit } = feature.cpuid
       this.#setBits(word, 1 << bit)
-      if (word.leaf < 0x8000_0000) highest = Math.max(highest, word.leaf)
+      if (word.leaf < EXTENDED) highest = Math.max(highest, word.leaf)
       else highestExtended = Math.max(highestExtended, word.leaf)
     }
     if (this.has('XSAVE')) highest = Math.max(highest, 0xd)
@@ -179,10 +197,10 @@ export class Processor {
   }
 
   #setBits({ leaf, subleaf, register }: CpuidWord, value: number): void {
-    const key = wordsKey(leaf, subleaf)
-    const words = this.#words.get(key) ?? new Uint32Array(4)
+    const leaves = leaf < EXTENDED ? this.#basic : this.#extended
+    const flags = (leaves[leaf % EXTENDED] ??= { differs: LEAVES_BY_SUBLEAF.has(leaf), words: [] })
+    const words = (flags.words[flags.differs ? subleaf : 0] ??= new Uint32Array(4))
     words[register]! |= value
-    this.#words.set(key, words)
   }
 
   #repeatForAmd(): void {
@@ -202,8 +220,9 @@ export class Processor {
    * @param highest - highest basic leaf; the model's unless given
    */
   answeringLeaf(leaf: number, highest: number = this.highestLeaf): number {
-    if (leaf >= 0x4000_0000 && leaf < 0x8000_0000) return -1
-    if (leaf <= highest || (leaf >= 0x8000_0000 && leaf <= this.highestExtendedLeaf)) return leaf
+    if (leaf <= highest) return leaf
+    if (leaf >= EXTENDED && leaf <= this.highestExtendedLeaf) return leaf
+    if (leaf >= 0x4000_0000 && leaf < EXTENDED) return -1
     // Intel's processors answer a leaf that is not there with the highest basic one, AMD's with zeros.
     return this.amd ? -1 : highest
   }
@@ -227,6 +246,8 @@ export class Processor {
 
   /** @internal The feature flags in EAX, EBX, ECX and EDX of a CPUID leaf. Not to be changed. */
   featureWords(leaf: number, subleaf: number): Uint32Array {
-    return this.#words.get(wordsKey(leaf, subleaf)) ?? NO_FLAGS
+    const flags = leaf < EXTENDED ? this.#basic[leaf] : this.#extended[leaf - EXTENDED]
+    if (flags === undefined) return NO_FLAGS
+    return flags.words[flags.differs ? subleaf : 0] ?? NO_FLAGS
   }
 }

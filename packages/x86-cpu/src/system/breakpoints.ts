@@ -4,6 +4,8 @@ import type { System } from './system.ts'
 import { S_PENDING_DEBUG } from './system-state.ts'
 
 const DR7 = S_DR + 7 * 8
+/** L0–G3: none of the breakpoints is enabled where these are clear. */
+const DR7_ENABLES = 0xff
 
 // R/W fields of DR7 (SDM vol. 3B, "Debug Control Register (DR7)").
 const BREAK_EXECUTE = 0
@@ -17,7 +19,10 @@ const LENGTHS: readonly number[] = [1, 2, 8, 4]
 /** Whether an enabled breakpoint is for instructions: then they are run one at a time. */
 export function hasInstructionBreakpoints(s: System): boolean {
   const dr7 = s.get(DR7)
-  if ((dr7 & 0xff) === 0) return false
+  return (dr7 & DR7_ENABLES) !== 0 && enablesInstructions(dr7)
+}
+
+function enablesInstructions(dr7: number): boolean {
   for (let i = 0; i < 4; i++) if (isEnabled(dr7, i) && kindOf(dr7, i) === BREAK_EXECUTE) return true
   return false
 }
@@ -25,7 +30,10 @@ export function hasInstructionBreakpoints(s: System): boolean {
 /** Whether an enabled breakpoint is for data: then accesses of its page are looked at one by one. */
 export function hasDataBreakpoints(s: System): boolean {
   const dr7 = s.get(DR7)
-  if ((dr7 & 0xff) === 0) return false
+  return (dr7 & DR7_ENABLES) !== 0 && enablesData(dr7)
+}
+
+function enablesData(dr7: number): boolean {
   for (let i = 0; i < 4; i++) if (isEnabled(dr7, i) && (kindOf(dr7, i) & BREAK_WRITE) !== 0) return true
   return false
 }
@@ -106,7 +114,7 @@ export function matchDataBreakpoints(s: System, lo: number, hi: number, size: nu
 /** Whether an enabled data breakpoint lies in the 4 KiB page of a linear address. */
 export function pageHasDataBreakpoint(s: System, lo: number, hi: number): boolean {
   const dr7 = s.get(DR7)
-  if ((dr7 & 0xff) === 0) return false
+  if ((dr7 & DR7_ENABLES) === 0) return false
   for (let i = 0; i < 4; i++) {
     const kind = kindOf(dr7, i)
     if (!isEnabled(dr7, i) || kind === BREAK_EXECUTE || kind === BREAK_PORT) continue

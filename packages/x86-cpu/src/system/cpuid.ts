@@ -1,6 +1,8 @@
 import { MONITOR_LINE_BYTES } from '../line-monitor.ts'
 import { STATUS_DONE, S_CR4, S_XCR0 } from '../state-layout.ts'
 import { CR4_OSXSAVE, CR4_PKE, RAX, RBX, RCX, RDX } from './architecture.ts'
+import { asciiWord } from '../model/processor.ts'
+import type { Processor } from '../model/processor.ts'
 import type { Handler } from './operands.ts'
 import { MISC_ENABLE_HI_NO_XD, MISC_ENABLE_LIMIT_CPUID, MISC_ENABLE_MONITOR, S_MISC_ENABLE } from './system-state.ts'
 import { COMPONENTS, compactedSize, standardSize } from './state-components.ts'
@@ -16,18 +18,18 @@ const EXTENDED1_EDX_SYSCALL = 1 << 11
 /** Leaf 5, ECX: EDX lists the waits that there are (bit 0); MWAIT takes ECX bit 0 (bit 1). */
 const MONITOR_EXTENSIONS = 3
 
-function ascii(text: string, at: number): number {
-  let word = 0
-  for (let i = 0; i < 4; i++) word |= (text.charCodeAt(at + i) || 0) << (8 * i)
-  return word
-}
-
 /** EAX, EBX, ECX, EDX. */
 function give(into: Uint32Array, a: number, b: number, c: number, d: number): void {
   into[0] = a
   into[1] = b
   into[2] = c
   into[3] = d
+}
+
+/** Leaf 0, and AMD's 8000_0000H. */
+function giveVendor({ vendorWords }: Processor, highest: number, into: Uint32Array): void {
+  const [b, d, c] = vendorWords
+  give(into, highest, b, c, d)
 }
 
 /** The highest basic leaf under IA32_MISC_ENABLE's limit; and the flag of leaf 0x8000_0001 that its bit 34 takes away. */
@@ -47,16 +49,15 @@ function giveCache(into: Uint32Array, type: number, level: number, ways: number,
 export function cpuidLeaf(s: System, leaf: number, subleaf: number, into: Uint32Array): void {
   const { processor, clocks } = s.cpu
   const { model } = processor
-  into.fill(0)
   const limited = !processor.amd && (s.get(S_MISC_ENABLE) & MISC_ENABLE_LIMIT_CPUID) !== 0
   const highest = limited ? Math.min(LIMITED_LEAF, processor.highestLeaf) : processor.highestLeaf
   const known = processor.answeringLeaf(leaf >>> 0, highest)
-  if (known < 0) return
+  if (known < 0) return give(into, 0, 0, 0, 0)
   const flags = processor.featureWords(known, subleaf >>> 0)
   give(into, flags[0]!, flags[1]!, flags[2]!, flags[3]!)
   switch (known) {
     case 0:
-      give(into, highest, ascii(model.vendor, 0), ascii(model.vendor, 8), ascii(model.vendor, 4))
+      giveVendor(processor, highest, into)
       return
     case 1:
       into[0] = model.signature
@@ -107,15 +108,8 @@ export function cpuidLeaf(s: System, leaf: number, subleaf: number, into: Uint32
       return
     }
     case 0x8000_0000:
-      give(into, processor.highestExtendedLeaf, into[1]!, into[2]!, into[3]!)
-      if (processor.amd)
-        give(
-          into,
-          processor.highestExtendedLeaf,
-          ascii(model.vendor, 0),
-          ascii(model.vendor, 8),
-          ascii(model.vendor, 4),
-        )
+      if (processor.amd) giveVendor(processor, processor.highestExtendedLeaf, into)
+      else into[0] = processor.highestExtendedLeaf
       return
     case 0x8000_0001:
       if (processor.amd) into[0] = model.signature
@@ -128,7 +122,7 @@ export function cpuidLeaf(s: System, leaf: number, subleaf: number, into: Uint32
     case 0x8000_0004: {
       const at = (known - 0x8000_0002) * 16
       const { brand } = model
-      give(into, ascii(brand, at), ascii(brand, at + 4), ascii(brand, at + 8), ascii(brand, at + 12))
+      give(into, asciiWord(brand, at), asciiWord(brand, at + 4), asciiWord(brand, at + 8), asciiWord(brand, at + 12))
       return
     }
     case 0x8000_0005:

@@ -25,10 +25,14 @@ export const IO_IMMEDIATE = 8
  */
 export function noteIo(s: System, type: number, port: number, size: number): boolean {
   if ((s.get(S_EVENTS) & EVENT_SMI) === 0 || s.get(S_SMM) === SMM_INSIDE) return false
-  s.set(S_IO_STATE, ((port << 16) | (type << 4) | (size << 1) | 1) >>> 0)
+  setIoState(s, ((port << 16) | (type << 4) | (size << 1) | 1) >>> 0)
+  return true
+}
+
+function setIoState(s: System, state: number): void {
+  s.set(S_IO_STATE, state)
   s.set64(S_IO_RIP, s.get(S_RIP), s.get(S_RIP + 4))
   s.set64(S_IO_ADDRESS, 0, 0)
-  return true
 }
 
 /**
