@@ -10,13 +10,11 @@ import {
   H_LOCK,
   H_LOWEST_FREE,
   H_TOTAL_FREE,
-  HEADER_MA,
+  HEADER_WORD,
   ORDER_1G,
   ORDER_2M,
   ORDER_4K,
 } from './layout.ts'
-
-const HEADER = HEADER_MA >>> 2
 
 /** Larger regions get frames of their own; smaller ones share an arena of this size. */
 const ARENA_BYTES = 0x1_0000
@@ -43,18 +41,18 @@ export class FrameAllocator {
     this.#u32 = u32
     this.#i32 = i32
     this.#noteWrite = noteWrite
-    this.#bitmap = u32[HEADER + H_BITMAP_MA]! >>> 2
-    this.#frames = u32[HEADER + H_FRAMES]!
+    this.#bitmap = u32[HEADER_WORD + H_BITMAP_MA]! >>> 2
+    this.#frames = u32[HEADER_WORD + H_FRAMES]!
   }
 
   /** 4 KiB frames that are free now. */
   get freeFrames(): number {
-    return Atomics.load(this.#u32, HEADER + H_FREE)
+    return Atomics.load(this.#u32, HEADER_WORD + H_FREE)
   }
 
   /** 4 KiB frames there were to hand out when the machine was made. */
   get totalFrames(): number {
-    return this.#u32[HEADER + H_TOTAL_FREE]!
+    return this.#u32[HEADER_WORD + H_TOTAL_FREE]!
   }
 
   /**
@@ -111,8 +109,8 @@ export class FrameAllocator {
     for (let frame = mfn; frame < mfn + count; frame++) {
       this.#u32[this.#bitmap + (frame >>> 5)]! &= ~(1 << (frame & 31))
     }
-    this.#u32[HEADER + H_FREE]! += count
-    if (mfn < this.#u32[HEADER + H_LOWEST_FREE]!) this.#u32[HEADER + H_LOWEST_FREE] = mfn
+    this.#u32[HEADER_WORD + H_FREE]! += count
+    if (mfn < this.#u32[HEADER_WORD + H_LOWEST_FREE]!) this.#u32[HEADER_WORD + H_LOWEST_FREE] = mfn
     this.#unlock()
   }
 
@@ -145,25 +143,25 @@ export class FrameAllocator {
 
   #fromArena(bytes: number, align: number): number {
     const u32 = this.#u32
-    let start = Math.ceil(u32[HEADER + H_ARENA_NEXT]! / align) * align
-    if (start === 0 || start + bytes > u32[HEADER + H_ARENA_END]!) {
+    let start = Math.ceil(u32[HEADER_WORD + H_ARENA_NEXT]! / align) * align
+    if (start === 0 || start + bytes > u32[HEADER_WORD + H_ARENA_END]!) {
       // The rest of the old arena is given up: regions live as long as the machine, so that there is little of it.
       const arena = this.#wholeFrames(ARENA_BYTES, PAGE_BYTES)
       if (arena < 0) return this.#wholeFrames(bytes, align)
       start = Math.ceil(arena / align) * align
-      u32[HEADER + H_ARENA_END] = arena + ARENA_BYTES
+      u32[HEADER_WORD + H_ARENA_END] = arena + ARENA_BYTES
       if (start + bytes > arena + ARENA_BYTES) {
-        u32[HEADER + H_ARENA_NEXT] = arena
+        u32[HEADER_WORD + H_ARENA_NEXT] = arena
         return this.#wholeFrames(bytes, align)
       }
     }
-    u32[HEADER + H_ARENA_NEXT] = start + bytes
+    u32[HEADER_WORD + H_ARENA_NEXT] = start + bytes
     return start
   }
 
   #lowestFree(): number {
     const words = this.#frames >>> 5
-    for (let word = this.#u32[HEADER + H_LOWEST_FREE]! >>> 5; word < words; word++) {
+    for (let word = this.#u32[HEADER_WORD + H_LOWEST_FREE]! >>> 5; word < words; word++) {
       const used = this.#u32[this.#bitmap + word]!
       if (used === 0xffff_ffff) continue
       return word * 32 + (31 - Math.clz32(~used & -~used))
@@ -172,7 +170,7 @@ export class FrameAllocator {
   }
 
   #lowestRun(count: number, align: number): number {
-    let start = Math.ceil(this.#u32[HEADER + H_LOWEST_FREE]! / align) * align
+    let start = Math.ceil(this.#u32[HEADER_WORD + H_LOWEST_FREE]! / align) * align
     while (start + count <= this.#frames) {
       const used = this.#lastUsed(start, count)
       if (used < 0) return start
@@ -203,8 +201,8 @@ export class FrameAllocator {
     for (let frame = mfn; frame < mfn + count; frame++) {
       this.#u32[this.#bitmap + (frame >>> 5)]! |= 1 << (frame & 31)
     }
-    this.#u32[HEADER + H_FREE]! -= count
-    if (mfn === this.#u32[HEADER + H_LOWEST_FREE]) this.#u32[HEADER + H_LOWEST_FREE] = mfn + count
+    this.#u32[HEADER_WORD + H_FREE]! -= count
+    if (mfn === this.#u32[HEADER_WORD + H_LOWEST_FREE]) this.#u32[HEADER_WORD + H_LOWEST_FREE] = mfn + count
   }
 
   #exhausted(bytes: number, purpose: string): MemoryError {
@@ -219,11 +217,11 @@ export class FrameAllocator {
 
   /** The sections below are short and never wait for anything else, so that spinning is enough. */
   #lock(): void {
-    while (Atomics.compareExchange(this.#i32, HEADER + H_LOCK, 0, 1) !== 0);
+    while (Atomics.compareExchange(this.#i32, HEADER_WORD + H_LOCK, 0, 1) !== 0);
   }
 
   #unlock(): void {
-    Atomics.store(this.#i32, HEADER + H_LOCK, 0)
+    Atomics.store(this.#i32, HEADER_WORD + H_LOCK, 0)
   }
 }
 

@@ -17,11 +17,6 @@ export {
   PAGE_BYTES,
   PAGE_SHIFT,
 } from './layout.ts'
-export {
-  MachineMemory,
-  type CodeWriteListener,
-  type MachineMemoryOptions,
-  type Region,
-  type WasmMemory,
-} from './machine-memory.ts'
+export type { MachineMemoryOptions, WasmMemory } from './header.ts'
+export { MachineMemory, type CodeWriteListener, type Region } from './machine-memory.ts'
 export { machineBytesFor } from './sizes.ts'

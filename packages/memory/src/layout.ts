@@ -43,6 +43,8 @@ export const WASM_PAGE_BYTES = 0x1_0000
 
 /** MA of the header. */
 export const HEADER_MA: number = 1 * PAGE_BYTES
+/** Index of the header's first word in `MachineMemory.u32`. */
+export const HEADER_WORD: number = HEADER_MA >>> 2
 /** "RTRP", little-endian. */
 export const HEADER_MAGIC = 0x5052_5452
 /** Changes whenever the layout does. */

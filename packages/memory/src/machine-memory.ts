@@ -1,37 +1,9 @@
 import { describeArgument } from './arguments.ts'
-import { atomics64, wasmPages, type Atomics64 } from './atomics64.ts'
+import { atomics64, type Atomics64 } from './atomics64.ts'
 import { hex, MemoryError } from './errors.ts'
 import { FrameAllocator } from './frames.ts'
-import {
-  PAGE_BYTES,
-  H_BITMAP_MA,
-  H_CODE_BITS_MA,
-  H_FRAMES,
-  H_FREE,
-  H_GENERATION_MA,
-  H_LOWEST_FREE,
-  H_MAGIC,
-  H_TOTAL_FREE,
-  H_VERSION,
-  HEADER_MA,
-  HEADER_MAGIC,
-  HEADER_VERSION,
-  MAX_MACHINE_BYTES,
-} from './layout.ts'
-import { tooLarge } from './sizes.ts'
-
-const HEADER = HEADER_MA >>> 2
-
-/** A machine is rounded up to this, so that the allocation bitmap is whole words. */
-const GRANULE_BYTES = 0x2_0000
-
-/** How {@link MachineMemory.create} sizes a machine. */
-export interface MachineMemoryOptions {
-  /** All of machine memory, guest RAM and hypervisor structures; rounded up to 128 KiB. */
-  readonly bytes: number
-  /** Backed by a `SharedArrayBuffer`, so that vCPUs may run in Workers. Default: false. */
-  readonly shared?: boolean
-}
+import { checkHeader, createMemory, type MachineMemoryOptions, type WasmMemory } from './header.ts'
+import { H_CODE_BITS_MA, H_GENERATION_MA, HEADER_WORD, MAX_MACHINE_BYTES, PAGE_BYTES } from './layout.ts'
 
 /**
  * Called with the MFN of a frame that has bits in `codeBits` and was written, and with the first and the last byte of it
@@ -47,17 +19,6 @@ export interface Region {
   readonly bytes: number
   /** What it is for, as `allocate` was told. */
   readonly purpose: string
-}
-
-/**
- * A `WebAssembly.Memory`, by its shape. Its own type exists only where lib.dom does, and this package's users may have
- * Node's types alone.
- */
-export interface WasmMemory {
-  /** The bytes. */
-  readonly buffer: ArrayBuffer
-  /** Never called: a machine's memory does not grow. */
-  grow(pages: number): number
 }
 
 /**
@@ -113,30 +74,7 @@ export class MachineMemory {
    * @throws MemoryError `ERR_TOO_LARGE`, `ERR_RANGE`, or `ERR_NO_MEMORY` where the host refuses
    */
   static create(options: MachineMemoryOptions): MachineMemory {
-    const asked: unknown = (options as MachineMemoryOptions | undefined | null)?.bytes
-    if (typeof asked !== 'number') {
-      throw new MemoryError('ERR_ARGUMENT', `bytes is ${describeArgument(asked)}: expected a number of bytes`)
-    }
-    const bytes = Math.ceil(options.bytes / GRANULE_BYTES) * GRANULE_BYTES
-    if (!(bytes >= 2 * GRANULE_BYTES)) {
-      throw new MemoryError('ERR_RANGE', `machine memory of ${options.bytes} bytes: expected 256 KiB or more`, {
-        requestedBytes: options.bytes,
-      })
-    }
-    if (bytes > MAX_MACHINE_BYTES) throw tooLarge('machine memory', options.bytes, MAX_MACHINE_BYTES)
-    const pages = wasmPages(bytes)
-    const shared = options.shared ?? false
-    let memory: WebAssembly.Memory
-    try {
-      memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared })
-    } catch (cause) {
-      const reason = cause instanceof Error ? cause.message : String(cause)
-      throw new MemoryError('ERR_NO_MEMORY', `the host refused ${bytes} bytes of machine memory: ${reason}`, {
-        requestedBytes: bytes,
-      })
-    }
-    format(new Uint32Array(memory.buffer), bytes / PAGE_BYTES)
-    return new MachineMemory(memory)
+    return new MachineMemory(createMemory(options))
   }
 
   /**
@@ -146,18 +84,7 @@ export class MachineMemory {
    * @throws MemoryError `ERR_HEADER` if no machine was made in it
    */
   static attach(memory: WasmMemory): MachineMemory {
-    const buffer: unknown = (memory as WasmMemory | undefined | null)?.buffer
-    if (!isBuffer(buffer) || buffer.byteLength % 4 !== 0 || buffer.byteLength < 2 * GRANULE_BYTES) {
-      throw new MemoryError('ERR_HEADER', `${describeArgument(memory)} is no WebAssembly memory with a machine`)
-    }
-    const u32 = new Uint32Array(buffer)
-    if (
-      u32[HEADER + H_MAGIC] !== HEADER_MAGIC ||
-      u32[HEADER + H_VERSION] !== HEADER_VERSION ||
-      u32[HEADER + H_FRAMES] !== memory.buffer.byteLength / PAGE_BYTES
-    ) {
-      throw new MemoryError('ERR_HEADER', 'this WebAssembly memory holds no machine of this version')
-    }
+    checkHeader(memory)
     return new MachineMemory(memory)
   }
 
@@ -173,8 +100,8 @@ export class MachineMemory {
     this.u32 = new Uint32Array(buffer)
     this.i32 = new Int32Array(buffer)
     this.u64 = new BigUint64Array(buffer)
-    this.generationMa = this.u32[HEADER + H_GENERATION_MA]!
-    this.codeBitsMa = this.u32[HEADER + H_CODE_BITS_MA]!
+    this.generationMa = this.u32[HEADER_WORD + H_GENERATION_MA]!
+    this.codeBitsMa = this.u32[HEADER_WORD + H_CODE_BITS_MA]!
     this.generation = new Uint32Array(buffer, this.generationMa, this.frameCount)
     this.codeBits = new Uint8Array(buffer, this.codeBitsMa, this.frameCount)
     this.#view = new DataView(buffer)
@@ -423,28 +350,4 @@ export class MachineMemory {
 function checkValue(value: number): void {
   if (typeof value === 'number') return
   throw new MemoryError('ERR_ARGUMENT', `value is ${describeArgument(value)}: expected a number`)
-}
-
-function isBuffer(value: unknown): value is ArrayBuffer | SharedArrayBuffer {
-  return value instanceof ArrayBuffer || (typeof SharedArrayBuffer === 'function' && value instanceof SharedArrayBuffer)
-}
-
-/** Writes the header of a fresh, all-zero memory. */
-function format(u32: Uint32Array, frames: number): void {
-  const endian = new Uint8Array(Uint32Array.of(1).buffer)
-  if (endian[0] !== 1) throw new MemoryError('ERR_HOST', 'machine memory needs a little-endian host')
-  const generation = HEADER_MA + PAGE_BYTES
-  const codeBits = generation + frames * 4
-  const bitmap = codeBits + frames
-  const used = Math.ceil((bitmap + frames / 8) / PAGE_BYTES)
-  for (let frame = 0; frame < used; frame++) u32[(bitmap >>> 2) + (frame >>> 5)]! |= 1 << (frame & 31)
-  u32[HEADER + H_VERSION] = HEADER_VERSION
-  u32[HEADER + H_FRAMES] = frames
-  u32[HEADER + H_GENERATION_MA] = generation
-  u32[HEADER + H_CODE_BITS_MA] = codeBits
-  u32[HEADER + H_BITMAP_MA] = bitmap
-  u32[HEADER + H_FREE] = frames - used
-  u32[HEADER + H_TOTAL_FREE] = frames - used
-  u32[HEADER + H_LOWEST_FREE] = used
-  u32[HEADER + H_MAGIC] = HEADER_MAGIC
 }
