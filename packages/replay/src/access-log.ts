@@ -1,5 +1,6 @@
 import { hexBytes, hexPair, type AccessDescription } from './describe.ts'
 import { ReplayError, ReplayMismatchError } from './errors.ts'
+import { guestPhysical, overlayHeldWrites, visitHeldWrites, type HeldWriteVisitor } from './held-writes.ts'
 import { AccessKind, AccessState, KIND_NAMES, STATE_NAMES } from './kinds.ts'
 import {
   at,
@@ -20,16 +21,6 @@ import {
 import { LogStore } from './log-store.ts'
 import { restoreLog, saveLog, type SavedLog } from './saved.ts'
 import { WalkReads } from './walk-reads.ts'
-
-/** Called for each held write, in order; the bytes are `bytes[offset … offset + size − 1]`. `rom`: it is a ROM_WRITE. */
-export type HeldWriteVisitor = (
-  gpaLo: number,
-  gpaHi: number,
-  size: number,
-  bytes: Uint8Array,
-  offset: number,
-  rom: boolean,
-) => void
 
 /**
  * The accesses of one instruction (or one event delivery), so that it can be executed again from its beginning and see
@@ -295,14 +286,7 @@ export class AccessLog {
    * time; what is no longer RAM is dropped, as the store of a processor that was that late would be.
    */
   forEachHeldWrite(visit: HeldWriteVisitor): void {
-    const end = this.#w[H_CURSOR]!
-    for (let entry = 0; entry < end; entry++) {
-      const kind = this.#w[at(entry, E_KIND)]
-      if (kind !== AccessKind.WRITE && kind !== AccessKind.ROM_WRITE) continue
-      const size = this.size(entry)
-      const rom = kind === AccessKind.ROM_WRITE
-      visit(this.addressLo(entry), this.addressHi(entry), size, this.bytes, this.dataOffset(entry), rom)
-    }
+    visitHeldWrites(this.#store, visit)
   }
 
   /**
@@ -312,22 +296,7 @@ export class AccessLog {
    * @returns whether any byte was replaced
    */
   overlayOwnWrites(lo: number, hi: number, size: number, target: Uint8Array, targetOffset: number = 0): boolean {
-    const end = this.#w[H_CURSOR]!
-    const start = address(lo, hi)
-    let replaced = false
-    for (let entry = 0; entry < end; entry++) {
-      if (this.#w[at(entry, E_KIND)] !== AccessKind.WRITE) continue
-      const first = address(this.#w[at(entry, E_LO)]!, this.#w[at(entry, E_HI)]!)
-      const last = first + this.#w[at(entry, E_SIZE)]!
-      const from = Math.max(first, start)
-      const to = Math.min(last, start + size)
-      const data = this.#w[at(entry, E_DATA)]!
-      for (let gpa = from; gpa < to; gpa++) {
-        target[targetOffset + gpa - start] = this.bytes[data + gpa - first]!
-        replaced = true
-      }
-    }
-    return replaced
+    return overlayHeldWrites(this.#store, guestPhysical(lo, hi), size, target, targetOffset)
   }
 
   /** Starts the next page walk of this pass. Its number tells apart the values an entry had for different walks. */
@@ -456,9 +425,4 @@ const NO_ENTRY = 1
 
 function isWalk(kind: number): boolean {
   return kind === AccessKind.WALK_READ || kind === AccessKind.WALK_AD_WRITE
-}
-
-/** Guest-physical addresses fit a number. */
-function address(lo: number, hi: number): number {
-  return (hi >>> 0) * 0x1_0000_0000 + (lo >>> 0)
 }

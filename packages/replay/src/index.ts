@@ -3,10 +3,11 @@
  *
  * @packageDocumentation
  */
-export { AccessLog, type HeldWriteVisitor } from './access-log.ts'
+export { AccessLog } from './access-log.ts'
 export type { AccessDescription } from './describe.ts'
 export { ReplayError, ReplayMismatchError, type ReplayErrorCode } from './errors.ts'
 export { accessTag, AccessKind, AccessState, type AccessKindName, type AccessStateName } from './kinds.ts'
 export { LOG_BYTES, LOG_DATA_BYTES, LOG_ENTRIES, MAX_ACCESS_BYTES } from './layout.ts'
 export { LoggedTables, type TableAccess, type TableAccessStatus } from './logged-tables.ts'
+export type { HeldWriteVisitor } from './held-writes.ts'
 export type { SavedAccess, SavedLog } from './saved.ts'
