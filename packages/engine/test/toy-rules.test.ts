@@ -119,6 +119,25 @@ describe('an instruction in two pages', () => {
   })
 })
 
+describe('a write to the second page of an instruction', () => {
+  test('is seen, though nothing else in that page has been decoded', () => {
+    const linear = new Uint8Array(2 * PAGE_BYTES).fill(0xff)
+    const start = PAGE_BYTES - 2
+    const target = (displacement: number): number => start + 3 + displacement
+    // A jump with its last byte in the second page; DMA changes that byte, and the second time it leads elsewhere.
+    linear.set(encode([{ op: 'jmp', value: -0x100 }]), start)
+    const back: Source = { op: 'jmp', value: start - (target(-0x100) + 5) }
+    linear.set(encode([{ op: 'sys', value: SYSTEM.dma }, back]), target(-0x100))
+    linear.set(encode([HALT]), target(-0x200))
+    const { seen } = run([], {
+      start,
+      frames: [linear.slice(0, PAGE_BYTES), linear.slice(PAGE_BYTES)],
+      registers: [0n, 0n, 0n, 1n, 0xfen],
+    })
+    expect(seen).toMatchObject({ halted: true, retired: 5, log: [] })
+  })
+})
+
 describe('turns and attention', () => {
   const forward: Source[] = [
     { op: 'sys', value: SYSTEM.attention },
