@@ -1,3 +1,4 @@
+import { PAGE_SHIFT } from '@retrap/memory'
 import type { MachineMemory } from '@retrap/memory'
 import { TLB_EXECUTE, TLB_INDEX_MASK, TLB_WRITE } from './tlb-layout.ts'
 
@@ -18,7 +19,7 @@ export function tlbBytes(modes: number): number {
 export interface TlbPage {
   /** The page is mapped in every address space. */
   readonly global: boolean
-  /** Bytes of the page that the guest's tables map: 4 KiB, 2 MiB, 4 MiB or 1 GiB. */
+  /** Bytes of the page that the guest's tables map: a power of two from 4 KiB to 1 GiB. */
   readonly pageBytes: number
   /** Protection key of the page, 0–31; see {@link Tlb.dropKeys}. */
   readonly key: number
@@ -27,11 +28,6 @@ export interface TlbPage {
 // The last word of an entry.
 /** Valid in every address space. */
 const FLAG_GLOBAL = 1
-/** The guest's tables map a larger page: 2 MiB, 4 MiB, 1 GiB. */
-const FLAG_2M = 2
-const FLAG_4M = 4
-const FLAG_1G = 6
-const FLAG_SIZE = 6
 const FLAG_VALID = 0x20
 /** The entry is in the journal of global entries, where it may also be while it is invalid. */
 const FLAG_NOTED_GLOBAL = 0x40
@@ -41,6 +37,11 @@ const FLAG_NOTED = 0xc0
 /** Protection key, five bits. */
 const KEY_SHIFT = 8
 const FLAG_KEY = 0x1f00
+/** Page size of the guest's tables, log2 of the count of 4 KiB pages in it, five bits. */
+const SIZE_SHIFT = 16
+const FLAG_SIZE = 0x1f_0000
+/** The largest size whose fragments are found by regions of 4 MiB; those of larger pages by regions of 1 GiB. */
+const SIZE_4M: number = 10 << SIZE_SHIFT
 
 /** Marks of frames, by frame number modulo their count: a write entry was made since everything was dropped. */
 const WRITABLE_MARKS = 1024
@@ -168,7 +169,7 @@ export class Tlb {
 
   #noteLarge(lo: number, hi: number, flags: number): void {
     const global = (flags & FLAG_GLOBAL) !== 0
-    if ((flags & FLAG_SIZE) === FLAG_1G) (global ? this.#globalHuge : this.#localHuge).add(hi * 4 + (lo >>> 30))
+    if ((flags & FLAG_SIZE) > SIZE_4M) (global ? this.#globalHuge : this.#localHuge).add(hi * 4 + (lo >>> 30))
     else (global ? this.#globalLarge : this.#localLarge).add(hi * 0x400 + (lo >>> 22))
   }
 
@@ -316,8 +317,7 @@ export class Tlb {
       const word = entry >>> 2
       const size = u32[word + 3]! & FLAG_SIZE
       if (size === 0 || u32[word + 1] !== hi >>> 0) continue
-      const bits = size === FLAG_2M ? 21 : size === FLAG_4M ? 22 : 30
-      if ((u32[word]! ^ lo) >>> bits === 0) this.#invalidate(entry)
+      if ((u32[word]! ^ lo) >>> (PAGE_SHIFT + (size >>> SIZE_SHIFT)) === 0) this.#invalidate(entry)
     }
   }
 
@@ -396,7 +396,7 @@ export class Tlb {
   }
 }
 
+/** Returns the size bits of a page: a power of two, at most 1 GiB. */
 function sizeFlag(pageBytes: number): number {
-  if (pageBytes <= 0x1000) return 0
-  return pageBytes > 0x40_0000 ? FLAG_1G : pageBytes === 0x40_0000 ? FLAG_4M : FLAG_2M
+  return (31 - PAGE_SHIFT - Math.clz32(pageBytes)) << SIZE_SHIFT
 }

@@ -78,7 +78,7 @@ describe('the TLB', () => {
     }
   })
 
-  test.each([0x20_0000, 0x40_0000, 0x4000_0000])(
+  test.each([0x4000, 0x1_0000, 0x20_0000, 0x40_0000, 0x80_0000, 0x200_0000, 0x4000_0000])(
     'INVLPG of any byte of a page of %i bytes drops all of it',
     (pageBytes) => {
       const tlb = new Tlb(memory, at, MODES)
@@ -202,7 +202,7 @@ describe('the TLB', () => {
           table: fc.constantFrom(...TABLES),
           host: fc.integer({ min: 1, max: 200 }),
           global: fc.boolean(),
-          pageBytes: fc.constantFrom(0x1000, 0x20_0000, 0x40_0000, 0x4000_0000),
+          pageBytes: fc.constantFrom(0x1000, 0x1_0000, 0x20_0000, 0x40_0000, 0x200_0000, 0x4000_0000),
           key: fc.constantFrom(0, 1, 16, 31),
         }),
       },
