@@ -3,7 +3,7 @@ import { PAGE_BYTES } from '@retrap/memory'
 import { AccessKind } from '@retrap/replay'
 import type { AccessLog } from '@retrap/replay'
 import { SLOW_DIRECT, SLOW_IMPLICIT, SLOW_MODIFY, SLOW_PROBE, SLOW_STACK, SLOW_WRITE } from './access-flags.ts'
-import { DEVICE_LOGGED, DEVICE_MAY_WAIT } from './host.ts'
+import { DEVICE_LOGGED, DEVICE_MAY_WAIT, DEVICE_PLAIN } from './host.ts'
 import type { CpuHost, DeviceAccessMode, Translation, Words } from './host.ts'
 import type { LoggedAccess } from './logged-access.ts'
 import type { Pass } from './pass.ts'
@@ -123,8 +123,9 @@ export class DeviceAccess {
     this.#u32[S_TLB_MISSES >>> 2]!++
     // As a TLB would have it: no walk, and none to log.
     if (!isDirect(flags)) return STATUS_RESTART
-    const status = this.make(this.#lastGpas.at(offset), flags, DEVICE_MAY_WAIT)
-    return status === STATUS_ASK ? STATUS_RESTART : status
+    const status = this.#make(this.#lastGpas.at(offset), flags, DEVICE_MAY_WAIT)
+    if (status === STATUS_ASK) return STATUS_RESTART
+    return this.#u32[S_ATTENTION >>> 2] === 0 ? status : this.#followed(status)
   }
 
   /** Remembers the page of an access, for {@link makeAgain}. */
@@ -140,30 +141,33 @@ export class DeviceAccess {
     this.#lastGpas.setPage(gpa - (gpa % PAGE_BYTES))
   }
 
-  /** Makes an access that is direct (see {@link isDirect}). */
-  make(gpa: number, flags: number, how: DeviceAccessMode): number {
+  /** Makes an access that is direct (see {@link isDirect}). @returns a status */
+  make(gpa: number, flags: number): number {
+    return this.#followed(this.#make(gpa, flags, DEVICE_PLAIN))
+  }
+
+  #make(gpa: number, flags: number, how: DeviceAccessMode): number {
     const size = flags & 0xff
     if ((flags & SLOW_WRITE) === 0) {
       const status = this.#host.physicalRead(gpa, size, this.#words, how)
       if (status === STATUS_RETRY) this.#wait(gpa, size, false, 0, 0)
       else this.#takeWords()
-      return this.#u32[S_ATTENTION >>> 2] === 0 ? status : this.#retireAlone(status)
+      return status
     }
     const lo = lowWord(this.#u32[DATA]!, size)
     const hi = size === 8 ? this.#u32[DATA + 1]! : 0
     const status = this.#host.physicalWrite(gpa, size, lo, hi, how)
     if (status === STATUS_RETRY) this.#wait(gpa, size, true, lo, hi)
-    return this.#u32[S_ATTENTION >>> 2] === 0 ? status : this.#retireAlone(status)
+    return status
   }
 
   /**
-   * Has the instruction retire alone where its device may have raised an event or changed the map: both precede the next
-   * instruction, which generated code would run on to. An instruction that is executed alone is left anyway.
-   *
-   * @param status - the access's
+   * The status of an instruction whose access has ended with a status. Where the device may have raised an event or changed
+   * the map, the instruction retires alone: both precede the next instruction, which generated code would run on to.
    */
-  #retireAlone(status: number): number {
-    if (status !== STATUS_DONE || this.#u32[S_LOGGED >>> 2] !== 0) return status
+  #followed(status: number): number {
+    // An instruction that is executed alone is left anyway.
+    if (status !== STATUS_DONE || this.#u32[S_ATTENTION >>> 2] === 0 || this.#u32[S_LOGGED >>> 2] !== 0) return status
     this.#pass.answered()
     return STATUS_ANSWERED
   }
@@ -179,7 +183,7 @@ export class DeviceAccess {
   storeToRom(gpa: number, size: number): number {
     const hi = size === 8 ? this.#u32[DATA + 1]! : 0
     this.#host.romWrite?.(gpa, size, lowWord(this.#u32[DATA]!, size), hi)
-    return this.#u32[S_ATTENTION >>> 2] === 0 ? STATUS_DONE : this.#retireAlone(STATUS_DONE)
+    return this.#followed(STATUS_DONE)
   }
 
   /**
@@ -219,7 +223,7 @@ export class DeviceAccess {
       this.#pass.askedAccess(gpa, size, write)
     } else log.cancel()
     if (status === STATUS_DONE && !write) this.#takeWords()
-    return this.#u32[S_ATTENTION >>> 2] === 0 ? status : this.#retireAlone(status)
+    return this.#followed(status)
   }
 
   #makeLogged(gpa: number, size: number, write: boolean, lo: number, hi: number): number {

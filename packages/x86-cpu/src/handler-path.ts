@@ -59,18 +59,20 @@ export class HandlerPath {
     const s = this.#system
     const { handler, form, memoryOperand, port } = target
     try {
-      let status = port === null ? STATUS_CONTINUE : this.#quickPort.run(port, record)
-      if (status === STATUS_CONTINUE) {
-        if (memoryOperand >= 0) {
-          handler.gate?.(s)
-          if (this.#addressOperand(record, addressFlags(form, memoryOperand)) !== 0) return STATUS_FAULT
-        }
-        s.dropWrites()
-        status = handler(s, record, form)
+      if (port !== null) {
+        const status = this.#quickPort.run(port, record)
+        if (status !== STATUS_CONTINUE) return status
       }
+      if (memoryOperand >= 0) {
+        handler.gate?.(s)
+        if (this.#addressOperand(record, addressFlags(form, memoryOperand)) !== 0) return STATUS_FAULT
+      }
+      s.dropWrites()
+      const status = handler(s, record, form)
       // What a device has raised, or done to the map, and the trap of a port breakpoint precede the next instruction.
-      const followed = status === STATUS_DONE && (s.get(S_ATTENTION) | s.get(S_PENDING_DEBUG)) !== 0
-      return followed ? s.retireNext(record) : status
+      return status === STATUS_DONE && (s.get(S_ATTENTION) | s.get(S_PENDING_DEBUG)) !== 0
+        ? s.retireNext(record)
+        : status
     } catch (error) {
       if (error instanceof Abandon) return error.status
       throw error

@@ -7,7 +7,6 @@ import type { AccessMode } from './access-mode.ts'
 import { SLOW_IMPLICIT, SLOW_MODIFY, SLOW_PROBE, SLOW_STACK, SLOW_WRITE } from './access-flags.ts'
 import { isDirect } from './device-access.ts'
 import type { DeviceAccess } from './device-access.ts'
-import { DEVICE_PLAIN } from './host.ts'
 import type { Translation } from './host.ts'
 import type { LoggedAccess } from './logged-access.ts'
 import type { PlainMemory } from './plain-memory.ts'
@@ -194,7 +193,7 @@ export class MemoryAccess {
       return STATUS_DONE
     }
     if (!isDirect(flags) || size !== (flags & 0xff)) return STATUS_RESTART
-    if (t.ma < 0) return this.#device.make(t.gpa, flags, DEVICE_PLAIN)
+    if (t.ma < 0) return this.#device.make(t.gpa, flags)
     return this.#device.storeToRom(t.gpa, size)
   }
 

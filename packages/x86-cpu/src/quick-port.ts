@@ -67,16 +67,21 @@ export class QuickPort {
       const status = this.#host.portWrite(port, size, cut, DEVICE_MAY_WAIT)
       if (status === STATUS_ASK) return STATUS_RESTART
       if (status === STATUS_RETRY) this.#wait(form, record, port, cut)
-      if (u32[S_ATTENTION >>> 2] !== 0 && status === STATUS_DONE) this.#note(form, port)
-      return status
+      // What the device has raised comes before the next instruction, not at the next branch.
+      return status !== STATUS_DONE || u32[S_ATTENTION >>> 2] === 0 ? status : this.#retire(form, record, port)
     }
     const status = this.#host.portRead(port, size, this.#answer, DEVICE_MAY_WAIT)
     if (status === STATUS_ASK) return STATUS_RESTART
     if (status === STATUS_RETRY) this.#wait(form, record, port, 0)
     if (status !== STATUS_DONE) return status
     s.writeRegister(S_GPR + 8 * RAX, size, this.#answer.lo, 0)
-    if (u32[S_ATTENTION >>> 2] !== 0) this.#note(form, port)
-    return status
+    return u32[S_ATTENTION >>> 2] === 0 ? status : this.#retire(form, record, port)
+  }
+
+  /** An event comes before the next instruction. */
+  #retire(form: PortForm, record: number, port: number): number {
+    this.#note(form, port)
+    return this.#system.retireNext(record)
   }
 
   #note({ write, immediate, size }: PortForm, port: number): void {
