@@ -1,8 +1,28 @@
 // What a device does while it answers an access comes before the instruction that follows: an interrupt, an NMI, an SMI or
 // an INIT that it raises, and a change of the guest's map (SDM vol. 3A, "Priority Among Concurrent Events": interrupts are
 // taken at instruction boundaries).
-import { type Assembler, al, byte, dword, dx, eax, ebx, ecx, edi, esi, qword, r8, r9, rax } from '@retrap/x86-assembler'
-import { rbx, rdi, rsi, rsp, xmm0, xmmword } from '@retrap/x86-assembler'
+import {
+  type Assembler,
+  al,
+  byte,
+  dword,
+  dx,
+  eax,
+  ebx,
+  ecx,
+  edi,
+  esi,
+  qword,
+  r8,
+  r9,
+  rax,
+  rbx,
+  rdi,
+  rsi,
+  rsp,
+  xmm0,
+  xmmword,
+} from '@retrap/x86-assembler'
 import { describe, expect, test } from 'vitest'
 import { DEVICE_LOGGED } from '../src/index.ts'
 import { STATUS_ASK } from '../src/state-layout.ts'
