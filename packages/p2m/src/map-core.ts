@@ -33,6 +33,20 @@ export type ChangeListener = (gfn: number, count: number, lost: number) => void
 /** Under what was there is special, and would have to be unmapped by its own call. */
 export const OVER_NOTHING_SPECIAL: number = KIND_FOREIGN | KIND_DEVICE
 
+/** How a run is mapped. */
+export interface PutRule {
+  /** `KIND_`s that it must not replace. */
+  readonly special: number
+  /** The frames' references are the map's already. */
+  readonly handedOver: boolean
+}
+/** The map takes references; nothing special is replaced. */
+export const TAKE_REFERENCES: PutRule = { special: OVER_NOTHING_SPECIAL, handedOver: false }
+/** The caller hands its references over; nothing special is replaced. */
+export const HANDED_OVER: PutRule = { special: OVER_NOTHING_SPECIAL, handedOver: true }
+/** The map takes references; the caller has checked what is replaced. */
+export const OVER_ANYTHING: PutRule = { special: 0, handedOver: false }
+
 /** A removal whose TLB flush has not been made yet. */
 interface Removal {
   readonly gfn: number
@@ -190,8 +204,7 @@ export class MapCore implements EntryPublisher {
   /**
    * Maps one naturally aligned run.
    *
-   * @param special - `KIND_`s that it must not replace
-   * @param handedOver - the frames' references are the map's already
+   * @param rule - what may be replaced, and whose the frames' references are
    */
   put(
     gfn: number,
@@ -199,15 +212,14 @@ export class MapCore implements EntryPublisher {
     mfn: number,
     type: number,
     access: number = this.defaultAccess,
-    special: number = OVER_NOTHING_SPECIAL,
-    handedOver: boolean = false,
+    rule: PutRule = TAKE_REFERENCES,
   ): void {
     const { format, accessTree } = this
     if (accessTree !== null && mfn !== INVALID_MFN && (accessTree.used || access !== 7)) {
       if (order > 0) {
         // Accesses are by frame here.
         for (let i = 0; i < 2 ** order; i++) {
-          this.put(gfn + i, 0, mfn + i, type, access, special, handedOver)
+          this.put(gfn + i, 0, mfn + i, type, access, rule)
         }
         return
       }
@@ -215,7 +227,7 @@ export class MapCore implements EntryPublisher {
     }
     const rights = this.rights(type, access, mfn, 2 ** order)
     const lo = format.leafLo(mfn, type, rights, order)
-    this.replace(gfn, order, lo, format.leafHi(type, rights, access), special, handedOver)
+    this.replace(gfn, order, lo, format.leafHi(type, rights, access), rule.special, rule.handedOver)
   }
 
   /**
@@ -267,8 +279,8 @@ export class MapCore implements EntryPublisher {
     this.control.raiseChanges()
     // TLBs first: whoever hears of a release may give the frame to somebody else.
     for (const listener of this.changes) listener(gfn, size, lost)
-    const kept = own && (this.kindsOf(type) & KIND_REACHABLE) !== 0 ? mfn : INVALID_MFN
-    this.#leave(oldLo, oldHi, level, gfn, gfn, kept, sameFrame)
+    const kept = own && (this.kindsOf(type) & KIND_REACHABLE) !== 0 ? mfn - gfn : NaN
+    this.#leave(oldLo, oldHi, level, gfn, kept, sameFrame)
     if (format.isTable(oldLo, oldHi, level)) table.free(tableOf(oldLo), level - 1)
   }
 
@@ -338,23 +350,24 @@ export class MapCore implements EntryPublisher {
       const level = order / 9 + 1
       const lost = this.changes.length === 0 ? 0 : table.rightsBelow(lo, hi, level)
       for (const listener of this.changes) listener(gfn, 2 ** order, lost)
-      this.#leave(lo, hi, level, gfn, gfn, INVALID_MFN, false)
+      this.#leave(lo, hi, level, gfn, NaN, false)
       if (this.format.isTable(lo, hi, level)) table.free(tableOf(lo), level - 1)
     }
   }
 
   /**
-   * Counts the leaves below an entry out, reports their frames that are not those of the run that starts at `kept`, and
-   * drops their references.
+   * Counts the leaves below an entry out, reports their frames that do not stay, and drops their references.
+   *
+   * @param kept - what is added to a guest frame for the machine frame that it has from now on; NaN: it has none
    */
-  #leave(lo: number, hi: number, level: number, gfn: number, base: number, kept: number, sameFrame: boolean): void {
+  #leave(lo: number, hi: number, level: number, gfn: number, kept: number, sameFrame: boolean): void {
     const { format } = this
     if (format.isTable(lo, hi, level)) {
       const table = tableOf(lo) >>> 2
       for (let i = 0; i < 512; i++) {
         const word = table + i * 2
         const below = gfn + i * 2 ** ((level - 2) * 9)
-        this.#leave(this.#u32[word]!, this.#u32[word + 1]!, level - 1, below, base, kept, false)
+        this.#leave(this.#u32[word]!, this.#u32[word + 1]!, level - 1, below, kept, false)
       }
       return
     }
@@ -365,7 +378,7 @@ export class MapCore implements EntryPublisher {
     const mfn = lo >>> 12
     this.control.addFrames(type, -size)
     if (mfn === 0 || (this.kindsOf(type) & KIND_OWN) === 0) return
-    if (kept === INVALID_MFN || mfn !== kept + (gfn - base)) {
+    if (mfn !== gfn + kept) {
       if (!sameFrame) this.reverse?.clear(mfn, gfn, size)
       // What device models could not reach before has been released already.
       if ((this.kindsOf(type) & KIND_REACHABLE) !== 0) for (const listener of this.releases) listener(gfn, mfn, order)

@@ -2,7 +2,7 @@ import { describeArgument, PAGE_BYTES } from '@retrap/memory'
 import { largestOrder } from './checks.ts'
 import { ControlWord } from './control-block.ts'
 import { hex, P2mError } from './errors.ts'
-import type { MapCore } from './map-core.ts'
+import { HANDED_OVER, type MapCore } from './map-core.ts'
 import { P2mEntry } from './radix-table.ts'
 import { INVALID_MFN, KIND_HOLE, KIND_RAM, P2mType } from './types.ts'
 
@@ -150,7 +150,7 @@ export class OnDemand implements PopulateOnDemand {
       const mfn = large >= 0 ? large : this.#takeSmall()
       if (mfn < 0) return this.#leaving.length > 0 ? 'wait' : 'none'
       try {
-        core.put(gfn - (gfn % 2 ** order), order, mfn, P2mType.RAM_RW, entry.access, undefined, true)
+        core.put(gfn - (gfn % 2 ** order), order, mfn, P2mType.RAM_RW, entry.access, HANDED_OVER)
         return 'done'
       } catch (error) {
         this.#give(mfn, order)
@@ -352,7 +352,7 @@ export class OnDemand implements PopulateOnDemand {
         // Written since it was looked at, by who had it still: those are the guest's data.
         const type = zeros ? table.lookup(gfn, entry) : P2mType.INVALID
         if (type === P2mType.POPULATE_ON_DEMAND && entry.order >= order) {
-          this.#core.put(gfn, order, mfn, P2mType.RAM_RW, access, undefined, true)
+          this.#core.put(gfn, order, mfn, P2mType.RAM_RW, access, HANDED_OVER)
           return false
         }
         memory.fill(mfn * PAGE_BYTES, size * PAGE_BYTES, 0)

@@ -1,10 +1,11 @@
-import { describeArgument, PAGE_BYTES, type MachineMemory } from '@retrap/memory'
+import { PAGE_BYTES, type MachineMemory } from '@retrap/memory'
 import { checkAccess } from './access.ts'
-import { checkBacking, checkFrames, checkListener, checkMemory, checkObject, checkOrder, checkRun } from './checks.ts'
+import { checkFrames, checkListener, checkMemory, checkObject } from './checks.ts'
 import { ControlBlock, ControlWord } from './control-block.ts'
+import { guestFrame, insertForeign, removeForeign } from './foreign-frames.ts'
 import { createTables, geometryOf, type P2mOptions } from './geometry.ts'
 import { Stage2Map, type Stage2 } from './stage2.ts'
-import { hex, P2mError } from './errors.ts'
+import { P2mError } from './errors.ts'
 import { MapCore, type ChangeListener, type ReleaseListener } from './map-core.ts'
 import { memoryPaging, type MemoryPaging } from './memory-paging.ts'
 import { OnDemand, type PopulateOnDemand } from './on-demand.ts'
@@ -13,16 +14,19 @@ import { P2mEntry } from './radix-table.ts'
 import {
   coalesce,
   contiguous,
+  insert,
   insertRange,
   markBroken,
   populate,
   remove,
+  removeAll,
   setAccess,
   setType,
+  shatter,
   unlock,
 } from './range-changes.ts'
 import { countLeaves, leavesOf, restoreMap, saveMap, type P2mLeaf, type P2mState, type P2mStatistics } from './saved.ts'
-import { INVALID_MFN, KIND_FOREIGN, P2M_EXECUTE } from './types.ts'
+import { P2M_EXECUTE } from './types.ts'
 import { IoreqServerClaim, type WriteClaim } from './write-claim.ts'
 
 /**
@@ -192,11 +196,7 @@ export class P2m {
    * @returns −1 if it is not this guest's RAM, or frames are not counted
    */
   guestFrame(mfn: number): number {
-    const gfn = this.#core.reverse?.get(mfn) ?? -1
-    if (gfn < 0) return -1
-    const entry = new P2mEntry()
-    this.lookup(gfn, entry)
-    return entry.mfn === mfn && (this.#core.kindsOf(entry.type) & KIND_FOREIGN) === 0 ? gfn : -1
+    return guestFrame(this.#core, mfn)
   }
 
   /**
@@ -206,18 +206,7 @@ export class P2m {
    * @throws P2mError `ERR_ORDER`, `ERR_ALIGN`, `ERR_RANGE`, `ERR_TYPE`, `ERR_FOREIGN`, `ERR_NO_MEMORY`
    */
   insert(gfn: number, mfn: number, order: number, type: number): void {
-    const core = this.#core
-    checkRun(gfn, order, core.table.limit)
-    checkBacking(this.memory, mfn, 2 ** order, type, core.kindsOf(type))
-    if (mfn !== INVALID_MFN && mfn % 2 ** order !== 0) {
-      throw new P2mError('ERR_ALIGN', `machine frame ${hex(mfn)} is not aligned to order ${order}`, { mfn, order })
-    }
-    core.begin()
-    try {
-      core.put(gfn, order, mfn, type)
-    } finally {
-      core.end()
-    }
+    insert(this.#core, gfn, mfn, order, type)
   }
 
   /**
@@ -227,18 +216,7 @@ export class P2m {
    * @throws P2mError `ERR_TYPE`, `ERR_RANGE`, `ERR_FOREIGN`, `ERR_NO_MEMORY`; nothing has changed then
    */
   insertForeign(gfn: number, mfn: number, type: number): void {
-    this.#core.checkRange(gfn, 1)
-    const core = this.#core
-    if ((core.kindsOf(type) & KIND_FOREIGN) === 0) {
-      throw new P2mError('ERR_TYPE', `type ${describeArgument(type)} is not another's frame`, { type })
-    }
-    checkFrames(this.memory, mfn, 1)
-    core.begin()
-    try {
-      core.put(gfn, 0, mfn, type)
-    } finally {
-      core.end()
-    }
+    insertForeign(this.#core, gfn, mfn, type)
   }
 
   /**
@@ -248,20 +226,7 @@ export class P2m {
    * @throws P2mError `ERR_TYPE` if it is none
    */
   removeForeign(gfn: number): number {
-    const core = this.#core
-    core.begin()
-    try {
-      const entry = new P2mEntry()
-      const type = this.lookup(gfn, entry)
-      if ((core.kindsOf(type) & KIND_FOREIGN) === 0) {
-        throw new P2mError('ERR_TYPE', `guest frame ${hex(gfn)} is of type ${type}, not another's`, { gfn, type })
-      }
-      const { mfn } = entry
-      core.replace(gfn, 0, 0, 0, 0)
-      return mfn
-    } finally {
-      core.end()
-    }
+    return removeForeign(this.#core, gfn)
   }
 
   /**
@@ -437,14 +402,7 @@ export class P2m {
    * @throws P2mError `ERR_ORDER`, `ERR_RANGE`, `ERR_NO_MEMORY`; then the leaf is whole
    */
   shatter(gfn: number, order: number = 0): void {
-    checkOrder(order)
-    this.#core.checkRange(gfn, 1)
-    this.#core.begin()
-    try {
-      this.#core.split(gfn, order)
-    } finally {
-      this.#core.end()
-    }
+    shatter(this.#core, gfn, order)
   }
 
   /** Every leaf in order of guest frames, for people; `from` and `to` (exclusive) are cut to whole leaves. */
@@ -483,15 +441,7 @@ export class P2m {
   destroy(): void {
     const core = this.#core
     const { table } = core
-    const order = (table.levels - 1) * 9
-    core.begin()
-    try {
-      for (let i = 0; i < table.topEntries; i++) {
-        if (table.hasEntry(i * 2 ** order, order)) core.replace(i * 2 ** order, order, 0, 0, KIND_FOREIGN)
-      }
-    } finally {
-      core.end()
-    }
+    removeAll(core)
     if (this.format === 'ept') this.#onDemand.close()
     core.accessTree?.close()
     for (let i = this.stage2?.rootTables ?? 1; i > 0; i--) table.free(this.root + (i - 1) * PAGE_BYTES, table.levels)

@@ -1,6 +1,6 @@
 import { PAGE_BYTES } from '@retrap/memory'
 import { hex, P2mError } from './errors.ts'
-import type { MapCore } from './map-core.ts'
+import { HANDED_OVER, type MapCore } from './map-core.ts'
 import { P2mType } from './types.ts'
 
 const SHAREABLE = [P2mType.RAM_RW, P2mType.RAM_SHARED]
@@ -63,7 +63,7 @@ export function unshare(core: MapCore, gfn: number): void {
     }
     const frame = core.takeFrame()
     core.memory.u8.copyWithin(frame * PAGE_BYTES, mfn * PAGE_BYTES, (mfn + 1) * PAGE_BYTES)
-    core.put(gfn, 0, frame, P2mType.RAM_RW, access, undefined, true)
+    core.put(gfn, 0, frame, P2mType.RAM_RW, access, HANDED_OVER)
   })
 }
 

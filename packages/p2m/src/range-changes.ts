@@ -1,8 +1,8 @@
 import { describeArgument } from '@retrap/memory'
-import { anothersFrame, checkBacking, largestOrder } from './checks.ts'
+import { anothersFrame, checkBacking, checkOrder, checkRun, largestOrder } from './checks.ts'
 import { hex, P2mError } from './errors.ts'
 import { markContiguous } from './contiguous.ts'
-import type { MapCore } from './map-core.ts'
+import { HANDED_OVER, OVER_ANYTHING, type MapCore } from './map-core.ts'
 import { P2mEntry } from './radix-table.ts'
 import { takeRam } from './ram-frames.ts'
 import { INVALID_MFN, KIND_DEVICE, KIND_FOREIGN, KIND_FRAME, KIND_OWN, KIND_PLAIN, P2mType } from './types.ts'
@@ -10,6 +10,21 @@ import { INVALID_MFN, KIND_DEVICE, KIND_FOREIGN, KIND_FRAME, KIND_OWN, KIND_PLAI
 /*
  * Changes of ranges, each under the lock from its checks to its end: what has been checked is still so when it is done.
  */
+
+/** See `P2m.insert`. */
+export function insert(core: MapCore, gfn: number, mfn: number, order: number, type: number): void {
+  checkRun(gfn, order, core.table.limit)
+  checkBacking(core.memory, mfn, 2 ** order, type, core.kindsOf(type))
+  if (mfn !== INVALID_MFN && mfn % 2 ** order !== 0) {
+    throw new P2mError('ERR_ALIGN', `machine frame ${hex(mfn)} is not aligned to order ${order}`, { mfn, order })
+  }
+  core.begin()
+  try {
+    core.put(gfn, order, mfn, type)
+  } finally {
+    core.end()
+  }
+}
 
 /** See `P2m.insertRange`. */
 export function insertRange(core: MapCore, gfn: number, mfn: number, count: number, type: number): void {
@@ -22,7 +37,7 @@ export function insertRange(core: MapCore, gfn: number, mfn: number, count: numb
       const first = backed ? mfn + done : INVALID_MFN
       let order = largestOrder(gfn + done, backed ? first : 0, count - done)
       while (order > 0 && !core.fits(type, first, order)) order -= 9
-      core.put(gfn + done, order, first, type, undefined, 0)
+      core.put(gfn + done, order, first, type, undefined, OVER_ANYTHING)
       done += 2 ** order
     }
     markContiguous(core, gfn, count)
@@ -46,7 +61,7 @@ export function populate(core: MapCore, gfn: number, count: number, type: number
     }
     for (const each of runs) {
       core.counts?.adopt(each.mfn, 2 ** each.order)
-      core.put(each.gfn, each.order, each.mfn, type, undefined, undefined, true)
+      core.put(each.gfn, each.order, each.mfn, type, undefined, HANDED_OVER)
     }
     markContiguous(core, gfn, count)
   })
@@ -216,7 +231,7 @@ function changeLeaves(core: MapCore, gfn: number, count: number, edit: (entry: P
         continue
       }
       const order = core.byFrame ? 0 : whole ? entry.order : largestOrder(at, entry.mfn, left)
-      core.put(at, order, entry.mfn, entry.type, entry.access, 0)
+      core.put(at, order, entry.mfn, entry.type, entry.access, OVER_ANYTHING)
       changed += 2 ** order
       at += 2 ** order
     }
@@ -233,4 +248,22 @@ function checkReplaceable(core: MapCore, gfn: number, count: number, type: numbe
     if ((kinds & KIND_FOREIGN) !== 0 || ((kinds & KIND_DEVICE) !== 0 && !same)) throw anothersFrame(at)
     at += 2 ** entry.order - (at % 2 ** entry.order)
   }
+}
+
+/** See `P2m.shatter`. */
+export function shatter(core: MapCore, gfn: number, order: number): void {
+  checkOrder(order)
+  core.checkRange(gfn, 1)
+  core.change(() => core.split(gfn, order))
+}
+
+/** Removes all but frames of others. @throws P2mError `ERR_FOREIGN` while there are such */
+export function removeAll(core: MapCore): void {
+  const { table } = core
+  const order = (table.levels - 1) * 9
+  core.change(() => {
+    for (let i = 0; i < table.topEntries; i++) {
+      if (table.hasEntry(i * 2 ** order, order)) core.replace(i * 2 ** order, order, 0, 0, KIND_FOREIGN)
+    }
+  })
 }
