@@ -56,6 +56,8 @@ describe.each([
     const run = spawnSync(process.execPath, ['--conditions=retrap-source', '--input-type=module', '--eval', source], {
       cwd: folder,
       encoding: 'utf8',
+      // This thread waits blocked: the test's own limit cannot end it.
+      timeout: 25_000,
     })
     expect([run.stdout, run.status]).toEqual(['mine\n', 0])
   })

@@ -19,14 +19,18 @@ test.each(['./synchronous-models.ts', './asynchronous-models.ts'])(
       })
       devices.on('error', reject)
     })
-    expect(await promise).toEqual({
-      seen: Array.from({ length: 500 }, (_, i) => i & 0xff),
-      events: ['irq5=1'],
-      memory: [4, 3, 2, 1],
-      failures: 0,
-      ready: false,
-    })
-    await Promise.all([vcpu.terminate(), devices?.terminate()])
+    try {
+      expect(await promise).toEqual({
+        seen: Array.from({ length: 500 }, (_, i) => i & 0xff),
+        events: ['irq5=1'],
+        memory: [4, 3, 2, 1],
+        failures: 0,
+        ready: false,
+      })
+    } finally {
+      // A vCPU that is not served blocks for ever.
+      await Promise.all([vcpu.terminate(), devices?.terminate()])
+    }
   },
   60_000,
 )
