@@ -264,19 +264,39 @@ describe('paging', () => {
     expect([asked, guest.read32(GPA + 4)]).toEqual([[[GFN, 'load']], 2])
   })
 
-  test('accessed and dirty bits are set where the mask allows the processor’s walks alone', async () => {
+  /** A guest that turns paging on, with its directory at GFN and its table behind it, and stores to RESULT. */
+  function pagedGuest(access: number): { guest: Guest; p2m: P2m; tableBits: () => number } {
     const { guest, p2m } = guestOf((asm) => {
       asm.mov(eax, 0x6_0000).mov(cr3, eax).mov(eax, cr0).or(eax, imm32(0x8000_0000)).mov(cr0, eax).mov(dword(RESULT), 1)
     })
     const { guestMemory } = guest.domain
     guestMemory.load(0x6_0000, Uint8Array.of(0x07, 0x10, 0x06, 0))
     for (let i = 0; i < 1024; i++) guestMemory.load(0x6_1000 + 4 * i, Uint8Array.of(7, (i << 4) & 0xff, i >>> 4, 0))
-    p2m.setAccess(GFN, 2, P2mAccess.R_PW)
+    p2m.setAccess(GFN, 2, access)
+    return { guest, p2m, tableBits: () => guest.read32(0x6_1000 + 4 * (RESULT >>> 12)) & 0x60 }
+  }
+
+  test('accessed and dirty bits are set where the mask allows the processor’s walks alone', async () => {
+    const { guest, tableBits } = pagedGuest(P2mAccess.R_PW)
     let violations = 0
     guest.domain.secondLevel.onAccessViolation = () => violations++
     expect(await guest.run()).toEqual(DONE)
-    expect([guest.read32(RESULT), violations, guest.read32(0x6_1000 + 4 * (RESULT >>> 12)) & 0x60]).toEqual([
-      1, 0, 0x60,
+    expect([guest.read32(RESULT), violations, tableBits()]).toEqual([1, 0, 0x60])
+  })
+
+  test('accessed and dirty bits wait for the monitor where the mask allows no write at all', async () => {
+    const { guest, p2m, tableBits } = pagedGuest(P2mAccess.R)
+    const told: [number, number, number][] = []
+    guest.domain.secondLevel.onAccessViolation = ({ gfn, wanted }) => {
+      told.push([gfn, wanted, tableBits()])
+      setTimeout(() => p2m.setAccess(gfn, 1, P2mAccess.RW), 1)
+    }
+    expect(await guest.run()).toEqual(DONE)
+    expect([guest.read32(RESULT), tableBits()]).toEqual([1, 0x60])
+    // The directory and the table, neither of which has been written before.
+    expect(told.toSorted()).toEqual([
+      [GFN, P2M_WRITE, 0],
+      [GFN + 1, P2M_WRITE, 0],
     ])
   })
 
