@@ -117,10 +117,10 @@ export class AcpiPm implements DeviceModel {
   #status = 0
   #enable = 0
   #control = 0
-  /** The timer. Steps of its origin are whole turns of its 32 bits. */
-  readonly #counter = new TickCounter(PM_TIMER_RATE, 2 * CARRY_TICKS, (ticks) => {
-    this.#advance(ticks)
-    this.#carries -= ticks / CARRY_TICKS
+  /** The timer. Steps of its origin are whole turns of its 32 bits, so that its last tick carries. */
+  readonly #counter = new TickCounter(PM_TIMER_RATE, 2 * CARRY_TICKS, () => {
+    this.#status |= TMR
+    this.#carries = 0
   })
   /** Times that bit 31 of the timer had changed, from the origin on, when TMR_STS was last looked after. */
   #carries = 0
@@ -307,10 +307,10 @@ export class AcpiPm implements DeviceModel {
 
   /** Returns the registers to their state at power-on. */
   reset(): void {
+    this.#carries = Math.floor(this.#ticks() / CARRY_TICKS)
     this.#status = 0
     this.#enable = 0
     this.#control = this.#resetControl()
-    this.#carries = Math.floor(this.#ticks() / CARRY_TICKS)
     this.#smiCommand = 0
     this.#smiStatus = 0
     this.#place()

@@ -188,10 +188,10 @@ export class I8254Channel {
     this.#advance(tick)
   }
 
-  /** The ticks are counted from an origin that is so many ticks later; the counter has been brought up to there. */
-  shift(ticks: number): void {
-    this.#tick -= ticks
-    if (this.#loadTick !== NONE) this.#loadTick -= ticks
+  /** Brings the counter up to a tick, from which ticks are counted afterwards. No load is pending then: it takes a tick. */
+  moveOrigin(tick: number): void {
+    this.sync(tick)
+    this.#tick = 0
   }
 
   #load(): void {

@@ -127,10 +127,7 @@ export class I8254 implements DeviceModel, LegacyInterruptSource {
   }
 
   #originMoved(ticks: number): void {
-    for (const channel of this.#channels) {
-      channel.sync(ticks)
-      channel.shift(ticks)
-    }
+    for (const channel of this.#channels) channel.moveOrigin(ticks)
     this.#late.shift(ticks)
   }
 

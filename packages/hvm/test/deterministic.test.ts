@@ -2,18 +2,22 @@ import { expect, test } from 'vitest'
 import { deterministicRun } from './support/deterministic-run.ts'
 
 test.each([
-  { vcpus: 1, placement: 'here' },
-  { vcpus: 4, placement: 'here' },
-  { vcpus: 1, placement: 'worker' },
-  { vcpus: 4, placement: 'worker' },
-  { vcpus: 4, placement: 'process' },
+  { vcpus: 1, placement: 'here', start: 0n },
+  { vcpus: 4, placement: 'here', start: 0n },
+  { vcpus: 1, placement: 'worker', start: 0n },
+  { vcpus: 4, placement: 'worker', start: 0n },
+  { vcpus: 4, placement: 'process', start: 0n },
+  // Times that a number of nanoseconds does not hold, and the way there.
+  { vcpus: 2, placement: 'here', start: 2n ** 53n - 100_000n },
+  { vcpus: 2, placement: 'worker', start: 2n ** 53n - 100_000n },
+  { vcpus: 2, placement: 'process', start: 2n ** 62n + 1n },
 ] as const)(
-  'runs of $vcpus vCPUs end alike, whenever a model in $placement answers, moves memory and interrupts',
+  'runs of $vcpus vCPUs from $start ns on end alike, whenever a model in $placement answers, moves memory and interrupts',
   { timeout: 60_000 },
-  async ({ vcpus, placement }) => {
-    const first = await deterministicRun(vcpus, placement)
+  async ({ vcpus, placement, start }) => {
+    const first = await deterministicRun(vcpus, placement, start)
     for (let again = 0; again < (placement === 'here' ? 10 : 3); again++) {
-      expect(await deterministicRun(vcpus, placement)).toBe(first)
+      expect(await deterministicRun(vcpus, placement, start)).toBe(first)
     }
   },
 )

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto'
+import { Instant } from '@retrap/device'
 import { startDeviceProcess, startDeviceWorker } from '@retrap/ioreq/node'
 import { al, dword, eax, ebx, ecx, edx, imm8, type Assembler } from '@retrap/x86-assembler'
 import { restoreVcpu } from '@retrap/x86-cpu'
@@ -53,12 +54,16 @@ function program(asm: Assembler, id: number): void {
   asm.hlt().jmp(halt)
 }
 
-/** Runs a short guest with a model whose answers, DMA and interrupts come when the host likes, on deterministic time. */
-export async function deterministicRun(vcpus: number, placement: Placement): Promise<string> {
+/**
+ * Runs a short guest with a model whose answers, DMA and interrupts come when the host likes, on deterministic time.
+ *
+ * @param start - the time of power-on, nanoseconds
+ */
+export async function deterministicRun(vcpus: number, placement: Placement, start = 0n): Promise<string> {
   const model = jitterDevice()
   const guest = new Guest((asm) => program(asm, 0), {
     vcpus,
-    clock: new DeterministicClock(),
+    clock: new DeterministicClock(1, Instant.from(start)),
     shared: placement === 'worker',
     devices: placement === 'here' ? [model] : [],
   })
@@ -112,7 +117,10 @@ export async function deterministicRun(vcpus: number, placement: Placement): Pro
     domain.guestMemory.read(0, ram)
     hash.update(ram)
     for (const { id, cpu } of domain.vcpus) add([guest.state(id), cpu.retired])
-    add([domain.clock.now(), domain.timers.nextDeadlineNs, domain.interrupts.save()])
+    const [now, next] = [new Instant(), new Instant()]
+    domain.clock.read(now)
+    domain.timers.readNextDeadline(next)
+    add([now, next, domain.interrupts.save()])
     add(server === undefined ? await model.save?.() : await server.remote.save())
     return hash.digest('hex')
   } finally {

@@ -1,4 +1,4 @@
-import { defineDevice, type DeviceContext, type DeviceModel, type Timer } from '@retrap/device'
+import { defineDevice, Instant, type DeviceContext, type DeviceModel, type Timer } from '@retrap/device'
 
 /** A value to read; a write asks for DMA and an interrupt. The guest waits. */
 export const JITTER_PORT = 0x80
@@ -22,6 +22,7 @@ export function jitterDevice(): DeviceModel {
   let context: DeviceContext
   let timer: Timer
   let sum = 0
+  const now = new Instant()
   /** Reads a word of the guest's memory, changes it, and interrupts. */
   const act = async (at: number, value: number): Promise<void> => {
     const bytes = new Uint8Array(8)
@@ -29,7 +30,8 @@ export function jitterDevice(): DeviceModel {
     await pause()
     await context.dma.readAsync(JITTER_MEMORY + at, bytes)
     view.setUint32(0, Math.imul(view.getUint32(0, true), 31) + value, true)
-    view.setUint32(4, context.clock.now() >>> 0, true)
+    context.clock.read(now)
+    view.setUint32(4, now.lo, true)
     await pause()
     await context.dma.writeAsync(JITTER_MEMORY + at, bytes)
     sum = (Math.imul(sum, 17) + value) >>> 0
@@ -52,7 +54,7 @@ export function jitterDevice(): DeviceModel {
       return sum & 0xff
     },
     async write(_offset, _size, value) {
-      timer.arm(context.clock.now() + 500 + 20 * value)
+      timer.armAfter(500 + 20 * value)
       await act(0, value)
     },
     save: () => ({ version: 1, sum }),
