@@ -1,7 +1,7 @@
 /** What the programs of the command line share: how they print, and how an error becomes a message and an exit code. */
 import { Command, CommanderError } from 'commander'
-import { CliError } from './cli-error.ts'
 import { ExitCode } from './exit-codes.ts'
+import { explainError } from './explain-error.ts'
 import { replacementOf } from './foreign-options.ts'
 
 /** Where a program writes, as far as it matters here. */
@@ -40,26 +40,9 @@ export async function runProgram(program: Command, args: readonly string[], outp
     return ExitCode.PowerOff
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? ExitCode.PowerOff : ExitCode.Usage
-    const known = explain(error)
+    const known = explainError(error)
     if (known === undefined) throw error
     outputs.stderr.write(`retrap: ${known.message}\n`)
     return known.code
   }
-}
-
-/** What to say of an error that is the user's to mend; undefined for one that is ours. */
-function explain(error: unknown): { readonly message: string; readonly code: number } | undefined {
-  if (error instanceof CliError) {
-    return { message: error.message, code: error.code === 'ERR_USAGE' ? ExitCode.Usage : ExitCode.Input }
-  }
-  // Packages report a caller's mistakes with a code of this form: here, that an image or a size will not do.
-  if (error instanceof Error && 'code' in error && /^ERR_[A-Z_]+$/.test(String(error.code)) && isOurs(error)) {
-    const file = error.name === 'LoaderError' || error.code === 'ERR_OPTION_ROM'
-    return { message: error.message, code: file ? ExitCode.Input : ExitCode.Usage }
-  }
-  return undefined
-}
-
-function isOurs(error: Error): boolean {
-  return ['LoaderError', 'MachineError', 'DeviceError', 'MemoryError', 'IoreqError'].includes(error.name)
 }

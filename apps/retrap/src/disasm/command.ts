@@ -1,25 +1,10 @@
 /** `retrap disasm FILE`. */
 import { type Command, Option } from 'commander'
-import { CliError } from '../cli-error.ts'
-import { readInput } from '../files.ts'
-import { type ListingOutput, printText } from '../print-lines.ts'
-import { parseAddress, usage } from '../values.ts'
-import { isElf, readElf } from './elf.ts'
-import { KnownLines } from './known-lines.ts'
-import { cut, listSection, type ListingOptions, SYNTAXES, type Syntax } from './listing.ts'
-import { peHeader, readPe } from './pe.ts'
-import { ListingProgress, type ProgressTerminal } from './progress.ts'
-import type { Mode, Program } from './program.ts'
-
-interface DisasmFlags {
-  readonly mode?: '16' | '32' | '64'
-  readonly syntax: Syntax
-  readonly raw?: boolean
-  readonly address?: bigint
-  readonly start?: bigint
-  readonly stop?: bigint
-  readonly color: 'auto' | 'always' | 'never'
-}
+import type { ListingOutput } from '../print-lines.ts'
+import { parseAddress } from '../values.ts'
+import { DEFAULT_FLAGS, disassemble, type DisasmFlags } from './disassemble.ts'
+import { SYNTAXES } from './listing.ts'
+import type { ProgressTerminal } from './progress.ts'
 
 const EXAMPLES = `
 Examples:
@@ -49,128 +34,17 @@ export function addDisasm(
         '64',
       ]),
     )
-    .addOption(new Option('--syntax <name>', 'how to write it').choices(SYNTAXES).default('intel'))
+    .addOption(new Option('--syntax <name>', 'how to write it').choices(SYNTAXES).default(DEFAULT_FLAGS.syntax))
     .option('--raw', 'take ELF and PE files as plain code too')
     .option('--address <address>', 'address of the first byte of plain code (default: 0)', parseAddress('--address'))
     .option('--start <address>', 'start here', parseAddress('--start'))
     .option('--stop <address>', 'stop before this address', parseAddress('--stop'))
     .addOption(
-      new Option('--color <when>', 'whether to use colour').choices(['auto', 'always', 'never']).default('auto'),
+      new Option('--color <when>', 'whether to use colour')
+        .choices(['auto', 'always', 'never'])
+        .default(DEFAULT_FLAGS.color),
     )
     .allowExcessArguments(false)
     .addHelpText('after', EXAMPLES)
-    .action(async (path: string, flags: DisasmFlags) => {
-      if (flags.start !== undefined && flags.stop !== undefined && flags.stop <= flags.start) {
-        throw usage(`--stop ${hex(flags.stop)} is not after --start ${hex(flags.start)}`)
-      }
-      const loaded = load(path === '-' ? await readAll(input()) : await readInput(path, path), path, flags)
-      const parts = cutAll(loaded, path, flags)
-      const total = parts.reduce((sum, { bytes }) => sum + bytes.length, 0)
-      // A listing on the terminal shows by itself how it goes on.
-      const progress =
-        terminal.isTTY === true && output.isTTY !== true
-          ? new ListingProgress(terminal, path, total, () => performance.now())
-          : undefined
-      const colour = wantsColour(flags.color, output, environment)
-      try {
-        await printText(listing({ ...loaded, sections: parts }, path, flags, colour, progress), output)
-      } finally {
-        progress?.end()
-      }
-    })
-}
-
-/** As of files: Node's arrays hold no more. */
-const MAX_INPUT_BYTES = 2 ** 31
-
-/** A stream to its end. */
-async function readAll(stream: AsyncIterable<Uint8Array>): Promise<Uint8Array> {
-  const chunks: Uint8Array[] = []
-  let length = 0
-  for await (const chunk of stream) {
-    length += chunk.length
-    if (length > MAX_INPUT_BYTES) throw new CliError('ERR_INPUT', '-: it is larger than 2 GiB')
-    chunks.push(chunk)
-  }
-  const bytes = new Uint8Array(length)
-  let at = 0
-  for (const chunk of chunks) {
-    bytes.set(chunk, at)
-    at += chunk.length
-  }
-  return bytes
-}
-
-/** Whether to colour: on a terminal, unless it or the user asks for none (https://no-color.org). */
-export function wantsColour(
-  when: DisasmFlags['color'],
-  output: Pick<ListingOutput, 'isTTY'>,
-  environment: NodeJS.ProcessEnv,
-): boolean {
-  if (when !== 'auto') return when === 'always'
-  return output.isTTY === true && (environment['NO_COLOR'] ?? '') === '' && environment['TERM'] !== 'dumb'
-}
-
-function load(bytes: Uint8Array, path: string, flags: DisasmFlags): Program {
-  const pe = peHeader(bytes)
-  const isFormatted = flags.raw !== true && (isElf(bytes) || pe !== undefined)
-  if (isFormatted && flags.address !== undefined) {
-    throw usage('--address is for plain code; this file has addresses of its own (--raw ignores them)')
-  }
-  try {
-    if (isFormatted) return pe === undefined ? readElf(bytes) : readPe(bytes, pe)
-  } catch (error) {
-    throw error instanceof CliError ? new CliError(error.code, `${path}: ${error.message}`) : error
-  }
-  const address = flags.address ?? 0n
-  if (address + BigInt(bytes.length) > 1n << 64n) {
-    throw usage(`--address ${hex(address)} leaves no room for the ${bytes.length} bytes of ${path} below 2^64`)
-  }
-  return { format: 'raw', mode: 64, sections: [{ name: 'code', address, bytes, symbols: [] }] }
-}
-
-/** What is between --start and --stop. */
-function cutAll(program: Program, path: string, { start, stop }: DisasmFlags): Program['sections'] {
-  const sections = program.sections.map((section) => cut(section, start, stop)).filter((part) => part !== undefined)
-  if (sections.length === 0) throw new CliError('ERR_INPUT', `${path}: ${whyEmpty(program)}`)
-  return sections
-}
-
-/** The whole listing, in pieces of many lines. */
-function* listing(
-  program: Program,
-  path: string,
-  flags: DisasmFlags,
-  colour: boolean,
-  progress: ListingProgress | undefined,
-): Generator<string | Uint8Array, void> {
-  const { stop } = flags
-  const mode = flags.mode === undefined ? program.mode : (Number(flags.mode) as Mode)
-  yield `${path}: ${program.format === 'raw' ? 'plain code' : program.format}, ${mode}-bit\n`
-  const known = new KnownLines(mode)
-  let before = 0
-  for (const section of program.sections) {
-    const start = before
-    const options: ListingOptions = {
-      ...{ mode, syntax: flags.syntax, colour },
-      ...(stop === undefined ? {} : { stop }),
-      onProgress: (bytes) => progress?.report(start + bytes),
-    }
-    yield '\n'
-    yield* listSection(section, options, known)
-    before += section.bytes.length
-  }
-}
-
-function whyEmpty({ sections }: Program): string {
-  const filled = sections.filter(({ bytes }) => bytes.length > 0)
-  if (filled.length === 0) return 'there is no code in it'
-  const ranges = filled.map(
-    ({ name, address, bytes }) => `${name} from ${hex(address)} to ${hex(address + BigInt(bytes.length))}`,
-  )
-  return `there is no code between --start and --stop; it has ${ranges.slice(0, 5).join(', ')}`
-}
-
-function hex(value: bigint): string {
-  return `0x${value.toString(16)}`
+    .action((path: string, flags: DisasmFlags) => disassemble(path, flags, { output, terminal, environment, input }))
 }

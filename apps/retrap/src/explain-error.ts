@@ -1,0 +1,19 @@
+import { CliError } from './cli-error.ts'
+import { ExitCode } from './exit-codes.ts'
+
+/** What to say of an error that is the user's to mend; undefined for one that is ours. */
+export function explainError(error: unknown): { readonly message: string; readonly code: number } | undefined {
+  if (error instanceof CliError) {
+    return { message: error.message, code: error.code === 'ERR_USAGE' ? ExitCode.Usage : ExitCode.Input }
+  }
+  // Packages report a caller's mistakes with a code of this form: here, that an image or a size will not do.
+  if (error instanceof Error && 'code' in error && /^ERR_[A-Z_]+$/.test(String(error.code)) && isOurs(error)) {
+    const file = error.name === 'LoaderError' || error.code === 'ERR_OPTION_ROM'
+    return { message: error.message, code: file ? ExitCode.Input : ExitCode.Usage }
+  }
+  return undefined
+}
+
+function isOurs(error: Error): boolean {
+  return ['LoaderError', 'MachineError', 'DeviceError', 'MemoryError', 'IoreqError'].includes(error.name)
+}
