@@ -1,4 +1,3 @@
-import { TLB_READ, TLB_WRITE } from '@retrap/engine'
 import type { Tlb } from '@retrap/engine'
 import { PAGE_BYTES } from '@retrap/memory'
 import type { MachineMemory } from '@retrap/memory'
@@ -29,6 +28,7 @@ import { CR0_AM, CR4_LA57, EFER_LMA } from './system/architecture.ts'
 import type { DataBreakpoints } from './system/breakpoints.ts'
 import { newTranslation } from './translation.ts'
 import type { LinearTranslation } from './translation.ts'
+import { TLB_READ, TLB_WRITE_OFFSET } from './tlb-layout.ts'
 import { VECTOR_AC, VECTOR_GP, VECTOR_SS } from './vectors.ts'
 
 /** The parts of one vCPU that {@link MemoryAccess} works with. */
@@ -83,7 +83,7 @@ export class MemoryAccess {
     if (set < 0 || this.#breakpoints.enabled || (lo & (PAGE_BYTES - 1)) + size > PAGE_BYTES)
       return this.access(lo, hi, flags)
     const write = (flags & SLOW_WRITE) !== 0
-    const page = this.#tlb.lookup(set, write || (flags & SLOW_MODIFY) !== 0 ? TLB_WRITE : TLB_READ, lo, hi)
+    const page = this.#tlb.lookup(set, write || (flags & SLOW_MODIFY) !== 0 ? TLB_WRITE_OFFSET : TLB_READ, lo, hi)
     if (page < 0) return this.access(lo, hi, flags)
     if ((flags & SLOW_PROBE) !== 0) return STATUS_DONE
     const ma = page + (lo & (PAGE_BYTES - 1))
@@ -211,7 +211,7 @@ export class MemoryAccess {
     const page = t.ma & ~0xfff
     if ((access & ACCESS_WRITE) === 0) this.#tlb.fill(set, TLB_READ, lo, hi, page >>> 0, t)
     else if (t.writable && this.#memory.codeBits[page >>> 12] === 0) {
-      this.#tlb.fill(set, TLB_WRITE, lo, hi, page >>> 0, t)
+      this.#tlb.fill(set, TLB_WRITE_OFFSET, lo, hi, page >>> 0, t)
     }
   }
 }

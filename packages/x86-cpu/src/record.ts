@@ -1,16 +1,17 @@
-import * as engine from '@retrap/engine'
+import type * as engine from '@retrap/engine'
 
-// Bound to constants of this package: V8 folds those into code, and loads constants of other packages wherever they are used.
-export const RECORD_BYTES: number = engine.RECORD_BYTES
-export const R_OP: number = engine.R_OP
-export const R_OFFSET: number = engine.R_OFFSET
-export const R_FUNCTION: number = engine.R_FUNCTION
-export const R_LENGTH: number = engine.R_LENGTH
-export const OP_CONTINUE: number = engine.OP_CONTINUE
-export const OP_DEAD: number = engine.OP_DEAD
-export const OP_LEAVE: number = engine.OP_LEAVE
-export const OP_SYSTEM: number = engine.OP_SYSTEM
-export const OP_CROSS: number = engine.OP_CROSS
+// The engine's values, written out so that the bundler inlines them; V8 loads constants of other packages wherever they are
+// used. Their types hold them to the engine's.
+export const RECORD_BYTES: typeof engine.RECORD_BYTES = 32
+export const R_OP: typeof engine.R_OP = 0
+export const R_OFFSET: typeof engine.R_OFFSET = 2
+export const R_FUNCTION: typeof engine.R_FUNCTION = 4
+export const R_LENGTH: typeof engine.R_LENGTH = 6
+export const OP_CONTINUE: typeof engine.OP_CONTINUE = 0
+export const OP_DEAD: typeof engine.OP_DEAD = 0x8000
+export const OP_LEAVE: typeof engine.OP_LEAVE = 1
+export const OP_SYSTEM: typeof engine.OP_SYSTEM = 5
+export const OP_CROSS: typeof engine.OP_CROSS = 6
 
 // The fields of x86's records, in the bytes that the engine leaves to the instruction set.
 /** `ADDRESS_*`: how the effective address is made. 8 bits. */
@@ -31,7 +32,7 @@ export const R_SEGMENT = 19
  * The engine's link, for branches within the page and forms that may end with STATUS_HANDLER. Else the displacement,
  * sign-extended when used; for RIP-relative operands relative to the page. 32 bits.
  */
-export const R_DISP: number = engine.R_LINK
+export const R_DISP: typeof engine.R_LINK = 20
 /** R_SEGMENT of a record whose R_DISP is a link. */
 export const SEGMENT_LINK = 0x80
 /** Immediate: 64 bits, sign- or zero-extended as the form has it. Branches: see `OP_*`. */

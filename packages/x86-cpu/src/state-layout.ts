@@ -1,4 +1,4 @@
-import * as engine from '@retrap/engine'
+import type * as engine from '@retrap/engine'
 
 /**
  * Where each part of a vCPU's state lies, as byte offsets from the state's machine address. TypeScript and generated
@@ -270,40 +270,40 @@ export const SHADOW_STI = 1
 /** After MOV SS / POP SS: interrupts and debug traps wait for one instruction. */
 export const SHADOW_MOV_SS = 2
 
-// How an instruction ended. Bound to constants of this package: V8 folds those into code, and loads constants of other
-// packages wherever they are used.
+// How an instruction ended: the engine's values, written out so that the bundler inlines them. V8 loads constants of other
+// packages wherever they are used. Their types hold them to the engine's.
 /** It has retired. */
-export const STATUS_DONE: number = engine.STATUS_DONE
+export const STATUS_DONE: typeof engine.STATUS_DONE = 0
 /** It raised the exception in S_FAULT_*; nothing else has changed. */
-export const STATUS_FAULT: number = engine.STATUS_FAULT
+export const STATUS_FAULT: typeof engine.STATUS_FAULT = 1
 /** A device has not answered yet; nothing has changed. */
-export const STATUS_RETRY: number = engine.STATUS_RETRY
+export const STATUS_RETRY: typeof engine.STATUS_RETRY = 2
 /** It met a device outside a logged pass; nothing has changed. */
-export const STATUS_RESTART: number = engine.STATUS_RESTART
+export const STATUS_RESTART: typeof engine.STATUS_RESTART = 3
 /** It has retired and S_RIP, the mode or the privilege level have changed. */
-export const STATUS_JUMP: number = engine.STATUS_JUMP
+export const STATUS_JUMP: typeof engine.STATUS_JUMP = 4
 /** It has retired, and `run` must return to its owner or look at events before the next instruction. */
-export const STATUS_EXIT: number = engine.STATUS_EXIT
+export const STATUS_EXIT: typeof engine.STATUS_EXIT = 5
 /** A repeated string instruction made progress and is not finished: S_RIP stays on it. */
-export const STATUS_CONTINUE: number = engine.STATUS_CONTINUE
+export const STATUS_CONTINUE: typeof engine.STATUS_CONTINUE = 6
 /** The budget is used up, or attention was asked for; S_RIP is the next instruction. */
-export const STATUS_LEAVE: number = engine.STATUS_LEAVE
+export const STATUS_LEAVE: typeof engine.STATUS_LEAVE = 7
 /** The next instruction needs to be executed on its own, with checks that generated code does not make. */
-export const STATUS_STEP: number = engine.STATUS_STEP
+export const STATUS_STEP: typeof engine.STATUS_STEP = 8
 /** Generated code leaves the instruction to its TypeScript handler; nothing has changed. */
-export const STATUS_HANDLER: number = engine.STATUS_HANDLER
+export const STATUS_HANDLER: typeof engine.STATUS_HANDLER = 9
 /**
  * Of an access outside a logged pass: it was not made, because its device may take its time. It can be asked there and
  * then where the access is logged and is its instruction's only one; else as STATUS_RESTART.
  */
-export const STATUS_ASK: number = engine.STATUS_ASK
+export const STATUS_ASK: typeof engine.STATUS_ASK = 10
 /**
  * Of an access outside a logged pass: its device has answered, and something has come up that precedes the next
  * instruction. The answer is in S_DATA, and S_ANSWERED is set: the instruction is executed again, alone.
  */
-export const STATUS_ANSWERED: number = engine.STATUS_ANSWERED
+export const STATUS_ANSWERED: typeof engine.STATUS_ANSWERED = 11
 /** A broken invariant of ours: `Vcpu.run` returns an `error` exit. */
-export const STATUS_ERROR: number = engine.STATUS_ERROR
+export const STATUS_ERROR: typeof engine.STATUS_ERROR = 255
 
 /** The fields that the engine uses. */
 export const STATE_LAYOUT: engine.StateLayout = {

@@ -1,2 +1,6 @@
-/** Geometry of the TLB, for generated code. */
-export { TLB_INDEX_MASK, TLB_WRITE as TLB_WRITE_OFFSET } from '@retrap/engine'
+import type * as engine from '@retrap/engine'
+
+/** Geometry of the TLB: the engine's values, written out as in state-layout.ts. */
+export const TLB_READ: typeof engine.TLB_READ = 0
+export const TLB_WRITE_OFFSET: typeof engine.TLB_WRITE = 0x4000
+export const TLB_INDEX_MASK: typeof engine.TLB_INDEX_MASK = 0x3ff0
