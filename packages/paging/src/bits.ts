@@ -60,6 +60,9 @@ export const WALK_SECOND_LEVEL = 2
 /** What a {@link TableReader} returns, instead of true or false, for a fault of the second level. */
 export const SECOND_LEVEL_FAULT = 2
 
+/** Address bits 51:32 in the high word of an entry. */
+export const ADDRESS_HI = 0xf_ffff
+
 /** Reserved bits of a present PDPTE, low word: 1, 2 and 8:5 (SDM, "PAE Paging"). */
 export const PDPTE_RESERVED_LO = 0x1e6
 

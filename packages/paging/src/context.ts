@@ -1,5 +1,5 @@
 import { describeArgument } from '@retrap/memory'
-import { PDPTE_RESERVED_LO, PTE_G, PTE_P } from './bits.ts'
+import { ADDRESS_HI, PDPTE_RESERVED_LO, PTE_G, PTE_P } from './bits.ts'
 import {
   CR0_CD,
   CR0_NW,
@@ -50,8 +50,6 @@ export interface PagingCpu {
    */
   readonly amd: boolean
 }
-
-const ADDRESS_HI = 0xf_ffff
 
 /**
  * What a walk depends on beside the tables: a vCPU's control registers, digested. One object per vCPU, brought up to

@@ -1,3 +1,6 @@
+import { ADDRESS_HI } from './bits.ts'
+import type { WalkResult } from './walk-result.ts'
+
 /** Words of an entry: address bits above the table's reach; address-space number and the topmost bits; table; its upper half. */
 const WORDS = 4
 /** Entries by level of the table that they lead to: 1 (from PDEs), 2 (PDPTEs), 3 (PML4Es), 4 (PML5Es). */
@@ -83,31 +86,23 @@ export class PagingStructureCache {
   }
 
   /**
-   * Keeps the table that an entry of the level above names.
+   * Keeps the table of a level, which an entry of a walk names.
    *
-   * @param tableLo - guest-physical address, bits 31:12; `tableHi`: bits 51:32
+   * @param found - a walk that has succeeded, with the entry of the level above
    * @param rights - RW and US of all levels above
    * @param nx - negative if NX is set above
    */
-  put(
-    lo: number,
-    hi: number,
-    level: number,
-    pcid: number,
-    tableLo: number,
-    tableHi: number,
-    rights: number,
-    nx: number,
-  ): void {
+  put(found: WalkResult, level: number, pcid: number, rights: number, nx: number): void {
+    const { linearLo, linearHi, entries } = found
     const space = this.#spaces[pcid]!
-    const key = keyOf(lo, hi, level)
+    const key = keyOf(linearLo, linearHi, level)
     const at = slotOf(key, level, space)
     const words = this.#words
     this.#filled = true
     words[at] = key
-    words[at + 1] = space * 32 + ((hi >>> 21) & 31)
-    words[at + 2] = (tableLo & ~0xfff) | (rights & 6) | (nx < 0 ? ABOVE_NX : 0)
-    words[at + 3] = tableHi
+    words[at + 1] = space * 32 + ((linearHi >>> 21) & 31)
+    words[at + 2] = (entries[level * 2]! & ~0xfff) | (rights & 6) | (nx < 0 ? ABOVE_NX : 0)
+    words[at + 3] = entries[level * 2 + 1]! & ADDRESS_HI
   }
 
   /**

@@ -1,6 +1,7 @@
 import { PAGE_BYTES } from '@retrap/memory'
 import {
   ACCESS_WRITE,
+  ADDRESS_HI,
   MAP_NX,
   PFEC_P,
   PFEC_RSVD,
@@ -17,7 +18,6 @@ import { permission } from './permission.ts'
 import type { PagingStructureCache } from './structure-cache.ts'
 import type { TableReader } from './table-reader.ts'
 import {
-  ADDRESS_HI,
   broken,
   EXCHANGE_DONE,
   EXCHANGE_REFUSED,
@@ -38,13 +38,11 @@ import type { WalkResult } from './walk-result.ts'
 export function walkPae(
   context: PagingContext,
   reader: TableReader,
-  linear: number,
-  access: number,
   result: WalkResult,
   update: boolean,
   cache: PagingStructureCache | null,
 ): number {
-  const entry = result.entry
+  const { linearLo: linear, access, entry } = result
   const entries = result.entries
   const gpas = result.entryGpas
   for (let restarts = 0; restarts < MOST_RESTARTS; restarts++) {
@@ -122,7 +120,7 @@ export function walkPae(
     const flags = rights | (nx < 0 ? MAP_NX : 0) | shadowStack(context, above, lo)
     const denied = permission(context, flags, 0, access)
     if (denied !== 0) {
-      if (first === 2) return faultOfRights(context, result, denied, level, flags, 0, lo, hi)
+      if (first === 2) return faultOfRights(context, result, denied, level, flags, 0)
       ;(cache as PagingStructureCache).drop(linear, 0, 2, 0)
       continue
     }
@@ -133,25 +131,17 @@ export function walkPae(
         continue
       }
       if (cache !== null && first > level) {
-        const upperHi = entries[3]! | 0
-        cache.put(linear, 0, 1, 0, entries[2]!, upperHi & ADDRESS_HI, above, upperHi)
+        cache.put(result, 1, 0, above, entries[3]! | 0)
       }
     }
-    return mapped64(context, result, linear, level, flags, 0)
+    return mapped64(context, result, level, flags, 0)
   }
   throw broken(linear)
 }
 
 /** 32-bit paging. A paging-structure cache would save one read of two, and look-ups cost as much. */
-export function walkTwoLevel(
-  context: PagingContext,
-  reader: TableReader,
-  linear: number,
-  access: number,
-  result: WalkResult,
-  update: boolean,
-): number {
-  const entry = result.entry
+export function walkTwoLevel(context: PagingContext, reader: TableReader, result: WalkResult, update: boolean): number {
+  const { linearLo: linear, access, entry } = result
   for (let restarts = 0; restarts < MOST_RESTARTS; restarts++) {
     const upperGpa = context.root + (linear >>> 22) * 4
     result.reads++
@@ -178,7 +168,11 @@ export function walkTwoLevel(
     const level = large ? 2 : 1
     const flags = (upper & lo & (PTE_RW | PTE_US)) | shadowStack(context, large ? PTE_RW : upper, lo)
     const denied = permission(context, flags, 0, access)
-    if (denied !== 0) return faultOfRights(context, result, denied, level, flags, 0, lo, 0)
+    if (denied !== 0) {
+      result.entries[level * 2 - 2] = lo
+      result.entries[level * 2 - 1] = 0
+      return faultOfRights(context, result, denied, level, flags, 0)
+    }
     if (update) {
       const wanted = lo | ((access & ACCESS_WRITE) === 0 ? PTE_A : PTE_A | PTE_D)
       if (wanted !== (lo | 0)) {

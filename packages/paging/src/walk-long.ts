@@ -1,10 +1,9 @@
-import { MAP_NX, PFEC_P, PFEC_RSVD, PTE_P, PTE_PS, PTE_RW, PTE_US } from './bits.ts'
+import { ADDRESS_HI, MAP_NX, PFEC_P, PFEC_RSVD, PTE_P, PTE_PS, PTE_RW, PTE_US } from './bits.ts'
 import type { PagingContext } from './context.ts'
 import { permission } from './permission.ts'
 import type { PagingStructureCache } from './structure-cache.ts'
 import type { TableReader } from './table-reader.ts'
 import {
-  ADDRESS_HI,
   broken,
   EXCHANGE_DONE,
   EXCHANGE_REFUSED,
@@ -23,14 +22,11 @@ import type { WalkResult } from './walk-result.ts'
 export function walkLong(
   context: PagingContext,
   reader: TableReader,
-  linearLo: number,
-  linearHi: number,
-  access: number,
   result: WalkResult,
   update: boolean,
   cache: PagingStructureCache | null,
 ): number {
-  const entry = result.entry
+  const { linearLo, linearHi, access, entry } = result
   const entries = result.entries
   const gpas = result.entryGpas
   const top = context.mode
@@ -49,8 +45,6 @@ export function walkLong(
       }
     }
     const first = level
-    const firstRights = rights
-    const firstNx = nx
     let above = rights
     let lo = 0
     let hi = 0
@@ -102,7 +96,7 @@ export function walkLong(
     const flags = rights | (nx < 0 ? MAP_NX : 0) | shadowStack(context, above, lo)
     const denied = permission(context, flags, pkey, access)
     if (denied !== 0) {
-      if (first === top) return faultOfRights(context, result, denied, level, flags, pkey, lo, hi)
+      if (first === top) return faultOfRights(context, result, denied, level, flags, pkey)
       ;(cache as PagingStructureCache).drop(linearLo, linearHi, top, context.pcid)
       continue
     }
@@ -112,10 +106,9 @@ export function walkLong(
         if (set === EXCHANGE_REFUSED) return result.status
         continue
       }
-      if (cache !== null && first > level)
-        keep(context, cache, result, linearLo, linearHi, first, level, firstRights, firstNx)
+      if (cache !== null && first > level) keep(context, cache, result, first, level)
     }
-    return mapped64(context, result, linearLo, level, flags, pkey)
+    return mapped64(context, result, level, flags, pkey)
   }
   throw broken(linearLo)
 }
@@ -125,22 +118,17 @@ function keep(
   context: PagingContext,
   cache: PagingStructureCache,
   result: WalkResult,
-  linearLo: number,
-  linearHi: number,
   first: number,
   leaf: number,
-  firstRights: number,
-  firstNx: number,
 ): void {
   const entries = result.entries
-  let rights = firstRights
-  let nx = firstNx
+  // A walk that the cache began has its rights there still.
+  let rights = first === context.mode ? PTE_RW | PTE_US : cache.rights
+  let nx = first === context.mode ? 0 : cache.nx
   for (let level = first; level > leaf; level--) {
-    const lo = entries[level * 2 - 2]!
-    const hi = entries[level * 2 - 1]!
-    rights &= lo
-    nx |= hi
-    cache.put(linearLo, linearHi, level - 1, context.pcid, lo, hi & ADDRESS_HI, rights, nx)
+    rights &= entries[level * 2 - 2]!
+    nx |= entries[level * 2 - 1]!
+    cache.put(result, level - 1, context.pcid, rights, nx)
   }
 }
 

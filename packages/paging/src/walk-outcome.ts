@@ -1,5 +1,6 @@
 // What walks of all modes have in common: how they end.
 import {
+  ADDRESS_HI,
   ACCESS_FETCH,
   ACCESS_IMPLICIT,
   ACCESS_SHADOW_STACK,
@@ -19,8 +20,6 @@ import { PagingError } from './errors.ts'
 import type { TableReader } from './table-reader.ts'
 import type { WalkResult } from './walk-result.ts'
 
-/** Guest-physical bits 51:32 in the high word of an entry. */
-export const ADDRESS_HI = 0xf_ffff
 /** No two vCPUs race this often over one entry; a reader that always fails is broken. */
 export const MOST_RESTARTS = 100_000
 /** Of a fault: there is none so far. */
@@ -83,7 +82,6 @@ export function refused(result: WalkResult, gpa: number, level: number): number 
 export function mapped64(
   context: PagingContext,
   result: WalkResult,
-  linearLo: number,
   level: number,
   flags: number,
   pkey: number,
@@ -92,7 +90,7 @@ export function mapped64(
   const hi = result.entries[level * 2 - 1]!
   const offsetMask = level === 1 ? 0xfff : level === 2 ? 0x1f_ffff : 0x3fff_ffff
   result.status = WALK_OK
-  result.gpa = (hi & ADDRESS_HI) * 0x1_0000_0000 + (((lo & ~offsetMask) | (linearLo & offsetMask)) >>> 0)
+  result.gpa = (hi & ADDRESS_HI) * 0x1_0000_0000 + (((lo & ~offsetMask) | (result.linearLo & offsetMask)) >>> 0)
   result.pageBytes = offsetMask + 1
   result.flags = flags | (lo & PTE_D) | (lo & context.globalMask)
   result.pkey = pkey
@@ -139,16 +137,15 @@ export function faultOfRights(
   level: number,
   flags: number,
   pkey: number,
-  lo: number,
-  hi: number,
 ): number {
+  const lo = result.entries[level * 2 - 2]!
   result.status = WALK_FAULT
   result.pfec = pfec
   result.level = level
   result.flags = flags | (lo & (PTE_D | (context.globalMask & PTE_G)))
   result.pkey = pkey
-  result.leafLo = lo >>> 0
-  result.leafHi = hi >>> 0
+  result.leafLo = lo
+  result.leafHi = result.entries[level * 2 - 1]!
   return WALK_FAULT
 }
 

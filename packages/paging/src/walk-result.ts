@@ -30,6 +30,12 @@ export class WalkResult {
   /** Guest-physical address of the leaf entry; −1 without one. */
   leafGpa: number = -1
 
+  /** Low word of the linear address. Scratch of the walk. */
+  linearLo: number = 0
+  /** High word of the linear address. Scratch of the walk. */
+  linearHi: number = 0
+  /** `ACCESS_` bits. Scratch of the walk. */
+  access: number = 0
   /** Entries by level, from 1 at index 0: lo and hi. Scratch of the walk. */
   readonly entries: Uint32Array = new Uint32Array(10)
   /** Their guest-physical addresses. Scratch of the walk. */

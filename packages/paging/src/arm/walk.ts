@@ -162,8 +162,9 @@ function walkLong(
         continue
       }
       if (level < 3 && !blockAllowed(chosen.granule, level)) return fault(result, TRANSLATION, level)
-      const outcome = finishLong(context, reader, lo, hi, access, taken, shift, result)
+      const outcome = finishLong(context, reader, access, taken, shift, result)
       if (outcome < 0) break
+      if (outcome === ARM_WALK_OK) result.ipa += ((hi & 0xffff) * 2 ** 32 + lo) % result.pageBytes
       return outcome
     }
   }
@@ -175,12 +176,10 @@ function blockAllowed(granule: number, level: number): boolean {
   return level === 2 || (level === 1 && granule === 12)
 }
 
-/** Rights, access flag and address of a leaf; -1 if the entry changed and the walk starts again. */
+/** Checks a leaf's rights and access flag; `result.ipa` is where it begins. @returns −1 if the entry changed and the walk starts again */
 function finishLong(
   context: ArmPagingContext,
   reader: TableReader,
-  lo: number,
-  hi: number,
   access: number,
   taken: number,
   shift: number,
@@ -205,8 +204,7 @@ function finishLong(
   }
   const bytes = 2 ** shift
   const base = (entryHi & 0xffff) * 2 ** 32 + (entryLo >>> 0)
-  const va = (hi & 0xffff) * 2 ** 32 + lo
-  result.ipa = base - (base % bytes) + (va % bytes)
+  result.ipa = base - (base % bytes)
   result.pageBytes = bytes
   result.device = isDevice(context, (entryLo >>> 2) & 7)
   return ARM_WALK_OK
