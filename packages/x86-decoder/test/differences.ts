@@ -216,6 +216,16 @@ export const corpusDifferences: readonly CorpusDifference[] = [
     why: 'EVEX with L\'L = 11b, or with APX\'s bits outside 64-bit mode, is #UD (SDM vol. 2A, "#UD Equations for EVEX"; iced-x86 agrees)',
   },
   {
+    where: /^llvm: 62 .*: v\w+, ours invalid \(no such mask/,
+    when: ({ bytes, mode, theirs, length }) => {
+      const [, , p1 = 0, , , modrm = 0] = bytes
+      if (mode !== 64 || (p1 & 4) !== 0 || modrm < 0xc0) return false
+      const set = Uint8Array.from(bytes, (byte, i) => (i === 2 ? byte | 4 : byte))
+      return decodeInto(set, 0, set.length, mode, insn) === 0 && insn.length === length && isNamed(theirs)
+    },
+    why: 'EVEX with payload bit 10 clear and a register in ModRM.rm is #UD (SDM vol. 2A, "#UD Equations for EVEX"): LLVM looks at the bit only where the instruction has rounding',
+  },
+  {
     where: /^llvm: .*: (?:cwde|cdq), ours (?:CBW|CWD) of/,
     why: '98 and 99 in 16-bit code are CBW and CWD (SDM vol. 2A, CBW, CWD): LLVM names the 32-bit ones',
   },
@@ -251,12 +261,14 @@ function without(slot: Uint8Array, mode: 16 | 32 | 64, drop: readonly number[]):
 const PREFIXES: ReadonlySet<number> = new Set([0x26, 0x2e, 0x36, 0x3e, 0x64, 0x65, 0x66, 0x67, 0xf0, 0xf2, 0xf3])
 const insn = new Instruction()
 
+/** Whether what has just been decoded is what LLVM calls by this name. */
+const isNamed = (theirs: string): boolean => llvmSpelling(theirs).includes((codes[insn.code] as CodeInfo).mnemonic)
+
 /** Whether our decoder takes the bytes for LLVM's mnemonic once they lack some prefixes. */
 const isWithout =
   (...drop: readonly number[]) =>
   (slot: Uint8Array, mode: 16 | 32 | 64, theirs: string): boolean =>
-    decodeInto(without(slot, mode, drop), 0, 15, mode, insn) === 0 &&
-    llvmSpelling(theirs).includes((codes[insn.code] as CodeInfo).mnemonic)
+    decodeInto(without(slot, mode, drop), 0, 15, mode, insn) === 0 && isNamed(theirs)
 
 /**
  * In the opcode maps, from LLVM: `64-bit 66 f2, map 0F: FORM | mnemonic`, or `invalid (reason)`.
