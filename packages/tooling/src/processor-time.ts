@@ -1,5 +1,6 @@
 // Processor time of whole processes, and the time for which they have waited for a processor: all threads count.
 import { readdirSync, readFileSync } from 'node:fs'
+import { setTimeout } from 'node:timers/promises'
 
 /**
  * Nanoseconds of processor time that the living threads of a process have used; the time of day where the host does not
@@ -49,6 +50,24 @@ export class ProcessorDelay {
     for (const [task, nanoseconds] of delays()) sum += nanoseconds - (this.#before.get(task) ?? 0)
     return sum / 1e9
   }
+}
+
+/**
+ * Waits for a promise, and no longer than a time in which this process had a processor or wanted none: on a busy host
+ * that is longer by the clock.
+ *
+ * @returns whether the promise has resolved in that time; a rejection is thrown
+ */
+export async function resolvesWithin(seconds: number, promise: Promise<unknown>): Promise<boolean> {
+  const [begun, delay] = [performance.now(), new ProcessorDelay()]
+  const resolved = promise.then(() => true)
+  for (let left = seconds; left > 0;) {
+    // oxlint-disable-next-line no-await-in-loop -- one look after the other
+    if (await Promise.race([resolved, setTimeout(left * 1000 + 1, false)])) return true
+    const delayed = delay.seconds()
+    left = seconds + (Number.isNaN(delayed) ? 0 : delayed) - (performance.now() - begun) / 1000
+  }
+  return false
 }
 
 /** Nanoseconds that each living thread of this process has waited for a processor since it began. */

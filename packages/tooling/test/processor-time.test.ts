@@ -1,6 +1,7 @@
 import { execFileSync, spawn } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import { expect, test } from 'vitest'
+import { resolvesWithin } from '../src/processor-time.ts'
 
 const MODULE = fileURLToPath(new URL('../src/processor-time.ts', import.meta.url))
 
@@ -39,3 +40,9 @@ test.skipIf(process.platform !== 'linux')(
     }
   },
 )
+
+test('a promise resolves within its time, or does not, or rejects', async () => {
+  expect(await resolvesWithin(0.05, Promise.resolve())).toBe(true)
+  expect(await resolvesWithin(0.05, new Promise(() => {}))).toBe(false)
+  await expect(resolvesWithin(0.05, Promise.reject(new Error('no')))).rejects.toThrow('no')
+})

@@ -15,6 +15,7 @@ import {
   type RemoteServer,
 } from '@retrap/ioreq'
 import { connectDevices, DeviceListener } from '@retrap/ioreq/node'
+import { resolvesWithin } from '@retrap/tooling/processor-time'
 import type { Rng, Soak } from '@retrap/tooling/soak'
 import type { CliHost } from '../../src/cli.ts'
 import { ExitCode } from '../../src/exit-codes.ts'
@@ -219,7 +220,7 @@ async function lieToMachine(rng: Rng, all: HostileRuns): Promise<string | undefi
     createMachine: createMachine as unknown as CliHost['createMachine'],
     isDocumented,
   })
-  const ended = await Promise.race([liars.stop().then(() => true), setTimeout(1000 * PATIENCE_SECONDS, false)])
+  const ended = await resolvesWithin(PATIENCE_SECONDS, liars.stop())
   return violation ?? (ended ? undefined : `its liars do not end within ${PATIENCE_SECONDS} s`)
 }
 
@@ -238,7 +239,7 @@ async function lieToProcess(rng: Rng, all: HostileRuns): Promise<string | undefi
       })
       await Promise.race([client.closed, setTimeout(20)])
       await hypervisor.close()
-      const closed = await Promise.race([client.closed.then(() => true), setTimeout(1000, false)])
+      const closed = await resolvesWithin(1, client.closed)
       client.close()
       if (!closed) return 'a device process does not see that its hypervisor has gone'
     } catch (error) {
