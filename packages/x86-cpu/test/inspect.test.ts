@@ -64,6 +64,33 @@ describe('saved state', () => {
     expect(saveVcpu(pc.cpu)).toEqual(before)
   })
 
+  test.each([
+    ['max,physical-bits=41', '40 physical address bits, expected 41'],
+    ['max,vendor=amd', 'vendor GenuineIntel, expected AuthenticAMD; without null_base, srso_no, xsaveerptr'],
+    ['max,-rdrand', 'with rdrand'],
+    ['max,+la57', 'without la57'],
+  ])('of max is refused on %s', (cpu, difference) => {
+    const saved = saveVcpu(new BareCpu().cpu)
+    const other = new BareCpu({ cpu })
+    const before = saveVcpu(other.cpu)
+    const attempt = (): void => restoreVcpu(other.cpu, saved)
+    expect(attempt).toThrow(`saved state of CPU model 'max' on a processor of '${cpu}': ${difference}`)
+    expect(attempt).toThrow(expect.objectContaining({ code: 'ERR_STATE_MODEL' }))
+    expect(saveVcpu(other.cpu)).toEqual(before)
+  })
+
+  test('of a model with the same features is taken whatever its name, and so is state that names no model', () => {
+    const pc = new BareCpu({ cpu: 'max,-la57' })
+    const { model: saved, ...unnamed } = saveVcpu(new BareCpu().cpu)
+    expect(saved).toMatchObject({ name: 'max', vendor: 'GenuineIntel', physicalAddressBits: 40 })
+    restoreVcpu(pc.cpu, { ...unnamed, model: saved as NonNullable<typeof saved> })
+    restoreVcpu(new BareCpu({ cpu: 'core2' }).cpu, unnamed)
+    const model = { ...(saved as NonNullable<typeof saved>), features: undefined as never }
+    expect(() => restoreVcpu(pc.cpu, { ...unnamed, model })).toThrow(
+      expect.objectContaining({ code: 'ERR_SAVED_STATE' }),
+    )
+  })
+
   test('another version, and state with something missing, are refused by name', () => {
     const { cpu } = new BareCpu()
     const saved = saveVcpu(cpu)

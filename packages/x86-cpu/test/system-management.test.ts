@@ -221,14 +221,12 @@ describe('an SMI between any two instructions changes nothing', () => {
       expect(pc.cpu.inSystemManagement).toBe(true)
       leave(pc)
       const { pending, ...rest } = saveVcpu(pc.cpu)
+      const { pending: before, ...others } = state
       // Between iterations of a string RF is set, as it is in what an interrupt pushes there.
-      const repeating = state.pending['repeating'] === '0x1'
+      const repeating = before['repeating'] === '0x1'
       const rflags = `0x${(BigInt(state.registers['rflags'] as string) | (repeating ? 0x1_0000n : 0n)).toString(16)}`
-      expect(rest, `after the SMI after step ${i}`).toEqual({
-        ...{ version: state.version, segments: state.segments, x87: state.x87, x87Registers: state.x87Registers },
-        ...{ ymm: state.ymm, registers: { ...state.registers, rflags } },
-      })
-      expect(pending).toEqual({ ...state.pending, repeating: '0x0', nmiBlocked: '0x0' })
+      expect(rest, `after the SMI after step ${i}`).toEqual({ ...others, registers: { ...state.registers, rflags } })
+      expect(pending).toEqual({ ...before, repeating: '0x0', nmiBlocked: '0x0' })
       restoreVcpu(pc.cpu, state)
     }
     expect(pc.read32(COUNT) & 0xffff).toBe(states.length)

@@ -15,12 +15,15 @@ const AMD = 'AuthenticAMD'
 
 /** Source: Intel SDM vol. 4, "Architectural MSRs", column "Architectural MSR Availability"; AMD APM vol. 2, appendix A. */
 const RULES: readonly MsrRule[] = [
+  { first: 0, last: 1, anyOf: ['MCE'], vendor: INTEL },
+  { first: 6, last: 6, anyOf: ['MONITOR'], vendor: INTEL },
   { first: 0x10, last: 0x10, anyOf: ['TSC'] },
   { first: 0x17, last: 0x17, anyOf: ['APIC_BASE'], vendor: INTEL },
   { first: 0x1b, last: 0x1b, anyOf: ['APIC_BASE'] },
   { first: 0x3b, last: 0x3b, anyOf: ['TSC_ADJUST'] },
   { first: 0x79, last: 0x79, anyOf: ['APIC_BASE'], vendor: INTEL },
   { first: 0x8b, last: 0x8b, anyOf: ['APIC_BASE'] },
+  { first: 0xce, last: 0xce, anyOf: ['SSE4_2'], vendor: INTEL },
   { first: 0xe2, last: 0xe2, anyOf: ['MONITOR'], vendor: INTEL },
   { first: 0xfe, last: 0xfe, anyOf: ['MTRR'] },
   { first: 0x10a, last: 0x10a, anyOf: ['ARCH_CAPABILITIES'] },

@@ -32,6 +32,7 @@ import {
   XCR0_SSE,
   XCR0_X87,
 } from '../system/architecture.ts'
+import { FLAGS_DEFINED, FLAG_VIF, FLAG_VIP } from '../state-layout.ts'
 import { checkCpuModel, type CpuModel } from './cpu-model.ts'
 import { CPU_FEATURES, type CpuidWord } from './feature-table.ts'
 import { absentMsrs } from './msr-table.ts'
@@ -122,6 +123,8 @@ export class Processor {
   readonly cr4: number
   /** @internal Bits of IA32_EFER that exist. */
   readonly efer: number
+  /** @internal Bits of RFLAGS that exist. */
+  readonly rflags: number
   /** @internal Bits of XCR0 that exist; 0 without XSAVE. */
   readonly xcr0: number
   /** Bits of linear addresses: 32, 48, or 57 with five-level paging. */
@@ -170,6 +173,8 @@ export class Processor {
     this.decoderOptions = decoderOptions({ vendor: this.amd ? 'amd' : 'intel', features: this.#decoderFeatures })
     this.cr4 = bits(CR4_BITS)
     this.efer = bits(EFER_BITS)
+    // VIF and VIP came with the virtual-8086 mode extensions (SDM vol. 3A, "System Flags and Fields in the EFLAGS Register").
+    this.rflags = this.has('VME') ? FLAGS_DEFINED : FLAGS_DEFINED & ~(FLAG_VIF | FLAG_VIP)
     this.xcr0 = this.has('XSAVE') ? bits(XCR0_BITS) : 0
     this.linearAddressBits = this.has('LA57') ? 57 : this.has('LM') ? 48 : 32
     this.canonicalShift = this.has('LA57') ? 7 : 16

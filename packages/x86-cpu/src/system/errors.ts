@@ -2,6 +2,8 @@
 export type X86CpuErrorCode =
   /** Saved state of another version, or with something missing. */
   | 'ERR_SAVED_STATE'
+  /** Saved state of another CPU model. */
+  | 'ERR_STATE_MODEL'
   /** State was asked for in the middle of an instruction. */
   | 'ERR_BUSY'
   /** A CPU model that does not exist, or a feature without those that it needs. */

@@ -15,7 +15,6 @@ import {
   FLAG_VIP,
   FLAG_VM,
   FLAGS_ARITHMETIC,
-  FLAGS_DEFINED,
   FS,
   GS,
   SEG_BASE,
@@ -117,7 +116,7 @@ function returnProtected(s: System, record: number, size: number): number {
   way.checkOffset(s)
   s.commit()
   let mask = flagsMask(s, size)
-  if (cpl === 0 && size !== 2) mask |= FLAG_VIF | FLAG_VIP
+  if (cpl === 0 && size !== 2) mask |= s.cpu.processor.rflags & (FLAG_VIF | FLAG_VIP)
   const flags = mergeFlags(s, image, mask)
   if (values === 3) s.releaseStack(3 * size)
   s.cpu.setRflags(flags)
@@ -130,7 +129,7 @@ function toV86(s: System, offset: number, selector: number, image: number): numb
   s.readFrame(9, 4)
   const value = (i: number): number => s.frameLo[i] as number
   if (offset > 0xffff) s.raise(VECTOR_GP, 0)
-  s.cpu.setRflags((image & FLAGS_DEFINED) | FLAG_FIXED)
+  s.cpu.setRflags((image & s.cpu.processor.rflags) | FLAG_FIXED)
   setV86Segment(s, SS, value(4) & 0xffff)
   setV86Segment(s, ES, value(5) & 0xffff)
   setV86Segment(s, DS, value(6) & 0xffff)

@@ -47,11 +47,16 @@ import { setSegmentBase } from './segment-cache.ts'
 import { readTimeStamp, writeTimeStamp, writeTscAdjust } from './time-stamp.ts'
 
 // Model-specific registers by their names in SDM vol. 4, "Architectural MSRs".
+const IA32_P5_MC_ADDR = 0
+const IA32_P5_MC_TYPE = 1
+const IA32_MONITOR_FILTER_SIZE = 6
 const IA32_TIME_STAMP_COUNTER = 0x10
 const IA32_PLATFORM_ID = 0x17
 export const IA32_TSC_ADJUST = 0x3b
 const IA32_BIOS_UPDT_TRIG = 0x79
 export const IA32_BIOS_SIGN_ID = 0x8b
+/** Ratios of the core's clock to the bus's, and what of them software may change. */
+const PLATFORM_INFO = 0xce
 /** How deep the package may sleep, and what demotes a request for that. */
 const PKG_CST_CONFIG_CONTROL = 0xe2
 const IA32_ARCH_CAPABILITIES = 0x10a
@@ -98,6 +103,10 @@ const INTERRUPT_PENDING = 0xc001_0055
  * | IA32_MCi_STATUS | zero clears it, anything else is #GP(0) | the same; always zero |
  * | IA32_MCi_ADDR, IA32_MCi_MISC | R/W where the bank has them | R/W |
  * | IA32_MCG_STATUS | bits 2:0, others are reserved | the same |
+ * | IA32_P5_MC_ADDR, IA32_P5_MC_TYPE | read-only: the bus cycle of a machine check | zero; writes are #GP(0) |
+ * | IA32_MONITOR_FILTER_SIZE | R/W: firmware tells the size of monitored lines | zero; writes are ignored |
+ * | IA32_SMBASE | read in SMM alone, where IA32_VMX_MISC bit 15 says so: that needs VMX | absent: #GP(0) |
+ * | MSR_PLATFORM_INFO | ratios of clocks; bit 31: CPUID can be made to fault | zero; writes are #GP(0) |
  * | IA32_DEBUGCTL | R/W for what the processor has: here nothing | zero; else #GP(0) |
  * | IA32_XSS | R/W for the supervisor state that XSAVES manages: here none | zero; else #GP(0) |
  * | IA32_BIOS_SIGN_ID, IA32_BIOS_UPDT_TRIG | written to load and identify a microcode update | writes are ignored |
@@ -200,7 +209,11 @@ export function readMsr(s: System, index: number): void {
     case IA32_MCG_CAP:
       give(s, MC_BANKS, 0)
       return
+    case IA32_P5_MC_ADDR:
+    case IA32_P5_MC_TYPE:
+    case IA32_MONITOR_FILTER_SIZE:
     case IA32_PLATFORM_ID:
+    case PLATFORM_INFO:
     case PKG_CST_CONFIG_CONTROL:
     case POWER_CTL:
     case NB_CFG:
@@ -298,6 +311,7 @@ export function writeMsr(s: System, index: number, lo: number, hi: number): void
       // Software writes zero and CPUID then reports the update's revision; it never changes.
       return
     case IA32_BIOS_UPDT_TRIG:
+    case IA32_MONITOR_FILTER_SIZE:
     case PKG_CST_CONFIG_CONTROL:
     case POWER_CTL:
     case NB_CFG:
@@ -309,7 +323,10 @@ export function writeMsr(s: System, index: number, lo: number, hi: number): void
     case IA32_MTRRCAP:
     case IA32_ARCH_CAPABILITIES:
     case IA32_MCG_CAP:
+    case IA32_P5_MC_ADDR:
+    case IA32_P5_MC_TYPE:
     case IA32_PLATFORM_ID:
+    case PLATFORM_INFO:
       s.raise(VECTOR_GP, 0)
       break
     default:

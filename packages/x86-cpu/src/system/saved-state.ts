@@ -104,10 +104,24 @@ export interface SavedSegment {
   readonly attributes: number
 }
 
+/** The CPU model that a state belongs to, in what decides which state there is. */
+export interface SavedModel {
+  /** For people, as in `CpuModel`. */
+  readonly name: string
+  /** The vendor, as in `CpuModel`. */
+  readonly vendor: string
+  /** Names of all features, in alphabetical order. */
+  readonly features: readonly string[]
+  /** Bits of guest-physical addresses. */
+  readonly physicalAddressBits: number
+}
+
 /** The architectural state of a processor, as plain data. Field names are the registers'. */
 export interface SavedCpu {
   /** Layout of the state. */
   readonly version: 4
+  /** The processor's model; states that were saved before it was recorded have none, and any model takes them. */
+  readonly model?: SavedModel
   /** RAX … R15, RIP, RFLAGS, CR0 … CR8, XCR0, DR0 … DR7 and model-specific registers. */
   readonly registers: Readonly<Record<string, Hex>>
   /** Segment and descriptor-table registers, by name. */
@@ -233,6 +247,32 @@ function bytesOf(s: System, offset: number, count: number): string {
   return Array.from(s.u8.subarray(offset, offset + count), (b) => b.toString(16).padStart(2, '0')).join('')
 }
 
+function modelOf(s: System): SavedModel {
+  const { name, vendor, features, physicalAddressBits } = s.cpu.processor.model
+  return { name, vendor, features: [...features].toSorted(), physicalAddressBits }
+}
+
+/** @throws X86CpuError `ERR_STATE_MODEL` where the processor is of another model; `ERR_SAVED_STATE` */
+function checkModel(s: System, saved: SavedModel): void {
+  if (!Array.isArray(saved.features)) {
+    throw new X86CpuError('ERR_SAVED_STATE', `features of the saved model: ${String(saved.features)}, expected a list`)
+  }
+  const here = modelOf(s)
+  const only = (of: SavedModel, other: SavedModel): string[] =>
+    of.features.filter((name) => !other.features.includes(name)).map((name) => name.toLowerCase())
+  const differences: string[] = []
+  if (saved.vendor !== here.vendor) differences.push(`vendor ${saved.vendor}, expected ${here.vendor}`)
+  if (saved.physicalAddressBits !== here.physicalAddressBits) {
+    differences.push(`${saved.physicalAddressBits} physical address bits, expected ${here.physicalAddressBits}`)
+  }
+  const [extra, missing] = [only(saved, here), only(here, saved)]
+  if (extra.length > 0) differences.push(`with ${extra.join(', ')}`)
+  if (missing.length > 0) differences.push(`without ${missing.join(', ')}`)
+  if (differences.length === 0) return
+  const message = `saved state of CPU model '${saved.name}' on a processor of '${here.name}': ${differences.join('; ')}`
+  throw new X86CpuError('ERR_STATE_MODEL', message)
+}
+
 /** The processor's state between two instructions. */
 export function saveState(s: System): SavedCpu {
   const segments: Record<string, SavedSegment> = {}
@@ -250,6 +290,7 @@ export function saveState(s: System): SavedCpu {
   pending['monitorArmed'] = hex(s.get(S_MONITOR_LINE) === 0 ? 0n : 1n)
   return {
     version: 4,
+    model: modelOf(s),
     registers: { ...collect(s, REGISTERS), rflags: hex(BigInt(s.cpu.materialiseFlags() >>> 0)) },
     segments,
     x87: collect(s, X87),
@@ -288,11 +329,13 @@ function rearm(s: System, armed: boolean): void {
 /**
  * Puts back what {@link saveState} returned.
  *
- * @throws X86CpuError `ERR_SAVED_STATE` if `saved` is of another version or lacks a field
+ * @throws X86CpuError `ERR_SAVED_STATE` if `saved` is of another version or lacks a field; `ERR_STATE_MODEL` if it is of
+ *   another CPU model, and nothing has changed then
  */
 export function restoreState(s: System, saved: SavedCpu): void {
   if (saved.version !== 4)
     throw new X86CpuError('ERR_SAVED_STATE', `saved processor state of version ${String(saved.version)}, expected 4`)
+  if (saved.model !== undefined) checkModel(s, saved.model)
   s.cpu.endMonitor()
   spread(s, REGISTERS, saved.registers)
   s.cpu.setRflags(Number(BigInt(lookUp(saved.registers, 'rflags'))))

@@ -113,7 +113,7 @@ const sysret: Handler = (s, _record, form) => {
   // AMD's processors take any RCX: the fetch at the outer level faults.
   if (long && !amd && !s.isCanonical(s.gprHi(RCX))) s.raise(VECTOR_GP, 0)
   const base = s.get(S_STAR + 4) >>> 16
-  const flags = s.mode64 ? s.gpr(R11) & SYSRET_FLAGS : s.cpu.materialiseFlags() | FLAG_IF
+  const flags = s.mode64 ? s.gpr(R11) & SYSRET_FLAGS & s.cpu.processor.rflags : s.cpu.materialiseFlags() | FLAG_IF
   s.set64(S_RIP, s.gpr(RCX), long ? s.gprHi(RCX) : 0)
   s.cpu.setRflags(flags | FLAG_FIXED)
   setFlatCode(s, (base + (long ? 16 : 0)) | 3, 3, long)

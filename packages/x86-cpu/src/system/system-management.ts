@@ -4,7 +4,6 @@ import {
   DS,
   ES,
   EVENT_SMI,
-  FLAGS_DEFINED,
   FLAG_RF,
   FLAG_VM,
   FS,
@@ -297,7 +296,7 @@ function resume(s: System, map: SaveMap): void {
   s.set(S_CR0, (s.get(S_CR0) & CR0_DEFINED) | CR0_ET)
   s.set64(DR6, (s.get(DR6) & DR6_WRITABLE) | DR6_ONES, 0)
   s.set64(DR7, (s.get(DR7) & DR7_WRITABLE) | DR7_ONES, 0)
-  s.cpu.setRflags((low(places.flags) & FLAGS_DEFINED) | FLAG_FIXED)
+  s.cpu.setRflags((low(places.flags) & s.cpu.processor.rflags) | FLAG_FIXED)
   for (let segment = ES; segment <= TR; segment++) loadSegment(s, segment)
   if (!s.protectedMode) openSegmentsForRealMode(s)
   for (const table of [GDTR, IDTR]) {

@@ -263,7 +263,7 @@ function loadNewTask(
   s.set(DR7, s.get(DR7) & ~DR7_LOCAL)
   let flags = newFlags
   if (kind === TASK_CALL || kind === TASK_INTERRUPT) flags |= FLAG_NT
-  s.cpu.setRflags((flags & 0x003f_7fd5) | FLAG_FIXED)
+  s.cpu.setRflags((flags & s.cpu.processor.rflags) | FLAG_FIXED)
   s.set64(S_RIP, newIp, 0)
   // A 16-bit TSS leaves the upper halves of the registers.
   for (let i = 0; i < 8; i++) s.setGpr(i, wide ? 4 : 2, registers[i] as number)
