@@ -11,29 +11,21 @@ import {
   IOREQ_READ,
   IOREQ_SLOTS,
   IOREQ_TYPE_COPY,
-  IOREQ_TYPE_PCI_CONFIG,
   IOREQ_TYPE_PIO,
-  IOREQ_TYPE_TIMEOFFSET,
   IOREQ_WRITE,
   XEN_DMOP_IO_RANGE_MEMORY,
   XEN_DMOP_IO_RANGE_PORT,
 } from './layout.ts'
 import { MmioLookup, PORT_REGION, PortLookup, type ServedRegion } from './lookup.ts'
-import { allDirect, Parties } from './parties.ts'
+import { Parties } from './parties.ts'
 import { PendingRequests } from './pending.ts'
 import { badRead, checkedVoid, cut, isOneCall } from '@retrap/device/host'
 import { isDirectCall, type ClaimedRegion } from './region.ts'
 import { RegionTable } from './region-table.ts'
-import {
-  copyIoRequest,
-  createIoRequest,
-  elementAddress,
-  requestAddress,
-  setElement,
-  type IoRequest,
-} from './request.ts'
+import { createIoRequest, requestAddress, setElement, type IoRequest } from './request.ts'
 import type { IoreqServer, ServerOwner } from './server.ts'
 import { IO_DONE, IO_LOG } from './status.ts'
+import { Submission } from './submission.ts'
 import type { IoTraceRecord } from './trace.ts'
 
 const NO_REGIONS = new RegionTable(() => {})
@@ -67,12 +59,11 @@ export class IoDispatch implements ServerOwner {
   readonly #portRegions: readonly ServedRegion[]
   readonly #immediate: ImmediateAccess
   readonly #pending: PendingRequests
+  readonly #submission: Submission
   readonly #failures: FailureHandler
   readonly #invalidations: InvalidationListener | undefined
   readonly #space: ConfigSpace
   readonly #trace: ((record: IoTraceRecord) => void) | undefined
-  /** A request of another type than the guest's, or one that goes into a ring. */
-  readonly #sent: IoRequest = createIoRequest()
   /** An access that is not one call of one handler. */
   readonly #one: IoRequest = createIoRequest()
   /** The last access that `#asynchronous` has found a server for, and which. */
@@ -118,6 +109,15 @@ export class IoDispatch implements ServerOwner {
       trace: this.#trace,
       invalidations: options.invalidations,
       servers: () => this.#parties.present(),
+    })
+    this.#submission = new Submission({
+      parties: this.#parties,
+      space: this.#space,
+      immediate: this.#immediate,
+      pending: this.#pending,
+      failures: this.#failures,
+      answer: this,
+      trace: this.#trace,
     })
   }
 
@@ -398,61 +398,7 @@ export class IoDispatch implements ServerOwner {
       const status = this.#attempt(type, direction, address, size, request.dataLo, request.dataHi)
       if (status !== IO_LOG) return status
     }
-    if (this.#space.decodes(type, address, size)) return this.#submitConfig(vcpu, request)
-    return this.#submitRange(vcpu, request, address)
-  }
-
-  /** Makes an access to the PCI function that the configuration space has decoded. */
-  #submitConfig(vcpu: number, request: IoRequest): number {
-    const { bdf, register } = this.#space
-    const server = this.#parties.selectFunction(bdf)
-    if (server === null) return this.#immediate.unhandled(request.size)
-    if (server.local !== null) return this.#immediate.elements(request, null)
-    const sent = this.#sent
-    copyIoRequest(request, sent)
-    sent.type = IOREQ_TYPE_PCI_CONFIG
-    sent.addressHi = bdf
-    sent.addressLo = register
-    return this.#pending.send(vcpu, server, sent)
-  }
-
-  /** Makes an access to ports or guest-physical addresses, of all its elements if one claimant has them all. */
-  #submitRange(vcpu: number, request: IoRequest, address: number): number {
-    const { size, count, type, direction } = request
-    const kind = type === IOREQ_TYPE_PIO ? 'port' : 'mmio'
-    const end = elementAddress(request, count - 1)
-    const first = Math.min(address, end)
-    const last = Math.max(address, end) + size - 1
-    const party = this.#parties.select(kind, first, last)
-    if (direction === IOREQ_WRITE && this.#space.isLatch(type, address, size)) this.config.value = request.dataLo
-    if (party === null) {
-      if (count === 1) return this.#immediate.unclaimed(request)
-      this.count = 0
-      return this.#immediate.unhandled(size)
-    }
-    if (allDirect(party, kind, first, last)) return this.#immediate.elements(request, party)
-    if (party instanceof RegionTable) throw new Error('invariant: internal regions are direct')
-    if (direction === IOREQ_WRITE && this.#buffer(vcpu, party, request, first, last)) return IO_DONE
-    return this.#pending.send(vcpu, party, request)
-  }
-
-  /** Puts a write into the server's ring, where that is declared and possible. */
-  #buffer(vcpu: number, server: IoreqServer, request: IoRequest, first: number, last: number): boolean {
-    const ranges = server.bufferedRanges[request.type as 0 | 1]
-    // A vCPU whose earlier request is still draining must not overtake it.
-    if (server.ring === null || !ranges.contains(first, last) || server.draining[vcpu] !== 0) return false
-    if (!server.ring.produce(request)) return false
-    this.#trace?.({ event: 'buffered', vcpu, server: server.name, request, lo: request.dataLo, hi: request.dataHi })
-    this.#notifyBuffered(server)
-    return true
-  }
-
-  #notifyBuffered(server: IoreqServer): void {
-    try {
-      server.transport.notifyBuffered?.()
-    } catch (error) {
-      this.#failures.failOutside(server, server.name, 'a buffered write', error)
-    }
+    return this.#submission.submit(vcpu, request, address)
   }
 
   /**
@@ -462,20 +408,7 @@ export class IoDispatch implements ServerOwner {
    * @returns how many servers could not be told: they have no ring, or it is full
    */
   timeOffset(seconds: bigint): number {
-    if (seconds === 0n) return 0
-    const request = createIoRequest()
-    request.type = IOREQ_TYPE_TIMEOFFSET
-    request.size = 8
-    request.dataLo = Number(BigInt.asUintN(32, seconds))
-    request.dataHi = Number(BigInt.asUintN(32, seconds >> 32n))
-    let missed = 0
-    for (const server of this.#parties.present()) {
-      if (!server.enabled) continue
-      if (server.transport.timeOffset?.(request) === true) continue
-      if (server.ring?.produce(request) === true) this.#notifyBuffered(server)
-      else missed++
-    }
-    return missed
+    return this.#submission.timeOffset(seconds)
   }
 
   /**

@@ -1,0 +1,125 @@
+import type { ConfigSpace } from './config-space.ts'
+import type { FailureHandler } from './failures.ts'
+import type { ImmediateAccess } from './immediate.ts'
+import { IOREQ_TYPE_PCI_CONFIG, IOREQ_TYPE_PIO, IOREQ_TYPE_TIMEOFFSET, IOREQ_WRITE } from './layout.ts'
+import { allDirect, type Parties } from './parties.ts'
+import type { PendingRequests } from './pending.ts'
+import { RegionTable } from './region-table.ts'
+import { copyIoRequest, createIoRequest, elementAddress, type IoRequest } from './request.ts'
+import type { IoreqServer } from './server.ts'
+import { IO_DONE } from './status.ts'
+import type { IoTraceRecord } from './trace.ts'
+
+/** What a {@link Submission} is made of. */
+export interface SubmissionParts {
+  readonly parties: Parties
+  readonly space: ConfigSpace
+  readonly immediate: ImmediateAccess
+  readonly pending: PendingRequests
+  readonly failures: FailureHandler
+  /** Where the number of elements is left. */
+  readonly answer: { count: number }
+  readonly trace: ((record: IoTraceRecord) => void) | undefined
+}
+
+/** Chooses the party of a logged access, and sends it there: to a slot, into a ring, or to handlers at once. */
+export class Submission {
+  readonly #parts: SubmissionParts
+  readonly #parties: Parties
+  readonly #space: ConfigSpace
+  readonly #answer: { count: number }
+  /** A request of another type than the guest's. */
+  readonly #sent: IoRequest = createIoRequest()
+
+  constructor(parts: SubmissionParts) {
+    this.#parts = parts
+    this.#parties = parts.parties
+    this.#space = parts.space
+    this.#answer = parts.answer
+  }
+
+  /** Makes an access that no look-up has found a party for. @returns as `IoDispatch.submit` */
+  submit(vcpu: number, request: IoRequest, address: number): number {
+    if (this.#space.decodes(request.type, address, request.size)) return this.#submitConfig(vcpu, request)
+    return this.#submitRange(vcpu, request, address)
+  }
+
+  /** Makes an access to the PCI function that the configuration space has decoded. */
+  #submitConfig(vcpu: number, request: IoRequest): number {
+    const { bdf, register } = this.#space
+    const server = this.#parties.selectFunction(bdf)
+    if (server === null) return this.#parts.immediate.unhandled(request.size)
+    if (server.local !== null) return this.#parts.immediate.elements(request, null)
+    const sent = this.#sent
+    copyIoRequest(request, sent)
+    sent.type = IOREQ_TYPE_PCI_CONFIG
+    sent.addressHi = bdf
+    sent.addressLo = register
+    return this.#parts.pending.send(vcpu, server, sent)
+  }
+
+  /** Makes an access to ports or guest-physical addresses, of all its elements if one claimant has them all. */
+  #submitRange(vcpu: number, request: IoRequest, address: number): number {
+    const { size, count, type, direction } = request
+    const kind = type === IOREQ_TYPE_PIO ? 'port' : 'mmio'
+    const end = elementAddress(request, count - 1)
+    const first = Math.min(address, end)
+    const last = Math.max(address, end) + size - 1
+    const party = this.#parties.select(kind, first, last)
+    if (direction === IOREQ_WRITE && this.#space.isLatch(type, address, size))
+      this.#space.address.value = request.dataLo
+    if (party === null) {
+      if (count === 1) return this.#parts.immediate.unclaimed(request)
+      this.#answer.count = 0
+      return this.#parts.immediate.unhandled(size)
+    }
+    if (allDirect(party, kind, first, last)) return this.#parts.immediate.elements(request, party)
+    if (party instanceof RegionTable) throw new Error('invariant: internal regions are direct')
+    if (direction === IOREQ_WRITE && this.#buffer(vcpu, party, request, first, last)) return IO_DONE
+    return this.#parts.pending.send(vcpu, party, request)
+  }
+
+  /** Puts a write into the server's ring, where that is declared and possible. */
+  #buffer(vcpu: number, server: IoreqServer, request: IoRequest, first: number, last: number): boolean {
+    const ranges = server.bufferedRanges[request.type as 0 | 1]
+    // A vCPU whose earlier request is still draining must not overtake it.
+    if (server.ring === null || !ranges.contains(first, last) || server.draining[vcpu] !== 0) return false
+    if (!server.ring.produce(request)) return false
+    this.#parts.trace?.({
+      event: 'buffered',
+      vcpu,
+      server: server.name,
+      request,
+      lo: request.dataLo,
+      hi: request.dataHi,
+    })
+    this.#notifyBuffered(server)
+    return true
+  }
+
+  #notifyBuffered(server: IoreqServer): void {
+    try {
+      server.transport.notifyBuffered?.()
+    } catch (error) {
+      this.#parts.failures.failOutside(server, server.name, 'a buffered write', error)
+    }
+  }
+
+  /** See `IoDispatch.timeOffset`. */
+  timeOffset(seconds: bigint): number {
+    if (seconds === 0n) return 0
+    const request = createIoRequest()
+    request.type = IOREQ_TYPE_TIMEOFFSET
+    request.size = 8
+    request.dataLo = Number(BigInt.asUintN(32, seconds))
+    request.dataHi = Number(BigInt.asUintN(32, seconds >> 32n))
+    let missed = 0
+    for (const server of this.#parties.present()) {
+      if (!server.enabled) continue
+      if (server.transport.timeOffset?.(request) === true) continue
+      if (server.ring?.produce(request) === true) this.#notifyBuffered(server)
+      else missed++
+    }
+    return missed
+  }
+}
