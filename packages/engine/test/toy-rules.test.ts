@@ -12,10 +12,15 @@ const ORIGIN = originOf(false)
 const page = (frame: number): ToyPage => ({ frame, writable: true, device: false })
 const HALT: Source = { op: 'sys', value: SYSTEM.halt }
 
+interface RunOptions {
+  readonly budget?: number
+  readonly arenaBytes?: number
+}
+
 /** A processor that has run a program, with bytes that are no instructions around it. */
 function run(
   program: readonly Source[],
-  { start = 0, budget = 1000, ...rest }: Partial<ToyMachine> & { readonly budget?: number } = {},
+  { start = 0, budget = 1000, arenaBytes = 256 << 10, ...rest }: Partial<ToyMachine> & RunOptions = {},
 ): ToyProcessor {
   const bytes = encode(program)
   const linear = new Uint8Array(2 * PAGE_BYTES).fill(0xff)
@@ -30,7 +35,7 @@ function run(
       handler: 0x800,
       ...rest,
     },
-    { hot },
+    { hot, arenaBytes },
   )
   processor.run(budget)
   return processor
@@ -135,6 +140,26 @@ describe('a write to the second page of an instruction', () => {
       registers: [0n, 0n, 0n, 1n, 0xfen],
     })
     expect(seen).toMatchObject({ halted: true, retired: 5, log: [] })
+  })
+})
+
+describe('a full arena', () => {
+  test('is emptied, and no execute entry leads to where the records were', () => {
+    // Four frames that each add 1 to a register of their own and jump to the next: one slot table too many for the arena.
+    const frames = [0, 1, 2, 3].map((i) => {
+      const frame = new Uint8Array(PAGE_BYTES).fill(0xff)
+      frame.set(
+        encode([
+          { op: 'add', rd: i, rs: 7 },
+          { op: 'jmp', value: i === 3 ? -3 * PAGE_BYTES - 5 : PAGE_BYTES - 5 },
+        ]),
+      )
+      return frame
+    })
+    const registers = [0n, 0n, 0n, 0n, 0n, 0n, 0n, 1n]
+    const processor = run([], { pages: [0, 1, 2, 3].map(page), frames, registers, budget: 80, arenaBytes: 64 << 10 })
+    expect(processor.seen.registers.slice(0, 4)).toEqual([10n, 10n, 10n, 10n])
+    expect(processor.cache.flushes).toBeGreaterThan(5)
   })
 })
 

@@ -25,6 +25,8 @@ export const OPERATIONS = [
   ['sys', 2],
   // rd = linear address of this instruction + a 16-bit displacement.
   ['adr', 4],
+  // rd += rs, plus 1 if the result is zero: reads the result, and sets it.
+  ['addz', 2],
 ] as const
 
 export type Operation = (typeof OPERATIONS)[number][0]

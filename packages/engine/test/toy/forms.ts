@@ -203,6 +203,12 @@ function emit(c: ToyContext, { op, target }: ToyForm): void {
       c.setResult(value)
       break
     }
+    case 'addz': {
+      const value = f.let(c.read(R_RD).add(c.read(R_RS)).add(c.result.eqz().toI64U()))
+      c.write(value)
+      c.setResult(value)
+      break
+    }
     case 'mul':
       c.write(f.let(c.read(R_RD).mul(c.read(R_RS))))
       break
@@ -252,9 +258,11 @@ function emitCount(c: FunctionContext): void {
 const FUNCTIONS_ONLY: ReadonlySet<string> = new Set(['count', 'jr'])
 
 const FORMS: readonly ToyForm[] = [
-  ...(['nop', 'movi', 'add', 'sub', 'xor', 'mul', 'load', 'store', 'jr', 'count', 'adr'] as const).map((op) => ({
-    op,
-  })),
+  ...(['nop', 'movi', 'add', 'sub', 'xor', 'addz', 'mul', 'load', 'store', 'jr', 'count', 'adr'] as const).map(
+    (op) => ({
+      op,
+    }),
+  ),
   ...(['bz', 'jmp'] as const).flatMap((op) => (['forward', 'back', 'far'] as const).map((target) => ({ op, target }))),
 ]
 
@@ -297,6 +305,7 @@ export class ToyForms implements InterpreterForms<ToyForm> {
       case 'add':
       case 'sub':
       case 'xor':
+      case 'addz':
         emit(c, form)
         return 'spilled'
       default:

@@ -21,7 +21,14 @@ const source: fc.Arbitrary<Source> = fc.oneof(
   {
     weight: 5,
     arbitrary: fc.record({
-      op: fc.constantFrom('add' as const, 'sub' as const, 'xor' as const, 'mul' as const, 'nop' as const),
+      op: fc.constantFrom(
+        'add' as const,
+        'sub' as const,
+        'xor' as const,
+        'addz' as const,
+        'mul' as const,
+        'nop' as const,
+      ),
       rd: register,
       rs: register,
     }),

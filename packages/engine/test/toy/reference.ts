@@ -144,6 +144,9 @@ export class Reference {
       case 'xor':
         this.#result = r[rd] = r[rd]! ^ r[rs]!
         break
+      case 'addz':
+        this.#result = r[rd] = wrap(r[rd]! + r[rs]! + (this.#result === 0n ? 1n : 0n))
+        break
       case 'mul':
         r[rd] = wrap(r[rd]! * r[rs]!)
         break
