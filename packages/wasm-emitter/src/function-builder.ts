@@ -324,6 +324,18 @@ export class FunctionBuilder implements Callee {
     this.#code().u8(0x00)
   }
 
+  /** Puts statements before all that the function has so far: for what is known when its body is complete. */
+  prepend(build: () => void): void {
+    checkFunction('what comes first', build)
+    if (this.#depth !== 0) throw new WasmEmitterError('ERR_STRUCTURE', `${this.name}: ${this.#depth} open block(s)`)
+    const body = this.#code()
+    this.#body = spare.pop() ?? new ByteWriter()
+    build()
+    this.#body.append(body)
+    body.clear()
+    spare.push(body)
+  }
+
   /** Bytes of code so far, without local declarations. */
   get codeBytes(): number {
     return this.#body?.length ?? this.#codeBytes

@@ -9,7 +9,7 @@ export type { WasmEmitterErrorCode } from './errors.ts'
 export { FunctionBuilder, type Label } from './function-builder.ts'
 export type { Local } from './local.ts'
 export { ModuleBuilder } from './module-builder.ts'
-export type { MemoryImport } from './module-builder.ts'
+export type { FunctionOptions, MemoryImport } from './module-builder.ts'
 // The tables as types alone: the names and types of instructions follow from them.
 export type {
   ATOMIC_RMW,

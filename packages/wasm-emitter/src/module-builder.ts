@@ -1,5 +1,5 @@
 import { ByteWriter } from './bytes.ts'
-import { checkIndex, checkList, checkObject, checkText } from './checks.ts'
+import { checkFunction, checkIndex, checkList, checkObject, checkText } from './checks.ts'
 import { WasmEmitterError } from './errors.ts'
 import { FunctionBuilder } from './function-builder.ts'
 import { checkCallee, checkSignature, valueTypeCode, type Callee, type Signature } from './signature.ts'
@@ -23,6 +23,14 @@ export interface MemoryImport {
   readonly shared?: boolean
 }
 
+/** How a function of a module is declared. */
+export interface FunctionOptions {
+  /** Whether it is exported under its name. */
+  readonly export?: boolean
+  /** The class of what builds its body; default {@link FunctionBuilder}. */
+  readonly builder?: typeof FunctionBuilder
+}
+
 /**
  * Builds a WebAssembly module: imports first, then functions; {@link ModuleBuilder.build} gives the bytes.
  *
@@ -41,6 +49,7 @@ export class ModuleBuilder {
   readonly #entries: { from: number; to: number }[] = []
   #memory: MemoryImport | undefined
   #table: { elements: readonly Callee[]; exportName: string | undefined } | undefined
+  #tableImport: { module: string; name: string } | undefined
 
   /** The index of a function type, made on first use. */
   typeIndex(signature: Signature): number {
@@ -84,10 +93,12 @@ export class ModuleBuilder {
   function<S extends Signature>(
     name: string,
     signature: S,
-    options: { readonly export?: boolean } = {},
+    options: FunctionOptions = {},
   ): FunctionBuilder & { readonly signature: S } {
     checkObject('the options of a function', options)
-    const builder = new FunctionBuilder(this.#imports.length + this.#functions.length, name, signature)
+    const { builder: Builder = FunctionBuilder } = options
+    checkFunction('the class of a function', Builder)
+    const builder = new Builder(this.#imports.length + this.#functions.length, name, signature)
     this.#functionTypes.push(this.typeIndex(signature))
     this.#functions.push(builder)
     if (options.export === true) this.#exports.push({ name, index: builder.index })
@@ -103,9 +114,19 @@ export class ModuleBuilder {
     this.#entries[f.index - this.#imports.length] = { from, to: this.#code.length }
   }
 
+  /** Imports table 0, for calls through it. Throws `WasmEmitterError` `ERR_DUPLICATE` for a second table. */
+  importTable(module: string, name: string): void {
+    if (this.#table !== undefined || this.#tableImport !== undefined)
+      throw new WasmEmitterError('ERR_DUPLICATE', 'a module has one table here')
+    checkText('the module of a table', module)
+    checkText('the name of a table', name)
+    this.#tableImport = { module, name }
+  }
+
   /** Table 0, holding these functions from entry 0 on. */
   table(elements: readonly Callee[], exportName?: string): void {
-    if (this.#table !== undefined) throw new WasmEmitterError('ERR_DUPLICATE', 'a module has one table here')
+    if (this.#table !== undefined || this.#tableImport !== undefined)
+      throw new WasmEmitterError('ERR_DUPLICATE', 'a module has one table here')
     checkList('the elements of a table', elements)
     for (const callee of elements) checkCallee(callee)
     if (exportName !== undefined) checkText('the name of a table', exportName)
@@ -173,12 +194,18 @@ export class ModuleBuilder {
 
   #importSection(s: ByteWriter): void {
     const memory = this.#memory
-    s.leb(this.#imports.length + (memory === undefined ? 0 : 1))
+    const table = this.#tableImport
+    s.leb(this.#imports.length + (memory === undefined ? 0 : 1) + (table === undefined ? 0 : 1))
     for (const { module, name, type } of this.#imports) {
       s.name(module)
       s.name(name)
       s.u8(KIND_FUNCTION)
       s.leb(type)
+    }
+    if (table !== undefined) {
+      s.name(table.module)
+      s.name(table.name)
+      s.raw([KIND_TABLE, FUNCREF, 0x00, 0x00])
     }
     if (memory === undefined) return
     s.name(memory.module)

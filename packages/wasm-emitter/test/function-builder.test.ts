@@ -1,6 +1,6 @@
 // Statements, locals and control flow of a function: what the code does when it runs, and its text where form matters.
 import { describe, expect, test } from 'vitest'
-import { F32, F64, I32, I64, type Label, V128, extractLane, numeric } from '../src/index.ts'
+import { F32, F64, type FunctionBuilder, I32, I64, type Label, V128, extractLane, numeric } from '../src/index.ts'
 import { instructionsOf, makeMemory, moduleOf, runner } from './support/wasm.ts'
 
 const UNARY = { params: ['i32'], result: 'i32' } as const
@@ -33,6 +33,18 @@ describe('locals', () => {
     })
     expect(seen).toEqual([1, 2, 3, 3, 2, 4])
     expect(WebAssembly.validate(bytes)).toBe(true)
+  })
+
+  test('what is prepended runs first, and is refused while a block is open', () => {
+    const run = runner<number>(UNARY, (f) => {
+      const x = f.local('i32')
+      f.set(x, x.get.mul(10))
+      f.return(x.get.add(f.param(0, 'i32').get))
+      f.prepend(() => f.set(x, I32.of(4)))
+    })
+    expect(run(2)).toBe(42)
+    const open = (f: FunctionBuilder): void => f.block(() => f.prepend(() => undefined))
+    expect(() => moduleOf(UNARY, open)).toThrow(expect.objectContaining({ code: 'ERR_STRUCTURE' }))
   })
 
   test('a parameter asked for by the wrong type is refused', () => {

@@ -1,6 +1,6 @@
 // Modules: imports, calls between functions, the table, names, and what is refused.
 import { describe, expect, test } from 'vitest'
-import { I32, I64, ModuleBuilder } from '../src/index.ts'
+import { FunctionBuilder, I32, I64, ModuleBuilder } from '../src/index.ts'
 import { textOf } from './support/wasm.ts'
 
 const ADD = { params: ['i32', 'i32'], result: 'i32' } as const
@@ -31,6 +31,34 @@ describe('a module', () => {
     const run = exported(instantiate(module, { host: { log: (n: number) => seen.push(n) } }), 'isOdd')
     expect(run(3)).toBe(1)
     expect(seen).toEqual([3, 2, 1, 0])
+  })
+
+  test('calls through a table that it imports, and another module exports', () => {
+    const owner = new ModuleBuilder()
+    const add = owner.function('add', ADD)
+    add.return(add.param(0, 'i32').get.add(add.param(1, 'i32').get))
+    owner.table([add], 'table')
+    const user = new ModuleBuilder()
+    user.importTable('owner', 'table')
+    const type = user.typeIndex(ADD)
+    const f = user.function('call', UNARY, { export: true })
+    f.return(f.callIndirect(ADD, type, 0, f.param(0, 'i32').get, I32.of(5)) as I32)
+    expect(exported(instantiate(user, { owner: { ...instantiate(owner).exports } as never }), 'call')(3)).toBe(8)
+    expect(() => user.importTable('owner', 'table')).toThrow('a module has one table')
+    expect(() => user.table([])).toThrow('a module has one table')
+  })
+
+  test('has functions built by a class of its user', () => {
+    class Doubling extends FunctionBuilder {
+      override return(value?: I32 | number): void {
+        super.return(I32.of(value ?? 0).mul(2))
+      }
+    }
+    const module = new ModuleBuilder()
+    const f = module.function('twice', UNARY, { export: true, builder: Doubling })
+    expect(f).toBeInstanceOf(Doubling)
+    f.return(f.param(0, 'i32').get)
+    expect(exported(instantiate(module), 'twice')(21)).toBe(42)
   })
 
   test('exports only what was asked for, and names every function for profiles', () => {
