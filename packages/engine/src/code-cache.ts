@@ -2,7 +2,18 @@ import { EngineError } from './errors.ts'
 import { FRAME_DECODED, PAGE_BYTES } from '@retrap/memory'
 import type { MachineMemory } from '@retrap/memory'
 import { CodePage } from './code-page.ts'
-import { OP_CONTINUE, OP_CROSS, OP_DEAD, RECORD_BYTES, R_LENGTH, R_LINK, R_OFFSET, R_OP } from './record.ts'
+import {
+  OP_CONTINUE,
+  OP_CROSS,
+  OP_DEAD,
+  OP_UNIT,
+  RECORD_BYTES,
+  R_FUNCTION,
+  R_LENGTH,
+  R_LINK,
+  R_OFFSET,
+  R_OP,
+} from './record.ts'
 import type { RecordDecoder } from './record-decoder.ts'
 
 /** Decoders count in 31 bits, and count past the end of a page that ends at 2 GiB. */
@@ -44,6 +55,7 @@ export class CodeCache {
   readonly #end: number
   #next: number
   readonly #pages = new Map<number, CodePage>()
+  readonly #pagesBySlots = new Map<number, CodePage>()
   readonly #clients: CodeCacheClient[] = []
   /** The bytes of an instruction in two pages, side by side. */
   readonly #crossing: Uint8Array
@@ -95,6 +107,7 @@ export class CodeCache {
       this.#memory.u32.fill(0, page.slots >>> 2, (page.slots + SLOT_BYTES) >>> 2)
       this.#next += SLOT_BYTES
       this.#pages.set(key, page)
+      this.#pagesBySlots.set(page.slots, page)
     }
     const { codeBits } = this.#memory
     if ((codeBits[frame]! & FRAME_DECODED) === 0) {
@@ -108,10 +121,41 @@ export class CodeCache {
     return frame * this.#decoder.modes + mode
   }
 
+  /** Returns the code page that a slot table belongs to. */
+  pageOfSlots(slots: number): CodePage | undefined {
+    return this.#pagesBySlots.get(slots)
+  }
+
+  /**
+   * Has a unit execute the code that begins with an instruction.
+   *
+   * A write to any of the pages that the unit was made from ends that, as it kills their records.
+   *
+   * @param pages - the one with the instruction first
+   * @param record - of the instruction
+   * @param entry - the unit's entry in the function table
+   * @returns machine address of the unit's record; 0 if the arena is full
+   */
+  addUnit(pages: readonly CodePage[], offset: number, record: number, entry: number): number {
+    const { u16, u32 } = this.#memory
+    const at = this.#next
+    const [first] = pages
+    if (first === undefined || at + RECORD_BYTES > this.#end) return 0
+    this.#next += RECORD_BYTES
+    this.#writePseudo(at, OP_UNIT, offset)
+    u16[(at + R_FUNCTION) >>> 1] = entry
+    u32[(at + R_LINK) >>> 2] = record
+    const slot = first.slots + 4 * offset
+    for (const page of pages) page.runs.push(at, 1, slot)
+    u32[slot >>> 2] = at
+    return at
+  }
+
   /** Drops everything. */
   flush(): void {
     for (const page of this.#pages.values()) this.#memory.codeBits[page.frame]! &= ~FRAME_DECODED
     this.#pages.clear()
+    this.#pagesBySlots.clear()
     this.#spared.clear()
     this.#next = this.#start
     this.flushes++

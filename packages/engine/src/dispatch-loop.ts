@@ -10,15 +10,18 @@ import {
   OP_FIRST_FORM,
   OP_LEAVE,
   OP_SYSTEM,
+  OP_UNIT,
   RECORD_BYTES,
   R_FUNCTION,
   R_LINK,
   R_OFFSET,
   R_OP,
 } from './record.ts'
+import { HOT_COUNTER_MASK, HOT_COUNTER_SHIFT } from './hot-counters.ts'
 import type { StateLayout } from './state-layout.ts'
 import { STATUS_EXIT, STATUS_HANDLER, STATUS_JUMP, STATUS_LEAVE } from './status.ts'
 import { TLB_EXECUTE, TLB_INDEX_MASK } from './tlb-layout.ts'
+import { UNIT_FAILED, UNIT_JUMP, UNIT_RESUME } from './unit-outcome.ts'
 
 /** Type of the functions in the module's table: `(state, record, tlb) → status`. */
 export const FORM_SIGNATURE: { readonly params: readonly ['i32', 'i32', 'i32']; readonly result: 'i32' } = {
@@ -37,6 +40,16 @@ export interface DispatchImports {
   readonly fetch: I32Callee
   /** `(record) → 1` if the page-crossing instruction after an `OP_CROSS` record may be executed, else 0. */
   readonly cross: I32Callee
+  /** `(record) → record`: what to execute in place of a record that has been reached often. */
+  readonly hot: I32Callee
+}
+
+/** Where the dispatch loop counts, as machine addresses; what is absent is not counted. */
+export interface DispatchCounters {
+  /** 64-bit counters of executions, one for each case, then one for each table entry. */
+  readonly profileAt?: number | undefined
+  /** {@link HOT_COUNTERS} counters of how often branches reach records, for a compiler of hot code. */
+  readonly hotAt?: number | undefined
 }
 
 /** Locals of the dispatch loop that inlined forms use. */
@@ -99,20 +112,28 @@ export class DispatchLoop {
   readonly #imports: DispatchImports
   readonly #callType: number
   readonly #profileAt: number | undefined
+  readonly #hotAt: number | undefined
   readonly #state: I32
   #held: HeldState = { spill: () => {}, reload: () => {} }
 
   /**
    * @param f - a function with parameters `(i32, i32)` and result `i32`, still empty
    * @param callType - type index of the functions in the module's table: {@link FORM_SIGNATURE}
-   * @param profileAt - machine address of 64-bit counters of executions, one for each case, then one for each table entry
+   * @param counters - where to count
    */
-  constructor(f: FunctionBuilder, layout: StateLayout, imports: DispatchImports, callType: number, profileAt?: number) {
+  constructor(
+    f: FunctionBuilder,
+    layout: StateLayout,
+    imports: DispatchImports,
+    callType: number,
+    counters: DispatchCounters = {},
+  ) {
     this.#f = f
     this.#layout = layout
     this.#imports = imports
     this.#callType = callType
-    this.#profileAt = profileAt
+    this.#profileAt = counters.profileAt
+    this.#hotAt = counters.hotAt
     this.#state = f.param(0, 'i32').get
     this.locals = {
       record: f.local('i32'),
@@ -268,6 +289,7 @@ export class DispatchLoop {
     bodies[OP_CALL_CONTROL] = () => this.#callControl(labels, firstEntry)
     bodies[OP_SYSTEM] = () => this.#system(labels, f.loadExpression('i32.load16_u', l.record.get, R_FUNCTION))
     bodies[OP_CROSS] = () => this.#checkCrossing(labels)
+    bodies[OP_UNIT] = () => this.#unit(labels)
     for (const [i, emit] of inlined.entries()) {
       bodies[OP_FIRST_FORM + i] = () => {
         emit(labels)
@@ -339,6 +361,46 @@ export class DispatchLoop {
     )
     this.#jumpIfAsked(labels)
     this.#endCall(labels)
+  }
+
+  /** Enters a unit, which charges the budget by itself. */
+  #unit(labels: DispatchLabels): void {
+    const f = this.#f
+    const l = this.locals
+    const layout = this.#layout
+    this.#held.spill()
+    f.store('i32.store', this.#state, l.budget.get.add(1), layout.budget)
+    const entry = f.loadExpression('i32.load16_u', l.record.get, R_FUNCTION)
+    const outcome = f.callIndirect(FORM_SIGNATURE, this.#callType, entry, this.#state, l.record.get, l.tlb.get)
+    f.set(l.status, outcome as I32)
+    this.#reload()
+    f.set(l.record, f.loadExpression('i32.load', this.#state, layout.record))
+    f.set(l.slots, f.loadExpression('i32.load', this.#state, layout.slots))
+    f.set(l.pageBase, f.loadExpression('i64.load', this.#state, layout.pageBase))
+    f.brIf(l.status.get.eq(UNIT_RESUME), labels.next)
+    f.if(l.status.get.eq(UNIT_JUMP), () => {
+      f.set(l.target, f.loadExpression('i64.load', this.#state, layout.unitTarget))
+      f.br(labels.jump)
+    })
+    f.set(l.status, l.status.get.sub(UNIT_FAILED))
+    // `fail` gives back the instruction that dispatch counts.
+    f.set(l.budget, l.budget.get.sub(1))
+    f.br(labels.fail)
+  }
+
+  /**
+   * Emits a count of a branch that reaches a record. Nothing is emitted where nothing is counted.
+   *
+   * @param record - the target's
+   * @param whenHot - emits what follows when the target has become hot; it has the record to go on with, and must branch
+   */
+  countBranch(record: I32, whenHot: (next: I32) => void): void {
+    if (this.#hotAt === undefined) return
+    const f = this.#f
+    const counter = f.let(record.shrU(HOT_COUNTER_SHIFT).and(HOT_COUNTER_MASK).add(this.#hotAt))
+    const count = f.let(f.loadExpression('i32.load', counter).sub(1))
+    f.store('i32.store', counter, count)
+    f.if(count.eqz(), () => whenHot(f.call(this.#imports.hot, record)))
   }
 
   /** Calls a host function for the current record. */
@@ -416,6 +478,10 @@ export class DispatchLoop {
       f.store('i64.store', this.#state, page, layout.pageBase)
       const record = f.load('i32.load', l.slots.get.add(l.target.get.toI32().and(0xfff).shl(2)))
       f.if(record, () => {
+        this.countBranch(record, (unit) => {
+          f.set(l.record, unit)
+          f.br(next)
+        })
         f.set(l.record, record)
         f.br(next)
       })

@@ -10,9 +10,19 @@ export { CodeFetch } from './code-fetch.ts'
 export type { CodeSpace, CodeTranslation } from './code-fetch.ts'
 export { CodePage } from './code-page.ts'
 export { DispatchLoop, FORM_SIGNATURE } from './dispatch-loop.ts'
-export type { DispatchImports, DispatchLabels, DispatchLocals, HeldState, I32Callee } from './dispatch-loop.ts'
+export type {
+  DispatchCounters,
+  DispatchImports,
+  DispatchLabels,
+  DispatchLocals,
+  HeldState,
+  I32Callee,
+} from './dispatch-loop.ts'
 export { EngineError } from './errors.ts'
 export type { EngineErrorCode } from './errors.ts'
+export { flowGraph } from './flow-graph.ts'
+export type { FlowGraph } from './flow-graph.ts'
+export { HOT_COUNTERS, HOT_COUNTER_MASK, HOT_COUNTER_SHIFT } from './hot-counters.ts'
 export { generateInterpreter, importDispatch, importMachineMemory } from './interpreter.ts'
 export type {
   FormCall,
@@ -32,6 +42,7 @@ export {
   OP_FIRST_FORM,
   OP_LEAVE,
   OP_SYSTEM,
+  OP_UNIT,
   RECORD_BYTES,
   R_FUNCTION,
   R_LENGTH,
@@ -59,4 +70,5 @@ export {
 export { Tlb, tlbBytes } from './tlb.ts'
 export type { TlbPage } from './tlb.ts'
 export { Turn } from './turn.ts'
+export { UNIT_FAILED, UNIT_JUMP, UNIT_RESUME } from './unit-outcome.ts'
 export { TLB_EXECUTE, TLB_INDEX_MASK, TLB_READ, TLB_WRITE } from './tlb-layout.ts'

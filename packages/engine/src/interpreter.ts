@@ -1,6 +1,6 @@
 import type { Callee, FunctionBuilder, ModuleBuilder } from '@retrap/wasm-emitter'
 import { DispatchLoop, FORM_SIGNATURE } from './dispatch-loop.ts'
-import type { DispatchImports, DispatchLabels, DispatchLocals, HeldState } from './dispatch-loop.ts'
+import type { DispatchCounters, DispatchImports, DispatchLabels, HeldState } from './dispatch-loop.ts'
 import { OP_CALL, OP_CALL_CONTROL, OP_CALL_SPILLED, OP_FIRST_FORM } from './record.ts'
 import type { StateLayout } from './state-layout.ts'
 import { STATUS_DONE } from './status.ts'
@@ -14,11 +14,19 @@ export interface FormCode {
 }
 
 /** A generated interpreter. */
-export interface InterpreterCode {
+export interface InterpreterCode<Form = unknown> {
   /** The module, in the WebAssembly binary format. */
   readonly bytes: Uint8Array
   /** How each form is executed, by its key. */
   readonly codes: ReadonlyMap<string, FormCode>
+  /** Returns the form that executes records of a case and a table entry; undefined of those that execute none. */
+  formOf(op: number, fn: number): Form | undefined
+  /** Returns the bytes of a form's function; 0 of an inlined form. */
+  functionBytes(op: number, fn: number): number
+  /** Entries of the function table that hold {@link InterpreterForms.shared}, by name. */
+  readonly sharedEntries: ReadonlyMap<string, number>
+  /** Number of entries of the function table, which the module exports as `table`. */
+  readonly tableEntries: number
   /** Bytes of the main function. V8 optimises up to about 40 KB within a second; see {@link generateInterpreter}. */
   readonly mainBytes: number
 }
@@ -54,9 +62,10 @@ export interface InterpreterForms<Form> {
    * Declares the locals of held state in the main function.
    *
    * @param f - the main function, with parameters `(state, record)`
-   * @param locals - the dispatch loop's
    */
-  inline(f: FunctionBuilder, locals: DispatchLocals): InlineForms<Form>
+  inline(f: FunctionBuilder, loop: DispatchLoop): InlineForms<Form>
+  /** Functions that forms share, by name; complete once all forms are emitted. They get entries of the table too. */
+  readonly shared?: ReadonlyMap<string, Callee>
 }
 
 /** The memory that a generated module works on. */
@@ -82,7 +91,7 @@ export function importMachineMemory(module: ModuleBuilder, { shared, maximumPage
 }
 
 /**
- * Imports the dispatch loop's host functions into a module, as `cpu.system`, `cpu.fetch` and `cpu.cross`.
+ * Imports the dispatch loop's host functions into a module, as `cpu.system`, `cpu.fetch`, `cpu.cross` and `cpu.hot`.
  *
  * @param module - without a function of its own
  */
@@ -90,7 +99,8 @@ export function importDispatch(module: ModuleBuilder): DispatchImports {
   const system = module.importFunction('cpu', 'system', { params: ['i32', 'i32'], result: 'i32' } as const)
   const fetch = module.importFunction('cpu', 'fetch', { params: ['i32', 'i32'], result: 'i32' } as const)
   const cross = module.importFunction('cpu', 'cross', { params: ['i32'], result: 'i32' } as const)
-  return { system, fetch, cross }
+  const hot = module.importFunction('cpu', 'hot', { params: ['i32'], result: 'i32' } as const)
+  return { system, fetch, cross, hot }
 }
 
 const CALL_OPS: Readonly<Record<FormCall, number>> = {
@@ -110,19 +120,19 @@ const CALL_OPS: Readonly<Record<FormCall, number>> = {
  * @param imports - as {@link importDispatch} returned them
  * @param layout - the fields of the processor's state
  * @param source - the instruction set
- * @param profileAt - machine address of 64-bit counters of executions, one for each case, then one for each table entry;
- *   absent, nothing is counted
+ * @param counters - where to count; absent, nothing is counted
  */
 export function generateInterpreter<Form>(
   module: ModuleBuilder,
   imports: DispatchImports,
   layout: StateLayout,
   source: InterpreterForms<Form>,
-  profileAt?: number,
-): InterpreterCode {
+  counters: DispatchCounters = {},
+): InterpreterCode<Form> {
   const codes = new Map<string, FormCode>()
   const elements: Callee[] = []
   const inlined: Form[] = []
+  const called: { readonly form: Form; readonly bytes: number }[] = []
   for (const form of source.forms) {
     const key = source.keyOf(form)
     if (codes.has(key)) continue
@@ -135,17 +145,31 @@ export function generateInterpreter<Form>(
     const call = source.emitFunction(f, form)
     f.return(STATUS_DONE)
     module.complete(f)
+    called.push({ form, bytes: f.codeBytes })
     codes.set(key, { op: CALL_OPS[call], fn: elements.length })
     elements.push(f)
   }
-  module.table(elements)
+  const sharedEntries = new Map<string, number>()
+  for (const [name, f] of source.shared ?? []) {
+    sharedEntries.set(name, elements.length)
+    elements.push(f)
+  }
+  module.table(elements, 'table')
   const callType = module.typeIndex(FORM_SIGNATURE)
   const main = module.function('run', { params: ['i32', 'i32'], result: 'i32' } as const, { export: true })
-  const loop = new DispatchLoop(main, layout, imports, callType, profileAt)
-  const forms = source.inline(main, loop.locals)
+  const loop = new DispatchLoop(main, layout, imports, callType, counters)
+  const forms = source.inline(main, loop)
   loop.build(
     forms,
     inlined.map((form) => (labels) => forms.emit(form, labels)),
   )
-  return { bytes: module.build(), codes, mainBytes: main.codeBytes }
+  return {
+    bytes: module.build(),
+    codes,
+    formOf: (op, fn) => (op >= OP_FIRST_FORM ? inlined[op - OP_FIRST_FORM] : called[fn]?.form),
+    functionBytes: (op, fn) => (op >= OP_FIRST_FORM ? 0 : (called[fn]?.bytes ?? 0)),
+    sharedEntries,
+    tableEntries: elements.length,
+    mainBytes: main.codeBytes,
+  }
 }

@@ -39,5 +39,7 @@ export const OP_CALL_CONTROL = 4
 export const OP_SYSTEM = 5
 /** Checks that the next page is still the one from which the following, page-crossing record was decoded. */
 export const OP_CROSS = 6
+/** Enters the unit that is function {@link R_FUNCTION} of the table; {@link R_LINK} is the record that it begins with. */
+export const OP_UNIT = 7
 /** The first case that is an inlined form. */
-export const OP_FIRST_FORM = 7
+export const OP_FIRST_FORM = 8

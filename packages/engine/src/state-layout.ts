@@ -30,6 +30,8 @@ export interface StateLayout {
   readonly alone: number
   /** Machine address of the TLB set of the current access mode. */
   readonly tlb: number
+  /** Linear address that a unit is left for, 64 bits. */
+  readonly unitTarget: number
   /** Why `fetch` found no record: a `STATUS_*`. */
   readonly fetchStatus: number
 }

@@ -14,6 +14,7 @@ import {
 import type {
   DispatchLabels,
   DispatchLocals,
+  DispatchLoop,
   FormCall,
   I32Callee,
   InlineForms,
@@ -314,7 +315,7 @@ export class ToyForms implements InterpreterForms<ToyForm> {
     }
   }
 
-  inline(f: FunctionBuilder, locals: DispatchLocals): InlineForms<ToyForm> {
+  inline(f: FunctionBuilder, { locals }: DispatchLoop): InlineForms<ToyForm> {
     const state = f.param(0, 'i32').get
     const result = f.local('i64')
     return {

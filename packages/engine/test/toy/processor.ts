@@ -148,6 +148,7 @@ export class ToyProcessor implements CodeSpace<ToyTranslation> {
         system: (number: number, record: number) => this.#system(number, record),
         fetch: (lo: number, hi: number) => this.#fetch.fetch(lo >>> 0, hi >>> 0),
         cross: (record: number) => this.#fetch.cross(record),
+        hot: (record: number) => record,
       },
     })
     this.#interpret = exports['run'] as (state: number, record: number) => number

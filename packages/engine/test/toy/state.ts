@@ -37,6 +37,7 @@ const COMMON = {
   attention: S_ATTENTION,
   alone: S_ALONE,
   tlb: S_TLB,
+  unitTarget: S_DATA,
   fetchStatus: S_FETCH_STATUS,
 }
 
