@@ -1,4 +1,4 @@
-import { CodeCache, OP_FIRST_FORM } from '@retrap/engine'
+import { CodeCache, HOT_COUNTERS, OP_FIRST_FORM } from '@retrap/engine'
 import type { InterpreterCode } from '@retrap/engine'
 import type { MachineMemory } from '@retrap/memory'
 import { codeInfo, codes } from '@retrap/x86-decoder'
@@ -9,6 +9,8 @@ import { HOT_FORMS } from './hot-forms.ts'
 import { generateX86Interpreter } from './interpreter.ts'
 import type { FormSource } from './form-context.ts'
 import { formOf, isStringForm, variantsOf } from './code-forms.ts'
+import { Jit } from './jit/jit.ts'
+import type { JitCounts, JitOptions } from './jit/jit.ts'
 import { MonitoredLines } from './line-monitor.ts'
 import { Lowering } from './lower.ts'
 import { OP_SYSTEM } from './record.ts'
@@ -71,18 +73,22 @@ function* sources(): Generator<FormSource> {
 
 interface CompiledInterpreter {
   readonly module: WebAssembly.Module
-  readonly code: InterpreterCode
+  readonly code: InterpreterCode<FormSource>
 }
 
 /** The interpreter depends on nothing but whether memory is shared, and how large a shared one is. */
 const compiled = new Map<string, CompiledInterpreter>()
 
-function interpreterFor(memory: MachineMemory, profileAt: number | undefined): CompiledInterpreter {
+function interpreterFor(
+  memory: MachineMemory,
+  profileAt: number | undefined,
+  hotAt: number | undefined,
+): CompiledInterpreter {
   const maximumPages = memory.byteLength / 0x1_0000
-  const key = `${memory.shared ? `shared ${maximumPages}` : 'plain'} ${profileAt ?? ''}`
+  const key = `${memory.shared ? `shared ${maximumPages}` : 'plain'} ${profileAt ?? ''} ${hotAt ?? ''}`
   let known = compiled.get(key)
   if (known === undefined) {
-    const code = generateX86Interpreter(sources(), HOT_FORMS, { shared: memory.shared, maximumPages, profileAt })
+    const code = generateX86Interpreter(sources(), HOT_FORMS, { shared: memory.shared, maximumPages, profileAt, hotAt })
     known = { code, module: new WebAssembly.Module(code.bytes as Uint8Array<ArrayBuffer>) }
     compiled.set(key, known)
   }
@@ -106,6 +112,8 @@ export interface X86EngineOptions {
   readonly cpu?: CpuModel | string
   /** Bytes of the arena for decoded instructions, 64 KiB or more; default {@link CODE_CACHE_BYTES}. */
   readonly codeCacheBytes?: number
+  /** Compile hot code to WebAssembly of its own. Default false. */
+  readonly jit?: boolean | JitOptions
   /** Count how often each form runs: for choosing the hot ones. Slower. */
   readonly profile?: boolean
 }
@@ -129,6 +137,8 @@ export class X86Engine {
   readonly monitoredLines: MonitoredLines
   /** @internal The forms that TypeScript handlers execute. */
   readonly systemForms: SystemForm[] = []
+  /** @internal The compiler of hot code. */
+  readonly jit: Jit | undefined
   /** With the option `profile`: how often each form ran, by its key. */
   readonly executionCounts: (() => ReadonlyMap<string, bigint>) | undefined
   /** Bytes of the interpreter's main function. */
@@ -143,7 +153,9 @@ export class X86Engine {
     const { cpu = 'max' } = options
     this.processor = new Processor(typeof cpu === 'string' ? cpuModel(cpu) : cpu)
     const profileAt = options.profile === true ? memory.allocate(PROFILE_BYTES, 8, 'execution counts') : undefined
-    const { module, code } = interpreterFor(memory, profileAt)
+    const { jit = false } = options
+    const hotAt = jit !== false ? memory.allocate(4 * HOT_COUNTERS, 8, 'counters of hot code') : undefined
+    const { module, code } = interpreterFor(memory, profileAt, hotAt)
     this.executionCounts = profileAt === undefined ? undefined : () => countsOf(memory, profileAt, code)
     this.memory = memory
     this.module = module
@@ -163,6 +175,13 @@ export class X86Engine {
     const arenaBytes = options.codeCacheBytes ?? CODE_CACHE_BYTES
     const decoder = new X86RecordDecoder(memory, lowering, exceptions, this.processor.decoderOptions)
     this.codeCache = new CodeCache(memory, decoder, arenaBytes)
+    this.jit =
+      hotAt === undefined ? undefined : new Jit(memory, this.codeCache, code, hotAt, typeof jit === 'object' ? jit : {})
+  }
+
+  /** What compiling hot code has cost; undefined where none is compiled. */
+  get jitCounts(): JitCounts | undefined {
+    return this.jit?.counts
   }
 
   #systemForm(handler: Handler, form: Form): number {

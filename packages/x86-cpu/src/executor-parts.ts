@@ -16,6 +16,11 @@ import type { System } from './system/system.ts'
 export interface InterpreterExports {
   run(state: number, record: number): number
   address(state: number, record: number, sizeAndFlags: number): number
+  /** What units call. */
+  readonly flags: (...operands: never[]) => unknown
+  readonly checkSegment: (...operands: never[]) => unknown
+  /** Functions of forms, then units. */
+  readonly table: WebAssembly.Table
 }
 
 /** How much an executor has done, by kind. */

@@ -1,3 +1,4 @@
+import type { DispatchLoop } from '@retrap/engine'
 import { I32 } from '@retrap/wasm-emitter'
 import type { FunctionBuilder, I32Like, I64, Label, Local } from '@retrap/wasm-emitter'
 import { R_DISP } from './record.ts'
@@ -124,12 +125,21 @@ export class InlineContext extends Context {
   protected readonly isCold = false
   readonly #locals: MainLocals
   readonly #labels: MainLabels
+  readonly #loop: DispatchLoop
 
-  constructor(f: FunctionBuilder, source: FormSource, library: Library, locals: MainLocals, labels: MainLabels) {
+  constructor(
+    f: FunctionBuilder,
+    source: FormSource,
+    library: Library,
+    locals: MainLocals,
+    labels: MainLabels,
+    loop: DispatchLoop,
+  ) {
     super(f, source.form, library, f.param(0, 'i32').get, locals.record.get, locals.tlb.get)
     this.accessFlags = source.accessFlags
     this.#locals = locals
     this.#labels = labels
+    this.#loop = loop
     this.flagStore = {
       kind: locals.kind.get,
       a: locals.a.get,
@@ -164,6 +174,13 @@ export class InlineContext extends Context {
     const attention = f.loadExpression('i32.load', this.state, S_ATTENTION)
     const ready = forward ? link : link.ne(0).and(budget.get.gtS(0)).and(attention.eqz())
     f.if(ready, () => {
+      if (!forward) {
+        this.#loop.countBranch(link, (unit) => {
+          f.store('i32.store', record.get, unit, R_DISP)
+          f.set(record, unit)
+          f.br(this.#labels.next)
+        })
+      }
       f.set(record, link)
       f.br(this.#labels.next)
     })

@@ -12,6 +12,7 @@ import {
   OP_CROSS,
   OP_DEAD,
   OP_LEAVE,
+  OP_UNIT,
   RECORD_BYTES,
   R_DISP,
   R_LENGTH,
@@ -110,9 +111,10 @@ export class InstructionFetch {
     this.#memory.u16[(this.#state + S_PINNED + RECORD_BYTES + R_OP) >>> 1] = OP_CONTINUE
   }
 
-  pin(record: number): void {
+  pin(given: number): void {
     const at = this.#state + S_PINNED
     const { u8, u16, u32 } = this.#memory
+    const record = u16[(given + R_OP) >>> 1] === OP_UNIT ? u32[(given + R_DISP) >>> 2]! : given
     if (record !== at) {
       let from = (u16[(record + R_OP) >>> 1] === OP_CROSS ? record + RECORD_BYTES : record) >>> 2
       let to = at >>> 2

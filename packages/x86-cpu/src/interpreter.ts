@@ -1,7 +1,7 @@
 import { generateInterpreter, importDispatch, importMachineMemory } from '@retrap/engine'
 import type {
   DispatchLabels,
-  DispatchLocals,
+  DispatchLoop,
   FormCall,
   InlineForms,
   InterpreterCode,
@@ -22,6 +22,8 @@ export interface InterpreterOptions {
   readonly maximumPages: number
   /** Machine address of 64-bit counters of executions, one for each case and then one for each table entry. */
   readonly profileAt?: number | undefined
+  /** Machine address of the engine's `HOT_COUNTERS`, where hot code is to be compiled. */
+  readonly hotAt?: number | undefined
 }
 
 /** The hot forms in the dispatch loop, with the lazy flags in locals. */
@@ -29,14 +31,16 @@ class X86InlineForms implements InlineForms<FormSource> {
   readonly #f: FunctionBuilder
   readonly #library: Library
   readonly #locals: MainLocals
+  readonly #loop: DispatchLoop
   readonly #state: I32
 
-  constructor(f: FunctionBuilder, library: Library, locals: DispatchLocals) {
+  constructor(f: FunctionBuilder, library: Library, loop: DispatchLoop) {
     this.#f = f
     this.#library = library
+    this.#loop = loop
     this.#state = f.param(0, 'i32').get
     this.#locals = {
-      ...locals,
+      ...loop.locals,
       kind: f.local('i32'),
       a: f.local('i64'),
       b: f.local('i64'),
@@ -45,7 +49,7 @@ class X86InlineForms implements InlineForms<FormSource> {
   }
 
   emit(source: FormSource, labels: DispatchLabels): void {
-    source.semantics.emit(new InlineContext(this.#f, source, this.#library, this.#locals, labels))
+    source.semantics.emit(new InlineContext(this.#f, source, this.#library, this.#locals, labels, this.#loop))
   }
 
   spill(): void {
@@ -89,8 +93,12 @@ class X86Forms implements InterpreterForms<FormSource> {
     return context.jumps ? 'control' : context.usesFlags ? 'spilled' : 'plain'
   }
 
-  inline(f: FunctionBuilder, locals: DispatchLocals): InlineForms<FormSource> {
-    return new X86InlineForms(f, this.#library, locals)
+  inline(f: FunctionBuilder, loop: DispatchLoop): InlineForms<FormSource> {
+    return new X86InlineForms(f, this.#library, loop)
+  }
+
+  get shared(): ReadonlyMap<string, FunctionBuilder> {
+    return this.#library.shared
   }
 }
 
@@ -103,11 +111,11 @@ export function generateX86Interpreter(
   forms: Iterable<FormSource>,
   hot: ReadonlySet<string>,
   options: InterpreterOptions,
-): InterpreterCode {
+): InterpreterCode<FormSource> {
   const module = new ModuleBuilder()
   importMachineMemory(module, options)
   const access = module.importFunction('cpu', 'access', { params: ['i32', 'i32', 'i32'], result: 'i32' } as const)
   const imports = importDispatch(module)
   const library = buildLibrary(module, access)
-  return generateInterpreter(module, imports, STATE_LAYOUT, new X86Forms(forms, hot, library), options.profileAt)
+  return generateInterpreter(module, imports, STATE_LAYOUT, new X86Forms(forms, hot, library), options)
 }

@@ -12,6 +12,7 @@ export const OP_DEAD: typeof engine.OP_DEAD = 0x8000
 export const OP_LEAVE: typeof engine.OP_LEAVE = 1
 export const OP_SYSTEM: typeof engine.OP_SYSTEM = 5
 export const OP_CROSS: typeof engine.OP_CROSS = 6
+export const OP_UNIT: typeof engine.OP_UNIT = 7
 
 // The fields of x86's records, in the bytes that the engine leaves to the instruction set.
 /** `ADDRESS_*`: how the effective address is made. 8 bits. */

@@ -153,7 +153,7 @@ export const S_FAULT_HAS_ERROR = 0x378
 export const S_FAULT_ADDRESS = 0x380
 /** Number of the element that is being accessed, of instructions that make an access for each; else 0. 32 bits. */
 export const S_ELEMENT = 0x37c
-/** Effective linear address that generated code hands to a TypeScript handler. */
+/** Effective linear address that generated code hands to a TypeScript handler; target that a unit is left for. */
 export const S_EA = 0x388
 /** Up to 64 bytes between generated code and the slow access paths. */
 export const S_DATA = 0x3c0
@@ -320,5 +320,6 @@ export const STATE_LAYOUT: engine.StateLayout = {
   attention: S_ATTENTION,
   alone: S_LOGGED,
   tlb: S_TLB,
+  unitTarget: S_EA,
   fetchStatus: S_FETCH_STATUS,
 }

@@ -1,4 +1,4 @@
-import { Tlb, Turn, tlbBytes } from '@retrap/engine'
+import { TLB_EXECUTE, Tlb, Turn, tlbBytes } from '@retrap/engine'
 import type { CodeCacheClient } from '@retrap/engine'
 import type { MachineMemory } from '@retrap/memory'
 import { AccessLog, LOG_BYTES } from '@retrap/replay'
@@ -121,6 +121,7 @@ export class Vcpu implements Cpu, CodeCacheClient {
   readonly #executor: Executor
   readonly #turn: Turn
   readonly #monitor: LineMonitor
+  readonly #interpreter: InterpreterExports
   /** Counts for statistics. */
   readonly counts: ExecutionCounts = { systemCalls: 0, faults: 0, interrupts: 0, loggedPasses: 0, steps: 0 }
 
@@ -177,9 +178,12 @@ export class Vcpu implements Cpu, CodeCacheClient {
         system: (fn: number, record: number) => this.#system(handlers, fn, record),
         fetch: (lo: number, hi: number) => fetch.code.fetch(lo >>> 0, hi >>> 0),
         cross: (record: number) => fetch.code.cross(record),
+        hot: (record: number) => this.#hot(record >>> 0),
       },
     })
     const interpreter = instance.exports as unknown as InterpreterExports
+    this.#interpreter = interpreter
+    engine.jit?.addRunner(this)
     this.#turn = new Turn(this.i32, STATE_LAYOUT)
     this.#executor = new Executor({
       memory,
@@ -218,6 +222,27 @@ export class Vcpu implements Cpu, CodeCacheClient {
    */
   get cost(): number {
     return this.#turn.cost
+  }
+
+  // ---------------------------------------------------------------- units
+
+  #hot(record: number): number {
+    return this.engine.jit?.hot(record, this) ?? record
+  }
+
+  /** @internal Finds the slot table that a linear page is executed by; -1 where none is known. */
+  executeSlots(lo: number, hi: number): number {
+    return this.#tlb.lookup(this.#mode.executeSet, TLB_EXECUTE, lo, hi)
+  }
+
+  /** @internal Makes a unit ready to be called as an entry of the table. */
+  install(module: object, entry: number): void {
+    const { table, flags, checkSegment } = this.#interpreter
+    const instance = new WebAssembly.Instance(module as WebAssembly.Module, {
+      cpu: { memory: this.memory.memory, table, flags, checkSegment },
+    })
+    if (table.length <= entry) table.grow(Math.max(64, table.length >> 2))
+    table.set(entry, instance.exports['unit'] as never)
   }
 
   // ---------------------------------------------------------------- Cpu, for system instructions

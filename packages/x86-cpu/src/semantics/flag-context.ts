@@ -11,6 +11,7 @@ import {
   FLAG_SF,
   FLAG_ZF,
 } from '../state-layout.ts'
+import { conditionOf, flagBits, flagParts } from './flag-parts.ts'
 import { CC_B, CC_BE, CC_E, CC_L, CC_LE, CC_O, CC_P, CC_S } from './condition-codes.ts'
 import { MemoryContext } from './memory-context.ts'
 
@@ -63,13 +64,15 @@ export abstract class FlagContext extends MemoryContext {
   allFlags(): I32 {
     this.usesFlags = true
     const { kind, a, b, result } = this.flagStore
+    if (kind.known !== undefined) return this.let(flagBits(kind.known, a, b, result))
     return this.f.call(this.library.flags, kind, a, b, result)
   }
 
   /** CF as 0 or 1. */
   carry(): I32 {
     this.usesFlags = true
-    const { kind, a, b } = this.flagStore
+    const { kind, a, b, result } = this.flagStore
+    if (kind.known !== undefined) return this.let(flagParts(kind.known, a, b, result).carry)
     return this.f.ifElse(
       'i32',
       kind.eq(FLAGS_SUB),
@@ -85,6 +88,9 @@ export abstract class FlagContext extends MemoryContext {
     const base = code & ~1
     const negate = (value: I32): I32 => ((code & 1) === 0 ? value : value.eqz())
     if (base === CC_E) return this.let(negate(result.eqz()))
+    if (kind.known !== undefined && kind.known !== FLAGS_SUB) {
+      return this.let(negate(conditionOf(base, flagParts(kind.known, a, b, result))))
+    }
     const generic = (): I32 => {
       const flags = this.let(this.allFlags())
       const bit = (mask: number): I32 => flags.and(mask).ne(0)

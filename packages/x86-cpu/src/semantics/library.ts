@@ -79,13 +79,18 @@ type AccessImport = Callee & { readonly signature: { readonly result: 'i32' } }
 export function buildLibrary(module: ModuleBuilder, access: AccessImport): Library {
   const slowAccess = module.function('slowAccess', { params: ['i32', 'i32', 'i32', 'i32'], result: 'i32' } as const)
   buildSlowAccess(slowAccess, access)
-  const flags = module.function('flags', { params: ['i32', 'i64', 'i64', 'i64'], result: 'i32' } as const)
+  const exported = { export: true }
+  const flags = module.function('flags', { params: ['i32', 'i64', 'i64', 'i64'], result: 'i32' } as const, exported)
   buildFlags(flags)
   const movedOffset = module.function('movedOffset', { params: ['i32', 'i32', 'i64'], result: 'i64' } as const)
   buildMovedOffset(movedOffset)
   const offset = module.function('offset', { params: ['i32', 'i32'], result: 'i64' } as const)
   offset.return(offset.call(movedOffset, offset.param(0, 'i32').get, offset.param(1, 'i32').get, I64.of(0)))
-  const checkSegment = module.function('checkSegment', { params: ['i32', 'i32', 'i64', 'i32'], result: 'i64' } as const)
+  const checkSegment = module.function(
+    'checkSegment',
+    { params: ['i32', 'i32', 'i64', 'i32'], result: 'i64' } as const,
+    exported,
+  )
   buildCheckSegment(checkSegment)
   const slowAddressMoved = module.function('slowAddressMoved', {
     params: ['i32', 'i32', 'i32', 'i64'],

@@ -110,6 +110,18 @@ export abstract class MemoryContext {
     return this.tlb
   }
 
+  /** Offset of the memory operand within its segment, truncated to the address size. */
+  offset(): I64 {
+    const { f, record, state } = this
+    const offset = f.local('i64')
+    f.if(
+      this.isFlatAddress(),
+      () => f.set(offset, flatOffset(f, state, record)),
+      () => f.set(offset, f.call(this.library.offset, state, record)),
+    )
+    return offset.get
+  }
+
   /** Whether the record's address is {@link flatOffset} and nothing else. */
   isFlatAddress(): I32 {
     return this.f.loadExpression('i32.load8_u', this.record, R_ADDRESS).eqz()
@@ -317,7 +329,7 @@ export abstract class MemoryContext {
 }
 
 /** Which rights a segment needs for an operand's access. */
-function segmentFlags(access: 'r' | 'w' | 'rw' | 'n' | undefined): number {
+export function segmentFlags(access: 'r' | 'w' | 'rw' | 'n' | undefined): number {
   if (access === 'w') return SLOW_WRITE
   return access === 'rw' ? SLOW_WRITE | SLOW_MODIFY : 0
 }

@@ -1,6 +1,5 @@
 import { I64, type I32 } from '@retrap/wasm-emitter'
 import { FLAG_CF, FLAG_DF, FLAG_ZF, S_EFLAGS, S_GPR } from '../state-layout.ts'
-import { flatOffset } from './addressing.ts'
 import { choose, flagBit, signExtend, zeroExtend } from './integer.ts'
 import type { Context } from './context.ts'
 import type { Semantics, SemanticsTable } from './table.ts'
@@ -162,15 +161,7 @@ export const move: SemanticsTable = {
   MOVSX: { direct: true, emit: (c) => c.write(0, c.readS(1)) },
   MOVSXD: { direct: true, emit: (c) => c.write(0, c.readS(1)) },
   LEA: {
-    emit: (c) => {
-      const offset = c.f.local('i64')
-      c.f.if(
-        c.isFlatAddress(),
-        () => c.f.set(offset, flatOffset(c.f, c.state, c.record)),
-        () => c.f.set(offset, c.f.call(c.library.offset, c.state, c.record)),
-      )
-      c.write(0, offset.get)
-    },
+    emit: (c) => c.write(0, c.offset()),
   },
   XCHG: { emit: exchange },
   XADD: { emit: exchangeAdd },

@@ -6,6 +6,7 @@ import type { AccessLog } from '@retrap/replay'
 import { DEVICE_LOGGED, KEY_USER, Vcpu, X86Engine } from '../../src/index.ts'
 import type { CpuHost, DeviceAccessMode, InitialCpuState, Translation, Words } from '../../src/index.ts'
 import * as S from '../../src/state-layout.ts'
+import { TEST_JIT } from '../support/jit.ts'
 import {
   CODE,
   CS_16,
@@ -353,7 +354,7 @@ export class ContractMachine {
     const memory = MachineMemory.create({ bytes: 32 << 20 })
     this.#memory = memory
     this.#base = memory.allocate(RAM_BYTES, 0x1000, 'guest RAM')
-    const engine = new X86Engine(memory, { codeCacheBytes: 8 << 20 })
+    const engine = new X86Engine(memory, { codeCacheBytes: 8 << 20, jit: TEST_JIT })
     this.host = new ContractHost(memory, this.#base)
     this.vcpu = new Vcpu(engine, this.host, { tscHz: 1e9, crystalHz: 1e9 })
     this.host.vcpu = this.vcpu

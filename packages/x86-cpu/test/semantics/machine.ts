@@ -3,6 +3,7 @@ import { MachineMemory } from '@retrap/memory'
 import { Vcpu, X86Engine } from '../../src/index.ts'
 import type { CpuHost, InitialCpuState, Translation, Words } from '../../src/index.ts'
 import * as S from '../../src/state-layout.ts'
+import { TEST_JIT } from '../support/jit.ts'
 import {
   BAND,
   BAND_BYTES,
@@ -184,7 +185,7 @@ export class TestMachine {
     this.#codeMa = memory.allocate(CODE_BYTES, 0x1000, 'code')
     this.#systemMa = memory.allocate(SYSTEM_BYTES, 0x1000, 'tables')
     this.#window = Buffer.from(memory.buffer as ArrayBuffer, this.#windowMa, WINDOW_BYTES)
-    const engine = new X86Engine(memory, { codeCacheBytes: 16 << 20 })
+    const engine = new X86Engine(memory, { codeCacheBytes: 16 << 20, jit: TEST_JIT })
     this.#host = new FlatHost(this.#windowMa, this.#codeMa, this.#systemMa)
     this.vcpu = new Vcpu(engine, this.#host, { tscHz: 1e9, crystalHz: 1e9 })
     this.#state = memory.u8.subarray(this.vcpu.state, this.vcpu.state + STATE_BYTES)

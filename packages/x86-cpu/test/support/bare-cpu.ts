@@ -12,6 +12,7 @@ import {
   type CpuModel,
   type Exit,
   type InitialCpuState,
+  type JitOptions,
   type Processor,
   STATUS_DONE,
   STATUS_FAULT,
@@ -24,6 +25,7 @@ import {
 } from '@retrap/x86-cpu'
 import { S_DR, S_GPR, S_RIP } from '../../src/state-layout.ts'
 import { S_ACTIVITY } from '../../src/system/system-state.ts'
+import { TEST_JIT } from './jit.ts'
 
 /** Guest RAM of a bare processor: GPA 0 up. */
 export const RAM_BYTES = 0x40_0000
@@ -233,6 +235,8 @@ export type GeneralRegister = (typeof GENERAL)[number]
 export interface BareOptions {
   readonly mode?: 'real' | 'protected' | 'long'
   readonly codeCacheBytes?: number
+  /** As `X86EngineOptions.jit`. */
+  readonly jit?: JitOptions | boolean
   /** As `X86EngineOptions.cpu`. */
   readonly cpu?: CpuModel | string
 }
@@ -256,6 +260,7 @@ export class BareCpu {
     this.engine = new X86Engine(this.memory, {
       cpu: options.cpu ?? 'max',
       codeCacheBytes: options.codeCacheBytes ?? 1 << 20,
+      jit: options.jit ?? TEST_JIT,
     })
     this.host = new BareHost(this.memory, ramMa, this.engine.processor)
     this.cpu = new Vcpu(this.engine, this.host, { tscHz: 1e9, crystalHz: 1e9 })

@@ -1,0 +1,603 @@
+import { OP_CALL_SPILLED, TLB_EXECUTE, UNIT_FAILED, UNIT_JUMP, UNIT_RESUME } from '@retrap/engine'
+import { I32, I64 } from '@retrap/wasm-emitter'
+import type { Label, LoadOp, Local, Value } from '@retrap/wasm-emitter'
+import type { MachineMemory } from '@retrap/memory'
+import type { Library } from '../semantics/library.ts'
+import { OP_UNIT, RECORD_BYTES, R_BASE, R_FUNCTION, R_INDEX, R_OP } from '../record.ts'
+import {
+  MODE_64,
+  SEG_BASE,
+  S_AVX_GATE,
+  S_ATTENTION,
+  S_BUDGET,
+  S_CANONICAL_SHIFT,
+  S_EA,
+  S_FLAGS_A,
+  S_FLAGS_B,
+  S_FLAGS_KIND,
+  S_FLAGS_RESULT,
+  S_GPR,
+  S_LOGGED,
+  S_MMX_GATE,
+  S_PAGE_BASE,
+  S_RECORD,
+  S_RIP_MASK,
+  S_SEGMENTS,
+  S_SLOTS,
+  S_SSE_GATE,
+  S_TWO_TO_28,
+  S_VEX_GATE,
+  S_X87_GATE,
+  S_ZERO,
+  CS,
+  SEG_BYTES,
+  SEG_RIGHTS,
+  SEG_LIMIT,
+  ES,
+  DS,
+  SS,
+} from '../state-layout.ts'
+import { TLB_INDEX_MASK } from '../tlb-layout.ts'
+import type { RegionBuilder } from './region-builder.ts'
+import { RegionContext } from './region-context.ts'
+import type { Region, RegionBlock, RegionInstruction } from './region.ts'
+
+/** A field of the state that a unit takes for granted. */
+export interface Assumption {
+  readonly op: LoadOp
+  readonly offset: number
+  readonly value: bigint
+}
+
+const PAGE = 0x1000
+/** Bits of an exit's detail: instructions to charge; above them the page's number; above that the outcome. */
+const EXIT_RETIRED = 0xffff
+const EXIT_PAGE_SHIFT = 16
+const EXIT_PAGE = 0xff
+const EXIT_OUTCOME_SHIFT = 24
+const CALL_SIGNATURE = { params: ['i32', 'i32', 'i32'], result: 'i32' } as const
+
+/** What a region is translated with. */
+export interface TranslationParts {
+  readonly memory: MachineMemory
+  /** Machine address of the state whose fields are taken for granted. */
+  readonly state: number
+  readonly mode: number
+  readonly library: Library
+  /** Machine address of the record by which the unit is entered. */
+  readonly unitRecord: number
+  /** Index of the type of a form's function. */
+  readonly callType: number
+  /** Whether a form is called rather than generated anew. */
+  isCalled(insn: RegionInstruction): boolean
+}
+
+/** Flags where control is. */
+interface FlagState {
+  /** The kind, where it is known. */
+  kind: number | undefined
+  /** The local of the kind holds it. */
+  synced: boolean
+}
+
+/** Translates a region into the body of one function: (state, record, tlb) → `UNIT_*`. */
+export class RegionTranslator {
+  readonly #f: RegionBuilder
+  readonly #region: Region
+  readonly #parts: TranslationParts
+  readonly #tlb: I32
+  readonly #budget: Local<'i32'>
+  readonly #kind: Local<'i32'>
+  readonly #a: Local<'i64'>
+  readonly #b: Local<'i64'>
+  readonly #result: Local<'i64'>
+  /** Linear address of the page that the region is entered in. */
+  readonly #base: Local<'i64'>
+  readonly #exitRecord: Local<'i32'>
+  /** Instructions to charge, number of the page, and outcome: see {@link EXIT_PAGE_SHIFT}. */
+  readonly #exitDetail: Local<'i32'>
+  readonly #exitTarget: Local<'i64'>
+  readonly #assumptions = new Map<number, Assumption>()
+  readonly #labels: (Label | undefined)[] = []
+  /** Kinds of flags that control has come with to a block where edges meet; null where they differ. */
+  readonly #meeting: (number | null | undefined)[] = []
+  #exit: Label = { depth: 0 }
+  #flags: FlagState = { kind: undefined, synced: true }
+  /** Arms of the current instruction that are open. */
+  #arms = 0
+  #setInArm = false
+  /** Instructions that have retired since the budget was charged. */
+  #pending = 0
+  #exits = 0
+
+  constructor(f: RegionBuilder, region: Region, parts: TranslationParts) {
+    this.#f = f
+    this.#region = region
+    this.#parts = parts
+    this.#tlb = f.param(2, 'i32').get
+    this.#budget = f.local('i32')
+    this.#kind = f.local('i32')
+    this.#a = f.local('i64')
+    this.#b = f.local('i64')
+    this.#result = f.local('i64')
+    this.#base = f.local('i64')
+    this.#exitRecord = f.local('i32')
+    this.#exitDetail = f.local('i32')
+    this.#exitTarget = f.local('i64')
+    f.beforeArm = () => this.#beforeArm()
+    f.afterArm = () => this.#afterArm()
+  }
+
+  /** Number of places where the function is left. */
+  get exits(): number {
+    return this.#exits
+  }
+
+  build(): void {
+    const f = this.#f
+    f.structuredBlock((exit) => {
+      this.#exit = exit
+      this.#emitTree(0)
+    })
+    this.#emitExit()
+    f.prepend(() => this.#emitEntry())
+  }
+
+  // ---------------------------------------------------------------- entry and exit
+
+  #emitEntry(): void {
+    const f = this.#f
+    const state = f.param(0, 'i32').get
+    const first = this.#region.blocks[0]!.instructions[0]!
+    const record = this.#firstRecord(first)
+    for (const { op, offset, value } of this.#assumptions.values()) {
+      const wide = op.startsWith('i64')
+      const differs = wide
+        ? (f.loadExpression(op as 'i64.load', state, offset) as I64).ne(value)
+        : (f.loadExpression(op as 'i32.load', state, offset) as I32).ne(Number(BigInt.asIntN(32, value)))
+      f.structuredIf(differs, () => {
+        f.store('i32.store', state, I32.of(record), S_RECORD)
+        f.store('i32.store', state, I32.of(first.page.page.slots), S_SLOTS)
+        f.return(UNIT_RESUME)
+      })
+    }
+    for (const [i, register] of f.registers.entries()) {
+      if (((f.used >>> i) & 1) !== 0) f.set(register, f.loadExpression('i64.load', state, S_GPR + 8 * i))
+    }
+    f.set(this.#budget, f.loadExpression('i32.load', state, S_BUDGET))
+    f.set(this.#base, f.loadExpression('i64.load', state, S_PAGE_BASE))
+    this.#loadFlags(state)
+  }
+
+  #loadFlags(state: I32): void {
+    const f = this.#f
+    f.set(this.#kind, f.loadExpression('i32.load', state, S_FLAGS_KIND))
+    f.set(this.#a, f.loadExpression('i64.load', state, S_FLAGS_A))
+    f.set(this.#b, f.loadExpression('i64.load', state, S_FLAGS_B))
+    f.set(this.#result, f.loadExpression('i64.load', state, S_FLAGS_RESULT))
+  }
+
+  #storeFlags(state: I32): void {
+    const f = this.#f
+    f.store('i32.store', state, this.#kind.get, S_FLAGS_KIND)
+    f.store('i64.store', state, this.#a.get, S_FLAGS_A)
+    f.store('i64.store', state, this.#b.get, S_FLAGS_B)
+    f.store('i64.store', state, this.#result.get, S_FLAGS_RESULT)
+  }
+
+  #emitExit(): void {
+    const f = this.#f
+    // The plain parameter: here registers go to memory.
+    const state = f.param(0, 'i32').get
+    for (const [i, register] of f.registers.entries()) {
+      if (((f.written >>> i) & 1) !== 0) f.store('i64.store', state, register.get, S_GPR + 8 * i)
+    }
+    this.#storeFlags(state)
+    const detail = this.#exitDetail.get
+    f.store('i32.store', state, this.#budget.get.sub(detail.and(EXIT_RETIRED)), S_BUDGET)
+    f.store('i32.store', state, this.#exitRecord.get, S_RECORD)
+    f.store('i64.store', state, this.#exitTarget.get, S_EA)
+    const page = f.let(detail.shrU(EXIT_PAGE_SHIFT).and(EXIT_PAGE))
+    for (const [i, { delta, page: code }] of this.#region.pages.entries()) {
+      f.structuredIf(page.eq(i), () => {
+        f.store('i32.store', state, I32.of(code.slots), S_SLOTS)
+        f.store('i64.store', state, this.#linear(delta), S_PAGE_BASE)
+      })
+    }
+    f.return(detail.shrU(EXIT_OUTCOME_SHIFT))
+  }
+
+  /** Leaves the function. @param retired - instructions since the budget was charged */
+  #leave(code: I32 | number, insn: RegionInstruction, record: number, retired: number, target?: I64): void {
+    const f = this.#f
+    this.#exits++
+    this.#syncKind()
+    f.set(this.#exitRecord, I32.of(record))
+    const page = this.#region.pages.indexOf(insn.page)
+    const outcome = I32.of(code).shl(EXIT_OUTCOME_SHIFT)
+    f.set(this.#exitDetail, outcome.or(retired | (page << EXIT_PAGE_SHIFT)))
+    if (target !== undefined) f.set(this.#exitTarget, target)
+    f.br(this.#exit)
+  }
+
+  /** Linear address of a position. */
+  #linear(at: number): I64 {
+    const linear = this.#base.get.add(at)
+    return this.#isLong || at === 0 ? linear : linear.and(0xffff_ffffn)
+  }
+
+  get #isLong(): boolean {
+    return this.#parts.mode === MODE_64
+  }
+
+  // ---------------------------------------------------------------- structure
+
+  /** A block, and all that it dominates. */
+  #emitTree(block: number): void {
+    const { graph } = this.#region
+    const followers = graph.children[block]!.filter((child) => graph.isMerge[child])
+    const inner = (): void => this.#emitNested(block, followers.toReversed())
+    if (!graph.isLoop[block]) {
+      inner()
+      return
+    }
+    // What comes round again is not known yet.
+    this.#syncKind()
+    this.#flags = { kind: undefined, synced: true }
+    this.#charge()
+    this.#f.structuredLoop((label) => {
+      this.#labels[block] = label
+      inner()
+    })
+  }
+
+  /** Block `block` within Wasm blocks that `followers`, the last one outermost, come after. */
+  #emitNested(block: number, followers: readonly number[]): void {
+    const [follower, ...rest] = followers
+    if (follower === undefined) {
+      this.#emitBlock(this.#region.blocks[block]!, block)
+      return
+    }
+    this.#f.structuredBlock((label) => {
+      this.#labels[follower] = label
+      this.#emitNested(block, rest)
+    })
+    const meeting = this.#meeting[follower]
+    this.#flags = { kind: meeting ?? undefined, synced: true }
+    this.#pending = 0
+    this.#emitTree(follower)
+  }
+
+  /** Charges the budget for what has retired. */
+  #charge(): void {
+    if (this.#pending === 0) return
+    this.#f.set(this.#budget, this.#budget.get.sub(this.#pending))
+    this.#pending = 0
+  }
+
+  /** Control goes on at a block of the region. */
+  #goTo(from: number, to: number): void {
+    const { graph } = this.#region
+    const saved = { ...this.#flags }
+    const pending = this.#pending
+    const [arms, setInArm] = [this.#arms, this.#setInArm]
+    this.#arms = 0
+    if (graph.isBack(from, to) || graph.isMerge[to]) {
+      this.#syncKind()
+      this.#charge()
+      const known = this.#meeting[to]
+      const { kind } = this.#flags
+      this.#meeting[to] = known === undefined ? (kind ?? null) : known === kind ? known : null
+      this.#f.br(this.#labels[to]!)
+    } else this.#emitTree(to)
+    this.#flags = saved
+    this.#pending = pending
+    ;[this.#arms, this.#setInArm] = [arms, setInArm]
+  }
+
+  // ---------------------------------------------------------------- instructions
+
+  #emitBlock(block: RegionBlock, number: number): void {
+    const { instructions } = block
+    for (const [i, insn] of instructions.entries()) {
+      if (insn.source === undefined) {
+        this.#leave(UNIT_RESUME, insn, insn.record, this.#pending)
+        return
+      }
+      this.#f.scope(() => this.#emitInstruction(insn, block, number))
+      if (insn.flow !== 'next' && insn.flow !== 'branch') return
+      this.#pending++
+      const last = i === instructions.length - 1
+      if ((insn.next & -PAGE) !== insn.page.delta) {
+        const next = last ? block.next : undefined
+        if (last && next === undefined) {
+          this.#leave(UNIT_JUMP, insn, insn.record, this.#pending, this.#linear(insn.next))
+          return
+        }
+        const page = last ? this.#region.blocks[next!]!.instructions[0]!.page : instructions[i + 1]!.page
+        this.#checkTurn(insn, insn.next)
+        this.#checkPage(insn, page.delta, page.page.slots, insn.next)
+      }
+      if (!last) continue
+      if (block.next !== undefined && !this.#region.graph.isIrreducible(number, block.next)) {
+        this.#goTo(number, block.next)
+        return
+      }
+      this.#leave(UNIT_RESUME, insn, insn.record + RECORD_BYTES, this.#pending)
+    }
+  }
+
+  #emitInstruction(insn: RegionInstruction, block: RegionBlock, number: number): void {
+    const f = this.#f
+    const source = insn.source!
+    f.know(
+      {
+        field: (op, offset) => this.#knownField(op, offset, insn),
+        record: (op, address) => this.#recordField(op, address),
+      },
+      insn.record,
+    )
+    if (insn.crosses !== 0) this.#checkCrossing(insn)
+    if (this.#parts.isCalled(insn)) {
+      this.#emitCall(insn)
+      return
+    }
+    const context = new RegionContext(
+      f,
+      source,
+      this.#parts.library,
+      insn.record,
+      this.#tlb,
+      {
+        kind: this.#flags.kind === undefined ? this.#kind.get : I32.of(this.#flags.kind),
+        a: this.#a.get,
+        b: this.#b.get,
+        result: this.#result.get,
+        set: (kind, a, b, result) => this.#setFlags(kind, a, b, result),
+      },
+      {
+        interpret: () => this.#leave(UNIT_RESUME, insn, this.#firstRecord(insn), this.#pending),
+        branch: () => this.#takeBranch(insn, block, number, undefined),
+        jump: (target) => this.#takeBranch(insn, block, number, target),
+      },
+    )
+    if (source.form.vex) context.requireVex()
+    source.semantics.emit(context)
+  }
+
+  /** The record that the interpreter begins an instruction with. */
+  #firstRecord(insn: RegionInstruction): number {
+    return insn.crosses === 0 ? insn.record : insn.record - RECORD_BYTES
+  }
+
+  /** The instruction, which is the last one of its block, has retired, and control goes elsewhere. */
+  #takeBranch(insn: RegionInstruction, block: RegionBlock, number: number, target: I64 | undefined): void {
+    const f = this.#f
+    const pending = this.#pending
+    this.#pending = pending + 1
+    const { graph, blocks } = this.#region
+    const known = insn.target
+    if (known === undefined) {
+      const linear = f.let(target!)
+      if (block.returns.length > 0) {
+        this.#checkTurn(insn, linear)
+        for (const to of block.returns) {
+          if (graph.isIrreducible(number, to)) continue
+          const first = blocks[to]!.instructions[0]!
+          f.structuredIf(linear.eq(f.let(this.#linear(first.at))), () => {
+            if (first.page !== insn.page) this.#checkPage(insn, first.page.delta, first.page.page.slots, first.at)
+            this.#goTo(number, to)
+          })
+        }
+      }
+      this.#leave(UNIT_JUMP, insn, insn.record, this.#pending, linear)
+    } else if (block.target === undefined || graph.isIrreducible(number, block.target)) {
+      this.#leave(UNIT_JUMP, insn, insn.record, this.#pending, this.#linear(known))
+    } else {
+      const { page } = blocks[block.target]!.instructions[0]!
+      const inPage = insn.source!.form.operands[0]!.kind !== 'rel'
+      if (!inPage || known <= insn.at) this.#checkTurn(insn, known)
+      if (page !== insn.page) this.#checkPage(insn, page.delta, page.page.slots, known)
+      this.#goTo(number, block.target)
+    }
+    this.#pending = pending
+  }
+
+  /** Leaves where a turn may end, if it does. */
+  #checkTurn(insn: RegionInstruction, target: number | I64): void {
+    const f = this.#f
+    this.#syncKind()
+    const over = this.#budget.get.leS(this.#pending)
+    const attention = f.loadExpression('i32.load', f.param(0, 'i32').get, S_ATTENTION)
+    f.structuredIf(over.or(attention), () => {
+      const linear = typeof target === 'number' ? this.#linear(target) : target
+      this.#leave(UNIT_JUMP, insn, insn.record, this.#pending, linear)
+    })
+  }
+
+  /** Leaves unless another page of the region is what is executed there. */
+  #checkPage(insn: RegionInstruction, delta: number, slots: number, target: number): void {
+    const f = this.#f
+    this.#syncKind()
+    f.structuredIf(this.#isElsewhere(delta, slots), () =>
+      this.#leave(UNIT_JUMP, insn, insn.record, this.#pending, this.#linear(target)),
+    )
+  }
+
+  #checkCrossing(insn: RegionInstruction): void {
+    this.#syncKind()
+    this.#f.structuredIf(this.#isElsewhere(insn.page.delta + PAGE, insn.crosses), () =>
+      this.#leave(UNIT_RESUME, insn, this.#firstRecord(insn), this.#pending),
+    )
+  }
+
+  #isElsewhere(delta: number, slots: number): I32 {
+    const f = this.#f
+    const page = f.let(this.#linear(delta))
+    const entry = f.let(this.#tlb.add(page.shrU(8).toI32().and(TLB_INDEX_MASK)))
+    const tag = f.loadExpression('i64.load', entry, TLB_EXECUTE)
+    return tag.ne(page).or(f.loadExpression('i32.load', entry, TLB_EXECUTE + 8).ne(slots))
+  }
+
+  /** Calls the interpreter's function of a form. */
+  #emitCall(insn: RegionInstruction): void {
+    const f = this.#f
+    const { memory, callType, unitRecord } = this.#parts
+    const { u16 } = memory
+    const { record } = insn
+    const state = f.param(0, 'i32').get
+    const operands = insn.source!.form.operands
+    const addressOnly = isAddressOnly(insn)
+    const usesFlags = u16[(record + R_OP) >>> 1] === OP_CALL_SPILLED
+    if (addressOnly) {
+      if (operands.some(({ kind }) => kind === 'mem')) {
+        for (const field of [R_BASE, R_INDEX]) {
+          const offset = u16[(record + field) >>> 1] as number
+          if (offset < S_GPR + 8 * f.registers.length) {
+            f.store('i64.store', state, f.loadExpression('i64.load', f.stateAddress, offset), offset)
+          }
+        }
+      }
+    } else {
+      for (const [i, register] of f.registers.entries()) f.store('i64.store', state, register.get, S_GPR + 8 * i)
+      f.used = f.written = (1 << f.registers.length) - 1
+    }
+    f.store('i64.store', state, this.#linear(insn.page.delta), S_PAGE_BASE)
+    if (usesFlags) {
+      this.#syncKind()
+      this.#storeFlags(state)
+    }
+    const fn = I32.of(u16[(record + R_FUNCTION) >>> 1] as number)
+    const status = f.callIndirect(CALL_SIGNATURE, callType, fn, state, I32.of(record), this.#tlb) as I32
+    if (!addressOnly) {
+      for (const [i, register] of f.registers.entries()) {
+        f.set(register, f.loadExpression('i64.load', state, S_GPR + 8 * i))
+      }
+    }
+    if (usesFlags) {
+      this.#loadFlags(state)
+      this.#flags = { kind: undefined, synced: true }
+    } else this.#syncKind()
+    f.structuredIf(status, () => this.#leave(status.add(UNIT_FAILED), insn, record, this.#pending))
+    // What it has written may have been this region's code.
+    const op = f.loadExpression('i32.load16_u', I32.of(unitRecord), R_OP)
+    f.structuredIf(op.ne(OP_UNIT), () => this.#leave(UNIT_RESUME, insn, record + RECORD_BYTES, this.#pending + 1))
+  }
+
+  // ---------------------------------------------------------------- flags
+
+  #syncKind(): void {
+    if (this.#flags.synced) return
+    if (this.#flags.kind !== undefined) this.#f.set(this.#kind, I32.of(this.#flags.kind))
+    this.#flags.synced = true
+  }
+
+  #setFlags(kind: number | I32, a: I64, b: I64, result: I64): void {
+    const f = this.#f
+    const [va, vb, vr] = [f.let(a), f.let(b), f.let(result)]
+    f.set(this.#a, va)
+    f.set(this.#b, vb)
+    f.set(this.#result, vr)
+    if (typeof kind === 'number' && this.#arms === 0) {
+      this.#flags = { kind, synced: false }
+      return
+    }
+    f.set(this.#kind, I32.of(kind))
+    this.#flags = { kind: undefined, synced: true }
+    if (this.#arms > 0) this.#setInArm = true
+  }
+
+  #beforeArm(): void {
+    this.#syncKind()
+    this.#arms++
+  }
+
+  #afterArm(): void {
+    this.#arms--
+    if (this.#setInArm && this.#arms === 0) {
+      this.#flags = { kind: undefined, synced: true }
+      this.#setInArm = false
+    }
+  }
+
+  // ---------------------------------------------------------------- what is known
+
+  #knownField(op: LoadOp, offset: number, insn: RegionInstruction): Value | undefined {
+    switch (offset) {
+      case S_ZERO:
+        return constant(op, 0n)
+      case S_TWO_TO_28:
+        return constant(op, 0x1000_0000n)
+      case S_LOGGED:
+        return constant(op, 0n)
+      case S_RIP_MASK:
+        return constant(op, this.#isLong ? -1n : 0xffff_ffffn)
+      case S_PAGE_BASE:
+        return this.#linear(insn.page.delta)
+      default:
+        return ASSUMED.has(offset) ? constant(op, this.#assume(op, offset)) : undefined
+    }
+  }
+
+  #assume(op: LoadOp, offset: number): bigint {
+    const known = this.#assumptions.get(offset)
+    if (known !== undefined) {
+      if (known.op !== op) throw new TypeError(`state field ${offset} is read by ${known.op} and by ${op}`)
+      return known.value
+    }
+    const value = readMemory(this.#parts.memory, op, this.#parts.state + offset)
+    this.#assumptions.set(offset, { op, offset, value })
+    return value
+  }
+
+  #recordField(op: LoadOp, address: number): Value {
+    return constant(op, readMemory(this.#parts.memory, op, address))
+  }
+}
+
+/** Fields that system instructions and events change, and that a unit checks when it is entered. */
+const ASSUMED: ReadonlySet<number> = new Set([
+  S_SSE_GATE,
+  S_X87_GATE,
+  S_MMX_GATE,
+  S_AVX_GATE,
+  S_VEX_GATE,
+  S_CANONICAL_SHIFT,
+  S_SEGMENTS + SEG_BYTES * CS + SEG_BASE,
+  S_SEGMENTS + SEG_BYTES * CS + SEG_LIMIT,
+  ...[ES, CS, SS, DS].map((segment) => S_SEGMENTS + SEG_BYTES * segment + SEG_RIGHTS),
+])
+
+function constant(op: LoadOp, value: bigint): Value {
+  return op.startsWith('i64') ? I64.of(BigInt.asIntN(64, value)) : I32.of(Number(BigInt.asIntN(32, value)))
+}
+
+function readMemory(memory: MachineMemory, op: LoadOp, at: number): bigint {
+  const { u8 } = memory
+  let value = 0n
+  const [bytes, signed] = MEMORY_READS[op] ?? []
+  if (bytes === undefined) throw new TypeError(`a known field is not read by ${op}`)
+  for (let i = bytes - 1; i >= 0; i--) value = (value << 8n) | BigInt(u8[at + i] as number)
+  return signed === true ? BigInt.asIntN(8 * bytes, value) : value
+}
+
+const MEMORY_READS: Readonly<Partial<Record<LoadOp, readonly [bytes: number, signed: boolean]>>> = {
+  'i32.load': [4, true],
+  'i32.load8_u': [1, false],
+  'i32.load8_s': [1, true],
+  'i32.load16_u': [2, false],
+  'i32.load16_s': [2, true],
+  'i64.load': [8, true],
+  'i64.load8_u': [1, false],
+  'i64.load8_s': [1, true],
+  'i64.load16_u': [2, false],
+  'i64.load16_s': [2, true],
+  'i64.load32_u': [4, false],
+  'i64.load32_s': [4, true],
+}
+
+/** Whether a form's function reads no general register but those of its address, and writes none. */
+function isAddressOnly(insn: RegionInstruction): boolean {
+  const { operands, mnemonic } = insn.source!.form
+  return mnemonic.startsWith('F') && operands.every(({ kind }) => kind !== 'reg')
+}

@@ -1,0 +1,112 @@
+import { eax, ebx, ecx, edx, ptr, rax, rbx, rcx, rdi, rdx, rsi } from '@retrap/x86-assembler'
+import type { Assembler } from '@retrap/x86-assembler'
+import { runSoak } from '@retrap/tooling/soak'
+import { describe, expect, test } from 'vitest'
+import { BareCpu, CODE } from '../support/bare-cpu.ts'
+import { EAGER_JIT } from '../support/jit.ts'
+import { soak } from '../soak/jit.soak.ts'
+
+/** Data of the programs. */
+const DATA = 0x1_0000
+
+/** Runs a program to its HLT in both executions, and gives both processors, which agree. */
+function both(build: (asm: Assembler) => void, address = CODE): { plain: BareCpu; compiled: BareCpu } {
+  const [plain, compiled] = [false, EAGER_JIT].map((jit) => {
+    const pc = new BareCpu({ jit })
+    pc.program(build, address)
+    pc.rip = address
+    expect(pc.run(1_000_000).reason).toBe('hlt')
+    return pc
+  }) as [BareCpu, BareCpu]
+  for (const name of ['rax', 'rbx', 'rcx', 'rdx', 'rsi', 'rdi', 'rsp'] as const) {
+    expect(compiled.register(name), name).toBe(plain.register(name))
+  }
+  expect(compiled.cpu.retired).toBe(plain.cpu.retired)
+  expect(compiled.cpu.materialiseFlags()).toBe(plain.cpu.materialiseFlags())
+  expect(compiled.engine.jitCounts?.units).toBeGreaterThan(0)
+  return { plain, compiled }
+}
+
+test('random programs run alike interpreted and compiled', async () => {
+  const { violations, smallest } = await runSoak(soak, { count: 40, seed: 1 })
+  expect(smallest).toBeUndefined()
+  expect(violations).toBe(0)
+}, 240_000)
+
+describe('a loop', () => {
+  test('is entered as one unit', () => {
+    const { compiled } = both((asm) => {
+      const loop = asm.label('loop')
+      asm.mov(ecx, 10_000).xor(eax, eax).bind(loop)
+      asm.add(eax, ecx).imul(eax, eax, 17).dec(ecx).jne(loop).hlt()
+    })
+    expect(compiled.engine.jitCounts?.units).toBe(1)
+  })
+
+  test('in another one, with a call', () => {
+    both((asm) => {
+      const [outer, inner, twice] = [asm.label('outer'), asm.label('inner'), asm.label('twice')]
+      asm.mov(ebx, 50).xor(eax, eax).bind(outer)
+      asm.mov(ecx, 20).bind(inner)
+      asm.call(twice).dec(ecx).jne(inner)
+      asm.dec(ebx).jne(outer).hlt()
+      asm.bind(twice).add(rax, rcx).add(rax, rax).ret()
+    })
+  })
+
+  test('over the end of a page', () => {
+    const { compiled } = both((asm) => {
+      const loop = asm.label('loop')
+      asm.mov(ecx, 1000).bind(loop)
+      // The addition lies in both pages.
+      for (let i = 0; i < 5; i++) asm.nop()
+      asm.add(rax, 0x1234).add(rax, rcx).dec(ecx).jne(loop).hlt()
+    }, 0x1ff3)
+    expect(compiled.register('rax')).toBe(BigInt(0x1234 * 1000 + 500_500))
+  })
+})
+
+describe('code that is written', () => {
+  test('takes effect in the unit that writes it', () => {
+    // The immediate of MOV EDX is written every now and then: a store into the unit's own page.
+    both((asm) => {
+      const [loop, patched] = [asm.label('loop'), asm.label('patched')]
+      asm.mov(ecx, 300).xor(eax, eax).lea(rsi, ptr(patched)).bind(loop)
+      asm.test(ecx, 63).jne(patched)
+      asm.mov(ptr(rsi, { disp: 1 }), ecx)
+      asm.bind(patched).mov(edx, 0x1111_1111)
+      asm.add(eax, edx).dec(ecx).jne(loop).hlt()
+    })
+  })
+})
+
+describe('a unit leaves an access to the interpreter', () => {
+  test('that misses the TLB, crosses a page or meets a device', () => {
+    const build = (asm: Assembler): void => {
+      const loop = asm.label('loop')
+      asm.mov(ecx, 200).mov(rdi, DATA).bind(loop)
+      asm.mov(ptr(rdi, { disp: 0xffd }), rcx)
+      asm.add(rbx, ptr(rdi, { disp: 0xffd }))
+      asm.add(rdi, 0x800).dec(ecx).jne(loop).hlt()
+    }
+    both(build)
+  })
+})
+
+test('the budget ends both executions at the same instruction', () => {
+  const [plain, compiled] = [false, EAGER_JIT].map((jit) => {
+    const pc = new BareCpu({ jit })
+    pc.program((asm) => {
+      const [loop, skip] = [asm.label('loop'), asm.label('skip')]
+      asm.mov(rcx, -1).bind(loop)
+      asm.add(rax, rcx).test(eax, 8).je(skip).xor(rdx, rax).bind(skip)
+      asm.dec(rcx).jne(loop).hlt()
+    })
+    return pc
+  }) as [BareCpu, BareCpu]
+  for (let budget = 1; budget < 400; budget += 7) {
+    expect(compiled.turn(budget).reason).toBe(plain.turn(budget).reason)
+    expect([compiled.cpu.retired, compiled.rip]).toEqual([plain.cpu.retired, plain.rip])
+  }
+  expect(compiled.engine.jitCounts?.units).toBe(1)
+})
