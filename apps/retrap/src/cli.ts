@@ -46,6 +46,7 @@ interface MachineFlags {
   readonly cpus: number
   readonly serial?: readonly SerialTarget[]
   readonly reboot?: boolean
+  readonly jit?: 'on' | 'off'
   readonly hypervisor?: 'none' | 'xen'
   readonly console?: 'serial' | 'xen'
   readonly device?: readonly DeviceArgument[]
@@ -240,6 +241,9 @@ function machineOptions(command: Command, memory: string): Command {
     .option('--timeout <seconds>', 'end after this time, with exit code 124', parseSeconds('--timeout'))
     .option('--no-reboot', 'end when the guest resets its machine, with exit code 0')
     .addOption(new Option('--stats <form>', 'print what the run cost to stderr').choices(['json', 'text']))
+    .addOption(
+      new Option('--jit <switch>', 'compile hot guest code to WebAssembly').choices(['on', 'off']).default('off'),
+    )
     .option('--deterministic', 'derive time from instructions, so that runs agree')
     .allowExcessArguments(false)
 }
@@ -266,6 +270,7 @@ function settingsFor(
       memoryBytes: flags.memory,
       cpus: flags.cpus,
       ...(flags.cpu !== undefined && { cpu: flags.cpu }),
+      ...(flags.jit === 'on' && { jit: true }),
       clock: flags.deterministic === true ? 'deterministic' : 'real',
       ...(flags.hypervisor === 'xen' && { hypervisor: flags.hypervisor }),
       ...(flags.devices === 'async' && { devicePlacement: 'deferred' as const }),

@@ -1,5 +1,6 @@
 import type { P2mStatistics } from '@retrap/p2m'
 import type { MachineExit } from '@retrap/machine'
+import type { JitCounts } from '@retrap/x86-cpu'
 import type { Machine } from './machine-contract.ts'
 import { describeMap } from './p2m/listing.ts'
 
@@ -101,6 +102,7 @@ export function formatStatistics(statistics: RunStatistics): string {
     ['CPU time', `${statistics.cpuSeconds.toFixed(2)} s`],
     ['speed', `${statistics.mips.toFixed(1)} MIPS`],
     ['TLB misses', group(statistics.tlbMisses)],
+    ...formatJit(statistics.counts['jit'] as JitCounts | undefined),
     ['exits', byCount.map(([kind, count]) => `${kind} ${group(count)}`).join(', ') || 'none'],
     [
       'memory',
@@ -118,6 +120,18 @@ export function formatStatistics(statistics: RunStatistics): string {
   }
   if (statistics.resets > 0) rows.push(['resets', `${statistics.resets}; counts are since the last`])
   return rows.map(([name, value]) => `${name.padEnd(14)}${value}\n`).join('')
+}
+
+function formatJit(counts: JitCounts | undefined): [string, string][] {
+  if (counts === undefined) return []
+  const { units, instructions, bytes, milliseconds } = counts
+  const size = `${(bytes / 1024).toFixed(0)} KiB`
+  return [
+    [
+      'JIT',
+      `${group(units)} units of ${group(instructions)} instructions, ${size}, compiled in ${milliseconds.toFixed(0)} ms`,
+    ],
+  ]
 }
 
 function group(count: number): string {

@@ -2,7 +2,7 @@ import type { DeviceModel } from '@retrap/device'
 import type { DomainServer } from '@retrap/hvm'
 import type { DeviceFailure, DevicePlatform, FailurePolicy, IoDispatch, IoTraceRecord } from '@retrap/ioreq'
 import { Processor, X86CpuError, cpuModel } from '@retrap/x86-cpu'
-import type { CpuModel } from '@retrap/x86-cpu'
+import type { CpuModel, JitOptions } from '@retrap/x86-cpu'
 import { MachineError } from './errors.ts'
 import type { BootModule } from './loaders/index.ts'
 import type { OptionRom } from './option-roms.ts'
@@ -73,6 +73,8 @@ export interface PcOptions {
   readonly codeCacheBytes?: number | undefined
   /** Count how often each instruction form runs; see `X86Engine.executionCounts`. Slower. */
   readonly profile?: boolean | undefined
+  /** Compile hot code to WebAssembly of its own, for speed; see `X86EngineOptions.jit`. Default false. */
+  readonly jit?: boolean | JitOptions | undefined
   /**
    * The processor: a model of `CPU_MODELS` with changes, such as `max` (default), `core2,-sse4_1` or `max,+la57`; see
    * `cpuModel` of `@retrap/x86-cpu`.
@@ -145,6 +147,7 @@ const RULES: Readonly<Partial<Record<keyof PcOptions, Rule>>> = {
   sharedMemory: flag,
   checkMappings: flag,
   profile: flag,
+  jit: { expected: 'a boolean or JitOptions', accepts: (value) => typeof value === 'boolean' || object(value) },
   clock: oneOf('real', 'deterministic'),
   epochSeconds: wholeFrom(0, Number.MAX_SAFE_INTEGER),
   codeCacheBytes: wholeFrom(64 << 10, 2 ** 32),

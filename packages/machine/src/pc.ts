@@ -98,6 +98,7 @@ export class Pc {
       sleeper: new HostSleeper(),
       codeCacheBytes,
       profile: options.profile ?? false,
+      ...(options.jit !== undefined && { jit: options.jit }),
       ...(xen && { ioApicPins: XEN_IOAPIC_PINS }),
       ...(options.cpu !== undefined && { cpu: options.cpu }),
       ...(options.devicePlacement === 'deferred' && { deferDevices: laterTurn() }),

@@ -1,3 +1,4 @@
+import type { JitCounts } from '@retrap/x86-cpu'
 import type { X86Domain, DomainVapic, VapicStatistics } from '@retrap/hvm'
 import type { MachineMemory } from '@retrap/memory'
 import type { P2mStatistics } from '@retrap/p2m'
@@ -14,6 +15,8 @@ export interface PcStatistics {
   readonly walks: number
   /** Table entries that those walks have read. */
   readonly tableReads: number
+  /** What compiling hot code has cost; absent without {@link PcOptions.jit}. */
+  readonly jit?: JitCounts
   /** Instructions decoded. */
   readonly decodedInstructions: number
   /** Pages whose decoded instructions were dropped because they were written. */
@@ -57,6 +60,7 @@ export function measurePc({ domain, memory, vapic }: Measured): PcStatistics {
     tlbMisses: sum((v) => v.cpu.slowAccesses),
     walks: sum((v) => v.counts.walks),
     tableReads: sum((v) => v.counts.tableReads),
+    ...(engine.jitCounts !== undefined && { jit: engine.jitCounts }),
     decodedInstructions: engine.codeCache.decoded,
     codeInvalidations: engine.codeCache.invalidations,
     systemInstructions: sum((v) => v.cpu.counts.systemCalls),

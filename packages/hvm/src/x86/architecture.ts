@@ -1,7 +1,7 @@
 import type { InterruptLine, Word64 } from '@retrap/device'
 import { InterruptFabric, interruptFabricBytes } from '@retrap/irqchip'
 import { X86Engine } from '@retrap/x86-cpu'
-import type { CpuClocks, CpuModel } from '@retrap/x86-cpu'
+import type { CpuClocks, CpuModel, JitOptions } from '@retrap/x86-cpu'
 import type { Architecture } from '../architecture.ts'
 import type { Domain } from '../domain.ts'
 import type { DomainOptions } from '../domain-options.ts'
@@ -29,6 +29,8 @@ export interface X86DomainOptions extends DomainOptions {
   readonly ioApicPins?: number
   /** Counts how often each instruction form runs (X86Engine.executionCounts). Slower. */
   readonly profile?: boolean
+  /** Compile hot code; see `X86EngineOptions.jit` of `@retrap/x86-cpu`. Default false. */
+  readonly jit?: boolean | JitOptions
   /** The processor that its vCPUs are: a model, or a text for `cpuModel` of `@retrap/x86-cpu`. Default `max`. */
   readonly cpu?: CpuModel | string
 }
@@ -74,6 +76,7 @@ export class X86Architecture implements Architecture<X86Vcpu>, X86Surroundings {
     this.random = options.random
     this.engine = new X86Engine(memory, {
       ...(options.cpu !== undefined && { cpu: options.cpu }),
+      ...(options.jit !== undefined && { jit: options.jit }),
       ...(options.codeCacheBytes !== undefined && { codeCacheBytes: options.codeCacheBytes }),
       profile: options.profile ?? false,
     })
