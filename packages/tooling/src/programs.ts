@@ -96,10 +96,13 @@ const isOnPath = (program: string): boolean =>
  * @throws Error if they are not in the cache and `apt` is undefined, or cannot fetch them
  */
 async function provide({ packages, programs }: ProgramTable[number], root: string, apt: Apt | undefined) {
+  const name = join('programs', release(), packages.join('+'))
   const { folder } = await keep({
     root,
-    name: join('programs', release(), packages.join('+')),
+    name,
     trustTimes: true,
+    // An earlier table may have wanted fewer programs of these packages.
+    refresh: !programs.every((program) => existsSync(join(root, name, BIN, program))),
     async make(files) {
       if (apt === undefined) throw new Error('not in the cache')
       const archives = (await apt.downloadClosure(packages)).filter((path) => !HOST.test(basename(path)))
@@ -125,10 +128,13 @@ async function addWrappers(files: string, programs: readonly string[]): Promise<
   await mkdir(join(files, BIN), { recursive: true })
   const libraries = new Set(globSync('{usr/,}lib/x86_64-linux-gnu/{,*/}*.so*', { cwd: files }).map(parentOf))
   for (const program of programs) {
-    // Chromium's own is first: its script in usr/bin goes by absolute paths.
-    const [target] = [`usr/lib/chromium/${program}`, `usr/bin/${program}`, `usr/sbin/${program}`].flatMap((path) =>
-      globSync(path, { cwd: files }),
-    )
+    // Scripts in usr/bin go by absolute paths: the programs that they start are first.
+    const [target] = [
+      `usr/lib/chromium/${program}`,
+      `usr/libexec/${program}`,
+      `usr/bin/${program}`,
+      `usr/sbin/${program}`,
+    ].flatMap((path) => globSync(path, { cwd: files }))
     if (target === undefined) throw new Error(`the packages have no ${program}`)
     const text = `#!/bin/sh
 here=$(dirname "$(dirname "$(readlink -f "$0")")")

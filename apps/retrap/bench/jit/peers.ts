@@ -1,0 +1,109 @@
+// The emulators of the jit bench: each boots one kernel and initramfs, and prints the guest's console on stdout.
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { fetchMembers } from '@retrap/debian'
+import { fetchLinux } from '../../src/linux/debian.ts'
+import { writeCpio } from '../../src/linux/cpio.ts'
+import { buildPrograms, type Program, type Width } from './programs.ts'
+
+export type PeerName = 'retrap' | 'tcg' | 'v86'
+
+/** What each emulator boots. */
+export interface Guest {
+  readonly width: Width
+  readonly kernel: string
+  readonly initrd: string
+  readonly bios: string
+  readonly vgaBios: string
+}
+
+const MEBIBYTES = 512
+// As the retrap command runs it: src/main.ts says so to the shell.
+const NODE_FLAGS = ['--max-semi-space-size=1']
+const MAIN = fileURLToPath(new URL('../../dist/main.js', import.meta.url))
+const V86_GUEST = fileURLToPath(new URL('v86-guest.ts', import.meta.url))
+/** The kernel prints from its first line on. Mitigations are off, as they cost what no emulator needs. */
+const COMMAND_LINE = 'console=ttyS0 earlyprintk=serial,ttyS0,115200 mitigations=off panic=-1'
+
+/** Builds the guest and calls `use` with it; what was built is removed afterwards. */
+export async function withGuest<T>(
+  width: Width,
+  programs: readonly Program[],
+  use: (guest: Guest) => Promise<T>,
+): Promise<T> {
+  const folder = await mkdtemp(join(tmpdir(), 'retrap-jit-'))
+  try {
+    const { kernel, busybox } = await (width === 64 ? fetchAmd64() : fetchI386())
+    const files = await buildPrograms(programs, width, await readFile(busybox), folder)
+    const initrd = join(folder, 'initrd.img')
+    await writeFile(
+      initrd,
+      writeCpio([
+        ...['bin', 'bench', 'dev', 'tmp'].map((path) => ({ kind: 'directory', path }) as const),
+        { kind: 'character-device', path: 'dev/console', major: 5, minor: 1 },
+        ...files.map(({ path, data }) => ({
+          kind: 'file' as const,
+          path,
+          mode: path === 'bench/list' ? 0o644 : 0o755,
+          data,
+        })),
+      ]),
+    )
+    const [bios = ''] = await fetchMembers([
+      { package: 'seabios', members: ['./usr/share/seabios/bios.bin', './usr/share/seabios/vgabios-stdvga.bin'] },
+    ])
+    const share = join(bios, 'usr/share/seabios')
+    return await use({
+      width,
+      kernel,
+      initrd,
+      bios: join(share, 'bios.bin'),
+      vgaBios: join(share, 'vgabios-stdvga.bin'),
+    })
+  } finally {
+    await rm(folder, { recursive: true, force: true })
+  }
+}
+
+async function fetchAmd64(): Promise<{ kernel: string; busybox: string }> {
+  const { kernelPath, busyboxPath } = await fetchLinux('linux-image-cloud-amd64')
+  return { kernel: kernelPath, busybox: busyboxPath }
+}
+
+async function fetchI386(): Promise<{ kernel: string; busybox: string }> {
+  const [kernel = '', busybox = ''] = await fetchMembers([
+    { package: 'linux-image-686:i386', dependency: 'linux-image-6', members: ['./boot/vmlinuz-*'] },
+    { package: 'busybox-static:i386', members: ['./bin/busybox'] },
+  ])
+  const { globSync } = await import('node:fs')
+  return { kernel: globSync(join(kernel, 'boot/vmlinuz-*'))[0] ?? '', busybox: join(busybox, 'bin/busybox') }
+}
+
+/** The program and arguments that boot a guest. */
+export function commandOf(
+  peer: PeerName,
+  guest: Guest,
+  options: readonly string[],
+): readonly [string, readonly string[]] {
+  const { width, kernel, initrd } = guest
+  switch (peer) {
+    case 'retrap':
+      return [
+        process.execPath,
+        // prettier-ignore
+        [...NODE_FLAGS, MAIN, 'run', '--memory', `${MEBIBYTES}M`, ...options,
+          '--kernel', kernel, '--initrd', initrd, '--append', COMMAND_LINE],
+      ]
+    case 'tcg':
+      return [
+        width === 64 ? 'qemu-system-x86_64' : 'qemu-system-i386',
+        // prettier-ignore
+        ['-accel', 'tcg', '-cpu', 'max', '-smp', '1', '-m', String(MEBIBYTES), '-nodefaults', '-display', 'none',
+          '-serial', 'stdio', '-no-reboot', '-kernel', kernel, '-initrd', initrd, '-append', COMMAND_LINE],
+      ]
+    case 'v86':
+      return [process.execPath, [V86_GUEST, guest.bios, guest.vgaBios, kernel, initrd, String(MEBIBYTES), COMMAND_LINE]]
+  }
+}

@@ -1,0 +1,104 @@
+// The programs of the jit bench, and how they are built.
+import { execFile } from 'node:child_process'
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
+
+export type Width = 32 | 64
+
+/** A program of the bench. */
+export interface Program {
+  readonly name: string
+  /** Which of the C files beside this one. */
+  readonly source: string
+  /** Beside `-O2 -static`. */
+  readonly flags?: readonly string[]
+  readonly args: readonly (number | string)[]
+  /** The widths that it runs in; both unless given. */
+  readonly widths?: readonly Width[]
+  /** Counts for `jit fp`: SSE floating point. */
+  readonly isFloat?: boolean
+}
+
+/** On 32-bit processors, floating point in SSE registers as on 64-bit ones. */
+const SSE = ['-msse2', '-mfpmath=sse']
+const X87 = ['-mfpmath=387']
+
+/** In the order in which the guest runs them. */
+export const PROGRAMS: readonly Program[] = [
+  { name: 'sha256', source: 'sha256', args: [50] },
+  { name: 'sieve', source: 'sieve', args: [8] },
+  { name: 'records', source: 'records', args: [8_000_000] },
+  { name: 'quicksort', source: 'quicksort', args: [2] },
+  { name: 'chase-cache', source: 'chase', args: [16, 200] },
+  { name: 'chase-memory', source: 'chase', args: [65_536, 5] },
+  { name: 'bytecode', source: 'bytecode', args: [8_000] },
+  { name: 'nbody', source: 'nbody', flags: SSE, args: [300], isFloat: true },
+  { name: 'matmul-sse', source: 'matmul', flags: SSE, args: [8], isFloat: true },
+  { name: 'matmul-x87', source: 'matmul', flags: X87, args: [2] },
+  {
+    name: 'matmul-avx2',
+    source: 'matmul',
+    flags: ['-O3', '-mavx2', '-mfma', '-DREAL=float'],
+    args: [16],
+    widths: [64],
+  },
+  { name: 'mandelbrot-sse', source: 'mandelbrot', flags: SSE, args: [700], isFloat: true },
+  { name: 'mandelbrot-x87', source: 'mandelbrot', flags: X87, args: [500] },
+  { name: 'getpid', source: 'system', args: ['getpid', 1000] },
+  { name: 'page-faults', source: 'system', args: ['faults', 200] },
+  { name: 'pipe', source: 'system', args: ['pipe', 100] },
+  { name: 'fork', source: 'system', args: ['fork', 1000] },
+  { name: 'strings', source: 'strings', args: [100] },
+  { name: 'gzip', source: 'text', args: [] },
+  { name: 'btree', source: 'btree', args: [300] },
+]
+
+const MEBIBYTES_TO_COMPRESS = 32
+const SOURCES = fileURLToPath(new URL('.', import.meta.url))
+const COMPILER: Readonly<Record<Width, string>> = { 32: 'i686-linux-gnu-gcc', 64: 'gcc' }
+
+/** A file of the guest's initramfs. */
+export interface GuestFile {
+  readonly path: string
+  readonly data: Uint8Array
+}
+
+/**
+ * Builds programs and the guest's first process.
+ *
+ * @param scratch - a folder for what the compiler writes
+ */
+export async function buildPrograms(
+  programs: readonly Program[],
+  width: Width,
+  busybox: Uint8Array,
+  scratch: string,
+): Promise<readonly GuestFile[]> {
+  const built = await Promise.all(
+    programs.map(async ({ name, source, flags }) => ({
+      path: `bench/${name}`,
+      data: await compile(source, flags ?? [], width, join(scratch, `${name}-${width}`)),
+    })),
+  )
+  const init = { path: 'init', data: await compile('init', [], width, join(scratch, `init-${width}`)) }
+  const list = new TextEncoder().encode(programs.map((program) => `${listLines(program).join('\n')}\n`).join(''))
+  return [init, { path: 'bench/list', data: list }, { path: 'bin/busybox', data: busybox }, ...built]
+}
+
+/** What init.c reads: NAME OUTPUT PROGRAM ARGUMENT... A name in brackets is not measured. */
+function listLines({ name, args }: Program): readonly string[] {
+  if (name !== 'gzip') return [`${name} - /bench/${name} ${args.join(' ')}`]
+  return [
+    `[text] /tmp/text /bench/gzip ${MEBIBYTES_TO_COMPRESS}`,
+    `gzip /tmp/text.gz /bin/busybox gzip -c /tmp/text`,
+    `[sum] - /bin/busybox md5sum /tmp/text.gz`,
+  ]
+}
+
+async function compile(source: string, flags: readonly string[], width: Width, output: string): Promise<Uint8Array> {
+  const args = ['-O2', ...flags, '-static', '-o', output, join(SOURCES, `${source}.c`), '-lm']
+  await promisify(execFile)(COMPILER[width], args)
+  return readFile(output)
+}
