@@ -135,24 +135,34 @@ export class X86Vcpu implements CpuHost, VirtualCpu {
 
   /** Writes to what is not plain RAM: local APIC or device. */
   physicalWrite(gpa: number, size: number, lo: number, hi: number, how: DeviceAccessMode): number {
-    if (this.#request.inFlight) return this.#request.answer(null)
-    if (this.vapic?.watches(gpa) === true) {
+    return this.#request.inFlight ? this.#request.answer(null) : this.#newPhysicalWrite(gpa, size, lo, hi, how)
+  }
+
+  /** `physicalWrite` without a request in flight. */
+  #newPhysicalWrite(gpa: number, size: number, lo: number, hi: number, how: DeviceAccessMode): number {
+    if (this.vapic !== null && this.vapic.watches(gpa)) {
       if (how !== DEVICE_LOGGED) return STATUS_RESTART
       this.vapic.accessed('write', gpa)
     }
-    if (this.#isApicPage(gpa)) {
-      this.#countApicAccess(gpa & (APIC_PAGE_BYTES - 1))
-      writeApicPage(this.apic, gpa & (APIC_PAGE_BYTES - 1), size, lo)
-      return STATUS_DONE
-    }
+    if (this.apic.decodes(gpa)) return this.#writeApic(gpa & (APIC_PAGE_BYTES - 1), size, lo)
     this.counts.mmioAccesses++
-    if (how !== DEVICE_LOGGED && this.#domain.secondLevel.claimant(gpa) !== null) return STATUS_RESTART
     if (how === DEVICE_LOGGED) return this.#request.statusOf(this.#request.store(gpa, size, lo, hi))
+    if (this.#domain.secondLevel.claimant(gpa) !== null) return STATUS_RESTART
     const status = this.#dispatch.mmioWrite(gpa, size, lo, hi)
-    if (status === IO_DONE) return STATUS_DONE
+    return status === IO_DONE ? STATUS_DONE : this.#unfinishedWrite(status, gpa, size, lo, hi, how)
+  }
+
+  /** A write that no handler took at once, and that no server has claimed. */
+  #unfinishedWrite(status: number, gpa: number, size: number, lo: number, hi: number, how: DeviceAccessMode): number {
     if (status !== IO_LOG || how !== DEVICE_MAY_WAIT) return this.#request.statusOf(status)
-    // The write is not claimed: it goes to the server whose range it is in.
+    // It goes to the server whose range it is in.
     return this.#request.statusOf(this.#request.ask(IOREQ_TYPE_COPY, IOREQ_WRITE, gpa, size, lo, hi))
+  }
+
+  #writeApic(offset: number, size: number, value: number): number {
+    this.#countApicAccess(offset)
+    writeApicPage(this.apic, offset, size, value)
+    return STATUS_DONE
   }
 
   /** Reads from a device's memory in a logged pass, or where nothing can wait. @returns an `IO_*` */
