@@ -1,3 +1,4 @@
+import { descriptor as packDescriptor } from '@retrap/guest-code'
 import { AccessLog } from '@retrap/replay'
 import { HandlerPath, systemForm } from '../../src/handler-path.ts'
 import { Pass } from '../../src/pass.ts'
@@ -19,15 +20,8 @@ export const { STATUS_DONE, STATUS_EXIT, STATUS_FAULT, STATUS_JUMP, STATUS_RESTA
 
 /** A descriptor of 8 bytes. `attributes` as SEG_ATTRIBUTES; limits above 1 MiB need the G bit. */
 export function descriptor(base: number, limit: number, attributes: number): bigint {
-  const raw = (attributes & 0x8000) === 0 ? limit : limit >>> 12
-  return (
-    BigInt(raw & 0xffff) |
-    (BigInt(base & 0xff_ffff) << 16n) |
-    (BigInt(attributes & 0xff) << 40n) |
-    (BigInt((raw >>> 16) & 0xf) << 48n) |
-    (BigInt((attributes >>> 12) & 0xf) << 52n) |
-    (BigInt(base >>> 24) << 56n)
-  )
+  const units = (attributes & 0x8000) === 0 ? limit : limit >>> 12
+  return packDescriptor(base, units, attributes & 0xff, (attributes >>> 12) & 0xf)
 }
 
 /** A gate of 8 bytes. `type` with DPL and P as bits 7:0 of a descriptor's attributes. */
