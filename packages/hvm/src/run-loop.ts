@@ -136,7 +136,10 @@ export class RunLoop {
       mayRun: (vcpu) => this.paravirtual?.mayRun(vcpu.id) !== false && !vcpu.dormant,
       execute: (vcpu, budget) => this.execute(vcpu, budget),
       interrupted: (vcpu) => this.#interrupted || this.#exit !== null || invalidations.flagged(vcpu.id),
-      handle: (vcpu, exit) => this.#count(vcpu, exit),
+      handle: (vcpu, exit) => {
+        if (exit.reason === 'blocked') this.#blockedExits++
+        else this.#count(vcpu, exit)
+      },
       beginTurn: ({ id }) => this.paravirtual?.beforeTurn(id),
       endTurn: ({ id }, reason) => this.paravirtual?.afterTurn(id, reason),
     }
@@ -260,12 +263,8 @@ export class RunLoop {
     for (const server of this.#parts.servers) server.pump?.()
   }
 
-  /** Counts an exit, and does what it asks for. @returns whether the vCPU can go on at once */
+  /** Counts an exit other than `blocked`, and does what it asks for. @returns whether the vCPU can go on at once */
   #count(vcpu: VirtualCpu, exit: CpuExit): boolean {
-    if (exit.reason === 'blocked') {
-      this.#blockedExits++
-      return false
-    }
     this.#exits[exit.reason] = (this.#exits[exit.reason] ?? 0) + 1
     return this.#handle(vcpu, exit)
   }
