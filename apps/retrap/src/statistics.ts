@@ -124,12 +124,12 @@ export function formatStatistics(statistics: RunStatistics): string {
 
 function formatJit(counts: JitCounts | undefined): [string, string][] {
   if (counts === undefined) return []
-  const { units, instructions, bytes, milliseconds } = counts
+  const { units, live, instructions, bytes, milliseconds } = counts
   const size = `${(bytes / 1024).toFixed(0)} KiB`
   return [
     [
       'JIT',
-      `${group(units)} units of ${group(instructions)} instructions, ${size}, compiled in ${milliseconds.toFixed(0)} ms`,
+      `${group(units)} units (${group(live)} live) of ${group(instructions)} instructions, ${size}, compiled in ${milliseconds.toFixed(0)} ms`,
     ],
   ]
 }

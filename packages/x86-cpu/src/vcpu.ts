@@ -245,6 +245,11 @@ export class Vcpu implements Cpu, CodeCacheClient {
     table.set(entry, instance.exports['unit'] as never)
   }
 
+  /** @internal Gives a unit of the table up. */
+  uninstall(entry: number): void {
+    this.#interpreter.table.set(entry, null)
+  }
+
   // ---------------------------------------------------------------- Cpu, for system instructions
 
   /** Makes a system instruction’s memory access; returns a status. */

@@ -110,3 +110,22 @@ test('the budget ends both executions at the same instruction', () => {
   }
   expect(compiled.engine.jitCounts?.units).toBe(1)
 })
+
+test('units whose code is written are given up, and such code is compiled ever more seldom', () => {
+  const pc = new BareCpu({ jit: EAGER_JIT })
+  const at = pc.program((asm) => {
+    const [again, loop] = [asm.label('again'), asm.label('loop')]
+    asm.bind(again).mov(ecx, 40).bind(loop)
+    asm.add(rax, rcx).dec(ecx).jne(loop).jmp(again)
+  })
+  const start = at('loop')
+  for (let round = 0; round < 3000; round++) {
+    pc.run(200)
+    // Writes the same bytes: what was decoded dies.
+    pc.load(start, [pc.read8(start)])
+  }
+  const { units = 0, live = Infinity } = pc.engine.jitCounts ?? {}
+  expect(units).toBeGreaterThan(5)
+  expect(units).toBeLessThan(600)
+  expect(live).toBeLessThan(150)
+})
