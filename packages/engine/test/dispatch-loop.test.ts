@@ -31,7 +31,7 @@ test.each([
   const memory = new WebAssembly.Memory({ initial: 1 })
   const unexpected = (): never => expect.unreachable('no function of the host is called')
   const { exports } = new WebAssembly.Instance(new WebAssembly.Module(Uint8Array.from(bytes)), {
-    cpu: { memory, system: unexpected, fetch: unexpected, cross: unexpected },
+    cpu: { memory, system: unexpected, fetch: unexpected, cross: unexpected, hot: unexpected },
   })
   const view = new DataView(memory.buffer)
   view.setBigUint64(STATE + S_PAGE_BASE, 0x1000n, true)
