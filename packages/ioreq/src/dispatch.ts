@@ -246,7 +246,7 @@ export class IoDispatch implements ServerOwner {
   portWrite(port: number, size: number, value: number): number {
     const entry = this.#portMap[port]!
     const region = this.#portRegions[entry & PORT_REGION]!
-    if (isDirectCall(entry, size)) return this.#writeDirectly(region, IOREQ_TYPE_PIO, port, size, value)
+    if (isDirectCall(entry, size)) return this.#writePort(region, port, size, value)
     if (!region.direct && region.server !== null && this.#asynchronous(IOREQ_TYPE_PIO, port, size) !== null)
       return IO_LOG
     return this.#direct(IOREQ_TYPE_PIO, IOREQ_WRITE, port, size, value, 0)
@@ -297,20 +297,31 @@ export class IoDispatch implements ServerOwner {
     const mmio = this.#mmio
     const region = mmio.find(gpa)
     if (isDirectCall(region.directSizes, size) && gpa + size <= mmio.hitEnd) {
-      return this.#writeDirectly(region, IOREQ_TYPE_COPY, gpa, size, lo)
+      return this.#writeMemory(region, gpa, size, lo)
     }
     if (!region.direct && region.server !== null && this.#asynchronous(IOREQ_TYPE_COPY, gpa, size) !== null)
       return IO_LOG
     return this.#direct(IOREQ_TYPE_COPY, IOREQ_WRITE, gpa, size, lo, hi)
   }
 
-  /** Writes by one call of a region's handler, at once. */
-  #writeDirectly(region: ServedRegion, type: number, address: number, size: number, value: number): number {
+  // One call of a region's handler, at once. Ports and memory are apart, because V8 remembers for each function which
+  // handlers it has called: a call of the same few is made in line.
+
+  #writePort(region: ServedRegion, port: number, size: number, value: number): number {
     try {
-      checkedVoid(region.handler.write(address - region.base, size as 1 | 2 | 4, cut(value, size)))
+      checkedVoid(region.handler.write(port - region.base, size as 1 | 2 | 4, cut(value, size)))
       return IO_DONE
     } catch (error) {
-      return this.#failed(region, type, IOREQ_WRITE, address, size, error)
+      return this.#failed(region, IOREQ_TYPE_PIO, IOREQ_WRITE, port, size, error)
+    }
+  }
+
+  #writeMemory(region: ServedRegion, gpa: number, size: number, value: number): number {
+    try {
+      checkedVoid(region.handler.write(gpa - region.base, size as 1 | 2 | 4, cut(value, size)))
+      return IO_DONE
+    } catch (error) {
+      return this.#failed(region, IOREQ_TYPE_COPY, IOREQ_WRITE, gpa, size, error)
     }
   }
 
