@@ -2,7 +2,14 @@
 import * as fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { PciTree, type BarRegion } from '../src/host/index.ts'
-import { DeviceError, type PciFunction, type PciFunctionOptions, type RangeHandler, type Region } from '../src/index.ts'
+import {
+  DeviceError,
+  type OwnedMemory,
+  type PciFunction,
+  type PciFunctionOptions,
+  type RangeHandler,
+  type Region,
+} from '../src/index.ts'
 
 interface FakeRegion extends Region {
   readonly bar: BarRegion
@@ -409,4 +416,25 @@ test('whatever a guest writes to configuration space and table, nothing throws a
     }),
     { numRuns: 300, seed: 20_261_120 },
   )
+})
+
+test('an expansion ROM is decoded while memory decoding and its own enable bit are set (PCI Local Bus 3.0, §6.2.5.2)', () => {
+  const { tree: made, add, regions } = tree()
+  const rom = { name: 'rom', bytes: 0x1000 } as OwnedMemory
+  add({ expansionRom: { memory: rom } })
+  const { write } = config(made)
+  const [region] = regions as [FakeRegion]
+  const ROM = 0x30
+  const decoded = [
+    [0, 0xe000_0001],
+    [2, 0xe000_0000],
+    [2, 0xe000_0001],
+    [0, 0xe000_0001],
+  ].map(([command, address]) => {
+    write(ROM, address as number)
+    write(COMMAND, command as number, 2)
+    return region.enabled
+  })
+  expect(decoded).toEqual([false, false, true, false])
+  expect(region.base).toBe(0xe000_0000)
 })

@@ -187,6 +187,16 @@ describe('a context', () => {
     expect(context.mode).toBe(0)
   })
 
+  test.each([
+    { given: 'CR4.PCIDE', cr4: CR4.PAE | 0x2_0000, efer: LMA, pcid: 0x018 },
+    { given: 'no CR4.PCIDE: bits 3 and 4 of CR3 are PWT and PCD', cr4: CR4.PAE, efer: LMA, pcid: 0 },
+    { given: 'CR4.PCIDE outside IA-32e mode', cr4: CR4.PAE | 0x2_0000, efer: 0, pcid: 0 },
+  ])('has the PCID of CR3 with $given: $pcid', ({ cr4, efer, pcid }) => {
+    const context = new PagingContext(INTEL)
+    context.configure(0x8000_0001, 0x5018, 0, cr4, efer)
+    expect(context.pcid).toBe(pcid)
+  })
+
   test.each([31, 53, 40.5])('refuses MAXPHYADDR %s', (maxPhysicalBits) => {
     expect(() => new PagingContext({ ...INTEL, maxPhysicalBits })).toThrow(/32 to 52/)
   })
