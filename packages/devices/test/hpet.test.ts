@@ -209,6 +209,20 @@ describe('comparators', () => {
     expect([machine.load(STATUS), machine.line(22).level]).toEqual([0, false])
   })
 
+  test.each([
+    { width: '64 bits: the sum carries into its upper half', mode: 0, next: 0x7_0000_0090n },
+    { width: '32 bits: the upper half stays', mode: MODE32, next: 0x90n },
+  ])('a periodic comparator moves on by its period, $width', ({ mode, next }) => {
+    const { machine } = board()
+    machine.store64(COUNTER, 0x6_ffff_ff00n)
+    machine.store(config(0), PERIODIC | VAL_SET | mode)
+    machine.store64(comparator(0), 0x6_ffff_ff90n)
+    machine.store64(comparator(0), 0x100n)
+    machine.store(CONF, 1)
+    machine.advance(0x90 * 10)
+    expect(machine.load64(comparator(0))).toBe(next)
+  })
+
   test('periodic comparators go on while their interrupt is off', () => {
     const { machine } = board()
     machine.store(CONF, 1)
