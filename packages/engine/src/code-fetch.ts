@@ -135,11 +135,13 @@ export class CodeFetch<Into extends CodeTranslation> {
     const lo = (this.#u32[this.#pageBase]! + u16[(record + R_OFFSET) >>> 1]!) >>> 0
     const hi = this.#u32[this.#pageBase + 1] as number
     if (u16[(record + R_OP) >>> 1] !== OP_CROSS) return 0
+    const { flushes } = this.#cache
     if (this.#secondPageHolds(record, lo, hi)) return 1
     // If the second page is missing, the fetch that follows raises the fault; else it decodes the instruction anew.
     this.#space.dropFault()
     const t = this.#translation
-    if (this.#space.translate(lo, hi, t) === STATUS_DONE && t.ma >= 0) {
+    const translated = this.#space.translate(lo, hi, t)
+    if (translated === STATUS_DONE && t.ma >= 0 && flushes === this.#cache.flushes) {
       this.#cache.dropCrossing(this.#pageOf(t), record)
     }
     this.#space.dropFault()
@@ -174,12 +176,13 @@ export class CodeFetch<Into extends CodeTranslation> {
     const offset = lo & (PAGE_BYTES - 1)
     let record = cache.record(page, offset)
     if (record !== 0) {
+      const { flushes } = cache
       // Decoding may have dropped everything, this page included.
       u32[this.#slots] = this.#pageOf(t).slots
       if (u32[this.#slots] !== page.slots && set !== this.#tlb.missSet) this.#tlb.flushExecute()
       if (this.#memory.u16[(record + R_OP) >>> 1] !== OP_CROSS || this.#secondPageHolds(record, lo, hi)) return record
       if (u32[this.#status] === STATUS_FAULT) return 0
-      cache.dropCrossing(page, record)
+      if (flushes === cache.flushes) cache.dropCrossing(page, record)
     }
     const second = this.#secondPage(lo, hi)
     if (second === undefined) return 0
@@ -216,7 +219,9 @@ export class CodeFetch<Into extends CodeTranslation> {
 
   #secondPageHolds(record: number, lo: number, hi: number): boolean {
     this.#u32[this.#status] = STATUS_DONE
+    const { flushes } = this.#cache
     const second = this.#secondPage(lo, hi)
-    return second !== undefined && this.#cache.crossesInto(record, second)
+    // A flush drops the record, and the new slot table may lie where that of the record's second page was.
+    return second !== undefined && flushes === this.#cache.flushes && this.#cache.crossesInto(record, second)
   }
 }

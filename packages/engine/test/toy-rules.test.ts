@@ -161,6 +161,31 @@ describe('a full arena', () => {
     expect(processor.seen.registers.slice(0, 4)).toEqual([10n, 10n, 10n, 10n])
     expect(processor.cache.flushes).toBeGreaterThan(5)
   })
+
+  test('while the second page of an instruction is looked up: the instruction is decoded anew', () => {
+    const linear = new Uint8Array(4 * PAGE_BYTES).fill(0xff)
+    const put = (at: number, ...program: readonly Source[]): void => linear.set(encode(program), at)
+    const jump = (from: number, to: number): Source => ({ op: 'jmp', value: to - from - 3 })
+    const crossing = PAGE_BYTES - 3
+    // Three of the four slot tables fit, that of the second page first. It is then mapped to the fourth frame, whose table
+    // comes to lie where the second page's was.
+    const [start, third, remap] = [PAGE_BYTES + 0x100, 3 * PAGE_BYTES, 0x200]
+    put(start, jump(start, crossing))
+    put(crossing, { op: 'movi', rd: 1, value: 0x1111_1111 }, jump(crossing + 6, third))
+    put(third, jump(third, remap))
+    put(remap, { op: 'sys', value: SYSTEM.remap }, jump(remap + 2, crossing))
+    linear.set(encode([{ op: 'movi', rd: 1, value: 0x2222_2222 }, HALT]).slice(3), 2 * PAGE_BYTES)
+    const processor = run([], {
+      start,
+      pages: [0, 1, 2, 3].map(page),
+      frames: [0, 1, 2, 3].map((i) => linear.slice(i * PAGE_BYTES, (i + 1) * PAGE_BYTES)),
+      registers: [0n, 0n, 1n, 2n],
+      arenaBytes: 64 << 10,
+    })
+    expect(processor.seen.registers[1]).toBe(0x2222_2211n)
+    expect(processor.seen).toMatchObject({ halted: true, log: [] })
+    expect(processor.cache.flushes).toBe(1)
+  })
 })
 
 describe('turns and attention', () => {
