@@ -145,10 +145,21 @@ export class CodeCache {
     this.#writePseudo(at, OP_UNIT, offset)
     u16[(at + R_FUNCTION) >>> 1] = entry
     u32[(at + R_LINK) >>> 2] = record
-    const slot = first.slots + 4 * offset
-    for (const page of pages) page.runs.push(at, 1, slot)
-    u32[slot >>> 2] = at
+    u32[(first.slots >>> 2) + offset] = at
+    this.extendUnit(at, first, pages)
     return at
+  }
+
+  /**
+   * Has a unit depend on further pages.
+   *
+   * @param at - machine address of the unit's record
+   * @param first - the page of the instruction that it begins with
+   * @param pages - those that were not the unit's before
+   */
+  extendUnit(at: number, first: CodePage, pages: readonly CodePage[]): void {
+    const slot = first.slots + 4 * (this.#memory.u16[(at + R_OFFSET) >>> 1] as number)
+    for (const page of pages) page.runs.push(at, 1, slot)
   }
 
   /** Drops everything. */

@@ -1,17 +1,33 @@
 import type { MachineMemory } from '@retrap/memory'
 import { HOT_COUNTERS, HOT_COUNTER_MASK, HOT_COUNTER_SHIFT } from '@retrap/engine'
-import type { CodeCache, InterpreterCode } from '@retrap/engine'
+import type { CodeCache, CodePage, InterpreterCode } from '@retrap/engine'
 import type { FormSource } from '../form-context.ts'
 import { OP_CROSS, OP_UNIT, R_OFFSET, R_OP } from '../record.ts'
-import { CS, MODE_64, SEG_BASE, SEG_BYTES, SEG_LIMIT, S_MODE, S_PAGE_BASE, S_SEGMENTS } from '../state-layout.ts'
+import {
+  CS,
+  MODE_64,
+  SEG_BASE,
+  SEG_BYTES,
+  SEG_LIMIT,
+  S_EA,
+  S_PAGE_BASE,
+  S_RECORD,
+  S_SEGMENTS,
+} from '../state-layout.ts'
 import { findRegion } from './region.ts'
-import type { Region } from './region.ts'
+import type { Region, RegionPage } from './region.ts'
 import { UnitCompiler } from './unit-compiler.ts'
 
 /** Default of {@link JitOptions.threshold}: a region costs as much to compile as to interpret some thousand times. */
 export const JIT_THRESHOLD = 20_000
-/** A place that is no region, or a unit already, is looked at again after so many times more. */
+/** A place that is no region is looked at again after so many times more. */
 const LATER = 1 << 24
+/** What is returned in place of a record. */
+const NOTHING = 0
+/** A unit that is entered from the interpreter this many thresholds of times is looked at again. */
+const UNIT_PATIENCE = 16
+/** Places that a branch to a computed address is compared with. */
+const MOST_TARGETS = 12
 /** Units made before those that have died are looked for. */
 const SWEEP_INTERVAL = 64
 /** Each time that code is written, its frame waits twice as long to be compiled again, up to 2 to this power as long. */
@@ -44,18 +60,32 @@ export interface UnitRunner {
   uninstall(entry: number): void
 }
 
+/** A place in guest code. */
+interface Place {
+  /** Linear address of its page. */
+  readonly lo: number
+  readonly hi: number
+  readonly page: CodePage
+  /** Offset in the page. */
+  readonly offset: number
+}
+
 /** A unit that is in the table. */
 interface LiveUnit {
   /** Machine address of the record by which it is entered. */
   readonly record: number
   readonly entry: number
-  /** Frames of its code. */
-  readonly frames: readonly number[]
+  /** Offset of its first instruction in its first page. */
+  readonly offset: number
+  /** The pages of its code, the first one first. */
+  pages: readonly CodePage[]
+  /** Its branches to computed addresses, by record. */
+  branches: ReadonlyMap<number, RegionPage>
 }
 
 /** What the compiler has done. */
 export interface JitCounts {
-  /** Units compiled. */
+  /** Units compiled, those that were compiled anew too. */
   units: number
   /** Units in use, as far as is known: those whose code has been written are noticed later. */
   live: number
@@ -83,6 +113,10 @@ export class Jit {
   readonly #free: number[] = []
   /** How often code of a frame has been written since it was compiled first. */
   readonly #deaths = new Map<number, number>()
+  /** The units of branches to computed addresses, by record. */
+  readonly #branches = new Map<number, LiveUnit>()
+  /** Where such branches have often led to: offsets in their pages. */
+  readonly #targets = new Map<number, number[]>()
   /** How often a frame has been hot while it was to wait. */
   readonly #waited = new Map<number, number>()
   #flushes = 0
@@ -125,62 +159,119 @@ export class Jit {
    * @returns the record to go on with: that of a unit, or the same
    */
   hot(record: number, runner: UnitRunner): number {
-    const { u16, u32, i32 } = this.#memory
-    if (this.#flushes !== this.#cache.flushes) {
-      // All records are gone, those of units too.
-      this.#flushes = this.#cache.flushes
-      this.#resetCounters()
-      this.#sweep(() => false)
-      this.#deaths.clear()
-      this.#waited.clear()
-    }
-    const op = u16[(record + R_OP) >>> 1] as number
+    const start = now()
+    this.#followFlush()
+    const { u16, u32 } = this.#memory
     const counter = (this.#countersAt + ((record >>> HOT_COUNTER_SHIFT) & HOT_COUNTER_MASK)) >>> 2
     u32[counter] = LATER
-    if (op === OP_UNIT || op === OP_CROSS) return record
-    const start = now()
-    const offset = u16[(record + R_OFFSET) >>> 1] as number
-    const { state } = runner
-    const lo = u32[(state + S_PAGE_BASE) >>> 2] as number
-    const hi = u32[(state + S_PAGE_BASE + 4) >>> 2] as number
-    const mode = u32[(state + S_MODE) >>> 2] as number
-    const entryPage = this.#cache.pageOfSlots(runner.executeSlots(lo, hi))
-    if (entryPage === undefined) return record
+    const op = u16[(record + R_OP) >>> 1] as number
+    const place = op === OP_CROSS ? undefined : this.#place(record, runner)
+    if (place === undefined) return record
+    let next = record
+    if (this.#grow(place, runner)) u32[counter] = this.#threshold
+    else if (op === OP_UNIT) u32[counter] = UNIT_PATIENCE * this.#threshold
+    else {
+      next = this.#enter(place, record, runner)
+      if (next !== NOTHING) u32[counter] = this.#threshold
+    }
+    this.counts.milliseconds += now() - start
+    return next === NOTHING ? record : next
+  }
+
+  /** Where a record's instruction is that control has just come to. */
+  #place(record: number, runner: UnitRunner): Place | undefined {
+    const { u16, u32 } = this.#memory
+    const lo = u32[(runner.state + S_PAGE_BASE) >>> 2] as number
+    const hi = u32[(runner.state + S_PAGE_BASE + 4) >>> 2] as number
+    const page = this.#cache.pageOfSlots(runner.executeSlots(lo, hi))
+    return page && { lo, hi, page, offset: u16[(record + R_OFFSET) >>> 1] as number }
+  }
+
+  /** The record by which a place is to be executed; {@link NOTHING} where it is no region. */
+  #enter(place: Place, record: number, runner: UnitRunner): number {
+    const { u16, u32 } = this.#memory
+    const { page, offset } = place
     // A unit for the place may be there, which what leads here did not know.
-    const current = u32[(entryPage.slots >>> 2) + offset] as number
-    if (current !== record) {
-      u32[counter] = this.#threshold
-      return current !== 0 && u16[(current + R_OP) >>> 1] === OP_UNIT ? current : record
-    }
-    const deaths = this.#deaths.get(entryPage.frame) ?? 0
-    if (deaths > 0 && this.#isToWait(entryPage.frame, deaths)) {
-      u32[counter] = this.#threshold
-      return record
-    }
-    const code = state + S_SEGMENTS + SEG_BYTES * CS
+    const current = u32[(page.slots >>> 2) + offset] as number
+    if (current !== record) return current !== 0 && u16[(current + R_OP) >>> 1] === OP_UNIT ? current : record
+    if (this.#isToWait(page.frame)) return record
+    const region = this.#find(place, runner)
+    if (region === undefined || region.instructionCount < this.#fewestInstructions) return NOTHING
+    return this.#install(region, runner, place, record)
+  }
+
+  /** All records are gone after a flush of the code cache, those of units too. */
+  #followFlush(): void {
+    if (this.#flushes === this.#cache.flushes) return
+    this.#flushes = this.#cache.flushes
+    this.#resetCounters()
+    this.#sweep(() => false)
+    this.#deaths.clear()
+    this.#waited.clear()
+    this.#targets.clear()
+  }
+
+  /** Finds the region that begins at a place. */
+  #find({ lo, hi, offset, page }: Place, runner: UnitRunner): Region | undefined {
+    const { u32, i32 } = this.#memory
+    const { mode } = page
+    const code = runner.state + S_SEGMENTS + SEG_BYTES * CS
     const isFlat = u32[(code + SEG_BASE) >>> 2] === 0 && i32[(code + SEG_LIMIT) >>> 2] === -1
-    const region = findRegion(offset, {
+    return findRegion(offset, {
       memory: this.#memory,
       sourceOf: (o, fn) => this.#code.formOf(o, fn),
-      pageAt: (delta) => {
-        if (delta === 0) return entryPage
-        const linear = lo + delta
-        const carry = linear < 0 ? -1 : linear > 0xffff_ffff ? 1 : 0
-        if (mode !== MODE_64 && carry !== 0) return undefined
-        return this.#cache.pageOfSlots(runner.executeSlots(linear >>> 0, (hi + carry) >>> 0))
-      },
+      pageAt: (delta) => (delta === 0 ? page : this.#pageAt(lo + delta, hi, mode, runner)),
+      targetsOf: (record) => this.#targets.get(record) ?? [],
       isRelativeKnown: ({ form }) => (mode === MODE_64 ? form.size === 8 : isFlat && form.size === 4),
       isRelativeToPage: mode === MODE_64,
     })
-    if (region === undefined || region.instructionCount < this.#fewestInstructions) return record
-    const unit = this.#install(region, runner, mode, offset, record)
-    u32[counter] = this.#threshold
-    this.counts.milliseconds += now() - start
-    return unit
+  }
+
+  /** The code page that a linear page is executed by. @param lo - may be beyond 32 bits on either side */
+  #pageAt(lo: number, hi: number, mode: number, runner: UnitRunner): CodePage | undefined {
+    const carry = lo < 0 ? -1 : lo > 0xffff_ffff ? 1 : 0
+    if (mode !== MODE_64 && carry !== 0) return undefined
+    return this.#cache.pageOfSlots(runner.executeSlots(lo >>> 0, (hi + carry) >>> 0))
+  }
+
+  /** Compiles a unit anew with a place that one of its computed branches leads to; false where there is no such. */
+  #grow({ lo, hi, offset, page }: Place, runner: UnitRunner): boolean {
+    const { u16, u32 } = this.#memory
+    const { state } = runner
+    const branch = u32[(state + S_RECORD) >>> 2] as number
+    const unit = this.#branches.get(branch)
+    const from = unit?.branches.get(branch)
+    if (unit === undefined || from === undefined || from.page !== page) return false
+    // The unit was left for this place just now, and is there.
+    if (u32[(state + S_EA) >>> 2] !== lo + offset || u32[(state + S_EA + 4) >>> 2] !== hi) return false
+    if (u16[(unit.record + R_OP) >>> 1] !== OP_UNIT) return false
+    const targets = this.#targets.get(branch) ?? []
+    if (targets.length >= MOST_TARGETS || targets.includes(offset)) return false
+    this.#targets.set(branch, [...targets, offset])
+    const [first] = unit.pages
+    const firstLo = lo - from.delta
+    if (first === undefined || firstLo !== firstLo >>> 0) return false
+    if (this.#pageAt(firstLo, hi, page.mode, runner) !== first) return false
+    const region = this.#find({ lo: firstLo >>> 0, hi, offset: unit.offset, page: first }, runner)
+    const at = from.delta + offset
+    if (region?.blocks.some(({ instructions }) => instructions[0]?.at === at) !== true) return false
+    this.#compile(region, runner, page.mode, unit.record, unit.entry)
+    const pages = region.pages.map((each) => each.page)
+    this.#cache.extendUnit(
+      unit.record,
+      first,
+      pages.filter((each) => !unit.pages.includes(each)),
+    )
+    unit.pages = [...new Set([...unit.pages, ...pages])]
+    unit.branches = computedBranches(region)
+    for (const record of unit.branches.keys()) this.#branches.set(record, unit)
+    return true
   }
 
   /** Whether a frame whose code is written again and again is to be interpreted for longer. */
-  #isToWait(frame: number, deaths: number): boolean {
+  #isToWait(frame: number): boolean {
+    const deaths = this.#deaths.get(frame) ?? 0
+    if (deaths === 0) return false
     const waited = (this.#waited.get(frame) ?? 0) + 1
     if (waited < 2 ** Math.min(deaths - 1, MOST_DOUBLINGS)) {
       this.#waited.set(frame, waited)
@@ -197,31 +288,45 @@ export class Jit {
     this.#untilSweep = SWEEP_INTERVAL
     this.#live = this.#live.filter((unit) => {
       if (lives(unit)) return true
-      const { entry, frames } = unit
+      const { entry, pages, branches } = unit
       for (const runner of this.#runners) runner.uninstall(entry)
-      for (const frame of frames) this.#deaths.set(frame, (this.#deaths.get(frame) ?? 0) + 1)
+      for (const { frame } of pages) this.#deaths.set(frame, (this.#deaths.get(frame) ?? 0) + 1)
+      for (const record of branches.keys()) this.#branches.delete(record)
       this.#free.push(entry)
       return false
     })
     this.counts.live = this.#live.length
   }
 
-  #install(region: Region, runner: UnitRunner, mode: number, offset: number, record: number): number {
+  #install(region: Region, runner: UnitRunner, { page, offset }: Place, record: number): number {
     if (--this.#untilSweep === 0) this.#sweep()
     const entry = this.#free.at(-1) ?? this.#nextEntry
     if (entry >= MOST_ENTRIES) return record
     const pages = region.pages.map(({ page }) => page)
     const unitRecord = this.#cache.addUnit(pages, offset, record, entry)
     if (unitRecord === 0) return record
+    this.#compile(region, runner, page.mode, unitRecord, entry)
+    if (this.#free.pop() === undefined) this.#nextEntry++
+    const unit = { record: unitRecord, entry, offset, pages, branches: computedBranches(region) }
+    this.#live.push(unit)
+    for (const branch of unit.branches.keys()) this.#branches.set(branch, unit)
+    this.counts.live++
+    return unitRecord
+  }
+
+  #compile(region: Region, runner: UnitRunner, mode: number, unitRecord: number, entry: number): void {
     const { bytes } = this.#compiler.compile(region, runner.state, mode, unitRecord)
     const module = new WebAssembly.Module(bytes as Uint8Array<ArrayBuffer>)
     for (const each of this.#runners) each.install(module, entry)
-    if (this.#free.pop() === undefined) this.#nextEntry++
-    this.#live.push({ record: unitRecord, entry, frames: pages.map(({ frame }) => frame) })
-    this.counts.live++
     this.counts.units++
     this.counts.instructions += region.instructionCount
     this.counts.bytes += bytes.length
-    return unitRecord
   }
+}
+
+function computedBranches({ blocks }: Region): ReadonlyMap<number, RegionPage> {
+  const last = blocks.map(({ instructions }) => instructions.at(-1)!)
+  return new Map(
+    last.filter(({ flow }) => flow === 'indirect' || flow === 'return').map(({ record, page }) => [record, page]),
+  )
 }

@@ -379,12 +379,13 @@ export class RegionTranslator {
     const known = insn.target
     if (known === undefined) {
       const linear = f.let(target!)
-      if (block.returns.length > 0) {
+      if (block.computed.length > 0) {
         this.#checkTurn(insn, linear)
-        for (const to of block.returns) {
+        const position = f.let(linear.sub(this.#base.get))
+        for (const to of block.computed) {
           if (graph.isIrreducible(number, to)) continue
           const first = blocks[to]!.instructions[0]!
-          f.structuredIf(linear.eq(f.let(this.#linear(first.at))), () => {
+          f.structuredIf(position.eq(first.at), () => {
             if (first.page !== insn.page) this.#checkPage(insn, first.page.delta, first.page.page.slots, first.at)
             this.#goTo(number, to)
           })

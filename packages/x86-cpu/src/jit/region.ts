@@ -70,8 +70,8 @@ export interface RegionBlock {
   readonly next: number | undefined
   /** The number of the block that the last instruction jumps to, or undefined. */
   readonly target: number | undefined
-  /** The numbers of blocks that a return may lead to. */
-  readonly returns: readonly number[]
+  /** The numbers of blocks that a computed address is compared with. */
+  readonly computed: readonly number[]
 }
 
 /** Code that is compiled as one function. */
@@ -91,6 +91,8 @@ export interface RegionSources {
   pageAt(delta: number): CodePage | undefined
   /** Whether the target of a relative branch beyond its page is known: the instruction pointer is the linear address, or differs by what is fixed. */
   isRelativeKnown(source: FormSource): boolean
+  /** Offsets in its own page that a computed branch has often led to. */
+  targetsOf(record: number): readonly number[]
   /** What a branch's target is relative to: its page, or the next instruction. */
   readonly isRelativeToPage: boolean
 }
@@ -130,10 +132,17 @@ class Discovery {
         if (insn === undefined) break
         this.instructions.set(next, insn)
         if (insn.target !== undefined) work.push(insn.target)
+        work.push(...this.computedTargets(insn))
         next = insn.flow === 'next' || insn.flow === 'branch' ? insn.next : undefined
         if (insn.flow === 'call') work.push(insn.next)
       }
     }
+  }
+
+  /** Positions that a branch to a computed address has often led to. */
+  computedTargets({ record, page, flow }: RegionInstruction): readonly number[] {
+    if (flow !== 'return' && flow !== 'indirect') return []
+    return this.#sources.targetsOf(record).map((offset) => page.delta + offset)
   }
 
   #instruction(at: number): RegionInstruction | undefined {
@@ -197,13 +206,21 @@ export function findRegion(entry: number, sources: RegionSources): Region | unde
   if (first === undefined || first.flow === 'leave') return undefined
   const starts = new Set([entry])
   const returnSites: number[] = []
-  for (const { target, flow, next } of instructions.values()) {
+  const isInside = (at: number): boolean => instructions.has(at)
+  for (const insn of instructions.values()) {
+    const { target, flow, next } = insn
+    for (const at of discovery.computedTargets(insn)) if (isInside(at)) starts.add(at)
     if (target !== undefined && instructions.has(target)) starts.add(target)
     if (flow === 'branch' && instructions.has(next)) starts.add(next)
     if (flow === 'call' && instructions.has(next)) {
       starts.add(next)
       if (target !== undefined && instructions.has(target)) returnSites.push(next)
     }
+  }
+  const computedOf = (insn: RegionInstruction): readonly number[] => {
+    const seen = discovery.computedTargets(insn).filter(isInside)
+    const likely = insn.flow === 'return' ? returnSites.slice(0, MOST_RETURNS) : []
+    return [...new Set([...seen, ...likely])].map((at) => numbers.get(at)!)
   }
   const numbers = new Map([...starts].map((at, i) => [at, i]))
   const blocks = [...starts].map((start): RegionBlock => {
@@ -220,14 +237,14 @@ export function findRegion(entry: number, sources: RegionSources): Region | unde
       instructions: list,
       next: falls ? numbers.get(last.next) : undefined,
       target: last.target === undefined ? undefined : numbers.get(last.target),
-      returns: last.flow === 'return' ? returnSites.slice(0, MOST_RETURNS).map((at) => numbers.get(at)!) : [],
+      computed: computedOf(last),
     }
   })
   const graph = flowGraph(
-    blocks.map(({ next, target, returns }) => [next, target, ...returns].filter((block) => block !== undefined)),
+    blocks.map(({ next, target, computed }) => [next, target, ...computed].filter((block) => block !== undefined)),
   )
   return { blocks, graph, pages: discovery.pages, instructionCount: instructions.size }
 }
 
-/** Where a return is looked for before it is left to the interpreter's look-up. */
+/** Calls of a region that a return is taken to come from, whether it has been seen to or not. */
 const MOST_RETURNS = 6

@@ -1,4 +1,4 @@
-import { eax, ebx, ecx, edx, ptr, rax, rbx, rcx, rdi, rdx, rsi } from '@retrap/x86-assembler'
+import { eax, ebx, ecx, edx, ptr, qword, rax, rbx, rcx, rdi, rdx, rsi } from '@retrap/x86-assembler'
 import type { Assembler } from '@retrap/x86-assembler'
 import { runSoak } from '@retrap/tooling/soak'
 import { describe, expect, test } from 'vitest'
@@ -128,4 +128,23 @@ test('units whose code is written are given up, and such code is compiled ever m
   expect(units).toBeGreaterThan(5)
   expect(units).toBeLessThan(600)
   expect(live).toBeLessThan(150)
+})
+
+test('a computed jump finds the places that it often leads to within its unit', () => {
+  const build = (asm: Assembler): void => {
+    const [loop, table, next] = [asm.label('loop'), asm.label('table'), asm.label('next')]
+    const [first, second] = [asm.label('first'), asm.label('second')]
+    asm.mov(ecx, 20_000).lea(rsi, ptr(table)).bind(loop)
+    asm
+      .mov(edx, ecx)
+      .and(edx, 1)
+      .jmp(qword(rsi, { index: rdx, scale: 8 }))
+    asm.bind(first).add(rax, rcx).jmp(next)
+    asm.bind(second).xor(rax, rcx)
+    asm.bind(next).dec(ecx).jne(loop).hlt()
+    asm.align(8).bind(table).dq(first).dq(second)
+  }
+  const { compiled } = both(build)
+  // The loop, its two places, and the loop again with each of them.
+  expect(compiled.engine.jitCounts?.units).toBeLessThan(9)
 })
