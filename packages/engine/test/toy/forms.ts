@@ -250,7 +250,8 @@ function emitCount(c: FunctionContext): void {
     f.store('i32.store', state, budget.get, S_BUDGET)
     f.store('i32.store', state, f.loadExpression('i32.load', state, S_ITERATIONS).add(1), S_ITERATIONS)
     f.if(left.get.eqz(), () => f.return(STATUS_DONE))
-    f.brIf(budget.get.gtS(0), again)
+    // Executed alone it stops after each iteration; so it must stop here too when attention is requested.
+    f.brIf(budget.get.gtS(0).and(f.loadExpression('i32.load', state, S_ATTENTION).eqz()), again)
   })
   f.return(STATUS_CONTINUE)
 }

@@ -175,7 +175,7 @@ export class Reference {
       }
       case 'count':
         for (let left = remaining - 1; r[rs] !== 0n; left--) {
-          if (left < remaining - 1 && left <= 0) {
+          if (left < remaining - 1 && (left <= 0 || this.#attention)) {
             finished = false
             break
           }
