@@ -4,7 +4,9 @@
 // and after it; the time that the guest's own clock shows stands beside it. The emulators run in turn, and the median of
 // their runs counts. All must print the same results. Ratios are speed against speed: more is better for retrap.
 //
-// npm run -s bench -- jit [--width 64|32] [--only NAME,...] [--rounds N] [--peers tcg,v86] [--retrap OPTION...]
+// npm run -s bench -- jit [--width 64|32] [--only NAME,...] [--rounds N] [--peers tcg,v86] [--retrap=OPTION...]
+//
+// Options are added to retrap's: `--retrap=--jit=off` compares its interpreter.
 import { execFileSync } from 'node:child_process'
 import { parseArgs } from 'node:util'
 import { provideDebianPrograms, type ProgramTable } from '@retrap/tooling/programs'

@@ -93,7 +93,7 @@ export function commandOf(
       return [
         process.execPath,
         // prettier-ignore
-        [...NODE_FLAGS, MAIN, 'run', '--memory', `${MEBIBYTES}M`, ...options,
+        [...NODE_FLAGS, MAIN, 'run', '--jit', 'on', '--memory', `${MEBIBYTES}M`, ...options,
           '--kernel', kernel, '--initrd', initrd, '--append', COMMAND_LINE],
       ]
     case 'tcg':
