@@ -120,8 +120,9 @@ export class RegionContext extends Context {
     const offset = this.let(this.#offset(moved))
     const segment = known(f.loadExpression('i32.load8_u', record, R_SEGMENT)) & 7
     if ((this.#kind & ADDRESS_CHECKED) !== 0) {
-      const rights = known(f.loadExpression('i32.load8_u', state, S_SEGMENTS + SEG_BYTES * segment + SEG_RIGHTS))
-      if ((rights & SEG_FLAT) !== 0 && (this.#kind & ADDRESS_32) !== 0) return offset
+      // FS and GS, which have a base nearly always, are not taken for anything.
+      const rights = f.loadExpression('i32.load8_u', state, S_SEGMENTS + SEG_BYTES * segment + SEG_RIGHTS)
+      if (((rights.known ?? 0) & SEG_FLAT) !== 0 && (this.#kind & ADDRESS_32) !== 0) return offset
       const sizeAndFlags = I32.of(bytes | segmentFlags(this.operand(i).access))
       const linear = f.call(this.library.checkSegment, f.param(0, 'i32').get, I32.of(segment), offset, sizeAndFlags)
       f.if(f.loadExpression('i32.load', state, S_FAULT_VECTOR).ne(-1), () => this.fail(STATUS_FAULT))

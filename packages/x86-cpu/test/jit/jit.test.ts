@@ -1,8 +1,9 @@
-import { eax, ebx, ecx, edx, ptr, qword, rax, rbx, rcx, rdi, rdx, rsi } from '@retrap/x86-assembler'
+import { dword, eax, ebx, ecx, edx, fs, ptr, qword, rax, rbx, rcx, rdi, rdx, rsi, ss } from '@retrap/x86-assembler'
 import type { Assembler } from '@retrap/x86-assembler'
 import { runSoak } from '@retrap/tooling/soak'
 import { describe, expect, test } from 'vitest'
 import { BareCpu, CODE } from '../support/bare-cpu.ts'
+import type { BareOptions } from '../support/bare-cpu.ts'
 import { EAGER_JIT } from '../support/jit.ts'
 import { soak } from '../soak/jit.soak.ts'
 
@@ -10,9 +11,13 @@ import { soak } from '../soak/jit.soak.ts'
 const DATA = 0x1_0000
 
 /** Runs a program to its HLT in both executions, and gives both processors, which agree. */
-function both(build: (asm: Assembler) => void, address = CODE): { plain: BareCpu; compiled: BareCpu } {
+function both(
+  build: (asm: Assembler) => void,
+  address = CODE,
+  mode: BareOptions['mode'] = 'long',
+): { plain: BareCpu; compiled: BareCpu } {
   const [plain, compiled] = [false, EAGER_JIT].map((jit) => {
-    const pc = new BareCpu({ jit })
+    const pc = new BareCpu({ jit, mode })
     pc.program(build, address)
     pc.rip = address
     expect(pc.run(1_000_000).reason).toBe('hlt')
@@ -147,4 +152,21 @@ test('a computed jump finds the places that it often leads to within its unit', 
   const { compiled } = both(build)
   // The loop, its two places, and the loop again with each of them.
   expect(compiled.engine.jitCounts?.units).toBeLessThan(9)
+})
+
+test.each(['protected', 'real'] as const)('an operand in FS or SS, %s mode', (mode) => {
+  both(
+    (asm) => {
+      const loop = asm.label('loop')
+      asm.mov(ecx, 100).mov(ebx, 0x4000).bind(loop)
+      asm.add(dword(ebx, { segment: fs }), ecx).add(eax, dword(ebx, { segment: fs, disp: 0 }))
+      asm
+        .push(eax)
+        .pop(edx)
+        .mov(ptr(ebx, { segment: ss, disp: 4 }), edx)
+      asm.dec(ecx).jne(loop).hlt()
+    },
+    CODE,
+    mode,
+  )
 })
