@@ -75,6 +75,8 @@ class ProgramBuilder {
     const memory = options.memory ?? rng.chance(1, 3)
     const rm = memory ? 3 : this.#register()
     const wide = options.wide ?? rng.chance(1, 2)
+    // FS, and addresses of 32 bits, which 64-bit code truncates.
+    if (memory && rng.chance(1, 10)) this.bytes.push(this.#long && rng.chance(1, 2) ? 0x67 : 0x64)
     if (this.#long) {
       const rex = (wide ? 8 : 0) | (reg >= 8 ? 4 : 0) | (!memory && rm >= 8 ? 1 : 0)
       if (rex !== 0 || rng.chance(1, 8)) this.bytes.push(0x40 | rex)
