@@ -185,6 +185,7 @@ export class Processor {
       },
       fetch: () => 0,
       cross: () => 0,
+      hot: () => 0,
     }
     const module = new WebAssembly.Module(code.bytes as Uint8Array<ArrayBuffer>)
     this.#run = new WebAssembly.Instance(module, { cpu: imports }).exports['run'] as (

@@ -85,6 +85,7 @@ export class Interpreted {
         system: unexpected,
         fetch: unexpected,
         cross: unexpected,
+        hot: unexpected,
       },
     })
     this.#run = instance.exports['run'] as (state: number, record: number) => number
