@@ -12,6 +12,13 @@ import type { Pass } from './pass.ts'
 import type { QuickPort } from './quick-port.ts'
 import type { System } from './system/system.ts'
 
+/** What is used of a `WebAssembly.Table`, whose type exists only where lib.dom does. */
+export interface FunctionTable {
+  readonly length: number
+  grow(entries: number): number
+  set(entry: number, value: unknown): void
+}
+
 /** Functions of the generated module. */
 export interface InterpreterExports {
   run(state: number, record: number): number
@@ -20,7 +27,7 @@ export interface InterpreterExports {
   readonly flags: (...operands: never[]) => unknown
   readonly checkSegment: (...operands: never[]) => unknown
   /** Functions of forms, then units. */
-  readonly table: WebAssembly.Table
+  readonly table: FunctionTable
 }
 
 /** How much an executor has done, by kind. */

@@ -239,10 +239,10 @@ export class Vcpu implements Cpu, CodeCacheClient {
   install(module: object, entry: number): void {
     const { table, flags, checkSegment } = this.#interpreter
     const instance = new WebAssembly.Instance(module as WebAssembly.Module, {
-      cpu: { memory: this.memory.memory, table, flags, checkSegment },
+      cpu: { memory: this.memory.memory, table: table as never, flags, checkSegment },
     })
     if (table.length <= entry) table.grow(Math.max(64, table.length >> 2))
-    table.set(entry, instance.exports['unit'] as never)
+    table.set(entry, instance.exports['unit'])
   }
 
   /** @internal Gives a unit of the table up. */

@@ -54,8 +54,8 @@ export interface UnitRunner {
   readonly state: number
   /** Finds the slot table that a linear page is executed by; -1 where none is known. */
   executeSlots(lo: number, hi: number): number
-  /** Makes a unit ready to be called as an entry of the table. */
-  install(module: WebAssembly.Module, entry: number): void
+  /** Makes a unit ready to be called as an entry of the table. @param module - a `WebAssembly.Module` */
+  install(module: object, entry: number): void
   /** Gives a unit of the table up. */
   uninstall(entry: number): void
 }
