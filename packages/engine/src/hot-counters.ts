@@ -1,6 +1,6 @@
 import { RECORD_BYTES } from './record.ts'
 
-/** Counters of how often control comes to a record: 32 bits each, found by bits of the record's address. */
+/** Count of the counters of how often branches reach records: 32 bits each, found by bits of the record's address. */
 export const HOT_COUNTERS: number = 1 << 16
 /** By how much a record's address is shifted to give its counter. */
 export const HOT_COUNTER_SHIFT: number = Math.log2(RECORD_BYTES) - 2

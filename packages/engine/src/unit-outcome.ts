@@ -1,6 +1,6 @@
-/** What a unit returns: the interpreter goes on with the record in S_RECORD. */
+/** A unit returns this where the interpreter goes on with the record in `StateLayout.record`. */
 export const UNIT_RESUME = 0
-/** What a unit returns: the instruction of S_RECORD has retired, and control goes to the linear address in S_EA. */
+/** A unit returns this where the instruction of that record has retired, and control goes to `StateLayout.unitTarget`. */
 export const UNIT_JUMP = 1
-/** What a unit returns, plus the status: the instruction of S_RECORD has failed. */
+/** A unit returns this plus the status where the instruction of that record has failed. */
 export const UNIT_FAILED = 16

@@ -68,8 +68,6 @@ export class RegionBuilder extends FunctionBuilder {
   afterArm: () => void = () => undefined
   #known: KnownState | undefined
   #record = -1
-  /** The record's address has been handed to a function, which reads registers from memory. */
-  recordEscaped = false
 
   constructor(...parameters: ConstructorParameters<typeof FunctionBuilder>) {
     super(...parameters)
@@ -155,7 +153,6 @@ export class RegionBuilder extends FunctionBuilder {
 
   override call(callee: Callee, ...operands: Value[]): never {
     const { entry, typeIndex } = callee as Partial<TableCallee>
-    if (operands.some((operand) => operand instanceof I32 && operand.known === this.#record)) this.recordEscaped = true
     const result =
       entry === undefined || typeIndex === undefined
         ? super.call(callee, ...operands)
