@@ -241,7 +241,7 @@ export class Vcpu implements Cpu, CodeCacheClient {
     const instance = new WebAssembly.Instance(module as WebAssembly.Module, {
       cpu: { memory: this.memory.memory, table: table as never, flags, checkSegment },
     })
-    if (table.length <= entry) table.grow(Math.max(64, table.length >> 2))
+    if (table.length <= entry) table.grow(Math.max(64, table.length >> 2, entry + 1 - table.length))
     table.set(entry, instance.exports['unit'])
   }
 

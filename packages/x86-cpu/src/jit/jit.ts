@@ -79,6 +79,8 @@ interface LiveUnit {
   readonly offset: number
   /** The pages of its code, the first one first. */
   pages: readonly CodePage[]
+  /** What was compiled last. */
+  module: object
   /** Its branches to computed addresses, by record. */
   branches: ReadonlyMap<number, RegionPage>
 }
@@ -148,9 +150,10 @@ export class Jit {
     this.#memory.u32.fill(this.#threshold, first, first + HOT_COUNTERS)
   }
 
-  /** Adds a vCPU. */
+  /** Adds a vCPU, which may execute the units that there are already. */
   addRunner(runner: UnitRunner): void {
     this.#runners.push(runner)
+    for (const { module, entry } of this.#live) runner.install(module, entry)
   }
 
   /**
@@ -255,7 +258,7 @@ export class Jit {
     const region = this.#find({ lo: firstLo >>> 0, hi, offset: unit.offset, page: first }, runner)
     const at = from.delta + offset
     if (region?.blocks.some(({ instructions }) => instructions[0]?.at === at) !== true) return false
-    this.#compile(region, runner, page.mode, unit.record, unit.entry)
+    unit.module = this.#compile(region, runner, page.mode, unit.record, unit.entry)
     const pages = region.pages.map((each) => each.page)
     this.#cache.extendUnit(
       unit.record,
@@ -305,22 +308,23 @@ export class Jit {
     const pages = region.pages.map(({ page }) => page)
     const unitRecord = this.#cache.addUnit(pages, offset, record, entry)
     if (unitRecord === 0) return record
-    this.#compile(region, runner, page.mode, unitRecord, entry)
+    const module = this.#compile(region, runner, page.mode, unitRecord, entry)
     if (this.#free.pop() === undefined) this.#nextEntry++
-    const unit = { record: unitRecord, entry, offset, pages, branches: computedBranches(region) }
+    const unit = { record: unitRecord, entry, offset, pages, module, branches: computedBranches(region) }
     this.#live.push(unit)
     for (const branch of unit.branches.keys()) this.#branches.set(branch, unit)
     this.counts.live++
     return unitRecord
   }
 
-  #compile(region: Region, runner: UnitRunner, mode: number, unitRecord: number, entry: number): void {
+  #compile(region: Region, runner: UnitRunner, mode: number, unitRecord: number, entry: number): object {
     const { bytes } = this.#compiler.compile(region, runner.state, mode, unitRecord)
     const module = new WebAssembly.Module(bytes as Uint8Array<ArrayBuffer>)
     for (const each of this.#runners) each.install(module, entry)
     this.counts.units++
     this.counts.instructions += region.instructionCount
     this.counts.bytes += bytes.length
+    return module
   }
 }
 

@@ -2,7 +2,8 @@ import { dword, eax, ebx, ecx, edx, fs, ptr, qword, rax, rbx, rcx, rdi, rdx, rsi
 import type { Assembler } from '@retrap/x86-assembler'
 import { runSoak } from '@retrap/tooling/soak'
 import { describe, expect, test } from 'vitest'
-import { BareCpu, CODE } from '../support/bare-cpu.ts'
+import { Vcpu } from '../../src/index.ts'
+import { BareCpu, BareHost, CODE, initialState } from '../support/bare-cpu.ts'
 import type { BareOptions } from '../support/bare-cpu.ts'
 import { EAGER_JIT } from '../support/jit.ts'
 import { soak } from '../soak/jit.soak.ts'
@@ -169,4 +170,22 @@ test.each(['protected', 'real'] as const)('an operand in FS or SS, %s mode', (mo
     CODE,
     mode,
   )
+})
+
+test('a vCPU that is made when there are units already executes them too', () => {
+  const pc = new BareCpu({ jit: EAGER_JIT })
+  pc.program((asm) => {
+    const loop = asm.label('loop')
+    asm.mov(ecx, 1000).xor(eax, eax).bind(loop)
+    asm.add(eax, ecx).dec(ecx).jne(loop).hlt()
+  })
+  pc.run()
+  expect(pc.engine.jitCounts?.live).toBeGreaterThan(0)
+  const host = new BareHost(pc.memory, pc.host.ramMa, pc.engine.processor)
+  const late = new Vcpu(pc.engine, host, { tscHz: 1e9, crystalHz: 1e9 })
+  host.cpu = late
+  late.reset(true)
+  late.load(initialState('long'))
+  expect(late.run(100_000)).toEqual({ reason: 'hlt' })
+  expect(late.retired).toBe(pc.cpu.retired)
 })
