@@ -124,13 +124,16 @@ export function formatStatistics(statistics: RunStatistics): string {
 
 function formatJit(counts: JitCounts | undefined): [string, string][] {
   if (counts === undefined) return []
-  const { units, live, instructions, bytes, milliseconds } = counts
+  const { units, live, instructions, bytes, milliseconds, failures, firstFailure } = counts
   const size = `${(bytes / 1024).toFixed(0)} KiB`
+  const failed: [string, string][] =
+    failures > 0 ? [['JIT errors', `${group(failures)}, interpreted instead; the first: ${firstFailure}`]] : []
   return [
     [
       'JIT',
       `${group(units)} units (${group(live)} live) of ${group(instructions)} instructions, ${size}, compiled in ${milliseconds.toFixed(0)} ms`,
     ],
+    ...failed,
   ]
 }
 

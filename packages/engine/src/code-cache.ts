@@ -162,6 +162,19 @@ export class CodeCache {
     for (const page of pages) page.runs.push(at, 1, slot)
   }
 
+  /**
+   * Has the interpreter execute the code of a unit again, as after a write to it.
+   *
+   * @param at - machine address of the unit's record
+   * @param first - the page of the instruction that it begins with
+   */
+  removeUnit(at: number, first: CodePage): void {
+    const { u16, u32 } = this.#memory
+    const slot = (first.slots >>> 2) + (u16[(at + R_OFFSET) >>> 1] as number)
+    if (u32[slot] === at) u32[slot] = u32[(at + R_LINK) >>> 2] as number
+    u16[(at + R_OP) >>> 1]! |= OP_DEAD
+  }
+
   /** Drops everything. */
   flush(): void {
     for (const page of this.#pages.values()) this.#memory.codeBits[page.frame]! &= ~FRAME_DECODED

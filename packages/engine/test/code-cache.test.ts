@@ -2,7 +2,7 @@ import { MachineMemory, PAGE_BYTES } from '@retrap/memory'
 import { describe, expect, test } from 'vitest'
 import { CodeCache, MINIMUM_ARENA_BYTES } from '../src/code-cache.ts'
 import { EngineError } from '../src/errors.ts'
-import { RECORD_BYTES, R_LENGTH, R_OFFSET } from '../src/record.ts'
+import { OP_DEAD, OP_UNIT, RECORD_BYTES, R_LENGTH, R_OFFSET, R_OP } from '../src/record.ts'
 import type { RecordDecoder } from '../src/record-decoder.ts'
 
 const FRAMES = 8
@@ -56,5 +56,37 @@ describe('the arena of a code cache', () => {
     }
     expect(memory.read(beyond, 64 << 10).every((byte) => byte === 0x5a)).toBe(true)
     expect(cache.flushes).toBeGreaterThan(50)
+  })
+})
+
+describe('a unit', () => {
+  function withUnit(): { memory: MachineMemory; cache: CodeCache; frame: number; record: number; unit: number } {
+    const memory = MachineMemory.create({ bytes: 1 << 20 })
+    const frame = memory.allocate(2 * PAGE_BYTES, PAGE_BYTES, 'code') / PAGE_BYTES
+    const cache = new CodeCache(memory, new PairDecoder(memory), MINIMUM_ARENA_BYTES)
+    const page = cache.page(frame, 0)
+    const record = cache.record(page, 6)
+    return { memory, cache, frame, record, unit: cache.addUnit([page], 6, record, 1) }
+  }
+
+  test('takes the place of the instruction that it begins with', () => {
+    const { memory, cache, frame, unit } = withUnit()
+    expect(cache.record(cache.page(frame, 0), 6)).toBe(unit)
+    expect(memory.u16[(unit + R_OP) >>> 1]).toBe(OP_UNIT)
+  })
+
+  test('that is removed gives the place back, and ends where it is still linked to', () => {
+    const { memory, cache, frame, record, unit } = withUnit()
+    cache.removeUnit(unit, cache.page(frame, 0))
+    expect(cache.record(cache.page(frame, 0), 6)).toBe(record)
+    expect(memory.u16[(unit + R_OP) >>> 1]).toBe(OP_UNIT | OP_DEAD)
+  })
+
+  test('that is removed leaves a later unit in its place', () => {
+    const { cache, frame, record, unit } = withUnit()
+    const page = cache.page(frame, 0)
+    const later = cache.addUnit([page], 6, record, 2)
+    cache.removeUnit(unit, page)
+    expect(cache.record(page, 6)).toBe(later)
   })
 })

@@ -97,6 +97,10 @@ export interface JitCounts {
   bytes: number
   /** Milliseconds that compiling took. */
   milliseconds: number
+  /** Errors of the compiler and of the host's WebAssembly; the interpreter goes on with the code. */
+  failures: number
+  /** The first of these errors; undefined where there was none. */
+  firstFailure: string | undefined
 }
 
 /** Compiles hot code, for all vCPUs of an engine. */
@@ -124,7 +128,15 @@ export class Jit {
   #flushes = 0
   #untilSweep = SWEEP_INTERVAL
   /** What has been done. */
-  readonly counts: JitCounts = { units: 0, live: 0, instructions: 0, bytes: 0, milliseconds: 0 }
+  readonly counts: JitCounts = {
+    units: 0,
+    live: 0,
+    instructions: 0,
+    bytes: 0,
+    milliseconds: 0,
+    failures: 0,
+    firstFailure: undefined,
+  }
 
   /** @param countersAt - machine address of the counters */
   constructor(
@@ -171,11 +183,17 @@ export class Jit {
     const place = op === OP_CROSS ? undefined : this.#place(record, runner)
     if (place === undefined) return record
     let next = record
-    if (this.#grow(place, runner)) u32[counter] = this.#threshold
-    else if (op === OP_UNIT) u32[counter] = UNIT_PATIENCE * this.#threshold
-    else {
-      next = this.#enter(place, record, runner)
-      if (next !== NOTHING) u32[counter] = this.#threshold
+    try {
+      if (this.#grow(place, runner)) u32[counter] = this.#threshold
+      else if (op === OP_UNIT) u32[counter] = UNIT_PATIENCE * this.#threshold
+      else {
+        next = this.#enter(place, record, runner)
+        if (next !== NOTHING) u32[counter] = this.#threshold
+      }
+    } catch (error) {
+      // A mistake of the compiler, or a host without memory for more code: the interpreter executes the place.
+      this.counts.failures++
+      this.counts.firstFailure ??= String(error)
     }
     this.counts.milliseconds += now() - start
     return next === NOTHING ? record : next
@@ -258,14 +276,15 @@ export class Jit {
     const region = this.#find({ lo: firstLo >>> 0, hi, offset: unit.offset, page: first }, runner)
     const at = from.delta + offset
     if (region?.blocks.some(({ instructions }) => instructions[0]?.at === at) !== true) return false
-    unit.module = this.#compile(region, runner, page.mode, unit.record, unit.entry)
     const pages = region.pages.map((each) => each.page)
+    // Before the new code can be called, and where only some vCPUs get it: a write to any page ends both forms.
     this.#cache.extendUnit(
       unit.record,
       first,
       pages.filter((each) => !unit.pages.includes(each)),
     )
     unit.pages = [...new Set([...unit.pages, ...pages])]
+    unit.module = this.#compile(region, runner, page.mode, unit.record, unit.entry)
     unit.branches = computedBranches(region)
     for (const record of unit.branches.keys()) this.#branches.set(record, unit)
     return true
@@ -308,7 +327,13 @@ export class Jit {
     const pages = region.pages.map(({ page }) => page)
     const unitRecord = this.#cache.addUnit(pages, offset, record, entry)
     if (unitRecord === 0) return record
-    const module = this.#compile(region, runner, page.mode, unitRecord, entry)
+    let module: object
+    try {
+      module = this.#compile(region, runner, page.mode, unitRecord, entry)
+    } catch (error) {
+      this.#cache.removeUnit(unitRecord, page)
+      throw error
+    }
     if (this.#free.pop() === undefined) this.#nextEntry++
     const unit = { record: unitRecord, entry, offset, pages, module, branches: computedBranches(region) }
     this.#live.push(unit)
