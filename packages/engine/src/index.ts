@@ -9,7 +9,8 @@ export type { CodeCacheClient } from './code-cache.ts'
 export { CodeFetch } from './code-fetch.ts'
 export type { CodeSpace, CodeTranslation } from './code-fetch.ts'
 export { CodePage } from './code-page.ts'
-export { DispatchLoop, FORM_SIGNATURE } from './dispatch-loop.ts'
+export { DispatchLoop } from './dispatch-loop.ts'
+export { FORM_SIGNATURE } from './dispatch-parts.ts'
 export type {
   DispatchCounters,
   DispatchImports,
@@ -17,7 +18,7 @@ export type {
   DispatchLocals,
   HeldState,
   I32Callee,
-} from './dispatch-loop.ts'
+} from './dispatch-parts.ts'
 export { EngineError } from './errors.ts'
 export type { EngineErrorCode } from './errors.ts'
 export { flowGraph } from './flow-graph.ts'
@@ -68,7 +69,7 @@ export {
   STATUS_STEP,
 } from './status.ts'
 export { Tlb, tlbBytes } from './tlb.ts'
-export type { TlbPage } from './tlb.ts'
+export type { TlbPage } from './tlb-entry.ts'
 export { Turn } from './turn.ts'
 export { UNIT_FAILED, UNIT_JUMP, UNIT_RESUME } from './unit-outcome.ts'
 export { TLB_EXECUTE, TLB_INDEX_MASK, TLB_READ, TLB_WRITE } from './tlb-layout.ts'

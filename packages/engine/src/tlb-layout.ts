@@ -8,3 +8,12 @@ export const TLB_WRITE = 0x4000
 export const TLB_EXECUTE = 0x8000
 /** Bits of a linear address, shifted right by 8, that give an entry's offset in its table. */
 export const TLB_INDEX_MASK = 0x3ff0
+
+/** Entries of a table. */
+export const TLB_ENTRIES = 1024
+/** Bytes of an entry. */
+export const TLB_ENTRY_BYTES = 16
+/** Bytes of a table. */
+export const TLB_TABLE_BYTES: number = TLB_ENTRIES * TLB_ENTRY_BYTES
+/** Bytes of the set of an access mode: three tables. */
+export const TLB_SET_BYTES: number = 3 * TLB_TABLE_BYTES

@@ -1,10 +1,30 @@
 import { PAGE_SHIFT } from '@retrap/memory'
 import type { MachineMemory } from '@retrap/memory'
-import { TLB_EXECUTE, TLB_INDEX_MASK, TLB_WRITE } from './tlb-layout.ts'
-
-const ENTRIES = 1024
-const TABLE_BYTES = ENTRIES * 16
-const SET_BYTES = 3 * TABLE_BYTES
+import { PARKED_WORDS, ParkedEntries } from './parked-entries.ts'
+import type { ParkedSpace } from './parked-entries.ts'
+import {
+  FLAG_GLOBAL,
+  FLAG_NOTED,
+  FLAG_NOTED_GLOBAL,
+  FLAG_NOTED_LOCAL,
+  FLAG_PAGE,
+  FLAG_SIZE,
+  FLAG_VALID,
+  SIZE_SHIFT,
+  hasKey,
+  pageFlags,
+} from './tlb-entry.ts'
+import type { TlbPage } from './tlb-entry.ts'
+import { TlbJournal } from './tlb-journal.ts'
+import {
+  TLB_ENTRIES,
+  TLB_ENTRY_BYTES,
+  TLB_EXECUTE,
+  TLB_INDEX_MASK,
+  TLB_SET_BYTES,
+  TLB_TABLE_BYTES,
+  TLB_WRITE,
+} from './tlb-layout.ts'
 
 /**
  * Returns the bytes of machine memory that a TLB takes.
@@ -12,53 +32,11 @@ const SET_BYTES = 3 * TABLE_BYTES
  * @param modes - access modes that it keeps translations of
  */
 export function tlbBytes(modes: number): number {
-  return (modes + 1) * SET_BYTES
+  return (modes + 1) * TLB_SET_BYTES
 }
-
-/** The properties of a translated page that decide when its entry is dropped. */
-export interface TlbPage {
-  /** The page is mapped in every address space. */
-  readonly global: boolean
-  /** Bytes of the page that the guest's tables map: a power of two from 4 KiB to 1 GiB. */
-  readonly pageBytes: number
-  /** Protection key of the page, 0–31; see {@link Tlb.dropKeys}. */
-  readonly key: number
-}
-
-// The last word of an entry.
-/** Valid in every address space. */
-const FLAG_GLOBAL = 1
-const FLAG_VALID = 0x20
-/** The entry is in the journal of global entries, where it may also be while it is invalid. */
-const FLAG_NOTED_GLOBAL = 0x40
-/** The entry is in the journal of the other entries; it may be in both. */
-const FLAG_NOTED_LOCAL = 0x80
-const FLAG_NOTED = 0xc0
-/** Protection key, five bits. */
-const KEY_SHIFT = 8
-const FLAG_KEY = 0x1f00
-/** Page size of the guest's tables, log2 of the count of 4 KiB pages in it, five bits. */
-const SIZE_SHIFT = 16
-const FLAG_SIZE = 0x1f_0000
-/** The largest size whose fragments are found by regions of 4 MiB; those of larger pages by regions of 1 GiB. */
-const SIZE_4M: number = 10 << SIZE_SHIFT
 
 /** Marks of frames, by frame number modulo their count: a write entry was made since everything was dropped. */
 const WRITABLE_MARKS = 1024
-
-/** Most address spaces whose entries are kept while another one is current. */
-const MOST_PARKED = 8
-const PARKED_WORDS = 5
-
-/** The entries of an address space that is not the current one. */
-interface Parked {
-  /** Groups of five: address of the entry, then its four words. */
-  words: Uint32Array
-  /** Words in use. */
-  length: number
-  /** Execute tables were flushed since: the execute entries are not to come back. */
-  staleExecute: boolean
-}
 
 /**
  * A software TLB in machine memory, for generated code and TypeScript.
@@ -78,23 +56,16 @@ export class Tlb {
   readonly missSet: number
   readonly #u32: Uint32Array
   readonly #base: number
-  /** Journals: addresses of the global entries that may be valid, each once, and of all others. A flush costs what was filled. */
-  readonly #globals: Uint32Array
-  #globalCount = 0
-  readonly #locals: Uint32Array
-  #localCount = 0
-  /** Linear 4 MiB and 1 GiB regions of which there may be fragments of large pages: global ones, and others. */
-  readonly #globalLarge = new Set<number>()
-  readonly #globalHuge = new Set<number>()
-  readonly #localLarge = new Set<number>()
-  readonly #localHuge = new Set<number>()
+  /** Global entries that may be valid. */
+  readonly #globals: TlbJournal
+  /** All other entries that may be valid. */
+  readonly #locals: TlbJournal
   readonly #writable = new Uint8Array(WRITABLE_MARKS)
   /** Protection keys of the entries made since everything was dropped, one bit each. */
   #keys = 0
   /** An entry was made since everything was dropped. */
   #filled = false
-  /** By address space, the one that has been away longest first. */
-  readonly #parked = new Map<number, Parked>()
+  readonly #parked = new ParkedEntries()
 
   /**
    * @param at - machine address of {@link tlbBytes} bytes, 16-byte aligned
@@ -104,13 +75,13 @@ export class Tlb {
     this.#u32 = memory.u32
     this.#base = at
     this.missSet = modes
-    const entries = modes * 3 * ENTRIES
-    this.#globals = new Uint32Array(entries)
-    this.#locals = new Uint32Array(entries)
+    const entries = modes * 3 * TLB_ENTRIES
+    this.#globals = new TlbJournal(entries)
+    this.#locals = new TlbJournal(entries)
     for (let set = 0; set <= modes; set++) {
       for (let table = 0; table < 3; table++) {
-        for (let i = 0; i < ENTRIES; i++) {
-          const entry = this.#base + set * SET_BYTES + table * TABLE_BYTES + i * 16
+        for (let i = 0; i < TLB_ENTRIES; i++) {
+          const entry = this.#base + set * TLB_SET_BYTES + table * TLB_TABLE_BYTES + i * TLB_ENTRY_BYTES
           this.#invalidate(entry)
           this.#u32[(entry >>> 2) + 3] = 0
         }
@@ -120,13 +91,13 @@ export class Tlb {
 
   /** Returns the machine address of a set, for generated code. */
   setAddress(set: number): number {
-    return this.#base + set * SET_BYTES
+    return this.#base + set * TLB_SET_BYTES
   }
 
   #invalidate(entry: number): void {
-    const index = ((entry - this.#base) % TABLE_BYTES) >>> 4
+    const index = ((entry - this.#base) % TLB_TABLE_BYTES) >>> 4
     const word = entry >>> 2
-    this.#u32[word] = ((index + 1) & (ENTRIES - 1)) << 12
+    this.#u32[word] = ((index + 1) & (TLB_ENTRIES - 1)) << 12
     this.#u32[word + 1] = 0
     this.#u32[word + 3]! &= FLAG_NOTED
   }
@@ -141,10 +112,9 @@ export class Tlb {
    * @param target - machine address of the page's first byte, or of its slot table
    */
   fill(set: number, table: number, lo: number, hi: number, target: number, page: TlbPage): void {
-    const entry = this.#base + set * SET_BYTES + table + ((lo >>> 8) & TLB_INDEX_MASK)
-    const { global, pageBytes, key } = page
-    this.#keys |= 1 << key
-    this.#write(entry, lo & ~0xfff, hi, target, (global ? FLAG_GLOBAL : 0) | sizeFlag(pageBytes) | (key << KEY_SHIFT))
+    const entry = this.#base + set * TLB_SET_BYTES + table + ((lo >>> 8) & TLB_INDEX_MASK)
+    this.#keys |= 1 << page.key
+    this.#write(entry, lo & ~0xfff, hi, target, pageFlags(page))
   }
 
   #write(entry: number, lo: number, hi: number, target: number, flags: number): void {
@@ -155,27 +125,18 @@ export class Tlb {
     u32[word] = lo
     u32[word + 1] = hi
     u32[word + 2] = target
-    let noted = u32[word + 3]! & FLAG_NOTED
-    if ((flags & FLAG_GLOBAL) !== 0) {
-      if ((noted & FLAG_NOTED_GLOBAL) === 0) this.#globals[this.#globalCount++] = entry
-      noted |= FLAG_NOTED_GLOBAL
-    } else {
-      if ((noted & FLAG_NOTED_LOCAL) === 0) this.#locals[this.#localCount++] = entry
-      noted |= FLAG_NOTED_LOCAL
-    }
-    u32[word + 3] = flags | FLAG_VALID | noted
-    if ((flags & FLAG_SIZE) !== 0) this.#noteLarge(lo, hi, flags)
-  }
-
-  #noteLarge(lo: number, hi: number, flags: number): void {
     const global = (flags & FLAG_GLOBAL) !== 0
-    if ((flags & FLAG_SIZE) > SIZE_4M) (global ? this.#globalHuge : this.#localHuge).add(hi * 4 + (lo >>> 30))
-    else (global ? this.#globalLarge : this.#localLarge).add(hi * 0x400 + (lo >>> 22))
+    const journal = global ? this.#globals : this.#locals
+    const note = global ? FLAG_NOTED_GLOBAL : FLAG_NOTED_LOCAL
+    const noted = u32[word + 3]! & FLAG_NOTED
+    if ((noted & note) === 0) journal.add(entry)
+    u32[word + 3] = flags | FLAG_VALID | noted | note
+    if ((flags & FLAG_SIZE) !== 0) journal.noteLarge(lo, hi, flags)
   }
 
   /** Returns the target of the entry for a linear address, or -1. */
   lookup(set: number, table: number, lo: number, hi: number): number {
-    const word = (this.#base + set * SET_BYTES + table + ((lo >>> 8) & TLB_INDEX_MASK)) >>> 2
+    const word = (this.#base + set * TLB_SET_BYTES + table + ((lo >>> 8) & TLB_INDEX_MASK)) >>> 2
     const hit = this.#u32[word] === (lo & ~0xfff) >>> 0 && this.#u32[word + 1] === hi >>> 0
     return hit ? (this.#u32[word + 2] as number) : -1
   }
@@ -195,22 +156,22 @@ export class Tlb {
     this.#writable.fill(0)
     this.#keys = 0
     this.#parked.clear()
-    this.#globalLarge.clear()
-    this.#globalHuge.clear()
     const u32 = this.#u32
-    for (let i = 0; i < this.#globalCount; i++) {
-      const entry = this.#globals[i] as number
+    const { entries, count } = this.#globals
+    for (let i = 0; i < count; i++) {
+      const entry = entries[i] as number
       this.#invalidate(entry)
       u32[(entry >>> 2) + 3] = 0
     }
-    this.#globalCount = 0
+    this.#globals.clear()
   }
 
   /** Drops all entries that are not global; copies the valid ones `to` a store. */
-  #dropLocals(to: Parked | undefined): void {
+  #dropLocals(to: ParkedSpace | undefined): void {
     const u32 = this.#u32
-    for (let i = 0; i < this.#localCount; i++) {
-      const entry = this.#locals[i] as number
+    const { entries, count } = this.#locals
+    for (let i = 0; i < count; i++) {
+      const entry = entries[i] as number
       const word = entry >>> 2
       const flags = u32[word + 3] as number
       if ((flags & FLAG_GLOBAL) === 0) {
@@ -227,9 +188,7 @@ export class Tlb {
       }
       u32[word + 3]! &= ~FLAG_NOTED_LOCAL
     }
-    this.#localCount = 0
-    this.#localLarge.clear()
-    this.#localHuge.clear()
+    this.#locals.clear()
   }
 
   /**
@@ -243,42 +202,25 @@ export class Tlb {
    */
   exchange(from: number, to: number): void {
     this.changes++
-    const old = this.#parked.get(from) ?? { words: new Uint32Array(0), length: 0, staleExecute: false }
-    this.#parked.delete(from)
-    const most = this.#localCount * PARKED_WORDS
-    if (old.words.length < most) old.words = new Uint32Array(2 * most)
-    old.length = 0
-    old.staleExecute = false
-    this.#dropLocals(old)
-    const next = this.#parked.get(to)
-    this.#parked.delete(to)
-    this.#parked.set(from, old)
+    const next = this.#parked.take(to)
+    this.#dropLocals(this.#parked.park(from, this.#locals.count))
     if (next !== undefined) this.#bringBack(next)
-    if (this.#parked.size > MOST_PARKED) {
-      const [longest] = this.#parked.keys()
-      this.#parked.delete(longest as number)
-    }
+    this.#parked.limit()
   }
 
-  #bringBack(parked: Parked): void {
+  #bringBack(parked: ParkedSpace): void {
     const { words, length, staleExecute } = parked
     for (let at = 0; at < length; at += PARKED_WORDS) {
       const entry = words[at] as number
       const flags = words[at + 4] as number
       if ((flags & FLAG_VALID) === 0 || (staleExecute && this.#tableOf(entry) === TLB_EXECUTE)) continue
-      this.#write(
-        entry,
-        words[at + 1] as number,
-        words[at + 2] as number,
-        words[at + 3] as number,
-        flags & (FLAG_GLOBAL | FLAG_SIZE | FLAG_KEY),
-      )
+      this.#write(entry, words[at + 1]!, words[at + 2]!, words[at + 3]!, flags & FLAG_PAGE)
     }
   }
 
   /** Drops the entries of an address space that is not the current one. */
   dropParked(space: number): void {
-    this.#parked.delete(space)
+    this.#parked.take(space)
   }
 
   /** Drops the entries of all address spaces but the current one. */
@@ -293,27 +235,21 @@ export class Tlb {
    */
   invalidatePage(lo: number, hi: number): void {
     this.changes++
-    const large = hi * 0x400 + (lo >>> 22)
-    const huge = hi * 4 + (lo >>> 30)
-    if (this.#globalLarge.has(large) || this.#globalHuge.has(huge)) {
-      this.#dropFragments(this.#globals, this.#globalCount, lo, hi)
-    }
-    if (this.#localLarge.has(large) || this.#localHuge.has(huge)) {
-      this.#dropFragments(this.#locals, this.#localCount, lo, hi)
-    }
+    if (this.#globals.mayHaveFragments(lo, hi)) this.#dropFragments(this.#globals, lo, hi)
+    if (this.#locals.mayHaveFragments(lo, hi)) this.#dropFragments(this.#locals, lo, hi)
     const page = (lo & ~0xfff) >>> 0
     for (let set = 0; set < this.missSet; set++) {
       for (let table = 0; table < 3; table++) {
-        const entry = this.#base + set * SET_BYTES + table * TABLE_BYTES + ((lo >>> 8) & TLB_INDEX_MASK)
+        const entry = this.#base + set * TLB_SET_BYTES + table * TLB_TABLE_BYTES + ((lo >>> 8) & TLB_INDEX_MASK)
         if (this.#u32[entry >>> 2] === page && this.#u32[(entry >>> 2) + 1] === hi >>> 0) this.#invalidate(entry)
       }
     }
   }
 
-  #dropFragments(journal: Uint32Array, count: number, lo: number, hi: number): void {
+  #dropFragments({ entries, count }: TlbJournal, lo: number, hi: number): void {
     const u32 = this.#u32
     for (let i = 0; i < count; i++) {
-      const entry = journal[i] as number
+      const entry = entries[i] as number
       const word = entry >>> 2
       const size = u32[word + 3]! & FLAG_SIZE
       if (size === 0 || u32[word + 1] !== hi >>> 0) continue
@@ -332,42 +268,42 @@ export class Tlb {
     this.changes++
     // Nearly all pages have key 0, whose rights rarely change.
     if ((this.#keys & keys) === 0) return
-    this.#dropKeysOf(this.#globals, this.#globalCount, keys)
-    this.#dropKeysOf(this.#locals, this.#localCount, keys)
-    for (const { words, length } of this.#parked.values()) {
+    this.#dropKeysOf(this.#globals, keys)
+    this.#dropKeysOf(this.#locals, keys)
+    for (const { words, length } of this.#parked.spaces) {
       for (let at = 0; at < length; at += PARKED_WORDS) {
         if (this.#isDataOf(words[at] as number, words[at + 4] as number, keys)) words[at + 4] = 0
       }
     }
   }
 
-  #dropKeysOf(journal: Uint32Array, count: number, keys: number): void {
+  #dropKeysOf({ entries, count }: TlbJournal, keys: number): void {
     for (let i = 0; i < count; i++) {
-      const entry = journal[i] as number
+      const entry = entries[i] as number
       if (this.#isDataOf(entry, this.#u32[(entry >>> 2) + 3] as number, keys)) this.#invalidate(entry)
     }
   }
 
   /** Returns whether an entry is for reads or writes, of a page with one of some keys. Keys do not restrict fetches. */
   #isDataOf(entry: number, flags: number, keys: number): boolean {
-    return ((keys >>> ((flags & FLAG_KEY) >>> KEY_SHIFT)) & 1) !== 0 && this.#tableOf(entry) !== TLB_EXECUTE
+    return hasKey(flags, keys) && this.#tableOf(entry) !== TLB_EXECUTE
   }
 
   #tableOf(entry: number): number {
-    const offset = (entry - this.#base) % SET_BYTES
-    return offset - (offset % TABLE_BYTES)
+    const offset = (entry - this.#base) % TLB_SET_BYTES
+    return offset - (offset % TLB_TABLE_BYTES)
   }
 
   /** Drops all execute entries: slot tables have moved, or the code of the pages decodes to something else. */
   flushExecute(): void {
-    this.#dropExecute(this.#globals, this.#globalCount)
-    this.#dropExecute(this.#locals, this.#localCount)
-    for (const parked of this.#parked.values()) parked.staleExecute = true
+    this.#dropExecute(this.#globals)
+    this.#dropExecute(this.#locals)
+    this.#parked.flushExecute()
   }
 
-  #dropExecute(journal: Uint32Array, count: number): void {
+  #dropExecute({ entries, count }: TlbJournal): void {
     for (let i = 0; i < count; i++) {
-      const entry = journal[i] as number
+      const entry = entries[i] as number
       if (this.#tableOf(entry) === TLB_EXECUTE) this.#invalidate(entry)
     }
   }
@@ -379,24 +315,19 @@ export class Tlb {
    */
   dropWritable(frameMa: number): void {
     if (this.#writable[(frameMa >>> 12) & (WRITABLE_MARKS - 1)] === 0) return
-    this.#dropWritableOf(this.#globals, this.#globalCount, frameMa)
-    this.#dropWritableOf(this.#locals, this.#localCount, frameMa)
-    for (const { words, length } of this.#parked.values()) {
+    this.#dropWritableOf(this.#globals, frameMa)
+    this.#dropWritableOf(this.#locals, frameMa)
+    for (const { words, length } of this.#parked.spaces) {
       for (let at = 0; at < length; at += PARKED_WORDS) {
         if (words[at + 3] === frameMa && this.#tableOf(words[at] as number) === TLB_WRITE) words[at + 4] = 0
       }
     }
   }
 
-  #dropWritableOf(journal: Uint32Array, count: number, frameMa: number): void {
+  #dropWritableOf({ entries, count }: TlbJournal, frameMa: number): void {
     for (let i = 0; i < count; i++) {
-      const entry = journal[i] as number
+      const entry = entries[i] as number
       if (this.#u32[(entry >>> 2) + 2] === frameMa && this.#tableOf(entry) === TLB_WRITE) this.#invalidate(entry)
     }
   }
-}
-
-/** Returns the size bits of a page: a power of two, at most 1 GiB. */
-function sizeFlag(pageBytes: number): number {
-  return (31 - PAGE_SHIFT - Math.clz32(pageBytes)) << SIZE_SHIFT
 }

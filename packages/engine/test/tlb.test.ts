@@ -3,7 +3,7 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { TLB_EXECUTE, TLB_READ, TLB_WRITE } from '../src/tlb-layout.ts'
 import { Tlb, tlbBytes } from '../src/tlb.ts'
-import type { TlbPage } from '../src/tlb.ts'
+import type { TlbPage } from '../src/tlb-entry.ts'
 
 const MODES = 3
 /** Access modes, and the miss set after them. */

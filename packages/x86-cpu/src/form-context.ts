@@ -1,7 +1,6 @@
-import type { DispatchLoop } from '@retrap/engine'
+import type { DispatchLabels, DispatchLocals, DispatchLoop } from '@retrap/engine'
 import { I32 } from '@retrap/wasm-emitter'
-import type { FunctionBuilder, I32Like, I64, Label, Local } from '@retrap/wasm-emitter'
-import { R_DISP } from './record.ts'
+import type { FunctionBuilder, I32Like, I64, Local } from '@retrap/wasm-emitter'
 import { Context } from './semantics/context.ts'
 import type { FlagStore } from './semantics/flag-context.ts'
 import type { Library } from './semantics/library.ts'
@@ -12,7 +11,6 @@ import {
   SEG_BASE,
   SEG_BYTES,
   STATUS_JUMP,
-  S_ATTENTION,
   S_FLAGS_A,
   S_FLAGS_B,
   S_FLAGS_KIND,
@@ -95,28 +93,12 @@ export class FunctionContext extends Context {
   }
 }
 
-export interface MainLocals {
-  readonly record: Local<'i32'>
-  readonly budget: Local<'i32'>
-  readonly slots: Local<'i32'>
-  readonly tlb: Local<'i32'>
-  readonly status: Local<'i32'>
-  readonly slot: Local<'i32'>
-  readonly pageBase: Local<'i64'>
-  readonly target: Local<'i64'>
+/** The dispatch loop's locals, with the lazy flags. */
+export interface MainLocals extends DispatchLocals {
   readonly kind: Local<'i32'>
   readonly a: Local<'i64'>
   readonly b: Local<'i64'>
   readonly result: Local<'i64'>
-}
-
-export interface MainLabels {
-  readonly next: Label
-  /** The record at `target` is looked up, without a look at the budget: nothing has been executed. */
-  readonly locate: Label
-  readonly jump: Label
-  readonly slot: Label
-  readonly fail: Label
 }
 
 /** A hot form, inline in the main function, its flags in locals. */
@@ -124,7 +106,7 @@ export class InlineContext extends Context {
   protected readonly flagStore: FlagStore
   protected readonly isCold = false
   readonly #locals: MainLocals
-  readonly #labels: MainLabels
+  readonly #labels: DispatchLabels
   readonly #loop: DispatchLoop
 
   constructor(
@@ -132,7 +114,7 @@ export class InlineContext extends Context {
     source: FormSource,
     library: Library,
     locals: MainLocals,
-    labels: MainLabels,
+    labels: DispatchLabels,
     loop: DispatchLoop,
   ) {
     super(f, source.form, library, f.param(0, 'i32').get, locals.record.get, locals.tlb.get)
@@ -166,25 +148,7 @@ export class InlineContext extends Context {
     this.f.br(this.#labels.jump)
   }
 
-  /** By the link, where there is one; loops look at their budget, which a forward branch leaves to the loop's end. */
   jumpInPage(offsetTimes4: I32, forward: boolean): void {
-    const f = this.f
-    const { record, budget, slot } = this.#locals
-    const link = f.load('i32.load', record.get, R_DISP)
-    const attention = f.loadExpression('i32.load', this.state, S_ATTENTION)
-    const ready = forward ? link : link.ne(0).and(budget.get.gtS(0)).and(attention.eqz())
-    f.if(ready, () => {
-      if (!forward) {
-        this.#loop.countBranch(link, (unit) => {
-          f.store('i32.store', record.get, unit, R_DISP)
-          f.set(record, unit)
-          f.br(this.#labels.next)
-        })
-      }
-      f.set(record, link)
-      f.br(this.#labels.next)
-    })
-    f.set(slot, offsetTimes4)
-    f.br(this.#labels.slot)
+    this.#loop.branchInPage(this.#labels, offsetTimes4, forward)
   }
 }

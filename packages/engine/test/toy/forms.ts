@@ -1,7 +1,6 @@
 import { I32, I64 } from '@retrap/wasm-emitter'
 import type { FunctionBuilder, Local } from '@retrap/wasm-emitter'
 import {
-  R_LINK,
   R_OFFSET,
   STATUS_CONTINUE,
   STATUS_DONE,
@@ -13,7 +12,6 @@ import {
 } from '../../src/index.ts'
 import type {
   DispatchLabels,
-  DispatchLocals,
   DispatchLoop,
   FormCall,
   I32Callee,
@@ -130,19 +128,13 @@ class FunctionContext extends ToyContext {
 
 /** An operation inlined in the dispatch loop. */
 class InlineContext extends ToyContext {
-  readonly #locals: DispatchLocals
+  readonly #loop: DispatchLoop
   readonly #labels: DispatchLabels
   readonly #result: Local<'i64'>
 
-  constructor(
-    f: FunctionBuilder,
-    access: I32Callee,
-    locals: DispatchLocals,
-    labels: DispatchLabels,
-    result: Local<'i64'>,
-  ) {
-    super(f, f.param(0, 'i32').get, locals.record.get, locals.tlb.get, access)
-    this.#locals = locals
+  constructor(f: FunctionBuilder, access: I32Callee, loop: DispatchLoop, labels: DispatchLabels, result: Local<'i64'>) {
+    super(f, f.param(0, 'i32').get, loop.locals.record.get, loop.locals.tlb.get, access)
+    this.#loop = loop
     this.#labels = labels
     this.#result = result
   }
@@ -156,26 +148,18 @@ class InlineContext extends ToyContext {
   }
 
   fail(status: I32): void {
-    this.f.set(this.#locals.status, status)
+    this.f.set(this.#loop.locals.status, status)
     this.f.br(this.#labels.fail)
   }
 
   branch(target: Target): void {
     const { f } = this
-    const { record, budget, slot } = this.#locals
     if (target === 'far') {
-      f.set(this.#locals.target, this.#locals.pageBase.get.add(this.immediate))
+      f.set(this.#loop.locals.target, this.#loop.locals.pageBase.get.add(this.immediate))
       f.br(this.#labels.jump)
       return
     }
-    const link = f.load('i32.load', record.get, R_LINK)
-    const attention = f.loadExpression('i32.load', this.state, S_ATTENTION)
-    f.if(target === 'forward' ? link : link.ne(0).and(budget.get.gtS(0)).and(attention.eqz()), () => {
-      f.set(record, link)
-      f.br(this.#labels.next)
-    })
-    f.set(slot, this.immediate.toI32())
-    f.br(this.#labels.slot)
+    this.#loop.branchInPage(this.#labels, this.immediate.toI32(), target === 'forward')
   }
 }
 
@@ -316,11 +300,11 @@ export class ToyForms implements InterpreterForms<ToyForm> {
     }
   }
 
-  inline(f: FunctionBuilder, { locals }: DispatchLoop): InlineForms<ToyForm> {
+  inline(f: FunctionBuilder, loop: DispatchLoop): InlineForms<ToyForm> {
     const state = f.param(0, 'i32').get
     const result = f.local('i64')
     return {
-      emit: (form, labels) => emit(new InlineContext(f, this.#access, locals, labels, result), form),
+      emit: (form, labels) => emit(new InlineContext(f, this.#access, loop, labels, result), form),
       spill: () => f.store('i64.store', state, result.get, S_RESULT),
       reload: () => f.set(result, f.loadExpression('i64.load', state, S_RESULT)),
     }

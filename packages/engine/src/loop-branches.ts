@@ -1,0 +1,127 @@
+import type { I32, I64, Label } from '@retrap/wasm-emitter'
+import type { DispatchImports, DispatchLabels } from './dispatch-parts.ts'
+import { HOT_COUNTER_MASK, HOT_COUNTER_SHIFT } from './hot-counters.ts'
+import type { LoopState } from './loop-state.ts'
+import { R_LINK, R_OFFSET } from './record.ts'
+import { TLB_EXECUTE, TLB_INDEX_MASK } from './tlb-layout.ts'
+
+/**
+ * The dispatch loop's branches: how the record at a target is found, where a turn may end, and the counts by which hot
+ * code is found.
+ */
+export class LoopBranches {
+  readonly #state: LoopState
+  readonly #imports: DispatchImports
+  readonly #hotAt: number | undefined
+
+  /** @param hotAt - machine address of the counters of hot code; absent, nothing is counted */
+  constructor(state: LoopState, imports: DispatchImports, hotAt: number | undefined) {
+    this.#state = state
+    this.#imports = imports
+    this.#hotAt = hotAt
+  }
+
+  /**
+   * Emits a count of a branch that reaches a record. Nothing is emitted where nothing is counted.
+   *
+   * @param record - the target's
+   * @param whenHot - emits what follows when the target has become hot; it has the record to go on with, and must branch
+   */
+  #count(record: I32, whenHot: (next: I32) => void): void {
+    if (this.#hotAt === undefined) return
+    const { f } = this.#state
+    const counter = f.let(record.shrU(HOT_COUNTER_SHIFT).and(HOT_COUNTER_MASK).add(this.#hotAt))
+    const count = f.let(f.loadExpression('i32.load', counter).sub(1))
+    f.store('i32.store', counter, count)
+    f.if(count.eqz(), () => whenHot(f.call(this.#imports.hot, record)))
+  }
+
+  /** Emits a taken branch within the page, by the record's link where it has one. */
+  inPage(labels: DispatchLabels, offsetTimes4: I32, forward: boolean): void {
+    const { f } = this.#state
+    const { record, budget, slot } = this.#state.locals
+    const link = f.load('i32.load', record.get, R_LINK)
+    const attention = this.#state.word(this.#state.layout.attention)
+    // A loop checks its budget and attention; a forward branch leaves that to the loop's end.
+    const ready = forward ? link : link.ne(0).and(budget.get.gtS(0)).and(attention.eqz())
+    f.if(ready, () => {
+      if (!forward) {
+        this.#count(link, (unit) => {
+          f.store('i32.store', record.get, unit, R_LINK)
+          f.set(record, unit)
+          f.br(labels.next)
+        })
+      }
+      f.set(record, link)
+      f.br(labels.next)
+    })
+    f.set(slot, offsetTimes4)
+    f.br(labels.slot)
+  }
+
+  /** The budget is used up, or attention is requested. */
+  mustPause(): I32 {
+    const attention = this.#state.word(this.#state.layout.attention)
+    return this.#state.locals.budget.get.leS(0).or(attention)
+  }
+
+  /** Emits: follows a branch within the page to `slot` and links it; falls out where nothing is decoded at the target. */
+  followSlot(next: Label, pause: Label): void {
+    const { f } = this.#state
+    const l = this.#state.locals
+    f.set(l.target, l.pageBase.get.add(l.slot.get.shrU(2).toI64U()))
+    f.brIf(this.mustPause(), pause)
+    const record = f.load('i32.load', l.slots.get.add(l.slot.get))
+    f.if(record, () => {
+      f.store('i32.store', l.record.get, record, R_LINK)
+      f.set(l.record, record)
+      f.br(next)
+    })
+  }
+
+  /**
+   * Emits: leaves at `target`, unless that lies further on in the same page. A linked forward branch makes no check, so no
+   * forward branch may end a turn. An instruction that is executed alone always leaves.
+   */
+  leaveWhereTurnsEnd(leaveAtTarget: Label): void {
+    const { f } = this.#state
+    const l = this.#state.locals
+    const offset = f.let(l.target.get.sub(l.pageBase.get))
+    const forward = offset.ltU(0x1000).and(offset.gtU(f.loadExpression('i64.load16_u', l.record.get, R_OFFSET)))
+    f.brIf(this.#state.word(this.#state.layout.alone).or(forward.eqz()), leaveAtTarget)
+  }
+
+  /** Emits: continues at the linear address in `target`. */
+  followTarget(next: Label, leave: Label): void {
+    const { f, layout } = this.#state
+    const l = this.#state.locals
+    const entry = this.executeEntry(l.target.get)
+    const page = f.let(l.target.get.and(-4096n))
+    f.if(f.loadExpression('i64.load', entry, TLB_EXECUTE).eq(page), () => {
+      f.set(l.slots, f.loadExpression('i32.load', entry, TLB_EXECUTE + 8))
+      f.set(l.pageBase, page)
+      f.store('i64.store', this.#state.base, page, layout.pageBase)
+      const record = f.load('i32.load', l.slots.get.add(l.target.get.toI32().and(0xfff).shl(2)))
+      f.if(record, () => {
+        this.#count(record, (unit) => {
+          f.set(l.record, unit)
+          f.br(next)
+        })
+        f.set(l.record, record)
+        f.br(next)
+      })
+    })
+    f.set(l.record, f.call(this.#imports.fetch, l.target.get.toI32(), l.target.get.shrU(32).toI32()))
+    this.#state.reloadPage()
+    f.brIf(l.record.get, next)
+    // `fetch` left a page base and an entry record that together give the target back as the program counter.
+    f.set(l.record, this.#state.base.add(layout.entry))
+    f.set(l.status, this.#state.word(layout.fetchStatus))
+    f.br(leave)
+  }
+
+  /** Returns the machine address of the TLB's entries for a linear address. */
+  executeEntry(linear: I64): I32 {
+    return this.#state.f.let(this.#state.locals.tlb.get.add(linear.shrU(8).toI32().and(TLB_INDEX_MASK)))
+  }
+}

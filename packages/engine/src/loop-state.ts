@@ -1,0 +1,90 @@
+import type { FunctionBuilder, I32, I64 } from '@retrap/wasm-emitter'
+import type { DispatchLocals, HeldState } from './dispatch-parts.ts'
+import { R_OFFSET } from './record.ts'
+import type { StateLayout } from './state-layout.ts'
+
+/**
+ * The dispatch loop's locals, and the code that exchanges them with the processor's state: program counter, budget, and
+ * what the instruction set holds in locals.
+ */
+export class LoopState {
+  /** The function that the loop is emitted into. */
+  readonly f: FunctionBuilder
+  /** The fields of the state. */
+  readonly layout: StateLayout
+  /** Machine address of the state. */
+  readonly base: I32
+  /** The loop's locals. */
+  readonly locals: DispatchLocals
+  /** State of the instruction set in locals. */
+  held: HeldState = { spill: () => {}, reload: () => {} }
+
+  /** @param f - a function whose first parameter is the state, still empty */
+  constructor(f: FunctionBuilder, layout: StateLayout) {
+    this.f = f
+    this.layout = layout
+    this.base = f.param(0, 'i32').get
+    this.locals = {
+      record: f.local('i32'),
+      budget: f.local('i32'),
+      slots: f.local('i32'),
+      tlb: f.local('i32'),
+      status: f.local('i32'),
+      slot: f.local('i32'),
+      pageBase: f.local('i64'),
+      target: f.local('i64'),
+    }
+  }
+
+  /** A 32-bit field. */
+  word(offset: number): I32 {
+    return this.f.loadExpression('i32.load', this.base, offset)
+  }
+
+  /** A 64-bit field. */
+  double(offset: number): I64 {
+    return this.f.loadExpression('i64.load', this.base, offset)
+  }
+
+  /** Linear address of the instruction at the state's program counter. */
+  linearProgramCounter(): I64 {
+    const { programCounter, programCounterBase } = this.layout
+    const counter = this.double(programCounter)
+    if (programCounterBase === undefined) return counter
+    return counter.add(this.double(programCounterBase))
+  }
+
+  /** Linear address of the current record's instruction. */
+  currentLinear(): I64 {
+    const { pageBase, record } = this.locals
+    return pageBase.get.add(this.f.loadExpression('i64.load16_u', record.get, R_OFFSET))
+  }
+
+  /** Emits: the state's program counter is set to the instruction at a linear address. */
+  storeProgramCounter(linear: I64): void {
+    const { programCounter, programCounterBase, programCounterMask } = this.layout
+    const mask = programCounterMask === undefined ? undefined : this.double(programCounterMask)
+    const counter = programCounterBase === undefined ? linear : linear.sub(this.double(programCounterBase))
+    this.f.store('i64.store', this.base, mask === undefined ? counter : counter.and(mask), programCounter)
+  }
+
+  /** Emits: held state, budget and record are stored into the state. */
+  spill(): void {
+    this.held.spill()
+    this.f.store('i32.store', this.base, this.locals.budget.get, this.layout.budget)
+    this.f.store('i32.store', this.base, this.locals.record.get, this.layout.record)
+  }
+
+  /** Emits: held state, budget and the TLB set are loaded from the state. */
+  reload(): void {
+    this.held.reload()
+    this.f.set(this.locals.budget, this.word(this.layout.budget))
+    this.f.set(this.locals.tlb, this.word(this.layout.tlb))
+  }
+
+  /** Emits: slot table and page base are loaded from the state. */
+  reloadPage(): void {
+    this.f.set(this.locals.pageBase, this.double(this.layout.pageBase))
+    this.f.set(this.locals.slots, this.word(this.layout.slots))
+  }
+}

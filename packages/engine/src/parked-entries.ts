@@ -1,0 +1,67 @@
+/** Most address spaces whose entries are kept while another one is current. */
+const MOST_SPACES = 8
+
+/** Words of an entry in {@link ParkedSpace.words}. */
+export const PARKED_WORDS = 5
+
+/** TLB entries of an address space that is not the current one. */
+export interface ParkedSpace {
+  /** Groups of five: address of the entry, then its four words. */
+  words: Uint32Array
+  /** Words in use. */
+  length: number
+  /** Execute tables were flushed since: the execute entries are not to come back. */
+  staleExecute: boolean
+}
+
+/** The TLB entries of the address spaces that are not the current one; eight spaces are kept. */
+export class ParkedEntries {
+  /** By address space, the one that has been away longest first. */
+  readonly #spaces = new Map<number, ParkedSpace>()
+
+  /**
+   * Puts an address space aside.
+   *
+   * @param entries - at most so many
+   * @returns where its entries go; empty
+   */
+  park(space: number, entries: number): ParkedSpace {
+    const parked = this.#spaces.get(space) ?? { words: new Uint32Array(0), length: 0, staleExecute: false }
+    this.#spaces.delete(space)
+    const most = entries * PARKED_WORDS
+    if (parked.words.length < most) parked.words = new Uint32Array(2 * most)
+    parked.length = 0
+    parked.staleExecute = false
+    this.#spaces.set(space, parked)
+    return parked
+  }
+
+  /** Takes an address space out; undefined where it was not put aside, or forgotten since. */
+  take(space: number): ParkedSpace | undefined {
+    const parked = this.#spaces.get(space)
+    this.#spaces.delete(space)
+    return parked
+  }
+
+  /** Forgets the space that has been away longest where there are too many. */
+  limit(): void {
+    if (this.#spaces.size <= MOST_SPACES) return
+    const [longest] = this.#spaces.keys()
+    this.#spaces.delete(longest as number)
+  }
+
+  /** The address spaces that are put aside. */
+  get spaces(): Iterable<ParkedSpace> {
+    return this.#spaces.values()
+  }
+
+  /** Forgets all address spaces. */
+  clear(): void {
+    this.#spaces.clear()
+  }
+
+  /** The execute entries of all spaces are not to come back. */
+  flushExecute(): void {
+    for (const parked of this.#spaces.values()) parked.staleExecute = true
+  }
+}
