@@ -1,18 +1,9 @@
 import { FunctionBuilder, I32 } from '@retrap/wasm-emitter'
-import type {
-  Callee,
-  I64,
-  I32Like,
-  Label,
-  LoadOp,
-  Local,
-  PrefixType,
-  StoreOp,
-  Value,
-  ValueOf,
-} from '@retrap/wasm-emitter'
+import type { Callee, I32Like, Label, LoadOp, Local, PrefixType, StoreOp, Value, ValueOf } from '@retrap/wasm-emitter'
 import { RECORD_BYTES } from '../record.ts'
 import { S_GPR } from '../state-layout.ts'
+import { readPart, writePart } from './register-parts.ts'
+import type { VectorRegisters } from './vector-registers.ts'
 
 /** Number of general registers. */
 const REGISTERS = 16
@@ -58,6 +49,8 @@ export interface KnownState {
 export class RegionBuilder extends FunctionBuilder {
   /** General registers. */
   readonly registers: Local<'i64'>[] = []
+  /** Vector registers, if instructions of the region name any. */
+  vectors: VectorRegisters | undefined
   /** The state: parameter 0. */
   readonly stateAddress: I32
   /** Bit i: register i is used; is written. */
@@ -89,7 +82,8 @@ export class RegionBuilder extends FunctionBuilder {
   #load(op: LoadOp, address: I32, offset: number): Value | undefined {
     if (address instanceof StateAddress) {
       const at = address.offset + offset
-      return at < GPR_END ? this.#readRegister(op, at) : this.#known?.field(op, at)
+      if (at < GPR_END) return this.#readRegister(op, at)
+      return this.vectors?.holds(at) === true ? this.vectors.read(op, at) : this.#known?.field(op, at)
     }
     const at = address.known === undefined ? -1 : address.known + offset
     return at >= this.#record && at < this.#record + RECORD_BYTES ? this.#known?.record(op, at) : undefined
@@ -98,57 +92,28 @@ export class RegionBuilder extends FunctionBuilder {
   #readRegister(op: LoadOp, at: number): Value {
     const number = (at - S_GPR) >>> 3
     this.used |= 1 << number
-    const register = this.registers[number]!.get
-    const value = (at & 7) === 0 ? register : register.shrU(8 * (at & 7))
-    switch (op) {
-      case 'i64.load':
-        return value
-      case 'i64.load8_s':
-        return value.extend8S()
-      case 'i64.load8_u':
-        return value.and(0xff)
-      case 'i64.load16_s':
-        return value.extend16S()
-      case 'i64.load16_u':
-        return value.and(0xffff)
-      case 'i64.load32_s':
-        return value.extend32S()
-      case 'i64.load32_u':
-        return value.and(0xffff_ffffn)
-      case 'i32.load':
-        return value.toI32()
-      case 'i32.load8_u':
-        return value.toI32().and(0xff)
-      case 'i32.load16_u':
-        return value.toI32().and(0xffff)
-      default:
-        throw new TypeError(`a general register is not read by ${op}`)
-    }
+    return readPart(op, this.registers[number]!.get, at & 7)
   }
 
   override store<K extends StoreOp>(op: K, address: I32Like, value: ValueOf[PrefixType<K>], offset = 0): void {
     const base = I32.of(address)
-    const at = base instanceof StateAddress ? base.offset + offset : GPR_END
-    if (at >= GPR_END) super.store(op, base, value, offset)
-    else this.#writeRegister(op, at, value as Value)
+    const at = base instanceof StateAddress ? base.offset + offset : -1
+    if (at >= 0 && at < GPR_END) this.#writeRegister(op, at, value as Value)
+    else if (this.vectors?.holds(at) === true) this.vectors.write(op, at, value as Value)
+    else super.store(op, base, value, offset)
   }
 
-  #writeRegister(op: StoreOp, at: number, given: Value): void {
+  #writeRegister(op: StoreOp, at: number, value: Value): void {
     const number = (at - S_GPR) >>> 3
-    const value = given instanceof I32 ? given.toI64U() : (given as I64)
     const local = this.registers[number]!
     this.used |= 1 << number
     this.written |= 1 << number
-    const bits = STORED_BITS[op]
-    if (bits === undefined) throw new TypeError(`a general register is not written by ${op}`)
-    if (bits === 64) {
-      this.set(local, value)
-      return
-    }
-    const shift = 8 * (at & 7)
-    const mask = (1n << BigInt(bits)) - 1n
-    const kept = local.get.and(BigInt.asIntN(64, ~(mask << BigInt(shift))))
-    this.set(local, kept.or(value.and(mask).shl(shift)))
+    this.set(local, writePart(op, local.get, value, at & 7))
+  }
+
+  /** The address of a field stays known. */
+  override let<V extends Value>(value: V): V {
+    return value instanceof StateAddress ? value : super.let(value)
   }
 
   override call(callee: Callee, ...operands: Value[]): never {
@@ -192,14 +157,4 @@ export class RegionBuilder extends FunctionBuilder {
   structuredIf(condition: I32, then: () => void): void {
     super.if(condition, then)
   }
-}
-
-const STORED_BITS: Readonly<Partial<Record<StoreOp, number>>> = {
-  'i64.store': 64,
-  'i64.store32': 32,
-  'i64.store16': 16,
-  'i64.store8': 8,
-  'i32.store': 32,
-  'i32.store16': 16,
-  'i32.store8': 8,
 }

@@ -19,6 +19,7 @@ import {
   S_GPR,
   S_LOGGED,
   S_MMX_GATE,
+  S_MODE,
   S_PAGE_BASE,
   S_RECORD,
   S_RIP_MASK,
@@ -41,6 +42,8 @@ import { TLB_INDEX_MASK } from '../tlb-layout.ts'
 import type { RegionBuilder } from './region-builder.ts'
 import { RegionContext } from './region-context.ts'
 import type { Region, RegionBlock, RegionInstruction } from './region.ts'
+import { planVectors } from './vector-plan.ts'
+import { VectorRegisters } from './vector-registers.ts'
 
 /** A field of the state that a unit takes for granted. */
 export interface Assumption {
@@ -126,6 +129,11 @@ export class RegionTranslator {
     this.#exitTarget = f.local('i64')
     f.beforeArm = () => this.#beforeArm()
     f.afterArm = () => this.#afterArm()
+    const plan = planVectors(
+      parts.memory,
+      region.blocks.flatMap(({ instructions }) => instructions),
+    )
+    if (plan !== undefined) f.vectors = new VectorRegisters(f, plan)
   }
 
   /** Number of places where the function is left. */
@@ -164,6 +172,7 @@ export class RegionTranslator {
     for (const [i, register] of f.registers.entries()) {
       if (((f.used >>> i) & 1) !== 0) f.set(register, f.loadExpression('i64.load', state, S_GPR + 8 * i))
     }
+    f.vectors?.load(state)
     f.set(this.#budget, f.loadExpression('i32.load', state, S_BUDGET))
     f.set(this.#base, f.loadExpression('i64.load', state, S_PAGE_BASE))
     this.#loadFlags(state)
@@ -192,6 +201,7 @@ export class RegionTranslator {
     for (const [i, register] of f.registers.entries()) {
       if (((f.written >>> i) & 1) !== 0) f.store('i64.store', state, register.get, S_GPR + 8 * i)
     }
+    f.vectors?.store(state)
     this.#storeFlags(state)
     const detail = this.#exitDetail.get
     f.store('i32.store', state, this.#budget.get.sub(detail.and(EXIT_RETIRED)), S_BUDGET)
@@ -469,7 +479,8 @@ export class RegionTranslator {
       this.#storeFlags(state)
     }
     const fn = I32.of(u16[(record + R_FUNCTION) >>> 1] as number)
-    const status = f.callIndirect(CALL_SIGNATURE, callType, fn, state, I32.of(record), this.#tlb) as I32
+    const call = (): I32 => f.callIndirect(CALL_SIGNATURE, callType, fn, state, I32.of(record), this.#tlb) as I32
+    const status = f.vectors !== undefined && usesVectors(insn) ? f.vectors.around(state, call) : call()
     if (!addressOnly) {
       for (const [i, register] of f.registers.entries()) {
         f.set(register, f.loadExpression('i64.load', state, S_GPR + 8 * i))
@@ -531,6 +542,8 @@ export class RegionTranslator {
         return constant(op, 0x1000_0000n)
       case S_LOGGED:
         return constant(op, 0n)
+      case S_MODE:
+        return constant(op, BigInt(this.#parts.mode))
       case S_RIP_MASK:
         return constant(op, this.#isLong ? -1n : 0xffff_ffffn)
       case S_PAGE_BASE:
@@ -595,6 +608,12 @@ const MEMORY_READS: Readonly<Partial<Record<LoadOp, readonly [bytes: number, sig
   'i64.load16_s': [2, true],
   'i64.load32_u': [4, false],
   'i64.load32_s': [4, true],
+}
+
+/** Whether a form's function may read or write vector registers. */
+function usesVectors(insn: RegionInstruction): boolean {
+  const { operands, mnemonic } = insn.source!.form
+  return mnemonic.startsWith('V') || operands.some(({ kind }) => kind === 'xmm' || kind === 'vsib')
 }
 
 /** Whether a form's function reads no general register but those of its address, and writes none. */

@@ -1,0 +1,57 @@
+import type { MachineMemory } from '@retrap/memory'
+import { R_IMM, R_REG0, R_REG1, R_REG2 } from '../record.ts'
+import { S_XMM } from '../state-layout.ts'
+import type { RegionInstruction } from './region.ts'
+
+/** How a region holds a vector register: as one vector, or its lowest element in a scalar local beside it. */
+export type VectorFormat = 'whole' | 'f64' | 'f32'
+
+/** Formats by register; undefined for those that stay in the state. */
+export type VectorPlan = readonly (VectorFormat | undefined)[]
+
+const REGISTERS = 16
+const REGISTER_BYTES = 64
+const FIELDS = [R_REG0, R_REG1, R_REG2, R_IMM]
+
+/** Scalar instructions, with the type of their elements. */
+const SCALAR =
+  /^V?(?:(?:ADD|SUB|MUL|DIV|SQRT|MIN|MAX|CMP|U?COMI|MOV|ROUND|CVTSI2|RCP|RSQRT|FN?M(?:ADD|SUB)\d+)S([SD])|CVTT?S([SD])2SI)$/
+/** Moves and logic, which compilers use for scalars too. */
+const NEUTRAL = /^V?(MOV[AU]P[DS]|PXOR|XORP[DS]|ANDN?P[DS]|ORP[DS])$/
+/** Conversions between the two types. */
+const CONVERSION = /^V?CVTS([DS])2S([DS])$/
+
+/** Which registers the instructions of a region name, and how each is used most. */
+export function planVectors(memory: MachineMemory, instructions: Iterable<RegionInstruction>): VectorPlan | undefined {
+  const votes = Array.from({ length: REGISTERS }, () => ({ whole: 0, f64: 0, f32: 0, named: false }))
+  let any = false
+  for (const { source, record } of instructions) {
+    if (source === undefined) continue
+    const { mnemonic, operands } = source.form
+    for (const [i, { kind }] of operands.entries()) {
+      if (kind !== 'xmm') continue
+      const field = memory.u16[(record + FIELDS[i]!) >>> 1] as number
+      const vote = votes[(field - S_XMM) / REGISTER_BYTES]
+      if (vote === undefined) continue
+      any = vote.named = true
+      const format = formatOf(mnemonic, i)
+      if (format !== undefined) vote[format]++
+    }
+  }
+  if (!any) return undefined
+  return votes.map(({ whole, f64, f32, named }) => {
+    if (!named) return undefined
+    if (f64 > whole && f64 >= f32) return 'f64'
+    return f32 > whole ? 'f32' : 'whole'
+  })
+}
+
+/** The format that suits operand `i` of an instruction; undefined where none matters. */
+function formatOf(mnemonic: string, i: number): VectorFormat | undefined {
+  if (NEUTRAL.test(mnemonic)) return undefined
+  const converted = CONVERSION.exec(mnemonic)
+  if (converted !== null) return converted[i === 0 ? 2 : 1] === 'D' ? 'f64' : 'f32'
+  const scalar = SCALAR.exec(mnemonic)
+  if (scalar === null) return 'whole'
+  return (scalar[1] ?? scalar[2]) === 'D' ? 'f64' : 'f32'
+}

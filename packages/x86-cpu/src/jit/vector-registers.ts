@@ -1,0 +1,246 @@
+import { F32, extractLane, replaceLane } from '@retrap/wasm-emitter'
+import type { F64, FunctionBuilder, I32, I64, LoadOp, Local, StoreOp, V128, Value } from '@retrap/wasm-emitter'
+import { S_XMM } from '../state-layout.ts'
+import { readPart, writePart } from './register-parts.ts'
+import type { VectorPlan } from './vector-plan.ts'
+
+/** Vector registers that compiled code names. */
+const REGISTERS = 16
+/** Bytes of a vector register in the state, and of its part that instructions use. */
+const REGISTER_BYTES = 64
+const USED_BYTES = 32
+const XMM_END = S_XMM + REGISTER_BYTES * REGISTERS
+
+/** The locals of a vector register. */
+interface VectorRegister {
+  /** Bits 127:0; the lowest element is stale where `low` holds it. */
+  readonly lower: Local<'v128'>
+  /** The lowest element, of a register that is mostly used as a scalar. */
+  readonly low: Local<'f64'> | Local<'f32'> | undefined
+  /** Bits 255:128. */
+  readonly upper: Local<'v128'>
+  isLowerUsed: boolean
+  isLowerWritten: boolean
+  isLowUsed: boolean
+  isLowWritten: boolean
+  isUpperUsed: boolean
+  isUpperWritten: boolean
+}
+
+/**
+ * Vector registers of a region, in locals. Registers that the region's instructions do not name stay in the state.
+ *
+ * A register that scalar instructions use has its lowest element in a local of its own, so that chains of scalar
+ * arithmetic need no vector instructions.
+ */
+export class VectorRegisters {
+  readonly #f: FunctionBuilder
+  readonly #registers: readonly (VectorRegister | undefined)[]
+
+  constructor(f: FunctionBuilder, plan: VectorPlan) {
+    this.#f = f
+    this.#registers = Array.from({ length: REGISTERS }, (_, i): VectorRegister | undefined => {
+      const format = plan[i]
+      if (format === undefined) return undefined
+      return {
+        lower: f.local('v128'),
+        low: format === 'whole' ? undefined : format === 'f64' ? f.local('f64') : f.local('f32'),
+        upper: f.local('v128'),
+        isLowerUsed: false,
+        isLowerWritten: false,
+        isLowUsed: false,
+        isLowWritten: false,
+        isUpperUsed: false,
+        isUpperWritten: false,
+      }
+    })
+  }
+
+  /** Whether a field of the state is in locals. */
+  holds(at: number): boolean {
+    return (
+      at >= S_XMM &&
+      at < XMM_END &&
+      (at - S_XMM) % REGISTER_BYTES < USED_BYTES &&
+      this.#registers[Math.floor((at - S_XMM) / REGISTER_BYTES)] !== undefined
+    )
+  }
+
+  #at(at: number): { readonly register: VectorRegister; readonly offset: number } {
+    const register = this.#registers[Math.floor((at - S_XMM) / REGISTER_BYTES)]
+    if (register === undefined) throw new RangeError(`state field ${at} is in no local`)
+    return { register, offset: (at - S_XMM) % REGISTER_BYTES }
+  }
+
+  // ---------------------------------------------------------------- reads
+
+  /** What a load of a field reads. */
+  read(op: LoadOp, at: number): Value {
+    const { register, offset } = this.#at(at)
+    if (offset >= 16) return readLanes(op, this.#upper(register), offset - 16)
+    const { low } = register
+    if (low !== undefined && offset === 0 && op === `${low.type}.load`) {
+      register.isLowUsed = true
+      return low.get as Value
+    }
+    if (low?.type === 'f64' && offset < 8 && op !== 'v128.load') {
+      register.isLowUsed = true
+      return op === 'f32.load' ? f32Of(low.get.asI64(), offset) : readPart(op, low.get.asI64(), offset)
+    }
+    // Beyond the lowest element nothing is stale.
+    return readLanes(op, offset < 8 || op === 'v128.load' ? this.#whole(register) : this.#lower(register), offset)
+  }
+
+  #lower(register: VectorRegister): V128 {
+    register.isLowerUsed = true
+    return register.lower.get
+  }
+
+  #upper(register: VectorRegister): V128 {
+    register.isUpperUsed = true
+    return register.upper.get
+  }
+
+  #whole(register: VectorRegister): V128 {
+    const { low } = register
+    const lower = this.#lower(register)
+    if (low === undefined) return lower
+    register.isLowUsed = true
+    return low.type === 'f64'
+      ? replaceLane('f64x2.replace_lane', lower, 0, low.get)
+      : replaceLane('f32x4.replace_lane', lower, 0, low.get)
+  }
+
+  // ---------------------------------------------------------------- writes
+
+  /** Stores to a field. */
+  write(op: StoreOp, at: number, value: Value): void {
+    const { register, offset } = this.#at(at)
+    const f = this.#f
+    const { low } = register
+    if (offset >= 16) {
+      register.isUpperUsed = register.isUpperWritten = true
+      f.set(register.upper, writeLanes(f, op, register.upper.get, value, offset - 16))
+    } else if (low !== undefined && offset === 0 && op === `${low.type}.store`) {
+      this.#writeLow(register, value)
+    } else if (low?.type === 'f64' && offset < 8 && op !== 'v128.store') {
+      const bits = value instanceof F32 ? value.asI32() : value
+      const name = value instanceof F32 ? 'i32.store' : op
+      this.#writeLow(register, writePart(name, low.get.asI64(), bits, offset).asF64())
+    } else {
+      const old = offset < 8 ? this.#whole(register) : this.#lower(register)
+      const changed = f.let(writeLanes(f, op, old, value, offset))
+      register.isLowerUsed = register.isLowerWritten = true
+      f.set(register.lower, changed)
+      if (low !== undefined && (offset < 8 || op === 'v128.store')) this.#writeLow(register, lowest(low, changed))
+    }
+  }
+
+  #writeLow(register: VectorRegister, value: Value): void {
+    register.isLowUsed = register.isLowWritten = true
+    this.#f.set(register.low as Local<'f64'>, value as F64)
+  }
+
+  // ---------------------------------------------------------------- the state
+
+  /** Loads what the region uses, as far as is known by now. */
+  load(state: I32): void {
+    const f = this.#f
+    for (const [at, register] of this.#entries()) {
+      const { low } = register
+      if (register.isLowerUsed) f.set(register.lower, f.loadExpression('v128.load', state, at))
+      if (low !== undefined && register.isLowUsed) {
+        f.set(low as Local<'f64'>, f.loadExpression(`${low.type}.load` as 'f64.load', state, at))
+      }
+      if (register.isUpperUsed) f.set(register.upper, f.loadExpression('v128.load', state, at + 16))
+    }
+  }
+
+  /** Stores what the region writes, as far as is known by now. */
+  store(state: I32): void {
+    const f = this.#f
+    for (const [at, register] of this.#entries()) {
+      const { low } = register
+      if (register.isLowerWritten) f.store('v128.store', state, register.lower.get, at)
+      if (low !== undefined && register.isLowWritten) {
+        f.store(`${low.type}.store` as 'f64.store', state, low.get as F64, at)
+      }
+      if (register.isUpperWritten) f.store('v128.store', state, register.upper.get, at + 16)
+    }
+  }
+
+  /** Around a call that may read and write any of the registers. */
+  around<T>(state: I32, call: () => T): T {
+    for (const [, register] of this.#entries()) {
+      register.isLowerUsed = register.isLowerWritten = true
+      register.isLowUsed = register.isLowWritten = true
+      register.isUpperUsed = register.isUpperWritten = true
+    }
+    this.store(state)
+    const result = call()
+    this.load(state)
+    return result
+  }
+
+  *#entries(): Generator<readonly [at: number, register: VectorRegister]> {
+    for (const [i, register] of this.#registers.entries()) {
+      if (register !== undefined) yield [S_XMM + REGISTER_BYTES * i, register]
+    }
+  }
+}
+
+function lowest(low: Local<'f64'> | Local<'f32'>, vector: V128): Value {
+  return low.type === 'f64'
+    ? extractLane('f64x2.extract_lane', vector, 0)
+    : extractLane('f32x4.extract_lane', vector, 0)
+}
+
+function f32Of(half: I64, offset: number): F32 {
+  return half
+    .shrU(8 * offset)
+    .toI32()
+    .asF32()
+}
+
+/** What a load reads at a byte of a vector. */
+function readLanes(op: LoadOp, vector: V128, offset: number): Value {
+  switch (op) {
+    case 'v128.load':
+      return vector
+    case 'f64.load':
+      return extractLane('f64x2.extract_lane', vector, offset >>> 3)
+    case 'f32.load':
+      return extractLane('f32x4.extract_lane', vector, offset >>> 2)
+    case 'i32.load':
+      return extractLane('i32x4.extract_lane', vector, offset >>> 2)
+    case 'i64.load32_u':
+      return extractLane('i32x4.extract_lane', vector, offset >>> 2).toI64U()
+    case 'i64.load32_s':
+      return extractLane('i32x4.extract_lane', vector, offset >>> 2).toI64S()
+    default:
+      return readPart(op, extractLane('i64x2.extract_lane', vector, offset >>> 3), offset & 7)
+  }
+}
+
+/** A vector after a store at one of its bytes. */
+function writeLanes(f: FunctionBuilder, op: StoreOp, vector: V128, value: Value, offset: number): V128 {
+  switch (op) {
+    case 'v128.store':
+      return value as V128
+    case 'f64.store':
+      return replaceLane('f64x2.replace_lane', vector, offset >>> 3, value as F64)
+    case 'f32.store':
+      return replaceLane('f32x4.replace_lane', vector, offset >>> 2, value as F32)
+    case 'i32.store':
+      return replaceLane('i32x4.replace_lane', vector, offset >>> 2, value as I32)
+    case 'i64.store32':
+      return replaceLane('i32x4.replace_lane', vector, offset >>> 2, (value as I64).toI32())
+    case 'i64.store':
+      return replaceLane('i64x2.replace_lane', vector, offset >>> 3, value as I64)
+    default: {
+      const old = f.let(vector)
+      const half = extractLane('i64x2.extract_lane', old, offset >>> 3)
+      return replaceLane('i64x2.replace_lane', old, offset >>> 3, writePart(op, half, value, offset & 7))
+    }
+  }
+}
