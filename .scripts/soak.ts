@@ -67,6 +67,7 @@ async function main(): Promise<number> {
   })
   if (terminal) process.stderr.write('\r\x1b[K')
   if (result.smallest !== undefined) print('smallest failing case', result.smallest)
+  if (soak.summary !== undefined) console.log(soak.summary())
   if (stoppedBy !== undefined) console.log(`stopped by ${stoppedBy}`)
   console.log(`${soak.name}: ${result.steps} steps, ${result.violations} violations`)
   if (result.violations > 0) return 1

@@ -50,6 +50,8 @@ export interface Soak {
   step(rng: Rng, index: number): Promise<string | void> | string | void
   /** Called once at the end, also after violations. */
   teardown?(): Promise<void> | void
+  /** Returns what the steps have done, for a line before the last. */
+  summary?(): string
 }
 
 /** How to run a soak. */
