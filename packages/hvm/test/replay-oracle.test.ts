@@ -159,7 +159,8 @@ const mutations: readonly (readonly [name: string, Mutation])[] = [
     'a request for several iterations made smaller by an interrupt that comes up meanwhile',
     ({ cpu, domain }) => {
       const apic = domain.interrupts.localApic(0)
-      cpu.mayRepeat = () => !apic.hasInterrupt()
+      const { core } = cpu as unknown as { readonly core: { mayRepeat(): boolean } }
+      core.mayRepeat = () => !apic.hasInterrupt()
     },
   ],
   [

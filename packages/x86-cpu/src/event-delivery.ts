@@ -1,6 +1,7 @@
 import type { Turn } from '@retrap/engine'
 import type { MachineMemory } from '@retrap/memory'
-import type { ExecutionCounts, ExecutorParts } from './executor-parts.ts'
+import type { CpuCore } from './cpu-core.ts'
+import type { ExecutionCounts } from './execution-counts.ts'
 import { EXIT_BLOCKED, EXIT_BUDGET, EXIT_SHUTDOWN, failed } from './exit.ts'
 import type { Exit } from './exit.ts'
 import type { CpuHost } from './host.ts'
@@ -58,18 +59,18 @@ export class EventDelivery {
   readonly #turn: Turn
   readonly #event = new PendingEvent()
 
-  constructor(parts: ExecutorParts, passes: InstructionPasses) {
-    this.#memory = parts.memory
-    this.#host = parts.host
-    this.#u32 = parts.u32
-    this.#i32 = parts.i32
-    this.#system = parts.system
-    this.#access = parts.access
-    this.#pass = parts.pass
+  constructor(core: CpuCore, passes: InstructionPasses) {
+    this.#memory = core.memory
+    this.#host = core.host
+    this.#u32 = core.u32
+    this.#i32 = core.i32
+    this.#system = core.system
+    this.#access = core.memoryAccess
+    this.#pass = core.pass
     this.#passes = passes
-    this.#outside = parts.outside
-    this.#counts = parts.counts
-    this.#turn = parts.turn
+    this.#outside = core.outside
+    this.#counts = core.counts
+    this.#turn = core.turn
   }
 
   // ---------------------------------------------------------------- which event is next

@@ -2,7 +2,8 @@ import type { Turn } from '@retrap/engine'
 import type { MachineMemory } from '@retrap/memory'
 import type { AccessMode } from './access-mode.ts'
 import type { DeviceAccess } from './device-access.ts'
-import type { ExecutionCounts, ExecutorParts } from './executor-parts.ts'
+import type { ExecutionCounts } from './execution-counts.ts'
+import type { ExecutorParts, InterpreterExports } from './executor-parts.ts'
 import {
   EXIT_BLOCKED,
   EXIT_BUDGET,
@@ -87,7 +88,7 @@ export class Executor {
   readonly #access: MemoryAccess
   readonly #device: DeviceAccess
   readonly #mode: AccessMode
-  readonly #interpreter: ExecutorParts['interpreter']
+  readonly #interpreter: InterpreterExports
   readonly #fetch: InstructionFetch
   readonly #pass: Pass
   readonly #outside: OutsideEvents
@@ -106,24 +107,25 @@ export class Executor {
   bootstrap = true
 
   constructor(parts: ExecutorParts) {
-    this.#memory = parts.memory
-    this.#host = parts.host
-    this.#state = parts.state
-    this.#u32 = parts.u32
-    this.#i32 = parts.i32
-    this.#system = parts.system
-    this.#access = parts.access
-    this.#device = parts.device
-    this.#mode = parts.mode
+    const { core } = parts
+    this.#memory = core.memory
+    this.#host = core.host
+    this.#state = core.state
+    this.#u32 = core.u32
+    this.#i32 = core.i32
+    this.#system = core.system
+    this.#access = core.memoryAccess
+    this.#device = core.device
+    this.#mode = core.mode
     this.#interpreter = parts.interpreter
     this.#fetch = parts.fetch
-    this.#pass = parts.pass
-    this.#outside = parts.outside
+    this.#pass = core.pass
+    this.#outside = core.outside
     this.#numericError = parts.numericError
-    this.#counts = parts.counts
-    this.#turn = parts.turn
+    this.#counts = core.counts
+    this.#turn = core.turn
     this.#passes = new InstructionPasses(parts)
-    this.#delivery = new EventDelivery(parts, this.#passes)
+    this.#delivery = new EventDelivery(core, this.#passes)
   }
 
   #isTurnOver(): boolean {

@@ -1,7 +1,7 @@
 import type { Turn } from '@retrap/engine'
 import type { AccessMode } from './access-mode.ts'
 import type { DeviceAccess } from './device-access.ts'
-import type { ExecutorParts } from './executor-parts.ts'
+import type { ExecutorParts, InterpreterExports } from './executor-parts.ts'
 import type { InstructionFetch } from './instruction-fetch.ts'
 import type { LoggedAccess } from './logged-access.ts'
 import { PASS_FETCHED, PASS_INSTRUCTION } from './pass.ts'
@@ -25,7 +25,7 @@ const FETCHED_PASSES = 16
 export class InstructionPasses {
   readonly #state: number
   readonly #u32: Uint32Array
-  readonly #interpreter: ExecutorParts['interpreter']
+  readonly #interpreter: InterpreterExports
   readonly #device: DeviceAccess
   readonly #logged: LoggedAccess
   readonly #mode: AccessMode
@@ -37,16 +37,17 @@ export class InstructionPasses {
   count = 0
 
   constructor(parts: ExecutorParts) {
-    this.#state = parts.state
-    this.#u32 = parts.u32
+    const { core } = parts
+    this.#state = core.state
+    this.#u32 = core.u32
     this.#interpreter = parts.interpreter
-    this.#device = parts.device
-    this.#logged = parts.logged
-    this.#mode = parts.mode
+    this.#device = core.device
+    this.#logged = core.logged
+    this.#mode = core.mode
     this.#fetch = parts.fetch
-    this.#pass = parts.pass
+    this.#pass = core.pass
     this.#quickPort = parts.quickPort
-    this.#turn = parts.turn
+    this.#turn = core.turn
   }
 
   /** Runs generated code from the pinned record. */

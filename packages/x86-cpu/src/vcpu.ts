@@ -1,87 +1,64 @@
-import { TLB_EXECUTE, Tlb, Turn, tlbBytes } from '@retrap/engine'
-import type { CodeCacheClient } from '@retrap/engine'
+import type { Turn } from '@retrap/engine'
 import type { MachineMemory } from '@retrap/memory'
-import { AccessLog, LOG_BYTES } from '@retrap/replay'
-import { AccessMode } from './access-mode.ts'
-import { AddressSpaces } from './address-spaces.ts'
+import type { AccessLog } from '@retrap/replay'
+import { CpuCore } from './cpu-core.ts'
 import { CpuRegisters } from './cpu-registers.ts'
 import type { X86Engine } from './engine.ts'
 import { Executor } from './executor.ts'
-import type { ExecutionCounts, InterpreterExports } from './executor-parts.ts'
+import type { ExecutionCounts } from './execution-counts.ts'
+import type { InterpreterExports } from './executor-parts.ts'
 import type { Exit } from './exit.ts'
 import { HandlerPath } from './handler-path.ts'
 import type { SystemForm } from './handler-path.ts'
-import { DeviceAccess } from './device-access.ts'
 import type { CpuHost, Words } from './host.ts'
 import { loadInitialState } from './initial-state.ts'
 import type { InitialCpuState } from './initial-state.ts'
 import { InstructionFetch } from './instruction-fetch.ts'
-import { LineMonitor } from './line-monitor.ts'
-import { arithmeticFlags, setArithmeticFlags } from './lazy-flags.ts'
-import { LoggedAccess } from './logged-access.ts'
-import { MemoryAccess } from './memory-access.ts'
+import { UnitTable } from './jit/unit-table.ts'
 import { NumericError } from './numeric-error.ts'
-import { OutsideEvents } from './outside-events.ts'
-import { PASS_FETCHED, Pass } from './pass.ts'
-import { PlainMemory } from './plain-memory.ts'
-import { PortAccess } from './port-access.ts'
+import type { OutsideEvents } from './outside-events.ts'
+import type { Pass } from './pass.ts'
 import { QuickPort } from './quick-port.ts'
-import { RepeatedAccess } from './repeated-access.ts'
 import {
   EVENT_INIT,
   EVENT_INTERRUPT,
   EVENT_NMI,
   EVENT_SMI,
   EVENT_STOP,
-  FLAGS_ARITHMETIC,
   FLAG_IF,
-  STATUS_DONE,
   STATUS_ERROR,
   S_ATTENTION,
   S_DATA,
   S_EFLAGS,
   S_EVENTS,
-  S_FAULT_VECTOR,
-  S_LOGGED,
   S_TLB_MISSES,
-  STATE_LAYOUT,
-  S_TLB_SETS,
   S_TSC_OFFSET,
-  S_TWO_TO_28,
 } from './state-layout.ts'
-import { DataBreakpoints } from './system/breakpoints.ts'
 import type { Processor } from './model/processor.ts'
-import type { Cpu, CpuClocks, Iterations, MachineViews } from './system/cpu.ts'
+import type { CpuClocks } from './system/cpu.ts'
 import { RESET_POWER_ON, resetState } from './system/reset.ts'
-import { System } from './system/system.ts'
+import type { System } from './system/system.ts'
 import { advanceToTsc } from './system/time-stamp.ts'
 import {
   ACTIVITY_HALTED,
   ACTIVITY_MWAIT,
-  ACTIVITY_RUNNING,
   ACTIVITY_WAIT_FOR_SIPI,
-  SMBASE_RESET,
   SMM_OUTSIDE,
   S_ACTIVITY,
   S_PENDING_DEBUG,
   S_PENDING_FAULT,
-  S_SMBASE,
   S_SMM,
   S_STEPPING,
 } from './system/system-state.ts'
-import { TLB_MODES } from './tlb-sets.ts'
-import { LinearTranslation } from './translation.ts'
-
-const STATE_BYTES = S_TLB_SETS + tlbBytes(TLB_MODES)
 
 /**
  * One virtual processor: x86 in real, protected, virtual-8086, compatibility and 64-bit mode.
  *
  * It knows nothing of devices; what is not plain RAM it asks of its {@link CpuHost}.
  */
-export class Vcpu implements Cpu, CodeCacheClient {
+export class Vcpu {
   /** Machine memory. */
-  readonly memory: MachineMemory & MachineViews
+  readonly memory: MachineMemory
   /** The world around the CPU. */
   readonly host: CpuHost
   /** Which processor it is. */
@@ -92,121 +69,72 @@ export class Vcpu implements Cpu, CodeCacheClient {
   readonly engine: X86Engine
   /** Machine address of the state. */
   readonly state: number
-  /** All of machine memory as bytes. */
+  /** The state area as bytes. */
   readonly u8: Uint8Array
-  /** All of machine memory as 16-bit words. */
-  readonly u16: Uint16Array
-  /** All of machine memory as 32-bit words. */
+  /** The state area as 32-bit words. */
   readonly u32: Uint32Array
-  /** All of machine memory as signed 32-bit words. */
+  /** The state area as signed 32-bit words. */
   readonly i32: Int32Array
-  /** All of machine memory as 64-bit words. */
+  /** The state area as 64-bit words. */
   readonly u64: BigUint64Array
   /** Registers by name. */
   readonly registers: CpuRegisters
   /** The log of the current instruction. */
   readonly log: AccessLog
+  /** Counts for statistics. */
+  readonly counts: ExecutionCounts
+  /** @internal The processor as its instructions see it. */
+  readonly core: CpuCore
   /** @internal State of system instructions. */
   readonly system: System
-  readonly #tlb: Tlb
-  readonly #access: MemoryAccess
-  readonly #ports: PortAccess
-  readonly #repeated: RepeatedAccess
-  readonly #breakpoints: DataBreakpoints
-  readonly #spaces: AddressSpaces
-  readonly #mode: AccessMode
   readonly #pass: Pass
-  readonly #numericError: NumericError
   readonly #outside: OutsideEvents
-  readonly #executor: Executor
   readonly #turn: Turn
-  readonly #monitor: LineMonitor
-  readonly #interpreter: InterpreterExports
-  /** Counts for statistics. */
-  readonly counts: ExecutionCounts = { systemCalls: 0, faults: 0, interrupts: 0, loggedPasses: 0, steps: 0 }
+  readonly #numericError: NumericError
+  readonly #executor: Executor
 
   constructor(engine: X86Engine, host: CpuHost, clocks: CpuClocks) {
-    const memory = engine.memory
-    this.engine = engine
+    const core = new CpuCore(engine, host, clocks)
+    const { memory, state, u32, system, pass, memoryAccess } = core
     this.memory = memory
     this.host = host
     this.processor = engine.processor
     this.clocks = clocks
-    const state = memory.allocate(STATE_BYTES, 0x1000, 'vCPU state')
+    this.engine = engine
     this.state = state
-    this.u8 = memory.u8.subarray(state, state + S_TLB_SETS)
-    this.u16 = memory.u16.subarray(state >>> 1, (state + S_TLB_SETS) >>> 1)
-    this.u32 = memory.u32.subarray(state >>> 2, (state + S_TLB_SETS) >>> 2)
-    this.i32 = memory.i32.subarray(state >>> 2, (state + S_TLB_SETS) >>> 2)
-    this.u64 = memory.u64.subarray(state >>> 3, (state + S_TLB_SETS) >>> 3)
-    this.registers = new CpuRegisters(this)
-    this.log = new AccessLog(memory.buffer, memory.allocate(LOG_BYTES, 8, 'access log'))
-    this.#tlb = new Tlb(memory, state + S_TLB_SETS, TLB_MODES)
-    this.#spaces = new AddressSpaces(this.#tlb, host, this.u32)
-    this.#numericError = new NumericError(this.u32, host)
-    this.#outside = new OutsideEvents(this.u32)
-    this.#monitor = new LineMonitor(this.u32, engine.monitoredLines, () => host.monitorTriggered?.())
-    this.#mode = new AccessMode(this.u32, this.#tlb)
-    this.#pass = new Pass(this.u32, this.log, this.counts)
-    this.system = new System(this)
-    const { u32 } = this
-    const { log } = this
-    const tlb = this.#tlb
-    const pass = this.#pass
-    const breakpoints = new DataBreakpoints(this.system)
-    const translation = new LinearTranslation(host, tlb, log, u32)
-    const plain = new PlainMemory(memory, state)
-    const logged = new LoggedAccess(host, log, plain, u32)
-    const device = new DeviceAccess({ host, tlb, pass, logged, breakpoints, u32 })
-    const mode = this.#mode
-    this.#breakpoints = breakpoints
-    this.#ports = new PortAccess(host, log, u32)
-    this.#repeated = new RepeatedAccess(host, log, translation, breakpoints, u32)
-    this.#access = new MemoryAccess({ memory, tlb, mode, translation, plain, logged, device, breakpoints, u32 })
-    const fetch = new InstructionFetch(memory, host, engine.codeCache, this.#tlb, this.#mode, state)
-    this.u32[S_TWO_TO_28 >>> 2] = 0x1000_0000
-    this.u32[S_SMBASE >>> 2] = SMBASE_RESET
-    this.i32[S_FAULT_VECTOR >>> 2] = -1
-    const quickPort = new QuickPort(this.system, host, this.#pass)
-    const handlers = new HandlerPath(this.system, quickPort, (record, sizeAndFlags) =>
+    this.u8 = core.u8
+    this.u32 = u32
+    this.i32 = core.i32
+    this.u64 = core.u64
+    this.registers = new CpuRegisters(core)
+    this.log = core.log
+    this.counts = core.counts
+    this.core = core
+    this.system = system
+    this.#pass = pass
+    this.#outside = core.outside
+    this.#turn = core.turn
+    const numericError = new NumericError(u32, host)
+    this.#numericError = numericError
+    const fetch = new InstructionFetch(memory, host, engine.codeCache, core.tlb, core.mode, state)
+    const quickPort = new QuickPort(system, host, pass)
+    const handlers = new HandlerPath(system, quickPort, (record, sizeAndFlags) =>
       interpreter.address(state, record, sizeAndFlags),
     )
     const instance = new WebAssembly.Instance(engine.module as WebAssembly.Module, {
       cpu: {
         memory: memory.memory,
-        access: (lo: number, hi: number, flags: number) => this.#access.generatedAccess(lo, hi, flags),
+        access: (lo: number, hi: number, flags: number) => memoryAccess.generatedAccess(lo, hi, flags),
         system: (fn: number, record: number) => this.#system(handlers, fn, record),
         fetch: (lo: number, hi: number) => fetch.code.fetch(lo >>> 0, hi >>> 0),
         cross: (record: number) => fetch.code.cross(record),
-        hot: (record: number) => this.#hot(record >>> 0),
+        hot: (record: number) => engine.jit?.hot(record >>> 0, units) ?? record,
       },
     })
     const interpreter = instance.exports as unknown as InterpreterExports
-    this.#interpreter = interpreter
-    engine.jit?.addRunner(this)
-    this.#turn = new Turn(this.i32, STATE_LAYOUT)
-    this.#executor = new Executor({
-      memory,
-      host,
-      state,
-      u32: this.u32,
-      i32: this.i32,
-      system: this.system,
-      interpreter,
-      access: this.#access,
-      device,
-      logged,
-      mode: this.#mode,
-      fetch,
-      pass: this.#pass,
-      quickPort,
-      outside: this.#outside,
-      numericError: this.#numericError,
-      counts: this.counts,
-      turn: this.#turn,
-    })
-    engine.codeCache.addClient(this)
-    engine.monitoredLines.add(this, this.#monitor)
+    const units = new UnitTable(core, interpreter)
+    engine.jit?.addRunner(units)
+    this.#executor = new Executor({ core, interpreter, fetch, quickPort, numericError })
   }
 
   /** Instructions retired since the vCPU was made. */
@@ -224,55 +152,11 @@ export class Vcpu implements Cpu, CodeCacheClient {
     return this.#turn.cost
   }
 
-  // ---------------------------------------------------------------- units
-
-  #hot(record: number): number {
-    return this.engine.jit?.hot(record, this) ?? record
-  }
-
-  /** @internal Finds the slot table that a linear page is executed by; -1 where none is known. */
-  executeSlots(lo: number, hi: number): number {
-    return this.#tlb.lookup(this.#mode.executeSet, TLB_EXECUTE, lo, hi)
-  }
-
-  /** @internal Makes a unit ready to be called as an entry of the table. */
-  install(module: object, entry: number): void {
-    const { table, flags, checkSegment } = this.#interpreter
-    const instance = new WebAssembly.Instance(module as WebAssembly.Module, {
-      cpu: { memory: this.memory.memory, table: table as never, flags, checkSegment },
-    })
-    if (table.length <= entry) table.grow(Math.max(64, table.length >> 2, entry + 1 - table.length))
-    table.set(entry, instance.exports['unit'])
-  }
-
-  /** @internal Gives a unit of the table up. */
-  uninstall(entry: number): void {
-    this.#interpreter.table.set(entry, null)
-  }
-
-  // ---------------------------------------------------------------- Cpu, for system instructions
-
-  /** Makes a system instruction’s memory access; returns a status. */
-  access(lo: number, hi: number, flags: number): number {
-    return this.#access.systemAccess(lo >>> 0, hi >>> 0, flags)
-  }
-
-  /** Makes a system instruction’s access by guest-physical address; returns a status. */
-  accessPhysical(gpa: number, flags: number): number {
-    return this.#access.accessPhysical(gpa, flags)
-  }
-
-  /** Makes an access to a port; returns a status. */
-  port(port: number, flags: number): number {
-    return this.#ports.access(port, flags)
-  }
+  // ---------------------------------------------------------------- changes from outside
 
   /** Drops TLB entries; `all`: global ones too. */
   flushTlb(all: boolean): void {
-    this.#monitor.trigger()
-    // A change of DR7 flushes everything.
-    if (all) this.#breakpoints.refresh()
-    this.#spaces.flush(all)
+    this.core.flushTlb(all)
   }
 
   /**
@@ -280,100 +164,23 @@ export class Vcpu implements Cpu, CodeCacheClient {
    * finds the new map, also where a device makes the change while it answers an access.
    */
   mapChanged(): void {
-    this.flushTlb(true)
+    this.core.flushTlb(true)
     this.u32[S_ATTENTION >>> 2] = 1
-  }
-
-  /** Drops the translations for data of pages with some protection keys, one bit for each `Translation.key`. */
-  dropKeys(keys: number): void {
-    this.#tlb.dropKeys(keys)
-  }
-
-  /** Drops the translations of one linear address. */
-  invalidatePage(lo: number, hi: number): void {
-    this.#monitor.trigger()
-    this.#spaces.invalidatePage(lo, hi)
-  }
-
-  /** Drops translations as INVPCID does. */
-  invalidatePcid(scope: number, pcid: number, lo: number, hi: number): void {
-    this.#monitor.trigger()
-    this.#spaces.invalidatePcid(scope, pcid, lo, hi)
-  }
-
-  /** Goes over to another address space; `keep`: its translations stay. */
-  switchPcid(from: number, to: number, keep: boolean): void {
-    this.#monitor.trigger()
-    this.#spaces.switchPcid(from, to, keep)
-  }
-
-  /** Drops TLB entries for instruction fetches. */
-  flushExecute(): void {
-    this.#tlb.flushExecute()
-  }
-
-  /** Drops TLB entries that allow writes to a machine frame. */
-  dropWritable(frameMa: number): void {
-    this.#tlb.dropWritable(frameMa)
   }
 
   /** Works the mode out anew: CS, CR0, EFER or RFLAGS.VM have changed. */
   modeChanged(): void {
-    this.#monitor.trigger()
-    this.#mode.changed()
-  }
-
-  /** Translates a byte as a load of it would, and arms its line for MWAIT; returns a status. */
-  monitor(lo: number, hi: number): number {
-    const status = this.#access.locate(lo, hi)
-    if (status === STATUS_DONE) this.#monitor.arm(this.#access.locatedGpa, this.#access.locatedMa)
-    return status
-  }
-
-  /** Arms the line of a byte for MWAIT; with `ma` -1 a wait ends. */
-  armMonitor(gpa: number, ma: number): void {
-    if (ma >= 0) this.#monitor.arm(gpa, ma)
-    else if (this.u32[S_ACTIVITY >>> 2] === ACTIVITY_MWAIT) this.u32[S_ACTIVITY >>> 2] = ACTIVITY_RUNNING
-  }
-
-  /** Ends the monitoring of a line, and a wait for it. */
-  endMonitor(): void {
-    this.#monitor.trigger()
-  }
-
-  /** Makes several iterations of a string instruction; returns a status. */
-  repeat(iterations: Iterations): number {
-    // An instruction whose bytes a device holds is fetched for each iteration, however fast the device is.
-    if (this.#pass.state === PASS_FETCHED) return 0
-    return this.#repeated.make(iterations)
-  }
-
-  /** Returns how many iterations of a string instruction the turn has room for. */
-  affordableIterations(): number {
-    return this.log.nextKind() >= 0 ? Infinity : Math.max(1, this.#turn.remaining)
-  }
-
-  /** Tells whether several iterations of a string instruction may go in one request. */
-  mayRepeat(): boolean {
-    // What comes up while a request is waited for is too late: the pass that made it has decided.
-    return this.u32[S_EVENTS >>> 2] === 0 || this.log.nextKind() >= 0
-  }
-
-  /** Tells whether an event may end a gather here. */
-  mayEndGather(): boolean {
-    if (this.u32[S_LOGGED >>> 2] !== 1 || this.log.nextKind() >= 0) return false
-    return this.#outside.nmi || this.#outside.interrupt || this.#outside.smi
+    this.core.modeChanged()
   }
 
   /** Returns RFLAGS with the arithmetic flags worked out. */
   materialiseFlags(): number {
-    return ((this.u32[S_EFLAGS >>> 2] as number) & ~FLAGS_ARITHMETIC) | arithmeticFlags(this.u32) | 2
+    return this.core.materialiseFlags()
   }
 
   /** Sets RFLAGS. */
   setRflags(value: number): void {
-    this.u32[S_EFLAGS >>> 2] = (value & ~FLAGS_ARITHMETIC) | 2
-    setArithmeticFlags(this.u32, value)
+    this.core.setRflags(value)
   }
 
   // ---------------------------------------------------------------- events from outside

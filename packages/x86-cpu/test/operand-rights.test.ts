@@ -1,5 +1,6 @@
 import { ax, byte, cx, dword, ecx, word, type Assembler } from '@retrap/x86-assembler'
 import { describe, expect, test } from 'vitest'
+import type { CpuCore } from '../src/cpu-core.ts'
 import {
   DS,
   SEG_ATTRIBUTES,
@@ -111,7 +112,8 @@ describe('INVLPG does not look at the segment of its operand (SDM vol. 2A, "INVL
     const pc = machine((asm) => asm.invlpg(byte(DATA)))
     set(pc)
     const pages: number[] = []
-    pc.cpu.invalidatePage = (lo, hi) => void pages.push(lo, hi)
+    const { core } = pc.cpu as unknown as { readonly core: CpuCore }
+    core.invalidatePage = (lo, hi) => void pages.push(lo, hi)
     expect(vectorOf(pc)).toBe(0)
     expect(pages).toEqual([DATA, 0])
   })
@@ -121,7 +123,8 @@ describe('INVLPG does not look at the segment of its operand (SDM vol. 2A, "INVL
     pc.cpu.u32[(S_SEGMENTS + SEG_BYTES * DS) >>> 2] = 0x5000
     setDs(pc, SEG_RIGHTS, 3)
     const pages: number[] = []
-    pc.cpu.invalidatePage = (lo, hi) => void pages.push(lo, hi)
+    const { core } = pc.cpu as unknown as { readonly core: CpuCore }
+    core.invalidatePage = (lo, hi) => void pages.push(lo, hi)
     expect(vectorOf(pc)).toBe(0)
     expect(pages).toEqual([0x4000, 0])
   })

@@ -55,15 +55,15 @@ export interface Iterations {
  * The views are of the *state area*: index = offset of `state-layout.ts` >> log2(bytes).
  */
 export interface Cpu {
-  /** All of machine memory as bytes. */
+  /** The state as bytes. */
   readonly u8: Uint8Array
-  /** All of machine memory as 16-bit words. */
+  /** The state as 16-bit words. */
   readonly u16: Uint16Array
-  /** All of machine memory as 32-bit words. */
+  /** The state as 32-bit words. */
   readonly u32: Uint32Array
-  /** All of machine memory as signed 32-bit words. */
+  /** The state as signed 32-bit words. */
   readonly i32: Int32Array
-  /** For paths that run rarely. */
+  /** The state as 64-bit words, for paths that run rarely. */
   readonly u64: BigUint64Array
   /** Machine memory. */
   readonly memory: MachineViews

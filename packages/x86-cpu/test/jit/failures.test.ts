@@ -3,7 +3,7 @@ import { rax, rcx, rdx, rsi, qword, ebx, ecx, edx, ptr } from '@retrap/x86-assem
 import type { Assembler, Label } from '@retrap/x86-assembler'
 import { afterEach, describe, expect, test, vi } from 'vitest'
 import { UnitCompiler } from '../../src/jit/unit-compiler.ts'
-import { Vcpu } from '../../src/index.ts'
+import { UnitTable } from '../../src/jit/unit-table.ts'
 import { BareCpu } from '../support/bare-cpu.ts'
 import { EAGER_JIT } from '../support/jit.ts'
 
@@ -48,7 +48,7 @@ function run(build: (asm: Assembler, again: Label) => void, jit: typeof EAGER_JI
 const FAILURES: readonly (readonly [string, (good: number) => void])[] = [
   ['translating', (good) => failAfter(good, UnitCompiler.prototype, 'compile')],
   ['compiling the WebAssembly', (good) => failAfter(good, WebAssembly, 'Module')],
-  ['making it an entry of the table', (good) => failAfter(good, Vcpu.prototype, 'install')],
+  ['making it an entry of the table', (good) => failAfter(good, UnitTable.prototype, 'install')],
 ]
 
 function failAfter(good: number, object: object, name: string): void {

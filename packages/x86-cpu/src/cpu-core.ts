@@ -1,0 +1,223 @@
+import { Tlb, Turn, tlbBytes } from '@retrap/engine'
+import type { CodeCacheClient } from '@retrap/engine'
+import type { MachineMemory } from '@retrap/memory'
+import { AccessLog, LOG_BYTES } from '@retrap/replay'
+import { AccessMode } from './access-mode.ts'
+import { AddressSpaces } from './address-spaces.ts'
+import { DeviceAccess } from './device-access.ts'
+import type { X86Engine } from './engine.ts'
+import type { ExecutionCounts } from './execution-counts.ts'
+import type { CpuHost } from './host.ts'
+import { arithmeticFlags, setArithmeticFlags } from './lazy-flags.ts'
+import { LineMonitor } from './line-monitor.ts'
+import { LoggedAccess } from './logged-access.ts'
+import { MemoryAccess } from './memory-access.ts'
+import type { Processor } from './model/processor.ts'
+import { OutsideEvents } from './outside-events.ts'
+import { PASS_FETCHED, Pass } from './pass.ts'
+import { PlainMemory } from './plain-memory.ts'
+import { PortAccess } from './port-access.ts'
+import { RepeatedAccess } from './repeated-access.ts'
+import {
+  FLAGS_ARITHMETIC,
+  STATE_LAYOUT,
+  STATUS_DONE,
+  S_EFLAGS,
+  S_EVENTS,
+  S_FAULT_VECTOR,
+  S_LOGGED,
+  S_TLB_SETS,
+  S_TWO_TO_28,
+} from './state-layout.ts'
+import { DataBreakpoints } from './system/breakpoints.ts'
+import type { Cpu, CpuClocks, Iterations } from './system/cpu.ts'
+import { ACTIVITY_MWAIT, ACTIVITY_RUNNING, SMBASE_RESET, S_ACTIVITY, S_SMBASE } from './system/system-state.ts'
+import { System } from './system/system.ts'
+import { TLB_MODES } from './tlb-sets.ts'
+import { LinearTranslation } from './translation.ts'
+
+const STATE_BYTES = S_TLB_SETS + tlbBytes(TLB_MODES)
+
+/**
+ * One vCPU as its instructions see it: the state area, memory and ports, translations, and the monitored line.
+ *
+ * What it has for TypeScript handlers and event delivery is {@link Cpu}; the executor uses its parts.
+ */
+export class CpuCore implements Cpu, CodeCacheClient {
+  readonly memory: MachineMemory
+  readonly host: CpuHost
+  readonly processor: Processor
+  readonly clocks: CpuClocks
+  /** Machine address of the state. */
+  readonly state: number
+  readonly u8: Uint8Array
+  readonly u16: Uint16Array
+  readonly u32: Uint32Array
+  readonly i32: Int32Array
+  readonly u64: BigUint64Array
+  readonly counts: ExecutionCounts = { systemCalls: 0, faults: 0, interrupts: 0, loggedPasses: 0, steps: 0 }
+  /** The log of the current instruction. */
+  readonly log: AccessLog
+  readonly system: System
+  readonly tlb: Tlb
+  readonly mode: AccessMode
+  readonly pass: Pass
+  readonly outside: OutsideEvents
+  readonly turn: Turn
+  readonly logged: LoggedAccess
+  readonly device: DeviceAccess
+  readonly memoryAccess: MemoryAccess
+  readonly #ports: PortAccess
+  readonly #repeated: RepeatedAccess
+  readonly #breakpoints: DataBreakpoints
+  readonly #spaces: AddressSpaces
+  readonly #monitor: LineMonitor
+
+  constructor(engine: X86Engine, host: CpuHost, clocks: CpuClocks) {
+    const memory = engine.memory
+    this.memory = memory
+    this.host = host
+    this.processor = engine.processor
+    this.clocks = clocks
+    const state = memory.allocate(STATE_BYTES, 0x1000, 'vCPU state')
+    this.state = state
+    this.u8 = memory.u8.subarray(state, state + S_TLB_SETS)
+    this.u16 = memory.u16.subarray(state >>> 1, (state + S_TLB_SETS) >>> 1)
+    this.u32 = memory.u32.subarray(state >>> 2, (state + S_TLB_SETS) >>> 2)
+    this.i32 = memory.i32.subarray(state >>> 2, (state + S_TLB_SETS) >>> 2)
+    this.u64 = memory.u64.subarray(state >>> 3, (state + S_TLB_SETS) >>> 3)
+    const { u32 } = this
+    const log = new AccessLog(memory.buffer, memory.allocate(LOG_BYTES, 8, 'access log'))
+    const tlb = new Tlb(memory, state + S_TLB_SETS, TLB_MODES)
+    const mode = new AccessMode(u32, tlb)
+    const pass = new Pass(u32, log, this.counts)
+    this.log = log
+    this.tlb = tlb
+    this.mode = mode
+    this.pass = pass
+    this.outside = new OutsideEvents(u32)
+    this.turn = new Turn(this.i32, STATE_LAYOUT)
+    this.#spaces = new AddressSpaces(tlb, host, u32)
+    this.#monitor = new LineMonitor(u32, engine.monitoredLines, () => host.monitorTriggered?.())
+    this.system = new System(this)
+    const breakpoints = new DataBreakpoints(this.system)
+    const translation = new LinearTranslation(host, tlb, log, u32)
+    const plain = new PlainMemory(memory, state)
+    const logged = new LoggedAccess(host, log, plain, u32)
+    const device = new DeviceAccess({ host, tlb, pass, logged, breakpoints, u32 })
+    this.logged = logged
+    this.device = device
+    this.memoryAccess = new MemoryAccess({ memory, tlb, mode, translation, plain, logged, device, breakpoints, u32 })
+    this.#breakpoints = breakpoints
+    this.#ports = new PortAccess(host, log, u32)
+    this.#repeated = new RepeatedAccess(host, log, translation, breakpoints, u32)
+    u32[S_TWO_TO_28 >>> 2] = 0x1000_0000
+    u32[S_SMBASE >>> 2] = SMBASE_RESET
+    this.i32[S_FAULT_VECTOR >>> 2] = -1
+    engine.codeCache.addClient(this)
+    engine.monitoredLines.add(this, this.#monitor)
+  }
+
+  // ---------------------------------------------------------------- memory and ports
+
+  access(lo: number, hi: number, flags: number): number {
+    return this.memoryAccess.systemAccess(lo >>> 0, hi >>> 0, flags)
+  }
+
+  accessPhysical(gpa: number, flags: number): number {
+    return this.memoryAccess.accessPhysical(gpa, flags)
+  }
+
+  port(port: number, flags: number): number {
+    return this.#ports.access(port, flags)
+  }
+
+  repeat(iterations: Iterations): number {
+    // An instruction whose bytes a device holds is fetched for each iteration, however fast the device is.
+    if (this.pass.state === PASS_FETCHED) return 0
+    return this.#repeated.make(iterations)
+  }
+
+  affordableIterations(): number {
+    return this.log.nextKind() >= 0 ? Infinity : Math.max(1, this.turn.remaining)
+  }
+
+  mayRepeat(): boolean {
+    // What comes up while a request is waited for is too late: the pass that made it has decided.
+    return this.u32[S_EVENTS >>> 2] === 0 || this.log.nextKind() >= 0
+  }
+
+  mayEndGather(): boolean {
+    if (this.u32[S_LOGGED >>> 2] !== 1 || this.log.nextKind() >= 0) return false
+    return this.outside.nmi || this.outside.interrupt || this.outside.smi
+  }
+
+  // ---------------------------------------------------------------- translations
+
+  flushTlb(all: boolean): void {
+    this.#monitor.trigger()
+    // A change of DR7 flushes everything.
+    if (all) this.#breakpoints.refresh()
+    this.#spaces.flush(all)
+  }
+
+  dropKeys(keys: number): void {
+    this.tlb.dropKeys(keys)
+  }
+
+  invalidatePage(lo: number, hi: number): void {
+    this.#monitor.trigger()
+    this.#spaces.invalidatePage(lo, hi)
+  }
+
+  invalidatePcid(scope: number, pcid: number, lo: number, hi: number): void {
+    this.#monitor.trigger()
+    this.#spaces.invalidatePcid(scope, pcid, lo, hi)
+  }
+
+  switchPcid(from: number, to: number, keep: boolean): void {
+    this.#monitor.trigger()
+    this.#spaces.switchPcid(from, to, keep)
+  }
+
+  flushExecute(): void {
+    this.tlb.flushExecute()
+  }
+
+  dropWritable(frameMa: number): void {
+    this.tlb.dropWritable(frameMa)
+  }
+
+  modeChanged(): void {
+    this.#monitor.trigger()
+    this.mode.changed()
+  }
+
+  // ---------------------------------------------------------------- the monitored line
+
+  monitor(lo: number, hi: number): number {
+    const status = this.memoryAccess.locate(lo, hi)
+    if (status === STATUS_DONE) this.#monitor.arm(this.memoryAccess.locatedGpa, this.memoryAccess.locatedMa)
+    return status
+  }
+
+  armMonitor(gpa: number, ma: number): void {
+    if (ma >= 0) this.#monitor.arm(gpa, ma)
+    else if (this.u32[S_ACTIVITY >>> 2] === ACTIVITY_MWAIT) this.u32[S_ACTIVITY >>> 2] = ACTIVITY_RUNNING
+  }
+
+  endMonitor(): void {
+    this.#monitor.trigger()
+  }
+
+  // ---------------------------------------------------------------- flags
+
+  materialiseFlags(): number {
+    return ((this.u32[S_EFLAGS >>> 2] as number) & ~FLAGS_ARITHMETIC) | arithmeticFlags(this.u32) | 2
+  }
+
+  setRflags(value: number): void {
+    this.u32[S_EFLAGS >>> 2] = (value & ~FLAGS_ARITHMETIC) | 2
+    setArithmeticFlags(this.u32, value)
+  }
+}
