@@ -4,7 +4,7 @@ import { WasmEmitterError } from './errors.ts'
 import { ATOMIC_RMW, LOADS, STORES } from './opcodes.ts'
 import type { AtomicRmwOp, LoadOp, PrefixType, StoreOp, ValueType } from './opcodes.ts'
 import { checkLocal, makeLocal, type Local } from './local.ts'
-import { I32, type I32Like } from './scalar.ts'
+import { I32, I64, type I32Like } from './scalar.ts'
 import { checkCallee, checkOperands, checkSignature, valueTypeCode, type Callee, type Signature } from './signature.ts'
 import { checkValue, type Value } from './value.ts'
 import { valueFrom, type ValueOf } from './value-of.ts'
@@ -22,6 +22,13 @@ export interface Label {
 const spare: ByteWriter[] = []
 const NONE: never[] = []
 const NOTHING_FREE: Record<ValueType, Local[]> = { i32: NONE, i64: NONE, f32: NONE, f64: NONE, v128: NONE }
+
+/** Stores of 32 bits and fewer, which need no more than those. */
+const NARROW_STORES: Readonly<Partial<Record<StoreOp, 'i32.store' | 'i32.store16' | 'i32.store8'>>> = {
+  'i64.store32': 'i32.store',
+  'i64.store16': 'i32.store16',
+  'i64.store8': 'i32.store8',
+}
 
 const BLOCK_VOID = 0x40
 
@@ -80,6 +87,21 @@ export class FunctionBuilder implements Callee {
     return local
   }
 
+  /** A local that belongs to no scope: it lives until it is given back by {@link FunctionBuilder.release}. */
+  reserve<T extends ValueType>(type: T): Local<T> {
+    const scope = this.#scope
+    this.#scope = []
+    const local = this.local(type)
+    this.#scope = scope
+    return local
+  }
+
+  /** Gives back a local that was reserved. */
+  release(local: Local): void {
+    checkLocal(local)
+    this.#free[local.type].push(local as never)
+  }
+
   /** Evaluates now, once, into a fresh local; constants stay constants. */
   let<V extends Value>(value: V): V {
     checkValue(value)
@@ -130,6 +152,11 @@ export class FunctionBuilder implements Callee {
 
   /** Stores a value in memory. */
   store<K extends StoreOp>(op: K, address: I32Like, value: ValueOf[PrefixType<K>], offset = 0): void {
+    const narrow = NARROW_STORES[op]
+    if (narrow !== undefined && value instanceof I64 && value.extended !== undefined && value.known === undefined) {
+      this.store(narrow, address, value.extended.low, offset)
+      return
+    }
     const [code, align]: Encoding = entryOf(STORES, 'a store', op)
     checkValue(value as Value, op.slice(0, op.indexOf('.')) as ValueType)
     checkIndex('an offset', offset)

@@ -134,6 +134,7 @@ export class I32 extends Value<'i32'> {
   }
   /** Gives 1 where it is less, of unsigned numbers. */
   ltU(other: I32Like): I32 {
+    if (I32.of(other).known === 0) return I32.of(0)
     return this.#binary('i32.lt_u', other, (a, b) => +(a >>> 0 < b >>> 0))
   }
   /** Gives 1 where it is greater, of signed numbers. */
@@ -189,11 +190,13 @@ export class I32 extends Value<'i32'> {
   }
   /** Zero-extends to 64 bits. */
   toI64U(): I64 {
-    return this.known === undefined ? new I64(apply('i64.extend_i32_u', [this])) : I64.of(BigInt(this.known >>> 0))
+    if (this.known !== undefined) return I64.of(BigInt(this.known >>> 0))
+    return new I64(apply('i64.extend_i32_u', [this]), undefined, { low: this, extension: UNSIGNED })
   }
   /** Sign-extends to 64 bits. */
   toI64S(): I64 {
-    return this.known === undefined ? new I64(apply('i64.extend_i32_s', [this])) : I64.of(BigInt(this.known))
+    if (this.known !== undefined) return I64.of(BigInt(this.known))
+    return new I64(apply('i64.extend_i32_s', [this]), undefined, { low: this, extension: SIGNED })
   }
   /** This value's bits as an f32. */
   asF32(): F32 {
@@ -201,17 +204,36 @@ export class I32 extends Value<'i32'> {
   }
 }
 
+type Comparison = 'eq' | 'ne' | `${'lt' | 'gt' | 'le' | 'ge'}_${'s' | 'u'}`
+
+const SIGNED = 1
+const UNSIGNED = 2
+
+/** What is known of a 64-bit integer that 32 bits determine. */
+export interface Extended {
+  /** The 32 bits. */
+  readonly low: I32
+  /** Bit 0: it is their sign extension; bit 1: it is their zero extension. */
+  readonly extension: number
+}
+
 /** A 64-bit integer. */
 export class I64 extends Value<'i64'> {
   readonly #emit: Emit
+  readonly #lower: (() => I32) | undefined
   /** The value, where it is known at generation time (as a signed bigint). */
   readonly known: bigint | undefined
+  /** What it is the extension of, where that is known. */
+  readonly extended: Extended | undefined
 
-  constructor(emit: Emit, known?: bigint) {
+  /** @param lower - the low 32 bits by an operation on 32 bits, where there is one */
+  constructor(emit: Emit, known?: bigint, extended?: Extended, lower?: () => I32) {
     super('i64')
     checkEmit(emit)
     this.#emit = emit
     this.known = known
+    this.extended = extended
+    this.#lower = lower
   }
 
   /** Makes a value of a number; a value is returned as it is. */
@@ -221,10 +243,19 @@ export class I64 extends Value<'i64'> {
       throw wrong('a value', value, 'an i64, a bigint or an integer')
     }
     const constant = BigInt.asIntN(64, BigInt(value))
-    return new I64((out) => {
+    const low = Number(BigInt.asIntN(32, constant))
+    const extension = (constant === BigInt(low) ? SIGNED : 0) | (constant === BigInt(low >>> 0) ? UNSIGNED : 0)
+    const emit = (out: ByteWriter): void => {
       out.u8(0x42)
       out.leb64(constant)
-    }, constant)
+    }
+    return new I64(emit, constant, extension === 0 ? undefined : { low: I32.of(low), extension })
+  }
+
+  /** The same value, of which the caller knows that it is the extension of its low 32 bits. */
+  knownExtended(signed: boolean): I64 {
+    if (this.known !== undefined || this.extended !== undefined) return this
+    return new I64(this.#emit, undefined, { low: this.toI32(), extension: signed ? SIGNED : UNSIGNED })
   }
 
   /** Appends the instructions that leave the value on the stack. */
@@ -232,15 +263,40 @@ export class I64 extends Value<'i64'> {
     this.#emit(out)
   }
 
-  #binary(op: NumericOp, other: I64Like, fold: (a: bigint, b: bigint) => bigint): I64 {
+  /** The same extension of other 32 bits. */
+  withLow(low: I32): I64 {
+    const extension = this.extended?.extension ?? 0
+    if (extension === 0) throw wrong('a value', this, 'one that is known to be an extension')
+    const wide = (extension & UNSIGNED) === 0 ? low.toI64S() : low.toI64U()
+    return extension === (SIGNED | UNSIGNED) ? wide.#isPositive() : wide
+  }
+
+  #binary(op: NumericOp, other: I64Like, fold: (a: bigint, b: bigint) => bigint, lower?: () => I32): I64 {
     const right = I64.of(other)
     if (this.known !== undefined && right.known !== undefined) return I64.of(fold(this.known, right.known))
-    return new I64(apply(op, [this, right]))
+    return new I64(apply(op, [this, right]), undefined, undefined, lower)
   }
-  #compare(op: NumericOp, other: I64Like, fold: (a: bigint, b: bigint) => boolean): I32 {
+  /** AND, OR and exclusive OR of extensions of the same kind are the extension of the result. */
+  #logic(op: NumericOp, right: I64, fold: (a: bigint, b: bigint) => bigint, lower: () => I32): I64 {
+    if (this.known !== undefined && right.known !== undefined) return I64.of(fold(this.known, right.known))
+    const extension = (this.extended?.extension ?? 0) & (right.extended?.extension ?? 0)
+    if (extension === 0) return new I64(apply(op, [this, right]), undefined, undefined, lower)
+    const low = lower()
+    return new I64(apply(op, [this, right]), undefined, { low, extension })
+  }
+  /** Compares 32 bits where those tell: extensions of the same kind. Those with zeros are compared as unsigned numbers. */
+  #compare(
+    comparison: Comparison,
+    other: I64Like,
+    fold: (a: bigint, b: bigint) => boolean,
+    narrow: (a: I32, b: I32, unsigned: boolean) => I32,
+  ): I32 {
     const right = I64.of(other)
     if (this.known !== undefined && right.known !== undefined) return I32.of(+fold(this.known, right.known))
-    return new I32(apply(op, [this, right]))
+    const [a, b] = [this.extended, right.extended]
+    const extension = (a?.extension ?? 0) & (b?.extension ?? 0)
+    if (a === undefined || b === undefined || extension === 0) return new I32(apply(`i64.${comparison}`, [this, right]))
+    return narrow(a.low, b.low, (extension & SIGNED) === 0)
   }
 
   /** Adds, modulo 2^64. */
@@ -248,17 +304,36 @@ export class I64 extends Value<'i64'> {
     const right = I64.of(other)
     if (right.known === 0n) return this
     if (this.known === 0n) return right
-    return this.#binary('i64.add', right, (a, b) => a + b)
+    return this.#binary(
+      'i64.add',
+      right,
+      (a, b) => a + b,
+      () => this.toI32().add(right.toI32()),
+    )
   }
   /** Subtracts, modulo 2^64. */
   sub(other: I64Like): I64 {
     const right = I64.of(other)
-    return right.known === 0n ? this : this.#binary('i64.sub', right, (a, b) => a - b)
+    return right.known === 0n
+      ? this
+      : this.#binary(
+          'i64.sub',
+          right,
+          (a, b) => a - b,
+          () => this.toI32().sub(right.toI32()),
+        )
   }
   /** Multiplies, modulo 2^64. */
   mul(other: I64Like): I64 {
     const right = I64.of(other)
-    return right.known === 1n ? this : this.#binary('i64.mul', right, (a, b) => a * b)
+    return right.known === 1n
+      ? this
+      : this.#binary(
+          'i64.mul',
+          right,
+          (a, b) => a * b,
+          () => this.toI32().mul(right.toI32()),
+        )
   }
   /** Divides unsigned numbers; traps on a divisor of 0. */
   divU(other: I64Like): I64 {
@@ -281,34 +356,72 @@ export class I64 extends Value<'i64'> {
     const right = I64.of(other)
     if (right.known === -1n) return this
     if (right.known === 0n || this.known === 0n) return I64.of(0)
-    return this.#binary('i64.and', right, (a, b) => a & b)
+    if (right.known === 0xffff_ffffn && this.known === undefined) return this.toI32().toI64U()
+    // No more than 32 bits are left.
+    if (((right.extended?.extension ?? 0) & UNSIGNED) !== 0 && this.known === undefined) {
+      const low = this.toI32().and(right.toI32())
+      return new I64(apply('i64.and', [this, right]), undefined, { low, extension: right.extended!.extension })
+    }
+    return this.#logic(
+      'i64.and',
+      right,
+      (a, b) => a & b,
+      () => this.toI32().and(right.toI32()),
+    )
   }
   /** Combines the bits by OR. */
   or(other: I64Like): I64 {
     const right = I64.of(other)
     if (right.known === 0n) return this
     if (this.known === 0n) return right
-    return this.#binary('i64.or', right, (a, b) => a | b)
+    return this.#logic(
+      'i64.or',
+      right,
+      (a, b) => a | b,
+      () => this.toI32().or(right.toI32()),
+    )
   }
   /** Combines the bits by exclusive OR. */
   xor(other: I64Like): I64 {
     const right = I64.of(other)
-    return right.known === 0n ? this : this.#binary('i64.xor', right, (a, b) => a ^ b)
+    return right.known === 0n
+      ? this
+      : this.#logic(
+          'i64.xor',
+          right,
+          (a, b) => a ^ b,
+          () => this.toI32().xor(right.toI32()),
+        )
   }
   /** Shifts left; the count is taken modulo 64. */
   shl(other: I64Like): I64 {
     const right = I64.of(other)
-    return right.known === 0n ? this : this.#binary('i64.shl', right, (a, b) => a << (b & 63n))
+    if (right.known === 0n) return this
+    const count = Number((right.known ?? 32n) & 63n)
+    const lower = count < 32 ? (): I32 => this.toI32().shl(count) : undefined
+    return this.#binary('i64.shl', right, (a, b) => a << (b & 63n), lower)
   }
   /** Shifts right and fills with zeros; the count is taken modulo 64. */
   shrU(other: I64Like): I64 {
     const right = I64.of(other)
-    return right.known === 0n ? this : this.#binary('i64.shr_u', right, (a, b) => BigInt.asUintN(64, a) >> (b & 63n))
+    if (right.known === 0n) return this
+    const { extended } = this
+    if (extended !== undefined && (extended.extension & UNSIGNED) !== 0 && right.known !== undefined) {
+      const count = Number(right.known & 63n)
+      if (this.known === undefined && count < 32) return extended.low.shrU(count).toI64U().#isPositive()
+    }
+    return this.#binary('i64.shr_u', right, (a, b) => BigInt.asUintN(64, a) >> (b & 63n))
   }
   /** Shifts right and fills with the sign; the count is taken modulo 64. */
   shrS(other: I64Like): I64 {
     const right = I64.of(other)
-    return right.known === 0n ? this : this.#binary('i64.shr_s', right, (a, b) => a >> (b & 63n))
+    if (right.known === 0n) return this
+    const { extended } = this
+    if (extended !== undefined && (extended.extension & SIGNED) !== 0 && right.known !== undefined) {
+      const count = Number(right.known & 63n)
+      if (this.known === undefined) return extended.low.shrS(Math.min(count, 31)).toI64S()
+    }
+    return this.#binary('i64.shr_s', right, (a, b) => a >> (b & 63n))
   }
   /** Rotates left; the count is taken modulo 64. */
   rotl(other: I64Like): I64 {
@@ -320,47 +433,98 @@ export class I64 extends Value<'i64'> {
   }
   /** Gives 1 where it is 0, else 0. */
   eqz(): I32 {
-    return this.known === undefined ? new I32(apply('i64.eqz', [this])) : I32.of(+(this.known === 0n))
+    if (this.known !== undefined) return I32.of(+(this.known === 0n))
+    return this.extended === undefined ? new I32(apply('i64.eqz', [this])) : this.extended.low.eqz()
   }
   /** Gives 1 where both are equal, else 0. */
   eq(other: I64Like): I32 {
-    return this.#compare('i64.eq', other, (a, b) => a === b)
+    return this.#compare(
+      'eq',
+      other,
+      (a, b) => a === b,
+      (a, b) => a.eq(b),
+    )
   }
   /** Gives 1 where both differ, else 0. */
   ne(other: I64Like): I32 {
-    return this.#compare('i64.ne', other, (a, b) => a !== b)
+    return this.#compare(
+      'ne',
+      other,
+      (a, b) => a !== b,
+      (a, b) => a.ne(b),
+    )
   }
   /** Gives 1 where it is less, of signed numbers. */
   ltS(other: I64Like): I32 {
-    return this.#compare('i64.lt_s', other, (a, b) => a < b)
+    return this.#compare(
+      'lt_s',
+      other,
+      (a, b) => a < b,
+      (a, b, unsigned) => (unsigned ? a.ltU(b) : a.ltS(b)),
+    )
   }
   /** Gives 1 where it is less, of unsigned numbers. */
   ltU(other: I64Like): I32 {
-    return this.#compare('i64.lt_u', other, (a, b) => BigInt.asUintN(64, a) < BigInt.asUintN(64, b))
+    return this.#compare(
+      'lt_u',
+      other,
+      (a, b) => BigInt.asUintN(64, a) < BigInt.asUintN(64, b),
+      (a, b) => a.ltU(b),
+    )
   }
   /** Gives 1 where it is greater, of signed numbers. */
   gtS(other: I64Like): I32 {
-    return this.#compare('i64.gt_s', other, (a, b) => a > b)
+    return this.#compare(
+      'gt_s',
+      other,
+      (a, b) => a > b,
+      (a, b, unsigned) => (unsigned ? a.gtU(b) : a.gtS(b)),
+    )
   }
   /** Gives 1 where it is greater, of unsigned numbers. */
   gtU(other: I64Like): I32 {
-    return this.#compare('i64.gt_u', other, (a, b) => BigInt.asUintN(64, a) > BigInt.asUintN(64, b))
+    return this.#compare(
+      'gt_u',
+      other,
+      (a, b) => BigInt.asUintN(64, a) > BigInt.asUintN(64, b),
+      (a, b) => a.gtU(b),
+    )
   }
   /** Gives 1 where it is less or equal, of signed numbers. */
   leS(other: I64Like): I32 {
-    return this.#compare('i64.le_s', other, (a, b) => a <= b)
+    return this.#compare(
+      'le_s',
+      other,
+      (a, b) => a <= b,
+      (a, b, unsigned) => (unsigned ? a.leU(b) : a.leS(b)),
+    )
   }
   /** Gives 1 where it is less or equal, of unsigned numbers. */
   leU(other: I64Like): I32 {
-    return this.#compare('i64.le_u', other, (a, b) => BigInt.asUintN(64, a) <= BigInt.asUintN(64, b))
+    return this.#compare(
+      'le_u',
+      other,
+      (a, b) => BigInt.asUintN(64, a) <= BigInt.asUintN(64, b),
+      (a, b) => a.leU(b),
+    )
   }
   /** Gives 1 where it is greater or equal, of signed numbers. */
   geS(other: I64Like): I32 {
-    return this.#compare('i64.ge_s', other, (a, b) => a >= b)
+    return this.#compare(
+      'ge_s',
+      other,
+      (a, b) => a >= b,
+      (a, b, unsigned) => (unsigned ? a.geU(b) : a.geS(b)),
+    )
   }
   /** Gives 1 where it is greater or equal, of unsigned numbers. */
   geU(other: I64Like): I32 {
-    return this.#compare('i64.ge_u', other, (a, b) => BigInt.asUintN(64, a) >= BigInt.asUintN(64, b))
+    return this.#compare(
+      'ge_u',
+      other,
+      (a, b) => BigInt.asUintN(64, a) >= BigInt.asUintN(64, b),
+      (a, b) => a.geU(b),
+    )
   }
   /** Counts the zeros above the highest 1. */
   clz(): I64 {
@@ -376,24 +540,29 @@ export class I64 extends Value<'i64'> {
   }
   /** Sign-extends the low 8 bits. */
   extend8S(): I64 {
-    return this.#extend('i64.extend8_s', 8)
+    return this.#extend('i64.extend8_s', 8, (low) => low.extend8S())
   }
   /** Sign-extends the low 16 bits. */
   extend16S(): I64 {
-    return this.#extend('i64.extend16_s', 16)
+    return this.#extend('i64.extend16_s', 16, (low) => low.extend16S())
   }
   /** Sign-extends the low 32 bits. */
   extend32S(): I64 {
-    return this.#extend('i64.extend32_s', 32)
+    if (this.known !== undefined) return I64.of(BigInt.asIntN(32, this.known))
+    return this.extended !== undefined && (this.extended.extension & SIGNED) !== 0 ? this : this.toI32().toI64S()
   }
-  #extend(op: NumericOp, bits: number): I64 {
-    return this.known === undefined ? new I64(apply(op, [this])) : I64.of(BigInt.asIntN(bits, this.known))
+  #extend(op: NumericOp, bits: number, extendLow: (low: I32) => I32): I64 {
+    if (this.known !== undefined) return I64.of(BigInt.asIntN(bits, this.known))
+    return new I64(apply(op, [this]), undefined, { low: extendLow(this.toI32()), extension: SIGNED })
+  }
+  /** The same value, of which the uppermost of the low 32 bits is clear. */
+  #isPositive(): I64 {
+    return new I64(this.#emit, undefined, { low: this.extended!.low, extension: SIGNED | UNSIGNED })
   }
   /** The low 32 bits. */
   toI32(): I32 {
-    return this.known === undefined
-      ? new I32(apply('i32.wrap_i64', [this]))
-      : I32.of(Number(BigInt.asIntN(32, this.known)))
+    if (this.known !== undefined) return I32.of(Number(BigInt.asIntN(32, this.known)))
+    return this.extended?.low ?? this.#lower?.() ?? new I32(apply('i32.wrap_i64', [this]))
   }
   /** Gives this value's bits as an f64. */
   asF64(): F64 {

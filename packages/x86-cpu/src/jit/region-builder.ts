@@ -1,4 +1,4 @@
-import { FunctionBuilder, I32 } from '@retrap/wasm-emitter'
+import { FunctionBuilder, I32, I64 } from '@retrap/wasm-emitter'
 import type { Callee, I32Like, Label, LoadOp, Local, PrefixType, StoreOp, Value, ValueOf } from '@retrap/wasm-emitter'
 import { RECORD_BYTES } from '../record.ts'
 import { S_GPR } from '../state-layout.ts'
@@ -74,6 +74,13 @@ export class RegionBuilder extends FunctionBuilder {
     this.#record = record
   }
 
+  /** The address of a field stays known, and what 32 bits determine is kept in 32 bits. */
+  override let<V extends Value>(value: V): V {
+    if (value instanceof StateAddress) return value
+    if (!(value instanceof I64) || value.extended === undefined || value.known !== undefined) return super.let(value)
+    return value.withLow(super.let(value.extended.low)) as Value as V
+  }
+
   override loadExpression<K extends LoadOp>(op: K, address: I32Like, offset = 0): ValueOf[PrefixType<K>] {
     const known = this.#load(op, I32.of(address), offset)
     return (known as ValueOf[PrefixType<K>] | undefined) ?? super.loadExpression(op, address, offset)
@@ -109,11 +116,6 @@ export class RegionBuilder extends FunctionBuilder {
     this.used |= 1 << number
     this.written |= 1 << number
     this.set(local, writePart(op, local.get, value, at & 7))
-  }
-
-  /** The address of a field stays known. */
-  override let<V extends Value>(value: V): V {
-    return value instanceof StateAddress ? value : super.let(value)
   }
 
   override call(callee: Callee, ...operands: Value[]): never {

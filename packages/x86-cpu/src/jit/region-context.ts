@@ -1,5 +1,5 @@
 import { I32, I64 } from '@retrap/wasm-emitter'
-import type { FunctionBuilder, I32Like, ValueType } from '@retrap/wasm-emitter'
+import type { FunctionBuilder, I32Like, LoadOp, PrefixType, ValueOf, ValueType } from '@retrap/wasm-emitter'
 import type { FormSource } from '../form-context.ts'
 import { ADDRESS_16, ADDRESS_32, ADDRESS_CHECKED, ADDRESS_DISP64, R_ADDRESS, R_IMM, R_SEGMENT } from '../record.ts'
 import {
@@ -14,10 +14,13 @@ import {
 } from '../state-layout.ts'
 import { flatOffset } from '../semantics/addressing.ts'
 import { Context } from '../semantics/context.ts'
-import type { FlagStore } from '../semantics/flag-context.ts'
+import { CC_B, CC_BE, CC_L, CC_LE } from '../semantics/condition-codes.ts'
+import type { FlagChange } from '../semantics/flag-context.ts'
+import { conditionOf } from '../semantics/flag-parts.ts'
 import type { Library } from '../semantics/library.ts'
 import { segmentFlags } from '../semantics/memory-context.ts'
 import type { RegionBuilder } from './region-builder.ts'
+import type { RegionFlags } from './region-flags.ts'
 
 /** Where control goes from an instruction of a region. */
 export interface RegionExits {
@@ -31,7 +34,7 @@ export interface RegionExits {
 
 /** An instruction of a region: what the interpreter reads from its record is known. */
 export class RegionContext extends Context {
-  protected readonly flagStore: FlagStore
+  protected readonly flagStore: RegionFlags
   protected readonly isCold = false
   readonly #exits: RegionExits
   #linear: I64 | undefined
@@ -42,7 +45,7 @@ export class RegionContext extends Context {
     library: Library,
     record: number,
     tlb: I32,
-    flags: FlagStore,
+    flags: RegionFlags,
     exits: RegionExits,
   ) {
     super(f, source.form, library, f.stateAddress, I32.of(record), tlb)
@@ -91,6 +94,39 @@ export class RegionContext extends Context {
     return known as FunctionBuilder & { readonly signature: { readonly result: R } }
   }
 
+  // ---------------------------------------------------------------- flags
+
+  override changeFlags(change: FlagChange): void {
+    this.flagStore.change(change)
+  }
+
+  override allFlags(): I32 {
+    return this.flagStore.bits()
+  }
+
+  override carry(): I32 {
+    const { known } = this.flagStore
+    return known === undefined ? super.carry() : this.let(known.parts.carry)
+  }
+
+  override condition(code: number): I32 {
+    const { known } = this.flagStore
+    if (known === undefined) return super.condition(code)
+    const { parts, subtraction } = known
+    const base = code & ~1
+    const compare = subtraction && SUBTRACTION[base]
+    const holds = compare === undefined ? conditionOf(base, parts) : compare(...subtraction!)
+    return this.let((code & 1) === 0 ? holds : holds.eqz())
+  }
+
+  // ---------------------------------------------------------------- memory
+
+  override loadMemory<K extends LoadOp>(op: K, ea: I64, size: number, flags = 0): ValueOf[PrefixType<K>] {
+    const value = super.loadMemory(op, ea, size, flags)
+    const isNarrow = value instanceof I64 && size < 8
+    return (isNarrow ? value.knownExtended(op.endsWith('_s')) : value) as ValueOf[PrefixType<K>]
+  }
+
   // ---------------------------------------------------------------- addresses
 
   override offset(): I64 {
@@ -136,6 +172,14 @@ export class RegionContext extends Context {
   get #kind(): number {
     return known(this.f.loadExpression('i32.load8_u', this.record, R_ADDRESS))
   }
+}
+
+/** Conditions by which the operands of a subtraction tell. */
+const SUBTRACTION: Readonly<Record<number, (a: I64, b: I64) => I32>> = {
+  [CC_B]: (a, b) => a.ltU(b),
+  [CC_BE]: (a, b) => a.leU(b),
+  [CC_L]: (a, b) => a.ltS(b),
+  [CC_LE]: (a, b) => a.leS(b),
 }
 
 function known(value: I32): number {

@@ -12,10 +12,6 @@ import {
   S_BUDGET,
   S_CANONICAL_SHIFT,
   S_EA,
-  S_FLAGS_A,
-  S_FLAGS_B,
-  S_FLAGS_KIND,
-  S_FLAGS_RESULT,
   S_GPR,
   S_LOGGED,
   S_MMX_GATE,
@@ -40,6 +36,7 @@ import {
 } from '../state-layout.ts'
 import { TLB_INDEX_MASK } from '../tlb-layout.ts'
 import type { RegionBuilder } from './region-builder.ts'
+import { RegionFlags } from './region-flags.ts'
 import { RegionContext } from './region-context.ts'
 import type { Region, RegionBlock, RegionInstruction } from './region.ts'
 import { planVectors } from './vector-plan.ts'
@@ -75,14 +72,6 @@ export interface TranslationParts {
   isCalled(insn: RegionInstruction): boolean
 }
 
-/** Flags where control is. */
-interface FlagState {
-  /** The kind, where it is known. */
-  kind: number | undefined
-  /** The local of the kind holds it. */
-  synced: boolean
-}
-
 /** Translates a region into the body of one function: (state, record, tlb) → `UNIT_*`. */
 export class RegionTranslator {
   readonly #f: RegionBuilder
@@ -90,10 +79,7 @@ export class RegionTranslator {
   readonly #parts: TranslationParts
   readonly #tlb: I32
   readonly #budget: Local<'i32'>
-  readonly #kind: Local<'i32'>
-  readonly #a: Local<'i64'>
-  readonly #b: Local<'i64'>
-  readonly #result: Local<'i64'>
+  readonly #flags: RegionFlags
   /** Linear address of the page that the region is entered in. */
   readonly #base: Local<'i64'>
   readonly #exitRecord: Local<'i32'>
@@ -105,10 +91,6 @@ export class RegionTranslator {
   /** Kinds of flags that control has come with to a block where edges meet; null where they differ. */
   readonly #meeting: (number | null | undefined)[] = []
   #exit: Label = { depth: 0 }
-  #flags: FlagState = { kind: undefined, synced: true }
-  /** Arms of the current instruction that are open. */
-  #arms = 0
-  #setInArm = false
   /** Instructions that have retired since the budget was charged. */
   #pending = 0
   #exits = 0
@@ -119,16 +101,13 @@ export class RegionTranslator {
     this.#parts = parts
     this.#tlb = f.param(2, 'i32').get
     this.#budget = f.local('i32')
-    this.#kind = f.local('i32')
-    this.#a = f.local('i64')
-    this.#b = f.local('i64')
-    this.#result = f.local('i64')
+    this.#flags = new RegionFlags(f, parts.library.flags)
     this.#base = f.local('i64')
     this.#exitRecord = f.local('i32')
     this.#exitDetail = f.local('i32')
     this.#exitTarget = f.local('i64')
-    f.beforeArm = () => this.#beforeArm()
-    f.afterArm = () => this.#afterArm()
+    f.beforeArm = () => this.#flags.beginArm()
+    f.afterArm = () => this.#flags.endArm()
     const plan = planVectors(
       parts.memory,
       region.blocks.flatMap(({ instructions }) => instructions),
@@ -175,23 +154,7 @@ export class RegionTranslator {
     f.vectors?.load(state)
     f.set(this.#budget, f.loadExpression('i32.load', state, S_BUDGET))
     f.set(this.#base, f.loadExpression('i64.load', state, S_PAGE_BASE))
-    this.#loadFlags(state)
-  }
-
-  #loadFlags(state: I32): void {
-    const f = this.#f
-    f.set(this.#kind, f.loadExpression('i32.load', state, S_FLAGS_KIND))
-    f.set(this.#a, f.loadExpression('i64.load', state, S_FLAGS_A))
-    f.set(this.#b, f.loadExpression('i64.load', state, S_FLAGS_B))
-    f.set(this.#result, f.loadExpression('i64.load', state, S_FLAGS_RESULT))
-  }
-
-  #storeFlags(state: I32): void {
-    const f = this.#f
-    f.store('i32.store', state, this.#kind.get, S_FLAGS_KIND)
-    f.store('i64.store', state, this.#a.get, S_FLAGS_A)
-    f.store('i64.store', state, this.#b.get, S_FLAGS_B)
-    f.store('i64.store', state, this.#result.get, S_FLAGS_RESULT)
+    this.#flags.load(state)
   }
 
   #emitExit(): void {
@@ -202,7 +165,7 @@ export class RegionTranslator {
       if (((f.written >>> i) & 1) !== 0) f.store('i64.store', state, register.get, S_GPR + 8 * i)
     }
     f.vectors?.store(state)
-    this.#storeFlags(state)
+    this.#flags.store(state)
     const detail = this.#exitDetail.get
     f.store('i32.store', state, this.#budget.get.sub(detail.and(EXIT_RETIRED)), S_BUDGET)
     f.store('i32.store', state, this.#exitRecord.get, S_RECORD)
@@ -221,7 +184,7 @@ export class RegionTranslator {
   #leave(code: I32 | number, insn: RegionInstruction, record: number, retired: number, target?: I64): void {
     const f = this.#f
     this.#exits++
-    this.#syncKind()
+    this.#flags.materialise()
     f.set(this.#exitRecord, I32.of(record))
     const page = this.#region.pages.indexOf(insn.page)
     const outcome = I32.of(code).shl(EXIT_OUTCOME_SHIFT)
@@ -252,8 +215,8 @@ export class RegionTranslator {
       return
     }
     // What comes round again is not known yet.
-    this.#syncKind()
-    this.#flags = { kind: undefined, synced: true }
+    this.#flags.settle()
+    this.#flags.forget()
     this.#charge()
     this.#f.structuredLoop((label) => {
       this.#labels[block] = label
@@ -272,8 +235,7 @@ export class RegionTranslator {
       this.#labels[follower] = label
       this.#emitNested(block, rest)
     })
-    const meeting = this.#meeting[follower]
-    this.#flags = { kind: meeting ?? undefined, synced: true }
+    this.#flags.meet(this.#meeting[follower] ?? undefined)
     this.#pending = 0
     this.#emitTree(follower)
   }
@@ -288,21 +250,18 @@ export class RegionTranslator {
   /** Control goes on at a block of the region. */
   #goTo(from: number, to: number): void {
     const { graph } = this.#region
-    const saved = { ...this.#flags }
+    const mark = this.#flags.enter()
     const pending = this.#pending
-    const [arms, setInArm] = [this.#arms, this.#setInArm]
-    this.#arms = 0
     if (graph.isBack(from, to) || graph.isMerge[to]) {
-      this.#syncKind()
+      this.#flags.materialise()
       this.#charge()
       const known = this.#meeting[to]
-      const { kind } = this.#flags
-      this.#meeting[to] = known === undefined ? (kind ?? null) : known === kind ? known : null
+      const kind = this.#flags.knownKind
+      this.#meeting[to] = known === undefined || known === kind ? kind : null
       this.#f.br(this.#labels[to]!)
     } else this.#emitTree(to)
-    this.#flags = saved
+    this.#flags.leave(mark)
     this.#pending = pending
-    ;[this.#arms, this.#setInArm] = [arms, setInArm]
   }
 
   // ---------------------------------------------------------------- instructions
@@ -358,19 +317,14 @@ export class RegionTranslator {
       this.#parts.library,
       insn.record,
       this.#tlb,
-      {
-        kind: this.#flags.kind === undefined ? this.#kind.get : I32.of(this.#flags.kind),
-        a: this.#a.get,
-        b: this.#b.get,
-        result: this.#result.get,
-        set: (kind, a, b, result) => this.#setFlags(kind, a, b, result),
-      },
+      this.#flags,
       {
         interpret: () => this.#leave(UNIT_RESUME, insn, this.#firstRecord(insn), this.#pending),
         branch: () => this.#takeBranch(insn, block, number, undefined),
         jump: (target) => this.#takeBranch(insn, block, number, target),
       },
     )
+    if (source.semantics.conditionalFlags === true) this.#flags.settle()
     if (source.form.vex) context.requireVex()
     source.semantics.emit(context)
   }
@@ -417,7 +371,6 @@ export class RegionTranslator {
   /** Leaves where a turn may end, if it does. */
   #checkTurn(insn: RegionInstruction, target: number | I64): void {
     const f = this.#f
-    this.#syncKind()
     const over = this.#budget.get.leS(this.#pending)
     const attention = f.loadExpression('i32.load', f.param(0, 'i32').get, S_ATTENTION)
     f.structuredIf(over.or(attention), () => {
@@ -429,14 +382,12 @@ export class RegionTranslator {
   /** Leaves unless another page of the region is what is executed there. */
   #checkPage(insn: RegionInstruction, delta: number, slots: number, target: number): void {
     const f = this.#f
-    this.#syncKind()
     f.structuredIf(this.#isElsewhere(delta, slots), () =>
       this.#leave(UNIT_JUMP, insn, insn.record, this.#pending, this.#linear(target)),
     )
   }
 
   #checkCrossing(insn: RegionInstruction): void {
-    this.#syncKind()
     this.#f.structuredIf(this.#isElsewhere(insn.page.delta + PAGE, insn.crosses), () =>
       this.#leave(UNIT_RESUME, insn, this.#firstRecord(insn), this.#pending),
     )
@@ -475,8 +426,8 @@ export class RegionTranslator {
     }
     f.store('i64.store', state, this.#linear(insn.page.delta), S_PAGE_BASE)
     if (usesFlags) {
-      this.#syncKind()
-      this.#storeFlags(state)
+      this.#flags.settle()
+      this.#flags.store(state)
     }
     const fn = I32.of(u16[(record + R_FUNCTION) >>> 1] as number)
     const call = (): I32 => f.callIndirect(CALL_SIGNATURE, callType, fn, state, I32.of(record), this.#tlb) as I32
@@ -487,49 +438,13 @@ export class RegionTranslator {
       }
     }
     if (usesFlags) {
-      this.#loadFlags(state)
-      this.#flags = { kind: undefined, synced: true }
-    } else this.#syncKind()
+      this.#flags.load(state)
+      this.#flags.forget()
+    }
     f.structuredIf(status, () => this.#leave(status.add(UNIT_FAILED), insn, record, this.#pending))
     // What it has written may have been this region's code.
     const op = f.loadExpression('i32.load16_u', I32.of(unitRecord), R_OP)
     f.structuredIf(op.ne(OP_UNIT), () => this.#leave(UNIT_RESUME, insn, record + RECORD_BYTES, this.#pending + 1))
-  }
-
-  // ---------------------------------------------------------------- flags
-
-  #syncKind(): void {
-    if (this.#flags.synced) return
-    if (this.#flags.kind !== undefined) this.#f.set(this.#kind, I32.of(this.#flags.kind))
-    this.#flags.synced = true
-  }
-
-  #setFlags(kind: number | I32, a: I64, b: I64, result: I64): void {
-    const f = this.#f
-    const [va, vb, vr] = [f.let(a), f.let(b), f.let(result)]
-    f.set(this.#a, va)
-    f.set(this.#b, vb)
-    f.set(this.#result, vr)
-    if (typeof kind === 'number' && this.#arms === 0) {
-      this.#flags = { kind, synced: false }
-      return
-    }
-    f.set(this.#kind, I32.of(kind))
-    this.#flags = { kind: undefined, synced: true }
-    if (this.#arms > 0) this.#setInArm = true
-  }
-
-  #beforeArm(): void {
-    this.#syncKind()
-    this.#arms++
-  }
-
-  #afterArm(): void {
-    this.#arms--
-    if (this.#setInArm && this.#arms === 0) {
-      this.#flags = { kind: undefined, synced: true }
-      this.#setInArm = false
-    }
   }
 
   // ---------------------------------------------------------------- what is known

@@ -1,6 +1,7 @@
 import { I64 } from '@retrap/wasm-emitter'
-import { FLAG_AF, FLAG_CF, FLAG_OF } from '../state-layout.ts'
-import { flagBit, signExtend } from './integer.ts'
+import { FLAGS_ARITHMETIC, FLAG_CF, FLAG_OF } from '../state-layout.ts'
+import type { FlagParts } from './flag-parts.ts'
+import { signExtend } from './integer.ts'
 import type { Context } from './context.ts'
 import type { SemanticsTable } from './table.ts'
 
@@ -40,28 +41,35 @@ function subtraction(c: Context): void {
  * CF, AF and OF of an addition or subtraction with carry, from its carry-out vector: bit i is the carry (borrow) out of
  * position i.
  */
-function carryFlags(vector: I64, size: number): I64 {
+function carryFlags(a: I64, b: I64, result: I64, size: number, subtract: boolean): Partial<FlagParts> {
   const top = 8 * size - 1
-  const carry = vector.shrU(top).and(1)
-  const overflow = vector.xor(vector.shl(1)).shrU(top).and(1).shl(11)
-  return carry.or(vector.and(8).shl(1)).or(overflow)
+  const inverse = subtract ? a.xor(-1n) : a
+  const sum = subtract ? result : result.xor(-1n)
+  const vector = inverse.and(b).or(inverse.or(b).and(sum))
+  // Operands and result are sign-extended, so that the vector's bit 63 is its top bit.
+  return {
+    carry: vector.ltS(0),
+    adjust: vector.toI32().shrU(3).and(1),
+    overflow: vector.shrU(top).xor(vector.shrU(top - 1)).toI32().and(1),
+  }
 }
 
 function addWithCarry(c: Context, subtract: boolean): void {
   const size = c.sizeOf(0)
   const b = c.readS(1)
   const carry = c.let(c.carry().toI64U())
-  let bits = I64.of(0)
-  let result = I64.of(0)
+  let [a, result] = [I64.of(0), I64.of(0)]
   c.modify(0, (old) => {
-    const a = c.let(old)
+    a = c.let(old)
     result = c.let(signExtend(subtract ? a.sub(b).sub(carry) : a.add(b).add(carry), size))
-    const inverse = subtract ? a.xor(-1n) : a
-    const sum = subtract ? result : result.xor(-1n)
-    bits = c.let(carryFlags(c.let(inverse.and(b).or(inverse.or(b).and(sum))), size))
     return result
   })
-  c.flagsResult(result, bits)
+  c.changeFlags({
+    written: FLAGS_ARITHMETIC,
+    result,
+    from: [a, b, result],
+    flags: (left: I64, right: I64, sum: I64) => carryFlags(left, right, sum, size, subtract),
+  })
 }
 
 function logic(c: Context, operation: (a: I64, b: I64) => I64): void {
@@ -77,7 +85,6 @@ function logic(c: Context, operation: (a: I64, b: I64) => I64): void {
 /** INC and DEC leave CF alone. */
 function step(c: Context, delta: 1 | -1): void {
   const size = c.sizeOf(0)
-  const carry = c.let(c.carry().toI64U())
   let result = I64.of(0)
   c.modify(0, (old) => {
     result = c.let(signExtend(old.add(delta), size))
@@ -85,9 +92,18 @@ function step(c: Context, delta: 1 | -1): void {
   })
   // INC overflows to the smallest number, DEC to the largest; AF when the low digit wrapped.
   const smallest = BigInt.asIntN(64, -(1n << BigInt(8 * size - 1)))
-  const overflow = result.eq(delta === 1 ? smallest : -smallest - 1n)
-  const adjust = result.and(15).eq(delta === 1 ? 0 : 15)
-  c.flagsResult(result, carry.or(flagBit(overflow, FLAG_OF)).or(flagBit(adjust, FLAG_AF)))
+  c.changeFlags({
+    written: FLAGS_ARITHMETIC & ~FLAG_CF,
+    result,
+    from: [result],
+    flags: (value: I64) => ({
+      overflow: value.eq(delta === 1 ? smallest : -smallest - 1n),
+      adjust: value
+        .toI32()
+        .and(15)
+        .eq(delta === 1 ? 0 : 15),
+    }),
+  })
 }
 
 export const alu: SemanticsTable = {
@@ -134,17 +150,17 @@ function addCarryChain(c: Context, flag: number): void {
   const size = c.sizeOf(0)
   const b = c.readU(1)
   const a = c.readU(0)
-  const flags = c.let(c.allFlags().toI64U())
-  const carry = c.let(flags.shrU(31 - Math.clz32(flag)).and(1))
+  const isCarry = flag === FLAG_CF
+  const carry = c.let((isCarry ? c.carry() : c.overflow()).toI64U())
   const sum = c.let(a.add(b).add(carry))
-  const out =
-    size === 4
-      ? sum.shrU(32)
-      : a
-          .and(b)
-          .or(a.or(b).and(sum.xor(-1n)))
-          .shrU(63)
-  const next = c.let(flags.and(~flag).or(out.shl(31 - Math.clz32(flag))))
   c.write(0, sum)
-  c.flagsExplicit(next)
+  c.changeFlags({
+    written: flag,
+    from: [a, b, sum],
+    flags: (x: I64, y: I64, total: I64) => {
+      const wide = x.and(y).or(x.or(y).and(total.xor(-1n)))
+      const out = size === 4 ? total.shrU(32).toI32() : wide.shrU(63).toI32()
+      return isCarry ? { carry: out } : { overflow: out }
+    },
+  })
 }

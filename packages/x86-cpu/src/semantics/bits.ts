@@ -1,5 +1,5 @@
 import { I32, I64 } from '@retrap/wasm-emitter'
-import { FLAG_CF, FLAG_ZF } from '../state-layout.ts'
+import { FLAGS_ARITHMETIC, FLAG_CF, FLAG_ZF } from '../state-layout.ts'
 import { choose, flagBit, signExtend, zeroExtend } from './integer.ts'
 import type { Context } from './context.ts'
 import type { SemanticsTable } from './table.ts'
@@ -30,8 +30,11 @@ function bitTest(c: Context, change: ((old: I64, mask: I64) => I64) | undefined)
     old = c.readS(0)
     if (change !== undefined) c.write(0, change(old, mask))
   }
-  const others = c.let(c.allFlags().and(~FLAG_CF).toI64U())
-  c.flagsExplicit(others.or(old.and(mask).ne(0).toI64U()))
+  c.changeFlags({
+    written: FLAG_CF,
+    from: [old, mask],
+    flags: (value: I64, bit: I64) => ({ carry: value.and(bit).ne(0) }),
+  })
 }
 
 /** BSF and BSR: a zero source sets ZF and leaves the destination as it is. */
@@ -52,9 +55,12 @@ function countZeros(c: Context, leading: boolean): void {
   const count = c.let(
     leading ? source.clz().sub(64 - bits) : bits === 64 ? source.ctz() : source.or(1n << BigInt(bits)).ctz(),
   )
-  const flags = c.let(source.eqz().toI64U().or(flagBit(count.eqz(), FLAG_ZF)))
   c.write(0, count)
-  c.flagsExplicit(flags)
+  c.changeFlags({
+    written: FLAGS_ARITHMETIC,
+    from: [source, count],
+    flags: (x: I64, zeros: I64) => ({ carry: x.eqz(), zero: zeros.eqz() }),
+  })
 }
 
 /** BLSR, BLSMSK, BLSI: (result, CF from the source). */
@@ -62,9 +68,13 @@ function lowestBit(c: Context, operation: (x: I64) => I64, carryIfZero: boolean)
   const size = c.sizeOf(0)
   const source = c.readS(1)
   const result = c.let(signExtend(operation(source), size))
-  const carry = c.let((carryIfZero ? source.eqz() : source.ne(0)).toI64U())
   c.write(0, result)
-  c.flagsResult(result, carry)
+  c.changeFlags({
+    written: FLAGS_ARITHMETIC,
+    result,
+    from: [source],
+    flags: (x: I64) => ({ carry: carryIfZero ? x.eqz() : x.ne(0) }),
+  })
 }
 
 /** Deposits (`spread`) or extracts bits by a mask, one mask bit a round. */

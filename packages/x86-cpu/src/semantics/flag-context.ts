@@ -1,6 +1,7 @@
 import { I64 } from '@retrap/wasm-emitter'
 import type { I32 } from '@retrap/wasm-emitter'
 import {
+  FLAGS_ARITHMETIC,
   FLAGS_ADD,
   FLAGS_EXPLICIT,
   FLAGS_RESULT,
@@ -11,7 +12,8 @@ import {
   FLAG_SF,
   FLAG_ZF,
 } from '../state-layout.ts'
-import { conditionOf, flagBits, flagParts } from './flag-parts.ts'
+import { conditionOf, flagBits, flagParts, flagsOf } from './flag-parts.ts'
+import type { FlagParts } from './flag-parts.ts'
 import { CC_B, CC_BE, CC_E, CC_L, CC_LE, CC_O, CC_P, CC_S } from './condition-codes.ts'
 import { MemoryContext } from './memory-context.ts'
 
@@ -22,6 +24,23 @@ export interface FlagStore {
   readonly b: I64
   readonly result: I64
   set(kind: number | I32, a: I64, b: I64, result: I64): void
+}
+
+/** How an instruction changes some of the flags, or changes them on a condition. */
+export interface FlagChange {
+  /** The flags that are written, `FLAG_*`; others stay. */
+  readonly written: number
+  /** Nothing is written where this is 0. */
+  readonly when?: I32
+  /** Sign-extended: what ZF, SF and PF come from; all three are among the flags that are written. */
+  readonly result?: I64
+  /** What {@link flags} is computed from: values that do not change any more. */
+  readonly from: readonly I64[]
+  /**
+   * Computes the other flags that are written, absent ones being clear. It may be called late or never: it takes nothing
+   * but its arguments and constants.
+   */
+  flags(...from: readonly I64[]): Partial<FlagParts>
 }
 
 /** The arithmetic flags as a semantic function sets and reads them: lazily, from the last operation. */
@@ -60,6 +79,23 @@ export abstract class FlagContext extends MemoryContext {
     this.flagStore.set(FLAGS_EXPLICIT, I64.of(0), known, known.and(FLAG_ZF).eqz().toI64U())
   }
 
+  /** Changes some flags, or on a condition. */
+  changeFlags(change: FlagChange): void {
+    this.usesFlags = true
+    const { f } = this
+    const { when, result, written } = change
+    const kept = FLAGS_ARITHMETIC & ~written
+    const apply = (): void => {
+      const own = flagsOf(change.flags(...change.from))
+      const old = (): I32 => (kept === FLAG_CF ? this.carry() : this.allFlags().and(kept))
+      const flags = (kept === 0 ? own : own.or(f.let(old()))).toI64U()
+      if (result === undefined) this.flagsExplicit(flags)
+      else this.flagsResult(result, flags)
+    }
+    if (when === undefined) apply()
+    else f.if(when, apply)
+  }
+
   /** The six arithmetic flags at their RFLAGS positions. */
   allFlags(): I32 {
     this.usesFlags = true
@@ -79,6 +115,11 @@ export abstract class FlagContext extends MemoryContext {
       () => a.ltU(b),
       () => this.allFlags().and(FLAG_CF),
     )
+  }
+
+  /** OF as 0 or 1. */
+  overflow(): I32 {
+    return this.condition(CC_O)
   }
 
   /** 1 if condition `code` (0–15, `CC_*`, odd = negated) holds, else 0. */

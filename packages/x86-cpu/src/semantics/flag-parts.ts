@@ -13,7 +13,7 @@ import {
 } from '../state-layout.ts'
 import { CC_B, CC_BE, CC_E, CC_L, CC_O, CC_P, CC_S } from './condition-codes.ts'
 
-/** The arithmetic flags that a lazy state of a known kind stands for, each 0 or 1. */
+/** The arithmetic flags, each 0 or 1. */
 export interface FlagParts {
   readonly carry: I32
   readonly parity: I32
@@ -23,73 +23,88 @@ export interface FlagParts {
   readonly overflow: I32
 }
 
+/** The names of the flags and their masks in RFLAGS. */
+export const FLAG_MASKS: Readonly<Record<keyof FlagParts, number>> = {
+  carry: FLAG_CF,
+  parity: FLAG_PF,
+  adjust: FLAG_AF,
+  zero: FLAG_ZF,
+  sign: FLAG_SF,
+  overflow: FLAG_OF,
+}
+const NAMES = Object.keys(FLAG_MASKS) as (keyof FlagParts)[]
+
+/** A bit of flags, 0 or 1. */
+export function flagOf(flags: I32, name: keyof FlagParts): I32 {
+  return flags.shrU(31 - Math.clz32(FLAG_MASKS[name])).and(1)
+}
+
+/** Flags at their RFLAGS positions. @param parts - what is absent is clear */
+export function flagsOf(parts: Partial<FlagParts>): I32 {
+  return NAMES.map((name) => (parts[name] ?? I32.of(0)).shl(31 - Math.clz32(FLAG_MASKS[name]))).reduce((all, flag) =>
+    all.or(flag),
+  )
+}
+
+/** ZF, SF and PF of a sign-extended result. */
+export function resultParts(result: I64): Pick<FlagParts, 'zero' | 'sign' | 'parity'> {
+  // Even parity of the low byte, by folding it to four bits and looking those up.
+  const low = result.toI32().and(0xff)
+  const folded = low.xor(low.shrU(4)).and(15)
+  return { parity: I32.of(0x9669).shrU(folded).and(1), zero: result.eqz(), sign: result.ltS(0) }
+}
+
 /** Derives the flags from the lazy state, each by itself: what is not used is not computed. */
 export function flagParts(kind: number, a: I64, b: I64, result: I64): FlagParts {
-  const bit = (mask: number): I32 =>
-    b
-      .toI32()
-      .shrU(31 - Math.clz32(mask))
-      .and(1)
-  const zero = result.eqz()
+  const given = b.toI32()
   if (kind === FLAGS_EXPLICIT) {
     return {
-      carry: bit(FLAG_CF),
-      parity: bit(FLAG_PF),
-      adjust: bit(FLAG_AF),
-      zero,
-      sign: bit(FLAG_SF),
-      overflow: bit(FLAG_OF),
+      carry: flagOf(given, 'carry'),
+      parity: flagOf(given, 'parity'),
+      adjust: flagOf(given, 'adjust'),
+      zero: result.eqz(),
+      sign: flagOf(given, 'sign'),
+      overflow: flagOf(given, 'overflow'),
     }
   }
-  // Even parity of the low byte, by folding it to four bits and looking those up.
-  const folded = result.xor(result.shrU(4)).toI32().and(15)
-  const common = { parity: I32.of(0x9669).shrU(folded).and(1), zero, sign: result.ltS(0) }
-  const adjust = a
-    .xor(b)
-    .xor(result)
-    .toI32()
-    .shrU(31 - Math.clz32(FLAG_AF))
-    .and(1)
-  if (kind === FLAGS_SUB) {
-    return { ...common, adjust, carry: a.ltU(b), overflow: a.xor(b).and(a.xor(result)).ltS(0) }
+  const common = resultParts(result)
+  if (kind !== FLAGS_SUB && kind !== FLAGS_ADD) {
+    return {
+      ...common,
+      adjust: flagOf(given, 'adjust'),
+      carry: flagOf(given, 'carry'),
+      overflow: flagOf(given, 'overflow'),
+    }
   }
-  if (kind === FLAGS_ADD) {
-    return { ...common, adjust, carry: result.ltU(b), overflow: a.xor(result).and(b.xor(result)).ltS(0) }
-  }
-  return { ...common, adjust: bit(FLAG_AF), carry: bit(FLAG_CF), overflow: bit(FLAG_OF) }
+  const adjust = flagOf(a.toI32().xor(given).xor(result.toI32()), 'adjust')
+  return kind === FLAGS_SUB
+    ? { ...common, adjust, carry: a.ltU(b), overflow: a.xor(b).and(a.xor(result)).ltS(0) }
+    : { ...common, adjust, carry: result.ltU(b), overflow: a.xor(result).and(b.xor(result)).ltS(0) }
 }
 
 /** The six flags at their RFLAGS positions. */
 export function flagBits(kind: number, a: I64, b: I64, result: I64): I32 {
-  if (kind === FLAGS_EXPLICIT) return b.toI32()
-  const { carry, parity, adjust, zero, sign, overflow } = flagParts(kind, a, b, result)
-  const at = (flag: I32, mask: number): I32 => flag.shl(31 - Math.clz32(mask))
-  return at(carry, FLAG_CF)
-    .or(at(parity, FLAG_PF))
-    .or(at(adjust, FLAG_AF))
-    .or(at(zero, FLAG_ZF))
-    .or(at(sign, FLAG_SF))
-    .or(at(overflow, FLAG_OF))
+  return kind === FLAGS_EXPLICIT ? b.toI32() : flagsOf(flagParts(kind, a, b, result))
 }
 
 /** Whether a condition holds. @param base - an even `CC_*` */
-export function conditionOf(base: number, { carry, parity, zero, sign, overflow }: FlagParts): I32 {
+export function conditionOf(base: number, parts: FlagParts): I32 {
   switch (base) {
     case CC_O:
-      return overflow
+      return parts.overflow
     case CC_B:
-      return carry
+      return parts.carry
     case CC_E:
-      return zero
+      return parts.zero
     case CC_BE:
-      return carry.or(zero)
+      return parts.carry.or(parts.zero)
     case CC_S:
-      return sign
+      return parts.sign
     case CC_P:
-      return parity
+      return parts.parity
     case CC_L:
-      return sign.ne(overflow)
+      return parts.sign.ne(parts.overflow)
     default:
-      return sign.ne(overflow).or(zero)
+      return parts.sign.ne(parts.overflow).or(parts.zero)
   }
 }

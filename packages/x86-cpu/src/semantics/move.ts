@@ -1,6 +1,17 @@
-import { I64, type I32 } from '@retrap/wasm-emitter'
-import { FLAG_CF, FLAG_DF, FLAG_ZF, S_EFLAGS, S_GPR } from '../state-layout.ts'
-import { choose, flagBit, signExtend, zeroExtend } from './integer.ts'
+import { I32, I64 } from '@retrap/wasm-emitter'
+import {
+  FLAGS_EXPLICIT,
+  FLAG_AF,
+  FLAG_CF,
+  FLAG_DF,
+  FLAG_PF,
+  FLAG_SF,
+  FLAG_ZF,
+  S_EFLAGS,
+  S_GPR,
+} from '../state-layout.ts'
+import { flagParts } from './flag-parts.ts'
+import { choose, signExtend, zeroExtend } from './integer.ts'
 import type { Context } from './context.ts'
 import type { Semantics, SemanticsTable } from './table.ts'
 
@@ -127,8 +138,11 @@ function compareExchangePair(c: Context, half: 4 | 8): void {
     c.setGpr(RAX, half, oldLow.get)
     c.setGpr(RDX, half, oldHigh.get)
   })
-  const others = c.let(c.allFlags().toI64U().and(~FLAG_ZF))
-  c.flagsExplicit(others.or(flagBit(equal.get, FLAG_ZF)))
+  c.changeFlags({
+    written: FLAG_ZF,
+    from: [equal.get.toI64U()],
+    flags: (isEqual: I64) => ({ zero: isEqual.toI32() }),
+  })
 }
 
 function conditional(prefix: string, make: (code: number) => Semantics): SemanticsTable {
@@ -193,13 +207,21 @@ export const move: SemanticsTable = {
   LAHF: { emit: (c) => c.setGpr(RAX, 1, c.allFlags().and(0xd5).or(2).toI64U(), true) },
   SAHF: {
     emit: (c) => {
-      const kept = c.let(c.allFlags().and(~0xd5).toI64U())
-      c.flagsExplicit(kept.or(readAh(c).and(0xd5)))
+      c.changeFlags({
+        written: FLAG_SF | FLAG_ZF | FLAG_AF | FLAG_PF | FLAG_CF,
+        from: [c.let(readAh(c))],
+        flags: (ah: I64) => flagParts(FLAGS_EXPLICIT, I64.of(0), ah, ah.and(FLAG_ZF).eqz().toI64U()),
+      })
     },
   },
-  STC: { emit: (c) => c.flagsExplicit(c.allFlags().or(FLAG_CF).toI64U()) },
-  CLC: { emit: (c) => c.flagsExplicit(c.allFlags().and(~FLAG_CF).toI64U()) },
-  CMC: { emit: (c) => c.flagsExplicit(c.allFlags().xor(FLAG_CF).toI64U()) },
+  STC: { emit: (c) => c.changeFlags({ written: FLAG_CF, from: [], flags: () => ({ carry: I32.of(1) }) }) },
+  CLC: { emit: (c) => c.changeFlags({ written: FLAG_CF, from: [], flags: () => ({}) }) },
+  CMC: {
+    emit: (c) => {
+      const from = [c.let(c.carry().toI64U())]
+      c.changeFlags({ written: FLAG_CF, from, flags: (carry: I64) => ({ carry: carry.toI32().xor(1) }) })
+    },
+  },
   STD: setDirection(true),
   CLD: setDirection(false),
   SALC: { emit: (c) => c.setGpr(RAX, 1, I64.of(0).sub(c.carry().toI64U())) },

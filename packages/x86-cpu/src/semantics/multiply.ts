@@ -1,5 +1,5 @@
 import { I64, type FunctionBuilder, type I32 } from '@retrap/wasm-emitter'
-import { FLAG_CF, FLAG_OF, S_SCRATCH } from '../state-layout.ts'
+import { FLAGS_ARITHMETIC, FLAG_CF, FLAG_OF, S_SCRATCH } from '../state-layout.ts'
 import { VECTOR_DE } from '../vectors.ts'
 import { choose, signExtend, zeroExtend } from './integer.ts'
 import type { Context } from './context.ts'
@@ -69,10 +69,16 @@ function narrowMultiply(c: Context): void {
   const b = three ? c.readS(2) : c.readS(1)
   const product = c.let(a.mul(b))
   const result = c.let(signExtend(product, size))
-  const overflow = size === 8 ? highSigned(c, a, b).ne(product.shrS(63)) : result.ne(product)
-  const bits = c.let(choose(overflow, CF_OF, 0n))
   c.write(0, result)
-  c.flagsResult(result, bits)
+  c.changeFlags({
+    written: FLAGS_ARITHMETIC,
+    result,
+    from: [a, b, product],
+    flags: (x: I64, y: I64, whole: I64) => {
+      const overflow = size === 8 ? highSigned(c, x, y).ne(whole.shrS(63)) : signExtend(whole, size).ne(whole)
+      return { carry: overflow, overflow }
+    },
+  })
 }
 
 function multiply(c: Context): void {

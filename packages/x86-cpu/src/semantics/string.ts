@@ -24,7 +24,7 @@ import { SLOW_WRITE } from '../access-flags.ts'
 import { TLB_INDEX_MASK, TLB_WRITE_OFFSET } from '../tlb-layout.ts'
 import { loadOp, signExtend, storeOp, zeroExtend } from './integer.ts'
 import type { Context } from './context.ts'
-import type { SemanticsTable } from './table.ts'
+import type { Semantics, SemanticsTable } from './table.ts'
 
 /**
  * String instructions. Each iteration is complete in itself: its registers are written before the next one starts, which
@@ -388,14 +388,14 @@ function scanString(c: Context): void {
 
 const SIZES = ['B', 'W', 'D', 'Q'] as const
 
-function family(prefix: string, emit: (c: Context) => void, partial = false): SemanticsTable {
-  return Object.fromEntries(SIZES.map((suffix) => [`${prefix}${suffix}`, { emit, partial }]))
+function family(prefix: string, semantics: Semantics): SemanticsTable {
+  return Object.fromEntries(SIZES.map((suffix) => [`${prefix}${suffix}`, semantics]))
 }
 
 export const strings: SemanticsTable = {
-  ...family('MOVS', moveString, true),
-  ...family('STOS', storeString, true),
-  ...family('LODS', loadString),
-  ...family('CMPS', compareString),
-  ...family('SCAS', scanString),
+  ...family('MOVS', { emit: moveString, partial: true }),
+  ...family('STOS', { emit: storeString, partial: true }),
+  ...family('LODS', { emit: loadString }),
+  ...family('CMPS', { emit: compareString, conditionalFlags: true }),
+  ...family('SCAS', { emit: scanString, conditionalFlags: true }),
 }

@@ -10,6 +10,8 @@ export interface Semantics {
   readonly direct?: boolean
   /** The simple cases are here, all others are left to the TypeScript handler of the same mnemonic (`Context.useHandler`). */
   readonly partial?: boolean
+  /** It sets the flags in code that runs only sometimes; `changeFlags` with a condition does not count. */
+  readonly conditionalFlags?: boolean
 }
 
 /** Semantics by mnemonic, as x86-decoder spells it. */

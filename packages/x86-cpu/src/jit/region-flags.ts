@@ -1,0 +1,425 @@
+import { I32, I64, select } from '@retrap/wasm-emitter'
+import type { Callee, Local, ValueType } from '@retrap/wasm-emitter'
+import {
+  FLAGS_ARITHMETIC,
+  FLAGS_EXPLICIT,
+  FLAGS_RESULT,
+  FLAGS_SUB,
+  FLAG_ZF,
+  S_FLAGS_A,
+  S_FLAGS_B,
+  S_FLAGS_KIND,
+  S_FLAGS_RESULT,
+} from '../state-layout.ts'
+import type { FlagChange, FlagStore } from '../semantics/flag-context.ts'
+import { FLAG_MASKS, flagBits, flagOf, flagParts, flagsOf, resultParts } from '../semantics/flag-parts.ts'
+import type { FlagParts } from '../semantics/flag-parts.ts'
+import type { RegionBuilder } from './region-builder.ts'
+
+/** Changes of some flags that are kept upon one another. */
+const DEEPEST = 3
+
+interface Held {
+  /** Locals that hold its values, of {@link RegionFlags.enter}'s depth `depth`. */
+  readonly locals: readonly Local[]
+  readonly depth: number
+}
+
+/** The locals of the lazy flags hold them. */
+interface Settled {
+  readonly type: 'settled'
+  /** The kind, where it is known. */
+  readonly kind: number | undefined
+}
+
+/** They come from one operation. */
+interface Operation extends Held {
+  readonly type: 'operation'
+  readonly kind: number
+  readonly a: I64
+  readonly b: I64
+  readonly result: I64
+}
+
+/** Some have changed since. */
+interface Change extends Held {
+  readonly type: 'change'
+  readonly before: Flags
+  readonly change: FlagChange
+}
+
+type Flags = Settled | Operation | Change
+
+/** What a point of a region is left with, to come back to. */
+export interface FlagsMark {
+  readonly flags: Flags
+  readonly isKindStored: boolean
+  readonly arms: number
+  readonly hasChangedInArm: boolean
+}
+
+/**
+ * The arithmetic flags while a region is generated. They are computed where they are read; where the region is left or
+ * edges meet, the locals of the lazy flags take them.
+ */
+export class RegionFlags implements FlagStore {
+  readonly #f: RegionBuilder
+  readonly #derive: Callee & { readonly signature: { readonly result: 'i32' } }
+  readonly #kind: Local<'i32'>
+  readonly #a: Local<'i64'>
+  readonly #b: Local<'i64'>
+  readonly #result: Local<'i64'>
+  #flags: Flags = { type: 'settled', kind: undefined }
+  /** The local of the kind holds what is known of a settled state. */
+  #isKindStored = true
+  #depth = 0
+  /** Arms of the current instruction that are open. */
+  #arms = 0
+  #hasChangedInArm = false
+
+  /** @param derive - computes the flags of a state whose kind is not known */
+  constructor(f: RegionBuilder, derive: Callee & { readonly signature: { readonly result: 'i32' } }) {
+    this.#f = f
+    this.#derive = derive
+    this.#kind = f.local('i32')
+    this.#a = f.local('i64')
+    this.#b = f.local('i64')
+    this.#result = f.local('i64')
+  }
+
+  // ---------------------------------------------------------------- the state in memory
+
+  /** Takes the flags from the state. */
+  load(state: I32): void {
+    const f = this.#f
+    f.set(this.#kind, f.loadExpression('i32.load', state, S_FLAGS_KIND))
+    f.set(this.#a, f.loadExpression('i64.load', state, S_FLAGS_A))
+    f.set(this.#b, f.loadExpression('i64.load', state, S_FLAGS_B))
+    f.set(this.#result, f.loadExpression('i64.load', state, S_FLAGS_RESULT))
+  }
+
+  /** They are what {@link load} has taken. */
+  forget(): void {
+    this.#replace({ type: 'settled', kind: undefined })
+    this.#isKindStored = true
+  }
+
+  /** Stores what {@link materialise} has made. */
+  store(state: I32): void {
+    const f = this.#f
+    f.store('i32.store', state, this.#kind.get, S_FLAGS_KIND)
+    f.store('i64.store', state, this.#a.get, S_FLAGS_A)
+    f.store('i64.store', state, this.#b.get, S_FLAGS_B)
+    f.store('i64.store', state, this.#result.get, S_FLAGS_RESULT)
+  }
+
+  // ---------------------------------------------------------------- control flow
+
+  /** Has the locals hold the flags, where control goes elsewhere: what follows in the code sees them as before. */
+  materialise(): void {
+    const flags = this.#flags
+    const f = this.#f
+    if (flags.type === 'settled') {
+      if (!this.#isKindStored) f.set(this.#kind, I32.of(flags.kind!))
+      return
+    }
+    const [kind, a, b, result] = flags.type === 'operation' ? operationOf(flags) : this.#lazyOf(flags)
+    f.set(this.#kind, I32.of(kind))
+    f.set(this.#a, a)
+    f.set(this.#b, b)
+    f.set(this.#result, result)
+  }
+
+  /** Has the locals hold the flags from here on. */
+  settle(): void {
+    this.materialise()
+    this.#replace({ type: 'settled', kind: kindOf(this.#flags) })
+    this.#isKindStored = true
+  }
+
+  /** The kind that the locals have once they hold the flags; null where that is not known. */
+  get knownKind(): number | null {
+    return kindOf(this.#flags) ?? null
+  }
+
+  /** Control has come from several places, whose locals held the flags. @param kind - if all had the same */
+  meet(kind: number | undefined): void {
+    this.#replace({ type: 'settled', kind })
+    this.#isKindStored = true
+  }
+
+  /** What follows is generated aside, and then the code after this point. */
+  enter(): FlagsMark {
+    const mark = {
+      flags: this.#flags,
+      isKindStored: this.#isKindStored,
+      arms: this.#arms,
+      hasChangedInArm: this.#hasChangedInArm,
+    }
+    this.#depth++
+    this.#arms = 0
+    return mark
+  }
+
+  /** Goes on where {@link enter} was called. */
+  leave({ flags, isKindStored, arms, hasChangedInArm }: FlagsMark): void {
+    this.#replace(flags)
+    this.#isKindStored = isKindStored
+    this.#arms = arms
+    this.#hasChangedInArm = hasChangedInArm
+    this.#depth--
+  }
+
+  // ---------------------------------------------------------------- an instruction
+
+  /** Code follows that runs only sometimes. */
+  beginArm(): void {
+    this.#arms++
+  }
+
+  endArm(): void {
+    this.#arms--
+    if (this.#hasChangedInArm && this.#arms === 0) {
+      this.forget()
+      this.#hasChangedInArm = false
+    }
+  }
+
+  /** Begins an instruction that changes the flags in code that runs only sometimes. */
+  prepareForArms(): void {
+    this.settle()
+  }
+
+  set(kind: number | I32, a: I64, b: I64, result: I64): void {
+    const f = this.#f
+    if (typeof kind === 'number' && this.#arms === 0) {
+      const held = this.#hold([a, b, result])
+      const [heldA, heldB, heldResult] = held.values as [I64, I64, I64]
+      const { locals } = held
+      this.#replace({
+        type: 'operation',
+        kind,
+        a: heldA,
+        b: heldB,
+        result: heldResult,
+        locals,
+        depth: this.#depth,
+      })
+      return
+    }
+    if (this.#flags.type !== 'settled') throw new TypeError('flags that change in an arm are settled before')
+    const [va, vb, vr] = [f.let(a), f.let(b), f.let(result)]
+    f.set(this.#a, va)
+    f.set(this.#b, vb)
+    f.set(this.#result, vr)
+    f.set(this.#kind, I32.of(kind))
+    if (this.#arms > 0) this.#hasChangedInArm = true
+    else this.forget()
+  }
+
+  change(change: FlagChange): void {
+    const { when, result, from } = change
+    if (when?.known === 0) return
+    const condition = when?.known === undefined ? when : undefined
+    const isPartial = (change.written & FLAGS_ARITHMETIC) !== FLAGS_ARITHMETIC || condition !== undefined
+    if (this.#arms > 0) throw new TypeError('an arm changes all flags')
+    if (isPartial && depthOf(this.#flags) >= DEEPEST) this.settle()
+    const held = this.#hold([result ?? I64.of(0), condition?.toI64U() ?? I64.of(0), ...from])
+    const [heldResult, heldWhen, ...heldFrom] = held.values as [I64, I64, ...I64[]]
+    const { when: _when, result: _result, ...rest } = change
+    const next: FlagChange = {
+      ...rest,
+      from: heldFrom,
+      ...(result === undefined ? {} : { result: heldResult }),
+      ...(condition === undefined ? {} : { when: heldWhen.toI32() }),
+    }
+    const before: Flags = isPartial ? this.#neededOf(next) : { type: 'settled', kind: undefined }
+    this.#replace({ type: 'change', before, change: next, locals: held.locals, depth: this.#depth })
+  }
+
+  /** The flags before a change, without changes all of which it overwrites. */
+  #neededOf({ written, when }: FlagChange): Flags {
+    let flags = this.#flags
+    while (when === undefined && flags.type === 'change' && flags.change.when === undefined) {
+      if ((flags.change.written & ~written) !== 0) break
+      flags = flags.before
+    }
+    return flags
+  }
+
+  // ---------------------------------------------------------------- reading
+
+  /** What the flags are, if that is known without a look at the kind. */
+  get known(): { readonly parts: FlagParts; readonly subtraction: readonly [a: I64, b: I64] | undefined } | undefined {
+    const flags = this.#flags
+    if (flags.type === 'settled' && flags.kind === undefined) return undefined
+    const parts = this.#partsOf(flags)
+    if (flags.type === 'change' || flags.kind !== FLAGS_SUB) return { parts, subtraction: undefined }
+    return { parts, subtraction: flags.type === 'operation' ? [flags.a, flags.b] : [this.#a.get, this.#b.get] }
+  }
+
+  /** The six at their places in RFLAGS. */
+  bits(): I32 {
+    return this.#bitsOf(this.#flags)
+  }
+
+  get kind(): I32 {
+    const { type, kind } = this.#flags as Settled
+    if (type !== 'settled') throw new TypeError('the locals hold the flags')
+    return kind === undefined ? this.#kind.get : I32.of(kind)
+  }
+
+  get a(): I64 {
+    return this.#a.get
+  }
+
+  get b(): I64 {
+    return this.#b.get
+  }
+
+  get result(): I64 {
+    return this.#result.get
+  }
+
+  #partsOf(flags: Flags): FlagParts {
+    if (flags.type === 'operation') return flagParts(...operationOf(flags))
+    if (flags.type === 'change') return new ChangedParts(flags.change, () => this.#partsOf(flags.before))
+    const [a, b, result] = [this.#a.get, this.#b.get, this.#result.get]
+    if (flags.kind !== undefined) return flagParts(flags.kind, a, b, result)
+    const bits = this.#bitsOf(flags)
+    const parts: Partial<Record<keyof FlagParts, I32>> = {}
+    for (const name of Object.keys(FLAG_MASKS) as (keyof FlagParts)[]) parts[name] = flagOf(bits, name)
+    return parts as FlagParts
+  }
+
+  #bitsOf(flags: Flags): I32 {
+    const f = this.#f
+    if (flags.type === 'operation') return f.let(flagBits(...operationOf(flags)))
+    if (flags.type === 'settled') {
+      const [a, b, result] = [this.#a.get, this.#b.get, this.#result.get]
+      if (flags.kind !== undefined) return f.let(flagBits(flags.kind, a, b, result))
+      return f.call(this.#derive, this.#kind.get, a, b, result)
+    }
+    const { change } = flags
+    const { written, when, result } = change
+    const own = change.flags(...change.from)
+    const all = flagsOf(result === undefined ? own : { ...own, ...resultParts(result) })
+    if (when === undefined && (written & FLAGS_ARITHMETIC) === FLAGS_ARITHMETIC) return f.let(all)
+    const before = this.#bitsOf(flags.before)
+    const merged = f.let(before.and(FLAGS_ARITHMETIC & ~written).or(all.and(written)))
+    return when === undefined ? merged : f.let(select(when, merged, before))
+  }
+
+  /** The lazy flags that a change stands for. */
+  #lazyOf(flags: Change): readonly [number, I64, I64, I64] {
+    const { change, before } = flags
+    const { written, when, result } = change
+    const f = this.#f
+    if (result === undefined || when !== undefined) {
+      const bits = f.let(this.#bitsOf(flags).toI64U())
+      return [FLAGS_EXPLICIT, I64.of(0), bits, bits.and(FLAG_ZF).eqz().toI64U()]
+    }
+    const rest = FLAGS_ARITHMETIC & ~written
+    const own = flagsOf(change.flags(...change.from))
+    if (rest === 0) return [FLAGS_RESULT, I64.of(0), f.let(own.toI64U()), f.let(result)]
+    const parts = this.#partsOf(before)
+    const names = (Object.keys(FLAG_MASKS) as (keyof FlagParts)[]).filter((name) => (FLAG_MASKS[name] & rest) !== 0)
+    const kept = flagsOf(Object.fromEntries(names.map((name) => [name, parts[name]])))
+    return [FLAGS_RESULT, I64.of(0), f.let(own.or(kept).toI64U()), f.let(result)]
+  }
+
+  // ---------------------------------------------------------------- locals
+
+  /** Values in locals that live as long as the flags that are made of them. */
+  #hold(values: readonly I64[]): { readonly values: readonly I64[]; readonly locals: readonly Local[] } {
+    const locals: Local[] = []
+    const held = values.map((value) => {
+      const { known, extended } = value
+      if (known !== undefined) return value
+      if (extended === undefined) return this.#keep('i64', value, locals)
+      return value.withLow(this.#keep('i32', extended.low, locals))
+    })
+    return { values: held, locals }
+  }
+
+  #keep<T extends ValueType>(type: T, value: unknown, locals: Local[]): never {
+    const local = this.#f.reserve(type)
+    this.#f.set(local, value as never)
+    locals.push(local as never)
+    return local.get as never
+  }
+
+  /** Gives back the locals of flags that nothing is made of any more. */
+  #replace(next: Flags): void {
+    const kept = new Set<Flags>()
+    for (let each: Flags | undefined = next; each !== undefined;) {
+      kept.add(each)
+      each = each.type === 'change' ? each.before : undefined
+    }
+    for (let each: Flags | undefined = this.#flags; each !== undefined && !kept.has(each);) {
+      // Those from before `enter` are needed after `leave`.
+      if (each.type !== 'settled' && each.depth === this.#depth) for (const local of each.locals) this.#f.release(local)
+      each = each.type === 'change' ? each.before : undefined
+    }
+    this.#flags = next
+  }
+}
+
+function operationOf({ kind, a, b, result }: Operation): readonly [number, I64, I64, I64] {
+  return [kind, a, b, result]
+}
+
+function kindOf(flags: Flags): number | undefined {
+  if (flags.type !== 'change') return flags.kind
+  const { result, when } = flags.change
+  return result === undefined || when !== undefined ? FLAGS_EXPLICIT : FLAGS_RESULT
+}
+
+function depthOf(flags: Flags): number {
+  return flags.type === 'change' ? 1 + depthOf(flags.before) : 0
+}
+
+/** The flags after a change, each computed where it is asked for. */
+class ChangedParts implements FlagParts {
+  readonly #change: FlagChange
+  readonly #before: () => FlagParts
+  #own: Partial<FlagParts> | undefined
+  #old: FlagParts | undefined
+
+  constructor(change: FlagChange, before: () => FlagParts) {
+    this.#change = change
+    this.#before = before
+  }
+
+  get carry(): I32 {
+    return this.#part('carry')
+  }
+  get parity(): I32 {
+    return this.#part('parity')
+  }
+  get adjust(): I32 {
+    return this.#part('adjust')
+  }
+  get zero(): I32 {
+    return this.#part('zero')
+  }
+  get sign(): I32 {
+    return this.#part('sign')
+  }
+  get overflow(): I32 {
+    return this.#part('overflow')
+  }
+
+  #part(name: keyof FlagParts): I32 {
+    const { written, when } = this.#change
+    const old = (): I32 => (this.#old ??= this.#before())[name]
+    if ((written & FLAG_MASKS[name]) === 0) return old()
+    const own = this.#written()[name] ?? I32.of(0)
+    return when === undefined ? own : select(when, own, old())
+  }
+
+  #written(): Partial<FlagParts> {
+    const { from, result } = this.#change
+    return (this.#own ??= { ...this.#change.flags(...from), ...(result === undefined ? {} : resultParts(result)) })
+  }
+}
