@@ -41,9 +41,7 @@ const UNARY: Readonly<Record<string, { build: (a: I64) => I64; mean: (a: bigint)
   by7S: { build: (a) => a.shrS(7), mean: (a) => a >> 7n },
   by40S: { build: (a) => a.shrS(40), mean: (a) => a >> 40n },
 }
-const COMPARE: Readonly<
-  Record<string, { build: (a: I64, b: I64) => I32; mean: (a: bigint, b: bigint) => boolean }>
-> = {
+const COMPARE: Readonly<Record<string, { build: (a: I64, b: I64) => I32; mean: (a: bigint, b: bigint) => boolean }>> = {
   eq: { build: (a, b) => a.eq(b), mean: (a, b) => a === b },
   ne: { build: (a, b) => a.ne(b), mean: (a, b) => a !== b },
   ltS: { build: (a, b) => a.ltS(b), mean: (a, b) => a < b },
@@ -97,7 +95,13 @@ test('an expression of 64-bit integers means what its operations mean', () => {
   fc.assert(
     fc.property(trees, integers, integers, (tree, a, b) => {
       const run = runner<bigint>({ params: ['i64', 'i64'], result: 'i64' }, (f) =>
-        f.return(build(tree, (i) => f.param(i, 'i64').get, Integer.of)),
+        f.return(
+          build(
+            tree,
+            (i) => f.param(i, 'i64').get,
+            (value) => Integer.of(value),
+          ),
+        ),
       )
       expect(run(a, b)).toBe(mean(tree, [a, b]))
     }),
@@ -110,7 +114,13 @@ test('a value that is known to be an extension is taken for one', () => {
     fc.property(trees, integers, integers, fc.boolean(), (tree, a, b, isSigned) => {
       const narrow = (value: bigint): bigint => (isSigned ? BigInt.asIntN(32, value) : BigInt.asUintN(32, value))
       const run = runner<bigint>({ params: ['i64', 'i64'], result: 'i64' }, (f) =>
-        f.return(build(tree, (i) => f.param(i, 'i64').get.knownExtended(isSigned), Integer.of)),
+        f.return(
+          build(
+            tree,
+            (i) => f.param(i, 'i64').get.knownExtended(isSigned),
+            (value) => Integer.of(value),
+          ),
+        ),
       )
       const parameters = [a, b].map(narrow) as [bigint, bigint]
       expect(run(...parameters)).toBe(mean(tree, parameters))
@@ -124,7 +134,12 @@ test.each(Object.keys(COMPARE))('%s of two expressions', (name) => {
   fc.assert(
     fc.property(trees, trees, integers, integers, (left, right, a, b) => {
       const run = runner<number>({ params: ['i64', 'i64'], result: 'i32' }, (f) => {
-        const of = (tree: Tree): I64 => build(tree, (i) => f.param(i, 'i64').get, Integer.of)
+        const of = (tree: Tree): I64 =>
+          build(
+            tree,
+            (i) => f.param(i, 'i64').get,
+            (value) => Integer.of(value),
+          )
         f.return(compare(of(left), of(right)))
       })
       expect(run(a, b)).toBe(Number(compared(mean(left, [a, b]), mean(right, [a, b]))))

@@ -311,19 +311,11 @@ export class RegionTranslator {
       this.#emitCall(insn)
       return
     }
-    const context = new RegionContext(
-      f,
-      source,
-      this.#parts.library,
-      insn.record,
-      this.#tlb,
-      this.#flags,
-      {
-        interpret: () => this.#leave(UNIT_RESUME, insn, this.#firstRecord(insn), this.#pending),
-        branch: () => this.#takeBranch(insn, block, number, undefined),
-        jump: (target) => this.#takeBranch(insn, block, number, target),
-      },
-    )
+    const context = new RegionContext(f, source, this.#parts.library, insn.record, this.#tlb, this.#flags, {
+      interpret: () => this.#leave(UNIT_RESUME, insn, this.#firstRecord(insn), this.#pending),
+      branch: () => this.#takeBranch(insn, block, number, undefined),
+      jump: (target) => this.#takeBranch(insn, block, number, target),
+    })
     if (source.semantics.conditionalFlags === true) this.#flags.settle()
     if (source.form.vex) context.requireVex()
     source.semantics.emit(context)

@@ -50,7 +50,11 @@ function carryFlags(a: I64, b: I64, result: I64, size: number, subtract: boolean
   return {
     carry: vector.ltS(0),
     adjust: vector.toI32().shrU(3).and(1),
-    overflow: vector.shrU(top).xor(vector.shrU(top - 1)).toI32().and(1),
+    overflow: vector
+      .shrU(top)
+      .xor(vector.shrU(top - 1))
+      .toI32()
+      .and(1),
   }
 }
 

@@ -35,7 +35,10 @@ const shiftRight: Operation = {
 
 const shiftArithmetic: Operation = {
   value: (x, count, bits) => signExtend(x, bits / 8).shrS(count),
-  carry: (x, count, bits) => signExtend(x, bits / 8).shrS(count.sub(1)).and(1),
+  carry: (x, count, bits) =>
+    signExtend(x, bits / 8)
+      .shrS(count.sub(1))
+      .and(1),
   overflow: () => I64.of(0),
 }
 
@@ -96,7 +99,9 @@ function rotateCarry(c: Context, left: boolean): void {
     const x = c.let(zeroExtend(old, size))
     const whole = c.let(given.toI64U())
     const count = c.let(bits < 32 ? whole.remU(bits + 1) : whole)
-    const [value, out] = left ? rotateCarryLeft(c, x, carryIn, count, bits) : rotateCarryRight(c, x, carryIn, count, bits)
+    const [value, out] = left
+      ? rotateCarryLeft(c, x, carryIn, count, bits)
+      : rotateCarryRight(c, x, carryIn, count, bits)
     // 64-bit shift counts wrap: zero has to be told apart.
     const zero = c.let(count.eqz())
     result = c.let(choose(zero, x, value))
