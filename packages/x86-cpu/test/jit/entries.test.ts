@@ -1,0 +1,198 @@
+/** Units that are entered in another state than that in which they were compiled. */
+import {
+  cr0,
+  cr4,
+  ds,
+  dword,
+  eax,
+  ebx,
+  ecx,
+  edi,
+  es,
+  esi,
+  esp,
+  far,
+  fs,
+  gs,
+  mm0,
+  mm1,
+  ptr,
+  rax,
+  rdi,
+  ss,
+  st0,
+  st1,
+  xmm0,
+  xmm1,
+} from '@retrap/x86-assembler'
+import type { Assembler } from '@retrap/x86-assembler'
+import { descriptor } from '@retrap/guest-code'
+import { describe, expect, test } from 'vitest'
+import { type BareCpu, GDT, IDT } from '../support/bare-cpu.ts'
+import { handler, runBothWays } from '../support/both-ways.ts'
+
+const FLAT_CODE = 0x08
+const FLAT = 0x10
+const OTHER = 0x18
+const DATA = 0x1_0000
+const GENERAL_PROTECTION = 13
+
+/** An interrupt gate of 32-bit code. */
+function gate(pc: BareCpu, vector: number, code: (asm: Assembler) => void): void {
+  const address = 0x5000 + 0x100 * vector
+  pc.program(code, address)
+  pc.write32(IDT + 8 * vector, address | (FLAT_CODE << 16))
+  pc.write32(IDT + 8 * vector + 4, 0x8e00)
+}
+
+function segments(pc: BareCpu, other: bigint): void {
+  pc.write64(GDT + FLAT_CODE, descriptor(0, 0xf_ffff, 0x9b, 0xc))
+  pc.write64(GDT + FLAT, descriptor(0, 0xf_ffff, 0x93, 0xc))
+  pc.write64(GDT + OTHER, other)
+}
+
+/** Data segments that are not as the compiled code found them. */
+const OTHERS = {
+  'another base': descriptor(0x40, 0xf_ffff, 0x93, 0xc),
+  'a limit that most of the operands are below': descriptor(0, DATA + 0x33, 0x93, 4),
+  'no right to write': descriptor(0, 0xf_ffff, 0x91, 0xc),
+  'addresses above its limit': descriptor(0, DATA >>> 12, 0x97, 0xc),
+} as const
+
+describe.each(Object.entries({ DS: ds, ES: es, FS: fs, GS: gs, SS: ss }))('operands in %s', (name, register) => {
+  test.each(Object.entries(OTHERS).filter(([which]) => name !== 'SS' || which === 'another base'))(
+    'are those of a segment with %s, which it is loaded with after the code was compiled',
+    (_, other) => {
+      runBothWays({
+        mode: 'protected',
+        code: (asm) => {
+          const [again, flat, routine, loop] = [
+            asm.label('again'),
+            asm.label('flat'),
+            asm.label('routine'),
+            asm.label('loop'),
+          ]
+          asm.mov(esi, 12).bind(again)
+          asm.mov(eax, FLAT).test(esi, 3).jne(flat).mov(eax, OTHER).bind(flat).mov(register, eax)
+          asm.call(routine).dec(esi).jne(again).hlt()
+          asm.bind(routine).mov(ecx, 20).bind(loop)
+          asm.add(dword(ebx, { segment: register, index: ecx, scale: 4 }), ecx)
+          asm
+            .add(edi, dword(ebx, { segment: register, disp: 8 }))
+            .dec(ecx)
+            .jne(loop)
+            .ret()
+        },
+        prepare: (pc) => {
+          segments(pc, other)
+          pc.setRegister('rbx', DATA)
+          for (let at = DATA; at < DATA + 0x200; at += 4) pc.write32(at, at * 77)
+          // The handler makes the segment flat.
+          gate(pc, GENERAL_PROTECTION, (asm) =>
+            asm.add(esp, 4).mov(eax, FLAT).mov(register, eax).inc(dword(0x9000)).iret(),
+          )
+        },
+      })
+    },
+  )
+})
+
+describe('code at one linear address', () => {
+  const build = (asm: Assembler, base: number): void => {
+    const [again, flat, done] = [asm.label('again'), asm.label('flat'), asm.label('done')]
+    const [routine, loop, place] = [asm.label('routine'), asm.label('loop'), asm.label('place')]
+    asm.mov(esi, 12).bind(again).test(esi, 3).jne(flat)
+    asm.callf(far(OTHER, routine.minus(base))).jmp(done)
+    asm.bind(flat).callf(far(FLAT_CODE, routine))
+    asm.bind(done).dec(esi).jne(again).hlt()
+    // A call within pushes what the instruction pointer is.
+    asm.bind(routine).mov(ecx, 20).bind(loop).call(place).dec(ecx).jne(loop).retf()
+    asm.bind(place).add(edi, ptr(esp)).imul(edi, edi, 3).ret()
+  }
+
+  test('has the instruction pointers of its code segment, whose base may differ', () => {
+    runBothWays({
+      mode: 'protected',
+      code: (asm) => build(asm, 0x40),
+      prepare: (pc) => segments(pc, descriptor(0x40, 0xf_ffff, 0x9b, 0xc)),
+    })
+  })
+
+  test('faults beyond the limit of its code segment, which may differ', () => {
+    const [plain] = runBothWays({
+      mode: 'protected',
+      code: (asm) => build(asm, 0),
+      prepare: (pc) => {
+        // CALL within the loop leads beyond it.
+        segments(pc, descriptor(0, 0x1030, 0x9b, 4))
+        gate(pc, GENERAL_PROTECTION, (asm) => {
+          asm
+            .add(esp, 4)
+            .inc(dword(0x9000))
+            .mov(dword(esp, { disp: 4 }), FLAT_CODE)
+            .iret()
+        })
+      },
+    })
+    expect(plain.read32(0x9000)).toBeGreaterThan(0)
+  })
+
+  test('is decoded anew for the mode that it is executed in', () => {
+    const CODE32 = 0x30
+    runBothWays({
+      code: (asm) => {
+        const [again, routine, back] = [asm.label('again'), asm.label('routine'), asm.label('back')]
+        const [compatible, end, last] = [asm.label('compatible'), asm.label('end'), asm.label('last')]
+        asm.mov(esi, 12).bind(again).mov(ecx, 20).lea(rdi, ptr(back)).jmp(routine)
+        asm.bind(back).mov(rax, CODE32).push(rax).lea(rax, ptr(compatible)).push(rax).operandSize(64).retf()
+        // ADD RAX, RBX; or DEC EAX and ADD EAX, EBX.
+        asm.bind(routine).db(0x48, 0x01, 0xd8).dec(ecx).jne(routine).jmp(rdi)
+        asm.bits(32).bind(compatible).mov(ecx, 20).mov(edi, end).jmp(routine)
+        asm.bind(end).jmpf(far(FLAT_CODE, last)).bits(64).bind(last).dec(esi).jne(again).hlt()
+      },
+      prepare: (pc) => {
+        pc.write64(GDT + CODE32, descriptor(0, 0xf_ffff, 0x9b, 0xc))
+        pc.setRegister('rbx', 0x1234_5678_9abc)
+      },
+    })
+  })
+})
+
+/** Instructions that a bit of CR0 or CR4 forbids. */
+const GATED: Readonly<Record<string, (asm: Assembler) => void>> = {
+  ADDPS: (asm) => asm.addps(xmm0, xmm1),
+  'MOVUPS to memory': (asm) => asm.movups(ptr(0x9000), xmm0),
+  'an x87 addition': (asm) => asm.fadd(st0, st1),
+  'a load of the x87': (asm) => asm.fld1().fstp(st1),
+  PADDD: (asm) => asm.paddd(mm0, mm1).emms(),
+}
+const NO_DEVICE = 7
+const UNDEFINED = 6
+
+describe.each(Object.entries(GATED))('%s in compiled code', (_, emit) => {
+  test.each([
+    ['CR0.TS', cr0, 8],
+    ['CR0.EM', cr0, 4],
+    ['CR4.OSFXSR', cr4, 0x200],
+  ] as const)('heeds a change of %s', (_, register, bit) => {
+    runBothWays({
+      code: (asm) => {
+        const [again, same, loop] = [asm.label('again'), asm.label('same'), asm.label('loop')]
+        asm.fninit().fld1().mov(esi, 12).bind(again).mov(ecx, 20)
+        asm.test(esi, 3).jne(same).mov(rax, register).xor(rax, bit).mov(register, rax).bind(same)
+        asm.bind(loop)
+        emit(asm)
+        asm.dec(ecx).jne(loop).dec(esi).jne(again).hlt()
+      },
+      prepare: (pc) => {
+        // The handlers count, and change the bit back.
+        for (const vector of [NO_DEVICE, UNDEFINED]) {
+          handler(pc, vector, (asm) => {
+            asm.push(rax).inc(dword(0x9100 + 8 * vector))
+            asm.mov(rax, register).xor(rax, bit).mov(register, rax).pop(rax).iretq()
+          })
+        }
+      },
+    })
+  })
+})

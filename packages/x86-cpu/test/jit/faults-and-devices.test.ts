@@ -1,0 +1,236 @@
+/** Instructions of a unit that fault, meet a device or need the interpreter: the state is exact where that happens. */
+import {
+  ax,
+  cl,
+  ecx,
+  esi,
+  xmmword,
+  ptr,
+  qword,
+  rax,
+  rbx,
+  rcx,
+  rdi,
+  rdx,
+  rsi,
+  rsp,
+  st0,
+  st1,
+  tbyte,
+  word,
+  xmm0,
+  xmm1,
+} from '@retrap/x86-assembler'
+import type { Assembler } from '@retrap/x86-assembler'
+import { describe, expect, test } from 'vitest'
+import { type BareCpu, PAGE_TABLE } from '../support/bare-cpu.ts'
+import { expectAlike, bothWays, handler, patiently, runBothWays } from '../support/both-ways.ts'
+
+/** The loops go from this page to the next one, which is special. */
+const FIRST_PAGE = 0x10
+const SPECIAL_PAGE = 0x11
+const PAGE_FAULT = 14
+const INTERRUPT = 0x40
+const ROUNDS = 64
+const STEP = 16
+
+/** Instructions with an operand at RSI. Those of the x87 and the last ones are called by a unit, the others are in it. */
+const ACCESSES: Readonly<Record<string, (asm: Assembler) => void>> = {
+  'a load': (asm) => asm.mov(rax, ptr(rsi)),
+  'a store': (asm) => asm.mov(ptr(rsi), rcx),
+  'ADC to memory': (asm) => asm.adc(ptr(rsi), rcx),
+  'CMP with memory': (asm) => asm.cmp(qword(rsi), 0x55),
+  XCHG: (asm) => asm.xchg(ptr(rsi), rdx),
+  CMPXCHG: (asm) => asm.lock().cmpxchg(ptr(rsi), rdx),
+  'MOVUPS from memory': (asm) => asm.movups(xmm0, ptr(rsi)),
+  'MOVAPS to memory': (asm) => asm.movaps(ptr(rsi), xmm1),
+  'ADDSD with memory': (asm) => asm.addsd(xmm1, qword(rsi)),
+  'a push to there': (asm) =>
+    asm
+      .mov(rdi, rsp)
+      .lea(rsp, ptr(rsi, { disp: 8 }))
+      .push(rcx)
+      .mov(rsp, rdi),
+  'FLD and FSTP': (asm) => asm.fld(qword(rsi)).fstp(tbyte(0x9000)),
+  'FSTP to there': (asm) => asm.fild(word(0x9000)).fstp(qword(rsi)),
+  'FADD with an index': (asm) =>
+    asm
+      .lea(rdi, ptr(rsi, { index: rcx, scale: 8, disp: -8 * 1024 }))
+      .mov(rdx, rcx)
+      .neg(rdx)
+      .fld1()
+      .fadd(qword(rdi, { index: rdx, scale: 8, disp: 8 * 1024 }))
+      .fstp(st0),
+  CMPXCHG16B: (asm) => asm.lock().cmpxchg16b(xmmword(rsi)),
+  GF2P8MULB: (asm) => asm.gf2p8mulb(xmm0, xmmword(rsi)),
+}
+
+/** A loop of an access with flags before it, which it has or keeps, and after it. */
+function loop(asm: Assembler, access: (asm: Assembler) => void): void {
+  const again = asm.label('again')
+  asm
+    .fninit()
+    .sti()
+    .mov(ecx, ROUNDS)
+    .mov(esi, (SPECIAL_PAGE << 12) - (ROUNDS / 2) * STEP)
+    .bind(again)
+  asm.lea(rdx, ptr(rcx, { index: rcx, scale: 4 })).cmp(rdx, 77)
+  access(asm)
+  asm.adc(rbx, rdx).add(rsi, STEP).dec(ecx).jne(again).hlt()
+}
+
+function fillData(pc: BareCpu): void {
+  for (let at = FIRST_PAGE << 12; at < (SPECIAL_PAGE + 1) << 12; at += 8) pc.write64(at, BigInt(at) * 0x1_2345_6789n)
+}
+
+describe.each(Object.entries(ACCESSES))('%s in a loop', (_, access) => {
+  test('faults with the state before it, and goes on when the page is there', () => {
+    const [plain] = runBothWays({
+      code: (asm) => loop(asm, access),
+      prepare: (pc) => {
+        fillData(pc)
+        pc.write64(PAGE_TABLE + 8 * SPECIAL_PAGE, 0n)
+        // The handler stores what it was called with, and maps the page.
+        handler(pc, PAGE_FAULT, (asm) => {
+          asm.push(rax)
+          for (let i = 0; i < 6; i++) asm.mov(rax, qword(rsp, { disp: 8 * (i + 1) })).mov(qword(0x9100 + 8 * i), rax)
+          asm
+            .mov(qword(PAGE_TABLE + 8 * SPECIAL_PAGE), (SPECIAL_PAGE << 12) | 7)
+            .pop(rax)
+            .add(rsp, 8)
+            .iretq()
+        })
+      },
+    })
+    expect(plain.cpu.counts.faults).toBe(1)
+  })
+
+  test.each([0, 1, 3])('meets a device that answers when it has been asked %d times more', (delay) => {
+    const [plain] = runBothWays({
+      code: (asm) => loop(asm, access),
+      prepare: (pc) => {
+        fillData(pc)
+        let asked = 0
+        const isLate = (): boolean => asked++ % (delay + 1) !== delay
+        pc.host.devices.set(SPECIAL_PAGE, {
+          read: (offset) => (isLate() ? undefined : BigInt(offset) * 0x0123_4567_89abn),
+          write: () => !isLate(),
+        })
+      },
+    })
+    expect(plain.host.seen.length).toBeGreaterThanOrEqual(ROUNDS / 2)
+  })
+
+  test('meets a device that requests an interrupt: it is taken before the next instruction', () => {
+    const [plain] = runBothWays({
+      code: (asm) => loop(asm, access),
+      prepare: (pc) => {
+        fillData(pc)
+        let asked = 0
+        const ask = (): void => {
+          if (asked++ % 5 === 0) pc.interrupt(INTERRUPT)
+        }
+        pc.host.devices.set(SPECIAL_PAGE, {
+          read(offset) {
+            ask()
+            return BigInt(offset)
+          },
+          write() {
+            ask()
+            return true
+          },
+        })
+        // Sums up where it comes: the pushed RIP and flags.
+        handler(pc, INTERRUPT, (asm) => {
+          asm
+            .push(rax)
+            .mov(rax, qword(rsp, { disp: 8 }))
+            .add(qword(0x9100), rax)
+          asm
+            .mov(rax, qword(rsp, { disp: 24 }))
+            .imul(rax, rax, 3)
+            .add(qword(0x9108), rax)
+            .pop(rax)
+            .iretq()
+        })
+      },
+    })
+    expect(plain.cpu.counts.interrupts).toBeGreaterThan(3)
+  })
+
+  test('finds that its frame has become read-only memory while a device was asked', () => {
+    runBothWays({
+      code: (asm) =>
+        loop(asm, (a) => {
+          access(a)
+          a.mov(rdi, ptr(0x2_0000))
+        }),
+      prepare: (pc) => {
+        fillData(pc)
+        let reads = 0
+        pc.host.devices.set(0x20, {
+          read() {
+            reads++
+            if (reads === 20 || reads === 45) {
+              const frame = reads === 20 ? FIRST_PAGE : SPECIAL_PAGE
+              pc.host.rom.add(frame)
+              pc.cpu.mapChanged()
+            }
+            return 1n
+          },
+          write: () => true,
+        })
+      },
+    })
+  })
+})
+
+test('a division by zero in a unit faults with the flags of what is before it', () => {
+  const [plain] = runBothWays({
+    code: (asm) => {
+      const again = asm.label('again')
+      asm.mov(ecx, 40).bind(again)
+      asm
+        .lea(rdi, ptr(rcx, { disp: -10 }))
+        .mov(rax, rcx)
+        .xor(rdx, rdx)
+        .cmp(rcx, 11)
+      asm.div(rdi).adc(rbx, rax).dec(ecx).jne(again).hlt()
+    },
+    prepare: (pc) =>
+      // Steps over DIV, which has three bytes.
+      handler(pc, 0, (asm) => asm.pop(rax).mov(qword(0x9100), rax).add(rax, 3).push(rax).iretq()),
+  })
+  expect(plain.cpu.counts.faults).toBe(1)
+})
+
+test('flags that a called form leaves, and flags that it reads, are those of the program', () => {
+  runBothWays({
+    code: (asm) => {
+      const [again, below] = [asm.label('again'), asm.label('below')]
+      asm.fninit().mov(esi, 100).fld1().fldz().bind(again)
+      asm.mov(rdx, rsi).and(rdx, 3).cmp(rdx, 2).fcmovb(st0, st1)
+      asm.adc(rbx, 0).fcomi(st0, st1).jb(below).add(rbx, 5).bind(below)
+      asm.setp(cl).fnstsw(ax).add(rbx, rax).add(rbx, rcx).fxch(st1).dec(esi).jne(again).hlt()
+    },
+  })
+})
+
+test('an interrupt is taken at the same instruction of a loop that no device is in', () => {
+  const pair = bothWays({
+    code: (asm) => {
+      const [again, skip] = [asm.label('again'), asm.label('skip')]
+      asm.sti().mov(rcx, -1).bind(again)
+      asm.add(rax, rcx).test(rax, 8).je(skip).xor(rdx, rax).bind(skip).dec(rcx).jne(again).hlt()
+    },
+    prepare: (pc) => handler(pc, INTERRUPT, (asm) => asm.imul(rbx, rbx, 3).add(rbx, qword(rsp)).iretq()),
+  })
+  for (let turn = 1; turn < 200; turn++) {
+    for (const pc of pair) {
+      if (turn % 3 === 0) pc.interrupt(INTERRUPT)
+      patiently(pc, turn)
+    }
+    expect([pair[1].rip, pair[1].cpu.retired]).toEqual([pair[0].rip, pair[0].cpu.retired])
+  }
+  expectAlike(pair)
+})

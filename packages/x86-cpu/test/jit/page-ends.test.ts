@@ -1,0 +1,84 @@
+/** Operands at the end of a page, in compiled code: each byte is in the page that it belongs to. */
+import {
+  al,
+  ax,
+  dword,
+  eax,
+  ebx,
+  ecx,
+  esi,
+  ptr,
+  qword,
+  rax,
+  rdx,
+  rsi,
+  rsp,
+  word,
+  xmm0,
+  xmm1,
+  xmmword,
+} from '@retrap/x86-assembler'
+import type { Assembler } from '@retrap/x86-assembler'
+import { describe, expect, test } from 'vitest'
+import { PAGE_TABLE } from '../support/bare-cpu.ts'
+import { handler, runBothWays } from '../support/both-ways.ts'
+
+const END = 0x1_1000
+/** Where the page after the end is: its neighbour has other bytes. */
+const FRAME = 0x50
+const PAGE_FAULT = 14
+
+const OPERANDS: Readonly<Record<string, (asm: Assembler) => void>> = {
+  'one byte': (asm) => asm.add(al, ptr(rsi)).mov(ptr(rsi), al),
+  'two bytes': (asm) => asm.add(ax, ptr(rsi)).mov(word(rsi), ax),
+  'four bytes': (asm) => asm.add(eax, ptr(rsi)).mov(dword(rsi), eax),
+  'eight bytes': (asm) => asm.add(rax, ptr(rsi)).mov(qword(rsi), rax),
+  'a read and write of two bytes': (asm) => asm.add(word(rsi), ax),
+  'a read and write of eight bytes': (asm) => asm.add(qword(rsi), rax),
+  '16 bytes': (asm) => asm.movups(xmm0, ptr(rsi)).paddq(xmm0, xmm1).movups(xmmword(rsi), xmm0),
+  'four bytes of SSE': (asm) => asm.movss(xmm0, dword(rsi)).movss(dword(rsi, { disp: -4 }), xmm0),
+  'eight bytes of SSE': (asm) => asm.movsd(xmm0, qword(rsi)).movsd(qword(rsi, { disp: -8 }), xmm0),
+  'a push and a pop': (asm) => asm.mov(rdx, rsp).mov(rsp, rsi).push(rax).pop(rax).mov(rsp, rdx),
+}
+
+function loop(asm: Assembler, operand: (asm: Assembler) => void): void {
+  const again = asm.label('again')
+  asm
+    .mov(ecx, 60)
+    .mov(esi, END - 40)
+    .mov(ebx, 1)
+    .bind(again)
+  operand(asm)
+  asm.imul(rax, rax, 0x1357).add(rsi, 1).dec(ecx).jne(again).hlt()
+}
+
+describe.each(Object.entries(OPERANDS))('an operand of %s', (_, operand) => {
+  test('is in both of two pages whose frames are not neighbours', () => {
+    runBothWays({
+      code: (asm) => loop(asm, operand),
+      prepare: (pc) => {
+        for (let at = END - 0x1000; at < END + 0x1000; at += 8) pc.write64(at, BigInt(at) * 0x1_2345_6789n)
+        for (let at = 0; at < 0x100; at += 8) pc.write64((FRAME << 12) + at, BigInt(at) * 0x9_8765_4321n)
+        pc.write64(PAGE_TABLE + 8 * (END >>> 12), BigInt((FRAME << 12) | 7))
+      },
+    })
+  })
+
+  test('faults for the second page where that is not there', () => {
+    const [plain] = runBothWays({
+      code: (asm) => loop(asm, operand),
+      prepare: (pc) => {
+        pc.write64(PAGE_TABLE + 8 * (END >>> 12), 0n)
+        // The handler maps it.
+        handler(pc, PAGE_FAULT, (asm) =>
+          asm
+            .mov(qword(PAGE_TABLE + 8 * (END >>> 12)), END | 7)
+            .add(qword(0x9100), rsi)
+            .add(rsp, 8)
+            .iretq(),
+        )
+      },
+    })
+    expect(plain.cpu.counts.faults).toBe(1)
+  })
+})
