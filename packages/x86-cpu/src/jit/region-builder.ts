@@ -1,12 +1,26 @@
-import { FunctionBuilder, I32, I64 } from '@retrap/wasm-emitter'
-import type { Callee, I32Like, Label, LoadOp, Local, PrefixType, StoreOp, Value, ValueOf } from '@retrap/wasm-emitter'
+import { FunctionBuilder, I32, I64, numeric } from '@retrap/wasm-emitter'
+import type {
+  Callee,
+  I32Like,
+  Label,
+  LoadOp,
+  Local,
+  PrefixType,
+  StoreOp,
+  V128,
+  Value,
+  ValueOf,
+} from '@retrap/wasm-emitter'
 import { RECORD_BYTES } from '../record.ts'
-import { S_GPR } from '../state-layout.ts'
+import { isRoundingSettled } from '../semantics/mxcsr-bits.ts'
+import { S_GPR, S_MXCSR, S_ZERO } from '../state-layout.ts'
 import { readPart, writePart } from './register-parts.ts'
 import type { VectorRegisters } from './vector-registers.ts'
 
 /** Number of general registers. */
 const REGISTERS = 16
+/** Constants that {@link RegionBuilder.repeated} is asked for at most: three of either type. */
+const REPEATED = 6
 const GPR_END = S_GPR + 8 * REGISTERS
 
 /** A function that is called through the table: it lies in another module. */
@@ -34,6 +48,11 @@ class StateAddress extends I32 {
   }
 }
 
+/** The offset of the field of the state that an address is of; undefined of other addresses. */
+export function fieldOf(address: I32): number | undefined {
+  return address instanceof StateAddress ? address.offset : undefined
+}
+
 /** What is known of the state while a region is generated. */
 export interface KnownState {
   /** A field whose value is known, or undefined. */
@@ -51,6 +70,11 @@ export class RegionBuilder extends FunctionBuilder {
   readonly registers: Local<'i64'>[] = []
   /** Vector registers, if instructions of the region name any. */
   vectors: VectorRegisters | undefined
+  /** All ones where MXCSR is settled, else 0: see {@link Context.settled}. */
+  readonly settled: Local<'i32'>
+  /** Constants in locals, by their bits. */
+  readonly #repeated = new Map<bigint, Local<'v128'>>()
+  readonly #spare: Local<'v128'>[] = []
   /** The state: parameter 0. */
   readonly stateAddress: I32
   /** Bit i: register i is used; is written. */
@@ -66,6 +90,37 @@ export class RegionBuilder extends FunctionBuilder {
     super(...parameters)
     this.stateAddress = new StateAddress(this.param(0, 'i32').get, 0)
     for (let i = 0; i < REGISTERS; i++) this.registers.push(this.local('i64'))
+    this.settled = this.local('i32')
+    for (let i = 0; i < REPEATED; i++) this.#spare.push(this.local('v128'))
+  }
+
+  /** 64 bits, twice. They are in a local that hosts know nothing of: V8 makes a constant anew wherever it is used. */
+  repeated(bits: bigint): V128 {
+    let local = this.#repeated.get(bits)
+    if (local === undefined) {
+      local = this.#spare.pop()
+      if (local === undefined) throw new RangeError(`more than ${REPEATED} constants in locals`)
+      this.#repeated.set(bits, local)
+    }
+    return local.get
+  }
+
+  /** Vector registers, and what goes with them. */
+  loadVectors(): void {
+    if (this.vectors === undefined) return
+    const state = this.param(0, 'i32').get
+    this.vectors.load(state)
+    this.refreshMxcsr()
+    for (const [bits, local] of this.#repeated) {
+      const opaque = this.loadExpression('i64.load', state, S_ZERO).or(bits)
+      this.set(local, numeric('i64x2.splat', opaque))
+    }
+  }
+
+  /** Looks at MXCSR again. */
+  refreshMxcsr(): void {
+    if (this.vectors === undefined) return
+    this.set(this.settled, I32.of(0).sub(isRoundingSettled(this, this.param(0, 'i32').get)))
   }
 
   /** Sets what is known from here on. @param record - address of the record of the instruction that is generated */
@@ -108,6 +163,7 @@ export class RegionBuilder extends FunctionBuilder {
     if (at >= 0 && at < GPR_END) this.#writeRegister(op, at, value as Value)
     else if (this.vectors?.holds(at) === true) this.vectors.write(op, at, value as Value)
     else super.store(op, base, value, offset)
+    if (at === S_MXCSR) this.refreshMxcsr()
   }
 
   #writeRegister(op: StoreOp, at: number, value: Value): void {

@@ -1,4 +1,4 @@
-import { I32, I64 } from '@retrap/wasm-emitter'
+import { I32, I64, V128 } from '@retrap/wasm-emitter'
 import type { FunctionBuilder, I32Like, LoadOp, PrefixType, ValueOf, ValueType } from '@retrap/wasm-emitter'
 import type { FormSource } from '../form-context.ts'
 import { ADDRESS_16, ADDRESS_32, ADDRESS_CHECKED, ADDRESS_DISP64, R_ADDRESS, R_IMM, R_SEGMENT } from '../record.ts'
@@ -19,6 +19,7 @@ import type { FlagChange } from '../semantics/flag-context.ts'
 import { conditionOf } from '../semantics/flag-parts.ts'
 import type { Library } from '../semantics/library.ts'
 import { segmentFlags } from '../semantics/memory-context.ts'
+import { fieldOf } from './region-builder.ts'
 import type { RegionBuilder } from './region-builder.ts'
 import type { RegionFlags } from './region-flags.ts'
 
@@ -26,6 +27,8 @@ import type { RegionFlags } from './region-flags.ts'
 export interface RegionExits {
   /** The interpreter executes the instruction: nothing has changed. */
   interpret(): void
+  /** The instruction has retired; the interpreter executes the next one. */
+  retire(): void
   /** The instruction has retired; control goes to the target of its branch. */
   branch(): void
   /** The instruction has retired; control goes to a linear address. */
@@ -36,6 +39,9 @@ export interface RegionExits {
 export class RegionContext extends Context {
   protected readonly flagStore: RegionFlags
   protected readonly isCold = false
+  override readonly isExactInline = true
+  override readonly takesNormal = true
+  readonly #builder: RegionBuilder
   readonly #exits: RegionExits
   #linear: I64 | undefined
 
@@ -52,6 +58,7 @@ export class RegionContext extends Context {
     this.flagStore = flags
     this.accessFlags = source.accessFlags
     this.#exits = exits
+    this.#builder = f
   }
 
   override fail(status: I32Like): void {
@@ -70,6 +77,61 @@ export class RegionContext extends Context {
 
   protected override slow(): void {
     this.#exits.interpret()
+  }
+
+  // ---------------------------------------------------------------- floating point
+
+  override settled(): I32 {
+    return this.#builder.settled.get
+  }
+
+  override refreshMxcsr(): void {
+    this.#builder.refreshMxcsr()
+  }
+
+  override repeated(element: bigint, bits: 32 | 64): V128 {
+    return this.#builder.repeated(bits === 64 ? element : (element << 32n) | element)
+  }
+
+  /** The field of vector register operand `i`, if it is in locals. */
+  #vectorField(i: number): number | undefined {
+    if (this.kindOf(i) !== 'xmm') return undefined
+    const at = fieldOf(this.registerAddress(i))
+    return at !== undefined && this.#builder.vectors?.holds(at) === true ? at : undefined
+  }
+
+  override isNormal(i: number, bits: 32 | 64, scalar: boolean): boolean {
+    const at = this.#vectorField(i)
+    return at !== undefined && this.#builder.vectors!.isNormal(at, bits, scalar ? 0 : this.#lanes(i))
+  }
+
+  override setNormal(i: number, bits: 32 | 64, scalar: boolean): void {
+    const at = this.#vectorField(i)
+    if (at !== undefined) this.#builder.vectors!.setNormal(at, bits, scalar ? 0 : this.#lanes(i))
+  }
+
+  #lanes(i: number): 1 | 2 {
+    return this.laneCount(i) === 2 ? 2 : 1
+  }
+
+  override isSame(i: number, j: number): boolean {
+    const isRegister = (n: number): boolean => this.kindOf(n) === 'xmm' || this.kindOf(n) === 'reg'
+    if (!isRegister(i) || !isRegister(j)) return false
+    return fieldOf(this.registerAddress(i)) === fieldOf(this.registerAddress(j))
+  }
+
+  override copyVector(to: number, from: number): void {
+    const [toAt, fromAt] = [this.#vectorField(to), this.#vectorField(from)]
+    if (toAt === undefined || fromAt === undefined || this.laneCount(to) > 1) {
+      super.copyVector(to, from)
+      return
+    }
+    this.#builder.vectors!.copy(toAt, fromAt)
+    if (this.form.vex) this.f.store('v128.store', this.registerAddress(to), V128.of([]), 16)
+  }
+
+  override retire(): void {
+    this.#exits.retire()
   }
 
   override jumpLinear(target: I64): void {

@@ -151,7 +151,7 @@ export class RegionTranslator {
     for (const [i, register] of f.registers.entries()) {
       if (((f.used >>> i) & 1) !== 0) f.set(register, f.loadExpression('i64.load', state, S_GPR + 8 * i))
     }
-    f.vectors?.load(state)
+    f.loadVectors()
     f.set(this.#budget, f.loadExpression('i32.load', state, S_BUDGET))
     f.set(this.#base, f.loadExpression('i64.load', state, S_PAGE_BASE))
     this.#flags.load(state)
@@ -217,6 +217,7 @@ export class RegionTranslator {
     // What comes round again is not known yet.
     this.#flags.settle()
     this.#flags.forget()
+    if (this.#f.vectors !== undefined) this.#f.vectors.knowledge = []
     this.#charge()
     this.#f.structuredLoop((label) => {
       this.#labels[block] = label
@@ -236,6 +237,7 @@ export class RegionTranslator {
       this.#emitNested(block, rest)
     })
     this.#flags.meet(this.#meeting[follower] ?? undefined)
+    if (this.#f.vectors !== undefined) this.#f.vectors.knowledge = []
     this.#pending = 0
     this.#emitTree(follower)
   }
@@ -252,6 +254,8 @@ export class RegionTranslator {
     const { graph } = this.#region
     const mark = this.#flags.enter()
     const pending = this.#pending
+    const { vectors } = this.#f
+    const knowledge = vectors?.knowledge
     if (graph.isBack(from, to) || graph.isMerge[to]) {
       this.#flags.materialise()
       this.#charge()
@@ -262,6 +266,7 @@ export class RegionTranslator {
     } else this.#emitTree(to)
     this.#flags.leave(mark)
     this.#pending = pending
+    if (vectors !== undefined && knowledge !== undefined) vectors.knowledge = knowledge
   }
 
   // ---------------------------------------------------------------- instructions
@@ -313,6 +318,7 @@ export class RegionTranslator {
     }
     const context = new RegionContext(f, source, this.#parts.library, insn.record, this.#tlb, this.#flags, {
       interpret: () => this.#leave(UNIT_RESUME, insn, this.#firstRecord(insn), this.#pending),
+      retire: () => this.#leave(UNIT_RESUME, insn, insn.record + RECORD_BYTES, this.#pending + 1),
       branch: () => this.#takeBranch(insn, block, number, undefined),
       jump: (target) => this.#takeBranch(insn, block, number, target),
     })
@@ -424,6 +430,7 @@ export class RegionTranslator {
     const fn = I32.of(u16[(record + R_FUNCTION) >>> 1] as number)
     const call = (): I32 => f.callIndirect(CALL_SIGNATURE, callType, fn, state, I32.of(record), this.#tlb) as I32
     const status = f.vectors !== undefined && usesVectors(insn) ? f.vectors.around(state, call) : call()
+    f.refreshMxcsr()
     if (!addressOnly) {
       for (const [i, register] of f.registers.entries()) {
         f.set(register, f.loadExpression('i64.load', state, S_GPR + 8 * i))

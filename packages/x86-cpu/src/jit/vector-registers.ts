@@ -25,7 +25,16 @@ interface VectorRegister {
   isLowWritten: boolean
   isUpperUsed: boolean
   isUpperWritten: boolean
+  /** `NORMAL_*`: what is known where control is. */
+  normal: number
 }
+
+/** No denormal: the lowest element, all elements of the lower lane, all of the upper one; of doubles. Singles: times 8. */
+const NORMAL_LOW = 1
+const NORMAL_LOWER = 2
+const NORMAL_UPPER = 4
+const NORMAL_SINGLE_SHIFT = 3
+const NORMAL_UPPERS: number = NORMAL_UPPER | (NORMAL_UPPER << NORMAL_SINGLE_SHIFT)
 
 /**
  * Vector registers of a region, in locals. Registers that the region's instructions do not name stay in the state.
@@ -52,6 +61,7 @@ export class VectorRegisters {
         isLowWritten: false,
         isUpperUsed: false,
         isUpperWritten: false,
+        normal: 0,
       }
     })
   }
@@ -118,6 +128,7 @@ export class VectorRegisters {
     const { register, offset } = this.#at(at)
     const f = this.#f
     const { low } = register
+    register.normal &= offset >= 16 ? ~NORMAL_UPPERS : NORMAL_UPPERS
     if (offset >= 16) {
       register.isUpperUsed = register.isUpperWritten = true
       f.set(register.upper, writeLanes(f, op, register.upper.get, value, offset - 16))
@@ -139,6 +150,47 @@ export class VectorRegisters {
   #writeLow(register: VectorRegister, value: Value): void {
     register.isLowUsed = register.isLowWritten = true
     this.#f.set(register.low as Local<'f64'>, value as F64)
+  }
+
+  /** Copies the lower 128 bits of a register. */
+  copy(toAt: number, fromAt: number): void {
+    const [to, from] = [this.#at(toAt).register, this.#at(fromAt).register]
+    if (to === from) return
+    if (to.low?.type !== from.low?.type) this.write('v128.store', toAt, this.#f.let(this.#whole(from)))
+    else {
+      to.isLowerUsed = to.isLowerWritten = true
+      this.#f.set(to.lower, this.#lower(from))
+      if (from.low !== undefined) {
+        from.isLowUsed = true
+        this.#writeLow(to, from.low.get as Value)
+      }
+    }
+    to.normal = (to.normal & NORMAL_UPPERS) | (from.normal & ~NORMAL_UPPERS)
+  }
+
+  // ---------------------------------------------------------------- what is known
+
+  /** Whether a register's elements of a type are no denormal numbers: the lowest one, or those of so many lanes. */
+  isNormal(at: number, bits: 32 | 64, lanes: 0 | 1 | 2): boolean {
+    const known = this.#at(at).register.normal >>> (bits === 64 ? 0 : NORMAL_SINGLE_SHIFT)
+    if (lanes === 0) return (known & (NORMAL_LOW | NORMAL_LOWER)) !== 0
+    const needed = lanes === 1 ? NORMAL_LOWER : NORMAL_LOWER | NORMAL_UPPER
+    return (known & needed) === needed
+  }
+
+  /** Says so from here on. */
+  setNormal(at: number, bits: 32 | 64, lanes: 0 | 1 | 2): void {
+    const known = lanes === 0 ? NORMAL_LOW : lanes === 1 ? NORMAL_LOWER : NORMAL_LOWER | NORMAL_UPPER
+    this.#at(at).register.normal |= known << (bits === 64 ? 0 : NORMAL_SINGLE_SHIFT)
+  }
+
+  /** What is known, to be given back where control comes from the same place. */
+  get knowledge(): readonly number[] {
+    return this.#registers.map((register) => register?.normal ?? 0)
+  }
+
+  set knowledge(known: readonly number[]) {
+    for (const [i, register] of this.#registers.entries()) if (register !== undefined) register.normal = known[i] ?? 0
   }
 
   // ---------------------------------------------------------------- the state
@@ -178,6 +230,7 @@ export class VectorRegisters {
     }
     this.store(state)
     const result = call()
+    this.knowledge = []
     this.load(state)
     return result
   }

@@ -1,5 +1,5 @@
-import { V128 } from '@retrap/wasm-emitter'
-import type { I32, I64 } from '@retrap/wasm-emitter'
+import { I32, V128 } from '@retrap/wasm-emitter'
+import type { I64 } from '@retrap/wasm-emitter'
 import { R_IMM, R_LENGTH, R_OFFSET, R_REG0, R_REG1, R_REG2 } from '../record.ts'
 import {
   CS,
@@ -16,6 +16,7 @@ import {
 } from '../state-layout.ts'
 import { FlagContext } from './flag-context.ts'
 import { loadOp, storeOp, zeroExtend } from './integer.ts'
+import { isRoundingSettled } from './mxcsr-bits.ts'
 
 /** Whether a memory operand of a vector's size must be aligned, #GP(0) otherwise: VEX did away with the rule for all but aligned moves. */
 export type Alignment = 'never' | 'legacy' | 'always'
@@ -190,6 +191,54 @@ export abstract class Context extends FlagContext {
     this.#align(ea, bytes, alignment)
     if (high === undefined) this.storeMemory('v128.store', ea, 16, low)
     else this.storeTwoLanes(ea, low, high)
+  }
+
+  /** Copies register operand `from` to register operand `to`, with what VEX zeroes above. */
+  copyVector(to: number, from: number): void {
+    this.writeLanes(to, this.readLanes(from))
+  }
+
+  /** Whether two register operands are known to be the same. */
+  isSame(_i: number, _j: number): boolean {
+    return false
+  }
+
+  // ---------------------------------------------------------------- floating point
+
+  /** All ones if an inexact result, rounded to nearest, changes nothing in MXCSR and raises nothing; else 0. */
+  settled(): I32 {
+    return I32.of(0).sub(isRoundingSettled(this.f, this.state))
+  }
+
+  /** MXCSR may have changed. */
+  refreshMxcsr(): void {
+    // It is looked at each time.
+  }
+
+  /** An element that is repeated all over a vector. */
+  repeated(element: bigint, bits: 32 | 64): V128 {
+    return V128.of(Array.from({ length: 16 }, (_, i) => Number((element >> BigInt((8 * i) % bits)) & 0xffn)))
+  }
+
+  /** Whether results that are exact are found in place, instead of by software. */
+  readonly isExactInline: boolean = false
+
+  /** Whether results are taken not to be denormal later on; where one is, {@link retire} ends the instruction. */
+  readonly takesNormal: boolean = false
+
+  /** Whether no element of operand `i` is denormal; `scalar`: not its lowest one. */
+  isNormal(_i: number, _bits: 32 | 64, _scalar: boolean): boolean {
+    return false
+  }
+
+  /** Says that {@link isNormal} holds from here on. */
+  setNormal(_i: number, _bits: 32 | 64, _scalar: boolean): void {
+    // Nothing is kept from one instruction to the next.
+  }
+
+  /** Ends the instruction, which has retired: the next one is executed without what was known. */
+  retire(): void {
+    throw new TypeError('nothing is known from one instruction to the next')
   }
 
   #align(ea: I64, bytes: number, alignment: Alignment): void {

@@ -3,25 +3,25 @@ import type { F64 } from '@retrap/wasm-emitter'
 import { S_FSW, S_FTAG_EMPTY, S_FTOP } from '../state-layout.ts'
 import { VECTOR_MF } from '../vectors.ts'
 import type { Context } from './context.ts'
+import { isPrecisionSettled } from './mxcsr-bits.ts'
 import { F_TEMPORARY } from './softfloat-layout.ts'
 import {
   allLanesSet,
   and,
-  asFloat,
+  bitsOf,
   callSlow,
   floatTest,
   isOrdinary,
   isPlain,
-  isPrecisionSettled,
-  isRoundingSettled,
   isZero,
   plainMask,
   readScalar,
   scalarResult,
+  floatResult,
   vector,
   vectorResult,
-  writeScalar,
 } from './sse-float-operands.ts'
+import type { Float } from './sse-float-operands.ts'
 import {
   convertSlow,
   fromIntegerSlow,
@@ -31,6 +31,7 @@ import {
   packedIntegerSlow,
 } from './sse-float-slow.ts'
 import type { Bits } from './vector-elements.ts'
+import { isFiniteNormal, quickScalar, readFloat, writeFloat } from './sse-float-quick.ts'
 import { joinLow } from './sse-integer-operands.ts'
 import type { SemanticsTable } from './table.ts'
 
@@ -40,26 +41,28 @@ import type { SemanticsTable } from './table.ts'
 function convertScalar(from: Bits): (c: Context) => void {
   return (c) => {
     c.requireSse()
-    const a = readScalar(c, c.firstSource + 1, from)
-    const x = asFloat(c.f, from, a)
+    const x = readFloat(c, c.firstSource + 1, from)
+    const slow = (): void => callSlow(c, convertSlow(c, from), bitsOf(from, x.value))
     if (from === 32) {
-      const value = scalarResult(
-        c,
-        isPlain(32, x),
-        () => numeric('f64.promote_f32', x as F32).asI64(),
-        () => callSlow(c, convertSlow(c, 32), a),
-      )
-      writeScalar(c, 64, value)
+      // Exact.
+      const fine = isFiniteNormal(32, x.value).or(isZero(32, x.value))
+      const value = floatResult(c, 64, fine, () => numeric('f64.promote_f32', x.value as unknown as F32), slow)
+      writeFloat(c, 64, value)
+      c.setNormal(0, 64, true)
       return
     }
-    const result = c.let(numeric('f32.demote_f64', x as F64))
-    const value = scalarResult(
+    const result = c.let(numeric('f32.demote_f64', x.value as F64))
+    quickScalar(
       c,
-      isRoundingSettled(c).and(isOrdinary(32, result).or(isZero(64, x))),
-      () => result.asI32().toI64U(),
-      () => callSlow(c, convertSlow(c, 64), a),
+      32,
+      {
+        operands: [x],
+        compute: result as unknown as Float,
+        isExact: () => floatTest(64, 'eq', numeric('f64.promote_f32', result), x.value).and(isPlain(32, result)),
+        slow,
+      },
+      64,
     )
-    writeScalar(c, 32, value)
   }
 }
 
@@ -78,27 +81,31 @@ function fromInteger(to: Bits): (c: Context) => void {
           : a
               .add(1n << 53n)
               .leU(1n << 54n)
-              .or(isRoundingSettled(c))
-      const value = scalarResult(
+              .or(c.settled())
+      const value = floatResult(
         c,
+        64,
         exact,
-        () => result.asI64(),
+        () => result,
         () => callSlow(c, fromIntegerSlow(c, 64), a),
       )
-      writeScalar(c, 64, value)
+      writeFloat(c, 64, value)
+      c.setNormal(0, 64, true)
       return
     }
     const result = c.let(numeric('f32.convert_i64_s', a))
-    const value = scalarResult(
+    const value = floatResult(
       c,
+      32,
       a
         .add(1n << 24n)
         .leU(1n << 25n)
-        .or(isRoundingSettled(c)),
-      () => result.asI32().toI64U(),
+        .or(c.settled()),
+      () => result as unknown as Float,
       () => callSlow(c, fromIntegerSlow(c, 32), a),
     )
-    writeScalar(c, 32, value)
+    writeFloat(c, 32, value)
+    c.setNormal(0, 32, true)
   }
 }
 
@@ -107,8 +114,7 @@ function scalarToInteger(from: Bits, truncate: boolean): (c: Context) => void {
   return (c) => {
     c.requireSse()
     const size = c.sizeOf(0)
-    const a = readScalar(c, 1, from)
-    const single = asFloat(c.f, from, a)
+    const { value: single } = readFloat(c, 1, from)
     // Single precision is exact in double precision; a NaN fails the range check whatever its payload becomes.
     const x = from === 64 ? (single as F64) : c.let(numeric('f64.promote_f32', single as F32))
     const integral = c.let(numeric(truncate ? 'f64.trunc' : 'f64.nearest', x))
@@ -117,14 +123,14 @@ function scalarToInteger(from: Bits, truncate: boolean): (c: Context) => void {
       floatTest(64, 'ge', integral, numeric('f64.promote_f32', F32.of(-limit))),
     )
     const settled = truncate
-      ? floatTest(64, 'eq', integral, x).or(isPrecisionSettled(c))
+      ? floatTest(64, 'eq', integral, x).or(isPrecisionSettled(c.f, c.state))
       : // An exact conversion has nothing to round, whatever the mode.
-        floatTest(64, 'eq', integral, x).or(isRoundingSettled(c))
+        floatTest(64, 'eq', integral, x).or(c.settled())
     const value = scalarResult(
       c,
       inRange.and(settled),
       () => numeric('i64.trunc_sat_f64_s', integral),
-      () => callSlow(c, integerSlow(c, from), a, I32.of(8 * size), I32.of(truncate ? 1 : 0)),
+      () => callSlow(c, integerSlow(c, from), bitsOf(from, single), I32.of(8 * size), I32.of(truncate ? 1 : 0)),
     )
     c.write(0, value)
   }
@@ -164,7 +170,7 @@ function packedToSingle(c: Context): void {
   c.requireSse()
   const a = c.readLanes(1)
   const lanes = a.map((x) => c.let(numeric('f32x4.demote_f64x2_zero', x)))
-  let fine = isRoundingSettled(c)
+  let fine = c.settled()
   for (const [lane, x] of a.entries()) {
     for (const i of [0, 1]) {
       const result = extractLane('f32x4.extract_lane', lanes[lane] as V128, i)
@@ -191,7 +197,7 @@ function integersToSingle(c: Context): void {
   const a = c.readLanes(1)
   const values = vectorResult(
     c,
-    isRoundingSettled(c),
+    c.settled(),
     a.map((x) => numeric('f32x4.convert_i32x4_s', x)),
     () => callSlow(c, packedFromIntegerSlow(c, 4 * a.length), ...a),
   )
@@ -223,7 +229,7 @@ function integersOf(c: Context, from: Bits, truncate: boolean, a: readonly V128[
   const lanes = integral.map((x) => numeric(op, x))
   return vectorResult(
     c,
-    allLanesSet(from, inRange).and(exact.or(truncate ? isPrecisionSettled(c) : isRoundingSettled(c))),
+    allLanesSet(from, inRange).and(exact.or(truncate ? isPrecisionSettled(c.f, c.state) : c.settled())),
     from === 64 ? [joinHalves(lanes)] : lanes,
     () => callSlow(c, packedIntegerSlow(c, from, a.length), I32.of(truncate ? 1 : 0), ...a),
   )

@@ -10,7 +10,6 @@ import {
   allLanesSet,
   and,
   callSlow,
-  isRoundingSettled,
   or,
   ordinaryMask,
   plainMask,
@@ -233,7 +232,7 @@ function packed(name: string, operation: Operation, order: readonly [number, num
       const lanes = new Map([2, 1, 0].map((i) => [i, c.readLanes(i)]))
       const [a, b, addend] = order.map((i) => lanes.get(i)) as [V128[], V128[], V128[]]
       const results = a.map((x, lane) => fastResult(c, operation, bits, x, b[lane] as V128, addend[lane] as V128))
-      const fast = isRoundingSettled(c).and(
+      const fast = c.settled().and(
         allLanesSet(
           bits,
           results.map((x) => vector(bits, 'eq', x, x)),
@@ -254,7 +253,7 @@ function scalar(operation: Operation, order: readonly [number, number, number], 
       const operands = order.map((i) => values.get(i)) as [I64, I64, I64]
       const [a, b, addend] = operands.map((x) => c.let(withElement(V128.of([]), bits, 0, x))) as [V128, V128, V128]
       const result = c.let(fastResult(c, operation, bits, a, b, addend))
-      const fast = isRoundingSettled(c).and(allLanesSet(bits, [vector(bits, 'eq', result, result)]))
+      const fast = c.settled().and(allLanesSet(bits, [vector(bits, 'eq', result, result)]))
       const [value] = vectorResult(c, fast, [result], () =>
         callSlow(c, slowScalar(c, bits), ...operands, control(operation, 0)),
       ) as [V128]

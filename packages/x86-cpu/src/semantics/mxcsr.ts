@@ -4,6 +4,7 @@ import { S_CR4, S_MXCSR } from '../state-layout.ts'
 import { CR4_OSXMMEXCPT } from '../system/architecture.ts'
 import { VECTOR_UD, VECTOR_XM } from '../vectors.ts'
 import type { Context } from './context.ts'
+import { MXCSR_DAZ, MXCSR_FTZ, MXCSR_MASKS_SHIFT, MXCSR_RC_SHIFT } from './mxcsr-bits.ts'
 import {
   FC_DAZ,
   FC_FTZ,
@@ -22,12 +23,6 @@ import type { SharedFunction } from './softfloat-layout.ts'
  *
  * Source: Intel SDM vol. 1, "SIMD Floating-Point Exceptions".
  */
-
-// MXCSR (SDM vol. 1, "MXCSR Control and Status Register").
-export const MXCSR_DAZ = 0x40
-export const MXCSR_MASKS_SHIFT = 7
-export const MXCSR_RC_SHIFT = 13
-export const MXCSR_FTZ = 0x8000
 
 const EXCEPTIONS = 0x3f
 

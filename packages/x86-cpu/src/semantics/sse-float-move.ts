@@ -1,9 +1,10 @@
 import { I32, V128, extractLane, numeric, replaceLane, select } from '@retrap/wasm-emitter'
-import type { I64 } from '@retrap/wasm-emitter'
+import type { F64, I64 } from '@retrap/wasm-emitter'
 import { S_MXCSR } from '../state-layout.ts'
 import { VECTOR_GP } from '../vectors.ts'
 import type { Alignment, Context } from './context.ts'
-import { readScalar, writeScalar } from './sse-float-operands.ts'
+import { readScalar } from './sse-float-operands.ts'
+import { readFloat, writeFloat } from './sse-float-quick.ts'
 import type { SemanticsTable } from './table.ts'
 import type { Bits } from './vector-elements.ts'
 
@@ -19,7 +20,8 @@ const MXCSR_MASK = 0xffff
 function moveVector(alignment: Alignment): (c: Context) => void {
   return (c) => {
     c.requireSse()
-    c.writeLanes(0, c.readLanes(1, alignment), alignment)
+    if (c.kindOf(0) === 'xmm' && c.kindOf(1) === 'xmm') c.copyVector(0, 1)
+    else c.writeLanes(0, c.readLanes(1, alignment), alignment)
   }
 }
 
@@ -27,10 +29,19 @@ function moveVector(alignment: Alignment): (c: Context) => void {
 function moveScalar(bits: Bits): (c: Context) => void {
   return (c) => {
     c.requireSse()
-    const value = readScalar(c, c.form.operands.length - 1, bits)
-    if (c.kindOf(0) === 'mem') c.write(0, value)
-    else if (c.kindOf(1) === 'mem') c.writeV(0, replaceLane('i64x2.replace_lane', ZERO, 0, value))
-    else writeScalar(c, bits, value)
+    const source = c.form.operands.length - 1
+    if (c.kindOf(1) === 'mem') {
+      const op = bits === 64 ? 'v128.load64_zero' : 'v128.load32_zero'
+      c.writeV(0, c.loadMemory(op, c.address(1), bits / 8))
+      return
+    }
+    const { value, isNormal } = readFloat(c, source, bits)
+    if (c.kindOf(0) === 'mem') {
+      c.storeMemory(bits === 64 ? 'f64.store' : ('f32.store' as 'f64.store'), c.address(0), bits / 8, value as F64)
+      return
+    }
+    writeFloat(c, bits, value)
+    if (isNormal) c.setNormal(0, bits, true)
   }
 }
 
@@ -59,9 +70,14 @@ function moveBetweenHalves(to: 0 | 1, from: 0 | 1): (c: Context) => void {
   }
 }
 
+/** Numbers of the bytes of 32-bit elements. */
+function bytesOf(elements: readonly number[]): number[] {
+  return elements.flatMap((element) => [0, 1, 2, 3].map((i) => 4 * element + i))
+}
+
 /** A fixed choice of 32-bit elements out of both operands: 0–3 of the first, 4–7 of the second. */
 function shuffled(elements: readonly number[]): (c: Context) => void {
-  const bytes = elements.flatMap((element) => [0, 1, 2, 3].map((i) => 4 * element + i))
+  const bytes = bytesOf(elements)
   return (c) => {
     c.requireSse()
     const b = c.readLanes(c.firstSource + 1)
@@ -75,7 +91,7 @@ function shuffled(elements: readonly number[]): (c: Context) => void {
 
 /** A fixed choice of 32-bit elements out of the source. */
 function duplicated(elements: readonly number[]): (c: Context) => void {
-  const bytes = elements.flatMap((e) => [0, 1, 2, 3].map((i) => 4 * e + i))
+  const bytes = bytesOf(elements)
   return (c) => {
     c.requireSse()
     c.writeLanes(
@@ -106,9 +122,22 @@ function signMask(bits: Bits): (c: Context) => void {
   }
 }
 
+/** Zero in the destination. */
+export function clear(c: Context): void {
+  c.writeLanes(
+    0,
+    Array.from({ length: c.laneCount(0) }, () => ZERO),
+  )
+  for (const bits of [32, 64] as const) c.setNormal(0, bits, false)
+}
+
 function logic(op: 'v128.and' | 'v128.or' | 'v128.xor' | 'v128.andnot'): (c: Context) => void {
   return (c) => {
     c.requireSse()
+    if (op === 'v128.xor' && c.isSame(c.firstSource, c.firstSource + 1)) {
+      clear(c)
+      return
+    }
     const b = c.readLanes(c.firstSource + 1)
     const a = c.readLanes(c.firstSource)
     const results = a.map((x, lane) => {
@@ -135,6 +164,15 @@ function shufflePacked32(c: Context): void {
   const control = c.let(c.immediate().toI32())
   const b = c.readLanes(c.firstSource + 1)
   const a = c.readLanes(c.firstSource)
+  const known = control.known
+  if (known !== undefined) {
+    const elements = [0, 1, 2, 3].map((i) => ((known >>> (2 * i)) & 3) + (i < 2 ? 0 : 4))
+    c.writeLanes(
+      0,
+      a.map((x, lane) => x.shuffle(b[lane] as V128, bytesOf(elements))),
+    )
+    return
+  }
   const results = a.map((x, lane) => {
     const [first, second] = [elements32(c, x), elements32(c, b[lane] as V128)]
     const result = c.f.local('v128')

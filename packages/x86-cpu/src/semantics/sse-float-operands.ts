@@ -1,41 +1,14 @@
 import { F32, F64, V128, numeric } from '@retrap/wasm-emitter'
 import type { FunctionBuilder, I32, I64 } from '@retrap/wasm-emitter'
-import { S_MXCSR } from '../state-layout.ts'
 import type { Context } from './context.ts'
-import { F_TEMPORARY, ROUND_NEAREST } from './softfloat-layout.ts'
+import { F_TEMPORARY } from './softfloat-layout.ts'
 import type { SharedFunction } from './softfloat-layout.ts'
-import { MXCSR_RC_SHIFT } from './mxcsr.ts'
 import { withElement } from './vector-elements.ts'
 import type { Bits } from './vector-elements.ts'
 
-/**
- * When the host's floating-point arithmetic may stand in for software: the fast path of SSE.
- *
- * WebAssembly rounds to nearest, reports no exceptions, and leaves NaN payloads open. So its result is taken only where
- * operands and result show that no exception but "precision" can have been raised, and where that one makes no
- * difference: it is masked, and its flag is set already. MXCSR starts with the flag clear; the first inexact result of a
- * program goes the long way and sets it.
- */
+/** Operands of SSE floating point, and tests on numbers. */
 
 export type Float = F32 | F64
-
-const MXCSR_PE = 0x20
-const MXCSR_PM = 0x1000
-const MXCSR_RC = 3 << MXCSR_RC_SHIFT
-
-/** 1 if an inexact result, rounded to nearest, changes nothing in MXCSR and raises nothing. */
-export function isRoundingSettled(c: Context): I32 {
-  const mxcsr = c.f.loadExpression('i32.load', c.state, S_MXCSR)
-  return mxcsr.and(MXCSR_PE | MXCSR_PM | MXCSR_RC).eq(MXCSR_PE | MXCSR_PM | (ROUND_NEAREST << MXCSR_RC_SHIFT))
-}
-
-/** 1 if an inexact result changes nothing, however it is rounded. */
-export function isPrecisionSettled(c: Context): I32 {
-  return c.f
-    .loadExpression('i32.load', c.state, S_MXCSR)
-    .and(MXCSR_PE | MXCSR_PM)
-    .eq(MXCSR_PE | MXCSR_PM)
-}
 
 /** A scalar floating-point instruction by its name without the type. */
 export function float(bits: Bits, name: string, ...operands: readonly Float[]): F64 {
@@ -147,6 +120,15 @@ export function scalarResult(c: Context, condition: I32, fast: () => I64, slow: 
   return c.f.ifElse('i64', condition, fast, () => {
     slow()
     return c.f.loadExpression('i64.load', c.state, F_TEMPORARY)
+  })
+}
+
+/** The same of a floating-point value. */
+export function floatResult(c: Context, bits: Bits, condition: I32, fast: () => Float, slow: () => void): Float {
+  const type = bits === 64 ? 'f64' : ('f32' as 'f64')
+  return c.f.ifElse(type, condition, fast as () => F64, () => {
+    slow()
+    return c.f.loadExpression(`${type}.load`, c.state, F_TEMPORARY)
   })
 }
 

@@ -1,9 +1,9 @@
-import { I32, I64, extractLane, select } from '@retrap/wasm-emitter'
-import type { V128 } from '@retrap/wasm-emitter'
+import { I32, I64, extractLane, numeric, select } from '@retrap/wasm-emitter'
+import type { FunctionBuilder, V128 } from '@retrap/wasm-emitter'
 import type { Context } from './context.ts'
 import { commit, guarded } from './mxcsr.ts'
 import { compare } from './softfloat-convert.ts'
-import { F_FLAGS, SLOT_A, SLOT_B } from './softfloat-layout.ts'
+import { F_FLAGS, F_TEMPORARY, SLOT_A, SLOT_B } from './softfloat-layout.ts'
 import type { SharedFunction } from './softfloat-layout.ts'
 import {
   binaryElement,
@@ -16,6 +16,9 @@ import {
   unpackInto,
 } from './sse-float-elements.ts'
 import type { BinaryOperation } from './sse-float-elements.ts'
+import { allLanesSet, asFloat, bitsOf, float, vector } from './sse-float-operands.ts'
+import type { Float } from './sse-float-operands.ts'
+import { exactMask, exactMixed, fineMask, isExactAnyway, oddElements } from './sse-float-quick.ts'
 import { eachElement, element, packed, vectorParameters, vectorTypes } from './vector-elements.ts'
 import type { Bits } from './vector-elements.ts'
 
@@ -27,13 +30,33 @@ import type { Bits } from './vector-elements.ts'
 
 type Slow = SharedFunction<'i32'>
 
+/** Returns with a scalar result that is exact. */
+function exactScalar(f: FunctionBuilder, bits: Bits, result: Float, isExact: I32): void {
+  f.if(isExact, () => {
+    f.store('i64.store', f.param(0, 'i32').get, bitsOf(bits, result), F_TEMPORARY)
+    f.return(0)
+  })
+}
+
+/** Returns with results that need no software. */
+function exactVector(f: FunctionBuilder, bits: Bits, results: readonly V128[], fine: readonly V128[]): void {
+  f.if(allLanesSet(bits, fine), () => {
+    for (const [lane, r] of results.entries()) f.store('v128.store', f.param(0, 'i32').get, r, F_TEMPORARY + 16 * lane)
+    f.return(0)
+  })
+}
+
 /** (state, a, b) → exception; the result in F_TEMPORARY. */
 export function binarySlow(c: Context, operation: BinaryOperation, bits: Bits): Slow {
   return c.shared(`sse.scalar.${operation}${bits}`, ['i32', 'i64', 'i64'], 'i32', (f) => {
     const state = f.param(0, 'i32').get
-    guarded(c, f, state, () =>
-      f.call(binaryElement(c, operation, bits), state, f.param(1, 'i64').get, f.param(2, 'i64').get),
-    )
+    const [a, b] = [f.param(1, 'i64').get, f.param(2, 'i64').get]
+    if (operation !== 'min' && operation !== 'max') {
+      const [x, y] = [asFloat(f, bits, a), asFloat(f, bits, b)]
+      const r = f.let(float(bits, operation, x, y))
+      exactScalar(f, bits, r, isExactAnyway(f, operation, bits, r, x, y))
+    }
+    guarded(c, f, state, () => f.call(binaryElement(c, operation, bits), state, a, b))
   })
 }
 
@@ -51,6 +74,18 @@ export function packedBinarySlow(
   return c.shared(`sse.packed.${even}.${odd}${bits}.${lanes}`, ['i32', ...vectorTypes(2 * lanes)], 'i32', (f) => {
     const state = f.param(0, 'i32').get
     const [a, b] = [vectorParameters(f, 1, lanes), vectorParameters(f, 1 + lanes, lanes)]
+    if (even !== 'min' && even !== 'max' && odd !== 'min' && odd !== 'max') {
+      const results = a.map((x, lane) => {
+        const y = b[lane] as V128
+        if (even === odd) return f.let(vector(bits, even, x, y))
+        return f.let(numeric('v128.bitselect', vector(bits, odd, x, y), vector(bits, even, x, y), oddElements(bits)))
+      })
+      const fine = results.map((r, lane) => {
+        const [x, y] = [a[lane] as V128, b[lane] as V128]
+        return fineMask(f, bits, [x, y], r, exactMixed(f, even, odd, bits, r, x, y))
+      })
+      exactVector(f, bits, results, fine)
+    }
     guarded(c, f, state, () =>
       a.map((x, lane) =>
         eachElement(f, bits, (i) => {
@@ -64,18 +99,26 @@ export function packedBinarySlow(
 
 export function squareRootSlow(c: Context, bits: Bits): Slow {
   return c.shared(`sse.scalar.sqrt${bits}`, ['i32', 'i64'], 'i32', (f) => {
-    const state = f.param(0, 'i32').get
-    guarded(c, f, state, () => f.call(squareRootElement(c, bits), state, f.param(1, 'i64').get))
+    const [state, a] = [f.param(0, 'i32').get, f.param(1, 'i64').get]
+    const x = asFloat(f, bits, a)
+    const r = f.let(float(bits, 'sqrt', x))
+    exactScalar(f, bits, r, isExactAnyway(f, 'sqrt', bits, r, x, x))
+    guarded(c, f, state, () => f.call(squareRootElement(c, bits), state, a))
   })
 }
 
 export function packedSquareRootSlow(c: Context, bits: Bits, lanes: number): Slow {
   return c.shared(`sse.packed.sqrt${bits}.${lanes}`, ['i32', ...vectorTypes(lanes)], 'i32', (f) => {
     const state = f.param(0, 'i32').get
+    const operands = vectorParameters(f, 1, lanes)
+    const results = operands.map((x) => f.let(vector(bits, 'sqrt', x)))
+    const fine = operands.map((x, lane) => {
+      const r = results[lane] as V128
+      return fineMask(f, bits, [x], r, exactMask(f, 'sqrt', bits, r, x, x))
+    })
+    exactVector(f, bits, results, fine)
     guarded(c, f, state, () =>
-      vectorParameters(f, 1, lanes).map((a) =>
-        eachElement(f, bits, (i) => f.call(squareRootElement(c, bits), state, element(a, bits, i))),
-      ),
+      operands.map((a) => eachElement(f, bits, (i) => f.call(squareRootElement(c, bits), state, element(a, bits, i)))),
     )
   })
 }

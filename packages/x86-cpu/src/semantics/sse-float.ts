@@ -1,4 +1,5 @@
-import { I32, I64, V128, numeric, select } from '@retrap/wasm-emitter'
+import { I32, I64, numeric, select } from '@retrap/wasm-emitter'
+import type { F64, V128 } from '@retrap/wasm-emitter'
 
 import type { Context } from './context.ts'
 import {
@@ -9,24 +10,33 @@ import {
   callSlow,
   float,
   floatTest,
-  isOrdinary,
   isPlain,
-  isPrecisionSettled,
-  isRoundingSettled,
-  isZero,
   or,
-  ordinaryMask,
+  floatResult,
   plainMask,
   readScalar,
   scalarResult,
   vector,
   vectorResult,
   writeScalar,
-  zeroMask,
 } from './sse-float-operands.ts'
 import type { Float } from './sse-float-operands.ts'
 import { roundingOfMxcsr, sseApproximations, sseDotProduct } from './sse-float-compound.ts'
 import { sseConversions } from './convert-sse.ts'
+import { isPrecisionSettled } from './mxcsr-bits.ts'
+import {
+  areComparable,
+  exactMask,
+  exactMixed,
+  isExactResult,
+  oddElements,
+  quickPacked,
+  quickScalar,
+  readFloat,
+  readFloats,
+  writeFloat,
+} from './sse-float-quick.ts'
+import type { VectorOperand } from './sse-float-quick.ts'
 import { sseFloatMoves } from './sse-float-move.ts'
 import { PREDICATES } from './sse-float-elements.ts'
 import {
@@ -40,10 +50,11 @@ import {
   packedSquareRootSlow,
   squareRootSlow,
 } from './sse-float-slow.ts'
-import type { BinaryOperation } from './sse-float-elements.ts'
 import type { Bits } from './vector-elements.ts'
 import type { Semantics, SemanticsTable } from './table.ts'
 import { FLAG_CF, FLAG_PF, FLAG_ZF } from '../state-layout.ts'
+
+type Arithmetic = 'add' | 'sub' | 'mul' | 'div'
 
 /**
  * SSE floating-point arithmetic, comparison and rounding.
@@ -51,93 +62,66 @@ import { FLAG_CF, FLAG_PF, FLAG_ZF } from '../state-layout.ts'
  * Source: Intel SDM vol. 2, the pages of each instruction; vol. 1, "SIMD Floating-Point Exceptions".
  */
 
-/** A zero result that is exact, hence without an exception; operands are plain. */
-function isExactZero(operation: BinaryOperation, bits: Bits, x: Float, y: Float, result: Float): I32 {
-  const zero = isZero(bits, result)
-  if (operation === 'mul') return zero.and(isZero(bits, x).or(isZero(bits, y)))
-  return operation === 'div' ? zero.and(isZero(bits, x)) : zero
-}
-
-function exactZeroMask(operation: BinaryOperation, bits: Bits, x: V128, y: V128, result: V128): V128 {
-  const zero = zeroMask(bits, result)
-  if (operation === 'mul') return and(zero, or(zeroMask(bits, x), zeroMask(bits, y)))
-  return operation === 'div' ? and(zero, zeroMask(bits, x)) : zero
-}
-
-function scalarArithmetic(operation: BinaryOperation, bits: Bits): (c: Context) => void {
+function scalarArithmetic(operation: Arithmetic, bits: Bits): (c: Context) => void {
   return (c) => {
     c.requireSse()
-    const f = c.f
-    const b = readScalar(c, c.firstSource + 1, bits)
-    const a = readScalar(c, c.firstSource, bits)
-    const [x, y] = [asFloat(f, bits, a), asFloat(f, bits, b)]
-    const result = f.let(float(bits, operation, x, y))
-    const ordinary = isOrdinary(bits, result).or(isExactZero(operation, bits, x, y, result))
-    const fast = isRoundingSettled(c).and(isPlain(bits, x)).and(isPlain(bits, y)).and(ordinary)
-    const value = scalarResult(
-      c,
-      fast,
-      () => bitsOf(bits, result),
-      () => callSlow(c, binarySlow(c, operation, bits), a, b),
-    )
-    writeScalar(c, bits, value)
+    const y = readFloat(c, c.firstSource + 1, bits)
+    const x = readFloat(c, c.firstSource, bits)
+    quickScalar(c, bits, {
+      operands: [x, y],
+      compute: float(bits, operation, x.value, y.value),
+      isExact: (result) => isExactResult(c.f, operation, bits, result, x.value, y.value),
+      slow: () => callSlow(c, binarySlow(c, operation, bits), bitsOf(bits, x.value), bitsOf(bits, y.value)),
+    })
   }
 }
 
-function packedArithmetic(operation: BinaryOperation, bits: Bits): (c: Context) => void {
+function packedArithmetic(operation: Arithmetic, bits: Bits): (c: Context) => void {
   return (c) => {
     c.requireSse()
-    const b = c.readLanes(c.firstSource + 1)
-    const a = c.readLanes(c.firstSource)
-    c.writeLanes(0, packedSum(c, operation, operation, bits, a, b))
+    const y = readFloats(c, c.firstSource + 1, bits)
+    const x = readFloats(c, c.firstSource, bits)
+    packedSum(c, operation, operation, bits, x, y)
   }
 }
 
 /** An operation on whole vectors; odd elements may have another one. */
 function packedSum(
   c: Context,
-  even: BinaryOperation,
-  odd: BinaryOperation,
+  even: Arithmetic,
+  odd: Arithmetic,
   bits: Bits,
-  a: readonly V128[],
-  b: readonly V128[],
-): readonly V128[] {
-  const f = c.f
-  const results = a.map((x, lane) => {
-    const y = b[lane] as V128
-    return even === odd
-      ? f.let(vector(bits, even, x, y))
-      : f.let(numeric('v128.bitselect', vector(bits, odd, x, y), vector(bits, even, x, y), oddElements(bits)))
+  x: VectorOperand,
+  y: VectorOperand,
+): void {
+  const compute = x.lanes.map((a, lane) => {
+    const b = y.lanes[lane] as V128
+    if (even === odd) return vector(bits, even, a, b)
+    return numeric('v128.bitselect', vector(bits, odd, a, b), vector(bits, even, a, b), oddElements(bits))
   })
-  const fine = results.map((result, lane) => {
-    const [x, y] = [a[lane] as V128, b[lane] as V128]
-    const ordinary = or(ordinaryMask(bits, result), exactZeroMask(even, bits, x, y, result))
-    return and(and(plainMask(bits, x), plainMask(bits, y)), ordinary)
+  quickPacked(c, bits, {
+    operands: [x, y],
+    compute,
+    exact: (r, lane) => exactMixed(c.f, even, odd, bits, r, x.lanes[lane] as V128, y.lanes[lane] as V128),
+    slow: () => callSlow(c, packedBinarySlow(c, even, odd, bits, x.lanes.length), ...x.lanes, ...y.lanes),
   })
-  return vectorResult(c, isRoundingSettled(c).and(allLanesSet(bits, fine)), results, () =>
-    callSlow(c, packedBinarySlow(c, even, odd, bits, a.length), ...a, ...b),
-  )
-}
-
-function oddElements(bits: Bits): V128 {
-  return V128.of(Array.from({ length: 16 }, (_, i) => ((i * 8) & bits ? 0xff : 0)))
 }
 
 /** MIN and MAX: the second operand unless the first is less (greater). */
 function scalarExtreme(operation: 'min' | 'max', bits: Bits): (c: Context) => void {
   return (c) => {
     c.requireSse()
-    const f = c.f
-    const b = readScalar(c, c.firstSource + 1, bits)
-    const a = readScalar(c, c.firstSource, bits)
-    const [x, y] = [asFloat(f, bits, a), asFloat(f, bits, b)]
-    const value = scalarResult(
+    const y = readFloat(c, c.firstSource + 1, bits)
+    const x = readFloat(c, c.firstSource, bits)
+    const first = floatTest(bits, operation === 'min' ? 'lt' : 'gt', x.value, y.value)
+    const value = floatResult(
       c,
-      isPlain(bits, x).and(isPlain(bits, y)),
-      () => select(floatTest(bits, operation === 'min' ? 'lt' : 'gt', x, y), a, b),
-      () => callSlow(c, binarySlow(c, operation, bits), a, b),
+      bits,
+      areComparable(bits, x, y),
+      () => select(first, x.value as F64, y.value as F64),
+      () => callSlow(c, binarySlow(c, operation, bits), bitsOf(bits, x.value), bitsOf(bits, y.value)),
     )
-    writeScalar(c, bits, value)
+    writeFloat(c, bits, value)
   }
 }
 
@@ -161,35 +145,26 @@ function packedExtreme(operation: 'min' | 'max', bits: Bits): (c: Context) => vo
 function scalarSquareRoot(bits: Bits): (c: Context) => void {
   return (c) => {
     c.requireSse()
-    const f = c.f
-    const a = readScalar(c, c.firstSource + 1, bits)
-    const x = asFloat(f, bits, a)
-    const result = f.let(float(bits, 'sqrt', x))
-    const fast = isRoundingSettled(c)
-      .and(isPlain(bits, x))
-      .and(isOrdinary(bits, result).or(isZero(bits, x)))
-    const value = scalarResult(
-      c,
-      fast,
-      () => bitsOf(bits, result),
-      () => callSlow(c, squareRootSlow(c, bits), a),
-    )
-    writeScalar(c, bits, value)
+    const x = readFloat(c, c.firstSource + 1, bits)
+    quickScalar(c, bits, {
+      operands: [x],
+      compute: float(bits, 'sqrt', x.value),
+      isExact: (result) => isExactResult(c.f, 'sqrt', bits, result, x.value, x.value),
+      slow: () => callSlow(c, squareRootSlow(c, bits), bitsOf(bits, x.value)),
+    })
   }
 }
 
 function packedSquareRoot(bits: Bits): (c: Context) => void {
   return (c) => {
     c.requireSse()
-    const a = c.readLanes(1)
-    const results = a.map((x) => c.let(vector(bits, 'sqrt', x)))
-    const fine = a.map((x, lane) =>
-      and(plainMask(bits, x), or(ordinaryMask(bits, results[lane] as V128), zeroMask(bits, x))),
-    )
-    const values = vectorResult(c, isRoundingSettled(c).and(allLanesSet(bits, fine)), results, () =>
-      callSlow(c, packedSquareRootSlow(c, bits, a.length), ...a),
-    )
-    c.writeLanes(0, values)
+    const x = readFloats(c, 1, bits)
+    quickPacked(c, bits, {
+      operands: [x],
+      compute: x.lanes.map((a) => vector(bits, 'sqrt', a)),
+      exact: (r, lane) => exactMask(c.f, 'sqrt', bits, r, x.lanes[lane] as V128, x.lanes[lane] as V128),
+      slow: () => callSlow(c, packedSquareRootSlow(c, bits, x.lanes.length), ...x.lanes),
+    })
   }
 }
 
@@ -197,23 +172,27 @@ function packedSquareRoot(bits: Bits): (c: Context) => void {
 function horizontal(operation: 'add' | 'sub', bits: Bits): (c: Context) => void {
   return (c) => {
     c.requireSse()
-    const b = c.readLanes(c.firstSource + 1)
-    const a = c.readLanes(c.firstSource)
+    const b = readFloats(c, c.firstSource + 1, bits)
+    const a = readFloats(c, c.firstSource, bits)
+    const isNormal = a.isNormal && b.isNormal
     const bytes = bits / 8
     const pick = (odd: number): number[] =>
       Array.from({ length: 16 }, (_, i) => (2 * Math.floor(i / bytes) + odd) * bytes + (i % bytes))
-    const left = a.map((x, lane) => c.let(x.shuffle(b[lane] as V128, pick(0))))
-    const right = a.map((x, lane) => c.let(x.shuffle(b[lane] as V128, pick(1))))
-    c.writeLanes(0, packedSum(c, operation, operation, bits, left, right))
+    const side = (odd: number): VectorOperand => ({
+      lanes: a.lanes.map((x, lane) => c.let(x.shuffle(b.lanes[lane] as V128, pick(odd)))),
+      isNormal,
+      number: undefined,
+    })
+    packedSum(c, operation, operation, bits, side(0), side(1))
   }
 }
 
 function addSubtract(bits: Bits): (c: Context) => void {
   return (c) => {
     c.requireSse()
-    const b = c.readLanes(c.firstSource + 1)
-    const a = c.readLanes(c.firstSource)
-    c.writeLanes(0, packedSum(c, 'sub', 'add', bits, a, b))
+    const y = readFloats(c, c.firstSource + 1, bits)
+    const x = readFloats(c, c.firstSource, bits)
+    packedSum(c, 'sub', 'add', bits, x, y)
   }
 }
 
@@ -279,19 +258,17 @@ function packedCompare(bits: Bits): (c: Context) => void {
 function compareFlags(bits: Bits, quiet: boolean): (c: Context) => void {
   return (c) => {
     c.requireSse()
-    const f = c.f
-    const b = readScalar(c, 1, bits)
-    const a = readScalar(c, 0, bits)
-    const [x, y] = [asFloat(f, bits, a), asFloat(f, bits, b)]
+    const y = readFloat(c, 1, bits)
+    const x = readFloat(c, 0, bits)
     const value = scalarResult(
       c,
-      isPlain(bits, x).and(isPlain(bits, y)),
+      areComparable(bits, x, y),
       () => {
-        const less = floatTest(bits, 'lt', x, y).toI64U()
-        const equal = floatTest(bits, 'eq', x, y).toI64U()
+        const less = floatTest(bits, 'lt', x.value, y.value).toI64U()
+        const equal = floatTest(bits, 'eq', x.value, y.value).toI64U()
         return less.shl(bitNumber(FLAG_CF)).or(equal.shl(bitNumber(FLAG_ZF)))
       },
-      () => callSlow(c, compareFlagsSlow(c, bits), a, b, I32.of(quiet ? 1 : 0)),
+      () => callSlow(c, compareFlagsSlow(c, bits), bitsOf(bits, x.value), bitsOf(bits, y.value), I32.of(quiet ? 1 : 0)),
     )
     c.flagsExplicit(value.and(FLAG_CF | FLAG_PF | FLAG_ZF))
   }
@@ -321,7 +298,7 @@ function scalarRound(bits: Bits): (c: Context) => void {
     const exact = floatTest(bits, 'eq', result, x)
     const value = scalarResult(
       c,
-      isPlain(bits, x).and(control.and(8).or(exact).or(isPrecisionSettled(c))),
+      isPlain(bits, x).and(control.and(8).or(exact).or(isPrecisionSettled(c.f, c.state))),
       () => bitsOf(bits, result),
       () => callSlow(c, integralSlow(c, bits), a, control),
     )
@@ -342,7 +319,7 @@ function packedRound(bits: Bits): (c: Context) => void {
       return f.let(choice)
     })
     const exact = a.map((x, lane) => vector(bits, 'eq', results[lane] as V128, x))
-    const quiet = control.and(8).or(allLanesSet(bits, exact)).or(isPrecisionSettled(c))
+    const quiet = control.and(8).or(allLanesSet(bits, exact)).or(isPrecisionSettled(c.f, c.state))
     const plain = a.map((x) => plainMask(bits, x))
     const values = vectorResult(c, allLanesSet(bits, plain).and(quiet.ne(0)), results, () =>
       callSlow(c, packedIntegralSlow(c, bits, a.length), control, ...a),

@@ -1,8 +1,9 @@
 import { I32, numeric } from '@retrap/wasm-emitter'
 import type { V128 } from '@retrap/wasm-emitter'
 import type { Context } from './context.ts'
-import { binary, doublewords, isMmx, joinLow, lanes, unary, words, zeroVector } from './sse-integer-operands.ts'
+import { begin, binary, doublewords, isMmx, joinLow, lanes, unary, words, zeroVector } from './sse-integer-operands.ts'
 import type { BinaryOp } from './sse-integer-operands.ts'
+import { clear } from './sse-float-move.ts'
 import type { Semantics, SemanticsTable } from './table.ts'
 
 /** Arithmetic, comparison and logic on packed integers. Source: Intel SDM vol. 2, the pages of each instruction. */
@@ -88,6 +89,15 @@ function leastPosition(c: Context, b: V128): V128 {
   return numeric('v128.or', value, index)
 }
 
+/** PXOR; of a register and itself it is zero. */
+function exclusiveOr(c: Context): void {
+  if (isMmx(c) || !c.isSame(c.firstSource, c.firstSource + 1)) lanes('v128.xor').emit(c)
+  else {
+    begin(c)
+    clear(c)
+  }
+}
+
 export const integerArithmetic: SemanticsTable = {
   PADDB: lanes('i8x16.add'),
   PADDW: lanes('i16x8.add'),
@@ -154,5 +164,5 @@ export const integerArithmetic: SemanticsTable = {
   // ~destination & source: WebAssembly negates its second operand.
   PANDN: binary((_, a, b) => numeric('v128.andnot', b, a)),
   POR: lanes('v128.or'),
-  PXOR: lanes('v128.xor'),
+  PXOR: { direct: true, emit: exclusiveOr },
 }

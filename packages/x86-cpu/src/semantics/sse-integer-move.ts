@@ -14,7 +14,8 @@ function wholeMove(alignment: Alignment): Semantics {
     direct: true,
     emit: (c) => {
       begin(c)
-      c.writeLanes(0, c.readLanes(1, alignment), alignment)
+      if (c.kindOf(0) === 'xmm' && c.kindOf(1) === 'xmm') c.copyVector(0, 1)
+      else c.writeLanes(0, c.readLanes(1, alignment), alignment)
     },
   }
 }
