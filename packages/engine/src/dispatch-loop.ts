@@ -2,6 +2,7 @@ import { I32 } from '@retrap/wasm-emitter'
 import type { FunctionBuilder, Label } from '@retrap/wasm-emitter'
 import { FORM_SIGNATURE } from './dispatch-parts.ts'
 import type { DispatchCounters, DispatchImports, DispatchLabels, DispatchLocals, HeldState } from './dispatch-parts.ts'
+import { HOT_MISSED } from './hot-counters.ts'
 import { LoopBranches } from './loop-branches.ts'
 import { LoopState } from './loop-state.ts'
 import {
@@ -24,7 +25,7 @@ import {
 import type { StateLayout } from './state-layout.ts'
 import { STATUS_EXIT, STATUS_HANDLER, STATUS_JUMP, STATUS_LEAVE } from './status.ts'
 import { TLB_EXECUTE } from './tlb-layout.ts'
-import { UNIT_FAILED, UNIT_JUMP, UNIT_RESUME } from './unit-outcome.ts'
+import { UNIT_FAILED, UNIT_JUMP, UNIT_MISSED, UNIT_RESUME } from './unit-outcome.ts'
 
 /**
  * The dispatch loop: emits the body of a function `run(state, record) → status`, a Wasm `loop` over one `br_table`.
@@ -261,13 +262,18 @@ export class DispatchLoop {
     const { layout } = this.#state
     this.#state.held.spill()
     f.store('i32.store', this.#state.base, l.budget.get.add(1), layout.budget)
-    const entry = f.loadExpression('i32.load16_u', l.record.get, R_FUNCTION)
+    const unit = f.let(l.record.get)
+    const entry = f.loadExpression('i32.load16_u', unit, R_FUNCTION)
     const outcome = f.callIndirect(FORM_SIGNATURE, this.#callType, entry, this.#state.base, l.record.get, l.tlb.get)
     f.set(l.status, outcome as I32)
     this.#state.reload()
     f.set(l.record, this.#state.word(layout.record))
     this.#state.reloadPage()
     f.brIf(l.status.get.eq(UNIT_RESUME), labels.next)
+    f.if(l.status.get.eq(UNIT_MISSED), () => {
+      f.call(this.#imports.hot, unit.or(HOT_MISSED))
+      f.set(l.status, I32.of(UNIT_JUMP))
+    })
     f.if(l.status.get.eq(UNIT_JUMP), () => {
       f.set(l.target, this.#state.double(layout.unitTarget))
       f.br(labels.jump)

@@ -17,7 +17,10 @@ export interface DispatchImports {
   readonly fetch: I32Callee
   /** `(record) → 1` if the page-crossing instruction after an `OP_CROSS` record may be executed, else 0. */
   readonly cross: I32Callee
-  /** `(record) → record`: what to execute in place of a record that has been reached often. */
+  /**
+   * `(record) → record`: what to execute in place of a record that has been reached often. With {@link HOT_MISSED}, the
+   * result counts for nothing.
+   */
   readonly hot: I32Callee
 }
 
@@ -25,7 +28,7 @@ export interface DispatchImports {
 export interface DispatchCounters {
   /** 64-bit counters of executions, one for each case, then one for each table entry. */
   readonly profileAt?: number | undefined
-  /** {@link HOT_COUNTERS} counters of how often branches reach records, for a compiler of hot code. */
+  /** {@link HOT_COUNTER_BYTES}: {@link HOT_COUNTERS} counters of how often branches reach records, for a compiler of hot code. */
   readonly hotAt?: number | undefined
 }
 

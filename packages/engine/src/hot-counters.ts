@@ -1,8 +1,19 @@
 import { RECORD_BYTES } from './record.ts'
 
+/** Branches to computed addresses that compiled code has last been left by, whose targets are kept. */
+export const MISSED_BRANCHES: number = 32
+/** Bytes of one: the target (64 bits), the machine address of the branch's record, and that of the unit's (32 bits each). */
+export const MISSED_BRANCH_BYTES: number = 16
+/** Where they lie, from the first counter; the next one is chosen by the low bits of the budget. */
+export const MISSED_BRANCHES_AT: number = 4 << 16
+
 /** Count of the counters of how often branches reach records: 32 bits each, found by bits of the record's address. */
 export const HOT_COUNTERS: number = 1 << 16
 /** By how much a record's address is shifted to give its counter. */
 export const HOT_COUNTER_SHIFT: number = Math.log2(RECORD_BYTES) - 2
 /** Bits of a record's address, shifted to the size of a counter, that give a counter's offset. */
 export const HOT_COUNTER_MASK: number = 4 * (HOT_COUNTERS - 1)
+/** Bytes of counters and missed branches. */
+export const HOT_COUNTER_BYTES: number = MISSED_BRANCHES_AT + MISSED_BRANCHES * MISSED_BRANCH_BYTES
+/** Set in what `hot` is called with: the record is that of a unit, and a computed branch, whose record is in the state, has often led out of it. */
+export const HOT_MISSED = 1

@@ -23,7 +23,16 @@ export { EngineError } from './errors.ts'
 export type { EngineErrorCode } from './errors.ts'
 export { flowGraph } from './flow-graph.ts'
 export type { FlowGraph } from './flow-graph.ts'
-export { HOT_COUNTERS, HOT_COUNTER_MASK, HOT_COUNTER_SHIFT } from './hot-counters.ts'
+export {
+  HOT_COUNTERS,
+  HOT_COUNTER_BYTES,
+  HOT_COUNTER_MASK,
+  HOT_COUNTER_SHIFT,
+  HOT_MISSED,
+  MISSED_BRANCHES,
+  MISSED_BRANCHES_AT,
+  MISSED_BRANCH_BYTES,
+} from './hot-counters.ts'
 export { generateInterpreter, importDispatch, importMachineMemory } from './interpreter.ts'
 export type {
   FormCall,
@@ -71,5 +80,5 @@ export {
 export { Tlb, tlbBytes } from './tlb.ts'
 export type { TlbPage } from './tlb-entry.ts'
 export { Turn } from './turn.ts'
-export { UNIT_FAILED, UNIT_JUMP, UNIT_RESUME } from './unit-outcome.ts'
+export { UNIT_FAILED, UNIT_JUMP, UNIT_MISSED, UNIT_RESUME } from './unit-outcome.ts'
 export { TLB_EXECUTE, TLB_INDEX_MASK, TLB_READ, TLB_WRITE } from './tlb-layout.ts'

@@ -2,5 +2,7 @@
 export const UNIT_RESUME = 0
 /** A unit returns this where the instruction of that record has retired, and control goes to `StateLayout.unitTarget`. */
 export const UNIT_JUMP = 1
+/** A unit returns this as {@link UNIT_JUMP}, where a computed branch has led out of it so often that it is looked at. */
+export const UNIT_MISSED = 2
 /** A unit returns this plus the status where the instruction of that record has failed. */
 export const UNIT_FAILED = 16

@@ -1,4 +1,4 @@
-import { CodeCache, HOT_COUNTERS, OP_FIRST_FORM } from '@retrap/engine'
+import { CodeCache, HOT_COUNTER_BYTES, OP_FIRST_FORM } from '@retrap/engine'
 import type { InterpreterCode } from '@retrap/engine'
 import type { MachineMemory } from '@retrap/memory'
 import { codeInfo, codes } from '@retrap/x86-decoder'
@@ -154,7 +154,7 @@ export class X86Engine {
     this.processor = new Processor(typeof cpu === 'string' ? cpuModel(cpu) : cpu)
     const profileAt = options.profile === true ? memory.allocate(PROFILE_BYTES, 8, 'execution counts') : undefined
     const { jit = false } = options
-    const hotAt = jit !== false ? memory.allocate(4 * HOT_COUNTERS, 8, 'counters of hot code') : undefined
+    const hotAt = jit !== false ? memory.allocate(HOT_COUNTER_BYTES, 8, 'counters of hot code') : undefined
     const { module, code } = interpreterFor(memory, profileAt, hotAt)
     this.executionCounts = profileAt === undefined ? undefined : () => countsOf(memory, profileAt, code)
     this.memory = memory

@@ -1,21 +1,19 @@
 import type { MachineMemory } from '@retrap/memory'
-import { HOT_COUNTERS, HOT_COUNTER_MASK, HOT_COUNTER_SHIFT } from '@retrap/engine'
+import {
+  HOT_COUNTERS,
+  HOT_COUNTER_MASK,
+  HOT_COUNTER_SHIFT,
+  HOT_MISSED,
+  MISSED_BRANCHES,
+  MISSED_BRANCHES_AT,
+  MISSED_BRANCH_BYTES,
+} from '@retrap/engine'
 import type { CodeCache, CodePage, InterpreterCode } from '@retrap/engine'
 import type { FormSource } from '../form-context.ts'
 import { OP_CROSS, OP_UNIT, R_OFFSET, R_OP } from '../record.ts'
-import {
-  CS,
-  MODE_64,
-  SEG_BASE,
-  SEG_BYTES,
-  SEG_LIMIT,
-  S_EA,
-  S_PAGE_BASE,
-  S_RECORD,
-  S_SEGMENTS,
-} from '../state-layout.ts'
+import { CS, MODE_64, SEG_BASE, SEG_BYTES, SEG_LIMIT, S_PAGE_BASE, S_RECORD, S_SEGMENTS } from '../state-layout.ts'
 import { findRegion } from './region.ts'
-import type { Region, RegionPage } from './region.ts'
+import type { Region } from './region.ts'
 import { UnitCompiler } from './unit-compiler.ts'
 
 /** Default of {@link JitOptions.threshold}: a region costs as much to compile as to interpret some thousand times. */
@@ -24,10 +22,13 @@ export const JIT_THRESHOLD = 20_000
 const LATER = 1 << 24
 /** What is returned in place of a record. */
 const NOTHING = 0
-/** A unit that is entered from the interpreter this many thresholds of times is looked at again. */
-const UNIT_PATIENCE = 16
-/** Places that a branch to a computed address is compared with. */
-const MOST_TARGETS = 12
+/** Places that a branch to a computed address is compared with; fewer of a return, which callers have in their units. */
+const MOST_TARGETS = 48
+const MOST_RETURN_TARGETS = 4
+/** Fraction of the threshold after which a computed branch that leads out of its unit is looked at. */
+const MISS_FRACTION = 8
+/** Farther targets of computed branches are not made part of a unit. */
+const FARTHEST_TARGET = 1 << 24
 /** Units made before those that have died are looked for. */
 const SWEEP_INTERVAL = 64
 /** Each time that code is written, its frame waits twice as long to be compiled again, up to 2 to this power as long. */
@@ -82,7 +83,14 @@ interface LiveUnit {
   /** What was compiled last. */
   module: object
   /** Its branches to computed addresses, by record. */
-  branches: ReadonlyMap<number, RegionPage>
+  branches: ReadonlyMap<number, ComputedBranch>
+}
+
+/** A branch to a computed address. */
+interface ComputedBranch {
+  /** Distance of its page from the unit's first page. */
+  readonly delta: number
+  readonly isReturn: boolean
 }
 
 /** What the compiler has done. */
@@ -113,15 +121,16 @@ export class Jit {
   readonly #fewestInstructions: number
   readonly #runners: UnitRunner[] = []
   readonly #threshold: number
+  readonly #missThreshold: number
   #nextEntry: number
   #live: LiveUnit[] = []
   /** Entries of the table that units have left. */
   readonly #free: number[] = []
   /** How often code of a frame has been written since it was compiled first. */
   readonly #deaths = new Map<number, number>()
-  /** The units of branches to computed addresses, by record. */
-  readonly #branches = new Map<number, LiveUnit>()
-  /** Where such branches have often led to: offsets in their pages. */
+  /** The same by their records. */
+  readonly #units = new Map<number, LiveUnit>()
+  /** Where such branches have often led to: distances from the beginnings of their pages. */
   readonly #targets = new Map<number, number[]>()
   /** How often a frame has been hot while it was to wait. */
   readonly #waited = new Map<number, number>()
@@ -150,10 +159,11 @@ export class Jit {
     this.#memory = memory
     this.#cache = cache
     this.#code = code
-    this.#compiler = new UnitCompiler(memory, code)
+    this.#compiler = new UnitCompiler(memory, code, countersAt)
     this.#countersAt = countersAt
     this.#nextEntry = code.tableEntries
     this.#threshold = threshold
+    this.#missThreshold = Math.max(1, Math.floor(threshold / MISS_FRACTION))
     this.#resetCounters()
   }
 
@@ -176,27 +186,39 @@ export class Jit {
   hot(record: number, runner: UnitRunner): number {
     const start = now()
     this.#followFlush()
-    const { u16, u32 } = this.#memory
-    const counter = (this.#countersAt + ((record >>> HOT_COUNTER_SHIFT) & HOT_COUNTER_MASK)) >>> 2
+    const isMiss = (record & HOT_MISSED) !== 0
+    const { u32 } = this.#memory
+    const counted = isMiss ? (u32[(runner.state + S_RECORD) >>> 2] as number) : record
+    const counter = this.#counterOf(counted)
     u32[counter] = LATER
-    const op = u16[(record + R_OP) >>> 1] as number
-    const place = op === OP_CROSS ? undefined : this.#place(record, runner)
-    if (place === undefined) return record
     let next = record
     try {
-      if (this.#grow(place, runner)) u32[counter] = this.#threshold
-      else if (op === OP_UNIT) u32[counter] = UNIT_PATIENCE * this.#threshold
-      else {
-        next = this.#enter(place, record, runner)
-        if (next !== NOTHING) u32[counter] = this.#threshold
-      }
+      if (!isMiss) next = this.#reached(record, counter, runner)
+      else if (this.#missed(record & ~HOT_MISSED, runner)) u32[counter] = this.#missThreshold
     } catch (error) {
       // A mistake of the compiler, or a host without memory for more code: the interpreter executes the place.
       this.counts.failures++
       this.counts.firstFailure ??= String(error)
     }
     this.counts.milliseconds += now() - start
-    return next === NOTHING ? record : next
+    return next
+  }
+
+  /** Where the branches to a record are counted, in words. */
+  #counterOf(record: number): number {
+    return (this.#countersAt + ((record >>> HOT_COUNTER_SHIFT) & HOT_COUNTER_MASK)) >>> 2
+  }
+
+  /** Branches have often reached a record. */
+  #reached(record: number, counter: number, runner: UnitRunner): number {
+    const { u16, u32 } = this.#memory
+    const op = u16[(record + R_OP) >>> 1] as number
+    const place = op === OP_CROSS || op === OP_UNIT ? undefined : this.#place(record, runner)
+    const next = place === undefined ? NOTHING : this.#enter(place, record, runner)
+    if (next === NOTHING) return record
+    // Another place may have the same counter.
+    u32[counter] = this.#threshold
+    return next
   }
 
   /** Where a record's instruction is that control has just come to. */
@@ -255,27 +277,24 @@ export class Jit {
     return this.#cache.pageOfSlots(runner.executeSlots(lo >>> 0, (hi + carry) >>> 0))
   }
 
-  /** Compiles a unit anew with a place that one of its computed branches leads to; false where there is no such. */
-  #grow({ lo, hi, offset, page }: Place, runner: UnitRunner): boolean {
+  /** A computed branch has often led out of its unit: compiles that anew with the places; false where there are none. */
+  #missed(record: number, runner: UnitRunner): boolean {
     const { u16, u32 } = this.#memory
     const { state } = runner
+    const unit = this.#units.get(record >>> 0)
     const branch = u32[(state + S_RECORD) >>> 2] as number
-    const unit = this.#branches.get(branch)
     const from = unit?.branches.get(branch)
-    if (unit === undefined || from === undefined || from.page !== page) return false
-    // The unit was left for this place just now, and is there.
-    if (u32[(state + S_EA) >>> 2] !== lo + offset || u32[(state + S_EA + 4) >>> 2] !== hi) return false
+    const [first] = unit?.pages ?? []
+    if (unit === undefined || from === undefined || first === undefined) return false
     if (u16[(unit.record + R_OP) >>> 1] !== OP_UNIT) return false
-    const targets = this.#targets.get(branch) ?? []
-    if (targets.length >= MOST_TARGETS || targets.includes(offset)) return false
-    this.#targets.set(branch, [...targets, offset])
-    const [first] = unit.pages
-    const firstLo = lo - from.delta
-    if (first === undefined || firstLo !== firstLo >>> 0) return false
-    if (this.#pageAt(firstLo, hi, page.mode, runner) !== first) return false
-    const region = this.#find({ lo: firstLo >>> 0, hi, offset: unit.offset, page: first }, runner)
-    const at = from.delta + offset
-    if (region?.blocks.some(({ instructions }) => instructions[0]?.at === at) !== true) return false
+    // The unit was left by the branch just now.
+    const lo = (u32[(state + S_PAGE_BASE) >>> 2] as number) - from.delta
+    const hi = u32[(state + S_PAGE_BASE + 4) >>> 2] as number
+    const { mode } = first
+    if (lo !== lo >>> 0 || this.#pageAt(lo, hi, mode, runner) !== first) return false
+    if (!this.#addTargets(unit, lo, hi)) return false
+    const region = this.#find({ lo, hi, offset: unit.offset, page: first }, runner)
+    if (region === undefined) return false
     const pages = region.pages.map((each) => each.page)
     // Before the new code can be called, and where only some vCPUs get it: a write to any page ends both forms.
     this.#cache.extendUnit(
@@ -284,10 +303,42 @@ export class Jit {
       pages.filter((each) => !unit.pages.includes(each)),
     )
     unit.pages = [...new Set([...unit.pages, ...pages])]
-    unit.module = this.#compile(region, runner, page.mode, unit.record, unit.entry)
-    unit.branches = computedBranches(region)
-    for (const record of unit.branches.keys()) this.#branches.set(record, unit)
+    unit.module = this.#compile(region, runner, mode, unit.record, unit.entry)
+    this.#watch(unit, region)
     return true
+  }
+
+  /** Counts how often the computed branches of a unit lead out of it. */
+  #watch(unit: LiveUnit, region: Region): void {
+    const { u32 } = this.#memory
+    unit.branches = computedBranches(region)
+    for (const branch of unit.branches.keys()) u32[this.#counterOf(branch)] = this.#missThreshold
+  }
+
+  /** Where missed branches are noted, in words. */
+  *#misses(): Iterable<number> {
+    for (let i = 0; i < MISSED_BRANCHES; i++) {
+      yield (this.#countersAt + MISSED_BRANCHES_AT + i * MISSED_BRANCH_BYTES) >>> 2
+    }
+  }
+
+  /** Takes the targets that were noted of a unit's branches; false where none is new. @param lo - of its first page */
+  #addTargets(unit: LiveUnit, lo: number, hi: number): boolean {
+    const { u32 } = this.#memory
+    let isNew = false
+    for (const at of this.#misses()) {
+      const branch = u32[at + 2] as number
+      const from = unit.branches.get(branch)
+      if (u32[at + 3] !== unit.record || from === undefined || u32[at + 1] !== hi) continue
+      const distance = (u32[at] as number) - lo - from.delta
+      const targets = this.#targets.get(branch) ?? []
+      const isFar = from.isReturn ? distance !== (distance & 0xfff) : Math.abs(distance) > FARTHEST_TARGET
+      const most = from.isReturn ? MOST_RETURN_TARGETS : MOST_TARGETS
+      if (isFar || targets.length >= most || targets.includes(distance)) continue
+      this.#targets.set(branch, [...targets, distance])
+      isNew = true
+    }
+    return isNew
   }
 
   /** Whether a frame whose code is written again and again is to be interpreted for longer. */
@@ -310,10 +361,10 @@ export class Jit {
     this.#untilSweep = SWEEP_INTERVAL
     this.#live = this.#live.filter((unit) => {
       if (lives(unit)) return true
-      const { entry, pages, branches } = unit
+      const { record, entry, pages } = unit
       for (const runner of this.#runners) runner.uninstall(entry)
       for (const { frame } of pages) this.#deaths.set(frame, (this.#deaths.get(frame) ?? 0) + 1)
-      for (const record of branches.keys()) this.#branches.delete(record)
+      this.#units.delete(record)
       this.#free.push(entry)
       return false
     })
@@ -335,9 +386,10 @@ export class Jit {
       throw error
     }
     if (this.#free.pop() === undefined) this.#nextEntry++
-    const unit = { record: unitRecord, entry, offset, pages, module, branches: computedBranches(region) }
+    const unit: LiveUnit = { record: unitRecord, entry, offset, pages, module, branches: new Map() }
+    this.#watch(unit, region)
     this.#live.push(unit)
-    for (const branch of unit.branches.keys()) this.#branches.set(branch, unit)
+    this.#units.set(unitRecord, unit)
     this.counts.live++
     return unitRecord
   }
@@ -353,9 +405,11 @@ export class Jit {
   }
 }
 
-function computedBranches({ blocks }: Region): ReadonlyMap<number, RegionPage> {
+function computedBranches({ blocks }: Region): ReadonlyMap<number, ComputedBranch> {
   const last = blocks.map(({ instructions }) => instructions.at(-1)!)
   return new Map(
-    last.filter(({ flow }) => flow === 'indirect' || flow === 'return').map(({ record, page }) => [record, page]),
+    last
+      .filter(({ flow }) => flow === 'indirect' || flow === 'return')
+      .map(({ record, page, flow }) => [record, { delta: page.delta, isReturn: flow === 'return' }]),
   )
 }

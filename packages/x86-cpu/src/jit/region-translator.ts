@@ -1,5 +1,17 @@
-import { OP_CALL_SPILLED, TLB_EXECUTE, UNIT_FAILED, UNIT_JUMP, UNIT_RESUME } from '@retrap/engine'
-import { I32, I64 } from '@retrap/wasm-emitter'
+import {
+  HOT_COUNTER_MASK,
+  HOT_COUNTER_SHIFT,
+  MISSED_BRANCHES,
+  MISSED_BRANCHES_AT,
+  MISSED_BRANCH_BYTES,
+  OP_CALL_SPILLED,
+  TLB_EXECUTE,
+  UNIT_FAILED,
+  UNIT_JUMP,
+  UNIT_MISSED,
+  UNIT_RESUME,
+} from '@retrap/engine'
+import { I32, I64, select } from '@retrap/wasm-emitter'
 import type { Label, LoadOp, Local, Value } from '@retrap/wasm-emitter'
 import type { MachineMemory } from '@retrap/memory'
 import type { Library } from '../semantics/library.ts'
@@ -35,6 +47,7 @@ import {
   SS,
 } from '../state-layout.ts'
 import { TLB_INDEX_MASK } from '../tlb-layout.ts'
+import { switchPosition } from './position-switch.ts'
 import type { RegionBuilder } from './region-builder.ts'
 import { RegionFlags } from './region-flags.ts'
 import { RegionContext } from './region-context.ts'
@@ -66,6 +79,8 @@ export interface TranslationParts {
   readonly library: Library
   /** Machine address of the record by which the unit is entered. */
   readonly unitRecord: number
+  /** Machine address of the engine's counters of hot code. */
+  readonly countersAt: number
   /** Index of the type of a form's function. */
   readonly callType: number
   /** Whether a form is called rather than generated anew. */
@@ -341,19 +356,19 @@ export class RegionTranslator {
     const known = insn.target
     if (known === undefined) {
       const linear = f.let(target!)
-      if (block.computed.length > 0) {
+      const targets = block.computed.filter((to) => !graph.isIrreducible(number, to))
+      if (targets.length > 0) {
         this.#checkTurn(insn, linear)
+        const firsts = targets.map((to) => blocks[to]!.instructions[0]!)
         const position = f.let(linear.sub(this.#base.get))
-        for (const to of block.computed) {
-          if (graph.isIrreducible(number, to)) continue
-          const first = blocks[to]!.instructions[0]!
-          f.structuredIf(position.eq(first.at), () => {
-            if (first.page !== insn.page) this.#checkPage(insn, first.page.delta, first.page.page.slots, first.at)
-            this.#goTo(number, to)
-          })
-        }
+        const positions = firsts.map(({ at }) => at)
+        switchPosition(f, position, positions, (i) => {
+          const { page, at } = firsts[i]!
+          if (page !== insn.page) this.#checkPage(insn, page.delta, page.page.slots, at)
+          this.#goTo(number, targets[i]!)
+        })
       }
-      this.#leave(UNIT_JUMP, insn, insn.record, this.#pending, linear)
+      this.#leave(this.#noteMiss(insn, linear), insn, insn.record, this.#pending, linear)
     } else if (block.target === undefined || graph.isIrreducible(number, block.target)) {
       this.#leave(UNIT_JUMP, insn, insn.record, this.#pending, this.#linear(known))
     } else {
@@ -364,6 +379,21 @@ export class RegionTranslator {
       this.#goTo(number, block.target)
     }
     this.#pending = pending
+  }
+
+  /** Notes where a computed branch leads out of the unit to. @returns the outcome */
+  #noteMiss({ record }: RegionInstruction, linear: I64): I32 {
+    const f = this.#f
+    const { countersAt, unitRecord } = this.#parts
+    const index = this.#budget.get.and(MISSED_BRANCHES - 1).mul(MISSED_BRANCH_BYTES)
+    const missed = f.let(index.add(countersAt + MISSED_BRANCHES_AT))
+    f.store('i64.store', missed, linear)
+    f.store('i32.store', missed, I32.of(record), 8)
+    f.store('i32.store', missed, I32.of(unitRecord), 12)
+    const counter = I32.of(countersAt + ((record >>> HOT_COUNTER_SHIFT) & HOT_COUNTER_MASK))
+    const count = f.let(f.loadExpression('i32.load', counter).sub(1))
+    f.store('i32.store', counter, count)
+    return select(count.eqz(), I32.of(UNIT_MISSED), I32.of(UNIT_JUMP))
   }
 
   /** Leaves where a turn may end, if it does. */

@@ -91,7 +91,7 @@ export interface RegionSources {
   pageAt(delta: number): CodePage | undefined
   /** Whether the target of a relative branch beyond its page is known: the instruction pointer is the linear address, or differs by what is fixed. */
   isRelativeKnown(source: FormSource): boolean
-  /** Offsets in its own page that a computed branch has often led to. */
+  /** Where a computed branch has often led to: distances from the beginning of its own page. */
   targetsOf(record: number): readonly number[]
   /** What a branch's target is relative to: its page, or the next instruction. */
   readonly isRelativeToPage: boolean

@@ -26,10 +26,13 @@ export interface CompiledUnit {
 export class UnitCompiler {
   readonly #memory: MachineMemory
   readonly #code: InterpreterCode<FormSource>
+  readonly #countersAt: number
 
-  constructor(memory: MachineMemory, code: InterpreterCode<FormSource>) {
+  /** @param countersAt - machine address of the counters of hot code */
+  constructor(memory: MachineMemory, code: InterpreterCode<FormSource>, countersAt: number) {
     this.#memory = memory
     this.#code = code
+    this.#countersAt = countersAt
   }
 
   /**
@@ -57,6 +60,7 @@ export class UnitCompiler {
       mode,
       library,
       unitRecord,
+      countersAt: this.#countersAt,
       callType,
       isCalled: (insn) => this.#isCalled(insn),
     })
