@@ -1,5 +1,5 @@
-import { BASE_HI, BASE_LO } from './apic-layout.ts'
-import { APIC_BASE_ADDRESS, APIC_BASE_BSP, APIC_BASE_EN, APIC_BASE_EXTD } from './apic-registers.ts'
+import { BASE_HI, BASE_LO, SVR } from './apic-layout.ts'
+import { APIC_BASE_ADDRESS, APIC_BASE_BSP, APIC_BASE_EN, APIC_BASE_EXTD, SVR_ENABLE } from './apic-registers.ts'
 
 /** The effect of a write of IA32_APIC_BASE. */
 export type ApicBaseChange = 'refused' | 'moved' | 'mode' | 'off'
@@ -43,6 +43,10 @@ export class ApicBase {
   /** Whether the APIC is on; software may have disabled it all the same. */
   get present(): boolean {
     return (this.#words[BASE_LO]! & APIC_BASE_EN) !== 0
+  }
+  /** Whether the APIC is on, by this register and by the spurious-vector register. */
+  get enabled(): boolean {
+    return this.present && (this.#words[SVR]! & SVR_ENABLE) !== 0
   }
   get x2apic(): boolean {
     return (this.#words[BASE_LO]! & APIC_BASE_EXTD) !== 0

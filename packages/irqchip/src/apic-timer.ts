@@ -277,3 +277,16 @@ export class ApicTimerUnit {
     this.resume()
   }
 }
+
+/** Returns a conversion for a TSC that was 0 at time 0. @param hz - its frequency */
+export function tscSinceZero(hz: number): ApicTimerWorld['tscToNs'] {
+  const ratio = new Ratio(1e9, hz)
+  const at = new Instant()
+  return (lo, hi, into) => {
+    at.lo = 0
+    at.hi = ratio.word(hi, 0)
+    at.add(ratio.word(lo, ratio.remainder) + (ratio.remainder === 0 ? 0 : 1))
+    into.lo = at.lo
+    into.hi = at.hi
+  }
+}

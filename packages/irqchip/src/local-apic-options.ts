@@ -1,4 +1,5 @@
 import type { Word64 } from '@retrap/device'
+import { checkFrequency, checkInteger, checkMethod, checkObject } from './arguments.ts'
 import type { ApicClock, StateRegion } from './time.ts'
 
 /** Connects a local APIC with the rest of the interrupt system. */
@@ -52,4 +53,19 @@ export interface LocalApicOptions {
   readonly physicalBits?: number
   /** {@link LOCAL_APIC_STATE_BYTES} bytes for the state; default a buffer of its own. */
   readonly state?: StateRegion
+}
+
+/** @throws IrqchipError `ERR_INVALID` for an option of the wrong type or out of range */
+export function checkLocalApicOptions(options: LocalApicOptions): void {
+  checkObject('options', options)
+  checkInteger('cpu', options.cpu, 0, 0xffff_fffe)
+  checkInteger('apicId', options.apicId ?? options.cpu, 0, 0xffff_fffe)
+  checkObject('clock', options.clock)
+  checkMethod(options.clock, 'read')
+  checkMethod(options.clock, 'timer')
+  checkObject('bus', options.bus)
+  checkFrequency('timerHz', options.timerHz)
+  checkFrequency('tscHz', options.tscHz)
+  checkMethod(options, 'tscToNs', 'optional')
+  checkInteger('physicalBits', options.physicalBits ?? 40, 32, 52)
 }

@@ -1,39 +1,34 @@
-import { Instant } from '@retrap/device'
-import { checkFrequency, checkInteger, checkMethod, checkObject, checkRegion, checkState } from './arguments.ts'
+import { checkRegion, checkState } from './arguments.ts'
+import { ApicArrivals } from './apic-arrivals.ts'
+import { ApicDelivery } from './apic-delivery.ts'
+import { ApicIdentity } from './apic-identity.ts'
 import { ApicBase } from './apic-base.ts'
-import { matchesX2apicLogical, matchesXapicLogical } from './apic-destination.ts'
 import { ApicEvents, DELIVERABLE } from './apic-events.ts'
-import { DFR, ERRORS, ESR, ICR, ICR2, ID, LDR, LOCAL_APIC_STATE_BYTES, REGISTER_WORDS, SVR } from './apic-layout.ts'
+import { DFR, ERRORS, ESR, ICR, ICR2, LDR, LOCAL_APIC_STATE_BYTES, REGISTER_WORDS, SVR } from './apic-layout.ts'
 import {
   APIC_LVT_CMCI,
-  APIC_LVT_ERROR,
   APIC_LVT_LINT0,
   APIC_LVT_LINT1,
   APIC_LVT_PMC,
   APIC_LVT_THERMAL,
   APIC_LVT_TIMER,
   APIC_SVR,
-  DESTINATION_ALL,
   DM_EXTINT,
   DM_NMI,
-  ESR_RECEIVED_ILLEGAL_VECTOR,
-  EVENT_EXTINT,
   EVENT_INIT,
-  EVENT_INTERRUPT,
   EVENT_NMI,
   EVENT_SMI,
-  FIRST_LEGAL_VECTOR,
   LVT_MASKED,
   SVR_ENABLE,
   SVR_SUPPRESS_EOI,
 } from './apic-registers.ts'
-import { ApicTimerUnit, type ApicTimerWorld } from './apic-timer.ts'
+import { ApicTimerUnit, tscSinceZero } from './apic-timer.ts'
 import { ApicPage } from './apic-page.ts'
+import { checkLocalApicOptions } from './local-apic-options.ts'
 import type { LocalApicBus, LocalApicOptions } from './local-apic-options.ts'
 import type { LocalApicState } from './local-apic-state.ts'
-import { LocalVectorTable, type LvtEvents } from './local-vector-table.ts'
+import { LocalVectorTable } from './local-vector-table.ts'
 import { TaskPriority, type TaskPriorityRecord } from './task-priority.ts'
-import { Ratio } from './ratio.ts'
 import { ownRegion } from './time.ts'
 import { VectorRegisters } from './vector-registers.ts'
 
@@ -45,11 +40,11 @@ import { VectorRegisters } from './vector-registers.ts'
  *
  * Source: Intel SDM vol. 3A, ch. "Advanced Programmable Interrupt Controller (APIC)".
  */
-export class LocalApic implements LvtEvents {
+export class LocalApic {
   /** Index of the vCPU. */
   readonly cpu: number
   readonly #words: Int32Array
-  readonly #apicId: number
+  readonly #identity: ApicIdentity
   readonly #bus: LocalApicBus
   readonly #base: ApicBase
   readonly #events: ApicEvents
@@ -57,48 +52,61 @@ export class LocalApic implements LvtEvents {
   readonly #priority: TaskPriority
   readonly #timer: ApicTimerUnit
   readonly #lvt: LocalVectorTable
+  readonly #delivery: ApicDelivery
+  readonly #arrivals: ApicArrivals
   readonly #page: ApicPage
 
   /** @throws IrqchipError `ERR_INVALID` for an option of the wrong type or out of range */
   constructor(options: LocalApicOptions) {
-    checkOptions(options)
+    checkLocalApicOptions(options)
     const region = options.state ?? ownRegion(LOCAL_APIC_STATE_BYTES)
     checkRegion(region, LOCAL_APIC_STATE_BYTES)
     const words = new Int32Array(region.buffer, region.byteOffset, LOCAL_APIC_STATE_BYTES / 4)
     const doubles = new Float64Array(region.buffer, region.byteOffset, LOCAL_APIC_STATE_BYTES / 8)
-    this.cpu = options.cpu
-    this.#words = words
-    this.#apicId = options.apicId ?? options.cpu
-    this.#bus = options.bus
-    this.#base = new ApicBase(words, options.bootstrap, options.x2apic ?? true, options.physicalBits ?? 40)
-    this.#events = new ApicEvents(words)
-    this.#vectors = new VectorRegisters(words)
-    this.#priority = new TaskPriority(words)
-    this.#timer = new ApicTimerUnit(words, doubles, {
+    const { cpu, bus } = options
+    const base = new ApicBase(words, options.bootstrap, options.x2apic ?? true, options.physicalBits ?? 40)
+    const events = new ApicEvents(words)
+    const vectors = new VectorRegisters(words)
+    const priority = new TaskPriority(words)
+    const arrivals = new ApicArrivals({ cpu, words, base, bus, events, vectors })
+    const lvt = new LocalVectorTable(words, arrivals)
+    const timer = new ApicTimerUnit(words, doubles, {
       clock: options.clock,
       timerHz: options.timerHz ?? 1e9,
       tscToNs: options.tscToNs?.bind(options) ?? tscSinceZero(options.tscHz ?? 1e9),
-      fire: () => this.#lvt.deliver(APIC_LVT_TIMER),
+      fire: () => lvt.deliver(APIC_LVT_TIMER),
     })
-    this.#lvt = new LocalVectorTable(words, this)
+    const delivery = new ApicDelivery({ cpu, words, base, bus, events, vectors, priority, lvt })
     const cmci = options.cmci ?? false
     const directed = options.directedEoi ?? true
+    this.cpu = cpu
+    this.#words = words
+    this.#bus = bus
+    this.#base = base
+    this.#identity = new ApicIdentity(words, base, options.apicId ?? cpu)
+    this.#events = events
+    this.#vectors = vectors
+    this.#priority = priority
+    this.#timer = timer
+    this.#lvt = lvt
+    this.#delivery = delivery
+    this.#arrivals = arrivals
     this.#page = new ApicPage({
-      cpu: options.cpu,
+      cpu,
       words,
-      base: this.#base,
-      bus: options.bus,
-      vectors: this.#vectors,
-      priority: this.#priority,
-      timer: this.#timer,
-      lvt: this.#lvt,
+      base,
+      bus,
+      vectors,
+      priority,
+      timer,
+      lvt,
       // Version 0x14: an integrated APIC. Bits 23:16: highest LVT entry.
       version: 0x14 | ((cmci ? 6 : 5) << 16) | (directed ? 1 << 24 : 0),
       cmci,
       svrWritable: 0x1ff | (directed ? SVR_SUPPRESS_EOI : 0),
-      changed: () => this.#changed(),
-      error: (bit) => this.#error(bit),
-      accept: (vector, level) => this.accept(vector, level),
+      changed: () => delivery.changed(),
+      error: (bit) => arrivals.error(bit),
+      accept: (vector, level) => arrivals.accept(vector, level),
     })
     this.reset()
   }
@@ -107,7 +115,7 @@ export class LocalApic implements LvtEvents {
 
   /** Returns the pending events: `EVENT_*` bits. 0 is the usual answer, and a cheap one. */
   events(): number {
-    return this.#events.stale || this.#priority.record !== null ? this.#look() : this.#events.current
+    return this.#delivery.events()
   }
 
   /** Whether `acknowledge` would yield a vector; the vCPU's IF is not considered. */
@@ -121,25 +129,12 @@ export class LocalApic implements LvtEvents {
    * @returns the vector; with nothing pending any more the spurious vector, which is not in service
    */
   acknowledge(): number {
-    const events = this.events()
-    if ((events & EVENT_EXTINT) !== 0) {
-      // The vector of an external controller is not subject to this APIC's priorities.
-      this.#events.takeExtInt()
-      const vector = this.#bus.acknowledgePic()
-      this.#look()
-      return vector
-    }
-    if ((events & EVENT_INTERRUPT) === 0) return this.#words[SVR]! & 0xff
-    const vector = this.#vectors.highestRequest
-    this.#vectors.accept(vector)
-    // The vCPU that acknowledges looks by itself: it is not told.
-    this.#look()
-    return vector
+    return this.#delivery.acknowledge()
   }
 
   /** Returns the vector that `acknowledge` would yield from this APIC, or −1; an ExtINT does not count. */
   peek(): number {
-    return (this.events() & EVENT_INTERRUPT) === 0 ? -1 : this.#vectors.highestRequest
+    return this.#delivery.peek()
   }
 
   /** Takes a pending NMI. */
@@ -170,7 +165,7 @@ export class LocalApic implements LvtEvents {
   }
   set cr8(value: number) {
     this.#priority.value = (value & 0xf) << 4
-    this.#changed()
+    this.#delivery.changed()
   }
 
   /**
@@ -180,7 +175,7 @@ export class LocalApic implements LvtEvents {
    */
   useRecord(record: TaskPriorityRecord | null): void {
     this.#priority.moveTo(record)
-    this.#changed()
+    this.#delivery.changed()
   }
 
   /** Returns the record that the guest keeps its task priority in, or null. */
@@ -188,31 +183,7 @@ export class LocalApic implements LvtEvents {
     return this.#priority.record
   }
 
-  /** Computes the deliverable events from their inputs. @returns all events */
-  #look(): number {
-    this.#events.beginLook()
-    let events = 0
-    const inService = this.#vectors.highestInService
-    const pending = this.#vectors.highestRequest
-    const priority = this.#priority.processorPriority(inService)
-    this.#priority.record?.publish(inService < 0 ? 0 : inService & 0xf0, pending < 0 ? 0 : pending)
-    if (this.#enabled() && pending >> 4 > priority >> 4) events |= EVENT_INTERRUPT
-    if (this.#lvt.level(0) && this.#acceptsExtInt()) events |= EVENT_EXTINT
-    return this.#events.endLook(events)
-  }
-
-  /** An input of the events has changed: tells the vCPU if that makes a difference to it. */
-  #changed(): void {
-    const before = this.#events.current & DELIVERABLE
-    if ((this.#look() & DELIVERABLE) !== before) this.#bus.wake(this.cpu)
-  }
-
   // ---- modes ----
-
-  /** Whether the APIC is on, by IA32_APIC_BASE and by the spurious-vector register. */
-  #enabled(): boolean {
-    return this.#base.present && (this.#words[SVR]! & SVR_ENABLE) !== 0
-  }
 
   /** Whether the APIC is on, by IA32_APIC_BASE (it may be disabled by software). CPUID's APIC bit follows it. */
   get present(): boolean {
@@ -239,14 +210,7 @@ export class LocalApic implements LvtEvents {
 
   /** APIC ID: 8 bits in xAPIC mode. */
   get apicId(): number {
-    return this.x2apic ? this.#apicId : this.#apicId & 0xff
-  }
-
-  /** LINT0 as ExtINT (virtual wire), or an APIC that is off, whose LINT0 is the processor's INTR pin. */
-  #acceptsExtInt(): boolean {
-    if (!this.present) return true
-    const lvt = this.#words[APIC_LVT_LINT0 >> 4]!
-    return (lvt & LVT_MASKED) === 0 && ((lvt >>> 8) & 7) === DM_EXTINT
+    return this.#identity.id
   }
 
   /** Low word of IA32_APIC_BASE. */
@@ -267,8 +231,8 @@ export class LocalApic implements LvtEvents {
     const change = this.#base.write(lo, hi)
     if (change === 'refused') return false
     if (change === 'off') this.#initReset()
-    else if (change === 'mode') this.#resetIdentity()
-    this.#changed()
+    else if (change === 'mode') this.#identity.reset()
+    this.#delivery.changed()
     this.#bus.receptionChanged()
     return true
   }
@@ -296,14 +260,8 @@ export class LocalApic implements LvtEvents {
     words[SVR] = 0xff
     this.#lvt.reset()
     this.#timer.stop()
-    this.#resetIdentity()
+    this.#identity.reset()
     this.#events.touch()
-  }
-
-  #resetIdentity(): void {
-    const words = this.#words
-    words[ID] = this.x2apic ? this.#apicId : this.#apicId << 24
-    if (this.x2apic) words[LDR] = ((this.#apicId >>> 4) << 16) | (1 << (this.#apicId & 15))
   }
 
   /**
@@ -349,66 +307,38 @@ export class LocalApic implements LvtEvents {
 
   // ---- arrivals ----
 
-  #error(bit: number): void {
-    const lvt = this.#words[APIC_LVT_ERROR >> 4]!
-    const vector = lvt & 0xff
-    if ((lvt & LVT_MASKED) !== 0) {
-      this.#words[ERRORS]! |= bit
-    } else if (vector < FIRST_LEGAL_VECTOR) {
-      // The error's own interrupt is an error as well, and goes no further.
-      this.#words[ERRORS]! |= bit | ESR_RECEIVED_ILLEGAL_VECTOR
-    } else {
-      this.#words[ERRORS]! |= bit
-      this.accept(vector, false)
-    }
-  }
-
   /**
    * A fixed interrupt arrives.
    *
    * @returns whether the APIC took it: it must be enabled
    */
   accept(vector: number, level: boolean): boolean {
-    if (!this.#enabled()) return false
-    if (vector < FIRST_LEGAL_VECTOR) {
-      this.#error(ESR_RECEIVED_ILLEGAL_VECTOR)
-      return false
-    }
-    this.#vectors.request(vector, level)
-    this.#events.touch()
-    this.#bus.wake(this.cpu)
-    return true
+    return this.#arrivals.accept(vector, level)
   }
 
   /** Latches an NMI; a second one before the first was taken is the same one. */
   nmi(): void {
-    this.#events.latch(EVENT_NMI)
-    this.#bus.wake(this.cpu)
+    this.#arrivals.nmi()
   }
 
   /** Latches an SMI. */
   smi(): void {
-    this.#events.latch(EVENT_SMI)
-    this.#bus.wake(this.cpu)
+    this.#arrivals.smi()
   }
 
   /** Latches an INIT, which overtakes a SIPI that was not taken. */
   init(): void {
-    this.#events.latchInit()
-    this.#bus.wake(this.cpu)
+    this.#arrivals.init()
   }
 
   /** Latches a start-up message: execution begins at `vector` · 4096. */
   sipi(vector: number): void {
-    this.#events.latchStartup(vector)
-    this.#bus.wake(this.cpu)
+    this.#arrivals.startup(vector)
   }
 
   /** Latches an ExtINT message: the vector is the i8259's. */
   extInt(): void {
-    if (this.present && !this.#enabled()) return
-    this.#events.latchExtInt()
-    this.#bus.wake(this.cpu)
+    this.#arrivals.extInt()
   }
 
   /** Drives LINT0 (the i8259's INT on a PC) or LINT1 (NMI). */
@@ -419,7 +349,7 @@ export class LocalApic implements LvtEvents {
     if (!this.present && pin === 1 && level) this.nmi()
     if (pin === 0) {
       // ExtINT follows the wire: it goes when the i8259 takes its request back.
-      this.#changed()
+      this.#delivery.changed()
     }
   }
 
@@ -435,22 +365,16 @@ export class LocalApic implements LvtEvents {
    * @param destination - in x2APIC width; `DESTINATION_ALL` is everybody
    */
   matches(destination: number, logical: boolean): boolean {
-    if (!this.present) return false
-    if (destination === DESTINATION_ALL) return true
-    if (!logical) return destination === this.apicId
-    const ldr = this.#words[LDR]!
-    return this.x2apic
-      ? matchesX2apicLogical(ldr, destination)
-      : matchesXapicLogical(ldr >>> 24, this.#words[DFR]! >>> 28, destination)
+    return this.#identity.matches(destination, logical)
   }
 
   /** Whether the APIC takes part in lowest-priority arbitration. */
   get arbitrates(): boolean {
-    return this.#enabled()
+    return this.#base.enabled
   }
   /** Priority of the processor: the higher of task priority and service. */
   get processorPriority(): number {
-    return this.#priority.processorPriority(this.#vectors.highestInService)
+    return this.#delivery.processorPriority
   }
 
   // ---- timer ----
@@ -508,7 +432,7 @@ export class LocalApic implements LvtEvents {
     checkState('local APIC state', state, this.save())
     const words = this.#words
     this.#base.restore(state.baseLo, state.baseHi)
-    this.#resetIdentity()
+    this.#identity.reset()
     this.#priority.value = state.taskPriority
     words[LDR] = state.logicalDestination
     words[DFR] = state.destinationFormat
@@ -523,31 +447,4 @@ export class LocalApic implements LvtEvents {
     this.#events.restore(state.events)
     this.#bus.wake(this.cpu)
   }
-}
-
-/** When a TSC that was 0 at time 0 reaches a value. */
-function tscSinceZero(hz: number): ApicTimerWorld['tscToNs'] {
-  const ratio = new Ratio(1e9, hz)
-  const at = new Instant()
-  return (lo, hi, into) => {
-    at.lo = 0
-    at.hi = ratio.word(hi, 0)
-    at.add(ratio.word(lo, ratio.remainder) + (ratio.remainder === 0 ? 0 : 1))
-    into.lo = at.lo
-    into.hi = at.hi
-  }
-}
-
-function checkOptions(options: LocalApicOptions): void {
-  checkObject('options', options)
-  checkInteger('cpu', options.cpu, 0, 0xffff_fffe)
-  checkInteger('apicId', options.apicId ?? options.cpu, 0, 0xffff_fffe)
-  checkObject('clock', options.clock)
-  checkMethod(options.clock, 'read')
-  checkMethod(options.clock, 'timer')
-  checkObject('bus', options.bus)
-  checkFrequency('timerHz', options.timerHz)
-  checkFrequency('tscHz', options.tscHz)
-  checkMethod(options, 'tscToNs', 'optional')
-  checkInteger('physicalBits', options.physicalBits ?? 40, 32, 52)
 }
