@@ -6,7 +6,6 @@ import { IoreqError } from './errors.ts'
 import { INVALIDATE_ALL, type InvalidationNotice } from './invalidation.ts'
 import { FailureHandler } from './failures.ts'
 import { ImmediateAccess } from './immediate.ts'
-import type { InvalidationListener } from './invalidation-listener.ts'
 import {
   IOREQ_READ,
   IOREQ_SLOTS,
@@ -16,29 +15,25 @@ import {
   XEN_DMOP_IO_RANGE_MEMORY,
   XEN_DMOP_IO_RANGE_PORT,
 } from './layout.ts'
-import { MmioLookup, PORT_REGION, PortLookup, type ServedRegion } from './lookup.ts'
-import { Parties } from './parties.ts'
+import { PORT_REGION, type MmioLookup, type ServedRegion } from './lookup.ts'
 import { PendingRequests } from './pending.ts'
 import { badRead, checkedVoid, cut, isOneCall } from '@retrap/device/host'
 import { isDirectCall, type ClaimedRegion } from './region.ts'
-import { RegionTable } from './region-table.ts'
+import { Registration } from './registration.ts'
 import { createIoRequest, requestAddress, setElement, type IoRequest } from './request.ts'
-import type { IoreqServer, ServerOwner } from './server.ts'
+import type { IoreqServer } from './server.ts'
 import { IO_DONE, IO_LOG } from './status.ts'
 import { Submission } from './submission.ts'
-import type { IoTraceRecord } from './trace.ts'
-
-const NO_REGIONS = new RegionTable(() => {})
 
 /**
- * Takes a domain's port, MMIO and PCI configuration accesses to whoever answers them: the hypervisor's own handlers,
+ * Takes a domain's port, MMIO and PCI configuration accesses to the party that answers them: the hypervisor's own handlers,
  * then the ioreq servers, highest id first; a server is chosen if all of the access lies in its ranges.
  *
  * There are two ways in. The *direct* calls (`portRead` and its like) make an access at once or say `IO_LOG`, having
  * done nothing. `submit` is for logged passes and always takes the access; it may say `IO_RETRY`.
  * Answers are left in `lo` and `hi`, unsigned, so that no call allocates.
  */
-export class IoDispatch implements ServerOwner {
+export class IoDispatch {
   /** Low word of the last answer. */
   lo = 0
   /** High word of the last answer; 0 unless 8 bytes were read. */
@@ -52,18 +47,14 @@ export class IoDispatch implements ServerOwner {
   readonly config: ConfigAddress
   /** vCPUs of the domain. */
   readonly vcpus: number
-  readonly #parties: Parties
-  readonly #ports = new PortLookup()
-  readonly #mmio = new MmioLookup()
+  readonly #registration: Registration
+  readonly #mmio: MmioLookup
   readonly #portMap: Uint32Array
   readonly #portRegions: readonly ServedRegion[]
   readonly #immediate: ImmediateAccess
   readonly #pending: PendingRequests
   readonly #submission: Submission
   readonly #failures: FailureHandler
-  readonly #invalidations: InvalidationListener | undefined
-  readonly #space: ConfigSpace
-  readonly #trace: ((record: IoTraceRecord) => void) | undefined
   /** An access that is not one call of one handler. */
   readonly #one: IoRequest = createIoRequest()
   /** The last access that `#asynchronous` has found a server for, and which. */
@@ -82,43 +73,50 @@ export class IoDispatch implements ServerOwner {
         `${options.vcpus} vCPUs: expected 1–${IOREQ_SLOTS}, the slots of a request page`,
       )
     }
-    this.vcpus = options.vcpus
-    this.#invalidations = options.invalidations
-    this.#space = new ConfigSpace(options.ecam ?? [])
-    this.config = this.#space.address
-    this.#trace = options.trace?.bind(options)
-    this.#parties = new Parties(options.vcpus, options, (kind) => this.#rebuild(kind))
-    this.#portMap = this.#ports.map
-    this.#portRegions = this.#ports.regions
-    this.#failures = new FailureHandler(options.policy ?? 'crash', this, options.onFailure?.bind(options))
-    this.#immediate = new ImmediateAccess({
-      parties: this.#parties,
-      space: this.#space,
-      failures: this.#failures,
+    const { vcpus, invalidations } = options
+    const trace = options.trace?.bind(options)
+    const space = new ConfigSpace(options.ecam ?? [])
+    const failures = new FailureHandler(options.policy ?? 'crash', this, options.onFailure?.bind(options))
+    const pending = new PendingRequests({
+      vcpus,
       answer: this,
-      guestMemory: options.guestMemory,
-      trace: this.#trace,
-    })
-    this.#pending = new PendingRequests({
-      vcpus: options.vcpus,
-      answer: this,
-      failures: this.#failures,
+      failures,
       deadlineMs: options.deadlineMs ?? Infinity,
       answersLater: options.answersLater ?? false,
       onComplete: options.onComplete?.bind(options),
-      trace: this.#trace,
-      invalidations: options.invalidations,
-      servers: () => this.#parties.present(),
+      trace,
+      invalidations,
+      servers: () => parties.present(),
     })
-    this.#submission = new Submission({
-      parties: this.#parties,
-      space: this.#space,
-      immediate: this.#immediate,
-      pending: this.#pending,
-      failures: this.#failures,
+    this.#registration = new Registration({
+      vcpus,
+      pages: options,
+      space,
+      pending,
+      invalidations,
+      traced: trace !== undefined,
+      changed: () => {
+        this.#askedServer = null
+      },
+    })
+    const { parties, ports, mmio } = this.#registration
+    const immediate = new ImmediateAccess({
+      parties,
+      space,
+      failures,
       answer: this,
-      trace: this.#trace,
+      guestMemory: options.guestMemory,
+      trace,
     })
+    this.vcpus = vcpus
+    this.config = space.address
+    this.#mmio = mmio
+    this.#portMap = ports.map
+    this.#portRegions = ports.regions
+    this.#failures = failures
+    this.#immediate = immediate
+    this.#pending = pending
+    this.#submission = new Submission({ parties, space, immediate, pending, failures, answer: this, trace })
   }
 
   // ---- registration ----
@@ -129,69 +127,22 @@ export class IoDispatch implements ServerOwner {
    * @throws IoreqError `ERR_NO_SPACE` where there are eight already
    */
   createServer(options: ServerOptions): IoreqServer {
-    const server = this.#parties.create(this, options)
-    this.#invalidations?.serverChanged(server)
-    return server
+    return this.#registration.createServer(options)
   }
 
   /** The server with this id, or null. */
   server(id: number): IoreqServer | null {
-    return this.#parties.servers[id] ?? null
+    return this.#registration.parties.servers[id] ?? null
   }
 
   /** Claims ports for the hypervisor itself, before any server. Handlers answer at once. */
   mapInternalPorts(name: string, base: number, count: number, handler: RangeHandler, options?: RegionOptions): Region {
-    return this.#parties.internal.map(
-      { device: name, kind: 'port', base, length: count, handler, direct: true, window: null },
-      options,
-    )
+    return this.#registration.mapPorts(name, base, count, handler, options)
   }
 
   /** Claims guest-physical addresses for the hypervisor itself, before any server. Handlers answer at once. */
   mapInternalMmio(name: string, gpa: number, bytes: number, handler: RangeHandler, options?: RegionOptions): Region {
-    return this.#parties.internal.map(
-      { device: name, kind: 'mmio', base: gpa, length: bytes, handler, direct: true, window: null },
-      options,
-    )
-  }
-
-  /** @internal A server's ranges have changed. */
-  rangesChanged(server: IoreqServer, type: number): void {
-    if (!server.enabled) return
-    if (type === XEN_DMOP_IO_RANGE_PORT) this.#rebuild('port')
-    else if (type === XEN_DMOP_IO_RANGE_MEMORY) this.#rebuild('mmio')
-  }
-
-  /** @internal A server has been enabled or disabled. */
-  stateChanged(server: IoreqServer): void {
-    if (server.enabled) {
-      // Ports of the event channels; a server that changes one is found out when the next request is sent.
-      for (let vcpu = 0; vcpu < this.vcpus; vcpu++) server.slot(vcpu).eventPort = vcpu + 1
-    }
-    this.#rebuild('port')
-    this.#rebuild('mmio')
-    if (!server.enabled) this.#pending.disabled(server)
-    this.#invalidations?.serverChanged(server)
-  }
-
-  /** @internal A server has been destroyed. */
-  destroyed(server: IoreqServer): void {
-    this.#parties.remove(server)
-    this.#rebuild('port')
-    this.#rebuild('mmio')
-    this.#pending.endAll(server)
-    this.#invalidations?.serverChanged(server)
-    // Its requests have just been ended, so no slot of its pages is in use.
-    this.#parties.freePages(server)
-  }
-
-  #rebuild(kind: 'port' | 'mmio'): void {
-    this.#askedServer = null
-    // Nothing is found directly while accesses are traced: all of them come by `ImmediateAccess`.
-    const servers = this.#trace === undefined ? this.#parties.servers : []
-    const internal = this.#trace === undefined ? this.#parties.internal : NO_REGIONS
-    if (kind === 'port') this.#ports.rebuild(servers, internal)
-    else this.#mmio.rebuild(servers, internal, this.#space.windows)
+    return this.#registration.mapMmio(name, gpa, bytes, handler, options)
   }
 
   // ---- direct accesses ----
@@ -501,16 +452,6 @@ export class IoDispatch implements ServerOwner {
    */
   cancel(vcpu: number): void {
     this.#pending.cancel(vcpu)
-  }
-
-  /** @internal A server's slot has changed. */
-  answered(server: IoreqServer, vcpu: number, mayRun: boolean): void {
-    this.#pending.answered(server, vcpu, mayRun)
-  }
-
-  /** @internal A model of this process has answered. */
-  returned(server: IoreqServer, vcpu: number, lo: number, hi: number, mayRun: boolean): void {
-    this.#pending.returned(server, vcpu, lo, hi, mayRun)
   }
 
   // ---- models that break their contract ----

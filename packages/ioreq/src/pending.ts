@@ -1,41 +1,19 @@
-import type { Word64 } from '@retrap/device'
 import { IoreqError } from './errors.ts'
 import { Deadlines } from './deadlines.ts'
 import { accessOf, describeRequest, type FailureHandler } from './failures.ts'
-import type { InvalidationListener } from './invalidation-listener.ts'
 import type { InvalidationNotice } from './invalidation.ts'
 import { Invalidations } from './invalidations.ts'
 import { IOREQ_READ, STATE_IOREQ_INPROCESS, STATE_IOREQ_NONE, STATE_IOREQ_READY, STATE_IORESP_READY } from './layout.ts'
 import { cut } from '@retrap/device/host'
+import { LostServers } from './lost-servers.ts'
+import type { Answer, PendingOptions } from './pending-options.ts'
 import type { ClaimedRegion } from './region.ts'
 import { copyIoRequest, type IoRequest } from './request.ts'
 import type { IoreqServer } from './server.ts'
-import { IO_DONE, IO_FAILED, IO_RETRY, IO_UNHANDLED } from './status.ts'
-import type { IoTraceEvent, IoTraceRecord } from './trace.ts'
-import { deviceOf, isOpen, Wait } from './wait.ts'
+import { IO_DONE, IO_RETRY, IO_UNHANDLED } from './status.ts'
+import type { IoTraceEvent } from './trace.ts'
+import { deviceOf, isOpen, isTaken, Wait } from './wait.ts'
 import { allOnes } from './words.ts'
-
-/** Where answers are left. */
-interface Answer extends Word64 {
-  /** Elements. */
-  count: number
-}
-
-export interface PendingOptions {
-  readonly vcpus: number
-  /** Where answers are left. */
-  readonly answer: Answer
-  readonly failures: FailureHandler
-  /** Milliseconds of host time after which a server that has not answered counts as failed; `Infinity`: never. */
-  readonly deadlineMs: number
-  /** As in `IoDispatchOptions`. */
-  readonly answersLater: boolean
-  readonly onComplete: ((vcpu: number, mayRun: boolean) => void) | undefined
-  readonly trace: ((record: IoTraceRecord) => void) | undefined
-  readonly invalidations: InvalidationListener | undefined
-  /** All that there are, enabled or not. */
-  servers(): readonly IoreqServer[]
-}
 
 /**
  * The requests that are with servers: the producer's side of the protocol.
@@ -50,6 +28,7 @@ export class PendingRequests {
   readonly #failures: FailureHandler
   readonly #invalidations: Invalidations
   readonly #deadlines: Deadlines
+  readonly #lost: LostServers
   /** Neither a trace nor a deadline: an answer is only taken. */
   readonly #plain: boolean
 
@@ -82,6 +61,14 @@ export class PendingRequests {
       failures: options.failures,
       unacknowledged: (vcpu) => this.#invalidations.unacknowledged(vcpu),
       serverFailed,
+    })
+    this.#lost = new LostServers({
+      waits: this.#waits,
+      failures: options.failures,
+      invalidations: this.#invalidations,
+      deadlines: this.#deadlines,
+      end: (vcpu, wait, status) => this.#end(vcpu, wait, status),
+      drained: (server, vcpu, wait) => this.#drained(server, vcpu, wait),
     })
   }
 
@@ -443,62 +430,25 @@ export class PendingRequests {
 
   // ---- servers that go or fail ----
 
-  /** A server is gone: its requests end quietly, with all ones, and what it was to acknowledge it has. */
+  /** A server is gone: its requests end without an answer. */
   endAll(server: IoreqServer): void {
-    for (const [vcpu, wait] of this.#waits.entries()) {
-      server.draining[vcpu] = 0
-      if (wait.server === server && wait.ended === IO_RETRY) this.#end(vcpu, wait, IO_UNHANDLED)
-      this.#invalidations.acknowledged(server, vcpu, wait)
-    }
-    this.#deadlines.forget(server)
+    this.#lost.destroyed(server)
   }
 
   /** The server of a pending request cannot answer it. */
   serverFailed(server: IoreqServer, vcpu: number, device: string, error: unknown): void {
-    const wait = this.#wait(vcpu)
-    server.slot(vcpu).state = STATE_IOREQ_NONE
-    if (server.draining[vcpu] !== 0) {
-      // Nobody waits, but the contract was broken all the same.
-      this.#failures.failOutside(server, device, 'a cancelled request', error)
-      if (server.alive) this.#drained(server, vcpu, wait)
-      return
-    }
-    if (server.invalidating[vcpu] !== 0) {
-      this.#failures.failOutside(server, device, 'invalidate', error)
-      // A server that the policy lets be has dropped nothing, for all that anybody knows.
-      this.#invalidations.notWaitedFor(server, vcpu, wait)
-      return
-    }
-    if (wait.server !== server) {
-      this.#failures.failOutside(server, device, 'no request', error)
-      return
-    }
-    const status = this.#failures.fail(server, device, accessOf(wait.request), error)
-    this.#end(vcpu, wait, status === IO_DONE ? IO_UNHANDLED : status)
+    this.#lost.failed(server, vcpu, this.#wait(vcpu), { device, error })
   }
 
-  /** A server can answer nothing any more: its process has ended, or it breaks the protocol of its transport. */
+  /** A server can answer nothing any more. */
   serverGone(server: IoreqServer, error: unknown): void {
-    if (!server.alive) return
-    const first = this.#waits.findIndex((wait) => wait.server === server && !wait.completed)
-    if (first >= 0) this.serverFailed(server, first, server.name, error)
-    else this.#failures.failOutside(server, server.name, 'no request', error)
-    for (const [vcpu, wait] of this.#waits.entries()) {
-      if (wait.server === server && this.#failures.policy === 'crash') this.#end(vcpu, wait, IO_FAILED)
-    }
-    // Nothing is to be sent to it any more, whatever becomes of the domain.
-    server.destroy()
+    this.#lost.gone(server, error)
   }
 
   #fail(wait: Wait, server: IoreqServer, what: string): number {
     const error = new IoreqError('ERR_DEVICE', what)
     return this.#failures.fail(server, server.name, accessOf(wait.request), error)
   }
-}
-
-/** Whether a vCPU waits for an answer (or has one to take), or for an acknowledgement. */
-function isTaken(wait: Wait): boolean {
-  return wait.server !== null || wait.ended !== IO_RETRY || wait.invalidations > 0
 }
 
 function busy(vcpu: number, wait: Wait): IoreqError {

@@ -33,6 +33,11 @@ export class Wait {
   round = 0
 }
 
+/** Whether a vCPU waits for an answer (or has one to take), or for an acknowledgement. */
+export function isTaken(wait: Wait): boolean {
+  return wait.server !== null || wait.ended !== IO_RETRY || wait.invalidations > 0
+}
+
 /** Whether an answer or an acknowledgement is still to come. */
 export function isOpen(wait: Wait): boolean {
   return (wait.server !== null || wait.invalidations > 0) && !wait.completed
