@@ -1,52 +1,23 @@
-import { Instant } from '@retrap/device'
-import type { TimerQueue } from '@retrap/device/host'
-import type { IoDispatch } from '@retrap/ioreq'
-import type { DomainClock } from './clock.ts'
+import { DeterministicWait } from './deterministic-wait.ts'
 import type { DomainExit } from './domain-options.ts'
-import type { Invalidations } from './invalidation.ts'
-import type { SecondLevelFaults } from './second-level.ts'
-import type { MemoryChanges } from './memory-change.ts'
-import { ModelSettling, type ModelSettlingParts } from './model-settling.ts'
+import { HostPace, LOOK } from './host-pace.ts'
+import { ModelSettling } from './model-settling.ts'
 import type { Paravirtual } from './paravirtual.ts'
-import type { Sleeper } from './sleeper.ts'
+import { PendingInstructions } from './pending-instructions.ts'
+import type { RunLoopParts } from './run-loop-parts.ts'
 import type { CpuExit, VirtualCpu } from './virtual-cpu.ts'
-import { TURN, VirtualRounds, type RoundsHost } from './virtual-rounds.ts'
+import { VirtualRounds, type RoundsHost } from './virtual-rounds.ts'
 
-/** The longest turn of a vCPU that shares the thread with no other: not much longer than SOON_NS. */
-const LONGEST_TURN = 4 * TURN
-/** The shortest turn, of instructions that take very long. */
-const SHORTEST_TURN = 256
-/** Host time between two visits to the event loop. */
-const EVENT_LOOP_NS = 4_000_000
-/** A turn that takes longer than this is too long, and one that takes less than a quarter may be longer. */
-const LONG_TURN_NS = 8_000_000
 /** A timer that is due within this time makes the turn shorter, so that it is not late by a whole one. */
 const SOON_NS = 200_000
 const SOON_TURN = 2000
-/** Instructions between two looks at the host's clock, which takes as long as a round may; a round counts as so many. */
-const LOOK = 4096
+/** A round counts as so many instructions. */
 const ROUND_COST = 256
-/** How long `finish` waits for an answer before it looks again by itself. */
-const LOOK_AGAIN_MS = 50
 /** Host time that devices have to answer what is under way when one of them stops the machine. */
 const STOP_DEADLINE_MS = 1000
 
-const BLOCKED: CpuExit = { reason: 'blocked' }
 /** The next microtask. */
 const NOW = Promise.resolve()
-
-/** What {@link RunLoop} drives. */
-export interface RunLoopParts extends ModelSettlingParts {
-  readonly vcpus: readonly VirtualCpu[]
-  readonly clock: DomainClock
-  readonly timers: TimerQueue
-  readonly sleeper: Sleeper
-  readonly dispatch: Pick<IoDispatch, 'pending' | 'unanswered' | 'invalidationHolder'>
-  readonly invalidations: Pick<Invalidations, 'flagged' | 'resume' | 'waits'>
-  readonly secondLevel: Pick<SecondLevelFaults, 'waits'>
-  /** Made when a vCPU has stopped executing: every vCPU is between two instructions, or waits for a device. */
-  readonly memoryChanges: Pick<MemoryChanges, 'stopped'>
-}
 
 /**
  * Runs a domain's vCPUs in turn, its timers, and its servers' events; and waits where nothing can go on.
@@ -64,30 +35,21 @@ export class RunLoop {
   #waiting = false
   /** A turn of the event loop has been asked for, for the sake of an answer. */
   #turnAsked = false
-  /** Time has passed while nothing ran. */
-  #slept = true
   /** Something has happened since all vCPUs were looked at; until then only those that were not asleep are. */
   #lookAtAll = true
   readonly #awake: VirtualCpu[] = []
   #awakeCount = 0
   /** vCPUs that did something in their last turns. */
   #busy = Infinity
-  /** When the event loop is to have its turn, on the host's clock. */
-  #nextVisit = 0
-  /** When the host's clock was looked at last. */
-  #looked = 0
   /** A timer is due within a short turn or two. */
   #timerSoon = false
-  /** Instructions of a turn, as long as they do not take too long. */
-  #turn = TURN
-  /** Instructions, and what rounds count for, since the host's clock was looked at. */
-  #unseen = 0
   /** The vCPU that executes has been stopped for a model elsewhere, and not because its turn is over. */
   #interrupted = false
   readonly #rounds: VirtualRounds | null
-  /** A vCPU waits for memory, and tries again when anything has happened. */
-  #stalled = false
   readonly #settling: ModelSettling
+  readonly #pace: HostPace
+  readonly #instructions: PendingInstructions
+  readonly #wait: DeterministicWait
   /** `run` is under way. */
   running = false
   /** A hypervisor's own interface for guests: a hypercall may stop a vCPU. */
@@ -102,37 +64,45 @@ export class RunLoop {
   constructor(parts: RunLoopParts) {
     this.#parts = parts
     this.#settling = new ModelSettling(parts)
+    this.#pace = new HostPace(parts.vcpus.length)
+    this.#instructions = new PendingInstructions(parts, {
+      setCurrent: (vcpu) => {
+        this.current = vcpu
+      },
+      wake: () => this.wake(),
+      handle: (vcpu, exit) => this.#handle(vcpu, exit),
+      sleep: (ms) => this.#sleep(ms),
+    })
+    this.#wait = new DeterministicWait(parts, {
+      isWoken: () => this.#woken,
+      setWoken: (woken) => {
+        this.#woken = woken
+      },
+      ended: () => this.#exit !== null,
+      mayGoOn: (vcpu) => this.#instructions.mayGoOn(vcpu),
+      sleep: (ms) => this.#sleep(ms),
+    })
     this.#rounds = parts.clock.deterministic ? new VirtualRounds(this.#roundsHost()) : null
   }
 
   #roundsHost(): RoundsHost {
-    const { vcpus, clock, timers, invalidations, dispatch, secondLevel } = this.#parts
+    const { vcpus, clock, timers, invalidations, secondLevel } = this.#parts
     return {
       vcpus,
       clock,
       timers,
       ended: () => this.#exit !== null,
       settle: () => this.#settling.begin(),
-      waitsForHost: () => this.#waitsForHost(),
+      waitsForHost: () => this.#wait.pending,
       waitsForMemory: (id) => secondLevel.waits(id),
-      waitForHost: (stalled) => {
-        this.#woken = false
-        this.#stalled = stalled
-        // Notices of what has left the guest go out, by halted vCPUs too: what is waited for may wait for them.
-        for (const vcpu of vcpus) {
-          if (!invalidations.flagged(vcpu.id) || dispatch.unanswered(vcpu.id)) continue
-          // A vCPU that may go on now is what was waited for.
-          if (this.#mayGoOn(vcpu)) this.#woken = true
-        }
-        return this.#sleep(0).then(this.#hostHadTurn)
-      },
+      waitForHost: (stalled) => this.#wait.begin(stalled),
       visitDue: (instructions) => {
-        this.#unseen += instructions
-        return (this.#slept || this.#unseen >= LOOK) && this.#lookAtHost(performance.now() * 1e6)
+        this.#pace.unseen += instructions
+        return this.#pace.lookDue && this.#pace.look(performance.now() * 1e6)
       },
       sleep: (ms) => this.#sleep(ms),
       flagged: (id) => invalidations.flagged(id),
-      mayGoOn: (vcpu) => this.#mayGoOn(vcpu),
+      mayGoOn: (vcpu) => this.#instructions.mayGoOn(vcpu),
       mayRun: (vcpu) => this.paravirtual?.mayRun(vcpu.id) !== false && !vcpu.dormant,
       execute: (vcpu, budget) => this.execute(vcpu, budget),
       interrupted: (vcpu) => this.#interrupted || this.#exit !== null || invalidations.flagged(vcpu.id),
@@ -213,7 +183,7 @@ export class RunLoop {
     this.running = true
     this.#lookAtAll = true
     this.#ended = Promise.withResolvers<DomainExit>()
-    this.#slept = true
+    this.#pace.slept = true
     this.#go()
     try {
       const exit = await this.#ended.promise
@@ -273,10 +243,11 @@ export class RunLoop {
   #round(): Promise<unknown> | null {
     const { vcpus, invalidations, dispatch } = this.#parts
     const { paravirtual } = this
+    const pace = this.#pace
     this.#woken = false
-    this.#unseen += ROUND_COST
-    const visit = (this.#slept || this.#unseen >= LOOK) && this.#lookAtTime()
-    const turn = this.#timerSoon ? Math.min(this.#turn, SOON_TURN) : this.#turn
+    pace.unseen += ROUND_COST
+    const visit = pace.lookDue && this.#lookAtTime()
+    const turn = this.#timerSoon ? Math.min(pace.turn, SOON_TURN) : pace.turn
     if (this.#parts.servers.length > 0) this.#pump()
     let busy = 0
     let ready = 0
@@ -292,7 +263,7 @@ export class RunLoop {
       if (this.#exit !== null) return null
       const flagged = invalidations.flagged(vcpu.id)
       if (all && (flagged || !vcpu.dormant)) awake[this.#awakeCount++] = vcpu
-      if (flagged && !this.#mayGoOn(vcpu)) {
+      if (flagged && !this.#instructions.mayGoOn(vcpu)) {
         if (dispatch.pending(vcpu.id)) blocked++
         continue
       }
@@ -304,14 +275,14 @@ export class RunLoop {
       const retired = vcpu.cpu.retired - before
       paravirtual?.afterTurn(vcpu.id, exit.reason)
       if (exit.reason === 'blocked') {
-        this.#unseen += retired
+        pace.unseen += retired
         blocked++
         this.#blockedExits++
         if (retired > 0) busy++
         continue
       }
       // A turn that is used up by few slow instructions also has the clock looked at.
-      this.#unseen += exit.reason === 'budget' || exit.reason === 'yield' ? LOOK : retired
+      pace.unseen += exit.reason === 'budget' || exit.reason === 'yield' ? LOOK : retired
       if (this.#count(vcpu, exit)) ready++
       else if (retired > 0) busy++
     }
@@ -336,58 +307,10 @@ export class RunLoop {
   #lookAtTime(): boolean {
     const { clock, timers } = this.#parts
     const now = clock.now()
-    const visit = this.#lookAtHost(now)
+    const visit = this.#pace.look(now)
     if (now >= timers.nextDeadlineNs) timers.expire()
     this.#timerSoon = timers.nextDeadlineNs < now + SOON_NS
     return visit
-  }
-
-  /**
-   * Takes a look at the host's clock: at how long turns take, too.
-   *
-   * @param now - nanoseconds
-   * @returns whether the event loop is to have its turn
-   */
-  #lookAtHost(now: number): boolean {
-    if (this.#slept) this.#nextVisit = now + EVENT_LOOP_NS
-    else {
-      const took = now - this.#looked
-      if (took > LONG_TURN_NS) this.#turn = Math.max(SHORTEST_TURN, this.#turn >> 2)
-      else if (took < LONG_TURN_NS / 4)
-        this.#turn = Math.min(this.#parts.vcpus.length === 1 ? LONGEST_TURN : TURN, this.#turn << 1)
-    }
-    this.#looked = now
-    this.#slept = false
-    this.#unseen = 0
-    return now >= this.#nextVisit
-  }
-
-  /** Before a flagged vCPU goes on: finishes what is in the middle, then has the notice sent and waits for its end. */
-  #mayGoOn(vcpu: VirtualCpu): boolean {
-    if (this.#parts.invalidations.waits(vcpu.id)) return false
-    if (vcpu.cpu.busy) {
-      const exit = this.#settle(vcpu)
-      if (exit !== undefined) {
-        this.#handle(vcpu, exit)
-        // One that waits for its memory, and not for an answer, may wait for those who are to be told.
-        if (!this.#parts.secondLevel.waits(vcpu.id)) return false
-      }
-    }
-    const may = this.#parts.invalidations.resume(vcpu.id)
-    if (!may && !this.#parts.dispatch.pending(vcpu.id)) this.wake()
-    return may
-  }
-
-  /** Goes on with what a vCPU is in the middle of; nobody else changes the map meanwhile. */
-  #settle(vcpu: VirtualCpu): CpuExit | undefined {
-    const { cpu } = vcpu
-    const before = cpu.retired
-    this.current = vcpu
-    const exit = cpu.settle()
-    this.current = null
-    this.#parts.memoryChanges.stopped()
-    this.#parts.clock.advance(cpu.retired - before)
-    return exit
   }
 
   /** @returns whether it can go on at once */
@@ -419,50 +342,15 @@ export class RunLoop {
   /** The event loop has had its turn: where an answer is still to come, it takes more than microtasks. */
   readonly #turnTaken = (): void => {
     this.#turnAsked = false
-    this.#slept = true
+    this.#pace.slept = true
     if (!this.#waiting) return
     this.#waiting = false
     this.#sleep(this.#msToDeadline()).then(this.#go, this.#broken)
   }
 
-  /**
-   * On deterministic time, the event loop has had its turn since a vCPU began to wait. That turn is taken even where the
-   * answer is there: a model may have more to do in promises of its own, at the virtual instant of its answer.
-   */
-  readonly #hostHadTurn = (): Promise<void> | void => {
-    if (this.#exit !== null || this.#woken || !(this.#stalled || this.#waitsForHost())) return
-    if (this.#stalled || !this.#heldByMappings()) return this.#sleep(Infinity).then(this.#turnForHost)
-    const { clock, timers } = this.#parts
-    const deadline = new Instant()
-    if (!timers.readNextDeadline(deadline)) return
-    clock.skipTo(deadline)
-    timers.expire()
-  }
-
-  readonly #turnForHost = (): Promise<void> | void => (this.#exit === null ? this.#sleep(0) : undefined)
-
-  /** Whether an answer or an acknowledgement is still to come. */
-  #waitsForHost(): boolean {
-    const { vcpus, dispatch, invalidations } = this.#parts
-    for (const { id } of vcpus) if (dispatch.unanswered(id) || invalidations.waits(id)) return true
-    return false
-  }
-
-  /**
-   * Whether all that is waited for is the end of mappings that models of this process hold: their deterministic time goes
-   * on, for it may be a timer of theirs that ends them. Nothing that the host does is waited for.
-   */
-  #heldByMappings(): boolean {
-    const { clock, timers, vcpus, dispatch, invalidations } = this.#parts
-    if (!clock.deterministic || timers.nextDeadlineNs === Infinity) return false
-    return vcpus.every(
-      ({ id }) => !dispatch.pending(id) || (invalidations.waits(id) && dispatch.invalidationHolder(id) !== undefined),
-    )
-  }
-
   async #sleep(ms: number): Promise<void> {
     await this.#parts.sleeper.sleep(ms)
-    this.#slept = true
+    this.#pace.slept = true
   }
 
   #msToDeadline(): number {
@@ -473,8 +361,6 @@ export class RunLoop {
     return Math.max(0, (deadline - clock.now()) / 1e6)
   }
 
-  // ---------------------------------------------------------------- ends
-
   /**
    * Lets every instruction that is under way get its answers and retire, and begins no other.
    *
@@ -482,23 +368,7 @@ export class RunLoop {
    * @param acknowledged - also has every device model let go of what has left the guest
    * @returns numbers of the vCPUs that still wait
    */
-  async finish(deadlineMs: number, acknowledged: boolean): Promise<readonly number[]> {
-    const { vcpus, servers, invalidations } = this.#parts
-    const until = performance.now() + deadlineMs
-    for (;;) {
-      for (const server of servers) server.pump?.()
-      const waiting: number[] = []
-      for (const vcpu of vcpus) {
-        const exit = invalidations.waits(vcpu.id) ? BLOCKED : this.#settle(vcpu)
-        if (exit?.reason === 'blocked') {
-          waiting.push(vcpu.id)
-          if (this.#parts.secondLevel.waits(vcpu.id)) invalidations.resume(vcpu.id)
-        } else if (exit !== undefined) this.#handle(vcpu, exit)
-        else if (acknowledged && !invalidations.resume(vcpu.id)) waiting.push(vcpu.id)
-      }
-      const left = until - performance.now()
-      if (waiting.length === 0 || left <= 0) return waiting
-      await this.#sleep(Math.min(left, LOOK_AGAIN_MS))
-    }
+  finish(deadlineMs: number, acknowledged: boolean): Promise<readonly number[]> {
+    return this.#instructions.finish(deadlineMs, acknowledged)
   }
 }

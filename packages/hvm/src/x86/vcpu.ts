@@ -2,8 +2,7 @@ import { PAGE_BYTES } from '@retrap/memory'
 import { IOREQ_READ, IOREQ_TYPE_COPY, IOREQ_TYPE_PIO, IOREQ_WRITE, IO_DONE, IO_LOG } from '@retrap/ioreq'
 import type { IoDispatch } from '@retrap/ioreq'
 import type { LocalApic } from '@retrap/irqchip'
-import { APIC_TPR, EVENT_EXTINT, EVENT_INIT, EVENT_INTERRUPT, EVENT_NMI, EVENT_SIPI, EVENT_SMI } from '@retrap/irqchip'
-import { MSR_APIC_BASE } from '@retrap/irqchip'
+import { APIC_TPR, MSR_APIC_BASE } from '@retrap/irqchip'
 import { P2mEntry, P2mType } from '@retrap/p2m'
 import type { AccessLog } from '@retrap/replay'
 import { VAPIC_PORT } from '@retrap/vapic'
@@ -35,6 +34,7 @@ import type { X86Surroundings } from './surroundings.ts'
 import type { SystemManagementMemory } from './system-management.ts'
 import { describeTopology } from './topology.ts'
 import type { TprWatch } from './tpr-watch.ts'
+import { VcpuEvents } from './vcpu-events.ts'
 import { VcpuRequest } from './vcpu-request.ts'
 
 const APIC_PAGE_BYTES = 0x1000
@@ -54,6 +54,7 @@ export class X86Vcpu implements CpuHost, VirtualCpu {
   readonly #dispatch: IoDispatch
   readonly #translation: GuestTranslation
   readonly #request: VcpuRequest
+  readonly #events: VcpuEvents
   readonly #entry = new P2mEntry()
   /** Reports accesses to the task priority register, where there is a TPR patcher. */
   vapic: TprWatch | null = null
@@ -78,6 +79,7 @@ export class X86Vcpu implements CpuHost, VirtualCpu {
     this.apic = apic
     this.cpu = new Vcpu(engine, this, clocks)
     this.#request = new VcpuRequest(id, this.cpu, domain)
+    this.#events = new VcpuEvents(id, this.cpu, apic, world, () => this.cancelRequest())
     this.#translation = new GuestTranslation(id, domain, engine.processor.paging, apic, this.cpu.log, this.counts)
   }
 
@@ -340,16 +342,7 @@ export class X86Vcpu implements CpuHost, VirtualCpu {
 
   /** Takes the interrupt that is to be delivered. @returns its vector, or −1 if there is none any more */
   acknowledgeInterrupt(): number {
-    const callback = this.#world.paravirtual?.pendingVector(this.id) ?? 0
-    if (callback !== 0) return callback
-    // A guest that keeps its task priority in its own memory has raised it since, or seen to its events.
-    if ((this.apic.record !== null || this.#world.paravirtual !== null) && !this.apic.hasInterrupt()) {
-      this.updateEvents()
-      return -1
-    }
-    const vector = this.apic.acknowledge()
-    this.updateEvents()
-    return vector
+    return this.#events.acknowledge()
   }
 
   /** Reads CR8. */
@@ -393,26 +386,7 @@ export class X86Vcpu implements CpuHost, VirtualCpu {
 
   /** The local APIC has something for this vCPU, or no longer has. */
   updateEvents(): void {
-    this.#world.paravirtual?.eventsChanged(this.id)
-    const events = this.apic.events()
-    // INIT waits for RSM; a start-up IPI does not, and is lost.
-    const managed = this.cpu.inSystemManagement
-    if ((events & EVENT_INIT) !== 0 && !managed && this.apic.takeInit()) {
-      this.cancelRequest()
-      this.cpu.init()
-      this.#world.paravirtual?.apicReset(this.id)
-    }
-    if ((events & EVENT_SIPI) !== 0) {
-      const vector = this.apic.takeSipi()
-      if (vector >= 0 && !managed) {
-        this.cpu.startup(vector)
-        this.#world.paravirtual?.started(this.id)
-      }
-    }
-    if ((events & EVENT_SMI) !== 0 && this.apic.takeSmi()) this.cpu.smi()
-    if ((events & EVENT_NMI) !== 0 && this.apic.takeNmi()) this.cpu.nmi()
-    const callback = this.#world.paravirtual?.pendingVector(this.id) ?? 0
-    this.cpu.setInterruptPending((events & (EVENT_INTERRUPT | EVENT_EXTINT)) !== 0 || callback !== 0)
+    this.#events.update()
   }
 
   /** Asserts SMI#, as a chipset does. */
