@@ -292,7 +292,10 @@ export class DispatchLoop {
     this.#state.storeProgramCounter(this.#state.currentLinear())
     f.set(l.status, f.call(this.#imports.system, handler, l.record.get))
     this.#state.reload()
-    f.if(l.status.get.eqz(), () => this.#advance(labels.next))
+    f.if(l.status.get.eqz(), () => {
+      this.#branches.countNext(labels.next)
+      this.#advance(labels.next)
+    })
     this.#jumpIfAsked(labels)
     f.if(l.status.get.eq(STATUS_EXIT), () => {
       // Retired, with the program counter set.
@@ -305,9 +308,11 @@ export class DispatchLoop {
   /** Follows the program counter after a call that ended with STATUS_JUMP. */
   #jumpIfAsked(labels: DispatchLabels): void {
     const f = this.#f
-    const { status, target } = this.#state.locals
+    const { status, target, tlb } = this.#state.locals
     f.if(status.get.eq(STATUS_JUMP), () => {
       f.set(target, this.#state.linearProgramCounter())
+      // The access mode may be another.
+      f.set(tlb, this.#state.word(this.#state.layout.tlb))
       f.br(labels.jump)
     })
   }

@@ -2,7 +2,7 @@ import type { I32, I64, Label } from '@retrap/wasm-emitter'
 import type { DispatchImports, DispatchLabels } from './dispatch-parts.ts'
 import { HOT_COUNTER_MASK, HOT_COUNTER_SHIFT } from './hot-counters.ts'
 import type { LoopState } from './loop-state.ts'
-import { R_LINK, R_OFFSET } from './record.ts'
+import { OP_CALL, OP_DEAD, RECORD_BYTES, R_LINK, R_OFFSET, R_OP } from './record.ts'
 import { TLB_EXECUTE, TLB_INDEX_MASK } from './tlb-layout.ts'
 
 /**
@@ -57,6 +57,30 @@ export class LoopBranches {
     })
     f.set(slot, offsetTimes4)
     f.br(labels.slot)
+  }
+
+  /**
+   * Emits: goes on with the next record, and counts it, after an instruction that units leave to the interpreter: what
+   * follows it can be a unit of its own. Falls out where that record is no instruction, as after one that is executed
+   * alone.
+   */
+  countNext(next: Label): void {
+    if (this.#hotAt === undefined) return
+    const { f } = this.#state
+    const l = this.#state.locals
+    const op = f.loadExpression('i32.load16_u', l.record.get, R_OP + RECORD_BYTES)
+    f.if(op.sub(OP_CALL).ltU(OP_DEAD - OP_CALL), () => {
+      const offset = f.loadExpression('i32.load16_u', l.record.get, R_OFFSET + RECORD_BYTES)
+      const record = f.load('i32.load', l.slots.get.add(offset.shl(2)))
+      f.if(record, () => {
+        this.#count(record, (unit) => {
+          f.set(l.record, unit)
+          f.br(next)
+        })
+        f.set(l.record, record)
+        f.br(next)
+      })
+    })
   }
 
   /** The budget is used up, or attention is requested. */

@@ -6,6 +6,8 @@ export const TLB_READ = 0
 export const TLB_WRITE = 0x4000
 /** Offset of the execute table in a set. */
 export const TLB_EXECUTE = 0x8000
+/** Bytes of the set of an access mode: three tables. */
+export const TLB_SET_BYTES = 0xc000
 /** Bits of a linear address, shifted right by 8, that give an entry's offset in its table. */
 export const TLB_INDEX_MASK = 0x3ff0
 
@@ -15,5 +17,3 @@ export const TLB_ENTRIES = 1024
 export const TLB_ENTRY_BYTES = 16
 /** Bytes of a table. */
 export const TLB_TABLE_BYTES: number = TLB_ENTRIES * TLB_ENTRY_BYTES
-/** Bytes of the set of an access mode: three tables. */
-export const TLB_SET_BYTES: number = 3 * TLB_TABLE_BYTES

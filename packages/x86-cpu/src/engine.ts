@@ -165,7 +165,8 @@ export class X86Engine {
     const lowering = new Lowering(memory, (info, form) => {
       if (!this.processor.executes(info, form.long)) return { op: OP_SYSTEM, fn: undefinedForm }
       const semantics = semanticsOf(info, form)
-      const generated = semantics === undefined ? undefined : code.codes.get(formKey(form))
+      const others = semantics === undefined || (semantics.intel === true && this.processor.amd)
+      const generated = others ? undefined : code.codes.get(formKey(form))
       if (generated !== undefined && semantics?.partial !== true) return generated
       const handler = allHandlers[info.mnemonic]
       const fn = handler === undefined ? undefinedForm : this.#systemForm(handler, form)

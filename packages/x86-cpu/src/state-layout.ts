@@ -196,6 +196,11 @@ export const S_PKRU = 0xfb0
 /** IA32_PKRS, 32 bits that exist: the same for supervisors' pages. */
 export const S_PKRS = 0xfb4
 
+/** TLB set of explicit accesses in the current mode: `TLB_USER` …; `TLB_MISS` where nothing is kept. 32 bits. */
+export const S_ACCESS_SET = 0xfb8
+/** S_MODE for which the execute table of each TLB set was filled, a byte each. */
+export const S_EXECUTE_MODES = 0xfbc
+
 /** TLB sets follow the registers, one for each access mode; see `Tlb` of the engine. */
 export const S_TLB_SETS = 0x1000
 

@@ -4,3 +4,4 @@ import type * as engine from '@retrap/engine'
 export const TLB_READ: typeof engine.TLB_READ = 0
 export const TLB_WRITE_OFFSET: typeof engine.TLB_WRITE = 0x4000
 export const TLB_INDEX_MASK: typeof engine.TLB_INDEX_MASK = 0x3ff0
+export const TLB_SET_BYTES: typeof engine.TLB_SET_BYTES = 0xc000

@@ -98,7 +98,6 @@ export interface RegionSources {
 }
 
 const CONTROL = /^(J[A-Z]+|LOOP|LOOPE|LOOPNE|CALL|RET)$/
-
 class Discovery {
   readonly #sources: RegionSources
   readonly #pages = new Map<number, RegionPage | undefined>()
@@ -182,8 +181,10 @@ class Discovery {
 }
 
 function flowOf(source: FormSource | undefined, op: number): Flow {
-  if (source === undefined || source.semantics.partial === true) return 'leave'
+  if (source === undefined) return 'leave'
   const { mnemonic, operands } = source.form
+  const { partial, compiled } = source.semantics
+  if (partial === true) return compiled === true ? 'next' : 'leave'
   if (!CONTROL.test(mnemonic)) return op === OP_CALL_CONTROL ? 'leave' : 'next'
   if (mnemonic === 'RET') return 'return'
   const kind = operands[0]?.kind

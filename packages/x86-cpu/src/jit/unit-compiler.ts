@@ -72,7 +72,10 @@ export class UnitCompiler {
   #isCalled({ record, source }: RegionInstruction): boolean {
     const { u16 } = this.#memory
     const [op, fn] = [u16[(record + R_OP) >>> 1] as number, u16[(record + R_FUNCTION) >>> 1] as number]
-    if (source!.form.mnemonic.startsWith('F')) return true
+    const { form, semantics } = source!
+    // The interpreter calls the handler where the simple cases do not suffice.
+    if (semantics.partial === true) return false
+    if (form.mnemonic.startsWith('F')) return true
     return this.#code.functionBytes(op, fn) > LONGEST_INLINE
   }
 

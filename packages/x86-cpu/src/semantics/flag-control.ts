@@ -33,6 +33,7 @@ function requireCpl0(c: Context): void {
 
 const pushFlags: Semantics = {
   partial: true,
+  compiled: true,
   emit: (c) => {
     requireCpl0(c)
     const flags = c.f.loadExpression('i32.load', c.state, S_EFLAGS).and(I32.of(~(FLAG_VM | FLAG_RF)))
@@ -45,6 +46,7 @@ const pushFlags: Semantics = {
 
 const popFlags: Semantics = {
   partial: true,
+  compiled: true,
   emit: (c) => {
     requireCpl0(c)
     const { f } = c
@@ -73,6 +75,7 @@ const popFlags: Semantics = {
 export const flagControl: SemanticsTable = {
   CLI: {
     partial: true,
+    compiled: true,
     emit: (c) => {
       requireCpl0(c)
       const flags = c.f.loadExpression('i32.load', c.state, S_EFLAGS)
@@ -81,6 +84,7 @@ export const flagControl: SemanticsTable = {
   },
   STI: {
     partial: true,
+    compiled: true,
     // With nothing pending there is nothing that the next instruction could be interrupted by, unless it runs by itself, later.
     emit: (c) => {
       requireCpl0(c)

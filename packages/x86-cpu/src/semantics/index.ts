@@ -8,6 +8,7 @@ import { decimal } from './decimal.ts'
 import { fma } from './fma.ts'
 import { f16c } from './f16c.ts'
 import { flagControl } from './flag-control.ts'
+import { kernelEntry } from './kernel-entry.ts'
 import { move } from './move.ts'
 import { multiplication } from './multiply.ts'
 import { sha } from './sha.ts'
@@ -31,6 +32,7 @@ export const instructionSemantics: SemanticsTable = {
   ...f16c,
   ...flagControl,
   ...fma,
+  ...kernelEntry,
   ...move,
   ...multiplication,
   ...sha,

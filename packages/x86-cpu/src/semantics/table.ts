@@ -12,6 +12,10 @@ export interface Semantics {
   readonly partial?: boolean
   /** It sets the flags in code that runs only sometimes; `changeFlags` with a condition does not count. */
   readonly conditionalFlags?: boolean
+  /** With `partial`: units may hold the simple cases, which go on to the next instruction in the same access mode. */
+  readonly compiled?: boolean
+  /** With `partial`: the simple cases follow Intel's rules; AMD's processors always use the handler. */
+  readonly intel?: boolean
 }
 
 /** Semantics by mnemonic, as x86-decoder spells it. */

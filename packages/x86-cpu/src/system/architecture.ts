@@ -101,6 +101,11 @@ export const TYPE_EXPAND_DOWN = 4
 export const TYPE_CONFORMING = 4
 export const TYPE_CODE = 8
 
+/** Attributes of a flat code segment as system calls load it; DPL and ATTR_L or ATTR_DB are added. */
+export const FLAT_CODE: number = ATTR_P | ATTR_S | ATTR_G | TYPE_CODE | TYPE_READABLE | TYPE_ACCESSED
+/** The same of a stack segment; the DPL is added. */
+export const FLAT_STACK: number = ATTR_P | ATTR_S | ATTR_G | ATTR_DB | TYPE_WRITABLE | TYPE_ACCESSED
+
 // Type field of system segments and gates (SDM vol. 3A, "System Descriptor Types").
 export const SYSTEM_TSS16 = 1
 export const SYSTEM_LDT = 2

@@ -29,29 +29,22 @@ import {
 import {
   ATTR_DB,
   ATTR_DPL_SHIFT,
-  ATTR_G,
   ATTR_L,
-  ATTR_P,
-  ATTR_S,
   CR4_FSGSBASE,
   EFER_SCE,
   FLAG_FIXED,
+  FLAT_CODE,
+  FLAT_STACK,
   R11,
   RCX,
   RDX,
   RSP,
-  TYPE_ACCESSED,
-  TYPE_CODE,
-  TYPE_READABLE,
-  TYPE_WRITABLE,
 } from './architecture.ts'
 import { registerOffset, type Handler } from './operands.ts'
 import { setSegment, setSegmentBase } from './segment-cache.ts'
 import type { System } from './system.ts'
 import { S_STEP_SUPPRESSED } from './system-state.ts'
 
-const FLAT_CODE = ATTR_P | ATTR_S | ATTR_G | TYPE_CODE | TYPE_READABLE | TYPE_ACCESSED
-const FLAT_STACK = ATTR_P | ATTR_S | ATTR_G | ATTR_DB | TYPE_WRITABLE | TYPE_ACCESSED
 /** RFLAGS that SYSRET takes from R11 (SDM vol. 2B, "SYSRET"): RF, VM and reserved bits are not among them. */
 const SYSRET_FLAGS = 0x003c_7fd7
 
