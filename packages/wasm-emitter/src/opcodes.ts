@@ -345,6 +345,9 @@ export const NUMERIC = {
   'i32x4.trunc_sat_f64x2_u_zero': [[0xfd, 0xfd, 0x01], 'v128:v128'],
   'f64x2.convert_low_i32x4_s': [[0xfd, 0xfe, 0x01], 'v128:v128'],
   'f64x2.convert_low_i32x4_u': [[0xfd, 0xff, 0x01], 'v128:v128'],
+  // Relaxed SIMD: whether the product is rounded before the sum is the host's choice.
+  'f32x4.relaxed_madd': [[0xfd, 0x85, 0x02], 'v128 v128 v128:v128'],
+  'f64x2.relaxed_madd': [[0xfd, 0x87, 0x02], 'v128 v128 v128:v128'],
 } as const
 
 /** Loads: encoding, and log2 of the alignment that an atomic one requires. */

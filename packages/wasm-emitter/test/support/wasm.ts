@@ -6,7 +6,7 @@ const printer = await wabt()
 
 /** The text form of a module's bytes, without the generated names. */
 export function textOf(bytes: Uint8Array): string {
-  const module = printer.readWasm(bytes, { threads: true, simd: true, readDebugNames: true })
+  const module = printer.readWasm(bytes, { threads: true, simd: true, relaxed_simd: true, readDebugNames: true })
   try {
     return module.toText({ foldExprs: false, inlineExport: false })
   } finally {

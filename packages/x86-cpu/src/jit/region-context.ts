@@ -1,4 +1,4 @@
-import { I32, I64, V128 } from '@retrap/wasm-emitter'
+import { I32, I64, V128, numeric } from '@retrap/wasm-emitter'
 import type { FunctionBuilder, I32Like, LoadOp, PrefixType, ValueOf, ValueType } from '@retrap/wasm-emitter'
 import type { FormSource } from '../form-context.ts'
 import { ADDRESS_16, ADDRESS_32, ADDRESS_CHECKED, ADDRESS_DISP64, R_ADDRESS, R_IMM, R_SEGMENT } from '../record.ts'
@@ -19,6 +19,7 @@ import type { FlagChange } from '../semantics/flag-context.ts'
 import { conditionOf } from '../semantics/flag-parts.ts'
 import type { Library } from '../semantics/library.ts'
 import { segmentFlags } from '../semantics/memory-context.ts'
+import { hasFusedMultiplyAdd } from './fused.ts'
 import { fieldOf } from './region-builder.ts'
 import type { RegionBuilder } from './region-builder.ts'
 import type { RegionFlags } from './region-flags.ts'
@@ -91,6 +92,11 @@ export class RegionContext extends Context {
 
   override repeated(element: bigint, bits: 32 | 64): V128 {
     return this.#builder.repeated(bits === 64 ? element : (element << 32n) | element)
+  }
+
+  override multiplyAdd(bits: 32 | 64, a: V128, b: V128, c: V128): V128 | undefined {
+    if (!hasFusedMultiplyAdd()) return undefined
+    return numeric(bits === 64 ? 'f64x2.relaxed_madd' : 'f32x4.relaxed_madd', a, b, c)
   }
 
   /** The field of vector register operand `i`, if it is in locals. */

@@ -220,6 +220,11 @@ export abstract class Context extends FlagContext {
     return V128.of(Array.from({ length: 16 }, (_, i) => Number((element >> BigInt((8 * i) % bits)) & 0xffn)))
   }
 
+  /** a · b + c, rounded once; undefined where the host has no instruction for it. */
+  multiplyAdd(_bits: 32 | 64, _a: V128, _b: V128, _c: V128): V128 | undefined {
+    return undefined
+  }
+
   /** Whether results that are exact are found in place, instead of by software. */
   readonly isExactInline: boolean = false
 

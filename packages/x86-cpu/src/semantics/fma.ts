@@ -1,5 +1,5 @@
-import type { I64 } from '@retrap/wasm-emitter'
-import { I32, V128, numeric } from '@retrap/wasm-emitter'
+import type { F32, F64, I64 } from '@retrap/wasm-emitter'
+import { I32, V128, extractLane, numeric } from '@retrap/wasm-emitter'
 import type { Context } from './context.ts'
 import type { SharedFunction } from './softfloat-layout.ts'
 import { SLOT_A, SLOT_B } from './softfloat-layout.ts'
@@ -9,19 +9,23 @@ import { unpack } from './softfloat-unpack.ts'
 import {
   allLanesSet,
   and,
+  bitsOf,
   callSlow,
+  floatResult,
   or,
   ordinaryMask,
   plainMask,
-  readScalar,
   splat,
   vector,
   vectorResult,
   zeroMask,
 } from './sse-float-operands.ts'
+import type { Float } from './sse-float-operands.ts'
+import { exactMask, quickPacked, quickScalar, readFloat, readFloats, writeFloat } from './sse-float-quick.ts'
+import type { FloatOperand, VectorOperand } from './sse-float-quick.ts'
 import { guarded } from './mxcsr.ts'
 import type { Semantics, SemanticsTable } from './table.ts'
-import { eachElement, element, vectorParameters, vectorTypes, withElement } from './vector-elements.ts'
+import { eachElement, element, vectorParameters, vectorTypes } from './vector-elements.ts'
 import type { Bits } from './vector-elements.ts'
 
 /**
@@ -207,41 +211,68 @@ function slowScalar(c: Context, bits: Bits): SharedFunction<'i32'> {
   })
 }
 
-function fastResult(c: Context, operation: Operation, bits: Bits, a: V128, b: V128, addend: V128): V128 {
+/** A product and an addend with the signs that an operation gives them: what is left is a · b + addend. */
+function withSigns(operation: Operation, bits: Bits, a: V128, addend: V128): readonly [a: V128, addend: V128] {
   const { product, even, odd } = operation
-  const left = product
-    ? xor(
-        a,
-        signs(bits, () => true),
-      )
-    : a
-  const right =
-    even || odd
-      ? xor(
-          addend,
-          signs(bits, (i) => (i % 2 === 0 ? even : odd)),
-        )
-      : addend
-  return c.f.call(bits === 64 ? fast64(c) : fast32(c), left, b, right)
+  const left = product ? vector(bits, 'neg', a) : a
+  if (!even && !odd) return [left, addend]
+  if (even && odd) return [left, vector(bits, 'neg', addend)]
+  return [
+    left,
+    xor(
+      addend,
+      signs(bits, (i) => (i % 2 === 0 ? even : odd)),
+    ),
+  ]
+}
+
+/** Products from here on have errors that are numbers. */
+const SMALLEST_PRODUCT: Readonly<Record<Bits, number>> = { 32: 2 ** -64, 64: 2 ** -900 }
+
+/** Elements of r = a · b + c, rounded once, that are exact: product and sum are. */
+function exactFused(c: Context, bits: Bits, r: V128, a: V128, b: V128, addend: V128): V128 {
+  const product = c.let(vector(bits, 'mul', a, b))
+  const error = c.multiplyAdd(bits, a, b, vector(bits, 'neg', product)) as V128
+  // The error of a small product may itself be lost.
+  const isLarge = vector(bits, 'ge', vector(bits, 'abs', product), splat(bits, SMALLEST_PRODUCT[bits]))
+  const isProductExact = and(zeroMask(bits, error), or(isLarge, or(zeroMask(bits, a), zeroMask(bits, b))))
+  return and(isProductExact, exactMask(c.f, 'add', bits, r, product, addend))
 }
 
 function packed(name: string, operation: Operation, order: readonly [number, number, number], bits: Bits): Semantics {
   return {
     emit: (c) => {
       // Memory first: it is operand 2, and can fault.
-      const lanes = new Map([2, 1, 0].map((i) => [i, c.readLanes(i)]))
-      const [a, b, addend] = order.map((i) => lanes.get(i)) as [V128[], V128[], V128[]]
-      const results = a.map((x, lane) => fastResult(c, operation, bits, x, b[lane] as V128, addend[lane] as V128))
+      const operands = new Map([2, 1, 0].map((i) => [i, readFloats(c, i, bits)]))
+      const [a, b, addend] = order.map((i) => operands.get(i)) as [VectorOperand, VectorOperand, VectorOperand]
+      const signed = a.lanes.map((x, lane) =>
+        withSigns(operation, bits, x, addend.lanes[lane] as V128).map((v) => c.let(v)),
+      )
+      const slow = (): void =>
+        callSlow(c, slowLanes(c, name, operation, bits, a.lanes.length), ...a.lanes, ...b.lanes, ...addend.lanes)
+      const fused = signed.map(([x, z], lane) => c.multiplyAdd(bits, x as V128, b.lanes[lane] as V128, z as V128))
+      if (fused[0] !== undefined) {
+        quickPacked(c, bits, {
+          operands: [a, b, addend],
+          compute: fused as V128[],
+          exact: (r, lane) => {
+            const [x, z] = signed[lane] as [V128, V128]
+            return exactFused(c, bits, r, x, b.lanes[lane] as V128, z)
+          },
+          slow,
+        })
+        return
+      }
+      const results = signed.map(([x, z], lane) =>
+        c.f.call(bits === 64 ? fast64(c) : fast32(c), x as V128, b.lanes[lane] as V128, z as V128),
+      )
       const fast = c.settled().and(
         allLanesSet(
           bits,
           results.map((x) => vector(bits, 'eq', x, x)),
         ),
       )
-      const values = vectorResult(c, fast, results, () =>
-        callSlow(c, slowLanes(c, name, operation, bits, a.length), ...a, ...b, ...addend),
-      )
-      c.writeLanes(0, values)
+      c.writeLanes(0, vectorResult(c, fast, results, slow))
     },
   }
 }
@@ -249,16 +280,42 @@ function packed(name: string, operation: Operation, order: readonly [number, num
 function scalar(operation: Operation, order: readonly [number, number, number], bits: Bits): Semantics {
   return {
     emit: (c) => {
-      const values = new Map([2, 1, 0].map((i) => [i, c.let(readScalar(c, i, bits))]))
-      const operands = order.map((i) => values.get(i)) as [I64, I64, I64]
-      const [a, b, addend] = operands.map((x) => c.let(withElement(V128.of([]), bits, 0, x))) as [V128, V128, V128]
-      const result = c.let(fastResult(c, operation, bits, a, b, addend))
+      const operands = new Map([2, 1, 0].map((i) => [i, readFloat(c, i, bits)]))
+      const [a, b, addend] = order.map((i) => operands.get(i)) as [FloatOperand, FloatOperand, FloatOperand]
+      const splat = ({ value }: FloatOperand): V128 =>
+        bits === 64 ? numeric('f64x2.splat', value as F64) : numeric('f32x4.splat', value as unknown as F32)
+      const first = (v: V128): Float =>
+        bits === 64
+          ? extractLane('f64x2.extract_lane', v, 0)
+          : (extractLane('f32x4.extract_lane', v, 0) as unknown as F64)
+      const slow = (): void =>
+        callSlow(
+          c,
+          slowScalar(c, bits),
+          ...[a, b, addend].map(({ value }) => bitsOf(bits, value)),
+          control(operation, 0),
+        )
+      const y = c.let(splat(b))
+      const [x, z] = withSigns(operation, bits, splat(a), splat(addend)).map((v) => c.let(v)) as [V128, V128]
+      const fused = c.multiplyAdd(bits, x, y, z)
+      if (fused !== undefined) {
+        const isExact = (result: Float): I32 => {
+          const r =
+            bits === 64 ? numeric('f64x2.splat', result as F64) : numeric('f32x4.splat', result as unknown as F32)
+          return allLanesSet(bits, [exactFused(c, bits, c.let(r), x, y, z)])
+        }
+        // The rest of the destination stays.
+        quickScalar(c, bits, { operands: [a, b, addend], compute: first(fused), isExact, slow, above: 0 })
+        return
+      }
+      const result = c.f.call(bits === 64 ? fast64(c) : fast32(c), x, y, z)
       const fast = c.settled().and(allLanesSet(bits, [vector(bits, 'eq', result, result)]))
-      const [value] = vectorResult(c, fast, [result], () =>
-        callSlow(c, slowScalar(c, bits), ...operands, control(operation, 0)),
-      ) as [V128]
-      // The rest of the destination stays.
-      c.writeV(0, withElement(c.readV(0), bits, 0, element(value, bits, 0)))
+      writeFloat(
+        c,
+        bits,
+        floatResult(c, bits, fast, () => first(result), slow),
+        0,
+      )
     },
   }
 }

@@ -102,9 +102,9 @@ export function readFloat(c: Context, i: number, bits: Bits): FloatOperand {
   return { value, isNormal: c.isNormal(i, bits, true), number: i }
 }
 
-/** Writes the destination's low element; the others stay, or come from the first source. */
-export function writeFloat(c: Context, bits: Bits, value: Float): void {
-  if (c.form.vex) c.copyVector(0, 1)
+/** Writes the destination's low element; the others stay. @param above - of a VEX form: operand that they come from */
+export function writeFloat(c: Context, bits: Bits, value: Float, above = 1): void {
+  if (c.form.vex) c.copyVector(0, above)
   c.f.store(bits === 64 ? 'f64.store' : ('f32.store' as 'f64.store'), c.registerAddress(0), value as F64)
 }
 
@@ -127,12 +127,14 @@ export interface ScalarOperation {
   readonly isExact: (result: Float) => I32
   /** Calls software, which leaves the result in F_TEMPORARY. */
   readonly slow: () => void
+  /** See {@link writeFloat}. */
+  readonly above?: number
 }
 
 /** Writes the result of an operation to the destination. `from`: type of the operands, where it is another. */
 export function quickScalar(c: Context, bits: Bits, operation: ScalarOperation, from: Bits = bits): void {
   const { f } = c
-  const { operands, compute, isExact, slow } = operation
+  const { operands, compute, isExact, slow, above } = operation
   const result = (bits === 64 ? f.local('f64') : f.local('f32')) as Local<'f64'>
   const value = result.get as Float
   f.set(result, compute as F64)
@@ -157,13 +159,13 @@ export function quickScalar(c: Context, bits: Bits, operation: ScalarOperation, 
         isSmall(bits, value),
       )
       f.if(small, () => {
-        writeFloat(c, bits, value)
+        writeFloat(c, bits, value, above)
         c.retire()
       })
     }
   })
   for (const { number } of operands) c.setNormal(number, from, true)
-  writeFloat(c, bits, value)
+  writeFloat(c, bits, value, above)
   c.setNormal(0, bits, true)
 }
 

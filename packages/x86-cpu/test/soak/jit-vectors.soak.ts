@@ -114,7 +114,7 @@ class LoopBuilder {
       this.bytes.push(0xc0 | (this.#register() << 3) | rng.below(3))
     } else if (kind < 95) this.#control()
     else if (kind < 96) this.#memory([0x0f, 0xae], 3, DATA_BYTES + 4 * CONTROL_COUNT)
-    else if (kind < 98) {
+    else if (kind < 99) {
       // FMA: all three orders, scalar and packed.
       if (this.#avx) this.#vex(2, 1, rng.pick([0x98, 0x99, 0xa8, 0xa9, 0xb8, 0xb9, 0xbc, 0xae]), rng.chance(1, 3))
     } else if (this.#avx) this.bytes.push(0xc5, rng.chance(1, 3) ? 0xfc : 0xf8, 0x77)
