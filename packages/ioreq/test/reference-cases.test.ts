@@ -540,6 +540,34 @@ describe('Non-zero pad in every op', () => {
     expect(make().execute(buffer(op, size).subarray(0, 7 + size))).toBe(-DM_ERRNO.EFAULT)
   })
 
+  test.each([
+    { op: 1, field: 'handle_bufioreq', size: 6, at: 0, good: [0, 1, 2], bad: [3, 255] },
+    { op: 2, field: 'flags', size: 24, at: 2, good: [1], bad: [2, 3, 128] },
+    { op: 5, field: 'enabled', size: 4, at: 2, good: [0, 1], bad: [2, 255] },
+    { op: 7, field: 'nr', size: 16, at: 0, good: [0, 1, 0x4_0000], bad: [0x4_0001, 0x8000_0000] },
+    { op: 8, field: 'domain', size: 6, at: 0, good: [0], bad: [1] },
+    { op: 8, field: 'bus', size: 6, at: 2, good: [0], bad: [1, 255] },
+    { op: 8, field: 'device', size: 6, at: 3, good: [0, 31], bad: [32, 255] },
+    { op: 8, field: 'intx', size: 6, at: 4, good: [0, 3], bad: [4, 255] },
+    { op: 8, field: 'level', size: 6, at: 5, good: [0, 1], bad: [2, 255] },
+    { op: 9, field: 'isa_irq', size: 2, at: 0, good: [0, 15], bad: [16, 255] },
+    { op: 9, field: 'level', size: 2, at: 1, good: [0, 1], bad: [2, 255] },
+    { op: 10, field: 'link', size: 2, at: 0, good: [0, 3], bad: [4, 255] },
+    { op: 10, field: 'isa_irq', size: 2, at: 1, good: [0, 15], bad: [16, 255] },
+    { op: 13, field: 'type', size: 24, at: 5, good: [0, 2, 3, 4, 5, 6], bad: [1, 7, 255] },
+    { op: 15, field: 'flags', size: 16, at: 4, good: [0, 2], bad: [1, 3, 4, 0x8000_0000] },
+    { op: 19, field: 'level', size: 8, at: 4, good: [0, 1], bad: [2, 255] },
+  ])('op $op: $field may be $good, not $bad', ({ op, size, at, good, bad }) => {
+    const result = (value: number): number => {
+      const bytes = buffer(op, size)
+      for (let i = 0; i < 4 && value >>> (8 * i) !== 0; i++) bytes[8 + at + i] = value >>> (8 * i)
+      if (value === 0) bytes[8 + at] = 0
+      return make().execute(bytes)
+    }
+    expect(good.map(result)).toEqual(good.map(() => 0))
+    expect(bad.map(result)).toEqual(bad.map(() => -DM_ERRNO.EINVAL))
+  })
+
   test('unknown operations, foreign and absent servers', () => {
     const ops_ = make()
     expect(ops_.execute(buffer(0, 24))).toBe(-DM_ERRNO.EOPNOTSUPP)
