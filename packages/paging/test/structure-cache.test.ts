@@ -83,6 +83,29 @@ describe('a paging-structure cache (SDM vol. 3A, "Paging-Structure Caches")', ()
     }
   })
 
+  test.each(['0', '7fff_ffff_f000', 'ffff_8000_0000_0000', 'ffff_ffff_8000_0000', 'ffff_ffff_ffff_f000'])(
+    'the second walk begins with the lowest table that the addresses share, the first being %sH',
+    (text) => {
+      const first = BigInt(`0x${text.replaceAll('_', '')}`)
+      const walker = (): ((linear: bigint) => number) => {
+        const memory = new Memory()
+        const context = contextOf(registersFor(4))
+        const [cache, result] = [new PagingStructureCache(), new WalkResult()]
+        return (linear) => {
+          buildPath(memory, 4, linear, 0x7000n)
+          const [lo, hi] = [Number(linear & 0xffff_ffffn), Number(linear >> 32n)]
+          expect(walk(context, memory, lo, hi, ACCESS_READ, result, cache)).toBe(WALK_OK)
+          return result.reads
+        }
+      }
+      // Bits that the tables of levels 1 to 3 translate.
+      for (const [level, bit] of [12n, 21n, 30n].entries()) {
+        const readsOf = walker()
+        expect([readsOf(first), readsOf(first ^ (1n << bit))], `level ${level + 1}`).toEqual([4, level + 1])
+      }
+    },
+  )
+
   test('an upper entry that is changed in memory counts only after an invalidation', () => {
     for (const scope of Object.values(Invalidate)) {
       const { memory, cache, read } = guest()
