@@ -33,6 +33,19 @@ const LEAST_PATIENCE_MS = 60_000
 /** How long a group may take whose test files have not run before. */
 const PATIENCE_AT_FIRST_MS = 900_000
 
+const USAGE = `Usage: npm run -s mutate -- PACKAGE [--count N] [--seed S] [--file TEXT]
+
+Change one token of a package's sources at a time, and run the tests that depend on it.
+
+  PACKAGE      the name of a folder in packages/ or apps/
+  --count N    try N changes (default 20)
+  --seed S     draw the changes by this seed (default: a random one, which is printed)
+  --file TEXT  change only files whose paths have this text
+
+The exit code is 0 where a test notices each change, 1 where one survives, 2 for an error.
+Changes that change nothing are named in .config/equivalent-mutations.json.
+`
+
 /** The part of vitest's report that matters here. */
 interface Report {
   readonly testResults: readonly {
@@ -186,8 +199,17 @@ function runVitest(
 async function main(): Promise<number> {
   const { positionals, values } = parseArgs({
     allowPositionals: true,
-    options: { count: { type: 'string' }, seed: { type: 'string' }, file: { type: 'string' } },
+    options: {
+      count: { type: 'string' },
+      seed: { type: 'string' },
+      file: { type: 'string' },
+      help: { type: 'boolean' },
+    },
   })
+  if (values.help === true) {
+    process.stdout.write(USAGE)
+    return 0
+  }
   const [name] = positionals
   const member = members().find(({ path }) => path.endsWith(`/${name ?? ''}`))
   if (name === undefined || member === undefined) {
