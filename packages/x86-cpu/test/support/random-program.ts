@@ -1,5 +1,6 @@
 import type { Rng } from '@retrap/tooling/soak'
 import { PAGE_TABLE } from './bare-cpu.ts'
+import { PREFIX_ADDRESS, PREFIX_OPERAND, RandomCode } from './random-code.ts'
 import {
   ALIAS,
   DATA,
@@ -21,10 +22,6 @@ export const DEVICE_PAGE = 0x20
 export const DEVICE_PORT = 0x80
 /** Reads of this offset of the device request an interrupt. */
 export const REQUESTING = 8
-/** Registers that programs write: not RBX and RSP. */
-const WRITTEN = [0, 1, 2, 5, 6, 7, 8, 9, 10, 15]
-const PREFIX_OPERAND = 0x66
-const PREFIX_ADDRESS = 0x67
 /** Opcodes after 0F of SSE instructions with an operand in memory or a register. */
 const SSE = [
   [0x10, 0x17],
@@ -56,9 +53,7 @@ export interface ProgramChoices {
 }
 
 /** Emits the bytes of a random program; targets of branches are blocks, which are resolved at the end. */
-export class ProgramBuilder {
-  readonly #bytes: number[] = []
-  readonly #rng: Rng
+export class ProgramBuilder extends RandomCode {
   readonly #choices: ProgramChoices
   /** The mode of each block; those of one mode follow each other. */
   readonly #worlds: readonly World[]
@@ -66,29 +61,20 @@ export class ProgramBuilder {
   readonly #fixups: { readonly at: number; readonly size: number; readonly block: number; readonly add: number }[] = []
   readonly #absolutes: { readonly at: number; readonly block: number; readonly add: number }[] = []
   readonly #tables: { readonly at: number; readonly width: number; readonly blocks: readonly number[] }[] = []
-  #world: World = 'long'
 
   constructor(rng: Rng, choices: ProgramChoices) {
-    this.#rng = rng
+    super(rng)
     this.#choices = choices
     const drawn = Array.from({ length: choices.blocks }, () => rng.pick(choices.worlds))
     this.#worlds = drawn.toSorted((a, b) => choices.worlds.indexOf(a) - choices.worlds.indexOf(b))
   }
 
-  get #bits(): number {
-    return WORLDS[this.#world]
-  }
-
-  get #isLong(): boolean {
-    return this.#bits === 64
-  }
-
   build(): RandomProgram {
-    const bytes = this.#bytes
+    const bytes = this.bytes
     for (const [i, world] of this.#worlds.entries()) {
-      this.#world = world
+      this.world = world
       this.#blocks.push(bytes.length)
-      for (let n = this.#rng.below(9); n > 0; n--) this.#instruction()
+      for (let n = this.rng.below(9); n > 0; n--) this.#instruction()
       this.#end()
       if (this.#worlds[i + 1] !== undefined && this.#worlds[i + 1] !== world) this.#change(i + 1)
     }
@@ -97,16 +83,16 @@ export class ProgramBuilder {
     const { start } = this.#choices
     for (const { at, width, blocks } of this.#tables) {
       while ((start + bytes.length) % width !== 0) bytes.push(0x90)
-      this.#patch(at, 4, start + bytes.length)
+      this.patch(at, 4, start + bytes.length)
       for (const block of blocks) {
         const target = start + this.#blocks[block]!
         for (let i = 0; i < width; i++) bytes.push(i < 4 ? (target >>> (8 * i)) & 0xff : 0)
       }
     }
     for (const { at, size, block, add } of this.#fixups) {
-      this.#patch(at, size, this.#blocks[block]! + add - (at + size))
+      this.patch(at, size, this.#blocks[block]! + add - (at + size))
     }
-    for (const { at, block, add } of this.#absolutes) this.#patch(at, 4, start + this.#blocks[block]! + add)
+    for (const { at, block, add } of this.#absolutes) this.patch(at, 4, start + this.#blocks[block]! + add)
     return {
       bytes: Uint8Array.from(bytes),
       blocks: this.#blocks.map((offset) => start + offset),
@@ -114,106 +100,43 @@ export class ProgramBuilder {
     }
   }
 
-  #patch(at: number, size: number, value: number): void {
-    for (let i = 0; i < size; i++) this.#bytes[at + i] = (value >>> (8 * i)) & 0xff
-  }
-
-  // ---------------------------------------------------------------- encoding
-
-  #emit32(value: number): void {
-    for (let i = 0; i < 4; i++) this.#bytes.push((value >>> (8 * i)) & 0xff)
-  }
-
-  /** Prefixes of an instruction whose operands have 32 bits, and of one with an address of 32 bits. */
-  #prefixes(address: boolean): void {
-    if (this.#bits !== 16) return
-    this.#bytes.push(PREFIX_OPERAND)
-    if (address) this.#bytes.push(PREFIX_ADDRESS)
-  }
-
-  /** A ModRM byte, and what follows it, for an operand at a linear address. */
-  #absolute(reg: number, address: number): void {
-    // In 64-bit code the short form is relative to RIP.
-    this.#bytes.push((reg << 3) | (this.#isLong ? 4 : 5), ...(this.#isLong ? [0x25] : []))
-    this.#emit32(address)
-  }
-
-  /** MOV of a 32-bit immediate to a register. */
-  #load(register: number, value: number): void {
-    this.#prefixes(false)
-    this.#bytes.push(0xb8 | register)
-    this.#emit32(value)
-  }
-
-  /** MOV of 32 bits to a linear address. */
-  #store(address: number, value: number): void {
-    this.#prefixes(true)
-    this.#bytes.push(0xc7)
-    this.#absolute(0, address)
-    this.#emit32(value)
-  }
-
-  #register(): number {
-    return this.#rng.pick(this.#isLong ? WRITTEN : WRITTEN.filter((number) => number < 8))
-  }
-
-  /** Opcode with a register and a register or memory operand. */
-  #modrm(
-    opcode: readonly number[],
-    reg: number,
-    options: { readonly memory?: boolean; readonly wide?: boolean } = {},
-  ): void {
-    const rng = this.#rng
-    const bytes = this.#bytes
-    const memory = options.memory ?? rng.chance(1, 3)
-    const rm = memory ? 3 : this.#register()
-    const wide = options.wide ?? rng.chance(1, 2)
-    if (this.#bits === 16) {
-      if (memory) bytes.push(PREFIX_ADDRESS)
-      if (wide && options.wide === undefined) bytes.push(PREFIX_OPERAND)
-    }
-    // FS, and addresses of 32 bits, which 64-bit code truncates.
-    if (memory && rng.chance(1, 10)) bytes.push(this.#isLong && rng.chance(1, 2) ? PREFIX_ADDRESS : 0x64)
-    if (this.#isLong) {
-      const rex = (wide ? 8 : 0) | (reg >= 8 ? 4 : 0) | (!memory && rm >= 8 ? 1 : 0)
-      if (rex !== 0 || rng.chance(1, 8)) bytes.push(0x40 | rex)
-    }
-    bytes.push(...opcode)
-    // Mostly aligned, sometimes across the end of the page, seldom a device.
-    if (memory) bytes.push(0x40 | ((reg & 7) << 3) | 3, rng.chance(1, 6) ? 0x3b + rng.below(5) : 8 * rng.below(7))
-    else bytes.push(0xc0 | ((reg & 7) << 3) | (rm & 7))
-  }
-
   // ---------------------------------------------------------------- instructions
 
   #instruction(): void {
-    const rng = this.#rng
-    const bytes = this.#bytes
-    const reg = this.#register()
+    const rng = this.rng
+    const bytes = this.bytes
+    const reg = this.register()
+    this.index = rng.chance(1, 6) ? rng.pick([0, 1, 2, 6]) : undefined
+    if (this.index !== undefined) {
+      // An index of 0 to 7, for the operand in memory that the next instruction may have.
+      this.prefixes(false)
+      bytes.push(0x83, 0xe0 | this.index, 7)
+    }
     const operation = rng.below(this.#choices.system ? 108 : 100)
-    if (operation < 28) this.#modrm([8 * rng.below(8) + rng.pick([0, 1, 2, 3])], reg)
-    else if (operation < 36) this.#modrm([rng.pick([0x88, 0x89, 0x8a, 0x8b])], reg)
+    if (operation < 28) this.modrm([8 * rng.below(8) + rng.pick([0, 1, 2, 3])], reg)
+    else if (operation < 36) this.modrm([rng.pick([0x88, 0x89, 0x8a, 0x8b])], reg)
     else if (operation < 44) {
       // Shifts and rotates by an immediate, by 1, by CL.
       const opcode = rng.pick([0xc0, 0xc1, 0xd0, 0xd1, 0xd2, 0xd3])
-      this.#modrm([opcode], rng.below(8))
+      this.modrm([opcode], rng.below(8))
       if (opcode < 0xc2) bytes.push(rng.below(70))
     } else if (operation < 50) {
-      this.#modrm([0x83], rng.below(8))
+      this.modrm([0x83], rng.below(8))
       bytes.push(rng.below(256))
-    } else if (operation < 54) this.#modrm([0x0f, 0x90 + rng.below(16)], 0)
-    else if (operation < 58) this.#modrm([0x0f, 0x40 + rng.below(16)], reg)
-    else if (operation < 62) this.#modrm([0x0f, rng.pick([0xb6, 0xb7, 0xbe, 0xbf, 0xaf, 0xc1, 0xb1])], reg)
-    else if (operation < 65) this.#modrm([0xf7], rng.pick([2, 3, 4, 5, 6, 7]))
-    else if (operation < 68) this.#modrm([rng.pick([0xfe, 0xff])], rng.below(2))
-    else if (operation < 71) this.#modrm([0x8d], reg, { memory: true })
-    else if (operation < 74) this.#modrm([rng.pick([0x84, 0x85, 0x86, 0x87])], reg)
+    } else if (operation < 54) this.modrm([0x0f, 0x90 + rng.below(16)], 0)
+    else if (operation < 58) this.modrm([0x0f, 0x40 + rng.below(16)], reg)
+    else if (operation < 62) this.modrm([0x0f, rng.pick([0xb6, 0xb7, 0xbe, 0xbf, 0xaf, 0xc1, 0xb1])], reg)
+    else if (operation < 65) this.modrm([0xf7], rng.pick([2, 3, 4, 5, 6, 7]))
+    else if (operation < 68) this.modrm([rng.pick([0xfe, 0xff])], rng.below(2))
+    else if (operation < 71) this.modrm([0x8d], reg, { memory: true })
+    else if (operation < 74) this.modrm([rng.pick([0x84, 0x85, 0x86, 0x87])], reg)
     else if (operation < 78) bytes.push(...(reg >= 8 ? [0x41] : []), rng.pick([0x50, 0x58]) + (reg & 7))
     else if (operation < 80) bytes.push(rng.pick([0x9c, 0xf5, 0xf8, 0xf9, 0xfc, 0xfd, 0x98, 0x99]))
     else if (operation < 85) this.#sse()
     else if (operation < 89) this.#x87()
     else if (operation < 91) bytes.push(...rng.pick([[0xa4], [0xaa], [0xac], [0xf3, 0xa4], [0xf3, 0xab], [0xf2, 0xae]]))
-    else if (operation < 93) this.#modrm([0x0f, rng.pick([0xa3, 0xab, 0xbc, 0xbd, 0xa5])], reg)
+    else if (operation < 92) this.modrm([0x0f, rng.pick([0xa3, 0xab, 0xbc, 0xbd, 0xa5])], reg)
+    else if (operation < 93) this.modrm([0x0f, 0xc7], 1, { memory: true })
     else if (operation < 95) this.#storeToCode()
     else if (operation < 97) this.#device()
     else if (operation < 100) {
@@ -222,14 +145,14 @@ export class ProgramBuilder {
   }
 
   #sse(): void {
-    const rng = this.#rng
-    const bytes = this.#bytes
+    const rng = this.rng
+    const bytes = this.bytes
     if (rng.chance(1, 10)) {
       // MXCSR: which exceptions are masked, how it rounds, DAZ and FTZ; or one that has flags.
-      this.#prefixes(true)
+      this.prefixes(true)
       bytes.push(0xc7, 0x43, 0x38)
-      this.#emit32(rng.pick([0x1f80, 0x1fbf, 0x1d80, 0x7f80, 0x9fc0]) ^ (rng.chance(1, 4) ? rng.below(0x1_0000) : 0))
-      this.#prefixes(true)
+      this.emit32(rng.pick([0x1f80, 0x1fbf, 0x1d80, 0x7f80, 0x9fc0]) ^ (rng.chance(1, 4) ? rng.below(0x1_0000) : 0))
+      this.prefixes(true)
       bytes.push(0x0f, 0xae, 0x53, 0x38)
       return
     }
@@ -237,66 +160,66 @@ export class ProgramBuilder {
     if (prefix !== undefined) bytes.push(prefix)
     const [first, last] = rng.pick(SSE)
     const opcode = rng.between(first, last)
-    this.#modrm([0x0f, opcode], rng.below(8), { wide: false, memory: rng.chance(1, 3) })
+    this.modrm([0x0f, opcode], rng.below(8), { wide: false, memory: rng.chance(1, 3) })
     if (opcode === 0xc2 || opcode === 0xc6 || (opcode >= 0x70 && opcode <= 0x73)) bytes.push(rng.below(256))
   }
 
   #x87(): void {
-    const rng = this.#rng
+    const rng = this.rng
     if (rng.chance(1, 2))
-      this.#modrm([rng.pick([0xd8, 0xdc, 0xd9, 0xdd])], rng.pick([0, 1, 3]), { memory: true, wide: false })
-    else this.#bytes.push(0xd8 + rng.below(8), 0xc0 + rng.below(0x40))
+      this.modrm([rng.pick([0xd8, 0xdc, 0xd9, 0xdd])], rng.pick([0, 1, 3]), { memory: true, wide: false })
+    else this.bytes.push(0xd8 + rng.below(8), 0xc0 + rng.below(0x40))
   }
 
   /** A store into the program's own code: the low byte of an immediate, or anything. */
   #storeToCode(): void {
-    if (this.#bits === 16) this.#bytes.push(PREFIX_ADDRESS)
-    this.#bytes.push(0xc6)
-    this.#absolute(0, this.#choices.start + this.#rng.below(0x400))
-    this.#bytes.push(this.#rng.below(256))
+    if (this.bits === 16) this.bytes.push(PREFIX_ADDRESS)
+    this.bytes.push(0xc6)
+    this.absolute(0, this.#choices.start + this.rng.below(0x400))
+    this.bytes.push(this.rng.below(256))
   }
 
   /** A device: MOV EAX, or to it, IN or OUT. */
   #device(): void {
-    const rng = this.#rng
+    const rng = this.rng
     if (rng.chance(1, 4)) {
-      this.#bytes.push(rng.pick([0xe4, 0xe5, 0xe6, 0xe7]), DEVICE_PORT)
+      this.bytes.push(rng.pick([0xe4, 0xe5, 0xe6, 0xe7]), DEVICE_PORT)
       return
     }
-    if (this.#bits === 16) this.#prefixes(true)
-    this.#bytes.push(rng.pick([0x8b, 0x89]))
-    this.#absolute(0, DEVICE_PAGE * 0x1000 + 4 * rng.below(4))
+    if (this.bits === 16) this.prefixes(true)
+    this.bytes.push(rng.pick([0x8b, 0x89]))
+    this.absolute(0, DEVICE_PAGE * 0x1000 + 4 * rng.below(4))
   }
 
   // ---------------------------------------------------------------- the state of the system
 
   #system(): void {
-    const rng = this.#rng
-    const bytes = this.#bytes
+    const rng = this.rng
+    const bytes = this.bytes
     const how = rng.below(9)
     if (how < 2) this.#toggleControl()
     else if (how < 3) {
-      this.#load(0, rng.pick([FIRST_ROOT, SECOND_ROOT]))
+      this.load(0, rng.pick([FIRST_ROOT, SECOND_ROOT]))
       bytes.push(0x0f, 0x22, 0xd8)
     } else if (how < 4) {
       // EFER.SCE or NXE.
-      this.#load(1, 0xc000_0080 | 0)
+      this.load(1, 0xc000_0080 | 0)
       bytes.push(0x0f, 0x32)
       this.#toggle(rng.pick([0, 11]))
       bytes.push(0x0f, 0x30)
     } else if (how < 5) this.#remap()
     else if (how < 6) {
       const segment = rng.pick([3, 0, 4, 5])
-      this.#load(0, rng.pick([SELECTORS.data, SELECTORS.moved, SELECTORS.data16, SELECTORS.readOnly, 0]))
+      this.load(0, rng.pick([SELECTORS.data, SELECTORS.moved, SELECTORS.data16, SELECTORS.readOnly, 0]))
       bytes.push(0x8e, 0xc0 | (segment << 3))
     } else if (how < 7) {
       // RFLAGS: TF, IF, AC, DF or ID.
-      if (this.#bits === 16) bytes.push(PREFIX_OPERAND)
+      if (this.bits === 16) bytes.push(PREFIX_OPERAND)
       bytes.push(0x9c)
-      this.#prefixes(true)
+      this.prefixes(true)
       bytes.push(0x81, 0x34, 0x24)
-      this.#emit32(rng.pick([0x100, 0x200, 0x4_0000, 0x400, 0x20_0000]))
-      if (this.#bits === 16) bytes.push(PREFIX_OPERAND)
+      this.emit32(rng.pick([0x100, 0x200, 0x4_0000, 0x400, 0x20_0000]))
+      if (this.bits === 16) bytes.push(PREFIX_OPERAND)
       bytes.push(0x9d)
     } else if (how < 8) this.#breakpoint()
     else bytes.push(0xcd, rng.pick([0x40, 3, 0x80]))
@@ -304,85 +227,85 @@ export class ProgramBuilder {
 
   /** BTC of a bit of EAX. */
   #toggle(bit: number): void {
-    this.#prefixes(false)
-    this.#bytes.push(0x0f, 0xba, 0xf8, bit)
+    this.prefixes(false)
+    this.bytes.push(0x0f, 0xba, 0xf8, bit)
   }
 
   /** A bit of CR0 or CR4 that does not change the mode. */
   #toggleControl(): void {
-    const rng = this.#rng
+    const rng = this.rng
     if (rng.chance(1, 4)) {
-      this.#bytes.push(0x0f, 0x06)
+      this.bytes.push(0x0f, 0x06)
       return
     }
     const [register, bits] = rng.pick([
       [0xc0, [3, 1, 2, 5, 16, 18]],
       [0xe0, [2, 3, 7, 8, 9, 10, 11]],
     ] as const)
-    this.#bytes.push(0x0f, 0x20, register)
+    this.bytes.push(0x0f, 0x20, register)
     this.#toggle(rng.pick(bits))
-    this.#bytes.push(0x0f, 0x22, register)
+    this.bytes.push(0x0f, 0x22, register)
   }
 
   /** Another entry of a page table, and INVLPG. */
   #remap(): void {
-    const rng = this.#rng
+    const rng = this.rng
     const page = rng.pick([DATA >>> 12, (DATA >>> 12) + 1, SECOND_CODE_PAGE, ALIAS >>> 12])
     const own = page >= ALIAS >>> 12 ? page - (ALIAS >>> 12) + 1 : page
     const frame = rng.pick([own, page === SECOND_CODE_PAGE ? OTHER_CODE_FRAME : OTHER_DATA_FRAME])
     const table = rng.chance(1, 3) ? SECOND_ROOT + 0x3000 : PAGE_TABLE
-    this.#store(table + 8 * page, (frame << 12) | rng.pick([7, 7, 7, 5, 3, 0]))
-    if (rng.chance(1, 4)) this.#store(table + 8 * page + 4, rng.pick([0, 0x8000_0000 | 0]))
-    if (this.#bits === 16) this.#bytes.push(PREFIX_ADDRESS)
-    this.#bytes.push(0x0f, 0x01)
-    this.#absolute(7, page << 12)
+    this.store(table + 8 * page, (frame << 12) | rng.pick([7, 7, 7, 5, 3, 0]))
+    if (rng.chance(1, 4)) this.store(table + 8 * page + 4, rng.pick([0, 0x8000_0000 | 0]))
+    if (this.bits === 16) this.bytes.push(PREFIX_ADDRESS)
+    this.bytes.push(0x0f, 0x01)
+    this.absolute(7, page << 12)
   }
 
   /** A breakpoint on data or on the program's code. */
   #breakpoint(): void {
-    const rng = this.#rng
+    const rng = this.rng
     const isCode = rng.chance(1, 2)
-    this.#load(0, isCode ? this.#choices.start + rng.below(0x200) : DATA_BASE + 8 * rng.below(10))
-    this.#bytes.push(0x0f, 0x23, 0xc0)
-    this.#load(0, 0x400 | rng.pick([0, 1, 3]) | (isCode ? 0 : rng.pick([0xd_0000, 0xf_0000, 0x1_0000])))
-    this.#bytes.push(0x0f, 0x23, 0xf8)
+    this.load(0, isCode ? this.#choices.start + rng.below(0x200) : DATA_BASE + 8 * rng.below(10))
+    this.bytes.push(0x0f, 0x23, 0xc0)
+    this.load(0, 0x400 | rng.pick([0, 1, 3]) | (isCode ? 0 : rng.pick([0xd_0000, 0xf_0000, 0x1_0000])))
+    this.bytes.push(0x0f, 0x23, 0xf8)
   }
 
   // ---------------------------------------------------------------- branches
 
   /** A branch with a displacement of the code's width. */
   #branch(opcode: readonly number[], block: number, add = 0): void {
-    this.#bytes.push(...opcode)
-    const size = this.#bits === 16 ? 2 : 4
-    this.#fixups.push({ at: this.#bytes.length, size, block, add })
-    for (let i = 0; i < size; i++) this.#bytes.push(0)
+    this.bytes.push(...opcode)
+    const size = this.bits === 16 ? 2 : 4
+    this.#fixups.push({ at: this.bytes.length, size, block, add })
+    for (let i = 0; i < size; i++) this.bytes.push(0)
   }
 
   /** A block of the mode that the code is in. */
   #near(): number {
-    const first = this.#worlds.indexOf(this.#world)
-    return first + this.#rng.below(this.#worlds.lastIndexOf(this.#world) - first + 1)
+    const first = this.#worlds.indexOf(this.world)
+    return first + this.rng.below(this.#worlds.lastIndexOf(this.world) - first + 1)
   }
 
   /** Continues in another block, whatever its mode is. */
   #change(block: number): void {
     const world = this.#worlds[block]!
     const { gates, start } = this.#choices
-    if (world === this.#world) {
+    if (world === this.world) {
       this.#branch([0xe9], block)
       return
     }
-    this.#load(0, this.#world === 'real' ? 0 : this.#world.startsWith('user') ? SELECTORS.userData : SELECTORS.data)
-    this.#bytes.push(0x8e, 0xd8)
-    this.#store(TARGET, 0)
-    const add = this.#mayAlias(world) && this.#rng.chance(1, 6) ? ALIAS - 0x1000 : 0
-    this.#absolutes.push({ at: this.#bytes.length - 4, block, add })
-    this.#store(WAY, gates.down[world])
-    const size = this.#bits === 16 ? 2 : 4
-    this.#bytes.push(0xe9)
-    this.#bytes.push(...Array.from({ length: size }, () => 0))
-    const at = this.#bytes.length - size
-    this.#patch(at, size, gates.up[this.#world] - (start + at + size))
+    this.load(0, this.world === 'real' ? 0 : this.world.startsWith('user') ? SELECTORS.userData : SELECTORS.data)
+    this.bytes.push(0x8e, 0xd8)
+    this.store(TARGET, 0)
+    const add = this.#mayAlias(world) && this.rng.chance(1, 6) ? ALIAS - 0x1000 : 0
+    this.#absolutes.push({ at: this.bytes.length - 4, block, add })
+    this.store(WAY, gates.down[world])
+    const size = this.bits === 16 ? 2 : 4
+    this.bytes.push(0xe9)
+    this.bytes.push(...Array.from({ length: size }, () => 0))
+    const at = this.bytes.length - size
+    this.patch(at, size, gates.up[this.world] - (start + at + size))
   }
 
   #mayAlias(world: World): boolean {
@@ -390,8 +313,8 @@ export class ProgramBuilder {
   }
 
   #end(): void {
-    const rng = this.#rng
-    const bytes = this.#bytes
+    const rng = this.rng
+    const bytes = this.bytes
     const block = this.#near()
     const how = rng.below(22)
     if (how < 11) this.#branch([0x0f, 0x80 + rng.below(16)], block)
@@ -401,20 +324,20 @@ export class ProgramBuilder {
     else if (how < 17) {
       // Through a table, by the low bits of a register.
       const reg = rng.pick([0, 1, 2])
-      if (this.#bits === 16) bytes.push(PREFIX_OPERAND)
+      if (this.bits === 16) bytes.push(PREFIX_OPERAND)
       bytes.push(0x83, 0xe0 | reg, 3)
-      if (this.#bits === 16) bytes.push(PREFIX_ADDRESS)
-      bytes.push(0xff, 0x24, (this.#isLong ? 0xc5 : 0x85) | (reg << 3))
-      const width = this.#isLong ? 8 : 4
+      if (this.bits === 16) bytes.push(PREFIX_ADDRESS)
+      bytes.push(0xff, 0x24, (this.isLong ? 0xc5 : 0x85) | (reg << 3))
+      const width = this.isLong ? 8 : 4
       this.#tables.push({ at: bytes.length, width, blocks: Array.from({ length: 4 }, () => this.#near()) })
-      this.#emit32(0)
+      this.emit32(0)
     } else if (how < 18) {
       // LOOP to what is near, if it is.
       const distance = this.#blocks[Math.max(0, this.#blocks.length - 1 - rng.below(3))]! - (bytes.length + 2)
       if (distance >= -128) bytes.push(0xe2, distance & 0xff)
     } else if (how < 20) {
       if (this.#choices.worlds.length > 1) this.#change(rng.below(this.#worlds.length))
-    } else if (how < 21 && this.#mayAlias(this.#world)) {
+    } else if (how < 21 && this.#mayAlias(this.world)) {
       // The same code, by another linear address.
       this.#branch([0xe9], block, ALIAS - 0x1000)
     }
