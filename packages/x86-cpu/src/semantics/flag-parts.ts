@@ -41,8 +41,9 @@ export function flagOf(flags: I32, name: keyof FlagParts): I32 {
 
 /** Flags at their RFLAGS positions. @param parts - what is absent is clear */
 export function flagsOf(parts: Partial<FlagParts>): I32 {
-  return NAMES.map((name) => (parts[name] ?? I32.of(0)).shl(31 - Math.clz32(FLAG_MASKS[name]))).reduce((all, flag) =>
-    all.or(flag),
+  return NAMES.flatMap((name) => parts[name]?.shl(31 - Math.clz32(FLAG_MASKS[name])) ?? []).reduce(
+    (all, flag) => all.or(flag),
+    I32.of(0),
   )
 }
 
@@ -82,9 +83,16 @@ export function flagParts(kind: number, a: I64, b: I64, result: I64): FlagParts 
     : { ...common, adjust, carry: result.ltU(b), overflow: a.xor(result).and(b.xor(result)).ltS(0) }
 }
 
-/** The six flags at their RFLAGS positions. */
+/** Returns the six flags at their RFLAGS positions: as {@link flagParts}, but for bits that need not be moved. */
 export function flagBits(kind: number, a: I64, b: I64, result: I64): I32 {
-  return kind === FLAGS_EXPLICIT ? b.toI32() : flagsOf(flagParts(kind, a, b, result))
+  const given = b.toI32()
+  if (kind === FLAGS_EXPLICIT) return given
+  const common = resultParts(result)
+  if (kind !== FLAGS_SUB && kind !== FLAGS_ADD) {
+    return flagsOf(common).or(given.and(FLAG_CF | FLAG_AF | FLAG_OF))
+  }
+  const { carry, overflow } = flagParts(kind, a, b, result)
+  return flagsOf({ ...common, carry, overflow }).or(a.toI32().xor(given).xor(result.toI32()).and(FLAG_AF))
 }
 
 /** Whether a condition holds. @param base - an even `CC_*` */

@@ -16,13 +16,8 @@ import {
 import {
   FLAGS_ADD,
   FLAGS_EXPLICIT,
+  FLAGS_RESULT,
   FLAGS_SUB,
-  FLAG_AF,
-  FLAG_CF,
-  FLAG_OF,
-  FLAG_PF,
-  FLAG_SF,
-  FLAG_ZF,
   FS,
   SEG_BASE,
   SEG_BYTES,
@@ -43,6 +38,7 @@ import {
 import { SLOW_MODIFY, SLOW_WRITE } from '../access-flags.ts'
 import { VECTOR_GP, VECTOR_SS } from '../vectors.ts'
 import { flatOffset, isFlat32 } from './addressing.ts'
+import { flagBits } from './flag-parts.ts'
 
 /** Functions of the generated module that semantics may call. */
 export interface Library {
@@ -140,27 +136,10 @@ function buildFlags(f: FunctionBuilder): void {
   const a = f.param(1, 'i64').get
   const b = f.param(2, 'i64').get
   const result = f.param(3, 'i64').get
-  const bit = (condition: I32, mask: number): I32 => condition.shl(31 - Math.clz32(mask))
-  f.if(kind.eq(FLAGS_EXPLICIT), () => f.return(b.toI32()))
-  // PF: even parity of the low byte, by folding it to four bits and looking those up.
-  const low = f.let(result.toI32().and(0xff))
-  const folded = low.xor(low.shrU(4)).and(15)
-  const parity = I32.of(0x9669).shrU(folded).and(1)
-  const common = f.let(
-    bit(result.eqz(), FLAG_ZF)
-      .or(bit(result.ltS(0), FLAG_SF))
-      .or(bit(parity, FLAG_PF)),
-  )
-  const adjust = f.let(a.xor(b).xor(result).toI32().and(FLAG_AF))
-  f.if(kind.eq(FLAGS_SUB), () => {
-    const overflow = a.xor(b).and(a.xor(result)).ltS(0)
-    f.return(common.or(a.ltU(b)).or(adjust).or(bit(overflow, FLAG_OF)))
-  })
-  f.if(kind.eq(FLAGS_ADD), () => {
-    const overflow = a.xor(result).and(b.xor(result)).ltS(0)
-    f.return(common.or(result.ltU(b)).or(adjust).or(bit(overflow, FLAG_OF)))
-  })
-  f.return(common.or(b.toI32().and(FLAG_CF | FLAG_AF | FLAG_OF)))
+  for (const each of [FLAGS_EXPLICIT, FLAGS_SUB, FLAGS_ADD]) {
+    f.if(kind.eq(each), () => f.return(flagBits(each, a, b, result)))
+  }
+  f.return(flagBits(FLAGS_RESULT, a, b, result))
 }
 
 /** The offset within the segment, moved before it is truncated to the address size. */
