@@ -1,10 +1,13 @@
-/** What guests of tests and benches begin with: from reset to protected mode. */
+/** What guests of tests and benches begin with: from reset to protected mode and on to long mode. */
 import {
   al,
   ax,
   cr0,
+  cr3,
+  cr4,
   ds,
   eax,
+  ecx,
   es,
   esp,
   far16,
@@ -67,6 +70,36 @@ export function enterProtectedMode(asm: Assembler, mode: ProtectedMode): void {
   asm.bits(32).bind(entry)
   asm.mov(ax, mode.data).mov(ds, ax).mov(es, ax).mov(ss, ax).mov(fs, ax).mov(gs, ax)
   if (mode.stack !== undefined) asm.mov(esp, mode.stack)
+}
+
+const CR0_PG = 0x8000_0000 | 0
+const CR4_PAE = 0x20
+const MSR_EFER = 0xc000_0080
+const EFER_LME = 0x100
+
+/** How long mode is activated. */
+export interface LongMode {
+  /** CR3. */
+  readonly tables: number
+  /** CR4; default PAE alone. */
+  readonly cr4?: number
+  /** Bits of EFER that are set beside LME. */
+  readonly efer?: number
+}
+
+/**
+ * Emits the way from 32-bit protected mode to long mode, and goes on in compatibility mode; changes EAX, ECX and EDX.
+ *
+ * Source: Intel SDM vol. 3A, "Initializing IA-32e Mode".
+ */
+export function activateLongMode(asm: Assembler, { tables, cr4: features = CR4_PAE, efer = 0 }: LongMode): void {
+  asm.mov(eax, features).mov(cr4, eax).mov(eax, tables).mov(cr3, eax)
+  asm
+    .mov(ecx, MSR_EFER)
+    .rdmsr()
+    .or(eax, EFER_LME | efer)
+    .wrmsr()
+  asm.mov(eax, cr0).or(eax, CR0_PG).mov(cr0, eax)
 }
 
 /**

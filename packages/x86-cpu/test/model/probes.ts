@@ -2,12 +2,11 @@
  * A machine that tries one instruction after another, here and on QEMU: one image, entered as multiboot enters it, that
  * records for each with which vector it ended and what it left in the registers.
  */
+import { activateLongMode } from '@retrap/guest-code'
 import {
   al,
   Assembler,
   ax,
-  cr0,
-  cr3,
   cr4,
   ds,
   dword,
@@ -32,6 +31,7 @@ import {
   ss,
   tbyte,
 } from '@retrap/x86-assembler'
+import { EFER_NXE } from '../../src/system/architecture.ts'
 import { descriptor } from '../system/bench.ts'
 import { EXIT_PORT, LOAD, RESULT_PORT } from '../system/differential/layout.ts'
 
@@ -108,12 +108,7 @@ export function probeImage(setup: ProbeSetup, probes: readonly Probe[]): Uint8Ar
     msr(0xc000_0081, landing, 0x001b_0008)
   }
   const base = long ? 0x20 : 0
-  asm.mov(eax, base)
-  if (long) {
-    asm.mov(cr4, eax).mov(eax, TABLES).mov(cr3, eax)
-    asm.mov(ecx, 0xc000_0080).rdmsr().or(eax, 0x900).wrmsr()
-    asm.mov(eax, 0x8000_0011 | 0).mov(cr0, eax)
-  }
+  if (long) activateLongMode(asm, { tables: TABLES, efer: EFER_NXE })
   const start = asm.label()
   asm.jmpf(far(8, start))
   if (long) asm.bits(64)

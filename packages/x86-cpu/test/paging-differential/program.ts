@@ -2,6 +2,7 @@
  * The machine that makes accesses through tables of each case's own, here and on QEMU: one image, entered as multiboot
  * enters it, that makes one access after another and records how each ended and what it left in the tables.
  */
+import { activateLongMode } from '@retrap/guest-code'
 import {
   al,
   Assembler,
@@ -155,9 +156,8 @@ export function image(levels: Levels, cases: readonly PagingCase[]): Uint8Array 
   asm.bind(idtr).dw(0xfff).dq(BigInt(IDT))
   asm.align(16).bind(entry)
   asm.mov(al, 0xff).out(0x21, al).out(0xa1, al).lgdt(fword(gdtr))
-  asm.mov(eax, cr4Base).mov(cr4, eax).mov(eax, OWN).mov(cr3, eax)
-  asm.mov(ecx, 0xc000_0080).rdmsr()
-  if (long) asm.or(eax, 0x100).wrmsr()
+  if (long) activateLongMode(asm, { tables: OWN, cr4: cr4Base })
+  else asm.mov(eax, cr4Base).mov(cr4, eax).mov(eax, OWN).mov(cr3, eax)
   asm.mov(eax, CR0_BASE).mov(cr0, eax)
   const start = asm.label()
   asm.jmpf(far(8, start))

@@ -1,6 +1,7 @@
+import { activateLongMode } from '@retrap/guest-code'
 import {
-  type Assembler,
   Assembler as X86Assembler,
+  type Assembler,
   al,
   ax,
   cr0,
@@ -29,6 +30,7 @@ import {
   rdi,
   ss,
 } from '@retrap/x86-assembler'
+import { EFER_SCE } from '../../src/system/architecture.ts'
 import { descriptor } from '../system/bench.ts'
 import { EXIT_PORT, LOAD, RESULT_PORT } from '../system/differential/layout.ts'
 
@@ -174,11 +176,7 @@ export function program(): Uint8Array {
   for (const segment of [ds, es, fs, gs, ss]) asm.mov(segment, ax)
   asm.mov(esp, STACK).push(2).popfd()
   // IA-32e mode: compatibility mode first.
-  asm.mov(eax, PML4).mov(cr3, eax).mov(ecx, 0xc000_0080).rdmsr().or(eax, 0x101).wrmsr()
-  asm
-    .mov(eax, cr0)
-    .or(eax, 0x8000_0000 | 0)
-    .mov(cr0, eax)
+  activateLongMode(asm, { tables: PML4, efer: EFER_SCE })
   const compatible = asm.label()
   asm.jmpf(far(SELECTORS.code32, compatible)).bind(compatible)
   twice(general(asm, 0x5_0000))

@@ -1,9 +1,9 @@
+import { activateLongMode } from '@retrap/guest-code'
 import {
   al,
   ax,
   cr0,
   cr3,
-  cr4,
   ds,
   dword,
   eax,
@@ -52,9 +52,7 @@ describe('a processor from reset', () => {
       asm.jmpf(far(0x08, pm))
       asm.bits(32).bind(pm)
       asm.mov(ax, 0x10).mov(ds, ax).mov(ss, ax)
-      asm.mov(eax, 0x20).mov(cr4, eax).mov(eax, 0x8000).mov(cr3, eax)
-      asm.mov(ecx, 0xc000_0080).rdmsr().or(eax, 0x100).wrmsr()
-      asm.mov(eax, cr0).or(eax, 0x8000_0000).mov(cr0, eax)
+      activateLongMode(asm, { tables: 0x8000 })
       asm.jmpf(far(0x18, lm))
       asm.bits(64).bind(lm)
       asm.mov(rax, 0x1234_5678_9abc_def0n).mov(qword(0xb000), rax)

@@ -1,12 +1,10 @@
 import type { Assembler, Label } from '@retrap/x86-assembler'
+import { activateLongMode } from '@retrap/guest-code'
 import {
   Assembler as X86Assembler,
   al,
   ax,
   byte,
-  cr0,
-  cr3,
-  cr4,
   di,
   ds,
   dword,
@@ -38,6 +36,7 @@ import {
   tbyte,
   word,
 } from '@retrap/x86-assembler'
+import { EFER_SCE } from '../../../src/system/architecture.ts'
 import { descriptor } from '../bench.ts'
 import * as at from './layout.ts'
 import { ERROR_CODE_VECTORS } from './program32.ts'
@@ -124,12 +123,7 @@ export function image64(count: number): Uint8Array {
   asm.bind(idtr).dw(0xfff).dq(BigInt(at.IDT))
   asm.align(16).bind(entry)
   asm.mov(al, 0xff).out(0x21, al).out(0xa1, al).lgdt(fword(gdtr))
-  asm.mov(eax, 0x20).mov(cr4, eax).mov(eax, at.TABLES).mov(cr3, eax)
-  asm.mov(ecx, 0xc000_0080).rdmsr().or(eax, 0x101).wrmsr()
-  asm
-    .mov(eax, cr0)
-    .or(eax, 0x8000_0000 | 0)
-    .mov(cr0, eax)
+  activateLongMode(asm, { tables: at.TABLES, efer: EFER_SCE })
   const long = asm.label()
   asm.jmpf(far(8, long)).bits(64).bind(long)
   asm.mov(ebx, idtr).lidt(tbyte(rbx)).mov(ebx, gdtr).lgdt(tbyte(rbx))
