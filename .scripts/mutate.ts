@@ -24,6 +24,8 @@ interface Equivalent {
   readonly why: string
 }
 
+/** The configuration that makes the changes: some packages have one of their own. */
+const CONFIG = join(root, 'packages/tooling/vitest.config.ts')
 /** Test files run in groups by how long they take: nearly all changes are noticed by one of the first group. */
 const QUICK_MS = 2000
 const GROUPS_MS = [QUICK_MS, 10_000, Infinity]
@@ -170,13 +172,17 @@ function runVitest(
 ): Promise<number> {
   const vitest = join(folder, 'node_modules/vitest/vitest.mjs')
   return new Promise((resolve, reject) => {
-    const child = spawn(process.execPath, [vitest, ...files, '--run', '--bail=1'], {
-      cwd: folder,
-      env: { ...process.env, ...(change !== undefined && { RETRAP_MUTATION: JSON.stringify(change) }) },
-      stdio: 'ignore',
-      // A group of its own: a change may hold a worker in a loop, and the worker outlives vitest then.
-      detached: process.platform !== 'win32',
-    })
+    const child = spawn(
+      process.execPath,
+      [vitest, ...files, '--run', '--bail=1', '--root', folder, '--config', CONFIG],
+      {
+        cwd: folder,
+        env: { ...process.env, ...(change !== undefined && { RETRAP_MUTATION: JSON.stringify(change) }) },
+        stdio: 'ignore',
+        // A group of its own: a change may hold a worker in a loop, and the worker outlives vitest then.
+        detached: process.platform !== 'win32',
+      },
+    )
     const kill = (): void => {
       if (process.platform === 'win32') child.kill('SIGKILL')
       else process.kill(-(child.pid as number), 'SIGKILL')

@@ -112,16 +112,19 @@ describe('a cache that cannot be used', () => {
 })
 
 describe('scratch folders', () => {
+  const DAY_S = 24 * 3600
   const host = hostname().replaceAll(/[^A-Za-z0-9_]/g, '_')
 
   test('of killed processes are removed, and those of others stay', async () => {
     // A process that has ended, so that nobody has its number.
     const { pid } = spawnSync('true')
-    const stay = [`fetch-${host}.${process.ppid}-Abc123`, `fetch-elsewhere.${pid}-Abc123`, 'fetch-Abc123']
+    const recent = 'fetch-elsewhere.1-Abc123'
+    const stay = [`fetch-${host}.${process.ppid}-Abc123`, `fetch-elsewhere.${pid}-Abc123`, 'fetch-Abc123', recent]
     const old = 'fetch-elsewhere.1-Old123'
     for (const name of [...stay, old, `fetch-${host}.${pid}-Xyz123`]) await mkdir(join(root, name))
-    const yesterday = new Date(Date.now() - 25 * 3600 * 1000)
-    await utimes(join(root, old), yesterday, yesterday)
+    const ago = (seconds: number): Date => new Date(Date.now() - 1000 * seconds)
+    await utimes(join(root, old), ago(DAY_S + 5), ago(DAY_S + 5))
+    await utimes(join(root, recent), ago(DAY_S - 60), ago(DAY_S - 60))
     const seen = await withScratchFolder(root, async (scratch) => {
       await writeFile(join(scratch, 'file'), '')
       return (await readdir(root)).length

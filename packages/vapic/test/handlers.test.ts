@@ -59,7 +59,9 @@ describe.each(roms)('%s', (name, image) => {
       guest.log.length = 0
       const patched = guest.patcher.sites.find(({ address: at }) => at === 0x8001_0000)
       const before = [1, 2, 3, 4, 0, 6, 7, 8]
+      const calls = guest.patcher.helperCalls
       const after = guest.run(broken ? code : [...(patched as { patch: Uint8Array }).patch], before)
+      expect(guest.patcher.helperCalls).toBe(name === 'ours' ? (calls ?? NaN) + 1 : undefined)
       expect(after[register]).toBe(broken ? 0x33 : 0x5c)
       after.forEach((value, index) => {
         if (index !== register && index !== 4) expect(value).toBe(before[index])
@@ -80,7 +82,9 @@ describe.each(roms)('%s', (name, image) => {
       const code = [0xff, 0x35, ...address, 0x5b]
       expect(guest.run(code)[3]).toBe(0)
       const { patch } = guest.patcher.sites[1] as { patch: Uint8Array }
+      const calls = guest.patcher.helperCalls
       const after = guest.run([...patch, 0x5b])
+      expect(guest.patcher.helperCalls).toBe(name === 'ours' ? (calls ?? NaN) + 1 : undefined)
       expect([after[0], after[3]]).toEqual([1, 0x77])
     })
 
@@ -100,7 +104,9 @@ describe.each(roms)('%s', (name, image) => {
       expect(patch).toHaveLength(code.length)
       // In service 30h, pending 50h: above both, so it polls.
       guest.board.load(guest.area, Uint8Array.of(0, 0x30, 0, 0x50))
+      const calls = guest.patcher.helperCalls
       const after = guest.run([...patch], before)
+      expect(guest.patcher.helperCalls).toBe(name === 'ours' ? (calls ?? NaN) + 1 : undefined)
       expect(after.filter((_, index) => index !== 4)).toEqual(before.filter((_, index) => index !== 4))
       expect(guest.flagsNow() & 0x8d5).toBe(0x8d5)
       expect(guest.read32(guest.area) & 0xff).toBe(0x41)
@@ -114,4 +120,25 @@ describe.each(roms)('%s', (name, image) => {
       expect(guest.read32(guest.area)).toBe(0x5000_6041)
     })
   })
+})
+
+test.each([
+  { at: 0, sites: 1 },
+  { at: 11, sites: 1 },
+  // The call ends beyond the bytes that are looked at.
+  { at: 12, sites: 2 },
+])('a helper that calls itself at its byte $at: $sites of two instructions are patched', ({ at, sites }) => {
+  const code = [0x8b, 0x0d, ...address]
+  const rom = buildVapicRom()
+  const good = activeGuest(rom, 1)
+  good.run(code)
+  const { address: site, patch } = good.patcher.sites[1] as { address: number; patch: Uint8Array }
+  // NOP and CALL.
+  const relative = new DataView(patch.buffer, patch.byteOffset).getInt32(2, true)
+  const helper = (site + patch.length + relative) & 0x3f_ffff
+  const guest = activeGuest(rom, 1)
+  const call = [0xe8, -(at + 5) & 0xff, 0xff, 0xff, 0xff]
+  guest.board.load(helper, Uint8Array.from([...Array.from({ length: at }, () => 0x90), ...call]))
+  guest.run(code)
+  expect(guest.patcher.sites).toHaveLength(sites)
 })

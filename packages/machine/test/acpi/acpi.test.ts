@@ -88,15 +88,31 @@ describe('tables (ACPI 6.5, 5.2)', () => {
     { field: 'CENTURY', at: 108, size: 1, value: 0x32 },
     { field: 'IAPC_BOOT_ARCH', at: 109, size: 2, value: 0x07 },
     { field: 'Flags', at: 112, size: 4, value: 0x565 },
-    { field: 'RESET_REG address', at: 120, size: 4, value: 0xcf9 },
+    { field: 'Preferred_PM_Profile', at: 45, size: 1, value: 1 },
+    { field: 'ACPI_DISABLE', at: 53, size: 1, value: 0xf0 },
+    { field: 'PM1_EVT_LEN', at: 88, size: 1, value: 4 },
+    { field: 'PM1_CNT_LEN', at: 89, size: 1, value: 2 },
+    { field: 'PM_TMR_LEN', at: 91, size: 1, value: 4 },
+    { field: 'P_LVL2_LAT', at: 96, size: 2, value: 0xfff },
+    { field: 'P_LVL3_LAT', at: 98, size: 2, value: 0xfff },
     { field: 'RESET_VALUE', at: 128, size: 1, value: 6 },
-    { field: 'X_PM_TMR_BLK address', at: 212, size: 4, value: 0x608 },
   ])('FADT $field', ({ at, size, value }) => {
     const fadt = table(tables, 'FACP')
     expect(size === 1 ? fadt.getUint8(at) : size === 2 ? fadt.getUint16(at, true) : fadt.getUint32(at, true)).toBe(
       value,
     )
     expect(fadt.byteLength).toBe(276)
+  })
+
+  test.each([
+    { field: 'RESET_REG', at: 116, bits: 8, access: 1, port: 0xcf9 },
+    { field: 'X_PM1a_EVT_BLK', at: 148, bits: 32, access: 2, port: 0x600 },
+    { field: 'X_PM1a_CNT_BLK', at: 172, bits: 16, access: 2, port: 0x604 },
+    { field: 'X_PM_TMR_BLK', at: 208, bits: 32, access: 3, port: 0x608 },
+  ])('FADT $field is an I/O register of $bits bits', ({ at, bits, access, port }) => {
+    const fadt = table(tables, 'FACP')
+    const bytes = Array.from({ length: 12 }, (_, i) => fadt.getUint8(at + i))
+    expect(bytes).toEqual([1, bits, 0, access, port & 0xff, port >>> 8, 0, 0, 0, 0, 0, 0])
   })
 
   test('the MADT lists processors, I/O APIC, IRQ 0 on GSI 2, SCI as level and high, and NMI on LINT1', () => {
