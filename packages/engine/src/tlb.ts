@@ -36,13 +36,13 @@ export function tlbBytes(modes: number): number {
 }
 
 /** Marks of frames, by frame number modulo their count: a write entry was made since everything was dropped. */
-const WRITABLE_MARKS = 1024
+const WRITABLE_MARKS = 8192
 
 /**
  * A software TLB in machine memory, for generated code and TypeScript.
  *
  * It has a set for each access mode: what selects an access's permissions beside the guest's tables, such as the privilege
- * level. A set has three direct-mapped tables (read, write, execute) of 1024 entries of 16 bytes: 64-bit tag (linear
+ * level. A set has three direct-mapped tables (read, write, execute) of 4096 entries of 16 bytes: 64-bit tag (linear
  * address of the page), 32-bit machine address of the page (read, write) or of the code page's slot table (execute), and
  * a word of flags that generated code does not read. Generated code subtracts the tag from an address and compares the
  * distance with the page size. An invalid tag lies in a page with other index bits, so that the distance is always larger.

@@ -1,7 +1,7 @@
 import { MachineMemory } from '@retrap/memory'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { TLB_EXECUTE, TLB_READ, TLB_WRITE } from '../src/tlb-layout.ts'
+import { TLB_EXECUTE, TLB_INDEX_MASK, TLB_READ, TLB_WRITE } from '../src/tlb-layout.ts'
 import { Tlb, tlbBytes } from '../src/tlb.ts'
 import type { TlbPage } from '../src/tlb-entry.ts'
 
@@ -16,7 +16,7 @@ const at = memory.allocate(tlbBytes(MODES), 0x1000, 'TLB')
 
 /** What generated code does: the host page of a linear address, or -1. */
 function lookUp(tlb: Tlb, set: number, table: number, lo: number, hi: number): number {
-  const entry = tlb.setAddress(set) + table + ((lo >>> 8) & 0x3ff0)
+  const entry = tlb.setAddress(set) + table + ((lo >>> 8) & TLB_INDEX_MASK)
   const tag = memory.readU64(entry)
   const linear = (BigInt(hi >>> 0) << 32n) | BigInt(lo >>> 0)
   const distance = BigInt.asUintN(64, linear - tag)
